@@ -1,0 +1,28 @@
+//! The generated bindings of both worlds; they share one set of types.
+
+/// The world `database-target`.
+#[allow(missing_docs, unreachable_pub, unsafe_code, clippy::all, clippy::pedantic)]
+pub mod database_target {
+    wit_bindgen::generate!({
+        path: "../../wit",
+        world: "database-target",
+        pub_export_macro: true,
+        generate_all,
+    });
+}
+
+/// The world `http-target`.
+#[allow(missing_docs, unreachable_pub, unsafe_code, clippy::all, clippy::pedantic)]
+pub mod http_target {
+    wit_bindgen::generate!({
+        path: "../../wit",
+        world: "http-target",
+        pub_export_macro: true,
+        with: {
+            "neuronova:sync/types@0.1.0": crate::bindings::database_target::neuronova::sync::types,
+            "neuronova:sync/settings@0.1.0": crate::bindings::database_target::neuronova::sync::settings,
+            "neuronova:sync/logging@0.1.0": crate::bindings::database_target::neuronova::sync::logging,
+        },
+        generate_all,
+    });
+}

@@ -1,0 +1,36 @@
+//! What a Rust adapter depends on: the bindings of both worlds, the types that they share, and a few comforts.
+//!
+//! An adapter implements [`DatabaseAdapter`] or [`HttpAdapter`] and names itself with [`export_database_adapter!`] or
+//! [`export_http_adapter!`]. This crate knows nothing of the host and must never do anything that the interface in
+//! `wit/` does not allow. Read next: `wit/types.wit`, then `plugins/openemr`.
+
+mod bindings;
+pub mod log;
+pub mod patient;
+pub mod settings;
+
+pub use bindings::database_target::exports::neuronova::sync::database_adapter::Guest as DatabaseAdapter;
+pub use bindings::database_target::neuronova::sync::database;
+pub use bindings::database_target::neuronova::sync::types::{
+    Change, Context, Descriptor, Failure, FailureKind, Finding, FindingLevel, Link, Operation, Outcome, Receipt,
+    RemoteEdit, Report,
+};
+pub use bindings::http_target::exports::neuronova::sync::http_adapter::Guest as HttpAdapter;
+#[doc(hidden)]
+pub use bindings::{database_target, http_target};
+
+/// Makes the named type, which implements [`DatabaseAdapter`], this component's adapter.
+#[macro_export]
+macro_rules! export_database_adapter {
+    ($adapter:ident) => {
+        $crate::database_target::export!($adapter with_types_in $crate::database_target);
+    };
+}
+
+/// Makes the named type, which implements [`HttpAdapter`], this component's adapter.
+#[macro_export]
+macro_rules! export_http_adapter {
+    ($adapter:ident) => {
+        $crate::http_target::export!($adapter with_types_in $crate::http_target);
+    };
+}
