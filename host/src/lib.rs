@@ -1,0 +1,3 @@
+//! The library behind the command `host`.
+pub mod database;
+pub mod domain;
