@@ -3,3 +3,4 @@
 //! Everything here is pure and total. It must never read a clock, a file or a database. Read next: `delivery.rs`.
 
 pub mod change;
+pub mod delivery;
