@@ -63,26 +63,50 @@ impl Store {
 }
 
 #[derive(Serialize)]
+struct AppendRow<'a> {
+    position: usize,
+    event_id: String,
+    aggregate_type: &'a str,
+    aggregate_id: &'a str,
+    operation: &'static str,
+    payload: &'a str,
+}
+
+#[derive(Serialize)]
 struct Waiting {
     id: i64,
 }
 
 impl StoreTransaction {
-    /// Writes one change, in the transaction that also changes the aggregate.
-    pub(super) async fn append(&mut self, change: &NewChange<'_>) -> Result<(), StoreError> {
+    /// Writes changes, in the transaction that also changes their aggregates.
+    pub(super) async fn append(&mut self, changes: &[NewChange<'_>]) -> Result<(), StoreError> {
+        let rows: Vec<_> = changes
+            .iter()
+            .enumerate()
+            .map(|(position, change)| AppendRow {
+                position,
+                event_id: uuid::Uuid::now_v7().to_string(),
+                aggregate_type: change.aggregate_type,
+                aggregate_id: change.aggregate_id,
+                operation: change.operation.as_str(),
+                payload: change.payload,
+            })
+            .collect();
+        let columns = [
+            ("position", JsonType::Integer),
+            ("event_id", JsonType::Text),
+            ("aggregate_type", JsonType::Text),
+            ("aggregate_id", JsonType::Text),
+            ("operation", JsonType::Text),
+            ("payload", JsonType::LongText),
+        ];
         let sql = format!(
             "INSERT INTO sync_outbox (event_id, aggregate_type, aggregate_id, operation, payload, created_at) \
-             VALUES (:event_id, :aggregate_type, :aggregate_id, :operation, :payload, {})",
-            self.now
+             SELECT j.event_id, j.aggregate_type, j.aggregate_id, j.operation, j.payload, {} FROM {} ORDER BY j.position",
+            self.now,
+            json_rows(self.dialect(), &columns)
         );
-        let values = [
-            ("event_id", uuid::Uuid::now_v7().to_string().into()),
-            ("aggregate_type", change.aggregate_type.into()),
-            ("aggregate_id", change.aggregate_id.into()),
-            ("operation", change.operation.as_str().into()),
-            ("payload", change.payload.into()),
-        ];
-        self.execute(&sql, &values).await.map(drop)
+        self.execute(&sql, &[("rows", rows_value(&rows))]).await.map(drop)
     }
 
     async fn unrouted(&mut self, limit: u32) -> Result<Vec<Waiting>, StoreError> {

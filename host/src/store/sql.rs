@@ -11,7 +11,9 @@ use crate::database::{Dialect, Value};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum JsonType {
     Integer,
+    /// At most 1,024 characters.
     Text,
+    LongText,
 }
 
 /// `:rows` as a table expression named `j` with these columns.
@@ -31,8 +33,11 @@ pub(super) fn json_rows(dialect: Dialect, columns: &[(&str, JsonType)]) -> Strin
                 sql,
                 "{comma}{name} VARCHAR(1024) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin PATH '$.{name}'"
             ),
+            (Dialect::MySql, JsonType::LongText) => {
+                write!(sql, "{comma}{name} LONGTEXT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin PATH '$.{name}'")
+            }
             (Dialect::Postgres, JsonType::Integer) => write!(sql, "{comma}{name} BIGINT"),
-            (Dialect::Postgres, JsonType::Text) => write!(sql, "{comma}{name} TEXT"),
+            (Dialect::Postgres, JsonType::Text | JsonType::LongText) => write!(sql, "{comma}{name} TEXT"),
         }
         .expect("invariant: a String takes text");
     }
