@@ -5,5 +5,7 @@
 
 pub mod database;
 pub mod domain;
+pub mod plugin;
 pub mod service;
 pub mod store;
+pub mod sync;

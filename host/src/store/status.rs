@@ -3,7 +3,9 @@
 
 use std::collections::BTreeMap;
 
+use super::claim::rows_value;
 use super::hosts::HOST_SEEN_MS;
+use super::sql::{JsonType, json_rows};
 use super::{Reader, Store, StoreError, StoreTransaction};
 use crate::domain::delivery::Status;
 
@@ -133,6 +135,35 @@ impl Store {
             None => 0,
         };
         Ok(u64::try_from(unrouted + open).unwrap_or_default())
+    }
+}
+
+impl Store {
+    /// How much could be done right now: changes to route, and deliveries of these targets that are due or in work.
+    ///
+    /// # Errors
+    /// When the store cannot be reached.
+    pub async fn due_work(&self, targets: &[&str]) -> Result<u64, StoreError> {
+        #[derive(serde::Serialize)]
+        struct Name<'a> {
+            name: &'a str,
+        }
+        let names: Vec<_> = targets.iter().map(|name| Name { name }).collect();
+        let mut transaction = self.begin_read("count due work").await?;
+        let unrouted = transaction.count_unrouted().await?;
+        let sql = format!(
+            "SELECT COUNT(*) FROM {} JOIN sync_delivery d ON d.target = j.name \
+             WHERE d.status = 'processing' OR (d.status = 'pending' AND d.next_attempt_at <= {})",
+            json_rows(transaction.dialect(), &[("name", JsonType::Text)]),
+            transaction.now,
+        );
+        let rows = transaction.query(&sql, &[("rows", rows_value(&names))]).await?;
+        transaction.rollback().await?;
+        let due = match rows.rows.into_iter().next() {
+            Some(row) => Reader::new("count due work", row).integer()?,
+            None => 0,
+        };
+        Ok(u64::try_from(unrouted + due).unwrap_or_default())
     }
 }
 
