@@ -4,7 +4,9 @@
 //! `plugin` and `store` never import each other: they meet in `sync`. A test checks this (`tests/architecture.rs`).
 
 pub mod database;
+pub mod document;
 pub mod domain;
+pub mod fixture;
 pub mod plugin;
 pub mod service;
 pub mod store;
