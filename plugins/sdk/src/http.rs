@@ -195,7 +195,7 @@ impl Client {
         let written = write_body(body, &request.body);
         // A server may answer before it has read everything (413, 401): its answer says more than the broken pipe.
         match await_response(&future) {
-            Ok(response) => read_response(response),
+            Ok(response) => read_response(&response),
             Err(error) => Err(written.err().unwrap_or(error)),
         }
     }
@@ -273,7 +273,7 @@ fn await_response(future: &FutureIncomingResponse) -> Result<IncomingResponse, E
     }
 }
 
-fn read_response(response: IncomingResponse) -> Result<Response, Error> {
+fn read_response(response: &IncomingResponse) -> Result<Response, Error> {
     let status = response.status();
     let headers = response
         .headers()
