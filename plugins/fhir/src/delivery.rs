@@ -71,14 +71,13 @@ enum Stage {
 
 /// One change under way.
 #[derive(Debug)]
-pub(crate) struct Delivery {
+pub(crate) struct Delivery<'a> {
+    change: &'a Change,
     stage: Stage,
-    aggregate_id: String,
     query: String,
     /// Our resource; `None` for a delete that carries no state.
     wanted: Option<Value>,
     deletes: bool,
-    created_now: bool,
     /// The id of the record: the link's, or the one that was found.
     id: Option<String>,
     linked: bool,
@@ -87,32 +86,29 @@ pub(crate) struct Delivery {
     /// The fingerprint for the receipt, once the write under way is confirmed.
     written: Option<Fingerprint>,
     writes: u32,
-    personal: Personal,
     notice: Option<&'static str>,
 }
 
-impl Delivery {
+impl<'a> Delivery<'a> {
     /// Reads a change; gives its delivery and the first step.
-    pub(crate) fn begin(rules: &Rules<'_>, change: &Change) -> (Self, Step) {
+    pub(crate) fn begin(rules: &Rules<'_>, change: &'a Change) -> (Self, Step) {
         let deletes = change.operation == Operation::Delete;
         let link = change.link.as_ref();
         let mut delivery = Self {
+            change,
             stage: Stage::Search,
-            aggregate_id: change.aggregate_id.clone(),
             query: mapping::identifier_query(&rules.settings.identifier_system, &change.aggregate_id),
             wanted: None,
             deletes,
-            created_now: change.operation == Operation::Create,
             id: link.map(|link| link.remote_id.clone()),
             linked: link.is_some(),
             link_version: link.and_then(|link| link.remote_version.clone()).filter(|version| !version.is_empty()),
             last: link.and_then(|link| link.fingerprint.as_deref()).and_then(Fingerprint::parse),
             written: None,
             writes: 0,
-            personal: Personal::of_payload(&change.payload),
             notice: None,
         };
-        let step = match delivery.read_state(rules, change) {
+        let step = match delivery.read_state(rules) {
             Ok(()) => delivery.first(rules),
             Err(failure) => Step::Done(Outcome::Failed(failure)),
         };
@@ -124,7 +120,8 @@ impl Delivery {
         self.notice.take()
     }
 
-    fn read_state(&mut self, rules: &Rules<'_>, change: &Change) -> Result<(), Failure> {
+    fn read_state(&mut self, rules: &Rules<'_>) -> Result<(), Failure> {
+        let change = self.change;
         if change.aggregate_type != "patient" {
             return Err(failure(FailureKind::Unsupported, "only aggregates of type patient can be delivered"));
         }
@@ -171,7 +168,7 @@ impl Delivery {
         let replace = match rules.settings.existing {
             Existing::Replace => true,
             Existing::Merge => false,
-            Existing::Auto => self.created_now,
+            Existing::Auto => self.change.operation == Operation::Create,
         };
         if replace && capabilities.conditional_update {
             self.stage = Stage::ConditionalUpdate;
@@ -305,7 +302,7 @@ impl Delivery {
             .filter_map(|entry| entry.get("resource"))
             .filter(|resource| resource.get("resourceType").and_then(Value::as_str) == Some("Patient"));
         // A server that passes over a parameter which it does not know answers with everybody: never take one of them.
-        let carries = |patient: &&Value| carries(patient, &rules.settings.identifier_system, &self.aggregate_id);
+        let carries = |patient: &&Value| carries(patient, &rules.settings.identifier_system, &self.change.aggregate_id);
         if patients.clone().any(|patient| !carries(&patient)) {
             return Err(Step::Done(Outcome::Failed(failure(
                 FailureKind::Misconfigured,
@@ -360,7 +357,8 @@ impl Delivery {
     }
 
     fn refused(&self, what: &str, answer: &Answer) -> Step {
-        Step::Done(Outcome::Failed(outcome::of_answer(what, answer, &self.personal)))
+        let personal = Personal::of_payload(&self.change.payload);
+        Step::Done(Outcome::Failed(outcome::of_answer(what, answer, &personal)))
     }
 }
 

@@ -182,7 +182,10 @@ impl Server {
         let entries = body["entry"].as_array().unwrap();
         for entry in entries {
             let url = entry["request"]["url"].as_str().unwrap();
-            line.push_str(&format!("\n  {} {url}", entry["request"]["method"].as_str().unwrap()));
+            let method = entry["request"]["method"].as_str().unwrap();
+            for part in ["\n  ", method, " ", url] {
+                line.push_str(part);
+            }
         }
         self.log.borrow_mut().push(line);
         if let Some((status, word)) = self.chokes_on

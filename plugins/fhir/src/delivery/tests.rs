@@ -299,7 +299,8 @@ fn a_server_that_ignores_the_search_never_gives_us_somebody_else() {
     let (settings, capabilities) =
         (Settings::default(), Capabilities { versioning: Versioning::Versioned, ..Capabilities::default() });
     let rules = rules(&settings, &capabilities);
-    let (mut delivery, step) = Delivery::begin(&rules, &change(1, Operation::Update, "Jun", None));
+    let change = change(1, Operation::Update, "Jun", None);
+    let (mut delivery, step) = Delivery::begin(&rules, &change);
     assert!(matches!(step, Step::Ask(Ask { method: Method::Get, .. })));
     let somebody = json!({ "resourceType": "Patient", "id": "7",
         "identifier": [{ "system": "urn:other", "value": "P-1" }] });
