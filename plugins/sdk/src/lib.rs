@@ -5,12 +5,12 @@
 //! `wit/` does not allow. Read next: `wit/types.wit`, then `plugins/openemr`.
 
 mod bindings;
+pub mod database;
 pub mod log;
 pub mod patient;
 pub mod settings;
 
 pub use bindings::database_target::exports::neuronova::sync::database_adapter::Guest as DatabaseAdapter;
-pub use bindings::database_target::neuronova::sync::database;
 pub use bindings::database_target::neuronova::sync::types::{
     Change, Context, Descriptor, Failure, FailureKind, Finding, FindingLevel, Link, Operation, Outcome, Receipt,
     RemoteEdit, Report,
