@@ -157,20 +157,16 @@ impl DatabaseErrorKind {
 }
 
 impl DatabaseError {
-    /// The failure that it amounts to, saying what was being done, for example `insert into patient_data`.
+    /// The failure that it amounts to, saying what was being done, for example `insert into patient_data`, and naming the
+    /// key or column and the vendor's number where the message does not yet.
     #[must_use]
     pub fn during(&self, doing: &str) -> Failure {
         let mut message = format!("{doing}: {}", self.message);
-        let facts = [
-            self.object.as_ref().map(|object| format!("at `{object}`")),
-            self.vendor_code.map(|code| format!("code {code}")),
-            self.sqlstate.as_ref().map(|state| format!("SQLSTATE {state}")),
-        ];
-        let facts: Vec<String> = facts.into_iter().flatten().collect();
+        let object = self.object.as_ref().filter(|object| !self.message.contains(object.as_str()));
+        let code = self.vendor_code.map(|code| code.to_string()).filter(|code| !self.message.contains(code));
+        let facts: Vec<&str> = [object, code.as_ref()].into_iter().flatten().map(String::as_str).collect();
         if !facts.is_empty() {
-            message.push_str(" (");
-            message.push_str(&facts.join(", "));
-            message.push(')');
+            message = format!("{message} [{}]", facts.join(", "));
         }
         Failure { kind: self.kind.failure_kind(), message, retry_after_ms: None }
     }
@@ -213,21 +209,25 @@ mod tests {
     }
 
     #[test]
-    fn an_error_becomes_a_failure_that_names_column_and_code() {
-        let error = DatabaseError {
+    fn an_error_becomes_a_failure_that_names_column_and_code_once() {
+        let mut error = DatabaseError {
             kind: DatabaseErrorKind::InvalidValue,
             sqlstate: Some("22001".into()),
             vendor_code: Some(1406),
             object: Some("lname".into()),
-            message: "Data too long for column".into(),
+            message: "Data too long for column '...'".into(),
         };
         let failure = error.during("insert into patient_data");
         assert!(matches!(failure.kind, FailureKind::Invalid));
-        assert_eq!(
-            failure.message,
-            "insert into patient_data: Data too long for column (at `lname`, code 1406, SQLSTATE 22001)"
-        );
+        assert_eq!(failure.message, "insert into patient_data: Data too long for column '...' [lname, 1406]");
+        error.message.push_str(" [lname, 1406]");
+        assert_eq!(error.during("insert into patient_data").message, failure.message);
+    }
+
+    #[test]
+    fn the_kind_of_an_error_decides_the_kind_of_the_failure() {
         assert!(matches!(DatabaseErrorKind::PermissionDenied.failure_kind(), FailureKind::Misconfigured));
         assert!(matches!(DatabaseErrorKind::Unavailable.failure_kind(), FailureKind::Unavailable));
+        assert!(matches!(DatabaseErrorKind::Contention.failure_kind(), FailureKind::Transient));
     }
 }
