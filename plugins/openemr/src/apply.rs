@@ -50,7 +50,7 @@ pub(crate) fn apply(
     let statements =
         Statements { dialect: db.dialect(), schema: &schema, columns: &columns, user_id: settings.user_id };
     let plans = plan(changes, &statements, settings);
-    Batch { db, statements: &statements, settings, policy: context.on_remote_edit, notes: Vec::new() }
+    Batch { db, statements: &statements, settings, policy: context.on_remote_edit, notes: Vec::new(), locked: false }
         .run(changes, plans)
 }
 
@@ -171,6 +171,8 @@ struct Batch<'a, L> {
     settings: &'a Settings,
     policy: RemoteEdit,
     notes: Vec<String>,
+    /// Whether the lock for pids is held.
+    locked: bool,
 }
 
 /// A chart to write: its change's place in the batch, its key and what it shall hold.
@@ -209,7 +211,7 @@ impl<L: Lent> Batch<'_, L> {
             .iter()
             .map(|(index, uuid, record)| Creation { sought: sought(&changes[*index], *uuid), record })
             .collect();
-        let created = create::create(self.db, self.statements, self.settings.pubpid, &wanted)?;
+        let created = create::create(self.db, self.statements, self.settings.pubpid, &wanted, self.locked)?;
         for ((index, uuid, record), created) in creations.into_iter().zip(created) {
             let found = match created {
                 Created::New(pid) => {
@@ -231,7 +233,7 @@ impl<L: Lent> Batch<'_, L> {
 
     /// Asks for every chart that a plan needs. Where there is no uuid, nothing but the lock keeps two hosts from creating
     /// the same patient, so it is taken before the look when anything may have to be created.
-    fn look_up(&self, changes: &[Change], plans: &[Plan]) -> Result<Vec<(usize, Found)>, Failure> {
+    fn look_up(&mut self, changes: &[Change], plans: &[Plan]) -> Result<Vec<(usize, Found)>, Failure> {
         let wanted: Vec<(usize, Sought<'_>)> = plans
             .iter()
             .enumerate()
@@ -243,6 +245,7 @@ impl<L: Lent> Batch<'_, L> {
         let charts: Vec<Sought<'_>> = wanted.iter().map(|(_, sought)| *sought).collect();
         if !self.statements.schema.has_uuid() && charts.iter().any(|one| one.linked_pid.is_none()) {
             create::lock(self.db)?;
+            self.locked = true;
         }
         let locked = self.policy == RemoteEdit::Hold && charts.iter().any(|one| one.linked_pid.is_some());
         let found = charts::find(self.db, self.statements, &charts, locked)?;

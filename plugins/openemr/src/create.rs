@@ -47,7 +47,7 @@ pub(crate) fn lock(db: &impl Lent) -> Result<(), Failure> {
     db.lock(PID_LOCK, LOCK_TIMEOUT_MS).map_err(|error| error.during("wait for the lock under which pids are assigned"))
 }
 
-/// Creates all of them; the answers stand in the order of `creations`.
+/// Creates all of them; the answers stand in the order of `creations`. `locked` says that the lock is held already.
 ///
 /// # Errors
 /// A failure for the whole batch: what the database says, or `transient` when other writers kept taking the numbers.
@@ -56,9 +56,10 @@ pub(crate) fn create(
     statements: &Statements<'_>,
     public_id: PublicId,
     creations: &[Creation<'_>],
+    locked: bool,
 ) -> Result<Vec<Created>, Failure> {
     let mut run = Run { db, statements, public_id, creations, created: vec![None; creations.len()], refusals: 0 };
-    run.all()?;
+    run.all(locked)?;
     Ok(run.created.into_iter().map(|one| one.expect("invariant: the run ends when nothing is pending")).collect())
 }
 
@@ -72,9 +73,8 @@ struct Run<'a, L> {
 }
 
 impl<L: Lent> Run<'_, L> {
-    fn all(&mut self) -> Result<(), Failure> {
+    fn all(&mut self, mut locked: bool) -> Result<(), Failure> {
         let mut registered = !self.statements.schema.has_uuid();
-        let mut locked = false;
         while !self.pending().is_empty() {
             if !registered {
                 match self.register() {

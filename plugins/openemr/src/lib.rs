@@ -19,6 +19,8 @@ mod options;
 mod schema;
 mod settings;
 mod statements;
+#[cfg(test)]
+mod tests;
 mod unique_keys;
 
 use adapter_sdk::database::Transaction;
