@@ -2,7 +2,7 @@
 //!
 //! Layers, downward only: `{config, fixture} -> document -> domain`. The merged crate adds its own above these.
 
-//pub mod config;
+pub mod config;
 pub mod document;
 pub mod domain;
 pub mod fixture;
