@@ -1,7 +1,10 @@
-//! The pure heart: what a patient, a user and an id are, and when they are valid.
+//! The rules, with no I/O and no async: what a patient and a change are, what an outcome means, what happens to a
+//! delivery next.
 //!
-//! Nothing here does I/O, is async, reads a clock or knows a database. Read `patient.rs` first.
+//! Everything here is pure and total. It must never read a clock, a file or a database. Read next: `delivery.rs`.
 
+pub mod change;
+pub mod delivery;
 pub mod ids;
 pub mod patient;
 mod problem;
