@@ -122,7 +122,10 @@ struct Inner {
 
 enum Pools {
     /// One writer, so that transactions wait in line instead of failing busy; readers beside it.
-    Sqlite { writer: Pool<Sqlite>, readers: Pool<Sqlite> },
+    Sqlite {
+        writer: Pool<Sqlite>,
+        readers: Pool<Sqlite>,
+    },
     MySql(Pool<MySql>),
     Postgres(Pool<Postgres>),
 }
@@ -139,15 +142,16 @@ impl Database {
                 readers: pool_options(connections_max.max(1)).connect_lazy_with(sqlite::options(path, true)),
             },
             Locator::MySql(url) => {
-                let options = pool_options(connections_max).after_connect(|connection: &mut sqlx::MySqlConnection, _| {
-                    Box::pin(async move {
-                        // MySQL 8 and MariaDB know the isolation level by different names, so the second is tried.
-                        match connection.execute(sqlx::raw_sql(mysql::SESSION)).await {
-                            Ok(_) => Ok(()),
-                            Err(_) => connection.execute(sqlx::raw_sql(mysql::SESSION_MARIADB)).await.map(drop),
-                        }
-                    })
-                });
+                let options =
+                    pool_options(connections_max).after_connect(|connection: &mut sqlx::MySqlConnection, _| {
+                        Box::pin(async move {
+                            // MySQL 8 and MariaDB know the isolation level by different names, so the second is tried.
+                            match connection.execute(sqlx::raw_sql(mysql::SESSION)).await {
+                                Ok(_) => Ok(()),
+                                Err(_) => connection.execute(sqlx::raw_sql(mysql::SESSION_MARIADB)).await.map(drop),
+                            }
+                        })
+                    });
                 Pools::MySql(options.connect_lazy_with(mysql::options(url)?))
             }
             Locator::Postgres(url) => {

@@ -121,9 +121,9 @@ identifier! {
 
 identifier! {
     /// The application's id of the thing that changed; for a patient, its [`PatientId`].
-    AggregateId, 128,
+    AggregateId, 255,
     |character| !character.is_control(),
-    "must be 1 to 128 characters, none of them a control character"
+    "must be 1 to 255 characters, none of them a control character"
 }
 
 identifier! {
@@ -166,7 +166,7 @@ mod tests {
             assert!(TargetName::new(text).is_err(), "{text}");
         }
         assert!(AggregateId::new("환자 1").is_ok());
-        assert!(AggregateId::new("x".repeat(129)).is_err());
+        assert!(AggregateId::new("x".repeat(256)).is_err());
         assert!(AggregateType::new("a\nb").is_err());
         assert!(RemoteId::new("가".repeat(255)).is_ok());
         assert!(RemoteId::new("가".repeat(256)).is_err());

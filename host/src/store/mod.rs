@@ -19,7 +19,7 @@ mod users;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
-use crate::database::{AsDatabaseError, Database, DatabaseError, Rows, RowLimits, Transaction, Value};
+use crate::database::{AsDatabaseError, Database, DatabaseError, RowLimits, Rows, Transaction, Value};
 
 pub use claim::{Batch, Claim, ClaimRequest, Delivery};
 pub use lease::Lease;

@@ -220,7 +220,8 @@ impl StoreTransaction {
                 self.now
             );
             if let Some(row) = self.query(&sql, &[("target", name.as_str().into())]).await?.rows.into_iter().next() {
-                target.oldest_pending_ms = Reader::new("find oldest pending", row).optional_integer()?.map(|age| age.max(0));
+                target.oldest_pending_ms =
+                    Reader::new("find oldest pending", row).optional_integer()?.map(|age| age.max(0));
             }
         }
         Ok(())

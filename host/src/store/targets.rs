@@ -221,7 +221,8 @@ impl Store {
     pub async fn set_paused(&self, target: &str, paused: bool) -> Result<bool, StoreError> {
         rerun("pause target", || async {
             let mut transaction = self.begin(&format!("pause or resume target `{target}`")).await?;
-            let sql = format!("UPDATE sync_target SET paused = :paused, updated_at = {} WHERE name = :name", transaction.now);
+            let sql =
+                format!("UPDATE sync_target SET paused = :paused, updated_at = {} WHERE name = :name", transaction.now);
             let values = [("paused", i64::from(paused).into()), ("name", target.into())];
             let found = transaction.execute(&sql, &values).await?.rows_affected == 1;
             transaction.commit().await?;
