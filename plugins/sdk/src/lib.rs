@@ -5,6 +5,7 @@
 //! `wit/` does not allow. Read next: `wit/types.wit`, then `plugins/openemr`.
 
 mod bindings;
+pub mod http;
 pub mod log;
 pub mod patient;
 pub mod settings;
