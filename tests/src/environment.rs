@@ -101,15 +101,16 @@ pub fn fhir_url() -> Option<String> {
     Backend::Fhir.url()
 }
 
-/// The folder of the adapters that were built as components.
+/// An adapter that was built as a component, by its name, as `openemr`.
 ///
 /// # Panics
-/// When an adapter is missing there, since nothing after it could say so as clearly.
+/// When it was not built, since nothing after it could say so as clearly.
 #[must_use]
-pub fn adapters() -> PathBuf {
+pub fn adapter(name: &str) -> PathBuf {
     let folder = non_empty(ADAPTERS).map_or_else(|| target_directory().join("adapters"), PathBuf::from);
-    assert!(folder.is_dir(), "no adapters in {} (run cargo xtask adapters)", folder.display());
-    folder
+    let component = folder.join(format!("{name}.wasm"));
+    assert!(component.is_file(), "no adapter at {} (run cargo xtask adapters)", component.display());
+    component
 }
 
 /// The host's binary.

@@ -1,7 +1,7 @@
 //! Owns the host as a process: a folder with a `host.toml`, commands run in it, and daemons that a test may stop, freeze or
 //! kill. It sees what a user sees: exit code, output, files.
 //!
-//! Read next: `environment.rs` for where the binary and the adapters are found.
+//! Read next: `environment.rs` for where the binary and the adapters are found (`adapter("openemr")`).
 
 use std::{
     ffi::OsStr,
@@ -16,7 +16,7 @@ use std::{
 use anyhow::{Context as _, Result, bail};
 use tempfile::TempDir;
 
-use crate::environment::{adapters, host_binary};
+use crate::environment::host_binary;
 
 /// The text of a `host.toml`, built target by target.
 #[derive(Debug, Clone)]
@@ -31,10 +31,9 @@ impl Configuration {
         Self { text: format!("[store]\nurl = {}\n", quoted(store_url)) }
     }
 
-    /// Adds the target `openemr` at this database, writing its id back to the patient.
+    /// Adds the target `openemr` with this adapter at this database, writing its id back to the patient.
     #[must_use]
-    pub fn openemr(self, database_url: &str) -> Self {
-        let adapter = adapters().join("openemr.wasm");
+    pub fn openemr(self, adapter: &Path, database_url: &str) -> Self {
         self.more(&format!(
             "\n[targets.openemr]\nadapter = {}\nid_column = \"openemr_patient_id\"\n\
              [targets.openemr.database]\nurl = {}\n",
@@ -43,10 +42,9 @@ impl Configuration {
         ))
     }
 
-    /// Adds the target `fhir` at this base address, which may be on loopback.
+    /// Adds the target `fhir` with this adapter at this base address, which may be on loopback.
     #[must_use]
-    pub fn fhir(self, base_url: &str) -> Self {
-        let adapter = adapters().join("fhir.wasm");
+    pub fn fhir(self, adapter: &Path, base_url: &str) -> Self {
         self.more(&format!(
             "\n[targets.fhir]\nadapter = {}\n[targets.fhir.http]\nbase_url = {}\nallow_private = true\n",
             quoted(&adapter.to_string_lossy()),

@@ -12,7 +12,7 @@ use tempfile::TempDir;
 
 use super::{
     process::{Launch, Process, StopSignal, free_port, give_to, run_to_end, unprivileged_user},
-    provision::{Need, find_program, provide, version_of, versioned_folders},
+    provision::{Need, find_programs, provide, version_of, versioned_folders},
 };
 
 /// A private PostgreSQL server, gone when dropped.
@@ -131,14 +131,16 @@ impl Drop for Postgres {
 fn programs() -> Option<Programs> {
     let mut folders = versioned_folders(Path::new("/usr/lib/postgresql"), "bin");
     folders.extend(versioned_folders(Path::new(r"C:\Program Files\PostgreSQL"), "bin"));
-    // All three of one version: the wrappers on a Debian system's PATH would mix them.
-    let server = find_program("postgres", &folders)?;
-    let beside = |name: &str| {
-        let program = server.with_file_name(format!("{name}{}", std::env::consts::EXE_SUFFIX));
-        program.is_file().then_some(program)
-    };
-    let (initialize, is_ready) = (beside("initdb")?, beside("pg_isready")?);
-    Some(Programs { server, initialize, is_ready })
+    // All three of one installation: what lies on the PATH may be a link to one of them, or a wrapper around several.
+    find_programs("postgres", &folders).find_map(|found| {
+        let server = found.canonicalize().ok()?;
+        let beside = |name: &str| {
+            let program = server.with_file_name(format!("{name}{}", std::env::consts::EXE_SUFFIX));
+            program.is_file().then_some(program)
+        };
+        let (initialize, is_ready) = (beside("initdb")?, beside("pg_isready")?);
+        Some(Programs { server, initialize, is_ready })
+    })
 }
 
 fn takes_sessions(is_ready: &Path, port: u16) -> bool {

@@ -9,7 +9,8 @@ use std::{
     io::Read as _,
     net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream},
     path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
+    process::{Child, Command, ExitStatus, Stdio},
+    sync::atomic::{AtomicBool, Ordering},
     thread,
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
@@ -24,6 +25,49 @@ const STOPPED_WITHIN: Duration = Duration::from_secs(30);
 const POLL_EVERY: Duration = Duration::from_millis(40);
 /// Ports are taken below the range that systems hand to outgoing connections, so that a stopped server's port stays free.
 const PORTS: std::ops::Range<u16> = 20_000..32_000;
+
+/// Set once a person has asked this process to end.
+static INTERRUPTED: AtomicBool = AtomicBool::new(false);
+
+/// Makes every wait of this module end with an error, so that its caller unwinds and drops its servers.
+///
+/// For the handler of Ctrl-C in a process that owns servers: a process that is ended by the signal itself drops nothing.
+pub fn interrupt() {
+    INTERRUPTED.store(true, Ordering::Relaxed);
+}
+
+/// Whether [`interrupt`] was called.
+#[must_use]
+pub fn is_interrupted() -> bool {
+    INTERRUPTED.load(Ordering::Relaxed)
+}
+
+/// Waits for a child; when this process is asked to end, asks the child as well and waits until it has.
+///
+/// # Errors
+/// When the system cannot tell, or this process was interrupted.
+pub fn wait_for(child: &mut Child) -> Result<ExitStatus> {
+    loop {
+        if let Some(status) = child.try_wait()? {
+            if is_interrupted() {
+                bail!("interrupted");
+            }
+            return Ok(status);
+        }
+        if is_interrupted() {
+            end_in_order(child, StopSignal::Terminate);
+            bail!("interrupted");
+        }
+        thread::sleep(POLL_EVERY);
+    }
+}
+
+/// Waits until a person asks this process to end.
+pub fn wait_for_interrupt() {
+    while !is_interrupted() {
+        thread::sleep(POLL_EVERY);
+    }
+}
 
 /// The signal that asks a server for an orderly stop. Off Unix every stop is a kill.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -105,6 +149,10 @@ impl Process {
                     self.child = Some(child);
                     return Ok(());
                 }
+                if is_interrupted() {
+                    end(&mut child);
+                    bail!("interrupted");
+                }
                 if Instant::now() >= deadline {
                     end(&mut child);
                     bail!("{name} was not ready after {READY_WITHIN:?}; its log ends:\n{}", tail(&self.launch.log));
@@ -129,15 +177,8 @@ impl Process {
 
     /// Ends it in order; kills it when that takes longer than half a minute.
     pub fn stop(&mut self) {
-        let Some(mut child) = self.child.take() else { return };
-        signal(&child, self.launch.stop_signal);
-        let deadline = Instant::now() + STOPPED_WITHIN;
-        while matches!(child.try_wait(), Ok(None)) {
-            if Instant::now() >= deadline {
-                end(&mut child);
-                return;
-            }
-            thread::sleep(POLL_EVERY);
+        if let Some(mut child) = self.child.take() {
+            end_in_order(&mut child, self.launch.stop_signal);
         }
     }
 
@@ -275,6 +316,18 @@ fn signal(child: &Child, stop_signal: StopSignal) {
     }
     #[cfg(not(unix))]
     let _ = (child, stop_signal);
+}
+
+fn end_in_order(child: &mut Child, stop_signal: StopSignal) {
+    signal(child, stop_signal);
+    let deadline = Instant::now() + STOPPED_WITHIN;
+    while cfg!(unix) && Instant::now() < deadline {
+        if !matches!(child.try_wait(), Ok(None)) {
+            return;
+        }
+        thread::sleep(POLL_EVERY);
+    }
+    end(child);
 }
 
 fn end(child: &mut Child) {

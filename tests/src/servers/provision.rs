@@ -58,13 +58,16 @@ pub fn provide(needs: &[Need]) -> Result<()> {
 /// A program from `PATH`, or from the folders where systems keep it off the path.
 #[must_use]
 pub fn find_program(name: &str, folders: &[PathBuf]) -> Option<PathBuf> {
+    find_programs(name, folders).next()
+}
+
+/// Every program of that name, those on `PATH` first.
+pub fn find_programs(name: &str, folders: &[PathBuf]) -> impl Iterator<Item = PathBuf> {
     let file = format!("{name}{}", env::consts::EXE_SUFFIX);
-    let path = env::var_os("PATH").unwrap_or_default();
-    env::split_paths(&path)
-        .chain(["/usr/local/sbin", "/usr/sbin", "/sbin"].map(PathBuf::from))
-        .chain(folders.iter().cloned())
-        .map(|folder| folder.join(&file))
-        .find(|candidate| candidate.is_file())
+    let mut searched: Vec<PathBuf> = env::split_paths(&env::var_os("PATH").unwrap_or_default()).collect();
+    searched.extend(["/usr/local/sbin", "/usr/sbin", "/sbin"].map(PathBuf::from));
+    searched.extend_from_slice(folders);
+    searched.into_iter().map(move |folder| folder.join(&file)).filter(|candidate| candidate.is_file())
 }
 
 /// The folders `PARENT/*/TAIL`, newest version first.
