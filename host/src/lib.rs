@@ -3,6 +3,7 @@
 //! Layers, downward only: `main -> cli -> sync -> {service, plugin} -> store -> database -> {config, fixture} -> document -> domain`.
 //! `plugin` and `store` never import each other: they meet in `sync`. A test checks this (`tests/architecture.rs`).
 
+pub mod cli;
 pub mod config;
 pub mod database;
 pub mod document;

@@ -7,28 +7,8 @@ use super::http::{HttpConfig, read_http};
 use super::limits::{Limits, read_limits};
 use super::reader::Reader;
 use super::{DatabaseKind, DatabaseUrl, read_database_url};
-use crate::domain::ids::{AggregateType, TargetName};
-use crate::vocabulary;
-
-vocabulary! {
-    /// The column of `patient_cache` that takes the id which a target assigned.
-    pub enum IdColumn {
-        /// OpenEMR's `pid`.
-        OpenemrPatientId = "openemr_patient_id",
-        /// The id of the FHIR resource.
-        FhirPatientId = "fhir_patient_id",
-    }
-}
-
-vocabulary! {
-    /// What becomes of a record that somebody edited at the target.
-    pub enum RemoteEdit {
-        /// Our state is written over it.
-        Overwrite = "overwrite",
-        /// The delivery fails as a conflict, and a person decides.
-        Hold = "hold",
-    }
-}
+use crate::domain::change::RemoteEdit;
+use crate::domain::ids::{AggregateType, IdColumn, TargetName};
 
 /// One target.
 #[derive(Clone, Debug)]

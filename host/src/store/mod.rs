@@ -29,7 +29,7 @@ pub use patients::StoredPatient;
 pub use retry::RetryFilter;
 pub use settle::Settled;
 pub use status::{Counts, RecentSync, StatusSnapshot, TargetStatus};
-pub use targets::{AdapterInForce, BreakerState, IdColumn, TargetNews, TargetState};
+pub use targets::{AdapterInForce, BreakerState, TargetNews, TargetState};
 pub use users::StoredUser;
 
 /// Why the store could not do something.

@@ -204,7 +204,7 @@ impl StoreTransaction {
         for row in self.query(sql, &[]).await?.rows {
             let mut reader = Reader::new("count deliveries", row);
             let (target, status, count) = (reader.text()?, reader.text()?, reader.integer()?);
-            if let Some(status) = Status::parse(&status) {
+            if let Some(status) = Status::from_word(&status) {
                 targets.entry(target).or_default().counts.add(status, u64::try_from(count).unwrap_or_default());
             }
         }
@@ -245,7 +245,7 @@ impl StoreTransaction {
                     target: reader.text()?,
                     aggregate_type: reader.text()?,
                     aggregate_id: reader.text()?,
-                    status: Status::parse(&reader.text()?)
+                    status: Status::from_word(&reader.text()?)
                         .ok_or_else(|| super::corrupt("read recent deliveries", "an unknown status"))?,
                     remote_id: reader.optional_text()?,
                     attempts: reader.integer()?,
