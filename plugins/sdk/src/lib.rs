@@ -6,6 +6,7 @@
 
 mod bindings;
 pub mod database;
+pub mod http;
 pub mod log;
 pub mod patient;
 pub mod settings;

@@ -1,0 +1,129 @@
+//! One connection of any of the three databases: the only place that names all three drivers' connections.
+
+use futures::TryStreamExt as _;
+use sqlx::pool::PoolConnection;
+use sqlx::{AssertSqlSafe, MySql, Postgres, Sqlite};
+
+use super::{DatabaseError, Dialect, ErrorKind, Execution, RowLimits, Rows, Value, mysql, postgres, sqlite};
+
+pub(super) enum Connection {
+    Sqlite(PoolConnection<Sqlite>),
+    MySql(PoolConnection<MySql>),
+    Postgres(PoolConnection<Postgres>),
+}
+
+/// Prepares a query with its parameters for the driver at hand.
+macro_rules! query {
+    ($driver:ident, $sql:expr, $parameters:expr) => {
+        $parameters.iter().fold(sqlx::query(AssertSqlSafe($sql)), |query, value| $driver::bind(query, value))
+    };
+}
+
+impl Connection {
+    pub(super) fn dialect(&self) -> Dialect {
+        match self {
+            Self::Sqlite(_) => Dialect::Sqlite,
+            Self::MySql(_) => Dialect::MySql,
+            Self::Postgres(_) => Dialect::Postgres,
+        }
+    }
+
+    /// Runs a fixed statement that takes no parameters and gives no rows.
+    pub(super) async fn run(&mut self, sql: &str) -> Result<(), DatabaseError> {
+        use sqlx::Executor as _;
+        let sql = AssertSqlSafe(sql.to_owned());
+        match self {
+            Self::Sqlite(connection) => (&mut **connection).execute(sqlx::raw_sql(sql)).await.map(drop),
+            Self::MySql(connection) => (&mut **connection).execute(sqlx::raw_sql(sql)).await.map(drop),
+            Self::Postgres(connection) => (&mut **connection).execute(sqlx::raw_sql(sql)).await.map(drop),
+        }
+        .map_err(|error| DatabaseError::from_sqlx(&error))
+    }
+
+    pub(super) async fn execute(&mut self, sql: &str, parameters: &[Value]) -> Result<Execution, DatabaseError> {
+        let sql = self.dialect().placeholders(sql, parameters);
+        match self {
+            Self::Sqlite(connection) => {
+                query!(sqlite, sql, parameters).execute(&mut **connection).await.map(|result| Execution {
+                    rows_affected: result.rows_affected(),
+                    last_insert_id: u64::try_from(result.last_insert_rowid()).ok().filter(|id| *id > 0),
+                })
+            }
+            Self::MySql(connection) => {
+                query!(mysql, sql, parameters).execute(&mut **connection).await.map(|result| Execution {
+                    rows_affected: result.rows_affected(),
+                    last_insert_id: Some(result.last_insert_id()).filter(|id| *id > 0),
+                })
+            }
+            Self::Postgres(connection) => query!(postgres, sql, parameters)
+                .execute(&mut **connection)
+                .await
+                .map(|result| Execution { rows_affected: result.rows_affected(), last_insert_id: None }),
+        }
+        .map_err(|error| DatabaseError::from_sqlx(&error))
+    }
+
+    pub(super) async fn query(
+        &mut self,
+        sql: &str,
+        parameters: &[Value],
+        limits: RowLimits,
+    ) -> Result<Rows, DatabaseError> {
+        let sql = self.dialect().placeholders(sql, parameters);
+        let mut rows = Gathering::new(limits);
+        macro_rules! gather {
+            ($driver:ident, $connection:expr) => {{
+                let mut stream = query!($driver, sql, parameters).fetch(&mut **$connection);
+                while let Some(row) = stream.try_next().await.map_err(|error| DatabaseError::from_sqlx(&error))? {
+                    rows.take(&row, $driver::values(&row)?)?;
+                }
+            }};
+        }
+        match self {
+            Self::Sqlite(connection) => gather!(sqlite, connection),
+            Self::MySql(connection) => gather!(mysql, connection),
+            Self::Postgres(connection) => gather!(postgres, connection),
+        }
+        Ok(rows.rows)
+    }
+
+    /// Closes the connection instead of giving it back: what it was doing is unknown, and the server rolls it back.
+    pub(super) fn discard(self) {
+        match self {
+            Self::Sqlite(mut connection) => connection.close_on_drop(),
+            Self::MySql(connection) => drop(connection.detach()),
+            Self::Postgres(connection) => drop(connection.detach()),
+        }
+    }
+}
+
+/// Rows as they come in, held to their limits.
+struct Gathering {
+    rows: Rows,
+    limits: RowLimits,
+    byte_count: usize,
+}
+
+impl Gathering {
+    fn new(limits: RowLimits) -> Self {
+        Self { rows: Rows::default(), limits, byte_count: 0 }
+    }
+
+    fn take<R: sqlx::Row>(&mut self, row: &R, values: Vec<Value>) -> Result<(), DatabaseError> {
+        use sqlx::Column as _;
+        if self.rows.columns.is_empty() {
+            self.rows.columns = row.columns().iter().map(|column| column.name().to_owned()).collect();
+        }
+        self.byte_count += values.iter().map(Value::byte_count).sum::<usize>();
+        if self.rows.rows.len() >= self.limits.rows_max {
+            let message = format!("the query gives more than {} rows", self.limits.rows_max);
+            return Err(DatabaseError::new(ErrorKind::Refused, message));
+        }
+        if self.byte_count > self.limits.bytes_max {
+            let message = format!("the query gives more than {} bytes", self.limits.bytes_max);
+            return Err(DatabaseError::new(ErrorKind::Refused, message));
+        }
+        self.rows.rows.push(values);
+        Ok(())
+    }
+}

@@ -1,0 +1,118 @@
+//! The few places where the three families of SQL differ.
+
+use std::fmt::Write as _;
+
+use super::Value;
+
+/// A family of SQL.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Dialect {
+    /// SQLite 3.38 or newer.
+    Sqlite,
+    /// MySQL and MariaDB.
+    MySql,
+    /// PostgreSQL.
+    Postgres,
+}
+
+impl Dialect {
+    /// The name in messages.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Sqlite => "SQLite",
+            Self::MySql => "MySQL",
+            Self::Postgres => "PostgreSQL",
+        }
+    }
+
+    /// The database's own clock, in milliseconds since 1970-01-01 UTC.
+    #[must_use]
+    pub fn now_ms(self) -> &'static str {
+        match self {
+            Self::Sqlite => "CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER)",
+            Self::MySql => "CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS SIGNED)",
+            Self::Postgres => "CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000 AS BIGINT)",
+        }
+    }
+
+    /// What makes a SELECT lock the rows that no one else has locked; nothing on SQLite, whose writer is alone.
+    #[must_use]
+    pub fn lock_free_rows(self) -> &'static str {
+        match self {
+            Self::Sqlite => "",
+            Self::MySql | Self::Postgres => " FOR UPDATE SKIP LOCKED",
+        }
+    }
+
+    /// The statement as the driver wants it: PostgreSQL numbers its parameters and needs to know the types of those that
+    /// travel as text. Question marks in quotes and comments stay as they are.
+    #[must_use]
+    pub fn placeholders(self, sql: &str, parameters: &[Value]) -> String {
+        if self != Self::Postgres {
+            return sql.to_owned();
+        }
+        let mut out = String::with_capacity(sql.len() + parameters.len() * 4);
+        let mut values = parameters.iter();
+        let mut number = 0;
+        let mut quote = None;
+        for character in sql.chars() {
+            match (quote, character) {
+                (None, '?') => match values.next() {
+                    Some(Value::Null) => out.push_str("NULL"),
+                    value => {
+                        number += 1;
+                        let cast = value.and_then(postgres_cast);
+                        match cast {
+                            Some(kind) => write!(out, "CAST(${number} AS {kind})"),
+                            None => write!(out, "${number}"),
+                        }
+                        .expect("invariant: a String takes text");
+                    }
+                },
+                (None, '\'' | '"') => {
+                    quote = Some(character);
+                    out.push(character);
+                }
+                (Some(open), _) => {
+                    if open == character {
+                        quote = None;
+                    }
+                    out.push(character);
+                }
+                (None, _) => out.push(character),
+            }
+        }
+        out
+    }
+}
+
+fn postgres_cast(value: &Value) -> Option<&'static str> {
+    match value {
+        Value::Null | Value::Text(_) | Value::Bytes(_) | Value::Bool(_) => None,
+        Value::I64(_) | Value::U64(_) => Some("BIGINT"),
+        Value::F64(_) => Some("DOUBLE PRECISION"),
+        Value::Decimal(_) => Some("NUMERIC"),
+        Value::Date(_) => Some("DATE"),
+        Value::DateTime(_) => Some("TIMESTAMP"),
+        Value::Time(_) => Some("TIME"),
+        Value::Json(_) => Some("JSONB"),
+        Value::Other(_) => Some("TEXT"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn postgres_numbers_only_what_is_a_parameter() {
+        let sql = "SELECT '?', \"?\" FROM t WHERE a = ? AND b = ? AND c = ?";
+        let parameters = [Value::from("x"), Value::Null, Value::I64(1)];
+        assert_eq!(
+            Dialect::Postgres.placeholders(sql, &parameters),
+            "SELECT '?', \"?\" FROM t WHERE a = $1 AND b = NULL AND c = CAST($2 AS BIGINT)"
+        );
+        assert_eq!(Dialect::MySql.placeholders(sql, &parameters), sql);
+    }
+}

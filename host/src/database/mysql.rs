@@ -1,0 +1,89 @@
+//! MySQL and MariaDB through sqlx: parameters in, rows out.
+
+use sqlx::mysql::{MySqlArguments, MySqlConnectOptions, MySqlRow};
+use sqlx::query::Query;
+use sqlx::types::BigDecimal;
+use sqlx::types::chrono::{NaiveDate, NaiveDateTime};
+use sqlx::{Column as _, MySql, Row as _, TypeInfo as _, ValueRef as _};
+
+use super::{DatabaseError, ErrorKind, Value};
+
+/// What every session is set to: strict about values, the same `||` as elsewhere, and each statement sees what is
+/// committed. The time zone stays the server's, since a target's stored times are local to it.
+pub(super) const SESSION: &str = "SET SESSION sql_mode = 'STRICT_TRANS_TABLES,NO_ENGINE_SUBSTITUTION,PIPES_AS_CONCAT', \
+     SESSION transaction_isolation = 'READ-COMMITTED'";
+
+/// MariaDB before 11.1 knows the isolation level by its older name only.
+pub(super) const SESSION_MARIADB: &str = "SET SESSION sql_mode = 'STRICT_TRANS_TABLES,NO_ENGINE_SUBSTITUTION,PIPES_AS_CONCAT', \
+     SESSION tx_isolation = 'READ-COMMITTED'";
+
+pub(super) fn options(url: &url::Url) -> Result<MySqlConnectOptions, DatabaseError> {
+    let options: MySqlConnectOptions = sqlx::ConnectOptions::from_url(url)
+        .map_err(|_| DatabaseError::new(ErrorKind::Rejected, "the database url is not understood"))?;
+    Ok(options.pipes_as_concat(false).no_engine_substitution(false).timezone(None).charset("utf8mb4"))
+}
+
+pub(super) fn bind<'q>(query: Query<'q, MySql, MySqlArguments>, value: &Value) -> Query<'q, MySql, MySqlArguments> {
+    match value {
+        Value::Null => query.bind(None::<&str>),
+        Value::Bool(truth) => query.bind(*truth),
+        Value::I64(number) => query.bind(*number),
+        Value::U64(number) => query.bind(*number),
+        Value::F64(number) => query.bind(*number),
+        Value::Bytes(bytes) => query.bind(bytes.as_slice()),
+        Value::Decimal(text)
+        | Value::Text(text)
+        | Value::Date(text)
+        | Value::DateTime(text)
+        | Value::Time(text)
+        | Value::Json(text)
+        | Value::Other(text) => query.bind(text.as_str()),
+    }
+}
+
+pub(super) fn values(row: &MySqlRow) -> Result<Vec<Value>, DatabaseError> {
+    row.columns()
+        .iter()
+        .enumerate()
+        .map(|(index, column)| {
+            let raw = row.try_get_raw(index).map_err(|error| DatabaseError::from_sqlx(&error))?;
+            // A zero date is shown as NULL by the driver: there is no such day.
+            if raw.is_null() {
+                return Ok(Value::Null);
+            }
+            let value = match column.type_info().name() {
+                "BOOLEAN" | "TINYINT" | "SMALLINT" | "MEDIUMINT" | "INT" | "BIGINT" => {
+                    row.try_get_unchecked(index).map(Value::I64)
+                }
+                "TINYINT UNSIGNED" | "SMALLINT UNSIGNED" | "MEDIUMINT UNSIGNED" | "INT UNSIGNED" | "BIGINT UNSIGNED"
+                | "YEAR" | "BIT" => row.try_get_unchecked(index).map(Value::U64),
+                "FLOAT" => row.try_get_unchecked::<f32, _>(index).map(|number| Value::F64(f64::from(number))),
+                "DOUBLE" => row.try_get_unchecked(index).map(Value::F64),
+                "DECIMAL" => {
+                    row.try_get_unchecked::<BigDecimal, _>(index).map(|number| Value::Decimal(number.to_plain_string()))
+                }
+                "CHAR" | "VARCHAR" | "TINYTEXT" | "TEXT" | "MEDIUMTEXT" | "LONGTEXT" | "ENUM" | "SET" => {
+                    row.try_get_unchecked(index).map(Value::Text)
+                }
+                "BINARY" | "VARBINARY" | "TINYBLOB" | "BLOB" | "MEDIUMBLOB" | "LONGBLOB" => {
+                    row.try_get_unchecked(index).map(Value::Bytes)
+                }
+                "DATE" => row.try_get_unchecked::<NaiveDate, _>(index).map(|date| Value::Date(date.to_string())),
+                "DATETIME" | "TIMESTAMP" => row
+                    .try_get_unchecked::<NaiveDateTime, _>(index)
+                    .map(|time| Value::DateTime(time.format("%Y-%m-%d %H:%M:%S%.f").to_string())),
+                "TIME" => row
+                    .try_get_unchecked::<sqlx::mysql::types::MySqlTime, _>(index)
+                    .map(|time| Value::Time(time.to_string())),
+                "JSON" => row.try_get_unchecked(index).map(Value::Json),
+                other => {
+                    return Err(DatabaseError::new(
+                        ErrorKind::Other,
+                        format!("column {} has the MySQL type {other}, which is not understood", column.name()),
+                    ));
+                }
+            };
+            value.map_err(|error| DatabaseError::from_sqlx(&error))
+        })
+        .collect()
+}

@@ -1,0 +1,260 @@
+//! A database by its URL: pools of connections, and transactions on them.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use sqlx::pool::PoolOptions;
+use sqlx::{ConnectOptions, Connection as _, Executor as _, MySql, Pool, Postgres, Sqlite};
+use url::Url;
+
+use super::connection::Connection;
+use super::{DatabaseError, Dialect, ErrorKind, Transaction, mysql, postgres, sqlite};
+
+/// How long a connection may take to be had.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Where a database is, in the words of its URL.
+#[derive(Clone)]
+pub enum Locator {
+    /// A file.
+    Sqlite(PathBuf),
+    /// `mysql://user:password@host:port/database`
+    MySql(Url),
+    /// `postgres://user:password@host:port/database`
+    Postgres(Url),
+}
+
+impl Locator {
+    /// The family of SQL.
+    #[must_use]
+    pub fn dialect(&self) -> Dialect {
+        match self {
+            Self::Sqlite(_) => Dialect::Sqlite,
+            Self::MySql(_) => Dialect::MySql,
+            Self::Postgres(_) => Dialect::Postgres,
+        }
+    }
+
+    /// Where it is, for people, without user or password.
+    #[must_use]
+    pub fn place(&self) -> String {
+        match self {
+            Self::Sqlite(path) => path.display().to_string(),
+            Self::MySql(url) => place(url, 3306),
+            Self::Postgres(url) => place(url, 5432),
+        }
+    }
+
+    /// Whether it is on this machine: a file, or a server on a loopback address.
+    #[must_use]
+    pub fn is_local(&self) -> bool {
+        match self {
+            Self::Sqlite(_) => true,
+            Self::MySql(url) | Self::Postgres(url) => match url.host() {
+                Some(url::Host::Ipv4(address)) => address.is_loopback(),
+                Some(url::Host::Ipv6(address)) => address.is_loopback(),
+                // The schemes are not special to the URL standard, so that an address arrives as a name.
+                Some(url::Host::Domain(name)) => {
+                    name == "localhost" || name.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
+                }
+                None => true,
+            },
+        }
+    }
+
+    fn scope(&self) -> String {
+        match self {
+            Self::Sqlite(_) => String::new(),
+            Self::MySql(url) | Self::Postgres(url) => url.path().trim_matches('/').to_owned(),
+        }
+    }
+
+    /// Says where it was and what was tried, in the words that operators know.
+    fn explain(&self, error: DatabaseError) -> DatabaseError {
+        let message = match (self, error.kind) {
+            (Self::MySql(url), ErrorKind::Unavailable) => format!(
+                "Can't connect to MySQL server on '{}' (port {}, database `{}`): {}",
+                url.host_str().unwrap_or("localhost"),
+                url.port().unwrap_or(3306),
+                self.scope(),
+                error.message
+            ),
+            (Self::Postgres(url), ErrorKind::Unavailable) => format!(
+                "Can't connect to PostgreSQL server on '{}' (port {}, database `{}`): {}",
+                url.host_str().unwrap_or("localhost"),
+                url.port().unwrap_or(5432),
+                self.scope(),
+                error.message
+            ),
+            (Self::Sqlite(path), _) => format!("can't open SQLite file '{}': {}", path.display(), error.message),
+            (_, ErrorKind::Rejected) => {
+                format!("{} refused us at '{}': {}", self.dialect().name(), self.place(), error.message)
+            }
+            _ => format!("{} at '{}': {}", self.dialect().name(), self.place(), error.message),
+        };
+        DatabaseError { message, ..error }
+    }
+}
+
+fn place(url: &Url, port: u16) -> String {
+    format!("{}:{}{}", url.host_str().unwrap_or("localhost"), url.port().unwrap_or(port), url.path())
+}
+
+/// Passwords stay out.
+impl std::fmt::Debug for Locator {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(formatter, "{}({})", self.dialect().name(), self.place())
+    }
+}
+
+/// A database that transactions can be begun on. Cloning shares the connections.
+#[derive(Clone)]
+pub struct Database {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    locator: Locator,
+    pools: Pools,
+    statement_timeout: Duration,
+}
+
+enum Pools {
+    /// One writer, so that transactions wait in line instead of failing busy; readers beside it.
+    Sqlite { writer: Pool<Sqlite>, readers: Pool<Sqlite> },
+    MySql(Pool<MySql>),
+    Postgres(Pool<Postgres>),
+}
+
+impl Database {
+    /// Prepares the pools; nothing is connected before the first transaction.
+    ///
+    /// # Errors
+    /// `Rejected` when the URL does not fit the driver.
+    pub fn new(locator: Locator, connections_max: u32, statement_timeout: Duration) -> Result<Self, DatabaseError> {
+        let pools = match &locator {
+            Locator::Sqlite(path) => Pools::Sqlite {
+                writer: pool_options(1).connect_lazy_with(sqlite::options(path, false)),
+                readers: pool_options(connections_max.max(1)).connect_lazy_with(sqlite::options(path, true)),
+            },
+            Locator::MySql(url) => {
+                let options = pool_options(connections_max).after_connect(|connection: &mut sqlx::MySqlConnection, _| {
+                    Box::pin(async move {
+                        // MySQL 8 and MariaDB know the isolation level by different names, so the second is tried.
+                        match connection.execute(sqlx::raw_sql(mysql::SESSION)).await {
+                            Ok(_) => Ok(()),
+                            Err(_) => connection.execute(sqlx::raw_sql(mysql::SESSION_MARIADB)).await.map(drop),
+                        }
+                    })
+                });
+                Pools::MySql(options.connect_lazy_with(mysql::options(url)?))
+            }
+            Locator::Postgres(url) => {
+                let options = pool_options(connections_max).after_connect(|connection: &mut sqlx::PgConnection, _| {
+                    Box::pin(async move { connection.execute(sqlx::raw_sql(postgres::SESSION)).await.map(drop) })
+                });
+                Pools::Postgres(options.connect_lazy_with(postgres::options(url)?))
+            }
+        };
+        Ok(Self { inner: Arc::new(Inner { locator, pools, statement_timeout }) })
+    }
+
+    /// Where it is.
+    #[must_use]
+    pub fn locator(&self) -> &Locator {
+        &self.inner.locator
+    }
+
+    /// The family of SQL.
+    #[must_use]
+    pub fn dialect(&self) -> Dialect {
+        self.inner.locator.dialect()
+    }
+
+    /// Begins a transaction that may write.
+    ///
+    /// # Errors
+    /// `Unavailable` or `Rejected`, with the place and the reason and without the password.
+    pub async fn begin(&self) -> Result<Transaction, DatabaseError> {
+        self.begin_with(false).await
+    }
+
+    /// Begins a transaction that only reads: on SQLite it does not wait for the writer.
+    ///
+    /// # Errors
+    /// As [`Database::begin`].
+    pub async fn begin_read(&self) -> Result<Transaction, DatabaseError> {
+        self.begin_with(true).await
+    }
+
+    async fn begin_with(&self, read_only: bool) -> Result<Transaction, DatabaseError> {
+        let inner = &self.inner;
+        let begin = match self.dialect() {
+            Dialect::Sqlite if !read_only => "BEGIN IMMEDIATE",
+            Dialect::Sqlite | Dialect::Postgres => "BEGIN",
+            Dialect::MySql => "START TRANSACTION",
+        };
+        let mut tries = 0;
+        loop {
+            let connection = self.acquire(read_only).await.map_err(|error| inner.locator.explain(error))?;
+            match Transaction::begin(connection, begin, inner.statement_timeout, inner.locator.scope()).await {
+                // A pooled connection may have died while it lay idle; the pool's other ones may have, too.
+                Err(error) if error.is_unavailable() && tries < 16 => tries += 1,
+                Err(error) if error.is_contention() => return Err(error),
+                result => return result.map_err(|error| inner.locator.explain(error)),
+            }
+        }
+    }
+
+    async fn acquire(&self, read_only: bool) -> Result<Connection, DatabaseError> {
+        match &self.inner.pools {
+            Pools::Sqlite { writer, readers } => {
+                acquire(if read_only { readers } else { writer }).await.map(Connection::Sqlite)
+            }
+            Pools::MySql(pool) => acquire(pool).await.map(Connection::MySql),
+            Pools::Postgres(pool) => acquire(pool).await.map(Connection::Postgres),
+        }
+    }
+
+    /// Closes every connection, and waits for them.
+    pub async fn close(&self) {
+        match &self.inner.pools {
+            Pools::Sqlite { writer, readers } => {
+                readers.close().await;
+                writer.close().await;
+            }
+            Pools::MySql(pool) => pool.close().await,
+            Pools::Postgres(pool) => pool.close().await,
+        }
+    }
+}
+
+fn pool_options<DB: sqlx::Database>(connections_max: u32) -> PoolOptions<DB> {
+    PoolOptions::new()
+        .max_connections(connections_max.max(1))
+        .acquire_timeout(CONNECT_TIMEOUT)
+        // A dead connection shows at BEGIN, which costs nothing extra.
+        .test_before_acquire(false)
+}
+
+/// The pool keeps trying while a connection is refused and then only says that time is up, so the reason is asked for by
+/// one direct attempt.
+async fn acquire<DB: sqlx::Database>(pool: &Pool<DB>) -> Result<sqlx::pool::PoolConnection<DB>, DatabaseError> {
+    match pool.acquire().await {
+        Ok(connection) => Ok(connection),
+        Err(sqlx::Error::PoolTimedOut) if pool.num_idle() == 0 => {
+            let direct = tokio::time::timeout(CONNECT_TIMEOUT, pool.connect_options().connect()).await;
+            match direct {
+                Ok(Ok(connection)) => {
+                    // The server is there, so it was the pool that was busy. Whether this one closes well is no matter.
+                    drop(connection.close().await);
+                    Err(DatabaseError::new(ErrorKind::Contention, "no connection was free in time"))
+                }
+                Ok(Err(error)) => Err(DatabaseError::from_sqlx(&error)),
+                Err(_) => Err(DatabaseError::timeout("connecting", CONNECT_TIMEOUT)),
+            }
+        }
+        Err(error) => Err(DatabaseError::from_sqlx(&error)),
+    }
+}

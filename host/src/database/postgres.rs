@@ -1,0 +1,82 @@
+//! PostgreSQL through sqlx: parameters in, rows out.
+
+use sqlx::postgres::{PgArguments, PgConnectOptions, PgRow};
+use sqlx::query::Query;
+use sqlx::types::chrono::{NaiveDate, NaiveDateTime, NaiveTime};
+use sqlx::types::{BigDecimal, Uuid};
+use sqlx::{Column as _, Postgres, Row as _, TypeInfo as _, ValueRef as _};
+
+use super::{DatabaseError, ErrorKind, Value};
+
+/// What every session is set to.
+pub(super) const SESSION: &str = "SET SESSION CHARACTERISTICS AS TRANSACTION ISOLATION LEVEL READ COMMITTED";
+
+pub(super) fn options(url: &url::Url) -> Result<PgConnectOptions, DatabaseError> {
+    let options: PgConnectOptions = sqlx::ConnectOptions::from_url(url)
+        .map_err(|_| DatabaseError::new(ErrorKind::Rejected, "the database url is not understood"))?;
+    Ok(options.application_name("neuronova-sync"))
+}
+
+/// NULL is never bound: [`super::Dialect::placeholders`] writes it into the statement, where it has no type to clash.
+pub(super) fn bind<'q>(query: Query<'q, Postgres, PgArguments>, value: &Value) -> Query<'q, Postgres, PgArguments> {
+    match value {
+        Value::Null => query,
+        Value::Bool(truth) => query.bind(*truth),
+        Value::I64(number) => query.bind(*number),
+        Value::U64(number) => match i64::try_from(*number) {
+            Ok(number) => query.bind(number),
+            Err(_) => query.bind(number.to_string()),
+        },
+        Value::F64(number) => query.bind(*number),
+        Value::Bytes(bytes) => query.bind(bytes.as_slice()),
+        Value::Decimal(text)
+        | Value::Text(text)
+        | Value::Date(text)
+        | Value::DateTime(text)
+        | Value::Time(text)
+        | Value::Json(text)
+        | Value::Other(text) => query.bind(text.as_str()),
+    }
+}
+
+pub(super) fn values(row: &PgRow) -> Result<Vec<Value>, DatabaseError> {
+    row.columns()
+        .iter()
+        .enumerate()
+        .map(|(index, column)| {
+            let raw = row.try_get_raw(index).map_err(|error| DatabaseError::from_sqlx(&error))?;
+            if raw.is_null() {
+                return Ok(Value::Null);
+            }
+            let value = match column.type_info().name() {
+                "BOOL" => row.try_get(index).map(Value::Bool),
+                "INT2" => row.try_get::<i16, _>(index).map(|number| Value::I64(i64::from(number))),
+                "INT4" => row.try_get::<i32, _>(index).map(|number| Value::I64(i64::from(number))),
+                "INT8" => row.try_get(index).map(Value::I64),
+                "FLOAT4" => row.try_get::<f32, _>(index).map(|number| Value::F64(f64::from(number))),
+                "FLOAT8" => row.try_get(index).map(Value::F64),
+                "NUMERIC" => row.try_get::<BigDecimal, _>(index).map(|number| Value::Decimal(number.to_plain_string())),
+                "TEXT" | "VARCHAR" | "CHAR" | "BPCHAR" | "NAME" | "UNKNOWN" | "CITEXT" => {
+                    row.try_get_unchecked(index).map(Value::Text)
+                }
+                "BYTEA" => row.try_get(index).map(Value::Bytes),
+                "DATE" => row.try_get::<NaiveDate, _>(index).map(|date| Value::Date(date.to_string())),
+                "TIMESTAMP" | "TIMESTAMPTZ" => row
+                    .try_get_unchecked::<NaiveDateTime, _>(index)
+                    .map(|time| Value::DateTime(time.format("%Y-%m-%d %H:%M:%S%.f").to_string())),
+                "TIME" => row.try_get::<NaiveTime, _>(index).map(|time| Value::Time(time.to_string())),
+                "UUID" => row.try_get::<Uuid, _>(index).map(|uuid| Value::Text(uuid.to_string())),
+                "JSON" | "JSONB" => row
+                    .try_get::<sqlx::types::Json<serde_json::Value>, _>(index)
+                    .map(|json| Value::Json(json.0.to_string())),
+                other => {
+                    return Err(DatabaseError::new(
+                        ErrorKind::Other,
+                        format!("column {} has the PostgreSQL type {other}; cast it to text", column.name()),
+                    ));
+                }
+            };
+            value.map_err(|error| DatabaseError::from_sqlx(&error))
+        })
+        .collect()
+}

@@ -1,0 +1,68 @@
+//! SQLite through sqlx: parameters in, rows out.
+
+use std::path::Path;
+use std::time::Duration;
+
+use sqlx::query::Query;
+use sqlx::sqlite::{SqliteArguments, SqliteConnectOptions, SqliteJournalMode, SqliteRow, SqliteSynchronous};
+use sqlx::{Row as _, Sqlite, TypeInfo as _, ValueRef as _};
+
+use super::{DatabaseError, ErrorKind, Value};
+
+/// Durable commits, readers that never wait for the writer. The file is made when it is not there.
+pub(super) fn options(path: &Path, read_only: bool) -> SqliteConnectOptions {
+    let options = SqliteConnectOptions::new().filename(path).busy_timeout(Duration::from_secs(10));
+    if read_only {
+        options.read_only(true)
+    } else {
+        options
+            .create_if_missing(true)
+            .journal_mode(SqliteJournalMode::Wal)
+            .synchronous(SqliteSynchronous::Full)
+            .foreign_keys(true)
+    }
+}
+
+pub(super) fn bind<'q>(query: Query<'q, Sqlite, SqliteArguments>, value: &Value) -> Query<'q, Sqlite, SqliteArguments> {
+    match value {
+        Value::Null => query.bind(None::<i64>),
+        Value::Bool(truth) => query.bind(i64::from(*truth)),
+        Value::I64(number) => query.bind(*number),
+        // Above i64 there is no exact integer in SQLite; text keeps the digits.
+        Value::U64(number) => match i64::try_from(*number) {
+            Ok(number) => query.bind(number),
+            Err(_) => query.bind(number.to_string()),
+        },
+        Value::F64(number) => query.bind(*number),
+        Value::Bytes(bytes) => query.bind(bytes.clone()),
+        Value::Decimal(text)
+        | Value::Text(text)
+        | Value::Date(text)
+        | Value::DateTime(text)
+        | Value::Time(text)
+        | Value::Json(text)
+        | Value::Other(text) => query.bind(text.clone()),
+    }
+}
+
+pub(super) fn values(row: &SqliteRow) -> Result<Vec<Value>, DatabaseError> {
+    (0..row.len())
+        .map(|index| {
+            let raw = row.try_get_raw(index).map_err(|error| DatabaseError::from_sqlx(&error))?;
+            if raw.is_null() {
+                return Ok(Value::Null);
+            }
+            let kind = raw.type_info().name().to_owned();
+            let value = match kind.as_str() {
+                "INTEGER" | "BOOLEAN" | "INT4" | "INT8" => row.try_get_unchecked(index).map(Value::I64),
+                "REAL" | "NUMERIC" => row.try_get_unchecked(index).map(Value::F64),
+                "TEXT" | "DATE" | "TIME" | "DATETIME" => row.try_get_unchecked(index).map(Value::Text),
+                "BLOB" => row.try_get_unchecked(index).map(Value::Bytes),
+                other => {
+                    return Err(DatabaseError::new(ErrorKind::Other, format!("SQLite type {other} is not understood")));
+                }
+            };
+            value.map_err(|error| DatabaseError::from_sqlx(&error))
+        })
+        .collect()
+}

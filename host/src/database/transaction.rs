@@ -1,0 +1,231 @@
+//! One transaction: begun here, ended here, and of no effect unless it was committed.
+//!
+//! After an error that took the transaction with it (lost connection, deadlock, timeout) every further statement is
+//! refused with the same error, so that nothing can run outside of it by mistake.
+
+use std::time::Duration;
+
+use super::connection::Connection;
+use super::{DatabaseError, Dialect, ErrorKind, Value};
+
+/// What a statement changed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Execution {
+    /// Rows matched.
+    pub rows_affected: u64,
+    /// The auto-increment value of the first row inserted; never on PostgreSQL, which has RETURNING.
+    pub last_insert_id: Option<u64>,
+}
+
+/// What a query gave.
+#[derive(Clone, Debug, Default)]
+pub struct Rows {
+    /// Names of the columns; empty when there are no rows.
+    pub columns: Vec<String>,
+    /// One list of values per row, in the order of `columns`.
+    pub rows: Vec<Vec<Value>>,
+}
+
+/// How much one query may give before it is refused.
+#[derive(Clone, Copy, Debug)]
+pub struct RowLimits {
+    /// Rows.
+    pub rows_max: usize,
+    /// Bytes of all values together.
+    pub bytes_max: usize,
+}
+
+impl RowLimits {
+    /// For the host's own statements, whose size the host decides.
+    pub const NONE: Self = Self { rows_max: usize::MAX, bytes_max: usize::MAX };
+}
+
+/// A transaction of any of the three databases. Dropped without [`Transaction::commit`], it never happened.
+pub struct Transaction {
+    connection: Option<Connection>,
+    dialect: Dialect,
+    statement_timeout: Duration,
+    lock_scope: String,
+    locks: Vec<String>,
+    broken: Option<DatabaseError>,
+}
+
+impl Transaction {
+    pub(super) async fn begin(
+        mut connection: Connection,
+        begin: &str,
+        statement_timeout: Duration,
+        lock_scope: String,
+    ) -> Result<Self, DatabaseError> {
+        match tokio::time::timeout(statement_timeout, connection.run(begin)).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => {
+                connection.discard();
+                return Err(error);
+            }
+            Err(_) => {
+                connection.discard();
+                return Err(DatabaseError::timeout("BEGIN", statement_timeout));
+            }
+        }
+        let dialect = connection.dialect();
+        Ok(Self {
+            connection: Some(connection),
+            dialect,
+            statement_timeout,
+            lock_scope,
+            locks: Vec::new(),
+            broken: None,
+        })
+    }
+
+    /// The family of SQL.
+    #[must_use]
+    pub fn dialect(&self) -> Dialect {
+        self.dialect
+    }
+
+    /// Runs one statement. Parameters are written `?` in every dialect.
+    ///
+    /// # Errors
+    /// What the database says, or that the transaction is gone already.
+    pub async fn execute(&mut self, sql: &str, parameters: &[Value]) -> Result<Execution, DatabaseError> {
+        let timeout = self.statement_timeout;
+        let connection = self.usable()?;
+        let result = tokio::time::timeout(timeout, connection.execute(sql, parameters)).await;
+        self.noted(result.unwrap_or_else(|_| Err(DatabaseError::timeout("a statement", timeout))))
+    }
+
+    /// Runs one SELECT and gives its rows, within limits.
+    ///
+    /// # Errors
+    /// What the database says, `Refused` over a limit, or that the transaction is gone already.
+    pub async fn query(&mut self, sql: &str, parameters: &[Value], limits: RowLimits) -> Result<Rows, DatabaseError> {
+        let timeout = self.statement_timeout;
+        let connection = self.usable()?;
+        let result = tokio::time::timeout(timeout, connection.query(sql, parameters, limits)).await;
+        self.noted(result.unwrap_or_else(|_| Err(DatabaseError::timeout("a query", timeout))))
+    }
+
+    /// Takes a lock by name within this database, and holds it until after the end of the transaction.
+    ///
+    /// # Errors
+    /// `Contention` when it is not to be had within `timeout`.
+    pub async fn lock(&mut self, name: &str, timeout: Duration) -> Result<(), DatabaseError> {
+        if self.dialect == Dialect::Sqlite || self.locks.iter().any(|taken| taken == name) {
+            return Ok(());
+        }
+        let scoped = scoped_name(&self.lock_scope, name);
+        let waited = self.statement_timeout;
+        self.statement_timeout = timeout + Duration::from_secs(5);
+        let result = match self.dialect {
+            Dialect::MySql => self.lock_mysql(&scoped, timeout).await,
+            _ => self.lock_postgres(&scoped, timeout).await,
+        };
+        self.statement_timeout = waited;
+        result?;
+        self.locks.push(name.to_owned());
+        Ok(())
+    }
+
+    async fn lock_mysql(&mut self, name: &str, timeout: Duration) -> Result<(), DatabaseError> {
+        let seconds = timeout.as_secs_f64();
+        let rows = self.query("SELECT GET_LOCK(?, ?)", &[name.into(), Value::F64(seconds)], RowLimits::NONE).await?;
+        match rows.rows.first().and_then(|row| row.first()).and_then(Value::as_i64) {
+            Some(1) => Ok(()),
+            _ => self.noted(Err(DatabaseError::new(
+                ErrorKind::Contention,
+                format!("the lock was not free within {} ms", timeout.as_millis()),
+            ))),
+        }
+    }
+
+    async fn lock_postgres(&mut self, name: &str, timeout: Duration) -> Result<(), DatabaseError> {
+        let millis = timeout.as_millis().max(1).to_string();
+        let none = RowLimits::NONE;
+        self.query("SELECT set_config('lock_timeout', ?, true)", &[millis.as_str().into()], none).await?;
+        self.query("SELECT 1 FROM pg_advisory_xact_lock(hashtextextended(?, 0))", &[name.into()], none).await?;
+        self.query("SELECT set_config('lock_timeout', '0', true)", &[], none).await.map(drop)
+    }
+
+    /// Makes everything so far last.
+    ///
+    /// # Errors
+    /// What the database says. After a lost connection it is unknown whether the commit took place.
+    pub async fn commit(self) -> Result<(), DatabaseError> {
+        self.end("COMMIT").await
+    }
+
+    /// Undoes everything so far.
+    ///
+    /// # Errors
+    /// What the database says; the effect is undone all the same, since the connection is then closed.
+    pub async fn rollback(self) -> Result<(), DatabaseError> {
+        self.end("ROLLBACK").await
+    }
+
+    async fn end(mut self, verb: &str) -> Result<(), DatabaseError> {
+        if let Some(error) = self.broken.take() {
+            return if verb == "ROLLBACK" { Ok(()) } else { Err(error) };
+        }
+        let timeout = self.statement_timeout;
+        let Some(mut connection) = self.connection.take() else { return Ok(()) };
+        let locks = std::mem::take(&mut self.locks);
+        let scope = std::mem::take(&mut self.lock_scope);
+        let result = tokio::time::timeout(timeout, async {
+            connection.run(verb).await?;
+            if connection.dialect() == Dialect::MySql {
+                for name in &locks {
+                    connection.execute("DO RELEASE_LOCK(?)", &[scoped_name(&scope, name).into()]).await?;
+                }
+            }
+            Ok(())
+        })
+        .await
+        .unwrap_or_else(|_| Err(DatabaseError::timeout(verb, timeout)));
+        if result.is_err() {
+            connection.discard();
+        }
+        result
+    }
+
+    fn usable(&mut self) -> Result<&mut Connection, DatabaseError> {
+        if let Some(error) = &self.broken {
+            return Err(error.clone());
+        }
+        self.connection.as_mut().ok_or_else(|| DatabaseError::new(ErrorKind::Unavailable, "the transaction is over"))
+    }
+
+    /// Remembers an error that ended the transaction, and gets rid of its connection.
+    fn noted<T>(&mut self, result: Result<T, DatabaseError>) -> Result<T, DatabaseError> {
+        if let Err(error) = &result
+            && matches!(error.kind, ErrorKind::Unavailable | ErrorKind::Contention)
+        {
+            self.broken = Some(error.clone());
+            if let Some(connection) = self.connection.take() {
+                connection.discard();
+            }
+        }
+        result
+    }
+}
+
+impl Drop for Transaction {
+    fn drop(&mut self) {
+        if let Some(connection) = self.connection.take() {
+            connection.discard();
+        }
+    }
+}
+
+/// Lock names are global to a MySQL server and at most 64 characters long, so the database's name goes in, and a name
+/// that is too long goes in as its digest.
+fn scoped_name(scope: &str, name: &str) -> String {
+    let full = format!("{scope}:{name}");
+    if full.chars().count() <= 64 {
+        return full;
+    }
+    use sha2::Digest as _;
+    let digest = sha2::Sha256::digest(full.as_bytes());
+    digest.iter().take(31).fold(String::from("s:"), |text, byte| format!("{text}{byte:02x}"))
+}

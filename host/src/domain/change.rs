@@ -1,0 +1,241 @@
+//! The vocabulary that the host shares with adapters: the same nouns as `wit/types.wit`.
+
+/// What the application did to the aggregate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Operation {
+    /// It is new.
+    Create,
+    /// It has another state.
+    Update,
+    /// It is gone.
+    Delete,
+}
+
+impl Operation {
+    /// The word in the outbox.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Create => "create",
+            Self::Update => "update",
+            Self::Delete => "delete",
+        }
+    }
+
+    /// Reads the word in the outbox.
+    #[must_use]
+    pub fn parse(word: &str) -> Option<Self> {
+        [Self::Create, Self::Update, Self::Delete].into_iter().find(|operation| operation.as_str() == word)
+    }
+}
+
+/// What we remember of an aggregate at a target.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Link {
+    /// The id that the target gave it.
+    pub remote_id: String,
+    /// Its version there, where the target has versions.
+    pub remote_version: Option<String>,
+    /// The adapter's digest of what it last wrote.
+    pub fingerprint: Option<String>,
+}
+
+/// One row of the outbox, on its way to one target.
+#[derive(Clone)]
+pub struct Change {
+    /// The outbox row's id.
+    pub change_id: i64,
+    /// The event's UUID, as text.
+    pub event_id: String,
+    /// What kind of thing changed.
+    pub aggregate_type: String,
+    /// The application's id of it.
+    pub aggregate_id: String,
+    /// What was done to it.
+    pub operation: Operation,
+    /// Its full state as a JSON object. Personal data: never logged.
+    pub payload: String,
+    /// When the application wrote the row, milliseconds since 1970-01-01 UTC.
+    pub created_at_ms: i64,
+    /// 1 for the first attempt.
+    pub attempt: u32,
+    /// What the target last confirmed.
+    pub link: Option<Link>,
+}
+
+/// The payload is a patient's data and stays out.
+impl std::fmt::Debug for Change {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter
+            .debug_struct("Change")
+            .field("change_id", &self.change_id)
+            .field("aggregate_type", &self.aggregate_type)
+            .field("aggregate_id", &self.aggregate_id)
+            .field("operation", &self.operation)
+            .field("attempt", &self.attempt)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The target's confirmation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Receipt {
+    /// The id by which the target's own users know the record.
+    pub remote_id: String,
+    /// The version that the record now has.
+    pub remote_version: Option<String>,
+    /// The adapter's digest of what it wrote.
+    pub fingerprint: Option<String>,
+}
+
+/// What a failure means. The words stand in `sync_delivery.error_kind`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum FailureKind {
+    /// The target as a whole does not answer.
+    Unavailable,
+    /// The target asks us to slow down.
+    Throttled,
+    /// The target refuses everything until a person mends it.
+    Misconfigured,
+    /// This change failed for a reason that may pass.
+    Transient,
+    /// The target can never take this change.
+    Invalid,
+    /// The target's policy refuses this change.
+    Denied,
+    /// The adapter does not know the type or operation.
+    Unsupported,
+    /// A person has to decide.
+    Conflict,
+    /// The adapter broke off: a trap, a limit, a deadline, an answer that makes no sense.
+    Adapter,
+}
+
+impl FailureKind {
+    /// Every kind.
+    pub const ALL: [Self; 9] = [
+        Self::Unavailable,
+        Self::Throttled,
+        Self::Misconfigured,
+        Self::Transient,
+        Self::Invalid,
+        Self::Denied,
+        Self::Unsupported,
+        Self::Conflict,
+        Self::Adapter,
+    ];
+
+    /// The word in the store and in `--json`.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Unavailable => "unavailable",
+            Self::Throttled => "throttled",
+            Self::Misconfigured => "misconfigured",
+            Self::Transient => "transient",
+            Self::Invalid => "invalid",
+            Self::Denied => "denied",
+            Self::Unsupported => "unsupported",
+            Self::Conflict => "conflict",
+            Self::Adapter => "adapter",
+        }
+    }
+
+    /// Reads the word.
+    #[must_use]
+    pub fn parse(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.as_str() == word)
+    }
+
+    /// Whether it speaks of the target as a whole: no attempt is spent, and the breaker opens.
+    #[must_use]
+    pub fn is_target_wide(self) -> bool {
+        matches!(self, Self::Unavailable | Self::Throttled | Self::Misconfigured)
+    }
+
+    /// Whether trying again by itself is of no use.
+    #[must_use]
+    pub fn is_permanent(self) -> bool {
+        matches!(self, Self::Invalid | Self::Denied | Self::Unsupported | Self::Conflict)
+    }
+}
+
+/// Why something did not work.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failure {
+    /// What it means.
+    pub kind: FailureKind,
+    /// One line for people, with no personal data.
+    pub message: String,
+    /// How long the target asked us to wait, in milliseconds.
+    pub retry_after_ms: Option<u64>,
+}
+
+impl Failure {
+    /// A failure with no wish about when to come again.
+    pub fn new(kind: FailureKind, message: impl Into<String>) -> Self {
+        Self { kind, message: message.into(), retry_after_ms: None }
+    }
+}
+
+/// What became of one change.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// The target holds it.
+    Applied(Receipt),
+    /// It does not.
+    Failed(Failure),
+}
+
+/// What an adapter is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Descriptor {
+    /// For example `openemr`.
+    pub name: String,
+    /// For example `0.1.0`.
+    pub version: String,
+    /// For example `["patient"]`.
+    pub aggregate_types: Vec<String>,
+}
+
+/// How a finding stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FindingLevel {
+    /// As it should be.
+    Ok,
+    /// It works, but someone should know.
+    Warning,
+    /// It does not work.
+    Problem,
+}
+
+/// One thing that a check found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finding {
+    /// How it stands.
+    pub level: FindingLevel,
+    /// One line for people.
+    pub message: String,
+}
+
+/// What a check found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Report {
+    /// The target in a few words.
+    pub summary: String,
+    /// For people.
+    pub findings: Vec<Finding>,
+    /// What the adapter wants to be handed at every `apply`.
+    pub state: Vec<u8>,
+}
+
+/// What to do when the target's record was edited by its own users.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum RemoteEdit {
+    /// Write our state over it.
+    #[default]
+    Overwrite,
+    /// Hold the change as a conflict.
+    Hold,
+}

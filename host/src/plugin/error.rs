@@ -1,0 +1,181 @@
+//! What can go wrong with an adapter: before it runs ([`PluginError`]) and while it runs ([`CallError`]).
+//!
+//! Both are safe to show to the operator: no payload, no secret, nothing that the guest wrote into its own memory.
+
+use std::path::PathBuf;
+
+use super::World;
+
+/// Why an adapter could not be loaded.
+#[derive(Debug, thiserror::Error)]
+pub enum PluginError {
+    /// The file is not there or cannot be read.
+    #[error("cannot read the adapter {}: {source}", path.display())]
+    Unreadable {
+        /// As configured.
+        path: PathBuf,
+        /// What the system says.
+        source: std::io::Error,
+    },
+    /// The bytes are not WebAssembly at all.
+    #[error(
+        "{name} is not a WebAssembly component: {found}; expected the output of `cargo build --target wasm32-wasip2`"
+    )]
+    NotWasm {
+        /// The file.
+        name: String,
+        /// What it looks like.
+        found: String,
+    },
+    /// A core module, which has no typed interface.
+    #[error("{name} is a core WebAssembly module, expected a component; build it with `--target wasm32-wasip2`")]
+    CoreModule {
+        /// The file.
+        name: String,
+    },
+    /// The binary is damaged.
+    #[error("{name} is a damaged WebAssembly component: {reason}")]
+    Malformed {
+        /// The file.
+        name: String,
+        /// What the validator says.
+        reason: String,
+    },
+    /// A component, but none of our adapters.
+    #[error("{name} is a component of another world: it exports {found}, expected `{expected}`")]
+    OtherWorld {
+        /// The file.
+        name: String,
+        /// What it exports.
+        found: String,
+        /// The export that the target needs.
+        expected: String,
+    },
+    /// The right kind of adapter for a different kind of target.
+    #[error("{name} is an adapter for the world `{found}`, expected `{expected}` since the target has {needs}")]
+    WrongWorld {
+        /// The file.
+        name: String,
+        /// The adapter's world.
+        found: World,
+        /// The target's.
+        expected: World,
+        /// The section of the configuration that decides it.
+        needs: &'static str,
+    },
+    /// Built against another version of the interface.
+    #[error(
+        "{name} was built for version {found} of the interface neuronova:sync, this host speaks {expected}; rebuild the \
+         adapter with the SDK of this host"
+    )]
+    OtherVersion {
+        /// The file.
+        name: String,
+        /// The adapter's version.
+        found: String,
+        /// Ours.
+        expected: &'static str,
+    },
+    /// It wants something that its world does not give.
+    #[error("{name} imports what the world `{world}` does not give: {}", imports.join(", "))]
+    ForeignImports {
+        /// The file.
+        name: String,
+        /// The adapter's world.
+        world: World,
+        /// The imports in question.
+        imports: Vec<String>,
+    },
+    /// It does not fit the interface although its names do.
+    #[error("{name} does not fit the interface: {reason}")]
+    Interface {
+        /// The file.
+        name: String,
+        /// What the linker says.
+        reason: String,
+    },
+    /// The component could not be compiled to machine code.
+    #[error("cannot compile {name}: {reason}")]
+    Compile {
+        /// The file.
+        name: String,
+        /// What the compiler says.
+        reason: String,
+    },
+    /// It was loaded, and then did not even say who it is.
+    #[error("{name} does not describe itself: {source}")]
+    Describe {
+        /// The file.
+        name: String,
+        /// What happened.
+        source: CallError,
+    },
+    /// The directory of compiled adapters cannot be used.
+    #[error("cannot use the directory of compiled adapters {}: {source}", path.display())]
+    Cache {
+        /// The directory.
+        path: PathBuf,
+        /// What the system says.
+        source: std::io::Error,
+    },
+    /// The runtime itself could not be made.
+    #[error("cannot prepare the runtime of adapters: {0}")]
+    Engine(String),
+    /// The target's HTTP settings make no sense.
+    #[error("target `{target}`: {reason}")]
+    Access {
+        /// The target.
+        target: String,
+        /// What is wrong, and how to mend it.
+        reason: String,
+    },
+}
+
+/// Why a call came to no answer.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CallError {
+    /// The adapter went over a limit.
+    #[error("{limit}: {}{}", exceeded(limit, *value), mend(target, *setting))]
+    Limit {
+        /// The limit's name, which is also the setting's.
+        limit: &'static str,
+        /// What it was set to, in the unit of its name.
+        value: u64,
+        /// The key in `[targets.NAME.limits]`; none for a limit that is fixed.
+        setting: Option<&'static str>,
+        /// The target.
+        target: String,
+    },
+    /// The adapter broke off: a panic, an `unreachable`, a bad access.
+    #[error("the adapter broke off: {0}")]
+    Trap(String),
+    /// The adapter answered something that makes no sense.
+    #[error("the adapter's answer makes no sense: {0}")]
+    Answer(String),
+    /// The host could not run the adapter, through no fault of its own.
+    #[error("the adapter could not be run: {0}")]
+    Host(String),
+}
+
+/// What the operator can do about it.
+fn mend(target: &str, setting: Option<&str>) -> String {
+    setting.map(|setting| format!("; raise [targets.{target}.limits] {setting}")).unwrap_or_default()
+}
+
+/// The limit in words.
+fn exceeded(limit: &str, value: u64) -> String {
+    match limit {
+        "memory_mib" => format!("the adapter needs more than {value} MiB"),
+        "deadline_ms" => format!("the call took longer than {value} ms"),
+        "cpu_ms" => format!("the adapter computed for longer than {value} ms"),
+        "stack" => format!("the adapter's calls are nested too deeply for {value} bytes of stack"),
+        "host_calls_max" => format!("the adapter called the host more than {value} times"),
+        "log_lines_max" => format!("the adapter wrote more than {value} log lines"),
+        "query_rows_max" => format!("a query gives more than {value} rows"),
+        "http_requests_in_flight_max" => format!("the adapter has more than {value} requests in flight"),
+        _ => match limit.rsplit_once("_bytes") {
+            Some((what, _)) => format!("{} of more than {value} bytes", what.replace('_', " ")),
+            None => format!("more than {value}"),
+        },
+    }
+}

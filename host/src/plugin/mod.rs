@@ -1,0 +1,35 @@
+//! The only place that knows wasmtime: it loads adapters, runs them one call at a time, and holds them to their limits.
+//!
+//! A call gets a fresh instance and a store of its own, so that nothing outlives it: no memory, no handle, no patient's
+//! data. What an adapter may do is what `capability/` gives it for that one call: a lent transaction ([`SqlAccess`]) or
+//! an HTTP client with an allow-list ([`HttpAccess`]), its settings, and the log. WASI is linked and grants nothing.
+//!
+//! What never happens here: a commit or rollback (the caller begins and ends transactions), a look into the host's own
+//! store, a secret or a payload in an error or a log line. An adapter's fault is always a [`CallError`], never a panic.
+//!
+//! Read next: `engine.rs` (once per process), `adapter.rs` (once per component), `call.rs` (once per batch).
+
+mod adapter;
+mod answer;
+mod artifact;
+mod bindings;
+mod cache;
+mod call;
+mod capability;
+mod convert;
+mod engine;
+mod error;
+mod limits;
+mod state;
+mod ticker;
+
+pub use adapter::Adapter;
+pub use artifact::{Inspection, World};
+pub use call::{CallContext, DatabaseCall, HttpCall, Usage};
+pub use capability::http_access::{Credentials, HttpAccess, HttpOptions, Secret};
+pub use capability::http_fence::Fence;
+pub use capability::sql_access::SqlAccess;
+pub use capability::sql_guard::SqlGrants;
+pub use engine::{Runtime, RuntimeOptions};
+pub use error::{CallError, PluginError};
+pub use limits::Limits;
