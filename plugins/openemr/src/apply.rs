@@ -1,27 +1,22 @@
 //! Makes OpenEMR hold the state of a batch of changes, in a number of statements that does not grow with the batch.
 //!
-//! Plan every change by itself (pure), look all charts up at once, decide each (pure), create what is missing, write what
-//! differs. A change that is refused before the first write has touched nothing; a statement that the database refuses is
-//! the whole batch's failure, and the host halves the batch to find the one at fault. Read next: `create.rs`.
-
-use std::collections::BTreeSet;
+//! Plan every change by itself, look all charts up at once, decide each, create what is missing, write what differs. A
+//! change that is refused has touched nothing; a statement that the database refuses is the whole batch's failure, and the
+//! host halves the batch to find the one at fault. Read next: `plan.rs` for the decisions, `create.rs` for creation.
 
 use adapter_sdk::database::{Value, rows_per_statement};
-use adapter_sdk::patient::Patient;
-use adapter_sdk::{Change, Context, Failure, Link, Operation, Outcome, Receipt, RemoteEdit};
+use adapter_sdk::{Change, Context, Failure, Outcome, Receipt, RemoteEdit};
 
-use crate::charts::{self, Chart, Found, Sought};
-use crate::check;
-use crate::columns::{OwnColumn, Record, comparable};
+use crate::charts::{self, Found, Sought};
+use crate::columns::Record;
 use crate::create::{self, Created, Creation};
-use crate::detect;
-use crate::failures::{conflict, transient, unsupported};
-use crate::identity;
+use crate::failures::transient;
 use crate::lent::Lent;
-use crate::mapping;
+use crate::plan::{Plan, Step, decide, plan};
 use crate::schema::Schema;
-use crate::settings::{OnDelete, Settings};
+use crate::settings::Settings;
 use crate::statements::Statements;
+use crate::{check, detect};
 
 /// What an apply did: one outcome per change, and what the operator should read in the log.
 #[derive(Debug)]
@@ -49,120 +44,54 @@ pub(crate) fn apply(
     let columns = schema.own_columns();
     let statements =
         Statements { dialect: db.dialect(), schema: &schema, columns: &columns, user_id: settings.user_id };
-    let plans = plan(changes, &statements, settings);
-    Batch { db, statements: &statements, settings, policy: context.on_remote_edit, notes: Vec::new(), locked: false }
-        .run(changes, plans)
-}
-
-/// What a change asks for, before the database was asked anything.
-#[derive(Debug)]
-enum Plan {
-    /// The chart shall hold this.
-    Hold { uuid: [u8; 16], record: Record },
-    /// The chart stays as it is, and only its pid is wanted.
-    Keep { uuid: [u8; 16] },
-    /// Nothing needs to be looked up.
-    Done(Outcome),
-}
-
-fn plan(changes: &[Change], statements: &Statements<'_>, settings: &Settings) -> Vec<Plan> {
-    let namespace = identity::namespace(&settings.system);
-    let mut seen = BTreeSet::new();
-    changes
-        .iter()
-        .map(|change| {
-            if !seen.insert(change.aggregate_id.as_str()) {
-                return Plan::Done(Outcome::Failed(transient("this patient comes twice in one batch")));
+    let mut outcomes: Vec<Option<Outcome>> = Vec::with_capacity(changes.len());
+    let mut wanted = Vec::new();
+    for (change, plan) in changes.iter().zip(plan(changes, &statements, settings)) {
+        let index = outcomes.len();
+        outcomes.push(match plan {
+            Plan::Done(outcome) => Some(outcome),
+            Plan::Hold { uuid, record } => {
+                wanted.push(Wanted { index, change, uuid, record: Some(record) });
+                None
             }
-            let uuid = identity::patient_uuid(&namespace, &change.aggregate_id);
-            plan_one(change, uuid, statements, settings).unwrap_or_else(|failure| Plan::Done(Outcome::Failed(failure)))
-        })
-        .collect()
+            Plan::Keep { uuid } => {
+                wanted.push(Wanted { index, change, uuid, record: None });
+                None
+            }
+        });
+    }
+    let mut batch =
+        Batch { db, statements: &statements, settings, policy: context.on_remote_edit, outcomes, notes: Vec::new() };
+    batch.run(&wanted)?;
+    let outcomes = batch.outcomes.into_iter().map(|it| it.expect("invariant: every plan ends in an outcome")).collect();
+    Ok(Applied { outcomes, notes: batch.notes })
 }
 
-fn plan_one(
-    change: &Change,
+/// A change whose chart has to be looked up.
+struct Wanted<'a> {
+    /// Its place in the batch.
+    index: usize,
+    change: &'a Change,
     uuid: [u8; 16],
-    statements: &Statements<'_>,
-    settings: &Settings,
-) -> Result<Plan, Failure> {
-    if change.aggregate_type != "patient" {
-        return Err(unsupported(format!("this adapter delivers patients, not `{}`", change.aggregate_type)));
-    }
-    match (change.operation, settings.on_delete, &change.link) {
-        (Operation::Create | Operation::Update, _, _) => {
-            let patient = Patient::from_change(change)?;
-            let record = mapping::record(&patient, statements.schema, statements.columns, settings)?;
-            Ok(Plan::Hold { uuid, record })
+    /// What the chart shall hold; `None` when it stays as it is and only its pid is wanted.
+    record: Option<Record>,
+}
+
+impl Wanted<'_> {
+    fn sought(&self) -> Sought<'_> {
+        Sought {
+            uuid: self.uuid,
+            patient_id: &self.change.aggregate_id,
+            linked_pid: self.change.link.as_ref().map(|link| link.remote_id.as_str()),
         }
-        (Operation::Delete, OnDelete::Refuse, _) => Err(unsupported(
-            "OpenEMR keeps charts; merge or deactivate the patient there, or set `on_delete = \"keep\"` to count \
-             deletions as delivered and leave charts as they are",
-        )),
-        (Operation::Delete, OnDelete::Keep, Some(link)) => Ok(Plan::Done(Outcome::Applied(Receipt {
-            remote_id: link.remote_id.clone(),
-            remote_version: link.remote_version.clone(),
-            fingerprint: link.fingerprint.clone(),
-        }))),
-        (Operation::Delete, OnDelete::Keep, None) => Ok(Plan::Keep { uuid }),
     }
 }
 
-/// What is to be done about one chart, once it is known what is there.
-#[derive(Debug)]
-enum Step {
-    Create,
-    Write {
-        pid: i64,
-        edited: bool,
-    },
-    /// It holds the wanted state already.
-    Leave {
-        pid: i64,
-    },
-    Refuse(Failure),
-}
-
-fn decide(
-    found: Found,
-    link: Option<&Link>,
-    record: &Record,
-    columns: &[&'static OwnColumn],
-    policy: RemoteEdit,
-) -> Step {
-    let chart = match found {
-        Found::Unclear(failure) => return Step::Refuse(failure),
-        Found::Absent => {
-            return match link {
-                None => Step::Create,
-                Some(link) => Step::Refuse(conflict(format!(
-                    "the chart with pid {} was deleted or merged in OpenEMR; it is not created again by itself",
-                    link.remote_id
-                ))),
-            };
-        }
-        Found::Chart(chart) => chart,
-    };
-    let Chart { pid, record: present } = chart;
-    if let Some(link) = link.filter(|link| link.remote_id != pid.to_string()) {
-        return Step::Refuse(conflict(format!(
-            "the chart had pid {} and now has pid {pid}: it was merged or moved in OpenEMR",
-            link.remote_id
-        )));
-    }
-    if present == *record {
-        return Step::Leave { pid };
-    }
-    let edited = link.and_then(|link| link.fingerprint.as_deref()).is_some_and(|last| {
-        let now = present.fingerprint(columns);
-        comparable(last, &now) && last != now
-    });
-    if edited && policy == RemoteEdit::Hold {
-        return Step::Refuse(conflict(format!(
-            "the chart with pid {pid} was edited in OpenEMR since the last delivery"
-        )));
-    }
-    Step::Write { pid, edited }
+/// A change that has something to write, and what.
+#[derive(Clone, Copy)]
+struct Writing<'a> {
+    wanted: &'a Wanted<'a>,
+    record: &'a Record,
 }
 
 struct Batch<'a, L> {
@@ -170,111 +99,111 @@ struct Batch<'a, L> {
     statements: &'a Statements<'a>,
     settings: &'a Settings,
     policy: RemoteEdit,
+    /// In the order of the changes; `None` while it is open.
+    outcomes: Vec<Option<Outcome>>,
     notes: Vec<String>,
-    /// Whether the lock for pids is held.
-    locked: bool,
-}
-
-/// A chart to write: its change's place in the batch, its key and what it shall hold.
-struct Write<'a> {
-    index: usize,
-    uuid: [u8; 16],
-    pid: i64,
-    record: &'a Record,
 }
 
 impl<L: Lent> Batch<'_, L> {
-    fn run(mut self, changes: &[Change], plans: Vec<Plan>) -> Result<Applied, Failure> {
-        let found = self.look_up(changes, &plans)?;
-        let mut outcomes: Vec<Option<Outcome>> = changes.iter().map(|_| None).collect();
-        let (mut creations, mut writes) = (Vec::new(), Vec::new());
-        for (index, found) in found {
-            match &plans[index] {
-                Plan::Hold { uuid, record } => {
-                    match decide(found, changes[index].link.as_ref(), record, self.statements.columns, self.policy) {
-                        Step::Create => creations.push((index, *uuid, record)),
-                        step => {
-                            outcomes[index] = self.settle(
-                                step,
-                                &changes[index],
-                                Write { index, uuid: *uuid, pid: 0, record },
-                                &mut writes,
-                            )
-                        }
-                    }
+    fn run(&mut self, wanted: &[Wanted<'_>]) -> Result<(), Failure> {
+        let sought: Vec<Sought<'_>> = wanted.iter().map(Wanted::sought).collect();
+        // Without a uuid nothing but the lock keeps two hosts from creating the same patient, so it has to be held from
+        // before the look on when anything may have to be created.
+        let locked = !self.statements.schema.has_uuid() && sought.iter().any(|one| one.linked_pid.is_none());
+        if locked {
+            create::lock(self.db)?;
+        }
+        let steady = self.policy == RemoteEdit::Hold && sought.iter().any(|one| one.linked_pid.is_some());
+        let found = charts::find(self.db, self.statements, &sought, steady)?;
+        let (mut creations, mut updates) = (Vec::new(), Vec::new());
+        for (wanted, found) in wanted.iter().zip(found) {
+            let Some(record) = &wanted.record else {
+                self.outcomes[wanted.index] = Some(kept(found));
+                continue;
+            };
+            let link = wanted.change.link.as_ref();
+            let step = decide(found, link, record, self.statements.columns, self.policy);
+            self.take(step, Writing { wanted, record }, &mut creations, &mut updates);
+        }
+        self.create(&creations, locked, &mut updates)?;
+        self.update(&updates)
+    }
+
+    /// Turns a step into an outcome, or into a creation or update that will have one.
+    fn take<'w>(
+        &mut self,
+        step: Step,
+        writing: Writing<'w>,
+        creations: &mut Vec<Writing<'w>>,
+        updates: &mut Vec<(Writing<'w>, i64)>,
+    ) {
+        let Writing { wanted, record } = writing;
+        match step {
+            Step::Create => creations.push(writing),
+            Step::Refuse(failure) => self.outcomes[wanted.index] = Some(Outcome::Failed(failure)),
+            Step::Leave { pid } => self.outcomes[wanted.index] = Some(self.applied(pid, record)),
+            Step::Write { pid, edited } => {
+                if edited {
+                    self.notes.push(format!(
+                        "wrote over an edit made in OpenEMR: patient {}, pid {pid}, change {}",
+                        wanted.change.aggregate_id, wanted.change.change_id
+                    ));
                 }
-                Plan::Keep { .. } => outcomes[index] = Some(kept(found)),
-                Plan::Done(_) => unreachable!("invariant: only what has no outcome yet is looked up"),
+                updates.push((writing, pid));
             }
         }
-        let wanted: Vec<Creation<'_>> = creations
-            .iter()
-            .map(|(index, uuid, record)| Creation { sought: sought(&changes[*index], *uuid), record })
-            .collect();
-        let created = create::create(self.db, self.statements, self.settings.pubpid, &wanted, self.locked)?;
-        for ((index, uuid, record), created) in creations.into_iter().zip(created) {
+    }
+
+    /// Creates charts; one that turned up meanwhile is updated instead.
+    fn create<'w>(
+        &mut self,
+        creations: &[Writing<'w>],
+        locked: bool,
+        updates: &mut Vec<(Writing<'w>, i64)>,
+    ) -> Result<(), Failure> {
+        let wanted: Vec<Creation<'_>> =
+            creations.iter().map(|it| Creation { sought: it.wanted.sought(), record: it.record }).collect();
+        let created = create::create(self.db, self.statements, self.settings.pubpid, &wanted, locked)?;
+        for (writing, created) in creations.iter().zip(created) {
             let found = match created {
                 Created::New(pid) => {
-                    outcomes[index] = Some(self.applied(pid, record));
+                    self.outcomes[writing.wanted.index] = Some(self.applied(pid, writing.record));
                     continue;
                 }
                 Created::Already(chart) => Found::Chart(chart),
                 Created::Unclear(failure) => Found::Unclear(failure),
             };
-            let step = decide(found, None, record, self.statements.columns, self.policy);
-            outcomes[index] = self.settle(step, &changes[index], Write { index, uuid, pid: 0, record }, &mut writes);
+            let step = decide(found, None, writing.record, self.statements.columns, self.policy);
+            self.take(step, *writing, &mut Vec::new(), updates);
         }
-        self.write(&writes)?;
-        for write in writes {
-            outcomes[write.index] = Some(self.applied(write.pid, write.record));
-        }
-        Ok(Applied { outcomes: finish(outcomes, plans), notes: self.notes })
+        Ok(())
     }
 
-    /// Asks for every chart that a plan needs. Where there is no uuid, nothing but the lock keeps two hosts from creating
-    /// the same patient, so it is taken before the look when anything may have to be created.
-    fn look_up(&mut self, changes: &[Change], plans: &[Plan]) -> Result<Vec<(usize, Found)>, Failure> {
-        let wanted: Vec<(usize, Sought<'_>)> = plans
-            .iter()
-            .enumerate()
-            .filter_map(|(index, plan)| match plan {
-                Plan::Hold { uuid, .. } | Plan::Keep { uuid } => Some((index, sought(&changes[index], *uuid))),
-                Plan::Done(_) => None,
-            })
-            .collect();
-        let charts: Vec<Sought<'_>> = wanted.iter().map(|(_, sought)| *sought).collect();
-        if !self.statements.schema.has_uuid() && charts.iter().any(|one| one.linked_pid.is_none()) {
-            create::lock(self.db)?;
-            self.locked = true;
-        }
-        let locked = self.policy == RemoteEdit::Hold && charts.iter().any(|one| one.linked_pid.is_some());
-        let found = charts::find(self.db, self.statements, &charts, locked)?;
-        Ok(wanted.into_iter().map(|(index, _)| index).zip(found).collect())
-    }
-
-    /// Turns a step other than creation into an outcome, or into a write that will have one.
-    fn settle<'p>(
-        &mut self,
-        step: Step,
-        change: &Change,
-        write: Write<'p>,
-        writes: &mut Vec<Write<'p>>,
-    ) -> Option<Outcome> {
-        match step {
-            Step::Refuse(failure) => Some(Outcome::Failed(failure)),
-            Step::Leave { pid } => Some(self.applied(pid, write.record)),
-            Step::Write { pid, edited } => {
-                if edited {
-                    self.notes.push(format!(
-                        "wrote over an edit made in OpenEMR: patient {}, pid {pid}, change {}",
-                        change.aggregate_id, change.change_id
-                    ));
-                }
-                writes.push(Write { pid, ..write });
-                None
+    /// Writes the own columns of charts that are there.
+    fn update(&mut self, updates: &[(Writing<'_>, i64)]) -> Result<(), Failure> {
+        let mut written = 0;
+        for chunk in updates.chunks(rows_per_statement(self.statements.dialect, self.statements.update_parameters())) {
+            let mut parameters = Vec::with_capacity(chunk.len() * self.statements.update_parameters());
+            for (writing, pid) in chunk {
+                parameters.push(if self.statements.schema.has_uuid() {
+                    Value::from(writing.wanted.uuid.as_slice())
+                } else {
+                    Value::Signed(*pid)
+                });
+                create::push_record(self.statements, writing.record, &mut parameters);
             }
-            Step::Create => unreachable!("invariant: a chart that was found is not created"),
+            let sql = self.statements.update(chunk.len());
+            let execution = self.db.execute(&sql, &parameters).map_err(|error| error.during("update patient_data"))?;
+            written += execution.rows_affected;
         }
+        if written != updates.len() as u64 {
+            let count = updates.len();
+            return Err(transient(format!("update patient_data: {count} charts were there, {written} were written")));
+        }
+        for (writing, pid) in updates {
+            self.outcomes[writing.wanted.index] = Some(self.applied(*pid, writing.record));
+        }
+        Ok(())
     }
 
     fn applied(&self, pid: i64, record: &Record) -> Outcome {
@@ -283,36 +212,6 @@ impl<L: Lent> Batch<'_, L> {
             remote_version: None,
             fingerprint: Some(record.fingerprint(self.statements.columns)),
         })
-    }
-
-    fn write(&self, writes: &[Write<'_>]) -> Result<(), Failure> {
-        let mut written = 0;
-        for chunk in writes.chunks(rows_per_statement(self.statements.dialect, self.statements.update_parameters())) {
-            let mut parameters = Vec::with_capacity(chunk.len() * self.statements.update_parameters());
-            for write in chunk {
-                parameters.push(if self.statements.schema.has_uuid() {
-                    Value::from(write.uuid.as_slice())
-                } else {
-                    Value::Signed(write.pid)
-                });
-                create::push_record(self.statements, write.record, &mut parameters);
-            }
-            let sql = self.statements.update(chunk.len());
-            let execution = self.db.execute(&sql, &parameters).map_err(|error| error.during("update patient_data"))?;
-            written += execution.rows_affected;
-        }
-        if written == writes.len() as u64 {
-            return Ok(());
-        }
-        Err(transient(format!("update patient_data: {} charts were there, {written} were written", writes.len())))
-    }
-}
-
-fn sought(change: &Change, uuid: [u8; 16]) -> Sought<'_> {
-    Sought {
-        uuid,
-        patient_id: &change.aggregate_id,
-        linked_pid: change.link.as_ref().map(|link| link.remote_id.as_str()),
     }
 }
 
@@ -324,12 +223,4 @@ fn kept(found: Found) -> Outcome {
         Found::Absent => String::new(),
     };
     Outcome::Applied(Receipt { remote_id, remote_version: None, fingerprint: None })
-}
-
-fn finish(outcomes: Vec<Option<Outcome>>, plans: Vec<Plan>) -> Vec<Outcome> {
-    let finished = outcomes.into_iter().zip(plans).map(|(outcome, plan)| match (outcome, plan) {
-        (Some(outcome), _) | (None, Plan::Done(outcome)) => outcome,
-        (None, Plan::Hold { .. } | Plan::Keep { .. }) => unreachable!("invariant: every plan ends in an outcome"),
-    });
-    finished.collect()
 }

@@ -137,18 +137,18 @@ mod tests {
         OWN_COLUMNS.iter().filter(|column| ["fname", "DOB", "deceased_date"].contains(&column.name)).collect()
     }
 
-    fn record(values: [Value; 3]) -> Record {
-        Record::from_row(&columns(), &values)
+    fn record(values: &[Value; 3]) -> Record {
+        Record::from_row(&columns(), values)
     }
 
     #[test]
     fn the_same_content_is_equal_however_the_database_types_it() {
-        let from_mysql = record([
+        let from_mysql = record(&[
             Value::Text("A".into()),
             Value::Date("1980-01-31".into()),
             Value::Datetime("2024-05-01 00:00:00".into()),
         ]);
-        let from_sqlite = record([
+        let from_sqlite = record(&[
             Value::Text("A".into()),
             Value::Text("1980-01-31".into()),
             Value::Text("2024-05-01T00:00:00.000".into()),
@@ -159,8 +159,8 @@ mod tests {
 
     #[test]
     fn null_and_empty_text_are_the_same() {
-        let null = record([Value::Null, Value::Null, Value::Null]);
-        let empty = record([Value::Text(String::new()), Value::Null, Value::Null]);
+        let null = record(&[Value::Null, Value::Null, Value::Null]);
+        let empty = record(&[Value::Text(String::new()), Value::Null, Value::Null]);
         assert_eq!(null, empty);
     }
 
@@ -180,7 +180,7 @@ mod tests {
         assert!(!comparable(&one.fingerprint(&columns()), &one.fingerprint(&more)));
         assert!(comparable(
             &one.fingerprint(&columns()),
-            &record([Value::Null, Value::Null, Value::Null]).fingerprint(&columns())
+            &record(&[Value::Null, Value::Null, Value::Null]).fingerprint(&columns())
         ));
         assert!(!comparable("", ""));
     }

@@ -1,7 +1,7 @@
 //! The OpenEMR adapter: carries patients into `patient_data` of any OpenEMR from 5.0.2 to 8.2.
 //!
 //! This file joins the adapter to its host: settings in, log lines out. The work is in `check.rs` and `apply.rs`, which
-//! know neither and so run natively in tests. It must never write a table that is not `patient_data` or `uuid_registry`,
+//! know neither and so run natively in tests. The adapter must never write a table that is not `patient_data` or `uuid_registry`,
 //! a column that is not in `columns.rs`, or a patient's value into a message. Read next: `apply.rs`.
 
 mod apply;
@@ -16,6 +16,7 @@ mod languages;
 mod lent;
 mod mapping;
 mod options;
+mod plan;
 mod schema;
 mod settings;
 mod statements;

@@ -85,7 +85,7 @@ pub(crate) enum Charset {
 const WINDOWS_1252_EXTRAS: &str = "€‚ƒ„…†‡ˆ‰Š‹ŒŽ‘’“”•–—˜™š›œžŸ";
 
 impl Charset {
-    /// From `CHARACTER_SET_NAME` of information_schema.
+    /// From `CHARACTER_SET_NAME` of `information_schema`.
     pub(crate) fn named(name: Option<&str>) -> Self {
         match name {
             None | Some("utf8mb4" | "utf16" | "utf16le" | "utf32" | "binary") => Self::Any,

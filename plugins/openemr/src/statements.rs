@@ -27,21 +27,23 @@ impl Statements<'_> {
     /// Charts by uuid: `uuid`, `pid`, then the own columns. `locked` keeps the rows as they are until the transaction ends,
     /// on a database where readers do not do that anyway.
     pub(crate) fn charts_by_uuid(&self, count: usize, locked: bool) -> String {
-        let wanted = placeholders(count);
-        let lock = if locked && self.dialect == Dialect::Mysql { " FOR UPDATE" } else { "" };
-        format!("SELECT `uuid`, `pid`{} FROM `patient_data` WHERE `uuid` IN ({wanted}){lock}", self.names(", ", ""))
+        let names = self.names(&["uuid", "pid"]).join(", ");
+        format!("SELECT {names} FROM `patient_data` WHERE `uuid` IN ({}){}", placeholders(count), self.lock(locked))
     }
 
     /// Charts by `pubpid` or `pid`, for 5.x: `pubpid`, `pid`, then the own columns. Either count may be 0.
     pub(crate) fn charts_by_pubpid(&self, pubpids: usize, pids: usize, locked: bool) -> String {
+        let names = self.names(&["pubpid", "pid"]).join(", ");
         let conditions: Vec<String> = [("pubpid", pubpids), ("pid", pids)]
             .into_iter()
             .filter(|(_, count)| *count > 0)
             .map(|(column, count)| format!("`{column}` IN ({})", placeholders(count)))
             .collect();
-        let lock = if locked && self.dialect == Dialect::Mysql { " FOR UPDATE" } else { "" };
-        let names = self.names(", ", "");
-        format!("SELECT `pubpid`, `pid`{names} FROM `patient_data` WHERE {}{lock}", conditions.join(" OR "))
+        format!("SELECT {names} FROM `patient_data` WHERE {}{}", conditions.join(" OR "), self.lock(locked))
+    }
+
+    fn lock(&self, wanted: bool) -> &'static str {
+        if wanted && self.dialect == Dialect::Mysql { " FOR UPDATE" } else { "" }
     }
 
     /// Which of these uuids are registered.
@@ -60,33 +62,35 @@ impl Statements<'_> {
             ("mapped", "0"),
             ("created", "CURRENT_TIMESTAMP"),
         ];
-        let (mut names, mut values) = ("`uuid`".to_owned(), "?".to_owned());
-        for (name, value) in constants.into_iter().filter(|(name, _)| self.schema.registry.contains_key(*name)) {
-            names.push_str(&format!(", `{name}`"));
-            values.push_str(&format!(", {value}"));
-        }
-        format!("INSERT INTO `uuid_registry` ({names}) VALUES {}", repeated(&format!("({values})"), ", ", count))
+        let present = constants.into_iter().filter(|(name, _)| self.schema.registry.contains_key(*name));
+        let (names, values): (Vec<&str>, Vec<&str>) = std::iter::once(("uuid", "?")).chain(present).unzip();
+        let row = format!("({})", values.join(", "));
+        format!("INSERT INTO `uuid_registry` (`{}`) VALUES {}", names.join("`, `"), repeated(&row, ", ", count))
+    }
+
+    /// What identifies a new chart, in the order of the parameters.
+    fn keys(&self) -> &'static [&'static str] {
+        if self.schema.has_uuid() { &["uuid", "pid", "pubpid"] } else { &["pid", "pubpid"] }
     }
 
     /// Parameters of one row of [`Self::create`]: `uuid` where there is one, `pid`, `pubpid`, then the own columns.
     pub(crate) fn create_parameters(&self) -> usize {
-        usize::from(self.schema.has_uuid()) + 2 + self.columns.len()
+        self.keys().len() + self.columns.len()
     }
 
     /// Creates charts.
     pub(crate) fn create(&self, count: usize) -> String {
-        let mut names = if self.schema.has_uuid() { "`uuid`, `pid`, `pubpid`" } else { "`pid`, `pubpid`" }.to_owned();
-        names.push_str(&self.names(", ", ""));
-        names.push_str(", `date`, `regdate`");
-        let mut row = format!("({}, CURRENT_TIMESTAMP, CURRENT_TIMESTAMP", placeholders(self.create_parameters()));
+        let mut names = self.names(self.keys());
+        names.extend(["`date`".to_owned(), "`regdate`".to_owned()]);
+        let mut row = vec![placeholders(self.create_parameters()), "CURRENT_TIMESTAMP, CURRENT_TIMESTAMP".to_owned()];
         if let Some(user) = self.user_id {
             for column in ["created_by", "updated_by"].into_iter().filter(|name| self.schema.column(name).is_some()) {
-                names.push_str(&format!(", `{column}`"));
-                row.push_str(&format!(", {user}"));
+                names.push(format!("`{column}`"));
+                row.push(user.to_string());
             }
         }
-        row.push(')');
-        format!("INSERT INTO `patient_data` ({names}) VALUES {}", repeated(&row, ", ", count))
+        let row = format!("({})", row.join(", "));
+        format!("INSERT INTO `patient_data` ({}) VALUES {}", names.join(", "), repeated(&row, ", ", count))
     }
 
     /// Parameters of one row of [`Self::update`]: the key, then the own columns.
@@ -97,65 +101,66 @@ impl Statements<'_> {
     /// Writes the own columns of existing charts, found by `uuid`, or by `pid` where there is no uuid.
     pub(crate) fn update(&self, count: usize) -> String {
         let key = if self.schema.has_uuid() { "uuid" } else { "pid" };
-        let touched = match self.user_id.filter(|_| self.schema.column("updated_by").is_some()) {
-            Some(user) => format!("`date` = CURRENT_TIMESTAMP, `updated_by` = {user}"),
-            None => "`date` = CURRENT_TIMESTAMP".to_owned(),
-        };
         if self.dialect == Dialect::Sqlite {
-            let assignments: String =
-                (2..).zip(self.columns).map(|(at, column)| format!("`{}` = v.column{at}, ", column.name)).collect();
             let row = format!("({})", placeholders(self.update_parameters()));
             return format!(
-                "UPDATE `patient_data` SET {assignments}{touched} FROM (VALUES {}) AS v \
-                 WHERE `patient_data`.`{key}` = v.column1",
+                "UPDATE `patient_data` SET {} FROM (VALUES {}) AS v WHERE `patient_data`.`{key}` = v.column1",
+                self.assignments("", |at, _| format!("v.column{}", at + 2)),
                 repeated(&row, ", ", count)
             );
         }
-        let assignments: String =
-            self.columns.iter().map(|column| format!("p.`{0}` = v.`{0}`, ", column.name)).collect();
-        let touched = touched.replace('`', "").split(", ").map(|one| format!("p.{one}")).collect::<Vec<_>>().join(", ");
         format!(
-            "UPDATE `patient_data` AS p INNER JOIN ({}) AS v ON p.`{key}` = v.row_key SET {assignments}{touched}",
-            self.rows_for_mysql(count)
+            "UPDATE `patient_data` AS p INNER JOIN ({}) AS v ON p.`{key}` = v.row_key SET {}",
+            self.rows_for_mysql(count),
+            self.assignments("p.", |_, column| format!("v.`{}`", column.name))
         )
+    }
+
+    /// What an update sets: each own column to `source` (given its place and itself), then when and by whom.
+    fn assignments(&self, table: &str, source: impl Fn(usize, &OwnColumn) -> String) -> String {
+        let mut assignments: Vec<String> = self
+            .columns
+            .iter()
+            .enumerate()
+            .map(|(at, column)| format!("{table}`{}` = {}", column.name, source(at, column)))
+            .collect();
+        assignments.push(format!("{table}`date` = CURRENT_TIMESTAMP"));
+        if let Some(user) = self.user_id.filter(|_| self.schema.column("updated_by").is_some()) {
+            assignments.push(format!("{table}`updated_by` = {user}"));
+        }
+        assignments.join(", ")
     }
 
     /// The rows of an update as a derived table, which MySQL 5.7 can only write as a union. The first row names and types
     /// the columns: a bare `?` or NULL there would let the first patient's values decide how long the others' may be.
     fn rows_for_mysql(&self, count: usize) -> String {
         let key = if self.schema.has_uuid() { "CAST(? AS BINARY(16))" } else { "CAST(? AS SIGNED)" };
-        let mut text = format!("SELECT {key} AS row_key");
-        for column in self.columns {
+        let mut first = vec![format!("SELECT {key} AS row_key")];
+        first.extend(self.columns.iter().map(|column| {
             let characters = match column.content {
                 Content::Date => Some(10),
                 Content::Datetime => Some(19),
                 Content::Text => self.schema.column(column.name).and_then(|found| found.characters_max),
             };
-            let value =
-                characters.map_or_else(|| "?".to_owned(), |characters| format!("CAST(? AS CHAR({characters}))"));
-            text.push_str(&format!(", {value} AS `{}`", column.name));
-        }
-        let row = format!(" UNION ALL SELECT {key}{}", repeated(", ?", "", self.columns.len()));
-        text.push_str(&repeated(&row, "", count - 1));
-        text
+            match characters {
+                Some(characters) => format!("CAST(? AS CHAR({characters})) AS `{}`", column.name),
+                None => format!("? AS `{}`", column.name),
+            }
+        }));
+        let another = format!(" UNION ALL SELECT {key}{}", repeated(", ?", "", self.columns.len()));
+        first.join(", ") + &repeated(&another, "", count - 1)
     }
 
     /// Changes nothing, but only runs where the database user may update all own columns.
     pub(crate) fn update_probe(&self) -> String {
-        let names: Vec<String> = self
-            .columns
-            .iter()
-            .map(|column| column.name)
-            .chain(["date"])
-            .map(|name| format!("`{name}` = `{name}`"))
-            .collect();
-        format!("UPDATE `patient_data` SET {} WHERE 1 = 0", names.join(", "))
+        let assignments: Vec<String> =
+            self.names(&["date"]).into_iter().map(|name| format!("{name} = {name}")).collect();
+        format!("UPDATE `patient_data` SET {} WHERE 1 = 0", assignments.join(", "))
     }
 
     /// Changes nothing, but only runs where the database user may insert all columns that creation fills.
     pub(crate) fn create_probe(&self) -> String {
-        let key = if self.schema.has_uuid() { "`uuid`, `pid`, `pubpid`" } else { "`pid`, `pubpid`" };
-        let names = format!("{key}{}, `date`, `regdate`", self.names(", ", ""));
+        let names = format!("{}, `date`, `regdate`", self.names(self.keys()).join(", "));
         format!("INSERT INTO `patient_data` ({names}) SELECT {names} FROM `patient_data` WHERE 1 = 0")
     }
 
@@ -164,8 +169,10 @@ impl Statements<'_> {
         "INSERT INTO `uuid_registry` (`uuid`, `table_name`) SELECT `uuid`, `table_name` FROM `uuid_registry` WHERE 1 = 0"
     }
 
-    fn names(&self, before: &str, after: &str) -> String {
-        self.columns.iter().map(|column| format!("{before}`{}`{after}", column.name)).collect()
+    /// The named columns and then the own ones, quoted.
+    fn names(&self, first: &[&str]) -> Vec<String> {
+        let own = self.columns.iter().map(|column| column.name);
+        first.iter().copied().chain(own).map(|name| format!("`{name}`")).collect()
     }
 }
 
@@ -184,6 +191,10 @@ mod tests {
 
     fn with<T>(schema: &Schema, dialect: Dialect, user_id: Option<i64>, read: impl Fn(&Statements<'_>) -> T) -> T {
         read(&Statements { dialect, schema, columns: &schema.own_columns(), user_id })
+    }
+
+    fn parameters_of_creation(statements: &Statements<'_>) -> usize {
+        statements.create_parameters()
     }
 
     #[test]
@@ -227,13 +238,13 @@ mod tests {
             "INSERT INTO `patient_data` (`uuid`, `pid`, `pubpid`, `fname`, `DOB`, `date`, `regdate`) VALUES \
              (?, ?, ?, ?, ?, CURRENT_TIMESTAMP, CURRENT_TIMESTAMP), (?, ?, ?, ?, ?, CURRENT_TIMESTAMP, CURRENT_TIMESTAMP)"
         );
-        assert_eq!(with(&schema, Dialect::Sqlite, None, |it| it.create_parameters()), 5);
+        assert_eq!(with(&schema, Dialect::Sqlite, None, parameters_of_creation), 5);
         schema.patient.insert("created_by".into(), varchar(1));
         schema.patient.insert("updated_by".into(), varchar(1));
         assert!(with(&schema, Dialect::Sqlite, Some(5), |it| it.create(1)).ends_with("CURRENT_TIMESTAMP, 5, 5)"));
         assert!(!with(&schema, Dialect::Sqlite, None, |it| it.create(1)).contains("created_by"));
         schema.patient.remove("uuid");
-        assert_eq!(with(&schema, Dialect::Sqlite, None, |it| it.create_parameters()), 4);
+        assert_eq!(with(&schema, Dialect::Sqlite, None, parameters_of_creation), 4);
     }
 
     #[test]
@@ -244,7 +255,7 @@ mod tests {
             with(&schema, Dialect::Mysql, Some(5), |it| it.update(2)),
             "UPDATE `patient_data` AS p INNER JOIN (SELECT CAST(? AS BINARY(16)) AS row_key, CAST(? AS CHAR(255)) AS \
              `fname`, CAST(? AS CHAR(10)) AS `DOB` UNION ALL SELECT CAST(? AS BINARY(16)), ?, ?) AS v ON p.`uuid` = v.row_key \
-             SET p.`fname` = v.`fname`, p.`DOB` = v.`DOB`, p.date = CURRENT_TIMESTAMP, p.updated_by = 5"
+             SET p.`fname` = v.`fname`, p.`DOB` = v.`DOB`, p.`date` = CURRENT_TIMESTAMP, p.`updated_by` = 5"
         );
         schema.patient.remove("uuid");
         assert!(with(&schema, Dialect::Mysql, None, |it| it.update(1)).contains("ON p.`pid` = v.row_key"));

@@ -9,7 +9,7 @@ use crate::{Failure, FailureKind};
 
 /// The most rows that one statement may carry when each takes `parameters_per_row` parameters; at least 1.
 ///
-/// MySQL's protocol counts parameters in 16 bits, PostgreSQL's too, and `SQLite` is built for 32,766. A little room is
+/// MySQL's protocol counts parameters in 16 bits, PostgreSQL's too, and SQLite is built for 32,766. A little room is
 /// left for parameters outside the rows.
 #[must_use]
 pub fn rows_per_statement(dialect: Dialect, parameters_per_row: usize) -> usize {

@@ -106,9 +106,9 @@ fn an_edit_made_in_openemr_is_written_over_or_held_by_policy() {
     let first = receipts(&database, &overwrite, &[change("P-1", "{}")]);
     database.change("UPDATE patient_data SET email = 'edited@openemr'");
     let next = linked(change("P-1", r#"{"city": "Busan"}"#), &first[0]);
-    let held = run(&database, &hold, std::slice::from_ref(&next)).unwrap();
+    let refused = run(&database, &hold, std::slice::from_ref(&next)).unwrap();
     assert_eq!(
-        refusal(&held.outcomes[0]),
+        refusal(&refused.outcomes[0]),
         "Conflict: the chart with pid 1 was edited in OpenEMR since the last delivery"
     );
     assert_eq!(database.ask("SELECT email, city FROM patient_data"), ["edited@openemr|"]);
