@@ -7,7 +7,8 @@ use super::state::CallState;
 use super::{CallContext, CallError, Inspection, Limits, PluginError, Runtime, World, answer};
 use crate::domain::change::Descriptor;
 
-/// A component whose imports were resolved and whose exports were found.
+/// A component whose imports were resolved and whose exports were found. Cloning shares it.
+#[derive(Clone)]
 pub(super) enum Linked {
     Database(DatabaseTargetPre<CallState>),
     Http(HttpTargetPre<CallState>),

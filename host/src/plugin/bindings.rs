@@ -22,26 +22,26 @@ pub(super) mod database_target {
     });
 }
 
-/// The world `http-target`.
+/// The exports of the world `http-target`; its `wasi:http` is linked by `wasmtime_wasi_http` itself.
 #[allow(missing_docs, unreachable_pub, clippy::all, clippy::pedantic)]
 pub(super) mod http_target {
     wasmtime::component::bindgen!({
         path: "../wit",
-        world: "http-target",
-        imports: { default: trappable },
+        inline: "
+            package neuronova:host;
+            world http-target {
+                export neuronova:sync/http-adapter@0.1.0;
+            }
+        ",
+        world: "neuronova:host/http-target",
         exports: { default: async },
         require_store_data_send: true,
         with: {
             "neuronova:sync/types": super::database_target::neuronova::sync::types,
-            "neuronova:sync/settings": super::database_target::neuronova::sync::settings,
-            "neuronova:sync/logging": super::database_target::neuronova::sync::logging,
-            "wasi:io": wasmtime_wasi::p2::bindings::io,
-            "wasi:clocks": wasmtime_wasi::p2::bindings::clocks,
-            "wasi:http": wasmtime_wasi_http::p2::bindings::http,
         },
     });
 }
 
+pub(super) use database_target::DatabaseTargetPre;
 pub(super) use database_target::neuronova::sync::{database, logging, settings, types};
-pub(super) use database_target::{DatabaseTarget, DatabaseTargetPre};
-pub(super) use http_target::{HttpTarget, HttpTargetPre};
+pub(super) use http_target::HttpTargetPre;

@@ -95,10 +95,11 @@ impl Adapter {
         transaction: Transaction,
     ) -> DatabaseCall<Report> {
         let sql = SqlDoor::new(Arc::clone(access), transaction);
+        let linked = self.linked.clone();
         let (state, result, usage) = self
-            .run(context, Some(sql), HttpDoor::closed(), Arc::default(), |store| {
+            .run(context, Some(sql), HttpDoor::closed(), Arc::default(), move |store| {
                 Box::pin(async move {
-                    let Linked::Database(linked) = &self.linked else { return Err(other_world()) };
+                    let Linked::Database(linked) = linked else { return Err(other_world()) };
                     let instance = linked.instantiate_async(&mut *store).await?;
                     instance.neuronova_sync_database_adapter().call_check(store, Resource::new_borrow(0)).await
                 })
@@ -120,10 +121,11 @@ impl Adapter {
         let sql = SqlDoor::new(Arc::clone(access), transaction);
         let given = types::Context { state: state.to_vec(), on_remote_edit: on_remote_edit.into() };
         let list: Vec<types::Change> = changes.iter().map(types::Change::from).collect();
+        let linked = self.linked.clone();
         let (state, result, usage) = self
-            .run(context, Some(sql), HttpDoor::closed(), Arc::default(), |store| {
+            .run(context, Some(sql), HttpDoor::closed(), Arc::default(), move |store| {
                 Box::pin(async move {
-                    let Linked::Database(linked) = &self.linked else { return Err(other_world()) };
+                    let Linked::Database(linked) = linked else { return Err(other_world()) };
                     let instance = linked.instantiate_async(&mut *store).await?;
                     let adapter = instance.neuronova_sync_database_adapter();
                     adapter.call_apply(store, Resource::new_borrow(0), &given, &list).await
@@ -137,10 +139,11 @@ impl Adapter {
     pub async fn check_http(&self, context: &CallContext, access: &Arc<HttpAccess>) -> HttpCall<Report> {
         let meters = Arc::<Meters>::default();
         let door = HttpDoor::open(Arc::clone(access), Arc::new(ReadOnly), context.limits.clone(), Arc::clone(&meters));
+        let linked = self.linked.clone();
         let (state, result, usage) = self
-            .run(context, None, door, meters, |store| {
+            .run(context, None, door, meters, move |store| {
                 Box::pin(async move {
-                    let Linked::Http(linked) = &self.linked else { return Err(other_world()) };
+                    let Linked::Http(linked) = linked else { return Err(other_world()) };
                     let instance = linked.instantiate_async(&mut *store).await?;
                     instance.neuronova_sync_http_adapter().call_check(store).await
                 })
@@ -164,10 +167,11 @@ impl Adapter {
         let door = HttpDoor::open(Arc::clone(access), fence, context.limits.clone(), Arc::clone(&meters));
         let given = types::Context { state: state.to_vec(), on_remote_edit: on_remote_edit.into() };
         let list: Vec<types::Change> = changes.iter().map(types::Change::from).collect();
+        let linked = self.linked.clone();
         let (state, result, usage) = self
-            .run(context, None, door, meters, |store| {
+            .run(context, None, door, meters, move |store| {
                 Box::pin(async move {
-                    let Linked::Http(linked) = &self.linked else { return Err(other_world()) };
+                    let Linked::Http(linked) = linked else { return Err(other_world()) };
                     let instance = linked.instantiate_async(&mut *store).await?;
                     instance.neuronova_sync_http_adapter().call_apply(store, &given, &list).await
                 })
@@ -179,10 +183,11 @@ impl Adapter {
 
     /// Asks who it is, with nothing to work with.
     pub(super) async fn describe(&self, context: &CallContext) -> Result<Descriptor, CallError> {
+        let linked = self.linked.clone();
         let (_, result, _) = self
-            .run(context, None, HttpDoor::closed(), Arc::default(), |store| {
+            .run(context, None, HttpDoor::closed(), Arc::default(), move |store| {
                 Box::pin(async move {
-                    let descriptor = match &self.linked {
+                    let descriptor = match linked {
                         Linked::Database(linked) => {
                             let instance = linked.instantiate_async(&mut *store).await?;
                             instance.neuronova_sync_database_adapter().call_describe(store).await?

@@ -18,7 +18,8 @@ const LOCK_TIMEOUT_MS_MAX: u32 = 30_000;
 const LOCK_NAME_CHARS_MAX: usize = 200;
 
 /// What the guest's handle stands for. The transaction itself stays in [`SqlDoor`], where the host finds it again.
-pub(in crate::plugin) struct LentTransaction;
+#[allow(unreachable_pub, reason = "the generated bindings name it in public places")]
+pub struct LentTransaction;
 
 /// The transaction of one call. While a statement runs it is owned by that statement's future: cut off in the middle, it
 /// is dropped with it, and its connection is closed.
