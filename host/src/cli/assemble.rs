@@ -45,7 +45,7 @@ pub(super) fn runtime(config: &Config) -> Result<Arc<Runtime>, CliError> {
     let calls: u32 = config.enabled_targets().map(|target| target.limits.concurrency.max(1) + 1).sum();
     let options =
         RuntimeOptions { cache_dir: Some(config.plugins.cache.clone()), instances_max: calls.clamp(4, 256) };
-    Ok(Runtime::new(options)?)
+    Ok(Runtime::new(&options)?)
 }
 
 /// A target, not connected yet.

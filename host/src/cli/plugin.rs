@@ -8,7 +8,7 @@ use serde_json::json;
 use super::error::CliError;
 use super::{assemble, output};
 use crate::config::{Config, Connection};
-use crate::plugin::{Inspection, Runtime, RuntimeOptions, World};
+use crate::plugin::{Inspection, Runtime, World};
 
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Verb {
@@ -83,8 +83,7 @@ async fn list(config: &Config, json: bool) -> Result<ExitCode, CliError> {
 
 /// Needs no configuration: a file is a file.
 pub(super) async fn inspect(arguments: &InspectArguments) -> Result<ExitCode, CliError> {
-    let runtime = Runtime::new(RuntimeOptions { cache_dir: None, instances_max: 4 })?;
-    let inspection = runtime.inspect(&arguments.file).await?;
+    let inspection = Runtime::inspect(&arguments.file).await?;
     if arguments.json {
         output::json(&as_json(&inspection));
     } else {

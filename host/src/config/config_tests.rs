@@ -3,6 +3,7 @@
 //! A case is a folder of `tests/cases/config` with `host.toml` and `expected.txt`: the problems, one per line, or `ok`.
 
 use super::*;
+use crate::domain::ids::IdColumn;
 
 fn environment(name: &str) -> Option<String> {
     match name {

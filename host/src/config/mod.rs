@@ -20,7 +20,7 @@ pub use database_url::{DatabaseKind, DatabaseUrl, ServerUrl};
 pub use http::{Authentication, HttpConfig, SecretSource};
 pub use limits::Limits;
 pub use sync::{BreakerConfig, RetentionConfig, RetryConfig, SyncConfig};
-pub use target::{Connection, DatabaseConfig, IdColumn, RemoteEdit, TargetConfig};
+pub use target::{Connection, DatabaseConfig, TargetConfig};
 
 use crate::document::{Document, FileProblem, FileProblems, Findings, Section};
 use crate::domain::ids::{AggregateType, TargetName};

@@ -134,7 +134,7 @@ fn mysql_kind(number: u16) -> ErrorKind {
         1048 | 1264 | 1265 | 1292 | 1364 | 1366 | 1367 | 1406 | 1411 | 1525 | 3140 | 3819 | 4025 => {
             ErrorKind::InvalidValue
         }
-        1054 | 1146 | 1051 => ErrorKind::MissingObject,
+        1051 | 1052 | 1054 | 1146 => ErrorKind::MissingObject,
         1142 | 1143 | 1227 | 1290 | 1370 => ErrorKind::PermissionDenied,
         1044 | 1045 | 1049 | 1130 | 1698 => ErrorKind::Rejected,
         // 1047 and 1927: a Galera node that is not ready, a connection that was killed.

@@ -62,11 +62,14 @@ pub(super) fn values(row: &MySqlRow) -> Result<Vec<Value>, DatabaseError> {
                 "DECIMAL" => {
                     row.try_get_unchecked::<BigDecimal, _>(index).map(|number| Value::Decimal(number.to_plain_string()))
                 }
-                "CHAR" | "VARCHAR" | "TINYTEXT" | "TEXT" | "MEDIUMTEXT" | "LONGTEXT" | "ENUM" | "SET" => {
-                    row.try_get_unchecked(index).map(Value::Text)
-                }
-                "BINARY" | "VARBINARY" | "TINYBLOB" | "BLOB" | "MEDIUMBLOB" | "LONGBLOB" => {
-                    row.try_get_unchecked(index).map(Value::Bytes)
+                // The name says "binary" for text with a binary collation, too; only the collation tells them apart.
+                "CHAR" | "VARCHAR" | "TINYTEXT" | "TEXT" | "MEDIUMTEXT" | "LONGTEXT" | "ENUM" | "SET" | "BINARY"
+                | "VARBINARY" | "TINYBLOB" | "BLOB" | "MEDIUMBLOB" | "LONGBLOB" => {
+                    if <str as sqlx::Type<MySql>>::compatible(column.type_info()) {
+                        row.try_get_unchecked(index).map(Value::Text)
+                    } else {
+                        row.try_get_unchecked(index).map(Value::Bytes)
+                    }
                 }
                 "DATE" => row.try_get_unchecked::<NaiveDate, _>(index).map(|date| Value::Date(date.to_string())),
                 "DATETIME" | "TIMESTAMP" => row

@@ -291,7 +291,7 @@ impl StoreTransaction {
         let sql = update_from(
             self.dialect(),
             "sync_delivery",
-            &format!("status = 'superseded', finished_at = {}", self.now),
+            &[("status", "'superseded'"), ("finished_at", &self.now)],
             &json_rows(
                 self.dialect(),
                 &[
@@ -338,7 +338,11 @@ impl StoreTransaction {
         let sql = update_from(
             self.dialect(),
             "sync_delivery",
-            "status = 'processing', active_key = t.aggregate_type || '/' || t.aggregate_id, lease_epoch = :epoch",
+            &[
+                ("status", "'processing'"),
+                ("active_key", "t.aggregate_type || '/' || t.aggregate_id"),
+                ("lease_epoch", ":epoch"),
+            ],
             &json_rows(self.dialect(), &[("outbox_id", JsonType::Integer)]),
             "t.target = :target AND t.outbox_id = j.outbox_id AND t.status = 'pending'",
         );

@@ -151,7 +151,7 @@ impl StoreTransaction {
         let sql = update_from(
             self.dialect(),
             "sync_outbox",
-            &format!("routed_at = {}", self.now),
+            &[("routed_at", &self.now)],
             &json_rows(self.dialect(), &[("id", JsonType::Integer)]),
             "t.id = j.id AND t.routed_at IS NULL",
         );

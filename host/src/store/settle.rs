@@ -106,16 +106,20 @@ impl StoreTransaction {
                 error_message: settlement.failure.as_ref().map(|failure| failure.message.as_str()),
             })
             .collect();
+        let next_attempt_at =
+            format!("CASE WHEN j.pause_ms > 0 THEN {} + j.pause_ms ELSE t.next_attempt_at END", self.now);
         let sql = update_from(
             self.dialect(),
             "sync_delivery",
-            &format!(
-                "status = j.status, attempts = j.attempts, active_key = NULL, error_kind = j.error_kind, \
-                 error_message = j.error_message, \
-                 next_attempt_at = CASE WHEN j.pause_ms > 0 THEN {now} + j.pause_ms ELSE t.next_attempt_at END, \
-                 finished_at = CASE WHEN j.is_final = 1 THEN {now} ELSE NULL END",
-                now = self.now
-            ),
+            &[
+                ("status", "j.status"),
+                ("attempts", "j.attempts"),
+                ("active_key", "NULL"),
+                ("error_kind", "j.error_kind"),
+                ("error_message", "j.error_message"),
+                ("next_attempt_at", &next_attempt_at),
+                ("finished_at", &format!("CASE WHEN j.is_final = 1 THEN {} ELSE NULL END", self.now)),
+            ],
             &json_rows(
                 self.dialect(),
                 &[
@@ -169,7 +173,7 @@ impl StoreTransaction {
         let sql = update_from(
             self.dialect(),
             "patient_cache",
-            &format!("{name} = {remote_id}"),
+            &[(name, remote_id)],
             &json_rows(self.dialect(), &LINK_COLUMNS),
             &format!(
                 "t.patient_id = j.aggregate_id AND j.aggregate_type = 'patient' \

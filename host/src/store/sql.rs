@@ -44,8 +44,19 @@ pub(super) fn json_rows(dialect: Dialect, columns: &[(&str, JsonType)]) -> Strin
     sql
 }
 
-/// An UPDATE of `table`, known as `t`, from `j`.
-pub(super) fn update_from(dialect: Dialect, table: &str, assignments: &str, rows: &str, condition: &str) -> String {
+/// An UPDATE of `table`, known as `t`, from `j`: each column of `assignments` takes its expression.
+pub(super) fn update_from(
+    dialect: Dialect,
+    table: &str,
+    assignments: &[(&str, &str)],
+    rows: &str,
+    condition: &str,
+) -> String {
+    // MySQL wants the column of a joined update qualified, the others forbid it.
+    let prefix = if dialect == Dialect::MySql { "t." } else { "" };
+    let assignments: Vec<_> =
+        assignments.iter().map(|(column, expression)| format!("{prefix}{column} = {expression}")).collect();
+    let assignments = assignments.join(", ");
     match dialect {
         Dialect::Sqlite | Dialect::Postgres => {
             format!("UPDATE {table} AS t SET {assignments} FROM {rows} WHERE {condition}")
