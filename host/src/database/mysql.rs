@@ -55,8 +55,8 @@ pub(super) fn values(row: &MySqlRow) -> Result<Vec<Value>, DatabaseError> {
                 "BOOLEAN" | "TINYINT" | "SMALLINT" | "MEDIUMINT" | "INT" | "BIGINT" => {
                     row.try_get_unchecked(index).map(Value::I64)
                 }
-                "TINYINT UNSIGNED" | "SMALLINT UNSIGNED" | "MEDIUMINT UNSIGNED" | "INT UNSIGNED" | "BIGINT UNSIGNED"
-                | "YEAR" | "BIT" => row.try_get_unchecked(index).map(Value::U64),
+                "TINYINT UNSIGNED" | "SMALLINT UNSIGNED" | "MEDIUMINT UNSIGNED" | "INT UNSIGNED"
+                | "BIGINT UNSIGNED" | "YEAR" | "BIT" => row.try_get_unchecked(index).map(Value::U64),
                 "FLOAT" => row.try_get_unchecked::<f32, _>(index).map(|number| Value::F64(f64::from(number))),
                 "DOUBLE" => row.try_get_unchecked(index).map(Value::F64),
                 "DECIMAL" => {

@@ -144,14 +144,21 @@ impl Document {
         self.line_starts.partition_point(|start| *start <= offset)
     }
 
+    /// The line of the header under which `line` stands; the first line when there is none above.
+    fn header_line(&self, line: usize) -> usize {
+        (1..=line).rev().find(|line| self.is_header(*line)).unwrap_or(1)
+    }
+
     /// The last line that belongs to the table whose header stands on `line`.
     fn last_line_of_section(&self, line: usize) -> usize {
-        self.text
-            .lines()
-            .enumerate()
-            .skip(line)
-            .find(|(_, text)| text.trim_start().starts_with('['))
-            .map_or(self.line_starts.len(), |(index, _)| index)
+        let count = self.line_starts.len();
+        (line + 1..=count).find(|line| self.is_header(*line)).map_or(count, |next| next - 1)
+    }
+
+    fn is_header(&self, line: usize) -> bool {
+        self.line_starts
+            .get(line - 1)
+            .is_some_and(|start| self.text[*start..].trim_start_matches([' ', '\t']).starts_with('['))
     }
 }
 

@@ -99,6 +99,10 @@ impl Findings {
         self.gathered.borrow().lines_of_syntax_errors.range(lines).next().is_some()
     }
 
+    pub(super) fn has_syntax_error_on(&self, line: usize) -> bool {
+        self.gathered.borrow().lines_of_syntax_errors.contains(&line)
+    }
+
     /// Whether a syntax error was noted; then what is missing may only be unread.
     #[must_use]
     pub fn has_syntax_errors(&self) -> bool {

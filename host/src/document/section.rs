@@ -66,6 +66,11 @@ impl<'a> Section<'a> {
         self.findings.note(line, self.field(key), message);
     }
 
+    /// Notes what is wrong with a value somewhere below, which `path` leads to from here.
+    pub fn note_at<T>(&self, value: &Spanned<T>, path: &str, message: impl Into<String>) {
+        self.findings.note(self.line_of(value), self.field(&printable(path)), message);
+    }
+
     /// Notes that a required key is not there, unless a syntax error in this table may have hidden it.
     pub fn note_missing(&self, key: &str, message: impl Into<String>) {
         let lines = self.line..=self.document.last_line_of_section(self.line);
@@ -151,6 +156,7 @@ impl<'a> Section<'a> {
     }
 
     /// The tables below this one, by name, whatever their names: for `[targets.NAME]`.
+    #[must_use]
     pub fn named_sections(&self) -> Vec<(Entry<String>, Section<'a>)> {
         let named = |(key, value): (&'a Spanned<_>, &'a Spanned<DeValue<'a>>)| {
             let name: &str = AsRef::<str>::as_ref(key.get_ref());
@@ -205,6 +211,9 @@ impl<'a> Section<'a> {
             let known = || self.known.iter().chain(also).copied();
             if !known().any(|known| known == name) {
                 let line = self.document.line(key.span().start);
+                if self.findings.has_syntax_error_on(self.document.header_line(line)) {
+                    continue; // its header could not be read, so it belongs elsewhere
+                }
                 let hint = nearest(name, known()).map(|word| format!("; did you mean `{word}`?")).unwrap_or_default();
                 self.findings.note(line, self.field(&printable(name)), format!("unknown key{hint}"));
             }
@@ -303,5 +312,13 @@ mod tests {
                 "x.toml:5: rows[2].key: unknown key",
             ]
         );
+    }
+
+    #[test]
+    fn keys_under_a_broken_header_are_not_blamed_on_the_table_before() {
+        let found = problems("[known]\n[broken\nkey = 1\n", |root| {
+            root.section("known").unwrap().finish(&[]);
+        });
+        assert_eq!(found, ["x.toml:2: unclosed table, expected `]`"]);
     }
 }

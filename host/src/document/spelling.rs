@@ -1,7 +1,8 @@
 //! "Did you mean": the known word nearest to a misspelt one.
 
-/// The nearest of `known`, when it is near enough to be what was meant.
-pub(super) fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+/// The nearest of `known`, when it is near enough to be what was meant: a few slips away, or the beginning of it.
+pub(super) fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str> + Clone) -> Option<&'a str> {
+    let begins = known.clone().into_iter().find(|candidate| word.len() >= 4 && candidate.starts_with(word));
     let edits_max = (word.chars().count() / 3).clamp(1, 3);
     known
         .into_iter()
@@ -9,6 +10,7 @@ pub(super) fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) 
         .filter(|(edits, _)| *edits <= edits_max)
         .min_by_key(|(edits, _)| *edits)
         .map(|(_, candidate)| candidate)
+        .or(begins)
 }
 
 /// The edit distance in which a swap of neighbours counts once (optimal string alignment).
@@ -47,6 +49,7 @@ mod tests {
             ("idcolumn", Some("id_column")),
             ("htpp", Some("http")),
             ("ulr", Some("url")),
+            ("enab", Some("enabled")),
             ("colour", None),
             ("", None),
         ] {

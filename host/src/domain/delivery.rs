@@ -3,42 +3,21 @@
 //! SQL guards these moves and recovery goes through the same function, so that there is one place to read them.
 
 use super::change::{Failure, FailureKind, Receipt};
+use crate::vocabulary;
 
-/// Where a delivery stands. The words stand in `sync_delivery.status`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Status {
-    /// Waiting for its turn or for a later try.
-    Pending,
-    /// In work under a lease.
-    Processing,
-    /// The target holds it.
-    Done,
-    /// A person has to look.
-    Failed,
-    /// A newer state of the same aggregate made it moot.
-    Superseded,
-}
-
-impl Status {
-    /// Every status.
-    pub const ALL: [Self; 5] = [Self::Pending, Self::Processing, Self::Done, Self::Failed, Self::Superseded];
-
-    /// The word in the store.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Pending => "pending",
-            Self::Processing => "processing",
-            Self::Done => "done",
-            Self::Failed => "failed",
-            Self::Superseded => "superseded",
-        }
-    }
-
-    /// Reads the word in the store.
-    #[must_use]
-    pub fn parse(word: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|status| status.as_str() == word)
+vocabulary! {
+    /// Where a delivery stands. The words stand in `sync_delivery.status`.
+    pub enum Status {
+        /// Waiting for its turn or for a later try.
+        Pending = "pending",
+        /// In work under a lease.
+        Processing = "processing",
+        /// The target holds it.
+        Done = "done",
+        /// A person has to look.
+        Failed = "failed",
+        /// A newer state of the same aggregate made it moot.
+        Superseded = "superseded",
     }
 }
 
@@ -160,7 +139,7 @@ mod tests {
 
     #[test]
     fn only_a_leased_delivery_settles() {
-        for status in Status::ALL {
+        for status in Status::ALL.iter().copied() {
             for event in [Event::Confirm, Event::Defer, Event::GiveUp, Event::Unlease] {
                 assert_eq!(next_status(status, event).is_some(), status == Status::Processing, "{status:?} {event:?}");
             }
@@ -170,14 +149,14 @@ mod tests {
     #[test]
     fn an_outage_spends_no_attempt_and_never_fails() {
         let policy = RetryPolicy { attempts_max: 1, ..RetryPolicy::default() };
-        for kind in FailureKind::ALL.into_iter().filter(|kind| kind.is_target_wide()) {
+        for kind in FailureKind::ALL.iter().copied().filter(|kind| kind.is_target_wide()) {
             assert_eq!(after_failure(kind, 7, &policy), (Event::Defer, 7));
         }
     }
 
     #[test]
     fn a_permanent_failure_fails_at_once() {
-        for kind in FailureKind::ALL.into_iter().filter(|kind| kind.is_permanent()) {
+        for kind in FailureKind::ALL.iter().copied().filter(|kind| kind.is_permanent()) {
             assert_eq!(after_failure(kind, 0, &RetryPolicy::default()), (Event::GiveUp, 1));
         }
     }

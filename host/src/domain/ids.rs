@@ -4,6 +4,8 @@
 
 use std::fmt;
 
+use crate::vocabulary;
+
 /// Why a text is not an id of this kind: a lower-case fragment that reads well after the field's name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
@@ -121,9 +123,9 @@ identifier! {
 
 identifier! {
     /// The application's id of the thing that changed; for a patient, its [`PatientId`].
-    AggregateId, 128,
+    AggregateId, 255,
     |character| !character.is_control(),
-    "must be 1 to 128 characters, none of them a control character"
+    "must be 1 to 255 characters, none of them a control character"
 }
 
 identifier! {
@@ -166,7 +168,7 @@ mod tests {
             assert!(TargetName::new(text).is_err(), "{text}");
         }
         assert!(AggregateId::new("환자 1").is_ok());
-        assert!(AggregateId::new("x".repeat(129)).is_err());
+        assert!(AggregateId::new("x".repeat(256)).is_err());
         assert!(AggregateType::new("a\nb").is_err());
         assert!(RemoteId::new("가".repeat(255)).is_ok());
         assert!(RemoteId::new("가".repeat(256)).is_err());
@@ -179,5 +181,26 @@ mod tests {
         assert_eq!(serde_json::from_str::<PatientId>("\"P-1\"").unwrap().as_str(), "P-1");
         assert!(serde_json::from_str::<PatientId>("\"P 1\"").is_err());
         assert_eq!(serde_json::to_string(&PatientId::new("P-1").unwrap()).unwrap(), "\"P-1\"");
+    }
+}
+
+vocabulary! {
+    /// The column of `patient_cache` that takes the id which a target assigned.
+    pub enum IdColumn {
+        /// OpenEMR's `pid`: an integer.
+        OpenemrPatientId = "openemr_patient_id",
+        /// The id of the FHIR resource: text.
+        FhirPatientId = "fhir_patient_id",
+    }
+}
+
+impl IdColumn {
+    /// Whether it can hold this id.
+    #[must_use]
+    pub fn takes(self, remote_id: &str) -> bool {
+        match self {
+            Self::OpenemrPatientId => remote_id.parse::<i64>().is_ok(),
+            Self::FhirPatientId => remote_id.chars().count() <= 255,
+        }
     }
 }

@@ -1,15 +1,56 @@
-//! A loaded adapter.
-use super::{Inspection, World};
+//! A loaded adapter: its component, ready to be instantiated, and who it says it is.
+
+use std::sync::Arc;
+
+use super::bindings::{DatabaseTargetPre, HttpTargetPre};
+use super::state::CallState;
+use super::{CallContext, CallError, Inspection, Limits, PluginError, Runtime, World, answer};
 use crate::domain::change::Descriptor;
 
-/// A component that was inspected, compiled and asked who it is. Cheap to call, safe to share; calls under way on an old
-/// one go on when a new one is put in its place.
+/// A component whose imports were resolved and whose exports were found. Cloning shares it.
+#[derive(Clone)]
+pub(super) enum Linked {
+    Database(DatabaseTargetPre<CallState>),
+    Http(HttpTargetPre<CallState>),
+}
+
+/// A component that was inspected, compiled and asked who it is. Shared by all calls; calls under way on an old one go on
+/// when a new one is put in its place.
 pub struct Adapter {
-    pub(super) inspection: Inspection,
-    pub(super) descriptor: Descriptor,
+    pub(super) runtime: Arc<Runtime>,
+    pub(super) linked: Linked,
+    inspection: Inspection,
+    descriptor: Descriptor,
 }
 
 impl Adapter {
+    /// Asks a linked component who it is. It gets nothing to work with, and little time.
+    pub(super) async fn introduce(
+        runtime: Arc<Runtime>,
+        name: &str,
+        inspection: Inspection,
+        linked: Linked,
+    ) -> Result<Self, PluginError> {
+        let nobody = Descriptor { name: String::new(), version: String::new(), aggregate_types: Vec::new() };
+        let mut adapter = Self { runtime, linked, inspection, descriptor: nobody };
+        let context = CallContext {
+            // An interpreter takes a while, and memory, to begin at all.
+            limits: Limits { memory_mib: 512, deadline_ms: 10_000, cpu_ms: 5_000, host_calls_max: 0, ..Limits::default() },
+            ..CallContext::default()
+        };
+        let described = adapter.describe(&context).await.and_then(answer::descriptor);
+        adapter.descriptor = described.map_err(|source| PluginError::Describe {
+            name: name.to_owned(),
+            source: match source {
+                CallError::Limit { limit: "host_calls_max", .. } => {
+                    CallError::Answer("`describe` called the host".to_owned())
+                }
+                other => other,
+            },
+        })?;
+        Ok(adapter)
+    }
+
     /// What kind of target it is for.
     #[must_use]
     pub fn world(&self) -> World {
@@ -32,5 +73,11 @@ impl Adapter {
     #[must_use]
     pub fn inspection(&self) -> &Inspection {
         &self.inspection
+    }
+}
+
+impl std::fmt::Debug for Adapter {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("Adapter").field("descriptor", &self.descriptor).finish_non_exhaustive()
     }
 }

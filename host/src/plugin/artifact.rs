@@ -1,7 +1,19 @@
-//! What a file is, before anything of it runs.
+//! What a file is, read from its bytes before anything of it is compiled or run.
+
+use sha2::{Digest as _, Sha256};
+use wasmparser::{Encoding, Parser, Payload};
+
+use super::PluginError;
+
+/// The version of `neuronova:sync` that this host speaks.
+const INTERFACE_VERSION: &str = "0.1.0";
+/// The package of our own interfaces.
+const PACKAGE: &str = "neuronova:sync/";
+/// What WASI 0.2 offers to both worlds; nothing of it is granted.
+const WASI: [&str; 6] = ["wasi:cli/", "wasi:clocks/", "wasi:filesystem/", "wasi:io/", "wasi:random/", "wasi:sockets/"];
 
 /// The kind of target that an adapter is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum World {
     /// `database-target`
     Database,
@@ -17,6 +29,34 @@ impl World {
             Self::Database => "database-target",
             Self::Http => "http-target",
         }
+    }
+
+    /// The interface that its adapters export.
+    fn export(self) -> &'static str {
+        match self {
+            Self::Database => "neuronova:sync/database-adapter",
+            Self::Http => "neuronova:sync/http-adapter",
+        }
+    }
+
+    /// The section of the configuration that makes a target one of this world.
+    fn section(self) -> &'static str {
+        match self {
+            Self::Database => "[targets.NAME.database]",
+            Self::Http => "[targets.NAME.http]",
+        }
+    }
+
+    fn gives(self, import: &str) -> bool {
+        let Some((name, version)) = import.split_once('@') else { return false };
+        let own = match name.strip_prefix(PACKAGE) {
+            Some("types" | "settings" | "logging") => true,
+            Some("database") => self == Self::Database,
+            _ => false,
+        };
+        let http = self == Self::Http && matches!(name, "wasi:http/types" | "wasi:http/outgoing-handler");
+        let wasi = http || WASI.iter().any(|package| name.starts_with(package));
+        (own && version == INTERFACE_VERSION) || (wasi && version.starts_with("0.2."))
     }
 }
 
@@ -41,4 +81,161 @@ pub struct Inspection {
     pub exports: Vec<String>,
     /// Bytes.
     pub size: u64,
+}
+
+impl Inspection {
+    /// Says that the adapter is for another kind of target, when it is.
+    pub(super) fn expect(&self, name: &str, expected: World) -> Result<(), PluginError> {
+        if self.world == expected {
+            return Ok(());
+        }
+        Err(PluginError::WrongWorld {
+            name: name.to_owned(),
+            found: self.world,
+            expected,
+            needs: expected.section(),
+        })
+    }
+}
+
+/// Reads what the bytes are; an error when they are no adapter for this host.
+pub(super) fn inspect(name: &str, bytes: &[u8]) -> Result<Inspection, PluginError> {
+    if !bytes.starts_with(b"\0asm") {
+        return Err(PluginError::NotWasm { name: name.to_owned(), found: looks_like(bytes) });
+    }
+    let (imports, exports) = outer_names(name, bytes)?;
+    let (world, version) = world_of(name, &exports)?;
+    let foreign_version = imports
+        .iter()
+        .chain([&format!("{}@{version}", world.export())])
+        .filter(|import| import.starts_with(PACKAGE))
+        .filter_map(|import| import.split_once('@'))
+        .map(|(_, version)| version.to_owned())
+        .find(|version| version != INTERFACE_VERSION);
+    if let Some(found) = foreign_version {
+        return Err(PluginError::OtherVersion { name: name.to_owned(), found, expected: INTERFACE_VERSION });
+    }
+    let foreign: Vec<String> = imports.iter().filter(|import| !world.gives(import)).cloned().collect();
+    if !foreign.is_empty() {
+        return Err(PluginError::ForeignImports { name: name.to_owned(), world, imports: foreign });
+    }
+    Ok(Inspection {
+        sha256: hex(&Sha256::digest(bytes)),
+        world,
+        interface_version: version,
+        imports,
+        exports,
+        size: bytes.len() as u64,
+    })
+}
+
+/// Lower-case hexadecimal digits.
+pub(super) fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write as _;
+    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+        write!(text, "{byte:02x}").expect("invariant: a String takes text");
+        text
+    })
+}
+
+fn looks_like(bytes: &[u8]) -> String {
+    match bytes {
+        [] => "the file is empty".to_owned(),
+        [0x7f, b'E', b'L', b'F', ..] | [b'M', b'Z', ..] => "it is a program for this machine".to_owned(),
+        [b'(', ..] => "it is WebAssembly in text form".to_owned(),
+        [b'P', b'K', ..] | [0x1f, 0x8b, ..] => "it is an archive".to_owned(),
+        _ if std::str::from_utf8(&bytes[..bytes.len().min(256)]).is_ok() => "it is a text file".to_owned(),
+        _ => "it does not begin with `\\0asm`".to_owned(),
+    }
+}
+
+/// The names that the outermost component imports and exports.
+fn outer_names(name: &str, bytes: &[u8]) -> Result<(Vec<String>, Vec<String>), PluginError> {
+    let malformed = |error: wasmparser::BinaryReaderError| PluginError::Malformed {
+        name: name.to_owned(),
+        reason: error.to_string(),
+    };
+    let (mut imports, mut exports, mut depth) = (Vec::new(), Vec::new(), 0_usize);
+    for payload in Parser::new(0).parse_all(bytes) {
+        match payload.map_err(malformed)? {
+            Payload::Version { encoding: Encoding::Module, .. } if depth == 0 => {
+                return Err(PluginError::CoreModule { name: name.to_owned() });
+            }
+            Payload::ModuleSection { .. } | Payload::ComponentSection { .. } => depth += 1,
+            Payload::End(_) => depth = depth.saturating_sub(1),
+            Payload::ComponentImportSection(section) if depth == 0 => {
+                for import in section {
+                    imports.push(import.map_err(malformed)?.name.name.to_owned());
+                }
+            }
+            Payload::ComponentExportSection(section) if depth == 0 => {
+                for export in section {
+                    exports.push(export.map_err(malformed)?.name.name.to_owned());
+                }
+            }
+            _ => {}
+        }
+    }
+    Ok((imports, exports))
+}
+
+fn world_of(name: &str, exports: &[String]) -> Result<(World, String), PluginError> {
+    for world in [World::Database, World::Http] {
+        for export in exports {
+            if let Some((interface, version)) = export.split_once('@')
+                && interface == world.export()
+            {
+                return Ok((world, version.to_owned()));
+            }
+        }
+    }
+    let found = match exports {
+        [] => "nothing".to_owned(),
+        [first, ..] => format!("`{}`", super::answer::scrub(first, 100)),
+    };
+    let expected = [World::Database, World::Http].map(|world| format!("{}@{INTERFACE_VERSION}", world.export()));
+    Err(PluginError::OtherWorld { name: name.to_owned(), found, expected: expected.join("` or `") })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn error(bytes: &[u8]) -> String {
+        inspect("a.wasm", bytes).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn what_is_not_wasm_is_named() {
+        for (bytes, words) in [
+            (&b""[..], "the file is empty"),
+            (b"hello world, this is text", "it is a text file"),
+            (b"\x7fELF\x02\x01", "a program for this machine"),
+            (b"(module)", "text form"),
+            (b"\xff\xfe\xfd\xfc", "does not begin with"),
+        ] {
+            let error = error(bytes);
+            assert!(error.contains(words) && error.contains("wasm32-wasip2"), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_core_module_is_told_from_a_component() {
+        assert!(error(b"\0asm\x01\0\0\0").contains("core WebAssembly module"));
+        assert!(error(b"\0asm\x0d\0\x01\0").contains("it exports nothing, expected `neuronova:sync/database-adapter@0.1.0`"));
+        assert!(error(b"\0asm\x0d\0").contains("damaged"));
+    }
+
+    #[test]
+    fn a_world_gives_its_own_and_empty_wasi() {
+        for import in ["neuronova:sync/types@0.1.0", "wasi:cli/environment@0.2.6", "wasi:sockets/tcp@0.2.0"] {
+            assert!(World::Database.gives(import) && World::Http.gives(import), "{import}");
+        }
+        assert!(World::Database.gives("neuronova:sync/database@0.1.0"));
+        assert!(!World::Http.gives("neuronova:sync/database@0.1.0"));
+        assert!(World::Http.gives("wasi:http/outgoing-handler@0.2.4"));
+        for import in ["wasi:http/outgoing-handler@0.2.4", "wasi:keyvalue/store@0.2.0", "env", "wasi:cli/run@0.3.0"] {
+            assert!(!World::Database.gives(import), "{import}");
+        }
+    }
 }

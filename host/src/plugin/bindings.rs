@@ -1,1 +1,47 @@
-//! bindings
+//! The bindings of both worlds, generated from `wit/`; they share one set of types.
+//!
+//! Read next: `convert.rs`, which turns these types into the host's own, and `capability/`, which implements the imports.
+
+/// The world `database-target`.
+#[allow(missing_docs, unreachable_pub, clippy::all, clippy::pedantic)]
+pub(super) mod database_target {
+    wasmtime::component::bindgen!({
+        path: "../wit",
+        world: "database-target",
+        imports: {
+            "neuronova:sync/database.[method]transaction.query": async | trappable,
+            "neuronova:sync/database.[method]transaction.execute": async | trappable,
+            "neuronova:sync/database.[method]transaction.lock": async | trappable,
+            default: trappable,
+        },
+        exports: { default: async },
+        require_store_data_send: true,
+        with: {
+            "neuronova:sync/database.transaction": crate::plugin::capability::sql::LentTransaction,
+        },
+    });
+}
+
+/// The exports of the world `http-target`; its `wasi:http` is linked by `wasmtime_wasi_http` itself.
+#[allow(missing_docs, unreachable_pub, clippy::all, clippy::pedantic)]
+pub(super) mod http_target {
+    wasmtime::component::bindgen!({
+        path: "../wit",
+        inline: "
+            package neuronova:host;
+            world http-target {
+                export neuronova:sync/http-adapter@0.1.0;
+            }
+        ",
+        world: "neuronova:host/http-target",
+        exports: { default: async },
+        require_store_data_send: true,
+        with: {
+            "neuronova:sync/types": super::database_target::neuronova::sync::types,
+        },
+    });
+}
+
+pub(super) use database_target::DatabaseTargetPre;
+pub(super) use database_target::neuronova::sync::{database, logging, settings, types};
+pub(super) use http_target::HttpTargetPre;

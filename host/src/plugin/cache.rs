@@ -1,1 +1,191 @@
-//! cache
+//! Compiled adapters on disk, so that a start takes a millisecond instead of a second.
+//!
+//! Loading machine code means trusting it, so the host loads only what it wrote itself: into a directory that is its own,
+//! under the digest of the component and of everything in the engine that shapes the code, behind a checksum. The
+//! checksum tells damage, not malice: who can write this directory can run code as the host in any case. Whatever does
+//! not fit is compiled anew.
+
+use std::fs;
+use std::hash::{Hash as _, Hasher};
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use sha2::{Digest as _, Sha256};
+use wasmtime::Engine;
+use wasmtime::component::Component;
+
+use super::PluginError;
+use super::artifact::hex;
+
+/// The checksum before the code, bytes.
+const CHECKSUM_BYTES: usize = 32;
+/// Entries that are kept; the ones that were written longest ago go first.
+const ENTRIES_MAX: usize = 64;
+const EXTENSION: &str = "cwasm";
+
+/// The directory of compiled adapters.
+pub(super) struct Cache {
+    directory: PathBuf,
+    engine_digest: String,
+}
+
+impl Cache {
+    /// Makes the directory, readable by its owner only, and refuses one that others may write to.
+    pub(super) fn open(directory: &Path, engine: &Engine) -> Result<Self, PluginError> {
+        make_private(directory)
+            .map_err(|source| PluginError::Cache { path: directory.to_owned(), source })?;
+        let mut digest = DigestHasher(Sha256::new());
+        engine.precompile_compatibility_hash().hash(&mut digest);
+        let engine_digest = hex(&digest.0.finalize()[..8]);
+        Ok(Self { directory: directory.to_owned(), engine_digest })
+    }
+
+    /// The compiled component, if a sound one is there. A damaged one is said so and removed.
+    pub(super) fn load(&self, engine: &Engine, sha256: &str) -> Option<Component> {
+        let path = self.path(sha256);
+        let bytes = fs::read(&path).ok()?;
+        let component = bytes.split_at_checked(CHECKSUM_BYTES).and_then(|(checksum, code)| {
+            if Sha256::digest(code).as_slice() != checksum {
+                return None;
+            }
+            // SAFETY: the code was written by this host's own compiler into its own directory, for this very engine and
+            // component, and is what was written.
+            #[allow(unsafe_code, reason = "wasmtime has no other way to load what it compiled")]
+            unsafe { Component::deserialize(engine, code) }.ok()
+        });
+        if component.is_none() {
+            tracing::warn!(path = %path.display(), "compiled adapter is damaged, compiling it anew");
+            if let Err(error) = fs::remove_file(&path) {
+                tracing::warn!(path = %path.display(), %error, "damaged compiled adapter cannot be removed");
+            }
+        }
+        component
+    }
+
+    /// Keeps a compiled component. Doing without is possible, so a failure is only told.
+    pub(super) fn store(&self, sha256: &str, component: &Component) {
+        if let Err(error) = self.write(sha256, component) {
+            tracing::warn!(directory = %self.directory.display(), %error, "compiled adapter cannot be kept");
+        }
+    }
+
+    fn write(&self, sha256: &str, component: &Component) -> std::io::Result<()> {
+        static NUMBER: AtomicU64 = AtomicU64::new(0);
+        let code = component.serialize().map_err(std::io::Error::other)?;
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let temporary = self.directory.join(format!(".{sha256}.{}-{number}", std::process::id()));
+        let written = (|| {
+            let mut file = fs::File::create_new(&temporary)?;
+            file.write_all(&Sha256::digest(&code))?;
+            file.write_all(&code)?;
+            file.sync_all()?;
+            drop(file);
+            fs::rename(&temporary, self.path(sha256))
+        })();
+        if written.is_err() {
+            // The first error is the one to tell.
+            drop(fs::remove_file(&temporary));
+        }
+        written.and_then(|()| self.prune())
+    }
+
+    /// Keeps the directory from growing with every new build.
+    fn prune(&self) -> std::io::Result<()> {
+        let mut entries = Vec::new();
+        for entry in fs::read_dir(&self.directory)? {
+            let entry = entry?;
+            if entry.path().extension().is_some_and(|extension| extension == EXTENSION) {
+                entries.push((entry.metadata()?.modified()?, entry.path()));
+            }
+        }
+        entries.sort();
+        let surplus = entries.len().saturating_sub(ENTRIES_MAX);
+        entries.iter().take(surplus).try_for_each(|(_, path)| fs::remove_file(path))
+    }
+
+    fn path(&self, sha256: &str) -> PathBuf {
+        self.directory.join(format!("{sha256}-{}.{EXTENSION}", self.engine_digest))
+    }
+}
+
+#[cfg(unix)]
+fn make_private(directory: &Path) -> std::io::Result<()> {
+    use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
+    let mode = fs::metadata(directory)?.permissions().mode();
+    if mode & 0o022 != 0 {
+        let reason = format!("others may write to it (mode {:o}); chmod 700 it", mode & 0o777);
+        return Err(std::io::Error::new(std::io::ErrorKind::PermissionDenied, reason));
+    }
+    Ok(())
+}
+
+#[cfg(not(unix))]
+fn make_private(directory: &Path) -> std::io::Result<()> {
+    fs::create_dir_all(directory)
+}
+
+/// Feeds what is hashed into SHA-256, which does not collide.
+struct DigestHasher(Sha256);
+
+impl Hasher for DigestHasher {
+    fn write(&mut self, bytes: &[u8]) {
+        self.0.update(bytes);
+    }
+
+    fn finish(&self) -> u64 {
+        let digest = self.0.clone().finalize();
+        u64::from_le_bytes(std::array::from_fn(|index| digest[index]))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const EMPTY: &[u8] = b"\0asm\x0d\0\x01\0";
+
+    fn filled() -> (std::path::PathBuf, Engine, Cache) {
+        static NUMBER: AtomicU64 = AtomicU64::new(0);
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let directory = std::env::temp_dir().join(format!("host-cache-test-{}-{number}", std::process::id()));
+        let engine = Engine::default();
+        let cache = Cache::open(&directory, &engine).unwrap();
+        cache.store("aa", &Component::from_binary(&engine, EMPTY).unwrap());
+        (directory, engine, cache)
+    }
+
+    #[test]
+    fn what_was_compiled_is_loaded_again() {
+        let (directory, engine, cache) = filled();
+        assert!(cache.load(&engine, "aa").is_some());
+        assert!(cache.load(&engine, "bb").is_none());
+        fs::remove_dir_all(directory).unwrap();
+    }
+
+    #[test]
+    fn a_damaged_entry_is_not_loaded_and_removed() {
+        for damage in [|bytes: &mut Vec<u8>| *bytes.last_mut().unwrap() ^= 1, |bytes: &mut Vec<u8>| bytes.truncate(9)] {
+            let (directory, engine, cache) = filled();
+            let path = cache.path("aa");
+            let mut bytes = fs::read(&path).unwrap();
+            damage(&mut bytes);
+            fs::write(&path, bytes).unwrap();
+            assert!(cache.load(&engine, "aa").is_none());
+            assert!(!path.exists());
+            fs::remove_dir_all(directory).unwrap();
+        }
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_directory_that_others_may_write_to_is_refused() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let (directory, engine, _) = filled();
+        assert_eq!(fs::metadata(&directory).unwrap().permissions().mode() & 0o777, 0o700);
+        fs::set_permissions(&directory, fs::Permissions::from_mode(0o777)).unwrap();
+        assert!(matches!(Cache::open(&directory, &engine), Err(PluginError::Cache { .. })));
+        fs::remove_dir_all(directory).unwrap();
+    }
+}

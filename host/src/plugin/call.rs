@@ -1,16 +1,38 @@
-//! One call of an adapter.
-use std::sync::Arc;
+//! One call: a fresh instance in a store of its own, within limits, and what came of it.
+//!
+//! Cut off or not, everything that the call held is gone when it returns, except the transaction, which goes back to the
+//! caller. Read next: `state.rs` for what a call holds, `answer.rs` for what is believed of its answer.
 
-use super::{Adapter, CallError, Fence, HttpAccess, Limits, SqlAccess};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use futures::future::BoxFuture;
+use wasmtime::component::{Resource, ResourceTableError};
+use wasmtime::{Store, Trap, UpdateDeadline};
+
+use super::adapter::Linked;
+use super::answer;
+use super::bindings::types;
+use super::capability::http::HttpDoor;
+use super::capability::http_fence::{Fence, ReadOnly};
+use super::capability::sql::SqlDoor;
+use super::engine::STACK_BYTES;
+use super::limits::Breach;
+use super::state::{CallState, Meters};
+use super::ticker::TICK_MS;
+use super::{Adapter, CallError, HttpAccess, Limits, SqlAccess};
 use crate::database::{DatabaseError, Transaction};
-use crate::domain::change::{Change, Failure, Outcome, RemoteEdit, Report};
+use crate::domain::change::{Change, Descriptor, Failure, Outcome, RemoteEdit, Report};
+
+/// Handles that a guest may hold at a time.
+const HANDLES_MAX: usize = 10_000;
 
 /// What stays the same for every call to a target.
 #[derive(Clone, Debug, Default)]
 pub struct CallContext {
     /// The target's name.
     pub target: String,
-    /// `[targets.NAME.settings]` as one JSON object; `{}` when there is none.
+    /// `[targets.NAME.settings]` as one JSON object; `{}` when there is none. Never a secret.
     pub settings_json: String,
     /// `[targets.NAME.http] base_url` without a trailing slash.
     pub base_url: Option<String>,
@@ -23,7 +45,7 @@ pub struct CallContext {
 pub struct Usage {
     /// Wall clock, milliseconds.
     pub elapsed_ms: u64,
-    /// Time the adapter computed, in steps of 10 milliseconds.
+    /// Time that the adapter computed, in steps of 10 milliseconds.
     pub cpu_ms: u64,
     /// Memory at the end, bytes (it never shrinks).
     pub memory_bytes: u64,
@@ -37,7 +59,7 @@ pub struct Usage {
     pub log_lines: u64,
 }
 
-/// A call to a database target.
+/// What became of a call to a database target.
 pub struct DatabaseCall<T> {
     /// Lent to the call and given back, to be committed or rolled back. `None` when the call was cut off in the middle of
     /// a statement: the connection was closed, and the server rolls back.
@@ -51,7 +73,7 @@ pub struct DatabaseCall<T> {
     pub usage: Usage,
 }
 
-/// A call to an HTTP target.
+/// What became of a call to an HTTP target.
 pub struct HttpCall<T> {
     /// The adapter's answer. The outer error is the host's judgement on the adapter.
     pub result: Result<Result<T, Failure>, CallError>,
@@ -61,6 +83,9 @@ pub struct HttpCall<T> {
     pub usage: Usage,
 }
 
+/// What a guest answered, in the interface's own types.
+type Raw<T> = Result<T, types::Failure>;
+
 impl Adapter {
     /// Looks at a database target. The caller rolls the transaction back.
     pub async fn check_database(
@@ -69,8 +94,18 @@ impl Adapter {
         access: &Arc<SqlAccess>,
         transaction: Transaction,
     ) -> DatabaseCall<Report> {
-        let _ = (context, access, transaction);
-        unimplemented!()
+        let sql = SqlDoor::new(Arc::clone(access), transaction);
+        let linked = self.linked.clone();
+        let (state, result, usage) = self
+            .run(context, Some(sql), HttpDoor::closed(), Arc::default(), move |store| {
+                Box::pin(async move {
+                    let Linked::Database(linked) = linked else { return Err(other_world()) };
+                    let instance = linked.instantiate_async(&mut *store).await?;
+                    instance.neuronova_sync_database_adapter().call_check(store, Resource::new_borrow(0)).await
+                })
+            })
+            .await;
+        database_call(state, result.and_then(report), usage)
     }
 
     /// Brings changes to a database target: one outcome per change, in order. The caller commits or rolls back.
@@ -83,14 +118,39 @@ impl Adapter {
         on_remote_edit: RemoteEdit,
         changes: &[Change],
     ) -> DatabaseCall<Vec<Outcome>> {
-        let _ = (context, access, transaction, state, on_remote_edit, changes);
-        unimplemented!()
+        let sql = SqlDoor::new(Arc::clone(access), transaction);
+        let given = types::Context { state: state.to_vec(), on_remote_edit: on_remote_edit.into() };
+        let list: Vec<types::Change> = changes.iter().map(types::Change::from).collect();
+        let linked = self.linked.clone();
+        let (state, result, usage) = self
+            .run(context, Some(sql), HttpDoor::closed(), Arc::default(), move |store| {
+                Box::pin(async move {
+                    let Linked::Database(linked) = linked else { return Err(other_world()) };
+                    let instance = linked.instantiate_async(&mut *store).await?;
+                    let adapter = instance.neuronova_sync_database_adapter();
+                    adapter.call_apply(store, Resource::new_borrow(0), &given, &list).await
+                })
+            })
+            .await;
+        database_call(state, result.and_then(|raw| outcomes(raw, changes.len())), usage)
     }
 
     /// Looks at an HTTP target. Requests other than GET, HEAD and OPTIONS are denied.
     pub async fn check_http(&self, context: &CallContext, access: &Arc<HttpAccess>) -> HttpCall<Report> {
-        let _ = (context, access);
-        unimplemented!()
+        let meters = Arc::<Meters>::default();
+        let door = HttpDoor::open(Arc::clone(access), Arc::new(ReadOnly), context.limits.clone(), Arc::clone(&meters));
+        let linked = self.linked.clone();
+        let (state, result, usage) = self
+            .run(context, None, door, meters, move |store| {
+                Box::pin(async move {
+                    let Linked::Http(linked) = linked else { return Err(other_world()) };
+                    let instance = linked.instantiate_async(&mut *store).await?;
+                    instance.neuronova_sync_http_adapter().call_check(store).await
+                })
+            })
+            .await;
+        drop(state);
+        HttpCall { result: result.and_then(report), lease_lost: false, usage }
     }
 
     /// Brings changes to an HTTP target: one outcome per change, in order.
@@ -103,7 +163,148 @@ impl Adapter {
         on_remote_edit: RemoteEdit,
         changes: &[Change],
     ) -> HttpCall<Vec<Outcome>> {
-        let _ = (context, access, fence, state, on_remote_edit, changes);
-        unimplemented!()
+        let meters = Arc::<Meters>::default();
+        let door = HttpDoor::open(Arc::clone(access), fence, context.limits.clone(), Arc::clone(&meters));
+        let given = types::Context { state: state.to_vec(), on_remote_edit: on_remote_edit.into() };
+        let list: Vec<types::Change> = changes.iter().map(types::Change::from).collect();
+        let linked = self.linked.clone();
+        let (state, result, usage) = self
+            .run(context, None, door, meters, move |store| {
+                Box::pin(async move {
+                    let Linked::Http(linked) = linked else { return Err(other_world()) };
+                    let instance = linked.instantiate_async(&mut *store).await?;
+                    instance.neuronova_sync_http_adapter().call_apply(store, &given, &list).await
+                })
+            })
+            .await;
+        let lease_lost = state.meters.lease_lost();
+        HttpCall { result: result.and_then(|raw| outcomes(raw, changes.len())), lease_lost, usage }
+    }
+
+    /// Asks who it is, with nothing to work with.
+    pub(super) async fn describe(&self, context: &CallContext) -> Result<Descriptor, CallError> {
+        let linked = self.linked.clone();
+        let (_, result, _) = self
+            .run(context, None, HttpDoor::closed(), Arc::default(), move |store| {
+                Box::pin(async move {
+                    let descriptor = match linked {
+                        Linked::Database(linked) => {
+                            let instance = linked.instantiate_async(&mut *store).await?;
+                            instance.neuronova_sync_database_adapter().call_describe(store).await?
+                        }
+                        Linked::Http(linked) => {
+                            let instance = linked.instantiate_async(&mut *store).await?;
+                            instance.neuronova_sync_http_adapter().call_describe(store).await?
+                        }
+                    };
+                    Ok(Raw::Ok(descriptor))
+                })
+            })
+            .await;
+        match result? {
+            Ok(descriptor) => Ok(descriptor.into()),
+            Err(failure) => Err(CallError::Answer(failure.message)),
+        }
+    }
+
+    /// Runs one call in a store of its own, and takes the store apart again.
+    async fn run<T>(
+        &self,
+        context: &CallContext,
+        sql: Option<SqlDoor>,
+        http: HttpDoor,
+        meters: Arc<Meters>,
+        call: impl for<'a> FnOnce(&'a mut Store<CallState>) -> BoxFuture<'a, wasmtime::Result<Raw<T>>>,
+    ) -> (CallState, Result<Raw<T>, CallError>, Usage) {
+        let permit = self.runtime.instances.acquire().await.expect("invariant: the semaphore is never closed");
+        let limits = &context.limits;
+        let state = CallState::new(context.clone(), self.descriptor().name.clone(), Arc::clone(&meters), sql, http);
+        let mut store = Store::new(&self.runtime.engine, state);
+        limit(&mut store, limits, &meters);
+        let began = Instant::now();
+        let ended = tokio::time::timeout(Duration::from_millis(limits.deadline_ms), call(&mut store)).await;
+        let elapsed_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let result = match ended {
+            Ok(Ok(answer)) => match (&answer, meters.noted()) {
+                // It gave up because of a limit, so that is what the operator has to read.
+                (Err(_), Some(breach)) => Err(breach.into_error(&context.target)),
+                _ => Ok(answer),
+            },
+            Ok(Err(error)) => Err(classify(&error, context, meters.noted())),
+            Err(_) => Err(Breach::new("deadline_ms", limits.deadline_ms).into_error(&context.target)),
+        };
+        let state = store.into_data();
+        drop(permit);
+        let statements = state.sql.as_ref().map_or(0, |sql| sql.statements);
+        let usage = meters.usage(elapsed_ms, state.memory.memory_bytes(), statements);
+        (state, result, usage)
+    }
+}
+
+fn limit(store: &mut Store<CallState>, limits: &Limits, meters: &Arc<Meters>) {
+    store.limiter(|state| &mut state.memory);
+    store.set_hostcall_fuel(usize::try_from(limits.host_call_bytes_max).unwrap_or(usize::MAX));
+    store.set_max_component_handles(HANDLES_MAX);
+    store.set_epoch_deadline(1);
+    let (cpu_ms, meters) = (limits.cpu_ms, Arc::clone(meters));
+    // Called once per tick that the guest computes; a tick that passes in the host is not counted.
+    store.epoch_deadline_callback(move |_| {
+        if meters.cpu_ticks.add().saturating_mul(TICK_MS) > cpu_ms {
+            return Err(Breach::new("cpu_ms", cpu_ms).into());
+        }
+        Ok(UpdateDeadline::Yield(1))
+    });
+}
+
+fn other_world() -> wasmtime::Error {
+    wasmtime::format_err!("the adapter is for another kind of target")
+}
+
+fn database_call<T>(state: CallState, result: Result<Result<T, Failure>, CallError>, usage: Usage) -> DatabaseCall<T> {
+    let (transaction, broken) = state.sql.map_or((None, None), |sql| (sql.transaction, sql.broken));
+    DatabaseCall { transaction, broken, result, usage }
+}
+
+fn report(raw: Raw<types::Report>) -> Result<Result<Report, Failure>, CallError> {
+    match raw {
+        Ok(found) => answer::report(found.into()).map(Ok),
+        Err(failure) => Ok(Err(answer::failure(failure.into()))),
+    }
+}
+
+fn outcomes(raw: Raw<Vec<types::Outcome>>, expected: usize) -> Result<Result<Vec<Outcome>, Failure>, CallError> {
+    match raw {
+        Ok(list) => answer::outcomes(list.into_iter().map(Outcome::from).collect(), expected).map(Ok),
+        Err(failure) => Ok(Err(answer::failure(failure.into()))),
+    }
+}
+
+/// What ended the call: a limit, the guest itself, or the host.
+fn classify(error: &wasmtime::Error, context: &CallContext, noted: Option<Breach>) -> CallError {
+    let target = &context.target;
+    if let Some(breach) = error.chain().find_map(|cause| cause.downcast_ref::<Breach>()) {
+        return breach.into_error(target);
+    }
+    if let Some(ResourceTableError::Full) = error.chain().find_map(|cause| cause.downcast_ref()) {
+        return Breach::new("handles", HANDLES_MAX as u64).into_error(target);
+    }
+    let root = error.root_cause().to_string();
+    // wasmtime keeps this error's type to itself.
+    if root.contains("fuel allocated for hostcalls has been exhausted") {
+        return Breach::new("host_call_bytes_max", context.limits.host_call_bytes_max).into_error(target);
+    }
+    let trap = error.chain().find_map(|cause| cause.downcast_ref::<Trap>());
+    if let Some(Trap::StackOverflow) = trap {
+        return Breach::new("stack", STACK_BYTES as u64).into_error(target);
+    }
+    if let Some(breach) = noted {
+        return breach.into_error(target);
+    }
+    if error.is::<wasmtime::PoolConcurrencyLimitError>() {
+        return CallError::Host(answer::scrub(&root, 200));
+    }
+    match trap {
+        Some(Trap::UnreachableCodeReached) => CallError::Trap("it panicked or gave up (unreachable)".to_owned()),
+        _ => CallError::Trap(answer::scrub(&root, 200)),
     }
 }

@@ -1,1 +1,184 @@
-//! convert
+//! Between the interface's types and the host's own. Pure, and total in the direction of the guest.
+
+use super::bindings::{database, types};
+use crate::database::{DatabaseError, Dialect, ErrorKind, Value};
+use crate::domain::change::{
+    Change, Descriptor, Failure, FailureKind, Finding, FindingLevel, Link, Operation, Outcome, Receipt, RemoteEdit, Report,
+};
+
+impl From<&Change> for types::Change {
+    fn from(change: &Change) -> Self {
+        Self {
+            change_id: change.change_id,
+            event_id: change.event_id.clone(),
+            aggregate_type: change.aggregate_type.clone(),
+            aggregate_id: change.aggregate_id.clone(),
+            operation: match change.operation {
+                Operation::Create => types::Operation::Create,
+                Operation::Update => types::Operation::Update,
+                Operation::Delete => types::Operation::Delete,
+            },
+            payload: change.payload.clone(),
+            created_at_ms: change.created_at_ms,
+            attempt: change.attempt,
+            link: change.link.as_ref().map(types::Link::from),
+        }
+    }
+}
+
+impl From<&Link> for types::Link {
+    fn from(link: &Link) -> Self {
+        Self {
+            remote_id: link.remote_id.clone(),
+            remote_version: link.remote_version.clone(),
+            fingerprint: link.fingerprint.clone(),
+        }
+    }
+}
+
+impl From<RemoteEdit> for types::RemoteEdit {
+    fn from(edit: RemoteEdit) -> Self {
+        match edit {
+            RemoteEdit::Overwrite => Self::Overwrite,
+            RemoteEdit::Hold => Self::Hold,
+        }
+    }
+}
+
+impl From<types::FailureKind> for FailureKind {
+    fn from(kind: types::FailureKind) -> Self {
+        match kind {
+            types::FailureKind::Unavailable => Self::Unavailable,
+            types::FailureKind::Throttled => Self::Throttled,
+            types::FailureKind::Misconfigured => Self::Misconfigured,
+            types::FailureKind::Transient => Self::Transient,
+            types::FailureKind::Invalid => Self::Invalid,
+            types::FailureKind::Denied => Self::Denied,
+            types::FailureKind::Unsupported => Self::Unsupported,
+            types::FailureKind::Conflict => Self::Conflict,
+        }
+    }
+}
+
+impl From<types::Failure> for Failure {
+    fn from(failure: types::Failure) -> Self {
+        Self { kind: failure.kind.into(), message: failure.message, retry_after_ms: failure.retry_after_ms }
+    }
+}
+
+impl From<types::Receipt> for Receipt {
+    fn from(receipt: types::Receipt) -> Self {
+        Self {
+            remote_id: receipt.remote_id,
+            remote_version: receipt.remote_version,
+            fingerprint: receipt.fingerprint,
+        }
+    }
+}
+
+impl From<types::Outcome> for Outcome {
+    fn from(outcome: types::Outcome) -> Self {
+        match outcome {
+            types::Outcome::Applied(receipt) => Self::Applied(receipt.into()),
+            types::Outcome::Failed(failure) => Self::Failed(failure.into()),
+        }
+    }
+}
+
+impl From<types::Descriptor> for Descriptor {
+    fn from(descriptor: types::Descriptor) -> Self {
+        Self { name: descriptor.name, version: descriptor.version, aggregate_types: descriptor.aggregate_types }
+    }
+}
+
+impl From<types::Report> for Report {
+    fn from(report: types::Report) -> Self {
+        Self {
+            summary: report.summary,
+            findings: report
+                .findings
+                .into_iter()
+                .map(|finding| Finding {
+                    level: match finding.level {
+                        types::FindingLevel::Ok => FindingLevel::Ok,
+                        types::FindingLevel::Warning => FindingLevel::Warning,
+                        types::FindingLevel::Problem => FindingLevel::Problem,
+                    },
+                    message: finding.message,
+                })
+                .collect(),
+            state: report.state,
+        }
+    }
+}
+
+impl From<database::Value> for Value {
+    fn from(value: database::Value) -> Self {
+        match value {
+            database::Value::Null => Self::Null,
+            database::Value::Boolean(truth) => Self::Bool(truth),
+            database::Value::Signed(number) => Self::I64(number),
+            database::Value::Unsigned(number) => Self::U64(number),
+            database::Value::Double(number) => Self::F64(number),
+            database::Value::Decimal(text) => Self::Decimal(text),
+            database::Value::Text(text) => Self::Text(text),
+            database::Value::Bytes(bytes) => Self::Bytes(bytes),
+            database::Value::Date(text) => Self::Date(text),
+            database::Value::Datetime(text) => Self::DateTime(text),
+            database::Value::Time(text) => Self::Time(text),
+            database::Value::Json(text) => Self::Json(text),
+            database::Value::Other(text) => Self::Other(text),
+        }
+    }
+}
+
+impl From<Value> for database::Value {
+    fn from(value: Value) -> Self {
+        match value {
+            Value::Null => Self::Null,
+            Value::Bool(truth) => Self::Boolean(truth),
+            Value::I64(number) => Self::Signed(number),
+            Value::U64(number) => Self::Unsigned(number),
+            Value::F64(number) => Self::Double(number),
+            Value::Decimal(text) => Self::Decimal(text),
+            Value::Text(text) => Self::Text(text),
+            Value::Bytes(bytes) => Self::Bytes(bytes),
+            Value::Date(text) => Self::Date(text),
+            Value::DateTime(text) => Self::Datetime(text),
+            Value::Time(text) => Self::Time(text),
+            Value::Json(text) => Self::Json(text),
+            Value::Other(text) => Self::Other(text),
+        }
+    }
+}
+
+impl From<Dialect> for database::Dialect {
+    fn from(dialect: Dialect) -> Self {
+        match dialect {
+            Dialect::Sqlite => Self::Sqlite,
+            Dialect::MySql => Self::Mysql,
+            Dialect::Postgres => Self::Postgres,
+        }
+    }
+}
+
+impl From<DatabaseError> for database::DatabaseError {
+    fn from(error: DatabaseError) -> Self {
+        Self {
+            kind: match error.kind {
+                ErrorKind::Unavailable => database::DatabaseErrorKind::Unavailable,
+                ErrorKind::Contention => database::DatabaseErrorKind::Contention,
+                ErrorKind::DuplicateKey => database::DatabaseErrorKind::DuplicateKey,
+                ErrorKind::InvalidValue => database::DatabaseErrorKind::InvalidValue,
+                ErrorKind::MissingObject => database::DatabaseErrorKind::MissingObject,
+                ErrorKind::Rejected | ErrorKind::PermissionDenied => database::DatabaseErrorKind::PermissionDenied,
+                ErrorKind::Refused => database::DatabaseErrorKind::Refused,
+                ErrorKind::Other => database::DatabaseErrorKind::Other,
+            },
+            sqlstate: error.sqlstate,
+            vendor_code: error.vendor_code,
+            object: error.object,
+            message: error.message,
+        }
+    }
+}

@@ -1,8 +1,35 @@
-//! The runtime of adapters, once per process.
+//! The runtime of adapters, once per process: engine, pool of instances, linkers, clock, cache of compiled code.
+//!
+//! Every limit here is for the process; the limits of a call are in `limits.rs`. Read next: `adapter.rs`.
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::{Adapter, Inspection, PluginError, World};
+use tokio::sync::Semaphore;
+use wasmtime::component::{Component, HasSelf, Linker};
+use wasmtime::{Config, Engine, InstanceAllocationStrategy, PoolingAllocationConfig, WasmBacktraceDetails};
+
+use super::adapter::Linked;
+use super::bindings::{DatabaseTargetPre, HttpTargetPre, database, logging, settings, types};
+use super::cache::Cache;
+use super::state::CallState;
+use super::ticker::Ticker;
+use super::{Adapter, Inspection, PluginError, World, artifact};
+
+/// The stack of an adapter's own calls, bytes.
+pub(super) const STACK_BYTES: usize = 1 << 20;
+/// The stack of a call as a whole: the adapter's and the host's functions that it calls, bytes.
+const CALL_STACK_BYTES: usize = 4 << 20;
+/// Core instances in one component: a guest with an interpreter is made of dozens of libraries.
+const CORE_INSTANCES_PER_COMPONENT: u32 = 128;
+/// Memories in one component.
+const MEMORIES_PER_COMPONENT: u32 = 4;
+/// Tables in one component.
+const TABLES_PER_COMPONENT: u32 = 64;
+/// Entries of one table: functions that are called by pointer.
+const TABLE_ELEMENTS: usize = 100_000;
+/// What wasmtime itself keeps about one instance, bytes.
+const INSTANCE_BYTES: usize = 16 << 20;
 
 /// What a runtime is made with.
 #[derive(Clone, Debug)]
@@ -19,26 +46,49 @@ impl Default for RuntimeOptions {
     }
 }
 
-/// Loads adapters and runs them. Dropping it stops its clock; adapters keep it alive.
-pub struct Runtime {}
+/// Loads adapters and runs them. Adapters keep it alive; its clock stops with it.
+pub struct Runtime {
+    pub(super) engine: Engine,
+    /// One permit per instance in the pool, so that the pool is never found empty.
+    pub(super) instances: Semaphore,
+    database_linker: Linker<CallState>,
+    http_linker: Linker<CallState>,
+    cache: Option<Cache>,
+    _ticker: Ticker,
+}
 
 impl Runtime {
     /// Prepares the engine and its pool of instances.
     ///
     /// # Errors
-    /// [`PluginError::Engine`] or [`PluginError::Cache`].
-    pub fn new(options: RuntimeOptions) -> Result<Arc<Self>, PluginError> {
-        let _ = options;
-        Ok(Arc::new(Self {}))
+    /// [`PluginError::Engine`] when the address space for the pool cannot be had, [`PluginError::Cache`] when the
+    /// directory cannot be used.
+    pub fn new(options: &RuntimeOptions) -> Result<Arc<Self>, PluginError> {
+        let instances_max = options.instances_max.max(1);
+        let engine = Engine::new(&config(instances_max)).map_err(|error| {
+            PluginError::Engine(format!("{error:#}; a smaller [plugins] instances_max needs less address space"))
+        })?;
+        let failed = |error: wasmtime::Error| PluginError::Engine(format!("{error:#}"));
+        let cache = options.cache_dir.as_deref().map(|directory| Cache::open(directory, &engine)).transpose()?;
+        let ticker = Ticker::start(&engine).map_err(|error| PluginError::Engine(error.to_string()))?;
+        Ok(Arc::new(Self {
+            database_linker: linker(&engine, World::Database).map_err(failed)?,
+            http_linker: linker(&engine, World::Http).map_err(failed)?,
+            instances: Semaphore::new(instances_max as usize),
+            engine,
+            cache,
+            _ticker: ticker,
+        }))
     }
 
-    /// What a file is, without running or compiling it.
+    /// What a file is, without compiling or running it.
     ///
     /// # Errors
-    /// As [`Runtime::load`], as far as it can be seen from the outside.
-    pub async fn inspect(&self, path: &Path) -> Result<Inspection, PluginError> {
-        let _ = path;
-        unimplemented!()
+    /// Why it is no adapter for this host.
+    pub async fn inspect(path: &Path) -> Result<Inspection, PluginError> {
+        let bytes = read(path).await?;
+        let name = path.display().to_string();
+        blocking(move || artifact::inspect(&name, &bytes)).await
     }
 
     /// Loads a file for a target that needs `world`: inspect, compile (or take from the cache), link, ask who it is.
@@ -46,8 +96,8 @@ impl Runtime {
     /// # Errors
     /// Says which of these failed and what was expected.
     pub async fn load(self: &Arc<Self>, path: &Path, world: World) -> Result<Arc<Adapter>, PluginError> {
-        let _ = (path, world);
-        unimplemented!()
+        let bytes = read(path).await?;
+        self.load_bytes(&path.display().to_string(), bytes, world).await
     }
 
     /// As [`Runtime::load`], for bytes that were read already; `name` is for messages.
@@ -60,7 +110,101 @@ impl Runtime {
         bytes: Vec<u8>,
         world: World,
     ) -> Result<Arc<Adapter>, PluginError> {
-        let _ = (name, bytes, world);
-        unimplemented!()
+        let (runtime, owned_name) = (Arc::clone(self), name.to_owned());
+        let (inspection, linked) = blocking(move || {
+            let inspection = artifact::inspect(&owned_name, &bytes)?;
+            inspection.expect(&owned_name, world)?;
+            let component = runtime.compile(&owned_name, &inspection.sha256, &bytes)?;
+            let linked = runtime.link(world, &component).map_err(|error| PluginError::Interface {
+                name: owned_name.clone(),
+                reason: format!("{error:#}"),
+            })?;
+            Ok((inspection, linked))
+        })
+        .await?;
+        Adapter::introduce(Arc::clone(self), name, inspection, linked).await.map(Arc::new)
+    }
+
+    /// Slow, and the reason why loading runs off the async threads.
+    fn compile(&self, name: &str, sha256: &str, bytes: &[u8]) -> Result<Component, PluginError> {
+        if let Some(component) = self.cache.as_ref().and_then(|cache| cache.load(&self.engine, sha256)) {
+            return Ok(component);
+        }
+        let component = Component::from_binary(&self.engine, bytes)
+            .map_err(|error| PluginError::Compile { name: name.to_owned(), reason: format!("{error:#}") })?;
+        if let Some(cache) = &self.cache {
+            cache.store(sha256, &component);
+        }
+        Ok(component)
+    }
+
+    fn link(&self, world: World, component: &Component) -> wasmtime::Result<Linked> {
+        match world {
+            World::Database => {
+                let instance = self.database_linker.instantiate_pre(component)?;
+                DatabaseTargetPre::new(instance).map(Linked::Database)
+            }
+            World::Http => {
+                let instance = self.http_linker.instantiate_pre(component)?;
+                HttpTargetPre::new(instance).map(Linked::Http)
+            }
+        }
+    }
+}
+
+fn config(instances_max: u32) -> Config {
+    let mut pool = PoolingAllocationConfig::new();
+    pool.total_component_instances(instances_max)
+        .total_core_instances(instances_max.saturating_mul(CORE_INSTANCES_PER_COMPONENT))
+        .total_memories(instances_max.saturating_mul(MEMORIES_PER_COMPONENT))
+        .total_tables(instances_max.saturating_mul(TABLES_PER_COMPONENT))
+        .total_stacks(instances_max)
+        .max_core_instances_per_component(CORE_INSTANCES_PER_COMPONENT)
+        .max_memories_per_component(MEMORIES_PER_COMPONENT)
+        .max_tables_per_component(TABLES_PER_COMPONENT)
+        .max_memories_per_module(MEMORIES_PER_COMPONENT)
+        .max_tables_per_module(TABLES_PER_COMPONENT)
+        .table_elements(TABLE_ELEMENTS)
+        .max_component_instance_size(INSTANCE_BYTES)
+        .max_core_instance_size(INSTANCE_BYTES);
+    let mut config = Config::new();
+    config
+        .allocation_strategy(InstanceAllocationStrategy::Pooling(pool))
+        .epoch_interruption(true)
+        .max_wasm_stack(STACK_BYTES)
+        .async_stack_size(CALL_STACK_BYTES)
+        // A stack may hold a patient's data: the next call must not find it there.
+        .async_stack_zeroing(true)
+        .concurrency_support(false)
+        // Names of a guest's functions are of no use to an operator.
+        .wasm_backtrace_details(WasmBacktraceDetails::Disable);
+    config
+}
+
+/// All of WASI 0.2, so that guests of every language link, and this world's own interfaces. What WASI grants is decided
+/// by the state of each call: nothing.
+fn linker(engine: &Engine, world: World) -> wasmtime::Result<Linker<CallState>> {
+    let mut linker = Linker::new(engine);
+    wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
+    types::add_to_linker::<_, HasSelf<CallState>>(&mut linker, |state| state)?;
+    settings::add_to_linker::<_, HasSelf<CallState>>(&mut linker, |state| state)?;
+    logging::add_to_linker::<_, HasSelf<CallState>>(&mut linker, |state| state)?;
+    match world {
+        World::Database => database::add_to_linker::<_, HasSelf<CallState>>(&mut linker, |state| state)?,
+        World::Http => wasmtime_wasi_http::p2::add_only_http_to_linker_async(&mut linker)?,
+    }
+    Ok(linker)
+}
+
+async fn read(path: &Path) -> Result<Vec<u8>, PluginError> {
+    tokio::fs::read(path).await.map_err(|source| PluginError::Unreadable { path: path.to_owned(), source })
+}
+
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, PluginError> + Send + 'static,
+) -> Result<T, PluginError> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(result) => result,
+        Err(error) => Err(PluginError::Engine(format!("loading broke off: {error}"))),
     }
 }

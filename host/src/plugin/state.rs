@@ -1,1 +1,131 @@
-//! state
+//! What the store of one call holds: the capabilities lent to it, and the meters that count what it takes.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use wasmtime::component::ResourceTable;
+use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
+use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
+
+use super::capability::http::HttpDoor;
+use super::capability::sql::SqlDoor;
+use super::limits::{Breach, MemoryLimiter};
+use super::{CallContext, Usage};
+
+/// Handles that one call may hold at a time: streams, headers, requests.
+const HANDLES_MAX: usize = 10_000;
+
+/// The data of a call's store. It lives exactly as long as the call.
+pub(super) struct CallState {
+    pub(super) context: CallContext,
+    pub(super) adapter: String,
+    pub(super) memory: MemoryLimiter,
+    pub(super) meters: Arc<Meters>,
+    pub(super) sql: Option<SqlDoor>,
+    pub(super) http: HttpDoor,
+    pub(super) table: ResourceTable,
+    wasi: WasiCtx,
+    wasi_http: WasiHttpCtx,
+}
+
+impl CallState {
+    pub(super) fn new(
+        context: CallContext,
+        adapter: String,
+        meters: Arc<Meters>,
+        sql: Option<SqlDoor>,
+        http: HttpDoor,
+    ) -> Self {
+        let mut table = ResourceTable::new();
+        table.set_max_capacity(HANDLES_MAX);
+        let memory = MemoryLimiter::new(context.limits.memory_mib);
+        Self { context, adapter, memory, meters, sql, http, table, wasi: nothing(), wasi_http: WasiHttpCtx::new() }
+    }
+
+    /// Counts one call from the guest into the host.
+    pub(super) fn count_host_call(&self) -> wasmtime::Result<()> {
+        let max = self.context.limits.host_calls_max;
+        if self.meters.host_calls.add() > max {
+            return Err(Breach::new("host_calls_max", max).into());
+        }
+        Ok(())
+    }
+}
+
+/// WASI with nothing granted: no files, environment, arguments, standard streams, sockets or name lookup.
+fn nothing() -> WasiCtx {
+    let mut builder = WasiCtx::builder();
+    builder.allow_tcp(false).allow_udp(false).allow_ip_name_lookup(false).max_random_size(1 << 20);
+    builder.socket_addr_check(|_, _| Box::pin(async { false }));
+    builder.build()
+}
+
+impl WasiView for CallState {
+    fn ctx(&mut self) -> WasiCtxView<'_> {
+        WasiCtxView { ctx: &mut self.wasi, table: &mut self.table }
+    }
+}
+
+impl WasiHttpView for CallState {
+    fn http(&mut self) -> WasiHttpCtxView<'_> {
+        WasiHttpCtxView { hooks: &mut self.http, table: &mut self.table, ctx: &mut self.wasi_http }
+    }
+}
+
+/// A number that only grows, counted from several tasks.
+#[derive(Default)]
+pub(super) struct Meter(AtomicU64);
+
+impl Meter {
+    /// Adds one and gives the new count.
+    pub(super) fn add(&self) -> u64 {
+        self.0.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
+    pub(super) fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// What a call took so far. Shared with the tasks that send its HTTP requests.
+#[derive(Default)]
+pub(super) struct Meters {
+    pub(super) cpu_ticks: Meter,
+    pub(super) host_calls: Meter,
+    pub(super) requests: Meter,
+    pub(super) log_lines: Meter,
+    lease_lost: AtomicBool,
+    breach: Mutex<Option<Breach>>,
+}
+
+impl Meters {
+    /// Remembers a limit that was refused to the guest without ending the call; the first one counts.
+    pub(super) fn note(&self, breach: Breach) {
+        self.breach.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(breach);
+    }
+
+    pub(super) fn noted(&self) -> Option<Breach> {
+        *self.breach.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn lose_lease(&self) {
+        self.lease_lost.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn lease_lost(&self) -> bool {
+        self.lease_lost.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn usage(&self, elapsed_ms: u64, memory_bytes: u64, statements: u64) -> Usage {
+        Usage {
+            elapsed_ms,
+            cpu_ms: self.cpu_ticks.get() * super::ticker::TICK_MS,
+            memory_bytes,
+            host_calls: self.host_calls.get(),
+            statements,
+            requests: self.requests.get(),
+            log_lines: self.log_lines.get(),
+        }
+    }
+}

@@ -186,12 +186,10 @@ impl Store {
                    LEFT JOIN sync_link l ON l.target = d.target AND l.aggregate_type = d.aggregate_type \
                    AND l.aggregate_id = d.aggregate_id \
                    WHERE d.target = :target AND d.active_key IS NOT NULL AND d.lease_epoch = :epoch";
-        let rows = transaction
-            .query(sql, &[("target", lease.target.as_str().into()), ("epoch", lease.epoch.into())])
-            .await?;
+        let rows =
+            transaction.query(sql, &[("target", lease.target.as_str().into()), ("epoch", lease.epoch.into())]).await?;
         transaction.rollback().await?;
-        let mut deliveries =
-            rows.rows.into_iter().map(|row| delivery(&what, row)).collect::<Result<Vec<_>, _>>()?;
+        let mut deliveries = rows.rows.into_iter().map(|row| delivery(&what, row)).collect::<Result<Vec<_>, _>>()?;
         deliveries.sort_by_key(|delivery| delivery.change.change_id);
         Ok(deliveries)
     }
@@ -235,11 +233,7 @@ impl StoreTransaction {
             .collect()
     }
 
-    async fn siblings(
-        &mut self,
-        target: &str,
-        due: &[(i64, String, String)],
-    ) -> Result<Vec<Candidate>, StoreError> {
+    async fn siblings(&mut self, target: &str, due: &[(i64, String, String)]) -> Result<Vec<Candidate>, StoreError> {
         #[derive(Serialize)]
         struct Key<'a> {
             outbox_id: i64,
@@ -248,7 +242,11 @@ impl StoreTransaction {
         }
         let keys: Vec<_> = due
             .iter()
-            .map(|(outbox_id, aggregate_type, aggregate_id)| Key { outbox_id: *outbox_id, aggregate_type, aggregate_id })
+            .map(|(outbox_id, aggregate_type, aggregate_id)| Key {
+                outbox_id: *outbox_id,
+                aggregate_type,
+                aggregate_id,
+            })
             .collect();
         let key = "d.target = :target AND d.aggregate_type = j.aggregate_type AND d.aggregate_id = j.aggregate_id";
         let sql = format!(
@@ -344,11 +342,8 @@ impl StoreTransaction {
             &json_rows(self.dialect(), &[("outbox_id", JsonType::Integer)]),
             "t.target = :target AND t.outbox_id = j.outbox_id AND t.status = 'pending'",
         );
-        let values = [
-            ("target", lease.target.as_str().into()),
-            ("epoch", lease.epoch.into()),
-            ("rows", rows_value(&ids)),
-        ];
+        let values =
+            [("target", lease.target.as_str().into()), ("epoch", lease.epoch.into()), ("rows", rows_value(&ids))];
         let taken = self.execute(&sql, &values).await?.rows_affected;
         if usize::try_from(taken) == Ok(outbox_ids.len()) {
             Ok(())
@@ -384,7 +379,7 @@ fn delivery(what: &str, row: Vec<Value>) -> Result<Delivery, StoreError> {
     let remote_version = reader.optional_text()?;
     let fingerprint = reader.optional_text()?;
     // The router lets no other word through.
-    let operation = Operation::parse(&operation).ok_or_else(|| corrupt(what, format!("operation of {change_id}")))?;
+    let operation = Operation::from_word(&operation).ok_or_else(|| corrupt(what, format!("operation of {change_id}")))?;
     Ok(Delivery {
         change: Change {
             change_id,

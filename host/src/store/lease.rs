@@ -26,10 +26,8 @@ impl Store {
     pub async fn renew(&self, lease: &Lease) -> Result<bool, StoreError> {
         rerun("renew", || async {
             let mut transaction = self.begin(&format!("renew lease for target `{}`", lease.target)).await?;
-            let sql = format!(
-                "UPDATE sync_lease SET lease_until = {} + :lease_ms WHERE epoch = :epoch",
-                transaction.now
-            );
+            let sql =
+                format!("UPDATE sync_lease SET lease_until = {} + :lease_ms WHERE epoch = :epoch", transaction.now);
             let lease_ms = i64::try_from(lease.lease_ms).unwrap_or(i64::MAX / 2);
             let values = [("lease_ms", lease_ms.into()), ("epoch", lease.epoch.into())];
             let renewed = transaction.execute(&sql, &values).await?.rows_affected;

@@ -44,7 +44,9 @@ pub enum MigrationError {
     #[error(transparent)]
     Store(#[from] StoreError),
     /// A newer host was here.
-    #[error("the store has schema version {found}, this host knows {known}: run a host at least as new as the one that migrated it")]
+    #[error(
+        "the store has schema version {found}, this host knows {known}: run a host at least as new as the one that migrated it"
+    )]
     Newer {
         /// The store's.
         found: i64,
@@ -141,7 +143,11 @@ async fn apply(transaction: &mut Transaction, migration: &Migration, digest: &st
 
 fn statements(sql: &str) -> Vec<String> {
     let code: Vec<_> = sql.lines().filter(|line| !line.trim_start().starts_with("--")).collect();
-    code.join("\n").split(";\n").map(|text| text.trim().trim_end_matches(';').to_owned()).filter(|text| !text.is_empty()).collect()
+    code.join("\n")
+        .split(";\n")
+        .map(|text| text.trim().trim_end_matches(';').to_owned())
+        .filter(|text| !text.is_empty())
+        .collect()
 }
 
 fn failed(error: crate::database::DatabaseError) -> MigrationError {

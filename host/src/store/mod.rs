@@ -19,7 +19,7 @@ mod users;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
-use crate::database::{AsDatabaseError, Database, DatabaseError, Rows, RowLimits, Transaction, Value};
+use crate::database::{AsDatabaseError, Database, DatabaseError, RowLimits, Rows, Transaction, Value};
 
 pub use claim::{Batch, Claim, ClaimRequest, Delivery};
 pub use lease::Lease;
@@ -29,7 +29,7 @@ pub use patients::StoredPatient;
 pub use retry::RetryFilter;
 pub use settle::Settled;
 pub use status::{Counts, RecentSync, StatusSnapshot, TargetStatus};
-pub use targets::{AdapterInForce, BreakerState, IdColumn, TargetNews, TargetState};
+pub use targets::{AdapterInForce, BreakerState, TargetNews, TargetState};
 pub use users::StoredUser;
 
 /// Why the store could not do something.

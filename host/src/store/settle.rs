@@ -7,10 +7,10 @@ use serde::Serialize;
 
 use super::claim::rows_value;
 use super::sql::{JsonType, json_rows, select_for_upsert, update_from, upsert};
-use super::targets::IdColumn;
 use super::{Lease, Store, StoreError, StoreTransaction, corrupt};
-use crate::database::rerun;
+use crate::database::{Dialect, rerun};
 use crate::domain::delivery::{Settlement, Status};
+use crate::domain::ids::IdColumn;
 
 /// What a settle found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -160,8 +160,12 @@ impl StoreTransaction {
     }
 
     async fn write_back(&mut self, column: IdColumn, links: &[LinkRow<'_>]) -> Result<(), StoreError> {
-        let name = column.name();
-        let remote_id = column.cast(self.dialect(), "j.remote_id");
+        let name = column.as_str();
+        let remote_id = match (column, self.dialect()) {
+            (IdColumn::FhirPatientId, _) => "j.remote_id",
+            (IdColumn::OpenemrPatientId, Dialect::MySql) => "CAST(j.remote_id AS SIGNED)",
+            (IdColumn::OpenemrPatientId, Dialect::Sqlite | Dialect::Postgres) => "CAST(j.remote_id AS BIGINT)",
+        };
         let sql = update_from(
             self.dialect(),
             "patient_cache",

@@ -29,10 +29,9 @@ pub(super) fn json_rows(dialect: Dialect, columns: &[(&str, JsonType)]) -> Strin
         match (dialect, kind) {
             (Dialect::Sqlite, _) => write!(sql, "{comma}value->>'{name}' AS {name}"),
             (Dialect::MySql, JsonType::Integer) => write!(sql, "{comma}{name} BIGINT PATH '$.{name}'"),
-            (Dialect::MySql, JsonType::Text) => write!(
-                sql,
-                "{comma}{name} VARCHAR(1024) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin PATH '$.{name}'"
-            ),
+            (Dialect::MySql, JsonType::Text) => {
+                write!(sql, "{comma}{name} VARCHAR(1024) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin PATH '$.{name}'")
+            }
             (Dialect::MySql, JsonType::LongText) => {
                 write!(sql, "{comma}{name} LONGTEXT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin PATH '$.{name}'")
             }

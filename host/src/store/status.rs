@@ -204,7 +204,7 @@ impl StoreTransaction {
         for row in self.query(sql, &[]).await?.rows {
             let mut reader = Reader::new("count deliveries", row);
             let (target, status, count) = (reader.text()?, reader.text()?, reader.integer()?);
-            if let Some(status) = Status::parse(&status) {
+            if let Some(status) = Status::from_word(&status) {
                 targets.entry(target).or_default().counts.add(status, u64::try_from(count).unwrap_or_default());
             }
         }
@@ -220,7 +220,8 @@ impl StoreTransaction {
                 self.now
             );
             if let Some(row) = self.query(&sql, &[("target", name.as_str().into())]).await?.rows.into_iter().next() {
-                target.oldest_pending_ms = Reader::new("find oldest pending", row).optional_integer()?.map(|age| age.max(0));
+                target.oldest_pending_ms =
+                    Reader::new("find oldest pending", row).optional_integer()?.map(|age| age.max(0));
             }
         }
         Ok(())
@@ -244,7 +245,7 @@ impl StoreTransaction {
                     target: reader.text()?,
                     aggregate_type: reader.text()?,
                     aggregate_id: reader.text()?,
-                    status: Status::parse(&reader.text()?)
+                    status: Status::from_word(&reader.text()?)
                         .ok_or_else(|| super::corrupt("read recent deliveries", "an unknown status"))?,
                     remote_id: reader.optional_text()?,
                     attempts: reader.integer()?,

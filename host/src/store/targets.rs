@@ -1,46 +1,8 @@
 //! `sync_target`: what is known of each target, for people and for other hosts.
 
 use super::{Reader, Store, StoreError};
-use crate::database::{Dialect, Value, rerun};
+use crate::database::{Value, rerun};
 use crate::domain::change::Failure;
-
-/// The column of `patient_cache` that takes a target's ids.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum IdColumn {
-    /// An integer.
-    OpenemrPatientId,
-    /// Text.
-    FhirPatientId,
-}
-
-impl IdColumn {
-    /// Its name.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::OpenemrPatientId => "openemr_patient_id",
-            Self::FhirPatientId => "fhir_patient_id",
-        }
-    }
-
-    /// Whether it can hold this id.
-    #[must_use]
-    pub fn takes(self, remote_id: &str) -> bool {
-        match self {
-            Self::OpenemrPatientId => remote_id.parse::<i64>().is_ok(),
-            Self::FhirPatientId => remote_id.chars().count() <= 255,
-        }
-    }
-
-    pub(super) fn cast(self, dialect: Dialect, expression: &str) -> String {
-        match (self, dialect) {
-            (Self::FhirPatientId, _) => expression.to_owned(),
-            (Self::OpenemrPatientId, Dialect::MySql) => format!("CAST({expression} AS SIGNED)"),
-            (Self::OpenemrPatientId, Dialect::Sqlite | Dialect::Postgres) => format!("CAST({expression} AS BIGINT)"),
-        }
-    }
-}
 
 /// Whether a target works, as far as this host knows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -221,7 +183,8 @@ impl Store {
     pub async fn set_paused(&self, target: &str, paused: bool) -> Result<bool, StoreError> {
         rerun("pause target", || async {
             let mut transaction = self.begin(&format!("pause or resume target `{target}`")).await?;
-            let sql = format!("UPDATE sync_target SET paused = :paused, updated_at = {} WHERE name = :name", transaction.now);
+            let sql =
+                format!("UPDATE sync_target SET paused = :paused, updated_at = {} WHERE name = :name", transaction.now);
             let values = [("paused", i64::from(paused).into()), ("name", target.into())];
             let found = transaction.execute(&sql, &values).await?.rows_affected == 1;
             transaction.commit().await?;

@@ -23,7 +23,11 @@ pub struct StoredUser {
 /// The hash stays out.
 impl std::fmt::Debug for StoredUser {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.debug_struct("StoredUser").field("username", &self.username).field("role", &self.role).finish_non_exhaustive()
+        formatter
+            .debug_struct("StoredUser")
+            .field("username", &self.username)
+            .field("role", &self.role)
+            .finish_non_exhaustive()
     }
 }
 

@@ -138,13 +138,7 @@ impl Daemon {
             tasks.spawn(router::run(self.store.clone(), self.routes(), poll, wake.clone(), stop.clone()));
         }
         let every = Duration::from_millis((self.options.lease_ms / 3).clamp(100, 5_000));
-        tasks.spawn(rescuer::run(
-            self.store.clone(),
-            self.options.host_id.clone(),
-            every,
-            wake.clone(),
-            stop.clone(),
-        ));
+        tasks.spawn(rescuer::run(self.store.clone(), self.options.host_id.clone(), every, wake.clone(), stop.clone()));
         let running: Vec<_> =
             self.targets.iter().map(|target| self.start(target, &wake, &stop, &abort, &mut tasks)).collect();
         let remaining = if until_idle {

@@ -110,11 +110,7 @@ impl Supervisor {
 
     /// The gate is open: waits until the target fails, and swaps adapters and follows pauses meanwhile. `None` when it is
     /// time to stop or to check again.
-    async fn watch_over(
-        &mut self,
-        adapter: &mut Option<Arc<Adapter>>,
-        stamp: &mut FileStamp,
-    ) -> Option<Failure> {
+    async fn watch_over(&mut self, adapter: &mut Option<Arc<Adapter>>, stamp: &mut FileStamp) -> Option<Failure> {
         let checked = tokio::time::Instant::now();
         loop {
             match self.wait(Duration::from_millis(self.options.watch_ms)).await {
@@ -160,7 +156,8 @@ impl Supervisor {
 
     async fn refuse_swap(&self, failure: &Failure) {
         let name = &self.target.spec.name;
-        let failure = Failure::new(failure.kind, format!("new adapter refused, the old one goes on: {}", failure.message));
+        let failure =
+            Failure::new(failure.kind, format!("new adapter refused, the old one goes on: {}", failure.message));
         tracing::error!(target_name = %name, error = %failure.message, "adapter not swapped");
         self.note(TargetState::Up, BreakerState::Closed, Some(&failure), None).await;
     }

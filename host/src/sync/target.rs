@@ -8,10 +8,10 @@ use super::BreakerPolicy;
 use crate::database::{Database, DatabaseError, Locator, Transaction};
 use crate::domain::change::{Change, Failure, FailureKind, Outcome, RemoteEdit, Report};
 use crate::domain::delivery::RetryPolicy;
+use crate::domain::ids::IdColumn;
 use crate::plugin::{
     Adapter, CallContext, CallError, Fence, HttpAccess, HttpOptions, Limits, PluginError, SqlAccess, SqlGrants, World,
 };
-use crate::store::IdColumn;
 
 /// A configured target.
 #[derive(Clone, Debug)]
@@ -119,7 +119,7 @@ impl Target {
         let deadline = Duration::from_millis(spec.limits.deadline_ms);
         let access = match &spec.kind {
             TargetKind::Database { locator, connections_max, grants } => Access::Database {
-                database: Database::new(locator.clone(), *connections_max, deadline)
+                database: Database::of_target(locator.clone(), *connections_max, deadline)
                     .map_err(|error| PluginError::Access { target: spec.name.clone(), reason: error.message })?,
                 sql: SqlAccess::new(locator.dialect(), grants.clone()),
             },

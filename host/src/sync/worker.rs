@@ -189,8 +189,12 @@ impl Worker {
 
     async fn release(&self, batch: &Batch) {
         match self.store.release(&batch.lease).await {
-            Ok(_) => tracing::info!(target_name = %batch.lease.target, deliveries = batch.deliveries.len(), "call broken off, batch released"),
-            Err(error) => tracing::warn!(target_name = %batch.lease.target, %error, "cannot release a batch; its lease will run out"),
+            Ok(_) => {
+                tracing::info!(target_name = %batch.lease.target, deliveries = batch.deliveries.len(), "call broken off, batch released")
+            }
+            Err(error) => {
+                tracing::warn!(target_name = %batch.lease.target, %error, "cannot release a batch; its lease will run out")
+            }
         }
     }
 

@@ -1,7 +1,8 @@
 //! Claim, settle, renew, release, take over.
 
 use host::domain::delivery::Status;
-use host::store::{Claim, ClaimRequest, IdColumn, RetryFilter, Settled};
+use host::domain::ids::IdColumn;
+use host::store::{Claim, ClaimRequest, RetryFilter, Settled};
 
 use crate::on_every_store;
 use crate::support::{Stand, confirmed, failed, patient, request, settlement};

@@ -3,7 +3,17 @@
 //! Each of them counts what it is asked for and refuses what was not granted. None of them hands out a secret, opens a
 //! file, or keeps anything of one call for the next. Read next: `sql.rs`, then `http.rs`.
 
+pub(super) mod http;
 pub(super) mod http_access;
+mod http_address;
 pub(super) mod http_fence;
+mod http_list;
+mod logging;
+mod settings;
+pub(super) mod sql;
 pub(super) mod sql_access;
 pub(super) mod sql_guard;
+#[cfg(test)]
+mod sql_guard_tests;
+mod sql_walk;
+mod sql_words;

@@ -1,0 +1,300 @@
+//! Outgoing HTTP: every request of an adapter is compared with the target's allow-list, stripped of what it may not set,
+//! given the credentials, fenced if it may write, and counted in number and bytes.
+//!
+//! The guest sees errors of `wasi:http`. A limit that was met is also noted, so that the operator reads which one it was.
+
+use std::pin::Pin;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, LazyLock};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures::future::BoxFuture;
+use http::{HeaderName, Method, Request, Response, header};
+use http_body::{Body, Frame, SizeHint};
+use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+use wasmtime_wasi_http::{Error, ForbiddenHeaderFilter, RequestOptions, WasiBody, WasiHttpHooks};
+
+use super::http_access::HttpAccess;
+use super::http_address::AddressRefused;
+use super::http_fence::Fence;
+use super::http_list::Refusal;
+use crate::plugin::Limits;
+use crate::plugin::limits::Breach;
+use crate::plugin::state::Meters;
+
+/// What a guest may neither set nor read: the connection's own headers, and everything that authenticates.
+static FORBIDDEN: LazyLock<[HeaderName; 18]> = LazyLock::new(|| {
+    [
+        header::HOST,
+        header::CONNECTION,
+        header::UPGRADE,
+        header::TE,
+        header::TRAILER,
+        header::TRANSFER_ENCODING,
+        header::EXPECT,
+        header::FORWARDED,
+        header::AUTHORIZATION,
+        header::COOKIE,
+        header::SET_COOKIE,
+        header::PROXY_AUTHENTICATE,
+        header::PROXY_AUTHORIZATION,
+        HeaderName::from_static("proxy-authentication-info"),
+        HeaderName::from_static("proxy-connection"),
+        HeaderName::from_static("keep-alive"),
+        HeaderName::from_static("http2-settings"),
+        HeaderName::from_static("x-forwarded-for"),
+    ]
+});
+
+/// The way out for the HTTP requests of one call; closed for a call that was given none.
+pub(in crate::plugin) struct HttpDoor {
+    open: Option<Arc<Open>>,
+}
+
+struct Open {
+    access: Arc<HttpAccess>,
+    fence: Arc<dyn Fence>,
+    limits: Limits,
+    meters: Arc<Meters>,
+    in_flight: AtomicU64,
+}
+
+impl HttpDoor {
+    pub(in crate::plugin) fn closed() -> Self {
+        Self { open: None }
+    }
+
+    pub(in crate::plugin) fn open(
+        access: Arc<HttpAccess>,
+        fence: Arc<dyn Fence>,
+        limits: Limits,
+        meters: Arc<Meters>,
+    ) -> Self {
+        Self { open: Some(Arc::new(Open { access, fence, limits, meters, in_flight: AtomicU64::new(0) })) }
+    }
+}
+
+type Answer = (Response<WasiBody>, Box<dyn Future<Output = Result<(), Error>> + Send>);
+
+impl WasiHttpHooks for HttpDoor {
+    fn forbidden_header_filter(&mut self) -> ForbiddenHeaderFilter {
+        Arc::new(|name| FORBIDDEN.contains(name))
+    }
+
+    fn set_host_header(&mut self) -> bool {
+        // The client sets it, from the URL that was checked.
+        false
+    }
+
+    fn send_request(
+        &mut self,
+        request: Request<WasiBody>,
+        options: Option<RequestOptions>,
+        _: Box<dyn Future<Output = Result<(), Error>> + Send>,
+    ) -> Box<dyn Future<Output = Result<Answer, Error>> + Send> {
+        match &self.open {
+            None => Box::new(std::future::ready(Err(Error::HttpRequestDenied))),
+            Some(open) => {
+                let sending = Arc::clone(open).send(request, options);
+                Box::new(async move {
+                    let response = sending.await?;
+                    let nothing: Box<dyn Future<Output = Result<(), Error>> + Send> = Box::new(std::future::ready(Ok(())));
+                    Ok((response, nothing))
+                })
+            }
+        }
+    }
+}
+
+impl Open {
+    fn send(
+        self: Arc<Self>,
+        request: Request<WasiBody>,
+        options: Option<RequestOptions>,
+    ) -> BoxFuture<'static, Result<Response<WasiBody>, Error>> {
+        Box::pin(async move {
+            let url = self.access.check(request.uri()).map_err(|refusal| match refusal {
+                Refusal::Malformed => Error::HttpRequestUriInvalid,
+                Refusal::NotListed => Error::HttpRequestDenied,
+                Refusal::Address => Error::DestinationIpProhibited,
+            })?;
+            let host_calls_max = self.limits.host_calls_max;
+            if self.meters.host_calls.add() > host_calls_max {
+                return Err(self.over(Breach::new("host_calls_max", host_calls_max), Error::ConnectionLimitReached));
+            }
+            let ticket = Ticket::take(&self)?;
+            let (parts, body) = request.into_parts();
+            let body = self.gather(body).await?;
+            // Asked last, so that as little time as possible lies between the answer and the request.
+            if is_write(&parts.method) && !self.fence.renew().await {
+                self.meters.lose_lease();
+                return Err(Error::HttpRequestDenied);
+            }
+            let mut headers = parts.headers;
+            for name in FORBIDDEN.iter().chain([&header::CONTENT_LENGTH]) {
+                headers.remove(name);
+            }
+            if let Some(value) = &self.access.authorization {
+                headers.insert(header::AUTHORIZATION, value.clone());
+            }
+            let mut request = self.access.client.request(parts.method.clone(), url).headers(headers);
+            if !body.is_empty() || is_write(&parts.method) {
+                request = request.body(body);
+            }
+            self.meters.requests.add();
+            let wait = first_byte_timeout(options.as_ref(), self.access.timeout);
+            let response = match tokio::time::timeout(wait, request.send()).await {
+                Ok(response) => response.map_err(|error| translate(&error))?,
+                Err(_) => return Err(Error::HttpResponseTimeout),
+            };
+            self.receive(response, ticket)
+        })
+    }
+
+    /// The whole body, within its limit. The guest writes it after it has handed the request over.
+    async fn gather(&self, body: WasiBody) -> Result<Bytes, Error> {
+        let max = self.limits.http_request_bytes_max;
+        match Limited::new(body, usize::try_from(max).unwrap_or(usize::MAX)).collect().await {
+            Ok(collected) => Ok(collected.to_bytes()),
+            Err(error) if error.is::<LengthLimitError>() => {
+                Err(self.over(Breach::new("http_request_bytes_max", max), Error::HttpRequestBodySize(Some(max))))
+            }
+            // The guest broke off its own body.
+            Err(_) => Err(Error::HttpProtocolError),
+        }
+    }
+
+    fn receive(self: Arc<Self>, response: reqwest::Response, ticket: Ticket) -> Result<Response<WasiBody>, Error> {
+        let max = self.limits.http_response_bytes_max;
+        if response.content_length().is_some_and(|length| length > max) {
+            return Err(self.over(Breach::new("http_response_bytes_max", max), Error::HttpResponseBodySize(Some(max))));
+        }
+        let response: Response<reqwest::Body> = response.into();
+        Ok(response.map(|body| Incoming { body, open: self, left: max, ticket: Some(ticket) }.boxed_unsync()))
+    }
+
+    fn over(&self, breach: Breach, error: Error) -> Error {
+        self.meters.note(breach);
+        error
+    }
+}
+
+fn is_write(method: &Method) -> bool {
+    !matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS)
+}
+
+/// The guest may be less patient than the operator, not more.
+fn first_byte_timeout(options: Option<&RequestOptions>, longest: Duration) -> Duration {
+    options.and_then(|options| options.first_byte_timeout).map_or(longest, |wish| wish.min(longest))
+}
+
+/// One of the requests in flight, until its answer was read or given up.
+struct Ticket(Arc<Open>);
+
+impl Ticket {
+    fn take(open: &Arc<Open>) -> Result<Self, Error> {
+        let ticket = Self(Arc::clone(open));
+        let max = open.limits.http_requests_in_flight_max;
+        if open.in_flight.fetch_add(1, Ordering::AcqRel) >= max {
+            return Err(open.over(Breach::new("http_requests_in_flight_max", max), Error::ConnectionLimitReached));
+        }
+        Ok(ticket)
+    }
+}
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        self.0.in_flight.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+/// A response's body, counted as it comes in.
+struct Incoming {
+    body: reqwest::Body,
+    open: Arc<Open>,
+    left: u64,
+    ticket: Option<Ticket>,
+}
+
+impl Body for Incoming {
+    type Data = Bytes;
+    type Error = Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        let frame = match ready!(Pin::new(&mut self.body).poll_frame(context)) {
+            None => {
+                self.ticket = None;
+                return Poll::Ready(None);
+            }
+            Some(Err(error)) => return Poll::Ready(Some(Err(translate(&error)))),
+            Some(Ok(frame)) => frame,
+        };
+        let length = frame.data_ref().map_or(0, |data| data.len() as u64);
+        Poll::Ready(Some(match self.left.checked_sub(length) {
+            Some(left) => {
+                self.left = left;
+                Ok(frame)
+            }
+            None => {
+                let max = self.open.limits.http_response_bytes_max;
+                Err(self.open.over(Breach::new("http_response_bytes_max", max), Error::HttpResponseBodySize(Some(max))))
+            }
+        }))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+/// What a failed request means. Only the kind is passed on: the client's words may hold the URL.
+fn translate(error: &reqwest::Error) -> Error {
+    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    while let Some(inner) = cause {
+        if inner.is::<AddressRefused>() {
+            return Error::DestinationIpProhibited;
+        }
+        if let Some(tls) = inner.downcast_ref::<rustls::Error>() {
+            return match tls {
+                rustls::Error::InvalidCertificate(_) => Error::TlsCertificateError,
+                _ => Error::TlsProtocolError,
+            };
+        }
+        if let Some(io) = inner.downcast_ref::<std::io::Error>() {
+            // TLS errors come wrapped in one of these.
+            if let Some(tls) = io.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
+                return match tls {
+                    rustls::Error::InvalidCertificate(_) => Error::TlsCertificateError,
+                    _ => Error::TlsProtocolError,
+                };
+            }
+            match io.kind() {
+                std::io::ErrorKind::ConnectionRefused => return Error::ConnectionRefused,
+                std::io::ErrorKind::TimedOut => return Error::ConnectionTimeout,
+                std::io::ErrorKind::ConnectionReset
+                | std::io::ErrorKind::ConnectionAborted
+                | std::io::ErrorKind::BrokenPipe
+                | std::io::ErrorKind::UnexpectedEof => return Error::ConnectionTerminated,
+                std::io::ErrorKind::NetworkUnreachable | std::io::ErrorKind::HostUnreachable => {
+                    return Error::DestinationIpUnroutable;
+                }
+                _ => {}
+            }
+        }
+        cause = inner.source();
+    }
+    if error.is_timeout() {
+        return if error.is_connect() { Error::ConnectionTimeout } else { Error::HttpResponseTimeout };
+    }
+    if error.is_connect() {
+        // Refused, unreachable and timed out were told apart above: what is left is the name.
+        return Error::DnsError { rcode: None, info_code: None };
+    }
+    Error::HttpProtocolError
+}

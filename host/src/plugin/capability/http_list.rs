@@ -1,0 +1,181 @@
+//! The allow-list of an HTTP target: scheme, host, port and path prefix.
+
+use std::net::IpAddr;
+
+use url::{Host, Url};
+
+use super::http_address::may_dial;
+
+/// Why a request is not let out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Refusal {
+    /// The URL is not one, or could be read in two ways.
+    Malformed,
+    /// It is not on the list.
+    NotListed,
+    /// Its address may not be dialled.
+    Address,
+}
+
+/// Everything under one URL.
+#[derive(Clone, Debug)]
+struct Prefix {
+    url: Url,
+    /// Without a trailing slash; empty for the whole host.
+    path: String,
+}
+
+/// What may be asked for.
+#[derive(Clone, Debug)]
+pub(super) struct AllowList {
+    prefixes: Vec<Prefix>,
+    allow_private: bool,
+}
+
+impl AllowList {
+    /// Reads the operator's URLs; the error says what is wrong with which.
+    pub(super) fn new<'a>(urls: impl IntoIterator<Item = &'a str>, allow_private: bool) -> Result<Self, String> {
+        let prefixes = urls.into_iter().map(read_prefix).collect::<Result<Vec<_>, _>>()?;
+        Ok(Self { prefixes, allow_private })
+    }
+
+    /// The URL to send, if the request may go out.
+    pub(super) fn check(&self, uri: &http::Uri) -> Result<Url, Refusal> {
+        if uri.authority().is_none_or(|authority| authority.as_str().contains('@')) || is_ambiguous(uri.path()) {
+            return Err(Refusal::Malformed);
+        }
+        let url = Url::parse(&uri.to_string()).map_err(|_| Refusal::Malformed)?;
+        // What was checked must be what is sent.
+        if url.path() != uri.path() && !(url.path() == "/" && uri.path().is_empty()) {
+            return Err(Refusal::Malformed);
+        }
+        if !self.prefixes.iter().any(|prefix| prefix.holds(&url)) {
+            return Err(Refusal::NotListed);
+        }
+        let literal = match url.host() {
+            Some(Host::Ipv4(address)) => Some(IpAddr::V4(address)),
+            Some(Host::Ipv6(address)) => Some(IpAddr::V6(address)),
+            Some(Host::Domain(_)) => None,
+            None => return Err(Refusal::Malformed),
+        };
+        // Names are checked when they are resolved.
+        match literal {
+            Some(address) if !may_dial(address, self.allow_private) => Err(Refusal::Address),
+            _ => Ok(url),
+        }
+    }
+}
+
+fn read_prefix(text: &str) -> Result<Prefix, String> {
+    // The text is not repeated: a URL may hold a password.
+    let url = Url::parse(text).map_err(|error| format!("the base URL is not a URL: {error}"))?;
+    if !matches!(url.scheme(), "http" | "https") {
+        return Err(format!("the base URL has the scheme `{}`, expected http or https", url.scheme()));
+    }
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err("the base URL holds a user or password; put them into [targets.NAME.http.auth]".to_owned());
+    }
+    if url.query().is_some() || url.fragment().is_some() {
+        return Err("the base URL has a query or fragment; it is a prefix of paths".to_owned());
+    }
+    if is_ambiguous(url.path()) {
+        return Err("the path of the base URL can be read in two ways".to_owned());
+    }
+    let path = url.path().trim_end_matches('/').to_owned();
+    Ok(Prefix { url, path })
+}
+
+impl Prefix {
+    fn holds(&self, url: &Url) -> bool {
+        self.url.scheme() == url.scheme()
+            && self.url.host() == url.host()
+            && self.url.port_or_known_default() == url.port_or_known_default()
+            && url.path().strip_prefix(&self.path).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    }
+}
+
+/// A path that a server could walk up from: dot segments, also encoded or with parameters, encoded or doubled
+/// separators, backslashes.
+fn is_ambiguous(path: &str) -> bool {
+    let lower = path.to_ascii_lowercase();
+    let encoded = ["%2e", "%2f", "%5c", "%00", "%25", "\\", "//"];
+    encoded.iter().any(|text| lower.contains(text))
+        || lower.split('/').any(|segment| matches!(segment.split(';').next(), Some("." | "..")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(uri: &str) -> Result<String, Refusal> {
+        let list = AllowList::new(["https://fhir.example.org/r4/", "http://127.0.0.1:8080", "http://10.0.0.1/x"], false).unwrap();
+        list.check(&uri.parse().unwrap()).map(String::from)
+    }
+
+    #[test]
+    fn what_is_under_the_prefix_passes() {
+        for uri in [
+            "https://fhir.example.org/r4",
+            "https://fhir.example.org/r4/",
+            "https://fhir.example.org:443/r4/Patient/1?identifier=urn%3Ax%7C1%2F2",
+            "https://FHIR.example.org/r4/Patient?a=../..",
+        ] {
+            assert!(check(uri).is_ok(), "{uri}");
+        }
+    }
+
+    #[test]
+    fn what_is_beside_it_does_not() {
+        for uri in [
+            "http://fhir.example.org/r4/Patient",
+            "https://fhir.example.org/r4x/Patient",
+            "https://fhir.example.org/",
+            "https://fhir.example.org:8443/r4/Patient",
+            "https://example.org/r4/Patient",
+            "https://fhir.example.org.evil.test/r4/Patient",
+            "http://127.0.0.1:8081/",
+        ] {
+            assert_eq!(check(uri), Err(Refusal::NotListed), "{uri}");
+        }
+    }
+
+    #[test]
+    fn what_could_be_read_in_two_ways_is_refused() {
+        for uri in [
+            "https://fhir.example.org/r4/../admin",
+            "https://fhir.example.org/r4/%2e%2E/admin",
+            "https://fhir.example.org/r4/..;/admin",
+            "https://fhir.example.org/r4/%2fadmin",
+            "https://fhir.example.org/r4//admin",
+            "https://fhir.example.org/r4/%252e%252e/admin",
+            "https://fhir.example.org@evil.test/r4/Patient",
+            "https://user@fhir.example.org/r4/Patient",
+        ] {
+            assert_eq!(check(uri), Err(Refusal::Malformed), "{uri}");
+        }
+    }
+
+    #[test]
+    fn a_private_literal_needs_permission_even_when_listed() {
+        assert_eq!(check("http://127.0.0.1:8080/metadata"), Err(Refusal::Address));
+        assert_eq!(check("http://10.0.0.1/x"), Err(Refusal::Address));
+        let list = AllowList::new(["http://127.0.0.1:8080"], true).unwrap();
+        assert!(list.check(&"http://127.0.0.1:8080/metadata".parse().unwrap()).is_ok());
+        let list = AllowList::new(["http://169.254.169.254"], true).unwrap();
+        assert_eq!(list.check(&"http://169.254.169.254/latest".parse().unwrap()), Err(Refusal::Address));
+    }
+
+    #[test]
+    fn a_base_url_is_explained_without_its_password() {
+        for (url, word) in [
+            ("ftp://h/x", "scheme"),
+            ("https://user:hunter2@h/x", "password"),
+            ("https://h/x?a=b", "query"),
+            ("not a url", "not a URL"),
+        ] {
+            let error = AllowList::new([url], false).unwrap_err();
+            assert!(error.contains(word), "{error}");
+            assert!(!error.contains("hunter2"));
+        }
+    }
+}

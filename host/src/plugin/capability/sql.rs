@@ -1,0 +1,185 @@
+//! The lent transaction: the adapter's statements go through the guard, within limits, and never end the transaction.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use wasmtime::component::Resource;
+
+use super::sql_access::SqlAccess;
+use super::sql_guard::Verb;
+use crate::database::{DatabaseError, ErrorKind, Execution, RowLimits, Rows, Transaction, Value};
+use crate::plugin::bindings::database;
+use crate::plugin::limits::Breach;
+use crate::plugin::state::CallState;
+
+/// How long an adapter may wait for a named lock, milliseconds.
+const LOCK_TIMEOUT_MS_MAX: u32 = 30_000;
+/// Characters of a lock's name.
+const LOCK_NAME_CHARS_MAX: usize = 200;
+
+/// What the guest's handle stands for. The transaction itself stays in [`SqlDoor`], where the host finds it again.
+#[allow(unreachable_pub, reason = "the generated bindings name it in public places")]
+pub struct LentTransaction;
+
+/// The transaction of one call. While a statement runs it is owned by that statement's future: cut off in the middle, it
+/// is dropped with it, and its connection is closed.
+pub(in crate::plugin) struct SqlDoor {
+    pub(in crate::plugin) transaction: Option<Transaction>,
+    pub(in crate::plugin) broken: Option<DatabaseError>,
+    pub(in crate::plugin) statements: u64,
+    access: Arc<SqlAccess>,
+}
+
+impl SqlDoor {
+    pub(in crate::plugin) fn new(access: Arc<SqlAccess>, transaction: Transaction) -> Self {
+        Self { transaction: Some(transaction), broken: None, statements: 0, access }
+    }
+
+    /// Takes the transaction for one statement.
+    fn take(&mut self) -> Result<Transaction, DatabaseError> {
+        self.statements += 1;
+        self.transaction.take().ok_or_else(|| DatabaseError::new(ErrorKind::Unavailable, "the transaction is over"))
+    }
+
+    /// Puts it back, and remembers whether the database ended it.
+    fn put_back<T>(&mut self, transaction: Transaction, result: &Result<T, DatabaseError>) {
+        self.transaction = Some(transaction);
+        if let Err(error) = result
+            && matches!(error.kind, ErrorKind::Unavailable | ErrorKind::Contention)
+        {
+            self.broken.get_or_insert_with(|| error.clone());
+        }
+    }
+
+    async fn query(&mut self, sql: &str, parameters: &[Value], limits: RowLimits) -> Result<Rows, DatabaseError> {
+        let mut transaction = self.take()?;
+        let result = transaction.query(sql, parameters, limits).await;
+        self.put_back(transaction, &result);
+        result
+    }
+
+    async fn execute(&mut self, sql: &str, parameters: &[Value]) -> Result<Execution, DatabaseError> {
+        let mut transaction = self.take()?;
+        let result = transaction.execute(sql, parameters).await;
+        self.put_back(transaction, &result);
+        result
+    }
+
+    async fn lock(&mut self, name: &str, timeout: Duration) -> Result<(), DatabaseError> {
+        let mut transaction = self.take()?;
+        let result = transaction.lock(name, timeout).await;
+        self.put_back(transaction, &result);
+        result
+    }
+}
+
+impl CallState {
+    fn door(&mut self) -> wasmtime::Result<&mut SqlDoor> {
+        self.count_host_call()?;
+        self.sql.as_mut().ok_or_else(|| wasmtime::format_err!("no transaction was lent to this call"))
+    }
+
+    /// Judges a statement before it reaches the database.
+    async fn permit(&mut self, sql: &str, verb: Verb) -> wasmtime::Result<Result<(), DatabaseError>> {
+        let access = Arc::clone(&self.door()?.access);
+        Ok(access.permit(sql, verb).await.map_err(|reason| DatabaseError::new(ErrorKind::Refused, reason)))
+    }
+}
+
+/// Names the setting to change when the host's own limit was met.
+fn over_limit(error: DatabaseError, breach: Option<Breach>, target: &str) -> database::DatabaseError {
+    match breach {
+        Some(breach) => {
+            DatabaseError { message: breach.into_error(target).to_string(), ..error }
+        }
+        None => error,
+    }
+    .into()
+}
+
+impl database::Host for CallState {}
+
+impl database::HostTransaction for CallState {
+    fn dialect(&mut self, _: Resource<LentTransaction>) -> wasmtime::Result<database::Dialect> {
+        Ok(self.door()?.access.dialect().into())
+    }
+
+    async fn query(
+        &mut self,
+        _: Resource<LentTransaction>,
+        sql: String,
+        parameters: Vec<database::Value>,
+        rows_max: u32,
+    ) -> wasmtime::Result<Result<database::Rows, database::DatabaseError>> {
+        if let Err(error) = self.permit(&sql, Verb::Read).await? {
+            return Ok(Err(error.into()));
+        }
+        let parameters: Vec<Value> = parameters.into_iter().map(Value::from).collect();
+        let limits = &self.context.limits;
+        let (host_rows_max, host_bytes_max) = (limits.query_rows_max, limits.query_bytes_max);
+        let row_limits = RowLimits {
+            rows_max: usize::try_from(host_rows_max.min(u64::from(rows_max))).unwrap_or(usize::MAX),
+            bytes_max: usize::try_from(host_bytes_max).unwrap_or(usize::MAX),
+        };
+        let door = self.sql.as_mut().expect("invariant: the statement was permitted through this door");
+        match door.query(&sql, &parameters, row_limits).await {
+            Ok(rows) => Ok(Ok(database::Rows {
+                columns: rows.columns,
+                rows: rows.rows.into_iter().map(|row| row.into_iter().map(database::Value::from).collect()).collect(),
+            })),
+            Err(error) if error.kind == ErrorKind::Refused => {
+                // The adapter's own, lower limit is no concern of the operator's.
+                let breach = if error.message.ends_with("bytes") {
+                    Some(Breach::new("query_bytes_max", host_bytes_max))
+                } else if u64::from(rows_max) >= host_rows_max {
+                    Some(Breach::new("query_rows_max", host_rows_max))
+                } else {
+                    None
+                };
+                if let Some(breach) = breach {
+                    self.meters.note(breach);
+                }
+                Ok(Err(over_limit(error, breach, &self.context.target)))
+            }
+            Err(error) => Ok(Err(error.into())),
+        }
+    }
+
+    async fn execute(
+        &mut self,
+        _: Resource<LentTransaction>,
+        sql: String,
+        parameters: Vec<database::Value>,
+    ) -> wasmtime::Result<Result<database::Execution, database::DatabaseError>> {
+        if let Err(error) = self.permit(&sql, Verb::Write).await? {
+            return Ok(Err(error.into()));
+        }
+        let parameters: Vec<Value> = parameters.into_iter().map(Value::from).collect();
+        let door = self.sql.as_mut().expect("invariant: the statement was permitted through this door");
+        let result = door.execute(&sql, &parameters).await;
+        Ok(result
+            .map(|done| database::Execution { rows_affected: done.rows_affected, last_insert_id: done.last_insert_id })
+            .map_err(database::DatabaseError::from))
+    }
+
+    async fn lock(
+        &mut self,
+        _: Resource<LentTransaction>,
+        name: String,
+        timeout_ms: u32,
+    ) -> wasmtime::Result<Result<(), database::DatabaseError>> {
+        let door = self.door()?;
+        if name.is_empty() || name.chars().count() > LOCK_NAME_CHARS_MAX || name.chars().any(char::is_control) {
+            let reason = format!("a lock's name has 1 to {LOCK_NAME_CHARS_MAX} printable characters");
+            return Ok(Err(DatabaseError::new(ErrorKind::Refused, reason).into()));
+        }
+        let timeout = Duration::from_millis(u64::from(timeout_ms.min(LOCK_TIMEOUT_MS_MAX)));
+        let result = door.lock(&name, timeout).await;
+        Ok(result.map_err(database::DatabaseError::from))
+    }
+
+    fn drop(&mut self, _: Resource<LentTransaction>) -> wasmtime::Result<()> {
+        // The guest only ever borrows; the host takes the transaction back itself.
+        Ok(())
+    }
+}

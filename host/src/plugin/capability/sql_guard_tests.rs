@@ -1,0 +1,304 @@
+//! The guard's cases: what adapters need, and everything that must never get through.
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+
+use super::sql_guard::{SqlGrants, Verb, judge};
+use crate::database::Dialect::{self, MySql, Postgres, Sqlite};
+
+const ALL: [Dialect; 3] = [Sqlite, MySql, Postgres];
+
+fn run(dialect: Dialect, grants: &SqlGrants, sql: &str, verb: Verb) -> Result<(), String> {
+    judge(dialect, grants, sql, verb)
+}
+
+#[track_caller]
+fn passes(dialects: &[Dialect], verb: Verb, sql: &str) {
+    for dialect in dialects {
+        assert_eq!(run(*dialect, &SqlGrants::default(), sql, verb), Ok(()), "{dialect:?}: {sql}");
+    }
+}
+
+#[track_caller]
+fn refused(dialects: &[Dialect], sql: &str) {
+    for dialect in dialects {
+        for verb in [Verb::Read, Verb::Write] {
+            assert!(run(*dialect, &SqlGrants::default(), sql, verb).is_err(), "{dialect:?} {verb:?}: {sql}");
+        }
+    }
+}
+
+#[test]
+fn what_adapters_need_passes() {
+    passes(&ALL, Verb::Read, "SELECT id, pid FROM patient_data WHERE pubpid IN (?, ?, ?) ORDER BY id LIMIT 10");
+    passes(&ALL, Verb::Read, "SELECT COALESCE(MAX(pid), 0) + 1 FROM patient_data");
+    passes(&ALL, Verb::Read, "WITH w AS (SELECT ? AS a) SELECT w.a FROM w JOIN patient_data p ON p.pid = w.a");
+    passes(&ALL, Verb::Read, "SELECT a FROM t UNION ALL SELECT b FROM u");
+    passes(&[MySql, Postgres], Verb::Read, "SELECT pid FROM patient_data WHERE pid = ? FOR UPDATE");
+    passes(&[MySql, Postgres], Verb::Read, "SELECT column_name FROM information_schema.columns WHERE table_name = ?");
+    passes(&[MySql], Verb::Read, "SELECT COLUMN_NAME FROM information_schema.COLUMNS WHERE TABLE_SCHEMA = DATABASE()");
+    passes(&[Sqlite], Verb::Read, "SELECT name FROM pragma_table_info('patient_data')");
+    passes(&[Sqlite], Verb::Read, "SELECT name FROM sqlite_master WHERE type = 'table'");
+    passes(&[Sqlite], Verb::Read, "SELECT value->>'a' FROM json_each(?)");
+    passes(&[MySql], Verb::Read, "SELECT j.a FROM JSON_TABLE(?, '$[*]' COLUMNS(a BIGINT PATH '$.a')) AS j");
+    passes(&[Postgres], Verb::Read, "SELECT j.a FROM jsonb_to_recordset(?) AS j(a BIGINT)");
+    passes(&ALL, Verb::Write, "INSERT INTO patient_data (pid, fname) VALUES (?, ?), (?, ?)");
+    passes(&ALL, Verb::Write, "INSERT INTO patient_data (pid) SELECT MAX(pid) + 1 FROM patient_data");
+    passes(&ALL, Verb::Write, "UPDATE patient_data SET fname = ?, date = CURRENT_TIMESTAMP WHERE pid = ?");
+    passes(&ALL, Verb::Write, "UPDATE t SET a = CASE WHEN b = ? THEN 1 ELSE NULL END WHERE EXISTS (SELECT 1 FROM u)");
+    passes(&ALL, Verb::Write, "DELETE FROM patient_data WHERE pid = ?");
+    passes(&[MySql], Verb::Write, "INSERT INTO t (a, b) VALUES (?, ?) ON DUPLICATE KEY UPDATE b = VALUES(b)");
+    passes(&[MySql], Verb::Write, "INSERT IGNORE INTO uuid_registry (uuid, table_name) VALUES (UNHEX(?), ?)");
+    passes(&[Sqlite, Postgres], Verb::Write, "INSERT INTO t (a, b) VALUES (?, ?) ON CONFLICT (a) DO UPDATE SET b = excluded.b");
+    passes(&[Sqlite], Verb::Write, "INSERT OR IGNORE INTO t (a) VALUES (?)");
+    passes(&[Postgres], Verb::Write, "WITH v AS (SELECT ? AS a) UPDATE t SET a = v.a FROM v WHERE t.b = v.a");
+}
+
+#[test]
+fn nothing_ends_or_opens_a_transaction_or_changes_session_or_schema() {
+    for sql in [
+        "COMMIT", "ROLLBACK", "BEGIN", "START TRANSACTION", "SAVEPOINT a", "RELEASE SAVEPOINT a", "ROLLBACK TO a", "END",
+        "SET autocommit = 1", "SET @a = 1", "SET ROLE x", "RESET ALL", "PRAGMA foreign_keys = OFF", "ATTACH 'x' AS y",
+        "DETACH y", "VACUUM", "VACUUM INTO 'x'", "ANALYZE", "CREATE TABLE x (a INT)", "DROP TABLE x", "TRUNCATE x",
+        "TRUNCATE TABLE x", "ALTER TABLE x ADD y INT", "CREATE INDEX i ON x (a)", "CREATE TRIGGER t AFTER INSERT ON x BEGIN SELECT 1; END",
+        "GRANT ALL ON x TO y", "REVOKE ALL ON x FROM y", "LOCK TABLES x WRITE", "UNLOCK TABLES", "CALL p()", "DO SLEEP(1)",
+        "LOAD DATA INFILE 'x' INTO TABLE y", "COPY x FROM '/etc/passwd'", "COPY x TO PROGRAM 'sh'", "HANDLER x OPEN",
+        "PREPARE s FROM 'COMMIT'", "EXECUTE s", "DEALLOCATE PREPARE s", "EXPLAIN SELECT 1", "EXPLAIN ANALYZE DELETE FROM x",
+        "SHOW TABLES", "DESCRIBE x", "USE mysql", "KILL 1", "FLUSH TABLES", "REPLACE INTO t (a) VALUES (1)", "MERGE INTO t USING u ON a = b WHEN MATCHED THEN DELETE",
+        "LISTEN x", "NOTIFY x", "DECLARE c CURSOR FOR SELECT 1", "XA START 'x'", "TABLE x", "", " ",
+    ] {
+        refused(&ALL, sql);
+    }
+    refused(&[Sqlite], "INSERT OR ROLLBACK INTO t (a) VALUES (1)");
+    refused(&[Sqlite], "INSERT OR FAIL INTO t (a) VALUES (1)");
+    refused(&[Sqlite], "INSERT OR REPLACE INTO t (a) VALUES (1)");
+    refused(&[Sqlite], "UPDATE OR ROLLBACK t SET a = 1");
+}
+
+#[test]
+fn each_verb_has_its_own_door() {
+    let none = SqlGrants::default();
+    for dialect in ALL {
+        assert!(run(dialect, &none, "DELETE FROM t", Verb::Read).is_err());
+        assert!(run(dialect, &none, "INSERT INTO t (a) VALUES (1)", Verb::Read).is_err());
+        assert!(run(dialect, &none, "UPDATE t SET a = 1", Verb::Read).is_err());
+        assert!(run(dialect, &none, "SELECT 1", Verb::Write).is_err());
+    }
+    refused(&[Postgres], "WITH d AS (DELETE FROM t RETURNING a) SELECT a FROM d");
+    refused(&[Postgres], "WITH d AS (INSERT INTO t (a) VALUES (1) RETURNING a) SELECT a FROM d");
+    refused(&[Postgres], "WITH d AS (UPDATE t SET a = 1 RETURNING a) INSERT INTO u (a) SELECT a FROM d");
+}
+
+#[test]
+fn one_statement_without_comments_or_variables() {
+    for sql in [
+        "SELECT 1; COMMIT", "SELECT 1;", "SELECT 1 /* x */", "SELECT /*! SLEEP(5) */ 1", "SELECT /*+ MAX_EXECUTION_TIME(1) */ 1",
+        "SELECT /*M! 1 */ 1", "SELECT 1 -- x", "SELECT 1 --", "SELECT '\0'",
+    ] {
+        refused(&ALL, sql);
+    }
+    for sql in [
+        "SELECT 1 # x", "SELECT @a", "SELECT @a := 1", "SELECT @@global.secure_file_priv", "SELECT 1 INTO @a",
+        "UPDATE t SET a = @b", "SELECT 'a\\'b'", "SELECT @`a`",
+    ] {
+        refused(&[MySql], sql);
+    }
+    refused(&[Sqlite], "SELECT @a");
+    refused(&[Sqlite], "SELECT :a");
+    refused(&[Sqlite], "SELECT $a");
+    refused(&[Sqlite], "SELECT ?1");
+    refused(&[Postgres], "SELECT $1");
+    refused(&[Postgres], "SELECT $$COMMIT$$");
+    refused(&[Postgres], "SELECT $tag$COMMIT$tag$");
+    refused(&[Postgres], "SELECT E'a\\'; COMMIT'");
+}
+
+#[test]
+fn functions_only_compute() {
+    for name in [
+        "GET_LOCK", "RELEASE_LOCK", "RELEASE_ALL_LOCKS", "IS_FREE_LOCK", "LOAD_FILE", "SLEEP", "BENCHMARK", "MASTER_POS_WAIT",
+        "sys_exec", "pg_sleep", "pg_read_file", "pg_terminate_backend", "pg_advisory_lock", "pg_advisory_unlock_all", "dblink",
+        "dblink_exec", "lo_import", "lo_export", "set_config", "current_setting", "query_to_xml", "database_to_xml", "ts_stat",
+        "setval", "load_extension", "readfile", "writefile", "edit", "fts3_tokenizer", "zeroblob", "randomblob", "my_routine",
+    ] {
+        refused(&ALL, &format!("SELECT {name}('a')"));
+        refused(&ALL, &format!("SELECT 1 FROM t WHERE a IN (SELECT {name} ('a', 1))"));
+        refused(&ALL, &format!("INSERT INTO t (a) VALUES ({name}('a'))"));
+        refused(&ALL, &format!("UPDATE t SET a = (SELECT {name}('a'))"));
+    }
+    refused(&[MySql], "SELECT `sleep`(5)");
+    refused(&[Postgres], "SELECT \"pg_sleep\"(5)");
+    refused(&ALL, "SELECT mysql.sleep(5)");
+    refused(&[Sqlite, Postgres], "SELECT a FROM pg_ls_dir('.')");
+    refused(&[Sqlite], "SELECT * FROM pragma_database_list");
+    refused(&[Sqlite], "SELECT * FROM pragma_journal_mode('delete')");
+    refused(&[Postgres], "SELECT * FROM generate_series(1, 1000000000)");
+}
+
+#[test]
+fn no_file_and_no_variable_takes_a_result() {
+    refused(&[MySql], "SELECT a FROM t INTO OUTFILE '/tmp/x'");
+    refused(&[MySql], "SELECT a INTO OUTFILE '/tmp/x' FROM t");
+    refused(&[MySql], "SELECT a FROM t INTO DUMPFILE '/tmp/x'");
+    refused(&[Postgres], "SELECT a INTO u FROM t");
+}
+
+#[test]
+fn other_schemas_are_out_of_reach() {
+    for sql in [
+        "SELECT a FROM mysql.user", "SELECT a FROM other.t", "SELECT a FROM a.b.c", "SELECT 1 FROM t JOIN other.u ON 1 = 1",
+        "SELECT (SELECT a FROM other.t)", "INSERT INTO other.t (a) VALUES (1)", "UPDATE other.t SET a = 1",
+        "DELETE FROM other.t", "INSERT INTO t (a) SELECT a FROM other.u", "UPDATE t SET a = (SELECT a FROM other.u)",
+        "WITH w AS (SELECT a FROM other.t) SELECT a FROM w", "SELECT 1 UNION SELECT a FROM other.t",
+        "UPDATE information_schema.tables SET a = 1", "SELECT * FROM information_schema.processlist",
+        "SELECT * FROM information_schema.user_privileges",
+    ] {
+        refused(&ALL, sql);
+    }
+    refused(&[Postgres], "SELECT * FROM pg_shadow");
+    refused(&[Postgres], "SELECT * FROM pg_catalog.pg_authid");
+    refused(&[Sqlite], "DELETE FROM sqlite_master");
+    refused(&[Sqlite], "UPDATE sqlite_schema SET sql = ''");
+    refused(&[Sqlite], "SELECT * FROM temp.sqlite_master");
+    refused(&[Sqlite], "SELECT * FROM sqlite_dbpage");
+    refused(&[MySql], "UPDATE t JOIN other.u SET u.a = 1");
+    refused(&[MySql], "DELETE u FROM t JOIN other.u");
+}
+
+#[test]
+fn a_query_that_need_not_end_is_refused() {
+    refused(&ALL, "WITH RECURSIVE w AS (SELECT 1 AS a UNION ALL SELECT a + 1 FROM w) SELECT a FROM w");
+    refused(&ALL, "WITH w AS (SELECT 1 AS a UNION ALL SELECT a + 1 FROM w) SELECT a FROM w");
+    refused(&ALL, "WITH w AS (SELECT a FROM v), v AS (SELECT 1 AS a) SELECT a FROM w");
+    passes(&ALL, Verb::Read, "WITH v AS (SELECT 1 AS a), w AS (SELECT a FROM v) SELECT a FROM w");
+}
+
+fn grants(read: &[&str], write: &[&str]) -> SqlGrants {
+    let set = |names: &[&str]| Some(names.iter().map(|name| (*name).to_owned()).collect::<BTreeSet<_>>());
+    SqlGrants { read: set(read), write: set(write) }
+}
+
+#[test]
+fn only_granted_tables_are_reached() {
+    let grants = grants(&["patient_data", "list_options"], &["patient_data"]);
+    let passes = [
+        (Verb::Read, "SELECT a FROM Patient_Data p JOIN list_options l ON p.a = l.a"),
+        (Verb::Read, "WITH users AS (SELECT a FROM patient_data) SELECT a FROM users"),
+        (Verb::Write, "INSERT INTO patient_data (a) SELECT a FROM list_options"),
+        (Verb::Write, "UPDATE patient_data SET a = 1"),
+        (Verb::Write, "DELETE FROM patient_data"),
+    ];
+    let refusals = [
+        (Verb::Read, "SELECT a FROM users"),
+        (Verb::Read, "SELECT (SELECT a FROM users)"),
+        (Verb::Read, "SELECT a FROM patient_data WHERE a IN (SELECT a FROM users)"),
+        (Verb::Read, "SELECT a FROM patient_data UNION SELECT a FROM users"),
+        (Verb::Read, "WITH w AS (SELECT a FROM users) SELECT a FROM w"),
+        // A name that WITH gave inside of one subquery means nothing outside of it.
+        (Verb::Read, "SELECT (WITH users AS (SELECT 1 AS a) SELECT a FROM users), (SELECT a FROM users)"),
+        (Verb::Write, "INSERT INTO list_options (a) VALUES (1)"),
+        (Verb::Write, "INSERT INTO patient_data (a) SELECT a FROM users"),
+        (Verb::Write, "UPDATE list_options SET a = 1"),
+        (Verb::Write, "UPDATE patient_data SET a = (SELECT a FROM users)"),
+        (Verb::Write, "DELETE FROM users"),
+        (Verb::Write, "DELETE FROM patient_data WHERE a IN (SELECT a FROM users)"),
+    ];
+    for dialect in ALL {
+        for (verb, sql) in passes {
+            assert_eq!(run(dialect, &grants, sql, verb), Ok(()), "{dialect:?}: {sql}");
+        }
+        for (verb, sql) in refusals {
+            let error = run(dialect, &grants, sql, verb).expect_err(sql);
+            assert!(error.contains("users") || error.contains("list_options"), "{dialect:?}: {sql}: {error}");
+        }
+    }
+}
+
+#[test]
+fn a_joined_update_writes_what_it_assigns() {
+    let grants = grants(&["patient_data", "list_options"], &["patient_data"]);
+    for (sql, fine) in [
+        ("UPDATE patient_data t JOIN list_options l ON t.a = l.a SET t.b = l.b", true),
+        ("UPDATE patient_data t JOIN (SELECT ? AS a UNION ALL SELECT ?) v ON t.a = v.a SET t.b = v.a", true),
+        ("UPDATE patient_data t JOIN list_options l ON t.a = l.a SET l.b = t.b", false),
+        ("UPDATE patient_data t JOIN list_options l ON t.a = l.a SET b = 1", false),
+        ("UPDATE patient_data t, list_options l SET l.b = 1", false),
+        ("DELETE t FROM patient_data t JOIN list_options l ON t.a = l.a", true),
+        ("DELETE l FROM patient_data t JOIN list_options l ON t.a = l.a", false),
+        ("DELETE FROM l USING patient_data t JOIN list_options l ON t.a = l.a", false),
+    ] {
+        assert_eq!(run(MySql, &grants, sql, Verb::Write).is_ok(), fine, "{sql}");
+    }
+}
+
+#[test]
+fn a_reason_never_repeats_a_literal() {
+    for sql in ["SELECT 'Kim MinJun' 'x' FROM FROM", "SELEKT 'Kim MinJun'", "SELECT 1 WHERE 'Kim MinJun", "UPDATE t SET SET 'Kim MinJun'"] {
+        for dialect in ALL {
+            let reason = run(dialect, &SqlGrants::default(), sql, Verb::Read).unwrap_err();
+            assert!(!reason.contains("Kim"), "{reason}");
+        }
+    }
+}
+
+fn repeated(piece: &str, between: &str, count: usize) -> String {
+    vec![piece; count].join(between)
+}
+
+/// The statements of a batch of 500, with the number of columns that OpenEMR's adapter writes.
+fn batches() -> Vec<(Dialect, &'static str, String)> {
+    let row = format!("({})", repeated("?", ", ", 24));
+    let names: Vec<String> = (0..24).map(|column| format!("c{column}")).collect();
+    let first: Vec<String> = names.iter().map(|name| format!("? AS {name}")).collect();
+    let mut assignments = String::new();
+    for name in &names {
+        write!(assignments, "{}t.{name} = v.{name}", if assignments.is_empty() { "" } else { ", " }).unwrap();
+    }
+    let union = format!("SELECT {} UNION ALL {}", first.join(", "), repeated(&format!("SELECT {}", repeated("?", ", ", 24)), " UNION ALL ", 499));
+    let insert = format!("INSERT INTO patient_data ({}) VALUES {}", names.join(", "), repeated(&row, ", ", 500));
+    let update = format!("UPDATE patient_data AS t SET c1 = v.column2 FROM (VALUES {}) AS v WHERE t.c0 = v.column1", repeated(&row, ", ", 500));
+    vec![
+        (MySql, "insert", insert.clone()),
+        (Sqlite, "insert", insert.clone()),
+        (Postgres, "insert", insert),
+        (MySql, "update join union", format!("UPDATE patient_data t JOIN ({union}) v ON t.c0 = v.c0 SET {assignments}")),
+        (Sqlite, "update from values", update.clone()),
+        (Postgres, "update from values", update),
+    ]
+}
+
+#[test]
+fn a_batch_of_500_rows_is_understood() {
+    for (dialect, what, sql) in batches() {
+        // As `SqlAccess` does it, on a deep stack.
+        let took = std::thread::Builder::new()
+            .stack_size(128 << 20)
+            .spawn(move || {
+                let began = std::time::Instant::now();
+                assert_eq!(run(dialect, &SqlGrants::default(), &sql, Verb::Write), Ok(()), "{dialect:?} {what}");
+                began.elapsed()
+            })
+            .unwrap()
+            .join()
+            .unwrap();
+        eprintln!("{dialect:?} {what}: {took:?}");
+    }
+}
+
+#[test]
+fn a_statement_of_any_depth_is_answered() {
+    let deep = |sql: String| {
+        std::thread::Builder::new()
+            .stack_size(128 << 20)
+            .spawn(move || run(MySql, &SqlGrants::default(), &sql, Verb::Read))
+            .unwrap()
+            .join()
+            .unwrap()
+    };
+    assert_eq!(deep(format!("SELECT {}", repeated("1", " + ", 30_000))), Ok(()));
+    assert_eq!(deep(repeated("SELECT 1", " UNION ALL ", 15_000)), Ok(()));
+    assert!(deep(format!("SELECT {}", repeated("1", "+", 100_000))).unwrap_err().contains("words"));
+    assert!(deep(format!("SELECT {}1{}", "(".repeat(10_000), ")".repeat(10_000))).unwrap_err().contains("nested"));
+    assert!(deep(format!("SELECT {}", "NOT ".repeat(10_000))).is_err());
+    assert!(deep(format!("SELECT '{}'", "x".repeat(2 << 20))).unwrap_err().contains("bytes"));
+}

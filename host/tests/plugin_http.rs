@@ -1,0 +1,347 @@
+//! HTTP of a real component against a small server: what may go out, what is added, and what is held back.
+
+mod support;
+
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use futures::future::BoxFuture;
+use host::domain::change::RemoteEdit;
+use host::plugin::{
+    Adapter, CallContext, CallError, Credentials, Fence, HttpAccess, HttpCall, HttpOptions, Limits, Secret, World,
+};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+
+use support::{adapter, changes, runtime};
+
+/// A server that says `200 hello` to everything, but redirects, stalls and pours by its path.
+struct Server {
+    port: u16,
+    seen: Arc<Mutex<Vec<String>>>,
+    connections: Arc<AtomicU32>,
+}
+
+impl Server {
+    async fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let (seen, connections) = (Arc::<Mutex<Vec<String>>>::default(), Arc::<AtomicU32>::default());
+        let (all, count) = (Arc::clone(&seen), Arc::clone(&connections));
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                count.fetch_add(1, Ordering::Relaxed);
+                tokio::spawn(serve(stream, port, Arc::clone(&all)));
+            }
+        });
+        Self { port, seen, connections }
+    }
+
+    fn seen(&self) -> Vec<String> {
+        self.seen.lock().unwrap().clone()
+    }
+
+    fn options(&self) -> HttpOptions {
+        HttpOptions {
+            base_url: format!("http://127.0.0.1:{}/fhir", self.port),
+            allow_private: true,
+            timeout: Duration::from_secs(5),
+            ..HttpOptions::default()
+        }
+    }
+}
+
+async fn serve(mut stream: TcpStream, port: u16, seen: Arc<Mutex<Vec<String>>>) {
+    let mut buffer = Vec::new();
+    loop {
+        let end = loop {
+            if let Some(at) = buffer.windows(4).position(|four| four == b"\r\n\r\n") {
+                break at + 4;
+            }
+            if stream.read_buf(&mut buffer).await.unwrap_or(0) == 0 {
+                return;
+            }
+        };
+        let head = String::from_utf8_lossy(&buffer[..end]).into_owned();
+        let length = head
+            .lines()
+            .find_map(|line| line.to_ascii_lowercase().strip_prefix("content-length: ").map(|text| text.parse().unwrap()))
+            .unwrap_or(0_usize);
+        while buffer.len() < end + length {
+            if stream.read_buf(&mut buffer).await.unwrap_or(0) == 0 {
+                return;
+            }
+        }
+        buffer.drain(..end + length);
+        seen.lock().unwrap().push(head.clone());
+        let path = head.split(' ').nth(1).unwrap_or_default().to_owned();
+        let answer = match path.as_str() {
+            "/fhir/redirect" => format!("HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1:{port}/admin\r\nContent-Length: 0\r\n\r\n"),
+            "/fhir/cookie" => "HTTP/1.1 200 OK\r\nSet-Cookie: session=hunter2\r\nContent-Length: 2\r\n\r\nok".to_owned(),
+            "/fhir/stall" => return std::future::pending().await,
+            "/fhir/announced" => "HTTP/1.1 200 OK\r\nContent-Length: 99999999999\r\n\r\n".to_owned(),
+            "/fhir/endless" => {
+                stream.write_all(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n").await.unwrap();
+                let chunk = format!("10000\r\n{}\r\n", "x".repeat(0x10000));
+                while stream.write_all(chunk.as_bytes()).await.is_ok() {}
+                return;
+            }
+            _ => "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello".to_owned(),
+        };
+        if stream.write_all(answer.as_bytes()).await.is_err() {
+            return;
+        }
+    }
+}
+
+/// A lease that holds, or not.
+struct Lease {
+    held: bool,
+    asked: AtomicU32,
+}
+
+impl Fence for Lease {
+    fn renew(&self) -> BoxFuture<'_, bool> {
+        self.asked.fetch_add(1, Ordering::Relaxed);
+        Box::pin(async { self.held })
+    }
+}
+
+fn lease(held: bool) -> Arc<Lease> {
+    Arc::new(Lease { held, asked: AtomicU32::new(0) })
+}
+
+struct Bench {
+    adapter: Arc<Adapter>,
+    server: Server,
+}
+
+impl Bench {
+    async fn new() -> Self {
+        let adapter = runtime().load(&adapter("testing-http-probe"), World::Http).await.unwrap();
+        Self { adapter, server: Server::start().await }
+    }
+
+    fn context(&self, method: &str, path: &str, more: serde_json::Value) -> CallContext {
+        let mut settings = serde_json::json!({
+            "method": method, "authority": format!("127.0.0.1:{}", self.server.port), "path": path,
+        });
+        settings.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        CallContext {
+            target: "t".to_owned(),
+            settings_json: settings.to_string(),
+            base_url: None,
+            limits: Limits { deadline_ms: 10_000, ..Limits::default() },
+        }
+    }
+
+    async fn apply(&self, context: &CallContext, options: &HttpOptions, fence: Arc<Lease>) -> HttpCall<String> {
+        let access = HttpAccess::new("t", options).unwrap();
+        let call =
+            self.adapter.apply_http(context, &access, fence, b"", RemoteEdit::Overwrite, &changes(1)).await;
+        HttpCall {
+            result: call.result.map(|answer| answer.map(|outcomes| format!("{:?}", outcomes[0]))),
+            lease_lost: call.lease_lost,
+            usage: call.usage,
+        }
+    }
+
+    /// A GET's answer in words.
+    async fn get(&self, path: &str, more: serde_json::Value) -> Result<String, String> {
+        let context = self.context("GET", path, more);
+        let call = self.apply(&context, &self.server.options(), lease(true)).await;
+        call.result.map_err(|error| error.to_string())?.map_err(|failure| failure.message)
+    }
+}
+
+fn none() -> serde_json::Value {
+    serde_json::json!({})
+}
+
+#[tokio::test]
+async fn a_request_under_the_base_url_is_answered() {
+    let bench = Bench::new().await;
+    let answer = bench.get("/fhir/Patient?a=b", none()).await.unwrap();
+    assert!(answer.contains("200") && answer.contains("hello"), "{answer}");
+    let seen = bench.server.seen();
+    assert!(seen[0].starts_with("GET /fhir/Patient?a=b HTTP/1.1\r\n"), "{seen:?}");
+    assert!(seen[0].contains(&format!("host: 127.0.0.1:{}\r\n", bench.server.port)), "{seen:?}");
+}
+
+#[tokio::test]
+async fn hostile_request_off_the_list_never_leaves() {
+    let bench = Bench::new().await;
+    for (path, more) in [
+        ("/admin", none()),
+        ("/fhirx", none()),
+        ("/fhir/../admin", none()),
+        ("/fhir/%2e%2e/admin", none()),
+        ("/fhir/Patient", serde_json::json!({ "authority": "localhost:1" })),
+        ("/fhir/Patient", serde_json::json!({ "scheme": "https" })),
+    ] {
+        let error = bench.get(path, more).await.unwrap_err();
+        assert!(error.contains("HttpRequestDenied") || error.contains("UriInvalid"), "{path}: {error}");
+    }
+    assert_eq!(bench.server.seen(), [] as [String; 0]);
+    assert_eq!(bench.server.connections.load(Ordering::Relaxed), 0);
+}
+
+#[tokio::test]
+async fn hostile_address_in_a_private_network_is_not_dialled() {
+    let bench = Bench::new().await;
+    let context = bench.context("GET", "/fhir/Patient", none());
+    let options = HttpOptions { allow_private: false, ..bench.server.options() };
+    let call = bench.apply(&context, &options, lease(true)).await;
+    assert_eq!(call.result.unwrap().unwrap_err().message, "ErrorCode::DestinationIpProhibited");
+    // By name, which is checked when it is resolved.
+    let authority = format!("localhost:{}", bench.server.port);
+    let options = HttpOptions { base_url: format!("http://{authority}/fhir"), ..options };
+    let context = bench.context("GET", "/fhir/Patient", serde_json::json!({ "authority": authority }));
+    let call = bench.apply(&context, &options, lease(true)).await;
+    assert_eq!(call.result.unwrap().unwrap_err().message, "ErrorCode::DestinationIpProhibited");
+    assert_eq!(bench.server.connections.load(Ordering::Relaxed), 0);
+}
+
+#[tokio::test]
+async fn hostile_headers_cannot_be_set() {
+    let bench = Bench::new().await;
+    for name in ["Host", "Authorization", "Cookie", "Proxy-Authorization", "Connection", "Transfer-Encoding", "Upgrade"] {
+        let more = serde_json::json!({ "headers": [[name, "x"]] });
+        let error = bench.get("/fhir/Patient", more).await.unwrap_err();
+        assert!(error.contains("Forbidden"), "{name}: {error}");
+    }
+    let injected = serde_json::json!({ "headers": [["x-a", "b\r\nAuthorization: c"]] });
+    assert!(bench.get("/fhir/Patient", injected).await.unwrap_err().contains("InvalidSyntax"));
+    let allowed = serde_json::json!({ "headers": [["if-match", "W/\"3\""], ["prefer", "return=minimal"]] });
+    bench.get("/fhir/Patient", allowed).await.unwrap();
+    assert!(bench.server.seen().last().unwrap().contains("if-match: W/\"3\""));
+}
+
+#[tokio::test]
+async fn credentials_are_added_and_never_seen_by_the_adapter() {
+    let bench = Bench::new().await;
+    for (credentials, header) in [
+        (Credentials::Bearer(Secret::new("hunter2")), "authorization: Bearer hunter2\r\n"),
+        (Credentials::Basic("user".to_owned(), Secret::new("hunter2")), "authorization: Basic dXNlcjpodW50ZXIy\r\n"),
+    ] {
+        let options = HttpOptions { credentials, ..bench.server.options() };
+        let context = bench.context("GET", "/fhir/cookie", none());
+        let answer = bench.apply(&context, &options, lease(true)).await.result.unwrap().unwrap();
+        assert!(bench.server.seen().last().unwrap().contains(header));
+        assert!(!answer.contains("hunter2") && !answer.contains("set-cookie"), "{answer}");
+    }
+}
+
+#[tokio::test]
+async fn a_redirect_is_shown_and_not_followed() {
+    let bench = Bench::new().await;
+    let answer = bench.get("/fhir/redirect", none()).await.unwrap();
+    assert!(answer.contains("302") && answer.contains("location"), "{answer}");
+    assert_eq!(bench.server.seen().len(), 1);
+}
+
+#[tokio::test]
+async fn a_write_waits_for_the_lease_and_a_read_does_not() {
+    let bench = Bench::new().await;
+    let body = serde_json::json!({ "body_bytes": 100_000 });
+    let held = lease(true);
+    let put = bench.context("PUT", "/fhir/Patient/1", body);
+    assert!(bench.apply(&put, &bench.server.options(), Arc::clone(&held)).await.result.unwrap().is_ok());
+    assert_eq!(held.asked.load(Ordering::Relaxed), 1);
+    assert!(bench.server.seen()[0].contains("content-length: 100000\r\n"));
+
+    let lost = lease(false);
+    let call = bench.apply(&put, &bench.server.options(), Arc::clone(&lost)).await;
+    assert_eq!(call.result.unwrap().unwrap_err().message, "ErrorCode::HttpRequestDenied");
+    assert!(call.lease_lost);
+    assert_eq!(call.usage.requests, 0);
+    let get = bench.context("GET", "/fhir/Patient/1", none());
+    let call = bench.apply(&get, &bench.server.options(), Arc::clone(&lost)).await;
+    assert!(call.result.unwrap().is_ok() && !call.lease_lost);
+    assert_eq!(lost.asked.load(Ordering::Relaxed), 1);
+    assert_eq!(bench.server.seen().len(), 2, "the denied one was not sent");
+}
+
+#[tokio::test]
+async fn a_check_cannot_write() {
+    let bench = Bench::new().await;
+    let access = HttpAccess::new("t", &bench.server.options()).unwrap();
+    let call = bench.adapter.check_http(&bench.context("POST", "/fhir/Patient", none()), &access).await;
+    assert_eq!(call.result.unwrap().unwrap_err().message, "ErrorCode::HttpRequestDenied");
+    let call = bench.adapter.check_http(&bench.context("GET", "/fhir/metadata", none()), &access).await;
+    assert!(call.result.unwrap().unwrap().summary.contains("hello"));
+    assert_eq!(bench.server.seen().len(), 1);
+}
+
+#[tokio::test]
+async fn hostile_response_of_gigabytes_is_cut_off() {
+    let bench = Bench::new().await;
+    for path in ["/fhir/announced", "/fhir/endless"] {
+        let mut context = bench.context("GET", path, none());
+        context.limits.http_response_bytes_max = 1 << 20;
+        let error = bench.apply(&context, &bench.server.options(), lease(true)).await.result.unwrap_err();
+        let words = "http_response_bytes_max: http response of more than 1048576 bytes; raise [targets.t.limits] http_response_bytes_max";
+        assert_eq!(error.to_string(), words, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn hostile_request_of_megabytes_is_held_back() {
+    let bench = Bench::new().await;
+    let mut context = bench.context("POST", "/fhir/Patient", serde_json::json!({ "body_bytes": 2_000_000 }));
+    context.limits.http_request_bytes_max = 1 << 20;
+    let error = bench.apply(&context, &bench.server.options(), lease(true)).await.result.unwrap_err();
+    assert!(matches!(error, CallError::Limit { limit: "http_request_bytes_max", value: 0x10_0000, .. }), "{error}");
+    assert_eq!(bench.server.seen().len(), 0);
+}
+
+#[tokio::test]
+async fn hostile_crowd_of_requests_is_limited() {
+    let bench = Bench::new().await;
+    let mut context = bench.context("GET", "/fhir/Patient", serde_json::json!({ "at_once": 5 }));
+    context.limits.http_requests_in_flight_max = 5;
+    assert!(bench.apply(&context, &bench.server.options(), lease(true)).await.result.unwrap().is_ok());
+    context.limits.http_requests_in_flight_max = 4;
+    let error = bench.apply(&context, &bench.server.options(), lease(true)).await.result.unwrap_err();
+    assert!(matches!(error, CallError::Limit { limit: "http_requests_in_flight_max", value: 4, .. }), "{error}");
+}
+
+#[tokio::test]
+async fn hostile_server_that_stalls_is_left() {
+    let bench = Bench::new().await;
+    let context = bench.context("GET", "/fhir/stall", none());
+    let options = HttpOptions { timeout: Duration::from_millis(100), ..bench.server.options() };
+    let call = bench.apply(&context, &options, lease(true)).await;
+    assert_eq!(call.result.unwrap().unwrap_err().message, "ErrorCode::HttpResponseTimeout");
+    // The deadline of the call counts when the operator's timeout is longer.
+    let mut context = context;
+    context.limits.deadline_ms = 100;
+    let call = bench.apply(&context, &bench.server.options(), lease(true)).await;
+    assert!(matches!(call.result.unwrap_err(), CallError::Limit { limit: "deadline_ms", .. }));
+}
+
+#[tokio::test]
+async fn connections_outlive_a_call() {
+    let bench = Bench::new().await;
+    let access = HttpAccess::new("t", &bench.server.options()).unwrap();
+    let context = bench.context("GET", "/fhir/Patient", none());
+    for _ in 0..5 {
+        let call =
+            bench.adapter.apply_http(&context, &access, lease(true), b"", RemoteEdit::Overwrite, &changes(1)).await;
+        assert!(call.result.unwrap().is_ok());
+    }
+    assert_eq!(bench.server.seen().len(), 5);
+    assert_eq!(bench.server.connections.load(Ordering::Relaxed), 1);
+}
+
+#[tokio::test]
+async fn a_server_that_is_not_there_is_told_as_such() {
+    let bench = Bench::new().await;
+    let closed = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().port();
+    let authority = format!("127.0.0.1:{closed}");
+    let options = HttpOptions { base_url: format!("http://{authority}/fhir"), ..bench.server.options() };
+    let context = bench.context("GET", "/fhir/metadata", serde_json::json!({ "authority": authority }));
+    let call = bench.apply(&context, &options, lease(true)).await;
+    assert_eq!(call.result.unwrap().unwrap_err().message, "ErrorCode::ConnectionRefused");
+}

@@ -1,0 +1,314 @@
+//! Real components in the runtime: what a good one can do, and that a hostile one can do no more.
+
+mod support;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use host::database::Dialect;
+use host::domain::change::{FailureKind, Outcome, RemoteEdit};
+use host::plugin::{
+    Adapter, CallContext, CallError, DatabaseCall, PluginError, Runtime, RuntimeOptions, SqlAccess, SqlGrants, World,
+};
+
+use support::{Target, adapter, behaving, changes, probe, runtime};
+
+struct Bench {
+    adapter: Arc<Adapter>,
+    target: Target,
+    access: Arc<SqlAccess>,
+}
+
+impl Bench {
+    async fn new() -> Self {
+        Self {
+            adapter: probe(&runtime()).await,
+            target: Target::new().await,
+            access: SqlAccess::new(Dialect::Sqlite, SqlGrants::default()),
+        }
+    }
+
+    async fn apply_in(&self, context: &CallContext) -> DatabaseCall<Vec<Outcome>> {
+        let transaction = self.target.begin().await;
+        self.adapter.apply_database(context, &self.access, transaction, b"state", RemoteEdit::Overwrite, &changes(3)).await
+    }
+
+    async fn apply(&self, behaviour: &str, argument: &str) -> DatabaseCall<Vec<Outcome>> {
+        self.apply_in(&behaving(behaviour, argument)).await
+    }
+
+    /// The error of a behaviour that must not succeed; the transaction comes back, and the next call works.
+    async fn fault_in(&self, context: &CallContext) -> CallError {
+        let call = self.apply_in(context).await;
+        call.transaction.expect("the transaction comes back").rollback().await.unwrap();
+        let error = call.result.expect_err("the host judges");
+        let next = self.apply("echo", "").await;
+        assert_eq!(next.result.unwrap().unwrap().len(), 3, "the host goes on");
+        next.transaction.unwrap().rollback().await.unwrap();
+        error
+    }
+
+    async fn fault(&self, behaviour: &str, argument: &str) -> CallError {
+        self.fault_in(&behaving(behaviour, argument)).await
+    }
+}
+
+fn ids(outcomes: &[Outcome]) -> Vec<&str> {
+    outcomes
+        .iter()
+        .map(|outcome| match outcome {
+            Outcome::Applied(receipt) => receipt.remote_id.as_str(),
+            Outcome::Failed(failure) => failure.message.as_str(),
+        })
+        .collect()
+}
+
+#[tokio::test]
+async fn an_adapter_says_who_it_is() {
+    let adapter = probe(&runtime()).await;
+    assert_eq!(adapter.descriptor().name, "probe");
+    assert_eq!(adapter.descriptor().aggregate_types, ["patient"]);
+    assert_eq!(adapter.world(), World::Database);
+    assert_eq!(adapter.sha256().len(), 64);
+    assert_eq!(adapter.inspection().interface_version, "0.1.0");
+    assert!(adapter.inspection().imports.iter().any(|import| import == "neuronova:sync/database@0.1.0"));
+}
+
+#[tokio::test]
+async fn changes_and_state_reach_the_adapter_and_its_outcomes_come_back() {
+    let bench = Bench::new().await;
+    let call = bench.apply("echo", "").await;
+    assert_eq!(ids(&call.result.unwrap().unwrap()), ["P-1-5", "P-2-5", "P-3-5"]);
+    assert!(call.usage.memory_bytes > 0);
+    call.transaction.unwrap().rollback().await.unwrap();
+    let transaction = bench.target.begin().await;
+    let call = bench.adapter.check_database(&behaving("echo", ""), &bench.access, transaction).await;
+    assert_eq!(call.result.unwrap().unwrap().state, b"seen");
+}
+
+#[tokio::test]
+async fn what_an_adapter_writes_is_the_callers_to_commit_or_to_undo() {
+    let bench = Bench::new().await;
+    let call = bench.apply("insert", "").await;
+    assert_eq!(call.result.unwrap().unwrap().len(), 3);
+    assert_eq!(call.usage.statements, 3);
+    call.transaction.unwrap().rollback().await.unwrap();
+    assert_eq!(bench.target.notes().await, 0);
+    bench.apply("insert", "").await.transaction.unwrap().commit().await.unwrap();
+    assert_eq!(bench.target.notes().await, 3);
+    let again = bench.apply("insert", "").await;
+    assert_eq!(again.result.unwrap().unwrap_err().kind, FailureKind::Invalid, "the key is taken");
+}
+
+#[tokio::test]
+async fn nothing_is_remembered_between_calls() {
+    let bench = Bench::new().await;
+    for _ in 0..3 {
+        let call = bench.apply("twice", "").await;
+        assert_eq!(ids(&call.result.unwrap().unwrap()), ["1", "1", "1"]);
+    }
+}
+
+#[tokio::test]
+async fn hostile_endless_loop_is_stopped() {
+    let bench = Bench::new().await;
+    let mut context = behaving("endless-loop", "");
+    context.limits.cpu_ms = 50;
+    let error = bench.fault_in(&context).await;
+    let words = "cpu_ms: the adapter computed for longer than 50 ms; raise [targets.t.limits] cpu_ms";
+    assert_eq!(error.to_string(), words);
+}
+
+#[tokio::test]
+async fn hostile_endless_loop_leaves_the_other_tasks_running() {
+    // One thread for everything: without yielding, the timer below could not fire.
+    let bench = Bench::new().await;
+    let mut context = behaving("endless-loop", "");
+    context.limits.cpu_ms = 60_000;
+    context.limits.deadline_ms = 200;
+    let began = Instant::now();
+    let (error, ()) = tokio::join!(bench.fault_in(&context), async {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+        assert!(began.elapsed() < Duration::from_millis(190), "the loop gave way");
+    });
+    assert_eq!(error.to_string(), "deadline_ms: the call took longer than 200 ms; raise [targets.t.limits] deadline_ms");
+}
+
+#[tokio::test]
+async fn hostile_sleeper_is_cut_off() {
+    let bench = Bench::new().await;
+    let mut context = behaving("sleep", "");
+    context.limits.deadline_ms = 50;
+    assert!(matches!(bench.fault_in(&context).await, CallError::Limit { limit: "deadline_ms", value: 50, .. }));
+}
+
+#[tokio::test]
+async fn hostile_memory_bombs_are_held() {
+    let bench = Bench::new().await;
+    for behaviour in ["memory-growing", "memory-many-small"] {
+        let error = bench.fault(behaviour, "").await;
+        let words = "memory_mib: the adapter needs more than 64 MiB; raise [targets.t.limits] memory_mib";
+        assert_eq!(error.to_string(), words, "{behaviour}");
+    }
+}
+
+#[tokio::test]
+async fn hostile_recursion_hits_the_stack_and_nothing_else() {
+    let bench = Bench::new().await;
+    assert!(matches!(bench.fault("endless-recursion", "").await, CallError::Limit { limit: "stack", setting: None, .. }));
+}
+
+#[tokio::test]
+async fn hostile_panics_are_told_without_their_words() {
+    let bench = Bench::new().await;
+    for behaviour in ["panic", "unreachable", "exit"] {
+        let error = bench.fault(behaviour, "").await;
+        assert!(matches!(error, CallError::Trap(_)), "{behaviour}: {error}");
+        assert!(!error.to_string().contains("Kim"), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn hostile_answers_are_refused() {
+    let bench = Bench::new().await;
+    assert_eq!(bench.fault("too-few", "").await, CallError::Answer("2 outcomes for 3 changes".to_owned()));
+    assert_eq!(bench.fault("too-many", "").await, CallError::Answer("4 outcomes for 3 changes".to_owned()));
+    for id in ["empty", "long", "control"] {
+        let error = bench.fault("bad-id", id).await;
+        assert!(matches!(&error, CallError::Answer(words) if words.starts_with("the remote-id of outcome 0")), "{error}");
+    }
+    assert!(matches!(bench.fault("gigabytes", "").await, CallError::Limit { limit: "host_call_bytes_max", .. }));
+    let call = bench.apply("control-characters", "").await;
+    assert_eq!(call.result.unwrap().unwrap_err().message, "first  second  [31mred ");
+}
+
+#[tokio::test]
+async fn hostile_floods_are_dammed() {
+    let bench = Bench::new().await;
+    assert!(matches!(bench.fault("log-flood", "").await, CallError::Limit { limit: "log_lines_max", value: 1_000, .. }));
+    assert!(matches!(bench.fault("host-call-flood", "").await, CallError::Limit { limit: "host_calls_max", .. }));
+    let mut context = behaving("long-parameter", "");
+    context.limits.memory_mib = 256;
+    assert!(matches!(bench.fault_in(&context).await, CallError::Limit { limit: "host_call_bytes_max", .. }));
+    assert!(bench.apply("log-long", "").await.result.unwrap().is_ok(), "a long line is only cut");
+}
+
+#[tokio::test]
+async fn hostile_sql_never_reaches_the_database() {
+    let bench = Bench::new().await;
+    for sql in ["COMMIT", "ROLLBACK", "INSERT INTO note (id) VALUES ('x'); COMMIT", "DROP TABLE note", "PRAGMA user_version = 1"] {
+        let call = bench.apply("statement", sql).await;
+        assert_eq!(call.result.unwrap().unwrap_err().kind, FailureKind::Denied, "{sql}");
+        assert_eq!(call.usage.statements, 0, "{sql}");
+        call.transaction.unwrap().commit().await.unwrap();
+    }
+    assert_eq!(bench.target.notes().await, 0);
+}
+
+#[tokio::test]
+async fn a_table_that_was_not_granted_is_refused() {
+    let mut bench = Bench::new().await;
+    let set = |name: &str| Some(std::iter::once(name.to_owned()).collect());
+    bench.access = SqlAccess::new(Dialect::Sqlite, SqlGrants { read: set("other"), write: set("note") });
+    let call = bench.apply("query", "SELECT id FROM note").await;
+    assert_eq!(call.result.unwrap().unwrap_err().message, "table `note` may not be read by this adapter");
+    drop(call.transaction);
+    assert!(bench.apply("insert", "").await.result.unwrap().is_ok());
+}
+
+#[tokio::test]
+async fn a_query_over_its_limit_names_the_setting() {
+    let bench = Bench::new().await;
+    bench.apply("insert", "").await.transaction.unwrap().commit().await.unwrap();
+    let mut context = behaving("query", "SELECT id FROM note");
+    context.limits.query_rows_max = 3;
+    assert_eq!(ids(&bench.apply_in(&context).await.result.unwrap().unwrap()), ["3", "3", "3"]);
+    context.limits.query_rows_max = 2;
+    let words = "query_rows_max: a query gives more than 2 rows; raise [targets.t.limits] query_rows_max";
+    assert_eq!(bench.apply_in(&context).await.result.unwrap_err().to_string(), words);
+    context.limits.query_rows_max = 3;
+    context.limits.query_bytes_max = 5;
+    let error = bench.apply_in(&context).await.result.unwrap_err();
+    assert!(matches!(error, CallError::Limit { limit: "query_bytes_max", value: 5, .. }), "{error}");
+}
+
+#[tokio::test]
+async fn wasi_grants_nothing() {
+    let bench = Bench::new().await;
+    let call = bench.apply("look-around", "").await;
+    assert_eq!(call.result.unwrap().unwrap_err().message, "found: []");
+}
+
+#[tokio::test]
+async fn a_transaction_that_the_database_ended_is_told_whatever_the_adapter_says() {
+    let bench = Bench::new().await;
+    // A writer that is in the way makes a read transaction's write fail busy.
+    let writer = bench.target.begin().await;
+    let reader = bench.target.database.begin_read().await.unwrap();
+    let context = behaving("insert", "");
+    let call = bench.adapter.apply_database(&context, &bench.access, reader, b"", RemoteEdit::Overwrite, &changes(1)).await;
+    assert!(call.result.unwrap().is_err());
+    writer.rollback().await.unwrap();
+}
+
+#[tokio::test]
+async fn many_calls_run_beside_each_other_and_the_surplus_waits() {
+    let runtime = Runtime::new(&RuntimeOptions { cache_dir: None, instances_max: 2 }).unwrap();
+    let adapter = probe(&runtime).await;
+    let target = Target::new().await;
+    let access = SqlAccess::new(Dialect::Sqlite, SqlGrants::default());
+    let calls = (0..20).map(|_| async {
+        let transaction = target.database.begin_read().await.unwrap();
+        let context = behaving("echo", "");
+        adapter.apply_database(&context, &access, transaction, b"", RemoteEdit::Hold, &changes(5)).await.result
+    });
+    for result in futures::future::join_all(calls).await {
+        assert_eq!(result.unwrap().unwrap().len(), 5);
+    }
+}
+
+#[tokio::test]
+async fn compiled_code_is_kept_and_healed() {
+    let directory = tempfile::tempdir().unwrap();
+    let cache = directory.path().join("cache");
+    let options = RuntimeOptions { cache_dir: Some(cache.clone()), instances_max: 2 };
+    for _ in 0..2 {
+        let runtime = Runtime::new(&options).unwrap();
+        probe(&runtime).await;
+        let entries: Vec<_> = std::fs::read_dir(&cache).unwrap().map(|entry| entry.unwrap().path()).collect();
+        assert_eq!(entries.len(), 1, "one entry, and no temporary file");
+        let bytes = std::fs::read(&entries[0]).unwrap();
+        let mut damaged = bytes.clone();
+        let middle = damaged.len() / 2;
+        damaged[middle] ^= 0xff;
+        std::fs::write(&entries[0], damaged).unwrap();
+        probe(&runtime).await;
+        assert_eq!(std::fs::read(&entries[0]).unwrap(), bytes, "compiled anew");
+    }
+}
+
+#[tokio::test]
+async fn a_file_that_is_no_adapter_is_named_with_what_was_expected() {
+    let runtime = runtime();
+    let load = async |name: &str, bytes: &[u8], world| {
+        runtime.load_bytes(name, bytes.to_vec(), world).await.unwrap_err().to_string()
+    };
+    assert!(load("a.wasm", b"hello", World::Database).await.starts_with("a.wasm is not a WebAssembly component"));
+    assert!(load("a.wasm", b"\0asm\x01\0\0\0", World::Database).await.contains("core WebAssembly module"));
+    let bytes = std::fs::read(adapter("testing-probe")).unwrap();
+    let other = load("probe.wasm", &bytes, World::Http).await;
+    assert!(other.contains("an adapter for the world `database-target`, expected `http-target`"), "{other}");
+    let cut = load("probe.wasm", &bytes[..bytes.len() / 2], World::Database).await;
+    assert!(cut.contains("damaged"), "{cut}");
+    let missing = runtime.load(std::path::Path::new("nowhere.wasm"), World::Database).await.unwrap_err();
+    assert!(matches!(missing, PluginError::Unreadable { .. }), "{missing}");
+    // The same component, as if it had been built against another version of the interface.
+    let mut newer = bytes;
+    let (from, to) = (b"neuronova:sync/database-adapter@0.1.0", b"neuronova:sync/database-adapter@0.9.0");
+    let places: Vec<usize> = newer.windows(from.len()).enumerate().filter(|(_, part)| part == from).map(|(at, _)| at).collect();
+    for at in places {
+        newer[at..at + to.len()].copy_from_slice(to);
+    }
+    let version = load("probe.wasm", &newer, World::Database).await;
+    assert!(version.contains("version 0.9.0") && version.contains("this host speaks 0.1.0"), "{version}");
+}

@@ -1,0 +1,93 @@
+//! What the tests of the plugin runtime share: built probes, a target in SQLite, changes.
+
+#![allow(dead_code, unreachable_pub, reason = "each test uses its part")]
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use host::database::{Database, Locator, Transaction};
+use host::domain::change::{Change, Operation};
+use host::plugin::{Adapter, CallContext, Limits, Runtime, RuntimeOptions, World};
+
+/// A probe's file, which `cargo xtask adapters` builds.
+pub fn adapter(name: &str) -> PathBuf {
+    let directory = std::env::var_os("NEURONOVA_TEST_ADAPTERS").map_or_else(
+        || Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/adapters"),
+        PathBuf::from,
+    );
+    let path = directory.join(format!("{name}.wasm"));
+    assert!(
+        path.exists(),
+        "{} is not there: run `cargo xtask adapters` first, or set NEURONOVA_TEST_ADAPTERS",
+        path.display()
+    );
+    path
+}
+
+pub fn runtime() -> Arc<Runtime> {
+    Runtime::new(&RuntimeOptions { cache_dir: None, instances_max: 8 }).unwrap()
+}
+
+pub async fn probe(runtime: &Arc<Runtime>) -> Arc<Adapter> {
+    runtime.load(&adapter("testing-probe"), World::Database).await.unwrap()
+}
+
+/// A database file of its own, removed with it.
+pub struct Target {
+    pub database: Database,
+    _directory: tempfile::TempDir,
+}
+
+impl Target {
+    pub async fn new() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let locator = Locator::Sqlite(directory.path().join("target.db"));
+        let database = Database::new(locator, 2, Duration::from_secs(10)).unwrap();
+        let mut transaction = database.begin().await.unwrap();
+        transaction.execute("CREATE TABLE note (id TEXT PRIMARY KEY, body TEXT)", &[]).await.unwrap();
+        transaction.commit().await.unwrap();
+        Self { database, _directory: directory }
+    }
+
+    pub async fn begin(&self) -> Transaction {
+        self.database.begin().await.unwrap()
+    }
+
+    /// How many notes are there for good.
+    pub async fn notes(&self) -> i64 {
+        let mut transaction = self.database.begin().await.unwrap();
+        let rows = transaction
+            .query("SELECT COUNT(*) FROM note", &[], host::database::RowLimits::NONE)
+            .await
+            .unwrap();
+        transaction.rollback().await.unwrap();
+        rows.rows[0][0].as_i64().unwrap()
+    }
+}
+
+/// A call's context that chooses a behaviour of the probe.
+pub fn behaving(behaviour: &str, argument: &str) -> CallContext {
+    CallContext {
+        target: "t".to_owned(),
+        settings_json: serde_json::json!({ "behaviour": behaviour, "argument": argument }).to_string(),
+        base_url: None,
+        limits: Limits::default(),
+    }
+}
+
+pub fn changes(count: i64) -> Vec<Change> {
+    (1..=count)
+        .map(|number| Change {
+            change_id: number,
+            event_id: format!("0190-{number}"),
+            aggregate_type: "patient".to_owned(),
+            aggregate_id: format!("P-{number}"),
+            operation: Operation::Create,
+            payload: "{}".to_owned(),
+            created_at_ms: 0,
+            attempt: 1,
+            link: None,
+        })
+        .collect()
+}

@@ -1,0 +1,36 @@
+//! Answers that make no sense.
+
+use adapter_sdk::{Failure, FailureKind, Outcome};
+
+use super::{Call, applied, failure, honest};
+
+pub(super) fn too_few(call: &Call<'_>) -> Result<Vec<Outcome>, Failure> {
+    let mut outcomes = honest::echo(call)?;
+    outcomes.pop();
+    Ok(outcomes)
+}
+
+pub(super) fn too_many(call: &Call<'_>) -> Result<Vec<Outcome>, Failure> {
+    let mut outcomes = honest::echo(call)?;
+    outcomes.push(applied("1"));
+    Ok(outcomes)
+}
+
+/// The same long text again and again: little to write down, much to copy.
+pub(super) fn gigabytes(_: &Call<'_>) -> Result<Vec<Outcome>, Failure> {
+    Ok((0..400).map(|_| applied("9".repeat(100_000))).collect())
+}
+
+/// The argument says which: `empty`, `long`, `control`.
+pub(super) fn bad_id(call: &Call<'_>) -> Result<Vec<Outcome>, Failure> {
+    let id = match call.argument {
+        "long" => "9".repeat(256),
+        "control" => "4\u{0}5".to_owned(),
+        _ => String::new(),
+    };
+    Ok(call.changes.iter().map(|_| applied(id.clone())).collect())
+}
+
+pub(super) fn control_characters(_: &Call<'_>) -> Result<Vec<Outcome>, Failure> {
+    Err(failure(FailureKind::Invalid, "first\r\nsecond \u{1b}[31mred\u{202e}"))
+}

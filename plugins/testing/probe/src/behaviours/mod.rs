@@ -1,0 +1,90 @@
+//! The behaviours, by name.
+
+mod answers;
+mod computing;
+mod honest;
+mod reaching;
+
+use adapter_sdk::database::Transaction;
+use adapter_sdk::{Change, Context, Failure, FailureKind, Outcome, Receipt, Report, settings};
+use serde::Deserialize;
+
+/// What the test configures.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Settings {
+    /// A name of the table below.
+    behaviour: String,
+    /// What some behaviours need: a statement, a number.
+    #[serde(default)]
+    argument: String,
+}
+
+/// What a behaviour is given, for `check` and `apply` alike.
+pub(crate) struct Call<'a> {
+    pub(crate) db: &'a Transaction,
+    pub(crate) argument: &'a str,
+    pub(crate) state: &'a [u8],
+    pub(crate) changes: &'a [Change],
+}
+
+type Behaviour = fn(&Call<'_>) -> Result<Vec<Outcome>, Failure>;
+
+const TABLE: &[(&str, Behaviour)] = &[
+    ("echo", honest::echo),
+    ("insert", honest::insert),
+    ("statement", honest::statement),
+    ("query", honest::query),
+    ("twice", honest::twice),
+    ("endless-loop", computing::endless_loop),
+    ("endless-recursion", computing::endless_recursion),
+    ("memory-growing", computing::memory_growing),
+    ("memory-many-small", computing::memory_many_small),
+    ("panic", computing::panic),
+    ("unreachable", computing::unreachable),
+    ("exit", computing::exit),
+    ("sleep", computing::sleep),
+    ("too-few", answers::too_few),
+    ("too-many", answers::too_many),
+    ("gigabytes", answers::gigabytes),
+    ("bad-id", answers::bad_id),
+    ("control-characters", answers::control_characters),
+    ("log-flood", reaching::log_flood),
+    ("log-long", reaching::log_long),
+    ("host-call-flood", reaching::host_call_flood),
+    ("look-around", reaching::look_around),
+    ("long-parameter", reaching::long_parameter),
+];
+
+/// The behaviour that the settings name.
+pub(crate) struct Chosen {
+    run: Behaviour,
+    argument: String,
+}
+
+pub(crate) fn chosen() -> Result<Chosen, Failure> {
+    let settings: Settings = settings::read()?;
+    match TABLE.iter().find(|(name, _)| *name == settings.behaviour) {
+        Some((_, run)) => Ok(Chosen { run: *run, argument: settings.argument }),
+        None => Err(failure(FailureKind::Misconfigured, &format!("there is no behaviour `{}`", settings.behaviour))),
+    }
+}
+
+impl Chosen {
+    pub(crate) fn check(&self, db: &Transaction) -> Result<Report, Failure> {
+        (self.run)(&Call { db, argument: &self.argument, state: &[], changes: &[] })?;
+        Ok(Report { summary: "a probe".to_owned(), findings: Vec::new(), state: b"seen".to_vec() })
+    }
+
+    pub(crate) fn apply(&self, db: &Transaction, context: &Context, changes: &[Change]) -> Result<Vec<Outcome>, Failure> {
+        (self.run)(&Call { db, argument: &self.argument, state: &context.state, changes })
+    }
+}
+
+pub(crate) fn applied(remote_id: impl Into<String>) -> Outcome {
+    Outcome::Applied(Receipt { remote_id: remote_id.into(), remote_version: None, fingerprint: None })
+}
+
+pub(crate) fn failure(kind: FailureKind, message: &str) -> Failure {
+    Failure { kind, message: message.to_owned(), retry_after_ms: None }
+}
