@@ -76,7 +76,12 @@ impl Chosen {
         Ok(Report { summary: "a probe".to_owned(), findings: Vec::new(), state: b"seen".to_vec() })
     }
 
-    pub(crate) fn apply(&self, db: &Transaction, context: &Context, changes: &[Change]) -> Result<Vec<Outcome>, Failure> {
+    pub(crate) fn apply(
+        &self,
+        db: &Transaction,
+        context: &Context,
+        changes: &[Change],
+    ) -> Result<Vec<Outcome>, Failure> {
         (self.run)(&Call { db, argument: &self.argument, state: &context.state, changes })
     }
 }
