@@ -5,7 +5,7 @@ mod support;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use host::database::Dialect;
+use host::database::{Dialect, ErrorKind};
 use host::domain::change::{FailureKind, Outcome, RemoteEdit};
 use host::plugin::{
     Adapter, CallContext, CallError, DatabaseCall, PluginError, Runtime, RuntimeOptions, SqlAccess, SqlGrants, World,
@@ -158,12 +158,11 @@ async fn hostile_memory_bombs_are_held() {
 }
 
 #[tokio::test]
-async fn hostile_recursion_hits_the_stack_and_nothing_else() {
+async fn hostile_recursion_hits_its_own_stack_and_nothing_else() {
     let bench = Bench::new().await;
-    assert!(matches!(
-        bench.fault("endless-recursion", "").await,
-        CallError::Limit { limit: "stack", setting: None, .. }
-    ));
+    let error = bench.fault("endless-recursion", "").await;
+    assert_eq!(error.to_string(), "stack: the adapter's calls are nested too deeply for 1048576 bytes of stack");
+    assert!(matches!(bench.fault("endless-recursion-in-memory", "").await, CallError::Trap(_)));
 }
 
 #[tokio::test]
@@ -259,17 +258,40 @@ async fn wasi_grants_nothing() {
     assert_eq!(call.result.unwrap().unwrap_err().message, "found: []");
 }
 
+/// Some millions of rows to count, out of 150.
+const SLOW: &str = "SELECT COUNT(*) FROM note a, note b, note c WHERE a.id < b.id AND b.body <> c.id";
+
+async fn with_many_notes() -> Bench {
+    let bench = Bench::new().await;
+    let context = behaving("insert", "");
+    let transaction = bench.target.begin().await;
+    let call = bench
+        .adapter
+        .apply_database(&context, &bench.access, transaction, b"", RemoteEdit::Overwrite, &changes(150))
+        .await;
+    assert!(call.result.unwrap().is_ok());
+    call.transaction.unwrap().commit().await.unwrap();
+    bench
+}
+
 #[tokio::test]
 async fn a_transaction_that_the_database_ended_is_told_whatever_the_adapter_says() {
-    let bench = Bench::new().await;
-    // A writer that is in the way makes a read transaction's write fail busy.
-    let writer = bench.target.begin().await;
-    let reader = bench.target.database.begin_read().await.unwrap();
-    let context = behaving("insert", "");
-    let call =
-        bench.adapter.apply_database(&context, &bench.access, reader, b"", RemoteEdit::Overwrite, &changes(1)).await;
-    assert!(call.result.unwrap().is_err());
-    writer.rollback().await.unwrap();
+    let mut bench = with_many_notes().await;
+    bench.target.statement_timeout(Duration::from_millis(20));
+    let call = bench.apply("query", SLOW).await;
+    assert_eq!(call.broken.unwrap().kind, ErrorKind::Unavailable);
+    assert_eq!(call.result.unwrap().unwrap_err().kind, FailureKind::Unavailable);
+    assert!(call.transaction.unwrap().commit().await.is_err(), "nothing can be committed any more");
+}
+
+#[tokio::test]
+async fn a_call_that_is_cut_off_in_a_statement_takes_the_transaction_with_it() {
+    let bench = with_many_notes().await;
+    let mut context = behaving("query", SLOW);
+    context.limits.deadline_ms = 20;
+    let call = bench.apply_in(&context).await;
+    assert!(matches!(call.result.unwrap_err(), CallError::Limit { limit: "deadline_ms", .. }));
+    assert!(call.transaction.is_none());
 }
 
 #[tokio::test]

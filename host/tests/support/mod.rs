@@ -48,6 +48,11 @@ impl Target {
         Self { database, _directory: directory }
     }
 
+    /// From now on a statement may take no longer.
+    pub fn statement_timeout(&mut self, timeout: Duration) {
+        self.database = Database::new(self.database.locator().clone(), 2, timeout).unwrap();
+    }
+
     pub async fn begin(&self) -> Transaction {
         self.database.begin().await.unwrap()
     }

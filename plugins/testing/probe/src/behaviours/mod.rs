@@ -38,6 +38,7 @@ const TABLE: &[(&str, Behaviour)] = &[
     ("twice", honest::twice),
     ("endless-loop", computing::endless_loop),
     ("endless-recursion", computing::endless_recursion),
+    ("endless-recursion-in-memory", computing::endless_recursion_in_memory),
     ("memory-growing", computing::memory_growing),
     ("memory-many-small", computing::memory_many_small),
     ("panic", computing::panic),
