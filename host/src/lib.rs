@@ -1,4 +1,15 @@
-//! The library behind the command `host`.
+//! The library behind the command `host`: everything between a row in the outbox and a record at a target.
+//!
+//! Layers, downward only: `main -> cli -> sync -> {service, plugin} -> store -> database -> {config, fixture} -> document -> domain`.
+//! `plugin` and `store` never import each other: they meet in `sync`. A test checks this (`tests/architecture.rs`).
+
+pub mod cli;
+pub mod config;
 pub mod database;
+pub mod document;
 pub mod domain;
+pub mod fixture;
 pub mod plugin;
+pub mod service;
+pub mod store;
+pub mod sync;

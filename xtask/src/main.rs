@@ -1,1 +1,67 @@
-fn main(){}
+//! What a newcomer and CI run, on every platform: `cargo xtask adapters | demo | test | servers`.
+//!
+//! It owns the order of the steps and what is said to the person who started them. It starts cargo, the host and private
+//! servers as processes, and ends what it started, also on Ctrl-C. It never links the host.
+//!
+//! Read next: `demo.rs` for the newcomer's way through everything, `test.rs` for CI's.
+
+#![allow(clippy::print_stdout, reason = "a task speaks to the person at the terminal")]
+
+mod adapters;
+mod cargo;
+mod demo;
+mod servers;
+mod test;
+
+use std::process::ExitCode;
+
+use anyhow::{Context as _, Result};
+use clap::{Parser, Subcommand};
+use tests::servers::process::{interrupt, is_interrupted};
+
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", about = "Tasks of the NeuroNova Sync workspace")]
+struct Arguments {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Build every adapter as a component: target/adapters/NAME.wasm
+    Adapters,
+    /// Seed five patients and sync them to an OpenEMR-shaped SQLite file and a FHIR server on loopback
+    Demo,
+    /// Run every test, with private MariaDB, PostgreSQL and FHIR servers
+    Test(test::Options),
+    /// Start the private servers, print the variables the tests want, and wait for Ctrl-C
+    Servers,
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    match run(arguments.task) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(task: Task) -> Result<()> {
+    // The first signal lets every wait end, so that servers are dropped; a second one does not wait for that.
+    ctrlc::set_handler(|| {
+        if is_interrupted() {
+            std::process::exit(130);
+        }
+        interrupt();
+    })
+    .context("listen for Ctrl-C")?;
+    match task {
+        Task::Adapters => adapters::build_all().map(drop),
+        Task::Demo => demo::run(),
+        Task::Test(options) => test::run(&options),
+        Task::Servers => servers::serve(),
+    }
+}

@@ -15,15 +15,6 @@ pub enum Dialect {
     Postgres,
 }
 
-/// The SQL type of a column that is read out of a JSON parameter.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum JsonType {
-    /// A 64-bit integer.
-    Integer,
-    /// Text.
-    Text,
-}
-
 impl Dialect {
     /// The name in messages.
     #[must_use]
@@ -39,7 +30,7 @@ impl Dialect {
     #[must_use]
     pub fn now_ms(self) -> &'static str {
         match self {
-            Self::Sqlite => "CAST(unixepoch('subsec') * 1000 AS INTEGER)",
+            Self::Sqlite => "CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER)",
             Self::MySql => "CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS SIGNED)",
             Self::Postgres => "CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000 AS BIGINT)",
         }
@@ -51,84 +42,6 @@ impl Dialect {
         match self {
             Self::Sqlite => "",
             Self::MySql | Self::Postgres => " FOR UPDATE SKIP LOCKED",
-        }
-    }
-
-    /// A table expression named `j` over one parameter that is a JSON array of objects with these columns.
-    #[must_use]
-    pub fn json_rows(self, columns: &[(&str, JsonType)]) -> String {
-        let mut sql = String::new();
-        match self {
-            Self::Sqlite => {
-                sql.push_str("(SELECT ");
-                for (index, (name, _)) in columns.iter().enumerate() {
-                    let comma = if index > 0 { ", " } else { "" };
-                    write!(sql, "{comma}value->>'{name}' AS {name}").expect("invariant: a String takes text");
-                }
-                sql.push_str(" FROM json_each(?)) AS j");
-            }
-            Self::MySql => {
-                sql.push_str("JSON_TABLE(?, '$[*]' COLUMNS(");
-                for (index, (name, kind)) in columns.iter().enumerate() {
-                    let comma = if index > 0 { ", " } else { "" };
-                    let kind = match kind {
-                        JsonType::Integer => "BIGINT",
-                        JsonType::Text => "VARCHAR(1024) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin",
-                    };
-                    write!(sql, "{comma}{name} {kind} PATH '$.{name}'").expect("invariant: a String takes text");
-                }
-                sql.push_str(")) AS j");
-            }
-            Self::Postgres => {
-                sql.push_str("jsonb_to_recordset(?) AS j(");
-                for (index, (name, kind)) in columns.iter().enumerate() {
-                    let comma = if index > 0 { ", " } else { "" };
-                    let kind = match kind {
-                        JsonType::Integer => "BIGINT",
-                        JsonType::Text => "TEXT",
-                    };
-                    write!(sql, "{comma}{name} {kind}").expect("invariant: a String takes text");
-                }
-                sql.push(')');
-            }
-        }
-        sql
-    }
-
-    /// An UPDATE of `table` (alias `t`) from the rows `j` of [`Dialect::json_rows`].
-    #[must_use]
-    pub fn update_from(self, table: &str, assignments: &str, rows: &str, condition: &str) -> String {
-        match self {
-            Self::Sqlite | Self::Postgres => {
-                format!("UPDATE {table} AS t SET {assignments} FROM {rows} WHERE {condition}")
-            }
-            Self::MySql => format!("UPDATE {rows} STRAIGHT_JOIN {table} AS t ON {condition} SET {assignments}"),
-        }
-    }
-
-    /// The tail of an INSERT that makes it an upsert: `updated` columns take the new row's values.
-    #[must_use]
-    pub fn upsert(self, key: &str, updated: &[&str]) -> String {
-        let (head, value): (String, fn(&str) -> String) = match self {
-            Self::Sqlite | Self::Postgres => {
-                (format!(" ON CONFLICT ({key}) DO UPDATE SET "), |column| format!("{column} = excluded.{column}"))
-            }
-            Self::MySql => {
-                (" ON DUPLICATE KEY UPDATE ".to_owned(), |column| format!("{column} = VALUES({column})"))
-            }
-        };
-        head + &updated.iter().map(|column| value(column)).collect::<Vec<_>>().join(", ")
-    }
-
-    /// The tail of an INSERT that passes over rows whose key is there already.
-    #[must_use]
-    pub fn keep_existing(self, key: &str) -> String {
-        match self {
-            Self::Sqlite | Self::Postgres => format!(" ON CONFLICT ({key}) DO NOTHING"),
-            Self::MySql => {
-                let first = key.split(',').next().unwrap_or(key).trim();
-                format!(" ON DUPLICATE KEY UPDATE {first} = {first}")
-            }
         }
     }
 

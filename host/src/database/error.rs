@@ -72,7 +72,9 @@ impl DatabaseError {
             sqlx::Error::PoolClosed | sqlx::Error::WorkerCrashed => {
                 Self::new(ErrorKind::Unavailable, "the connection is closed")
             }
-            sqlx::Error::Protocol(text) => Self::new(ErrorKind::Unavailable, format!("protocol error: {}", scrub(text))),
+            sqlx::Error::Protocol(text) => {
+                Self::new(ErrorKind::Unavailable, format!("protocol error: {}", scrub(text)))
+            }
             sqlx::Error::ColumnDecode { index, .. } => {
                 Self::new(ErrorKind::Other, format!("column {index} has a type that is not understood"))
             }
@@ -103,13 +105,7 @@ impl DatabaseError {
         if let Some(error) = error.try_downcast_ref::<PgDatabaseError>() {
             let object = error.constraint().or(error.column()).map(str::to_owned);
             let kind = postgres_kind(error.code());
-            return Self {
-                kind,
-                vendor_code: None,
-                message: readable(kind, error.message()),
-                object,
-                sqlstate,
-            };
+            return Self { kind, vendor_code: None, message: readable(kind, error.message()), object, sqlstate };
         }
         let code: i32 = sqlstate.as_deref().and_then(|code| code.parse().ok()).unwrap_or_default();
         let message = error.message();
@@ -138,7 +134,7 @@ fn mysql_kind(number: u16) -> ErrorKind {
         1048 | 1264 | 1265 | 1292 | 1364 | 1366 | 1367 | 1406 | 1411 | 1525 | 3140 | 3819 | 4025 => {
             ErrorKind::InvalidValue
         }
-        1054 | 1146 | 1051 => ErrorKind::MissingObject,
+        1051 | 1052 | 1054 | 1146 => ErrorKind::MissingObject,
         1142 | 1143 | 1227 | 1290 | 1370 => ErrorKind::PermissionDenied,
         1044 | 1045 | 1049 | 1130 | 1698 => ErrorKind::Rejected,
         // 1047 and 1927: a Galera node that is not ready, a connection that was killed.
@@ -186,7 +182,9 @@ fn mysql_object(number: u16, message: &str) -> Option<String> {
         1062 | 1586 => quoted_after("for key "),
         1048 | 1264 | 1265 | 1292 | 1366 | 1406 => quoted_after("olumn ").or_else(|| {
             let rest = &message[message.find("for column `")? + "for column ".len()..];
-            rest.split('`').rfind(|part| !part.is_empty() && *part != "." && !part.starts_with(" at row")).map(str::to_owned)
+            rest.split('`')
+                .rfind(|part| !part.is_empty() && *part != "." && !part.starts_with(" at row"))
+                .map(str::to_owned)
         }),
         1364 => message.split('\'').nth(1).map(str::to_owned),
         _ => None,
@@ -253,7 +251,10 @@ mod tests {
 
     #[test]
     fn object_is_the_key_or_the_column() {
-        assert_eq!(mysql_object(1062, "Duplicate entry 'a' for key 'patient_data.pid'").as_deref(), Some("patient_data.pid"));
+        assert_eq!(
+            mysql_object(1062, "Duplicate entry 'a' for key 'patient_data.pid'").as_deref(),
+            Some("patient_data.pid")
+        );
         assert_eq!(mysql_object(1406, "Data too long for column 'fname' at row 3").as_deref(), Some("fname"));
         assert_eq!(mysql_object(1048, "Column 'lname' cannot be null").as_deref(), Some("lname"));
         assert_eq!(

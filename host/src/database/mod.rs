@@ -15,7 +15,7 @@ mod sqlite;
 mod transaction;
 mod value;
 
-pub use dialect::{Dialect, JsonType};
+pub use dialect::Dialect;
 pub use error::{DatabaseError, ErrorKind};
 pub use pool::{Database, Locator};
 pub use rerun::{AsDatabaseError, rerun};

@@ -55,18 +55,21 @@ pub(super) fn values(row: &MySqlRow) -> Result<Vec<Value>, DatabaseError> {
                 "BOOLEAN" | "TINYINT" | "SMALLINT" | "MEDIUMINT" | "INT" | "BIGINT" => {
                     row.try_get_unchecked(index).map(Value::I64)
                 }
-                "TINYINT UNSIGNED" | "SMALLINT UNSIGNED" | "MEDIUMINT UNSIGNED" | "INT UNSIGNED" | "BIGINT UNSIGNED"
-                | "YEAR" | "BIT" => row.try_get_unchecked(index).map(Value::U64),
+                "TINYINT UNSIGNED" | "SMALLINT UNSIGNED" | "MEDIUMINT UNSIGNED" | "INT UNSIGNED"
+                | "BIGINT UNSIGNED" | "YEAR" | "BIT" => row.try_get_unchecked(index).map(Value::U64),
                 "FLOAT" => row.try_get_unchecked::<f32, _>(index).map(|number| Value::F64(f64::from(number))),
                 "DOUBLE" => row.try_get_unchecked(index).map(Value::F64),
                 "DECIMAL" => {
                     row.try_get_unchecked::<BigDecimal, _>(index).map(|number| Value::Decimal(number.to_plain_string()))
                 }
-                "CHAR" | "VARCHAR" | "TINYTEXT" | "TEXT" | "MEDIUMTEXT" | "LONGTEXT" | "ENUM" | "SET" => {
-                    row.try_get_unchecked(index).map(Value::Text)
-                }
-                "BINARY" | "VARBINARY" | "TINYBLOB" | "BLOB" | "MEDIUMBLOB" | "LONGBLOB" => {
-                    row.try_get_unchecked(index).map(Value::Bytes)
+                // The name says "binary" for text with a binary collation, too; only the collation tells them apart.
+                "CHAR" | "VARCHAR" | "TINYTEXT" | "TEXT" | "MEDIUMTEXT" | "LONGTEXT" | "ENUM" | "SET" | "BINARY"
+                | "VARBINARY" | "TINYBLOB" | "BLOB" | "MEDIUMBLOB" | "LONGBLOB" => {
+                    if <str as sqlx::Type<MySql>>::compatible(column.type_info()) {
+                        row.try_get_unchecked(index).map(Value::Text)
+                    } else {
+                        row.try_get_unchecked(index).map(Value::Bytes)
+                    }
                 }
                 "DATE" => row.try_get_unchecked::<NaiveDate, _>(index).map(|date| Value::Date(date.to_string())),
                 "DATETIME" | "TIMESTAMP" => row

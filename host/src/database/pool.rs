@@ -122,32 +122,53 @@ struct Inner {
 
 enum Pools {
     /// One writer, so that transactions wait in line instead of failing busy; readers beside it.
-    Sqlite { writer: Pool<Sqlite>, readers: Pool<Sqlite> },
+    Sqlite {
+        writer: Pool<Sqlite>,
+        readers: Pool<Sqlite>,
+    },
     MySql(Pool<MySql>),
     Postgres(Pool<Postgres>),
 }
 
 impl Database {
-    /// Prepares the pools; nothing is connected before the first transaction.
+    /// Our own database: an SQLite file is made when it is not there. Nothing is connected before the first transaction.
     ///
     /// # Errors
     /// `Rejected` when the URL does not fit the driver.
     pub fn new(locator: Locator, connections_max: u32, statement_timeout: Duration) -> Result<Self, DatabaseError> {
+        Self::prepare(locator, connections_max, statement_timeout, true)
+    }
+
+    /// A database of someone else's: an SQLite file must be there.
+    ///
+    /// # Errors
+    /// `Rejected` when the URL does not fit the driver.
+    pub fn of_target(locator: Locator, connections_max: u32, statement_timeout: Duration) -> Result<Self, DatabaseError> {
+        Self::prepare(locator, connections_max, statement_timeout, false)
+    }
+
+    fn prepare(
+        locator: Locator,
+        connections_max: u32,
+        statement_timeout: Duration,
+        create: bool,
+    ) -> Result<Self, DatabaseError> {
         let pools = match &locator {
             Locator::Sqlite(path) => Pools::Sqlite {
-                writer: pool_options(1).connect_lazy_with(sqlite::options(path, false)),
+                writer: pool_options(1).connect_lazy_with(sqlite::options(path, false).create_if_missing(create)),
                 readers: pool_options(connections_max.max(1)).connect_lazy_with(sqlite::options(path, true)),
             },
             Locator::MySql(url) => {
-                let options = pool_options(connections_max).after_connect(|connection: &mut sqlx::MySqlConnection, _| {
-                    Box::pin(async move {
-                        // MySQL 8 and MariaDB know the isolation level by different names, so the second is tried.
-                        match connection.execute(sqlx::raw_sql(mysql::SESSION)).await {
-                            Ok(_) => Ok(()),
-                            Err(_) => connection.execute(sqlx::raw_sql(mysql::SESSION_MARIADB)).await.map(drop),
-                        }
-                    })
-                });
+                let options =
+                    pool_options(connections_max).after_connect(|connection: &mut sqlx::MySqlConnection, _| {
+                        Box::pin(async move {
+                            // MySQL 8 and MariaDB know the isolation level by different names, so the second is tried.
+                            match connection.execute(sqlx::raw_sql(mysql::SESSION)).await {
+                                Ok(_) => Ok(()),
+                                Err(_) => connection.execute(sqlx::raw_sql(mysql::SESSION_MARIADB)).await.map(drop),
+                            }
+                        })
+                    });
                 Pools::MySql(options.connect_lazy_with(mysql::options(url)?))
             }
             Locator::Postgres(url) => {

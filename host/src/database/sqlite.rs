@@ -9,14 +9,13 @@ use sqlx::{Row as _, Sqlite, TypeInfo as _, ValueRef as _};
 
 use super::{DatabaseError, ErrorKind, Value};
 
-/// Durable commits, readers that never wait for the writer. The file is made when it is not there.
+/// Durable commits, readers that never wait for the writer.
 pub(super) fn options(path: &Path, read_only: bool) -> SqliteConnectOptions {
     let options = SqliteConnectOptions::new().filename(path).busy_timeout(Duration::from_secs(10));
     if read_only {
         options.read_only(true)
     } else {
         options
-            .create_if_missing(true)
             .journal_mode(SqliteJournalMode::Wal)
             .synchronous(SqliteSynchronous::Full)
             .foreign_keys(true)

@@ -48,7 +48,6 @@ pub struct Transaction {
     lock_scope: String,
     locks: Vec<String>,
     broken: Option<DatabaseError>,
-    statement_count: u32,
 }
 
 impl Transaction {
@@ -77,7 +76,6 @@ impl Transaction {
             lock_scope,
             locks: Vec::new(),
             broken: None,
-            statement_count: 0,
         })
     }
 
@@ -85,12 +83,6 @@ impl Transaction {
     #[must_use]
     pub fn dialect(&self) -> Dialect {
         self.dialect
-    }
-
-    /// How many statements ran in it so far, without BEGIN and COMMIT.
-    #[must_use]
-    pub fn statement_count(&self) -> u32 {
-        self.statement_count
     }
 
     /// Runs one statement. Parameters are written `?` in every dialect.
@@ -201,7 +193,6 @@ impl Transaction {
         if let Some(error) = &self.broken {
             return Err(error.clone());
         }
-        self.statement_count += 1;
         self.connection.as_mut().ok_or_else(|| DatabaseError::new(ErrorKind::Unavailable, "the transaction is over"))
     }
 

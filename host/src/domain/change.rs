@@ -1,31 +1,16 @@
 //! The vocabulary that the host shares with adapters: the same nouns as `wit/types.wit`.
 
-/// What the application did to the aggregate.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Operation {
-    /// It is new.
-    Create,
-    /// It has another state.
-    Update,
-    /// It is gone.
-    Delete,
-}
+use crate::vocabulary;
 
-impl Operation {
-    /// The word in the outbox.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Create => "create",
-            Self::Update => "update",
-            Self::Delete => "delete",
-        }
-    }
-
-    /// Reads the word in the outbox.
-    #[must_use]
-    pub fn parse(word: &str) -> Option<Self> {
-        [Self::Create, Self::Update, Self::Delete].into_iter().find(|operation| operation.as_str() == word)
+vocabulary! {
+    /// What the application did to the aggregate.
+    pub enum Operation {
+        /// It is new.
+        Create = "create",
+        /// It has another state.
+        Update = "update",
+        /// It is gone.
+        Delete = "delete",
     }
 }
 
@@ -88,65 +73,31 @@ pub struct Receipt {
     pub fingerprint: Option<String>,
 }
 
-/// What a failure means. The words stand in `sync_delivery.error_kind`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum FailureKind {
-    /// The target as a whole does not answer.
-    Unavailable,
-    /// The target asks us to slow down.
-    Throttled,
-    /// The target refuses everything until a person mends it.
-    Misconfigured,
-    /// This change failed for a reason that may pass.
-    Transient,
-    /// The target can never take this change.
-    Invalid,
-    /// The target's policy refuses this change.
-    Denied,
-    /// The adapter does not know the type or operation.
-    Unsupported,
-    /// A person has to decide.
-    Conflict,
-    /// The adapter broke off: a trap, a limit, a deadline, an answer that makes no sense.
-    Adapter,
+vocabulary! {
+    /// What a failure means. The words stand in `sync_delivery.error_kind`.
+    pub enum FailureKind {
+        /// The target as a whole does not answer.
+        Unavailable = "unavailable",
+        /// The target asks us to slow down.
+        Throttled = "throttled",
+        /// The target refuses everything until a person mends it.
+        Misconfigured = "misconfigured",
+        /// This change failed for a reason that may pass.
+        Transient = "transient",
+        /// The target can never take this change.
+        Invalid = "invalid",
+        /// The target's policy refuses this change.
+        Denied = "denied",
+        /// The adapter does not know the type or operation.
+        Unsupported = "unsupported",
+        /// A person has to decide.
+        Conflict = "conflict",
+        /// The adapter broke off: a trap, a limit, a deadline, an answer that makes no sense.
+        Adapter = "adapter",
+    }
 }
 
 impl FailureKind {
-    /// Every kind.
-    pub const ALL: [Self; 9] = [
-        Self::Unavailable,
-        Self::Throttled,
-        Self::Misconfigured,
-        Self::Transient,
-        Self::Invalid,
-        Self::Denied,
-        Self::Unsupported,
-        Self::Conflict,
-        Self::Adapter,
-    ];
-
-    /// The word in the store and in `--json`.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Unavailable => "unavailable",
-            Self::Throttled => "throttled",
-            Self::Misconfigured => "misconfigured",
-            Self::Transient => "transient",
-            Self::Invalid => "invalid",
-            Self::Denied => "denied",
-            Self::Unsupported => "unsupported",
-            Self::Conflict => "conflict",
-            Self::Adapter => "adapter",
-        }
-    }
-
-    /// Reads the word.
-    #[must_use]
-    pub fn parse(word: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|kind| kind.as_str() == word)
-    }
-
     /// Whether it speaks of the target as a whole: no attempt is spent, and the breaker opens.
     #[must_use]
     pub fn is_target_wide(self) -> bool {
@@ -229,13 +180,12 @@ pub struct Report {
     pub state: Vec<u8>,
 }
 
-/// What to do when the target's record was edited by its own users.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum RemoteEdit {
-    /// Write our state over it.
-    #[default]
-    Overwrite,
-    /// Hold the change as a conflict.
-    Hold,
+vocabulary! {
+    /// What becomes of a record that somebody edited at the target.
+    pub enum RemoteEdit {
+        /// Our state is written over it.
+        Overwrite = "overwrite",
+        /// The delivery fails as a conflict, and a person decides.
+        Hold = "hold",
+    }
 }

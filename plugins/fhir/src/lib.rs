@@ -1,11 +1,79 @@
-//! The FHIR adapter.
-use adapter_sdk::{Change, Context, HttpAdapter, Descriptor, Failure, Outcome, Report};
+//! The FHIR R4 adapter: makes a FHIR server hold the state of our patients.
+//!
+//! Owns the joints only: settings in, `check` and `apply` out, the host's HTTP client behind `exchange::Outside`. It never
+//! sees a credential, and no value of a payload leaves it in a message or a log line. Read next: `delivery` (the protocol
+//! of one change), `exchange` (Bundles and single requests), `mapping` and `ownership` (what is written and what is kept);
+//! for operators `docs/adapters/fhir.md`.
+
+mod answer;
+mod bundle;
+mod capability;
+mod delivery;
+mod exchange;
+mod mapping;
+mod outcome;
+mod ownership;
+mod settings;
+#[cfg(test)]
+mod testing;
+
+use adapter_sdk::http::{Client, Error, Request, Response};
+use adapter_sdk::{Change, Context, Descriptor, Failure, HttpAdapter, Outcome, Report};
+
+use crate::capability::Capabilities;
+use crate::delivery::Rules;
+use crate::exchange::Outside;
+use crate::settings::Settings;
+
 struct Fhir;
-impl HttpAdapter for Fhir {
-    fn describe() -> Descriptor { Descriptor { name: "fhir".into(), version: env!("CARGO_PKG_VERSION").into(), aggregate_types: vec!["patient".into()] } }
-    fn check() -> Result<Report, Failure> {
-     adapter_sdk::http_target::wasi::http::outgoing_handler::handle(adapter_sdk::http_target::wasi::http::types::OutgoingRequest::new(adapter_sdk::http_target::wasi::http::types::Fields::new()), None).ok();
-     Ok(Report{summary: String::new(), findings: vec![], state: vec![]}) }
-    fn apply(_context: Context, _changes: Vec<Change>) -> Result<Vec<Outcome>, Failure> { Ok(vec![]) }
+
+/// The host's side of the component.
+struct Host {
+    client: Client,
 }
+
+impl Outside for Host {
+    fn send(&self, request: &Request) -> Result<Response, Error> {
+        self.client.send(request)
+    }
+
+    fn warn(&self, message: &str) {
+        adapter_sdk::log::warn(message);
+    }
+}
+
+fn configured() -> Result<(Settings, Host), Failure> {
+    let settings = adapter_sdk::settings::read::<Settings>()?.validated()?;
+    let client = Client::from_settings()?.with_timeout_ms(settings.timeout_ms);
+    Ok((settings, Host { client }))
+}
+
+impl HttpAdapter for Fhir {
+    fn describe() -> Descriptor {
+        Descriptor {
+            name: "fhir".to_owned(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            aggregate_types: vec!["patient".to_owned()],
+        }
+    }
+
+    fn check() -> Result<Report, Failure> {
+        let (settings, host) = configured()?;
+        capability::check(&host, &settings)
+    }
+
+    fn apply(context: Context, changes: Vec<Change>) -> Result<Vec<Outcome>, Failure> {
+        if changes.is_empty() {
+            return Ok(Vec::new());
+        }
+        let (settings, host) = configured()?;
+        let capabilities = match Capabilities::from_state(&context.state) {
+            Some(capabilities) => capabilities,
+            None => capability::discover(&host, &settings)?,
+        };
+        let rules = Rules { settings: &settings, capabilities: &capabilities, on_remote_edit: context.on_remote_edit };
+        exchange::deliver(&host, &rules, &changes)
+    }
+}
+
 adapter_sdk::export_http_adapter!(Fhir);

@@ -5,12 +5,13 @@
 //! `wit/` does not allow. Read next: `wit/types.wit`, then `plugins/openemr`.
 
 mod bindings;
+pub mod database;
+pub mod http;
 pub mod log;
 pub mod patient;
 pub mod settings;
 
 pub use bindings::database_target::exports::neuronova::sync::database_adapter::Guest as DatabaseAdapter;
-pub use bindings::database_target::neuronova::sync::database;
 pub use bindings::database_target::neuronova::sync::types::{
     Change, Context, Descriptor, Failure, FailureKind, Finding, FindingLevel, Link, Operation, Outcome, Receipt,
     RemoteEdit, Report,
@@ -20,17 +21,25 @@ pub use bindings::http_target::exports::neuronova::sync::http_adapter::Guest as 
 pub use bindings::{database_target, http_target};
 
 /// Makes the named type, which implements [`DatabaseAdapter`], this component's adapter.
+///
+/// A native build of the crate, for its tests, exports nothing: a native linker refuses a component's export names.
 #[macro_export]
 macro_rules! export_database_adapter {
     ($adapter:ident) => {
+        #[cfg(target_family = "wasm")]
         $crate::database_target::export!($adapter with_types_in $crate::database_target);
+        #[cfg(not(target_family = "wasm"))]
+        const _: fn() -> $crate::Descriptor = <$adapter as $crate::DatabaseAdapter>::describe;
     };
 }
 
-/// Makes the named type, which implements [`HttpAdapter`], this component's adapter.
+/// Makes the named type, which implements [`HttpAdapter`], this component's adapter; natively as for a database.
 #[macro_export]
 macro_rules! export_http_adapter {
     ($adapter:ident) => {
+        #[cfg(target_family = "wasm")]
         $crate::http_target::export!($adapter with_types_in $crate::http_target);
+        #[cfg(not(target_family = "wasm"))]
+        const _: fn() -> $crate::Descriptor = <$adapter as $crate::HttpAdapter>::describe;
     };
 }

@@ -1,0 +1,34 @@
+# syntax=docker/dockerfile:1
+# The host with its adapters. Two stages: the first needs the toolchain, the second only the binary and the components.
+
+FROM rust:1.95-bookworm AS builder
+RUN rustup target add wasm32-wasip2
+WORKDIR /build
+COPY . .
+# Caches stay outside of the image, so what is wanted from them is copied out within the same step.
+RUN --mount=type=cache,target=/usr/local/cargo/registry \
+    --mount=type=cache,target=/build/target \
+    cargo build --locked --release --package host \
+ && cargo xtask adapters \
+ && mkdir -p /out/adapters \
+ && cp target/release/host /out/host \
+ && cp target/adapters/*.wasm /out/adapters/
+
+FROM debian:bookworm-slim
+RUN apt-get update \
+ && apt-get install -y --no-install-recommends ca-certificates \
+ && rm -rf /var/lib/apt/lists/* \
+ && useradd --system --uid 10001 --user-group --no-create-home --home-dir /srv/neuronova host \
+ && install --directory --owner=host --group=host /srv/neuronova /srv/neuronova/.host
+COPY --from=builder /out/host /usr/local/bin/host
+COPY --from=builder /out/adapters /usr/local/lib/host/adapters
+COPY seeds /srv/neuronova/seeds
+USER host
+# host.toml is mounted here; what the host keeps for itself lies in .host beside it.
+WORKDIR /srv/neuronova
+VOLUME /srv/neuronova/.host
+# Answers as long as the store does. A target that is down is no reason to call the host unhealthy: it waits for it.
+HEALTHCHECK --interval=30s --timeout=10s --start-period=30s --retries=3 CMD ["host", "status", "--json"]
+STOPSIGNAL SIGTERM
+ENTRYPOINT ["host"]
+CMD ["run"]

@@ -1,0 +1,176 @@
+//! Puts the parts together as the configuration says.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::error::CliError;
+use crate::config::{Authentication, Config, Connection, DatabaseUrl, HttpConfig, Order, TargetConfig};
+use crate::database::{Database, DatabaseError, Locator};
+use crate::domain::delivery::RetryPolicy;
+use crate::plugin::{Credentials, HttpOptions, Limits, Runtime, RuntimeOptions, Secret, SqlGrants};
+use crate::store::{Store, StoreClock};
+use crate::sync::{BreakerPolicy, SyncOptions, Target, TargetKind, TargetSpec};
+
+/// How long a statement of the store may take.
+const STORE_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// How often an adapter's file is looked at.
+const WATCH_MS: u64 = 1_000;
+
+/// The store, not connected yet. The folder of an SQLite file is made.
+pub(super) fn store(config: &Config) -> Result<Store, CliError> {
+    let locator = locator(&config.store.url)?;
+    if let Locator::Sqlite(path) = &locator
+        && let Some(folder) = path.parent()
+    {
+        make_private_folder(folder)
+            .map_err(|error| CliError::Database(format!("cannot make the store's folder {}: {error}", folder.display())))?;
+    }
+    let database = Database::new(locator, config.store.connections_max, STORE_TIMEOUT).map_err(database_error)?;
+    Ok(Store::new(database, StoreClock::Database))
+}
+
+/// The store with its tables, and the configured targets known in it.
+pub(super) async fn migrated_store(config: &Config) -> Result<Store, CliError> {
+    let store = store(config)?;
+    store.migrate().await?;
+    let targets: Vec<_> = config.targets.values().map(|target| (target.name.as_str(), target.enabled)).collect();
+    store.register_targets(&targets).await?;
+    Ok(store)
+}
+
+/// The runtime of adapters.
+pub(super) fn runtime(config: &Config) -> Result<Arc<Runtime>, CliError> {
+    let calls: u32 = config.enabled_targets().map(|target| target.limits.concurrency.max(1) + 1).sum();
+    let options =
+        RuntimeOptions { cache_dir: Some(config.plugins.cache.clone()), instances_max: calls.clamp(4, 256) };
+    Ok(Runtime::new(&options)?)
+}
+
+/// A target, not connected yet.
+pub(super) fn target(config: &TargetConfig) -> Result<Target, CliError> {
+    let spec = TargetSpec {
+        name: config.name.as_str().to_owned(),
+        adapter: config.adapter.clone(),
+        kind: kind(config)?,
+        id_column: config.id_column,
+        on_remote_edit: config.on_remote_edit,
+        aggregate_types: config.aggregate_types.iter().map(|kind| kind.as_str().to_owned()).collect(),
+        settings_json: serde_json::Value::Object(config.settings.clone()).to_string(),
+        limits: limits(config),
+        batch_max: config.limits.batch,
+        concurrency: config.limits.concurrency,
+    };
+    Ok(Target::new(spec)?)
+}
+
+/// How this host synchronises.
+pub(super) fn sync_options(config: &Config) -> SyncOptions {
+    let sync = &config.sync;
+    SyncOptions {
+        host_id: format!("{}-{}", std::process::id(), uuid::Uuid::now_v7().simple()),
+        lease_ms: sync.lease_ms,
+        poll_ms: sync.poll_interval_ms,
+        drain_ms: sync.drain_timeout_ms,
+        recheck_ms: sync.recheck_interval_ms,
+        watch_ms: WATCH_MS,
+        retry: RetryPolicy {
+            attempts_max: sync.retry.attempts_max,
+            base_ms: sync.retry.base_ms,
+            cap_ms: sync.retry.cap_ms,
+        },
+        breaker: BreakerPolicy { open_ms: sync.breaker.open_ms, cap_ms: sync.breaker.cap_ms },
+        fifo_types: config
+            .aggregates
+            .iter()
+            .filter(|(_, order)| **order == Order::Fifo)
+            .map(|(kind, _)| kind.as_str().to_owned())
+            .collect(),
+    }
+}
+
+fn kind(config: &TargetConfig) -> Result<TargetKind, CliError> {
+    match &config.connection {
+        Connection::Database(database) => Ok(TargetKind::Database {
+            locator: locator(&database.url)?,
+            connections_max: database.connections_max,
+            grants: SqlGrants::default(),
+        }),
+        Connection::Http(http) => Ok(TargetKind::Http(http_options(config.name.as_str(), http)?)),
+    }
+}
+
+fn http_options(target: &str, http: &HttpConfig) -> Result<HttpOptions, CliError> {
+    let unreadable = |what: &str, error: std::io::Error| {
+        CliError::Config(format!("[targets.{target}.http] {what} cannot be read: {error}"))
+    };
+    let ca_pem = http.ca_file.as_ref().map(std::fs::read).transpose().map_err(|error| unreadable("ca_file", error))?;
+    let credentials = match &http.authentication {
+        Authentication::None => Credentials::None,
+        Authentication::Bearer { token } => {
+            let token = token.read().map_err(|error| unreadable("auth token", error))?;
+            Credentials::Bearer(Secret::new(token.expose()))
+        }
+        Authentication::Basic { username, password } => {
+            let password = password.read().map_err(|error| unreadable("auth password", error))?;
+            Credentials::Basic(username.clone(), Secret::new(password.expose()))
+        }
+    };
+    Ok(HttpOptions {
+        base_url: http.base_url_text().to_owned(),
+        also_allow: Vec::new(),
+        allow_private: http.allow_private,
+        timeout: Duration::from_millis(http.timeout_ms),
+        ca_pem,
+        credentials,
+    })
+}
+
+fn limits(config: &TargetConfig) -> Limits {
+    let limits = &config.limits;
+    Limits {
+        memory_mib: limits.memory_mib.into(),
+        deadline_ms: limits.deadline_ms,
+        cpu_ms: limits.cpu_ms,
+        host_calls_max: limits.host_calls_max.into(),
+        host_call_bytes_max: limits.host_call_bytes_max,
+        query_rows_max: limits.query_rows_max.into(),
+        query_bytes_max: limits.query_bytes_max,
+        http_request_bytes_max: limits.http_request_bytes_max,
+        http_response_bytes_max: limits.http_response_bytes_max,
+        http_requests_in_flight_max: limits.http_requests_in_flight_max.into(),
+        log_lines_max: limits.log_lines_max.into(),
+        log_line_bytes_max: limits.log_line_bytes_max.into(),
+    }
+}
+
+fn locator(url: &DatabaseUrl) -> Result<Locator, CliError> {
+    use crate::config::DatabaseKind;
+    let server = match url {
+        DatabaseUrl::Sqlite(path) => return Ok(Locator::Sqlite(path.clone())),
+        DatabaseUrl::Server(server) => server,
+    };
+    let parsed = url::Url::parse(server.expose())
+        .map_err(|error| CliError::Config(format!("{} is not a URL: {error}", url.redacted())))?;
+    Ok(match server.kind() {
+        DatabaseKind::Postgres => Locator::Postgres(parsed),
+        DatabaseKind::Mysql | DatabaseKind::Sqlite => Locator::MySql(parsed),
+    })
+}
+
+fn database_error(error: DatabaseError) -> CliError {
+    CliError::Database(error.message)
+}
+
+/// Patients' data lie in it, so it is for this user alone.
+fn make_private_folder(folder: &Path) -> std::io::Result<()> {
+    if folder.is_dir() {
+        return Ok(());
+    }
+    let mut builder = std::fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(folder)
+}

@@ -1,0 +1,73 @@
+//! What a command failed with, and the exit code that says so: 1 failure, 2 usage, 3 configuration, 4 database, 5 plugin.
+
+use crate::config::ConfigError;
+use crate::fixture::FixtureError;
+use crate::plugin::PluginError;
+use crate::service::ServiceError;
+use crate::store::{MigrationError, StoreError};
+
+/// Why a command failed.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum CliError {
+    #[error("{0}")]
+    Failed(String),
+    #[error("{0}")]
+    Usage(String),
+    #[error("{0}")]
+    Config(String),
+    #[error("{0}")]
+    Database(String),
+    #[error("{0}")]
+    Plugin(String),
+}
+
+impl CliError {
+    pub(super) fn exit_code(&self) -> u8 {
+        match self {
+            Self::Failed(_) => 1,
+            Self::Usage(_) => 2,
+            Self::Config(_) => 3,
+            Self::Database(_) => 4,
+            Self::Plugin(_) => 5,
+        }
+    }
+}
+
+impl From<ConfigError> for CliError {
+    fn from(error: ConfigError) -> Self {
+        Self::Config(error.to_string())
+    }
+}
+
+impl From<FixtureError> for CliError {
+    fn from(error: FixtureError) -> Self {
+        Self::Config(error.to_string())
+    }
+}
+
+impl From<StoreError> for CliError {
+    fn from(error: StoreError) -> Self {
+        Self::Database(error.to_string())
+    }
+}
+
+impl From<MigrationError> for CliError {
+    fn from(error: MigrationError) -> Self {
+        Self::Database(error.to_string())
+    }
+}
+
+impl From<ServiceError> for CliError {
+    fn from(error: ServiceError) -> Self {
+        match error {
+            ServiceError::Store(error) => error.into(),
+            ServiceError::Password { .. } => Self::Failed(error.to_string()),
+        }
+    }
+}
+
+impl From<PluginError> for CliError {
+    fn from(error: PluginError) -> Self {
+        Self::Plugin(error.to_string())
+    }
+}

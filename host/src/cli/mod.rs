@@ -1,0 +1,120 @@
+//! The command line: one file per verb. Output on stdout is a contract (docs/commands.md), logs go to stderr.
+//!
+//! Nothing here decides anything about deliveries; it puts the parts together, and shows what they say.
+
+mod assemble;
+mod check;
+mod error;
+mod logging;
+mod output;
+mod patient;
+mod plugin;
+mod retry;
+mod run;
+mod seed;
+mod status;
+mod target;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{CommandFactory as _, Parser, Subcommand};
+
+use crate::config::Config;
+use error::CliError;
+use logging::LogFormat;
+
+/// Keeps OpenEMR, FHIR servers and other targets in step with the patients of this store.
+#[derive(Debug, Parser)]
+#[command(name = "host", version, propagate_version = true, disable_help_subcommand = true)]
+struct Cli {
+    /// The configuration; paths in it are relative to its folder
+    #[arg(long, global = true, value_name = "FILE", default_value = "host.toml")]
+    config: PathBuf,
+    /// How logs are written to stderr; RUST_LOG says which
+    #[arg(long, global = true, value_enum, default_value_t = LogFormat::Text)]
+    log_format: LogFormat,
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Bring users and patients from a TOML file into the store, and queue what changed
+    Seed(seed::Arguments),
+    /// Synchronise: route, deliver, settle, until SIGTERM
+    Run(run::Arguments),
+    /// Show what waits, what is done, and what is wrong
+    Status(status::Arguments),
+    /// Let failed deliveries be tried again
+    Retry(retry::Arguments),
+    /// Look at the configuration, the store, and every target with its adapter
+    Check(check::Arguments),
+    /// Bring the store's tables to this version
+    Migrate,
+    /// Patients of the store
+    #[command(subcommand)]
+    Patient(patient::Verb),
+    /// Adapters
+    #[command(subcommand)]
+    Plugin(plugin::Verb),
+    /// Targets
+    #[command(subcommand)]
+    Target(target::Verb),
+    /// Print a script that completes this command in a shell
+    Completions {
+        /// Which shell
+        shell: clap_complete::Shell,
+    },
+}
+
+/// Runs the command line of this process.
+#[must_use]
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    logging::start(cli.log_format);
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            output::error(&format!("cannot start the runtime: {error}"));
+            return ExitCode::from(1);
+        }
+    };
+    match runtime.block_on(dispatch(cli)) {
+        Ok(code) => code,
+        Err(error) => {
+            output::error(&error.to_string());
+            ExitCode::from(error.exit_code())
+        }
+    }
+}
+
+async fn dispatch(cli: Cli) -> Result<ExitCode, CliError> {
+    if let Verb::Completions { shell } = cli.verb {
+        clap_complete::generate(shell, &mut Cli::command(), "host", &mut std::io::stdout());
+        return Ok(ExitCode::SUCCESS);
+    }
+    if let Verb::Plugin(plugin::Verb::Inspect(arguments)) = &cli.verb {
+        return plugin::inspect(arguments).await;
+    }
+    let config = Config::load(&cli.config)?;
+    match cli.verb {
+        Verb::Seed(arguments) => seed::run(&config, &arguments).await,
+        Verb::Run(arguments) => run::run(&config, &arguments).await,
+        Verb::Status(arguments) => status::run(&config, &arguments).await,
+        Verb::Retry(arguments) => retry::run(&config, &arguments).await,
+        Verb::Check(arguments) => check::run(&config, &arguments).await,
+        Verb::Migrate => migrate(&config).await,
+        Verb::Patient(verb) => patient::run(&config, &verb).await,
+        Verb::Plugin(verb) => plugin::run(&config, &verb).await,
+        Verb::Target(verb) => target::run(&config, &verb).await,
+        Verb::Completions { .. } => unreachable!("invariant: completions need no configuration"),
+    }
+}
+
+async fn migrate(config: &Config) -> Result<ExitCode, CliError> {
+    let store = assemble::store(config)?;
+    let migrations = store.migrate().await?;
+    output::line(&format!("store is at schema version {} ({} applied now)", migrations.version, migrations.applied));
+    Ok(ExitCode::SUCCESS)
+}

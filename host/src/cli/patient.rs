@@ -1,0 +1,126 @@
+//! `host patient`: the store's patients, one at a time, through the same service as everyone.
+
+use std::io::Read as _;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use serde_json::{Value, json};
+
+use super::error::CliError;
+use super::{assemble, output};
+use crate::config::Config;
+use crate::domain::patient::{PatientDraft, latest_today};
+use crate::service::{PatientChange, PatientService};
+use crate::store::StoredPatient;
+
+#[derive(Debug, clap::Subcommand)]
+pub(super) enum Verb {
+    /// List patients by id, with the ids that targets gave them
+    List {
+        /// One JSON object per line
+        #[arg(long)]
+        json: bool,
+        /// Only patients after this id
+        #[arg(long, value_name = "ID")]
+        after: Option<String>,
+        /// At most so many
+        #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+        limit: u32,
+    },
+    /// Show one patient as JSON
+    Show {
+        /// The patient's id
+        patient_id: String,
+    },
+    /// Create or update one patient from a JSON object, and queue the change
+    Put {
+        /// The file; `-` is stdin
+        file: PathBuf,
+    },
+    /// Delete one patient, and queue the removal
+    Delete {
+        /// The patient's id
+        patient_id: String,
+    },
+}
+
+pub(super) async fn run(config: &Config, verb: &Verb) -> Result<ExitCode, CliError> {
+    let store = assemble::migrated_store(config).await?;
+    let service = PatientService::new(store.clone());
+    match verb {
+        Verb::List { json, after, limit } => {
+            for stored in store.patients(after.as_deref(), *limit).await? {
+                if *json {
+                    output::json(&as_json(&stored));
+                } else {
+                    output::line(&as_line(&stored));
+                }
+            }
+        }
+        Verb::Show { patient_id } => {
+            let stored = store.patient(patient_id).await?.ok_or_else(|| unknown(patient_id))?;
+            let text = serde_json::to_string_pretty(&as_json(&stored)).unwrap_or_default();
+            output::line(&text);
+        }
+        Verb::Put { file } => {
+            let draft = read(file)?;
+            let patient = draft.validate(latest_today(jiff::Timestamp::now())).map_err(|problems| {
+                let lines: Vec<_> = problems.iter().map(|problem| format!("{}: {problem}", file.display())).collect();
+                CliError::Config(lines.join("\n"))
+            })?;
+            let id = patient.patient_id.as_str().to_owned();
+            let change = service.put(&[patient]).await?;
+            output::line(&match change.first() {
+                Some(PatientChange::Created) => format!("[OK] Patient created: {id} (queued)"),
+                Some(PatientChange::Updated) => format!("[OK] Patient updated: {id} (queued)"),
+                Some(PatientChange::Unchanged) | None => format!("[SKIP] Patient unchanged: {id}"),
+            });
+        }
+        Verb::Delete { patient_id } => {
+            if !service.delete(patient_id).await? {
+                return Err(unknown(patient_id));
+            }
+            output::line(&format!("[OK] Patient deleted: {patient_id} (queued)"));
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn unknown(patient_id: &str) -> CliError {
+    CliError::Failed(format!("there is no patient `{patient_id}`"))
+}
+
+fn read(file: &std::path::Path) -> Result<PatientDraft, CliError> {
+    let mut text = String::new();
+    let read = if file.as_os_str() == "-" {
+        std::io::stdin().read_to_string(&mut text)
+    } else {
+        std::fs::File::open(file).and_then(|mut file| file.read_to_string(&mut text))
+    };
+    read.map_err(|error| CliError::Config(format!("{} cannot be read: {error}", file.display())))?;
+    serde_json::from_str(&text).map_err(|error| {
+        // serde's own message may quote a value.
+        let what = match error.to_string().split_once('`') {
+            Some(("unknown field ", rest)) => format!("unknown field `{}`", rest.split('`').next().unwrap_or_default()),
+            _ if error.is_data() => "a field is not text".to_owned(),
+            _ => "not JSON".to_owned(),
+        };
+        CliError::Config(format!("{}:{}: {what}", file.display(), error.line()))
+    })
+}
+
+fn as_json(stored: &StoredPatient) -> Value {
+    let mut value = serde_json::from_str::<Value>(&stored.patient.payload()).unwrap_or_default();
+    if let Value::Object(object) = &mut value {
+        object.insert("openemr_patient_id".to_owned(), json!(stored.openemr_patient_id));
+        object.insert("fhir_patient_id".to_owned(), json!(stored.fhir_patient_id));
+    }
+    value
+}
+
+fn as_line(stored: &StoredPatient) -> String {
+    let patient = &stored.patient;
+    let openemr = stored.openemr_patient_id.map_or_else(|| "-".to_owned(), |id| id.to_string());
+    let fhir = stored.fhir_patient_id.as_deref().unwrap_or("-");
+    format!("{}  {} {}  openemr {openemr}  fhir {fhir}", patient.patient_id, patient.family_name, patient.given_name)
+}

@@ -1,0 +1,102 @@
+//! `host run`: the daemon.
+
+use std::collections::BTreeMap;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Instant;
+
+use tokio_util::sync::CancellationToken;
+
+use super::error::CliError;
+use super::{assemble, output};
+use crate::config::Config;
+use crate::sync::{Daemon, RunEnd, Target};
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Arguments {
+    /// End when nothing more can be delivered now, instead of waiting for more; exit code 1 when something is left
+    #[arg(long)]
+    until_idle: bool,
+}
+
+pub(super) async fn run(config: &Config, arguments: &Arguments) -> Result<ExitCode, CliError> {
+    let store = assemble::migrated_store(config).await?;
+    let runtime = assemble::runtime(config)?;
+    let targets =
+        config.enabled_targets().map(|target| assemble::target(target).map(Arc::new)).collect::<Result<Vec<_>, _>>()?;
+    if targets.is_empty() {
+        tracing::warn!("no target is enabled: changes wait in the outbox until one is");
+    }
+    let names: Vec<_> = targets.iter().map(|target: &Arc<Target>| target.spec.name.as_str()).collect();
+    tracing::info!(store = %store.database().locator().place(), targets = names.join(", "), "host runs");
+    let (stop, abort) = (CancellationToken::new(), CancellationToken::new());
+    let signals = tokio::spawn(obey_signals(stop.clone(), abort.clone()));
+    let started = Instant::now();
+    let daemon = Daemon::new(store.clone(), runtime, targets, assemble::sync_options(config));
+    let end = daemon.run(stop, abort, arguments.until_idle).await;
+    signals.abort();
+    store.database().close().await;
+    let end = end?;
+    show(&end, started);
+    let left = end.remaining.as_ref().is_some_and(|remaining| remaining.open > 0);
+    Ok(if left { ExitCode::from(1) } else { ExitCode::SUCCESS })
+}
+
+/// The first signal asks for an orderly end, the second breaks off what is under way.
+async fn obey_signals(stop: CancellationToken, abort: CancellationToken) {
+    wait_for_signal().await;
+    tracing::info!("stopping: nothing more is claimed, calls under way may end");
+    stop.cancel();
+    wait_for_signal().await;
+    tracing::warn!("stopping at once: calls under way are broken off");
+    abort.cancel();
+}
+
+#[cfg(unix)]
+async fn wait_for_signal() {
+    use tokio::signal::unix::{SignalKind, signal};
+    match signal(SignalKind::terminate()) {
+        Ok(mut terminate) => {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = tokio::signal::ctrl_c() => {}
+            }
+        }
+        Err(error) => {
+            tracing::error!(%error, "cannot listen for SIGTERM");
+            drop(tokio::signal::ctrl_c().await);
+        }
+    }
+}
+
+#[cfg(not(unix))]
+async fn wait_for_signal() {
+    drop(tokio::signal::ctrl_c().await);
+}
+
+fn show(end: &RunEnd, started: Instant) {
+    let seconds = started.elapsed().as_secs_f64();
+    output::line(&format!("[Run Summary] {seconds:.1} s"));
+    for (name, tally) in &end.summary.targets {
+        let mut text = format!("   {name}: {} delivered, {} failed", tally.delivered, tally.failed);
+        if tally.deferred > 0 {
+            text.push_str(&format!(", {} to be tried again", tally.deferred));
+        }
+        if tally.leases_lost > 0 {
+            text.push_str(&format!(", {} batches lost to another host", tally.leases_lost));
+        }
+        output::line(&text);
+    }
+    if let Some(remaining) = &end.remaining
+        && remaining.open > 0
+    {
+        output::line(&format!("   {} still open", remaining.open));
+        for (name, reason) in hold_ups(&remaining.held_up) {
+            output::line(&format!("   {name}: {reason}"));
+        }
+    }
+}
+
+fn hold_ups(held_up: &BTreeMap<String, String>) -> impl Iterator<Item = (&str, &str)> {
+    held_up.iter().map(|(name, reason)| (name.as_str(), reason.as_str()))
+}

@@ -1,0 +1,218 @@
+//! `host status`: what waits, what is done, what is wrong.
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anstyle::AnsiColor;
+use serde_json::{Map, Value, json};
+
+use super::error::CliError;
+use super::output::{age, line, paint};
+use super::{assemble, output};
+use crate::config::Config;
+use crate::domain::delivery::Status;
+use crate::store::{Counts, RecentSync, StatusSnapshot, TargetStatus};
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Arguments {
+    /// One JSON object instead of text
+    #[arg(long)]
+    json: bool,
+    /// Show it again and again, until interrupted
+    #[arg(long)]
+    watch: bool,
+    /// With --watch, how often, in seconds
+    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u64).range(1..=3_600), requires = "watch")]
+    every: u64,
+    /// How many recent deliveries to show
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(0..=1_000))]
+    recent: u32,
+}
+
+pub(super) async fn run(config: &Config, arguments: &Arguments) -> Result<ExitCode, CliError> {
+    let store = assemble::migrated_store(config).await?;
+    loop {
+        let snapshot = store.status(arguments.recent).await?;
+        if arguments.json {
+            output::json(&as_json(&snapshot));
+        } else {
+            show(&snapshot);
+        }
+        if !arguments.watch {
+            return Ok(ExitCode::SUCCESS);
+        }
+        tokio::time::sleep(Duration::from_secs(arguments.every)).await;
+        if !arguments.json {
+            line("");
+        }
+    }
+}
+
+fn show(snapshot: &StatusSnapshot) {
+    let totals = snapshot.totals();
+    line("[Outbox Status]");
+    line(&format!("   Pending: {}", totals.pending + snapshot.unrouted));
+    line(&format!("   Processing: {}", totals.processing));
+    line(&format!("   Done: {}", totals.done));
+    line(&format!("   Failed: {}", totals.failed));
+    if totals.superseded > 0 {
+        line(&format!("   Superseded: {}", totals.superseded));
+    }
+    if snapshot.unrouted > 0 {
+        line(&format!("   ({} of the pending are not routed to their targets yet)", snapshot.unrouted));
+    }
+    if snapshot.hosts_running == 0 {
+        let waiting = totals.pending + snapshot.unrouted;
+        let hint = if waiting > 0 { ": what is pending waits until one does (start `host run`)" } else { "" };
+        line(&format!("   {}", paint(AnsiColor::Yellow, &format!("No host runs on this store{hint}"))));
+    }
+    line("");
+    line("[Targets]");
+    if snapshot.targets.is_empty() {
+        line("   none configured");
+    }
+    for (name, target) in &snapshot.targets {
+        show_target(name, target);
+    }
+    line("");
+    line("[Recent Syncs]");
+    if snapshot.recent.is_empty() {
+        line("   none yet");
+    }
+    let several = snapshot.targets.len() > 1;
+    for recent in &snapshot.recent {
+        let place = if several { format!(" [{}]", recent.target) } else { String::new() };
+        line(&format!("   {}{place}: {}", recent.aggregate_id, outcome(recent, snapshot)));
+    }
+}
+
+fn show_target(name: &str, target: &TargetStatus) {
+    let state = state(target);
+    let colour = match state {
+        "up" => AnsiColor::Green,
+        "down" => AnsiColor::Red,
+        _ => AnsiColor::Yellow,
+    };
+    let adapter = match (&target.adapter_name, &target.adapter_version, &target.adapter_sha256) {
+        (Some(name), Some(version), Some(sha256)) => format!(" ({name} {version}, sha256:{}...)", prefix(sha256)),
+        _ => String::new(),
+    };
+    let oldest = age(target.oldest_pending_ms.unwrap_or(0));
+    let counts = &target.counts;
+    let failed = if counts.failed > 0 { format!("  failed {}", counts.failed) } else { String::new() };
+    line(&format!(
+        "   {name}: {}{adapter}  pending {}, oldest {oldest}{failed}",
+        paint(colour, state),
+        counts.pending
+    ));
+    if let Some(summary) = &target.summary {
+        line(&format!("      found: {summary}"));
+    }
+    if let Some(error) = &target.error_message {
+        line(&format!("      {error}"));
+    }
+    if target.breaker != "closed" {
+        let again = target.breaker_ms.filter(|millis| *millis > 0).map(|millis| format!(", next try in {}", age(millis)));
+        line(&format!("      breaker {}{}", target.breaker, again.unwrap_or_default()));
+    }
+}
+
+fn prefix(sha256: &str) -> &str {
+    sha256.get(..4).unwrap_or(sha256)
+}
+
+fn state(target: &TargetStatus) -> &str {
+    if !target.enabled {
+        "disabled"
+    } else if target.paused {
+        "paused"
+    } else if target.state == "unknown" {
+        "not looked at yet"
+    } else {
+        &target.state
+    }
+}
+
+/// A pending delivery of a target that is down waits for what keeps the target down.
+fn error_of<'a>(recent: &'a RecentSync, snapshot: &'a StatusSnapshot) -> Option<&'a str> {
+    match recent.status {
+        Status::Pending => snapshot
+            .targets
+            .get(&recent.target)
+            .and_then(|target| target.error_message.as_deref())
+            .or(recent.error_message.as_deref()),
+        Status::Failed => recent.error_message.as_deref(),
+        Status::Processing | Status::Done | Status::Superseded => None,
+    }
+}
+
+fn outcome(recent: &RecentSync, snapshot: &StatusSnapshot) -> String {
+    let error = error_of(recent, snapshot).map(|error| format!(": {error}")).unwrap_or_default();
+    match recent.status {
+        Status::Done => {
+            let id = recent.remote_id.as_deref().map(|id| format!(" (ID: {id})")).unwrap_or_default();
+            format!("{}{id}", paint(AnsiColor::Green, "Synced"))
+        }
+        Status::Failed => format!("{}{error}", paint(AnsiColor::Red, "Failed")),
+        Status::Pending => format!("{}{error}", paint(AnsiColor::Yellow, "Pending")),
+        Status::Processing => "Processing".to_owned(),
+        Status::Superseded => "Superseded".to_owned(),
+    }
+}
+
+fn counts_json(counts: &Counts) -> Map<String, Value> {
+    match serde_json::to_value(counts) {
+        Ok(Value::Object(map)) => map,
+        _ => Map::new(),
+    }
+}
+
+fn as_json(snapshot: &StatusSnapshot) -> Value {
+    let targets: Map<String, Value> =
+        snapshot.targets.iter().map(|(name, target)| (name.clone(), target_json(target))).collect();
+    let recent: Vec<_> = snapshot
+        .recent
+        .iter()
+        .map(|recent| {
+            json!({
+                "patient_id": recent.aggregate_id,
+                "aggregate_type": recent.aggregate_type,
+                "target": recent.target,
+                "status": recent.status,
+                "remote_id": recent.remote_id,
+                "attempts": recent.attempts,
+                "error_kind": recent.error_kind,
+                "error": error_of(recent, snapshot),
+                "finished_at": recent.finished_at,
+            })
+        })
+        .collect();
+    json!({
+        "totals": counts_json(&snapshot.totals()),
+        "unrouted": snapshot.unrouted,
+        "hosts_running": snapshot.hosts_running,
+        "targets": targets,
+        "recent": recent,
+    })
+}
+
+fn target_json(target: &TargetStatus) -> Value {
+    let mut object = counts_json(&target.counts);
+    let adapter = target.adapter_sha256.as_ref().map(|sha256| {
+        json!({"name": target.adapter_name, "version": target.adapter_version, "sha256": sha256})
+    });
+    let facts = json!({
+        "state": if target.enabled && target.paused { "paused" } else { target.state.as_str() },
+        "enabled": target.enabled,
+        "breaker": target.breaker,
+        "adapter": adapter,
+        "summary": target.summary,
+        "oldest_pending_ms": target.oldest_pending_ms,
+        "error_kind": target.error_kind,
+        "error": target.error_message,
+    });
+    if let Value::Object(facts) = facts {
+        object.extend(facts);
+    }
+    Value::Object(object)
+}

@@ -1,0 +1,150 @@
+//! What a configuration may say, and what is said about one that is wrong.
+//!
+//! A case is a folder of `tests/cases/config` with `host.toml` and `expected.txt`: the problems, one per line, or `ok`.
+
+use super::*;
+use crate::domain::ids::IdColumn;
+
+fn environment(name: &str) -> Option<String> {
+    match name {
+        "OPENEMR_DB_USER" => Some("openemr".to_owned()),
+        "OPENEMR_DB_PASSWORD" => Some("SECRET@/#".to_owned()),
+        "OPENEMR_DB_HOST" => Some("openemr-db".to_owned()),
+        "TOKEN" => Some("SECRET".to_owned()),
+        _ => None,
+    }
+}
+
+fn load(text: &str) -> Result<Config, ConfigError> {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("host.toml");
+    std::fs::write(&path, text).unwrap();
+    Config::load_with(&path, &environment)
+}
+
+fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("..").canonicalize().unwrap()
+}
+
+#[test]
+fn every_case_says_what_is_expected() {
+    let mut cases: Vec<_> =
+        std::fs::read_dir(root().join("tests/cases/config")).unwrap().map(|entry| entry.unwrap().path()).collect();
+    cases.sort();
+    let mut failures = Vec::new();
+    for case in &cases {
+        let path = case.join("host.toml");
+        let expected = std::fs::read_to_string(case.join("expected.txt")).unwrap().replace("\r\n", "\n");
+        let found = match Config::load_with(&path, &environment) {
+            Ok(_) => "ok".to_owned(),
+            Err(error) => error.to_string().replace(&format!("{}{}", case.display(), std::path::MAIN_SEPARATOR), ""),
+        };
+        if found != expected.trim_end() || found.contains("SECRET") {
+            failures.push(format!("== {}\n-- expected\n{}\n-- found\n{found}", case.display(), expected.trim_end()));
+        }
+    }
+    assert!(cases.len() >= 12, "only {} cases found", cases.len());
+    assert!(failures.is_empty(), "{}", failures.join("\n"));
+}
+
+#[test]
+fn default_configuration_needs_no_edit_and_no_environment() {
+    let config = Config::load_with(&root().join("host.toml"), &|_| None).unwrap();
+    assert_eq!(config.store.url, DatabaseUrl::Sqlite(root().join(".host/host.db")));
+    assert_eq!(config.plugins.cache, root().join(".host/cache"));
+    let enabled: Vec<_> = config.enabled_targets().collect();
+    assert_eq!(enabled.len(), 1);
+    assert_eq!(enabled[0].adapter, root().join("target/adapters/openemr.wasm"));
+    assert_eq!(enabled[0].id_column, Some(IdColumn::OpenemrPatientId));
+    let Connection::Database(database) = &enabled[0].connection else { panic!("openemr is a database") };
+    assert_eq!(database.url, DatabaseUrl::Sqlite(root().join(".host/openemr.db")));
+    let fhir = &config.targets["fhir"];
+    assert_eq!(fhir.settings["identifier_system"], "urn:neuronova:patient-id");
+    let Connection::Http(http) = &fhir.connection else { panic!("fhir is HTTP") };
+    assert_eq!(http.base_url_text(), "http://127.0.0.1:8080/fhir");
+}
+
+#[test]
+fn defaults_are_those_of_the_documentation() {
+    let documentation = std::fs::read_to_string(root().join("docs/configuration.md")).unwrap().replace("\r\n", "\n");
+    let reference = documentation.split("```toml\n").nth(1).unwrap().split("```").next().unwrap();
+    let minimal = "[store]\nurl = 'sqlite://.host/host.db'\n[targets.openemr]\nadapter = 'openemr.wasm'\n\
+                   [targets.openemr.database]\nurl = 'sqlite://.host/openemr.db'\n[targets.fhir]\nadapter = 'fhir.wasm'\n\
+                   [targets.fhir.http]\nbase_url = 'https://fhir.example/fhir'\n";
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("host.toml");
+    let shown = |text: &str| {
+        std::fs::write(&path, text).unwrap();
+        let mut config = Config::load_with(&path, &environment).unwrap();
+        config.aggregates.clear();
+        config.targets.values_mut().for_each(|target| {
+            target.settings.clear();
+            target.id_column = None;
+        });
+        format!("{config:#?}")
+    };
+    assert_eq!(shown(reference), shown(minimal));
+}
+
+#[test]
+fn password_from_the_environment_reaches_the_driver_and_nobody_else() {
+    let config = load(
+        "[store]\nurl = 'mysql://${OPENEMR_DB_USER}:${OPENEMR_DB_PASSWORD}@${OPENEMR_DB_HOST}:${PORT:-3307}/host'\n\
+         [targets.fhir]\nadapter = 'a.wasm'\n[targets.fhir.http]\nbase_url = 'https://fhir.example/r4/'\n\
+         auth = { type = 'basic', username = 'u', password = '${TOKEN}' }\n",
+    )
+    .unwrap();
+    let DatabaseUrl::Server(server) = &config.store.url else { panic!("a server") };
+    assert_eq!(server.expose(), "mysql://openemr:SECRET%40%2F%23@openemr-db:3307/host");
+    assert_eq!(config.store.url.to_string(), "mysql://openemr:***@openemr-db:3307/host");
+    assert!(!config.store.url.is_local());
+    let Connection::Http(http) = &config.targets["fhir"].connection else { panic!("HTTP") };
+    let Authentication::Basic { username, password } = &http.authentication else { panic!("basic") };
+    assert_eq!((username.as_str(), password.read().unwrap().expose()), ("u", "SECRET"));
+    assert_eq!(http.base_url_text(), "https://fhir.example/r4");
+    assert!(!format!("{config:?}").contains("SECRET"));
+}
+
+#[test]
+fn secret_file_is_read_anew_each_time_and_trimmed() {
+    let folder = tempfile::tempdir().unwrap();
+    let token = folder.path().join("token");
+    std::fs::write(&token, "first\n").unwrap();
+    let source = SecretSource::File(token.clone());
+    assert_eq!(source.read().unwrap().expose(), "first");
+    std::fs::write(&token, "second\r\n").unwrap();
+    assert_eq!(source.read().unwrap().expose(), "second");
+    std::fs::write(&token, " \n").unwrap();
+    assert!(source.read().is_err());
+    std::fs::remove_file(&token).unwrap();
+    assert!(source.read().is_err());
+}
+
+#[test]
+fn missing_file_says_what_to_do() {
+    let error = Config::load(Path::new("no/such/host.toml")).unwrap_err().to_string();
+    assert!(error.starts_with("no/such/host.toml: not found: ") && error.contains("--config"), "{error}");
+}
+
+#[test]
+fn settings_are_free_in_form_and_know_variables() {
+    let config = load(
+        "[store]\nurl = 'sqlite://x.db'\n[targets.a]\nadapter = 'a.wasm'\n[targets.a.database]\nurl = 'sqlite://y.db'\n\
+         [targets.a.settings]\ntext = '${UNSET:-x}'\nnumber = 1_000\nfraction = 1.5\nday = 2025-01-31\nlist = [1, '${UNSET:-y}']\n\
+         [targets.a.settings.deep]\nflag = true\n",
+    )
+    .unwrap();
+    assert_eq!(
+        serde_json::Value::from(config.targets["a"].settings.clone()),
+        serde_json::json!({
+            "text": "x", "number": 1000, "fraction": 1.5, "day": "2025-01-31", "list": [1, "y"], "deep": {"flag": true}
+        })
+    );
+}
+
+#[test]
+fn order_is_state_unless_configured() {
+    let config = load("[store]\nurl = 'sqlite://x.db'\n[aggregates.observation]\norder = 'fifo'\n").unwrap();
+    assert_eq!(config.order(&AggregateType::patient()), Order::State);
+    assert_eq!(config.order(&AggregateType::new("observation").unwrap()), Order::Fifo);
+}

@@ -1,0 +1,250 @@
+//! The address of a database: which kind, where, and never its password in a message.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use url::Url;
+
+use super::is_loopback;
+use crate::domain::secret::Secret;
+use crate::vocabulary;
+
+vocabulary! {
+    /// The kinds of database that the host speaks to. `mysql` is MySQL and MariaDB alike.
+    pub enum DatabaseKind {
+        /// A file, no server.
+        Sqlite = "sqlite",
+        /// MySQL 8 or MariaDB 10.6 and later.
+        Mysql = "mysql",
+        /// PostgreSQL 14 and later.
+        Postgres = "postgres",
+    }
+}
+
+/// Where a database is. `Display` and `Debug` hide the password.
+#[derive(Clone, PartialEq, Eq)]
+pub enum DatabaseUrl {
+    /// A SQLite file, absolute; it need not be there yet, nor its folder.
+    Sqlite(PathBuf),
+    /// A server.
+    Server(ServerUrl),
+}
+
+/// The address of a database server, complete.
+#[derive(Clone, PartialEq, Eq)]
+pub struct ServerUrl {
+    kind: DatabaseKind,
+    url: Secret,
+    user: String,
+    host: String,
+    port: u16,
+    database: String,
+}
+
+impl DatabaseUrl {
+    /// Reads a URL; a SQLite path is taken from `directory`.
+    ///
+    /// # Errors
+    /// A lower-case fragment that says what is wrong; never with the password.
+    pub fn parse(text: &Secret, directory: &Path) -> Result<Self, String> {
+        let (scheme, rest) = text.expose().split_once(':').ok_or_else(unknown_scheme)?;
+        let kind = match scheme {
+            "sqlite" => return sqlite(rest.strip_prefix("//").unwrap_or(rest), directory),
+            "mysql" | "mariadb" => DatabaseKind::Mysql,
+            "postgres" | "postgresql" => DatabaseKind::Postgres,
+            _ => return Err(unknown_scheme()),
+        };
+        ServerUrl::parse(kind, rest).map(Self::Server)
+    }
+
+    /// Which kind of database it is.
+    #[must_use]
+    pub fn kind(&self) -> DatabaseKind {
+        match self {
+            Self::Sqlite(_) => DatabaseKind::Sqlite,
+            Self::Server(server) => server.kind,
+        }
+    }
+
+    /// The URL for people, without the password and without parameters.
+    #[must_use]
+    pub fn redacted(&self) -> String {
+        match self {
+            Self::Sqlite(path) => format!("sqlite://{}", path.display()),
+            Self::Server(ServerUrl { kind, user, host, port, database, .. }) => {
+                let user = if user.is_empty() { String::new() } else { format!("{user}:***@") };
+                format!("{kind}://{user}{host}:{port}/{database}")
+            }
+        }
+    }
+
+    /// Whether the data stays on this machine: a file, or a server on loopback.
+    #[must_use]
+    pub fn is_local(&self) -> bool {
+        match self {
+            Self::Sqlite(_) => true,
+            Self::Server(server) => is_loopback(&server.host),
+        }
+    }
+}
+
+impl ServerUrl {
+    fn parse(kind: DatabaseKind, rest: &str) -> Result<Self, String> {
+        let text = Secret::new(format!("{kind}:{rest}"));
+        let url = Url::parse(text.expose()).map_err(|error| format!("is not a URL: {error}"))?;
+        let host = url.host_str().unwrap_or_default().to_owned();
+        if host.is_empty() {
+            return Err(format!("names no host: write {kind}://USER:PASSWORD@HOST:PORT/DATABASE"));
+        }
+        let database = url.path().trim_matches('/').to_owned();
+        if database.is_empty() || database.contains('/') {
+            return Err(format!("names no database: write {kind}://USER:PASSWORD@HOST:PORT/DATABASE"));
+        }
+        let port = url.port().unwrap_or(if kind == DatabaseKind::Mysql { 3306 } else { 5432 });
+        Ok(Self { kind, user: url.username().to_owned(), host, port, database, url: text })
+    }
+
+    /// The whole URL with the password, its scheme `mysql` or `postgres`, for the driver alone.
+    #[must_use]
+    pub fn expose(&self) -> &str {
+        self.url.expose()
+    }
+
+    /// Which kind of server it is; never SQLite.
+    #[must_use]
+    pub fn kind(&self) -> DatabaseKind {
+        self.kind
+    }
+
+    /// The host's name or address, IPv6 in brackets.
+    #[must_use]
+    pub fn host(&self) -> &str {
+        &self.host
+    }
+
+    /// The port, the kind's own when the URL names none.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// The user, percent-encoded as in the URL; empty when the URL names none.
+    #[must_use]
+    pub fn user(&self) -> &str {
+        &self.user
+    }
+
+    /// The database's name, percent-encoded as in the URL.
+    #[must_use]
+    pub fn database(&self) -> &str {
+        &self.database
+    }
+}
+
+fn unknown_scheme() -> String {
+    "must begin with sqlite://, mysql://, mariadb://, postgres:// or postgresql://".to_owned()
+}
+
+fn sqlite(path: &str, directory: &Path) -> Result<DatabaseUrl, String> {
+    if path.is_empty() || path == ":memory:" {
+        return Err(
+            "must name a file, for example sqlite://.host/host.db: a database in memory would be lost".to_owned()
+        );
+    }
+    if path.contains('?') {
+        return Err("must be a path alone: no parameters behind `?`".to_owned());
+    }
+    let joined = directory.join(without_slash_before_drive(path));
+    Ok(DatabaseUrl::Sqlite(std::path::absolute(&joined).unwrap_or(joined)))
+}
+
+/// On Windows an absolute path is often written `sqlite:///C:/data/host.db`.
+fn without_slash_before_drive(path: &str) -> &str {
+    match path.as_bytes() {
+        [b'/', drive, b':', ..] if cfg!(windows) && drive.is_ascii_alphabetic() => &path[1..],
+        _ => path,
+    }
+}
+
+impl fmt::Display for DatabaseUrl {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.pad(&self.redacted())
+    }
+}
+
+impl fmt::Debug for DatabaseUrl {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.redacted())
+    }
+}
+
+impl fmt::Debug for ServerUrl {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&DatabaseUrl::Server(self.clone()).redacted())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str) -> Result<DatabaseUrl, String> {
+        DatabaseUrl::parse(&Secret::new(text.to_owned()), Path::new("/etc/host"))
+    }
+
+    #[test]
+    fn urls_are_read_and_shown_without_their_password() {
+        for (text, kind, shown, local) in [
+            ("mysql://u:SECRET@db.example/app", "mysql", "mysql://u:***@db.example:3306/app", false),
+            (
+                "mariadb://u:SECRET@127.0.0.1:3307/app?ssl-mode=required",
+                "mysql",
+                "mysql://u:***@127.0.0.1:3307/app",
+                true,
+            ),
+            ("postgresql://u:SECRET@[::1]/app", "postgres", "postgres://u:***@[::1]:5432/app", true),
+            ("postgres://localhost/app", "postgres", "postgres://localhost:5432/app", true),
+            ("mysql://u:S%40CRET@h/app", "mysql", "mysql://u:***@h:3306/app", false),
+        ] {
+            let url = parse(text).unwrap();
+            assert_eq!((url.kind().as_str(), url.redacted().as_str(), url.is_local()), (kind, shown, local));
+            assert!(!format!("{url:?} {url}").contains("SECRET"));
+        }
+        let DatabaseUrl::Server(server) = parse("mariadb://u:p%40@h/app?x=1").unwrap() else { panic!("a file") };
+        assert_eq!(server.expose(), "mysql://u:p%40@h/app?x=1");
+        assert!(!format!("{server:?}").contains("p%40"));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn sqlite_paths_begin_at_the_folder() {
+        for (text, path) in [
+            ("sqlite://.host/host.db", "/etc/host/.host/host.db"),
+            ("sqlite:./host.db", "/etc/host/host.db"),
+            ("sqlite:///var/lib/host.db", "/var/lib/host.db"),
+            ("sqlite://a folder/환자.db", "/etc/host/a folder/환자.db"),
+        ] {
+            assert_eq!(parse(text).unwrap(), DatabaseUrl::Sqlite(path.into()), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_database_is_refused_without_the_password() {
+        for text in [
+            "oracle://u:SECRET@h/app",
+            "SECRET",
+            "",
+            "mysql://u:SECRET@/app",
+            "mysql://u:SECRET@h",
+            "mysql://u:SECRET@h/",
+            "mysql://u:SECRET@h:99999/app",
+            "mysql://u:SECRET/x@h/app",
+            "sqlite://",
+            "sqlite::memory:",
+            "sqlite://x.db?mode=ro",
+        ] {
+            let error = parse(text).unwrap_err();
+            assert!(!error.contains("SECRET"), "{text}: {error}");
+        }
+    }
+}

@@ -1,0 +1,201 @@
+//! `host.toml`: everything that an operator decides, read once at start and found right or refused as a whole.
+//!
+//! Every problem is listed with its line and the mend. Relative paths begin at the file's own folder and are absolute
+//! from here on. Secrets are [`Secret`](crate::domain::secret::Secret)s and never shown. Every key is explained in
+//! `docs/configuration.md`. Nothing here opens a database or a connection.
+
+mod database_url;
+mod http;
+mod limits;
+mod reader;
+mod sync;
+mod target;
+mod variables;
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+
+pub use database_url::{DatabaseKind, DatabaseUrl, ServerUrl};
+pub use http::{Authentication, HttpConfig, SecretSource};
+pub use limits::Limits;
+pub use sync::{BreakerConfig, RetentionConfig, RetryConfig, SyncConfig};
+pub use target::{Connection, DatabaseConfig, TargetConfig};
+
+use crate::document::{Document, FileProblem, FileProblems, Findings, Section};
+use crate::domain::ids::{AggregateType, TargetName};
+use crate::vocabulary;
+use reader::{Context, Reader};
+use variables::Variables;
+
+/// The configuration, checked.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The file, absolute.
+    pub path: PathBuf,
+    /// `[store]`.
+    pub store: StoreConfig,
+    /// `[plugins]`.
+    pub plugins: PluginsConfig,
+    /// `[sync]`.
+    pub sync: SyncConfig,
+    /// `[retention]`.
+    pub retention: RetentionConfig,
+    /// `[targets.NAME]`, those that are not enabled too.
+    pub targets: BTreeMap<TargetName, TargetConfig>,
+    /// `[aggregates.NAME]`; ask [`Config::order`].
+    pub aggregates: BTreeMap<AggregateType, Order>,
+}
+
+/// `[store]`: the host's own database.
+#[derive(Clone, Debug)]
+pub struct StoreConfig {
+    /// Where it is.
+    pub url: DatabaseUrl,
+    /// The most connections that this host opens to it.
+    pub connections_max: u32,
+}
+
+/// `[plugins]`: where the adapters are.
+#[derive(Clone, Debug)]
+pub struct PluginsConfig {
+    /// The folder at which a target's `adapter` begins. Absolute.
+    pub directory: PathBuf,
+    /// The folder for compiled adapters; it may be deleted at any time. Absolute.
+    pub cache: PathBuf,
+}
+
+vocabulary! {
+    /// In which order the changes of one aggregate are delivered.
+    pub enum Order {
+        /// Each change is the full state: the newest is delivered, older ones that still wait are superseded.
+        State = "state",
+        /// Each change matters: one after the other.
+        Fifo = "fifo",
+    }
+}
+
+/// Why the configuration cannot be used: all of its problems, one per line.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(transparent)]
+pub struct ConfigError(#[from] FileProblems);
+
+impl ConfigError {
+    /// Every problem, by line; never empty.
+    #[must_use]
+    pub fn problems(&self) -> &[FileProblem] {
+        &self.0.problems
+    }
+}
+
+impl Config {
+    /// Reads the file, with variables from this process's environment and from `.env` beside the file.
+    ///
+    /// # Errors
+    /// Every problem of the file.
+    pub fn load(path: &Path) -> Result<Self, ConfigError> {
+        Self::load_with(path, &|name| std::env::var(name).ok())
+    }
+
+    /// As [`Config::load`], with another environment.
+    ///
+    /// # Errors
+    /// As [`Config::load`].
+    pub fn load_with(path: &Path, environment: &dyn Fn(&str) -> Option<String>) -> Result<Self, ConfigError> {
+        if !path.exists() {
+            let mend = "not found: start from the host.toml at the root of the repository (docs/configuration.md \
+                        explains it), or name another file with --config";
+            return Err(FileProblems::single(path, mend.to_owned()).into());
+        }
+        let document = Document::read(path)?;
+        let absolute = std::path::absolute(path)
+            .map_err(|error| FileProblems::single(path, format!("cannot be read: {error}")))?;
+        let directory = absolute.parent().unwrap_or(Path::new("")).to_owned();
+        let variables = Variables::read(&directory, environment)?;
+        let findings = Findings::new(path);
+        let table = document.parse(&findings);
+        let context = Context { variables: &variables, directory: &directory };
+        let root = Reader::new(Section::root(&document, &findings, &table), &context);
+        let config = Self::read(root, absolute);
+        match (findings.into_result(()), config) {
+            (Err(problems), _) => Err(problems.into()),
+            (Ok(()), Some(config)) => Ok(config),
+            (Ok(()), None) => unreachable!("invariant: whatever keeps a part from being read is noted"),
+        }
+    }
+
+    fn read(mut root: Reader<'_>, path: PathBuf) -> Option<Self> {
+        let store = read_store(root.section("store"), &root);
+        let plugins = read_plugins(root.section("plugins"));
+        let (sync, batch) = sync::read_sync(root.section("sync"));
+        let retention = sync::read_retention(root.section("retention"));
+        let aggregates = read_aggregates(&root.section("aggregates"));
+        let targets = target::read_targets(&root.section("targets"), &plugins.directory, batch);
+        root.finish(&[]);
+        Some(Self { path, store: store?, plugins, sync, retention, targets: targets?, aggregates })
+    }
+
+    /// The targets that deliveries are made for.
+    pub fn enabled_targets(&self) -> impl Iterator<Item = &TargetConfig> {
+        self.targets.values().filter(|target| target.enabled)
+    }
+
+    /// How the changes of one aggregate are ordered: `state` unless configured.
+    #[must_use]
+    pub fn order(&self, aggregate_type: &AggregateType) -> Order {
+        self.aggregates.get(aggregate_type).copied().unwrap_or(Order::State)
+    }
+}
+
+fn read_store(mut store: Reader<'_>, root: &Reader<'_>) -> Option<StoreConfig> {
+    if !store.is_present() && !root.has("store") {
+        root.note_missing("store", "is missing: write [store] with url = \"sqlite://.host/host.db\"");
+    }
+    let url = read_database_url(&mut store);
+    let connections_max = store.count("connections_max", 1..=1000, 8);
+    store.finish(&[]);
+    Some(StoreConfig { url: url?, connections_max })
+}
+
+fn read_plugins(mut plugins: Reader<'_>) -> PluginsConfig {
+    let context = plugins.context;
+    let directory = plugins.path("directory").unwrap_or_else(|| context.resolve("adapters"));
+    let cache = plugins.path("cache").unwrap_or_else(|| context.resolve(".host/cache"));
+    plugins.finish(&[]);
+    PluginsConfig { directory, cache }
+}
+
+fn read_aggregates(aggregates: &Reader<'_>) -> BTreeMap<AggregateType, Order> {
+    let mut orders = BTreeMap::new();
+    for (name, mut aggregate) in aggregates.named_sections() {
+        if !aggregate.has("order") {
+            aggregate.note_missing("order", "is missing: write \"state\" or \"fifo\"");
+        }
+        let order = aggregate.word("order", Order::WORDS, Order::from_word);
+        match AggregateType::new(name.value) {
+            Ok(aggregate_type) => orders.extend(order.map(|order| (aggregate_type, order))),
+            Err(error) => aggregate.note(format!("the name {error}")),
+        }
+        aggregate.finish(&[]);
+    }
+    orders
+}
+
+/// `url` of a table that needs one.
+fn read_database_url(reader: &mut Reader<'_>) -> Option<DatabaseUrl> {
+    if !reader.has("url") {
+        reader.note_missing("url", "is missing, for example \"sqlite://.host/host.db\"");
+    }
+    let text = reader.url("url")?;
+    DatabaseUrl::parse(&text, reader.context.directory).map_err(|message| reader.note_key("url", message)).ok()
+}
+
+/// Whether a host, as a URL names it, is this machine.
+fn is_loopback(host: &str) -> bool {
+    let address = host.trim_start_matches('[').trim_end_matches(']');
+    host == "localhost" || address.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+}
+
+#[cfg(test)]
+#[path = "config_tests.rs"]
+mod tests;

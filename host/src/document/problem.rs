@@ -1,0 +1,124 @@
+//! What is wrong with a file: the list that is shown, and how it is gathered.
+
+use std::cell::RefCell;
+use std::collections::BTreeSet;
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+/// One thing that is wrong, and where.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FileProblem {
+    /// Counted from 1; absent when it concerns the file as a whole.
+    pub line: Option<usize>,
+    /// The field's path, for example `patients[2].birth_date`; empty when it concerns no field.
+    pub field: String,
+    /// A lower-case fragment that reads well after the field. Never repeats a value.
+    pub message: String,
+}
+
+/// Everything that is wrong with one file, by line. Displays as one line per problem, `PATH:LINE: FIELD: MESSAGE`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FileProblems {
+    /// The file, as the caller named it.
+    pub path: PathBuf,
+    /// Never empty.
+    pub problems: Vec<FileProblem>,
+}
+
+impl FileProblems {
+    /// A problem of the file as a whole.
+    #[must_use]
+    pub fn single(path: &Path, message: String) -> Self {
+        let problem = FileProblem { line: None, field: String::new(), message };
+        Self { path: path.to_owned(), problems: vec![problem] }
+    }
+}
+
+impl fmt::Display for FileProblems {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, problem) in self.problems.iter().enumerate() {
+            if index > 0 {
+                formatter.write_str("\n")?;
+            }
+            write!(formatter, "{}", self.path.display())?;
+            if let Some(line) = problem.line {
+                write!(formatter, ":{line}")?;
+            }
+            if !problem.field.is_empty() {
+                write!(formatter, ": {}", problem.field)?;
+            }
+            write!(formatter, ": {}", problem.message)?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for FileProblems {}
+
+/// Gathers problems while a file is read.
+pub struct Findings {
+    path: PathBuf,
+    gathered: RefCell<Gathered>,
+}
+
+#[derive(Default)]
+struct Gathered {
+    problems: Vec<FileProblem>,
+    lines_of_syntax_errors: BTreeSet<usize>,
+}
+
+impl Findings {
+    /// An empty list for this file.
+    #[must_use]
+    pub fn new(path: &Path) -> Self {
+        Self { path: path.to_owned(), gathered: RefCell::default() }
+    }
+
+    /// Notes what is wrong with a field. On a line with a syntax error it is passed over: there the value is a guess.
+    pub fn note(&self, line: usize, field: impl Into<String>, message: impl Into<String>) {
+        let mut gathered = self.gathered.borrow_mut();
+        if !gathered.lines_of_syntax_errors.contains(&line) {
+            gathered.problems.push(FileProblem { line: Some(line), field: field.into(), message: message.into() });
+        }
+    }
+
+    /// Notes what is wrong with the file as a whole.
+    pub fn note_file(&self, message: impl Into<String>) {
+        let problem = FileProblem { line: None, field: String::new(), message: message.into() };
+        self.gathered.borrow_mut().problems.push(problem);
+    }
+
+    pub(super) fn note_syntax(&self, line: usize, field: String, message: String) {
+        let mut gathered = self.gathered.borrow_mut();
+        if gathered.lines_of_syntax_errors.insert(line) {
+            gathered.problems.push(FileProblem { line: Some(line), field, message });
+        }
+    }
+
+    pub(super) fn has_syntax_error_within(&self, lines: std::ops::RangeInclusive<usize>) -> bool {
+        self.gathered.borrow().lines_of_syntax_errors.range(lines).next().is_some()
+    }
+
+    pub(super) fn has_syntax_error_on(&self, line: usize) -> bool {
+        self.gathered.borrow().lines_of_syntax_errors.contains(&line)
+    }
+
+    /// Whether a syntax error was noted; then what is missing may only be unread.
+    #[must_use]
+    pub fn has_syntax_errors(&self) -> bool {
+        !self.gathered.borrow().lines_of_syntax_errors.is_empty()
+    }
+
+    /// The value, when nothing was noted.
+    ///
+    /// # Errors
+    /// Everything that was noted, by line.
+    pub fn into_result<T>(self, value: T) -> Result<T, FileProblems> {
+        let mut problems = self.gathered.into_inner().problems;
+        if problems.is_empty() {
+            return Ok(value);
+        }
+        problems.sort_by_key(|problem| problem.line);
+        Err(FileProblems { path: self.path, problems })
+    }
+}

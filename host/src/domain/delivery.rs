@@ -1,0 +1,191 @@
+//! The life of one delivery: its statuses, the one function that moves it, and what a failure does to it.
+//!
+//! SQL guards these moves and recovery goes through the same function, so that there is one place to read them.
+
+use super::change::{Failure, FailureKind, Receipt};
+use crate::vocabulary;
+
+vocabulary! {
+    /// Where a delivery stands. The words stand in `sync_delivery.status`.
+    pub enum Status {
+        /// Waiting for its turn or for a later try.
+        Pending = "pending",
+        /// In work under a lease.
+        Processing = "processing",
+        /// The target holds it.
+        Done = "done",
+        /// A person has to look.
+        Failed = "failed",
+        /// A newer state of the same aggregate made it moot.
+        Superseded = "superseded",
+    }
+}
+
+/// What happens to a delivery.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Event {
+    /// A host takes it under a lease.
+    Claim,
+    /// The target confirmed it.
+    Confirm,
+    /// It did not work and is tried again later.
+    Defer,
+    /// It did not work and is left to a person.
+    GiveUp,
+    /// The lease was released, or ran out and was taken away.
+    Unlease,
+    /// A newer state of the same aggregate is there.
+    Supersede,
+    /// A person wants it tried again.
+    Retry,
+}
+
+impl Event {
+    /// Every event.
+    pub const ALL: [Self; 7] =
+        [Self::Claim, Self::Confirm, Self::Defer, Self::GiveUp, Self::Unlease, Self::Supersede, Self::Retry];
+}
+
+/// The one transition function: where `event` takes a delivery that stands at `status`, or `None` where it may not
+/// happen.
+#[must_use]
+pub fn next_status(status: Status, event: Event) -> Option<Status> {
+    match (status, event) {
+        (Status::Pending, Event::Claim) => Some(Status::Processing),
+        (Status::Processing, Event::Confirm) => Some(Status::Done),
+        (Status::Processing, Event::Defer | Event::Unlease) | (Status::Failed, Event::Retry) => Some(Status::Pending),
+        (Status::Processing, Event::GiveUp) => Some(Status::Failed),
+        (Status::Pending | Status::Failed, Event::Supersede) => Some(Status::Superseded),
+        (Status::Pending, Event::Confirm | Event::Defer | Event::GiveUp | Event::Unlease | Event::Retry)
+        | (Status::Processing, Event::Claim | Event::Supersede | Event::Retry)
+        | (Status::Failed, Event::Claim | Event::Confirm | Event::Defer | Event::GiveUp | Event::Unlease)
+        | (Status::Done | Status::Superseded, _) => None,
+    }
+}
+
+/// How often and how fast a delivery is tried again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RetryPolicy {
+    /// Attempts before a delivery is left to a person.
+    pub attempts_max: u32,
+    /// The longest pause after the first failed attempt, in milliseconds; it doubles with each.
+    pub base_ms: u64,
+    /// The longest pause at all, in milliseconds.
+    pub cap_ms: u64,
+}
+
+impl Default for RetryPolicy {
+    fn default() -> Self {
+        Self { attempts_max: 10, base_ms: 1_000, cap_ms: 600_000 }
+    }
+}
+
+impl RetryPolicy {
+    /// The pause after `attempts` failed attempts: exponential, capped, with full jitter, as `luck` in `0.0..1.0` says.
+    #[must_use]
+    pub fn pause_ms(&self, attempts: u32, luck: f64) -> u64 {
+        let doublings = attempts.saturating_sub(1).min(32);
+        let longest = self.base_ms.saturating_mul(1 << doublings).min(self.cap_ms);
+        #[allow(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+        let pause = (longest as f64 * luck.clamp(0.0, 1.0)) as u64;
+        pause.min(longest)
+    }
+}
+
+/// What is written about a delivery when its attempt is over.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settlement {
+    /// Which delivery of the target.
+    pub outbox_id: i64,
+    /// Its aggregate.
+    pub aggregate_type: String,
+    /// Its aggregate.
+    pub aggregate_id: String,
+    /// Where it stands now.
+    pub status: Status,
+    /// Attempts spent so far.
+    pub attempts: u32,
+    /// For a pending one, how long it waits from now, in milliseconds.
+    pub pause_ms: u64,
+    /// Why it did not work.
+    pub failure: Option<Failure>,
+    /// What the target confirmed.
+    pub receipt: Option<Receipt>,
+}
+
+/// What a failure does to a delivery that had spent `attempts` before: the event, and the attempts spent now.
+#[must_use]
+pub fn after_failure(kind: FailureKind, attempts: u32, policy: &RetryPolicy) -> (Event, u32) {
+    if kind.is_target_wide() {
+        return (Event::Defer, attempts);
+    }
+    let spent = attempts.saturating_add(1);
+    if kind.is_permanent() || spent >= policy.attempts_max { (Event::GiveUp, spent) } else { (Event::Defer, spent) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn finished_is_finished() {
+        for status in [Status::Done, Status::Superseded] {
+            for event in Event::ALL {
+                assert_eq!(next_status(status, event), None, "{status:?} {event:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn only_a_leased_delivery_settles() {
+        for status in Status::ALL.iter().copied() {
+            for event in [Event::Confirm, Event::Defer, Event::GiveUp, Event::Unlease] {
+                assert_eq!(next_status(status, event).is_some(), status == Status::Processing, "{status:?} {event:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn an_outage_spends_no_attempt_and_never_fails() {
+        let policy = RetryPolicy { attempts_max: 1, ..RetryPolicy::default() };
+        for kind in FailureKind::ALL.iter().copied().filter(|kind| kind.is_target_wide()) {
+            assert_eq!(after_failure(kind, 7, &policy), (Event::Defer, 7));
+        }
+    }
+
+    #[test]
+    fn a_permanent_failure_fails_at_once() {
+        for kind in FailureKind::ALL.iter().copied().filter(|kind| kind.is_permanent()) {
+            assert_eq!(after_failure(kind, 0, &RetryPolicy::default()), (Event::GiveUp, 1));
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_pause_is_never_over_its_cap(attempts in 0_u32..10_000, luck in 0.0_f64..1.0, base in 1_u64..100_000, cap in 1_u64..10_000_000) {
+            let policy = RetryPolicy { attempts_max: 10, base_ms: base, cap_ms: cap };
+            prop_assert!(policy.pause_ms(attempts, luck) <= cap);
+        }
+
+        #[test]
+        fn the_longest_pause_never_shrinks_with_attempts(attempts in 0_u32..100) {
+            let policy = RetryPolicy::default();
+            prop_assert!(policy.pause_ms(attempts, 1.0) <= policy.pause_ms(attempts + 1, 1.0));
+        }
+
+        #[test]
+        fn attempts_run_out(kind in prop::sample::select(vec![FailureKind::Transient, FailureKind::Adapter]), limit in 1_u32..20) {
+            let policy = RetryPolicy { attempts_max: limit, ..RetryPolicy::default() };
+            let mut attempts = 0;
+            let mut tries = 0;
+            loop {
+                tries += 1;
+                let (event, spent) = after_failure(kind, attempts, &policy);
+                attempts = spent;
+                if event == Event::GiveUp { break }
+            }
+            prop_assert_eq!(tries, limit);
+        }
+    }
+}

@@ -1,0 +1,206 @@
+//! The names by which things are known, each its own type, valid by construction.
+//!
+//! Ids that a database assigns are plain integers and live where they are used.
+
+use std::fmt;
+
+use crate::vocabulary;
+
+/// Why a text is not an id of this kind: a lower-case fragment that reads well after the field's name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct IdError(&'static str);
+
+macro_rules! identifier {
+    ($(#[$outer:meta])* $name:ident, $characters_max:literal, $allowed:expr, $rule:literal) => {
+        $(#[$outer])*
+        #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
+        #[serde(try_from = "String", into = "String")]
+        pub struct $name(String);
+
+        impl $name {
+            /// The longest that it may be, in characters.
+            pub const CHARACTERS_MAX: usize = $characters_max;
+
+            /// Takes the text as it is; nothing is trimmed.
+            ///
+            /// # Errors
+            /// When it is empty, too long, or holds a character that this kind of id does not allow.
+            pub fn new(text: impl Into<String>) -> Result<Self, IdError> {
+                let text = text.into();
+                let allowed: fn(char) -> bool = $allowed;
+                let characters = text.chars().take($characters_max + 1).count();
+                if (1..=$characters_max).contains(&characters) && text.chars().all(allowed) {
+                    Ok(Self(text))
+                } else {
+                    Err(IdError($rule))
+                }
+            }
+
+            /// The text.
+            #[must_use]
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl TryFrom<String> for $name {
+            type Error = IdError;
+
+            fn try_from(text: String) -> Result<Self, IdError> {
+                Self::new(text)
+            }
+        }
+
+        impl std::str::FromStr for $name {
+            type Err = IdError;
+
+            fn from_str(text: &str) -> Result<Self, IdError> {
+                Self::new(text)
+            }
+        }
+
+        impl From<$name> for String {
+            fn from(id: $name) -> Self {
+                id.0
+            }
+        }
+
+        impl AsRef<str> for $name {
+            fn as_ref(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl std::borrow::Borrow<str> for $name {
+            fn borrow(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.pad(&self.0)
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                fmt::Debug::fmt(&self.0, formatter)
+            }
+        }
+    };
+}
+
+identifier! {
+    /// The application's id of a patient, for example `P-2025-001`. It goes into FHIR searches and URLs, so it is made
+    /// of the characters that need no escaping there.
+    PatientId, 64,
+    |character| character.is_ascii_alphanumeric() || "-._~".contains(character),
+    "must be 1 to 64 characters of A-Z, a-z, 0-9, `-`, `.`, `_` and `~`"
+}
+
+identifier! {
+    /// The name by which a user signs in.
+    Username, 64,
+    |character| character.is_ascii_alphanumeric() || "-._@".contains(character),
+    "must be 1 to 64 characters of A-Z, a-z, 0-9, `-`, `.`, `_` and `@`"
+}
+
+identifier! {
+    /// A target's name in the configuration, for example `openemr`.
+    TargetName, 64,
+    |character| character.is_ascii_lowercase() || character.is_ascii_digit() || "-_".contains(character),
+    "must be 1 to 64 characters of a-z, 0-9, `-` and `_`"
+}
+
+identifier! {
+    /// What kind of thing changed, for example `patient`.
+    AggregateType, 64,
+    |character| !character.is_control(),
+    "must be 1 to 64 characters, none of them a control character"
+}
+
+identifier! {
+    /// The application's id of the thing that changed; for a patient, its [`PatientId`].
+    AggregateId, 255,
+    |character| !character.is_control(),
+    "must be 1 to 255 characters, none of them a control character"
+}
+
+identifier! {
+    /// The id that a target gave the record, in the target's own form.
+    RemoteId, 255,
+    |character| !character.is_control(),
+    "must be 1 to 255 characters, none of them a control character"
+}
+
+impl AggregateType {
+    /// The aggregate type of a patient's changes.
+    #[must_use]
+    pub fn patient() -> Self {
+        Self("patient".to_owned())
+    }
+}
+
+impl From<&PatientId> for AggregateId {
+    fn from(id: &PatientId) -> Self {
+        Self(id.0.clone())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_accept_what_their_rule_says_and_nothing_else() {
+        for text in ["P-2025-001", "a", "~._-", &"x".repeat(64)] {
+            assert!(PatientId::new(text).is_ok(), "{text}");
+        }
+        for text in ["", "P 1", "P/1", "P|1", "환자", "P\0", "P%20", &"x".repeat(65)] {
+            assert!(PatientId::new(text).is_err(), "{text}");
+        }
+        for text in ["openemr", "fhir-2", "a_b"] {
+            assert!(TargetName::new(text).is_ok(), "{text}");
+        }
+        for text in ["", "OpenEMR", "a.b", &"x".repeat(65)] {
+            assert!(TargetName::new(text).is_err(), "{text}");
+        }
+        assert!(AggregateId::new("환자 1").is_ok());
+        assert!(AggregateId::new("x".repeat(256)).is_err());
+        assert!(AggregateType::new("a\nb").is_err());
+        assert!(RemoteId::new("가".repeat(255)).is_ok());
+        assert!(RemoteId::new("가".repeat(256)).is_err());
+        assert!(Username::new("dr.kim@clinic").is_ok());
+        assert!(Username::new("dr kim").is_err());
+    }
+
+    #[test]
+    fn reading_an_id_from_json_applies_its_rule() {
+        assert_eq!(serde_json::from_str::<PatientId>("\"P-1\"").unwrap().as_str(), "P-1");
+        assert!(serde_json::from_str::<PatientId>("\"P 1\"").is_err());
+        assert_eq!(serde_json::to_string(&PatientId::new("P-1").unwrap()).unwrap(), "\"P-1\"");
+    }
+}
+
+vocabulary! {
+    /// The column of `patient_cache` that takes the id which a target assigned.
+    pub enum IdColumn {
+        /// OpenEMR's `pid`: an integer.
+        OpenemrPatientId = "openemr_patient_id",
+        /// The id of the FHIR resource: text.
+        FhirPatientId = "fhir_patient_id",
+    }
+}
+
+impl IdColumn {
+    /// Whether it can hold this id.
+    #[must_use]
+    pub fn takes(self, remote_id: &str) -> bool {
+        match self {
+            Self::OpenemrPatientId => remote_id.parse::<i64>().is_ok(),
+            Self::FhirPatientId => remote_id.chars().count() <= 255,
+        }
+    }
+}

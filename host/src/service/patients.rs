@@ -1,0 +1,109 @@
+//! Patients: every change of one is a row in the outbox, written in the same transaction; no change, no row.
+
+use crate::database::rerun;
+use crate::domain::change::Operation;
+use crate::domain::patient::Patient;
+use crate::store::{NewChange, Store};
+
+use super::ServiceError;
+
+/// The aggregate type of a patient in the outbox.
+const AGGREGATE_TYPE: &str = "patient";
+
+/// What writing a patient did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PatientChange {
+    /// It was not there.
+    Created,
+    /// It was there with another state.
+    Updated,
+    /// It was there with this very state: nothing is queued.
+    Unchanged,
+}
+
+/// The only writer of patients.
+#[derive(Clone)]
+pub struct PatientService {
+    store: Store,
+}
+
+impl PatientService {
+    /// Writes into this store.
+    #[must_use]
+    pub fn new(store: Store) -> Self {
+        Self { store }
+    }
+
+    /// Makes the store hold these patients, all or none of them, and queues what changed. Gives what was done to each,
+    /// in the same order. No patient may be named twice.
+    ///
+    /// # Errors
+    /// When the store cannot be reached; nothing is then written.
+    pub async fn put(&self, patients: &[Patient]) -> Result<Vec<PatientChange>, ServiceError> {
+        if patients.is_empty() {
+            return Ok(Vec::new());
+        }
+        rerun("put patients", || async {
+            let mut transaction = self.store.begin("write patients").await?;
+            let ids: Vec<_> = patients.iter().map(|patient| patient.patient_id.as_str()).collect();
+            let known = transaction.patients_by_id(&ids, true).await?;
+            let changes: Vec<_> = patients
+                .iter()
+                .map(|patient| match known.get(patient.patient_id.as_str()) {
+                    None => PatientChange::Created,
+                    Some(stored) if stored.patient == *patient => PatientChange::Unchanged,
+                    Some(_) => PatientChange::Updated,
+                })
+                .collect();
+            let changed: Vec<_> = patients
+                .iter()
+                .zip(&changes)
+                .filter(|(_, change)| **change != PatientChange::Unchanged)
+                .map(|(patient, change)| (patient, *change, patient.payload()))
+                .collect();
+            if changed.is_empty() {
+                return Ok(changes);
+            }
+            let rows: Vec<_> = changed.iter().map(|(patient, _, _)| *patient).collect();
+            transaction.put_patients(&rows).await?;
+            let queued: Vec<_> = changed
+                .iter()
+                .map(|(patient, change, payload)| NewChange {
+                    aggregate_type: AGGREGATE_TYPE,
+                    aggregate_id: patient.patient_id.as_str(),
+                    operation: if *change == PatientChange::Created { Operation::Create } else { Operation::Update },
+                    payload,
+                })
+                .collect();
+            transaction.append_changes(&queued).await?;
+            transaction.commit().await?;
+            Ok(changes)
+        })
+        .await
+    }
+
+    /// Removes a patient and queues the removal with its last state. `false` when there is no such patient.
+    ///
+    /// # Errors
+    /// When the store cannot be reached; nothing is then written.
+    pub async fn delete(&self, patient_id: &str) -> Result<bool, ServiceError> {
+        rerun("delete patient", || async {
+            let mut transaction = self.store.begin("delete patient").await?;
+            let Some(stored) = transaction.patients_by_id(&[patient_id], true).await?.remove(patient_id) else {
+                return Ok(false);
+            };
+            transaction.delete_patient(patient_id).await?;
+            let payload = stored.patient.payload();
+            let change = NewChange {
+                aggregate_type: AGGREGATE_TYPE,
+                aggregate_id: patient_id,
+                operation: Operation::Delete,
+                payload: &payload,
+            };
+            transaction.append_changes(&[change]).await?;
+            transaction.commit().await?;
+            Ok(true)
+        })
+        .await
+    }
+}

@@ -1,0 +1,104 @@
+//! Leases: a row in `sync_lease` for each batch in work. Whoever cannot find the row any more has lost the batch.
+//!
+//! Renewing and losing meet on that one row, so that exactly one of them happens: a renewal moves `lease_until` by the
+//! database's clock, a takeover deletes the row and frees the deliveries in the same transaction. One row for a batch,
+//! instead of one per delivery, makes the fence before a target's commit cost one small statement.
+
+use super::{Reader, Store, StoreError, StoreTransaction};
+use crate::database::rerun;
+
+/// A batch in work.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Lease {
+    /// At which target.
+    pub target: String,
+    /// The fence: every later step says it. Each lease has its own, and a later lease a larger one.
+    pub epoch: i64,
+    /// How long it lasts from its making or last renewal, in milliseconds.
+    pub lease_ms: u64,
+}
+
+impl Store {
+    /// Renews a lease. `false` when it was taken away: the batch is someone else's now.
+    ///
+    /// # Errors
+    /// When the store cannot be reached; whether the lease still stands is then unknown.
+    pub async fn renew(&self, lease: &Lease) -> Result<bool, StoreError> {
+        rerun("renew", || async {
+            let mut transaction = self.begin(&format!("renew lease for target `{}`", lease.target)).await?;
+            let sql =
+                format!("UPDATE sync_lease SET lease_until = {} + :lease_ms WHERE epoch = :epoch", transaction.now);
+            let lease_ms = i64::try_from(lease.lease_ms).unwrap_or(i64::MAX / 2);
+            let values = [("lease_ms", lease_ms.into()), ("epoch", lease.epoch.into())];
+            let renewed = transaction.execute(&sql, &values).await?.rows_affected;
+            transaction.commit().await?;
+            Ok(renewed == 1)
+        })
+        .await
+    }
+
+    /// Gives back what is still under a lease, untouched: no attempt is spent. `false` when it was taken away before.
+    ///
+    /// # Errors
+    /// When the store cannot be reached; the lease then runs out by itself.
+    pub async fn release(&self, lease: &Lease) -> Result<bool, StoreError> {
+        rerun("release", || async {
+            let mut transaction = self.begin(&format!("release lease for target `{}`", lease.target)).await?;
+            let released = transaction.drop_lease(lease.epoch, "").await?;
+            if released {
+                transaction.free(&lease.target, lease.epoch).await?;
+            }
+            transaction.commit().await?;
+            Ok(released)
+        })
+        .await
+    }
+
+    /// Takes away every lease that ran out, so that its deliveries can be claimed again. Any host may do it, at any
+    /// time. Gives the leases that this call took.
+    ///
+    /// # Errors
+    /// When the store cannot be reached.
+    pub async fn take_expired_leases(&self) -> Result<Vec<Lease>, StoreError> {
+        let what = "take expired leases";
+        let mut look = self.begin_read(what).await?;
+        let sql = format!("SELECT target, epoch FROM sync_lease WHERE lease_until < {}", look.now);
+        let rows = look.query(&sql, &[]).await?;
+        look.rollback().await?;
+        let mut taken = Vec::new();
+        for row in rows.rows {
+            let mut reader = Reader::new(what, row);
+            let lease = Lease { target: reader.text()?, epoch: reader.integer()?, lease_ms: 0 };
+            if rerun(what, || self.take_expired_lease(&lease)).await? {
+                taken.push(lease);
+            }
+        }
+        Ok(taken)
+    }
+
+    async fn take_expired_lease(&self, lease: &Lease) -> Result<bool, StoreError> {
+        let mut transaction = self.begin("take expired lease").await?;
+        let expired = format!(" AND lease_until < {}", transaction.now);
+        let taken = transaction.drop_lease(lease.epoch, &expired).await?;
+        if taken {
+            transaction.free(&lease.target, lease.epoch).await?;
+        }
+        transaction.commit().await?;
+        Ok(taken)
+    }
+}
+
+impl StoreTransaction {
+    /// Ends a lease; `false` when it is not there (or not `condition`).
+    pub(super) async fn drop_lease(&mut self, epoch: i64, condition: &str) -> Result<bool, StoreError> {
+        let sql = format!("DELETE FROM sync_lease WHERE epoch = :epoch{condition}");
+        Ok(self.execute(&sql, &[("epoch", epoch.into())]).await?.rows_affected == 1)
+    }
+
+    /// Makes what is still under a lease pending again, in its old place.
+    async fn free(&mut self, target: &str, epoch: i64) -> Result<(), StoreError> {
+        let sql = "UPDATE sync_delivery SET status = 'pending', active_key = NULL \
+                   WHERE target = :target AND active_key IS NOT NULL AND lease_epoch = :epoch AND status = 'processing'";
+        self.execute(sql, &[("target", target.into()), ("epoch", epoch.into())]).await.map(drop)
+    }
+}

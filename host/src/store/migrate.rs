@@ -1,0 +1,163 @@
+//! Bringing the store's tables to this version, under a lock, so that hosts that start together all come up.
+//!
+//! The files are embedded. A file that was applied must never change: its digest is remembered and compared.
+
+use std::time::Duration;
+
+use sha2::{Digest as _, Sha256};
+
+use super::{Store, StoreError};
+use crate::database::{Dialect, ErrorKind, RowLimits, Transaction, rerun};
+
+const LOCK: &str = "store.migrations";
+const LOCK_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// One step of the schema.
+struct Migration {
+    version: i64,
+    name: &'static str,
+    sql: &'static str,
+}
+
+macro_rules! migrations {
+    ($folder:literal) => {
+        &[Migration {
+            version: 1,
+            name: "initial",
+            sql: include_str!(concat!("../../../migrations/", $folder, "/0001_initial.sql")),
+        }]
+    };
+}
+
+fn migrations(dialect: Dialect) -> &'static [Migration] {
+    match dialect {
+        Dialect::Sqlite => migrations!("sqlite"),
+        Dialect::MySql => migrations!("mysql"),
+        Dialect::Postgres => migrations!("postgres"),
+    }
+}
+
+/// Why the tables could not be brought to this version.
+#[derive(Debug, thiserror::Error)]
+pub enum MigrationError {
+    /// The database said no.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A newer host was here.
+    #[error(
+        "the store has schema version {found}, this host knows {known}: run a host at least as new as the one that migrated it"
+    )]
+    Newer {
+        /// The store's.
+        found: i64,
+        /// Ours.
+        known: i64,
+    },
+    /// A migration that was applied is not the one that we have.
+    #[error("migration {version} of the store differs from this host's: they were built from different sources")]
+    Different {
+        /// Which.
+        version: i64,
+    },
+}
+
+/// What was done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Migrations {
+    /// How many steps were applied now.
+    pub applied: usize,
+    /// The version that the store has now.
+    pub version: i64,
+}
+
+impl crate::database::AsDatabaseError for MigrationError {
+    fn as_database_error(&self) -> Option<&crate::database::DatabaseError> {
+        match self {
+            Self::Store(error) => error.as_database_error(),
+            Self::Newer { .. } | Self::Different { .. } => None,
+        }
+    }
+}
+
+impl Store {
+    /// Brings the tables to this version. Safe to call from many hosts at once.
+    ///
+    /// # Errors
+    /// When the database refuses, or holds a schema that is not ours or newer.
+    pub async fn migrate(&self) -> Result<Migrations, MigrationError> {
+        rerun("migrate", || self.migrate_once()).await
+    }
+
+    async fn migrate_once(&self) -> Result<Migrations, MigrationError> {
+        let known = migrations(self.database.dialect());
+        let mut transaction = self.database.begin().await.map_err(failed)?;
+        transaction.lock(LOCK, LOCK_TIMEOUT).await.map_err(failed)?;
+        let table = "CREATE TABLE IF NOT EXISTS schema_migration (version BIGINT NOT NULL PRIMARY KEY, \
+                     name VARCHAR(64) NOT NULL, sha256 VARCHAR(64) NOT NULL)";
+        transaction.execute(table, &[]).await.map_err(failed)?;
+        let applied = applied(&mut transaction).await?;
+        let newest = known.last().map_or(0, |migration| migration.version);
+        if let Some((found, _)) = applied.iter().find(|(version, _)| *version > newest) {
+            return Err(MigrationError::Newer { found: *found, known: newest });
+        }
+        let mut count = 0;
+        for migration in known {
+            let digest = hex(&Sha256::digest(migration.sql.as_bytes()));
+            match applied.iter().find(|(version, _)| *version == migration.version) {
+                Some((_, found)) if *found == digest => {}
+                Some(_) => return Err(MigrationError::Different { version: migration.version }),
+                None => {
+                    apply(&mut transaction, migration, &digest).await?;
+                    count += 1;
+                }
+            }
+        }
+        transaction.commit().await.map_err(failed)?;
+        Ok(Migrations { applied: count, version: newest })
+    }
+}
+
+async fn applied(transaction: &mut Transaction) -> Result<Vec<(i64, String)>, MigrationError> {
+    let sql = "SELECT version, sha256 FROM schema_migration ORDER BY version";
+    let rows = transaction.query(sql, &[], RowLimits::NONE).await.map_err(failed)?;
+    let what = "read schema versions";
+    let read = rows.rows.into_iter().map(|row| {
+        let mut reader = super::Reader::new(what, row);
+        Ok((reader.integer()?, reader.text()?))
+    });
+    read.collect::<Result<_, StoreError>>().map_err(MigrationError::from)
+}
+
+/// Every statement may be run again: MySQL commits each by itself, so a host may have died between two of them.
+async fn apply(transaction: &mut Transaction, migration: &Migration, digest: &str) -> Result<(), MigrationError> {
+    for statement in statements(migration.sql) {
+        transaction.execute(&statement, &[]).await.map_err(failed)?;
+    }
+    let insert = "INSERT INTO schema_migration (version, name, sha256) VALUES (?, ?, ?)";
+    let values = [migration.version.into(), migration.name.into(), digest.into()];
+    match transaction.execute(insert, &values).await {
+        Err(error) if error.kind == ErrorKind::DuplicateKey && transaction.dialect() == Dialect::MySql => Ok(()),
+        result => result.map(drop).map_err(failed),
+    }
+}
+
+fn statements(sql: &str) -> Vec<String> {
+    let code: Vec<_> = sql.lines().filter(|line| !line.trim_start().starts_with("--")).collect();
+    code.join("\n")
+        .split(";\n")
+        .map(|text| text.trim().trim_end_matches(';').to_owned())
+        .filter(|text| !text.is_empty())
+        .collect()
+}
+
+fn failed(error: crate::database::DatabaseError) -> MigrationError {
+    MigrationError::Store(super::failed("migrate the store", error))
+}
+
+fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write as _;
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        write!(text, "{byte:02x}").expect("invariant: a String takes text");
+        text
+    })
+}

@@ -1,0 +1,228 @@
+//! The host's own database: every statement on our tables stands in this folder, once.
+//!
+//! One file per table or per step of the protocol. What it must never do: hold a transaction open across a call into an
+//! adapter, know an adapter, or decide what a failure means (`domain::delivery` does). Read next: `claim.rs`.
+
+mod claim;
+mod hosts;
+mod lease;
+mod migrate;
+mod outbox;
+mod patients;
+mod retry;
+mod settle;
+mod sql;
+mod status;
+mod targets;
+mod users;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+
+use crate::database::{AsDatabaseError, Database, DatabaseError, RowLimits, Rows, Transaction, Value};
+
+pub use claim::{Batch, Claim, ClaimRequest, Delivery};
+pub use lease::Lease;
+pub use migrate::{MigrationError, Migrations};
+pub use outbox::{NewChange, Route};
+pub use patients::StoredPatient;
+pub use retry::RetryFilter;
+pub use settle::Settled;
+pub use status::{Counts, RecentSync, StatusSnapshot, TargetStatus};
+pub use targets::{AdapterInForce, BreakerState, TargetNews, TargetState};
+pub use users::StoredUser;
+
+/// Why the store could not do something.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The database said no.
+    #[error("{what}: {error}")]
+    Database {
+        /// What was being done, for example "claim batch for target `openemr`".
+        what: String,
+        /// What the database said.
+        #[source]
+        error: DatabaseError,
+    },
+    /// The store holds something that this version does not understand.
+    #[error("{what}: {found}")]
+    Corrupt {
+        /// Where.
+        what: String,
+        /// What.
+        found: String,
+    },
+}
+
+impl StoreError {
+    /// Whether the store is out of reach, so that trying again later makes sense.
+    #[must_use]
+    pub fn is_transient(&self) -> bool {
+        matches!(self, Self::Database { error, .. } if error.is_unavailable() || error.is_contention())
+    }
+}
+
+impl AsDatabaseError for StoreError {
+    fn as_database_error(&self) -> Option<&DatabaseError> {
+        match self {
+            Self::Database { error, .. } => Some(error),
+            Self::Corrupt { .. } => None,
+        }
+    }
+}
+
+/// Where the store's times come from.
+#[derive(Clone, Debug, Default)]
+pub enum StoreClock {
+    /// The database's own clock, which all hosts share.
+    #[default]
+    Database,
+    /// A clock that a test moves, milliseconds since 1970-01-01 UTC.
+    Manual(Arc<AtomicI64>),
+}
+
+/// The host's own database. Cloning shares its connections.
+#[derive(Clone)]
+pub struct Store {
+    database: Database,
+    clock: StoreClock,
+    statements: Arc<AtomicU64>,
+}
+
+impl Store {
+    /// A store on this database; nothing is connected yet.
+    #[must_use]
+    pub fn new(database: Database, clock: StoreClock) -> Self {
+        Self { database, clock, statements: Arc::default() }
+    }
+
+    /// How many statements this store has run, without BEGIN and COMMIT. Speed is decided by this number.
+    #[must_use]
+    pub fn statements_run(&self) -> u64 {
+        self.statements.load(Ordering::Relaxed)
+    }
+
+    /// Where it is.
+    #[must_use]
+    pub fn database(&self) -> &Database {
+        &self.database
+    }
+
+    /// Begins a transaction that may write.
+    ///
+    /// # Errors
+    /// When the database cannot be reached.
+    pub async fn begin(&self, what: &str) -> Result<StoreTransaction, StoreError> {
+        self.database.begin().await.map(|inner| self.transaction(inner, what)).map_err(|error| failed(what, error))
+    }
+
+    /// Begins a transaction that only reads.
+    async fn begin_read(&self, what: &str) -> Result<StoreTransaction, StoreError> {
+        self.database.begin_read().await.map(|inner| self.transaction(inner, what)).map_err(|error| failed(what, error))
+    }
+
+    fn transaction(&self, inner: Transaction, what: &str) -> StoreTransaction {
+        let now = match &self.clock {
+            StoreClock::Database => inner.dialect().now_ms().to_owned(),
+            StoreClock::Manual(millis) => millis.load(Ordering::SeqCst).to_string(),
+        };
+        StoreTransaction { inner, what: what.to_owned(), now, statements: self.statements.clone() }
+    }
+
+    /// The store's time, milliseconds since 1970-01-01 UTC.
+    ///
+    /// # Errors
+    /// When the database cannot be reached.
+    pub async fn now_ms(&self) -> Result<i64, StoreError> {
+        let mut transaction = self.begin_read("read the store's clock").await?;
+        let sql = format!("SELECT {}", transaction.now);
+        let rows = transaction.query(&sql, &[]).await?;
+        transaction.rollback().await?;
+        rows.rows
+            .first()
+            .and_then(|row| row.first())
+            .and_then(Value::as_i64)
+            .ok_or_else(|| corrupt("read the store's clock", "no number"))
+    }
+}
+
+/// A transaction of the store, with parameters by name and errors that say what was being done.
+pub struct StoreTransaction {
+    inner: Transaction,
+    what: String,
+    /// SQL for the current time: the database's clock, or a test's.
+    now: String,
+    statements: Arc<AtomicU64>,
+}
+
+impl StoreTransaction {
+    fn dialect(&self) -> crate::database::Dialect {
+        self.inner.dialect()
+    }
+
+    async fn execute(&mut self, sql: &str, values: &[(&str, Value)]) -> Result<crate::database::Execution, StoreError> {
+        let (sql, parameters) = sql::named(sql, values);
+        self.statements.fetch_add(1, Ordering::Relaxed);
+        self.inner.execute(&sql, &parameters).await.map_err(|error| failed(&self.what, error))
+    }
+
+    async fn query(&mut self, sql: &str, values: &[(&str, Value)]) -> Result<Rows, StoreError> {
+        let (sql, parameters) = sql::named(sql, values);
+        self.statements.fetch_add(1, Ordering::Relaxed);
+        self.inner.query(&sql, &parameters, RowLimits::NONE).await.map_err(|error| failed(&self.what, error))
+    }
+
+    /// Makes everything last.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub async fn commit(self) -> Result<(), StoreError> {
+        let what = self.what;
+        self.inner.commit().await.map_err(|error| failed(&what, error))
+    }
+
+    async fn rollback(self) -> Result<(), StoreError> {
+        let what = self.what;
+        self.inner.rollback().await.map_err(|error| failed(&what, error))
+    }
+}
+
+fn failed(what: &str, error: DatabaseError) -> StoreError {
+    StoreError::Database { what: what.to_owned(), error }
+}
+
+fn corrupt(what: &str, found: impl Into<String>) -> StoreError {
+    StoreError::Corrupt { what: what.to_owned(), found: found.into() }
+}
+
+/// Reads one row's values in order, by kind.
+struct Reader<'a> {
+    what: &'a str,
+    values: std::vec::IntoIter<Value>,
+}
+
+impl<'a> Reader<'a> {
+    fn new(what: &'a str, row: Vec<Value>) -> Self {
+        Self { what, values: row.into_iter() }
+    }
+
+    fn next(&mut self) -> Result<Value, StoreError> {
+        self.values.next().ok_or_else(|| corrupt(self.what, "a column is missing"))
+    }
+
+    fn integer(&mut self) -> Result<i64, StoreError> {
+        self.optional_integer()?.ok_or_else(|| corrupt(self.what, "a number is missing"))
+    }
+
+    fn optional_integer(&mut self) -> Result<Option<i64>, StoreError> {
+        Ok(self.next()?.as_i64())
+    }
+
+    fn text(&mut self) -> Result<String, StoreError> {
+        self.optional_text()?.ok_or_else(|| corrupt(self.what, "a text is missing"))
+    }
+
+    fn optional_text(&mut self) -> Result<Option<String>, StoreError> {
+        Ok(self.next()?.into_text())
+    }
+}

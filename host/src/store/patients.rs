@@ -1,0 +1,152 @@
+//! `patient_cache`: the application's patients with the ids that targets gave them. Only `service::PatientService`
+//! writes the patients; `settle` writes the ids.
+//!
+//! The columns are the payload's fields (`PatientDraft::FIELDS`), so that a patient travels as its own JSON.
+
+use std::collections::HashMap;
+
+use serde::Serialize;
+
+use super::claim::rows_value;
+use super::outbox::NewChange;
+use super::sql::{JsonType, json_rows, select_for_upsert, upsert};
+use super::{Reader, Store, StoreError, StoreTransaction, corrupt};
+use crate::database::{Dialect, Value};
+use crate::domain::patient::{Patient, PatientDraft};
+
+/// A row of `patient_cache`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredPatient {
+    /// The patient.
+    pub patient: Patient,
+    /// The id that OpenEMR gave it.
+    pub openemr_patient_id: Option<i64>,
+    /// The id that a FHIR server gave it.
+    pub fhir_patient_id: Option<String>,
+}
+
+#[derive(Serialize)]
+struct Id<'a> {
+    patient_id: &'a str,
+}
+
+impl Store {
+    /// One patient.
+    ///
+    /// # Errors
+    /// When the store cannot be reached or the row does not read as a patient.
+    pub async fn patient(&self, patient_id: &str) -> Result<Option<StoredPatient>, StoreError> {
+        let mut transaction = self.begin_read("read patient").await?;
+        let found = transaction.patients_by_id(&[patient_id], false).await?;
+        transaction.rollback().await?;
+        Ok(found.into_values().next())
+    }
+
+    /// Up to `limit` patients after `after`, by id.
+    ///
+    /// # Errors
+    /// When the store cannot be reached or a row does not read as a patient.
+    pub async fn patients(&self, after: Option<&str>, limit: u32) -> Result<Vec<StoredPatient>, StoreError> {
+        let mut transaction = self.begin_read("list patients").await?;
+        let sql = format!(
+            "SELECT {} FROM patient_cache t WHERE t.patient_id > :after ORDER BY t.patient_id LIMIT {limit}",
+            columns("t.")
+        );
+        let rows = transaction.query(&sql, &[("after", after.unwrap_or("").into())]).await?;
+        transaction.rollback().await?;
+        rows.rows.into_iter().map(stored).collect()
+    }
+}
+
+impl StoreTransaction {
+    /// The patients with these ids, by id. `for_update` keeps others from changing them until this transaction ends, so
+    /// that the outbox rows of one patient get their ids in the order of its states.
+    ///
+    /// # Errors
+    /// What the database says, or that a row does not read as a patient.
+    pub async fn patients_by_id(
+        &mut self,
+        patient_ids: &[&str],
+        for_update: bool,
+    ) -> Result<HashMap<String, StoredPatient>, StoreError> {
+        let mut ids: Vec<_> = patient_ids.iter().map(|patient_id| Id { patient_id }).collect();
+        ids.sort_by_key(|id| id.patient_id);
+        let lock = if for_update && self.dialect() != Dialect::Sqlite { " FOR UPDATE" } else { "" };
+        let sql = format!(
+            "SELECT {columns} FROM patient_cache t WHERE t.patient_id IN (SELECT j.patient_id FROM {rows}) \
+             ORDER BY t.patient_id{lock}",
+            columns = columns("t."),
+            rows = json_rows(self.dialect(), &[("patient_id", JsonType::Text)]),
+        );
+        let rows = self.query(&sql, &[("rows", rows_value(&ids))]).await?;
+        rows.rows
+            .into_iter()
+            .map(|row| stored(row).map(|patient| (patient.patient.patient_id.as_str().to_owned(), patient)))
+            .collect()
+    }
+
+    /// Makes the rows of these patients hold them; ids of targets stay.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub async fn put_patients(&mut self, patients: &[&Patient]) -> Result<(), StoreError> {
+        let fields = PatientDraft::FIELDS;
+        let json: Vec<_> = fields.iter().map(|field| (*field, JsonType::Text)).collect();
+        let updated: Vec<_> =
+            fields.iter().copied().filter(|field| *field != "patient_id").chain(["updated_at"]).collect();
+        let sql = format!(
+            "INSERT INTO patient_cache ({names}, created_at, updated_at) SELECT {values}, {now}, {now} FROM {rows}{tail}{upsert}",
+            names = fields.join(", "),
+            values = fields.iter().map(|field| format!("j.{field}")).collect::<Vec<_>>().join(", "),
+            now = self.now,
+            rows = json_rows(self.dialect(), &json),
+            tail = select_for_upsert(self.dialect()),
+            upsert = upsert(self.dialect(), "patient_id", &updated),
+        );
+        self.execute(&sql, &[("rows", rows_value(patients))]).await.map(drop)
+    }
+
+    /// Removes these patients' rows.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub async fn delete_patient(&mut self, patient_id: &str) -> Result<(), StoreError> {
+        let sql = "DELETE FROM patient_cache WHERE patient_id = :patient_id";
+        self.execute(sql, &[("patient_id", patient_id.into())]).await.map(drop)
+    }
+
+    /// Writes changes to the outbox, in the transaction that also writes the patients.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub async fn append_changes(&mut self, changes: &[NewChange<'_>]) -> Result<(), StoreError> {
+        self.append(changes).await
+    }
+}
+
+fn columns(prefix: &str) -> String {
+    PatientDraft::FIELDS
+        .iter()
+        .chain(&["openemr_patient_id", "fhir_patient_id"])
+        .map(|column| format!("{prefix}{column}"))
+        .collect::<Vec<_>>()
+        .join(", ")
+}
+
+fn stored(row: Vec<Value>) -> Result<StoredPatient, StoreError> {
+    let what = "read patient";
+    let mut reader = Reader::new(what, row);
+    let mut fields = serde_json::Map::new();
+    for field in PatientDraft::FIELDS {
+        if let Some(text) = reader.optional_text()? {
+            fields.insert((*field).to_owned(), text.into());
+        }
+    }
+    let patient = serde_json::from_value(serde_json::Value::Object(fields))
+        .map_err(|_| corrupt(what, "a row of patient_cache is not a valid patient"))?;
+    Ok(StoredPatient {
+        patient,
+        openemr_patient_id: reader.optional_integer()?,
+        fhir_patient_id: reader.optional_text()?,
+    })
+}

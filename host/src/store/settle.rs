@@ -1,0 +1,194 @@
+//! Settling: what became of a batch is written in one transaction, and only while its lease stands.
+//!
+//! A constant number of statements: end the lease (the guard), move the deliveries, keep the links, write the target's
+//! ids back next to the patients.
+
+use serde::Serialize;
+
+use super::claim::rows_value;
+use super::sql::{JsonType, json_rows, select_for_upsert, update_from, upsert};
+use super::{Lease, Store, StoreError, StoreTransaction, corrupt};
+use crate::database::{Dialect, rerun};
+use crate::domain::delivery::{Settlement, Status};
+use crate::domain::ids::IdColumn;
+
+/// What a settle found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Settled {
+    /// All of it is written.
+    Written,
+    /// The lease was taken away before: nothing is written, and someone else delivers.
+    LeaseLost,
+}
+
+#[derive(Serialize)]
+struct DeliveryRow<'a> {
+    outbox_id: i64,
+    status: &'static str,
+    attempts: u32,
+    pause_ms: i64,
+    is_final: u8,
+    error_kind: Option<&'static str>,
+    error_message: Option<&'a str>,
+}
+
+#[derive(Serialize)]
+struct LinkRow<'a> {
+    outbox_id: i64,
+    aggregate_type: &'a str,
+    aggregate_id: &'a str,
+    remote_id: &'a str,
+    remote_version: Option<&'a str>,
+    fingerprint: Option<&'a str>,
+}
+
+impl Store {
+    /// Writes what became of every delivery under `lease`, and ends the lease. `id_column` is where the ids of
+    /// `patient` go.
+    ///
+    /// # Errors
+    /// When the store cannot be reached; nothing is then written, and the lease runs out by itself.
+    pub async fn settle(
+        &self,
+        lease: &Lease,
+        settlements: &[Settlement],
+        id_column: Option<IdColumn>,
+    ) -> Result<Settled, StoreError> {
+        rerun("settle", || async {
+            let mut transaction = self.begin(&format!("settle batch for target `{}`", lease.target)).await?;
+            if !transaction.drop_lease(lease.epoch, "").await? {
+                transaction.rollback().await?;
+                return Ok(Settled::LeaseLost);
+            }
+            transaction.move_deliveries(lease, settlements).await?;
+            let links = link_rows(settlements);
+            if !links.is_empty() {
+                transaction.keep_links(&lease.target, &links).await?;
+                if let Some(column) = id_column {
+                    transaction.write_back(column, &links).await?;
+                }
+            }
+            transaction.commit().await?;
+            Ok(Settled::Written)
+        })
+        .await
+    }
+}
+
+fn link_rows(settlements: &[Settlement]) -> Vec<LinkRow<'_>> {
+    settlements
+        .iter()
+        .filter_map(|settlement| {
+            let receipt = settlement.receipt.as_ref()?;
+            Some(LinkRow {
+                outbox_id: settlement.outbox_id,
+                aggregate_type: &settlement.aggregate_type,
+                aggregate_id: &settlement.aggregate_id,
+                remote_id: &receipt.remote_id,
+                remote_version: receipt.remote_version.as_deref(),
+                fingerprint: receipt.fingerprint.as_deref(),
+            })
+        })
+        .collect()
+}
+
+impl StoreTransaction {
+    async fn move_deliveries(&mut self, lease: &Lease, settlements: &[Settlement]) -> Result<(), StoreError> {
+        let rows: Vec<_> = settlements
+            .iter()
+            .map(|settlement| DeliveryRow {
+                outbox_id: settlement.outbox_id,
+                status: settlement.status.as_str(),
+                attempts: settlement.attempts,
+                pause_ms: i64::try_from(settlement.pause_ms).unwrap_or(i64::MAX / 2),
+                is_final: u8::from(settlement.status != Status::Pending),
+                error_kind: settlement.failure.as_ref().map(|failure| failure.kind.as_str()),
+                error_message: settlement.failure.as_ref().map(|failure| failure.message.as_str()),
+            })
+            .collect();
+        let next_attempt_at =
+            format!("CASE WHEN j.pause_ms > 0 THEN {} + j.pause_ms ELSE t.next_attempt_at END", self.now);
+        let sql = update_from(
+            self.dialect(),
+            "sync_delivery",
+            &[
+                ("status", "j.status"),
+                ("attempts", "j.attempts"),
+                ("active_key", "NULL"),
+                ("error_kind", "j.error_kind"),
+                ("error_message", "j.error_message"),
+                ("next_attempt_at", &next_attempt_at),
+                ("finished_at", &format!("CASE WHEN j.is_final = 1 THEN {} ELSE NULL END", self.now)),
+            ],
+            &json_rows(
+                self.dialect(),
+                &[
+                    ("outbox_id", JsonType::Integer),
+                    ("status", JsonType::Text),
+                    ("attempts", JsonType::Integer),
+                    ("pause_ms", JsonType::Integer),
+                    ("is_final", JsonType::Integer),
+                    ("error_kind", JsonType::Text),
+                    ("error_message", JsonType::Text),
+                ],
+            ),
+            "t.target = :target AND t.outbox_id = j.outbox_id AND t.lease_epoch = :epoch AND t.status = 'processing'",
+        );
+        let values =
+            [("target", lease.target.as_str().into()), ("epoch", lease.epoch.into()), ("rows", rows_value(&rows))];
+        let moved = self.execute(&sql, &values).await?.rows_affected;
+        if usize::try_from(moved) == Ok(settlements.len()) {
+            Ok(())
+        } else {
+            // The lease stood, so every delivery under it must have been there: someone wrote into our tables.
+            Err(corrupt(&self.what, format!("{moved} of {} deliveries were under the lease", settlements.len())))
+        }
+    }
+
+    async fn keep_links(&mut self, target: &str, links: &[LinkRow<'_>]) -> Result<(), StoreError> {
+        let sql = format!(
+            "INSERT INTO sync_link (target, aggregate_type, aggregate_id, remote_id, remote_version, fingerprint, \
+             delivered_outbox_id, synced_at) \
+             SELECT :target, j.aggregate_type, j.aggregate_id, j.remote_id, j.remote_version, j.fingerprint, \
+             j.outbox_id, {now} FROM {rows}{tail}{upsert}",
+            now = self.now,
+            rows = json_rows(self.dialect(), &LINK_COLUMNS),
+            tail = select_for_upsert(self.dialect()),
+            upsert = upsert(
+                self.dialect(),
+                "target, aggregate_type, aggregate_id",
+                &["remote_id", "remote_version", "fingerprint", "delivered_outbox_id", "synced_at"],
+            ),
+        );
+        self.execute(&sql, &[("target", target.into()), ("rows", rows_value(links))]).await.map(drop)
+    }
+
+    async fn write_back(&mut self, column: IdColumn, links: &[LinkRow<'_>]) -> Result<(), StoreError> {
+        let name = column.as_str();
+        let remote_id = match (column, self.dialect()) {
+            (IdColumn::FhirPatientId, _) => "j.remote_id",
+            (IdColumn::OpenemrPatientId, Dialect::MySql) => "CAST(j.remote_id AS SIGNED)",
+            (IdColumn::OpenemrPatientId, Dialect::Sqlite | Dialect::Postgres) => "CAST(j.remote_id AS BIGINT)",
+        };
+        let sql = update_from(
+            self.dialect(),
+            "patient_cache",
+            &[(name, remote_id)],
+            &json_rows(self.dialect(), &LINK_COLUMNS),
+            &format!(
+                "t.patient_id = j.aggregate_id AND j.aggregate_type = 'patient' \
+                 AND (t.{name} IS NULL OR t.{name} <> {remote_id})"
+            ),
+        );
+        self.execute(&sql, &[("rows", rows_value(links))]).await.map(drop)
+    }
+}
+
+const LINK_COLUMNS: [(&str, JsonType); 6] = [
+    ("outbox_id", JsonType::Integer),
+    ("aggregate_type", JsonType::Text),
+    ("aggregate_id", JsonType::Text),
+    ("remote_id", JsonType::Text),
+    ("remote_version", JsonType::Text),
+    ("fingerprint", JsonType::Text),
+];

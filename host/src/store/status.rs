@@ -1,0 +1,267 @@
+//! What `host status` shows: counts, targets, recent syncs. Counting uses the indexes, so that it stays quick beside
+//! millions of finished rows.
+
+use std::collections::BTreeMap;
+
+use super::claim::rows_value;
+use super::hosts::HOST_SEEN_MS;
+use super::sql::{JsonType, json_rows};
+use super::{Reader, Store, StoreError, StoreTransaction};
+use crate::domain::delivery::Status;
+
+/// Deliveries by status.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
+#[allow(missing_docs)]
+pub struct Counts {
+    pub pending: u64,
+    pub processing: u64,
+    pub done: u64,
+    pub failed: u64,
+    pub superseded: u64,
+}
+
+impl Counts {
+    fn add(&mut self, status: Status, count: u64) {
+        match status {
+            Status::Pending => self.pending += count,
+            Status::Processing => self.processing += count,
+            Status::Done => self.done += count,
+            Status::Failed => self.failed += count,
+            Status::Superseded => self.superseded += count,
+        }
+    }
+}
+
+/// One target.
+#[derive(Clone, Debug, Default)]
+#[allow(missing_docs)]
+pub struct TargetStatus {
+    pub counts: Counts,
+    pub enabled: bool,
+    pub paused: bool,
+    /// `unknown`, `up` or `down`.
+    pub state: String,
+    /// `closed`, `open` or `half-open`.
+    pub breaker: String,
+    /// Until when nothing is tried, milliseconds from now.
+    pub breaker_ms: Option<i64>,
+    pub adapter_name: Option<String>,
+    pub adapter_version: Option<String>,
+    pub adapter_sha256: Option<String>,
+    /// What the last check found.
+    pub summary: Option<String>,
+    pub error_kind: Option<String>,
+    pub error_message: Option<String>,
+    /// How long the oldest pending delivery waits, milliseconds.
+    pub oldest_pending_ms: Option<i64>,
+}
+
+/// One recent delivery.
+#[derive(Clone, Debug)]
+#[allow(missing_docs)]
+pub struct RecentSync {
+    pub target: String,
+    pub aggregate_type: String,
+    pub aggregate_id: String,
+    pub status: Status,
+    pub remote_id: Option<String>,
+    pub attempts: i64,
+    pub error_kind: Option<String>,
+    pub error_message: Option<String>,
+    /// Milliseconds since 1970-01-01 UTC.
+    pub finished_at: Option<i64>,
+}
+
+/// Everything at one moment.
+#[derive(Clone, Debug, Default)]
+#[allow(missing_docs)]
+pub struct StatusSnapshot {
+    /// Changes that no host has routed yet.
+    pub unrouted: u64,
+    pub targets: BTreeMap<String, TargetStatus>,
+    pub recent: Vec<RecentSync>,
+    /// Hosts that were seen lately.
+    pub hosts_running: u64,
+}
+
+impl StatusSnapshot {
+    /// All targets together.
+    #[must_use]
+    pub fn totals(&self) -> Counts {
+        self.targets.values().fold(Counts::default(), |mut totals, target| {
+            totals.pending += target.counts.pending;
+            totals.processing += target.counts.processing;
+            totals.done += target.counts.done;
+            totals.failed += target.counts.failed;
+            totals.superseded += target.counts.superseded;
+            totals
+        })
+    }
+}
+
+impl Store {
+    /// The state of everything, with up to `recent_max` recent deliveries.
+    ///
+    /// # Errors
+    /// When the store cannot be reached.
+    pub async fn status(&self, recent_max: u32) -> Result<StatusSnapshot, StoreError> {
+        let mut transaction = self.begin_read("read status").await?;
+        let mut snapshot = StatusSnapshot {
+            unrouted: u64::try_from(transaction.count_unrouted().await?).unwrap_or_default(),
+            targets: transaction.targets().await?,
+            ..StatusSnapshot::default()
+        };
+        transaction.count_deliveries(&mut snapshot.targets).await?;
+        transaction.oldest_pending(&mut snapshot.targets).await?;
+        snapshot.recent = transaction.recent(recent_max).await?;
+        snapshot.hosts_running = transaction.hosts_running().await?;
+        transaction.rollback().await?;
+        Ok(snapshot)
+    }
+
+    /// Whether anything is still to be routed or delivered now or later, at targets that are enabled.
+    ///
+    /// # Errors
+    /// When the store cannot be reached.
+    pub async fn open_work(&self) -> Result<u64, StoreError> {
+        let mut transaction = self.begin_read("count open work").await?;
+        let unrouted = transaction.count_unrouted().await?;
+        let sql = "SELECT COUNT(*) FROM sync_delivery d JOIN sync_target t ON t.name = d.target AND t.enabled = 1 \
+                   WHERE d.status IN ('pending', 'processing')";
+        let rows = transaction.query(sql, &[]).await?;
+        transaction.rollback().await?;
+        let open = match rows.rows.into_iter().next() {
+            Some(row) => Reader::new("count open work", row).integer()?,
+            None => 0,
+        };
+        Ok(u64::try_from(unrouted + open).unwrap_or_default())
+    }
+}
+
+impl Store {
+    /// How much could be done right now: changes to route, and deliveries of these targets that are due or in work.
+    ///
+    /// # Errors
+    /// When the store cannot be reached.
+    pub async fn due_work(&self, targets: &[&str]) -> Result<u64, StoreError> {
+        #[derive(serde::Serialize)]
+        struct Name<'a> {
+            name: &'a str,
+        }
+        let names: Vec<_> = targets.iter().map(|name| Name { name }).collect();
+        let mut transaction = self.begin_read("count due work").await?;
+        let unrouted = transaction.count_unrouted().await?;
+        let sql = format!(
+            "SELECT COUNT(*) FROM {} JOIN sync_delivery d ON d.target = j.name \
+             WHERE d.status = 'processing' OR (d.status = 'pending' AND d.next_attempt_at <= {})",
+            json_rows(transaction.dialect(), &[("name", JsonType::Text)]),
+            transaction.now,
+        );
+        let rows = transaction.query(&sql, &[("rows", rows_value(&names))]).await?;
+        transaction.rollback().await?;
+        let due = match rows.rows.into_iter().next() {
+            Some(row) => Reader::new("count due work", row).integer()?,
+            None => 0,
+        };
+        Ok(u64::try_from(unrouted + due).unwrap_or_default())
+    }
+}
+
+impl StoreTransaction {
+    async fn targets(&mut self) -> Result<BTreeMap<String, TargetStatus>, StoreError> {
+        let sql = format!(
+            "SELECT name, enabled, paused, state, breaker, breaker_until - {}, adapter_name, adapter_version, \
+             adapter_sha256, summary, error_kind, error_message FROM sync_target",
+            self.now
+        );
+        let rows = self.query(&sql, &[]).await?;
+        rows.rows
+            .into_iter()
+            .map(|row| {
+                let mut reader = Reader::new("read targets", row);
+                let name = reader.text()?;
+                let status = TargetStatus {
+                    enabled: reader.integer()? != 0,
+                    paused: reader.integer()? != 0,
+                    state: reader.text()?,
+                    breaker: reader.text()?,
+                    breaker_ms: reader.optional_integer()?,
+                    adapter_name: reader.optional_text()?,
+                    adapter_version: reader.optional_text()?,
+                    adapter_sha256: reader.optional_text()?,
+                    summary: reader.optional_text()?,
+                    error_kind: reader.optional_text()?,
+                    error_message: reader.optional_text()?,
+                    ..TargetStatus::default()
+                };
+                Ok((name, status))
+            })
+            .collect()
+    }
+
+    async fn count_deliveries(&mut self, targets: &mut BTreeMap<String, TargetStatus>) -> Result<(), StoreError> {
+        let sql = "SELECT target, status, COUNT(*) FROM sync_delivery GROUP BY target, status";
+        for row in self.query(sql, &[]).await?.rows {
+            let mut reader = Reader::new("count deliveries", row);
+            let (target, status, count) = (reader.text()?, reader.text()?, reader.integer()?);
+            if let Some(status) = Status::from_word(&status) {
+                targets.entry(target).or_default().counts.add(status, u64::try_from(count).unwrap_or_default());
+            }
+        }
+        Ok(())
+    }
+
+    async fn oldest_pending(&mut self, targets: &mut BTreeMap<String, TargetStatus>) -> Result<(), StoreError> {
+        for (name, target) in targets.iter_mut().filter(|(_, target)| target.counts.pending > 0) {
+            // The oldest change is the one with the smallest id; the index finds it without a scan.
+            let sql = format!(
+                "SELECT {} - MIN(o.created_at) FROM sync_outbox o WHERE o.id = (SELECT MIN(d.outbox_id) \
+                 FROM sync_delivery d WHERE d.target = :target AND d.status = 'pending')",
+                self.now
+            );
+            if let Some(row) = self.query(&sql, &[("target", name.as_str().into())]).await?.rows.into_iter().next() {
+                target.oldest_pending_ms =
+                    Reader::new("find oldest pending", row).optional_integer()?.map(|age| age.max(0));
+            }
+        }
+        Ok(())
+    }
+
+    async fn recent(&mut self, limit: u32) -> Result<Vec<RecentSync>, StoreError> {
+        let sql = format!(
+            "SELECT d.target, d.aggregate_type, d.aggregate_id, d.status, l.remote_id, d.attempts, d.error_kind, \
+             d.error_message, d.finished_at FROM sync_delivery d LEFT JOIN sync_link l ON l.target = d.target \
+             AND l.aggregate_type = d.aggregate_type AND l.aggregate_id = d.aggregate_id \
+             WHERE d.outbox_id > (SELECT COALESCE(MAX(outbox_id), 0) FROM sync_delivery) - {window} \
+             AND d.status <> 'superseded' ORDER BY d.outbox_id DESC, d.target LIMIT {limit}",
+            window = limit.saturating_mul(4)
+        );
+        let rows = self.query(&sql, &[]).await?;
+        rows.rows
+            .into_iter()
+            .map(|row| {
+                let mut reader = Reader::new("read recent deliveries", row);
+                Ok(RecentSync {
+                    target: reader.text()?,
+                    aggregate_type: reader.text()?,
+                    aggregate_id: reader.text()?,
+                    status: Status::from_word(&reader.text()?)
+                        .ok_or_else(|| super::corrupt("read recent deliveries", "an unknown status"))?,
+                    remote_id: reader.optional_text()?,
+                    attempts: reader.integer()?,
+                    error_kind: reader.optional_text()?,
+                    error_message: reader.optional_text()?,
+                    finished_at: reader.optional_integer()?,
+                })
+            })
+            .collect()
+    }
+
+    async fn hosts_running(&mut self) -> Result<u64, StoreError> {
+        let sql = format!("SELECT COUNT(*) FROM sync_host WHERE seen_at > {} - {HOST_SEEN_MS}", self.now);
+        match self.query(&sql, &[]).await?.rows.into_iter().next() {
+            Some(row) => Ok(u64::try_from(Reader::new("count hosts", row).integer()?).unwrap_or_default()),
+            None => Ok(0),
+        }
+    }
+}

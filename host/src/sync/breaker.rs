@@ -1,0 +1,92 @@
+//! The breaker of one target: while it is open nothing is sent there, and one probe decides when that ends.
+//!
+//! Closed, then open after a failure that speaks of the whole target, then half-open while one `check` runs. The pause
+//! doubles with every failure up to a cap, with jitter, and shrinks back only when a delivery has worked: a target that
+//! answers `check` but refuses every delivery is not hammered.
+
+use std::time::Duration;
+
+/// How long a breaker stays open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BreakerPolicy {
+    /// The first pause, in milliseconds.
+    pub open_ms: u64,
+    /// The longest pause, in milliseconds.
+    pub cap_ms: u64,
+}
+
+impl Default for BreakerPolicy {
+    fn default() -> Self {
+        Self { open_ms: 1_000, cap_ms: 60_000 }
+    }
+}
+
+/// How often a target failed since a delivery worked.
+#[derive(Clone, Debug)]
+pub(super) struct Breaker {
+    policy: BreakerPolicy,
+    failures: u32,
+}
+
+impl Breaker {
+    pub(super) fn new(policy: BreakerPolicy) -> Self {
+        Self { policy, failures: 0 }
+    }
+
+    /// The target failed: how long to leave it alone. `luck` in `0.0..1.0` spreads hosts apart; what the target itself
+    /// asked for is a lower bound.
+    pub(super) fn failed(&mut self, retry_after_ms: Option<u64>, luck: f64) -> Duration {
+        let doublings = self.failures.min(32);
+        self.failures = self.failures.saturating_add(1);
+        let longest = self.policy.open_ms.saturating_mul(1 << doublings).min(self.policy.cap_ms);
+        // Equal jitter: at least half, so that a probe never follows at once.
+        #[allow(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+        let spread = (longest as f64 / 2.0 * luck.clamp(0.0, 1.0)) as u64;
+        let pause_ms = (longest / 2 + spread).max(retry_after_ms.unwrap_or(0).min(MAX_RETRY_AFTER_MS));
+        Duration::from_millis(pause_ms)
+    }
+
+    /// A delivery worked.
+    pub(super) fn succeeded(&mut self) {
+        self.failures = 0;
+    }
+}
+
+/// A target that asks for more than an hour is probed after an hour all the same.
+const MAX_RETRY_AFTER_MS: u64 = 3_600_000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn breaker() -> Breaker {
+        Breaker::new(BreakerPolicy { open_ms: 1_000, cap_ms: 8_000 })
+    }
+
+    #[test]
+    fn the_pause_doubles_up_to_its_cap() {
+        let mut breaker = breaker();
+        let pauses: Vec<_> = (0..6).map(|_| breaker.failed(None, 1.0).as_millis()).collect();
+        assert_eq!(pauses, [1_000, 2_000, 4_000, 8_000, 8_000, 8_000]);
+    }
+
+    #[test]
+    fn jitter_takes_at_most_half() {
+        assert_eq!(breaker().failed(None, 0.0).as_millis(), 500);
+    }
+
+    #[test]
+    fn the_targets_own_wish_is_a_lower_bound() {
+        assert_eq!(breaker().failed(Some(30_000), 0.0).as_millis(), 30_000);
+        assert_eq!(breaker().failed(Some(u64::MAX), 0.0).as_millis(), 3_600_000);
+    }
+
+    #[test]
+    fn a_delivery_that_worked_resets_it() {
+        let mut breaker = breaker();
+        breaker.failed(None, 1.0);
+        breaker.failed(None, 1.0);
+        breaker.succeeded();
+        assert_eq!(breaker.failed(None, 1.0).as_millis(), 1_000);
+    }
+}

@@ -1,0 +1,23 @@
+//! Where store and plugin meet: changes are routed, batches delivered, and what became of them settled.
+//!
+//! One daemon runs these tasks, each joined at its end:
+//! - the router (`router.rs`) gives outbox rows their deliveries;
+//! - per target a supervisor (`supervisor.rs`) keeps an adapter in force and the gate open or shut, and some workers
+//!   (`worker.rs`) claim, deliver (`delivery.rs`) and settle;
+//! - the rescuer (`rescuer.rs`) takes back batches of hosts that died, and says that this one lives.
+//!
+//! Several hosts may do all of it on one store at the same time: nothing here relies on being alone. Read next:
+//! `delivery.rs`.
+
+mod breaker;
+mod daemon;
+mod delivery;
+mod rescuer;
+mod router;
+mod supervisor;
+mod target;
+mod worker;
+
+pub use breaker::BreakerPolicy;
+pub use daemon::{Daemon, Remaining, RunEnd, RunSummary, TargetTally};
+pub use target::{SyncOptions, Target, TargetKind, TargetSpec};

@@ -1,0 +1,41 @@
+//! The router: every outbox row, ours or another application's, gets one delivery per target that takes it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+use crate::store::{Route, Store};
+
+/// Rows routed in one transaction.
+const ROUTE_MAX: u32 = 1_000;
+
+/// Routes until `stop`, and wakes the workers when there is something for them.
+pub(super) async fn run(store: Store, routes: Vec<Route>, poll: Duration, wake: Arc<Notify>, stop: CancellationToken) {
+    let mut failing = false;
+    loop {
+        match store.route(&routes, ROUTE_MAX).await {
+            Ok(0) => failing = false,
+            Ok(count) => {
+                failing = false;
+                tracing::debug!(count, "changes routed");
+                wake.notify_waiters();
+                if !stop.is_cancelled() {
+                    continue;
+                }
+            }
+            Err(error) => {
+                // Said once for an outage, not at every look.
+                if !failing {
+                    tracing::error!(%error, "the router cannot reach the store; it keeps trying");
+                }
+                failing = true;
+            }
+        }
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(poll) => {}
+        }
+    }
+}

@@ -1,0 +1,182 @@
+//! What a server said to one request, whether it came alone or as an entry of a Bundle.
+//!
+//! Servers differ here: a status may have words behind it, a location may be absolute or relative, with or without the
+//! version, an `ETag` may be weak, strong or bare. This file reads all of them and judges none. Read next: `delivery`.
+
+use adapter_sdk::http::Response;
+use serde_json::Value;
+
+/// One answer.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Answer {
+    /// The status code; 0 where the server gave none.
+    pub(crate) status: u16,
+    /// `Patient/ID` in any of its forms.
+    location: Option<String>,
+    etag: Option<String>,
+    /// The resource that came back, where it is no `OperationOutcome`.
+    pub(crate) resource: Option<Value>,
+    /// The `OperationOutcome`, where there is one.
+    pub(crate) outcome: Option<Value>,
+    /// How long the server asks us to wait. Milliseconds.
+    pub(crate) retry_after_ms: Option<u64>,
+}
+
+impl Answer {
+    /// Reads an entry of a `batch-response`.
+    pub(crate) fn from_entry(entry: &mut Value) -> Self {
+        let text = |value: Option<&Value>| value.and_then(Value::as_str).map(str::to_owned);
+        let response = entry.get("response");
+        let member = |name: &str| text(response.and_then(|response| response.get(name)));
+        let mut answer = Self {
+            status: member("status").as_deref().map_or(0, status_code),
+            location: member("location").or_else(|| text(entry.get("fullUrl"))),
+            etag: member("etag"),
+            outcome: response
+                .and_then(|response| response.get("outcome"))
+                .filter(|outcome| !outcome.is_null())
+                .cloned(),
+            ..Self::default()
+        };
+        answer.take_body(entry.get_mut("resource").map(Value::take));
+        answer
+    }
+
+    /// Reads the answer to a request that was sent alone. `body` is its parsed body, where it had one.
+    pub(crate) fn from_response(response: &Response, body: Option<Value>) -> Self {
+        let header = |name: &str| response.header(name).map(str::to_owned);
+        let mut answer = Self {
+            status: response.status,
+            location: header("location").or_else(|| header("content-location")),
+            etag: header("etag"),
+            retry_after_ms: response.retry_after_ms(),
+            ..Self::default()
+        };
+        answer.take_body(body);
+        answer
+    }
+
+    fn take_body(&mut self, body: Option<Value>) {
+        let Some(body) = body.filter(Value::is_object) else { return };
+        if body.get("resourceType").and_then(Value::as_str) == Some("OperationOutcome") {
+            self.outcome.get_or_insert(body);
+        } else {
+            self.resource = Some(body);
+        }
+    }
+
+    /// The id of the Patient that was written or read.
+    pub(crate) fn patient_id(&self) -> Option<String> {
+        self.location.as_deref().and_then(|location| Some(patient_location(location)?.0)).or_else(|| {
+            let patient = self.patient()?;
+            patient.get("id").and_then(Value::as_str).map(str::to_owned)
+        })
+    }
+
+    /// The version that it now has.
+    pub(crate) fn version(&self) -> Option<String> {
+        let etag = self.etag.as_deref().and_then(etag_version);
+        let located = || self.location.as_deref().and_then(|location| patient_location(location)?.1);
+        etag.or_else(located).or_else(|| self.patient().and_then(version_of))
+    }
+
+    /// The Patient that came back.
+    pub(crate) fn patient(&self) -> Option<&Value> {
+        self.resource
+            .as_ref()
+            .filter(|resource| resource.get("resourceType").and_then(Value::as_str) == Some("Patient"))
+    }
+}
+
+/// `meta.versionId` of a resource.
+pub(crate) fn version_of(resource: &Value) -> Option<String> {
+    resource.pointer("/meta/versionId").and_then(Value::as_str).filter(|version| !version.is_empty()).map(str::to_owned)
+}
+
+/// `201`, `201 Created`, `HTTP/1.1 201`... 0 where no code is to be found.
+fn status_code(text: &str) -> u16 {
+    text.split_whitespace()
+        .find_map(|word| word.parse::<u16>().ok().filter(|code| (100..600).contains(code)))
+        .unwrap_or(0)
+}
+
+/// `W/"3"`, `"3"`, `3`, `W/3`: all name version 3.
+fn etag_version(etag: &str) -> Option<String> {
+    let opaque = etag.trim();
+    let opaque = opaque.strip_prefix("W/").or_else(|| opaque.strip_prefix("w/")).unwrap_or(opaque).trim_matches('"');
+    (!opaque.is_empty()).then(|| opaque.to_owned())
+}
+
+/// Id and version out of `[base/]Patient/ID[/_history/V]`.
+fn patient_location(location: &str) -> Option<(String, Option<String>)> {
+    let path = location.split(['?', '#']).next()?;
+    let segments: Vec<&str> = path.split('/').filter(|segment| !segment.is_empty()).collect();
+    let patient = segments.iter().rposition(|segment| *segment == "Patient")?;
+    let id = *segments.get(patient + 1)?;
+    let version = match segments.get(patient + 2..) {
+        Some(["_history", version, ..]) => Some((*version).to_owned()),
+        _ => None,
+    };
+    (!id.starts_with(['_', '$'])).then(|| (id.to_owned(), version))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn every_form_of_a_location_gives_id_and_version() {
+        for (location, id, version) in [
+            ("http://h:1/fhir/Patient/7/_history/2", Some("7"), Some("2")),
+            ("Patient/7/_history/2", Some("7"), Some("2")),
+            ("/fhir/Patient/a-b.c", Some("a-b.c"), None),
+            ("https://Patient/fhir/Patient/7", Some("7"), None),
+            ("Patient?identifier=x", None, None),
+            ("Observation/7", None, None),
+            ("urn:uuid:1", None, None),
+        ] {
+            let answer = Answer { location: Some(location.to_owned()), ..Answer::default() };
+            assert_eq!(answer.patient_id().as_deref(), id, "{location}");
+            assert_eq!(answer.version().as_deref(), version, "{location}");
+        }
+    }
+
+    #[test]
+    fn every_form_of_a_status_and_an_etag_is_read() {
+        for (text, code) in [("201", 201), ("201 Created", 201), ("HTTP/1.1 412 x", 412), ("Created", 0), ("", 0)] {
+            assert_eq!(status_code(text), code, "{text}");
+        }
+        for (text, version) in
+            [("W/\"3\"", Some("3")), ("\"3\"", Some("3")), ("3", Some("3")), ("W/abc", Some("abc")), ("W/\"\"", None)]
+        {
+            assert_eq!(etag_version(text).as_deref(), version, "{text}");
+        }
+    }
+
+    #[test]
+    fn an_entry_may_carry_id_and_version_anywhere() {
+        let mut entry = json!({ "response": { "status": "200 OK" },
+            "resource": { "resourceType": "Patient", "id": "9", "meta": { "versionId": "5" } } });
+        let answer = Answer::from_entry(&mut entry);
+        assert_eq!((answer.status, answer.patient_id(), answer.version()), (200, Some("9".into()), Some("5".into())));
+
+        let mut entry = json!({ "fullUrl": "http://h/Patient/9", "response": { "status": "200", "etag": "W/\"6\"" } });
+        let answer = Answer::from_entry(&mut entry);
+        assert_eq!((answer.patient_id(), answer.version()), (Some("9".into()), Some("6".into())));
+    }
+
+    #[test]
+    fn an_outcome_is_found_in_either_place() {
+        let outcome = json!({ "resourceType": "OperationOutcome", "issue": [] });
+        for mut entry in [
+            json!({ "response": { "status": "422", "outcome": outcome } }),
+            json!({ "response": { "status": "422" }, "resource": outcome }),
+        ] {
+            let answer = Answer::from_entry(&mut entry);
+            assert_eq!((answer.outcome, answer.resource), (Some(outcome.clone()), None));
+        }
+        assert_eq!(Answer::from_entry(&mut json!({})), Answer::default());
+    }
+}

@@ -1,0 +1,182 @@
+//! Batch Bundles: putting requests into them, cutting them to size, reading what came back.
+//!
+//! Pure. Entries of a batch are independent by definition, but never two about the same record: servers drop one of them
+//! or answer differently from each other. Read next: `exchange`, which sends them.
+
+use std::collections::HashSet;
+
+use adapter_sdk::http::Method;
+use serde_json::{Value, json};
+
+use crate::answer::Answer;
+use crate::delivery::Ask;
+
+/// Bytes of a Bundle around its entries.
+const ENVELOPE_BYTES: usize = 64;
+
+/// One request, written out once, with the number by which its answer finds home.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Entry {
+    /// The caller's number.
+    pub(crate) index: usize,
+    /// No two entries of one Bundle may share it.
+    key: String,
+    text: String,
+}
+
+impl Entry {
+    /// Writes a request out as an entry.
+    pub(crate) fn new(index: usize, ask: &Ask) -> Self {
+        let mut request = json!({ "method": method(ask.method), "url": ask.url });
+        for (element, value) in [("ifMatch", &ask.if_match), ("ifNoneExist", &ask.if_none_exist)] {
+            if let Some(value) = value {
+                request[element] = json!(value);
+            }
+        }
+        let mut entry = json!({ "request": request });
+        if let Some(resource) = &ask.resource {
+            entry["resource"] = resource.clone();
+        }
+        let key = ask.if_none_exist.as_ref().map_or_else(|| ask.url.clone(), |query| format!("Patient?{query}"));
+        // A plain create has no key of its own: its url says nothing about which patient it is.
+        let key = if key == "Patient" { format!("create {index}") } else { key };
+        Self { index, key, text: entry.to_string() }
+    }
+}
+
+fn method(method: Method) -> &'static str {
+    match method {
+        Method::Get => "GET",
+        Method::Post => "POST",
+        Method::Put => "PUT",
+        Method::Patch => "PATCH",
+        Method::Delete => "DELETE",
+    }
+}
+
+/// Cuts entries into Bundles of at most so many entries and bytes, none with the same key twice. An entry that is too
+/// large by itself travels alone.
+pub(crate) fn chunks(entries: Vec<Entry>, entries_max: usize, bytes_max: usize) -> Vec<Vec<Entry>> {
+    let mut chunks = Vec::new();
+    let mut chunk: Vec<Entry> = Vec::new();
+    let mut keys = HashSet::new();
+    let mut bytes = ENVELOPE_BYTES;
+    for entry in entries {
+        let full = chunk.len() >= entries_max || bytes + entry.text.len() > bytes_max;
+        if !chunk.is_empty() && (full || keys.contains(&entry.key)) {
+            chunks.push(std::mem::take(&mut chunk));
+            keys.clear();
+            bytes = ENVELOPE_BYTES;
+        }
+        bytes += entry.text.len() + 1;
+        keys.insert(entry.key.clone());
+        chunk.push(entry);
+    }
+    if !chunk.is_empty() {
+        chunks.push(chunk);
+    }
+    chunks
+}
+
+/// The Bundle's bytes.
+pub(crate) fn body(entries: &[Entry]) -> Vec<u8> {
+    let texts: Vec<&str> = entries.iter().map(|entry| entry.text.as_str()).collect();
+    format!(r#"{{"resourceType":"Bundle","type":"batch","entry":[{}]}}"#, texts.join(",")).into_bytes()
+}
+
+/// The answers in the order of the entries.
+///
+/// # Errors
+/// What is wrong, in words for a message: then no answer can be told from another.
+pub(crate) fn answers(body: &mut Value, expected: usize) -> Result<Vec<Answer>, String> {
+    if body.get("resourceType").and_then(Value::as_str) != Some("Bundle") {
+        return Err("no Bundle".to_owned());
+    }
+    let entries = match body.get_mut("entry") {
+        Some(Value::Array(entries)) => entries.as_mut_slice(),
+        _ => &mut [],
+    };
+    if entries.len() != expected {
+        return Err(format!("{} entries for {expected} requests", entries.len()));
+    }
+    Ok(entries.iter_mut().map(Answer::from_entry).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn put(index: usize, url: &str) -> Entry {
+        let resource = Some(json!({ "resourceType": "Patient" }));
+        Entry::new(
+            index,
+            &Ask { method: Method::Put, url: url.to_owned(), if_match: None, if_none_exist: None, resource },
+        )
+    }
+
+    fn sizes(chunks: &[Vec<Entry>]) -> Vec<usize> {
+        chunks.iter().map(Vec::len).collect()
+    }
+
+    #[test]
+    fn a_bundle_is_valid_json_with_every_precondition() {
+        let ask = |method, url: &str| Ask {
+            method,
+            url: url.to_owned(),
+            if_match: None,
+            if_none_exist: None,
+            resource: None,
+        };
+        let entries = [
+            Entry::new(0, &Ask { if_match: Some("W/\"3\"".to_owned()), ..ask(Method::Put, "Patient/1") }),
+            Entry::new(1, &Ask { if_none_exist: Some("identifier=a".to_owned()), ..ask(Method::Post, "Patient") }),
+            Entry::new(2, &ask(Method::Get, "Patient/1")),
+        ];
+        let bundle: Value = serde_json::from_slice(&body(&entries)).unwrap();
+        assert_eq!(
+            bundle,
+            json!({ "resourceType": "Bundle", "type": "batch", "entry": [
+                { "request": { "method": "PUT", "url": "Patient/1", "ifMatch": "W/\"3\"" } },
+                { "request": { "method": "POST", "url": "Patient", "ifNoneExist": "identifier=a" } },
+                { "request": { "method": "GET", "url": "Patient/1" } }
+            ] })
+        );
+    }
+
+    #[test]
+    fn bundles_respect_count_bytes_and_keys() {
+        let entries = |count: usize| (0..count).map(|n| put(n, &format!("Patient/{n}"))).collect::<Vec<_>>();
+        assert_eq!(sizes(&chunks(entries(250), 100, 1_000_000)), [100, 100, 50]);
+        assert_eq!(sizes(&chunks(entries(3), 100, 1)), [1, 1, 1]);
+        assert!(chunks(Vec::new(), 100, 1000).is_empty());
+        let bounded = chunks(entries(50), 100, 1000);
+        assert!(bounded.len() > 1 && bounded.iter().all(|chunk| body(chunk).len() <= 1000));
+
+        let twice = vec![put(0, "Patient/1"), put(1, "Patient/2"), put(2, "Patient/1")];
+        assert_eq!(sizes(&chunks(twice, 100, 1_000_000)), [2, 1]);
+        let create = |index| {
+            let ask = Ask {
+                method: Method::Post,
+                url: "Patient".into(),
+                if_match: None,
+                if_none_exist: None,
+                resource: None,
+            };
+            Entry::new(index, &ask)
+        };
+        assert_eq!(sizes(&chunks(vec![create(0), create(1)], 100, 1_000_000)), [2]);
+    }
+
+    #[test]
+    fn answers_of_the_wrong_number_or_kind_are_refused() {
+        let mut good = json!({ "resourceType": "Bundle", "entry": [{ "response": { "status": "201" } }] });
+        assert_eq!(answers(&mut good, 1).unwrap()[0].status, 201);
+        assert_eq!(answers(&mut good, 2).unwrap_err(), "1 entries for 2 requests");
+        assert_eq!(answers(&mut json!({ "resourceType": "Bundle" }), 1).unwrap_err(), "0 entries for 1 requests");
+        assert_eq!(answers(&mut json!({ "resourceType": "Patient" }), 1).unwrap_err(), "no Bundle");
+        assert_eq!(
+            answers(&mut json!({ "resourceType": "Bundle", "entry": 3 }), 1).unwrap_err(),
+            "0 entries for 1 requests"
+        );
+    }
+}

@@ -1,0 +1,157 @@
+//! Statements as servers write them, and answers that are none.
+
+use adapter_sdk::http::{Error, Response};
+use serde_json::json;
+
+use super::*;
+use crate::testing::Server;
+
+fn statement() -> Value {
+    json!({
+        "resourceType": "CapabilityStatement", "fhirVersion": "4.0.1",
+        "software": { "name": "Example", "version": "1.2" },
+        "rest": [{
+            "mode": "server",
+            "interaction": [{ "code": "transaction" }, { "code": "batch" }],
+            "resource": [
+                { "type": "Observation" },
+                { "type": "Patient", "versioning": "versioned-update", "updateCreate": true,
+                  "conditionalCreate": true, "conditionalUpdate": true,
+                  "interaction": [{ "code": "read" }, { "code": "search-type" }, { "code": "create" }, { "code": "update" }],
+                  "searchParam": [{ "name": "identifier", "type": "token" }] }
+            ]
+        }]
+    })
+}
+
+fn checked(statement: &Value) -> Result<Report, Failure> {
+    read(statement, &Settings::default())
+}
+
+fn capabilities(report: &Report) -> Capabilities {
+    Capabilities::from_state(&report.state).unwrap()
+}
+
+#[test]
+fn a_complete_server_is_understood_and_nothing_is_amiss() {
+    let report = checked(&statement()).unwrap();
+    assert_eq!(report.summary, "Example 1.2, FHIR 4.0.1");
+    assert!(report.findings.iter().all(|finding| finding.level == FindingLevel::Ok), "{:?}", report.findings);
+    assert_eq!(capabilities(&report), crate::testing::able());
+}
+
+#[test]
+fn what_is_not_said_is_not_assumed() {
+    let silent = json!({ "resourceType": "CapabilityStatement", "fhirVersion": "4.0.1",
+        "rest": [{ "mode": "server", "resource": [{ "type": "Patient" }] }] });
+    let report = checked(&silent).unwrap();
+    assert_eq!(capabilities(&report), Capabilities::default());
+    assert!(report.findings.iter().any(|finding| finding.level == FindingLevel::Warning));
+}
+
+#[test]
+fn features_are_read_one_by_one() {
+    let variant = |pointer: &str, value: Value| {
+        let mut statement = statement();
+        *statement.pointer_mut(pointer).unwrap() = value;
+        capabilities(&checked(&statement).unwrap())
+    };
+    let patient = "/rest/0/resource/1";
+    assert!(!variant(&format!("{patient}/conditionalUpdate"), json!(false)).conditional_update);
+    assert!(!variant(&format!("{patient}/conditionalCreate"), json!(false)).conditional_create);
+    assert_eq!(variant(&format!("{patient}/versioning"), json!("versioned")).versioning, Versioning::Versioned);
+    assert_eq!(variant(&format!("{patient}/versioning"), json!("no-version")).versioning, Versioning::NoVersion);
+    assert!(variant("/rest/0/interaction", json!([{ "code": "transaction" }])).batch);
+    assert!(!variant("/rest/0/interaction", json!([{ "code": "history-system" }])).batch);
+}
+
+#[test]
+fn a_missing_interaction_is_a_problem_by_name() {
+    let mut statement = statement();
+    statement["rest"][0]["resource"][1]["interaction"] = json!([{ "code": "read" }, { "code": "search-type" }]);
+    let report = checked(&statement).unwrap();
+    let problems: Vec<&str> = report
+        .findings
+        .iter()
+        .filter(|finding| finding.level == FindingLevel::Problem)
+        .map(|finding| finding.message.as_str())
+        .collect();
+    assert_eq!(
+        problems,
+        [
+            "Patient has no interaction create: changes will fail",
+            "Patient has no interaction update: changes will fail"
+        ]
+    );
+}
+
+#[test]
+fn other_versions_and_servers_without_patients_are_named() {
+    let mut other = statement();
+    other["fhirVersion"] = json!("3.0.2");
+    assert!(checked(&other).unwrap_err().message.contains("FHIR 3.0.2"));
+    other["fhirVersion"] = json!("4.3.0");
+    assert!(checked(&other).unwrap().findings.iter().any(|finding| finding.message.contains("R4B")));
+    let mut empty = statement();
+    empty["rest"][0]["resource"] = json!([{ "type": "Observation" }]);
+    let failure = checked(&empty).unwrap_err();
+    assert_eq!(
+        (failure.kind, failure.message.as_str()),
+        (FailureKind::Misconfigured, "the server keeps no Patient resources")
+    );
+}
+
+#[test]
+fn what_is_not_a_fhir_server_is_named_by_what_it_is() {
+    let page = |status, content_type: &str, body: &str| {
+        let headers = vec![("content-type".to_owned(), content_type.to_owned())];
+        Ok(Response { status, headers, body: body.as_bytes().to_vec() })
+    };
+    let dated = Response {
+        status: 503,
+        headers: vec![
+            ("date".to_owned(), "Sun, 06 Nov 1994 08:49:37 GMT".to_owned()),
+            ("retry-after".to_owned(), "Sun, 06 Nov 1994 08:50:07 GMT".to_owned()),
+        ],
+        body: Vec::new(),
+    };
+    for (answer, kind, words) in [
+        (page(200, "text/html", "<html>"), FailureKind::Misconfigured, "text/html"),
+        (page(200, "application/json", r#"{"resourceType":"Patient"}"#), FailureKind::Misconfigured, "type Patient"),
+        (page(200, "application/json", "{}"), FailureKind::Misconfigured, "application/json"),
+        (page(401, "text/html", ""), FailureKind::Misconfigured, "credentials"),
+        (page(403, "text/html", ""), FailureKind::Misconfigured, "credentials"),
+        (page(404, "text/html", ""), FailureKind::Misconfigured, "check base_url"),
+        (page(400, "text/html", ""), FailureKind::Misconfigured, "answered 400"),
+        (page(301, "text/html", ""), FailureKind::Misconfigured, "redirect"),
+        (page(500, "text/html", ""), FailureKind::Unavailable, "500"),
+        (Ok(dated), FailureKind::Throttled, "wait"),
+        (Ok(crate::testing::outcome(500)), FailureKind::Unavailable, "500"),
+        (Err(Error::ConnectionFailed("connection refused".to_owned())), FailureKind::Unavailable, "refused"),
+        (Err(Error::Timeout), FailureKind::Unavailable, "time limit"),
+        (Err(Error::Refused("not allowed".to_owned())), FailureKind::Misconfigured, "not allowed"),
+    ] {
+        let waits = matches!(&answer, Ok(response) if response.status == 503);
+        let server = Server { before: Some(Box::new(move |_, _| Some(answer.clone()))), ..Server::default() };
+        let failure = check(&server, &Settings::default()).unwrap_err();
+        assert_eq!(failure.kind, kind, "{}", failure.message);
+        assert!(failure.message.contains(words), "{}", failure.message);
+        assert_eq!(failure.retry_after_ms, waits.then_some(30_000));
+    }
+}
+
+#[test]
+fn a_state_of_another_version_is_none() {
+    for state in [&b""[..], b"{}", b"7", br#"{"conditional_update":"yes"}"#] {
+        assert_eq!(Capabilities::from_state(state), None);
+    }
+    let body = statement().to_string().into_bytes();
+    let server = Server {
+        before: Some(Box::new(move |_, request| {
+            assert_eq!(request.path, "metadata");
+            Some(Ok(Response { status: 200, headers: Vec::new(), body: body.clone() }))
+        })),
+        ..Server::default()
+    };
+    assert_eq!(discover(&server, &Settings::default()).unwrap(), crate::testing::able());
+}

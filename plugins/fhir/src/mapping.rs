@@ -1,0 +1,302 @@
+//! From our patient to a FHIR R4 Patient, and to the search that finds it.
+//!
+//! Pure. It writes the elements that are ours and no others; what becomes of other people's elements is decided in
+//! `ownership`. It never validates what a server should (it only refuses what would make a whole Bundle unreadable).
+//! Sources: FHIR R4 Patient; KR Core Patient (`name.text` 1..1); the ISO 21090 EN representation extension; US Core.
+
+use adapter_sdk::patient::{Gender, MaritalStatus, Patient};
+use adapter_sdk::{Failure, FailureKind};
+use serde_json::{Map, Value, json};
+
+use crate::settings::Settings;
+
+pub(crate) const US_CORE_RACE: &str = "http://hl7.org/fhir/us/core/StructureDefinition/us-core-race";
+pub(crate) const US_CORE_ETHNICITY: &str = "http://hl7.org/fhir/us/core/StructureDefinition/us-core-ethnicity";
+const EN_REPRESENTATION: &str = "http://hl7.org/fhir/StructureDefinition/iso21090-EN-representation";
+const MARITAL_STATUS: &str = "http://terminology.hl7.org/CodeSystem/v3-MaritalStatus";
+const IDENTIFIER_TYPE: &str = "http://terminology.hl7.org/CodeSystem/v2-0203";
+
+/// The Patient as we want it to stand, without an id.
+///
+/// # Errors
+/// `invalid` for a date that FHIR's grammar does not know, naming the field.
+pub(crate) fn resource(patient: &Patient, active: bool, settings: &Settings) -> Result<Value, Failure> {
+    let mut resource = Map::new();
+    resource.insert("resourceType".to_owned(), json!("Patient"));
+    if let Some(profile) = &settings.profile {
+        resource.insert("meta".to_owned(), json!({ "profile": [profile] }));
+    }
+    insert_list(&mut resource, "extension", extensions(patient, settings));
+    insert_list(&mut resource, "identifier", identifiers(patient, settings));
+    resource.insert("active".to_owned(), json!(active));
+    insert_list(&mut resource, "name", names(patient));
+    insert_list(&mut resource, "telecom", telecom(patient));
+    resource.insert("gender".to_owned(), json!(gender(patient.gender)));
+    resource.insert("birthDate".to_owned(), json!(date("birth_date", &patient.birth_date)?));
+    if let Some(deceased) = present(patient.deceased_date.as_ref()) {
+        resource.insert("deceasedDateTime".to_owned(), json!(date("deceased_date", deceased)?));
+    }
+    insert_list(&mut resource, "address", address(patient).into_iter().collect());
+    if let Some(status) = patient.marital_status {
+        resource.insert("maritalStatus".to_owned(), marital_status(status));
+    }
+    insert_list(&mut resource, "communication", communication(patient).into_iter().collect());
+    Ok(Value::Object(resource))
+}
+
+/// The search by which a server finds the patient: `identifier=SYSTEM|VALUE`, escaped and percent-encoded once.
+pub(crate) fn identifier_query(system: &str, value: &str) -> String {
+    format!("identifier={}%7C{}", percent_encode(&search_escape(system)), percent_encode(&search_escape(value)))
+}
+
+/// Percent-encodes everything but RFC 3986's unreserved characters.
+pub(crate) fn percent_encode(text: &str) -> String {
+    let mut encoded = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            encoded.push(char::from(byte));
+        } else {
+            encoded.push('%');
+            for nibble in [byte >> 4, byte & 15] {
+                let digit = char::from_digit(u32::from(nibble), 16).expect("invariant: a nibble is a hex digit");
+                encoded.push(digit.to_ascii_uppercase());
+            }
+        }
+    }
+    encoded
+}
+
+/// FHIR's own escapes in a search value, for the characters that separate values.
+fn search_escape(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for character in text.chars() {
+        if matches!(character, '\\' | '|' | ',' | '$') {
+            escaped.push('\\');
+        }
+        escaped.push(character);
+    }
+    escaped
+}
+
+fn identifiers(patient: &Patient, settings: &Settings) -> Vec<Value> {
+    let mut identifiers = vec![json!({ "system": settings.identifier_system, "value": patient.patient_id })];
+    if let (Some(system), Some(value)) = (&settings.national_id_system, present(patient.national_id.as_ref())) {
+        identifiers.push(json!({
+            "use": "official",
+            "type": { "coding": [{ "system": IDENTIFIER_TYPE, "code": "NI" }] },
+            "system": system,
+            "value": value,
+        }));
+    }
+    identifiers
+}
+
+/// One name; or two where the patient has a name in another script, the native one first.
+fn names(patient: &Patient) -> Vec<Value> {
+    let title = present(patient.title.as_ref());
+    let suffix = present(patient.suffix.as_ref());
+    let given: Vec<&str> = [Some(patient.given_name.as_str()), present(patient.middle_name.as_ref())]
+        .into_iter()
+        .flatten()
+        .filter(|part| !part.is_empty())
+        .collect();
+    let native_family = present(patient.native_family_name.as_ref());
+    let native_given = present(patient.native_given_name.as_ref());
+    let native_text: Vec<&str> = [native_family, native_given].into_iter().flatten().collect();
+    let native_script = (!native_text.is_empty()).then(|| Script::of(&native_text.concat()));
+
+    // A name whose native form puts the family name first is written so in Latin letters too: Kim MinJun.
+    let family_first = native_script.is_some_and(Script::is_east_asian);
+    let family = Some(patient.family_name.as_str()).filter(|part| !part.is_empty());
+    let mut parts: Vec<&str> = title.into_iter().collect();
+    if family_first {
+        parts.extend(family);
+        parts.extend(&given);
+    } else {
+        parts.extend(&given);
+        parts.extend(family);
+    }
+    parts.extend(suffix);
+    let mut romanised = name(&parts.join(" "), family, &given);
+    if let Some(title) = title {
+        romanised.insert("prefix".to_owned(), json!([title]));
+    }
+    if let Some(suffix) = suffix {
+        romanised.insert("suffix".to_owned(), json!([suffix]));
+    }
+    let Some(script) = native_script else { return vec![Value::Object(romanised)] };
+
+    let text = if script.is_east_asian() {
+        native_text.concat()
+    } else {
+        native_text.iter().rev().copied().collect::<Vec<_>>().join(" ")
+    };
+    let mut native = name(&text, native_family, native_given.as_slice());
+    native.insert("extension".to_owned(), representation(script.code()));
+    romanised.insert("extension".to_owned(), representation("ABC"));
+    vec![Value::Object(native), Value::Object(romanised)]
+}
+
+fn name(text: &str, family: Option<&str>, given: &[&str]) -> Map<String, Value> {
+    let mut name = Map::new();
+    name.insert("use".to_owned(), json!("official"));
+    name.insert("text".to_owned(), json!(text));
+    if let Some(family) = family {
+        name.insert("family".to_owned(), json!(family));
+    }
+    insert_list(&mut name, "given", given.iter().map(|part| json!(part)).collect());
+    name
+}
+
+fn representation(code: &str) -> Value {
+    json!([{ "url": EN_REPRESENTATION, "valueCode": code }])
+}
+
+/// What a name is written in, as far as ISO 21090 tells apart.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Script {
+    /// Hangul, kana.
+    Syllabic,
+    /// Han characters.
+    Ideographic,
+    /// Everything else.
+    Alphabetic,
+}
+
+impl Script {
+    fn of(text: &str) -> Self {
+        let syllabic =
+            |c: char| matches!(c, '\u{1100}'..='\u{11FF}' | '\u{3040}'..='\u{318F}' | '\u{AC00}'..='\u{D7A3}');
+        let ideographic =
+            |c: char| matches!(c, '\u{3400}'..='\u{4DBF}' | '\u{4E00}'..='\u{9FFF}' | '\u{20000}'..='\u{323AF}');
+        if text.contains(ideographic) {
+            Self::Ideographic
+        } else if text.contains(syllabic) {
+            Self::Syllabic
+        } else {
+            Self::Alphabetic
+        }
+    }
+
+    fn code(self) -> &'static str {
+        match self {
+            Self::Syllabic => "SYL",
+            Self::Ideographic => "IDE",
+            Self::Alphabetic => "ABC",
+        }
+    }
+
+    fn is_east_asian(self) -> bool {
+        self != Self::Alphabetic
+    }
+}
+
+fn telecom(patient: &Patient) -> Vec<Value> {
+    let phone = |number: &Option<String>, used: &str| {
+        present(number.as_ref()).map(|value| json!({ "system": "phone", "value": value, "use": used }))
+    };
+    [
+        phone(&patient.phone_home, "home"),
+        phone(&patient.phone_mobile, "mobile"),
+        phone(&patient.phone_work, "work"),
+        present(patient.email.as_ref()).map(|value| json!({ "system": "email", "value": value })),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
+}
+
+fn address(patient: &Patient) -> Option<Value> {
+    let mut address = Map::new();
+    let lines = [present(patient.street.as_ref()), present(patient.street_line_2.as_ref())];
+    insert_list(&mut address, "line", lines.into_iter().flatten().map(|line| json!(line)).collect());
+    for (element, value) in [
+        ("city", &patient.city),
+        ("state", &patient.state),
+        ("postalCode", &patient.postal_code),
+        ("country", &patient.country),
+    ] {
+        if let Some(value) = present(value.as_ref()) {
+            address.insert(element.to_owned(), json!(value));
+        }
+    }
+    if address.is_empty() {
+        return None;
+    }
+    address.insert("use".to_owned(), json!("home"));
+    Some(Value::Object(address))
+}
+
+fn communication(patient: &Patient) -> Option<Value> {
+    let tag = present(patient.language.as_ref())?;
+    Some(json!({ "language": { "coding": [{ "system": "urn:ietf:bcp:47", "code": tag }] }, "preferred": true }))
+}
+
+fn extensions(patient: &Patient, settings: &Settings) -> Vec<Value> {
+    if !settings.us_core {
+        return Vec::new();
+    }
+    // US Core asks for the text; the coded categories are optional, and our codes are agreed with each target.
+    let text = |url: &str, value: &Option<String>| {
+        present(value.as_ref())
+            .map(|value| json!({ "url": url, "extension": [{ "url": "text", "valueString": value }] }))
+    };
+    [text(US_CORE_RACE, &patient.race), text(US_CORE_ETHNICITY, &patient.ethnicity)].into_iter().flatten().collect()
+}
+
+fn gender(gender: Gender) -> &'static str {
+    match gender {
+        Gender::Male => "male",
+        Gender::Female => "female",
+        Gender::Other => "other",
+        Gender::Unknown => "unknown",
+    }
+}
+
+fn marital_status(status: MaritalStatus) -> Value {
+    let (code, display) = match status {
+        MaritalStatus::Married => ("M", "Married"),
+        MaritalStatus::Single => ("S", "Never Married"),
+        MaritalStatus::Divorced => ("D", "Divorced"),
+        MaritalStatus::Widowed => ("W", "Widowed"),
+        MaritalStatus::Separated => ("L", "Legally Separated"),
+        MaritalStatus::DomesticPartner => ("T", "Domestic partner"),
+    };
+    json!({ "coding": [{ "system": MARITAL_STATUS, "code": code, "display": display }] })
+}
+
+/// `YYYY`, `YYYY-MM` or `YYYY-MM-DD`. Many servers refuse a whole Bundle for one date outside FHIR's grammar.
+fn date<'a>(field: &str, text: &'a str) -> Result<&'a str, Failure> {
+    let parts: Vec<&str> = text.split('-').collect();
+    let digits = |part: &str, length: usize| part.len() == length && part.bytes().all(|byte| byte.is_ascii_digit());
+    let number = |part: &str| part.parse::<u32>().unwrap_or(0);
+    let well_formed = parts.len() <= 3
+        && digits(parts[0], 4)
+        && parts.iter().skip(1).all(|part| digits(part, 2))
+        && parts.get(1).is_none_or(|month| (1..=12).contains(&number(month)))
+        && parts.get(2).is_none_or(|day| (1..=31).contains(&number(day)));
+    if well_formed {
+        Ok(text)
+    } else {
+        Err(Failure {
+            kind: FailureKind::Invalid,
+            message: format!("{field} is not a date of the form YYYY-MM-DD"),
+            retry_after_ms: None,
+        })
+    }
+}
+
+/// The value, unless it is empty: FHIR knows no empty strings.
+fn present(value: Option<&String>) -> Option<&str> {
+    value.map(String::as_str).filter(|text| !text.trim().is_empty())
+}
+
+/// FHIR knows no empty lists.
+fn insert_list(object: &mut Map<String, Value>, element: &str, list: Vec<Value>) {
+    if !list.is_empty() {
+        object.insert(element.to_owned(), Value::Array(list));
+    }
+}
+
+#[cfg(test)]
+mod tests;

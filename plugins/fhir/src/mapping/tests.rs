@@ -1,0 +1,178 @@
+//! The mapping, field by field.
+
+use super::*;
+
+fn patient(fields: &Value) -> Patient {
+    let mut whole = json!({
+        "patient_id": "P-2025-001", "family_name": "Kim", "given_name": "MinJun",
+        "birth_date": "1985-03-15", "gender": "male"
+    });
+    let object = whole.as_object_mut().unwrap();
+    object.extend(fields.as_object().unwrap().clone());
+    serde_json::from_value(whole).unwrap()
+}
+
+fn mapped(fields: &Value, settings: &Settings) -> Value {
+    resource(&patient(fields), true, settings).unwrap()
+}
+
+fn plain(fields: &Value) -> Value {
+    mapped(fields, &Settings::default())
+}
+
+#[test]
+fn the_least_patient_has_what_kr_core_asks_for_and_nothing_empty() {
+    assert_eq!(
+        plain(&json!({})),
+        json!({
+            "resourceType": "Patient",
+            "identifier": [{ "system": "urn:neuronova:patient-id", "value": "P-2025-001" }],
+            "active": true,
+            "name": [{ "use": "official", "text": "MinJun Kim", "family": "Kim", "given": ["MinJun"] }],
+            "gender": "male",
+            "birthDate": "1985-03-15"
+        })
+    );
+    assert_eq!(plain(&json!({ "email": "", "city": " ", "language": "" })), plain(&json!({})));
+}
+
+#[test]
+fn a_korean_name_stands_in_both_scripts_the_native_one_first() {
+    let resource = plain(&json!({ "native_family_name": "김", "native_given_name": "민준" }));
+    assert_eq!(
+        resource["name"],
+        json!([
+            { "use": "official", "text": "김민준", "family": "김", "given": ["민준"],
+              "extension": [{ "url": EN_REPRESENTATION, "valueCode": "SYL" }] },
+            { "use": "official", "text": "Kim MinJun", "family": "Kim", "given": ["MinJun"],
+              "extension": [{ "url": EN_REPRESENTATION, "valueCode": "ABC" }] }
+        ])
+    );
+}
+
+#[test]
+fn the_representation_follows_the_script() {
+    for (family, given, code, text) in [
+        ("金", "民俊", "IDE", "金民俊"),
+        ("鈴木", "さくら", "IDE", "鈴木さくら"),
+        ("すずき", "さくら", "SYL", "すずきさくら"),
+        ("Иванов", "Иван", "ABC", "Иван Иванов"),
+    ] {
+        let resource = plain(&json!({ "native_family_name": family, "native_given_name": given }));
+        assert_eq!(resource["name"][0]["extension"][0]["valueCode"], code, "{family}");
+        assert_eq!(resource["name"][0]["text"], text);
+    }
+    let only_given = plain(&json!({ "native_given_name": "민준" }));
+    assert_eq!(only_given["name"][0]["text"], "민준");
+    assert_eq!(only_given["name"][0].get("family"), None);
+}
+
+#[test]
+fn titles_and_middle_names_have_their_places() {
+    let resource = plain(&json!({ "title": "Dr.", "suffix": "Jr.", "middle_name": "Q" }));
+    assert_eq!(
+        resource["name"],
+        json!([{ "use": "official", "text": "Dr. MinJun Q Kim Jr.", "family": "Kim", "given": ["MinJun", "Q"],
+                 "prefix": ["Dr."], "suffix": ["Jr."] }])
+    );
+}
+
+#[test]
+fn contact_and_address_are_mapped_line_by_line() {
+    let resource = plain(&json!({
+        "phone_home": "02-1", "phone_mobile": "010-2", "phone_work": "02-3", "email": "a@b.kr",
+        "street": "1 A-ro", "street_line_2": "Flat 2", "city": "Seoul", "state": "11", "postal_code": "04524",
+        "country": "KR", "language": "ko"
+    }));
+    assert_eq!(
+        resource["telecom"],
+        json!([
+            { "system": "phone", "value": "02-1", "use": "home" },
+            { "system": "phone", "value": "010-2", "use": "mobile" },
+            { "system": "phone", "value": "02-3", "use": "work" },
+            { "system": "email", "value": "a@b.kr" }
+        ])
+    );
+    assert_eq!(
+        resource["address"],
+        json!([{ "use": "home", "line": ["1 A-ro", "Flat 2"], "city": "Seoul", "state": "11",
+                 "postalCode": "04524", "country": "KR" }])
+    );
+    assert_eq!(
+        resource["communication"],
+        json!([{ "language": { "coding": [{ "system": "urn:ietf:bcp:47", "code": "ko" }] }, "preferred": true }])
+    );
+}
+
+#[test]
+fn codes_are_those_of_the_value_sets() {
+    for (word, code) in [
+        ("married", "M"),
+        ("single", "S"),
+        ("divorced", "D"),
+        ("widowed", "W"),
+        ("separated", "L"),
+        ("domestic_partner", "T"),
+    ] {
+        let coding = &plain(&json!({ "marital_status": word }))["maritalStatus"]["coding"][0];
+        assert_eq!((coding["system"].as_str(), coding["code"].as_str()), (Some(MARITAL_STATUS), Some(code)));
+    }
+    for word in ["male", "female", "other", "unknown"] {
+        assert_eq!(plain(&json!({ "gender": word }))["gender"], word);
+    }
+}
+
+#[test]
+fn death_and_deactivation_are_two_things() {
+    let dead = plain(&json!({ "deceased_date": "2024-12-31" }));
+    assert_eq!((&dead["deceasedDateTime"], &dead["active"]), (&json!("2024-12-31"), &json!(true)));
+    let inactive = resource(&patient(&json!({})), false, &Settings::default()).unwrap();
+    assert_eq!((&inactive["active"], inactive.get("deceasedDateTime")), (&json!(false), None));
+}
+
+#[test]
+fn sensitive_extras_are_sent_only_where_the_operator_asked() {
+    let fields = json!({ "national_id": "850315-1234567", "race": "asian", "ethnicity": "not_hisp_or_latin" });
+    let silent = plain(&fields).to_string();
+    assert!(!silent.contains("850315") && !silent.contains("asian") && !silent.contains("hisp"), "{silent}");
+
+    let settings = Settings {
+        national_id_system: Some("urn:oid:1.2.410".to_owned()),
+        us_core: true,
+        profile: Some("http://example.org/profile".to_owned()),
+        ..Settings::default()
+    };
+    let resource = mapped(&fields, &settings);
+    assert_eq!(resource["identifier"][1]["value"], "850315-1234567");
+    assert_eq!(resource["identifier"][1]["system"], "urn:oid:1.2.410");
+    assert_eq!(resource["extension"][0]["url"], US_CORE_RACE);
+    assert_eq!(resource["extension"][1]["extension"], json!([{ "url": "text", "valueString": "not_hisp_or_latin" }]));
+    assert_eq!(resource["meta"], json!({ "profile": ["http://example.org/profile"] }));
+}
+
+#[test]
+fn dates_outside_the_grammar_are_refused_by_name_and_not_by_value() {
+    for (field, text) in
+        [("birth_date", "15.03.1985"), ("birth_date", ""), ("birth_date", "1985-13-01"), ("deceased_date", "yesterday")]
+    {
+        let failure = resource(&patient(&json!({ field: text })), true, &Settings::default()).unwrap_err();
+        assert_eq!(failure.kind, FailureKind::Invalid);
+        assert!(failure.message.contains(field) && (text.is_empty() || !failure.message.contains(text)));
+    }
+    for text in ["1985", "1985-03", "1985-03-15"] {
+        assert_eq!(plain(&json!({ "birth_date": text }))["birthDate"], text);
+    }
+}
+
+#[test]
+fn the_search_is_escaped_once_and_encoded_once() {
+    for (value, expected) in [
+        ("P-2025-001", "identifier=urn%3Aneuronova%3Apatient-id%7CP-2025-001"),
+        ("a b+c&d", "identifier=urn%3Aneuronova%3Apatient-id%7Ca%20b%2Bc%26d"),
+        ("a,b|c", "identifier=urn%3Aneuronova%3Apatient-id%7Ca%5C%2Cb%5C%7Cc"),
+        ("김", "identifier=urn%3Aneuronova%3Apatient-id%7C%EA%B9%80"),
+        ("50%", "identifier=urn%3Aneuronova%3Apatient-id%7C50%25"),
+    ] {
+        assert_eq!(identifier_query("urn:neuronova:patient-id", value), expected);
+    }
+}

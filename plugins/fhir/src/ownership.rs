@@ -1,0 +1,283 @@
+//! Which elements of a Patient are ours, and how a record keeps those that are not.
+//!
+//! Owns the split of a resource into our part and the rest, the merge, and the fingerprint. Pure; it never decides
+//! whether to write (that is `delivery`). The rules, element by element, stand in `docs/adapters/fhir.md`.
+
+use serde_json::{Map, Value, json};
+use sha2::{Digest, Sha256};
+
+use crate::mapping::{US_CORE_ETHNICITY, US_CORE_RACE};
+use crate::settings::Settings;
+
+const DECEASED: [&str; 2] = ["deceasedBoolean", "deceasedDateTime"];
+/// Elements that belong to us as a whole.
+const WHOLE: [&str; 6] = ["active", "gender", "birthDate", "maritalStatus", DECEASED[0], DECEASED[1]];
+/// Elements of which some entries belong to us.
+const LISTS: [&str; 6] = ["extension", "identifier", "name", "telecom", "address", "communication"];
+
+/// What a link remembers of our last write: a digest of our elements, and two facts without which the next write could
+/// lose something.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Fingerprint {
+    digest: String,
+    /// The record also holds elements of others: it has to be read before it is written.
+    pub(crate) shared: bool,
+    /// The death that the record holds was written by us, so we may take it back.
+    deceased_is_ours: bool,
+}
+
+impl Fingerprint {
+    /// Reads the text of a link; `None` for a form that this version does not know.
+    pub(crate) fn parse(text: &str) -> Option<Self> {
+        let (digest, flags) = text.strip_prefix("1:")?.split_once(':')?;
+        let known = !digest.is_empty() && flags.chars().all(|flag| matches!(flag, 's' | 'd'));
+        known.then(|| Self {
+            digest: digest.to_owned(),
+            shared: flags.contains('s'),
+            deceased_is_ours: flags.contains('d'),
+        })
+    }
+
+    /// The text for a receipt.
+    pub(crate) fn to_text(&self) -> String {
+        let flag = |set: bool, letter: &'static str| if set { letter } else { "" };
+        format!("1:{}:{}{}", self.digest, flag(self.shared, "s"), flag(self.deceased_is_ours, "d"))
+    }
+
+    /// The fingerprint of a resource that is ours as a whole.
+    pub(crate) fn of_own(resource: &Value, settings: &Settings) -> Self {
+        let ours = split(resource, settings).ours;
+        let deceased_is_ours = has_deceased(&ours);
+        Self { digest: digest(&ours, deceased_is_ours), shared: false, deceased_is_ours }
+    }
+
+    /// Whether our elements of this record are still what we last wrote.
+    pub(crate) fn matches(&self, current: &Value, settings: &Settings) -> bool {
+        digest(&split(current, settings).ours, self.deceased_is_ours) == self.digest
+    }
+}
+
+/// A record after our elements were put into it.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Merged {
+    /// What to write.
+    pub(crate) resource: Value,
+    /// For the receipt, once it is written.
+    pub(crate) fingerprint: Fingerprint,
+    /// The record already is as we want it: nothing needs to be written.
+    pub(crate) unchanged: bool,
+}
+
+/// Puts our elements into a record and keeps all others.
+///
+/// `wanted` is our resource, or `None` to change nothing but `active`, which becomes false. `last` is what the link
+/// remembers, where there is one.
+pub(crate) fn merge(
+    current: &Value,
+    wanted: Option<&Value>,
+    last: Option<&Fingerprint>,
+    settings: &Settings,
+) -> Merged {
+    let Split { ours: current_ours, mut others } = split(current, settings);
+    let deceased_was_ours = last.is_some_and(|last| last.deceased_is_ours);
+    let mut ours = wanted.map_or_else(|| current_ours.clone(), |wanted| split(wanted, settings).ours);
+    if wanted.is_none() {
+        ours.insert("active".to_owned(), json!(false));
+    }
+    let deceased_is_ours = if wanted.is_some() { has_deceased(&ours) } else { deceased_was_ours };
+    let mut kept_deceased = false;
+    if wanted.is_some() && !deceased_is_ours && !deceased_was_ours {
+        // A death that others recorded is not undone by an application that knows of none.
+        for element in DECEASED {
+            if let Some(value) = current_ours.get(element) {
+                ours.insert(element.to_owned(), value.clone());
+                kept_deceased = true;
+            }
+        }
+    }
+    let unchanged = ours == current_ours && wanted.is_none_or(|wanted| claims_profile(current, wanted));
+    let shared = kept_deceased || holds_others(&others, settings);
+    let fingerprint = Fingerprint { digest: digest(&ours, deceased_is_ours), shared, deceased_is_ours };
+    tidy(&mut others, &ours, &current_ours, wanted);
+    Merged { resource: join(ours, others), fingerprint, unchanged }
+}
+
+struct Split {
+    ours: Map<String, Value>,
+    others: Map<String, Value>,
+}
+
+fn split(resource: &Value, settings: &Settings) -> Split {
+    let mut parts = Split { ours: Map::new(), others: Map::new() };
+    let Some(object) = resource.as_object() else { return parts };
+    for (element, value) in object {
+        match value.as_array() {
+            Some(entries) if LISTS.contains(&element.as_str()) => {
+                let (ours, others): (Vec<_>, Vec<_>) =
+                    entries.iter().cloned().partition(|entry| is_ours(element, entry, settings));
+                for (part, entries) in [(&mut parts.ours, ours), (&mut parts.others, others)] {
+                    if !entries.is_empty() {
+                        part.insert(element.clone(), Value::Array(entries));
+                    }
+                }
+            }
+            _ if WHOLE.contains(&element.as_str()) => _ = parts.ours.insert(element.clone(), value.clone()),
+            _ => _ = parts.others.insert(element.clone(), value.clone()),
+        }
+    }
+    parts
+}
+
+/// Whether an entry of a list is one that our mapping writes. An entry without a `use` counts as ours, since a server or
+/// a form may have dropped it.
+fn is_ours(element: &str, entry: &Value, settings: &Settings) -> bool {
+    let text = |key: &str| entry.get(key).and_then(Value::as_str);
+    match element {
+        "identifier" => text("system").is_some_and(|system| {
+            system == settings.identifier_system || settings.national_id_system.as_deref() == Some(system)
+        }),
+        "name" => matches!(text("use"), None | Some("official")),
+        "telecom" => matches!(
+            (text("system"), text("use")),
+            (Some("phone"), Some("home" | "mobile" | "work")) | (Some("email"), None)
+        ),
+        "address" => matches!(text("use"), None | Some("home")),
+        "communication" => entry.get("preferred") == Some(&Value::Bool(true)),
+        "extension" => settings.us_core && matches!(text("url"), Some(US_CORE_RACE | US_CORE_ETHNICITY)),
+        _ => false,
+    }
+}
+
+fn join(ours: Map<String, Value>, mut others: Map<String, Value>) -> Value {
+    for (element, value) in ours {
+        match (value, others.get_mut(&element)) {
+            (Value::Array(mut first), Some(Value::Array(rest))) => {
+                first.append(rest);
+                *rest = first;
+            }
+            (value, _) => _ = others.insert(element, value),
+        }
+    }
+    Value::Object(others)
+}
+
+/// Takes out of the others' part what our change makes untrue, and what the server sets by itself.
+fn tidy(
+    others: &mut Map<String, Value>,
+    ours: &Map<String, Value>,
+    before: &Map<String, Value>,
+    wanted: Option<&Value>,
+) {
+    // A generated narrative tells the old state; the server makes a new one.
+    if others.get("text").and_then(|text| text.get("status")).and_then(Value::as_str) == Some("generated") {
+        others.remove("text");
+    }
+    // A primitive's extensions (a time of birth) speak of the value that was there.
+    for element in WHOLE {
+        if ours.get(element) != before.get(element) {
+            others.remove(&format!("_{element}"));
+        }
+    }
+    // The same language must not stand twice, once as ours and once as theirs.
+    let languages: Vec<Value> = list(ours, "communication").iter().map(language).collect();
+    if let Some(Value::Array(theirs)) = others.get_mut("communication") {
+        theirs.retain(|entry| !languages.contains(&language(entry)));
+        if theirs.is_empty() {
+            others.remove("communication");
+        }
+    }
+    if let Some(meta) = others.get_mut("meta").and_then(Value::as_object_mut) {
+        meta.remove("versionId");
+        meta.remove("lastUpdated");
+    }
+    for profile in wanted.map(profiles).unwrap_or_default() {
+        let meta = others.entry("meta").or_insert_with(|| json!({}));
+        match meta.get_mut("profile") {
+            Some(Value::Array(known)) if known.contains(&profile) => {}
+            Some(Value::Array(known)) => known.push(profile),
+            _ => meta["profile"] = json!([profile]),
+        }
+    }
+}
+
+fn language(communication: &Value) -> Value {
+    communication.pointer("/language/coding/0/code").cloned().unwrap_or_default()
+}
+
+fn list<'a>(object: &'a Map<String, Value>, element: &str) -> &'a [Value] {
+    object.get(element).and_then(Value::as_array).map_or(&[], Vec::as_slice)
+}
+
+fn profiles(resource: &Value) -> Vec<Value> {
+    resource.pointer("/meta/profile").and_then(Value::as_array).cloned().unwrap_or_default()
+}
+
+fn claims_profile(current: &Value, wanted: &Value) -> bool {
+    let known = profiles(current);
+    profiles(wanted).iter().all(|profile| known.contains(profile))
+}
+
+fn has_deceased(ours: &Map<String, Value>) -> bool {
+    DECEASED.iter().any(|element| ours.contains_key(*element))
+}
+
+/// Whether a write of our resource alone would lose something that others put there.
+fn holds_others(others: &Map<String, Value>, settings: &Settings) -> bool {
+    others.iter().any(|(element, value)| match element.as_str() {
+        "resourceType" | "id" => false,
+        "text" => value.get("status").and_then(Value::as_str) != Some("generated"),
+        "meta" => {
+            value.get("tag").is_some()
+                || value.get("security").is_some()
+                || value.get("profile").and_then(Value::as_array).is_some_and(|profiles| {
+                    profiles.iter().any(|profile| profile.as_str() != settings.profile.as_deref())
+                })
+        }
+        _ => true,
+    })
+}
+
+/// A digest that does not depend on the order in which a server writes an object's keys.
+fn digest(ours: &Map<String, Value>, with_deceased: bool) -> String {
+    let mut ours = ours.clone();
+    if !with_deceased {
+        for element in DECEASED {
+            ours.remove(element);
+        }
+    }
+    let mut canonical = String::new();
+    write_canonical(&Value::Object(ours), &mut canonical);
+    // Half of SHA-256 is plenty for telling two states of one record apart, and keeps the link short.
+    let whole = Sha256::digest(canonical.as_bytes());
+    let half: [u8; 16] = whole[..16].try_into().expect("invariant: SHA-256 has 32 bytes");
+    format!("{:032x}", u128::from_be_bytes(half))
+}
+
+fn write_canonical(value: &Value, out: &mut String) {
+    match value {
+        Value::Object(object) => {
+            let mut keys: Vec<&String> = object.keys().collect();
+            keys.sort();
+            out.push('{');
+            for key in keys {
+                out.push_str(&Value::String(key.clone()).to_string());
+                out.push(':');
+                write_canonical(&object[key], out);
+                out.push(',');
+            }
+            out.push('}');
+        }
+        Value::Array(entries) => {
+            out.push('[');
+            for entry in entries {
+                write_canonical(entry, out);
+                out.push(',');
+            }
+            out.push(']');
+        }
+        scalar => out.push_str(&scalar.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests;

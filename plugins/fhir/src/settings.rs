@@ -1,0 +1,124 @@
+//! What the operator may set in `[targets.NAME.settings]`, with the defaults and why they are what they are.
+//!
+//! It reads and refuses; it decides nothing. Read next: `docs/adapters/fhir.md` for the operator's view.
+
+use adapter_sdk::{Failure, FailureKind};
+use serde::Deserialize;
+
+/// The settings of one FHIR target.
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Settings {
+    /// The system of the identifier by which we know our patients at the target. Never change it once patients are
+    /// there: they would not be found again.
+    pub(crate) identifier_system: String,
+    /// The system of the national identification number. Without it that number is not sent.
+    pub(crate) national_id_system: Option<String>,
+    /// Send race and ethnicity as the extensions of US Core. Without it they are not sent: base FHIR has no place for them.
+    pub(crate) us_core: bool,
+    /// A profile that every Patient claims in `meta.profile`.
+    pub(crate) profile: Option<String>,
+    /// What to do with a record that carries our identifier but that we have no link to.
+    pub(crate) existing: Existing,
+    /// Read every linked record before writing it, for servers that ignore `ifMatch`.
+    pub(crate) read_first: bool,
+    /// Send batch Bundles where the server takes them.
+    pub(crate) batch: bool,
+    /// Entries in one Bundle. Some services stop at 160.
+    pub(crate) bundle_entries_max: usize,
+    /// Bytes in one Bundle. Below 1 MiB, where a usual reverse proxy refuses a body.
+    pub(crate) bundle_bytes_max: usize,
+    /// Limit on connecting, on the first byte of an answer and between bytes, in milliseconds.
+    pub(crate) timeout_ms: u64,
+}
+
+/// What to do with a record that carries our identifier but that we have no link to.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Existing {
+    /// `replace` for what the application has just created, `merge` for everything else.
+    Auto,
+    /// Keep what others wrote into it: conditional create, then read and write where it was there already.
+    Merge,
+    /// Conditional update: one request whatever is there, and the record becomes ours as a whole.
+    Replace,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            identifier_system: "urn:neuronova:patient-id".to_owned(),
+            national_id_system: None,
+            us_core: false,
+            profile: None,
+            existing: Existing::Auto,
+            read_first: false,
+            batch: true,
+            bundle_entries_max: 100,
+            bundle_bytes_max: 1_000_000,
+            timeout_ms: 30_000,
+        }
+    }
+}
+
+impl Settings {
+    /// Refuses values that could only fail later, and less clearly.
+    ///
+    /// # Errors
+    /// `misconfigured`, naming the setting.
+    pub(crate) fn validated(self) -> Result<Self, Failure> {
+        let uri = |text: &str| !text.is_empty() && !text.contains(|c: char| c.is_whitespace() || c.is_control());
+        let problem = if !uri(&self.identifier_system) {
+            Some("identifier_system must be a URI")
+        } else if self.national_id_system.as_deref().is_some_and(|system| !uri(system)) {
+            Some("national_id_system must be a URI")
+        } else if self.national_id_system.as_deref() == Some(self.identifier_system.as_str()) {
+            Some("national_id_system must differ from identifier_system")
+        } else if self.profile.as_deref().is_some_and(|profile| !uri(profile)) {
+            Some("profile must be a URI")
+        } else if self.bundle_entries_max == 0 || self.bundle_bytes_max == 0 || self.timeout_ms == 0 {
+            Some("bundle_entries_max, bundle_bytes_max and timeout_ms must be at least 1")
+        } else {
+            None
+        };
+        match problem {
+            None => Ok(self),
+            Some(problem) => Err(Failure {
+                kind: FailureKind::Misconfigured,
+                message: format!("settings: {problem}"),
+                retry_after_ms: None,
+            }),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_empty_section_gives_the_defaults() {
+        let settings: Settings = serde_json::from_str("{}").unwrap();
+        assert_eq!(settings, Settings::default());
+        assert_eq!(settings.clone().validated().unwrap(), settings);
+    }
+
+    #[test]
+    fn unknown_keys_and_impossible_values_are_refused() {
+        for text in [r#"{"identifer_system":"x"}"#, r#"{"existing":"sometimes"}"#] {
+            assert!(serde_json::from_str::<Settings>(text).is_err(), "{text}");
+        }
+        for (text, named) in [
+            (r#"{"identifier_system":""}"#, "identifier_system"),
+            (r#"{"identifier_system":"a b"}"#, "identifier_system"),
+            (r#"{"national_id_system":""}"#, "national_id_system"),
+            (r#"{"national_id_system":"urn:neuronova:patient-id"}"#, "must differ"),
+            (r#"{"profile":"two words"}"#, "profile"),
+            (r#"{"bundle_entries_max":0}"#, "bundle_entries_max"),
+        ] {
+            let failure = serde_json::from_str::<Settings>(text).unwrap().validated().unwrap_err();
+            assert_eq!(failure.kind, FailureKind::Misconfigured);
+            assert!(failure.message.contains(named), "{}", failure.message);
+        }
+    }
+}

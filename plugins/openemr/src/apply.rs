@@ -1,0 +1,226 @@
+//! Makes OpenEMR hold the state of a batch of changes, in a number of statements that does not grow with the batch.
+//!
+//! Plan every change by itself, look all charts up at once, decide each, create what is missing, write what differs. A
+//! change that is refused has touched nothing; a statement that the database refuses is the whole batch's failure, and the
+//! host halves the batch to find the one at fault. Read next: `plan.rs` for the decisions, `create.rs` for creation.
+
+use adapter_sdk::database::{Value, rows_per_statement};
+use adapter_sdk::{Change, Context, Failure, Outcome, Receipt, RemoteEdit};
+
+use crate::charts::{self, Found, Sought};
+use crate::columns::Record;
+use crate::create::{self, Created, Creation};
+use crate::failures::transient;
+use crate::lent::Lent;
+use crate::plan::{Plan, Step, decide, plan};
+use crate::schema::Schema;
+use crate::settings::Settings;
+use crate::statements::Statements;
+use crate::{check, detect};
+
+/// What an apply did: one outcome per change, and what the operator should read in the log.
+#[derive(Debug)]
+pub(crate) struct Applied {
+    pub(crate) outcomes: Vec<Outcome>,
+    /// Lines that name ids and nothing else of a patient.
+    pub(crate) notes: Vec<String>,
+}
+
+/// Applies the batch.
+///
+/// # Errors
+/// A failure for the batch as a whole; the host rolls back.
+pub(crate) fn apply(
+    db: &impl Lent,
+    settings: &Settings,
+    context: &Context,
+    changes: &[Change],
+) -> Result<Applied, Failure> {
+    let schema = match Schema::from_state(&context.state) {
+        Some(schema) => schema,
+        None => detect::schema(db)?,
+    };
+    check::usable(&schema, settings)?;
+    let columns = schema.own_columns();
+    let statements =
+        Statements { dialect: db.dialect(), schema: &schema, columns: &columns, user_id: settings.user_id };
+    let mut outcomes: Vec<Option<Outcome>> = Vec::with_capacity(changes.len());
+    let mut wanted = Vec::new();
+    for (change, plan) in changes.iter().zip(plan(changes, &statements, settings)) {
+        let index = outcomes.len();
+        outcomes.push(match plan {
+            Plan::Done(outcome) => Some(outcome),
+            Plan::Hold { uuid, record } => {
+                wanted.push(Wanted { index, change, uuid, record: Some(record) });
+                None
+            }
+            Plan::Keep { uuid } => {
+                wanted.push(Wanted { index, change, uuid, record: None });
+                None
+            }
+        });
+    }
+    let mut batch =
+        Batch { db, statements: &statements, settings, policy: context.on_remote_edit, outcomes, notes: Vec::new() };
+    batch.run(&wanted)?;
+    let outcomes = batch.outcomes.into_iter().map(|it| it.expect("invariant: every plan ends in an outcome")).collect();
+    Ok(Applied { outcomes, notes: batch.notes })
+}
+
+/// A change whose chart has to be looked up.
+struct Wanted<'a> {
+    /// Its place in the batch.
+    index: usize,
+    change: &'a Change,
+    uuid: [u8; 16],
+    /// What the chart shall hold; `None` when it stays as it is and only its pid is wanted.
+    record: Option<Record>,
+}
+
+impl Wanted<'_> {
+    fn sought(&self) -> Sought<'_> {
+        Sought {
+            uuid: self.uuid,
+            patient_id: &self.change.aggregate_id,
+            linked_pid: self.change.link.as_ref().map(|link| link.remote_id.as_str()),
+        }
+    }
+}
+
+/// A change that has something to write, and what.
+#[derive(Clone, Copy)]
+struct Writing<'a> {
+    wanted: &'a Wanted<'a>,
+    record: &'a Record,
+}
+
+struct Batch<'a, L> {
+    db: &'a L,
+    statements: &'a Statements<'a>,
+    settings: &'a Settings,
+    policy: RemoteEdit,
+    /// In the order of the changes; `None` while it is open.
+    outcomes: Vec<Option<Outcome>>,
+    notes: Vec<String>,
+}
+
+impl<L: Lent> Batch<'_, L> {
+    fn run(&mut self, wanted: &[Wanted<'_>]) -> Result<(), Failure> {
+        let sought: Vec<Sought<'_>> = wanted.iter().map(Wanted::sought).collect();
+        // Without a uuid nothing but the lock keeps two hosts from creating the same patient, so it has to be held from
+        // before the look on when anything may have to be created.
+        let locked = !self.statements.schema.has_uuid() && sought.iter().any(|one| one.linked_pid.is_none());
+        if locked {
+            create::lock(self.db)?;
+        }
+        let steady = self.policy == RemoteEdit::Hold && sought.iter().any(|one| one.linked_pid.is_some());
+        let found = charts::find(self.db, self.statements, &sought, steady)?;
+        let (mut creations, mut updates) = (Vec::new(), Vec::new());
+        for (wanted, found) in wanted.iter().zip(found) {
+            let Some(record) = &wanted.record else {
+                self.outcomes[wanted.index] = Some(kept(found));
+                continue;
+            };
+            let link = wanted.change.link.as_ref();
+            let step = decide(found, link, record, self.statements.columns, self.policy);
+            self.take(step, Writing { wanted, record }, &mut creations, &mut updates);
+        }
+        self.create(&creations, locked, &mut updates)?;
+        self.update(&updates)
+    }
+
+    /// Turns a step into an outcome, or into a creation or update that will have one.
+    fn take<'w>(
+        &mut self,
+        step: Step,
+        writing: Writing<'w>,
+        creations: &mut Vec<Writing<'w>>,
+        updates: &mut Vec<(Writing<'w>, i64)>,
+    ) {
+        let Writing { wanted, record } = writing;
+        match step {
+            Step::Create => creations.push(writing),
+            Step::Refuse(failure) => self.outcomes[wanted.index] = Some(Outcome::Failed(failure)),
+            Step::Leave { pid } => self.outcomes[wanted.index] = Some(self.applied(pid, record)),
+            Step::Write { pid, edited } => {
+                if edited {
+                    self.notes.push(format!(
+                        "wrote over an edit made in OpenEMR: patient {}, pid {pid}, change {}",
+                        wanted.change.aggregate_id, wanted.change.change_id
+                    ));
+                }
+                updates.push((writing, pid));
+            }
+        }
+    }
+
+    /// Creates charts; one that turned up meanwhile is updated instead.
+    fn create<'w>(
+        &mut self,
+        creations: &[Writing<'w>],
+        locked: bool,
+        updates: &mut Vec<(Writing<'w>, i64)>,
+    ) -> Result<(), Failure> {
+        let wanted: Vec<Creation<'_>> =
+            creations.iter().map(|it| Creation { sought: it.wanted.sought(), record: it.record }).collect();
+        let created = create::create(self.db, self.statements, self.settings.pubpid, &wanted, locked)?;
+        for (writing, created) in creations.iter().zip(created) {
+            let found = match created {
+                Created::New(pid) => {
+                    self.outcomes[writing.wanted.index] = Some(self.applied(pid, writing.record));
+                    continue;
+                }
+                Created::Already(chart) => Found::Chart(chart),
+                Created::Unclear(failure) => Found::Unclear(failure),
+            };
+            let step = decide(found, None, writing.record, self.statements.columns, self.policy);
+            self.take(step, *writing, &mut Vec::new(), updates);
+        }
+        Ok(())
+    }
+
+    /// Writes the own columns of charts that are there.
+    fn update(&mut self, updates: &[(Writing<'_>, i64)]) -> Result<(), Failure> {
+        let mut written = 0;
+        for chunk in updates.chunks(rows_per_statement(self.statements.dialect, self.statements.update_parameters())) {
+            let mut parameters = Vec::with_capacity(chunk.len() * self.statements.update_parameters());
+            for (writing, pid) in chunk {
+                parameters.push(if self.statements.schema.has_uuid() {
+                    Value::from(writing.wanted.uuid.as_slice())
+                } else {
+                    Value::Signed(*pid)
+                });
+                create::push_record(self.statements, writing.record, &mut parameters);
+            }
+            let sql = self.statements.update(chunk.len());
+            let execution = self.db.execute(&sql, &parameters).map_err(|error| error.during("update patient_data"))?;
+            written += execution.rows_affected;
+        }
+        if written != updates.len() as u64 {
+            let count = updates.len();
+            return Err(transient(format!("update patient_data: {count} charts were there, {written} were written")));
+        }
+        for (writing, pid) in updates {
+            self.outcomes[writing.wanted.index] = Some(self.applied(*pid, writing.record));
+        }
+        Ok(())
+    }
+
+    fn applied(&self, pid: i64, record: &Record) -> Outcome {
+        Outcome::Applied(Receipt {
+            remote_id: pid.to_string(),
+            remote_version: None,
+            fingerprint: Some(record.fingerprint(self.statements.columns)),
+        })
+    }
+}
+
+/// A deletion that leaves the chart alone. A patient that never came here has no pid to report.
+fn kept(found: Found) -> Outcome {
+    let remote_id = match found {
+        Found::Unclear(failure) => return Outcome::Failed(failure),
+        Found::Chart(chart) => chart.pid.to_string(),
+        Found::Absent => String::new(),
+    };
+    Outcome::Applied(Receipt { remote_id, remote_version: None, fingerprint: None })
+}

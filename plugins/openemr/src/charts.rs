@@ -1,0 +1,122 @@
+//! Finds the charts that OpenEMR already holds for patients of ours.
+//!
+//! By uuid from 6.0 on. 5.x has none: there a linked chart is found by its pid and must still carry our patient id as
+//! `pubpid`, and an unlinked one by `pubpid` alone, compared byte by byte because the column's collation is not.
+
+use std::collections::BTreeMap;
+
+use adapter_sdk::Failure;
+use adapter_sdk::database::Value;
+
+use crate::columns::Record;
+use crate::failures::conflict;
+use crate::lent::Lent;
+use crate::statements::Statements;
+
+/// Whose chart is looked for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Sought<'a> {
+    pub(crate) uuid: [u8; 16],
+    pub(crate) patient_id: &'a str,
+    /// The pid that the last receipt gave, as text.
+    pub(crate) linked_pid: Option<&'a str>,
+}
+
+/// One row of `patient_data`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Chart {
+    pub(crate) pid: i64,
+    pub(crate) record: Record,
+}
+
+/// What the database says of one patient.
+#[derive(Clone, Debug)]
+pub(crate) enum Found {
+    Absent,
+    Chart(Chart),
+    /// There is something, but which chart is meant only a person can tell.
+    Unclear(Failure),
+}
+
+/// Looks all of them up in one query; the answers stand in the order of `sought`.
+///
+/// `locked` keeps the rows found as they are until the transaction ends.
+///
+/// # Errors
+/// What the database says, as a failure.
+pub(crate) fn find(
+    db: &impl Lent,
+    statements: &Statements<'_>,
+    sought: &[Sought<'_>],
+    locked: bool,
+) -> Result<Vec<Found>, Failure> {
+    if sought.is_empty() {
+        return Ok(Vec::new());
+    }
+    let rows = if statements.schema.has_uuid() {
+        let parameters: Vec<Value> = sought.iter().map(|one| Value::from(one.uuid.as_slice())).collect();
+        read(db, statements, &statements.charts_by_uuid(sought.len(), locked), &parameters)?
+    } else {
+        let pubpids: Vec<Value> =
+            sought.iter().filter(|one| one.linked_pid.is_none()).map(|one| Value::from(one.patient_id)).collect();
+        let pids: Vec<Value> =
+            sought.iter().filter_map(|one| one.linked_pid?.parse().ok()).map(Value::Signed).collect();
+        if pubpids.is_empty() && pids.is_empty() {
+            return Ok(vec![Found::Absent; sought.len()]);
+        }
+        let sql = statements.charts_by_pubpid(pubpids.len(), pids.len(), locked);
+        read(db, statements, &sql, &[pubpids, pids].concat())?
+    };
+    let by_key = by(&rows, |row| row.key.clone());
+    let by_pid = by(&rows, |row| row.chart.pid.to_string());
+    Ok(sought
+        .iter()
+        .map(|one| match (statements.schema.has_uuid(), one.linked_pid) {
+            (true, _) => only(by_key.get(one.uuid.as_slice()), "uuid"),
+            (false, None) => only(by_key.get(one.patient_id.as_bytes()), "public id"),
+            (false, Some(pid)) => match by_pid.get(pid).map(Vec::as_slice) {
+                None | Some([]) => Found::Absent,
+                Some([row, ..]) if row.key == one.patient_id.as_bytes() => Found::Chart(row.chart.clone()),
+                Some(_) => {
+                    Found::Unclear(conflict(format!("the chart with pid {pid} no longer carries our public id")))
+                }
+            },
+        })
+        .collect())
+}
+
+struct Row {
+    key: Vec<u8>,
+    chart: Chart,
+}
+
+fn read(db: &impl Lent, statements: &Statements<'_>, sql: &str, parameters: &[Value]) -> Result<Vec<Row>, Failure> {
+    // A public id is not unique, so more rows than patients are possible; far more would be a database of its own kind.
+    let rows_max = u32::try_from(parameters.len() * 4 + 100).unwrap_or(u32::MAX);
+    let found = db.query(sql, parameters, rows_max).map_err(|error| error.during("read patient_data"))?;
+    Ok(found
+        .rows
+        .into_iter()
+        .filter_map(|row| {
+            let [key, pid, values @ ..] = row.as_slice() else { return None };
+            let chart = Chart { pid: pid.as_i64()?, record: Record::from_row(statements.columns, values) };
+            Some(Row { key: key.as_bytes()?.to_vec(), chart })
+        })
+        .collect())
+}
+
+fn by<K: Ord>(rows: &[Row], key: impl Fn(&Row) -> K) -> BTreeMap<K, Vec<&Row>> {
+    let mut grouped: BTreeMap<K, Vec<&Row>> = BTreeMap::new();
+    for row in rows {
+        grouped.entry(key(row)).or_default().push(row);
+    }
+    grouped
+}
+
+fn only(rows: Option<&Vec<&Row>>, key: &str) -> Found {
+    match rows.map(Vec::as_slice) {
+        None | Some([]) => Found::Absent,
+        Some([row]) => Found::Chart(row.chart.clone()),
+        Some(rows) => Found::Unclear(conflict(format!("{} charts carry this patient's {key}", rows.len()))),
+    }
+}

@@ -1,0 +1,230 @@
+//! Looks at an OpenEMR without changing it, and says to people what is there and what is missing.
+
+use adapter_sdk::database::{DatabaseErrorKind, Dialect};
+use adapter_sdk::{Failure, Finding, FindingLevel, Report};
+
+use crate::failures::misconfigured;
+use crate::lent::Lent;
+use crate::options::LISTS;
+use crate::schema::{Charset, Listed, Schema};
+use crate::settings::{PublicId, Settings};
+use crate::statements::Statements;
+use crate::{detect, unique_keys};
+
+/// Looks and reports.
+///
+/// # Errors
+/// `misconfigured`, naming what is missing, when nothing could be delivered; else what the database says.
+pub(crate) fn check(db: &impl Lent, settings: &Settings) -> Result<Report, Failure> {
+    let schema = detect::schema(db)?;
+    usable(&schema, settings)?;
+    let mut findings = vec![columns(&schema), key(&schema)];
+    findings.extend(version(&schema));
+    findings.extend(unique_keys::findings(db, &schema)?);
+    findings.extend(charset(&schema));
+    findings.extend(lists(&schema));
+    if db.dialect() == Dialect::Mysql {
+        findings.push(grants(db, &schema, settings)?);
+    }
+    let summary = schema.version.as_ref().map_or_else(|| "OpenEMR of unknown version".to_owned(), ToString::to_string);
+    Ok(Report { summary, findings, state: schema.to_state() })
+}
+
+/// Whether anything can be delivered to this OpenEMR with these settings.
+///
+/// # Errors
+/// `misconfigured`, naming what is missing.
+pub(crate) fn usable(schema: &Schema, settings: &Settings) -> Result<(), Failure> {
+    let missing = schema.missing_minimum();
+    if !missing.is_empty() {
+        return Err(misconfigured(format!(
+            "this is no OpenEMR that can be delivered to: missing {}",
+            missing.join(", ")
+        )));
+    }
+    let demanding = schema.demanding_columns();
+    if !demanding.is_empty() {
+        return Err(misconfigured(format!(
+            "patient_data has columns that take no NULL, have no default and are not this adapter's: {}; give them a default",
+            demanding.join(", ")
+        )));
+    }
+    if !schema.has_uuid() && settings.pubpid == PublicId::Pid {
+        return Err(misconfigured(
+            "this OpenEMR has no patient_data.uuid, so charts can only be found by `pubpid`: remove the setting `pubpid = \"pid\"`",
+        ));
+    }
+    Ok(())
+}
+
+fn finding(level: FindingLevel, message: impl Into<String>) -> Finding {
+    Finding { level, message: message.into() }
+}
+
+fn columns(schema: &Schema) -> Finding {
+    let absent = schema.absent_columns();
+    if absent.is_empty() {
+        return finding(FindingLevel::Ok, format!("patient_data has all {} columns", schema.own_columns().len()));
+    }
+    let joined = if absent.contains(&"street_line_2") { "; the second street line is joined to `street`" } else { "" };
+    finding(FindingLevel::Warning, format!("patient_data has no column for: {}{joined}", absent.join(", ")))
+}
+
+fn key(schema: &Schema) -> Finding {
+    if schema.has_uuid() {
+        finding(FindingLevel::Ok, "charts are found by uuid")
+    } else {
+        finding(
+            FindingLevel::Warning,
+            "no patient_data.uuid (OpenEMR 5.x): charts are found by `pubpid`, which users can edit; do not let them",
+        )
+    }
+}
+
+fn version(schema: &Schema) -> Option<Finding> {
+    match &schema.version {
+        Some(version) if (5..=8).contains(&version.major) => None,
+        Some(version) => Some(finding(FindingLevel::Warning, format!("{version} was never tried with this adapter"))),
+        None => Some(finding(FindingLevel::Warning, "the table `version` could not be read")),
+    }
+}
+
+fn charset(schema: &Schema) -> Vec<Finding> {
+    let own = schema.own_columns();
+    let narrow = |charset: Charset| -> Vec<&str> {
+        own.iter()
+            .map(|column| column.name)
+            .filter(|name| schema.column(name).is_some_and(|it| it.charset == charset))
+            .collect()
+    };
+    let cases = [
+        (Charset::Utf8Mb3, "are `utf8` of three bytes: emoji and rare Hanja are refused, convert them to utf8mb4"),
+        (Charset::Latin1, "are `latin1`: Hangul and most scripts are refused, convert them to utf8mb4"),
+        (Charset::Ascii, "are `ascii`: anything else is refused, convert them to utf8mb4"),
+        (Charset::Other, "have a character set that this adapter does not know: the database decides what fits"),
+    ];
+    cases
+        .into_iter()
+        .filter_map(|(charset, what)| {
+            let names = narrow(charset);
+            (!names.is_empty()).then(|| finding(FindingLevel::Warning, format!("columns {what}: {}", names.join(", "))))
+        })
+        .collect()
+}
+
+fn lists(schema: &Schema) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    let coded = LISTS.into_iter().filter(|list| !["country", "state"].contains(list));
+    let unknown: Vec<&str> = coded.filter(|list| !schema.options.contains_key(*list)).collect();
+    if !unknown.is_empty() {
+        findings.push(finding(
+            FindingLevel::Warning,
+            format!("lists that are empty or could not be read, whose codes pass unchecked: {}", unknown.join(", ")),
+        ));
+    }
+    if schema.options.contains_key("sex") && schema.listed("sex", "UNK") == Listed::Not {
+        findings.push(finding(
+            FindingLevel::Warning,
+            "list `sex` has no option `UNK`: for the genders other and unknown the field stays empty",
+        ));
+    }
+    findings
+}
+
+/// Runs statements that match no row: the database checks every grant for them, also those that come through roles.
+fn grants(db: &impl Lent, schema: &Schema, settings: &Settings) -> Result<Finding, Failure> {
+    let columns = schema.own_columns();
+    let statements = Statements { dialect: db.dialect(), schema, columns: &columns, user_id: settings.user_id };
+    let mut probes = vec![statements.create_probe(), statements.update_probe()];
+    if schema.has_uuid() {
+        probes.push(Statements::register_probe().to_owned());
+    }
+    for probe in probes {
+        match db.execute(&probe, &[]) {
+            Ok(_) => {}
+            Err(error) if error.kind == DatabaseErrorKind::PermissionDenied => {
+                return Err(
+                    error.during("the database user needs SELECT, INSERT and UPDATE on patient_data and uuid_registry")
+                );
+            }
+            Err(error)
+                if error.kind == DatabaseErrorKind::Unavailable || error.kind == DatabaseErrorKind::Contention =>
+            {
+                return Err(error.during("try the grants"));
+            }
+            Err(error) => {
+                let failure = error.during("the grants could not be tried");
+                return Ok(finding(FindingLevel::Warning, failure.message));
+            }
+        }
+    }
+    Ok(finding(FindingLevel::Ok, "the database user may read, insert and update"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::schema::tests::{full, varchar};
+    use crate::schema::{Column, Version};
+
+    #[test]
+    fn what_makes_delivery_impossible_is_misconfigured_and_named() {
+        let message = |schema: &Schema, settings: &Settings| usable(schema, settings).unwrap_err().message;
+        let (mut schema, settings) = (full(), Settings::default());
+        assert!(usable(&schema, &settings).is_ok());
+        schema.patient.insert("custom".into(), Column { has_default: false, ..varchar(9) });
+        assert!(message(&schema, &settings).contains("custom"));
+        schema.patient.remove("custom");
+        schema.patient.remove("uuid");
+        let by_pid = Settings { pubpid: PublicId::Pid, ..settings.clone() };
+        assert!(usable(&schema, &settings).is_ok());
+        assert!(message(&schema, &by_pid).contains("pubpid"));
+        schema.patient.remove("lname");
+        assert!(message(&schema, &settings).ends_with("missing patient_data.lname"));
+    }
+
+    #[test]
+    fn an_older_openemr_is_said_to_lack_columns() {
+        let mut schema = full();
+        assert!(matches!(columns(&schema).level, FindingLevel::Ok));
+        schema.patient.remove("suffix");
+        schema.patient.remove("street_line_2");
+        let found = columns(&schema);
+        assert!(matches!(found.level, FindingLevel::Warning));
+        assert_eq!(
+            found.message,
+            "patient_data has no column for: suffix, street_line_2; the second street line is joined to `street`"
+        );
+    }
+
+    #[test]
+    fn narrow_character_sets_are_warned_of() {
+        let mut schema = full();
+        assert!(charset(&schema).is_empty());
+        schema.patient.insert("lname".into(), Column { charset: Charset::Latin1, ..varchar(255) });
+        assert!(charset(&schema)[0].message.ends_with("convert them to utf8mb4: lname"));
+    }
+
+    #[test]
+    fn lists_that_are_not_there_are_warned_of() {
+        let mut schema = full();
+        assert!(lists(&schema)[0].message.ends_with("sex, marital, language, race, ethnicity"));
+        for list in LISTS {
+            schema.options.insert(list.into(), vec!["Male".into()]);
+        }
+        assert!(lists(&schema)[0].message.contains("UNK"));
+        schema.options.insert("sex".into(), vec!["UNK".into()]);
+        assert!(lists(&schema).is_empty());
+    }
+
+    #[test]
+    fn a_version_from_the_future_is_warned_of() {
+        let mut schema = full();
+        assert!(version(&schema).unwrap().message.contains("could not be read"));
+        let known = Version { major: 8, minor: 2, patch: 0, real_patch: 0, tag: String::new(), database: 0 };
+        schema.version = Some(known.clone());
+        assert!(version(&schema).is_none());
+        schema.version = Some(Version { major: 9, ..known });
+        assert!(version(&schema).unwrap().message.starts_with("OpenEMR 9.2.0"));
+    }
+}

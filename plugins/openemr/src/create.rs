@@ -1,0 +1,241 @@
+//! Creates charts beside OpenEMR's own writers, which assign `pid = MAX(pid) + 1` and take no lock.
+//!
+//! The protocol: register the uuids, take the named lock, read the highest pid, insert all rows at once. The lock keeps
+//! adapters apart; the unique keys keep everybody else apart. A refused insert changed nothing and says which key refused
+//! it: `pid` means that somebody took our numbers, so the highest is read again; `uuid` means that somebody created our
+//! patient in the meantime, and then that chart is the patient's. Nothing is ever inserted over a row.
+
+use adapter_sdk::Failure;
+use adapter_sdk::database::{DatabaseError, DatabaseErrorKind, Value, rows_per_statement};
+
+use crate::charts::{self, Chart, Found, Sought};
+use crate::columns::{Content, Record};
+use crate::failures::transient;
+use crate::lent::Lent;
+use crate::settings::PublicId;
+use crate::statements::{HIGHEST_PID, PID_LOCK, Statements};
+
+/// How often a refused insert is tried again before the batch is put off.
+const REFUSALS_MAX: u32 = 20;
+
+/// How long to wait for the other adapters' creations. Milliseconds.
+const LOCK_TIMEOUT_MS: u32 = 10_000;
+
+/// A chart to create.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Creation<'a> {
+    pub(crate) sought: Sought<'a>,
+    pub(crate) record: &'a Record,
+}
+
+/// What became of a creation.
+#[derive(Clone, Debug)]
+pub(crate) enum Created {
+    /// It stands under this pid.
+    New(i64),
+    /// Somebody else created it meanwhile.
+    Already(Chart),
+    /// See [`Found::Unclear`].
+    Unclear(Failure),
+}
+
+/// Takes the lock under which pids are assigned.
+///
+/// # Errors
+/// What the database says, as a failure.
+pub(crate) fn lock(db: &impl Lent) -> Result<(), Failure> {
+    db.lock(PID_LOCK, LOCK_TIMEOUT_MS).map_err(|error| error.during("wait for the lock under which pids are assigned"))
+}
+
+/// Creates all of them; the answers stand in the order of `creations`. `locked` says that the lock is held already.
+///
+/// # Errors
+/// A failure for the whole batch: what the database says, or `transient` when other writers kept taking the numbers.
+pub(crate) fn create(
+    db: &impl Lent,
+    statements: &Statements<'_>,
+    public_id: PublicId,
+    creations: &[Creation<'_>],
+    locked: bool,
+) -> Result<Vec<Created>, Failure> {
+    let mut run = Run { db, statements, public_id, creations, created: vec![None; creations.len()], refusals: 0 };
+    run.all(locked)?;
+    Ok(run.created.into_iter().map(|one| one.expect("invariant: the run ends when nothing is pending")).collect())
+}
+
+struct Run<'a, L> {
+    db: &'a L,
+    statements: &'a Statements<'a>,
+    public_id: PublicId,
+    creations: &'a [Creation<'a>],
+    created: Vec<Option<Created>>,
+    refusals: u32,
+}
+
+impl<L: Lent> Run<'_, L> {
+    fn all(&mut self, mut locked: bool) -> Result<(), Failure> {
+        let mut registered = !self.statements.schema.has_uuid();
+        while !self.pending().is_empty() {
+            if !registered {
+                match self.register() {
+                    Ok(()) => registered = true,
+                    Err(error) => {
+                        self.refused(&error, "register uuids")?;
+                        self.look_again()?;
+                        continue;
+                    }
+                }
+            }
+            if !locked {
+                lock(self.db)?;
+                locked = true;
+            }
+            if let Err(error) = self.insert() {
+                self.refused(&error, "insert into patient_data")?;
+                if !concerns_pid(&error) {
+                    self.look_again()?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn pending(&self) -> Vec<usize> {
+        (0..self.creations.len()).filter(|index| self.created[*index].is_none()).collect()
+    }
+
+    /// Counts a duplicate key and lets it pass, up to the limit; any other error is the batch's failure.
+    fn refused(&mut self, error: &DatabaseError, doing: &str) -> Result<(), Failure> {
+        if error.kind != DatabaseErrorKind::DuplicateKey {
+            return Err(error.during(doing));
+        }
+        self.refusals += 1;
+        if self.refusals < REFUSALS_MAX {
+            return Ok(());
+        }
+        Err(transient(format!("{doing}: refused {REFUSALS_MAX} times by a unique key, other writers are busy")))
+    }
+
+    /// Inserts those uuids that are not registered yet.
+    fn register(&self) -> Result<(), DatabaseError> {
+        let uuids: Vec<[u8; 16]> = self.pending().into_iter().map(|index| self.creations[index].sought.uuid).collect();
+        let parameters: Vec<Value> = uuids.iter().map(|uuid| Value::from(uuid.as_slice())).collect();
+        let rows_max = u32::try_from(uuids.len()).unwrap_or(u32::MAX);
+        let known = self.db.query(&Statements::registered(uuids.len()), &parameters, rows_max)?;
+        let known: Vec<&[u8]> = known.rows.iter().filter_map(|row| row.first()?.as_bytes()).collect();
+        let missing: Vec<Value> = uuids
+            .iter()
+            .filter(|uuid| !known.contains(&uuid.as_slice()))
+            .map(|uuid| Value::from(uuid.as_slice()))
+            .collect();
+        for chunk in missing.chunks(rows_per_statement(self.statements.dialect, 1)) {
+            self.db.execute(&self.statements.register(chunk.len()), chunk)?;
+        }
+        Ok(())
+    }
+
+    /// Inserts what is pending under the next free pids; what a refused chunk left out stays pending.
+    fn insert(&mut self) -> Result<(), DatabaseError> {
+        let highest = self.db.query(HIGHEST_PID, &[], 1)?.single().and_then(Value::as_i64).unwrap_or_default();
+        let mut pid = highest + 1 + gap(self.refusals);
+        let rows_max = rows_per_statement(self.statements.dialect, self.statements.create_parameters());
+        for chunk in self.pending().chunks(rows_max) {
+            let mut parameters = Vec::with_capacity(chunk.len() * self.statements.create_parameters());
+            for (index, pid) in chunk.iter().zip(pid..) {
+                self.push(*index, pid, &mut parameters);
+            }
+            self.db.execute(&self.statements.create(chunk.len()), &parameters)?;
+            for index in chunk {
+                self.created[*index] = Some(Created::New(pid));
+                pid += 1;
+            }
+        }
+        Ok(())
+    }
+
+    fn push(&self, index: usize, pid: i64, parameters: &mut Vec<Value>) {
+        let Creation { sought, record } = self.creations[index];
+        if self.statements.schema.has_uuid() {
+            parameters.push(Value::from(sought.uuid.as_slice()));
+        }
+        parameters.push(Value::Signed(pid));
+        parameters.push(match self.public_id {
+            PublicId::PatientId => Value::from(sought.patient_id),
+            PublicId::Pid => Value::from(pid.to_string()),
+        });
+        push_record(self.statements, record, parameters);
+    }
+
+    /// Takes the charts that turned up meanwhile out of what is pending.
+    fn look_again(&mut self) -> Result<(), Failure> {
+        let pending = self.pending();
+        let sought: Vec<Sought<'_>> = pending.iter().map(|index| self.creations[*index].sought).collect();
+        for (index, found) in pending.into_iter().zip(charts::find(self.db, self.statements, &sought, false)?) {
+            self.created[index] = match found {
+                Found::Absent => None,
+                Found::Chart(chart) => Some(Created::Already(chart)),
+                Found::Unclear(failure) => Some(Created::Unclear(failure)),
+            };
+        }
+        Ok(())
+    }
+}
+
+/// A record's values as parameters, in the order of the statement's columns.
+pub(crate) fn push_record(statements: &Statements<'_>, record: &Record, parameters: &mut Vec<Value>) {
+    for (column, value) in statements.columns.iter().zip(&record.0) {
+        parameters.push(match value {
+            Some(text) => Value::from(text.as_str()),
+            None if column.content == Content::Text
+                && statements.schema.column(column.name).is_some_and(|found| !found.nullable) =>
+            {
+                Value::from("")
+            }
+            None => Value::Null,
+        });
+    }
+}
+
+/// Whether the key that refused a row is the one over `pid`: MariaDB says `pid`, MySQL 8 `patient_data.pid`.
+fn concerns_pid(error: &DatabaseError) -> bool {
+    error
+        .object
+        .as_deref()
+        .and_then(|object| object.rsplit('.').next())
+        .is_some_and(|key| key.eq_ignore_ascii_case("pid"))
+}
+
+/// How many numbers to leave free: none at first, and room for unlocked writers once they were faster a few times.
+fn gap(refusals: u32) -> i64 {
+    i64::from(refusals.saturating_sub(4)) * 16
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_refusing_key_is_known_by_its_last_part() {
+        for (object, expected) in [
+            (Some("pid"), true),
+            (Some("patient_data.pid"), true),
+            (Some("uuid"), false),
+            (Some("patient_data.uuid"), false),
+            (None, false),
+        ] {
+            let error = DatabaseError {
+                kind: DatabaseErrorKind::DuplicateKey,
+                sqlstate: None,
+                vendor_code: Some(1062),
+                object: object.map(str::to_owned),
+                message: String::new(),
+            };
+            assert_eq!(concerns_pid(&error), expected, "{object:?}");
+        }
+    }
+
+    #[test]
+    fn numbers_stay_dense_until_others_are_faster_again_and_again() {
+        assert_eq!([0, 1, 4, 5, 6, 19].map(gap), [0, 0, 0, 16, 32, 240]);
+    }
+}

@@ -1,0 +1,171 @@
+//! Finds out what OpenEMR a database holds, with a handful of SELECTs that change nothing.
+//!
+//! It never judges: `check.rs` says what the findings mean. Every version since 5.0.2 is read the same way, by what is
+//! there and not by what its version number promises.
+
+use std::collections::BTreeMap;
+
+use adapter_sdk::Failure;
+use adapter_sdk::database::{DatabaseErrorKind, Dialect, Value, placeholders};
+
+use crate::failures::misconfigured;
+use crate::lent::Lent;
+use crate::options::LISTS;
+use crate::schema::{Charset, Column, Schema, Version};
+
+const TABLES: [&str; 4] = ["patient_data", "uuid_registry", "version", "list_options"];
+
+/// More columns or options than any OpenEMR has.
+const ROWS_MAX: u32 = 5_000;
+
+/// Reads tables, version and lists.
+///
+/// # Errors
+/// What the database says, as a failure; `misconfigured` for a database that OpenEMR does not run on. A table that is
+/// missing or may not be read is no error here: it shows as absent.
+pub(crate) fn schema(db: &impl Lent) -> Result<Schema, Failure> {
+    let mut tables = match db.dialect() {
+        Dialect::Mysql => mysql_tables(db)?,
+        Dialect::Sqlite => sqlite_tables(db)?,
+        Dialect::Postgres => return Err(misconfigured("OpenEMR runs on MySQL or MariaDB; this target is PostgreSQL")),
+    };
+    let mut schema = Schema::new();
+    if tables.get("version").is_some_and(|table| table.contains_key("v_major")) {
+        schema.version = version(db)?;
+    }
+    if tables.contains_key("list_options") {
+        schema.options = options(db)?;
+    }
+    schema.patient = tables.remove("patient_data").unwrap_or_default();
+    schema.registry = tables.remove("uuid_registry").unwrap_or_default();
+    Ok(schema)
+}
+
+type Tables = BTreeMap<&'static str, BTreeMap<String, Column>>;
+
+fn mysql_tables(db: &impl Lent) -> Result<Tables, Failure> {
+    let sql = format!(
+        "SELECT TABLE_NAME, COLUMN_NAME, IS_NULLABLE, COLUMN_DEFAULT, EXTRA, CHARACTER_MAXIMUM_LENGTH, \
+         CHARACTER_OCTET_LENGTH, CHARACTER_SET_NAME FROM information_schema.COLUMNS \
+         WHERE TABLE_SCHEMA = DATABASE() AND TABLE_NAME IN ({}) ORDER BY TABLE_NAME, ORDINAL_POSITION",
+        placeholders(TABLES.len())
+    );
+    let parameters = TABLES.map(Value::from);
+    let found = db.query(&sql, &parameters, ROWS_MAX).map_err(|error| error.during("read information_schema"))?;
+    let mut tables = Tables::new();
+    for row in &found.rows {
+        let [table, name, nullable, default, extra, characters, bytes, charset] = row.as_slice() else { continue };
+        let Some(table) =
+            TABLES.iter().find(|known| table.as_text().is_some_and(|name| name.eq_ignore_ascii_case(known)))
+        else {
+            continue;
+        };
+        let extra = extra.as_text().unwrap_or_default().to_ascii_lowercase();
+        let column = Column {
+            nullable: nullable.as_text() == Some("YES"),
+            has_default: !default.is_null() || extra.contains("auto_increment") || extra.contains("generated"),
+            characters_max: characters.as_i64().and_then(|length| u64::try_from(length).ok()),
+            bytes_max: bytes.as_i64().and_then(|length| u64::try_from(length).ok()),
+            charset: Charset::named(charset.as_text()),
+        };
+        tables.entry(table).or_default().insert(lower(name), column);
+    }
+    Ok(tables)
+}
+
+fn sqlite_tables(db: &impl Lent) -> Result<Tables, Failure> {
+    let mut tables = Tables::new();
+    for table in TABLES {
+        let sql = format!(r#"SELECT name, type, "notnull", dflt_value, pk FROM pragma_table_info('{table}')"#);
+        let found = db.query(&sql, &[], ROWS_MAX).map_err(|error| error.during("read the table's columns"))?;
+        for row in &found.rows {
+            let [name, declared, not_null, default, primary_key] = row.as_slice() else { continue };
+            let primary_key = primary_key.as_bool().unwrap_or_default();
+            let declared = declared.as_text().unwrap_or_default().to_ascii_lowercase();
+            let column = Column {
+                nullable: !primary_key && !not_null.as_bool().unwrap_or_default(),
+                has_default: !default.is_null() || (primary_key && declared == "integer"),
+                characters_max: declared_length(&declared),
+                bytes_max: (declared == "tinytext").then_some(255),
+                charset: Charset::Any,
+            };
+            tables.entry(table).or_default().insert(lower(name), column);
+        }
+    }
+    Ok(tables)
+}
+
+/// The 255 of `varchar(255)`.
+fn declared_length(declared: &str) -> Option<u64> {
+    let (kind, length) = declared.split_once('(')?;
+    kind.contains("char").then(|| length.trim_end_matches(')').trim().parse().ok())?
+}
+
+fn lower(name: &Value) -> String {
+    name.as_text().unwrap_or_default().to_ascii_lowercase()
+}
+
+fn version(db: &impl Lent) -> Result<Option<Version>, Failure> {
+    let sql = "SELECT v_major, v_minor, v_patch, v_realpatch, v_database, v_tag FROM version";
+    let found = match db.query(sql, &[], 10) {
+        Ok(found) => found,
+        Err(error) if can_do_without(error.kind) => return Ok(None),
+        Err(error) => return Err(error.during("read the table version")),
+    };
+    Ok(found.rows.first().and_then(|row| {
+        let [major, minor, patch, real_patch, database, tag] = row.as_slice() else { return None };
+        Some(Version {
+            major: major.as_i64()?,
+            minor: minor.as_i64()?,
+            patch: patch.as_i64()?,
+            real_patch: real_patch.as_i64().unwrap_or_default(),
+            tag: tag.as_text().unwrap_or_default().to_owned(),
+            database: database.as_i64().unwrap_or_default(),
+        })
+    }))
+}
+
+fn options(db: &impl Lent) -> Result<BTreeMap<String, Vec<String>>, Failure> {
+    let sql = format!(
+        "SELECT list_id, option_id FROM list_options WHERE list_id IN ({}) ORDER BY list_id, option_id",
+        placeholders(LISTS.len())
+    );
+    let found = match db.query(&sql, &LISTS.map(Value::from), ROWS_MAX) {
+        Ok(found) => found,
+        Err(error) if can_do_without(error.kind) => return Ok(BTreeMap::new()),
+        Err(error) => return Err(error.during("read the table list_options")),
+    };
+    let mut options: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for row in &found.rows {
+        if let [list, option] = row.as_slice()
+            && let (Some(list), Some(option)) = (list.as_text(), option.as_text())
+            && let Some(known) = LISTS.iter().find(|known| known.eq_ignore_ascii_case(list))
+        {
+            options.entry((*known).to_owned()).or_default().push(option.to_owned());
+        }
+    }
+    Ok(options)
+}
+
+/// Version and lists make the adapter wiser, but it can work without them.
+fn can_do_without(kind: DatabaseErrorKind) -> bool {
+    matches!(kind, DatabaseErrorKind::MissingObject | DatabaseErrorKind::PermissionDenied | DatabaseErrorKind::Refused)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_declared_length_is_read_for_text_only() {
+        for (declared, expected) in [
+            ("varchar(255)", Some(255)),
+            ("char( 3 )", Some(3)),
+            ("decimal(10,2)", None),
+            ("text", None),
+            ("bigint(20)", None),
+        ] {
+            assert_eq!(declared_length(declared), expected, "{declared}");
+        }
+    }
+}

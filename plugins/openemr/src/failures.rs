@@ -1,0 +1,34 @@
+//! Short ways to the failures that this adapter itself decides on.
+//!
+//! A message names columns, lists, codes and ids; never a value of the payload.
+
+use adapter_sdk::{Failure, FailureKind};
+
+fn failure(kind: FailureKind, message: impl Into<String>) -> Failure {
+    Failure { kind, message: message.into(), retry_after_ms: None }
+}
+
+/// The change can never be taken as it is.
+pub(crate) fn invalid(message: impl Into<String>) -> Failure {
+    failure(FailureKind::Invalid, message)
+}
+
+/// A person has to decide.
+pub(crate) fn conflict(message: impl Into<String>) -> Failure {
+    failure(FailureKind::Conflict, message)
+}
+
+/// The target refuses everything until a person mends it.
+pub(crate) fn misconfigured(message: impl Into<String>) -> Failure {
+    failure(FailureKind::Misconfigured, message)
+}
+
+/// It may work the next time.
+pub(crate) fn transient(message: impl Into<String>) -> Failure {
+    failure(FailureKind::Transient, message)
+}
+
+/// This adapter does not do that.
+pub(crate) fn unsupported(message: impl Into<String>) -> Failure {
+    failure(FailureKind::Unsupported, message)
+}

@@ -1,0 +1,129 @@
+//! What is to be done about each change. Pure: the database is not asked here, its answers come as arguments.
+//!
+//! Planning says what a change asks for, deciding says what that means for the chart that is there. Everything that is
+//! refused is refused here, before the first write. Read next: `apply.rs`, which carries it out.
+
+use std::collections::BTreeSet;
+
+use adapter_sdk::patient::Patient;
+use adapter_sdk::{Change, Failure, Link, Operation, Outcome, Receipt, RemoteEdit};
+
+use crate::charts::{Chart, Found};
+use crate::columns::{OwnColumn, Record, comparable};
+use crate::failures::{conflict, transient, unsupported};
+use crate::settings::{OnDelete, Settings};
+use crate::statements::Statements;
+use crate::{identity, mapping};
+
+/// What a change asks for, before the database was asked anything.
+#[derive(Debug)]
+pub(crate) enum Plan {
+    /// The chart shall hold this.
+    Hold { uuid: [u8; 16], record: Record },
+    /// The chart stays as it is, and only its pid is wanted.
+    Keep { uuid: [u8; 16] },
+    /// Nothing needs to be looked up.
+    Done(Outcome),
+}
+
+/// Plans each change by itself; the plans stand in the order of `changes`.
+pub(crate) fn plan(changes: &[Change], statements: &Statements<'_>, settings: &Settings) -> Vec<Plan> {
+    let namespace = identity::namespace(&settings.system);
+    let mut seen = BTreeSet::new();
+    changes
+        .iter()
+        .map(|change| {
+            if !seen.insert(change.aggregate_id.as_str()) {
+                return Plan::Done(Outcome::Failed(transient("this patient comes twice in one batch")));
+            }
+            let uuid = identity::patient_uuid(&namespace, &change.aggregate_id);
+            plan_one(change, uuid, statements, settings).unwrap_or_else(|failure| Plan::Done(Outcome::Failed(failure)))
+        })
+        .collect()
+}
+
+fn plan_one(
+    change: &Change,
+    uuid: [u8; 16],
+    statements: &Statements<'_>,
+    settings: &Settings,
+) -> Result<Plan, Failure> {
+    if change.aggregate_type != "patient" {
+        return Err(unsupported(format!("this adapter delivers patients, not `{}`", change.aggregate_type)));
+    }
+    match (change.operation, settings.on_delete, &change.link) {
+        (Operation::Create | Operation::Update, _, _) => {
+            let patient = Patient::from_change(change)?;
+            let record = mapping::record(&patient, statements.schema, statements.columns, settings)?;
+            Ok(Plan::Hold { uuid, record })
+        }
+        (Operation::Delete, OnDelete::Refuse, _) => Err(unsupported(
+            "OpenEMR keeps charts; merge or deactivate the patient there, or set `on_delete = \"keep\"` to count \
+             deletions as delivered and leave charts as they are",
+        )),
+        (Operation::Delete, OnDelete::Keep, Some(link)) => Ok(Plan::Done(Outcome::Applied(Receipt {
+            remote_id: link.remote_id.clone(),
+            remote_version: link.remote_version.clone(),
+            fingerprint: link.fingerprint.clone(),
+        }))),
+        (Operation::Delete, OnDelete::Keep, None) => Ok(Plan::Keep { uuid }),
+    }
+}
+
+/// What is to be done about one chart, once it is known what is there.
+#[derive(Debug)]
+pub(crate) enum Step {
+    Create,
+    Write {
+        pid: i64,
+        edited: bool,
+    },
+    /// It holds the wanted state already.
+    Leave {
+        pid: i64,
+    },
+    Refuse(Failure),
+}
+
+/// Decides about one chart.
+pub(crate) fn decide(
+    found: Found,
+    link: Option<&Link>,
+    record: &Record,
+    columns: &[&'static OwnColumn],
+    policy: RemoteEdit,
+) -> Step {
+    let chart = match found {
+        Found::Unclear(failure) => return Step::Refuse(failure),
+        Found::Absent => {
+            return match link {
+                None => Step::Create,
+                Some(link) => Step::Refuse(conflict(format!(
+                    "the chart with pid {} was deleted or merged in OpenEMR; it is not created again by itself",
+                    link.remote_id
+                ))),
+            };
+        }
+        Found::Chart(chart) => chart,
+    };
+    let Chart { pid, record: present } = chart;
+    if let Some(link) = link.filter(|link| link.remote_id != pid.to_string()) {
+        return Step::Refuse(conflict(format!(
+            "the chart had pid {} and now has pid {pid}: it was merged or moved in OpenEMR",
+            link.remote_id
+        )));
+    }
+    if present == *record {
+        return Step::Leave { pid };
+    }
+    let edited = link.and_then(|link| link.fingerprint.as_deref()).is_some_and(|last| {
+        let now = present.fingerprint(columns);
+        comparable(last, &now) && last != now
+    });
+    if edited && policy == RemoteEdit::Hold {
+        return Step::Refuse(conflict(format!(
+            "the chart with pid {pid} was edited in OpenEMR since the last delivery"
+        )));
+    }
+    Step::Write { pid, edited }
+}

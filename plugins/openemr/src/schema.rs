@@ -1,0 +1,351 @@
+//! What was learnt of one OpenEMR: its version, the columns it has and what they take, the options of its lists.
+//!
+//! This is the `state` that `check` hands out and every `apply` gets back. It never holds a patient's data and never talks
+//! to a database: `detect.rs` fills it.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::columns::{Content, OWN_COLUMNS, OwnColumn};
+
+/// Raised whenever the serialised form changes its meaning, so that an older state is made anew.
+const STATE_FORMAT: u32 = 1;
+
+/// Where `patient_data` cannot lack a column, besides the required ones of [`OWN_COLUMNS`].
+const REQUIRED_COLUMNS: [&str; 4] = ["pid", "pubpid", "date", "regdate"];
+
+/// One OpenEMR.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Eq, Serialize)]
+pub(crate) struct Schema {
+    pub(crate) state_format: u32,
+    pub(crate) version: Option<Version>,
+    /// Columns of `patient_data` by lower-case name; empty when there is no such table.
+    pub(crate) patient: BTreeMap<String, Column>,
+    /// Columns of `uuid_registry` by lower-case name; empty when there is no such table.
+    pub(crate) registry: BTreeMap<String, Column>,
+    /// Option ids by list, as spelled there. A list that is not here is not known.
+    pub(crate) options: BTreeMap<String, Vec<String>>,
+}
+
+/// The row of OpenEMR's table `version`.
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq, Serialize)]
+pub(crate) struct Version {
+    pub(crate) major: i64,
+    pub(crate) minor: i64,
+    pub(crate) patch: i64,
+    /// The number of the patch release on top; 0 for none.
+    pub(crate) real_patch: i64,
+    /// For example `-dev`; empty for a release.
+    pub(crate) tag: String,
+    /// The database's own version number; 0 when not known.
+    pub(crate) database: i64,
+}
+
+impl std::fmt::Display for Version {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(formatter, "OpenEMR {}.{}.{}{}", self.major, self.minor, self.patch, self.tag)?;
+        if self.real_patch > 0 {
+            write!(formatter, " patch {}", self.real_patch)?;
+        }
+        if self.database > 0 {
+            write!(formatter, " (database version {})", self.database)?;
+        }
+        Ok(())
+    }
+}
+
+/// What one column takes.
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq, Serialize)]
+pub(crate) struct Column {
+    pub(crate) nullable: bool,
+    /// Whether the database fills it when an INSERT leaves it out.
+    pub(crate) has_default: bool,
+    pub(crate) characters_max: Option<u64>,
+    pub(crate) bytes_max: Option<u64>,
+    pub(crate) charset: Charset,
+}
+
+/// The characters that a column can hold.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Charset {
+    /// All of Unicode, or a column without text.
+    Any,
+    /// MySQL's three-byte `utf8`: the basic multilingual plane.
+    Utf8Mb3,
+    /// MySQL's `latin1`, which is Windows-1252.
+    Latin1,
+    Ascii,
+    /// One that this adapter does not know: the database decides.
+    Other,
+}
+
+/// What Windows-1252 has in place of the control characters of ISO 8859-1.
+const WINDOWS_1252_EXTRAS: &str = "€‚ƒ„…†‡ˆ‰Š‹ŒŽ‘’“”•–—˜™š›œžŸ";
+
+impl Charset {
+    /// From `CHARACTER_SET_NAME` of `information_schema`.
+    pub(crate) fn named(name: Option<&str>) -> Self {
+        match name {
+            None | Some("utf8mb4" | "utf16" | "utf16le" | "utf32" | "binary") => Self::Any,
+            Some("utf8" | "utf8mb3") => Self::Utf8Mb3,
+            Some("latin1") => Self::Latin1,
+            Some("ascii") => Self::Ascii,
+            Some(_) => Self::Other,
+        }
+    }
+
+    /// Whether every character of the text can be stored.
+    pub(crate) fn holds(self, text: &str) -> bool {
+        match self {
+            Self::Any | Self::Other => true,
+            Self::Utf8Mb3 => text.chars().all(|character| character <= '\u{ffff}'),
+            Self::Latin1 => text.chars().all(|character| {
+                character < '\u{80}'
+                    || ('\u{a0}'..='\u{ff}').contains(&character)
+                    || WINDOWS_1252_EXTRAS.contains(character)
+            }),
+            Self::Ascii => text.is_ascii(),
+        }
+    }
+}
+
+/// What a list says of a code.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Listed<'a> {
+    /// It has it, spelled like this.
+    As(&'a str),
+    /// It does not have it.
+    Not,
+    /// The list itself is not known.
+    Unknown,
+}
+
+impl Schema {
+    /// A schema in which nothing was found yet.
+    pub(crate) fn new() -> Self {
+        Self { state_format: STATE_FORMAT, ..Self::default() }
+    }
+
+    /// Reads what `to_state` wrote; `None` when it is empty, unreadable or of another format.
+    pub(crate) fn from_state(state: &[u8]) -> Option<Self> {
+        let schema: Self = serde_json::from_slice(state).ok()?;
+        (schema.state_format == STATE_FORMAT).then_some(schema)
+    }
+
+    pub(crate) fn to_state(&self) -> Vec<u8> {
+        serde_json::to_vec(self).expect("invariant: text keys and plain values always serialise")
+    }
+
+    /// Whether charts are found by uuid (6.0 and later) rather than by `pubpid`.
+    pub(crate) fn has_uuid(&self) -> bool {
+        self.patient.contains_key("uuid")
+    }
+
+    /// A column of `patient_data`, by its name in any case.
+    pub(crate) fn column(&self, name: &str) -> Option<&Column> {
+        self.patient.get(&name.to_ascii_lowercase())
+    }
+
+    /// The columns that this adapter writes and this OpenEMR has, in a fixed order.
+    pub(crate) fn own_columns(&self) -> Vec<&'static OwnColumn> {
+        OWN_COLUMNS.iter().filter(|column| self.column(column.name).is_some()).collect()
+    }
+
+    /// The columns that this adapter would write but this OpenEMR does not have.
+    pub(crate) fn absent_columns(&self) -> Vec<&'static str> {
+        OWN_COLUMNS.iter().map(|column| column.name).filter(|name| self.column(name).is_none()).collect()
+    }
+
+    /// What is missing of the minimum without which nothing can be delivered, as `table.column`.
+    pub(crate) fn missing_minimum(&self) -> Vec<String> {
+        if self.patient.is_empty() {
+            return vec!["patient_data".to_owned()];
+        }
+        let required = OWN_COLUMNS.iter().filter(|column| column.required).map(|column| column.name);
+        let mut missing: Vec<String> = REQUIRED_COLUMNS
+            .into_iter()
+            .chain(required)
+            .filter(|name| self.column(name).is_none())
+            .map(|name| format!("patient_data.{name}"))
+            .collect();
+        if self.has_uuid() {
+            if self.registry.is_empty() {
+                missing.push("uuid_registry".to_owned());
+            } else {
+                let columns = ["uuid", "table_name"].into_iter().filter(|name| !self.registry.contains_key(*name));
+                missing.extend(columns.map(|name| format!("uuid_registry.{name}")));
+            }
+        }
+        missing
+    }
+
+    /// Columns of `patient_data` that take no NULL, have no default, and that an INSERT of ours would leave out.
+    pub(crate) fn demanding_columns(&self) -> Vec<&str> {
+        let ours = |name: &str| {
+            OWN_COLUMNS.iter().any(|column| column.name.eq_ignore_ascii_case(name))
+                || REQUIRED_COLUMNS.contains(&name)
+                || name == "uuid"
+        };
+        self.patient
+            .iter()
+            .filter(|(name, column)| !column.nullable && !column.has_default && !ours(name))
+            .map(|(name, _)| name.as_str())
+            .collect()
+    }
+
+    /// Looks a code up in a list, without regard to case.
+    pub(crate) fn listed(&self, list: &str, code: &str) -> Listed<'_> {
+        let Some(options) = self.options.get(list) else { return Listed::Unknown };
+        let exact = options.iter().find(|option| *option == code);
+        match exact.or_else(|| options.iter().find(|option| option.eq_ignore_ascii_case(code))) {
+            Some(option) => Listed::As(option),
+            None => Listed::Not,
+        }
+    }
+
+    /// Says how a value does not fit its column; `None` when it does.
+    pub(crate) fn misfit(&self, name: &str, content: Content, text: &str) -> Option<String> {
+        let column = self.column(name)?;
+        if content != Content::Text {
+            return None;
+        }
+        let characters = text.chars().count() as u64;
+        if let Some(limit) = column.characters_max.filter(|limit| characters > *limit) {
+            return Some(format!("column `{name}` takes {limit} characters, the value has {characters}"));
+        }
+        let bytes = match column.charset {
+            Charset::Latin1 | Charset::Ascii => characters,
+            Charset::Any | Charset::Utf8Mb3 | Charset::Other => text.len() as u64,
+        };
+        if let Some(limit) = column.bytes_max.filter(|limit| bytes > *limit) {
+            return Some(format!("column `{name}` takes {limit} bytes, the value has {bytes}"));
+        }
+        if text.contains('\0') {
+            return Some(format!("column `{name}` is text, the value has a NUL character"));
+        }
+        (!column.charset.holds(text)).then(|| {
+            format!("column `{name}` cannot hold every character of the value: its character set is too small")
+        })
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    /// A column of a test's schema.
+    pub(crate) fn varchar(characters: u64) -> Column {
+        Column {
+            nullable: false,
+            has_default: true,
+            characters_max: Some(characters),
+            bytes_max: Some(characters * 4),
+            charset: Charset::Any,
+        }
+    }
+
+    /// A schema with every own column, `varchar(255)` and NOT NULL, and with no list known.
+    pub(crate) fn full() -> Schema {
+        let mut schema = Schema::new();
+        for name in OWN_COLUMNS.iter().map(|column| column.name).chain(REQUIRED_COLUMNS).chain(["uuid"]) {
+            let mut column = varchar(255);
+            column.nullable = ["suffix", "street_line_2", "DOB", "deceased_date", "uuid"].contains(&name);
+            schema.patient.insert(name.to_ascii_lowercase(), column);
+        }
+        for name in ["uuid", "table_name", "table_id"] {
+            schema.registry.insert(name.to_owned(), varchar(255));
+        }
+        schema
+    }
+
+    #[test]
+    fn state_comes_back_as_it_was_and_other_bytes_do_not() {
+        let mut schema = full();
+        schema.options.insert("sex".into(), vec!["Male".into()]);
+        assert_eq!(Schema::from_state(&schema.to_state()), Some(schema.clone()));
+        assert_eq!(Schema::from_state(b""), None);
+        assert_eq!(Schema::from_state(b"{}"), None);
+        schema.state_format = STATE_FORMAT + 1;
+        assert_eq!(Schema::from_state(&schema.to_state()), None);
+    }
+
+    #[test]
+    fn version_reads_as_people_name_it() {
+        let version = Version { major: 7, minor: 0, patch: 2, real_patch: 0, tag: String::new(), database: 512 };
+        assert_eq!(version.to_string(), "OpenEMR 7.0.2 (database version 512)");
+        let patched = Version { real_patch: 1, tag: "-dev".into(), database: 0, ..version };
+        assert_eq!(patched.to_string(), "OpenEMR 7.0.2-dev patch 1");
+    }
+
+    #[test]
+    fn what_is_missing_is_named() {
+        assert_eq!(Schema::new().missing_minimum(), ["patient_data"]);
+        let mut schema = full();
+        assert!(schema.missing_minimum().is_empty());
+        schema.patient.remove("dob");
+        schema.registry.remove("table_name");
+        assert_eq!(schema.missing_minimum(), ["patient_data.DOB", "uuid_registry.table_name"]);
+        schema.patient.remove("uuid");
+        assert_eq!(schema.missing_minimum(), ["patient_data.DOB"]);
+    }
+
+    #[test]
+    fn a_column_that_demands_a_value_is_found() {
+        let mut schema = full();
+        assert!(schema.demanding_columns().is_empty());
+        schema.patient.insert("custom".into(), Column { has_default: false, ..varchar(10) });
+        assert_eq!(schema.demanding_columns(), ["custom"]);
+    }
+
+    #[test]
+    fn an_older_openemr_has_fewer_own_columns() {
+        let mut schema = full();
+        schema.patient.remove("suffix");
+        assert_eq!(schema.absent_columns(), ["suffix"]);
+        assert_eq!(schema.own_columns().len(), OWN_COLUMNS.len() - 1);
+    }
+
+    #[test]
+    fn a_list_gives_its_own_spelling() {
+        let mut schema = full();
+        assert_eq!(schema.listed("race", "asian"), Listed::Unknown);
+        schema.options.insert("race".into(), vec!["Asian".into(), "white".into()]);
+        assert_eq!(schema.listed("race", "asian"), Listed::As("Asian"));
+        assert_eq!(schema.listed("race", "white"), Listed::As("white"));
+        assert_eq!(schema.listed("race", "korean"), Listed::Not);
+    }
+
+    #[test]
+    fn length_counts_characters_then_bytes() {
+        let mut schema = full();
+        let misfit = |schema: &Schema, text: &str| schema.misfit("lname", Content::Text, text);
+        assert_eq!(misfit(&schema, &"김".repeat(255)), None);
+        assert_eq!(
+            misfit(&schema, &"김".repeat(256)).unwrap(),
+            "column `lname` takes 255 characters, the value has 256"
+        );
+        schema.patient.insert("lname".into(), Column { bytes_max: Some(255), ..varchar(255) });
+        assert_eq!(misfit(&schema, &"김".repeat(86)).unwrap(), "column `lname` takes 255 bytes, the value has 258");
+        assert!(misfit(&schema, "a\0b").unwrap().contains("NUL"));
+    }
+
+    #[test]
+    fn a_character_set_decides_what_can_be_stored() {
+        for (charset, holds, not) in [
+            ("utf8mb4", "김𠮷", None),
+            ("utf8mb3", "김민준", Some("𠮷")),
+            ("utf8", "é", Some("😀")),
+            ("latin1", "Zoë €", Some("김")),
+            ("ascii", "Kim", Some("é")),
+            ("euckr", "김", None),
+        ] {
+            let charset = Charset::named(Some(charset));
+            assert!(charset.holds(holds), "{charset:?}");
+            if let Some(text) = not {
+                assert!(!charset.holds(text), "{charset:?}");
+            }
+        }
+    }
+}

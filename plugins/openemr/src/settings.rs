@@ -1,0 +1,99 @@
+//! `[targets.NAME.settings]` of an OpenEMR target.
+//!
+//! Owns the names and defaults; `docs/adapters/openemr.md` explains them to operators.
+
+use serde::Deserialize;
+
+/// What the operator decided. Unknown keys are refused.
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Settings {
+    /// Whose patient ids these are; part of the deterministic uuid, so it must never change once patients were delivered.
+    pub(crate) system: String,
+    /// Which of the patient's names become `fname` and `lname`.
+    pub(crate) name_script: NameScript,
+    /// What stands in `pubpid` when a chart is created.
+    pub(crate) pubpid: PublicId,
+    /// The OpenEMR user written to `created_by` and `updated_by`.
+    pub(crate) user_id: Option<i64>,
+    /// What a deletion does.
+    pub(crate) on_delete: OnDelete,
+    /// What becomes of a code that OpenEMR's list does not have.
+    pub(crate) unknown_option: UnknownOption,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            system: "urn:neuronova:patient-id".to_owned(),
+            name_script: NameScript::Romanised,
+            pubpid: PublicId::PatientId,
+            user_id: None,
+            on_delete: OnDelete::Refuse,
+            unknown_option: UnknownOption::Refuse,
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum NameScript {
+    Romanised,
+    /// The patient's own script where both names are given in it, else romanised.
+    Native,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum PublicId {
+    PatientId,
+    Pid,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum OnDelete {
+    /// The deletion fails as unsupported and says what to do.
+    Refuse,
+    /// The deletion counts as delivered and the chart stays as it is.
+    Keep,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum UnknownOption {
+    Refuse,
+    LeaveEmpty,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_empty_document_gives_the_defaults() {
+        assert_eq!(serde_json::from_str::<Settings>("{}").unwrap(), Settings::default());
+    }
+
+    #[test]
+    fn every_setting_is_read() {
+        let document = r#"{"system": "urn:clinic", "name_script": "native", "pubpid": "pid", "user_id": 7,
+            "on_delete": "keep", "unknown_option": "leave-empty"}"#;
+        let expected = Settings {
+            system: "urn:clinic".into(),
+            name_script: NameScript::Native,
+            pubpid: PublicId::Pid,
+            user_id: Some(7),
+            on_delete: OnDelete::Keep,
+            unknown_option: UnknownOption::LeaveEmpty,
+        };
+        assert_eq!(serde_json::from_str::<Settings>(document).unwrap(), expected);
+    }
+
+    #[test]
+    fn an_unknown_key_or_word_is_refused() {
+        for document in [r#"{"sytem": "x"}"#, r#"{"name_script": "hangul"}"#, r#"{"user_id": "admin"}"#] {
+            assert!(serde_json::from_str::<Settings>(document).is_err(), "{document}");
+        }
+    }
+}

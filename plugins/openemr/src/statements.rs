@@ -1,0 +1,285 @@
+//! The SQL of this adapter, as text. Pure: what a statement says depends on the schema, the settings and the row count.
+//!
+//! Every value is a parameter; what stands in the text are names from `columns.rs`, fixed words and the operator's
+//! `user_id`, an integer. It never says REPLACE or ON DUPLICATE KEY UPDATE: a collision of `pid` would overwrite another
+//! patient. Nothing here needs more than MySQL 5.7, MariaDB 10.2 or SQLite 3.33.
+
+use adapter_sdk::database::{Dialect, placeholders, repeated};
+
+use crate::columns::{Content, OwnColumn};
+use crate::schema::Schema;
+
+/// The highest pid in use, 0 for none.
+pub(crate) const HIGHEST_PID: &str = "SELECT COALESCE(MAX(`pid`), 0) FROM `patient_data`";
+
+/// The name of the lock under which pids are assigned, the same for every host and adapter at this database.
+pub(crate) const PID_LOCK: &str = "openemr.patient_data.pid";
+
+/// Shapes all statements of one batch.
+pub(crate) struct Statements<'a> {
+    pub(crate) dialect: Dialect,
+    pub(crate) schema: &'a Schema,
+    pub(crate) columns: &'a [&'static OwnColumn],
+    pub(crate) user_id: Option<i64>,
+}
+
+impl Statements<'_> {
+    /// Charts by uuid: `uuid`, `pid`, then the own columns. `locked` keeps the rows as they are until the transaction ends,
+    /// on a database where readers do not do that anyway.
+    pub(crate) fn charts_by_uuid(&self, count: usize, locked: bool) -> String {
+        let names = self.names(&["uuid", "pid"]).join(", ");
+        format!("SELECT {names} FROM `patient_data` WHERE `uuid` IN ({}){}", placeholders(count), self.lock(locked))
+    }
+
+    /// Charts by `pubpid` or `pid`, for 5.x: `pubpid`, `pid`, then the own columns. Either count may be 0.
+    pub(crate) fn charts_by_pubpid(&self, pubpids: usize, pids: usize, locked: bool) -> String {
+        let names = self.names(&["pubpid", "pid"]).join(", ");
+        let conditions: Vec<String> = [("pubpid", pubpids), ("pid", pids)]
+            .into_iter()
+            .filter(|(_, count)| *count > 0)
+            .map(|(column, count)| format!("`{column}` IN ({})", placeholders(count)))
+            .collect();
+        format!("SELECT {names} FROM `patient_data` WHERE {}{}", conditions.join(" OR "), self.lock(locked))
+    }
+
+    fn lock(&self, wanted: bool) -> &'static str {
+        if wanted && self.dialect == Dialect::Mysql { " FOR UPDATE" } else { "" }
+    }
+
+    /// Which of these uuids are registered.
+    pub(crate) fn registered(count: usize) -> String {
+        format!("SELECT `uuid` FROM `uuid_registry` WHERE `uuid` IN ({})", placeholders(count))
+    }
+
+    /// Registers uuids; one parameter each.
+    pub(crate) fn register(&self, count: usize) -> String {
+        let constants = [
+            ("table_name", "'patient_data'"),
+            ("table_id", "'id'"),
+            ("table_vertical", "''"),
+            ("couchdb", "''"),
+            ("document_drive", "0"),
+            ("mapped", "0"),
+            ("created", "CURRENT_TIMESTAMP"),
+        ];
+        let present = constants.into_iter().filter(|(name, _)| self.schema.registry.contains_key(*name));
+        let (names, values): (Vec<&str>, Vec<&str>) = std::iter::once(("uuid", "?")).chain(present).unzip();
+        let row = format!("({})", values.join(", "));
+        format!("INSERT INTO `uuid_registry` (`{}`) VALUES {}", names.join("`, `"), repeated(&row, ", ", count))
+    }
+
+    /// What identifies a new chart, in the order of the parameters.
+    fn keys(&self) -> &'static [&'static str] {
+        if self.schema.has_uuid() { &["uuid", "pid", "pubpid"] } else { &["pid", "pubpid"] }
+    }
+
+    /// Parameters of one row of [`Self::create`]: `uuid` where there is one, `pid`, `pubpid`, then the own columns.
+    pub(crate) fn create_parameters(&self) -> usize {
+        self.keys().len() + self.columns.len()
+    }
+
+    /// Creates charts.
+    pub(crate) fn create(&self, count: usize) -> String {
+        let mut names = self.names(self.keys());
+        names.extend(["`date`".to_owned(), "`regdate`".to_owned()]);
+        let mut row = vec![placeholders(self.create_parameters()), "CURRENT_TIMESTAMP, CURRENT_TIMESTAMP".to_owned()];
+        if let Some(user) = self.user_id {
+            for column in ["created_by", "updated_by"].into_iter().filter(|name| self.schema.column(name).is_some()) {
+                names.push(format!("`{column}`"));
+                row.push(user.to_string());
+            }
+        }
+        let row = format!("({})", row.join(", "));
+        format!("INSERT INTO `patient_data` ({}) VALUES {}", names.join(", "), repeated(&row, ", ", count))
+    }
+
+    /// Parameters of one row of [`Self::update`]: the key, then the own columns.
+    pub(crate) fn update_parameters(&self) -> usize {
+        1 + self.columns.len()
+    }
+
+    /// Writes the own columns of existing charts, found by `uuid`, or by `pid` where there is no uuid.
+    pub(crate) fn update(&self, count: usize) -> String {
+        let key = if self.schema.has_uuid() { "uuid" } else { "pid" };
+        if self.dialect == Dialect::Sqlite {
+            let row = format!("({})", placeholders(self.update_parameters()));
+            return format!(
+                "UPDATE `patient_data` SET {} FROM (VALUES {}) AS v WHERE `patient_data`.`{key}` = v.column1",
+                self.assignments("", |at, _| format!("v.column{}", at + 2)),
+                repeated(&row, ", ", count)
+            );
+        }
+        format!(
+            "UPDATE `patient_data` AS p INNER JOIN ({}) AS v ON p.`{key}` = v.row_key SET {}",
+            self.rows_for_mysql(count),
+            self.assignments("p.", |_, column| format!("v.`{}`", column.name))
+        )
+    }
+
+    /// What an update sets: each own column to `source` (given its place and itself), then when and by whom.
+    fn assignments(&self, table: &str, source: impl Fn(usize, &OwnColumn) -> String) -> String {
+        let mut assignments: Vec<String> = self
+            .columns
+            .iter()
+            .enumerate()
+            .map(|(at, column)| format!("{table}`{}` = {}", column.name, source(at, column)))
+            .collect();
+        assignments.push(format!("{table}`date` = CURRENT_TIMESTAMP"));
+        if let Some(user) = self.user_id.filter(|_| self.schema.column("updated_by").is_some()) {
+            assignments.push(format!("{table}`updated_by` = {user}"));
+        }
+        assignments.join(", ")
+    }
+
+    /// The rows of an update as a derived table, which MySQL 5.7 can only write as a union. The first row names and types
+    /// the columns: a bare `?` or NULL there would let the first patient's values decide how long the others' may be.
+    fn rows_for_mysql(&self, count: usize) -> String {
+        let key = if self.schema.has_uuid() { "CAST(? AS BINARY(16))" } else { "CAST(? AS SIGNED)" };
+        let mut first = vec![format!("SELECT {key} AS row_key")];
+        first.extend(self.columns.iter().map(|column| {
+            let characters = match column.content {
+                Content::Date => Some(10),
+                Content::Datetime => Some(19),
+                Content::Text => self.schema.column(column.name).and_then(|found| found.characters_max),
+            };
+            match characters {
+                Some(characters) => format!("CAST(? AS CHAR({characters})) AS `{}`", column.name),
+                None => format!("? AS `{}`", column.name),
+            }
+        }));
+        let another = format!(" UNION ALL SELECT {key}{}", repeated(", ?", "", self.columns.len()));
+        first.join(", ") + &repeated(&another, "", count - 1)
+    }
+
+    /// Changes nothing, but only runs where the database user may update all own columns.
+    pub(crate) fn update_probe(&self) -> String {
+        let assignments: Vec<String> =
+            self.names(&["date"]).into_iter().map(|name| format!("{name} = {name}")).collect();
+        format!("UPDATE `patient_data` SET {} WHERE 1 = 0", assignments.join(", "))
+    }
+
+    /// Changes nothing, but only runs where the database user may insert all columns that creation fills.
+    pub(crate) fn create_probe(&self) -> String {
+        let names = format!("{}, `date`, `regdate`", self.names(self.keys()).join(", "));
+        format!("INSERT INTO `patient_data` ({names}) SELECT {names} FROM `patient_data` WHERE 1 = 0")
+    }
+
+    /// Changes nothing, but only runs where the database user may register uuids.
+    pub(crate) fn register_probe() -> &'static str {
+        "INSERT INTO `uuid_registry` (`uuid`, `table_name`) SELECT `uuid`, `table_name` FROM `uuid_registry` WHERE 1 = 0"
+    }
+
+    /// The named columns and then the own ones, quoted.
+    fn names(&self, first: &[&str]) -> Vec<String> {
+        let own = self.columns.iter().map(|column| column.name);
+        first.iter().copied().chain(own).map(|name| format!("`{name}`")).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::schema::tests::{full, varchar};
+
+    fn small() -> Schema {
+        let mut schema = full();
+        schema
+            .patient
+            .retain(|name, _| ["uuid", "pid", "pubpid", "fname", "dob", "date", "regdate"].contains(&name.as_str()));
+        schema
+    }
+
+    fn with<T>(schema: &Schema, dialect: Dialect, user_id: Option<i64>, read: impl Fn(&Statements<'_>) -> T) -> T {
+        read(&Statements { dialect, schema, columns: &schema.own_columns(), user_id })
+    }
+
+    fn parameters_of_creation(statements: &Statements<'_>) -> usize {
+        statements.create_parameters()
+    }
+
+    #[test]
+    fn charts_are_read_by_uuid_with_their_own_columns() {
+        assert_eq!(
+            with(&small(), Dialect::Mysql, None, |statements| statements.charts_by_uuid(2, false)),
+            "SELECT `uuid`, `pid`, `fname`, `DOB` FROM `patient_data` WHERE `uuid` IN (?, ?)"
+        );
+        assert!(with(&small(), Dialect::Mysql, None, |it| it.charts_by_uuid(1, true)).ends_with("IN (?) FOR UPDATE"));
+        assert!(with(&small(), Dialect::Sqlite, None, |it| it.charts_by_uuid(1, true)).ends_with("IN (?)"));
+    }
+
+    #[test]
+    fn without_a_uuid_charts_are_read_by_both_ids() {
+        let read = |pubpids, pids| with(&small(), Dialect::Mysql, None, |it| it.charts_by_pubpid(pubpids, pids, false));
+        assert!(read(1, 2).ends_with("WHERE `pubpid` IN (?) OR `pid` IN (?, ?)"));
+        assert!(read(1, 0).ends_with("WHERE `pubpid` IN (?)"));
+        assert!(read(0, 1).ends_with("WHERE `pid` IN (?)"));
+    }
+
+    #[test]
+    fn registration_fills_the_columns_that_this_version_has() {
+        assert_eq!(
+            with(&small(), Dialect::Mysql, None, |it| it.register(2)),
+            "INSERT INTO `uuid_registry` (`uuid`, `table_name`, `table_id`) VALUES (?, 'patient_data', 'id'), \
+             (?, 'patient_data', 'id')"
+        );
+        let mut later = small();
+        later.registry.insert("created".into(), varchar(1));
+        assert!(
+            with(&later, Dialect::Mysql, None, |it| it.register(1))
+                .ends_with("(?, 'patient_data', 'id', CURRENT_TIMESTAMP)")
+        );
+    }
+
+    #[test]
+    fn creation_names_every_column_and_counts_its_parameters() {
+        let mut schema = small();
+        assert_eq!(
+            with(&schema, Dialect::Sqlite, Some(5), |it| it.create(2)),
+            "INSERT INTO `patient_data` (`uuid`, `pid`, `pubpid`, `fname`, `DOB`, `date`, `regdate`) VALUES \
+             (?, ?, ?, ?, ?, CURRENT_TIMESTAMP, CURRENT_TIMESTAMP), (?, ?, ?, ?, ?, CURRENT_TIMESTAMP, CURRENT_TIMESTAMP)"
+        );
+        assert_eq!(with(&schema, Dialect::Sqlite, None, parameters_of_creation), 5);
+        schema.patient.insert("created_by".into(), varchar(1));
+        schema.patient.insert("updated_by".into(), varchar(1));
+        assert!(with(&schema, Dialect::Sqlite, Some(5), |it| it.create(1)).ends_with("CURRENT_TIMESTAMP, 5, 5)"));
+        assert!(!with(&schema, Dialect::Sqlite, None, |it| it.create(1)).contains("created_by"));
+        schema.patient.remove("uuid");
+        assert_eq!(with(&schema, Dialect::Sqlite, None, parameters_of_creation), 4);
+    }
+
+    #[test]
+    fn an_update_on_mysql_types_its_columns_in_the_first_row() {
+        let mut schema = small();
+        schema.patient.insert("updated_by".into(), varchar(1));
+        assert_eq!(
+            with(&schema, Dialect::Mysql, Some(5), |it| it.update(2)),
+            "UPDATE `patient_data` AS p INNER JOIN (SELECT CAST(? AS BINARY(16)) AS row_key, CAST(? AS CHAR(255)) AS \
+             `fname`, CAST(? AS CHAR(10)) AS `DOB` UNION ALL SELECT CAST(? AS BINARY(16)), ?, ?) AS v ON p.`uuid` = v.row_key \
+             SET p.`fname` = v.`fname`, p.`DOB` = v.`DOB`, p.`date` = CURRENT_TIMESTAMP, p.`updated_by` = 5"
+        );
+        schema.patient.remove("uuid");
+        assert!(with(&schema, Dialect::Mysql, None, |it| it.update(1)).contains("ON p.`pid` = v.row_key"));
+    }
+
+    #[test]
+    fn an_update_on_sqlite_joins_a_list_of_values() {
+        assert_eq!(
+            with(&small(), Dialect::Sqlite, None, |it| it.update(2)),
+            "UPDATE `patient_data` SET `fname` = v.column2, `DOB` = v.column3, `date` = CURRENT_TIMESTAMP FROM \
+             (VALUES (?, ?, ?), (?, ?, ?)) AS v WHERE `patient_data`.`uuid` = v.column1"
+        );
+    }
+
+    #[test]
+    fn every_statement_has_as_many_parameters_as_it_says() {
+        for dialect in [Dialect::Mysql, Dialect::Sqlite] {
+            with(&full(), dialect, Some(1), |it| {
+                let count = |sql: String| sql.matches('?').count();
+                assert_eq!(count(it.create(7)), 7 * it.create_parameters());
+                assert_eq!(count(it.update(7)), 7 * it.update_parameters());
+                assert_eq!(count(it.register(7)), 7);
+                assert_eq!(count(it.update_probe()) + count(it.create_probe()), 0);
+            });
+        }
+    }
+}

@@ -1,0 +1,157 @@
+//! A lent transaction over an SQLite database in memory, with a record of what was said to it.
+
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+
+use adapter_sdk::database::{DatabaseError, DatabaseErrorKind, Dialect, Execution, Rows, Value};
+use sqlx::sqlite::{SqliteArguments, SqliteConnectOptions};
+use sqlx::{
+    AssertSqlSafe, ConnectOptions as _, Row as _, Sqlite as Driver, SqliteConnection, TypeInfo as _, ValueRef as _,
+};
+use tokio::runtime::Runtime;
+
+use crate::lent::Lent;
+
+const FIXTURE: &str = include_str!("../../../../tests/fixtures/openemr/sqlite.sql");
+
+pub(crate) struct Sqlite {
+    runtime: Runtime,
+    connection: RefCell<SqliteConnection>,
+    said: RefCell<Vec<String>>,
+    intrusions: RefCell<VecDeque<String>>,
+    locks: Cell<usize>,
+}
+
+impl Sqlite {
+    /// OpenEMR 8.2.
+    pub(crate) fn open() -> Self {
+        let database = Self::empty();
+        database.change(FIXTURE);
+        database
+    }
+
+    /// OpenEMR 5.x: the same, as far as the adapter sees it, without uuids and without the option `UNK`.
+    pub(crate) fn open_without_uuid() -> Self {
+        let database = Self::empty();
+        let older: Vec<&str> = FIXTURE
+            .lines()
+            .filter(|line| !line.starts_with("  uuid BLOB CONS") && *line != "  UNIQUE (uuid)")
+            .collect();
+        let older = older.join("\n").replace("UNIQUE (pid),\n);", "UNIQUE (pid)\n);");
+        database.change(&older);
+        database.change("DROP TABLE uuid_registry; DELETE FROM list_options WHERE option_id = 'UNK'");
+        database
+    }
+
+    /// No tables at all.
+    pub(crate) fn empty() -> Self {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let connection = runtime.block_on(SqliteConnectOptions::new().in_memory(true).connect()).unwrap();
+        Self {
+            runtime,
+            connection: RefCell::new(connection),
+            said: RefCell::default(),
+            intrusions: RefCell::default(),
+            locks: Cell::new(0),
+        }
+    }
+
+    /// What someone beside the adapter does: any statements.
+    pub(crate) fn change(&self, sql: &str) {
+        let statements = sqlx::raw_sql(AssertSqlSafe(sql.to_owned()));
+        self.runtime.block_on(statements.execute(&mut *self.connection.borrow_mut())).unwrap();
+    }
+
+    /// What someone beside the adapter does in the moment before its next insert into `patient_data`.
+    pub(crate) fn intrude(&self, sql: &str) {
+        self.intrusions.borrow_mut().push_back(sql.to_owned());
+    }
+
+    /// The answer as text, one string per row, values joined by `|`.
+    pub(crate) fn ask(&self, sql: &str) -> Vec<String> {
+        let found = self.query(sql, &[], u32::MAX).unwrap();
+        self.said.borrow_mut().pop();
+        let text = |value: &Value| match value {
+            Value::Null => "NULL".to_owned(),
+            other => other.as_text().map_or_else(|| other.as_i64().unwrap().to_string(), str::to_owned),
+        };
+        found.rows.iter().map(|row| row.iter().map(text).collect::<Vec<_>>().join("|")).collect()
+    }
+
+    /// The statements of the adapter since the last call.
+    pub(crate) fn said(&self) -> Vec<String> {
+        std::mem::take(&mut self.said.borrow_mut())
+    }
+
+    /// How often the adapter asked for a lock.
+    pub(crate) fn locks(&self) -> usize {
+        self.locks.get()
+    }
+}
+
+impl Lent for Sqlite {
+    fn dialect(&self) -> Dialect {
+        Dialect::Sqlite
+    }
+
+    fn query(&self, sql: &str, parameters: &[Value], rows_max: u32) -> Result<Rows, DatabaseError> {
+        self.said.borrow_mut().push(sql.to_owned());
+        let query = bound(sql, parameters);
+        let found =
+            self.runtime.block_on(query.fetch_all(&mut *self.connection.borrow_mut())).map_err(|it| error(&it))?;
+        assert!(found.len() <= rows_max as usize, "more than {rows_max} rows");
+        let rows = found.iter().map(|row| (0..row.len()).map(|index| value(row, index)).collect()).collect();
+        Ok(Rows { columns: Vec::new(), rows })
+    }
+
+    fn execute(&self, sql: &str, parameters: &[Value]) -> Result<Execution, DatabaseError> {
+        if sql.starts_with("INSERT INTO `patient_data`")
+            && let Some(intrusion) = self.intrusions.borrow_mut().pop_front()
+        {
+            self.change(&intrusion);
+        }
+        self.said.borrow_mut().push(sql.to_owned());
+        let query = bound(sql, parameters);
+        let done = self.runtime.block_on(query.execute(&mut *self.connection.borrow_mut())).map_err(|it| error(&it))?;
+        Ok(Execution { rows_affected: done.rows_affected(), last_insert_id: None })
+    }
+
+    fn lock(&self, _name: &str, _timeout_ms: u32) -> Result<(), DatabaseError> {
+        self.locks.set(self.locks.get() + 1);
+        Ok(())
+    }
+}
+
+fn bound(sql: &str, parameters: &[Value]) -> sqlx::query::Query<'static, Driver, SqliteArguments> {
+    parameters.iter().fold(sqlx::query(AssertSqlSafe(sql.to_owned())), |query, value| match value {
+        Value::Null => query.bind(None::<i64>),
+        Value::Signed(number) => query.bind(*number),
+        Value::Text(text) => query.bind(text.clone()),
+        Value::Bytes(bytes) => query.bind(bytes.clone()),
+        other => panic!("the adapter does not send {other:?}"),
+    })
+}
+
+fn value(row: &sqlx::sqlite::SqliteRow, index: usize) -> Value {
+    let raw = row.try_get_raw(index).unwrap();
+    if raw.is_null() {
+        return Value::Null;
+    }
+    match raw.type_info().name() {
+        "INTEGER" | "BOOLEAN" => Value::Signed(row.get_unchecked(index)),
+        "BLOB" => Value::Bytes(row.get_unchecked(index)),
+        _ => Value::Text(row.get_unchecked(index)),
+    }
+}
+
+fn error(error: &sqlx::Error) -> DatabaseError {
+    let error = error.as_database_error().unwrap();
+    let kind = match error.code().as_deref() {
+        Some("2067" | "1555") => DatabaseErrorKind::DuplicateKey,
+        Some("275" | "1299") => DatabaseErrorKind::InvalidValue,
+        _ if error.message().starts_with("no such") => DatabaseErrorKind::MissingObject,
+        _ => DatabaseErrorKind::Other,
+    };
+    let object = error.message().split_once("constraint failed: ").map(|(_, object)| object.to_owned());
+    DatabaseError { kind, sqlstate: None, vendor_code: None, object, message: error.message().to_owned() }
+}

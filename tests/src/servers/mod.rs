@@ -1,0 +1,17 @@
+//! Private servers on loopback, each with a folder of its own, gone when dropped.
+//!
+//! Each kind says what it needs ([`provision::Need`]), how it is laid out and started, and how one sees that it is ready;
+//! [`process`] does the rest: stop, kill, start again on the same port over the same files. None of them ever listens
+//! on anything but loopback, and none touches a server of the system.
+
+mod fhir;
+mod mariadb;
+mod postgres;
+pub mod process;
+pub mod provision;
+pub mod proxy;
+
+pub use fhir::FhirServer;
+pub use mariadb::MariaDb;
+pub use postgres::Postgres;
+pub use proxy::Proxy;

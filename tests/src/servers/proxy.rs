@@ -1,0 +1,292 @@
+//! Owns a TCP proxy on loopback that a test tells what to do to the connections through it: pass, delay, hold back the
+//! answers, cut, refuse. It understands nothing of what passes.
+//!
+//! It works with threads of its own, so that a test may block its own thread on a process meanwhile.
+
+use std::{
+    io::{Read as _, Write as _},
+    net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream},
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+    thread::{self, JoinHandle},
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, Result};
+
+use super::process::free_port;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Behaviour {
+    Pass,
+    Delay(Duration),
+    HoldAnswers,
+}
+
+#[derive(Default)]
+struct Connections {
+    open: Vec<(u64, TcpStream, TcpStream)>,
+    opened: u64,
+}
+
+struct Shared {
+    upstream: SocketAddr,
+    behaviour: Mutex<Behaviour>,
+    changed: Condvar,
+    connections: Mutex<Connections>,
+}
+
+/// A proxy in front of one server. Dropping it cuts every connection and refuses new ones.
+pub struct Proxy {
+    port: u16,
+    shared: Arc<Shared>,
+    accepting: Option<(JoinHandle<()>, Arc<Mutex<bool>>)>,
+}
+
+impl Proxy {
+    /// Starts one in front of `upstream_port` of 127.0.0.1, passing everything.
+    ///
+    /// # Errors
+    /// When no port is free.
+    pub fn start(upstream_port: u16) -> Result<Self> {
+        let shared = Shared {
+            upstream: SocketAddr::from((Ipv4Addr::LOCALHOST, upstream_port)),
+            behaviour: Mutex::new(Behaviour::Pass),
+            changed: Condvar::new(),
+            connections: Mutex::default(),
+        };
+        let mut proxy = Self { port: free_port()?, shared: Arc::new(shared), accepting: None };
+        proxy.pass()?;
+        Ok(proxy)
+    }
+
+    /// Its port on 127.0.0.1, the same for its whole life.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// The address of the server behind it, with this proxy's port in place of the server's.
+    #[must_use]
+    pub fn address_of(&self, upstream_url: &str) -> String {
+        upstream_url.replace(&format!(":{}", self.shared.upstream.port()), &format!(":{}", self.port))
+    }
+
+    /// Passes everything from now on, also what was held back.
+    ///
+    /// # Errors
+    /// When its port was taken by someone else while it refused.
+    pub fn pass(&mut self) -> Result<()> {
+        self.behave(Behaviour::Pass)
+    }
+
+    /// Passes everything, each piece `pause` late.
+    ///
+    /// # Errors
+    /// As [`Proxy::pass`].
+    pub fn delay(&mut self, pause: Duration) -> Result<()> {
+        self.behave(Behaviour::Delay(pause))
+    }
+
+    /// Passes what clients send and holds back what the server answers: the work is done and nobody hears of it.
+    ///
+    /// # Errors
+    /// As [`Proxy::pass`].
+    pub fn hold_answers(&mut self) -> Result<()> {
+        self.behave(Behaviour::HoldAnswers)
+    }
+
+    /// Cuts every open connection; new ones are taken as before.
+    pub fn cut(&self) {
+        for (_, client, server) in lock(&self.shared.connections).open.drain(..) {
+            // A connection that is already down is as cut as can be.
+            let _client = client.shutdown(Shutdown::Both);
+            let _server = server.shutdown(Shutdown::Both);
+        }
+        self.shared.changed.notify_all();
+    }
+
+    /// Cuts every open connection and refuses new ones, as a server that is down does.
+    ///
+    /// # Panics
+    /// When its own accepting thread did, which would be a defect of this file.
+    pub fn refuse(&mut self) {
+        if let Some((thread, ended)) = self.accepting.take() {
+            *lock(&ended) = true;
+            // The thread waits for a connection: this one wakes it.
+            let _woken = TcpStream::connect((Ipv4Addr::LOCALHOST, self.port));
+            thread.join().expect("invariant: the accepting thread does not panic");
+        }
+        self.cut();
+    }
+
+    fn behave(&mut self, behaviour: Behaviour) -> Result<()> {
+        *lock(&self.shared.behaviour) = behaviour;
+        self.shared.changed.notify_all();
+        if self.accepting.is_none() {
+            let listener =
+                TcpListener::bind((Ipv4Addr::LOCALHOST, self.port)).with_context(|| format!("bind {}", self.port))?;
+            let ended = Arc::new(Mutex::new(false));
+            let (shared, ends) = (Arc::clone(&self.shared), Arc::clone(&ended));
+            self.accepting = Some((thread::spawn(move || accept(&listener, &shared, &ends)), ended));
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Proxy {
+    fn drop(&mut self) {
+        self.refuse();
+    }
+}
+
+impl Shared {
+    /// Waits as long as the behaviour asks; false once the connection is no longer among the open ones.
+    fn wait(&self, connection: u64, is_answer: bool) -> bool {
+        let began = Instant::now();
+        let mut behaviour = lock(&self.behaviour);
+        loop {
+            if !lock(&self.connections).open.iter().any(|(id, ..)| *id == connection) {
+                return false;
+            }
+            let left = match *behaviour {
+                Behaviour::Pass => return true,
+                Behaviour::HoldAnswers if !is_answer => return true,
+                Behaviour::HoldAnswers => Duration::from_secs(1),
+                Behaviour::Delay(pause) => pause.saturating_sub(began.elapsed()),
+            };
+            if left.is_zero() {
+                return true;
+            }
+            (behaviour, _) = self.changed.wait_timeout(behaviour, left).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    fn close(&self, connection: u64) {
+        let mut connections = lock(&self.connections);
+        if let Some(index) = connections.open.iter().position(|(id, ..)| *id == connection) {
+            let (_, client, server) = connections.open.swap_remove(index);
+            let _client = client.shutdown(Shutdown::Both);
+            let _server = server.shutdown(Shutdown::Both);
+        }
+    }
+}
+
+fn accept(listener: &TcpListener, shared: &Arc<Shared>, ended: &Mutex<bool>) {
+    for client in listener.incoming() {
+        if *lock(ended) {
+            return;
+        }
+        // A client that left again, or a server that is down: the client sees its connection closed.
+        let Ok(client) = client else { continue };
+        let Ok(server) = TcpStream::connect(shared.upstream) else { continue };
+        let _unset = client.set_nodelay(true).and_then(|()| server.set_nodelay(true));
+        let copies = client.try_clone().and_then(|c| Ok((c, server.try_clone()?, client.try_clone()?)));
+        let Ok((client_for_cut, server_for_cut, client_to_write)) = copies else { continue };
+        let Ok(server_to_write) = server.try_clone() else { continue };
+        let connection = {
+            let mut connections = lock(&shared.connections);
+            connections.opened += 1;
+            let id = connections.opened;
+            connections.open.push((id, client_for_cut, server_for_cut));
+            id
+        };
+        for (from, to, is_answer) in [(client, server_to_write, false), (server, client_to_write, true)] {
+            let shared = Arc::clone(shared);
+            thread::spawn(move || copy(from, to, &shared, connection, is_answer));
+        }
+    }
+}
+
+fn copy(mut from: TcpStream, mut to: TcpStream, shared: &Shared, connection: u64, is_answer: bool) {
+    let mut buffer = vec![0; 64 * 1024];
+    while let Ok(bytes) = from.read(&mut buffer) {
+        if bytes == 0 || !shared.wait(connection, is_answer) || to.write_all(&buffer[..bytes]).is_err() {
+            break;
+        }
+    }
+    shared.close(connection);
+}
+
+/// The state stays whole whatever panics: every change of it is one assignment.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A server that answers every byte with the next one.
+    fn counting_server() -> u16 {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let port = listener.local_addr().unwrap().port();
+        thread::spawn(move || {
+            for mut stream in listener.incoming().flatten() {
+                thread::spawn(move || {
+                    let mut byte = [0];
+                    while stream.read_exact(&mut byte).is_ok() && stream.write_all(&[byte[0] + 1]).is_ok() {}
+                });
+            }
+        });
+        port
+    }
+
+    fn connect(proxy: &Proxy) -> TcpStream {
+        let stream = TcpStream::connect((Ipv4Addr::LOCALHOST, proxy.port())).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        stream
+    }
+
+    fn ask(stream: &mut TcpStream, byte: u8) -> std::io::Result<u8> {
+        let mut answer = [0];
+        stream.write_all(&[byte])?;
+        stream.read_exact(&mut answer)?;
+        Ok(answer[0])
+    }
+
+    #[test]
+    fn passes_then_cuts_then_takes_new_connections() {
+        let proxy = Proxy::start(counting_server()).unwrap();
+        let mut first = connect(&proxy);
+        assert_eq!(ask(&mut first, 1).unwrap(), 2);
+        proxy.cut();
+        assert!(ask(&mut first, 2).is_err());
+        assert_eq!(ask(&mut connect(&proxy), 3).unwrap(), 4);
+    }
+
+    #[test]
+    fn refuses_and_comes_back_on_the_same_port() {
+        let mut proxy = Proxy::start(counting_server()).unwrap();
+        let mut open = connect(&proxy);
+        assert_eq!(ask(&mut open, 1).unwrap(), 2);
+        proxy.refuse();
+        assert!(ask(&mut open, 2).is_err());
+        let refused = TcpStream::connect((Ipv4Addr::LOCALHOST, proxy.port())).unwrap_err();
+        assert_eq!(refused.kind(), std::io::ErrorKind::ConnectionRefused);
+        proxy.pass().unwrap();
+        assert_eq!(ask(&mut connect(&proxy), 3).unwrap(), 4);
+    }
+
+    #[test]
+    fn a_delay_makes_each_direction_late() {
+        let mut proxy = Proxy::start(counting_server()).unwrap();
+        proxy.delay(Duration::from_millis(60)).unwrap();
+        let began = Instant::now();
+        assert_eq!(ask(&mut connect(&proxy), 1).unwrap(), 2);
+        assert!(began.elapsed() >= Duration::from_millis(120), "{:?}", began.elapsed());
+    }
+
+    #[test]
+    fn held_answers_arrive_once_they_pass_again() {
+        let mut proxy = Proxy::start(counting_server()).unwrap();
+        proxy.hold_answers().unwrap();
+        let mut stream = connect(&proxy);
+        stream.set_read_timeout(Some(Duration::from_millis(150))).unwrap();
+        assert!(ask(&mut stream, 1).is_err());
+        proxy.pass().unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        let mut answer = [0];
+        stream.read_exact(&mut answer).unwrap();
+        assert_eq!(answer, [2]);
+    }
+}

@@ -1,0 +1,205 @@
+//! Claim, settle, renew, release, take over.
+
+use host::domain::delivery::Status;
+use host::domain::ids::IdColumn;
+use host::store::{Claim, ClaimRequest, RetryFilter, Settled};
+
+use crate::on_every_store;
+use crate::support::{Stand, confirmed, failed, patient, request, settlement};
+
+on_every_store!(
+    a_confirmed_delivery_leaves_link_and_id,
+    expired_lease_cannot_settle,
+    renewed_lease_is_not_taken,
+    a_released_batch_is_free_at_once,
+    the_newest_state_wins_and_older_ones_are_superseded,
+    a_patient_in_work_is_not_claimed_again,
+    an_older_change_is_never_delivered_after_a_newer_one,
+    a_failed_delivery_waits_for_a_person,
+    a_deferred_delivery_waits_for_its_time,
+    fifo_delivers_every_change_in_order_and_a_failed_head_blocks_its_own_key,
+    two_hosts_share_the_work_and_never_a_delivery,
+    a_batch_takes_the_same_statements_whatever_its_size,
+);
+
+async fn a_confirmed_delivery_leaves_link_and_id(stand: Stand) {
+    stand.put(&[patient(1, "Seoul"), patient(2, "Busan")]).await;
+    let batch = stand.claim_batch().await;
+    assert_eq!(batch.deliveries.len(), 2);
+    let rows: Vec<_> = batch
+        .deliveries
+        .iter()
+        .enumerate()
+        .map(|(index, delivery)| confirmed(delivery, &(456 + index).to_string()))
+        .collect();
+    let settled = stand.store.settle(&batch.lease, &rows, Some(IdColumn::OpenemrPatientId)).await.expect("settle");
+    assert_eq!(settled, Settled::Written);
+    assert_eq!(stand.counts().await.done, 2);
+    let stored = stand.store.patient("P-0001").await.expect("read").expect("there");
+    assert_eq!(stored.openemr_patient_id, Some(456));
+    let recent = stand.store.status(5).await.expect("status").recent;
+    assert_eq!(recent[0].remote_id.as_deref(), Some("457"));
+    // The next change carries the link.
+    stand.put(&[patient(1, "Incheon")]).await;
+    let batch = stand.claim_batch().await;
+    let link = batch.deliveries[0].change.link.clone().expect("link");
+    assert_eq!((link.remote_id.as_str(), link.remote_version.as_deref()), ("456", Some("1")));
+}
+
+async fn expired_lease_cannot_settle(stand: Stand) {
+    stand.put(&[patient(1, "Seoul")]).await;
+    let late = stand.claim_batch().await;
+    stand.pass(30_001);
+    assert_eq!(stand.store.take_expired_leases().await.expect("take").len(), 1);
+    let next = stand.claim_batch().await;
+    assert!(next.lease.epoch > late.lease.epoch);
+    let rows = [confirmed(&late.deliveries[0], "1")];
+    assert_eq!(stand.store.settle(&late.lease, &rows, None).await.expect("settle"), Settled::LeaseLost);
+    assert!(!stand.store.renew(&late.lease).await.expect("renew"));
+    assert_eq!(stand.counts().await.processing, 1);
+    let rows = [confirmed(&next.deliveries[0], "1")];
+    assert_eq!(stand.store.settle(&next.lease, &rows, None).await.expect("settle"), Settled::Written);
+}
+
+async fn renewed_lease_is_not_taken(stand: Stand) {
+    stand.put(&[patient(1, "Seoul")]).await;
+    let batch = stand.claim_batch().await;
+    stand.pass(29_000);
+    assert!(stand.store.renew(&batch.lease).await.expect("renew"));
+    stand.pass(29_000);
+    assert!(stand.store.take_expired_leases().await.expect("take").is_empty());
+}
+
+async fn a_released_batch_is_free_at_once(stand: Stand) {
+    stand.put(&[patient(1, "Seoul")]).await;
+    let batch = stand.claim_batch().await;
+    assert!(stand.store.release(&batch.lease).await.expect("release"));
+    let again = stand.claim_batch().await;
+    assert_eq!(again.deliveries[0].attempts, 0, "a release spends no attempt");
+    assert!(!stand.store.release(&batch.lease).await.expect("release"), "the old lease is gone");
+}
+
+async fn the_newest_state_wins_and_older_ones_are_superseded(stand: Stand) {
+    for city in ["Seoul", "Busan", "Incheon"] {
+        stand.put(&[patient(1, city)]).await;
+    }
+    let batch = stand.claim_batch().await;
+    assert_eq!(batch.deliveries.len(), 1);
+    assert!(batch.deliveries[0].change.payload.contains("Incheon"));
+    let counts = stand.counts().await;
+    assert_eq!((counts.superseded, counts.processing, counts.pending), (2, 1, 0));
+}
+
+async fn a_patient_in_work_is_not_claimed_again(stand: Stand) {
+    stand.put(&[patient(1, "Seoul")]).await;
+    let batch = stand.claim_batch().await;
+    stand.put(&[patient(1, "Busan")]).await;
+    assert!(matches!(stand.claim().await, Claim::Nothing));
+    let rows = [confirmed(&batch.deliveries[0], "1")];
+    stand.store.settle(&batch.lease, &rows, None).await.expect("settle");
+    assert!(stand.claim_batch().await.deliveries[0].change.payload.contains("Busan"));
+}
+
+async fn an_older_change_is_never_delivered_after_a_newer_one(stand: Stand) {
+    stand.put(&[patient(1, "Seoul")]).await;
+    let older = stand.claim_batch().await;
+    let rows = [failed(&older.deliveries[0], Status::Failed, 0)];
+    stand.store.settle(&older.lease, &rows, None).await.expect("settle");
+    stand.put(&[patient(1, "Busan")]).await;
+    let newer = stand.claim_batch().await;
+    let rows = [confirmed(&newer.deliveries[0], "1")];
+    stand.store.settle(&newer.lease, &rows, None).await.expect("settle");
+    // A person retries the old failure; the newer state is at the target already.
+    assert_eq!(stand.store.retry(&RetryFilter::default()).await.expect("retry"), 1);
+    assert!(matches!(stand.claim().await, Claim::OnlyMoot));
+    let counts = stand.counts().await;
+    assert_eq!((counts.superseded, counts.done, counts.pending), (1, 1, 0));
+}
+
+async fn a_failed_delivery_waits_for_a_person(stand: Stand) {
+    stand.put(&[patient(1, "Seoul"), patient(2, "Seoul")]).await;
+    let batch = stand.claim_batch().await;
+    let rows = [failed(&batch.deliveries[0], Status::Failed, 0), confirmed(&batch.deliveries[1], "2")];
+    stand.store.settle(&batch.lease, &rows, None).await.expect("settle");
+    assert!(matches!(stand.claim().await, Claim::Nothing));
+    let recent = stand.store.status(5).await.expect("status").recent;
+    assert_eq!(recent[1].error_message.as_deref(), Some("fname: 300 characters, at most 255"));
+    let other = RetryFilter { patient: Some("P-0002".to_owned()), ..RetryFilter::default() };
+    assert_eq!(stand.store.count_failed(&other).await.expect("count"), 0);
+    let this = RetryFilter { patient: Some("P-0001".to_owned()), ..RetryFilter::default() };
+    assert_eq!(stand.store.count_failed(&this).await.expect("count"), 1);
+    assert_eq!(stand.store.retry(&this).await.expect("retry"), 1);
+    assert_eq!(stand.claim_batch().await.deliveries[0].attempts, 0);
+}
+
+async fn a_deferred_delivery_waits_for_its_time(stand: Stand) {
+    stand.put(&[patient(1, "Seoul")]).await;
+    let batch = stand.claim_batch().await;
+    let rows = [failed(&batch.deliveries[0], Status::Pending, 5_000)];
+    stand.store.settle(&batch.lease, &rows, None).await.expect("settle");
+    stand.pass(4_999);
+    assert!(matches!(stand.claim().await, Claim::Nothing));
+    stand.pass(1);
+    assert_eq!(stand.claim_batch().await.deliveries[0].attempts, 1);
+}
+
+async fn fifo_delivers_every_change_in_order_and_a_failed_head_blocks_its_own_key(stand: Stand) {
+    for city in ["Seoul", "Busan"] {
+        stand.put(&[patient(1, city)]).await;
+    }
+    stand.put(&[patient(2, "Seoul")]).await;
+    let request = ClaimRequest { fifo_types: vec!["patient".to_owned()], ..request(100) };
+    let Claim::Batch(batch) = stand.store.claim(&request).await.expect("claim") else { panic!("no batch") };
+    let cities: Vec<_> = batch.deliveries.iter().map(|delivery| delivery.change.payload.contains("Seoul")).collect();
+    assert_eq!(cities, [true, true], "the head of each key");
+    let rows = [failed(&batch.deliveries[0], Status::Failed, 0), settlement(&batch.deliveries[1], Status::Done)];
+    stand.store.settle(&batch.lease, &rows, None).await.expect("settle");
+    stand.put(&[patient(2, "Busan")]).await;
+    let Claim::Batch(batch) = stand.store.claim(&request).await.expect("claim") else { panic!("no batch") };
+    let ids: Vec<_> = batch.deliveries.iter().map(|delivery| delivery.change.aggregate_id.as_str()).collect();
+    assert_eq!(ids, ["P-0002"], "the failed head holds back its own key only");
+}
+
+async fn two_hosts_share_the_work_and_never_a_delivery(stand: Stand) {
+    let patients: Vec<_> = (0..200).map(|number| patient(number, "Seoul")).collect();
+    stand.put(&patients).await;
+    let work = |store: host::store::Store, owner: &'static str| async move {
+        let mut mine = Vec::new();
+        loop {
+            let request = ClaimRequest { owner: owner.to_owned(), ..request(7) };
+            match store.claim(&request).await.expect("claim") {
+                Claim::Batch(batch) => {
+                    let rows: Vec<_> = batch.deliveries.iter().map(|delivery| confirmed(delivery, "1")).collect();
+                    assert_eq!(store.settle(&batch.lease, &rows, None).await.expect("settle"), Settled::Written);
+                    mine.extend(batch.deliveries.iter().map(|delivery| delivery.change.change_id));
+                }
+                Claim::OnlyMoot => {}
+                Claim::Nothing => return mine,
+            }
+        }
+    };
+    let (mut all, other) =
+        futures::future::join(work(stand.store.clone(), "host-a"), work(stand.other_host(), "host-b")).await;
+    all.extend(other);
+    let count = all.len();
+    all.sort_unstable();
+    all.dedup();
+    assert_eq!((count, all.len()), (200, 200));
+    assert_eq!(stand.counts().await.done, 200);
+}
+
+async fn a_batch_takes_the_same_statements_whatever_its_size(stand: Stand) {
+    let mut counts = Vec::new();
+    let mut number = 0;
+    for size in [1, 10, 100] {
+        let patients: Vec<_> = (0..size).map(|index| patient(number + index, "Seoul")).collect();
+        number += size;
+        stand.put(&patients).await;
+        let before = stand.store.statements_run();
+        let batch = stand.claim_batch().await;
+        let rows: Vec<_> = batch.deliveries.iter().map(|delivery| confirmed(delivery, "1")).collect();
+        stand.store.settle(&batch.lease, &rows, Some(IdColumn::OpenemrPatientId)).await.expect("settle");
+        counts.push(stand.store.statements_run() - before);
+    }
+    assert!(counts.iter().all(|count| *count == counts[0]), "{counts:?}");
+}

@@ -1,0 +1,57 @@
+//! Rows of other applications, inserted with plain SQL and with nothing but the contract.
+
+use host::store::Claim;
+
+use crate::on_every_store;
+use crate::support::{Stand, routes};
+
+on_every_store!(
+    a_row_of_another_application_is_routed_and_claimed,
+    an_unknown_operation_becomes_a_failed_delivery,
+    a_type_that_nobody_takes_is_routed_nowhere,
+    a_row_is_routed_once
+);
+
+/// What a Django application writes: the columns of the contract and no more.
+const INSERT: &str = "INSERT INTO sync_outbox (aggregate_type, aggregate_id, operation, payload) VALUES ";
+
+async fn a_row_of_another_application_is_routed_and_claimed(stand: Stand) {
+    let insert = format!("{INSERT} ('patient', 'D-1', 'create', '{{\"patient_id\": \"D-1\", \"given_name\": \"민준\"}}')");
+    stand.database.execute(&insert).await.expect("insert");
+    assert_eq!(stand.store.status(1).await.expect("status").unrouted, 1);
+    assert_eq!(stand.store.route(&routes(), 10).await.expect("route"), 1);
+    let batch = stand.claim_batch().await;
+    let change = &batch.deliveries[0].change;
+    assert_eq!(change.aggregate_id, "D-1");
+    assert!(change.payload.contains("민준"));
+    assert!(change.event_id.len() >= 32, "the event got an id of its own");
+    assert!(change.created_at_ms > 1_700_000_000_000, "the database's own time, in milliseconds");
+}
+
+async fn an_unknown_operation_becomes_a_failed_delivery(stand: Stand) {
+    stand.database.execute(&format!("{INSERT} ('patient', 'D-1', 'upsert', '{{}}')")).await.expect("insert");
+    stand.store.route(&routes(), 10).await.expect("route");
+    assert!(matches!(stand.claim().await, Claim::Nothing));
+    let recent = stand.store.status(5).await.expect("status").recent;
+    assert_eq!(recent[0].error_message.as_deref(), Some("operation must be create, update or delete"));
+}
+
+async fn a_type_that_nobody_takes_is_routed_nowhere(stand: Stand) {
+    stand.database.execute(&format!("{INSERT} ('invoice', 'I-1', 'create', '{{}}')")).await.expect("insert");
+    assert_eq!(stand.store.route(&routes(), 10).await.expect("route"), 1);
+    assert_eq!(stand.counts().await, host::store::Counts::default());
+    assert_eq!(stand.store.open_work().await.expect("open"), 0);
+}
+
+async fn a_row_is_routed_once(stand: Stand) {
+    for number in 0..50 {
+        stand.database.execute(&format!("{INSERT} ('patient', 'D-{number}', 'create', '{{}}')")).await.expect("insert");
+    }
+    let other = stand.other_host();
+    let routes = routes();
+    let (mine, theirs) =
+        futures::future::join(stand.store.route(&routes, 1_000), other.route(&routes, 1_000)).await;
+    let routed = mine.expect("route") + theirs.expect("route") + stand.store.route(&routes, 1_000).await.expect("route");
+    assert_eq!(routed, 50);
+    assert_eq!(stand.counts().await.pending, 50);
+}

@@ -1,0 +1,149 @@
+//! A store of a test's own, on each backend that can be reached, with a clock that the test moves.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
+
+use host::database::{Database as HostDatabase, Locator};
+use host::domain::change::{Failure, FailureKind, Receipt};
+use host::domain::delivery::{Settlement, Status};
+use host::domain::patient::Patient;
+use host::service::PatientService;
+use host::store::{Batch, Claim, ClaimRequest, Delivery, Route, Store, StoreClock};
+use tests::database::Database;
+use tests::environment::Backend;
+
+/// The target of these tests.
+pub(crate) const TARGET: &str = "openemr";
+
+/// Runs one behaviour on each backend, as three tests.
+#[macro_export]
+macro_rules! on_every_store {
+    ($($behaviour:ident),+ $(,)?) => {
+        mod on_sqlite { $( #[tokio::test(flavor = "multi_thread")] async fn $behaviour() {
+            if let Some(stand) = $crate::support::Stand::on(tests::environment::Backend::Sqlite).await { super::$behaviour(stand).await; }
+        } )+ }
+        mod on_mariadb { $( #[tokio::test(flavor = "multi_thread")] async fn $behaviour() {
+            if let Some(stand) = $crate::support::Stand::on(tests::environment::Backend::MariaDb).await { super::$behaviour(stand).await; }
+        } )+ }
+        mod on_postgres { $( #[tokio::test(flavor = "multi_thread")] async fn $behaviour() {
+            if let Some(stand) = $crate::support::Stand::on(tests::environment::Backend::Postgres).await { super::$behaviour(stand).await; }
+        } )+ }
+    };
+}
+
+/// A migrated store with its clock.
+pub(crate) struct Stand {
+    pub(crate) store: Store,
+    pub(crate) database: Database,
+    clock: Arc<AtomicI64>,
+}
+
+impl Stand {
+    pub(crate) async fn on(backend: Backend) -> Option<Self> {
+        let stand = Self::empty(backend).await?;
+        stand.store.migrate().await.expect("migrate");
+        stand.store.register_targets(&[(TARGET, true)]).await.expect("register");
+        Some(stand)
+    }
+
+    /// On a database without tables.
+    pub(crate) async fn empty(backend: Backend) -> Option<Self> {
+        let database = Database::fresh(backend).await.expect("fresh database")?;
+        let clock = Arc::new(AtomicI64::new(1_700_000_000_000));
+        let store = Store::new(connect(&database), StoreClock::Manual(clock.clone()));
+        Some(Self { store, database, clock })
+    }
+
+    /// Another host's view of the same store.
+    pub(crate) fn other_host(&self) -> Store {
+        Store::new(connect(&self.database), StoreClock::Manual(self.clock.clone()))
+    }
+
+    pub(crate) fn pass(&self, millis: i64) {
+        self.clock.fetch_add(millis, Ordering::SeqCst);
+    }
+
+    pub(crate) async fn put(&self, patients: &[Patient]) {
+        PatientService::new(self.store.clone()).put(patients).await.expect("put");
+        self.store.route(&routes(), 1_000).await.expect("route");
+    }
+
+    pub(crate) async fn claim(&self) -> Claim {
+        self.store.claim(&request(100)).await.expect("claim")
+    }
+
+    pub(crate) async fn claim_batch(&self) -> Batch {
+        match self.claim().await {
+            Claim::Batch(batch) => batch,
+            other => panic!("expected a batch, got {other:?}"),
+        }
+    }
+
+    pub(crate) async fn counts(&self) -> host::store::Counts {
+        self.store.status(50).await.expect("status").totals()
+    }
+}
+
+pub(crate) fn connect(database: &Database) -> HostDatabase {
+    let url = database.url();
+    let locator = match database.backend() {
+        Backend::Sqlite => Locator::Sqlite(url.trim_start_matches("sqlite://").into()),
+        Backend::MariaDb => Locator::MySql(url.parse().expect("url")),
+        Backend::Postgres => Locator::Postgres(url.parse().expect("url")),
+        Backend::Fhir => panic!("a FHIR server is no store"),
+    };
+    HostDatabase::new(locator, 4, Duration::from_secs(30)).expect("database")
+}
+
+pub(crate) fn routes() -> Vec<Route> {
+    vec![Route { target: TARGET.to_owned(), aggregate_type: "patient".to_owned() }]
+}
+
+pub(crate) fn request(batch_max: u32) -> ClaimRequest {
+    ClaimRequest {
+        target: TARGET.to_owned(),
+        owner: "host-a".to_owned(),
+        batch_max,
+        lease_ms: 30_000,
+        fifo_types: vec![],
+    }
+}
+
+pub(crate) fn patient(number: u32, city: &str) -> Patient {
+    Patient::from_payload(
+        &serde_json::json!({
+            "patient_id": format!("P-{number:04}"), "family_name": "Kim", "given_name": "MinJun",
+            "native_family_name": "김", "birth_date": "1980-01-31", "gender": "male", "city": city,
+        })
+        .to_string(),
+    )
+    .expect("patient")
+}
+
+pub(crate) fn settlement(delivery: &Delivery, status: Status) -> Settlement {
+    Settlement {
+        outbox_id: delivery.change.change_id,
+        aggregate_type: delivery.change.aggregate_type.clone(),
+        aggregate_id: delivery.change.aggregate_id.clone(),
+        status,
+        attempts: delivery.attempts + 1,
+        pause_ms: 0,
+        failure: None,
+        receipt: None,
+    }
+}
+
+pub(crate) fn confirmed(delivery: &Delivery, remote_id: &str) -> Settlement {
+    let receipt = Receipt {
+        remote_id: remote_id.to_owned(),
+        remote_version: Some("1".to_owned()),
+        fingerprint: Some("f".to_owned()),
+    };
+    Settlement { receipt: Some(receipt), ..settlement(delivery, Status::Done) }
+}
+
+pub(crate) fn failed(delivery: &Delivery, status: Status, pause_ms: u64) -> Settlement {
+    let failure = Failure::new(FailureKind::Invalid, "fname: 300 characters, at most 255");
+    Settlement { failure: Some(failure), pause_ms, ..settlement(delivery, status) }
+}

@@ -1,0 +1,8 @@
+//! The whole way of a change, with the host as its users run it: real adapters, real databases, a real FHIR server.
+
+mod fhir;
+mod openemr;
+mod several_hosts;
+mod support;
+mod swap;
+mod trouble;

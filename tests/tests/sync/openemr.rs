@@ -1,0 +1,102 @@
+//! Into the tables of OpenEMR, on every version that counts.
+
+use crate::support::{host_with_openemr, openemr_database, patient, put, rows, seed};
+
+async fn seed_run_update_run(version: &str) {
+    let Some(openemr) = openemr_database(version).await else { return };
+    let has_uuid = !version.starts_with('5');
+    let host = host_with_openemr(openemr.url());
+    seed(&host);
+    let _ = host.run(&["run", "--until-idle"]).expect_success();
+
+    let charts = rows(openemr.url(), "SELECT CAST(pid AS CHAR), pubpid, lname, sex FROM patient_data ORDER BY pubpid").await;
+    let patients: Vec<_> = charts.iter().map(|row| row[1].as_str()).collect();
+    assert_eq!(patients, ["P-2025-001", "P-2025-002", "P-2025-003", "P-2025-004", "P-2025-005"]);
+    // OpenEMR 5 has no option for an unknown sex.
+    let options: &[&str] = if has_uuid { &["Male", "Female", "UNK"] } else { &["Male", "Female", ""] };
+    assert!(charts.iter().all(|row| options.contains(&row[3].as_str())), "option ids, never titles");
+    let status = host.status();
+    assert_eq!(status["totals"]["done"], 5);
+    for chart in &charts {
+        let stored = host.run(&["patient", "show", &chart[1]]).expect_success();
+        assert_eq!(stored.json()["openemr_patient_id"].to_string(), chart[0], "the id is written back");
+    }
+
+    // One patient changes; its chart changes in place, and nothing else does.
+    let mut changed = host.run(&["patient", "show", "P-2025-001"]).expect_success().json();
+    let fields = changed.as_object_mut().expect("object");
+    fields.remove("openemr_patient_id");
+    fields.remove("fhir_patient_id");
+    fields.insert("city".to_owned(), "Daejeon".into());
+    put(&host, &changed);
+    let _ = host.run(&["run", "--until-idle"]).expect_success();
+    let after = rows(openemr.url(), "SELECT CAST(pid AS CHAR), pubpid, lname, sex FROM patient_data ORDER BY pubpid").await;
+    assert_eq!(after, charts);
+    let city = rows(openemr.url(), "SELECT city FROM patient_data WHERE pubpid = 'P-2025-001'").await;
+    assert_eq!(city, [["Daejeon"]]);
+    if has_uuid {
+        let orphans = "SELECT CAST(COUNT(*) AS CHAR) FROM uuid_registry r LEFT JOIN patient_data p ON p.uuid = r.uuid \
+                       WHERE p.pid IS NULL";
+        assert_eq!(rows(openemr.url(), orphans).await, [["0"]]);
+        let registered = "SELECT CAST(COUNT(*) AS CHAR) FROM uuid_registry WHERE table_name = 'patient_data'";
+        assert_eq!(rows(openemr.url(), registered).await, [["5"]]);
+    }
+}
+
+#[tokio::test]
+async fn openemr_5_0_2() {
+    seed_run_update_run("5.0.2").await;
+}
+
+#[tokio::test]
+async fn openemr_6_0_0() {
+    seed_run_update_run("6.0.0").await;
+}
+
+#[tokio::test]
+async fn openemr_7_0_2() {
+    seed_run_update_run("7.0.2").await;
+}
+
+#[tokio::test]
+async fn openemr_8_2_0() {
+    seed_run_update_run("8.2.0").await;
+}
+
+#[tokio::test]
+async fn a_patient_that_openemr_refuses_fails_alone() {
+    let Some(openemr) = openemr_database("7.0.2").await else { return };
+    // A narrower column than this version's own, as a hospital may have it.
+    openemr.execute("ALTER TABLE patient_data MODIFY city VARCHAR(5) NOT NULL DEFAULT ''").await.expect("alter");
+    let host = host_with_openemr(openemr.url());
+    put(&host, &patient("A-1"));
+    let mut long = patient("A-2");
+    long["city"] = "Seongnam".into();
+    put(&host, &long);
+    put(&host, &patient("A-3"));
+    let _ = host.run(&["run", "--until-idle"]).expect_success();
+    let status = host.status();
+    assert_eq!((&status["totals"]["done"], &status["totals"]["failed"]), (&2.into(), &1.into()));
+    let failed = status["recent"].as_array().expect("recent").iter().find(|sync| sync["status"] == "failed");
+    let failed = failed.expect("one failed");
+    assert_eq!(failed["patient_id"], "A-2");
+    assert!(failed["error"].as_str().expect("error").contains("city"), "{failed}");
+    assert!(!failed["error"].as_str().expect("error").contains("Seongnam"), "no value in a message");
+}
+
+#[tokio::test]
+async fn a_chart_that_openemr_lost_is_a_conflict() {
+    let Some(openemr) = openemr_database("7.0.2").await else { return };
+    let host = host_with_openemr(openemr.url());
+    put(&host, &patient("A-1"));
+    let _ = host.run(&["run", "--until-idle"]).expect_success();
+    openemr.execute("DELETE FROM patient_data").await.expect("delete");
+    let mut changed = patient("A-1");
+    changed["city"] = "Seoul".into();
+    put(&host, &changed);
+    let _ = host.run(&["run", "--until-idle"]).expect_success();
+    let status = host.status();
+    assert_eq!(status["totals"]["failed"], 1);
+    assert_eq!(status["recent"][0]["error_kind"], "conflict");
+    assert_eq!(rows(openemr.url(), "SELECT pubpid FROM patient_data").await.len(), 0, "not created again");
+}

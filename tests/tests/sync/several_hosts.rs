@@ -1,0 +1,79 @@
+//! Several hosts on one store, and a host that is killed in the middle.
+
+use std::time::Duration;
+
+use tests::database::Database;
+use tests::environment::Backend;
+use tests::host::{Configuration, Host};
+
+use crate::support::{QUICK, adapter, host_with_openemr, openemr_database, patient, put, rows};
+
+const PATIENTS: usize = 300;
+
+/// Rows as another application writes them, all in one statement.
+fn insert(from: usize, count: usize) -> String {
+    let rows: Vec<_> = (from..from + count)
+        .map(|number| {
+            let id = format!("S-{number:05}");
+            format!("('patient', '{id}', 'create', '{}')", patient(&id))
+        })
+        .collect();
+    format!("INSERT INTO sync_outbox (aggregate_type, aggregate_id, operation, payload) VALUES {}", rows.join(", "))
+}
+
+#[tokio::test]
+async fn two_hosts_on_one_store_deliver_each_change_once() {
+    let (Some(store), Some(openemr)) =
+        (Database::fresh(Backend::MariaDb).await.expect("store"), openemr_database("7.0.2").await)
+    else {
+        return;
+    };
+    let configuration = Configuration::new(store.url())
+        .openemr(&adapter("openemr"), openemr.url())
+        .more("[targets.openemr.limits]\nbatch = 20\n")
+        .more(QUICK);
+    let hosts = [Host::new(&configuration).expect("host"), Host::new(&configuration).expect("host")];
+    let mut running: Vec<_> = hosts.iter().map(|host| host.spawn(&["run"]).expect("spawn")).collect();
+    let ready = || hosts[0].status()["hosts_running"] == 2;
+    running[0].wait_until("both hosts run", Duration::from_secs(60), ready).expect("wait");
+    store.execute(&insert(0, PATIENTS)).await.expect("insert");
+    let done = || hosts[0].status()["totals"]["done"] == PATIENTS;
+    running[0].wait_until("everything is delivered", Duration::from_secs(120), done).expect("wait");
+    let charts = rows(openemr.url(), "SELECT CAST(COUNT(*) AS CHAR), CAST(COUNT(DISTINCT pubpid) AS CHAR) FROM patient_data").await;
+    assert_eq!(charts, [[PATIENTS.to_string(), PATIENTS.to_string()]]);
+    for host in running {
+        host.signal(tests::host::HostSignal::Terminate).expect("signal");
+        let output = host.wait(Duration::from_secs(30)).expect("end");
+        assert_eq!(output.status, Some(0), "{}", output.stderr);
+    }
+    assert_eq!(hosts[0].status()["hosts_running"], 0, "both said goodbye");
+}
+
+#[tokio::test]
+async fn a_host_killed_in_the_middle_leaves_no_double_and_no_gap() {
+    let Some(openemr) = openemr_database("8.2.0").await else { return };
+    let host = host_with_openemr(openemr.url());
+    put(&host, &patient("A-0"));
+    // Killed at a growing age, so that some run dies between the target's commit and its settle.
+    for delay_ms in [150, 250, 350, 450, 550] {
+        tests::database::execute(&tests::database::sqlite_url(&host.folder().join(".host/host.db")), &insert(delay_ms, 50))
+            .await
+            .expect("insert");
+        let mut running = host.spawn(&["run"]).expect("spawn");
+        let until = std::time::Instant::now() + Duration::from_millis(delay_ms as u64);
+        running.wait_until("its time to die", Duration::from_secs(5), || std::time::Instant::now() >= until).expect("wait");
+        running.kill();
+    }
+    // What the dead held comes free when its lease runs out; a person does not wait for that here.
+    tests::database::execute(
+        &tests::database::sqlite_url(&host.folder().join(".host/host.db")),
+        "UPDATE sync_lease SET lease_until = 0",
+    )
+    .await
+    .expect("expire");
+    let _ = host.run(&["run", "--until-idle"]).expect_success();
+    let status = host.status();
+    assert_eq!((&status["totals"]["done"], &status["totals"]["pending"]), (&251.into(), &0.into()), "{status}");
+    let charts = rows(openemr.url(), "SELECT CAST(COUNT(*) AS CHAR), CAST(COUNT(DISTINCT pubpid) AS CHAR) FROM patient_data").await;
+    assert_eq!(charts, [["251", "251"]]);
+}

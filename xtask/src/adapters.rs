@@ -1,0 +1,69 @@
+//! Owns building the adapters as components: the wasm target, one build per adapter, `target/adapters/NAME.wasm`.
+//!
+//! Each adapter is built by itself, with the very command that its author would use, so that its digest does not depend on
+//! what else is built.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+};
+
+use anyhow::{Context as _, Result, bail};
+
+use crate::cargo::{Metadata, cargo, run};
+
+const TARGET: &str = "wasm32-wasip2";
+
+/// Builds all of them and gives their folder.
+pub(crate) fn build_all() -> Result<PathBuf> {
+    let metadata = Metadata::read()?;
+    provide_target()?;
+    let built = metadata.target_directory()?.join(TARGET).join("adapter");
+    let folder = metadata.target_directory()?.join("adapters");
+    fs::create_dir_all(&folder).with_context(|| format!("make {}", folder.display()))?;
+    for name in metadata.adapters() {
+        run(&mut cargo(&["build", "--quiet", "--profile=adapter", "--target", TARGET, "--package", &name]))?;
+        let component = folder.join(format!("{name}.wasm"));
+        install(&built.join(format!("{}.wasm", name.replace('-', "_"))), &component)?;
+        let kilobytes = fs::metadata(&component)?.len() / 1000;
+        println!("adapter {name}: {} ({kilobytes} kB)", component.display());
+    }
+    Ok(folder)
+}
+
+/// Puts a whole file in place at once: a host that watches it never reads half of one. A file that is the same stays.
+fn install(from: &Path, to: &Path) -> Result<()> {
+    let component = fs::read(from).with_context(|| format!("read {}", from.display()))?;
+    if fs::read(to).is_ok_and(|present| present == component) {
+        return Ok(());
+    }
+    let beside = to.with_extension("wasm.new");
+    fs::write(&beside, component).with_context(|| format!("write {}", beside.display()))?;
+    fs::rename(&beside, to).with_context(|| format!("write {}", to.display()))
+}
+
+/// Sees to it that the standard library for the target is there.
+fn provide_target() -> Result<()> {
+    if standard_library_is_there() {
+        return Ok(());
+    }
+    match Command::new("rustup").arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status() {
+        Ok(status) if status.success() => run(Command::new("rustup").args(["target", "add", TARGET])),
+        _ => bail!(
+            "the Rust standard library for {TARGET} is missing and there is no rustup to add it: \
+             install rustup from https://rustup.rs, or your system's package with that target \
+             (Fedora: dnf install rust-std-static-wasm32-wasip2)"
+        ),
+    }
+}
+
+/// Asks the compiler where the target's library would be; works with and without rustup.
+fn standard_library_is_there() -> bool {
+    let rustc = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
+    let output = Command::new(rustc).args(["--print", "target-libdir", "--target", TARGET]).output();
+    output.is_ok_and(|output| {
+        let folder = String::from_utf8_lossy(&output.stdout).trim().to_owned();
+        output.status.success() && fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_some())
+    })
+}

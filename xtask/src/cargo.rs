@@ -1,0 +1,73 @@
+//! Owns running cargo and other programs in the workspace's folder, visibly, and reading the workspace's metadata.
+
+use std::{
+    env,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+};
+
+use anyhow::{Context as _, Result, bail};
+use serde_json::Value;
+use tests::{environment::workspace, servers::process::wait_for};
+
+/// The cargo that started us, in the workspace's folder.
+pub(crate) fn cargo(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    command.args(arguments).current_dir(workspace());
+    command
+}
+
+/// Runs a program whose output the person sees.
+///
+/// Fails when it cannot be started, fails, or a person interrupts.
+pub(crate) fn run(command: &mut Command) -> Result<()> {
+    let shown = shown(command);
+    let mut child = command.stdin(Stdio::null()).spawn().with_context(|| format!("start {shown}"))?;
+    let status = wait_for(&mut child)?;
+    if !status.success() {
+        bail!("{shown} failed ({status})");
+    }
+    Ok(())
+}
+
+/// A command as a person would type it: the program's name without its folder.
+pub(crate) fn shown(command: &Command) -> String {
+    let program = Path::new(command.get_program()).file_stem().unwrap_or_default().to_string_lossy().into_owned();
+    let arguments = command.get_args().map(|argument| argument.to_string_lossy().into_owned());
+    std::iter::once(program).chain(arguments).collect::<Vec<_>>().join(" ")
+}
+
+/// What cargo says of the workspace.
+pub(crate) struct Metadata(Value);
+
+impl Metadata {
+    /// Asks cargo.
+    pub(crate) fn read() -> Result<Self> {
+        let output = cargo(&["metadata", "--no-deps", "--format-version=1"])
+            .stderr(Stdio::inherit())
+            .output()
+            .context("run cargo metadata")?;
+        if !output.status.success() {
+            bail!("cargo metadata failed ({})", output.status);
+        }
+        Ok(Self(serde_json::from_slice(&output.stdout).context("read what cargo metadata printed")?))
+    }
+
+    /// Where cargo builds.
+    pub(crate) fn target_directory(&self) -> Result<PathBuf> {
+        self.0["target_directory"].as_str().map(PathBuf::from).context("cargo metadata names no target directory")
+    }
+
+    /// The packages under `plugins/` that become a component, by name.
+    pub(crate) fn adapters(&self) -> Vec<String> {
+        let plugins = workspace().join("plugins");
+        let is_adapter = |package: &&Value| {
+            let manifest = package["manifest_path"].as_str().unwrap_or_default();
+            let targets = package["targets"].as_array().into_iter().flatten();
+            let mut crate_types = targets.flat_map(|target| target["crate_types"].as_array().into_iter().flatten());
+            Path::new(manifest).starts_with(&plugins) && crate_types.any(|crate_type| crate_type == "cdylib")
+        };
+        let packages = self.0["packages"].as_array().into_iter().flatten().filter(is_adapter);
+        packages.filter_map(|package| package["name"].as_str()).map(str::to_owned).collect()
+    }
+}

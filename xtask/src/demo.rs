@@ -1,0 +1,149 @@
+//! Owns the newcomer's first look: five patients through the outbox into an OpenEMR-shaped SQLite file and a FHIR server
+//! on loopback, everything under `target/demo/`.
+//!
+//! What it made stays: a second run finds the store, both targets and their ids as they were, and has nothing to do. The
+//! FHIR server keeps its data; it gets its old port again unless somebody took it, and only then its address changes.
+
+use std::{collections::BTreeSet, env, fs, path::Path, process::Command};
+
+use anyhow::{Context as _, Result, ensure};
+use serde_json::Value;
+use tests::{
+    environment::{fixture, workspace},
+    host::{Configuration, Host},
+    servers::{
+        FhirServer,
+        process::{free_port, is_free},
+    },
+};
+
+use crate::{
+    adapters,
+    cargo::{Metadata, cargo, run as run_visibly, shown},
+};
+
+/// What `seeds/initial.toml` holds.
+const PATIENTS: usize = 5;
+const TARGETS: [&str; 2] = ["openemr", "fhir"];
+
+/// Runs it. Fails when the five patients are not at both targets in the end.
+pub(crate) fn run() -> Result<()> {
+    let target = Metadata::read()?.target_directory()?;
+    let folder = target.join("demo");
+    println!("Building the adapters and the host. The first time takes some minutes.");
+    let adapters = adapters::build_all()?;
+    run_visibly(&mut cargo(&["build", "--package=host", "--package=tests", "--bin=host", "--bin=load-sql"]))?;
+    let binary = |name: &str| target.join("debug").join(format!("{name}{}", env::consts::EXE_SUFFIX));
+
+    let openemr = folder.join("openemr.db");
+    fs::create_dir_all(&folder).with_context(|| format!("make {}", folder.display()))?;
+    make_openemr(&openemr, &binary("load-sql"))?;
+    let fhir = start_fhir(&folder)?;
+    let configuration = Configuration::new("sqlite://.host/host.db")
+        .openemr(&adapters.join("openemr.wasm"), &sqlite_url(&openemr))
+        .fhir(&adapters.join("fhir.wasm"), &fhir.url());
+    let host = Host::in_folder(&folder, binary("host"), &configuration)?;
+
+    let seed = workspace().join("seeds").join("initial.toml");
+    step(host.command(&[Path::new("seed"), &seed]))?;
+    step(host.command(&["run", "--until-idle"]))?;
+    step(host.command(&["status"]))?;
+    check(&host.status())?;
+    println!(
+        "\nThe {PATIENTS} patients are in both targets, with the ids above. To look further: {} holds the configuration and \
+         the store (.host/host.db), {} the patients as OpenEMR has them. Run the demo again: there is nothing left to do.",
+        folder.display(),
+        openemr.display(),
+    );
+    Ok(())
+}
+
+/// Makes the file under another name first: one that was cut short half-way is made anew.
+fn make_openemr(file: &Path, load_sql: &Path) -> Result<()> {
+    if file.exists() {
+        return Ok(());
+    }
+    let unfinished = file.with_extension("unfinished");
+    if unfinished.exists() {
+        fs::remove_file(&unfinished).with_context(|| format!("remove {}", unfinished.display()))?;
+    }
+    run_visibly(Command::new(load_sql).arg(sqlite_url(&unfinished)).arg(fixture("openemr/sqlite.sql")))?;
+    fs::rename(&unfinished, file).with_context(|| format!("write {}", file.display()))
+}
+
+fn start_fhir(folder: &Path) -> Result<FhirServer> {
+    let (data, noted) = (folder.join("fhir-data"), folder.join("fhir-port"));
+    fs::create_dir_all(&data).with_context(|| format!("make {}", data.display()))?;
+    let last = fs::read_to_string(&noted).ok().and_then(|port| port.trim().parse().ok());
+    let port = match last.filter(|port| is_free(*port)) {
+        Some(port) => port,
+        None => free_port()?,
+    };
+    let server = FhirServer::start_in(&data, port).context("start the FHIR server of the demo")?;
+    fs::write(&noted, port.to_string()).with_context(|| format!("write {}", noted.display()))?;
+    Ok(server)
+}
+
+fn sqlite_url(file: &Path) -> String {
+    format!("sqlite://{}", file.to_string_lossy().replace('\\', "/"))
+}
+
+fn step(mut command: Command) -> Result<()> {
+    println!("\n$ {}", shown(&command));
+    run_visibly(&mut command)
+}
+
+/// Every patient has an id at every target, and nothing is left to do.
+fn check(status: &Value) -> Result<()> {
+    let totals = &status["totals"];
+    for left in ["pending", "processing", "failed"] {
+        ensure!(totals[left] == 0, "{} deliveries are {left}", totals[left]);
+    }
+    for target in TARGETS {
+        let synced = synced_patients(status, target);
+        ensure!(synced.len() == PATIENTS, "{} of {PATIENTS} patients have an id at {target}", synced.len());
+    }
+    Ok(())
+}
+
+fn synced_patients<'a>(status: &'a Value, target: &str) -> BTreeSet<&'a str> {
+    let recent = status["recent"].as_array().into_iter().flatten();
+    recent
+        .filter(|sync| sync["target"] == target && sync["status"] == "done" && !sync["remote_id"].is_null())
+        .filter_map(|sync| sync["patient_id"].as_str())
+        .collect()
+}
+
+#[cfg(test)]
+mod check_tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn status(syncs: usize) -> Value {
+        let recent: Vec<Value> = (0..syncs)
+            .map(|n| json!({"patient_id": format!("P-{}", n / 2), "target": TARGETS[n % 2], "status": "done", "remote_id": "1"}))
+            .collect();
+        json!({"totals": {"pending": 0, "processing": 0, "done": syncs, "failed": 0, "superseded": 0}, "recent": recent})
+    }
+
+    #[test]
+    fn five_patients_at_both_targets_pass() {
+        check(&status(10)).unwrap();
+    }
+
+    #[test]
+    fn a_patient_without_an_id_at_one_target_fails() {
+        assert_eq!(check(&status(9)).unwrap_err().to_string(), "4 of 5 patients have an id at fhir");
+        let mut unlinked = status(10);
+        unlinked["recent"][0]["remote_id"] = Value::Null;
+        assert_eq!(check(&unlinked).unwrap_err().to_string(), "4 of 5 patients have an id at openemr");
+    }
+
+    #[test]
+    fn a_delivery_that_waits_fails() {
+        let mut waiting = status(10);
+        waiting["totals"]["pending"] = json!(1);
+        assert_eq!(check(&waiting).unwrap_err().to_string(), "1 deliveries are pending");
+    }
+}

@@ -1,0 +1,106 @@
+//! Owns one run of every test: servers up, adapters and host built once, the tests, and a closing list of what they really
+//! reached. What was not reached is an error where `CI` is set.
+
+use std::{
+    env, fs,
+    path::Path,
+    process::{Command, Stdio},
+};
+
+use anyhow::{Context as _, Result, bail};
+use tests::environment::{ADAPTERS, Backend, HOST, REACHED};
+
+use crate::{
+    adapters,
+    cargo::{Metadata, cargo, run as run_visibly},
+    servers::Servers,
+};
+
+#[derive(clap::Args)]
+pub(crate) struct Options {
+    /// Start no servers: only what needs none is tested
+    #[arg(long)]
+    quick: bool,
+    /// Run only the tests whose names contain one of these
+    filter: Vec<String>,
+}
+
+/// Runs them. Fails when a test does, or in CI when a backend was not reached.
+pub(crate) fn run(options: &Options) -> Result<()> {
+    let is_ci = env::var_os("CI").is_some_and(|value| !value.is_empty());
+    let target = Metadata::read()?.target_directory()?;
+    let adapters = adapters::build_all()?;
+    // The tests' own build of the host: the same features for all, so nothing is compiled twice.
+    run_visibly(&mut cargo(&["build", "--workspace", "--bins", "--tests", "--examples"]))?;
+
+    let reached = target.join("reached");
+    if reached.exists() {
+        fs::remove_dir_all(&reached).with_context(|| format!("empty {}", reached.display()))?;
+    }
+    fs::create_dir_all(&reached).with_context(|| format!("make {}", reached.display()))?;
+
+    let servers = if options.quick { None } else { Some(Servers::start()?) };
+    let mut variables = vec![
+        (HOST, target.join("debug").join(format!("host{}", env::consts::EXE_SUFFIX)).into_os_string()),
+        (ADAPTERS, adapters.into_os_string()),
+        (REACHED, reached.clone().into_os_string()),
+    ];
+    for server in servers.iter().flat_map(Servers::all) {
+        if let (Some(variable), Ok((url, _))) = (server.backend.variable(), server.up) {
+            variables.push((variable, url.into()));
+        }
+    }
+    let mut results = vec![run_visibly(test_command(options, is_ci).envs(variables.iter().cloned()))];
+    if options.filter.is_empty() && !options.quick && has_nextest() {
+        // nextest leaves the examples in the documentation to cargo.
+        results.push(run_visibly(cargo(&["test", "--workspace", "--doc", "--quiet"]).envs(variables.iter().cloned())));
+    }
+    let is_complete = closing_list(servers.as_ref(), &reached);
+    drop(servers);
+    results.into_iter().collect::<Result<()>>()?;
+    if is_ci && options.filter.is_empty() && !is_complete {
+        bail!("not everything was reached, and CI is set");
+    }
+    Ok(())
+}
+
+fn test_command(options: &Options, is_ci: bool) -> Command {
+    let mut command = if has_nextest() {
+        cargo(&["nextest", "run", "--workspace", "--profile", if is_ci { "ci" } else { "default" }])
+    } else {
+        let mut command = cargo(&["test", "--workspace"]);
+        command.args(is_ci.then_some("--no-fail-fast")).arg("--");
+        command
+    };
+    command.args(&options.filter);
+    command
+}
+
+fn has_nextest() -> bool {
+    let asked = cargo(&["nextest", "--version"]).stdout(Stdio::null()).stderr(Stdio::null()).status();
+    asked.is_ok_and(|status| status.success())
+}
+
+/// Says by name what the tests reached and what not; true when nothing was left out.
+fn closing_list(servers: Option<&Servers>, reached: &Path) -> bool {
+    let (mut yes, mut no) = (Vec::new(), Vec::new());
+    let all = servers.map(Servers::all);
+    for backend in Backend::ALL {
+        let name = backend.name();
+        let was_used = reached.join(name).exists();
+        let server = all.iter().flatten().find(|server| server.backend == backend).map(|server| &server.up);
+        match (server, was_used) {
+            (Some(Ok((_, version))), true) => yes.push(format!("{name} {version}")),
+            (None, true) => yes.push(name.to_owned()),
+            (Some(Err(error)), _) => no.push(format!("{name} ({error:#})")),
+            (_, false) => no.push(format!("{name} (no test used it)")),
+        }
+    }
+    if !yes.is_empty() {
+        println!("reached: {}", yes.join(", "));
+    }
+    if !no.is_empty() {
+        println!("not reached: {}", no.join(", "));
+    }
+    no.is_empty()
+}
