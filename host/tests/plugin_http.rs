@@ -66,7 +66,9 @@ async fn serve(mut stream: TcpStream, port: u16, seen: Arc<Mutex<Vec<String>>>) 
         let head = String::from_utf8_lossy(&buffer[..end]).into_owned();
         let length = head
             .lines()
-            .find_map(|line| line.to_ascii_lowercase().strip_prefix("content-length: ").map(|text| text.parse().unwrap()))
+            .find_map(|line| {
+                line.to_ascii_lowercase().strip_prefix("content-length: ").map(|text| text.parse().unwrap())
+            })
             .unwrap_or(0_usize);
         while buffer.len() < end + length {
             if stream.read_buf(&mut buffer).await.unwrap_or(0) == 0 {
@@ -77,8 +79,12 @@ async fn serve(mut stream: TcpStream, port: u16, seen: Arc<Mutex<Vec<String>>>) 
         seen.lock().unwrap().push(head.clone());
         let path = head.split(' ').nth(1).unwrap_or_default().to_owned();
         let answer = match path.as_str() {
-            "/fhir/redirect" => format!("HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1:{port}/admin\r\nContent-Length: 0\r\n\r\n"),
-            "/fhir/cookie" => "HTTP/1.1 200 OK\r\nSet-Cookie: session=hunter2\r\nContent-Length: 2\r\n\r\nok".to_owned(),
+            "/fhir/redirect" => {
+                format!("HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1:{port}/admin\r\nContent-Length: 0\r\n\r\n")
+            }
+            "/fhir/cookie" => {
+                "HTTP/1.1 200 OK\r\nSet-Cookie: session=hunter2\r\nContent-Length: 2\r\n\r\nok".to_owned()
+            }
             "/fhir/stall" => return std::future::pending().await,
             "/fhir/announced" => "HTTP/1.1 200 OK\r\nContent-Length: 99999999999\r\n\r\n".to_owned(),
             "/fhir/endless" => {
@@ -138,8 +144,7 @@ impl Bench {
 
     async fn apply(&self, context: &CallContext, options: &HttpOptions, fence: Arc<Lease>) -> HttpCall<String> {
         let access = HttpAccess::new("t", options).unwrap();
-        let call =
-            self.adapter.apply_http(context, &access, fence, b"", RemoteEdit::Overwrite, &changes(1)).await;
+        let call = self.adapter.apply_http(context, &access, fence, b"", RemoteEdit::Overwrite, &changes(1)).await;
         HttpCall {
             result: call.result.map(|answer| answer.map(|outcomes| format!("{:?}", outcomes[0]))),
             lease_lost: call.lease_lost,
@@ -206,7 +211,8 @@ async fn hostile_address_in_a_private_network_is_not_dialled() {
 #[tokio::test]
 async fn hostile_headers_cannot_be_set() {
     let bench = Bench::new().await;
-    for name in ["Host", "Authorization", "Cookie", "Proxy-Authorization", "Connection", "Transfer-Encoding", "Upgrade"] {
+    for name in ["Host", "Authorization", "Cookie", "Proxy-Authorization", "Connection", "Transfer-Encoding", "Upgrade"]
+    {
         let more = serde_json::json!({ "headers": [[name, "x"]] });
         let error = bench.get("/fhir/Patient", more).await.unwrap_err();
         assert!(error.contains("Forbidden"), "{name}: {error}");

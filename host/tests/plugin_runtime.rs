@@ -5,7 +5,7 @@ mod support;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use host::database::Dialect;
+use host::database::{Dialect, ErrorKind};
 use host::domain::change::{FailureKind, Outcome, RemoteEdit};
 use host::plugin::{
     Adapter, CallContext, CallError, DatabaseCall, PluginError, Runtime, RuntimeOptions, SqlAccess, SqlGrants, World,
@@ -30,7 +30,9 @@ impl Bench {
 
     async fn apply_in(&self, context: &CallContext) -> DatabaseCall<Vec<Outcome>> {
         let transaction = self.target.begin().await;
-        self.adapter.apply_database(context, &self.access, transaction, b"state", RemoteEdit::Overwrite, &changes(3)).await
+        self.adapter
+            .apply_database(context, &self.access, transaction, b"state", RemoteEdit::Overwrite, &changes(3))
+            .await
     }
 
     async fn apply(&self, behaviour: &str, argument: &str) -> DatabaseCall<Vec<Outcome>> {
@@ -131,7 +133,10 @@ async fn hostile_endless_loop_leaves_the_other_tasks_running() {
         tokio::time::sleep(Duration::from_millis(1)).await;
         assert!(began.elapsed() < Duration::from_millis(190), "the loop gave way");
     });
-    assert_eq!(error.to_string(), "deadline_ms: the call took longer than 200 ms; raise [targets.t.limits] deadline_ms");
+    assert_eq!(
+        error.to_string(),
+        "deadline_ms: the call took longer than 200 ms; raise [targets.t.limits] deadline_ms"
+    );
 }
 
 #[tokio::test]
@@ -153,9 +158,11 @@ async fn hostile_memory_bombs_are_held() {
 }
 
 #[tokio::test]
-async fn hostile_recursion_hits_the_stack_and_nothing_else() {
+async fn hostile_recursion_hits_its_own_stack_and_nothing_else() {
     let bench = Bench::new().await;
-    assert!(matches!(bench.fault("endless-recursion", "").await, CallError::Limit { limit: "stack", setting: None, .. }));
+    let error = bench.fault("endless-recursion", "").await;
+    assert_eq!(error.to_string(), "stack: the adapter's calls are nested too deeply for 1048576 bytes of stack");
+    assert!(matches!(bench.fault("endless-recursion-in-memory", "").await, CallError::Trap(_)));
 }
 
 #[tokio::test]
@@ -175,7 +182,10 @@ async fn hostile_answers_are_refused() {
     assert_eq!(bench.fault("too-many", "").await, CallError::Answer("4 outcomes for 3 changes".to_owned()));
     for id in ["empty", "long", "control"] {
         let error = bench.fault("bad-id", id).await;
-        assert!(matches!(&error, CallError::Answer(words) if words.starts_with("the remote-id of outcome 0")), "{error}");
+        assert!(
+            matches!(&error, CallError::Answer(words) if words.starts_with("the remote-id of outcome 0")),
+            "{error}"
+        );
     }
     assert!(matches!(bench.fault("gigabytes", "").await, CallError::Limit { limit: "host_call_bytes_max", .. }));
     let call = bench.apply("control-characters", "").await;
@@ -185,7 +195,10 @@ async fn hostile_answers_are_refused() {
 #[tokio::test]
 async fn hostile_floods_are_dammed() {
     let bench = Bench::new().await;
-    assert!(matches!(bench.fault("log-flood", "").await, CallError::Limit { limit: "log_lines_max", value: 1_000, .. }));
+    assert!(matches!(
+        bench.fault("log-flood", "").await,
+        CallError::Limit { limit: "log_lines_max", value: 1_000, .. }
+    ));
     assert!(matches!(bench.fault("host-call-flood", "").await, CallError::Limit { limit: "host_calls_max", .. }));
     let mut context = behaving("long-parameter", "");
     context.limits.memory_mib = 256;
@@ -196,7 +209,13 @@ async fn hostile_floods_are_dammed() {
 #[tokio::test]
 async fn hostile_sql_never_reaches_the_database() {
     let bench = Bench::new().await;
-    for sql in ["COMMIT", "ROLLBACK", "INSERT INTO note (id) VALUES ('x'); COMMIT", "DROP TABLE note", "PRAGMA user_version = 1"] {
+    for sql in [
+        "COMMIT",
+        "ROLLBACK",
+        "INSERT INTO note (id) VALUES ('x'); COMMIT",
+        "DROP TABLE note",
+        "PRAGMA user_version = 1",
+    ] {
         let call = bench.apply("statement", sql).await;
         assert_eq!(call.result.unwrap().unwrap_err().kind, FailureKind::Denied, "{sql}");
         assert_eq!(call.usage.statements, 0, "{sql}");
@@ -239,16 +258,40 @@ async fn wasi_grants_nothing() {
     assert_eq!(call.result.unwrap().unwrap_err().message, "found: []");
 }
 
+/// Some millions of rows to count, out of 150.
+const SLOW: &str = "SELECT COUNT(*) FROM note a, note b, note c WHERE a.id < b.id AND b.body <> c.id";
+
+async fn with_many_notes() -> Bench {
+    let bench = Bench::new().await;
+    let context = behaving("insert", "");
+    let transaction = bench.target.begin().await;
+    let call = bench
+        .adapter
+        .apply_database(&context, &bench.access, transaction, b"", RemoteEdit::Overwrite, &changes(150))
+        .await;
+    assert!(call.result.unwrap().is_ok());
+    call.transaction.unwrap().commit().await.unwrap();
+    bench
+}
+
 #[tokio::test]
 async fn a_transaction_that_the_database_ended_is_told_whatever_the_adapter_says() {
-    let bench = Bench::new().await;
-    // A writer that is in the way makes a read transaction's write fail busy.
-    let writer = bench.target.begin().await;
-    let reader = bench.target.database.begin_read().await.unwrap();
-    let context = behaving("insert", "");
-    let call = bench.adapter.apply_database(&context, &bench.access, reader, b"", RemoteEdit::Overwrite, &changes(1)).await;
-    assert!(call.result.unwrap().is_err());
-    writer.rollback().await.unwrap();
+    let mut bench = with_many_notes().await;
+    bench.target.statement_timeout(Duration::from_millis(20));
+    let call = bench.apply("query", SLOW).await;
+    assert_eq!(call.broken.unwrap().kind, ErrorKind::Unavailable);
+    assert_eq!(call.result.unwrap().unwrap_err().kind, FailureKind::Unavailable);
+    assert!(call.transaction.unwrap().commit().await.is_err(), "nothing can be committed any more");
+}
+
+#[tokio::test]
+async fn a_call_that_is_cut_off_in_a_statement_takes_the_transaction_with_it() {
+    let bench = with_many_notes().await;
+    let mut context = behaving("query", SLOW);
+    context.limits.deadline_ms = 20;
+    let call = bench.apply_in(&context).await;
+    assert!(matches!(call.result.unwrap_err(), CallError::Limit { limit: "deadline_ms", .. }));
+    assert!(call.transaction.is_none());
 }
 
 #[tokio::test]
@@ -305,7 +348,8 @@ async fn a_file_that_is_no_adapter_is_named_with_what_was_expected() {
     // The same component, as if it had been built against another version of the interface.
     let mut newer = bytes;
     let (from, to) = (b"neuronova:sync/database-adapter@0.1.0", b"neuronova:sync/database-adapter@0.9.0");
-    let places: Vec<usize> = newer.windows(from.len()).enumerate().filter(|(_, part)| part == from).map(|(at, _)| at).collect();
+    let places: Vec<usize> =
+        newer.windows(from.len()).enumerate().filter(|(_, part)| part == from).map(|(at, _)| at).collect();
     for at in places {
         newer[at..at + to.len()].copy_from_slice(to);
     }

@@ -35,7 +35,13 @@ impl Adapter {
         let mut adapter = Self { runtime, linked, inspection, descriptor: nobody };
         let context = CallContext {
             // An interpreter takes a while, and memory, to begin at all.
-            limits: Limits { memory_mib: 512, deadline_ms: 10_000, cpu_ms: 5_000, host_calls_max: 0, ..Limits::default() },
+            limits: Limits {
+                memory_mib: 512,
+                deadline_ms: 10_000,
+                cpu_ms: 5_000,
+                host_calls_max: 0,
+                ..Limits::default()
+            },
             ..CallContext::default()
         };
         let described = adapter.describe(&context).await.and_then(answer::descriptor);

@@ -68,8 +68,11 @@ pub(super) fn outcomes(outcomes: Vec<Outcome>, expected: usize) -> Result<Vec<Ou
 
 fn check_receipt(receipt: &Receipt, index: usize) -> Result<(), CallError> {
     let Receipt { remote_id, remote_version, fingerprint } = receipt;
-    let fields =
-        [("remote-id", Some(remote_id)), ("remote-version", remote_version.as_ref()), ("fingerprint", fingerprint.as_ref())];
+    let fields = [
+        ("remote-id", Some(remote_id)),
+        ("remote-version", remote_version.as_ref()),
+        ("fingerprint", fingerprint.as_ref()),
+    ];
     for (field, text) in fields {
         let Some(text) = text else { continue };
         let fault = if text.is_empty() {
@@ -147,7 +150,11 @@ mod tests {
 
     #[test]
     fn messages_are_one_bounded_line() {
-        let given = Failure { kind: FailureKind::Invalid, message: "a\r\nb\u{1b}[31m".to_owned(), retry_after_ms: Some(u64::MAX) };
+        let given = Failure {
+            kind: FailureKind::Invalid,
+            message: "a\r\nb\u{1b}[31m".to_owned(),
+            retry_after_ms: Some(u64::MAX),
+        };
         let clean = failure(given);
         assert_eq!(clean.message, "a  b [31m");
         assert_eq!(clean.retry_after_ms, Some(RETRY_AFTER_MS_MAX));
@@ -165,7 +172,8 @@ mod tests {
 
     #[test]
     fn a_descriptor_is_plain() {
-        let named = |name: &str| Descriptor { name: name.to_owned(), version: "0.1.0".to_owned(), aggregate_types: vec![] };
+        let named =
+            |name: &str| Descriptor { name: name.to_owned(), version: "0.1.0".to_owned(), aggregate_types: vec![] };
         assert!(descriptor(named("openemr")).is_ok());
         assert!(descriptor(named("open\u{1b}emr")).is_err());
         assert!(descriptor(named("")).is_err());

@@ -89,12 +89,7 @@ impl Inspection {
         if self.world == expected {
             return Ok(());
         }
-        Err(PluginError::WrongWorld {
-            name: name.to_owned(),
-            found: self.world,
-            expected,
-            needs: expected.section(),
-        })
+        Err(PluginError::WrongWorld { name: name.to_owned(), found: self.world, expected, needs: expected.section() })
     }
 }
 
@@ -222,7 +217,10 @@ mod tests {
     #[test]
     fn a_core_module_is_told_from_a_component() {
         assert!(error(b"\0asm\x01\0\0\0").contains("core WebAssembly module"));
-        assert!(error(b"\0asm\x0d\0\x01\0").contains("it exports nothing, expected `neuronova:sync/database-adapter@0.1.0`"));
+        assert!(
+            error(b"\0asm\x0d\0\x01\0")
+                .contains("it exports nothing, expected `neuronova:sync/database-adapter@0.1.0`")
+        );
         assert!(error(b"\0asm\x0d\0").contains("damaged"));
     }
 

@@ -33,8 +33,7 @@ pub(super) struct Cache {
 impl Cache {
     /// Makes the directory, readable by its owner only, and refuses one that others may write to.
     pub(super) fn open(directory: &Path, engine: &Engine) -> Result<Self, PluginError> {
-        make_private(directory)
-            .map_err(|source| PluginError::Cache { path: directory.to_owned(), source })?;
+        make_private(directory).map_err(|source| PluginError::Cache { path: directory.to_owned(), source })?;
         let mut digest = DigestHasher(Sha256::new());
         engine.precompile_compatibility_hash().hash(&mut digest);
         let engine_digest = hex(&digest.0.finalize()[..8]);

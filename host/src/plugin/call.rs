@@ -99,7 +99,7 @@ impl Adapter {
         let (state, result, usage) = self
             .run(context, Some(sql), HttpDoor::closed(), Arc::default(), move |store| {
                 Box::pin(async move {
-                    let Linked::Database(linked) = linked else { return Err(other_world()) };
+                    let Linked::Database(linked) = linked else { return Err(OtherWorld.into()) };
                     let instance = linked.instantiate_async(&mut *store).await?;
                     instance.neuronova_sync_database_adapter().call_check(store, Resource::new_borrow(0)).await
                 })
@@ -125,7 +125,7 @@ impl Adapter {
         let (state, result, usage) = self
             .run(context, Some(sql), HttpDoor::closed(), Arc::default(), move |store| {
                 Box::pin(async move {
-                    let Linked::Database(linked) = linked else { return Err(other_world()) };
+                    let Linked::Database(linked) = linked else { return Err(OtherWorld.into()) };
                     let instance = linked.instantiate_async(&mut *store).await?;
                     let adapter = instance.neuronova_sync_database_adapter();
                     adapter.call_apply(store, Resource::new_borrow(0), &given, &list).await
@@ -143,7 +143,7 @@ impl Adapter {
         let (state, result, usage) = self
             .run(context, None, door, meters, move |store| {
                 Box::pin(async move {
-                    let Linked::Http(linked) = linked else { return Err(other_world()) };
+                    let Linked::Http(linked) = linked else { return Err(OtherWorld.into()) };
                     let instance = linked.instantiate_async(&mut *store).await?;
                     instance.neuronova_sync_http_adapter().call_check(store).await
                 })
@@ -171,7 +171,7 @@ impl Adapter {
         let (state, result, usage) = self
             .run(context, None, door, meters, move |store| {
                 Box::pin(async move {
-                    let Linked::Http(linked) = linked else { return Err(other_world()) };
+                    let Linked::Http(linked) = linked else { return Err(OtherWorld.into()) };
                     let instance = linked.instantiate_async(&mut *store).await?;
                     instance.neuronova_sync_http_adapter().call_apply(store, &given, &list).await
                 })
@@ -256,9 +256,10 @@ fn limit(store: &mut Store<CallState>, limits: &Limits, meters: &Arc<Meters>) {
     });
 }
 
-fn other_world() -> wasmtime::Error {
-    wasmtime::format_err!("the adapter is for another kind of target")
-}
+/// The caller asked an adapter of one world for a call of the other.
+#[derive(Debug, thiserror::Error)]
+#[error("the adapter is for another kind of target")]
+struct OtherWorld;
 
 fn database_call<T>(state: CallState, result: Result<Result<T, Failure>, CallError>, usage: Usage) -> DatabaseCall<T> {
     let (transaction, broken) = state.sql.map_or((None, None), |sql| (sql.transaction, sql.broken));
@@ -300,7 +301,7 @@ fn classify(error: &wasmtime::Error, context: &CallContext, noted: Option<Breach
     if let Some(breach) = noted {
         return breach.into_error(target);
     }
-    if error.is::<wasmtime::PoolConcurrencyLimitError>() {
+    if error.is::<wasmtime::PoolConcurrencyLimitError>() || error.is::<OtherWorld>() {
         return CallError::Host(answer::scrub(&root, 200));
     }
     match trap {

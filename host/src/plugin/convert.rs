@@ -3,7 +3,8 @@
 use super::bindings::{database, types};
 use crate::database::{DatabaseError, Dialect, ErrorKind, Value};
 use crate::domain::change::{
-    Change, Descriptor, Failure, FailureKind, Finding, FindingLevel, Link, Operation, Outcome, Receipt, RemoteEdit, Report,
+    Change, Descriptor, Failure, FailureKind, Finding, FindingLevel, Link, Operation, Outcome, Receipt, RemoteEdit,
+    Report,
 };
 
 impl From<&Change> for types::Change {
@@ -68,11 +69,7 @@ impl From<types::Failure> for Failure {
 
 impl From<types::Receipt> for Receipt {
     fn from(receipt: types::Receipt) -> Self {
-        Self {
-            remote_id: receipt.remote_id,
-            remote_version: receipt.remote_version,
-            fingerprint: receipt.fingerprint,
-        }
+        Self { remote_id: receipt.remote_id, remote_version: receipt.remote_version, fingerprint: receipt.fingerprint }
     }
 }
 

@@ -115,10 +115,9 @@ impl Runtime {
             let inspection = artifact::inspect(&owned_name, &bytes)?;
             inspection.expect(&owned_name, world)?;
             let component = runtime.compile(&owned_name, &inspection.sha256, &bytes)?;
-            let linked = runtime.link(world, &component).map_err(|error| PluginError::Interface {
-                name: owned_name.clone(),
-                reason: format!("{error:#}"),
-            })?;
+            let linked = runtime
+                .link(world, &component)
+                .map_err(|error| PluginError::Interface { name: owned_name.clone(), reason: format!("{error:#}") })?;
             Ok((inspection, linked))
         })
         .await?;

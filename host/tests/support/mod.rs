@@ -12,10 +12,8 @@ use host::plugin::{Adapter, CallContext, Limits, Runtime, RuntimeOptions, World}
 
 /// A probe's file, which `cargo xtask adapters` builds.
 pub fn adapter(name: &str) -> PathBuf {
-    let directory = std::env::var_os("NEURONOVA_TEST_ADAPTERS").map_or_else(
-        || Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/adapters"),
-        PathBuf::from,
-    );
+    let directory = std::env::var_os("NEURONOVA_TEST_ADAPTERS")
+        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/adapters"), PathBuf::from);
     let path = directory.join(format!("{name}.wasm"));
     assert!(
         path.exists(),
@@ -50,6 +48,11 @@ impl Target {
         Self { database, _directory: directory }
     }
 
+    /// From now on a statement may take no longer.
+    pub fn statement_timeout(&mut self, timeout: Duration) {
+        self.database = Database::new(self.database.locator().clone(), 2, timeout).unwrap();
+    }
+
     pub async fn begin(&self) -> Transaction {
         self.database.begin().await.unwrap()
     }
@@ -57,10 +60,7 @@ impl Target {
     /// How many notes are there for good.
     pub async fn notes(&self) -> i64 {
         let mut transaction = self.database.begin().await.unwrap();
-        let rows = transaction
-            .query("SELECT COUNT(*) FROM note", &[], host::database::RowLimits::NONE)
-            .await
-            .unwrap();
+        let rows = transaction.query("SELECT COUNT(*) FROM note", &[], host::database::RowLimits::NONE).await.unwrap();
         transaction.rollback().await.unwrap();
         rows.rows[0][0].as_i64().unwrap()
     }

@@ -100,7 +100,8 @@ impl WasiHttpHooks for HttpDoor {
                 let sending = Arc::clone(open).send(request, options);
                 Box::new(async move {
                     let response = sending.await?;
-                    let nothing: Box<dyn Future<Output = Result<(), Error>> + Send> = Box::new(std::future::ready(Ok(())));
+                    let nothing: Box<dyn Future<Output = Result<(), Error>> + Send> =
+                        Box::new(std::future::ready(Ok(())));
                     Ok((response, nothing))
                 })
             }

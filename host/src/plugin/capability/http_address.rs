@@ -72,8 +72,7 @@ fn may_dial_v6(address: Ipv6Addr, allow_private: bool) -> bool {
     if address.is_unspecified() || address.is_multicast() || teredo || documentation || discard {
         return false;
     }
-    let private =
-        address.is_loopback() || address.is_unique_local() || address.is_unicast_link_local() || site_local;
+    let private = address.is_loopback() || address.is_unique_local() || address.is_unicast_link_local() || site_local;
     if private {
         return allow_private;
     }
@@ -112,7 +111,9 @@ mod tests {
 
     #[test]
     fn public_addresses_may_be_dialled() {
-        for address in ["93.184.216.34", "8.8.8.8", "2606:2800:220:1:248:1893:25c8:1946", "::ffff:8.8.8.8", "64:ff9b::808:808"] {
+        for address in
+            ["93.184.216.34", "8.8.8.8", "2606:2800:220:1:248:1893:25c8:1946", "::ffff:8.8.8.8", "64:ff9b::808:808"]
+        {
             assert!(check(address, false), "{address}");
         }
     }
@@ -120,9 +121,28 @@ mod tests {
     #[test]
     fn private_addresses_need_permission() {
         for address in [
-            "127.0.0.1", "127.8.8.8", "10.1.2.3", "172.16.0.1", "172.31.255.255", "192.168.1.1", "100.64.0.1", "169.254.1.1",
-            "::1", "fc00::1", "fd12::1", "fe80::1", "fec0::1", "::ffff:127.0.0.1", "::ffff:10.0.0.1", "::127.0.0.1",
-            "64:ff9b::7f00:1", "64:ff9b::a00:1", "64:ff9b:1::a00:1", "2002:7f00:1::", "2002:a00:1::1", "::ffff:0:a00:1",
+            "127.0.0.1",
+            "127.8.8.8",
+            "10.1.2.3",
+            "172.16.0.1",
+            "172.31.255.255",
+            "192.168.1.1",
+            "100.64.0.1",
+            "169.254.1.1",
+            "::1",
+            "fc00::1",
+            "fd12::1",
+            "fe80::1",
+            "fec0::1",
+            "::ffff:127.0.0.1",
+            "::ffff:10.0.0.1",
+            "::127.0.0.1",
+            "64:ff9b::7f00:1",
+            "64:ff9b::a00:1",
+            "64:ff9b:1::a00:1",
+            "2002:7f00:1::",
+            "2002:a00:1::1",
+            "::ffff:0:a00:1",
         ] {
             assert!(!check(address, false), "{address}");
             assert!(check(address, true), "{address}");
@@ -132,9 +152,27 @@ mod tests {
     #[test]
     fn metadata_and_nowhere_are_never_dialled() {
         for address in [
-            "169.254.169.254", "::ffff:169.254.169.254", "64:ff9b::a9fe:a9fe", "2002:a9fe:a9fe::", "100.100.100.200",
-            "168.63.129.16", "fd00:ec2::254", "0.0.0.0", "0.1.2.3", "::", "255.255.255.255", "224.0.0.1", "240.0.0.1",
-            "ff02::1", "192.0.0.192", "198.18.0.1", "192.0.2.1", "2001:db8::1", "2001::1", "100::1", "4000::1",
+            "169.254.169.254",
+            "::ffff:169.254.169.254",
+            "64:ff9b::a9fe:a9fe",
+            "2002:a9fe:a9fe::",
+            "100.100.100.200",
+            "168.63.129.16",
+            "fd00:ec2::254",
+            "0.0.0.0",
+            "0.1.2.3",
+            "::",
+            "255.255.255.255",
+            "224.0.0.1",
+            "240.0.0.1",
+            "ff02::1",
+            "192.0.0.192",
+            "198.18.0.1",
+            "192.0.2.1",
+            "2001:db8::1",
+            "2001::1",
+            "100::1",
+            "4000::1",
         ] {
             assert!(!check(address, true), "{address}");
         }

@@ -108,7 +108,9 @@ mod tests {
     use super::*;
 
     fn check(uri: &str) -> Result<String, Refusal> {
-        let list = AllowList::new(["https://fhir.example.org/r4/", "http://127.0.0.1:8080", "http://10.0.0.1/x"], false).unwrap();
+        let list =
+            AllowList::new(["https://fhir.example.org/r4/", "http://127.0.0.1:8080", "http://10.0.0.1/x"], false)
+                .unwrap();
         list.check(&uri.parse().unwrap()).map(String::from)
     }
 

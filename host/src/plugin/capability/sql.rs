@@ -89,9 +89,7 @@ impl CallState {
 /// Names the setting to change when the host's own limit was met.
 fn over_limit(error: DatabaseError, breach: Option<Breach>, target: &str) -> database::DatabaseError {
     match breach {
-        Some(breach) => {
-            DatabaseError { message: breach.into_error(target).to_string(), ..error }
-        }
+        Some(breach) => DatabaseError { message: breach.into_error(target).to_string(), ..error },
         None => error,
     }
     .into()

@@ -23,6 +23,7 @@ const SQL_BYTES_MAX: usize = 1 << 20;
 const SQL_WORDS_MAX: usize = 1 << 16;
 /// Parentheses in parentheses.
 const NESTING_MAX: usize = 100;
+const NOT_OURS: &str = "only tables of the target's own database may be written, by their plain names";
 
 /// The tables that an adapter may touch, in lower case. `None` allows every table of the target's own database.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -82,6 +83,9 @@ pub(super) fn judge(dialect: Dialect, grants: &SqlGrants, sql: &str, verb: Verb)
     }
     let written = written_tables(&statement, verb)?;
     for table in &written {
+        if table.contains('.') {
+            return Err(NOT_OURS.to_owned());
+        }
         if !grants.may_write(table) {
             return Err(format!("table `{table}` may not be written by this adapter"));
         }
@@ -102,10 +106,12 @@ fn unparsed(dialect: Dialect, error: &ParserError) -> Reason {
     let name = dialect.name();
     match error {
         ParserError::RecursionLimitExceeded => format!("the statement is nested deeper than {NESTING_MAX} levels"),
-        ParserError::TokenizerError(message) | ParserError::ParserError(message) => match message.rsplit_once(" at Line: ") {
-            Some((_, place)) => format!("not understood as {name}, near line {place}"),
-            None => format!("not understood as {name}"),
-        },
+        ParserError::TokenizerError(message) | ParserError::ParserError(message) => {
+            match message.rsplit_once(" at Line: ") {
+                Some((_, place)) => format!("not understood as {name}, near line {place}"),
+                None => format!("not understood as {name}"),
+            }
+        }
     }
 }
 
@@ -139,7 +145,7 @@ fn check_tokens(dialect: Dialect, tokens: &[TokenWithSpan]) -> Result<(), Reason
                 return Err("parameters are written `?`".to_owned());
             }
             Token::Assignment => return Err("variables are not allowed".to_owned()),
-            Token::AtSign | Token::AtAt if dialect != Dialect::Postgres => {
+            Token::Colon | Token::AtSign | Token::AtAt if dialect != Dialect::Postgres => {
                 return Err("variables are not allowed".to_owned());
             }
             Token::Word(word) if word.quote_style.is_none() && word.value.starts_with('@') => {
@@ -241,16 +247,18 @@ fn delete_targets(delete: &Delete) -> Result<BTreeSet<String>, Reason> {
 }
 
 /// Alias (or name) and table of everything in these joins that is a table by name.
-fn named_tables<'a>(
-    joins: impl IntoIterator<Item = &'a TableWithJoins>,
-) -> Result<Vec<(String, String)>, Reason> {
+fn named_tables<'a>(joins: impl IntoIterator<Item = &'a TableWithJoins>) -> Result<Vec<(String, String)>, Reason> {
     let mut tables = Vec::new();
     for join in joins {
         for factor in std::iter::once(&join.relation).chain(join.joins.iter().map(|join| &join.relation)) {
             match factor {
                 TableFactor::Table { name, alias, args: None, .. } => {
-                    let table = sql_walk::last_part(name)?;
-                    let alias = alias.as_ref().map_or_else(|| table.clone(), |alias| alias.name.value.to_lowercase());
+                    // A dot in it means another schema: fine to read from where the walk allows it, never to write.
+                    let table = parts(name)?.join(".");
+                    let alias = match alias {
+                        Some(alias) => alias.name.value.to_lowercase(),
+                        None => table.clone(),
+                    };
                     tables.push((alias, table));
                 }
                 TableFactor::NestedJoin { table_with_joins, .. } => {
@@ -274,7 +282,7 @@ fn lookup(tables: &[(String, String)], alias: &str) -> Result<String, Reason> {
 fn own_table(name: &ObjectName) -> Result<String, Reason> {
     match parts(name)?.as_slice() {
         [table] => Ok(table.clone()),
-        _ => Err("only tables of the target's own database may be written, by their plain names".to_owned()),
+        _ => Err(NOT_OURS.to_owned()),
     }
 }
 

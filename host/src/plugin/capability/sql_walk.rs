@@ -41,11 +41,6 @@ pub(super) fn parts(name: &ObjectName) -> Result<Vec<String>, Reason> {
         .collect()
 }
 
-/// The table's own name, without a schema.
-pub(super) fn last_part(name: &ObjectName) -> Result<String, Reason> {
-    parts(name)?.pop().ok_or_else(|| "a table has a name".to_owned())
-}
-
 struct Walk<'a> {
     dialect: Dialect,
     grants: &'a SqlGrants,
@@ -104,7 +99,9 @@ impl Walk<'_> {
                 SetExpr::SetOperation { left, right, .. } => bodies.extend([left.as_ref(), right.as_ref()]),
                 // WITH before a statement that writes, which the guard has seen.
                 SetExpr::Insert(_) | SetExpr::Update(_) | SetExpr::Delete(_)
-                    if self.scopes.is_empty() && !self.written.is_empty() && std::ptr::eq(body, query.body.as_ref()) => {}
+                    if self.scopes.is_empty()
+                        && !self.written.is_empty()
+                        && std::ptr::eq(body, query.body.as_ref()) => {}
                 _ => return Err("a query inside a statement may only be a SELECT".to_owned()),
             }
         }
@@ -160,7 +157,9 @@ impl Visitor for Walk<'_> {
     fn pre_visit_statement(&mut self, statement: &Statement) -> Flow {
         self.statements += 1;
         match (self.statements, statement) {
-            (1, _) | (2, Statement::Insert(_) | Statement::Update(_) | Statement::Delete(_)) => ControlFlow::Continue(()),
+            (1, _) | (2, Statement::Insert(_) | Statement::Update(_) | Statement::Delete(_)) => {
+                ControlFlow::Continue(())
+            }
             _ => refuse("a statement inside a statement is not allowed"),
         }
     }

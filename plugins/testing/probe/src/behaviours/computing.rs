@@ -13,7 +13,17 @@ pub(super) fn endless_loop(_: &Call<'_>) -> Result<Vec<Outcome>, Failure> {
     }
 }
 
+/// Uses up the machine's stack: nothing of it lies in the guest's memory.
 pub(super) fn endless_recursion(call: &Call<'_>) -> Result<Vec<Outcome>, Failure> {
+    fn deeper(depth: u64) -> u64 {
+        if depth == u64::MAX { 0 } else { deeper(depth + 1).rotate_left(7) ^ depth }
+    }
+    black_box(deeper(call.changes.len() as u64));
+    honest::echo(call)
+}
+
+/// Uses up the stack that the compiler keeps in the guest's memory.
+pub(super) fn endless_recursion_in_memory(call: &Call<'_>) -> Result<Vec<Outcome>, Failure> {
     fn deeper(depth: u64) -> u64 {
         let room = black_box([depth; 64]);
         if black_box(true) { deeper(depth + 1) + room[3] } else { depth }

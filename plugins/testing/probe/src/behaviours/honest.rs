@@ -18,7 +18,8 @@ pub(super) fn insert(call: &Call<'_>) -> Result<Vec<Outcome>, Failure> {
         .iter()
         .map(|change| {
             let row = [Value::Text(change.aggregate_id.clone()), Value::Text(change.payload.clone())];
-            let done = call.db.execute("INSERT INTO note (id, body) VALUES (?, ?)", &row).map_err(|error| told(&error))?;
+            let done =
+                call.db.execute("INSERT INTO note (id, body) VALUES (?, ?)", &row).map_err(|error| told(&error))?;
             Ok(applied(done.last_insert_id.unwrap_or_default().to_string()))
         })
         .collect()

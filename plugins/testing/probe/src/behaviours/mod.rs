@@ -38,6 +38,7 @@ const TABLE: &[(&str, Behaviour)] = &[
     ("twice", honest::twice),
     ("endless-loop", computing::endless_loop),
     ("endless-recursion", computing::endless_recursion),
+    ("endless-recursion-in-memory", computing::endless_recursion_in_memory),
     ("memory-growing", computing::memory_growing),
     ("memory-many-small", computing::memory_many_small),
     ("panic", computing::panic),
@@ -76,7 +77,12 @@ impl Chosen {
         Ok(Report { summary: "a probe".to_owned(), findings: Vec::new(), state: b"seen".to_vec() })
     }
 
-    pub(crate) fn apply(&self, db: &Transaction, context: &Context, changes: &[Change]) -> Result<Vec<Outcome>, Failure> {
+    pub(crate) fn apply(
+        &self,
+        db: &Transaction,
+        context: &Context,
+        changes: &[Change],
+    ) -> Result<Vec<Outcome>, Failure> {
         (self.run)(&Call { db, argument: &self.argument, state: &context.state, changes })
     }
 }

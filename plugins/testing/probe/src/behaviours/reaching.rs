@@ -36,7 +36,8 @@ pub(super) fn look_around(_: &Call<'_>) -> Result<Vec<Outcome>, Failure> {
     if std::fs::read_dir("/").is_ok() || std::fs::read("/etc/passwd").is_ok() || std::fs::write("x", "y").is_ok() {
         found.push("files");
     }
-    if std::net::TcpStream::connect("127.0.0.1:1").is_err_and(|error| error.kind() == std::io::ErrorKind::ConnectionRefused)
+    if std::net::TcpStream::connect("127.0.0.1:1")
+        .is_err_and(|error| error.kind() == std::io::ErrorKind::ConnectionRefused)
         || std::net::TcpListener::bind("127.0.0.1:0").is_ok()
         || std::net::UdpSocket::bind("127.0.0.1:0").is_ok()
     {
