@@ -24,8 +24,9 @@ pub(super) fn store(config: &Config) -> Result<Store, CliError> {
     if let Locator::Sqlite(path) = &locator
         && let Some(folder) = path.parent()
     {
-        make_private_folder(folder)
-            .map_err(|error| CliError::Database(format!("cannot make the store's folder {}: {error}", folder.display())))?;
+        make_private_folder(folder).map_err(|error| {
+            CliError::Database(format!("cannot make the store's folder {}: {error}", folder.display()))
+        })?;
     }
     let database = Database::new(locator, config.store.connections_max, STORE_TIMEOUT).map_err(database_error)?;
     Ok(Store::new(database, StoreClock::Database))
@@ -43,8 +44,7 @@ pub(super) async fn migrated_store(config: &Config) -> Result<Store, CliError> {
 /// The runtime of adapters.
 pub(super) fn runtime(config: &Config) -> Result<Arc<Runtime>, CliError> {
     let calls: u32 = config.enabled_targets().map(|target| target.limits.concurrency.max(1) + 1).sum();
-    let options =
-        RuntimeOptions { cache_dir: Some(config.plugins.cache.clone()), instances_max: calls.clamp(4, 256) };
+    let options = RuntimeOptions { cache_dir: Some(config.plugins.cache.clone()), instances_max: calls.clamp(4, 256) };
     Ok(Runtime::new(&options)?)
 }
 

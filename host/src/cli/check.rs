@@ -40,8 +40,7 @@ impl Line {
 }
 
 pub(super) async fn run(config: &Config, arguments: &Arguments) -> Result<ExitCode, CliError> {
-    let mut lines =
-        vec![Line::new("configuration".to_owned(), FindingLevel::Ok, config.path.display().to_string())];
+    let mut lines = vec![Line::new("configuration".to_owned(), FindingLevel::Ok, config.path.display().to_string())];
     lines.push(match check_store(config).await {
         Ok(message) => Line::new("store".to_owned(), FindingLevel::Ok, message),
         Err(error) => Line::problem("store".to_owned(), error.to_string(), error.exit_code()),

@@ -42,10 +42,8 @@ pub(super) async fn run(config: &Config, arguments: &Arguments) -> Result<ExitCo
         kind: arguments.kind,
         older_than_ms: arguments.older_than.map(|seconds| seconds.saturating_mul(1_000)),
     };
-    let narrowed = filter.target.is_some()
-        || filter.patient.is_some()
-        || filter.kind.is_some()
-        || filter.older_than_ms.is_some();
+    let narrowed =
+        filter.target.is_some() || filter.patient.is_some() || filter.kind.is_some() || filter.older_than_ms.is_some();
     if !narrowed && !arguments.failed {
         return Err(CliError::Usage(
             "say which: --target, --patient, --kind, --older-than, or --failed for all of them".to_owned(),

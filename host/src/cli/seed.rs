@@ -162,7 +162,8 @@ fn skip(text: &str) {
 async fn wait(store: &Store) -> Result<ExitCode, CliError> {
     let total = store.open_work().await?;
     let bar = ProgressBar::new(total).with_style(
-        ProgressStyle::with_template("   {bar:40} {pos}/{len} {per_sec} {eta}").unwrap_or_else(|_| ProgressStyle::default_bar()),
+        ProgressStyle::with_template("   {bar:40} {pos}/{len} {per_sec} {eta}")
+            .unwrap_or_else(|_| ProgressStyle::default_bar()),
     );
     loop {
         let open = store.open_work().await?;
@@ -172,7 +173,9 @@ async fn wait(store: &Store) -> Result<ExitCode, CliError> {
         }
         if store.status(0).await?.hosts_running == 0 {
             bar.abandon();
-            return Err(CliError::Failed(format!("{open} deliveries wait, and no host runs on this store: start `host run`")));
+            return Err(CliError::Failed(format!(
+                "{open} deliveries wait, and no host runs on this store: start `host run`"
+            )));
         }
         tokio::time::sleep(Duration::from_millis(200)).await;
     }

@@ -100,11 +100,7 @@ fn show_target(name: &str, target: &TargetStatus) {
     let oldest = age(target.oldest_pending_ms.unwrap_or(0));
     let counts = &target.counts;
     let failed = if counts.failed > 0 { format!("  failed {}", counts.failed) } else { String::new() };
-    line(&format!(
-        "   {name}: {}{adapter}  pending {}, oldest {oldest}{failed}",
-        paint(colour, state),
-        counts.pending
-    ));
+    line(&format!("   {name}: {}{adapter}  pending {}, oldest {oldest}{failed}", paint(colour, state), counts.pending));
     if let Some(summary) = &target.summary {
         line(&format!("      found: {summary}"));
     }
@@ -112,7 +108,8 @@ fn show_target(name: &str, target: &TargetStatus) {
         line(&format!("      {error}"));
     }
     if target.breaker != "closed" {
-        let again = target.breaker_ms.filter(|millis| *millis > 0).map(|millis| format!(", next try in {}", age(millis)));
+        let again =
+            target.breaker_ms.filter(|millis| *millis > 0).map(|millis| format!(", next try in {}", age(millis)));
         line(&format!("      breaker {}{}", target.breaker, again.unwrap_or_default()));
     }
 }
@@ -198,9 +195,10 @@ fn as_json(snapshot: &StatusSnapshot) -> Value {
 
 fn target_json(target: &TargetStatus) -> Value {
     let mut object = counts_json(&target.counts);
-    let adapter = target.adapter_sha256.as_ref().map(|sha256| {
-        json!({"name": target.adapter_name, "version": target.adapter_version, "sha256": sha256})
-    });
+    let adapter = target
+        .adapter_sha256
+        .as_ref()
+        .map(|sha256| json!({"name": target.adapter_name, "version": target.adapter_version, "sha256": sha256}));
     let facts = json!({
         "state": if target.enabled && target.paused { "paused" } else { target.state.as_str() },
         "enabled": target.enabled,

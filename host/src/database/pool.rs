@@ -143,7 +143,11 @@ impl Database {
     ///
     /// # Errors
     /// `Rejected` when the URL does not fit the driver.
-    pub fn of_target(locator: Locator, connections_max: u32, statement_timeout: Duration) -> Result<Self, DatabaseError> {
+    pub fn of_target(
+        locator: Locator,
+        connections_max: u32,
+        statement_timeout: Duration,
+    ) -> Result<Self, DatabaseError> {
         Self::prepare(locator, connections_max, statement_timeout, false)
     }
 

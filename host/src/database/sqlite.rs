@@ -15,10 +15,7 @@ pub(super) fn options(path: &Path, read_only: bool) -> SqliteConnectOptions {
     if read_only {
         options.read_only(true)
     } else {
-        options
-            .journal_mode(SqliteJournalMode::Wal)
-            .synchronous(SqliteSynchronous::Full)
-            .foreign_keys(true)
+        options.journal_mode(SqliteJournalMode::Wal).synchronous(SqliteSynchronous::Full).foreign_keys(true)
     }
 }
 

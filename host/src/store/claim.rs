@@ -383,7 +383,8 @@ fn delivery(what: &str, row: Vec<Value>) -> Result<Delivery, StoreError> {
     let remote_version = reader.optional_text()?;
     let fingerprint = reader.optional_text()?;
     // The router lets no other word through.
-    let operation = Operation::from_word(&operation).ok_or_else(|| corrupt(what, format!("operation of {change_id}")))?;
+    let operation =
+        Operation::from_word(&operation).ok_or_else(|| corrupt(what, format!("operation of {change_id}")))?;
     Ok(Delivery {
         change: Change {
             change_id,

@@ -16,7 +16,8 @@ on_every_store!(
 const INSERT: &str = "INSERT INTO sync_outbox (aggregate_type, aggregate_id, operation, payload) VALUES ";
 
 async fn a_row_of_another_application_is_routed_and_claimed(stand: Stand) {
-    let insert = format!("{INSERT} ('patient', 'D-1', 'create', '{{\"patient_id\": \"D-1\", \"given_name\": \"민준\"}}')");
+    let insert =
+        format!("{INSERT} ('patient', 'D-1', 'create', '{{\"patient_id\": \"D-1\", \"given_name\": \"민준\"}}')");
     stand.database.execute(&insert).await.expect("insert");
     assert_eq!(stand.store.status(1).await.expect("status").unrouted, 1);
     assert_eq!(stand.store.route(&routes(), 10).await.expect("route"), 1);
@@ -49,9 +50,9 @@ async fn a_row_is_routed_once(stand: Stand) {
     }
     let other = stand.other_host();
     let routes = routes();
-    let (mine, theirs) =
-        futures::future::join(stand.store.route(&routes, 1_000), other.route(&routes, 1_000)).await;
-    let routed = mine.expect("route") + theirs.expect("route") + stand.store.route(&routes, 1_000).await.expect("route");
+    let (mine, theirs) = futures::future::join(stand.store.route(&routes, 1_000), other.route(&routes, 1_000)).await;
+    let routed =
+        mine.expect("route") + theirs.expect("route") + stand.store.route(&routes, 1_000).await.expect("route");
     assert_eq!(routed, 50);
     assert_eq!(stand.counts().await.pending, 50);
 }

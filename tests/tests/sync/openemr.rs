@@ -9,7 +9,8 @@ async fn seed_run_update_run(version: &str) {
     seed(&host);
     let _ = host.run(&["run", "--until-idle"]).expect_success();
 
-    let charts = rows(openemr.url(), "SELECT CAST(pid AS CHAR), pubpid, lname, sex FROM patient_data ORDER BY pubpid").await;
+    let charts =
+        rows(openemr.url(), "SELECT CAST(pid AS CHAR), pubpid, lname, sex FROM patient_data ORDER BY pubpid").await;
     let patients: Vec<_> = charts.iter().map(|row| row[1].as_str()).collect();
     assert_eq!(patients, ["P-2025-001", "P-2025-002", "P-2025-003", "P-2025-004", "P-2025-005"]);
     // OpenEMR 5 has no option for an unknown sex.
@@ -30,7 +31,8 @@ async fn seed_run_update_run(version: &str) {
     fields.insert("city".to_owned(), "Daejeon".into());
     put(&host, &changed);
     let _ = host.run(&["run", "--until-idle"]).expect_success();
-    let after = rows(openemr.url(), "SELECT CAST(pid AS CHAR), pubpid, lname, sex FROM patient_data ORDER BY pubpid").await;
+    let after =
+        rows(openemr.url(), "SELECT CAST(pid AS CHAR), pubpid, lname, sex FROM patient_data ORDER BY pubpid").await;
     assert_eq!(after, charts);
     let city = rows(openemr.url(), "SELECT city FROM patient_data WHERE pubpid = 'P-2025-001'").await;
     assert_eq!(city, [["Daejeon"]]);

@@ -39,7 +39,9 @@ async fn two_hosts_on_one_store_deliver_each_change_once() {
     store.execute(&insert(0, PATIENTS)).await.expect("insert");
     let done = || hosts[0].status()["totals"]["done"] == PATIENTS;
     running[0].wait_until("everything is delivered", Duration::from_secs(120), done).expect("wait");
-    let charts = rows(openemr.url(), "SELECT CAST(COUNT(*) AS CHAR), CAST(COUNT(DISTINCT pubpid) AS CHAR) FROM patient_data").await;
+    let charts =
+        rows(openemr.url(), "SELECT CAST(COUNT(*) AS CHAR), CAST(COUNT(DISTINCT pubpid) AS CHAR) FROM patient_data")
+            .await;
     assert_eq!(charts, [[PATIENTS.to_string(), PATIENTS.to_string()]]);
     for host in running {
         host.signal(tests::host::HostSignal::Terminate).expect("signal");
@@ -56,12 +58,17 @@ async fn a_host_killed_in_the_middle_leaves_no_double_and_no_gap() {
     put(&host, &patient("A-0"));
     // Killed at a growing age, so that some run dies between the target's commit and its settle.
     for delay_ms in [150, 250, 350, 450, 550] {
-        tests::database::execute(&tests::database::sqlite_url(&host.folder().join(".host/host.db")), &insert(delay_ms, 50))
-            .await
-            .expect("insert");
+        tests::database::execute(
+            &tests::database::sqlite_url(&host.folder().join(".host/host.db")),
+            &insert(delay_ms, 50),
+        )
+        .await
+        .expect("insert");
         let mut running = host.spawn(&["run"]).expect("spawn");
         let until = std::time::Instant::now() + Duration::from_millis(delay_ms as u64);
-        running.wait_until("its time to die", Duration::from_secs(5), || std::time::Instant::now() >= until).expect("wait");
+        running
+            .wait_until("its time to die", Duration::from_secs(5), || std::time::Instant::now() >= until)
+            .expect("wait");
         running.kill();
     }
     // What the dead held comes free when its lease runs out; a person does not wait for that here.
@@ -74,6 +81,8 @@ async fn a_host_killed_in_the_middle_leaves_no_double_and_no_gap() {
     let _ = host.run(&["run", "--until-idle"]).expect_success();
     let status = host.status();
     assert_eq!((&status["totals"]["done"], &status["totals"]["pending"]), (&251.into(), &0.into()), "{status}");
-    let charts = rows(openemr.url(), "SELECT CAST(COUNT(*) AS CHAR), CAST(COUNT(DISTINCT pubpid) AS CHAR) FROM patient_data").await;
+    let charts =
+        rows(openemr.url(), "SELECT CAST(COUNT(*) AS CHAR), CAST(COUNT(DISTINCT pubpid) AS CHAR) FROM patient_data")
+            .await;
     assert_eq!(charts, [["251", "251"]]);
 }

@@ -25,8 +25,7 @@ pub(crate) const QUICK: &str = "\n[sync]\npoll_interval_ms = 20\n[sync.breaker]\
 
 /// A host with an SQLite store and this OpenEMR.
 pub(crate) fn host_with_openemr(openemr: &str) -> Host {
-    let configuration =
-        Configuration::new("sqlite://.host/host.db").openemr(&adapter("openemr"), openemr).more(QUICK);
+    let configuration = Configuration::new("sqlite://.host/host.db").openemr(&adapter("openemr"), openemr).more(QUICK);
     Host::new(&configuration).expect("host")
 }
 

@@ -27,8 +27,10 @@ async fn an_unreachable_openemr_is_named_and_nothing_is_lost() {
     assert!(!format!("{}{}{}", ended.stderr, shown.stdout, status).contains("secret-word"));
 
     // The server comes back at its own address.
-    host.configure(&Configuration::new("sqlite://.host/host.db").openemr(&adapter("openemr"), openemr.url()).more(QUICK))
-        .expect("configure");
+    host.configure(
+        &Configuration::new("sqlite://.host/host.db").openemr(&adapter("openemr"), openemr.url()).more(QUICK),
+    )
+    .expect("configure");
     let _ = host.run(&["run", "--until-idle"]).expect_success();
     assert_eq!(host.status()["totals"]["done"], 1);
     assert_eq!(rows(openemr.url(), "SELECT pubpid FROM patient_data").await, [["A-1"]]);
@@ -55,7 +57,8 @@ async fn a_running_host_delivers_when_openemr_comes_back() {
 fn a_target_without_its_adapter_is_down_and_the_others_go_on() {
     let folder = tempfile::tempdir().expect("folder");
     let openemr = tests::database::sqlite_url(&folder.path().join("openemr.db"));
-    let load = || async { tests::database::load_sql(&openemr, &tests::environment::fixture("openemr/sqlite.sql")).await };
+    let load =
+        || async { tests::database::load_sql(&openemr, &tests::environment::fixture("openemr/sqlite.sql")).await };
     tokio::runtime::Runtime::new().expect("runtime").block_on(load()).expect("load");
     let configuration = Configuration::new("sqlite://.host/host.db")
         .openemr(&adapter("openemr"), &openemr)
