@@ -233,15 +233,12 @@ impl Body for Incoming {
             Some(Ok(frame)) => frame,
         };
         let length = frame.data_ref().map_or(0, |data| data.len() as u64);
-        Poll::Ready(Some(match self.left.checked_sub(length) {
-            Some(left) => {
-                self.left = left;
-                Ok(frame)
-            }
-            None => {
-                let max = self.open.limits.http_response_bytes_max;
-                Err(self.open.over(Breach::new("http_response_bytes_max", max), Error::HttpResponseBodySize(Some(max))))
-            }
+        Poll::Ready(Some(if let Some(left) = self.left.checked_sub(length) {
+            self.left = left;
+            Ok(frame)
+        } else {
+            let max = self.open.limits.http_response_bytes_max;
+            Err(self.open.over(Breach::new("http_response_bytes_max", max), Error::HttpResponseBodySize(Some(max))))
         }))
     }
 
