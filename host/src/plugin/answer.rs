@@ -20,14 +20,12 @@ const RETRY_AFTER_MS_MAX: u64 = 24 * 60 * 60 * 1000;
 /// Makes a text fit to be shown: one line, no control characters, bounded.
 pub(super) fn scrub(text: &str, chars_max: usize) -> String {
     let mut clean = String::with_capacity(text.len().min(chars_max * 4));
-    let mut count = 0;
-    for character in text.trim().chars() {
+    for (count, character) in text.trim().chars().enumerate() {
         if count == chars_max {
             clean.push('…');
             break;
         }
         clean.push(if is_unprintable(character) { ' ' } else { character });
-        count += 1;
     }
     clean
 }
@@ -39,7 +37,7 @@ fn is_unprintable(character: char) -> bool {
 }
 
 /// An adapter's word on the whole batch, or on one change.
-pub(super) fn failure(failure: Failure) -> Failure {
+pub(super) fn failure(failure: &Failure) -> Failure {
     Failure {
         kind: failure.kind,
         message: if failure.message.trim().is_empty() {
@@ -61,7 +59,7 @@ pub(super) fn outcomes(outcomes: Vec<Outcome>, expected: usize) -> Result<Vec<Ou
         .enumerate()
         .map(|(index, outcome)| match outcome {
             Outcome::Applied(receipt) => check_receipt(&receipt, index).map(|()| Outcome::Applied(receipt)),
-            Outcome::Failed(reason) => Ok(Outcome::Failed(failure(reason))),
+            Outcome::Failed(reason) => Ok(Outcome::Failed(failure(&reason))),
         })
         .collect()
 }
@@ -155,12 +153,12 @@ mod tests {
             message: "a\r\nb\u{1b}[31m".to_owned(),
             retry_after_ms: Some(u64::MAX),
         };
-        let clean = failure(given);
+        let clean = failure(&given);
         assert_eq!(clean.message, "a  b [31m");
         assert_eq!(clean.retry_after_ms, Some(RETRY_AFTER_MS_MAX));
-        let long = failure(Failure::new(FailureKind::Invalid, "é".repeat(5_000)));
+        let long = failure(&Failure::new(FailureKind::Invalid, "é".repeat(5_000)));
         assert_eq!(long.message.chars().count(), MESSAGE_CHARS_MAX + 1);
-        assert!(failure(Failure::new(FailureKind::Denied, " ")).message.contains("denied"));
+        assert!(failure(&Failure::new(FailureKind::Denied, " ")).message.contains("denied"));
     }
 
     #[test]

@@ -128,7 +128,7 @@ fn check_characters(dialect: Dialect, sql: &str) -> Result<(), Reason> {
     };
     match refused.iter().find(|text| sql.contains(**text)) {
         Some(&"/*" | &"--" | &"#") => Err("comments are not allowed".to_owned()),
-        Some(text) => Err(format!("the character {:?} is not allowed in a statement; use a parameter", text)),
+        Some(text) => Err(format!("the character {text:?} is not allowed in a statement; use a parameter")),
         None => Ok(()),
     }
 }
