@@ -58,6 +58,51 @@ fn what_adapters_need_passes() {
     passes(&[Postgres], Verb::Write, "WITH v AS (SELECT ? AS a) UPDATE t SET a = v.a FROM v WHERE t.b = v.a");
 }
 
+/// In the words of the bundled adapter for OpenEMR.
+#[test]
+fn what_openemr_needs_passes() {
+    passes(
+        &[Sqlite],
+        Verb::Read,
+        "SELECT indexes.name, parts.name FROM pragma_index_list('patient_data') AS indexes, \
+         pragma_index_info(indexes.name) AS parts WHERE indexes.\"unique\" = 1",
+    );
+    passes(
+        &[Sqlite],
+        Verb::Read,
+        "SELECT name, type, \"notnull\", dflt_value, pk FROM pragma_table_info('patient_data')",
+    );
+    passes(
+        &[MySql],
+        Verb::Read,
+        "SELECT INDEX_NAME, COLUMN_NAME FROM information_schema.STATISTICS WHERE TABLE_SCHEMA = DATABASE() \
+         AND TABLE_NAME = 'patient_data' AND NON_UNIQUE = 0 ORDER BY INDEX_NAME, SEQ_IN_INDEX",
+    );
+    passes(
+        &[MySql],
+        Verb::Write,
+        "UPDATE `patient_data` AS p INNER JOIN (SELECT CAST(? AS BINARY(16)) AS row_key, CAST(? AS CHAR(255)) AS `fname`, \
+         CAST(? AS SIGNED) AS n UNION ALL SELECT CAST(? AS BINARY(16)), ?, ?) AS v ON p.`uuid` = v.row_key \
+         SET p.`fname` = v.`fname`, p.`date` = CURRENT_TIMESTAMP",
+    );
+    passes(
+        &[Sqlite],
+        Verb::Write,
+        "UPDATE `patient_data` SET `fname` = v.column2, `date` = CURRENT_TIMESTAMP FROM (VALUES (?, ?), (?, ?)) AS v \
+         WHERE `patient_data`.`uuid` = v.column1",
+    );
+    passes(
+        &[Sqlite, MySql],
+        Verb::Write,
+        "INSERT INTO `patient_data` (`uuid`, `pid`, `date`) VALUES (?, ?, CURRENT_TIMESTAMP), (?, ?, CURRENT_TIMESTAMP)",
+    );
+    passes(
+        &[Sqlite, MySql],
+        Verb::Write,
+        "INSERT INTO `uuid_registry` (`uuid`) SELECT `uuid` FROM `uuid_registry` WHERE 1 = 0",
+    );
+}
+
 #[test]
 fn nothing_ends_or_opens_a_transaction_or_changes_session_or_schema() {
     for sql in [

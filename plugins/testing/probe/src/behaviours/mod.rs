@@ -1,5 +1,7 @@
 //! The behaviours, by name.
 
+#![allow(clippy::unnecessary_wraps, reason = "every behaviour has the signature of `apply`")]
+
 mod answers;
 mod computing;
 mod honest;
