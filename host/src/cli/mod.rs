@@ -31,7 +31,7 @@ struct Cli {
     /// The configuration; paths in it are relative to its folder
     #[arg(long, global = true, value_name = "FILE", default_value = "host.toml")]
     config: PathBuf,
-    /// How logs are written to stderr; RUST_LOG says which
+    /// How logs are written to stderr; the variable `RUST_LOG` says which
     #[arg(long, global = true, value_enum, default_value_t = LogFormat::Text)]
     log_format: LogFormat,
     #[command(subcommand)]

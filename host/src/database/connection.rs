@@ -15,7 +15,7 @@ pub(super) enum Connection {
 /// Prepares a query with its parameters for the driver at hand.
 macro_rules! query {
     ($driver:ident, $sql:expr, $parameters:expr) => {
-        $parameters.iter().fold(sqlx::query(AssertSqlSafe($sql)), |query, value| $driver::bind(query, value))
+        $parameters.iter().fold(sqlx::query(AssertSqlSafe(&*$sql)), |query, value| $driver::bind(query, value))
     };
 }
 

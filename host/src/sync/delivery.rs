@@ -68,7 +68,8 @@ impl Fence for StoreFence {
 /// Brings a batch to the target.
 pub(super) async fn deliver(target: &Target, in_force: &InForce, fence: &StoreFence, changes: &[Change]) -> Delivered {
     let mut outcomes: Vec<Option<Outcome>> = vec![None; changes.len()];
-    let mut parts = VecDeque::from([0..changes.len()]);
+    let mut parts = VecDeque::new();
+    parts.push_back(0..changes.len());
     let mut breaks = BreakBudget::new(changes.len());
     let mut adapter_broke = false;
     while let Some(part) = parts.pop_front() {

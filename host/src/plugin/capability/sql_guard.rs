@@ -64,7 +64,7 @@ pub(super) fn judge(dialect: Dialect, grants: &SqlGrants, sql: &str, verb: Verb)
         Dialect::Postgres => {
             check_characters(dialect, sql)?;
             numbered = dialect.placeholders(sql, &[]);
-            numbered.as_str()
+            &*numbered
         }
         Dialect::Sqlite | Dialect::MySql => {
             check_characters(dialect, sql)?;
