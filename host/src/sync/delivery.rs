@@ -211,10 +211,12 @@ pub(super) fn settlements(
         .zip(outcomes)
         .map(|(delivery, outcome)| {
             let outcome = match outcome {
-                Outcome::Applied(receipt) if !receipt.remote_id.is_empty() && !takes_id(&receipt.remote_id) => Outcome::Failed(Failure::new(
-                    FailureKind::Adapter,
-                    "the adapter's remote id does not fit the target's id_column",
-                )),
+                Outcome::Applied(receipt) if !receipt.remote_id.is_empty() && !takes_id(&receipt.remote_id) => {
+                    Outcome::Failed(Failure::new(
+                        FailureKind::Adapter,
+                        "the adapter's remote id does not fit the target's id_column",
+                    ))
+                }
                 Outcome::Applied(receipt)
                     if receipt.remote_id.is_empty() && delivery.change.operation != Operation::Delete =>
                 {
