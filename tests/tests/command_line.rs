@@ -49,7 +49,7 @@ fn a_bad_seed_file_is_refused_whole_with_every_problem() {
     let unknown = good.replace("P-1", "P-3") + "colour = \"red\"\n";
     write(&host, "seed.toml", format!("{USER}{good}{bad}{unknown}{good}").as_bytes());
     let output = host.run(&["seed", "seed.toml"]);
-    assert_says(&output, 3, &["seed.toml:16", "birth_date", "gender", "colour", "seed.toml:25", "P-1"]);
+    assert_says(&output, 3, &["seed.toml:16", "birth_date", "gender", "colour", "seed.toml:26", "line 7"]);
     assert_nothing_written(&host);
 }
 

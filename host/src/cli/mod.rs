@@ -91,7 +91,9 @@ pub fn main() -> ExitCode {
 
 async fn dispatch(cli: Cli) -> Result<ExitCode, CliError> {
     if let Verb::Completions { shell } = cli.verb {
-        clap_complete::generate(shell, &mut Cli::command(), "host", &mut std::io::stdout());
+        let mut script = Vec::new();
+        clap_complete::generate(shell, &mut Cli::command(), "host", &mut script);
+        output::line(String::from_utf8_lossy(&script).trim_end());
         return Ok(ExitCode::SUCCESS);
     }
     if let Verb::Plugin(plugin::Verb::Inspect(arguments)) = &cli.verb {
