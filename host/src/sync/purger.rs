@@ -31,17 +31,17 @@ async fn purge(store: &Store, targets: &[String], age_ms: i64, stop: &Cancellati
     for target in targets {
         let mut cursor = Some(PurgeCursor::default());
         while let Some(from) = cursor.filter(|_| !stop.is_cancelled()) {
-            let step = store.purge_deliveries(target, age_ms, from).await?;
-            deleted += step.deleted;
-            cursor = step.next;
+            let purged = store.purge_deliveries(target, age_ms, from).await?;
+            deleted += purged.deleted;
+            cursor = purged.next;
             tokio::time::sleep(BREATH).await;
         }
     }
     let mut cursor = Some(PurgeCursor::default());
     while let Some(from) = cursor.filter(|_| !stop.is_cancelled()) {
-        let step = store.purge_changes(age_ms, from).await?;
-        deleted += step.deleted;
-        cursor = step.next;
+        let purged = store.purge_changes(age_ms, from).await?;
+        deleted += purged.deleted;
+        cursor = purged.next;
         tokio::time::sleep(BREATH).await;
     }
     Ok(deleted)

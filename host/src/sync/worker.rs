@@ -44,7 +44,7 @@ impl Worker {
             match self.store.claim(&self.request()).await {
                 Ok(Claim::Batch(batch)) => {
                     store_failing = false;
-                    self.work(&in_force, batch, &mut broken_batches).await;
+                    Box::pin(self.work(&in_force, batch, &mut broken_batches)).await;
                 }
                 Ok(Claim::OnlyMoot) => store_failing = false,
                 Ok(Claim::Nothing) => {

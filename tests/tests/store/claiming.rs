@@ -181,7 +181,7 @@ async fn two_hosts_share_the_work_and_never_a_delivery(stand: Stand) {
         }
     };
     let (mut all, other) =
-        futures::future::join(work(stand.store.clone(), "host-a"), work(stand.other_host(), "host-b")).await;
+        Box::pin(futures::future::join(work(stand.store.clone(), "host-a"), work(stand.other_host(), "host-b"))).await;
     all.extend(other);
     let count = all.len();
     all.sort_unstable();

@@ -50,7 +50,8 @@ async fn a_row_is_routed_once(stand: Stand) {
     }
     let other = stand.other_host();
     let routes = routes();
-    let (mine, theirs) = futures::future::join(stand.store.route(&routes, 1_000), other.route(&routes, 1_000)).await;
+    let (mine, theirs) =
+        Box::pin(futures::future::join(stand.store.route(&routes, 1_000), other.route(&routes, 1_000))).await;
     let count = mine.expect("route") + theirs.expect("route") + stand.store.route(&routes, 1_000).await.expect("route");
     assert_eq!(count, 50);
     assert_eq!(stand.counts().await.pending, 50);

@@ -1,6 +1,5 @@
 //! The behaviours, by name.
 #![allow(clippy::unnecessary_wraps, reason = "every behaviour has the signature of the table")]
-#![allow(clippy::unnecessary_wraps, reason = "every behaviour has the signature of `apply`")]
 
 mod answers;
 mod computing;
