@@ -1,5 +1,7 @@
 //! HTTP of a real component against a small server: what may go out, what is added, and what is held back.
 
+#![allow(clippy::unwrap_used, clippy::needless_pass_by_value, reason = "a test that fails says what it found")]
+
 mod support;
 
 use std::sync::atomic::{AtomicU32, Ordering};

@@ -1,5 +1,7 @@
 //! Real components in the runtime: what a good one can do, and that a hostile one can do no more.
 
+#![allow(clippy::unwrap_used, clippy::needless_pass_by_value, reason = "a test that fails says what it found")]
+
 mod support;
 
 use std::sync::Arc;

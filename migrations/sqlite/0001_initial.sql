@@ -48,7 +48,7 @@ CREATE TABLE IF NOT EXISTS patient_cache (
 -- Public contract (docs/outbox.md): any application may insert here, in its own transaction. Rows are immutable.
 CREATE TABLE IF NOT EXISTS sync_outbox (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
-    event_id TEXT NOT NULL DEFAULT (lower(hex(randomblob(16)))),
+    event_id TEXT NOT NULL DEFAULT (lower(hex(randomblob(4)) || '-' || hex(randomblob(2)) || '-4' || substr(hex(randomblob(2)), 2) || '-a' || substr(hex(randomblob(2)), 2) || '-' || hex(randomblob(6)))),
     aggregate_type TEXT NOT NULL,
     aggregate_id TEXT NOT NULL,
     operation TEXT NOT NULL,
@@ -135,3 +135,15 @@ CREATE TABLE IF NOT EXISTS sync_host (
     started_at INTEGER NOT NULL,
     seen_at INTEGER NOT NULL
 );
+
+-- What the planner should believe of the big table, before there is anything to measure: a target has many deliveries,
+-- an id only one. Without it an UPDATE from a batch walks over all that is pending, once per row of the batch.
+ANALYZE;
+DELETE FROM sqlite_stat1 WHERE tbl = 'sync_delivery';
+INSERT INTO sqlite_stat1 (tbl, idx, stat) VALUES
+    ('sync_delivery', 'sqlite_autoindex_sync_delivery_1', '1000000 250000 1'),
+    ('sync_delivery', 'sqlite_autoindex_sync_delivery_2', '1000000 250000 1'),
+    ('sync_delivery', 'sync_delivery_due', '100000 25000 100 1'),
+    ('sync_delivery', 'sync_delivery_failed', '1000 250 1'),
+    ('sync_delivery', 'sync_delivery_aggregate', '1000000 250000 250000 4 1');
+ANALYZE sqlite_schema;

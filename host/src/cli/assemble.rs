@@ -24,9 +24,9 @@ pub(super) fn store(config: &Config) -> Result<Store, CliError> {
     if let Locator::Sqlite(path) = &locator
         && let Some(folder) = path.parent()
     {
-        make_private_folder(folder).map_err(|error| {
-            CliError::Database(format!("cannot make the store's folder {}: {error}", folder.display()))
-        })?;
+        make_private_folder(folder)
+            .and_then(|()| make_private_file(path))
+            .map_err(|error| CliError::Database(format!("cannot make the store {}: {error}", path.display())))?;
     }
     let database = Database::new(locator, config.store.connections_max, STORE_TIMEOUT).map_err(database_error)?;
     Ok(Store::new(database, StoreClock::Database))
@@ -81,6 +81,7 @@ pub(super) fn sync_options(config: &Config) -> SyncOptions {
             cap_ms: sync.retry.cap_ms,
         },
         breaker: BreakerPolicy { open_ms: sync.breaker.open_ms, cap_ms: sync.breaker.cap_ms },
+        retention_ms: i64::from(config.retention.done_days) * 86_400_000,
         fifo_types: config
             .aggregates
             .iter()
@@ -161,6 +162,15 @@ fn locator(url: &DatabaseUrl) -> Result<Locator, CliError> {
 
 fn database_error(error: DatabaseError) -> CliError {
     CliError::Database(error.message)
+}
+
+/// An empty file is a new SQLite database; those beside it get its permissions.
+fn make_private_file(path: &Path) -> std::io::Result<()> {
+    let mut options = std::fs::OpenOptions::new();
+    options.append(true).create(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(path).map(drop)
 }
 
 /// Patients' data lie in it, so it is for this user alone.

@@ -91,7 +91,7 @@ async fn check_target(runtime: &std::sync::Arc<Runtime>, config: &TargetConfig) 
         Ok(report) => {
             let worst = report.findings.iter().map(|finding| finding.level).max_by_key(|level| severity(*level));
             let level = worst.unwrap_or(FindingLevel::Ok);
-            let exit_code = if level == FindingLevel::Problem { 1 } else { 0 };
+            let exit_code = u8::from(level == FindingLevel::Problem);
             let message = format!("{name}: {}", report.summary);
             Line { details: report.findings, exit_code, ..Line::new(subject, level, message) }
         }

@@ -13,7 +13,12 @@ pub(super) enum LogFormat {
 
 /// Starts logging, once per process.
 pub(super) fn start(format: LogFormat) {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn,host=info"));
+    let mut filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn,host=info"));
+    // These would write requests and statements, and with them patients' data, whatever RUST_LOG says.
+    for quiet in ["wasmtime_wasi=info", "wasmtime_wasi_http=info", "sqlx=warn", "hyper=info", "reqwest=info", "h2=info"]
+    {
+        filter = filter.add_directive(quiet.parse().expect("invariant: a directive of our own"));
+    }
     let colour = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     match format {

@@ -31,7 +31,7 @@ struct Cli {
     /// The configuration; paths in it are relative to its folder
     #[arg(long, global = true, value_name = "FILE", default_value = "host.toml")]
     config: PathBuf,
-    /// How logs are written to stderr; RUST_LOG says which
+    /// How logs are written to stderr; the variable `RUST_LOG` says which
     #[arg(long, global = true, value_enum, default_value_t = LogFormat::Text)]
     log_format: LogFormat,
     #[command(subcommand)]
@@ -91,7 +91,9 @@ pub fn main() -> ExitCode {
 
 async fn dispatch(cli: Cli) -> Result<ExitCode, CliError> {
     if let Verb::Completions { shell } = cli.verb {
-        clap_complete::generate(shell, &mut Cli::command(), "host", &mut std::io::stdout());
+        let mut script = Vec::new();
+        clap_complete::generate(shell, &mut Cli::command(), "host", &mut script);
+        output::line(String::from_utf8_lossy(&script).trim_end());
         return Ok(ExitCode::SUCCESS);
     }
     if let Verb::Plugin(plugin::Verb::Inspect(arguments)) = &cli.verb {

@@ -98,14 +98,21 @@ fn read(file: &std::path::Path) -> Result<PatientDraft, CliError> {
         std::fs::File::open(file).and_then(|mut file| file.read_to_string(&mut text))
     };
     read.map_err(|error| CliError::Config(format!("{} cannot be read: {error}", file.display())))?;
-    serde_json::from_str(&text).map_err(|error| {
+    let mut value: Value = serde_json::from_str(&text)
+        .map_err(|error| CliError::Config(format!("{}:{}: not JSON", file.display(), error.line())))?;
+    // What `show` printed may come back as it is; the ids are the targets' to give.
+    if let Value::Object(object) = &mut value {
+        for id in ["openemr_patient_id", "fhir_patient_id"] {
+            object.remove(id);
+        }
+    }
+    serde_json::from_value(value).map_err(|error: serde_json::Error| {
         // serde's own message may quote a value.
         let what = match error.to_string().split_once('`') {
             Some(("unknown field ", rest)) => format!("unknown field `{}`", rest.split('`').next().unwrap_or_default()),
-            _ if error.is_data() => "a field is not text".to_owned(),
-            _ => "not JSON".to_owned(),
+            _ => "a field is not text".to_owned(),
         };
-        CliError::Config(format!("{}:{}: {what}", file.display(), error.line()))
+        CliError::Config(format!("{}: {what}", file.display()))
     })
 }
 

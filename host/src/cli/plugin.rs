@@ -43,6 +43,7 @@ async fn list(config: &Config, json: bool) -> Result<ExitCode, CliError> {
     let runtime = assemble::runtime(config)?;
     let status = store.status(0).await?;
     let mut objects = Vec::new();
+    let mut broken = false;
     for target in config.targets.values() {
         let world = match target.connection {
             Connection::Database(_) => World::Database,
@@ -63,7 +64,10 @@ async fn list(config: &Config, json: bool) -> Result<ExitCode, CliError> {
                     json!({"name": descriptor.name, "version": descriptor.version, "sha256": adapter.sha256()}),
                 )
             }
-            Err(error) => (error.to_string(), json!({"error": error.to_string()})),
+            Err(error) => {
+                broken = true;
+                (error.to_string(), json!({"error": error.to_string()}))
+            }
         };
         objects.push(json!({
             "target": target.name.as_str(),
@@ -78,7 +82,7 @@ async fn list(config: &Config, json: bool) -> Result<ExitCode, CliError> {
     if json {
         output::json(&json!({"adapters": objects}));
     }
-    Ok(ExitCode::SUCCESS)
+    Ok(if broken { ExitCode::from(5) } else { ExitCode::SUCCESS })
 }
 
 /// Needs no configuration: a file is a file.

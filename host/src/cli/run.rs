@@ -78,14 +78,14 @@ fn show(end: &RunEnd, started: Instant) {
     let seconds = started.elapsed().as_secs_f64();
     output::line(&format!("[Run Summary] {seconds:.1} s"));
     for (name, tally) in &end.summary.targets {
-        let mut text = format!("   {name}: {} delivered, {} failed", tally.delivered, tally.failed);
-        if tally.deferred > 0 {
-            text.push_str(&format!(", {} to be tried again", tally.deferred));
-        }
-        if tally.leases_lost > 0 {
-            text.push_str(&format!(", {} batches lost to another host", tally.leases_lost));
-        }
-        output::line(&text);
+        let also = |count: u64, what: &str| if count > 0 { format!(", {count} {what}") } else { String::new() };
+        output::line(&format!(
+            "   {name}: {} delivered, {} failed{}{}",
+            tally.delivered,
+            tally.failed,
+            also(tally.deferred, "to be tried again"),
+            also(tally.leases_lost, "batches lost to another host"),
+        ));
     }
     if let Some(remaining) = &end.remaining
         && remaining.open > 0

@@ -14,8 +14,6 @@ pub struct Limits {
     pub deadline_ms: u64,
     /// Time in the adapter's own code, waiting excluded.
     pub cpu_ms: u64,
-    /// Stack, in KiB.
-    pub stack_kib: u32,
     /// The most changes in one call.
     pub batch: u32,
     /// The most calls at a time for this target.
@@ -46,7 +44,6 @@ pub(super) fn read_limits(mut limits: Reader<'_>, batch: u32) -> Limits {
         memory_mib: limits.count("memory_mib", 1..=4096, 64),
         deadline_ms: limits.integer("deadline_ms", 100..=3_600_000, 30_000),
         cpu_ms: limits.integer("cpu_ms", 10..=3_600_000, 10_000),
-        stack_kib: limits.count("stack_kib", 64..=8192, 512),
         batch: limits.count("batch", 1..=1000, batch),
         concurrency: limits.count("concurrency", 1..=64, 2),
         query_rows_max: limits.count("query_rows_max", 1..=1_000_000, 10_000),

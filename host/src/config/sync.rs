@@ -36,8 +36,6 @@ pub struct RetryConfig {
 /// `[sync.breaker]`: a target that is down.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BreakerConfig {
-    /// Failures of the target as a whole, one after the other, that open it.
-    pub failures: u32,
     /// How long it stays open before the first probe; it doubles with each probe that fails.
     pub open_ms: u64,
     /// The longest time between two probes.
@@ -81,7 +79,6 @@ fn read_retry(mut retry: Reader<'_>) -> RetryConfig {
 
 fn read_breaker(mut breaker: Reader<'_>) -> BreakerConfig {
     let config = BreakerConfig {
-        failures: breaker.count("failures", 1..=100, 1),
         open_ms: breaker.integer("open_ms", 1..=HOUR_MS, 1_000),
         cap_ms: breaker.integer("cap_ms", 1..=24 * HOUR_MS, 60_000),
     };

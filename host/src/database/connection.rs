@@ -15,7 +15,7 @@ pub(super) enum Connection {
 /// Prepares a query with its parameters for the driver at hand.
 macro_rules! query {
     ($driver:ident, $sql:expr, $parameters:expr) => {
-        $parameters.iter().fold(sqlx::query(AssertSqlSafe($sql)), |query, value| $driver::bind(query, value))
+        $parameters.iter().fold(sqlx::query(AssertSqlSafe(&*$sql)), |query, value| $driver::bind(query, value))
     };
 }
 
@@ -116,14 +116,18 @@ impl Gathering {
         }
         self.byte_count += values.iter().map(Value::byte_count).sum::<usize>();
         if self.rows.rows.len() >= self.limits.rows_max {
-            let message = format!("the query gives more than {} rows", self.limits.rows_max);
-            return Err(DatabaseError::new(ErrorKind::Refused, message));
+            return Err(over("rows", self.limits.rows_max));
         }
         if self.byte_count > self.limits.bytes_max {
-            let message = format!("the query gives more than {} bytes", self.limits.bytes_max);
-            return Err(DatabaseError::new(ErrorKind::Refused, message));
+            return Err(over("bytes", self.limits.bytes_max));
         }
         self.rows.rows.push(values);
         Ok(())
     }
+}
+
+/// The error over a limit; its object says which.
+fn over(what: &str, limit: usize) -> DatabaseError {
+    let message = format!("the query gives more than {limit} {what}");
+    DatabaseError { object: Some(what.to_owned()), ..DatabaseError::new(ErrorKind::Refused, message) }
 }

@@ -1,5 +1,6 @@
 //! The few places where the three families of SQL differ.
 
+use std::borrow::Cow;
 use std::fmt::Write as _;
 
 use super::Value;
@@ -46,11 +47,14 @@ impl Dialect {
     }
 
     /// The statement as the driver wants it: PostgreSQL numbers its parameters and needs to know the types of those that
-    /// travel as text. Question marks in quotes and comments stay as they are.
+    /// travel as text. Question marks in quotes stay as they are.
+    ///
+    /// # Panics
+    /// Never: a String takes any text.
     #[must_use]
-    pub fn placeholders(self, sql: &str, parameters: &[Value]) -> String {
+    pub fn placeholders<'sql>(self, sql: &'sql str, parameters: &[Value]) -> Cow<'sql, str> {
         if self != Self::Postgres {
-            return sql.to_owned();
+            return Cow::Borrowed(sql);
         }
         let mut out = String::with_capacity(sql.len() + parameters.len() * 4);
         let mut values = parameters.iter();
@@ -83,7 +87,7 @@ impl Dialect {
                 (None, _) => out.push(character),
             }
         }
-        out
+        Cow::Owned(out)
     }
 }
 

@@ -95,7 +95,7 @@ impl DatabaseError {
                 sqlstate,
                 vendor_code: Some(i32::from(error.number())),
                 message: with_object(
-                    readable(mysql_kind(error.number()), error.message()),
+                    &readable(mysql_kind(error.number()), error.message()),
                     object.as_deref(),
                     i32::from(error.number()),
                 ),
@@ -196,7 +196,7 @@ fn sqlite_columns(columns: &str) -> String {
 }
 
 /// The scrubbed message says again which key or column it was, and the number by which it can be looked up.
-fn with_object(message: String, object: Option<&str>, code: i32) -> String {
+fn with_object(message: &str, object: Option<&str>, code: i32) -> String {
     match object {
         Some(object) => format!("{message} [{object}, {code}]"),
         None => format!("{message} [{code}]"),

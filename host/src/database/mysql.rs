@@ -4,7 +4,7 @@ use sqlx::mysql::{MySqlArguments, MySqlConnectOptions, MySqlRow};
 use sqlx::query::Query;
 use sqlx::types::BigDecimal;
 use sqlx::types::chrono::{NaiveDate, NaiveDateTime};
-use sqlx::{Column as _, MySql, Row as _, TypeInfo as _, ValueRef as _};
+use sqlx::{Column as _, ConnectOptions as _, MySql, Row as _, TypeInfo as _, ValueRef as _};
 
 use super::{DatabaseError, ErrorKind, Value};
 
@@ -20,7 +20,13 @@ pub(super) const SESSION_MARIADB: &str = "SET SESSION sql_mode = 'STRICT_TRANS_T
 pub(super) fn options(url: &url::Url) -> Result<MySqlConnectOptions, DatabaseError> {
     let options: MySqlConnectOptions = sqlx::ConnectOptions::from_url(url)
         .map_err(|_| DatabaseError::new(ErrorKind::Rejected, "the database url is not understood"))?;
-    Ok(options.pipes_as_concat(false).no_engine_substitution(false).timezone(None).charset("utf8mb4"))
+    // A statement's text may be an adapter's and hold anything, so that none is ever logged.
+    Ok(options
+        .disable_statement_logging()
+        .pipes_as_concat(false)
+        .no_engine_substitution(false)
+        .timezone(None)
+        .charset("utf8mb4"))
 }
 
 pub(super) fn bind<'q>(query: Query<'q, MySql, MySqlArguments>, value: &Value) -> Query<'q, MySql, MySqlArguments> {

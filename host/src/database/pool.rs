@@ -14,6 +14,9 @@ use super::{DatabaseError, Dialect, ErrorKind, Transaction, mysql, postgres, sql
 /// How long a connection may take to be had.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// Who waits so long for a connection asks whether the server is there at all.
+const SUSPICIOUS_WAIT: Duration = Duration::from_millis(500);
+
 /// Where a database is, in the words of its URL.
 #[derive(Clone)]
 pub enum Locator {
@@ -263,23 +266,22 @@ fn pool_options<DB: sqlx::Database>(connections_max: u32) -> PoolOptions<DB> {
         .test_before_acquire(false)
 }
 
-/// The pool keeps trying while a connection is refused and then only says that time is up, so the reason is asked for by
-/// one direct attempt.
+/// The pool keeps trying while connections are refused, and then only says that time is up. So where one is long in
+/// coming, a direct attempt asks for the reason.
 async fn acquire<DB: sqlx::Database>(pool: &Pool<DB>) -> Result<sqlx::pool::PoolConnection<DB>, DatabaseError> {
-    match pool.acquire().await {
-        Ok(connection) => Ok(connection),
-        Err(sqlx::Error::PoolTimedOut) if pool.num_idle() == 0 => {
-            let direct = tokio::time::timeout(CONNECT_TIMEOUT, pool.connect_options().connect()).await;
-            match direct {
-                Ok(Ok(connection)) => {
-                    // The server is there, so it was the pool that was busy. Whether this one closes well is no matter.
-                    drop(connection.close().await);
-                    Err(DatabaseError::new(ErrorKind::Contention, "no connection was free in time"))
-                }
-                Ok(Err(error)) => Err(DatabaseError::from_sqlx(&error)),
-                Err(_) => Err(DatabaseError::timeout("connecting", CONNECT_TIMEOUT)),
-            }
-        }
-        Err(error) => Err(DatabaseError::from_sqlx(&error)),
+    let acquiring = pool.acquire();
+    tokio::pin!(acquiring);
+    if let Ok(acquired) = tokio::time::timeout(SUSPICIOUS_WAIT, &mut acquiring).await {
+        return acquired.map_err(|error| DatabaseError::from_sqlx(&error));
     }
+    match tokio::time::timeout(CONNECT_TIMEOUT, pool.connect_options().connect()).await {
+        // The server is there, so it is the pool that is busy. Whether this connection closes well is no matter.
+        Ok(Ok(connection)) => drop(connection.close().await),
+        Ok(Err(error)) => return Err(DatabaseError::from_sqlx(&error)),
+        Err(_) => return Err(DatabaseError::timeout("connecting", CONNECT_TIMEOUT)),
+    }
+    acquiring.await.map_err(|error| match error {
+        sqlx::Error::PoolTimedOut => DatabaseError::new(ErrorKind::Contention, "no connection was free in time"),
+        error => DatabaseError::from_sqlx(&error),
+    })
 }

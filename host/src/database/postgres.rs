@@ -4,7 +4,7 @@ use sqlx::postgres::{PgArguments, PgConnectOptions, PgRow};
 use sqlx::query::Query;
 use sqlx::types::chrono::{NaiveDate, NaiveDateTime, NaiveTime};
 use sqlx::types::{BigDecimal, Uuid};
-use sqlx::{Column as _, Postgres, Row as _, TypeInfo as _, ValueRef as _};
+use sqlx::{Column as _, ConnectOptions as _, Postgres, Row as _, TypeInfo as _, ValueRef as _};
 
 use super::{DatabaseError, ErrorKind, Value};
 
@@ -14,7 +14,7 @@ pub(super) const SESSION: &str = "SET SESSION CHARACTERISTICS AS TRANSACTION ISO
 pub(super) fn options(url: &url::Url) -> Result<PgConnectOptions, DatabaseError> {
     let options: PgConnectOptions = sqlx::ConnectOptions::from_url(url)
         .map_err(|_| DatabaseError::new(ErrorKind::Rejected, "the database url is not understood"))?;
-    Ok(options.application_name("neuronova-sync"))
+    Ok(options.application_name("neuronova-sync").disable_statement_logging())
 }
 
 /// NULL is never bound: [`super::Dialect::placeholders`] writes it into the statement, where it has no type to clash.

@@ -221,11 +221,11 @@ impl Drop for Transaction {
 /// Lock names are global to a MySQL server and at most 64 characters long, so the database's name goes in, and a name
 /// that is too long goes in as its digest.
 fn scoped_name(scope: &str, name: &str) -> String {
+    use sha2::Digest as _;
     let full = format!("{scope}:{name}");
     if full.chars().count() <= 64 {
         return full;
     }
-    use sha2::Digest as _;
     let digest = sha2::Sha256::digest(full.as_bytes());
     digest.iter().take(31).fold(String::from("s:"), |text, byte| format!("{text}{byte:02x}"))
 }

@@ -269,14 +269,14 @@ fn database_call<T>(state: CallState, result: Result<Result<T, Failure>, CallErr
 fn report(raw: Raw<types::Report>) -> Result<Result<Report, Failure>, CallError> {
     match raw {
         Ok(found) => answer::report(found.into()).map(Ok),
-        Err(failure) => Ok(Err(answer::failure(failure.into()))),
+        Err(failure) => Ok(Err(answer::failure(&failure.into()))),
     }
 }
 
 fn outcomes(raw: Raw<Vec<types::Outcome>>, expected: usize) -> Result<Result<Vec<Outcome>, Failure>, CallError> {
     match raw {
         Ok(list) => answer::outcomes(list.into_iter().map(Outcome::from).collect(), expected).map(Ok),
-        Err(failure) => Ok(Err(answer::failure(failure.into()))),
+        Err(failure) => Ok(Err(answer::failure(&failure.into()))),
     }
 }
 

@@ -66,7 +66,9 @@ impl Runtime {
     pub fn new(options: &RuntimeOptions) -> Result<Arc<Self>, PluginError> {
         let instances_max = options.instances_max.max(1);
         let engine = Engine::new(&config(instances_max)).map_err(|error| {
-            PluginError::Engine(format!("{error:#}; a smaller [plugins] instances_max needs less address space"))
+            PluginError::Engine(format!(
+                "{error:#}; a smaller [targets.NAME.limits] concurrency needs less address space"
+            ))
         })?;
         let failed = |error: wasmtime::Error| PluginError::Engine(format!("{error:#}"));
         let cache = options.cache_dir.as_deref().map(|directory| Cache::open(directory, &engine)).transpose()?;

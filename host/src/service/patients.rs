@@ -55,18 +55,18 @@ impl PatientService {
                     Some(_) => PatientChange::Updated,
                 })
                 .collect();
-            let changed: Vec<_> = patients
+            let written: Vec<_> = patients
                 .iter()
                 .zip(&changes)
                 .filter(|(_, change)| **change != PatientChange::Unchanged)
                 .map(|(patient, change)| (patient, *change, patient.payload()))
                 .collect();
-            if changed.is_empty() {
+            if written.is_empty() {
                 return Ok(changes);
             }
-            let rows: Vec<_> = changed.iter().map(|(patient, _, _)| *patient).collect();
+            let rows: Vec<_> = written.iter().map(|(patient, _, _)| *patient).collect();
             transaction.put_patients(&rows).await?;
-            let queued: Vec<_> = changed
+            let queued: Vec<_> = written
                 .iter()
                 .map(|(patient, change, payload)| NewChange {
                     aggregate_type: AGGREGATE_TYPE,

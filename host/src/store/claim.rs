@@ -197,6 +197,9 @@ impl Store {
 
 impl StoreTransaction {
     /// What is due, oldest first, without aggregates that are in work or (for fifo) not at the head.
+    ///
+    /// Whether an aggregate is in work is a count, not `NOT EXISTS`: that one PostgreSQL turns into a join over all that
+    /// waits, while a count is one look into the unique key per row, and stops with the limit.
     async fn due(&mut self, request: &ClaimRequest, limit: u32) -> Result<Vec<(i64, String, String)>, StoreError> {
         let fifo = if request.fifo_types.is_empty() {
             String::new()
@@ -213,8 +216,8 @@ impl StoreTransaction {
         let sql = format!(
             "SELECT d.outbox_id, d.aggregate_type, d.aggregate_id FROM sync_delivery d \
              WHERE d.target = :target AND d.status = 'pending' AND d.next_attempt_at <= {now} \
-             AND NOT EXISTS (SELECT 1 FROM sync_delivery a WHERE a.target = d.target \
-             AND a.active_key = d.aggregate_type || '/' || d.aggregate_id){fifo} \
+             AND (SELECT COUNT(*) FROM sync_delivery a WHERE a.target = d.target \
+             AND a.active_key = d.aggregate_type || '/' || d.aggregate_id) = 0{fifo} \
              ORDER BY d.next_attempt_at, d.outbox_id LIMIT {limit}{lock}",
             now = self.now,
             lock = self.dialect().lock_free_rows(),

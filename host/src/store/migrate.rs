@@ -10,7 +10,7 @@ use super::{Store, StoreError};
 use crate::database::{Dialect, ErrorKind, RowLimits, Transaction, rerun};
 
 const LOCK: &str = "store.migrations";
-const LOCK_TIMEOUT: Duration = Duration::from_secs(60);
+const LOCK_TIMEOUT: Duration = Duration::from_mins(1);
 
 /// One step of the schema.
 struct Migration {

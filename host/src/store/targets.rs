@@ -1,5 +1,9 @@
 //! `sync_target`: what is known of each target, for people and for other hosts.
 
+use serde::Serialize;
+
+use super::claim::rows_value;
+use super::sql::{JsonType, json_rows};
 use super::{Reader, Store, StoreError};
 use crate::database::{Value, rerun};
 use crate::domain::change::Failure;
@@ -79,8 +83,14 @@ pub struct AdapterInForce<'a> {
     pub sha256: &'a str,
 }
 
+#[derive(Serialize)]
+struct Name<'a> {
+    name: &'a str,
+}
+
 impl Store {
-    /// Makes the configured targets known, and those that are gone from the configuration disabled.
+    /// Makes the configured targets known, and those that are gone from the configuration disabled: all hosts on one
+    /// store are configured with the same targets.
     ///
     /// # Errors
     /// When the store cannot be reached.
@@ -96,6 +106,12 @@ impl Store {
                 let values = [("name", (*name).into()), ("enabled", i64::from(*enabled).into())];
                 transaction.execute(&insert, &values).await?;
             }
+            let known: Vec<_> = targets.iter().map(|(name, _)| Name { name }).collect();
+            let forget = format!(
+                "UPDATE sync_target SET enabled = 0 WHERE enabled <> 0 AND name NOT IN (SELECT j.name FROM {})",
+                json_rows(transaction.dialect(), &[("name", JsonType::Text)])
+            );
+            transaction.execute(&forget, &[("rows", rows_value(&known))]).await?;
             transaction.commit().await
         })
         .await

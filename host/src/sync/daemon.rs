@@ -16,7 +16,7 @@ use super::breaker::Breaker;
 use super::supervisor::{Gate, Supervisor};
 use super::target::{SyncOptions, Target};
 use super::worker::Worker;
-use super::{rescuer, router};
+use super::{purger, rescuer, router};
 use crate::domain::change::Failure;
 use crate::domain::delivery::{Settlement, Status};
 use crate::plugin::Runtime;
@@ -139,6 +139,8 @@ impl Daemon {
         }
         let every = Duration::from_millis((self.options.lease_ms / 3).clamp(100, 5_000));
         tasks.spawn(rescuer::run(self.store.clone(), self.options.host_id.clone(), every, wake.clone(), stop.clone()));
+        let names = self.targets.iter().map(|target| target.spec.name.clone()).collect();
+        tasks.spawn(purger::run(self.store.clone(), names, self.options.retention_ms, stop.clone()));
         let running: Vec<_> =
             self.targets.iter().map(|target| self.start(target, &wake, &stop, &abort, &mut tasks)).collect();
         let remaining = if until_idle {

@@ -12,7 +12,7 @@ use futures::future::BoxFuture;
 use super::supervisor::InForce;
 use super::target::{Applied, Called, Target, from_database};
 use crate::database::DatabaseError;
-use crate::domain::change::{Change, Failure, FailureKind, Outcome};
+use crate::domain::change::{Change, Failure, FailureKind, Operation, Outcome};
 use crate::domain::delivery::{Event, RetryPolicy, Settlement, Status, after_failure, next_status};
 use crate::plugin::Fence;
 use crate::store::{Delivery, Lease, Store};
@@ -68,23 +68,26 @@ impl Fence for StoreFence {
 /// Brings a batch to the target.
 pub(super) async fn deliver(target: &Target, in_force: &InForce, fence: &StoreFence, changes: &[Change]) -> Delivered {
     let mut outcomes: Vec<Option<Outcome>> = vec![None; changes.len()];
-    let mut parts = VecDeque::from([0..changes.len()]);
+    let mut parts = VecDeque::new();
+    parts.push_back(0..changes.len());
     let mut breaks = BreakBudget::new(changes.len());
     let mut adapter_broke = false;
     while let Some(part) = parts.pop_front() {
         match deliver_part(target, in_force, fence, &changes[part.clone()]).await {
             Part::LeaseLost => return Delivered::LeaseLost,
-            Part::Outcomes(judged) => {
+            Part::Outcomes(part_outcomes) => {
                 breaks.worked();
-                for (place, outcome) in outcomes[part].iter_mut().zip(judged) {
+                let target_failure = part_outcomes.iter().find_map(target_wide);
+                for (place, outcome) in outcomes[part].iter_mut().zip(part_outcomes) {
                     *place = Some(outcome);
+                }
+                // An adapter that met an outage half-way says so for the changes that it did not get to.
+                if let Some(failure) = target_failure {
+                    return broken_off(outcomes, failure, adapter_broke);
                 }
             }
             Part::Failed(failure) if failure.kind.is_target_wide() => {
-                for place in outcomes.iter_mut().filter(|place| place.is_none()) {
-                    *place = Some(Outcome::Failed(failure.clone()));
-                }
-                return judged(outcomes, Some(failure), adapter_broke);
+                return broken_off(outcomes, failure, adapter_broke);
             }
             Part::Failed(failure) => {
                 adapter_broke |= failure.kind == FailureKind::Adapter;
@@ -100,6 +103,21 @@ pub(super) async fn deliver(target: &Target, in_force: &InForce, fence: &StoreFe
         }
     }
     judged(outcomes, None, adapter_broke)
+}
+
+fn target_wide(outcome: &Outcome) -> Option<Failure> {
+    match outcome {
+        Outcome::Failed(failure) if failure.kind.is_target_wide() => Some(failure.clone()),
+        Outcome::Failed(_) | Outcome::Applied(_) => None,
+    }
+}
+
+/// The target as a whole failed: what was not judged yet waits for it.
+fn broken_off(mut outcomes: Vec<Option<Outcome>>, failure: Failure, adapter_broke: bool) -> Delivered {
+    for place in outcomes.iter_mut().filter(|place| place.is_none()) {
+        *place = Some(Outcome::Failed(failure.clone()));
+    }
+    judged(outcomes, Some(failure), adapter_broke)
 }
 
 fn judged(outcomes: Vec<Option<Outcome>>, target_failure: Option<Failure>, adapter_broke: bool) -> Delivered {
@@ -193,14 +211,25 @@ pub(super) fn settlements(
         .zip(outcomes)
         .map(|(delivery, outcome)| {
             let outcome = match outcome {
-                Outcome::Applied(receipt) if !takes_id(&receipt.remote_id) => Outcome::Failed(Failure::new(
-                    FailureKind::Adapter,
-                    "the adapter's remote id does not fit the target's id_column",
-                )),
+                Outcome::Applied(receipt) if !receipt.remote_id.is_empty() && !takes_id(&receipt.remote_id) => {
+                    Outcome::Failed(Failure::new(
+                        FailureKind::Adapter,
+                        "the adapter's remote id does not fit the target's id_column",
+                    ))
+                }
+                Outcome::Applied(receipt)
+                    if receipt.remote_id.is_empty() && delivery.change.operation != Operation::Delete =>
+                {
+                    Outcome::Failed(Failure::new(FailureKind::Adapter, "the adapter confirmed it without a remote id"))
+                }
                 outcome => outcome,
             };
             let (event, attempts, failure, receipt) = match outcome {
-                Outcome::Applied(receipt) => (Event::Confirm, delivery.attempts.saturating_add(1), None, Some(receipt)),
+                Outcome::Applied(receipt) => {
+                    // A delete of what never was at the target has no id, and leaves no link.
+                    let receipt = Some(receipt).filter(|receipt| !receipt.remote_id.is_empty());
+                    (Event::Confirm, delivery.attempts.saturating_add(1), None, receipt)
+                }
                 Outcome::Failed(failure) => {
                     let (event, attempts) = after_failure(failure.kind, delivery.attempts, retry);
                     (event, attempts, Some(failure), None)

@@ -4,7 +4,8 @@
 //! - the router (`router.rs`) gives outbox rows their deliveries;
 //! - per target a supervisor (`supervisor.rs`) keeps an adapter in force and the gate open or shut, and some workers
 //!   (`worker.rs`) claim, deliver (`delivery.rs`) and settle;
-//! - the rescuer (`rescuer.rs`) takes back batches of hosts that died, and says that this one lives.
+//! - the rescuer (`rescuer.rs`) takes back batches of hosts that died, and says that this one lives;
+//! - the purger (`purger.rs`) lets old finished rows go.
 //!
 //! Several hosts may do all of it on one store at the same time: nothing here relies on being alone. Read next:
 //! `delivery.rs`.
@@ -12,6 +13,7 @@
 mod breaker;
 mod daemon;
 mod delivery;
+mod purger;
 mod rescuer;
 mod router;
 mod supervisor;

@@ -98,7 +98,9 @@ impl Supervisor {
                     continue;
                 }
             }
-            if let Some(failure) = self.watch_over(&mut adapter, &mut stamp).await {
+            if let Some(failure) = self.watch_over(&mut adapter, &mut stamp).await
+                && !self.stop.is_cancelled()
+            {
                 let pause = self.breaker.failed(failure.retry_after_ms, rand::random());
                 self.shut(failure, pause, None).await;
                 if self.wait_for_file_or(pause, &stamp).await {
@@ -226,8 +228,16 @@ impl Supervisor {
             tracing::warn!(target_name = %name, %error, "cannot record which adapter is in force");
         }
         self.note(TargetState::Up, BreakerState::Closed, None, Some(&report.summary)).await;
-        self.gate.send_replace(Gate::Open(Arc::new(InForce { adapter, state: report.state })));
-        self.follow_pause().await;
+        // Asked before the gate opens: a paused target gets not a single batch through.
+        let paused = match self.store.is_paused(name).await {
+            Ok(paused) => paused,
+            Err(error) => {
+                tracing::warn!(target_name = %name, %error, "cannot read whether the target is paused");
+                matches!(*self.gate.borrow(), Gate::Paused)
+            }
+        };
+        let in_force = Arc::new(InForce { adapter, state: report.state });
+        self.gate.send_replace(if paused { Gate::Paused } else { Gate::Open(in_force) });
     }
 
     async fn shut(&self, failure: Failure, pause: Duration, summary: Option<&str>) {
@@ -257,6 +267,7 @@ impl Supervisor {
 
     async fn wait(&mut self, limit: Duration) -> Woken {
         tokio::select! {
+            biased;
             () = self.stop.cancelled() => Woken::Stop,
             Some(news) = self.news.recv() => Woken::News(news),
             () = tokio::time::sleep(limit) => Woken::Tick,

@@ -73,6 +73,8 @@ pub struct SyncOptions {
     pub retry: RetryPolicy,
     /// How long a failing target is left alone.
     pub breaker: BreakerPolicy,
+    /// How old finished deliveries and routed changes get, in milliseconds.
+    pub retention_ms: i64,
     /// Aggregate types whose every change is delivered, in order.
     pub fifo_types: Vec<String>,
 }

@@ -13,7 +13,7 @@ use super::supervisor::{Gate, InForce, News};
 use super::target::{SyncOptions, Target};
 use crate::domain::change::{Failure, FailureKind};
 use crate::domain::delivery::Settlement;
-use crate::store::{Batch, Claim, ClaimRequest, Settled, Store, StoreError};
+use crate::store::{Batch, Claim, ClaimRequest, Settled, Store};
 
 /// The adapter may break off so many batches in a row before the target is left alone for a while.
 const BROKEN_BATCHES_MAX: u32 = 3;
@@ -171,7 +171,7 @@ impl Worker {
                     tracing::warn!(target_name = %batch.lease.target, lease_epoch = batch.lease.epoch, "not settled: the lease was lost");
                     return self.tally.lease_lost();
                 }
-                Err(error) if Self::worth_another_try(&error) && tokio::time::Instant::now() < until => {
+                Err(error) if error.is_transient() && tokio::time::Instant::now() < until => {
                     tracing::warn!(target_name = %batch.lease.target, %error, "cannot settle; trying again");
                     tokio::time::sleep(Duration::from_millis(500)).await;
                 }
@@ -183,17 +183,13 @@ impl Worker {
         }
     }
 
-    fn worth_another_try(error: &StoreError) -> bool {
-        error.is_transient()
-    }
-
     async fn release(&self, batch: &Batch) {
         match self.store.release(&batch.lease).await {
             Ok(_) => {
-                tracing::info!(target_name = %batch.lease.target, deliveries = batch.deliveries.len(), "call broken off, batch released")
+                tracing::info!(target_name = %batch.lease.target, deliveries = batch.deliveries.len(), "call broken off, batch released");
             }
             Err(error) => {
-                tracing::warn!(target_name = %batch.lease.target, %error, "cannot release a batch; its lease will run out")
+                tracing::warn!(target_name = %batch.lease.target, %error, "cannot release a batch; its lease will run out");
             }
         }
     }

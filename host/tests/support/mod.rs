@@ -2,7 +2,7 @@
 
 #![allow(dead_code, unreachable_pub, reason = "each test uses its part")]
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,8 +12,9 @@ use host::plugin::{Adapter, CallContext, Limits, Runtime, RuntimeOptions, World}
 
 /// A probe's file, which `cargo xtask adapters` builds.
 pub fn adapter(name: &str) -> PathBuf {
-    let directory = std::env::var_os("NEURONOVA_TEST_ADAPTERS")
-        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/adapters"), PathBuf::from);
+    // This test's own file lies in `TARGET/debug/deps`.
+    let built = || std::env::current_exe().unwrap().ancestors().nth(3).unwrap().join("adapters");
+    let directory = std::env::var_os("NEURONOVA_TEST_ADAPTERS").map_or_else(built, PathBuf::from);
     let path = directory.join(format!("{name}.wasm"));
     assert!(
         path.exists(),

@@ -209,10 +209,12 @@ impl<'a> Delivery<'a> {
             Stage::Search => match self.found(rules, answer) {
                 Err(step) => step,
                 Ok(Some(current)) => self.on_current(rules, &current, version_of(&current)),
-                Ok(None) if self.deletes => Step::Done(Outcome::Failed(failure(
-                    FailureKind::Invalid,
-                    "nothing to deactivate: no Patient at the target carries our identifier",
-                ))),
+                // What the target never had is deleted there already: confirmed, with no id.
+                Ok(None) if self.deletes => Step::Done(Outcome::Applied(Receipt {
+                    remote_id: String::new(),
+                    remote_version: None,
+                    fingerprint: None,
+                })),
                 Ok(None) => {
                     self.stage = Stage::Create;
                     Step::Ask(ask(Method::Post, "Patient".to_owned(), self.wanted.clone()))

@@ -2,10 +2,10 @@
 
 use host::domain::delivery::Status;
 use host::domain::ids::IdColumn;
-use host::store::{Claim, ClaimRequest, RetryFilter, Settled};
+use host::store::{Claim, ClaimRequest, PurgeCursor, RetryFilter, Settled};
 
 use crate::on_every_store;
-use crate::support::{Stand, confirmed, failed, patient, request, settlement};
+use crate::support::{Stand, TARGET, confirmed, failed, patient, request, settlement};
 
 on_every_store!(
     a_confirmed_delivery_leaves_link_and_id,
@@ -20,6 +20,8 @@ on_every_store!(
     fifo_delivers_every_change_in_order_and_a_failed_head_blocks_its_own_key,
     two_hosts_share_the_work_and_never_a_delivery,
     a_batch_takes_the_same_statements_whatever_its_size,
+    old_finished_rows_go_and_what_is_needed_stays,
+    a_target_that_is_no_longer_configured_holds_nothing_open,
 );
 
 async fn a_confirmed_delivery_leaves_link_and_id(stand: Stand) {
@@ -202,4 +204,38 @@ async fn a_batch_takes_the_same_statements_whatever_its_size(stand: Stand) {
         counts.push(stand.store.statements_run() - before);
     }
     assert!(counts.iter().all(|count| *count == counts[0]), "{counts:?}");
+}
+
+async fn old_finished_rows_go_and_what_is_needed_stays(stand: Stand) {
+    stand.put(&[patient(1, "Seoul"), patient(2, "Seoul")]).await;
+    let batch = stand.claim_batch().await;
+    let rows = [confirmed(&batch.deliveries[0], "1"), failed(&batch.deliveries[1], Status::Failed, 0)];
+    stand.store.settle(&batch.lease, &rows, None).await.expect("settle");
+    stand.pass(100_000);
+    stand.put(&[patient(3, "Seoul")]).await;
+    let purge = async || {
+        let start = PurgeCursor::default();
+        let deliveries = stand.store.purge_deliveries(TARGET, 50_000, start).await.expect("purge");
+        let changes = stand.store.purge_changes(50_000, start).await.expect("purge");
+        (deliveries.deleted, changes.deleted)
+    };
+    assert_eq!(purge().await, (1, 1), "the old done one, and its change");
+    let counts = stand.counts().await;
+    assert_eq!((counts.done, counts.failed, counts.pending), (0, 1, 1));
+    // What the target confirmed is still known: the next change carries the link.
+    stand.put(&[patient(1, "Busan")]).await;
+    let batch = stand.claim_batch().await;
+    let linked = batch.deliveries.iter().find(|delivery| delivery.change.aggregate_id == "P-0001").expect("claimed");
+    assert!(linked.change.link.is_some());
+    assert_eq!(purge().await, (0, 0));
+}
+
+async fn a_target_that_is_no_longer_configured_holds_nothing_open(stand: Stand) {
+    stand.put(&[patient(1, "Seoul")]).await;
+    assert_eq!(stand.store.open_work().await.expect("open"), 1);
+    stand.store.register_targets(&[("fhir", true)]).await.expect("register");
+    assert_eq!(stand.store.open_work().await.expect("open"), 0);
+    assert!(!stand.store.status(1).await.expect("status").targets[TARGET].enabled);
+    stand.store.register_targets(&[(TARGET, true)]).await.expect("register");
+    assert_eq!(stand.store.open_work().await.expect("open"), 1, "nothing was lost");
 }

@@ -8,7 +8,7 @@ use crate::support::Stand;
 async fn three_hosts_start_together(backend: Backend) {
     let Some(stand) = Stand::empty(backend).await else { return };
     let hosts: Vec<_> = (0..3).map(|_| stand.other_host()).collect();
-    let results = futures::future::join_all(hosts.iter().map(|store| store.migrate())).await;
+    let results = futures::future::join_all(hosts.iter().map(host::store::Store::migrate)).await;
     let applied: usize = results.into_iter().map(|result| result.expect("migrate").applied).sum();
     assert_eq!(applied, 1, "one of the three applies the one migration");
     assert_eq!(stand.store.migrate().await.expect("again").applied, 0);

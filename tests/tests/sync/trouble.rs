@@ -75,3 +75,20 @@ fn a_target_without_its_adapter_is_down_and_the_others_go_on() {
     let check = host.run(&["check"]);
     assert_eq!(check.status, Some(5), "{}", check.stdout);
 }
+
+#[tokio::test]
+async fn a_paused_target_gets_nothing_until_it_is_resumed() {
+    let Some(openemr) = openemr_database("7.0.2").await else { return };
+    let host = host_with_openemr(openemr.url());
+    let _ = host.run(&["target", "pause", "openemr"]).expect_success();
+    put(&host, &patient("A-1"));
+    let ended = host.run(&["run", "--until-idle"]);
+    assert_eq!(ended.status, Some(1), "{}", ended.stdout);
+    assert!(ended.stdout.contains("openemr: paused"), "{}", ended.stdout);
+    assert_eq!(host.status()["targets"]["openemr"]["state"], "paused");
+    assert_eq!(rows(openemr.url(), "SELECT pubpid FROM patient_data").await.len(), 0);
+    let mut running = host.spawn(&["run"]).expect("spawn");
+    let _ = host.run(&["target", "resume", "openemr"]).expect_success();
+    let done = || host.status()["totals"]["done"] == 1;
+    running.wait_until("it is delivered after the pause", Duration::from_secs(60), done).expect("wait");
+}

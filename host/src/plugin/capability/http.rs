@@ -233,16 +233,14 @@ impl Body for Incoming {
             Some(Ok(frame)) => frame,
         };
         let length = frame.data_ref().map_or(0, |data| data.len() as u64);
-        Poll::Ready(Some(match self.left.checked_sub(length) {
-            Some(left) => {
-                self.left = left;
-                Ok(frame)
-            }
-            None => {
-                let max = self.open.limits.http_response_bytes_max;
-                Err(self.open.over(Breach::new("http_response_bytes_max", max), Error::HttpResponseBodySize(Some(max))))
-            }
-        }))
+        let Some(left) = self.left.checked_sub(length) else {
+            let max = self.open.limits.http_response_bytes_max;
+            let error =
+                self.open.over(Breach::new("http_response_bytes_max", max), Error::HttpResponseBodySize(Some(max)));
+            return Poll::Ready(Some(Err(error)));
+        };
+        self.left = left;
+        Poll::Ready(Some(Ok(frame)))
     }
 
     fn is_end_stream(&self) -> bool {

@@ -127,7 +127,7 @@ fn client(options: &HttpOptions) -> Result<reqwest::Client, String> {
         .no_proxy()
         .timeout(options.timeout)
         .connect_timeout(options.timeout.min(Duration::from_secs(10)))
-        .pool_idle_timeout(Duration::from_secs(60))
+        .pool_idle_timeout(Duration::from_mins(1))
         .tcp_nodelay(true)
         .dns_resolver(CheckedResolver { allow_private: options.allow_private });
     if let Some(pem) = &options.ca_pem {

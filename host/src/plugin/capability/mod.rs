@@ -14,6 +14,8 @@ pub(super) mod sql;
 pub(super) mod sql_access;
 pub(super) mod sql_guard;
 #[cfg(test)]
+mod sql_guard_size_tests;
+#[cfg(test)]
 mod sql_guard_tests;
 mod sql_walk;
 mod sql_words;

@@ -127,7 +127,7 @@ impl database::HostTransaction for CallState {
             })),
             Err(error) if error.kind == ErrorKind::Refused => {
                 // The adapter's own, lower limit is no concern of the operator's.
-                let breach = if error.message.ends_with("bytes") {
+                let breach = if error.object.as_deref() == Some("bytes") {
                     Some(Breach::new("query_bytes_max", host_bytes_max))
                 } else if u64::from(rows_max) >= host_rows_max {
                     Some(Breach::new("query_rows_max", host_rows_max))

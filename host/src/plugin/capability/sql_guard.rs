@@ -64,7 +64,7 @@ pub(super) fn judge(dialect: Dialect, grants: &SqlGrants, sql: &str, verb: Verb)
         Dialect::Postgres => {
             check_characters(dialect, sql)?;
             numbered = dialect.placeholders(sql, &[]);
-            numbered.as_str()
+            &*numbered
         }
         Dialect::Sqlite | Dialect::MySql => {
             check_characters(dialect, sql)?;
@@ -128,7 +128,7 @@ fn check_characters(dialect: Dialect, sql: &str) -> Result<(), Reason> {
     };
     match refused.iter().find(|text| sql.contains(**text)) {
         Some(&"/*" | &"--" | &"#") => Err("comments are not allowed".to_owned()),
-        Some(text) => Err(format!("the character {:?} is not allowed in a statement; use a parameter", text)),
+        Some(text) => Err(format!("the character {text:?} is not allowed in a statement; use a parameter")),
         None => Ok(()),
     }
 }

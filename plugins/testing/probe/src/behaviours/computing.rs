@@ -66,6 +66,6 @@ pub(super) fn exit(_: &Call<'_>) -> Result<Vec<Outcome>, Failure> {
 
 /// Waits by the clock, computing nothing.
 pub(super) fn sleep(call: &Call<'_>) -> Result<Vec<Outcome>, Failure> {
-    std::thread::sleep(std::time::Duration::from_secs(3_600));
+    std::thread::sleep(std::time::Duration::from_hours(1));
     honest::echo(call)
 }

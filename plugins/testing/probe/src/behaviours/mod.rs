@@ -1,4 +1,6 @@
 //! The behaviours, by name.
+#![allow(clippy::unnecessary_wraps, reason = "every behaviour has the signature of the table")]
+#![allow(clippy::unnecessary_wraps, reason = "every behaviour has the signature of `apply`")]
 
 mod answers;
 mod computing;

@@ -1,0 +1,93 @@
+//! The layer rule of `host/src/lib.rs`: a module uses only what lies below it, and `plugin` and `store` never meet.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use tests::environment::workspace;
+
+/// Each layer with what it may use.
+const LAYERS: [(&str, &[&str]); 11] = [
+    ("domain", &[]),
+    ("document", &["domain"]),
+    ("config", &["document", "domain"]),
+    ("fixture", &["document", "domain"]),
+    ("database", &[]),
+    ("store", &["database", "domain"]),
+    ("plugin", &["database", "domain"]),
+    ("service", &["database", "domain", "store"]),
+    ("sync", &["database", "domain", "plugin", "store"]),
+    ("cli", &["config", "database", "domain", "fixture", "plugin", "service", "store", "sync"]),
+    ("main", &["cli"]),
+];
+
+fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(folder).expect("folder") {
+        let path = entry.expect("entry").path();
+        if path.is_dir() {
+            sources(&path, found);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            found.push(path);
+        }
+    }
+}
+
+fn all_sources() -> Vec<(PathBuf, String)> {
+    let root = workspace().join("host").join("src");
+    let mut found = Vec::new();
+    sources(&root, &mut found);
+    found
+        .into_iter()
+        .map(|path| {
+            let text = fs::read_to_string(&path).expect("source");
+            (path.strip_prefix(&root).expect("below").to_owned(), text)
+        })
+        .collect()
+}
+
+fn layer_of(path: &Path) -> String {
+    let first = path.components().next().expect("a file").as_os_str().to_string_lossy().into_owned();
+    first.trim_end_matches(".rs").to_owned()
+}
+
+#[test]
+fn every_layer_uses_only_what_lies_below() {
+    let sources = all_sources();
+    assert!(sources.len() > 50, "the sources were found");
+    for (path, text) in &sources {
+        let layer = layer_of(path);
+        if layer == "lib" {
+            continue;
+        }
+        let allowed =
+            LAYERS.iter().find(|(name, _)| *name == layer).unwrap_or_else(|| panic!("{layer} is in no layer")).1;
+        for (other, _) in LAYERS.iter().filter(|(other, _)| *other != layer && !allowed.contains(other)) {
+            let uses = format!("crate::{other}::");
+            assert!(!text.contains(&uses), "{} uses {other}", path.display());
+        }
+    }
+}
+
+#[test]
+fn the_domain_does_no_input_or_output() {
+    for (path, text) in all_sources().iter().filter(|(path, _)| layer_of(path) == "domain") {
+        for forbidden in ["std::fs", "std::net", "std::env", "tokio::", "sqlx::", "SystemTime", "async fn"] {
+            assert!(!text.contains(forbidden), "{} mentions {forbidden}", path.display());
+        }
+    }
+}
+
+#[test]
+fn only_the_plugin_layer_knows_wasmtime_and_only_the_database_layer_knows_sqlx() {
+    for (path, text) in &all_sources() {
+        let layer = layer_of(path);
+        assert!(layer == "plugin" || !text.contains("wasmtime::"), "{} knows wasmtime", path.display());
+        assert!(layer == "database" || !text.contains("sqlx::"), "{} knows sqlx", path.display());
+    }
+}
+
+#[test]
+fn every_file_says_what_it_owns() {
+    for (path, text) in &all_sources() {
+        assert!(text.starts_with("//!"), "{} opens without //!", path.display());
+    }
+}

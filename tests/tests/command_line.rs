@@ -1,0 +1,233 @@
+//! What the command line says to bad input: the thing and the mend, the right exit code, and nothing half-written.
+
+use std::fs;
+use std::path::Path;
+
+use tests::environment::adapter;
+use tests::host::{Configuration, Host, Output};
+
+fn host(more: &str) -> Host {
+    Host::new(&Configuration::new("sqlite://.host/host.db").more(more)).expect("host")
+}
+
+fn write(host: &Host, name: &str, content: &[u8]) {
+    fs::write(host.folder().join(name), content).expect("write");
+}
+
+fn assert_says(output: &Output, exit_code: i32, words: &[&str]) {
+    assert_eq!(output.status, Some(exit_code), "{}{}", output.stdout, output.stderr);
+    for word in words {
+        assert!(
+            output.stderr.contains(word) || output.stdout.contains(word),
+            "no `{word}` in {}{}",
+            output.stdout,
+            output.stderr
+        );
+    }
+}
+
+/// The store has no patient and nothing waits.
+fn assert_nothing_written(host: &Host) {
+    assert_eq!(host.run(&["patient", "list"]).expect_success().stdout, "");
+    assert_eq!(host.status()["unrouted"], 0);
+}
+
+const USER: &str =
+    "[[users]]\nusername = \"admin\"\ndisplay_name = \"Admin\"\nrole = \"admin\"\ndev_password = \"a long password\"\n";
+
+fn patient(lines: &str) -> String {
+    format!(
+        "[[patients]]\npatient_id = \"P-1\"\nfamily_name = \"Kim\"\ngiven_name = \"A\"\nbirth_date = \"1980-01-31\"\ngender = \"male\"\n{lines}"
+    )
+}
+
+#[test]
+fn a_bad_seed_file_is_refused_whole_with_every_problem() {
+    let host = host("");
+    let good = patient("");
+    let bad = good.replace("P-1", "P-2").replace("1980-01-31", "1980-02-31").replace("male", "man");
+    let unknown = good.replace("P-1", "P-3") + "colour = \"red\"\n";
+    write(&host, "seed.toml", format!("{USER}{good}{bad}{unknown}{good}").as_bytes());
+    let output = host.run(&["seed", "seed.toml"]);
+    assert_says(&output, 3, &["seed.toml:16", "birth_date", "gender", "colour", "seed.toml:26", "line 7"]);
+    assert_nothing_written(&host);
+}
+
+#[test]
+fn a_seed_file_that_is_no_text_is_refused() {
+    let host = host("");
+    write(&host, "seed.toml", b"[[patients]]\npatient_id = \"\xff\"\n");
+    assert_says(&host.run(&["seed", "seed.toml"]), 3, &["seed.toml:2", "UTF-8"]);
+    assert_says(&host.run(&["seed", "missing.toml"]), 3, &["missing.toml"]);
+    write(&host, "seed.toml", b"[[patients]\n");
+    assert_says(&host.run(&["seed", "seed.toml"]), 3, &["seed.toml:1"]);
+    write(&host, "seed.toml", patient(&format!("city = \"{}\"\n", "x".repeat(10_000))).as_bytes());
+    assert_says(&host.run(&["seed", "seed.toml"]), 3, &["seed.toml:7", "city"]);
+    write(&host, "seed.toml", patient("city = \"a\\u0000b\"\n").as_bytes());
+    assert_says(&host.run(&["seed", "seed.toml"]), 3, &["seed.toml:7", "city"]);
+    assert_nothing_written(&host);
+}
+
+#[test]
+fn seeding_twice_says_what_was_skipped_and_what_changed() {
+    let host = host("");
+    write(&host, "seed.toml", format!("{USER}{}", patient("")).as_bytes());
+    let first = host.run(&["seed", "seed.toml"]).expect_success();
+    for line in [
+        "[START] Initial Data Seeding",
+        "[STEP 1/4] Creating Users...",
+        "   [OK] User created: admin (admin)",
+        "   [OK] Patient created: P-1 - Kim A",
+        "[STEP 4/4] Summary",
+    ] {
+        assert!(first.stdout.lines().any(|found| found == line), "no `{line}` in {}", first.stdout);
+    }
+    let second = host.run(&["seed", "seed.toml"]).expect_success();
+    assert!(second.stdout.contains("[SKIP] User unchanged: admin"), "{}", second.stdout);
+    assert!(second.stdout.contains("[SKIP] Patient unchanged: P-1"), "{}", second.stdout);
+    write(&host, "seed.toml", format!("{USER}{}", patient("city = \"Seoul\"\n")).as_bytes());
+    let third = host.run(&["seed", "seed.toml"]).expect_success();
+    assert!(third.stdout.contains("[OK] Patient updated: P-1"), "{}", third.stdout);
+    assert_eq!(host.status()["unrouted"], 2);
+}
+
+#[test]
+fn a_bad_configuration_is_named_with_line_and_mend() {
+    let host = host("");
+    let with = |text: &str| {
+        write(&host, "host.toml", text.as_bytes());
+        host.run(&["status"])
+    };
+    assert_says(&with("[store]\nurl = \"sqlite://x.db\"\ncolour = 1\n"), 3, &["host.toml:3", "colour"]);
+    assert_says(&with("[store]\nurl = \"oracle://x\"\n"), 3, &["host.toml:2", "sqlite"]);
+    assert_says(&with("[store]\nurl = \"${NO_SUCH_VARIABLE}\"\n"), 3, &["host.toml:2", "NO_SUCH_VARIABLE"]);
+    let no_adapter = "[store]\nurl = \"sqlite://x.db\"\n[targets.a.database]\nurl = \"sqlite://y.db\"\n";
+    assert_says(&with(no_adapter), 3, &["adapter"]);
+    fs::remove_file(host.folder().join("host.toml")).expect("remove");
+    assert_says(&host.run(&["status"]), 3, &["host.toml", "not found", "--config"]);
+}
+
+#[test]
+fn an_unreachable_store_is_named_without_its_password() {
+    let port = tests::servers::process::free_port().expect("port");
+    for scheme in ["mysql", "postgres"] {
+        let url = format!("{scheme}://host:secret-word@127.0.0.1:{port}/neuronova");
+        let host = Host::new(&Configuration::new(&url)).expect("host");
+        let output = host.run(&["status"]);
+        assert_says(&output, 4, &["127.0.0.1", &port.to_string(), "neuronova", "connection refused"]);
+        assert!(!output.stderr.contains("secret-word"), "{}", output.stderr);
+    }
+}
+
+#[test]
+fn a_wrong_password_and_a_missing_database_are_told_apart() {
+    for (server, user) in [(tests::environment::mysql_url(), "mysql"), (tests::environment::postgres_url(), "postgres")]
+    {
+        let Some(server) = server else { continue };
+        let missing = format!("{server}/no_such_database_here");
+        let output = Host::new(&Configuration::new(&missing)).expect("host").run(&["migrate"]);
+        assert_says(&output, 4, &["no_such_database_here"]);
+        let place = server.split_once('@').expect("a user in the address").1;
+        let wrong = format!("{user}://nobody_here:secret-word@{place}/no_such_database_here");
+        let output = Host::new(&Configuration::new(&wrong)).expect("host").run(&["migrate"]);
+        assert_says(&output, 4, &["127.0.0.1"]);
+        assert!(!output.stderr.contains("secret-word"), "{}", output.stderr);
+    }
+}
+
+#[test]
+fn development_passwords_stay_out_of_a_store_elsewhere() {
+    let host = Host::new(&Configuration::new("mysql://host:x@db.example:3306/neuronova")).expect("host");
+    write(&host, "seed.toml", USER.as_bytes());
+    assert_says(
+        &host.run(&["seed", "seed.toml"]),
+        3,
+        &["development passwords", "--allow-dev-passwords", "db.example"],
+    );
+}
+
+#[test]
+fn what_is_no_adapter_is_said_to_be_none() {
+    let host = host("");
+    write(&host, "text.wasm", b"hello");
+    write(&host, "core.wasm", b"\0asm\x01\0\0\0");
+    write(&host, "empty-component.wasm", b"\0asm\x0d\0\x01\0");
+    assert_says(&host.run(&["plugin", "inspect", "text.wasm"]), 5, &["text.wasm", "not a WebAssembly component"]);
+    assert_says(
+        &host.run(&["plugin", "inspect", "core.wasm"]),
+        5,
+        &["core.wasm", "core WebAssembly module", "component"],
+    );
+    assert_says(&host.run(&["plugin", "inspect", "empty-component.wasm"]), 5, &["another world", "neuronova:sync"]);
+    assert_says(&host.run(&["plugin", "inspect", "missing.wasm"]), 5, &["missing.wasm"]);
+}
+
+#[test]
+fn an_adapter_for_another_kind_of_target_is_refused() {
+    let fhir = adapter("fhir");
+    let more = format!(
+        "\n[targets.openemr]\nadapter = {}\n[targets.openemr.database]\nurl = \"sqlite://openemr.db\"\n",
+        tests::host::quoted(&fhir.to_string_lossy())
+    );
+    let host = host(&more);
+    assert_says(&host.run(&["check"]), 5, &["http-target", "database-target"]);
+}
+
+#[test]
+fn the_bundled_adapters_import_their_world_and_empty_wasi() {
+    let host = host("");
+    for (name, world, own) in [
+        ("openemr", "database-target", vec!["database", "logging", "settings", "types"]),
+        ("fhir", "http-target", vec!["logging", "settings", "types"]),
+    ] {
+        let inspected = host.run(&[Path::new("plugin"), Path::new("inspect"), &adapter(name), Path::new("--json")]);
+        let json = inspected.expect_success().json();
+        assert_eq!(json["world"], world);
+        for import in json["imports"].as_array().expect("imports") {
+            let import = import.as_str().expect("text");
+            let is_own = own.iter().any(|own| import.starts_with(&format!("neuronova:sync/{own}@")));
+            let is_http = world == "http-target" && import.starts_with("wasi:http/");
+            let is_empty_wasi =
+                ["wasi:cli/", "wasi:io/", "wasi:clocks/", "wasi:random/"].iter().any(|wasi| import.starts_with(wasi));
+            assert!(is_own || is_http || is_empty_wasi, "{name} imports {import}");
+        }
+    }
+}
+
+#[test]
+fn retry_wants_to_know_which() {
+    let host = host("");
+    assert_says(&host.run(&["retry"]), 2, &["--target", "--failed"]);
+    assert_says(&host.run(&["retry", "--target", "nowhere"]), 2, &["nowhere", "host.toml"]);
+    assert_says(&host.run(&["retry", "--kind", "bad-luck"]), 2, &["invalid", "conflict"]);
+    assert_says(&host.run(&["retry", "--failed"]), 0, &["0 failed deliveries"]);
+}
+
+#[test]
+fn a_store_that_no_host_serves_says_so() {
+    let host = host("");
+    write(&host, "seed.toml", patient("").as_bytes());
+    let _ = host.run(&["seed", "seed.toml"]).expect_success();
+    assert_says(&host.run(&["status"]), 0, &["No host runs on this store", "host run", "Pending: 1"]);
+    assert_says(&host.run(&["seed", "seed.toml", "--wait"]), 1, &["no host runs"]);
+}
+
+#[test]
+fn a_bad_patient_is_refused_without_its_values() {
+    let host = host("");
+    write(&host, "patient.json", br#"{"patient_id": "P 1", "family_name": "Secretname", "gender": "x"}"#);
+    let output = host.run(&["patient", "put", "patient.json"]);
+    assert_says(&output, 3, &["patient_id", "given_name", "birth_date", "gender"]);
+    assert!(!output.stderr.contains("Secretname"), "{}", output.stderr);
+    write(&host, "patient.json", br#"{"patient_id": "P-1", "colour": "red"}"#);
+    assert_says(&host.run(&["patient", "put", "patient.json"]), 3, &["colour"]);
+    assert_says(&host.run(&["patient", "show", "P-9"]), 1, &["P-9"]);
+    assert_nothing_written(&host);
+}
+
+#[test]
+fn completions_need_no_configuration() {
+    let host = host("");
+    fs::remove_file(host.folder().join("host.toml")).expect("remove");
+    assert_says(&host.run(&["completions", "bash"]), 0, &["host"]);
+}
