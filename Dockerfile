@@ -9,10 +9,10 @@ COPY . .
 RUN --mount=type=cache,target=/usr/local/cargo/registry \
     --mount=type=cache,target=/build/target \
     cargo build --locked --release --package host \
- && cargo xtask adapters \
+ && cargo xtask adapters openemr fhir \
  && mkdir -p /out/adapters \
  && cp target/release/host /out/host \
- && cp target/adapters/*.wasm /out/adapters/
+ && cp target/adapters/openemr.wasm target/adapters/fhir.wasm /out/adapters/
 
 FROM debian:bookworm-slim
 RUN apt-get update \

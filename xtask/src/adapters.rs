@@ -15,15 +15,19 @@ use crate::cargo::{Metadata, cargo, run};
 
 const TARGET: &str = "wasm32-wasip2";
 
-/// Builds all of them and gives their folder.
-pub(crate) fn build_all() -> Result<PathBuf> {
+/// Builds those named, or all when none is, and gives their folder.
+pub(crate) fn build(wanted: &[&str]) -> Result<PathBuf> {
     let metadata = Metadata::read()?;
+    let known = metadata.adapters();
+    if let Some(unknown) = wanted.iter().find(|name| !known.iter().any(|adapter| adapter == *name)) {
+        bail!("there is no adapter {unknown} under plugins/, only {}", known.join(", "));
+    }
     provide_target()?;
     let built = metadata.target_directory()?.join(TARGET).join("adapter");
     let folder = metadata.target_directory()?.join("adapters");
     fs::create_dir_all(&folder).with_context(|| format!("make {}", folder.display()))?;
-    for name in metadata.adapters() {
-        run(&mut cargo(&["build", "--quiet", "--profile=adapter", "--target", TARGET, "--package", &name]))?;
+    for name in known.iter().filter(|name| wanted.is_empty() || wanted.contains(&name.as_str())) {
+        run(&mut cargo(&["build", "--quiet", "--profile=adapter", "--target", TARGET, "--package", name]))?;
         let component = folder.join(format!("{name}.wasm"));
         install(&built.join(format!("{}.wasm", name.replace('-', "_"))), &component)?;
         let kilobytes = fs::metadata(&component)?.len() / 1000;

@@ -24,6 +24,7 @@ use crate::{
 
 /// What `seeds/initial.toml` holds.
 const PATIENTS: usize = 5;
+/// Its targets, each named as its adapter.
 const TARGETS: [&str; 2] = ["openemr", "fhir"];
 
 /// Runs it. Fails when the five patients are not at both targets in the end.
@@ -31,7 +32,7 @@ pub(crate) fn run() -> Result<()> {
     let target = Metadata::read()?.target_directory()?;
     let folder = target.join("demo");
     println!("Building the adapters and the host. The first time takes some minutes.");
-    let adapters = adapters::build_all()?;
+    let adapters = adapters::build(&TARGETS)?;
     run_visibly(&mut cargo(&["build", "--package=host", "--package=tests", "--bin=host", "--bin=load-sql"]))?;
     let binary = |name: &str| target.join("debug").join(format!("{name}{}", env::consts::EXE_SUFFIX));
 

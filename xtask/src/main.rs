@@ -28,8 +28,11 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Task {
-    /// Build every adapter as a component: target/adapters/NAME.wasm
-    Adapters,
+    /// Build adapters as components: target/adapters/NAME.wasm
+    Adapters {
+        /// Only these; every one under plugins/ when none is named
+        names: Vec<String>,
+    },
     /// Seed five patients and sync them to an OpenEMR-shaped SQLite file and a FHIR server on loopback
     Demo,
     /// Run every test, with private MariaDB, PostgreSQL and FHIR servers
@@ -59,7 +62,7 @@ fn run(task: Task) -> Result<()> {
     })
     .context("listen for Ctrl-C")?;
     match task {
-        Task::Adapters => adapters::build_all().map(drop),
+        Task::Adapters { names } => adapters::build(&names.iter().map(String::as_str).collect::<Vec<_>>()).map(drop),
         Task::Demo => demo::run(),
         Task::Test(options) => test::run(&options),
         Task::Servers => servers::serve(),
