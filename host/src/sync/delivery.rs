@@ -252,3 +252,76 @@ pub(super) fn settlements(
         })
         .collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::change::Receipt;
+
+    fn delivery(operation: Operation, attempts: u32) -> Delivery {
+        let change = Change {
+            change_id: 1,
+            event_id: String::new(),
+            aggregate_type: "patient".to_owned(),
+            aggregate_id: "P-1".to_owned(),
+            operation,
+            payload: "{}".to_owned(),
+            created_at_ms: 0,
+            attempt: attempts + 1,
+            link: None,
+        };
+        Delivery { change, attempts }
+    }
+
+    fn applied(remote_id: &str) -> Outcome {
+        Outcome::Applied(Receipt { remote_id: remote_id.to_owned(), remote_version: None, fingerprint: None })
+    }
+
+    fn settled(delivery: &Delivery, outcome: Outcome) -> Settlement {
+        let takes_id = |remote_id: &str| remote_id.parse::<i64>().is_ok();
+        let policy = RetryPolicy::default();
+        settlements(std::slice::from_ref(delivery), vec![outcome], &policy, takes_id, || 1.0).remove(0)
+    }
+
+    #[test]
+    fn only_a_delete_may_be_confirmed_without_an_id() {
+        let deleted = settled(&delivery(Operation::Delete, 0), applied(""));
+        assert_eq!((deleted.status, deleted.receipt), (Status::Done, None));
+        let created = settled(&delivery(Operation::Create, 0), applied(""));
+        assert_eq!((created.status, created.attempts), (Status::Pending, 1));
+        assert!(created.failure.is_some_and(|failure| failure.message.contains("without a remote id")));
+    }
+
+    #[test]
+    fn an_id_that_does_not_fit_its_column_is_the_adapters_fault() {
+        let settlement = settled(&delivery(Operation::Create, 0), applied("abc"));
+        assert_eq!(settlement.failure.map(|failure| failure.kind), Some(FailureKind::Adapter));
+        assert_eq!(settlement.receipt, None);
+    }
+
+    #[test]
+    fn what_waits_for_its_target_keeps_attempts_and_place() {
+        let outage = Outcome::Failed(Failure::new(FailureKind::Unavailable, "down"));
+        let settlement = settled(&delivery(Operation::Create, 3), outage);
+        assert_eq!((settlement.status, settlement.attempts, settlement.pause_ms), (Status::Pending, 3, 0));
+    }
+
+    #[test]
+    fn one_bad_change_of_500_is_found_within_the_budget() {
+        // The longest way to one bad change: every part that holds it fails, its sibling works.
+        let mut budget = BreakBudget::new(500);
+        let mut size = 500;
+        while size > 1 {
+            assert!(budget.may_split());
+            size = size.div_ceil(2);
+            budget.worked();
+        }
+    }
+
+    #[test]
+    fn an_adapter_that_fails_whatever_it_is_given_is_not_tried_a_thousand_times() {
+        let mut budget = BreakBudget::new(500);
+        let splits = (0..1_000).take_while(|_| budget.may_split()).count();
+        assert!(splits < 50, "{splits}");
+    }
+}
