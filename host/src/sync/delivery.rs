@@ -310,7 +310,7 @@ mod tests {
     fn one_bad_change_of_500_is_found_within_the_budget() {
         // The longest way to one bad change: every part that holds it fails, its sibling works.
         let mut budget = BreakBudget::new(500);
-        let mut size = 500;
+        let mut size = 500_usize;
         while size > 1 {
             assert!(budget.may_split());
             size = size.div_ceil(2);
