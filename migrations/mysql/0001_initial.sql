@@ -77,7 +77,7 @@ CREATE TABLE IF NOT EXISTS sync_delivery (
     created_at BIGINT NOT NULL,
     finished_at BIGINT,
     PRIMARY KEY (target, outbox_id),
-    CONSTRAINT sync_delivery_one_active UNIQUE (target, active_key),
+    CONSTRAINT sync_delivery_one_active UNIQUE (active_key, target),
     KEY sync_delivery_due (target, status, next_attempt_at, outbox_id),
     KEY sync_delivery_aggregate (target, aggregate_type, aggregate_id, outbox_id)
 ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin;

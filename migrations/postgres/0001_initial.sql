@@ -77,9 +77,11 @@ CREATE TABLE IF NOT EXISTS sync_delivery (
     error_message VARCHAR(1024),
     created_at BIGINT NOT NULL,
     finished_at BIGINT,
-    PRIMARY KEY (target, outbox_id),
-    CONSTRAINT sync_delivery_one_active UNIQUE (target, active_key)
-);
+    PRIMARY KEY (target, outbox_id));
+
+-- Only what is in work stands in it: small, however long the table is.
+CREATE UNIQUE INDEX IF NOT EXISTS sync_delivery_one_active ON sync_delivery (active_key, target)
+    WHERE active_key IS NOT NULL;
 
 CREATE INDEX IF NOT EXISTS sync_delivery_due ON sync_delivery (target, next_attempt_at, outbox_id) WHERE status = 'pending';
 

@@ -73,8 +73,8 @@ struct Candidate {
     newest_id: i64,
     /// The newest change of the aggregate that the target confirmed.
     delivered_id: Option<i64>,
-    /// Whether older deliveries of the aggregate are still pending.
-    has_older_pending: bool,
+    /// Whether the aggregate has older deliveries, in whatever status.
+    has_older: bool,
 }
 
 /// What becomes of the candidates.
@@ -116,7 +116,7 @@ fn sort_out(candidates: Vec<Candidate>, is_fifo: impl Fn(&str) -> bool) -> Sorte
         if !is_moot {
             sorted.deliver.push(candidate.outbox_id);
         }
-        if (is_moot || candidate.has_older_pending) && seen.insert(key) {
+        if (is_moot || candidate.has_older) && seen.insert(key) {
             let before_id = candidate.newest_id.max(candidate.delivered_id.unwrap_or(0));
             sorted.retire.push(Retire {
                 aggregate_type: candidate.aggregate_type,
@@ -255,7 +255,7 @@ impl StoreTransaction {
         let sql = format!(
             "SELECT j.outbox_id, (SELECT MAX(d.outbox_id) FROM sync_delivery d WHERE {key}), \
              (SELECT d.delivered_outbox_id FROM sync_link d WHERE {key}), \
-             (SELECT COUNT(*) FROM sync_delivery d WHERE {key} AND d.outbox_id < j.outbox_id AND d.status = 'pending') \
+             (SELECT MIN(d.outbox_id) FROM sync_delivery d WHERE {key}) \
              FROM {rows}",
             rows = json_rows(
                 self.dialect(),
@@ -272,11 +272,13 @@ impl StoreTransaction {
         for row in rows.rows {
             let mut reader = Reader::new(&what, row);
             let outbox_id = reader.integer()?;
-            facts.insert(outbox_id, (reader.optional_integer()?, reader.optional_integer()?, reader.integer()? > 0));
+            let (newest, delivered, oldest) =
+                (reader.optional_integer()?, reader.optional_integer()?, reader.optional_integer()?);
+            facts.insert(outbox_id, (newest, delivered, oldest.is_some_and(|oldest| oldest < outbox_id)));
         }
         due.iter()
             .map(|(outbox_id, aggregate_type, aggregate_id)| {
-                let (newest_id, delivered_id, has_older_pending) =
+                let (newest_id, delivered_id, has_older) =
                     facts.remove(outbox_id).ok_or_else(|| corrupt(&what, "a due delivery has no siblings' row"))?;
                 Ok(Candidate {
                     outbox_id: *outbox_id,
@@ -284,12 +286,14 @@ impl StoreTransaction {
                     aggregate_id: aggregate_id.clone(),
                     newest_id: newest_id.unwrap_or(*outbox_id),
                     delivered_id,
-                    has_older_pending,
+                    has_older,
                 })
             })
             .collect()
     }
 
+    /// Retires what is moot. Its condition on the status is written so that no index over all that is pending is taken for
+    /// it: the aggregate's own few rows are meant.
     async fn retire(&mut self, target: &str, retire: &[Retire]) -> Result<(), StoreError> {
         let sql = update_from(
             self.dialect(),
@@ -304,7 +308,7 @@ impl StoreTransaction {
                 ],
             ),
             "t.target = :target AND t.aggregate_type = j.aggregate_type AND t.aggregate_id = j.aggregate_id \
-             AND t.outbox_id < j.before_id AND t.status = 'pending'",
+             AND t.outbox_id < j.before_id AND t.status || '' = 'pending'",
         );
         let values = [("target", target.into()), ("rows", rows_value(retire))];
         self.execute(&sql, &values).await.map(drop)
@@ -415,7 +419,7 @@ mod tests {
             aggregate_id: "P".into(),
             newest_id,
             delivered_id,
-            has_older_pending: false,
+            has_older: false,
         }
     }
 

@@ -139,31 +139,32 @@ impl Store {
 }
 
 impl Store {
-    /// How much could be done right now: changes to route, and deliveries of these targets that are due or in work.
+    /// Whether anything could be done right now: changes to route, or deliveries of these targets that are due or in work.
     ///
     /// # Errors
     /// When the store cannot be reached.
-    pub async fn due_work(&self, targets: &[&str]) -> Result<u64, StoreError> {
+    pub async fn has_due_work(&self, targets: &[&str]) -> Result<bool, StoreError> {
         #[derive(serde::Serialize)]
         struct Name<'a> {
             name: &'a str,
         }
         let names: Vec<_> = targets.iter().map(|name| Name { name }).collect();
-        let mut transaction = self.begin_read("count due work").await?;
+        let mut transaction = self.begin_read("look for due work").await?;
         let unrouted = transaction.count_unrouted().await?;
         let sql = format!(
-            "SELECT COUNT(*) FROM {} JOIN sync_delivery d ON d.target = j.name \
-             WHERE d.status = 'processing' OR (d.status = 'pending' AND d.next_attempt_at <= {})",
-            json_rows(transaction.dialect(), &[("name", JsonType::Text)]),
-            transaction.now,
+            "SELECT CASE WHEN EXISTS (SELECT 1 FROM sync_delivery d WHERE d.target = j.name AND d.status = 'pending' \
+             AND d.next_attempt_at <= {now}) OR EXISTS (SELECT 1 FROM sync_delivery d WHERE d.target = j.name \
+             AND d.active_key IS NOT NULL) THEN 1 ELSE 0 END FROM {rows}",
+            now = transaction.now,
+            rows = json_rows(transaction.dialect(), &[("name", JsonType::Text)]),
         );
         let rows = transaction.query(&sql, &[("rows", rows_value(&names))]).await?;
         transaction.rollback().await?;
-        let due = match rows.rows.into_iter().next() {
-            Some(row) => Reader::new("count due work", row).integer()?,
-            None => 0,
-        };
-        Ok(u64::try_from(unrouted + due).unwrap_or_default())
+        let mut due = unrouted > 0;
+        for row in rows.rows {
+            due |= Reader::new("look for due work", row).integer()? != 0;
+        }
+        Ok(due)
     }
 }
 

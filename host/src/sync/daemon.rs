@@ -231,9 +231,9 @@ impl Daemon {
             if unknown {
                 continue;
             }
-            match self.store.due_work(&up).await {
-                Ok(0) => {}
-                Ok(_) => continue,
+            match self.store.has_due_work(&up).await {
+                Ok(false) => {}
+                Ok(true) => continue,
                 Err(error) => {
                     tracing::warn!(%error, "cannot see whether anything is left to do");
                     continue;
