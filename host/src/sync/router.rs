@@ -17,16 +17,16 @@ const MEASURE_FIRST: usize = 500;
 /// Routes until `stop`, and wakes the workers when there is something for them.
 pub(super) async fn run(store: Store, routes: Vec<Route>, poll: Duration, wake: Arc<Notify>, stop: CancellationToken) {
     let mut failing = false;
-    let (mut routed, mut measure_at) = (0, MEASURE_FIRST);
+    let (mut total, mut measure_at) = (0, MEASURE_FIRST);
     loop {
         match store.route(&routes, ROUTE_MAX).await {
             Ok(0) => failing = false,
             Ok(count) => {
                 failing = false;
                 tracing::debug!(count, "changes routed");
-                routed += count;
-                if routed >= measure_at {
-                    measure_at = routed.saturating_mul(2);
+                total += count;
+                if total >= measure_at {
+                    measure_at = total.saturating_mul(2);
                     if let Err(error) = store.refresh_statistics().await {
                         tracing::warn!(%error, "cannot refresh the planner's statistics; batches may be slow for a minute");
                     }
