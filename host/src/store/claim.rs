@@ -16,7 +16,7 @@ use serde::Serialize;
 
 use super::sql::{JsonType, json_rows, update_from};
 use super::{Lease, Reader, Store, StoreError, StoreTransaction, corrupt};
-use crate::database::{Dialect, Value, rerun};
+use crate::database::{DatabaseError, Dialect, ErrorKind, Value, rerun};
 use crate::domain::change::{Change, Link, Operation};
 
 /// What to claim.
@@ -355,19 +355,18 @@ impl StoreTransaction {
         );
         let values =
             [("target", lease.target.as_str().into()), ("epoch", lease.epoch.into()), ("rows", rows_value(&ids))];
-        let taken = self.execute(&sql, &values).await?.rows_affected;
+        let taken = match self.execute(&sql, &values).await {
+            Ok(execution) => execution.rows_affected,
+            // The unique key: another host has just taken an aggregate of ours by another of its changes.
+            Err(StoreError::Database { error, .. }) if error.kind == ErrorKind::DuplicateKey => 0,
+            Err(error) => return Err(error),
+        };
         if usize::try_from(taken) == Ok(outbox_ids.len()) {
-            Ok(())
-        } else {
-            // Another host took some between our look and our compare-and-set: look again.
-            Err(super::failed(
-                &self.what,
-                crate::database::DatabaseError::new(
-                    crate::database::ErrorKind::Contention,
-                    "another host claimed at the same time",
-                ),
-            ))
+            return Ok(());
         }
+        // Another host was quicker between our look and our compare-and-set: look again.
+        let error = DatabaseError::new(ErrorKind::Contention, "another host claimed at the same time");
+        Err(super::failed(&self.what, error))
     }
 }
 

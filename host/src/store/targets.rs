@@ -95,6 +95,9 @@ impl Store {
     /// # Errors
     /// When the store cannot be reached.
     pub async fn register_targets(&self, targets: &[(&str, bool)]) -> Result<(), StoreError> {
+        if self.are_registered(targets).await? {
+            return Ok(());
+        }
         rerun("register targets", || async {
             let mut transaction = self.begin("register targets").await?;
             for (name, enabled) in targets {
@@ -115,6 +118,21 @@ impl Store {
             transaction.commit().await
         })
         .await
+    }
+
+    /// Seen without writing, so that a command that only reads stays out of everyone's way.
+    async fn are_registered(&self, targets: &[(&str, bool)]) -> Result<bool, StoreError> {
+        let what = "read which targets are known";
+        let mut transaction = self.begin_read(what).await?;
+        let rows = transaction.query("SELECT name, enabled FROM sync_target", &[]).await?;
+        transaction.rollback().await?;
+        let mut known = std::collections::HashMap::new();
+        for row in rows.rows {
+            let mut reader = Reader::new(what, row);
+            known.insert(reader.text()?, reader.integer()? != 0);
+        }
+        let all_known = targets.iter().all(|(name, enabled)| known.remove(*name) == Some(*enabled));
+        Ok(all_known && known.values().all(|enabled| !enabled))
     }
 
     /// Notes what a host learnt about a target.
