@@ -9,6 +9,7 @@ mod logging;
 mod output;
 mod patient;
 mod plugin;
+mod resync;
 mod retry;
 mod run;
 mod seed;
@@ -48,6 +49,8 @@ enum Verb {
     Status(status::Arguments),
     /// Let failed deliveries be tried again
     Retry(retry::Arguments),
+    /// Queue the current state of every patient for one target, new or restored
+    Resync(resync::Arguments),
     /// Look at the configuration, the store, and every target with its adapter
     Check(check::Arguments),
     /// Bring the store's tables to this version
@@ -105,6 +108,7 @@ async fn dispatch(cli: Cli) -> Result<ExitCode, CliError> {
         Verb::Run(arguments) => run::run(&config, &arguments).await,
         Verb::Status(arguments) => status::run(&config, &arguments).await,
         Verb::Retry(arguments) => retry::run(&config, &arguments).await,
+        Verb::Resync(arguments) => resync::run(&config, &arguments).await,
         Verb::Check(arguments) => check::run(&config, &arguments).await,
         Verb::Migrate => migrate(&config).await,
         Verb::Patient(verb) => patient::run(&config, &verb).await,

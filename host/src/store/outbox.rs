@@ -96,8 +96,8 @@ struct Waiting {
 }
 
 impl StoreTransaction {
-    /// Writes changes, in the transaction that also changes their aggregates.
-    pub(super) async fn append(&mut self, changes: &[NewChange<'_>]) -> Result<(), StoreError> {
+    /// Writes changes, in the transaction that also changes their aggregates. Gives the ids of their events.
+    pub(super) async fn append(&mut self, changes: &[NewChange<'_>]) -> Result<Vec<String>, StoreError> {
         let rows: Vec<_> = changes
             .iter()
             .enumerate()
@@ -124,7 +124,8 @@ impl StoreTransaction {
             self.now,
             json_rows(self.dialect(), &columns)
         );
-        self.execute(&sql, &[("rows", rows_value(&rows))]).await.map(drop)
+        self.execute(&sql, &[("rows", rows_value(&rows))]).await?;
+        Ok(rows.into_iter().map(|row| row.event_id).collect())
     }
 
     async fn unrouted(&mut self, limit: u32) -> Result<Vec<Waiting>, StoreError> {

@@ -120,7 +120,7 @@ impl StoreTransaction {
     /// # Errors
     /// What the database says.
     pub async fn append_changes(&mut self, changes: &[NewChange<'_>]) -> Result<(), StoreError> {
-        self.append(changes).await
+        self.append(changes).await.map(drop)
     }
 }
 

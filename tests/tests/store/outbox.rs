@@ -1,15 +1,17 @@
 //! Rows of other applications, inserted with plain SQL and with nothing but the contract.
 
+use host::service::PatientService;
 use host::store::Claim;
 
 use crate::on_every_store;
-use crate::support::{Stand, routes};
+use crate::support::{Stand, TARGET, patient, routes};
 
 on_every_store!(
     a_row_of_another_application_is_routed_and_claimed,
     an_unknown_operation_becomes_a_failed_delivery,
     a_type_that_nobody_takes_is_routed_nowhere,
-    a_row_is_routed_once
+    a_row_is_routed_once,
+    a_resync_queues_every_patient_for_one_target_alone,
 );
 
 /// What a Django application writes: the columns of the contract and no more.
@@ -55,4 +57,22 @@ async fn a_row_is_routed_once(stand: Stand) {
     let count = mine.expect("route") + theirs.expect("route") + stand.store.route(&routes, 1_000).await.expect("route");
     assert_eq!(count, 50);
     assert_eq!(stand.counts().await.pending, 50);
+}
+
+async fn a_resync_queues_every_patient_for_one_target_alone(stand: Stand) {
+    stand.store.register_targets(&[(TARGET, true), ("fhir", true)]).await.expect("register");
+    let patients: Vec<_> = (0..5).map(|number| patient(number, "Seoul")).collect();
+    PatientService::new(stand.store.clone()).put(&patients).await.expect("put");
+    // They were routed while no target took them.
+    stand.store.route(&[], 100).await.expect("route");
+    let (mut after, mut pages) = (None, 0);
+    while let Some((last, count)) = stand.store.resync_page("fhir", after.as_deref(), 2).await.expect("resync") {
+        assert!(count <= 2);
+        pages += 1;
+        after = Some(last);
+    }
+    assert_eq!(pages, 3);
+    let status = stand.store.status(1).await.expect("status");
+    assert_eq!((status.targets["fhir"].counts.pending, status.targets[TARGET].counts.pending), (5, 0));
+    assert_eq!(status.unrouted, 0);
 }

@@ -1,0 +1,47 @@
+//! `host resync`: every patient's current state goes to one target again.
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use super::error::CliError;
+use super::{assemble, output};
+use crate::config::Config;
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Arguments {
+    /// The target
+    #[arg(long)]
+    target: String,
+    /// Only patients after this id: where a resync that was broken off goes on
+    #[arg(long, value_name = "ID")]
+    after: Option<String>,
+    /// Patients queued at once
+    #[arg(long, default_value_t = 500, value_parser = clap::value_parser!(u32).range(1..=1_000))]
+    page: u32,
+    /// The pause between two pages, in milliseconds, so that other changes keep their turn
+    #[arg(long, default_value_t = 100)]
+    pause_ms: u64,
+}
+
+pub(super) async fn run(config: &Config, arguments: &Arguments) -> Result<ExitCode, CliError> {
+    let target = config.targets.values().find(|target| target.name.as_str() == arguments.target).ok_or_else(|| {
+        CliError::Usage(format!("there is no target `{}` in {}", arguments.target, config.path.display()))
+    })?;
+    if !target.enabled {
+        return Err(CliError::Usage(format!("target `{}` is disabled: enable it first", arguments.target)));
+    }
+    if !target.aggregate_types.iter().any(|kind| kind.as_str() == "patient") {
+        return Err(CliError::Usage(format!("target `{}` takes no patients", arguments.target)));
+    }
+    let store = assemble::migrated_store(config).await?;
+    let mut after = arguments.after.clone();
+    let mut total = 0;
+    while let Some((last, count)) = store.resync_page(&arguments.target, after.as_deref(), arguments.page).await? {
+        total += count;
+        output::line(&format!("   [OK] {count} patients queued, up to {last}"));
+        after = Some(last);
+        tokio::time::sleep(Duration::from_millis(arguments.pause_ms)).await;
+    }
+    output::line(&format!("{total} patients queued for {} sync", arguments.target));
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,80 @@
+//! Resync: the current state of every patient is queued for one target, for a target that is new or was restored.
+//!
+//! Each page is one transaction: a change with the current state, already routed, and one delivery of it for this target
+//! alone. A page that is queued twice does no harm: the newest state wins.
+
+use serde::Serialize;
+
+use super::claim::rows_value;
+use super::outbox::NewChange;
+use super::sql::{JsonType, json_rows};
+use super::{Store, StoreError, StoreTransaction};
+use crate::database::rerun;
+use crate::domain::change::Operation;
+
+#[derive(Serialize)]
+struct EventId {
+    event_id: String,
+}
+
+impl Store {
+    /// Queues up to `limit` patients after `after` (by id) for `target`. Gives the last id queued, or `None` when there
+    /// was none left.
+    ///
+    /// # Errors
+    /// When the store cannot be reached; nothing of the page is then queued.
+    pub async fn resync_page(
+        &self,
+        target: &str,
+        after: Option<&str>,
+        limit: u32,
+    ) -> Result<Option<(String, usize)>, StoreError> {
+        let patients = self.patients(after, limit).await?;
+        let Some(last) = patients.last().map(|stored| stored.patient.patient_id.as_str().to_owned()) else {
+            return Ok(None);
+        };
+        let ids: Vec<_> = patients.iter().map(|stored| stored.patient.patient_id.as_str().to_owned()).collect();
+        let count = rerun("resync", || async {
+            let mut transaction = self.begin(&format!("queue patients for target `{target}`")).await?;
+            let names: Vec<_> = ids.iter().map(String::as_str).collect();
+            // Read again under a lock: a change that is made meanwhile gets a later id, and wins.
+            let current = transaction.patients_by_id(&names, true).await?;
+            let payloads: Vec<_> = current.iter().map(|(id, stored)| (id.as_str(), stored.patient.payload())).collect();
+            let changes: Vec<_> = payloads
+                .iter()
+                .map(|(id, payload)| NewChange {
+                    aggregate_type: "patient",
+                    aggregate_id: id,
+                    operation: Operation::Update,
+                    payload,
+                })
+                .collect();
+            let events = transaction.append(&changes).await?;
+            transaction.deliver_only_to(target, &events).await?;
+            transaction.commit().await?;
+            Ok::<_, StoreError>(changes.len())
+        })
+        .await?;
+        Ok(Some((last, count)))
+    }
+}
+
+impl StoreTransaction {
+    /// Gives these changes one delivery each, for one target, and marks them routed.
+    async fn deliver_only_to(&mut self, target: &str, events: &[String]) -> Result<(), StoreError> {
+        let rows: Vec<_> = events.iter().map(|event_id| EventId { event_id: event_id.clone() }).collect();
+        let events = json_rows(self.dialect(), &[("event_id", JsonType::Text)]);
+        let sql = format!(
+            "INSERT INTO sync_delivery (target, outbox_id, aggregate_type, aggregate_id, status, next_attempt_at, \
+             created_at) SELECT :target, o.id, o.aggregate_type, o.aggregate_id, 'pending', {now}, {now} \
+             FROM {events} JOIN sync_outbox o ON o.event_id = j.event_id",
+            now = self.now,
+        );
+        self.execute(&sql, &[("target", target.into()), ("rows", rows_value(&rows))]).await?;
+        let sql = format!(
+            "UPDATE sync_outbox SET routed_at = {now} WHERE event_id IN (SELECT j.event_id FROM {events})",
+            now = self.now
+        );
+        self.execute(&sql, &[("rows", rows_value(&rows))]).await.map(drop)
+    }
+}
