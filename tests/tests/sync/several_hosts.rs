@@ -86,3 +86,30 @@ async fn a_host_killed_in_the_middle_leaves_no_double_and_no_gap() {
             .await;
     assert_eq!(charts, [["251", "251"]]);
 }
+
+#[tokio::test]
+async fn a_batch_that_was_committed_and_never_settled_gets_its_ids_and_no_doubles() {
+    for version in ["5.0.2", "8.2.0"] {
+        let Some(openemr) = openemr_database(version).await else { return };
+        let host = host_with_openemr(openemr.url());
+        for id in ["C-1", "C-2"] {
+            put(&host, &patient(id));
+        }
+        let _ = host.run(&["run", "--until-idle"]).expect_success();
+        let id =
+            |name: &str| host.run(&["patient", "show", name]).expect_success().json()["openemr_patient_id"].clone();
+        let ids = (id("C-1"), id("C-2"));
+        // What the store knows when a host dies after the target's commit and before its own.
+        let store = tests::database::sqlite_url(&host.folder().join(".host/host.db"));
+        for sql in [
+            "UPDATE sync_delivery SET status = 'pending', finished_at = NULL",
+            "DELETE FROM sync_link",
+            "UPDATE patient_cache SET openemr_patient_id = NULL",
+        ] {
+            tests::database::execute(&store, sql).await.expect("forget");
+        }
+        let _ = host.run(&["run", "--until-idle"]).expect_success();
+        assert_eq!((id("C-1"), id("C-2")), ids, "the same ids, on {version}");
+        assert_eq!(rows(openemr.url(), "SELECT pubpid FROM patient_data ORDER BY pubpid").await, [["C-1"], ["C-2"]]);
+    }
+}
