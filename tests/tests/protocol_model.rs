@@ -347,8 +347,7 @@ impl Model for Protocol {
 
 /// Tries every interleaving.
 fn check(without: Without) -> impl Checker<Protocol> {
-    let checker = Protocol { without }.checker().spawn_bfs().join();
-    checker
+    Protocol { without }.checker().spawn_bfs().join()
 }
 
 /// Expects exactly the `broken` ones of the properties that must always hold to have a counterexample.
