@@ -71,7 +71,7 @@ impl FhirServer {
             None,
         )
         .context("install the FHIR server")?;
-        fs::write(marker(), VERSION)?;
+        fs::write(marker(), installed())?;
         Ok(())
     }
 
@@ -151,6 +151,12 @@ impl FhirServer {
     }
 }
 
+/// What the marker says of a complete environment: which version, and where. An environment knows its own path, so that one
+/// that was moved with its folder is made anew.
+fn installed() -> String {
+    format!("{VERSION} in {}", environment_folder().display())
+}
+
 fn environment_folder() -> PathBuf {
     target_directory().join("fhir-server")
 }
@@ -166,7 +172,7 @@ fn marker() -> PathBuf {
 
 /// The marker is written last, so that an installation cut short is made anew.
 fn is_complete() -> bool {
-    fs::read_to_string(marker()).is_ok_and(|version| version == VERSION) && script("sekmet").is_file()
+    fs::read_to_string(marker()).is_ok_and(|text| text == installed()) && script("sekmet").is_file()
 }
 
 /// A Python that can make environments. On Windows `python3` is often a shop window of the store: it must run.
