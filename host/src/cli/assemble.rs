@@ -41,6 +41,15 @@ pub(super) async fn migrated_store(config: &Config) -> Result<Store, CliError> {
     Ok(store)
 }
 
+/// A configured target by its name.
+pub(super) fn target_config<'a>(config: &'a Config, name: &str) -> Result<&'a TargetConfig, CliError> {
+    config
+        .targets
+        .values()
+        .find(|target| target.name.as_str() == name)
+        .ok_or_else(|| CliError::Usage(format!("there is no target `{name}` in {}", config.path.display())))
+}
+
 /// The runtime of adapters.
 pub(super) fn runtime(config: &Config) -> Result<Arc<Runtime>, CliError> {
     let calls: u32 = config.enabled_targets().map(|target| target.limits.concurrency.max(1) + 1).sum();
@@ -82,13 +91,14 @@ pub(super) fn sync_options(config: &Config) -> SyncOptions {
         },
         breaker: BreakerPolicy { open_ms: sync.breaker.open_ms, cap_ms: sync.breaker.cap_ms },
         retention_ms: i64::from(config.retention.done_days) * 86_400_000,
-        fifo_types: config
-            .aggregates
-            .iter()
-            .filter(|(_, order)| **order == Order::Fifo)
-            .map(|(kind, _)| kind.as_str().to_owned())
-            .collect(),
+        fifo_types: fifo_types(config),
     }
+}
+
+/// Aggregate types whose every change is delivered, in order.
+pub(super) fn fifo_types(config: &Config) -> Vec<String> {
+    let is_fifo = |order: &Order| *order == Order::Fifo;
+    config.aggregates.iter().filter(|(_, order)| is_fifo(order)).map(|(kind, _)| kind.as_str().to_owned()).collect()
 }
 
 fn kind(config: &TargetConfig) -> Result<TargetKind, CliError> {

@@ -4,6 +4,7 @@
 
 mod assemble;
 mod check;
+mod conflicts;
 mod error;
 mod logging;
 mod output;
@@ -49,6 +50,8 @@ enum Verb {
     Status(status::Arguments),
     /// Let failed deliveries be tried again
     Retry(retry::Arguments),
+    /// Show conflicts with what targets hold, and decide them
+    Conflicts(conflicts::Arguments),
     /// Queue the current state of every patient for one target, new or restored
     Resync(resync::Arguments),
     /// Look at the configuration, the store, and every target with its adapter
@@ -108,6 +111,7 @@ async fn dispatch(cli: Cli) -> Result<ExitCode, CliError> {
         Verb::Run(arguments) => run::run(&config, &arguments).await,
         Verb::Status(arguments) => status::run(&config, &arguments).await,
         Verb::Retry(arguments) => retry::run(&config, &arguments).await,
+        Verb::Conflicts(arguments) => conflicts::run(&config, &arguments).await,
         Verb::Resync(arguments) => resync::run(&config, &arguments).await,
         Verb::Check(arguments) => check::run(&config, &arguments).await,
         Verb::Migrate => migrate(&config).await,

@@ -24,9 +24,7 @@ pub(super) struct Arguments {
 }
 
 pub(super) async fn run(config: &Config, arguments: &Arguments) -> Result<ExitCode, CliError> {
-    let target = config.targets.values().find(|target| target.name.as_str() == arguments.target).ok_or_else(|| {
-        CliError::Usage(format!("there is no target `{}` in {}", arguments.target, config.path.display()))
-    })?;
+    let target = assemble::target_config(config, &arguments.target)?;
     if !target.enabled {
         return Err(CliError::Usage(format!("target `{}` is disabled: enable it first", arguments.target)));
     }

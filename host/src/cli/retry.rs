@@ -49,10 +49,8 @@ pub(super) async fn run(config: &Config, arguments: &Arguments) -> Result<ExitCo
             "say which: --target, --patient, --kind, --older-than, or --failed for all of them".to_owned(),
         ));
     }
-    if let Some(name) = &filter.target
-        && !config.targets.keys().any(|known| known.as_str() == name)
-    {
-        return Err(CliError::Usage(format!("there is no target `{name}` in {}", config.path.display())));
+    if let Some(name) = &filter.target {
+        assemble::target_config(config, name)?;
     }
     let store = assemble::migrated_store(config).await?;
     if arguments.dry_run {

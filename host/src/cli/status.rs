@@ -11,7 +11,7 @@ use super::output::{age, line, paint};
 use super::{assemble, output};
 use crate::config::Config;
 use crate::domain::delivery::Status;
-use crate::store::{Counts, RecentSync, StatusSnapshot, TargetStatus};
+use crate::store::{BlockedKey, Counts, RecentSync, StatusSnapshot, TargetStatus};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
@@ -33,10 +33,14 @@ pub(super) async fn run(config: &Config, arguments: &Arguments) -> Result<ExitCo
     let store = assemble::migrated_store(config).await?;
     loop {
         let snapshot = store.status(arguments.recent).await?;
+        let troubles = Troubles {
+            conflicts: store.count_conflicts().await?,
+            blocked: store.blocked_keys(&assemble::fifo_types(config), BLOCKED_MAX).await?,
+        };
         if arguments.json {
-            output::json(&as_json(&snapshot));
+            output::json(&as_json(&snapshot, &troubles));
         } else {
-            show(&snapshot);
+            show(&snapshot, &troubles);
         }
         if !arguments.watch {
             return Ok(ExitCode::SUCCESS);
@@ -48,7 +52,16 @@ pub(super) async fn run(config: &Config, arguments: &Arguments) -> Result<ExitCo
     }
 }
 
-fn show(snapshot: &StatusSnapshot) {
+/// How many blocked keys are shown; more say nothing more.
+const BLOCKED_MAX: u32 = 20;
+
+/// What waits for a person.
+struct Troubles {
+    conflicts: u64,
+    blocked: Vec<BlockedKey>,
+}
+
+fn show(snapshot: &StatusSnapshot, troubles: &Troubles) {
     let totals = snapshot.totals();
     line("[Outbox Status]");
     line(&format!("   Pending: {}", totals.pending + snapshot.unrouted));
@@ -60,6 +73,10 @@ fn show(snapshot: &StatusSnapshot) {
     }
     if snapshot.unrouted > 0 {
         line(&format!("   ({} of the pending are not routed to their targets yet)", snapshot.unrouted));
+    }
+    if troubles.conflicts > 0 {
+        let what = format!("{} of the failed are conflicts: decide them with `host conflicts`", troubles.conflicts);
+        line(&format!("   {}", paint(AnsiColor::Yellow, &what)));
     }
     if snapshot.hosts_running == 0 {
         let waiting = totals.pending + snapshot.unrouted;
@@ -74,6 +91,7 @@ fn show(snapshot: &StatusSnapshot) {
     for (name, target) in &snapshot.targets {
         show_target(name, target);
     }
+    show_blocked(&troubles.blocked);
     line("");
     line("[Recent Syncs]");
     if snapshot.recent.is_empty() {
@@ -111,6 +129,21 @@ fn show_target(name: &str, target: &TargetStatus) {
         let again =
             target.breaker_ms.filter(|millis| *millis > 0).map(|millis| format!(", next try in {}", age(millis)));
         line(&format!("      breaker {}{}", target.breaker, again.unwrap_or_default()));
+    }
+}
+
+fn show_blocked(blocked: &[BlockedKey]) {
+    if blocked.is_empty() {
+        return;
+    }
+    line("");
+    line("[Blocked]");
+    for key in blocked {
+        let BlockedKey { target, aggregate_type, aggregate_id, change_id, waiting, .. } = key;
+        let error = key.error.as_deref().unwrap_or("no reason given");
+        line(&format!(
+            "   {aggregate_type} {aggregate_id} [{target}]: {waiting} wait behind change {change_id}, which failed: {error}"
+        ));
     }
 }
 
@@ -164,7 +197,7 @@ fn counts_json(counts: &Counts) -> Map<String, Value> {
     }
 }
 
-fn as_json(snapshot: &StatusSnapshot) -> Value {
+fn as_json(snapshot: &StatusSnapshot, troubles: &Troubles) -> Value {
     let targets: Map<String, Value> =
         snapshot.targets.iter().map(|(name, target)| (name.clone(), target_json(target))).collect();
     let recent: Vec<_> = snapshot
@@ -189,6 +222,8 @@ fn as_json(snapshot: &StatusSnapshot) -> Value {
         "unrouted": snapshot.unrouted,
         "hosts_running": snapshot.hosts_running,
         "targets": targets,
+        "conflicts": troubles.conflicts,
+        "blocked": troubles.blocked,
         "recent": recent,
     })
 }

@@ -234,8 +234,9 @@ impl StoreTransaction {
             .collect()
     }
 
-    /// Retires what is moot. Its condition on the status is written so that no index over all that is pending is taken for
-    /// it: the aggregate's own few rows are meant.
+    /// Retires what is moot, also what failed: nobody has to decide about a state that a newer one replaces. Its condition
+    /// on the status is written so that no index over all that is pending is taken for it: the aggregate's own few rows
+    /// are meant.
     async fn retire(&mut self, target: &str, retire: &[Retire]) -> Result<(), StoreError> {
         let sql = update_from(
             self.dialect(),
@@ -250,7 +251,7 @@ impl StoreTransaction {
                 ],
             ),
             "t.target = :target AND t.aggregate_type = j.aggregate_type AND t.aggregate_id = j.aggregate_id \
-             AND t.outbox_id < j.before_id AND t.status || '' = 'pending'",
+             AND t.outbox_id < j.before_id AND t.status || '' IN ('pending', 'failed')",
         );
         let values = [("target", target.into()), ("rows", rows_value(retire))];
         self.execute(&sql, &values).await.map(drop)

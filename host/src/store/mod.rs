@@ -3,7 +3,9 @@
 //! One file per table or per step of the protocol. What it must never do: hold a transaction open across a call into an
 //! adapter, know an adapter, or decide what a failure means (`domain::delivery` does). Read next: `claim.rs`.
 
+mod blocked;
 mod claim;
+mod conflicts;
 mod hosts;
 mod lease;
 mod migrate;
@@ -24,7 +26,9 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 use crate::database::{AsDatabaseError, Database, DatabaseError, RowLimits, Rows, Transaction, Value};
 
+pub use blocked::BlockedKey;
 pub use claim::{Batch, Claim, ClaimRequest, Delivery};
+pub use conflicts::{Conflict, ConflictKey};
 pub use lease::Lease;
 pub use migrate::{MigrationError, Migrations};
 pub use outbox::{NewChange, Route};

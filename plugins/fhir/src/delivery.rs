@@ -80,6 +80,8 @@ pub(crate) struct Delivery<'a> {
     deletes: bool,
     /// The id of the record: the link's, or the one that was found.
     id: Option<String>,
+    /// The link says what was written last. A person's word says nothing of it, and is no reason to hold.
+    has_written: bool,
     linked: bool,
     link_version: Option<String>,
     last: Option<Fingerprint>,
@@ -101,6 +103,7 @@ impl<'a> Delivery<'a> {
             wanted: None,
             deletes,
             id: link.map(|link| link.remote_id.clone()),
+            has_written: link.and_then(|link| link.fingerprint.as_deref()).is_some_and(|last| !last.is_empty()),
             linked: link.is_some(),
             link_version: link.and_then(|link| link.remote_version.clone()).filter(|version| !version.is_empty()),
             last: link.and_then(|link| link.fingerprint.as_deref()).and_then(Fingerprint::parse),
@@ -266,7 +269,7 @@ impl<'a> Delivery<'a> {
             return self.applied(version);
         }
         let untouched = self.last.as_ref().is_some_and(|last| last.matches(current, rules.settings));
-        if self.linked && !untouched && rules.on_remote_edit == RemoteEdit::Hold {
+        if self.has_written && !untouched && rules.on_remote_edit == RemoteEdit::Hold {
             return conflict("Patient was edited at the target since we last wrote it");
         }
         let version = version.filter(|_| rules.capabilities.versioning != Versioning::NoVersion);

@@ -16,7 +16,7 @@ use crate::plan::{Plan, Step, decide, plan};
 use crate::schema::Schema;
 use crate::settings::Settings;
 use crate::statements::Statements;
-use crate::{check, detect};
+use crate::{check, detect, relinked};
 
 /// What an apply did: one outcome per change, and what the operator should read in the log.
 #[derive(Debug)]
@@ -51,15 +51,16 @@ pub(crate) fn apply(
         outcomes.push(match plan {
             Plan::Done(outcome) => Some(outcome),
             Plan::Hold { uuid, record } => {
-                wanted.push(Wanted { index, change, uuid, record: Some(record) });
+                wanted.push(Wanted { index, change, uuid, has_own_uuid: false, record: Some(record) });
                 None
             }
             Plan::Keep { uuid } => {
-                wanted.push(Wanted { index, change, uuid, record: None });
+                wanted.push(Wanted { index, change, uuid, has_own_uuid: false, record: None });
                 None
             }
         });
     }
+    follow_people(db, &statements, &mut wanted, &mut outcomes)?;
     let mut batch =
         Batch { db, statements: &statements, settings, policy: context.on_remote_edit, outcomes, notes: Vec::new() };
     batch.run(&wanted)?;
@@ -73,6 +74,8 @@ struct Wanted<'a> {
     index: usize,
     change: &'a Change,
     uuid: [u8; 16],
+    /// Whether the chart has another uuid than the one we compute: a person linked it.
+    has_own_uuid: bool,
     /// What the chart shall hold; `None` when it stays as it is and only its pid is wanted.
     record: Option<Record>,
 }
@@ -85,6 +88,36 @@ impl Wanted<'_> {
             linked_pid: self.change.link.as_ref().map(|link| link.remote_id.as_str()),
         }
     }
+}
+
+/// Looks for charts that a person named where they are, instead of where ours would be.
+fn follow_people(
+    db: &impl Lent,
+    statements: &Statements<'_>,
+    wanted: &mut Vec<Wanted<'_>>,
+    outcomes: &mut [Option<Outcome>],
+) -> Result<(), Failure> {
+    let named = |one: &Wanted<'_>| one.change.link.as_ref().and_then(relinked::named_pid);
+    let pids: Vec<i64> = wanted.iter().filter_map(named).collect();
+    let uuids = relinked::uuids(db, statements, &pids)?;
+    wanted.retain_mut(|one| {
+        let known = one.change.link.as_ref().and_then(relinked::uuid_of);
+        let uuid = match (known, named(one)) {
+            (Some(uuid), _) => uuid,
+            (None, Some(pid)) if statements.schema.has_uuid() => match uuids.get(&pid) {
+                Some(uuid) => *uuid,
+                None => {
+                    outcomes[one.index] = Some(Outcome::Failed(relinked::missing(pid)));
+                    return false;
+                }
+            },
+            (None, _) => return true,
+        };
+        one.has_own_uuid = uuid != one.uuid;
+        one.uuid = uuid;
+        true
+    });
+    Ok(())
 }
 
 /// A change that has something to write, and what.
@@ -118,7 +151,7 @@ impl<L: Lent> Batch<'_, L> {
         let (mut creations, mut updates) = (Vec::new(), Vec::new());
         for (wanted, found) in wanted.iter().zip(found) {
             let Some(record) = &wanted.record else {
-                self.outcomes[wanted.index] = Some(kept(found));
+                self.outcomes[wanted.index] = Some(self.kept(wanted, found));
                 continue;
             };
             let link = wanted.change.link.as_ref();
@@ -141,7 +174,7 @@ impl<L: Lent> Batch<'_, L> {
         match step {
             Step::Create => creations.push(writing),
             Step::Refuse(failure) => self.outcomes[wanted.index] = Some(Outcome::Failed(failure)),
-            Step::Leave { pid } => self.outcomes[wanted.index] = Some(self.applied(pid, record)),
+            Step::Leave { pid } => self.outcomes[wanted.index] = Some(self.applied(wanted, pid, record)),
             Step::Write { pid, edited } => {
                 if edited {
                     self.notes.push(format!(
@@ -167,7 +200,7 @@ impl<L: Lent> Batch<'_, L> {
         for (writing, created) in creations.iter().zip(created) {
             let found = match created {
                 Created::New(pid) => {
-                    self.outcomes[writing.wanted.index] = Some(self.applied(pid, writing.record));
+                    self.outcomes[writing.wanted.index] = Some(self.applied(writing.wanted, pid, writing.record));
                     continue;
                 }
                 Created::Already(chart) => Found::Chart(chart),
@@ -201,26 +234,27 @@ impl<L: Lent> Batch<'_, L> {
             return Err(transient(format!("update patient_data: {count} charts were there, {written} were written")));
         }
         for (writing, pid) in updates {
-            self.outcomes[writing.wanted.index] = Some(self.applied(*pid, writing.record));
+            self.outcomes[writing.wanted.index] = Some(self.applied(writing.wanted, *pid, writing.record));
         }
         Ok(())
     }
 
-    fn applied(&self, pid: i64, record: &Record) -> Outcome {
+    fn applied(&self, wanted: &Wanted<'_>, pid: i64, record: &Record) -> Outcome {
         Outcome::Applied(Receipt {
             remote_id: pid.to_string(),
-            remote_version: None,
+            remote_version: wanted.has_own_uuid.then(|| relinked::remote_version(&wanted.uuid)),
             fingerprint: Some(record.fingerprint(self.statements.columns)),
         })
     }
-}
 
-/// A deletion that leaves the chart alone. A patient that never came here has no pid to report.
-fn kept(found: Found) -> Outcome {
-    let remote_id = match found {
-        Found::Unclear(failure) => return Outcome::Failed(failure),
-        Found::Chart(chart) => chart.pid.to_string(),
-        Found::Absent => String::new(),
-    };
-    Outcome::Applied(Receipt { remote_id, remote_version: None, fingerprint: None })
+    /// A deletion that leaves the chart alone. A patient that never came here has no pid to report.
+    fn kept(&self, wanted: &Wanted<'_>, found: Found) -> Outcome {
+        match found {
+            Found::Unclear(failure) => Outcome::Failed(failure),
+            Found::Chart(chart) => self.applied(wanted, chart.pid, &chart.record),
+            Found::Absent => {
+                Outcome::Applied(Receipt { remote_id: String::new(), remote_version: None, fingerprint: None })
+            }
+        }
+    }
 }

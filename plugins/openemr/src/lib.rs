@@ -17,6 +17,7 @@ mod lent;
 mod mapping;
 mod options;
 mod plan;
+mod relinked;
 mod schema;
 mod settings;
 mod statements;

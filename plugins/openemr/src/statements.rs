@@ -42,6 +42,11 @@ impl Statements<'_> {
         format!("SELECT {names} FROM `patient_data` WHERE {}{}", conditions.join(" OR "), self.lock(locked))
     }
 
+    /// `pid` and `uuid` of charts by pid.
+    pub(crate) fn uuids_by_pid(count: usize) -> String {
+        format!("SELECT `pid`, `uuid` FROM `patient_data` WHERE `pid` IN ({})", placeholders(count))
+    }
+
     fn lock(&self, wanted: bool) -> &'static str {
         if wanted && self.dialect == Dialect::Mysql { " FOR UPDATE" } else { "" }
     }

@@ -15,6 +15,7 @@ on_every_store!(
     the_newest_state_wins_and_older_ones_are_superseded,
     a_patient_in_work_is_not_claimed_again,
     an_older_change_is_never_delivered_after_a_newer_one,
+    an_old_failure_that_a_person_retries_is_moot_once_a_newer_change_waits,
     a_failed_delivery_waits_for_a_person,
     a_deferred_delivery_waits_for_its_time,
     fifo_delivers_every_change_in_order_and_a_failed_head_blocks_its_own_key,
@@ -111,11 +112,22 @@ async fn an_older_change_is_never_delivered_after_a_newer_one(stand: Stand) {
     let newer = stand.claim_batch().await;
     let rows = [confirmed(&newer.deliveries[0], "1")];
     stand.store.settle(&newer.lease, &rows, None).await.expect("settle");
-    // A person retries the old failure; the newer state is at the target already.
-    assert_eq!(stand.store.retry(&RetryFilter::default()).await.expect("retry"), 1);
-    assert!(matches!(stand.claim().await, Claim::OnlyMoot));
+    // Nobody has to decide about the old failure any more, and nobody can bring the old state back.
+    assert_eq!(stand.store.retry(&RetryFilter::default()).await.expect("retry"), 0);
+    assert!(matches!(stand.claim().await, Claim::Nothing));
     let counts = stand.counts().await;
-    assert_eq!((counts.superseded, counts.done, counts.pending), (1, 1, 0));
+    assert_eq!((counts.superseded, counts.done, counts.pending, counts.failed), (1, 1, 0, 0));
+}
+
+async fn an_old_failure_that_a_person_retries_is_moot_once_a_newer_change_waits(stand: Stand) {
+    stand.put(&[patient(1, "Seoul")]).await;
+    let older = stand.claim_batch().await;
+    let rows = [failed(&older.deliveries[0], Status::Failed, 0)];
+    stand.store.settle(&older.lease, &rows, None).await.expect("settle");
+    stand.put(&[patient(1, "Busan")]).await;
+    assert_eq!(stand.store.retry(&RetryFilter::default()).await.expect("retry"), 1);
+    assert!(stand.claim_batch().await.deliveries[0].change.payload.contains("Busan"));
+    assert_eq!(stand.counts().await.superseded, 1);
 }
 
 async fn a_failed_delivery_waits_for_a_person(stand: Stand) {

@@ -1,6 +1,7 @@
 //! One suite of behaviour over every store: SQLite, MariaDB and PostgreSQL run the same protocol.
 
 mod claiming;
+mod conflicts;
 mod migrating;
 mod outbox;
 mod people;

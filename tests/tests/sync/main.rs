@@ -1,5 +1,6 @@
 //! The whole way of a change, with the host as its users run it: real adapters, real databases, a real FHIR server.
 
+mod conflicts;
 mod fhir;
 mod openemr;
 mod several_hosts;

@@ -125,6 +125,24 @@ fn an_edit_of_our_elements_is_held_or_overwritten_as_the_operator_says() {
 }
 
 #[test]
+fn a_persons_word_is_not_held() {
+    let (settings, capabilities) = (Settings::default(), able());
+    let rules = Rules { on_remote_edit: RemoteEdit::Hold, ..rules(&settings, &capabilities) };
+    for accepted in [false, true] {
+        let server = Server::default();
+        let link = created(&server, &rules);
+        server.edit(1, |patient| patient["name"][0]["given"][0] = json!("Edited"));
+        let word = if accepted {
+            Receipt { fingerprint: Some(String::new()), ..link }
+        } else {
+            Receipt { fingerprint: None, remote_version: None, ..link }
+        };
+        let outcome = one(&server, &rules, &change(1, Operation::Update, "Jun", Some(&word)));
+        assert_eq!((receipt(&outcome).remote_id.as_str(), given(&server, 1)), ("1", json!("Jun")));
+    }
+}
+
+#[test]
 fn an_edit_of_other_elements_is_no_conflict() {
     let (server, settings, capabilities) = (Server::default(), Settings::default(), able());
     let rules = Rules { on_remote_edit: RemoteEdit::Hold, ..rules(&settings, &capabilities) };

@@ -1,0 +1,148 @@
+//! `host conflicts`: what a target's own state forbids, and what a person decides about it.
+
+use std::process::ExitCode;
+
+use serde_json::json;
+
+use super::error::CliError;
+use super::output::{age, line};
+use super::{assemble, output};
+use crate::config::Config;
+use crate::domain::conflict::{Keep, Resolution};
+use crate::domain::words::one_of;
+use crate::store::{Conflict, ConflictKey};
+
+#[derive(Debug, clap::Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub(super) struct Arguments {
+    #[command(subcommand)]
+    verb: Option<Verb>,
+    #[command(flatten)]
+    list: List,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Verb {
+    /// Show the conflicts that wait for a person (also what `host conflicts` alone does)
+    List(List),
+    /// Decide one
+    Resolve(Resolve),
+}
+
+#[derive(Debug, clap::Args)]
+struct List {
+    /// Only at this target
+    #[arg(long)]
+    target: Option<String>,
+    /// At most so many
+    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    limit: u32,
+    /// One JSON object instead of text
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, clap::Args)]
+struct Resolve {
+    /// At this target
+    #[arg(long)]
+    target: String,
+    /// Of this patient
+    #[arg(long, required_unless_present = "id")]
+    patient: Option<String>,
+    /// Of this aggregate, where it is no patient
+    #[arg(long, conflicts_with = "patient", requires = "aggregate_type")]
+    id: Option<String>,
+    /// The aggregate's type, for --id
+    #[arg(long, value_name = "TYPE", requires = "id")]
+    aggregate_type: Option<String>,
+    /// Whose state counts: local (the application's), remote (the target's), or relink (the application's, at --remote-id)
+    #[arg(long, value_parser = keep)]
+    keep: Keep,
+    /// The target's id of the record that is the right one; for --keep relink
+    #[arg(long, value_name = "ID", required_if_eq("keep", "relink"))]
+    remote_id: Option<String>,
+}
+
+fn keep(word: &str) -> Result<Keep, String> {
+    Keep::from_word(word).ok_or_else(|| format!("expected {}", one_of(Keep::WORDS)))
+}
+
+pub(super) async fn run(config: &Config, arguments: &Arguments) -> Result<ExitCode, CliError> {
+    match &arguments.verb {
+        None => list(config, &arguments.list).await,
+        Some(Verb::List(list_arguments)) => list(config, list_arguments).await,
+        Some(Verb::Resolve(resolve_arguments)) => resolve(config, resolve_arguments).await,
+    }
+}
+
+async fn list(config: &Config, arguments: &List) -> Result<ExitCode, CliError> {
+    if let Some(target) = &arguments.target {
+        assemble::target_config(config, target)?;
+    }
+    let store = assemble::migrated_store(config).await?;
+    let conflicts = store.conflicts(arguments.target.as_deref(), arguments.limit).await?;
+    if arguments.json {
+        output::json(&json!({ "conflicts": conflicts }));
+        return Ok(ExitCode::SUCCESS);
+    }
+    if conflicts.is_empty() {
+        line("no conflicts");
+        return Ok(ExitCode::SUCCESS);
+    }
+    let now = store.now_ms().await?;
+    for conflict in &conflicts {
+        show(conflict, now);
+    }
+    line("");
+    line("Decide with: host conflicts resolve --target TARGET --patient ID --keep local|remote|relink");
+    Ok(ExitCode::SUCCESS)
+}
+
+fn show(conflict: &Conflict, now: i64) {
+    let Conflict { target, aggregate_type, aggregate_id, change_id, .. } = conflict;
+    let kind = if aggregate_type == "patient" { String::new() } else { format!("{aggregate_type} ") };
+    let linked = conflict.remote_id.as_deref().map(|id| format!(", linked to ID {id}")).unwrap_or_default();
+    let since = conflict.failed_at.map(|failed| format!(", since {}", age(now - failed))).unwrap_or_default();
+    line(&format!("{target}: {kind}{aggregate_id} (change {change_id}{linked}{since})"));
+    line(&format!("   {}", conflict.message.as_deref().unwrap_or("no reason given")));
+}
+
+async fn resolve(config: &Config, arguments: &Resolve) -> Result<ExitCode, CliError> {
+    let target = assemble::target_config(config, &arguments.target)?;
+    let resolution = match (arguments.keep, &arguments.remote_id) {
+        (Keep::Local, None) => Resolution::Local,
+        (Keep::Remote, None) => Resolution::Remote,
+        (Keep::Relink, Some(remote_id)) if target.id_column.is_none_or(|column| column.takes(remote_id)) => {
+            Resolution::Relink { remote_id: remote_id.clone() }
+        }
+        (Keep::Relink, Some(remote_id)) => {
+            return Err(CliError::Usage(format!("--remote-id {remote_id} is no id of target `{}`", arguments.target)));
+        }
+        (Keep::Local | Keep::Remote | Keep::Relink, _) => {
+            return Err(CliError::Usage("--remote-id goes with --keep relink, and only with it".to_owned()));
+        }
+    };
+    let (aggregate_type, aggregate_id) = match (&arguments.patient, &arguments.aggregate_type, &arguments.id) {
+        (Some(patient), _, _) => ("patient", patient.as_str()),
+        (None, Some(kind), Some(id)) => (kind.as_str(), id.as_str()),
+        (None, _, _) => unreachable!("invariant: clap asks for --patient or --id with --aggregate-type"),
+    };
+    let key = ConflictKey { target: &arguments.target, aggregate_type, aggregate_id };
+    let store = assemble::migrated_store(config).await?;
+    if !store.resolve_conflict(key, &resolution).await? {
+        return Err(CliError::Failed(format!(
+            "{aggregate_type} {aggregate_id} has no conflict at target `{}`: see `host conflicts`",
+            arguments.target
+        )));
+    }
+    tracing::info!(target_name = key.target, aggregate_type, aggregate_id, keep = %arguments.keep, "conflict resolved");
+    line(&match resolution {
+        Resolution::Local => format!("{aggregate_id} is delivered to {} again, over what is there", key.target),
+        Resolution::Remote => format!("{aggregate_id} stays at {} as it is there", key.target),
+        Resolution::Relink { remote_id } => {
+            format!("{aggregate_id} is linked to ID {remote_id} at {} and delivered there", key.target)
+        }
+    });
+    Ok(ExitCode::SUCCESS)
+}

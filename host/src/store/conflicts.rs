@@ -1,0 +1,189 @@
+//! Conflicts: deliveries that failed because of what the target holds, and what a person decides about them.
+//!
+//! A decision is one transaction and a compare-and-set on `status = 'failed'`: two people, or a person and a retry, never
+//! both decide. It changes what is remembered of the target (`sync_link`) and lets the ordinary delivery do the rest.
+
+use super::sql::upsert;
+use super::{Reader, RetryFilter, Store, StoreError, StoreTransaction};
+use crate::database::{Value, rerun};
+use crate::domain::change::FailureKind;
+use crate::domain::conflict::Resolution;
+
+/// A conflict that waits for a person.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct Conflict {
+    /// At which target.
+    pub target: String,
+    /// For example `patient`.
+    pub aggregate_type: String,
+    /// The application's id of it.
+    pub aggregate_id: String,
+    /// The change that could not be delivered: the id of its outbox row.
+    pub change_id: i64,
+    /// The record that was linked at the target.
+    pub remote_id: Option<String>,
+    /// What the adapter said.
+    pub message: Option<String>,
+    /// When it failed, milliseconds since 1970-01-01 UTC.
+    pub failed_at: Option<i64>,
+}
+
+/// Which aggregate's conflict is meant.
+#[derive(Clone, Copy, Debug)]
+pub struct ConflictKey<'a> {
+    /// At which target.
+    pub target: &'a str,
+    /// For example `patient`.
+    pub aggregate_type: &'a str,
+    /// The application's id of it.
+    pub aggregate_id: &'a str,
+}
+
+impl ConflictKey<'_> {
+    fn values(self) -> Vec<(&'static str, Value)> {
+        vec![
+            ("target", self.target.into()),
+            ("type", self.aggregate_type.into()),
+            ("id", self.aggregate_id.into()),
+            ("kind", FailureKind::Conflict.as_str().into()),
+        ]
+    }
+}
+
+const AT_KEY: &str = "target = :target AND aggregate_type = :type AND aggregate_id = :id";
+
+impl Store {
+    /// Conflicts that wait for a person, oldest first, of one target or of all; at most `limit`.
+    ///
+    /// # Errors
+    /// When the store cannot be reached.
+    pub async fn conflicts(&self, target: Option<&str>, limit: u32) -> Result<Vec<Conflict>, StoreError> {
+        let what = "read conflicts";
+        let mut transaction = self.begin_read(what).await?;
+        let mut values: Vec<(&str, Value)> = vec![("kind", FailureKind::Conflict.as_str().into())];
+        // Joined to the few targets, so that the index by target and status finds the failed ones.
+        let mut of_target = "";
+        if let Some(target) = target {
+            of_target = " AND t.name = :target";
+            values.push(("target", target.into()));
+        }
+        let sql = format!(
+            "SELECT d.target, d.aggregate_type, d.aggregate_id, d.outbox_id, l.remote_id, d.error_message, d.finished_at \
+             FROM sync_target t JOIN sync_delivery d ON d.target = t.name AND d.status = 'failed' AND d.error_kind = :kind \
+             LEFT JOIN sync_link l ON l.target = d.target AND l.aggregate_type = d.aggregate_type \
+             AND l.aggregate_id = d.aggregate_id WHERE 1 = 1{of_target} ORDER BY d.outbox_id, d.target LIMIT {limit}"
+        );
+        let rows = transaction.query(&sql, &values).await?;
+        transaction.rollback().await?;
+        rows.rows
+            .into_iter()
+            .map(|row| {
+                let mut reader = Reader::new(what, row);
+                Ok(Conflict {
+                    target: reader.text()?,
+                    aggregate_type: reader.text()?,
+                    aggregate_id: reader.text()?,
+                    change_id: reader.integer()?,
+                    remote_id: reader.optional_text()?,
+                    message: reader.optional_text()?,
+                    failed_at: reader.optional_integer()?,
+                })
+            })
+            .collect()
+    }
+
+    /// How many conflicts wait for a person.
+    ///
+    /// # Errors
+    /// When the store cannot be reached.
+    pub async fn count_conflicts(&self) -> Result<u64, StoreError> {
+        let filter = RetryFilter { kind: Some(FailureKind::Conflict), ..RetryFilter::default() };
+        self.count_failed(&filter).await
+    }
+
+    /// Settles an aggregate's conflict at a target as a person decided. `false` when there is none.
+    ///
+    /// # Errors
+    /// When the store cannot be reached; nothing is then changed.
+    pub async fn resolve_conflict(&self, key: ConflictKey<'_>, resolution: &Resolution) -> Result<bool, StoreError> {
+        rerun("resolve conflict", || async {
+            let mut transaction = self.begin(&format!("resolve a conflict at target `{}`", key.target)).await?;
+            let decided = match resolution {
+                Resolution::Local => {
+                    let decided = transaction.try_again(key).await?;
+                    if decided {
+                        transaction.forget_link(key).await?;
+                    }
+                    decided
+                }
+                Resolution::Relink { remote_id } => {
+                    let decided = transaction.try_again(key).await?;
+                    if decided {
+                        transaction.relink(key, remote_id).await?;
+                    }
+                    decided
+                }
+                Resolution::Remote => {
+                    let decided = transaction.leave_remote(key).await?;
+                    if decided {
+                        transaction.forget_state(key).await?;
+                    }
+                    decided
+                }
+            };
+            transaction.commit().await?;
+            Ok(decided)
+        })
+        .await
+    }
+}
+
+impl StoreTransaction {
+    /// The conflicting deliveries are pending again; of several the newest will win, as always.
+    async fn try_again(&mut self, key: ConflictKey<'_>) -> Result<bool, StoreError> {
+        let sql = format!(
+            "UPDATE sync_delivery SET status = 'pending', attempts = 0, next_attempt_at = {now}, finished_at = NULL \
+             WHERE {AT_KEY} AND status = 'failed' AND error_kind = :kind",
+            now = self.now
+        );
+        Ok(self.execute(&sql, &key.values()).await?.rows_affected > 0)
+    }
+
+    async fn leave_remote(&mut self, key: ConflictKey<'_>) -> Result<bool, StoreError> {
+        let sql = format!(
+            "UPDATE sync_delivery SET status = 'superseded', finished_at = {now}, \
+             error_message = 'resolved: what the target holds was kept' \
+             WHERE {AT_KEY} AND status = 'failed' AND error_kind = :kind",
+            now = self.now
+        );
+        Ok(self.execute(&sql, &key.values()).await?.rows_affected > 0)
+    }
+
+    /// As if the target had never confirmed the aggregate: the adapter looks for it by the key that the target keeps.
+    async fn forget_link(&mut self, key: ConflictKey<'_>) -> Result<(), StoreError> {
+        self.execute(&format!("DELETE FROM sync_link WHERE {AT_KEY}"), &key.values()).await.map(drop)
+    }
+
+    /// What we wrote last counts no more, so that the record as it is now is no edit. Empty, not NULL: a link without any
+    /// fingerprint is a person's word about which record is meant.
+    async fn forget_state(&mut self, key: ConflictKey<'_>) -> Result<(), StoreError> {
+        let sql = format!("UPDATE sync_link SET fingerprint = '' WHERE {AT_KEY}");
+        self.execute(&sql, &key.values()).await.map(drop)
+    }
+
+    async fn relink(&mut self, key: ConflictKey<'_>, remote_id: &str) -> Result<(), StoreError> {
+        let sql = format!(
+            "INSERT INTO sync_link (target, aggregate_type, aggregate_id, remote_id, remote_version, fingerprint, \
+             delivered_outbox_id, synced_at) VALUES (:target, :type, :id, :remote_id, NULL, NULL, 0, {now}){upsert}",
+            now = self.now,
+            upsert = upsert(
+                self.dialect(),
+                "target, aggregate_type, aggregate_id",
+                &["remote_id", "remote_version", "fingerprint", "synced_at"],
+            ),
+        );
+        let mut values = key.values();
+        values.push(("remote_id", remote_id.into()));
+        self.execute(&sql, &values).await.map(drop)
+    }
+}

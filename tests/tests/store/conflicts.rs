@@ -1,0 +1,117 @@
+//! What a person decides about conflicts, and keys that are blocked.
+
+use host::domain::change::{Failure, FailureKind};
+use host::domain::conflict::Resolution;
+use host::domain::delivery::Status;
+use host::store::{Claim, ClaimRequest, ConflictKey, Delivery};
+
+use crate::on_every_store;
+use crate::support::{Stand, TARGET, confirmed, failed, patient, request, settlement};
+
+on_every_store!(
+    local_delivers_again_as_if_the_target_had_never_confirmed,
+    remote_leaves_the_change_and_is_no_edit_any_more,
+    relink_names_the_record,
+    only_a_conflict_is_resolved_and_only_once,
+    a_newer_state_ends_a_conflict_by_itself,
+    blocked_keys_are_listed_with_what_waits,
+);
+
+fn key(id: &str) -> ConflictKey<'_> {
+    ConflictKey { target: TARGET, aggregate_type: "patient", aggregate_id: id }
+}
+
+fn conflict(delivery: &Delivery) -> host::domain::delivery::Settlement {
+    let failure = Failure::new(FailureKind::Conflict, "the chart with pid 456 was edited");
+    host::domain::delivery::Settlement { failure: Some(failure), ..settlement(delivery, Status::Failed) }
+}
+
+/// A patient who is linked to 456, and whose second change is a conflict.
+async fn in_conflict(stand: &Stand) {
+    stand.put(&[patient(1, "Seoul")]).await;
+    let batch = stand.claim_batch().await;
+    stand.store.settle(&batch.lease, &[confirmed(&batch.deliveries[0], "456")], None).await.expect("settle");
+    stand.put(&[patient(1, "Busan")]).await;
+    let batch = stand.claim_batch().await;
+    stand.store.settle(&batch.lease, &[conflict(&batch.deliveries[0])], None).await.expect("settle");
+}
+
+async fn resolve(stand: &Stand, resolution: Resolution) -> bool {
+    stand.store.resolve_conflict(key("P-0001"), &resolution).await.expect("resolve")
+}
+
+async fn local_delivers_again_as_if_the_target_had_never_confirmed(stand: Stand) {
+    in_conflict(&stand).await;
+    let listed = stand.store.conflicts(None, 10).await.expect("list");
+    assert_eq!(listed.len(), 1);
+    assert_eq!((listed[0].aggregate_id.as_str(), listed[0].remote_id.as_deref()), ("P-0001", Some("456")));
+    assert_eq!(listed[0].message.as_deref(), Some("the chart with pid 456 was edited"));
+    assert!(stand.store.conflicts(Some("another"), 10).await.expect("list").is_empty());
+    assert_eq!(stand.store.count_conflicts().await.expect("count"), 1);
+    assert!(resolve(&stand, Resolution::Local).await);
+    assert_eq!(stand.store.count_conflicts().await.expect("count"), 0);
+    let batch = stand.claim_batch().await;
+    assert!(batch.deliveries[0].change.payload.contains("Busan"));
+    assert_eq!((batch.deliveries[0].change.link.as_ref(), batch.deliveries[0].attempts), (None, 0));
+}
+
+async fn remote_leaves_the_change_and_is_no_edit_any_more(stand: Stand) {
+    in_conflict(&stand).await;
+    assert!(resolve(&stand, Resolution::Remote).await);
+    assert!(matches!(stand.claim().await, Claim::Nothing));
+    let counts = stand.counts().await;
+    assert_eq!((counts.failed, counts.superseded, counts.done), (0, 1, 1));
+    stand.put(&[patient(1, "Incheon")]).await;
+    let link = stand.claim_batch().await.deliveries[0].change.link.clone().expect("link");
+    assert_eq!((link.remote_id.as_str(), link.fingerprint.as_deref()), ("456", Some("")));
+    assert_eq!(link.remote_version.as_deref(), Some("1"));
+}
+
+async fn relink_names_the_record(stand: Stand) {
+    in_conflict(&stand).await;
+    assert!(resolve(&stand, Resolution::Relink { remote_id: "77".to_owned() }).await);
+    let batch = stand.claim_batch().await;
+    let link = batch.deliveries[0].change.link.clone().expect("link");
+    assert_eq!((link.remote_id.as_str(), link.remote_version, link.fingerprint), ("77", None, None));
+    stand.store.settle(&batch.lease, &[confirmed(&batch.deliveries[0], "77")], None).await.expect("settle");
+    assert_eq!(stand.counts().await.done, 2);
+}
+
+async fn only_a_conflict_is_resolved_and_only_once(stand: Stand) {
+    assert!(!resolve(&stand, Resolution::Local).await, "nothing is there");
+    in_conflict(&stand).await;
+    assert!(resolve(&stand, Resolution::Local).await);
+    assert!(!resolve(&stand, Resolution::Remote).await, "it is decided");
+    let batch = stand.claim_batch().await;
+    stand.store.settle(&batch.lease, &[failed(&batch.deliveries[0], Status::Failed, 0)], None).await.expect("settle");
+    for resolution in [Resolution::Local, Resolution::Remote, Resolution::Relink { remote_id: "1".to_owned() }] {
+        assert!(!resolve(&stand, resolution).await, "it failed for another reason");
+    }
+    assert_eq!(stand.counts().await.failed, 1);
+}
+
+async fn a_newer_state_ends_a_conflict_by_itself(stand: Stand) {
+    in_conflict(&stand).await;
+    stand.put(&[patient(1, "Incheon")]).await;
+    let batch = stand.claim_batch().await;
+    assert!(stand.store.conflicts(None, 10).await.expect("list").is_empty(), "the newer state is tried first");
+    stand.store.settle(&batch.lease, &[conflict(&batch.deliveries[0])], None).await.expect("settle");
+    assert_eq!(stand.store.conflicts(None, 10).await.expect("list").len(), 1, "one patient, one conflict");
+}
+
+async fn blocked_keys_are_listed_with_what_waits(stand: Stand) {
+    let fifo = vec!["patient".to_owned()];
+    for city in ["Seoul", "Busan", "Incheon"] {
+        stand.put(&[patient(1, city)]).await;
+    }
+    stand.put(&[patient(2, "Seoul")]).await;
+    let request = ClaimRequest { fifo_types: fifo.clone(), ..request(100) };
+    let Claim::Batch(batch) = stand.store.claim(&request).await.expect("claim") else { panic!("no batch") };
+    let rows: Vec<_> = batch.deliveries.iter().map(|delivery| failed(delivery, Status::Failed, 0)).collect();
+    stand.store.settle(&batch.lease, &rows, None).await.expect("settle");
+    let blocked = stand.store.blocked_keys(&fifo, 10).await.expect("blocked");
+    assert_eq!(blocked.len(), 1, "nothing waits behind the other failure");
+    assert_eq!((blocked[0].aggregate_id.as_str(), blocked[0].waiting), ("P-0001", 2));
+    assert_eq!(blocked[0].error_kind.as_deref(), Some("invalid"));
+    assert!(stand.store.blocked_keys(&[], 10).await.expect("blocked").is_empty());
+}
