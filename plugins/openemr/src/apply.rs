@@ -102,19 +102,14 @@ fn follow_people(
     let uuids = relinked::uuids(db, statements, &pids)?;
     wanted.retain_mut(|one| {
         let known = one.change.link.as_ref().and_then(relinked::uuid_of);
-        let uuid = match (known, named(one)) {
-            (Some(uuid), _) => uuid,
-            (None, Some(pid)) if statements.schema.has_uuid() => match uuids.get(&pid) {
-                Some(uuid) => *uuid,
-                None => {
-                    outcomes[one.index] = Some(Outcome::Failed(relinked::missing(pid)));
-                    return false;
-                }
-            },
-            (None, _) => return true,
-        };
-        one.has_own_uuid = uuid != one.uuid;
-        one.uuid = uuid;
+        let pid = named(one).filter(|_| statements.schema.has_uuid());
+        if let Some(uuid) = known.or_else(|| uuids.get(&pid?).copied()) {
+            one.has_own_uuid = uuid != one.uuid;
+            one.uuid = uuid;
+        } else if let Some(pid) = pid {
+            outcomes[one.index] = Some(Outcome::Failed(relinked::missing(pid)));
+            return false;
+        }
         true
     });
     Ok(())
