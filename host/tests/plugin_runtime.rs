@@ -26,7 +26,7 @@ impl Bench {
         Self {
             adapter: probe(&runtime()).await,
             target: Target::new().await,
-            access: SqlAccess::new(Dialect::Sqlite, SqlGrants::default()),
+            access: SqlAccess::new(Dialect::Sqlite, SqlGrants::everything()),
         }
     }
 
@@ -229,10 +229,12 @@ async fn hostile_sql_never_reaches_the_database() {
 #[tokio::test]
 async fn a_table_that_was_not_granted_is_refused() {
     let mut bench = Bench::new().await;
-    let set = |name: &str| Some(std::iter::once(name.to_owned()).collect());
-    bench.access = SqlAccess::new(Dialect::Sqlite, SqlGrants { read: set("other"), write: set("note") });
+    let only = |name: &str| std::iter::once(name).collect();
+    let grants = SqlGrants { read: only("other"), insert: only("note"), ..SqlGrants::default() };
+    bench.access = SqlAccess::new(Dialect::Sqlite, grants);
+    let words = "table `note` may not be read: [targets.t.database.allow] read does not name it";
     let call = bench.apply("query", "SELECT id FROM note").await;
-    assert_eq!(call.result.unwrap().unwrap_err().message, "table `note` may not be read by this adapter");
+    assert_eq!(call.result.unwrap().unwrap_err().message, words);
     drop(call.transaction);
     assert!(bench.apply("insert", "").await.result.unwrap().is_ok());
 }
@@ -301,7 +303,7 @@ async fn many_calls_run_beside_each_other_and_the_surplus_waits() {
     let runtime = Runtime::new(&RuntimeOptions { cache_dir: None, instances_max: 2 }).unwrap();
     let adapter = probe(&runtime).await;
     let target = Target::new().await;
-    let access = SqlAccess::new(Dialect::Sqlite, SqlGrants::default());
+    let access = SqlAccess::new(Dialect::Sqlite, SqlGrants::everything());
     let calls = (0..20).map(|_| async {
         let transaction = target.database.begin_read().await.unwrap();
         let context = behaving("echo", "");

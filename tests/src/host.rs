@@ -36,7 +36,7 @@ impl Configuration {
     pub fn openemr(self, adapter: &Path, database_url: &str) -> Self {
         self.more(&format!(
             "\n[targets.openemr]\nadapter = {}\nid_column = \"openemr_patient_id\"\n\
-             [targets.openemr.database]\nurl = {}\n",
+             [targets.openemr.database]\nurl = {}\nallow = {{ preset = \"openemr\" }}\n",
             quoted(&adapter.to_string_lossy()),
             quoted(database_url)
         ))

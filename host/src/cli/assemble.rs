@@ -8,7 +8,7 @@ use super::error::CliError;
 use crate::config::{Authentication, Config, Connection, DatabaseUrl, HttpConfig, Order, TargetConfig};
 use crate::database::{Database, DatabaseError, Locator};
 use crate::domain::delivery::RetryPolicy;
-use crate::plugin::{Credentials, HttpOptions, Limits, Runtime, RuntimeOptions, Secret, SqlGrants};
+use crate::plugin::{Credentials, HttpOptions, Limits, Runtime, RuntimeOptions, Secret};
 use crate::store::{Store, StoreClock};
 use crate::sync::{BreakerPolicy, SyncOptions, Target, TargetKind, TargetSpec};
 
@@ -106,7 +106,7 @@ fn kind(config: &TargetConfig) -> Result<TargetKind, CliError> {
         Connection::Database(database) => Ok(TargetKind::Database {
             locator: locator(&database.url)?,
             connections_max: database.connections_max,
-            grants: SqlGrants::default(),
+            grants: database.allow.clone(),
         }),
         Connection::Http(http) => Ok(TargetKind::Http(http_options(config.name.as_str(), http)?)),
     }

@@ -4,6 +4,7 @@
 //! from here on. Secrets are [`Secret`](crate::domain::secret::Secret)s and never shown. Every key is explained in
 //! `docs/configuration.md`. Nothing here opens a database or a connection.
 
+mod allow;
 mod database_url;
 mod http;
 mod limits;

@@ -3,11 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
+use super::allow::read_allow;
 use super::http::{HttpConfig, read_http};
 use super::limits::{Limits, read_limits};
 use super::reader::Reader;
 use super::{DatabaseKind, DatabaseUrl, read_database_url};
 use crate::domain::change::RemoteEdit;
+use crate::domain::grants::SqlGrants;
 use crate::domain::ids::{AggregateType, IdColumn, TargetName};
 
 /// One target.
@@ -49,6 +51,8 @@ pub struct DatabaseConfig {
     pub url: DatabaseUrl,
     /// The most connections that this host opens to it.
     pub connections_max: u32,
+    /// `[targets.NAME.database.allow]`: what the adapter may do there.
+    pub allow: SqlGrants,
 }
 
 /// Reads all targets; `None` when one of them could not be read, which was noted.
@@ -155,6 +159,7 @@ fn read_database(mut database: Reader<'_>, limits: &Limits) -> Option<DatabaseCo
         let message = format!("must be at least {needed}: limits.concurrency and one for checks");
         database.note_key("connections_max", message);
     }
+    let allow = read_allow(database.section("allow"));
     database.finish(&[]);
-    Some(DatabaseConfig { url: url?, connections_max })
+    Some(DatabaseConfig { url: url?, connections_max, allow })
 }

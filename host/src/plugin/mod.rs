@@ -23,13 +23,13 @@ mod limits;
 mod state;
 mod ticker;
 
+pub use crate::domain::grants::SqlGrants;
 pub use adapter::Adapter;
 pub use artifact::{Inspection, World};
 pub use call::{CallContext, DatabaseCall, HttpCall, Usage};
 pub use capability::http_access::{Credentials, HttpAccess, HttpOptions, Secret};
 pub use capability::http_fence::Fence;
 pub use capability::sql_access::SqlAccess;
-pub use capability::sql_guard::SqlGrants;
 pub use engine::{Runtime, RuntimeOptions};
 pub use error::{CallError, PluginError};
 pub use limits::Limits;

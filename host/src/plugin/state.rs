@@ -95,6 +95,7 @@ pub(super) struct Meters {
     pub(super) host_calls: Meter,
     pub(super) requests: Meter,
     pub(super) log_lines: Meter,
+    pub(super) refusals: Meter,
     lease_lost: AtomicBool,
     breach: Mutex<Option<Breach>>,
 }

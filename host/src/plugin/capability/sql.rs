@@ -82,7 +82,22 @@ impl CallState {
     /// Judges a statement before it reaches the database.
     async fn permit(&mut self, sql: &str, verb: Verb) -> wasmtime::Result<Result<(), DatabaseError>> {
         let access = Arc::clone(&self.door()?.access);
-        Ok(access.permit(sql, verb).await.map_err(|reason| DatabaseError::new(ErrorKind::Refused, reason)))
+        let verdict = access.permit(sql, verb).await;
+        Ok(verdict.map_err(|refusal| {
+            let error = refusal.into_error(&self.context.target);
+            self.say_refused(&error);
+            error
+        }))
+    }
+}
+
+impl CallState {
+    /// The first refusal of a call is told to the operator as well, since the adapter may keep it to itself.
+    fn say_refused(&self, error: &DatabaseError) {
+        if self.meters.refusals.add() == 1 {
+            let (target_name, adapter) = (self.context.target.as_str(), self.adapter.as_str());
+            tracing::warn!(target_name, adapter, refusal = %error.message, "a statement of the adapter was refused");
+        }
     }
 }
 

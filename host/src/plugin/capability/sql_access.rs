@@ -5,8 +5,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use sha2::{Digest as _, Sha256};
 
-use super::sql_guard::{self, Reason, SqlGrants, Verb};
+use super::sql_guard::{self, Verb};
+use super::sql_refusal::Verdict;
 use crate::database::Dialect;
+use crate::domain::grants::SqlGrants;
 
 /// Verdicts in one generation; two generations are kept.
 const VERDICTS_MAX: usize = 1_024;
@@ -14,7 +16,6 @@ const VERDICTS_MAX: usize = 1_024;
 const STACK_BYTES: usize = 128 << 20;
 
 type Key = ([u8; 32], Verb);
-type Verdict = Result<(), Reason>;
 
 /// What a target's adapter may do in a transaction. Made once per target; calls share its memory of verdicts.
 pub struct SqlAccess {
@@ -57,7 +58,7 @@ impl SqlAccess {
             // Nobody listens any more when the call was cut off.
             .spawn(move || drop(say.send(sql_guard::judge(dialect, &grants, &sql, verb))))
             .map_err(|error| format!("the statement could not be examined: {error}"))?;
-        said.await.unwrap_or_else(|_| Err("the statement could not be examined".to_owned()))
+        said.await.unwrap_or_else(|_| Err("the statement could not be examined".into()))
     }
 
     fn verdicts(&self) -> std::sync::MutexGuard<'_, Verdicts> {
@@ -108,7 +109,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_verdict_holds_for_its_verb_only() {
-        let access = SqlAccess::new(Dialect::Sqlite, SqlGrants::default());
+        let access = SqlAccess::new(Dialect::Sqlite, SqlGrants::everything());
         for _ in 0..2 {
             assert_eq!(access.permit("SELECT 1", Verb::Read).await, Ok(()));
             assert!(access.permit("SELECT 1", Verb::Write).await.is_err());

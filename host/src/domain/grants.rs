@@ -1,0 +1,130 @@
+//! Which tables of its target's database an adapter may touch, and how: the operator's word, and the default is nothing.
+//!
+//! Pure sets and one question. What a statement touches is found out in `plugin/capability/sql_guard.rs`.
+
+use std::collections::BTreeSet;
+
+use crate::vocabulary;
+
+vocabulary! {
+    /// What is done to a table; each is a key of `[targets.NAME.database.allow]`.
+    pub enum TableVerb {
+        /// SELECT, also as part of another statement.
+        Read = "read",
+        /// INSERT of new rows.
+        Insert = "insert",
+        /// UPDATE, also by an INSERT that meets its key.
+        Update = "update",
+        /// DELETE.
+        Delete = "delete",
+    }
+}
+
+/// Tables by name, in lower case.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Tables {
+    /// These and no other.
+    Named(BTreeSet<String>),
+    /// Every table of the target's own database.
+    All,
+}
+
+impl Default for Tables {
+    fn default() -> Self {
+        Self::Named(BTreeSet::new())
+    }
+}
+
+impl Tables {
+    /// Whether a table, by its name in lower case, is among them.
+    #[must_use]
+    pub fn holds(&self, table: &str) -> bool {
+        match self {
+            Self::Named(names) => names.contains(table),
+            Self::All => true,
+        }
+    }
+
+    /// Adds one.
+    pub fn add(&mut self, table: &str) {
+        if let Self::Named(names) = self {
+            names.insert(table.to_lowercase());
+        }
+    }
+}
+
+impl<'a> FromIterator<&'a str> for Tables {
+    fn from_iter<I: IntoIterator<Item = &'a str>>(names: I) -> Self {
+        Self::Named(names.into_iter().map(str::to_lowercase).collect())
+    }
+}
+
+/// What one target's adapter may do. The default grants nothing.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SqlGrants {
+    /// Tables that it may read.
+    pub read: Tables,
+    /// Tables that it may add rows to.
+    pub insert: Tables,
+    /// Tables whose rows it may change.
+    pub update: Tables,
+    /// Tables whose rows it may delete.
+    pub delete: Tables,
+}
+
+impl SqlGrants {
+    /// Every table, every verb: for a database that was made for the adapter alone.
+    #[must_use]
+    pub fn everything() -> Self {
+        Self { read: Tables::All, insert: Tables::All, update: Tables::All, delete: Tables::All }
+    }
+
+    /// The tables of one verb.
+    #[must_use]
+    pub fn of(&self, verb: TableVerb) -> &Tables {
+        match verb {
+            TableVerb::Read => &self.read,
+            TableVerb::Insert => &self.insert,
+            TableVerb::Update => &self.update,
+            TableVerb::Delete => &self.delete,
+        }
+    }
+
+    /// The same, to add to.
+    pub fn of_mut(&mut self, verb: TableVerb) -> &mut Tables {
+        match verb {
+            TableVerb::Read => &mut self.read,
+            TableVerb::Insert => &mut self.insert,
+            TableVerb::Update => &mut self.update,
+            TableVerb::Delete => &mut self.delete,
+        }
+    }
+
+    /// Whether this may be done to a table, by its name in lower case.
+    #[must_use]
+    pub fn allows(&self, verb: TableVerb, table: &str) -> bool {
+        self.of(verb).holds(table)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_is_granted_unless_it_was_named() {
+        for verb in TableVerb::ALL {
+            assert!(!SqlGrants::default().allows(*verb, "patient_data"));
+            assert!(SqlGrants::everything().allows(*verb, "patient_data"));
+        }
+    }
+
+    #[test]
+    fn each_verb_is_granted_by_itself() {
+        let grants = SqlGrants { insert: ["Patient_Data"].into_iter().collect(), ..SqlGrants::default() };
+        let allowed: Vec<_> =
+            TableVerb::ALL.iter().filter(|verb| grants.allows(**verb, "patient_data")).copied().collect();
+        assert_eq!(allowed, [TableVerb::Insert]);
+        assert!(!grants.allows(TableVerb::Insert, "users"));
+    }
+}
