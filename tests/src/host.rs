@@ -333,6 +333,12 @@ impl RunningHost {
         read(&self.stderr)
     }
 
+    /// The file that takes its standard error, for a look while it is being waited for.
+    #[must_use]
+    pub fn stderr_file(&self) -> PathBuf {
+        self.stderr.clone()
+    }
+
     fn printed(&self) -> String {
         let mut text = String::new();
         for (name, printed) in [("stdout", self.stdout()), ("stderr", self.stderr())] {

@@ -93,6 +93,12 @@ pub(super) async fn deliver(target: &Target, in_force: &InForce, fence: &StoreFe
                 adapter_broke |= failure.kind == FailureKind::Adapter;
                 let divisible = failure.kind.is_permanent() || failure.kind == FailureKind::Adapter;
                 if divisible && part.len() > 1 && breaks.may_split() {
+                    tracing::debug!(
+                        target_name = %target.spec.name,
+                        deliveries = part.len(),
+                        kind = failure.kind.as_str(),
+                        "a part of the batch failed and is split"
+                    );
                     let middle = part.start + part.len() / 2;
                     parts.push_front(middle..part.end);
                     parts.push_front(part.start..middle);

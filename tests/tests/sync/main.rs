@@ -2,6 +2,7 @@
 
 mod conflicts;
 mod fhir;
+mod lifecycle;
 mod openemr;
 mod several_hosts;
 mod support;

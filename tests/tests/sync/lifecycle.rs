@@ -1,0 +1,148 @@
+//! Hosts that freeze, that are told to stop, and batches with one bad change in them.
+
+use std::time::Duration;
+
+use serde_json::json;
+use sqlx::mysql::MySqlConnection;
+use sqlx::{Connection as _, Executor as _};
+use tests::database::Database;
+use tests::host::{Host, HostSignal, RunningHost};
+
+use crate::support::{host_with_openemr, openemr_database, patient, put, rows};
+
+const LIMIT: Duration = Duration::from_secs(60);
+
+/// Holds every call into the adapter at its first look at the charts, until it is dropped.
+async fn hold_calls(openemr: &Database) -> MySqlConnection {
+    let mut connection = MySqlConnection::connect(openemr.url()).await.expect("connect");
+    connection.execute("LOCK TABLES patient_data WRITE").await.expect("lock");
+    connection
+}
+
+async fn release_calls(connection: MySqlConnection) {
+    connection.close().await.expect("unlock");
+}
+
+/// A host whose leases last a second, with one patient synced, and running.
+fn running_host(openemr: &Database) -> (Host, RunningHost) {
+    let host = host_with_openemr(openemr.url());
+    let file = host.folder().join("host.toml");
+    let text = std::fs::read_to_string(&file).expect("read").replace("[sync]", "[sync]\nlease_ms = 1000");
+    std::fs::write(&file, text).expect("write");
+    put(&host, &patient("A-1"));
+    let mut running = host.spawn(&["run"]).expect("spawn");
+    running.wait_until("the first state is there", LIMIT, || host.status()["totals"]["done"] == 1).expect("wait");
+    (host, running)
+}
+
+fn move_to(host: &Host, city: &str) {
+    let mut moved = patient("A-1");
+    moved["city"] = json!(city);
+    put(host, &moved);
+}
+
+fn processing(host: &Host) -> bool {
+    host.status()["totals"]["processing"] == 1
+}
+
+async fn cities(openemr: &Database) -> Vec<Vec<String>> {
+    rows(openemr.url(), "SELECT city FROM patient_data").await
+}
+
+#[tokio::test]
+async fn a_host_that_froze_for_longer_than_its_lease_does_no_harm_when_it_wakes() {
+    let Some(openemr) = openemr_database("8.2.0").await else { return };
+    let (host, mut frozen) = running_host(&openemr);
+    let held = hold_calls(&openemr).await;
+    move_to(&host, "Daegu");
+    frozen.wait_until("it is in its call", LIMIT, || processing(&host)).expect("wait");
+    frozen.signal(HostSignal::Freeze).expect("freeze");
+    move_to(&host, "Jeju");
+    release_calls(held).await;
+    let mut other = host.spawn(&["run"]).expect("spawn");
+    let newest =
+        || host.status()["totals"] == json!({"pending": 0, "processing": 0, "done": 2, "failed": 0, "superseded": 1});
+    other.wait_until("the other host has brought the newest state", LIMIT, newest).expect("wait");
+    frozen.signal(HostSignal::Thaw).expect("thaw");
+    let log = frozen.stderr_file();
+    let noticed = || std::fs::read_to_string(&log).is_ok_and(|text| text.contains("the lease was lost"));
+    frozen.wait_until("it notices that it lost its lease", LIMIT, noticed).expect("wait");
+    assert_eq!(cities(&openemr).await, [["Jeju"]]);
+    // It goes on as an ordinary host.
+    other.kill();
+    move_to(&host, "Ulsan");
+    frozen.wait_until("it delivers again", LIMIT, || host.status()["totals"]["done"] == 3).expect("wait");
+    assert_eq!(cities(&openemr).await, [["Ulsan"]]);
+}
+
+#[tokio::test]
+async fn sigterm_lets_a_call_end_and_settles_it() {
+    let Some(openemr) = openemr_database("8.2.0").await else { return };
+    let (host, mut running) = running_host(&openemr);
+    let held = hold_calls(&openemr).await;
+    move_to(&host, "Daegu");
+    running.wait_until("it is in its call", LIMIT, || processing(&host)).expect("wait");
+    running.signal(HostSignal::Terminate).expect("signal");
+    put(&host, &patient("A-2"));
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    assert!(running.is_running().expect("running"), "it waits for the call");
+    release_calls(held).await;
+    let ended = running.wait(LIMIT).expect("end");
+    assert_eq!(ended.status, Some(0), "{}", ended.stderr);
+    let totals = host.status()["totals"].clone();
+    assert_eq!((&totals["done"], &totals["processing"]), (&json!(2), &json!(0)), "settled, and nothing new was taken");
+    assert_eq!(cities(&openemr).await, [["Daegu"]]);
+}
+
+#[tokio::test]
+async fn a_second_signal_breaks_the_call_off_and_gives_the_batch_back() {
+    let Some(openemr) = openemr_database("8.2.0").await else { return };
+    let (host, mut running) = running_host(&openemr);
+    let held = hold_calls(&openemr).await;
+    move_to(&host, "Daegu");
+    running.wait_until("it is in its call", LIMIT, || processing(&host)).expect("wait");
+    running.signal(HostSignal::Terminate).expect("signal");
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    running.signal(HostSignal::Terminate).expect("signal");
+    let ended = running.wait(LIMIT).expect("end while the call is held");
+    assert!(ended.stderr.contains("call broken off, batch released"), "{}", ended.stderr);
+    let status = host.status();
+    assert_eq!((&status["totals"]["pending"], &status["totals"]["processing"]), (&json!(1), &json!(0)));
+    assert_eq!(status["recent"][0]["attempts"], 0, "no attempt is spent");
+    release_calls(held).await;
+    let _ = host.run(&["run", "--until-idle"]).expect_success();
+    assert_eq!(cities(&openemr).await, [["Daegu"]]);
+}
+
+#[tokio::test]
+async fn one_bad_change_among_500_costs_a_few_calls_and_the_others_are_delivered() {
+    let Some(openemr) = openemr_database("8.2.0").await else { return };
+    // A rule of the clinic's own, of which the adapter knows nothing: the database refuses the whole statement.
+    openemr.execute("ALTER TABLE patient_data ADD CHECK (city <> 'Atlantis')").await.expect("rule");
+    let host = host_with_openemr(openemr.url()).with_variable("RUST_LOG", "warn,host=debug");
+    let _ = host.run(&["migrate"]).expect_success();
+    let changes: Vec<_> = (0..500)
+        .map(|number| {
+            let id = format!("B-{number:03}");
+            let mut patient = patient(&id);
+            if number == 321 {
+                patient["city"] = json!("Atlantis");
+            }
+            format!("('patient', '{id}', 'create', '{patient}')")
+        })
+        .collect();
+    let insert = format!(
+        "INSERT INTO sync_outbox (aggregate_type, aggregate_id, operation, payload) VALUES {}",
+        changes.join(", ")
+    );
+    let store = tests::database::sqlite_url(&host.folder().join(".host/host.db"));
+    tests::database::execute(&store, &insert).await.expect("insert");
+    let ended = host.run(&["run", "--until-idle"]).expect_success();
+    let status = host.status();
+    assert_eq!((&status["totals"]["done"], &status["totals"]["failed"]), (&json!(499), &json!(1)), "{status}");
+    let failed = rows(openemr.url(), "SELECT pubpid FROM patient_data WHERE pubpid = 'B-321'").await;
+    assert!(failed.is_empty());
+    let splits = ended.stderr.matches("a part of the batch failed and is split").count();
+    let halvings = 500_usize.ilog2() as usize + 1;
+    assert!((1..=halvings).contains(&splits), "{splits} splits of one batch:\n{}", ended.stderr);
+}
