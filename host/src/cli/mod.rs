@@ -102,11 +102,12 @@ async fn dispatch(cli: Cli) -> Result<ExitCode, CliError> {
         output::line(String::from_utf8_lossy(&script).trim_end());
         return Ok(ExitCode::SUCCESS);
     }
-    if let Verb::Plugin(plugin::Verb::Inspect(arguments)) = &cli.verb {
-        return plugin::inspect(arguments).await;
-    }
+    let verb = match cli.verb {
+        Verb::Plugin(verb) if !verb.needs_configuration() => return plugin::run_on_file(verb).await,
+        verb => verb,
+    };
     let config = Config::load(&cli.config)?;
-    match cli.verb {
+    match verb {
         Verb::Seed(arguments) => seed::run(&config, &arguments).await,
         Verb::Run(arguments) => run::run(&config, &arguments).await,
         Verb::Status(arguments) => status::run(&config, &arguments).await,
@@ -116,7 +117,7 @@ async fn dispatch(cli: Cli) -> Result<ExitCode, CliError> {
         Verb::Check(arguments) => check::run(&config, &arguments).await,
         Verb::Migrate => migrate(&config).await,
         Verb::Patient(verb) => patient::run(&config, &verb).await,
-        Verb::Plugin(verb) => plugin::run(&config, &verb).await,
+        Verb::Plugin(verb) => plugin::run(&config, verb).await,
         Verb::Target(verb) => target::run(&config, &verb).await,
         Verb::Completions { .. } => unreachable!("invariant: completions need no configuration"),
     }

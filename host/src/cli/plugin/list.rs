@@ -1,0 +1,57 @@
+//! `host plugin list`: the adapter of every target, as a file and as it is in force.
+
+use std::process::ExitCode;
+
+use serde_json::json;
+
+use crate::cli::error::CliError;
+use crate::cli::{assemble, output};
+use crate::config::{Config, Connection};
+use crate::plugin::World;
+
+pub(super) async fn run(config: &Config, json: bool) -> Result<ExitCode, CliError> {
+    let store = assemble::migrated_store(config).await?;
+    let runtime = assemble::runtime(config)?;
+    let status = store.status(0).await?;
+    let mut objects = Vec::new();
+    let mut broken = false;
+    for target in config.targets.values() {
+        let world = match target.connection {
+            Connection::Database(_) => World::Database,
+            Connection::Http(_) => World::Http,
+        };
+        let file = runtime.load(&target.adapter, world).await;
+        let in_force = status.targets.get(target.name.as_str()).and_then(|status| status.adapter_sha256.clone());
+        let (text, object) = match &file {
+            Ok(adapter) => {
+                let descriptor = adapter.descriptor();
+                let standing = match &in_force {
+                    Some(sha256) if sha256 == adapter.sha256() => "in force",
+                    Some(_) => "another one is in force",
+                    None => "not in force yet",
+                };
+                (
+                    format!("{} {} sha256:{} ({standing})", descriptor.name, descriptor.version, adapter.sha256()),
+                    json!({"name": descriptor.name, "version": descriptor.version, "sha256": adapter.sha256()}),
+                )
+            }
+            Err(error) => {
+                broken = true;
+                (error.to_string(), json!({"error": error.to_string()}))
+            }
+        };
+        objects.push(json!({
+            "target": target.name.as_str(),
+            "file": target.adapter.display().to_string(),
+            "adapter": object,
+            "in_force_sha256": in_force,
+        }));
+        if !json {
+            output::line(&format!("{}: {} {text}", target.name, target.adapter.display()));
+        }
+    }
+    if json {
+        output::json(&json!({"adapters": objects}));
+    }
+    Ok(if broken { ExitCode::from(5) } else { ExitCode::SUCCESS })
+}
