@@ -93,7 +93,7 @@ impl Dialect {
 
 fn postgres_cast(value: &Value) -> Option<&'static str> {
     match value {
-        Value::Null | Value::Text(_) | Value::Bytes(_) | Value::Bool(_) => None,
+        Value::Null | Value::Texts(_) | Value::Text(_) | Value::Bytes(_) | Value::Bool(_) => None,
         Value::I64(_) | Value::U64(_) => Some("BIGINT"),
         Value::F64(_) => Some("DOUBLE PRECISION"),
         Value::Decimal(_) => Some("NUMERIC"),

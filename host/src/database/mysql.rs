@@ -36,6 +36,7 @@ pub(super) fn bind<'q>(query: Query<'q, MySql, MySqlArguments>, value: &Value) -
         Value::I64(number) => query.bind(*number),
         Value::U64(number) => query.bind(*number),
         Value::F64(number) => query.bind(*number),
+        Value::Texts(_) => unreachable!("invariant: only PostgreSQL is given lists"),
         Value::Bytes(bytes) => query.bind(bytes.as_slice()),
         Value::Decimal(text)
         | Value::Text(text)

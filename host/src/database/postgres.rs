@@ -28,6 +28,7 @@ pub(super) fn bind<'q>(query: Query<'q, Postgres, PgArguments>, value: &Value) -
             Err(_) => query.bind(number.to_string()),
         },
         Value::F64(number) => query.bind(*number),
+        Value::Texts(texts) => query.bind(texts.as_slice()),
         Value::Bytes(bytes) => query.bind(bytes.as_slice()),
         Value::Decimal(text)
         | Value::Text(text)

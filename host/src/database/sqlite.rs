@@ -31,6 +31,7 @@ pub(super) fn bind<'q>(query: Query<'q, Sqlite, SqliteArguments>, value: &Value)
             Err(_) => query.bind(number.to_string()),
         },
         Value::F64(number) => query.bind(*number),
+        Value::Texts(_) => unreachable!("invariant: only PostgreSQL is given lists"),
         Value::Bytes(bytes) => query.bind(bytes.clone()),
         Value::Decimal(text)
         | Value::Text(text)

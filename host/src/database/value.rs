@@ -29,6 +29,8 @@ pub enum Value {
     Json(String),
     /// Anything else, in text form.
     Other(String),
+    /// A list of texts; a parameter for PostgreSQL alone.
+    Texts(Vec<Option<String>>),
 }
 
 /// Values may be a patient's data, so only their kind is shown.
@@ -48,6 +50,7 @@ impl std::fmt::Debug for Value {
             Self::Time(_) => "Time(..)",
             Self::Json(_) => "Json(..)",
             Self::Other(_) => "Other(..)",
+            Self::Texts(_) => "Texts(..)",
         })
     }
 }
@@ -81,6 +84,7 @@ impl Value {
             Self::Null | Self::Bool(_) => 1,
             Self::I64(_) | Self::U64(_) | Self::F64(_) => 8,
             Self::Bytes(bytes) => bytes.len(),
+            Self::Texts(texts) => texts.iter().flatten().map(String::len).sum(),
             Self::Decimal(text)
             | Self::Text(text)
             | Self::Date(text)

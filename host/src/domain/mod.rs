@@ -6,6 +6,7 @@
 pub mod change;
 pub mod conflict;
 pub mod delivery;
+mod field_text;
 pub mod grants;
 pub mod ids;
 pub mod patient;

@@ -4,6 +4,7 @@
 //! Nothing here may print personal data: `Debug` shows the id alone. Limits are chosen so that a valid patient fits
 //! OpenEMR's columns and any FHIR server.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use jiff::civil::Date;
@@ -11,6 +12,7 @@ use jiff::tz::Offset;
 use serde::{Deserialize, Serialize};
 
 use super::Problem;
+use super::field_text::FieldText;
 use super::ids::PatientId;
 use super::rules::{Rules, calendar_date};
 use super::words::one_of;
@@ -102,6 +104,17 @@ macro_rules! patient_record {
                     $( stringify!($optional) => Some(&mut self.$optional), )+
                     _ => None,
                 }
+            }
+        }
+
+        impl Patient {
+            /// The text of every field, in the order of [`PatientDraft::FIELDS`].
+            #[must_use]
+            pub fn field_texts(&self) -> Vec<Option<Cow<'_, str>>> {
+                vec![
+                    $( Some(self.$required.text()), )+
+                    $( self.$optional.as_ref().map(FieldText::text), )+
+                ]
             }
         }
     };

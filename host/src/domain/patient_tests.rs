@@ -197,3 +197,17 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn the_texts_of_the_fields_are_those_of_the_payload() {
+    let mut draft = with("deceased_date", "2020-01-01");
+    draft.marital_status = Some("domestic_partner".to_owned());
+    draft.native_given_name = Some("민준".to_owned());
+    let patient = draft.validate(TODAY).unwrap();
+    let payload: serde_json::Value = serde_json::from_str(&patient.payload()).unwrap();
+    let texts = patient.field_texts();
+    assert_eq!(texts.len(), PatientDraft::FIELDS.len());
+    for (field, text) in PatientDraft::FIELDS.iter().zip(texts) {
+        assert_eq!(payload.get(*field).and_then(|value| value.as_str()), text.as_deref(), "{field}");
+    }
+}

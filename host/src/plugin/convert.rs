@@ -132,7 +132,8 @@ impl From<database::Value> for Value {
 impl From<Value> for database::Value {
     fn from(value: Value) -> Self {
         match value {
-            Value::Null => Self::Null,
+            // No row has one.
+            Value::Null | Value::Texts(_) => Self::Null,
             Value::Bool(truth) => Self::Boolean(truth),
             Value::I64(number) => Self::Signed(number),
             Value::U64(number) => Self::Unsigned(number),

@@ -4,6 +4,7 @@
 //! adapter, know an adapter, or decide what a failure means (`domain::delivery` does). Read next: `claim.rs`.
 
 mod blocked;
+mod bulk;
 mod claim;
 mod conflicts;
 mod hosts;
@@ -125,7 +126,10 @@ impl Store {
     }
 
     /// Begins a transaction that only reads.
-    async fn begin_read(&self, what: &str) -> Result<StoreTransaction, StoreError> {
+    ///
+    /// # Errors
+    /// When the database cannot be reached.
+    pub async fn begin_read(&self, what: &str) -> Result<StoreTransaction, StoreError> {
         self.database.begin_read().await.map(|inner| self.transaction(inner, what)).map_err(|error| failed(what, error))
     }
 
@@ -174,6 +178,12 @@ impl StoreTransaction {
         self.inner.execute(&sql, &parameters).await.map_err(|error| failed(&self.what, error))
     }
 
+    /// A statement whose parameters are written `?` already.
+    async fn execute_at(&mut self, sql: &str, parameters: Vec<Value>) -> Result<(), StoreError> {
+        self.statements.fetch_add(1, Ordering::Relaxed);
+        self.inner.execute(sql, &parameters).await.map(drop).map_err(|error| failed(&self.what, error))
+    }
+
     async fn query(&mut self, sql: &str, values: &[(&str, Value)]) -> Result<Rows, StoreError> {
         let (sql, parameters) = sql::named(sql, values);
         self.statements.fetch_add(1, Ordering::Relaxed);
@@ -189,7 +199,11 @@ impl StoreTransaction {
         self.inner.commit().await.map_err(|error| failed(&what, error))
     }
 
-    async fn rollback(self) -> Result<(), StoreError> {
+    /// Undoes everything so far.
+    ///
+    /// # Errors
+    /// What the database says; the effect is undone all the same.
+    pub async fn rollback(self) -> Result<(), StoreError> {
         let what = self.what;
         self.inner.rollback().await.map_err(|error| failed(&what, error))
     }

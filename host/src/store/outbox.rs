@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use super::bulk::{Insert, rows_in_blocks};
 use super::claim::rows_value;
 use super::sql::{JsonType, json_rows, keep_existing, select_for_upsert, update_from};
 use super::{Reader, Store, StoreError, StoreTransaction};
@@ -83,7 +84,7 @@ impl Store {
 #[derive(Serialize)]
 struct AppendRow<'a> {
     position: usize,
-    event_id: String,
+    event_id: &'a str,
     aggregate_type: &'a str,
     aggregate_id: &'a str,
     operation: &'static str,
@@ -98,18 +99,26 @@ struct Waiting {
 impl StoreTransaction {
     /// Writes changes, in the transaction that also changes their aggregates. Gives the ids of their events.
     pub(super) async fn append(&mut self, changes: &[NewChange<'_>]) -> Result<Vec<String>, StoreError> {
+        let events: Vec<_> = changes.iter().map(|_| uuid::Uuid::now_v7().to_string()).collect();
+        let in_blocks = rows_in_blocks(self.dialect(), changes.len());
+        self.append_blocks(&changes[..in_blocks], &events).await?;
         let rows: Vec<_> = changes
             .iter()
+            .zip(&events)
             .enumerate()
-            .map(|(position, change)| AppendRow {
+            .skip(in_blocks)
+            .map(|(position, (change, event_id))| AppendRow {
                 position,
-                event_id: uuid::Uuid::now_v7().to_string(),
+                event_id,
                 aggregate_type: change.aggregate_type,
                 aggregate_id: change.aggregate_id,
                 operation: change.operation.as_str(),
                 payload: change.payload,
             })
             .collect();
+        if rows.is_empty() {
+            return Ok(events);
+        }
         let columns = [
             ("position", JsonType::Integer),
             ("event_id", JsonType::Text),
@@ -125,7 +134,23 @@ impl StoreTransaction {
             json_rows(self.dialect(), &columns)
         );
         self.execute(&sql, &[("rows", rows_value(&rows))]).await?;
-        Ok(rows.into_iter().map(|row| row.event_id).collect())
+        Ok(events)
+    }
+
+    async fn append_blocks(&mut self, changes: &[NewChange<'_>], events: &[String]) -> Result<(), StoreError> {
+        let now = self.now.clone();
+        let insert = Insert {
+            table: "sync_outbox",
+            columns: &["event_id", "aggregate_type", "aggregate_id", "operation", "payload"],
+            same: &[("created_at", &now)],
+            tail: "",
+        };
+        let row = |(change, event_id): (&NewChange<'_>, &String)| {
+            let texts =
+                [event_id, change.aggregate_type, change.aggregate_id, change.operation.as_str(), change.payload];
+            texts.into_iter().map(|text| Some(text.to_owned())).collect()
+        };
+        self.insert_blocks(&insert, changes.iter().zip(events).map(row).collect()).await
     }
 
     async fn unrouted(&mut self, limit: u32) -> Result<Vec<Waiting>, StoreError> {

@@ -3,10 +3,12 @@
 //!
 //! The columns are the payload's fields (`PatientDraft::FIELDS`), so that a patient travels as its own JSON.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 
 use serde::Serialize;
 
+use super::bulk::{Insert, rows_in_blocks};
 use super::claim::rows_value;
 use super::outbox::NewChange;
 use super::sql::{JsonType, json_rows, select_for_upsert, upsert};
@@ -91,17 +93,30 @@ impl StoreTransaction {
     /// What the database says.
     pub async fn put_patients(&mut self, patients: &[&Patient]) -> Result<(), StoreError> {
         let fields = PatientDraft::FIELDS;
+        let (blocks, patients) = patients.split_at(rows_in_blocks(self.dialect(), patients.len()));
         let json: Vec<_> = fields.iter().map(|field| (*field, JsonType::Text)).collect();
         let updated: Vec<_> =
             fields.iter().copied().filter(|field| *field != "patient_id").chain(["updated_at"]).collect();
+        let tail = upsert(self.dialect(), "patient_id", &updated);
+        let now = self.now.clone();
+        let insert = Insert {
+            table: "patient_cache",
+            columns: fields,
+            same: &[("created_at", &now), ("updated_at", &now)],
+            tail: &tail,
+        };
+        let texts =
+            |patient: &&Patient| patient.field_texts().into_iter().map(|text| text.map(Cow::into_owned)).collect();
+        self.insert_blocks(&insert, blocks.iter().map(texts).collect()).await?;
+        if patients.is_empty() {
+            return Ok(());
+        }
         let sql = format!(
-            "INSERT INTO patient_cache ({names}, created_at, updated_at) SELECT {values}, {now}, {now} FROM {rows}{tail}{upsert}",
+            "INSERT INTO patient_cache ({names}, created_at, updated_at) SELECT {values}, {now}, {now} FROM {rows}{end}{tail}",
             names = fields.join(", "),
             values = fields.iter().map(|field| format!("j.{field}")).collect::<Vec<_>>().join(", "),
-            now = self.now,
             rows = json_rows(self.dialect(), &json),
-            tail = select_for_upsert(self.dialect()),
-            upsert = upsert(self.dialect(), "patient_id", &updated),
+            end = select_for_upsert(self.dialect()),
         );
         self.execute(&sql, &[("rows", rows_value(patients))]).await.map(drop)
     }

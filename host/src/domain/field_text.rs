@@ -1,0 +1,44 @@
+//! The text of one field of a record, as a payload and a column of text hold it.
+
+use std::borrow::Cow;
+
+use jiff::civil::Date;
+
+use super::ids::PatientId;
+use super::patient::{Gender, MaritalStatus};
+
+/// A field's value as text; the same text that its JSON has.
+pub(super) trait FieldText {
+    /// The text.
+    fn text(&self) -> Cow<'_, str>;
+}
+
+impl FieldText for String {
+    fn text(&self) -> Cow<'_, str> {
+        Cow::Borrowed(self)
+    }
+}
+
+impl FieldText for PatientId {
+    fn text(&self) -> Cow<'_, str> {
+        Cow::Borrowed(self.as_str())
+    }
+}
+
+impl FieldText for Gender {
+    fn text(&self) -> Cow<'_, str> {
+        Cow::Borrowed(self.as_str())
+    }
+}
+
+impl FieldText for MaritalStatus {
+    fn text(&self) -> Cow<'_, str> {
+        Cow::Borrowed(self.as_str())
+    }
+}
+
+impl FieldText for Date {
+    fn text(&self) -> Cow<'_, str> {
+        Cow::Owned(self.to_string())
+    }
+}
