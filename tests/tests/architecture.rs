@@ -6,17 +6,18 @@ use std::path::{Path, PathBuf};
 use tests::environment::workspace;
 
 /// Each layer with what it may use.
-const LAYERS: [(&str, &[&str]); 11] = [
+const LAYERS: [(&str, &[&str]); 12] = [
     ("domain", &[]),
     ("document", &["domain"]),
     ("config", &["document", "domain"]),
     ("fixture", &["document", "domain"]),
+    ("import", &["document", "domain"]),
     ("database", &[]),
     ("store", &["database", "domain"]),
     ("plugin", &["database", "domain"]),
     ("service", &["database", "domain", "store"]),
     ("sync", &["database", "domain", "plugin", "store"]),
-    ("cli", &["config", "database", "domain", "fixture", "plugin", "service", "store", "sync"]),
+    ("cli", &["config", "database", "domain", "fixture", "import", "plugin", "service", "store", "sync"]),
     ("main", &["cli"]),
 ];
 

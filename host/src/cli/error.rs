@@ -2,6 +2,7 @@
 
 use crate::config::ConfigError;
 use crate::fixture::FixtureError;
+use crate::import::ImportError;
 use crate::plugin::PluginError;
 use crate::service::ServiceError;
 use crate::store::{MigrationError, StoreError};
@@ -35,6 +36,12 @@ impl CliError {
 
 impl From<ConfigError> for CliError {
     fn from(error: ConfigError) -> Self {
+        Self::Config(error.to_string())
+    }
+}
+
+impl From<ImportError> for CliError {
+    fn from(error: ImportError) -> Self {
         Self::Config(error.to_string())
     }
 }

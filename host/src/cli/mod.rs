@@ -6,6 +6,8 @@ mod assemble;
 mod check;
 mod conflicts;
 mod error;
+mod import;
+mod import_report;
 mod logging;
 mod output;
 mod patient;
@@ -44,6 +46,8 @@ struct Cli {
 enum Verb {
     /// Bring users and patients from a TOML file into the store, and queue what changed
     Seed(seed::Arguments),
+    /// Bring patients of another system's export into the store, and queue what changed
+    Import(import::Arguments),
     /// Synchronise: route, deliver, settle, until SIGTERM
     Run(run::Arguments),
     /// Show what waits, what is done, and what is wrong
@@ -109,6 +113,7 @@ async fn dispatch(cli: Cli) -> Result<ExitCode, CliError> {
     let config = Config::load(&cli.config)?;
     match verb {
         Verb::Seed(arguments) => seed::run(&config, &arguments).await,
+        Verb::Import(arguments) => Box::pin(import::run(&config, &arguments)).await,
         Verb::Run(arguments) => run::run(&config, &arguments).await,
         Verb::Status(arguments) => status::run(&config, &arguments).await,
         Verb::Retry(arguments) => retry::run(&config, &arguments).await,

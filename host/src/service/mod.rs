@@ -4,7 +4,7 @@
 mod patients;
 mod users;
 
-pub use patients::{PatientChange, PatientService};
+pub use patients::{PatientChange, PatientService, count};
 pub use users::{NewUser, UserChange, UserService};
 
 use crate::store::StoreError;

@@ -3,7 +3,7 @@
 use crate::database::rerun;
 use crate::domain::change::Operation;
 use crate::domain::patient::Patient;
-use crate::store::{NewChange, Store};
+use crate::store::{ImportProgress, NewChange, Store, StoreTransaction};
 
 use super::ServiceError;
 
@@ -45,41 +45,54 @@ impl PatientService {
         }
         rerun("put patients", || async {
             let mut transaction = self.store.begin("write patients").await?;
-            let ids: Vec<_> = patients.iter().map(|patient| patient.patient_id.as_str()).collect();
-            let known = transaction.patients_by_id(&ids, true).await?;
-            let changes: Vec<_> = patients
-                .iter()
-                .map(|patient| match known.get(patient.patient_id.as_str()) {
-                    None => PatientChange::Created,
-                    Some(stored) if stored.patient == *patient => PatientChange::Unchanged,
-                    Some(_) => PatientChange::Updated,
-                })
-                .collect();
-            let written: Vec<_> = patients
-                .iter()
-                .zip(&changes)
-                .filter(|(_, change)| **change != PatientChange::Unchanged)
-                .map(|(patient, change)| (patient, *change, patient.payload()))
-                .collect();
-            if written.is_empty() {
-                return Ok(changes);
-            }
-            let rows: Vec<_> = written.iter().map(|(patient, _, _)| *patient).collect();
-            transaction.put_patients(&rows).await?;
-            let queued: Vec<_> = written
-                .iter()
-                .map(|(patient, change, payload)| NewChange {
-                    aggregate_type: AGGREGATE_TYPE,
-                    aggregate_id: patient.patient_id.as_str(),
-                    operation: if *change == PatientChange::Created { Operation::Create } else { Operation::Update },
-                    payload,
-                })
-                .collect();
-            transaction.append_changes(&queued).await?;
+            let changes = write(&mut transaction, patients).await?;
             transaction.commit().await?;
             Ok(changes)
         })
         .await
+    }
+
+    /// As [`PatientService::put`], and moves an import on in the same transaction: `progress` is where it stood, `reached`
+    /// where these patients end. Gives where it stands now; `None` when another process has moved the import meanwhile, and
+    /// nothing was written then.
+    ///
+    /// # Errors
+    /// When the store cannot be reached; nothing is then written.
+    pub async fn import(
+        &self,
+        import_id: &str,
+        patients: &[Patient],
+        progress: &ImportProgress,
+        reached: &ImportProgress,
+    ) -> Result<Option<ImportProgress>, ServiceError> {
+        rerun("import patients", || async {
+            let mut transaction = self.store.begin("import patients").await?;
+            let mut reached = reached.clone();
+            if !patients.is_empty() {
+                count(&mut reached, &write(&mut transaction, patients).await?);
+            }
+            if !transaction.advance_import(import_id, progress.bytes_done, &reached).await? {
+                transaction.rollback().await?;
+                return Ok(None);
+            }
+            transaction.commit().await?;
+            Ok(Some(reached))
+        })
+        .await
+    }
+
+    /// What [`PatientService::put`] would do to each of these patients now.
+    ///
+    /// # Errors
+    /// When the store cannot be reached.
+    pub async fn preview(&self, patients: &[Patient]) -> Result<Vec<PatientChange>, ServiceError> {
+        if patients.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut transaction = self.store.begin_read("look for patients").await?;
+        let changes = changes(&mut transaction, patients, false).await?;
+        transaction.rollback().await?;
+        Ok(changes)
     }
 
     /// Removes a patient and queues the removal with its last state. `false` when there is no such patient.
@@ -106,4 +119,58 @@ impl PatientService {
         })
         .await
     }
+}
+
+/// Adds what was done to each patient to an import's counts.
+pub fn count(progress: &mut ImportProgress, changes: &[PatientChange]) {
+    for change in changes {
+        match change {
+            PatientChange::Created => progress.created += 1,
+            PatientChange::Updated => progress.updated += 1,
+            PatientChange::Unchanged => progress.unchanged += 1,
+        }
+    }
+}
+
+/// What writing each of these patients would do.
+async fn changes(
+    transaction: &mut StoreTransaction,
+    patients: &[Patient],
+    for_update: bool,
+) -> Result<Vec<PatientChange>, ServiceError> {
+    let ids: Vec<_> = patients.iter().map(|patient| patient.patient_id.as_str()).collect();
+    let known = transaction.patients_by_id(&ids, for_update).await?;
+    let change = |patient: &Patient| match known.get(patient.patient_id.as_str()) {
+        None => PatientChange::Created,
+        Some(stored) if stored.patient == *patient => PatientChange::Unchanged,
+        Some(_) => PatientChange::Updated,
+    };
+    Ok(patients.iter().map(change).collect())
+}
+
+/// Makes the store hold these patients and queues what changed, within a transaction.
+async fn write(transaction: &mut StoreTransaction, patients: &[Patient]) -> Result<Vec<PatientChange>, ServiceError> {
+    let changes = changes(transaction, patients, true).await?;
+    let written: Vec<_> = patients
+        .iter()
+        .zip(&changes)
+        .filter(|(_, change)| **change != PatientChange::Unchanged)
+        .map(|(patient, change)| (patient, *change, patient.payload()))
+        .collect();
+    if written.is_empty() {
+        return Ok(changes);
+    }
+    let rows: Vec<_> = written.iter().map(|(patient, _, _)| *patient).collect();
+    transaction.put_patients(&rows).await?;
+    let queued: Vec<_> = written
+        .iter()
+        .map(|(patient, change, payload)| NewChange {
+            aggregate_type: AGGREGATE_TYPE,
+            aggregate_id: patient.patient_id.as_str(),
+            operation: if *change == PatientChange::Created { Operation::Create } else { Operation::Update },
+            payload,
+        })
+        .collect();
+    transaction.append_changes(&queued).await?;
+    Ok(changes)
 }

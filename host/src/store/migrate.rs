@@ -21,11 +21,18 @@ struct Migration {
 
 macro_rules! migrations {
     ($folder:literal) => {
-        &[Migration {
-            version: 1,
-            name: "initial",
-            sql: include_str!(concat!("../../../migrations/", $folder, "/0001_initial.sql")),
-        }]
+        &[
+            Migration {
+                version: 1,
+                name: "initial",
+                sql: include_str!(concat!("../../../migrations/", $folder, "/0001_initial.sql")),
+            },
+            Migration {
+                version: 2,
+                name: "import",
+                sql: include_str!(concat!("../../../migrations/", $folder, "/0002_import.sql")),
+            },
+        ]
     };
 }
 

@@ -8,6 +8,7 @@ mod bulk;
 mod claim;
 mod conflicts;
 mod hosts;
+mod imports;
 mod lease;
 mod migrate;
 mod newest;
@@ -30,6 +31,7 @@ use crate::database::{AsDatabaseError, Database, DatabaseError, RowLimits, Rows,
 pub use blocked::BlockedKey;
 pub use claim::{Batch, Claim, ClaimRequest, Delivery};
 pub use conflicts::{Conflict, ConflictKey};
+pub use imports::ImportProgress;
 pub use lease::Lease;
 pub use migrate::{MigrationError, Migrations};
 pub use outbox::{NewChange, Route};

@@ -1,8 +1,10 @@
 //! Patients and users through their services.
 
+use host::domain::patient::Patient;
 use host::domain::secret::Secret;
 use host::domain::user::{User, UserDraft};
 use host::service::{NewUser, PatientChange, PatientService, UserChange, UserService};
+use host::store::ImportProgress;
 
 use crate::on_every_store;
 use crate::support::{Stand, patient};
@@ -12,6 +14,8 @@ on_every_store!(
     patients_read_back_as_they_were_written,
     a_deleted_patient_leaves_its_last_state_in_the_outbox,
     users_are_hashed_and_recognised,
+    an_imported_chunk_takes_the_same_statements_whatever_its_size,
+    an_import_that_another_process_moved_writes_nothing,
 );
 
 async fn an_unchanged_patient_writes_no_outbox_row(stand: Stand) {
@@ -70,4 +74,42 @@ async fn users_are_hashed_and_recognised(stand: Stand) {
     assert_eq!(service.put(&[new("Lee", "another password")]).await.expect("put"), [UserChange::Updated]);
     assert_eq!(service.put(&[new("Park", "another password")]).await.expect("put"), [UserChange::Updated]);
     assert_eq!(stand.store.users().await.expect("users").len(), 1);
+}
+
+async fn import(stand: &Stand, patients: &[Patient], before: u64, after: u64) -> Option<ImportProgress> {
+    let at = |bytes_done| ImportProgress { bytes_done, ..ImportProgress::default() };
+    let service = PatientService::new(stand.store.clone());
+    service.import("a", patients, &at(before), &at(after)).await.expect("import")
+}
+
+async fn an_imported_chunk_takes_the_same_statements_whatever_its_size(stand: Stand) {
+    let patients: Vec<_> = (0..2_003).map(|number| patient(number, "Seoul")).collect();
+    stand.store.begin_import("a", "file").await.expect("begin");
+    let mut moved = 0;
+    let mut statements = async |patients: &[Patient]| {
+        let before = stand.store.statements_run();
+        moved += 1;
+        import(&stand, patients, moved - 1, moved).await.expect("moved");
+        stand.store.statements_run() - before
+    };
+    // Look, write patients, write changes, note how far.
+    assert_eq!((statements(&patients[..3]).await, statements(&patients[3..1_003]).await), (4, 4));
+    assert_eq!((statements(&patients[..3]).await, statements(&patients[..1_003]).await), (2, 2), "nothing changed");
+    // One list of values holds a thousand rows.
+    assert!(statements(&patients[3..]).await <= 6);
+    assert_eq!(stand.store.status(1).await.expect("status").unrouted, 2_003);
+    let stored = stand.store.import_progress("a").await.expect("read").expect("there");
+    assert_eq!(stored.bytes_done, 5);
+    assert_eq!(stand.store.patients(Some("P-1999"), 100).await.expect("list").len(), 3);
+}
+
+async fn an_import_that_another_process_moved_writes_nothing(stand: Stand) {
+    stand.store.begin_import("a", "file").await.expect("begin");
+    let progress = import(&stand, &[patient(1, "Seoul")], 0, 10).await.expect("moved");
+    assert_eq!((progress.created, progress.bytes_done), (1, 10));
+    assert_eq!(import(&stand, &[patient(2, "Seoul")], 0, 10).await, None);
+    assert!(stand.store.patient("P-0002").await.expect("read").is_none());
+    assert_eq!(stand.store.status(1).await.expect("status").unrouted, 1);
+    assert_eq!(stand.store.import_progress("a").await.expect("read"), Some(progress));
+    assert_eq!(stand.store.import_progress("b").await.expect("read"), None);
 }

@@ -14,12 +14,18 @@ fn unique(prefix: &str) -> String {
 }
 
 fn host(url: &str) -> Host {
+    host_with(url, "")
+}
+
+/// A host whose target has more said about it.
+fn host_with(url: &str, more: &str) -> Host {
     let configuration = Configuration::new("sqlite://.host/host.db")
         .more(&format!(
             "\n[targets.fhir]\nadapter = {}\nid_column = \"fhir_patient_id\"\n[targets.fhir.http]\nbase_url = {}\nallow_private = true\n",
             tests::host::quoted(&adapter("fhir").to_string_lossy()),
             tests::host::quoted(url)
         ))
+        .more(more)
         .more(QUICK);
     Host::new(&configuration).expect("host")
 }
@@ -77,4 +83,58 @@ fn a_lost_answer_makes_no_second_patient() {
     assert_eq!(of(&first), of(&second));
     let found = get(&format!("{url}/Patient?identifier=urn:neuronova:patient-id%7C{id}"));
     assert_eq!(found["total"], 1);
+}
+
+#[test]
+fn what_was_delivered_is_imported_as_it_was() {
+    let Some(url) = fhir_url() else { return };
+    let settings = "\n[targets.fhir.settings]\nnational_id_system = \"urn:nation\"\nus_core = true\n";
+    let first = host_with(&url, settings);
+    let (whole, least) = (unique("W"), unique("M"));
+    let mut patient = patient(&whole);
+    for (field, text) in [
+        ("middle_name", "Q"),
+        ("title", "Dr."),
+        ("suffix", "Jr."),
+        ("marital_status", "domestic_partner"),
+        ("phone_home", "02-1"),
+        ("phone_mobile", "010-2"),
+        ("phone_work", "02-3"),
+        ("email", "a@b.kr"),
+        ("street", "1 A-ro"),
+        ("street_line_2", "Flat 2"),
+        ("state", "26"),
+        ("postal_code", "48058"),
+        ("country", "KR"),
+        ("language", "ko"),
+        ("race", "asian"),
+        ("ethnicity", "not_hisp_or_latin"),
+        ("national_id", "900505-2"),
+        ("deceased_date", "2024-12-31"),
+    ] {
+        patient[field] = text.into();
+    }
+    put(&first, &patient);
+    let bare = serde_json::json!({ "patient_id": least, "family_name": "Müller", "given_name": "Jörg",
+                                   "birth_date": "1950-12-01", "gender": "unknown" });
+    put(&first, &bare);
+    let _ = first.run(&["run", "--until-idle"]).expect_success();
+    let show = |host: &Host, id: &str| host.run(&["patient", "show", id]).expect_success().json();
+    let second = self::host(&url);
+    let lines: Vec<_> = [&whole, &least]
+        .iter()
+        .map(|id| {
+            let remote_id = show(&first, id)["fhir_patient_id"].as_str().expect("delivered").to_owned();
+            get(&format!("{url}/Patient/{remote_id}")).to_string()
+        })
+        .collect();
+    std::fs::write(second.folder().join("export.ndjson"), lines.join("\n")).expect("write");
+    let options = ["import", "export.ndjson", "--national-id-system", "urn:nation", "--us-core"];
+    let _ = second.run(&options).expect_success();
+    for id in [&whole, &least] {
+        let (mut sent, mut taken) = (show(&first, id), show(&second, id));
+        sent["fhir_patient_id"].take();
+        taken["fhir_patient_id"].take();
+        assert_eq!(sent, taken);
+    }
 }

@@ -1,0 +1,199 @@
+//! What the columns of a CSV file mean: which field each is, and what its values are called here.
+//!
+//! A column whose name is that of a field needs nothing said. What does not fit is refused before the first patient, since a
+//! column that is left out by mistake would be noticed by nobody. A header's words are never repeated in a message: a file
+//! without a header has a patient there.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use jiff::civil::Date;
+use toml::de::DeValue;
+
+use crate::document::{Document, FileProblems, Findings, Section};
+use crate::domain::patient::PatientDraft;
+use crate::domain::words::one_of;
+
+/// How the columns are read. The default takes columns that are named as our fields.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ColumnMap {
+    /// By the header's name, in small letters: the field, or `None` to pass over the column.
+    columns: BTreeMap<String, Option<&'static str>>,
+    /// By field: what a value is called here.
+    values: BTreeMap<&'static str, BTreeMap<String, String>>,
+    /// How dates are written, as `strftime` says it; `YYYY-MM-DD` unless given.
+    date_format: Option<String>,
+    ignore_other_columns: bool,
+}
+
+/// The fields of a header's columns.
+#[derive(Clone, Debug)]
+pub(super) struct Header {
+    fields: Vec<Option<&'static str>>,
+}
+
+const REQUIRED: [&str; 5] = ["patient_id", "family_name", "given_name", "birth_date", "gender"];
+
+fn field(name: &str) -> Option<&'static str> {
+    PatientDraft::FIELDS.iter().copied().find(|field| *field == name)
+}
+
+impl ColumnMap {
+    /// Reads a mapping file.
+    ///
+    /// # Errors
+    /// Every problem of the file.
+    pub fn read(path: &Path) -> Result<Self, FileProblems> {
+        let document = Document::read(path)?;
+        let findings = Findings::new(path);
+        let table = document.parse(&findings);
+        let mut root = Section::root(&document, &findings, &table);
+        let mut map = Self::default();
+        if let Some(columns) = root.section("columns") {
+            for (name, text) in texts(&columns) {
+                if let Err(message) = map.add_column(&name, &text) {
+                    columns.note_key(&name, message);
+                }
+            }
+        }
+        if let Some(values) = root.section("values") {
+            for (name, section) in values.named_sections() {
+                match field(&name.value) {
+                    Some(field) => drop(map.values.insert(field, texts(&section).into_iter().collect())),
+                    None => values.note_key(&name.value, "is no field of a patient"),
+                }
+            }
+        }
+        map.date_format = root.text("date_format").map(|entry| entry.value);
+        if let Some(format) = &map.date_format
+            && !is_date_format(format)
+        {
+            root.note_key("date_format", "is not a format such as %d.%m.%Y");
+        }
+        root.finish(&[]);
+        findings.into_result(map)
+    }
+
+    /// Adds `THEIR HEADER=our_field`; with nothing after the `=` the column is passed over.
+    ///
+    /// # Errors
+    /// Why it is none.
+    pub fn add(&mut self, text: &str) -> Result<(), String> {
+        let (name, field) = text.rsplit_once('=').ok_or("write it \"THEIR HEADER=our_field\"")?;
+        self.add_column(name, field)
+    }
+
+    /// Passes over columns that nobody named.
+    pub fn ignore_other_columns(&mut self) {
+        self.ignore_other_columns = true;
+    }
+
+    fn add_column(&mut self, name: &str, text: &str) -> Result<(), String> {
+        let text = text.trim();
+        let field = match (text, field(text)) {
+            ("", _) => None,
+            (_, Some(field)) => Some(field),
+            (_, None) => return Err(format!("the field must be one of {}", one_of(PatientDraft::FIELDS))),
+        };
+        match self.columns.insert(key(name), field) {
+            None => Ok(()),
+            Some(_) => Err("the same header is mapped twice".to_owned()),
+        }
+    }
+
+    /// What the columns of this header are.
+    ///
+    /// # Errors
+    /// Every problem of the header, never with its words.
+    pub(super) fn header<'a>(&self, names: impl Iterator<Item = &'a [u8]>) -> Result<Header, Vec<String>> {
+        let mut problems = Vec::new();
+        let mut fields: Vec<Option<&'static str>> = Vec::new();
+        let mut found = Vec::new();
+        for (index, name) in names.enumerate() {
+            let name = key(&String::from_utf8_lossy(name));
+            found.push(name.clone());
+            let mapped = self.columns.get(&name).copied();
+            let column = match mapped.or_else(|| field(&name.replace([' ', '-'], "_")).map(Some)) {
+                Some(column) => column,
+                None if self.ignore_other_columns => None,
+                None => {
+                    let mend = "say --map \"ITS NAME=our_field\", or --ignore-other-columns";
+                    problems.push(format!("column {} is not named as a field of ours: {mend}", index + 1));
+                    None
+                }
+            };
+            if column.is_some() && fields.contains(&column) {
+                problems.push(format!("column {} has a field that another column has", index + 1));
+            }
+            fields.push(column);
+        }
+        for required in REQUIRED.iter().filter(|required| !fields.contains(&Some(**required))) {
+            problems.push(format!("no column is {required}"));
+        }
+        let mut missing: Vec<_> = self.columns.keys().filter(|name| !found.contains(name)).collect();
+        missing.sort();
+        // These names are the operator's own words, not the file's.
+        problems.extend(missing.iter().map(|name| format!("there is no column `{name}`, which is mapped")));
+        if problems.is_empty() { Ok(Header { fields }) } else { Err(problems) }
+    }
+
+    /// The draft of one record, or what is wrong with the record as a whole.
+    pub(super) fn draft<'a>(
+        &self,
+        header: &Header,
+        values: impl ExactSizeIterator<Item = &'a [u8]>,
+    ) -> Result<PatientDraft, String> {
+        if values.len() != header.fields.len() {
+            return Err(format!("has {} fields, the header has {}", values.len(), header.fields.len()));
+        }
+        let mut draft = PatientDraft::default();
+        for (field, value) in header.fields.iter().zip(values) {
+            let Some(field) = field else { continue };
+            let text = std::str::from_utf8(value).map_err(|_| "is not UTF-8".to_owned())?.trim();
+            if text.is_empty() {
+                continue;
+            }
+            let place = draft.field_mut(field).expect("invariant: a header names only fields");
+            *place = Some(self.value(field, text));
+        }
+        Ok(draft)
+    }
+
+    /// A value in our words; what cannot be translated stays, and the field's own rules refuse it.
+    fn value(&self, field: &str, text: &str) -> String {
+        if let Some(ours) = self.values.get(field).and_then(|values| values.get(text)) {
+            return ours.clone();
+        }
+        if let (Some(format), true) = (&self.date_format, field.ends_with("_date"))
+            && let Ok(date) = Date::strptime(format, text)
+        {
+            return date.to_string();
+        }
+        text.to_owned()
+    }
+}
+
+/// Whether dates survive being written and read so.
+fn is_date_format(format: &str) -> bool {
+    let date = Date::constant(2001, 12, 31);
+    let written = jiff::fmt::strtime::format(format, date);
+    written.is_ok_and(|text| Date::strptime(format, text).is_ok_and(|read| read == date))
+}
+
+/// Two spellings of one header are the same name.
+fn key(name: &str) -> String {
+    name.trim().to_lowercase()
+}
+
+/// The keys of a table whose values are texts; others are noted.
+fn texts(section: &Section<'_>) -> Vec<(String, String)> {
+    let mut texts = Vec::new();
+    for (key, value) in section.raw() {
+        let name: &str = AsRef::<str>::as_ref(key.get_ref());
+        match value.get_ref() {
+            DeValue::String(text) => texts.push((name.to_owned(), text.to_string())),
+            _ => section.note_key(name, "must be a string"),
+        }
+    }
+    texts
+}

@@ -1,0 +1,106 @@
+//! Which of a Patient's names is the romanised one, and which the one in the patient's own script.
+//!
+//! The ISO 21090 representation says it where it stands; else the letters do. The FHIR adapter writes the native name first,
+//! so that of two names in alphabets the first is taken as native where both carry a representation.
+
+use serde::Deserialize;
+
+use super::fhir::{Extension, present};
+use crate::domain::patient::PatientDraft;
+
+const REPRESENTATION: &str = "http://hl7.org/fhir/StructureDefinition/iso21090-EN-representation";
+
+#[derive(Deserialize)]
+pub(super) struct HumanName {
+    r#use: Option<String>,
+    family: Option<String>,
+    given: Option<Vec<Option<String>>>,
+    prefix: Option<Vec<Option<String>>>,
+    suffix: Option<Vec<Option<String>>>,
+    extension: Option<Vec<Extension>>,
+}
+
+impl HumanName {
+    /// Smaller is better; `None` for names that are not the patient's own any more, or never were.
+    fn rank(&self) -> Option<u8> {
+        match self.r#use.as_deref() {
+            Some("official") => Some(0),
+            Some("usual") => Some(1),
+            None => Some(2),
+            Some("temp") => Some(3),
+            Some(_) => None,
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.family.is_none() && self.given.iter().flatten().flatten().next().is_none()
+    }
+
+    fn representation(&self) -> Option<&str> {
+        let extensions = self.extension.iter().flatten();
+        extensions
+            .filter(|extension| extension.url.as_deref() == Some(REPRESENTATION))
+            .find_map(|extension| extension.value_code.as_deref())
+    }
+
+    /// Whether it is in another script than the Latin one.
+    fn is_native(&self) -> bool {
+        let parts = self.family.iter().chain(self.given.iter().flatten().flatten());
+        let mut letters = parts.flat_map(|part| part.chars()).filter(|letter| letter.is_alphabetic()).peekable();
+        matches!(self.representation(), Some("SYL" | "IDE")) || (letters.peek().is_some() && !letters.any(is_latin))
+    }
+}
+
+/// ASCII, Latin-1, Latin Extended A and B, and Latin Extended Additional (Vietnamese).
+fn is_latin(letter: char) -> bool {
+    matches!(letter, 'A'..='Z' | 'a'..='z' | '\u{AA}'..='\u{24F}' | '\u{1E00}'..='\u{1EFF}')
+}
+
+/// Fills the fields of the name. One name alone is the romanised one, whatever its script: those fields are required.
+pub(super) fn fill(draft: &mut PatientDraft, names: Vec<HumanName>) {
+    let usable = names.into_iter().filter(|name| !name.is_empty());
+    let mut names: Vec<_> = usable.filter_map(|name| Some((name.rank()?, name))).collect();
+    names.sort_by_key(|(rank, _)| *rank);
+    let mut names: Vec<_> = names.into_iter().map(|(_, name)| Some(name)).collect();
+    let (romanised, native) = choose(&names);
+    let mut take = |index: Option<usize>| names.get_mut(index?)?.take();
+    if let Some(name) = take(romanised) {
+        let given = parts(name.given);
+        draft.family_name = present(name.family);
+        draft.given_name = given.first().cloned();
+        draft.middle_name = joined(given.get(1..).unwrap_or_default());
+        draft.title = joined(&parts(name.prefix));
+        draft.suffix = joined(&parts(name.suffix));
+    }
+    if let Some(name) = take(native) {
+        draft.native_family_name = present(name.family);
+        draft.native_given_name = joined(&parts(name.given));
+    }
+}
+
+/// Which name is the romanised one, and which the native one; the best ones stand first.
+fn choose(names: &[Option<HumanName>]) -> (Option<usize>, Option<usize>) {
+    let position = |is_native: bool| names.iter().flatten().position(|name| name.is_native() == is_native);
+    match (position(false), position(true)) {
+        (Some(romanised), Some(native)) => (Some(romanised), Some(native)),
+        (None, _) => (Some(0), None),
+        (Some(_), None) => {
+            let is_alphabetic = |name: Option<&Option<HumanName>>| {
+                name.and_then(Option::as_ref).is_some_and(|name| name.representation() == Some("ABC"))
+            };
+            if is_alphabetic(names.first()) && is_alphabetic(names.get(1)) {
+                (Some(1), Some(0))
+            } else {
+                (Some(0), None)
+            }
+        }
+    }
+}
+
+fn parts(parts: Option<Vec<Option<String>>>) -> Vec<String> {
+    parts.into_iter().flatten().filter_map(present).collect()
+}
+
+fn joined(parts: &[String]) -> Option<String> {
+    Some(parts.join(" ")).filter(|text| !text.is_empty())
+}

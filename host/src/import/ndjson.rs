@@ -1,0 +1,53 @@
+//! Lines of a stream, one at a time, none longer than the limit.
+
+use super::stream::{Stream, unreadable};
+use super::{ImportError, RECORD_BYTES_MAX};
+
+/// What came next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Line {
+    /// A line, without its end; it may be empty.
+    Whole,
+    /// One that is longer than a record may be; it was passed over.
+    TooLong,
+    /// There is none left.
+    End,
+}
+
+/// Reads the next line into `line`.
+pub(super) fn next_line(stream: &mut Stream, number: u64, line: &mut Vec<u8>) -> Result<Line, ImportError> {
+    line.clear();
+    let (mut is_too_long, mut is_at_end) = (false, true);
+    loop {
+        let bytes = match stream.fill() {
+            Ok(bytes) => bytes,
+            Err(error) => return Err(stream.error(Some(number), unreadable(&error))),
+        };
+        if bytes.is_empty() {
+            break;
+        }
+        is_at_end = false;
+        let end = memchr::memchr(b'\n', bytes);
+        let part = &bytes[..end.unwrap_or(bytes.len())];
+        if line.len() + part.len() > RECORD_BYTES_MAX {
+            is_too_long = true;
+            *line = Vec::new();
+        }
+        if !is_too_long {
+            line.extend_from_slice(part);
+        }
+        let count = part.len() + usize::from(end.is_some());
+        stream.take(count);
+        if end.is_some() {
+            break;
+        }
+    }
+    if line.last() == Some(&b'\r') {
+        line.pop();
+    }
+    Ok(match (is_at_end, is_too_long) {
+        (true, _) => Line::End,
+        (false, true) => Line::TooLong,
+        (false, false) => Line::Whole,
+    })
+}

@@ -1,0 +1,94 @@
+//! The file of rejects: one JSON object for each record that was not taken. It is for its owner alone, and holds no value of
+//! a patient unless that was asked for.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Seek as _, SeekFrom, Write as _};
+use std::path::{Path, PathBuf};
+
+use serde_json::{Value, json};
+
+use super::{ImportError, Reject};
+
+/// Written to from the first reject on; before, there is no file.
+pub struct Rejects {
+    path: PathBuf,
+    file: Option<File>,
+    bytes: u64,
+}
+
+impl Rejects {
+    /// Begins anew: what an earlier import left there goes.
+    ///
+    /// # Errors
+    /// When the earlier file cannot be removed.
+    pub fn begin(path: &Path) -> Result<Self, ImportError> {
+        match std::fs::remove_file(path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(failed(path, &error)),
+            _ => Ok(Self { path: path.to_owned(), file: None, bytes: 0 }),
+        }
+    }
+
+    /// Goes on behind the first `bytes`: what follows them was written by a run that did not come to note it.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn go_on(path: &Path, bytes: u64) -> Result<Self, ImportError> {
+        if bytes == 0 {
+            return Self::begin(path);
+        }
+        let mut file = open(path).map_err(|error| failed(path, &error))?;
+        let length = file.seek(SeekFrom::End(0)).map_err(|error| failed(path, &error))?;
+        let kept = bytes.min(length);
+        file.set_len(kept).and_then(|()| file.seek(SeekFrom::Start(kept))).map_err(|error| failed(path, &error))?;
+        Ok(Self { path: path.to_owned(), file: Some(file), bytes: kept })
+    }
+
+    /// Writes rejects, and gives the length of the file; they are on the disk then.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn write(&mut self, rejects: &[Reject]) -> Result<u64, ImportError> {
+        if rejects.is_empty() {
+            return Ok(self.bytes);
+        }
+        let mut text = String::new();
+        for reject in rejects {
+            text.push_str(&line(reject).to_string());
+            text.push('\n');
+        }
+        self.append(text.as_bytes()).map_err(|error| failed(&self.path, &error))?;
+        self.bytes += text.len() as u64;
+        Ok(self.bytes)
+    }
+
+    fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
+        if self.file.is_none() {
+            self.file = Some(open(&self.path)?);
+        }
+        let Some(file) = &mut self.file else { return Ok(()) };
+        file.write_all(bytes)?;
+        file.sync_data()
+    }
+}
+
+fn line(reject: &Reject) -> Value {
+    let problems: Vec<_> =
+        reject.problems.iter().map(|problem| json!({ "field": problem.field, "reason": problem.message })).collect();
+    let mut line = json!({ "line": reject.line, "problems": problems });
+    if let (Some(record), Some(object)) = (&reject.record, line.as_object_mut()) {
+        object.insert("record".to_owned(), record.clone());
+    }
+    line
+}
+
+fn open(path: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.write(true).create(true).truncate(false);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(path)
+}
+
+fn failed(path: &Path, error: &io::Error) -> ImportError {
+    ImportError { file: path.to_owned(), line: None, message: format!("cannot be written: {error}") }
+}

@@ -1,0 +1,191 @@
+//! The bytes of a file in order, unpacked, counted, and digested as far as they were taken.
+//!
+//! The digest says which bytes were taken: a later run goes on only behind the very same ones.
+
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Read};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use sha2::{Digest as _, Sha256};
+
+use super::ImportError;
+
+const BUFFER_BYTES: usize = 256 << 10;
+const BYTE_ORDER_MARK: &[u8] = &[0xEF, 0xBB, 0xBF];
+
+/// Bytes at the beginning of a file.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Prefix {
+    /// How many.
+    pub bytes: u64,
+    /// Their SHA-256 in hexadecimal digits.
+    pub sha256: String,
+}
+
+/// A file under reading.
+pub struct Stream {
+    file: PathBuf,
+    inner: Box<dyn BufRead + Send>,
+    digest: Sha256,
+    taken: u64,
+    last_byte: Option<u8>,
+    read: Arc<AtomicU64>,
+    size: Option<u64>,
+}
+
+/// Counts what is read of the packed file, for a progress bar.
+struct Counting<R> {
+    inner: R,
+    read: Arc<AtomicU64>,
+}
+
+impl<R: Read> Read for Counting<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.inner.read(buffer)?;
+        self.read.fetch_add(count as u64, Ordering::Relaxed);
+        Ok(count)
+    }
+}
+
+impl Stream {
+    /// Opens a file; `-` is stdin. What is packed with gzip is unpacked, whatever its name.
+    ///
+    /// # Errors
+    /// When it is not there, cannot be read, or is UTF-16.
+    pub fn open(file: &Path) -> Result<Self, ImportError> {
+        let fail = |message: String| ImportError { file: file.to_owned(), line: None, message };
+        if file.as_os_str() == "-" {
+            return Self::new(file, io::stdin(), None).map_err(|error| fail(unreadable(&error)));
+        }
+        if file.is_dir() {
+            return Err(fail("is a folder, not a file".to_owned()));
+        }
+        let opened = File::open(file).map_err(|error| {
+            fail(match error.kind() {
+                io::ErrorKind::NotFound => "not found".to_owned(),
+                io::ErrorKind::PermissionDenied => "cannot be read: permission denied".to_owned(),
+                _ => unreadable(&error),
+            })
+        })?;
+        // A pipe has no size.
+        let size = opened.metadata().ok().filter(std::fs::Metadata::is_file).map(|metadata| metadata.len());
+        let mut stream = Self::new(file, opened, size).map_err(|error| fail(unreadable(&error)))?;
+        let start = stream.fill().map_err(|error| fail(unreadable(&error)))?;
+        if start.starts_with(&[0xFF, 0xFE]) || start.starts_with(&[0xFE, 0xFF]) {
+            return Err(fail("is UTF-16: save it as UTF-8".to_owned()));
+        }
+        Ok(stream)
+    }
+
+    /// The bytes of any reader.
+    pub(super) fn new(file: &Path, reader: impl Read + Send + 'static, size: Option<u64>) -> io::Result<Self> {
+        let read = Arc::new(AtomicU64::new(0));
+        let mut packed = BufReader::with_capacity(BUFFER_BYTES, Counting { inner: reader, read: read.clone() });
+        let inner: Box<dyn BufRead + Send> = if packed.fill_buf()?.starts_with(&[0x1F, 0x8B]) {
+            Box::new(BufReader::with_capacity(BUFFER_BYTES, flate2::bufread::MultiGzDecoder::new(packed)))
+        } else {
+            Box::new(packed)
+        };
+        let digest = Sha256::new();
+        Ok(Self { file: file.to_owned(), inner, digest, taken: 0, last_byte: None, read, size })
+    }
+
+    /// Takes the bytes of an earlier run again, without looking at them. `false` when they are not the same ones, or do not
+    /// end with a line: the stream is then of no use, and the file must be opened anew.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn skip(&mut self, prefix: &Prefix) -> Result<bool, ImportError> {
+        let mut skip = || -> io::Result<bool> {
+            while self.taken < prefix.bytes {
+                let left = usize::try_from(prefix.bytes - self.taken).unwrap_or(usize::MAX);
+                let length = self.fill()?.len().min(left);
+                if length == 0 {
+                    return Ok(false);
+                }
+                self.take(length);
+            }
+            let is_at_line = matches!(self.last_byte, None | Some(b'\n')) || self.fill()?.is_empty();
+            Ok(is_at_line && self.taken().sha256 == prefix.sha256)
+        };
+        skip().map_err(|error| self.error(None, unreadable(&error)))
+    }
+
+    /// What was taken so far.
+    #[must_use]
+    pub fn taken(&self) -> Prefix {
+        Prefix { bytes: self.taken, sha256: hex(&self.digest.clone().finalize()) }
+    }
+
+    pub(super) fn taken_bytes(&self) -> u64 {
+        self.taken
+    }
+
+    /// How many bytes of the (packed) file were read, for others to watch.
+    #[must_use]
+    pub fn read_count(&self) -> Arc<AtomicU64> {
+        self.read.clone()
+    }
+
+    /// The (packed) file's length; a pipe has none.
+    #[must_use]
+    pub fn size(&self) -> Option<u64> {
+        self.size
+    }
+
+    /// Takes a byte order mark, if the stream begins with one.
+    pub(super) fn take_byte_order_mark(&mut self) -> Result<(), ImportError> {
+        let is_there = self.fill().map(|bytes| bytes.starts_with(BYTE_ORDER_MARK));
+        if self.taken == 0 && is_there.map_err(|error| self.error(None, unreadable(&error)))? {
+            self.take(BYTE_ORDER_MARK.len());
+        }
+        Ok(())
+    }
+
+    /// What comes next, at least one byte unless the end is reached.
+    pub(super) fn fill(&mut self) -> io::Result<&[u8]> {
+        loop {
+            // Borrowing in a loop needs two looks; the second costs nothing.
+            match self.inner.fill_buf() {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+                Ok(_) => break,
+            }
+        }
+        self.inner.fill_buf()
+    }
+
+    pub(super) fn last_byte(&self) -> Option<u8> {
+        self.last_byte
+    }
+
+    /// Takes some of what `fill` gave.
+    pub(super) fn take(&mut self, count: usize) {
+        if let Ok(bytes) = self.inner.fill_buf()
+            && let Some(taken) = bytes.get(..count)
+        {
+            self.digest.update(taken);
+            self.last_byte = taken.last().copied().or(self.last_byte);
+            self.taken += count as u64;
+            self.inner.consume(count);
+        }
+    }
+
+    pub(super) fn error(&self, line: Option<u64>, message: String) -> ImportError {
+        ImportError { file: self.file.clone(), line, message }
+    }
+}
+
+pub(super) fn unreadable(error: &io::Error) -> String {
+    format!("cannot be read: {error}")
+}
+
+fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write as _;
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        write!(text, "{byte:02x}").expect("invariant: a String takes text");
+        text
+    })
+}

@@ -1,0 +1,121 @@
+//! `sync_import`: how far an import of a file has come. It moves in the transaction that writes the patients, so that a run
+//! that was killed goes on where it stood, and nothing is taken twice.
+//!
+//! A row says which bytes were taken (how many, and their digest), never that a name was. Whoever goes on compares.
+
+use super::{Reader, Store, StoreError, StoreTransaction};
+use crate::database::{Value, rerun};
+
+/// How far an import has come, and what it did.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ImportProgress {
+    /// Bytes of the (unpacked) file that were taken.
+    pub bytes_done: u64,
+    /// The SHA-256 of these bytes, in hexadecimal digits.
+    pub bytes_sha256: String,
+    /// Lines in these bytes.
+    pub lines_done: u64,
+    /// Patients that were not there.
+    pub created: u64,
+    /// Patients that were there with another state.
+    pub updated: u64,
+    /// Patients that were there with this state.
+    pub unchanged: u64,
+    /// Records that a later one of the same patient, taken in the same transaction, made moot.
+    pub repeated: u64,
+    /// Records that were not taken.
+    pub rejected: u64,
+    /// Length of the file of rejects.
+    pub rejects_bytes: u64,
+    /// Whether the end of the file was reached.
+    pub finished: bool,
+}
+
+impl Store {
+    /// How far this import has come; `None` when it was never begun.
+    ///
+    /// # Errors
+    /// When the store cannot be reached.
+    pub async fn import_progress(&self, id: &str) -> Result<Option<ImportProgress>, StoreError> {
+        let what = "read import progress";
+        let mut transaction = self.begin_read(what).await?;
+        let sql = "SELECT bytes_done, bytes_sha256, lines_done, created_count, updated_count, unchanged_count, \
+                   repeated_count, rejected_count, rejects_bytes, finished_at FROM sync_import WHERE id = :id";
+        let rows = transaction.query(sql, &[("id", id.into())]).await?;
+        transaction.rollback().await?;
+        let Some(row) = rows.rows.into_iter().next() else { return Ok(None) };
+        let mut reader = Reader::new(what, row);
+        let number = |reader: &mut Reader<'_>| Ok(u64::try_from(reader.integer()?).unwrap_or_default());
+        Ok(Some(ImportProgress {
+            bytes_done: number(&mut reader)?,
+            bytes_sha256: reader.text()?,
+            lines_done: number(&mut reader)?,
+            created: number(&mut reader)?,
+            updated: number(&mut reader)?,
+            unchanged: number(&mut reader)?,
+            repeated: number(&mut reader)?,
+            rejected: number(&mut reader)?,
+            rejects_bytes: number(&mut reader)?,
+            finished: reader.optional_integer()?.is_some(),
+        }))
+    }
+
+    /// Notes that this import begins with the first byte of `file`, whatever was known of it before.
+    ///
+    /// # Errors
+    /// When the store cannot be reached.
+    pub async fn begin_import(&self, id: &str, file: &str) -> Result<(), StoreError> {
+        let file: String = file.chars().take(1_024).collect();
+        rerun("begin import", || async {
+            let mut transaction = self.begin("begin import").await?;
+            let values: [(&str, Value); 2] = [("id", id.into()), ("file", file.as_str().into())];
+            transaction.execute("DELETE FROM sync_import WHERE id = :id", &values[..1]).await?;
+            let sql = format!(
+                "INSERT INTO sync_import (id, file, bytes_done, bytes_sha256, lines_done, created_count, updated_count, \
+                 unchanged_count, repeated_count, rejected_count, rejects_bytes, started_at, updated_at) \
+                 VALUES (:id, :file, 0, '', 0, 0, 0, 0, 0, 0, 0, {now}, {now})",
+                now = transaction.now
+            );
+            transaction.execute(&sql, &values).await?;
+            transaction.commit().await
+        })
+        .await
+    }
+}
+
+impl StoreTransaction {
+    /// Moves an import on from `bytes_before`. `false` when it does not stand there: another process imports the file.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub async fn advance_import(
+        &mut self,
+        id: &str,
+        bytes_before: u64,
+        progress: &ImportProgress,
+    ) -> Result<bool, StoreError> {
+        let finished_at = if progress.finished { self.now.clone() } else { "NULL".to_owned() };
+        let sql = format!(
+            "UPDATE sync_import SET bytes_done = :bytes_done, bytes_sha256 = :bytes_sha256, lines_done = :lines_done, \
+             created_count = :created, updated_count = :updated, unchanged_count = :unchanged, repeated_count = :repeated, \
+             rejected_count = :rejected, rejects_bytes = :rejects_bytes, updated_at = {now}, finished_at = {finished_at} \
+             WHERE id = :id AND bytes_done = :bytes_before",
+            now = self.now
+        );
+        let number = |number: u64| Value::I64(i64::try_from(number).unwrap_or(i64::MAX));
+        let values = [
+            ("bytes_done", number(progress.bytes_done)),
+            ("bytes_sha256", progress.bytes_sha256.as_str().into()),
+            ("lines_done", number(progress.lines_done)),
+            ("created", number(progress.created)),
+            ("updated", number(progress.updated)),
+            ("unchanged", number(progress.unchanged)),
+            ("repeated", number(progress.repeated)),
+            ("rejected", number(progress.rejected)),
+            ("rejects_bytes", number(progress.rejects_bytes)),
+            ("id", id.into()),
+            ("bytes_before", number(bytes_before)),
+        ];
+        Ok(self.execute(&sql, &values).await?.rows_affected == 1)
+    }
+}
