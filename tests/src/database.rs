@@ -9,11 +9,14 @@ use std::{
     time::{SystemTime, UNIX_EPOCH},
 };
 
-use anyhow::{Context as _, Result, bail};
-use sqlx::{AssertSqlSafe, Connection as _, MySqlConnection, PgConnection, SqliteConnection, raw_sql};
+use anyhow::{Context as _, Result};
+use sqlx::{Connection as _, SqliteConnection};
 use tempfile::TempDir;
 
-use crate::environment::{Backend, note_reached};
+use crate::{
+    environment::{Backend, note_reached},
+    session::Session,
+};
 
 /// An empty database of a test's own.
 #[derive(Debug)]
@@ -135,45 +138,6 @@ fn unique_name() -> String {
     static MADE: AtomicU32 = AtomicU32::new(0);
     let clock = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |elapsed| elapsed.as_nanos());
     format!("test_{clock:x}_{:x}_{:x}", process::id(), MADE.fetch_add(1, Ordering::Relaxed))
-}
-
-enum Session {
-    Sqlite(SqliteConnection),
-    MySql(MySqlConnection),
-    Postgres(PgConnection),
-}
-
-impl Session {
-    async fn open(url: &str) -> Result<Self> {
-        Ok(match url.split(':').next() {
-            Some("sqlite") => {
-                let create = if url.contains('?') { "" } else { "?mode=rwc" };
-                Self::Sqlite(SqliteConnection::connect(&format!("{url}{create}")).await?)
-            }
-            Some("mysql") => Self::MySql(MySqlConnection::connect(url).await?),
-            Some("postgres") => Self::Postgres(PgConnection::connect(url).await?),
-            _ => bail!("no database has this kind of address"),
-        })
-    }
-
-    async fn execute(&mut self, sql: &str) -> Result<()> {
-        let statement = raw_sql(AssertSqlSafe(sql.to_owned()));
-        match self {
-            Self::Sqlite(connection) => statement.execute(connection).await.map(drop),
-            Self::MySql(connection) => statement.execute(connection).await.map(drop),
-            Self::Postgres(connection) => statement.execute(connection).await.map(drop),
-        }
-        .map_err(Into::into)
-    }
-
-    async fn close(self) -> Result<()> {
-        match self {
-            Self::Sqlite(connection) => connection.close().await,
-            Self::MySql(connection) => connection.close().await,
-            Self::Postgres(connection) => connection.close().await,
-        }
-        .map_err(Into::into)
-    }
 }
 
 /// Each statement with the number of its first line; lines of comment between statements are left out.

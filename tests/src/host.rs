@@ -220,7 +220,22 @@ impl Host {
             .stderr(File::create(&stderr)?)
             .spawn()
             .with_context(|| format!("start {}", self.binary.display()))?;
-        Ok(RunningHost { child, _output: output, stdout, stderr })
+        Ok(RunningHost { child, _output: Some(output), stdout, stderr })
+    }
+
+    /// Starts a command and leaves it running; what it prints is added to a file that stays.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub fn spawn_into<Argument: AsRef<OsStr>>(&self, arguments: &[Argument], log: &Path) -> Result<RunningHost> {
+        let file = File::options().create(true).append(true).open(log)?;
+        let child = self
+            .command(arguments)
+            .stdout(file.try_clone()?)
+            .stderr(file)
+            .spawn()
+            .with_context(|| format!("start {}", self.binary.display()))?;
+        Ok(RunningHost { child, _output: None, stdout: log.to_path_buf(), stderr: log.to_path_buf() })
     }
 }
 
@@ -228,7 +243,7 @@ impl Host {
 #[derive(Debug)]
 pub struct RunningHost {
     child: Child,
-    _output: TempDir,
+    _output: Option<TempDir>,
     stdout: PathBuf,
     stderr: PathBuf,
 }
@@ -283,6 +298,14 @@ impl RunningHost {
     /// When the system cannot tell.
     pub fn is_running(&mut self) -> Result<bool> {
         Ok(self.child.try_wait()?.is_none())
+    }
+
+    /// Its exit code once it has ended; none while it runs, and none when a signal ended it.
+    ///
+    /// # Errors
+    /// When the system cannot tell.
+    pub fn exit_code(&mut self) -> Result<Option<i32>> {
+        Ok(self.child.try_wait()?.and_then(|status| status.code()))
     }
 
     /// Waits until it ends by itself.

@@ -1,4 +1,4 @@
-//! What a newcomer and CI run, on every platform: `cargo xtask adapters | demo | test | servers`.
+//! What a newcomer and CI run, on every platform: `cargo xtask adapters | demo | test | chaos | servers`.
 //!
 //! It owns the order of the steps and what is said to the person who started them. It starts cargo, the host and private
 //! servers as processes, and ends what it started, also on Ctrl-C. It never links the host.
@@ -9,6 +9,7 @@
 
 mod adapters;
 mod cargo;
+mod chaos;
 mod demo;
 mod servers;
 mod test;
@@ -37,6 +38,8 @@ enum Task {
     Demo,
     /// Run every test, with private MariaDB, PostgreSQL and FHIR servers
     Test(test::Options),
+    /// Break hosts, databases and the network for a while, and check that nothing was harmed
+    Chaos(chaos::Options),
     /// Start the private servers, print the variables the tests want, and wait for Ctrl-C
     Servers,
 }
@@ -65,6 +68,7 @@ fn run(task: Task) -> Result<()> {
         Task::Adapters { names } => adapters::build(&names.iter().map(String::as_str).collect::<Vec<_>>()).map(drop),
         Task::Demo => demo::run(),
         Task::Test(options) => test::run(&options),
+        Task::Chaos(options) => chaos::run(&options),
         Task::Servers => servers::serve(),
     }
 }

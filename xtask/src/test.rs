@@ -13,6 +13,7 @@ use tests::environment::{ADAPTERS, Backend, HOST, REACHED};
 use crate::{
     adapters,
     cargo::{Metadata, cargo, run as run_visibly},
+    chaos,
     servers::Servers,
 };
 
@@ -25,6 +26,9 @@ pub(crate) struct Options {
     filter: Vec<String>,
 }
 
+/// What chaos runs on here, for half a minute each, with a seed that stays the same. Longer runs are a task of their own.
+const CHAOS: [(&str, &str); 2] = [("sqlite", "7"), ("postgres", "8")];
+
 /// Runs them. Fails when a test does, or in CI when a backend was not reached.
 pub(crate) fn run(options: &Options) -> Result<()> {
     let is_ci = env::var_os("CI").is_some_and(|value| !value.is_empty());
@@ -32,7 +36,15 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     let adapters = adapters::build(&[])?;
     // In one build with the tests: the same features for all, so nothing is compiled twice. Only the binaries they run,
     // since Windows lets nobody overwrite the one that runs now.
-    run_visibly(&mut cargo(&["build", "--workspace", "--bin=host", "--bin=load-sql", "--tests", "--examples"]))?;
+    run_visibly(&mut cargo(&[
+        "build",
+        "--workspace",
+        "--bin=host",
+        "--bin=load-sql",
+        "--bin=chaos",
+        "--tests",
+        "--examples",
+    ]))?;
 
     let reached = target.join("reached");
     if reached.exists() {
@@ -43,7 +55,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     let servers = if options.quick { None } else { Some(Servers::start()?) };
     let mut variables = vec![
         (HOST, target.join("debug").join(format!("host{}", env::consts::EXE_SUFFIX)).into_os_string()),
-        (ADAPTERS, adapters.into_os_string()),
+        (ADAPTERS, adapters.clone().into_os_string()),
         (REACHED, reached.clone().into_os_string()),
     ];
     for server in servers.iter().flat_map(Servers::all) {
@@ -57,12 +69,20 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         results.push(run_visibly(cargo(&["test", "--workspace", "--doc", "--quiet"]).envs(variables.iter().cloned())));
     }
     let is_complete = closing_list(servers.as_ref(), &reached);
+    // Chaos has servers of its own, and is not to be slowed down by others.
     drop(servers);
+    if options.filter.is_empty() && !options.quick {
+        results.extend(CHAOS.map(|(store, seed)| short_chaos(&target, &adapters, store, seed)));
+    }
     results.into_iter().collect::<Result<()>>()?;
     if is_ci && options.filter.is_empty() && !is_complete {
         bail!("not everything was reached, and CI is set");
     }
     Ok(())
+}
+
+fn short_chaos(target: &Path, adapters: &Path, store: &str, seed: &str) -> Result<()> {
+    run_visibly(chaos::command(target, adapters).args(["--store", store, "--seed", seed, "--duration", "20s"]))
 }
 
 fn test_command(options: &Options, is_ci: bool) -> Command {

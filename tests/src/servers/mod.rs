@@ -14,4 +14,4 @@ pub mod proxy;
 pub use fhir::FhirServer;
 pub use mariadb::MariaDb;
 pub use postgres::Postgres;
-pub use proxy::Proxy;
+pub use proxy::{Half, Proxy};

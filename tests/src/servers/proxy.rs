@@ -1,5 +1,6 @@
 //! Owns a TCP proxy on loopback that a test tells what to do to the connections through it: pass, delay, hold back the
-//! answers, cut, refuse. It understands nothing of what passes.
+//! answers, hold back everything, answer in the server's place, cut, close one half, refuse. It understands nothing of
+//! what passes.
 //!
 //! It works with threads of its own, so that a test may block its own thread on a process meanwhile.
 
@@ -15,11 +16,22 @@ use anyhow::{Context as _, Result};
 
 use super::process::free_port;
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 enum Behaviour {
     Pass,
     Delay(Duration),
     HoldAnswers,
+    HoldAll,
+    Answer(Arc<[u8]>),
+}
+
+/// Which half of a connection is closed, as the other half sees it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Half {
+    /// The client reads no more: its server seems to have ended.
+    ToClient,
+    /// The server reads no more: its client seems to have ended.
+    ToServer,
 }
 
 #[derive(Default)]
@@ -95,6 +107,33 @@ impl Proxy {
         self.behave(Behaviour::HoldAnswers)
     }
 
+    /// Passes nothing in either direction, as a network does that loses everything.
+    ///
+    /// # Errors
+    /// As [`Proxy::pass`].
+    pub fn hold_all(&mut self) -> Result<()> {
+        self.behave(Behaviour::HoldAll)
+    }
+
+    /// Answers whatever a client sends with these bytes and ends the connection; the server sees nothing of it.
+    ///
+    /// # Errors
+    /// As [`Proxy::pass`].
+    pub fn answer(&mut self, bytes: &[u8]) -> Result<()> {
+        self.behave(Behaviour::Answer(bytes.into()))
+    }
+
+    /// Closes one half of every open connection; new ones are taken as before.
+    pub fn half_close(&self, half: Half) {
+        for (_, client, server) in &lock(&self.shared.connections).open {
+            // A connection that is already down cannot be half closed.
+            let _closed = match half {
+                Half::ToClient => client.shutdown(Shutdown::Write),
+                Half::ToServer => server.shutdown(Shutdown::Write),
+            };
+        }
+    }
+
     /// Cuts every open connection; new ones are taken as before.
     pub fn cut(&self) {
         for (_, client, server) in lock(&self.shared.connections).open.drain(..) {
@@ -148,10 +187,10 @@ impl Shared {
             if !lock(&self.connections).open.iter().any(|(id, ..)| *id == connection) {
                 return false;
             }
-            let left = match *behaviour {
-                Behaviour::Pass => return true,
+            let left = match &*behaviour {
+                Behaviour::Pass | Behaviour::Answer(_) => return true,
                 Behaviour::HoldAnswers if !is_answer => return true,
-                Behaviour::HoldAnswers => Duration::from_secs(1),
+                Behaviour::HoldAnswers | Behaviour::HoldAll => Duration::from_secs(1),
                 Behaviour::Delay(pause) => pause.saturating_sub(began.elapsed()),
             };
             if left.is_zero() {
@@ -200,11 +239,27 @@ fn accept(listener: &TcpListener, shared: &Arc<Shared>, ended: &Mutex<bool>) {
 fn copy(mut from: TcpStream, mut to: TcpStream, shared: &Shared, connection: u64, is_answer: bool) {
     let mut buffer = vec![0; 64 * 1024];
     while let Ok(bytes) = from.read(&mut buffer) {
+        let canned = match &*lock(&shared.behaviour) {
+            Behaviour::Answer(canned) if bytes > 0 && !is_answer => Some(Arc::clone(canned)),
+            _ => None,
+        };
+        if let Some(canned) = canned {
+            answer_instead(&mut from, &canned);
+            break;
+        }
         if bytes == 0 || !shared.wait(connection, is_answer) || to.write_all(&buffer[..bytes]).is_err() {
             break;
         }
     }
     shared.close(connection);
+}
+
+/// Answers and lets the client finish: who closes on unread bytes resets the connection, and the answer is lost.
+fn answer_instead(client: &mut TcpStream, canned: &[u8]) {
+    let mut rest = [0; 4096];
+    let sent = client.write_all(canned).and_then(|()| client.shutdown(Shutdown::Write));
+    let _limited = client.set_read_timeout(Some(Duration::from_secs(1)));
+    while sent.is_ok() && client.read(&mut rest).is_ok_and(|bytes| bytes > 0) {}
 }
 
 /// The state stays whole whatever panics: every change of it is one assignment.
@@ -288,5 +343,42 @@ mod tests {
         let mut answer = [0];
         stream.read_exact(&mut answer).unwrap();
         assert_eq!(answer, [2]);
+    }
+
+    #[test]
+    fn answers_in_the_servers_place() {
+        let mut proxy = Proxy::start(counting_server()).unwrap();
+        proxy.answer(&[9]).unwrap();
+        let mut stream = connect(&proxy);
+        assert_eq!(ask(&mut stream, 1).unwrap(), 9);
+        assert!(ask(&mut stream, 1).is_err(), "the connection ends with the answer");
+        proxy.pass().unwrap();
+        assert_eq!(ask(&mut connect(&proxy), 1).unwrap(), 2);
+    }
+
+    #[test]
+    fn a_half_closed_connection_gives_no_more_answers() {
+        for half in [Half::ToClient, Half::ToServer] {
+            let proxy = Proxy::start(counting_server()).unwrap();
+            let mut stream = connect(&proxy);
+            assert_eq!(ask(&mut stream, 1).unwrap(), 2);
+            proxy.half_close(half);
+            assert!(ask(&mut stream, 1).is_err(), "{half:?}");
+        }
+    }
+
+    #[test]
+    fn a_connection_that_is_held_gives_nothing_and_can_be_cut() {
+        let mut proxy = Proxy::start(counting_server()).unwrap();
+        let mut stream = connect(&proxy);
+        assert_eq!(ask(&mut stream, 1).unwrap(), 2);
+        proxy.hold_all().unwrap();
+        stream.set_read_timeout(Some(Duration::from_millis(150))).unwrap();
+        assert!(ask(&mut stream, 1).is_err());
+        proxy.cut();
+        proxy.pass().unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        assert!(stream.read_exact(&mut [0]).is_err(), "what was held is lost");
+        assert_eq!(ask(&mut connect(&proxy), 3).unwrap(), 4);
     }
 }

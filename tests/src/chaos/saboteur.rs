@@ -1,0 +1,173 @@
+//! The saboteur: breaks hosts, servers and the network between them, each in a thread of its own with dice of its own, all
+//! from one seed. Faults overlap; now and then nothing is broken for a while, so that work gets done.
+//!
+//! What holds back requests to the FHIR server is shorter than a lease: a request that left before the lease was lost and
+//! arrives after it is the one thing that the protocol cannot fence over HTTP, and the documentation says so.
+
+use std::{thread, time::Duration};
+
+use anyhow::{Context as _, Result};
+use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
+
+use super::{
+    faults::{Faults, lock},
+    fleet::Fleet,
+    world::{LATENCY, LEASE, Part, World},
+};
+use crate::servers::Half;
+
+/// Breaks things until the time of faults is over.
+pub(crate) fn run(world: &World, fleet: &Fleet, faults: &Faults, seed: u64) -> Result<()> {
+    // Each thread has its own sequence, so that none depends on how the others were scheduled.
+    let dice = |number: u64| StdRng::seed_from_u64(seed.wrapping_mul(1_000).wrapping_add(number));
+    thread::scope(|scope| {
+        scope.spawn(move || break_hosts(fleet, faults, dice(1)));
+        let mut threads = vec![scope.spawn(move || kill_servers(world, faults, dice(2)))];
+        for (number, part) in (3..).zip(&world.parts) {
+            threads.push(scope.spawn(move || break_network(part, faults, dice(number))));
+        }
+        threads.into_iter().try_for_each(|thread| thread.join().expect("the saboteur does not panic"))
+    })
+}
+
+fn millis(dice: &mut StdRng, range: std::ops::Range<u64>) -> Duration {
+    Duration::from_millis(dice.random_range(range))
+}
+
+fn break_hosts(fleet: &Fleet, faults: &Faults, mut dice: StdRng) {
+    while faults.pause_and_calm(millis(&mut dice, 200..1_400)) {
+        let victim = dice.random_range(0..fleet.size());
+        let name = format!("host {}", victim + 1);
+        match dice.random_range(0..100) {
+            0..65 => {
+                if fleet.kill(victim, millis(&mut dice, 0..600)) {
+                    faults.note("kill -9 of a host", &name);
+                }
+            }
+            65..94 => {
+                // From well within the lease to far beyond it.
+                let pause = millis(&mut dice, 500..5_000);
+                if fleet.freeze(victim, pause) {
+                    let beyond = if pause > LEASE { "for longer than a lease" } else { "for less than a lease" };
+                    faults.note(&format!("SIGSTOP of a host {beyond}"), &name);
+                }
+            }
+            _ => {
+                if fleet.stop(victim) {
+                    faults.note("SIGTERM of a host", &name);
+                }
+            }
+        }
+    }
+    fleet.thaw();
+}
+
+fn kill_servers(world: &World, faults: &Faults, mut dice: StdRng) -> Result<()> {
+    let parts: Vec<&Part> = world.parts.iter().filter(|part| part.server.is_some()).collect();
+    while faults.pause_and_calm(millis(&mut dice, 2_000..7_000)) {
+        let part = parts[dice.random_range(0..parts.len())];
+        let Some(server) = &part.server else { continue };
+        let mut server = lock(server);
+        server.kill();
+        faults.note(&format!("kill -9 of the server {}", part.name), part.name);
+        faults.pause(millis(&mut dice, 0..1_500));
+        server.start_again().with_context(|| format!("start {} again", part.name))?;
+    }
+    Ok(())
+}
+
+/// What may happen to the connections of one part.
+#[derive(Debug, Clone, Copy)]
+enum NetworkFault {
+    Cut,
+    HalfClose(Half),
+    Delay,
+    Refuse,
+    HoldAll,
+    LoseAnswers,
+    Status(&'static str, &'static [u8]),
+}
+
+const NETWORK_FAULTS: [NetworkFault; 8] = [
+    NetworkFault::Cut,
+    NetworkFault::HalfClose(Half::ToClient),
+    NetworkFault::HalfClose(Half::ToServer),
+    NetworkFault::Delay,
+    NetworkFault::Refuse,
+    NetworkFault::HoldAll,
+    // Twice: the fault that doubles and orphans come from.
+    NetworkFault::LoseAnswers,
+    NetworkFault::LoseAnswers,
+];
+
+const HTTP_FAULTS: [NetworkFault; 3] = [
+    NetworkFault::Status(
+        "429 with Retry-After",
+        b"HTTP/1.1 429 Too Many Requests\r\nRetry-After: 1\r\nContent-Length: 0\r\nConnection: close\r\n\r\n",
+    ),
+    NetworkFault::Status(
+        "500",
+        b"HTTP/1.1 500 Internal Server Error\r\nContent-Length: 0\r\nConnection: close\r\n\r\n",
+    ),
+    NetworkFault::Status(
+        "503 with Retry-After",
+        b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nContent-Length: 0\r\nConnection: close\r\n\r\n",
+    ),
+];
+
+fn break_network(part: &Part, faults: &Faults, mut dice: StdRng) -> Result<()> {
+    let mut choice = NETWORK_FAULTS.to_vec();
+    if part.speaks_http {
+        choice.extend(HTTP_FAULTS);
+    }
+    lock(&part.proxy).delay(LATENCY)?;
+    while faults.pause_and_calm(millis(&mut dice, 700..4_000)) {
+        let fault = choice[dice.random_range(0..choice.len())];
+        let lasting = millis(&mut dice, 200..1_500);
+        apply(part, fault, lasting, faults)?;
+    }
+    Ok(())
+}
+
+fn apply(part: &Part, fault: NetworkFault, lasting: Duration, faults: &Faults) -> Result<()> {
+    let note = |kind: &str| faults.note(&format!("{}: {kind}", part.name), part.name);
+    match fault {
+        NetworkFault::Cut => {
+            note("connections cut");
+            lock(&part.proxy).cut();
+            return Ok(());
+        }
+        NetworkFault::HalfClose(half) => {
+            note("connections half-closed");
+            lock(&part.proxy).half_close(half);
+            return Ok(());
+        }
+        NetworkFault::Delay => {
+            note("connections delayed");
+            lock(&part.proxy).delay(lasting / 10)?;
+        }
+        NetworkFault::Refuse => {
+            note("connections refused");
+            lock(&part.proxy).refuse();
+        }
+        NetworkFault::HoldAll => {
+            note("network partitioned");
+            lock(&part.proxy).hold_all()?;
+        }
+        NetworkFault::LoseAnswers => {
+            note("answers lost after the server had done the work");
+            lock(&part.proxy).hold_answers()?;
+        }
+        NetworkFault::Status(status, answer) => {
+            note(&format!("answered {status}"));
+            lock(&part.proxy).answer(answer)?;
+        }
+    }
+    faults.pause(lasting);
+    let mut proxy = lock(&part.proxy);
+    if matches!(fault, NetworkFault::HoldAll | NetworkFault::LoseAnswers) {
+        // What was held is lost, and does not arrive late.
+        proxy.cut();
+    }
+    proxy.delay(LATENCY)
+}

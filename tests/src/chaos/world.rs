@@ -1,0 +1,224 @@
+//! Owns the private servers of a run and the proxies before them, and the configuration of each host.
+//!
+//! Each server is behind a proxy for the hosts; the run's own application and checks go to it directly.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    sync::Mutex,
+    thread,
+    time::Duration,
+};
+
+use anyhow::{Context as _, Result};
+
+use super::faults::lock;
+use crate::{
+    database::{execute, load_sql, sqlite_url},
+    environment::{adapter, fixture, host_binary},
+    host::{Configuration, Host, quoted},
+    servers::{FhirServer, MariaDb, Postgres, Proxy},
+};
+
+/// How long a lease of the hosts lasts: short, so that dead and frozen hosts lose theirs many times in a run.
+pub(crate) const LEASE: Duration = Duration::from_secs(2);
+
+/// How late each piece of data arrives while nothing is broken: without it a batch would be done before anybody could
+/// break anything in the middle of it.
+pub(crate) const LATENCY: Duration = Duration::from_millis(6);
+
+/// Which database the store is on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum StoreKind {
+    /// One file that all hosts open.
+    Sqlite,
+    /// A MariaDB server.
+    Mysql,
+    /// A PostgreSQL server.
+    Postgres,
+}
+
+impl StoreKind {
+    /// Its name on the command line.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Sqlite => "sqlite",
+            Self::Mysql => "mysql",
+            Self::Postgres => "postgres",
+        }
+    }
+}
+
+/// A server that may be killed and started again over its data.
+pub(crate) trait Crash: Send {
+    fn kill(&mut self);
+    fn start_again(&mut self) -> Result<()>;
+}
+
+impl Crash for MariaDb {
+    fn kill(&mut self) {
+        Self::kill(self);
+    }
+
+    fn start_again(&mut self) -> Result<()> {
+        Self::start_again(self)
+    }
+}
+
+impl Crash for Postgres {
+    fn kill(&mut self) {
+        Self::kill(self);
+    }
+
+    fn start_again(&mut self) -> Result<()> {
+        Self::start_again(self)
+    }
+}
+
+/// One server with the way to it.
+pub(crate) struct Part {
+    pub(crate) name: &'static str,
+    /// None where it is never killed.
+    pub(crate) server: Option<Mutex<Box<dyn Crash>>>,
+    pub(crate) proxy: Mutex<Proxy>,
+    pub(crate) speaks_http: bool,
+}
+
+/// Everything beside the hosts.
+pub(crate) struct World {
+    /// The store for the application, not through a proxy.
+    pub(crate) store_url: String,
+    /// OpenEMR's database for its other writer, not through a proxy.
+    pub(crate) openemr_url: String,
+    /// The FHIR server's base address, not through a proxy.
+    pub(crate) fhir_url: String,
+    /// What can be broken.
+    pub(crate) parts: Vec<Part>,
+    /// The store as the hosts reach it.
+    host_store_url: String,
+    _fhir: FhirServer,
+}
+
+impl World {
+    /// Starts all of it, with empty tables.
+    pub(crate) async fn start(kind: StoreKind, folder: &Path) -> Result<Self> {
+        let (store, openemr, fhir) = tokio::task::spawn_blocking(move || start_servers(kind)).await??;
+        let openemr_url = format!("{}/openemr", openemr.url());
+        execute(&openemr.url(), "CREATE DATABASE openemr").await?;
+        load_sql(&openemr_url, &fixture("openemr/8.2.0.sql")).await?;
+        load_sql(&openemr_url, &fixture("chaos/openemr.sql")).await?;
+
+        let mut parts = Vec::new();
+        let (store_url, host_store_url) = match store {
+            StoreServer::File => {
+                let url = sqlite_url(&folder.join("store.db"));
+                (url.clone(), url)
+            }
+            StoreServer::MariaDb(server) => {
+                execute(&server.url(), "CREATE DATABASE store").await?;
+                behind_proxy(&mut parts, format!("{}/store", server.url()), server.port(), Box::new(server))?
+            }
+            StoreServer::Postgres(server) => {
+                execute(&format!("{}/postgres", server.url()), "CREATE DATABASE store").await?;
+                behind_proxy(&mut parts, format!("{}/store", server.url()), server.port(), Box::new(server))?
+            }
+        };
+        let openemr_proxy = Proxy::start(openemr.port())?;
+        let fhir_proxy = Proxy::start(fhir.port())?;
+        let server: Box<dyn Crash> = Box::new(openemr);
+        parts.push(Part {
+            name: "openemr",
+            server: Some(Mutex::new(server)),
+            proxy: Mutex::new(openemr_proxy),
+            speaks_http: false,
+        });
+        parts.push(Part { name: "fhir", server: None, proxy: Mutex::new(fhir_proxy), speaks_http: true });
+        Ok(Self { store_url, openemr_url, fhir_url: fhir.url(), parts, host_store_url, _fhir: fhir })
+    }
+
+    /// A host of this world, in a folder of its own below `folder`; all share compiled adapters.
+    pub(crate) fn host(&self, number: usize, folder: &Path) -> Result<Host> {
+        let configuration = self.configuration(&folder.join("cache"));
+        Host::in_folder(&folder.join(format!("host-{number}")), host_binary(), &configuration)
+    }
+
+    fn configuration(&self, cache: &Path) -> Configuration {
+        let through = |name: &str, url: &str| {
+            let part = self.parts.iter().find(|part| part.name == name);
+            part.map_or_else(|| url.to_owned(), |part| lock(&part.proxy).address_of(url))
+        };
+        let lease_ms = LEASE.as_millis();
+        Configuration::new(&self.host_store_url)
+            .more(&format!("\n[plugins]\ncache = {}\n", quoted(&cache.to_string_lossy())))
+            // Transient failures are what this is about, so that nobody runs out of attempts.
+            .more(&format!(
+                "\n[sync]\npoll_interval_ms = 50\nlease_ms = {lease_ms}\ndrain_timeout_ms = 3000\nbatch = 10\n\
+                 recheck_interval_ms = 5000\n[sync.retry]\nattempts_max = 1000\nbase_ms = 50\ncap_ms = 500\n\
+                 [sync.breaker]\nopen_ms = 100\ncap_ms = 500\n"
+            ))
+            .openemr(&adapter("openemr"), &through("openemr", &self.openemr_url))
+            .more("[targets.openemr.settings]\non_delete = \"keep\"\n[targets.openemr.limits]\nconcurrency = 4\n")
+            .more(&format!(
+                "\n[targets.fhir]\nadapter = {}\nid_column = \"fhir_patient_id\"\n[targets.fhir.http]\n\
+                 base_url = {}\nallow_private = true\ntimeout_ms = 5000\n[targets.fhir.limits]\nconcurrency = 4\n",
+                quoted(&adapter("fhir").to_string_lossy()),
+                quoted(&through("fhir", &self.fhir_url))
+            ))
+    }
+
+    /// Ends every fault: proxies pass, servers run.
+    pub(crate) fn heal(&self) -> Result<()> {
+        for part in &self.parts {
+            if let Some(server) = &part.server {
+                lock(server).start_again().with_context(|| format!("start {} again", part.name))?;
+            }
+            let mut proxy = lock(&part.proxy);
+            proxy.cut();
+            proxy.pass()?;
+        }
+        Ok(())
+    }
+}
+
+enum StoreServer {
+    File,
+    MariaDb(MariaDb),
+    Postgres(Postgres),
+}
+
+fn start_servers(kind: StoreKind) -> Result<(StoreServer, MariaDb, FhirServer)> {
+    thread::scope(|scope| {
+        let store = scope.spawn(move || {
+            Ok::<_, anyhow::Error>(match kind {
+                StoreKind::Sqlite => StoreServer::File,
+                StoreKind::Mysql => StoreServer::MariaDb(MariaDb::start()?),
+                StoreKind::Postgres => StoreServer::Postgres(Postgres::start()?),
+            })
+        });
+        let openemr = scope.spawn(MariaDb::start);
+        let fhir = FhirServer::start();
+        Ok((joined(store.join())?, joined(openemr.join())?, fhir?))
+    })
+}
+
+fn joined<T>(result: thread::Result<Result<T>>) -> Result<T> {
+    result.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+}
+
+/// Gives the store's address directly and through its proxy.
+fn behind_proxy(parts: &mut Vec<Part>, url: String, port: u16, server: Box<dyn Crash>) -> Result<(String, String)> {
+    let proxy = Proxy::start(port)?;
+    let through = proxy.address_of(&url);
+    parts.push(Part { name: "store", server: Some(Mutex::new(server)), proxy: Mutex::new(proxy), speaks_http: false });
+    Ok((url, through))
+}
+
+/// An empty folder.
+pub(crate) fn fresh_folder(folder: &Path) -> Result<PathBuf> {
+    if folder.exists() {
+        fs::remove_dir_all(folder).with_context(|| format!("empty {}", folder.display()))?;
+    }
+    fs::create_dir_all(folder).with_context(|| format!("make {}", folder.display()))?;
+    folder.canonicalize().with_context(|| format!("find {}", folder.display()))
+}
