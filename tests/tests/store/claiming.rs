@@ -23,6 +23,7 @@ on_every_store!(
     a_batch_takes_the_same_statements_whatever_its_size,
     old_finished_rows_go_and_what_is_needed_stays,
     a_target_that_is_no_longer_configured_holds_nothing_open,
+    claimers_of_the_same_patients_do_not_stand_in_each_others_way,
 );
 
 async fn a_confirmed_delivery_leaves_link_and_id(stand: Stand) {
@@ -250,4 +251,33 @@ async fn a_target_that_is_no_longer_configured_holds_nothing_open(stand: Stand) 
     assert!(!stand.store.status(1).await.expect("status").targets[TARGET].enabled);
     stand.store.register_targets(&[(TARGET, true)]).await.expect("register");
     assert_eq!(stand.store.open_work().await.expect("open"), 1, "nothing was lost");
+}
+
+/// Each wants to retire what others have just looked at. One that waited for another would sooner or later be waited for.
+async fn claimers_of_the_same_patients_do_not_stand_in_each_others_way(stand: Stand) {
+    for state in 0..8 {
+        let patients: Vec<_> = (0..40).map(|number| patient(number, &format!("city {state}"))).collect();
+        stand.put(&patients).await;
+    }
+    let claimers = (0..8).map(|_| {
+        let store = stand.other_host();
+        tokio::spawn(async move {
+            loop {
+                match store.claim(&request(10)).await.expect("claim") {
+                    Claim::Nothing => return,
+                    Claim::OnlyMoot => {}
+                    Claim::Batch(batch) => {
+                        let settled: Vec<_> =
+                            batch.deliveries.iter().map(|delivery| confirmed(delivery, "7")).collect();
+                        store.settle(&batch.lease, &settled, None).await.expect("settle");
+                    }
+                }
+            }
+        })
+    });
+    for claimer in claimers.collect::<Vec<_>>() {
+        claimer.await.expect("a claimer ends well");
+    }
+    let counts = stand.counts().await;
+    assert_eq!((counts.done, counts.superseded, counts.pending), (40, 280, 0));
 }
