@@ -72,7 +72,11 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     // Chaos has servers of its own, and is not to be slowed down by others.
     drop(servers);
     if options.filter.is_empty() && !options.quick {
-        results.extend(CHAOS.map(|(store, seed)| short_chaos(&target, &adapters, store, seed)));
+        for (store, seed) in CHAOS {
+            let result = short_chaos(&target, &adapters, store, seed);
+            println!("chaos on {store}: {}", if result.is_ok() { "passed" } else { "FAILED" });
+            results.push(result);
+        }
     }
     results.into_iter().collect::<Result<()>>()?;
     if is_ci && options.filter.is_empty() && !is_complete {
