@@ -9,6 +9,9 @@ use super::{Reader, Store, StoreError, StoreTransaction};
 use crate::database::{Dialect, Value, rerun};
 use crate::domain::change::Operation;
 
+/// Whether the outbox row `o` names an operation, to the letter: MySQL would compare without blanks at the end.
+pub(super) const KNOWN_OPERATION: &str = "(o.operation || '.') IN ('create.', 'update.', 'delete.')";
+
 /// A change to be written to the outbox.
 #[derive(Clone, Debug)]
 pub struct NewChange<'a> {
@@ -172,7 +175,7 @@ impl StoreTransaction {
         let targets = json_rows(self.dialect(), &[("target", JsonType::Text), ("aggregate_type", JsonType::Text)])
             .replace(":rows", ":routes")
             .replace("AS j", "AS r");
-        let known = "o.operation IN ('create', 'update', 'delete')";
+        let known = KNOWN_OPERATION;
         let sql = format!(
             "INSERT INTO sync_delivery (target, outbox_id, aggregate_type, aggregate_id, status, next_attempt_at, \
              error_kind, error_message, created_at, finished_at) \

@@ -39,7 +39,8 @@ impl Store {
             let names: Vec<_> = ids.iter().map(String::as_str).collect();
             // Read again under a lock: a change that is made meanwhile gets a later id, and wins.
             let current = transaction.patients_by_id(&names, true).await?;
-            let payloads: Vec<_> = current.iter().map(|(id, stored)| (id.as_str(), stored.patient.payload())).collect();
+            let payload = |id: &&str| current.get(*id).map(|stored| stored.patient.payload());
+            let payloads: Vec<_> = names.iter().filter_map(|id| Some((*id, payload(id)?))).collect();
             let changes: Vec<_> = payloads
                 .iter()
                 .map(|(id, payload)| NewChange {

@@ -1,7 +1,7 @@
 //! Rows of other applications, inserted with plain SQL and with nothing but the contract.
 
 use host::service::PatientService;
-use host::store::Claim;
+use host::store::{Claim, RetryFilter};
 
 use crate::on_every_store;
 use crate::support::{Stand, TARGET, patient, routes};
@@ -37,6 +37,10 @@ async fn an_unknown_operation_becomes_a_failed_delivery(stand: Stand) {
     assert!(matches!(stand.claim().await, Claim::Nothing));
     let recent = stand.store.status(5).await.expect("status").recent;
     assert_eq!(recent[0].error_message.as_deref(), Some("operation must be create, update or delete"));
+    // No retry makes it deliverable; as a pending one it would hold up whatever is claimed with it.
+    assert_eq!(stand.store.count_failed(&RetryFilter::default()).await.expect("count"), 0);
+    assert_eq!(stand.store.retry(&RetryFilter::default()).await.expect("retry"), 0);
+    assert!(matches!(stand.claim().await, Claim::Nothing));
 }
 
 async fn a_type_that_nobody_takes_is_routed_nowhere(stand: Stand) {
