@@ -161,7 +161,77 @@ mod tests {
         }
     }
 
+    fn any_event() -> impl Strategy<Value = Event> {
+        prop::sample::select(Event::ALL.to_vec())
+    }
+
+    fn any_kind() -> impl Strategy<Value = FailureKind> {
+        prop::sample::select(FailureKind::ALL.to_vec())
+    }
+
     proptest! {
+        /// Whatever happens in whatever order: it is claimed only while it waits, settled only while it is claimed, and
+        /// what is over stays over.
+        #[test]
+        fn no_history_settles_without_a_claim_or_goes_on_after_the_end(events in prop::collection::vec(any_event(), 0..60)) {
+            let mut status = Status::Pending;
+            let mut claims_open = 0;
+            for event in events {
+                let Some(next) = next_status(status, event) else { continue };
+                prop_assert!(!matches!(status, Status::Done | Status::Superseded), "{status:?} went on by {event:?}");
+                match event {
+                    Event::Claim => claims_open += 1,
+                    Event::Confirm | Event::Defer | Event::GiveUp | Event::Unlease => claims_open -= 1,
+                    Event::Supersede | Event::Retry => {}
+                }
+                prop_assert!((0..=1).contains(&claims_open));
+                prop_assert_eq!(claims_open == 1, next == Status::Processing);
+                prop_assert_eq!(next == Status::Done, event == Event::Confirm, "only a confirmation is a success");
+                status = next;
+            }
+        }
+
+        /// Nothing is ever stuck: from wherever a history leads, a few events more end it.
+        #[test]
+        fn whatever_happened_it_can_still_be_delivered(events in prop::collection::vec(any_event(), 0..60)) {
+            let mut status = events.into_iter().fold(Status::Pending, |status, event| next_status(status, event).unwrap_or(status));
+            for event in [Event::Unlease, Event::Retry, Event::Claim, Event::Confirm] {
+                status = next_status(status, event).unwrap_or(status);
+            }
+            prop_assert!(matches!(status, Status::Done | Status::Superseded));
+        }
+
+        #[test]
+        fn a_failure_is_always_a_move_from_processing_and_spends_one_attempt_at_most(
+            kind in any_kind(), attempts in any::<u32>(), limit in any::<u32>()
+        ) {
+            let policy = RetryPolicy { attempts_max: limit, ..RetryPolicy::default() };
+            let (event, spent) = after_failure(kind, attempts, &policy);
+            let next = next_status(Status::Processing, event);
+            prop_assert!(matches!(next, Some(Status::Pending | Status::Failed)), "{next:?}");
+            prop_assert!(spent >= attempts && spent - attempts <= 1);
+            prop_assert!(!kind.is_target_wide() || spent == attempts, "an outage spends no attempt");
+            prop_assert!(!kind.is_target_wide() || next == Some(Status::Pending), "an outage never fails a delivery");
+            prop_assert!(!kind.is_permanent() || next == Some(Status::Failed), "no use in trying again");
+        }
+
+        #[test]
+        fn a_pause_at_most_doubles_and_luck_only_shortens_it(
+            attempts in 0_u32..100, base in 1_u64..1_000_000, cap in 1_u64..100_000_000, luck in 0.0_f64..1.0
+        ) {
+            let policy = RetryPolicy { attempts_max: 10, base_ms: base, cap_ms: cap };
+            let longest = policy.pause_ms(attempts, 1.0);
+            prop_assert!(policy.pause_ms(attempts + 1, 1.0) <= longest.saturating_mul(2));
+            prop_assert!(policy.pause_ms(attempts, luck) <= longest);
+            prop_assert_eq!(policy.pause_ms(1, 1.0), base.min(cap));
+        }
+
+        #[test]
+        fn senseless_luck_makes_no_senseless_pause(attempts in any::<u32>(), luck in any::<f64>(), base in any::<u64>(), cap in any::<u64>()) {
+            let policy = RetryPolicy { attempts_max: 10, base_ms: base, cap_ms: cap };
+            prop_assert!(policy.pause_ms(attempts, luck) <= cap);
+        }
+
         #[test]
         fn a_pause_is_never_over_its_cap(attempts in 0_u32..10_000, luck in 0.0_f64..1.0, base in 1_u64..100_000, cap in 1_u64..10_000_000) {
             let policy = RetryPolicy { attempts_max: 10, base_ms: base, cap_ms: cap };

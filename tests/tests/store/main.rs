@@ -2,6 +2,7 @@
 
 mod claiming;
 mod conflicts;
+mod differential;
 mod migrating;
 mod outbox;
 mod people;

@@ -60,6 +60,10 @@ impl Stand {
         Store::new(connect(&self.database), StoreClock::Manual(self.clock.clone()))
     }
 
+    pub(crate) fn now(&self) -> i64 {
+        self.clock.load(Ordering::SeqCst)
+    }
+
     pub(crate) fn pass(&self, millis: i64) {
         self.clock.fetch_add(millis, Ordering::SeqCst);
     }

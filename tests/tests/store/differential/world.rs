@@ -1,0 +1,254 @@
+//! One store under the run: it does an operation and says what came of it in words that every store must say alike.
+//!
+//! Numbers that a database gives (of changes, of leases) are named by the order in which they came to be; random things (ids
+//! of events) are left out.
+
+use host::domain::change::{Failure, FailureKind, Receipt};
+use host::domain::conflict::Resolution;
+use host::domain::delivery::{Event, RetryPolicy, Settlement, Status, after_failure, next_status};
+use host::domain::ids::IdColumn;
+use host::domain::patient::Patient;
+use host::service::PatientService;
+use host::store::{Batch, Claim, ClaimRequest, ConflictKey, Delivery, PurgeCursor, RetryFilter, Route};
+
+use super::plan::{Dice, Operation, TARGETS};
+use crate::support::Stand;
+
+/// One store, with the batches that are held.
+pub(super) struct World {
+    pub(super) stand: Stand,
+    held: Vec<Batch>,
+    pub(super) changes: Vec<i64>,
+    pub(super) epochs: Vec<i64>,
+}
+
+impl World {
+    pub(super) async fn new(stand: Stand) -> Self {
+        stand.store.register_targets(&TARGETS.map(|name| (name, true))).await.expect("register");
+        Self { stand, held: Vec::new(), changes: Vec::new(), epochs: Vec::new() }
+    }
+
+    /// Does it, and says what came of it.
+    pub(super) async fn run(&mut self, operation: &Operation) -> String {
+        let store = self.stand.store.clone();
+        let service = PatientService::new(store.clone());
+        match operation {
+            Operation::Put(patients) => {
+                let patients: Vec<_> = patients.iter().map(|(id, city)| patient(id, city)).collect();
+                format!("{:?}", service.put(&patients).await.expect("put"))
+            }
+            Operation::Delete(id) => service.delete(id).await.expect("delete").to_string(),
+            Operation::Foreign(kind, id, verb, payload, age_ms) => {
+                let created_at = self.stand.now() - age_ms;
+                let backslash = if store.database().dialect().name() == "MySQL" { "\\\\" } else { "\\" };
+                let payload = payload.replace('\'', "''").replace('\\', backslash);
+                let insert = format!(
+                    "INSERT INTO sync_outbox (aggregate_type, aggregate_id, operation, payload, created_at) \
+                     VALUES ('{kind}', '{id}', '{verb}', '{payload}', {created_at})"
+                );
+                self.stand.database.execute(&insert).await.expect("insert");
+                String::new()
+            }
+            Operation::Route(limit) => store.route(&routes(), *limit).await.expect("route").to_string(),
+            Operation::Claim { target, owner, batch_max, lease_ms } => {
+                let request = ClaimRequest {
+                    target: (*target).to_owned(),
+                    owner: (*owner).to_owned(),
+                    batch_max: *batch_max,
+                    lease_ms: *lease_ms,
+                    fifo_types: vec!["message".to_owned()],
+                };
+                let claim = store.claim(&request).await.expect("claim");
+                self.claimed(claim).await
+            }
+            Operation::Pass(millis) => {
+                self.stand.pass(*millis);
+                String::new()
+            }
+            Operation::TakeExpired => {
+                let taken = store.take_expired_leases().await.expect("take");
+                let mut taken: Vec<_> =
+                    taken.iter().map(|lease| format!("{} @{}", lease.target, self.epoch(lease.epoch))).collect();
+                taken.sort();
+                format!("{taken:?}")
+            }
+            Operation::Renew(_) | Operation::Release(_) | Operation::Settle { .. } => self.with_batch(operation).await,
+            Operation::Retry { target, patient, kind, older_than_ms } => {
+                let filter = RetryFilter {
+                    target: target.map(str::to_owned),
+                    patient: patient.map(str::to_owned),
+                    kind: *kind,
+                    older_than_ms: *older_than_ms,
+                };
+                let count = store.count_failed(&filter).await.expect("count");
+                format!("{count} {}", store.retry(&filter).await.expect("retry"))
+            }
+            Operation::Pause(target, paused) => {
+                let known = store.set_paused(target, *paused).await.expect("pause");
+                format!("{known} {}", store.is_paused(target).await.expect("look"))
+            }
+            Operation::Resync { target, after, limit } => {
+                format!("{:?}", store.resync_page(target, *after, *limit).await.expect("resync"))
+            }
+            Operation::Purge { age_ms } => self.purge(*age_ms).await,
+            Operation::Resolve { target, patient, how } => {
+                let how = match how {
+                    0 => Resolution::Local,
+                    1 => Resolution::Remote,
+                    _ => Resolution::Relink { remote_id: "777".to_owned() },
+                };
+                let key = ConflictKey { target, aggregate_type: "patient", aggregate_id: patient };
+                store.resolve_conflict(key, &how).await.expect("resolve").to_string()
+            }
+            Operation::Look => self.look().await,
+        }
+    }
+
+    async fn claimed(&mut self, claim: Claim) -> String {
+        let Claim::Batch(batch) = claim else { return format!("{claim:?}") };
+        self.epochs.push(batch.lease.epoch);
+        self.learn_changes().await;
+        let mut words = format!("@{} of {}:", self.epoch(batch.lease.epoch), batch.lease.target);
+        for delivery in &batch.deliveries {
+            let change = &delivery.change;
+            let text = format!(
+                "\n   #{} {} `{}` {} {} created {} attempts {} {} {:?}",
+                self.change(change.change_id),
+                change.aggregate_type,
+                change.aggregate_id,
+                change.operation,
+                change.payload,
+                change.created_at_ms,
+                delivery.attempts,
+                change.attempt,
+                change.link,
+            );
+            words.push_str(&text);
+        }
+        self.held.push(batch);
+        words
+    }
+
+    async fn with_batch(&mut self, operation: &Operation) -> String {
+        if self.held.is_empty() {
+            return "no batch".to_owned();
+        }
+        let store = self.stand.store.clone();
+        match operation {
+            Operation::Renew(place) => {
+                let batch = &self.held[place % self.held.len()];
+                store.renew(&batch.lease).await.expect("renew").to_string()
+            }
+            Operation::Release(place) => {
+                let batch = &self.held[place % self.held.len()];
+                store.release(&batch.lease).await.expect("release").to_string()
+            }
+            Operation::Settle { batch, outcomes, forget } => {
+                let place = batch % self.held.len();
+                let batch = &self.held[place];
+                let mut dice = Dice::new(*outcomes);
+                let settlements: Vec<_> =
+                    batch.deliveries.iter().map(|delivery| settled(delivery, &mut dice)).collect();
+                let column = match batch.lease.target.as_str() {
+                    "openemr" => IdColumn::OpenemrPatientId,
+                    _ => IdColumn::FhirPatientId,
+                };
+                let settled = store.settle(&batch.lease, &settlements, Some(column)).await.expect("settle");
+                // Who does not forget a batch settles it twice, or late.
+                if *forget {
+                    self.held.remove(place);
+                }
+                format!("{settled:?}")
+            }
+            other => unreachable!("{other:?} needs no batch"),
+        }
+    }
+
+    async fn purge(&self, age_ms: i64) -> String {
+        let store = &self.stand.store;
+        let mut deleted = Vec::new();
+        for target in TARGETS {
+            let purged = store.purge_deliveries(target, age_ms, PurgeCursor::default()).await.expect("purge");
+            deleted.push(purged.deleted);
+        }
+        deleted.push(store.purge_changes(age_ms, PurgeCursor::default()).await.expect("purge").deleted);
+        format!("{deleted:?}")
+    }
+
+    /// Everything that only reads.
+    async fn look(&mut self) -> String {
+        self.learn_changes().await;
+        let store = &self.stand.store;
+        let status = store.status(20).await.expect("status");
+        let conflicts = store.conflicts(None, 50).await.expect("conflicts");
+        let conflicts: Vec<_> = conflicts
+            .into_iter()
+            .map(|conflict| {
+                format!(
+                    "#{} {:?}",
+                    self.change(conflict.change_id),
+                    (conflict.target, conflict.remote_id, conflict.message, conflict.failed_at)
+                )
+            })
+            .collect();
+        let patients = store.patients(None, 100).await.expect("list");
+        let ids: Vec<_> = patients.iter().map(|stored| stored.patient.patient_id.as_str()).collect();
+        format!(
+            "{status:#?}\n{conflicts:?}\nopen {} due {} blocked {}\n{ids:?}",
+            store.open_work().await.expect("open"),
+            store.has_due_work(&TARGETS).await.expect("due"),
+            store.blocked_keys(&["message".to_owned()], 50).await.expect("blocked").len(),
+        )
+    }
+
+    pub(super) fn change(&self, id: i64) -> usize {
+        self.changes.iter().position(|known| *known == id).expect("a change that was seen")
+    }
+
+    pub(super) fn epoch(&self, epoch: i64) -> String {
+        match self.epochs.iter().position(|known| *known == epoch) {
+            Some(place) => place.to_string(),
+            None if epoch == 0 => "-".to_owned(),
+            None => panic!("a lease that nobody claimed"),
+        }
+    }
+}
+
+fn routes() -> Vec<Route> {
+    let route = |target: &str, kind: &str| Route { target: target.to_owned(), aggregate_type: kind.to_owned() };
+    vec![route("openemr", "patient"), route("fhir", "patient"), route("fhir", "message")]
+}
+
+fn patient(id: &str, city: &str) -> Patient {
+    let payload = serde_json::json!({ "patient_id": id, "family_name": "O'Neil", "given_name": "Min\"Jun\\",
+        "native_family_name": "김😀", "birth_date": "1980-01-31", "gender": "male", "city": city });
+    Patient::from_payload(&payload.to_string()).expect("patient")
+}
+
+/// What became of a delivery, decided as the host decides it.
+fn settled(delivery: &Delivery, dice: &mut Dice) -> Settlement {
+    let (mut receipt, mut failure) = (None, None);
+    let (event, attempts) = if dice.below(10) < 6 {
+        receipt = Some(Receipt {
+            remote_id: (100 + dice.below(50)).to_string(),
+            remote_version: dice.pick(&[None, Some("1"), Some("W/\"2\"")]).map(str::to_owned),
+            fingerprint: dice.pick(&[None, Some("f")]).map(str::to_owned),
+        });
+        (Event::Confirm, delivery.attempts + 1)
+    } else {
+        let kind = dice.pick(FailureKind::ALL);
+        failure = Some(Failure::new(kind, dice.pick(&["no answer", "fname: 'é' 300 \\ characters"])));
+        after_failure(kind, delivery.attempts, &RetryPolicy { attempts_max: 3, ..RetryPolicy::default() })
+    };
+    let status = next_status(Status::Processing, event).expect("a batch is in work");
+    Settlement {
+        outbox_id: delivery.change.change_id,
+        aggregate_type: delivery.change.aggregate_type.clone(),
+        aggregate_id: delivery.change.aggregate_id.clone(),
+        status,
+        attempts,
+        pause_ms: if status == Status::Pending { dice.pick(&[0, 1, 5_000]) } else { 0 },
+        failure,
+        receipt,
+    }
+}
