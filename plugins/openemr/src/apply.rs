@@ -141,7 +141,12 @@ impl<L: Lent> Batch<'_, L> {
         if locked {
             create::lock(self.db)?;
         }
-        let steady = self.policy == RemoteEdit::Hold && sought.iter().any(|one| one.linked_pid.is_some());
+        // A host that lost its lease may still be about to commit. A chart that is left as it is would otherwise be judged
+        // by what that commit is about to replace. Without a uuid an unlinked patient costs a scan, which locks too much.
+        let linked = sought.iter().filter(|one| one.linked_pid.is_some()).count();
+        let steady = self.statements.schema.has_uuid()
+            || linked == sought.len()
+            || self.policy == RemoteEdit::Hold && linked > 0;
         let found = charts::find(self.db, self.statements, &sought, steady)?;
         let (mut creations, mut updates) = (Vec::new(), Vec::new());
         for (wanted, found) in wanted.iter().zip(found) {

@@ -170,7 +170,7 @@ impl<L: Lent> Run<'_, L> {
     fn look_again(&mut self) -> Result<(), Failure> {
         let pending = self.pending();
         let sought: Vec<Sought<'_>> = pending.iter().map(|index| self.creations[*index].sought).collect();
-        for (index, found) in pending.into_iter().zip(charts::find(self.db, self.statements, &sought, false)?) {
+        for (index, found) in pending.into_iter().zip(charts::find(self.db, self.statements, &sought, true)?) {
             self.created[index] = match found {
                 Found::Absent => None,
                 Found::Chart(chart) => Some(Created::Already(chart)),

@@ -5,6 +5,7 @@ use std::time::Duration;
 use tests::database::Database;
 use tests::environment::Backend;
 use tests::host::{Configuration, Host};
+use tests::session::Session;
 
 use crate::support::{QUICK, adapter, host_with_openemr, openemr_database, patient, put, rows};
 
@@ -112,4 +113,34 @@ async fn a_batch_that_was_committed_and_never_settled_gets_its_ids_and_no_double
         assert_eq!((id("C-1"), id("C-2")), ids, "the same ids, on {version}");
         assert_eq!(rows(openemr.url(), "SELECT pubpid FROM patient_data ORDER BY pubpid").await, [["C-1"], ["C-2"]]);
     }
+}
+
+#[tokio::test]
+async fn a_state_that_a_lost_host_is_about_to_replace_is_not_taken_for_the_wanted_one() {
+    let Some(openemr) = openemr_database("8.2.0").await else { return };
+    let host = host_with_openemr(openemr.url());
+    let mut seoul = patient("B-1");
+    seoul["city"] = "Seoul".into();
+    put(&host, &seoul);
+    let _ = host.run(&["run", "--until-idle"]).expect_success();
+    // A host that has written, passed its fence, and froze before its commit; meanwhile the patient moved back.
+    let mut frozen = Session::open(openemr.url()).await.expect("open");
+    for sql in ["BEGIN", "UPDATE patient_data SET city = 'Busan' WHERE pubpid = 'B-1'"] {
+        frozen.execute(sql).await.expect("write");
+    }
+    let mut busan = patient("B-1");
+    busan["city"] = "Busan".into();
+    put(&host, &busan);
+    put(&host, &seoul);
+    let mut running = host.spawn(&["run"]).expect("spawn");
+    let settled = || host.status()["totals"]["done"] == 2;
+    let mut looks = Session::open(openemr.url()).await.expect("open");
+    let sql =
+        "SELECT 1 FROM information_schema.INNODB_TRX WHERE trx_state = 'LOCK WAIT' AND trx_query LIKE '%patient_data%'";
+    while looks.rows(sql).await.expect("look").is_empty() && !settled() {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    frozen.execute("COMMIT").await.expect("commit");
+    running.wait_until("it is settled", Duration::from_secs(60), settled).expect("wait");
+    assert_eq!(rows(openemr.url(), "SELECT city FROM patient_data WHERE pubpid = 'B-1'").await, [["Seoul"]]);
 }
