@@ -91,7 +91,7 @@ impl Evidence {
     /// Reads all of it but what the run itself remembers.
     pub(crate) async fn read(world: &World) -> Result<Self> {
         let mut evidence = Self::default();
-        let mut store = Session::open(&world.store_url).await.context("open the store")?;
+        let mut store = Session::open(&world.store_urls[0]).await.context("open the store")?;
         evidence.read_store(&mut store).await.context("read the store")?;
         store.close().await?;
         let mut openemr = Session::open(&world.openemr_url).await.context("open OpenEMR's database")?;

@@ -60,7 +60,7 @@ pub async fn run(options: &Options) -> Result<String> {
     let folder = fresh_folder(&target_directory().join("chaos").join(name))?;
     let world = World::start(options.store, &folder).await?;
     let fleet = Fleet::prepare(&world, options.hosts, &folder)?;
-    execute(&world.store_url, writer::TABLES).await.context("make the application's table")?;
+    execute(&world.store_urls[0], writer::TABLES).await.context("make the application's table")?;
     let faults = Faults::begin(options.duration, &folder.join("faults.log"))?;
     let written = writer::Written::default();
     let registered = rival::Registered::default();
@@ -121,10 +121,12 @@ fn break_and_rest(
             runtime.block_on(async {
                 let rate = options.rate / f64::from(u32::try_from(WRITERS).unwrap_or(1));
                 let seed = |number: u64| options.seed.wrapping_mul(1_000).wrapping_add(500 + number);
-                let (first, second) = (seed(1), seed(2));
+                let (first, second) = (world.store_urls.first(), world.store_urls.last());
+                let url = |url: Option<&String>| url.cloned().unwrap_or_default();
+                let (first, second) = (url(first), url(second));
                 tokio::join!(
-                    writer::run(&world.store_url, written, faults, rate, first),
-                    writer::run(&world.store_url, written, faults, rate, second),
+                    writer::run(&first, written, faults, rate, seed(1)),
+                    writer::run(&second, written, faults, rate, seed(2)),
                     rival::run(&world.openemr_url, registered, faults, seed(3)),
                 );
             });
@@ -132,7 +134,8 @@ fn break_and_rest(
             let healed = broke.and_then(|()| world.heal());
             fleet.thaw();
             faults.remark("everything is well again");
-            let rested = healed.and_then(|()| runtime.block_on(come_to_rest(&world.store_url, options.rest_within)));
+            let rested =
+                healed.and_then(|()| runtime.block_on(come_to_rest(&world.store_urls[0], options.rest_within)));
             is_done.store(true, Ordering::Relaxed);
             keeper.join().expect("the keeper does not panic")?;
             let rest = rested?;

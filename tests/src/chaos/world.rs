@@ -17,7 +17,7 @@ use crate::{
     database::{execute, load_sql, sqlite_url},
     environment::{adapter, fixture, host_binary},
     host::{Configuration, Host, quoted},
-    servers::{FhirServer, MariaDb, Postgres, Proxy},
+    servers::{FhirServer, Galera, GaleraNode, MariaDb, Postgres, Proxy},
 };
 
 /// How long a lease of the hosts lasts: short, so that dead and frozen hosts lose theirs many times in a run.
@@ -36,7 +36,14 @@ pub enum StoreKind {
     Mysql,
     /// A PostgreSQL server.
     Postgres,
+    /// Three MariaDB nodes that all take writes, with the hosts and the application on different ones.
+    Galera,
 }
+
+/// Nodes of a Galera cluster: one may be away, and the others are still the majority.
+const GALERA_NODES: usize = 3;
+/// Their names as parts.
+const GALERA_PARTS: [&str; GALERA_NODES] = ["store node 1", "store node 2", "store node 3"];
 
 impl StoreKind {
     /// Its name on the command line.
@@ -46,17 +53,28 @@ impl StoreKind {
             Self::Sqlite => "sqlite",
             Self::Mysql => "mysql",
             Self::Postgres => "postgres",
+            Self::Galera => "galera",
         }
     }
 }
 
 /// A server that may be killed and started again over its data.
 pub(crate) trait Crash: Send {
+    fn url(&self) -> String;
+    fn port(&self) -> u16;
     fn kill(&mut self);
     fn start_again(&mut self) -> Result<()>;
 }
 
 impl Crash for MariaDb {
+    fn url(&self) -> String {
+        Self::url(self)
+    }
+
+    fn port(&self) -> u16 {
+        Self::port(self)
+    }
+
     fn kill(&mut self) {
         Self::kill(self);
     }
@@ -67,6 +85,32 @@ impl Crash for MariaDb {
 }
 
 impl Crash for Postgres {
+    fn url(&self) -> String {
+        Self::url(self)
+    }
+
+    fn port(&self) -> u16 {
+        Self::port(self)
+    }
+
+    fn kill(&mut self) {
+        Self::kill(self);
+    }
+
+    fn start_again(&mut self) -> Result<()> {
+        Self::start_again(self)
+    }
+}
+
+impl Crash for GaleraNode {
+    fn url(&self) -> String {
+        Self::url(self)
+    }
+
+    fn port(&self) -> u16 {
+        Self::port(self)
+    }
+
     fn kill(&mut self) {
         Self::kill(self);
     }
@@ -87,16 +131,16 @@ pub(crate) struct Part {
 
 /// Everything beside the hosts.
 pub(crate) struct World {
-    /// The store for the application, not through a proxy.
-    pub(crate) store_url: String,
+    /// The store for the application, not through a proxy; one address for each node.
+    pub(crate) store_urls: Vec<String>,
     /// OpenEMR's database for its other writer, not through a proxy.
     pub(crate) openemr_url: String,
     /// The FHIR server's base address, not through a proxy.
     pub(crate) fhir_url: String,
     /// What can be broken.
     pub(crate) parts: Vec<Part>,
-    /// The store as the hosts reach it.
-    host_store_url: String,
+    /// The store as the hosts reach it; one address for each node.
+    host_store_urls: Vec<String>,
     _fhir: FhirServer,
 }
 
@@ -110,20 +154,25 @@ impl World {
         load_sql(&openemr_url, &fixture("chaos/openemr.sql")).await?;
 
         let mut parts = Vec::new();
-        let (store_url, host_store_url) = match store {
-            StoreServer::File => {
-                let url = sqlite_url(&folder.join("store.db"));
-                (url.clone(), url)
+        let (mut store_urls, mut host_store_urls) = (Vec::new(), Vec::new());
+        for (name, server) in store {
+            let server_url = server.url();
+            // PostgreSQL has no session without a database.
+            let administration =
+                if kind == StoreKind::Postgres { format!("{server_url}/postgres") } else { server_url.clone() };
+            let url = format!("{server_url}/store");
+            if store_urls.is_empty() {
+                execute(&administration, "CREATE DATABASE store").await?;
             }
-            StoreServer::MariaDb(server) => {
-                execute(&server.url(), "CREATE DATABASE store").await?;
-                behind_proxy(&mut parts, format!("{}/store", server.url()), server.port(), Box::new(server))?
-            }
-            StoreServer::Postgres(server) => {
-                execute(&format!("{}/postgres", server.url()), "CREATE DATABASE store").await?;
-                behind_proxy(&mut parts, format!("{}/store", server.url()), server.port(), Box::new(server))?
-            }
-        };
+            let proxy = Proxy::start(server.port())?;
+            host_store_urls.push(proxy.address_of(&url));
+            store_urls.push(url);
+            parts.push(Part { name, server: Some(Mutex::new(server)), proxy: Mutex::new(proxy), speaks_http: false });
+        }
+        if store_urls.is_empty() {
+            let url = sqlite_url(&folder.join("store.db"));
+            (store_urls, host_store_urls) = (vec![url.clone()], vec![url]);
+        }
         let openemr_proxy = Proxy::start(openemr.port())?;
         let fhir_proxy = Proxy::start(fhir.port())?;
         let server: Box<dyn Crash> = Box::new(openemr);
@@ -134,22 +183,24 @@ impl World {
             speaks_http: false,
         });
         parts.push(Part { name: "fhir", server: None, proxy: Mutex::new(fhir_proxy), speaks_http: true });
-        Ok(Self { store_url, openemr_url, fhir_url: fhir.url(), parts, host_store_url, _fhir: fhir })
+        Ok(Self { store_urls, openemr_url, fhir_url: fhir.url(), parts, host_store_urls, _fhir: fhir })
     }
 
-    /// A host of this world, in a folder of its own below `folder`; all share compiled adapters.
+    /// A host of this world, in a folder of its own below `folder`; all share compiled adapters. Where the store has several
+    /// nodes, each host goes to one.
     pub(crate) fn host(&self, number: usize, folder: &Path) -> Result<Host> {
-        let configuration = self.configuration(&folder.join("cache"));
+        let store_url = &self.host_store_urls[number % self.host_store_urls.len()];
+        let configuration = self.configuration(store_url, &folder.join("cache"));
         Host::in_folder(&folder.join(format!("host-{number}")), host_binary(), &configuration)
     }
 
-    fn configuration(&self, cache: &Path) -> Configuration {
+    fn configuration(&self, store_url: &str, cache: &Path) -> Configuration {
         let through = |name: &str, url: &str| {
             let part = self.parts.iter().find(|part| part.name == name);
             part.map_or_else(|| url.to_owned(), |part| lock(&part.proxy).address_of(url))
         };
         let lease_ms = LEASE.as_millis();
-        Configuration::new(&self.host_store_url)
+        Configuration::new(store_url)
             .more(&format!("\n[plugins]\ncache = {}\n", quoted(&cache.to_string_lossy())))
             // Transient failures are what this is about, so that nobody runs out of attempts.
             .more(&format!(
@@ -181,37 +232,31 @@ impl World {
     }
 }
 
-enum StoreServer {
-    File,
-    MariaDb(MariaDb),
-    Postgres(Postgres),
-}
+type Stores = Vec<(&'static str, Box<dyn Crash>)>;
 
-fn start_servers(kind: StoreKind) -> Result<(StoreServer, MariaDb, FhirServer)> {
+fn start_servers(kind: StoreKind) -> Result<(Stores, MariaDb, FhirServer)> {
     thread::scope(|scope| {
-        let store = scope.spawn(move || {
-            Ok::<_, anyhow::Error>(match kind {
-                StoreKind::Sqlite => StoreServer::File,
-                StoreKind::Mysql => StoreServer::MariaDb(MariaDb::start()?),
-                StoreKind::Postgres => StoreServer::Postgres(Postgres::start()?),
-            })
-        });
+        let store = scope.spawn(move || start_store(kind));
         let openemr = scope.spawn(MariaDb::start);
         let fhir = FhirServer::start();
         Ok((joined(store.join())?, joined(openemr.join())?, fhir?))
     })
 }
 
-fn joined<T>(result: thread::Result<Result<T>>) -> Result<T> {
-    result.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+fn start_store(kind: StoreKind) -> Result<Stores> {
+    Ok(match kind {
+        StoreKind::Sqlite => Vec::new(),
+        StoreKind::Mysql => vec![("store", Box::new(MariaDb::start()?))],
+        StoreKind::Postgres => vec![("store", Box::new(Postgres::start()?))],
+        StoreKind::Galera => {
+            let nodes = Galera::start(GALERA_NODES)?.into_nodes().into_iter();
+            GALERA_PARTS.into_iter().zip(nodes.map(|node| -> Box<dyn Crash> { Box::new(node) })).collect()
+        }
+    })
 }
 
-/// Gives the store's address directly and through its proxy.
-fn behind_proxy(parts: &mut Vec<Part>, url: String, port: u16, server: Box<dyn Crash>) -> Result<(String, String)> {
-    let proxy = Proxy::start(port)?;
-    let through = proxy.address_of(&url);
-    parts.push(Part { name: "store", server: Some(Mutex::new(server)), proxy: Mutex::new(proxy), speaks_http: false });
-    Ok((url, through))
+fn joined<T>(result: thread::Result<Result<T>>) -> Result<T> {
+    result.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
 }
 
 /// An empty folder.

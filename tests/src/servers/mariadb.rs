@@ -1,12 +1,16 @@
 //! Owns a private MariaDB server: a data folder of its own, root without a password, loopback only, durable commits.
 
-use std::{io::Read as _, path::PathBuf, process::Command};
+use std::{
+    io::Read as _,
+    path::{Path, PathBuf},
+    process::Command,
+};
 
 use anyhow::{Context as _, Result};
 use tempfile::TempDir;
 
 use super::{
-    process::{Launch, Process, StopSignal, connect, free_port, is_root, run_to_end},
+    process::{Launch, Process, RunAs, StopSignal, connect, free_port, is_root, run_to_end},
     provision::{Need, find_program, provide, version_of, versioned_folders},
 };
 
@@ -41,53 +45,12 @@ impl MariaDb {
     /// When its programs are missing and cannot be installed, or it does not come up; with the end of its log.
     pub fn start() -> Result<Self> {
         provide(&[Self::NEED])?;
-        let programs = programs().context("find MariaDB after providing it")?;
         let directory = tempfile::Builder::new().prefix("neuronova-mariadb-").tempdir()?;
-        let data = directory.path().join("data");
-        let mut install = Command::new(&programs.install);
-        if cfg!(windows) {
-            install.arg(format!("--datadir={}", data.display()));
-        } else {
-            install.args(["--no-defaults", "--auth-root-authentication-method=normal", "--skip-test-db"]);
-            install.arg(format!("--datadir={}", data.display()));
-            install.args(is_root().then_some("--user=root"));
-        }
-        run_to_end(&mut install, None).context("make the data folder of MariaDB")?;
-
+        make_data(directory.path(), None)?;
         let port = free_port()?;
-        let mut arguments = vec![
-            "--no-defaults".to_owned(),
-            format!("--datadir={}", data.display()),
-            format!("--port={port}"),
-            format!("--socket={}", directory.path().join("socket").display()),
-            format!("--pid-file={}", directory.path().join("pid").display()),
-        ];
-        arguments.extend(is_root().then(|| "--user=root".to_owned()));
-        arguments.extend(
-            [
-                "--bind-address=127.0.0.1",
-                "--skip-name-resolve",
-                "--max-connections=400",
-                "--character-set-server=utf8mb4",
-                "--collation-server=utf8mb4_general_ci",
-                "--innodb-flush-log-at-trx-commit=1",
-                "--innodb-buffer-pool-size=128M",
-                "--innodb-log-file-size=64M",
-                "--performance-schema=OFF",
-            ]
-            .map(str::to_owned),
-        );
-        let launch = Launch {
-            name: Self::NEED.name,
-            program: programs.server.clone(),
-            arguments: arguments.into_iter().map(Into::into).collect(),
-            directory: directory.path().to_path_buf(),
-            log: directory.path().join("log"),
-            run_as: None,
-            stop_signal: StopSignal::Terminate,
-        };
-        let process = Process::start(launch, move || greets(port))?;
-        Ok(Self { process, _directory: directory, port, version: version_of(&programs.server)? })
+        let process = Process::start(launch(directory.path(), port, None)?, move || greets(port))?;
+        let version = version_of(&find_programs()?.server)?;
+        Ok(Self { process, _directory: directory, port, version })
     }
 
     /// Its address without a database: `mysql://root@127.0.0.1:PORT`.
@@ -125,6 +88,57 @@ impl MariaDb {
     pub fn start_again(&mut self) -> Result<()> {
         self.process.start_again()
     }
+}
+
+/// Makes an empty data folder in `directory`, as another user where one is given.
+pub(super) fn make_data(directory: &Path, user: Option<RunAs>) -> Result<()> {
+    let data = directory.join("data");
+    let mut install = Command::new(find_programs()?.install);
+    if !cfg!(windows) {
+        install.args(["--no-defaults", "--auth-root-authentication-method=normal", "--skip-test-db"]);
+        install.args((is_root() && user.is_none()).then_some("--user=root"));
+    }
+    install.arg(format!("--datadir={}", data.display())).current_dir(directory);
+    run_to_end(&mut install, user).context("make the data folder of MariaDB")
+}
+
+/// How a server over the data in `directory` is started.
+pub(super) fn launch(directory: &Path, port: u16, user: Option<RunAs>) -> Result<Launch> {
+    let mut arguments = vec![
+        "--no-defaults".to_owned(),
+        format!("--datadir={}", directory.join("data").display()),
+        format!("--port={port}"),
+        format!("--socket={}", directory.join("socket").display()),
+        format!("--pid-file={}", directory.join("pid").display()),
+    ];
+    arguments.extend((is_root() && user.is_none()).then(|| "--user=root".to_owned()));
+    arguments.extend(
+        [
+            "--bind-address=127.0.0.1",
+            "--skip-name-resolve",
+            "--max-connections=400",
+            "--character-set-server=utf8mb4",
+            "--collation-server=utf8mb4_general_ci",
+            "--innodb-flush-log-at-trx-commit=1",
+            "--innodb-buffer-pool-size=128M",
+            "--innodb-log-file-size=64M",
+            "--performance-schema=OFF",
+        ]
+        .map(str::to_owned),
+    );
+    Ok(Launch {
+        name: MariaDb::NEED.name,
+        program: find_programs()?.server,
+        arguments: arguments.into_iter().map(Into::into).collect(),
+        directory: directory.to_path_buf(),
+        log: directory.join("log"),
+        run_as: user,
+        stop_signal: StopSignal::Terminate,
+    })
+}
+
+fn find_programs() -> Result<Programs> {
+    programs().context("find MariaDB after providing it")
 }
 
 fn programs() -> Option<Programs> {

@@ -5,6 +5,7 @@
 //! on anything but loopback, and none touches a server of the system.
 
 mod fhir;
+mod galera;
 mod mariadb;
 mod postgres;
 pub mod process;
@@ -12,6 +13,7 @@ pub mod provision;
 pub mod proxy;
 
 pub use fhir::FhirServer;
+pub use galera::{Galera, GaleraNode};
 pub use mariadb::MariaDb;
 pub use postgres::Postgres;
 pub use proxy::{Half, Proxy};

@@ -168,6 +168,17 @@ impl Process {
         }
     }
 
+    /// Whether it was started and not ended since, by us.
+    #[must_use]
+    pub fn is_started(&self) -> bool {
+        self.child.is_some()
+    }
+
+    /// Its arguments from the next start on.
+    pub fn set_arguments(&mut self, arguments: Vec<OsString>) {
+        self.launch.arguments = arguments;
+    }
+
     /// Ends it at once, as a power failure of the process would.
     pub fn kill(&mut self) {
         if let Some(mut child) = self.child.take() {
