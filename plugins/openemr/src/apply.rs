@@ -4,7 +4,7 @@
 //! change that is refused has touched nothing; a statement that the database refuses is the whole batch's failure, and the
 //! host halves the batch to find the one at fault. Read next: `plan.rs` for the decisions, `create.rs` for creation.
 
-use adapter_sdk::database::{Value, rows_per_statement};
+use adapter_sdk::database::{Dialect, Value, rows_per_statement};
 use adapter_sdk::{Change, Context, Failure, Outcome, Receipt, RemoteEdit};
 
 use crate::charts::{self, Found, Sought};
@@ -141,25 +141,41 @@ impl<L: Lent> Batch<'_, L> {
         if locked {
             create::lock(self.db)?;
         }
-        // A host that lost its lease may still be about to commit. A chart that is left as it is would otherwise be judged
-        // by what that commit is about to replace. Without a uuid an unlinked patient costs a scan, which locks too much.
-        let linked = sought.iter().filter(|one| one.linked_pid.is_some()).count();
-        let steady = self.statements.schema.has_uuid()
-            || linked == sought.len()
-            || self.policy == RemoteEdit::Hold && linked > 0;
+        let steady = self.policy == RemoteEdit::Hold && sought.iter().any(|one| one.linked_pid.is_some());
         let found = charts::find(self.db, self.statements, &sought, steady)?;
-        let (mut creations, mut updates) = (Vec::new(), Vec::new());
+        let (mut creations, mut updates, mut unsure) = (Vec::new(), Vec::new(), Vec::new());
         for (wanted, found) in wanted.iter().zip(found) {
             let Some(record) = &wanted.record else {
                 self.outcomes[wanted.index] = Some(self.kept(wanted, found));
                 continue;
             };
-            let link = wanted.change.link.as_ref();
-            let step = decide(found, link, record, self.statements.columns, self.policy);
-            self.take(step, Writing { wanted, record }, &mut creations, &mut updates);
+            let writing = Writing { wanted, record };
+            match self.decide(found, writing) {
+                Step::Leave { .. } if !steady && self.can_be_locked(wanted) => unsure.push(writing),
+                step => self.take(step, writing, &mut creations, &mut updates),
+            }
+        }
+        // A host that lost its lease may still be about to commit, and what it replaces is not what it will leave behind. Who
+        // writes meets it at the row's lock; who leaves a chart as it is has to ask for that lock.
+        let sought: Vec<Sought<'_>> = unsure.iter().map(|writing| writing.wanted.sought()).collect();
+        for (writing, found) in unsure.into_iter().zip(charts::find(self.db, self.statements, &sought, true)?) {
+            let step = self.decide(found, writing);
+            self.take(step, writing, &mut creations, &mut updates);
         }
         self.create(&creations, locked, &mut updates)?;
         self.update(&updates)
+    }
+
+    fn decide(&self, found: Found, writing: Writing<'_>) -> Step {
+        let Writing { wanted, record } = writing;
+        decide(found, wanted.change.link.as_ref(), record, self.statements.columns, self.policy)
+    }
+
+    /// Whether somebody may be about to replace the chart, and a lock on it touches no other: an unlinked patient without
+    /// a uuid costs a scan of the table, and SQLite has one writer.
+    fn can_be_locked(&self, wanted: &Wanted<'_>) -> bool {
+        let by_key = self.statements.schema.has_uuid() || wanted.change.link.is_some();
+        by_key && self.statements.dialect == Dialect::Mysql
     }
 
     /// Turns a step into an outcome, or into a creation or update that will have one.
