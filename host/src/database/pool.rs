@@ -2,17 +2,22 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use sqlx::pool::PoolOptions;
 use sqlx::{ConnectOptions, Connection as _, Executor as _, MySql, Pool, Postgres, Sqlite};
 use url::Url;
 
 use super::connection::Connection;
-use super::{DatabaseError, Dialect, ErrorKind, Transaction, mysql, postgres, sqlite};
+use super::{
+    DatabaseError, Dialect, ErrorKind, Execution, RowLimits, Rows, Transaction, Value, mysql, postgres, sqlite,
+};
 
 /// How long a connection may take to be had.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// For so long a statement that runs alone is tried on another connection when the one at hand turns out to be dead.
+const STALE_CONNECTIONS: Duration = Duration::from_millis(250);
 
 /// Who waits so long for a connection asks whether the server is there at all.
 const SUSPICIOUS_WAIT: Duration = Duration::from_millis(500);
@@ -179,9 +184,11 @@ impl Database {
                 Pools::MySql(options.connect_lazy_with(mysql::options(url)?))
             }
             Locator::Postgres(url) => {
-                let options = pool_options(connections_max).after_connect(|connection: &mut sqlx::PgConnection, _| {
-                    Box::pin(async move { connection.execute(sqlx::raw_sql(postgres::SESSION)).await.map(drop) })
-                });
+                let session = if create { postgres::SESSION_OWN } else { postgres::SESSION };
+                let options =
+                    pool_options(connections_max).after_connect(move |connection: &mut sqlx::PgConnection, _| {
+                        Box::pin(async move { connection.execute(sqlx::raw_sql(session)).await.map(drop) })
+                    });
                 Pools::Postgres(options.connect_lazy_with(postgres::options(url)?))
             }
         };
@@ -232,6 +239,63 @@ impl Database {
                 Err(error) if error.is_contention() => return Err(error),
                 result => return result.map_err(|error| inner.locator.explain(error)),
             }
+        }
+    }
+
+    /// Runs one statement by itself: no BEGIN and no COMMIT travel with it. It may run twice when its connection is lost,
+    /// so it must do no harm then.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub async fn execute_alone(&self, sql: &str, parameters: &[Value]) -> Result<Execution, DatabaseError> {
+        let mut began = None;
+        loop {
+            let mut transaction = self.begin_alone(false).await?;
+            let result = transaction.execute(sql, parameters).await;
+            if let Some(result) = self.end_alone(transaction, result, &mut began) {
+                return result;
+            }
+        }
+    }
+
+    /// Runs one SELECT by itself and gives its rows: no BEGIN and no COMMIT travel with it.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub async fn query_alone(&self, sql: &str, parameters: &[Value]) -> Result<Rows, DatabaseError> {
+        let mut began = None;
+        loop {
+            let mut transaction = self.begin_alone(true).await?;
+            let result = transaction.query(sql, parameters, RowLimits::NONE).await;
+            if let Some(result) = self.end_alone(transaction, result, &mut began) {
+                return result;
+            }
+        }
+    }
+
+    async fn begin_alone(&self, read_only: bool) -> Result<Transaction, DatabaseError> {
+        let connection = self.acquire(read_only).await.map_err(|error| self.inner.locator.explain(error))?;
+        Ok(Transaction::alone(connection, self.inner.statement_timeout))
+    }
+
+    /// `None` when it is to be tried again: a pooled connection may have died while it lay idle, and the pool's other
+    /// ones may have, too.
+    fn end_alone<T>(
+        &self,
+        transaction: Transaction,
+        result: Result<T, DatabaseError>,
+        first_try: &mut Option<Instant>,
+    ) -> Option<Result<T, DatabaseError>> {
+        match result {
+            Ok(value) => {
+                transaction.give_back();
+                Some(Ok(value))
+            }
+            Err(error) if error.is_unavailable() => {
+                let is_stale = first_try.get_or_insert_with(Instant::now).elapsed() < STALE_CONNECTIONS;
+                (!is_stale).then(|| Err(self.inner.locator.explain(error)))
+            }
+            Err(error) => Some(Err(error)),
         }
     }
 

@@ -79,6 +79,24 @@ impl Transaction {
         })
     }
 
+    /// For one statement by itself, which the database commits as it runs: nothing is begun, and nothing is to be ended.
+    pub(super) fn alone(connection: Connection, statement_timeout: Duration) -> Self {
+        let dialect = connection.dialect();
+        Self {
+            connection: Some(connection),
+            dialect,
+            statement_timeout,
+            lock_scope: String::new(),
+            locks: Vec::new(),
+            broken: None,
+        }
+    }
+
+    /// Gives the connection of a statement that ran alone back to its pool.
+    pub(super) fn give_back(mut self) {
+        drop(self.connection.take());
+    }
+
     /// The family of SQL.
     #[must_use]
     pub fn dialect(&self) -> Dialect {

@@ -1,21 +1,23 @@
 //! Claiming: the next batch of a target's deliveries goes under a lease.
 //!
 //! One transaction, a constant number of statements:
-//! 1. look at what is due, passing over aggregates that are in work already;
-//! 2. look at each one's siblings, and decide in Rust which is delivered and which is moot (`newest.rs`, pure);
-//! 3. make the lease: its number, the epoch, is what every later step is guarded by;
-//! 4. put the chosen ones under it, and retire the moot ones.
+//! 1. look at what is due, passing over aggregates that are in work already, and at each one's siblings; which is
+//!    delivered and which is moot is decided in Rust (`newest.rs`, pure);
+//! 2. make the lease: its number, the epoch, is what every later step is guarded by;
+//! 3. put the chosen ones under it, and retire the moot ones, if there are any.
 //!
 //! Then the payloads are read, outside of the transaction: they never change. Correctness rests on compare-and-set
 //! (`status = 'pending'`) and on the unique key over `active_key`, not on row locks; those only keep hosts from wasting
 //! effort on the same rows.
 
 use std::collections::HashMap;
+use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
+use super::counts::Counted;
 use super::newest::{Candidate, Retire, sort_out};
-use super::sql::{JsonType, json_rows, update_from};
+use super::sql::{JsonType, among_ids, json_rows, left_lookup, through, update_from};
 use super::{Lease, Reader, Store, StoreError, StoreTransaction, corrupt};
 use crate::database::{DatabaseError, Dialect, ErrorKind, Value, rerun};
 use crate::domain::change::{Change, Link, Operation};
@@ -67,7 +69,42 @@ pub enum Claim {
 enum Taken {
     Nothing,
     OnlyMoot,
-    Lease(Lease),
+    Batch(UnderLease),
+}
+
+/// A look goes on where the last one ended, but begins anew after so long.
+const FROM_THE_BEGINNING_EVERY: Duration = Duration::from_secs(1);
+
+/// Where the last claim of a worker ended. What was claimed before it leaves dead entries in the index, and they would be
+/// walked over again and again. It only saves looking: now and then, and whenever nothing is found, the look begins anew.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Place {
+    from_ms: i64,
+    begun: Option<Instant>,
+}
+
+impl Place {
+    fn begin(&mut self) -> i64 {
+        if self.begun.is_none_or(|begun| begun.elapsed() > FROM_THE_BEGINNING_EVERY) {
+            *self = Self { from_ms: i64::MIN, begun: Some(Instant::now()) };
+        }
+        self.from_ms
+    }
+}
+
+/// One row of the look.
+struct Due {
+    candidate: Candidate,
+    next_attempt_at_ms: i64,
+    attempts: u32,
+}
+
+/// What was put under a lease.
+struct UnderLease {
+    lease: Lease,
+    outbox_ids: Vec<i64>,
+    attempts: HashMap<i64, u32>,
+    reached_ms: i64,
 }
 
 impl Store {
@@ -76,73 +113,117 @@ impl Store {
     /// # Errors
     /// When the store cannot be reached, or holds what this version does not understand.
     pub async fn claim(&self, request: &ClaimRequest) -> Result<Claim, StoreError> {
-        match rerun("claim", || self.claim_once(request)).await? {
+        self.claim_on(request, &mut Place::default()).await
+    }
+
+    /// As [`Store::claim`], going on where the last claim of this worker ended.
+    ///
+    /// # Errors
+    /// As [`Store::claim`].
+    pub async fn claim_on(&self, request: &ClaimRequest, place: &mut Place) -> Result<Claim, StoreError> {
+        let from_ms = place.begin();
+        match rerun("claim", || self.claim_once(request, from_ms)).await? {
+            Taken::Nothing if from_ms > i64::MIN => {
+                *place = Place::default();
+                Box::pin(self.claim_on(request, place)).await
+            }
             Taken::Nothing => Ok(Claim::Nothing),
             Taken::OnlyMoot => Ok(Claim::OnlyMoot),
-            Taken::Lease(lease) => {
-                let deliveries = self.load(&lease).await?;
-                Ok(Claim::Batch(Batch { lease, deliveries }))
+            Taken::Batch(taken) => {
+                place.from_ms = taken.reached_ms;
+                let is_fifo = |kind: &str| request.fifo_types.iter().any(|fifo| fifo == kind);
+                match self.load(&taken, is_fifo).await? {
+                    Some(deliveries) => Ok(Claim::Batch(Batch { lease: taken.lease, deliveries })),
+                    None => {
+                        self.release(&taken.lease).await?;
+                        Ok(Claim::OnlyMoot)
+                    }
+                }
             }
         }
     }
 
-    async fn claim_once(&self, request: &ClaimRequest) -> Result<Taken, StoreError> {
+    async fn claim_once(&self, request: &ClaimRequest, from_ms: i64) -> Result<Taken, StoreError> {
         let what = format!("claim batch for target `{}`", request.target);
         // A look without a lock keeps an idle host from taking SQLite's only writer.
         if self.database.dialect() == Dialect::Sqlite {
             let mut look = self.begin_read(&what).await?;
-            let due = look.due(request, 1).await?;
+            let due = look.due(request, from_ms, 1).await?;
             look.rollback().await?;
             if due.is_empty() {
                 return Ok(Taken::Nothing);
             }
         }
         let mut transaction = self.begin(&what).await?;
-        let due = transaction.due(request, request.batch_max).await?;
-        if due.is_empty() {
+        let due = transaction.due(request, from_ms, request.batch_max).await?;
+        let Some(reached_ms) = due.last().map(|last| last.next_attempt_at_ms) else {
             transaction.rollback().await?;
             return Ok(Taken::Nothing);
-        }
-        let candidates = transaction.siblings(&request.target, &due).await?;
+        };
+        let attempts = due.iter().map(|due| (due.candidate.outbox_id, due.attempts)).collect();
+        let candidates = due.into_iter().map(|due| due.candidate).collect();
         let sorted = sort_out(candidates, |kind| request.fifo_types.iter().any(|fifo| fifo == kind));
+        let mut counted = Counted::default();
         if !sorted.retire.is_empty() {
-            transaction.retire(&request.target, &sorted.retire).await?;
+            counted = Counted::superseded(transaction.retire(&request.target, &sorted.retire).await?);
         }
         if sorted.deliver.is_empty() {
+            transaction.count(&request.target, counted).await?;
             transaction.commit().await?;
             return Ok(Taken::OnlyMoot);
         }
         let lease = transaction.lease(request).await?;
         transaction.take(&lease, &sorted.deliver).await?;
+        transaction.count(&request.target, counted).await?;
         transaction.commit().await?;
-        Ok(Taken::Lease(lease))
+        Ok(Taken::Batch(UnderLease { lease, outbox_ids: sorted.deliver, attempts, reached_ms }))
     }
 
-    /// Reads what is under a lease.
-    async fn load(&self, lease: &Lease) -> Result<Vec<Delivery>, StoreError> {
-        let what = format!("read batch for target `{}`", lease.target);
-        let mut transaction = self.begin_read(&what).await?;
-        let sql = "SELECT d.outbox_id, o.event_id, d.aggregate_type, d.aggregate_id, o.operation, o.payload, \
-                   o.created_at, d.attempts, l.remote_id, l.remote_version, l.fingerprint \
-                   FROM sync_delivery d JOIN sync_outbox o ON o.id = d.outbox_id \
-                   LEFT JOIN sync_link l ON l.target = d.target AND l.aggregate_type = d.aggregate_type \
-                   AND l.aggregate_id = d.aggregate_id \
-                   WHERE d.target = :target AND d.active_key IS NOT NULL AND d.lease_epoch = :epoch";
-        let rows =
-            transaction.query(sql, &[("target", lease.target.as_str().into()), ("epoch", lease.epoch.into())]).await?;
-        transaction.rollback().await?;
-        let mut deliveries = rows.rows.into_iter().map(|row| delivery(&what, row)).collect::<Result<Vec<_>, _>>()?;
+    /// Reads what is under a lease, outside of the transaction: a change is never altered, nor is a link while one is in work.
+    ///
+    /// `None` when a newer state was confirmed between our look and our taking. A host that stood still there may have been
+    /// passed by another; from the taking on nobody can, so that this is the place to see it.
+    async fn load(
+        &self,
+        taken: &UnderLease,
+        is_fifo: impl Fn(&str) -> bool,
+    ) -> Result<Option<Vec<Delivery>>, StoreError> {
+        let dialect = self.database.dialect();
+        let what = format!("read batch for target `{}`", taken.lease.target);
+        let sql = format!(
+            "SELECT o.id, o.event_id, o.aggregate_type, o.aggregate_id, o.operation, o.payload, o.created_at, \
+             l.remote_id, l.remote_version, l.fingerprint, l.delivered_outbox_id FROM sync_outbox o {link} WHERE {among}",
+            link = left_lookup(
+                dialect,
+                "sync_link",
+                "l",
+                "l.remote_id, l.remote_version, l.fingerprint, l.delivered_outbox_id",
+                "l.target = :target AND l.aggregate_type = o.aggregate_type AND l.aggregate_id = o.aggregate_id",
+            ),
+            among = among_ids(dialect, "o.id"),
+        );
+        let values = [("target", taken.lease.target.as_str().into())];
+        let rows = self.query_alone(&what, &sql, &values, &taken.outbox_ids).await?;
+        let mut deliveries = Vec::with_capacity(rows.rows.len());
+        for row in rows.rows {
+            let (delivery, delivered_id) = delivery(&what, row, &taken.attempts)?;
+            if delivered_id > delivery.change.change_id && !is_fifo(&delivery.change.aggregate_type) {
+                return Ok(None);
+            }
+            deliveries.push(delivery);
+        }
         deliveries.sort_by_key(|delivery| delivery.change.change_id);
-        Ok(deliveries)
+        Ok(Some(deliveries))
     }
 }
 
 impl StoreTransaction {
-    /// What is due, oldest first, without aggregates that are in work or (for fifo) not at the head.
+    /// What is due, oldest first, without aggregates that are in work or (for fifo) not at the head, and of each one its
+    /// siblings at this target: the newest, the oldest, and what was confirmed last.
     ///
     /// Whether an aggregate is in work is a count, not `NOT EXISTS`: that one PostgreSQL turns into a join over all that
     /// waits, while a count is one look into the unique key per row, and stops with the limit.
-    async fn due(&mut self, request: &ClaimRequest, limit: u32) -> Result<Vec<(i64, String, String)>, StoreError> {
+    async fn due(&mut self, request: &ClaimRequest, from_ms: i64, limit: u32) -> Result<Vec<Due>, StoreError> {
         let fifo = if request.fifo_types.is_empty() {
             String::new()
         } else {
@@ -155,83 +236,29 @@ impl StoreTransaction {
                 names.join(", ")
             )
         };
+        let same = "s.target = d.target AND s.aggregate_type = d.aggregate_type AND s.aggregate_id = d.aggregate_id";
         let sql = format!(
-            "SELECT d.outbox_id, d.aggregate_type, d.aggregate_id FROM sync_delivery d \
-             WHERE d.target = :target AND d.status = 'pending' AND d.next_attempt_at <= {now} \
-             AND (SELECT COUNT(*) FROM sync_delivery a WHERE a.target = d.target \
+            "SELECT d.outbox_id, d.aggregate_type, d.aggregate_id, d.next_attempt_at, d.attempts, \
+             (SELECT MAX(s.outbox_id) FROM sync_delivery s{siblings} WHERE {same}), \
+             (SELECT MIN(s.outbox_id) FROM sync_delivery s{siblings} WHERE {same}), \
+             (SELECT s.delivered_outbox_id FROM sync_link s WHERE {same}) FROM sync_delivery d{index} \
+             WHERE d.target = :target AND d.status = 'pending' AND d.next_attempt_at >= :from \
+             AND d.next_attempt_at <= {now} \
+             AND (SELECT COUNT(*) FROM sync_delivery a{active} WHERE a.target = d.target \
              AND a.active_key = d.aggregate_type || '/' || d.aggregate_id) = 0{fifo} \
              ORDER BY d.next_attempt_at, d.outbox_id LIMIT {limit}{lock}",
             now = self.now,
+            index = through(self.dialect(), "sync_delivery_due"),
+            siblings = through(self.dialect(), "sync_delivery_aggregate"),
+            active = through(self.dialect(), "sync_delivery_one_active"),
             lock = self.dialect().lock_free_rows(),
         );
         let names: Vec<_> = (0..request.fifo_types.len()).map(|index| format!("fifo{index}")).collect();
-        let mut values: Vec<(&str, Value)> = vec![("target", request.target.as_str().into())];
+        let mut values: Vec<(&str, Value)> = vec![("target", request.target.as_str().into()), ("from", from_ms.into())];
         values.extend(names.iter().map(String::as_str).zip(request.fifo_types.iter().map(|kind| kind.as_str().into())));
         let rows = self.query(&sql, &values).await?;
         let what = self.what.clone();
-        rows.rows
-            .into_iter()
-            .map(|row| {
-                let mut reader = Reader::new(&what, row);
-                Ok((reader.integer()?, reader.text()?, reader.text()?))
-            })
-            .collect()
-    }
-
-    async fn siblings(&mut self, target: &str, due: &[(i64, String, String)]) -> Result<Vec<Candidate>, StoreError> {
-        #[derive(Serialize)]
-        struct Key<'a> {
-            outbox_id: i64,
-            aggregate_type: &'a str,
-            aggregate_id: &'a str,
-        }
-        let keys: Vec<_> = due
-            .iter()
-            .map(|(outbox_id, aggregate_type, aggregate_id)| Key {
-                outbox_id: *outbox_id,
-                aggregate_type,
-                aggregate_id,
-            })
-            .collect();
-        let key = "d.target = :target AND d.aggregate_type = j.aggregate_type AND d.aggregate_id = j.aggregate_id";
-        let sql = format!(
-            "SELECT j.outbox_id, (SELECT MAX(d.outbox_id) FROM sync_delivery d WHERE {key}), \
-             (SELECT d.delivered_outbox_id FROM sync_link d WHERE {key}), \
-             (SELECT MIN(d.outbox_id) FROM sync_delivery d WHERE {key}) \
-             FROM {rows}",
-            rows = json_rows(
-                self.dialect(),
-                &[
-                    ("outbox_id", JsonType::Integer),
-                    ("aggregate_type", JsonType::Text),
-                    ("aggregate_id", JsonType::Text)
-                ]
-            ),
-        );
-        let rows = self.query(&sql, &[("target", target.into()), ("rows", rows_value(&keys))]).await?;
-        let what = self.what.clone();
-        let mut facts = HashMap::with_capacity(due.len());
-        for row in rows.rows {
-            let mut reader = Reader::new(&what, row);
-            let outbox_id = reader.integer()?;
-            let (newest, delivered, oldest) =
-                (reader.optional_integer()?, reader.optional_integer()?, reader.optional_integer()?);
-            facts.insert(outbox_id, (newest, delivered, oldest.is_some_and(|oldest| oldest < outbox_id)));
-        }
-        due.iter()
-            .map(|(outbox_id, aggregate_type, aggregate_id)| {
-                let (newest_id, delivered_id, has_older) =
-                    facts.remove(outbox_id).ok_or_else(|| corrupt(&what, "a due delivery has no siblings' row"))?;
-                Ok(Candidate {
-                    outbox_id: *outbox_id,
-                    aggregate_type: aggregate_type.clone(),
-                    aggregate_id: aggregate_id.clone(),
-                    newest_id: newest_id.unwrap_or(*outbox_id),
-                    delivered_id,
-                    has_older,
-                })
-            })
-            .collect()
+        rows.rows.into_iter().map(|row| due(&what, row)).collect()
     }
 
     /// Retires what is moot, also what failed: nobody has to decide about a state that a newer one replaces. Its condition
@@ -241,7 +268,7 @@ impl StoreTransaction {
     /// PostgreSQL passes over rows that another claim looks at; those are retired the next time. Claims that wait for each
     /// other's rows are a deadlock, which that database notices only after a second: several hosts with a few patients who
     /// change often came to a standstill by it. The others notice at once.
-    async fn retire(&mut self, target: &str, retire: &[Retire]) -> Result<(), StoreError> {
+    async fn retire(&mut self, target: &str, retire: &[Retire]) -> Result<u64, StoreError> {
         let rows = json_rows(
             self.dialect(),
             &[("aggregate_type", JsonType::Text), ("aggregate_id", JsonType::Text), ("before_id", JsonType::Integer)],
@@ -256,9 +283,10 @@ impl StoreTransaction {
             (rows, moot)
         };
         let assignments = [("status", "'superseded'"), ("finished_at", self.now.as_str())];
-        let sql = update_from(self.dialect(), "sync_delivery", &assignments, &rows, condition);
+        let table = ("sync_delivery", "sync_delivery_aggregate");
+        let sql = update_from(self.dialect(), table, &assignments, &rows, condition);
         let values = [("target", target.into()), ("rows", rows_value(retire))];
-        self.execute(&sql, &values).await.map(drop)
+        Ok(self.execute(&sql, &values).await?.rows_affected)
     }
 
     async fn lease(&mut self, request: &ClaimRequest) -> Result<Lease, StoreError> {
@@ -284,25 +312,14 @@ impl StoreTransaction {
     }
 
     async fn take(&mut self, lease: &Lease, outbox_ids: &[i64]) -> Result<(), StoreError> {
-        #[derive(Serialize)]
-        struct Id {
-            outbox_id: i64,
-        }
-        let ids: Vec<_> = outbox_ids.iter().map(|outbox_id| Id { outbox_id: *outbox_id }).collect();
-        let sql = update_from(
-            self.dialect(),
-            "sync_delivery",
-            &[
-                ("status", "'processing'"),
-                ("active_key", "t.aggregate_type || '/' || t.aggregate_id"),
-                ("lease_epoch", ":epoch"),
-            ],
-            &json_rows(self.dialect(), &[("outbox_id", JsonType::Integer)]),
-            "t.target = :target AND t.outbox_id = j.outbox_id AND t.status = 'pending'",
+        let sql = format!(
+            "UPDATE sync_delivery{index} SET status = 'processing', active_key = aggregate_type || '/' || aggregate_id, \
+             lease_epoch = :epoch WHERE target = :target AND {among} AND status || '' = 'pending'",
+            index = through(self.dialect(), "PRIMARY"),
+            among = among_ids(self.dialect(), "outbox_id"),
         );
-        let values =
-            [("target", lease.target.as_str().into()), ("epoch", lease.epoch.into()), ("rows", rows_value(&ids))];
-        let taken = match self.execute(&sql, &values).await {
+        let values = [("target", lease.target.as_str().into()), ("epoch", lease.epoch.into())];
+        let taken = match self.execute_for(&sql, &values, outbox_ids).await {
             Ok(execution) => execution.rows_affected,
             // The unique key: another host has just taken an aggregate of ours by another of its changes.
             Err(StoreError::Database { error, .. }) if error.kind == ErrorKind::DuplicateKey => 0,
@@ -322,7 +339,26 @@ pub(super) fn rows_value<T: Serialize>(rows: &[T]) -> Value {
     Value::Json(serde_json::to_string(rows).expect("invariant: our own rows are JSON"))
 }
 
-fn delivery(what: &str, row: Vec<Value>) -> Result<Delivery, StoreError> {
+fn due(what: &str, row: Vec<Value>) -> Result<Due, StoreError> {
+    let mut reader = Reader::new(what, row);
+    let outbox_id = reader.integer()?;
+    let (aggregate_type, aggregate_id) = (reader.text()?, reader.text()?);
+    let next_attempt_at_ms = reader.integer()?;
+    let attempts = u32::try_from(reader.integer()?).unwrap_or(u32::MAX);
+    let (newest, oldest) = (reader.optional_integer()?, reader.optional_integer()?);
+    let candidate = Candidate {
+        outbox_id,
+        aggregate_type,
+        aggregate_id,
+        newest_id: newest.unwrap_or(outbox_id),
+        delivered_id: reader.optional_integer()?,
+        has_older: oldest.is_some_and(|oldest| oldest < outbox_id),
+    };
+    Ok(Due { candidate, next_attempt_at_ms, attempts })
+}
+
+/// A delivery, and the newest change of its aggregate that the target confirmed (0 for none).
+fn delivery(what: &str, row: Vec<Value>, attempts: &HashMap<i64, u32>) -> Result<(Delivery, i64), StoreError> {
     let mut reader = Reader::new(what, row);
     let change_id = reader.integer()?;
     let event_id = reader.text()?;
@@ -331,25 +367,24 @@ fn delivery(what: &str, row: Vec<Value>) -> Result<Delivery, StoreError> {
     let operation = reader.text()?;
     let payload = reader.text()?;
     let created_at_ms = reader.integer()?;
-    let attempts = u32::try_from(reader.integer()?).unwrap_or(u32::MAX);
+    let attempts = attempts.get(&change_id).copied().unwrap_or_default();
     let remote_id = reader.optional_text()?;
     let remote_version = reader.optional_text()?;
     let fingerprint = reader.optional_text()?;
+    let delivered_id = reader.optional_integer()?.unwrap_or_default();
     // The router lets no other word through.
     let operation =
         Operation::from_word(&operation).ok_or_else(|| corrupt(what, format!("operation of {change_id}")))?;
-    Ok(Delivery {
-        change: Change {
-            change_id,
-            event_id,
-            aggregate_type,
-            aggregate_id,
-            operation,
-            payload,
-            created_at_ms,
-            attempt: attempts.saturating_add(1),
-            link: remote_id.map(|remote_id| Link { remote_id, remote_version, fingerprint }),
-        },
-        attempts,
-    })
+    let change = Change {
+        change_id,
+        event_id,
+        aggregate_type,
+        aggregate_id,
+        operation,
+        payload,
+        created_at_ms,
+        attempt: attempts.saturating_add(1),
+        link: remote_id.map(|remote_id| Link { remote_id, remote_version, fingerprint }),
+    };
+    Ok((Delivery { change, attempts }, delivered_id))
 }

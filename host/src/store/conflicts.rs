@@ -3,6 +3,7 @@
 //! A decision is one transaction and a compare-and-set on `status = 'failed'`: two people, or a person and a retry, never
 //! both decide. It changes what is remembered of the target (`sync_link`) and lets the ordinary delivery do the rest.
 
+use super::counts::Counted;
 use super::sql::upsert;
 use super::{Reader, RetryFilter, Store, StoreError, StoreTransaction};
 use crate::database::{Value, rerun};
@@ -124,11 +125,12 @@ impl Store {
                     decided
                 }
                 Resolution::Remote => {
-                    let decided = transaction.leave_remote(key).await?;
-                    if decided {
+                    let left = transaction.leave_remote(key).await?;
+                    if left > 0 {
                         transaction.forget_state(key).await?;
                     }
-                    decided
+                    transaction.count(key.target, Counted::superseded(left)).await?;
+                    left > 0
                 }
             };
             transaction.commit().await?;
@@ -149,14 +151,14 @@ impl StoreTransaction {
         Ok(self.execute(&sql, &key.values()).await?.rows_affected > 0)
     }
 
-    async fn leave_remote(&mut self, key: ConflictKey<'_>) -> Result<bool, StoreError> {
+    async fn leave_remote(&mut self, key: ConflictKey<'_>) -> Result<u64, StoreError> {
         let sql = format!(
             "UPDATE sync_delivery SET status = 'superseded', finished_at = {now}, \
              error_message = 'resolved: what the target holds was kept' \
              WHERE {AT_KEY} AND status = 'failed' AND error_kind = :kind",
             now = self.now
         );
-        Ok(self.execute(&sql, &key.values()).await?.rows_affected > 0)
+        Ok(self.execute(&sql, &key.values()).await?.rows_affected)
     }
 
     /// As if the target had never confirmed the aggregate: the adapter looks for it by the key that the target keeps.

@@ -25,14 +25,11 @@ impl Store {
     /// When the store cannot be reached; whether the lease still stands is then unknown.
     pub async fn renew(&self, lease: &Lease) -> Result<bool, StoreError> {
         rerun("renew", || async {
-            let mut transaction = self.begin(&format!("renew lease for target `{}`", lease.target)).await?;
-            let sql =
-                format!("UPDATE sync_lease SET lease_until = {} + :lease_ms WHERE epoch = :epoch", transaction.now);
+            let what = format!("renew lease for target `{}`", lease.target);
+            let sql = format!("UPDATE sync_lease SET lease_until = {} + :lease_ms WHERE epoch = :epoch", self.now());
             let lease_ms = i64::try_from(lease.lease_ms).unwrap_or(i64::MAX / 2);
             let values = [("lease_ms", lease_ms.into()), ("epoch", lease.epoch.into())];
-            let renewed = transaction.execute(&sql, &values).await?.rows_affected;
-            transaction.commit().await?;
-            Ok(renewed == 1)
+            Ok(self.execute_alone(&what, &sql, &values).await?.rows_affected == 1)
         })
         .await
     }
@@ -61,10 +58,8 @@ impl Store {
     /// When the store cannot be reached.
     pub async fn take_expired_leases(&self) -> Result<Vec<Lease>, StoreError> {
         let what = "take expired leases";
-        let mut look = self.begin_read(what).await?;
-        let sql = format!("SELECT target, epoch FROM sync_lease WHERE lease_until < {}", look.now);
-        let rows = look.query(&sql, &[]).await?;
-        look.rollback().await?;
+        let sql = format!("SELECT target, epoch FROM sync_lease WHERE lease_until < {}", self.now());
+        let rows = self.query_alone(what, &sql, &[], &[]).await?;
         let mut taken = Vec::new();
         for row in rows.rows {
             let mut reader = Reader::new(what, row);

@@ -32,6 +32,11 @@ macro_rules! migrations {
                 name: "import",
                 sql: include_str!(concat!("../../../migrations/", $folder, "/0002_import.sql")),
             },
+            Migration {
+                version: 3,
+                name: "counts",
+                sql: include_str!(concat!("../../../migrations/", $folder, "/0003_counts.sql")),
+            },
         ]
     };
 }

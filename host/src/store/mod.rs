@@ -7,6 +7,7 @@ mod blocked;
 mod bulk;
 mod claim;
 mod conflicts;
+mod counts;
 mod hosts;
 mod imports;
 mod lease;
@@ -26,11 +27,12 @@ mod users;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
-use crate::database::{AsDatabaseError, Database, DatabaseError, RowLimits, Rows, Transaction, Value};
+use crate::database::{AsDatabaseError, Database, DatabaseError, Execution, RowLimits, Rows, Transaction, Value};
 
 pub use blocked::BlockedKey;
-pub use claim::{Batch, Claim, ClaimRequest, Delivery};
+pub use claim::{Batch, Claim, ClaimRequest, Delivery, Place};
 pub use conflicts::{Conflict, ConflictKey};
+pub use counts::Counts;
 pub use imports::ImportProgress;
 pub use lease::Lease;
 pub use migrate::{MigrationError, Migrations};
@@ -39,7 +41,7 @@ pub use patients::StoredPatient;
 pub use retention::{PurgeCursor, Purged};
 pub use retry::RetryFilter;
 pub use settle::Settled;
-pub use status::{Counts, RecentSync, StatusSnapshot, TargetStatus};
+pub use status::{RecentSync, StatusSnapshot, TargetStatus};
 pub use targets::{AdapterInForce, BreakerState, TargetNews, TargetState};
 pub use users::StoredUser;
 
@@ -136,11 +138,37 @@ impl Store {
     }
 
     fn transaction(&self, inner: Transaction, what: &str) -> StoreTransaction {
-        let now = match &self.clock {
-            StoreClock::Database => inner.dialect().now_ms().to_owned(),
+        StoreTransaction { inner, what: what.to_owned(), now: self.now(), statements: self.statements.clone() }
+    }
+
+    /// SQL for the current time: the database's clock, or a test's.
+    fn now(&self) -> String {
+        match &self.clock {
+            StoreClock::Database => self.database.dialect().now_ms().to_owned(),
             StoreClock::Manual(millis) => millis.load(Ordering::SeqCst).to_string(),
-        };
-        StoreTransaction { inner, what: what.to_owned(), now, statements: self.statements.clone() }
+        }
+    }
+
+    /// Runs one statement that is a transaction by itself, without the way to the database and back for BEGIN and COMMIT.
+    /// It may run twice when a connection is lost.
+    async fn execute_alone(&self, what: &str, sql: &str, values: &[(&str, Value)]) -> Result<Execution, StoreError> {
+        let (sql, parameters) = sql::named(sql, values, None);
+        self.statements.fetch_add(1, Ordering::Relaxed);
+        self.database.execute_alone(&sql, &parameters).await.map_err(|error| failed(what, error))
+    }
+
+    /// Runs one SELECT that is a transaction by itself.
+    async fn query_alone(
+        &self,
+        what: &str,
+        sql: &str,
+        values: &[(&str, Value)],
+        ids: &[i64],
+    ) -> Result<Rows, StoreError> {
+        let ids = sql::Ids { dialect: self.database.dialect(), ids };
+        let (sql, parameters) = sql::named(sql, values, Some(ids));
+        self.statements.fetch_add(1, Ordering::Relaxed);
+        self.database.query_alone(&sql, &parameters).await.map_err(|error| failed(what, error))
     }
 
     /// The store's time, milliseconds since 1970-01-01 UTC.
@@ -148,10 +176,7 @@ impl Store {
     /// # Errors
     /// When the database cannot be reached.
     pub async fn now_ms(&self) -> Result<i64, StoreError> {
-        let mut transaction = self.begin_read("read the store's clock").await?;
-        let sql = format!("SELECT {}", transaction.now);
-        let rows = transaction.query(&sql, &[]).await?;
-        transaction.rollback().await?;
+        let rows = self.query_alone("read the store's clock", &format!("SELECT {}", self.now()), &[], &[]).await?;
         rows.rows
             .first()
             .and_then(|row| row.first())
@@ -174,8 +199,14 @@ impl StoreTransaction {
         self.inner.dialect()
     }
 
-    async fn execute(&mut self, sql: &str, values: &[(&str, Value)]) -> Result<crate::database::Execution, StoreError> {
-        let (sql, parameters) = sql::named(sql, values);
+    async fn execute(&mut self, sql: &str, values: &[(&str, Value)]) -> Result<Execution, StoreError> {
+        self.execute_for(sql, values, &[]).await
+    }
+
+    /// As [`Self::execute`], with `:ids` in the statement.
+    async fn execute_for(&mut self, sql: &str, values: &[(&str, Value)], ids: &[i64]) -> Result<Execution, StoreError> {
+        let ids = sql::Ids { dialect: self.dialect(), ids };
+        let (sql, parameters) = sql::named(sql, values, Some(ids));
         self.statements.fetch_add(1, Ordering::Relaxed);
         self.inner.execute(&sql, &parameters).await.map_err(|error| failed(&self.what, error))
     }
@@ -187,7 +218,7 @@ impl StoreTransaction {
     }
 
     async fn query(&mut self, sql: &str, values: &[(&str, Value)]) -> Result<Rows, StoreError> {
-        let (sql, parameters) = sql::named(sql, values);
+        let (sql, parameters) = sql::named(sql, values, None);
         self.statements.fetch_add(1, Ordering::Relaxed);
         self.inner.query(&sql, &parameters, RowLimits::NONE).await.map_err(|error| failed(&self.what, error))
     }

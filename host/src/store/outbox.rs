@@ -1,12 +1,15 @@
 //! `sync_outbox`: what changed. Ours and other applications' rows alike wait here to be routed.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 
 use super::bulk::{Insert, rows_in_blocks};
 use super::claim::rows_value;
-use super::sql::{JsonType, json_rows, keep_existing, select_for_upsert, update_from};
+use super::counts::Counted;
+use super::sql::{JsonType, among_ids, json_rows};
 use super::{Reader, Store, StoreError, StoreTransaction};
-use crate::database::{Dialect, Value, rerun};
+use crate::database::{DatabaseError, ErrorKind, Value, rerun};
 use crate::domain::change::Operation;
 
 /// Whether the outbox row `o` names an operation, to the letter: MySQL would compare without blanks at the end.
@@ -42,45 +45,46 @@ impl Store {
     /// # Errors
     /// When the store cannot be reached.
     pub async fn route(&self, routes: &[Route], limit: u32) -> Result<usize, StoreError> {
-        rerun("route", || async {
-            if self.database.dialect() == Dialect::Sqlite {
-                let mut look = self.begin_read("look for unrouted changes").await?;
-                let waiting = look.unrouted(1).await?;
-                look.rollback().await?;
-                if waiting.is_empty() {
-                    return Ok(0);
-                }
-            }
-            let mut transaction = self.begin("route changes").await?;
-            let waiting = transaction.unrouted(limit).await?;
-            if waiting.is_empty() {
-                transaction.rollback().await?;
-                return Ok(0);
-            }
-            transaction.make_deliveries(&waiting, routes).await?;
-            transaction.mark_routed(&waiting).await?;
-            transaction.commit().await?;
-            Ok(waiting.len())
-        })
-        .await
+        self.route_on(routes, limit, &mut i64::MIN.clone()).await
     }
-}
 
-impl Store {
-    /// Lets PostgreSQL measure the tables that a burst of changes has filled: its own daemon does so a minute later, and
-    /// until then it would read all that waits for every batch. The other databases need no such help.
+    /// As [`Store::route`], looking only behind the id `after`, which moves on with what was routed: rows that were routed
+    /// leave dead entries in the index, and they would be walked over again and again. A smaller id may become visible
+    /// later than a larger one, so that whoever calls this begins anew now and then.
     ///
     /// # Errors
-    /// When the store cannot be reached or refuses.
-    pub async fn refresh_statistics(&self) -> Result<(), StoreError> {
-        if self.database.dialect() != Dialect::Postgres {
-            return Ok(());
+    /// As [`Store::route`].
+    pub async fn route_on(&self, routes: &[Route], limit: u32, after: &mut i64) -> Result<usize, StoreError> {
+        if !self.has_unrouted(*after).await? {
+            return Ok(0);
         }
-        let mut transaction = self.begin("refresh the planner's statistics").await?;
-        for table in ["sync_outbox", "sync_delivery", "sync_link"] {
-            transaction.execute(&format!("ANALYZE {table}"), &[]).await?;
-        }
-        transaction.commit().await
+        let waiting = rerun("route", || async {
+            let mut transaction = self.begin("route changes").await?;
+            let waiting = transaction.unrouted(*after, limit).await?;
+            if waiting.is_empty() {
+                transaction.rollback().await?;
+                return Ok(waiting);
+            }
+            let ids: Vec<_> = waiting.iter().map(|waiting| waiting.id).collect();
+            let made = transaction.make_deliveries(&ids, routes).await?;
+            transaction.mark_routed(&ids).await?;
+            transaction.count_made(&waiting, routes, made).await?;
+            transaction.commit().await?;
+            Ok::<_, StoreError>(waiting)
+        })
+        .await?;
+        *after = waiting.last().map_or(*after, |last| last.id);
+        Ok(waiting.len())
+    }
+
+    /// Whether anything waits to be routed: a look without a lock, which keeps an idle host from taking SQLite's only writer.
+    ///
+    /// # Errors
+    /// When the store cannot be reached.
+    pub(super) async fn has_unrouted(&self, after: i64) -> Result<bool, StoreError> {
+        let sql = "SELECT id FROM sync_outbox WHERE routed_at IS NULL AND id > :after ORDER BY id LIMIT 1";
+        let rows = self.query_alone("look for unrouted changes", sql, &[("after", after.into())], &[]).await?;
+        Ok(!rows.rows.is_empty())
     }
 }
 
@@ -94,9 +98,10 @@ struct AppendRow<'a> {
     payload: &'a str,
 }
 
-#[derive(Serialize)]
+/// An outbox row that nobody has routed yet.
 struct Waiting {
     id: i64,
+    aggregate_type: String,
 }
 
 impl StoreTransaction {
@@ -156,53 +161,73 @@ impl StoreTransaction {
         self.insert_blocks(&insert, changes.iter().zip(events).map(row).collect()).await
     }
 
-    async fn unrouted(&mut self, limit: u32) -> Result<Vec<Waiting>, StoreError> {
+    async fn unrouted(&mut self, after: i64, limit: u32) -> Result<Vec<Waiting>, StoreError> {
         let sql = format!(
-            "SELECT id FROM sync_outbox WHERE routed_at IS NULL ORDER BY id LIMIT {limit}{}",
+            "SELECT id, aggregate_type FROM sync_outbox WHERE routed_at IS NULL AND id > :after ORDER BY id LIMIT {limit}{}",
             self.dialect().lock_free_rows()
         );
-        let rows = self.query(&sql, &[]).await?;
+        let rows = self.query(&sql, &[("after", after.into())]).await?;
         let what = self.what.clone();
-        rows.rows.into_iter().map(|row| Ok(Waiting { id: Reader::new(&what, row).integer()? })).collect()
+        let read = rows.rows.into_iter().map(|row| {
+            let mut reader = Reader::new(&what, row);
+            Ok(Waiting { id: reader.integer()?, aggregate_type: reader.text()? })
+        });
+        read.collect()
     }
 
-    async fn make_deliveries(&mut self, waiting: &[Waiting], routes: &[Route]) -> Result<(), StoreError> {
+    async fn make_deliveries(&mut self, ids: &[i64], routes: &[Route]) -> Result<u64, StoreError> {
         if routes.is_empty() {
-            return Ok(());
+            return Ok(0);
         }
-        let ids = json_rows(self.dialect(), &[("id", JsonType::Integer)]);
-        // A second JSON parameter, so that the routes are not multiplied by the rows on their way.
-        let targets = json_rows(self.dialect(), &[("target", JsonType::Text), ("aggregate_type", JsonType::Text)])
-            .replace(":rows", ":routes")
-            .replace("AS j", "AS r");
+        let targets = json_rows(self.dialect(), &[("target", JsonType::Text), ("aggregate_type", JsonType::Text)]);
         let known = KNOWN_OPERATION;
         let sql = format!(
             "INSERT INTO sync_delivery (target, outbox_id, aggregate_type, aggregate_id, status, next_attempt_at, \
              error_kind, error_message, created_at, finished_at) \
-             SELECT r.target, o.id, o.aggregate_type, o.aggregate_id, \
+             SELECT j.target, o.id, o.aggregate_type, o.aggregate_id, \
              CASE WHEN {known} THEN 'pending' ELSE 'failed' END, {now}, \
              CASE WHEN {known} THEN NULL ELSE 'unsupported' END, \
              CASE WHEN {known} THEN NULL ELSE 'operation must be create, update or delete' END, {now}, \
              CASE WHEN {known} THEN NULL ELSE {now} END \
-             FROM {ids} JOIN sync_outbox o ON o.id = j.id JOIN {targets} ON r.aggregate_type = o.aggregate_type\
-             {tail}{keep}",
+             FROM sync_outbox o JOIN {targets} ON j.aggregate_type = o.aggregate_type WHERE {among} \
+             AND (SELECT COUNT(*) FROM sync_delivery d WHERE d.target = j.target AND d.outbox_id = o.id) = 0",
             now = self.now,
-            tail = select_for_upsert(self.dialect()),
-            keep = keep_existing(self.dialect(), "sync_delivery", "target, outbox_id"),
+            among = among_ids(self.dialect(), "o.id"),
         );
-        let values = [("rows", rows_value(waiting)), ("routes", rows_value(routes))];
-        self.execute(&sql, &values).await.map(drop)
+        match self.execute_for(&sql, &[("rows", rows_value(routes))], ids).await {
+            Ok(execution) => Ok(execution.rows_affected),
+            // Another host at another node of a cluster has just routed the same: look again.
+            Err(StoreError::Database { error, .. }) if error.kind == ErrorKind::DuplicateKey => {
+                let error = DatabaseError::new(ErrorKind::Contention, "another host routed at the same time");
+                Err(super::failed(&self.what, error))
+            }
+            Err(error) => Err(error),
+        }
     }
 
-    async fn mark_routed(&mut self, waiting: &[Waiting]) -> Result<(), StoreError> {
-        let sql = update_from(
-            self.dialect(),
-            "sync_outbox",
-            &[("routed_at", &self.now)],
-            &json_rows(self.dialect(), &[("id", JsonType::Integer)]),
-            "t.id = j.id AND t.routed_at IS NULL",
+    /// Counts the deliveries that were made. When fewer were than there are routes, some were there before: someone set
+    /// `routed_at` back. Then the rows themselves are counted, however long that takes.
+    async fn count_made(&mut self, waiting: &[Waiting], routes: &[Route], made: u64) -> Result<(), StoreError> {
+        let mut expected = BTreeMap::<&str, i64>::new();
+        for route in routes {
+            let rows = waiting.iter().filter(|waiting| waiting.aggregate_type == route.aggregate_type).count();
+            *expected.entry(&route.target).or_default() += i64::try_from(rows).unwrap_or(i64::MAX);
+        }
+        let all_are_new = i64::try_from(made) == Ok(expected.values().sum());
+        for (target, expected) in expected {
+            let made = if all_are_new { expected } else { self.uncounted(target).await? };
+            self.count(target, Counted { made, ..Counted::default() }).await?;
+        }
+        Ok(())
+    }
+
+    async fn mark_routed(&mut self, ids: &[i64]) -> Result<(), StoreError> {
+        let sql = format!(
+            "UPDATE sync_outbox SET routed_at = {now} WHERE {among} AND COALESCE(routed_at, 0) = 0",
+            now = self.now,
+            among = among_ids(self.dialect(), "id"),
         );
-        self.execute(&sql, &[("rows", rows_value(waiting))]).await.map(drop)
+        self.execute_for(&sql, &[], ids).await.map(drop)
     }
 
     /// How many changes wait to be routed.

@@ -6,6 +6,7 @@
 use serde::Serialize;
 
 use super::claim::rows_value;
+use super::counts::Counted;
 use super::outbox::NewChange;
 use super::sql::{JsonType, json_rows};
 use super::{Store, StoreError, StoreTransaction};
@@ -71,11 +72,12 @@ impl StoreTransaction {
              FROM {events} JOIN sync_outbox o ON o.event_id = j.event_id",
             now = self.now,
         );
-        self.execute(&sql, &[("target", target.into()), ("rows", rows_value(&rows))]).await?;
+        let made = self.execute(&sql, &[("target", target.into()), ("rows", rows_value(&rows))]).await?.rows_affected;
         let sql = format!(
             "UPDATE sync_outbox SET routed_at = {now} WHERE event_id IN (SELECT j.event_id FROM {events})",
             now = self.now
         );
-        self.execute(&sql, &[("rows", rows_value(&rows))]).await.map(drop)
+        self.execute(&sql, &[("rows", rows_value(&rows))]).await?;
+        self.count(target, Counted { made: i64::try_from(made).unwrap_or(i64::MAX), ..Counted::default() }).await
     }
 }

@@ -3,12 +3,11 @@
 //! Never one that something still needs: what is pending, in work or failed stays, a change stays as long as one of its
 //! deliveries does, and what a target confirmed last is kept by its link. Any host may purge at any time.
 
-use serde::Serialize;
-
-use super::claim::rows_value;
-use super::sql::{JsonType, json_rows};
+use super::counts::Counted;
+use super::sql::among_ids;
 use super::{Reader, Store, StoreError, StoreTransaction};
 use crate::database::rerun;
+use crate::domain::delivery::Status;
 
 /// Rows looked at, and at most deleted, in one transaction.
 const CHUNK: u32 = 1_000;
@@ -28,9 +27,11 @@ pub struct Purged {
     pub next: Option<PurgeCursor>,
 }
 
-#[derive(Serialize)]
-struct Id {
+/// A row that may go.
+struct Old {
     id: i64,
+    /// 1: a delivery that is done, or a change; 2: a delivery that is superseded.
+    kind: i64,
 }
 
 impl Store {
@@ -42,7 +43,8 @@ impl Store {
         rerun("purge deliveries", || async {
             let mut transaction = self.begin(&format!("purge deliveries of target `{target}`")).await?;
             let sql = format!(
-                "SELECT outbox_id, CASE WHEN status IN ('done', 'superseded') AND finished_at < {cutoff} THEN 1 ELSE 0 END, \
+                "SELECT outbox_id, CASE WHEN finished_at >= {cutoff} THEN NULL WHEN status = 'done' THEN 1 \
+                 WHEN status = 'superseded' THEN 2 END, \
                  CASE WHEN created_at < {cutoff} THEN 1 ELSE 0 END FROM sync_delivery \
                  WHERE target = :target AND outbox_id > :after ORDER BY outbox_id LIMIT {CHUNK}",
                 cutoff = transaction.before(age_ms)
@@ -50,15 +52,15 @@ impl Store {
             let values = [("target", target.into()), ("after", cursor.after_id.into())];
             let (old, next) = transaction.chunk(&sql, &values).await?;
             let mut deleted = 0;
-            if !old.is_empty() {
-                let sql = format!(
-                    "DELETE FROM sync_delivery WHERE target = :target AND status IN ('done', 'superseded') \
-                     AND outbox_id IN (SELECT j.id FROM {})",
-                    json_rows(transaction.dialect(), &[("id", JsonType::Integer)])
-                );
-                let values = [("target", target.into()), ("rows", rows_value(&old))];
-                deleted = transaction.execute(&sql, &values).await?.rows_affected;
+            let mut counted = Counted::default();
+            for status in [Status::Done, Status::Superseded] {
+                let kind = if status == Status::Done { 1 } else { 2 };
+                let ids: Vec<_> = old.iter().filter(|old| old.kind == kind).map(|old| old.id).collect();
+                let rows = transaction.delete_deliveries(target, status, &ids).await?;
+                counted += Counted::deleted(status, rows);
+                deleted += rows;
             }
+            transaction.count(target, counted).await?;
             transaction.commit().await?;
             Ok(Purged { deleted, next })
         })
@@ -82,11 +84,12 @@ impl Store {
             let (old, next) = transaction.chunk(&sql, &[("after", cursor.after_id.into())]).await?;
             let mut deleted = 0;
             if !old.is_empty() {
+                let ids: Vec<_> = old.iter().map(|old| old.id).collect();
                 let sql = format!(
-                    "DELETE FROM sync_outbox WHERE routed_at IS NOT NULL AND id IN (SELECT j.id FROM {})",
-                    json_rows(transaction.dialect(), &[("id", JsonType::Integer)])
+                    "DELETE FROM sync_outbox WHERE routed_at IS NOT NULL AND {}",
+                    among_ids(transaction.dialect(), "id")
                 );
-                deleted = transaction.execute(&sql, &[("rows", rows_value(&old))]).await?.rows_affected;
+                deleted = transaction.execute_for(&sql, &[], &ids).await?.rows_affected;
             }
             transaction.commit().await?;
             Ok(Purged { deleted, next })
@@ -96,6 +99,19 @@ impl Store {
 }
 
 impl StoreTransaction {
+    /// Another host may purge the same rows at the same time: what is counted is what this one deleted.
+    async fn delete_deliveries(&mut self, target: &str, status: Status, ids: &[i64]) -> Result<u64, StoreError> {
+        if ids.is_empty() {
+            return Ok(0);
+        }
+        let sql = format!(
+            "DELETE FROM sync_delivery WHERE target = :target AND status = :status AND {}",
+            among_ids(self.dialect(), "outbox_id")
+        );
+        let values = [("target", target.into()), ("status", status.as_str().into())];
+        Ok(self.execute_for(&sql, &values, ids).await?.rows_affected)
+    }
+
     fn before(&self, age_ms: i64) -> String {
         format!("{} - {age_ms}", self.now)
     }
@@ -105,17 +121,15 @@ impl StoreTransaction {
         &mut self,
         sql: &str,
         values: &[(&str, crate::database::Value)],
-    ) -> Result<(Vec<Id>, Option<PurgeCursor>), StoreError> {
+    ) -> Result<(Vec<Old>, Option<PurgeCursor>), StoreError> {
         let rows = self.query(sql, values).await?.rows;
         let is_full = rows.len() == CHUNK as usize;
         let what = self.what.clone();
         let (mut old, mut last, mut all_old) = (Vec::new(), 0, true);
         for row in rows {
             let mut reader = Reader::new(&what, row);
-            let (id, deletable, is_old) = (reader.integer()?, reader.integer()? == 1, reader.integer()? == 1);
-            if deletable {
-                old.push(Id { id });
-            }
+            let (id, kind, is_old) = (reader.integer()?, reader.optional_integer()?, reader.integer()? == 1);
+            old.extend(kind.filter(|kind| *kind > 0).map(|kind| Old { id, kind }));
             last = id;
             all_old &= is_old;
         }

@@ -1,12 +1,14 @@
 //! Settling: what became of a batch is written in one transaction, and only while its lease stands.
 //!
-//! A constant number of statements: end the lease (the guard), move the deliveries, keep the links, write the target's
-//! ids back next to the patients.
+//! A constant number of statements: end the lease (the guard), move the deliveries (those that are done at their first
+//! attempt differ in nothing but their id, and go by that alone), keep the links, write the target's ids back next to the
+//! patients, count.
 
 use serde::Serialize;
 
 use super::claim::rows_value;
-use super::sql::{JsonType, json_rows, select_for_upsert, update_from, upsert};
+use super::counts::Counted;
+use super::sql::{JsonType, among_ids, json_rows, select_for_upsert, through, update_from, upsert};
 use super::{Lease, Store, StoreError, StoreTransaction, corrupt};
 use crate::database::{Dialect, rerun};
 use crate::domain::delivery::{Settlement, Status};
@@ -68,6 +70,7 @@ impl Store {
                     transaction.write_back(column, &links).await?;
                 }
             }
+            transaction.count(&lease.target, counted(settlements)).await?;
             transaction.commit().await?;
             Ok(Settled::Written)
         })
@@ -92,8 +95,56 @@ fn link_rows(settlements: &[Settlement]) -> Vec<LinkRow<'_>> {
         .collect()
 }
 
+fn counted(settlements: &[Settlement]) -> Counted {
+    let of = |status| settlements.iter().filter(|settlement| settlement.status == status).count();
+    let count = |status| i64::try_from(of(status)).unwrap_or(i64::MAX);
+    Counted { done: count(Status::Done), superseded: count(Status::Superseded), ..Counted::default() }
+}
+
+/// Done without a word, with so many attempts spent: by far the most.
+fn is_plain(settlement: &Settlement, attempts: u32) -> bool {
+    settlement.status == Status::Done && settlement.failure.is_none() && settlement.attempts == attempts
+}
+
 impl StoreTransaction {
     async fn move_deliveries(&mut self, lease: &Lease, settlements: &[Settlement]) -> Result<(), StoreError> {
+        let attempts = settlements.iter().map(|settlement| settlement.attempts).min().unwrap_or_default();
+        let (plain, others): (Vec<_>, Vec<_>) =
+            settlements.iter().partition(|settlement| is_plain(settlement, attempts));
+        let mut moved = 0;
+        if !plain.is_empty() {
+            let ids: Vec<_> = plain.iter().map(|settlement| settlement.outbox_id).collect();
+            moved += self.finish(lease, &ids, attempts).await?;
+        }
+        if !others.is_empty() {
+            moved += self.move_each(lease, &others).await?;
+        }
+        if usize::try_from(moved) == Ok(settlements.len()) {
+            Ok(())
+        } else {
+            // The lease stood, so every delivery under it must have been there: someone wrote into our tables.
+            Err(corrupt(&self.what, format!("{moved} of {} deliveries were under the lease", settlements.len())))
+        }
+    }
+
+    async fn finish(&mut self, lease: &Lease, outbox_ids: &[i64], attempts: u32) -> Result<u64, StoreError> {
+        let sql = format!(
+            "UPDATE sync_delivery{index} SET status = 'done', attempts = :attempts, active_key = NULL, error_kind = NULL, \
+             error_message = NULL, finished_at = {now} \
+             WHERE target = :target AND {among} AND lease_epoch = :epoch AND status || '' = 'processing'",
+            index = through(self.dialect(), "PRIMARY"),
+            now = self.now,
+            among = among_ids(self.dialect(), "outbox_id"),
+        );
+        let values = [
+            ("target", lease.target.as_str().into()),
+            ("epoch", lease.epoch.into()),
+            ("attempts", i64::from(attempts).into()),
+        ];
+        Ok(self.execute_for(&sql, &values, outbox_ids).await?.rows_affected)
+    }
+
+    async fn move_each(&mut self, lease: &Lease, settlements: &[&Settlement]) -> Result<u64, StoreError> {
         let rows: Vec<_> = settlements
             .iter()
             .map(|settlement| DeliveryRow {
@@ -110,7 +161,7 @@ impl StoreTransaction {
             format!("CASE WHEN j.pause_ms > 0 THEN {} + j.pause_ms ELSE t.next_attempt_at END", self.now);
         let sql = update_from(
             self.dialect(),
-            "sync_delivery",
+            ("sync_delivery", "PRIMARY"),
             &[
                 ("status", "j.status"),
                 ("attempts", "j.attempts"),
@@ -136,13 +187,7 @@ impl StoreTransaction {
         );
         let values =
             [("target", lease.target.as_str().into()), ("epoch", lease.epoch.into()), ("rows", rows_value(&rows))];
-        let moved = self.execute(&sql, &values).await?.rows_affected;
-        if usize::try_from(moved) == Ok(settlements.len()) {
-            Ok(())
-        } else {
-            // The lease stood, so every delivery under it must have been there: someone wrote into our tables.
-            Err(corrupt(&self.what, format!("{moved} of {} deliveries were under the lease", settlements.len())))
-        }
+        Ok(self.execute(&sql, &values).await?.rows_affected)
     }
 
     async fn keep_links(&mut self, target: &str, links: &[LinkRow<'_>]) -> Result<(), StoreError> {
@@ -172,7 +217,7 @@ impl StoreTransaction {
         };
         let sql = update_from(
             self.dialect(),
-            "patient_cache",
+            ("patient_cache", "PRIMARY"),
             &[(name, remote_id)],
             &json_rows(self.dialect(), &LINK_COLUMNS),
             &format!(

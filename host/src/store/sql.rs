@@ -1,7 +1,8 @@
 //! The few forms of statement that the three databases write differently, and parameters by name.
 //!
 //! A batch travels as one JSON parameter named `:rows`, read as a table `j`: one statement per operation, whatever the
-//! size of the batch.
+//! size of the batch. A batch of ids alone travels as `:ids`. Every statement is written so that one plan is the right one
+//! whatever the planner believes of the tables: a queue is empty in one minute and long in the next.
 
 use std::fmt::Write as _;
 
@@ -44,10 +45,41 @@ pub(super) fn json_rows(dialect: Dialect, columns: &[(&str, JsonType)]) -> Strin
     sql
 }
 
-/// An UPDATE of `table`, known as `t`, from `j`: each column of `assignments` takes its expression.
+/// The condition that `column` is among `:ids`. Each database gets the form that it always answers from the column's index.
+pub(super) fn among_ids(dialect: Dialect, column: &str) -> String {
+    match dialect {
+        Dialect::Sqlite => format!("{column} IN (SELECT value FROM json_each(:ids))"),
+        Dialect::MySql => format!("{column} IN (:ids)"),
+        Dialect::Postgres => {
+            format!("{column} = ANY(ARRAY(SELECT CAST(value AS BIGINT) FROM jsonb_array_elements_text(:ids)))")
+        }
+    }
+}
+
+/// Stands behind a table's name where MySQL shall use this index. It measures in the background, so that it may come to
+/// believe that a status is rare, and would walk over all that was ever in it.
+pub(super) fn through(dialect: Dialect, index: &str) -> String {
+    match dialect {
+        Dialect::Sqlite | Dialect::Postgres => String::new(),
+        Dialect::MySql => format!(" FORCE INDEX ({index})"),
+    }
+}
+
+/// `LEFT JOIN table AS alias ON condition`, where `condition` names all columns of a unique key. PostgreSQL's planner, which
+/// knows nothing of a young table, would else search by the key's first column alone.
+pub(super) fn left_lookup(dialect: Dialect, table: &str, alias: &str, columns: &str, condition: &str) -> String {
+    match dialect {
+        Dialect::Sqlite | Dialect::MySql => format!("LEFT JOIN {table} {alias} ON {condition}"),
+        Dialect::Postgres => format!(
+            "LEFT JOIN LATERAL (SELECT {columns} FROM {table} {alias} WHERE {condition} OFFSET 0) {alias} ON TRUE"
+        ),
+    }
+}
+
+/// An UPDATE of `table`, known as `t` and found through `index`, from `j`: each column of `assignments` takes its expression.
 pub(super) fn update_from(
     dialect: Dialect,
-    table: &str,
+    (table, index): (&str, &str),
     assignments: &[(&str, &str)],
     rows: &str,
     condition: &str,
@@ -61,7 +93,10 @@ pub(super) fn update_from(
         Dialect::Sqlite | Dialect::Postgres => {
             format!("UPDATE {table} AS t SET {assignments} FROM {rows} WHERE {condition}")
         }
-        Dialect::MySql => format!("UPDATE {rows} STRAIGHT_JOIN {table} AS t ON {condition} SET {assignments}"),
+        Dialect::MySql => format!(
+            "UPDATE {rows} STRAIGHT_JOIN {table} AS t{} ON {condition} SET {assignments}",
+            through(dialect, index)
+        ),
     }
 }
 
@@ -78,24 +113,38 @@ pub(super) fn upsert(dialect: Dialect, key: &str, columns: &[&str]) -> String {
     }
 }
 
-/// The tail of an INSERT that passes over rows whose key is there already.
-pub(super) fn keep_existing(dialect: Dialect, table: &str, key: &str) -> String {
-    match dialect {
-        Dialect::Sqlite | Dialect::Postgres => format!(" ON CONFLICT ({key}) DO NOTHING"),
-        Dialect::MySql => {
-            let first = key.split(',').next().unwrap_or(key).trim();
-            format!(" ON DUPLICATE KEY UPDATE {first} = {table}.{first}")
-        }
-    }
-}
-
 /// Puts a space where SQLite needs one: `INSERT ... SELECT ... FROM x ON CONFLICT` is read as a join there.
 pub(super) fn select_for_upsert(dialect: Dialect) -> &'static str {
     if dialect == Dialect::Sqlite { " WHERE TRUE" } else { "" }
 }
 
+/// Ids as `:ids` takes them.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Ids<'a> {
+    pub(super) dialect: Dialect,
+    pub(super) ids: &'a [i64],
+}
+
+impl Ids<'_> {
+    /// MySQL gets one parameter for each, the last one again and again up to a power of two, so that few texts are prepared;
+    /// the others get one JSON list.
+    fn push(self, sql: &mut String, parameters: &mut Vec<Value>) {
+        if self.dialect != Dialect::MySql {
+            sql.push('?');
+            let text: Vec<_> = self.ids.iter().map(i64::to_string).collect();
+            parameters.push(Value::Json(format!("[{}]", text.join(","))));
+            return;
+        }
+        let last = self.ids.last().copied().unwrap_or(-1);
+        let padded = self.ids.len().max(1).next_power_of_two();
+        sql.push('?');
+        sql.extend(std::iter::repeat_n(", ?", padded - 1));
+        parameters.extend(self.ids.iter().copied().chain(std::iter::repeat(last)).take(padded).map(Value::I64));
+    }
+}
+
 /// Replaces `:name` by `?` and gives the values in the order of their appearance.
-pub(super) fn named(sql: &str, values: &[(&str, Value)]) -> (String, Vec<Value>) {
+pub(super) fn named(sql: &str, values: &[(&str, Value)], ids: Option<Ids<'_>>) -> (String, Vec<Value>) {
     let mut out = String::with_capacity(sql.len());
     let mut parameters = Vec::with_capacity(values.len());
     let mut rest = sql;
@@ -113,10 +162,14 @@ pub(super) fn named(sql: &str, values: &[(&str, Value)]) -> (String, Vec<Value>)
             continue;
         }
         let name = &after[1..end];
+        rest = &after[end..];
+        if let Some(ids) = ids.filter(|_| name == "ids") {
+            ids.push(&mut out, &mut parameters);
+            continue;
+        }
         let value = values.iter().find(|(known, _)| *known == name).map(|(_, value)| value.clone());
         parameters.push(value.unwrap_or_else(|| unreachable!("invariant: the statement names only given parameters")));
         out.push('?');
-        rest = &after[end..];
     }
     out.push_str(rest);
     (out, parameters)
@@ -128,9 +181,26 @@ mod tests {
 
     #[test]
     fn names_become_positions_outside_of_quotes() {
-        let (sql, values) =
-            named("SELECT ':a' FROM t WHERE x = :b AND y = :a_c AND z = :b", &[("b", 1.into()), ("a_c", 2.into())]);
+        let (sql, values) = named(
+            "SELECT ':a' FROM t WHERE x = :b AND y = :a_c AND z = :b",
+            &[("b", 1.into()), ("a_c", 2.into())],
+            None,
+        );
         assert_eq!(sql, "SELECT ':a' FROM t WHERE x = ? AND y = ? AND z = ?");
         assert_eq!(values, [Value::I64(1), Value::I64(2), Value::I64(1)]);
+    }
+
+    #[test]
+    fn ids_are_padded_where_each_is_a_parameter_and_one_list_elsewhere() {
+        let run = |dialect| {
+            let sql = format!("a = :a AND {}", among_ids(dialect, "id"));
+            named(&sql, &[("a", 1.into())], Some(Ids { dialect, ids: &[7, 8, 9] }))
+        };
+        let (sql, values) = run(Dialect::MySql);
+        assert_eq!(sql, "a = ? AND id IN (?, ?, ?, ?)");
+        assert_eq!(values, [1, 7, 8, 9, 9].map(Value::I64));
+        for dialect in [Dialect::Sqlite, Dialect::Postgres] {
+            assert_eq!(run(dialect).1, [Value::I64(1), Value::Json("[7,8,9]".to_owned())]);
+        }
     }
 }

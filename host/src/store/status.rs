@@ -1,36 +1,16 @@
-//! What `host status` shows: counts, targets, recent syncs. Counting uses the indexes, so that it stays quick beside
-//! millions of finished rows.
+//! What `host status` shows: counts, targets, recent syncs. Nothing here walks over what is finished or over all that
+//! waits, so that it stays quick beside millions of rows.
 
 use std::collections::BTreeMap;
 
 use super::claim::rows_value;
 use super::hosts::HOST_SEEN_MS;
-use super::sql::{JsonType, json_rows};
-use super::{Reader, Store, StoreError, StoreTransaction};
+use super::sql::{JsonType, json_rows, left_lookup};
+use super::{Counts, Reader, Store, StoreError, StoreTransaction};
 use crate::domain::delivery::Status;
 
-/// Deliveries by status.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
-#[allow(missing_docs)]
-pub struct Counts {
-    pub pending: u64,
-    pub processing: u64,
-    pub done: u64,
-    pub failed: u64,
-    pub superseded: u64,
-}
-
-impl Counts {
-    fn add(&mut self, status: Status, count: u64) {
-        match status {
-            Status::Pending => self.pending += count,
-            Status::Processing => self.processing += count,
-            Status::Done => self.done += count,
-            Status::Failed => self.failed += count,
-            Status::Superseded => self.superseded += count,
-        }
-    }
-}
+/// The oldest pending delivery is looked for among so many that are next in line.
+const OLDEST_AMONG: u32 = 10_000;
 
 /// One target.
 #[derive(Clone, Debug, Default)]
@@ -89,11 +69,7 @@ impl StatusSnapshot {
     #[must_use]
     pub fn totals(&self) -> Counts {
         self.targets.values().fold(Counts::default(), |mut totals, target| {
-            totals.pending += target.counts.pending;
-            totals.processing += target.counts.processing;
-            totals.done += target.counts.done;
-            totals.failed += target.counts.failed;
-            totals.superseded += target.counts.superseded;
+            totals += target.counts;
             totals
         })
     }
@@ -111,9 +87,12 @@ impl Store {
             targets: transaction.targets().await?,
             ..StatusSnapshot::default()
         };
-        transaction.count_deliveries(&mut snapshot.targets).await?;
+        for (target, counts) in transaction.counts().await? {
+            snapshot.targets.entry(target).or_default().counts = counts;
+        }
         transaction.oldest_pending(&mut snapshot.targets).await?;
-        snapshot.recent = transaction.recent(recent_max).await?;
+        let names: Vec<_> = snapshot.targets.keys().cloned().collect();
+        snapshot.recent = transaction.recent(&names, recent_max).await?;
         snapshot.hosts_running = transaction.hosts_running().await?;
         transaction.rollback().await?;
         Ok(snapshot)
@@ -149,8 +128,10 @@ impl Store {
             name: &'a str,
         }
         let names: Vec<_> = targets.iter().map(|name| Name { name }).collect();
+        if self.has_unrouted(i64::MIN).await? {
+            return Ok(true);
+        }
         let mut transaction = self.begin_read("look for due work").await?;
-        let unrouted = transaction.count_unrouted().await?;
         let sql = format!(
             "SELECT CASE WHEN EXISTS (SELECT 1 FROM sync_delivery d WHERE d.target = j.name AND d.status = 'pending' \
              AND d.next_attempt_at <= {now}) OR EXISTS (SELECT 1 FROM sync_delivery d WHERE d.target = j.name \
@@ -160,7 +141,7 @@ impl Store {
         );
         let rows = transaction.query(&sql, &[("rows", rows_value(&names))]).await?;
         transaction.rollback().await?;
-        let mut due = unrouted > 0;
+        let mut due = false;
         for row in rows.rows {
             due |= Reader::new("look for due work", row).integer()? != 0;
         }
@@ -200,25 +181,14 @@ impl StoreTransaction {
             .collect()
     }
 
-    async fn count_deliveries(&mut self, targets: &mut BTreeMap<String, TargetStatus>) -> Result<(), StoreError> {
-        let sql = "SELECT target, status, COUNT(*) FROM sync_delivery GROUP BY target, status";
-        for row in self.query(sql, &[]).await?.rows {
-            let mut reader = Reader::new("count deliveries", row);
-            let (target, status, count) = (reader.text()?, reader.text()?, reader.integer()?);
-            if let Some(status) = Status::from_word(&status) {
-                targets.entry(target).or_default().counts.add(status, u64::try_from(count).unwrap_or_default());
-            }
-        }
-        Ok(())
-    }
-
     async fn oldest_pending(&mut self, targets: &mut BTreeMap<String, TargetStatus>) -> Result<(), StoreError> {
         for (name, target) in targets.iter_mut().filter(|(_, target)| target.counts.pending > 0) {
-            // The oldest change is the one with the smallest id; the index finds it without a scan.
+            // The oldest change is the one with the smallest id. It is looked for among those that are next in line.
             let sql = format!(
-                "SELECT {} - MIN(o.created_at) FROM sync_outbox o WHERE o.id = (SELECT MIN(d.outbox_id) \
-                 FROM sync_delivery d WHERE d.target = :target AND d.status = 'pending')",
-                self.now
+                "SELECT {now} - MIN(o.created_at) FROM sync_outbox o WHERE o.id = (SELECT MIN(n.outbox_id) FROM \
+                 (SELECT d.outbox_id FROM sync_delivery d WHERE d.target = :target AND d.status = 'pending' \
+                 ORDER BY d.next_attempt_at, d.outbox_id LIMIT {OLDEST_AMONG}) n)",
+                now = self.now
             );
             if let Some(row) = self.query(&sql, &[("target", name.as_str().into())]).await?.rows.into_iter().next() {
                 target.oldest_pending_ms =
@@ -228,21 +198,38 @@ impl StoreTransaction {
         Ok(())
     }
 
-    async fn recent(&mut self, limit: u32) -> Result<Vec<RecentSync>, StoreError> {
+    /// The newest deliveries of all targets, the newest first.
+    async fn recent(&mut self, targets: &[String], limit: u32) -> Result<Vec<RecentSync>, StoreError> {
+        let mut recent = Vec::new();
+        for target in targets {
+            recent.extend(self.recent_of(target, limit).await?);
+        }
+        recent.sort_by(|(id, sync), (other_id, other)| other_id.cmp(id).then_with(|| sync.target.cmp(&other.target)));
+        recent.truncate(limit as usize);
+        Ok(recent.into_iter().map(|(_, sync)| sync).collect())
+    }
+
+    async fn recent_of(&mut self, target: &str, limit: u32) -> Result<Vec<(i64, RecentSync)>, StoreError> {
         let sql = format!(
             "SELECT d.target, d.aggregate_type, d.aggregate_id, d.status, l.remote_id, d.attempts, d.error_kind, \
-             d.error_message, d.finished_at FROM sync_delivery d LEFT JOIN sync_link l ON l.target = d.target \
-             AND l.aggregate_type = d.aggregate_type AND l.aggregate_id = d.aggregate_id \
-             WHERE d.outbox_id > (SELECT COALESCE(MAX(outbox_id), 0) FROM sync_delivery) - {window} \
-             AND d.status <> 'superseded' ORDER BY d.outbox_id DESC, d.target LIMIT {limit}",
+             d.error_message, d.finished_at, d.outbox_id FROM sync_delivery d {link} WHERE d.target = :target \
+             AND d.outbox_id > (SELECT COALESCE(MAX(id), 0) FROM sync_outbox) - {window} \
+             AND d.status <> 'superseded' ORDER BY d.outbox_id DESC LIMIT {limit}",
+            link = left_lookup(
+                self.dialect(),
+                "sync_link",
+                "l",
+                "l.remote_id",
+                "l.target = d.target AND l.aggregate_type = d.aggregate_type AND l.aggregate_id = d.aggregate_id",
+            ),
             window = limit.saturating_mul(4)
         );
-        let rows = self.query(&sql, &[]).await?;
+        let rows = self.query(&sql, &[("target", target.into())]).await?;
         rows.rows
             .into_iter()
             .map(|row| {
                 let mut reader = Reader::new("read recent deliveries", row);
-                Ok(RecentSync {
+                let sync = RecentSync {
                     target: reader.text()?,
                     aggregate_type: reader.text()?,
                     aggregate_id: reader.text()?,
@@ -253,7 +240,8 @@ impl StoreTransaction {
                     error_kind: reader.optional_text()?,
                     error_message: reader.optional_text()?,
                     finished_at: reader.optional_integer()?,
-                })
+                };
+                Ok((reader.integer()?, sync))
             })
             .collect()
     }

@@ -129,7 +129,7 @@ impl Daemon {
         until_idle: bool,
     ) -> Result<RunEnd, StoreError> {
         // A first look, so that a wrong store is said at once and not in a log.
-        self.store.open_work().await?;
+        self.store.now_ms().await?;
         let wake = Arc::new(Notify::new());
         let poll = Duration::from_millis(self.options.poll_ms);
         let mut tasks = JoinSet::new();

@@ -13,7 +13,7 @@ use super::supervisor::{Gate, InForce, News};
 use super::target::{SyncOptions, Target};
 use crate::domain::change::{Failure, FailureKind};
 use crate::domain::delivery::Settlement;
-use crate::store::{Batch, Claim, ClaimRequest, Settled, Store};
+use crate::store::{Batch, Claim, ClaimRequest, Place, Settled, Store};
 
 /// The adapter may break off so many batches in a row before the target is left alone for a while.
 const BROKEN_BATCHES_MAX: u32 = 3;
@@ -36,12 +36,13 @@ impl Worker {
     pub(super) async fn run(mut self) {
         let mut broken_batches = 0;
         let mut store_failing = false;
+        let mut place = Place::default();
         while !self.stop.is_cancelled() {
             let Some(in_force) = self.pass_gate().await else { return };
             // Registered before the look, so that nothing routed in between goes unheard.
             let wake = self.wake.clone();
             let woken = wake.notified();
-            match self.store.claim(&self.request()).await {
+            match self.store.claim_on(&self.request(), &mut place).await {
                 Ok(Claim::Batch(batch)) => {
                     store_failing = false;
                     Box::pin(self.work(&in_force, batch, &mut broken_batches)).await;

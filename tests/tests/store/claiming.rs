@@ -20,7 +20,6 @@ on_every_store!(
     a_deferred_delivery_waits_for_its_time,
     fifo_delivers_every_change_in_order_and_a_failed_head_blocks_its_own_key,
     two_hosts_share_the_work_and_never_a_delivery,
-    a_batch_takes_the_same_statements_whatever_its_size,
     old_finished_rows_go_and_what_is_needed_stays,
     a_target_that_is_no_longer_configured_holds_nothing_open,
     claimers_of_the_same_patients_do_not_stand_in_each_others_way,
@@ -201,22 +200,6 @@ async fn two_hosts_share_the_work_and_never_a_delivery(stand: Stand) {
     all.dedup();
     assert_eq!((count, all.len()), (200, 200));
     assert_eq!(stand.counts().await.done, 200);
-}
-
-async fn a_batch_takes_the_same_statements_whatever_its_size(stand: Stand) {
-    let mut counts = Vec::new();
-    let mut number = 0;
-    for size in [1, 10, 100] {
-        let patients: Vec<_> = (0..size).map(|index| patient(number + index, "Seoul")).collect();
-        number += size;
-        stand.put(&patients).await;
-        let before = stand.store.statements_run();
-        let batch = stand.claim_batch().await;
-        let rows: Vec<_> = batch.deliveries.iter().map(|delivery| confirmed(delivery, "1")).collect();
-        stand.store.settle(&batch.lease, &rows, Some(IdColumn::OpenemrPatientId)).await.expect("settle");
-        counts.push(stand.store.statements_run() - before);
-    }
-    assert!(counts.iter().all(|count| *count == counts[0]), "{counts:?}");
 }
 
 async fn old_finished_rows_go_and_what_is_needed_stays(stand: Stand) {

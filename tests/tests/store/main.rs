@@ -3,6 +3,7 @@
 mod claiming;
 mod conflicts;
 mod differential;
+mod cost;
 mod migrating;
 mod outbox;
 mod people;

@@ -1,0 +1,129 @@
+//! What the protocol costs, in statements, and what is counted about it: neither depends on the machine.
+
+use std::collections::BTreeMap;
+
+use host::domain::delivery::Status;
+use host::domain::ids::IdColumn;
+use host::store::{Claim, ClaimRequest, Counts, Place, PurgeCursor};
+use tests::environment::Backend;
+use tests::session::Session;
+
+use crate::on_every_store;
+use crate::support::{Stand, TARGET, confirmed, failed, patient, request, routes};
+
+on_every_store!(
+    a_batch_takes_so_many_statements_and_no_more,
+    an_idle_look_takes_one_statement,
+    counts_say_what_the_rows_say,
+    a_change_that_is_routed_again_is_counted_once,
+    a_claim_that_goes_on_finds_what_was_given_back,
+);
+
+/// SQLite looks before it takes its only writer.
+fn looks(stand: &Stand) -> u64 {
+    u64::from(stand.database.backend() == Backend::Sqlite)
+}
+
+async fn a_batch_takes_so_many_statements_and_no_more(stand: Stand) {
+    for size in [1, 10, 300] {
+        let patients: Vec<_> = (0..size).map(|number| patient(size * 1_000 + number, "Seoul")).collect();
+        host::service::PatientService::new(stand.store.clone()).put(&patients).await.expect("put");
+        let spent = |before: u64| stand.store.statements_run() - before;
+
+        let before = stand.store.statements_run();
+        stand.store.route(&routes(), 1_000).await.expect("route");
+        assert_eq!(spent(before), 5, "a look; the changes, their deliveries, the mark, the count");
+
+        let before = stand.store.statements_run();
+        let request = request(1_000);
+        let Claim::Batch(batch) = stand.store.claim(&request).await.expect("claim") else { panic!("no batch") };
+        assert_eq!(batch.deliveries.len(), size as usize);
+        assert_eq!(spent(before), 4 + looks(&stand), "what is due, the lease, the deliveries; what they hold");
+
+        let before = stand.store.statements_run();
+        assert!(stand.store.renew(&batch.lease).await.expect("renew"));
+        assert_eq!(spent(before), 1, "the fence");
+
+        let before = stand.store.statements_run();
+        let rows: Vec<_> = batch.deliveries.iter().map(|delivery| confirmed(delivery, "1")).collect();
+        stand.store.settle(&batch.lease, &rows, Some(IdColumn::OpenemrPatientId)).await.expect("settle");
+        assert_eq!(spent(before), 5, "the lease, the deliveries, the links, the ids, the count");
+    }
+}
+
+async fn an_idle_look_takes_one_statement(stand: Stand) {
+    let before = stand.store.statements_run();
+    assert_eq!(stand.store.route(&routes(), 1_000).await.expect("route"), 0);
+    assert!(matches!(stand.claim().await, Claim::Nothing));
+    assert_eq!(stand.store.statements_run() - before, 2);
+}
+
+/// The counts as the rows themselves have them, read without the host.
+async fn counted(stand: &Stand) -> Counts {
+    let mut session = Session::open(stand.database.url()).await.expect("connect");
+    let rows: BTreeMap<_, u64> = session
+        .rows("SELECT status, COUNT(*) FROM sync_delivery GROUP BY status")
+        .await
+        .expect("count")
+        .into_iter()
+        .map(|row| (row[0].clone().expect("a status"), row[1].as_deref().expect("a count").parse().expect("a number")))
+        .collect();
+    let of = |status: Status| rows.get(status.as_str()).copied().unwrap_or_default();
+    Counts {
+        pending: of(Status::Pending),
+        processing: of(Status::Processing),
+        done: of(Status::Done),
+        failed: of(Status::Failed),
+        superseded: of(Status::Superseded),
+    }
+}
+
+async fn counts_say_what_the_rows_say(stand: Stand) {
+    for city in ["Seoul", "Busan"] {
+        stand.put(&(0..40).map(|number| patient(number, city)).collect::<Vec<_>>()).await;
+    }
+    assert_eq!(stand.counts().await, counted(&stand).await);
+    let Claim::Batch(batch) = stand.store.claim(&request(60)).await.expect("claim") else { panic!("no batch") };
+    assert_eq!(stand.counts().await, counted(&stand).await);
+    let settled: Vec<_> = batch
+        .deliveries
+        .iter()
+        .enumerate()
+        .map(|(index, delivery)| match index % 3 {
+            0 => failed(delivery, Status::Failed, 0),
+            1 => failed(delivery, Status::Pending, 1_000),
+            _ => confirmed(delivery, "1"),
+        })
+        .collect();
+    stand.store.settle(&batch.lease, &settled, None).await.expect("settle");
+    let counts = stand.counts().await;
+    assert_eq!(counts, counted(&stand).await);
+    assert!(counts.done > 0 && counts.failed > 0 && counts.superseded > 0 && counts.pending > 0, "{counts:?}");
+    stand.pass(100_000);
+    let purged = stand.store.purge_deliveries(TARGET, 50_000, PurgeCursor::default()).await.expect("purge");
+    assert!(purged.deleted > 0);
+    assert_eq!(stand.counts().await, counted(&stand).await);
+}
+
+async fn a_change_that_is_routed_again_is_counted_once(stand: Stand) {
+    stand.put(&[patient(1, "Seoul"), patient(2, "Seoul")]).await;
+    stand.database.execute("UPDATE sync_outbox SET routed_at = NULL").await.expect("set back");
+    stand.put(&[patient(3, "Seoul")]).await;
+    assert_eq!(stand.counts().await, counted(&stand).await);
+    assert_eq!(stand.counts().await.pending, 3);
+}
+
+async fn a_claim_that_goes_on_finds_what_was_given_back(stand: Stand) {
+    stand.put(&[patient(1, "Seoul")]).await;
+    stand.pass(10);
+    stand.put(&[patient(2, "Seoul")]).await;
+    let mut place = Place::default();
+    let one: ClaimRequest = request(1);
+    let Claim::Batch(first) = stand.store.claim_on(&one, &mut place).await.expect("claim") else { panic!("no batch") };
+    let Claim::Batch(second) = stand.store.claim_on(&one, &mut place).await.expect("claim") else { panic!("no batch") };
+    assert_ne!(first.deliveries[0].change.change_id, second.deliveries[0].change.change_id);
+    // It lies before the place where the last claim ended.
+    assert!(stand.store.release(&first.lease).await.expect("release"));
+    let Claim::Batch(again) = stand.store.claim_on(&one, &mut place).await.expect("claim") else { panic!("no batch") };
+    assert_eq!(again.deliveries[0].change.change_id, first.deliveries[0].change.change_id);
+}
