@@ -132,13 +132,11 @@ impl Store {
             Taken::Batch(taken) => {
                 place.from_ms = taken.reached_ms;
                 let is_fifo = |kind: &str| request.fifo_types.iter().any(|fifo| fifo == kind);
-                match self.load(&taken, is_fifo).await? {
-                    Some(deliveries) => Ok(Claim::Batch(Batch { lease: taken.lease, deliveries })),
-                    None => {
-                        self.release(&taken.lease).await?;
-                        Ok(Claim::OnlyMoot)
-                    }
+                if let Some(deliveries) = self.load(&taken, is_fifo).await? {
+                    return Ok(Claim::Batch(Batch { lease: taken.lease, deliveries }));
                 }
+                self.release(&taken.lease).await?;
+                Ok(Claim::OnlyMoot)
             }
         }
     }

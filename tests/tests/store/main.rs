@@ -2,8 +2,8 @@
 
 mod claiming;
 mod conflicts;
-mod differential;
 mod cost;
+mod differential;
 mod migrating;
 mod outbox;
 mod people;
