@@ -89,7 +89,8 @@ impl Report {
         let (before, progress) = (&self.before, &self.progress);
         let ok = paint(AnsiColor::Green, "[OK]");
         let mut lines = vec![format!("[IMPORT] {}", arguments.file.display())];
-        if before.lines_done > 0 && before.bytes_done == progress.bytes_done {
+        let is_skipped = before.lines_done > 0 && before.bytes_done == progress.bytes_done;
+        if is_skipped {
             lines.push(format!(
                 "   {} an earlier run has taken the whole file; --again takes it again",
                 paint(AnsiColor::Yellow, "[SKIP]")
@@ -117,6 +118,8 @@ impl Report {
         }
         if arguments.dry_run {
             lines.push("   [INFO] nothing was written (--dry-run)".to_owned());
+        } else if is_skipped {
+            // What was queued then may be long delivered.
         } else if self.targets.is_empty() {
             lines.push(format!("   [INFO] {} patients queued; no target is enabled yet", created + updated));
         } else {
