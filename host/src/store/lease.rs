@@ -12,7 +12,8 @@ use crate::database::rerun;
 pub struct Lease {
     /// At which target.
     pub target: String,
-    /// The fence: every later step says it. Each lease has its own, and a later lease a larger one.
+    /// The fence: every later step says it. Each lease has its own; nothing rests on a later lease having a larger one,
+    /// which a cluster that is written to through several nodes does not promise.
     pub epoch: i64,
     /// How long it lasts from its making or last renewal, in milliseconds.
     pub lease_ms: u64,
