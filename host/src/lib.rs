@@ -1,6 +1,6 @@
 //! The library behind the command `host`: everything between a row in the outbox and a record at a target.
 //!
-//! Layers, downward only: `main -> cli -> sync -> {service, plugin} -> store -> database -> {config, fixture, import} -> document -> domain`.
+//! Layers, downward only: `main -> cli -> {sync, supply} -> {service, plugin} -> store -> database -> {config, fixture, import} -> document -> domain`.
 //! `plugin` and `store` never import each other: they meet in `sync`. A test checks this (`tests/architecture.rs`).
 
 pub mod cli;
@@ -13,4 +13,5 @@ pub mod import;
 pub mod plugin;
 pub mod service;
 pub mod store;
+pub mod supply;
 pub mod sync;

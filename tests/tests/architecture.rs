@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use tests::environment::workspace;
 
 /// Each layer with what it may use.
-const LAYERS: [(&str, &[&str]); 12] = [
+const LAYERS: [(&str, &[&str]); 13] = [
     ("domain", &[]),
     ("document", &["domain"]),
     ("config", &["document", "domain"]),
@@ -15,9 +15,10 @@ const LAYERS: [(&str, &[&str]); 12] = [
     ("database", &[]),
     ("store", &["database", "domain"]),
     ("plugin", &["database", "domain"]),
+    ("supply", &["domain", "plugin"]),
     ("service", &["database", "domain", "store"]),
     ("sync", &["database", "domain", "plugin", "store"]),
-    ("cli", &["config", "database", "domain", "fixture", "import", "plugin", "service", "store", "sync"]),
+    ("cli", &["config", "database", "domain", "fixture", "import", "plugin", "service", "store", "supply", "sync"]),
     ("main", &["cli"]),
 ];
 

@@ -6,7 +6,7 @@ use anyhow::{Error, Result, bail};
 use tests::{
     environment::Backend,
     servers::{
-        FhirServer, MariaDb, Postgres,
+        FhirServer, MariaDb, Postgres, Registry,
         process::{is_interrupted, wait_for_interrupt},
         provision,
     },
@@ -30,8 +30,9 @@ pub(crate) struct Server<'a> {
 impl Servers {
     /// Starts all of them at the same time. Fails only when a person interrupts.
     pub(crate) fn start() -> Result<Self> {
-        // One installation for all that is missing. What fails here fails again below, each with its own reason.
-        let _each_says_its_own = provision::provide(&[MariaDb::NEED, Postgres::NEED, FhirServer::NEED]);
+        // One installation for all that is missing, also of what only tests start. What fails here fails again below, each
+        // with its own reason.
+        let _each_says_its_own = provision::provide(&[MariaDb::NEED, Postgres::NEED, FhirServer::NEED, Registry::NEED]);
         let servers = thread::scope(|scope| {
             let mariadb = scope.spawn(MariaDb::start);
             let postgres = scope.spawn(Postgres::start);

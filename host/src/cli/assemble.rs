@@ -10,6 +10,7 @@ use crate::database::{Database, DatabaseError, Locator};
 use crate::domain::delivery::RetryPolicy;
 use crate::plugin::{Credentials, HttpOptions, Limits, Runtime, RuntimeOptions, Secret};
 use crate::store::{Store, StoreClock};
+use crate::supply::Trust;
 use crate::sync::{BreakerPolicy, SyncOptions, Target, TargetKind, TargetSpec};
 
 /// How long a statement of the store may take.
@@ -54,7 +55,13 @@ pub(super) fn target_config<'a>(config: &'a Config, name: &str) -> Result<&'a Ta
 pub(super) fn runtime(config: &Config) -> Result<Arc<Runtime>, CliError> {
     let calls: u32 = config.enabled_targets().map(|target| target.limits.concurrency.max(1) + 1).sum();
     let options = RuntimeOptions { cache_dir: Some(config.plugins.cache.clone()), instances_max: calls.clamp(4, 256) };
-    Ok(Runtime::new(&options)?)
+    Ok(Runtime::guarded(&options, Arc::new(trust(config)?))?)
+}
+
+/// Which adapters may be loaded.
+pub(super) fn trust(config: &Config) -> Result<Trust, CliError> {
+    let plugins = &config.plugins;
+    Ok(Trust::new(&config.lock_file(), &plugins.directory, &plugins.trusted_keys, plugins.require_signature)?)
 }
 
 /// A target, not connected yet.

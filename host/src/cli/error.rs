@@ -6,6 +6,7 @@ use crate::import::ImportError;
 use crate::plugin::PluginError;
 use crate::service::ServiceError;
 use crate::store::{MigrationError, StoreError};
+use crate::supply::SupplyError;
 
 /// Why a command failed.
 #[derive(Debug, thiserror::Error)]
@@ -76,5 +77,14 @@ impl From<ServiceError> for CliError {
 impl From<PluginError> for CliError {
     fn from(error: PluginError) -> Self {
         Self::Plugin(error.to_string())
+    }
+}
+
+impl From<SupplyError> for CliError {
+    fn from(error: SupplyError) -> Self {
+        match error {
+            SupplyError::Source { .. } => Self::Usage(error.to_string()),
+            _ => Self::Plugin(error.to_string()),
+        }
     }
 }

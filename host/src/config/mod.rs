@@ -64,6 +64,10 @@ pub struct PluginsConfig {
     pub directory: PathBuf,
     /// The folder for compiled adapters; it may be deleted at any time. Absolute.
     pub cache: PathBuf,
+    /// Public keys in minisign's form; a signature by one of them is right.
+    pub trusted_keys: Vec<String>,
+    /// Whether an adapter without a signature is refused.
+    pub require_signature: bool,
 }
 
 vocabulary! {
@@ -136,6 +140,12 @@ impl Config {
         Some(Self { path, store: store?, plugins, sync, retention, targets: targets?, aggregates })
     }
 
+    /// Where adapters are pinned: `adapters.lock` beside the configuration.
+    #[must_use]
+    pub fn lock_file(&self) -> PathBuf {
+        self.path.with_file_name("adapters.lock")
+    }
+
     /// The targets that deliveries are made for.
     pub fn enabled_targets(&self) -> impl Iterator<Item = &TargetConfig> {
         self.targets.values().filter(|target| target.enabled)
@@ -162,8 +172,20 @@ fn read_plugins(mut plugins: Reader<'_>) -> PluginsConfig {
     let context = plugins.context;
     let directory = plugins.path("directory").unwrap_or_else(|| context.resolve("adapters"));
     let cache = plugins.path("cache").unwrap_or_else(|| context.resolve(".host/cache"));
+    let trusted_keys = plugins.texts("trusted_keys").unwrap_or_default();
+    let is_key = |text: &str| minisign_verify::PublicKey::from_base64(text).is_ok();
+    if let Some(bad) = trusted_keys.iter().position(|key| !is_key(&key.value)) {
+        let which = bad + 1;
+        let mend = "it is the second line of a .pub file, 56 characters that begin with RW (host plugin keygen)";
+        plugins.note_key("trusted_keys", format!("entry {which} is no public key: {mend}"));
+    }
+    let require_signature = plugins.boolean("require_signature", false);
+    if require_signature && trusted_keys.is_empty() {
+        plugins.note_key("require_signature", "needs trusted_keys: without one no signature can be found right");
+    }
+    let trusted_keys = trusted_keys.into_iter().map(|key| key.value).collect();
     plugins.finish(&[]);
-    PluginsConfig { directory, cache }
+    PluginsConfig { directory, cache, trusted_keys, require_signature }
 }
 
 fn read_aggregates(aggregates: &Reader<'_>) -> BTreeMap<AggregateType, Order> {

@@ -85,7 +85,10 @@ pub struct Inspection {
 
 impl Inspection {
     /// Says that the adapter is for another kind of target, when it is.
-    pub(super) fn expect(&self, name: &str, expected: World) -> Result<(), PluginError> {
+    ///
+    /// # Errors
+    /// [`PluginError::WrongWorld`]
+    pub fn expect(&self, name: &str, expected: World) -> Result<(), PluginError> {
         if self.world == expected {
             return Ok(());
         }

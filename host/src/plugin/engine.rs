@@ -14,7 +14,7 @@ use super::bindings::{DatabaseTargetPre, HttpTargetPre, database, logging, setti
 use super::cache::Cache;
 use super::state::CallState;
 use super::ticker::Ticker;
-use super::{Adapter, Inspection, PluginError, World, artifact};
+use super::{Adapter, Admission, Inspection, PluginError, World, artifact};
 
 /// The stack of an adapter's own calls, bytes.
 pub(super) const STACK_BYTES: usize = 1 << 20;
@@ -54,6 +54,7 @@ pub struct Runtime {
     database_linker: Linker<CallState>,
     http_linker: Linker<CallState>,
     cache: Option<Cache>,
+    admission: Option<Arc<dyn Admission>>,
     _ticker: Ticker,
 }
 
@@ -64,6 +65,18 @@ impl Runtime {
     /// [`PluginError::Engine`] when the address space for the pool cannot be had, [`PluginError::Cache`] when the
     /// directory cannot be used.
     pub fn new(options: &RuntimeOptions) -> Result<Arc<Self>, PluginError> {
+        Self::make(options, None)
+    }
+
+    /// As [`Runtime::new`], and whatever is loaded must be admitted first.
+    ///
+    /// # Errors
+    /// As [`Runtime::new`].
+    pub fn guarded(options: &RuntimeOptions, admission: Arc<dyn Admission>) -> Result<Arc<Self>, PluginError> {
+        Self::make(options, Some(admission))
+    }
+
+    fn make(options: &RuntimeOptions, admission: Option<Arc<dyn Admission>>) -> Result<Arc<Self>, PluginError> {
         let instances_max = options.instances_max.max(1);
         let engine = Engine::new(&config(instances_max)).map_err(|error| {
             PluginError::Engine(format!(
@@ -79,6 +92,7 @@ impl Runtime {
             instances: Semaphore::new(instances_max as usize),
             engine,
             cache,
+            admission,
             _ticker: ticker,
         }))
     }
@@ -89,20 +103,43 @@ impl Runtime {
     /// Why it is no adapter for this host.
     pub async fn inspect(path: &Path) -> Result<Inspection, PluginError> {
         let bytes = read(path).await?;
-        let name = path.display().to_string();
-        blocking(move || artifact::inspect(&name, &bytes)).await
+        Self::inspect_bytes(&path.display().to_string(), bytes).await.map(|(inspection, _)| inspection)
     }
 
-    /// Loads a file for a target that needs `world`: inspect, compile (or take from the cache), link, ask who it is.
+    /// As [`Runtime::inspect`], for bytes that were read already and are given back; `name` is for messages.
+    ///
+    /// # Errors
+    /// As [`Runtime::inspect`].
+    pub async fn inspect_bytes(name: &str, bytes: Vec<u8>) -> Result<(Inspection, Vec<u8>), PluginError> {
+        let name = name.to_owned();
+        blocking(move || Ok((artifact::inspect(&name, &bytes)?, bytes))).await
+    }
+
+    /// Loads a file for a target that needs `world`: admit, inspect, compile (or take from the cache), link, ask who it is.
     ///
     /// # Errors
     /// Says which of these failed and what was expected.
     pub async fn load(self: &Arc<Self>, path: &Path, world: World) -> Result<Arc<Adapter>, PluginError> {
         let bytes = read(path).await?;
-        self.load_bytes(&path.display().to_string(), bytes, world).await
+        self.load_file(path, bytes, world).await
     }
 
-    /// As [`Runtime::load`], for bytes that were read already; `name` is for messages.
+    /// As [`Runtime::load`], for bytes that were just read from that file.
+    ///
+    /// # Errors
+    /// As [`Runtime::load`].
+    pub async fn load_file(
+        self: &Arc<Self>,
+        path: &Path,
+        bytes: Vec<u8>,
+        world: World,
+    ) -> Result<Arc<Adapter>, PluginError> {
+        let owned = path.to_owned();
+        let admit = move |admission: &dyn Admission, bytes: &[u8]| admission.admit_file(&owned, bytes);
+        self.load_admitted(&path.display().to_string(), bytes, world, admit).await
+    }
+
+    /// As [`Runtime::load`], for bytes that were kept elsewhere than in a file; `name` is for messages.
     ///
     /// # Errors
     /// As [`Runtime::load`].
@@ -112,8 +149,23 @@ impl Runtime {
         bytes: Vec<u8>,
         world: World,
     ) -> Result<Arc<Adapter>, PluginError> {
+        let owned = name.to_owned();
+        let admit = move |admission: &dyn Admission, bytes: &[u8]| admission.admit_kept(&owned, bytes);
+        self.load_admitted(name, bytes, world, admit).await
+    }
+
+    async fn load_admitted(
+        self: &Arc<Self>,
+        name: &str,
+        bytes: Vec<u8>,
+        world: World,
+        admit: impl FnOnce(&dyn Admission, &[u8]) -> Result<(), String> + Send + 'static,
+    ) -> Result<Arc<Adapter>, PluginError> {
         let (runtime, owned_name) = (Arc::clone(self), name.to_owned());
         let (inspection, linked) = blocking(move || {
+            if let Some(admission) = &runtime.admission {
+                admit(admission.as_ref(), &bytes).map_err(PluginError::NotAdmitted)?;
+            }
             let inspection = artifact::inspect(&owned_name, &bytes)?;
             inspection.expect(&owned_name, world)?;
             let component = runtime.compile(&owned_name, &inspection.sha256, &bytes)?;

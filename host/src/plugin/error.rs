@@ -17,6 +17,9 @@ pub enum PluginError {
         /// What the system says.
         source: std::io::Error,
     },
+    /// It is not to be loaded, whatever is in it: another file than the pinned one, or without the signature that is needed.
+    #[error("{0}")]
+    NotAdmitted(String),
     /// The bytes are not WebAssembly at all.
     #[error(
         "{name} is not a WebAssembly component: {found}; expected the output of `cargo build --target wasm32-wasip2`"

@@ -10,6 +10,7 @@
 //! Read next: `engine.rs` (once per process), `adapter.rs` (once per component), `call.rs` (once per batch).
 
 mod adapter;
+mod admission;
 mod answer;
 mod artifact;
 mod bindings;
@@ -25,6 +26,7 @@ mod ticker;
 
 pub use crate::domain::grants::SqlGrants;
 pub use adapter::Adapter;
+pub use admission::Admission;
 pub use artifact::{Inspection, World};
 pub use call::{CallContext, DatabaseCall, HttpCall, Usage};
 pub use capability::http_access::{Credentials, HttpAccess, HttpOptions, Secret};

@@ -11,9 +11,11 @@ mod postgres;
 pub mod process;
 pub mod provision;
 pub mod proxy;
+mod registry;
 
 pub use fhir::FhirServer;
 pub use galera::{Galera, GaleraNode};
 pub use mariadb::MariaDb;
 pub use postgres::Postgres;
 pub use proxy::{Half, Proxy};
+pub use registry::Registry;

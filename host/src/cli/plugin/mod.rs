@@ -1,7 +1,13 @@
 //! `host plugin`: adapters, as files and as they are in force; one file for each verb.
 
+mod account;
 mod inspect;
+mod install;
+mod keygen;
 mod list;
+mod push;
+mod sign;
+mod verify;
 
 use std::process::ExitCode;
 
@@ -18,12 +24,26 @@ pub(super) enum Verb {
     },
     /// Show what a file is: its digest, world, imports and exports; needs no configuration
     Inspect(inspect::Arguments),
+    /// Fetch an adapter, find it right, and put it in place
+    Install(install::Arguments),
+    /// Bring an adapter to an OCI registry; needs no configuration
+    Push(push::Arguments),
+    /// Make a key to sign adapters with; needs no configuration
+    Keygen(keygen::Arguments),
+    /// Sign an adapter; needs no configuration
+    Sign(sign::Arguments),
+    /// Tell whether an adapter is signed by a trusted key, and is the pinned one
+    Verify(verify::Arguments),
 }
 
 impl Verb {
     /// Whether it is about a file alone, and reads no `host.toml`.
     pub(super) fn needs_configuration(&self) -> bool {
-        !matches!(self, Self::Inspect(_))
+        match self {
+            Self::List { .. } | Self::Install(_) => true,
+            Self::Verify(arguments) => arguments.needs_configuration(),
+            Self::Inspect(_) | Self::Push(_) | Self::Keygen(_) | Self::Sign(_) => false,
+        }
     }
 }
 
@@ -31,13 +51,19 @@ impl Verb {
 pub(super) async fn run_on_file(verb: Verb) -> Result<ExitCode, CliError> {
     match verb {
         Verb::Inspect(arguments) => inspect::run(&arguments).await,
-        Verb::List { .. } => unreachable!("invariant: asked by `needs_configuration`"),
+        Verb::Push(arguments) => push::run(&arguments).await,
+        Verb::Keygen(arguments) => keygen::run(&arguments),
+        Verb::Sign(arguments) => sign::run(&arguments),
+        Verb::Verify(arguments) => verify::run(None, &arguments).await,
+        Verb::List { .. } | Verb::Install(_) => unreachable!("invariant: asked by `needs_configuration`"),
     }
 }
 
 pub(super) async fn run(config: &Config, verb: Verb) -> Result<ExitCode, CliError> {
     match verb {
         Verb::List { json } => list::run(config, json).await,
-        on_file @ Verb::Inspect(_) => run_on_file(on_file).await,
+        Verb::Install(arguments) => install::run(config, &arguments).await,
+        Verb::Verify(arguments) => verify::run(Some(config), &arguments).await,
+        on_file => run_on_file(on_file).await,
     }
 }

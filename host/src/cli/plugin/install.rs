@@ -1,0 +1,104 @@
+//! `host plugin install`: fetches an adapter, finds it right, and only then puts it in place and pins it.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anstyle::AnsiColor;
+use serde_json::json;
+
+use super::account::AccountArguments;
+use crate::cli::assemble;
+use crate::cli::error::CliError;
+use crate::cli::output::{self, paint};
+use crate::config::{Config, Connection};
+use crate::plugin::{Inspection, Runtime, World};
+use crate::supply::{self, AdapterName, Fetched, Placing, Signed, Source, signature_path};
+
+#[derive(Debug, clap::Args)]
+pub(in crate::cli) struct Arguments {
+    /// A file, `https://...`, or `oci://REGISTRY/REPOSITORY:TAG[@sha256:DIGEST]`
+    source: String,
+    /// Its name; the file becomes NAME.wasm. Else the source's own
+    #[arg(long)]
+    name: Option<String>,
+    /// The file with its signature, when it is not beside the adapter
+    #[arg(long, value_name = "FILE")]
+    signature: Option<PathBuf>,
+    /// Take what the source gives now, although adapters.lock pins it to something else
+    #[arg(long)]
+    update: bool,
+    #[command(flatten)]
+    account: AccountArguments,
+    /// One JSON object instead of text
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) async fn run(config: &Config, arguments: &Arguments) -> Result<ExitCode, CliError> {
+    let source = Source::parse(&arguments.source)?;
+    let name = match &arguments.name {
+        Some(name) => AdapterName::parse(name)?,
+        None => source.default_name()?,
+    };
+    let trust = assemble::trust(config)?;
+    let account = arguments.account.read()?;
+    let fetched = supply::fetch(&source, arguments.signature.as_deref(), account.as_ref()).await?;
+    let Fetched { bytes, signature, manifest } = fetched;
+    let (what, file) = (source.to_string(), name.file(&config.plugins.directory));
+    let signed = trust.check_signature(&what, &bytes, signature.as_deref(), &signature_path(&file))?;
+    let (inspection, bytes) = Runtime::inspect_bytes(&what, bytes).await?;
+    expect_worlds(config, &file, &what, &inspection)?;
+    supply::place(&Placing {
+        directory: &config.plugins.directory,
+        lock_file: &config.lock_file(),
+        guard: &config.plugins.cache.join("install.lock"),
+        name: &name,
+        source: &source,
+        bytes: &bytes,
+        signature: signature.as_deref(),
+        manifest: manifest.as_deref(),
+        update: arguments.update,
+    })?;
+    if arguments.json {
+        output::json(&json!({
+            "name": name.as_str(),
+            "source": what,
+            "file": file.display().to_string(),
+            "sha256": inspection.sha256,
+            "manifest": manifest,
+            "signed_by": signed.map(|signed| signed.key_id),
+        }));
+    } else {
+        show(&what, &inspection, signed.as_ref(), signature.is_some());
+        output::line(&format!("{} {} is in place and pinned in adapters.lock", ok(), file.display()));
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// An adapter of the wrong kind would be refused by the target in any case; here it is refused before it is in the way.
+fn expect_worlds(config: &Config, file: &std::path::Path, what: &str, inspection: &Inspection) -> Result<(), CliError> {
+    for target in config.targets.values().filter(|target| target.adapter == file) {
+        let world = match target.connection {
+            Connection::Database(_) => World::Database,
+            Connection::Http(_) => World::Http,
+        };
+        inspection.expect(what, world)?;
+    }
+    Ok(())
+}
+
+fn show(what: &str, inspection: &Inspection, signed: Option<&Signed>, has_signature: bool) {
+    output::line(&format!("{} {what}: {} bytes, sha256:{}", ok(), inspection.size, inspection.sha256));
+    let warning = paint(AnsiColor::Yellow, "[WARNING]");
+    output::line(&match signed {
+        Some(signed) => format!("{} signed by key {}: {}", ok(), signed.key_id, signed.comment),
+        None if has_signature => {
+            format!("{warning} its signature was not checked: [plugins] trusted_keys names no key")
+        }
+        None => format!("{warning} it has no signature"),
+    });
+}
+
+fn ok() -> String {
+    paint(AnsiColor::Green, "[OK]")
+}

@@ -1,0 +1,26 @@
+//! `host plugin keygen`: a key to sign adapters with, in minisign's format, without a password.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use crate::cli::error::CliError;
+use crate::cli::output;
+use crate::supply::SigningKey;
+
+#[derive(Debug, clap::Args)]
+pub(in crate::cli) struct Arguments {
+    /// The file for the secret key; the public one is written to FILE.pub
+    file: PathBuf,
+}
+
+pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, CliError> {
+    let key = SigningKey::generate()?.write(&arguments.file)?;
+    output::line(&format!(
+        "secret key: {} (keep it where adapters are released, and nowhere else)",
+        key.secret.display()
+    ));
+    output::line(&format!("public key: {}", key.public.display()));
+    output::line("in host.toml of those who trust it:");
+    output::line(&format!("   [plugins]\n   trusted_keys = [\"{}\"]", key.trusted_key));
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,56 @@
+//! `host plugin push`: brings an adapter, with the signature that lies beside it, to an OCI registry.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use serde_json::json;
+
+use super::account::AccountArguments;
+use crate::cli::error::CliError;
+use crate::cli::output;
+use crate::plugin::Runtime;
+use crate::supply::{self, Source};
+
+#[derive(Debug, clap::Args)]
+pub(in crate::cli) struct Arguments {
+    /// The component's file
+    file: PathBuf,
+    /// `oci://REGISTRY/REPOSITORY:TAG`
+    to: String,
+    #[command(flatten)]
+    account: AccountArguments,
+    /// One JSON object instead of text
+    #[arg(long)]
+    json: bool,
+}
+
+/// Needs no configuration: who releases an adapter has none.
+pub(super) async fn run(arguments: &Arguments) -> Result<ExitCode, CliError> {
+    let usage = || CliError::Usage(format!("{}: push to oci://REGISTRY/REPOSITORY:TAG", arguments.to));
+    let Source::Registry(reference) = Source::parse(&arguments.to)? else { return Err(usage()) };
+    if reference.digest().is_some() {
+        return Err(usage());
+    }
+    let account = arguments.account.read()?;
+    let source = Source::File(arguments.file.clone());
+    let name = source.default_name()?;
+    let fetched = supply::fetch(&source, None, None).await?;
+    let (inspection, bytes) = Runtime::inspect_bytes(&source.to_string(), fetched.bytes).await?;
+    let is_signed = fetched.signature.is_some();
+    let digest = supply::push(&reference, &name, bytes, &inspection, fetched.signature, account.as_ref()).await?;
+    let by_digest = format!("oci://{}/{}@{digest}", reference.registry(), reference.repository());
+    if arguments.json {
+        output::json(&json!({
+            "reference": arguments.to,
+            "manifest": digest,
+            "sha256": inspection.sha256,
+            "by_digest": by_digest,
+            "signed": is_signed,
+        }));
+    } else {
+        let signature = if is_signed { "with its signature" } else { "without a signature" };
+        output::line(&format!("pushed {} {signature}", arguments.to));
+        output::line(&format!("install it, and nothing else, by {by_digest}"));
+    }
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,33 @@
+//! `host plugin sign`: writes the signature of a file beside it, as `FILE.minisig`.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use crate::cli::error::CliError;
+use crate::cli::output;
+use crate::supply::{SigningKey, SupplyError, signature_path};
+
+#[derive(Debug, clap::Args)]
+pub(in crate::cli) struct Arguments {
+    /// The component's file
+    file: PathBuf,
+    /// The secret key's file
+    #[arg(long, value_name = "FILE")]
+    key: PathBuf,
+}
+
+pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, CliError> {
+    let key = SigningKey::read(&arguments.key)?;
+    let failed = |verb, path: &PathBuf| {
+        let path = path.clone();
+        move |source| SupplyError::File { verb, path, source }
+    };
+    let bytes = std::fs::read(&arguments.file).map_err(failed("read", &arguments.file))?;
+    let name = arguments.file.file_name().unwrap_or_default().to_string_lossy();
+    let seconds = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    let beside = signature_path(&arguments.file);
+    std::fs::write(&beside, key.sign(&bytes, &name, seconds)).map_err(failed("write", &beside))?;
+    output::line(&format!("signed by key {}: {}", key.id_text(), beside.display()));
+    Ok(ExitCode::SUCCESS)
+}

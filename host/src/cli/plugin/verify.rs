@@ -1,0 +1,75 @@
+//! `host plugin verify`: whether a file is signed by a trusted key, and is the one that is pinned.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use crate::cli::assemble;
+use crate::cli::error::CliError;
+use crate::cli::output;
+use crate::config::Config;
+use crate::supply::{self, Source, SupplyError, TrustedKeys, signature_path};
+
+#[derive(Debug, clap::Args)]
+pub(in crate::cli) struct Arguments {
+    /// The component's file
+    file: PathBuf,
+    /// The file with its signature, when it is not beside it
+    #[arg(long, value_name = "FILE")]
+    signature: Option<PathBuf>,
+    /// The public key (56 characters, or its .pub file) instead of those in the configuration
+    #[arg(long, value_name = "KEY")]
+    key: Option<String>,
+}
+
+impl Arguments {
+    /// With a key of its own no configuration is read, and no pin is looked at.
+    pub(super) fn needs_configuration(&self) -> bool {
+        self.key.is_none()
+    }
+}
+
+pub(super) async fn run(config: Option<&Config>, arguments: &Arguments) -> Result<ExitCode, CliError> {
+    let keys = match (&arguments.key, config) {
+        (Some(key), _) => vec![public_key(key)?],
+        (None, Some(config)) => config.plugins.trusted_keys.clone(),
+        (None, None) => Vec::new(),
+    };
+    if keys.is_empty() {
+        return Err(CliError::Usage(
+            "no key is trusted: name one with --key, or in [plugins] trusted_keys of the configuration".to_owned(),
+        ));
+    }
+    let what = arguments.file.display().to_string();
+    let source = Source::parse(&what).and_then(|source| match source {
+        Source::File(_) => Ok(source),
+        _ => {
+            Err(SupplyError::Source { text: what.clone(), reason: "is no file; install verifies by itself".to_owned() })
+        }
+    })?;
+    let fetched = supply::fetch(&source, arguments.signature.as_deref(), None).await?;
+    let expected = signature_path(&arguments.file);
+    let signature = fetched
+        .signature
+        .ok_or_else(|| CliError::Plugin(format!("{what} has no signature: {} is not there", expected.display())))?;
+    let signed = TrustedKeys::parse(&keys)?.verify(&what, &fetched.bytes, &signature)?;
+    if let (Some(config), Source::File(path)) = (config, &source) {
+        assemble::trust(config)?.check_pin(path, &fetched.bytes)?;
+    }
+    output::line(&format!(
+        "{what}: {}, signed by key {}: {}",
+        supply::digest(&fetched.bytes),
+        signed.key_id,
+        signed.comment
+    ));
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The key itself, or the second line of its file.
+fn public_key(text: &str) -> Result<String, CliError> {
+    if text.len() == 56 && !text.contains('.') {
+        return Ok(text.to_owned());
+    }
+    let file = std::fs::read_to_string(text)
+        .map_err(|error| CliError::Usage(format!("--key {text}: no key of 56 characters, and as a file: {error}")))?;
+    Ok(file.lines().nth(1).unwrap_or_default().trim().to_owned())
+}
