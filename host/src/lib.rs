@@ -1,10 +1,11 @@
 //! The library behind the command `host`: everything between a row in the outbox and a record at a target.
 //!
-//! Layers, downward only: `main -> cli -> {sync, supply} -> {service, plugin} -> store -> database -> {config, fixture, import} -> document -> domain`.
+//! Layers, downward only: `main -> cli -> {sync, supply, conformance} -> {service, plugin} -> store -> database -> {config, fixture, import} -> document -> domain`.
 //! `plugin` and `store` never import each other: they meet in `sync`. A test checks this (`tests/architecture.rs`).
 
 pub mod cli;
 pub mod config;
+pub mod conformance;
 pub mod database;
 pub mod document;
 pub mod domain;

@@ -141,6 +141,7 @@ impl Bench {
             settings_json: settings.to_string(),
             base_url: None,
             limits: Limits { deadline_ms: 10_000, ..Limits::default() },
+            ..CallContext::default()
         }
     }
 

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use tests::environment::workspace;
 
 /// Each layer with what it may use.
-const LAYERS: [(&str, &[&str]); 13] = [
+const LAYERS: [(&str, &[&str]); 14] = [
     ("domain", &[]),
     ("document", &["domain"]),
     ("config", &["document", "domain"]),
@@ -18,7 +18,23 @@ const LAYERS: [(&str, &[&str]); 13] = [
     ("supply", &["domain", "plugin"]),
     ("service", &["database", "domain", "store"]),
     ("sync", &["database", "domain", "plugin", "store"]),
-    ("cli", &["config", "database", "domain", "fixture", "import", "plugin", "service", "store", "supply", "sync"]),
+    ("conformance", &["database", "domain", "plugin"]),
+    (
+        "cli",
+        &[
+            "config",
+            "conformance",
+            "database",
+            "domain",
+            "fixture",
+            "import",
+            "plugin",
+            "service",
+            "store",
+            "supply",
+            "sync",
+        ],
+    ),
     ("main", &["cli"]),
 ];
 

@@ -11,28 +11,37 @@ use std::{
 
 use anyhow::{Context as _, Result, bail};
 
-use crate::cargo::{Metadata, cargo, run};
+use crate::{
+    cargo::{Metadata, cargo, run},
+    languages,
+};
 
 const TARGET: &str = "wasm32-wasip2";
 
 /// Builds those named, or all when none is, and gives their folder.
 pub(crate) fn build(wanted: &[&str]) -> Result<PathBuf> {
     let metadata = Metadata::read()?;
-    let known = metadata.adapters();
-    if let Some(unknown) = wanted.iter().find(|name| !known.iter().any(|adapter| adapter == *name)) {
+    let in_rust = metadata.adapters();
+    let mut known: Vec<&str> = in_rust.iter().map(String::as_str).collect();
+    for name in languages::names() {
+        known.push(name);
+    }
+    if let Some(unknown) = wanted.iter().find(|name| !known.contains(name)) {
         bail!("there is no adapter {unknown} under plugins/, only {}", known.join(", "));
     }
+    let is_wanted = |name: &str| wanted.is_empty() || wanted.contains(&name);
     provide_target()?;
     let built = metadata.target_directory()?.join(TARGET).join("adapter");
     let folder = metadata.target_directory()?.join("adapters");
     fs::create_dir_all(&folder).with_context(|| format!("make {}", folder.display()))?;
-    for name in known.iter().filter(|name| wanted.is_empty() || wanted.contains(&name.as_str())) {
+    for name in in_rust.iter().filter(|name| is_wanted(name)) {
         run(&mut cargo(&["build", "--quiet", "--profile=adapter", "--target", TARGET, "--package", name]))?;
         let component = folder.join(format!("{name}.wasm"));
         install(&built.join(format!("{}.wasm", name.replace('-', "_"))), &component)?;
         let kilobytes = fs::metadata(&component)?.len() / 1000;
         println!("adapter {name}: {} ({kilobytes} kB)", component.display());
     }
+    languages::build(&metadata.target_directory()?, is_wanted)?;
     Ok(folder)
 }
 

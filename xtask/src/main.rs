@@ -11,6 +11,7 @@ mod adapters;
 mod cargo;
 mod chaos;
 mod demo;
+mod languages;
 mod servers;
 mod test;
 

@@ -145,7 +145,8 @@ fn http_options(target: &str, http: &HttpConfig) -> Result<HttpOptions, CliError
     })
 }
 
-fn limits(config: &TargetConfig) -> Limits {
+/// What a call of a target's adapter may take.
+pub(super) fn limits(config: &TargetConfig) -> Limits {
     let limits = &config.limits;
     Limits {
         memory_mib: limits.memory_mib.into(),

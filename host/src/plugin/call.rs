@@ -3,7 +3,7 @@
 //! Cut off or not, everything that the call held is gone when it returns, except the transaction, which goes back to the
 //! caller. Read next: `state.rs` for what a call holds, `answer.rs` for what is believed of its answer.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use futures::future::BoxFuture;
@@ -38,6 +38,31 @@ pub struct CallContext {
     pub base_url: Option<String>,
     /// How much a call may take.
     pub limits: Limits,
+    /// Who else hears the adapter's log lines.
+    pub log_tap: Option<LogTap>,
+}
+
+/// Keeps the log lines of calls, for one who judges them.
+#[derive(Clone, Default)]
+pub struct LogTap(Arc<Mutex<Vec<String>>>);
+
+impl LogTap {
+    /// The lines so far.
+    #[must_use]
+    pub fn lines(&self) -> Vec<String> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(super) fn hear(&self, line: &str) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(line.to_owned());
+    }
+}
+
+/// Shows no line.
+impl std::fmt::Debug for LogTap {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("LogTap(..)")
+    }
 }
 
 /// What a call took.

@@ -28,7 +28,7 @@ pub use crate::domain::grants::SqlGrants;
 pub use adapter::Adapter;
 pub use admission::Admission;
 pub use artifact::{Inspection, World};
-pub use call::{CallContext, DatabaseCall, HttpCall, Usage};
+pub use call::{CallContext, DatabaseCall, HttpCall, LogTap, Usage};
 pub use capability::http_access::{Credentials, HttpAccess, HttpOptions, Secret};
 pub use capability::http_fence::Fence;
 pub use capability::sql_access::SqlAccess;

@@ -136,6 +136,7 @@ impl Target {
             settings_json: spec.settings_json.clone(),
             base_url,
             limits: spec.limits.clone(),
+            log_tap: None,
         };
         Ok(Self { spec, context, access })
     }

@@ -74,6 +74,7 @@ pub fn behaving(behaviour: &str, argument: &str) -> CallContext {
         settings_json: serde_json::json!({ "behaviour": behaviour, "argument": argument }).to_string(),
         base_url: None,
         limits: Limits::default(),
+        ..CallContext::default()
     }
 }
 

@@ -5,8 +5,11 @@ mod inspect;
 mod install;
 mod keygen;
 mod list;
+mod new;
+mod project;
 mod push;
 mod sign;
+mod test;
 mod verify;
 
 use std::process::ExitCode;
@@ -34,6 +37,10 @@ pub(super) enum Verb {
     Sign(sign::Arguments),
     /// Tell whether an adapter is signed by a trusted key, and is the pinned one
     Verify(verify::Arguments),
+    /// Begin an adapter: a folder that builds and passes `host plugin test` as it is; needs no configuration
+    New(new::Arguments),
+    /// Try an adapter on private databases or an HTTP double, as its author would; needs no configuration
+    Test(test::Arguments),
 }
 
 impl Verb {
@@ -42,7 +49,8 @@ impl Verb {
         match self {
             Self::List { .. } | Self::Install(_) => true,
             Self::Verify(arguments) => arguments.needs_configuration(),
-            Self::Inspect(_) | Self::Push(_) | Self::Keygen(_) | Self::Sign(_) => false,
+            Self::Test(arguments) => arguments.needs_configuration(),
+            Self::Inspect(_) | Self::New(_) | Self::Push(_) | Self::Keygen(_) | Self::Sign(_) => false,
         }
     }
 }
@@ -51,6 +59,8 @@ impl Verb {
 pub(super) async fn run_on_file(verb: Verb) -> Result<ExitCode, CliError> {
     match verb {
         Verb::Inspect(arguments) => inspect::run(&arguments).await,
+        Verb::New(arguments) => new::run(&arguments),
+        Verb::Test(arguments) => test::run(None, &arguments).await,
         Verb::Push(arguments) => push::run(&arguments).await,
         Verb::Keygen(arguments) => keygen::run(&arguments),
         Verb::Sign(arguments) => sign::run(&arguments),
@@ -62,6 +72,7 @@ pub(super) async fn run_on_file(verb: Verb) -> Result<ExitCode, CliError> {
 pub(super) async fn run(config: &Config, verb: Verb) -> Result<ExitCode, CliError> {
     match verb {
         Verb::List { json } => list::run(config, json).await,
+        Verb::Test(arguments) => test::run(Some(config), &arguments).await,
         Verb::Install(arguments) => install::run(config, &arguments).await,
         Verb::Verify(arguments) => verify::run(Some(config), &arguments).await,
         on_file => run_on_file(on_file).await,

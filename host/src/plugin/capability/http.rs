@@ -173,7 +173,11 @@ impl Open {
             return Err(self.over(Breach::new("http_response_bytes_max", max), Error::HttpResponseBodySize(Some(max))));
         }
         let response: Response<reqwest::Body> = response.into();
-        Ok(response.map(|body| Incoming { body, open: self, left: max, ticket: Some(ticket) }.boxed_unsync()))
+        Ok(response.map(|body| {
+            // A guest may never look for a body that there is not.
+            let ticket = (!body.is_end_stream()).then_some(ticket);
+            Incoming { body, open: self, left: max, ticket }.boxed_unsync()
+        }))
     }
 
     fn over(&self, breach: Breach, error: Error) -> Error {

@@ -14,6 +14,9 @@ impl logging::Host for CallState {
         }
         let bytes_max = usize::try_from(limits.log_line_bytes_max).unwrap_or(usize::MAX);
         let message = scrub(&message[..message.floor_char_boundary(bytes_max)], bytes_max);
+        if let Some(tap) = &self.context.log_tap {
+            tap.hear(&message);
+        }
         let (target_name, adapter) = (self.context.target.as_str(), self.adapter.as_str());
         match level {
             logging::Level::Debug => tracing::debug!(target: "adapter", target_name, adapter, "{message}"),

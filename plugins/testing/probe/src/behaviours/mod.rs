@@ -53,6 +53,7 @@ const TABLE: &[(&str, Behaviour)] = &[
     ("control-characters", answers::control_characters),
     ("log-flood", reaching::log_flood),
     ("log-long", reaching::log_long),
+    ("log-payload", reaching::log_payload),
     ("host-call-flood", reaching::host_call_flood),
     ("look-around", reaching::look_around),
     ("long-parameter", reaching::long_parameter),

@@ -1,0 +1,98 @@
+//! `host plugin new`: a folder with a whole adapter, which builds and passes `host plugin test` as it is.
+//!
+//! The folder needs nothing of ours but this host: the interface and, for Rust, the SDK are written into it. What is written
+//! is in `project.rs`.
+
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use super::project::{self, Language};
+use crate::cli::error::CliError;
+use crate::cli::output;
+use crate::plugin::World;
+
+/// Letters of a name.
+const NAME_LENGTH_MAX: usize = 48;
+
+#[derive(Debug, clap::Args)]
+pub(in crate::cli) struct Arguments {
+    /// The adapter's name: lower-case letters, digits and `-`
+    name: String,
+    /// What kind of target it is for
+    #[arg(long, value_enum)]
+    world: WorldName,
+    /// What it is written in
+    #[arg(long, value_enum)]
+    lang: Language,
+    /// The folder to make; the adapter's name when left out
+    #[arg(long, value_name = "FOLDER")]
+    path: Option<PathBuf>,
+}
+
+/// A world as the command line names it.
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+enum WorldName {
+    /// Writes to a target's database
+    DatabaseTarget,
+    /// Speaks to a target over HTTP
+    HttpTarget,
+}
+
+pub(in crate::cli) fn run(arguments: &Arguments) -> Result<ExitCode, CliError> {
+    let name = arguments.name.as_str();
+    if !is_name(name) {
+        return Err(CliError::Usage(format!(
+            "`{name}` cannot be an adapter's name: it begins with a letter and has up to {NAME_LENGTH_MAX} of a-z, 0-9 and `-`"
+        )));
+    }
+    let world = match arguments.world {
+        WorldName::DatabaseTarget => World::Database,
+        WorldName::HttpTarget => World::Http,
+    };
+    let folder = arguments.path.clone().unwrap_or_else(|| PathBuf::from(name));
+    let failed = |path: &Path, error: &std::io::Error| CliError::Failed(format!("{}: {error}", path.display()));
+    if std::fs::read_dir(&folder).is_ok_and(|mut entries| entries.next().is_some()) {
+        return Err(CliError::Usage(format!("{} is not empty: name another folder with --path", folder.display())));
+    }
+    for (path, text) in project::files(name, world, arguments.lang) {
+        let path = folder.join(path);
+        write(&path, &text).map_err(|error| failed(&path, &error))?;
+    }
+    output::line(&format!("{}: an adapter for the world {world}", folder.display()));
+    output::line("next, in that folder:");
+    for command in project::commands(name, world, arguments.lang) {
+        output::line(&format!("   {command}"));
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn is_name(name: &str) -> bool {
+    name.len() <= NAME_LENGTH_MAX
+        && name.starts_with(|first: char| first.is_ascii_lowercase())
+        && !name.ends_with('-')
+        && name.chars().all(|letter| letter.is_ascii_lowercase() || letter.is_ascii_digit() || letter == '-')
+}
+
+/// Never over a file that is there.
+fn write(path: &Path, text: &str) -> std::io::Result<()> {
+    if let Some(folder) = path.parent() {
+        std::fs::create_dir_all(folder)?;
+    }
+    std::fs::File::create_new(path)?.write_all(text.as_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_can_be_a_crate_a_module_and_a_table() {
+        for name in ["a", "phone-book", "v2"] {
+            assert!(is_name(name), "{name}");
+        }
+        for name in ["", "2v", "-a", "a-", "A", "a_b", "a b", "ä", &"a".repeat(49)] {
+            assert!(!is_name(name), "{name}");
+        }
+    }
+}

@@ -1,0 +1,203 @@
+//! What a new adapter's folder holds: the examples of `plugins/examples/`, by another name, with all that they need.
+//!
+//! Pure: texts in, texts out. An example's own name stands for the adapter's, so that what is generated is what the tests
+//! build and try.
+
+use crate::plugin::World;
+
+/// A language that adapters can be begun in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(super) enum Language {
+    /// With the SDK, a component of some 150 kB
+    Rust,
+    /// With componentize-py, a component of some 18 MB
+    Python,
+    /// With componentize-js, a component of some 13 MB
+    #[value(name = "javascript")]
+    JavaScript,
+}
+
+macro_rules! repository {
+    ($path:literal) => {
+        include_str!(concat!("../../../../", $path))
+    };
+}
+
+const WIT: [(&str, &str); 6] = [
+    ("wit/types.wit", repository!("wit/types.wit")),
+    ("wit/database.wit", repository!("wit/database.wit")),
+    ("wit/http.wit", repository!("wit/http.wit")),
+    ("wit/deps/clocks/clocks.wit", repository!("wit/deps/clocks/clocks.wit")),
+    ("wit/deps/http/http.wit", repository!("wit/deps/http/http.wit")),
+    ("wit/deps/io/io.wit", repository!("wit/deps/io/io.wit")),
+];
+
+/// The SDK looks for `wit/` two folders above its own.
+const SDK: [(&str, &str); 7] = [
+    ("vendor/adapter-sdk/src/lib.rs", repository!("plugins/sdk/src/lib.rs")),
+    ("vendor/adapter-sdk/src/bindings.rs", repository!("plugins/sdk/src/bindings.rs")),
+    ("vendor/adapter-sdk/src/database.rs", repository!("plugins/sdk/src/database.rs")),
+    ("vendor/adapter-sdk/src/http.rs", repository!("plugins/sdk/src/http.rs")),
+    ("vendor/adapter-sdk/src/log.rs", repository!("plugins/sdk/src/log.rs")),
+    ("vendor/adapter-sdk/src/patient.rs", repository!("plugins/sdk/src/patient.rs")),
+    ("vendor/adapter-sdk/src/settings.rs", repository!("plugins/sdk/src/settings.rs")),
+];
+
+const SDK_MANIFEST: &str = r#"# The SDK of the host that made this project; a newer host brings a newer one.
+[package]
+name = "adapter-sdk"
+version = "0.1.0"
+edition = "2024"
+license = "Apache-2.0"
+publish = false
+
+[dependencies]
+serde = { version = "1", features = ["derive"] }
+serde_json = "1"
+wit-bindgen = "0.61"
+"#;
+
+const MANIFEST: &str = r#"[package]
+name = "ADAPTER_NAME"
+version = "0.1.0"
+edition = "2024"
+publish = false
+
+# A project of its own, wherever its folder lies.
+[workspace]
+
+[lib]
+crate-type = ["cdylib"]
+# A component's exports have names that no native linker takes, and doc tests would link one.
+doctest = false
+
+[dependencies]
+adapter-sdk = { path = "vendor/adapter-sdk" }
+serde_json = "1"
+
+# Small, fast, no unwinding.
+[profile.release]
+lto = "fat"
+codegen-units = 1
+panic = "abort"
+strip = true
+"#;
+
+/// Every file by its path in the folder.
+pub(super) fn files(name: &str, world: World, language: Language) -> Vec<(&'static str, String)> {
+    let mut files: Vec<(&str, String)> = WIT.iter().map(|(path, text)| (*path, (*text).to_owned())).collect();
+    if world == World::Database {
+        files.push(("tables.sql", named(repository!("plugins/examples/chart.sql"), name)));
+    }
+    let mut add = |path: &'static str, text: &str| files.push((path, named(text, name)));
+    match (language, world) {
+        (Language::Rust, _) => {
+            add("Cargo.toml", MANIFEST);
+            add("vendor/adapter-sdk/Cargo.toml", SDK_MANIFEST);
+            for (path, text) in SDK {
+                add(path, text);
+            }
+            add(".gitignore", "/target\n");
+        }
+        (Language::Python, _) => {
+            add("requirements.txt", repository!("plugins/examples/python/requirements.txt"));
+            add(".gitignore", "/.venv\n__pycache__\n*.wasm\n");
+        }
+        (Language::JavaScript, _) => {
+            add("package.json", repository!("plugins/examples/javascript/package.json"));
+            add("package-lock.json", repository!("plugins/examples/javascript/package-lock.json"));
+            add("build.mjs", repository!("plugins/examples/javascript/build.mjs"));
+            add(".gitignore", "/node_modules\n*.wasm\n");
+        }
+    }
+    match (language, world) {
+        (Language::Rust, World::Database) => add("src/lib.rs", repository!("plugins/examples/rust-chart/src/lib.rs")),
+        (Language::Rust, World::Http) => add("src/lib.rs", repository!("plugins/examples/rust-directory/src/lib.rs")),
+        (Language::Python, World::Database) => add("adapter.py", repository!("plugins/examples/python/chart.py")),
+        (Language::Python, World::Http) => add("adapter.py", repository!("plugins/examples/python/directory.py")),
+        (Language::JavaScript, World::Database) => {
+            add("adapter.js", repository!("plugins/examples/javascript/chart.js"));
+        }
+        (Language::JavaScript, World::Http) => {
+            add("adapter.js", repository!("plugins/examples/javascript/directory.js"));
+        }
+    }
+    files.push(("README.md", readme(name, world, language)));
+    files
+}
+
+/// What to run in the folder, from sources to a tested component.
+pub(super) fn commands(name: &str, world: World, language: Language) -> Vec<String> {
+    let world_name = world.name();
+    let (mut commands, component) = match language {
+        Language::Rust => (
+            vec![
+                "rustup target add wasm32-wasip2".to_owned(),
+                "cargo build --release --target wasm32-wasip2".to_owned(),
+            ],
+            format!("target/wasm32-wasip2/release/{}.wasm", name.replace('-', "_")),
+        ),
+        Language::Python => (
+            vec![
+                "python3 -m venv .venv".to_owned(),
+                ".venv/bin/pip install -r requirements.txt".to_owned(),
+                format!(".venv/bin/componentize-py -d wit -w {world_name} componentize adapter -o {name}.wasm"),
+            ],
+            format!("{name}.wasm"),
+        ),
+        Language::JavaScript => (
+            vec!["npm install".to_owned(), format!("node build.mjs adapter.js wit {world_name} {name}.wasm")],
+            format!("{name}.wasm"),
+        ),
+    };
+    let setup = if world == World::Database { " --setup tables.sql" } else { "" };
+    commands.push(format!("host plugin test {component}{setup}"));
+    commands
+}
+
+/// The examples' names stand for the adapter's, and the table's for the same with underscores.
+fn named(text: &str, name: &str) -> String {
+    text.replace("example-chart", name)
+        .replace("example-directory", name)
+        .replace("example_chart", &name.replace('-', "_"))
+        .replace("ADAPTER_NAME", name)
+}
+
+fn readme(name: &str, world: World, language: Language) -> String {
+    let commands = commands(name, world, language).join("\n    ");
+    let table = name.replace('-', "_");
+    let target = match world {
+        World::Database => format!(
+            "[targets.{name}.database]\nurl = \"sqlite://target.db\"\n\
+             allow = {{ read = [\"{table}\"], insert = [\"{table}\"], update = [\"{table}\"], delete = [\"{table}\"] }}\n"
+        ),
+        World::Http => format!("[targets.{name}.http]\nbase_url = \"https://directory.example.org/api\"\n"),
+    };
+    format!(
+        "# The adapter {name}\n\nBuild it and try it:\n\n    {commands}\n\n\
+         `host plugin test` tries it on a private database or an HTTP double; each line that fails says what to mend.\n\
+         The contract is in `wit/`: every record, field and failure is described where it stands.\n\n\
+         ## Use it\n\nPut the component into the folder of adapters and a target into `host.toml`:\n\n\
+         ```toml\n[targets.{name}]\nadapter = \"{name}.wasm\"\n{target}```\n\n\
+         `host check` looks at the target through it, `host run` delivers.\n"
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_of_the_examples_names_is_left() {
+        for world in [World::Database, World::Http] {
+            for language in [Language::Rust, Language::Python, Language::JavaScript] {
+                for (path, text) in files("phone-book", world, language) {
+                    for word in ["example-", "example_chart", "ADAPTER_NAME"] {
+                        // The contract has examples of its own.
+                        assert!(path.starts_with("wit/") || !text.contains(word), "{path} holds {word}");
+                    }
+                }
+            }
+        }
+    }
+}

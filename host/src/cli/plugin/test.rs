@@ -1,0 +1,126 @@
+//! `host plugin test`: the conformance suite over one adapter, one line for each check.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anstyle::AnsiColor;
+use serde_json::json;
+
+use crate::cli::error::CliError;
+use crate::cli::output::paint;
+use crate::cli::{assemble, output};
+use crate::config::{Config, Connection};
+use crate::conformance::{self, ConformanceError, Options, Place, Verdict};
+use crate::plugin::{Limits, Runtime, RuntimeOptions, SqlGrants};
+
+#[derive(Debug, clap::Args)]
+pub(in crate::cli) struct Arguments {
+    /// The component's file
+    file: PathBuf,
+    /// SQL that makes the target's tables in each private database; statements end with `;` at the end of a line
+    #[arg(long, value_name = "FILE")]
+    setup: Option<PathBuf>,
+    /// Also try it on this server: `mysql://...` or `postgres://.../DATABASE`; a private database is made there and removed
+    #[arg(long, value_name = "URL")]
+    database: Vec<url::Url>,
+    /// Leave SQLite out, for an adapter whose target is another database
+    #[arg(long, requires = "database")]
+    no_sqlite: bool,
+    /// What `[targets.NAME.settings]` would hold, as a TOML file
+    #[arg(long, value_name = "FILE", conflicts_with = "target")]
+    settings: Option<PathBuf>,
+    /// Take settings, limits and grants from this target of the configuration; nothing is sent to it
+    #[arg(long, value_name = "NAME")]
+    target: Option<String>,
+    /// Where compiled adapters are kept; without it, it is compiled anew
+    #[arg(long, value_name = "FOLDER")]
+    cache: Option<PathBuf>,
+    /// One JSON object instead of text
+    #[arg(long)]
+    json: bool,
+}
+
+impl Arguments {
+    pub(in crate::cli) fn needs_configuration(&self) -> bool {
+        self.target.is_some()
+    }
+}
+
+pub(in crate::cli) async fn run(config: Option<&Config>, arguments: &Arguments) -> Result<ExitCode, CliError> {
+    let options = options(config, arguments)?;
+    let cache_dir = arguments.cache.clone().or_else(|| config.map(|config| config.plugins.cache.clone()));
+    let runtime = Runtime::new(&RuntimeOptions { cache_dir, instances_max: 4 })?;
+    let verdict = conformance::run(&runtime, &options).await.map_err(|error| match error {
+        ConformanceError::Plugin(error) => CliError::from(error),
+        other => CliError::Database(other.to_string()),
+    })?;
+    if arguments.json {
+        output::json(&as_json(&verdict));
+    } else {
+        show(&verdict);
+    }
+    Ok(if verdict.passed() { ExitCode::SUCCESS } else { ExitCode::from(5) })
+}
+
+fn options(config: Option<&Config>, arguments: &Arguments) -> Result<Options, CliError> {
+    let mut places = if arguments.no_sqlite { Vec::new() } else { vec![Place::Sqlite] };
+    for url in &arguments.database {
+        places.push(place(url)?);
+    }
+    let mut options = Options {
+        adapter: arguments.file.clone(),
+        setup: None,
+        places,
+        settings_json: "{}".to_owned(),
+        limits: Limits::default(),
+        grants: SqlGrants::everything(),
+    };
+    let unreadable = |file: &PathBuf, reason: String| CliError::Usage(format!("{}: {reason}", file.display()));
+    if let Some(file) = &arguments.setup {
+        options.setup = Some(std::fs::read_to_string(file).map_err(|error| unreadable(file, error.to_string()))?);
+    }
+    if let Some(file) = &arguments.settings {
+        let text = std::fs::read_to_string(file).map_err(|error| unreadable(file, error.to_string()))?;
+        let settings: serde_json::Value =
+            toml::from_str(&text).map_err(|error| unreadable(file, error.message().to_owned()))?;
+        options.settings_json = settings.to_string();
+    }
+    if let (Some(config), Some(name)) = (config, &arguments.target) {
+        let target = assemble::target_config(config, name)?;
+        options.settings_json = serde_json::Value::Object(target.settings.clone()).to_string();
+        options.limits = assemble::limits(target);
+        if let Connection::Database(database) = &target.connection {
+            options.grants = database.allow.clone();
+        }
+    }
+    Ok(options)
+}
+
+fn place(url: &url::Url) -> Result<Place, CliError> {
+    match url.scheme() {
+        "mysql" => Ok(Place::MySql(url.clone())),
+        "postgres" | "postgresql" => Ok(Place::Postgres(url.clone())),
+        other => Err(CliError::Usage(format!(
+            "--database takes mysql:// and postgres:// addresses, not {other}://; SQLite is tried by itself"
+        ))),
+    }
+}
+
+fn show(verdict: &Verdict) {
+    output::line(&format!("{}, {}", verdict.adapter, verdict.world));
+    for line in &verdict.lines {
+        let tag = if line.passed { paint(AnsiColor::Green, "[OK]") } else { paint(AnsiColor::Red, "[FAIL]") };
+        output::line(&format!("{tag} {}: {}: {}", line.place, line.check, line.message));
+    }
+    let failed = verdict.lines.iter().filter(|line| !line.passed).count();
+    output::line(&format!("{} checks, {failed} failed", verdict.lines.len()));
+}
+
+fn as_json(verdict: &Verdict) -> serde_json::Value {
+    let checks: Vec<_> = verdict
+        .lines
+        .iter()
+        .map(|line| json!({"place": line.place, "check": line.check, "passed": line.passed, "message": line.message}))
+        .collect();
+    json!({"adapter": verdict.adapter, "world": verdict.world.name(), "passed": verdict.passed(), "checks": checks})
+}

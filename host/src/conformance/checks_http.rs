@@ -1,0 +1,57 @@
+//! What is asked of an adapter for HTTP alone: the right word for a target that is down, busy, or will not let us in.
+
+use super::Line;
+use super::bench::{Bench, End, Stop, is_outage};
+use super::checks::{Judgement, say};
+use super::double::{Double, Mood};
+use crate::domain::change::{FailureKind, Outcome, RemoteEdit};
+
+/// Each state of the target with the kind of failure that it must become.
+const MOODS: [(&str, Mood, FailureKind); 4] = [
+    ("target down", Mood::Closed, FailureKind::Unavailable),
+    ("target answers 503", Mood::Status(503), FailureKind::Unavailable),
+    ("target answers 429", Mood::Status(429), FailureKind::Throttled),
+    ("target answers 401", Mood::Status(401), FailureKind::Misconfigured),
+];
+
+pub(super) async fn run(bench: &Bench, double: &Double, lines: &mut Vec<Line>) {
+    for (check, mood, kind) in MOODS {
+        double.be(mood);
+        let judgement = outage(bench, kind).await;
+        double.be(Mood::Well);
+        say(lines, &bench.place, check, judgement);
+    }
+}
+
+/// The batch as a whole, or each of its changes, says so; nothing is confirmed.
+async fn outage(bench: &Bench, kind: FailureKind) -> Judgement {
+    let changes = bench.patients.create(2);
+    let mend = |seen: String| {
+        format!(
+            "{seen}, expected `{}`: what concerns the target as a whole must not cost a change its attempts",
+            kind.as_str()
+        )
+    };
+    match bench.apply(&changes, RemoteEdit::Overwrite, End::Commit).await {
+        Err(stop) if is_outage(&stop, kind) => {
+            let waits = matches!(&stop, Stop::Whole(failure) if failure.retry_after_ms == Some(7_000));
+            if kind == FailureKind::Throttled && !waits {
+                return Err("`throttled`, but without the 7000 ms of Retry-After in retry-after-ms".to_owned());
+            }
+            Ok(format!("said as `{}`", kind.as_str()))
+        }
+        Err(stop) => Err(mend(stop.to_string())),
+        Ok(outcomes) => {
+            for outcome in &outcomes {
+                match outcome {
+                    Outcome::Applied(_) => return Err("confirmed although the target did not".to_owned()),
+                    Outcome::Failed(failure) if failure.kind == kind => {}
+                    Outcome::Failed(failure) => {
+                        return Err(mend(format!("`{}`: {}", failure.kind.as_str(), failure.message)));
+                    }
+                }
+            }
+            Ok(format!("said as `{}`", kind.as_str()))
+        }
+    }
+}

@@ -1,0 +1,134 @@
+//! The conformance suite: what every adapter must get right, tried on private databases and an HTTP double.
+//!
+//! It needs nothing of ours but the component, so that any author can run it (`host plugin test`). It delivers patients that
+//! it made up itself, and every finding says what was seen and how to mend it. It never touches the host's own store, and
+//! never a target that somebody uses. Read next: `checks.rs` for what is asked, `bench.rs` for how a call is made.
+
+mod bench;
+mod checks;
+mod checks_http;
+mod double;
+mod patients;
+mod place;
+mod store;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use bench::Bench;
+pub use place::Place;
+
+use crate::plugin::{Adapter, CallContext, Limits, PluginError, Runtime, SqlGrants, World};
+
+/// What the suite is given.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The component.
+    pub adapter: PathBuf,
+    /// Statements that make the target's tables, in every private database.
+    pub setup: Option<String>,
+    /// Where private databases are made, for an adapter of a database.
+    pub places: Vec<Place>,
+    /// `[targets.NAME.settings]` as JSON.
+    pub settings_json: String,
+    /// What a call may take.
+    pub limits: Limits,
+    /// What may be done to which table; everything in a private database, where nothing else is said.
+    pub grants: SqlGrants,
+}
+
+/// How one check ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Line {
+    /// Where: `SQLite`, `HTTP double`.
+    pub place: String,
+    /// What was asked, for example `same batch twice`.
+    pub check: &'static str,
+    /// What was seen, and the mend where it failed.
+    pub message: String,
+    /// Whether the adapter did right.
+    pub passed: bool,
+}
+
+/// What the suite came to.
+#[derive(Clone, Debug)]
+pub struct Verdict {
+    /// `name version` of the adapter.
+    pub adapter: String,
+    /// Its world.
+    pub world: World,
+    /// One for each check, in order.
+    pub lines: Vec<Line>,
+}
+
+impl Verdict {
+    /// Whether every check passed.
+    #[must_use]
+    pub fn passed(&self) -> bool {
+        self.lines.iter().all(|line| line.passed)
+    }
+}
+
+/// What kept the suite from beginning. What an adapter does wrong is no error but a [`Line`].
+#[derive(Debug, thiserror::Error)]
+pub enum ConformanceError {
+    /// It is no adapter for this host.
+    #[error(transparent)]
+    Plugin(#[from] PluginError),
+    /// A private database could not be made.
+    #[error("{place}: {reason}")]
+    Place {
+        /// Which.
+        place: String,
+        /// Why, and what to do.
+        reason: String,
+    },
+    /// The HTTP double could not be started.
+    #[error("the HTTP double cannot be started: {0}")]
+    Double(std::io::Error),
+}
+
+/// Runs every check of the adapter's world, at every place.
+///
+/// # Errors
+/// When the file is no adapter, or a place cannot be made.
+pub async fn run(runtime: &Arc<Runtime>, options: &Options) -> Result<Verdict, ConformanceError> {
+    let world = Runtime::inspect(&options.adapter).await?.world;
+    let adapter = runtime.load(&options.adapter, world).await?;
+    let mut lines = Vec::new();
+    match world {
+        World::Database => {
+            for place in &options.places {
+                let private = place.make(options.setup.as_deref()).await?;
+                let bench = Bench::database(Arc::clone(&adapter), options, &private)?;
+                checks::run(&bench, &mut lines).await;
+                bench.close().await;
+                private.remove().await;
+            }
+        }
+        World::Http => {
+            let double = double::Double::start().await.map_err(ConformanceError::Double)?;
+            let bench = Bench::http(Arc::clone(&adapter), options, &double)?;
+            checks::run(&bench, &mut lines).await;
+            if lines.iter().all(|line| line.passed) {
+                checks_http::run(&bench, &double, &mut lines).await;
+            }
+        }
+    }
+    Ok(Verdict { adapter: name(&adapter), world, lines })
+}
+
+fn name(adapter: &Adapter) -> String {
+    format!("{} {}", adapter.descriptor().name, adapter.descriptor().version)
+}
+
+/// What every call of the suite is told.
+fn context(options: &Options, base_url: Option<String>) -> CallContext {
+    CallContext {
+        target: "conformance".to_owned(),
+        settings_json: options.settings_json.clone(),
+        base_url,
+        limits: options.limits.clone(),
+        ..CallContext::default()
+    }
+}

@@ -1,0 +1,87 @@
+// A database adapter in JavaScript: keeps one row of `example_chart` for each patient.
+//
+// It writes no other table. What it may call, and what each kind of failure means, is said in `wit/`.
+
+const TABLE = 'example_chart';
+const COLUMNS = ['family_name', 'given_name', 'birth_date', 'phone'];
+
+// The host calls these three, each time in a fresh instance.
+export const databaseAdapter = {
+  describe() {
+    return { name: 'example-chart', version: '0.1.0', aggregateTypes: ['patient'] };
+  },
+
+  // Asks for every column without reading a row, so that `host check` can say what is missing.
+  check(db) {
+    const sql = `SELECT patient_id, ${COLUMNS.join(', ')} FROM ${TABLE} WHERE 1 = 0`;
+    run(`look at ${TABLE}`, () => db.query(sql, [], 1));
+    return { summary: `a table ${TABLE}`, findings: [], state: new Uint8Array() };
+  },
+
+  apply(db, _context, changes) {
+    return changes.map((change) => applyOne(db, change));
+  },
+};
+
+// What concerns one change becomes its outcome; what the database refuses speaks for the batch.
+function applyOne(db, change) {
+  if (change.aggregateType !== 'patient') return failed('unsupported', 'only patients are kept here');
+  const key = { tag: 'text', val: change.aggregateId };
+  if (change.operation === 'delete') {
+    run(`delete from ${TABLE}`, () => db.execute(`DELETE FROM ${TABLE} WHERE patient_id = ?`, [key]));
+    return applied(change);
+  }
+  let parameters;
+  try {
+    parameters = parametersOf(JSON.parse(change.payload));
+  } catch {
+    // Not the exception's own words: they may hold a patient's data.
+    return failed('invalid', 'the payload is not a patient');
+  }
+  // Rows matched, not rows changed: the same change may come twice, and must then do nothing new.
+  const assignments = COLUMNS.map((column) => `${column} = ?`).join(', ');
+  const update = `UPDATE ${TABLE} SET ${assignments} WHERE patient_id = ?`;
+  const { rowsAffected } = run(`update ${TABLE}`, () => db.execute(update, [...parameters, key]));
+  if (rowsAffected === 0n) {
+    const insert = `INSERT INTO ${TABLE} (patient_id, ${COLUMNS.join(', ')}) VALUES (?, ?, ?, ?, ?)`;
+    run(`insert into ${TABLE}`, () => db.execute(insert, [key, ...parameters]));
+  }
+  return applied(change);
+}
+
+function parametersOf(patient) {
+  for (const field of ['family_name', 'given_name', 'birth_date']) {
+    if (typeof patient[field] !== 'string') throw new TypeError(field);
+  }
+  const values = [patient.family_name, patient.given_name, patient.birth_date, patient.phone_mobile ?? null];
+  return values.map((value) => (value === null ? { tag: 'null' } : { tag: 'text', val: String(value) }));
+}
+
+// The chart's number is the patient's own id.
+function applied(change) {
+  const val = { remoteId: change.aggregateId, remoteVersion: undefined, fingerprint: undefined };
+  return { tag: 'applied', val };
+}
+
+function failed(kind, message) {
+  return { tag: 'failed', val: { kind, message, retryAfterMs: undefined } };
+}
+
+// What a database's error means for the batch. The host rolls back, and halves the batch where the kind is permanent.
+const KINDS = {
+  unavailable: 'unavailable',
+  'missing-object': 'misconfigured',
+  'permission-denied': 'misconfigured',
+  refused: 'misconfigured',
+  'invalid-value': 'invalid',
+};
+
+// One statement; its error becomes a failure that says what was being done.
+function run(doing, statement) {
+  try {
+    return statement();
+  } catch (error) {
+    const { kind, message } = error.payload;
+    throw { kind: KINDS[kind] ?? 'transient', message: `${doing}: ${message}`, retryAfterMs: undefined };
+  }
+}

@@ -1,0 +1,130 @@
+"""An HTTP adapter in Python: keeps one JSON document for each patient at `{base_url}/patients/{id}`.
+
+The id in the address is the patient's own, so that the same change twice writes the same document. The host adds the
+credentials and refuses every other address. What it may call, and what each failure means, is said in `wit/`.
+"""
+
+import json
+from urllib.parse import quote, urlsplit
+
+from componentize_py_types import Err, Ok
+from wit_world import exports
+from wit_world.imports import neuronova_sync_types as types
+from wit_world.imports import outgoing_handler, settings
+from wit_world.imports import wasi_http_types as http
+from wit_world.imports.neuronova_sync_types import (
+    Failure,
+    FailureKind,
+    Operation,
+    Outcome_Applied,
+    Outcome_Failed,
+    Receipt,
+    RemoteEdit,
+)
+
+FIELDS = ["family_name", "given_name", "birth_date", "gender", "phone_mobile", "email"]
+METHODS = {"GET": http.Method_Get(), "PUT": http.Method_Put(), "DELETE": http.Method_Delete()}
+
+
+class HttpAdapter(exports.HttpAdapter):
+    """The host calls these three, each time in a fresh instance."""
+
+    def describe(self):
+        return types.Descriptor("example-directory", "0.1.0", ["patient"])
+
+    def check(self):
+        status, headers = ask("GET", "")
+        if status >= 300:
+            raise Err(refusal(status, headers, "look at the directory"))
+        return types.Report("a directory of patients", [], b"")
+
+    def apply(self, context, changes):
+        # One after the other: what speaks for the whole target ends the batch.
+        return [apply_one(context, change) for change in changes]
+
+
+def apply_one(context, change):
+    if change.aggregate_type != "patient":
+        return failed(FailureKind.UNSUPPORTED, "only patients are kept here")
+    path = quote(change.aggregate_id, safe="")
+    if change.operation == Operation.DELETE:
+        status, headers = ask("DELETE", path)
+        if status < 300 or status == 404:
+            return applied(change, None)
+        return judged(status, headers, "delete the document")
+    try:
+        patient = json.loads(change.payload)
+        for field in ["family_name", "given_name", "birth_date"]:
+            patient[field] + ""
+        document = {field: patient.get(field) for field in FIELDS}
+    except (ValueError, KeyError, TypeError, AttributeError):
+        # Not the exception's own words: they may hold a patient's data.
+        return failed(FailureKind.INVALID, "the payload is not a patient")
+    more = [("content-type", b"application/json")]
+    # Only over what we wrote ourselves, where the operator wants other people's edits kept.
+    known = change.link.remote_version if change.link and change.link.fingerprint == "written" else None
+    if context.on_remote_edit == RemoteEdit.HOLD and known:
+        more.append(("if-match", known.encode()))
+    status, headers = ask("PUT", path, more, json.dumps(document, ensure_ascii=False).encode())
+    if status == 412:
+        return failed(FailureKind.CONFLICT, "the document was edited at the directory")
+    if status >= 300:
+        return judged(status, headers, "write the document")
+    return applied(change, headers.get("etag"))
+
+
+def applied(change, version):
+    return Outcome_Applied(Receipt(change.aggregate_id, version, "written" if version else None))
+
+
+def failed(kind, message):
+    return Outcome_Failed(Failure(kind, message, None))
+
+
+def judged(status, headers, doing):
+    """What a status means for this change. What speaks for the target as a whole ends the batch."""
+    failure = refusal(status, headers, doing)
+    if failure.kind in (FailureKind.INVALID, FailureKind.TRANSIENT):
+        return Outcome_Failed(failure)
+    raise Err(failure)
+
+
+def refusal(status, headers, doing):
+    kinds = {429: FailureKind.THROTTLED}
+    kinds |= dict.fromkeys([401, 403, 404, 405], FailureKind.MISCONFIGURED)
+    kinds |= dict.fromkeys([502, 503, 504], FailureKind.UNAVAILABLE)
+    otherwise = FailureKind.INVALID if 400 <= status < 500 else FailureKind.TRANSIENT
+    seconds = headers.get("retry-after", "")
+    wait = int(seconds) * 1000 if seconds.isdigit() else None
+    return Failure(kinds.get(status, otherwise), f"{doing}: the directory answered {status}", wait)
+
+
+def ask(method, path, headers=(), body=b""):
+    """The status and headers of an answer; that there is none speaks for the target as a whole."""
+    try:
+        return send(method, path, headers, body)
+    except Err:
+        raise Err(Failure(FailureKind.UNAVAILABLE, f"{method} patients was not answered", None)) from None
+
+
+def send(method, path, headers, body):
+    url = urlsplit(f"{settings.base_url()}/patients/{path}")
+    request = http.OutgoingRequest(http.Fields.from_list(list(headers)))
+    request.set_method(METHODS[method])
+    request.set_scheme(http.Scheme_Https() if url.scheme == "https" else http.Scheme_Http())
+    request.set_authority(url.netloc)
+    request.set_path_with_query(url.path)
+    outgoing = request.body()
+    waiting = outgoing_handler.handle(request, None)
+    with outgoing.write() as stream:
+        # As much as one write takes.
+        for start in range(0, len(body), 4096):
+            stream.blocking_write_and_flush(body[start : start + 4096])
+    http.OutgoingBody.finish(outgoing, None)
+    with waiting.subscribe() as answered:
+        answered.block()
+    response = waiting.get().value
+    if not isinstance(response, Ok):
+        raise response
+    found = {name.lower(): value.decode(errors="replace") for name, value in response.value.headers().entries()}
+    return response.value.status(), found

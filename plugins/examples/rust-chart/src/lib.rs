@@ -1,0 +1,71 @@
+//! A database adapter in Rust: keeps one row of `example_chart` for each patient.
+//!
+//! It writes no other table. What it may call, and what each kind of failure means, is said in `wit/`.
+
+use adapter_sdk::database::{Transaction, Value};
+use adapter_sdk::patient::Patient;
+use adapter_sdk::{
+    Change, Context, DatabaseAdapter, Descriptor, Failure, FailureKind, Operation, Outcome, Receipt, Report,
+};
+
+struct Chart;
+
+impl DatabaseAdapter for Chart {
+    fn describe() -> Descriptor {
+        Descriptor {
+            name: "example-chart".to_owned(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            aggregate_types: vec!["patient".to_owned()],
+        }
+    }
+
+    /// Asks for every column without reading a row, so that `host check` can say what is missing.
+    fn check(db: &Transaction) -> Result<Report, Failure> {
+        let sql = "SELECT patient_id, family_name, given_name, birth_date, phone FROM example_chart WHERE 1 = 0";
+        db.query(sql, &[], 1).map_err(|error| error.during("look at example_chart"))?;
+        Ok(Report { summary: "a table example_chart".to_owned(), findings: Vec::new(), state: Vec::new() })
+    }
+
+    fn apply(db: &Transaction, _: Context, changes: Vec<Change>) -> Result<Vec<Outcome>, Failure> {
+        changes.iter().map(|change| apply_one(db, change)).collect()
+    }
+}
+
+/// What concerns one change becomes its outcome; what the database refuses speaks for the batch, which the host then
+/// rolls back, and halves where that helps.
+fn apply_one(db: &Transaction, change: &Change) -> Result<Outcome, Failure> {
+    if change.aggregate_type != "patient" {
+        let message = "only patients are kept here".to_owned();
+        return Ok(Outcome::Failed(Failure { kind: FailureKind::Unsupported, message, retry_after_ms: None }));
+    }
+    let key = Value::from(change.aggregate_id.as_str());
+    if change.operation == Operation::Delete {
+        db.execute("DELETE FROM example_chart WHERE patient_id = ?", &[key])
+            .map_err(|error| error.during("delete from example_chart"))?;
+        return Ok(applied(change));
+    }
+    let patient = match Patient::from_change(change) {
+        Ok(patient) => patient,
+        Err(failure) => return Ok(Outcome::Failed(failure)),
+    };
+    let values =
+        [patient.family_name.into(), patient.given_name.into(), patient.birth_date.into(), patient.phone_mobile.into()];
+    let update =
+        "UPDATE example_chart SET family_name = ?, given_name = ?, birth_date = ?, phone = ? WHERE patient_id = ?";
+    let insert =
+        "INSERT INTO example_chart (family_name, given_name, birth_date, phone, patient_id) VALUES (?, ?, ?, ?, ?)";
+    let parameters: Vec<Value> = values.into_iter().chain([key]).collect();
+    // Rows matched, not rows changed: the same change may come twice, and must then do nothing new.
+    let updated = db.execute(update, &parameters).map_err(|error| error.during("update example_chart"))?;
+    if updated.rows_affected == 0 {
+        db.execute(insert, &parameters).map_err(|error| error.during("insert into example_chart"))?;
+    }
+    Ok(applied(change))
+}
+
+/// The chart's number is the patient's own id.
+fn applied(change: &Change) -> Outcome {
+    Outcome::Applied(Receipt { remote_id: change.aggregate_id.clone(), remote_version: None, fingerprint: None })
+}
+
+adapter_sdk::export_database_adapter!(Chart);

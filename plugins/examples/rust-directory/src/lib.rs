@@ -1,0 +1,125 @@
+//! An HTTP adapter in Rust: keeps one JSON document for each patient at `{base_url}/patients/{id}`.
+//!
+//! The id in the address is the patient's own, so that the same change twice writes the same document. The host adds the
+//! credentials and refuses every other address. What it may call, and what each failure means, is said in `wit/`.
+
+use adapter_sdk::http::{Client, Method, Request, Response};
+use adapter_sdk::patient::Patient;
+use adapter_sdk::{
+    Change, Context, Descriptor, Failure, FailureKind, HttpAdapter, Operation, Outcome, Receipt, RemoteEdit, Report,
+};
+
+/// What the directory keeps of a patient.
+const FIELDS: [&str; 6] = ["family_name", "given_name", "birth_date", "gender", "phone_mobile", "email"];
+
+struct Directory;
+
+impl HttpAdapter for Directory {
+    fn describe() -> Descriptor {
+        Descriptor {
+            name: "example-directory".to_owned(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            aggregate_types: vec!["patient".to_owned()],
+        }
+    }
+
+    fn check() -> Result<Report, Failure> {
+        let response = ask(&Request::new(Method::Get, "patients/"))?;
+        if response.status >= 300 {
+            return Err(refusal(&response, "look at the directory"));
+        }
+        Ok(Report { summary: "a directory of patients".to_owned(), findings: Vec::new(), state: Vec::new() })
+    }
+
+    /// One after the other: what speaks for the whole target ends the batch.
+    fn apply(context: Context, changes: Vec<Change>) -> Result<Vec<Outcome>, Failure> {
+        changes.iter().map(|change| apply_one(context.on_remote_edit, change)).collect()
+    }
+}
+
+fn apply_one(on_remote_edit: RemoteEdit, change: &Change) -> Result<Outcome, Failure> {
+    if change.aggregate_type != "patient" {
+        return Ok(Outcome::Failed(failure(FailureKind::Unsupported, "only patients are kept here")));
+    }
+    let path = format!("patients/{}", encoded(&change.aggregate_id));
+    if change.operation == Operation::Delete {
+        let response = ask(&Request::new(Method::Delete, path))?;
+        return match response.status {
+            200..=299 | 404 => Ok(applied(change, None)),
+            _ => judged(&response, "delete the document"),
+        };
+    }
+    let document = match document(change) {
+        Ok(document) => document,
+        Err(failure) => return Ok(Outcome::Failed(failure)),
+    };
+    let mut request =
+        Request::new(Method::Put, path).with_header("content-type", "application/json").with_body(document);
+    // Only over what we wrote ourselves, where the operator wants other people's edits kept.
+    let ours = change.link.as_ref().filter(|link| link.fingerprint.is_some());
+    if let Some(version) = ours.and_then(|link| link.remote_version.as_ref())
+        && on_remote_edit == RemoteEdit::Hold
+    {
+        request = request.with_header("if-match", version.as_str());
+    }
+    let response = ask(&request)?;
+    match response.status {
+        200..=299 => Ok(applied(change, response.header("etag").map(str::to_owned))),
+        412 => Ok(Outcome::Failed(failure(FailureKind::Conflict, "the document was edited at the directory"))),
+        _ => judged(&response, "write the document"),
+    }
+}
+
+fn document(change: &Change) -> Result<Vec<u8>, Failure> {
+    // Read once as a patient, so that what is wrong is named without any value.
+    Patient::from_change(change)?;
+    let payload: serde_json::Value = serde_json::from_str(&change.payload)
+        .map_err(|_| failure(FailureKind::Invalid, "the payload is not a patient"))?;
+    let fields = FIELDS.iter().map(|field| ((*field).to_owned(), payload[*field].clone()));
+    Ok(serde_json::Value::Object(fields.collect()).to_string().into_bytes())
+}
+
+/// An answer of any status; that there is none speaks for the target as a whole.
+fn ask(request: &Request) -> Result<Response, Failure> {
+    Client::from_settings()?
+        .send(request)
+        .map_err(|error| failure(FailureKind::Unavailable, &format!("{:?} patients: {error}", request.method)))
+}
+
+/// What a status means for this change. What speaks for the target as a whole ends the batch.
+fn judged(response: &Response, doing: &str) -> Result<Outcome, Failure> {
+    let failure = refusal(response, doing);
+    match failure.kind {
+        FailureKind::Invalid | FailureKind::Transient => Ok(Outcome::Failed(failure)),
+        _ => Err(failure),
+    }
+}
+
+fn refusal(response: &Response, doing: &str) -> Failure {
+    let kind = match response.status {
+        429 => FailureKind::Throttled,
+        401 | 403 | 404 | 405 => FailureKind::Misconfigured,
+        502..=504 => FailureKind::Unavailable,
+        400..=499 => FailureKind::Invalid,
+        _ => FailureKind::Transient,
+    };
+    let message = format!("{doing}: the directory answered {}", response.status);
+    Failure { kind, message, retry_after_ms: response.retry_after_ms() }
+}
+
+fn failure(kind: FailureKind, message: &str) -> Failure {
+    Failure { kind, message: message.to_owned(), retry_after_ms: None }
+}
+
+fn applied(change: &Change, version: Option<String>) -> Outcome {
+    let fingerprint = version.as_ref().map(|_| "written".to_owned());
+    Outcome::Applied(Receipt { remote_id: change.aggregate_id.clone(), remote_version: version, fingerprint })
+}
+
+/// Everything but letters, digits and `-._~` as `%XX`.
+fn encoded(text: &str) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
+    text.bytes().map(|byte| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") }).collect()
+}
+
+adapter_sdk::export_http_adapter!(Directory);

@@ -1,0 +1,121 @@
+//! The bundled adapters and every example pass the suite; each misbehaviour fails it with the words that tell the mend.
+
+use std::fs;
+
+use tests::environment::{Backend, adapter, adapter_if_built, fixture};
+
+use crate::{conformance, example_table, failed, host};
+
+fn passes(name: &str, component: &std::path::Path, more: &[&str]) {
+    let host = host();
+    let (output, said) = conformance(&host, component, more);
+    assert_eq!(failed(&said), Vec::<String>::new(), "{name}");
+    assert_eq!(output.status, Some(0), "{name}: {}", output.stderr);
+}
+
+#[test]
+fn openemr_passes_on_mariadb() {
+    let Some(server) = Backend::MariaDb.url() else { return };
+    let tables = fixture("openemr/7.0.2.sql").to_string_lossy().into_owned();
+    passes("openemr", &adapter("openemr"), &["--setup", &tables, "--no-sqlite", "--database", &server]);
+}
+
+#[test]
+fn fhir_passes_against_the_double() {
+    passes("fhir", &adapter("fhir"), &[]);
+}
+
+#[test]
+fn the_example_of_a_database_passes_on_every_database() {
+    let (Some(mysql), Some(postgres)) = (Backend::MariaDb.url(), Backend::Postgres.url()) else { return };
+    let postgres = format!("{postgres}/postgres");
+    let servers = ["--setup", &example_table(), "--database", &mysql, "--database", &postgres];
+    passes("example-chart", &adapter("example-chart"), &servers);
+}
+
+#[test]
+fn the_example_of_http_passes() {
+    passes("example-directory", &adapter("example-directory"), &[]);
+}
+
+fn both_examples_pass(language: &str) {
+    if let Some(component) = adapter_if_built(&format!("example-chart-{language}")) {
+        passes(language, &component, &["--setup", &example_table()]);
+    }
+    if let Some(component) = adapter_if_built(&format!("example-directory-{language}")) {
+        passes(language, &component, &[]);
+    }
+}
+
+#[test]
+fn the_examples_in_python_pass() {
+    both_examples_pass("python");
+}
+
+#[test]
+fn the_examples_in_javascript_pass() {
+    both_examples_pass("javascript");
+}
+
+/// Behaviour and argument of the probe, with the beginning of each check that fails and words of its message.
+const MISBEHAVIOURS: [(&str, &str, &str, &str); 16] = [
+    ("endless-loop", "", "check:", "computed for longer than 200 ms; raise [targets.conformance.limits] cpu_ms"),
+    ("endless-recursion", "", "check:", "nested too deeply"),
+    ("memory-growing", "", "check:", "needs more than 64 MiB; raise [targets.conformance.limits] memory_mib"),
+    ("memory-many-small", "", "check:", "memory_mib"),
+    ("panic", "", "check:", "the adapter broke off: it panicked"),
+    ("unreachable", "", "check:", "the adapter broke off"),
+    ("too-few", "", "deliver:", "4 outcomes for 5 changes"),
+    ("too-many", "", "empty batch:", "1 outcomes for 0 changes"),
+    ("gigabytes", "", "empty batch:", "host_call_bytes_max"),
+    ("bad-id", "", "deliver:", "empty remote-id"),
+    ("bad-id", "control", "deliver:", "holds a control character"),
+    ("log-flood", "", "check:", "more than 1000 log lines"),
+    ("host-call-flood", "", "check:", "called the host more than 10000 times"),
+    ("twice", "", "deliver:", "each must have a record of its own"),
+    ("insert", "", "same batch twice:", "look for the record"),
+    ("log-payload", "", "nothing personal:", "stands in a message, an id, a finding or a log line"),
+];
+
+#[test]
+fn hostile_each_misbehaviour_fails_with_words_that_tell_the_mend() {
+    let host = host();
+    fs::write(host.folder().join("tables.sql"), "CREATE TABLE note (id TEXT, body TEXT);\n").expect("write");
+    for (behaviour, argument, check, words) in MISBEHAVIOURS {
+        let target = format!(
+            "[store]\nurl = \"sqlite://.host/host.db\"\n[targets.probe]\nadapter = \"testing-probe.wasm\"\n\
+             [targets.probe.database]\nurl = \"sqlite://none.db\"\nallow = {{ read = [\"*\"], insert = [\"*\"], update = [\"*\"], delete = [\"*\"] }}\n\
+             [targets.probe.limits]\ncpu_ms = 200\n\
+             [targets.probe.settings]\nbehaviour = \"{behaviour}\"\nargument = \"{argument}\"\n"
+        );
+        fs::write(host.folder().join("host.toml"), target).expect("write");
+        let (output, said) =
+            conformance(&host, &adapter("testing-probe"), &["--target", "probe", "--setup", "tables.sql"]);
+        let failed = failed(&said);
+        let found = failed.iter().any(|line| line.starts_with(check) && line.contains(words));
+        assert!(found, "{behaviour} {argument}: {failed:?}");
+        assert_eq!(output.status, Some(5), "{behaviour}");
+    }
+}
+
+#[test]
+fn an_adapter_of_another_interface_version_is_refused_by_name_of_both() {
+    let host = host();
+    let mut bytes = fs::read(adapter("example-chart")).expect("adapter");
+    let (ours, theirs) = (b"@0.1.0", b"@0.7.0");
+    for start in 0..bytes.len() - ours.len() {
+        // Only the names of our own package: a short way before the version stands its name.
+        let before = &bytes[start.saturating_sub(40)..start];
+        if &bytes[start..start + ours.len()] == ours && before.windows(14).any(|window| window == b"neuronova:sync") {
+            bytes[start..start + theirs.len()].copy_from_slice(theirs);
+        }
+    }
+    fs::write(host.folder().join("later.wasm"), bytes).expect("write");
+    for verb in ["inspect", "test"] {
+        let output = host.run(&["plugin", verb, "later.wasm"]);
+        assert_eq!(output.status, Some(5));
+        for words in ["0.7.0", "0.1.0", "wit/", "host plugin new"] {
+            assert!(output.stderr.contains(words), "{verb}: {}", output.stderr);
+        }
+    }
+}
