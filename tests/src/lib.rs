@@ -8,6 +8,8 @@
 //! `host` for running the host, `servers` for a server that a test may kill, `chaos` for all of it at once.
 
 #[cfg(feature = "database")]
+pub mod bench;
+#[cfg(feature = "database")]
 pub mod chaos;
 #[cfg(feature = "database")]
 pub mod database;

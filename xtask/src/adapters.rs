@@ -39,7 +39,7 @@ pub(crate) fn build(wanted: &[&str]) -> Result<PathBuf> {
         let component = folder.join(format!("{name}.wasm"));
         install(&built.join(format!("{}.wasm", name.replace('-', "_"))), &component)?;
         let kilobytes = fs::metadata(&component)?.len() / 1000;
-        println!("adapter {name}: {} ({kilobytes} kB)", component.display());
+        eprintln!("adapter {name}: {} ({kilobytes} kB)", component.display());
     }
     languages::build(&metadata.target_directory()?, is_wanted)?;
     Ok(folder)

@@ -1,4 +1,4 @@
-//! What a newcomer and CI run, on every platform: `cargo xtask adapters | demo | test | chaos | servers`.
+//! What a newcomer and CI run, on every platform: `cargo xtask adapters | demo | test | chaos | bench | servers`.
 //!
 //! It owns the order of the steps and what is said to the person who started them. It starts cargo, the host and private
 //! servers as processes, and ends what it started, also on Ctrl-C. It never links the host.
@@ -8,6 +8,7 @@
 #![allow(clippy::print_stdout, reason = "a task speaks to the person at the terminal")]
 
 mod adapters;
+mod bench;
 mod cargo;
 mod chaos;
 mod demo;
@@ -41,6 +42,8 @@ enum Task {
     Test(test::Options),
     /// Break hosts, databases and the network for a while, and check that nothing was harmed
     Chaos(chaos::Options),
+    /// Measure the host beside a native program that does the same with the same statements
+    Bench(bench::Options),
     /// Start the private servers, print the variables the tests want, and wait for Ctrl-C
     Servers,
 }
@@ -70,6 +73,7 @@ fn run(task: Task) -> Result<()> {
         Task::Demo => demo::run(),
         Task::Test(options) => test::run(&options),
         Task::Chaos(options) => chaos::run(&options),
+        Task::Bench(options) => bench::run(&options),
         Task::Servers => servers::serve(),
     }
 }

@@ -4,8 +4,8 @@
 use anyhow::{Context as _, Result, bail};
 use futures::TryStreamExt as _;
 use sqlx::{
-    AssertSqlSafe, Column as _, Connection as _, Executor as _, MySqlConnection, PgConnection, Row as _, SqliteConnection,
-    TypeInfo as _, ValueRef as _,
+    AssertSqlSafe, Column as _, Connection as _, Executor as _, MySqlConnection, PgConnection, Row as _,
+    SqliteConnection, TypeInfo as _, ValueRef as _,
 };
 
 /// Which SQL is spoken.

@@ -207,7 +207,9 @@ fn table(dialect: Dialect) -> &'static str {
              r VARCHAR(255) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin PATH '$.r', \
              f VARCHAR(255) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin PATH '$.f')) AS j"
         }
-        Dialect::Postgres => "jsonb_to_recordset(CAST(CAST(? AS TEXT) AS JSONB)) AS j(o BIGINT, p TEXT, r TEXT, f TEXT)",
+        Dialect::Postgres => {
+            "jsonb_to_recordset(CAST(CAST(? AS TEXT) AS JSONB)) AS j(o BIGINT, p TEXT, r TEXT, f TEXT)"
+        }
     }
 }
 

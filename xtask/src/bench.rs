@@ -1,0 +1,59 @@
+//! Owns building what the bench needs, in the release form, and running it over private servers with durable commits;
+//! everything else about it is in `tests/src/bench/`.
+//!
+//! What is printed to standard output is the answer alone, so that `--json` gives one object.
+
+use std::{env, path::PathBuf, process::Command};
+
+use anyhow::{Context as _, Result};
+use tests::{
+    environment::{ADAPTERS, HOST, MYSQL_URL, POSTGRES_URL},
+    servers::{MariaDb, Postgres, provision},
+};
+
+use crate::{
+    adapters,
+    cargo::{Metadata, cargo, run as run_visibly},
+};
+
+#[derive(clap::Args)]
+pub(crate) struct Options {
+    /// Small tables and no repeats: under two minutes once everything is built
+    #[arg(long)]
+    quick: bool,
+    /// Print one JSON object, whose rows have `name`, `ours`, `baseline` and `ratio`
+    #[arg(long)]
+    json: bool,
+    /// Draw the ratios into this SVG file
+    #[arg(long, value_name = "FILE")]
+    plot: Option<PathBuf>,
+    /// Only rows whose name contains this
+    #[arg(long, value_name = "NAME")]
+    only: Option<String>,
+}
+
+/// Builds and runs it. Fails when something could not be measured, never because it was slow.
+pub(crate) fn run(options: &Options) -> Result<()> {
+    let target = Metadata::read()?.target_directory()?;
+    let adapters = adapters::build(&["openemr"])?;
+    run_visibly(&mut cargo(&["build", "--release", "--workspace", "--bin=host", "--bin=bench"]))?;
+    provision::provide(&[MariaDb::NEED, Postgres::NEED])?;
+    let (mariadb, postgres) = (MariaDb::start()?, Postgres::start()?);
+    let binary = |name: &str| target.join("release").join(format!("{name}{}", env::consts::EXE_SUFFIX));
+    let mut command = Command::new(binary("bench"));
+    command
+        .env(HOST, binary("host"))
+        .env(ADAPTERS, adapters)
+        .env(MYSQL_URL, mariadb.url())
+        .env(POSTGRES_URL, postgres.url())
+        .env_remove("RUST_LOG");
+    command.args(options.quick.then_some("--quick")).args(options.json.then_some("--json"));
+    if let Some(file) = &options.plot {
+        // The program runs elsewhere than the person who named the file.
+        command.arg("--plot").arg(env::current_dir().context("find the current folder")?.join(file));
+    }
+    if let Some(name) = &options.only {
+        command.arg("--only").arg(name);
+    }
+    run_visibly(&mut command)
+}
