@@ -24,9 +24,9 @@ pub(crate) async fn drain(store: &str, target: &str, total: usize) -> Result<Dur
     let router = store.to_owned();
     tasks.spawn(async move {
         let mut store = Connection::open(&router).await?;
-        let mut routed = 0;
-        while routed < total {
-            routed += route(&mut store).await?;
+        let mut left = total;
+        while left > 0 {
+            left = left.saturating_sub(route(&mut store).await?);
         }
         anyhow::Ok(())
     });

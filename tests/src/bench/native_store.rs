@@ -131,7 +131,7 @@ pub(crate) async fn claim(store: &mut Connection, batch: usize) -> Result<Option
             &parameters,
         )
         .await?;
-    if taken as usize != ids.len() {
+    if usize::try_from(taken) != Ok(ids.len()) {
         bail!("took {taken} of {}", ids.len());
     }
     store.commit().await?;

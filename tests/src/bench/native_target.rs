@@ -3,7 +3,7 @@
 
 use anyhow::{Result, ensure};
 use sha2::{Digest as _, Sha256};
-use std::collections::HashMap;
+use std::{collections::HashMap, fmt::Write as _};
 
 use super::connection::{Connection, Dialect, Value};
 use super::native_store::{Change, Confirmed};
@@ -59,7 +59,11 @@ fn record(change: &Change) -> Result<Record> {
             }
         })
         .collect();
-    let fingerprint = digest.finalize().iter().take(16).map(|byte| format!("{byte:02x}")).collect();
+    let fingerprint = digest.finalize().iter().take(16).fold(String::new(), |mut text, byte| {
+        // Writing to a String cannot fail.
+        let _written = write!(text, "{byte:02x}");
+        text
+    });
     let uuid = Sha256::digest(change.patient_id.as_bytes())[..16].to_vec();
     Ok(Record { uuid, values, fingerprint })
 }
