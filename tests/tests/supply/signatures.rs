@@ -27,7 +27,8 @@ fn only_what_a_trusted_key_signed_is_installed() {
     assert_refused(&install(), 5, &["is not what key", "fetch it again"]);
     assert_nothing_installed(&host);
     sign(&host, "ours.key");
-    let _ = install().expect_success();
+    let output = install().expect_success();
+    assert!(output.stdout.contains("[WARNING] its maker signed it as release.wasm"), "{}", output.stdout);
     assert!(installed(&host).is_file() && host.folder().join("adapters/openemr.wasm.minisig").is_file());
 }
 

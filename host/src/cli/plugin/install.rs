@@ -70,6 +70,9 @@ pub(super) async fn run(config: &Config, arguments: &Arguments) -> Result<ExitCo
         }));
     } else {
         show(&what, &inspection, signed.as_ref(), signature.is_some());
+        if let Some(other) = signed.as_ref().and_then(|signed| signed_as_another(signed, &name)) {
+            output::line(&format!("{} its maker signed it as {other}, not as {name}.wasm", warning()));
+        }
         output::line(&format!("{} {} is in place and pinned in adapters.lock", ok(), file.display()));
     }
     Ok(ExitCode::SUCCESS)
@@ -89,7 +92,7 @@ fn expect_worlds(config: &Config, file: &std::path::Path, what: &str, inspection
 
 fn show(what: &str, inspection: &Inspection, signed: Option<&Signed>, has_signature: bool) {
     output::line(&format!("{} {what}: {} bytes, sha256:{}", ok(), inspection.size, inspection.sha256));
-    let warning = paint(AnsiColor::Yellow, "[WARNING]");
+    let warning = warning();
     output::line(&match signed {
         Some(signed) => format!("{} signed by key {}: {}", ok(), signed.key_id, signed.comment),
         None if has_signature => {
@@ -97,6 +100,17 @@ fn show(what: &str, inspection: &Inspection, signed: Option<&Signed>, has_signat
         }
         None => format!("{warning} it has no signature"),
     });
+}
+
+/// The file's name in the comment that the signature covers, where it is not this adapter's: a registry may have sent
+/// another adapter by the same maker.
+fn signed_as_another<'a>(signed: &'a Signed, name: &AdapterName) -> Option<&'a str> {
+    let file = signed.comment.split_whitespace().find_map(|word| word.strip_prefix("file:"))?;
+    (file.strip_suffix(".wasm") != Some(name.as_str())).then_some(file)
+}
+
+fn warning() -> String {
+    paint(AnsiColor::Yellow, "[WARNING]")
 }
 
 fn ok() -> String {
