@@ -61,6 +61,7 @@ pub fn place(placing: &Placing<'_>) -> Result<(), SupplyError> {
     let component = written(directory, placing.bytes)?;
     let signature = placing.signature.map(|text| written(directory, text.as_bytes())).transpose()?;
     let new_lock = written(lock_folder, lock.text().as_bytes())?;
+    keep_previous_signature(directory, name, &beside, placing.signature)?;
     match signature {
         Some(signature) => persist(signature, &beside)?,
         None => remove(&beside)?,
@@ -74,6 +75,21 @@ pub fn place(placing: &Placing<'_>) -> Result<(), SupplyError> {
         }
     }
     Ok(())
+}
+
+/// A host may have to go back to the adapter before, which the store keeps, and must find its signature then.
+fn keep_previous_signature(
+    directory: &Path,
+    name: &AdapterName,
+    beside: &Path,
+    new: Option<&str>,
+) -> Result<(), SupplyError> {
+    match fs::read(beside) {
+        Ok(old) if new.is_none_or(|new| new.as_bytes() != old) => {
+            persist(written(directory, &old)?, &directory.join(format!("{name}.wasm.previous.minisig")))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// A source that is pinned gives what it gave, unless a change is asked for. Another source is a change that was asked for.
@@ -191,7 +207,8 @@ mod tests {
         let lock = Lock::read(&folder.0.path().join("adapters.lock")).unwrap();
         assert_eq!(lock.pin("a").unwrap().digest, digest(b"one"));
         folder.install("oci://h.example/a:2", b"two", None, false).unwrap();
-        assert_eq!(folder.files(), ["a.wasm"], "an old signature does not stay beside a new file");
+        assert_eq!(folder.files(), ["a.wasm", "a.wasm.previous.minisig"], "no old signature stays beside a new file");
+        assert_eq!(folder.read("adapters/a.wasm.previous.minisig").unwrap(), "signature");
     }
 
     #[test]
