@@ -256,6 +256,8 @@ pub enum HostSignal {
     Terminate,
     /// SIGINT: as Ctrl-C.
     Interrupt,
+    /// SIGHUP: look at the adapters' files again.
+    Hangup,
     /// SIGSTOP: freeze, as a machine that hangs.
     Freeze,
     /// SIGCONT: go on after a freeze.
@@ -286,6 +288,7 @@ impl RunningHost {
         let signal = match signal {
             HostSignal::Terminate => Signal::TERM,
             HostSignal::Interrupt => Signal::INT,
+            HostSignal::Hangup => Signal::HUP,
             HostSignal::Freeze => Signal::STOP,
             HostSignal::Thaw => Signal::CONT,
         };

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Instant;
 
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::error::CliError;
@@ -32,9 +33,12 @@ pub(super) async fn run(config: &Config, arguments: &Arguments) -> Result<ExitCo
     let (stop, abort) = (CancellationToken::new(), CancellationToken::new());
     let signals = tokio::spawn(obey_signals(stop.clone(), abort.clone()));
     let started = Instant::now();
-    let daemon = Daemon::new(store.clone(), runtime, targets, assemble::sync_options(config));
+    let (ask, reload) = watch::channel(0);
+    let reloads = tokio::spawn(obey_hangups(ask));
+    let daemon = Daemon::new(store.clone(), runtime, targets, assemble::sync_options(config), reload);
     let end = daemon.run(stop, abort, arguments.until_idle).await;
     signals.abort();
+    reloads.abort();
     store.database().close().await;
     let end = end?;
     show(&end, started);
@@ -50,6 +54,27 @@ async fn obey_signals(stop: CancellationToken, abort: CancellationToken) {
     wait_for_signal().await;
     tracing::warn!("stopping at once: calls under way are broken off");
     abort.cancel();
+}
+
+/// SIGHUP: every adapter's file is looked at again.
+#[cfg(unix)]
+async fn obey_hangups(ask: watch::Sender<u64>) {
+    use tokio::signal::unix::{SignalKind, signal};
+    match signal(SignalKind::hangup()) {
+        Ok(mut hangups) => {
+            while hangups.recv().await.is_some() {
+                tracing::info!("SIGHUP: adapters are looked at again");
+                ask.send_modify(|count| *count += 1);
+            }
+        }
+        Err(error) => tracing::error!(%error, "cannot listen for SIGHUP"),
+    }
+}
+
+#[cfg(not(unix))]
+async fn obey_hangups(ask: watch::Sender<u64>) {
+    // Kept alive: a channel without a sender would wake its readers for ever.
+    ask.closed().await;
 }
 
 #[cfg(unix)]

@@ -1,7 +1,7 @@
 //! `sync_host`: which hosts are at work. It explains rows that stay pending because nobody carries them.
 
 use super::sql::upsert;
-use super::{Store, StoreError};
+use super::{Reader, Store, StoreError};
 use crate::database::rerun;
 
 /// A host that was not seen for so long is not counted as running, in milliseconds.
@@ -26,6 +26,25 @@ impl Store {
             transaction.commit().await
         })
         .await
+    }
+
+    /// How many hosts beside this one are at work on the store.
+    ///
+    /// # Errors
+    /// When the store cannot be reached.
+    pub async fn other_hosts(&self, id: &str) -> Result<u64, StoreError> {
+        let what = "count the other hosts";
+        let mut transaction = self.begin_read(what).await?;
+        let sql = format!(
+            "SELECT COUNT(*) FROM sync_host WHERE seen_at > {} - {HOST_SEEN_MS} AND id <> :id",
+            transaction.now
+        );
+        let rows = transaction.query(&sql, &[("id", id.into())]).await?.rows;
+        transaction.rollback().await?;
+        match rows.into_iter().next() {
+            Some(row) => Ok(u64::try_from(Reader::new(what, row).integer()?).unwrap_or_default()),
+            None => Ok(0),
+        }
     }
 
     /// Says that this host has stopped.

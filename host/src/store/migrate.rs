@@ -19,24 +19,24 @@ struct Migration {
     sql: &'static str,
 }
 
+/// The file `migrations/FOLDER/000VERSION_NAME.sql`.
+macro_rules! migration {
+    ($folder:literal, $version:literal, $name:literal) => {
+        Migration {
+            version: $version,
+            name: $name,
+            sql: include_str!(concat!("../../../migrations/", $folder, "/000", $version, "_", $name, ".sql")),
+        }
+    };
+}
+
 macro_rules! migrations {
     ($folder:literal) => {
         &[
-            Migration {
-                version: 1,
-                name: "initial",
-                sql: include_str!(concat!("../../../migrations/", $folder, "/0001_initial.sql")),
-            },
-            Migration {
-                version: 2,
-                name: "import",
-                sql: include_str!(concat!("../../../migrations/", $folder, "/0002_import.sql")),
-            },
-            Migration {
-                version: 3,
-                name: "counts",
-                sql: include_str!(concat!("../../../migrations/", $folder, "/0003_counts.sql")),
-            },
+            migration!($folder, 1, "initial"),
+            migration!($folder, 2, "import"),
+            migration!($folder, 3, "counts"),
+            migration!($folder, 4, "adapters"),
         ]
     };
 }

@@ -3,6 +3,7 @@
 //! One file per table or per step of the protocol. What it must never do: hold a transaction open across a call into an
 //! adapter, know an adapter, or decide what a failure means (`domain::delivery` does). Read next: `claim.rs`.
 
+mod adapters;
 mod blocked;
 mod bulk;
 mod claim;
@@ -29,6 +30,7 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 use crate::database::{AsDatabaseError, Database, DatabaseError, Execution, RowLimits, Rows, Transaction, Value};
 
+pub use adapters::{AdapterEvent, AdapterNews, AdapterRecord, TargetWish};
 pub use blocked::BlockedKey;
 pub use claim::{Batch, Claim, ClaimRequest, Delivery, Place};
 pub use conflicts::{Conflict, ConflictKey};
@@ -42,7 +44,7 @@ pub use retention::{PurgeCursor, Purged};
 pub use retry::RetryFilter;
 pub use settle::Settled;
 pub use status::{RecentSync, StatusSnapshot, TargetStatus};
-pub use targets::{AdapterInForce, BreakerState, TargetNews, TargetState};
+pub use targets::{BreakerState, TargetNews, TargetState};
 pub use users::StoredUser;
 
 /// Why the store could not do something.

@@ -72,17 +72,6 @@ pub struct TargetNews<'a> {
     pub summary: Option<&'a str>,
 }
 
-/// Which adapter is in force.
-#[derive(Clone, Debug)]
-pub struct AdapterInForce<'a> {
-    /// Its own name.
-    pub name: &'a str,
-    /// Its own version.
-    pub version: &'a str,
-    /// SHA-256 of its bytes, in hexadecimal.
-    pub sha256: &'a str,
-}
-
 #[derive(Serialize)]
 struct Name<'a> {
     name: &'a str,
@@ -167,47 +156,6 @@ impl Store {
             transaction.commit().await
         })
         .await
-    }
-
-    /// Records which adapter is in force; the one before it is remembered.
-    ///
-    /// # Errors
-    /// When the store cannot be reached.
-    pub async fn put_adapter_in_force(&self, target: &str, adapter: &AdapterInForce<'_>) -> Result<(), StoreError> {
-        rerun("put adapter in force", || async {
-            let mut transaction = self.begin(&format!("record the adapter of target `{target}`")).await?;
-            // In two statements, since MySQL would read the new digest in the second assignment of one.
-            let remember = "UPDATE sync_target SET previous_sha256 = adapter_sha256 \
-                            WHERE name = :name AND adapter_sha256 <> :sha256";
-            transaction.execute(remember, &[("name", target.into()), ("sha256", adapter.sha256.into())]).await?;
-            let sql = "UPDATE sync_target SET adapter_name = :adapter, adapter_version = :version, \
-                       adapter_sha256 = :sha256 WHERE name = :name";
-            let values = [
-                ("adapter", adapter.name.into()),
-                ("version", adapter.version.into()),
-                ("sha256", adapter.sha256.into()),
-                ("name", target.into()),
-            ];
-            transaction.execute(sql, &values).await?;
-            transaction.commit().await
-        })
-        .await
-    }
-
-    /// Whether a person has paused the target.
-    ///
-    /// # Errors
-    /// When the store cannot be reached.
-    pub async fn is_paused(&self, target: &str) -> Result<bool, StoreError> {
-        let what = "read whether a target is paused";
-        let mut transaction = self.begin_read(what).await?;
-        let rows =
-            transaction.query("SELECT paused FROM sync_target WHERE name = :name", &[("name", target.into())]).await?;
-        transaction.rollback().await?;
-        match rows.rows.into_iter().next() {
-            Some(row) => Ok(Reader::new(what, row).integer()? != 0),
-            None => Ok(false),
-        }
     }
 
     /// Pauses a target or lets it go on. `false` when there is no such target.

@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::breaker::Breaker;
 use super::supervisor::{Gate, Supervisor};
+use super::swap::Adapters;
 use super::target::{SyncOptions, Target};
 use super::worker::Worker;
 use super::{purger, rescuer, router};
@@ -101,6 +102,7 @@ pub struct Daemon {
     runtime: Arc<Runtime>,
     targets: Vec<Arc<Target>>,
     options: Arc<SyncOptions>,
+    reload: watch::Receiver<u64>,
 }
 
 /// What belongs to one target while the daemon runs.
@@ -111,10 +113,17 @@ struct Running {
 }
 
 impl Daemon {
-    /// A daemon over these enabled targets.
+    /// A daemon over these enabled targets. Whenever the number of `reload` changes, every target's adapter file is looked
+    /// at again.
     #[must_use]
-    pub fn new(store: Store, runtime: Arc<Runtime>, targets: Vec<Arc<Target>>, options: SyncOptions) -> Self {
-        Self { store, runtime, targets, options: Arc::new(options) }
+    pub fn new(
+        store: Store,
+        runtime: Arc<Runtime>,
+        targets: Vec<Arc<Target>>,
+        options: SyncOptions,
+        reload: watch::Receiver<u64>,
+    ) -> Self {
+        Self { store, runtime, targets, options: Arc::new(options), reload }
     }
 
     /// Runs until `stop`, or with `until_idle` until nothing more can be delivered now. `abort` breaks off what is under
@@ -190,6 +199,9 @@ impl Daemon {
             news,
             stop: stop.clone(),
             breaker: Breaker::new(self.options.breaker),
+            adapters: Adapters::default(),
+            wake: wake.clone(),
+            reload: self.reload.clone(),
         };
         tasks.spawn(supervisor.run());
         for _ in 0..target.spec.concurrency.max(1) {

@@ -2,7 +2,8 @@
 //!
 //! One daemon runs these tasks, each joined at its end:
 //! - the router (`router.rs`) gives outbox rows their deliveries;
-//! - per target a supervisor (`supervisor.rs`) keeps an adapter in force and the gate open or shut, and some workers
+//! - per target a supervisor (`supervisor.rs`) keeps an adapter in force (`swap.rs`, `trial.rs`) and the gate open or shut,
+//!   and some workers
 //!   (`worker.rs`) claim, deliver (`delivery.rs`) and settle;
 //! - the rescuer (`rescuer.rs`) takes back batches of hosts that died, and says that this one lives;
 //! - the purger (`purger.rs`) lets old finished rows go.
@@ -17,7 +18,9 @@ mod purger;
 mod rescuer;
 mod router;
 mod supervisor;
+mod swap;
 mod target;
+mod trial;
 mod worker;
 
 pub use breaker::BreakerPolicy;

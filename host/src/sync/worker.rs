@@ -11,7 +11,8 @@ use super::daemon::Tally;
 use super::delivery::{Delivered, StoreFence, deliver, settlements};
 use super::supervisor::{Gate, InForce, News};
 use super::target::{SyncOptions, Target};
-use crate::domain::change::{Failure, FailureKind};
+use super::trial::{TRIAL_MAX, Trial, Verdict, failures, verdict};
+use crate::domain::change::{Change, Failure, FailureKind};
 use crate::domain::delivery::Settlement;
 use crate::store::{Batch, Claim, ClaimRequest, Place, Settled, Store};
 
@@ -42,10 +43,13 @@ impl Worker {
             // Registered before the look, so that nothing routed in between goes unheard.
             let wake = self.wake.clone();
             let woken = wake.notified();
-            match self.store.claim_on(&self.request(), &mut place).await {
+            let trial = in_force.trial.as_ref();
+            let is_open = trial.is_some_and(|trial| !trial.is_taken());
+            match self.store.claim_on(&self.request(is_open), &mut place).await {
                 Ok(Claim::Batch(batch)) => {
                     store_failing = false;
-                    Box::pin(self.work(&in_force, batch, &mut broken_batches)).await;
+                    let trial = trial.filter(|trial| is_open && trial.take());
+                    Box::pin(self.work(&in_force, trial, batch, &mut broken_batches)).await;
                 }
                 Ok(Claim::OnlyMoot) => store_failing = false,
                 Ok(Claim::Nothing) => {
@@ -80,22 +84,23 @@ impl Worker {
         }
     }
 
-    fn request(&self) -> ClaimRequest {
+    fn request(&self, is_trial: bool) -> ClaimRequest {
+        let batch_max = self.target.spec.batch_max;
         ClaimRequest {
             target: self.target.spec.name.clone(),
             owner: self.options.host_id.clone(),
-            batch_max: self.target.spec.batch_max,
+            batch_max: if is_trial { batch_max.min(TRIAL_MAX) } else { batch_max },
             lease_ms: self.options.lease_ms,
             fifo_types: self.options.fifo_types.clone(),
         }
     }
 
-    async fn work(&self, in_force: &InForce, batch: Batch, broken_batches: &mut u32) {
+    async fn work(&self, in_force: &InForce, trial: Option<&Arc<Trial>>, batch: Batch, broken_batches: &mut u32) {
         let started = tokio::time::Instant::now();
         let fence = StoreFence { store: self.store.clone(), lease: batch.lease.clone() };
         let changes: Vec<_> = batch.deliveries.iter().map(|delivery| delivery.change.clone()).collect();
         let delivered = tokio::select! {
-            delivered = deliver(&self.target, in_force, &fence, &changes) => delivered,
+            delivered = self.bring(in_force, trial, &fence, &changes) => delivered,
             () = self.keep_lease(&fence) => Delivered::LeaseLost,
             () = self.abort.cancelled() => return self.release(&batch).await,
         };
@@ -132,10 +137,40 @@ impl Worker {
         }
     }
 
+    /// Delivers, on trial with the new adapter first. What that one fails the old one is given too, and what the old one
+    /// says counts.
+    async fn bring(
+        &self,
+        in_force: &InForce,
+        trial: Option<&Arc<Trial>>,
+        fence: &StoreFence,
+        changes: &[Change],
+    ) -> Delivered {
+        let Some(trial) = trial else { return deliver(&self.target, in_force, fence, changes).await };
+        let tried = deliver(&self.target, &trial.candidate, fence, changes).await;
+        let Delivered::Judged { outcomes: new, target_failure: None, .. } = &tried else {
+            trial.give_back();
+            return tried;
+        };
+        if failures(new) == 0 {
+            self.tell(News::Tried(Verdict::Passed)).await;
+            return tried;
+        }
+        let measured = deliver(&self.target, in_force, fence, changes).await;
+        match &measured {
+            Delivered::Judged { outcomes: old, target_failure: None, .. } => {
+                self.tell(News::Tried(verdict(new, old))).await;
+            }
+            Delivered::Judged { .. } | Delivered::LeaseLost => trial.give_back(),
+        }
+        measured
+    }
+
     /// The supervisor has a bounded channel; when it is full it has news enough, but a failure must arrive.
     async fn tell(&self, news: News) {
         match news {
             News::Delivered => drop(self.news.try_send(news)),
+            News::Tried(_) => drop(self.news.send(news).await),
             News::Failed(_) => {
                 drop(self.news.send(news).await);
                 // Whoever failed lets the supervisor shut the gate before looking through it again.

@@ -7,4 +7,5 @@ mod openemr;
 mod several_hosts;
 mod support;
 mod swap;
+mod swap_under_load;
 mod trouble;

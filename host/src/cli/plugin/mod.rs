@@ -1,6 +1,7 @@
 //! `host plugin`: adapters, as files and as they are in force; one file for each verb.
 
 mod account;
+mod history;
 mod inspect;
 mod install;
 mod keygen;
@@ -8,6 +9,7 @@ mod list;
 mod new;
 mod project;
 mod push;
+mod rollback;
 mod sign;
 mod test;
 mod verify;
@@ -41,13 +43,19 @@ pub(super) enum Verb {
     New(new::Arguments),
     /// Try an adapter on private databases or an HTTP double, as its author would; needs no configuration
     Test(test::Arguments),
+    /// Show what happened to the adapters of each target: put in force, refused, rolled back
+    History(history::Arguments),
+    /// Go back to an adapter that was in force before, on every host
+    Rollback(rollback::Rollback),
+    /// Look at the adapters' files again, also at one that was rolled back, on every host
+    Reload(rollback::Reload),
 }
 
 impl Verb {
     /// Whether it is about a file alone, and reads no `host.toml`.
     pub(super) fn needs_configuration(&self) -> bool {
         match self {
-            Self::List { .. } | Self::Install(_) => true,
+            Self::List { .. } | Self::Install(_) | Self::History(_) | Self::Rollback(_) | Self::Reload(_) => true,
             Self::Verify(arguments) => arguments.needs_configuration(),
             Self::Test(arguments) => arguments.needs_configuration(),
             Self::Inspect(_) | Self::New(_) | Self::Push(_) | Self::Keygen(_) | Self::Sign(_) => false,
@@ -65,7 +73,9 @@ pub(super) async fn run_on_file(verb: Verb) -> Result<ExitCode, CliError> {
         Verb::Keygen(arguments) => keygen::run(&arguments),
         Verb::Sign(arguments) => sign::run(&arguments),
         Verb::Verify(arguments) => verify::run(None, &arguments).await,
-        Verb::List { .. } | Verb::Install(_) => unreachable!("invariant: asked by `needs_configuration`"),
+        Verb::List { .. } | Verb::Install(_) | Verb::History(_) | Verb::Rollback(_) | Verb::Reload(_) => {
+            unreachable!("invariant: asked by `needs_configuration`")
+        }
     }
 }
 
@@ -75,6 +85,9 @@ pub(super) async fn run(config: &Config, verb: Verb) -> Result<ExitCode, CliErro
         Verb::Test(arguments) => test::run(Some(config), &arguments).await,
         Verb::Install(arguments) => install::run(config, &arguments).await,
         Verb::Verify(arguments) => verify::run(Some(config), &arguments).await,
+        Verb::History(arguments) => history::run(config, &arguments).await,
+        Verb::Rollback(arguments) => rollback::rollback(config, &arguments).await,
+        Verb::Reload(arguments) => rollback::reload(config, &arguments).await,
         on_file => run_on_file(on_file).await,
     }
 }

@@ -85,7 +85,7 @@ impl World {
             }
             Operation::Pause(target, paused) => {
                 let known = store.set_paused(target, *paused).await.expect("pause");
-                format!("{known} {}", store.is_paused(target).await.expect("look"))
+                format!("{known} {}", store.target_wish(target).await.expect("look").paused)
             }
             Operation::Resync { target, after, limit } => {
                 format!("{:?}", store.resync_page(target, *after, *limit).await.expect("resync"))

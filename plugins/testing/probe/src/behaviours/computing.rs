@@ -52,6 +52,12 @@ pub(super) fn memory_many_small(call: &Call<'_>) -> Result<Vec<Outcome>, Failure
     honest::echo(call)
 }
 
+/// Passes every check, and breaks off as soon as there is something to deliver.
+pub(super) fn late_panic(call: &Call<'_>) -> Result<Vec<Outcome>, Failure> {
+    assert!(call.changes.is_empty(), "the probe panics");
+    Ok(Vec::new())
+}
+
 pub(super) fn panic(_: &Call<'_>) -> Result<Vec<Outcome>, Failure> {
     panic!("Kim MinJun was born on 1980-02-03");
 }

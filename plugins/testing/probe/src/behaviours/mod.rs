@@ -14,11 +14,16 @@ use serde::Deserialize;
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Settings {
-    /// A name of the table below.
+    /// A name of the table below. Without settings it shows what a bad adapter does in the place of a good one.
+    #[serde(default = "late_panic")]
     behaviour: String,
     /// What some behaviours need: a statement, a number.
     #[serde(default)]
     argument: String,
+}
+
+fn late_panic() -> String {
+    "late-panic".to_owned()
 }
 
 /// What a behaviour is given, for `check` and `apply` alike.
@@ -42,6 +47,7 @@ const TABLE: &[(&str, Behaviour)] = &[
     ("endless-recursion-in-memory", computing::endless_recursion_in_memory),
     ("memory-growing", computing::memory_growing),
     ("memory-many-small", computing::memory_many_small),
+    ("late-panic", computing::late_panic),
     ("panic", computing::panic),
     ("unreachable", computing::unreachable),
     ("exit", computing::exit),

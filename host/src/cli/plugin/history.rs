@@ -1,0 +1,58 @@
+//! `host plugin history`: what happened to the adapters of each target.
+
+use std::process::ExitCode;
+
+use serde_json::json;
+
+use crate::cli::error::CliError;
+use crate::cli::output::age;
+use crate::cli::{assemble, output};
+use crate::config::Config;
+use crate::store::{AdapterEvent, AdapterRecord};
+
+#[derive(Debug, clap::Args)]
+pub(in crate::cli) struct Arguments {
+    /// Only of this target
+    #[arg(long)]
+    target: Option<String>,
+    /// At most so many
+    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    limit: u32,
+    /// One JSON object instead of text
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) async fn run(config: &Config, arguments: &Arguments) -> Result<ExitCode, CliError> {
+    if let Some(target) = &arguments.target {
+        assemble::target_config(config, target)?;
+    }
+    let store = assemble::migrated_store(config).await?;
+    let history = store.adapter_history(arguments.target.as_deref(), arguments.limit).await?;
+    if arguments.json {
+        output::json(&json!({ "history": history }));
+        return Ok(ExitCode::SUCCESS);
+    }
+    if history.is_empty() {
+        output::line("no adapter was put in force yet");
+    }
+    let now = store.now_ms().await?;
+    for record in &history {
+        output::line(&described(record, now));
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn described(record: &AdapterRecord, now: i64) -> String {
+    let what = match record.event {
+        AdapterEvent::InForce => "in force",
+        AdapterEvent::Refused => "refused",
+        AdapterEvent::RolledBack => "rolled back to",
+    };
+    let version = match (&record.name, &record.version) {
+        (Some(name), Some(version)) => format!("{name} {version} "),
+        _ => String::new(),
+    };
+    let reason = record.reason.as_deref().map(|reason| format!(": {reason}")).unwrap_or_default();
+    format!("{} ago  {}: {what} {version}sha256:{}{reason}", age(now - record.at), record.target, record.sha256)
+}

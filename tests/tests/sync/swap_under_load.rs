@@ -1,0 +1,189 @@
+//! Adapters are swapped while changes flow: nothing is lost, doubled or held up; a bad one never gets far.
+
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+use serde_json::json;
+use tests::database::Database;
+use tests::host::{Configuration, Host, HostSignal, RunningHost};
+
+use crate::support::{QUICK, adapter, openemr_database, patient, put, rows};
+
+const LIMIT: Duration = Duration::from_secs(180);
+const SWAPS: usize = 50;
+const CHANGES: usize = 20_000;
+
+/// Another file with the same behaviour: a custom section at the end, as any tool may append one.
+fn build(component: &[u8], number: u8) -> Vec<u8> {
+    let mut bytes = component.to_vec();
+    bytes.extend([0, 6, 4, b'n', b'o', b't', b'e', number]);
+    bytes
+}
+
+/// A file that is there as a whole or not at all.
+fn put_in_place(folder: &Path, name: &str, bytes: &[u8]) {
+    fs::write(folder.join("next"), bytes).expect("write");
+    fs::rename(folder.join("next"), folder.join(name)).expect("rename");
+}
+
+fn host(openemr: &Database) -> Host {
+    let configuration = Configuration::new("sqlite://.host/host.db")
+        .openemr(Path::new("openemr.wasm"), openemr.url())
+        .more("\n[plugins]\ndirectory = \".\"\n")
+        .more(QUICK);
+    let host = Host::new(&configuration).expect("host");
+    put_in_place(host.folder(), "openemr.wasm", &fs::read(adapter("openemr")).expect("adapter"));
+    host
+}
+
+fn in_force(host: &Host) -> String {
+    host.status()["targets"]["openemr"]["adapter"]["sha256"].as_str().unwrap_or_default().to_owned()
+}
+
+fn wait_for_up(host: &Host, running: &mut RunningHost) {
+    running.wait_until("up", LIMIT, || host.status()["targets"]["openemr"]["state"] == "up").expect("wait");
+}
+
+fn insert(from: usize, count: usize) -> String {
+    let rows: Vec<_> = (from..from + count)
+        .map(|number| {
+            let id = format!("L-{number:05}");
+            format!("('patient', '{id}', 'create', '{}')", patient(&id))
+        })
+        .collect();
+    format!("INSERT INTO sync_outbox (aggregate_type, aggregate_id, operation, payload) VALUES {}", rows.join(", "))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn fifty_swaps_while_twenty_thousand_changes_flow() {
+    let Some(openemr) = openemr_database("8.2.0").await else { return };
+    let host = host(&openemr);
+    let component = fs::read(adapter("openemr")).expect("adapter");
+    let mut running = host.spawn(&["run"]).expect("spawn");
+    wait_for_up(&host, &mut running);
+    let store = tests::database::sqlite_url(&host.folder().join(".host/host.db"));
+    for swap in 0..SWAPS {
+        let chunk = CHANGES / SWAPS;
+        tests::database::execute(&store, &insert(swap * chunk, chunk)).await.expect("insert");
+        let before = in_force(&host);
+        // Three builds in turn: what is swapped is then always another one, and compiled once.
+        put_in_place(host.folder(), "openemr.wasm", &build(&component, u8::try_from(swap % 3).expect("small")));
+        running.signal(HostSignal::Hangup).expect("signal");
+        running.wait_until("the swap", LIMIT, || in_force(&host) != before).expect("wait");
+    }
+    let all = || host.status()["totals"]["done"] == CHANGES;
+    running.wait_until("everything is delivered", LIMIT, all).expect("wait");
+    running.signal(HostSignal::Terminate).expect("signal");
+    let ended = running.wait(LIMIT).expect("end");
+    assert_eq!(ended.status, Some(0), "{}", ended.stderr);
+    for trouble in ["target is down", "not swapped", "lease was lost", "rolled back"] {
+        assert!(!ended.stderr.contains(trouble), "{trouble}:\n{}", ended.stderr);
+    }
+    let charts = "SELECT CAST(COUNT(*) AS CHAR), CAST(COUNT(DISTINCT pubpid) AS CHAR) FROM patient_data";
+    assert_eq!(rows(openemr.url(), charts).await, [[CHANGES.to_string(), CHANGES.to_string()]]);
+    let totals = host.status()["totals"].clone();
+    assert_eq!(totals, json!({"pending": 0, "processing": 0, "done": CHANGES, "failed": 0, "superseded": 0}));
+    let history = host.run(&["plugin", "history", "--json", "--limit", "100"]).expect_success().json();
+    let puts = history["history"].as_array().expect("list").iter().filter(|line| line["event"] == "in-force").count();
+    assert_eq!(puts, SWAPS + 1);
+}
+
+#[tokio::test]
+async fn an_adapter_that_fails_its_trial_is_refused_and_costs_no_delivery() {
+    let Some(openemr) = openemr_database("8.2.0").await else { return };
+    let host = host(&openemr);
+    let mut running = host.spawn(&["run"]).expect("spawn");
+    wait_for_up(&host, &mut running);
+    put(&host, &patient("A-0"));
+    running.wait_until("delivered", LIMIT, || host.status()["totals"]["done"] == 1).expect("wait");
+    let good = fs::read(host.folder().join("openemr.wasm")).expect("adapter");
+    let bad = fs::read(adapter("testing-probe")).expect("probe");
+    let first = in_force(&host);
+    // With nothing due it is put in force, and measured by its first deliveries.
+    put_in_place(host.folder(), "openemr.wasm", &bad);
+    running.wait_until("it is in force", LIMIT, || in_force(&host) != first).expect("wait");
+    put(&host, &patient("A-1"));
+    running.wait_until("delivered", LIMIT, || host.status()["totals"]["done"] == 2).expect("wait");
+    running.wait_until("it is rolled back", LIMIT, || in_force(&host) == first).expect("wait");
+    put_in_place(host.folder(), "openemr.wasm", &good);
+    // While changes flow it is never put in force.
+    let store = tests::database::sqlite_url(&host.folder().join(".host/host.db"));
+    tests::database::execute(&store, &insert(0, 4_000)).await.expect("insert");
+    put_in_place(host.folder(), "openemr.wasm", &build(&bad, 1));
+    running.signal(HostSignal::Hangup).expect("signal");
+    running.wait_until("all delivered", LIMIT, || host.status()["totals"]["done"] == 4_002).expect("wait");
+    assert_eq!(in_force(&host), first);
+    let shown = host.run(&["plugin", "history"]).expect_success().stdout;
+    assert!(shown.contains("rolled back to openemr"), "{shown}");
+    assert!(shown.contains("refused probe"), "{shown}");
+    assert_eq!(host.status()["totals"]["failed"], 0);
+    let slow = rows(openemr.url(), "SELECT CAST(COUNT(DISTINCT pubpid) AS CHAR) FROM patient_data").await;
+    assert_eq!(slow, [["4002"]]);
+}
+
+#[tokio::test]
+async fn a_person_rolls_back_and_the_file_stays_out_until_it_is_asked_for() {
+    let Some(openemr) = openemr_database("8.2.0").await else { return };
+    let host = host(&openemr);
+    let component = fs::read(adapter("openemr")).expect("adapter");
+    let mut running = host.spawn(&["run"]).expect("spawn");
+    wait_for_up(&host, &mut running);
+    let first = in_force(&host);
+    put_in_place(host.folder(), "openemr.wasm", &build(&component, 7));
+    running.wait_until("the swap", LIMIT, || in_force(&host) != first).expect("wait");
+    let second = in_force(&host);
+    let said = host.run(&["plugin", "rollback", "--target", "openemr"]).expect_success().stdout;
+    assert!(said.contains(&first), "{said}");
+    let log = running.stderr_file();
+    let told = || fs::read_to_string(&log).is_ok_and(|text| text.contains("adapter of the other hosts in force"));
+    running.wait_until("it follows", LIMIT, told).expect("wait");
+    assert_eq!(in_force(&host), first);
+    // Neither the running host nor one that starts takes the file again.
+    running.kill();
+    let mut running = host.spawn(&["run"]).expect("spawn");
+    wait_for_up(&host, &mut running);
+    put(&host, &patient("A-1"));
+    running.wait_until("delivered", LIMIT, || host.status()["totals"]["done"] == 1).expect("wait");
+    assert_eq!(in_force(&host), first);
+    assert!(running.stderr().contains("the file's adapter was rolled back"), "{}", running.stderr());
+    let _ = host.run(&["plugin", "reload", "--target", "openemr"]).expect_success();
+    running.wait_until("the file again", LIMIT, || in_force(&host) == second).expect("wait");
+    let unknown = host.run(&["plugin", "rollback", "--target", "openemr", "--to", "ffffff"]);
+    assert_eq!(unknown.status, Some(1));
+    assert!(unknown.stderr.contains("host plugin history"), "{}", unknown.stderr);
+}
+
+#[tokio::test]
+async fn another_host_on_the_store_follows_although_its_own_file_is_old() {
+    let Some(openemr) = openemr_database("8.2.0").await else { return };
+    let one = host(&openemr);
+    let store = tests::database::sqlite_url(&one.folder().join(".host/host.db"));
+    let other = {
+        let configuration = Configuration::new(&store)
+            .openemr(Path::new("openemr.wasm"), openemr.url())
+            .more("\n[plugins]\ndirectory = \".\"\n")
+            .more(QUICK);
+        let host = Host::new(&configuration).expect("host");
+        put_in_place(host.folder(), "openemr.wasm", &fs::read(adapter("openemr")).expect("adapter"));
+        host
+    };
+    let mut first = one.spawn(&["run"]).expect("spawn");
+    wait_for_up(&one, &mut first);
+    let mut second = other.spawn(&["run"]).expect("spawn");
+    second.wait_until("two hosts", LIMIT, || one.status()["hosts_running"] == 2).expect("wait");
+    let old = in_force(&one);
+    put_in_place(one.folder(), "openemr.wasm", &build(&fs::read(adapter("openemr")).expect("adapter"), 9));
+    first.wait_until("the swap", LIMIT, || in_force(&one) != old).expect("wait");
+    let log = second.stderr_file();
+    let followed = || fs::read_to_string(&log).is_ok_and(|text| text.contains("adapter of the other hosts in force"));
+    second.wait_until("the other host follows", LIMIT, followed).expect("wait");
+    // And it keeps to it when it starts anew beside the first.
+    let new = in_force(&one);
+    second.kill();
+    let mut again = other.spawn(&["run"]).expect("spawn");
+    let log = again.stderr_file();
+    let kept = || fs::read_to_string(&log).is_ok_and(|text| text.contains("other hosts use another adapter"));
+    again.wait_until("it takes the store's", LIMIT, kept).expect("wait");
+    assert_eq!(in_force(&one), new);
+}
