@@ -87,6 +87,19 @@ async fn serve(mut stream: TcpStream, port: u16, seen: Arc<Mutex<Vec<String>>>) 
             "/fhir/cookie" => {
                 "HTTP/1.1 200 OK\r\nSet-Cookie: session=hunter2\r\nContent-Length: 2\r\n\r\nok".to_owned()
             }
+            "/fhir/metadata-service" => {
+                "HTTP/1.1 302 Found\r\nLocation: http://169.254.169.254/latest\r\nContent-Length: 0\r\n\r\n".to_owned()
+            }
+            "/fhir/many-headers" => format!("HTTP/1.1 200 OK\r\n{}Content-Length: 0\r\n\r\n", "X-A: b\r\n".repeat(200)),
+            "/fhir/long-headers" => {
+                format!("HTTP/1.1 200 OK\r\nX-A: {}\r\nContent-Length: 0\r\n\r\n", "b".repeat(70_000))
+            }
+            "/fhir/endless-head" => {
+                stream.write_all(b"HTTP/1.1 200 OK\r\n").await.unwrap();
+                let line = format!("X-A: {}\r\n", "b".repeat(1_000));
+                while stream.write_all(line.as_bytes()).await.is_ok() {}
+                return;
+            }
             "/fhir/stall" => return std::future::pending().await,
             "/fhir/announced" => "HTTP/1.1 200 OK\r\nContent-Length: 99999999999\r\n\r\n".to_owned(),
             "/fhir/endless" => {
@@ -231,8 +244,11 @@ async fn hostile_headers_cannot_be_set() {
 async fn credentials_are_added_and_never_seen_by_the_adapter() {
     let bench = Bench::new().await;
     for (credentials, header) in [
-        (Credentials::Bearer(Secret::new("hunter2")), "authorization: Bearer hunter2\r\n"),
-        (Credentials::Basic("user".to_owned(), Secret::new("hunter2")), "authorization: Basic dXNlcjpodW50ZXIy\r\n"),
+        (Credentials::Bearer(Secret::new("hunter2").into()), "authorization: Bearer hunter2\r\n"),
+        (
+            Credentials::Basic("user".to_owned(), Secret::new("hunter2").into()),
+            "authorization: Basic dXNlcjpodW50ZXIy\r\n",
+        ),
     ] {
         let options = HttpOptions { credentials, ..bench.server.options() };
         let context = bench.context("GET", "/fhir/cookie", none());
@@ -293,6 +309,61 @@ async fn hostile_response_of_gigabytes_is_cut_off() {
         let words = "http_response_bytes_max: http response of more than 1048576 bytes; raise [targets.t.limits] http_response_bytes_max";
         assert_eq!(error.to_string(), words, "{path}");
     }
+}
+
+#[tokio::test]
+async fn hostile_heads_without_end_are_cut_off() {
+    let bench = Bench::new().await;
+    let many = "http_headers_max: an HTTP request or response with more than 100 headers; raise [targets.t.limits] http_headers_max";
+    let long =
+        "http_header_bytes_max: http header of more than 65536 bytes; raise [targets.t.limits] http_header_bytes_max";
+    for (path, words) in [("/fhir/many-headers", many), ("/fhir/long-headers", long), ("/fhir/endless-head", long)] {
+        assert_eq!(bench.get(path, none()).await.unwrap_err(), words, "{path}");
+    }
+    let crowd: Vec<_> = (0..101).map(|number| [format!("x-{number}"), "y".to_owned()]).collect();
+    let error = bench.get("/fhir/Patient", serde_json::json!({ "headers": crowd })).await.unwrap_err();
+    assert_eq!(error, many);
+    let heavy = serde_json::json!({ "headers": [["x-a", "y".repeat(40_000)], ["x-b", "y".repeat(40_000)]] });
+    assert_eq!(bench.get("/fhir/Patient", heavy).await.unwrap_err(), long);
+    assert_eq!(bench.server.seen().len(), 3, "those of the adapter were not sent");
+}
+
+#[tokio::test]
+async fn hostile_hoard_of_handles_is_held() {
+    let bench = Bench::new().await;
+    let error = bench.get("/fhir/Patient", serde_json::json!({ "hoard": 20_000 })).await.unwrap_err();
+    let words = "handles_max: the adapter holds more than 10000 handles; raise [targets.t.limits] handles_max";
+    assert_eq!(error, words);
+}
+
+#[tokio::test]
+async fn hostile_redirect_to_a_metadata_address_leads_nowhere() {
+    let bench = Bench::new().await;
+    let answer = bench.get("/fhir/metadata-service", none()).await.unwrap();
+    assert!(answer.contains("302") && answer.contains("location: http://169.254.169.254/latest"), "{answer}");
+    // An adapter that follows by itself is off the list, and listed it would still not be dialled.
+    let follow = serde_json::json!({ "authority": "169.254.169.254" });
+    let error = bench.get("/latest", follow.clone()).await.unwrap_err();
+    assert_eq!(error, "ErrorCode::HttpRequestDenied");
+    let options = HttpOptions { base_url: "http://169.254.169.254".to_owned(), ..bench.server.options() };
+    let call = bench.apply(&bench.context("GET", "/latest", follow), &options, lease(true)).await;
+    assert_eq!(call.result.unwrap().unwrap_err().message, "ErrorCode::DestinationIpProhibited");
+}
+
+#[tokio::test]
+async fn hostile_method_that_was_not_allowed_never_leaves() {
+    let bench = Bench::new().await;
+    let options = HttpOptions { methods: vec!["GET".to_owned(), "POST".to_owned()], ..bench.server.options() };
+    for (method, passes) in [("GET", true), ("POST", true), ("PUT", false), ("TRACE", false), ("PURGE", false)] {
+        let call = bench.apply(&bench.context(method, "/fhir/Patient", none()), &options, lease(true)).await;
+        match call.result.unwrap() {
+            Ok(_) => assert!(passes, "{method}"),
+            Err(failure) => {
+                assert_eq!((failure.message.as_str(), passes), ("ErrorCode::HttpRequestMethodInvalid", false))
+            }
+        }
+    }
+    assert_eq!(bench.server.seen().len(), 2);
 }
 
 #[tokio::test]

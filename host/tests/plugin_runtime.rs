@@ -105,7 +105,7 @@ async fn what_an_adapter_writes_is_the_callers_to_commit_or_to_undo() {
 }
 
 #[tokio::test]
-async fn nothing_is_remembered_between_calls() {
+async fn hostile_state_smuggled_between_calls_is_gone() {
     let bench = Bench::new().await;
     for _ in 0..3 {
         let call = bench.apply("twice", "").await;
@@ -163,7 +163,8 @@ async fn hostile_memory_bombs_are_held() {
 async fn hostile_recursion_hits_its_own_stack_and_nothing_else() {
     let bench = Bench::new().await;
     let error = bench.fault("endless-recursion", "").await;
-    assert_eq!(error.to_string(), "stack: the adapter's calls are nested too deeply for 1048576 bytes of stack");
+    let words = "stack_kib: the adapter's calls are nested too deeply for 1024 KiB of stack; raise [plugins] stack_kib";
+    assert_eq!(error.to_string(), words);
     assert!(matches!(bench.fault("endless-recursion-in-memory", "").await, CallError::Trap(_)));
 }
 
@@ -206,6 +207,61 @@ async fn hostile_floods_are_dammed() {
     context.limits.memory_mib = 256;
     assert!(matches!(bench.fault_in(&context).await, CallError::Limit { limit: "host_call_bytes_max", .. }));
     assert!(bench.apply("log-long", "").await.result.unwrap().is_ok(), "a long line is only cut");
+    let mut context = behaving("log-flood", "");
+    context.limits.log_bytes_max = 2048;
+    let words = "log_bytes_max: log of more than 2048 bytes; raise [targets.t.limits] log_bytes_max";
+    assert_eq!(bench.fault_in(&context).await.to_string(), words);
+}
+
+#[tokio::test]
+async fn hostile_numbers_and_waits_are_taken_for_what_they_are() {
+    let bench = Bench::new().await;
+    let call = bench.apply("extreme-numbers", "").await;
+    assert_eq!(call.result.unwrap().unwrap().len(), 3);
+    call.transaction.unwrap().commit().await.unwrap();
+    assert_eq!(bench.target.notes().await, 12);
+    let mut bench = bench;
+    bench.target = Target::new().await;
+    let failure = bench.apply("extreme-numbers", "wait").await.result.unwrap().unwrap_err();
+    assert_eq!(failure.retry_after_ms, Some(86_400_000), "a day at most");
+}
+
+#[tokio::test]
+async fn hostile_reach_into_other_schemas_and_tables_is_refused() {
+    let mut bench = Bench::new().await;
+    let only = |name: &str| std::iter::once(name).collect();
+    let grants = SqlGrants { read: only("note"), insert: only("note"), ..SqlGrants::default() };
+    bench.access = SqlAccess::new(Dialect::Sqlite, grants);
+    for (behaviour, sql, words) in [
+        ("query", "SELECT a FROM other.note", "`other.note` lies outside of the target's own tables"),
+        ("query", "SELECT * FROM temp.sqlite_master", "`temp.sqlite_master` lies outside of the target's own tables"),
+        (
+            "query",
+            "SELECT id FROM note WHERE id IN (SELECT id FROM secret)",
+            "table `secret` may not be read: [targets.t.database.allow] read does not name it",
+        ),
+        (
+            "statement",
+            "UPDATE note SET body = ''",
+            "table `note` may not be updated: [targets.t.database.allow] update does not name it",
+        ),
+        (
+            "statement",
+            "DELETE FROM note",
+            "table `note` may not be deleted from: [targets.t.database.allow] delete does not name it",
+        ),
+        (
+            "statement",
+            "INSERT INTO secret (id) VALUES ('x')",
+            "table `secret` may not be inserted into: [targets.t.database.allow] insert does not name it",
+        ),
+        ("query", "SELECT load_extension('x')", "function `load_extension` is not allowed"),
+    ] {
+        let call = bench.apply(behaviour, sql).await;
+        let failure = call.result.unwrap().unwrap_err();
+        assert_eq!((failure.kind, failure.message.as_str()), (FailureKind::Denied, words), "{sql}");
+        assert_eq!(call.usage.statements, 0, "{sql}");
+    }
 }
 
 #[tokio::test]
@@ -288,19 +344,28 @@ async fn a_transaction_that_the_database_ended_is_told_whatever_the_adapter_says
     assert!(call.transaction.unwrap().commit().await.is_err(), "nothing can be committed any more");
 }
 
+/// More rows to count than anybody will live to see.
+const ENDLESS: &str = "SELECT COUNT(*) FROM note a, note b, note c, note d, note e, note f, note g WHERE a.id < g.body";
+
 #[tokio::test]
-async fn a_call_that_is_cut_off_in_a_statement_takes_the_transaction_with_it() {
-    let bench = with_many_notes().await;
-    let mut context = behaving("query", SLOW);
-    context.limits.deadline_ms = 20;
+async fn hostile_endless_query_is_stopped_and_takes_the_transaction_with_it() {
+    let mut bench = with_many_notes().await;
+    bench.target.as_someone_elses();
+    let mut context = behaving("query", ENDLESS);
+    context.limits.deadline_ms = 2_000;
     let call = bench.apply_in(&context).await;
-    assert!(matches!(call.result.unwrap_err(), CallError::Limit { limit: "deadline_ms", .. }));
+    let words = "deadline_ms: the call took longer than 2000 ms; raise [targets.t.limits] deadline_ms";
+    assert_eq!(call.result.unwrap_err().to_string(), words);
     assert!(call.transaction.is_none());
+    // There is one connection that writes, and it would count for ever had nobody stopped it.
+    assert_eq!(bench.target.notes().await, 150);
+    assert!(bench.apply("echo", "").await.result.unwrap().is_ok());
 }
 
 #[tokio::test]
 async fn many_calls_run_beside_each_other_and_the_surplus_waits() {
-    let runtime = Runtime::new(&RuntimeOptions { cache_dir: None, instances_max: 2 }).unwrap();
+    let runtime =
+        Runtime::new(&RuntimeOptions { cache_dir: None, instances_max: 2, ..RuntimeOptions::default() }).unwrap();
     let adapter = probe(&runtime).await;
     let target = Target::new().await;
     let access = SqlAccess::new(Dialect::Sqlite, SqlGrants::everything());
@@ -318,7 +383,7 @@ async fn many_calls_run_beside_each_other_and_the_surplus_waits() {
 async fn compiled_code_is_kept_and_healed() {
     let directory = tempfile::tempdir().unwrap();
     let cache = directory.path().join("cache");
-    let options = RuntimeOptions { cache_dir: Some(cache.clone()), instances_max: 2 };
+    let options = RuntimeOptions { cache_dir: Some(cache.clone()), instances_max: 2, ..RuntimeOptions::default() };
     for _ in 0..2 {
         let runtime = Runtime::new(&options).unwrap();
         probe(&runtime).await;

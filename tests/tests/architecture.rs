@@ -109,3 +109,30 @@ fn every_file_says_what_it_owns() {
         assert!(text.starts_with("//!"), "{} opens without //!", path.display());
     }
 }
+
+/// Every `fn NAME` of the Rust sources below a folder.
+fn functions(folder: &Path, found: &mut std::collections::HashSet<String>) {
+    let mut files = Vec::new();
+    sources(folder, &mut files);
+    for file in files {
+        let text = fs::read_to_string(file).expect("source");
+        let names = text.split("fn ").skip(1).filter_map(|rest| rest.split(['(', '<']).next());
+        found.extend(names.map(str::to_owned));
+    }
+}
+
+#[test]
+fn every_test_that_the_threat_model_names_exists() {
+    let mut known = std::collections::HashSet::new();
+    for folder in ["host/src", "host/tests", "tests/tests", "plugins"] {
+        functions(&workspace().join(folder), &mut known);
+    }
+    let text = fs::read_to_string(workspace().join("docs/security.md")).expect("docs/security.md");
+    // In the last cell of a table's row, and in brackets in the text.
+    let cells = text.lines().filter(|line| line.starts_with("| ") && line.ends_with(" |"));
+    let cells = cells.filter_map(|line| line.trim_end_matches(" |").rsplit_once("| ").map(|(_, cell)| cell));
+    let named: Vec<&str> = cells.flat_map(|cell| cell.split('`').skip(1).step_by(2)).collect();
+    assert!(named.len() > 60, "only {} tests are named", named.len());
+    let missing: Vec<_> = named.iter().filter(|name| !known.contains(**name)).collect();
+    assert!(missing.is_empty(), "docs/security.md names tests that are not there: {missing:?}");
+}

@@ -5,10 +5,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::error::CliError;
-use crate::config::{Authentication, Config, Connection, DatabaseUrl, HttpConfig, Order, TargetConfig};
+use crate::config::{
+    Authentication, Config, Connection, DatabaseUrl, GrantConfig, HttpConfig, Order, SecretSource, TargetConfig,
+};
 use crate::database::{Database, DatabaseError, Locator};
 use crate::domain::delivery::RetryPolicy;
-use crate::plugin::{Credentials, HttpOptions, Limits, Runtime, RuntimeOptions, Secret};
+use crate::plugin::{
+    ClientProof, Credentials, GrantOptions, HttpOptions, Limits, Runtime, RuntimeOptions, SecretValue,
+};
 use crate::store::{Store, StoreClock};
 use crate::supply::Trust;
 use crate::sync::{BreakerPolicy, SyncOptions, Target, TargetKind, TargetSpec};
@@ -54,7 +58,13 @@ pub(super) fn target_config<'a>(config: &'a Config, name: &str) -> Result<&'a Ta
 /// The runtime of adapters.
 pub(super) fn runtime(config: &Config) -> Result<Arc<Runtime>, CliError> {
     let calls: u32 = config.enabled_targets().map(|target| target.limits.concurrency.max(1) + 1).sum();
-    let options = RuntimeOptions { cache_dir: Some(config.plugins.cache.clone()), instances_max: calls.clamp(4, 256) };
+    let tables = config.targets.values().map(|target| target.limits.table_elements_max);
+    let options = RuntimeOptions {
+        cache_dir: Some(config.plugins.cache.clone()),
+        instances_max: calls.clamp(4, 256),
+        stack_kib: config.plugins.stack_kib,
+        table_elements_max: tables.max().unwrap_or_default(),
+    };
     Ok(Runtime::guarded(&options, Arc::new(trust(config)?))?)
 }
 
@@ -124,24 +134,53 @@ fn http_options(target: &str, http: &HttpConfig) -> Result<HttpOptions, CliError
         CliError::Config(format!("[targets.{target}.http] {what} cannot be read: {error}"))
     };
     let ca_pem = http.ca_file.as_ref().map(std::fs::read).transpose().map_err(|error| unreadable("ca_file", error))?;
-    let credentials = match &http.authentication {
-        Authentication::None => Credentials::None,
-        Authentication::Bearer { token } => {
-            let token = token.read().map_err(|error| unreadable("auth token", error))?;
-            Credentials::Bearer(Secret::new(token.expose()))
-        }
-        Authentication::Basic { username, password } => {
-            let password = password.read().map_err(|error| unreadable("auth password", error))?;
-            Credentials::Basic(username.clone(), Secret::new(password.expose()))
-        }
-    };
+    let credentials = credentials(&http.authentication, &unreadable)?;
     Ok(HttpOptions {
         base_url: http.base_url_text().to_owned(),
         also_allow: Vec::new(),
+        methods: http.methods.iter().map(|method| method.as_str().to_owned()).collect(),
         allow_private: http.allow_private,
         timeout: Duration::from_millis(http.timeout_ms),
         ca_pem,
         credentials,
+    })
+}
+
+type Unreadable<'a> = dyn Fn(&str, std::io::Error) -> CliError + 'a;
+
+fn credentials(authentication: &Authentication, unreadable: &Unreadable<'_>) -> Result<Credentials, CliError> {
+    let grant = |grant: &GrantConfig, proof| GrantOptions {
+        token_url: grant.token_url.clone(),
+        client_id: grant.client_id.clone(),
+        scope: grant.scope.clone(),
+        proof,
+    };
+    Ok(match authentication {
+        Authentication::None => Credentials::None,
+        Authentication::Bearer { token } => Credentials::Bearer(secret(token, "auth token", unreadable)?),
+        Authentication::Basic { username, password } => {
+            Credentials::Basic(username.clone(), secret(password, "auth password", unreadable)?)
+        }
+        Authentication::ClientCredentials { grant: config, client_secret } => {
+            let secret = secret(client_secret, "auth client_secret", unreadable)?;
+            Credentials::Grant(grant(config, ClientProof::Secret(secret)))
+        }
+        Authentication::BackendServices { grant: config, private_key, key_id } => {
+            let pem = secret(private_key, "auth private_key_file", unreadable)?;
+            Credentials::Grant(grant(config, ClientProof::Key { pem, key_id: key_id.clone() }))
+        }
+    })
+}
+
+/// A file is read once here, so that one that cannot be is found out at the start, and again whenever it is needed.
+fn secret(source: &SecretSource, what: &str, unreadable: &Unreadable<'_>) -> Result<SecretValue, CliError> {
+    let secret = source.read().map_err(|error| unreadable(what, error))?;
+    Ok(match source {
+        SecretSource::Value(_) => SecretValue::Fixed(secret),
+        SecretSource::File(_) => {
+            let source = source.clone();
+            SecretValue::Reread(Arc::new(move || source.read()))
+        }
     })
 }
 
@@ -158,9 +197,14 @@ pub(super) fn limits(config: &TargetConfig) -> Limits {
         query_bytes_max: limits.query_bytes_max,
         http_request_bytes_max: limits.http_request_bytes_max,
         http_response_bytes_max: limits.http_response_bytes_max,
+        http_headers_max: limits.http_headers_max.into(),
+        http_header_bytes_max: limits.http_header_bytes_max.into(),
         http_requests_in_flight_max: limits.http_requests_in_flight_max.into(),
         log_lines_max: limits.log_lines_max.into(),
+        log_bytes_max: limits.log_bytes_max,
         log_line_bytes_max: limits.log_line_bytes_max.into(),
+        table_elements_max: limits.table_elements_max.into(),
+        handles_max: limits.handles_max.into(),
     }
 }
 

@@ -5,17 +5,38 @@ use std::path::PathBuf;
 
 use url::{Host, Url};
 
+use super::authentication::{Authentication, read_authentication};
 use super::reader::Reader;
-use crate::domain::secret::Secret;
+use crate::domain::words::one_of;
+use crate::vocabulary;
 
-/// The largest secret file that is read.
-const SECRET_BYTES_MAX: u64 = 64 << 10;
+vocabulary! {
+    /// What a request may ask for. TRACE, CONNECT and all others are never allowed.
+    pub enum HttpMethod {
+        /// Read.
+        Get = "GET",
+        /// Read the head alone.
+        Head = "HEAD",
+        /// Ask what is possible.
+        Options = "OPTIONS",
+        /// Create, search, or a bundle of others.
+        Post = "POST",
+        /// Write as a whole.
+        Put = "PUT",
+        /// Change in part.
+        Patch = "PATCH",
+        /// Delete.
+        Delete = "DELETE",
+    }
+}
 
 /// How a target is reached over HTTP.
 #[derive(Clone, Debug)]
 pub struct HttpConfig {
     /// `http` or `https`, without user, query and fragment. Requests must stay below it.
     pub base_url: Url,
+    /// The methods that the adapter may use; never empty.
+    pub methods: Vec<HttpMethod>,
     /// Whether the name may resolve to a loopback, private or link-local address.
     pub allow_private: bool,
     /// For one request, from connecting to the end of the answer.
@@ -24,54 +45,6 @@ pub struct HttpConfig {
     pub ca_file: Option<PathBuf>,
     /// What the host adds to every request.
     pub authentication: Authentication,
-}
-
-/// Credentials that the host adds and the adapter never sees.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Authentication {
-    /// Nothing is added.
-    None,
-    /// `Authorization: Bearer TOKEN`.
-    Bearer {
-        /// The token.
-        token: SecretSource,
-    },
-    /// `Authorization: Basic ...`.
-    Basic {
-        /// The user, without a colon.
-        username: String,
-        /// The password.
-        password: SecretSource,
-    },
-}
-
-/// Where a secret is.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum SecretSource {
-    /// In the configuration, or in the variable that stands there.
-    Value(Secret),
-    /// In a file of its own, absolute, read whenever it is needed: so it may be renewed while the host runs.
-    File(PathBuf),
-}
-
-impl SecretSource {
-    /// The secret as it is now; white space around a file's content is not part of it.
-    ///
-    /// # Errors
-    /// When the file cannot be read, is too large, is not UTF-8 or is empty.
-    pub fn read(&self) -> std::io::Result<Secret> {
-        use std::io::{Error, ErrorKind, Read};
-        let path = match self {
-            Self::Value(secret) => return Ok(secret.clone()),
-            Self::File(path) => path,
-        };
-        let mut text = zeroize::Zeroizing::new(String::new());
-        std::fs::File::open(path)?.take(SECRET_BYTES_MAX + 1).read_to_string(&mut text)?;
-        if text.len() as u64 > SECRET_BYTES_MAX || text.trim().is_empty() {
-            return Err(Error::new(ErrorKind::InvalidData, "the file is empty or too large for a secret"));
-        }
-        Ok(Secret::new(text.trim().to_owned()))
-    }
 }
 
 impl HttpConfig {
@@ -85,14 +58,39 @@ impl HttpConfig {
 pub(super) fn read_http(mut http: Reader<'_>) -> Option<HttpConfig> {
     let allow_private = http.boolean("allow_private", false);
     let base_url = read_base_url(&mut http, allow_private);
+    let methods = read_methods(&mut http);
     let timeout_ms = http.integer("timeout_ms", 100..=600_000, 10_000);
     let ca_file = http.file("ca_file");
     let auth_present = http.has("auth");
     let auth = http.section("auth");
-    let authentication =
-        if auth.is_present() { read_authentication(auth) } else { (!auth_present).then_some(Authentication::None) };
+    let authentication = if auth.is_present() {
+        read_authentication(auth, allow_private)
+    } else {
+        (!auth_present).then_some(Authentication::None)
+    };
     http.finish(&[]);
-    Some(HttpConfig { base_url: base_url?, allow_private, timeout_ms, ca_file, authentication: authentication? })
+    Some(HttpConfig {
+        base_url: base_url?,
+        methods,
+        allow_private,
+        timeout_ms,
+        ca_file,
+        authentication: authentication?,
+    })
+}
+
+fn read_methods(http: &mut Reader<'_>) -> Vec<HttpMethod> {
+    if !http.has("methods") {
+        return HttpMethod::ALL.to_vec();
+    }
+    let mut methods = Vec::new();
+    for entry in http.texts("methods").unwrap_or_default() {
+        match HttpMethod::from_word(&entry.value) {
+            Some(method) => methods.push(method),
+            None => http.note_key("methods", format!("must list {}", one_of(HttpMethod::WORDS))),
+        }
+    }
+    methods
 }
 
 fn read_base_url(http: &mut Reader<'_>, allow_private: bool) -> Option<Url> {
@@ -133,54 +131,4 @@ fn names_private_address(url: &Url) -> bool {
         IpAddr::V4(v4) => v4.is_loopback() || v4.is_private() || v4.is_link_local() || v4.is_unspecified(),
         IpAddr::V6(v6) => v6.is_loopback() || v6.is_unspecified() || v6.is_unique_local() || v6.is_unicast_link_local(),
     }
-}
-
-fn read_authentication(mut auth: Reader<'_>) -> Option<Authentication> {
-    const TYPES: [&str; 3] = ["none", "bearer", "basic"];
-    if !auth.has("type") {
-        auth.note_missing("type", "is missing: write \"none\", \"bearer\" or \"basic\"");
-    }
-    let kind = auth.word("type", &TYPES, |word| TYPES.iter().copied().find(|known| *known == word));
-    match kind {
-        Some("none") => {
-            auth.finish(&[]);
-            Some(Authentication::None)
-        }
-        Some("bearer") => {
-            let token = read_secret(&mut auth, "token", "token_file");
-            auth.finish(&[]);
-            Some(Authentication::Bearer { token: token? })
-        }
-        Some(_) => {
-            if !auth.has("username") {
-                auth.note_missing("username", "is missing");
-            }
-            let username = auth.text("username");
-            if username.as_ref().is_some_and(|name| name.value.contains(|c: char| c == ':' || c.is_control())) {
-                auth.note_key("username", "must not contain a colon or a control character");
-            }
-            let password = read_secret(&mut auth, "password", "password_file");
-            auth.finish(&[]);
-            Some(Authentication::Basic { username: username?.value, password: password? })
-        }
-        None => {
-            auth.finish(&["token", "token_file", "username", "password", "password_file"]);
-            None
-        }
-    }
-}
-
-/// A secret from exactly one of two keys.
-fn read_secret(auth: &mut Reader<'_>, key: &'static str, file_key: &'static str) -> Option<SecretSource> {
-    let value = auth.secret(key);
-    let file = auth.file(file_key);
-    match (auth.has(key), auth.has(file_key)) {
-        (true, true) => auth.note_key(file_key, format!("stands beside {key}: give one of them")),
-        (false, false) => auth.note_missing(key, format!("is missing, and so is {file_key}: give one of them")),
-        _ => {}
-    }
-    if value.as_ref().is_some_and(|secret| secret.expose().chars().any(char::is_control)) {
-        auth.note_key(key, "must not contain a line break or another control character");
-    }
-    value.map(SecretSource::Value).or(file.map(SecretSource::File))
 }

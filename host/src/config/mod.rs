@@ -5,6 +5,7 @@
 //! `docs/configuration.md`. Nothing here opens a database or a connection.
 
 mod allow;
+mod authentication;
 mod database_url;
 mod http;
 mod limits;
@@ -17,8 +18,9 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
+pub use authentication::{Authentication, AuthenticationType, GrantConfig, SecretSource};
 pub use database_url::{DatabaseKind, DatabaseUrl, ServerUrl};
-pub use http::{Authentication, HttpConfig, SecretSource};
+pub use http::{HttpConfig, HttpMethod};
 pub use limits::Limits;
 pub use sync::{BreakerConfig, RetentionConfig, RetryConfig, SyncConfig};
 pub use target::{Connection, DatabaseConfig, TargetConfig};
@@ -64,6 +66,8 @@ pub struct PluginsConfig {
     pub directory: PathBuf,
     /// The folder for compiled adapters; it may be deleted at any time. Absolute.
     pub cache: PathBuf,
+    /// The stack of an adapter's own calls, KiB; the same for every target.
+    pub stack_kib: u32,
     /// Public keys in minisign's form; a signature by one of them is right.
     pub trusted_keys: Vec<String>,
     /// Whether an adapter without a signature is refused.
@@ -172,6 +176,7 @@ fn read_plugins(mut plugins: Reader<'_>) -> PluginsConfig {
     let context = plugins.context;
     let directory = plugins.path("directory").unwrap_or_else(|| context.resolve("adapters"));
     let cache = plugins.path("cache").unwrap_or_else(|| context.resolve(".host/cache"));
+    let stack_kib = plugins.count("stack_kib", 64..=16_384, 1024);
     let trusted_keys = plugins.texts("trusted_keys").unwrap_or_default();
     let is_key = |text: &str| minisign_verify::PublicKey::from_base64(text).is_ok();
     if let Some(bad) = trusted_keys.iter().position(|key| !is_key(&key.value)) {
@@ -185,7 +190,7 @@ fn read_plugins(mut plugins: Reader<'_>) -> PluginsConfig {
     }
     let trusted_keys = trusted_keys.into_iter().map(|key| key.value).collect();
     plugins.finish(&[]);
-    PluginsConfig { directory, cache, trusted_keys, require_signature }
+    PluginsConfig { directory, cache, stack_kib, trusted_keys, require_signature }
 }
 
 fn read_aggregates(aggregates: &Reader<'_>) -> BTreeMap<AggregateType, Order> {

@@ -4,10 +4,12 @@ use futures::TryStreamExt as _;
 use sqlx::pool::PoolConnection;
 use sqlx::{AssertSqlSafe, MySql, Postgres, Sqlite};
 
+use super::interrupt::{Interrupt, Watch};
 use super::{DatabaseError, Dialect, ErrorKind, Execution, RowLimits, Rows, Value, mysql, postgres, sqlite};
 
 pub(super) enum Connection {
-    Sqlite(PoolConnection<Sqlite>),
+    /// With the means to stop what it is doing, where that is wanted.
+    Sqlite(PoolConnection<Sqlite>, Interrupt),
     MySql(PoolConnection<MySql>),
     Postgres(PoolConnection<Postgres>),
 }
@@ -22,9 +24,17 @@ macro_rules! query {
 impl Connection {
     pub(super) fn dialect(&self) -> Dialect {
         match self {
-            Self::Sqlite(_) => Dialect::Sqlite,
+            Self::Sqlite(..) => Dialect::Sqlite,
             Self::MySql(_) => Dialect::MySql,
             Self::Postgres(_) => Dialect::Postgres,
+        }
+    }
+
+    /// For the length of one statement: given up before its end, it is stopped where it would run on in this process.
+    fn watch(&self) -> Watch {
+        match self {
+            Self::Sqlite(_, interrupt) => interrupt.watch(),
+            Self::MySql(_) | Self::Postgres(_) => Interrupt::default().watch(),
         }
     }
 
@@ -33,7 +43,7 @@ impl Connection {
         use sqlx::Executor as _;
         let sql = AssertSqlSafe(sql.to_owned());
         match self {
-            Self::Sqlite(connection) => (&mut **connection).execute(sqlx::raw_sql(sql)).await.map(drop),
+            Self::Sqlite(connection, _) => (&mut **connection).execute(sqlx::raw_sql(sql)).await.map(drop),
             Self::MySql(connection) => (&mut **connection).execute(sqlx::raw_sql(sql)).await.map(drop),
             Self::Postgres(connection) => (&mut **connection).execute(sqlx::raw_sql(sql)).await.map(drop),
         }
@@ -41,9 +51,16 @@ impl Connection {
     }
 
     pub(super) async fn execute(&mut self, sql: &str, parameters: &[Value]) -> Result<Execution, DatabaseError> {
+        let watch = self.watch();
+        let result = self.execute_unwatched(sql, parameters).await;
+        watch.over();
+        result
+    }
+
+    async fn execute_unwatched(&mut self, sql: &str, parameters: &[Value]) -> Result<Execution, DatabaseError> {
         let sql = self.dialect().placeholders(sql, parameters);
         match self {
-            Self::Sqlite(connection) => {
+            Self::Sqlite(connection, _) => {
                 query!(sqlite, sql, parameters).execute(&mut **connection).await.map(|result| Execution {
                     rows_affected: result.rows_affected(),
                     last_insert_id: u64::try_from(result.last_insert_rowid()).ok().filter(|id| *id > 0),
@@ -69,6 +86,18 @@ impl Connection {
         parameters: &[Value],
         limits: RowLimits,
     ) -> Result<Rows, DatabaseError> {
+        let watch = self.watch();
+        let result = self.query_unwatched(sql, parameters, limits).await;
+        watch.over();
+        result
+    }
+
+    async fn query_unwatched(
+        &mut self,
+        sql: &str,
+        parameters: &[Value],
+        limits: RowLimits,
+    ) -> Result<Rows, DatabaseError> {
         let sql = self.dialect().placeholders(sql, parameters);
         let mut rows = Gathering::new(limits);
         macro_rules! gather {
@@ -80,7 +109,7 @@ impl Connection {
             }};
         }
         match self {
-            Self::Sqlite(connection) => gather!(sqlite, connection),
+            Self::Sqlite(connection, _) => gather!(sqlite, connection),
             Self::MySql(connection) => gather!(mysql, connection),
             Self::Postgres(connection) => gather!(postgres, connection),
         }
@@ -90,7 +119,7 @@ impl Connection {
     /// Closes the connection instead of giving it back: what it was doing is unknown, and the server rolls it back.
     pub(super) fn discard(self) {
         match self {
-            Self::Sqlite(mut connection) => connection.close_on_drop(),
+            Self::Sqlite(mut connection, _) => connection.close_on_drop(),
             Self::MySql(connection) => drop(connection.detach()),
             Self::Postgres(connection) => drop(connection.detach()),
         }

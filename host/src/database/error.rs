@@ -165,7 +165,7 @@ fn sqlite_kind(code: i32, message: &str) -> ErrorKind {
         (5 | 6, _) => ErrorKind::Contention,
         (_, 1555 | 2067 | 2579) => ErrorKind::DuplicateKey,
         (18..=20 | 25, _) => ErrorKind::InvalidValue,
-        (10 | 13 | 14, _) => ErrorKind::Unavailable,
+        (9 | 10 | 13 | 14, _) => ErrorKind::Unavailable,
         (3 | 8 | 23, _) => ErrorKind::PermissionDenied,
         (11 | 26, _) => ErrorKind::Rejected,
         (1, _) if message.starts_with("no such") || message.contains("has no column") => ErrorKind::MissingObject,

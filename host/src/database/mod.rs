@@ -7,6 +7,7 @@
 mod connection;
 mod dialect;
 mod error;
+mod interrupt;
 mod mysql;
 mod pool;
 mod postgres;

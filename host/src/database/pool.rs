@@ -5,10 +5,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use sqlx::pool::PoolOptions;
-use sqlx::{ConnectOptions, Connection as _, Executor as _, MySql, Pool, Postgres, Sqlite};
+use sqlx::{ConnectOptions, Connection as _, MySql, Pool, Postgres, Sqlite};
 use url::Url;
 
 use super::connection::Connection;
+use super::interrupt::Interrupt;
 use super::{
     DatabaseError, Dialect, ErrorKind, Execution, RowLimits, Rows, Transaction, Value, mysql, postgres, sqlite,
 };
@@ -126,6 +127,8 @@ struct Inner {
     locator: Locator,
     pools: Pools,
     statement_timeout: Duration,
+    /// Whether it is someone else's, whose statements are not ours and need not end.
+    foreign: bool,
 }
 
 enum Pools {
@@ -144,10 +147,11 @@ impl Database {
     /// # Errors
     /// `Rejected` when the URL does not fit the driver.
     pub fn new(locator: Locator, connections_max: u32, statement_timeout: Duration) -> Result<Self, DatabaseError> {
-        Self::prepare(locator, connections_max, statement_timeout, true)
+        Self::prepare(locator, connections_max, statement_timeout, false)
     }
 
-    /// A database of someone else's: an SQLite file must be there.
+    /// A database of someone else's: an SQLite file must be there, and a statement that was given up is stopped, by SQLite
+    /// itself or by the server soon after `statement_timeout`.
     ///
     /// # Errors
     /// `Rejected` when the URL does not fit the driver.
@@ -156,43 +160,38 @@ impl Database {
         connections_max: u32,
         statement_timeout: Duration,
     ) -> Result<Self, DatabaseError> {
-        Self::prepare(locator, connections_max, statement_timeout, false)
+        Self::prepare(locator, connections_max, statement_timeout, true)
     }
 
     fn prepare(
         locator: Locator,
         connections_max: u32,
         statement_timeout: Duration,
-        create: bool,
+        foreign: bool,
     ) -> Result<Self, DatabaseError> {
+        // The host is the first to give up; the server then need not be told.
+        let server_timeout = foreign.then(|| statement_timeout + Duration::from_secs(1));
         let pools = match &locator {
             Locator::Sqlite(path) => Pools::Sqlite {
-                writer: pool_options(1).connect_lazy_with(sqlite::options(path, false).create_if_missing(create)),
+                writer: pool_options(1).connect_lazy_with(sqlite::options(path, false).create_if_missing(!foreign)),
                 readers: pool_options(connections_max.max(1)).connect_lazy_with(sqlite::options(path, true)),
             },
             Locator::MySql(url) => {
                 let options =
-                    pool_options(connections_max).after_connect(|connection: &mut sqlx::MySqlConnection, _| {
-                        Box::pin(async move {
-                            // MySQL 8 and MariaDB know the isolation level by different names, so the second is tried.
-                            match connection.execute(sqlx::raw_sql(mysql::SESSION)).await {
-                                Ok(_) => Ok(()),
-                                Err(_) => connection.execute(sqlx::raw_sql(mysql::SESSION_MARIADB)).await.map(drop),
-                            }
-                        })
+                    pool_options(connections_max).after_connect(move |connection: &mut sqlx::MySqlConnection, _| {
+                        Box::pin(mysql::prepare(connection, server_timeout))
                     });
                 Pools::MySql(options.connect_lazy_with(mysql::options(url)?))
             }
             Locator::Postgres(url) => {
-                let session = if create { postgres::SESSION_OWN } else { postgres::SESSION };
                 let options =
                     pool_options(connections_max).after_connect(move |connection: &mut sqlx::PgConnection, _| {
-                        Box::pin(async move { connection.execute(sqlx::raw_sql(session)).await.map(drop) })
+                        Box::pin(postgres::prepare(connection, server_timeout))
                     });
                 Pools::Postgres(options.connect_lazy_with(postgres::options(url)?))
             }
         };
-        Ok(Self { inner: Arc::new(Inner { locator, pools, statement_timeout }) })
+        Ok(Self { inner: Arc::new(Inner { locator, pools, statement_timeout, foreign }) })
     }
 
     /// Where it is.
@@ -302,7 +301,13 @@ impl Database {
     async fn acquire(&self, read_only: bool) -> Result<Connection, DatabaseError> {
         match &self.inner.pools {
             Pools::Sqlite { writer, readers } => {
-                acquire(if read_only { readers } else { writer }).await.map(Connection::Sqlite)
+                let mut connection = acquire(if read_only { readers } else { writer }).await?;
+                let interrupt = if self.inner.foreign {
+                    Interrupt::set(&mut connection).await.map_err(|error| DatabaseError::from_sqlx(&error))?
+                } else {
+                    Interrupt::default()
+                };
+                Ok(Connection::Sqlite(connection, interrupt))
             }
             Pools::MySql(pool) => acquire(pool).await.map(Connection::MySql),
             Pools::Postgres(pool) => acquire(pool).await.map(Connection::Postgres),

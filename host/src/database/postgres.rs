@@ -1,19 +1,24 @@
 //! PostgreSQL through sqlx: parameters in, rows out.
 
+use std::time::Duration;
+
 use sqlx::postgres::{PgArguments, PgConnectOptions, PgRow};
 use sqlx::query::Query;
 use sqlx::types::chrono::{NaiveDate, NaiveDateTime, NaiveTime};
 use sqlx::types::{BigDecimal, Uuid};
-use sqlx::{Column as _, ConnectOptions as _, Postgres, Row as _, TypeInfo as _, ValueRef as _};
+use sqlx::{
+    AssertSqlSafe, Column as _, ConnectOptions as _, Executor as _, PgConnection, Postgres, Row as _, TypeInfo as _,
+    ValueRef as _,
+};
 
 use super::{DatabaseError, ErrorKind, Value};
 
 /// What every session is set to.
-pub(super) const SESSION: &str = "SET SESSION CHARACTERISTICS AS TRANSACTION ISOLATION LEVEL READ COMMITTED";
+const SESSION: &str = "SET SESSION CHARACTERISTICS AS TRANSACTION ISOLATION LEVEL READ COMMITTED";
 
 /// What a session on our own database is set to as well. A queue is empty in one minute and long in the next, so that what
 /// the planner measured is always wrong: every statement there is written to be found through an index, and is run as written.
-pub(super) const SESSION_OWN: &str = "SET SESSION CHARACTERISTICS AS TRANSACTION ISOLATION LEVEL READ COMMITTED; \
+const SESSION_OWN: &str = "SET SESSION CHARACTERISTICS AS TRANSACTION ISOLATION LEVEL READ COMMITTED; \
      SET enable_seqscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off; SET enable_bitmapscan = off; \
      SET join_collapse_limit = 1; SET from_collapse_limit = 1; SET jit = off; SET plan_cache_mode = force_generic_plan";
 
@@ -21,6 +26,15 @@ pub(super) fn options(url: &url::Url) -> Result<PgConnectOptions, DatabaseError>
     let options: PgConnectOptions = sqlx::ConnectOptions::from_url(url)
         .map_err(|_| DatabaseError::new(ErrorKind::Rejected, "the database url is not understood"))?;
     Ok(options.application_name("neuronova-sync").disable_statement_logging())
+}
+
+/// Makes a new session ours: one on our own database, or with a time limit one on someone else's, where the server stops
+/// what takes longer.
+pub(super) async fn prepare(connection: &mut PgConnection, timeout: Option<Duration>) -> Result<(), sqlx::Error> {
+    let Some(timeout) = timeout else { return connection.execute(sqlx::raw_sql(SESSION_OWN)).await.map(drop) };
+    connection.execute(sqlx::raw_sql(SESSION)).await?;
+    let limit = format!("SET SESSION statement_timeout = {}", timeout.as_millis());
+    connection.execute(sqlx::raw_sql(AssertSqlSafe(limit))).await.map(drop)
 }
 
 /// NULL is never bound: [`super::Dialect::placeholders`] writes it into the statement, where it has no type to clash.

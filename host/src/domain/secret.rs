@@ -13,8 +13,8 @@ pub struct Secret(Zeroizing<String>);
 impl Secret {
     /// Takes the text over; the caller should hold no copy.
     #[must_use]
-    pub fn new(text: String) -> Self {
-        Self(Zeroizing::new(text))
+    pub fn new(text: impl Into<String>) -> Self {
+        Self(Zeroizing::new(text.into()))
     }
 
     /// The text itself.

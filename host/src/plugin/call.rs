@@ -16,16 +16,12 @@ use super::bindings::types;
 use super::capability::http::HttpDoor;
 use super::capability::http_fence::{Fence, ReadOnly};
 use super::capability::sql::SqlDoor;
-use super::engine::STACK_BYTES;
-use super::limits::Breach;
+use super::limits::{Breach, STACK_KIB};
 use super::state::{CallState, Meters};
 use super::ticker::TICK_MS;
 use super::{Adapter, CallError, HttpAccess, Limits, SqlAccess};
 use crate::database::{DatabaseError, Transaction};
 use crate::domain::change::{Change, Descriptor, Failure, Outcome, RemoteEdit, Report};
-
-/// Handles that a guest may hold at a time.
-const HANDLES_MAX: usize = 10_000;
 
 /// What stays the same for every call to a target.
 #[derive(Clone, Debug, Default)]
@@ -253,9 +249,11 @@ impl Adapter {
             Ok(Ok(answer)) => match (&answer, meters.noted()) {
                 // It gave up because of a limit, so that is what the operator has to read.
                 (Err(_), Some(breach)) => Err(breach.into_error(&context.target)),
+                // Likewise when it could do nothing for want of credentials.
+                (Err(_), None) => Ok(meters.unauthorized().map_or(answer, |failure| Raw::Err(failure.into()))),
                 _ => Ok(answer),
             },
-            Ok(Err(error)) => Err(classify(&error, context, meters.noted())),
+            Ok(Err(error)) => Err(classify(&error, context, self.runtime.stack_kib, meters.noted())),
             Err(_) => Err(Breach::new("deadline_ms", limits.deadline_ms).into_error(&context.target)),
         };
         let state = store.into_data();
@@ -269,7 +267,7 @@ impl Adapter {
 fn limit(store: &mut Store<CallState>, limits: &Limits, meters: &Arc<Meters>) {
     store.limiter(|state| &mut state.memory);
     store.set_hostcall_fuel(usize::try_from(limits.host_call_bytes_max).unwrap_or(usize::MAX));
-    store.set_max_component_handles(HANDLES_MAX);
+    store.set_max_component_handles(usize::try_from(limits.handles_max).unwrap_or(usize::MAX));
     store.set_epoch_deadline(1);
     let (cpu_ms, meters) = (limits.cpu_ms, Arc::clone(meters));
     // Called once per tick that the guest computes; a tick that passes in the host is not counted.
@@ -306,13 +304,13 @@ fn outcomes(raw: Raw<Vec<types::Outcome>>, expected: usize) -> Result<Result<Vec
 }
 
 /// What ended the call: a limit, the guest itself, or the host.
-fn classify(error: &wasmtime::Error, context: &CallContext, noted: Option<Breach>) -> CallError {
+fn classify(error: &wasmtime::Error, context: &CallContext, stack_kib: u32, noted: Option<Breach>) -> CallError {
     let target = &context.target;
     if let Some(breach) = error.chain().find_map(|cause| cause.downcast_ref::<Breach>()) {
         return breach.into_error(target);
     }
     if let Some(ResourceTableError::Full) = error.chain().find_map(|cause| cause.downcast_ref()) {
-        return Breach::new("handles", HANDLES_MAX as u64).into_error(target);
+        return Breach::new("handles_max", context.limits.handles_max).into_error(target);
     }
     let root = error.root_cause().to_string();
     // wasmtime keeps this error's type to itself.
@@ -321,7 +319,7 @@ fn classify(error: &wasmtime::Error, context: &CallContext, noted: Option<Breach
     }
     let trap = error.chain().find_map(|cause| cause.downcast_ref::<Trap>());
     if let Some(Trap::StackOverflow) = trap {
-        return Breach::new("stack", STACK_BYTES as u64).into_error(target);
+        return Breach::new(STACK_KIB, stack_kib.into()).into_error(target);
     }
     if let Some(breach) = noted {
         return breach.into_error(target);

@@ -12,22 +12,21 @@ use wasmtime::{Config, Engine, InstanceAllocationStrategy, PoolingAllocationConf
 use super::adapter::Linked;
 use super::bindings::{DatabaseTargetPre, HttpTargetPre, database, logging, settings, types};
 use super::cache::Cache;
+use super::limits::TABLE_ELEMENTS_DEFAULT;
 use super::state::CallState;
 use super::ticker::Ticker;
 use super::{Adapter, Admission, Inspection, PluginError, World, artifact};
 
-/// The stack of an adapter's own calls, bytes.
-pub(super) const STACK_BYTES: usize = 1 << 20;
-/// The stack of a call as a whole: the adapter's and the host's functions that it calls, bytes.
-const CALL_STACK_BYTES: usize = 4 << 20;
+/// The stack of an adapter's own calls unless configured, KiB.
+const STACK_KIB_DEFAULT: u32 = 1024;
+/// The stack beside it, of the host's functions that the adapter calls, bytes.
+const HOST_STACK_BYTES: usize = 3 << 20;
 /// Core instances in one component: a guest with an interpreter is made of dozens of libraries.
 const CORE_INSTANCES_PER_COMPONENT: u32 = 128;
 /// Memories in one component.
 const MEMORIES_PER_COMPONENT: u32 = 4;
 /// Tables in one component.
 const TABLES_PER_COMPONENT: u32 = 64;
-/// Entries of one table: functions that are called by pointer.
-const TABLE_ELEMENTS: usize = 100_000;
 /// What wasmtime itself keeps about one instance, bytes.
 const INSTANCE_BYTES: usize = 16 << 20;
 
@@ -38,11 +37,15 @@ pub struct RuntimeOptions {
     pub cache_dir: Option<PathBuf>,
     /// Calls that may be under way at one time, over all targets; further ones wait.
     pub instances_max: u32,
+    /// The stack of an adapter's own calls, KiB.
+    pub stack_kib: u32,
+    /// Entries of one table, for the target that is allowed the most; never less than the default.
+    pub table_elements_max: u32,
 }
 
 impl Default for RuntimeOptions {
     fn default() -> Self {
-        Self { cache_dir: None, instances_max: 32 }
+        Self { cache_dir: None, instances_max: 32, stack_kib: STACK_KIB_DEFAULT, table_elements_max: 0 }
     }
 }
 
@@ -51,6 +54,7 @@ pub struct Runtime {
     pub(super) engine: Engine,
     /// One permit per instance in the pool, so that the pool is never found empty.
     pub(super) instances: Semaphore,
+    pub(super) stack_kib: u32,
     database_linker: Linker<CallState>,
     http_linker: Linker<CallState>,
     cache: Option<Cache>,
@@ -78,7 +82,7 @@ impl Runtime {
 
     fn make(options: &RuntimeOptions, admission: Option<Arc<dyn Admission>>) -> Result<Arc<Self>, PluginError> {
         let instances_max = options.instances_max.max(1);
-        let engine = Engine::new(&config(instances_max)).map_err(|error| {
+        let engine = Engine::new(&config(instances_max, options)).map_err(|error| {
             PluginError::Engine(format!(
                 "{error:#}; a smaller [targets.NAME.limits] concurrency needs less address space"
             ))
@@ -90,6 +94,7 @@ impl Runtime {
             database_linker: linker(&engine, World::Database).map_err(failed)?,
             http_linker: linker(&engine, World::Http).map_err(failed)?,
             instances: Semaphore::new(instances_max as usize),
+            stack_kib: options.stack_kib,
             engine,
             cache,
             admission,
@@ -205,7 +210,8 @@ impl Runtime {
     }
 }
 
-fn config(instances_max: u32) -> Config {
+fn config(instances_max: u32, options: &RuntimeOptions) -> Config {
+    let stack_bytes = (options.stack_kib as usize) << 10;
     let mut pool = PoolingAllocationConfig::new();
     pool.total_component_instances(instances_max)
         .total_core_instances(instances_max.saturating_mul(CORE_INSTANCES_PER_COMPONENT))
@@ -217,15 +223,15 @@ fn config(instances_max: u32) -> Config {
         .max_tables_per_component(TABLES_PER_COMPONENT)
         .max_memories_per_module(MEMORIES_PER_COMPONENT)
         .max_tables_per_module(TABLES_PER_COMPONENT)
-        .table_elements(TABLE_ELEMENTS)
+        .table_elements(TABLE_ELEMENTS_DEFAULT.max(options.table_elements_max as usize))
         .max_component_instance_size(INSTANCE_BYTES)
         .max_core_instance_size(INSTANCE_BYTES);
     let mut config = Config::new();
     config
         .allocation_strategy(InstanceAllocationStrategy::Pooling(pool))
         .epoch_interruption(true)
-        .max_wasm_stack(STACK_BYTES)
-        .async_stack_size(CALL_STACK_BYTES)
+        .max_wasm_stack(stack_bytes)
+        .async_stack_size(stack_bytes + HOST_STACK_BYTES)
         // A stack may hold a patient's data: the next call must not find it there.
         .async_stack_zeroing(true)
         .concurrency_support(false)

@@ -5,6 +5,7 @@
 use std::path::PathBuf;
 
 use super::World;
+use super::limits::STACK_KIB;
 
 /// Why an adapter could not be loaded.
 #[derive(Debug, thiserror::Error)]
@@ -145,7 +146,7 @@ pub enum CallError {
         limit: &'static str,
         /// What it was set to, in the unit of its name.
         value: u64,
-        /// The key in `[targets.NAME.limits]`; none for a limit that is fixed.
+        /// The key in `[targets.NAME.limits]`, or `stack_kib` in `[plugins]`; none for a limit that is fixed.
         setting: Option<&'static str>,
         /// The target.
         target: String,
@@ -163,7 +164,11 @@ pub enum CallError {
 
 /// What the operator can do about it.
 fn mend(target: &str, setting: Option<&str>) -> String {
-    setting.map(|setting| format!("; raise [targets.{target}.limits] {setting}")).unwrap_or_default()
+    match setting {
+        Some(STACK_KIB) => format!("; raise [plugins] {STACK_KIB}"),
+        Some(setting) => format!("; raise [targets.{target}.limits] {setting}"),
+        None => String::new(),
+    }
 }
 
 /// The limit in words.
@@ -172,7 +177,10 @@ fn exceeded(limit: &str, value: u64) -> String {
         "memory_mib" => format!("the adapter needs more than {value} MiB"),
         "deadline_ms" => format!("the call took longer than {value} ms"),
         "cpu_ms" => format!("the adapter computed for longer than {value} ms"),
-        "stack" => format!("the adapter's calls are nested too deeply for {value} bytes of stack"),
+        STACK_KIB => format!("the adapter's calls are nested too deeply for {value} KiB of stack"),
+        "table_elements_max" => format!("the adapter's tables need more than {value} entries"),
+        "handles_max" => format!("the adapter holds more than {value} handles"),
+        "http_headers_max" => format!("an HTTP request or response with more than {value} headers"),
         "host_calls_max" => format!("the adapter called the host more than {value} times"),
         "log_lines_max" => format!("the adapter wrote more than {value} log lines"),
         "query_rows_max" => format!("a query gives more than {value} rows"),

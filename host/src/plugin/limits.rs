@@ -25,12 +25,22 @@ pub struct Limits {
     pub http_request_bytes_max: u64,
     /// Bytes of one HTTP response's body.
     pub http_response_bytes_max: u64,
+    /// Headers of one HTTP request or response.
+    pub http_headers_max: u64,
+    /// Bytes of all headers of one HTTP request or response, names and values.
+    pub http_header_bytes_max: u64,
     /// HTTP requests that wait for an answer, or whose answer is still being read, at one time.
     pub http_requests_in_flight_max: u64,
     /// Log lines of a call.
     pub log_lines_max: u64,
+    /// Bytes of all log lines of a call.
+    pub log_bytes_max: u64,
     /// Bytes of one log line; the rest is cut off.
     pub log_line_bytes_max: u64,
+    /// Entries of all tables of a call together; at most [`RuntimeOptions::table_elements_max`](super::RuntimeOptions).
+    pub table_elements_max: u64,
+    /// Handles at a time: the transaction, requests, streams, headers.
+    pub handles_max: u64,
 }
 
 impl Default for Limits {
@@ -45,15 +55,20 @@ impl Default for Limits {
             query_bytes_max: 16 << 20,
             http_request_bytes_max: 16 << 20,
             http_response_bytes_max: 32 << 20,
+            http_headers_max: 100,
+            http_header_bytes_max: 64 << 10,
             http_requests_in_flight_max: 8,
             log_lines_max: 1_000,
+            log_bytes_max: 1 << 20,
             log_line_bytes_max: 4_096,
+            table_elements_max: TABLE_ELEMENTS_DEFAULT as u64,
+            handles_max: 10_000,
         }
     }
 }
 
-/// The limits that an operator can set; the others are fixed.
-const CONFIGURABLE: [&str; 12] = [
+/// The limits that an operator can set for a target.
+const CONFIGURABLE: [&str; 17] = [
     "memory_mib",
     "deadline_ms",
     "cpu_ms",
@@ -63,10 +78,18 @@ const CONFIGURABLE: [&str; 12] = [
     "query_bytes_max",
     "http_request_bytes_max",
     "http_response_bytes_max",
+    "http_headers_max",
+    "http_header_bytes_max",
     "http_requests_in_flight_max",
     "log_lines_max",
+    "log_bytes_max",
     "log_line_bytes_max",
+    "table_elements_max",
+    "handles_max",
 ];
+
+/// The one that is the same for all targets, since every call's stack comes out of one pool.
+pub(super) const STACK_KIB: &str = "stack_kib";
 
 /// A limit that was overstepped. It travels through wasmtime as the cause of a trap.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -82,24 +105,26 @@ impl Breach {
     }
 
     pub(super) fn into_error(self, target: &str) -> CallError {
-        let setting = CONFIGURABLE.contains(&self.limit).then_some(self.limit);
+        let setting = (CONFIGURABLE.contains(&self.limit) || self.limit == STACK_KIB).then_some(self.limit);
         CallError::Limit { limit: self.limit, value: self.value, setting, target: target.to_owned() }
     }
 }
 
-/// Tables hold function references; sixteen bytes each on the host's side.
-const TABLE_ELEMENTS_MAX: usize = 1 << 20;
+/// Entries of tables, unless the operator says otherwise; sixteen bytes each on the host's side.
+pub(super) const TABLE_ELEMENTS_DEFAULT: usize = 100_000;
 
 /// Counts what instances ask for, over all memories and tables of a store.
 pub(super) struct MemoryLimiter {
     memory_mib: u64,
+    table_elements_max: u64,
     memory_bytes: usize,
     table_elements: usize,
 }
 
 impl MemoryLimiter {
-    pub(super) fn new(memory_mib: u64) -> Self {
-        Self { memory_mib, memory_bytes: 0, table_elements: 0 }
+    pub(super) fn new(limits: &Limits) -> Self {
+        let Limits { memory_mib, table_elements_max, .. } = *limits;
+        Self { memory_mib, table_elements_max, memory_bytes: 0, table_elements: 0 }
     }
 
     pub(super) fn memory_bytes(&self) -> u64 {
@@ -119,8 +144,8 @@ impl ResourceLimiter for MemoryLimiter {
 
     fn table_growing(&mut self, current: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
         let total = self.table_elements.saturating_add(desired.saturating_sub(current));
-        if total > TABLE_ELEMENTS_MAX {
-            return Err(Breach::new("table_elements", TABLE_ELEMENTS_MAX as u64).into());
+        if total as u64 > self.table_elements_max {
+            return Err(Breach::new("table_elements_max", self.table_elements_max).into());
         }
         self.table_elements = total;
         Ok(true)

@@ -25,12 +25,15 @@ mod state;
 mod ticker;
 
 pub use crate::domain::grants::SqlGrants;
+pub use crate::domain::secret::Secret;
 pub use adapter::Adapter;
 pub use admission::Admission;
 pub use artifact::{Inspection, World};
 pub use call::{CallContext, DatabaseCall, HttpCall, LogTap, Usage};
-pub use capability::http_access::{Credentials, HttpAccess, HttpOptions, Secret};
+pub use capability::http_access::{HttpAccess, HttpOptions};
+pub use capability::http_credentials::{Credentials, SecretValue};
 pub use capability::http_fence::Fence;
+pub use capability::http_token::{ClientProof, GrantOptions};
 pub use capability::sql_access::SqlAccess;
 pub use engine::{Runtime, RuntimeOptions};
 pub use error::{CallError, PluginError};

@@ -9,12 +9,10 @@ use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
 use super::capability::http::HttpDoor;
+use super::capability::http_credentials::AuthFailure;
 use super::capability::sql::SqlDoor;
 use super::limits::{Breach, MemoryLimiter};
 use super::{CallContext, Usage};
-
-/// Handles that one call may hold at a time: streams, headers, requests.
-const HANDLES_MAX: usize = 10_000;
 
 /// The data of a call's store. It lives exactly as long as the call.
 pub(super) struct CallState {
@@ -38,8 +36,8 @@ impl CallState {
         http: HttpDoor,
     ) -> Self {
         let mut table = ResourceTable::new();
-        table.set_max_capacity(HANDLES_MAX);
-        let memory = MemoryLimiter::new(context.limits.memory_mib);
+        table.set_max_capacity(usize::try_from(context.limits.handles_max).unwrap_or(usize::MAX));
+        let memory = MemoryLimiter::new(&context.limits);
         Self { context, adapter, memory, meters, sql, http, table, wasi: nothing(), wasi_http: WasiHttpCtx::new() }
     }
 
@@ -80,7 +78,11 @@ pub(super) struct Meter(AtomicU64);
 impl Meter {
     /// Adds one and gives the new count.
     pub(super) fn add(&self) -> u64 {
-        self.0.fetch_add(1, Ordering::Relaxed) + 1
+        self.add_many(1)
+    }
+
+    pub(super) fn add_many(&self, count: u64) -> u64 {
+        self.0.fetch_add(count, Ordering::Relaxed) + count
     }
 
     pub(super) fn get(&self) -> u64 {
@@ -95,8 +97,10 @@ pub(super) struct Meters {
     pub(super) host_calls: Meter,
     pub(super) requests: Meter,
     pub(super) log_lines: Meter,
+    pub(super) log_bytes: Meter,
     pub(super) refusals: Meter,
     lease_lost: AtomicBool,
+    unauthorized: Mutex<Option<AuthFailure>>,
     breach: Mutex<Option<Breach>>,
 }
 
@@ -108,6 +112,15 @@ impl Meters {
 
     pub(super) fn noted(&self) -> Option<Breach> {
         *self.breach.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Remembers that the host had no credentials for a request; the last word counts.
+    pub(super) fn note_unauthorized(&self, failure: AuthFailure) {
+        *self.unauthorized.lock().unwrap_or_else(PoisonError::into_inner) = Some(failure);
+    }
+
+    pub(super) fn unauthorized(&self) -> Option<AuthFailure> {
+        self.unauthorized.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     pub(super) fn lose_lease(&self) {

@@ -103,7 +103,7 @@ pub(super) enum Called<T> {
 /// What applying a batch came to, before it lasts.
 pub(super) enum Applied {
     /// At a database: what the adapter says, and the transaction that is still to be committed or rolled back.
-    InTransaction(Called<Vec<Outcome>>, Option<Transaction>),
+    InTransaction(Called<Vec<Outcome>>, Option<Box<Transaction>>),
     /// The database ended the transaction.
     Broken(DatabaseError),
     /// Over HTTP: what the adapter says; what reached the target is there.
@@ -195,7 +195,7 @@ impl Target {
                     adapter.apply_database(&self.context, sql, transaction, state, on_remote_edit, changes).await;
                 match call.broken {
                     Some(error) => Applied::Broken(error),
-                    None => Applied::InTransaction(called(call.result), call.transaction),
+                    None => Applied::InTransaction(called(call.result), call.transaction.map(Box::new)),
                 }
             }
             Access::Http(http) => {

@@ -25,7 +25,7 @@ pub fn adapter(name: &str) -> PathBuf {
 }
 
 pub fn runtime() -> Arc<Runtime> {
-    Runtime::new(&RuntimeOptions { cache_dir: None, instances_max: 8 }).unwrap()
+    Runtime::new(&RuntimeOptions { cache_dir: None, instances_max: 8, ..RuntimeOptions::default() }).unwrap()
 }
 
 pub async fn probe(runtime: &Arc<Runtime>) -> Arc<Adapter> {
@@ -52,6 +52,12 @@ impl Target {
     /// From now on a statement may take no longer.
     pub fn statement_timeout(&mut self, timeout: Duration) {
         self.database = Database::new(self.database.locator().clone(), 2, timeout).unwrap();
+    }
+
+    /// From now on a statement that was given up is stopped, as at any target.
+    pub fn as_someone_elses(&mut self) {
+        let locator = self.database.locator().clone();
+        self.database = Database::of_target(locator, 2, Duration::from_secs(60)).unwrap();
     }
 
     pub async fn begin(&self) -> Transaction {

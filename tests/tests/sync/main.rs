@@ -2,6 +2,7 @@
 
 mod conflicts;
 mod fhir;
+mod hostile;
 mod lifecycle;
 mod openemr;
 mod several_hosts;

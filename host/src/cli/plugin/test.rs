@@ -49,7 +49,7 @@ impl Arguments {
 pub(in crate::cli) async fn run(config: Option<&Config>, arguments: &Arguments) -> Result<ExitCode, CliError> {
     let options = options(config, arguments)?;
     let cache_dir = arguments.cache.clone().or_else(|| config.map(|config| config.plugins.cache.clone()));
-    let runtime = Runtime::new(&RuntimeOptions { cache_dir, instances_max: 4 })?;
+    let runtime = Runtime::new(&RuntimeOptions { cache_dir, instances_max: 4, ..RuntimeOptions::default() })?;
     let verdict = conformance::run(&runtime, &options).await.map_err(|error| match error {
         ConformanceError::Plugin(error) => CliError::from(error),
         other => CliError::Database(other.to_string()),

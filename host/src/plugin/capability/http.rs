@@ -11,13 +11,14 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures::future::BoxFuture;
-use http::{HeaderName, Method, Request, Response, header};
+use http::{HeaderMap, HeaderName, Method, Request, Response, header};
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use wasmtime_wasi_http::{Error, ForbiddenHeaderFilter, RequestOptions, WasiBody, WasiHttpHooks};
 
 use super::http_access::HttpAccess;
-use super::http_address::AddressRefused;
+use super::http_credentials::Authorization;
+use super::http_errors::translate;
 use super::http_fence::Fence;
 use super::http_list::Refusal;
 use crate::plugin::Limits;
@@ -121,37 +122,58 @@ impl Open {
                 Refusal::NotListed => Error::HttpRequestDenied,
                 Refusal::Address => Error::DestinationIpProhibited,
             })?;
+            if !self.access.methods.contains(request.method()) {
+                return Err(Error::HttpRequestMethodInvalid);
+            }
             let host_calls_max = self.limits.host_calls_max;
             if self.meters.host_calls.add() > host_calls_max {
                 return Err(self.over(Breach::new("host_calls_max", host_calls_max), Error::ConnectionLimitReached));
             }
             let ticket = Ticket::take(&self)?;
             let (parts, body) = request.into_parts();
-            let body = self.gather(body).await?;
-            // Asked last, so that as little time as possible lies between the answer and the request.
-            if is_write(&parts.method) && !self.fence.renew().await {
-                self.meters.lose_lease();
-                return Err(Error::HttpRequestDenied);
+            if let Some(breach) = self.headers_breach(&parts.headers) {
+                let max = u32::try_from(self.limits.http_header_bytes_max).ok();
+                return Err(self.over(breach, Error::HttpRequestHeaderSectionSize(max)));
             }
+            let body = self.gather(body).await?;
             let mut headers = parts.headers;
             for name in FORBIDDEN.iter().chain([&header::CONTENT_LENGTH]) {
                 headers.remove(name);
             }
-            if let Some(value) = &self.access.authorization {
-                headers.insert(header::AUTHORIZATION, value.clone());
-            }
-            let mut request = self.access.client.request(parts.method.clone(), url).headers(headers);
-            if !body.is_empty() || is_write(&parts.method) {
-                request = request.body(body);
-            }
-            self.meters.requests.add();
             let wait = first_byte_timeout(options.as_ref(), self.access.timeout);
-            let response = match tokio::time::timeout(wait, request.send()).await {
-                Ok(response) => response.map_err(|error| translate(&error))?,
+            let prepared = Prepared { method: parts.method, url, headers, body };
+            let response = match tokio::time::timeout(wait, self.exchange(&prepared)).await {
+                Ok(response) => response?,
                 Err(_) => return Err(Error::HttpResponseTimeout),
             };
             self.receive(response, ticket)
         })
+    }
+
+    /// One request with the credentials; once more with new ones when the target does not accept a token.
+    async fn exchange(&self, prepared: &Prepared) -> Result<reqwest::Response, Error> {
+        let mut renewed = false;
+        loop {
+            let authorization = self.access.authorizer.authorize().await.map_err(|failure| {
+                self.meters.note_unauthorized(failure);
+                Error::InternalError(Some("the host has no credentials for the target".to_owned()))
+            })?;
+            // Asked last, so that as little time as possible lies between the answer and the request.
+            if is_write(&prepared.method) && !self.fence.renew().await {
+                self.meters.lose_lease();
+                return Err(Error::HttpRequestDenied);
+            }
+            let generation = authorization.as_ref().map(|authorization| authorization.generation);
+            self.meters.requests.add();
+            let request = prepared.request(&self.access.client, authorization);
+            let response = request.send().await.map_err(|error| self.translate_head(&error))?;
+            let refused = response.status() == http::StatusCode::UNAUTHORIZED
+                && generation.is_some_and(|generation| self.access.authorizer.refused(generation));
+            if !refused || renewed {
+                return Ok(response);
+            }
+            renewed = true;
+        }
     }
 
     /// The whole body, within its limit. The guest writes it after it has handed the request over.
@@ -168,6 +190,9 @@ impl Open {
     }
 
     fn receive(self: Arc<Self>, response: reqwest::Response, ticket: Ticket) -> Result<Response<WasiBody>, Error> {
+        if let Some(breach) = self.headers_breach(response.headers()) {
+            return Err(self.headers_over(breach));
+        }
         let max = self.limits.http_response_bytes_max;
         if response.content_length().is_some_and(|length| length > max) {
             return Err(self.over(Breach::new("http_response_bytes_max", max), Error::HttpResponseBodySize(Some(max))));
@@ -180,9 +205,55 @@ impl Open {
         }))
     }
 
+    /// Whether there are too many headers, or too many bytes in them.
+    fn headers_breach(&self, headers: &HeaderMap) -> Option<Breach> {
+        let Limits { http_headers_max, http_header_bytes_max, .. } = self.limits;
+        if headers.len() as u64 > http_headers_max {
+            return Some(Breach::new("http_headers_max", http_headers_max));
+        }
+        let bytes: usize = headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
+        (bytes as u64 > http_header_bytes_max).then(|| Breach::new("http_header_bytes_max", http_header_bytes_max))
+    }
+
+    fn headers_over(&self, breach: Breach) -> Error {
+        let max = u32::try_from(self.limits.http_header_bytes_max).ok();
+        self.over(breach, Error::HttpResponseHeaderSectionSize(max))
+    }
+
+    /// The client gives up on a head that is larger than any limit of ours can be.
+    fn translate_head(&self, error: &reqwest::Error) -> Error {
+        let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
+        while let Some(inner) = cause {
+            if inner.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_parse_too_large) {
+                return self.headers_over(Breach::new("http_header_bytes_max", self.limits.http_header_bytes_max));
+            }
+            cause = inner.source();
+        }
+        translate(error)
+    }
+
     fn over(&self, breach: Breach, error: Error) -> Error {
         self.meters.note(breach);
         error
+    }
+}
+
+/// A request as it goes out, but for the credentials.
+struct Prepared {
+    method: Method,
+    url: url::Url,
+    headers: HeaderMap,
+    body: Bytes,
+}
+
+impl Prepared {
+    fn request(&self, client: &reqwest::Client, authorization: Option<Authorization>) -> reqwest::RequestBuilder {
+        let mut headers = self.headers.clone();
+        if let Some(authorization) = authorization {
+            headers.insert(header::AUTHORIZATION, authorization.header);
+        }
+        let request = client.request(self.method.clone(), self.url.clone()).headers(headers);
+        if self.body.is_empty() && !is_write(&self.method) { request } else { request.body(self.body.clone()) }
     }
 }
 
@@ -254,50 +325,4 @@ impl Body for Incoming {
     fn size_hint(&self) -> SizeHint {
         self.body.size_hint()
     }
-}
-
-/// What a failed request means. Only the kind is passed on: the client's words may hold the URL.
-fn translate(error: &reqwest::Error) -> Error {
-    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
-    while let Some(inner) = cause {
-        if inner.is::<AddressRefused>() {
-            return Error::DestinationIpProhibited;
-        }
-        if let Some(tls) = inner.downcast_ref::<rustls::Error>() {
-            return match tls {
-                rustls::Error::InvalidCertificate(_) => Error::TlsCertificateError,
-                _ => Error::TlsProtocolError,
-            };
-        }
-        if let Some(io) = inner.downcast_ref::<std::io::Error>() {
-            // TLS errors come wrapped in one of these.
-            if let Some(tls) = io.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
-                return match tls {
-                    rustls::Error::InvalidCertificate(_) => Error::TlsCertificateError,
-                    _ => Error::TlsProtocolError,
-                };
-            }
-            match io.kind() {
-                std::io::ErrorKind::ConnectionRefused => return Error::ConnectionRefused,
-                std::io::ErrorKind::TimedOut => return Error::ConnectionTimeout,
-                std::io::ErrorKind::ConnectionReset
-                | std::io::ErrorKind::ConnectionAborted
-                | std::io::ErrorKind::BrokenPipe
-                | std::io::ErrorKind::UnexpectedEof => return Error::ConnectionTerminated,
-                std::io::ErrorKind::NetworkUnreachable | std::io::ErrorKind::HostUnreachable => {
-                    return Error::DestinationIpUnroutable;
-                }
-                _ => {}
-            }
-        }
-        cause = inner.source();
-    }
-    if error.is_timeout() {
-        return if error.is_connect() { Error::ConnectionTimeout } else { Error::HttpResponseTimeout };
-    }
-    if error.is_connect() {
-        // Refused, unreachable and timed out were told apart above: what is left is the name.
-        return Error::DnsError { rcode: None, info_code: None };
-    }
-    Error::HttpProtocolError
 }

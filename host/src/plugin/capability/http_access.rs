@@ -3,61 +3,16 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{HeaderValue, header};
+use http::Method;
 use reqwest::redirect::Policy;
-use zeroize::Zeroizing;
 
 use super::http_address::CheckedResolver;
+use super::http_credentials::{Authorizer, Credentials};
 use super::http_list::{AllowList, Refusal};
 use crate::plugin::PluginError;
 
-/// A secret in memory: wiped when dropped, never shown.
-#[derive(Clone)]
-pub struct Secret(Zeroizing<String>);
-
-impl Secret {
-    /// Takes it over.
-    #[must_use]
-    pub fn new(text: impl Into<String>) -> Self {
-        Self(Zeroizing::new(text.into()))
-    }
-}
-
-/// Shows nothing.
-impl std::fmt::Debug for Secret {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.write_str("Secret(..)")
-    }
-}
-
-/// What the host adds to every request; the adapter never sees it.
-#[derive(Clone, Debug, Default)]
-pub enum Credentials {
-    /// Nothing.
-    #[default]
-    None,
-    /// `Authorization: Bearer ...`
-    Bearer(Secret),
-    /// `Authorization: Basic ...`, of user and password.
-    Basic(String, Secret),
-}
-
-impl Credentials {
-    /// The header's value; an error when it cannot stand in one.
-    fn header(&self, client: &reqwest::Client) -> Result<Option<HeaderValue>, String> {
-        // The request is never sent: it is the one who knows how these headers are written.
-        let request = client.get("http://localhost/");
-        let request = match self {
-            Self::None => return Ok(None),
-            Self::Bearer(secret) => request.bearer_auth(secret.0.as_str()),
-            Self::Basic(user, _) if user.contains(':') => return Err("a user's name cannot hold a colon".to_owned()),
-            Self::Basic(user, secret) => request.basic_auth(user, Some(secret.0.as_str())),
-        };
-        let request =
-            request.build().map_err(|_| "the credentials hold a character that cannot stand in a header".to_owned())?;
-        Ok(request.headers().get(header::AUTHORIZATION).cloned())
-    }
-}
+/// Headers that the client reads at all: so many that their bytes go over any limit of a target's.
+const HEADERS_PARSED_MAX: usize = 40_000;
 
 /// The HTTP section of a target.
 #[derive(Clone, Debug)]
@@ -66,6 +21,8 @@ pub struct HttpOptions {
     pub base_url: String,
     /// Further URLs under which everything may be asked for.
     pub also_allow: Vec<String>,
+    /// The methods that may be used.
+    pub methods: Vec<String>,
     /// Whether the target may be on this machine or in a private network.
     pub allow_private: bool,
     /// How long one request may take, from connecting to the last byte.
@@ -81,6 +38,7 @@ impl Default for HttpOptions {
         Self {
             base_url: String::new(),
             also_allow: Vec::new(),
+            methods: ["GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE"].map(str::to_owned).to_vec(),
             allow_private: false,
             timeout: Duration::from_secs(30),
             ca_pem: None,
@@ -92,8 +50,9 @@ impl Default for HttpOptions {
 /// A target's HTTP client with its allow-list. Made once per target; calls share its connections.
 pub struct HttpAccess {
     pub(super) client: reqwest::Client,
-    pub(super) authorization: Option<HeaderValue>,
+    pub(super) authorizer: Authorizer,
     pub(super) timeout: Duration,
+    pub(super) methods: Vec<Method>,
     list: AllowList,
 }
 
@@ -107,8 +66,13 @@ impl HttpAccess {
         let urls = std::iter::once(&options.base_url).chain(&options.also_allow).map(String::as_str);
         let list = AllowList::new(urls, options.allow_private).map_err(refuse)?;
         let client = client(options).map_err(refuse)?;
-        let authorization = options.credentials.header(&client).map_err(refuse)?;
-        Ok(Arc::new(Self { client, authorization, timeout: options.timeout, list }))
+        let authorizer = Authorizer::new(&options.credentials, &client, options.allow_private).map_err(refuse)?;
+        let methods = options
+            .methods
+            .iter()
+            .map(|method| method.parse().map_err(|_| refuse(format!("`{method}` is no HTTP method"))))
+            .collect::<Result<_, _>>()?;
+        Ok(Arc::new(Self { client, authorizer, timeout: options.timeout, methods, list }))
     }
 
     /// The URL to send, if the request may go out.
@@ -127,6 +91,7 @@ fn client(options: &HttpOptions) -> Result<reqwest::Client, String> {
         .no_proxy()
         .timeout(options.timeout)
         .connect_timeout(options.timeout.min(Duration::from_secs(10)))
+        .http1_max_headers(HEADERS_PARSED_MAX)
         .pool_idle_timeout(Duration::from_mins(1))
         .tcp_nodelay(true)
         .dns_resolver(CheckedResolver { allow_private: options.allow_private });
@@ -144,22 +109,6 @@ fn client(options: &HttpOptions) -> Result<reqwest::Client, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_secret_is_never_shown() {
-        let options = HttpOptions {
-            base_url: "https://h/".to_owned(),
-            credentials: Credentials::Basic("user".to_owned(), Secret::new("hunter2")),
-            ..HttpOptions::default()
-        };
-        assert!(!format!("{options:?}").contains("hunter2"));
-        let client = client(&options).unwrap();
-        let header = options.credentials.header(&client).unwrap().unwrap();
-        assert_eq!(header.to_str().unwrap(), "Basic dXNlcjpodW50ZXIy");
-        assert!(!format!("{header:?}").contains("dXNlcjp"));
-        let broken = Credentials::Bearer(Secret::new("hunter2\r\nX: y"));
-        assert!(!broken.header(&client).unwrap_err().contains("hunter2"));
-    }
 
     #[tokio::test]
     async fn a_certificate_authority_that_is_none_is_refused() {

@@ -17,6 +17,9 @@ impl logging::Host for CallState {
         if let Some(tap) = &self.context.log_tap {
             tap.hear(&message);
         }
+        if self.meters.log_bytes.add_many(message.len() as u64) > limits.log_bytes_max {
+            return Err(Breach::new("log_bytes_max", limits.log_bytes_max).into());
+        }
         let (target_name, adapter) = (self.context.target.as_str(), self.adapter.as_str());
         match level {
             logging::Level::Debug => tracing::debug!(target: "adapter", target_name, adapter, "{message}"),

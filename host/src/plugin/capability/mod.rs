@@ -6,8 +6,12 @@
 pub(super) mod http;
 pub(super) mod http_access;
 mod http_address;
+mod http_assertion;
+pub(super) mod http_credentials;
+mod http_errors;
 pub(super) mod http_fence;
 mod http_list;
+pub(super) mod http_token;
 mod logging;
 mod settings;
 pub(super) mod sql;

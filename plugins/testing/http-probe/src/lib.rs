@@ -30,6 +30,15 @@ struct Settings {
     /// How many requests to send before the first answer is read.
     #[serde(default = "one")]
     at_once: usize,
+    /// How many sets of headers to make and keep beside.
+    #[serde(default)]
+    hoard: usize,
+    /// To send nothing in `check`.
+    #[serde(default)]
+    quiet_check: bool,
+    /// To tell everything that it can get at, beside the answer.
+    #[serde(default)]
+    tell: bool,
 }
 
 fn http() -> String {
@@ -52,11 +61,17 @@ impl HttpAdapter for HttpProbe {
     }
 
     fn check() -> Result<Report, Failure> {
-        Ok(Report { summary: send()?, findings: Vec::new(), state: Vec::new() })
+        let settings: Settings = settings::read()?;
+        let summary = if settings.quiet_check { "quiet".to_owned() } else { send()? };
+        Ok(Report { summary, findings: Vec::new(), state: Vec::new() })
     }
 
     fn apply(_: Context, changes: Vec<Change>) -> Result<Vec<Outcome>, Failure> {
+        let settings: Settings = settings::read()?;
         let answer = send()?;
+        if settings.tell {
+            return Err(failed(format!("{answer} {}", everything())));
+        }
         let receipt = || Receipt { remote_id: answer.clone(), remote_version: None, fingerprint: None };
         Ok(changes.iter().map(|_| Outcome::Applied(receipt())).collect())
     }
@@ -72,9 +87,19 @@ fn coded(code: &ErrorCode) -> Failure {
     failed(format!("{code:?}"))
 }
 
+/// Settings, environment, arguments, and where it lives.
+fn everything() -> String {
+    let variables: Vec<_> = std::env::vars().collect();
+    let arguments: Vec<_> = std::env::args().collect();
+    let files: Vec<_> = std::fs::read_dir("/").into_iter().flatten().flatten().map(|entry| entry.path()).collect();
+    let document: serde_json::Value = settings::read().unwrap_or_default();
+    format!("{document} {:?} {} {variables:?} {arguments:?} {files:?}", settings::base_url(), settings::target_name())
+}
+
 /// Status, headers and body of the last answer, in one line.
 fn send() -> Result<String, Failure> {
     let settings: Settings = settings::read()?;
+    let hoard: Vec<Fields> = (0..settings.hoard).map(|_| Fields::new()).collect();
     let waiting = (0..settings.at_once).map(|_| begin(&settings)).collect::<Result<Vec<_>, _>>()?;
     let mut last = String::new();
     let mut kept = Vec::new();
@@ -86,6 +111,7 @@ fn send() -> Result<String, Failure> {
     while let Some((_, response)) = kept.pop() {
         last = read(&response)?;
     }
+    drop(hoard);
     Ok(last)
 }
 
@@ -142,7 +168,8 @@ fn wait(future: &FutureIncomingResponse) -> Result<IncomingResponse, Failure> {
 
 fn read(response: &IncomingResponse) -> Result<String, Failure> {
     let headers = response.headers();
-    let mut names: Vec<String> = headers.entries().into_iter().map(|(name, _)| name).collect();
+    let shown = |(name, value): (String, Vec<u8>)| format!("{name}: {}", String::from_utf8_lossy(&value));
+    let mut names: Vec<String> = headers.entries().into_iter().map(shown).collect();
     names.sort();
     let body = response.consume().map_err(|()| failed("the body was taken already".to_owned()))?;
     let stream = body.stream().map_err(|()| failed("the body was taken already".to_owned()))?;

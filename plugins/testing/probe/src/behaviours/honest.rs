@@ -37,6 +37,29 @@ pub(super) fn query(call: &Call<'_>) -> Result<Vec<Outcome>, Failure> {
     Ok(call.changes.iter().map(|_| applied(rows.rows.len().to_string())).collect())
 }
 
+/// Numbers at the edges of what can be written, as parameters, limits and waits.
+pub(super) fn extreme_numbers(call: &Call<'_>) -> Result<Vec<Outcome>, Failure> {
+    let numbers =
+        [f64::NAN, f64::INFINITY, f64::NEG_INFINITY, -0.0, f64::MIN_POSITIVE / 2.0, f64::MAX].map(Value::Double);
+    let digits = "9".repeat(400);
+    let others = [
+        Value::Unsigned(u64::MAX),
+        Value::Signed(i64::MIN),
+        Value::Decimal(digits.clone()),
+        Value::Decimal("NaN".to_owned()),
+        Value::Date("0000-00-00".to_owned()),
+        Value::Datetime("999999-99-99 99:99:99".to_owned()),
+    ];
+    for (place, value) in numbers.into_iter().chain(others).enumerate() {
+        let row = [Value::Text(format!("n{place}")), value];
+        call.db.execute("INSERT INTO note (id, body) VALUES (?, ?)", &row).map_err(|error| told(&error))?;
+    }
+    call.db.lock("edge", u32::MAX).map_err(|error| told(&error))?;
+    call.db.query("SELECT id FROM note", &[], 0).map(drop).expect_err("no row is less than one");
+    let wait = Failure { kind: FailureKind::Throttled, message: "later".to_owned(), retry_after_ms: Some(u64::MAX) };
+    if call.argument == "wait" { Err(wait) } else { echo(call) }
+}
+
 /// Counts its calls in memory that outlives one, if there were such a thing.
 pub(super) fn twice(call: &Call<'_>) -> Result<Vec<Outcome>, Failure> {
     thread_local!(static CALLS: Cell<u32> = const { Cell::new(0) });

@@ -41,6 +41,7 @@ const TABLE: &[(&str, Behaviour)] = &[
     ("insert", honest::insert),
     ("statement", honest::statement),
     ("query", honest::query),
+    ("extreme-numbers", honest::extreme_numbers),
     ("twice", honest::twice),
     ("endless-loop", computing::endless_loop),
     ("endless-recursion", computing::endless_recursion),
@@ -81,7 +82,8 @@ pub(crate) fn chosen() -> Result<Chosen, Failure> {
 
 impl Chosen {
     pub(crate) fn check(&self, db: &Transaction) -> Result<Report, Failure> {
-        (self.run)(&Call { db, argument: &self.argument, state: &[], changes: &[] })?;
+        // Behaves itself until it is in force; only what is asked of a target here is asked by `query` and `statement`.
+        db.dialect();
         Ok(Report { summary: "a probe".to_owned(), findings: Vec::new(), state: b"seen".to_vec() })
     }
 

@@ -1,0 +1,254 @@
+//! Access tokens that the host fetches itself: OAuth 2.0 client credentials, by secret or by a signed assertion (SMART
+//! Backend Services).
+//!
+//! A token is fetched when it is first needed, kept until shortly before it runs out, and fetched once however many calls
+//! wait for it: by a task of its own, so that a call that is cut off takes nothing from the others. It never leaves the
+//! host but in the header of a request to its target. Read next: `http_assertion.rs`.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use futures::FutureExt as _;
+use futures::future::{BoxFuture, Shared};
+use http::header;
+use serde::Deserialize;
+use url::Url;
+use zeroize::Zeroizing;
+
+use super::http_assertion::SigningKey;
+use super::http_credentials::header as header_value;
+use super::http_credentials::{AuthFailure, SecretValue, basic_text};
+use super::http_list::AllowList;
+use crate::domain::secret::Secret;
+use crate::plugin::answer::scrub;
+
+/// Bytes of a token endpoint's answer.
+const ANSWER_BYTES_MAX: usize = 64 << 10;
+/// How long a token is good for when the endpoint does not say.
+const LIFE_DEFAULT: Duration = Duration::from_secs(300);
+/// A token is renewed so long before its end, or after three quarters of a short life.
+const RENEW_BEFORE: Duration = Duration::from_secs(60);
+
+/// What the assertion is, to the endpoint.
+const ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
+
+/// How the host asks for tokens.
+#[derive(Clone, Debug)]
+pub struct GrantOptions {
+    /// The token endpoint.
+    pub token_url: String,
+    /// Who the host is there.
+    pub client_id: String,
+    /// What it wants to do, in the words of the target; none leaves it to the endpoint.
+    pub scope: Option<String>,
+    /// How it proves who it is.
+    pub proof: ClientProof,
+}
+
+/// How the host proves to the token endpoint who it is.
+#[derive(Clone, Debug)]
+pub enum ClientProof {
+    /// A secret that both know, in the header (`client_secret_basic`).
+    Secret(SecretValue),
+    /// A private key (PEM, PKCS #8) whose public half the endpoint knows by this id: `private_key_jwt`, RS384 or ES384.
+    Key {
+        /// The key.
+        pem: SecretValue,
+        /// `kid`
+        key_id: String,
+    },
+}
+
+/// A token with the time until which it is used.
+pub(super) struct Token {
+    pub(super) secret: Secret,
+    pub(super) generation: u64,
+    good_until: Instant,
+}
+
+type Fetched = Result<Arc<Token>, AuthFailure>;
+type Fetching = Shared<BoxFuture<'static, Fetched>>;
+
+/// The token of one target.
+pub(super) struct TokenSource {
+    options: GrantOptions,
+    client: reqwest::Client,
+    url: Url,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    token: Option<Arc<Token>>,
+    fetching: Option<Fetching>,
+    generations: u64,
+}
+
+impl TokenSource {
+    pub(super) fn new(
+        options: GrantOptions,
+        client: reqwest::Client,
+        allow_private: bool,
+    ) -> Result<Arc<Self>, String> {
+        let list = AllowList::new([options.token_url.as_str()], allow_private)?;
+        let uri = options.token_url.parse().map_err(|_| "token_url is not a URL".to_owned())?;
+        let url = list.check(&uri).map_err(|_| "token_url is an address that may not be dialled".to_owned())?;
+        Ok(Arc::new(Self { options, client, url, state: Mutex::default() }))
+    }
+
+    /// The token, fetched when there is none that is good.
+    pub(super) async fn token(self: &Arc<Self>) -> Fetched {
+        self.kept_or_fetching().await
+    }
+
+    fn kept_or_fetching(self: &Arc<Self>) -> BoxFuture<'static, Fetched> {
+        let mut state = self.state();
+        if let Some(token) = state.token.as_ref().filter(|token| token.good_until > Instant::now()) {
+            let token = Arc::clone(token);
+            return Box::pin(std::future::ready(Ok(token)));
+        }
+        if let Some(fetching) = &state.fetching {
+            return Box::pin(fetching.clone());
+        }
+        state.generations += 1;
+        let (source, generation) = (Arc::clone(self), state.generations);
+        let task = tokio::spawn(async move {
+            let fetched = source.fetch(generation).await.map(Arc::new);
+            let mut state = source.state();
+            state.fetching = None;
+            state.token = fetched.as_ref().ok().cloned();
+            fetched
+        });
+        let fetching: BoxFuture<'static, Fetched> = Box::pin(async move {
+            task.await.unwrap_or_else(|_| Err(AuthFailure::unavailable("fetching a token broke off")))
+        });
+        let fetching = fetching.shared();
+        state.fetching = Some(fetching.clone());
+        Box::pin(fetching)
+    }
+
+    /// Gives up a token that the target did not accept, unless it was replaced already.
+    pub(super) fn forget(&self, generation: u64) {
+        let mut state = self.state();
+        if state.token.as_ref().is_some_and(|token| token.generation == generation) {
+            state.token = None;
+        }
+    }
+
+    async fn fetch(&self, generation: u64) -> Result<Token, AuthFailure> {
+        let asked = Instant::now();
+        let request = self.request().await?;
+        let response = request.send().await.map_err(|error| {
+            let what = if error.is_timeout() { "did not answer in time" } else { "cannot be reached" };
+            AuthFailure::unavailable(format!("{} {what}", self.place()))
+        })?;
+        let status = response.status();
+        let body =
+            read_body(response).await.map_err(|what| AuthFailure::unavailable(format!("{} {what}", self.place())))?;
+        if status.is_server_error() || status == http::StatusCode::TOO_MANY_REQUESTS {
+            return Err(AuthFailure::unavailable(format!("{} answered {status}", self.place())));
+        }
+        if !status.is_success() {
+            return Err(AuthFailure::misconfigured(format!("{} answered {status}{}", self.place(), reason(&body))));
+        }
+        let answer: Answer = serde_json::from_slice(&body)
+            .map_err(|_| AuthFailure::misconfigured(format!("{} answered with no token", self.place())))?;
+        let secret = Secret::new(answer.access_token);
+        if !answer.token_type.eq_ignore_ascii_case("bearer") || secret.expose().is_empty() {
+            return Err(AuthFailure::misconfigured(format!("{} answered with no bearer token", self.place())));
+        }
+        let life = answer.expires_in.map_or(LIFE_DEFAULT, Duration::from_secs).min(Duration::from_secs(86_400));
+        Ok(Token { secret, generation, good_until: asked + life.saturating_sub(RENEW_BEFORE.min(life / 4)) })
+    }
+
+    async fn request(&self) -> Result<reqwest::RequestBuilder, AuthFailure> {
+        let mut form = vec![("grant_type", Zeroizing::new("client_credentials".to_owned()))];
+        form.extend(self.options.scope.iter().map(|scope| ("scope", Zeroizing::new(scope.clone()))));
+        let request = self.client.post(self.url.clone()).header(header::ACCEPT, "application/json");
+        let request = match &self.options.proof {
+            ClientProof::Secret(secret) => {
+                let secret = secret.read("client secret").await?;
+                // Both are encoded as in a form before they are put together (RFC 6749, 2.3.1).
+                let encode = |text: &str| url::form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>();
+                let text = basic_text(&encode(&self.options.client_id), &Secret::new(encode(secret.expose())));
+                request.header(header::AUTHORIZATION, header_value(&text)?)
+            }
+            ClientProof::Key { pem, key_id } => {
+                let key = SigningKey::read(&pem.read("private key").await?)
+                    .map_err(|reason| AuthFailure::misconfigured(format!("the private key {reason}")))?;
+                let assertion = key
+                    .assertion(key_id, &self.options.client_id, self.url.as_str())
+                    .map_err(AuthFailure::misconfigured)?;
+                form.push(("client_assertion_type", Zeroizing::new(ASSERTION_TYPE.to_owned())));
+                form.push(("client_assertion", assertion));
+                request
+            }
+        };
+        let pairs = form.iter().map(|(name, value)| (*name, value.as_str()));
+        let body = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(pairs).finish();
+        Ok(request.header(header::CONTENT_TYPE, "application/x-www-form-urlencoded").body(body))
+    }
+
+    /// For people; the URL holds no secret, but its query might.
+    fn place(&self) -> String {
+        format!("the token endpoint {}{}", self.url.origin().ascii_serialization(), self.url.path())
+    }
+
+    fn state(&self) -> std::sync::MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[derive(Deserialize)]
+struct Answer {
+    access_token: String,
+    token_type: String,
+    #[serde(default)]
+    expires_in: Option<u64>,
+}
+
+#[derive(Deserialize)]
+struct Refusal {
+    error: String,
+}
+
+/// The endpoint's word for what is wrong, which is one of a few.
+fn reason(body: &[u8]) -> String {
+    let word = serde_json::from_slice::<Refusal>(body).map(|refusal| refusal.error).unwrap_or_default();
+    let plain = word.len() <= 64 && word.chars().all(|c| c.is_ascii_lowercase() || c == '_');
+    if plain && !word.is_empty() { format!(": {}", scrub(&word, 64)) } else { String::new() }
+}
+
+async fn read_body(mut response: reqwest::Response) -> Result<Zeroizing<Vec<u8>>, &'static str> {
+    let mut body = Zeroizing::new(Vec::with_capacity(4096));
+    while let Some(chunk) = response.chunk().await.map_err(|_| "broke off its answer")? {
+        if body.len() + chunk.len() > ANSWER_BYTES_MAX {
+            return Err("answered with far more than a token");
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(body)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_plain_words_of_an_endpoint_are_repeated() {
+        assert_eq!(reason(br#"{"error":"invalid_client","error_description":"Kim"}"#), ": invalid_client");
+        assert_eq!(reason(br#"{"error":"hunter2 is wrong"}"#), "");
+        assert_eq!(reason(b"<html>"), "");
+    }
+
+    #[test]
+    fn options_show_no_secret() {
+        let options = GrantOptions {
+            token_url: "https://h/token".to_owned(),
+            client_id: "host".to_owned(),
+            scope: None,
+            proof: ClientProof::Secret(Secret::new("hunter2").into()),
+        };
+        assert!(!format!("{options:?}").contains("hunter2"));
+    }
+}
