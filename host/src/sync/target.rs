@@ -118,10 +118,11 @@ impl Target {
     /// # Errors
     /// When a URL, a certificate or a credential makes no sense.
     pub fn new(spec: TargetSpec) -> Result<Self, PluginError> {
-        let deadline = Duration::from_millis(spec.limits.deadline_ms);
+        // Less than the call's own time, so that a database that does not answer is told as such and blames no adapter.
+        let statement_timeout = Duration::from_millis(spec.limits.deadline_ms - spec.limits.deadline_ms / 10);
         let access = match &spec.kind {
             TargetKind::Database { locator, connections_max, grants } => Access::Database {
-                database: Database::of_target(locator.clone(), *connections_max, deadline)
+                database: Database::of_target(locator.clone(), *connections_max, statement_timeout)
                     .map_err(|error| PluginError::Access { target: spec.name.clone(), reason: error.message })?,
                 sql: SqlAccess::new(locator.dialect(), grants.clone()),
             },
