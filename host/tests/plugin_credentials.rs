@@ -67,13 +67,12 @@ impl Server {
         let (status, text) = if path == "/token" {
             let mut grants = self.grants.lock().unwrap();
             grants.push((authorization, body));
-            match self.refusal {
-                Some(refusal) => ("401 Unauthorized", refusal.to_owned()),
-                None => {
-                    let token = format!("token-hunter2-{}", grants.len());
-                    let life = self.life_s;
-                    ("200 OK", format!(r#"{{"access_token":"{token}","token_type":"Bearer","expires_in":{life}}}"#))
-                }
+            if let Some(refusal) = self.refusal {
+                ("401 Unauthorized", refusal.to_owned())
+            } else {
+                let token = format!("token-hunter2-{}", grants.len());
+                let life = self.life_s;
+                ("200 OK", format!(r#"{{"access_token":"{token}","token_type":"Bearer","expires_in":{life}}}"#))
             }
         } else {
             let number = authorization.rsplit('-').next().and_then(|number| number.parse::<u32>().ok());
