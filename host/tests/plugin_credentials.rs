@@ -163,6 +163,7 @@ impl Bench {
             settings_json: settings.to_string(),
             base_url: Some("http://127.0.0.1/fhir".to_owned()),
             limits: Limits { deadline_ms: 60_000, ..Limits::default() },
+            ..CallContext::default()
         };
         let call = self
             .adapter

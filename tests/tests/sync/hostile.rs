@@ -169,7 +169,7 @@ fn configuration(folder: &Path, port: u16) -> String {
             text,
             "\n[targets.{name}]\nadapter = {database}\n[targets.{name}.database]\nurl = {url}\n\
              allow = {{ read = [\"note\"], insert = [\"note\"] }}\n[targets.{name}.settings]\nbehaviour = {}\n\
-             argument = {}\n[targets.{name}.limits]\n{limits}\n",
+             quiet_check = true\nargument = {}\n[targets.{name}.limits]\n{limits}\n",
             quoted(behaviour),
             quoted(argument)
         )

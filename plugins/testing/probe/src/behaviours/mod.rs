@@ -20,6 +20,9 @@ pub(crate) struct Settings {
     /// What some behaviours need: a statement, a number.
     #[serde(default)]
     argument: String,
+    /// To behave well in `check`, so that it is let at changes.
+    #[serde(default)]
+    quiet_check: bool,
 }
 
 fn late_panic() -> String {
@@ -70,20 +73,22 @@ const TABLE: &[(&str, Behaviour)] = &[
 pub(crate) struct Chosen {
     run: Behaviour,
     argument: String,
+    quiet_check: bool,
 }
 
 pub(crate) fn chosen() -> Result<Chosen, Failure> {
     let settings: Settings = settings::read()?;
     match TABLE.iter().find(|(name, _)| *name == settings.behaviour) {
-        Some((_, run)) => Ok(Chosen { run: *run, argument: settings.argument }),
+        Some((_, run)) => Ok(Chosen { run: *run, argument: settings.argument, quiet_check: settings.quiet_check }),
         None => Err(failure(FailureKind::Misconfigured, &format!("there is no behaviour `{}`", settings.behaviour))),
     }
 }
 
 impl Chosen {
     pub(crate) fn check(&self, db: &Transaction) -> Result<Report, Failure> {
-        // Behaves itself until it is in force; only what is asked of a target here is asked by `query` and `statement`.
-        db.dialect();
+        if !self.quiet_check {
+            (self.run)(&Call { db, argument: &self.argument, state: &[], changes: &[] })?;
+        }
         Ok(Report { summary: "a probe".to_owned(), findings: Vec::new(), state: b"seen".to_vec() })
     }
 
