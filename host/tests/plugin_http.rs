@@ -359,7 +359,7 @@ async fn hostile_method_that_was_not_allowed_never_leaves() {
         match call.result.unwrap() {
             Ok(_) => assert!(passes, "{method}"),
             Err(failure) => {
-                assert_eq!((failure.message.as_str(), passes), ("ErrorCode::HttpRequestMethodInvalid", false))
+                assert_eq!((failure.message.as_str(), passes), ("ErrorCode::HttpRequestMethodInvalid", false));
             }
         }
     }
