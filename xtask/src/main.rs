@@ -13,6 +13,7 @@ mod cargo;
 mod chaos;
 mod demo;
 mod languages;
+mod safeguards;
 mod servers;
 mod test;
 
@@ -44,6 +45,8 @@ enum Task {
     Chaos(chaos::Options),
     /// Measure the host beside a native program that does the same with the same statements
     Bench(bench::Options),
+    /// Take each safeguard of the protocol out of a copy of the sources, and see its test fail
+    Safeguards(safeguards::Options),
     /// Start the private servers, print the variables the tests want, and wait for Ctrl-C
     Servers,
 }
@@ -74,6 +77,7 @@ fn run(task: Task) -> Result<()> {
         Task::Test(options) => test::run(&options),
         Task::Chaos(options) => chaos::run(&options),
         Task::Bench(options) => bench::run(&options),
+        Task::Safeguards(options) => safeguards::run(&options),
         Task::Servers => servers::serve(),
     }
 }

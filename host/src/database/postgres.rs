@@ -22,6 +22,11 @@ const SESSION_OWN: &str = "SET SESSION CHARACTERISTICS AS TRANSACTION ISOLATION 
      SET enable_seqscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off; SET enable_bitmapscan = off; \
      SET join_collapse_limit = 1; SET from_collapse_limit = 1; SET jit = off; SET plan_cache_mode = force_generic_plan";
 
+/// A transaction on our own database takes milliseconds; one whose client has fallen silent for so long belongs to a host that
+/// froze, and would hold its rows for as long. On someone else's the call's own time limit counts, and so much more.
+const IDLE_OWN: Duration = Duration::from_secs(10);
+const IDLE_GRACE: Duration = Duration::from_secs(5);
+
 pub(super) fn options(url: &url::Url) -> Result<PgConnectOptions, DatabaseError> {
     let options: PgConnectOptions = sqlx::ConnectOptions::from_url(url)
         .map_err(|_| DatabaseError::new(ErrorKind::Rejected, "the database url is not understood"))?;
@@ -31,10 +36,14 @@ pub(super) fn options(url: &url::Url) -> Result<PgConnectOptions, DatabaseError>
 /// Makes a new session ours: one on our own database, or with a time limit one on someone else's, where the server stops
 /// what takes longer.
 pub(super) async fn prepare(connection: &mut PgConnection, timeout: Option<Duration>) -> Result<(), sqlx::Error> {
-    let Some(timeout) = timeout else { return connection.execute(sqlx::raw_sql(SESSION_OWN)).await.map(drop) };
-    connection.execute(sqlx::raw_sql(SESSION)).await?;
-    let limit = format!("SET SESSION statement_timeout = {}", timeout.as_millis());
-    connection.execute(sqlx::raw_sql(AssertSqlSafe(limit))).await.map(drop)
+    connection.execute(sqlx::raw_sql(if timeout.is_some() { SESSION } else { SESSION_OWN })).await?;
+    let idle = timeout.map_or(IDLE_OWN, |timeout| timeout + IDLE_GRACE);
+    let statement = timeout.map_or(0, |timeout| timeout.as_millis());
+    let limits = format!(
+        "SET SESSION idle_in_transaction_session_timeout = {}; SET SESSION statement_timeout = {statement}",
+        idle.as_millis()
+    );
+    connection.execute(sqlx::raw_sql(AssertSqlSafe(limits))).await.map(drop)
 }
 
 /// NULL is never bound: [`super::Dialect::placeholders`] writes it into the statement, where it has no type to clash.

@@ -306,7 +306,7 @@ impl StoreTransaction {
             self.execute(&sql, &values).await?.last_insert_id.and_then(|id| i64::try_from(id).ok())
         };
         let epoch = epoch.ok_or_else(|| corrupt(&self.what, "the new lease has no epoch"))?;
-        Ok(Lease { target: request.target.clone(), epoch, lease_ms: request.lease_ms })
+        Ok(Lease { target: request.target.clone(), epoch, owner: request.owner.clone(), lease_ms: request.lease_ms })
     }
 
     async fn take(&mut self, lease: &Lease, outbox_ids: &[i64]) -> Result<(), StoreError> {

@@ -7,6 +7,9 @@
 use super::{Reader, Store, StoreError, StoreTransaction};
 use crate::database::rerun;
 
+/// The row of one lease.
+const OWN: &str = "epoch = :epoch AND owner = :owner";
+
 /// A batch in work.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Lease {
@@ -15,6 +18,9 @@ pub struct Lease {
     /// The fence: every later step says it. Each lease has its own; nothing rests on a later lease having a larger one,
     /// which a cluster that is written to through several nodes does not promise.
     pub epoch: i64,
+    /// Whose it is, which every later step says too: a database that forgets how far it had counted (MySQL 5.7 after a
+    /// restart) may give an epoch twice, but never to the same host.
+    pub owner: String,
     /// How long it lasts from its making or last renewal, in milliseconds.
     pub lease_ms: u64,
 }
@@ -27,9 +33,10 @@ impl Store {
     pub async fn renew(&self, lease: &Lease) -> Result<bool, StoreError> {
         rerun("renew", || async {
             let what = format!("renew lease for target `{}`", lease.target);
-            let sql = format!("UPDATE sync_lease SET lease_until = {} + :lease_ms WHERE epoch = :epoch", self.now());
+            let sql = format!("UPDATE sync_lease SET lease_until = {} + :lease_ms WHERE {OWN}", self.now());
             let lease_ms = i64::try_from(lease.lease_ms).unwrap_or(i64::MAX / 2);
-            let values = [("lease_ms", lease_ms.into()), ("epoch", lease.epoch.into())];
+            let values =
+                [("lease_ms", lease_ms.into()), ("epoch", lease.epoch.into()), ("owner", lease.owner.as_str().into())];
             Ok(self.execute_alone(&what, &sql, &values).await?.rows_affected == 1)
         })
         .await
@@ -42,7 +49,7 @@ impl Store {
     pub async fn release(&self, lease: &Lease) -> Result<bool, StoreError> {
         rerun("release", || async {
             let mut transaction = self.begin(&format!("release lease for target `{}`", lease.target)).await?;
-            let released = transaction.drop_lease(lease.epoch, "").await?;
+            let released = transaction.drop_lease(lease, "").await?;
             if released {
                 transaction.free(&lease.target, lease.epoch).await?;
             }
@@ -59,12 +66,13 @@ impl Store {
     /// When the store cannot be reached.
     pub async fn take_expired_leases(&self) -> Result<Vec<Lease>, StoreError> {
         let what = "take expired leases";
-        let sql = format!("SELECT target, epoch FROM sync_lease WHERE lease_until < {}", self.now());
+        let sql = format!("SELECT target, owner, epoch FROM sync_lease WHERE lease_until < {}", self.now());
         let rows = self.query_alone(what, &sql, &[], &[]).await?;
         let mut taken = Vec::new();
         for row in rows.rows {
             let mut reader = Reader::new(what, row);
-            let lease = Lease { target: reader.text()?, epoch: reader.integer()?, lease_ms: 0 };
+            let (target, owner) = (reader.text()?, reader.text()?);
+            let lease = Lease { target, epoch: reader.integer()?, owner, lease_ms: 0 };
             if rerun(what, || self.take_expired_lease(&lease)).await? {
                 taken.push(lease);
             }
@@ -75,7 +83,7 @@ impl Store {
     async fn take_expired_lease(&self, lease: &Lease) -> Result<bool, StoreError> {
         let mut transaction = self.begin("take expired lease").await?;
         let expired = format!(" AND lease_until < {}", transaction.now);
-        let taken = transaction.drop_lease(lease.epoch, &expired).await?;
+        let taken = transaction.drop_lease(lease, &expired).await?;
         if taken {
             transaction.free(&lease.target, lease.epoch).await?;
         }
@@ -86,9 +94,10 @@ impl Store {
 
 impl StoreTransaction {
     /// Ends a lease; `false` when it is not there (or not `condition`).
-    pub(super) async fn drop_lease(&mut self, epoch: i64, condition: &str) -> Result<bool, StoreError> {
-        let sql = format!("DELETE FROM sync_lease WHERE epoch = :epoch{condition}");
-        Ok(self.execute(&sql, &[("epoch", epoch.into())]).await?.rows_affected == 1)
+    pub(super) async fn drop_lease(&mut self, lease: &Lease, condition: &str) -> Result<bool, StoreError> {
+        let sql = format!("DELETE FROM sync_lease WHERE {OWN}{condition}");
+        let values = [("epoch", lease.epoch.into()), ("owner", lease.owner.as_str().into())];
+        Ok(self.execute(&sql, &values).await?.rows_affected == 1)
     }
 
     /// Makes what is still under a lease pending again, in its old place.

@@ -58,7 +58,7 @@ impl Store {
     ) -> Result<Settled, StoreError> {
         rerun("settle", || async {
             let mut transaction = self.begin(&format!("settle batch for target `{}`", lease.target)).await?;
-            if !transaction.drop_lease(lease.epoch, "").await? {
+            if !transaction.drop_lease(lease, "").await? {
                 transaction.rollback().await?;
                 return Ok(Settled::LeaseLost);
             }

@@ -98,6 +98,8 @@ pub(super) fn make_data(directory: &Path, user: Option<RunAs>) -> Result<()> {
         install.args(["--no-defaults", "--auth-root-authentication-method=normal", "--skip-test-db"]);
         install.args((is_root() && user.is_none()).then_some("--user=root"));
     }
+    // A folder of its own for temporary files: a server that starts clears away what it takes for leftovers of an earlier one.
+    install.arg(format!("--tmpdir={}", directory.display()));
     install.arg(format!("--datadir={}", data.display())).current_dir(directory);
     run_to_end(&mut install, user).context("make the data folder of MariaDB")
 }
@@ -107,6 +109,7 @@ pub(super) fn launch(directory: &Path, port: u16, user: Option<RunAs>) -> Result
     let mut arguments = vec![
         "--no-defaults".to_owned(),
         format!("--datadir={}", directory.join("data").display()),
+        format!("--tmpdir={}", directory.display()),
         format!("--port={port}"),
         format!("--socket={}", directory.join("socket").display()),
         format!("--pid-file={}", directory.join("pid").display()),

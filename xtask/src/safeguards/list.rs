@@ -1,0 +1,175 @@
+//! Owns the list of safeguards: where each stands, how it is taken out, and which test notices.
+
+/// Where a test lives, which decides what has to be built.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Suite {
+    /// `host`'s own unit tests.
+    Unit,
+    /// `tests/tests/store`, in process.
+    Store,
+    /// `tests/tests/sync`, with the host as a process.
+    Sync,
+}
+
+/// One safeguard, and what happens without it.
+pub(super) struct Safeguard {
+    /// What it is, as docs/reliability.md calls it.
+    pub(super) name: &'static str,
+    /// The file it stands in.
+    pub(super) file: &'static str,
+    /// Its text there; each pair is replaced, and each stands there once.
+    pub(super) mutation: &'static [(&'static str, &'static str)],
+    pub(super) suite: Suite,
+    /// The test that fails without it.
+    pub(super) test: &'static str,
+}
+
+pub(super) const SAFEGUARDS: &[Safeguard] = &[
+    Safeguard {
+        name: "settling only under a lease that stands",
+        file: "host/src/store/settle.rs",
+        mutation: &[(
+            "if !transaction.drop_lease(lease, \"\").await? {",
+            "transaction.drop_lease(lease, \"\").await?; if false {",
+        )],
+        suite: Suite::Store,
+        test: "on_sqlite::expired_lease_cannot_settle",
+    },
+    Safeguard {
+        name: "a renewed lease is not taken",
+        file: "host/src/store/lease.rs",
+        mutation: &[
+            ("let expired = format!(\" AND lease_until < {}\", transaction.now);", "let expired = String::new();"),
+            (
+                "\"SELECT target, owner, epoch FROM sync_lease WHERE lease_until < {}\", self.now()",
+                "\"SELECT target, owner, epoch FROM sync_lease WHERE {} > 0\", self.now()",
+            ),
+        ],
+        suite: Suite::Store,
+        test: "on_sqlite::renewed_lease_is_not_taken",
+    },
+    Safeguard {
+        name: "leases run out",
+        file: "host/src/store/lease.rs",
+        mutation: &[(
+            "\"SELECT target, owner, epoch FROM sync_lease WHERE lease_until < {}\", self.now()",
+            "\"SELECT target, owner, epoch FROM sync_lease WHERE {} < 0\", self.now()",
+        )],
+        suite: Suite::Store,
+        test: "on_sqlite::expired_lease_cannot_settle",
+    },
+    Safeguard {
+        name: "newest state wins",
+        file: "host/src/store/newest.rs",
+        mutation: &[(
+            "let is_moot = candidate.newest_id > candidate.outbox_id || confirmed;",
+            "let is_moot = confirmed;",
+        )],
+        suite: Suite::Store,
+        test: "on_sqlite::the_newest_state_wins_and_older_ones_are_superseded",
+    },
+    Safeguard {
+        name: "nothing older than what was confirmed",
+        file: "host/src/store/newest.rs",
+        mutation: &[(
+            "let confirmed = candidate.delivered_id.is_some_and(|delivered| delivered > candidate.outbox_id);",
+            "let confirmed = false;",
+        )],
+        suite: Suite::Unit,
+        test: "nothing_older_than_the_confirmed_state_is_delivered",
+    },
+    Safeguard {
+        name: "one delivery of a patient at a time",
+        file: "host/src/store/claim.rs",
+        mutation: &[(
+            "d.aggregate_type || '/' || d.aggregate_id) = 0",
+            "d.aggregate_type || '/' || d.aggregate_id) >= 0",
+        )],
+        suite: Suite::Store,
+        test: "on_sqlite::a_patient_in_work_is_not_claimed_again",
+    },
+    Safeguard {
+        name: "a failed head blocks its key",
+        file: "host/src/store/claim.rs",
+        mutation: &[(
+            "AND e.status IN ('pending', 'processing', 'failed')",
+            "AND e.status IN ('pending', 'processing')",
+        )],
+        suite: Suite::Store,
+        test: "on_sqlite::fifo_delivers_every_change_in_order",
+    },
+    Safeguard {
+        name: "only what is finished is purged",
+        file: "host/src/store/retention.rs",
+        mutation: &[
+            ("WHEN status = 'done' THEN 1", "WHEN status <> 'superseded' THEN 1"),
+            (
+                "for status in [Status::Done, Status::Superseded] {",
+                "for status in [Status::Done, Status::Superseded, Status::Failed] {",
+            ),
+            (
+                "let kind = if status == Status::Done { 1 } else { 2 };",
+                "let kind = if status == Status::Superseded { 2 } else { 1 };",
+            ),
+        ],
+        suite: Suite::Store,
+        test: "on_sqlite::old_finished_rows_go_and_what_is_needed_stays",
+    },
+    Safeguard {
+        name: "a conflict is decided once",
+        file: "host/src/store/conflicts.rs",
+        mutation: &[(
+            "finished_at = NULL \\\n             WHERE {AT_KEY} AND status = 'failed' AND error_kind = :kind",
+            "finished_at = NULL \\\n             WHERE {AT_KEY} AND :kind = :kind",
+        )],
+        suite: Suite::Store,
+        test: "on_sqlite::only_a_conflict_is_resolved_and_only_once",
+    },
+    Safeguard {
+        name: "an outage spends no attempt",
+        file: "host/src/domain/delivery.rs",
+        mutation: &[("return (Event::Defer, attempts);", "return (Event::Defer, attempts + 1);")],
+        suite: Suite::Unit,
+        test: "an_outage_spends_no_attempt_and_never_fails",
+    },
+    Safeguard {
+        name: "fence before the commit, and the lease's keeper",
+        file: "host/src/store/lease.rs",
+        mutation: &[(
+            "Ok(self.execute_alone(&what, &sql, &values).await?.rows_affected == 1)",
+            "Ok(self.execute_alone(&what, &sql, &values).await?.rows_affected < 2)",
+        )],
+        suite: Suite::Sync,
+        test: "lifecycle::a_host_that_froze_for_longer_than_its_lease",
+    },
+    Safeguard {
+        name: "a batch that failed is split",
+        file: "host/src/sync/delivery.rs",
+        mutation: &[(
+            "let divisible = failure.kind.is_permanent()",
+            "let divisible = part.is_empty() && failure.kind.is_permanent()",
+        )],
+        suite: Suite::Sync,
+        test: "lifecycle::one_bad_change_among_500",
+    },
+    Safeguard {
+        name: "a batch that is broken off is given back",
+        file: "host/src/sync/worker.rs",
+        mutation: &[(
+            "() = self.abort.cancelled() => return self.release(&batch).await,",
+            "() = self.abort.cancelled() => return,",
+        )],
+        suite: Suite::Sync,
+        test: "lifecycle::a_second_signal_breaks_the_call_off",
+    },
+    Safeguard {
+        name: "a call under way may end",
+        file: "host/src/sync/daemon.rs",
+        mutation: &[(
+            "let limit = tokio::time::sleep(Duration::from_millis(self.options.drain_ms));",
+            "let limit = tokio::time::sleep(Duration::from_millis(self.options.drain_ms / 1_000));",
+        )],
+        suite: Suite::Sync,
+        test: "lifecycle::sigterm_lets_a_call_end_and_settles_it",
+    },
+];
