@@ -105,6 +105,10 @@ impl Worker {
             () = self.abort.cancelled() => return self.release(&batch).await,
         };
         let Delivered::Judged { outcomes, target_failure, adapter_broke } = delivered else {
+            // A trial that was broken off has shown nothing: another worker tries.
+            if let Some(trial) = trial {
+                trial.give_back();
+            }
             self.tally.lease_lost();
             return;
         };
