@@ -11,7 +11,7 @@ use serde::Serialize;
 use super::bulk::{Insert, rows_in_blocks};
 use super::claim::rows_value;
 use super::outbox::NewChange;
-use super::sql::{JsonType, json_rows, select_for_upsert, upsert};
+use super::sql::{JsonType, among, json_rows, select_for_upsert, upsert};
 use super::{Reader, Store, StoreError, StoreTransaction, corrupt};
 use crate::database::{Dialect, Value};
 use crate::domain::patient::{Patient, PatientDraft};
@@ -75,10 +75,14 @@ impl StoreTransaction {
         ids.sort_by_key(|id| id.patient_id);
         let lock = if for_update && self.dialect() != Dialect::Sqlite { " FOR UPDATE" } else { "" };
         let sql = format!(
-            "SELECT {columns} FROM patient_cache t WHERE t.patient_id IN (SELECT j.patient_id FROM {rows}) \
-             ORDER BY t.patient_id{lock}",
+            "SELECT {columns} FROM patient_cache t WHERE {known} ORDER BY t.patient_id{lock}",
             columns = columns("t."),
-            rows = json_rows(self.dialect(), &[("patient_id", JsonType::Text)]),
+            known = among(
+                self.dialect(),
+                "t.patient_id",
+                "patient_id",
+                &json_rows(self.dialect(), &[("patient_id", JsonType::Text)]),
+            ),
         );
         let rows = self.query(&sql, &[("rows", rows_value(&ids))]).await?;
         rows.rows

@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::claim::rows_value;
 use super::counts::Counted;
 use super::outbox::NewChange;
-use super::sql::{JsonType, json_rows};
+use super::sql::{JsonType, among, json_rows};
 use super::{Store, StoreError, StoreTransaction};
 use crate::database::rerun;
 use crate::domain::change::Operation;
@@ -74,8 +74,9 @@ impl StoreTransaction {
         );
         let made = self.execute(&sql, &[("target", target.into()), ("rows", rows_value(&rows))]).await?.rows_affected;
         let sql = format!(
-            "UPDATE sync_outbox SET routed_at = {now} WHERE event_id IN (SELECT j.event_id FROM {events})",
-            now = self.now
+            "UPDATE sync_outbox SET routed_at = {now} WHERE {ours}",
+            now = self.now,
+            ours = among(self.dialect(), "event_id", "event_id", &events),
         );
         self.execute(&sql, &[("rows", rows_value(&rows))]).await?;
         self.count(target, Counted { made: i64::try_from(made).unwrap_or(i64::MAX), ..Counted::default() }).await

@@ -100,6 +100,15 @@ pub(super) fn update_from(
     }
 }
 
+/// The condition that a key is among the batch's. PostgreSQL, told not to hash, would walk over the whole table for `IN`; a list
+/// it looks up one by one in the key's index.
+pub(super) fn among(dialect: Dialect, column: &str, field: &str, rows: &str) -> String {
+    match dialect {
+        Dialect::Sqlite | Dialect::MySql => format!("{column} IN (SELECT j.{field} FROM {rows})"),
+        Dialect::Postgres => format!("{column} = ANY (ARRAY(SELECT j.{field} FROM {rows}))"),
+    }
+}
+
 /// The tail of an INSERT that lets the new row's `columns` replace those of the row with the same key.
 pub(super) fn upsert(dialect: Dialect, key: &str, columns: &[&str]) -> String {
     let assignments = |value: &dyn Fn(&str) -> String| {
