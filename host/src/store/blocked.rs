@@ -1,5 +1,6 @@
 //! Blocked keys: aggregates delivered in order (`order = "fifo"`) whose head failed, so that what follows waits.
 
+use super::work::NEVER;
 use super::{Reader, Store, StoreError};
 use crate::database::Value;
 
@@ -39,7 +40,7 @@ impl Store {
                        AND w.aggregate_id = d.aggregate_id AND w.outbox_id > d.outbox_id AND w.status = 'pending'";
         let sql = format!(
             "SELECT * FROM (SELECT d.target, d.aggregate_type, d.aggregate_id, d.outbox_id, d.error_kind, d.error_message, \
-             ({waiting}) AS waiting FROM sync_target t JOIN sync_delivery d ON d.target = t.name AND d.status = 'failed' \
+             ({waiting}) AS waiting FROM sync_target t JOIN sync_delivery d ON d.target = t.name AND d.next_attempt_at = {NEVER} \
              AND d.aggregate_type IN (:{})) b WHERE b.waiting > 0 ORDER BY b.outbox_id, b.target LIMIT {limit}",
             names.join(", :")
         );

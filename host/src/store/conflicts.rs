@@ -5,6 +5,7 @@
 
 use super::counts::Counted;
 use super::sql::upsert;
+use super::work::NEVER;
 use super::{Reader, RetryFilter, Store, StoreError, StoreTransaction};
 use crate::database::{Value, rerun};
 use crate::domain::change::FailureKind;
@@ -70,7 +71,7 @@ impl Store {
         }
         let sql = format!(
             "SELECT d.target, d.aggregate_type, d.aggregate_id, d.outbox_id, l.remote_id, d.error_message, d.finished_at \
-             FROM sync_target t JOIN sync_delivery d ON d.target = t.name AND d.status = 'failed' AND d.error_kind = :kind \
+             FROM sync_target t JOIN sync_delivery d ON d.target = t.name AND d.next_attempt_at = {NEVER} AND d.error_kind = :kind \
              LEFT JOIN sync_link l ON l.target = d.target AND l.aggregate_type = d.aggregate_type \
              AND l.aggregate_id = d.aggregate_id WHERE 1 = 1{of_target} ORDER BY d.outbox_id, d.target LIMIT {limit}"
         );
@@ -153,7 +154,7 @@ impl StoreTransaction {
 
     async fn leave_remote(&mut self, key: ConflictKey<'_>) -> Result<u64, StoreError> {
         let sql = format!(
-            "UPDATE sync_delivery SET status = 'superseded', finished_at = {now}, \
+            "UPDATE sync_delivery SET status = 'superseded', next_attempt_at = NULL, finished_at = {now}, \
              error_message = 'resolved: what the target holds was kept' \
              WHERE {AT_KEY} AND status = 'failed' AND error_kind = :kind",
             now = self.now

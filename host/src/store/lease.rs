@@ -4,8 +4,9 @@
 //! database's clock, a takeover deletes the row and frees the deliveries in the same transaction. One row for a batch,
 //! instead of one per delivery, makes the fence before a target's commit cost one small statement.
 
-use super::{Reader, Store, StoreError, StoreTransaction};
-use crate::database::rerun;
+use super::batch::ClaimRequest;
+use super::{Reader, Store, StoreError, StoreTransaction, corrupt};
+use crate::database::{Dialect, Value, rerun};
 
 /// The row of one lease.
 const OWN: &str = "epoch = :epoch AND owner = :owner";
@@ -51,7 +52,7 @@ impl Store {
             let mut transaction = self.begin(&format!("release lease for target `{}`", lease.target)).await?;
             let released = transaction.drop_lease(lease, "").await?;
             if released {
-                transaction.free(&lease.target, lease.epoch).await?;
+                transaction.free_work(lease).await?;
             }
             transaction.commit().await?;
             Ok(released)
@@ -85,7 +86,7 @@ impl Store {
         let expired = format!(" AND lease_until < {}", transaction.now);
         let taken = transaction.drop_lease(lease, &expired).await?;
         if taken {
-            transaction.free(&lease.target, lease.epoch).await?;
+            transaction.free_work(lease).await?;
         }
         transaction.commit().await?;
         Ok(taken)
@@ -93,17 +94,33 @@ impl Store {
 }
 
 impl StoreTransaction {
+    /// Makes a lease.
+    pub(super) async fn lease(&mut self, request: &ClaimRequest) -> Result<Lease, StoreError> {
+        let sql = format!(
+            "INSERT INTO sync_lease (target, owner, acquired_at, lease_until) \
+             VALUES (:target, :owner, {now}, {now} + :lease_ms)",
+            now = self.now
+        );
+        let lease_ms = i64::try_from(request.lease_ms).unwrap_or(i64::MAX / 2);
+        let values = [
+            ("target", request.target.as_str().into()),
+            ("owner", request.owner.as_str().into()),
+            ("lease_ms", lease_ms.into()),
+        ];
+        let epoch = if self.dialect() == Dialect::Postgres {
+            let rows = self.query(&format!("{sql} RETURNING epoch"), &values).await?;
+            rows.rows.first().and_then(|row| row.first()).and_then(Value::as_i64)
+        } else {
+            self.execute(&sql, &values).await?.last_insert_id.and_then(|id| i64::try_from(id).ok())
+        };
+        let epoch = epoch.ok_or_else(|| corrupt(&self.what, "the new lease has no epoch"))?;
+        Ok(Lease { target: request.target.clone(), epoch, owner: request.owner.clone(), lease_ms: request.lease_ms })
+    }
+
     /// Ends a lease; `false` when it is not there (or not `condition`).
     pub(super) async fn drop_lease(&mut self, lease: &Lease, condition: &str) -> Result<bool, StoreError> {
         let sql = format!("DELETE FROM sync_lease WHERE {OWN}{condition}");
         let values = [("epoch", lease.epoch.into()), ("owner", lease.owner.as_str().into())];
         Ok(self.execute(&sql, &values).await?.rows_affected == 1)
-    }
-
-    /// Makes what is still under a lease pending again, in its old place.
-    async fn free(&mut self, target: &str, epoch: i64) -> Result<(), StoreError> {
-        let sql = "UPDATE sync_delivery SET status = 'pending', active_key = NULL \
-                   WHERE target = :target AND active_key IS NOT NULL AND lease_epoch = :epoch AND status = 'processing'";
-        self.execute(sql, &[("target", target.into()), ("epoch", epoch.into())]).await.map(drop)
     }
 }

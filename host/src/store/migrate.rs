@@ -7,10 +7,13 @@ use std::time::Duration;
 use sha2::{Digest as _, Sha256};
 
 use super::{Store, StoreError};
-use crate::database::{Dialect, ErrorKind, RowLimits, Transaction, rerun};
+use crate::database::{AsDatabaseError, DatabaseError, Dialect, ErrorKind, RowLimits, Transaction, rerun};
 
 const LOCK: &str = "store.migrations";
 const LOCK_TIMEOUT: Duration = Duration::from_mins(1);
+
+/// MySQL's ER_CANT_DROP_FIELD_OR_KEY.
+const NOTHING_TO_DROP: i32 = 1_091;
 
 /// One step of the schema.
 struct Migration {
@@ -37,6 +40,7 @@ macro_rules! migrations {
             migration!($folder, 2, "import"),
             migration!($folder, 3, "counts"),
             migration!($folder, 4, "adapters"),
+            migration!($folder, 5, "work"),
         ]
     };
 }
@@ -82,8 +86,8 @@ pub struct Migrations {
     pub version: i64,
 }
 
-impl crate::database::AsDatabaseError for MigrationError {
-    fn as_database_error(&self) -> Option<&crate::database::DatabaseError> {
+impl AsDatabaseError for MigrationError {
+    fn as_database_error(&self) -> Option<&DatabaseError> {
         match self {
             Self::Store(error) => error.as_database_error(),
             Self::Newer { .. } | Self::Different { .. } => None,
@@ -160,7 +164,10 @@ async fn applied(transaction: &mut Transaction) -> Result<Vec<(i64, String)>, Mi
 /// Every statement may be run again: MySQL commits each by itself, so a host may have died between two of them.
 async fn apply(transaction: &mut Transaction, migration: &Migration, digest: &str) -> Result<(), MigrationError> {
     for statement in statements(migration.sql) {
-        transaction.execute(&statement, &[]).await.map_err(failed)?;
+        match transaction.execute(&statement, &[]).await {
+            Err(error) if is_done_already(transaction.dialect(), &error) => {}
+            result => drop(result.map_err(failed)?),
+        }
     }
     let insert = "INSERT INTO schema_migration (version, name, sha256) VALUES (?, ?, ?)";
     let values = [migration.version.into(), migration.name.into(), digest.into()];
@@ -168,6 +175,11 @@ async fn apply(transaction: &mut Transaction, migration: &Migration, digest: &st
         Err(error) if error.kind == ErrorKind::DuplicateKey && transaction.dialect() == Dialect::MySql => Ok(()),
         result => result.map(drop).map_err(failed),
     }
+}
+
+/// MySQL has no `DROP INDEX IF EXISTS`: an ALTER that took an index away finds none when it is run again.
+fn is_done_already(dialect: Dialect, error: &DatabaseError) -> bool {
+    dialect == Dialect::MySql && error.vendor_code == Some(NOTHING_TO_DROP)
 }
 
 fn statements(sql: &str) -> Vec<String> {
@@ -179,7 +191,7 @@ fn statements(sql: &str) -> Vec<String> {
         .collect()
 }
 
-fn failed(error: crate::database::DatabaseError) -> MigrationError {
+fn failed(error: DatabaseError) -> MigrationError {
     MigrationError::Store(super::failed("migrate the store", error))
 }
 

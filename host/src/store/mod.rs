@@ -4,6 +4,7 @@
 //! adapter, know an adapter, or decide what a failure means (`domain::delivery` does). Read next: `claim.rs`.
 
 mod adapters;
+mod batch;
 mod blocked;
 mod bulk;
 mod claim;
@@ -19,11 +20,14 @@ mod patients;
 mod resync;
 mod retention;
 mod retry;
+mod routing;
 mod settle;
 mod sql;
 mod status;
+mod straight;
 mod targets;
 mod users;
+mod work;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
@@ -31,17 +35,19 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use crate::database::{AsDatabaseError, Database, DatabaseError, Execution, RowLimits, Rows, Transaction, Value};
 
 pub use adapters::{AdapterEvent, AdapterNews, AdapterRecord, TargetWish};
+pub use batch::{Batch, ClaimRequest, Delivery};
 pub use blocked::BlockedKey;
-pub use claim::{Batch, Claim, ClaimRequest, Delivery, Place};
+pub use claim::{Claim, Place};
 pub use conflicts::{Conflict, ConflictKey};
 pub use counts::Counts;
 pub use imports::ImportProgress;
 pub use lease::Lease;
 pub use migrate::{MigrationError, Migrations};
-pub use outbox::{NewChange, Route};
+pub use outbox::NewChange;
 pub use patients::StoredPatient;
 pub use retention::{PurgeCursor, Purged};
 pub use retry::RetryFilter;
+pub use routing::{Route, Routed};
 pub use settle::Settled;
 pub use status::{RecentSync, StatusSnapshot, TargetStatus};
 pub use targets::{BreakerState, TargetNews, TargetState};
@@ -220,7 +226,13 @@ impl StoreTransaction {
     }
 
     async fn query(&mut self, sql: &str, values: &[(&str, Value)]) -> Result<Rows, StoreError> {
-        let (sql, parameters) = sql::named(sql, values, None);
+        self.query_for(sql, values, &[]).await
+    }
+
+    /// As [`Self::query`], with `:ids` in the statement.
+    async fn query_for(&mut self, sql: &str, values: &[(&str, Value)], ids: &[i64]) -> Result<Rows, StoreError> {
+        let ids = sql::Ids { dialect: self.dialect(), ids };
+        let (sql, parameters) = sql::named(sql, values, Some(ids));
         self.statements.fetch_add(1, Ordering::Relaxed);
         self.inner.query(&sql, &parameters, RowLimits::NONE).await.map_err(|error| failed(&self.what, error))
     }

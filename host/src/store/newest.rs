@@ -1,6 +1,6 @@
 //! Which of the due deliveries are delivered and which are moot: the rule "newest state wins", pure.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use serde::Serialize;
 
@@ -14,7 +14,7 @@ pub(super) struct Candidate {
     pub(super) newest_id: i64,
     /// The newest change of the aggregate that the target confirmed.
     pub(super) delivered_id: Option<i64>,
-    /// Whether the aggregate has older deliveries, in whatever status.
+    /// Whether the aggregate has older deliveries behind the confirmed one, in whatever status. Those before it are finished.
     pub(super) has_older: bool,
 }
 
@@ -63,9 +63,78 @@ pub(super) fn sort_out(candidates: Vec<Candidate>, is_fifo: impl Fn(&str) -> boo
     sorted
 }
 
+/// A change that has no delivery at the target yet, with what is known of its siblings there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Fresh {
+    pub(super) outbox_id: i64,
+    pub(super) aggregate_type: String,
+    pub(super) aggregate_id: String,
+    /// Whether its operation is one that a target can take.
+    pub(super) is_known_operation: bool,
+    /// The newest delivery of the aggregate, in whatever status.
+    pub(super) newest_id: Option<i64>,
+    /// The newest change of the aggregate that the target confirmed.
+    pub(super) delivered_id: Option<i64>,
+    /// Whether the aggregate is in work.
+    pub(super) is_in_work: bool,
+}
+
+/// What may go to the target at once: a change that is the only one of its aggregate, newer than what was confirmed, with
+/// nothing else of the aggregate open. Then it is the newest as well as the head, whatever the order of its type is.
+pub(super) fn alone(fresh: &[Fresh]) -> Vec<i64> {
+    let mut times = HashMap::<(&str, &str), usize>::new();
+    for one in fresh {
+        *times.entry((&one.aggregate_type, &one.aggregate_id)).or_default() += 1;
+    }
+    fresh
+        .iter()
+        .filter(|one| {
+            let delivered_id = one.delivered_id.unwrap_or(i64::MIN);
+            one.is_known_operation
+                && !one.is_in_work
+                && times[&(one.aggregate_type.as_str(), one.aggregate_id.as_str())] == 1
+                && one.outbox_id > delivered_id
+                && one.newest_id.is_none_or(|newest| newest <= delivered_id)
+        })
+        .map(|one| one.outbox_id)
+        .collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn fresh(outbox_id: i64, aggregate_id: &str) -> Fresh {
+        Fresh {
+            outbox_id,
+            aggregate_type: "patient".into(),
+            aggregate_id: aggregate_id.into(),
+            is_known_operation: true,
+            newest_id: None,
+            delivered_id: None,
+            is_in_work: false,
+        }
+    }
+
+    #[test]
+    fn only_what_is_alone_of_its_aggregate_goes_straight_to_the_target() {
+        let confirmed = |newest_id, delivered_id| Fresh { newest_id, delivered_id, ..fresh(7, "P") };
+        let cases = [
+            ("new", vec![fresh(7, "P")], vec![7]),
+            ("two of different ones", vec![fresh(7, "P"), fresh(8, "Q")], vec![7, 8]),
+            ("two of the same", vec![fresh(7, "P"), fresh(8, "P"), fresh(9, "Q")], vec![9]),
+            ("all before is confirmed", vec![confirmed(Some(5), Some(5))], vec![7]),
+            ("one before is open", vec![confirmed(Some(6), Some(5))], vec![]),
+            ("none before is confirmed", vec![confirmed(Some(6), None)], vec![]),
+            ("a newer one is confirmed", vec![confirmed(Some(9), Some(9))], vec![]),
+            ("confirmed, and its deliveries are purged", vec![confirmed(None, Some(5))], vec![7]),
+            ("in work", vec![Fresh { is_in_work: true, ..fresh(7, "P") }], vec![]),
+            ("no operation", vec![Fresh { is_known_operation: false, ..fresh(7, "P") }], vec![]),
+        ];
+        for (what, fresh, expected) in cases {
+            assert_eq!(alone(&fresh), expected, "{what}");
+        }
+    }
 
     fn candidate(outbox_id: i64, newest_id: i64, delivered_id: Option<i64>) -> Candidate {
         Candidate {

@@ -1,6 +1,7 @@
 //! What a person asks for: failed deliveries are to be tried again.
 
 use super::outbox::KNOWN_OPERATION;
+use super::work::NEVER;
 use super::{Store, StoreError};
 use crate::database::{Value, rerun};
 use crate::domain::change::FailureKind;
@@ -22,7 +23,7 @@ impl RetryFilter {
     fn condition(&self, now: &str) -> (String, Vec<(&'static str, Value)>) {
         // What no target can ever take stays failed: tried again, it would stand in the way of all that is claimed with it.
         let mut sql = format!(
-            "status = 'failed' AND EXISTS (SELECT 1 FROM sync_outbox o WHERE o.id = sync_delivery.outbox_id \
+            "status = 'failed' AND next_attempt_at = {NEVER} AND EXISTS (SELECT 1 FROM sync_outbox o WHERE o.id = sync_delivery.outbox_id \
              AND {KNOWN_OPERATION})"
         );
         let mut values: Vec<(&'static str, Value)> = Vec::new();

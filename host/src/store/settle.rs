@@ -1,13 +1,14 @@
 //! Settling: what became of a batch is written in one transaction, and only while its lease stands.
 //!
-//! A constant number of statements: end the lease (the guard), move the deliveries (those that are done at their first
-//! attempt differ in nothing but their id, and go by that alone), keep the links, write the target's ids back next to the
-//! patients, count.
+//! A constant number of statements: end the lease (the guard), end its work, move the deliveries (those that are done at their
+//! first attempt differ in nothing but their id, and go by that alone), keep the links, write the target's ids back next to
+//! the patients, count.
 
 use serde::Serialize;
 
 use super::claim::rows_value;
 use super::counts::Counted;
+use super::work::NEVER;
 use super::sql::{JsonType, among_ids, json_rows, select_for_upsert, through, update_from, upsert};
 use super::{Lease, Store, StoreError, StoreTransaction, corrupt};
 use crate::database::{Dialect, rerun};
@@ -62,6 +63,7 @@ impl Store {
                 transaction.rollback().await?;
                 return Ok(Settled::LeaseLost);
             }
+            transaction.leave_work(lease).await?;
             transaction.move_deliveries(lease, settlements).await?;
             let links = link_rows(settlements);
             if !links.is_empty() {
@@ -129,9 +131,9 @@ impl StoreTransaction {
 
     async fn finish(&mut self, lease: &Lease, outbox_ids: &[i64], attempts: u32) -> Result<u64, StoreError> {
         let sql = format!(
-            "UPDATE sync_delivery{index} SET status = 'done', attempts = :attempts, active_key = NULL, error_kind = NULL, \
+            "UPDATE sync_delivery{index} SET status = 'done', attempts = :attempts, error_kind = NULL, \
              error_message = NULL, finished_at = {now} \
-             WHERE target = :target AND {among} AND lease_epoch = :epoch AND status || '' = 'processing'",
+             WHERE target = :target AND {among} AND lease_epoch = :epoch AND status = 'processing'",
             index = through(self.dialect(), "PRIMARY"),
             now = self.now,
             among = among_ids(self.dialect(), "outbox_id"),
@@ -157,15 +159,18 @@ impl StoreTransaction {
                 error_message: settlement.failure.as_ref().map(|failure| failure.message.as_str()),
             })
             .collect();
-        let next_attempt_at =
-            format!("CASE WHEN j.pause_ms > 0 THEN {} + j.pause_ms ELSE t.next_attempt_at END", self.now);
+        // What waits without a pause gets the place that its age gives it.
+        let next_attempt_at = format!(
+            "CASE WHEN j.status = 'failed' THEN {NEVER} WHEN j.is_final = 1 THEN NULL \
+             WHEN j.pause_ms > 0 THEN {} + j.pause_ms ELSE t.created_at END",
+            self.now
+        );
         let sql = update_from(
             self.dialect(),
             ("sync_delivery", "PRIMARY"),
             &[
                 ("status", "j.status"),
                 ("attempts", "j.attempts"),
-                ("active_key", "NULL"),
                 ("error_kind", "j.error_kind"),
                 ("error_message", "j.error_message"),
                 ("next_attempt_at", &next_attempt_at),

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use super::claim::rows_value;
 use super::hosts::HOST_SEEN_MS;
 use super::sql::{JsonType, json_rows, left_lookup};
+use super::work::NEVER;
 use super::{Counts, Reader, Store, StoreError, StoreTransaction};
 use crate::domain::delivery::Status;
 
@@ -105,9 +106,10 @@ impl Store {
     pub async fn open_work(&self) -> Result<u64, StoreError> {
         let mut transaction = self.begin_read("count open work").await?;
         let unrouted = transaction.count_unrouted().await?;
-        let sql = "SELECT COUNT(*) FROM sync_delivery d JOIN sync_target t ON t.name = d.target AND t.enabled = 1 \
-                   WHERE d.status IN ('pending', 'processing')";
-        let rows = transaction.query(sql, &[]).await?;
+        let sql = "SELECT COALESCE(SUM((SELECT COUNT(*) FROM sync_delivery d WHERE d.target = t.name \
+                   AND d.next_attempt_at < :never) + (SELECT COUNT(*) FROM sync_work w WHERE w.target = t.name)), 0) \
+                   FROM sync_target t WHERE t.enabled = 1";
+        let rows = transaction.query(sql, &[("never", NEVER.into())]).await?;
         transaction.rollback().await?;
         let open = match rows.rows.into_iter().next() {
             Some(row) => Reader::new("count open work", row).integer()?,
@@ -133,9 +135,9 @@ impl Store {
         }
         let mut transaction = self.begin_read("look for due work").await?;
         let sql = format!(
-            "SELECT CASE WHEN EXISTS (SELECT 1 FROM sync_delivery d WHERE d.target = j.name AND d.status = 'pending' \
-             AND d.next_attempt_at <= {now}) OR EXISTS (SELECT 1 FROM sync_delivery d WHERE d.target = j.name \
-             AND d.active_key IS NOT NULL) THEN 1 ELSE 0 END FROM {rows}",
+            "SELECT CASE WHEN EXISTS (SELECT 1 FROM sync_delivery d WHERE d.target = j.name \
+             AND d.next_attempt_at <= {now}) OR EXISTS (SELECT 1 FROM sync_work w WHERE w.target = j.name) \
+             THEN 1 ELSE 0 END FROM {rows}",
             now = transaction.now,
             rows = json_rows(transaction.dialect(), &[("name", JsonType::Text)]),
         );
@@ -186,11 +188,12 @@ impl StoreTransaction {
             // The oldest change is the one with the smallest id. It is looked for among those that are next in line.
             let sql = format!(
                 "SELECT {now} - MIN(o.created_at) FROM sync_outbox o WHERE o.id = (SELECT MIN(n.outbox_id) FROM \
-                 (SELECT d.outbox_id FROM sync_delivery d WHERE d.target = :target AND d.status = 'pending' \
+                 (SELECT d.outbox_id FROM sync_delivery d WHERE d.target = :target AND d.next_attempt_at < :never \
                  ORDER BY d.next_attempt_at, d.outbox_id LIMIT {OLDEST_AMONG}) n)",
                 now = self.now
             );
-            if let Some(row) = self.query(&sql, &[("target", name.as_str().into())]).await?.rows.into_iter().next() {
+            let values = [("target", name.as_str().into()), ("never", NEVER.into())];
+            if let Some(row) = self.query(&sql, &values).await?.rows.into_iter().next() {
                 target.oldest_pending_ms =
                     Reader::new("find oldest pending", row).optional_integer()?.map(|age| age.max(0));
             }

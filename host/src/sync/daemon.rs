@@ -8,11 +8,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use tokio::sync::{Notify, mpsc, watch};
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use super::batch_size::BatchSize;
 use super::breaker::Breaker;
+use super::claimer::Claimer;
+use super::handover::Handover;
 use super::supervisor::{Gate, Supervisor};
 use super::swap::Adapters;
 use super::target::{SyncOptions, Target};
@@ -139,19 +142,19 @@ impl Daemon {
     ) -> Result<RunEnd, StoreError> {
         // A first look, so that a wrong store is said at once and not in a log.
         self.store.now_ms().await?;
-        let wake = Arc::new(Notify::new());
+        let handover = Arc::new(Handover::new());
         let poll = Duration::from_millis(self.options.poll_ms);
         let mut tasks = JoinSet::new();
         // With no target there is nowhere to route to, and what is routed nowhere would be passed over for good.
         if !self.targets.is_empty() {
-            tasks.spawn(router::run(self.store.clone(), self.routes(), poll, wake.clone(), stop.clone()));
+            tasks.spawn(router::run(self.store.clone(), self.routes(), poll, handover.clone(), stop.clone()));
         }
         let every = Duration::from_millis((self.options.lease_ms / 3).clamp(100, 5_000));
-        tasks.spawn(rescuer::run(self.store.clone(), self.options.host_id.clone(), every, wake.clone(), stop.clone()));
+        tasks.spawn(rescuer::run(self.store.clone(), self.options.host_id.clone(), every, handover.clone(), stop.clone()));
         let names = self.targets.iter().map(|target| target.spec.name.clone()).collect();
         tasks.spawn(purger::run(self.store.clone(), names, self.options.retention_ms, stop.clone()));
         let running: Vec<_> =
-            self.targets.iter().map(|target| self.start(target, &wake, &stop, &abort, &mut tasks)).collect();
+            self.targets.iter().map(|target| self.start(target, &handover, &stop, &abort, &mut tasks)).collect();
         let remaining = if until_idle {
             let idle = self.wait_until_idle(&running, &stop).await;
             stop.cancel();
@@ -182,7 +185,7 @@ impl Daemon {
     fn start(
         &self,
         target: &Arc<Target>,
-        wake: &Arc<Notify>,
+        handover: &Arc<Handover>,
         stop: &CancellationToken,
         abort: &CancellationToken,
         tasks: &mut JoinSet<()>,
@@ -200,18 +203,33 @@ impl Daemon {
             stop: stop.clone(),
             breaker: Breaker::new(self.options.breaker),
             adapters: Adapters::default(),
-            wake: wake.clone(),
+            handover: handover.clone(),
             reload: self.reload.clone(),
         };
         tasks.spawn(supervisor.run());
-        for _ in 0..target.spec.concurrency.max(1) {
+        let workers = target.spec.concurrency.max(1);
+        let size = Arc::new(BatchSize::new(target.spec.batch_max));
+        let (wanted, ready) = mpsc::channel(workers as usize);
+        let claimer = Claimer {
+            target: target.clone(),
+            store: self.store.clone(),
+            options: self.options.clone(),
+            size: size.clone(),
+            gate: gate_seen.clone(),
+            handover: handover.clone(),
+            wanted: ready,
+            stop: stop.clone(),
+        };
+        tasks.spawn(claimer.run());
+        for _ in 0..workers {
             let worker = Worker {
                 target: target.clone(),
                 store: self.store.clone(),
                 options: self.options.clone(),
                 gate: gate_seen.clone(),
                 news: news_sender.clone(),
-                wake: wake.clone(),
+                wanted: wanted.clone(),
+                size: size.clone(),
                 tally: tally.clone(),
                 stop: stop.clone(),
                 abort: abort.clone(),

@@ -2,18 +2,21 @@
 //!
 //! One daemon runs these tasks, each joined at its end:
 //! - the router (`router.rs`) gives outbox rows their deliveries;
-//! - per target a supervisor (`supervisor.rs`) keeps an adapter in force (`swap.rs`, `trial.rs`) and the gate open or shut,
-//!   and some workers
-//!   (`worker.rs`) claim, deliver (`delivery.rs`) and settle;
+//! - per target a supervisor (`supervisor.rs`) keeps an adapter in force (`swap.rs`, `trial.rs`) and the gate open or shut, a
+//!   claimer (`claimer.rs`) has the next batch ready, from what waits in line or straight from the router (`handover.rs`), and
+//!   some workers (`worker.rs`) deliver (`delivery.rs`) and settle;
 //! - the rescuer (`rescuer.rs`) takes back batches of hosts that died, and says that this one lives;
 //! - the purger (`purger.rs`) lets old finished rows go.
 //!
 //! Several hosts may do all of it on one store at the same time: nothing here relies on being alone. Read next:
 //! `delivery.rs`.
 
+mod batch_size;
 mod breaker;
+mod claimer;
 mod daemon;
 mod delivery;
+mod handover;
 mod purger;
 mod rescuer;
 mod router;

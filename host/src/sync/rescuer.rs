@@ -3,13 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
+use super::handover::Handover;
 use crate::store::Store;
 
 /// Runs until `stop`.
-pub(super) async fn run(store: Store, host_id: String, every: Duration, wake: Arc<Notify>, stop: CancellationToken) {
+pub(super) async fn run(store: Store, host_id: String, every: Duration, handover: Arc<Handover>, stop: CancellationToken) {
     loop {
         if let Err(error) = store.host_is_alive(&host_id, env!("CARGO_PKG_VERSION")).await {
             tracing::warn!(%error, "cannot say that this host is at work");
@@ -20,7 +20,7 @@ pub(super) async fn run(store: Store, host_id: String, every: Duration, wake: Ar
                     tracing::warn!(target_name = %lease.target, lease_epoch = lease.epoch, "a lease ran out: its batch is free again");
                 }
                 if !leases.is_empty() {
-                    wake.notify_waiters();
+                    handover.something_waits();
                 }
             }
             Err(error) => tracing::warn!(%error, "cannot look for leases that ran out"),

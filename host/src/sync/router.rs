@@ -1,13 +1,15 @@
-//! The router: every outbox row, ours or another application's, gets one delivery per target that takes it.
+//! The router: every outbox row, ours or another application's, gets one delivery per target that takes it, and targets that
+//! ask are given theirs straight under a lease.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::Notify;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::store::{Route, Store};
+use super::handover::{Asked, Handover};
+use super::worker::release;
+use crate::store::{Batch, Route, Store};
 
 /// Rows routed in one transaction.
 const ROUTE_MAX: u32 = 1_000;
@@ -18,35 +20,53 @@ const POLL_MIN: Duration = Duration::from_millis(2);
 /// A look goes on behind the last id, but begins anew after so long: a smaller id may have been committed later.
 const FROM_THE_BEGINNING_EVERY: Duration = Duration::from_millis(100);
 
-/// Routes until `stop`, and wakes the workers when there is something for them. While changes come it looks every few
-/// milliseconds; each look that finds nothing doubles the pause, up to `poll`.
-pub(super) async fn run(store: Store, routes: Vec<Route>, poll: Duration, wake: Arc<Notify>, stop: CancellationToken) {
+/// With more to route, so long is waited for a target to ask: what is given straight costs less than what waits in line. A
+/// target that is down or slow does not hold up the others for longer.
+const ASKED_WITHIN: Duration = Duration::from_millis(50);
+
+/// Routes until `stop`. While changes come it looks every few milliseconds; each look that finds nothing doubles the pause,
+/// up to `poll`.
+pub(super) async fn run(
+    store: Store,
+    routes: Vec<Route>,
+    poll: Duration,
+    handover: Arc<Handover>,
+    stop: CancellationToken,
+) {
     let mut failing = false;
     let mut pause = POLL_MIN;
     let (mut after, mut begun) = (i64::MIN, Instant::now());
-    loop {
+    while !stop.is_cancelled() {
         if begun.elapsed() > FROM_THE_BEGINNING_EVERY {
             (after, begun) = (i64::MIN, Instant::now());
         }
-        match store.route_on(&routes, ROUTE_MAX, &mut after).await {
-            Ok(0) => {
+        let asked = handover.take();
+        let requests: Vec<_> = asked.iter().map(|asked| asked.request.clone()).collect();
+        match store.route_to(&routes, ROUTE_MAX, &mut after, &requests).await {
+            Ok(routed) => {
                 failing = false;
+                hand_over(&store, &handover, asked, routed.batches).await;
+                if routed.some_wait {
+                    handover.something_waits();
+                }
+                if routed.changes > 0 {
+                    tracing::debug!(count = routed.changes, "changes routed");
+                    pause = POLL_MIN;
+                    tokio::select! {
+                        () = stop.cancelled() => {}
+                        () = handover.wait() => {}
+                        () = tokio::time::sleep(ASKED_WITHIN) => {}
+                    }
+                    continue;
+                }
                 if after > i64::MIN {
                     after = i64::MIN;
                     continue;
                 }
                 pause = (pause * 2).min(poll);
             }
-            Ok(count) => {
-                failing = false;
-                pause = POLL_MIN;
-                tracing::debug!(count, "changes routed");
-                wake.notify_waiters();
-                if !stop.is_cancelled() {
-                    continue;
-                }
-            }
             Err(error) => {
+                handover.put(asked);
                 // Said once for an outage, not at every look.
                 if !failing {
                     tracing::error!(%error, "the router cannot reach the store; it keeps trying");
@@ -56,8 +76,25 @@ pub(super) async fn run(store: Store, routes: Vec<Route>, poll: Duration, wake: 
             }
         }
         tokio::select! {
-            () = stop.cancelled() => return,
+            () = stop.cancelled() => {}
             () = tokio::time::sleep(pause) => {}
         }
+    }
+}
+
+/// Gives each its batch; who got none goes on waiting. What nobody waits for any more is free at once.
+async fn hand_over(store: &Store, handover: &Handover, asked: Vec<Asked>, batches: Vec<Option<Batch>>) {
+    let mut waiting = Vec::new();
+    for (asked, batch) in asked.into_iter().zip(batches) {
+        let Some(batch) = batch else {
+            waiting.push(asked);
+            continue;
+        };
+        if let Err(batch) = asked.answer.send(batch) {
+            release(store, &batch).await;
+        }
+    }
+    if !waiting.is_empty() {
+        handover.put(waiting);
     }
 }

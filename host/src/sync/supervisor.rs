@@ -4,10 +4,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{Notify, mpsc, watch};
+use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::breaker::Breaker;
+use super::handover::Handover;
 use super::swap::Adapters;
 use super::target::{SyncOptions, Target};
 use super::trial::{Trial, Verdict};
@@ -57,8 +58,8 @@ pub(super) struct Supervisor {
     pub(super) stop: CancellationToken,
     pub(super) breaker: Breaker,
     pub(super) adapters: Adapters,
-    /// Wakes the workers.
-    pub(super) wake: Arc<Notify>,
+    /// Tells the claimers.
+    pub(super) handover: Arc<Handover>,
     /// Changes when the adapter's file is to be read again (SIGHUP).
     pub(super) reload: watch::Receiver<u64>,
 }

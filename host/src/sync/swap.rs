@@ -149,7 +149,7 @@ impl Supervisor {
         let trial = Arc::new(Trial::new(candidate));
         let on_trial = InForce { adapter: old.adapter.clone(), state: old.state.clone(), trial: Some(trial.clone()) };
         self.gate.send_replace(Gate::Open(Arc::new(on_trial)));
-        self.wake.notify_waiters();
+        self.handover.something_waits();
         tracing::debug!(target_name = %self.target.spec.name, sha256 = loaded.sha256(), "new adapter on trial");
         self.adapters.under_trial =
             Some(UnderTrial { loaded, trial, since: tokio::time::Instant::now(), in_force: false });

@@ -1,12 +1,14 @@
-//! A worker of one target: claim, deliver, settle, again and again. Several work side by side, so that claiming the next
-//! batch overlaps with delivering this one; the store never gives two of them the same patient.
+//! A worker of one target: takes a batch from the claimer, delivers, settles, again and again. Several work side by side, so
+//! that settling the last batch overlaps with delivering this one; the store never gives two of them the same patient.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{Notify, mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
+use super::batch_size::BatchSize;
+use super::claimer::Wanted;
 use super::daemon::Tally;
 use super::delivery::{Delivered, StoreFence, deliver, settlements};
 use super::supervisor::{Gate, InForce, News};
@@ -14,7 +16,7 @@ use super::target::{SyncOptions, Target};
 use super::trial::{TRIAL_MAX, Trial, Verdict, failures, verdict};
 use crate::domain::change::{Change, Failure, FailureKind};
 use crate::domain::delivery::Settlement;
-use crate::store::{Batch, Claim, ClaimRequest, Place, Settled, Store};
+use crate::store::{Batch, Settled, Store};
 
 /// The adapter may break off so many batches in a row before the target is left alone for a while.
 const BROKEN_BATCHES_MAX: u32 = 3;
@@ -25,7 +27,8 @@ pub(super) struct Worker {
     pub(super) options: Arc<SyncOptions>,
     pub(super) gate: watch::Receiver<Gate>,
     pub(super) news: mpsc::Sender<News>,
-    pub(super) wake: Arc<Notify>,
+    pub(super) wanted: mpsc::Sender<Wanted>,
+    pub(super) size: Arc<BatchSize>,
     pub(super) tally: Arc<Tally>,
     /// No more claims.
     pub(super) stop: CancellationToken,
@@ -34,65 +37,40 @@ pub(super) struct Worker {
 }
 
 impl Worker {
-    pub(super) async fn run(mut self) {
+    pub(super) async fn run(self) {
         let mut broken_batches = 0;
-        let mut store_failing = false;
-        let mut place = Place::default();
-        while !self.stop.is_cancelled() {
-            let Some(in_force) = self.pass_gate().await else { return };
-            // Registered before the look, so that nothing routed in between goes unheard.
-            let wake = self.wake.clone();
-            let woken = wake.notified();
-            let trial = in_force.trial.as_ref();
-            let is_open = trial.is_some_and(|trial| !trial.is_taken());
-            match self.store.claim_on(&self.request(is_open), &mut place).await {
-                Ok(Claim::Batch(batch)) => {
-                    store_failing = false;
-                    let trial = trial.filter(|trial| is_open && trial.take());
-                    Box::pin(self.work(&in_force, trial, batch, &mut broken_batches)).await;
-                }
-                Ok(Claim::OnlyMoot) => store_failing = false,
-                Ok(Claim::Nothing) => {
-                    store_failing = false;
-                    tokio::select! {
-                        () = self.stop.cancelled() => return,
-                        () = woken => {}
-                        () = tokio::time::sleep(Duration::from_millis(self.options.poll_ms)) => {}
-                    }
-                }
-                Err(error) => {
-                    if !store_failing {
-                        tracing::error!(target_name = %self.target.spec.name, %error, "cannot claim; trying again");
-                    }
-                    store_failing = true;
-                    self.pause(Duration::from_millis(self.options.poll_ms.max(500))).await;
-                }
-            }
+        while let Some(batch) = self.next_batch().await {
+            let in_force = match &*self.gate.borrow() {
+                Gate::Open(in_force) => Some(in_force.clone()),
+                Gate::Unknown | Gate::Shut(_) | Gate::Paused => None,
+            };
+            let Some(in_force) = in_force else {
+                release(&self.store, &batch).await;
+                continue;
+            };
+            let is_small = batch.deliveries.len() <= TRIAL_MAX as usize;
+            let trial = in_force.trial.as_ref().filter(|trial| is_small && trial.take());
+            Box::pin(self.work(&in_force, trial, batch, &mut broken_batches)).await;
         }
     }
 
-    /// Waits until deliveries may flow; `None` when it is time to stop.
-    async fn pass_gate(&mut self) -> Option<Arc<InForce>> {
-        loop {
-            if let Gate::Open(in_force) = &*self.gate.borrow_and_update() {
-                return Some(in_force.clone());
-            }
-            tokio::select! {
-                () = self.stop.cancelled() => return None,
-                changed = self.gate.changed() => changed.ok()?,
-            }
+    /// Asks the claimer for a batch; `None` when it is time to stop.
+    async fn next_batch(&self) -> Option<Batch> {
+        let (wanted, mut given) = oneshot::channel();
+        tokio::select! {
+            biased;
+            () = self.stop.cancelled() => return None,
+            sent = self.wanted.send(wanted) => sent.ok()?,
         }
-    }
-
-    fn request(&self, is_trial: bool) -> ClaimRequest {
-        let batch_max = self.target.spec.batch_max;
-        ClaimRequest {
-            target: self.target.spec.name.clone(),
-            owner: self.options.host_id.clone(),
-            batch_max: if is_trial { batch_max.min(TRIAL_MAX) } else { batch_max },
-            lease_ms: self.options.lease_ms,
-            fifo_types: self.options.fifo_types.clone(),
+        tokio::select! {
+            batch = &mut given => return batch.ok(),
+            () = self.stop.cancelled() => {}
         }
+        given.close();
+        if let Ok(batch) = given.try_recv() {
+            release(&self.store, &batch).await;
+        }
+        None
     }
 
     async fn work(&self, in_force: &InForce, trial: Option<&Arc<Trial>>, batch: Batch, broken_batches: &mut u32) {
@@ -102,7 +80,7 @@ impl Worker {
         let delivered = tokio::select! {
             delivered = self.bring(in_force, trial, &fence, &changes) => delivered,
             () = self.keep_lease(&fence) => Delivered::LeaseLost,
-            () = self.abort.cancelled() => return self.release(&batch).await,
+            () = self.abort.cancelled() => return release(&self.store, &batch).await,
         };
         let Delivered::Judged { outcomes, target_failure, adapter_broke } = delivered else {
             // A trial that was broken off has shown nothing: another worker tries.
@@ -112,6 +90,9 @@ impl Worker {
             self.tally.lease_lost();
             return;
         };
+        if target_failure.is_none() {
+            self.size.learn(changes.len(), started.elapsed());
+        }
         let id_column = self.target.spec.id_column;
         let takes_id = |remote_id: &str| id_column.is_none_or(|column| column.takes(remote_id));
         let settled = settlements(&batch.deliveries, outcomes, &self.options.retry, takes_id, rand::random);
@@ -222,22 +203,16 @@ impl Worker {
             }
         }
     }
+}
 
-    async fn release(&self, batch: &Batch) {
-        match self.store.release(&batch.lease).await {
-            Ok(_) => {
-                tracing::info!(target_name = %batch.lease.target, deliveries = batch.deliveries.len(), "call broken off, batch released");
-            }
-            Err(error) => {
-                tracing::warn!(target_name = %batch.lease.target, %error, "cannot release a batch; its lease will run out");
-            }
+/// Gives a batch back that is not, or no longer, being delivered.
+pub(super) async fn release(store: &Store, batch: &Batch) {
+    match store.release(&batch.lease).await {
+        Ok(_) => {
+            tracing::info!(target_name = %batch.lease.target, deliveries = batch.deliveries.len(), "batch given back");
         }
-    }
-
-    async fn pause(&self, pause: Duration) {
-        tokio::select! {
-            () = self.stop.cancelled() => {}
-            () = tokio::time::sleep(pause) => {}
+        Err(error) => {
+            tracing::warn!(target_name = %batch.lease.target, %error, "cannot give a batch back; its lease will run out");
         }
     }
 }

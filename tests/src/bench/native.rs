@@ -9,7 +9,7 @@ use anyhow::Result;
 use tokio::task::JoinSet;
 
 use super::connection::Connection;
-use super::native_store::{claim, fence, route, settle};
+use super::native_store::{fence, settle, take};
 use super::native_target::{apply, unlock};
 
 /// Changes in one batch and workers, as in the host's defaults.
@@ -20,16 +20,7 @@ const WORKERS: usize = 2;
 pub(crate) async fn drain(store: &str, target: &str, total: usize) -> Result<Duration> {
     let began = Instant::now();
     let settled = Arc::new(AtomicUsize::new(0));
-    let mut tasks = JoinSet::new();
-    let router = store.to_owned();
-    tasks.spawn(async move {
-        let mut store = Connection::open(&router).await?;
-        let mut left = total;
-        while left > 0 {
-            left = left.saturating_sub(route(&mut store).await?);
-        }
-        anyhow::Ok(())
-    });
+    let mut tasks = JoinSet::<Result<()>>::new();
     for _ in 0..WORKERS {
         let (store, target, settled) = (store.to_owned(), target.to_owned(), Arc::clone(&settled));
         tasks.spawn(async move {
@@ -53,17 +44,14 @@ pub(crate) async fn drain(store: &str, target: &str, total: usize) -> Result<Dur
 pub(crate) async fn follow(store: &str, target: &str) -> Result<()> {
     let (mut store, mut target) = (Connection::open(store).await?, Connection::open(target).await?);
     loop {
-        if route(&mut store).await? == 0 {
-            tokio::time::sleep(Duration::from_millis(1)).await;
-            continue;
-        }
         while Box::pin(carry(&mut store, &mut target, BATCH)).await? > 0 {}
+        tokio::time::sleep(Duration::from_millis(1)).await;
     }
 }
 
-/// One batch: claim, write, fence, commit, settle.
+/// One batch: take, write, fence, commit, settle.
 async fn carry(store: &mut Connection, target: &mut Connection, batch: usize) -> Result<usize> {
-    let Some((epoch, changes)) = claim(store, batch).await? else { return Ok(0) };
+    let Some((epoch, changes)) = take(store, batch).await? else { return Ok(0) };
     target.begin().await?;
     let confirmed = apply(target, &changes).await?;
     fence(store, epoch).await?;

@@ -57,85 +57,63 @@ fn index(dialect: Dialect, name: &str) -> String {
     if dialect == Dialect::MySql { format!(" FORCE INDEX ({name})") } else { String::new() }
 }
 
-/// Gives up to 1,000 changes their delivery.
-pub(crate) async fn route(store: &mut Connection) -> Result<usize> {
-    let dialect = store.dialect();
-    let look = "SELECT id FROM sync_outbox WHERE routed_at IS NULL ORDER BY id LIMIT ";
-    if store.rows(&format!("{look}1"), &[]).await?.is_empty() {
-        return Ok(0);
-    }
-    store.begin().await?;
-    let rows = store.rows(&format!("{look}1000{}", skip_locked(dialect)), &[]).await?;
-    let ids: Vec<_> = rows.iter().map(|row| row[0].integer()).collect();
-    if !ids.is_empty() {
-        let (condition, parameters) = among(dialect, "id", &ids);
-        let now = now(dialect);
-        store
-            .execute(
-                &format!(
-                    "INSERT INTO sync_delivery (target, outbox_id, aggregate_type, aggregate_id, status, \
-                     next_attempt_at, created_at) SELECT '{TARGET}', id, aggregate_type, aggregate_id, 'pending', \
-                     {now}, {now} FROM sync_outbox WHERE {condition}"
-                ),
-                &parameters,
-            )
-            .await?;
-        store.execute(&format!("UPDATE sync_outbox SET routed_at = {now} WHERE {condition}"), &parameters).await?;
-    }
-    store.commit().await?;
-    Ok(ids.len())
-}
-
-/// Puts the next deliveries under a lease, and reads what they carry.
-pub(crate) async fn claim(store: &mut Connection, batch: usize) -> Result<Option<(i64, Vec<Change>)>> {
+/// Puts up to `batch` new changes straight under a lease, and reads what they carry.
+pub(crate) async fn take(store: &mut Connection, batch: usize) -> Result<Option<(i64, Vec<Change>)>> {
     let dialect = store.dialect();
     let now = now(dialect);
+    let look = "SELECT id FROM sync_outbox WHERE routed_at IS NULL ORDER BY id LIMIT ";
+    if store.rows(&format!("{look}1"), &[]).await?.is_empty() {
+        return Ok(None);
+    }
     store.begin().await?;
-    let due = store
-        .rows(
-            &format!(
-                "SELECT outbox_id FROM sync_delivery{} WHERE target = '{TARGET}' AND status = 'pending' \
-                 AND next_attempt_at <= {now} ORDER BY next_attempt_at, outbox_id LIMIT {batch}{}",
-                index(dialect, "sync_delivery_due"),
-                skip_locked(dialect)
-            ),
-            &[],
-        )
-        .await?;
-    if due.is_empty() {
+    let rows = store.rows(&format!("{look}{batch}{}", skip_locked(dialect)), &[]).await?;
+    if rows.is_empty() {
         store.commit().await?;
         return Ok(None);
     }
-    let ids: Vec<_> = due.iter().map(|row| row[0].integer()).collect();
+    let ids: Vec<_> = rows.iter().map(|row| row[0].integer()).collect();
+    let epoch = lease(store, now).await?;
+    let (condition, parameters) = among(dialect, "id", &ids);
+    let with_epoch: Vec<_> = std::iter::once(epoch.into()).chain(parameters.iter().cloned()).collect();
+    let made = store
+        .execute(
+            &format!(
+                "INSERT INTO sync_delivery (target, outbox_id, aggregate_type, aggregate_id, status, lease_epoch, \
+                 created_at) SELECT '{TARGET}', id, aggregate_type, aggregate_id, 'processing', ?, {now} \
+                 FROM sync_outbox WHERE {condition}"
+            ),
+            &with_epoch,
+        )
+        .await?;
+    if usize::try_from(made) != Ok(ids.len()) {
+        bail!("made {made} of {}", ids.len());
+    }
+    store
+        .execute(
+            &format!(
+                "INSERT INTO sync_work (target, aggregate_type, aggregate_id, outbox_id, epoch) \
+                 SELECT '{TARGET}', aggregate_type, aggregate_id, id, ? FROM sync_outbox WHERE {condition}"
+            ),
+            &with_epoch,
+        )
+        .await?;
+    store.execute(&format!("UPDATE sync_outbox SET routed_at = {now} WHERE {condition}"), &parameters).await?;
+    store.commit().await?;
+    Ok(Some((epoch, load(store, &ids).await?)))
+}
+
+async fn lease(store: &mut Connection, now: &str) -> Result<i64> {
     let lease = format!(
         "INSERT INTO sync_lease (target, owner, acquired_at, lease_until) \
          VALUES ('{TARGET}', 'native', {now}, {now} + 30000)"
     );
-    let returning = if dialect == Dialect::MySql { "" } else { " RETURNING epoch" };
-    let epoch = if dialect == Dialect::MySql {
+    let epoch = if store.dialect() == Dialect::MySql {
         store.execute(&lease, &[]).await?;
         store.rows("SELECT LAST_INSERT_ID()", &[]).await?
     } else {
-        store.rows(&format!("{lease}{returning}"), &[]).await?
+        store.rows(&format!("{lease} RETURNING epoch"), &[]).await?
     };
-    let epoch = epoch[0][0].integer();
-    let (condition, mut parameters) = among(dialect, "outbox_id", &ids);
-    parameters.insert(0, epoch.into());
-    let taken = store
-        .execute(
-            &format!(
-                "UPDATE sync_delivery{} SET status = 'processing', active_key = aggregate_type || '/' || aggregate_id, \
-                 lease_epoch = ? WHERE target = '{TARGET}' AND {condition} AND status || '' = 'pending'",
-                index(dialect, "PRIMARY")
-            ),
-            &parameters,
-        )
-        .await?;
-    if usize::try_from(taken) != Ok(ids.len()) {
-        bail!("took {taken} of {}", ids.len());
-    }
-    store.commit().await?;
-    Ok(Some((epoch, load(store, &ids).await?)))
+    Ok(epoch[0][0].integer())
 }
 
 async fn load(store: &mut Connection, ids: &[i64]) -> Result<Vec<Change>> {
@@ -172,13 +150,14 @@ pub(crate) async fn settle(store: &mut Connection, epoch: i64, confirmed: &[Conf
     let now = now(dialect);
     store.begin().await?;
     store.execute("DELETE FROM sync_lease WHERE epoch = ?", &[epoch.into()]).await?;
+    store.execute("DELETE FROM sync_work WHERE epoch = ?", &[epoch.into()]).await?;
     let ids: Vec<_> = confirmed.iter().map(|one| one.id).collect();
     let (condition, parameters) = among(dialect, "outbox_id", &ids);
     store
         .execute(
             &format!(
-                "UPDATE sync_delivery{} SET status = 'done', attempts = 1, active_key = NULL, finished_at = {now} \
-                 WHERE target = '{TARGET}' AND {condition} AND status || '' = 'processing'",
+                "UPDATE sync_delivery{} SET status = 'done', attempts = 1, finished_at = {now} \
+                 WHERE target = '{TARGET}' AND {condition} AND status = 'processing'",
                 index(dialect, "PRIMARY")
             ),
             &parameters,

@@ -118,8 +118,9 @@ impl Evidence {
                 is_routed: number(&row, 4)? == 1,
             });
         }
-        let sql = "SELECT target, outbox_id, aggregate_id, status, CASE WHEN active_key IS NULL THEN 0 ELSE 1 END, \
-                   attempts, error_kind, error_message FROM sync_delivery ORDER BY target, outbox_id";
+        let sql = "SELECT target, outbox_id, aggregate_id, status, (SELECT COUNT(*) FROM sync_work w \
+                   WHERE w.target = d.target AND w.outbox_id = d.outbox_id), attempts, error_kind, error_message \
+                   FROM sync_delivery d ORDER BY target, outbox_id";
         for row in store.rows(sql).await? {
             let error = row[6].as_ref().map(|kind| format!("{kind}: {}", row[7].as_deref().unwrap_or_default()));
             self.deliveries.push(Delivery {

@@ -103,7 +103,7 @@ async fn a_batch_that_was_committed_and_never_settled_gets_its_ids_and_no_double
         // What the store knows when a host dies after the target's commit and before its own.
         let store = tests::database::sqlite_url(&host.folder().join(".host/host.db"));
         for sql in [
-            "UPDATE sync_delivery SET status = 'pending', finished_at = NULL",
+            "UPDATE sync_delivery SET status = 'pending', next_attempt_at = created_at, finished_at = NULL",
             "DELETE FROM sync_link",
             "UPDATE patient_cache SET openemr_patient_id = NULL",
         ] {

@@ -5,7 +5,7 @@ use host::database::{RowLimits, Value};
 use super::world::World;
 
 /// Each table with its columns. `#` before one says that it names a change, `@` a lease.
-const TABLES: [(&str, &[&str]); 6] = [
+const TABLES: [(&str, &[&str]); 7] = [
     (
         "patient_cache",
         &[
@@ -31,7 +31,6 @@ const TABLES: [(&str, &[&str]); 6] = [
             "aggregate_type",
             "aggregate_id",
             "status",
-            "active_key",
             "attempts",
             "next_attempt_at",
             "@lease_epoch",
@@ -41,6 +40,7 @@ const TABLES: [(&str, &[&str]); 6] = [
             "finished_at",
         ],
     ),
+    ("sync_work", &["#outbox_id", "target", "aggregate_type", "aggregate_id", "@epoch"]),
     ("sync_lease", &["@epoch", "target", "owner", "acquired_at", "lease_until"]),
     (
         "sync_link",

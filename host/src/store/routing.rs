@@ -1,0 +1,184 @@
+//! Routing: every outbox row gets one delivery for each target that takes its type. Any host may do it, at any time; a row
+//! is routed once.
+//!
+//! A target that asks is given what it can be given straight under a lease (`straight.rs`); everything else waits in line
+//! to be claimed.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use serde::Serialize;
+
+use super::batch::{Batch, ClaimRequest, UnderLease};
+use super::claim::rows_value;
+use super::counts::Counted;
+use super::outbox::{KNOWN_OPERATION, Unrouted};
+use super::sql::{JsonType, among_ids, json_rows};
+use super::work::NEVER;
+use super::{Store, StoreError, StoreTransaction};
+use crate::database::{ErrorKind, rerun};
+
+/// Which target takes which type of aggregate.
+#[derive(Clone, Debug, Serialize)]
+pub struct Route {
+    /// The target.
+    pub target: String,
+    /// The type.
+    pub aggregate_type: String,
+}
+
+/// What routing did.
+#[derive(Debug, Default)]
+pub struct Routed {
+    /// Changes that were routed.
+    pub changes: usize,
+    /// Whether some of their deliveries wait to be claimed.
+    pub some_wait: bool,
+    /// A batch for each request, in their order, where there was something for it.
+    pub batches: Vec<Option<Batch>>,
+}
+
+/// What one transaction did.
+#[derive(Default)]
+struct Done {
+    changes: Vec<Unrouted>,
+    /// Deliveries that were made for each target, as far as all of them were new.
+    made: BTreeMap<String, i64>,
+    some_wait: bool,
+    some_were_there: bool,
+    /// By the place of the request.
+    taken: HashMap<usize, UnderLease>,
+}
+
+impl Store {
+    /// Gives up to `limit` outbox rows that nobody has routed yet one delivery per target that takes them. A row that
+    /// no target can ever take (an unknown operation) becomes a failed delivery, so that someone sees it. Gives the number of
+    /// rows routed.
+    ///
+    /// # Errors
+    /// When the store cannot be reached.
+    pub async fn route(&self, routes: &[Route], limit: u32) -> Result<usize, StoreError> {
+        Ok(self.route_to(routes, limit, &mut i64::MIN.clone(), &[]).await?.changes)
+    }
+
+    /// As [`Store::route`], putting what it can straight under leases for those who ask; several requests may be for one
+    /// target.
+    ///
+    /// It looks only behind the id `after`, which moves on with what was routed: rows that were routed leave dead entries in
+    /// the index, and they would be walked over again and again. A smaller id may become visible later than a larger one, so
+    /// that whoever calls this begins anew now and then.
+    ///
+    /// # Errors
+    /// When the store cannot be reached. A batch that was taken and could not be read waits for its lease to run out.
+    pub async fn route_to(
+        &self,
+        routes: &[Route],
+        limit: u32,
+        after: &mut i64,
+        asked: &[ClaimRequest],
+    ) -> Result<Routed, StoreError> {
+        if !self.has_unrouted(*after).await? {
+            return Ok(Routed { batches: vec![None; asked.len()], ..Routed::default() });
+        }
+        let mut done = rerun("route", || self.route_once(routes, limit, *after, asked)).await?;
+        *after = done.changes.last().map_or(*after, |last| last.id);
+        let mut batches = Vec::with_capacity(asked.len());
+        for (place, request) in asked.iter().enumerate() {
+            batches.push(match done.taken.remove(&place) {
+                Some(taken) => self.load(taken, request).await?,
+                None => None,
+            });
+        }
+        Ok(Routed { changes: done.changes.len(), some_wait: done.some_wait, batches })
+    }
+
+    async fn route_once(
+        &self,
+        routes: &[Route],
+        limit: u32,
+        after: i64,
+        asked: &[ClaimRequest],
+    ) -> Result<Done, StoreError> {
+        let mut transaction = self.begin("route changes").await?;
+        let changes = transaction.unrouted(after, limit).await?;
+        if changes.is_empty() {
+            transaction.rollback().await?;
+            return Ok(Done::default());
+        }
+        let mut done = Done { changes, ..Done::default() };
+        let askers: BTreeSet<&str> = asked.iter().map(|request| request.target.as_str()).collect();
+        let others: Vec<_> = routes.iter().filter(|route| !askers.contains(route.target.as_str())).cloned().collect();
+        let none = BTreeSet::new();
+        transaction.let_wait(&mut done, &others, &none).await?;
+        for target in askers {
+            let own: Vec<_> = routes.iter().filter(|route| route.target == target).cloned().collect();
+            let ids = done.changes.iter().filter(|change| own.iter().any(|route| route.aggregate_type == change.aggregate_type));
+            let ids: Vec<_> = ids.map(|change| change.id).collect();
+            let requests: Vec<_> = asked.iter().enumerate().filter(|(_, request)| request.target == target).collect();
+            let taken = transaction.take_straight(&ids, &requests).await?;
+            let in_hand: BTreeSet<i64> = taken.iter().flat_map(|(_, taken)| taken.outbox_ids.iter().copied()).collect();
+            transaction.let_wait(&mut done, &own, &in_hand).await?;
+            *done.made.entry(target.to_owned()).or_default() += i64::try_from(in_hand.len()).unwrap_or(i64::MAX);
+            done.taken.extend(taken);
+        }
+        let ids: Vec<_> = done.changes.iter().map(|change| change.id).collect();
+        transaction.mark_routed(&ids).await?;
+        transaction.count_made(&done).await?;
+        transaction.commit().await?;
+        Ok(done)
+    }
+}
+
+impl StoreTransaction {
+    /// Makes the deliveries of these routes that are to wait in line, but for the changes that are in hand already.
+    async fn let_wait(&mut self, done: &mut Done, routes: &[Route], in_hand: &BTreeSet<i64>) -> Result<(), StoreError> {
+        let changes: Vec<_> = done.changes.iter().filter(|change| !in_hand.contains(&change.id)).collect();
+        let mut expected = 0;
+        for route in routes {
+            let rows = changes.iter().filter(|change| change.aggregate_type == route.aggregate_type).count();
+            let rows = i64::try_from(rows).unwrap_or(i64::MAX);
+            *done.made.entry(route.target.clone()).or_default() += rows;
+            expected += rows;
+        }
+        if expected > 0 {
+            let ids: Vec<_> = changes.iter().map(|change| change.id).collect();
+            let made = self.make_pending(&ids, routes).await?;
+            done.some_wait = true;
+            done.some_were_there |= i64::try_from(made) != Ok(expected);
+        }
+        Ok(())
+    }
+
+    async fn make_pending(&mut self, ids: &[i64], routes: &[Route]) -> Result<u64, StoreError> {
+        let targets = json_rows(self.dialect(), &[("target", JsonType::Text), ("aggregate_type", JsonType::Text)]);
+        let known = KNOWN_OPERATION;
+        let sql = format!(
+            "INSERT INTO sync_delivery (target, outbox_id, aggregate_type, aggregate_id, status, next_attempt_at, \
+             error_kind, error_message, created_at, finished_at) \
+             SELECT j.target, o.id, o.aggregate_type, o.aggregate_id, \
+             CASE WHEN {known} THEN 'pending' ELSE 'failed' END, CASE WHEN {known} THEN {now} ELSE {NEVER} END, \
+             CASE WHEN {known} THEN NULL ELSE 'unsupported' END, \
+             CASE WHEN {known} THEN NULL ELSE 'operation must be create, update or delete' END, {now}, \
+             CASE WHEN {known} THEN NULL ELSE {now} END \
+             FROM sync_outbox o JOIN {targets} ON j.aggregate_type = o.aggregate_type WHERE {among} \
+             AND (SELECT COUNT(*) FROM sync_delivery d WHERE d.target = j.target AND d.outbox_id = o.id) = 0",
+            now = self.now,
+            among = among_ids(self.dialect(), "o.id"),
+        );
+        match self.execute_for(&sql, &[("rows", rows_value(routes))], ids).await {
+            Ok(execution) => Ok(execution.rows_affected),
+            // Another host at another node of a cluster has just routed the same: look again.
+            Err(StoreError::Database { error, .. }) if error.kind == ErrorKind::DuplicateKey => Err(self.outrun()),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Counts the deliveries that were made. When fewer were than there are routes, some were there before: someone set
+    /// `routed_at` back. Then the rows themselves are counted, however long that takes.
+    async fn count_made(&mut self, done: &Done) -> Result<(), StoreError> {
+        for (target, made) in &done.made {
+            let made = if done.some_were_there { self.uncounted(target).await? } else { *made };
+            self.count(target, Counted { made, ..Counted::default() }).await?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,90 @@
+//! Routing straight into work: a target that has nothing else to do is given new changes under a lease at once.
+//!
+//! Its deliveries are made as processing, instead of as pending first and claimed then: one transaction and one write of
+//! each row less. Only what is alone of its aggregate goes this way (`newest::alone`, pure); everything else waits in line.
+//! It promises nothing that a claim does not: the same lease, the same key of `sync_work`. Read next: `claim.rs`.
+
+use std::collections::HashMap;
+
+use super::batch::{ClaimRequest, UnderLease};
+use super::newest::{Fresh, alone};
+use super::outbox::KNOWN_OPERATION;
+use super::sql::{among_ids, through};
+use super::work::in_work;
+use super::{Lease, Reader, StoreError, StoreTransaction};
+use crate::database::ErrorKind;
+
+impl StoreTransaction {
+    /// Puts what it can of these changes under leases, for requests that are all for one target. Each is named by its place.
+    pub(super) async fn take_straight(
+        &mut self,
+        outbox_ids: &[i64],
+        requests: &[(usize, &ClaimRequest)],
+    ) -> Result<Vec<(usize, UnderLease)>, StoreError> {
+        let mut taken = Vec::new();
+        let Some((_, first)) = requests.first().filter(|_| !outbox_ids.is_empty()) else { return Ok(taken) };
+        let fresh = self.fresh(&first.target, outbox_ids).await?;
+        let mut free = alone(&fresh).into_iter();
+        for (place, request) in requests {
+            let outbox_ids: Vec<_> = free.by_ref().take(request.batch_max as usize).collect();
+            if outbox_ids.is_empty() {
+                break;
+            }
+            let lease = self.lease(request).await?;
+            self.make_processing(&lease, &outbox_ids).await?;
+            self.enter_work(&lease, &outbox_ids).await?;
+            taken.push((*place, UnderLease { lease, outbox_ids, attempts: HashMap::new() }));
+        }
+        Ok(taken)
+    }
+
+    /// What is known at a target of the aggregates of changes that have no delivery there yet.
+    async fn fresh(&mut self, target: &str, outbox_ids: &[i64]) -> Result<Vec<Fresh>, StoreError> {
+        let same = |row: &str| {
+            format!("{row}.target = :target AND {row}.aggregate_type = o.aggregate_type AND {row}.aggregate_id = o.aggregate_id")
+        };
+        let sql = format!(
+            "SELECT o.id, o.aggregate_type, o.aggregate_id, CASE WHEN {KNOWN_OPERATION} THEN 1 ELSE 0 END, \
+             (SELECT MAX(s.outbox_id) FROM sync_delivery s{siblings} WHERE {sibling}), \
+             (SELECT l.delivered_outbox_id FROM sync_link l WHERE {link}), {in_work} \
+             FROM sync_outbox o WHERE {among} ORDER BY o.id",
+            siblings = through(self.dialect(), "sync_delivery_aggregate"),
+            sibling = same("s"),
+            link = same("l"),
+            in_work = in_work(":target", "o"),
+            among = among_ids(self.dialect(), "o.id"),
+        );
+        let rows = self.query_for(&sql, &[("target", target.into())], outbox_ids).await?;
+        let what = self.what.clone();
+        let read = rows.rows.into_iter().map(|row| {
+            let mut reader = Reader::new(&what, row);
+            Ok(Fresh {
+                outbox_id: reader.integer()?,
+                aggregate_type: reader.text()?,
+                aggregate_id: reader.text()?,
+                is_known_operation: reader.integer()? == 1,
+                newest_id: reader.optional_integer()?,
+                delivered_id: reader.optional_integer()?,
+                is_in_work: reader.integer()? > 0,
+            })
+        });
+        read.collect()
+    }
+
+    async fn make_processing(&mut self, lease: &Lease, outbox_ids: &[i64]) -> Result<(), StoreError> {
+        let sql = format!(
+            "INSERT INTO sync_delivery (target, outbox_id, aggregate_type, aggregate_id, status, lease_epoch, created_at) \
+             SELECT :target, o.id, o.aggregate_type, o.aggregate_id, 'processing', :epoch, {now} \
+             FROM sync_outbox o WHERE {among}",
+            now = self.now,
+            among = among_ids(self.dialect(), "o.id"),
+        );
+        let values = [("target", lease.target.as_str().into()), ("epoch", lease.epoch.into())];
+        match self.execute_for(&sql, &values, outbox_ids).await {
+            Ok(execution) if usize::try_from(execution.rows_affected) == Ok(outbox_ids.len()) => Ok(()),
+            Ok(_) => Err(self.outrun()),
+            Err(StoreError::Database { error, .. }) if error.kind == ErrorKind::DuplicateKey => Err(self.outrun()),
+            Err(error) => Err(error),
+        }
+    }
+}

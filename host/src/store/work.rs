@@ -1,0 +1,85 @@
+//! `sync_work`: which aggregate is in work at which target, under which lease, by which of its changes.
+//!
+//! Its key is what allows a target one delivery of an aggregate at a time, over all hosts; nothing rests on code alone. A row
+//! comes in the transaction that puts its delivery under a lease and goes in the one that ends that lease, so that the
+//! table is as small as what is in work.
+
+use super::sql::{among_ids, through, update_from};
+use super::{Lease, StoreError, StoreTransaction, failed};
+use crate::database::{DatabaseError, Dialect, ErrorKind};
+
+/// Stands in `next_attempt_at` of what failed: only a person makes it due again.
+pub(super) const NEVER: i64 = i64::MAX;
+
+/// The condition that nothing of `row`'s aggregate is in work at `target`.
+///
+/// It is a count, not `NOT EXISTS`: that one PostgreSQL turns into a join over all that waits, while a count is one look
+/// into the key for each row, and stops with the limit.
+pub(super) fn is_free(target: &str, row: &str) -> String {
+    format!("{} = 0", in_work(target, row))
+}
+
+/// How many deliveries of `row`'s aggregate are in work at `target`: 0 or 1.
+pub(super) fn in_work(target: &str, row: &str) -> String {
+    format!(
+        "(SELECT COUNT(*) FROM sync_work w WHERE w.target = {target} AND w.aggregate_type = {row}.aggregate_type \
+         AND w.aggregate_id = {row}.aggregate_id)"
+    )
+}
+
+impl StoreTransaction {
+    /// Enters the aggregates of these changes as in work under `lease`.
+    ///
+    /// # Errors
+    /// `Contention` when another host has just taken one of them, by this change or another.
+    pub(super) async fn enter_work(&mut self, lease: &Lease, outbox_ids: &[i64]) -> Result<(), StoreError> {
+        let sql = format!(
+            "INSERT INTO sync_work (target, aggregate_type, aggregate_id, outbox_id, epoch) \
+             SELECT :target, o.aggregate_type, o.aggregate_id, o.id, :epoch FROM sync_outbox o WHERE {among}",
+            among = among_ids(self.dialect(), "o.id"),
+        );
+        let values = [("target", lease.target.as_str().into()), ("epoch", lease.epoch.into())];
+        match self.execute_for(&sql, &values, outbox_ids).await {
+            Ok(execution) if usize::try_from(execution.rows_affected) == Ok(outbox_ids.len()) => Ok(()),
+            Ok(_) => Err(self.outrun()),
+            Err(StoreError::Database { error, .. }) if error.kind == ErrorKind::DuplicateKey => Err(self.outrun()),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Nothing is in work under `lease` any more.
+    pub(super) async fn leave_work(&mut self, lease: &Lease) -> Result<(), StoreError> {
+        let sql = match self.dialect() {
+            Dialect::Sqlite | Dialect::Postgres => "DELETE FROM sync_work WHERE epoch = :epoch AND target = :target",
+            // In the form for several tables, since only there an index may be named.
+            Dialect::MySql => {
+                "DELETE w FROM sync_work AS w FORCE INDEX (sync_work_epoch) WHERE w.epoch = :epoch AND w.target = :target"
+            }
+        };
+        let values = [("target", lease.target.as_str().into()), ("epoch", lease.epoch.into())];
+        self.execute(sql, &values).await.map(drop)
+    }
+
+    /// Makes what is still under `lease` pending again, in the place that its age gives it.
+    pub(super) async fn free_work(&mut self, lease: &Lease) -> Result<(), StoreError> {
+        let under = format!(
+            "(SELECT w.outbox_id FROM sync_work w{} WHERE w.epoch = :epoch AND w.target = :target) AS j",
+            through(self.dialect(), "sync_work_epoch")
+        );
+        let sql = update_from(
+            self.dialect(),
+            ("sync_delivery", "PRIMARY"),
+            &[("status", "'pending'"), ("next_attempt_at", "t.created_at")],
+            &under,
+            "t.target = :target AND t.outbox_id = j.outbox_id AND t.lease_epoch = :epoch AND t.status = 'processing'",
+        );
+        let values = [("target", lease.target.as_str().into()), ("epoch", lease.epoch.into())];
+        self.execute(&sql, &values).await?;
+        self.leave_work(lease).await
+    }
+
+    /// Another host was quicker between our look and our compare-and-set: the transaction is to be run again.
+    pub(super) fn outrun(&self) -> StoreError {
+        failed(&self.what, DatabaseError::new(ErrorKind::Contention, "another host took the same at the same time"))
+    }
+}
