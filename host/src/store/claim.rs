@@ -192,8 +192,7 @@ impl StoreTransaction {
         } else {
             (rows, moot)
         };
-        let assignments =
-            [("status", "'superseded'"), ("next_attempt_at", "NULL"), ("finished_at", self.now.as_str())];
+        let assignments = [("status", "'superseded'"), ("next_attempt_at", "NULL"), ("finished_at", self.now.as_str())];
         let table = ("sync_delivery", "sync_delivery_aggregate");
         let sql = update_from(self.dialect(), table, &assignments, &rows, condition);
         let values = [("target", target.into()), ("rows", rows_value(retire))];
@@ -239,4 +238,3 @@ fn due(what: &str, row: Vec<Value>) -> Result<Due, StoreError> {
     };
     Ok(Due { candidate, next_attempt_at_ms, attempts })
 }
-

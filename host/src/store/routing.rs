@@ -111,7 +111,10 @@ impl Store {
         transaction.let_wait(&mut done, &others, &none).await?;
         for target in askers {
             let own: Vec<_> = routes.iter().filter(|route| route.target == target).cloned().collect();
-            let ids = done.changes.iter().filter(|change| own.iter().any(|route| route.aggregate_type == change.aggregate_type));
+            let ids = done
+                .changes
+                .iter()
+                .filter(|change| own.iter().any(|route| route.aggregate_type == change.aggregate_type));
             let ids: Vec<_> = ids.map(|change| change.id).collect();
             let requests: Vec<_> = asked.iter().enumerate().filter(|(_, request)| request.target == target).collect();
             let taken = transaction.take_straight(&ids, &requests).await?;

@@ -8,8 +8,8 @@ use serde::Serialize;
 
 use super::claim::rows_value;
 use super::counts::Counted;
-use super::work::NEVER;
 use super::sql::{JsonType, among_ids, json_rows, select_for_upsert, through, update_from, upsert};
+use super::work::NEVER;
 use super::{Lease, Store, StoreError, StoreTransaction, corrupt};
 use crate::database::{Dialect, rerun};
 use crate::domain::delivery::{Settlement, Status};

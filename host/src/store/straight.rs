@@ -41,7 +41,9 @@ impl StoreTransaction {
     /// What is known at a target of the aggregates of changes that have no delivery there yet.
     async fn fresh(&mut self, target: &str, outbox_ids: &[i64]) -> Result<Vec<Fresh>, StoreError> {
         let same = |row: &str| {
-            format!("{row}.target = :target AND {row}.aggregate_type = o.aggregate_type AND {row}.aggregate_id = o.aggregate_id")
+            format!(
+                "{row}.target = :target AND {row}.aggregate_type = o.aggregate_type AND {row}.aggregate_id = o.aggregate_id"
+            )
         };
         let sql = format!(
             "SELECT o.id, o.aggregate_type, o.aggregate_id, CASE WHEN {KNOWN_OPERATION} THEN 1 ELSE 0 END, \

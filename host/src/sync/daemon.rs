@@ -150,7 +150,13 @@ impl Daemon {
             tasks.spawn(router::run(self.store.clone(), self.routes(), poll, handover.clone(), stop.clone()));
         }
         let every = Duration::from_millis((self.options.lease_ms / 3).clamp(100, 5_000));
-        tasks.spawn(rescuer::run(self.store.clone(), self.options.host_id.clone(), every, handover.clone(), stop.clone()));
+        tasks.spawn(rescuer::run(
+            self.store.clone(),
+            self.options.host_id.clone(),
+            every,
+            handover.clone(),
+            stop.clone(),
+        ));
         let names = self.targets.iter().map(|target| target.spec.name.clone()).collect();
         tasks.spawn(purger::run(self.store.clone(), names, self.options.retention_ms, stop.clone()));
         let running: Vec<_> =

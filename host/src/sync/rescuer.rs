@@ -9,7 +9,13 @@ use super::handover::Handover;
 use crate::store::Store;
 
 /// Runs until `stop`.
-pub(super) async fn run(store: Store, host_id: String, every: Duration, handover: Arc<Handover>, stop: CancellationToken) {
+pub(super) async fn run(
+    store: Store,
+    host_id: String,
+    every: Duration,
+    handover: Arc<Handover>,
+    stop: CancellationToken,
+) {
     loop {
         if let Err(error) = store.host_is_alive(&host_id, env!("CARGO_PKG_VERSION")).await {
             tracing::warn!(%error, "cannot say that this host is at work");

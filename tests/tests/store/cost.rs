@@ -13,6 +13,7 @@ use crate::support::{Stand, TARGET, confirmed, failed, patient, request, routes}
 
 on_every_store!(
     a_batch_takes_so_many_statements_and_no_more,
+    going_straight_takes_so_many_statements_and_no_more,
     an_idle_look_takes_one_statement,
     counts_say_what_the_rows_say,
     a_change_that_is_routed_again_is_counted_once,
@@ -38,7 +39,11 @@ async fn a_batch_takes_so_many_statements_and_no_more(stand: Stand) {
         let request = request(1_000);
         let Claim::Batch(batch) = stand.store.claim(&request).await.expect("claim") else { panic!("no batch") };
         assert_eq!(batch.deliveries.len(), size as usize);
-        assert_eq!(spent(before), 5 + looks(&stand), "what is due, the lease, the deliveries, their work; what they hold");
+        assert_eq!(
+            spent(before),
+            5 + looks(&stand),
+            "what is due, the lease, the deliveries, their work; what they hold"
+        );
 
         let before = stand.store.statements_run();
         assert!(stand.store.renew(&batch.lease).await.expect("renew"));
@@ -48,6 +53,22 @@ async fn a_batch_takes_so_many_statements_and_no_more(stand: Stand) {
         let rows: Vec<_> = batch.deliveries.iter().map(|delivery| confirmed(delivery, "1")).collect();
         stand.store.settle(&batch.lease, &rows, Some(IdColumn::OpenemrPatientId)).await.expect("settle");
         assert_eq!(spent(before), 6, "the lease, its work, the deliveries, the links, the ids, the count");
+    }
+}
+
+async fn going_straight_takes_so_many_statements_and_no_more(stand: Stand) {
+    for size in [1, 10, 300] {
+        let patients: Vec<_> = (0..size).map(|number| patient(size * 1_000 + number, "Seoul")).collect();
+        host::service::PatientService::new(stand.store.clone()).put(&patients).await.expect("put");
+        let before = stand.store.statements_run();
+        let routed =
+            stand.store.route_to(&routes(), 1_000, &mut i64::MIN.clone(), &[request(1_000)]).await.expect("route");
+        assert_eq!(routed.batches[0].as_ref().map(|batch| batch.deliveries.len()), Some(size as usize));
+        let spent = stand.store.statements_run() - before;
+        assert_eq!(
+            spent, 9,
+            "a look; the changes, their siblings, the lease, the deliveries, their work, the mark, the count; what they hold"
+        );
     }
 }
 

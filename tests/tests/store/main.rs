@@ -7,4 +7,5 @@ mod differential;
 mod migrating;
 mod outbox;
 mod people;
+mod straight;
 mod support;

@@ -41,6 +41,11 @@ pub(super) enum Operation {
     /// A row of another application: type, id, operation, payload, age in milliseconds.
     Foreign(&'static str, &'static str, &'static str, &'static str, i64),
     Route(u32),
+    /// Routing while these targets ask for so many.
+    Straight {
+        limit: u32,
+        asked: Vec<(&'static str, u32)>,
+    },
     Claim {
         target: &'static str,
         owner: &'static str,
@@ -89,7 +94,11 @@ fn operation(dice: &mut Dice) -> Operation {
         0..20 => put(dice),
         20..23 => Operation::Delete(dice.pick(&PATIENT_IDS)),
         23..31 => foreign(dice),
-        31..43 => Operation::Route(dice.pick(&[1, 2, 3, 100])),
+        31..37 => Operation::Route(dice.pick(&[1, 2, 3, 100])),
+        37..43 => Operation::Straight {
+            limit: dice.pick(&[1, 3, 100]),
+            asked: (0..=dice.below(3)).map(|_| (dice.pick(&TARGETS), dice.pick(&[1, 2, 50]))).collect(),
+        },
         43..59 => Operation::Claim {
             target: dice.pick(&TARGETS),
             owner: dice.pick(&["host-a", "host-b"]),

@@ -14,6 +14,16 @@ use host::store::{Batch, Claim, ClaimRequest, ConflictKey, Delivery, PurgeCursor
 use super::plan::{Dice, Operation, TARGETS};
 use crate::support::Stand;
 
+fn request(target: &str, owner: &str, batch_max: u32, lease_ms: u64) -> ClaimRequest {
+    ClaimRequest {
+        target: target.to_owned(),
+        owner: owner.to_owned(),
+        batch_max,
+        lease_ms,
+        fifo_types: vec!["message".to_owned()],
+    }
+}
+
 /// One store, with the batches that are held.
 pub(super) struct World {
     pub(super) stand: Stand,
@@ -50,14 +60,20 @@ impl World {
                 String::new()
             }
             Operation::Route(limit) => store.route(&routes(), *limit).await.expect("route").to_string(),
+            Operation::Straight { limit, asked } => {
+                let asked: Vec<_> =
+                    asked.iter().map(|(target, most)| request(target, "host-a", *most, 30_000)).collect();
+                let mut after = i64::MIN;
+                let routed = store.route_to(&routes(), *limit, &mut after, &asked).await.expect("route");
+                let mut words = format!("{} {}", routed.changes, routed.some_wait);
+                for batch in routed.batches {
+                    let claim = batch.map_or(Claim::Nothing, Claim::Batch);
+                    words = format!("{words}\n{}", self.claimed(claim).await);
+                }
+                words
+            }
             Operation::Claim { target, owner, batch_max, lease_ms } => {
-                let request = ClaimRequest {
-                    target: (*target).to_owned(),
-                    owner: (*owner).to_owned(),
-                    batch_max: *batch_max,
-                    lease_ms: *lease_ms,
-                    fifo_types: vec!["message".to_owned()],
-                };
+                let request = request(target, owner, *batch_max, *lease_ms);
                 let claim = store.claim(&request).await.expect("claim");
                 self.claimed(claim).await
             }

@@ -1,0 +1,149 @@
+//! New changes straight under a lease: the same promises as a claim, without the wait in line.
+
+use host::domain::delivery::Status;
+use host::service::PatientService;
+use host::store::{Batch, ClaimRequest, Route, Routed, Settled, Store};
+
+use crate::on_every_store;
+use crate::support::{Stand, TARGET, confirmed, failed, patient, request, routes};
+
+on_every_store!(
+    a_target_that_asks_is_given_new_changes_under_a_lease,
+    what_is_not_alone_of_its_aggregate_waits_in_line,
+    a_batch_holds_no_more_than_was_asked_for,
+    who_did_not_ask_finds_its_deliveries_in_line,
+    an_unknown_operation_is_given_to_nobody,
+    a_batch_whose_host_died_is_claimed_by_another,
+    hosts_that_ask_at_once_never_share_a_patient,
+);
+
+async fn put(stand: &Stand, numbers: std::ops::Range<u32>, city: &str) {
+    let patients: Vec<_> = numbers.map(|number| patient(number, city)).collect();
+    PatientService::new(stand.store.clone()).put(&patients).await.expect("put");
+}
+
+async fn ask(store: &Store, asked: &[ClaimRequest]) -> Routed {
+    store.route_to(&routes(), 1_000, &mut i64::MIN.clone(), asked).await.expect("route")
+}
+
+async fn given(stand: &Stand) -> Batch {
+    ask(&stand.store, &[request(100)]).await.batches.remove(0).expect("a batch")
+}
+
+fn ids(batch: &Batch) -> Vec<&str> {
+    batch.deliveries.iter().map(|delivery| delivery.change.aggregate_id.as_str()).collect()
+}
+
+async fn a_target_that_asks_is_given_new_changes_under_a_lease(stand: Stand) {
+    put(&stand, 1..4, "Seoul").await;
+    let routed = ask(&stand.store, &[request(100)]).await;
+    assert_eq!((routed.changes, routed.some_wait), (3, false));
+    let batch = routed.batches[0].as_ref().expect("a batch");
+    assert_eq!(ids(batch), ["P-0001", "P-0002", "P-0003"]);
+    let counts = stand.counts().await;
+    assert_eq!((counts.processing, counts.pending), (3, 0));
+    let rows: Vec<_> = batch.deliveries.iter().map(|delivery| confirmed(delivery, "7")).collect();
+    assert_eq!(stand.store.settle(&batch.lease, &rows, None).await.expect("settle"), Settled::Written);
+    assert_eq!(stand.counts().await.done, 3);
+    // The next state of one that was confirmed goes the same way, and carries the link.
+    put(&stand, 1..2, "Busan").await;
+    let batch = given(&stand).await;
+    assert_eq!(batch.deliveries[0].change.link.as_ref().map(|link| link.remote_id.as_str()), Some("7"));
+}
+
+async fn what_is_not_alone_of_its_aggregate_waits_in_line(stand: Stand) {
+    put(&stand, 1..2, "Seoul").await;
+    let in_work = given(&stand).await;
+    put(&stand, 2..3, "Seoul").await;
+    let refused = given(&stand).await;
+    let rows = [failed(&refused.deliveries[0], Status::Failed, 0)];
+    stand.store.settle(&refused.lease, &rows, None).await.expect("settle");
+    // The first is in work, the second has failed, the third comes twice, the fourth is alone.
+    put(&stand, 1..5, "Busan").await;
+    put(&stand, 3..4, "Incheon").await;
+    let routed = ask(&stand.store, &[request(100)]).await;
+    assert!(routed.some_wait);
+    assert_eq!(ids(routed.batches[0].as_ref().expect("a batch")), ["P-0004"]);
+    // In line the newest state wins, as always, and what is in work is passed over.
+    let batch = stand.claim_batch().await;
+    assert_eq!(ids(&batch), ["P-0002", "P-0003"]);
+    assert!(batch.deliveries[1].change.payload.contains("Incheon"));
+    assert!(stand.store.release(&in_work.lease).await.expect("release"));
+    assert_eq!(ids(&stand.claim_batch().await), ["P-0001"]);
+}
+
+async fn a_batch_holds_no_more_than_was_asked_for(stand: Stand) {
+    put(&stand, 1..8, "Seoul").await;
+    let routed = ask(&stand.store, &[request(3), request(2)]).await;
+    let sizes: Vec<_> = routed.batches.iter().map(|batch| batch.as_ref().map_or(0, |it| it.deliveries.len())).collect();
+    assert_eq!(sizes, [3, 2]);
+    assert!(routed.some_wait);
+    assert_eq!(stand.claim_batch().await.deliveries.len(), 2);
+    let nothing = ask(&stand.store, &[request(3)]).await;
+    assert!(nothing.batches[0].is_none());
+}
+
+async fn who_did_not_ask_finds_its_deliveries_in_line(stand: Stand) {
+    stand.store.register_targets(&[(TARGET, true), ("fhir", true)]).await.expect("register");
+    put(&stand, 1..4, "Seoul").await;
+    let both: Vec<_> =
+        ["fhir", TARGET].map(|target| Route { target: target.to_owned(), aggregate_type: "patient".to_owned() }).into();
+    let routed = stand.store.route_to(&both, 1_000, &mut i64::MIN.clone(), &[request(100)]).await.expect("route");
+    assert_eq!(routed.batches[0].as_ref().expect("a batch").deliveries.len(), 3);
+    let targets = stand.store.status(1).await.expect("status").targets;
+    let of = |name: &str| (targets[name].counts.processing, targets[name].counts.pending);
+    assert_eq!((of(TARGET), of("fhir")), ((3, 0), (0, 3)));
+}
+
+async fn an_unknown_operation_is_given_to_nobody(stand: Stand) {
+    let insert = "INSERT INTO sync_outbox (aggregate_type, aggregate_id, operation, payload) \
+                  VALUES ('patient', 'D-1', 'upsert', '{}')";
+    stand.database.execute(insert).await.expect("insert");
+    assert!(ask(&stand.store, &[request(100)]).await.batches[0].is_none());
+    assert_eq!(stand.counts().await.failed, 1);
+}
+
+async fn a_batch_whose_host_died_is_claimed_by_another(stand: Stand) {
+    put(&stand, 1..3, "Seoul").await;
+    let lost = given(&stand).await;
+    stand.pass(30_001);
+    assert_eq!(stand.store.take_expired_leases().await.expect("take").len(), 1);
+    let again = stand.claim_batch().await;
+    assert_eq!(ids(&again), ids(&lost));
+    let rows: Vec<_> = lost.deliveries.iter().map(|delivery| confirmed(delivery, "1")).collect();
+    assert_eq!(stand.store.settle(&lost.lease, &rows, None).await.expect("settle"), Settled::LeaseLost);
+}
+
+async fn hosts_that_ask_at_once_never_share_a_patient(stand: Stand) {
+    for city in ["Seoul", "Busan", "Incheon"] {
+        put(&stand, 0..60, city).await;
+    }
+    let hosts = (0..4).map(|host| {
+        let store = stand.other_host();
+        tokio::spawn(async move {
+            let request = ClaimRequest { owner: format!("host-{host}"), ..request(7) };
+            let mut mine = Vec::new();
+            loop {
+                let routed = store
+                    .route_to(&routes(), 9, &mut i64::MIN.clone(), std::slice::from_ref(&request))
+                    .await
+                    .expect("route");
+                mine.extend(routed.batches.into_iter().flatten());
+                if routed.changes == 0 {
+                    return mine;
+                }
+            }
+        })
+    });
+    let mut taken = Vec::new();
+    for host in hosts.collect::<Vec<_>>() {
+        taken.extend(host.await.expect("a host ends well"));
+    }
+    let mut patients: Vec<_> = taken.iter().flat_map(ids).collect();
+    let count = patients.len();
+    patients.sort_unstable();
+    patients.dedup();
+    assert_eq!(patients.len(), count, "nobody settled, so that no patient can be taken twice");
+    let counts = stand.counts().await;
+    assert_eq!((counts.processing, counts.processing + counts.pending), (count as u64, 180));
+}
