@@ -20,10 +20,12 @@ ON DUPLICATE KEY UPDATE outbox_id = VALUES(outbox_id), epoch = VALUES(epoch);
 ALTER TABLE sync_delivery
     DROP INDEX sync_delivery_one_active,
     DROP INDEX sync_delivery_due,
+    DROP INDEX sync_delivery_aggregate,
     DROP COLUMN active_key,
     MODIFY status CHAR(10) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
     MODIFY next_attempt_at BIGINT,
-    ADD INDEX sync_delivery_due (target, next_attempt_at, outbox_id);
+    ADD INDEX sync_delivery_due (target, next_attempt_at, outbox_id),
+    ADD INDEX sync_delivery_aggregate (aggregate_id, aggregate_type, target, outbox_id);
 
 UPDATE sync_delivery SET next_attempt_at = NULL WHERE status IN ('processing', 'done', 'superseded');
 

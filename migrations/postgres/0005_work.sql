@@ -25,6 +25,8 @@ DROP INDEX IF EXISTS sync_delivery_due;
 
 DROP INDEX IF EXISTS sync_delivery_failed;
 
+DROP INDEX IF EXISTS sync_delivery_aggregate;
+
 ALTER TABLE sync_delivery DROP COLUMN IF EXISTS active_key;
 
 ALTER TABLE sync_delivery ALTER COLUMN next_attempt_at DROP NOT NULL;
@@ -39,3 +41,6 @@ UPDATE sync_delivery SET next_attempt_at = 9223372036854775807 WHERE status = 'f
 
 CREATE INDEX IF NOT EXISTS sync_delivery_due ON sync_delivery (target, next_attempt_at, outbox_id)
     WHERE next_attempt_at IS NOT NULL;
+
+-- The target does not stand first, so that nobody takes this index to find a delivery by target and id.
+CREATE INDEX IF NOT EXISTS sync_delivery_aggregate ON sync_delivery (aggregate_id, aggregate_type, target, outbox_id);

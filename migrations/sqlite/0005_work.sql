@@ -45,7 +45,7 @@ ALTER TABLE sync_delivery_new RENAME TO sync_delivery;
 
 CREATE INDEX sync_delivery_due ON sync_delivery (target, next_attempt_at, outbox_id) WHERE next_attempt_at IS NOT NULL;
 
-CREATE INDEX sync_delivery_aggregate ON sync_delivery (target, aggregate_type, aggregate_id, outbox_id);
+CREATE INDEX sync_delivery_aggregate ON sync_delivery (aggregate_id, aggregate_type, target, outbox_id);
 
 -- The id map, found by its key without a second look.
 CREATE TABLE sync_link_new (
@@ -78,7 +78,7 @@ INSERT INTO sqlite_stat1 (tbl, idx, stat) VALUES
     ('sync_outbox', 'sync_outbox_unrouted', '100000 1'),
     ('sync_delivery', 'sync_delivery', '1000000 250000 1'),
     ('sync_delivery', 'sync_delivery_due', '100000 25000 100 1'),
-    ('sync_delivery', 'sync_delivery_aggregate', '1000000 250000 250000 4 1'),
+    ('sync_delivery', 'sync_delivery_aggregate', '1000000 16 16 4 1'),
     ('sync_link', 'sync_link', '1000000 250000 250000 1'),
     ('sync_work', 'sync_work', '1000 250 250 1'),
     ('sync_work', 'sync_work_epoch', '1000 250');

@@ -5,7 +5,7 @@
 //! How it maps to the code:
 //! - `Route` is the router giving the target a delivery of change 2 (`Store::route`).
 //! - `Claim` is `Store::claim`: the newest change goes under a lease with a new epoch, older pending ones are superseded,
-//!   a patient in work (`active_key`) is passed over.
+//!   a patient in work (`sync_work`) is passed over.
 //! - `Expire` is `Store::take_expired_leases`: the lease goes and its delivery is pending again, in one transaction.
 //! - `Apply` is `Target::apply` in `deliver_once`: the adapter writes within a transaction of the target that stays open.
 //!   The row it writes is locked; another host's write of it waits, which here means that its `Apply` is not enabled.
@@ -382,7 +382,7 @@ fn without_the_guard_a_lost_lease_settles() {
 }
 
 #[test]
-fn without_the_active_key_two_changes_overtake_each_other() {
+fn without_the_key_of_what_is_in_work_two_changes_overtake_each_other() {
     breaks(Without::ActiveKey, &[NO_WAY_BACK, LINK_NO_WAY_BACK, NOTHING_LOST]);
 }
 

@@ -173,8 +173,9 @@ impl Database {
         let server_timeout = foreign.then(|| statement_timeout + Duration::from_secs(1));
         let pools = match &locator {
             Locator::Sqlite(path) => Pools::Sqlite {
-                writer: pool_options(1).connect_lazy_with(sqlite::options(path, false).create_if_missing(!foreign)),
-                readers: pool_options(connections_max.max(1)).connect_lazy_with(sqlite::options(path, true)),
+                writer: pool_options(1)
+                    .connect_lazy_with(sqlite::options(path, false, foreign).create_if_missing(!foreign)),
+                readers: pool_options(connections_max.max(1)).connect_lazy_with(sqlite::options(path, true, foreign)),
             },
             Locator::MySql(url) => {
                 let options =

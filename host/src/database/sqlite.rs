@@ -9,10 +9,17 @@ use sqlx::{ConnectOptions as _, Row as _, Sqlite, TypeInfo as _, ValueRef as _};
 
 use super::{DatabaseError, ErrorKind, Value};
 
+/// Rows of our own that may wait to be read: a batch passes from SQLite's thread to ours without one waiting for the other.
+/// Somebody else's rows may be of any size, and keep to the driver's own few.
+const ROWS_AHEAD: usize = 1_024;
+
 /// Durable commits, readers that never wait for the writer.
-pub(super) fn options(path: &Path, read_only: bool) -> SqliteConnectOptions {
-    let options =
+pub(super) fn options(path: &Path, read_only: bool, foreign: bool) -> SqliteConnectOptions {
+    let mut options =
         SqliteConnectOptions::new().filename(path).busy_timeout(Duration::from_secs(10)).disable_statement_logging();
+    if !foreign {
+        options = options.row_buffer_size(ROWS_AHEAD);
+    }
     if read_only {
         options.read_only(true)
     } else {

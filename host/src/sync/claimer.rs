@@ -111,17 +111,17 @@ impl Claimer {
 
     /// Asks the router, until something else may be in line.
     async fn ask(&mut self, line: &mut watch::Receiver<u64>) -> Option<Batch> {
-        let mut answer = self.handover.ask(self.request());
+        let mut question = self.handover.ask(self.request());
         tokio::select! {
-            given = &mut answer => return given.ok(),
+            given = &mut question.answer => return given.ok(),
             () = self.stop.cancelled() => {}
             // A shut gate, or an adapter on trial that wants a small batch.
             _ = self.gate.changed() => self.gate.mark_changed(),
             _ = line.changed() => line.mark_changed(),
             () = tokio::time::sleep(Duration::from_millis(self.options.poll_ms)) => {}
         }
-        answer.close();
-        answer.try_recv().ok()
+        self.handover.withdraw(&question);
+        question.answer.await.ok()
     }
 
     /// Keeps a batch until a worker takes it.

@@ -1,19 +1,28 @@
 //! Where the router and the claimers meet: a target that has nothing to do asks for new changes, to be given them straight
 //! under a lease; and whoever makes a delivery due says that something waits in line.
 //!
-//! It holds questions, never a batch: what nobody waits for any more is given back to the store by the router.
+//! It holds questions, never a batch. A question can be withdrawn, and its answer is waited for all the same when the router
+//! has it in hand: so no batch is taken that nobody wants.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::{Notify, oneshot, watch};
 
 use crate::store::{Batch, ClaimRequest};
 
-/// One question of a target.
+/// One question of a target, as the router has it.
 pub(super) struct Asked {
     pub(super) request: ClaimRequest,
-    /// Where the batch goes; a closed one has gone away.
     pub(super) answer: oneshot::Sender<Batch>,
+    withdrawn: Arc<AtomicBool>,
+}
+
+/// One question, as the target has it.
+pub(super) struct Question {
+    /// The batch; closed when there is none to be had any more.
+    pub(super) answer: oneshot::Receiver<Batch>,
+    withdrawn: Arc<AtomicBool>,
 }
 
 /// The questions of all targets of this host.
@@ -39,23 +48,31 @@ impl Handover {
         self.line.subscribe()
     }
 
-    /// Asks. Whoever does not want the answer any more closes the receiver, and looks into it once more.
-    pub(super) fn ask(&self, request: ClaimRequest) -> oneshot::Receiver<Batch> {
+    /// Asks.
+    pub(super) fn ask(&self, request: ClaimRequest) -> Question {
         let (answer, receiver) = oneshot::channel();
-        self.put(vec![Asked { request, answer }]);
-        receiver
+        let withdrawn = Arc::<AtomicBool>::default();
+        self.put(vec![Asked { request, answer, withdrawn: withdrawn.clone() }]);
+        Question { answer: receiver, withdrawn }
     }
 
-    /// Takes all questions that somebody still waits for.
+    /// Asks no longer. What the router has in hand already still comes, as the answer.
+    pub(super) fn withdraw(&self, question: &Question) {
+        let mut asked = self.lock();
+        question.withdrawn.store(true, Ordering::Release);
+        asked.retain(|asked| !asked.withdrawn.load(Ordering::Acquire));
+    }
+
+    /// Takes all questions.
     pub(super) fn take(&self) -> Vec<Asked> {
-        let mut asked = std::mem::take(&mut *self.asked.lock().unwrap_or_else(PoisonError::into_inner));
-        asked.retain(|asked| !asked.answer.is_closed());
-        asked
+        std::mem::take(&mut *self.lock())
     }
 
-    /// Puts questions there, also such as could not be answered yet.
-    pub(super) fn put(&self, mut asked: Vec<Asked>) {
-        self.asked.lock().unwrap_or_else(PoisonError::into_inner).append(&mut asked);
+    /// Puts questions there, also such as could not be answered yet, but for those that were withdrawn meanwhile.
+    pub(super) fn put(&self, mut questions: Vec<Asked>) {
+        let mut asked = self.lock();
+        asked.append(&mut questions);
+        asked.retain(|asked| !asked.withdrawn.load(Ordering::Acquire));
         self.news.notify_one();
     }
 
@@ -63,10 +80,69 @@ impl Handover {
     pub(super) async fn wait(&self) {
         loop {
             let news = self.news.notified();
-            if self.asked.lock().unwrap_or_else(PoisonError::into_inner).iter().any(|asked| !asked.answer.is_closed()) {
+            if !self.lock().is_empty() {
                 return;
             }
             news.await;
         }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<Asked>> {
+        self.asked.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::Lease;
+
+    fn request(target: &str) -> ClaimRequest {
+        ClaimRequest {
+            target: target.to_owned(),
+            owner: "host".to_owned(),
+            batch_max: 1,
+            lease_ms: 1,
+            fifo_types: Vec::new(),
+        }
+    }
+
+    fn batch(target: &str) -> Batch {
+        let lease = Lease { target: target.to_owned(), epoch: 1, owner: "host".to_owned(), lease_ms: 1 };
+        Batch { lease, deliveries: Vec::new() }
+    }
+
+    #[tokio::test]
+    async fn a_question_that_was_withdrawn_is_not_asked_and_ends() {
+        let handover = Handover::new();
+        let (gone, left) = (handover.ask(request("a")), handover.ask(request("b")));
+        handover.withdraw(&gone);
+        let asked = handover.take();
+        assert_eq!(asked.iter().map(|asked| asked.request.target.as_str()).collect::<Vec<_>>(), ["b"]);
+        assert!(gone.answer.await.is_err());
+        drop(left);
+    }
+
+    #[tokio::test]
+    async fn what_the_router_has_in_hand_comes_all_the_same() {
+        let handover = Handover::new();
+        let question = handover.ask(request("a"));
+        let asked = handover.take().remove(0);
+        handover.withdraw(&question);
+        asked.answer.send(batch("a")).expect("somebody waits");
+        assert_eq!(question.answer.await.expect("a batch").lease.target, "a");
+    }
+
+    #[tokio::test]
+    async fn a_question_that_comes_back_unanswered_ends_when_it_was_withdrawn_and_waits_on_otherwise() {
+        let handover = Handover::new();
+        let (gone, left) = (handover.ask(request("a")), handover.ask(request("b")));
+        let asked = handover.take();
+        handover.withdraw(&gone);
+        handover.put(asked);
+        assert!(gone.answer.await.is_err());
+        handover.wait().await;
+        assert_eq!(handover.take().len(), 1);
+        drop(left);
     }
 }

@@ -20,9 +20,11 @@ const POLL_MIN: Duration = Duration::from_millis(2);
 /// A look goes on behind the last id, but begins anew after so long: a smaller id may have been committed later.
 const FROM_THE_BEGINNING_EVERY: Duration = Duration::from_millis(100);
 
-/// With more to route, so long is waited for a target to ask: what is given straight costs less than what waits in line. A
-/// target that is down or slow does not hold up the others for longer.
-const ASKED_WITHIN: Duration = Duration::from_millis(50);
+/// With more to route, so long is waited for a target to ask: what is given straight costs less than what waits in line.
+const ASKED_WITHIN: Duration = Duration::from_millis(200);
+
+/// When no target has asked for so long, none of them takes anything, and nobody is waited for.
+const ASKED_LATELY: Duration = Duration::from_secs(1);
 
 /// Routes until `stop`. While changes come it looks every few milliseconds; each look that finds nothing doubles the pause,
 /// up to `poll`.
@@ -36,11 +38,15 @@ pub(super) async fn run(
     let mut failing = false;
     let mut pause = POLL_MIN;
     let (mut after, mut begun) = (i64::MIN, Instant::now());
+    let mut last_asked = Instant::now();
     while !stop.is_cancelled() {
         if begun.elapsed() > FROM_THE_BEGINNING_EVERY {
             (after, begun) = (i64::MIN, Instant::now());
         }
         let asked = handover.take();
+        if !asked.is_empty() {
+            last_asked = Instant::now();
+        }
         let requests: Vec<_> = asked.iter().map(|asked| asked.request.clone()).collect();
         match store.route_to(&routes, ROUTE_MAX, &mut after, &requests).await {
             Ok(routed) => {
@@ -52,6 +58,9 @@ pub(super) async fn run(
                 if routed.changes > 0 {
                     tracing::debug!(count = routed.changes, "changes routed");
                     pause = POLL_MIN;
+                    if last_asked.elapsed() > ASKED_LATELY {
+                        continue;
+                    }
                     tokio::select! {
                         () = stop.cancelled() => {}
                         () = handover.wait() => {}
@@ -82,7 +91,7 @@ pub(super) async fn run(
     }
 }
 
-/// Gives each its batch; who got none goes on waiting. What nobody waits for any more is free at once.
+/// Gives each its batch; who got none goes on waiting.
 async fn hand_over(store: &Store, handover: &Handover, asked: Vec<Asked>, batches: Vec<Option<Batch>>) {
     let mut waiting = Vec::new();
     for (asked, batch) in asked.into_iter().zip(batches) {
@@ -90,6 +99,7 @@ async fn hand_over(store: &Store, handover: &Handover, asked: Vec<Asked>, batche
             waiting.push(asked);
             continue;
         };
+        // Its claimer was broken off.
         if let Err(batch) = asked.answer.send(batch) {
             release(store, &batch).await;
         }

@@ -80,7 +80,10 @@ impl Worker {
         let delivered = tokio::select! {
             delivered = self.bring(in_force, trial, &fence, &changes) => delivered,
             () = self.keep_lease(&fence) => Delivered::LeaseLost,
-            () = self.abort.cancelled() => return release(&self.store, &batch).await,
+            () = self.abort.cancelled() => {
+                tracing::info!(target_name = %self.target.spec.name, lease_epoch = batch.lease.epoch, "call broken off");
+                return release(&self.store, &batch).await;
+            }
         };
         let Delivered::Judged { outcomes, target_failure, adapter_broke } = delivered else {
             // A trial that was broken off has shown nothing: another worker tries.

@@ -8,7 +8,7 @@ use adapter_sdk::database::{Dialect, Value, rows_per_statement};
 use adapter_sdk::{Change, Context, Failure, Outcome, Receipt, RemoteEdit};
 
 use crate::charts::{self, Found, Sought};
-use crate::columns::Record;
+use crate::columns::{Fingerprints, Record};
 use crate::create::{self, Created, Creation};
 use crate::failures::transient;
 use crate::lent::Lent;
@@ -61,8 +61,15 @@ pub(crate) fn apply(
         });
     }
     follow_people(db, &statements, &mut wanted, &mut outcomes)?;
-    let mut batch =
-        Batch { db, statements: &statements, settings, policy: context.on_remote_edit, outcomes, notes: Vec::new() };
+    let mut batch = Batch {
+        db,
+        statements: &statements,
+        fingerprints: Fingerprints::new(&columns),
+        settings,
+        policy: context.on_remote_edit,
+        outcomes,
+        notes: Vec::new(),
+    };
     batch.run(&wanted)?;
     let outcomes = batch.outcomes.into_iter().map(|it| it.expect("invariant: every plan ends in an outcome")).collect();
     Ok(Applied { outcomes, notes: batch.notes })
@@ -125,6 +132,7 @@ struct Writing<'a> {
 struct Batch<'a, L> {
     db: &'a L,
     statements: &'a Statements<'a>,
+    fingerprints: Fingerprints,
     settings: &'a Settings,
     policy: RemoteEdit,
     /// In the order of the changes; `None` while it is open.
@@ -168,7 +176,7 @@ impl<L: Lent> Batch<'_, L> {
 
     fn decide(&self, found: Found, writing: Writing<'_>) -> Step {
         let Writing { wanted, record } = writing;
-        decide(found, wanted.change.link.as_ref(), record, self.statements.columns, self.policy)
+        decide(found, wanted.change.link.as_ref(), record, &self.fingerprints, self.policy)
     }
 
     /// Whether somebody may be about to replace the chart, and a lock on it touches no other: an unlinked patient without
@@ -222,7 +230,7 @@ impl<L: Lent> Batch<'_, L> {
                 Created::Already(chart) => Found::Chart(chart),
                 Created::Unclear(failure) => Found::Unclear(failure),
             };
-            let step = decide(found, None, writing.record, self.statements.columns, self.policy);
+            let step = decide(found, None, writing.record, &self.fingerprints, self.policy);
             self.take(step, *writing, &mut Vec::new(), updates);
         }
         Ok(())
@@ -259,7 +267,7 @@ impl<L: Lent> Batch<'_, L> {
         Outcome::Applied(Receipt {
             remote_id: pid.to_string(),
             remote_version: wanted.has_own_uuid.then(|| relinked::remote_version(&wanted.uuid)),
-            fingerprint: Some(record.fingerprint(self.statements.columns)),
+            fingerprint: Some(self.fingerprints.of(record)),
         })
     }
 

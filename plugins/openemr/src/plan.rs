@@ -9,7 +9,7 @@ use adapter_sdk::patient::Patient;
 use adapter_sdk::{Change, Failure, Link, Operation, Outcome, Receipt, RemoteEdit};
 
 use crate::charts::{Chart, Found};
-use crate::columns::{OwnColumn, Record, comparable};
+use crate::columns::{Fingerprints, Record, comparable};
 use crate::failures::{conflict, transient, unsupported};
 use crate::settings::{OnDelete, Settings};
 use crate::statements::Statements;
@@ -90,7 +90,7 @@ pub(crate) fn decide(
     found: Found,
     link: Option<&Link>,
     record: &Record,
-    columns: &[&'static OwnColumn],
+    fingerprints: &Fingerprints,
     policy: RemoteEdit,
 ) -> Step {
     let chart = match found {
@@ -117,7 +117,7 @@ pub(crate) fn decide(
         return Step::Leave { pid };
     }
     let edited = link.and_then(|link| link.fingerprint.as_deref()).is_some_and(|last| {
-        let now = present.fingerprint(columns);
+        let now = fingerprints.of(&present);
         comparable(last, &now) && last != now
     });
     if edited && policy == RemoteEdit::Hold {

@@ -81,10 +81,7 @@ pub(super) const SAFEGUARDS: &[Safeguard] = &[
     Safeguard {
         name: "one delivery of a patient at a time",
         file: "host/src/store/claim.rs",
-        mutation: &[(
-            "d.aggregate_type || '/' || d.aggregate_id) = 0",
-            "d.aggregate_type || '/' || d.aggregate_id) >= 0",
-        )],
+        mutation: &[("AND {free}{fifo}", "AND '{free}' <> ''{fifo}")],
         suite: Suite::Store,
         test: "on_sqlite::a_patient_in_work_is_not_claimed_again",
     },
@@ -155,10 +152,7 @@ pub(super) const SAFEGUARDS: &[Safeguard] = &[
     Safeguard {
         name: "a batch that is broken off is given back",
         file: "host/src/sync/worker.rs",
-        mutation: &[(
-            "() = self.abort.cancelled() => return self.release(&batch).await,",
-            "() = self.abort.cancelled() => return,",
-        )],
+        mutation: &[("return release(&self.store, &batch).await;\n            }", "return;\n            }")],
         suite: Suite::Sync,
         test: "lifecycle::a_second_signal_breaks_the_call_off",
     },
