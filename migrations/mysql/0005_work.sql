@@ -16,7 +16,8 @@ SELECT target, aggregate_type, aggregate_id, outbox_id, lease_epoch FROM sync_de
 ON DUPLICATE KEY UPDATE outbox_id = VALUES(outbox_id), epoch = VALUES(epoch);
 
 -- The status leaves the index, which holds a time only for what a claim may look at: NULL for what is in work or finished,
--- the largest number for what failed and waits for a person. A status takes the same place whichever it is.
+-- the largest number for what failed and waits for a person. A status takes the same place whichever it is, and of the next
+-- attempt, the lease and the end a delivery has one at a time: so a row keeps its length, and is written without moving.
 ALTER TABLE sync_delivery
     DROP INDEX sync_delivery_one_active,
     DROP INDEX sync_delivery_due,
@@ -24,9 +25,12 @@ ALTER TABLE sync_delivery
     DROP COLUMN active_key,
     MODIFY status CHAR(10) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
     MODIFY next_attempt_at BIGINT,
+    MODIFY lease_epoch BIGINT,
     ADD INDEX sync_delivery_due (target, next_attempt_at, outbox_id),
     ADD INDEX sync_delivery_aggregate (aggregate_id, aggregate_type, target, outbox_id);
 
 UPDATE sync_delivery SET next_attempt_at = NULL WHERE status IN ('processing', 'done', 'superseded');
+
+UPDATE sync_delivery SET lease_epoch = NULL WHERE status <> 'processing';
 
 UPDATE sync_delivery SET next_attempt_at = 9223372036854775807 WHERE status = 'failed';

@@ -31,11 +31,15 @@ ALTER TABLE sync_delivery DROP COLUMN IF EXISTS active_key;
 
 ALTER TABLE sync_delivery ALTER COLUMN next_attempt_at DROP NOT NULL;
 
+ALTER TABLE sync_delivery ALTER COLUMN lease_epoch DROP NOT NULL, ALTER COLUMN lease_epoch DROP DEFAULT;
+
 ALTER TABLE sync_delivery SET (fillfactor = 60);
 
 ALTER TABLE patient_cache SET (fillfactor = 80);
 
 UPDATE sync_delivery SET next_attempt_at = NULL WHERE status IN ('processing', 'done', 'superseded');
+
+UPDATE sync_delivery SET lease_epoch = NULL WHERE status <> 'processing';
 
 UPDATE sync_delivery SET next_attempt_at = 9223372036854775807 WHERE status = 'failed';
 

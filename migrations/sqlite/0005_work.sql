@@ -25,7 +25,7 @@ CREATE TABLE sync_delivery_new (
     status TEXT NOT NULL,
     attempts INTEGER NOT NULL DEFAULT 0,
     next_attempt_at INTEGER,
-    lease_epoch INTEGER NOT NULL DEFAULT 0,
+    lease_epoch INTEGER,
     error_kind TEXT,
     error_message TEXT,
     created_at INTEGER NOT NULL,
@@ -36,7 +36,7 @@ CREATE TABLE sync_delivery_new (
 INSERT INTO sync_delivery_new
 SELECT target, outbox_id, aggregate_type, aggregate_id, status, attempts,
     CASE status WHEN 'pending' THEN next_attempt_at WHEN 'failed' THEN 9223372036854775807 END,
-    lease_epoch, error_kind, error_message, created_at, finished_at
+    CASE status WHEN 'processing' THEN lease_epoch END, error_kind, error_message, created_at, finished_at
 FROM sync_delivery;
 
 DROP TABLE sync_delivery;

@@ -13,6 +13,13 @@ use super::{DatabaseError, ErrorKind, Value};
 /// Somebody else's rows may be of any size, and keep to the driver's own few.
 const ROWS_AHEAD: usize = 1_024;
 
+/// What the writer keeps of the file, as SQLite writes it: kibibytes, negative. Its own 2 MiB are fewer pages than a batch touches.
+const CACHE_KIB: &str = "-32768";
+
+/// Pages in the write-ahead log before they are brought into the file. A page that several batches change is written there
+/// once.
+const CHECKPOINT_PAGES: &str = "4000";
+
 /// Durable commits, readers that never wait for the writer.
 pub(super) fn options(path: &Path, read_only: bool, foreign: bool) -> SqliteConnectOptions {
     let mut options =
@@ -23,7 +30,12 @@ pub(super) fn options(path: &Path, read_only: bool, foreign: bool) -> SqliteConn
     if read_only {
         options.read_only(true)
     } else {
-        options.journal_mode(SqliteJournalMode::Wal).synchronous(SqliteSynchronous::Full).foreign_keys(true)
+        options
+            .journal_mode(SqliteJournalMode::Wal)
+            .synchronous(SqliteSynchronous::Full)
+            .foreign_keys(true)
+            .pragma("cache_size", CACHE_KIB)
+            .pragma("wal_autocheckpoint", CHECKPOINT_PAGES)
     }
 }
 

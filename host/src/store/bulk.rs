@@ -16,8 +16,10 @@ pub(super) const BLOCK_ROWS: usize = 1_000;
 pub(super) struct Insert<'a> {
     /// The table.
     pub(super) table: &'a str,
-    /// Columns of text, one for each value of a row.
+    /// One for each value of a row. They travel as text.
     pub(super) columns: &'a [&'a str],
+    /// Of these, the ones that hold whole numbers.
+    pub(super) integers: &'a [&'a str],
     /// Columns that are the same in every row, with their SQL.
     pub(super) same: &'a [(&'a str, &'a str)],
     /// What follows the rows, for example `ON CONFLICT ...`.
@@ -55,6 +57,27 @@ impl StoreTransaction {
         }
         Ok(())
     }
+
+    /// Inserts rows, or replaces those with the same key, as `insert.tail` says: one statement.
+    pub(super) async fn upsert_rows(
+        &mut self,
+        insert: &Insert<'_>,
+        mut rows: Vec<Vec<Option<String>>>,
+    ) -> Result<(), StoreError> {
+        let Some(last) = rows.last().cloned() else { return Ok(()) };
+        if self.dialect() == Dialect::Postgres {
+            return self.execute_at(&from_arrays(insert), by_column(insert.columns.len(), rows)).await;
+        }
+        // The last row again changes nothing.
+        rows.resize(padded(rows.len()), last);
+        let sql = from_values(insert, rows.len());
+        self.execute_at(&sql, rows.into_iter().flatten().map(Value::from).collect()).await
+    }
+}
+
+/// So many rows, or a few more: few texts are prepared, and stay so.
+fn padded(rows: usize) -> usize {
+    if rows <= 64 { rows.next_power_of_two() } else { rows.next_multiple_of(64) }
 }
 
 fn names(insert: &Insert<'_>) -> String {
@@ -80,7 +103,10 @@ fn from_values(insert: &Insert<'_>, rows: usize) -> String {
 }
 
 fn from_arrays(insert: &Insert<'_>) -> String {
-    let columns = insert.columns.iter().map(|name| format!("j.{name}")).collect::<Vec<_>>().join(", ");
+    let read = |name: &&str| {
+        if insert.integers.contains(name) { format!("CAST(j.{name} AS BIGINT)") } else { format!("j.{name}") }
+    };
+    let columns = insert.columns.iter().map(read).collect::<Vec<_>>().join(", ");
     let marks = vec!["?"; insert.columns.len()].join(", ");
     let mut sql = format!("INSERT INTO {} ({}) SELECT {columns}{}", insert.table, names(insert), same(insert));
     write!(sql, " FROM unnest({marks}) AS j({}){}", insert.columns.join(", "), insert.tail)
@@ -102,8 +128,13 @@ fn by_column(count: usize, rows: Vec<Vec<Option<String>>>) -> Vec<Value> {
 mod tests {
     use super::*;
 
-    const INSERT: Insert<'_> =
-        Insert { table: "t", columns: &["a", "b"], same: &[("at", "7")], tail: " ON CONFLICT DO NOTHING" };
+    const INSERT: Insert<'_> = Insert {
+        table: "t",
+        columns: &["a", "b"],
+        integers: &["b"],
+        same: &[("at", "7")],
+        tail: " ON CONFLICT DO NOTHING",
+    };
 
     #[test]
     fn rows_are_written_in_each_dialects_own_form() {
@@ -113,8 +144,13 @@ mod tests {
         );
         assert_eq!(
             from_arrays(&INSERT),
-            "INSERT INTO t (a, b, at) SELECT j.a, j.b, 7 FROM unnest(?, ?) AS j(a, b) ON CONFLICT DO NOTHING"
+            "INSERT INTO t (a, b, at) SELECT j.a, CAST(j.b AS BIGINT), 7 FROM unnest(?, ?) AS j(a, b) ON CONFLICT DO NOTHING"
         );
+    }
+
+    #[test]
+    fn few_sizes_of_statement_are_prepared() {
+        assert_eq!([1, 3, 33, 64, 65, 500, 1_000].map(padded), [1, 4, 64, 64, 128, 512, 1_024]);
     }
 
     #[test]

@@ -100,6 +100,7 @@ impl StoreTransaction {
         let insert = Insert {
             table: "sync_outbox",
             columns: &["event_id", "aggregate_type", "aggregate_id", "operation", "payload"],
+            integers: &[],
             same: &[("created_at", &now)],
             tail: "",
         };

@@ -106,6 +106,7 @@ impl StoreTransaction {
         let insert = Insert {
             table: "patient_cache",
             columns: fields,
+            integers: &[],
             same: &[("created_at", &now), ("updated_at", &now)],
             tail: &tail,
         };

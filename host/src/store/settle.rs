@@ -6,9 +6,10 @@
 
 use serde::Serialize;
 
+use super::bulk::Insert;
 use super::claim::rows_value;
 use super::counts::Counted;
-use super::sql::{JsonType, among_ids, json_rows, select_for_upsert, through, update_from, upsert};
+use super::sql::{JsonType, among_ids, json_rows, through, update_from, upsert};
 use super::work::NEVER;
 use super::{Lease, Store, StoreError, StoreTransaction, corrupt};
 use crate::database::{Dialect, rerun};
@@ -36,6 +37,11 @@ struct DeliveryRow<'a> {
 }
 
 #[derive(Serialize)]
+struct IdRow<'a> {
+    patient_id: &'a str,
+    remote_id: &'a str,
+}
+
 struct LinkRow<'a> {
     outbox_id: i64,
     aggregate_type: &'a str,
@@ -131,7 +137,7 @@ impl StoreTransaction {
 
     async fn finish(&mut self, lease: &Lease, outbox_ids: &[i64], attempts: u32) -> Result<u64, StoreError> {
         let sql = format!(
-            "UPDATE sync_delivery{index} SET status = 'done', attempts = :attempts, error_kind = NULL, \
+            "UPDATE sync_delivery{index} SET status = 'done', attempts = :attempts, lease_epoch = NULL, error_kind = NULL, \
              error_message = NULL, finished_at = {now} \
              WHERE target = :target AND {among} AND lease_epoch = :epoch AND status = 'processing'",
             index = through(self.dialect(), "PRIMARY"),
@@ -171,6 +177,7 @@ impl StoreTransaction {
             &[
                 ("status", "j.status"),
                 ("attempts", "j.attempts"),
+                ("lease_epoch", "NULL"),
                 ("error_kind", "j.error_kind"),
                 ("error_message", "j.error_message"),
                 ("next_attempt_at", &next_attempt_at),
@@ -196,24 +203,50 @@ impl StoreTransaction {
     }
 
     async fn keep_links(&mut self, target: &str, links: &[LinkRow<'_>]) -> Result<(), StoreError> {
-        let sql = format!(
-            "INSERT INTO sync_link (target, aggregate_type, aggregate_id, remote_id, remote_version, fingerprint, \
-             delivered_outbox_id, synced_at) \
-             SELECT :target, j.aggregate_type, j.aggregate_id, j.remote_id, j.remote_version, j.fingerprint, \
-             j.outbox_id, {now} FROM {rows}{tail}{upsert}",
-            now = self.now,
-            rows = json_rows(self.dialect(), &LINK_COLUMNS),
-            tail = select_for_upsert(self.dialect()),
-            upsert = upsert(
-                self.dialect(),
-                "target, aggregate_type, aggregate_id",
-                &["remote_id", "remote_version", "fingerprint", "delivered_outbox_id", "synced_at"],
-            ),
+        let now = self.now.clone();
+        let tail = upsert(
+            self.dialect(),
+            "target, aggregate_type, aggregate_id",
+            &["remote_id", "remote_version", "fingerprint", "delivered_outbox_id", "synced_at"],
         );
-        self.execute(&sql, &[("target", target.into()), ("rows", rows_value(links))]).await.map(drop)
+        let insert = Insert {
+            table: "sync_link",
+            columns: &[
+                "target",
+                "aggregate_type",
+                "aggregate_id",
+                "remote_id",
+                "remote_version",
+                "fingerprint",
+                "delivered_outbox_id",
+            ],
+            integers: &["delivered_outbox_id"],
+            same: &[("synced_at", &now)],
+            tail: &tail,
+        };
+        let row = |link: &LinkRow<'_>| {
+            vec![
+                Some(target.to_owned()),
+                Some(link.aggregate_type.to_owned()),
+                Some(link.aggregate_id.to_owned()),
+                Some(link.remote_id.to_owned()),
+                link.remote_version.map(str::to_owned),
+                link.fingerprint.map(str::to_owned),
+                Some(link.outbox_id.to_string()),
+            ]
+        };
+        self.upsert_rows(&insert, links.iter().map(row).collect()).await
     }
 
     async fn write_back(&mut self, column: IdColumn, links: &[LinkRow<'_>]) -> Result<(), StoreError> {
+        let ids: Vec<_> = links
+            .iter()
+            .filter(|link| link.aggregate_type == "patient")
+            .map(|link| IdRow { patient_id: link.aggregate_id, remote_id: link.remote_id })
+            .collect();
+        if ids.is_empty() {
+            return Ok(());
+        }
         let name = column.as_str();
         let remote_id = match (column, self.dialect()) {
             (IdColumn::FhirPatientId, _) => "j.remote_id",
@@ -224,21 +257,9 @@ impl StoreTransaction {
             self.dialect(),
             ("patient_cache", "PRIMARY"),
             &[(name, remote_id)],
-            &json_rows(self.dialect(), &LINK_COLUMNS),
-            &format!(
-                "t.patient_id = j.aggregate_id AND j.aggregate_type = 'patient' \
-                 AND (t.{name} IS NULL OR t.{name} <> {remote_id})"
-            ),
+            &json_rows(self.dialect(), &[("patient_id", JsonType::Text), ("remote_id", JsonType::Text)]),
+            &format!("t.patient_id = j.patient_id AND (t.{name} IS NULL OR t.{name} <> {remote_id})"),
         );
-        self.execute(&sql, &[("rows", rows_value(links))]).await.map(drop)
+        self.execute(&sql, &[("rows", rows_value(&ids))]).await.map(drop)
     }
 }
-
-const LINK_COLUMNS: [(&str, JsonType); 6] = [
-    ("outbox_id", JsonType::Integer),
-    ("aggregate_type", JsonType::Text),
-    ("aggregate_id", JsonType::Text),
-    ("remote_id", JsonType::Text),
-    ("remote_version", JsonType::Text),
-    ("fingerprint", JsonType::Text),
-];

@@ -69,7 +69,7 @@ impl StoreTransaction {
         let sql = update_from(
             self.dialect(),
             ("sync_delivery", "PRIMARY"),
-            &[("status", "'pending'"), ("next_attempt_at", "t.created_at")],
+            &[("status", "'pending'"), ("next_attempt_at", "t.created_at"), ("lease_epoch", "NULL")],
             &under,
             "t.target = :target AND t.outbox_id = j.outbox_id AND t.lease_epoch = :epoch AND t.status = 'processing'",
         );

@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::handover::{Asked, Handover};
 use super::worker::release;
-use crate::store::{Batch, Route, Store};
+use crate::store::{Batch, ClaimRequest, Route, Store};
 
 /// Rows routed in one transaction.
 const ROUTE_MAX: u32 = 1_000;
@@ -18,7 +18,7 @@ const ROUTE_MAX: u32 = 1_000;
 const POLL_MIN: Duration = Duration::from_millis(2);
 
 /// A look goes on behind the last id, but begins anew after so long: a smaller id may have been committed later.
-const FROM_THE_BEGINNING_EVERY: Duration = Duration::from_millis(100);
+const FROM_THE_BEGINNING_EVERY: Duration = Duration::from_millis(500);
 
 /// With more to route, so long is waited for a target to ask: what is given straight costs less than what waits in line.
 const ASKED_WITHIN: Duration = Duration::from_millis(200);
@@ -48,7 +48,7 @@ pub(super) async fn run(
             last_asked = Instant::now();
         }
         let requests: Vec<_> = asked.iter().map(|asked| asked.request.clone()).collect();
-        match store.route_to(&routes, ROUTE_MAX, &mut after, &requests).await {
+        match store.route_to(&routes, limit(&requests), &mut after, &requests).await {
             Ok(routed) => {
                 failing = false;
                 hand_over(&store, &handover, asked, routed.batches).await;
@@ -89,6 +89,12 @@ pub(super) async fn run(
             () = tokio::time::sleep(pause) => {}
         }
     }
+}
+
+/// How much to route at once: no more than is asked for, so that nothing of it has to wait in line.
+fn limit(asked: &[ClaimRequest]) -> u32 {
+    let of = |target: &str| asked.iter().filter(|one| one.target == target).map(|one| one.batch_max).sum::<u32>();
+    asked.iter().map(|one| of(&one.target)).max().map_or(ROUTE_MAX, |most| most.min(ROUTE_MAX))
 }
 
 /// Gives each its batch; who got none goes on waiting.

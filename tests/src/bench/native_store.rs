@@ -156,7 +156,7 @@ pub(crate) async fn settle(store: &mut Connection, epoch: i64, confirmed: &[Conf
     store
         .execute(
             &format!(
-                "UPDATE sync_delivery{} SET status = 'done', attempts = 1, finished_at = {now} \
+                "UPDATE sync_delivery{} SET status = 'done', attempts = 1, lease_epoch = NULL, finished_at = {now} \
                  WHERE target = '{TARGET}' AND {condition} AND status = 'processing'",
                 index(dialect, "PRIMARY")
             ),
