@@ -13,7 +13,7 @@ use super::native::BATCH;
 use super::report::median;
 use super::simulation::{self, Demand, World};
 use super::stand::{Stand, Work, since};
-use super::watch::processor_seconds;
+use super::watch::{load_average, processor_seconds};
 use crate::database::Database;
 use crate::environment::Backend;
 use crate::host::RunningHost;
@@ -44,12 +44,18 @@ struct Bench {
 /// # Errors
 /// When a server does not come up, or a drain does not end well.
 pub async fn simulate(patients: usize) -> Result<String> {
+    let load = load_average().map_or("unknown".to_owned(), |load| format!("{load:.1}"));
     let (store_server, target_server) = (MariaDb::start()?, MariaDb::start()?);
     let stand = stand(&store_server.url(), &target_server.url()).await?;
     let mut bench = Bench { store_server, target_server, stand };
     eprintln!("measuring: what a batch costs");
     let demand = Box::pin(bench.demand(patients)).await?;
     let mut text = shown(&demand);
+    let _written = write!(
+        text,
+        "\nThe load average was {load} before it began. What else is at work takes from what is measured here, never from what \
+         is simulated.\n"
+    );
     text.push_str(&Box::pin(bench.validation(&demand, patients)).await?);
     text.push_str(&table(&demand));
     Ok(text)
@@ -66,13 +72,13 @@ impl Bench {
         // The first pages, connections and plans are nobody's cost.
         self.stand.fill(patients / 10, Work::Creates).await?;
         self.stand.host_drain().await?;
-        let idle = self.used(&["run", "--until-idle"], &[0]).await?;
+        let idle = Box::pin(self.used(&["run", "--until-idle"], &[0])).await?;
         self.pause("pause")?;
         self.stand.fill(patients, Work::Creates).await?;
         // What a paused target leaves waiting is no success.
-        let routing = self.used(&["run", "--until-idle"], &[0, 1]).await?;
+        let routing = Box::pin(self.used(&["run", "--until-idle"], &[0, 1])).await?;
         self.pause("resume")?;
-        let delivering = self.used(&["run", "--until-idle"], &[0]).await?;
+        let delivering = Box::pin(self.used(&["run", "--until-idle"], &[0])).await?;
         let batches = in_numbers(patients) / in_numbers(BATCH);
         let each = |used: f64, idle: f64| ((used - idle) / batches).max(0.0);
         let store_ms = each(delivering.store_ms, idle.store_ms);
@@ -105,26 +111,23 @@ impl Bench {
             let seconds = |server: Option<u32>| processor_seconds(server?);
             seconds(store).zip(seconds(target)).context("read /proc: the simulation needs Linux")
         };
-        let statements = (self.statements(self.stand.store.url()), self.statements(self.stand.target_url()));
-        let before = (servers()?, statements.0.await?, statements.1.await?);
+        let before = (servers()?, self.statements().await?);
         let host = self.stand.host.spawn(arguments)?;
         let host_ms = to_the_end(host, exit_codes).await? * 1_000.0;
-        let statements = (self.statements(self.stand.store.url()), self.statements(self.stand.target_url()));
-        let after = (servers()?, statements.0.await?, statements.1.await?);
+        let after = (servers()?, self.statements().await?);
         Ok(Used {
             host_ms,
             store_ms: (after.0.0 - before.0.0) * 1_000.0,
             target_ms: (after.0.1 - before.0.1) * 1_000.0,
-            store_statements: after.1 - before.1,
-            target_statements: after.2 - before.2,
+            store_statements: after.1.0 - before.1.0,
+            target_statements: after.1.1 - before.1.1,
         })
     }
 
-    /// What the server was asked to do so far, each of which waits for its answer.
-    async fn statements(&self, url: &str) -> Result<f64> {
-        let mut connection = Connection::open(url).await?;
-        let rows = connection.rows("SHOW GLOBAL STATUS LIKE 'Questions'", &[]).await?;
-        rows[0][1].text().parse().context("read the server's number of statements")
+    /// What the store's and the target's server were asked to do so far, each of which waits for its answer.
+    async fn statements(&self) -> Result<(f64, f64)> {
+        let (store, target) = (asked(self.stand.store.url()).await?, asked(self.stand.target_url()).await?);
+        Ok((store, target))
     }
 
     /// One durable write of one small row.
@@ -174,6 +177,12 @@ impl Bench {
         }
         Ok(text)
     }
+}
+
+async fn asked(url: &str) -> Result<f64> {
+    let mut connection = Connection::open(url).await?;
+    let rows = connection.rows("SHOW GLOBAL STATUS LIKE 'Questions'", &[]).await?;
+    rows[0][1].text().parse().context("read the server's number of statements")
 }
 
 /// Patients a second from the first batch that is settled to the last: without the host's start.

@@ -12,7 +12,7 @@ use crate::servers::FhirServer;
 
 /// The rows of FHIR: creates and updates.
 pub(super) async fn rows(options: &Options) -> Result<Vec<Row>> {
-    let count = options.sized(2_000, 10_000);
+    let count = options.sized(1_000, 10_000);
     let (mut creates, mut updates) = ((Vec::new(), Vec::new()), (Vec::new(), Vec::new()));
     for _ in 0..options.repeats() {
         let server = FhirServer::start()?;

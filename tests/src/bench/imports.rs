@@ -37,7 +37,7 @@ impl Format {
 
 /// The rows of one store.
 pub(super) async fn rows(options: &Options, store: Backend) -> Result<Vec<Row>> {
-    let count = options.sized(20_000, 120_000);
+    let count = options.sized(30_000, 120_000);
     let (mut rates, mut memory) = (Vec::new(), (Vec::new(), Vec::new()));
     for (format, name) in [(Format::Ndjson, "FHIR NDJSON"), (Format::Csv, "CSV")] {
         let (mut ours, mut baseline) = (Vec::new(), Vec::new());
@@ -46,7 +46,7 @@ pub(super) async fn rows(options: &Options, store: Backend) -> Result<Vec<Row>> 
             ours.push(rate(count, elapsed));
             if format == Format::Ndjson {
                 memory.0.push(memory_mb);
-                memory.1.push(by_host(store, format, count / 4).await?.1);
+                memory.1.push(by_host(store, format, count / 3).await?.1);
             }
             baseline.push(rate(count, by_native(store, format, count).await?));
         }
@@ -65,7 +65,7 @@ pub(super) async fn rows(options: &Options, store: Backend) -> Result<Vec<Row>> 
         unit: "MB",
         ours: memory.0,
         baseline: memory.1,
-        against: "a file of a quarter of the size",
+        against: "a file of a third of the size",
         better: Better::Less,
         // The same, but for what the allocator keeps.
         goal: Goal::ratio(0.8),
@@ -131,7 +131,10 @@ fn write_file(path: &Path, format: Format, count: usize) -> Result<()> {
                  \"address\":[{{\"use\":\"home\",\"line\":[\"1 Sejong-daero\"],\"city\":\"Seoul\",\"country\":\"KR\"}}]}}"
             )?,
             Format::Csv => {
-                writeln!(file, "I-{number},Kim,MinJun,1980-01-31,female,김,민준,010-5550-1001,1 Sejong-daero,Seoul,KR")?
+                writeln!(
+                    file,
+                    "I-{number},Kim,MinJun,1980-01-31,female,김,민준,010-5550-1001,1 Sejong-daero,Seoul,KR"
+                )?;
             }
         }
     }

@@ -186,7 +186,7 @@ async fn insert(
                 column.push(value);
             }
         }
-        let query = turned.into_iter().fold(sqlx::query(AssertSqlSafe(sql)), |query, column| query.bind(column));
+        let query = turned.into_iter().fold(sqlx::query(AssertSqlSafe(sql)), sqlx::query::Query::bind);
         return query.execute(connection).await.map(drop).with_context(|| format!("insert into {table}"));
     }
     for block in rows.chunks(BLOCK) {

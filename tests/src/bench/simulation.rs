@@ -246,7 +246,7 @@ mod tests {
     #[test]
     fn more_hosts_on_one_store_go_no_faster_than_the_store_or_the_lock() {
         let rate = simulated(World { hosts: 16, trip_ms: 0.2, ..WORLD });
-        let (store, lock) = (500.0 / 0.040 * 2.0, 500.0 / 0.0114);
+        let (store, lock) = (500.0_f64 / 0.040 * 2.0, 500.0 / 0.0114);
         assert!(rate <= store.min(lock) * 1.05, "{rate}");
     }
 }
