@@ -26,6 +26,12 @@ pub(super) struct Known {
     etag: String,
 }
 
+/// Asks the server what it can, as the host does before it delivers: the first request is nobody's cost.
+pub(super) async fn greet(base_url: &str) -> Result<()> {
+    let answer = client()?.get(format!("{base_url}/metadata")).header("accept", FHIR_JSON).send().await?;
+    answer.error_for_status()?.bytes().await.map(drop).context("read the server's capabilities")
+}
+
 /// Creates the patients with these numbers.
 pub(super) async fn create(base_url: &str, first: usize, count: usize) -> Result<(Duration, Vec<Known>)> {
     let numbers: Vec<_> = (first..first + count).collect();

@@ -10,7 +10,7 @@ use anyhow::{Context as _, Result};
 
 use super::report::{Better, Row, least, median, most, shown};
 
-const WIDTH: f64 = 1_180.0;
+const WIDTH: f64 = 1_240.0;
 /// Where bars begin and how long the longest may be; right of them stand the figures.
 const BARS_AT: f64 = 400.0;
 const BARS_WIDTH: f64 = 480.0;
@@ -90,7 +90,8 @@ fn draw(svg: &mut String, row: &Row, y: f64) {
     let words = BARS_AT + BARS_WIDTH + 14.0;
     let verdict = row.is_met().map_or("", |met| if met { ", goal met" } else { ", goal MISSED" });
     text(svg, (words, y + 14.0), "", &format!("{} (ratio {:.2}{verdict})", shown(ours), row.ratio()));
-    text(svg, (words, y + 30.0), "fill=\"#666\"", &format!("{}   {}", shown(baseline), row.goal_text()));
+    let goal = if row.goal_text().is_empty() { String::new() } else { format!("; goal {}", row.goal_text()) };
+    text(svg, (words, y + 30.0), "fill=\"#666\"", &format!("baseline {}{goal}", shown(baseline)));
 }
 
 fn rectangle(svg: &mut String, (x, y): (f64, f64), (width, height): (f64, f64), color: &str) {
