@@ -1,7 +1,7 @@
 //! Which rows there are, and what each compares. Every figure of the host stands beside a baseline of the same run: ratios
 //! carry over to another machine, figures do not.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail, ensure};
 
@@ -73,6 +73,7 @@ pub async fn all(options: &Options) -> Result<Vec<Row>> {
             continue;
         }
         eprintln!("measuring: {name}");
+        let began = Instant::now();
         rows.extend(match group {
             Group::Drain(store, target, goal) => Box::pin(drain(options, name, (store, target), goal)).await?,
             Group::Fhir => Box::pin(fhir::rows(options)).await?,
@@ -82,6 +83,7 @@ pub async fn all(options: &Options) -> Result<Vec<Row>> {
             Group::Start => vec![Box::pin(start::row(options)).await?],
             Group::Backlog => Box::pin(backlog::rows(options)).await?,
         });
+        eprintln!("   took {:.0} s", began.elapsed().as_secs_f64());
     }
     if rows.is_empty() {
         bail!("no row's name contains that; there are: {}", GROUPS.map(|(name, _)| name).join(", "));
