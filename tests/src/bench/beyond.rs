@@ -54,7 +54,7 @@ pub async fn simulate(patients: usize) -> Result<String> {
     let _written = write!(
         text,
         "\nThe load average was {load} before it began. What else is at work takes from what is measured here, never from what \
-         is simulated.\n"
+         is simulated. Where the last column is above 1, the figures below it are upper bounds, too high by as much.\n"
     );
     text.push_str(&Box::pin(bench.validation(&demand, patients)).await?);
     text.push_str(&table(&demand));
