@@ -35,7 +35,6 @@ impl Database {
     /// # Panics
     /// Where `CI` is set and the server is not there, and for [`Backend::Fhir`], which is no database.
     pub async fn fresh(backend: Backend) -> Result<Option<Self>> {
-        let name = unique_name();
         match backend {
             Backend::Sqlite => {
                 let directory = tempfile::Builder::new().prefix("neuronova-sqlite-").tempdir()?;
@@ -46,16 +45,25 @@ impl Database {
             }
             Backend::MariaDb | Backend::Postgres => {
                 let Some(server) = backend.url() else { return Ok(None) };
-                // PostgreSQL has no session without a database.
-                let administration =
-                    if backend == Backend::Postgres { format!("{server}/postgres") } else { server.clone() };
-                execute(&administration, &format!("CREATE DATABASE {name}"))
-                    .await
-                    .with_context(|| format!("make a database on {}", backend.name()))?;
-                Ok(Some(Self { url: format!("{server}/{name}"), backend, _directory: None }))
+                Self::fresh_on(backend, &server).await.map(Some)
             }
             Backend::Fhir => panic!("a FHIR server is no database"),
         }
+    }
+
+    /// Makes one on a server of the caller's own: `mysql://...` or `postgres://...`, without a database.
+    ///
+    /// # Errors
+    /// When the server is not there or refuses.
+    pub async fn fresh_on(backend: Backend, server: &str) -> Result<Self> {
+        let name = unique_name();
+        // PostgreSQL has no session without a database.
+        let administration =
+            if backend == Backend::Postgres { format!("{server}/postgres") } else { server.to_owned() };
+        execute(&administration, &format!("CREATE DATABASE {name}"))
+            .await
+            .with_context(|| format!("make a database on {}", backend.name()))?;
+        Ok(Self { url: format!("{server}/{name}"), backend, _directory: None })
     }
 
     /// Its address, as the host's configuration takes it.

@@ -8,7 +8,7 @@ use std::{env, path::PathBuf, process::Command};
 use anyhow::{Context as _, Result};
 use tests::{
     environment::{ADAPTERS, HOST, MYSQL_URL, POSTGRES_URL},
-    servers::{MariaDb, Postgres, provision},
+    servers::{FhirServer, MariaDb, Postgres, provision},
 };
 
 use crate::{
@@ -24,20 +24,25 @@ pub(crate) struct Options {
     /// Print one JSON object, whose rows have `name`, `ours`, `baseline` and `ratio`
     #[arg(long)]
     json: bool,
-    /// Draw the ratios into this SVG file
+    /// Draw every row, the host's bar over its baseline's, with its goals, into this SVG file
     #[arg(long, value_name = "FILE")]
     plot: Option<PathBuf>,
-    /// Only rows whose name contains this
+    /// Only groups of rows whose name contains this, as `drain`, `FHIR` or `import`
     #[arg(long, value_name = "NAME")]
     only: Option<String>,
+    /// Instead: measure what a batch costs here, and simulate hosts, stores and targets on machines of their own
+    #[arg(long, conflicts_with_all = ["json", "plot", "only"])]
+    simulate: bool,
 }
 
 /// Builds and runs it. Fails when something could not be measured, never because it was slow.
 pub(crate) fn run(options: &Options) -> Result<()> {
     let target = Metadata::read()?.target_directory()?;
-    let adapters = adapters::build(&["openemr"])?;
+    let adapters = adapters::build(&["openemr", "fhir"])?;
     run_visibly(&mut cargo(&["build", "--release", "--workspace", "--bin=host", "--bin=bench"]))?;
     provision::provide(&[MariaDb::NEED, Postgres::NEED])?;
+    // The bench starts servers of its own; installing one must not be in its time.
+    FhirServer::provision()?;
     let (mariadb, postgres) = (MariaDb::start()?, Postgres::start()?);
     let binary = |name: &str| target.join("release").join(format!("{name}{}", env::consts::EXE_SUFFIX));
     let mut command = Command::new(binary("bench"));
@@ -48,6 +53,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         .env(POSTGRES_URL, postgres.url())
         .env_remove("RUST_LOG");
     command.args(options.quick.then_some("--quick")).args(options.json.then_some("--json"));
+    command.args(options.simulate.then_some("--simulate"));
     if let Some(file) = &options.plot {
         // The program runs elsewhere than the person who named the file.
         command.arg("--plot").arg(env::current_dir().context("find the current folder")?.join(file));

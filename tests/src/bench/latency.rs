@@ -29,7 +29,7 @@ pub(crate) async fn of_host(stand: &mut Stand, changes: u32) -> Result<Latency> 
 
 /// Of the native loop.
 pub(crate) async fn of_native(stand: &mut Stand, changes: u32) -> Result<Latency> {
-    let (store, target) = (stand.store.url().to_owned(), stand.target.url().to_owned());
+    let (store, target) = (stand.store.url().to_owned(), stand.target_url().to_owned());
     let loop_ = tokio::spawn(async move { Box::pin(native::follow(&store, &target)).await });
     warm(stand).await?;
     let latency = paced(stand, changes).await;

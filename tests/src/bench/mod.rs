@@ -1,15 +1,27 @@
 //! The bench: what the host does beside what a hand-written native program does with the same statements, in one run.
 //!
-//! `measure.rs` says what is compared, `native.rs` is the baseline, `report.rs` the answer. It must never be part of the
-//! tests: times depend on the machine; what does not, is asserted in `tests/store/cost.rs`.
+//! `measure.rs` says which rows there are, `backlog.rs`, `fhir.rs`, `imports.rs`, `latency.rs` and `start.rs` measure some of
+//! them, `native*.rs` are the baselines, `report.rs` and `plot.rs` the answer. It must never be part of the tests: times
+//! depend on the machine; what does not, is asserted in `tests/store/cost.rs`.
 
+mod backlog;
+mod beyond;
 mod connection;
+mod fhir;
+mod imports;
 mod latency;
 mod measure;
 mod native;
+mod native_fhir;
+mod native_import;
 mod native_store;
 mod native_target;
+pub mod plot;
 pub mod report;
+mod simulation;
 mod stand;
+mod start;
+mod watch;
 
+pub use beyond::simulate;
 pub use measure::{Options, all};

@@ -1,9 +1,7 @@
-//! What is said at the end: one table, one JSON object, one plot. It measures nothing.
+//! What is said at the end: one table, one JSON object. It measures nothing; the picture is drawn in `plot.rs`.
 
 use std::fmt::Write as _;
-use std::path::Path;
 
-use anyhow::{Context as _, Result};
 use serde_json::{Value, json};
 
 /// Whether more is better.
@@ -13,6 +11,35 @@ pub enum Better {
     More,
     /// As for a time.
     Less,
+}
+
+/// What is to be reached; a row may have no goal, one, or both.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Goal {
+    /// For the host's own figure, in the row's unit.
+    pub figure: Option<f64>,
+    /// For the ratio to the baseline.
+    pub ratio: Option<f64>,
+}
+
+impl Goal {
+    /// For the host's own figure alone.
+    #[must_use]
+    pub const fn figure(figure: f64) -> Self {
+        Self { figure: Some(figure), ratio: None }
+    }
+
+    /// For the ratio alone.
+    #[must_use]
+    pub const fn ratio(ratio: f64) -> Self {
+        Self { figure: None, ratio: Some(ratio) }
+    }
+
+    /// For both.
+    #[must_use]
+    pub const fn both(figure: f64, ratio: f64) -> Self {
+        Self { figure: Some(figure), ratio: Some(ratio) }
+    }
 }
 
 /// One line of the table.
@@ -30,8 +57,8 @@ pub struct Row {
     pub against: &'static str,
     /// Whether more is better.
     pub better: Better,
-    /// What is to be reached, for people.
-    pub goal: &'static str,
+    /// What is to be reached.
+    pub goal: Goal,
 }
 
 impl Row {
@@ -43,23 +70,45 @@ impl Row {
         if ratio.is_finite() { ratio } else { 0.0 }
     }
 
+    /// Whether the medians reach the goal; none where there is no goal.
+    #[must_use]
+    pub fn is_met(&self) -> Option<bool> {
+        let ours = median(&self.ours);
+        let figure = self.goal.figure.map(|goal| if self.better == Better::More { ours >= goal } else { ours <= goal });
+        let ratio = self.goal.ratio.map(|goal| self.ratio() >= goal);
+        match (figure, ratio) {
+            (None, None) => None,
+            (figure, ratio) => Some(figure.unwrap_or(true) && ratio.unwrap_or(true)),
+        }
+    }
+
+    /// The goal in words, as `>= 15000 patients/s, ratio >= 0.7`.
+    #[must_use]
+    pub fn goal_text(&self) -> String {
+        let sign = if self.better == Better::More { ">=" } else { "<=" };
+        let figure = self.goal.figure.map(|figure| format!("{sign} {figure} {}", self.unit));
+        let ratio = self.goal.ratio.map(|ratio| format!("ratio >= {ratio}"));
+        [figure, ratio].into_iter().flatten().collect::<Vec<_>>().join(", ")
+    }
+
     fn json(&self) -> Value {
         json!({
             "name": self.name, "unit": self.unit, "ours": median(&self.ours), "baseline": median(&self.baseline),
             "ratio": self.ratio(), "ours_min": least(&self.ours), "ours_max": most(&self.ours),
             "baseline_min": least(&self.baseline), "baseline_max": most(&self.baseline), "repeats": self.ours.len(),
-            "against": self.against, "goal": self.goal,
+            "against": self.against, "goal": self.goal_text(), "goal_figure": self.goal.figure,
+            "goal_ratio": self.goal.ratio, "met": self.is_met(),
             "better": if self.better == Better::More { "more" } else { "less" },
         })
     }
 }
 
-fn least(figures: &[f64]) -> f64 {
-    figures.iter().copied().fold(f64::INFINITY, f64::min)
+pub(super) fn least(figures: &[f64]) -> f64 {
+    figures.iter().copied().reduce(f64::min).unwrap_or_default()
 }
 
-fn most(figures: &[f64]) -> f64 {
-    figures.iter().copied().fold(f64::NEG_INFINITY, f64::max)
+pub(super) fn most(figures: &[f64]) -> f64 {
+    figures.iter().copied().reduce(f64::max).unwrap_or_default()
 }
 
 /// The middle one; of an even number the lower of the two.
@@ -70,29 +119,35 @@ pub fn median(figures: &[f64]) -> f64 {
     sorted.get(sorted.len().saturating_sub(1) / 2).copied().unwrap_or_default()
 }
 
+/// As a person reads it: no more digits than mean something.
+pub(super) fn shown(figure: f64) -> String {
+    if figure >= 100.0 { format!("{figure:.0}") } else { format!("{figure:.1}") }
+}
+
 fn spread(figures: &[f64]) -> String {
-    let shown = |figure: f64| if figure >= 100.0 { format!("{figure:.0}") } else { format!("{figure:.1}") };
     format!("{} / {} / {}", shown(least(figures)), shown(median(figures)), shown(most(figures)))
 }
 
 /// All rows as a table for a terminal.
 #[must_use]
 pub fn table(rows: &[Row]) -> String {
+    let width = rows.iter().map(|row| row.name.len()).max().unwrap_or_default();
     let mut text = format!(
-        "{:<42} {:>10} {:>26} {:>26} {:>6}  {}\n",
-        "what", "unit", "ours min/median/max", "baseline min/median/max", "ratio", "goal"
+        "{:<width$} {:>10} {:>26} {:>26} {:>6} {:>4}  {}\n",
+        "what", "unit", "ours min/median/max", "baseline min/median/max", "ratio", "met", "goal (baseline)"
     );
     for row in rows {
+        let met = row.is_met().map_or("", |met| if met { "yes" } else { "NO" });
         // Writing to a String cannot fail.
         let _written = writeln!(
             text,
-            "{:<42} {:>10} {:>26} {:>26} {:>6.2}  {} (baseline: {})",
+            "{:<width$} {:>10} {:>26} {:>26} {:>6.2} {met:>4}  {} ({})",
             row.name,
             row.unit,
             spread(&row.ours),
             spread(&row.baseline),
             row.ratio(),
-            row.goal,
+            row.goal_text(),
             row.against
         );
     }
@@ -106,40 +161,11 @@ pub fn object(rows: &[Row], is_quick: bool) -> Value {
            "rows": rows.iter().map(Row::json).collect::<Vec<_>>()})
 }
 
-/// Writes the ratios as bars, an SVG file.
-///
-/// # Errors
-/// When the file cannot be written.
-pub fn plot(rows: &[Row], file: &Path) -> Result<()> {
-    let height = rows.len() * 26 + 50;
-    let mut svg = format!(
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"900\" height=\"{height}\" font-family=\"sans-serif\" \
-         font-size=\"13\"><rect width=\"900\" height=\"{height}\" fill=\"white\"/>\
-         <text x=\"10\" y=\"20\">The host beside its baseline in the same run: 1.0 is as good, longer is better</text>"
-    );
-    for (index, row) in rows.iter().enumerate() {
-        let y = index * 26 + 40;
-        let length = (row.ratio().min(2.0) * 250.0).max(1.0);
-        let _written = write!(
-            svg,
-            "<text x=\"10\" y=\"{}\">{}</text><rect x=\"330\" y=\"{y}\" width=\"{length:.0}\" height=\"16\" \
-             fill=\"#4a7ebb\"/><text x=\"{:.0}\" y=\"{}\">{:.2}</text>",
-            y + 13,
-            row.name.replace('&', "&amp;").replace('<', "&lt;"),
-            338.0 + length,
-            y + 13,
-            row.ratio()
-        );
-    }
-    let _written = write!(svg, "<line x1=\"580\" y1=\"34\" x2=\"580\" y2=\"{height}\" stroke=\"#999\"/></svg>");
-    std::fs::write(file, svg).with_context(|| format!("write {}", file.display()))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn row(ours: f64, baseline: f64, better: Better) -> Row {
+    fn row(ours: f64, baseline: f64, better: Better, goal: Goal) -> Row {
         Row {
             name: "drain <x>".to_owned(),
             unit: "ms",
@@ -147,15 +173,31 @@ mod tests {
             baseline: vec![baseline],
             against: "native",
             better,
-            goal: "-",
+            goal,
         }
     }
 
     #[test]
     fn a_ratio_above_one_is_better_whatever_is_measured() {
-        assert!(row(200.0, 100.0, Better::More).ratio() > 1.9);
-        assert!(row(200.0, 100.0, Better::Less).ratio() < 0.6);
-        assert!(row(1.0, 0.0, Better::More).ratio().abs() < f64::EPSILON, "no baseline, no ratio");
+        let ratio = |ours, baseline, better| row(ours, baseline, better, Goal::default()).ratio();
+        assert!(ratio(200.0, 100.0, Better::More) > 1.9);
+        assert!(ratio(200.0, 100.0, Better::Less) < 0.6);
+        assert!(ratio(1.0, 0.0, Better::More).abs() < f64::EPSILON, "no baseline, no ratio");
+    }
+
+    #[test]
+    fn a_goal_is_met_when_all_of_it_is() {
+        for (ours, baseline, better, goal, met) in [
+            (20.0, 20.0, Better::More, Goal::both(15.0, 0.7), Some(true)),
+            (14.0, 20.0, Better::More, Goal::both(15.0, 0.7), Some(false)),
+            (16.0, 30.0, Better::More, Goal::both(15.0, 0.7), Some(false)),
+            (9.0, 3.0, Better::Less, Goal::figure(10.0), Some(true)),
+            (11.0, 30.0, Better::Less, Goal::figure(10.0), Some(false)),
+            (9.0, 9.0, Better::Less, Goal::ratio(0.9), Some(true)),
+            (1.0, 1.0, Better::More, Goal::default(), None),
+        ] {
+            assert_eq!(row(ours, baseline, better, goal).is_met(), met, "{ours} beside {baseline}, {goal:?}");
+        }
     }
 
     #[test]
@@ -166,18 +208,31 @@ mod tests {
 
     #[test]
     fn the_object_has_what_a_reader_looks_for() {
-        let object = object(&[row(2.0, 4.0, Better::Less)], true);
-        for key in ["name", "ours", "baseline", "ratio"] {
-            assert!(!object["rows"][0][key].is_null(), "{key}");
+        let mut measured = row(2.0, 4.0, Better::Less, Goal::both(3.0, 0.9));
+        measured.ours = vec![3.0, 1.0, 2.0];
+        let object = object(&[measured, row(1.0, 1.0, Better::More, Goal::default())], true);
+        assert_eq!(object["quick"], true);
+        assert!(object["cpus"].as_u64().is_some_and(|cpus| cpus > 0), "{object}");
+        let rows = object["rows"].as_array().expect("rows");
+        assert_eq!(rows.len(), 2);
+        for row in rows {
+            assert!(row["name"].is_string(), "{row}");
+            for key in ["ours", "baseline", "ratio", "ours_min", "ours_max", "baseline_min", "baseline_max"] {
+                assert!(row[key].is_number(), "{key}: {row}");
+            }
         }
-        assert_eq!(object["rows"][0]["ratio"], 2.0);
+        let (ours, least, most) = (&rows[0]["ours"], &rows[0]["ours_min"], &rows[0]["ours_max"]);
+        assert_eq!((ours, least, most), (&json!(2.0), &json!(1.0), &json!(3.0)));
+        assert_eq!(rows[0]["ratio"], 2.0);
+        assert_eq!(rows[0]["goal"], "<= 3 ms, ratio >= 0.9");
+        assert_eq!((&rows[0]["met"], &rows[1]["met"]), (&json!(true), &Value::Null));
     }
 
     #[test]
-    fn the_plot_is_well_formed_and_names_its_rows() {
-        let file = tempfile::NamedTempFile::new().unwrap();
-        plot(&[row(2.0, 4.0, Better::Less)], file.path()).unwrap();
-        let svg = std::fs::read_to_string(file.path()).unwrap();
-        assert!(svg.contains("drain &lt;x>") && svg.ends_with("</svg>"), "{svg}");
+    fn the_table_says_for_each_row_whether_its_goal_is_met() {
+        let rows = [row(2.0, 4.0, Better::Less, Goal::figure(3.0)), row(9.0, 4.0, Better::Less, Goal::figure(3.0))];
+        let table = table(&rows);
+        let lines: Vec<_> = table.lines().collect();
+        assert!(lines[1].contains(" yes ") && lines[2].contains(" NO "), "{table}");
     }
 }

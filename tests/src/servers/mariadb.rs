@@ -71,6 +71,12 @@ impl MariaDb {
         &self.version
     }
 
+    /// Its process, while it runs.
+    #[must_use]
+    pub fn process_id(&self) -> Option<u32> {
+        self.process.id()
+    }
+
     /// Ends it at once.
     pub fn kill(&mut self) {
         self.process.kill();

@@ -174,6 +174,12 @@ impl Process {
         self.child.is_some()
     }
 
+    /// Its process, while it runs.
+    #[must_use]
+    pub fn id(&self) -> Option<u32> {
+        self.child.as_ref().map(Child::id)
+    }
+
     /// Its arguments from the next start on.
     pub fn set_arguments(&mut self, arguments: Vec<OsString>) {
         self.launch.arguments = arguments;
