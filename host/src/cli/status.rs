@@ -72,7 +72,10 @@ fn show(snapshot: &StatusSnapshot, troubles: &Troubles) {
         line(&format!("   Superseded: {}", totals.superseded));
     }
     if snapshot.unrouted > 0 {
-        line(&format!("   ({} of the pending are not routed to their targets yet)", snapshot.unrouted));
+        let about = if snapshot.unrouted_is_estimate { "about " } else { "" };
+        let oldest = snapshot.oldest_unrouted_ms.map(|ms| format!(", oldest {}", age(ms))).unwrap_or_default();
+        let what = format!("{about}{} of the pending are not routed to their targets yet{oldest}", snapshot.unrouted);
+        line(&format!("   ({what})"));
     }
     if troubles.conflicts > 0 {
         let what = format!("{} of the failed are conflicts: decide them with `host conflicts`", troubles.conflicts);
@@ -220,6 +223,8 @@ fn as_json(snapshot: &StatusSnapshot, troubles: &Troubles) -> Value {
     json!({
         "totals": counts_json(&snapshot.totals()),
         "unrouted": snapshot.unrouted,
+        "unrouted_is_estimate": snapshot.unrouted_is_estimate,
+        "oldest_unrouted_ms": snapshot.oldest_unrouted_ms,
         "hosts_running": snapshot.hosts_running,
         "targets": targets,
         "conflicts": troubles.conflicts,

@@ -54,6 +54,16 @@ pub(super) struct Unrouted {
     pub(super) aggregate_type: String,
 }
 
+/// Changes that wait to be routed.
+pub(super) struct Unrouteds {
+    pub(super) count: i64,
+    /// There are at least [`COUNTED_MAX`], and ids are taken to follow each other closely.
+    pub(super) is_estimate: bool,
+}
+
+/// So many changes are counted one by one; counting a million takes longer than anybody waits for `host status`.
+const COUNTED_MAX: i64 = 100_000;
+
 impl StoreTransaction {
     /// Writes changes, in the transaction that also changes their aggregates. Gives the ids of their events.
     pub(super) async fn append(&mut self, changes: &[NewChange<'_>]) -> Result<Vec<String>, StoreError> {
@@ -136,9 +146,30 @@ impl StoreTransaction {
         self.execute_for(&sql, &[], ids).await.map(drop)
     }
 
-    /// How many changes wait to be routed.
-    pub(super) async fn count_unrouted(&mut self) -> Result<i64, StoreError> {
-        let rows = self.query("SELECT COUNT(*) FROM sync_outbox WHERE routed_at IS NULL", &[]).await?;
-        Ok(rows.rows.first().and_then(|row| row.first()).and_then(Value::as_i64).unwrap_or_default())
+    /// How many changes wait to be routed: counted as far as that is quick, and from there on estimated.
+    pub(super) async fn count_unrouted(&mut self) -> Result<Unrouteds, StoreError> {
+        let sql = format!(
+            "SELECT COUNT(*) FROM (SELECT 1 AS one FROM sync_outbox WHERE routed_at IS NULL LIMIT {}) n",
+            COUNTED_MAX + 1
+        );
+        let counted = self.number(&sql).await?.unwrap_or_default();
+        if counted <= COUNTED_MAX {
+            return Ok(Unrouteds { count: counted, is_estimate: false });
+        }
+        let end = |order: &str| format!("(SELECT id FROM sync_outbox WHERE routed_at IS NULL ORDER BY id {order} LIMIT 1)");
+        let between = self.number(&format!("SELECT {} - {} + 1", end("DESC"), end("ASC"))).await?;
+        Ok(Unrouteds { count: between.unwrap_or_default().max(counted), is_estimate: true })
+    }
+
+    /// How long the oldest change waits to be routed, in milliseconds.
+    pub(super) async fn oldest_unrouted_ms(&mut self) -> Result<Option<i64>, StoreError> {
+        let sql =
+            format!("SELECT {} - created_at FROM sync_outbox WHERE routed_at IS NULL ORDER BY id LIMIT 1", self.now);
+        Ok(self.number(&sql).await?.map(|age| age.max(0)))
+    }
+
+    async fn number(&mut self, sql: &str) -> Result<Option<i64>, StoreError> {
+        let rows = self.query(sql, &[]).await?;
+        Ok(rows.rows.first().and_then(|row| row.first()).and_then(Value::as_i64))
     }
 }

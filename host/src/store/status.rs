@@ -59,6 +59,10 @@ pub struct RecentSync {
 pub struct StatusSnapshot {
     /// Changes that no host has routed yet.
     pub unrouted: u64,
+    /// Whether that is an estimate, from the first and the last id: there are more than 100,000.
+    pub unrouted_is_estimate: bool,
+    /// How long the oldest of them waits, milliseconds.
+    pub oldest_unrouted_ms: Option<i64>,
     pub targets: BTreeMap<String, TargetStatus>,
     pub recent: Vec<RecentSync>,
     /// Hosts that were seen lately.
@@ -83,8 +87,11 @@ impl Store {
     /// When the store cannot be reached.
     pub async fn status(&self, recent_max: u32) -> Result<StatusSnapshot, StoreError> {
         let mut transaction = self.begin_read("read status").await?;
+        let unrouted = transaction.count_unrouted().await?;
         let mut snapshot = StatusSnapshot {
-            unrouted: u64::try_from(transaction.count_unrouted().await?).unwrap_or_default(),
+            unrouted: u64::try_from(unrouted.count).unwrap_or_default(),
+            unrouted_is_estimate: unrouted.is_estimate,
+            oldest_unrouted_ms: transaction.oldest_unrouted_ms().await?,
             targets: transaction.targets().await?,
             ..StatusSnapshot::default()
         };
@@ -105,7 +112,7 @@ impl Store {
     /// When the store cannot be reached.
     pub async fn open_work(&self) -> Result<u64, StoreError> {
         let mut transaction = self.begin_read("count open work").await?;
-        let unrouted = transaction.count_unrouted().await?;
+        let unrouted = transaction.count_unrouted().await?.count;
         let sql = "SELECT COALESCE(SUM((SELECT COUNT(*) FROM sync_delivery d WHERE d.target = t.name \
                    AND d.next_attempt_at < :never) + (SELECT COUNT(*) FROM sync_work w WHERE w.target = t.name)), 0) \
                    FROM sync_target t WHERE t.enabled = 1";

@@ -67,18 +67,14 @@ async fn stand(store: &str, target: &str) -> Result<Stand> {
 }
 
 impl Bench {
-    /// From three runs of the host: one with nothing to do, one that only routes, one that only delivers.
+    /// From two runs of the host: one with nothing to do, one with everything to do.
     async fn demand(&mut self, patients: usize) -> Result<Demand> {
         // The first pages, connections and plans are nobody's cost.
         self.stand.fill(patients / 10, Work::Creates).await?;
         self.stand.host_drain().await?;
-        let idle = Box::pin(self.used(&["run", "--until-idle"], &[0])).await?;
-        self.pause("pause")?;
+        let idle = Box::pin(self.used(&["run", "--until-idle"])).await?;
         self.stand.fill(patients, Work::Creates).await?;
-        // What a paused target leaves waiting is no success.
-        let routing = Box::pin(self.used(&["run", "--until-idle"], &[0, 1])).await?;
-        self.pause("resume")?;
-        let delivering = Box::pin(self.used(&["run", "--until-idle"], &[0])).await?;
+        let delivering = Box::pin(self.used(&["run", "--until-idle"])).await?;
         let batches = in_numbers(patients) / in_numbers(BATCH);
         let each = |used: f64, idle: f64| ((used - idle) / batches).max(0.0);
         let store_ms = each(delivering.store_ms, idle.store_ms);
@@ -86,26 +82,18 @@ impl Bench {
         let store_trips = (each(delivering.store_statements, idle.store_statements) - 1.0).max(0.0);
         Ok(Demand {
             batch: BATCH,
-            host_ms: each(delivering.host_ms, idle.host_ms) + each(routing.host_ms, idle.host_ms),
-            route_ms: each(routing.store_ms, idle.store_ms),
-            claim_ms: store_ms / 2.0,
+            host_ms: each(delivering.host_ms, idle.host_ms),
+            take_ms: store_ms / 2.0,
             settle_ms: store_ms / 2.0,
             target_ms: each(delivering.target_ms, idle.target_ms),
-            route_trips: each(routing.store_statements, idle.store_statements),
-            claim_trips: store_trips / 2.0,
+            take_trips: store_trips / 2.0,
             settle_trips: store_trips / 2.0,
             target_trips: each(delivering.target_statements, idle.target_statements),
             commit_ms: self.commit_ms().await?,
         })
     }
 
-    fn pause(&self, word: &str) -> Result<()> {
-        let output = self.stand.host.run(&["target", word, "openemr"]);
-        ensure!(output.status == Some(0), "host target {word}: {}", output.stderr);
-        Ok(())
-    }
-
-    async fn used(&self, arguments: &[&str], exit_codes: &[i32]) -> Result<Used> {
+    async fn used(&self, arguments: &[&str]) -> Result<Used> {
         let (store, target) = (self.store_server.process_id(), self.target_server.process_id());
         let servers = || {
             let seconds = |server: Option<u32>| processor_seconds(server?);
@@ -113,7 +101,7 @@ impl Bench {
         };
         let before = (servers()?, self.statements().await?);
         let host = self.stand.host.spawn(arguments)?;
-        let host_ms = to_the_end(host, exit_codes).await? * 1_000.0;
+        let host_ms = to_the_end(host).await? * 1_000.0;
         let after = (servers()?, self.statements().await?);
         Ok(Used {
             host_ms,
@@ -200,14 +188,14 @@ async fn settling_rate(stand: &mut Stand, hosts: usize, patients: usize) -> Resu
 }
 
 /// Waits for its end; gives the processor time it had used when it was last seen.
-async fn to_the_end(mut host: RunningHost, exit_codes: &[i32]) -> Result<f64> {
+async fn to_the_end(mut host: RunningHost) -> Result<f64> {
     let mut seconds = 0.0_f64;
     while host.is_running()? {
         seconds = seconds.max(processor_seconds(host.id()).unwrap_or_default());
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     let code = host.exit_code()?;
-    ensure!(code.is_some_and(|code| exit_codes.contains(&code)), "the host ended with {code:?}; {}", host.stderr());
+    ensure!(code == Some(0), "the host ended with {code:?}; {}", host.stderr());
     Ok(seconds)
 }
 
@@ -215,14 +203,12 @@ fn shown(demand: &Demand) -> String {
     format!(
         "A batch of {} new patients, MariaDB to MariaDB, measured on this machine:\n\n\
          | | processor time, ms | statements |\n|---|---|---|\n\
-         | host | {:.1} | |\n| store: routing | {:.1} | {:.1} |\n| store: claiming, the fence, settling | {:.1} | {:.1} |\n\
+         | host | {:.1} | |\n| store | {:.1} | {:.1} |\n\
          | target | {:.1} | {:.1} |\n\nOne durable write takes {:.2} ms.\n",
         demand.batch,
         demand.host_ms,
-        demand.route_ms,
-        demand.route_trips,
-        demand.claim_ms + demand.settle_ms,
-        demand.claim_trips + demand.settle_trips + 1.0,
+        demand.take_ms + demand.settle_ms,
+        demand.take_trips + demand.settle_trips + 1.0,
         demand.target_ms,
         demand.target_trips,
         demand.commit_ms

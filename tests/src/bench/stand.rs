@@ -152,8 +152,8 @@ impl Stand {
         let outbox_row = format!("n, {event}, 'patient', {patient}, 'update', '{{}}', 1");
         fill_in(&mut store, outbox, &outbox_row, 1, count).await?;
         let delivery = "INSERT INTO sync_delivery (target, outbox_id, aggregate_type, aggregate_id, status, attempts, \
-                        next_attempt_at, created_at, finished_at)";
-        let delivery_row = format!("'openemr', n, 'patient', {patient}, 'done', 1, 1, {now}, {now}");
+                        created_at, finished_at)";
+        let delivery_row = format!("'openemr', n, 'patient', {patient}, 'done', 1, {now}, {now}");
         fill_in(&mut store, delivery, &delivery_row, 1, count).await?;
         let link = "INSERT INTO sync_link (target, aggregate_type, aggregate_id, remote_id, fingerprint, \
                     delivered_outbox_id, synced_at)";
