@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use tests::environment::{Backend, adapter, adapter_if_built, fixture};
+use tests::environment::{Backend, adapter, adapter_if_built, fixture, workspace};
 
 use crate::{conformance, example_table, failed, host};
 
@@ -36,6 +36,35 @@ fn the_example_of_a_database_passes_on_every_database() {
 #[test]
 fn the_example_of_http_passes() {
     passes("example-directory", &adapter("example-directory"), &[]);
+}
+
+#[test]
+fn an_adapter_of_another_shape_passes_with_canned_answers_and_not_without() {
+    let host = host();
+    let registrar = adapter("testing-registrar");
+    let answers = workspace().join("tests").join("tests").join("authoring").join("answers.toml");
+    passes("registrar", &registrar, &["--answers", &answers.to_string_lossy()]);
+
+    let (output, said) = conformance(&host, &registrar, &[]);
+    assert_eq!(output.status, Some(5));
+    assert!(failed(&said)[0].starts_with("check: "), "{said}");
+
+    let all = fs::read_to_string(&answers).expect("answers");
+    let (part, _) = all.rsplit_once("[[answer]]").expect("three answers");
+    fs::write(host.folder().join("part.toml"), part).expect("write");
+    let (output, said) = conformance(&host, &registrar, &["--answers", "part.toml"]);
+    assert_eq!(output.status, Some(5));
+    let last = failed(&said).pop().expect("something failed");
+    assert!(last.starts_with("canned answers: ") && last.contains("`POST rpc/strike`: add an [[answer]]"), "{last}");
+
+    fs::write(host.folder().join("bad.toml"), "[[answer]]\nmethod = \"POST\"\npath = \"x\"\nthen = \"kept\"\n")
+        .expect("write");
+    let refused = host.run(&["plugin", "test", &registrar.to_string_lossy(), "--answers", "bad.toml"]);
+    assert_eq!(refused.status, Some(3));
+    assert!(refused.stderr.contains("bad.toml:4: answer[1].then: must be keep or forget"), "{}", refused.stderr);
+    let database = host.run(&["plugin", "test", &adapter("example-chart").to_string_lossy(), "--answers", "part.toml"]);
+    assert_eq!(database.status, Some(2));
+    assert!(database.stderr.contains("leave --answers out"), "{}", database.stderr);
 }
 
 fn both_examples_pass(language: &str) {
