@@ -8,6 +8,8 @@
 //! - the rescuer (`rescuer.rs`) takes back batches of hosts that died, and says that this one lives;
 //! - the purger (`purger.rs`) lets old finished rows go.
 //!
+//! Beside it, `rehearsal.rs` shows what a delivery would do, for `host plugin dry-run`.
+//!
 //! Several hosts may do all of it on one store at the same time: nothing here relies on being alone. Read next:
 //! `delivery.rs`.
 
@@ -15,6 +17,7 @@ mod breaker;
 mod daemon;
 mod delivery;
 mod purger;
+mod rehearsal;
 mod rescuer;
 mod router;
 mod supervisor;
@@ -25,4 +28,5 @@ mod worker;
 
 pub use breaker::BreakerPolicy;
 pub use daemon::{Daemon, Remaining, RunEnd, RunSummary, TargetTally};
+pub use rehearsal::{Rehearsal, Trace};
 pub use target::{SyncOptions, Target, TargetKind, TargetSpec};

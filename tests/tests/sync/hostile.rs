@@ -87,6 +87,13 @@ const AT_A_DATABASE: &[(&str, &str, &str, &str, &str)] = &[
         "",
         "host_calls_max: the adapter called the host more than 10000 times; raise [targets.calls.limits] host_calls_max",
     ),
+    (
+        "clock",
+        "clock-flood",
+        "",
+        "",
+        "host_calls_max: the adapter called the host more than 10000 times; raise [targets.clock.limits] host_calls_max",
+    ),
     ("commit", "statement", "COMMIT", "", "`execute` runs one INSERT, UPDATE or DELETE and nothing else"),
     ("schema", "query", "SELECT a FROM other.note", "", "`other.note` lies outside of the target's own tables"),
     (
