@@ -203,7 +203,7 @@ async fn hostile_floods_are_dammed() {
         CallError::Limit { limit: "log_lines_max", value: 1_000, .. }
     ));
     for behaviour in ["host-call-flood", "clock-flood"] {
-        let words = "host_calls_max: the adapter called the host more than 10000 times; raise [targets.t.limits] host_calls_max";
+        let words = "host_calls_max: the adapter called the host more than 50000 times; raise [targets.t.limits] host_calls_max";
         assert_eq!(bench.fault(behaviour, "").await.to_string(), words, "{behaviour}");
     }
     let mut context = behaving("long-parameter", "");

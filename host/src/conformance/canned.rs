@@ -53,29 +53,29 @@ impl Canned {
                 Some(When::Missing) => !is_kept,
             };
             if fits {
-                return self.answer_by(index, key, filling, asked);
+                return self.answer_by(index, key.as_deref(), &filling, asked);
             }
         }
         self.unanswered.push(format!("{} {}", asked.method, asked.path));
         Answered { status: NOT_IMPLEMENTED, ..Answered::default() }
     }
 
-    fn answer_by(&mut self, index: usize, key: Option<String>, filling: Filling<'_>, asked: &Asked) -> Answered {
+    fn answer_by(&mut self, index: usize, key: Option<&str>, filling: &Filling<'_>, asked: &Asked) -> Answered {
         let rule = &self.rules[index];
-        if let (Some(Then::Keep), Some(key)) = (rule.then, &key) {
+        if let (Some(Then::Keep), Some(key)) = (rule.then, key) {
             let body = String::from_utf8_lossy(&asked.body).into_owned();
             let numbers = &mut self.numbers;
-            let record = self.kept.entry(key.clone()).or_insert_with(|| {
+            let record = self.kept.entry(key.to_owned()).or_insert_with(|| {
                 *numbers += 1;
                 Record { number: *numbers, body: String::new() }
             });
             record.body = body;
         }
-        let record = key.as_ref().and_then(|key| self.kept.get(key));
+        let record = key.and_then(|key| self.kept.get(key));
         let filling = Filling {
             number: record.map_or(0, |record| record.number),
             kept: record.map_or("", |record| &record.body),
-            ..filling
+            ..*filling
         };
         let in_json = rule.body_is_json();
         let one_line = |text: String| text.chars().filter(|letter| !letter.is_control()).collect();
@@ -88,7 +88,7 @@ impl Canned {
                 .collect(),
             body: rule.body.fill(&filling, in_json).into_bytes(),
         };
-        if let (Some(Then::Forget), Some(key)) = (rule.then, &key) {
+        if let (Some(Then::Forget), Some(key)) = (rule.then, key) {
             self.kept.remove(key);
         }
         answered

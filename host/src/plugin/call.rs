@@ -333,7 +333,7 @@ fn classify(error: &wasmtime::Error, context: &CallContext, stack_kib: u32, note
     if error.is::<wasmtime::PoolConcurrencyLimitError>() || error.is::<OtherWorld>() {
         return CallError::Host(answer::scrub(&root, 200));
     }
-    if error.chain().any(|cause| cause.is::<NothingLent>()) {
+    if error.chain().any(<dyn std::error::Error>::is::<NothingLent>) {
         return CallError::Answer(root);
     }
     match trap {

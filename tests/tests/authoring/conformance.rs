@@ -100,7 +100,7 @@ const MISBEHAVIOURS: [(&str, &str, &str, &str); 16] = [
     ("bad-id", "", "deliver:", "empty remote-id"),
     ("bad-id", "control", "deliver:", "holds a control character"),
     ("log-flood", "", "check:", "more than 1000 log lines"),
-    ("host-call-flood", "", "check:", "called the host more than 10000 times"),
+    ("host-call-flood", "", "check:", "called the host more than 50000 times"),
     ("twice", "", "deliver:", "each must have a record of its own"),
     ("insert", "", "same batch twice:", "look for the record"),
     ("log-payload", "", "nothing personal:", "stands in a message, an id, a finding or a log line"),

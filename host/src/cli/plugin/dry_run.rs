@@ -118,8 +118,7 @@ impl Tried<'_> {
 
     fn failure(&self) -> Option<&Failure> {
         match &self.result {
-            Err(failure) => Some(failure),
-            Ok((_, Rehearsal { outcome: Some(Outcome::Failed(failure)), .. })) => Some(failure),
+            Err(failure) | Ok((_, Rehearsal { outcome: Some(Outcome::Failed(failure)), .. })) => Some(failure),
             Ok(_) => None,
         }
     }
@@ -148,7 +147,7 @@ impl Tried<'_> {
                 Some(Outcome::Applied(receipt)) => output::line(&format!("[ANSWER] applied: ID {}", receipt.remote_id)),
                 Some(Outcome::Failed(_)) => {}
                 None => {
-                    output::line("[ANSWER] none: what the target would say, and what would follow, cannot be known")
+                    output::line("[ANSWER] none: what the target would say, and what would follow, cannot be known");
                 }
             }
         }

@@ -172,7 +172,7 @@ impl View<'_> {
     fn bytes(&self, kind: &'static str, bytes: &[u8]) -> Seen {
         match std::str::from_utf8(bytes) {
             Ok(text) if self.reveal => Seen::Value(text.to_owned()),
-            _ if self.reveal => Seen::Value(bytes.iter().map(|byte| format!("{byte:02x}")).collect()),
+            _ if self.reveal => Seen::Value(hexadecimal(bytes)),
             _ => Seen::Masked(kind, Some(bytes.len())),
         }
     }
@@ -204,6 +204,14 @@ impl View<'_> {
         }
         shown
     }
+}
+
+fn hexadecimal(bytes: &[u8]) -> String {
+    use std::fmt::Write as _;
+    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+        write!(text, "{byte:02x}").expect("invariant: a String takes text");
+        text
+    })
 }
 
 /// Letters and what joins them; empty counts.
