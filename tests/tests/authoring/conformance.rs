@@ -87,22 +87,36 @@ fn the_examples_in_javascript_pass() {
 }
 
 /// Behaviour and argument of the probe, with the beginning of each check that fails and words of its message.
-const MISBEHAVIOURS: [(&str, &str, &str, &str); 16] = [
-    ("endless-loop", "", "check:", "computed for longer than 200 ms; raise [targets.conformance.limits] cpu_ms"),
+const MISBEHAVIOURS: &[(&str, &str, &str, &str)] = &[
+    ("endless-loop", "", "check:", "computed for longer than 2000 ms; raise [targets.conformance.limits] cpu_ms"),
     ("endless-recursion", "", "check:", "nested too deeply"),
+    ("endless-recursion-in-memory", "", "check:", "the adapter broke off: wasm trap: out of bounds memory access"),
     ("memory-growing", "", "check:", "needs more than 64 MiB; raise [targets.conformance.limits] memory_mib"),
     ("memory-many-small", "", "check:", "memory_mib"),
     ("panic", "", "check:", "the adapter broke off: it panicked"),
     ("unreachable", "", "check:", "the adapter broke off"),
+    ("exit", "", "check:", "the adapter broke off: Exited"),
+    ("late-panic", "", "deliver:", "the adapter broke off: it panicked"),
+    ("sleep", "", "check:", "the call took longer than 4000 ms; raise [targets.conformance.limits] deadline_ms"),
     ("too-few", "", "deliver:", "4 outcomes for 5 changes"),
     ("too-many", "", "empty batch:", "1 outcomes for 0 changes"),
     ("gigabytes", "", "empty batch:", "host_call_bytes_max"),
     ("bad-id", "", "deliver:", "empty remote-id"),
+    ("bad-id", "long", "deliver:", "is longer than 255 characters"),
     ("bad-id", "control", "deliver:", "holds a control character"),
+    ("control-characters", "", "check:", "`invalid`: first  second  [31mred"),
     ("log-flood", "", "check:", "more than 1000 log lines"),
-    ("host-call-flood", "", "check:", "called the host more than 50000 times"),
+    ("host-call-flood", "", "check:", "called the host more than 10000 times"),
+    ("clock-flood", "", "check:", "called the host more than 10000 times"),
     ("twice", "", "deliver:", "each must have a record of its own"),
     ("insert", "", "same batch twice:", "look for the record"),
+    ("long-parameter", "", "check:", "host call of more than 16777216 bytes"),
+    ("statement", "COMMIT", "check:", "`execute` runs one INSERT, UPDATE or DELETE and nothing else"),
+    ("query", "SELECT a FROM other.note", "check:", "lies outside of the target's own tables"),
+    ("extreme-numbers", "", "same batch twice:", "the same change twice must do nothing new"),
+    ("look-around", "", "check:", "found: []"),
+    ("log-long", "", "bad change among good ones:", "a payload that is no patient was confirmed"),
+    ("echo", "", "unknown aggregate type:", "compare `aggregate-type` before reading the payload"),
     ("log-payload", "", "nothing personal:", "stands in a message, an id, a finding or a log line"),
 ];
 
@@ -114,7 +128,7 @@ fn hostile_each_misbehaviour_fails_with_words_that_tell_the_mend() {
         let target = format!(
             "[store]\nurl = \"sqlite://.host/host.db\"\n[targets.probe]\nadapter = \"testing-probe.wasm\"\n\
              [targets.probe.database]\nurl = \"sqlite://none.db\"\nallow = {{ read = [\"*\"], insert = [\"*\"], update = [\"*\"], delete = [\"*\"] }}\n\
-             [targets.probe.limits]\ncpu_ms = 200\n\
+             [targets.probe.limits]\ncpu_ms = 2000\ndeadline_ms = 4000\nhost_calls_max = 10000\n\
              [targets.probe.settings]\nbehaviour = \"{behaviour}\"\nargument = \"{argument}\"\n"
         );
         fs::write(host.folder().join("host.toml"), target).expect("write");
