@@ -78,7 +78,7 @@ impl View<'_> {
             None => vec!["      -> no answer".to_owned()],
             Some(Answer::Locked) => vec!["      -> locked".to_owned()],
             Some(Answer::Refused(reason)) => vec![format!("      -> refused: {}", printable(reason))],
-            Some(Answer::Changed(done)) => vec![format!("      -> {} rows", done.rows_affected)],
+            Some(Answer::Changed(done)) => vec![format!("      -> {}", rows_in_words(done.rows_affected))],
             Some(Answer::Withheld) => vec!["      -> NOT SENT: it would write".to_owned()],
             Some(Answer::Rows(rows)) => self.row_lines(rows),
             Some(Answer::Response { status, body }) if body.is_empty() => vec![format!("      -> {status}")],
@@ -93,7 +93,8 @@ impl View<'_> {
         if count == 0 {
             return vec!["      -> no rows".to_owned()];
         }
-        let mut lines = vec![format!("      -> {count} rows of {}", printable(&rows.columns.join(", ")))];
+        let columns = printable(&rows.columns.join(", "));
+        let mut lines = vec![format!("      -> {} of {columns}", rows_in_words(count as u64))];
         lines.extend(rows.rows.iter().take(ROWS_SHOWN_MAX).map(|row| format!("         {}", self.values(row))));
         if count > ROWS_SHOWN_MAX {
             lines.push(format!("         and {} more", count - ROWS_SHOWN_MAX));
@@ -204,6 +205,10 @@ impl View<'_> {
         }
         shown
     }
+}
+
+fn rows_in_words(count: u64) -> String {
+    if count == 1 { "1 row".to_owned() } else { format!("{count} rows") }
 }
 
 fn hexadecimal(bytes: &[u8]) -> String {
