@@ -212,11 +212,14 @@ async fn a_dry_run_says_what_it_cannot_try() {
     assert!(output.stdout.contains("[FAILED] unavailable"), "{}", output.stdout);
 }
 
-/// A FHIR server without conditional updates, that keeps who asked for what: method, address and credentials.
-fn server() -> (String, Arc<Mutex<Vec<(String, bool)>>>) {
+/// What a server was asked for: method and address, and whether with the credentials.
+type Asked = Vec<(String, bool)>;
+
+/// A FHIR server without conditional updates, that keeps what it was asked for.
+fn server() -> (String, Arc<Mutex<Asked>>) {
     let listener = TcpListener::bind("127.0.0.1:0").expect("listen");
     let url = format!("http://{}/fhir", listener.local_addr().expect("address"));
-    let asked = Arc::<Mutex<Vec<_>>>::default();
+    let asked = Arc::<Mutex<Asked>>::default();
     let kept = Arc::clone(&asked);
     std::thread::spawn(move || {
         for stream in listener.incoming() {
@@ -226,7 +229,7 @@ fn server() -> (String, Arc<Mutex<Vec<(String, bool)>>>) {
     (url, asked)
 }
 
-fn answer(mut stream: TcpStream, asked: &Mutex<Vec<(String, bool)>>) -> std::io::Result<()> {
+fn answer(mut stream: TcpStream, asked: &Mutex<Asked>) -> std::io::Result<()> {
     let mut head = String::new();
     let mut reader = BufReader::new(stream.try_clone()?);
     while !head.ends_with("\r\n\r\n") && reader.read_line(&mut head)? > 0 {}
