@@ -56,6 +56,25 @@ async fn hostile_crowd_of_tables_is_refused_at_load() {
 }
 
 #[tokio::test]
+async fn hostile_crowds_of_instances_and_memories_are_refused_at_load() {
+    let module = |body: &str, count: usize| {
+        format!("(core module $crowd {body}) {}", "(core instance (instantiate $crowd))".repeat(count))
+    };
+    for (parts, words) in [
+        (module("", 128), "129 core module instances, which exceeds the configured maximum of 128"),
+        (module("(memory 1)", 4), "5 Wasm linear memories, which exceeds the configured maximum of 4"),
+    ] {
+        let text = include_str!("fixtures/raw.wat").replacen("  ;; BESIDE", &parts, 1);
+        let bytes = wat::parse_str(text).unwrap();
+        let error = runtime().load_bytes("raw.wasm", bytes, World::Database).await.unwrap_err().to_string();
+        assert!(error.starts_with("cannot compile raw.wasm: ") && error.contains(words), "{error}");
+    }
+    let memories = "(memory 1)".repeat(4);
+    let error = runtime().load_bytes("raw.wasm", component(DROP, &memories), World::Database).await.unwrap_err();
+    assert!(error.to_string().contains("exceeds the per-instance limit of 4"), "{error}");
+}
+
+#[tokio::test]
 async fn hostile_table_too_large_from_the_start_is_refused_at_load() {
     let error = runtime().load_bytes("raw.wasm", component(DROP, "(table 100001 funcref)"), World::Database).await;
     let words = error.unwrap_err().to_string();

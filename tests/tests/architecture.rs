@@ -18,7 +18,7 @@ const LAYERS: [(&str, &[&str]); 14] = [
     ("supply", &["domain", "plugin"]),
     ("service", &["database", "domain", "store"]),
     ("sync", &["database", "domain", "plugin", "store"]),
-    ("conformance", &["database", "domain", "plugin"]),
+    ("conformance", &["database", "document", "domain", "plugin"]),
     (
         "cli",
         &[

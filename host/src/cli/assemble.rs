@@ -37,6 +37,18 @@ pub(super) fn store(config: &Config) -> Result<Store, CliError> {
     Ok(Store::new(database, StoreClock::Database))
 }
 
+/// The store as it is, for a command that may write nothing into it.
+pub(super) fn existing_store(config: &Config) -> Result<Store, CliError> {
+    let locator = locator(&config.store.url)?;
+    if let Locator::Sqlite(path) = &locator
+        && !path.is_file()
+    {
+        return Err(CliError::Database(format!("there is no store at {}: `host migrate` makes it", path.display())));
+    }
+    let database = Database::new(locator, config.store.connections_max, STORE_TIMEOUT).map_err(database_error)?;
+    Ok(Store::new(database, StoreClock::Database))
+}
+
 /// The store with its tables, and the configured targets known in it.
 pub(super) async fn migrated_store(config: &Config) -> Result<Store, CliError> {
     let store = store(config)?;

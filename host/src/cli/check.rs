@@ -5,11 +5,11 @@ use std::process::ExitCode;
 use anstyle::AnsiColor;
 use serde_json::json;
 
-use super::error::CliError;
+use super::error::{CliError, failure_exit_code};
 use super::output::paint;
 use super::{assemble, output};
 use crate::config::{Config, TargetConfig};
-use crate::domain::change::{FailureKind, Finding, FindingLevel};
+use crate::domain::change::{Finding, FindingLevel};
 use crate::plugin::Runtime;
 
 #[derive(Debug, clap::Args)]
@@ -95,14 +95,7 @@ async fn check_target(runtime: &std::sync::Arc<Runtime>, config: &TargetConfig) 
             let message = format!("{name}: {}", report.summary);
             Line { details: report.findings, exit_code, ..Line::new(subject, level, message) }
         }
-        Err(failure) => {
-            let exit_code = match failure.kind {
-                FailureKind::Adapter => 5,
-                FailureKind::Unavailable | FailureKind::Misconfigured => 4,
-                _ => 1,
-            };
-            Line::problem(subject, format!("{name}: {}", failure.message), exit_code)
-        }
+        Err(failure) => Line::problem(subject, format!("{name}: {}", failure.message), failure_exit_code(failure.kind)),
     }
 }
 

@@ -1,6 +1,7 @@
 //! What a command failed with, and the exit code that says so: 1 failure, 2 usage, 3 configuration, 4 database, 5 plugin.
 
 use crate::config::ConfigError;
+use crate::domain::change::FailureKind;
 use crate::fixture::FixtureError;
 use crate::import::ImportError;
 use crate::plugin::PluginError;
@@ -32,6 +33,15 @@ impl CliError {
             Self::Database(_) => 4,
             Self::Plugin(_) => 5,
         }
+    }
+}
+
+/// The exit code of what a target or its adapter failed with.
+pub(super) fn failure_exit_code(kind: FailureKind) -> u8 {
+    match kind {
+        FailureKind::Adapter => 5,
+        FailureKind::Unavailable | FailureKind::Misconfigured => 4,
+        _ => 1,
     }
 }
 

@@ -16,6 +16,7 @@ mod resync;
 mod retry;
 mod run;
 mod seed;
+mod signals;
 mod status;
 mod target;
 

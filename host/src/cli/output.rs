@@ -4,6 +4,8 @@ use std::io::Write as _;
 
 use anstyle::{AnsiColor, Style};
 
+use crate::domain::words::is_unprintable;
+
 /// One line on stdout. A reader that went away (`| head`) ends the program quietly.
 pub(super) fn line(text: &str) {
     if writeln!(anstream::stdout(), "{text}").is_err() {
@@ -26,6 +28,11 @@ pub(super) fn error(text: &str) {
 pub(super) fn paint(colour: AnsiColor, text: &str) -> String {
     let style = Style::new().fg_color(Some(colour.into()));
     format!("{style}{text}{style:#}")
+}
+
+/// Text that an adapter or a target wrote, on one line and without what could write elsewhere on the terminal.
+pub(super) fn printable(text: &str) -> String {
+    text.chars().map(|character| if is_unprintable(character) { ' ' } else { character }).collect()
 }
 
 /// How long something takes or took, for people: `850 ms`, `12 s`, `5 min`, `3 h`, `4 d`.

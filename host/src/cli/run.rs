@@ -9,7 +9,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::error::CliError;
-use super::{assemble, output};
+use super::{assemble, output, signals};
 use crate::config::Config;
 use crate::sync::{Daemon, RunEnd, Target};
 
@@ -48,10 +48,10 @@ pub(super) async fn run(config: &Config, arguments: &Arguments) -> Result<ExitCo
 
 /// The first signal asks for an orderly end, the second breaks off what is under way.
 async fn obey_signals(stop: CancellationToken, abort: CancellationToken) {
-    wait_for_signal().await;
+    signals::stop().await;
     tracing::info!("stopping: nothing more is claimed, calls under way may end");
     stop.cancel();
-    wait_for_signal().await;
+    signals::stop().await;
     tracing::warn!("stopping at once: calls under way are broken off");
     abort.cancel();
 }
@@ -75,28 +75,6 @@ async fn obey_hangups(ask: watch::Sender<u64>) {
 async fn obey_hangups(ask: watch::Sender<u64>) {
     // Kept alive: a channel without a sender would wake its readers for ever.
     ask.closed().await;
-}
-
-#[cfg(unix)]
-async fn wait_for_signal() {
-    use tokio::signal::unix::{SignalKind, signal};
-    match signal(SignalKind::terminate()) {
-        Ok(mut terminate) => {
-            tokio::select! {
-                _ = terminate.recv() => {}
-                _ = tokio::signal::ctrl_c() => {}
-            }
-        }
-        Err(error) => {
-            tracing::error!(%error, "cannot listen for SIGTERM");
-            drop(tokio::signal::ctrl_c().await);
-        }
-    }
-}
-
-#[cfg(not(unix))]
-async fn wait_for_signal() {
-    drop(tokio::signal::ctrl_c().await);
 }
 
 fn show(end: &RunEnd, started: Instant) {

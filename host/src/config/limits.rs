@@ -59,7 +59,7 @@ pub(super) fn read_limits(mut limits: Reader<'_>, batch: u32) -> Limits {
         query_rows_max: limits.count("query_rows_max", 1..=1_000_000, 10_000),
         query_bytes_max: limits.integer("query_bytes_max", 1024..=1024 * MIB, 16 * MIB),
         host_call_bytes_max: limits.integer("host_call_bytes_max", 1024..=1024 * MIB, 16 * MIB),
-        host_calls_max: limits.count("host_calls_max", 1..=10_000_000, 10_000),
+        host_calls_max: limits.count("host_calls_max", 1..=10_000_000, 50_000),
         http_request_bytes_max: limits.integer("http_request_bytes_max", 1024..=1024 * MIB, 32 * MIB),
         http_response_bytes_max: limits.integer("http_response_bytes_max", 1024..=1024 * MIB, 32 * MIB),
         http_headers_max: limits.count("http_headers_max", 1..=1000, 100),

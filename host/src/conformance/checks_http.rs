@@ -23,6 +23,19 @@ pub(super) async fn run(bench: &Bench, double: &Double, lines: &mut Vec<Line>) {
     }
 }
 
+/// Whether the author's file has an answer to everything that was asked.
+pub(super) fn answered(bench: &Bench, double: &Double, lines: &mut Vec<Line>) {
+    let Some(unanswered) = double.unanswered() else { return };
+    let judgement = match unanswered.first() {
+        None => Ok("the file has one for every request".to_owned()),
+        Some(first) => Err(format!(
+            "{} requests had none, and were answered 501; the first was `{first}`: add an [[answer]] for it",
+            unanswered.len()
+        )),
+    };
+    say(lines, &bench.place, "canned answers", judgement);
+}
+
 /// The batch as a whole, or each of its changes, says so; nothing is confirmed.
 async fn outage(bench: &Bench, kind: FailureKind) -> Judgement {
     let changes = bench.patients.create(2);

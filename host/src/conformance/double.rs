@@ -1,6 +1,6 @@
 //! The HTTP double: a small server on loopback, for one run of the suite. It can be told to answer everything alike.
 //!
-//! One request for each connection, JSON only. What it keeps and how it answers is in `store.rs`.
+//! One request for each connection. What it keeps and how it answers is in `store.rs`, or as the author says in `canned.rs`.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -9,6 +9,8 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
+use super::answers::Answers;
+use super::canned::Canned;
 use super::store::{Answered, Asked, Documents};
 
 /// A request of an adapter under test is small, and here at once.
@@ -36,15 +38,32 @@ pub(super) struct Double {
 }
 
 struct Shared {
-    documents: Mutex<Documents>,
+    keeper: Mutex<Keeper>,
     mood: Mutex<Mood>,
 }
 
+/// Who answers.
+enum Keeper {
+    Documents(Documents),
+    Canned(Canned),
+}
+
+impl Keeper {
+    fn answer(&mut self, asked: &Asked) -> Answered {
+        match self {
+            Self::Documents(documents) => documents.answer(asked),
+            Self::Canned(canned) => canned.answer(asked),
+        }
+    }
+}
+
 impl Double {
-    pub(super) async fn start() -> std::io::Result<Self> {
+    pub(super) async fn start(answers: Option<&Answers>) -> std::io::Result<Self> {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
         let port = listener.local_addr()?.port();
-        let shared = Arc::new(Shared { documents: Mutex::default(), mood: Mutex::new(Mood::Well) });
+        let documents = || Keeper::Documents(Documents::default());
+        let keeper = answers.map_or_else(documents, |answers| Keeper::Canned(Canned::new(answers)));
+        let shared = Arc::new(Shared { keeper: Mutex::new(keeper), mood: Mutex::new(Mood::Well) });
         let stop = CancellationToken::new();
         tokio::spawn(serve(listener, Arc::clone(&shared), stop.clone()));
         Ok(Self { port, shared, _stop: Arc::new(stop.drop_guard()) })
@@ -55,7 +74,18 @@ impl Double {
     }
 
     pub(super) fn records(&self) -> u64 {
-        lock(&self.shared.documents).len()
+        match &*lock(&self.shared.keeper) {
+            Keeper::Documents(documents) => documents.len(),
+            Keeper::Canned(canned) => canned.len(),
+        }
+    }
+
+    /// Requests that the author's answers say nothing of; `None` where there are no such answers.
+    pub(super) fn unanswered(&self) -> Option<Vec<String>> {
+        match &*lock(&self.shared.keeper) {
+            Keeper::Documents(_) => None,
+            Keeper::Canned(canned) => Some(canned.unanswered().to_vec()),
+        }
     }
 
     pub(super) fn be(&self, mood: Mood) {
@@ -83,14 +113,14 @@ async fn talk(mut stream: TcpStream, shared: &Shared) -> std::io::Result<()> {
     let answered = match mood {
         Mood::Closed => return Ok(()),
         Mood::Status(status) => {
-            let waits = (status == 429).then(|| ("retry-after", "7".to_owned()));
+            let waits = (status == 429).then(|| ("retry-after".to_owned(), "7".to_owned()));
             Answered { status, headers: waits.into_iter().collect(), body: Vec::new() }
         }
-        Mood::Well => lock(&shared.documents).answer(&asked),
+        Mood::Well => lock(&shared.keeper).answer(&asked),
     };
     let mut head = format!("HTTP/1.1 {} Answer\r\nconnection: close\r\n", answered.status);
     for (name, value) in &answered.headers {
-        let value = if *name == "location" { format!("{BASE_PATH}/{value}") } else { value.clone() };
+        let value = if name == "location" { format!("{BASE_PATH}/{value}") } else { value.clone() };
         head.extend([name, ": ", &value, "\r\n"]);
     }
     if answered.status != 204 {

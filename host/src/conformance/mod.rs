@@ -4,17 +4,21 @@
 //! it made up itself, and every finding says what was seen and how to mend it. It never touches the host's own store, and
 //! never a target that somebody uses. Read next: `checks.rs` for what is asked, `bench.rs` for how a call is made.
 
+mod answers;
 mod bench;
+mod canned;
 mod checks;
 mod checks_http;
 mod double;
 mod patients;
 mod place;
 mod store;
+mod template;
 
 use std::path::PathBuf;
 use std::sync::Arc;
 
+pub use answers::Answers;
 use bench::Bench;
 pub use place::Place;
 
@@ -33,6 +37,8 @@ pub struct Options {
     pub settings_json: String,
     /// What a call may take.
     pub limits: Limits,
+    /// What the HTTP double answers, instead of keeping documents.
+    pub answers: Option<Answers>,
     /// What may be done to which table; everything in a private database, where nothing else is said.
     pub grants: SqlGrants,
 }
@@ -83,6 +89,9 @@ pub enum ConformanceError {
         /// Why, and what to do.
         reason: String,
     },
+    /// Answers were given for an adapter that asks for nothing over HTTP.
+    #[error("answers are for an adapter over HTTP, and this one is for a database: leave --answers out")]
+    NoDouble,
     /// The HTTP double could not be started.
     #[error("the HTTP double cannot be started: {0}")]
     Double(std::io::Error),
@@ -97,6 +106,7 @@ pub async fn run(runtime: &Arc<Runtime>, options: &Options) -> Result<Verdict, C
     let adapter = runtime.load(&options.adapter, world).await?;
     let mut lines = Vec::new();
     match world {
+        World::Database if options.answers.is_some() => return Err(ConformanceError::NoDouble),
         World::Database => {
             for place in &options.places {
                 let private = place.make(options.setup.as_deref()).await?;
@@ -107,12 +117,13 @@ pub async fn run(runtime: &Arc<Runtime>, options: &Options) -> Result<Verdict, C
             }
         }
         World::Http => {
-            let double = double::Double::start().await.map_err(ConformanceError::Double)?;
+            let double = double::Double::start(options.answers.as_ref()).await.map_err(ConformanceError::Double)?;
             let bench = Bench::http(Arc::clone(&adapter), options, &double)?;
             checks::run(&bench, &mut lines).await;
             if lines.iter().all(|line| line.passed) {
                 checks_http::run(&bench, &double, &mut lines).await;
             }
+            checks_http::answered(&bench, &double, &mut lines);
         }
     }
     Ok(Verdict { adapter: name(&adapter), world, lines })

@@ -21,7 +21,8 @@ pub(super) struct Asked {
 #[derive(Default)]
 pub(super) struct Answered {
     pub(super) status: u16,
-    pub(super) headers: Vec<(&'static str, String)>,
+    /// Names in lower case.
+    pub(super) headers: Vec<(String, String)>,
     pub(super) body: Vec<u8>,
 }
 
@@ -46,7 +47,7 @@ impl Answered {
     }
 
     fn json(status: u16, body: &Value) -> Self {
-        let headers = vec![("content-type", "application/json".to_owned())];
+        let headers = vec![("content-type".to_owned(), "application/json".to_owned())];
         Self { status, headers, body: body.to_string().into_bytes() }
     }
 }
@@ -75,8 +76,8 @@ impl Documents {
     fn read(&self, path: &str, query: &str) -> Answered {
         if let Some((version, body)) = self.kept.get(path) {
             let mut answer = Answered { status: 200, body: body.clone(), ..Answered::default() };
-            answer.headers.push(("content-type", "application/json".to_owned()));
-            answer.headers.push(("etag", etag(*version)));
+            answer.headers.push(("content-type".to_owned(), "application/json".to_owned()));
+            answer.headers.push(("etag".to_owned(), etag(*version)));
             return answer;
         }
         if path.contains('/') {
@@ -126,7 +127,7 @@ impl Documents {
                 [] => {}
                 [(path, _)] => {
                     let mut answer = self.read(path, "");
-                    answer.headers.push(("location", path.clone()));
+                    answer.headers.push(("location".to_owned(), path.clone()));
                     return answer;
                 }
                 _ => return Answered::refused(412),
@@ -148,7 +149,7 @@ impl Documents {
         self.kept.insert(path.to_owned(), (version, document.to_string().into_bytes()));
         let mut answer = self.read(path, "");
         answer.status = if before.is_some() { 200 } else { 201 };
-        answer.headers.push(("location", path.to_owned()));
+        answer.headers.push(("location".to_owned(), path.to_owned()));
         answer
     }
 }

@@ -166,6 +166,21 @@ impl Transaction {
         self.query("SELECT set_config('lock_timeout', '0', true)", &[], none).await.map(drop)
     }
 
+    /// Names, in lower case, of the tables here that no rollback reaches: of an engine without transactions.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub async fn tables_without_transactions(&mut self) -> Result<Vec<String>, DatabaseError> {
+        if self.dialect != Dialect::MySql {
+            return Ok(Vec::new());
+        }
+        let sql = "SELECT CAST(LOWER(t.table_name) AS CHAR) FROM information_schema.tables t \
+                   LEFT JOIN information_schema.engines e ON e.engine = t.engine \
+                   WHERE t.table_schema = DATABASE() AND t.table_type = 'BASE TABLE' AND COALESCE(e.transactions, 'NO') <> 'YES'";
+        let rows = self.query(sql, &[], RowLimits::NONE).await?;
+        Ok(rows.rows.into_iter().filter_map(|row| row.into_iter().next()?.into_text()).collect())
+    }
+
     /// Makes everything so far last.
     ///
     /// # Errors

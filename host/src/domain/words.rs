@@ -1,4 +1,5 @@
-//! Closed sets of words: an enum whose variants are written one way everywhere (files, SQL, JSON, messages).
+//! Closed sets of words: an enum whose variants are written one way everywhere (files, SQL, JSON, messages). And what
+//! must not be shown of anybody's words.
 
 /// Declares such an enum, with `ALL`, `WORDS`, `as_str`, `from_word`, `Display` and serde in the same words.
 ///
@@ -67,6 +68,13 @@ pub fn one_of(words: &[&str]) -> String {
         [only] => (*only).to_owned(),
         [first @ .., last] => format!("{} or {last}", first.join(", ")),
     }
+}
+
+/// Control characters, and those that reorder or hide what stands around them.
+#[must_use]
+pub fn is_unprintable(character: char) -> bool {
+    character.is_control()
+        || matches!(character, '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
 }
 
 #[cfg(test)]

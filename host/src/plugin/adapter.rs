@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::bindings::{DatabaseTargetPre, HttpTargetPre};
 use super::state::CallState;
-use super::{CallContext, CallError, Inspection, Limits, PluginError, Runtime, World, answer};
+use super::{CallContext, Inspection, Limits, PluginError, Runtime, World, answer};
 use crate::domain::change::Descriptor;
 
 /// A component whose imports were resolved and whose exports were found. Cloning shares it.
@@ -35,25 +35,11 @@ impl Adapter {
         let mut adapter = Self { runtime, linked, inspection, descriptor: nobody };
         let context = CallContext {
             // An interpreter takes a while, and memory, to begin at all.
-            limits: Limits {
-                memory_mib: 512,
-                deadline_ms: 10_000,
-                cpu_ms: 5_000,
-                host_calls_max: 0,
-                ..Limits::default()
-            },
+            limits: Limits { memory_mib: 512, deadline_ms: 10_000, cpu_ms: 5_000, ..Limits::default() },
             ..CallContext::default()
         };
         let described = adapter.describe(&context).await.and_then(answer::descriptor);
-        adapter.descriptor = described.map_err(|source| PluginError::Describe {
-            name: name.to_owned(),
-            source: match source {
-                CallError::Limit { limit: "host_calls_max", .. } => {
-                    CallError::Answer("`describe` called the host".to_owned())
-                }
-                other => other,
-            },
-        })?;
+        adapter.descriptor = described.map_err(|source| PluginError::Describe { name: name.to_owned(), source })?;
         Ok(adapter)
     }
 

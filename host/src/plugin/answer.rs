@@ -5,6 +5,7 @@
 
 use super::CallError;
 use crate::domain::change::{Descriptor, Failure, Outcome, Receipt, Report};
+use crate::domain::words::is_unprintable;
 
 /// Characters of a message for people.
 const MESSAGE_CHARS_MAX: usize = 1_000;
@@ -28,12 +29,6 @@ pub(super) fn scrub(text: &str, chars_max: usize) -> String {
         clean.push(if is_unprintable(character) { ' ' } else { character });
     }
     clean
-}
-
-/// Control characters, and those that reorder or hide what stands around them.
-fn is_unprintable(character: char) -> bool {
-    character.is_control()
-        || matches!(character, '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
 }
 
 /// An adapter's word on the whole batch, or on one change.

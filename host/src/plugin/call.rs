@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use futures::future::BoxFuture;
 use wasmtime::component::{Resource, ResourceTableError};
-use wasmtime::{Store, Trap, UpdateDeadline};
+use wasmtime::{CallHook, Store, Trap, UpdateDeadline};
 
 use super::adapter::Linked;
 use super::answer;
@@ -17,9 +17,9 @@ use super::capability::http::HttpDoor;
 use super::capability::http_fence::{Fence, ReadOnly};
 use super::capability::sql::SqlDoor;
 use super::limits::{Breach, STACK_KIB};
-use super::state::{CallState, Meters};
+use super::state::{CallState, Meters, NothingLent};
 use super::ticker::TICK_MS;
-use super::{Adapter, CallError, HttpAccess, Limits, SqlAccess};
+use super::{Adapter, CallError, HttpAccess, Limits, SqlAccess, Transcript};
 use crate::database::{DatabaseError, Transaction};
 use crate::domain::change::{Change, Descriptor, Failure, Outcome, RemoteEdit, Report};
 
@@ -36,6 +36,8 @@ pub struct CallContext {
     pub limits: Limits,
     /// Who else hears the adapter's log lines.
     pub log_tap: Option<LogTap>,
+    /// Who looks on at what is asked of the target.
+    pub transcript: Option<Transcript>,
 }
 
 /// Keeps the log lines of calls, for one who judges them.
@@ -159,7 +161,7 @@ impl Adapter {
     /// Looks at an HTTP target. Requests other than GET, HEAD and OPTIONS are denied.
     pub async fn check_http(&self, context: &CallContext, access: &Arc<HttpAccess>) -> HttpCall<Report> {
         let meters = Arc::<Meters>::default();
-        let door = HttpDoor::open(Arc::clone(access), Arc::new(ReadOnly), context.limits.clone(), Arc::clone(&meters));
+        let door = HttpDoor::open(Arc::clone(access), Arc::new(ReadOnly), context, Arc::clone(&meters));
         let linked = self.linked.clone();
         let (state, result, usage) = self
             .run(context, None, door, meters, move |store| {
@@ -185,7 +187,7 @@ impl Adapter {
         changes: &[Change],
     ) -> HttpCall<Vec<Outcome>> {
         let meters = Arc::<Meters>::default();
-        let door = HttpDoor::open(Arc::clone(access), fence, context.limits.clone(), Arc::clone(&meters));
+        let door = HttpDoor::open(Arc::clone(access), fence, context, Arc::clone(&meters));
         let given = types::Context { state: state.to_vec(), on_remote_edit: on_remote_edit.into() };
         let list: Vec<types::Change> = changes.iter().map(types::Change::from).collect();
         let linked = self.linked.clone();
@@ -268,6 +270,10 @@ fn limit(store: &mut Store<CallState>, limits: &Limits, meters: &Arc<Meters>) {
     store.limiter(|state| &mut state.memory);
     store.set_hostcall_fuel(usize::try_from(limits.host_call_bytes_max).unwrap_or(usize::MAX));
     store.set_max_component_handles(usize::try_from(limits.handles_max).unwrap_or(usize::MAX));
+    store.call_hook(|store, hook| match hook {
+        CallHook::ReturningFromHost => store.data().check_host_calls(),
+        CallHook::CallingHost | CallHook::CallingWasm | CallHook::ReturningFromWasm => Ok(()),
+    });
     store.set_epoch_deadline(1);
     let (cpu_ms, meters) = (limits.cpu_ms, Arc::clone(meters));
     // Called once per tick that the guest computes; a tick that passes in the host is not counted.
@@ -326,6 +332,9 @@ fn classify(error: &wasmtime::Error, context: &CallContext, stack_kib: u32, note
     }
     if error.is::<wasmtime::PoolConcurrencyLimitError>() || error.is::<OtherWorld>() {
         return CallError::Host(answer::scrub(&root, 200));
+    }
+    if error.chain().any(<dyn std::error::Error>::is::<NothingLent>) {
+        return CallError::Answer(root);
     }
     match trap {
         Some(Trap::UnreachableCodeReached) => CallError::Trap("it panicked or gave up (unreachable)".to_owned()),

@@ -49,7 +49,7 @@ impl Default for Limits {
             memory_mib: 64,
             deadline_ms: 30_000,
             cpu_ms: 10_000,
-            host_calls_max: 10_000,
+            host_calls_max: 50_000,
             host_call_bytes_max: 32 << 20,
             query_rows_max: 10_000,
             query_bytes_max: 16 << 20,

@@ -23,6 +23,7 @@ mod error;
 mod limits;
 mod state;
 mod ticker;
+mod transcript;
 
 pub use crate::domain::grants::SqlGrants;
 pub use crate::domain::secret::Secret;
@@ -38,3 +39,4 @@ pub use capability::sql_access::SqlAccess;
 pub use engine::{Runtime, RuntimeOptions};
 pub use error::{CallError, PluginError};
 pub use limits::Limits;
+pub use transcript::{Answer, Exchange, Question, Transcript};

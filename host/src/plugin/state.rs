@@ -41,15 +41,26 @@ impl CallState {
         Self { context, adapter, memory, meters, sql, http, table, wasi: nothing(), wasi_http: WasiHttpCtx::new() }
     }
 
-    /// Counts one call from the guest into the host.
+    /// Counts one call of the guest to an interface of ours. `describe` was lent nothing, and makes none.
     pub(super) fn count_host_call(&self) -> wasmtime::Result<()> {
-        let max = self.context.limits.host_calls_max;
-        if self.meters.host_calls.add() > max {
-            return Err(Breach::new("host_calls_max", max).into());
+        if self.sql.is_none() && !self.http.is_open() {
+            return Err(NothingLent.into());
         }
-        Ok(())
+        self.meters.host_calls.add();
+        self.check_host_calls()
+    }
+
+    /// WASI's functions cannot refuse to be called, so that it is asked for them as they return.
+    pub(super) fn check_host_calls(&self) -> wasmtime::Result<()> {
+        let max = self.context.limits.host_calls_max;
+        if self.meters.host_calls.get() > max { Err(Breach::new("host_calls_max", max).into()) } else { Ok(()) }
     }
 }
+
+/// `describe` asked for something.
+#[derive(Debug, thiserror::Error)]
+#[error("`describe` called the host")]
+pub(super) struct NothingLent;
 
 /// WASI with nothing granted: no files, environment, arguments, standard streams, sockets or name lookup.
 fn nothing() -> WasiCtx {
@@ -60,13 +71,17 @@ fn nothing() -> WasiCtx {
 }
 
 impl WasiView for CallState {
+    /// Asked for once by each of WASI's functions that the guest calls.
     fn ctx(&mut self) -> WasiCtxView<'_> {
+        self.meters.host_calls.add();
         WasiCtxView { ctx: &mut self.wasi, table: &mut self.table }
     }
 }
 
 impl WasiHttpView for CallState {
+    /// As `ctx`.
     fn http(&mut self) -> WasiHttpCtxView<'_> {
+        self.meters.host_calls.add();
         WasiHttpCtxView { hooks: &mut self.http, table: &mut self.table, ctx: &mut self.wasi_http }
     }
 }

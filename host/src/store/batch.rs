@@ -94,7 +94,11 @@ impl Store {
 }
 
 /// A delivery, and the newest change of its aggregate that the target confirmed (0 for none).
-fn delivery(what: &str, row: Vec<Value>, attempts: &HashMap<i64, u32>) -> Result<(Delivery, i64), StoreError> {
+pub(super) fn delivery(
+    what: &str,
+    row: Vec<Value>,
+    attempts: &HashMap<i64, u32>,
+) -> Result<(Delivery, i64), StoreError> {
     let mut reader = Reader::new(what, row);
     let change_id = reader.integer()?;
     let event_id = reader.text()?;

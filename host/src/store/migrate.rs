@@ -12,7 +12,7 @@ use crate::database::{AsDatabaseError, DatabaseError, Dialect, ErrorKind, RowLim
 const LOCK: &str = "store.migrations";
 const LOCK_TIMEOUT: Duration = Duration::from_mins(1);
 
-/// MySQL's ER_CANT_DROP_FIELD_OR_KEY.
+/// MySQL's `ER_CANT_DROP_FIELD_OR_KEY`.
 const NOTHING_TO_DROP: i32 = 1_091;
 
 /// One step of the schema.

@@ -156,7 +156,8 @@ impl StoreTransaction {
         if counted <= COUNTED_MAX {
             return Ok(Unrouteds { count: counted, is_estimate: false });
         }
-        let end = |order: &str| format!("(SELECT id FROM sync_outbox WHERE routed_at IS NULL ORDER BY id {order} LIMIT 1)");
+        let end =
+            |order: &str| format!("(SELECT id FROM sync_outbox WHERE routed_at IS NULL ORDER BY id {order} LIMIT 1)");
         let between = self.number(&format!("SELECT {} - {} + 1", end("DESC"), end("ASC"))).await?;
         Ok(Unrouteds { count: between.unwrap_or_default().max(counted), is_estimate: true })
     }

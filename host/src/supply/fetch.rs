@@ -10,7 +10,8 @@ use reqwest::redirect::Policy;
 use url::Url;
 
 use super::error::{SupplyError, chain};
-use super::registry::{self, Account};
+use super::peer::Peer;
+use super::registry;
 use super::signature::signature_path;
 use super::source::{Source, is_loopback};
 use super::trust::read_signature;
@@ -43,20 +44,16 @@ pub struct Fetched {
 ///
 /// # Errors
 /// [`SupplyError::Fetch`] with what happened; [`SupplyError::File`] for files of this machine.
-pub async fn fetch(
-    source: &Source,
-    signature: Option<&Path>,
-    account: Option<&Account>,
-) -> Result<Fetched, SupplyError> {
+pub async fn fetch(source: &Source, signature: Option<&Path>, peer: &Peer) -> Result<Fetched, SupplyError> {
     let late = |_| SupplyError::Fetch {
         from: source.to_string(),
         reason: format!("it took longer than {} minutes; try again", DOWNLOAD_TIMEOUT.as_secs() / 60),
     };
     let mut fetched = match source {
         Source::File(path) => fetch_file(path).await?,
-        Source::Web(url) => tokio::time::timeout(DOWNLOAD_TIMEOUT, fetch_web(url)).await.map_err(late)??,
+        Source::Web(url) => tokio::time::timeout(DOWNLOAD_TIMEOUT, fetch_web(url, peer)).await.map_err(late)??,
         Source::Registry(reference) => {
-            tokio::time::timeout(DOWNLOAD_TIMEOUT, registry::pull(reference, account)).await.map_err(late)??
+            tokio::time::timeout(DOWNLOAD_TIMEOUT, registry::pull(reference, peer)).await.map_err(late)??
         }
     };
     if let Some(path) = signature {
@@ -77,9 +74,9 @@ async fn fetch_file(path: &PathBuf) -> Result<Fetched, SupplyError> {
     Ok(Fetched { bytes, signature: read_signature(&signature_path(path))?, manifest: None })
 }
 
-async fn fetch_web(url: &Url) -> Result<Fetched, SupplyError> {
+async fn fetch_web(url: &Url, peer: &Peer) -> Result<Fetched, SupplyError> {
     let refuse = |reason: String| SupplyError::Fetch { from: url.to_string(), reason };
-    let client = web_client(is_loopback(url)).map_err(|error| refuse(chain(&error.without_url())))?;
+    let client = web_client(is_loopback(url), peer).map_err(|error| refuse(chain(&error.without_url())))?;
     let bytes = match get(&client, url, COMPONENT_BYTES_MAX).await.map_err(refuse)? {
         Answer::Body(bytes) => bytes,
         Answer::Status(status) => return Err(refuse(format!("the server answers {status}"))),
@@ -93,7 +90,7 @@ async fn fetch_web(url: &Url) -> Result<Fetched, SupplyError> {
     Ok(Fetched { bytes, signature, manifest: None })
 }
 
-fn web_client(from_loopback: bool) -> reqwest::Result<reqwest::Client> {
+fn web_client(from_loopback: bool, peer: &Peer) -> reqwest::Result<reqwest::Client> {
     install_crypto();
     let policy = Policy::custom(move |attempt| {
         let may_be_plain = from_loopback && is_loopback(attempt.url());
@@ -105,13 +102,16 @@ fn web_client(from_loopback: bool) -> reqwest::Result<reqwest::Client> {
             attempt.error("it redirects to plain http, which anybody on the way can change")
         }
     });
-    reqwest::Client::builder()
+    let mut builder = reqwest::Client::builder()
         .user_agent(concat!("neuronova-sync/", env!("CARGO_PKG_VERSION")))
         .redirect(policy)
         .referer(false)
         .connect_timeout(CONNECT_TIMEOUT)
-        .read_timeout(READ_TIMEOUT)
-        .build()
+        .read_timeout(READ_TIMEOUT);
+    if let Some(authorities) = &peer.authorities {
+        builder = builder.tls_certs_only(authorities.for_web()?);
+    }
+    builder.build()
 }
 
 /// The first one stays; whoever came before us chose the same.

@@ -12,7 +12,6 @@ use futures::TryStreamExt as _;
 use oci_client::client::{ClientConfig, ClientProtocol, Config, ImageLayer};
 use oci_client::errors::{DigestError, OciDistributionError, OciErrorCode};
 use oci_client::manifest::{OciDescriptor, OciImageManifest, OciManifest};
-use oci_client::secrets::RegistryAuth;
 use oci_client::{Client, Reference};
 use serde_json::json;
 use url::Url;
@@ -21,9 +20,9 @@ use super::error::{SupplyError, chain};
 use super::fetch::{
     COMPONENT_BYTES_MAX, CONNECT_TIMEOUT, Fetched, READ_TIMEOUT, SIGNATURE_BYTES_MAX, install_crypto, too_large,
 };
+use super::peer::Authorities;
 use super::source::is_loopback;
-use super::{AdapterName, digest};
-use crate::domain::secret::Secret;
+use super::{AdapterName, Peer, digest};
 use crate::plugin::Inspection;
 
 /// The type of a component's bytes.
@@ -37,20 +36,11 @@ const SIGNATURE_ANNOTATION: &str = "io.neuronova.sync.minisig";
 /// The annotation with the file's name, which other tools show.
 const TITLE_ANNOTATION: &str = "org.opencontainers.image.title";
 
-/// Who we are at a registry.
-#[derive(Clone, Debug)]
-pub struct Account {
-    /// The user.
-    pub user: String,
-    /// The password or token.
-    pub password: Secret,
-}
-
 /// Fetches a component and its signature.
-pub(super) async fn pull(reference: &Reference, account: Option<&Account>) -> Result<Fetched, SupplyError> {
+pub(super) async fn pull(reference: &Reference, peer: &Peer) -> Result<Fetched, SupplyError> {
     let refuse = |reason: String| SupplyError::Fetch { from: format!("oci://{}", reference.whole()), reason };
-    let client = client(reference).map_err(|error| refuse(told(&error)))?;
-    let answer = client.pull_manifest(reference, &authentication(account)).await;
+    let client = client(reference, peer).map_err(|error| refuse(told(&error)))?;
+    let answer = client.pull_manifest(reference, &peer.authentication()).await;
     let (manifest, manifest_digest) = answer.map_err(|error| refuse(told(&error)))?;
     let OciManifest::Image(manifest) = manifest else {
         return Err(refuse("it is an index of several artifacts: name one of them by its digest".to_owned()));
@@ -74,14 +64,14 @@ pub async fn push(
     bytes: Vec<u8>,
     inspection: &Inspection,
     signature: Option<String>,
-    account: Option<&Account>,
+    peer: &Peer,
 ) -> Result<String, SupplyError> {
     let refuse = |error: OciDistributionError| SupplyError::Push {
         to: format!("oci://{}", reference.whole()),
         reason: told(&error),
     };
-    let client = client(reference).map_err(refuse)?;
-    let authentication = authentication(account);
+    let client = client(reference, peer).map_err(refuse)?;
+    let authentication = peer.authentication();
     let mut annotations = BTreeMap::from([(TITLE_ANNOTATION.to_owned(), format!("{name}.wasm"))]);
     annotations.extend(signature.map(|text| (SIGNATURE_ANNOTATION.to_owned(), BASE64_STANDARD.encode(text))));
     let config = Config::new(config_json(&digest(&bytes), inspection), CONFIG_TYPE.to_owned(), None);
@@ -151,22 +141,20 @@ async fn pull_layer(client: &Client, reference: &Reference, layer: &OciDescripto
     Err(tampered(&DigestError::VerificationError { expected, actual: found }))
 }
 
-fn client(reference: &Reference) -> Result<Client, OciDistributionError> {
+/// Plain http is for this machine alone, and not where somebody said who vouches for the registry.
+fn client(reference: &Reference, peer: &Peer) -> Result<Client, OciDistributionError> {
     install_crypto();
-    let is_here = Url::parse(&format!("http://{}/", reference.resolve_registry())).is_ok_and(|url| is_loopback(&url));
+    let is_here =
+        || Url::parse(&format!("http://{}/", reference.resolve_registry())).is_ok_and(|url| is_loopback(&url));
+    let is_plain = peer.authorities.is_none() && is_here();
     Client::try_from(ClientConfig {
-        protocol: if is_here { ClientProtocol::Http } else { ClientProtocol::Https },
+        protocol: if is_plain { ClientProtocol::Http } else { ClientProtocol::Https },
         connect_timeout: Some(CONNECT_TIMEOUT),
         read_timeout: Some(READ_TIMEOUT),
         user_agent: concat!("neuronova-sync/", env!("CARGO_PKG_VERSION")),
+        tls_certs_only: peer.authorities.as_ref().map(Authorities::for_registry).unwrap_or_default(),
         platform_resolver: None,
         ..ClientConfig::default()
-    })
-}
-
-fn authentication(account: Option<&Account>) -> RegistryAuth {
-    account.map_or(RegistryAuth::Anonymous, |account| {
-        RegistryAuth::Basic(account.user.clone(), account.password.expose().to_owned())
     })
 }
 
@@ -192,8 +180,8 @@ fn told(error: &OciDistributionError) -> String {
         Error::UnauthorizedError { .. } | Error::AuthenticationFailure(_) | Error::ServerError { code: 401 | 403, .. }
     ) || codes.iter().any(|code| matches!(code, OciErrorCode::Unauthorized | OciErrorCode::Denied));
     if is_denied {
-        "the registry wants another user or password: say --user, with the password in HOST_REGISTRY_PASSWORD or \
-         --password-file"
+        "the registry wants another user, password or token: say --user, with the password in HOST_REGISTRY_PASSWORD or \
+         --password-file; or --token-file"
             .to_owned()
     } else if is_missing {
         "the registry has no such repository, tag or digest".to_owned()

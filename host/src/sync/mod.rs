@@ -8,6 +8,8 @@
 //! - the rescuer (`rescuer.rs`) takes back batches of hosts that died, and says that this one lives;
 //! - the purger (`purger.rs`) lets old finished rows go.
 //!
+//! Beside it, `rehearsal.rs` shows what a delivery would do, for `host plugin dry-run`.
+//!
 //! Several hosts may do all of it on one store at the same time: nothing here relies on being alone. Read next:
 //! `delivery.rs`.
 
@@ -18,6 +20,7 @@ mod daemon;
 mod delivery;
 mod handover;
 mod purger;
+mod rehearsal;
 mod rescuer;
 mod router;
 mod supervisor;
@@ -28,4 +31,5 @@ mod worker;
 
 pub use breaker::BreakerPolicy;
 pub use daemon::{Daemon, Remaining, RunEnd, RunSummary, TargetTally};
+pub use rehearsal::{Rehearsal, Trace};
 pub use target::{SyncOptions, Target, TargetKind, TargetSpec};

@@ -49,14 +49,14 @@ pub(super) async fn run(
         }
         let requests: Vec<_> = asked.iter().map(|asked| asked.request.clone()).collect();
         match store.route_to(&routes, limit(&requests), &mut after, &requests).await {
-            Ok(routed) => {
+            Ok(done) => {
                 failing = false;
-                hand_over(&store, &handover, asked, routed.batches).await;
-                if routed.some_wait {
+                hand_over(&store, &handover, asked, done.batches).await;
+                if done.some_wait {
                     handover.something_waits();
                 }
-                if routed.changes > 0 {
-                    tracing::debug!(count = routed.changes, "changes routed");
+                if done.changes > 0 {
+                    tracing::debug!(count = done.changes, "changes routed");
                     pause = POLL_MIN;
                     if last_asked.elapsed() > ASKED_LATELY {
                         continue;

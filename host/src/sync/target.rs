@@ -83,11 +83,11 @@ pub struct SyncOptions {
 pub struct Target {
     /// What was configured.
     pub spec: TargetSpec,
-    context: CallContext,
-    access: Access,
+    pub(super) context: CallContext,
+    pub(super) access: Access,
 }
 
-enum Access {
+pub(super) enum Access {
     Database { database: Database, sql: Arc<SqlAccess> },
     Http(Arc<HttpAccess>),
 }
@@ -137,7 +137,7 @@ impl Target {
             settings_json: spec.settings_json.clone(),
             base_url,
             limits: spec.limits.clone(),
-            log_tap: None,
+            ..CallContext::default()
         };
         Ok(Self { spec, context, access })
     }

@@ -37,7 +37,7 @@ impl Registry {
     /// # Errors
     /// When it is missing and cannot be installed, or does not come up; with the end of its log.
     pub fn start() -> Result<Self> {
-        Self::start_with("")
+        Self::start_with("", "", &[])
     }
 
     /// Starts an empty registry for the user `releaser` with the password `letmein` alone.
@@ -45,10 +45,14 @@ impl Registry {
     /// # Errors
     /// As [`Self::start`].
     pub fn start_with_password() -> Result<Self> {
-        Self::start_with("auth: {htpasswd: {realm: tests, path: users}}\n")
+        Self::start_with("", "auth: {htpasswd: {realm: tests, path: users}}\n", &[("users", USERS)])
     }
 
-    fn start_with(more: &str) -> Result<Self> {
+    /// Starts an empty registry with more in its settings: inside of `http: {...}`, and below. `files` are written beside them.
+    ///
+    /// # Errors
+    /// As [`Self::start`].
+    pub fn start_with(http: &str, more: &str, files: &[(&str, &str)]) -> Result<Self> {
         provide(&[Self::NEED])?;
         let program = program().context("find the registry after providing it")?;
         let directory = tempfile::Builder::new().prefix("neuronova-registry-").tempdir()?;
@@ -56,11 +60,13 @@ impl Registry {
         let root = directory.path().join("data");
         let settings = format!(
             "version: 0.1\nlog: {{level: warn}}\nstorage:\n  filesystem: {{rootdirectory: {:?}}}\n\
-             http: {{addr: \"127.0.0.1:{port}\"}}\n{more}",
+             http: {{addr: \"127.0.0.1:{port}\"{http}}}\n{more}",
             root.display()
         );
         fs::write(directory.path().join("settings.yml"), settings)?;
-        fs::write(directory.path().join("users"), USERS)?;
+        for (name, text) in files {
+            fs::write(directory.path().join(name), text)?;
+        }
         let launch = Launch {
             name: Self::NEED.name,
             program,
@@ -96,10 +102,11 @@ fn program() -> Option<PathBuf> {
     ["docker-registry", "registry"].into_iter().find_map(|name| find_program(name, &[]))
 }
 
+/// 400 is what it says in the clear where it speaks TLS.
 fn answers(port: u16) -> bool {
     let mut answer = [0; 12];
     connect(port).is_ok_and(|mut stream| {
         stream.write_all(b"GET /v2/ HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n").is_ok()
             && stream.read_exact(&mut answer).is_ok()
-    }) && (answer.ends_with(b" 200") || answer.ends_with(b" 401"))
+    }) && [" 200", " 401", " 400"].iter().any(|status| answer.ends_with(status.as_bytes()))
 }

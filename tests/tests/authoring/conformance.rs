@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use tests::environment::{Backend, adapter, adapter_if_built, fixture};
+use tests::environment::{Backend, adapter, adapter_if_built, fixture, workspace};
 
 use crate::{conformance, example_table, failed, host};
 
@@ -14,10 +14,18 @@ fn passes(name: &str, component: &std::path::Path, more: &[&str]) {
 }
 
 #[test]
-fn openemr_passes_on_mariadb() {
+fn openemr_passes_on_mariadb_in_every_version() {
     let Some(server) = Backend::MariaDb.url() else { return };
-    let tables = fixture("openemr/7.0.2.sql").to_string_lossy().into_owned();
-    passes("openemr", &adapter("openemr"), &["--setup", &tables, "--no-sqlite", "--database", &server]);
+    for version in ["5.0.2", "6.0.0", "7.0.2", "8.2.0"] {
+        let tables = fixture(&format!("openemr/{version}.sql")).to_string_lossy().into_owned();
+        passes(version, &adapter("openemr"), &["--setup", &tables, "--no-sqlite", "--database", &server]);
+    }
+}
+
+#[test]
+fn openemr_passes_on_sqlite() {
+    let tables = fixture("openemr/sqlite.sql").to_string_lossy().into_owned();
+    passes("openemr", &adapter("openemr"), &["--setup", &tables]);
 }
 
 #[test]
@@ -36,6 +44,35 @@ fn the_example_of_a_database_passes_on_every_database() {
 #[test]
 fn the_example_of_http_passes() {
     passes("example-directory", &adapter("example-directory"), &[]);
+}
+
+#[test]
+fn an_adapter_of_another_shape_passes_with_canned_answers_and_not_without() {
+    let host = host();
+    let registrar = adapter("testing-registrar");
+    let answers = workspace().join("tests").join("tests").join("authoring").join("answers.toml");
+    passes("registrar", &registrar, &["--answers", &answers.to_string_lossy()]);
+
+    let (output, said) = conformance(&host, &registrar, &[]);
+    assert_eq!(output.status, Some(5));
+    assert!(failed(&said)[0].starts_with("check: "), "{said}");
+
+    let all = fs::read_to_string(&answers).expect("answers");
+    let (part, _) = all.rsplit_once("[[answer]]").expect("three answers");
+    fs::write(host.folder().join("part.toml"), part).expect("write");
+    let (output, said) = conformance(&host, &registrar, &["--answers", "part.toml"]);
+    assert_eq!(output.status, Some(5));
+    let last = failed(&said).pop().expect("something failed");
+    assert!(last.starts_with("canned answers: ") && last.contains("`POST rpc/strike`: add an [[answer]]"), "{last}");
+
+    fs::write(host.folder().join("bad.toml"), "[[answer]]\nmethod = \"POST\"\npath = \"x\"\nthen = \"kept\"\n")
+        .expect("write");
+    let refused = host.run(&["plugin", "test", &registrar.to_string_lossy(), "--answers", "bad.toml"]);
+    assert_eq!(refused.status, Some(3));
+    assert!(refused.stderr.contains("bad.toml:4: answer[1].then: must be keep or forget"), "{}", refused.stderr);
+    let database = host.run(&["plugin", "test", &adapter("example-chart").to_string_lossy(), "--answers", "part.toml"]);
+    assert_eq!(database.status, Some(2));
+    assert!(database.stderr.contains("leave --answers out"), "{}", database.stderr);
 }
 
 fn both_examples_pass(language: &str) {
@@ -58,22 +95,36 @@ fn the_examples_in_javascript_pass() {
 }
 
 /// Behaviour and argument of the probe, with the beginning of each check that fails and words of its message.
-const MISBEHAVIOURS: [(&str, &str, &str, &str); 16] = [
-    ("endless-loop", "", "check:", "computed for longer than 200 ms; raise [targets.conformance.limits] cpu_ms"),
+const MISBEHAVIOURS: &[(&str, &str, &str, &str)] = &[
+    ("endless-loop", "", "check:", "computed for longer than 2000 ms; raise [targets.conformance.limits] cpu_ms"),
     ("endless-recursion", "", "check:", "nested too deeply"),
+    ("endless-recursion-in-memory", "", "check:", "the adapter broke off: wasm trap: out of bounds memory access"),
     ("memory-growing", "", "check:", "needs more than 64 MiB; raise [targets.conformance.limits] memory_mib"),
     ("memory-many-small", "", "check:", "memory_mib"),
     ("panic", "", "check:", "the adapter broke off: it panicked"),
     ("unreachable", "", "check:", "the adapter broke off"),
+    ("exit", "", "check:", "the adapter broke off: Exited"),
+    ("late-panic", "", "deliver:", "the adapter broke off: it panicked"),
+    ("sleep", "", "check:", "the call took longer than 4000 ms; raise [targets.conformance.limits] deadline_ms"),
     ("too-few", "", "deliver:", "4 outcomes for 5 changes"),
     ("too-many", "", "empty batch:", "1 outcomes for 0 changes"),
     ("gigabytes", "", "empty batch:", "host_call_bytes_max"),
     ("bad-id", "", "deliver:", "empty remote-id"),
+    ("bad-id", "long", "deliver:", "is longer than 255 characters"),
     ("bad-id", "control", "deliver:", "holds a control character"),
+    ("control-characters", "", "check:", "`invalid`: first  second  [31mred"),
     ("log-flood", "", "check:", "more than 1000 log lines"),
     ("host-call-flood", "", "check:", "called the host more than 10000 times"),
+    ("clock-flood", "", "check:", "called the host more than 10000 times"),
     ("twice", "", "deliver:", "each must have a record of its own"),
     ("insert", "", "same batch twice:", "look for the record"),
+    ("long-parameter", "", "check:", "host call of more than 16777216 bytes"),
+    ("statement", "COMMIT", "check:", "`execute` runs one INSERT, UPDATE or DELETE and nothing else"),
+    ("query", "SELECT a FROM other.note", "check:", "lies outside of the target's own tables"),
+    ("extreme-numbers", "", "same batch twice:", "the same change twice must do nothing new"),
+    ("look-around", "", "check:", "found: []"),
+    ("log-long", "", "bad change among good ones:", "a payload that is no patient was confirmed"),
+    ("echo", "", "unknown aggregate type:", "compare `aggregate-type` before reading the payload"),
     ("log-payload", "", "nothing personal:", "stands in a message, an id, a finding or a log line"),
 ];
 
@@ -85,7 +136,7 @@ fn hostile_each_misbehaviour_fails_with_words_that_tell_the_mend() {
         let target = format!(
             "[store]\nurl = \"sqlite://.host/host.db\"\n[targets.probe]\nadapter = \"testing-probe.wasm\"\n\
              [targets.probe.database]\nurl = \"sqlite://none.db\"\nallow = {{ read = [\"*\"], insert = [\"*\"], update = [\"*\"], delete = [\"*\"] }}\n\
-             [targets.probe.limits]\ncpu_ms = 200\n\
+             [targets.probe.limits]\ncpu_ms = 2000\ndeadline_ms = 4000\nhost_calls_max = 10000\n\
              [targets.probe.settings]\nbehaviour = \"{behaviour}\"\nargument = \"{argument}\"\n"
         );
         fs::write(host.folder().join("host.toml"), target).expect("write");

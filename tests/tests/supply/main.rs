@@ -2,6 +2,7 @@
 
 mod pins;
 mod registry;
+mod registry_access;
 mod signatures;
 mod support;
 mod web;

@@ -85,7 +85,14 @@ const AT_A_DATABASE: &[(&str, &str, &str, &str, &str)] = &[
         "host-call-flood",
         "",
         "",
-        "host_calls_max: the adapter called the host more than 10000 times; raise [targets.calls.limits] host_calls_max",
+        "host_calls_max: the adapter called the host more than 50000 times; raise [targets.calls.limits] host_calls_max",
+    ),
+    (
+        "clock",
+        "clock-flood",
+        "",
+        "",
+        "host_calls_max: the adapter called the host more than 50000 times; raise [targets.clock.limits] host_calls_max",
     ),
     ("commit", "statement", "COMMIT", "", "`execute` runs one INSERT, UPDATE or DELETE and nothing else"),
     ("schema", "query", "SELECT a FROM other.note", "", "`other.note` lies outside of the target's own tables"),
@@ -123,6 +130,14 @@ const OVER_HTTP: &[(&str, &str, &str, &str)] = &[
       http_requests_in_flight_max",
     ),
     ("astray", "path = \"/admin\"", "", "ErrorCode::HttpRequestDenied"),
+    (
+        "injection",
+        "path = \"/fhir/x\"\nheaders = [[\"x-a\", \"b\\r\\nAuthorization: c\"]]",
+        "",
+        "header x-a: HeaderError::InvalidSyntax",
+    ),
+    ("credential", "path = \"/fhir/x\"\nheaders = [[\"Cookie\", \"c\"]]", "", "header Cookie: HeaderError::Forbidden"),
+    ("metadata", "path = \"/latest\"", "", "ErrorCode::DestinationIpProhibited"),
 ];
 
 /// Answers, stalls or pours, by the path.
@@ -178,10 +193,15 @@ fn configuration(folder: &Path, port: u16) -> String {
     let http = adapter("testing-http-probe");
     let http = quoted(&http.to_string_lossy());
     for (name, settings, limits, _) in OVER_HTTP {
+        // Its operator was talked into an address that is never dialled.
+        let (authority, base_path) = match *name {
+            "metadata" => ("169.254.169.254".to_owned(), ""),
+            _ => (format!("127.0.0.1:{port}"), "/fhir"),
+        };
         write!(
             text,
-            "\n[targets.{name}]\nadapter = {http}\n[targets.{name}.http]\nbase_url = \"http://127.0.0.1:{port}/fhir\"\n\
-             allow_private = true\n[targets.{name}.settings]\nmethod = \"GET\"\nauthority = \"127.0.0.1:{port}\"\n\
+            "\n[targets.{name}]\nadapter = {http}\n[targets.{name}.http]\nbase_url = \"http://{authority}{base_path}\"\n\
+             allow_private = true\n[targets.{name}.settings]\nmethod = \"GET\"\nauthority = \"{authority}\"\n\
              quiet_check = true\n{settings}\n[targets.{name}.limits]\n{limits}\n"
         )
         .expect("text");

@@ -1,6 +1,7 @@
 //! The whole way of a change, with the host as its users run it: real adapters, real databases, a real FHIR server.
 
 mod conflicts;
+mod dry_run;
 mod fhir;
 mod hostile;
 mod lifecycle;

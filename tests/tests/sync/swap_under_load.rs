@@ -13,6 +13,8 @@ use crate::support::{QUICK, adapter, openemr_database, patient, put, rows};
 const LIMIT: Duration = Duration::from_secs(180);
 const SWAPS: usize = 50;
 const CHANGES: usize = 20_000;
+/// Changes that are inserted at once while an adapter is on trial.
+const FLOW: usize = 1_000;
 
 /// Another file with the same behaviour: a custom section at the end, as any tool may append one.
 fn build(component: &[u8], number: u8) -> Vec<u8> {
@@ -107,19 +109,25 @@ async fn an_adapter_that_fails_its_trial_is_refused_and_costs_no_delivery() {
     running.wait_until("delivered", LIMIT, || host.status()["totals"]["done"] == 2).expect("wait");
     running.wait_until("it is rolled back", LIMIT, || in_force(&host) == first).expect("wait");
     put_in_place(host.folder(), "openemr.wasm", &good);
-    // While changes flow it is never put in force.
+    // While changes flow it is never put in force. They flow until it was tried, however quick the host is.
     let store = tests::database::sqlite_url(&host.folder().join(".host/host.db"));
-    tests::database::execute(&store, &insert(0, 4_000)).await.expect("insert");
+    let history = || host.run(&["plugin", "history"]).expect_success().stdout;
+    tests::database::execute(&store, &insert(0, FLOW)).await.expect("insert");
     put_in_place(host.folder(), "openemr.wasm", &build(&bad, 1));
     running.signal(HostSignal::Hangup).expect("signal");
-    running.wait_until("all delivered", LIMIT, || host.status()["totals"]["done"] == 4_002).expect("wait");
+    let mut inserted = FLOW;
+    while !history().contains("refused probe") {
+        assert!(inserted < 100 * FLOW, "{}", history());
+        tests::database::execute(&store, &insert(inserted, FLOW)).await.expect("insert");
+        inserted += FLOW;
+    }
+    let all = inserted + 2;
+    running.wait_until("all delivered", LIMIT, || host.status()["totals"]["done"] == all).expect("wait");
     assert_eq!(in_force(&host), first);
-    let shown = host.run(&["plugin", "history"]).expect_success().stdout;
-    assert!(shown.contains("rolled back to openemr"), "{shown}");
-    assert!(shown.contains("refused probe"), "{shown}");
+    assert!(history().contains("rolled back to openemr"), "{}", history());
     assert_eq!(host.status()["totals"]["failed"], 0);
     let slow = rows(openemr.url(), "SELECT CAST(COUNT(DISTINCT pubpid) AS CHAR) FROM patient_data").await;
-    assert_eq!(slow, [["4002"]]);
+    assert_eq!(slow, [[all.to_string()]]);
 }
 
 #[tokio::test]

@@ -41,8 +41,8 @@ pub(super) async fn run(config: &Config, arguments: &Arguments) -> Result<ExitCo
         None => source.default_name()?,
     };
     let trust = assemble::trust(config)?;
-    let account = arguments.account.read()?;
-    let fetched = supply::fetch(&source, arguments.signature.as_deref(), account.as_ref()).await?;
+    let peer = arguments.account.read()?;
+    let fetched = supply::fetch(&source, arguments.signature.as_deref(), &peer).await?;
     let Fetched { bytes, signature, manifest } = fetched;
     let (what, file) = (source.to_string(), name.file(&config.plugins.directory));
     let signed = trust.check_signature(&what, &bytes, signature.as_deref(), &signature_path(&file))?;

@@ -1,6 +1,8 @@
 //! `host plugin`: adapters, as files and as they are in force; one file for each verb.
 
 mod account;
+mod dry_run;
+mod dry_run_report;
 mod history;
 mod inspect;
 mod install;
@@ -43,6 +45,8 @@ pub(super) enum Verb {
     New(new::Arguments),
     /// Try an adapter on private databases or an HTTP double, as its author would; needs no configuration
     Test(test::Arguments),
+    /// Show what would be sent of one patient, tried at the real targets; nothing of it stays there
+    DryRun(dry_run::Arguments),
     /// Show what happened to the adapters of each target: put in force, refused, rolled back
     History(history::Arguments),
     /// Go back to an adapter that was in force before, on every host
@@ -55,7 +59,12 @@ impl Verb {
     /// Whether it is about a file alone, and reads no `host.toml`.
     pub(super) fn needs_configuration(&self) -> bool {
         match self {
-            Self::List { .. } | Self::Install(_) | Self::History(_) | Self::Rollback(_) | Self::Reload(_) => true,
+            Self::List { .. }
+            | Self::Install(_)
+            | Self::DryRun(_)
+            | Self::History(_)
+            | Self::Rollback(_)
+            | Self::Reload(_) => true,
             Self::Verify(arguments) => arguments.needs_configuration(),
             Self::Test(arguments) => arguments.needs_configuration(),
             Self::Inspect(_) | Self::New(_) | Self::Push(_) | Self::Keygen(_) | Self::Sign(_) => false,
@@ -73,7 +82,12 @@ pub(super) async fn run_on_file(verb: Verb) -> Result<ExitCode, CliError> {
         Verb::Keygen(arguments) => keygen::run(&arguments),
         Verb::Sign(arguments) => sign::run(&arguments),
         Verb::Verify(arguments) => verify::run(None, &arguments).await,
-        Verb::List { .. } | Verb::Install(_) | Verb::History(_) | Verb::Rollback(_) | Verb::Reload(_) => {
+        Verb::List { .. }
+        | Verb::Install(_)
+        | Verb::DryRun(_)
+        | Verb::History(_)
+        | Verb::Rollback(_)
+        | Verb::Reload(_) => {
             unreachable!("invariant: asked by `needs_configuration`")
         }
     }
@@ -85,6 +99,7 @@ pub(super) async fn run(config: &Config, verb: Verb) -> Result<ExitCode, CliErro
         Verb::Test(arguments) => test::run(Some(config), &arguments).await,
         Verb::Install(arguments) => install::run(config, &arguments).await,
         Verb::Verify(arguments) => verify::run(Some(config), &arguments).await,
+        Verb::DryRun(arguments) => dry_run::run(config, &arguments).await,
         Verb::History(arguments) => history::run(config, &arguments).await,
         Verb::Rollback(arguments) => rollback::rollback(config, &arguments).await,
         Verb::Reload(arguments) => rollback::reload(config, &arguments).await,

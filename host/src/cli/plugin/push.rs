@@ -31,13 +31,13 @@ pub(super) async fn run(arguments: &Arguments) -> Result<ExitCode, CliError> {
     if reference.digest().is_some() {
         return Err(usage());
     }
-    let account = arguments.account.read()?;
+    let peer = arguments.account.read()?;
     let source = Source::File(arguments.file.clone());
     let name = source.default_name()?;
-    let fetched = supply::fetch(&source, None, None).await?;
+    let fetched = supply::fetch(&source, None, &peer).await?;
     let (inspection, bytes) = Runtime::inspect_bytes(&source.to_string(), fetched.bytes).await?;
     let is_signed = fetched.signature.is_some();
-    let digest = supply::push(&reference, &name, bytes, &inspection, fetched.signature, account.as_ref()).await?;
+    let digest = supply::push(&reference, &name, bytes, &inspection, fetched.signature, &peer).await?;
     let by_digest = format!("oci://{}/{}@{digest}", reference.registry(), reference.repository());
     if arguments.json {
         output::json(&json!({

@@ -10,7 +10,7 @@ use crate::cli::error::CliError;
 use crate::cli::output::paint;
 use crate::cli::{assemble, output};
 use crate::config::{Config, Connection};
-use crate::conformance::{self, ConformanceError, Options, Place, Verdict};
+use crate::conformance::{self, Answers, ConformanceError, Options, Place, Verdict};
 use crate::plugin::{Limits, Runtime, RuntimeOptions, SqlGrants};
 
 #[derive(Debug, clap::Args)]
@@ -29,6 +29,9 @@ pub(in crate::cli) struct Arguments {
     /// What `[targets.NAME.settings]` would hold, as a TOML file
     #[arg(long, value_name = "FILE", conflicts_with = "target")]
     settings: Option<PathBuf>,
+    /// What the HTTP double answers, for an adapter of a service of another shape, as a TOML file
+    #[arg(long, value_name = "FILE")]
+    answers: Option<PathBuf>,
     /// Take settings, limits and grants from this target of the configuration; nothing is sent to it
     #[arg(long, value_name = "NAME")]
     target: Option<String>,
@@ -52,6 +55,7 @@ pub(in crate::cli) async fn run(config: Option<&Config>, arguments: &Arguments) 
     let runtime = Runtime::new(&RuntimeOptions { cache_dir, instances_max: 4, ..RuntimeOptions::default() })?;
     let verdict = conformance::run(&runtime, &options).await.map_err(|error| match error {
         ConformanceError::Plugin(error) => CliError::from(error),
+        error @ ConformanceError::NoDouble => CliError::Usage(error.to_string()),
         other => CliError::Database(other.to_string()),
     })?;
     if arguments.json {
@@ -73,11 +77,15 @@ fn options(config: Option<&Config>, arguments: &Arguments) -> Result<Options, Cl
         places,
         settings_json: "{}".to_owned(),
         limits: Limits::default(),
+        answers: None,
         grants: SqlGrants::everything(),
     };
     let unreadable = |file: &PathBuf, reason: String| CliError::Usage(format!("{}: {reason}", file.display()));
     if let Some(file) = &arguments.setup {
         options.setup = Some(std::fs::read_to_string(file).map_err(|error| unreadable(file, error.to_string()))?);
+    }
+    if let Some(file) = &arguments.answers {
+        options.answers = Some(Answers::read(file).map_err(|problems| CliError::Config(problems.to_string()))?);
     }
     if let Some(file) = &arguments.settings {
         let text = std::fs::read_to_string(file).map_err(|error| unreadable(file, error.to_string()))?;

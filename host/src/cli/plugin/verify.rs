@@ -7,7 +7,7 @@ use crate::cli::assemble;
 use crate::cli::error::CliError;
 use crate::cli::output;
 use crate::config::Config;
-use crate::supply::{self, Source, SupplyError, TrustedKeys, signature_path};
+use crate::supply::{self, Peer, Source, SupplyError, TrustedKeys, signature_path};
 
 #[derive(Debug, clap::Args)]
 pub(in crate::cli) struct Arguments {
@@ -46,7 +46,7 @@ pub(super) async fn run(config: Option<&Config>, arguments: &Arguments) -> Resul
             Err(SupplyError::Source { text: what.clone(), reason: "is no file; install verifies by itself".to_owned() })
         }
     })?;
-    let fetched = supply::fetch(&source, arguments.signature.as_deref(), None).await?;
+    let fetched = supply::fetch(&source, arguments.signature.as_deref(), &Peer::default()).await?;
     let expected = signature_path(&arguments.file);
     let signature = fetched
         .signature

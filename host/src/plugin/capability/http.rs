@@ -21,9 +21,10 @@ use super::http_credentials::Authorization;
 use super::http_errors::translate;
 use super::http_fence::Fence;
 use super::http_list::Refusal;
-use crate::plugin::Limits;
 use crate::plugin::limits::Breach;
 use crate::plugin::state::Meters;
+use crate::plugin::transcript::{Answer, Place, Question};
+use crate::plugin::{CallContext, Limits, Transcript};
 
 /// What a guest may neither set nor read: the connection's own headers, and everything that authenticates.
 static FORBIDDEN: LazyLock<[HeaderName; 18]> = LazyLock::new(|| {
@@ -59,6 +60,7 @@ struct Open {
     fence: Arc<dyn Fence>,
     limits: Limits,
     meters: Arc<Meters>,
+    transcript: Option<Transcript>,
     in_flight: AtomicU64,
 }
 
@@ -70,14 +72,19 @@ impl HttpDoor {
     pub(in crate::plugin) fn open(
         access: Arc<HttpAccess>,
         fence: Arc<dyn Fence>,
-        limits: Limits,
+        context: &CallContext,
         meters: Arc<Meters>,
     ) -> Self {
-        Self { open: Some(Arc::new(Open { access, fence, limits, meters, in_flight: AtomicU64::new(0) })) }
+        let (limits, transcript) = (context.limits.clone(), context.transcript.clone());
+        Self { open: Some(Arc::new(Open { access, fence, limits, meters, transcript, in_flight: AtomicU64::new(0) })) }
+    }
+
+    pub(in crate::plugin) fn is_open(&self) -> bool {
+        self.open.is_some()
     }
 }
 
-type Answer = (Response<WasiBody>, Box<dyn Future<Output = Result<(), Error>> + Send>);
+type Answered = (Response<WasiBody>, Box<dyn Future<Output = Result<(), Error>> + Send>);
 
 impl WasiHttpHooks for HttpDoor {
     fn forbidden_header_filter(&mut self) -> ForbiddenHeaderFilter {
@@ -94,7 +101,7 @@ impl WasiHttpHooks for HttpDoor {
         request: Request<WasiBody>,
         options: Option<RequestOptions>,
         _: Box<dyn Future<Output = Result<(), Error>> + Send>,
-    ) -> Box<dyn Future<Output = Result<Answer, Error>> + Send> {
+    ) -> Box<dyn Future<Output = Result<Answered, Error>> + Send> {
         match &self.open {
             None => Box::new(std::future::ready(Err(Error::HttpRequestDenied))),
             Some(open) => {
@@ -125,10 +132,6 @@ impl Open {
             if !self.access.methods.contains(request.method()) {
                 return Err(Error::HttpRequestMethodInvalid);
             }
-            let host_calls_max = self.limits.host_calls_max;
-            if self.meters.host_calls.add() > host_calls_max {
-                return Err(self.over(Breach::new("host_calls_max", host_calls_max), Error::ConnectionLimitReached));
-            }
             let ticket = Ticket::take(&self)?;
             let (parts, body) = request.into_parts();
             if let Some(breach) = self.headers_breach(&parts.headers) {
@@ -142,11 +145,15 @@ impl Open {
             }
             let wait = first_byte_timeout(options.as_ref(), self.access.timeout);
             let prepared = Prepared { method: parts.method, url, headers, body };
+            let seen = self.watch(&prepared)?;
             let response = match tokio::time::timeout(wait, self.exchange(&prepared)).await {
-                Ok(response) => response?,
-                Err(_) => return Err(Error::HttpResponseTimeout),
+                Ok(response) => response,
+                Err(_) => Err(Error::HttpResponseTimeout),
             };
-            self.receive(response, ticket)
+            if let Some(seen) = &seen {
+                seen.note(&response, is_write(&prepared.method) && self.meters.lease_lost());
+            }
+            self.receive(response?, ticket, seen)
         })
     }
 
@@ -189,7 +196,22 @@ impl Open {
         }
     }
 
-    fn receive(self: Arc<Self>, response: reqwest::Response, ticket: Ticket) -> Result<Response<WasiBody>, Error> {
+    /// Writes the request down where somebody looks on. He is told of nothing after a write that was withheld: from there
+    /// on the adapter does what it would not have done.
+    fn watch(&self, prepared: &Prepared) -> Result<Option<Seen>, Error> {
+        let Some(transcript) = &self.transcript else { return Ok(None) };
+        if self.meters.lease_lost() {
+            return Err(Error::HttpRequestDenied);
+        }
+        Ok(Some(Seen { place: transcript.ask(prepared.question()), transcript: transcript.clone() }))
+    }
+
+    fn receive(
+        self: Arc<Self>,
+        response: reqwest::Response,
+        ticket: Ticket,
+        seen: Option<Seen>,
+    ) -> Result<Response<WasiBody>, Error> {
         if let Some(breach) = self.headers_breach(response.headers()) {
             return Err(self.headers_over(breach));
         }
@@ -201,7 +223,7 @@ impl Open {
         Ok(response.map(|body| {
             // A guest may never look for a body that there is not.
             let ticket = (!body.is_end_stream()).then_some(ticket);
-            Incoming { body, open: self, left: max, ticket }.boxed_unsync()
+            Incoming { body, open: self, left: max, ticket, seen }.boxed_unsync()
         }))
     }
 
@@ -255,6 +277,33 @@ impl Prepared {
         let request = client.request(self.method.clone(), self.url.clone()).headers(headers);
         if self.body.is_empty() && !is_write(&self.method) { request } else { request.body(self.body.clone()) }
     }
+
+    fn question(&self) -> Question {
+        let text = |value: &http::HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
+        Question::Request {
+            method: self.method.to_string(),
+            url: self.url.clone(),
+            headers: self.headers.iter().map(|(name, value)| (name.to_string(), text(value))).collect(),
+            body: self.body.to_vec(),
+        }
+    }
+}
+
+/// A request in the transcript of a call.
+struct Seen {
+    transcript: Transcript,
+    place: Place,
+}
+
+impl Seen {
+    fn note(&self, response: &Result<reqwest::Response, Error>, withheld: bool) {
+        let answer = match response {
+            Ok(response) => Answer::Response { status: response.status().as_u16(), body: Vec::new() },
+            Err(_) if withheld => Answer::Withheld,
+            Err(error) => Answer::Refused(format!("{error:?}")),
+        };
+        self.transcript.answer(self.place, answer);
+    }
 }
 
 fn is_write(method: &Method) -> bool {
@@ -292,6 +341,7 @@ struct Incoming {
     open: Arc<Open>,
     left: u64,
     ticket: Option<Ticket>,
+    seen: Option<Seen>,
 }
 
 impl Body for Incoming {
@@ -315,6 +365,9 @@ impl Body for Incoming {
             return Poll::Ready(Some(Err(error)));
         };
         self.left = left;
+        if let (Some(seen), Some(data)) = (&self.seen, frame.data_ref()) {
+            seen.transcript.body(seen.place, data);
+        }
         Poll::Ready(Some(Ok(frame)))
     }
 

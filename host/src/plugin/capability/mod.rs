@@ -26,6 +26,7 @@ mod sql_guard_size_tests;
 #[cfg(test)]
 mod sql_guard_tests;
 mod sql_refusal;
+mod sql_shape;
 mod sql_walk;
 mod sql_words;
 mod sql_written;

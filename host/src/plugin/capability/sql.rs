@@ -7,10 +7,12 @@ use wasmtime::component::Resource;
 
 use super::sql_access::SqlAccess;
 use super::sql_guard::Verb;
+use super::sql_shape::shape;
 use crate::database::{DatabaseError, ErrorKind, Execution, RowLimits, Rows, Transaction, Value};
 use crate::plugin::bindings::database;
 use crate::plugin::limits::Breach;
 use crate::plugin::state::CallState;
+use crate::plugin::transcript::{Answer, Place, Question};
 
 /// How long an adapter may wait for a named lock, milliseconds.
 const LOCK_TIMEOUT_MS_MAX: u32 = 30_000;
@@ -79,6 +81,26 @@ impl CallState {
         self.sql.as_mut().ok_or_else(|| wasmtime::format_err!("no transaction was lent to this call"))
     }
 
+    /// Writes a question down before it is answered, where somebody looks on.
+    fn ask(&self, question: impl FnOnce() -> Question) -> Option<Place> {
+        self.context.transcript.as_ref().map(|transcript| transcript.ask(question()))
+    }
+
+    fn ask_sql(&self, sql: &str, parameters: &[Value]) -> Option<Place> {
+        let dialect = self.sql.as_ref()?.access.dialect();
+        self.ask(|| Question::Statement {
+            sql: sql.to_owned(),
+            shape: shape(dialect, sql),
+            parameters: parameters.to_vec(),
+        })
+    }
+
+    fn answer(&self, place: Option<Place>, answer: impl FnOnce() -> Answer) {
+        if let (Some(transcript), Some(place)) = (&self.context.transcript, place) {
+            transcript.answer(place, answer());
+        }
+    }
+
     /// Judges a statement before it reaches the database.
     async fn permit(&mut self, sql: &str, verb: Verb) -> wasmtime::Result<Result<(), DatabaseError>> {
         let access = Arc::clone(&self.door()?.access);
@@ -124,10 +146,12 @@ impl database::HostTransaction for CallState {
         parameters: Vec<database::Value>,
         rows_max: u32,
     ) -> wasmtime::Result<Result<database::Rows, database::DatabaseError>> {
+        let parameters: Vec<Value> = parameters.into_iter().map(Value::from).collect();
+        let place = self.ask_sql(&sql, &parameters);
         if let Err(error) = self.permit(&sql, Verb::Read).await? {
+            self.answer(place, || Answer::Refused(error.message.clone()));
             return Ok(Err(error.into()));
         }
-        let parameters: Vec<Value> = parameters.into_iter().map(Value::from).collect();
         let limits = &self.context.limits;
         let (host_rows_max, host_bytes_max) = (limits.query_rows_max, limits.query_bytes_max);
         let row_limits = RowLimits {
@@ -135,7 +159,9 @@ impl database::HostTransaction for CallState {
             bytes_max: usize::try_from(host_bytes_max).unwrap_or(usize::MAX),
         };
         let door = self.sql.as_mut().expect("invariant: the statement was permitted through this door");
-        match door.query(&sql, &parameters, row_limits).await {
+        let result = door.query(&sql, &parameters, row_limits).await;
+        self.answer(place, || Answer::from(&result));
+        match result {
             Ok(rows) => Ok(Ok(database::Rows {
                 columns: rows.columns,
                 rows: rows.rows.into_iter().map(|row| row.into_iter().map(database::Value::from).collect()).collect(),
@@ -164,12 +190,15 @@ impl database::HostTransaction for CallState {
         sql: String,
         parameters: Vec<database::Value>,
     ) -> wasmtime::Result<Result<database::Execution, database::DatabaseError>> {
+        let parameters: Vec<Value> = parameters.into_iter().map(Value::from).collect();
+        let place = self.ask_sql(&sql, &parameters);
         if let Err(error) = self.permit(&sql, Verb::Write).await? {
+            self.answer(place, || Answer::Refused(error.message.clone()));
             return Ok(Err(error.into()));
         }
-        let parameters: Vec<Value> = parameters.into_iter().map(Value::from).collect();
         let door = self.sql.as_mut().expect("invariant: the statement was permitted through this door");
         let result = door.execute(&sql, &parameters).await;
+        self.answer(place, || Answer::from(&result));
         Ok(result
             .map(|done| database::Execution { rows_affected: done.rows_affected, last_insert_id: done.last_insert_id })
             .map_err(database::DatabaseError::from))
@@ -181,13 +210,16 @@ impl database::HostTransaction for CallState {
         name: String,
         timeout_ms: u32,
     ) -> wasmtime::Result<Result<(), database::DatabaseError>> {
-        let door = self.door()?;
+        self.count_host_call()?;
         if name.is_empty() || name.chars().count() > LOCK_NAME_CHARS_MAX || name.chars().any(char::is_control) {
             let reason = format!("a lock's name has 1 to {LOCK_NAME_CHARS_MAX} printable characters");
             return Ok(Err(DatabaseError::new(ErrorKind::Refused, reason).into()));
         }
         let timeout = Duration::from_millis(u64::from(timeout_ms.min(LOCK_TIMEOUT_MS_MAX)));
+        let place = self.ask(|| Question::Lock(name.clone()));
+        let door = self.sql.as_mut().expect("invariant: this interface is linked where a transaction is lent");
         let result = door.lock(&name, timeout).await;
+        self.answer(place, || Answer::from(&result));
         Ok(result.map_err(database::DatabaseError::from))
     }
 

@@ -64,7 +64,7 @@ pub(super) fn judge(dialect: Dialect, grants: &SqlGrants, sql: &str, verb: Verb)
     sql_walk::walk(dialect, grants, &statement, &written)
 }
 
-fn grammar(dialect: Dialect) -> &'static dyn Grammar {
+pub(super) fn grammar(dialect: Dialect) -> &'static dyn Grammar {
     match dialect {
         Dialect::Sqlite => &SQLiteDialect {},
         Dialect::MySql => &MySqlDialect {},

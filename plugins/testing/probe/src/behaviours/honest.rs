@@ -5,16 +5,17 @@ use std::cell::Cell;
 use adapter_sdk::database::{DatabaseError, DatabaseErrorKind, Value};
 use adapter_sdk::{Failure, FailureKind, Outcome};
 
-use super::{Call, applied, failure};
+use super::{Call, applied, computing, failure};
 
 /// The application's id becomes the target's.
 pub(super) fn echo(call: &Call<'_>) -> Result<Vec<Outcome>, Failure> {
     Ok(call.changes.iter().map(|change| applied(format!("{}-{}", change.aggregate_id, call.state.len()))).collect())
 }
 
-/// One row per change into `note(id, body)`.
+/// One row per change into `note(id, body)`. The argument may say what comes then: `panic`, `sleep`.
 pub(super) fn insert(call: &Call<'_>) -> Result<Vec<Outcome>, Failure> {
-    call.changes
+    let outcomes = call
+        .changes
         .iter()
         .map(|change| {
             let row = [Value::Text(change.aggregate_id.clone()), Value::Text(change.payload.clone())];
@@ -22,7 +23,12 @@ pub(super) fn insert(call: &Call<'_>) -> Result<Vec<Outcome>, Failure> {
                 call.db.execute("INSERT INTO note (id, body) VALUES (?, ?)", &row).map_err(|error| told(&error))?;
             Ok(applied(done.last_insert_id.unwrap_or_default().to_string()))
         })
-        .collect()
+        .collect();
+    match call.argument {
+        "panic" => computing::panic(call),
+        "sleep" => computing::sleep(call),
+        _ => outcomes,
+    }
 }
 
 /// Runs the argument as a statement.

@@ -65,6 +65,7 @@ const TABLE: &[(&str, Behaviour)] = &[
     ("log-long", reaching::log_long),
     ("log-payload", reaching::log_payload),
     ("host-call-flood", reaching::host_call_flood),
+    ("clock-flood", reaching::clock_flood),
     ("look-around", reaching::look_around),
     ("long-parameter", reaching::long_parameter),
 ];

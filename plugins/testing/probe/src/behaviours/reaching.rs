@@ -1,5 +1,8 @@
 //! Reaching out of the sandbox, or wearing the host out.
 
+use std::hint::black_box;
+use std::time::{Instant, SystemTime};
+
 use adapter_sdk::database::Value;
 use adapter_sdk::{Failure, FailureKind, Outcome, log, settings};
 
@@ -28,6 +31,14 @@ pub(super) fn log_payload(call: &Call<'_>) -> Result<Vec<Outcome>, Failure> {
 pub(super) fn host_call_flood(call: &Call<'_>) -> Result<Vec<Outcome>, Failure> {
     for _ in 0..1_000_000 {
         settings::target_name();
+    }
+    honest::echo(call)
+}
+
+/// Asks WASI for the time, again and again.
+pub(super) fn clock_flood(call: &Call<'_>) -> Result<Vec<Outcome>, Failure> {
+    for _ in 0..1_000_000 {
+        black_box((SystemTime::now(), Instant::now()));
     }
     honest::echo(call)
 }

@@ -1,0 +1,212 @@
+//! `host plugin dry-run`: what would be sent of one patient, tried at the real target, and nothing of it left there.
+//!
+//! It takes no lease and writes nothing into the store. What is shown, and how it is masked: `dry_run_report.rs`.
+
+use std::process::ExitCode;
+
+use anstyle::AnsiColor;
+use serde_json::json;
+
+use super::dry_run_report::View;
+use crate::cli::error::{CliError, failure_exit_code};
+use crate::cli::output::{self, paint, printable};
+use crate::cli::{assemble, signals};
+use crate::config::{Config, Connection, TargetConfig};
+use crate::domain::change::{Failure, Outcome};
+use crate::domain::delivery::Status;
+use crate::plugin::Runtime;
+use crate::store::{NextState, StateSource, Store};
+use crate::sync::{Rehearsal, Trace};
+
+#[derive(Debug, clap::Args)]
+pub(in crate::cli) struct Arguments {
+    /// The patient's id
+    #[arg(long, value_name = "ID")]
+    patient: String,
+    /// Only at this target; else at every enabled one that takes patients
+    #[arg(long, value_name = "NAME")]
+    target: Option<String>,
+    /// Show values too: names, dates, ids, bodies. Credentials are never shown
+    #[arg(long)]
+    reveal: bool,
+    /// One JSON object instead of text
+    #[arg(long)]
+    json: bool,
+}
+
+/// One target, and what was seen there.
+struct Tried<'a> {
+    config: &'a TargetConfig,
+    next: NextState,
+    adapter: String,
+    /// What the check found, and what came of the rehearsal.
+    result: Result<(String, Rehearsal), Failure>,
+}
+
+pub(super) async fn run(config: &Config, arguments: &Arguments) -> Result<ExitCode, CliError> {
+    let targets = targets(config, arguments)?;
+    let store = assemble::existing_store(config)?;
+    let runtime = assemble::runtime(config)?;
+    let mut exit_code = 0;
+    let mut said = Vec::new();
+    for target in targets {
+        let tried = tokio::select! {
+            tried = try_at(&store, &runtime, target, &arguments.patient) => tried?,
+            () = signals::stop() => {
+                return Err(CliError::Failed(format!("stopped: nothing was changed at target `{}`", target.name)));
+            }
+        };
+        if exit_code == 0 {
+            exit_code = tried.exit_code();
+        }
+        let view = tried.view(arguments);
+        if arguments.json { said.push(tried.json(&view)) } else { tried.show(&view) }
+    }
+    store.database().close().await;
+    if arguments.json {
+        output::json(&json!({"patient_id": arguments.patient, "revealed": arguments.reveal, "targets": said}));
+    }
+    Ok(ExitCode::from(exit_code))
+}
+
+fn targets<'a>(config: &'a Config, arguments: &Arguments) -> Result<Vec<&'a TargetConfig>, CliError> {
+    let takes_patients = |target: &&TargetConfig| target.aggregate_types.iter().any(|kind| kind.as_str() == "patient");
+    let Some(name) = &arguments.target else {
+        let all: Vec<_> = config.enabled_targets().filter(takes_patients).collect();
+        let none = || CliError::Usage("no enabled target takes patients".to_owned());
+        return if all.is_empty() { Err(none()) } else { Ok(all) };
+    };
+    let target = assemble::target_config(config, name)?;
+    if !target.enabled {
+        return Err(CliError::Usage(format!("target `{name}` is disabled: enable it first")));
+    }
+    if !takes_patients(&target) {
+        return Err(CliError::Usage(format!("target `{name}` takes no patients")));
+    }
+    Ok(vec![target])
+}
+
+async fn try_at<'a>(
+    store: &Store,
+    runtime: &std::sync::Arc<Runtime>,
+    config: &'a TargetConfig,
+    patient_id: &str,
+) -> Result<Tried<'a>, CliError> {
+    let next = store.next_state(config.name.as_str(), patient_id).await?;
+    let next = next.ok_or_else(|| CliError::Failed(format!("there is no patient `{patient_id}`")))?;
+    let target = assemble::target(config)?;
+    let adapter = runtime.load(&config.adapter, target.world()).await?;
+    let name = format!("{} {}", adapter.descriptor().name, adapter.descriptor().version);
+    let result = async {
+        let report = target.check(&adapter).await?;
+        let rehearsal = target.rehearse(&adapter, &report.state, &next.change).await?;
+        Ok((report.summary, rehearsal))
+    };
+    let result = result.await;
+    target.close().await;
+    Ok(Tried { config, next, adapter: name, result })
+}
+
+impl Tried<'_> {
+    fn view<'a>(&'a self, arguments: &'a Arguments) -> View<'a> {
+        let base_url = match &self.config.connection {
+            Connection::Http(http) => Some(http.base_url_text()),
+            Connection::Database(_) => None,
+        };
+        View { reveal: arguments.reveal, patient_id: &arguments.patient, base_url }
+    }
+
+    fn failure(&self) -> Option<&Failure> {
+        match &self.result {
+            Err(failure) | Ok((_, Rehearsal { outcome: Some(Outcome::Failed(failure)), .. })) => Some(failure),
+            Ok(_) => None,
+        }
+    }
+
+    fn exit_code(&self) -> u8 {
+        self.failure().map_or(0, |failure| failure_exit_code(failure.kind))
+    }
+
+    fn show(&self, view: &View<'_>) {
+        output::line(&format!("[DRY RUN] {} at {}, by {}", view.patient_id, self.config.name, self.adapter));
+        output::line(&format!("   {}", self.what()));
+        output::line(&match &self.next.change.link {
+            Some(link) => format!("   linked to ID {}", printable(&link.remote_id)),
+            None => "   not linked yet".to_owned(),
+        });
+        if let Ok((found, rehearsal)) = &self.result {
+            output::line(&format!("   found: {found}"));
+            for (index, exchange) in rehearsal.exchanges.iter().enumerate() {
+                view.lines(index + 1, exchange).iter().for_each(|line| output::line(line));
+            }
+            output::line(&format!("{} {}", paint(AnsiColor::Green, "[NOTHING WRITTEN]"), trace(rehearsal.trace)));
+            match &rehearsal.outcome {
+                Some(Outcome::Applied(receipt)) if receipt.remote_id.is_empty() => {
+                    output::line("[ANSWER] applied: the target never had it");
+                }
+                Some(Outcome::Applied(receipt)) => output::line(&format!("[ANSWER] applied: ID {}", receipt.remote_id)),
+                Some(Outcome::Failed(_)) => {}
+                None => {
+                    output::line("[ANSWER] none: what the target would say, and what would follow, cannot be known");
+                }
+            }
+        }
+        if let Some(failure) = self.failure() {
+            let word = paint(AnsiColor::Red, "[FAILED]");
+            output::line(&format!("{word} {}: {}", failure.kind.as_str(), failure.message));
+        }
+    }
+
+    /// Which state was tried.
+    fn what(&self) -> String {
+        let NextState { change, source, status } = &self.next;
+        let (id, operation) = (change.change_id, change.operation.as_str());
+        let status = status.map_or("not routed yet", Status::as_str);
+        match source {
+            StateSource::Waiting => format!("change {id}: {operation}, {status}, attempt {}", change.attempt),
+            StateSource::Current => "the current state; nothing waits for this target".to_owned(),
+            StateSource::Last => format!("change {id}: {operation}, the last one known"),
+        }
+    }
+
+    fn json(&self, view: &View<'_>) -> serde_json::Value {
+        let NextState { change, source, status } = &self.next;
+        let rehearsal = self.result.as_ref().ok();
+        let exchanges: Vec<_> = rehearsal
+            .iter()
+            .flat_map(|(_, rehearsal)| &rehearsal.exchanges)
+            .map(|exchange| view.json(exchange))
+            .collect();
+        let applied = rehearsal.and_then(|(_, rehearsal)| match &rehearsal.outcome {
+            Some(Outcome::Applied(receipt)) => Some(json!({
+                "remote_id": receipt.remote_id,
+                "remote_version": receipt.remote_version,
+            })),
+            _ => None,
+        });
+        json!({
+            "target": self.config.name,
+            "adapter": self.adapter,
+            "state": {
+                "source": source,
+                "change_id": (*source != StateSource::Current).then_some(change.change_id),
+                "operation": change.operation,
+                "status": status,
+            },
+            "linked_to": change.link.as_ref().map(|link| &link.remote_id),
+            "found": rehearsal.map(|(found, _)| found),
+            "exchanges": exchanges,
+            "ended": rehearsal.map(|(_, rehearsal)| rehearsal.trace.as_str()),
+            "applied": applied,
+            "failed": self.failure().map(|failure| json!({"kind": failure.kind, "message": failure.message})),
+        })
+    }
+}
+
+fn trace(trace: Trace) -> &'static str {
+    match trace {
+        Trace::RolledBack => "the transaction was rolled back",
+        Trace::Withheld => "the first request that would write was not sent",
+        Trace::OnlyRead => "no request would have written",
+    }
+}

@@ -1,0 +1,122 @@
+//! The double as the author's file describes it: the first rule that fits a request answers it, and says what becomes of the
+//! record that the request is about. Pure, as `store.rs`.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+use super::answers::{Answers, Rule, Then, When};
+use super::store::{Answered, Asked};
+use super::template::Filling;
+
+/// What a request is answered that no rule fits.
+const NOT_IMPLEMENTED: u16 = 501;
+
+/// The rules, and what is kept by them.
+pub(super) struct Canned {
+    rules: Vec<Rule>,
+    kept: BTreeMap<String, Record>,
+    numbers: u64,
+    /// Requests that no rule fitted, `METHOD path`.
+    unanswered: Vec<String>,
+}
+
+struct Record {
+    number: u64,
+    body: String,
+}
+
+impl Canned {
+    pub(super) fn new(answers: &Answers) -> Self {
+        Self { rules: answers.0.clone(), kept: BTreeMap::new(), numbers: 0, unanswered: Vec::new() }
+    }
+
+    pub(super) fn len(&self) -> u64 {
+        self.kept.len() as u64
+    }
+
+    pub(super) fn unanswered(&self) -> &[String] {
+        &self.unanswered
+    }
+
+    pub(super) fn answer(&mut self, asked: &Asked) -> Answered {
+        let segments: Vec<&str> = asked.path.trim_matches('/').split('/').collect();
+        let body: Value = serde_json::from_slice(&asked.body).unwrap_or_default();
+        for index in 0..self.rules.len() {
+            let Some(stars) = self.rules[index].stars(&asked.method, &segments) else { continue };
+            let filling = Filling { stars: &stars, query: &asked.query, body: &body, number: 0, kept: "" };
+            let key = self.rules[index].record.as_ref().map(|record| record.fill(&filling, false));
+            let is_kept = key.as_ref().is_some_and(|key| self.kept.contains_key(key));
+            let fits = match self.rules[index].when {
+                None => true,
+                Some(When::Kept) => is_kept,
+                Some(When::Missing) => !is_kept,
+            };
+            if fits {
+                return self.answer_by(index, key.as_deref(), &filling, asked);
+            }
+        }
+        self.unanswered.push(format!("{} {}", asked.method, asked.path));
+        Answered { status: NOT_IMPLEMENTED, ..Answered::default() }
+    }
+
+    fn answer_by(&mut self, index: usize, key: Option<&str>, filling: &Filling<'_>, asked: &Asked) -> Answered {
+        let rule = &self.rules[index];
+        if let (Some(Then::Keep), Some(key)) = (rule.then, key) {
+            let body = String::from_utf8_lossy(&asked.body).into_owned();
+            let numbers = &mut self.numbers;
+            let record = self.kept.entry(key.to_owned()).or_insert_with(|| {
+                *numbers += 1;
+                Record { number: *numbers, body: String::new() }
+            });
+            record.body = body;
+        }
+        let record = key.and_then(|key| self.kept.get(key));
+        let filling = Filling {
+            number: record.map_or(0, |record| record.number),
+            kept: record.map_or("", |record| &record.body),
+            ..*filling
+        };
+        let in_json = rule.body_is_json();
+        let one_line = |text: String| text.chars().filter(|letter| !letter.is_control()).collect();
+        let answered = Answered {
+            status: rule.status,
+            headers: rule
+                .headers
+                .iter()
+                .map(|(name, text)| (name.clone(), one_line(text.fill(&filling, false))))
+                .collect(),
+            body: rule.body.fill(&filling, in_json).into_bytes(),
+        };
+        if let (Some(Then::Forget), Some(key)) = (rule.then, key) {
+            self.kept.remove(key);
+        }
+        answered
+    }
+}
+
+impl Rule {
+    /// What its `*` stand for, if method and path fit.
+    fn stars<'a>(&self, method: &str, segments: &[&'a str]) -> Option<Vec<&'a str>> {
+        if self.method != method || self.path.len() != segments.len() {
+            return None;
+        }
+        let mut stars = Vec::new();
+        for (wanted, found) in self.path.iter().zip(segments) {
+            match wanted {
+                None => stars.push(*found),
+                Some(text) if text == found => {}
+                Some(_) => return None,
+            }
+        }
+        Some(stars)
+    }
+
+    /// As its header says; without one, what begins as JSON does.
+    fn body_is_json(&self) -> bool {
+        match self.headers.iter().find(|(name, _)| name == "content-type") {
+            Some((_, kind)) => kind.starts_with_text(|text| text.contains("json")),
+            None => self.body.starts_with_text(|text| text.trim_start().starts_with(['{', '['])),
+        }
+    }
+}

@@ -1,0 +1,155 @@
+//! What a target would be brought next of one patient, read and nothing else: no lease is taken, no row is changed.
+
+use std::collections::HashMap;
+
+use super::batch::delivery;
+use super::{Reader, Store, StoreError, StoreTransaction};
+use crate::database::Value;
+use crate::domain::change::{Change, Link, Operation};
+use crate::domain::delivery::Status;
+use crate::vocabulary;
+
+vocabulary! {
+    /// Where a state comes from.
+    pub enum StateSource {
+        /// A change that the target does not hold yet.
+        Waiting = "waiting",
+        /// The patient as the application has it now; nothing waits.
+        Current = "current",
+        /// The newest change that is known; the application has no such patient (any more).
+        Last = "last",
+    }
+}
+
+/// The state that a target would be brought.
+#[derive(Clone, Debug)]
+pub struct NextState {
+    /// As an adapter is given it.
+    pub change: Change,
+    /// Where it comes from.
+    pub source: StateSource,
+    /// How its delivery stands; none for a change that is not routed yet, and for the current state.
+    pub status: Option<Status>,
+}
+
+/// The newest change of a patient at a target.
+struct Newest {
+    outbox_id: i64,
+    /// `None` when it is not routed yet.
+    delivery: Option<(Status, u32)>,
+}
+
+impl Store {
+    /// What `target` would be brought of this patient: the newest change that waits or failed, else the current state, else
+    /// the last change that is known. `None` when nobody knows the patient.
+    ///
+    /// # Errors
+    /// When the store cannot be reached, or holds what this version does not understand.
+    pub async fn next_state(&self, target: &str, patient_id: &str) -> Result<Option<NextState>, StoreError> {
+        let mut transaction = self.begin_read(&format!("read what target `{target}` would be brought")).await?;
+        let found = transaction.next_state(target, patient_id).await?;
+        transaction.rollback().await?;
+        Ok(found)
+    }
+}
+
+impl StoreTransaction {
+    async fn next_state(&mut self, target: &str, patient_id: &str) -> Result<Option<NextState>, StoreError> {
+        let newest = self.newest(target, patient_id).await?;
+        if let Some(newest) = &newest
+            && newest.waits()
+        {
+            return self.change(target, newest, StateSource::Waiting).await;
+        }
+        if let Some(stored) = self.patients_by_id(&[patient_id], false).await?.remove(patient_id) {
+            let change = Change {
+                change_id: newest.map_or(0, |newest| newest.outbox_id),
+                event_id: uuid::Uuid::now_v7().to_string(),
+                aggregate_type: "patient".to_owned(),
+                aggregate_id: patient_id.to_owned(),
+                operation: Operation::Update,
+                payload: stored.patient.payload(),
+                created_at_ms: 0,
+                attempt: 1,
+                link: self.link(target, patient_id).await?,
+            };
+            return Ok(Some(NextState { change, source: StateSource::Current, status: None }));
+        }
+        match newest {
+            Some(newest) => self.change(target, &newest, StateSource::Last).await,
+            None => Ok(None),
+        }
+    }
+
+    /// The newest delivery, or a change behind it that nobody has routed yet.
+    async fn newest(&mut self, target: &str, patient_id: &str) -> Result<Option<Newest>, StoreError> {
+        let values = [("target", target.into()), ("id", patient_id.into())];
+        let sql = "SELECT outbox_id, status, attempts FROM sync_delivery WHERE target = :target \
+                   AND aggregate_type = 'patient' AND aggregate_id = :id ORDER BY outbox_id DESC LIMIT 1";
+        let routed = self.query(sql, &values).await?.rows.into_iter().next();
+        let sql = "SELECT MAX(id) FROM sync_outbox WHERE routed_at IS NULL AND aggregate_type = 'patient' \
+                   AND aggregate_id = :id";
+        let unrouted = self.query(sql, &values[1..]).await?.rows.first().and_then(|row| row.first()?.as_i64());
+        let what = self.what.clone();
+        let routed = routed.map(|row| read_newest(&what, row)).transpose()?;
+        let unrouted = unrouted.map(|outbox_id| Newest { outbox_id, delivery: None });
+        Ok(routed.into_iter().chain(unrouted).max_by_key(|newest| newest.outbox_id))
+    }
+
+    /// `None` when its row was purged.
+    async fn change(
+        &mut self,
+        target: &str,
+        newest: &Newest,
+        source: StateSource,
+    ) -> Result<Option<NextState>, StoreError> {
+        let sql = "SELECT o.id, o.event_id, o.aggregate_type, o.aggregate_id, o.operation, o.payload, o.created_at, \
+                   l.remote_id, l.remote_version, l.fingerprint, l.delivered_outbox_id FROM sync_outbox o \
+                   LEFT JOIN sync_link l ON l.target = :target AND l.aggregate_type = o.aggregate_type \
+                   AND l.aggregate_id = o.aggregate_id WHERE o.id = :id";
+        let rows = self.query(sql, &[("target", target.into()), ("id", newest.outbox_id.into())]).await?;
+        let attempts: HashMap<_, _> =
+            newest.delivery.iter().map(|(_, attempts)| (newest.outbox_id, *attempts)).collect();
+        let what = self.what.clone();
+        let read = rows.rows.into_iter().next().map(|row| delivery(&what, row, &attempts)).transpose()?;
+        Ok(read.map(|(delivery, _)| NextState {
+            change: delivery.change,
+            source,
+            status: newest.delivery.map(|(status, _)| status),
+        }))
+    }
+
+    async fn link(&mut self, target: &str, patient_id: &str) -> Result<Option<Link>, StoreError> {
+        let sql = "SELECT remote_id, remote_version, fingerprint FROM sync_link WHERE target = :target \
+                   AND aggregate_type = 'patient' AND aggregate_id = :id";
+        let rows = self.query(sql, &[("target", target.into()), ("id", patient_id.into())]).await?;
+        let what = self.what.clone();
+        let link = |row| {
+            let mut reader = Reader::new(&what, row);
+            Ok(Link {
+                remote_id: reader.text()?,
+                remote_version: reader.optional_text()?,
+                fingerprint: reader.optional_text()?,
+            })
+        };
+        rows.rows.into_iter().next().map(link).transpose()
+    }
+}
+
+impl Newest {
+    fn waits(&self) -> bool {
+        match self.delivery {
+            None => true,
+            Some((status, _)) => matches!(status, Status::Pending | Status::Processing | Status::Failed),
+        }
+    }
+}
+
+fn read_newest(what: &str, row: Vec<Value>) -> Result<Newest, StoreError> {
+    let mut reader = Reader::new(what, row);
+    let outbox_id = reader.integer()?;
+    let word = reader.text()?;
+    let status = Status::from_word(&word).ok_or_else(|| super::corrupt(what, format!("the status of {outbox_id}")))?;
+    let attempts = u32::try_from(reader.integer()?).unwrap_or(u32::MAX);
+    Ok(Newest { outbox_id, delivery: Some((status, attempts)) })
+}
