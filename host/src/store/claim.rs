@@ -207,11 +207,7 @@ impl StoreTransaction {
             index = through(self.dialect(), "PRIMARY"),
             among = among_ids(self.dialect(), "outbox_id"),
         );
-        let values = [("target", lease.target.as_str().into()), ("epoch", lease.epoch.into())];
-        let taken = self.execute_for(&sql, &values, outbox_ids).await?.rows_affected;
-        if usize::try_from(taken) != Ok(outbox_ids.len()) {
-            return Err(self.outrun());
-        }
+        self.put_all(lease, &sql, outbox_ids).await?;
         self.enter_work(lease, outbox_ids).await
     }
 }

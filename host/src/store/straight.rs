@@ -12,7 +12,6 @@ use super::outbox::KNOWN_OPERATION;
 use super::sql::{among_ids, through};
 use super::work::in_work;
 use super::{Lease, Reader, StoreError, StoreTransaction};
-use crate::database::ErrorKind;
 
 impl StoreTransaction {
     /// Puts what it can of these changes under leases, for requests that are all for one target. Each is named by its place.
@@ -81,12 +80,6 @@ impl StoreTransaction {
             now = self.now,
             among = among_ids(self.dialect(), "o.id"),
         );
-        let values = [("target", lease.target.as_str().into()), ("epoch", lease.epoch.into())];
-        match self.execute_for(&sql, &values, outbox_ids).await {
-            Ok(execution) if usize::try_from(execution.rows_affected) == Ok(outbox_ids.len()) => Ok(()),
-            Ok(_) => Err(self.outrun()),
-            Err(StoreError::Database { error, .. }) if error.kind == ErrorKind::DuplicateKey => Err(self.outrun()),
-            Err(error) => Err(error),
-        }
+        self.put_all(lease, &sql, outbox_ids).await
     }
 }

@@ -38,8 +38,16 @@ impl StoreTransaction {
              SELECT :target, o.aggregate_type, o.aggregate_id, o.id, :epoch FROM sync_outbox o WHERE {among}",
             among = among_ids(self.dialect(), "o.id"),
         );
+        self.put_all(lease, &sql, outbox_ids).await
+    }
+
+    /// Runs a statement under `lease` that must write one row for each of these changes.
+    ///
+    /// # Errors
+    /// `Contention` when it writes fewer, or meets a key: another host was quicker.
+    pub(super) async fn put_all(&mut self, lease: &Lease, sql: &str, outbox_ids: &[i64]) -> Result<(), StoreError> {
         let values = [("target", lease.target.as_str().into()), ("epoch", lease.epoch.into())];
-        match self.execute_for(&sql, &values, outbox_ids).await {
+        match self.execute_for(sql, &values, outbox_ids).await {
             Ok(execution) if usize::try_from(execution.rows_affected) == Ok(outbox_ids.len()) => Ok(()),
             Ok(_) => Err(self.outrun()),
             Err(StoreError::Database { error, .. }) if error.kind == ErrorKind::DuplicateKey => Err(self.outrun()),
