@@ -49,12 +49,22 @@ pub struct Batch {
     pub deliveries: Vec<Delivery>,
 }
 
-/// What was put under a lease.
-pub(super) struct UnderLease {
-    pub(super) lease: Lease,
+/// What was put under a lease and not read yet.
+#[derive(Clone, Debug)]
+pub struct UnderLease {
+    /// The lease.
+    pub lease: Lease,
     pub(super) outbox_ids: Vec<i64>,
     /// Attempts spent before, by change; none where it is not named.
     pub(super) attempts: HashMap<i64, u32>,
+}
+
+impl UnderLease {
+    /// A lease with nothing under it.
+    #[cfg(test)]
+    pub(crate) fn of(lease: Lease) -> Self {
+        Self { lease, outbox_ids: Vec::new(), attempts: HashMap::new() }
+    }
 }
 
 impl Store {
@@ -62,7 +72,10 @@ impl Store {
     ///
     /// `None`, and the lease is given back, when a newer state was confirmed between the look and the taking. A host that
     /// stood still there may have been passed by another; from the taking on nobody can, so that this is the place to see it.
-    pub(super) async fn load(&self, taken: UnderLease, request: &ClaimRequest) -> Result<Option<Batch>, StoreError> {
+    ///
+    /// # Errors
+    /// When the store cannot be reached, or holds what this version does not understand. The lease then runs out by itself.
+    pub async fn load(&self, taken: UnderLease, request: &ClaimRequest) -> Result<Option<Batch>, StoreError> {
         let dialect = self.database.dialect();
         let what = format!("read batch for target `{}`", taken.lease.target);
         let sql = format!(

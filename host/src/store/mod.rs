@@ -36,7 +36,7 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use crate::database::{AsDatabaseError, Database, DatabaseError, Execution, RowLimits, Rows, Transaction, Value};
 
 pub use adapters::{AdapterEvent, AdapterNews, AdapterRecord, TargetWish};
-pub use batch::{Batch, ClaimRequest, Delivery};
+pub use batch::{Batch, ClaimRequest, Delivery, UnderLease};
 pub use blocked::BlockedKey;
 pub use claim::{Claim, Place};
 pub use conflicts::{Conflict, ConflictKey};

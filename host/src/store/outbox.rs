@@ -30,9 +30,9 @@ impl Store {
     ///
     /// # Errors
     /// When the store cannot be reached.
-    pub(super) async fn has_unrouted(&self, after: i64) -> Result<bool, StoreError> {
-        let sql = "SELECT id FROM sync_outbox WHERE routed_at IS NULL AND id > :after ORDER BY id LIMIT 1";
-        let rows = self.query_alone("look for unrouted changes", sql, &[("after", after.into())], &[]).await?;
+    pub(super) async fn has_unrouted(&self) -> Result<bool, StoreError> {
+        let sql = "SELECT id FROM sync_outbox WHERE routed_at IS NULL ORDER BY id LIMIT 1";
+        let rows = self.query_alone("look for unrouted changes", sql, &[], &[]).await?;
         Ok(!rows.rows.is_empty())
     }
 }

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use serde::Serialize;
 
-use super::batch::{Batch, ClaimRequest, UnderLease};
+use super::batch::{ClaimRequest, UnderLease};
 use super::claim::rows_value;
 use super::counts::Counted;
 use super::outbox::{KNOWN_OPERATION, Unrouted};
@@ -33,8 +33,8 @@ pub struct Routed {
     pub changes: usize,
     /// Whether some of their deliveries wait to be claimed.
     pub some_wait: bool,
-    /// A batch for each request, in their order, where there was something for it.
-    pub batches: Vec<Option<Batch>>,
+    /// What each request was given, in their order, where there was something for it: to be read with [`Store::load`].
+    pub taken: Vec<Option<UnderLease>>,
 }
 
 /// What one transaction did.
@@ -68,7 +68,7 @@ impl Store {
     /// that whoever calls this begins anew now and then.
     ///
     /// # Errors
-    /// When the store cannot be reached. A batch that was taken and could not be read waits for its lease to run out.
+    /// When the store cannot be reached.
     pub async fn route_to(
         &self,
         routes: &[Route],
@@ -76,19 +76,14 @@ impl Store {
         after: &mut i64,
         asked: &[ClaimRequest],
     ) -> Result<Routed, StoreError> {
-        if !self.has_unrouted(*after).await? {
-            return Ok(Routed { batches: vec![None; asked.len()], ..Routed::default() });
+        // Behind what was routed just now there is more, or there was: that is seen without a look.
+        if *after == i64::MIN && !self.has_unrouted().await? {
+            return Ok(Routed { taken: vec![None; asked.len()], ..Routed::default() });
         }
         let mut done = rerun("route", || self.route_once(routes, limit, *after, asked)).await?;
         *after = done.changes.last().map_or(*after, |last| last.id);
-        let mut batches = Vec::with_capacity(asked.len());
-        for (place, request) in asked.iter().enumerate() {
-            batches.push(match done.taken.remove(&place) {
-                Some(taken) => self.load(taken, request).await?,
-                None => None,
-            });
-        }
-        Ok(Routed { changes: done.changes.len(), some_wait: done.some_wait, batches })
+        let taken = (0..asked.len()).map(|place| done.taken.remove(&place)).collect();
+        Ok(Routed { changes: done.changes.len(), some_wait: done.some_wait, taken })
     }
 
     async fn route_once(

@@ -137,7 +137,7 @@ impl Store {
             name: &'a str,
         }
         let names: Vec<_> = targets.iter().map(|name| Name { name }).collect();
-        if self.has_unrouted(i64::MIN).await? {
+        if self.has_unrouted().await? {
             return Ok(true);
         }
         let mut transaction = self.begin_read("look for due work").await?;

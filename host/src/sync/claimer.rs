@@ -17,7 +17,7 @@ use super::supervisor::Gate;
 use super::target::{SyncOptions, Target};
 use super::trial::TRIAL_MAX;
 use super::worker::release;
-use crate::store::{Batch, Claim, ClaimRequest, Place, Store};
+use crate::store::{Batch, Claim, ClaimRequest, Place, Store, UnderLease};
 
 /// While batches come straight from the router, what waits in line is looked at so often all the same: another host may have
 /// given something back, and what was put off comes due.
@@ -111,9 +111,10 @@ impl Claimer {
 
     /// Asks the router, until something else may be in line.
     async fn ask(&mut self, line: &mut watch::Receiver<u64>) -> Option<Batch> {
-        let mut question = self.handover.ask(self.request());
+        let request = self.request();
+        let mut question = self.handover.ask(request.clone());
         tokio::select! {
-            given = &mut question.answer => return given.ok(),
+            given = &mut question.answer => return self.load(given.ok()?, &request).await,
             () = self.stop.cancelled() => {}
             // A shut gate, or an adapter on trial that wants a small batch.
             _ = self.gate.changed() => self.gate.mark_changed(),
@@ -121,7 +122,15 @@ impl Claimer {
             () = tokio::time::sleep(Duration::from_millis(self.options.poll_ms)) => {}
         }
         self.handover.withdraw(&question);
-        question.answer.await.ok()
+        self.load(question.answer.await.ok()?, &request).await
+    }
+
+    /// Reads what the router gave.
+    async fn load(&self, taken: UnderLease, request: &ClaimRequest) -> Option<Batch> {
+        self.store.load(taken, request).await.unwrap_or_else(|error| {
+            tracing::warn!(target_name = %request.target, %error, "cannot read a batch; its lease will run out");
+            None
+        })
     }
 
     /// Keeps a batch until a worker takes it.
@@ -131,10 +140,10 @@ impl Claimer {
         loop {
             tokio::select! {
                 biased;
-                () = self.stop.cancelled() => return release(&self.store, &batch).await,
+                () = self.stop.cancelled() => return release(&self.store, &batch.lease).await,
                 changed = self.gate.changed() => {
                     if changed.is_err() || !matches!(*self.gate.borrow_and_update(), Gate::Open(_)) {
-                        return release(&self.store, &batch).await;
+                        return release(&self.store, &batch.lease).await;
                     }
                 }
                 Some(wanted) = self.wanted.recv() => match wanted.send(batch) {

@@ -9,19 +9,19 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::{Notify, oneshot, watch};
 
-use crate::store::{Batch, ClaimRequest};
+use crate::store::{ClaimRequest, UnderLease};
 
 /// One question of a target, as the router has it.
 pub(super) struct Asked {
     pub(super) request: ClaimRequest,
-    pub(super) answer: oneshot::Sender<Batch>,
+    pub(super) answer: oneshot::Sender<UnderLease>,
     withdrawn: Arc<AtomicBool>,
 }
 
 /// One question, as the target has it.
 pub(super) struct Question {
-    /// The batch; closed when there is none to be had any more.
-    pub(super) answer: oneshot::Receiver<Batch>,
+    /// The batch, still to be read; closed when there is none to be had any more.
+    pub(super) answer: oneshot::Receiver<UnderLease>,
     withdrawn: Arc<AtomicBool>,
 }
 
@@ -107,9 +107,9 @@ mod tests {
         }
     }
 
-    fn batch(target: &str) -> Batch {
+    fn taken(target: &str) -> UnderLease {
         let lease = Lease { target: target.to_owned(), epoch: 1, owner: "host".to_owned(), lease_ms: 1 };
-        Batch { lease, deliveries: Vec::new() }
+        UnderLease::of(lease)
     }
 
     #[tokio::test]
@@ -129,7 +129,7 @@ mod tests {
         let question = handover.ask(request("a"));
         let asked = handover.take().remove(0);
         handover.withdraw(&question);
-        asked.answer.send(batch("a")).expect("somebody waits");
+        asked.answer.send(taken("a")).expect("somebody waits");
         assert_eq!(question.answer.await.expect("a batch").lease.target, "a");
     }
 

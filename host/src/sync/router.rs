@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::handover::{Asked, Handover};
 use super::worker::release;
-use crate::store::{Batch, ClaimRequest, Route, Store};
+use crate::store::{ClaimRequest, Route, Store, UnderLease};
 
 /// Rows routed in one transaction.
 const ROUTE_MAX: u32 = 1_000;
@@ -51,7 +51,7 @@ pub(super) async fn run(
         match store.route_to(&routes, limit(&requests), &mut after, &requests).await {
             Ok(done) => {
                 failing = false;
-                hand_over(&store, &handover, asked, done.batches).await;
+                hand_over(&store, &handover, asked, done.taken).await;
                 if done.some_wait {
                     handover.something_waits();
                 }
@@ -98,16 +98,16 @@ fn limit(asked: &[ClaimRequest]) -> u32 {
 }
 
 /// Gives each its batch; who got none goes on waiting.
-async fn hand_over(store: &Store, handover: &Handover, asked: Vec<Asked>, batches: Vec<Option<Batch>>) {
+async fn hand_over(store: &Store, handover: &Handover, asked: Vec<Asked>, taken: Vec<Option<UnderLease>>) {
     let mut waiting = Vec::new();
-    for (asked, batch) in asked.into_iter().zip(batches) {
-        let Some(batch) = batch else {
+    for (asked, taken) in asked.into_iter().zip(taken) {
+        let Some(taken) = taken else {
             waiting.push(asked);
             continue;
         };
         // Its claimer was broken off.
-        if let Err(batch) = asked.answer.send(batch) {
-            release(store, &batch).await;
+        if let Err(taken) = asked.answer.send(taken) {
+            release(store, &taken.lease).await;
         }
     }
     if !waiting.is_empty() {

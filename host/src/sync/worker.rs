@@ -16,7 +16,7 @@ use super::target::{SyncOptions, Target};
 use super::trial::{TRIAL_MAX, Trial, Verdict, failures, verdict};
 use crate::domain::change::{Change, Failure, FailureKind};
 use crate::domain::delivery::Settlement;
-use crate::store::{Batch, Settled, Store};
+use crate::store::{Batch, Lease, Settled, Store};
 
 /// The adapter may break off so many batches in a row before the target is left alone for a while.
 const BROKEN_BATCHES_MAX: u32 = 3;
@@ -45,7 +45,7 @@ impl Worker {
                 Gate::Unknown | Gate::Shut(_) | Gate::Paused => None,
             };
             let Some(in_force) = in_force else {
-                release(&self.store, &batch).await;
+                release(&self.store, &batch.lease).await;
                 continue;
             };
             let is_small = batch.deliveries.len() <= TRIAL_MAX as usize;
@@ -68,7 +68,7 @@ impl Worker {
         }
         given.close();
         if let Ok(batch) = given.try_recv() {
-            release(&self.store, &batch).await;
+            release(&self.store, &batch.lease).await;
         }
         None
     }
@@ -82,7 +82,7 @@ impl Worker {
             () = self.keep_lease(&fence) => Delivered::LeaseLost,
             () = self.abort.cancelled() => {
                 tracing::info!(target_name = %self.target.spec.name, lease_epoch = batch.lease.epoch, "call broken off");
-                return release(&self.store, &batch).await;
+                return release(&self.store, &batch.lease).await;
             }
         };
         let Delivered::Judged { outcomes, target_failure, adapter_broke } = delivered else {
@@ -209,13 +209,11 @@ impl Worker {
 }
 
 /// Gives a batch back that is not, or no longer, being delivered.
-pub(super) async fn release(store: &Store, batch: &Batch) {
-    match store.release(&batch.lease).await {
-        Ok(_) => {
-            tracing::info!(target_name = %batch.lease.target, deliveries = batch.deliveries.len(), "batch given back");
-        }
+pub(super) async fn release(store: &Store, lease: &Lease) {
+    match store.release(lease).await {
+        Ok(_) => tracing::info!(target_name = %lease.target, lease_epoch = lease.epoch, "batch given back"),
         Err(error) => {
-            tracing::warn!(target_name = %batch.lease.target, %error, "cannot give a batch back; its lease will run out");
+            tracing::warn!(target_name = %lease.target, %error, "cannot give a batch back; its lease will run out");
         }
     }
 }

@@ -61,9 +61,12 @@ async fn going_straight_takes_so_many_statements_and_no_more(stand: Stand) {
         let patients: Vec<_> = (0..size).map(|number| patient(size * 1_000 + number, "Seoul")).collect();
         host::service::PatientService::new(stand.store.clone()).put(&patients).await.expect("put");
         let before = stand.store.statements_run();
-        let routed =
-            stand.store.route_to(&routes(), 1_000, &mut i64::MIN.clone(), &[request(1_000)]).await.expect("route");
-        assert_eq!(routed.batches[0].as_ref().map(|batch| batch.deliveries.len()), Some(size as usize));
+        let request = request(1_000);
+        let asked = std::slice::from_ref(&request);
+        let mut routed = stand.store.route_to(&routes(), 1_000, &mut i64::MIN.clone(), asked).await.expect("route");
+        let taken = routed.taken.remove(0).expect("something was taken");
+        let batch = stand.store.load(taken, &request).await.expect("load").expect("a batch");
+        assert_eq!(batch.deliveries.len(), size as usize);
         let spent = stand.store.statements_run() - before;
         assert_eq!(
             spent, 9,

@@ -2,7 +2,7 @@
 
 use host::domain::delivery::Status;
 use host::service::PatientService;
-use host::store::{Batch, ClaimRequest, Route, Routed, Settled, Store};
+use host::store::{Batch, ClaimRequest, Route, Settled, Store};
 
 use crate::on_every_store;
 use crate::support::{Stand, TARGET, confirmed, failed, patient, request, routes};
@@ -22,8 +22,27 @@ async fn put(stand: &Stand, numbers: std::ops::Range<u32>, city: &str) {
     PatientService::new(stand.store.clone()).put(&patients).await.expect("put");
 }
 
-async fn ask(store: &Store, asked: &[ClaimRequest]) -> Routed {
-    store.route_to(&routes(), 1_000, &mut i64::MIN.clone(), asked).await.expect("route")
+/// What routing did, with the batches read.
+struct Given {
+    changes: usize,
+    some_wait: bool,
+    batches: Vec<Option<Batch>>,
+}
+
+async fn ask(store: &Store, asked: &[ClaimRequest]) -> Given {
+    ask_along(store, &routes(), 1_000, asked).await
+}
+
+async fn ask_along(store: &Store, routes: &[Route], limit: u32, asked: &[ClaimRequest]) -> Given {
+    let routed = store.route_to(routes, limit, &mut i64::MIN.clone(), asked).await.expect("route");
+    let mut batches = Vec::new();
+    for (request, taken) in asked.iter().zip(routed.taken) {
+        batches.push(match taken {
+            Some(taken) => store.load(taken, request).await.expect("load"),
+            None => None,
+        });
+    }
+    Given { changes: routed.changes, some_wait: routed.some_wait, batches }
 }
 
 async fn given(stand: &Stand) -> Batch {
@@ -88,7 +107,7 @@ async fn who_did_not_ask_finds_its_deliveries_in_line(stand: Stand) {
     put(&stand, 1..4, "Seoul").await;
     let both: Vec<_> =
         ["fhir", TARGET].map(|target| Route { target: target.to_owned(), aggregate_type: "patient".to_owned() }).into();
-    let routed = stand.store.route_to(&both, 1_000, &mut i64::MIN.clone(), &[request(100)]).await.expect("route");
+    let routed = ask_along(&stand.store, &both, 1_000, &[request(100)]).await;
     assert_eq!(routed.batches[0].as_ref().expect("a batch").deliveries.len(), 3);
     let targets = stand.store.status(1).await.expect("status").targets;
     let of = |name: &str| (targets[name].counts.processing, targets[name].counts.pending);
@@ -124,10 +143,7 @@ async fn hosts_that_ask_at_once_never_share_a_patient(stand: Stand) {
             let request = ClaimRequest { owner: format!("host-{host}"), ..request(7) };
             let mut mine = Vec::new();
             loop {
-                let routed = store
-                    .route_to(&routes(), 9, &mut i64::MIN.clone(), std::slice::from_ref(&request))
-                    .await
-                    .expect("route");
+                let routed = ask_along(&store, &routes(), 9, std::slice::from_ref(&request)).await;
                 mine.extend(routed.batches.into_iter().flatten());
                 if routed.changes == 0 {
                     return mine;

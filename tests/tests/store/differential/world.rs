@@ -66,7 +66,11 @@ impl World {
                 let mut after = i64::MIN;
                 let routed = store.route_to(&routes(), *limit, &mut after, &asked).await.expect("route");
                 let mut words = format!("{} {}", routed.changes, routed.some_wait);
-                for batch in routed.batches {
+                for (request, taken) in asked.iter().zip(routed.taken) {
+                    let batch = match taken {
+                        Some(taken) => store.load(taken, request).await.expect("load"),
+                        None => None,
+                    };
                     let claim = batch.map_or(Claim::Nothing, Claim::Batch);
                     words = format!("{words}\n{}", self.claimed(claim).await);
                 }
