@@ -34,15 +34,15 @@ async fn ask(store: &Store, asked: &[ClaimRequest]) -> Given {
 }
 
 async fn ask_along(store: &Store, routes: &[Route], limit: u32, asked: &[ClaimRequest]) -> Given {
-    let routed = store.route_to(routes, limit, &mut i64::MIN.clone(), asked).await.expect("route");
+    let done = store.route_to(routes, limit, &mut i64::MIN.clone(), asked).await.expect("route");
     let mut batches = Vec::new();
-    for (request, taken) in asked.iter().zip(routed.taken) {
+    for (request, taken) in asked.iter().zip(done.taken) {
         batches.push(match taken {
             Some(taken) => store.load(taken, request).await.expect("load"),
             None => None,
         });
     }
-    Given { changes: routed.changes, some_wait: routed.some_wait, batches }
+    Given { changes: done.changes, some_wait: done.some_wait, batches }
 }
 
 async fn given(stand: &Stand) -> Batch {

@@ -152,7 +152,7 @@ pub(super) const SAFEGUARDS: &[Safeguard] = &[
     Safeguard {
         name: "a batch that is broken off is given back",
         file: "host/src/sync/worker.rs",
-        mutation: &[("return release(&self.store, &batch).await;\n            }", "return;\n            }")],
+        mutation: &[("return release(&self.store, &batch.lease).await;\n            }", "return;\n            }")],
         suite: Suite::Sync,
         test: "lifecycle::a_second_signal_breaks_the_call_off",
     },
