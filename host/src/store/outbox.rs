@@ -30,9 +30,9 @@ impl Store {
     ///
     /// # Errors
     /// When the store cannot be reached.
-    pub(super) async fn has_unrouted(&self) -> Result<bool, StoreError> {
-        let sql = "SELECT id FROM sync_outbox WHERE routed_at IS NULL ORDER BY id LIMIT 1";
-        let rows = self.query_alone("look for unrouted changes", sql, &[], &[]).await?;
+    pub(super) async fn has_unrouted(&self, after: i64) -> Result<bool, StoreError> {
+        let sql = "SELECT id FROM sync_outbox WHERE routed_at IS NULL AND id > :after ORDER BY id LIMIT 1";
+        let rows = self.query_alone("look for unrouted changes", sql, &[("after", after.into())], &[]).await?;
         Ok(!rows.rows.is_empty())
     }
 }
@@ -55,14 +55,19 @@ pub(super) struct Unrouted {
 }
 
 /// Changes that wait to be routed.
-pub(super) struct Unrouteds {
+pub(super) struct WaitingChanges {
     pub(super) count: i64,
     /// There are at least [`COUNTED_MAX`], and ids are taken to follow each other closely.
     pub(super) is_estimate: bool,
+    /// How long the oldest waits, in milliseconds.
+    pub(super) oldest_ms: Option<i64>,
 }
 
 /// So many changes are counted one by one; counting a million takes longer than anybody waits for `host status`.
 const COUNTED_MAX: i64 = 100_000;
+
+/// Ids before the newest delivery among which a change may still wait that became visible late.
+const LOOK_BACK: i64 = 20_000;
 
 impl StoreTransaction {
     /// Writes changes, in the transaction that also changes their aggregates. Gives the ids of their events.
@@ -146,27 +151,28 @@ impl StoreTransaction {
         self.execute_for(&sql, &[], ids).await.map(drop)
     }
 
-    /// How many changes wait to be routed: counted as far as that is quick, and from there on estimated.
-    pub(super) async fn count_unrouted(&mut self) -> Result<Unrouteds, StoreError> {
-        let sql = format!(
-            "SELECT COUNT(*) FROM (SELECT 1 AS one FROM sync_outbox WHERE routed_at IS NULL LIMIT {}) n",
-            COUNTED_MAX + 1
-        );
-        let counted = self.number(&sql).await?.unwrap_or_default();
+    /// What waits to be routed: counted as far as that is quick, and from there on estimated.
+    pub(super) async fn waiting(&mut self) -> Result<WaitingChanges, StoreError> {
+        let after = self.nearly_routed().await?;
+        let unrouted = format!("FROM sync_outbox WHERE routed_at IS NULL AND id > {after}");
+        let counted = format!("SELECT COUNT(*) FROM (SELECT 1 AS one {unrouted} LIMIT {}) n", COUNTED_MAX + 1);
+        let counted = self.number(&counted).await?.unwrap_or_default();
+        let age = format!("SELECT {} - created_at {unrouted} ORDER BY id LIMIT 1", self.now);
+        let oldest_ms = self.number(&age).await?.map(|age| age.max(0));
         if counted <= COUNTED_MAX {
-            return Ok(Unrouteds { count: counted, is_estimate: false });
+            return Ok(WaitingChanges { count: counted, is_estimate: false, oldest_ms });
         }
-        let end =
-            |order: &str| format!("(SELECT id FROM sync_outbox WHERE routed_at IS NULL ORDER BY id {order} LIMIT 1)");
+        let end = |order: &str| format!("(SELECT id {unrouted} ORDER BY id {order} LIMIT 1)");
         let between = self.number(&format!("SELECT {} - {} + 1", end("DESC"), end("ASC"))).await?;
-        Ok(Unrouteds { count: between.unwrap_or_default().max(counted), is_estimate: true })
+        Ok(WaitingChanges { count: between.unwrap_or_default().max(counted), is_estimate: true, oldest_ms })
     }
 
-    /// How long the oldest change waits to be routed, in milliseconds.
-    pub(super) async fn oldest_unrouted_ms(&mut self) -> Result<Option<i64>, StoreError> {
-        let sql =
-            format!("SELECT {} - created_at FROM sync_outbox WHERE routed_at IS NULL ORDER BY id LIMIT 1", self.now);
-        Ok(self.number(&sql).await?.map(|age| age.max(0)))
+    /// An id below which nearly everything is routed. Whoever looks from the beginning walks over the dead entries of all that
+    /// was routed and is not tidied up yet, which may be a million.
+    async fn nearly_routed(&mut self) -> Result<i64, StoreError> {
+        let sql = "SELECT MAX(m.newest) FROM (SELECT (SELECT MAX(d.outbox_id) FROM sync_delivery d WHERE d.target = t.name) \
+                   AS newest FROM sync_target t) m";
+        Ok(self.number(sql).await?.map_or(0, |newest| newest - LOOK_BACK))
     }
 
     async fn number(&mut self, sql: &str) -> Result<Option<i64>, StoreError> {

@@ -76,8 +76,7 @@ impl Store {
         after: &mut i64,
         asked: &[ClaimRequest],
     ) -> Result<Routed, StoreError> {
-        // Behind what was routed just now there is more, or there was: that is seen without a look.
-        if *after == i64::MIN && !self.has_unrouted().await? {
+        if !self.has_unrouted(*after).await? {
             return Ok(Routed { taken: vec![None; asked.len()], ..Routed::default() });
         }
         let mut done = rerun("route", || self.route_once(routes, limit, *after, asked)).await?;

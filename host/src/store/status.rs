@@ -87,11 +87,11 @@ impl Store {
     /// When the store cannot be reached.
     pub async fn status(&self, recent_max: u32) -> Result<StatusSnapshot, StoreError> {
         let mut transaction = self.begin_read("read status").await?;
-        let unrouted = transaction.count_unrouted().await?;
+        let waiting = transaction.waiting().await?;
         let mut snapshot = StatusSnapshot {
-            unrouted: u64::try_from(unrouted.count).unwrap_or_default(),
-            unrouted_is_estimate: unrouted.is_estimate,
-            oldest_unrouted_ms: transaction.oldest_unrouted_ms().await?,
+            unrouted: u64::try_from(waiting.count).unwrap_or_default(),
+            unrouted_is_estimate: waiting.is_estimate,
+            oldest_unrouted_ms: waiting.oldest_ms,
             targets: transaction.targets().await?,
             ..StatusSnapshot::default()
         };
@@ -112,7 +112,7 @@ impl Store {
     /// When the store cannot be reached.
     pub async fn open_work(&self) -> Result<u64, StoreError> {
         let mut transaction = self.begin_read("count open work").await?;
-        let unrouted = transaction.count_unrouted().await?.count;
+        let unrouted = transaction.waiting().await?.count;
         let sql = "SELECT COALESCE(SUM((SELECT COUNT(*) FROM sync_delivery d WHERE d.target = t.name \
                    AND d.next_attempt_at < :never) + (SELECT COUNT(*) FROM sync_work w WHERE w.target = t.name)), 0) \
                    FROM sync_target t WHERE t.enabled = 1";
@@ -137,7 +137,7 @@ impl Store {
             name: &'a str,
         }
         let names: Vec<_> = targets.iter().map(|name| Name { name }).collect();
-        if self.has_unrouted().await? {
+        if self.has_unrouted(i64::MIN).await? {
             return Ok(true);
         }
         let mut transaction = self.begin_read("look for due work").await?;
@@ -223,7 +223,7 @@ impl StoreTransaction {
         let sql = format!(
             "SELECT d.target, d.aggregate_type, d.aggregate_id, d.status, l.remote_id, d.attempts, d.error_kind, \
              d.error_message, d.finished_at, d.outbox_id FROM sync_delivery d {link} WHERE d.target = :target \
-             AND d.outbox_id > (SELECT COALESCE(MAX(id), 0) FROM sync_outbox) - {window} \
+             AND d.outbox_id > (SELECT COALESCE(MAX(n.outbox_id), 0) FROM sync_delivery n WHERE n.target = :target) - {window} \
              AND d.status <> 'superseded' ORDER BY d.outbox_id DESC LIMIT {limit}",
             link = left_lookup(
                 self.dialect(),

@@ -17,8 +17,14 @@ const ROUTE_MAX: u32 = 1_000;
 /// The shortest pause between two looks.
 const POLL_MIN: Duration = Duration::from_millis(2);
 
-/// A look goes on behind the last id, but begins anew after so long: a smaller id may have been committed later.
-const FROM_THE_BEGINNING_EVERY: Duration = Duration::from_millis(500);
+/// A look goes on behind the last id. A smaller id may be committed later, so it looks back so often, as far as ...
+const LOOK_BACK_EVERY: Duration = Duration::from_millis(500);
+/// ... where it was so long ago, at least;
+const LOOK_BACK: Duration = Duration::from_secs(2);
+/// and from the very beginning so seldom that it takes a fiftieth of the time: there it walks over the dead entries of all
+/// that was routed and that the database has not tidied up yet.
+const FROM_THE_BEGINNING_SHARE: u32 = 50;
+const FROM_THE_BEGINNING_EVERY_MAX: Duration = Duration::from_secs(30);
 
 /// With more to route, so long is waited for a target to ask: what is given straight costs less than what waits in line.
 const ASKED_WITHIN: Duration = Duration::from_millis(200);
@@ -37,20 +43,20 @@ pub(super) async fn run(
 ) {
     let mut failing = false;
     let mut pause = POLL_MIN;
-    let (mut after, mut begun) = (i64::MIN, Instant::now());
+    let mut place = Place::new(Instant::now());
     let mut last_asked = Instant::now();
     while !stop.is_cancelled() {
-        if begun.elapsed() > FROM_THE_BEGINNING_EVERY {
-            (after, begun) = (i64::MIN, Instant::now());
-        }
+        let begun = Instant::now();
+        place.begin(begun);
         let asked = handover.take();
         if !asked.is_empty() {
             last_asked = Instant::now();
         }
         let requests: Vec<_> = asked.iter().map(|asked| asked.request.clone()).collect();
-        match store.route_to(&routes, limit(&requests), &mut after, &requests).await {
+        match store.route_to(&routes, limit(&requests), &mut place.after, &requests).await {
             Ok(done) => {
                 failing = false;
+                place.ended(begun, Instant::now());
                 hand_over(&store, &handover, asked, done.taken).await;
                 if done.some_wait {
                     handover.something_waits();
@@ -68,8 +74,7 @@ pub(super) async fn run(
                     }
                     continue;
                 }
-                if after > i64::MIN {
-                    after = i64::MIN;
+                if place.goes_back() {
                     continue;
                 }
                 pause = (pause * 2).min(poll);
@@ -88,6 +93,60 @@ pub(super) async fn run(
             () = stop.cancelled() => {}
             () = tokio::time::sleep(pause) => {}
         }
+    }
+}
+
+/// Where the next look begins.
+struct Place {
+    after: i64,
+    /// Where it was some seconds ago, and where it will then have been.
+    back: i64,
+    next_back: i64,
+    moved: Instant,
+    looked_back: Instant,
+    is_whole: bool,
+    whole_due: Instant,
+}
+
+impl Place {
+    fn new(now: Instant) -> Self {
+        let start = i64::MIN;
+        Self {
+            after: start,
+            back: start,
+            next_back: start,
+            moved: now,
+            looked_back: now,
+            is_whole: false,
+            whole_due: now,
+        }
+    }
+
+    fn begin(&mut self, now: Instant) {
+        if now.duration_since(self.moved) >= LOOK_BACK {
+            (self.back, self.next_back, self.moved) = (self.next_back, self.after, now);
+        }
+        self.is_whole = now >= self.whole_due;
+        if self.is_whole {
+            self.after = i64::MIN;
+        } else if now.duration_since(self.looked_back) > LOOK_BACK_EVERY {
+            (self.after, self.looked_back) = (self.back, now);
+        }
+    }
+
+    /// The look that began then is over.
+    fn ended(&mut self, begun: Instant, now: Instant) {
+        if self.is_whole {
+            let took = now.duration_since(begun);
+            self.whole_due = now + (took * FROM_THE_BEGINNING_SHARE).min(FROM_THE_BEGINNING_EVERY_MAX);
+        }
+    }
+
+    /// After a look that found nothing: whether there is something to look at before it.
+    fn goes_back(&mut self) -> bool {
+        let is_before = self.after > self.back;
+        self.after = self.after.min(self.back);
+        is_before
     }
 }
 
@@ -112,5 +171,64 @@ async fn hand_over(store: &Store, handover: &Handover, asked: Vec<Asked>, taken:
     }
     if !waiting.is_empty() {
         handover.put(waiting);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_looks_back_now_and_then_and_from_the_beginning_seldom() {
+        let mut now = Instant::now();
+        let mut place = Place::new(now);
+        place.begin(now);
+        assert_eq!(place.after, i64::MIN, "the first look");
+        place.ended(now, now + Duration::from_millis(100));
+        let (mut from_the_beginning, mut looks_back) = (0, 0);
+        // A minute of looks, each of which routes a hundred changes. In the first seconds to look back is to begin anew.
+        for reached in (100..=120_000_i64).step_by(100) {
+            place.after = reached;
+            now += Duration::from_millis(50);
+            place.begin(now);
+            match place.after {
+                i64::MIN => from_the_beginning += 1,
+                after if after < reached => {
+                    assert!(after >= reached - 10_000, "{reached}: {after} is more than five seconds ago");
+                    looks_back += 1;
+                }
+                _ => {}
+            }
+            place.ended(now, now + Duration::from_millis(100));
+        }
+        assert!((10..=20).contains(&from_the_beginning) && looks_back > 50, "{from_the_beginning}, {looks_back}");
+    }
+
+    #[test]
+    fn a_look_from_the_beginning_that_takes_long_is_done_every_half_minute() {
+        let now = Instant::now();
+        let mut place = Place::new(now);
+        place.begin(now);
+        let over = now + Duration::from_secs(5);
+        place.ended(now, over);
+        place.begin(over + Duration::from_secs(29));
+        assert!(!place.is_whole);
+        place.begin(over + Duration::from_secs(31));
+        assert!(place.is_whole);
+    }
+
+    #[test]
+    fn no_more_is_routed_than_is_asked_for() {
+        let asked = |target: &str, batch_max| ClaimRequest {
+            target: target.to_owned(),
+            owner: "host".to_owned(),
+            batch_max,
+            lease_ms: 1,
+            fifo_types: Vec::new(),
+        };
+        assert_eq!(limit(&[]), ROUTE_MAX);
+        assert_eq!(limit(&[asked("a", 100), asked("b", 500)]), 500);
+        assert_eq!(limit(&[asked("a", 100), asked("a", 200)]), 300);
+        assert_eq!(limit(&[asked("a", 800), asked("a", 800)]), ROUTE_MAX);
     }
 }
