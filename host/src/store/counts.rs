@@ -8,7 +8,7 @@
 
 use std::collections::BTreeMap;
 
-use super::work::NEVER;
+use super::work::{NEVER, in_work_at};
 use super::{Reader, StoreError, StoreTransaction};
 use crate::database::Dialect;
 use crate::domain::delivery::Status;
@@ -116,13 +116,15 @@ impl StoreTransaction {
 
     /// The counts of every target, as they were at one moment: one statement sees one state.
     pub(super) async fn counts(&mut self) -> Result<BTreeMap<String, Counts>, StoreError> {
-        let sql = "SELECT c.target, c.made, c.done, c.superseded, \
-                   (SELECT COUNT(*) FROM sync_work w WHERE w.target = c.target), \
-                   (SELECT COUNT(*) FROM sync_delivery d WHERE d.target = c.target AND d.next_attempt_at = :never) \
-                   FROM (SELECT target, CAST(SUM(made) AS DECIMAL(20)) AS made, CAST(SUM(done) AS DECIMAL(20)) AS done, \
-                   CAST(SUM(superseded) AS DECIMAL(20)) AS superseded FROM sync_count GROUP BY target) c";
+        let sql = format!(
+            "SELECT c.target, c.made, c.done, c.superseded, {in_work}, \
+             (SELECT COUNT(*) FROM sync_delivery d WHERE d.target = c.target AND d.next_attempt_at = :never) \
+             FROM (SELECT target, CAST(SUM(made) AS DECIMAL(20)) AS made, CAST(SUM(done) AS DECIMAL(20)) AS done, \
+             CAST(SUM(superseded) AS DECIMAL(20)) AS superseded FROM sync_count GROUP BY target) c",
+            in_work = in_work_at("c.target"),
+        );
         let mut counts = BTreeMap::new();
-        for row in self.query(sql, &[("never", NEVER.into())]).await?.rows {
+        for row in self.query(&sql, &[("never", NEVER.into())]).await?.rows {
             let mut reader = Reader::new("count deliveries", row);
             let target = reader.text()?;
             let (made, done, superseded) = (reader.integer()?, reader.integer()?, reader.integer()?);

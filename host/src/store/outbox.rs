@@ -64,10 +64,10 @@ pub(super) struct WaitingChanges {
 }
 
 /// So many changes are counted one by one; counting a million takes longer than anybody waits for `host status`.
-const COUNTED_MAX: i64 = 100_000;
+const COUNTED_MAX: i64 = 10_000;
 
 /// Ids before the newest delivery among which a change may still wait that became visible late.
-const LOOK_BACK: i64 = 20_000;
+const LOOK_BACK: i64 = 5_000;
 
 impl StoreTransaction {
     /// Writes changes, in the transaction that also changes their aggregates. Gives the ids of their events.

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use super::claim::rows_value;
 use super::hosts::HOST_SEEN_MS;
 use super::sql::{JsonType, json_rows, left_lookup};
-use super::work::NEVER;
+use super::work::{NEVER, in_work_at};
 use super::{Counts, Reader, Store, StoreError, StoreTransaction};
 use crate::domain::delivery::Status;
 
@@ -59,7 +59,7 @@ pub struct RecentSync {
 pub struct StatusSnapshot {
     /// Changes that no host has routed yet.
     pub unrouted: u64,
-    /// Whether that is an estimate, from the first and the last id: there are more than 100,000.
+    /// Whether that is an estimate, from the first and the last id: there are more than 10,000.
     pub unrouted_is_estimate: bool,
     /// How long the oldest of them waits, milliseconds.
     pub oldest_unrouted_ms: Option<i64>,
@@ -113,10 +113,12 @@ impl Store {
     pub async fn open_work(&self) -> Result<u64, StoreError> {
         let mut transaction = self.begin_read("count open work").await?;
         let unrouted = transaction.waiting().await?.count;
-        let sql = "SELECT COALESCE(SUM((SELECT COUNT(*) FROM sync_delivery d WHERE d.target = t.name \
-                   AND d.next_attempt_at < :never) + (SELECT COUNT(*) FROM sync_work w WHERE w.target = t.name)), 0) \
-                   FROM sync_target t WHERE t.enabled = 1";
-        let rows = transaction.query(sql, &[("never", NEVER.into())]).await?;
+        let sql = format!(
+            "SELECT COALESCE(SUM((SELECT COUNT(*) FROM sync_delivery d WHERE d.target = t.name \
+             AND d.next_attempt_at < :never) + {in_work}), 0) FROM sync_target t WHERE t.enabled = 1",
+            in_work = in_work_at("t.name"),
+        );
+        let rows = transaction.query(&sql, &[("never", NEVER.into())]).await?;
         transaction.rollback().await?;
         let open = match rows.rows.into_iter().next() {
             Some(row) => Reader::new("count open work", row).integer()?,
@@ -143,9 +145,10 @@ impl Store {
         let mut transaction = self.begin_read("look for due work").await?;
         let sql = format!(
             "SELECT CASE WHEN EXISTS (SELECT 1 FROM sync_delivery d WHERE d.target = j.name \
-             AND d.next_attempt_at <= {now}) OR EXISTS (SELECT 1 FROM sync_work w WHERE w.target = j.name) \
+             AND d.next_attempt_at <= {now}) OR {in_work} > 0 \
              THEN 1 ELSE 0 END FROM {rows}",
             now = transaction.now,
+            in_work = in_work_at("j.name"),
             rows = json_rows(transaction.dialect(), &[("name", JsonType::Text)]),
         );
         let rows = transaction.query(&sql, &[("rows", rows_value(&names))]).await?;
