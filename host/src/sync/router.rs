@@ -17,12 +17,12 @@ const ROUTE_MAX: u32 = 1_000;
 /// The shortest pause between two looks.
 const POLL_MIN: Duration = Duration::from_millis(2);
 
-/// A look goes on behind the last id. A smaller id may be committed later, so it looks back so often, as far as ...
+/// A look goes on behind the last id. A smaller id may be committed later, so that it looks back so often.
 const LOOK_BACK_EVERY: Duration = Duration::from_millis(500);
-/// ... where it was so long ago, at least;
+/// It looks back to where it was at least so long ago.
 const LOOK_BACK: Duration = Duration::from_secs(2);
-/// and from the very beginning so seldom that it takes a fiftieth of the time: there it walks over the dead entries of all
-/// that was routed and that the database has not tidied up yet.
+/// From the very beginning it looks so seldom that this takes a fiftieth of the time: there it walks over the dead entries of
+/// all that was routed and that the database has not tidied up yet.
 const FROM_THE_BEGINNING_SHARE: u32 = 50;
 const FROM_THE_BEGINNING_EVERY_MAX: Duration = Duration::from_secs(30);
 
