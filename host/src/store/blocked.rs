@@ -1,5 +1,6 @@
 //! Blocked keys: aggregates delivered in order (`order = "fifo"`) whose head failed, so that what follows waits.
 
+use super::sql::through;
 use super::work::NEVER;
 use super::{Reader, Store, StoreError};
 use crate::database::Value;
@@ -36,13 +37,18 @@ impl Store {
         let names: Vec<_> = (0..fifo_types.len()).map(|index| format!("fifo{index}")).collect();
         let values: Vec<(&str, Value)> =
             names.iter().map(String::as_str).zip(fifo_types.iter().map(|kind| kind.as_str().into())).collect();
-        let waiting = "SELECT COUNT(*) FROM sync_delivery w WHERE w.target = d.target AND w.aggregate_type = d.aggregate_type \
-                       AND w.aggregate_id = d.aggregate_id AND w.outbox_id > d.outbox_id AND w.status = 'pending'";
+        let dialect = self.database.dialect();
+        let waiting = format!(
+            "SELECT COUNT(*) FROM sync_delivery w{siblings} WHERE w.target = d.target AND w.aggregate_type = d.aggregate_type \
+             AND w.aggregate_id = d.aggregate_id AND w.outbox_id > d.outbox_id AND w.status = 'pending'",
+            siblings = through(dialect, "sync_delivery_aggregate"),
+        );
         let sql = format!(
             "SELECT * FROM (SELECT d.target, d.aggregate_type, d.aggregate_id, d.outbox_id, d.error_kind, d.error_message, \
-             ({waiting}) AS waiting FROM sync_target t JOIN sync_delivery d ON d.target = t.name AND d.next_attempt_at = {NEVER} \
+             ({waiting}) AS waiting FROM sync_target t JOIN sync_delivery d{due} ON d.target = t.name AND d.next_attempt_at = {NEVER} \
              AND d.aggregate_type IN (:{})) b WHERE b.waiting > 0 ORDER BY b.outbox_id, b.target LIMIT {limit}",
-            names.join(", :")
+            names.join(", :"),
+            due = through(dialect, "sync_delivery_due"),
         );
         let mut transaction = self.begin_read(what).await?;
         let rows = transaction.query(&sql, &values).await?;

@@ -141,11 +141,12 @@ impl StoreTransaction {
         } else {
             let names: Vec<_> = (0..request.fifo_types.len()).map(|index| format!(":fifo{index}")).collect();
             format!(
-                " AND (d.aggregate_type NOT IN ({}) OR NOT EXISTS (SELECT 1 FROM sync_delivery e \
+                " AND (d.aggregate_type NOT IN ({}) OR NOT EXISTS (SELECT 1 FROM sync_delivery e{siblings} \
                  WHERE e.target = d.target AND e.aggregate_type = d.aggregate_type \
                  AND e.aggregate_id = d.aggregate_id AND e.outbox_id < d.outbox_id \
                  AND e.status IN ('pending', 'processing', 'failed')))",
-                names.join(", ")
+                names.join(", "),
+                siblings = through(self.dialect(), "sync_delivery_aggregate"),
             )
         };
         let same = "s.target = d.target AND s.aggregate_type = d.aggregate_type AND s.aggregate_id = d.aggregate_id";

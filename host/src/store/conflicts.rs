@@ -4,7 +4,7 @@
 //! both decide. It changes what is remembered of the target (`sync_link`) and lets the ordinary delivery do the rest.
 
 use super::counts::Counted;
-use super::sql::upsert;
+use super::sql::{through, upsert};
 use super::work::NEVER;
 use super::{Reader, RetryFilter, Store, StoreError, StoreTransaction};
 use crate::database::{Value, rerun};
@@ -71,9 +71,10 @@ impl Store {
         }
         let sql = format!(
             "SELECT d.target, d.aggregate_type, d.aggregate_id, d.outbox_id, l.remote_id, d.error_message, d.finished_at \
-             FROM sync_target t JOIN sync_delivery d ON d.target = t.name AND d.next_attempt_at = {NEVER} AND d.error_kind = :kind \
+             FROM sync_target t JOIN sync_delivery d{due} ON d.target = t.name AND d.next_attempt_at = {NEVER} AND d.error_kind = :kind \
              LEFT JOIN sync_link l ON l.target = d.target AND l.aggregate_type = d.aggregate_type \
-             AND l.aggregate_id = d.aggregate_id WHERE 1 = 1{of_target} ORDER BY d.outbox_id, d.target LIMIT {limit}"
+             AND l.aggregate_id = d.aggregate_id WHERE 1 = 1{of_target} ORDER BY d.outbox_id, d.target LIMIT {limit}",
+            due = through(transaction.dialect(), "sync_delivery_due"),
         );
         let rows = transaction.query(&sql, &values).await?;
         transaction.rollback().await?;

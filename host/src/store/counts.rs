@@ -8,6 +8,7 @@
 
 use std::collections::BTreeMap;
 
+use super::sql::through;
 use super::work::{NEVER, in_work_at};
 use super::{Reader, StoreError, StoreTransaction};
 use crate::database::Dialect;
@@ -118,10 +119,11 @@ impl StoreTransaction {
     pub(super) async fn counts(&mut self) -> Result<BTreeMap<String, Counts>, StoreError> {
         let sql = format!(
             "SELECT c.target, c.made, c.done, c.superseded, {in_work}, \
-             (SELECT COUNT(*) FROM sync_delivery d WHERE d.target = c.target AND d.next_attempt_at = :never) \
+             (SELECT COUNT(*) FROM sync_delivery d{due} WHERE d.target = c.target AND d.next_attempt_at = :never) \
              FROM (SELECT target, CAST(SUM(made) AS DECIMAL(20)) AS made, CAST(SUM(done) AS DECIMAL(20)) AS done, \
              CAST(SUM(superseded) AS DECIMAL(20)) AS superseded FROM sync_count GROUP BY target) c",
-            in_work = in_work_at("c.target"),
+            in_work = in_work_at(self.dialect(), "c.target"),
+            due = through(self.dialect(), "sync_delivery_due"),
         );
         let mut counts = BTreeMap::new();
         for row in self.query(&sql, &[("never", NEVER.into())]).await?.rows {

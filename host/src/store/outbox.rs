@@ -156,27 +156,30 @@ impl StoreTransaction {
         let after = self.nearly_routed().await?;
         let unrouted = format!("FROM sync_outbox WHERE routed_at IS NULL AND id > {after}");
         let counted = format!("SELECT COUNT(*) FROM (SELECT 1 AS one {unrouted} LIMIT {}) n", COUNTED_MAX + 1);
-        let counted = self.number(&counted).await?.unwrap_or_default();
+        let counted = self.number(&counted, &[]).await?.unwrap_or_default();
         let age = format!("SELECT {} - created_at {unrouted} ORDER BY id LIMIT 1", self.now);
-        let oldest_ms = self.number(&age).await?.map(|age| age.max(0));
+        let oldest_ms = self.number(&age, &[]).await?.map(|age| age.max(0));
         if counted <= COUNTED_MAX {
             return Ok(WaitingChanges { count: counted, is_estimate: false, oldest_ms });
         }
         let end = |order: &str| format!("(SELECT id {unrouted} ORDER BY id {order} LIMIT 1)");
-        let between = self.number(&format!("SELECT {} - {} + 1", end("DESC"), end("ASC"))).await?;
+        let between = self.number(&format!("SELECT {} - {} + 1", end("DESC"), end("ASC")), &[]).await?;
         Ok(WaitingChanges { count: between.unwrap_or_default().max(counted), is_estimate: true, oldest_ms })
     }
 
     /// An id below which nearly everything is routed. Whoever looks from the beginning walks over the dead entries of all that
     /// was routed and is not tidied up yet, which may be a million.
     async fn nearly_routed(&mut self) -> Result<i64, StoreError> {
-        let sql = "SELECT MAX(m.newest) FROM (SELECT (SELECT MAX(d.outbox_id) FROM sync_delivery d WHERE d.target = t.name) \
-                   AS newest FROM sync_target t) m";
-        Ok(self.number(sql).await?.map_or(0, |newest| newest - LOOK_BACK))
+        // In this form, since MySQL would walk over all of a target's deliveries to find their MAX.
+        let newest =
+            "SELECT d.outbox_id FROM sync_delivery d WHERE d.target = t.name ORDER BY d.outbox_id DESC LIMIT 1";
+        let sql = format!("SELECT MAX(m.newest) FROM (SELECT ({newest}) AS newest FROM sync_target t) m");
+        Ok(self.number(&sql, &[]).await?.map_or(0, |newest| newest - LOOK_BACK))
     }
 
-    async fn number(&mut self, sql: &str) -> Result<Option<i64>, StoreError> {
-        let rows = self.query(sql, &[]).await?;
+    /// The one number that a query gives.
+    pub(super) async fn number(&mut self, sql: &str, values: &[(&str, Value)]) -> Result<Option<i64>, StoreError> {
+        let rows = self.query(sql, values).await?;
         Ok(rows.rows.first().and_then(|row| row.first()).and_then(Value::as_i64))
     }
 }

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use super::batch::delivery;
+use super::sql::through;
 use super::{Reader, Store, StoreError, StoreTransaction};
 use crate::database::Value;
 use crate::domain::change::{Change, Link, Operation};
@@ -84,9 +85,12 @@ impl StoreTransaction {
     /// The newest delivery, or a change behind it that nobody has routed yet.
     async fn newest(&mut self, target: &str, patient_id: &str) -> Result<Option<Newest>, StoreError> {
         let values = [("target", target.into()), ("id", patient_id.into())];
-        let sql = "SELECT outbox_id, status, attempts FROM sync_delivery WHERE target = :target \
-                   AND aggregate_type = 'patient' AND aggregate_id = :id ORDER BY outbox_id DESC LIMIT 1";
-        let routed = self.query(sql, &values).await?.rows.into_iter().next();
+        let sql = format!(
+            "SELECT outbox_id, status, attempts FROM sync_delivery{index} WHERE target = :target \
+             AND aggregate_type = 'patient' AND aggregate_id = :id ORDER BY outbox_id DESC LIMIT 1",
+            index = through(self.dialect(), "sync_delivery_aggregate"),
+        );
+        let routed = self.query(&sql, &values).await?.rows.into_iter().next();
         let sql = "SELECT MAX(id) FROM sync_outbox WHERE routed_at IS NULL AND aggregate_type = 'patient' \
                    AND aggregate_id = :id";
         let unrouted = self.query(sql, &values[1..]).await?.rows.first().and_then(|row| row.first()?.as_i64());

@@ -1,6 +1,7 @@
 //! What a person asks for: failed deliveries are to be tried again.
 
 use super::outbox::KNOWN_OPERATION;
+use super::sql::{through, update_from};
 use super::work::NEVER;
 use super::{Store, StoreError};
 use crate::database::{Value, rerun};
@@ -20,27 +21,28 @@ pub struct RetryFilter {
 }
 
 impl RetryFilter {
+    /// The condition on the delivery `t` of the target `j`: by target, so that the index finds what failed.
     fn condition(&self, now: &str) -> (String, Vec<(&'static str, Value)>) {
         // What no target can ever take stays failed: tried again, it would stand in the way of all that is claimed with it.
         let mut sql = format!(
-            "status = 'failed' AND next_attempt_at = {NEVER} AND EXISTS (SELECT 1 FROM sync_outbox o WHERE o.id = sync_delivery.outbox_id \
-             AND {KNOWN_OPERATION})"
+            "t.target = j.name AND t.next_attempt_at = {NEVER} AND t.status = 'failed' \
+             AND EXISTS (SELECT 1 FROM sync_outbox o WHERE o.id = t.outbox_id AND {KNOWN_OPERATION})"
         );
         let mut values: Vec<(&'static str, Value)> = Vec::new();
         if let Some(target) = &self.target {
-            sql.push_str(" AND target = :target");
+            sql.push_str(" AND j.name = :target");
             values.push(("target", target.as_str().into()));
         }
         if let Some(patient) = &self.patient {
-            sql.push_str(" AND aggregate_type = 'patient' AND aggregate_id = :patient");
+            sql.push_str(" AND t.aggregate_type = 'patient' AND t.aggregate_id = :patient");
             values.push(("patient", patient.as_str().into()));
         }
         if let Some(kind) = self.kind {
-            sql.push_str(" AND error_kind = :kind");
+            sql.push_str(" AND t.error_kind = :kind");
             values.push(("kind", kind.as_str().into()));
         }
         if let Some(age_ms) = self.older_than_ms {
-            sql.push_str(" AND finished_at <= ");
+            sql.push_str(" AND t.finished_at <= ");
             sql.push_str(now);
             sql.push_str(" - :age_ms");
             values.push(("age_ms", i64::try_from(age_ms).unwrap_or(i64::MAX / 2).into()));
@@ -57,7 +59,11 @@ impl Store {
     pub async fn count_failed(&self, filter: &RetryFilter) -> Result<u64, StoreError> {
         let mut transaction = self.begin_read("count failed deliveries").await?;
         let (condition, values) = filter.condition(&transaction.now);
-        let rows = transaction.query(&format!("SELECT COUNT(*) FROM sync_delivery WHERE {condition}"), &values).await?;
+        let sql = format!(
+            "SELECT COUNT(*) FROM sync_target j JOIN sync_delivery t{due} ON {condition}",
+            due = through(transaction.dialect(), "sync_delivery_due"),
+        );
+        let rows = transaction.query(&sql, &values).await?;
         transaction.rollback().await?;
         let count = rows.rows.first().and_then(|row| row.first()).and_then(Value::as_i64).unwrap_or_default();
         Ok(u64::try_from(count).unwrap_or_default())
@@ -72,10 +78,17 @@ impl Store {
         rerun("retry", || async {
             let mut transaction = self.begin("retry failed deliveries").await?;
             let (condition, values) = filter.condition(&transaction.now);
-            let sql = format!(
-                "UPDATE sync_delivery SET status = 'pending', attempts = 0, next_attempt_at = {now}, finished_at = NULL \
-                 WHERE {condition}",
-                now = transaction.now
+            let sql = update_from(
+                transaction.dialect(),
+                ("sync_delivery", "sync_delivery_due"),
+                &[
+                    ("status", "'pending'"),
+                    ("attempts", "0"),
+                    ("next_attempt_at", &transaction.now),
+                    ("finished_at", "NULL"),
+                ],
+                "sync_target AS j",
+                &condition,
             );
             let retried = transaction.execute(&sql, &values).await?.rows_affected;
             transaction.commit().await?;

@@ -3,9 +3,8 @@
 
 use std::collections::BTreeMap;
 
-use super::claim::rows_value;
 use super::hosts::HOST_SEEN_MS;
-use super::sql::{JsonType, json_rows, left_lookup};
+use super::sql::{left_lookup, through};
 use super::work::{NEVER, in_work_at};
 use super::{Counts, Reader, Store, StoreError, StoreTransaction};
 use crate::domain::delivery::Status;
@@ -106,58 +105,50 @@ impl Store {
         Ok(snapshot)
     }
 
-    /// Whether anything is still to be routed or delivered now or later, at targets that are enabled.
+    /// How many changes and deliveries are still to be routed or delivered, now or later, at targets that are enabled.
     ///
     /// # Errors
     /// When the store cannot be reached.
     pub async fn open_work(&self) -> Result<u64, StoreError> {
         let mut transaction = self.begin_read("count open work").await?;
-        let unrouted = transaction.waiting().await?.count;
-        let sql = format!(
-            "SELECT COALESCE(SUM((SELECT COUNT(*) FROM sync_delivery d WHERE d.target = t.name \
-             AND d.next_attempt_at < :never) + {in_work}), 0) FROM sync_target t WHERE t.enabled = 1",
-            in_work = in_work_at("t.name"),
-        );
-        let rows = transaction.query(&sql, &[("never", NEVER.into())]).await?;
+        let mut open = transaction.waiting().await?.count;
+        let enabled = transaction.query("SELECT name FROM sync_target WHERE enabled = 1", &[]).await?;
+        for row in enabled.rows {
+            let target = Reader::new("count open work", row).text()?;
+            let sql = format!(
+                "SELECT COUNT(*) + {in_work} FROM sync_delivery d{due} WHERE d.target = :target AND d.next_attempt_at < {NEVER}",
+                in_work = in_work_at(transaction.dialect(), ":target"),
+                due = through(transaction.dialect(), "sync_delivery_due"),
+            );
+            open += transaction.number(&sql, &[("target", target.into())]).await?.unwrap_or_default();
+        }
         transaction.rollback().await?;
-        let open = match rows.rows.into_iter().next() {
-            Some(row) => Reader::new("count open work", row).integer()?,
-            None => 0,
-        };
-        Ok(u64::try_from(unrouted + open).unwrap_or_default())
+        Ok(u64::try_from(open).unwrap_or_default())
     }
-}
 
-impl Store {
     /// Whether anything could be done right now: changes to route, or deliveries of these targets that are due or in work.
     ///
     /// # Errors
     /// When the store cannot be reached.
     pub async fn has_due_work(&self, targets: &[&str]) -> Result<bool, StoreError> {
-        #[derive(serde::Serialize)]
-        struct Name<'a> {
-            name: &'a str,
-        }
-        let names: Vec<_> = targets.iter().map(|name| Name { name }).collect();
         if self.has_unrouted(i64::MIN).await? {
             return Ok(true);
         }
         let mut transaction = self.begin_read("look for due work").await?;
-        let sql = format!(
-            "SELECT CASE WHEN EXISTS (SELECT 1 FROM sync_delivery d WHERE d.target = j.name \
-             AND d.next_attempt_at <= {now}) OR {in_work} > 0 \
-             THEN 1 ELSE 0 END FROM {rows}",
-            now = transaction.now,
-            in_work = in_work_at("j.name"),
-            rows = json_rows(transaction.dialect(), &[("name", JsonType::Text)]),
-        );
-        let rows = transaction.query(&sql, &[("rows", rows_value(&names))]).await?;
-        transaction.rollback().await?;
-        let mut due = false;
-        for row in rows.rows {
-            due |= Reader::new("look for due work", row).integer()? != 0;
+        let mut is_due = false;
+        // One by one: over several targets MySQL would not begin where the due ones begin in its index.
+        for target in targets {
+            let sql = format!(
+                "SELECT CASE WHEN EXISTS (SELECT 1 FROM sync_delivery d{due} WHERE d.target = :target \
+                 AND d.next_attempt_at <= {now}) OR {in_work} > 0 THEN 1 ELSE 0 END",
+                now = transaction.now,
+                due = through(transaction.dialect(), "sync_delivery_due"),
+                in_work = in_work_at(transaction.dialect(), ":target"),
+            );
+            is_due |= transaction.number(&sql, &[("target", (*target).into())]).await? == Some(1);
         }
-        Ok(due)
+        transaction.rollback().await?;
+        Ok(is_due)
     }
 }
 
@@ -198,9 +189,10 @@ impl StoreTransaction {
             // The oldest change is the one with the smallest id. It is looked for among those that are next in line.
             let sql = format!(
                 "SELECT {now} - MIN(o.created_at) FROM sync_outbox o WHERE o.id = (SELECT MIN(n.outbox_id) FROM \
-                 (SELECT d.outbox_id FROM sync_delivery d WHERE d.target = :target AND d.next_attempt_at < :never \
+                 (SELECT d.outbox_id FROM sync_delivery d{due} WHERE d.target = :target AND d.next_attempt_at < :never \
                  ORDER BY d.next_attempt_at, d.outbox_id LIMIT {OLDEST_AMONG}) n)",
-                now = self.now
+                now = self.now,
+                due = through(self.dialect(), "sync_delivery_due"),
             );
             let values = [("target", name.as_str().into()), ("never", NEVER.into())];
             if let Some(row) = self.query(&sql, &values).await?.rows.into_iter().next() {

@@ -29,10 +29,11 @@ pub(super) fn in_work(target: &str, row: &str) -> String {
 
 /// How many deliveries are in work at `target`. They are found by their leases, which are few: by the target alone, the dead
 /// entries of all that was in work lately would be walked over.
-pub(super) fn in_work_at(target: &str) -> String {
+pub(super) fn in_work_at(dialect: Dialect, target: &str) -> String {
     format!(
-        "(SELECT COUNT(*) FROM sync_lease l JOIN sync_work w ON w.epoch = l.epoch \
-         WHERE l.target = {target} AND w.target = {target})"
+        "(SELECT COUNT(*) FROM sync_lease l JOIN sync_work w{index} ON w.epoch = l.epoch \
+         WHERE l.target = {target} AND w.target = {target})",
+        index = through(dialect, "sync_work_epoch"),
     )
 }
 

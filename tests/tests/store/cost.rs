@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use host::domain::delivery::Status;
 use host::domain::ids::IdColumn;
-use host::store::{Claim, ClaimRequest, Counts, Place, PurgeCursor};
+use host::store::{Claim, ClaimRequest, Counts, Place, PurgeCursor, RetryFilter};
 use tests::environment::Backend;
 use tests::session::Session;
 
@@ -150,4 +150,67 @@ async fn a_claim_that_goes_on_finds_what_was_given_back(stand: Stand) {
     assert!(stand.store.release(&first.lease).await.expect("release"));
     let Claim::Batch(again) = stand.store.claim_on(&one, &mut place).await.expect("claim") else { panic!("no batch") };
     assert_eq!(again.deliveries[0].change.change_id, first.deliveries[0].change.change_id);
+}
+
+/// Finished deliveries in the table, of far more than any question may read.
+const FINISHED: u64 = 5_000;
+
+/// MariaDB alone tells how many rows were read of a table, and its planner is the one that is easily misled: once it has
+/// measured that all deliveries are of one target, walking over all of them seems as good as any index.
+#[tokio::test(flavor = "multi_thread")]
+async fn no_question_walks_over_what_is_finished() {
+    let Some(stand) = Stand::on(Backend::MariaDb).await else { return };
+    let mut session = Session::open(stand.database.url()).await.expect("session");
+    stand.put(&[patient(1, "Seoul"), patient(2, "Seoul"), patient(3, "Seoul")]).await;
+    let batch = stand.claim_batch().await;
+    let (first, others) = batch.deliveries.split_first().expect("three deliveries");
+    let mut settlements = vec![failed(first, Status::Failed, 0)];
+    settlements.extend(others.iter().map(|delivery| confirmed(delivery, "1")));
+    stand.store.settle(&batch.lease, &settlements, None).await.expect("settle");
+    for table in [
+        "sync_outbox (id, aggregate_type, aggregate_id, operation, payload, routed_at) \
+         SELECT 1000 + seq, 'patient', CONCAT('F-', seq), 'create', '{}', 1",
+        "sync_delivery (target, outbox_id, aggregate_type, aggregate_id, status, created_at, finished_at) \
+         SELECT 'openemr', 1000 + seq, 'patient', CONCAT('F-', seq), 'done', 1, 1",
+    ] {
+        session.execute(&format!("INSERT INTO {table} FROM seq_1_to_{FINISHED}")).await.expect("fill");
+    }
+    session.rows("ANALYZE TABLE sync_delivery, sync_outbox").await.expect("measure");
+    stand.put(&[patient(4, "Seoul")]).await;
+    session.execute("SET GLOBAL userstat = 1").await.expect("count the rows that are read");
+
+    let store = &stand.store;
+    let mut before = rows_read(&mut session).await;
+    let mut walked = Vec::new();
+    for question in ["status", "conflicts", "failed", "blocked", "open", "due", "retry", "claim"] {
+        match question {
+            "status" => drop(store.status(10).await.expect(question)),
+            "conflicts" => drop(store.conflicts(None, 10).await.expect(question)),
+            "failed" => assert_eq!(store.count_failed(&RetryFilter::default()).await.expect(question), 1),
+            "blocked" => drop(store.blocked_keys(&["patient".to_owned()], 10).await.expect(question)),
+            "open" => assert_eq!(store.open_work().await.expect(question), 1),
+            "due" => assert!(store.has_due_work(&[TARGET]).await.expect(question)),
+            "retry" => assert_eq!(store.retry(&RetryFilter::default()).await.expect(question), 1),
+            _ => assert!(matches!(stand.claim().await, Claim::Batch(_)), "{question}"),
+        }
+        let now = rows_read(&mut session).await;
+        if now - before > FINISHED / 5 {
+            walked.push((question, now - before));
+        }
+        before = now;
+    }
+    assert!(before > 0, "the server counts nothing");
+    assert_eq!(walked, [], "rows read");
+}
+
+/// Rows that were read so far of this store's deliveries and changes.
+async fn rows_read(session: &mut Session) -> u64 {
+    let rows = session
+        .rows(
+            "SELECT CAST(COALESCE(SUM(rows_read), 0) AS CHAR) FROM information_schema.table_statistics \
+             WHERE table_schema = DATABASE() AND table_name IN ('sync_delivery', 'sync_outbox')",
+        )
+        .await
+        .expect("statistics");
+    rows[0][0].as_deref().expect("a number").parse().expect("a number")
 }
