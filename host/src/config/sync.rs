@@ -59,7 +59,7 @@ pub(super) fn read_sync(mut sync: Reader<'_>) -> (SyncConfig, u32) {
         retry: read_retry(sync.section("retry")),
         breaker: read_breaker(sync.section("breaker")),
     };
-    let batch = sync.count("batch", 1..=1000, 500);
+    let batch = sync.count("batch", 1..=1000, 1_000);
     sync.finish(&[]);
     (config, batch)
 }

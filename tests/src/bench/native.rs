@@ -13,7 +13,7 @@ use super::native_store::{fence, settle, take};
 use super::native_target::{apply, unlock};
 
 /// Changes in one batch and workers, as in the host's defaults.
-pub(crate) const BATCH: usize = 500;
+pub(crate) const BATCH: usize = 1_000;
 const WORKERS: usize = 2;
 
 /// Carries `total` changes, and says how long it took.
