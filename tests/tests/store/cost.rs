@@ -182,7 +182,9 @@ async fn no_question_walks_over_what_is_finished() {
     let store = &stand.store;
     let mut before = rows_read(&mut session).await;
     let mut walked = Vec::new();
-    for question in ["status", "conflicts", "failed", "blocked", "open", "due", "retry", "claim"] {
+    for question in
+        ["status", "conflicts", "failed", "blocked", "open", "due", "next state", "retry", "claim in order", "claim"]
+    {
         match question {
             "status" => drop(store.status(10).await.expect(question)),
             "conflicts" => drop(store.conflicts(None, 10).await.expect(question)),
@@ -190,7 +192,12 @@ async fn no_question_walks_over_what_is_finished() {
             "blocked" => drop(store.blocked_keys(&["patient".to_owned()], 10).await.expect(question)),
             "open" => assert_eq!(store.open_work().await.expect(question), 1),
             "due" => assert!(store.has_due_work(&[TARGET]).await.expect(question)),
+            "next state" => assert!(store.next_state(TARGET, "P-0004").await.expect(question).is_some()),
             "retry" => assert_eq!(store.retry(&RetryFilter::default()).await.expect(question), 1),
+            "claim in order" => {
+                let in_order = ClaimRequest { fifo_types: vec!["patient".to_owned()], ..request(1) };
+                assert!(matches!(store.claim(&in_order).await.expect(question), Claim::Batch(_)));
+            }
             _ => assert!(matches!(stand.claim().await, Claim::Batch(_)), "{question}"),
         }
         let now = rows_read(&mut session).await;
