@@ -124,7 +124,7 @@ impl Store {
             transaction.commit().await?;
             return Ok(Taken::OnlyMoot);
         }
-        let lease = transaction.lease(request).await?;
+        let lease = transaction.lease(request, false).await?;
         transaction.take(&lease, &sorted.deliver).await?;
         transaction.count(&request.target, counted).await?;
         transaction.commit().await?;

@@ -105,10 +105,13 @@ impl StoreTransaction {
         self.execute(&sql, &values).await.map(drop)
     }
 
-    /// How many deliveries of a target are there beyond those that were counted; all of them are looked at.
+    /// How many deliveries of a target are there beyond those that were counted; all of them are looked at, with those in work
+    /// that have no row yet.
     pub(super) async fn uncounted(&mut self, target: &str) -> Result<i64, StoreError> {
-        let sql = "SELECT COUNT(*) - CAST((SELECT COALESCE(SUM(c.made), 0) FROM sync_count c WHERE c.target = :target) \
-                   AS DECIMAL(20)) FROM sync_delivery d WHERE d.target = :target";
+        let sql = "SELECT COUNT(*) + (SELECT COUNT(*) FROM sync_work w WHERE w.target = :target AND (SELECT COUNT(*) \
+                   FROM sync_delivery s WHERE s.target = w.target AND s.outbox_id = w.outbox_id) = 0) \
+                   - CAST((SELECT COALESCE(SUM(c.made), 0) FROM sync_count c WHERE c.target = :target) AS DECIMAL(20)) \
+                   FROM sync_delivery d WHERE d.target = :target";
         match self.query(sql, &[("target", target.into())]).await?.rows.into_iter().next() {
             Some(row) => Reader::new("count deliveries", row).integer(),
             None => Ok(0),

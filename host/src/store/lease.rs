@@ -24,6 +24,9 @@ pub struct Lease {
     pub owner: String,
     /// How long it lasts from its making or last renewal, in milliseconds.
     pub lease_ms: u64,
+    /// Whether its deliveries came straight from the router, so that they have no row in `sync_delivery` until they are
+    /// settled or given back.
+    pub is_straight: bool,
 }
 
 impl Store {
@@ -73,7 +76,7 @@ impl Store {
         for row in rows.rows {
             let mut reader = Reader::new(what, row);
             let (target, owner) = (reader.text()?, reader.text()?);
-            let lease = Lease { target, epoch: reader.integer()?, owner, lease_ms: 0 };
+            let lease = Lease { target, epoch: reader.integer()?, owner, lease_ms: 0, is_straight: false };
             if rerun(what, || self.take_expired_lease(&lease)).await? {
                 taken.push(lease);
             }
@@ -94,8 +97,8 @@ impl Store {
 }
 
 impl StoreTransaction {
-    /// Makes a lease.
-    pub(super) async fn lease(&mut self, request: &ClaimRequest) -> Result<Lease, StoreError> {
+    /// Makes a lease, for deliveries that have their rows or (`is_straight`) will get them when they are settled.
+    pub(super) async fn lease(&mut self, request: &ClaimRequest, is_straight: bool) -> Result<Lease, StoreError> {
         let sql = format!(
             "INSERT INTO sync_lease (target, owner, acquired_at, lease_until) \
              VALUES (:target, :owner, {now}, {now} + :lease_ms)",
@@ -114,7 +117,8 @@ impl StoreTransaction {
             self.execute(&sql, &values).await?.last_insert_id.and_then(|id| i64::try_from(id).ok())
         };
         let epoch = epoch.ok_or_else(|| corrupt(&self.what, "the new lease has no epoch"))?;
-        Ok(Lease { target: request.target.clone(), epoch, owner: request.owner.clone(), lease_ms: request.lease_ms })
+        let (target, owner) = (request.target.clone(), request.owner.clone());
+        Ok(Lease { target, epoch, owner, lease_ms: request.lease_ms, is_straight })
     }
 
     /// Ends a lease; `false` when it is not there (or not `condition`).

@@ -12,8 +12,8 @@ use crate::database::{AsDatabaseError, DatabaseError, Dialect, ErrorKind, RowLim
 const LOCK: &str = "store.migrations";
 const LOCK_TIMEOUT: Duration = Duration::from_mins(1);
 
-/// MySQL's `ER_CANT_DROP_FIELD_OR_KEY`.
-const NOTHING_TO_DROP: i32 = 1_091;
+/// MySQL's `ER_DUP_FIELDNAME` and `ER_CANT_DROP_FIELD_OR_KEY`.
+const ADDED_OR_DROPPED_ALREADY: [i32; 2] = [1_060, 1_091];
 
 /// One step of the schema.
 struct Migration {
@@ -41,6 +41,7 @@ macro_rules! migrations {
             migration!($folder, 3, "counts"),
             migration!($folder, 4, "adapters"),
             migration!($folder, 5, "work"),
+            migration!($folder, 6, "room"),
         ]
     };
 }
@@ -177,9 +178,9 @@ async fn apply(transaction: &mut Transaction, migration: &Migration, digest: &st
     }
 }
 
-/// MySQL has no `DROP INDEX IF EXISTS`: an ALTER that took an index away finds none when it is run again.
+/// MySQL has no `DROP INDEX IF EXISTS` and no `ADD COLUMN IF NOT EXISTS`: an ALTER that is run again says what it finds.
 fn is_done_already(dialect: Dialect, error: &DatabaseError) -> bool {
-    dialect == Dialect::MySql && error.vendor_code == Some(NOTHING_TO_DROP)
+    dialect == Dialect::MySql && error.vendor_code.is_some_and(|code| ADDED_OR_DROPPED_ALREADY.contains(&code))
 }
 
 fn statements(sql: &str) -> Vec<String> {

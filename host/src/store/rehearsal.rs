@@ -82,7 +82,7 @@ impl StoreTransaction {
         }
     }
 
-    /// The newest delivery, or a change behind it that nobody has routed yet.
+    /// The newest delivery, or a change behind it that is in work without a delivery's row or that nobody has routed yet.
     async fn newest(&mut self, target: &str, patient_id: &str) -> Result<Option<Newest>, StoreError> {
         let values = [("target", target.into()), ("id", patient_id.into())];
         let sql = format!(
@@ -94,10 +94,15 @@ impl StoreTransaction {
         let sql = "SELECT MAX(id) FROM sync_outbox WHERE routed_at IS NULL AND aggregate_type = 'patient' \
                    AND aggregate_id = :id";
         let unrouted = self.query(sql, &values[1..]).await?.rows.first().and_then(|row| row.first()?.as_i64());
+        let sql = "SELECT outbox_id FROM sync_work WHERE target = :target AND aggregate_type = 'patient' \
+                   AND aggregate_id = :id";
+        let in_work = self.number(sql, &values).await?;
         let what = self.what.clone();
         let routed = routed.map(|row| read_newest(&what, row)).transpose()?;
+        let in_work = in_work.map(|outbox_id| Newest { outbox_id, delivery: Some((Status::Processing, 0)) });
         let unrouted = unrouted.map(|outbox_id| Newest { outbox_id, delivery: None });
-        Ok(routed.into_iter().chain(unrouted).max_by_key(|newest| newest.outbox_id))
+        // Of one that has a row and is in work, the row knows more: among equals the last counts.
+        Ok(in_work.into_iter().chain(routed).chain(unrouted).max_by_key(|newest| newest.outbox_id))
     }
 
     /// `None` when its row was purged.

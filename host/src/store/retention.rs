@@ -5,6 +5,7 @@
 
 use super::counts::Counted;
 use super::sql::among_ids;
+use super::work::change_in_work;
 use super::{Reader, Store, StoreError, StoreTransaction};
 use crate::database::rerun;
 use crate::domain::delivery::Status;
@@ -67,7 +68,7 @@ impl Store {
         .await
     }
 
-    /// Deletes routed changes older than `age_ms` that have no delivery any more, a chunk of them.
+    /// Deletes routed changes older than `age_ms` that have no delivery any more and are not in work, a chunk of them.
     ///
     /// # Errors
     /// When the store cannot be reached.
@@ -76,9 +77,11 @@ impl Store {
             let mut transaction = self.begin("purge changes").await?;
             let sql = format!(
                 "SELECT o.id, CASE WHEN o.routed_at < {cutoff} AND (SELECT COUNT(*) FROM sync_target t \
-                 JOIN sync_delivery d ON d.target = t.name AND d.outbox_id = o.id) = 0 THEN 1 ELSE 0 END, \
+                 JOIN sync_delivery d ON d.target = t.name AND d.outbox_id = o.id) = 0 \
+                 AND (SELECT COUNT(*) FROM sync_target t WHERE {in_work} > 0) = 0 THEN 1 ELSE 0 END, \
                  CASE WHEN o.created_at < {cutoff} THEN 1 ELSE 0 END FROM sync_outbox o \
                  WHERE o.id > :after ORDER BY o.id LIMIT {CHUNK}",
+                in_work = change_in_work("t.name", "o"),
                 cutoff = transaction.before(age_ms)
             );
             let (old, next) = transaction.chunk(&sql, &[("after", cursor.after_id.into())]).await?;

@@ -13,7 +13,7 @@ use super::claim::rows_value;
 use super::counts::Counted;
 use super::outbox::{KNOWN_OPERATION, Unrouted};
 use super::sql::{JsonType, among_ids, json_rows};
-use super::work::NEVER;
+use super::work::{NEVER, change_in_work};
 use super::{Store, StoreError, StoreTransaction};
 use crate::database::{ErrorKind, rerun};
 
@@ -157,8 +157,10 @@ impl StoreTransaction {
              CASE WHEN {known} THEN NULL ELSE 'operation must be create, update or delete' END, {now}, \
              CASE WHEN {known} THEN NULL ELSE {now} END \
              FROM sync_outbox o JOIN {targets} ON j.aggregate_type = o.aggregate_type WHERE {among} \
-             AND (SELECT COUNT(*) FROM sync_delivery d WHERE d.target = j.target AND d.outbox_id = o.id) = 0",
+             AND (SELECT COUNT(*) FROM sync_delivery d WHERE d.target = j.target AND d.outbox_id = o.id) = 0 \
+             AND {in_work} = 0",
             now = self.now,
+            in_work = change_in_work("j.target", "o"),
             among = among_ids(self.dialect(), "o.id"),
         );
         match self.execute_for(&sql, &[("rows", rows_value(routes))], ids).await {

@@ -1,8 +1,8 @@
 //! Settling: what became of a batch is written in one transaction, and only while its lease stands.
 //!
-//! A constant number of statements: end the lease (the guard), end its work, move the deliveries (those that are done at their
+//! A constant number of statements: end the lease (the guard), end its work, write the deliveries (those that are done at their
 //! first attempt differ in nothing but their id, and go by that alone), keep the links, write the target's ids back next to
-//! the patients, count.
+//! the patients, count. A delivery that came straight from the router (`straight.rs`) gets its row here.
 
 use serde::Serialize;
 
@@ -69,8 +69,9 @@ impl Store {
                 transaction.rollback().await?;
                 return Ok(Settled::LeaseLost);
             }
-            transaction.leave_work(lease).await?;
-            transaction.move_deliveries(lease, settlements).await?;
+            let in_work = transaction.leave_work(lease).await?;
+            transaction.all_of(settlements, in_work, "were in work")?;
+            transaction.write_deliveries(lease, settlements).await?;
             let links = link_rows(settlements);
             if !links.is_empty() {
                 transaction.keep_links(&lease.target, &links).await?;
@@ -115,24 +116,60 @@ fn is_plain(settlement: &Settlement, attempts: u32) -> bool {
 }
 
 impl StoreTransaction {
-    async fn move_deliveries(&mut self, lease: &Lease, settlements: &[Settlement]) -> Result<(), StoreError> {
+    async fn write_deliveries(&mut self, lease: &Lease, settlements: &[Settlement]) -> Result<(), StoreError> {
         let attempts = settlements.iter().map(|settlement| settlement.attempts).min().unwrap_or_default();
         let (plain, others): (Vec<_>, Vec<_>) =
             settlements.iter().partition(|settlement| is_plain(settlement, attempts));
-        let mut moved = 0;
+        let ids = |of: &[&Settlement]| of.iter().map(|settlement| settlement.outbox_id).collect::<Vec<_>>();
+        let mut written = 0;
         if !plain.is_empty() {
-            let ids: Vec<_> = plain.iter().map(|settlement| settlement.outbox_id).collect();
-            moved += self.finish(lease, &ids, attempts).await?;
+            written += if lease.is_straight {
+                self.make_done(lease, &ids(&plain), attempts).await?
+            } else {
+                self.finish(lease, &ids(&plain), attempts).await?
+            };
         }
         if !others.is_empty() {
-            moved += self.move_each(lease, &others).await?;
+            if lease.is_straight {
+                self.make_processing(lease, &ids(&others)).await?;
+            }
+            written += self.move_each(lease, &others).await?;
         }
-        if usize::try_from(moved) == Ok(settlements.len()) {
-            Ok(())
-        } else {
-            // The lease stood, so every delivery under it must have been there: someone wrote into our tables.
-            Err(corrupt(&self.what, format!("{moved} of {} deliveries were under the lease", settlements.len())))
+        self.all_of(settlements, written, "were under the lease")
+    }
+
+    /// The lease stood, so every delivery under it must have been there: else someone wrote into our tables.
+    fn all_of(&self, settlements: &[Settlement], there: u64, were: &str) -> Result<(), StoreError> {
+        if usize::try_from(there) == Ok(settlements.len()) {
+            return Ok(());
         }
+        Err(corrupt(&self.what, format!("{there} of {} deliveries {were}", settlements.len())))
+    }
+
+    /// The rows of deliveries that came straight from the router and are done.
+    async fn make_done(&mut self, lease: &Lease, outbox_ids: &[i64], attempts: u32) -> Result<u64, StoreError> {
+        let sql = format!(
+            "INSERT INTO sync_delivery (target, outbox_id, aggregate_type, aggregate_id, status, attempts, created_at, \
+             finished_at) SELECT :target, o.id, o.aggregate_type, o.aggregate_id, 'done', :attempts, \
+             COALESCE(o.routed_at, {now}), {now} FROM sync_outbox o WHERE {among}",
+            now = self.now,
+            among = among_ids(self.dialect(), "o.id"),
+        );
+        let values = [("target", lease.target.as_str().into()), ("attempts", i64::from(attempts).into())];
+        Ok(self.execute_for(&sql, &values, outbox_ids).await?.rows_affected)
+    }
+
+    /// The rows of deliveries that came straight from the router, as a claim would have left them.
+    async fn make_processing(&mut self, lease: &Lease, outbox_ids: &[i64]) -> Result<(), StoreError> {
+        let sql = format!(
+            "INSERT INTO sync_delivery (target, outbox_id, aggregate_type, aggregate_id, status, lease_epoch, created_at) \
+             SELECT :target, o.id, o.aggregate_type, o.aggregate_id, 'processing', :epoch, COALESCE(o.routed_at, {now}) \
+             FROM sync_outbox o WHERE {among}",
+            now = self.now,
+            among = among_ids(self.dialect(), "o.id"),
+        );
+        let values = [("target", lease.target.as_str().into()), ("epoch", lease.epoch.into())];
+        self.execute_for(&sql, &values, outbox_ids).await.map(drop)
     }
 
     async fn finish(&mut self, lease: &Lease, outbox_ids: &[i64], attempts: u32) -> Result<u64, StoreError> {
@@ -253,10 +290,15 @@ impl StoreTransaction {
             (IdColumn::OpenemrPatientId, Dialect::MySql) => "CAST(j.remote_id AS SIGNED)",
             (IdColumn::OpenemrPatientId, Dialect::Sqlite | Dialect::Postgres) => "CAST(j.remote_id AS BIGINT)",
         };
+        let mut assignments = vec![(name, remote_id)];
+        // The id takes the room that was kept for it: the row keeps its length.
+        if (column, self.dialect()) == (IdColumn::OpenemrPatientId, Dialect::MySql) {
+            assignments.push(("room_for_id", "NULL"));
+        }
         let sql = update_from(
             self.dialect(),
             ("patient_cache", "PRIMARY"),
-            &[(name, remote_id)],
+            &assignments,
             &json_rows(self.dialect(), &[("patient_id", JsonType::Text), ("remote_id", JsonType::Text)]),
             &format!("t.patient_id = j.patient_id AND (t.{name} IS NULL OR t.{name} <> {remote_id})"),
         );

@@ -1,8 +1,9 @@
 //! Routing straight into work: a target that has nothing else to do is given new changes under a lease at once.
 //!
-//! Its deliveries are made as processing, instead of as pending first and claimed then: one transaction and one write of
-//! each row less. Only what is alone of its aggregate goes this way (`newest::alone`, pure); everything else waits in line.
-//! It promises nothing that a claim does not: the same lease, the same key of `sync_work`. Read next: `claim.rs`.
+//! What is in work so stands in `sync_work` alone. Its row in `sync_delivery` is written once, when it is settled, instead of
+//! as pending, as processing and as done; or as pending when its lease is given back or runs out (`work.rs`).
+//! Only what is alone of its aggregate goes this way (`newest::alone`, pure); everything else waits in line.
+//! It promises nothing that a claim does not: the same lease, the same key of `sync_work`. Read next: `settle.rs`.
 
 use std::collections::HashMap;
 
@@ -11,7 +12,7 @@ use super::newest::{Fresh, alone};
 use super::outbox::KNOWN_OPERATION;
 use super::sql::{among_ids, through};
 use super::work::in_work;
-use super::{Lease, Reader, StoreError, StoreTransaction};
+use super::{Reader, StoreError, StoreTransaction};
 
 impl StoreTransaction {
     /// Puts what it can of these changes under leases, for requests that are all for one target. Each is named by its place.
@@ -29,8 +30,7 @@ impl StoreTransaction {
             if outbox_ids.is_empty() {
                 break;
             }
-            let lease = self.lease(request).await?;
-            self.make_processing(&lease, &outbox_ids).await?;
+            let lease = self.lease(request, true).await?;
             self.enter_work(&lease, &outbox_ids).await?;
             taken.push((*place, UnderLease { lease, outbox_ids, attempts: HashMap::new() }));
         }
@@ -70,16 +70,5 @@ impl StoreTransaction {
             })
         });
         read.collect()
-    }
-
-    async fn make_processing(&mut self, lease: &Lease, outbox_ids: &[i64]) -> Result<(), StoreError> {
-        let sql = format!(
-            "INSERT INTO sync_delivery (target, outbox_id, aggregate_type, aggregate_id, status, lease_epoch, created_at) \
-             SELECT :target, o.id, o.aggregate_type, o.aggregate_id, 'processing', :epoch, {now} \
-             FROM sync_outbox o WHERE {among}",
-            now = self.now,
-            among = among_ids(self.dialect(), "o.id"),
-        );
-        self.put_all(lease, &sql, outbox_ids).await
     }
 }

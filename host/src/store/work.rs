@@ -2,7 +2,8 @@
 //!
 //! Its key is what allows a target one delivery of an aggregate at a time, over all hosts; nothing rests on code alone. A row
 //! comes in the transaction that puts its delivery under a lease and goes in the one that ends that lease, so that the
-//! table is as small as what is in work.
+//! table is as small as what is in work. Of a change that came straight from the router it is all that there is: who takes
+//! the row away must leave one in `sync_delivery`.
 
 use super::sql::{among_ids, through, update_from};
 use super::{Lease, StoreError, StoreTransaction, failed};
@@ -24,6 +25,14 @@ pub(super) fn in_work(target: &str, row: &str) -> String {
     format!(
         "(SELECT COUNT(*) FROM sync_work w WHERE w.target = {target} AND w.aggregate_type = {row}.aggregate_type \
          AND w.aggregate_id = {row}.aggregate_id)"
+    )
+}
+
+/// How many times this very change is in work at `target`, `change` being a row of `sync_outbox`: 0 or 1.
+pub(super) fn change_in_work(target: &str, change: &str) -> String {
+    format!(
+        "(SELECT COUNT(*) FROM sync_work w WHERE w.target = {target} AND w.aggregate_type = {change}.aggregate_type \
+         AND w.aggregate_id = {change}.aggregate_id AND w.outbox_id = {change}.id)"
     )
 }
 
@@ -65,8 +74,8 @@ impl StoreTransaction {
         }
     }
 
-    /// Nothing is in work under `lease` any more.
-    pub(super) async fn leave_work(&mut self, lease: &Lease) -> Result<(), StoreError> {
+    /// Nothing is in work under `lease` any more. Gives how much was.
+    pub(super) async fn leave_work(&mut self, lease: &Lease) -> Result<u64, StoreError> {
         let sql = match self.dialect() {
             Dialect::Sqlite | Dialect::Postgres => "DELETE FROM sync_work WHERE epoch = :epoch AND target = :target",
             // In the form for several tables, since only there an index may be named.
@@ -75,11 +84,23 @@ impl StoreTransaction {
             }
         };
         let values = [("target", lease.target.as_str().into()), ("epoch", lease.epoch.into())];
-        self.execute(sql, &values).await.map(drop)
+        Ok(self.execute(sql, &values).await?.rows_affected)
     }
 
-    /// Makes what is still under `lease` pending again, in the place that its age gives it.
+    /// Makes what is still under `lease` pending, in the place that its age gives it.
     pub(super) async fn free_work(&mut self, lease: &Lease) -> Result<(), StoreError> {
+        // First what came straight from the router; whose lease this was may be unknown, so that each is looked for.
+        let sql = format!(
+            "INSERT INTO sync_delivery (target, outbox_id, aggregate_type, aggregate_id, status, next_attempt_at, created_at) \
+             SELECT w.target, o.id, o.aggregate_type, o.aggregate_id, 'pending', COALESCE(o.routed_at, {now}), \
+             COALESCE(o.routed_at, {now}) FROM sync_work w{index} JOIN sync_outbox o ON o.id = w.outbox_id \
+             WHERE w.epoch = :epoch AND w.target = :target \
+             AND (SELECT COUNT(*) FROM sync_delivery d WHERE d.target = w.target AND d.outbox_id = w.outbox_id) = 0",
+            now = self.now,
+            index = through(self.dialect(), "sync_work_epoch"),
+        );
+        let values = [("target", lease.target.as_str().into()), ("epoch", lease.epoch.into())];
+        self.execute(&sql, &values).await?;
         let under = format!(
             "(SELECT w.outbox_id FROM sync_work w{} WHERE w.epoch = :epoch AND w.target = :target) AS j",
             through(self.dialect(), "sync_work_epoch")
@@ -91,9 +112,8 @@ impl StoreTransaction {
             &under,
             "t.target = :target AND t.outbox_id = j.outbox_id AND t.lease_epoch = :epoch AND t.status = 'processing'",
         );
-        let values = [("target", lease.target.as_str().into()), ("epoch", lease.epoch.into())];
         self.execute(&sql, &values).await?;
-        self.leave_work(lease).await
+        self.leave_work(lease).await.map(drop)
     }
 
     /// Another host was quicker between our look and our compare-and-set: the transaction is to be run again.

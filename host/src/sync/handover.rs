@@ -108,7 +108,8 @@ mod tests {
     }
 
     fn taken(target: &str) -> UnderLease {
-        let lease = Lease { target: target.to_owned(), epoch: 1, owner: "host".to_owned(), lease_ms: 1 };
+        let lease =
+            Lease { target: target.to_owned(), epoch: 1, owner: "host".to_owned(), lease_ms: 1, is_straight: true };
         UnderLease::of(lease)
     }
 

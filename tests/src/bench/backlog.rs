@@ -1,11 +1,13 @@
 //! A long backlog beside many finished rows, against a small table: the same drain, watched in the same way. It also says
-//! what `host status` and the host's memory are meanwhile.
+//! what `host status` and the host's memory are meanwhile, and what a native program does with as large a target: what both
+//! lose is the target's.
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Result, ensure};
 
 use super::measure::{Options, rate};
+use super::native;
 use super::report::{Better, Goal, Row};
 use super::stand::{Stand, Work, since};
 use super::watch::peak_memory_mb;
@@ -39,6 +41,15 @@ pub(super) async fn rows(options: &Options) -> Result<Vec<Row>> {
     eprintln!("   {done} done and {waiting} waiting were made in {:.0} s", began.elapsed().as_secs_f64());
     let ours = watched(&stand, waiting).await?;
     ensure!(stand.count("done").await? == done + waiting, "not everything was delivered");
+    let more = waiting / 5;
+    let mut in_large_tables = (Vec::new(), Vec::new());
+    for _ in 0..options.repeats() {
+        stand.fill(more, Work::Creates).await?;
+        in_large_tables.0.push(rate(more, stand.host_drain().await?));
+        stand.fill(more, Work::Creates).await?;
+        let elapsed = Box::pin(native::drain(stand.store.url(), stand.target_url(), more)).await?;
+        in_large_tables.1.push(rate(more, elapsed));
+    }
     let row = |name: String, unit, ours, baseline, against, better, goal| Row {
         name,
         unit,
@@ -59,6 +70,15 @@ pub(super) async fn rows(options: &Options) -> Result<Vec<Row>> {
             against,
             Better::More,
             Goal::ratio(0.8),
+        ),
+        row(
+            format!("{more} more into those tables"),
+            "patients/s",
+            in_large_tables.0,
+            in_large_tables.1,
+            "native",
+            Better::More,
+            Goal::ratio(0.7),
         ),
         row(
             "host status meanwhile".to_owned(),

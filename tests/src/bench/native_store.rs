@@ -53,10 +53,6 @@ fn among(dialect: Dialect, column: &str, ids: &[i64]) -> (String, Vec<Value>) {
     }
 }
 
-fn index(dialect: Dialect, name: &str) -> String {
-    if dialect == Dialect::MySql { format!(" FORCE INDEX ({name})") } else { String::new() }
-}
-
 /// Puts up to `batch` new changes straight under a lease, and reads what they carry.
 pub(crate) async fn take(store: &mut Connection, batch: usize) -> Result<Option<(i64, Vec<Change>)>> {
     let dialect = store.dialect();
@@ -75,19 +71,6 @@ pub(crate) async fn take(store: &mut Connection, batch: usize) -> Result<Option<
     let epoch = lease(store, now).await?;
     let (condition, parameters) = among(dialect, "id", &ids);
     let with_epoch: Vec<_> = std::iter::once(epoch.into()).chain(parameters.iter().cloned()).collect();
-    let made = store
-        .execute(
-            &format!(
-                "INSERT INTO sync_delivery (target, outbox_id, aggregate_type, aggregate_id, status, lease_epoch, \
-                 created_at) SELECT '{TARGET}', id, aggregate_type, aggregate_id, 'processing', ?, {now} \
-                 FROM sync_outbox WHERE {condition}"
-            ),
-            &with_epoch,
-        )
-        .await?;
-    if usize::try_from(made) != Ok(ids.len()) {
-        bail!("made {made} of {}", ids.len());
-    }
     store
         .execute(
             &format!(
@@ -152,17 +135,20 @@ pub(crate) async fn settle(store: &mut Connection, epoch: i64, confirmed: &[Conf
     store.execute("DELETE FROM sync_lease WHERE epoch = ?", &[epoch.into()]).await?;
     store.execute("DELETE FROM sync_work WHERE epoch = ?", &[epoch.into()]).await?;
     let ids: Vec<_> = confirmed.iter().map(|one| one.id).collect();
-    let (condition, parameters) = among(dialect, "outbox_id", &ids);
-    store
+    let (condition, parameters) = among(dialect, "id", &ids);
+    let made = store
         .execute(
             &format!(
-                "UPDATE sync_delivery{} SET status = 'done', attempts = 1, lease_epoch = NULL, finished_at = {now} \
-                 WHERE target = '{TARGET}' AND {condition} AND status = 'processing'",
-                index(dialect, "PRIMARY")
+                "INSERT INTO sync_delivery (target, outbox_id, aggregate_type, aggregate_id, status, attempts, created_at, \
+                 finished_at) SELECT '{TARGET}', id, aggregate_type, aggregate_id, 'done', 1, routed_at, {now} \
+                 FROM sync_outbox WHERE {condition}"
             ),
             &parameters,
         )
         .await?;
+    if usize::try_from(made) != Ok(ids.len()) {
+        bail!("made {made} of {}", ids.len());
+    }
     let rows: Vec<_> = confirmed
         .iter()
         .map(|one| {
@@ -217,7 +203,7 @@ fn write_back(dialect: Dialect) -> String {
         Dialect::MySql => format!(
             "UPDATE {table} STRAIGHT_JOIN patient_cache t FORCE INDEX (PRIMARY) ON t.patient_id = j.p \
              AND (t.openemr_patient_id IS NULL OR t.openemr_patient_id <> CAST(j.r AS SIGNED)) \
-             SET t.openemr_patient_id = CAST(j.r AS SIGNED)"
+             SET t.openemr_patient_id = CAST(j.r AS SIGNED), t.room_for_id = NULL"
         ),
         Dialect::Sqlite | Dialect::Postgres => format!(
             "UPDATE patient_cache AS t SET openemr_patient_id = CAST(j.r AS BIGINT) FROM {table} \

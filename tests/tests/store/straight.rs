@@ -2,7 +2,8 @@
 
 use host::domain::delivery::Status;
 use host::service::PatientService;
-use host::store::{Batch, ClaimRequest, Route, Settled, Store};
+use host::store::{Batch, ClaimRequest, PurgeCursor, Route, Settled, Store};
+use tests::session::Session;
 
 use crate::on_every_store;
 use crate::support::{Stand, TARGET, confirmed, failed, patient, request, routes};
@@ -14,6 +15,10 @@ on_every_store!(
     who_did_not_ask_finds_its_deliveries_in_line,
     an_unknown_operation_is_given_to_nobody,
     a_batch_whose_host_died_is_claimed_by_another,
+    a_delivery_gets_its_row_when_it_is_settled,
+    what_is_given_back_waits_in_the_place_of_its_age,
+    what_is_in_work_is_not_purged,
+    a_change_in_work_that_is_routed_again_is_counted_once,
     hosts_that_ask_at_once_never_share_a_patient,
 );
 
@@ -131,6 +136,87 @@ async fn a_batch_whose_host_died_is_claimed_by_another(stand: Stand) {
     assert_eq!(ids(&again), ids(&lost));
     let rows: Vec<_> = lost.deliveries.iter().map(|delivery| confirmed(delivery, "1")).collect();
     assert_eq!(stand.store.settle(&lost.lease, &rows, None).await.expect("settle"), Settled::LeaseLost);
+}
+
+/// Change, status, attempts, time of the next attempt, of its making and of its end, of each delivery's row.
+async fn rows(stand: &Stand) -> Vec<String> {
+    let mut session = Session::open(stand.database.url()).await.expect("connect");
+    let sql = "SELECT aggregate_id, status, attempts, next_attempt_at, created_at, finished_at FROM sync_delivery \
+               ORDER BY outbox_id";
+    let rows = session.rows(sql).await.expect("read");
+    let text = |field: Option<String>| field.unwrap_or_else(|| "-".to_owned());
+    rows.into_iter().map(|row| row.into_iter().map(text).collect::<Vec<_>>().join(" ")).collect()
+}
+
+async fn a_delivery_gets_its_row_when_it_is_settled(stand: Stand) {
+    put(&stand, 1..5, "Seoul").await;
+    let routed = stand.now();
+    let batch = given(&stand).await;
+    assert_eq!(rows(&stand).await, [""; 0]);
+    stand.pass(10);
+    let settled = stand.now();
+    let settlements = [
+        confirmed(&batch.deliveries[0], "1"),
+        failed(&batch.deliveries[1], Status::Failed, 0),
+        failed(&batch.deliveries[2], Status::Pending, 500),
+        confirmed(&batch.deliveries[3], "4"),
+    ];
+    assert_eq!(stand.store.settle(&batch.lease, &settlements, None).await.expect("settle"), Settled::Written);
+    assert_eq!(
+        rows(&stand).await,
+        [
+            format!("P-0001 done 1 - {routed} {settled}"),
+            format!("P-0002 failed 1 {} {routed} {settled}", i64::MAX),
+            format!("P-0003 pending 1 {} {routed} -", settled + 500),
+            format!("P-0004 done 1 - {routed} {settled}"),
+        ]
+    );
+    let counts = stand.counts().await;
+    assert_eq!((counts.done, counts.failed, counts.pending, counts.processing), (2, 1, 1, 0));
+}
+
+async fn what_is_given_back_waits_in_the_place_of_its_age(stand: Stand) {
+    put(&stand, 1..3, "Seoul").await;
+    let routed = stand.now();
+    let batch = given(&stand).await;
+    stand.pass(10);
+    assert!(stand.store.release(&batch.lease).await.expect("release"));
+    assert_eq!(
+        rows(&stand).await,
+        ["P-0001", "P-0002"].map(|patient| format!("{patient} pending 0 {routed} {routed} -"))
+    );
+    // Claimed now, it has its row already, and goes back to it.
+    let again = stand.claim_batch().await;
+    assert!(stand.store.release(&again.lease).await.expect("release"));
+    assert_eq!(stand.counts().await.pending, 2);
+    assert_eq!(ids(&stand.claim_batch().await), ids(&batch));
+}
+
+async fn what_is_in_work_is_not_purged(stand: Stand) {
+    put(&stand, 1..3, "Seoul").await;
+    let batch = ask(&stand.store, &[request(1)]).await.batches.remove(0).expect("a batch");
+    stand.pass(1_000);
+    let purge = || stand.store.purge_changes(1, PurgeCursor::default());
+    assert_eq!(purge().await.expect("purge").deleted, 0);
+    stand.store.settle(&batch.lease, &[confirmed(&batch.deliveries[0], "1")], None).await.expect("settle");
+    stand.pass(1_000);
+    stand.store.purge_deliveries(TARGET, 1, PurgeCursor::default()).await.expect("purge");
+    assert_eq!(purge().await.expect("purge").deleted, 1);
+}
+
+/// Someone sets `routed_at` back.
+async fn a_change_in_work_that_is_routed_again_is_counted_once(stand: Stand) {
+    put(&stand, 1..3, "Seoul").await;
+    let batch = given(&stand).await;
+    stand.database.execute("UPDATE sync_outbox SET routed_at = NULL").await.expect("set back");
+    put(&stand, 3..4, "Seoul").await;
+    stand.store.route(&routes(), 1_000).await.expect("route");
+    let counts = stand.counts().await;
+    assert_eq!((counts.processing, counts.pending), (2, 1));
+    let settlements: Vec<_> = batch.deliveries.iter().map(|delivery| confirmed(delivery, "1")).collect();
+    assert_eq!(stand.store.settle(&batch.lease, &settlements, None).await.expect("settle"), Settled::Written);
+    let counts = stand.counts().await;
+    assert_eq!((counts.done, counts.processing, counts.pending), (2, 0, 1));
 }
 
 async fn hosts_that_ask_at_once_never_share_a_patient(stand: Stand) {

@@ -96,6 +96,20 @@ pub(super) const SAFEGUARDS: &[Safeguard] = &[
         test: "on_sqlite::fifo_delivers_every_change_in_order",
     },
     Safeguard {
+        name: "what came straight from the router gets its row when its lease ends unsettled",
+        file: "host/src/store/work.rs",
+        mutation: &[("AND d.outbox_id = w.outbox_id) = 0\"", "AND d.outbox_id = w.outbox_id) = 2\"")],
+        suite: Suite::Store,
+        test: "on_sqlite::a_batch_whose_host_died_is_claimed_by_another",
+    },
+    Safeguard {
+        name: "what is in work is not purged",
+        file: "host/src/store/retention.rs",
+        mutation: &[("WHERE {in_work} > 0) = 0 THEN 1", "WHERE {in_work} > 1) = 0 THEN 1")],
+        suite: Suite::Store,
+        test: "on_sqlite::what_is_in_work_is_not_purged",
+    },
+    Safeguard {
         name: "only what is finished is purged",
         file: "host/src/store/retention.rs",
         mutation: &[

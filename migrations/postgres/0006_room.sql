@@ -1,0 +1,1 @@
+-- Nothing here. MySQL gets `patient_cache.room_for_id` with this number: docs/store.md. On this database every update writes a new row anyway.

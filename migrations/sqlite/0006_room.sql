@@ -1,0 +1,1 @@
+-- Nothing here. MySQL gets `patient_cache.room_for_id` with this number: docs/store.md. On this database a row that grows is written as cheaply as one that does not.
