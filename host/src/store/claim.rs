@@ -17,7 +17,7 @@ use serde::Serialize;
 use super::batch::{Batch, ClaimRequest, UnderLease};
 use super::counts::Counted;
 use super::newest::{Candidate, Retire, sort_out};
-use super::sql::{JsonType, among_ids, json_rows, through, update_from};
+use super::sql::{AT_PLACE, JsonType, json_rows, named_deliveries, placed, through, update_from};
 use super::work::is_free;
 use super::{Lease, Reader, Store, StoreError, StoreTransaction};
 use crate::database::{Dialect, Value, rerun};
@@ -187,9 +187,8 @@ impl StoreTransaction {
         let moot = "t.target = :target AND t.aggregate_type = j.aggregate_type AND t.aggregate_id = j.aggregate_id \
                     AND t.outbox_id < j.before_id AND t.status IN ('pending', 'failed')";
         let (rows, condition) = if self.dialect() == Dialect::Postgres {
-            let lock = self.dialect().lock_free_rows();
-            let free = format!("(SELECT t.outbox_id FROM {rows} JOIN sync_delivery AS t ON {moot}{lock}) AS free");
-            (free, "t.target = :target AND t.outbox_id = free.outbox_id")
+            let free = format!("{moot}{}", self.dialect().lock_free_rows());
+            (placed("sync_delivery", &rows, &free), AT_PLACE)
         } else {
             (rows, moot)
         };
@@ -204,9 +203,9 @@ impl StoreTransaction {
     async fn take(&mut self, lease: &Lease, outbox_ids: &[i64]) -> Result<(), StoreError> {
         let sql = format!(
             "UPDATE sync_delivery{index} SET status = 'processing', next_attempt_at = NULL, lease_epoch = :epoch \
-             WHERE target = :target AND {among} AND status = 'pending'",
+             WHERE {named} AND status = 'pending'",
             index = through(self.dialect(), "PRIMARY"),
-            among = among_ids(self.dialect(), "outbox_id"),
+            named = named_deliveries(self.dialect()),
         );
         self.put_all(lease, &sql, outbox_ids).await?;
         self.enter_work(lease, outbox_ids).await

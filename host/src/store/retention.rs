@@ -4,7 +4,7 @@
 //! deliveries does, and what a target confirmed last is kept by its link. Any host may purge at any time.
 
 use super::counts::Counted;
-use super::sql::among_ids;
+use super::sql::{among_ids, named_deliveries};
 use super::work::change_in_work;
 use super::{Reader, Store, StoreError, StoreTransaction};
 use crate::database::rerun;
@@ -107,10 +107,7 @@ impl StoreTransaction {
         if ids.is_empty() {
             return Ok(0);
         }
-        let sql = format!(
-            "DELETE FROM sync_delivery WHERE target = :target AND status = :status AND {}",
-            among_ids(self.dialect(), "outbox_id")
-        );
+        let sql = format!("DELETE FROM sync_delivery WHERE {} AND status = :status", named_deliveries(self.dialect()));
         let values = [("target", target.into()), ("status", status.as_str().into())];
         Ok(self.execute_for(&sql, &values, ids).await?.rows_affected)
     }

@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::bulk::Insert;
 use super::claim::rows_value;
 use super::counts::Counted;
-use super::sql::{JsonType, among_ids, json_rows, through, update_from, upsert};
+use super::sql::{JsonType, among_ids, json_rows, named_deliveries, through, update_each, upsert};
 use super::work::NEVER;
 use super::{Lease, Store, StoreError, StoreTransaction, corrupt};
 use crate::database::{Dialect, rerun};
@@ -176,10 +176,10 @@ impl StoreTransaction {
         let sql = format!(
             "UPDATE sync_delivery{index} SET status = 'done', attempts = :attempts, lease_epoch = NULL, error_kind = NULL, \
              error_message = NULL, finished_at = {now} \
-             WHERE target = :target AND {among} AND lease_epoch = :epoch AND status = 'processing'",
+             WHERE {named} AND lease_epoch = :epoch AND status = 'processing'",
             index = through(self.dialect(), "PRIMARY"),
             now = self.now,
-            among = among_ids(self.dialect(), "outbox_id"),
+            named = named_deliveries(self.dialect()),
         );
         let values = [
             ("target", lease.target.as_str().into()),
@@ -208,7 +208,7 @@ impl StoreTransaction {
              WHEN j.pause_ms > 0 THEN {} + j.pause_ms ELSE t.created_at END",
             self.now
         );
-        let sql = update_from(
+        let sql = update_each(
             self.dialect(),
             ("sync_delivery", "PRIMARY"),
             &[
@@ -232,7 +232,8 @@ impl StoreTransaction {
                     ("error_message", JsonType::Text),
                 ],
             ),
-            "t.target = :target AND t.outbox_id = j.outbox_id AND t.lease_epoch = :epoch AND t.status = 'processing'",
+            "t.target = :target AND t.outbox_id = j.outbox_id",
+            "t.lease_epoch = :epoch AND t.status = 'processing'",
         );
         let values =
             [("target", lease.target.as_str().into()), ("epoch", lease.epoch.into()), ("rows", rows_value(&rows))];
@@ -295,12 +296,13 @@ impl StoreTransaction {
         if (column, self.dialect()) == (IdColumn::OpenemrPatientId, Dialect::MySql) {
             assignments.push(("room_for_id", "NULL"));
         }
-        let sql = update_from(
+        let sql = update_each(
             self.dialect(),
             ("patient_cache", "PRIMARY"),
             &assignments,
             &json_rows(self.dialect(), &[("patient_id", JsonType::Text), ("remote_id", JsonType::Text)]),
-            &format!("t.patient_id = j.patient_id AND (t.{name} IS NULL OR t.{name} <> {remote_id})"),
+            "t.patient_id = j.patient_id",
+            &format!("(t.{name} IS NULL OR t.{name} <> {remote_id})"),
         );
         self.execute(&sql, &[("rows", rows_value(&ids))]).await.map(drop)
     }

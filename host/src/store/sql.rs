@@ -76,6 +76,48 @@ pub(super) fn left_lookup(dialect: Dialect, table: &str, alias: &str, columns: &
     }
 }
 
+/// The condition that a delivery is one of those of `:target` that `:ids` names, each found by its whole key.
+pub(super) fn named_deliveries(dialect: Dialect) -> String {
+    match dialect {
+        Dialect::Sqlite | Dialect::MySql => format!("target = :target AND {}", among_ids(dialect, "outbox_id")),
+        Dialect::Postgres => {
+            let ids = "(SELECT CAST(value AS BIGINT) AS id FROM jsonb_array_elements_text(:ids)) AS j";
+            let key = "t.target = :target AND t.outbox_id = j.id";
+            format!("ctid = ANY(ARRAY(SELECT j.place FROM {}))", placed("sync_delivery", ids, key))
+        }
+    }
+}
+
+/// For PostgreSQL: `rows` as far as `key` finds a row `t` of `table` for each, with its `place`.
+///
+/// A statement is planned once. Of a table that is empty then, one way to a row looks as good as another, so that it would
+/// find all deliveries of the target and compare each with each of the batch. For one row at a time it takes the index that
+/// covers `key` best, and from a place to its row there is one way only.
+pub(super) fn placed(table: &str, rows: &str, key: &str) -> String {
+    format!(
+        "(SELECT t.place, j.* FROM {rows} CROSS JOIN LATERAL (SELECT t.ctid AS place FROM {table} AS t WHERE {key} OFFSET 0) AS t) AS j"
+    )
+}
+
+/// The row `t` that [`placed`] found.
+pub(super) const AT_PLACE: &str = "t.ctid = j.place";
+
+/// As [`update_from`], of rows that are each found by `key` and changed as far as `guard` holds when they are.
+pub(super) fn update_each(
+    dialect: Dialect,
+    (table, index): (&str, &str),
+    assignments: &[(&str, &str)],
+    rows: &str,
+    key: &str,
+    guard: &str,
+) -> String {
+    let (rows, key) = match dialect {
+        Dialect::Sqlite | Dialect::MySql => (rows.to_owned(), key),
+        Dialect::Postgres => (placed(table, rows, key), AT_PLACE),
+    };
+    update_from(dialect, (table, index), assignments, &rows, &format!("{key} AND {guard}"))
+}
+
 /// An UPDATE of `table`, known as `t` and found through `index`, from `j`: each column of `assignments` takes its expression.
 pub(super) fn update_from(
     dialect: Dialect,

@@ -5,7 +5,7 @@
 //! table is as small as what is in work. Of a change that came straight from the router it is all that there is: who takes
 //! the row away must leave one in `sync_delivery`.
 
-use super::sql::{among_ids, through, update_from};
+use super::sql::{among_ids, through, update_each};
 use super::{Lease, StoreError, StoreTransaction, failed};
 use crate::database::{DatabaseError, Dialect, ErrorKind};
 
@@ -105,12 +105,13 @@ impl StoreTransaction {
             "(SELECT w.outbox_id FROM sync_work w{} WHERE w.epoch = :epoch AND w.target = :target) AS j",
             through(self.dialect(), "sync_work_epoch")
         );
-        let sql = update_from(
+        let sql = update_each(
             self.dialect(),
             ("sync_delivery", "PRIMARY"),
             &[("status", "'pending'"), ("next_attempt_at", "t.created_at"), ("lease_epoch", "NULL")],
             &under,
-            "t.target = :target AND t.outbox_id = j.outbox_id AND t.lease_epoch = :epoch AND t.status = 'processing'",
+            "t.target = :target AND t.outbox_id = j.outbox_id",
+            "t.lease_epoch = :epoch AND t.status = 'processing'",
         );
         self.execute(&sql, &values).await?;
         self.leave_work(lease).await.map(drop)

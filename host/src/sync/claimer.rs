@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::batch_size::BatchSize;
-use super::handover::Handover;
+use super::handover::{Handover, Taking};
 use super::supervisor::Gate;
 use super::target::{SyncOptions, Target};
 use super::trial::TRIAL_MAX;
@@ -45,7 +45,8 @@ impl Claimer {
         let mut failing = false;
         // When it was seen last that nothing waits in line.
         let mut idle_since: Option<Instant> = None;
-        while self.pass_gate().await {
+        let mut taking = None;
+        while self.pass_gate(&mut taking).await {
             let heard = line.has_changed().unwrap_or(true);
             if heard || idle_since.is_none_or(|since| since.elapsed() > LOOK_EVERY) {
                 // Before the look, so that nothing that comes in between goes unheard.
@@ -78,13 +79,24 @@ impl Claimer {
         }
     }
 
-    /// Waits until deliveries may flow; `false` when it is time to stop.
-    async fn pass_gate(&mut self) -> bool {
+    /// Waits until deliveries may flow; `false` when it is time to stop. Says to the router whether they do.
+    async fn pass_gate(&mut self, taking: &mut Option<Taking>) -> bool {
         loop {
             if self.stop.is_cancelled() {
                 return false;
             }
-            if matches!(*self.gate.borrow_and_update(), Gate::Open(_)) {
+            let (takes, is_open) = match *self.gate.borrow_and_update() {
+                Gate::Open(_) => (true, true),
+                // It is being looked at, and will take something in a moment if all is well.
+                Gate::Unknown => (true, false),
+                Gate::Shut(_) | Gate::Paused => (false, false),
+            };
+            if !takes {
+                *taking = None;
+            } else if taking.is_none() {
+                *taking = Some(self.handover.take_part());
+            }
+            if is_open {
                 return true;
             }
             tokio::select! {

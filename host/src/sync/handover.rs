@@ -4,7 +4,7 @@
 //! It holds questions, never a batch. A question can be withdrawn, and its answer is waited for all the same when the router
 //! has it in hand: so no batch is taken that nobody wants.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::{Notify, oneshot, watch};
@@ -25,17 +25,28 @@ pub(super) struct Question {
     withdrawn: Arc<AtomicBool>,
 }
 
+/// A target that takes deliveries, or is about to.
+pub(super) struct Taking(Arc<AtomicUsize>);
+
+impl Drop for Taking {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
 /// The questions of all targets of this host.
 pub(super) struct Handover {
     asked: Mutex<Vec<Asked>>,
     news: Notify,
+    /// Targets that take deliveries, and so will ask.
+    taking: Arc<AtomicUsize>,
     /// Counts up whenever something may have come to wait in line: who was busy meanwhile sees it afterwards.
     line: watch::Sender<u64>,
 }
 
 impl Handover {
     pub(super) fn new() -> Self {
-        Self { asked: Mutex::default(), news: Notify::new(), line: watch::Sender::new(0) }
+        Self { asked: Mutex::default(), news: Notify::new(), taking: Arc::default(), line: watch::Sender::new(0) }
     }
 
     /// Something may wait in line, at whichever target.
@@ -46,6 +57,17 @@ impl Handover {
     /// Hears of what waits in line.
     pub(super) fn line(&self) -> watch::Receiver<u64> {
         self.line.subscribe()
+    }
+
+    /// From now on a target takes deliveries, until what is returned is dropped.
+    pub(super) fn take_part(&self) -> Taking {
+        self.taking.fetch_add(1, Ordering::AcqRel);
+        Taking(self.taking.clone())
+    }
+
+    /// Whether any target takes deliveries. It may be busy with what it was given; then it will ask when it is not.
+    pub(super) fn someone_takes(&self) -> bool {
+        self.taking.load(Ordering::Acquire) > 0
     }
 
     /// Asks.
@@ -122,6 +144,17 @@ mod tests {
         assert_eq!(asked.iter().map(|asked| asked.request.target.as_str()).collect::<Vec<_>>(), ["b"]);
         assert!(gone.answer.await.is_err());
         drop(left);
+    }
+
+    #[test]
+    fn a_target_takes_part_until_it_leaves() {
+        let handover = Handover::new();
+        assert!(!handover.someone_takes());
+        let (one, other) = (handover.take_part(), handover.take_part());
+        drop(one);
+        assert!(handover.someone_takes());
+        drop(other);
+        assert!(!handover.someone_takes());
     }
 
     #[tokio::test]

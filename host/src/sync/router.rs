@@ -26,11 +26,10 @@ const LOOK_BACK: Duration = Duration::from_secs(2);
 const FROM_THE_BEGINNING_SHARE: u32 = 50;
 const FROM_THE_BEGINNING_EVERY_MAX: Duration = Duration::from_secs(30);
 
-/// With more to route, so long is waited for a target to ask: what is given straight costs less than what waits in line.
-const ASKED_WITHIN: Duration = Duration::from_millis(200);
-
-/// When no target has asked for so long, none of them takes anything, and nobody is waited for.
-const ASKED_LATELY: Duration = Duration::from_secs(1);
+/// With more to route, so long is waited for a target that takes deliveries to ask: what is given straight costs less than what
+/// waits in line, and who is busy with a batch could not take it yet anyway. It must be longer than a batch takes: who finds
+/// something in line takes that and does not ask, so that a router that did not wait would fill the line for good.
+const ASKED_WITHIN: Duration = Duration::from_secs(5);
 
 /// Routes until `stop`. While changes come it looks every few milliseconds; each look that finds nothing doubles the pause,
 /// up to `poll`.
@@ -44,14 +43,10 @@ pub(super) async fn run(
     let mut failing = false;
     let mut pause = POLL_MIN;
     let mut place = Place::new(Instant::now());
-    let mut last_asked = Instant::now();
     while !stop.is_cancelled() {
         let begun = Instant::now();
         place.begin(begun);
         let asked = handover.take();
-        if !asked.is_empty() {
-            last_asked = Instant::now();
-        }
         let requests: Vec<_> = asked.iter().map(|asked| asked.request.clone()).collect();
         match store.route_to(&routes, limit(&requests), &mut place.after, &requests).await {
             Ok(done) => {
@@ -64,7 +59,7 @@ pub(super) async fn run(
                 if done.changes > 0 {
                     tracing::debug!(count = done.changes, "changes routed");
                     pause = POLL_MIN;
-                    if last_asked.elapsed() > ASKED_LATELY {
+                    if !handover.someone_takes() {
                         continue;
                     }
                     tokio::select! {

@@ -227,3 +227,68 @@ async fn rows_read(session: &mut Session) -> u64 {
         .expect("statistics");
     rows[0][0].as_deref().expect("a number").parse().expect("a number")
 }
+
+/// PostgreSQL plans the host's statements once, on each connection, and here while the tables are nearly empty: then it seems as
+/// well to walk over a whole table, or over all deliveries of a target, as to look for each of the batch.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_waits_in_line_is_found_by_its_whole_key() {
+    let Some(stand) = Stand::on(Backend::Postgres).await else { return };
+    for round in 0..4 {
+        carry_in_line(&stand, round).await;
+    }
+    let mut session = Session::open(stand.database.url()).await.expect("session");
+    for table in [
+        "sync_outbox (id, aggregate_type, aggregate_id, operation, payload, routed_at) \
+         SELECT 1000000 + n, 'patient', 'F-' || n, 'create', '{}', 1",
+        "sync_delivery (target, outbox_id, aggregate_type, aggregate_id, status, created_at, finished_at) \
+         SELECT 'openemr', 1000000 + n, 'patient', 'F-' || n, 'done', 1, 9000000000000",
+        "patient_cache (patient_id, family_name, given_name, birth_date, gender, created_at, updated_at)          SELECT 'F-' || n, 'F', 'F', '1970-01-01', 'unknown', 1, 1",
+    ] {
+        let fill = format!("INSERT INTO {table} FROM generate_series(1, {FINISHED}) AS numbers(n)");
+        session.execute(&fill).await.expect("fill");
+    }
+    let before = entries_read(&stand, &mut session).await;
+    carry_in_line(&stand, 4).await;
+    let read = entries_read(&stand, &mut session).await - before;
+    assert!(read > 0, "the server counts nothing");
+    // Purging looks at a thousand to begin with.
+    assert!(read < FINISHED / 2, "{read} entries of indexes read");
+}
+
+/// Every way that a delivery in line can go: superseded, failed, put off, done, given back, purged.
+async fn carry_in_line(stand: &Stand, round: u32) {
+    let of = |number| patient(10 * round + number, "Seoul");
+    stand.put(&[of(1), of(2), of(3), of(4)]).await;
+    stand.put(&[patient(10 * round + 1, "Busan")]).await;
+    let batch = stand.claim_batch().await;
+    let settlements: Vec<_> = batch
+        .deliveries
+        .iter()
+        .enumerate()
+        .map(|(place, delivery)| match place {
+            0 => failed(delivery, Status::Failed, 0),
+            1 => failed(delivery, Status::Pending, 0),
+            _ => confirmed(delivery, "1"),
+        })
+        .collect();
+    stand.store.settle(&batch.lease, &settlements, None).await.expect("settle");
+    let again = stand.claim_batch().await;
+    assert!(stand.store.release(&again.lease).await.expect("release"));
+    let last = stand.claim_batch().await;
+    let settlements: Vec<_> = last.deliveries.iter().map(|delivery| confirmed(delivery, "1")).collect();
+    stand.store.settle(&last.lease, &settlements, Some(IdColumn::OpenemrPatientId)).await.expect("settle");
+    stand.pass(1_000);
+    assert!(stand.store.purge_deliveries(TARGET, 500, PurgeCursor::default()).await.expect("purge").deleted > 0);
+}
+
+/// Entries of indexes of deliveries and patients that were read so far. A connection tells at the end of a transaction, once a second.
+async fn entries_read(stand: &Stand, session: &mut Session) -> u64 {
+    tokio::time::sleep(std::time::Duration::from_millis(1_100)).await;
+    for _ in 0..4 {
+        stand.store.now_ms().await.expect("now");
+    }
+    let sql = "SELECT CAST(SUM(idx_tup_read) AS TEXT) FROM pg_stat_user_indexes \
+               WHERE relname IN ('sync_delivery', 'patient_cache')";
+    let rows = session.rows(sql).await.expect("statistics");
+    rows[0][0].as_deref().expect("a number").parse().expect("a number")
+}
