@@ -1,5 +1,6 @@
 //! Blocked keys: aggregates delivered in order (`order = "fifo"`) whose head failed, so that what follows waits.
 
+use super::siblings::{by_aggregate, is_sibling};
 use super::sql::through;
 use super::work::NEVER;
 use super::{Reader, Store, StoreError};
@@ -39,9 +40,9 @@ impl Store {
             names.iter().map(String::as_str).zip(fifo_types.iter().map(|kind| kind.as_str().into())).collect();
         let dialect = self.database.dialect();
         let waiting = format!(
-            "SELECT COUNT(*) FROM sync_delivery w{siblings} WHERE w.target = d.target AND w.aggregate_type = d.aggregate_type \
-             AND w.aggregate_id = d.aggregate_id AND w.outbox_id > d.outbox_id AND w.status = 'pending'",
-            siblings = through(dialect, "sync_delivery_aggregate"),
+            "SELECT COUNT(*) FROM sync_delivery w{siblings} WHERE {behind} AND w.status = 'pending'",
+            siblings = by_aggregate(dialect),
+            behind = is_sibling(dialect, "w", "d.target", "d", "> d.outbox_id"),
         );
         let sql = format!(
             "SELECT * FROM (SELECT d.target, d.aggregate_type, d.aggregate_id, d.outbox_id, d.error_kind, d.error_message, \

@@ -17,6 +17,7 @@ use serde::Serialize;
 use super::batch::{Batch, ClaimRequest, UnderLease};
 use super::counts::Counted;
 use super::newest::{Candidate, Retire, sort_out};
+use super::siblings::{by_aggregate, is_sibling, newest, oldest_behind};
 use super::sql::{AT_PLACE, JsonType, json_rows, named_deliveries, placed, through, update_from};
 use super::work::is_free;
 use super::{Lease, Reader, Store, StoreError, StoreTransaction};
@@ -142,27 +143,24 @@ impl StoreTransaction {
             let names: Vec<_> = (0..request.fifo_types.len()).map(|index| format!(":fifo{index}")).collect();
             format!(
                 " AND (d.aggregate_type NOT IN ({}) OR NOT EXISTS (SELECT 1 FROM sync_delivery e{siblings} \
-                 WHERE e.target = d.target AND e.aggregate_type = d.aggregate_type \
-                 AND e.aggregate_id = d.aggregate_id AND e.outbox_id < d.outbox_id \
-                 AND e.status IN ('pending', 'processing', 'failed')))",
+                 WHERE {older} AND e.status IN ('pending', 'processing', 'failed')))",
                 names.join(", "),
-                siblings = through(self.dialect(), "sync_delivery_aggregate"),
+                siblings = by_aggregate(self.dialect()),
+                older = is_sibling(self.dialect(), "e", "d.target", "d", "< d.outbox_id"),
             )
         };
-        let same = "s.target = d.target AND s.aggregate_type = d.aggregate_type AND s.aggregate_id = d.aggregate_id";
         let confirmed = "(SELECT l.delivered_outbox_id FROM sync_link l WHERE l.target = d.target \
                          AND l.aggregate_type = d.aggregate_type AND l.aggregate_id = d.aggregate_id)";
         let sql = format!(
             "SELECT d.outbox_id, d.aggregate_type, d.aggregate_id, d.next_attempt_at, d.attempts, \
-             (SELECT MAX(s.outbox_id) FROM sync_delivery s{siblings} WHERE {same}), \
-             (SELECT MIN(s.outbox_id) FROM sync_delivery s{siblings} WHERE {same} AND s.outbox_id > COALESCE({confirmed}, 0)), \
-             {confirmed} FROM sync_delivery d{index} \
+             {newest}, {oldest}, {confirmed} FROM sync_delivery d{index} \
              WHERE d.target = :target AND d.status = 'pending' AND d.next_attempt_at >= :from \
              AND d.next_attempt_at <= {now} AND {free}{fifo} \
              ORDER BY d.next_attempt_at, d.outbox_id LIMIT {limit}{lock}",
             now = self.now,
             index = through(self.dialect(), "sync_delivery_due"),
-            siblings = through(self.dialect(), "sync_delivery_aggregate"),
+            newest = newest(self.dialect(), "d.target", "d"),
+            oldest = oldest_behind(self.dialect(), "d.target", "d", &format!("COALESCE({confirmed}, 0)")),
             free = is_free("d.target", "d"),
             lock = self.dialect().lock_free_rows(),
         );
@@ -184,17 +182,19 @@ impl StoreTransaction {
             self.dialect(),
             &[("aggregate_type", JsonType::Text), ("aggregate_id", JsonType::Text), ("before_id", JsonType::Integer)],
         );
-        let moot = "t.target = :target AND t.aggregate_type = j.aggregate_type AND t.aggregate_id = j.aggregate_id \
-                    AND t.outbox_id < j.before_id AND t.status IN ('pending', 'failed')";
+        let moot = format!(
+            "{} AND t.status IN ('pending', 'failed')",
+            is_sibling(self.dialect(), "t", ":target", "j", "< j.before_id")
+        );
         let (rows, condition) = if self.dialect() == Dialect::Postgres {
             let free = format!("{moot}{}", self.dialect().lock_free_rows());
-            (placed("sync_delivery", &rows, &free), AT_PLACE)
+            (placed("sync_delivery", &rows, &free), AT_PLACE.to_owned())
         } else {
             (rows, moot)
         };
         let assignments = [("status", "'superseded'"), ("next_attempt_at", "NULL"), ("finished_at", self.now.as_str())];
         let table = ("sync_delivery", "sync_delivery_aggregate");
-        let sql = update_from(self.dialect(), table, &assignments, &rows, condition);
+        let sql = update_from(self.dialect(), table, &assignments, &rows, &condition);
         let values = [("target", target.into()), ("rows", rows_value(retire))];
         Ok(self.execute(&sql, &values).await?.rows_affected)
     }

@@ -23,6 +23,7 @@ mod retention;
 mod retry;
 mod routing;
 mod settle;
+mod siblings;
 mod sql;
 mod status;
 mod straight;

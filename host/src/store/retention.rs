@@ -76,8 +76,8 @@ impl Store {
         rerun("purge changes", || async {
             let mut transaction = self.begin("purge changes").await?;
             let sql = format!(
-                "SELECT o.id, CASE WHEN o.routed_at < {cutoff} AND (SELECT COUNT(*) FROM sync_target t \
-                 JOIN sync_delivery d ON d.target = t.name AND d.outbox_id = o.id) = 0 \
+                "SELECT o.id, CASE WHEN o.routed_at < {cutoff} AND (SELECT COUNT(*) FROM sync_target t WHERE \
+                 (SELECT COUNT(*) FROM sync_delivery d WHERE d.target = t.name AND d.outbox_id = o.id) > 0) = 0 \
                  AND (SELECT COUNT(*) FROM sync_target t WHERE {in_work} > 0) = 0 THEN 1 ELSE 0 END, \
                  CASE WHEN o.created_at < {cutoff} THEN 1 ELSE 0 END FROM sync_outbox o \
                  WHERE o.id > :after ORDER BY o.id LIMIT {CHUNK}",

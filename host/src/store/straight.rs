@@ -10,7 +10,8 @@ use std::collections::HashMap;
 use super::batch::{ClaimRequest, UnderLease};
 use super::newest::{Fresh, alone};
 use super::outbox::KNOWN_OPERATION;
-use super::sql::{among_ids, through};
+use super::siblings::newest;
+use super::sql::among_ids;
 use super::work::in_work;
 use super::{Reader, StoreError, StoreTransaction};
 
@@ -39,19 +40,11 @@ impl StoreTransaction {
 
     /// What is known at a target of the aggregates of changes that have no delivery there yet.
     async fn fresh(&mut self, target: &str, outbox_ids: &[i64]) -> Result<Vec<Fresh>, StoreError> {
-        let same = |row: &str| {
-            format!(
-                "{row}.target = :target AND {row}.aggregate_type = o.aggregate_type AND {row}.aggregate_id = o.aggregate_id"
-            )
-        };
         let sql = format!(
             "SELECT o.id, o.aggregate_type, o.aggregate_id, CASE WHEN {KNOWN_OPERATION} THEN 1 ELSE 0 END, \
-             (SELECT MAX(s.outbox_id) FROM sync_delivery s{siblings} WHERE {sibling}), \
-             (SELECT l.delivered_outbox_id FROM sync_link l WHERE {link}), {in_work} \
-             FROM sync_outbox o WHERE {among} ORDER BY o.id",
-            siblings = through(self.dialect(), "sync_delivery_aggregate"),
-            sibling = same("s"),
-            link = same("l"),
+             {newest}, (SELECT l.delivered_outbox_id FROM sync_link l WHERE l.target = :target \
+             AND l.aggregate_type = o.aggregate_type AND l.aggregate_id = o.aggregate_id), {in_work} FROM sync_outbox o WHERE {among} ORDER BY o.id",
+            newest = newest(self.dialect(), ":target", "o"),
             in_work = in_work(":target", "o"),
             among = among_ids(self.dialect(), "o.id"),
         );

@@ -33,6 +33,8 @@ pub(super) struct Claimer {
     pub(super) size: Arc<BatchSize>,
     pub(super) gate: watch::Receiver<Gate>,
     pub(super) handover: Arc<Handover>,
+    /// While the target takes deliveries, or is looked at and may take some in a moment.
+    pub(super) taking: Option<Taking>,
     /// Workers that are ready.
     pub(super) wanted: mpsc::Receiver<Wanted>,
     pub(super) stop: CancellationToken,
@@ -45,8 +47,7 @@ impl Claimer {
         let mut failing = false;
         // When it was seen last that nothing waits in line.
         let mut idle_since: Option<Instant> = None;
-        let mut taking = None;
-        while self.pass_gate(&mut taking).await {
+        while self.pass_gate().await {
             let heard = line.has_changed().unwrap_or(true);
             if heard || idle_since.is_none_or(|since| since.elapsed() > LOOK_EVERY) {
                 // Before the look, so that nothing that comes in between goes unheard.
@@ -80,21 +81,20 @@ impl Claimer {
     }
 
     /// Waits until deliveries may flow; `false` when it is time to stop. Says to the router whether they do.
-    async fn pass_gate(&mut self, taking: &mut Option<Taking>) -> bool {
+    async fn pass_gate(&mut self) -> bool {
         loop {
             if self.stop.is_cancelled() {
                 return false;
             }
             let (takes, is_open) = match *self.gate.borrow_and_update() {
                 Gate::Open(_) => (true, true),
-                // It is being looked at, and will take something in a moment if all is well.
                 Gate::Unknown => (true, false),
                 Gate::Shut(_) | Gate::Paused => (false, false),
             };
             if !takes {
-                *taking = None;
-            } else if taking.is_none() {
-                *taking = Some(self.handover.take_part());
+                self.taking = None;
+            } else if self.taking.is_none() {
+                self.taking = Some(self.handover.take_part());
             }
             if is_open {
                 return true;

@@ -145,6 +145,8 @@ impl Daemon {
         let handover = Arc::new(Handover::new());
         let poll = Duration::from_millis(self.options.poll_ms);
         let mut tasks = JoinSet::new();
+        let running: Vec<_> =
+            self.targets.iter().map(|target| self.start(target, &handover, &stop, &abort, &mut tasks)).collect();
         // With no target there is nowhere to route to, and what is routed nowhere would be passed over for good.
         if !self.targets.is_empty() {
             tasks.spawn(router::run(self.store.clone(), self.routes(), poll, handover.clone(), stop.clone()));
@@ -159,8 +161,6 @@ impl Daemon {
         ));
         let names = self.targets.iter().map(|target| target.spec.name.clone()).collect();
         tasks.spawn(purger::run(self.store.clone(), names, self.options.retention_ms, stop.clone()));
-        let running: Vec<_> =
-            self.targets.iter().map(|target| self.start(target, &handover, &stop, &abort, &mut tasks)).collect();
         let remaining = if until_idle {
             let idle = self.wait_until_idle(&running, &stop).await;
             stop.cancel();
@@ -223,6 +223,7 @@ impl Daemon {
             size: size.clone(),
             gate: gate_seen.clone(),
             handover: handover.clone(),
+            taking: Some(handover.take_part()),
             wanted: ready,
             stop: stop.clone(),
         };

@@ -26,11 +26,12 @@ pub(super) struct Question {
 }
 
 /// A target that takes deliveries, or is about to.
-pub(super) struct Taking(Arc<AtomicUsize>);
+pub(super) struct Taking(Arc<Handover>);
 
 impl Drop for Taking {
     fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::AcqRel);
+        self.0.taking.fetch_sub(1, Ordering::AcqRel);
+        self.0.news.notify_one();
     }
 }
 
@@ -39,14 +40,19 @@ pub(super) struct Handover {
     asked: Mutex<Vec<Asked>>,
     news: Notify,
     /// Targets that take deliveries, and so will ask.
-    taking: Arc<AtomicUsize>,
+    taking: AtomicUsize,
     /// Counts up whenever something may have come to wait in line: who was busy meanwhile sees it afterwards.
     line: watch::Sender<u64>,
 }
 
 impl Handover {
     pub(super) fn new() -> Self {
-        Self { asked: Mutex::default(), news: Notify::new(), taking: Arc::default(), line: watch::Sender::new(0) }
+        Self {
+            asked: Mutex::default(),
+            news: Notify::new(),
+            taking: AtomicUsize::default(),
+            line: watch::Sender::new(0),
+        }
     }
 
     /// Something may wait in line, at whichever target.
@@ -60,14 +66,9 @@ impl Handover {
     }
 
     /// From now on a target takes deliveries, until what is returned is dropped.
-    pub(super) fn take_part(&self) -> Taking {
+    pub(super) fn take_part(self: &Arc<Self>) -> Taking {
         self.taking.fetch_add(1, Ordering::AcqRel);
-        Taking(self.taking.clone())
-    }
-
-    /// Whether any target takes deliveries. It may be busy with what it was given; then it will ask when it is not.
-    pub(super) fn someone_takes(&self) -> bool {
-        self.taking.load(Ordering::Acquire) > 0
+        Taking(self.clone())
     }
 
     /// Asks.
@@ -98,11 +99,12 @@ impl Handover {
         self.news.notify_one();
     }
 
-    /// Returns when there is a question.
+    /// Returns when there is a question, or no target to wait for. One that takes deliveries may be busy with what it was given;
+    /// it will ask when it is not.
     pub(super) async fn wait(&self) {
         loop {
             let news = self.news.notified();
-            if !self.lock().is_empty() {
+            if !self.lock().is_empty() || self.taking.load(Ordering::Acquire) == 0 {
                 return;
             }
             news.await;
@@ -146,15 +148,30 @@ mod tests {
         drop(left);
     }
 
-    #[test]
-    fn a_target_takes_part_until_it_leaves() {
-        let handover = Handover::new();
-        assert!(!handover.someone_takes());
+    #[tokio::test]
+    async fn targets_that_take_part_are_waited_for_until_one_asks_or_all_have_left() {
+        let handover = Arc::new(Handover::new());
+        handover.wait().await;
         let (one, other) = (handover.take_part(), handover.take_part());
+        let waits = tokio::spawn({
+            let handover = handover.clone();
+            async move { handover.wait().await }
+        });
         drop(one);
-        assert!(handover.someone_takes());
+        tokio::task::yield_now().await;
+        assert!(!waits.is_finished());
+        let question = handover.ask(request("a"));
+        waits.await.expect("a question");
+        drop(handover.take());
+        let waits = tokio::spawn({
+            let handover = handover.clone();
+            async move { handover.wait().await }
+        });
+        tokio::task::yield_now().await;
+        assert!(!waits.is_finished());
         drop(other);
-        assert!(!handover.someone_takes());
+        waits.await.expect("nobody is left");
+        drop(question);
     }
 
     #[tokio::test]

@@ -26,9 +26,9 @@ const LOOK_BACK: Duration = Duration::from_secs(2);
 const FROM_THE_BEGINNING_SHARE: u32 = 50;
 const FROM_THE_BEGINNING_EVERY_MAX: Duration = Duration::from_secs(30);
 
-/// With more to route, so long is waited for a target that takes deliveries to ask: what is given straight costs less than what
-/// waits in line, and who is busy with a batch could not take it yet anyway. It must be longer than a batch takes: who finds
-/// something in line takes that and does not ask, so that a router that did not wait would fill the line for good.
+/// With something to route, so long is waited for a target that takes deliveries to ask: what is given straight costs less than
+/// what waits in line, and who is busy with a batch could not take it yet anyway. It must be longer than a batch takes: who
+/// finds something in line takes that and does not ask, so that a router that did not wait would fill the line for good.
 const ASKED_WITHIN: Duration = Duration::from_secs(5);
 
 /// Routes until `stop`. While changes come it looks every few milliseconds; each look that finds nothing doubles the pause,
@@ -43,6 +43,7 @@ pub(super) async fn run(
     let mut failing = false;
     let mut pause = POLL_MIN;
     let mut place = Place::new(Instant::now());
+    wait_for_targets(&handover, &stop).await;
     while !stop.is_cancelled() {
         let begun = Instant::now();
         place.begin(begun);
@@ -59,14 +60,7 @@ pub(super) async fn run(
                 if done.changes > 0 {
                     tracing::debug!(count = done.changes, "changes routed");
                     pause = POLL_MIN;
-                    if !handover.someone_takes() {
-                        continue;
-                    }
-                    tokio::select! {
-                        () = stop.cancelled() => {}
-                        () = handover.wait() => {}
-                        () = tokio::time::sleep(ASKED_WITHIN) => {}
-                    }
+                    wait_for_targets(&handover, &stop).await;
                     continue;
                 }
                 if place.goes_back() {
@@ -88,6 +82,15 @@ pub(super) async fn run(
             () = stop.cancelled() => {}
             () = tokio::time::sleep(pause) => {}
         }
+    }
+}
+
+/// Until one asks, or there is none to wait for.
+async fn wait_for_targets(handover: &Handover, stop: &CancellationToken) {
+    tokio::select! {
+        () = stop.cancelled() => {}
+        () = handover.wait() => {}
+        () = tokio::time::sleep(ASKED_WITHIN) => {}
     }
 }
 
