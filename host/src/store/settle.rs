@@ -9,7 +9,9 @@ use serde::Serialize;
 use super::bulk::Insert;
 use super::claim::rows_value;
 use super::counts::Counted;
-use super::sql::{JsonType, among_ids, json_rows, named_deliveries, through, update_each, upsert};
+use super::sql::{
+    JsonType, among_ids, json_rows, named_deliveries, patient_of, through, update_each, update_from, upsert,
+};
 use super::work::NEVER;
 use super::{Lease, Store, StoreError, StoreTransaction, corrupt};
 use crate::database::{Dialect, rerun};
@@ -296,13 +298,12 @@ impl StoreTransaction {
         if (column, self.dialect()) == (IdColumn::OpenemrPatientId, Dialect::MySql) {
             assignments.push(("room_for_id", "NULL"));
         }
-        let sql = update_each(
+        let sql = update_from(
             self.dialect(),
             ("patient_cache", "PRIMARY"),
             &assignments,
             &json_rows(self.dialect(), &[("patient_id", JsonType::Text), ("remote_id", JsonType::Text)]),
-            "t.patient_id = j.patient_id",
-            &format!("(t.{name} IS NULL OR t.{name} <> {remote_id})"),
+            &format!("{} AND (t.{name} IS NULL OR t.{name} <> {remote_id})", patient_of(self.dialect())),
         );
         self.execute(&sql, &[("rows", rows_value(&ids))]).await.map(drop)
     }

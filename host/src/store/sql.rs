@@ -88,11 +88,22 @@ pub(super) fn named_deliveries(dialect: Dialect) -> String {
     }
 }
 
+/// The condition that `t` is the patient of a row `j`. Applications change patients meanwhile, so that a row must be known by its
+/// key, not by its place, which such a change makes another one. A list PostgreSQL can look up, but not sort by: so it does
+/// not walk over all patients where there are none yet when it plans.
+pub(super) fn patient_of(dialect: Dialect) -> &'static str {
+    match dialect {
+        Dialect::Sqlite | Dialect::MySql => "t.patient_id = j.patient_id",
+        Dialect::Postgres => "t.patient_id = ANY(ARRAY[j.patient_id])",
+    }
+}
+
 /// For PostgreSQL: `rows` as far as `key` finds a row `t` of `table` for each, with its `place`.
 ///
 /// A statement is planned once. Of a table that is empty then, one way to a row looks as good as another, so that it would
 /// find all deliveries of the target and compare each with each of the batch. For one row at a time it takes the index that
-/// covers `key` best, and from a place to its row there is one way only.
+/// covers `key` best, and from a place to its row there is one way only. It is for rows that nobody else may change meanwhile,
+/// since a change makes the place another one.
 pub(super) fn placed(table: &str, rows: &str, key: &str) -> String {
     format!(
         "(SELECT t.place, j.* FROM {rows} CROSS JOIN LATERAL (SELECT t.ctid AS place FROM {table} AS t WHERE {key} OFFSET 0) AS t) AS j"

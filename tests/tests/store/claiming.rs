@@ -1,14 +1,18 @@
 //! Claim, settle, renew, release, take over.
 
+use std::time::Duration;
+
 use host::domain::delivery::Status;
 use host::domain::ids::IdColumn;
 use host::store::{Claim, ClaimRequest, PurgeCursor, RetryFilter, Settled};
+use tests::session::Session;
 
 use crate::on_every_store;
 use crate::support::{Stand, TARGET, confirmed, failed, patient, request, settlement};
 
 on_every_store!(
     a_confirmed_delivery_leaves_link_and_id,
+    an_id_comes_also_to_a_patient_who_is_changed_meanwhile,
     expired_lease_cannot_settle,
     renewed_lease_is_not_taken,
     a_released_batch_is_free_at_once,
@@ -47,6 +51,27 @@ async fn a_confirmed_delivery_leaves_link_and_id(stand: Stand) {
     let batch = stand.claim_batch().await;
     let link = batch.deliveries[0].change.link.clone().expect("link");
     assert_eq!((link.remote_id.as_str(), link.remote_version.as_deref()), ("456", Some("1")));
+}
+
+async fn an_id_comes_also_to_a_patient_who_is_changed_meanwhile(stand: Stand) {
+    stand.put(&[patient(1, "Seoul")]).await;
+    let batch = stand.claim_batch().await;
+    let mut application = Session::open(stand.database.url()).await.expect("session");
+    application.execute(application.begin()).await.expect("begin");
+    let change = "UPDATE patient_cache SET city = 'Busan' WHERE patient_id = 'P-0001'";
+    assert_eq!(application.execute(change).await.expect("change"), 1);
+    let settling = tokio::spawn({
+        let store = stand.store.clone();
+        let rows = [confirmed(&batch.deliveries[0], "456")];
+        async move { store.settle(&batch.lease, &rows, Some(IdColumn::OpenemrPatientId)).await }
+    });
+    // It waits for the patient's row.
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    assert!(!settling.is_finished());
+    application.execute("COMMIT").await.expect("commit");
+    assert_eq!(settling.await.expect("join").expect("settle"), Settled::Written);
+    let stored = stand.store.patient("P-0001").await.expect("read").expect("there");
+    assert_eq!((stored.patient.payload(), stored.openemr_patient_id), (patient(1, "Busan").payload(), Some(456)));
 }
 
 async fn expired_lease_cannot_settle(stand: Stand) {
