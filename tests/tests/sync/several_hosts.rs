@@ -52,6 +52,30 @@ async fn two_hosts_on_one_store_deliver_each_change_once() {
     assert_eq!(hosts[0].status()["hosts_running"], 0, "both said goodbye");
 }
 
+/// What goes straight is written once when it is done; a row that is made pending was put in line.
+#[tokio::test]
+async fn a_backlog_goes_straight_to_a_target_that_takes_it() {
+    let Some(openemr) = openemr_database("8.2.0").await else { return };
+    let host = host_with_openemr(openemr.url());
+    put(&host, &patient("A-0"));
+    // Its adapter is compiled now, so that it takes deliveries at once.
+    let _ = host.run(&["run", "--until-idle"]).expect_success();
+    let store = tests::database::sqlite_url(&host.folder().join(".host/host.db"));
+    for sql in [
+        "CREATE TABLE waited (outbox_id INTEGER)",
+        "CREATE TRIGGER delivery_waits AFTER INSERT ON sync_delivery WHEN NEW.status = 'pending' \
+         BEGIN INSERT INTO waited VALUES (NEW.outbox_id); END",
+        &insert(0, 3_000),
+    ] {
+        tests::database::execute(&store, sql).await.expect("prepare");
+    }
+    let _ = host.run(&["run", "--until-idle"]).expect_success();
+    assert_eq!(host.status()["totals"]["done"], 3_001);
+    let mut session = Session::open(&store).await.expect("session");
+    let waited = session.rows("SELECT CAST(COUNT(*) AS TEXT) FROM waited").await.expect("read");
+    assert_eq!(waited[0][0].as_deref(), Some("0"));
+}
+
 #[tokio::test]
 async fn a_host_killed_in_the_middle_leaves_no_double_and_no_gap() {
     let Some(openemr) = openemr_database("8.2.0").await else { return };
