@@ -219,7 +219,8 @@ impl Bench {
                 }
             }
             Access::Http { http, .. } => {
-                let call = self.adapter.apply_http(context, http, Arc::new(Always), &state, edits, changes).await;
+                let permit = (Arc::new(Always) as Arc<dyn Fence>, &RequestFates::default());
+                let call = self.adapter.apply_http(context, http, permit, &state, edits, changes).await;
                 (call.result, call.usage)
             }
         };
