@@ -45,14 +45,10 @@ async fn batch_in_doubt(stand: &Stand, straight: bool) -> Batch {
 
 async fn settle_two_of_three(stand: &Stand, batch: &Batch) {
     let [first, second, third] = &batch.deliveries[..] else { panic!("three deliveries") };
-    let settled = [confirmed(first, "7"), failed(second, Status::Failed, 0)];
-    let settled = stand.store.settle_in_part(
-        &batch.lease,
-        &settled,
-        &[unanswered(third)],
-        Some(IdColumn::FhirPatientId),
-    );
-    assert_eq!(settled.await.expect("settle"), Settled::Written);
+    let (definite, in_doubt) = ([confirmed(first, "7"), failed(second, Status::Failed, 0)], [unanswered(third)]);
+    let column = Some(IdColumn::FhirPatientId);
+    let settled = stand.store.settle_in_part(&batch.lease, &definite, &in_doubt, column).await.expect("settle");
+    assert_eq!(settled, Settled::Written);
 }
 
 async fn no_renewal_makes_a_lease_shorter(stand: Stand) {
