@@ -11,8 +11,8 @@ use std::time::Duration;
 use futures::future::BoxFuture;
 use host::domain::change::RemoteEdit;
 use host::plugin::{
-    Adapter, CallContext, CallError, Credentials, Fence, HttpAccess, HttpCall, HttpOptions, Limits, RequestFates, Secret,
-    World,
+    Adapter, CallContext, CallError, Credentials, Fence, HttpAccess, HttpCall, HttpOptions, Limits, RequestFates,
+    Secret, World,
 };
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};

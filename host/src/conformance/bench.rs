@@ -9,7 +9,9 @@ use super::place::Private;
 use super::{ConformanceError, Options, context};
 use crate::database::{Database, Dialect, RowLimits, Value};
 use crate::domain::change::{Change, Failure, FailureKind, Outcome, RemoteEdit, Report};
-use crate::plugin::{Adapter, CallContext, CallError, Fence, HttpAccess, HttpOptions, RequestFates, LogTap, SqlAccess, Usage};
+use crate::plugin::{
+    Adapter, CallContext, CallError, Fence, HttpAccess, HttpOptions, LogTap, RequestFates, SqlAccess, Usage,
+};
 
 /// How often a call is made again because the database asked for it.
 const CONTENTION_RUNS_MAX: u32 = 3;

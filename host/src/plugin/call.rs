@@ -167,7 +167,8 @@ impl Adapter {
     pub async fn check_http(&self, context: &CallContext, access: &Arc<HttpAccess>) -> HttpCall<Report> {
         let meters = Arc::<Meters>::default();
         let fates = RequestFates::default();
-        let door = HttpDoor::open(Arc::clone(access), (Arc::new(ReadOnly), fates.clone()), context, Arc::clone(&meters));
+        let door =
+            HttpDoor::open(Arc::clone(access), (Arc::new(ReadOnly), fates.clone()), context, Arc::clone(&meters));
         let linked = self.linked.clone();
         let (state, result, usage) = self
             .run(context, None, door, meters, move |store| {

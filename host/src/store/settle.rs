@@ -120,7 +120,8 @@ impl Store {
         id_column: Option<IdColumn>,
     ) -> Result<Settled, StoreError> {
         rerun("settle in part", || async {
-            let mut transaction = self.begin(&format!("settle a part of a batch for target `{}`", lease.target)).await?;
+            let mut transaction =
+                self.begin(&format!("settle a part of a batch for target `{}`", lease.target)).await?;
             if !transaction.hold_lease(lease).await? {
                 transaction.rollback().await?;
                 return Ok(Settled::LeaseLost);

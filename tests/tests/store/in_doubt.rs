@@ -120,10 +120,7 @@ async fn a_newer_state_waits_until_the_doubt_is_over(stand: Stand) {
 
 async fn the_attempts_of_what_is_in_doubt_are_counted_and_the_last_one_fails_when_the_lease_ends(stand: Stand) {
     let batch = batch_in_doubt(&stand, true).await;
-    let of = |place: usize, status, attempts| Settlement {
-        attempts,
-        ..failed(&batch.deliveries[place], status, 0)
-    };
+    let of = |place: usize, status, attempts| Settlement { attempts, ..failed(&batch.deliveries[place], status, 0) };
     let in_doubt = [of(0, Status::Pending, 3), of(1, Status::Failed, 10), of(2, Status::Pending, 0)];
     let settled = stand.store.settle_in_part(&batch.lease, &[], &in_doubt, None).await.expect("settle");
     assert_eq!(settled, Settled::Written);

@@ -106,14 +106,22 @@ fn timeouts_make_batches_small() {
     let host = host_at(&server, "sqlite://.host/host.db");
     let file = host.folder().join("host.toml");
     let text = std::fs::read_to_string(&file).expect("read");
-    let text = text.replace("timeout_ms = 1500", "timeout_ms = 200").replace("in_doubt_ms = 2500", "in_doubt_ms = 600000");
+    let text =
+        text.replace("timeout_ms = 1500", "timeout_ms = 200").replace("in_doubt_ms = 2500", "in_doubt_ms = 600000");
     std::fs::write(&file, text + "\n[targets.directory.limits]\nconcurrency = 1\n").expect("write");
     let _ = host.run(&["migrate"]).expect_success();
-    let rows: Vec<_> = (0..200).map(|number| format!("('patient', 'T-{number}', 'create', '{}')", patient(&format!("T-{number}")))).collect();
+    let rows: Vec<_> = (0..200)
+        .map(|number| format!("('patient', 'T-{number}', 'create', '{}')", patient(&format!("T-{number}"))))
+        .collect();
     let insert = format!(
-        "INSERT INTO sync_outbox (aggregate_type, aggregate_id, operation, payload) VALUES {}", rows.join(", "));
+        "INSERT INTO sync_outbox (aggregate_type, aggregate_id, operation, payload) VALUES {}",
+        rows.join(", ")
+    );
     let store = tests::database::sqlite_url(&host.folder().join(".host/host.db"));
-    tokio::runtime::Runtime::new().expect("runtime").block_on(tests::database::execute(&store, &insert)).expect("insert");
+    tokio::runtime::Runtime::new()
+        .expect("runtime")
+        .block_on(tests::database::execute(&store, &insert))
+        .expect("insert");
     let mut running = host.spawn(&["run"]).expect("spawn");
     let sizes = [100, 25, 6, 1, 1];
     for batches in 1..=sizes.len() {
