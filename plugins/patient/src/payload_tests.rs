@@ -53,10 +53,7 @@ fn what_is_wrong_with_a_payload_is_told_by_field_and_never_by_value() {
         (payload.replace("1980-02-29", "1980-SECRET"), "birth_date: is not a date of the calendar (YYYY-MM-DD)"),
         (payload.replace("\"MinJun\"", "[\"SECRET\"]"), "given_name: must be text"),
         (payload.replace("\"MinJun\"", "17,\"email\":{\"SECRET\":1}"), "given_name: must be text; email: must be text"),
-        (
-            payload.replace("\"gender\"", "\"gender\":\"SECRET\",\"gender\""),
-            "gender: is given twice",
-        ),
+        (payload.replace("\"gender\"", "\"gender\":\"SECRET\",\"gender\""), "gender: is given twice"),
         (payload.replace("\"Kim\"", "null"), "family_name: is missing"),
         ("SECRET".to_owned(), "payload: is not JSON: an error at line 1 column 1"),
         ("\"SECRET\"".to_owned(), "payload: is not a JSON object"),

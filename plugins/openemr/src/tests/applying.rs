@@ -145,7 +145,10 @@ fn a_change_that_cannot_be_taken_fails_alone() {
         change("P-7", "{}"),
     ];
     let outcomes = run(&database, &context, &batch).unwrap().outcomes;
-    assert_eq!(refusal(&outcomes[1]), "Invalid: payload is not a patient: family_name: is too long: 300 characters, at most 255");
+    assert_eq!(
+        refusal(&outcomes[1]),
+        "Invalid: payload is not a patient: family_name: is too long: 300 characters, at most 255"
+    );
     assert!(refusal(&outcomes[2]).contains("birth_date: is not a date of the calendar"));
     assert!(refusal(&outcomes[3]).starts_with("Invalid: race"));
     assert!(refusal(&outcomes[4]).starts_with("Unsupported: "));
