@@ -6,11 +6,11 @@
 pub mod change;
 pub mod conflict;
 pub mod delivery;
-
 pub mod grants;
+pub mod headers;
 pub mod ids;
+pub mod limits;
 pub mod patient;
-
 pub mod secret;
 pub mod user;
 pub mod words;
