@@ -228,14 +228,13 @@ struct Answer {
     expires_in: Option<serde_json::Value>,
 }
 
-/// Whole seconds, in whatever form; `None` for what says nothing.
+/// Whole seconds, in whatever form; `None` for what says nothing. A float that is too large becomes the largest number.
+#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "not below zero, and saturating")]
 fn seconds(value: Option<&serde_json::Value>) -> Option<u64> {
     let number = match value? {
         serde_json::Value::String(text) => text.trim().parse::<f64>().ok()?,
         value => value.as_f64()?,
     };
-    // A float that is too large becomes the largest number.
-    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "checked above zero, and saturating")]
     (number >= 0.0).then_some(number as u64)
 }
 
