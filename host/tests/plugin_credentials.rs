@@ -242,7 +242,8 @@ async fn a_secret_is_sent_in_the_body_where_the_endpoint_wants_it_there() {
     assert!(told.contains("200") && !told.contains("hunter2"), "{told}");
     let (authorization, body) = bench.grants().remove(0);
     assert_eq!(authorization, "");
-    let form = "scope=system%2FPatient.rs&audience=https%3A%2F%2Fapi&client_id=the+host&client_secret=secret-hunter2%2F%26";
+    let form =
+        "scope=system%2FPatient.rs&audience=https%3A%2F%2Fapi&client_id=the+host&client_secret=secret-hunter2%2F%26";
     assert_eq!(body, format!("grant_type=client_credentials&{form}"));
 }
 

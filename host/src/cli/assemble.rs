@@ -11,9 +11,7 @@ use crate::config::{
 };
 use crate::database::{Database, DatabaseError, Locator};
 use crate::domain::delivery::RetryPolicy;
-use crate::plugin::{
-    ClientProof, Credentials, GrantOptions, HttpOptions, Runtime, RuntimeOptions, SecretValue,
-};
+use crate::plugin::{ClientProof, Credentials, GrantOptions, HttpOptions, Runtime, RuntimeOptions, SecretValue};
 use crate::store::{Store, StoreClock};
 use crate::supply::Trust;
 use crate::sync::{BreakerPolicy, SyncOptions, Target, TargetKind, TargetSpec};

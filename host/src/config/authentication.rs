@@ -129,9 +129,11 @@ pub(super) fn read_authentication(mut auth: Reader<'_>, allow_private: bool) -> 
             let client_secret = read_secret(&mut auth, "client_secret", "client_secret_file");
             let method = auth.word("client_secret_method", SecretMethod::WORDS, SecretMethod::from_word);
             let method = method.unwrap_or(SecretMethod::Basic);
-            grant
-                .zip(client_secret)
-                .map(|(grant, client_secret)| Authentication::ClientCredentials { grant, client_secret, method })
+            grant.zip(client_secret).map(|(grant, client_secret)| Authentication::ClientCredentials {
+                grant,
+                client_secret,
+                method,
+            })
         }
         Some(AuthenticationType::BackendServices) => read_backend_services(&mut auth, allow_private),
         None => {

@@ -37,7 +37,7 @@ mod tests {
     /// A limit's bound as people read it.
     fn written(bound: u64) -> String {
         match bound {
-            bound if bound >= 1 << 30 && bound % (1 << 30) == 0 => format!("{} GiB", bound >> 30),
+            bound if bound >= 1 << 30 && bound.is_multiple_of(1 << 30) => format!("{} GiB", bound >> 30),
             1_024 | 131_072 => format!("{} KiB", bound >> 10),
             _ => bound.to_string(),
         }

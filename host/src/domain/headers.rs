@@ -69,7 +69,18 @@ mod tests {
         for name in ["X-Tenant-ID", "x-api-key", "Ocp-Apim-Subscription-Key"] {
             assert_eq!(check_added(name), Ok(()), "{name}");
         }
-        for name in ["", "X Tenant", "X-Tenant:", "Größe", "Host", "AUTHORIZATION", "Cookie", "If-Match", "Content-Type", "content-length"] {
+        for name in [
+            "",
+            "X Tenant",
+            "X-Tenant:",
+            "Größe",
+            "Host",
+            "AUTHORIZATION",
+            "Cookie",
+            "If-Match",
+            "Content-Type",
+            "content-length",
+        ] {
             assert!(check_added(name).is_err(), "{name}");
         }
     }

@@ -12,10 +12,10 @@ use wasmtime::{Config, Engine, InstanceAllocationStrategy, PoolingAllocationConf
 use super::adapter::Linked;
 use super::bindings::{DatabaseTargetPre, HttpTargetPre, database, logging, settings, types};
 use super::cache::Cache;
-use crate::domain::limits::Limits;
 use super::state::CallState;
 use super::ticker::Ticker;
 use super::{Adapter, Admission, Inspection, PluginError, World, artifact};
+use crate::domain::limits::Limits;
 
 /// The stack of an adapter's own calls unless configured, KiB.
 const STACK_KIB_DEFAULT: u32 = 1024;

@@ -150,7 +150,8 @@ impl Open {
     async fn exchange(&self, prepared: &Prepared) -> Result<(reqwest::Response, Option<Unanswered>), Error> {
         let mut renewed = false;
         loop {
-            let authorization = self.access.authorizer.authorize().await.map_err(|failure| self.unauthorized(failure))?;
+            let authorization =
+                self.access.authorizer.authorize().await.map_err(|failure| self.unauthorized(failure))?;
             let added = self.access.added_headers().await.map_err(|failure| self.unauthorized(failure))?;
             let unanswered = is_write(&prepared.method).then(|| self.fates.sending());
             // Asked last, so that as little time as possible lies between the answer and the request.
@@ -237,16 +238,15 @@ impl Open {
         if response.content_length().is_some_and(|length| length > max) {
             return Err(self.over(Breach::new("http_response_bytes_max", max), Error::HttpResponseBodySize(Some(max))));
         }
-        let decoder = Decoder::of(response.headers(), max).map_err(|coding| Error::HttpResponseContentCoding(Some(coding)))?;
+        let decoder =
+            Decoder::of(response.headers(), max).map_err(|coding| Error::HttpResponseContentCoding(Some(coding)))?;
         let mut response: Response<reqwest::Body> = response.into();
         if decoder.is_some() {
             // They speak of what came over the wire.
             response.headers_mut().remove(header::CONTENT_ENCODING);
             response.headers_mut().remove(header::CONTENT_LENGTH);
         }
-        Ok(response.map(|body| {
-            Incoming::new(body, decoder, (self, max), ticket, unanswered, seen).boxed_unsync()
-        }))
+        Ok(response.map(|body| Incoming::new(body, decoder, (self, max), ticket, unanswered, seen).boxed_unsync()))
     }
 
     /// Whether there are too many headers, or too many bytes in them.

@@ -78,7 +78,11 @@ impl HttpAccess {
             .iter()
             .map(|method| method.parse().map_err(|_| refuse(format!("`{method}` is no HTTP method"))))
             .collect::<Result<_, _>>()?;
-        let headers = options.headers.iter().map(|(name, value)| added_header(name, value).map_err(refuse)).collect::<Result<_, _>>()?;
+        let headers = options
+            .headers
+            .iter()
+            .map(|(name, value)| added_header(name, value).map_err(refuse))
+            .collect::<Result<_, _>>()?;
         Ok(Arc::new(Self { client, authorizer, timeout: options.timeout, methods, list, headers }))
     }
 
@@ -103,7 +107,8 @@ fn added_header(name: &str, value: &SecretValue) -> Result<(HeaderName, SecretVa
     if let SecretValue::Fixed(secret) = value {
         header(secret.expose()).map_err(|failure| failure.message)?;
     }
-    let parsed = HeaderName::from_bytes(name.as_bytes()).map_err(|_| format!("`{name}` is not the name of an HTTP header"))?;
+    let parsed =
+        HeaderName::from_bytes(name.as_bytes()).map_err(|_| format!("`{name}` is not the name of an HTTP header"))?;
     Ok((parsed, value.clone()))
 }
 

@@ -165,7 +165,9 @@ impl TokenSource {
         if !is_bearer || secret.expose().is_empty() {
             return Err(AuthFailure::misconfigured(format!("{} answered with no bearer token", self.place())));
         }
-        let life = seconds(answer.expires_in.as_ref()).map_or(LIFE_DEFAULT, Duration::from_secs).min(Duration::from_secs(86_400));
+        let life = seconds(answer.expires_in.as_ref())
+            .map_or(LIFE_DEFAULT, Duration::from_secs)
+            .min(Duration::from_secs(86_400));
         Ok(Token { secret, generation, good_until: asked + life.saturating_sub(RENEW_BEFORE.min(life / 4)) })
     }
 
