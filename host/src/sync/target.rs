@@ -158,7 +158,10 @@ impl Target {
     pub async fn check(&self, adapter: &Adapter) -> Result<Report, Failure> {
         let called = match &self.access {
             Access::Database { database, sql } => {
-                let transaction = database.begin().await.map_err(|error| from_database(&error))?;
+                let mut transaction = database.begin().await.map_err(|error| from_database(&error))?;
+                if let Some(obstacle) = transaction.write_obstacle().await.map_err(|error| from_database(&error))? {
+                    return Err(Failure::new(FailureKind::Misconfigured, obstacle));
+                }
                 let call = adapter.check_database(&self.context, sql, transaction).await;
                 if let Some(transaction) = call.transaction {
                     // Nothing was changed, so that it does not matter whether the server hears of it.
@@ -221,17 +224,17 @@ fn called<T>(result: Result<Result<T, Failure>, CallError>) -> Called<T> {
     }
 }
 
-/// What a database's error means for the target as a whole.
+/// What a database's error means for the deliveries that it ended. The same judgement as an adapter's by the SDK
+/// (`plugins/sdk/src/database.rs`), for errors that no adapter sees: at BEGIN, at COMMIT, and those that end a transaction.
 pub(super) fn from_database(error: &DatabaseError) -> Failure {
     use crate::database::ErrorKind;
     let kind = match error.kind {
         ErrorKind::Unavailable => FailureKind::Unavailable,
         ErrorKind::Rejected | ErrorKind::PermissionDenied | ErrorKind::MissingObject => FailureKind::Misconfigured,
-        ErrorKind::Contention
-        | ErrorKind::DuplicateKey
-        | ErrorKind::InvalidValue
-        | ErrorKind::Refused
-        | ErrorKind::Other => FailureKind::Transient,
+        ErrorKind::Contention => FailureKind::Delayed,
+        // A constraint that is tested at the commit.
+        ErrorKind::InvalidValue => FailureKind::Invalid,
+        ErrorKind::DuplicateKey | ErrorKind::Refused | ErrorKind::Other => FailureKind::Transient,
     };
     Failure::new(kind, error.message.clone())
 }

@@ -6,6 +6,7 @@ mod fhir;
 mod hostile;
 mod lifecycle;
 mod openemr;
+mod refusals;
 mod several_hosts;
 mod support;
 mod swap;
