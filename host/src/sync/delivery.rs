@@ -4,20 +4,25 @@
 //! one row, a lock, an adapter that breaks off) is halved again and again, so that one bad change costs about log2(n) extra
 //! calls, spends its own attempts alone and never holds back the others. Each part is a transaction of its own at the
 //! target. Splitting is bounded: what it does not get to waits for the next batch and spends no attempt.
+//!
+//! At an HTTP target a call may end with a request that was sent and never answered. Its changes are then in doubt, but for those
+//! with a definite outcome: they are neither split nor sent again here, and whoever settles keeps their lease.
 
 use std::collections::VecDeque;
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::BoxFuture;
 use tokio::time::Instant;
 
+use super::splits::{Next, Splits};
 use super::supervisor::InForce;
 use super::target::{Applied, Called, Target, from_database};
 use crate::database::DatabaseError;
 use crate::domain::change::{Change, Failure, FailureKind, Operation, Outcome};
 use crate::domain::delivery::{Event, RetryPolicy, Settlement, Status, after_failure, next_status};
-use crate::plugin::Fence;
+use crate::plugin::{Fence, RequestFates};
 use crate::store::{Delivery, Lease, Store};
 
 /// How often a part is applied again when the target's database asks for it, before that is its failure.
@@ -28,20 +33,33 @@ const CONTENTION_PATIENCE: Duration = Duration::from_secs(3);
 
 /// What became of a batch.
 pub(super) enum Delivered {
-    /// One outcome per delivery, in order. The failure, if there is one, speaks of the target as a whole.
-    Judged { outcomes: Vec<Outcome>, target_failure: Option<Failure>, adapter_broke: bool },
+    /// One outcome per delivery, in order, and which of them are in doubt. The failure, if there is one, speaks of the target as a
+    /// whole.
+    Judged { outcomes: Vec<Outcome>, in_doubt: Vec<bool>, target_failure: Option<Failure>, adapter_broke: bool },
     /// The lease was lost: what was not committed is rolled back, and nothing may be settled.
     LeaseLost,
 }
 
 /// What became of one part of a batch.
 enum Part {
-    Outcomes(Vec<Outcome>),
-    /// The part as a whole failed, and nothing of it lasts.
-    Failed(Failure),
+    Outcomes {
+        outcomes: Vec<Outcome>,
+        in_doubt: bool,
+    },
+    /// The part as a whole failed, and unless it is in doubt nothing of it lasts.
+    Failed {
+        failure: Failure,
+        in_doubt: bool,
+    },
     /// Somebody else's lock or transaction at the target was in the way, and nothing of it lasts.
     Contended(Failure),
     LeaseLost,
+}
+
+impl Part {
+    fn failed(failure: Failure) -> Self {
+        Self::Failed { failure, in_doubt: false }
+    }
 }
 
 /// Asks the store whether the batch is still ours, and renews the lease if so.
@@ -49,11 +67,16 @@ enum Part {
 pub(super) struct StoreFence {
     pub(super) store: Store,
     pub(super) lease: Lease,
+    /// How long a request that is sent now may keep the server at work, in milliseconds.
+    pub(super) in_doubt_ms: u64,
+    /// What became of the requests of the batch.
+    pub(super) fates: RequestFates,
 }
 
 impl StoreFence {
-    async fn holds(&self) -> bool {
-        match self.store.renew(&self.lease).await {
+    /// Whether the lease stands; if so, it lasts at least `least_ms` from now.
+    async fn holds(&self, least_ms: u64) -> bool {
+        match self.store.renew_for(&self.lease, least_ms).await {
             Ok(true) => true,
             Ok(false) => {
                 tracing::warn!(target_name = %self.lease.target, lease_epoch = self.lease.epoch, "fence: the lease was lost");
@@ -69,13 +92,13 @@ impl StoreFence {
 
 impl Fence for StoreFence {
     fn renew(&self) -> BoxFuture<'_, bool> {
-        Box::pin(self.holds())
+        Box::pin(self.holds(self.in_doubt_ms))
     }
 }
 
 /// Brings a batch to the target.
 pub(super) async fn deliver(target: &Target, in_force: &InForce, fence: &StoreFence, changes: &[Change]) -> Delivered {
-    let mut outcomes: Vec<Option<Outcome>> = vec![None; changes.len()];
+    let mut judged = Judged { outcomes: vec![None; changes.len()], in_doubt: vec![false; changes.len()] };
     let mut parts = VecDeque::new();
     parts.push_back(0..changes.len());
     let mut splits = Splits::new(changes.len());
@@ -83,23 +106,28 @@ pub(super) async fn deliver(target: &Target, in_force: &InForce, fence: &StoreFe
     while let Some(part) = parts.pop_front() {
         let (failure, next) = match deliver_part(target, in_force, fence, &changes[part.clone()]).await {
             Part::LeaseLost => return Delivered::LeaseLost,
-            Part::Outcomes(part_outcomes) => {
+            Part::Outcomes { outcomes, in_doubt } => {
                 splits.worked();
-                let target_failure = part_outcomes.iter().find_map(target_wide);
-                for (place, outcome) in outcomes[part].iter_mut().zip(part_outcomes) {
-                    *place = Some(outcome);
-                }
+                let target_failure = outcomes.iter().find_map(target_wide);
+                judged.put(part, outcomes, in_doubt);
                 // An adapter that met an outage half-way says so for the changes that it did not get to.
                 if let Some(failure) = target_failure {
-                    return broken_off(outcomes, failure, adapter_broke);
+                    return judged.broken_off(failure, adapter_broke);
                 }
                 continue;
             }
-            Part::Failed(failure) if failure.kind.is_target_wide() => {
-                return broken_off(outcomes, failure, adapter_broke);
+            Part::Failed { failure, in_doubt } if failure.kind.is_target_wide() => {
+                let outcomes = vec![Outcome::Failed(failure.clone()); part.len()];
+                judged.put(part, outcomes, in_doubt);
+                return judged.broken_off(failure, adapter_broke);
             }
-            Part::Failed(failure) => {
+            Part::Failed { failure, in_doubt } => {
                 adapter_broke |= failure.kind == FailureKind::Adapter;
+                // What was sent is neither split nor sent again here.
+                if in_doubt {
+                    judged.put(part.clone(), vec![Outcome::Failed(failure); part.len()], true);
+                    continue;
+                }
                 let next = splits.after_failure(part.len());
                 (failure, next)
             }
@@ -120,15 +148,15 @@ pub(super) async fn deliver(target: &Target, in_force: &InForce, fence: &StoreFe
                 parts.push_front(middle..part.end);
                 parts.push_front(part.start..middle);
             }
-            Next::Settle => outcomes[part].fill(Some(Outcome::Failed(failure))),
-            Next::Stop => return stopped(outcomes, &failure, adapter_broke),
+            Next::Settle => judged.put(part, vec![Outcome::Failed(failure)], false),
+            Next::Stop => return judged.stopped(&failure, adapter_broke),
             Next::TargetFailed => {
                 let failure = Failure::new(FailureKind::Unavailable, failure.message);
-                return broken_off(outcomes, failure, adapter_broke);
+                return judged.broken_off(failure, adapter_broke);
             }
         }
     }
-    judged(outcomes, None, adapter_broke)
+    judged.end(None, adapter_broke)
 }
 
 fn target_wide(outcome: &Outcome) -> Option<Failure> {
@@ -138,83 +166,48 @@ fn target_wide(outcome: &Outcome) -> Option<Failure> {
     }
 }
 
-/// The target as a whole failed: what was not judged yet waits for it.
-fn broken_off(mut outcomes: Vec<Option<Outcome>>, failure: Failure, adapter_broke: bool) -> Delivered {
-    for place in outcomes.iter_mut().filter(|place| place.is_none()) {
-        *place = Some(Outcome::Failed(failure.clone()));
-    }
-    judged(outcomes, Some(failure), adapter_broke)
+/// What is known of a batch so far.
+struct Judged {
+    outcomes: Vec<Option<Outcome>>,
+    in_doubt: Vec<bool>,
 }
 
-/// Too much failed in a row: what was not tried by itself waits for another batch.
-fn stopped(mut outcomes: Vec<Option<Outcome>>, failure: &Failure, adapter_broke: bool) -> Delivered {
-    let message = format!("not tried by itself yet, since much of its batch failed: {}", failure.message);
-    for place in outcomes.iter_mut().filter(|place| place.is_none()) {
-        *place = Some(Outcome::Failed(Failure::new(FailureKind::Delayed, message.clone())));
-    }
-    judged(outcomes, None, adapter_broke)
-}
-
-fn judged(outcomes: Vec<Option<Outcome>>, target_failure: Option<Failure>, adapter_broke: bool) -> Delivered {
-    let outcomes = outcomes.into_iter().map(|outcome| outcome.expect("invariant: every part was judged")).collect();
-    Delivered::Judged { outcomes, target_failure, adapter_broke }
-}
-
-/// What happens to a part that failed as a whole.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Next {
-    /// Each half is tried by itself.
-    Halve,
-    /// It is a single change, and the failure is its own.
-    Settle,
-    /// Too much failed in a row; the rest waits.
-    Stop,
-    /// Nothing of the batch gets through to the target.
-    TargetFailed,
-}
-
-/// How often parts were split in a row. Splitting pays while something works now and then; an adapter or target that fails
-/// whatever it is given is not tried a thousand times.
-///
-/// On the way to the first single change no more than log2(n) parts are split, so that every batch settles at least one.
-struct Splits {
-    halvings: usize,
-    in_a_row: usize,
-    contended_in_a_row: usize,
-    anything_worked: bool,
-}
-
-impl Splits {
-    fn new(changes: usize) -> Self {
-        let halvings = changes.max(1).ilog2() as usize + 1;
-        Self { halvings, in_a_row: 0, contended_in_a_row: 0, anything_worked: false }
-    }
-
-    fn worked(&mut self) {
-        self.in_a_row = 0;
-        self.contended_in_a_row = 0;
-        self.anything_worked = true;
-    }
-
-    fn after_failure(&mut self, deliveries: usize) -> Next {
-        self.contended_in_a_row = 0;
-        if deliveries == 1 {
-            return Next::Settle;
+impl Judged {
+    fn put(&mut self, part: Range<usize>, outcomes: Vec<Outcome>, in_doubt: bool) {
+        for (place, outcome) in part.zip(outcomes) {
+            self.in_doubt[place] = in_doubt && !is_definite(&outcome);
+            self.outcomes[place] = Some(outcome);
         }
-        self.in_a_row += 1;
-        if self.in_a_row <= 4 * self.halvings { Next::Halve } else { Next::Stop }
     }
 
-    /// One change that is locked is found by as many parts in a row as there are halvings, and its sibling works.
-    fn after_contention(&mut self, deliveries: usize) -> Next {
-        self.contended_in_a_row += 1;
-        let much = self.contended_in_a_row > self.halvings + 1;
-        match (deliveries, much, self.anything_worked) {
-            (_, true, false) => Next::TargetFailed,
-            (_, true, true) => Next::Stop,
-            (1, false, _) => Next::Settle,
-            (_, false, _) => Next::Halve,
+    /// The target as a whole failed: what was not judged yet waits for it. Nothing of it was sent, so that it is not in doubt.
+    fn broken_off(mut self, failure: Failure, adapter_broke: bool) -> Delivered {
+        for place in self.outcomes.iter_mut().filter(|place| place.is_none()) {
+            *place = Some(Outcome::Failed(failure.clone()));
         }
+        self.end(Some(failure), adapter_broke)
+    }
+
+    /// Too much failed in a row: what was not tried by itself waits for another batch.
+    fn stopped(mut self, failure: &Failure, adapter_broke: bool) -> Delivered {
+        let message = format!("not tried by itself yet, since much of its batch failed: {}", failure.message);
+        for place in self.outcomes.iter_mut().filter(|place| place.is_none()) {
+            *place = Some(Outcome::Failed(Failure::new(FailureKind::Delayed, message.clone())));
+        }
+        self.end(None, adapter_broke)
+    }
+
+    fn end(self, target_failure: Option<Failure>, adapter_broke: bool) -> Delivered {
+        let outcomes = self.outcomes.into_iter().map(|outcome| outcome.expect("invariant: every part was judged"));
+        Delivered::Judged { outcomes: outcomes.collect(), in_doubt: self.in_doubt, target_failure, adapter_broke }
+    }
+}
+
+/// Whether the adapter knows what became of the change, whatever became of other requests of its call.
+fn is_definite(outcome: &Outcome) -> bool {
+    match outcome {
+        Outcome::Applied(_) => true,
+        Outcome::Failed(failure) => failure.kind.is_permanent(),
     }
 }
 
@@ -232,7 +225,7 @@ async fn deliver_part(target: &Target, in_force: &InForce, fence: &StoreFence, c
                 run += 1;
             }
             Err(error) if error.is_contention() => return Part::Contended(from_database(&error)),
-            Err(error) => return Part::Failed(from_database(&error)),
+            Err(error) => return Part::failed(from_database(&error)),
             Ok(part) => return part,
         }
     }
@@ -244,12 +237,13 @@ async fn deliver_once(
     fence: &StoreFence,
     changes: &[Change],
 ) -> Result<Part, DatabaseError> {
-    let applied = target.apply(&in_force.adapter, &in_force.state, Arc::new(fence.clone()), changes).await;
-    let (called, transaction) = match applied {
+    let permit = (Arc::new(fence.clone()) as Arc<dyn Fence>, &fence.fates);
+    let applied = target.apply(&in_force.adapter, &in_force.state, permit, changes).await;
+    let (called, transaction, in_doubt) = match applied {
         Applied::Broken(error) => return Err(error),
         Applied::LeaseLost => return Ok(Part::LeaseLost),
-        Applied::Sent(called) => (called, None),
-        Applied::InTransaction(called, transaction) => (called, transaction),
+        Applied::Sent { called, in_doubt } => (called, None, in_doubt),
+        Applied::InTransaction(called, transaction) => (called, transaction, false),
     };
     let outcomes = match called {
         Called::Answered(Ok(outcomes)) => outcomes,
@@ -258,19 +252,22 @@ async fn deliver_once(
                 // What cannot be rolled back is closed, which undoes it as well; the failure is what counts.
                 transaction.rollback().await.ok();
             }
-            return Ok(Part::Failed(failure));
+            return Ok(Part::Failed { failure, in_doubt });
         }
         // A transaction that is dropped is rolled back by the server.
-        Called::Broke(error) => return Ok(Part::Failed(Failure::new(FailureKind::Adapter, error.to_string()))),
+        Called::Broke(error) => {
+            let failure = Failure::new(FailureKind::Adapter, error.to_string());
+            return Ok(Part::Failed { failure, in_doubt });
+        }
     };
     if let Some(transaction) = transaction {
-        if !fence.holds().await {
+        if !fence.holds(0).await {
             transaction.rollback().await?;
             return Ok(Part::LeaseLost);
         }
         transaction.commit().await?;
     }
-    Ok(Part::Outcomes(outcomes))
+    Ok(Part::Outcomes { outcomes, in_doubt })
 }
 
 /// What is written about each delivery. `luck` in `0.0..1.0` spreads the retries.
@@ -355,6 +352,36 @@ mod tests {
         Outcome::Applied(Receipt { remote_id: remote_id.to_owned(), remote_version: None, fingerprint: None })
     }
 
+    #[test]
+    fn only_what_is_not_known_is_in_doubt() {
+        use FailureKind::{Adapter, Conflict, Invalid, Misconfigured, Throttled, Transient, Unavailable};
+        let outcomes = |kinds: &[FailureKind]| -> Vec<_> {
+            let failed = kinds.iter().map(|kind| Outcome::Failed(Failure::new(*kind, "no")));
+            std::iter::once(applied("1")).chain(failed).collect()
+        };
+        for (what, kinds, in_doubt, expected) in [
+            ("a definite outcome", &[Invalid, Conflict][..], true, &[false, false, false][..]),
+            ("what may pass", &[Unavailable, Throttled, Misconfigured], true, &[false, true, true, true]),
+            ("what spends an attempt", &[Transient, Adapter], true, &[false, true, true]),
+            ("every request was answered", &[Unavailable, Transient], false, &[false, false, false]),
+        ] {
+            let outcomes = outcomes(kinds);
+            let mut judged = Judged { outcomes: vec![None; outcomes.len()], in_doubt: vec![false; outcomes.len()] };
+            judged.put(0..outcomes.len(), outcomes, in_doubt);
+            assert_eq!(judged.in_doubt, expected, "{what}");
+        }
+    }
+
+    #[test]
+    fn what_was_never_sent_is_not_in_doubt() {
+        let outage = Failure::new(FailureKind::Unavailable, "connection broke");
+        let mut judged = Judged { outcomes: vec![None; 3], in_doubt: vec![false; 3] };
+        judged.put(0..1, vec![Outcome::Failed(outage.clone())], true);
+        let Delivered::Judged { in_doubt, outcomes, .. } = judged.broken_off(outage, false) else { panic!("lost") };
+        assert_eq!(in_doubt, [true, false, false]);
+        assert!(outcomes.iter().all(|outcome| matches!(outcome, Outcome::Failed(_))));
+    }
+
     fn settled(delivery: &Delivery, outcome: Outcome) -> Settlement {
         let takes_id = |remote_id: &str| remote_id.parse::<i64>().is_ok();
         let policy = RetryPolicy::default();
@@ -390,62 +417,5 @@ mod tests {
         let settlement = settled(&delivery(Operation::Create, 9), delayed);
         assert_eq!((settlement.status, settlement.attempts), (Status::Pending, 9));
         assert!(settlement.pause_ms > 0, "it would be claimed again at once");
-    }
-
-    /// What a batch of `size` comes to when a call fails as a whole as soon as it holds one of these changes: calls, changes
-    /// that were delivered, changes that were judged by themselves, and how it ended.
-    fn split(size: usize, bad: &[usize], next: impl Fn(&mut Splits, usize) -> Next) -> (usize, usize, usize, Option<Next>) {
-        let mut splits = Splits::new(size);
-        let (mut calls, mut delivered, mut settled) = (0, 0, 0);
-        let mut parts = VecDeque::from([0..size]);
-        while let Some(part) = parts.pop_front() {
-            calls += 1;
-            if !bad.iter().any(|one| part.contains(one)) {
-                splits.worked();
-                delivered += part.len();
-                continue;
-            }
-            match next(&mut splits, part.len()) {
-                Next::Halve => {
-                    let middle = part.start + part.len() / 2;
-                    parts.push_front(middle..part.end);
-                    parts.push_front(part.start..middle);
-                }
-                Next::Settle => settled += 1,
-                end => return (calls, delivered, settled, Some(end)),
-            }
-        }
-        (calls, delivered, settled, None)
-    }
-
-    #[test]
-    fn one_bad_change_of_500_is_found_wherever_it_is() {
-        for bad in [0, 1, 249, 250, 498, 499] {
-            let (calls, delivered, settled, end) = split(500, &[bad], Splits::after_failure);
-            assert_eq!((delivered, settled, end), (499, 1, None), "{bad}");
-            assert!(calls <= 2 * 10, "{calls}");
-            let locked = split(500, &[bad], Splits::after_contention);
-            assert_eq!((locked.1, locked.2, locked.3), (499, 1, None), "{bad}");
-        }
-    }
-
-    #[test]
-    fn many_bad_changes_are_found_and_none_is_blamed_for_another() {
-        let scattered: Vec<usize> = (0..500).step_by(25).collect();
-        assert_eq!(split(500, &scattered, Splits::after_failure).1, 480);
-        // So many in a row that splitting stops: what was judged was judged by itself, and at least one was.
-        let row: Vec<usize> = (0..400).collect();
-        let (calls, delivered, settled, end) = split(500, &row, Splits::after_failure);
-        assert_eq!((delivered, end), (0, Some(Next::Stop)));
-        assert!(settled >= 1 && calls < 100, "{settled} of {calls}");
-    }
-
-    #[test]
-    fn a_target_on_which_everything_is_locked_has_failed_after_a_few_calls() {
-        let all: Vec<usize> = (0..500).collect();
-        let (calls, .., end) = split(500, &all, Splits::after_contention);
-        assert_eq!(end, Some(Next::TargetFailed));
-        assert!(calls <= 11, "{calls}");
-        assert_eq!(Splits::new(1).after_contention(1), Next::Settle);
     }
 }

@@ -6,6 +6,7 @@ mod connecting;
 mod cost;
 mod differential;
 mod foreign;
+mod in_doubt;
 mod migrating;
 mod outbox;
 mod people;
