@@ -298,16 +298,16 @@ mod tests {
 
     #[test]
     fn a_literal_password_that_breaks_the_url_shows_no_part_of_itself_and_says_what_to_do() {
-        for password in ["SECRET/WORD", "SECRET#WORD", "SECRET?WORD", "7788/SECRET", "77#88", "1@SECRET/2", "a/SECRET@b"] {
+        for password in ["SECRET/HIDDEN", "SECRET#HIDDEN", "SECRET?HIDDEN", "7788/SECRET", "77#88", "1@SECRET/2", "a/SECRET@b"] {
             for scheme in ["mysql", "postgres"] {
                 let error = parse(&format!("{scheme}://user:{password}@db.example/app")).unwrap_err();
-                for part in ["SECRET", "WORD", "77", "88", "user"] {
+                for part in ["SECRET", "HIDDEN", "77", "88"] {
                     assert!(!error.contains(part), "{password}: {error}");
                 }
                 assert!(error.contains("percent-encode") && error.contains("${DB_PASSWORD}"), "{error}");
             }
         }
-        let url = parse("mysql://u:SECRET@WORD@h/app").unwrap();
+        let url = parse("mysql://u:SECRET@HIDDEN@h/app").unwrap();
         assert_eq!(url.redacted(), "mysql://u:***@h:3306/app", "the last `@` ends the password");
     }
 

@@ -191,8 +191,11 @@ fn handshake(error: &rustls::Error) -> String {
 /// The driver's protocol errors have no type either; what a server sent may stand in one, so that only known ones are told apart.
 fn protocol(text: &str) -> DatabaseError {
     match text.split_once("unknown authentication plugin: ") {
-        Some((_, plugin)) => {
-            let plugin = super::names::identifier(plugin).unwrap_or_else(|| "another plugin".to_owned());
+        Some((_, rest)) => {
+            // Further data of the server's follow its name.
+            let end = rest.find(|character: char| !character.is_ascii_alphanumeric() && character != '_');
+            let plugin = super::names::identifier(&rest[..end.unwrap_or(rest.len())]);
+            let plugin = plugin.unwrap_or_else(|| "another plugin".to_owned());
             DatabaseError::new(
                 ErrorKind::Rejected,
                 format!(
@@ -212,7 +215,7 @@ mod tests {
 
     #[test]
     fn an_authentication_plugin_that_is_not_spoken_is_named_with_the_mend() {
-        let error = protocol("unknown authentication plugin: client_ed25519");
+        let error = protocol("unknown authentication plugin: client_ed25519\0\u{fffd}x");
         assert_eq!(error.kind, ErrorKind::Rejected);
         assert!(error.message.contains("by client_ed25519") && error.message.contains("mysql_native_password"));
         assert_eq!(protocol("anything 'Kim' sent").message, "the connection broke: a protocol error");

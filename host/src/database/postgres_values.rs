@@ -150,9 +150,9 @@ fn of_text(value: Value, name: &str, kind: &PgTypeKind) -> Value {
         "DATE" if text.len() == 10 && is_plain(10) => Value::Date(text),
         "TIMESTAMP" if is_plain(19) => Value::DateTime(text),
         // The session's zone is UTC.
-        "TIMESTAMPTZ" => match text.strip_suffix("+00") {
-            Some(utc) => of_text(Value::Text(utc.to_owned()), "TIMESTAMP", kind),
-            None => Value::Other(text),
+        "TIMESTAMPTZ" => match text.strip_suffix("+00").map(|utc| of_text(Value::Text(utc.to_owned()), "TIMESTAMP", kind)) {
+            Some(Value::DateTime(utc)) => Value::DateTime(utc),
+            _ => Value::Other(text),
         },
         "TIME" if is_plain(8) && !text.starts_with("24") => Value::Time(text),
         _ => Value::Other(text),
