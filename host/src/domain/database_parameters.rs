@@ -4,8 +4,8 @@
 //! the right word. Without a word about TLS it is required for every server that is not on this machine. Pure; messages
 //! hold no part of the URL but the plain name of a parameter.
 
+use core::net::IpAddr;
 use std::borrow::Cow;
-use std::net::IpAddr;
 
 use url::{Host, Url};
 

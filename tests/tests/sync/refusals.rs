@@ -176,3 +176,31 @@ async fn tables_without_transactions_are_warned_of() {
     let after = host.run(&["check"]).expect_success().stdout;
     assert!(after.contains("[WARNING]") && after.contains("half written: `patient_data`"), "{after}");
 }
+
+/// Half dates that OpenEMR's forms leave behind: the chart is written over like any other that was edited, and no other waits.
+#[tokio::test]
+async fn a_half_date_in_a_chart_is_written_over_and_holds_up_no_other() {
+    let Some(openemr) = openemr_database("7.0.2").await else { return };
+    let host = host_with_openemr(openemr.url());
+    let put_all = |city: &str| {
+        for number in 1..=5 {
+            let mut one = patient(&format!("A-{number:02}"));
+            one["city"] = city.into();
+            put(&host, &one);
+        }
+    };
+    put_all("Busan");
+    let _ = host.run(&["run", "--until-idle"]).expect_success();
+    for (id, day) in [("A-01", "1980-00-00"), ("A-02", "1980-05-00"), ("A-03", "1980-02-31"), ("A-04", "0000-00-00")] {
+        let edit = format!(
+            "SET SESSION sql_mode = 'ALLOW_INVALID_DATES'; UPDATE patient_data SET DOB = '{day}' WHERE pubpid = '{id}'"
+        );
+        openemr.execute(&edit).await.expect("edit");
+    }
+    put_all("Daejeon");
+    let _ = host.run(&["run", "--until-idle"]).expect_success();
+    let found = deliveries(&host).await;
+    assert!(found.iter().all(|delivery| delivery[1..3] == ["done", "1"]), "{found:?}");
+    let charts = rows(openemr.url(), "SELECT DISTINCT CAST(DOB AS CHAR), city FROM patient_data").await;
+    assert_eq!(charts, [["1990-05-05", "Daejeon"]]);
+}
