@@ -298,7 +298,9 @@ mod tests {
 
     #[test]
     fn a_literal_password_that_breaks_the_url_shows_no_part_of_itself_and_says_what_to_do() {
-        for password in ["SECRET/HIDDEN", "SECRET#HIDDEN", "SECRET?HIDDEN", "7788/SECRET", "77#88", "1@SECRET/2", "a/SECRET@b"] {
+        for password in
+            ["SECRET/HIDDEN", "SECRET#HIDDEN", "SECRET?HIDDEN", "7788/SECRET", "77#88", "1@SECRET/2", "a/SECRET@b"]
+        {
             for scheme in ["mysql", "postgres"] {
                 let error = parse(&format!("{scheme}://user:{password}@db.example/app")).unwrap_err();
                 for part in ["SECRET", "HIDDEN", "77", "88"] {

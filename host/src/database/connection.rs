@@ -6,8 +6,8 @@ use sqlx::{AssertSqlSafe, MySql, Postgres, Row as _, Sqlite};
 
 use super::interrupt::{Interrupt, Watch};
 use super::{
-    DatabaseError, Dialect, ErrorKind, Execution, RowLimits, Rows, Value, mysql, mysql_values, postgres, postgres_values,
-    sqlite,
+    DatabaseError, Dialect, ErrorKind, Execution, RowLimits, Rows, Value, mysql, mysql_values, postgres,
+    postgres_values, sqlite,
 };
 
 pub(super) enum Connection {
@@ -106,7 +106,9 @@ impl Connection {
         macro_rules! gather {
             ($driver:ident, $values:ident, $connection:expr) => {{
                 let mut stream = query!($driver, sql, parameters).fetch(&mut **$connection);
-                while let Some(row) = stream.try_next().await.map_err(|error| DatabaseError::of_statement(&error, &sql))? {
+                while let Some(row) =
+                    stream.try_next().await.map_err(|error| DatabaseError::of_statement(&error, &sql))?
+                {
                     rows.take(&row, $values::values(&row)?)?;
                 }
             }};

@@ -161,9 +161,11 @@ fn tls(error: &(dyn std::error::Error + 'static)) -> String {
     match error.downcast_ref::<rustls::Error>() {
         Some(error) => handshake(error),
         // The driver has a text of its own, and no type, for a server that offers none. It quotes nothing of the server's.
-        None if error.to_string().contains("not support TLS") => "the server offers no TLS: turn it on there, or write \
+        None if error.to_string().contains("not support TLS") => {
+            "the server offers no TLS: turn it on there, or write \
              ?ssl-mode=disabled (PostgreSQL: ?sslmode=disable) into the URL to send patients' data unencrypted"
-            .to_owned(),
+                .to_owned()
+        }
         None => format!("TLS failed: {error}"),
     }
 }

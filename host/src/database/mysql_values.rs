@@ -31,9 +31,9 @@ fn value(row: &MySqlRow, index: usize) -> Result<Value, DatabaseError> {
         | "YEAR" | "BIT" => row.try_get_unchecked(index).map(Value::U64),
         "FLOAT" => row.try_get_unchecked::<f32, _>(index).map(|number| Value::F64(f64::from(number))),
         "DOUBLE" => row.try_get_unchecked(index).map(Value::F64),
-        "DECIMAL" => row
-            .try_get_unchecked::<BigDecimal, _>(index)
-            .map(|number| Value::Decimal(number.to_plain_string())),
+        "DECIMAL" => {
+            row.try_get_unchecked::<BigDecimal, _>(index).map(|number| Value::Decimal(number.to_plain_string()))
+        }
         // The name says "binary" for text with a binary collation, too; only the collation tells them apart.
         "CHAR" | "VARCHAR" | "TINYTEXT" | "TEXT" | "MEDIUMTEXT" | "LONGTEXT" | "ENUM" | "SET" | "BINARY"
         | "VARBINARY" | "TINYBLOB" | "BLOB" | "MEDIUMBLOB" | "LONGBLOB" => {

@@ -33,7 +33,9 @@ fn words(statement: &str) -> impl Iterator<Item = &str> {
     statement
         .split('\'')
         .step_by(2)
-        .flat_map(|outside| outside.split(|character: char| !character.is_alphanumeric() && !matches!(character, '_' | '$' | '-')))
+        .flat_map(|outside| {
+            outside.split(|character: char| !character.is_alphanumeric() && !matches!(character, '_' | '$' | '-'))
+        })
         .filter(|word| !word.is_empty())
 }
 
@@ -52,7 +54,9 @@ mod tests {
             assert_eq!(identifier(name).as_deref(), Some(name));
         }
         let long = "x".repeat(65);
-        for text in ["", "Kim MinJun", "1980-03-15", "555-7788", "a..b", "a.b.c.d", "a'b", "a\nb", "kim@example.org", &long] {
+        for text in
+            ["", "Kim MinJun", "1980-03-15", "555-7788", "a..b", "a.b.c.d", "a'b", "a\nb", "kim@example.org", &long]
+        {
             assert_eq!(identifier(text), None, "{text}");
         }
     }

@@ -3,9 +3,7 @@
 //! Neither message, detail, hint nor context is repeated: RAISE lets a function write anything there, and set any SQLSTATE,
 //! column or constraint. Whether the server itself speaks is told by the source file that the error comes from.
 
-use super::ErrorKind::{
-    self, Contention, DuplicateKey, InvalidValue, MissingObject, Other, Rejected, Unavailable,
-};
+use super::ErrorKind::{self, Contention, DuplicateKey, InvalidValue, MissingObject, Other, Rejected, Unavailable};
 use super::names::{between, identifier, named_in};
 use super::sqlstate;
 
@@ -94,7 +92,9 @@ pub(super) fn object(said: Said<'_>, statement: &str) -> Option<String> {
     }
     let name = match said.state {
         "42P01" => between(said.sentence, "relation \"", "\" does not exist"),
-        "42703" => between(said.sentence, "column \"", "\" ").or_else(|| between(said.sentence, "column ", " does not")),
+        "42703" => {
+            between(said.sentence, "column \"", "\" ").or_else(|| between(said.sentence, "column ", " does not"))
+        }
         "42501" => said.sentence.strip_prefix("permission denied for ")?.split_once(' ').map(|(_, name)| name),
         _ => None,
     };
@@ -113,7 +113,10 @@ mod tests {
     #[test]
     fn every_state_is_reached_and_has_words() {
         for (index, (start, kind, words)) in ERRORS.iter().enumerate() {
-            assert!(!ERRORS[..index].iter().any(|(earlier, ..)| start.starts_with(earlier)), "{start} is never reached");
+            assert!(
+                !ERRORS[..index].iter().any(|(earlier, ..)| start.starts_with(earlier)),
+                "{start} is never reached"
+            );
             assert!(!words.is_empty() && !words.ends_with('.'), "{start}");
             assert_eq!(state(start), *kind, "{start}");
         }
@@ -153,7 +156,8 @@ mod tests {
     #[test]
     fn only_names_that_the_server_itself_gives_are_shown() {
         let insert = "INSERT INTO patient (pid) VALUES ($1)";
-        let unique = Said { state: "23505", constraint: Some("patient_pid_key"), file: Some("nbtinsert.c"), ..Said::default() };
+        let unique =
+            Said { state: "23505", constraint: Some("patient_pid_key"), file: Some("nbtinsert.c"), ..Said::default() };
         assert_eq!(object(unique, insert).as_deref(), Some("patient_pid_key"));
         let raised = Said { file: Some("pl_exec.c"), constraint: Some("Kim"), column: Some("Kim"), ..unique };
         assert_eq!(object(raised, insert), None);

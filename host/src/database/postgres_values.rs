@@ -41,9 +41,7 @@ fn value(row: &PgRow, index: usize, bytes: &[u8]) -> Option<Value> {
         "INT8" => row.try_get(index).ok().map(Value::I64),
         "FLOAT4" => row.try_get::<f32, _>(index).ok().map(|number| Value::F64(f64::from(number))),
         "FLOAT8" => row.try_get(index).ok().map(Value::F64),
-        "NUMERIC" => {
-            row.try_get::<BigDecimal, _>(index).ok().map(|number| Value::Decimal(number.to_plain_string()))
-        }
+        "NUMERIC" => row.try_get::<BigDecimal, _>(index).ok().map(|number| Value::Decimal(number.to_plain_string())),
         "TEXT" | "VARCHAR" | "CHAR" | "BPCHAR" | "NAME" | "UNKNOWN" | "CITEXT" | "citext" => Some(text(bytes)),
         "BYTEA" => Some(Value::Bytes(bytes.to_vec())),
         "UUID" => row.try_get::<Uuid, _>(index).ok().map(|uuid| Value::Text(uuid.to_string())),
@@ -150,10 +148,12 @@ fn of_text(value: Value, name: &str, kind: &PgTypeKind) -> Value {
         "DATE" if text.len() == 10 && is_plain(10) => Value::Date(text),
         "TIMESTAMP" if is_plain(19) => Value::DateTime(text),
         // The session's zone is UTC.
-        "TIMESTAMPTZ" => match text.strip_suffix("+00").map(|utc| of_text(Value::Text(utc.to_owned()), "TIMESTAMP", kind)) {
-            Some(Value::DateTime(utc)) => Value::DateTime(utc),
-            _ => Value::Other(text),
-        },
+        "TIMESTAMPTZ" => {
+            match text.strip_suffix("+00").map(|utc| of_text(Value::Text(utc.to_owned()), "TIMESTAMP", kind)) {
+                Some(Value::DateTime(utc)) => Value::DateTime(utc),
+                _ => Value::Other(text),
+            }
+        }
         "TIME" if is_plain(8) && !text.starts_with("24") => Value::Time(text),
         _ => Value::Other(text),
     }

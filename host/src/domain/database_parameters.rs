@@ -138,9 +138,11 @@ pub fn read(server: Server, url: &Url) -> Result<Parameters, String> {
             "ssl-mode" | "sslmode" => found.tls = Some(tls(server, name, &value)?),
             "socket" => found.is_socket = true,
             "host" if value.starts_with('/') => found.is_socket = true,
-            "host" => return Err("has the parameter `host` for something else than a socket's folder: write the host \
+            "host" => {
+                return Err("has the parameter `host` for something else than a socket's folder: write the host \
                                   before the `?`"
-                .to_owned()),
+                    .to_owned());
+            }
             "statement-cache-capacity" if value.parse::<u16>().is_err() => {
                 return Err("needs a whole number for `statement-cache-capacity`".to_owned());
             }
@@ -200,7 +202,8 @@ fn tls(server: Server, name: &str, value: &str) -> Result<Tls, String> {
 }
 
 fn unknown(server: Server, key: &str) -> String {
-    let is_plain = key.len() <= 40 && key.chars().all(|character| character.is_ascii_alphanumeric() || "_-.".contains(character));
+    let is_plain =
+        key.len() <= 40 && key.chars().all(|character| character.is_ascii_alphanumeric() || "_-.".contains(character));
     let what = if is_plain && !key.is_empty() {
         format!("has an unknown parameter `{key}`")
     } else {

@@ -149,7 +149,9 @@ mod tests {
     #[test]
     fn an_outage_spends_no_attempt_and_never_fails() {
         let policy = RetryPolicy { attempts_max: 1, ..RetryPolicy::default() };
-        for kind in FailureKind::ALL.iter().copied().filter(|kind| kind.is_target_wide() || *kind == FailureKind::Delayed) {
+        for kind in
+            FailureKind::ALL.iter().copied().filter(|kind| kind.is_target_wide() || *kind == FailureKind::Delayed)
+        {
             assert_eq!(after_failure(kind, 7, &policy), (Event::Defer, 7));
         }
     }

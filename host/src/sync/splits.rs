@@ -67,7 +67,11 @@ mod tests {
 
     /// What a batch of `size` comes to when a call fails as a whole as soon as it holds one of these changes: calls, changes
     /// that were delivered, changes that were judged by themselves, and how it ended.
-    fn split(size: usize, bad: &[usize], next: impl Fn(&mut Splits, usize) -> Next) -> (usize, usize, usize, Option<Next>) {
+    fn split(
+        size: usize,
+        bad: &[usize],
+        next: impl Fn(&mut Splits, usize) -> Next,
+    ) -> (usize, usize, usize, Option<Next>) {
         let mut splits = Splits::new(size);
         let (mut calls, mut delivered, mut settled) = (0, 0, 0);
         let mut parts = VecDeque::from([0..size]);

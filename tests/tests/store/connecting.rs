@@ -82,7 +82,11 @@ async fn postgres_with(certificate: &Path, key: &Path) -> Postgres {
     let server = Postgres::start().expect("server");
     let admin = format!("{}/postgres", server.url());
     let mut transaction = at(&admin).begin().await.expect("begin");
-    let found = transaction.query("SELECT setting FROM pg_settings WHERE name = 'data_directory'", &[], host::database::RowLimits::NONE);
+    let found = transaction.query(
+        "SELECT setting FROM pg_settings WHERE name = 'data_directory'",
+        &[],
+        host::database::RowLimits::NONE,
+    );
     let folder = found.await.expect("setting").rows[0][0].clone().into_text().expect("text");
     drop(transaction);
     let owner = std::fs::metadata(&folder).expect("folder").uid();
@@ -103,7 +107,9 @@ async fn postgres_with(certificate: &Path, key: &Path) -> Postgres {
 async fn until_encrypted(url: &str) {
     for _ in 0..100 {
         match at(url).begin().await {
-            Err(error) if error.message.contains("offers no TLS") => tokio::time::sleep(Duration::from_millis(100)).await,
+            Err(error) if error.message.contains("offers no TLS") => {
+                tokio::time::sleep(Duration::from_millis(100)).await
+            }
             _ => return,
         }
     }
@@ -146,7 +152,18 @@ async fn a_certificate_of_version_1_is_named_as_such() {
         let done = done.expect("openssl");
         assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
     };
-    openssl(&["req", "-newkey", "rsa:2048", "-nodes", "-keyout", "server.key", "-subj", "/CN=127.0.0.1", "-out", "r.csr"]);
+    openssl(&[
+        "req",
+        "-newkey",
+        "rsa:2048",
+        "-nodes",
+        "-keyout",
+        "server.key",
+        "-subj",
+        "/CN=127.0.0.1",
+        "-out",
+        "r.csr",
+    ]);
     openssl(&["x509", "-req", "-in", "r.csr", "-signkey", "server.key", "-days", "9", "-out", "server.crt"]);
     let text = std::process::Command::new("openssl")
         .args(["x509", "-in", "server.crt", "-noout", "-text"])
@@ -175,7 +192,9 @@ async fn a_user_who_authenticates_by_ed25519_is_told_what_is_spoken() {
         eprintln!("passed over: this server has no ed25519");
         return;
     }
-    execute(&admin, "CREATE USER e@'127.0.0.1' IDENTIFIED VIA ed25519 USING PASSWORD('secret-word')").await.expect("user");
+    execute(&admin, "CREATE USER e@'127.0.0.1' IDENTIFIED VIA ed25519 USING PASSWORD('secret-word')")
+        .await
+        .expect("user");
     let error = refusal(&format!("mysql://e:secret-word@127.0.0.1:{}/mysql", server.port())).await;
     assert_eq!(error.kind, ErrorKind::Rejected, "{error}");
     assert!(error.message.contains("ed25519") && error.message.contains("mysql_native_password"), "{error}");

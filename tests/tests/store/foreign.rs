@@ -187,46 +187,70 @@ async fn every_value_of_sqlite_is_readable() {
 fn refusing(backend: Backend) -> Vec<(&'static str, Vec<&'static str>)> {
     match backend {
         Backend::MariaDb => vec![
-            ("a trigger's own words", vec![
-                "CREATE TRIGGER refuse BEFORE INSERT ON p FOR EACH ROW BEGIN DECLARE words TEXT; \
+            (
+                "a trigger's own words",
+                vec![
+                    "CREATE TRIGGER refuse BEFORE INSERT ON p FOR EACH ROW BEGIN DECLARE words TEXT; \
                  SET words = CONCAT(NEW.name, ' born 1980-03-15'); SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = words; END",
-            ]),
-            ("words like the server's", vec![
-                "CREATE TRIGGER refuse BEFORE INSERT ON p FOR EACH ROW BEGIN DECLARE words TEXT; \
+                ],
+            ),
+            (
+                "words like the server's",
+                vec![
+                    "CREATE TRIGGER refuse BEFORE INSERT ON p FOR EACH ROW BEGIN DECLARE words TEXT; \
                  SET words = CONCAT('Data too long for column \\'', NEW.name, '\\' at row 1'); \
                  SIGNAL SQLSTATE '22001' SET MESSAGE_TEXT = words, MYSQL_ERRNO = 1406; END",
-            ]),
-            ("a number of the server's", vec![
-                "CREATE TRIGGER refuse BEFORE INSERT ON p FOR EACH ROW BEGIN DECLARE words TEXT; \
+                ],
+            ),
+            (
+                "a number of the server's",
+                vec![
+                    "CREATE TRIGGER refuse BEFORE INSERT ON p FOR EACH ROW BEGIN DECLARE words TEXT; \
                  SET words = CONCAT(NEW.name, ' 1980'); SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = words, MYSQL_ERRNO = 1205; END",
-            ]),
+                ],
+            ),
             ("a CHECK", vec!["ALTER TABLE p ADD CONSTRAINT adult CHECK (name <> 'Kim MinJun 1980')"]),
         ],
         Backend::Postgres => vec![
-            ("RAISE with everything in it", vec![
-                "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION '% born 1980', NEW.name \
+            (
+                "RAISE with everything in it",
+                vec![
+                    "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION '% born 1980', NEW.name \
                  USING ERRCODE = '53100', CONSTRAINT = NEW.name, COLUMN = NEW.name, TABLE = NEW.name, DETAIL = NEW.name, \
                  HINT = NEW.name; END $$",
-                "CREATE TRIGGER refuse BEFORE INSERT ON p FOR EACH ROW EXECUTE FUNCTION refuse()",
-            ]),
-            ("a table of the patient's name", vec![
-                "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN EXECUTE 'SELECT 1/0 AS \"' || NEW.name || '\"'; \
+                    "CREATE TRIGGER refuse BEFORE INSERT ON p FOR EACH ROW EXECUTE FUNCTION refuse()",
+                ],
+            ),
+            (
+                "a table of the patient's name",
+                vec![
+                    "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN EXECUTE 'SELECT 1/0 AS \"' || NEW.name || '\"'; \
                  RETURN NEW; END $$",
-                "CREATE TRIGGER refuse BEFORE INSERT ON p FOR EACH ROW EXECUTE FUNCTION refuse()",
-            ]),
+                    "CREATE TRIGGER refuse BEFORE INSERT ON p FOR EACH ROW EXECUTE FUNCTION refuse()",
+                ],
+            ),
             ("a CHECK", vec!["ALTER TABLE p ADD CONSTRAINT adult CHECK (name <> 'Kim MinJun 1980')"]),
         ],
         Backend::Sqlite | Backend::Fhir => vec![
-            ("RAISE", vec![
-                "CREATE TRIGGER refuse BEFORE INSERT ON p BEGIN SELECT RAISE(ABORT, 'Kim MinJun born 1980-03-15'); END",
-            ]),
-            ("words like SQLite's", vec![
-                "CREATE TRIGGER refuse BEFORE INSERT ON p BEGIN SELECT RAISE(ABORT, 'UNIQUE constraint failed: p.Kim'); END",
-            ]),
-            ("a CHECK that quotes a patient", vec![
-                "DROP TABLE p",
-                "CREATE TABLE p (id INT PRIMARY KEY, name VARCHAR(99), CHECK (name <> 'Kim MinJun 1980'))",
-            ]),
+            (
+                "RAISE",
+                vec![
+                    "CREATE TRIGGER refuse BEFORE INSERT ON p BEGIN SELECT RAISE(ABORT, 'Kim MinJun born 1980-03-15'); END",
+                ],
+            ),
+            (
+                "words like SQLite's",
+                vec![
+                    "CREATE TRIGGER refuse BEFORE INSERT ON p BEGIN SELECT RAISE(ABORT, 'UNIQUE constraint failed: p.Kim'); END",
+                ],
+            ),
+            (
+                "a CHECK that quotes a patient",
+                vec![
+                    "DROP TABLE p",
+                    "CREATE TABLE p (id INT PRIMARY KEY, name VARCHAR(99), CHECK (name <> 'Kim MinJun 1980'))",
+                ],
+            ),
         ],
     }
 }
@@ -323,16 +347,14 @@ async fn a_server_that_takes_no_writes_is_found_beforehand_and_is_not_a_patients
             execute(&format!("{}/mysql", server.url()), sql).await.expect(sql);
         }
         let url = format!("mysql://clinic@127.0.0.1:{}/d", server.port());
-        let mut transaction =
-            target(Backend::MariaDb, &url, Duration::from_secs(20)).begin().await.expect("begin");
+        let mut transaction = target(Backend::MariaDb, &url, Duration::from_secs(20)).begin().await.expect("begin");
         let obstacle = transaction.write_obstacle().await.expect("asked").expect("it is read-only");
         assert!(obstacle.contains("read_only is on"), "{obstacle}");
         let error = transaction.execute("INSERT INTO p VALUES (1)", &[]).await.expect_err("read-only");
         assert_eq!((error.kind, error.vendor_code), (ErrorKind::PermissionDenied, Some(1290)), "{error}");
         // Whoever may write all the same is let.
         let root = format!("{}/d", server.url());
-        let mut transaction =
-            target(Backend::MariaDb, &root, Duration::from_secs(20)).begin().await.expect("begin");
+        let mut transaction = target(Backend::MariaDb, &root, Duration::from_secs(20)).begin().await.expect("begin");
         assert_eq!(transaction.write_obstacle().await.expect("asked"), None);
     }
 }

@@ -61,7 +61,8 @@ async fn one_refused_patient_costs_no_other_anything(signal: &str, kind: &str, a
 
 #[tokio::test]
 async fn a_trigger_that_refuses_one_patient_fails_that_one_at_once_and_no_other() {
-    one_refused_patient_costs_no_other_anything("SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = words", "invalid", "1").await;
+    one_refused_patient_costs_no_other_anything("SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = words", "invalid", "1")
+        .await;
 }
 
 #[tokio::test]
