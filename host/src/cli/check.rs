@@ -7,6 +7,7 @@ use serde_json::json;
 
 use super::error::{CliError, failure_exit_code};
 use super::output::paint;
+use super::status::{aggregate_types, clock_trouble, describe};
 use super::{assemble, output};
 use crate::config::{Config, TargetConfig};
 use crate::domain::change::{Finding, FindingLevel};
@@ -34,6 +35,14 @@ impl Line {
         Self { subject, level, message, details: Vec::new(), exit_code: 0 }
     }
 
+    /// One more finding; the worst decides how the line stands.
+    fn find(&mut self, level: FindingLevel, message: String, exit_code: u8) {
+        if severity(level) > severity(self.level) {
+            (self.level, self.exit_code) = (level, exit_code);
+        }
+        self.details.push(Finding { level, message });
+    }
+
     fn problem(subject: String, message: String, exit_code: u8) -> Self {
         Self { exit_code, ..Self::new(subject, FindingLevel::Problem, message) }
     }
@@ -42,7 +51,7 @@ impl Line {
 pub(super) async fn run(config: &Config, arguments: &Arguments) -> Result<ExitCode, CliError> {
     let mut lines = vec![Line::new("configuration".to_owned(), FindingLevel::Ok, config.path.display().to_string())];
     lines.push(match check_store(config).await {
-        Ok(message) => Line::new("store".to_owned(), FindingLevel::Ok, message),
+        Ok(line) => line,
         Err(error) => Line::problem("store".to_owned(), error.to_string(), error.exit_code()),
     });
     let runtime = assemble::runtime(config)?;
@@ -57,18 +66,23 @@ pub(super) async fn run(config: &Config, arguments: &Arguments) -> Result<ExitCo
     Ok(ExitCode::from(lines.iter().map(|line| line.exit_code).find(|code| *code != 0).unwrap_or(0)))
 }
 
-async fn check_store(config: &Config) -> Result<String, CliError> {
-    let store = assemble::store(config)?;
-    let migrations = store.migrate().await?;
+async fn check_store(config: &Config) -> Result<Line, CliError> {
+    let store = assemble::existing_store(config)?;
+    let version = store.require_current().await?;
     let database = store.database();
-    let message = format!(
-        "{} at {}, schema version {}",
-        database.dialect().name(),
-        database.locator().place(),
-        migrations.version
-    );
-    database.close().await;
-    Ok(message)
+    let message = format!("{} at {}, schema version {version}", database.dialect().name(), database.locator().place());
+    let mut line = Line::new("store".to_owned(), FindingLevel::Ok, message);
+    if let Some(trouble) = store.write_trouble().await {
+        line.find(FindingLevel::Problem, trouble, 4);
+    }
+    if let Some(trouble) = clock_trouble(store.clock_state().await?) {
+        line.find(FindingLevel::Warning, trouble, 0);
+    }
+    let types = aggregate_types(config);
+    for notice in store.notices().await? {
+        line.find(FindingLevel::Warning, describe(&notice, &types), 0);
+    }
+    Ok(line)
 }
 
 async fn check_target(runtime: &std::sync::Arc<Runtime>, config: &TargetConfig) -> Line {

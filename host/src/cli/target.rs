@@ -27,7 +27,7 @@ pub(super) async fn run(config: &Config, verb: &Verb) -> Result<ExitCode, CliErr
     };
     let store = assemble::migrated_store(config).await?;
     if !store.set_paused(name, paused).await? {
-        return Err(CliError::Usage(format!("there is no target `{name}` in {}", config.path.display())));
+        return Err(assemble::unknown_target(config, name));
     }
     output::line(&format!("target {name} is {}", if paused { "paused" } else { "resumed" }));
     Ok(ExitCode::SUCCESS)

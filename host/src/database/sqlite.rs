@@ -73,7 +73,11 @@ pub(super) fn values(row: &SqliteRow) -> Result<Vec<Value>, DatabaseError> {
             let value = match kind.as_str() {
                 "INTEGER" | "BOOLEAN" | "INT4" | "INT8" => row.try_get_unchecked(index).map(Value::I64),
                 "REAL" | "NUMERIC" => row.try_get_unchecked(index).map(Value::F64),
-                "TEXT" | "DATE" | "TIME" | "DATETIME" => row.try_get_unchecked(index).map(Value::Text),
+                // SQLite takes any bytes for text; what is not UTF-8 is shown as the bytes that it is.
+                "TEXT" | "DATE" | "TIME" | "DATETIME" => match row.try_get_unchecked(index) {
+                    Ok(text) => Ok(Value::Text(text)),
+                    Err(_) => row.try_get_unchecked(index).map(Value::Bytes),
+                },
                 "BLOB" => row.try_get_unchecked(index).map(Value::Bytes),
                 other => {
                     return Err(DatabaseError::new(ErrorKind::Other, format!("SQLite type {other} is not understood")));

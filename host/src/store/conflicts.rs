@@ -84,8 +84,8 @@ impl Store {
                 let mut reader = Reader::new(what, row);
                 Ok(Conflict {
                     target: reader.text()?,
-                    aggregate_type: reader.text()?,
-                    aggregate_id: reader.text()?,
+                    aggregate_type: reader.key()?,
+                    aggregate_id: reader.key()?,
                     change_id: reader.integer()?,
                     remote_id: reader.optional_text()?,
                     message: reader.optional_text()?,

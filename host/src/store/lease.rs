@@ -121,6 +121,15 @@ impl StoreTransaction {
         Ok(Lease { target, epoch, owner, lease_ms: request.lease_ms, is_straight })
     }
 
+    /// Renews a lease within a transaction that rests on it; `false` when it was taken away.
+    pub(super) async fn keep_lease(&mut self, lease: &Lease) -> Result<bool, StoreError> {
+        let sql = format!("UPDATE sync_lease SET lease_until = {} + :lease_ms WHERE {OWN}", self.now);
+        let lease_ms = i64::try_from(lease.lease_ms).unwrap_or(i64::MAX / 2);
+        let values =
+            [("lease_ms", lease_ms.into()), ("epoch", lease.epoch.into()), ("owner", lease.owner.as_str().into())];
+        Ok(self.execute(&sql, &values).await?.rows_affected == 1)
+    }
+
     /// Ends a lease; `false` when it is not there (or not `condition`).
     pub(super) async fn drop_lease(&mut self, lease: &Lease, condition: &str) -> Result<bool, StoreError> {
         let sql = format!("DELETE FROM sync_lease WHERE {OWN}{condition}");

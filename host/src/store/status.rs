@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use super::hosts::HOST_SEEN_MS;
+use super::outbox::CREATED_AT;
 use super::sql::{left_lookup, through};
 use super::work::{NEVER, in_work_at};
 use super::{Counts, Reader, Store, StoreError, StoreTransaction};
@@ -32,6 +33,8 @@ pub struct TargetStatus {
     pub summary: Option<String>,
     pub error_kind: Option<String>,
     pub error_message: Option<String>,
+    /// For how long, milliseconds.
+    pub error_ms: Option<i64>,
     /// How long the oldest pending delivery waits, milliseconds.
     pub oldest_pending_ms: Option<i64>,
 }
@@ -41,6 +44,8 @@ pub struct TargetStatus {
 #[allow(missing_docs)]
 pub struct RecentSync {
     pub target: String,
+    /// The change: the id of its outbox row.
+    pub change_id: i64,
     pub aggregate_type: String,
     pub aggregate_id: String,
     pub status: Status,
@@ -155,8 +160,8 @@ impl Store {
 impl StoreTransaction {
     async fn targets(&mut self) -> Result<BTreeMap<String, TargetStatus>, StoreError> {
         let sql = format!(
-            "SELECT name, enabled, paused, state, breaker, breaker_until - {}, adapter_name, adapter_version, \
-             adapter_sha256, summary, error_kind, error_message FROM sync_target",
+            "SELECT name, enabled, paused, state, breaker, breaker_until - {0}, adapter_name, adapter_version, \
+             adapter_sha256, summary, error_kind, error_message, {0} - error_at FROM sync_target",
             self.now
         );
         let rows = self.query(&sql, &[]).await?;
@@ -177,6 +182,7 @@ impl StoreTransaction {
                     summary: reader.optional_text()?,
                     error_kind: reader.optional_text()?,
                     error_message: reader.optional_text()?,
+                    error_ms: reader.optional_integer()?,
                     ..TargetStatus::default()
                 };
                 Ok((name, status))
@@ -188,7 +194,7 @@ impl StoreTransaction {
         for (name, target) in targets.iter_mut().filter(|(_, target)| target.counts.pending > 0) {
             // The oldest change is the one with the smallest id. It is looked for among those that are next in line.
             let sql = format!(
-                "SELECT {now} - MIN(o.created_at) FROM sync_outbox o WHERE o.id = (SELECT MIN(n.outbox_id) FROM \
+                "SELECT {now} - MIN(COALESCE({CREATED_AT}, routed_at)) FROM sync_outbox o WHERE o.id = (SELECT MIN(n.outbox_id) FROM \
                  (SELECT d.outbox_id FROM sync_delivery d{due} WHERE d.target = :target AND d.next_attempt_at < :never \
                  ORDER BY d.next_attempt_at, d.outbox_id LIMIT {OLDEST_AMONG}) n)",
                 now = self.now,
@@ -234,10 +240,11 @@ impl StoreTransaction {
             .into_iter()
             .map(|row| {
                 let mut reader = Reader::new("read recent deliveries", row);
-                let sync = RecentSync {
+                let mut sync = RecentSync {
                     target: reader.text()?,
-                    aggregate_type: reader.text()?,
-                    aggregate_id: reader.text()?,
+                    change_id: 0,
+                    aggregate_type: reader.key()?,
+                    aggregate_id: reader.key()?,
                     status: Status::from_word(&reader.text()?)
                         .ok_or_else(|| super::corrupt("read recent deliveries", "an unknown status"))?,
                     remote_id: reader.optional_text()?,
@@ -246,7 +253,8 @@ impl StoreTransaction {
                     error_message: reader.optional_text()?,
                     finished_at: reader.optional_integer()?,
                 };
-                Ok((reader.integer()?, sync))
+                sync.change_id = reader.integer()?;
+                Ok((sync.change_id, sync))
             })
             .collect()
     }

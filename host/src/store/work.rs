@@ -47,7 +47,7 @@ pub(super) fn in_work_at(dialect: Dialect, target: &str) -> String {
 }
 
 impl StoreTransaction {
-    /// Enters the aggregates of these changes as in work under `lease`.
+    /// Enters the aggregates of these changes, which have no delivery's row yet, as in work under `lease`.
     ///
     /// # Errors
     /// `Contention` when another host has just taken one of them, by this change or another.

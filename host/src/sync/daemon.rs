@@ -79,7 +79,7 @@ impl Tally {
             let counter = match settlement.status {
                 Status::Done => &self.delivered,
                 Status::Failed => &self.failed,
-                Status::Pending | Status::Processing | Status::Superseded => &self.deferred,
+                Status::Pending | Status::Processing | Status::Superseded | Status::Dismissed => &self.deferred,
             };
             counter.fetch_add(1, Ordering::Relaxed);
         }

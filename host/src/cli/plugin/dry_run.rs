@@ -45,7 +45,7 @@ struct Tried<'a> {
 
 pub(super) async fn run(config: &Config, arguments: &Arguments) -> Result<ExitCode, CliError> {
     let targets = targets(config, arguments)?;
-    let store = assemble::existing_store(config)?;
+    let store = assemble::readable_store(config).await?;
     let runtime = assemble::runtime(config)?;
     let mut exit_code = 0;
     let mut said = Vec::new();
