@@ -7,10 +7,10 @@ use serde::Serialize;
 
 use super::claim::rows_value;
 use super::readable::Refused;
-use super::sql::{JsonType, among_ids, json_rows, update_each};
+use super::sql::{JsonType, json_rows, update_each};
 use super::work::NEVER;
 use super::{Lease, Store, StoreError, StoreTransaction};
-use crate::database::{Dialect, rerun};
+use crate::database::rerun;
 
 /// A failed delivery of one target, as its row has it.
 #[derive(Serialize)]
@@ -55,11 +55,11 @@ impl Store {
         let ids: Vec<_> = refused.iter().map(|one| one.outbox_id).collect();
         rerun("refuse changes", || async {
             let mut transaction = self.begin(&format!("refuse changes of target `{}`", lease.target)).await?;
-            if !transaction.keep_lease(lease).await? {
+            if !transaction.hold_lease(lease).await? {
                 transaction.rollback().await?;
                 return Ok(false);
             }
-            transaction.leave_work_of(lease, &ids).await?;
+            transaction.leave_work_in_part(lease, &ids).await?;
             if lease.is_straight {
                 let rows: Vec<_> = refused.iter().map(|one| (lease.target.as_str(), one)).collect();
                 transaction.insert_refused(&rows).await?;
@@ -111,22 +111,5 @@ impl StoreTransaction {
         let values =
             [("target", lease.target.as_str().into()), ("epoch", lease.epoch.into()), ("rows", rows_value(&rows))];
         self.execute(&sql, &values).await.map(drop)
-    }
-
-    /// These changes are in work under `lease` no more.
-    async fn leave_work_of(&mut self, lease: &Lease, outbox_ids: &[i64]) -> Result<(), StoreError> {
-        let of = |column: &str| among_ids(self.dialect(), column);
-        let sql = match self.dialect() {
-            Dialect::Sqlite | Dialect::Postgres => {
-                format!("DELETE FROM sync_work WHERE epoch = :epoch AND target = :target AND {}", of("outbox_id"))
-            }
-            // In the form for several tables, since only there an index may be named.
-            Dialect::MySql => format!(
-                "DELETE w FROM sync_work AS w FORCE INDEX (sync_work_epoch) WHERE w.epoch = :epoch AND w.target = :target AND {}",
-                of("w.outbox_id")
-            ),
-        };
-        let values = [("target", lease.target.as_str().into()), ("epoch", lease.epoch.into())];
-        self.execute_for(&sql, &values, outbox_ids).await.map(drop)
     }
 }

@@ -87,13 +87,32 @@ impl StoreTransaction {
         Ok(self.execute(sql, &values).await?.rows_affected)
     }
 
-    /// Makes what is still under `lease` pending, in the place that its age gives it.
+    /// These changes are no longer in work under `lease`, others are. Gives how many were.
+    pub(super) async fn leave_work_in_part(&mut self, lease: &Lease, outbox_ids: &[i64]) -> Result<u64, StoreError> {
+        let among = |column| among_ids(self.dialect(), column);
+        let sql = match self.dialect() {
+            Dialect::Sqlite | Dialect::Postgres => {
+                format!("DELETE FROM sync_work WHERE epoch = :epoch AND target = :target AND {}", among("outbox_id"))
+            }
+            Dialect::MySql => format!(
+                "DELETE w FROM sync_work AS w FORCE INDEX (sync_work_epoch) \
+                 WHERE w.epoch = :epoch AND w.target = :target AND {}",
+                among("w.outbox_id")
+            ),
+        };
+        let values = [("target", lease.target.as_str().into()), ("epoch", lease.epoch.into())];
+        Ok(self.execute_for(&sql, &values, outbox_ids).await?.rows_affected)
+    }
+
+    /// Makes what is still under `lease` pending, in the place that its age gives it. What was in doubt and had spent its
+    /// attempts fails now (`settle.rs`).
     pub(super) async fn free_work(&mut self, lease: &Lease) -> Result<(), StoreError> {
         // First what came straight from the router; whose lease this was may be unknown, so that each is looked for.
+        // One whose change is gone gets its row too, and fails when it is read.
         let sql = format!(
             "INSERT INTO sync_delivery (target, outbox_id, aggregate_type, aggregate_id, status, next_attempt_at, created_at) \
-             SELECT w.target, o.id, o.aggregate_type, o.aggregate_id, 'pending', COALESCE(o.routed_at, {now}), \
-             COALESCE(o.routed_at, {now}) FROM sync_work w{index} JOIN sync_outbox o ON o.id = w.outbox_id \
+             SELECT w.target, w.outbox_id, w.aggregate_type, w.aggregate_id, 'pending', COALESCE(o.routed_at, {now}), \
+             COALESCE(o.routed_at, {now}) FROM sync_work w{index} LEFT JOIN sync_outbox o ON o.id = w.outbox_id \
              WHERE w.epoch = :epoch AND w.target = :target \
              AND (SELECT COUNT(*) FROM sync_delivery d WHERE d.target = w.target AND d.outbox_id = w.outbox_id) = 0",
             now = self.now,
@@ -108,7 +127,11 @@ impl StoreTransaction {
         let sql = update_each(
             self.dialect(),
             ("sync_delivery", "PRIMARY"),
-            &[("status", "'pending'"), ("next_attempt_at", "t.created_at"), ("lease_epoch", "NULL")],
+            &[
+                ("status", "CASE WHEN t.finished_at IS NULL THEN 'pending' ELSE 'failed' END"),
+                ("next_attempt_at", &format!("CASE WHEN t.finished_at IS NULL THEN t.created_at ELSE {NEVER} END")),
+                ("lease_epoch", "NULL"),
+            ],
             &under,
             "t.target = :target AND t.outbox_id = j.outbox_id",
             "t.lease_epoch = :epoch AND t.status = 'processing'",

@@ -204,9 +204,14 @@ async fn another_programs_table_is_not_taken_for_ours(backend: Backend) {
 #[tokio::test(flavor = "multi_thread")]
 async fn tables_that_a_host_left_half_made_are_taken_up() {
     let Some(stand) = Stand::empty(Backend::MariaDb).await else { return };
+    let file = tests::environment::workspace().join("migrations/mysql/0001_initial.sql");
+    let sql = std::fs::read_to_string(file).expect("our own file");
+    let first = sql.split(";\n").next().expect("a statement");
+    assert!(first.contains("CREATE TABLE IF NOT EXISTS users"));
+    stand.database.execute(first).await.expect("the first statement of the first migration");
     stand.store.migrate().await.expect("migrate");
-    stand.database.execute("DELETE FROM schema_migration WHERE version IN (1, 7)").await.expect("delete");
-    assert_eq!(stand.store.migrate().await.expect("again").applied, 2);
+    stand.database.execute("DELETE FROM schema_migration WHERE version = 7").await.expect("delete");
+    assert_eq!(stand.store.migrate().await.expect("again").applied, 1, "every statement may be run again");
 }
 
 macro_rules! on_every_backend {

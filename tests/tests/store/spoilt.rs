@@ -127,6 +127,16 @@ async fn a_change_that_was_deleted_stops_nothing(stand: Stand) {
     settle_all(&stand, &batch).await;
     let counts = stand.counts().await;
     assert_eq!((counts.done, counts.failed, counts.pending, counts.processing), (3, 2, 0, 0));
+    // In work, by a host that dies: it is not lost without a word.
+    host::service::PatientService::new(stand.store.clone()).put(&[patient(6, "Jeju")]).await.expect("put");
+    let taken =
+        stand.store.route_to(&routes(), 100, &mut i64::MIN.clone(), asked).await.expect("route").taken.remove(0);
+    assert!(taken.is_some());
+    stand.database.execute("DELETE FROM sync_outbox WHERE aggregate_id = 'P-0006'").await.expect("delete");
+    stand.pass(30_001);
+    assert_eq!(stand.store.take_expired_leases().await.expect("take").len(), 1);
+    assert!(matches!(stand.claim().await, host::store::Claim::OnlyMoot));
+    assert!(failures(&stand).await.contains_key("P-0006"));
 }
 
 async fn a_type_that_no_target_takes_is_counted_to_the_letter(stand: Stand) {
