@@ -80,7 +80,7 @@ async fn check_store(config: &Config) -> Result<Line, CliError> {
     }
     let types = aggregate_types(config);
     for notice in store.notices().await? {
-        line.find(FindingLevel::Warning, describe(&notice, &types), 0);
+        line.find(FindingLevel::Warning, describe(&notice, &types, None), 0);
     }
     Ok(line)
 }

@@ -171,9 +171,9 @@ fn show_store_troubles(troubles: &Troubles) {
     let mut lines = Vec::new();
     lines.extend(troubles.write_trouble.as_ref().map(|trouble| format!("the store cannot be written: {trouble}")));
     lines.extend(clock_trouble(troubles.clock));
-    lines.extend(troubles.notices.iter().map(|notice| {
-        format!("{}, the last {} ago", describe(notice, &troubles.types), age(troubles.now - notice.last_at))
-    }));
+    lines.extend(
+        troubles.notices.iter().map(|notice| describe(notice, &troubles.types, Some(troubles.now - notice.last_at))),
+    );
     if lines.is_empty() {
         return;
     }
@@ -199,8 +199,12 @@ pub(super) fn clock_trouble(clock: ClockState) -> Option<String> {
 }
 
 /// A notice for people. `types` are those that targets take: one that differs from them in case or blanks alone is a slip.
-pub(super) fn describe(notice: &Notice, types: &[String]) -> String {
+pub(super) fn describe(notice: &Notice, types: &[String], age_ms: Option<i64>) -> String {
     let Notice { kind, subject, changes, last_change_id, .. } = notice;
+    let last = format!(
+        "the last is change {last_change_id}{}",
+        age_ms.map(|ms| format!(", {} ago", age(ms))).unwrap_or_default()
+    );
     match kind {
         NoticeKind::NotTaken => {
             let near = types.iter().find(|kind| kind.trim().to_lowercase() == subject.trim().to_lowercase());
@@ -212,11 +216,11 @@ pub(super) fn describe(notice: &Notice, types: &[String]) -> String {
                 None => String::new(),
             };
             let subject = printable(subject);
-            format!("{changes} changes of type `{subject}` (last change {last_change_id}) are taken by no target{hint}")
+            format!("{changes} changes of type `{subject}` ({last}) are taken by no target{hint}")
         }
-        NoticeKind::TimeUnit => format!(
-            "created_at of {changes} changes (last change {last_change_id}) is in {subject}, milliseconds are expected"
-        ),
+        NoticeKind::TimeUnit => {
+            format!("created_at of {changes} changes ({last}) is in {subject}, milliseconds are expected")
+        }
     }
 }
 

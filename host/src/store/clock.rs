@@ -5,6 +5,8 @@
 //! a step of more than a day is believed only after the clock has gone on from there for a day. Which step is absurd is decided
 //! by a pure function (`judge`). It must never keep anything from being delivered.
 
+use super::sql::through;
+use super::work::NEVER;
 use super::{Reader, Store, StoreError, StoreTransaction, corrupt};
 use crate::database::{Value, rerun};
 
@@ -15,6 +17,9 @@ const STEP_MAX_MS: i64 = 24 * HOUR_MS;
 const PROBATION_MS: i64 = 24 * HOUR_MS;
 /// A clock that is behind what was seen by more than this is wrong; by less, servers differ that took over from each other.
 const BEHIND_MAX_MS: i64 = HOUR_MS;
+
+/// No wait and no lease lasts longer: what lies further ahead was written by a clock that was ahead.
+const FAR_MS: i64 = 25 * HOUR_MS;
 
 /// What is to be thought of the store's clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
@@ -80,6 +85,11 @@ impl Store {
             if seen != Some(after) {
                 transaction.remember_clock(after).await?;
             }
+            match state {
+                ClockState::Trusted => transaction.bring_back(FAR_MS).await?,
+                ClockState::Behind { .. } => transaction.bring_back(HOUR_MS).await?,
+                ClockState::Ahead { .. } => {}
+            }
             transaction.commit().await?;
             Ok(state)
         })
@@ -125,6 +135,33 @@ impl StoreTransaction {
     /// The newest time in a store that nobody has looked at in this way yet.
     async fn newest_time(&mut self) -> Result<Option<i64>, StoreError> {
         self.number("SELECT routed_at FROM sync_outbox ORDER BY id DESC LIMIT 1", &[]).await
+    }
+
+    /// What a clock that was ahead has put off, and was set right since, is due now; its leases run out in an hour, which is longer
+    /// than any lease lasts. Otherwise patients would wait for as long as the clock was ahead.
+    async fn bring_back(&mut self, ahead_ms: i64) -> Result<(), StoreError> {
+        let values = [("ahead", ahead_ms.into())];
+        let sql = format!(
+            "UPDATE sync_lease SET lease_until = {now} + {HOUR_MS} WHERE lease_until > {now} + {HOUR_MS} + :ahead",
+            now = self.now
+        );
+        let mut moved = self.execute(&sql, &values).await?.rows_affected;
+        for row in self.query("SELECT name FROM sync_target", &[]).await?.rows {
+            let target = Reader::new("bring times back", row).text()?;
+            // One by one, so that the index of what is due finds it.
+            let sql = format!(
+                "UPDATE sync_delivery{due} SET next_attempt_at = {now} WHERE target = :target \
+                 AND next_attempt_at > {now} + :ahead AND next_attempt_at < {NEVER} AND status = 'pending'",
+                due = through(self.dialect(), "sync_delivery_due"),
+                now = self.now,
+            );
+            let values = [("target", target.into()), ("ahead", ahead_ms.into())];
+            moved += self.execute(&sql, &values).await?.rows_affected;
+        }
+        if moved > 0 {
+            tracing::warn!(count = moved, "times that a clock which was ahead has written were brought back");
+        }
+        Ok(())
     }
 
     async fn remember_clock(&mut self, seen: Seen) -> Result<(), StoreError> {

@@ -16,6 +16,8 @@ on_every_store!(
     a_clock_that_jumps_ahead_purges_nothing,
     a_clock_that_stays_ahead_for_a_day_is_believed,
     a_clock_that_is_behind_is_named,
+    what_a_clock_ten_hours_ahead_put_off_is_due_again,
+    what_a_clock_forty_days_ahead_put_off_is_due_again,
     a_store_that_can_be_written_is_no_trouble_and_keeps_nothing,
 );
 
@@ -153,6 +155,32 @@ async fn a_clock_that_is_behind_is_named(stand: Stand) {
     let behind = ClockState::Behind { by_ms: 2 * 3_600_000 };
     assert_eq!(stand.store.clock_state().await.expect("read"), behind);
     assert_eq!(stand.store.judge_clock().await.expect("judge"), behind);
+}
+
+async fn what_a_clock_ten_hours_ahead_put_off_is_due_again(stand: Stand) {
+    was_put_off(stand, 10 * 3_600_000).await;
+}
+
+async fn what_a_clock_forty_days_ahead_put_off_is_due_again(stand: Stand) {
+    was_put_off(stand, 40 * DAY).await;
+}
+
+async fn was_put_off(stand: Stand, ahead_ms: i64) {
+    finished(&stand).await;
+    stand.pass(ahead_ms);
+    stand.store.judge_clock().await.expect("judge");
+    stand.put(&[patient(2, "Busan")]).await;
+    let lost = stand.claim_batch().await;
+    stand.put(&[patient(3, "Busan")]).await;
+    // It is set right.
+    stand.pass(600_000 - ahead_ms);
+    assert!(matches!(stand.claim().await, host::store::Claim::Nothing), "due in the future");
+    assert!(!matches!(stand.store.judge_clock().await.expect("judge"), ClockState::Ahead { .. }));
+    let batch = stand.claim_batch().await;
+    assert_eq!(batch.deliveries[0].change.aggregate_id, "P-0003");
+    stand.pass(3_600_001);
+    let taken = stand.store.take_expired_leases().await.expect("take");
+    assert!(taken.iter().any(|lease| lease.epoch == lost.lease.epoch), "the batch of a host that died meanwhile");
 }
 
 async fn a_store_that_can_be_written_is_no_trouble_and_keeps_nothing(stand: Stand) {

@@ -111,15 +111,18 @@ impl World {
         format!("{table}: {}", fields.collect::<Vec<_>>().join(", "))
     }
 
-    /// Messages name a change by the number that its database gave it.
+    /// Messages and answers name a change by the number that its database gave it.
     pub(super) fn renumbered(&self, text: &str) -> String {
-        const BEFORE: &str = "outbox row ";
-        let mut parts = text.split(BEFORE);
+        ["outbox row ", "change_id: "].iter().fold(text.to_owned(), |text, before| self.renumbered_after(&text, before))
+    }
+
+    fn renumbered_after(&self, text: &str, before: &str) -> String {
+        let mut parts = text.split(before);
         let mut renumbered = parts.next().unwrap_or_default().to_owned();
         for part in parts {
             let end = part.find(|character: char| !character.is_ascii_digit()).unwrap_or(part.len());
-            let id = part[..end].parse().expect("a message with the number of a change");
-            renumbered = format!("{renumbered}{BEFORE}#{}{}", self.change(id), &part[end..]);
+            let id = part[..end].parse().expect("the number of a change");
+            renumbered = format!("{renumbered}{before}#{}{}", self.change(id), &part[end..]);
         }
         renumbered
     }
