@@ -5,6 +5,7 @@
 
 pub mod change;
 pub mod conflict;
+pub mod database_parameters;
 pub mod delivery;
 
 pub mod grants;

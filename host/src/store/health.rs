@@ -6,7 +6,7 @@
 use std::io::{ErrorKind, Write as _};
 use std::path::Path;
 
-use super::{Store, StoreError};
+use super::{Store, StoreError, failed};
 use crate::database::Locator;
 
 /// So much must be free next to an SQLite file; a store with less is as good as full.
@@ -20,18 +20,25 @@ impl Store {
             let looked = tokio::task::spawn_blocking(move || file_trouble(&path)).await;
             return looked.unwrap_or_else(|_| Some("the look at its file failed".to_owned()));
         }
-        self.write_and_undo().await.err().map(|error| error.to_string())
+        self.write_and_undo().await.unwrap_or_else(|error| Some(error.to_string()))
     }
 
-    async fn write_and_undo(&self) -> Result<(), StoreError> {
-        let mut transaction = self.begin("try to write the store").await?;
+    async fn write_and_undo(&self) -> Result<Option<String>, StoreError> {
+        let what = "try to write the store";
+        let mut transaction = self.begin(what).await?;
+        // In words for the operator, where the server says why beforehand.
+        let obstacle = transaction.inner.write_obstacle().await.map_err(|error| failed(what, error))?;
+        if let Some(obstacle) = obstacle {
+            return Ok(Some(obstacle.to_owned()));
+        }
         let id = format!("check-{}", uuid::Uuid::now_v7().simple());
         let sql = format!(
             "INSERT INTO sync_host (id, version, started_at, seen_at) VALUES (:id, 'check', {now}, {now})",
             now = transaction.now
         );
         transaction.execute(&sql, &[("id", id.into())]).await?;
-        transaction.rollback().await
+        transaction.rollback().await?;
+        Ok(None)
     }
 }
 
