@@ -7,11 +7,11 @@ pub mod change;
 pub mod conflict;
 pub mod database_parameters;
 pub mod delivery;
-
 pub mod grants;
+pub mod headers;
 pub mod ids;
+pub mod limits;
 pub mod patient;
-
 pub mod secret;
 pub mod user;
 pub mod words;
