@@ -67,15 +67,11 @@ pub(super) async fn know_target(store: &Store, target: &TargetConfig) -> Result<
 
 /// A configured target by its name.
 pub(super) fn target_config<'a>(config: &'a Config, name: &str) -> Result<&'a TargetConfig, CliError> {
-    config
-        .targets
-        .values()
-        .find(|target| target.name.as_str() == name)
-        .ok_or_else(|| {
-            let known: Vec<_> = config.targets.values().map(|target| format!("`{}`", target.name)).collect();
-            let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
-            CliError::Usage(format!("there is no target `{name}` in {}; there are {known}", config.path.display()))
-        })
+    config.targets.values().find(|target| target.name.as_str() == name).ok_or_else(|| {
+        let known: Vec<_> = config.targets.values().map(|target| format!("`{}`", target.name)).collect();
+        let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
+        CliError::Usage(format!("there is no target `{name}` in {}; there are {known}", config.path.display()))
+    })
 }
 
 /// The runtime of adapters.

@@ -226,8 +226,11 @@ fn counts_json(counts: &Counts) -> Map<String, Value> {
 }
 
 fn as_json(snapshot: &StatusSnapshot, troubles: &Troubles) -> Value {
-    let targets: Map<String, Value> =
-        snapshot.targets.iter().map(|(name, target)| (name.clone(), target_json(target, snapshot.hosts_with(name).len()))).collect();
+    let targets: Map<String, Value> = snapshot
+        .targets
+        .iter()
+        .map(|(name, target)| (name.clone(), target_json(target, snapshot.hosts_with(name).len())))
+        .collect();
     let recent: Vec<_> = snapshot
         .recent
         .iter()

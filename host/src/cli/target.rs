@@ -53,7 +53,10 @@ async fn disable(store: &Store, target: &str) -> Result<(), CliError> {
     let snapshot = store.status(0).await?;
     if !snapshot.targets.contains_key(target) {
         let known: Vec<_> = snapshot.targets.keys().map(String::as_str).collect();
-        return Err(CliError::Usage(format!("there is no target `{target}` in the store; there are {}", known.join(", "))));
+        return Err(CliError::Usage(format!(
+            "there is no target `{target}` in the store; there are {}",
+            known.join(", ")
+        )));
     }
     let hosts = snapshot.hosts_with(target);
     if !hosts.is_empty() {
@@ -63,7 +66,9 @@ async fn disable(store: &Store, target: &str) -> Result<(), CliError> {
         )));
     }
     store.disable_target(target).await?;
-    output::line(&format!("target {target} is disabled: no more deliveries are made for it until a host that has it starts"));
+    output::line(&format!(
+        "target {target} is disabled: no more deliveries are made for it until a host that has it starts"
+    ));
     Ok(())
 }
 

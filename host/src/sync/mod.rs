@@ -42,5 +42,5 @@ pub use daemon::{Breakdown, Daemon, Remaining, RunEnd, RunSummary};
 pub use rehearsal::{Rehearsal, Trace};
 pub use roster::{Difference, differences};
 pub use tally::TargetTally;
-pub use tasks::TaskDeath;
 pub use target::{SyncOptions, Target, TargetKind, TargetSpec};
+pub use tasks::TaskDeath;

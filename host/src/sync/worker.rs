@@ -9,12 +9,12 @@ use tokio_util::sync::CancellationToken;
 
 use super::batch_size::BatchSize;
 use super::claimer::Wanted;
-use super::tally::Tally;
 use super::delivery::{Delivered, StoreFence, deliver, settlements};
 use super::supervisor::{Gate, InForce, News};
+use super::tally::Tally;
 use super::target::{SyncOptions, Target};
-use super::trouble::StoreTrouble;
 use super::trial::{TRIAL_MAX, Trial, Verdict, failures, verdict};
+use super::trouble::StoreTrouble;
 use crate::domain::change::{Change, Failure, FailureKind};
 use crate::domain::delivery::Settlement;
 use crate::plugin::RequestFates;

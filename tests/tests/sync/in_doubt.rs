@@ -121,7 +121,8 @@ async fn timeouts_make_batches_small() {
     running.wait_until("nine batches were begun", LIMIT, || server.writes().len() >= 9).expect("wait");
     running.kill();
     let mut session = tests::session::Session::open(&store).await.expect("session");
-    let kept = "SELECT CAST(COUNT(*) AS TEXT) FROM sync_delivery WHERE status = 'processing' AND error_kind IS NOT NULL";
+    let kept =
+        "SELECT CAST(COUNT(*) AS TEXT) FROM sync_delivery WHERE status = 'processing' AND error_kind IS NOT NULL";
     let kept: usize =
         session.rows(kept).await.expect("read")[0][0].as_deref().expect("number").parse().expect("number");
     // 100, 25, 6, and then one by one; a batch that was claimed before the first timeout may have gone out as well.

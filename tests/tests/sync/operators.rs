@@ -53,8 +53,7 @@ async fn a_run_until_idle_ends_where_the_store_cannot_be_written() {
         let host = Host::new(&configuration).expect("host");
         put(&host, &patient("O-1"));
         let store = tests::database::sqlite_url(&host.folder().join(".host/host.db"));
-        let trigger =
-            format!("CREATE TRIGGER broken BEFORE {table} BEGIN SELECT RAISE(ABORT, 'no space left'); END");
+        let trigger = format!("CREATE TRIGGER broken BEFORE {table} BEGIN SELECT RAISE(ABORT, 'no space left'); END");
         tests::database::execute(&store, &trigger).await.expect("trigger");
         let ended = host.spawn(&["run", "--until-idle"]).expect("spawn").wait(LIMIT).expect("end");
         assert_eq!(ended.status, Some(4), "{table}: {}", ended.stderr);
