@@ -28,6 +28,7 @@ mod reporter;
 mod rescuer;
 mod roster;
 mod router;
+mod splits;
 mod supervisor;
 mod swap;
 mod tally;

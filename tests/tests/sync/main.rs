@@ -10,6 +10,7 @@ mod in_doubt;
 mod lifecycle;
 mod openemr;
 mod operators;
+mod refusals;
 mod several_hosts;
 mod slow_server;
 mod support;
