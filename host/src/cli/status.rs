@@ -15,6 +15,7 @@ use crate::domain::delivery::Status;
 use crate::store::{
     BlockedKey, ClockState, Notice, NoticeKind, RecentSync, StatusSnapshot, Store, StoreError, TargetStatus,
 };
+use crate::sync::Difference;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
@@ -69,16 +70,7 @@ fn begin_screen(every: u64, was_shown: bool) {
 }
 
 async fn look(config: &Config, store: &Store, recent_max: u32) -> Result<(StatusSnapshot, Troubles), StoreError> {
-    let mut snapshot = store.status(recent_max).await?;
-    for target in config.targets.values() {
-        // One that no host has run with yet.
-        snapshot.targets.entry(target.name.as_str().to_owned()).or_insert_with(|| TargetStatus {
-            enabled: target.enabled,
-            state: "unknown".to_owned(),
-            breaker: "closed".to_owned(),
-            ..TargetStatus::default()
-        });
-    }
+    let snapshot = with_configured(store.status(recent_max).await?, config);
     let troubles = Troubles {
         conflicts: store.count_conflicts().await?,
         blocked: store.blocked_keys(&assemble::fifo_types(config), BLOCKED_MAX).await?,
@@ -98,6 +90,26 @@ pub(super) fn aggregate_types(config: &Config) -> Vec<String> {
     types.sort();
     types.dedup();
     types
+}
+
+/// Configured targets that no host has registered yet are shown as well; nothing is written.
+fn with_configured(mut snapshot: StatusSnapshot, config: &Config) -> StatusSnapshot {
+    for target in config.targets.values() {
+        let new = || TargetStatus {
+            enabled: target.enabled,
+            state: "unknown".to_owned(),
+            breaker: "closed".to_owned(),
+            ..TargetStatus::default()
+        };
+        snapshot.targets.entry(target.name.as_str().to_owned()).or_insert_with(new);
+    }
+    snapshot
+}
+
+/// Where the running hosts differ from each other and from the store.
+pub(super) fn differences(snapshot: &StatusSnapshot) -> Vec<Difference> {
+    let enabled = snapshot.targets.iter().filter(|(_, target)| target.enabled).map(|(name, _)| name.as_str());
+    crate::sync::differences(&snapshot.hosts, enabled)
 }
 
 /// How many blocked keys are shown; more say nothing more.
@@ -139,7 +151,7 @@ fn show(snapshot: &StatusSnapshot, troubles: &Troubles) {
         let what = format!("{} of the failed are conflicts: decide them with `host conflicts`", troubles.conflicts);
         line(&format!("   {}", paint(AnsiColor::Yellow, &what)));
     }
-    if snapshot.hosts_running == 0 {
+    if snapshot.hosts.is_empty() {
         let waiting = totals.pending + snapshot.unrouted;
         let hint = if waiting > 0 { ": what is pending waits until one does (start `host run`)" } else { "" };
         line(&format!("   {}", paint(AnsiColor::Yellow, &format!("No host runs on this store{hint}"))));
@@ -150,8 +162,12 @@ fn show(snapshot: &StatusSnapshot, troubles: &Troubles) {
     if snapshot.targets.is_empty() {
         line("   none configured");
     }
+    let differences = differences(snapshot);
     for (name, target) in &snapshot.targets {
         show_target(name, target);
+        for difference in differences.iter().filter(|difference| difference.target() == name) {
+            line(&format!("      {}", paint(AnsiColor::Yellow, &difference.to_string())));
+        }
     }
     show_blocked(&troubles.blocked);
     line("");

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::status::{Troubles, error_of};
+use super::status::{Troubles, differences, error_of};
 use crate::store::{Counts, StatusSnapshot, TargetStatus};
 
 fn counts_json(counts: &Counts) -> Map<String, Value> {
@@ -13,8 +13,11 @@ fn counts_json(counts: &Counts) -> Map<String, Value> {
 }
 
 pub(super) fn as_json(snapshot: &StatusSnapshot, troubles: &Troubles) -> Value {
-    let targets: Map<String, Value> =
-        snapshot.targets.iter().map(|(name, target)| (name.clone(), target_json(target))).collect();
+    let targets: Map<String, Value> = snapshot
+        .targets
+        .iter()
+        .map(|(name, target)| (name.clone(), target_json(target, snapshot.hosts_with(name).len())))
+        .collect();
     let recent: Vec<_> = snapshot
         .recent
         .iter()
@@ -38,7 +41,8 @@ pub(super) fn as_json(snapshot: &StatusSnapshot, troubles: &Troubles) -> Value {
         "unrouted": snapshot.unrouted,
         "unrouted_is_estimate": snapshot.unrouted_is_estimate,
         "oldest_unrouted_ms": snapshot.oldest_unrouted_ms,
-        "hosts_running": snapshot.hosts_running,
+        "hosts_running": snapshot.hosts.len(),
+        "host_differences": differences(snapshot).iter().map(ToString::to_string).collect::<Vec<_>>(),
         "targets": targets,
         "conflicts": troubles.conflicts,
         "blocked": troubles.blocked,
@@ -49,7 +53,7 @@ pub(super) fn as_json(snapshot: &StatusSnapshot, troubles: &Troubles) -> Value {
     })
 }
 
-fn target_json(target: &TargetStatus) -> Value {
+fn target_json(target: &TargetStatus, hosts: usize) -> Value {
     let mut object = counts_json(&target.counts);
     let adapter = target
         .adapter_sha256
@@ -58,6 +62,7 @@ fn target_json(target: &TargetStatus) -> Value {
     let facts = json!({
         "state": if target.enabled && target.paused { "paused" } else { target.state.as_str() },
         "enabled": target.enabled,
+        "hosts": hosts,
         "breaker": target.breaker,
         "adapter": adapter,
         "summary": target.summary,

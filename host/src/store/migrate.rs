@@ -60,7 +60,8 @@ macro_rules! migrations {
             migration!($folder, 5, "work"),
             migration!($folder, 6, "room"),
             migration!($folder, 7, "incomplete"),
-            migration!($folder, 8, "exact"),
+            migration!($folder, 8, "hosts"),
+            migration!($folder, 9, "exact"),
         ]
     };
 }
