@@ -165,7 +165,7 @@ fn of_text(value: Value, name: &str, kind: &PgTypeKind) -> Value {
             })
     };
     match name {
-        "TEXT" | "VARCHAR" | "CHAR" | "BPCHAR" | "NAME" | "UNKNOWN" | "CITEXT" | "citext" => Value::Text(text),
+        "TEXT" | "VARCHAR" | "CHAR" | "BPCHAR" | "NAME" | "UNKNOWN" | "CITEXT" | "citext" | "UUID" => Value::Text(text),
         "NUMERIC" if text.bytes().all(|byte| byte.is_ascii_digit() || matches!(byte, b'-' | b'.')) => {
             Value::Decimal(text)
         }
@@ -245,6 +245,7 @@ mod tests {
             ("NaN", "NUMERIC", other("NaN")),
             ("{1,2}", "INT4[]", other("{1,2}")),
             ("x", "TEXT", Value::Text("x".to_owned())),
+            ("a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11", "UUID", Value::Text("a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11".to_owned())),
         ] {
             assert!(of_text(Value::Text(text.to_owned()), name, &PgTypeKind::Simple) == expected, "{text} as {name}");
         }
