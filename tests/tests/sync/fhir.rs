@@ -92,6 +92,27 @@ fn count(url: &str, id: &str) -> usize {
 }
 
 #[test]
+fn a_patient_whose_record_was_deleted_there_and_here_comes_back() {
+    let Some(url) = fhir_url() else { return };
+    let host = host(&url);
+    let id = unique("B");
+    put(&host, &patient(&id));
+    let _ = host.run(&["run", "--until-idle"]).expect_success();
+    let remote_id = fhir_id(&host, &id);
+    let record = format!("{url}/Patient/{remote_id}");
+    let deleted = std::process::Command::new("curl").args(["-sS", "--fail", "-X", "DELETE", &record]).output();
+    assert!(deleted.expect("curl").status.success());
+    let _ = host.run(&["patient", "delete", &id]).expect_success();
+    let _ = host.run(&["run", "--until-idle"]).expect_success();
+    put(&host, &patient(&id));
+    let _ = host.run(&["run", "--until-idle"]).expect_success();
+    assert_eq!(host.status()["totals"]["done"], 3, "{}", host.status());
+    assert_eq!(count(&url, &id), 1);
+    let back = get(&format!("{url}/Patient/{}", fhir_id(&host, &id)));
+    assert_eq!(back["active"], true);
+}
+
+#[test]
 fn two_stores_that_know_nothing_of_each_other_give_a_patient_one_id() {
     let Some(url) = fhir_url() else { return };
     let statement = get(&format!("{url}/metadata"));
