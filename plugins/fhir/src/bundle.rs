@@ -21,6 +21,8 @@ pub(crate) struct Entry {
     pub(crate) index: usize,
     /// See [`Ask::may_be_repeated`].
     pub(crate) may_be_repeated: bool,
+    /// A create under an id of the server's: twice is two records.
+    pub(crate) is_post: bool,
     /// No two entries of one Bundle may share it.
     key: String,
     text: String,
@@ -45,7 +47,7 @@ impl Entry {
         let key = ask.if_none_exist.as_ref().map_or_else(|| ask.url.clone(), |query| format!("Patient?{query}"));
         // A plain create has no key of its own: its url says nothing about which patient it is.
         let key = if key == "Patient" { format!("create {index}") } else { key };
-        Self { index, may_be_repeated: ask.may_be_repeated(), key, text: entry.to_string() }
+        Self { index, may_be_repeated: ask.may_be_repeated(), is_post: ask.method == Method::Post, key, text: entry.to_string() }
     }
 }
 

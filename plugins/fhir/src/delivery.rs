@@ -54,9 +54,11 @@ impl Ask {
         Self { method, url, if_match: None, only_if_new: false, if_none_exist: None, resource }
     }
 
-    /// Whether the server may carry it out twice, also late, without harm. A create under an id of the server's may not.
+    /// Whether it may be sent again while the server may still be working on the first: a read, or an update that a version
+    /// guards. A create is none, not even one under an id of ours: not every server keeps to `If-None-Match: *`, and the late
+    /// one would turn back what was written since.
     pub(crate) fn may_be_repeated(&self) -> bool {
-        self.method != Method::Post
+        self.method == Method::Get || self.if_match.is_some()
     }
 
     pub(crate) fn is_search(&self) -> bool {

@@ -163,17 +163,17 @@ impl<'a> Line<'a> {
             }
             Sent::Odd(failure, _) => {
                 self.odd(&failure)?;
-                let again = self.take_out(&mut entries, round, |_| Reply::LookFirst);
+                let again = self.take_out(&mut entries, round, |entry| !entry.is_post, || Reply::LookFirst);
                 self.broke(again, queue);
             }
             Sent::Broken(failure) => {
                 self.odd(&failure)?;
-                let again = self.take_out(&mut entries, round, |entry| Reply::Unanswered(own(&failure, entry)));
+                let again = self.take_out(&mut entries, round, |entry| entry.may_be_repeated, || Reply::Unanswered(failure.clone()));
                 self.broke(again, queue);
             }
             Sent::Slow(failure) => {
                 let quarter = (entries.len() / 4).max(1);
-                let again = self.take_out(&mut entries, round, |entry| Reply::Unanswered(own(&failure, entry)));
+                let again = self.take_out(&mut entries, round, |entry| entry.may_be_repeated, || Reply::Unanswered(failure.clone()));
                 self.slow(&failure)?;
                 self.entries_max = quarter;
                 let waiting = queue.drain(..).flatten();
@@ -186,12 +186,18 @@ impl<'a> Line<'a> {
     }
 
     /// Takes out the entries that must not be sent again as they are, and gives them their reply; gives the others.
-    fn take_out(&mut self, entries: &mut Vec<Entry>, round: &mut Round, reply: impl Fn(&Entry) -> Reply) -> Vec<Entry> {
-        let (again, once): (Vec<_>, Vec<_>) = entries.drain(..).partition(|entry| entry.may_be_repeated);
+    fn take_out(
+        &mut self,
+        entries: &mut Vec<Entry>,
+        round: &mut Round,
+        may_go_again: impl Fn(&Entry) -> bool,
+        reply: impl Fn() -> Reply,
+    ) -> Vec<Entry> {
+        let (again, once): (Vec<_>, Vec<_>) = entries.drain(..).partition(may_go_again);
         if !once.is_empty() {
             self.entries_max = (once.len() / 4).max(1);
         }
-        round.replies.extend(once.iter().map(|entry| (entry.index, reply(entry))));
+        round.replies.extend(once.iter().map(|entry| (entry.index, reply())));
         again
     }
 
@@ -233,12 +239,12 @@ impl<'a> Line<'a> {
             }
             Sent::Broken(failure) => {
                 self.odd(&failure)?;
-                Reply::Unanswered(own(&failure, &Entry::new(index, ask)))
+                Reply::Unanswered(own(failure))
             }
             Sent::Slow(failure) => {
                 self.slow(&failure)?;
                 self.odd(&failure)?;
-                Reply::Unanswered(own(&failure, &Entry::new(index, ask)))
+                Reply::Unanswered(own(failure))
             }
             Sent::Target(failure) => return Err(failure),
         };
@@ -380,11 +386,10 @@ fn halve(mut entries: Vec<Entry>, queue: &mut VecDeque<Vec<Entry>>) {
     queue.extend([entries, second].into_iter().filter(|half| !half.is_empty()));
 }
 
-/// What it means for one request that it was not answered while others may be: an attempt where it may be repeated at any
-/// time, and an outage, after which the host waits, where the server may still be creating.
-fn own(failure: &Failure, entry: &Entry) -> Failure {
-    let kind = if entry.may_be_repeated { FailureKind::Transient } else { FailureKind::Unavailable };
-    Failure { kind, ..failure.clone() }
+/// What it means for one patient whose request, sent alone, was not answered while the target is well: an attempt. The host
+/// keeps the patient in work for as long as the server may be working on it.
+fn own(failure: Failure) -> Failure {
+    Failure { kind: FailureKind::Transient, ..failure }
 }
 
 fn unsent<T>(what: &str, error: &Error) -> Sent<T> {

@@ -277,8 +277,8 @@ fn one_patients_odd_answer_is_that_patients_own() {
         (Ok(page(502, "bad gateway")), FailureKind::Transient),
         (Ok(told(503)), FailureKind::Transient),
         (Ok(page(200, "<html>captcha</html>")), FailureKind::Transient),
-        (Err(Error::Broken("closed early".to_owned())), FailureKind::Transient),
     ] {
+        let answer: Result<Response, Error> = answer;
         for batch in [true, false] {
             for numbers in [&[7][..], &[3, 4, 5], &[0, 19]] {
                 let capabilities = Capabilities { batch, ..able() };
@@ -362,16 +362,46 @@ fn one_refused_patient_alone_says_too_little_of_the_credentials() {
 fn a_slow_server_gets_smaller_bundles_in_the_same_call() {
     let settings = Settings::default();
     let slow = |_: usize, request: &Request| (entries(request) > 30 && writes(request)).then_some(Err(Error::Timeout));
-    // Under ids of ours it may be sent again at once, also while the server still works on it.
-    let server = Server { after: Some(Box::new(slow)), ..Server::default() };
-    let outcomes = deliver(&server, &rules(&settings, &able()), &batch(100)).unwrap();
-    assert_eq!((kinds(&outcomes), server.count()), (vec![None; 100], 100));
-    // Where the server gives ids, what it may be working on waits; the others go on in smaller Bundles.
-    let server = Server { after: Some(Box::new(slow)), ..Server::default() };
-    let outcomes = deliver(&server, &rules(&settings, &own_ids()), &batch(150)).unwrap();
-    let mut expected = vec![Some(FailureKind::Unavailable); 100];
-    expected.extend([None; 50]);
-    assert_eq!((kinds(&outcomes), server.count()), (expected, 150));
+    // What a version guards may be sent again at once, also while the server still works on it.
+    let capabilities = able();
+    let mut server = Server::default();
+    let updates = updates(&server, 100);
+    server.after = Some(Box::new(slow));
+    let outcomes = deliver(&server, &rules(&settings, &capabilities), &updates).unwrap();
+    assert_eq!(kinds(&outcomes), vec![None; 100]);
+    // Creates that the server may be working on wait, whoever gives the id; the others go on in smaller Bundles.
+    for capabilities in [able(), own_ids()] {
+        let server = Server { after: Some(Box::new(slow)), ..Server::default() };
+        let outcomes = deliver(&server, &rules(&settings, &capabilities), &batch(150)).unwrap();
+        let mut expected = vec![Some(FailureKind::Unavailable); 100];
+        expected.extend([None; 50]);
+        assert_eq!((kinds(&outcomes), server.count()), (expected, 150));
+    }
+}
+
+#[test]
+fn a_connection_that_breaks_at_one_patient_is_that_patients_own() {
+    let settings = Settings::default();
+    let breaks = |_: usize, request: &Request| {
+        is_poisoned(request).then(|| Err(Error::Broken("closed early".to_owned())))
+    };
+    // Creates one by one; updates, which may be sent again, also in Bundles.
+    let capabilities = Capabilities { batch: false, ..able() };
+    let server = Server { before: Some(Box::new(breaks)), ..Server::default() };
+    let outcomes = deliver(&server, &rules(&settings, &capabilities), &poisoned(20, &[7])).unwrap();
+    let mut expected = vec![None; 20];
+    expected[7] = Some(FailureKind::Transient);
+    assert_eq!(kinds(&outcomes), expected);
+    let mut server = Server::default();
+    let mut updates = updates(&server, 20);
+    updates[7].payload = updates[7].payload.replace("Jun", "Poison");
+    server.before = Some(Box::new(breaks));
+    let outcomes = deliver(&server, &rules(&settings, &able()), &updates).unwrap();
+    assert_eq!(kinds(&outcomes), expected);
+    // A Bundle of creates that broke waits as a whole.
+    let server = Server { before: Some(Box::new(breaks)), ..Server::default() };
+    let failure = deliver(&server, &rules(&settings, &able()), &poisoned(20, &[7])).unwrap_err();
+    assert_eq!(failure.kind, FailureKind::Unavailable);
 }
 
 #[test]
@@ -384,7 +414,7 @@ fn no_more_than_two_requests_of_a_call_wait_for_the_time_limit() {
         let failure = deliver(&server, &rules(&settings, &capabilities), &self::batch(9)).unwrap_err();
         assert_eq!(failure.kind, FailureKind::Unavailable);
         let waited = server.requests().iter().filter(|line| *line == "fault").count();
-        assert_eq!(waited, 2);
+        assert!(waited <= 2, "{waited}");
     }
 }
 
