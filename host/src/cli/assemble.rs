@@ -48,22 +48,29 @@ pub(super) fn existing_store(config: &Config) -> Result<Store, CliError> {
     Ok(Store::new(database, StoreClock::Database))
 }
 
-/// The store with its tables, and the configured targets known in it.
+/// The store with its tables. What the configuration says of targets is not written: only a host that runs does that.
 pub(super) async fn migrated_store(config: &Config) -> Result<Store, CliError> {
     let store = store(config)?;
     store.migrate().await?;
-    let targets: Vec<_> = config.targets.values().map(|target| (target.name.as_str(), target.enabled)).collect();
-    store.register_targets(&targets).await?;
     Ok(store)
+}
+
+/// Makes a configured target known that no host has registered yet, for a command that decides about it.
+pub(super) async fn know_target(store: &Store, target: &TargetConfig) -> Result<(), CliError> {
+    let known = store.status(0).await?.targets.contains_key(target.name.as_str());
+    if !known {
+        store.register_targets(&[(target.name.as_str(), target.enabled)]).await?;
+    }
+    Ok(())
 }
 
 /// A configured target by its name.
 pub(super) fn target_config<'a>(config: &'a Config, name: &str) -> Result<&'a TargetConfig, CliError> {
-    config
-        .targets
-        .values()
-        .find(|target| target.name.as_str() == name)
-        .ok_or_else(|| CliError::Usage(format!("there is no target `{name}` in {}", config.path.display())))
+    config.targets.values().find(|target| target.name.as_str() == name).ok_or_else(|| {
+        let known: Vec<_> = config.targets.values().map(|target| format!("`{}`", target.name)).collect();
+        let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
+        CliError::Usage(format!("there is no target `{name}` in {}; there are {known}", config.path.display()))
+    })
 }
 
 /// The runtime of adapters.
@@ -105,6 +112,7 @@ pub(super) fn target(config: &TargetConfig) -> Result<Target, CliError> {
 /// How this host synchronises.
 pub(super) fn sync_options(config: &Config) -> SyncOptions {
     let sync = &config.sync;
+    let disabled = config.targets.values().filter(|target| !target.enabled);
     SyncOptions {
         host_id: format!("{}-{}", std::process::id(), uuid::Uuid::now_v7().simple()),
         lease_ms: sync.lease_ms,
@@ -120,6 +128,7 @@ pub(super) fn sync_options(config: &Config) -> SyncOptions {
         breaker: BreakerPolicy { open_ms: sync.breaker.open_ms, cap_ms: sync.breaker.cap_ms },
         retention_ms: i64::from(config.retention.done_days) * 86_400_000,
         fifo_types: fifo_types(config),
+        disabled_targets: disabled.map(|target| target.name.as_str().to_owned()).collect(),
     }
 }
 

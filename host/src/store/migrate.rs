@@ -43,6 +43,7 @@ macro_rules! migrations {
             migration!($folder, 5, "work"),
             migration!($folder, 6, "room"),
             migration!($folder, 7, "incomplete"),
+            migration!($folder, 8, "hosts"),
         ]
     };
 }
