@@ -229,7 +229,7 @@ impl StoreTransaction {
 
     async fn recent_of(&mut self, target: &str, limit: u32) -> Result<Vec<(i64, RecentSync)>, StoreError> {
         let sql = format!(
-            "SELECT d.target, d.aggregate_type, d.aggregate_id, d.status, l.remote_id, d.attempts, d.error_kind, \
+            "SELECT d.target, d.aggregate_type, d.aggregate_id, d.status, NULLIF(l.remote_id, ''), d.attempts, d.error_kind, \
              d.error_message, d.finished_at, d.outbox_id FROM sync_delivery d {link} WHERE d.target = :target \
              AND d.outbox_id > (SELECT COALESCE(MAX(n.outbox_id), 0) FROM sync_delivery n WHERE n.target = :target) - {window} \
              AND d.status <> 'superseded' ORDER BY d.outbox_id DESC LIMIT {limit}",
