@@ -6,14 +6,13 @@
 pub mod change;
 pub mod conflict;
 pub mod delivery;
-mod field_text;
+
 pub mod grants;
 pub mod ids;
 pub mod patient;
-mod problem;
-mod rules;
+
 pub mod secret;
 pub mod user;
 pub mod words;
 
-pub use problem::Problem;
+pub use patient_payload::Problem;

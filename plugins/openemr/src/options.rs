@@ -5,7 +5,7 @@
 //! because OpenEMR has a word for not knowing.
 
 use adapter_sdk::Failure;
-use adapter_sdk::patient::{Gender, MaritalStatus};
+use adapter_sdk::patient::{Gender, MaritalStatus, omb};
 
 use crate::columns;
 use crate::failures::invalid;
@@ -122,35 +122,37 @@ pub(crate) struct Category {
     /// The column, and the list of that name.
     pub(crate) column: &'static str,
     pub(crate) code: &'static str,
-    name: &'static str,
     /// The option id that OpenEMR installs for it.
     pub(crate) option: &'static str,
 }
 
-const fn category_of(column: &'static str, code: &'static str, name: &'static str, option: &'static str) -> Category {
-    Category { column, code, name, option }
+const fn category_of(column: &'static str, code: &'static str, option: &'static str) -> Category {
+    Category { column, code, option }
 }
 
 /// The categories that US Core has and OpenEMR installs.
-#[rustfmt::skip]
 pub(crate) const CATEGORIES: [Category; 9] = [
-    category_of("race", "1002-5", "American Indian or Alaska Native", "amer_ind_or_alaska_native"),
-    category_of("race", "2028-9", "Asian", "Asian"),
-    category_of("race", "2054-5", "Black or African American", "black_or_afri_amer"),
-    category_of("race", "2076-8", "Native Hawaiian or Other Pacific Islander", "native_hawai_or_pac_island"),
-    category_of("race", "2106-3", "White", "white"),
-    category_of("race", "ASKU", "Asked but unknown", "decline_to_specify"),
-    category_of("ethnicity", "2135-2", "Hispanic or Latino", "hisp_or_latin"),
-    category_of("ethnicity", "2186-5", "Not Hispanic or Latino", "not_hisp_or_latin"),
-    category_of("ethnicity", "ASKU", "Asked but unknown", "decline_to_specify"),
+    category_of("race", "1002-5", "amer_ind_or_alaska_native"),
+    category_of("race", "2028-9", "Asian"),
+    category_of("race", "2054-5", "black_or_afri_amer"),
+    category_of("race", "2076-8", "native_hawai_or_pac_island"),
+    category_of("race", "2106-3", "white"),
+    category_of("race", "ASKU", "decline_to_specify"),
+    category_of("ethnicity", "2135-2", "hisp_or_latin"),
+    category_of("ethnicity", "2186-5", "not_hisp_or_latin"),
+    category_of("ethnicity", "ASKU", "decline_to_specify"),
 ];
 
-/// The option id of a category, by its code (with or without its system) or name: lists of older versions hold neither.
+/// The option id of a category, by any of its names or by its code, with or without the code's system: lists of older versions hold
+/// neither.
 fn omb_option(column: &str, part: &str) -> Option<&'static str> {
     let code = part.rsplit(':').next().unwrap_or(part);
-    let is_meant =
-        |category: &&Category| category.code.eq_ignore_ascii_case(code) || category.name.eq_ignore_ascii_case(part);
-    CATEGORIES.iter().filter(|category| category.column == column).find(is_meant).map(|category| category.option)
+    let known = match column {
+        "race" => omb::race(code).next(),
+        _ => omb::ethnicity(code).next(),
+    };
+    let Some(omb::Part::Known(known)) = known else { return None };
+    CATEGORIES.iter().find(|category| category.column == column && category.code == known.code).map(|it| it.option)
 }
 
 /// A field of free text, which OpenEMR's form may offer as a list: the list's spelling where it has the text.
@@ -265,6 +267,7 @@ mod tests {
             ("race", "2106-3", "white"),
             ("race", "2040-4", "korean"),
             ("race", "urn:oid:2.16.840.1.113883.6.238:2028-9", "Asian"),
+            ("race", "caucasian", "white"),
             ("race", "white|2028-9|Asian", "Asian|white"),
             ("race", "white|martian", "martian|white!white"),
             ("race", "martian", "martian!"),
