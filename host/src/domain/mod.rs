@@ -5,12 +5,13 @@
 
 pub mod change;
 pub mod conflict;
+pub mod database_parameters;
 pub mod delivery;
-
 pub mod grants;
+pub mod headers;
 pub mod ids;
+pub mod limits;
 pub mod patient;
-
 pub mod secret;
 pub mod user;
 pub mod words;

@@ -23,6 +23,7 @@ mod purger;
 mod rehearsal;
 mod rescuer;
 mod router;
+mod splits;
 mod supervisor;
 mod swap;
 mod target;

@@ -7,6 +7,7 @@ mod hostile;
 mod in_doubt;
 mod lifecycle;
 mod openemr;
+mod refusals;
 mod several_hosts;
 mod slow_server;
 mod support;
