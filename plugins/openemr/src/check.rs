@@ -13,7 +13,7 @@ use crate::schema::{Charset, Listed, Schema};
 use crate::settings::{PublicId, Settings};
 use crate::statements::HIGHEST_PID;
 use crate::unfit::{IDENTIFYING, Unfit};
-use crate::{check_form, detect, engines, permissions};
+use crate::{check_form, detect, permissions};
 
 /// Beyond this the end of the pids is near.
 const PIDS_PLENTY: i64 = i64::MAX - 1_000_000;
@@ -31,7 +31,6 @@ pub(crate) fn check(db: &impl Lent, settings: &Settings) -> Result<Report, Failu
     let mut findings = vec![columns(&schema), key(&schema)];
     findings.extend(version(&schema));
     findings.extend(keys.findings(schema.has_uuid()));
-    findings.extend(engines::findings(db)?);
     findings.extend(pids(db, &schema, settings)?);
     findings.extend(charset(&schema));
     findings.extend(schema.unread.iter().map(|why| finding(FindingLevel::Warning, format!("could not {why}"))));

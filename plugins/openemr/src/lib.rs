@@ -12,7 +12,6 @@ mod columns;
 mod create;
 mod detect;
 mod edits;
-mod engines;
 mod failures;
 mod form;
 mod identity;
