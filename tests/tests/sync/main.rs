@@ -3,6 +3,7 @@
 mod conflicts;
 mod dry_run;
 mod fhir;
+mod fhir_servers;
 mod hostile;
 mod lifecycle;
 mod openemr;
