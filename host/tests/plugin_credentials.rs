@@ -15,7 +15,7 @@ use futures::future::BoxFuture;
 use host::domain::change::{Failure, FailureKind, RemoteEdit};
 use host::plugin::{
     Adapter, CallContext, CallError, ClientProof, Credentials, Fence, GrantOptions, HttpAccess, HttpOptions, Limits,
-    Secret, SecretValue, World,
+    RequestFates, Secret, SecretValue, World,
 };
 use ring::rand::SystemRandom;
 use ring::signature::{
@@ -167,7 +167,14 @@ impl Bench {
         };
         let call = self
             .adapter
-            .apply_http(&context, &self.access, Arc::new(Held), b"", RemoteEdit::Overwrite, &changes(1))
+            .apply_http(
+                &context,
+                &self.access,
+                (Arc::new(Held) as Arc<dyn Fence>, &RequestFates::default()),
+                b"",
+                RemoteEdit::Overwrite,
+                &changes(1),
+            )
             .await;
         call.result.map(|answer| answer.unwrap_err())
     }

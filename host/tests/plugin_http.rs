@@ -11,7 +11,8 @@ use std::time::Duration;
 use futures::future::BoxFuture;
 use host::domain::change::RemoteEdit;
 use host::plugin::{
-    Adapter, CallContext, CallError, Credentials, Fence, HttpAccess, HttpCall, HttpOptions, Limits, Secret, World,
+    Adapter, CallContext, CallError, Credentials, Fence, HttpAccess, HttpCall, HttpOptions, Limits, RequestFates,
+    Secret, World,
 };
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
@@ -101,6 +102,13 @@ async fn serve(mut stream: TcpStream, port: u16, seen: Arc<Mutex<Vec<String>>>) 
                 return;
             }
             "/fhir/stall" => return std::future::pending().await,
+            "/fhir/vanish" => return,
+            "/fhir/half" => {
+                stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhal").await.unwrap();
+                return;
+            }
+            "/fhir/gateway" => "HTTP/1.1 504 Gateway Timeout\r\nContent-Length: 0\r\n\r\n".to_owned(),
+            "/fhir/refuse" => "HTTP/1.1 422 Unprocessable\r\nContent-Length: 2\r\n\r\nno".to_owned(),
             "/fhir/announced" => "HTTP/1.1 200 OK\r\nContent-Length: 99999999999\r\n\r\n".to_owned(),
             "/fhir/endless" => {
                 stream.write_all(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n").await.unwrap();
@@ -160,10 +168,13 @@ impl Bench {
 
     async fn apply(&self, context: &CallContext, options: &HttpOptions, fence: Arc<Lease>) -> HttpCall<String> {
         let access = HttpAccess::new("t", options).unwrap();
-        let call = self.adapter.apply_http(context, &access, fence, b"", RemoteEdit::Overwrite, &changes(1)).await;
+        let permit = (fence as Arc<dyn Fence>, &RequestFates::default());
+        let call = self.adapter.apply_http(context, &access, permit, b"", RemoteEdit::Overwrite, &changes(1)).await;
         HttpCall {
             result: call.result.map(|answer| answer.map(|outcomes| format!("{:?}", outcomes[0]))),
             lease_lost: call.lease_lost,
+            in_doubt: call.in_doubt,
+            timed_out: call.timed_out,
             usage: call.usage,
         }
     }
@@ -402,13 +413,53 @@ async fn hostile_server_that_stalls_is_left() {
 }
 
 #[tokio::test]
+async fn a_write_is_in_doubt_when_it_was_sent_and_has_no_whole_answer() {
+    let bench = Bench::new().await;
+    let options = HttpOptions { timeout: Duration::from_millis(300), ..bench.server.options() };
+    for (method, path, held, in_doubt, timed_out) in [
+        ("POST", "/fhir/Patient", true, false, false),
+        ("POST", "/fhir/vanish", true, true, false),
+        ("PUT", "/fhir/stall", true, true, true),
+        ("POST", "/fhir/half", true, true, false),
+        ("POST", "/fhir/gateway", true, true, false),
+        ("POST", "/fhir/refuse", true, false, false),
+        ("GET", "/fhir/vanish", true, false, false),
+        ("GET", "/fhir/stall", true, false, true),
+        ("POST", "/fhir/vanish", false, false, false),
+    ] {
+        let call = bench.apply(&bench.context(method, path, none()), &options, lease(held)).await;
+        assert_eq!((call.in_doubt, call.timed_out), (in_doubt, timed_out), "{method} {path}, lease held: {held}");
+    }
+}
+
+#[tokio::test]
+async fn a_call_that_is_cut_off_leaves_its_write_in_doubt() {
+    let bench = Bench::new().await;
+    let mut context = bench.context("POST", "/fhir/stall", none());
+    context.limits.deadline_ms = 200;
+    let call = bench.apply(&context, &bench.server.options(), lease(true)).await;
+    assert!(call.result.is_err() && call.in_doubt, "the deadline");
+    // Dropped half-way, as by a host that stops: only the fates can still tell.
+    context.limits.deadline_ms = 10_000;
+    let (access, fates) = (HttpAccess::new("t", &bench.server.options()).unwrap(), RequestFates::default());
+    let changes = changes(1);
+    let permit = (lease(true) as Arc<dyn Fence>, &fates);
+    let call = bench.adapter.apply_http(&context, &access, permit, b"", RemoteEdit::Overwrite, &changes);
+    tokio::select! {
+        _ = call => panic!("the server stalls"),
+        () = async { while fates.unanswered() == 0 { tokio::time::sleep(Duration::from_millis(5)).await } } => {}
+    }
+    assert_eq!(fates.unanswered(), 1);
+}
+
+#[tokio::test]
 async fn connections_outlive_a_call() {
     let bench = Bench::new().await;
     let access = HttpAccess::new("t", &bench.server.options()).unwrap();
     let context = bench.context("GET", "/fhir/Patient", none());
     for _ in 0..5 {
-        let call =
-            bench.adapter.apply_http(&context, &access, lease(true), b"", RemoteEdit::Overwrite, &changes(1)).await;
+        let permit = (lease(true) as Arc<dyn Fence>, &RequestFates::default());
+        let call = bench.adapter.apply_http(&context, &access, permit, b"", RemoteEdit::Overwrite, &changes(1)).await;
         assert!(call.result.unwrap().is_ok());
     }
     assert_eq!(bench.server.seen().len(), 5);
@@ -424,4 +475,7 @@ async fn a_server_that_is_not_there_is_told_as_such() {
     let context = bench.context("GET", "/fhir/metadata", serde_json::json!({ "authority": authority }));
     let call = bench.apply(&context, &options, lease(true)).await;
     assert_eq!(call.result.unwrap().unwrap_err().message, "ErrorCode::ConnectionRefused");
+    let context = bench.context("POST", "/fhir/Patient", serde_json::json!({ "authority": authority }));
+    let call = bench.apply(&context, &options, lease(true)).await;
+    assert!(call.result.unwrap().is_err() && !call.in_doubt, "it was never sent");
 }

@@ -137,7 +137,9 @@ fn kind(config: &TargetConfig) -> Result<TargetKind, CliError> {
             connections_max: database.connections_max,
             grants: database.allow.clone(),
         }),
-        Connection::Http(http) => Ok(TargetKind::Http(http_options(config.name.as_str(), http)?)),
+        Connection::Http(http) => {
+            Ok(TargetKind::Http { options: http_options(config.name.as_str(), http)?, in_doubt_ms: http.in_doubt_ms })
+        }
     }
 }
 

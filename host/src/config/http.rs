@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use url::{Host, Url};
 
 use super::authentication::{Authentication, read_authentication};
+use super::limits::Limits;
 use super::reader::Reader;
 use crate::domain::words::one_of;
 use crate::vocabulary;
@@ -30,6 +31,9 @@ vocabulary! {
     }
 }
 
+/// So many requests, each as slow as it may be, fit into a call by default.
+const REQUESTS_IN_A_ROW: u64 = 3;
+
 /// How a target is reached over HTTP.
 #[derive(Clone, Debug)]
 pub struct HttpConfig {
@@ -41,6 +45,8 @@ pub struct HttpConfig {
     pub allow_private: bool,
     /// For one request, from connecting to the end of the answer.
     pub timeout_ms: u64,
+    /// How long the server may go on working on a request whose answer never came.
+    pub in_doubt_ms: u64,
     /// Certificates (PEM) to trust beside the system's own. Absolute.
     pub ca_file: Option<PathBuf>,
     /// What the host adds to every request.
@@ -55,11 +61,19 @@ impl HttpConfig {
     }
 }
 
-pub(super) fn read_http(mut http: Reader<'_>) -> Option<HttpConfig> {
+/// Reads the section. A call may last for several requests: where nothing is said of its deadline, it is made to fit.
+pub(super) fn read_http(mut http: Reader<'_>, limits: &mut Limits, deadline_is_set: bool) -> Option<HttpConfig> {
     let allow_private = http.boolean("allow_private", false);
     let base_url = read_base_url(&mut http, allow_private);
     let methods = read_methods(&mut http);
     let timeout_ms = http.integer("timeout_ms", 100..=600_000, 10_000);
+    if !deadline_is_set {
+        limits.deadline_ms = limits.deadline_ms.max(timeout_ms * REQUESTS_IN_A_ROW);
+    } else if http.has("timeout_ms") && timeout_ms >= limits.deadline_ms {
+        let message = format!("must be less than limits.deadline_ms ({}), which cuts a call off", limits.deadline_ms);
+        http.note_key("timeout_ms", message);
+    }
+    let in_doubt_ms = http.integer("in_doubt_ms", 0..=3_600_000, 60_000);
     let ca_file = http.file("ca_file");
     let auth_present = http.has("auth");
     let auth = http.section("auth");
@@ -74,6 +88,7 @@ pub(super) fn read_http(mut http: Reader<'_>) -> Option<HttpConfig> {
         methods,
         allow_private,
         timeout_ms,
+        in_doubt_ms,
         ca_file,
         authentication: authentication?,
     })

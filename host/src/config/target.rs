@@ -97,9 +97,11 @@ fn read_target(
     let enabled = target.boolean("enabled", true);
     let on_remote_edit = target.word("on_remote_edit", RemoteEdit::WORDS, RemoteEdit::from_word);
     let aggregate_types = read_aggregate_types(&mut target);
-    let limits = read_limits(target.section("limits"), batch);
+    let limits = target.section("limits");
+    let deadline_is_set = limits.has("deadline_ms");
+    let mut limits = read_limits(limits, batch);
     let settings = target.section("settings").json_object();
-    let connection = read_connection(&mut target, &limits);
+    let connection = read_connection(&mut target, &mut limits, deadline_is_set);
     target.finish(&[]);
     Some(TargetConfig {
         name: name?,
@@ -134,7 +136,7 @@ fn read_aggregate_types(target: &mut Reader<'_>) -> Option<Vec<AggregateType>> {
     Some(types.into_iter().collect())
 }
 
-fn read_connection(target: &mut Reader<'_>, limits: &Limits) -> Option<Connection> {
+fn read_connection(target: &mut Reader<'_>, limits: &mut Limits, deadline_is_set: bool) -> Option<Connection> {
     match (target.has("database"), target.has("http")) {
         (true, true) => target.note_key("http", "stands beside database: a target has exactly one of them"),
         (false, false) => target.note_missing(
@@ -146,7 +148,7 @@ fn read_connection(target: &mut Reader<'_>, limits: &Limits) -> Option<Connectio
     let database = target.section("database");
     let database = if database.is_present() { read_database(database, limits) } else { None };
     let http = target.section("http");
-    let http = if http.is_present() { read_http(http) } else { None };
+    let http = if http.is_present() { read_http(http, limits, deadline_is_set) } else { None };
     database.map(Connection::Database).or(http.map(Connection::Http))
 }
 

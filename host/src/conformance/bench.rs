@@ -9,7 +9,9 @@ use super::place::Private;
 use super::{ConformanceError, Options, context};
 use crate::database::{Database, Dialect, RowLimits, Value};
 use crate::domain::change::{Change, Failure, FailureKind, Outcome, RemoteEdit, Report};
-use crate::plugin::{Adapter, CallContext, CallError, Fence, HttpAccess, HttpOptions, LogTap, SqlAccess, Usage};
+use crate::plugin::{
+    Adapter, CallContext, CallError, Fence, HttpAccess, HttpOptions, LogTap, RequestFates, SqlAccess, Usage,
+};
 
 /// How often a call is made again because the database asked for it.
 const CONTENTION_RUNS_MAX: u32 = 3;
@@ -219,7 +221,8 @@ impl Bench {
                 }
             }
             Access::Http { http, .. } => {
-                let call = self.adapter.apply_http(context, http, Arc::new(Always), &state, edits, changes).await;
+                let permit = (Arc::new(Always) as Arc<dyn Fence>, &RequestFates::default());
+                let call = self.adapter.apply_http(context, http, permit, &state, edits, changes).await;
                 (call.result, call.usage)
             }
         };

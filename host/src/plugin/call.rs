@@ -14,6 +14,7 @@ use super::adapter::Linked;
 use super::answer;
 use super::bindings::types;
 use super::capability::http::HttpDoor;
+use super::capability::http_fate::RequestFates;
 use super::capability::http_fence::{Fence, ReadOnly};
 use super::capability::sql::SqlDoor;
 use super::limits::{Breach, STACK_KIB};
@@ -102,6 +103,10 @@ pub struct HttpCall<T> {
     pub result: Result<Result<T, Failure>, CallError>,
     /// The lease was lost before a request that would have written; that request was not sent.
     pub lease_lost: bool,
+    /// A request that may write was sent and got no complete answer: the server may go on working on it.
+    pub in_doubt: bool,
+    /// A request took longer than it may.
+    pub timed_out: bool,
     /// What it took.
     pub usage: Usage,
 }
@@ -161,7 +166,9 @@ impl Adapter {
     /// Looks at an HTTP target. Requests other than GET, HEAD and OPTIONS are denied.
     pub async fn check_http(&self, context: &CallContext, access: &Arc<HttpAccess>) -> HttpCall<Report> {
         let meters = Arc::<Meters>::default();
-        let door = HttpDoor::open(Arc::clone(access), Arc::new(ReadOnly), context, Arc::clone(&meters));
+        let fates = RequestFates::default();
+        let door =
+            HttpDoor::open(Arc::clone(access), (Arc::new(ReadOnly), fates.clone()), context, Arc::clone(&meters));
         let linked = self.linked.clone();
         let (state, result, usage) = self
             .run(context, None, door, meters, move |store| {
@@ -173,21 +180,24 @@ impl Adapter {
             })
             .await;
         drop(state);
-        HttpCall { result: result.and_then(report), lease_lost: false, usage }
+        let timed_out = fates.timed_out() > 0;
+        HttpCall { result: result.and_then(report), lease_lost: false, in_doubt: false, timed_out, usage }
     }
 
-    /// Brings changes to an HTTP target: one outcome per change, in order.
+    /// Brings changes to an HTTP target: one outcome per change, in order. Calls of one batch share the fates of their requests,
+    /// which tell also of a call that is dropped half-way.
     pub async fn apply_http(
         &self,
         context: &CallContext,
         access: &Arc<HttpAccess>,
-        fence: Arc<dyn Fence>,
+        (fence, fates): (Arc<dyn Fence>, &RequestFates),
         state: &[u8],
         on_remote_edit: RemoteEdit,
         changes: &[Change],
     ) -> HttpCall<Vec<Outcome>> {
         let meters = Arc::<Meters>::default();
-        let door = HttpDoor::open(Arc::clone(access), fence, context, Arc::clone(&meters));
+        let before = (fates.unanswered(), fates.timed_out());
+        let door = HttpDoor::open(Arc::clone(access), (fence, fates.clone()), context, Arc::clone(&meters));
         let given = types::Context { state: state.to_vec(), on_remote_edit: on_remote_edit.into() };
         let list: Vec<types::Change> = changes.iter().map(types::Change::from).collect();
         let linked = self.linked.clone();
@@ -201,7 +211,15 @@ impl Adapter {
             })
             .await;
         let lease_lost = state.meters.lease_lost();
-        HttpCall { result: result.and_then(|raw| outcomes(raw, changes.len())), lease_lost, usage }
+        // What was still under way is broken off with the call's store, and stays unanswered.
+        drop(state);
+        HttpCall {
+            result: result.and_then(|raw| outcomes(raw, changes.len())),
+            lease_lost,
+            in_doubt: fates.unanswered() > before.0,
+            timed_out: fates.timed_out() > before.1,
+            usage,
+        }
     }
 
     /// Asks who it is, with nothing to work with.

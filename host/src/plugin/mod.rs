@@ -33,6 +33,7 @@ pub use artifact::{Inspection, World};
 pub use call::{CallContext, DatabaseCall, HttpCall, LogTap, Usage};
 pub use capability::http_access::{HttpAccess, HttpOptions};
 pub use capability::http_credentials::{Credentials, SecretValue};
+pub use capability::http_fate::RequestFates;
 pub use capability::http_fence::Fence;
 pub use capability::http_token::{ClientProof, GrantOptions};
 pub use capability::sql_access::SqlAccess;

@@ -35,10 +35,23 @@ impl Store {
     /// # Errors
     /// When the store cannot be reached; whether the lease still stands is then unknown.
     pub async fn renew(&self, lease: &Lease) -> Result<bool, StoreError> {
+        self.renew_for(lease, 0).await
+    }
+
+    /// As [`Store::renew`], so that it lasts at least `least_ms` from now. No renewal makes a lease shorter: what was sent to a
+    /// server under it stays covered.
+    ///
+    /// # Errors
+    /// As [`Store::renew`].
+    pub async fn renew_for(&self, lease: &Lease, least_ms: u64) -> Result<bool, StoreError> {
         rerun("renew", || async {
             let what = format!("renew lease for target `{}`", lease.target);
-            let sql = format!("UPDATE sync_lease SET lease_until = {} + :lease_ms WHERE {OWN}", self.now());
-            let lease_ms = i64::try_from(lease.lease_ms).unwrap_or(i64::MAX / 2);
+            let until = format!("{} + :lease_ms", self.now());
+            let sql = format!(
+                "UPDATE sync_lease SET lease_until = CASE WHEN lease_until > {until} THEN lease_until ELSE {until} END \
+                 WHERE {OWN}"
+            );
+            let lease_ms = i64::try_from(lease.lease_ms.max(least_ms)).unwrap_or(i64::MAX / 2);
             let values =
                 [("lease_ms", lease_ms.into()), ("epoch", lease.epoch.into()), ("owner", lease.owner.as_str().into())];
             Ok(self.execute_alone(&what, &sql, &values).await?.rows_affected == 1)
@@ -119,6 +132,14 @@ impl StoreTransaction {
         let epoch = epoch.ok_or_else(|| corrupt(&self.what, "the new lease has no epoch"))?;
         let (target, owner) = (request.target.clone(), request.owner.clone());
         Ok(Lease { target, epoch, owner, lease_ms: request.lease_ms, is_straight })
+    }
+
+    /// Leaves a lease standing as long as it lasts, and keeps it from being taken away until the end of this transaction;
+    /// `false` when it is not there.
+    pub(super) async fn hold_lease(&mut self, lease: &Lease) -> Result<bool, StoreError> {
+        let sql = format!("UPDATE sync_lease SET lease_until = lease_until WHERE {OWN}");
+        let values = [("epoch", lease.epoch.into()), ("owner", lease.owner.as_str().into())];
+        Ok(self.execute(&sql, &values).await?.rows_affected == 1)
     }
 
     /// Ends a lease; `false` when it is not there (or not `condition`).

@@ -3,6 +3,9 @@
 //! A constant number of statements: end the lease (the guard), end its work, write the deliveries (those that are done at their
 //! first attempt differ in nothing but their id, and go by that alone), keep the links, write the target's ids back next to
 //! the patients, count. A delivery that came straight from the router (`straight.rs`) gets its row here.
+//!
+//! What is in doubt at an HTTP target (a request was sent and never answered) is not settled: it stays in work, and its lease
+//! stands until the server can no longer be working on it. So no host delivers any state of these patients before.
 
 use serde::Serialize;
 
@@ -36,6 +39,29 @@ struct DeliveryRow<'a> {
     is_final: u8,
     error_kind: Option<&'static str>,
     error_message: Option<&'a str>,
+}
+
+/// The fields of a [`DeliveryRow`].
+const DELIVERY_COLUMNS: &[(&str, JsonType)] = &[
+    ("outbox_id", JsonType::Integer),
+    ("status", JsonType::Text),
+    ("attempts", JsonType::Integer),
+    ("pause_ms", JsonType::Integer),
+    ("is_final", JsonType::Integer),
+    ("error_kind", JsonType::Text),
+    ("error_message", JsonType::Text),
+];
+
+fn delivery_row(settlement: &Settlement) -> DeliveryRow<'_> {
+    DeliveryRow {
+        outbox_id: settlement.outbox_id,
+        status: settlement.status.as_str(),
+        attempts: settlement.attempts,
+        pause_ms: i64::try_from(settlement.pause_ms).unwrap_or(i64::MAX / 2),
+        is_final: u8::from(settlement.status != Status::Pending),
+        error_kind: settlement.failure.as_ref().map(|failure| failure.kind.as_str()),
+        error_message: settlement.failure.as_ref().map(|failure| failure.message.as_str()),
+    }
 }
 
 #[derive(Serialize)]
@@ -73,20 +99,48 @@ impl Store {
             }
             let in_work = transaction.leave_work(lease).await?;
             transaction.all_of(settlements, in_work, "were in work")?;
-            transaction.write_deliveries(lease, settlements).await?;
-            let links = link_rows(settlements);
-            if !links.is_empty() {
-                transaction.keep_links(&lease.target, &links).await?;
-                if let Some(column) = id_column {
-                    transaction.write_back(column, &links).await?;
-                }
-            }
-            transaction.count(&lease.target, counted(settlements)).await?;
+            transaction.write_settled(lease, settlements, id_column).await?;
             transaction.commit().await?;
             Ok(Settled::Written)
         })
         .await
     }
+
+    /// Writes what became of a part of the deliveries under `lease`, and leaves `in_doubt`, the others, in work under it. The
+    /// lease is neither ended nor made longer: it runs out by itself. Of what is in doubt only the attempts and the failure are
+    /// written; one that is to fail fails when the lease has run out.
+    ///
+    /// # Errors
+    /// When the store cannot be reached; nothing is then written, and the lease runs out by itself.
+    pub async fn settle_in_part(
+        &self,
+        lease: &Lease,
+        settlements: &[Settlement],
+        in_doubt: &[Settlement],
+        id_column: Option<IdColumn>,
+    ) -> Result<Settled, StoreError> {
+        rerun("settle in part", || async {
+            let mut transaction =
+                self.begin(&format!("settle a part of a batch for target `{}`", lease.target)).await?;
+            if !transaction.hold_lease(lease).await? {
+                transaction.rollback().await?;
+                return Ok(Settled::LeaseLost);
+            }
+            if !settlements.is_empty() {
+                let in_work = transaction.leave_work_in_part(lease, &ids(settlements)).await?;
+                transaction.all_of(settlements, in_work, "were in work")?;
+            }
+            transaction.note_doubt(lease, in_doubt).await?;
+            transaction.write_settled(lease, settlements, id_column).await?;
+            transaction.commit().await?;
+            Ok(Settled::Written)
+        })
+        .await
+    }
+}
+
+fn ids(settlements: &[Settlement]) -> Vec<i64> {
+    settlements.iter().map(|settlement| settlement.outbox_id).collect()
 }
 
 fn link_rows(settlements: &[Settlement]) -> Vec<LinkRow<'_>> {
@@ -118,22 +172,68 @@ fn is_plain(settlement: &Settlement, attempts: u32) -> bool {
 }
 
 impl StoreTransaction {
+    /// Everything but the guard and what is in work.
+    async fn write_settled(
+        &mut self,
+        lease: &Lease,
+        settlements: &[Settlement],
+        id_column: Option<IdColumn>,
+    ) -> Result<(), StoreError> {
+        self.write_deliveries(lease, settlements).await?;
+        let links = link_rows(settlements);
+        if !links.is_empty() {
+            self.keep_links(&lease.target, &links).await?;
+            if let Some(column) = id_column {
+                self.write_back(column, &links).await?;
+            }
+        }
+        self.count(&lease.target, counted(settlements)).await
+    }
+
+    /// Writes what was learnt of deliveries that stay in work. `finished_at` marks those that fail when their lease ends.
+    async fn note_doubt(&mut self, lease: &Lease, in_doubt: &[Settlement]) -> Result<(), StoreError> {
+        if in_doubt.is_empty() {
+            return Ok(());
+        }
+        if lease.is_straight {
+            self.make_processing(lease, &ids(in_doubt)).await?;
+        }
+        let rows: Vec<_> = in_doubt.iter().map(delivery_row).collect();
+        let sql = update_each(
+            self.dialect(),
+            ("sync_delivery", "PRIMARY"),
+            &[
+                ("attempts", "j.attempts"),
+                ("error_kind", "j.error_kind"),
+                ("error_message", "j.error_message"),
+                ("finished_at", &format!("CASE WHEN j.is_final = 1 THEN {} ELSE NULL END", self.now)),
+            ],
+            &json_rows(self.dialect(), DELIVERY_COLUMNS),
+            "t.target = :target AND t.outbox_id = j.outbox_id",
+            "t.lease_epoch = :epoch AND t.status = 'processing'",
+        );
+        let values =
+            [("target", lease.target.as_str().into()), ("epoch", lease.epoch.into()), ("rows", rows_value(&rows))];
+        let noted = self.execute(&sql, &values).await?.rows_affected;
+        self.all_of(in_doubt, noted, "are in doubt under the lease")
+    }
+
     async fn write_deliveries(&mut self, lease: &Lease, settlements: &[Settlement]) -> Result<(), StoreError> {
         let attempts = settlements.iter().map(|settlement| settlement.attempts).min().unwrap_or_default();
         let (plain, others): (Vec<_>, Vec<_>) =
             settlements.iter().partition(|settlement| is_plain(settlement, attempts));
-        let ids = |of: &[&Settlement]| of.iter().map(|settlement| settlement.outbox_id).collect::<Vec<_>>();
+        let ids_of = |of: &[&Settlement]| of.iter().map(|settlement| settlement.outbox_id).collect::<Vec<_>>();
         let mut written = 0;
         if !plain.is_empty() {
             written += if lease.is_straight {
-                self.make_done(lease, &ids(&plain), attempts).await?
+                self.make_done(lease, &ids_of(&plain), attempts).await?
             } else {
-                self.finish(lease, &ids(&plain), attempts).await?
+                self.finish(lease, &ids_of(&plain), attempts).await?
             };
         }
         if !others.is_empty() {
             if lease.is_straight {
-                self.make_processing(lease, &ids(&others)).await?;
+                self.make_processing(lease, &ids_of(&others)).await?;
             }
             written += self.move_each(lease, &others).await?;
         }
@@ -192,18 +292,7 @@ impl StoreTransaction {
     }
 
     async fn move_each(&mut self, lease: &Lease, settlements: &[&Settlement]) -> Result<u64, StoreError> {
-        let rows: Vec<_> = settlements
-            .iter()
-            .map(|settlement| DeliveryRow {
-                outbox_id: settlement.outbox_id,
-                status: settlement.status.as_str(),
-                attempts: settlement.attempts,
-                pause_ms: i64::try_from(settlement.pause_ms).unwrap_or(i64::MAX / 2),
-                is_final: u8::from(settlement.status != Status::Pending),
-                error_kind: settlement.failure.as_ref().map(|failure| failure.kind.as_str()),
-                error_message: settlement.failure.as_ref().map(|failure| failure.message.as_str()),
-            })
-            .collect();
+        let rows: Vec<_> = settlements.iter().map(|settlement| delivery_row(settlement)).collect();
         // What waits without a pause gets the place that its age gives it.
         let next_attempt_at = format!(
             "CASE WHEN j.status = 'failed' THEN {NEVER} WHEN j.is_final = 1 THEN NULL \
@@ -222,18 +311,7 @@ impl StoreTransaction {
                 ("next_attempt_at", &next_attempt_at),
                 ("finished_at", &format!("CASE WHEN j.is_final = 1 THEN {} ELSE NULL END", self.now)),
             ],
-            &json_rows(
-                self.dialect(),
-                &[
-                    ("outbox_id", JsonType::Integer),
-                    ("status", JsonType::Text),
-                    ("attempts", JsonType::Integer),
-                    ("pause_ms", JsonType::Integer),
-                    ("is_final", JsonType::Integer),
-                    ("error_kind", JsonType::Text),
-                    ("error_message", JsonType::Text),
-                ],
-            ),
+            &json_rows(self.dialect(), DELIVERY_COLUMNS),
             "t.target = :target AND t.outbox_id = j.outbox_id",
             "t.lease_epoch = :epoch AND t.status = 'processing'",
         );

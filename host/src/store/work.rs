@@ -87,7 +87,25 @@ impl StoreTransaction {
         Ok(self.execute(sql, &values).await?.rows_affected)
     }
 
-    /// Makes what is still under `lease` pending, in the place that its age gives it.
+    /// These changes are no longer in work under `lease`, others are. Gives how many were.
+    pub(super) async fn leave_work_in_part(&mut self, lease: &Lease, outbox_ids: &[i64]) -> Result<u64, StoreError> {
+        let among = |column| among_ids(self.dialect(), column);
+        let sql = match self.dialect() {
+            Dialect::Sqlite | Dialect::Postgres => {
+                format!("DELETE FROM sync_work WHERE epoch = :epoch AND target = :target AND {}", among("outbox_id"))
+            }
+            Dialect::MySql => format!(
+                "DELETE w FROM sync_work AS w FORCE INDEX (sync_work_epoch) \
+                 WHERE w.epoch = :epoch AND w.target = :target AND {}",
+                among("w.outbox_id")
+            ),
+        };
+        let values = [("target", lease.target.as_str().into()), ("epoch", lease.epoch.into())];
+        Ok(self.execute_for(&sql, &values, outbox_ids).await?.rows_affected)
+    }
+
+    /// Makes what is still under `lease` pending, in the place that its age gives it. What was in doubt and had spent its
+    /// attempts fails now (`settle.rs`).
     pub(super) async fn free_work(&mut self, lease: &Lease) -> Result<(), StoreError> {
         // First what came straight from the router; whose lease this was may be unknown, so that each is looked for.
         let sql = format!(
@@ -108,7 +126,11 @@ impl StoreTransaction {
         let sql = update_each(
             self.dialect(),
             ("sync_delivery", "PRIMARY"),
-            &[("status", "'pending'"), ("next_attempt_at", "t.created_at"), ("lease_epoch", "NULL")],
+            &[
+                ("status", "CASE WHEN t.finished_at IS NULL THEN 'pending' ELSE 'failed' END"),
+                ("next_attempt_at", &format!("CASE WHEN t.finished_at IS NULL THEN t.created_at ELSE {NEVER} END")),
+                ("lease_epoch", "NULL"),
+            ],
             &under,
             "t.target = :target AND t.outbox_id = j.outbox_id",
             "t.lease_epoch = :epoch AND t.status = 'processing'",

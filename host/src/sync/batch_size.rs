@@ -1,9 +1,10 @@
 //! How many deliveries the next batch of a target has: as many as it takes in about half a second, within its limit.
 //!
 //! A database takes hundreds in that time, and the limit is soon met. A slow server is given few at a time: a call stays
-//! well within its deadline, a stop is not long in coming, and little is sent again after a crash.
+//! well within its deadline, a stop is not long in coming, and little is sent again after a crash. A batch in which a request
+//! timed out makes the next ones much smaller, down to one delivery; from then on the size grows slowly.
 
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 /// A batch that takes longer makes the next one smaller.
@@ -14,37 +15,69 @@ const WANTED: Duration = Duration::from_millis(500);
 const QUICK: Duration = Duration::from_millis(250);
 /// What a target that nobody has measured yet is given.
 const FIRST: u32 = 100;
+/// A timeout leaves the next batch this part of what timed out: from 100 to 1 in four steps, each of which costs a timeout.
+const TIMEOUT_DIVISOR: u32 = 4;
+/// After a timeout a quick batch adds this part of the size instead of doubling it.
+const SLOW_GROWTH_DIVISOR: u32 = 8;
 
 /// Shared by those who claim and those who deliver.
 #[derive(Debug)]
 pub(super) struct BatchSize {
     max: u32,
-    size: AtomicU32,
+    state: Mutex<State>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct State {
+    size: u32,
+    /// A request timed out here once.
+    is_careful: bool,
 }
 
 impl BatchSize {
     pub(super) fn new(max: u32) -> Self {
-        Self { max, size: AtomicU32::new(FIRST.min(max)) }
+        Self { max, state: Mutex::new(State { size: FIRST.min(max), is_careful: false }) }
     }
 
     pub(super) fn get(&self) -> u32 {
-        self.size.load(Ordering::Relaxed)
+        self.lock().size
     }
 
     /// So many deliveries took so long.
     pub(super) fn learn(&self, deliveries: usize, elapsed: Duration) {
-        let deliveries = u32::try_from(deliveries).unwrap_or(u32::MAX);
-        self.size.store(next(self.get(), deliveries, elapsed, self.max), Ordering::Relaxed);
+        let mut state = self.lock();
+        *state = state.after(u32::try_from(deliveries).unwrap_or(u32::MAX), elapsed, self.max);
+    }
+
+    /// A request of a batch of so many deliveries timed out.
+    pub(super) fn timed_out(&self, deliveries: usize) {
+        let mut state = self.lock();
+        *state = state.after_timeout(u32::try_from(deliveries).unwrap_or(u32::MAX));
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-fn next(size: u32, deliveries: u32, elapsed: Duration, max: u32) -> u32 {
-    if elapsed > SLOW {
-        let fitting = u128::from(deliveries) * WANTED.as_millis() / elapsed.as_millis();
-        return size.min(u32::try_from(fitting).unwrap_or(max)).max(1);
+impl State {
+    fn after(self, deliveries: u32, elapsed: Duration, max: u32) -> Self {
+        if elapsed > SLOW {
+            let fitting = u128::from(deliveries) * WANTED.as_millis() / elapsed.as_millis();
+            let size = self.size.min(u32::try_from(fitting).unwrap_or(max)).max(1);
+            return Self { size, ..self };
+        }
+        let is_full = deliveries >= self.size;
+        if !is_full || elapsed >= QUICK {
+            return self;
+        }
+        let more = if self.is_careful { (self.size / SLOW_GROWTH_DIVISOR).max(1) } else { self.size };
+        Self { size: self.size.saturating_add(more).min(max), ..self }
     }
-    let is_full = deliveries >= size;
-    if is_full && elapsed < QUICK { size.saturating_mul(2).min(max) } else { size }
+
+    fn after_timeout(self, deliveries: u32) -> Self {
+        Self { size: self.size.min(deliveries / TIMEOUT_DIVISOR).max(1), is_careful: true }
+    }
 }
 
 #[cfg(test)]
@@ -64,18 +97,45 @@ mod tests {
             ("very slow", 100, 1, 20_000, 1),
         ];
         for (what, size, deliveries, elapsed_ms, expected) in cases {
-            assert_eq!(next(size, deliveries, Duration::from_millis(elapsed_ms), 500), expected, "{what}");
+            let state = State { size, is_careful: false };
+            assert_eq!(state.after(deliveries, Duration::from_millis(elapsed_ms), 500).size, expected, "{what}");
         }
+    }
+
+    #[test]
+    fn timeouts_lead_to_one_delivery_at_a_time_and_from_there_it_grows_slowly() {
+        let size = BatchSize::new(1_000);
+        let mut seen = Vec::new();
+        for _ in 0..5 {
+            size.timed_out(size.get() as usize);
+            seen.push(size.get());
+        }
+        assert_eq!(seen, [25, 6, 1, 1, 1]);
+        let quick = |size: &BatchSize| size.learn(size.get() as usize, Duration::from_millis(20));
+        for _ in 0..9 {
+            quick(&size);
+        }
+        assert_eq!(size.get(), 10, "one more with each quick batch");
+        quick(&size);
+        assert_eq!(size.get(), 11);
+        // A batch that was taken before the first timeout says no more than that one did.
+        size.timed_out(100);
+        assert_eq!(size.get(), 11);
     }
 
     proptest! {
         #[test]
         fn it_is_never_nothing_and_never_over_the_limit(
-            max in 1_u32..1_000, batches in prop::collection::vec((1_usize..1_000, 0_u64..100_000), 0..50)
+            max in 1_u32..1_000,
+            batches in prop::collection::vec((1_usize..1_000, 0_u64..100_000, any::<bool>()), 0..50)
         ) {
             let size = BatchSize::new(max);
-            for (deliveries, elapsed_ms) in batches {
-                size.learn(deliveries, Duration::from_millis(elapsed_ms));
+            for (deliveries, elapsed_ms, timed_out) in batches {
+                if timed_out {
+                    size.timed_out(deliveries);
+                } else {
+                    size.learn(deliveries, Duration::from_millis(elapsed_ms));
+                }
                 prop_assert!((1..=max).contains(&size.get()));
             }
         }

@@ -85,6 +85,11 @@ impl Tally {
         }
     }
 
+    /// So many deliveries wait for the end of their lease.
+    pub(super) fn deferred(&self, deliveries: usize) {
+        self.deferred.fetch_add(u64::try_from(deliveries).unwrap_or(u64::MAX), Ordering::Relaxed);
+    }
+
     pub(super) fn lease_lost(&self) {
         self.leases_lost.fetch_add(1, Ordering::Relaxed);
     }

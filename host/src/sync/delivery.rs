@@ -3,8 +3,12 @@
 //! A batch that fails as a whole for a permanent reason (or by which the adapter breaks off) is split in halves again
 //! and again, so that one bad change costs about log2(n) extra calls and never holds back the others. Each part is a
 //! transaction of its own at the target.
+//!
+//! At an HTTP target a call may end with a request that was sent and never answered. Its changes are then in doubt, but for those
+//! with a definite outcome: they are neither split nor sent again here, and whoever settles keeps their lease.
 
 use std::collections::VecDeque;
+use std::ops::Range;
 use std::sync::Arc;
 
 use futures::future::BoxFuture;
@@ -14,7 +18,7 @@ use super::target::{Applied, Called, Target, from_database};
 use crate::database::DatabaseError;
 use crate::domain::change::{Change, Failure, FailureKind, Operation, Outcome};
 use crate::domain::delivery::{Event, RetryPolicy, Settlement, Status, after_failure, next_status};
-use crate::plugin::Fence;
+use crate::plugin::{Fence, RequestFates};
 use crate::store::{Delivery, Lease, Store};
 
 /// How often a part is applied again when the target's database asks for it, before that is its failure.
@@ -22,18 +26,31 @@ const CONTENTION_RUNS_MAX: u32 = 6;
 
 /// What became of a batch.
 pub(super) enum Delivered {
-    /// One outcome per delivery, in order. The failure, if there is one, speaks of the target as a whole.
-    Judged { outcomes: Vec<Outcome>, target_failure: Option<Failure>, adapter_broke: bool },
+    /// One outcome per delivery, in order, and which of them are in doubt. The failure, if there is one, speaks of the target as a
+    /// whole.
+    Judged { outcomes: Vec<Outcome>, in_doubt: Vec<bool>, target_failure: Option<Failure>, adapter_broke: bool },
     /// The lease was lost: what was not committed is rolled back, and nothing may be settled.
     LeaseLost,
 }
 
 /// What became of one part of a batch.
 enum Part {
-    Outcomes(Vec<Outcome>),
-    /// The part as a whole failed, and nothing of it lasts.
-    Failed(Failure),
+    Outcomes {
+        outcomes: Vec<Outcome>,
+        in_doubt: bool,
+    },
+    /// The part as a whole failed, and unless it is in doubt nothing of it lasts.
+    Failed {
+        failure: Failure,
+        in_doubt: bool,
+    },
     LeaseLost,
+}
+
+impl Part {
+    fn failed(failure: Failure) -> Self {
+        Self::Failed { failure, in_doubt: false }
+    }
 }
 
 /// Asks the store whether the batch is still ours, and renews the lease if so.
@@ -41,11 +58,16 @@ enum Part {
 pub(super) struct StoreFence {
     pub(super) store: Store,
     pub(super) lease: Lease,
+    /// How long a request that is sent now may keep the server at work, in milliseconds.
+    pub(super) in_doubt_ms: u64,
+    /// What became of the requests of the batch.
+    pub(super) fates: RequestFates,
 }
 
 impl StoreFence {
-    async fn holds(&self) -> bool {
-        match self.store.renew(&self.lease).await {
+    /// Whether the lease stands; if so, it lasts at least `least_ms` from now.
+    async fn holds(&self, least_ms: u64) -> bool {
+        match self.store.renew_for(&self.lease, least_ms).await {
             Ok(true) => true,
             Ok(false) => {
                 tracing::warn!(target_name = %self.lease.target, lease_epoch = self.lease.epoch, "fence: the lease was lost");
@@ -61,13 +83,13 @@ impl StoreFence {
 
 impl Fence for StoreFence {
     fn renew(&self) -> BoxFuture<'_, bool> {
-        Box::pin(self.holds())
+        Box::pin(self.holds(self.in_doubt_ms))
     }
 }
 
 /// Brings a batch to the target.
 pub(super) async fn deliver(target: &Target, in_force: &InForce, fence: &StoreFence, changes: &[Change]) -> Delivered {
-    let mut outcomes: Vec<Option<Outcome>> = vec![None; changes.len()];
+    let mut judged = Judged { outcomes: vec![None; changes.len()], in_doubt: vec![false; changes.len()] };
     let mut parts = VecDeque::new();
     parts.push_back(0..changes.len());
     let mut breaks = BreakBudget::new(changes.len());
@@ -75,24 +97,24 @@ pub(super) async fn deliver(target: &Target, in_force: &InForce, fence: &StoreFe
     while let Some(part) = parts.pop_front() {
         match deliver_part(target, in_force, fence, &changes[part.clone()]).await {
             Part::LeaseLost => return Delivered::LeaseLost,
-            Part::Outcomes(part_outcomes) => {
+            Part::Outcomes { outcomes, in_doubt } => {
                 breaks.worked();
-                let target_failure = part_outcomes.iter().find_map(target_wide);
-                for (place, outcome) in outcomes[part].iter_mut().zip(part_outcomes) {
-                    *place = Some(outcome);
-                }
+                let target_failure = outcomes.iter().find_map(target_wide);
+                judged.put(part, outcomes, in_doubt);
                 // An adapter that met an outage half-way says so for the changes that it did not get to.
                 if let Some(failure) = target_failure {
-                    return broken_off(outcomes, failure, adapter_broke);
+                    return judged.broken_off(failure, adapter_broke);
                 }
             }
-            Part::Failed(failure) if failure.kind.is_target_wide() => {
-                return broken_off(outcomes, failure, adapter_broke);
+            Part::Failed { failure, in_doubt } if failure.kind.is_target_wide() => {
+                let outcomes = vec![Outcome::Failed(failure.clone()); part.len()];
+                judged.put(part, outcomes, in_doubt);
+                return judged.broken_off(failure, adapter_broke);
             }
-            Part::Failed(failure) => {
+            Part::Failed { failure, in_doubt } => {
                 adapter_broke |= failure.kind == FailureKind::Adapter;
                 let divisible = failure.kind.is_permanent() || failure.kind == FailureKind::Adapter;
-                if divisible && part.len() > 1 && breaks.may_split() {
+                if divisible && !in_doubt && part.len() > 1 && breaks.may_split() {
                     tracing::debug!(
                         target_name = %target.spec.name,
                         deliveries = part.len(),
@@ -103,12 +125,13 @@ pub(super) async fn deliver(target: &Target, in_force: &InForce, fence: &StoreFe
                     parts.push_front(middle..part.end);
                     parts.push_front(part.start..middle);
                 } else {
-                    outcomes[part].fill(Some(Outcome::Failed(failure)));
+                    let outcomes = vec![Outcome::Failed(failure); part.len()];
+                    judged.put(part, outcomes, in_doubt);
                 }
             }
         }
     }
-    judged(outcomes, None, adapter_broke)
+    judged.end(None, adapter_broke)
 }
 
 fn target_wide(outcome: &Outcome) -> Option<Failure> {
@@ -118,17 +141,40 @@ fn target_wide(outcome: &Outcome) -> Option<Failure> {
     }
 }
 
-/// The target as a whole failed: what was not judged yet waits for it.
-fn broken_off(mut outcomes: Vec<Option<Outcome>>, failure: Failure, adapter_broke: bool) -> Delivered {
-    for place in outcomes.iter_mut().filter(|place| place.is_none()) {
-        *place = Some(Outcome::Failed(failure.clone()));
-    }
-    judged(outcomes, Some(failure), adapter_broke)
+/// What is known of a batch so far.
+struct Judged {
+    outcomes: Vec<Option<Outcome>>,
+    in_doubt: Vec<bool>,
 }
 
-fn judged(outcomes: Vec<Option<Outcome>>, target_failure: Option<Failure>, adapter_broke: bool) -> Delivered {
-    let outcomes = outcomes.into_iter().map(|outcome| outcome.expect("invariant: every part was judged")).collect();
-    Delivered::Judged { outcomes, target_failure, adapter_broke }
+impl Judged {
+    fn put(&mut self, part: Range<usize>, outcomes: Vec<Outcome>, in_doubt: bool) {
+        for (place, outcome) in part.zip(outcomes) {
+            self.in_doubt[place] = in_doubt && !is_definite(&outcome);
+            self.outcomes[place] = Some(outcome);
+        }
+    }
+
+    /// The target as a whole failed: what was not judged yet waits for it. Nothing of it was sent, so that it is not in doubt.
+    fn broken_off(mut self, failure: Failure, adapter_broke: bool) -> Delivered {
+        for place in self.outcomes.iter_mut().filter(|place| place.is_none()) {
+            *place = Some(Outcome::Failed(failure.clone()));
+        }
+        self.end(Some(failure), adapter_broke)
+    }
+
+    fn end(self, target_failure: Option<Failure>, adapter_broke: bool) -> Delivered {
+        let outcomes = self.outcomes.into_iter().map(|outcome| outcome.expect("invariant: every part was judged"));
+        Delivered::Judged { outcomes: outcomes.collect(), in_doubt: self.in_doubt, target_failure, adapter_broke }
+    }
+}
+
+/// Whether the adapter knows what became of the change, whatever became of other requests of its call.
+fn is_definite(outcome: &Outcome) -> bool {
+    match outcome {
+        Outcome::Applied(_) => true,
+        Outcome::Failed(failure) => failure.kind.is_permanent(),
+    }
 }
 
 /// Splitting pays while something works now and then; an adapter or target that fails whatever it is given is not tried
@@ -164,7 +210,7 @@ async fn deliver_part(target: &Target, in_force: &InForce, fence: &StoreFence, c
                 tokio::time::sleep(std::time::Duration::from_millis(rand::random_range(5..=(20 << run)))).await;
                 run += 1;
             }
-            Err(error) => return Part::Failed(from_database(&error)),
+            Err(error) => return Part::failed(from_database(&error)),
             Ok(part) => return part,
         }
     }
@@ -176,12 +222,13 @@ async fn deliver_once(
     fence: &StoreFence,
     changes: &[Change],
 ) -> Result<Part, DatabaseError> {
-    let applied = target.apply(&in_force.adapter, &in_force.state, Arc::new(fence.clone()), changes).await;
-    let (called, transaction) = match applied {
+    let permit = (Arc::new(fence.clone()) as Arc<dyn Fence>, &fence.fates);
+    let applied = target.apply(&in_force.adapter, &in_force.state, permit, changes).await;
+    let (called, transaction, in_doubt) = match applied {
         Applied::Broken(error) => return Err(error),
         Applied::LeaseLost => return Ok(Part::LeaseLost),
-        Applied::Sent(called) => (called, None),
-        Applied::InTransaction(called, transaction) => (called, transaction),
+        Applied::Sent { called, in_doubt } => (called, None, in_doubt),
+        Applied::InTransaction(called, transaction) => (called, transaction, false),
     };
     let outcomes = match called {
         Called::Answered(Ok(outcomes)) => outcomes,
@@ -189,19 +236,22 @@ async fn deliver_once(
             if let Some(transaction) = transaction {
                 transaction.rollback().await?;
             }
-            return Ok(Part::Failed(failure));
+            return Ok(Part::Failed { failure, in_doubt });
         }
         // A transaction that is dropped is rolled back by the server.
-        Called::Broke(error) => return Ok(Part::Failed(Failure::new(FailureKind::Adapter, error.to_string()))),
+        Called::Broke(error) => {
+            let failure = Failure::new(FailureKind::Adapter, error.to_string());
+            return Ok(Part::Failed { failure, in_doubt });
+        }
     };
     if let Some(transaction) = transaction {
-        if !fence.holds().await {
+        if !fence.holds(0).await {
             transaction.rollback().await?;
             return Ok(Part::LeaseLost);
         }
         transaction.commit().await?;
     }
-    Ok(Part::Outcomes(outcomes))
+    Ok(Part::Outcomes { outcomes, in_doubt })
 }
 
 /// What is written about each delivery. `luck` in `0.0..1.0` spreads the retries.
@@ -281,6 +331,36 @@ mod tests {
 
     fn applied(remote_id: &str) -> Outcome {
         Outcome::Applied(Receipt { remote_id: remote_id.to_owned(), remote_version: None, fingerprint: None })
+    }
+
+    #[test]
+    fn only_what_is_not_known_is_in_doubt() {
+        use FailureKind::{Adapter, Conflict, Invalid, Misconfigured, Throttled, Transient, Unavailable};
+        let outcomes = |kinds: &[FailureKind]| -> Vec<_> {
+            let failed = kinds.iter().map(|kind| Outcome::Failed(Failure::new(*kind, "no")));
+            std::iter::once(applied("1")).chain(failed).collect()
+        };
+        for (what, kinds, in_doubt, expected) in [
+            ("a definite outcome", &[Invalid, Conflict][..], true, &[false, false, false][..]),
+            ("what may pass", &[Unavailable, Throttled, Misconfigured], true, &[false, true, true, true]),
+            ("what spends an attempt", &[Transient, Adapter], true, &[false, true, true]),
+            ("every request was answered", &[Unavailable, Transient], false, &[false, false, false]),
+        ] {
+            let outcomes = outcomes(kinds);
+            let mut judged = Judged { outcomes: vec![None; outcomes.len()], in_doubt: vec![false; outcomes.len()] };
+            judged.put(0..outcomes.len(), outcomes, in_doubt);
+            assert_eq!(judged.in_doubt, expected, "{what}");
+        }
+    }
+
+    #[test]
+    fn what_was_never_sent_is_not_in_doubt() {
+        let outage = Failure::new(FailureKind::Unavailable, "connection broke");
+        let mut judged = Judged { outcomes: vec![None; 3], in_doubt: vec![false; 3] };
+        judged.put(0..1, vec![Outcome::Failed(outage.clone())], true);
+        let Delivered::Judged { in_doubt, outcomes, .. } = judged.broken_off(outage, false) else { panic!("lost") };
+        assert_eq!(in_doubt, [true, false, false]);
+        assert!(outcomes.iter().all(|outcome| matches!(outcome, Outcome::Failed(_))));
     }
 
     fn settled(delivery: &Delivery, outcome: Outcome) -> Settlement {

@@ -12,7 +12,7 @@ use super::{Target, TargetKind};
 use crate::database::{Database, DatabaseError};
 use crate::domain::change::{Change, Failure, FailureKind, Outcome};
 use crate::domain::grants::{SqlGrants, TableVerb};
-use crate::plugin::{Adapter, CallError, Exchange, Fence, Transcript};
+use crate::plugin::{Adapter, CallError, Exchange, Fence, RequestFates, Transcript};
 use crate::vocabulary;
 
 /// What came of a rehearsal.
@@ -70,7 +70,8 @@ impl Target {
                 (result, Trace::RolledBack)
             }
             Access::Http(http) => {
-                let call = adapter.apply_http(&context, http, Arc::new(NoLease), state, edits, changes).await;
+                let permit = (Arc::new(NoLease) as Arc<dyn Fence>, &RequestFates::default());
+                let call = adapter.apply_http(&context, http, permit, state, edits, changes).await;
                 (call.result, if call.lease_lost { Trace::Withheld } else { Trace::OnlyRead })
             }
         };

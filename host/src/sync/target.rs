@@ -10,7 +10,8 @@ use crate::domain::change::{Change, Failure, FailureKind, Outcome, RemoteEdit, R
 use crate::domain::delivery::RetryPolicy;
 use crate::domain::ids::IdColumn;
 use crate::plugin::{
-    Adapter, CallContext, CallError, Fence, HttpAccess, HttpOptions, Limits, PluginError, SqlAccess, SqlGrants, World,
+    Adapter, CallContext, CallError, Fence, HttpAccess, HttpOptions, Limits, PluginError, RequestFates, SqlAccess,
+    SqlGrants, World,
 };
 
 /// A configured target.
@@ -51,7 +52,12 @@ pub enum TargetKind {
         grants: SqlGrants,
     },
     /// Over HTTP.
-    Http(HttpOptions),
+    Http {
+        /// How.
+        options: HttpOptions,
+        /// How long the server may go on working on a request whose answer never came, in milliseconds.
+        in_doubt_ms: u64,
+    },
 }
 
 /// How this host synchronises.
@@ -107,7 +113,11 @@ pub(super) enum Applied {
     /// The database ended the transaction.
     Broken(DatabaseError),
     /// Over HTTP: what the adapter says; what reached the target is there.
-    Sent(Called<Vec<Outcome>>),
+    Sent {
+        called: Called<Vec<Outcome>>,
+        /// A request that may write was sent and not answered.
+        in_doubt: bool,
+    },
     /// Over HTTP: the lease was lost, and nothing more was sent.
     LeaseLost,
 }
@@ -126,10 +136,10 @@ impl Target {
                     .map_err(|error| PluginError::Access { target: spec.name.clone(), reason: error.message })?,
                 sql: SqlAccess::new(locator.dialect(), grants.clone()),
             },
-            TargetKind::Http(options) => Access::Http(HttpAccess::new(&spec.name, options)?),
+            TargetKind::Http { options, .. } => Access::Http(HttpAccess::new(&spec.name, options)?),
         };
         let base_url = match &spec.kind {
-            TargetKind::Http(options) => Some(options.base_url.trim_end_matches('/').to_owned()),
+            TargetKind::Http { options, .. } => Some(options.base_url.trim_end_matches('/').to_owned()),
             TargetKind::Database { .. } => None,
         };
         let context = CallContext {
@@ -140,6 +150,14 @@ impl Target {
             ..CallContext::default()
         };
         Ok(Self { spec, context, access })
+    }
+
+    /// How long the server may go on working on a request whose answer never came; `None` at a database, which rolls back.
+    pub(super) fn in_doubt_ms(&self) -> Option<u64> {
+        match self.spec.kind {
+            TargetKind::Http { in_doubt_ms, .. } => Some(in_doubt_ms),
+            TargetKind::Database { .. } => None,
+        }
     }
 
     /// The world that its adapter must be of.
@@ -182,7 +200,7 @@ impl Target {
         &self,
         adapter: &Adapter,
         state: &[u8],
-        fence: Arc<dyn Fence>,
+        (fence, fates): (Arc<dyn Fence>, &RequestFates),
         changes: &[Change],
     ) -> Applied {
         let on_remote_edit = self.spec.on_remote_edit;
@@ -200,8 +218,12 @@ impl Target {
                 }
             }
             Access::Http(http) => {
-                let call = adapter.apply_http(&self.context, http, fence, state, on_remote_edit, changes).await;
-                if call.lease_lost { Applied::LeaseLost } else { Applied::Sent(called(call.result)) }
+                let call =
+                    adapter.apply_http(&self.context, http, (fence, fates), state, on_remote_edit, changes).await;
+                if call.lease_lost {
+                    return Applied::LeaseLost;
+                }
+                Applied::Sent { called: called(call.result), in_doubt: call.in_doubt }
             }
         }
     }

@@ -16,6 +16,7 @@ use super::target::{SyncOptions, Target};
 use super::trial::{TRIAL_MAX, Trial, Verdict, failures, verdict};
 use crate::domain::change::{Change, Failure, FailureKind};
 use crate::domain::delivery::Settlement;
+use crate::plugin::RequestFates;
 use crate::store::{Batch, Lease, Settled, Store};
 
 /// The adapter may break off so many batches in a row before the target is left alone for a while.
@@ -75,17 +76,24 @@ impl Worker {
 
     async fn work(&self, in_force: &InForce, trial: Option<&Arc<Trial>>, batch: Batch, broken_batches: &mut u32) {
         let started = tokio::time::Instant::now();
-        let fence = StoreFence { store: self.store.clone(), lease: batch.lease.clone() };
+        let fence = StoreFence {
+            store: self.store.clone(),
+            lease: batch.lease.clone(),
+            in_doubt_ms: self.target.in_doubt_ms().unwrap_or_default(),
+            fates: RequestFates::default(),
+        };
         let changes: Vec<_> = batch.deliveries.iter().map(|delivery| delivery.change.clone()).collect();
         let delivered = tokio::select! {
             delivered = self.bring(in_force, trial, &fence, &changes) => delivered,
             () = self.keep_lease(&fence) => Delivered::LeaseLost,
             () = self.abort.cancelled() => {
-                tracing::info!(target_name = %self.target.spec.name, lease_epoch = batch.lease.epoch, "call broken off");
-                return release(&self.store, &batch.lease).await;
+                return self.break_off(&fence).await;
             }
         };
-        let Delivered::Judged { outcomes, target_failure, adapter_broke } = delivered else {
+        if fence.fates.timed_out() > 0 {
+            self.size.timed_out(changes.len());
+        }
+        let Delivered::Judged { outcomes, in_doubt, target_failure, adapter_broke } = delivered else {
             // A trial that was broken off has shown nothing: another worker tries.
             if let Some(trial) = trial {
                 trial.give_back();
@@ -93,13 +101,13 @@ impl Worker {
             self.tally.lease_lost();
             return;
         };
-        if target_failure.is_none() {
+        if target_failure.is_none() && fence.fates.timed_out() == 0 {
             self.size.learn(changes.len(), started.elapsed());
         }
         let id_column = self.target.spec.id_column;
         let takes_id = |remote_id: &str| id_column.is_none_or(|column| column.takes(remote_id));
         let settled = settlements(&batch.deliveries, outcomes, &self.options.retry, takes_id, rand::random);
-        self.settle(&batch, &settled).await;
+        self.settle(&batch, &settled, &in_doubt).await;
         let elapsed_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
         tracing::debug!(
             target_name = %self.target.spec.name,
@@ -136,10 +144,15 @@ impl Worker {
     ) -> Delivered {
         let Some(trial) = trial else { return deliver(&self.target, in_force, fence, changes).await };
         let tried = deliver(&self.target, &trial.candidate, fence, changes).await;
-        let Delivered::Judged { outcomes: new, target_failure: None, .. } = &tried else {
+        let Delivered::Judged { outcomes: new, target_failure: None, in_doubt, .. } = &tried else {
             trial.give_back();
             return tried;
         };
+        // What the server may still be working on is not sent again, by no adapter.
+        if in_doubt.contains(&true) {
+            trial.give_back();
+            return tried;
+        }
         if failures(new) == 0 {
             self.tell(News::Tried(Verdict::Passed)).await;
             return tried;
@@ -184,13 +197,59 @@ impl Worker {
         }
     }
 
+    /// The call under way was dropped. A batch with a request that was sent and not answered keeps its lease; any other is given
+    /// back.
+    async fn break_off(&self, fence: &StoreFence) {
+        let lease = &fence.lease;
+        if fence.fates.unanswered() == 0 {
+            tracing::info!(target_name = %lease.target, lease_epoch = lease.epoch, "call broken off");
+            return release(&self.store, lease).await;
+        }
+        tracing::warn!(
+            target_name = %lease.target,
+            lease_epoch = lease.epoch,
+            in_doubt_ms = fence.in_doubt_ms,
+            "call broken off with a request that was not answered: its batch waits until its lease runs out"
+        );
+    }
+
     /// What the target confirmed is written down, also across a short absence of the store; after that the lease runs
     /// out, and the next attempt finds at the target what is there already.
-    async fn settle(&self, batch: &Batch, settlements: &[Settlement]) {
+    ///
+    /// What is in doubt keeps the lease: nothing of these patients is delivered before the server must be done with them.
+    async fn settle(&self, batch: &Batch, settlements: &[Settlement], in_doubt: &[bool]) {
+        let of = |wanted: bool| -> Vec<Settlement> {
+            let chosen = settlements.iter().zip(in_doubt).filter(|(_, in_doubt)| **in_doubt == wanted);
+            chosen.map(|(settlement, _)| settlement.clone()).collect()
+        };
+        let doubtful = of(true);
+        if doubtful.is_empty() {
+            return self.settle_all(batch, settlements, &[]).await;
+        }
+        tracing::warn!(
+            target_name = %batch.lease.target,
+            lease_epoch = batch.lease.epoch,
+            deliveries = doubtful.len(),
+            in_doubt_ms = self.target.in_doubt_ms().unwrap_or_default(),
+            "a request was sent and not answered: its deliveries wait until the server can no longer be working on it"
+        );
+        self.settle_all(batch, &of(false), &doubtful).await;
+    }
+
+    async fn settle_all(&self, batch: &Batch, settlements: &[Settlement], in_doubt: &[Settlement]) {
         let until = tokio::time::Instant::now() + Duration::from_millis(self.options.lease_ms);
         loop {
-            match self.store.settle(&batch.lease, settlements, self.target.spec.id_column).await {
-                Ok(Settled::Written) => return self.tally.settled(settlements),
+            let id_column = self.target.spec.id_column;
+            let settled = if in_doubt.is_empty() {
+                self.store.settle(&batch.lease, settlements, id_column).await
+            } else {
+                self.store.settle_in_part(&batch.lease, settlements, in_doubt, id_column).await
+            };
+            match settled {
+                Ok(Settled::Written) => {
+                    self.tally.settled(settlements);
+                    return self.tally.deferred(in_doubt.len());
+                }
                 Ok(Settled::LeaseLost) => {
                     tracing::warn!(target_name = %batch.lease.target, lease_epoch = batch.lease.epoch, "not settled: the lease was lost");
                     return self.tally.lease_lost();

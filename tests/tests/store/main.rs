@@ -4,6 +4,7 @@ mod claiming;
 mod conflicts;
 mod cost;
 mod differential;
+mod in_doubt;
 mod migrating;
 mod outbox;
 mod people;

@@ -166,9 +166,23 @@ pub(super) const SAFEGUARDS: &[Safeguard] = &[
     Safeguard {
         name: "a batch that is broken off is given back",
         file: "host/src/sync/worker.rs",
-        mutation: &[("return release(&self.store, &batch.lease).await;\n            }", "return;\n            }")],
+        mutation: &[("return release(&self.store, lease).await;\n        }", "return;\n        }")],
         suite: Suite::Sync,
         test: "lifecycle::a_second_signal_breaks_the_call_off",
+    },
+    Safeguard {
+        name: "a request in doubt keeps its lease",
+        file: "host/src/sync/worker.rs",
+        mutation: &[("if doubtful.is_empty() {", "if !settlements.is_empty() {")],
+        suite: Suite::Sync,
+        test: "in_doubt::what_broke_off_after_it_was_sent_waits_for_all_hosts",
+    },
+    Safeguard {
+        name: "no renewal makes a lease shorter",
+        file: "host/src/store/lease.rs",
+        mutation: &[("CASE WHEN lease_until > {until} THEN lease_until ELSE {until} END", "{until}")],
+        suite: Suite::Store,
+        test: "on_sqlite::no_renewal_makes_a_lease_shorter",
     },
     Safeguard {
         name: "a call under way may end",

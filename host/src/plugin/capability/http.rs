@@ -18,7 +18,8 @@ use wasmtime_wasi_http::{Error, ForbiddenHeaderFilter, RequestOptions, WasiBody,
 
 use super::http_access::HttpAccess;
 use super::http_credentials::Authorization;
-use super::http_errors::translate;
+use super::http_errors::{translate, was_never_sent};
+use super::http_fate::{RequestFates, Unanswered};
 use super::http_fence::Fence;
 use super::http_list::Refusal;
 use crate::plugin::limits::Breach;
@@ -58,6 +59,7 @@ pub(in crate::plugin) struct HttpDoor {
 struct Open {
     access: Arc<HttpAccess>,
     fence: Arc<dyn Fence>,
+    fates: RequestFates,
     limits: Limits,
     meters: Arc<Meters>,
     transcript: Option<Transcript>,
@@ -71,12 +73,13 @@ impl HttpDoor {
 
     pub(in crate::plugin) fn open(
         access: Arc<HttpAccess>,
-        fence: Arc<dyn Fence>,
+        (fence, fates): (Arc<dyn Fence>, RequestFates),
         context: &CallContext,
         meters: Arc<Meters>,
     ) -> Self {
         let (limits, transcript) = (context.limits.clone(), context.transcript.clone());
-        Self { open: Some(Arc::new(Open { access, fence, limits, meters, transcript, in_flight: AtomicU64::new(0) })) }
+        let in_flight = AtomicU64::new(0);
+        Self { open: Some(Arc::new(Open { access, fence, fates, limits, meters, transcript, in_flight })) }
     }
 
     pub(in crate::plugin) fn is_open(&self) -> bool {
@@ -147,40 +150,63 @@ impl Open {
             let prepared = Prepared { method: parts.method, url, headers, body };
             let seen = self.watch(&prepared)?;
             let response = match tokio::time::timeout(wait, self.exchange(&prepared)).await {
-                Ok(response) => response,
-                Err(_) => Err(Error::HttpResponseTimeout),
+                Ok(exchanged) => exchanged,
+                Err(_) => {
+                    self.fates.note_timeout();
+                    Err(Error::HttpResponseTimeout)
+                }
             };
             if let Some(seen) = &seen {
-                seen.note(&response, is_write(&prepared.method) && self.meters.lease_lost());
+                let response = response.as_ref().map(|(response, _)| response);
+                seen.note(response, is_write(&prepared.method) && self.meters.lease_lost());
             }
-            self.receive(response?, ticket, seen)
+            let (response, unanswered) = response?;
+            self.receive(response, unanswered, ticket, seen)
         })
     }
 
-    /// One request with the credentials; once more with new ones when the target does not accept a token.
-    async fn exchange(&self, prepared: &Prepared) -> Result<reqwest::Response, Error> {
+    /// One request with the credentials; once more with new ones when the target does not accept a token. What may write comes
+    /// with its doubt, until the body of the answer is there too.
+    async fn exchange(&self, prepared: &Prepared) -> Result<(reqwest::Response, Option<Unanswered>), Error> {
         let mut renewed = false;
         loop {
             let authorization = self.access.authorizer.authorize().await.map_err(|failure| {
                 self.meters.note_unauthorized(failure);
                 Error::InternalError(Some("the host has no credentials for the target".to_owned()))
             })?;
+            let unanswered = is_write(&prepared.method).then(|| self.fates.sending());
             // Asked last, so that as little time as possible lies between the answer and the request.
-            if is_write(&prepared.method) && !self.fence.renew().await {
+            if unanswered.is_some() && !self.fence.renew().await {
+                unanswered.map(Unanswered::resolve);
                 self.meters.lose_lease();
                 return Err(Error::HttpRequestDenied);
             }
             let generation = authorization.as_ref().map(|authorization| authorization.generation);
             self.meters.requests.add();
             let request = prepared.request(&self.access.client, authorization);
-            let response = request.send().await.map_err(|error| self.translate_head(&error))?;
+            let response = match request.send().await {
+                Ok(response) => response,
+                Err(error) => return Err(self.failed_to_answer(&error, unanswered)),
+            };
             let refused = response.status() == http::StatusCode::UNAUTHORIZED
                 && generation.is_some_and(|generation| self.access.authorizer.refused(generation));
             if !refused || renewed {
-                return Ok(response);
+                return Ok((response, unanswered));
             }
+            unanswered.map(Unanswered::resolve);
             renewed = true;
         }
+    }
+
+    /// There is no answer: the request stays in doubt, unless it cannot have reached the server.
+    fn failed_to_answer(&self, error: &reqwest::Error, unanswered: Option<Unanswered>) -> Error {
+        if was_never_sent(error) {
+            unanswered.map(Unanswered::resolve);
+        }
+        if error.is_timeout() {
+            self.fates.note_timeout();
+        }
+        self.translate_head(error)
     }
 
     /// The whole body, within its limit. The guest writes it after it has handed the request over.
@@ -209,9 +235,18 @@ impl Open {
     fn receive(
         self: Arc<Self>,
         response: reqwest::Response,
+        mut unanswered: Option<Unanswered>,
         ticket: Ticket,
         seen: Option<Seen>,
     ) -> Result<Response<WasiBody>, Error> {
+        let status = response.status();
+        if is_a_gateways_word(status) {
+            // Dropped, it stays in doubt.
+            drop(unanswered.take());
+        } else if status.is_client_error() || status.is_server_error() {
+            // The server does not go on working on what it refuses, whatever the rest of the answer says.
+            unanswered.take().map(Unanswered::resolve);
+        }
         if let Some(breach) = self.headers_breach(response.headers()) {
             return Err(self.headers_over(breach));
         }
@@ -221,9 +256,12 @@ impl Open {
         }
         let response: Response<reqwest::Body> = response.into();
         Ok(response.map(|body| {
+            let mut incoming = Incoming { body, open: self, left: max, ticket: Some(ticket), unanswered, seen };
             // A guest may never look for a body that there is not.
-            let ticket = (!body.is_end_stream()).then_some(ticket);
-            Incoming { body, open: self, left: max, ticket, seen }.boxed_unsync()
+            if incoming.body.is_end_stream() {
+                incoming.end();
+            }
+            incoming.boxed_unsync()
         }))
     }
 
@@ -296,7 +334,7 @@ struct Seen {
 }
 
 impl Seen {
-    fn note(&self, response: &Result<reqwest::Response, Error>, withheld: bool) {
+    fn note(&self, response: Result<&reqwest::Response, &Error>, withheld: bool) {
         let answer = match response {
             Ok(response) => Answer::Response { status: response.status().as_u16(), body: Vec::new() },
             Err(_) if withheld => Answer::Withheld,
@@ -308,6 +346,11 @@ impl Seen {
 
 fn is_write(method: &Method) -> bool {
     !matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS)
+}
+
+/// A gateway says that it got no answer in time, or lost the connection: the server behind it may go on.
+fn is_a_gateways_word(status: http::StatusCode) -> bool {
+    matches!(status, http::StatusCode::BAD_GATEWAY | http::StatusCode::GATEWAY_TIMEOUT)
 }
 
 /// The guest may be less patient than the operator, not more.
@@ -341,7 +384,17 @@ struct Incoming {
     open: Arc<Open>,
     left: u64,
     ticket: Option<Ticket>,
+    /// Until the answer to a request that may write is complete.
+    unanswered: Option<Unanswered>,
     seen: Option<Seen>,
+}
+
+impl Incoming {
+    /// The answer is complete: the request is no longer in flight, nor in doubt.
+    fn end(&mut self) {
+        self.ticket = None;
+        self.unanswered.take().map(Unanswered::resolve);
+    }
 }
 
 impl Body for Incoming {
@@ -351,14 +404,21 @@ impl Body for Incoming {
     fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
         let frame = match ready!(Pin::new(&mut self.body).poll_frame(context)) {
             None => {
-                self.ticket = None;
+                self.end();
                 return Poll::Ready(None);
             }
-            Some(Err(error)) => return Poll::Ready(Some(Err(translate(&error)))),
+            Some(Err(error)) => {
+                if error.is_timeout() {
+                    self.open.fates.note_timeout();
+                }
+                return Poll::Ready(Some(Err(translate(&error))));
+            }
             Some(Ok(frame)) => frame,
         };
         let length = frame.data_ref().map_or(0, |data| data.len() as u64);
         let Some(left) = self.left.checked_sub(length) else {
+            // The server has answered; it is this host that does not read on.
+            self.end();
             let max = self.open.limits.http_response_bytes_max;
             let error =
                 self.open.over(Breach::new("http_response_bytes_max", max), Error::HttpResponseBodySize(Some(max)));
@@ -367,6 +427,9 @@ impl Body for Incoming {
         self.left = left;
         if let (Some(seen), Some(data)) = (&self.seen, frame.data_ref()) {
             seen.transcript.body(seen.place, data);
+        }
+        if self.body.is_end_stream() {
+            self.end();
         }
         Poll::Ready(Some(Ok(frame)))
     }

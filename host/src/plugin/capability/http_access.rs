@@ -90,7 +90,8 @@ fn client(options: &HttpOptions) -> Result<reqwest::Client, String> {
         .referer(false)
         .no_proxy()
         .timeout(options.timeout)
-        .connect_timeout(options.timeout.min(Duration::from_secs(10)))
+        // Less than the whole, so that a server that cannot be reached is known as such: its request was never sent.
+        .connect_timeout(options.timeout.mul_f64(0.9).min(Duration::from_secs(10)))
         .http1_max_headers(HEADERS_PARSED_MAX)
         .pool_idle_timeout(Duration::from_mins(1))
         .tcp_nodelay(true)

@@ -49,6 +49,22 @@ pub(super) fn translate(error: &reqwest::Error) -> Error {
     Error::HttpProtocolError
 }
 
+/// Whether the request cannot have reached the server: there was no connection to send it on.
+pub(super) fn was_never_sent(error: &reqwest::Error) -> bool {
+    if error.is_connect() || error.is_builder() {
+        return true;
+    }
+    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    while let Some(inner) = cause {
+        // A connection of the pool had ended before anything was written to it.
+        if inner.is::<AddressRefused>() || inner.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_canceled) {
+            return true;
+        }
+        cause = inner.source();
+    }
+    false
+}
+
 /// TLS errors come wrapped in one of these, or in several, whose `source` skips what they hold.
 fn tls_error(io: &std::io::Error) -> Option<&rustls::Error> {
     let inner = io.get_ref()?;

@@ -9,6 +9,7 @@ mod http_address;
 mod http_assertion;
 pub(super) mod http_credentials;
 mod http_errors;
+pub(super) mod http_fate;
 pub(super) mod http_fence;
 mod http_list;
 pub(super) mod http_token;

@@ -1,0 +1,108 @@
+//! A directory of patients over HTTP that works longer than its clients wait, and goes on when they are gone.
+//!
+//! It notes when each write began, so that a test sees whether one came while an earlier one was still at work.
+
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// How the server treats a write; reads are answered at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Answer {
+    /// The first write of each patient loses its connection as soon as it was read.
+    CutTheFirst,
+    /// The first write of each patient is answered when the work is done.
+    HoldTheFirst,
+    /// Every write is.
+    HoldAll,
+}
+
+/// One write that arrived.
+#[derive(Debug, Clone)]
+pub(crate) struct Write {
+    pub(crate) patient: String,
+    pub(crate) began: Instant,
+}
+
+#[derive(Clone)]
+pub(crate) struct SlowServer {
+    port: u16,
+    work: Duration,
+    answer: Answer,
+    writes: Arc<Mutex<Vec<Write>>>,
+}
+
+impl SlowServer {
+    pub(crate) fn start(work: Duration, answer: Answer) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("listen");
+        let port = listener.local_addr().expect("address").port();
+        let server = Self { port, work, answer, writes: Arc::default() };
+        let serving = server.clone();
+        thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                let server = serving.clone();
+                thread::spawn(move || server.serve(stream));
+            }
+        });
+        server
+    }
+
+    pub(crate) fn url(&self) -> String {
+        format!("http://127.0.0.1:{}", self.port)
+    }
+
+    /// The writes so far, in the order of their arrival.
+    pub(crate) fn writes(&self) -> Vec<Write> {
+        self.writes.lock().expect("lock").clone()
+    }
+
+    fn serve(&self, stream: TcpStream) {
+        let mut reader = BufReader::new(stream.try_clone().expect("clone"));
+        while let Some((method, path)) = read_request(&mut reader) {
+            if method == "GET" {
+                respond(&stream);
+                continue;
+            }
+            let first = self.note(&path);
+            match self.answer {
+                // The work is its own thread's, which nobody hears of any more.
+                Answer::CutTheFirst if first => return,
+                Answer::HoldTheFirst if first => thread::sleep(self.work),
+                Answer::HoldAll => thread::sleep(self.work),
+                Answer::CutTheFirst | Answer::HoldTheFirst => {}
+            }
+            respond(&stream);
+        }
+    }
+
+    /// Whether it is the first write of its patient.
+    fn note(&self, path: &str) -> bool {
+        let patient = path.rsplit('/').next().unwrap_or_default().to_owned();
+        let mut writes = self.writes.lock().expect("lock");
+        let first = writes.iter().all(|write| write.patient != patient);
+        writes.push(Write { patient, began: Instant::now() });
+        first
+    }
+}
+
+/// Method and path; the body is read and forgotten.
+fn read_request(reader: &mut BufReader<TcpStream>) -> Option<(String, String)> {
+    let mut head = String::new();
+    while !head.ends_with("\r\n\r\n") {
+        if reader.read_line(&mut head).ok()? == 0 {
+            return None;
+        }
+    }
+    let length = head.lines().find_map(|line| line.to_ascii_lowercase().strip_prefix("content-length: ")?.parse().ok());
+    let mut body = vec![0; length.unwrap_or(0)];
+    reader.read_exact(&mut body).ok()?;
+    let mut words = head.split(' ').map(str::to_owned);
+    Some((words.next()?, words.next()?))
+}
+
+fn respond(mut stream: &TcpStream) {
+    // A client that went away hears nothing.
+    drop(stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nETag: \"1\"\r\n\r\n{}"));
+}
