@@ -53,15 +53,8 @@ pub enum Backend {
 
 impl Backend {
     /// All of them, in the order of the closing list.
-    pub const ALL: [Self; 7] = [
-        Self::Sqlite,
-        Self::MariaDb,
-        Self::Postgres,
-        Self::Fhir,
-        Self::Hapi,
-        Self::Medplum,
-        Self::FhirStarter,
-    ];
+    pub const ALL: [Self; 7] =
+        [Self::Sqlite, Self::MariaDb, Self::Postgres, Self::Fhir, Self::Hapi, Self::Medplum, Self::FhirStarter];
 
     /// The FHIR servers, each unlike the others.
     pub const FHIR_SERVERS: [Self; 4] = [Self::Fhir, Self::Hapi, Self::Medplum, Self::FhirStarter];

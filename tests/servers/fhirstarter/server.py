@@ -4,17 +4,21 @@ What it is unlike others in, all of it the framework's own doing: no Bundles, no
 `PUT Patient?identifier=` mean nothing to it), no versions and no ETags, ids from the server alone, an empty body after a
 create, R4B by name, a record that was deleted is 404. What is ours: the dictionary.
 
-Usage: FHIR_SEQUENCE=R4B python server.py PORT
+Usage: python server.py PORT
 """
 
+import os
 import sys
 import uuid
 
-import uvicorn
-from fhir.resources.R4B.bundle import Bundle
-from fhir.resources.R4B.patient import Patient
-from fhirstarter import FHIRProvider, FHIRStarter, InteractionContext
-from fhirstarter.exceptions import FHIRResourceNotFoundError
+# Before the framework is read: it would speak R5.
+os.environ["FHIR_SEQUENCE"] = "R4B"
+
+import uvicorn  # noqa: E402
+from fhir.resources.R4B.bundle import Bundle  # noqa: E402
+from fhir.resources.R4B.patient import Patient  # noqa: E402
+from fhirstarter import FHIRProvider, FHIRStarter, InteractionContext  # noqa: E402
+from fhirstarter.exceptions import FHIRResourceNotFoundError  # noqa: E402
 
 records: dict[str, Patient] = {}
 provider = FHIRProvider()

@@ -174,6 +174,15 @@ impl Proxy {
         self.shared.changed.notify_all();
     }
 
+    /// Cuts every open connection for its client alone: what was sent and is held goes on to the server when it passes, and what
+    /// the server answers is lost.
+    pub fn cut_clients(&self) {
+        for (_, client, _) in &lock(&self.shared.connections).open {
+            // A connection that is already down is as cut as can be.
+            let _client = client.shutdown(Shutdown::Both);
+        }
+    }
+
     /// Cuts every open connection and refuses new ones, as a server that is down does.
     ///
     /// # Panics

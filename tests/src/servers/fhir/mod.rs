@@ -183,10 +183,9 @@ impl FhirServer {
 }
 
 fn serves_metadata(port: u16, base_path: &str) -> bool {
-    let request =
-        format!("GET {base_path}/metadata HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nConnection: close\r\n\r\n");
+    let request = format!("GET {base_path}/metadata HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nConnection: close\r\n\r\n");
     let mut answer = [0; 12];
-    connect(port).is_ok_and(|mut stream| {
-        stream.write_all(request.as_bytes()).is_ok() && stream.read_exact(&mut answer).is_ok()
-    }) && answer.ends_with(b" 200")
+    connect(port)
+        .is_ok_and(|mut stream| stream.write_all(request.as_bytes()).is_ok() && stream.read_exact(&mut answer).is_ok())
+        && answer.ends_with(b" 200")
 }

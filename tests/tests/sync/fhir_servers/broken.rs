@@ -14,8 +14,12 @@ use super::server::{Server, Settings, import, sync, unique, written_back};
 const LIMIT: Duration = Duration::from_secs(180);
 
 /// How long a request may be worked on after its answer got lost, and how long the hosts wait for an answer.
-const SETTINGS: Settings<'static> =
-    Settings { target: "", http: "timeout_ms = 1000\nin_doubt_ms = 6000", settings: "", sync: "lease_ms = 1000\nbatch = 20" };
+const SETTINGS: Settings<'static> = Settings {
+    target: "",
+    http: "timeout_ms = 1000\nin_doubt_ms = 6000",
+    settings: "",
+    sync: "lease_ms = 1000\nbatch = 20",
+};
 
 fn many(prefix: &str, count: usize) -> Vec<String> {
     let unique = unique(prefix);
@@ -57,7 +61,12 @@ pub(crate) fn hosts_that_are_killed_double_nothing(server: &Server) {
 
 /// Runs a host while `disturb` does something to the connections, until everything is delivered. Gives back the host for newer
 /// states in the middle of it.
-fn disturbed(server: &Server, prefix: &str, city: &str, disturb: impl FnOnce(&mut Proxy, &[String], &Host, &mut RunningHost)) {
+fn disturbed(
+    server: &Server,
+    prefix: &str,
+    city: &str,
+    disturb: impl FnOnce(&mut Proxy, &[String], &Host, &mut RunningHost),
+) {
     let proxy = &mut Proxy::start(server.port()).expect("proxy");
     let host = server.host(&proxy.address_of(&server.url), &SETTINGS);
     let ids = many(prefix, 20);

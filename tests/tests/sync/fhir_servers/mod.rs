@@ -40,5 +40,4 @@ on_each_server!(sekmet: Fhir, hapi: Hapi, medplum: Medplum, fhirstarter: FhirSta
     broken::connections_that_are_cut_after_sending_double_nothing,
     broken::requests_that_arrive_late_double_nothing_and_turn_nothing_back,
     broken::a_server_that_answers_too_late_gets_every_patient_once,
-    validity::what_is_written_is_valid,
 ]);
