@@ -11,12 +11,12 @@ use tests::servers::Proxy;
 use super::server::{Server, Settings, import, sync, unique, written_back};
 
 /// All runs on two cores beside everything else.
-const LIMIT: Duration = Duration::from_secs(180);
+const LIMIT: Duration = Duration::from_secs(240);
 
 /// How long a request may be worked on after its answer got lost, and how long the hosts wait for an answer.
 const SETTINGS: Settings<'static> = Settings {
     target: "",
-    http: "timeout_ms = 1000\nin_doubt_ms = 6000",
+    http: "timeout_ms = 4000\nin_doubt_ms = 9000",
     settings: "",
     sync: "lease_ms = 1000\nbatch = 20",
 };
@@ -95,7 +95,7 @@ fn held(proxy: &Proxy, host: &Host, running: &mut RunningHost) -> bool {
 /// As long as a network or a server may take that is slower than the host waits (`timeout_ms`), and not slower than the host
 /// reckons with (`in_doubt_ms`).
 fn let_the_host_give_up() {
-    std::thread::sleep(Duration::from_millis(1_300));
+    std::thread::sleep(Duration::from_millis(4_500));
 }
 
 pub(crate) fn connections_that_are_cut_after_sending_double_nothing(server: &Server) {

@@ -6,12 +6,15 @@ use tests::host::Host;
 use super::server::{SYSTEM, Server, Settings, import, sync, unique, written_back};
 use crate::support::{patient, put};
 
+/// A server in Java that has just started, beside everything else on two cores, takes its time.
+const PATIENT: &str = "timeout_ms = 60000";
+
 fn plain(server: &Server) -> Host {
-    server.host(&server.url, &Settings::default())
+    server.host(&server.url, &Settings { http: PATIENT, ..Settings::default() })
 }
 
 fn holding(server: &Server) -> Host {
-    server.host(&server.url, &Settings { target: "on_remote_edit = \"hold\"", ..Settings::default() })
+    server.host(&server.url, &Settings { target: "on_remote_edit = \"hold\"", http: PATIENT, ..Settings::default() })
 }
 
 fn moved(id: &str, city: &str) -> Value {
