@@ -61,8 +61,9 @@ fn every_resource_that_is_written_is_valid() {
     }
     sync(&host);
     assert_eq!(host.status()["totals"]["failed"], 0, "{}", host.status());
-    let of = |id: &str| server.read(&written_back(&host, id)).1;
-    let mut records: Vec<Value> = written.iter().map(|(id, _)| of(id)).collect();
+    let remote_ids: Vec<String> = written.iter().map(|(id, _)| written_back(&host, id)).collect();
+    let read_all = || remote_ids.iter().map(|id| server.read(id).1);
+    let mut records: Vec<Value> = read_all().collect();
     // An update and a delete write resources too.
     for (_, payload) in &mut written {
         payload["city"] = "Jeju".into();
@@ -70,7 +71,7 @@ fn every_resource_that_is_written_is_valid() {
     }
     let _ = host.run(&["patient", "delete", &written[1].0]).expect_success();
     sync(&host);
-    records.extend(written.iter().map(|(id, _)| of(id)));
+    records.extend(read_all());
 
     for record in &records {
         let problems = [us_core_problems(record), kr_core_problems(record)].concat();
