@@ -10,9 +10,16 @@ RUN --mount=type=cache,target=/usr/local/cargo/registry \
     --mount=type=cache,target=/build/target \
     cargo build --locked --release --package host \
  && cargo xtask adapters openemr fhir \
- && mkdir -p /out/adapters \
- && cp target/release/host /out/host \
+ && mkdir -p /out/adapters /symbols \
+ # The binary is shipped without its symbols, which are kept apart under the same build: a debugger finds them by name.
+ && objcopy --only-keep-debug target/release/host /symbols/host.debug \
+ && strip --strip-unneeded --output-file=/out/host target/release/host \
+ && objcopy --add-gnu-debuglink=/symbols/host.debug /out/host \
  && cp target/adapters/openemr.wasm target/adapters/fhir.wasm /out/adapters/
+
+# docker build --target symbols --output symbols . writes host.debug, which belongs to exactly this build.
+FROM scratch AS symbols
+COPY --from=builder /symbols /
 
 FROM debian:bookworm-slim
 RUN apt-get update \
@@ -22,6 +29,8 @@ RUN apt-get update \
  && install --directory --owner=host --group=host /srv/neuronova /srv/neuronova/.host
 COPY --from=builder /out/host /usr/local/bin/host
 COPY --from=builder /out/adapters /usr/local/lib/host/adapters
+# The folder that `host plugin install` writes to. A volume mounted at .host begins with these; a newer image does not replace them.
+COPY --from=builder --chown=host:host /out/adapters /srv/neuronova/.host/adapters
 COPY seeds /srv/neuronova/seeds
 USER host
 # host.toml is mounted here; what the host keeps for itself lies in .host beside it.

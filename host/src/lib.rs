@@ -3,6 +3,8 @@
 //! Layers, downward only: `main -> cli -> {sync, supply, conformance} -> {service, plugin} -> store -> database -> {config, fixture, import} -> document -> domain`.
 //! `plugin` and `store` never import each other: they meet in `sync`. A test checks this (`tests/architecture.rs`).
 
+pub use patient_payload::vocabulary;
+
 pub mod cli;
 pub mod config;
 pub mod conformance;

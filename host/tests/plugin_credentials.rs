@@ -43,6 +43,9 @@ struct Server {
     life_s: u32,
     /// Instead of a token.
     refusal: Option<&'static str>,
+    /// Instead of a token's whole answer; `TOKEN` stands for the token.
+    answer: Option<&'static str>,
+    audience: Option<&'static str>,
 }
 
 impl Server {
@@ -72,6 +75,10 @@ impl Server {
             } else {
                 let token = format!("token-hunter2-{}", grants.len());
                 let life = self.life_s;
+                if let Some(answer) = self.answer {
+                    let text = answer.replace("TOKEN", &token);
+                    return format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{text}", text.len());
+                }
                 ("200 OK", format!(r#"{{"access_token":"{token}","token_type":"Bearer","expires_in":{life}}}"#))
             }
         } else {
@@ -137,6 +144,8 @@ impl Bench {
             token_url: server.token_url(),
             client_id: "the host".to_owned(),
             scope: Some("system/Patient.rs".to_owned()),
+            audience: server.audience.map(str::to_owned),
+            resource: None,
             proof,
         };
         let options = HttpOptions {
@@ -223,6 +232,37 @@ async fn one_token_is_fetched_for_many_calls_at_once() {
         format!("Basic {}", base64::prelude::BASE64_STANDARD.encode("the+host:secret-hunter2%2F%26"))
     );
     assert_eq!(bench.requests().len(), 9);
+}
+
+#[tokio::test]
+async fn a_secret_is_sent_in_the_body_where_the_endpoint_wants_it_there() {
+    let proof = ClientProof::SecretInBody(Secret::new("secret-hunter2/&").into());
+    let bench = Bench::new(Server { audience: Some("https://api"), ..long_life() }, proof).await;
+    let told = bench.call().await.unwrap().message;
+    assert!(told.contains("200") && !told.contains("hunter2"), "{told}");
+    let (authorization, body) = bench.grants().remove(0);
+    assert_eq!(authorization, "");
+    let form =
+        "scope=system%2FPatient.rs&audience=https%3A%2F%2Fapi&client_id=the+host&client_secret=secret-hunter2%2F%26";
+    assert_eq!(body, format!("grant_type=client_credentials&{form}"));
+}
+
+#[tokio::test]
+async fn a_token_is_taken_without_its_type_and_with_its_life_as_text() {
+    for (answer, grants) in [
+        (r#"{"access_token":"TOKEN","expires_in":"3600"}"#, 1),
+        (r#"{"access_token":"TOKEN"}"#, 1),
+        (r#"{"access_token":"TOKEN","expires_in":"0"}"#, 2),
+    ] {
+        let bench = Bench::new(Server { answer: Some(answer), ..long_life() }, by_secret()).await;
+        for _ in 0..2 {
+            assert!(bench.call().await.unwrap().message.contains("200"), "{answer}");
+        }
+        assert_eq!(bench.grants().len(), grants, "{answer}");
+    }
+    let answer = Some(r#"{"access_token":"TOKEN","token_type":"mac"}"#);
+    let bench = Bench::new(Server { answer, ..long_life() }, by_secret()).await;
+    assert!(bench.call().await.unwrap().message.contains("answered with no bearer token"));
 }
 
 #[tokio::test]

@@ -12,7 +12,7 @@ use futures::future::BoxFuture;
 use host::domain::change::RemoteEdit;
 use host::plugin::{
     Adapter, CallContext, CallError, Credentials, Fence, HttpAccess, HttpCall, HttpOptions, Limits, RequestFates,
-    Secret, World,
+    Secret, SecretValue, World,
 };
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
@@ -101,6 +101,13 @@ async fn serve(mut stream: TcpStream, port: u16, seen: Arc<Mutex<Vec<String>>>) 
                 while stream.write_all(line.as_bytes()).await.is_ok() {}
                 return;
             }
+            "/fhir/packed" | "/fhir/torn" | "/fhir/bomb" | "/fhir/other-coding" => {
+                let answer = packed_answer(&path);
+                if stream.write_all(&answer).await.is_err() {
+                    return;
+                }
+                continue;
+            }
             "/fhir/stall" => return std::future::pending().await,
             "/fhir/vanish" => return,
             "/fhir/half" => {
@@ -122,6 +129,21 @@ async fn serve(mut stream: TcpStream, port: u16, seen: Arc<Mutex<Vec<String>>>) 
             return;
         }
     }
+}
+
+/// An answer whose body is packed: whole, cut off, a bomb, or in a coding that nobody asked for.
+fn packed_answer(path: &str) -> Vec<u8> {
+    use std::io::Write as _;
+    let text = if path == "/fhir/bomb" { vec![b'0'; 64 << 20] } else { b"hello packed".to_vec() };
+    let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    packed.write_all(&text).unwrap();
+    let mut body = packed.finish().unwrap();
+    if path == "/fhir/torn" {
+        body.truncate(body.len() - 6);
+    }
+    let coding = if path == "/fhir/other-coding" { "br" } else { "gzip" };
+    let head = format!("HTTP/1.1 200 OK\r\nContent-Encoding: {coding}\r\nContent-Length: {}\r\n\r\n", body.len());
+    [head.into_bytes(), body].concat()
 }
 
 /// A lease that holds, or not.
@@ -249,6 +271,61 @@ async fn hostile_headers_cannot_be_set() {
     let allowed = serde_json::json!({ "headers": [["if-match", "W/\"3\""], ["prefer", "return=minimal"]] });
     bench.get("/fhir/Patient", allowed).await.unwrap();
     assert!(bench.server.seen().last().unwrap().contains("if-match: W/\"3\""));
+}
+
+#[tokio::test]
+async fn a_packed_answer_is_unpacked_and_counted_as_it_is_unpacked() {
+    let bench = Bench::new().await;
+    let answer = bench.get("/fhir/packed", serde_json::json!({ "tell": true })).await;
+    let answer = answer.unwrap_or_else(|told| told);
+    assert!(answer.contains("hello packed") && !answer.to_lowercase().contains("content-encoding"), "{answer}");
+    assert!(bench.server.seen()[0].contains("accept-encoding: gzip, deflate\r\n"), "{:?}", bench.server.seen());
+    // An adapter that asks for something else is not heard: the host unpacks.
+    let asked = serde_json::json!({ "headers": [["accept-encoding", "br"]] });
+    assert!(bench.get("/fhir/packed", asked).await.unwrap().contains("hello packed"));
+    assert!(bench.server.seen()[1].contains("accept-encoding: gzip, deflate\r\n"));
+
+    let mut context = bench.context("GET", "/fhir/bomb", none());
+    context.limits.http_response_bytes_max = 1 << 20;
+    let error = bench.apply(&context, &bench.server.options(), lease(true)).await.result.unwrap_err();
+    assert!(matches!(error, CallError::Limit { limit: "http_response_bytes_max", value: 0x10_0000, .. }), "{error}");
+    for path in ["/fhir/torn", "/fhir/other-coding"] {
+        let error = bench.get(path, none()).await.unwrap_err();
+        assert!(error.contains("HttpResponseContentCoding"), "{path}: {error}");
+    }
+}
+
+#[tokio::test]
+async fn headers_of_the_operator_are_added_to_every_request_and_never_seen_by_the_adapter() {
+    let bench = Bench::new().await;
+    let count = Arc::new(AtomicU32::new(0));
+    let asked = Arc::clone(&count);
+    let read = move || Ok(Secret::new(format!("key-hunter2-{}", asked.fetch_add(1, Ordering::Relaxed))));
+    let options = HttpOptions {
+        headers: vec![
+            ("X-Tenant-ID".to_owned(), Secret::new("clinic-hunter2").into()),
+            ("X-Api-Key".to_owned(), SecretValue::Reread(Arc::new(read))),
+        ],
+        ..bench.server.options()
+    };
+    assert!(!format!("{options:?}").contains("hunter2"));
+    // The adapter sets one of them itself, and tells everything that it sees.
+    let more = serde_json::json!({ "tell": true, "headers": [["x-tenant-id", "another"]] });
+    for _ in 0..2 {
+        let call = bench.apply(&bench.context("PUT", "/fhir/Patient/1", more.clone()), &options, lease(true)).await;
+        let told = format!("{:?}", call.result);
+        assert!(told.contains("200") && !told.contains("hunter2"), "{told}");
+    }
+    let seen = bench.server.seen();
+    for (head, key) in seen.iter().zip(["key-hunter2-0", "key-hunter2-1"]) {
+        assert!(head.contains("x-tenant-id: clinic-hunter2\r\n") && !head.contains("another"), "{head}");
+        assert!(head.contains(&format!("x-api-key: {key}\r\n")), "read anew for each request: {head}");
+    }
+    for name in ["Authorization", "Host", "If-Match", "Content-Length", "no header"] {
+        let headers = vec![(name.to_owned(), Secret::new("hunter2").into())];
+        let error = HttpAccess::new("t", &HttpOptions { headers, ..bench.server.options() }).err().unwrap().to_string();
+        assert!(error.contains(name) && !error.contains("hunter2"), "{error}");
+    }
 }
 
 #[tokio::test]

@@ -12,7 +12,7 @@ const LAYERS: [(&str, &[&str]); 14] = [
     ("config", &["document", "domain"]),
     ("fixture", &["document", "domain"]),
     ("import", &["document", "domain"]),
-    ("database", &[]),
+    ("database", &["domain"]),
     ("store", &["database", "domain"]),
     ("plugin", &["database", "domain"]),
     ("supply", &["domain", "plugin"]),

@@ -6,13 +6,12 @@ use std::time::Duration;
 
 use super::error::CliError;
 use crate::config::{
-    Authentication, Config, Connection, DatabaseUrl, GrantConfig, HttpConfig, Order, SecretSource, TargetConfig,
+    Authentication, Config, Connection, DatabaseUrl, GrantConfig, HttpConfig, Order, SecretMethod, SecretSource,
+    TargetConfig,
 };
 use crate::database::{Database, DatabaseError, Locator};
 use crate::domain::delivery::RetryPolicy;
-use crate::plugin::{
-    ClientProof, Credentials, GrantOptions, HttpOptions, Limits, Runtime, RuntimeOptions, SecretValue,
-};
+use crate::plugin::{ClientProof, Credentials, GrantOptions, HttpOptions, Runtime, RuntimeOptions, SecretValue};
 use crate::store::{Store, StoreClock};
 use crate::supply::Trust;
 use crate::sync::{BreakerPolicy, SyncOptions, Target, TargetKind, TargetSpec};
@@ -49,28 +48,35 @@ pub(super) fn existing_store(config: &Config) -> Result<Store, CliError> {
     Ok(Store::new(database, StoreClock::Database))
 }
 
-/// The store with its tables, and the configured targets known in it.
+/// The store with its tables. What the configuration says of targets is not written: only a host that runs does that.
 pub(super) async fn migrated_store(config: &Config) -> Result<Store, CliError> {
     let store = store(config)?;
     store.migrate().await?;
-    let targets: Vec<_> = config.targets.values().map(|target| (target.name.as_str(), target.enabled)).collect();
-    store.register_targets(&targets).await?;
     Ok(store)
+}
+
+/// Makes a configured target known that no host has registered yet, for a command that decides about it.
+pub(super) async fn know_target(store: &Store, target: &TargetConfig) -> Result<(), CliError> {
+    let known = store.status(0).await?.targets.contains_key(target.name.as_str());
+    if !known {
+        store.register_targets(&[(target.name.as_str(), target.enabled)]).await?;
+    }
+    Ok(())
 }
 
 /// A configured target by its name.
 pub(super) fn target_config<'a>(config: &'a Config, name: &str) -> Result<&'a TargetConfig, CliError> {
-    config
-        .targets
-        .values()
-        .find(|target| target.name.as_str() == name)
-        .ok_or_else(|| CliError::Usage(format!("there is no target `{name}` in {}", config.path.display())))
+    config.targets.values().find(|target| target.name.as_str() == name).ok_or_else(|| {
+        let known: Vec<_> = config.targets.values().map(|target| format!("`{}`", target.name)).collect();
+        let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
+        CliError::Usage(format!("there is no target `{name}` in {}; there are {known}", config.path.display()))
+    })
 }
 
 /// The runtime of adapters.
 pub(super) fn runtime(config: &Config) -> Result<Arc<Runtime>, CliError> {
     let calls: u32 = config.enabled_targets().map(|target| target.limits.concurrency.max(1) + 1).sum();
-    let tables = config.targets.values().map(|target| target.limits.table_elements_max);
+    let tables = config.targets.values().map(|target| target.limits.call.table_elements_max);
     let options = RuntimeOptions {
         cache_dir: Some(config.plugins.cache.clone()),
         instances_max: calls.clamp(4, 256),
@@ -96,7 +102,7 @@ pub(super) fn target(config: &TargetConfig) -> Result<Target, CliError> {
         on_remote_edit: config.on_remote_edit,
         aggregate_types: config.aggregate_types.iter().map(|kind| kind.as_str().to_owned()).collect(),
         settings_json: serde_json::Value::Object(config.settings.clone()).to_string(),
-        limits: limits(config),
+        limits: config.limits.call.clone(),
         batch_max: config.limits.batch,
         concurrency: config.limits.concurrency,
     };
@@ -106,6 +112,7 @@ pub(super) fn target(config: &TargetConfig) -> Result<Target, CliError> {
 /// How this host synchronises.
 pub(super) fn sync_options(config: &Config) -> SyncOptions {
     let sync = &config.sync;
+    let disabled = config.targets.values().filter(|target| !target.enabled);
     SyncOptions {
         host_id: format!("{}-{}", std::process::id(), uuid::Uuid::now_v7().simple()),
         lease_ms: sync.lease_ms,
@@ -121,6 +128,7 @@ pub(super) fn sync_options(config: &Config) -> SyncOptions {
         breaker: BreakerPolicy { open_ms: sync.breaker.open_ms, cap_ms: sync.breaker.cap_ms },
         retention_ms: i64::from(config.retention.done_days) * 86_400_000,
         fifo_types: fifo_types(config),
+        disabled_targets: disabled.map(|target| target.name.as_str().to_owned()).collect(),
     }
 }
 
@@ -149,6 +157,10 @@ fn http_options(target: &str, http: &HttpConfig) -> Result<HttpOptions, CliError
     };
     let ca_pem = http.ca_file.as_ref().map(std::fs::read).transpose().map_err(|error| unreadable("ca_file", error))?;
     let credentials = credentials(&http.authentication, &unreadable)?;
+    let header = |(name, source): &(String, SecretSource)| {
+        Ok((name.clone(), secret(source, &format!("header {name}"), &unreadable)?))
+    };
+    let headers = http.headers.iter().map(header).collect::<Result<_, CliError>>()?;
     Ok(HttpOptions {
         base_url: http.base_url_text().to_owned(),
         also_allow: Vec::new(),
@@ -157,6 +169,7 @@ fn http_options(target: &str, http: &HttpConfig) -> Result<HttpOptions, CliError
         timeout: Duration::from_millis(http.timeout_ms),
         ca_pem,
         credentials,
+        headers,
     })
 }
 
@@ -167,6 +180,8 @@ fn credentials(authentication: &Authentication, unreadable: &Unreadable<'_>) -> 
         token_url: grant.token_url.clone(),
         client_id: grant.client_id.clone(),
         scope: grant.scope.clone(),
+        audience: grant.audience.clone(),
+        resource: grant.resource.clone(),
         proof,
     };
     Ok(match authentication {
@@ -175,9 +190,13 @@ fn credentials(authentication: &Authentication, unreadable: &Unreadable<'_>) -> 
         Authentication::Basic { username, password } => {
             Credentials::Basic(username.clone(), secret(password, "auth password", unreadable)?)
         }
-        Authentication::ClientCredentials { grant: config, client_secret } => {
+        Authentication::ClientCredentials { grant: config, client_secret, method } => {
             let secret = secret(client_secret, "auth client_secret", unreadable)?;
-            Credentials::Grant(grant(config, ClientProof::Secret(secret)))
+            let proof = match method {
+                SecretMethod::Basic => ClientProof::Secret(secret),
+                SecretMethod::Post => ClientProof::SecretInBody(secret),
+            };
+            Credentials::Grant(grant(config, proof))
         }
         Authentication::BackendServices { grant: config, private_key, key_id } => {
             let pem = secret(private_key, "auth private_key_file", unreadable)?;
@@ -196,30 +215,6 @@ fn secret(source: &SecretSource, what: &str, unreadable: &Unreadable<'_>) -> Res
             SecretValue::Reread(Arc::new(move || source.read()))
         }
     })
-}
-
-/// What a call of a target's adapter may take.
-pub(super) fn limits(config: &TargetConfig) -> Limits {
-    let limits = &config.limits;
-    Limits {
-        memory_mib: limits.memory_mib.into(),
-        deadline_ms: limits.deadline_ms,
-        cpu_ms: limits.cpu_ms,
-        host_calls_max: limits.host_calls_max.into(),
-        host_call_bytes_max: limits.host_call_bytes_max,
-        query_rows_max: limits.query_rows_max.into(),
-        query_bytes_max: limits.query_bytes_max,
-        http_request_bytes_max: limits.http_request_bytes_max,
-        http_response_bytes_max: limits.http_response_bytes_max,
-        http_headers_max: limits.http_headers_max.into(),
-        http_header_bytes_max: limits.http_header_bytes_max.into(),
-        http_requests_in_flight_max: limits.http_requests_in_flight_max.into(),
-        log_lines_max: limits.log_lines_max.into(),
-        log_bytes_max: limits.log_bytes_max,
-        log_line_bytes_max: limits.log_line_bytes_max.into(),
-        table_elements_max: limits.table_elements_max.into(),
-        handles_max: limits.handles_max.into(),
-    }
 }
 
 fn locator(url: &DatabaseUrl) -> Result<Locator, CliError> {

@@ -15,7 +15,7 @@ use super::error::CliError;
 use super::import_report::{Bar, Report};
 use crate::config::Config;
 use crate::domain::patient::latest_today;
-use crate::import::{Chunk, Chunks, ColumnMap, FhirOptions, Format, ImportError, Options, Prefix, Rejects};
+use crate::import::{Chunk, Chunks, ColumnMap, FhirOptions, Format, ImportError, Options, Prefix, Quotes, Rejects};
 use crate::service::{PatientService, count};
 use crate::store::ImportProgress;
 
@@ -42,7 +42,7 @@ pub(super) struct Arguments {
     /// CSV: their column is this field of ours; with nothing after the `=` it is passed over
     #[arg(long = "map", value_name = "HEADER=FIELD")]
     maps: Vec<String>,
-    /// CSV: a TOML file with [columns], [values.FIELD] and `date_format`
+    /// A TOML file with [values.FIELD] and `absent`; for CSV also [columns] and `date_format`
     #[arg(long, value_name = "FILE")]
     map_file: Option<PathBuf>,
     /// CSV: pass over columns that are neither mapped nor named as a field
@@ -51,7 +51,13 @@ pub(super) struct Arguments {
     /// CSV: what stands between two fields, one character or `tab`; a comma, or a tab for .tsv, unless given
     #[arg(long, value_name = "CHARACTER")]
     delimiter: Option<String>,
-    /// Where records go that cannot be taken; FILE.rejects.ndjson unless given
+    /// CSV: how a quote inside a quoted cell is written
+    #[arg(long, value_enum, default_value = "doubled")]
+    quotes: QuotesName,
+    /// Reject a whole record for one field that cannot be taken, also where the patient can go without it
+    #[arg(long)]
+    strict: bool,
+    /// Where it says what was not taken; FILE.rejects.ndjson unless given
     #[arg(long, value_name = "FILE")]
     rejects: Option<PathBuf>,
     /// Write the whole record to the rejects too, with its patient's data
@@ -74,6 +80,16 @@ enum FormatName {
     Ndjson,
     /// A header, then one patient on each line
     Csv,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum QuotesName {
+    /// Twice
+    Doubled,
+    /// Behind a backslash, as MySQL's SELECT ... INTO OUTFILE does
+    Backslash,
+    /// There is no quoting: a quote is a character like any other
+    None,
 }
 
 /// What the reading thread says.
@@ -119,7 +135,8 @@ pub(super) async fn run(config: &Config, arguments: &Arguments) -> Result<ExitCo
     let targets = config.enabled_targets().map(|target| target.name.as_str().to_owned()).collect();
     let report = Report { before, progress, rejects: rejects_path, elapsed: started.elapsed(), targets };
     report.print(arguments);
-    Ok(if report.progress.rejected == 0 { ExitCode::SUCCESS } else { ExitCode::from(1) })
+    let is_whole = report.progress.rejected == 0 && report.progress.incomplete == 0;
+    Ok(if is_whole { ExitCode::SUCCESS } else { ExitCode::from(1) })
 }
 
 /// The writing side.
@@ -177,12 +194,14 @@ impl Import {
         progress: &ImportProgress,
         rejects_bytes: u64,
     ) -> Result<ImportProgress, CliError> {
+        let (rejected, incomplete) = chunk.rejected_and_incomplete();
         let mut reached = ImportProgress {
             bytes_done: chunk.taken.bytes,
             bytes_sha256: chunk.taken.sha256.clone(),
             lines_done: chunk.lines,
             repeated: progress.repeated + chunk.repeated,
-            rejected: progress.rejected + chunk.rejects.len() as u64,
+            rejected: progress.rejected + rejected,
+            incomplete: progress.incomplete + incomplete,
             rejects_bytes,
             finished: chunk.is_last,
             ..progress.clone()
@@ -249,8 +268,8 @@ fn options(arguments: &Arguments) -> Result<Options, CliError> {
     for map in &arguments.maps {
         columns.add(map).map_err(|message| CliError::Usage(format!("--map \"{map}\": {message}")))?;
     }
-    if format == Format::Ndjson && columns != ColumnMap::default() {
-        return Err(CliError::Usage("--map and --map-file are for CSV".to_owned()));
+    if format == Format::Ndjson && !columns.is_of_values_alone() {
+        return Err(CliError::Usage("--map, [columns] and date_format are for CSV".to_owned()));
     }
     if arguments.ignore_other_columns {
         columns.ignore_other_columns();
@@ -264,6 +283,12 @@ fn options(arguments: &Arguments) -> Result<Options, CliError> {
         },
         columns,
         delimiter: delimiter(arguments)?,
+        quotes: match arguments.quotes {
+            QuotesName::Doubled => Quotes::Doubled,
+            QuotesName::Backslash => Quotes::Backslash,
+            QuotesName::None => Quotes::None,
+        },
+        strict: arguments.strict,
         today: latest_today(jiff::Timestamp::now()),
         keep_rejected_records: arguments.rejects_with_line,
     })
@@ -305,7 +330,8 @@ fn rejects_path(arguments: &Arguments) -> Result<PathBuf, CliError> {
 fn import_id(file: &Path, options: &Options) -> Option<String> {
     use std::fmt::Write as _;
     let path = file.canonicalize().ok().filter(|path| path.is_file())?;
-    let how = format!("{:?} {:?} {:?} {}", options.format, options.fhir, options.columns, options.delimiter);
+    let Options { format, fhir, columns, delimiter, quotes, strict, today: _, keep_rejected_records: _ } = options;
+    let how = format!("{format:?} {fhir:?} {columns:?} {delimiter} {quotes:?} {strict}");
     let digest = Sha256::new().chain_update(path.to_string_lossy().as_bytes()).chain_update([0]).chain_update(how);
     Some(digest.finalize().iter().fold(String::new(), |mut text, byte| {
         write!(text, "{byte:02x}").expect("invariant: a String takes text");

@@ -116,6 +116,14 @@ impl Report {
             let rejects = self.rejects.display();
             lines.push(format!("   {word} {} records were not taken: {rejects} says why", progress.rejected));
         }
+        if progress.incomplete > 0 {
+            let word = paint(AnsiColor::Yellow, "[LEFT OUT]");
+            let rejects = self.rejects.display();
+            lines.push(format!(
+                "   {word} {} patients were taken without some of their fields: {rejects} says which",
+                progress.incomplete
+            ));
+        }
         if arguments.dry_run {
             lines.push("   [INFO] nothing was written (--dry-run)".to_owned());
         } else if is_skipped {
@@ -144,7 +152,8 @@ impl Report {
             "unchanged": progress.unchanged,
             "repeated": progress.repeated,
             "rejected": progress.rejected,
-            "rejects": (progress.rejected > 0).then(|| self.rejects.to_string_lossy()),
+            "incomplete": progress.incomplete,
+            "rejects": (progress.rejected + progress.incomplete > 0).then(|| self.rejects.to_string_lossy()),
             "elapsed_ms": u64::try_from(self.elapsed.as_millis()).unwrap_or(u64::MAX),
             "per_second": self.rate(),
         })

@@ -8,6 +8,7 @@ mod conflicts;
 mod error;
 mod import;
 mod import_report;
+mod log_writer;
 mod logging;
 mod output;
 mod patient;
@@ -83,7 +84,13 @@ enum Verb {
 #[must_use]
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
-    logging::start(cli.log_format);
+    let _log = match logging::start(cli.log_format) {
+        Ok(log) => log,
+        Err(error) => {
+            output::error(&format!("cannot start the log: {error}"));
+            return ExitCode::from(1);
+        }
+    };
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {

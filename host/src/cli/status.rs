@@ -12,6 +12,7 @@ use super::{assemble, output};
 use crate::config::Config;
 use crate::domain::delivery::Status;
 use crate::store::{BlockedKey, Counts, RecentSync, StatusSnapshot, TargetStatus};
+use crate::sync::Difference;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
@@ -32,7 +33,7 @@ pub(super) struct Arguments {
 pub(super) async fn run(config: &Config, arguments: &Arguments) -> Result<ExitCode, CliError> {
     let store = assemble::migrated_store(config).await?;
     loop {
-        let snapshot = store.status(arguments.recent).await?;
+        let snapshot = with_configured(store.status(arguments.recent).await?, config);
         let troubles = Troubles {
             conflicts: store.count_conflicts().await?,
             blocked: store.blocked_keys(&assemble::fifo_types(config), BLOCKED_MAX).await?,
@@ -50,6 +51,26 @@ pub(super) async fn run(config: &Config, arguments: &Arguments) -> Result<ExitCo
             line("");
         }
     }
+}
+
+/// Configured targets that no host has registered yet are shown as well; nothing is written.
+fn with_configured(mut snapshot: StatusSnapshot, config: &Config) -> StatusSnapshot {
+    for target in config.targets.values() {
+        let new = || TargetStatus {
+            enabled: target.enabled,
+            state: "unknown".to_owned(),
+            breaker: "closed".to_owned(),
+            ..TargetStatus::default()
+        };
+        snapshot.targets.entry(target.name.as_str().to_owned()).or_insert_with(new);
+    }
+    snapshot
+}
+
+/// Where the running hosts differ from each other and from the store.
+fn differences(snapshot: &StatusSnapshot) -> Vec<Difference> {
+    let enabled = snapshot.targets.iter().filter(|(_, target)| target.enabled).map(|(name, _)| name.as_str());
+    crate::sync::differences(&snapshot.hosts, enabled)
 }
 
 /// How many blocked keys are shown; more say nothing more.
@@ -81,7 +102,7 @@ fn show(snapshot: &StatusSnapshot, troubles: &Troubles) {
         let what = format!("{} of the failed are conflicts: decide them with `host conflicts`", troubles.conflicts);
         line(&format!("   {}", paint(AnsiColor::Yellow, &what)));
     }
-    if snapshot.hosts_running == 0 {
+    if snapshot.hosts.is_empty() {
         let waiting = totals.pending + snapshot.unrouted;
         let hint = if waiting > 0 { ": what is pending waits until one does (start `host run`)" } else { "" };
         line(&format!("   {}", paint(AnsiColor::Yellow, &format!("No host runs on this store{hint}"))));
@@ -91,8 +112,12 @@ fn show(snapshot: &StatusSnapshot, troubles: &Troubles) {
     if snapshot.targets.is_empty() {
         line("   none configured");
     }
+    let differences = differences(snapshot);
     for (name, target) in &snapshot.targets {
         show_target(name, target);
+        for difference in differences.iter().filter(|difference| difference.target() == name) {
+            line(&format!("      {}", paint(AnsiColor::Yellow, &difference.to_string())));
+        }
     }
     show_blocked(&troubles.blocked);
     line("");
@@ -201,8 +226,11 @@ fn counts_json(counts: &Counts) -> Map<String, Value> {
 }
 
 fn as_json(snapshot: &StatusSnapshot, troubles: &Troubles) -> Value {
-    let targets: Map<String, Value> =
-        snapshot.targets.iter().map(|(name, target)| (name.clone(), target_json(target))).collect();
+    let targets: Map<String, Value> = snapshot
+        .targets
+        .iter()
+        .map(|(name, target)| (name.clone(), target_json(target, snapshot.hosts_with(name).len())))
+        .collect();
     let recent: Vec<_> = snapshot
         .recent
         .iter()
@@ -225,7 +253,8 @@ fn as_json(snapshot: &StatusSnapshot, troubles: &Troubles) -> Value {
         "unrouted": snapshot.unrouted,
         "unrouted_is_estimate": snapshot.unrouted_is_estimate,
         "oldest_unrouted_ms": snapshot.oldest_unrouted_ms,
-        "hosts_running": snapshot.hosts_running,
+        "hosts_running": snapshot.hosts.len(),
+        "host_differences": differences(snapshot).iter().map(ToString::to_string).collect::<Vec<_>>(),
         "targets": targets,
         "conflicts": troubles.conflicts,
         "blocked": troubles.blocked,
@@ -233,7 +262,7 @@ fn as_json(snapshot: &StatusSnapshot, troubles: &Troubles) -> Value {
     })
 }
 
-fn target_json(target: &TargetStatus) -> Value {
+fn target_json(target: &TargetStatus, hosts: usize) -> Value {
     let mut object = counts_json(&target.counts);
     let adapter = target
         .adapter_sha256
@@ -242,6 +271,7 @@ fn target_json(target: &TargetStatus) -> Value {
     let facts = json!({
         "state": if target.enabled && target.paused { "paused" } else { target.state.as_str() },
         "enabled": target.enabled,
+        "hosts": hosts,
         "breaker": target.breaker,
         "adapter": adapter,
         "summary": target.summary,

@@ -6,11 +6,12 @@
 use serde::Deserialize;
 
 use super::reader::Reader;
-use crate::domain::grants::{SqlGrants, TableVerb, Tables};
+use crate::domain::grants::{self, SqlGrants, TableVerb, Tables};
 use crate::domain::words::one_of;
 
 /// The presets by name: the adapter's own name.
-const PRESETS: [(&str, &str); 1] = [("openemr", include_str!("../../../plugins/openemr/grants.toml"))];
+const PRESETS: [(&str, &str); grants::PRESETS.len()] =
+    [(grants::PRESETS[0], include_str!("../../../plugins/openemr/grants.toml"))];
 /// Letters of a table's name; no database of ours takes longer ones.
 const TABLE_CHARS_MAX: usize = 64;
 /// Instead of a list of names: every table of the target's own database.
@@ -32,11 +33,13 @@ struct Preset {
 
 /// Reads the section; lists add to the preset.
 pub(super) fn read_allow(mut allow: Reader<'_>) -> SqlGrants {
-    let names: Vec<&str> = PRESETS.iter().map(|(name, _)| *name).collect();
     let chosen = allow.text("preset").and_then(|entry| {
         let found = PRESETS.iter().find(|(name, _)| *name == entry.value);
         if found.is_none() {
-            allow.note_key("preset", format!("must be {}; for other adapters name the tables", one_of(&names)));
+            allow.note_key(
+                "preset",
+                format!("must be {}; for other adapters name the tables", one_of(&grants::PRESETS)),
+            );
         }
         found
     });

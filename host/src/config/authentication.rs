@@ -51,6 +51,8 @@ pub enum Authentication {
         grant: GrantConfig,
         /// The client's secret.
         client_secret: SecretSource,
+        /// How it is sent.
+        method: SecretMethod,
     },
     /// The same with a signed assertion: SMART Backend Services.
     BackendServices {
@@ -72,6 +74,10 @@ pub struct GrantConfig {
     pub client_id: String,
     /// What it asks for, words with spaces between; none leaves it to the server.
     pub scope: Option<String>,
+    /// For whom the token is to be, where the server asks for it (Auth0 and others).
+    pub audience: Option<String>,
+    /// The resource that the token is to open (RFC 8707), where the server asks for it.
+    pub resource: Option<String>,
 }
 
 /// Where a secret is.
@@ -121,9 +127,13 @@ pub(super) fn read_authentication(mut auth: Reader<'_>, allow_private: bool) -> 
         Some(AuthenticationType::ClientCredentials) => {
             let grant = read_grant(&mut auth, allow_private);
             let client_secret = read_secret(&mut auth, "client_secret", "client_secret_file");
-            grant
-                .zip(client_secret)
-                .map(|(grant, client_secret)| Authentication::ClientCredentials { grant, client_secret })
+            let method = auth.word("client_secret_method", SecretMethod::WORDS, SecretMethod::from_word);
+            let method = method.unwrap_or(SecretMethod::Basic);
+            grant.zip(client_secret).map(|(grant, client_secret)| Authentication::ClientCredentials {
+                grant,
+                client_secret,
+                method,
+            })
         }
         Some(AuthenticationType::BackendServices) => read_backend_services(&mut auth, allow_private),
         None => {
@@ -135,7 +145,7 @@ pub(super) fn read_authentication(mut auth: Reader<'_>, allow_private: bool) -> 
     read
 }
 
-const ALL_KEYS: [&str; 12] = [
+const ALL_KEYS: [&str; 15] = [
     "token",
     "token_file",
     "username",
@@ -145,7 +155,10 @@ const ALL_KEYS: [&str; 12] = [
     "client_id",
     "client_secret",
     "client_secret_file",
+    "client_secret_method",
     "scope",
+    "audience",
+    "resource",
     "private_key_file",
     "key_id",
 ];
@@ -186,6 +199,8 @@ fn read_grant(auth: &mut Reader<'_>, allow_private: bool) -> Option<GrantConfig>
     let token_url = auth.text("token_url").map(|entry| entry.value);
     let client_id = auth.text("client_id");
     let scope = auth.text("scope").map(|entry| entry.value);
+    let audience = auth.text("audience").map(|entry| entry.value);
+    let resource = auth.text("resource").map(|entry| entry.value);
     if let Some(text) = &token_url {
         match Url::parse(text) {
             Ok(url) if !url.username().is_empty() || url.password().is_some() || url.query().is_some() => {
@@ -196,11 +211,21 @@ fn read_grant(auth: &mut Reader<'_>, allow_private: bool) -> Option<GrantConfig>
             Err(error) => auth.note_key("token_url", format!("is not a URL: {error}")),
         }
     }
-    Some(GrantConfig { token_url: token_url?, client_id: client_id?.value, scope })
+    Some(GrantConfig { token_url: token_url?, client_id: client_id?.value, scope, audience, resource })
+}
+
+vocabulary! {
+    /// How a client's secret is sent to the token endpoint; the words are those of OpenID Connect.
+    pub enum SecretMethod {
+        /// In the header.
+        Basic = "client_secret_basic",
+        /// In the body.
+        Post = "client_secret_post",
+    }
 }
 
 /// A secret from exactly one of two keys.
-fn read_secret(auth: &mut Reader<'_>, key: &'static str, file_key: &'static str) -> Option<SecretSource> {
+pub(super) fn read_secret(auth: &mut Reader<'_>, key: &'static str, file_key: &'static str) -> Option<SecretSource> {
     let value = auth.secret(key);
     let file = auth.file(file_key);
     match (auth.has(key), auth.has(file_key)) {

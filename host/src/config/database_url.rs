@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use url::Url;
 
 use super::is_loopback;
+use crate::domain::database_parameters::{self, Server};
 use crate::domain::secret::Secret;
 use crate::vocabulary;
 
@@ -39,6 +40,7 @@ pub struct ServerUrl {
     host: String,
     port: u16,
     database: String,
+    is_socket: bool,
 }
 
 impl DatabaseUrl {
@@ -54,7 +56,7 @@ impl DatabaseUrl {
             "postgres" | "postgresql" => DatabaseKind::Postgres,
             _ => return Err(unknown_scheme()),
         };
-        ServerUrl::parse(kind, rest).map(Self::Server)
+        ServerUrl::parse(kind, rest, directory).map(Self::Server)
     }
 
     /// Which kind of database it is.
@@ -83,13 +85,19 @@ impl DatabaseUrl {
     pub fn is_local(&self) -> bool {
         match self {
             Self::Sqlite(_) => true,
-            Self::Server(server) => is_loopback(&server.host),
+            Self::Server(server) => server.is_socket || is_loopback(&server.host),
         }
     }
 }
 
 impl ServerUrl {
-    fn parse(kind: DatabaseKind, rest: &str) -> Result<Self, String> {
+    fn parse(kind: DatabaseKind, rest: &str, directory: &Path) -> Result<Self, String> {
+        if has_unencoded_password(rest) {
+            return Err(format!(
+                "has a user or password with one of the characters `@ / ? #`: percent-encode it (%40, %2F, %3F, %23), or \
+                 write {kind}://USER:${{DB_PASSWORD}}@HOST/DATABASE and set the variable: it is encoded by itself"
+            ));
+        }
         let text = Secret::new(format!("{kind}:{rest}"));
         let url = Url::parse(text.expose()).map_err(|error| format!("is not a URL: {error}"))?;
         let host = url.host_str().unwrap_or_default().to_owned();
@@ -100,8 +108,15 @@ impl ServerUrl {
         if database.is_empty() || database.contains('/') {
             return Err(format!("names no database: write {kind}://USER:PASSWORD@HOST:PORT/DATABASE"));
         }
-        let port = url.port().unwrap_or(if kind == DatabaseKind::Mysql { 3306 } else { 5432 });
-        Ok(Self { kind, user: url.username().to_owned(), host, port, database, url: text })
+        let (server, port) = match kind {
+            DatabaseKind::Postgres => (Server::Postgres, 5432),
+            DatabaseKind::Mysql | DatabaseKind::Sqlite => (Server::Mysql, 3306),
+        };
+        let parameters = database_parameters::read(server, &url)?;
+        let port = url.port().unwrap_or(port);
+        let user = url.username().to_owned();
+        let url = with_absolute_files(url, server, directory)?;
+        Ok(Self { kind, user, host, port, database, is_socket: parameters.is_socket, url })
     }
 
     /// The whole URL with the password, its scheme `mysql` or `postgres`, for the driver alone.
@@ -139,6 +154,35 @@ impl ServerUrl {
     pub fn database(&self) -> &str {
         &self.database
     }
+}
+
+/// Whether what looks like a path, a parameter or a fragment is the rest of a password: there is an `@` behind the place at which
+/// a URL's authority ends, or a `#` at all, which no database URL has.
+fn has_unencoded_password(rest: &str) -> bool {
+    let rest = rest.trim_start_matches('/');
+    let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+    rest[end..].contains('@') || rest.contains('#')
+}
+
+/// Certificates and keys begin at the configuration's folder, as every path in it does.
+fn with_absolute_files(mut url: Url, server: Server, directory: &Path) -> Result<Secret, String> {
+    let pairs: Vec<(String, String)> = url.query_pairs().into_owned().collect();
+    if pairs.iter().any(|(key, _)| server.names_file(key)) {
+        let mut absolute = Vec::with_capacity(pairs.len());
+        for (key, value) in pairs {
+            if !server.names_file(&key) {
+                absolute.push((key, value));
+                continue;
+            }
+            let path = directory.join(&value);
+            if !path.is_file() {
+                return Err(format!("names a file in `{key}` that is not there: {}", path.display()));
+            }
+            absolute.push((key, path.to_string_lossy().into_owned()));
+        }
+        url.query_pairs_mut().clear().extend_pairs(absolute);
+    }
+    Ok(Secret::new(url.to_string()))
 }
 
 fn unknown_scheme() -> String {
@@ -210,8 +254,10 @@ mod tests {
             assert_eq!((url.kind().as_str(), url.redacted().as_str(), url.is_local()), (kind, shown, local));
             assert!(!format!("{url:?} {url}").contains("SECRET"));
         }
-        let DatabaseUrl::Server(server) = parse("mariadb://u:p%40@h/app?x=1").unwrap() else { panic!("a file") };
-        assert_eq!(server.expose(), "mysql://u:p%40@h/app?x=1");
+        let DatabaseUrl::Server(server) = parse("mariadb://u:p%40@h/app?ssl-mode=required").unwrap() else {
+            panic!("a file")
+        };
+        assert_eq!(server.expose(), "mysql://u:p%40@h/app?ssl-mode=required");
         assert!(!format!("{server:?}").contains("p%40"));
     }
 
@@ -242,9 +288,39 @@ mod tests {
             "sqlite://",
             "sqlite::memory:",
             "sqlite://x.db?mode=ro",
+            "mysql://u@h/app?ssl_mode=SECRET",
+            "mysql://u:SECRET@h/app?ssl-ca=missing.pem",
         ] {
             let error = parse(text).unwrap_err();
             assert!(!error.contains("SECRET"), "{text}: {error}");
         }
+    }
+
+    #[test]
+    fn a_literal_password_that_breaks_the_url_shows_no_part_of_itself_and_says_what_to_do() {
+        for password in
+            ["SECRET/HIDDEN", "SECRET#HIDDEN", "SECRET?HIDDEN", "7788/SECRET", "77#88", "1@SECRET/2", "a/SECRET@b"]
+        {
+            for scheme in ["mysql", "postgres"] {
+                let error = parse(&format!("{scheme}://user:{password}@db.example/app")).unwrap_err();
+                for part in ["SECRET", "HIDDEN", "77", "88"] {
+                    assert!(!error.contains(part), "{password}: {error}");
+                }
+                assert!(error.contains("percent-encode") && error.contains("${DB_PASSWORD}"), "{error}");
+            }
+        }
+        let url = parse("mysql://u:SECRET@HIDDEN@h/app").unwrap();
+        assert_eq!(url.redacted(), "mysql://u:***@h:3306/app", "the last `@` ends the password");
+    }
+
+    #[test]
+    fn files_of_certificates_begin_at_the_folder() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("ca.pem"), "").unwrap();
+        let text = Secret::new("mysql://u:p@h/app?ssl-mode=verify_ca&ssl-ca=ca.pem".to_owned());
+        let DatabaseUrl::Server(server) = DatabaseUrl::parse(&text, folder.path()).unwrap() else { panic!("a file") };
+        let url = Url::parse(server.expose()).unwrap();
+        let (_, file) = url.query_pairs().find(|(key, _)| key == "ssl-ca").unwrap();
+        assert_eq!(Path::new(&*file), folder.path().join("ca.pem"));
     }
 }

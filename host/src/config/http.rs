@@ -5,9 +5,11 @@ use std::path::PathBuf;
 
 use url::{Host, Url};
 
-use super::authentication::{Authentication, read_authentication};
+use super::authentication::{Authentication, SecretSource, read_authentication, read_secret};
 use super::limits::Limits;
 use super::reader::Reader;
+use crate::domain::headers::check_added;
+use crate::domain::limits::HTTP_TIMEOUT_MS_DEFAULT;
 use crate::domain::words::one_of;
 use crate::vocabulary;
 
@@ -34,6 +36,9 @@ vocabulary! {
 /// So many requests, each as slow as it may be, fit into a call by default.
 const REQUESTS_IN_A_ROW: u64 = 3;
 
+/// The most headers that the host adds beside the credentials.
+const HEADERS_MAX: usize = 32;
+
 /// How a target is reached over HTTP.
 #[derive(Clone, Debug)]
 pub struct HttpConfig {
@@ -51,6 +56,8 @@ pub struct HttpConfig {
     pub ca_file: Option<PathBuf>,
     /// What the host adds to every request.
     pub authentication: Authentication,
+    /// Further headers of every request, as secret as the credentials: a tenant, a gateway's key.
+    pub headers: Vec<(String, SecretSource)>,
 }
 
 impl HttpConfig {
@@ -66,11 +73,12 @@ pub(super) fn read_http(mut http: Reader<'_>, limits: &mut Limits, deadline_is_s
     let allow_private = http.boolean("allow_private", false);
     let base_url = read_base_url(&mut http, allow_private);
     let methods = read_methods(&mut http);
-    let timeout_ms = http.integer("timeout_ms", 100..=600_000, 10_000);
+    let timeout_ms = http.integer("timeout_ms", 100..=600_000, HTTP_TIMEOUT_MS_DEFAULT);
     if !deadline_is_set {
-        limits.deadline_ms = limits.deadline_ms.max(timeout_ms * REQUESTS_IN_A_ROW);
-    } else if http.has("timeout_ms") && timeout_ms >= limits.deadline_ms {
-        let message = format!("must be less than limits.deadline_ms ({}), which cuts a call off", limits.deadline_ms);
+        limits.call.deadline_ms = limits.call.deadline_ms.max(timeout_ms * REQUESTS_IN_A_ROW);
+    } else if http.has("timeout_ms") && timeout_ms >= limits.call.deadline_ms {
+        let message =
+            format!("must be less than limits.deadline_ms ({}), which cuts a call off", limits.call.deadline_ms);
         http.note_key("timeout_ms", message);
     }
     let in_doubt_ms = http.integer("in_doubt_ms", 0..=3_600_000, 60_000);
@@ -82,6 +90,7 @@ pub(super) fn read_http(mut http: Reader<'_>, limits: &mut Limits, deadline_is_s
     } else {
         (!auth_present).then_some(Authentication::None)
     };
+    let headers = read_headers(&mut http);
     http.finish(&[]);
     Some(HttpConfig {
         base_url: base_url?,
@@ -91,7 +100,33 @@ pub(super) fn read_http(mut http: Reader<'_>, limits: &mut Limits, deadline_is_s
         in_doubt_ms,
         ca_file,
         authentication: authentication?,
+        headers,
     })
+}
+
+/// `headers`: a list of `{ name, value }` or `{ name, value_file }`.
+fn read_headers(http: &mut Reader<'_>) -> Vec<(String, SecretSource)> {
+    let mut headers: Vec<(String, SecretSource)> = Vec::new();
+    for mut header in http.sections("headers") {
+        if !header.has("name") {
+            header.note_missing("name", "is missing, for example \"X-Tenant-ID\"");
+        }
+        let name = header.text("name").map(|entry| entry.value);
+        let value = read_secret(&mut header, "value", "value_file");
+        if let Some(name) = &name {
+            if let Err(reason) = check_added(name) {
+                header.note_key("name", reason);
+            } else if headers.iter().any(|(known, _)| known.eq_ignore_ascii_case(name)) {
+                header.note_key("name", "is given twice");
+            }
+        }
+        headers.extend(name.zip(value));
+        header.finish(&[]);
+    }
+    if headers.len() > HEADERS_MAX {
+        http.note_key("headers", format!("must be at most {HEADERS_MAX}"));
+    }
+    headers
 }
 
 fn read_methods(http: &mut Reader<'_>) -> Vec<HttpMethod> {

@@ -18,7 +18,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
-pub use authentication::{Authentication, AuthenticationType, GrantConfig, SecretSource};
+pub use authentication::{Authentication, AuthenticationType, GrantConfig, SecretMethod, SecretSource};
 pub use database_url::{DatabaseKind, DatabaseUrl, ServerUrl};
 pub use http::{HttpConfig, HttpMethod};
 pub use limits::Limits;
@@ -64,6 +64,8 @@ pub struct StoreConfig {
 pub struct PluginsConfig {
     /// The folder at which a target's `adapter` begins. Absolute.
     pub directory: PathBuf,
+    /// Where `host plugin install` pins what it put in place, if not beside the configuration. Absolute.
+    pub lock_file: Option<PathBuf>,
     /// The folder for compiled adapters; it may be deleted at any time. Absolute.
     pub cache: PathBuf,
     /// The stack of an adapter's own calls, KiB; the same for every target.
@@ -147,7 +149,7 @@ impl Config {
     /// Where adapters are pinned: `adapters.lock` beside the configuration.
     #[must_use]
     pub fn lock_file(&self) -> PathBuf {
-        self.path.with_file_name("adapters.lock")
+        self.plugins.lock_file.clone().unwrap_or_else(|| self.path.with_file_name("adapters.lock"))
     }
 
     /// The targets that deliveries are made for.
@@ -175,6 +177,7 @@ fn read_store(mut store: Reader<'_>, root: &Reader<'_>) -> Option<StoreConfig> {
 fn read_plugins(mut plugins: Reader<'_>) -> PluginsConfig {
     let context = plugins.context;
     let directory = plugins.path("directory").unwrap_or_else(|| context.resolve("adapters"));
+    let lock_file = plugins.path("lock_file");
     let cache = plugins.path("cache").unwrap_or_else(|| context.resolve(".host/cache"));
     let stack_kib = plugins.count("stack_kib", 64..=16_384, 1024);
     let trusted_keys = plugins.texts("trusted_keys").unwrap_or_default();
@@ -190,7 +193,7 @@ fn read_plugins(mut plugins: Reader<'_>) -> PluginsConfig {
     }
     let trusted_keys = trusted_keys.into_iter().map(|key| key.value).collect();
     plugins.finish(&[]);
-    PluginsConfig { directory, cache, stack_kib, trusted_keys, require_signature }
+    PluginsConfig { directory, lock_file, cache, stack_kib, trusted_keys, require_signature }
 }
 
 fn read_aggregates(aggregates: &Reader<'_>) -> BTreeMap<AggregateType, Order> {

@@ -175,6 +175,12 @@ impl<'a> Reader<'a> {
         Reader { section, context: self.context }
     }
 
+    /// The tables of a list.
+    pub(super) fn sections(&mut self, key: &'static str) -> Vec<Reader<'a>> {
+        let sections = self.section.as_mut().map(|section| section.array(key)).unwrap_or_default();
+        sections.into_iter().map(|section| Reader::new(section, self.context)).collect()
+    }
+
     /// The tables below this one, whatever their names.
     pub(super) fn named_sections(&self) -> Vec<(Entry<String>, Reader<'a>)> {
         let named = self.section.as_ref().map(Section::named_sections).unwrap_or_default();

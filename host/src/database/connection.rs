@@ -2,10 +2,13 @@
 
 use futures::TryStreamExt as _;
 use sqlx::pool::PoolConnection;
-use sqlx::{AssertSqlSafe, MySql, Postgres, Sqlite};
+use sqlx::{AssertSqlSafe, MySql, Postgres, Row as _, Sqlite};
 
 use super::interrupt::{Interrupt, Watch};
-use super::{DatabaseError, Dialect, ErrorKind, Execution, RowLimits, Rows, Value, mysql, postgres, sqlite};
+use super::{
+    DatabaseError, Dialect, ErrorKind, Execution, RowLimits, Rows, Value, mysql, mysql_values, postgres,
+    postgres_values, sqlite,
+};
 
 pub(super) enum Connection {
     /// With the means to stop what it is doing, where that is wanted.
@@ -41,13 +44,13 @@ impl Connection {
     /// Runs a fixed statement that takes no parameters and gives no rows.
     pub(super) async fn run(&mut self, sql: &str) -> Result<(), DatabaseError> {
         use sqlx::Executor as _;
-        let sql = AssertSqlSafe(sql.to_owned());
+        let text = AssertSqlSafe(sql.to_owned());
         match self {
-            Self::Sqlite(connection, _) => (&mut **connection).execute(sqlx::raw_sql(sql)).await.map(drop),
-            Self::MySql(connection) => (&mut **connection).execute(sqlx::raw_sql(sql)).await.map(drop),
-            Self::Postgres(connection) => (&mut **connection).execute(sqlx::raw_sql(sql)).await.map(drop),
+            Self::Sqlite(connection, _) => (&mut **connection).execute(sqlx::raw_sql(text)).await.map(drop),
+            Self::MySql(connection) => (&mut **connection).execute(sqlx::raw_sql(text)).await.map(drop),
+            Self::Postgres(connection) => (&mut **connection).execute(sqlx::raw_sql(text)).await.map(drop),
         }
-        .map_err(|error| DatabaseError::from_sqlx(&error))
+        .map_err(|error| DatabaseError::of_statement(&error, sql))
     }
 
     pub(super) async fn execute(&mut self, sql: &str, parameters: &[Value]) -> Result<Execution, DatabaseError> {
@@ -77,7 +80,7 @@ impl Connection {
                 .await
                 .map(|result| Execution { rows_affected: result.rows_affected(), last_insert_id: None }),
         }
-        .map_err(|error| DatabaseError::from_sqlx(&error))
+        .map_err(|error| DatabaseError::of_statement(&error, &sql))
     }
 
     pub(super) async fn query(
@@ -101,17 +104,19 @@ impl Connection {
         let sql = self.dialect().placeholders(sql, parameters);
         let mut rows = Gathering::new(limits);
         macro_rules! gather {
-            ($driver:ident, $connection:expr) => {{
+            ($driver:ident, $values:ident, $connection:expr) => {{
                 let mut stream = query!($driver, sql, parameters).fetch(&mut **$connection);
-                while let Some(row) = stream.try_next().await.map_err(|error| DatabaseError::from_sqlx(&error))? {
-                    rows.take(&row, $driver::values(&row)?)?;
+                while let Some(row) =
+                    stream.try_next().await.map_err(|error| DatabaseError::of_statement(&error, &sql))?
+                {
+                    rows.take(&row, $values::values(&row)?)?;
                 }
             }};
         }
         match self {
-            Self::Sqlite(connection, _) => gather!(sqlite, connection),
-            Self::MySql(connection) => gather!(mysql, connection),
-            Self::Postgres(connection) => gather!(postgres, connection),
+            Self::Sqlite(connection, _) => gather!(sqlite, sqlite, connection),
+            Self::MySql(connection) => gather!(mysql, mysql_values, connection),
+            Self::Postgres(connection) => return query_postgres(connection, &sql, parameters, limits).await,
         }
         Ok(rows.rows)
     }
@@ -124,6 +129,40 @@ impl Connection {
             Self::Postgres(connection) => drop(connection.detach()),
         }
     }
+}
+
+/// Reads the rows and, where one of them holds what only PostgreSQL knows, asks again for the server's own text.
+async fn query_postgres(
+    connection: &mut PoolConnection<Postgres>,
+    sql: &str,
+    parameters: &[Value],
+    limits: RowLimits,
+) -> Result<Rows, DatabaseError> {
+    let failed = |error: &sqlx::Error| DatabaseError::of_statement(error, sql);
+    let mut rows = Gathering::new(limits);
+    let mut odd = None;
+    {
+        let mut stream = query!(postgres, sql, parameters).fetch(&mut **connection);
+        while let Some(row) = stream.try_next().await.map_err(|error| failed(&error))? {
+            match postgres_values::values(&row)? {
+                Some(values) => rows.take(&row, values)?,
+                None => {
+                    odd = Some(row);
+                    break;
+                }
+            }
+        }
+    }
+    let Some(odd) = odd else { return Ok(rows.rows) };
+    let again = postgres_values::as_text(sql, odd.columns()).ok_or_else(|| {
+        DatabaseError::new(ErrorKind::Other, "a value of a type that cannot be read here: cast it to text")
+    })?;
+    let mut rows = Gathering::new(limits);
+    let mut stream = query!(postgres, again, parameters).fetch(&mut **connection);
+    while let Some(row) = stream.try_next().await.map_err(|error| failed(&error))? {
+        rows.take(&odd, postgres_values::values_of_text(&row, odd.columns())?)?;
+    }
+    Ok(rows.rows)
 }
 
 /// Rows as they come in, held to their limits.

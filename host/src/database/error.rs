@@ -1,11 +1,16 @@
-//! What a database error means, with every value taken out of its text.
+//! What a database error means, in words of ours.
+//!
+//! A database's free text is never stored nor shown: each driver's table (`mysql_errors.rs`, `postgres_errors.rs`,
+//! `sqlite_errors.rs`) has our words for each number, and only names of columns, keys and tables are added (`names.rs`).
 
 use std::time::Duration;
+
+use super::{mysql_errors, postgres_errors, sqlite_errors};
 
 /// The meaning of a database error; nothing above this layer reads a vendor's number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ErrorKind {
-    /// No connection, or it was lost: the transaction is gone.
+    /// The server cannot work for anybody now: no connection, no room, no memory, shutting down. The transaction is gone.
     Unavailable,
     /// The server is there but does not let us in, or has no such database.
     Rejected,
@@ -13,11 +18,11 @@ pub enum ErrorKind {
     Contention,
     /// A unique key refused a row.
     DuplicateKey,
-    /// A value does not fit its column.
+    /// A value does not fit its column, or a constraint or trigger of the database refuses the row.
     InvalidValue,
     /// A table or column is missing.
     MissingObject,
-    /// The database user may not do this.
+    /// The database user may not do this, the database takes no writes, or the operator has not granted the table.
     PermissionDenied,
     /// This host refused the statement or its answer.
     Refused,
@@ -25,7 +30,7 @@ pub enum ErrorKind {
     Other,
 }
 
-/// An error of a database, safe to show: values are removed from its message.
+/// An error of a database, safe to show: its message is ours and holds no value.
 #[derive(Clone, Debug, thiserror::Error)]
 #[error("{message}")]
 pub struct DatabaseError {
@@ -63,59 +68,83 @@ impl DatabaseError {
         Self::new(ErrorKind::Unavailable, format!("no answer to {what} within {} ms", limit.as_millis()))
     }
 
+    /// For an error that no statement of ours ran into.
     pub(super) fn from_sqlx(error: &sqlx::Error) -> Self {
+        Self::of_statement(error, "")
+    }
+
+    /// For an error of this statement, by which the names in it may be shown.
+    pub(super) fn of_statement(error: &sqlx::Error, statement: &str) -> Self {
         match error {
-            sqlx::Error::Database(error) => Self::from_server(error.as_ref()),
+            sqlx::Error::Database(error) => Self::from_server(error.as_ref(), statement),
             sqlx::Error::Io(error) => Self::new(ErrorKind::Unavailable, reason(error)),
-            sqlx::Error::Tls(error) => Self::new(ErrorKind::Unavailable, format!("TLS failed: {error}")),
+            sqlx::Error::Tls(error) => Self::new(ErrorKind::Unavailable, tls(error.as_ref())),
             sqlx::Error::PoolTimedOut => Self::new(ErrorKind::Unavailable, "no connection was free in time"),
             sqlx::Error::PoolClosed | sqlx::Error::WorkerCrashed => {
                 Self::new(ErrorKind::Unavailable, "the connection is closed")
             }
-            sqlx::Error::Protocol(text) => {
-                Self::new(ErrorKind::Unavailable, format!("protocol error: {}", scrub(text)))
-            }
+            sqlx::Error::Protocol(text) => protocol(text),
             sqlx::Error::ColumnDecode { index, .. } => {
-                Self::new(ErrorKind::Other, format!("column {index} has a type that is not understood"))
+                // A number of the column or, from the driver, its name: neither is a value.
+                Self::new(ErrorKind::Other, format!("column {index} has a value that is not understood"))
             }
             sqlx::Error::Encode(_) => Self::new(ErrorKind::InvalidValue, "a parameter could not be encoded"),
-            sqlx::Error::Configuration(error) => Self::new(ErrorKind::Rejected, format!("configuration: {error}")),
-            other => Self::new(ErrorKind::Other, scrub(&other.to_string())),
+            sqlx::Error::Configuration(_) => {
+                Self::new(ErrorKind::Rejected, "the URL's parameters or their files make no sense to the driver")
+            }
+            _ => Self::new(ErrorKind::Other, "the database's driver refused the statement"),
         }
     }
 
-    fn from_server(error: &dyn sqlx::error::DatabaseError) -> Self {
+    fn from_server(error: &dyn sqlx::error::DatabaseError, statement: &str) -> Self {
         use sqlx::mysql::MySqlDatabaseError;
         use sqlx::postgres::PgDatabaseError;
         let sqlstate = error.code().map(std::borrow::Cow::into_owned);
         if let Some(error) = error.try_downcast_ref::<MySqlDatabaseError>() {
-            let object = mysql_object(error.number(), error.message());
-            return Self {
-                kind: mysql_kind(error.number()),
-                sqlstate,
-                vendor_code: Some(i32::from(error.number())),
-                message: with_object(
-                    &readable(mysql_kind(error.number()), error.message()),
-                    object.as_deref(),
-                    i32::from(error.number()),
-                ),
-                object,
-            };
+            let number = error.number();
+            let (kind, words) = mysql_errors::judge(number, sqlstate.as_deref());
+            // What SIGNAL says is not the server's own.
+            let is_own = !sqlstate.as_ref().is_some_and(|state| state.starts_with("45"));
+            let object = mysql_errors::object(number, error.message(), statement).filter(|_| is_own);
+            let message = worded(words, object.as_deref(), &number.to_string());
+            return Self { kind, sqlstate, vendor_code: Some(i32::from(number)), object, message };
         }
         if let Some(error) = error.try_downcast_ref::<PgDatabaseError>() {
-            let object = error.constraint().or(error.column()).map(str::to_owned);
-            let kind = postgres_kind(error.code());
-            return Self { kind, vendor_code: None, message: readable(kind, error.message()), object, sqlstate };
+            let said = postgres_errors::Said {
+                state: error.code(),
+                sentence: error.message(),
+                constraint: error.constraint(),
+                column: error.column(),
+                file: error.file(),
+                routine: error.routine(),
+            };
+            let (kind, words) = postgres_errors::judge(said);
+            let object = postgres_errors::object(said, statement);
+            let message = worded(words, object.as_deref(), error.code());
+            return Self { kind, sqlstate, vendor_code: None, object, message };
         }
         let code: i32 = sqlstate.as_deref().and_then(|code| code.parse().ok()).unwrap_or_default();
-        let message = error.message();
-        let object = message.split_once("constraint failed: ").map(|(_, columns)| sqlite_columns(columns));
-        let kind = sqlite_kind(code, message);
-        Self { kind, sqlstate: None, vendor_code: Some(code), message: readable(kind, message), object }
+        let (kind, words) = sqlite_errors::judge(code, error.message());
+        let object = sqlite_errors::object(code, error.message(), statement);
+        let message = worded(words, object.as_deref(), &code.to_string());
+        Self { kind, sqlstate: None, vendor_code: Some(code), object, message }
+    }
+}
+
+/// Our words, with the key or column that it is about and the code by which it can be looked up.
+fn worded(words: &str, object: Option<&str>, code: &str) -> String {
+    match object {
+        Some(object) => format!("{words} [{object}, {code}]"),
+        None => format!("{words} [{code}]"),
     }
 }
 
 fn reason(error: &std::io::Error) -> String {
+    if let Some(inner) = error.get_ref()
+        && let Some(error) = inner.downcast_ref::<rustls::Error>()
+    {
+        return handshake(error);
+    }
     match error.kind() {
         std::io::ErrorKind::ConnectionRefused => "connection refused".to_owned(),
         std::io::ErrorKind::UnexpectedEof
@@ -123,120 +152,63 @@ fn reason(error: &std::io::Error) -> String {
         | std::io::ErrorKind::ConnectionAborted
         | std::io::ErrorKind::BrokenPipe => "the connection was lost".to_owned(),
         std::io::ErrorKind::TimedOut => "the connection timed out".to_owned(),
+        // The system's words, about an address or a file that the operator named.
         _ => error.to_string(),
     }
 }
 
-fn mysql_kind(number: u16) -> ErrorKind {
-    match number {
-        1205 | 1213 | 1020 | 1637 | 3572 => ErrorKind::Contention,
-        1022 | 1062 | 1169 | 1586 => ErrorKind::DuplicateKey,
-        1048 | 1264 | 1265 | 1292 | 1364 | 1366 | 1367 | 1406 | 1411 | 1525 | 3140 | 3819 | 4025 => {
-            ErrorKind::InvalidValue
+fn tls(error: &(dyn std::error::Error + 'static)) -> String {
+    match error.downcast_ref::<rustls::Error>() {
+        Some(error) => handshake(error),
+        // The driver has a text of its own, and no type, for a server that offers none. It quotes nothing of the server's.
+        None if error.to_string().contains("not support TLS") => {
+            "the server offers no TLS: turn it on there, or write \
+             ?ssl-mode=disabled (PostgreSQL: ?sslmode=disable) into the URL to send patients' data unencrypted"
+                .to_owned()
         }
-        1051 | 1052 | 1054 | 1146 => ErrorKind::MissingObject,
-        1142 | 1143 | 1227 | 1290 | 1370 => ErrorKind::PermissionDenied,
-        1044 | 1045 | 1049 | 1130 | 1698 => ErrorKind::Rejected,
-        // 1047 and 1927: a Galera node that is not ready, a connection that was killed.
-        1040 | 1047 | 1053 | 1152 | 1158..=1161 | 1203 | 1317 | 1927 | 2006 | 2013 | 3024 | 1969 => {
-            ErrorKind::Unavailable
+        None => format!("TLS failed: {error}"),
+    }
+}
+
+fn handshake(error: &rustls::Error) -> String {
+    use rustls::{CertificateError, Error};
+    let version = |error: &rustls::Error| error.to_string().contains("UnsupportedCertVersion");
+    match error {
+        _ if version(error) => "TLS failed: the server's certificate is of X.509 version 1, which cannot be verified: \
+             issue one of version 3, with the server's name in it"
+            .to_owned(),
+        Error::InvalidCertificate(CertificateError::UnknownIssuer) => "TLS failed: the server's certificate is not \
+             signed by an authority that is known here: name its file with ssl-ca (PostgreSQL: sslrootcert)"
+            .to_owned(),
+        Error::InvalidCertificate(
+            CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
+        ) => "TLS failed: the server's certificate is for another name than the URL's host".to_owned(),
+        Error::InvalidCertificate(CertificateError::Expired | CertificateError::ExpiredContext { .. }) => {
+            "TLS failed: the server's certificate has expired".to_owned()
         }
-        _ => ErrorKind::Other,
+        error => format!("TLS failed: {error}"),
     }
 }
 
-fn postgres_kind(sqlstate: &str) -> ErrorKind {
-    match sqlstate {
-        "40001" | "40P01" | "55P03" => ErrorKind::Contention,
-        "23505" => ErrorKind::DuplicateKey,
-        "42P01" | "42703" | "3F000" => ErrorKind::MissingObject,
-        "42501" => ErrorKind::PermissionDenied,
-        "28000" | "28P01" | "3D000" => ErrorKind::Rejected,
-        "57P01" | "57P02" | "57P03" | "53300" => ErrorKind::Unavailable,
-        _ if sqlstate.starts_with("08") => ErrorKind::Unavailable,
-        _ if sqlstate.starts_with("22") || sqlstate.starts_with("23") => ErrorKind::InvalidValue,
-        _ => ErrorKind::Other,
-    }
-}
-
-/// The low byte of an extended code is the code.
-fn sqlite_kind(code: i32, message: &str) -> ErrorKind {
-    match (code & 0xff, code) {
-        (5 | 6, _) => ErrorKind::Contention,
-        (_, 1555 | 2067 | 2579) => ErrorKind::DuplicateKey,
-        (18..=20 | 25, _) => ErrorKind::InvalidValue,
-        (9 | 10 | 13 | 14, _) => ErrorKind::Unavailable,
-        (3 | 8 | 23, _) => ErrorKind::PermissionDenied,
-        (11 | 26, _) => ErrorKind::Rejected,
-        (1, _) if message.starts_with("no such") || message.contains("has no column") => ErrorKind::MissingObject,
-        _ => ErrorKind::Other,
-    }
-}
-
-fn mysql_object(number: u16, message: &str) -> Option<String> {
-    let quoted_after = |marker: &str| {
-        let rest = &message[message.rfind(marker)? + marker.len()..];
-        rest.split('\'').nth(1).map(str::to_owned)
-    };
-    match number {
-        1062 | 1586 => quoted_after("for key "),
-        1048 | 1264 | 1265 | 1292 | 1366 | 1406 => quoted_after("olumn ").or_else(|| {
-            let rest = &message[message.find("for column `")? + "for column ".len()..];
-            rest.split('`')
-                .rfind(|part| !part.is_empty() && *part != "." && !part.starts_with(" at row"))
-                .map(str::to_owned)
-        }),
-        1364 => message.split('\'').nth(1).map(str::to_owned),
-        _ => None,
-    }
-}
-
-fn sqlite_columns(columns: &str) -> String {
-    columns.split(", ").map(|column| column.rsplit('.').next().unwrap_or(column)).collect::<Vec<_>>().join(",")
-}
-
-/// The scrubbed message says again which key or column it was, and the number by which it can be looked up.
-fn with_object(message: &str, object: Option<&str>, code: i32) -> String {
-    match object {
-        Some(object) => format!("{message} [{object}, {code}]"),
-        None => format!("{message} [{code}]"),
-    }
-}
-
-/// What is missing, forbidden or unreachable has a name that people need to read; everything else may quote a value.
-fn readable(kind: ErrorKind, message: &str) -> String {
-    match kind {
-        ErrorKind::MissingObject | ErrorKind::PermissionDenied | ErrorKind::Rejected | ErrorKind::Unavailable => {
-            message.to_owned()
+/// The driver's protocol errors have no type either; what a server sent may stand in one, so that only known ones are told apart.
+fn protocol(text: &str) -> DatabaseError {
+    match text.split_once("unknown authentication plugin: ") {
+        Some((_, rest)) => {
+            // Further data of the server's follow its name.
+            let end = rest.find(|character: char| !character.is_ascii_alphanumeric() && character != '_');
+            let plugin = super::names::identifier(&rest[..end.unwrap_or(rest.len())]);
+            let plugin = plugin.unwrap_or_else(|| "another plugin".to_owned());
+            DatabaseError::new(
+                ErrorKind::Rejected,
+                format!(
+                    "the user is to authenticate by {plugin}, which this host does not speak: give the user \
+                     mysql_native_password or caching_sha2_password (MariaDB: ALTER USER ... IDENTIFIED VIA \
+                     mysql_native_password USING PASSWORD('...'))"
+                ),
+            )
         }
-        _ => scrub(message),
+        None => DatabaseError::new(ErrorKind::Unavailable, "the connection broke: a protocol error"),
     }
-}
-
-/// Takes everything in quotes out of a message: a database quotes values there, and values are patients' data.
-fn scrub(message: &str) -> String {
-    let mut out = String::with_capacity(message.len());
-    let mut quote = None;
-    for character in message.chars() {
-        match quote {
-            Some(open) if character == open => {
-                quote = None;
-                out.push_str("...");
-                out.push(character);
-            }
-            Some(_) => {}
-            None => {
-                if matches!(character, '\'' | '"' | '`') {
-                    quote = Some(character);
-                }
-                out.push(character);
-            }
-        }
-    }
-    if quote.is_some() {
-        out.push_str("...");
-    }
-    out
 }
 
 #[cfg(test)]
@@ -244,30 +216,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn scrub_leaves_no_value() {
-        assert_eq!(scrub("Duplicate entry 'Kim' for key 'uuid'"), "Duplicate entry '...' for key '...'");
-        assert_eq!(scrub("broken 'Kim"), "broken '...");
+    fn an_authentication_plugin_that_is_not_spoken_is_named_with_the_mend() {
+        let error = protocol("unknown authentication plugin: client_ed25519\0\u{fffd}x");
+        assert_eq!(error.kind, ErrorKind::Rejected);
+        assert!(error.message.contains("by client_ed25519") && error.message.contains("mysql_native_password"));
+        assert_eq!(protocol("anything 'Kim' sent").message, "the connection broke: a protocol error");
     }
 
     #[test]
-    fn object_is_the_key_or_the_column() {
-        assert_eq!(
-            mysql_object(1062, "Duplicate entry 'a' for key 'patient_data.pid'").as_deref(),
-            Some("patient_data.pid")
-        );
-        assert_eq!(mysql_object(1406, "Data too long for column 'fname' at row 3").as_deref(), Some("fname"));
-        assert_eq!(mysql_object(1048, "Column 'lname' cannot be null").as_deref(), Some("lname"));
-        assert_eq!(
-            mysql_object(1292, "Incorrect date value: 'x' for column `t`.`patient_data`.`DOB` at row 1").as_deref(),
-            Some("DOB")
-        );
-    }
-
-    #[test]
-    fn sqlite_kinds_follow_the_extended_code() {
-        assert_eq!(sqlite_kind(2067, "UNIQUE constraint failed: t.pid"), ErrorKind::DuplicateKey);
-        assert_eq!(sqlite_kind(275, "CHECK constraint failed: x"), ErrorKind::InvalidValue);
-        assert_eq!(sqlite_kind(5, "database is locked"), ErrorKind::Contention);
-        assert_eq!(sqlite_kind(1, "no such table: x"), ErrorKind::MissingObject);
+    fn words_name_what_it_is_about_and_the_code() {
+        assert_eq!(worded("a deadlock", None, "1213"), "a deadlock [1213]");
+        assert_eq!(worded("a column takes no NULL", Some("lname"), "1048"), "a column takes no NULL [lname, 1048]");
     }
 }

@@ -2,17 +2,25 @@
 //!
 //! It lies under both the host's own store and the transactions that are lent to adapters, which must not know each
 //! other. It owns connections, parameters, rows and what an error means. It knows no table of ours and must never put a
-//! value into an error message. Read next: `transaction.rs`.
+//! value, or a sentence of a database's, into an error message. Read next: `transaction.rs`, and `error.rs` for what errors mean.
 
 mod connection;
 mod dialect;
 mod error;
 mod interrupt;
 mod mysql;
+mod mysql_errors;
+mod mysql_values;
+mod names;
 mod pool;
 mod postgres;
+mod postgres_errors;
+mod postgres_values;
+mod readiness;
 mod rerun;
 mod sqlite;
+mod sqlite_errors;
+mod sqlstate;
 mod transaction;
 mod value;
 
@@ -22,3 +30,8 @@ pub use pool::{Database, Locator};
 pub use rerun::{AsDatabaseError, rerun};
 pub use transaction::{Execution, RowLimits, Rows, Transaction};
 pub use value::Value;
+
+/// How long a statement on someone else's database waits for a lock: short enough to be told from a server that does not answer.
+fn lock_wait(statement_timeout: std::time::Duration) -> std::time::Duration {
+    (statement_timeout / 3).clamp(std::time::Duration::from_millis(500), std::time::Duration::from_secs(5))
+}

@@ -1,26 +1,22 @@
-//! MySQL and MariaDB through sqlx: parameters in, rows out.
+//! MySQL and MariaDB through sqlx: how to connect, what a session is set to, parameters. Rows are in `mysql_values.rs`.
 
 use std::time::Duration;
 
-use sqlx::mysql::{MySqlArguments, MySqlConnectOptions, MySqlRow};
+use sqlx::mysql::{MySqlArguments, MySqlConnectOptions, MySqlSslMode};
 use sqlx::query::Query;
-use sqlx::types::BigDecimal;
-use sqlx::types::chrono::{NaiveDate, NaiveDateTime};
-use sqlx::{
-    AssertSqlSafe, Column as _, ConnectOptions as _, Executor as _, MySql, MySqlConnection, Row as _, TypeInfo as _,
-    ValueRef as _,
-};
+use sqlx::{AssertSqlSafe, ConnectOptions as _, Executor as _, MySql, MySqlConnection};
 
-use super::{DatabaseError, ErrorKind, Value};
+use super::{DatabaseError, ErrorKind, Value, lock_wait};
+use crate::domain::database_parameters::{Server, Tls, bare_host, effective_tls};
 
 /// What every session is set to: strict about values, the same `||` as elsewhere, and each statement sees what is
-/// committed. The time zone stays the server's, since a target's stored times are local to it.
+/// committed. Errors are in English, since the name of a key is found in their text. The time zone stays the server's, since a target's stored times are local to it.
 const SESSION: &str = "SET SESSION sql_mode = 'STRICT_TRANS_TABLES,NO_ENGINE_SUBSTITUTION,PIPES_AS_CONCAT', \
-     SESSION transaction_isolation = 'READ-COMMITTED'";
+     SESSION lc_messages = 'en_US', SESSION transaction_isolation = 'READ-COMMITTED'";
 
 /// MariaDB before 11.1 knows the isolation level by its older name only.
 const SESSION_MARIADB: &str = "SET SESSION sql_mode = 'STRICT_TRANS_TABLES,NO_ENGINE_SUBSTITUTION,PIPES_AS_CONCAT', \
-     SESSION tx_isolation = 'READ-COMMITTED'";
+     SESSION lc_messages = 'en_US', SESSION tx_isolation = 'READ-COMMITTED'";
 
 /// Makes a new session ours. With a time limit the server stops what takes longer (MySQL does so for SELECT alone).
 pub(super) async fn prepare(connection: &mut MySqlConnection, timeout: Option<Duration>) -> Result<(), sqlx::Error> {
@@ -29,6 +25,10 @@ pub(super) async fn prepare(connection: &mut MySqlConnection, timeout: Option<Du
         connection.execute(sqlx::raw_sql(SESSION_MARIADB)).await?;
     }
     let Some(timeout) = timeout else { return Ok(()) };
+    // The server's own limits are 50 seconds and a day: a lock that is held would be taken for a server that does not answer.
+    let wait = lock_wait(timeout).as_secs().max(1);
+    let waits = format!("SET SESSION innodb_lock_wait_timeout = {wait}, SESSION lock_wait_timeout = {wait}");
+    connection.execute(sqlx::raw_sql(AssertSqlSafe(waits))).await?;
     let limit = format!("SET SESSION max_statement_time = {}", timeout.as_secs_f64());
     if connection.execute(sqlx::raw_sql(AssertSqlSafe(limit))).await.is_err() {
         let limit = format!("SET SESSION max_execution_time = {}", timeout.as_millis());
@@ -38,8 +38,20 @@ pub(super) async fn prepare(connection: &mut MySqlConnection, timeout: Option<Du
 }
 
 pub(super) fn options(url: &url::Url) -> Result<MySqlConnectOptions, DatabaseError> {
-    let options: MySqlConnectOptions = sqlx::ConnectOptions::from_url(url)
-        .map_err(|_| DatabaseError::new(ErrorKind::Rejected, "the database url is not understood"))?;
+    let rejected = |message: String| DatabaseError::new(ErrorKind::Rejected, format!("the database url {message}"));
+    let mode = match effective_tls(Server::Mysql, url).map_err(rejected)? {
+        Tls::Off => MySqlSslMode::Disabled,
+        Tls::Preferred => MySqlSslMode::Preferred,
+        Tls::Required => MySqlSslMode::Required,
+        Tls::VerifyAuthority => MySqlSslMode::VerifyCa,
+        Tls::VerifyHost => MySqlSslMode::VerifyIdentity,
+    };
+    let mut options: MySqlConnectOptions =
+        sqlx::ConnectOptions::from_url(url).map_err(|_| rejected("is not understood".to_owned()))?;
+    options = options.ssl_mode(mode);
+    if let Some(host) = bare_host(url) {
+        options = options.host(&host);
+    }
     // A statement's text may be an adapter's and hold anything, so that none is ever logged.
     Ok(options
         .disable_statement_logging()
@@ -66,54 +78,4 @@ pub(super) fn bind<'q>(query: Query<'q, MySql, MySqlArguments>, value: &Value) -
         | Value::Json(text)
         | Value::Other(text) => query.bind(text.as_str()),
     }
-}
-
-pub(super) fn values(row: &MySqlRow) -> Result<Vec<Value>, DatabaseError> {
-    row.columns()
-        .iter()
-        .enumerate()
-        .map(|(index, column)| {
-            let raw = row.try_get_raw(index).map_err(|error| DatabaseError::from_sqlx(&error))?;
-            // A zero date is shown as NULL by the driver: there is no such day.
-            if raw.is_null() {
-                return Ok(Value::Null);
-            }
-            let value = match column.type_info().name() {
-                "BOOLEAN" | "TINYINT" | "SMALLINT" | "MEDIUMINT" | "INT" | "BIGINT" => {
-                    row.try_get_unchecked(index).map(Value::I64)
-                }
-                "TINYINT UNSIGNED" | "SMALLINT UNSIGNED" | "MEDIUMINT UNSIGNED" | "INT UNSIGNED"
-                | "BIGINT UNSIGNED" | "YEAR" | "BIT" => row.try_get_unchecked(index).map(Value::U64),
-                "FLOAT" => row.try_get_unchecked::<f32, _>(index).map(|number| Value::F64(f64::from(number))),
-                "DOUBLE" => row.try_get_unchecked(index).map(Value::F64),
-                "DECIMAL" => {
-                    row.try_get_unchecked::<BigDecimal, _>(index).map(|number| Value::Decimal(number.to_plain_string()))
-                }
-                // The name says "binary" for text with a binary collation, too; only the collation tells them apart.
-                "CHAR" | "VARCHAR" | "TINYTEXT" | "TEXT" | "MEDIUMTEXT" | "LONGTEXT" | "ENUM" | "SET" | "BINARY"
-                | "VARBINARY" | "TINYBLOB" | "BLOB" | "MEDIUMBLOB" | "LONGBLOB" => {
-                    if <str as sqlx::Type<MySql>>::compatible(column.type_info()) {
-                        row.try_get_unchecked(index).map(Value::Text)
-                    } else {
-                        row.try_get_unchecked(index).map(Value::Bytes)
-                    }
-                }
-                "DATE" => row.try_get_unchecked::<NaiveDate, _>(index).map(|date| Value::Date(date.to_string())),
-                "DATETIME" | "TIMESTAMP" => row
-                    .try_get_unchecked::<NaiveDateTime, _>(index)
-                    .map(|time| Value::DateTime(time.format("%Y-%m-%d %H:%M:%S%.f").to_string())),
-                "TIME" => row
-                    .try_get_unchecked::<sqlx::mysql::types::MySqlTime, _>(index)
-                    .map(|time| Value::Time(time.to_string())),
-                "JSON" => row.try_get_unchecked(index).map(Value::Json),
-                other => {
-                    return Err(DatabaseError::new(
-                        ErrorKind::Other,
-                        format!("column {} has the MySQL type {other}, which is not understood", column.name()),
-                    ));
-                }
-            };
-            value.map_err(|error| DatabaseError::from_sqlx(&error))
-        })
-        .collect()
 }

@@ -13,12 +13,16 @@ use super::interrupt::Interrupt;
 use super::{
     DatabaseError, Dialect, ErrorKind, Execution, RowLimits, Rows, Transaction, Value, mysql, postgres, sqlite,
 };
+use crate::domain::database_parameters::is_this_machine;
 
 /// How long a connection may take to be had.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// For so long a statement that runs alone is tried on another connection when the one at hand turns out to be dead.
 const STALE_CONNECTIONS: Duration = Duration::from_millis(250);
+
+/// Between two such tries.
+const STALE_PAUSE: Duration = Duration::from_millis(5);
 
 /// Who waits so long for a connection asks whether the server is there at all.
 const SUSPICIOUS_WAIT: Duration = Duration::from_millis(500);
@@ -60,15 +64,7 @@ impl Locator {
     pub fn is_local(&self) -> bool {
         match self {
             Self::Sqlite(_) => true,
-            Self::MySql(url) | Self::Postgres(url) => match url.host() {
-                Some(url::Host::Ipv4(address)) => address.is_loopback(),
-                Some(url::Host::Ipv6(address)) => address.is_loopback(),
-                // The schemes are not special to the URL standard, so that an address arrives as a name.
-                Some(url::Host::Domain(name)) => {
-                    name == "localhost" || name.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
-                }
-                None => true,
-            },
+            Self::MySql(url) | Self::Postgres(url) => is_this_machine(url),
         }
     }
 
@@ -255,6 +251,8 @@ impl Database {
             if let Some(result) = self.end_alone(transaction, result, &mut began) {
                 return result;
             }
+            // Not every reason is a stale connection: a disk that is full still is.
+            tokio::time::sleep(STALE_PAUSE).await;
         }
     }
 
@@ -270,6 +268,8 @@ impl Database {
             if let Some(result) = self.end_alone(transaction, result, &mut began) {
                 return result;
             }
+            // Not every reason is a stale connection: a disk that is full still is.
+            tokio::time::sleep(STALE_PAUSE).await;
         }
     }
 

@@ -1,17 +1,14 @@
-//! PostgreSQL through sqlx: parameters in, rows out.
+//! PostgreSQL through sqlx: how to connect, what a session is set to, parameters. Rows are in `postgres_values.rs`.
 
 use std::time::Duration;
 
-use sqlx::postgres::{PgArguments, PgConnectOptions, PgRow};
+use sqlx::postgres::{PgArguments, PgConnectOptions, PgSslMode};
 use sqlx::query::Query;
-use sqlx::types::chrono::{NaiveDate, NaiveDateTime, NaiveTime};
-use sqlx::types::{BigDecimal, Uuid};
-use sqlx::{
-    AssertSqlSafe, Column as _, ConnectOptions as _, Executor as _, PgConnection, Postgres, Row as _, TypeInfo as _,
-    ValueRef as _,
-};
+use sqlx::{AssertSqlSafe, ConnectOptions as _, Executor as _, PgConnection, Postgres};
+use url::Host;
 
-use super::{DatabaseError, ErrorKind, Value};
+use super::{DatabaseError, ErrorKind, Value, lock_wait};
+use crate::domain::database_parameters::{Server, Tls, effective_tls};
 
 /// What every session is set to.
 const SESSION: &str = "SET SESSION CHARACTERISTICS AS TRANSACTION ISOLATION LEVEL READ COMMITTED";
@@ -28,9 +25,20 @@ const IDLE_OWN: Duration = Duration::from_secs(10);
 const IDLE_GRACE: Duration = Duration::from_secs(5);
 
 pub(super) fn options(url: &url::Url) -> Result<PgConnectOptions, DatabaseError> {
-    let options: PgConnectOptions = sqlx::ConnectOptions::from_url(url)
-        .map_err(|_| DatabaseError::new(ErrorKind::Rejected, "the database url is not understood"))?;
-    Ok(options.application_name("neuronova-sync").disable_statement_logging())
+    let rejected = |message: String| DatabaseError::new(ErrorKind::Rejected, format!("the database url {message}"));
+    let mode = match effective_tls(Server::Postgres, url).map_err(rejected)? {
+        Tls::Off => PgSslMode::Disable,
+        Tls::Preferred => PgSslMode::Prefer,
+        Tls::Required => PgSslMode::Require,
+        Tls::VerifyAuthority => PgSslMode::VerifyCa,
+        Tls::VerifyHost => PgSslMode::VerifyFull,
+    };
+    let mut options: PgConnectOptions =
+        sqlx::ConnectOptions::from_url(url).map_err(|_| rejected("is not understood".to_owned()))?;
+    if let Some(Host::Ipv6(address)) = url.host() {
+        options = options.host(&address.to_string());
+    }
+    Ok(options.ssl_mode(mode).application_name("neuronova-sync").disable_statement_logging())
 }
 
 /// Makes a new session ours: one on our own database, or with a time limit one on someone else's, where the server stops
@@ -40,8 +48,10 @@ pub(super) async fn prepare(connection: &mut PgConnection, timeout: Option<Durat
     let idle = timeout.map_or(IDLE_OWN, |timeout| timeout + IDLE_GRACE);
     let statement = timeout.map_or(0, |timeout| timeout.as_millis());
     let limits = format!(
-        "SET SESSION idle_in_transaction_session_timeout = {}; SET SESSION statement_timeout = {statement}",
-        idle.as_millis()
+        "SET SESSION idle_in_transaction_session_timeout = {}; SET SESSION statement_timeout = {statement}; \
+         SET SESSION lock_timeout = {}",
+        idle.as_millis(),
+        timeout.map_or(0, |timeout| lock_wait(timeout).as_millis())
     );
     connection.execute(sqlx::raw_sql(AssertSqlSafe(limits))).await.map(drop)
 }
@@ -67,46 +77,4 @@ pub(super) fn bind<'q>(query: Query<'q, Postgres, PgArguments>, value: &Value) -
         | Value::Json(text)
         | Value::Other(text) => query.bind(text.as_str()),
     }
-}
-
-pub(super) fn values(row: &PgRow) -> Result<Vec<Value>, DatabaseError> {
-    row.columns()
-        .iter()
-        .enumerate()
-        .map(|(index, column)| {
-            let raw = row.try_get_raw(index).map_err(|error| DatabaseError::from_sqlx(&error))?;
-            if raw.is_null() {
-                return Ok(Value::Null);
-            }
-            let value = match column.type_info().name() {
-                "BOOL" => row.try_get(index).map(Value::Bool),
-                "INT2" => row.try_get::<i16, _>(index).map(|number| Value::I64(i64::from(number))),
-                "INT4" => row.try_get::<i32, _>(index).map(|number| Value::I64(i64::from(number))),
-                "INT8" => row.try_get(index).map(Value::I64),
-                "FLOAT4" => row.try_get::<f32, _>(index).map(|number| Value::F64(f64::from(number))),
-                "FLOAT8" => row.try_get(index).map(Value::F64),
-                "NUMERIC" => row.try_get::<BigDecimal, _>(index).map(|number| Value::Decimal(number.to_plain_string())),
-                "TEXT" | "VARCHAR" | "CHAR" | "BPCHAR" | "NAME" | "UNKNOWN" | "CITEXT" => {
-                    row.try_get_unchecked(index).map(Value::Text)
-                }
-                "BYTEA" => row.try_get(index).map(Value::Bytes),
-                "DATE" => row.try_get::<NaiveDate, _>(index).map(|date| Value::Date(date.to_string())),
-                "TIMESTAMP" | "TIMESTAMPTZ" => row
-                    .try_get_unchecked::<NaiveDateTime, _>(index)
-                    .map(|time| Value::DateTime(time.format("%Y-%m-%d %H:%M:%S%.f").to_string())),
-                "TIME" => row.try_get::<NaiveTime, _>(index).map(|time| Value::Time(time.to_string())),
-                "UUID" => row.try_get::<Uuid, _>(index).map(|uuid| Value::Text(uuid.to_string())),
-                "JSON" | "JSONB" => row
-                    .try_get::<sqlx::types::Json<serde_json::Value>, _>(index)
-                    .map(|json| Value::Json(json.0.to_string())),
-                other => {
-                    return Err(DatabaseError::new(
-                        ErrorKind::Other,
-                        format!("column {} has the PostgreSQL type {other}; cast it to text", column.name()),
-                    ));
-                }
-            };
-            value.map_err(|error| DatabaseError::from_sqlx(&error))
-        })
-        .collect()
 }

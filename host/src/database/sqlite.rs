@@ -1,4 +1,4 @@
-//! SQLite through sqlx: parameters in, rows out.
+//! SQLite through sqlx: how a file is opened, parameters in, rows out.
 
 use std::path::Path;
 use std::time::Duration;
@@ -7,7 +7,7 @@ use sqlx::query::Query;
 use sqlx::sqlite::{SqliteArguments, SqliteConnectOptions, SqliteJournalMode, SqliteRow, SqliteSynchronous};
 use sqlx::{ConnectOptions as _, Row as _, Sqlite, TypeInfo as _, ValueRef as _};
 
-use super::{DatabaseError, ErrorKind, Value};
+use super::{DatabaseError, Value};
 
 /// Rows of our own that may wait to be read: a batch passes from SQLite's thread to ours without one waiting for the other.
 /// Somebody else's rows may be of any size, and keep to the driver's own few.
@@ -62,6 +62,7 @@ pub(super) fn bind<'q>(query: Query<'q, Sqlite, SqliteArguments>, value: &Value)
     }
 }
 
+/// The values of one row. SQLite goes by the value and not by the column, so that every column may hold anything.
 pub(super) fn values(row: &SqliteRow) -> Result<Vec<Value>, DatabaseError> {
     (0..row.len())
         .map(|index| {
@@ -70,14 +71,13 @@ pub(super) fn values(row: &SqliteRow) -> Result<Vec<Value>, DatabaseError> {
                 return Ok(Value::Null);
             }
             let kind = raw.type_info().name().to_owned();
+            let bytes = || row.try_get_unchecked(index).map(Value::Bytes);
             let value = match kind.as_str() {
-                "INTEGER" | "BOOLEAN" | "INT4" | "INT8" => row.try_get_unchecked(index).map(Value::I64),
-                "REAL" | "NUMERIC" => row.try_get_unchecked(index).map(Value::F64),
-                "TEXT" | "DATE" | "TIME" | "DATETIME" => row.try_get_unchecked(index).map(Value::Text),
-                "BLOB" => row.try_get_unchecked(index).map(Value::Bytes),
-                other => {
-                    return Err(DatabaseError::new(ErrorKind::Other, format!("SQLite type {other} is not understood")));
-                }
+                "INTEGER" => row.try_get_unchecked(index).map(Value::I64),
+                "REAL" => row.try_get_unchecked(index).map(Value::F64),
+                // A text may be of bytes that are no UTF-8.
+                "TEXT" => row.try_get_unchecked(index).map(Value::Text).or_else(|_| bytes()),
+                _ => bytes(),
             };
             value.map_err(|error| DatabaseError::from_sqlx(&error))
         })

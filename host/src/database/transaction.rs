@@ -161,9 +161,12 @@ impl Transaction {
     async fn lock_postgres(&mut self, name: &str, timeout: Duration) -> Result<(), DatabaseError> {
         let millis = timeout.as_millis().max(1).to_string();
         let none = RowLimits::NONE;
+        let rows = self.query("SELECT current_setting('lock_timeout')", &[], none).await?;
+        let before =
+            rows.rows.into_iter().flatten().next().and_then(Value::into_text).unwrap_or_else(|| "0".to_owned());
         self.query("SELECT set_config('lock_timeout', ?, true)", &[millis.as_str().into()], none).await?;
         self.query("SELECT 1 FROM pg_advisory_xact_lock(hashtextextended(?, 0))", &[name.into()], none).await?;
-        self.query("SELECT set_config('lock_timeout', '0', true)", &[], none).await.map(drop)
+        self.query("SELECT set_config('lock_timeout', ?, true)", &[before.into()], none).await.map(drop)
     }
 
     /// Names, in lower case, of the tables here that no rollback reaches: of an engine without transactions.

@@ -94,6 +94,8 @@ vocabulary! {
         Conflict = "conflict",
         /// The adapter broke off: a trap, a limit, a deadline, an answer that makes no sense.
         Adapter = "adapter",
+        /// Others stood in its way: a lock at the target, or too many failures in its batch. No attempt is spent.
+        Delayed = "delayed",
     }
 }
 
@@ -102,6 +104,12 @@ impl FailureKind {
     #[must_use]
     pub fn is_target_wide(self) -> bool {
         matches!(self, Self::Unavailable | Self::Throttled | Self::Misconfigured)
+    }
+
+    /// Whether it is the change's own, so that an attempt is spent.
+    #[must_use]
+    pub fn spends_attempt(self) -> bool {
+        !self.is_target_wide() && self != Self::Delayed
     }
 
     /// Whether trying again by itself is of no use.

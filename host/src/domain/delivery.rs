@@ -116,7 +116,7 @@ pub struct Settlement {
 /// What a failure does to a delivery that had spent `attempts` before: the event, and the attempts spent now.
 #[must_use]
 pub fn after_failure(kind: FailureKind, attempts: u32, policy: &RetryPolicy) -> (Event, u32) {
-    if kind.is_target_wide() {
+    if !kind.spends_attempt() {
         return (Event::Defer, attempts);
     }
     let spent = attempts.saturating_add(1);
@@ -149,7 +149,9 @@ mod tests {
     #[test]
     fn an_outage_spends_no_attempt_and_never_fails() {
         let policy = RetryPolicy { attempts_max: 1, ..RetryPolicy::default() };
-        for kind in FailureKind::ALL.iter().copied().filter(|kind| kind.is_target_wide()) {
+        for kind in
+            FailureKind::ALL.iter().copied().filter(|kind| kind.is_target_wide() || *kind == FailureKind::Delayed)
+        {
             assert_eq!(after_failure(kind, 7, &policy), (Event::Defer, 7));
         }
     }

@@ -20,6 +20,9 @@ vocabulary! {
     }
 }
 
+/// The bundled adapters whose tables `preset = "NAME"` grants; `config/allow.rs` knows which those are.
+pub const PRESETS: [&str; 1] = ["openemr"];
+
 /// Tables by name, in lower case.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Tables {

@@ -93,14 +93,6 @@ macro_rules! identifier {
 }
 
 identifier! {
-    /// The application's id of a patient, for example `P-2025-001`. It goes into FHIR searches and URLs, so it is made
-    /// of the characters that need no escaping there.
-    PatientId, 64,
-    |character| character.is_ascii_alphanumeric() || "-._~".contains(character),
-    "must be 1 to 64 characters of A-Z, a-z, 0-9, `-`, `.`, `_` and `~`"
-}
-
-identifier! {
     /// The name by which a user signs in.
     Username, 64,
     |character| character.is_ascii_alphanumeric() || "-._@".contains(character),
@@ -122,7 +114,7 @@ identifier! {
 }
 
 identifier! {
-    /// The application's id of the thing that changed; for a patient, its [`PatientId`].
+    /// The application's id of the thing that changed; for a patient, its [`PatientId`](super::patient::PatientId).
     AggregateId, 255,
     |character| !character.is_control(),
     "must be 1 to 255 characters, none of them a control character"
@@ -143,24 +135,12 @@ impl AggregateType {
     }
 }
 
-impl From<&PatientId> for AggregateId {
-    fn from(id: &PatientId) -> Self {
-        Self(id.0.clone())
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn ids_accept_what_their_rule_says_and_nothing_else() {
-        for text in ["P-2025-001", "a", "~._-", &"x".repeat(64)] {
-            assert!(PatientId::new(text).is_ok(), "{text}");
-        }
-        for text in ["", "P 1", "P/1", "P|1", "환자", "P\0", "P%20", &"x".repeat(65)] {
-            assert!(PatientId::new(text).is_err(), "{text}");
-        }
         for text in ["openemr", "fhir-2", "a_b"] {
             assert!(TargetName::new(text).is_ok(), "{text}");
         }
@@ -178,9 +158,9 @@ mod tests {
 
     #[test]
     fn reading_an_id_from_json_applies_its_rule() {
-        assert_eq!(serde_json::from_str::<PatientId>("\"P-1\"").unwrap().as_str(), "P-1");
-        assert!(serde_json::from_str::<PatientId>("\"P 1\"").is_err());
-        assert_eq!(serde_json::to_string(&PatientId::new("P-1").unwrap()).unwrap(), "\"P-1\"");
+        assert_eq!(serde_json::from_str::<TargetName>("\"fhir-2\"").unwrap().as_str(), "fhir-2");
+        assert!(serde_json::from_str::<TargetName>("\"FHIR\"").is_err());
+        assert_eq!(serde_json::to_string(&TargetName::new("fhir-2").unwrap()).unwrap(), "\"fhir-2\"");
     }
 }
 

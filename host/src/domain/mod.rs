@@ -5,15 +5,15 @@
 
 pub mod change;
 pub mod conflict;
+pub mod database_parameters;
 pub mod delivery;
-mod field_text;
 pub mod grants;
+pub mod headers;
 pub mod ids;
+pub mod limits;
 pub mod patient;
-mod problem;
-mod rules;
 pub mod secret;
 pub mod user;
 pub mod words;
 
-pub use problem::Problem;
+pub use patient_payload::Problem;

@@ -4,10 +4,10 @@ use serde::{Deserialize, Serialize};
 
 use super::Problem;
 use super::ids::Username;
-use super::rules::Rules;
 use super::secret::Secret;
 use super::words::one_of;
 use crate::vocabulary;
+use patient_payload::rules::Rules;
 
 /// The most characters in a display name, an address or a department.
 pub const TEXT_CHARACTERS_MAX: usize = 255;

@@ -3,16 +3,16 @@
 use std::collections::HashMap;
 use std::path::Path;
 
-use jiff::civil::Date;
 use serde_json::Value;
 
 use super::columns::Header;
-use super::csv::Records;
+use super::csv::{Quotes, Records};
 use super::fhir;
 use super::ndjson::{Line, next_line};
+use super::stream::Mark;
 use super::{ColumnMap, FhirOptions, Format, ImportError, Prefix, RECORD_BYTES_MAX, Stream};
 use crate::domain::Problem;
-use crate::domain::patient::{Patient, PatientDraft};
+use crate::domain::patient::{Day, Patient, PatientDraft};
 
 /// Patients in one chunk: whole blocks of rows for the store.
 const PATIENTS_MAX: usize = 2_000;
@@ -28,21 +28,27 @@ pub struct Options {
     pub format: Format,
     /// For NDJSON.
     pub fhir: FhirOptions,
-    /// For CSV.
+    /// For CSV; what values are called here is for NDJSON too.
     pub columns: ColumnMap,
     /// For CSV: what stands between two fields.
     pub delimiter: u8,
+    /// For CSV: how a quote in a quoted field is written.
+    pub quotes: Quotes,
     /// The last date that counts as past.
-    pub today: Date,
+    pub today: Day,
+    /// Whether a field that cannot be taken costs the whole record, also where the patient can go without it.
+    pub strict: bool,
     /// Whether a reject keeps its record.
     pub keep_rejected_records: bool,
 }
 
-/// A record that cannot be taken.
+/// A record that cannot be taken, or not wholly.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reject {
     /// Its first line, counted from 1.
     pub line: u64,
+    /// Whether its patient was taken, without the fields that the problems name.
+    pub is_taken: bool,
     /// Why; never empty.
     pub problems: Vec<Problem>,
     /// The record itself, where it was asked for.
@@ -54,7 +60,7 @@ pub struct Reject {
 pub struct Chunk {
     /// Patients, each once, in its last state within the chunk.
     pub patients: Vec<Patient>,
-    /// Records that cannot be taken.
+    /// Records that cannot be taken, and those that were taken without some of their fields.
     pub rejects: Vec<Reject>,
     /// Records that a later one of the same patient replaced.
     pub repeated: u64,
@@ -66,12 +72,23 @@ pub struct Chunk {
     pub is_last: bool,
 }
 
+impl Chunk {
+    /// How many records were not taken, and how many patients were taken without some of their fields.
+    #[must_use]
+    pub fn rejected_and_incomplete(&self) -> (u64, u64) {
+        let incomplete = self.rejects.iter().filter(|reject| reject.is_taken).count() as u64;
+        (self.rejects.len() as u64 - incomplete, incomplete)
+    }
+}
+
 /// A file, chunk by chunk.
 pub struct Chunks {
     stream: Stream,
     options: Options,
     records: Reading,
     lines: u64,
+    /// Why the file ends here; told once the records before it were given out.
+    broken: Option<ImportError>,
 }
 
 /// What each format remembers between two records.
@@ -83,7 +100,14 @@ enum Reading {
 /// One record.
 struct Record {
     line: u64,
-    outcome: Result<PatientDraft, Vec<Problem>>,
+    outcome: Result<Draft, Vec<Problem>>,
+}
+
+/// A patient as a record tells it, and what could not be read of it.
+#[derive(Default)]
+pub(super) struct Draft {
+    pub(super) patient: PatientDraft,
+    pub(super) left_out: Vec<Problem>,
 }
 
 impl Chunks {
@@ -100,7 +124,7 @@ impl Chunks {
                     Format::Ndjson => Reading::Ndjson { line: Vec::new() },
                     Format::Csv => Self::csv(&mut Stream::open(file)?, &options)?.going_on_behind(lines),
                 };
-                return Ok(Self { stream, options, records, lines });
+                return Ok(Self { stream, options, records, lines, broken: None });
             }
         }
         let mut stream = Stream::open(file)?;
@@ -109,7 +133,7 @@ impl Chunks {
             Format::Ndjson => Reading::Ndjson { line: Vec::new() },
             Format::Csv => Self::csv(&mut stream, &options)?,
         };
-        Ok(Self { stream, options, records, lines: 0 })
+        Ok(Self { stream, options, records, lines: 0, broken: None })
     }
 
     /// Lines that are behind.
@@ -125,38 +149,59 @@ impl Chunks {
     }
 
     fn csv(stream: &mut Stream, options: &Options) -> Result<Reading, ImportError> {
-        let mut records = Records::new(options.delimiter);
+        let mut records = Records::new(options.delimiter, options.quotes);
         stream.take_byte_order_mark()?;
-        let Some(line) = records.read(stream)? else {
+        let Some(row) = records.read(stream)? else {
             return Err(stream.error(None, "is empty: a header was expected".to_owned()));
         };
+        if let Some(fault) = row.fault {
+            return Err(stream.error(Some(row.line), format!("the header: {}", fault.message())));
+        }
+        records.take_as_header();
         let header = options
             .columns
             .header(records.fields())
-            .map_err(|problems| stream.error(Some(line), problems.join("\n   ")))?;
+            .map_err(|problems| stream.error(Some(row.line), problems.join("\n   ")))?;
         Ok(Reading::Csv { records: Box::new(records), header })
     }
 
     /// The next chunk; after the last one there is none.
     ///
     /// # Errors
-    /// When the file cannot be read on.
+    /// When the file cannot be read on; what stands before that was given out then.
     pub fn next_chunk(&mut self) -> Result<Chunk, ImportError> {
+        if let Some(error) = self.broken.take() {
+            return Err(error);
+        }
         let mut chunk = Chunk::default();
         let mut places: HashMap<String, usize> = HashMap::new();
         let start = self.stream.taken_bytes();
         let mut count = 0;
+        let mut taken: (Mark, u64) = (self.stream.mark(), self.lines);
         while chunk.patients.len() < PATIENTS_MAX
             && self.stream.taken_bytes() - start < BYTES_MAX
             && count < RECORDS_MAX
         {
-            let Some(record) = self.next_record()? else {
-                chunk.is_last = true;
-                break;
+            let record = match self.next_record() {
+                Ok(Some(record)) => record,
+                Ok(None) => {
+                    chunk.is_last = true;
+                    taken = (self.stream.mark(), self.lines);
+                    break;
+                }
+                Err(error) if count == 0 => return Err(error),
+                Err(error) => {
+                    self.broken = Some(error);
+                    break;
+                }
             };
             count += 1;
-            match record.outcome.and_then(|draft| draft.validate(self.options.today)) {
-                Ok(patient) => {
+            taken = (self.stream.mark(), self.lines);
+            match record.outcome.and_then(|draft| self.options.validate(draft)) {
+                Ok((patient, left_out)) => {
+                    if !left_out.is_empty() {
+                        chunk.rejects.push(self.reject(record.line, true, left_out));
+                    }
                     if let Some(place) = places.get(patient.patient_id.as_str()) {
                         chunk.patients[*place] = patient;
                         chunk.repeated += 1;
@@ -165,19 +210,21 @@ impl Chunks {
                         chunk.patients.push(patient);
                     }
                 }
-                Err(problems) => {
-                    let record_text = self.options.keep_rejected_records.then(|| self.records.text());
-                    chunk.rejects.push(Reject { line: record.line, problems, record: record_text });
-                }
+                Err(problems) => chunk.rejects.push(self.reject(record.line, false, problems)),
             }
         }
-        chunk.taken = self.stream.taken();
-        chunk.lines = self.lines;
+        chunk.lines = taken.1;
+        chunk.taken = taken.0.prefix();
         Ok(chunk)
     }
 
+    fn reject(&self, line: u64, is_taken: bool, problems: Vec<Problem>) -> Reject {
+        let record = self.options.keep_rejected_records.then(|| self.records.text());
+        Reject { line, is_taken, problems, record }
+    }
+
     fn next_record(&mut self) -> Result<Option<Record>, ImportError> {
-        let Self { stream, options, records, lines } = self;
+        let Self { stream, options, records, lines, broken: _ } = self;
         match records {
             Reading::Ndjson { line } => loop {
                 let found = next_line(stream, *lines + 1, line)?;
@@ -190,19 +237,40 @@ impl Chunks {
                         Err(vec![fhir::problem("record", format!("is longer than {RECORD_BYTES_MAX} bytes"))])
                     }
                     _ if line.trim_ascii().is_empty() => continue,
-                    _ => fhir::read(line, &options.fhir),
+                    _ => fhir::read(line, &options.fhir, options.today).map(|mut draft| {
+                        options.columns.translate(&mut draft.patient);
+                        draft
+                    }),
                 };
                 return Ok(Some(Record { line: *lines, outcome }));
             },
             Reading::Csv { records, header } => {
-                let line = records.read(stream)?;
+                let row = records.read(stream)?;
                 *lines = records.lines();
-                let Some(line) = line else { return Ok(None) };
-                let outcome = options.columns.draft(header, records.fields());
-                let outcome = outcome.map_err(|message| vec![fhir::problem("record", message)]);
-                Ok(Some(Record { line, outcome }))
+                let Some(row) = row else { return Ok(None) };
+                let outcome = match row.fault {
+                    Some(fault) => Err(vec![fhir::problem("record", fault.message())]),
+                    None => options.columns.draft(header, records.fields()),
+                };
+                Ok(Some(Record { line: row.line, outcome }))
             }
         }
+    }
+}
+
+impl Options {
+    /// The patient, and why fields of it were left out.
+    fn validate(&self, draft: Draft) -> Result<(Patient, Vec<Problem>), Vec<Problem>> {
+        let Draft { patient, mut left_out } = draft;
+        let (patient, found) = match patient.validate_leaving_out(self.today) {
+            Ok(validated) => validated,
+            Err(found) => {
+                left_out.extend(found);
+                return Err(left_out);
+            }
+        };
+        left_out.extend(found);
+        if self.strict && !left_out.is_empty() { Err(left_out) } else { Ok((patient, left_out)) }
     }
 }
 

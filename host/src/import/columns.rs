@@ -10,7 +10,10 @@ use std::path::Path;
 use jiff::civil::Date;
 use toml::de::DeValue;
 
+use super::chunk::Draft;
+use super::fhir::problem;
 use crate::document::{Document, FileProblems, Findings, Section};
+use crate::domain::Problem;
 use crate::domain::patient::PatientDraft;
 use crate::domain::words::one_of;
 
@@ -21,6 +24,8 @@ pub struct ColumnMap {
     columns: BTreeMap<String, Option<&'static str>>,
     /// By field: what a value is called here.
     values: BTreeMap<&'static str, BTreeMap<String, String>>,
+    /// Texts that say that there is nothing, in any column.
+    absent: Vec<String>,
     /// How dates are written, as `strftime` says it; `YYYY-MM-DD` unless given.
     date_format: Option<String>,
     ignore_other_columns: bool,
@@ -64,11 +69,12 @@ impl ColumnMap {
                 }
             }
         }
+        map.absent = root.texts("absent").unwrap_or_default().into_iter().map(|entry| entry.value).collect();
         map.date_format = root.text("date_format").map(|entry| entry.value);
         if let Some(format) = &map.date_format
             && !is_date_format(format)
         {
-            root.note_key("date_format", "is not a format such as %d.%m.%Y");
+            root.note_key("date_format", "is not a format such as %d.%m.%Y; the year must have four digits (%Y): with two, the century of a birth would be guessed");
         }
         root.finish(&[]);
         findings.into_result(map)
@@ -137,33 +143,66 @@ impl ColumnMap {
         if problems.is_empty() { Ok(Header { fields }) } else { Err(problems) }
     }
 
-    /// The draft of one record, or what is wrong with the record as a whole.
+    /// The draft of one record.
+    ///
+    /// # Errors
+    /// What is wrong with the record as a whole.
     pub(super) fn draft<'a>(
         &self,
         header: &Header,
         values: impl ExactSizeIterator<Item = &'a [u8]>,
-    ) -> Result<PatientDraft, String> {
+    ) -> Result<Draft, Vec<Problem>> {
         if values.len() != header.fields.len() {
-            return Err(format!("has {} fields, the header has {}", values.len(), header.fields.len()));
+            let message = format!("has {} fields, the header has {}", values.len(), header.fields.len());
+            return Err(vec![problem("record", message)]);
         }
-        let mut draft = PatientDraft::default();
+        let mut draft = Draft::default();
         for (field, value) in header.fields.iter().zip(values) {
             let Some(field) = field else { continue };
-            let text = std::str::from_utf8(value).map_err(|_| "is not UTF-8".to_owned())?.trim();
-            if text.is_empty() {
+            let Ok(text) = std::str::from_utf8(value) else {
+                let found = problem(field, "is not UTF-8");
+                if REQUIRED.contains(field) {
+                    return Err(vec![found]);
+                }
+                draft.left_out.push(found);
                 continue;
-            }
-            let place = draft.field_mut(field).expect("invariant: a header names only fields");
-            *place = Some(self.value(field, text));
+            };
+            let place = draft.patient.field_mut(field).expect("invariant: a header names only fields");
+            *place = self.value(field, text);
         }
         Ok(draft)
     }
 
-    /// A value in our words; what cannot be translated stays, and the field's own rules refuse it.
-    fn value(&self, field: &str, text: &str) -> String {
-        if let Some(ours) = self.values.get(field).and_then(|values| values.get(text)) {
-            return ours.clone();
+    /// Says values of a draft in our words.
+    pub(super) fn translate(&self, draft: &mut PatientDraft) {
+        if self.values.is_empty() && self.absent.is_empty() {
+            return;
         }
+        for field in PatientDraft::FIELDS {
+            let place = draft.field_mut(field).expect("invariant: FIELDS lists the fields");
+            *place = place.take().and_then(|text| self.value(field, &text));
+        }
+    }
+
+    /// Whether it says only what values are called.
+    #[must_use]
+    pub fn is_of_values_alone(&self) -> bool {
+        self.columns.is_empty() && self.date_format.is_none()
+    }
+
+    /// A value in our words, `None` when it says that there is nothing; what cannot be translated stays, and the field's own
+    /// rules refuse it.
+    fn value(&self, field: &str, text: &str) -> Option<String> {
+        let text = text.trim();
+        let ours = self.values.get(field).and_then(|values| values.get(text));
+        if ours.is_none() && self.absent.iter().any(|absent| absent == text) {
+            return None;
+        }
+        let value = ours.cloned().unwrap_or_else(|| self.date(field, text));
+        Some(value).filter(|value| !value.trim().is_empty())
+    }
+
+    fn date(&self, field: &str, text: &str) -> String {
         if let (Some(format), true) = (&self.date_format, field.ends_with("_date"))
             && let Ok(date) = Date::strptime(format, text)
         {
@@ -173,11 +212,13 @@ impl ColumnMap {
     }
 }
 
-/// Whether dates survive being written and read so.
+/// Whether dates of every century survive being written and read so: with two digits of the year they do not.
 fn is_date_format(format: &str) -> bool {
-    let date = Date::constant(2001, 12, 31);
-    let written = jiff::fmt::strtime::format(format, date);
-    written.is_ok_and(|text| Date::strptime(format, text).is_ok_and(|read| read == date))
+    [1899, 1931, 1968, 2001, 2031].into_iter().all(|year| {
+        let date = Date::constant(year, 12, 31);
+        let written = jiff::fmt::strtime::format(format, date);
+        written.is_ok_and(|text| Date::strptime(format, text).is_ok_and(|read| read == date))
+    })
 }
 
 /// Two spellings of one header are the same name.

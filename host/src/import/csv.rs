@@ -1,100 +1,301 @@
-//! Records of a CSV stream, one at a time, none longer than the limit.
+//! Records of a CSV stream (RFC 4180), one at a time, none longer than the limit.
 //!
-//! The state machine is csv-core's; it is fed from the stream itself, so that exactly the bytes of a record are taken.
-
-use csv_core::ReadRecordResult;
+//! It is strict about quotes: a quote that is open somewhere hides every record behind it, so what a lenient reader repairs is
+//! told here. One state machine reads, so that what is noticed is what is read. Lines end with LF, CRLF or CR alone.
 
 use super::stream::{Stream, unreadable};
 use super::{ImportError, RECORD_BYTES_MAX};
 
 const FIELDS_MAX: usize = 4_096;
 
+/// How a quote inside a quoted field is written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Quotes {
+    /// Twice, as RFC 4180 says.
+    #[default]
+    Doubled,
+    /// Behind a backslash (or twice), as MySQL's `SELECT ... INTO OUTFILE` writes it; a backslash itself is written twice.
+    Backslash,
+    /// A quote is a character like any other, as in many tab-separated files.
+    None,
+}
+
+/// One record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Row {
+    /// The line that it begins on.
+    pub(super) line: u64,
+    /// Why its fields cannot be believed.
+    pub(super) fault: Option<Fault>,
+}
+
+/// What is wrong with a record's quotes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Fault {
+    TextBehindQuote,
+    QuoteInField,
+    /// A field has line breaks, and one of its lines has the shape of a record.
+    RecordInField,
+}
+
+impl Fault {
+    /// A lower-case fragment.
+    pub(super) fn message(self) -> &'static str {
+        match self {
+            Self::TextBehindQuote => {
+                "text stands behind a closing quote; a quote inside a quoted cell is written twice, or say --quotes backslash"
+            }
+            Self::QuoteInField => {
+                "a quote stands inside a cell that does not begin with one; if quotes are plain text in this file, say \
+                 --quotes none"
+            }
+            Self::RecordInField => "a line inside one cell looks like a record of its own",
+        }
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum State {
+    FieldStart,
+    Bare,
+    Quoted,
+    Escaped,
+    /// Behind a quote within a quoted field: the field's end, or the first half of a quote.
+    BehindQuote,
+}
+
 /// Reads records; holds the one that was read last.
 pub(super) struct Records {
-    core: csv_core::Reader,
+    delimiter: u8,
+    quotes: Quotes,
     text: Vec<u8>,
     ends: Vec<usize>,
-    fields: usize,
-    /// Line feeds taken so far.
-    line_feeds: u64,
+    /// Line ends taken so far.
+    lines: u64,
+    /// The header's fields, once it was read.
+    columns: usize,
+    state: State,
+    fault: Option<Fault>,
+    /// Delimiters on the line that is being read, and those of them that stand in quotes.
+    line_delimiters: usize,
+    quoted_delimiters: usize,
+    is_first_line: bool,
+    is_behind_cr: bool,
 }
 
 impl Records {
-    pub(super) fn new(delimiter: u8) -> Self {
-        let core = csv_core::ReaderBuilder::new().delimiter(delimiter).build();
-        Self { core, text: vec![0; 4_096], ends: vec![0; 256], fields: 0, line_feeds: 0 }
+    pub(super) fn new(delimiter: u8, quotes: Quotes) -> Self {
+        Self {
+            delimiter,
+            quotes,
+            text: Vec::new(),
+            ends: Vec::new(),
+            lines: 0,
+            columns: usize::MAX,
+            state: State::FieldStart,
+            fault: None,
+            line_delimiters: 0,
+            quoted_delimiters: 0,
+            is_first_line: true,
+            is_behind_cr: false,
+        }
     }
 
-    /// Lines taken so far, when `before` were taken by another run.
+    /// Lines taken so far, with those that another run took.
     pub(super) fn lines(&self) -> u64 {
-        self.line_feeds
+        self.lines
+    }
+
+    /// The record that was read last is the header.
+    pub(super) fn take_as_header(&mut self) {
+        self.columns = self.ends.len();
     }
 
     /// Goes on behind `lines` lines that were taken before.
     pub(super) fn go_on_behind(&mut self, lines: u64) {
-        self.core.reset();
-        self.line_feeds = lines;
+        self.lines = lines;
     }
 
-    /// Reads the next record, and gives the line that it begins on; `None` at the end.
-    pub(super) fn read(&mut self, stream: &mut Stream) -> Result<Option<u64>, ImportError> {
-        self.pass_blank_lines(stream)?;
-        let line = self.line_feeds + 1;
-        let (mut length, mut fields) = (0, 0);
+    /// Reads the next record; `None` at the end.
+    ///
+    /// # Errors
+    /// When the stream cannot be read, the record is too long, or nobody can say where it ends.
+    pub(super) fn read(&mut self, stream: &mut Stream) -> Result<Option<Row>, ImportError> {
+        if !self.pass_blank_lines(stream)? {
+            return Ok(None);
+        }
+        let line = self.lines + 1;
+        self.begin();
         loop {
             let input = match stream.fill() {
                 Ok(bytes) => bytes,
                 Err(error) => return Err(stream.error(Some(line), unreadable(&error))),
             };
-            let (result, taken, written, ended) =
-                self.core.read_record(input, &mut self.text[length..], &mut self.ends[fields..]);
-            self.line_feeds += memchr::memchr_iter(b'\n', &input[..taken]).count() as u64;
+            if input.is_empty() {
+                if matches!(self.state, State::Quoted | State::Escaped) {
+                    return Err(stream.error(
+                        Some(line),
+                        "a quote is opened in the record that begins here, and never closed".to_owned(),
+                    ));
+                }
+                self.end_field();
+                return self.row(stream, line).map(Some);
+            }
+            let end = input.iter().position(|byte| self.step(*byte));
+            let taken = end.map_or(input.len(), |end| end + 1);
             stream.take(taken);
-            length += written;
-            fields += ended;
-            let is_too_long = |what: &str| {
-                let mend = "a quote may not be closed, or --delimiter is wrong";
-                stream.error(Some(line), format!("the record that begins here has more than {what}: {mend}"))
-            };
-            match result {
-                ReadRecordResult::InputEmpty => {}
-                ReadRecordResult::OutputFull if length >= RECORD_BYTES_MAX => {
-                    return Err(is_too_long(&format!("{RECORD_BYTES_MAX} bytes")));
-                }
-                ReadRecordResult::OutputFull => self.text.resize(self.text.len() * 2, 0),
-                ReadRecordResult::OutputEndsFull if fields >= FIELDS_MAX => {
-                    return Err(is_too_long(&format!("{FIELDS_MAX} columns")));
-                }
-                ReadRecordResult::OutputEndsFull => self.ends.resize(self.ends.len() * 2, 0),
-                ReadRecordResult::Record => {
-                    self.fields = fields;
-                    self.take_line_feed(stream, line)?;
-                    return Ok(Some(line));
-                }
-                ReadRecordResult::End => return Ok(None),
+            if self.text.len() > RECORD_BYTES_MAX {
+                return Err(too_long(stream, line, &format!("{RECORD_BYTES_MAX} bytes")));
+            }
+            if self.ends.len() > FIELDS_MAX {
+                return Err(too_long(stream, line, &format!("{FIELDS_MAX} columns")));
+            }
+            if end.is_some() {
+                self.take_line_feed(stream, line)?;
+                return self.row(stream, line).map(Some);
             }
         }
     }
 
     /// The fields of the last record.
     pub(super) fn fields(&self) -> impl ExactSizeIterator<Item = &[u8]> {
-        (0..self.fields).map(|index| {
+        self.ends.iter().enumerate().map(|(index, end)| {
             let start = if index == 0 { 0 } else { self.ends[index - 1] };
-            &self.text[start..self.ends[index]]
+            &self.text[start..*end]
         })
     }
 
-    /// The state machine would pass over them too, but then nobody knew on which line the record began.
-    fn pass_blank_lines(&mut self, stream: &mut Stream) -> Result<(), ImportError> {
+    fn begin(&mut self) {
+        self.text.clear();
+        self.ends.clear();
+        self.state = State::FieldStart;
+        self.fault = None;
+        (self.line_delimiters, self.quoted_delimiters) = (0, 0);
+        (self.is_first_line, self.is_behind_cr) = (true, false);
+    }
+
+    /// Takes one byte; `true` when it ends the record.
+    fn step(&mut self, byte: u8) -> bool {
+        let is_quote = byte == b'"' && self.quotes != Quotes::None;
+        match self.state {
+            State::Quoted | State::Escaped => {
+                self.step_quoted(byte, is_quote);
+                return false;
+            }
+            State::BehindQuote if is_quote => {
+                self.text.push(byte);
+                self.state = State::Quoted;
+            }
+            State::FieldStart if is_quote => self.state = State::Quoted,
+            _ if byte == self.delimiter => {
+                self.line_delimiters += 1;
+                self.end_field();
+            }
+            _ if byte == b'\n' || byte == b'\r' => {
+                self.end_field();
+                return true;
+            }
+            State::BehindQuote => {
+                self.note(Fault::TextBehindQuote);
+                self.text.push(byte);
+                self.state = State::Bare;
+            }
+            State::FieldStart | State::Bare => {
+                if is_quote {
+                    self.note(Fault::QuoteInField);
+                }
+                self.text.push(byte);
+                self.state = State::Bare;
+            }
+        }
+        false
+    }
+
+    fn step_quoted(&mut self, byte: u8, is_quote: bool) {
+        if byte == b'\n' || byte == b'\r' {
+            self.count_line_break(byte);
+        } else {
+            self.is_behind_cr = false;
+        }
+        if byte == self.delimiter {
+            self.line_delimiters += 1;
+            self.quoted_delimiters += 1;
+        }
+        match self.state {
+            State::Quoted if is_quote => self.state = State::BehindQuote,
+            State::Quoted if byte == b'\\' && self.quotes == Quotes::Backslash => self.state = State::Escaped,
+            _ => {
+                self.text.push(byte);
+                self.state = State::Quoted;
+            }
+        }
+    }
+
+    /// A line ends within a field; a carriage return and its line feed are one line end.
+    fn count_line_break(&mut self, byte: u8) {
+        if byte == b'\n' && self.is_behind_cr {
+            self.is_behind_cr = false;
+            return;
+        }
+        self.is_behind_cr = byte == b'\r';
+        self.lines += 1;
+        self.end_line();
+    }
+
+    fn end_line(&mut self) {
+        // A field may begin before this line and end on it, so the delimiters of both its parts count.
+        let looks_like_a_record = self.line_delimiters >= self.columns.saturating_sub(1) && self.quoted_delimiters > 0;
+        if !self.is_first_line && looks_like_a_record {
+            self.note(Fault::RecordInField);
+        }
+        self.is_first_line = false;
+        (self.line_delimiters, self.quoted_delimiters) = (0, 0);
+    }
+
+    fn end_field(&mut self) {
+        self.ends.push(self.text.len());
+        self.state = State::FieldStart;
+    }
+
+    fn note(&mut self, fault: Fault) {
+        self.fault.get_or_insert(fault);
+    }
+
+    /// The record that begins on `line` and has just ended.
+    fn row(&mut self, stream: &Stream, line: u64) -> Result<Row, ImportError> {
+        let has_one_line = self.is_first_line;
+        self.end_line();
+        self.lines += 1;
+        match self.fault {
+            // Somewhere in these lines a quote may be missing, and nobody knows how many records they are.
+            Some(fault) if !has_one_line => {
+                let message = format!(
+                    "the record that begins here reaches to line {}, since a quote is open: {}. Close the quote, or write \
+                     the cell on one line",
+                    self.lines,
+                    fault.message()
+                );
+                Err(stream.error(Some(line), message))
+            }
+            fault => Ok(Row { line, fault }),
+        }
+    }
+
+    /// They are no records, but lines. `false` at the end.
+    fn pass_blank_lines(&mut self, stream: &mut Stream) -> Result<bool, ImportError> {
+        let mut is_behind_cr = false;
         loop {
             let next = match stream.fill() {
                 Ok(bytes) => bytes.first().copied(),
-                Err(error) => return Err(stream.error(Some(self.line_feeds + 1), unreadable(&error))),
+                Err(error) => return Err(stream.error(Some(self.lines + 1), unreadable(&error))),
             };
             match next {
-                Some(b'\n') => self.line_feeds += 1,
-                Some(b'\r') => {}
-                _ => return Ok(()),
+                Some(b'\n') if is_behind_cr => is_behind_cr = false,
+                Some(byte @ (b'\n' | b'\r')) => {
+                    self.lines += 1;
+                    is_behind_cr = byte == b'\r';
+                }
+                next => return Ok(next.is_some()),
             }
             stream.take(1);
         }
@@ -108,11 +309,15 @@ impl Records {
         match stream.fill() {
             Ok(bytes) if bytes.first() == Some(&b'\n') => {
                 stream.take(1);
-                self.line_feeds += 1;
                 Ok(())
             }
             Ok(_) => Ok(()),
             Err(error) => Err(stream.error(Some(line), unreadable(&error))),
         }
     }
+}
+
+fn too_long(stream: &Stream, line: u64, what: &str) -> ImportError {
+    let mend = "a quote may not be closed, or --delimiter is wrong";
+    stream.error(Some(line), format!("the record that begins here has more than {what}: {mend}"))
 }

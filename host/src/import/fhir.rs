@@ -2,15 +2,18 @@
 //! systems' Patients as our fields have a place for. The table is in `docs/commands.md`.
 //!
 //! Pure. Elements that we have no place for are passed over; what would be wrong to pass over (a record that is no longer in
-//! use, a death without a date) is refused.
+//! use, a death without a date) is refused. What a patient can go without and cannot be read is left out, and told.
 
-use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
+use super::chunk::Draft;
 use super::fhir_names::{self, HumanName};
+use super::fhir_types::{
+    Address, CodeableConcept, Coding, Communication, ContactPoint, Extension, Identifier, Link, Patient,
+};
 use crate::domain::Problem;
-use crate::domain::patient::PatientDraft;
+use crate::domain::patient::{Day, PatientDraft, omb};
 
 const IDENTIFIER_TYPE_NATIONAL: &str = "NI";
 const BCP_47: &str = "urn:ietf:bcp:47";
@@ -28,87 +31,16 @@ pub struct FhirOptions {
     pub us_core: bool,
 }
 
+const WRONG_TYPE: &str = "is not of the type that FHIR gives it";
+
 /// The identifier system that the FHIR adapter writes unless it is told otherwise.
 const OUR_SYSTEM: &str = "urn:neuronova:patient-id";
 
-#[derive(Default, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
-struct Patient {
-    resource_type: Option<String>,
-    id: Option<String>,
-    active: Option<bool>,
-    extension: Option<Vec<Extension>>,
-    identifier: Option<Vec<Identifier>>,
-    name: Option<Vec<HumanName>>,
-    telecom: Option<Vec<ContactPoint>>,
-    gender: Option<String>,
-    birth_date: Option<String>,
-    deceased_boolean: Option<bool>,
-    deceased_date_time: Option<String>,
-    address: Option<Vec<Address>>,
-    marital_status: Option<CodeableConcept>,
-    communication: Option<Vec<Communication>>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-#[allow(clippy::struct_field_names, reason = "FHIR's own names")]
-pub(super) struct Extension {
-    pub(super) url: Option<String>,
-    pub(super) value_code: Option<String>,
-    value_string: Option<String>,
-    extension: Option<Vec<Extension>>,
-}
-
-#[derive(Deserialize)]
-struct Identifier {
-    r#use: Option<String>,
-    r#type: Option<CodeableConcept>,
-    system: Option<String>,
-    value: Option<String>,
-}
-
-#[derive(Deserialize)]
-struct ContactPoint {
-    system: Option<String>,
-    value: Option<String>,
-    r#use: Option<String>,
-    rank: Option<u32>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Address {
-    r#use: Option<String>,
-    line: Option<Vec<Option<String>>>,
-    city: Option<String>,
-    state: Option<String>,
-    postal_code: Option<String>,
-    country: Option<String>,
-}
-
-#[derive(Deserialize)]
-struct CodeableConcept {
-    coding: Option<Vec<Coding>>,
-}
-
-#[derive(Deserialize)]
-struct Coding {
-    system: Option<String>,
-    code: Option<String>,
-}
-
-#[derive(Deserialize)]
-struct Communication {
-    language: Option<CodeableConcept>,
-    preferred: Option<bool>,
-}
-
-/// Reads one line.
+/// Reads one line. `today` decides what is current.
 ///
 /// # Errors
 /// Why it is no Patient that we can take; the rules of our own fields come later.
-pub(super) fn read(line: &[u8], options: &FhirOptions) -> Result<PatientDraft, Vec<Problem>> {
+pub(super) fn read(line: &[u8], options: &FhirOptions, today: Day) -> Result<Draft, Vec<Problem>> {
     let patient: Patient = serde_json::from_slice(line).map_err(|error| vec![explain(line, &error)])?;
     match patient.resource_type.as_deref() {
         Some("Patient") => {}
@@ -118,57 +50,97 @@ pub(super) fn read(line: &[u8], options: &FhirOptions) -> Result<PatientDraft, V
     if patient.active == Some(false) {
         return Err(vec![problem("active", "is false: the record is no longer in use")]);
     }
+    if patient.link.iter().flatten().any(|link| link.r#type.as_deref() == Some("replaced-by")) {
+        let message = "is replaced-by: the record was merged into another and must no longer be used";
+        return Err(vec![problem("link", message)]);
+    }
     if patient.deceased_boolean == Some(true) && patient.deceased_date_time.is_none() {
         let message = "is true without a date, which cannot be kept: give deceasedDateTime";
         return Err(vec![problem("deceasedBoolean", message)]);
     }
-    draft(patient, options)
+    draft(patient, options, today)
 }
 
-fn draft(patient: Patient, options: &FhirOptions) -> Result<PatientDraft, Vec<Problem>> {
+fn draft(patient: Patient, options: &FhirOptions, today: Day) -> Result<Draft, Vec<Problem>> {
+    let left_out = misfits(&patient, options);
     let identifiers = patient.identifier.unwrap_or_default();
-    let mut draft = PatientDraft {
-        patient_id: Some(patient_id(&identifiers, patient.id, options)?),
-        birth_date: present(patient.birth_date),
-        // FHIR leaves it out where it is not known.
-        gender: present(patient.gender).or_else(|| Some("unknown".to_owned())),
-        // Of a moment only the day.
-        deceased_date: present(patient.deceased_date_time).map(|moment| match moment.split_once('T') {
-            Some((day, _)) => day.to_owned(),
-            None => moment,
-        }),
-        marital_status: patient.marital_status.as_ref().and_then(marital_status).map(str::to_owned),
-        national_id: national_id(&identifiers, options),
-        language: patient.communication.and_then(language),
-        ..PatientDraft::default()
+    let mut draft = Draft {
+        patient: PatientDraft {
+            patient_id: Some(patient_id(&identifiers, patient.id, options, today)?),
+            birth_date: present(patient.birth_date),
+            // FHIR leaves it out where it is not known.
+            gender: present(patient.gender).or_else(|| Some("unknown".to_owned())),
+            // Of a moment only the day.
+            deceased_date: present(patient.deceased_date_time).map(|moment| match moment.split_once('T') {
+                Some((day, _)) => day.to_owned(),
+                None => moment,
+            }),
+            national_id: national_id(&identifiers, options, today),
+            language: language(patient.communication.read),
+            ..PatientDraft::default()
+        },
+        left_out,
     };
-    fhir_names::fill(&mut draft, patient.name.unwrap_or_default());
-    fill_telecom(&mut draft, patient.telecom.unwrap_or_default());
-    fill_address(&mut draft, patient.address.unwrap_or_default());
+    match patient.marital_status.read.first().map(marital_status) {
+        Some(MaritalStatus::Word(word)) => draft.patient.marital_status = Some(word.to_owned()),
+        Some(MaritalStatus::Unknown) => {
+            draft.left_out.push(problem("maritalStatus", "has no code of M, S, D, W, L or T"))
+        }
+        Some(MaritalStatus::Absent) | None => {}
+    }
+    fhir_names::fill(&mut draft.patient, patient.name.unwrap_or_default(), today);
+    fill_telecom(&mut draft.patient, patient.telecom.read, today);
+    fill_address(&mut draft.patient, patient.address.read, today);
     if options.us_core {
-        let extensions = patient.extension.unwrap_or_default();
-        draft.race = us_core_text(&extensions, US_CORE_RACE);
-        draft.ethnicity = us_core_text(&extensions, US_CORE_ETHNICITY);
+        draft.patient.race = us_core_words(&patient.extension.read, US_CORE_RACE, |text| omb::race(text).collect());
+        draft.patient.ethnicity =
+            us_core_words(&patient.extension.read, US_CORE_ETHNICITY, |text| omb::ethnicity(text).collect());
     }
     Ok(draft)
 }
 
-fn patient_id(identifiers: &[Identifier], id: Option<String>, options: &FhirOptions) -> Result<String, Vec<Problem>> {
+/// The elements that the patient can go without, and that hold something of another type than FHIR's.
+fn misfits(patient: &Patient, options: &FhirOptions) -> Vec<Problem> {
+    [
+        ("extension", options.us_core && patient.extension.has_misfits),
+        ("telecom", patient.telecom.has_misfits),
+        ("address", patient.address.has_misfits),
+        ("maritalStatus", patient.marital_status.has_misfits),
+        ("communication", patient.communication.has_misfits),
+    ]
+    .into_iter()
+    .filter(|(_, has_misfits)| *has_misfits)
+    .map(|(element, _)| problem(element, WRONG_TYPE))
+    .collect()
+}
+
+fn patient_id(
+    identifiers: &[Identifier],
+    id: Option<String>,
+    options: &FhirOptions,
+    today: Day,
+) -> Result<String, Vec<Problem>> {
     let system = options.identifier_system.as_deref().unwrap_or(OUR_SYSTEM);
-    let of_system = identifiers
-        .iter()
-        .filter(|identifier| identifier.system.as_deref() == Some(system) && identifier.r#use.as_deref() != Some("old"))
-        .find_map(|identifier| present(identifier.value.clone()));
-    match (of_system, &options.identifier_system) {
-        (Some(value), _) => Ok(value),
-        (None, None) => {
+    let of_system = || identifiers.iter().filter(|identifier| identifier.system.as_deref() == Some(system));
+    if let Some(value) = best_value(of_system(), today) {
+        return Ok(value);
+    }
+    // Another id in its place would make a second patient of this one.
+    if of_system().any(|identifier| present(identifier.value.clone()).is_some()) {
+        return Err(vec![problem(
+            "identifier",
+            "has none of our system that is current: its use is old or its period is over",
+        )]);
+    }
+    match &options.identifier_system {
+        None => {
             present(id).ok_or_else(|| vec![problem("id", "is missing, and so is an identifier with a system of ours")])
         }
-        (None, Some(_)) => Err(vec![problem("identifier", "has none with the system of --identifier-system")]),
+        Some(_) => Err(vec![problem("identifier", "has none with the system of --identifier-system")]),
     }
 }
 
-fn national_id(identifiers: &[Identifier], options: &FhirOptions) -> Option<String> {
+fn national_id(identifiers: &[Identifier], options: &FhirOptions, today: Day) -> Option<String> {
     let is_national = |identifier: &&Identifier| match &options.national_id_system {
         Some(system) => identifier.system.as_ref() == Some(system),
         None => identifier
@@ -176,14 +148,26 @@ fn national_id(identifiers: &[Identifier], options: &FhirOptions) -> Option<Stri
             .as_ref()
             .is_some_and(|kind| codings(kind).any(|coding| coding.code.as_deref() == Some(IDENTIFIER_TYPE_NATIONAL))),
     };
-    let current = |identifier: &&Identifier| identifier.r#use.as_deref() != Some("old");
-    identifiers.iter().filter(current).filter(is_national).find_map(|identifier| present(identifier.value.clone()))
+    best_value(identifiers.iter().filter(is_national), today)
+}
+
+/// Of those that are current the official one, else the usual one, one without a use, any other; the first of each.
+fn best_value<'a>(identifiers: impl Iterator<Item = &'a Identifier>, today: Day) -> Option<String> {
+    let rank = |identifier: &Identifier| match identifier.r#use.as_deref() {
+        Some("official") => 0,
+        Some("usual") => 1,
+        None => 2,
+        Some(_) => 3,
+    };
+    let current = identifiers.filter(|identifier| identifier.is_current(today));
+    let with_value = current.filter_map(|identifier| Some((rank(identifier), present(identifier.value.clone())?)));
+    with_value.min_by_key(|(rank, _)| *rank).map(|(_, value)| value)
 }
 
 /// Phones by their use, one without a use is at home where no other is; of several the one with the lowest rank, then the
 /// first.
-fn fill_telecom(draft: &mut PatientDraft, mut telecom: Vec<ContactPoint>) {
-    telecom.retain(|contact| contact.r#use.as_deref() != Some("old"));
+fn fill_telecom(draft: &mut PatientDraft, mut telecom: Vec<ContactPoint>, today: Day) {
+    telecom.retain(|contact| contact.is_current(today));
     telecom.sort_by_key(|contact| contact.rank.unwrap_or(u32::MAX));
     let mut without_use = None;
     for contact in telecom {
@@ -203,7 +187,7 @@ fn fill_telecom(draft: &mut PatientDraft, mut telecom: Vec<ContactPoint>) {
 }
 
 /// The address at home, else one without a use, else a temporary one, else that at work.
-fn fill_address(draft: &mut PatientDraft, addresses: Vec<Address>) {
+fn fill_address(draft: &mut PatientDraft, addresses: Vec<Address>, today: Day) {
     let rank = |address: &Address| match address.r#use.as_deref() {
         Some("home") => Some(0),
         None => Some(1),
@@ -211,7 +195,8 @@ fn fill_address(draft: &mut PatientDraft, addresses: Vec<Address>) {
         Some("work") => Some(3),
         Some(_) => None,
     };
-    let ranked = addresses.into_iter().filter_map(|address| Some((rank(&address)?, address)));
+    let current = addresses.into_iter().filter(|address| address.is_current(today));
+    let ranked = current.filter_map(|address| Some((rank(&address)?, address)));
     let Some((_, address)) = ranked.min_by_key(|(rank, _)| *rank) else { return };
     let mut lines = address.line.unwrap_or_default().into_iter().filter_map(present);
     draft.street = lines.next();
@@ -237,23 +222,57 @@ fn language(communication: Vec<Communication>) -> Option<String> {
     with_code.into_iter().next().map(|(_, code)| code)
 }
 
-/// HL7 v3's codes; those that we have no word for are passed over.
-fn marital_status(concept: &CodeableConcept) -> Option<&'static str> {
-    codings(concept).find_map(|coding| match coding.code.as_deref()? {
-        "M" => Some("married"),
-        "S" => Some("single"),
-        "D" => Some("divorced"),
-        "W" => Some("widowed"),
-        "L" => Some("separated"),
-        "T" => Some("domestic_partner"),
-        _ => None,
-    })
+/// A marital status as far as we have a word for it.
+enum MaritalStatus {
+    Word(&'static str),
+    /// It has a code that says something, and no word of ours.
+    Unknown,
+    /// It has no code, or one that says that nothing is known.
+    Absent,
 }
 
-fn us_core_text(extensions: &[Extension], url: &str) -> Option<String> {
+/// From HL7 v3's codes.
+fn marital_status(concept: &CodeableConcept) -> MaritalStatus {
+    let mut status = MaritalStatus::Absent;
+    for code in codings(concept).filter_map(|coding| coding.code.as_deref()) {
+        match code {
+            "M" => return MaritalStatus::Word("married"),
+            "S" => return MaritalStatus::Word("single"),
+            "D" => return MaritalStatus::Word("divorced"),
+            "W" => return MaritalStatus::Word("widowed"),
+            "L" => return MaritalStatus::Word("separated"),
+            "T" => return MaritalStatus::Word("domestic_partner"),
+            "UNK" | "ASKU" | "NI" | "NASK" | "NAV" => {}
+            _ => status = MaritalStatus::Unknown,
+        }
+    }
+    status
+}
+
+/// Our words for a US Core extension: its categories, else its text, known or not. Several are joined by `|`.
+fn us_core_words(extensions: &[Extension], url: &str, parts: fn(&str) -> Vec<omb::Part<'_>>) -> Option<String> {
     let outer = extensions.iter().find(|extension| extension.url.as_deref() == Some(url))?;
-    let inner = outer.extension.iter().flatten().find(|extension| extension.url.as_deref() == Some("text"))?;
-    present(inner.value_string.clone())
+    let inner = |url: &'static str| {
+        outer.extension.iter().flatten().filter(move |extension| extension.url.as_deref() == Some(url))
+    };
+    let codes: Vec<_> =
+        inner("ombCategory").filter_map(|category| category.value_coding.as_ref()?.code.as_deref()).collect();
+    let known: Vec<_> =
+        codes.iter().flat_map(|code| parts(code)).filter(|part| matches!(part, omb::Part::Known(_))).collect();
+    if !known.is_empty() {
+        return Some(joined_words(&known));
+    }
+    if codes.contains(&"UNK") {
+        return None;
+    }
+    let text = present(inner("text").next()?.value_string.clone())?;
+    // A text that itself holds the character is one text.
+    let words = if text.contains('|') { text.replace('|', "/") } else { joined_words(&parts(&text)) };
+    Some(words)
+}
+
+fn joined_words(parts: &[omb::Part<'_>]) -> String {
+    parts.iter().map(omb::Part::word).collect::<Vec<_>>().join("|")
 }
 
 fn codings(concept: &CodeableConcept) -> impl Iterator<Item = &Coding> {
@@ -285,25 +304,21 @@ fn explain(line: &[u8], error: &serde_json::Error) -> Problem {
         };
     };
     let Value::Object(mut object) = value else { return problem("record", "is not a JSON object") };
-    let checks: [Check; 14] = [
+    let checks: [Check; 10] = [
         ("resourceType", fits::<String>),
         ("id", fits::<String>),
         ("active", fits::<bool>),
-        ("extension", fits::<Vec<Extension>>),
+        ("link", fits::<Vec<Link>>),
         ("identifier", fits::<Vec<Identifier>>),
         ("name", fits::<Vec<HumanName>>),
-        ("telecom", fits::<Vec<ContactPoint>>),
         ("gender", fits::<String>),
         ("birthDate", fits::<String>),
         ("deceasedBoolean", fits::<bool>),
         ("deceasedDateTime", fits::<String>),
-        ("address", fits::<Vec<Address>>),
-        ("maritalStatus", fits::<CodeableConcept>),
-        ("communication", fits::<Vec<Communication>>),
     ];
     for (element, fits) in checks {
         if object.remove(element).is_some_and(|value| !fits(value)) {
-            return problem(element, "is not of the type that FHIR gives it");
+            return problem(element, WRONG_TYPE);
         }
     }
     problem("record", "names an element twice")

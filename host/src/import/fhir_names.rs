@@ -5,8 +5,9 @@
 
 use serde::Deserialize;
 
-use super::fhir::{Extension, present};
-use crate::domain::patient::PatientDraft;
+use super::fhir::present;
+use super::fhir_types::{Extension, Period, is_current};
+use crate::domain::patient::{Day, PatientDraft};
 
 const REPRESENTATION: &str = "http://hl7.org/fhir/StructureDefinition/iso21090-EN-representation";
 
@@ -18,11 +19,15 @@ pub(super) struct HumanName {
     prefix: Option<Vec<Option<String>>>,
     suffix: Option<Vec<Option<String>>>,
     extension: Option<Vec<Extension>>,
+    period: Option<Period>,
 }
 
 impl HumanName {
     /// Smaller is better; `None` for names that are not the patient's own any more, or never were.
-    fn rank(&self) -> Option<u8> {
+    fn rank(&self, today: Day) -> Option<u8> {
+        if !is_current(self.r#use.as_deref(), self.period.as_ref(), today) {
+            return None;
+        }
         match self.r#use.as_deref() {
             Some("official") => Some(0),
             Some("usual") => Some(1),
@@ -57,9 +62,9 @@ fn is_latin(letter: char) -> bool {
 }
 
 /// Fills the fields of the name. One name alone is the romanised one, whatever its script: those fields are required.
-pub(super) fn fill(draft: &mut PatientDraft, names: Vec<HumanName>) {
+pub(super) fn fill(draft: &mut PatientDraft, names: Vec<HumanName>, today: Day) {
     let usable = names.into_iter().filter(|name| !name.is_empty());
-    let mut names: Vec<_> = usable.filter_map(|name| Some((name.rank()?, name))).collect();
+    let mut names: Vec<_> = usable.filter_map(|name| Some((name.rank(today)?, name))).collect();
     names.sort_by_key(|(rank, _)| *rank);
     let mut names: Vec<_> = names.into_iter().map(|(_, name)| Some(name)).collect();
     let (romanised, native) = choose(&names);

@@ -9,12 +9,14 @@ mod columns;
 mod csv;
 mod fhir;
 mod fhir_names;
+mod fhir_types;
 mod ndjson;
 mod rejects;
 mod stream;
 
 pub use chunk::{Chunk, Chunks, Options, Reject};
 pub use columns::ColumnMap;
+pub use csv::Quotes;
 pub use fhir::FhirOptions;
 pub use rejects::Rejects;
 pub use stream::{Prefix, Stream};

@@ -1,4 +1,4 @@
-//! Lines of a stream, one at a time, none longer than the limit.
+//! Lines of a stream, one at a time, none longer than the limit. They end with LF, CRLF or CR alone.
 
 use super::stream::{Stream, unreadable};
 use super::{ImportError, RECORD_BYTES_MAX};
@@ -27,7 +27,7 @@ pub(super) fn next_line(stream: &mut Stream, number: u64, line: &mut Vec<u8>) ->
             break;
         }
         is_at_end = false;
-        let end = memchr::memchr(b'\n', bytes);
+        let end = memchr::memchr2(b'\n', b'\r', bytes);
         let part = &bytes[..end.unwrap_or(bytes.len())];
         if line.len() + part.len() > RECORD_BYTES_MAX {
             is_too_long = true;
@@ -39,15 +39,25 @@ pub(super) fn next_line(stream: &mut Stream, number: u64, line: &mut Vec<u8>) ->
         let count = part.len() + usize::from(end.is_some());
         stream.take(count);
         if end.is_some() {
+            take_line_feed(stream, number)?;
             break;
         }
-    }
-    if line.last() == Some(&b'\r') {
-        line.pop();
     }
     Ok(match (is_at_end, is_too_long) {
         (true, _) => Line::End,
         (false, true) => Line::TooLong,
         (false, false) => Line::Whole,
     })
+}
+
+/// The second character of a line end that has two.
+fn take_line_feed(stream: &mut Stream, number: u64) -> Result<(), ImportError> {
+    if stream.last_byte() != Some(b'\r') {
+        return Ok(());
+    }
+    let is_there = stream.fill().map(|bytes| bytes.first() == Some(&b'\n'));
+    if is_there.map_err(|error| stream.error(Some(number), unreadable(&error)))? {
+        stream.take(1);
+    }
+    Ok(())
 }

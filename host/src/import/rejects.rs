@@ -1,5 +1,5 @@
-//! The file of rejects: one JSON object for each record that was not taken. It is for its owner alone, and holds no value of
-//! a patient unless that was asked for.
+//! The file of rejects: one JSON object for each record that was not taken (`problems`), or was taken without some of its
+//! fields (`left_out`). It is for its owner alone, and holds no value of a patient unless that was asked for.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Seek as _, SeekFrom, Write as _};
@@ -74,7 +74,8 @@ impl Rejects {
 fn line(reject: &Reject) -> Value {
     let problems: Vec<_> =
         reject.problems.iter().map(|problem| json!({ "field": problem.field, "reason": problem.message })).collect();
-    let mut line = json!({ "line": reject.line, "problems": problems });
+    let kind = if reject.is_taken { "left_out" } else { "problems" };
+    let mut line = json!({ "line": reject.line, kind: problems });
     if let (Some(record), Some(object)) = (&reject.record, line.as_object_mut()) {
         object.insert("record".to_owned(), record.clone());
     }

@@ -24,6 +24,19 @@ pub struct Prefix {
     pub sha256: String,
 }
 
+/// A place in a stream, with all before it.
+#[derive(Clone)]
+pub(super) struct Mark {
+    bytes: u64,
+    digest: Sha256,
+}
+
+impl Mark {
+    pub(super) fn prefix(self) -> Prefix {
+        Prefix { bytes: self.bytes, sha256: hex(&self.digest.finalize()) }
+    }
+}
+
 /// A file under reading.
 pub struct Stream {
     file: PathBuf,
@@ -107,7 +120,7 @@ impl Stream {
                 }
                 self.take(length);
             }
-            let is_at_line = matches!(self.last_byte, None | Some(b'\n')) || self.fill()?.is_empty();
+            let is_at_line = matches!(self.last_byte, None | Some(b'\n' | b'\r')) || self.fill()?.is_empty();
             Ok(is_at_line && self.taken().sha256 == prefix.sha256)
         };
         skip().map_err(|error| self.error(None, unreadable(&error)))
@@ -116,7 +129,12 @@ impl Stream {
     /// What was taken so far.
     #[must_use]
     pub fn taken(&self) -> Prefix {
-        Prefix { bytes: self.taken, sha256: hex(&self.digest.clone().finalize()) }
+        self.mark().prefix()
+    }
+
+    /// As [`Self::taken`], without the work of a digest.
+    pub(super) fn mark(&self) -> Mark {
+        Mark { bytes: self.taken, digest: self.digest.clone() }
     }
 
     pub(super) fn taken_bytes(&self) -> u64 {

@@ -4,13 +4,20 @@ use std::fs;
 use std::io::Write as _;
 use std::path::PathBuf;
 
-use jiff::civil::date;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use super::*;
+use crate::domain::patient::Day;
 
+mod current;
+mod leaving_out;
 mod mapping;
+mod quotes;
+
+fn day(text: &str) -> Day {
+    Day::read(text).unwrap()
+}
 
 fn options(format: Format) -> Options {
     Options {
@@ -18,7 +25,9 @@ fn options(format: Format) -> Options {
         fhir: FhirOptions { identifier_system: None, national_id_system: None, us_core: false },
         columns: ColumnMap::default(),
         delimiter: b',',
-        today: date(2026, 1, 1),
+        quotes: Quotes::Doubled,
+        strict: false,
+        today: day("2026-01-01"),
         keep_rejected_records: false,
     }
 }
@@ -227,7 +236,7 @@ fn columns_values_and_dates_are_translated() {
     let text = "No;Nachname;Vorname;Geboren;SEX;Notes\nP-1;Kim;MinJun;31.01.1980;M;anything\nP-2;Kim;MinJun;1980-01-31;male;\n";
     let chunk = read_all(text.as_bytes(), options.clone()).unwrap();
     assert_eq!(reasons(&chunk), Vec::<String>::new());
-    assert_eq!(chunk.patients.iter().map(|patient| patient.birth_date).collect::<Vec<_>>(), [date(1980, 1, 31); 2]);
+    assert_eq!(chunk.patients.iter().map(|patient| patient.birth_date).collect::<Vec<_>>(), [day("1980-01-31"); 2]);
     let error = read_all(text.replace(";Notes", ";Other").as_bytes(), options.clone()).unwrap_err().to_string();
     assert!(error.contains("column 6 is not named") && error.contains("there is no column `notes`"), "{error}");
     options.columns = ColumnMap::read(&map_file).unwrap();

@@ -12,10 +12,10 @@ use wasmtime::{Config, Engine, InstanceAllocationStrategy, PoolingAllocationConf
 use super::adapter::Linked;
 use super::bindings::{DatabaseTargetPre, HttpTargetPre, database, logging, settings, types};
 use super::cache::Cache;
-use super::limits::TABLE_ELEMENTS_DEFAULT;
 use super::state::CallState;
 use super::ticker::Ticker;
 use super::{Adapter, Admission, Inspection, PluginError, World, artifact};
+use crate::domain::limits::Limits;
 
 /// The stack of an adapter's own calls unless configured, KiB.
 const STACK_KIB_DEFAULT: u32 = 1024;
@@ -40,7 +40,7 @@ pub struct RuntimeOptions {
     /// The stack of an adapter's own calls, KiB.
     pub stack_kib: u32,
     /// Entries of one table, for the target that is allowed the most; never less than the default.
-    pub table_elements_max: u32,
+    pub table_elements_max: u64,
 }
 
 impl Default for RuntimeOptions {
@@ -212,6 +212,7 @@ impl Runtime {
 
 fn config(instances_max: u32, options: &RuntimeOptions) -> Config {
     let stack_bytes = (options.stack_kib as usize) << 10;
+    let table_elements = Limits::default().table_elements_max.max(options.table_elements_max);
     let mut pool = PoolingAllocationConfig::new();
     pool.total_component_instances(instances_max)
         .total_core_instances(instances_max.saturating_mul(CORE_INSTANCES_PER_COMPONENT))
@@ -223,7 +224,7 @@ fn config(instances_max: u32, options: &RuntimeOptions) -> Config {
         .max_tables_per_component(TABLES_PER_COMPONENT)
         .max_memories_per_module(MEMORIES_PER_COMPONENT)
         .max_tables_per_module(TABLES_PER_COMPONENT)
-        .table_elements(TABLE_ELEMENTS_DEFAULT.max(options.table_elements_max as usize))
+        .table_elements(usize::try_from(table_elements).unwrap_or(usize::MAX))
         .max_component_instance_size(INSTANCE_BYTES)
         .max_core_instance_size(INSTANCE_BYTES);
     let mut config = Config::new();

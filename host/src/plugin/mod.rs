@@ -26,6 +26,7 @@ mod ticker;
 mod transcript;
 
 pub use crate::domain::grants::SqlGrants;
+pub use crate::domain::limits::Limits;
 pub use crate::domain::secret::Secret;
 pub use adapter::Adapter;
 pub use admission::Admission;
@@ -39,5 +40,4 @@ pub use capability::http_token::{ClientProof, GrantOptions};
 pub use capability::sql_access::SqlAccess;
 pub use engine::{Runtime, RuntimeOptions};
 pub use error::{CallError, PluginError};
-pub use limits::Limits;
 pub use transcript::{Answer, Exchange, Question, Transcript};

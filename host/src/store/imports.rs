@@ -25,6 +25,8 @@ pub struct ImportProgress {
     pub repeated: u64,
     /// Records that were not taken.
     pub rejected: u64,
+    /// Patients that were taken without some of their fields.
+    pub incomplete: u64,
     /// Length of the file of rejects.
     pub rejects_bytes: u64,
     /// Whether the end of the file was reached.
@@ -40,7 +42,7 @@ impl Store {
         let what = "read import progress";
         let mut transaction = self.begin_read(what).await?;
         let sql = "SELECT bytes_done, bytes_sha256, lines_done, created_count, updated_count, unchanged_count, \
-                   repeated_count, rejected_count, rejects_bytes, finished_at FROM sync_import WHERE id = :id";
+                   repeated_count, rejected_count, incomplete_count, rejects_bytes, finished_at FROM sync_import WHERE id = :id";
         let rows = transaction.query(sql, &[("id", id.into())]).await?;
         transaction.rollback().await?;
         let Some(row) = rows.rows.into_iter().next() else { return Ok(None) };
@@ -55,6 +57,7 @@ impl Store {
             unchanged: number(&mut reader)?,
             repeated: number(&mut reader)?,
             rejected: number(&mut reader)?,
+            incomplete: number(&mut reader)?,
             rejects_bytes: number(&mut reader)?,
             finished: reader.optional_integer()?.is_some(),
         }))
@@ -98,7 +101,7 @@ impl StoreTransaction {
         let sql = format!(
             "UPDATE sync_import SET bytes_done = :bytes_done, bytes_sha256 = :bytes_sha256, lines_done = :lines_done, \
              created_count = :created, updated_count = :updated, unchanged_count = :unchanged, repeated_count = :repeated, \
-             rejected_count = :rejected, rejects_bytes = :rejects_bytes, updated_at = {now}, finished_at = {finished_at} \
+             rejected_count = :rejected, incomplete_count = :incomplete, rejects_bytes = :rejects_bytes, updated_at = {now}, finished_at = {finished_at} \
              WHERE id = :id AND bytes_done = :bytes_before",
             now = self.now
         );
@@ -112,6 +115,7 @@ impl StoreTransaction {
             ("unchanged", number(progress.unchanged)),
             ("repeated", number(progress.repeated)),
             ("rejected", number(progress.rejected)),
+            ("incomplete", number(progress.incomplete)),
             ("rejects_bytes", number(progress.rejects_bytes)),
             ("id", id.into()),
             ("bytes_before", number(bytes_before)),

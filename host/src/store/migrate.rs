@@ -42,6 +42,8 @@ macro_rules! migrations {
             migration!($folder, 4, "adapters"),
             migration!($folder, 5, "work"),
             migration!($folder, 6, "room"),
+            migration!($folder, 7, "incomplete"),
+            migration!($folder, 8, "hosts"),
         ]
     };
 }

@@ -142,13 +142,19 @@ impl StoreTransaction {
         read.collect()
     }
 
-    pub(super) async fn mark_routed(&mut self, ids: &[i64]) -> Result<(), StoreError> {
+    /// Marks changes as routed, all of them or, when what is routed where is no longer of this revision, none. Gives how many.
+    pub(super) async fn mark_routed(&mut self, ids: &[i64], revision: Option<i64>) -> Result<u64, StoreError> {
+        let guard = match revision {
+            Some(_) => " AND (SELECT COALESCE(SUM(t.route_revision), 0) FROM sync_target t) = :revision",
+            None => "",
+        };
         let sql = format!(
-            "UPDATE sync_outbox SET routed_at = {now} WHERE {among} AND COALESCE(routed_at, 0) = 0",
+            "UPDATE sync_outbox SET routed_at = {now} WHERE {among} AND COALESCE(routed_at, 0) = 0{guard}",
             now = self.now,
             among = among_ids(self.dialect(), "id"),
         );
-        self.execute_for(&sql, &[], ids).await.map(drop)
+        let values = [("revision", revision.unwrap_or_default().into())];
+        Ok(self.execute_for(&sql, &values, ids).await?.rows_affected)
     }
 
     /// What waits to be routed: counted as far as that is quick, and from there on estimated.

@@ -26,6 +26,14 @@ pub struct Route {
     pub aggregate_type: String,
 }
 
+/// What is routed where, as the store says, and as of which revision.
+#[derive(Clone, Debug, Default)]
+pub struct Routes {
+    /// Every target that is enabled, with each type that goes there.
+    pub list: Vec<Route>,
+    pub(super) revision: i64,
+}
+
 /// What routing did.
 #[derive(Debug, Default)]
 pub struct Routed {
@@ -33,6 +41,8 @@ pub struct Routed {
     pub changes: usize,
     /// Whether some of their deliveries wait to be claimed.
     pub some_wait: bool,
+    /// What is routed where has changed meanwhile: nothing was routed, and the routes are to be read again.
+    pub routes_changed: bool,
     /// What each request was given, in their order, where there was something for it: to be read with [`Store::load`].
     pub taken: Vec<Option<UnderLease>>,
 }
@@ -45,6 +55,7 @@ struct Done {
     made: BTreeMap<String, i64>,
     some_wait: bool,
     some_were_there: bool,
+    routes_changed: bool,
     /// By the place of the request.
     taken: HashMap<usize, UnderLease>,
 }
@@ -76,18 +87,46 @@ impl Store {
         after: &mut i64,
         asked: &[ClaimRequest],
     ) -> Result<Routed, StoreError> {
+        self.route_all(routes, None, limit, after, asked).await
+    }
+
+    /// As [`Store::route_to`], along what the store says, and only while it still says so: a change that was committed after a
+    /// target was registered is never routed without that target.
+    ///
+    /// # Errors
+    /// When the store cannot be reached.
+    pub async fn route_along(
+        &self,
+        routes: &Routes,
+        limit: u32,
+        after: &mut i64,
+        asked: &[ClaimRequest],
+    ) -> Result<Routed, StoreError> {
+        self.route_all(&routes.list, Some(routes.revision), limit, after, asked).await
+    }
+
+    async fn route_all(
+        &self,
+        routes: &[Route],
+        revision: Option<i64>,
+        limit: u32,
+        after: &mut i64,
+        asked: &[ClaimRequest],
+    ) -> Result<Routed, StoreError> {
         if !self.has_unrouted(*after).await? {
             return Ok(Routed { taken: vec![None; asked.len()], ..Routed::default() });
         }
-        let mut done = rerun("route", || self.route_once(routes, limit, *after, asked)).await?;
+        let mut done = rerun("route", || self.route_once(routes, revision, limit, *after, asked)).await?;
         *after = done.changes.last().map_or(*after, |last| last.id);
         let taken = (0..asked.len()).map(|place| done.taken.remove(&place)).collect();
-        Ok(Routed { changes: done.changes.len(), some_wait: done.some_wait, taken })
+        let Done { changes, some_wait, routes_changed, .. } = done;
+        Ok(Routed { changes: changes.len(), some_wait, routes_changed, taken })
     }
 
     async fn route_once(
         &self,
         routes: &[Route],
+        revision: Option<i64>,
         limit: u32,
         after: i64,
         asked: &[ClaimRequest],
@@ -118,7 +157,10 @@ impl Store {
             done.taken.extend(taken);
         }
         let ids: Vec<_> = done.changes.iter().map(|change| change.id).collect();
-        transaction.mark_routed(&ids).await?;
+        if transaction.mark_routed(&ids, revision).await? == 0 && revision.is_some() {
+            transaction.rollback().await?;
+            return Ok(Done { routes_changed: true, ..Done::default() });
+        }
         transaction.count_made(&done).await?;
         transaction.commit().await?;
         Ok(done)

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use super::hosts::HOST_SEEN_MS;
+use super::hosts::RunningHost;
 use super::sql::{left_lookup, through};
 use super::work::{NEVER, in_work_at};
 use super::{Counts, Reader, Store, StoreError, StoreTransaction};
@@ -65,10 +65,17 @@ pub struct StatusSnapshot {
     pub targets: BTreeMap<String, TargetStatus>,
     pub recent: Vec<RecentSync>,
     /// Hosts that were seen lately.
-    pub hosts_running: u64,
+    pub hosts: Vec<RunningHost>,
 }
 
 impl StatusSnapshot {
+    /// The running hosts that have a target. One that does not say what it has may have it.
+    #[must_use]
+    pub fn hosts_with(&self, target: &str) -> Vec<&str> {
+        let has = |host: &&RunningHost| host.targets.as_ref().is_none_or(|targets| targets.contains_key(target));
+        self.hosts.iter().filter(has).map(|host| host.id.as_str()).collect()
+    }
+
     /// All targets together.
     #[must_use]
     pub fn totals(&self) -> Counts {
@@ -100,7 +107,7 @@ impl Store {
         transaction.oldest_pending(&mut snapshot.targets).await?;
         let names: Vec<_> = snapshot.targets.keys().cloned().collect();
         snapshot.recent = transaction.recent(&names, recent_max).await?;
-        snapshot.hosts_running = transaction.hosts_running().await?;
+        snapshot.hosts = transaction.running_hosts().await?;
         transaction.rollback().await?;
         Ok(snapshot)
     }
@@ -249,13 +256,5 @@ impl StoreTransaction {
                 Ok((reader.integer()?, sync))
             })
             .collect()
-    }
-
-    async fn hosts_running(&mut self) -> Result<u64, StoreError> {
-        let sql = format!("SELECT COUNT(*) FROM sync_host WHERE seen_at > {} - {HOST_SEEN_MS}", self.now);
-        match self.query(&sql, &[]).await?.rows.into_iter().next() {
-            Some(row) => Ok(u64::try_from(Reader::new("count hosts", row).integer()?).unwrap_or_default()),
-            None => Ok(0),
-        }
     }
 }

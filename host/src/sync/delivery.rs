@@ -1,8 +1,9 @@
 //! Delivering one batch: call the adapter, commit at the target only while the lease is ours, and judge what came back.
 //!
-//! A batch that fails as a whole for a permanent reason (or by which the adapter breaks off) is split in halves again
-//! and again, so that one bad change costs about log2(n) extra calls and never holds back the others. Each part is a
-//! transaction of its own at the target.
+//! Only a failure that speaks of the target as a whole stops a batch. Whatever else fails a batch as a whole (a trigger that refuses
+//! one row, a lock, an adapter that breaks off) is halved again and again, so that one bad change costs about log2(n) extra
+//! calls, spends its own attempts alone and never holds back the others. Each part is a transaction of its own at the
+//! target. Splitting is bounded: what it does not get to waits for the next batch and spends no attempt.
 //!
 //! At an HTTP target a call may end with a request that was sent and never answered. Its changes are then in doubt, but for those
 //! with a definite outcome: they are neither split nor sent again here, and whoever settles keeps their lease.
@@ -10,9 +11,12 @@
 use std::collections::VecDeque;
 use std::ops::Range;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::future::BoxFuture;
+use tokio::time::Instant;
 
+use super::splits::{Next, Splits};
 use super::supervisor::InForce;
 use super::target::{Applied, Called, Target, from_database};
 use crate::database::DatabaseError;
@@ -23,6 +27,9 @@ use crate::store::{Delivery, Lease, Store};
 
 /// How often a part is applied again when the target's database asks for it, before that is its failure.
 const CONTENTION_RUNS_MAX: u32 = 6;
+
+/// For so long a part is applied again; a lock that is held for longer is found by halving.
+const CONTENTION_PATIENCE: Duration = Duration::from_secs(3);
 
 /// What became of a batch.
 pub(super) enum Delivered {
@@ -44,6 +51,8 @@ enum Part {
         failure: Failure,
         in_doubt: bool,
     },
+    /// Somebody else's lock or transaction at the target was in the way, and nothing of it lasts.
+    Contended(Failure),
     LeaseLost,
 }
 
@@ -92,19 +101,20 @@ pub(super) async fn deliver(target: &Target, in_force: &InForce, fence: &StoreFe
     let mut judged = Judged { outcomes: vec![None; changes.len()], in_doubt: vec![false; changes.len()] };
     let mut parts = VecDeque::new();
     parts.push_back(0..changes.len());
-    let mut breaks = BreakBudget::new(changes.len());
+    let mut splits = Splits::new(changes.len());
     let mut adapter_broke = false;
     while let Some(part) = parts.pop_front() {
-        match deliver_part(target, in_force, fence, &changes[part.clone()]).await {
+        let (failure, next) = match deliver_part(target, in_force, fence, &changes[part.clone()]).await {
             Part::LeaseLost => return Delivered::LeaseLost,
             Part::Outcomes { outcomes, in_doubt } => {
-                breaks.worked();
+                splits.worked();
                 let target_failure = outcomes.iter().find_map(target_wide);
                 judged.put(part, outcomes, in_doubt);
                 // An adapter that met an outage half-way says so for the changes that it did not get to.
                 if let Some(failure) = target_failure {
                     return judged.broken_off(failure, adapter_broke);
                 }
+                continue;
             }
             Part::Failed { failure, in_doubt } if failure.kind.is_target_wide() => {
                 let outcomes = vec![Outcome::Failed(failure.clone()); part.len()];
@@ -113,21 +123,36 @@ pub(super) async fn deliver(target: &Target, in_force: &InForce, fence: &StoreFe
             }
             Part::Failed { failure, in_doubt } => {
                 adapter_broke |= failure.kind == FailureKind::Adapter;
-                let divisible = failure.kind.is_permanent() || failure.kind == FailureKind::Adapter;
-                if divisible && !in_doubt && part.len() > 1 && breaks.may_split() {
-                    tracing::debug!(
-                        target_name = %target.spec.name,
-                        deliveries = part.len(),
-                        kind = failure.kind.as_str(),
-                        "a part of the batch failed and is split"
-                    );
-                    let middle = part.start + part.len() / 2;
-                    parts.push_front(middle..part.end);
-                    parts.push_front(part.start..middle);
-                } else {
-                    let outcomes = vec![Outcome::Failed(failure); part.len()];
-                    judged.put(part, outcomes, in_doubt);
+                // What was sent is neither split nor sent again here.
+                if in_doubt {
+                    judged.put(part.clone(), vec![Outcome::Failed(failure); part.len()], true);
+                    continue;
                 }
+                let next = splits.after_failure(part.len());
+                (failure, next)
+            }
+            Part::Contended(failure) => {
+                let next = splits.after_contention(part.len());
+                (failure, next)
+            }
+        };
+        match next {
+            Next::Halve => {
+                tracing::debug!(
+                    target_name = %target.spec.name,
+                    deliveries = part.len(),
+                    kind = failure.kind.as_str(),
+                    "a part of the batch failed and is split"
+                );
+                let middle = part.start + part.len() / 2;
+                parts.push_front(middle..part.end);
+                parts.push_front(part.start..middle);
+            }
+            Next::Settle => judged.put(part, vec![Outcome::Failed(failure)], false),
+            Next::Stop => return judged.stopped(&failure, adapter_broke),
+            Next::TargetFailed => {
+                let failure = Failure::new(FailureKind::Unavailable, failure.message);
+                return judged.broken_off(failure, adapter_broke);
             }
         }
     }
@@ -163,6 +188,15 @@ impl Judged {
         self.end(Some(failure), adapter_broke)
     }
 
+    /// Too much failed in a row: what was not tried by itself waits for another batch.
+    fn stopped(mut self, failure: &Failure, adapter_broke: bool) -> Delivered {
+        let message = format!("not tried by itself yet, since much of its batch failed: {}", failure.message);
+        for place in self.outcomes.iter_mut().filter(|place| place.is_none()) {
+            *place = Some(Outcome::Failed(Failure::new(FailureKind::Delayed, message.clone())));
+        }
+        self.end(None, adapter_broke)
+    }
+
     fn end(self, target_failure: Option<Failure>, adapter_broke: bool) -> Delivered {
         let outcomes = self.outcomes.into_iter().map(|outcome| outcome.expect("invariant: every part was judged"));
         Delivered::Judged { outcomes: outcomes.collect(), in_doubt: self.in_doubt, target_failure, adapter_broke }
@@ -177,39 +211,20 @@ fn is_definite(outcome: &Outcome) -> bool {
     }
 }
 
-/// Splitting pays while something works now and then; an adapter or target that fails whatever it is given is not tried
-/// a thousand times.
-struct BreakBudget {
-    allowed: usize,
-    in_a_row: usize,
-}
-
-impl BreakBudget {
-    fn new(changes: usize) -> Self {
-        let halvings = changes.max(1).ilog2() as usize + 1;
-        Self { allowed: 4 * halvings, in_a_row: 0 }
-    }
-
-    fn worked(&mut self) {
-        self.in_a_row = 0;
-    }
-
-    fn may_split(&mut self) -> bool {
-        self.in_a_row += 1;
-        self.in_a_row <= self.allowed
-    }
-}
-
 /// One call, run again a few times while the target's database is contended.
 async fn deliver_part(target: &Target, in_force: &InForce, fence: &StoreFence, changes: &[Change]) -> Part {
+    let started = Instant::now();
     let mut run = 1;
     loop {
         match deliver_once(target, in_force, fence, changes).await {
-            Err(error) if error.is_contention() && run < CONTENTION_RUNS_MAX => {
+            Err(error)
+                if error.is_contention() && run < CONTENTION_RUNS_MAX && started.elapsed() < CONTENTION_PATIENCE =>
+            {
                 tracing::debug!(target_name = %target.spec.name, run, "contention at the target: applying again");
-                tokio::time::sleep(std::time::Duration::from_millis(rand::random_range(5..=(20 << run)))).await;
+                tokio::time::sleep(Duration::from_millis(rand::random_range(5..=(20 << run)))).await;
                 run += 1;
             }
+            Err(error) if error.is_contention() => return Part::Contended(from_database(&error)),
             Err(error) => return Part::failed(from_database(&error)),
             Ok(part) => return part,
         }
@@ -234,7 +249,8 @@ async fn deliver_once(
         Called::Answered(Ok(outcomes)) => outcomes,
         Called::Answered(Err(failure)) => {
             if let Some(transaction) = transaction {
-                transaction.rollback().await?;
+                // What cannot be rolled back is closed, which undoes it as well; the failure is what counts.
+                transaction.rollback().await.ok();
             }
             return Ok(Part::Failed { failure, in_doubt });
         }
@@ -293,8 +309,11 @@ pub(super) fn settlements(
             };
             let status = next_status(Status::Processing, event).expect("invariant: a leased delivery may settle");
             // What waits for its target keeps its place in the line: the breaker does the waiting.
-            let spent = attempts > delivery.attempts;
-            let pause_ms = if status == Status::Pending && spent { retry.pause_ms(attempts, luck()).max(1) } else { 0 };
+            let waits_for_target = failure.as_ref().is_some_and(|failure| failure.kind.is_target_wide());
+            let pauses = status == Status::Pending && !waits_for_target;
+            // One that spent no attempt is not made to wait for longer and longer.
+            let spent = if attempts > delivery.attempts { attempts } else { 1 };
+            let pause_ms = if pauses { retry.pause_ms(spent, luck()).max(1) } else { 0 };
             Settlement {
                 outbox_id: delivery.change.change_id,
                 aggregate_type: delivery.change.aggregate_type.clone(),
@@ -393,21 +412,10 @@ mod tests {
     }
 
     #[test]
-    fn one_bad_change_of_500_is_found_within_the_budget() {
-        // The longest way to one bad change: every part that holds it fails, its sibling works.
-        let mut budget = BreakBudget::new(500);
-        let mut size = 500_usize;
-        while size > 1 {
-            assert!(budget.may_split());
-            size = size.div_ceil(2);
-            budget.worked();
-        }
-    }
-
-    #[test]
-    fn an_adapter_that_fails_whatever_it_is_given_is_not_tried_a_thousand_times() {
-        let mut budget = BreakBudget::new(500);
-        let splits = (0..1_000).take_while(|_| budget.may_split()).count();
-        assert!(splits < 50, "{splits}");
+    fn what_was_not_tried_by_itself_keeps_its_attempts_and_waits_a_little() {
+        let delayed = Outcome::Failed(Failure::new(FailureKind::Delayed, "locked"));
+        let settlement = settled(&delivery(Operation::Create, 9), delayed);
+        assert_eq!((settlement.status, settlement.attempts), (Status::Pending, 9));
+        assert!(settlement.pause_ms > 0, "it would be claimed again at once");
     }
 }

@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use super::BreakerPolicy;
 use crate::database::{Database, DatabaseError, Locator, Transaction};
-use crate::domain::change::{Change, Failure, FailureKind, Outcome, RemoteEdit, Report};
+use crate::domain::change::{Change, Failure, FailureKind, Finding, FindingLevel, Outcome, RemoteEdit, Report};
 use crate::domain::delivery::RetryPolicy;
+use crate::domain::grants::TableVerb;
 use crate::domain::ids::IdColumn;
 use crate::plugin::{
     Adapter, CallContext, CallError, Fence, HttpAccess, HttpOptions, Limits, PluginError, RequestFates, SqlAccess,
@@ -83,6 +84,8 @@ pub struct SyncOptions {
     pub retention_ms: i64,
     /// Aggregate types whose every change is delivered, in order.
     pub fifo_types: Vec<String>,
+    /// Targets that the configuration names and disables.
+    pub disabled_targets: Vec<String>,
 }
 
 /// A target, ready to be called.
@@ -176,7 +179,11 @@ impl Target {
     pub async fn check(&self, adapter: &Adapter) -> Result<Report, Failure> {
         let called = match &self.access {
             Access::Database { database, sql } => {
-                let transaction = database.begin().await.map_err(|error| from_database(&error))?;
+                let mut transaction = database.begin().await.map_err(|error| from_database(&error))?;
+                if let Some(obstacle) = transaction.write_obstacle().await.map_err(|error| from_database(&error))? {
+                    return Err(Failure::new(FailureKind::Misconfigured, obstacle));
+                }
+                let lasting = lasting_tables(&self.spec.kind, &mut transaction).await;
                 let call = adapter.check_database(&self.context, sql, transaction).await;
                 if let Some(transaction) = call.transaction {
                     // Nothing was changed, so that it does not matter whether the server hears of it.
@@ -185,7 +192,12 @@ impl Target {
                 if let Some(error) = call.broken {
                     return Err(from_database(&error));
                 }
-                call.result
+                call.result.map(|answer| {
+                    answer.map(|mut report| {
+                        report.findings.extend(lasting);
+                        report
+                    })
+                })
             }
             Access::Http(http) => adapter.check_http(&self.context, http).await.result,
         };
@@ -243,17 +255,36 @@ fn called<T>(result: Result<Result<T, Failure>, CallError>) -> Called<T> {
     }
 }
 
-/// What a database's error means for the target as a whole.
+/// Tables that the adapter may write and no rollback reaches: a batch that fails half-way leaves its first half there.
+async fn lasting_tables(kind: &TargetKind, transaction: &mut Transaction) -> Option<Finding> {
+    let TargetKind::Database { grants, .. } = kind else { return None };
+    // What the catalogue does not show here is no finding; the adapter's own check follows.
+    let tables = transaction.tables_without_transactions().await.unwrap_or_default();
+    let is_written = |table: &&String| {
+        [TableVerb::Insert, TableVerb::Update, TableVerb::Delete].iter().any(|verb| grants.allows(*verb, table))
+    };
+    let written: Vec<String> = tables.iter().filter(is_written).map(|table| format!("`{table}`")).collect();
+    (!written.is_empty()).then(|| Finding {
+        level: FindingLevel::Warning,
+        message: format!(
+            "tables without transactions, where a batch that fails half-way stays half written: {}; convert each with ALTER \
+             TABLE ... ENGINE = InnoDB",
+            written.join(", ")
+        ),
+    })
+}
+
+/// What a database's error means for the deliveries that it ended. The same judgement as an adapter's by the SDK
+/// (`plugins/sdk/src/database.rs`), for errors that no adapter sees: at BEGIN, at COMMIT, and those that end a transaction.
 pub(super) fn from_database(error: &DatabaseError) -> Failure {
     use crate::database::ErrorKind;
     let kind = match error.kind {
         ErrorKind::Unavailable => FailureKind::Unavailable,
         ErrorKind::Rejected | ErrorKind::PermissionDenied | ErrorKind::MissingObject => FailureKind::Misconfigured,
-        ErrorKind::Contention
-        | ErrorKind::DuplicateKey
-        | ErrorKind::InvalidValue
-        | ErrorKind::Refused
-        | ErrorKind::Other => FailureKind::Transient,
+        ErrorKind::Contention => FailureKind::Delayed,
+        // A constraint that is tested at the commit.
+        ErrorKind::InvalidValue => FailureKind::Invalid,
+        ErrorKind::DuplicateKey | ErrorKind::Refused | ErrorKind::Other => FailureKind::Transient,
     };
     Failure::new(kind, error.message.clone())
 }

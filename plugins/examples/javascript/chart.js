@@ -67,7 +67,7 @@ function failed(kind, message) {
   return { tag: 'failed', val: { kind, message, retryAfterMs: undefined } };
 }
 
-// What a database's error means for the batch. The host rolls back, and halves the batch where the kind is permanent.
+// What a database's error means for the batch. The host rolls back, and halves the batch unless the kind speaks of the target as a whole.
 const KINDS = {
   unavailable: 'unavailable',
   'missing-object': 'misconfigured',

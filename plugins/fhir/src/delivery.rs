@@ -8,7 +8,7 @@
 //! leads to a second record. Read next: `ownership` for the merge, `outcome` for the failures.
 
 use adapter_sdk::http::Method;
-use adapter_sdk::patient::Patient;
+use adapter_sdk::patient;
 use adapter_sdk::{Change, Failure, FailureKind, Operation, Outcome, Receipt, RemoteEdit};
 use serde_json::{Value, json};
 
@@ -134,8 +134,8 @@ impl<'a> Delivery<'a> {
         if self.deletes && is_empty_object(&change.payload) {
             return Ok(());
         }
-        let patient = Patient::from_change(change)?;
-        self.wanted = Some(mapping::resource(&patient, !self.deletes, rules.settings)?);
+        let patient = patient::read(change)?;
+        self.wanted = Some(mapping::resource(&patient, !self.deletes, rules.settings));
         Ok(())
     }
 

@@ -1,11 +1,11 @@
 //! From our patient to a FHIR R4 Patient, and to the search that finds it.
 //!
 //! Pure. It writes the elements that are ours and no others; what becomes of other people's elements is decided in
-//! `ownership`. It never validates what a server should (it only refuses what would make a whole Bundle unreadable).
+//! `ownership`. It never validates what a server should; what is read as a patient has
+//! dates that every server reads.
 //! Sources: FHIR R4 Patient; KR Core Patient (`name.text` 1..1); the ISO 21090 EN representation extension; US Core.
 
 use adapter_sdk::patient::{Gender, MaritalStatus, Patient};
-use adapter_sdk::{Failure, FailureKind};
 use serde_json::{Map, Value, json};
 
 use crate::settings::Settings;
@@ -17,10 +17,7 @@ const MARITAL_STATUS: &str = "http://terminology.hl7.org/CodeSystem/v3-MaritalSt
 const IDENTIFIER_TYPE: &str = "http://terminology.hl7.org/CodeSystem/v2-0203";
 
 /// The Patient as we want it to stand, without an id.
-///
-/// # Errors
-/// `invalid` for a date that FHIR's grammar does not know, naming the field.
-pub(crate) fn resource(patient: &Patient, active: bool, settings: &Settings) -> Result<Value, Failure> {
+pub(crate) fn resource(patient: &Patient, active: bool, settings: &Settings) -> Value {
     let mut resource = Map::new();
     resource.insert("resourceType".to_owned(), json!("Patient"));
     if let Some(profile) = &settings.profile {
@@ -32,16 +29,16 @@ pub(crate) fn resource(patient: &Patient, active: bool, settings: &Settings) -> 
     insert_list(&mut resource, "name", names(patient));
     insert_list(&mut resource, "telecom", telecom(patient));
     resource.insert("gender".to_owned(), json!(gender(patient.gender)));
-    resource.insert("birthDate".to_owned(), json!(date("birth_date", &patient.birth_date)?));
-    if let Some(deceased) = present(patient.deceased_date.as_ref()) {
-        resource.insert("deceasedDateTime".to_owned(), json!(date("deceased_date", deceased)?));
+    resource.insert("birthDate".to_owned(), json!(patient.birth_date));
+    if let Some(deceased) = &patient.deceased_date {
+        resource.insert("deceasedDateTime".to_owned(), json!(deceased));
     }
     insert_list(&mut resource, "address", address(patient).into_iter().collect());
     if let Some(status) = patient.marital_status {
         resource.insert("maritalStatus".to_owned(), marital_status(status));
     }
     insert_list(&mut resource, "communication", communication(patient).into_iter().collect());
-    Ok(Value::Object(resource))
+    Value::Object(resource)
 }
 
 /// The search by which a server finds the patient: `identifier=SYSTEM|VALUE`, escaped and percent-encoded once.
@@ -263,27 +260,6 @@ fn marital_status(status: MaritalStatus) -> Value {
         MaritalStatus::DomesticPartner => ("T", "Domestic partner"),
     };
     json!({ "coding": [{ "system": MARITAL_STATUS, "code": code, "display": display }] })
-}
-
-/// `YYYY`, `YYYY-MM` or `YYYY-MM-DD`. Many servers refuse a whole Bundle for one date outside FHIR's grammar.
-fn date<'a>(field: &str, text: &'a str) -> Result<&'a str, Failure> {
-    let parts: Vec<&str> = text.split('-').collect();
-    let digits = |part: &str, length: usize| part.len() == length && part.bytes().all(|byte| byte.is_ascii_digit());
-    let number = |part: &str| part.parse::<u32>().unwrap_or(0);
-    let well_formed = parts.len() <= 3
-        && digits(parts[0], 4)
-        && parts.iter().skip(1).all(|part| digits(part, 2))
-        && parts.get(1).is_none_or(|month| (1..=12).contains(&number(month)))
-        && parts.get(2).is_none_or(|day| (1..=31).contains(&number(day)));
-    if well_formed {
-        Ok(text)
-    } else {
-        Err(Failure {
-            kind: FailureKind::Invalid,
-            message: format!("{field} is not a date of the form YYYY-MM-DD"),
-            retry_after_ms: None,
-        })
-    }
 }
 
 /// The value, unless it is empty: FHIR knows no empty strings.

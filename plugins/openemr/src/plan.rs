@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 
-use adapter_sdk::patient::Patient;
+use adapter_sdk::patient;
 use adapter_sdk::{Change, Failure, Link, Operation, Outcome, Receipt, RemoteEdit};
 
 use crate::charts::{Chart, Found};
@@ -53,7 +53,7 @@ fn plan_one(
     }
     match (change.operation, settings.on_delete, &change.link) {
         (Operation::Create | Operation::Update, _, _) => {
-            let patient = Patient::from_change(change)?;
+            let patient = patient::read(change)?;
             let record = mapping::record(&patient, statements.schema, statements.columns, settings)?;
             Ok(Plan::Hold { uuid, record })
         }

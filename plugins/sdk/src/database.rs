@@ -142,6 +142,11 @@ impl Rows {
 
 impl DatabaseErrorKind {
     /// What the error means for a change or a batch that ran into it and has no better reading of its own.
+    ///
+    /// What speaks of the server (`unavailable`), of its tables or of what the operator granted (`missing-object`,
+    /// `permission-denied`) makes everything wait and blames no change. Whatever else is said of a whole batch the host
+    /// halves, until the change that it is about stands alone; `invalid-value`, which a trigger's or constraint's refusal is
+    /// too, then fails at once.
     #[must_use]
     pub fn failure_kind(self) -> FailureKind {
         match self {

@@ -1,132 +1,31 @@
 //! The payload of a `patient` change, as the outbox contract gives it.
 //!
-//! Unknown fields are passed over, so that an older adapter reads what a newer application writes.
+//! The fields and their rules are those of the host itself (crate `patient-payload`). Unknown fields are passed over, so that
+//! an older adapter reads what a newer application writes.
 
-use serde::Deserialize;
+pub use patient_payload::{Day, Gender, MaritalStatus, Patient, PatientId, omb};
 
 use crate::{Change, Failure, FailureKind};
 
-/// The full state of one patient. Text is UTF-8 and trimmed; an absent field is `None`, never an empty string.
-#[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
-pub struct Patient {
-    /// The application's id; equals the change's `aggregate_id`.
-    pub patient_id: String,
-    /// Romanised family name, for example `Kim`.
-    pub family_name: String,
-    /// Romanised given name, for example `MinJun`.
-    pub given_name: String,
-    /// Romanised middle name.
-    #[serde(default)]
-    pub middle_name: Option<String>,
-    /// Family name in the patient's own script, for example `김`.
-    #[serde(default)]
-    pub native_family_name: Option<String>,
-    /// Given name in the patient's own script, for example `민준`.
-    #[serde(default)]
-    pub native_given_name: Option<String>,
-    /// Before the name, for example `Dr.`.
-    #[serde(default)]
-    pub title: Option<String>,
-    /// After the name, for example `Jr.`.
-    #[serde(default)]
-    pub suffix: Option<String>,
-    /// `YYYY-MM-DD`.
-    pub birth_date: String,
-    /// Administrative gender, the value set of FHIR.
-    pub gender: Gender,
-    /// Civil status.
-    #[serde(default)]
-    pub marital_status: Option<MaritalStatus>,
-    /// Telephone at home, as written by the application.
-    #[serde(default)]
-    pub phone_home: Option<String>,
-    /// Mobile telephone.
-    #[serde(default)]
-    pub phone_mobile: Option<String>,
-    /// Telephone at work.
-    #[serde(default)]
-    pub phone_work: Option<String>,
-    /// Electronic mail address.
-    #[serde(default)]
-    pub email: Option<String>,
-    /// First line of the address.
-    #[serde(default)]
-    pub street: Option<String>,
-    /// Second line of the address.
-    #[serde(default)]
-    pub street_line_2: Option<String>,
-    /// City or district.
-    #[serde(default)]
-    pub city: Option<String>,
-    /// State or province.
-    #[serde(default)]
-    pub state: Option<String>,
-    /// Postal code.
-    #[serde(default)]
-    pub postal_code: Option<String>,
-    /// ISO 3166-1 alpha-2 or alpha-3 code, for example `KR`.
-    #[serde(default)]
-    pub country: Option<String>,
-    /// BCP 47 tag of the preferred language, for example `ko`.
-    #[serde(default)]
-    pub language: Option<String>,
-    /// Race, a code agreed with the target, for example `asian`.
-    #[serde(default)]
-    pub race: Option<String>,
-    /// Ethnicity, a code agreed with the target, for example `not_hisp_or_latin`.
-    #[serde(default)]
-    pub ethnicity: Option<String>,
-    /// National identification or social security number.
-    #[serde(default)]
-    pub national_id: Option<String>,
-    /// Date of death, `YYYY-MM-DD`; absent while the patient lives.
-    #[serde(default)]
-    pub deceased_date: Option<String>,
-}
+/// Change times before this (2000-01-01 UTC, in milliseconds) are none: an application that writes seconds gives such.
+const CREATED_AT_MS_MIN: i64 = 946_684_800_000;
 
-/// FHIR's administrative gender.
-#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
-#[serde(rename_all = "lowercase")]
-#[allow(missing_docs)]
-pub enum Gender {
-    Male,
-    Female,
-    Other,
-    Unknown,
-}
-
-/// Civil status; the words are those of HL7's v3 value set `MaritalStatus`.
-#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
-#[serde(rename_all = "snake_case")]
-#[allow(missing_docs)]
-pub enum MaritalStatus {
-    Married,
-    Single,
-    Divorced,
-    Widowed,
-    Separated,
-    DomesticPartner,
-}
-
-impl Patient {
-    /// Reads the payload of a change.
-    ///
-    /// # Errors
-    /// `invalid`, with the position in the payload but with none of its values.
-    pub fn from_change(change: &Change) -> Result<Self, Failure> {
-        let patient: Self = serde_json::from_str(&change.payload).map_err(|error| {
-            invalid(format!(
-                "payload is not a patient: {} at line {} column {}",
-                category(&error),
-                error.line(),
-                error.column()
-            ))
-        })?;
-        if patient.patient_id == change.aggregate_id {
-            Ok(patient)
-        } else {
-            Err(invalid("payload's patient_id is not the change's aggregate_id".to_owned()))
-        }
+/// The patient whose full state this change carries, by every rule of `docs/outbox.md`. An adapter has no clock: a date counts
+/// as past when it is not after the change itself.
+///
+/// # Errors
+/// `invalid`, naming every field that breaks a rule, and none of the payload's values.
+pub fn read(change: &Change) -> Result<Patient, Failure> {
+    let today =
+        if change.created_at_ms < CREATED_AT_MS_MIN { Day::MAX } else { Day::latest_on_earth(change.created_at_ms) };
+    let patient = Patient::from_payload(&change.payload, today).map_err(|problems| {
+        let problems: Vec<_> = problems.iter().map(ToString::to_string).collect();
+        invalid(format!("payload is not a patient: {}", problems.join("; ")))
+    })?;
+    if patient.patient_id.as_str() == change.aggregate_id {
+        Ok(patient)
+    } else {
+        Err(invalid("payload's patient_id is not the change's aggregate_id".to_owned()))
     }
 }
 
@@ -134,14 +33,64 @@ fn invalid(message: String) -> Failure {
     Failure { kind: FailureKind::Invalid, message, retry_after_ms: None }
 }
 
-/// What is wrong, without serde's own message: that one may quote a value.
-fn category(error: &serde_json::Error) -> String {
-    let text = error.to_string();
-    match text.split_once('`') {
-        Some((what @ ("missing field " | "duplicate field "), rest)) => {
-            format!("{what}`{}`", rest.split('`').next().unwrap_or_default())
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Operation;
+
+    fn change(payload: &str, created_at_ms: i64) -> Change {
+        Change {
+            change_id: 1,
+            event_id: String::new(),
+            aggregate_type: "patient".to_owned(),
+            aggregate_id: "P-1".to_owned(),
+            operation: Operation::Create,
+            payload: payload.to_owned(),
+            created_at_ms,
+            attempt: 1,
+            link: None,
         }
-        _ if error.is_data() => "a field of the wrong type or outside its value set".to_owned(),
-        _ => "not JSON".to_owned(),
+    }
+
+    const GOOD: &str =
+        r#"{"patient_id":"P-1","family_name":" Kim ","given_name":"MinJun","birth_date":"2024-05-01","gender":"male"}"#;
+    const NOON_OF_30_APRIL_2024: i64 = 1_714_478_400_000;
+
+    #[test]
+    fn what_the_contract_refuses_is_invalid_by_field_and_never_by_value() {
+        for (from, to, message) in [
+            ("\" Kim \"", "\"\"", "family_name: must not be empty"),
+            ("\" Kim \"", "\" \u{3164} \"", "family_name: must not be empty"),
+            (
+                "\" Kim \"",
+                "\"Se\\ncret\"",
+                "family_name: must not contain control characters such as a line break or a tab",
+            ),
+            ("\"MinJun\"", "\"Se\\u0000cret\"", "given_name: must not contain a NUL character"),
+            ("\"MinJun\"", "17", "given_name: must be text"),
+            ("2024-05-01", "1900-02-29", "birth_date: is not a date of the calendar (YYYY-MM-DD)"),
+            ("2024-05-01", "1700-01-01", "birth_date: is before the year 1850"),
+            ("2024-05-01", "2099-01-01", "birth_date: is in the future"),
+            ("\"male\"", "\"male\",\"email\":\"not Secret\"", "email: is not an e-mail address (name@domain)"),
+            ("\"male\"", "\"male\",\"deceased_date\":\"2023-01-01\"", "deceased_date: is before birth_date"),
+            ("P-1", "", "patient_id: must not be empty"),
+        ] {
+            let failure = read(&change(&GOOD.replace(from, to), NOON_OF_30_APRIL_2024)).unwrap_err();
+            assert_eq!(failure.kind, FailureKind::Invalid);
+            assert_eq!(failure.message, format!("payload is not a patient: {message}"));
+        }
+        let other =
+            read(&Change { aggregate_id: "P-2".to_owned(), ..change(GOOD, NOON_OF_30_APRIL_2024) }).unwrap_err();
+        assert_eq!(other.message, "payload's patient_id is not the change's aggregate_id");
+    }
+
+    #[test]
+    fn the_future_begins_after_the_change_itself() {
+        // It is the first of May already where the day begins.
+        let patient = read(&change(GOOD, NOON_OF_30_APRIL_2024)).unwrap();
+        assert_eq!((patient.family_name.as_str(), patient.birth_date.as_str()), ("Kim", "2024-05-01"));
+        assert!(read(&change(GOOD, NOON_OF_30_APRIL_2024 - 86_400_000)).is_err());
+        // Seconds where milliseconds belong say nothing of the day.
+        assert!(read(&change(GOOD, NOON_OF_30_APRIL_2024 / 1_000)).is_ok());
     }
 }

@@ -2,8 +2,10 @@
 
 mod claiming;
 mod conflicts;
+mod connecting;
 mod cost;
 mod differential;
+mod foreign;
 mod in_doubt;
 mod migrating;
 mod outbox;

@@ -1,6 +1,6 @@
 //! Patients and users through their services.
 
-use host::domain::patient::Patient;
+use host::domain::patient::{Day, Patient};
 use host::domain::secret::Secret;
 use host::domain::user::{User, UserDraft};
 use host::service::{NewUser, PatientChange, PatientService, UserChange, UserService};
@@ -28,11 +28,12 @@ async fn an_unchanged_patient_writes_no_outbox_row(stand: Stand) {
 }
 
 async fn patients_read_back_as_they_were_written(stand: Stand) {
-    let whole = host::domain::patient::Patient::from_payload(
+    let whole = Patient::from_payload(
         r#"{"patient_id":"P-1","family_name":"O'Neil \"x\"","given_name":"MinJun","birth_date":"2004-02-29","gender":"other",
         "middle_name":"a","native_family_name":"김","native_given_name":"민준","title":"Dr.","suffix":"Jr.","marital_status":"domestic_partner",
         "phone_home":"1","phone_mobile":"2","phone_work":"3","email":"a@b.kr","street":"s","street_line_2":"t","city":"c","state":"d",
         "postal_code":"p","country":"KR","language":"ko","race":"asian","ethnicity":"not_hisp_or_latin","national_id":"n","deceased_date":"2024-02-29"}"#,
+        Day::MAX,
     )
     .expect("patient");
     let service = PatientService::new(stand.store.clone());

@@ -7,7 +7,7 @@ use std::time::Duration;
 use host::database::{Database as HostDatabase, Locator};
 use host::domain::change::{Failure, FailureKind, Receipt};
 use host::domain::delivery::{Settlement, Status};
-use host::domain::patient::Patient;
+use host::domain::patient::{Day, Patient};
 use host::service::PatientService;
 use host::store::{Batch, Claim, ClaimRequest, Delivery, Route, Store, StoreClock};
 use tests::database::Database;
@@ -123,6 +123,7 @@ pub(crate) fn patient(number: u32, city: &str) -> Patient {
             "native_family_name": "김", "birth_date": "1980-01-31", "gender": "male", "city": city,
         })
         .to_string(),
+        Day::MAX,
     )
     .expect("patient")
 }

@@ -47,12 +47,13 @@ pub(super) async fn run(config: &Config, arguments: &Arguments) -> Result<ExitCo
     let targets = targets(config, arguments)?;
     let store = assemble::existing_store(config)?;
     let runtime = assemble::runtime(config)?;
+    let mut stop = signals::Stop::listen();
     let mut exit_code = 0;
     let mut said = Vec::new();
     for target in targets {
         let tried = tokio::select! {
             tried = try_at(&store, &runtime, target, &arguments.patient) => tried?,
-            () = signals::stop() => {
+            () = stop.next() => {
                 return Err(CliError::Failed(format!("stopped: nothing was changed at target `{}`", target.name)));
             }
         };

@@ -33,7 +33,7 @@ const WIT: [(&str, &str); 6] = [
 ];
 
 /// The SDK looks for `wit/` two folders above its own.
-const SDK: [(&str, &str); 7] = [
+const SDK: [(&str, &str); 16] = [
     ("vendor/adapter-sdk/src/lib.rs", repository!("plugins/sdk/src/lib.rs")),
     ("vendor/adapter-sdk/src/bindings.rs", repository!("plugins/sdk/src/bindings.rs")),
     ("vendor/adapter-sdk/src/database.rs", repository!("plugins/sdk/src/database.rs")),
@@ -41,6 +41,15 @@ const SDK: [(&str, &str); 7] = [
     ("vendor/adapter-sdk/src/log.rs", repository!("plugins/sdk/src/log.rs")),
     ("vendor/adapter-sdk/src/patient.rs", repository!("plugins/sdk/src/patient.rs")),
     ("vendor/adapter-sdk/src/settings.rs", repository!("plugins/sdk/src/settings.rs")),
+    ("vendor/patient-payload/src/lib.rs", repository!("plugins/patient/src/lib.rs")),
+    ("vendor/patient-payload/src/day.rs", repository!("plugins/patient/src/day.rs")),
+    ("vendor/patient-payload/src/field_text.rs", repository!("plugins/patient/src/field_text.rs")),
+    ("vendor/patient-payload/src/omb.rs", repository!("plugins/patient/src/omb.rs")),
+    ("vendor/patient-payload/src/patient.rs", repository!("plugins/patient/src/patient.rs")),
+    ("vendor/patient-payload/src/patient_id.rs", repository!("plugins/patient/src/patient_id.rs")),
+    ("vendor/patient-payload/src/payload.rs", repository!("plugins/patient/src/payload.rs")),
+    ("vendor/patient-payload/src/rules.rs", repository!("plugins/patient/src/rules.rs")),
+    ("vendor/patient-payload/src/words.rs", repository!("plugins/patient/src/words.rs")),
 ];
 
 const SDK_MANIFEST: &str = r#"# The SDK of the host that made this project; a newer host brings a newer one.
@@ -52,9 +61,23 @@ license = "Apache-2.0"
 publish = false
 
 [dependencies]
+patient-payload = { path = "../patient-payload" }
 serde = { version = "1", features = ["derive"] }
 serde_json = "1"
 wit-bindgen = "0.61"
+"#;
+
+const PATIENT_MANIFEST: &str = r#"# A patient in the outbox, and its rules; the SDK hands it on.
+[package]
+name = "patient-payload"
+version = "0.1.0"
+edition = "2024"
+license = "Apache-2.0"
+publish = false
+
+[dependencies]
+serde = { version = "1", features = ["derive"] }
+serde_json = "1"
 "#;
 
 const MANIFEST: &str = r#"[package]
@@ -94,6 +117,7 @@ pub(super) fn files(name: &str, world: World, language: Language) -> Vec<(&'stat
         (Language::Rust, _) => {
             add("Cargo.toml", MANIFEST);
             add("vendor/adapter-sdk/Cargo.toml", SDK_MANIFEST);
+            add("vendor/patient-payload/Cargo.toml", PATIENT_MANIFEST);
             for (path, text) in SDK {
                 add(path, text);
             }

@@ -96,7 +96,7 @@ fn options(config: Option<&Config>, arguments: &Arguments) -> Result<Options, Cl
     if let (Some(config), Some(name)) = (config, &arguments.target) {
         let target = assemble::target_config(config, name)?;
         options.settings_json = serde_json::Value::Object(target.settings.clone()).to_string();
-        options.limits = assemble::limits(target);
+        options.limits = target.limits.call.clone();
         if let Connection::Database(database) = &target.connection {
             options.grants = database.allow.clone();
         }

@@ -3,67 +3,47 @@
 //!
 //! The guest sees errors of `wasi:http`. A limit that was met is also noted, so that the operator reads which one it was.
 
-use std::pin::Pin;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, LazyLock};
-use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures::future::BoxFuture;
-use http::{HeaderMap, HeaderName, Method, Request, Response, header};
-use http_body::{Body, Frame, SizeHint};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, header};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use wasmtime_wasi_http::{Error, ForbiddenHeaderFilter, RequestOptions, WasiBody, WasiHttpHooks};
 
 use super::http_access::HttpAccess;
-use super::http_credentials::Authorization;
+use super::http_coding::{ACCEPTED, Decoder};
+use super::http_credentials::{AuthFailure, Authorization};
 use super::http_errors::{translate, was_never_sent};
 use super::http_fate::{RequestFates, Unanswered};
 use super::http_fence::Fence;
+use super::http_incoming::{Incoming, Seen, Ticket};
 use super::http_list::Refusal;
+use crate::domain::headers::CONNECTION_AND_CREDENTIALS;
 use crate::plugin::limits::Breach;
 use crate::plugin::state::Meters;
-use crate::plugin::transcript::{Answer, Place, Question};
+use crate::plugin::transcript::Question;
 use crate::plugin::{CallContext, Limits, Transcript};
 
 /// What a guest may neither set nor read: the connection's own headers, and everything that authenticates.
-static FORBIDDEN: LazyLock<[HeaderName; 18]> = LazyLock::new(|| {
-    [
-        header::HOST,
-        header::CONNECTION,
-        header::UPGRADE,
-        header::TE,
-        header::TRAILER,
-        header::TRANSFER_ENCODING,
-        header::EXPECT,
-        header::FORWARDED,
-        header::AUTHORIZATION,
-        header::COOKIE,
-        header::SET_COOKIE,
-        header::PROXY_AUTHENTICATE,
-        header::PROXY_AUTHORIZATION,
-        HeaderName::from_static("proxy-authentication-info"),
-        HeaderName::from_static("proxy-connection"),
-        HeaderName::from_static("keep-alive"),
-        HeaderName::from_static("http2-settings"),
-        HeaderName::from_static("x-forwarded-for"),
-    ]
-});
+static FORBIDDEN: LazyLock<Vec<HeaderName>> =
+    LazyLock::new(|| CONNECTION_AND_CREDENTIALS.iter().map(|name| HeaderName::from_static(name)).collect());
 
 /// The way out for the HTTP requests of one call; closed for a call that was given none.
 pub(in crate::plugin) struct HttpDoor {
     open: Option<Arc<Open>>,
 }
 
-struct Open {
+pub(super) struct Open {
     access: Arc<HttpAccess>,
     fence: Arc<dyn Fence>,
-    fates: RequestFates,
-    limits: Limits,
+    pub(super) fates: RequestFates,
+    pub(super) limits: Limits,
     meters: Arc<Meters>,
     transcript: Option<Transcript>,
-    in_flight: AtomicU64,
+    pub(super) in_flight: AtomicU64,
 }
 
 impl HttpDoor {
@@ -143,7 +123,7 @@ impl Open {
             }
             let body = self.gather(body).await?;
             let mut headers = parts.headers;
-            for name in FORBIDDEN.iter().chain([&header::CONTENT_LENGTH]) {
+            for name in FORBIDDEN.iter().chain([&header::CONTENT_LENGTH, &header::ACCEPT_ENCODING]) {
                 headers.remove(name);
             }
             let wait = first_byte_timeout(options.as_ref(), self.access.timeout);
@@ -170,10 +150,9 @@ impl Open {
     async fn exchange(&self, prepared: &Prepared) -> Result<(reqwest::Response, Option<Unanswered>), Error> {
         let mut renewed = false;
         loop {
-            let authorization = self.access.authorizer.authorize().await.map_err(|failure| {
-                self.meters.note_unauthorized(failure);
-                Error::InternalError(Some("the host has no credentials for the target".to_owned()))
-            })?;
+            let authorization =
+                self.access.authorizer.authorize().await.map_err(|failure| self.unauthorized(failure))?;
+            let added = self.access.added_headers().await.map_err(|failure| self.unauthorized(failure))?;
             let unanswered = is_write(&prepared.method).then(|| self.fates.sending());
             // Asked last, so that as little time as possible lies between the answer and the request.
             if unanswered.is_some() && !self.fence.renew().await {
@@ -183,7 +162,7 @@ impl Open {
             }
             let generation = authorization.as_ref().map(|authorization| authorization.generation);
             self.meters.requests.add();
-            let request = prepared.request(&self.access.client, authorization);
+            let request = prepared.request(&self.access.client, authorization, added);
             let response = match request.send().await {
                 Ok(response) => response,
                 Err(error) => return Err(self.failed_to_answer(&error, unanswered)),
@@ -196,6 +175,11 @@ impl Open {
             unanswered.map(Unanswered::resolve);
             renewed = true;
         }
+    }
+
+    fn unauthorized(&self, failure: AuthFailure) -> Error {
+        self.meters.note_unauthorized(failure);
+        Error::InternalError(Some("the host has no credentials for the target".to_owned()))
     }
 
     /// There is no answer: the request stays in doubt, unless it cannot have reached the server.
@@ -254,15 +238,15 @@ impl Open {
         if response.content_length().is_some_and(|length| length > max) {
             return Err(self.over(Breach::new("http_response_bytes_max", max), Error::HttpResponseBodySize(Some(max))));
         }
-        let response: Response<reqwest::Body> = response.into();
-        Ok(response.map(|body| {
-            let mut incoming = Incoming { body, open: self, left: max, ticket: Some(ticket), unanswered, seen };
-            // A guest may never look for a body that there is not.
-            if incoming.body.is_end_stream() {
-                incoming.end();
-            }
-            incoming.boxed_unsync()
-        }))
+        let decoder =
+            Decoder::of(response.headers(), max).map_err(|coding| Error::HttpResponseContentCoding(Some(coding)))?;
+        let mut response: Response<reqwest::Body> = response.into();
+        if decoder.is_some() {
+            // They speak of what came over the wire.
+            response.headers_mut().remove(header::CONTENT_ENCODING);
+            response.headers_mut().remove(header::CONTENT_LENGTH);
+        }
+        Ok(response.map(|body| Incoming::new(body, decoder, (self, max), ticket, unanswered, seen).boxed_unsync()))
     }
 
     /// Whether there are too many headers, or too many bytes in them.
@@ -292,7 +276,7 @@ impl Open {
         translate(error)
     }
 
-    fn over(&self, breach: Breach, error: Error) -> Error {
+    pub(super) fn over(&self, breach: Breach, error: Error) -> Error {
         self.meters.note(breach);
         error
     }
@@ -307,8 +291,16 @@ struct Prepared {
 }
 
 impl Prepared {
-    fn request(&self, client: &reqwest::Client, authorization: Option<Authorization>) -> reqwest::RequestBuilder {
+    /// With what the host adds; it replaces whatever the guest set under the same name.
+    fn request(
+        &self,
+        client: &reqwest::Client,
+        authorization: Option<Authorization>,
+        added: Vec<(HeaderName, HeaderValue)>,
+    ) -> reqwest::RequestBuilder {
         let mut headers = self.headers.clone();
+        headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static(ACCEPTED));
+        headers.extend(added);
         if let Some(authorization) = authorization {
             headers.insert(header::AUTHORIZATION, authorization.header);
         }
@@ -317,30 +309,13 @@ impl Prepared {
     }
 
     fn question(&self) -> Question {
-        let text = |value: &http::HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
+        let text = |value: &HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
         Question::Request {
             method: self.method.to_string(),
             url: self.url.clone(),
             headers: self.headers.iter().map(|(name, value)| (name.to_string(), text(value))).collect(),
             body: self.body.to_vec(),
         }
-    }
-}
-
-/// A request in the transcript of a call.
-struct Seen {
-    transcript: Transcript,
-    place: Place,
-}
-
-impl Seen {
-    fn note(&self, response: Result<&reqwest::Response, &Error>, withheld: bool) {
-        let answer = match response {
-            Ok(response) => Answer::Response { status: response.status().as_u16(), body: Vec::new() },
-            Err(_) if withheld => Answer::Withheld,
-            Err(error) => Answer::Refused(format!("{error:?}")),
-        };
-        self.transcript.answer(self.place, answer);
     }
 }
 
@@ -356,89 +331,4 @@ fn is_a_gateways_word(status: http::StatusCode) -> bool {
 /// The guest may be less patient than the operator, not more.
 fn first_byte_timeout(options: Option<&RequestOptions>, longest: Duration) -> Duration {
     options.and_then(|options| options.first_byte_timeout).map_or(longest, |wish| wish.min(longest))
-}
-
-/// One of the requests in flight, until its answer was read or given up.
-struct Ticket(Arc<Open>);
-
-impl Ticket {
-    fn take(open: &Arc<Open>) -> Result<Self, Error> {
-        let ticket = Self(Arc::clone(open));
-        let max = open.limits.http_requests_in_flight_max;
-        if open.in_flight.fetch_add(1, Ordering::AcqRel) >= max {
-            return Err(open.over(Breach::new("http_requests_in_flight_max", max), Error::ConnectionLimitReached));
-        }
-        Ok(ticket)
-    }
-}
-
-impl Drop for Ticket {
-    fn drop(&mut self) {
-        self.0.in_flight.fetch_sub(1, Ordering::AcqRel);
-    }
-}
-
-/// A response's body, counted as it comes in.
-struct Incoming {
-    body: reqwest::Body,
-    open: Arc<Open>,
-    left: u64,
-    ticket: Option<Ticket>,
-    /// Until the answer to a request that may write is complete.
-    unanswered: Option<Unanswered>,
-    seen: Option<Seen>,
-}
-
-impl Incoming {
-    /// The answer is complete: the request is no longer in flight, nor in doubt.
-    fn end(&mut self) {
-        self.ticket = None;
-        self.unanswered.take().map(Unanswered::resolve);
-    }
-}
-
-impl Body for Incoming {
-    type Data = Bytes;
-    type Error = Error;
-
-    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
-        let frame = match ready!(Pin::new(&mut self.body).poll_frame(context)) {
-            None => {
-                self.end();
-                return Poll::Ready(None);
-            }
-            Some(Err(error)) => {
-                if error.is_timeout() {
-                    self.open.fates.note_timeout();
-                }
-                return Poll::Ready(Some(Err(translate(&error))));
-            }
-            Some(Ok(frame)) => frame,
-        };
-        let length = frame.data_ref().map_or(0, |data| data.len() as u64);
-        let Some(left) = self.left.checked_sub(length) else {
-            // The server has answered; it is this host that does not read on.
-            self.end();
-            let max = self.open.limits.http_response_bytes_max;
-            let error =
-                self.open.over(Breach::new("http_response_bytes_max", max), Error::HttpResponseBodySize(Some(max)));
-            return Poll::Ready(Some(Err(error)));
-        };
-        self.left = left;
-        if let (Some(seen), Some(data)) = (&self.seen, frame.data_ref()) {
-            seen.transcript.body(seen.place, data);
-        }
-        if self.body.is_end_stream() {
-            self.end();
-        }
-        Poll::Ready(Some(Ok(frame)))
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
-    }
 }

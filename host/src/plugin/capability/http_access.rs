@@ -3,12 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::Method;
+use http::{HeaderName, HeaderValue, Method};
 use reqwest::redirect::Policy;
 
 use super::http_address::CheckedResolver;
-use super::http_credentials::{Authorizer, Credentials};
+use super::http_credentials::{AuthFailure, Authorizer, Credentials, SecretValue, header};
 use super::http_list::{AllowList, Refusal};
+use crate::domain::headers::check_added;
+use crate::domain::limits::HTTP_TIMEOUT_MS_DEFAULT;
 use crate::plugin::PluginError;
 
 /// Headers that the client reads at all: so many that their bytes go over any limit of a target's.
@@ -31,6 +33,8 @@ pub struct HttpOptions {
     pub ca_pem: Option<Vec<u8>>,
     /// What to add to every request.
     pub credentials: Credentials,
+    /// Headers to add to every request, as secret as the credentials.
+    pub headers: Vec<(String, SecretValue)>,
 }
 
 impl Default for HttpOptions {
@@ -40,9 +44,10 @@ impl Default for HttpOptions {
             also_allow: Vec::new(),
             methods: ["GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE"].map(str::to_owned).to_vec(),
             allow_private: false,
-            timeout: Duration::from_secs(30),
+            timeout: Duration::from_millis(HTTP_TIMEOUT_MS_DEFAULT),
             ca_pem: None,
             credentials: Credentials::None,
+            headers: Vec::new(),
         }
     }
 }
@@ -54,6 +59,7 @@ pub struct HttpAccess {
     pub(super) timeout: Duration,
     pub(super) methods: Vec<Method>,
     list: AllowList,
+    headers: Vec<(HeaderName, SecretValue)>,
 }
 
 impl HttpAccess {
@@ -72,13 +78,38 @@ impl HttpAccess {
             .iter()
             .map(|method| method.parse().map_err(|_| refuse(format!("`{method}` is no HTTP method"))))
             .collect::<Result<_, _>>()?;
-        Ok(Arc::new(Self { client, authorizer, timeout: options.timeout, methods, list }))
+        let headers = options
+            .headers
+            .iter()
+            .map(|(name, value)| added_header(name, value).map_err(refuse))
+            .collect::<Result<_, _>>()?;
+        Ok(Arc::new(Self { client, authorizer, timeout: options.timeout, methods, list, headers }))
+    }
+
+    /// The headers that the operator has added to every request, as they are now.
+    pub(super) async fn added_headers(&self) -> Result<Vec<(HeaderName, HeaderValue)>, AuthFailure> {
+        let mut headers = Vec::with_capacity(self.headers.len());
+        for (name, value) in &self.headers {
+            let text = value.read(&format!("header {name}")).await?;
+            headers.push((name.clone(), header(text.expose())?));
+        }
+        Ok(headers)
     }
 
     /// The URL to send, if the request may go out.
     pub(super) fn check(&self, uri: &http::Uri) -> Result<url::Url, Refusal> {
         self.list.check(uri)
     }
+}
+
+fn added_header(name: &str, value: &SecretValue) -> Result<(HeaderName, SecretValue), String> {
+    check_added(name).map_err(|reason| format!("the header `{name}` {reason}"))?;
+    if let SecretValue::Fixed(secret) = value {
+        header(secret.expose()).map_err(|failure| failure.message)?;
+    }
+    let parsed =
+        HeaderName::from_bytes(name.as_bytes()).map_err(|_| format!("`{name}` is not the name of an HTTP header"))?;
+    Ok((parsed, value.clone()))
 }
 
 fn client(options: &HttpOptions) -> Result<reqwest::Client, String> {

@@ -16,6 +16,7 @@ use url::Url;
 use zeroize::Zeroizing;
 
 use super::http_assertion::SigningKey;
+use super::http_coding::{ACCEPTED, CodingError, Decoder};
 use super::http_credentials::header as header_value;
 use super::http_credentials::{AuthFailure, SecretValue, basic_text};
 use super::http_list::AllowList;
@@ -41,6 +42,10 @@ pub struct GrantOptions {
     pub client_id: String,
     /// What it wants to do, in the words of the target; none leaves it to the endpoint.
     pub scope: Option<String>,
+    /// For whom the token is to be, where the endpoint asks for it.
+    pub audience: Option<String>,
+    /// The resource that the token is to open (RFC 8707), where the endpoint asks for it.
+    pub resource: Option<String>,
     /// How it proves who it is.
     pub proof: ClientProof,
 }
@@ -50,6 +55,8 @@ pub struct GrantOptions {
 pub enum ClientProof {
     /// A secret that both know, in the header (`client_secret_basic`).
     Secret(SecretValue),
+    /// A secret that both know, in the body (`client_secret_post`).
+    SecretInBody(SecretValue),
     /// A private key (PEM, PKCS #8) whose public half the endpoint knows by this id: `private_key_jwt`, RS384 or ES384.
     Key {
         /// The key.
@@ -154,17 +161,24 @@ impl TokenSource {
         let answer: Answer = serde_json::from_slice(&body)
             .map_err(|_| AuthFailure::misconfigured(format!("{} answered with no token", self.place())))?;
         let secret = Secret::new(answer.access_token);
-        if !answer.token_type.eq_ignore_ascii_case("bearer") || secret.expose().is_empty() {
+        let is_bearer = answer.token_type.is_none_or(|kind| kind.eq_ignore_ascii_case("bearer"));
+        if !is_bearer || secret.expose().is_empty() {
             return Err(AuthFailure::misconfigured(format!("{} answered with no bearer token", self.place())));
         }
-        let life = answer.expires_in.map_or(LIFE_DEFAULT, Duration::from_secs).min(Duration::from_secs(86_400));
+        let life = seconds(answer.expires_in.as_ref())
+            .map_or(LIFE_DEFAULT, Duration::from_secs)
+            .min(Duration::from_secs(86_400));
         Ok(Token { secret, generation, good_until: asked + life.saturating_sub(RENEW_BEFORE.min(life / 4)) })
     }
 
     async fn request(&self) -> Result<reqwest::RequestBuilder, AuthFailure> {
         let mut form = vec![("grant_type", Zeroizing::new("client_credentials".to_owned()))];
-        form.extend(self.options.scope.iter().map(|scope| ("scope", Zeroizing::new(scope.clone()))));
+        let GrantOptions { scope, audience, resource, .. } = &self.options;
+        for (name, value) in [("scope", scope), ("audience", audience), ("resource", resource)] {
+            form.extend(value.iter().map(|value| (name, Zeroizing::new(value.clone()))));
+        }
         let request = self.client.post(self.url.clone()).header(header::ACCEPT, "application/json");
+        let request = request.header(header::ACCEPT_ENCODING, ACCEPTED);
         let request = match &self.options.proof {
             ClientProof::Secret(secret) => {
                 let secret = secret.read("client secret").await?;
@@ -172,6 +186,12 @@ impl TokenSource {
                 let encode = |text: &str| url::form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>();
                 let text = basic_text(&encode(&self.options.client_id), &Secret::new(encode(secret.expose())));
                 request.header(header::AUTHORIZATION, header_value(&text)?)
+            }
+            ClientProof::SecretInBody(secret) => {
+                let secret = secret.read("client secret").await?;
+                form.push(("client_id", Zeroizing::new(self.options.client_id.clone())));
+                form.push(("client_secret", Zeroizing::new(secret.expose().to_owned())));
+                request
             }
             ClientProof::Key { pem, key_id } => {
                 let key = SigningKey::read(&pem.read("private key").await?)
@@ -202,9 +222,22 @@ impl TokenSource {
 #[derive(Deserialize)]
 struct Answer {
     access_token: String,
-    token_type: String,
+    /// Required by the standard, left out by some; what is there must be right.
     #[serde(default)]
-    expires_in: Option<u64>,
+    token_type: Option<String>,
+    /// A number by the standard; some write it as text.
+    #[serde(default)]
+    expires_in: Option<serde_json::Value>,
+}
+
+/// Whole seconds, in whatever form; `None` for what says nothing. A float that is too large becomes the largest number.
+#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "not below zero, and saturating")]
+fn seconds(value: Option<&serde_json::Value>) -> Option<u64> {
+    let number = match value? {
+        serde_json::Value::String(text) => text.trim().parse::<f64>().ok()?,
+        value => value.as_f64()?,
+    };
+    (number >= 0.0).then_some(number as u64)
 }
 
 #[derive(Deserialize)]
@@ -220,12 +253,26 @@ fn reason(body: &[u8]) -> String {
 }
 
 async fn read_body(mut response: reqwest::Response) -> Result<Zeroizing<Vec<u8>>, &'static str> {
+    const TOO_LARGE: &str = "answered with far more than a token";
+    let broken = |error: CodingError| match error {
+        CodingError::TooLarge => TOO_LARGE,
+        CodingError::Broken => "answered with something that cannot be unpacked",
+    };
+    let mut decoder = Decoder::of(response.headers(), ANSWER_BYTES_MAX as u64)
+        .map_err(|_| "answered in a coding that is not known")?;
     let mut body = Zeroizing::new(Vec::with_capacity(4096));
     while let Some(chunk) = response.chunk().await.map_err(|_| "broke off its answer")? {
+        let chunk = match &mut decoder {
+            Some(decoder) => decoder.push(&chunk).map_err(broken)?,
+            None => chunk,
+        };
         if body.len() + chunk.len() > ANSWER_BYTES_MAX {
-            return Err("answered with far more than a token");
+            return Err(TOO_LARGE);
         }
         body.extend_from_slice(&chunk);
+    }
+    if let Some(decoder) = &mut decoder {
+        body.extend_from_slice(&decoder.finish().map_err(broken)?);
     }
     Ok(body)
 }
@@ -242,11 +289,29 @@ mod tests {
     }
 
     #[test]
+    fn a_life_is_read_as_a_number_or_as_text() {
+        let read = |text: &str| seconds(serde_json::from_str::<Answer>(text).unwrap().expires_in.as_ref());
+        for (written, expected) in [
+            (r#"{"access_token":"t","expires_in":3600}"#, Some(3_600)),
+            (r#"{"access_token":"t","expires_in":"3600"}"#, Some(3_600)),
+            (r#"{"access_token":"t","expires_in":3599.5}"#, Some(3_599)),
+            (r#"{"access_token":"t","expires_in":"soon"}"#, None),
+            (r#"{"access_token":"t","expires_in":-1}"#, None),
+            (r#"{"access_token":"t","expires_in":null}"#, None),
+            (r#"{"access_token":"t"}"#, None),
+        ] {
+            assert_eq!(read(written), expected, "{written}");
+        }
+    }
+
+    #[test]
     fn options_show_no_secret() {
         let options = GrantOptions {
             token_url: "https://h/token".to_owned(),
             client_id: "host".to_owned(),
             scope: None,
+            audience: None,
+            resource: None,
             proof: ClientProof::Secret(Secret::new("hunter2").into()),
         };
         assert!(!format!("{options:?}").contains("hunter2"));

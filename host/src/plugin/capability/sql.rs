@@ -106,7 +106,7 @@ impl CallState {
         let access = Arc::clone(&self.door()?.access);
         let verdict = access.permit(sql, verb).await;
         Ok(verdict.map_err(|refusal| {
-            let error = refusal.into_error(&self.context.target);
+            let error = refusal.into_error(&self.context.target, &self.adapter);
             self.say_refused(&error);
             error
         }))

@@ -2,7 +2,7 @@
 //! table and the setting.
 
 use crate::database::{DatabaseError, ErrorKind};
-use crate::domain::grants::TableVerb;
+use crate::domain::grants::{PRESETS, TableVerb};
 
 /// Why a statement was refused. Never holds a literal of the statement.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,15 +31,20 @@ impl From<&str> for Refusal {
 }
 
 impl Refusal {
-    /// As the adapter gets it: kind `refused`, the table as its object, and the mend in the message.
-    pub(super) fn into_error(self, target: &str) -> DatabaseError {
-        let message = self.words(target);
-        let object = match self {
-            Self::NotGranted { table, .. } => Some(table),
-            Self::OutOfReach { name, .. } => Some(name),
-            Self::Statement(_) => None,
+    /// As the adapter gets it: the table as its object, and the fix in the message. A table that the operator has not granted is
+    /// `permission-denied`, as if the database's own grants lacked it: no patient is to blame, and everything waits until
+    /// the line is there. What no setting allows is `refused`.
+    pub(super) fn into_error(self, target: &str, adapter: &str) -> DatabaseError {
+        let mut message = self.words(target);
+        if let (Self::NotGranted { .. }, Some(preset)) = (&self, PRESETS.iter().find(|name| **name == adapter)) {
+            message = format!("{message} (preset = \"{preset}\" grants all that the bundled adapter needs)");
+        }
+        let (kind, object) = match self {
+            Self::NotGranted { table, .. } => (ErrorKind::PermissionDenied, Some(table)),
+            Self::OutOfReach { name, .. } => (ErrorKind::Refused, Some(name)),
+            Self::Statement(_) => (ErrorKind::Refused, None),
         };
-        DatabaseError { object, ..DatabaseError::new(ErrorKind::Refused, message) }
+        DatabaseError { object, ..DatabaseError::new(kind, message) }
     }
 
     #[cfg(test)]
@@ -56,7 +61,10 @@ impl Refusal {
                     TableVerb::Update => "updated",
                     TableVerb::Delete => "deleted from",
                 };
-                format!("table `{table}` may not be {done}: [targets.{target}.database.allow] {verb} does not name it")
+                format!(
+                    "table `{table}` may not be {done}: add it to [targets.{target}.database.allow] in host.toml: \
+                     {verb} = [\"{table}\"]"
+                )
             }
             Self::OutOfReach { name, why } => format!("`{name}` {why}"),
             Self::Statement(words) => words.clone(),
@@ -71,18 +79,22 @@ mod tests {
     #[test]
     fn a_table_not_granted_is_named_with_its_setting() {
         let refusal = Refusal::NotGranted { table: "users".to_owned(), verb: TableVerb::Delete };
-        let error = refusal.into_error("openemr");
-        assert_eq!(error.kind, ErrorKind::Refused);
+        let error = refusal.clone().into_error("clinic", "mine");
+        assert_eq!(error.kind, ErrorKind::PermissionDenied, "it is misconfigured, and no patient fails for it");
         assert_eq!(error.object.as_deref(), Some("users"));
         assert_eq!(
             error.message,
-            "table `users` may not be deleted from: [targets.openemr.database.allow] delete does not name it"
+            "table `users` may not be deleted from: add it to [targets.clinic.database.allow] in host.toml: \
+             delete = [\"users\"]"
         );
+        let bundled = refusal.into_error("clinic", "openemr").message;
+        assert!(bundled.starts_with(&error.message) && bundled.contains("preset = \"openemr\""), "{bundled}");
     }
 
     #[test]
     fn what_no_setting_grants_names_none() {
         let refusal = Refusal::OutOfReach { name: "mysql.user".to_owned(), why: "lies elsewhere" };
-        assert_eq!(refusal.into_error("t").message, "`mysql.user` lies elsewhere");
+        let error = refusal.into_error("t", "openemr");
+        assert_eq!((error.kind, error.message.as_str()), (ErrorKind::Refused, "`mysql.user` lies elsewhere"));
     }
 }

@@ -3,7 +3,7 @@
 //! It writes no other table. What it may call, and what each kind of failure means, is said in `wit/`.
 
 use adapter_sdk::database::{Transaction, Value};
-use adapter_sdk::patient::Patient;
+use adapter_sdk::patient;
 use adapter_sdk::{
     Change, Context, DatabaseAdapter, Descriptor, Failure, FailureKind, Operation, Outcome, Receipt, Report,
 };
@@ -44,12 +44,16 @@ fn apply_one(db: &Transaction, change: &Change) -> Result<Outcome, Failure> {
             .map_err(|error| error.during("delete from example_chart"))?;
         return Ok(applied(change));
     }
-    let patient = match Patient::from_change(change) {
+    let patient = match patient::read(change) {
         Ok(patient) => patient,
         Err(failure) => return Ok(Outcome::Failed(failure)),
     };
-    let values =
-        [patient.family_name.into(), patient.given_name.into(), patient.birth_date.into(), patient.phone_mobile.into()];
+    let values = [
+        patient.family_name.into(),
+        patient.given_name.into(),
+        patient.birth_date.as_str().into(),
+        patient.phone_mobile.into(),
+    ];
     let update =
         "UPDATE example_chart SET family_name = ?, given_name = ?, birth_date = ?, phone = ? WHERE patient_id = ?";
     let insert =

@@ -4,7 +4,7 @@
 //! credentials and refuses every other address. What it may call, and what each failure means, is said in `wit/`.
 
 use adapter_sdk::http::{Client, Method, Request, Response};
-use adapter_sdk::patient::Patient;
+use adapter_sdk::patient;
 use adapter_sdk::{
     Change, Context, Descriptor, Failure, FailureKind, HttpAdapter, Operation, Outcome, Receipt, RemoteEdit, Report,
 };
@@ -71,11 +71,9 @@ fn apply_one(on_remote_edit: RemoteEdit, change: &Change) -> Result<Outcome, Fai
 }
 
 fn document(change: &Change) -> Result<Vec<u8>, Failure> {
-    // Read once as a patient, so that what is wrong is named without any value.
-    Patient::from_change(change)?;
-    let payload: serde_json::Value = serde_json::from_str(&change.payload)
+    let patient: serde_json::Value = serde_json::from_str(&patient::read(change)?.payload())
         .map_err(|_| failure(FailureKind::Invalid, "the payload is not a patient"))?;
-    let fields = FIELDS.iter().map(|field| ((*field).to_owned(), payload[*field].clone()));
+    let fields = FIELDS.iter().map(|field| ((*field).to_owned(), patient[*field].clone()));
     Ok(serde_json::Value::Object(fields.collect()).to_string().into_bytes())
 }
 

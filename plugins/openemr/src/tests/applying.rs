@@ -145,8 +145,11 @@ fn a_change_that_cannot_be_taken_fails_alone() {
         change("P-7", "{}"),
     ];
     let outcomes = run(&database, &context, &batch).unwrap().outcomes;
-    assert_eq!(refusal(&outcomes[1]), "Invalid: column `lname` takes 255 characters, the value has 300");
-    assert!(refusal(&outcomes[2]).starts_with("Invalid: birth_date"));
+    assert_eq!(
+        refusal(&outcomes[1]),
+        "Invalid: payload is not a patient: family_name: is too long: 300 characters, at most 255"
+    );
+    assert!(refusal(&outcomes[2]).contains("birth_date: is not a date of the calendar"));
     assert!(refusal(&outcomes[3]).starts_with("Invalid: race"));
     assert!(refusal(&outcomes[4]).starts_with("Unsupported: "));
     assert!(refusal(&outcomes[5]).starts_with("Invalid: payload"));
@@ -159,12 +162,14 @@ fn a_change_that_cannot_be_taken_fails_alone() {
 fn what_only_the_database_refuses_fails_the_batch_naming_the_column() {
     let database = Database::open();
     let mut schema = Schema::from_state(&context(&database).state).unwrap();
-    schema.patient.get_mut("lname").unwrap().characters_max = None;
+    schema.patient.get_mut("street").unwrap().characters_max = None;
+    // Both lines then go into one column.
+    schema.patient.remove("street_line_2");
     let blind = Context { state: schema.to_state(), on_remote_edit: RemoteEdit::Overwrite };
-    let long = format!(r#"{{"family_name": "{}"}}"#, "x".repeat(300));
+    let long = format!(r#"{{"street": "{}", "street_line_2": "3F"}}"#, "x".repeat(255));
     let failure = run(&database, &blind, &[change("P-1", "{}"), change("P-2", &long)]).unwrap_err();
     assert!(described(&failure).starts_with("Invalid: insert into patient_data"), "{}", failure.message);
-    assert!(failure.message.contains("lname"));
+    assert!(failure.message.contains("street"));
 }
 
 #[test]

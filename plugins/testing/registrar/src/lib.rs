@@ -2,7 +2,7 @@
 //! body, and who is registered under our id gets a number. It does nothing wrong; `answers.toml` in the tests is that office.
 
 use adapter_sdk::http::{Client, Method, Request, Response};
-use adapter_sdk::patient::Patient;
+use adapter_sdk::patient;
 use adapter_sdk::{
     Change, Context, Descriptor, Failure, FailureKind, HttpAdapter, Operation, Outcome, Receipt, Report,
 };
@@ -39,7 +39,7 @@ fn apply_one(change: &Change) -> Result<Outcome, Failure> {
     if change.operation == Operation::Delete {
         return call("strike", &who).map(|_| applied(change.link.as_ref().map_or("", |link| &link.remote_id)));
     }
-    let patient = match Patient::from_change(change) {
+    let patient = match patient::read(change) {
         Ok(patient) => patient,
         Err(failure) => return Ok(Outcome::Failed(failure)),
     };

@@ -7,7 +7,7 @@ use host::domain::change::{Failure, FailureKind, Receipt};
 use host::domain::conflict::Resolution;
 use host::domain::delivery::{Event, RetryPolicy, Settlement, Status, after_failure, next_status};
 use host::domain::ids::IdColumn;
-use host::domain::patient::Patient;
+use host::domain::patient::{Day, Patient};
 use host::service::PatientService;
 use host::store::{Batch, Claim, ClaimRequest, ConflictKey, Delivery, PurgeCursor, RetryFilter, Route};
 
@@ -242,7 +242,7 @@ fn routes() -> Vec<Route> {
 fn patient(id: &str, city: &str) -> Patient {
     let payload = serde_json::json!({ "patient_id": id, "family_name": "O'Neil", "given_name": "Min\"Jun\\",
         "native_family_name": "김😀", "birth_date": "1980-01-31", "gender": "male", "city": city });
-    Patient::from_payload(&payload.to_string()).expect("patient")
+    Patient::from_payload(&payload.to_string(), Day::MAX).expect("patient")
 }
 
 /// What became of a delivery, decided as the host decides it.

@@ -80,6 +80,7 @@ pub(super) fn twice(call: &Call<'_>) -> Result<Vec<Outcome>, Failure> {
 pub(super) fn told(error: &DatabaseError) -> Failure {
     let kind = match error.kind {
         DatabaseErrorKind::Unavailable => FailureKind::Unavailable,
+        DatabaseErrorKind::PermissionDenied => FailureKind::Misconfigured,
         DatabaseErrorKind::Refused => FailureKind::Denied,
         DatabaseErrorKind::Contention => FailureKind::Transient,
         _ => FailureKind::Invalid,

@@ -2,13 +2,10 @@
 
 use std::borrow::Cow;
 
-use jiff::civil::Date;
-
-use super::ids::PatientId;
-use super::patient::{Gender, MaritalStatus};
+use crate::{Day, Gender, MaritalStatus, PatientId};
 
 /// A field's value as text; the same text that its JSON has.
-pub(super) trait FieldText {
+pub(crate) trait FieldText {
     /// The text.
     fn text(&self) -> Cow<'_, str>;
 }
@@ -37,8 +34,8 @@ impl FieldText for MaritalStatus {
     }
 }
 
-impl FieldText for Date {
+impl FieldText for Day {
     fn text(&self) -> Cow<'_, str> {
-        Cow::Owned(self.to_string())
+        Cow::Borrowed(self.as_str())
     }
 }

@@ -1,43 +1,56 @@
-//! The rules that the fields of patients and users share, and the list of what they found.
+//! The rules that the fields of a record share, and the list of what they found.
 //!
-//! Every rule notes its problem and goes on, so that one reading finds all of them. No message repeats a value.
+//! Every rule notes its problem and goes on, so that one reading finds all of them. No message repeats a value: patients' data
+//! must not reach a log.
 
-use jiff::civil::Date;
+use std::fmt;
 
-use super::Problem;
+use crate::Day;
 
 /// The earliest date that is believed; older ones are typing errors.
-const YEAR_MIN: i16 = 1850;
+const YEAR_MIN: u16 = 1850;
+
+/// What is wrong with one field.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// The field's name as it stands in the payload, for example `birth_date`.
+    pub field: &'static str,
+    /// A lower-case fragment that reads well after `field: `.
+    pub message: String,
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}: {}", self.field, self.message)
+    }
+}
 
 /// Collects problems while a draft is checked field by field.
 #[derive(Default)]
-pub(super) struct Rules {
+pub struct Rules {
     problems: Vec<Problem>,
 }
 
 impl Rules {
     /// Notes that `field` is wrong.
-    pub(super) fn note(&mut self, field: &'static str, message: impl Into<String>) {
+    pub fn note(&mut self, field: &'static str, message: impl Into<String>) {
         self.problems.push(Problem { field, message: message.into() });
     }
 
     /// What was found, in the order of the checks.
-    pub(super) fn into_problems(self) -> Vec<Problem> {
+    #[must_use]
+    pub fn into_problems(self) -> Vec<Problem> {
         self.problems
     }
 
     /// Whether nothing was found so far.
-    pub(super) fn is_clean(&self) -> bool {
+    #[must_use]
+    pub fn is_clean(&self) -> bool {
         self.problems.is_empty()
     }
 
     /// A field that must be there: trimmed text of 1 to `characters_max` characters.
-    pub(super) fn required(
-        &mut self,
-        field: &'static str,
-        value: Option<&String>,
-        characters_max: usize,
-    ) -> Option<String> {
+    pub fn required(&mut self, field: &'static str, value: Option<&String>, characters_max: usize) -> Option<String> {
         if value.is_none() {
             self.note(field, "is missing");
         }
@@ -45,12 +58,7 @@ impl Rules {
     }
 
     /// A field that may be absent, but not empty: trimmed text of 1 to `characters_max` characters.
-    pub(super) fn optional(
-        &mut self,
-        field: &'static str,
-        value: Option<&String>,
-        characters_max: usize,
-    ) -> Option<String> {
+    pub fn optional(&mut self, field: &'static str, value: Option<&String>, characters_max: usize) -> Option<String> {
         self.text(field, value, characters_max, "must not be empty; leave the field out instead")
     }
 
@@ -63,7 +71,7 @@ impl Rules {
     ) -> Option<String> {
         let text = value?.trim();
         let problems_before = self.problems.len();
-        if text.is_empty() {
+        if text.chars().all(is_invisible) {
             self.note(field, empty);
         }
         let characters = text.chars().count();
@@ -78,9 +86,9 @@ impl Rules {
         (self.problems.len() == problems_before).then(|| text.to_owned())
     }
 
-    /// A date `YYYY-MM-DD` that exists, is not before 1850 and not after `today`. `value` has passed `text` before.
-    pub(super) fn date(&mut self, field: &'static str, value: Option<String>, today: Date) -> Option<Date> {
-        let Some(date) = calendar_date(&value?) else {
+    /// A day `YYYY-MM-DD` that exists, is not before 1850 and not after `today`. `value` has passed `text` before.
+    pub fn date(&mut self, field: &'static str, value: Option<String>, today: Day) -> Option<Day> {
+        let Some(date) = Day::read(&value?) else {
             self.note(field, "is not a date of the calendar (YYYY-MM-DD)");
             return None;
         };
@@ -96,7 +104,7 @@ impl Rules {
     }
 
     /// Loosely an address: one `@` with something on both sides, no blanks. The mail server knows better.
-    pub(super) fn email(&mut self, field: &'static str, value: Option<String>) -> Option<String> {
+    pub fn email(&mut self, field: &'static str, value: Option<String>) -> Option<String> {
         let text = value?;
         let shaped = text.split_once('@').is_some_and(|(local, domain)| {
             !local.is_empty() && !domain.is_empty() && !domain.contains('@') && !text.contains(char::is_whitespace)
@@ -108,15 +116,12 @@ impl Rules {
     }
 }
 
-/// Reads exactly `YYYY-MM-DD`; `None` for any other form and for days that do not exist.
-pub(super) fn calendar_date(text: &str) -> Option<Date> {
-    let digits =
-        |range: std::ops::Range<usize>| text.get(range).filter(|part| part.bytes().all(|b| b.is_ascii_digit()));
-    if text.len() != 10 || text.get(4..5)? != "-" || text.get(7..8)? != "-" {
-        return None;
-    }
-    let year = digits(0..4)?.parse().ok()?;
-    let month = digits(5..7)?.parse().ok()?;
-    let day = digits(8..10)?.parse().ok()?;
-    Date::new(year, month, day).ok()
+/// White space, and characters without width: a name made of these alone is blank to everyone who reads it.
+fn is_invisible(character: char) -> bool {
+    character.is_whitespace()
+        || matches!(
+            character,
+            '\u{AD}' | '\u{115F}' | '\u{1160}' | '\u{200B}'
+                ..='\u{200F}' | '\u{2060}' | '\u{3164}' | '\u{FEFF}' | '\u{FFA0}'
+        )
 }

@@ -1,0 +1,176 @@
+//! What each error of PostgreSQL means, and in which words of ours it is shown.
+//!
+//! Neither message, detail, hint nor context is repeated: RAISE lets a function write anything there, and set any SQLSTATE,
+//! column or constraint. Whether the server itself speaks is told by the source file that the error comes from.
+
+use super::ErrorKind::{self, Contention, DuplicateKey, InvalidValue, MissingObject, Other, Rejected, Unavailable};
+use super::names::{between, identifier, named_in};
+use super::sqlstate;
+
+/// States, or classes of two characters, with their meaning and our words; the first that fits counts. What is missing here is in
+/// `sqlstate.rs`.
+#[rustfmt::skip]
+const ERRORS: &[(&str, ErrorKind, &str)] = &[
+    ("08P01", Unavailable, "the connection broke: a protocol error"),
+    ("22001", InvalidValue, "a value is too long for its column"),
+    ("22003", InvalidValue, "a number is out of its column's range"),
+    ("22007", InvalidValue, "a value is not a date or time"),
+    ("22008", InvalidValue, "a date or time is out of range"),
+    ("22021", InvalidValue, "a text has a character that the database does not take"),
+    ("22P02", InvalidValue, "a value is not of its column's type"),
+    ("22P05", InvalidValue, "a text has a character that the database does not take"),
+    ("23502", InvalidValue, "a column takes no NULL"),
+    ("23503", InvalidValue, "a foreign key refuses the row"),
+    ("23505", DuplicateKey, "a unique key has this value already"),
+    ("23514", InvalidValue, "a CHECK of the table refuses the row"),
+    ("23P01", InvalidValue, "an exclusion constraint refuses the row"),
+    ("25P02", Other, "an earlier statement ended the transaction"),
+    ("25P03", Unavailable, "the server closed the idle transaction"),
+    ("25P04", Unavailable, "the transaction took longer than it may"),
+    ("26000", Rejected, "prepared statements are lost: a connection pooler must pool whole sessions"),
+    ("40001", Contention, "the server rolled the transaction back: another one was first"),
+    ("40P01", Contention, "a deadlock"),
+    ("42P01", MissingObject, "a table is missing"),
+    ("42P05", Rejected, "prepared statements are mixed up: a connection pooler must pool whole sessions"),
+    ("42703", MissingObject, "a column is missing"),
+    ("42704", MissingObject, "something that the statement names is missing"),
+    ("42883", MissingObject, "a function or operator is missing"),
+    ("53100", Unavailable, "the server's disk is full"),
+    ("53200", Unavailable, "the server is out of memory"),
+    ("53300", Unavailable, "the server has too many connections"),
+    ("53400", Unavailable, "a limit of the server's configuration is used up"),
+    ("54000", InvalidValue, "a value or row is too large for the table or its index"),
+    ("55006", Contention, "the table is in use"),
+    ("55P03", Contention, "a lock was not free in time"),
+    ("57014", Unavailable, "the statement took longer than it may, or was cancelled"),
+    ("57P01", Unavailable, "the server is shutting down"),
+    ("57P02", Unavailable, "the server crashed and is restarting"),
+    ("57P03", Unavailable, "the server is starting or shutting down"),
+    ("57P04", Unavailable, "the database was dropped"),
+    ("57P05", Unavailable, "the server closed the idle connection"),
+    ("58030", Unavailable, "the server cannot read or write its files"),
+    ("72", Contention, "the snapshot is too old"),
+    ("F0", Unavailable, "the server's configuration is in error"),
+    ("P0", InvalidValue, "a trigger or function of the database refuses the row"),
+    ("XX001", Unavailable, "data at the server are damaged"),
+    ("XX002", Unavailable, "an index at the server is damaged"),
+];
+
+/// Source files of the server whose errors name a constraint or column of the catalogue.
+const FILES_THAT_NAME: [&str; 6] =
+    ["nbtinsert.c", "execMain.c", "execIndexing.c", "ri_triggers.c", "execExprInterp.c", "domains.c"];
+
+/// What an error says about itself.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Said<'a> {
+    pub(super) state: &'a str,
+    pub(super) sentence: &'a str,
+    pub(super) constraint: Option<&'a str>,
+    pub(super) column: Option<&'a str>,
+    /// The server's source file and function that it comes from.
+    pub(super) file: Option<&'a str>,
+    pub(super) routine: Option<&'a str>,
+}
+
+/// The meaning of an error and our words for it.
+pub(super) fn judge(said: Said<'_>) -> (ErrorKind, &'static str) {
+    // RAISE: whatever SQLSTATE it chose, a function of the database's own speaks of the row.
+    if said.routine == Some("exec_stmt_raise") {
+        return (InvalidValue, "a trigger or function of the database refuses the row");
+    }
+    if said.state == "0A000" && said.routine == Some("RevalidateCachedQuery") {
+        return (Contention, "the table was altered meanwhile");
+    }
+    let known = ERRORS.iter().find(|(start, ..)| said.state.starts_with(start));
+    known.map_or_else(|| sqlstate::judge(said.state), |(_, kind, words)| (*kind, *words))
+}
+
+/// The constraint, column or table that an error is about, where the server itself names it.
+pub(super) fn object(said: Said<'_>, statement: &str) -> Option<String> {
+    if said.file.is_some_and(|file| FILES_THAT_NAME.contains(&file)) {
+        return identifier(said.constraint.or(said.column)?);
+    }
+    let name = match said.state {
+        "42P01" => between(said.sentence, "relation \"", "\" does not exist"),
+        "42703" => {
+            between(said.sentence, "column \"", "\" ").or_else(|| between(said.sentence, "column ", " does not"))
+        }
+        "42501" => said.sentence.strip_prefix("permission denied for ")?.split_once(' ').map(|(_, name)| name),
+        _ => None,
+    };
+    named_in(statement, name?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::ErrorKind::PermissionDenied;
+    use super::*;
+
+    fn state(state: &str) -> ErrorKind {
+        judge(Said { state, ..Said::default() }).0
+    }
+
+    #[test]
+    fn every_state_is_reached_and_has_words() {
+        for (index, (start, kind, words)) in ERRORS.iter().enumerate() {
+            assert!(
+                !ERRORS[..index].iter().any(|(earlier, ..)| start.starts_with(earlier)),
+                "{start} is never reached"
+            );
+            assert!(!words.is_empty() && !words.ends_with('.'), "{start}");
+            assert_eq!(state(start), *kind, "{start}");
+        }
+    }
+
+    /// Every class of the manual's appendix.
+    #[test]
+    fn each_class_is_of_the_kind_that_its_subject_asks_for() {
+        for (states, kind) in [
+            (&["08000", "08001", "08003", "08004", "08006", "08P01"][..], Unavailable),
+            (&["53000", "53100", "53200", "53300", "53400"], Unavailable),
+            (&["57000", "57014", "57P01", "57P02", "57P03", "57P04", "57P05"], Unavailable),
+            (&["58000", "58030", "58P01", "58P02", "58P03", "F0000", "XX001", "XX002", "25P03"], Unavailable),
+            (&["25006", "42501"], PermissionDenied),
+            (&["28000", "28P01", "3D000", "26000", "42P05"], Rejected),
+            (&["40000", "40001", "40P01", "55P03", "55006", "72000"], Contention),
+            (&["23505"], DuplicateKey),
+            (&["22000", "22001", "22003", "22021", "22P02", "23000", "23502", "23503", "23514", "23P01"], InvalidValue),
+            (&["40002", "44000", "54000", "09000", "P0000", "P0001", "P0002", "P0003", "P0004"], InvalidValue),
+            (&["42P01", "42703", "42883", "42704", "3F000"], MissingObject),
+            (&["42601", "42804", "0A000", "25P02", "XX000", "HV000", "ABCDE", ""], Other),
+        ] {
+            for state in states {
+                assert_eq!(super::judge(Said { state, ..Said::default() }).0, kind, "{state}");
+            }
+        }
+    }
+
+    #[test]
+    fn raise_speaks_of_the_row_whatever_state_it_chooses() {
+        for state in ["P0001", "23505", "53100", "40001", "42501", "ABCDE"] {
+            let said = Said { state, routine: Some("exec_stmt_raise"), file: Some("pl_exec.c"), ..Said::default() };
+            assert_eq!(judge(said).0, InvalidValue, "{state}");
+        }
+    }
+
+    #[test]
+    fn only_names_that_the_server_itself_gives_are_shown() {
+        let insert = "INSERT INTO patient (pid) VALUES ($1)";
+        let unique =
+            Said { state: "23505", constraint: Some("patient_pid_key"), file: Some("nbtinsert.c"), ..Said::default() };
+        assert_eq!(object(unique, insert).as_deref(), Some("patient_pid_key"));
+        let raised = Said { file: Some("pl_exec.c"), constraint: Some("Kim"), column: Some("Kim"), ..unique };
+        assert_eq!(object(raised, insert), None);
+        assert_eq!(object(Said { constraint: Some("Kim 1980-03-15"), ..unique }, insert), None);
+        for (state, sentence, expected) in [
+            ("42P01", "relation \"patient\" does not exist", Some("patient")),
+            ("42P01", "relation \"kim\" does not exist", None),
+            ("42703", "column \"pid\" of relation \"patient\" does not exist", Some("pid")),
+            ("42703", "column p.pid does not exist", Some("pid")),
+            ("42501", "permission denied for table patient", Some("patient")),
+            ("22P02", "invalid input syntax for type integer: \"pid\"", None),
+        ] {
+            assert_eq!(object(Said { state, sentence, ..Said::default() }, insert).as_deref(), expected, "{sentence}");
+        }
+    }
+}
