@@ -5,6 +5,7 @@ mod conflicts;
 mod different_targets;
 mod dry_run;
 mod fhir;
+mod fhir_servers;
 mod hostile;
 mod in_doubt;
 mod lifecycle;
