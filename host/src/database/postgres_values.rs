@@ -5,8 +5,8 @@
 //! [`as_text`]. Nothing here may panic or fail for what a row holds.
 
 use sqlx::postgres::{PgColumn, PgRow, PgTypeKind};
-use sqlx::types::chrono::{NaiveDate, NaiveTime};
 use sqlx::types::Uuid;
+use sqlx::types::chrono::{NaiveDate, NaiveTime};
 use sqlx::{Column as _, Row as _, TypeInfo as _, ValueRef as _};
 
 use super::{DatabaseError, Value};
@@ -245,7 +245,11 @@ mod tests {
             ("NaN", "NUMERIC", other("NaN")),
             ("{1,2}", "INT4[]", other("{1,2}")),
             ("x", "TEXT", Value::Text("x".to_owned())),
-            ("a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11", "UUID", Value::Text("a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11".to_owned())),
+            (
+                "a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11",
+                "UUID",
+                Value::Text("a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11".to_owned()),
+            ),
         ] {
             assert!(of_text(Value::Text(text.to_owned()), name, &PgTypeKind::Simple) == expected, "{text} as {name}");
         }

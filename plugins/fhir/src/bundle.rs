@@ -47,7 +47,13 @@ impl Entry {
         let key = ask.if_none_exist.as_ref().map_or_else(|| ask.url.clone(), |query| format!("Patient?{query}"));
         // A plain create has no key of its own: its url says nothing about which patient it is.
         let key = if key == "Patient" { format!("create {index}") } else { key };
-        Self { index, may_be_repeated: ask.may_be_repeated(), is_post: ask.method == Method::Post, key, text: entry.to_string() }
+        Self {
+            index,
+            may_be_repeated: ask.may_be_repeated(),
+            is_post: ask.method == Method::Post,
+            key,
+            text: entry.to_string(),
+        }
     }
 }
 
@@ -117,7 +123,14 @@ mod tests {
         let resource = Some(json!({ "resourceType": "Patient" }));
         Entry::new(
             index,
-            &Ask { method: Method::Put, url: url.to_owned(), if_match: None, only_if_new: false, if_none_exist: None, resource },
+            &Ask {
+                method: Method::Put,
+                url: url.to_owned(),
+                if_match: None,
+                only_if_new: false,
+                if_none_exist: None,
+                resource,
+            },
         )
     }
 

@@ -294,13 +294,7 @@ impl<'a> Delivery<'a> {
     }
 
     /// Whether an edit by others, or a person's decision about one, keeps us from writing.
-    fn held_back(
-        &self,
-        rules: &Rules<'_>,
-        current: &Value,
-        merged: &Merged,
-        version: Option<String>,
-    ) -> Option<Step> {
+    fn held_back(&self, rules: &Rules<'_>, current: &Value, merged: &Merged, version: Option<String>) -> Option<Step> {
         let now = Kept::of(current, merged, rules.settings);
         let is_kept = self.kept.as_ref().is_some_and(|kept| kept.held == now.held);
         if is_kept && self.kept.as_ref() == Some(&now) {

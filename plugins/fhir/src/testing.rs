@@ -307,12 +307,7 @@ impl Outside for Server {
 
 /// A server with everything.
 pub(crate) fn able() -> Capabilities {
-    Capabilities {
-        update_create: true,
-        conditional_create: true,
-        batch: true,
-        versioning: Versioning::VersionedUpdate,
-    }
+    Capabilities { update_create: true, conditional_create: true, batch: true, versioning: Versioning::VersionedUpdate }
 }
 
 pub(crate) fn rules<'a>(settings: &'a Settings, capabilities: &'a Capabilities) -> Rules<'a> {

@@ -51,7 +51,9 @@ pub(super) fn search(outside: &dyn Outside, settings: &Settings) -> Result<Findi
         status => {
             return match outcome::of_response(WHAT, &response, is("OperationOutcome")) {
                 Whole::Target(failure) | Whole::Odd(failure) | Whole::Slow(failure) => Err(failure),
-                Whole::Answer => misconfigured(format!("{WHAT} answered {status}: without that search nothing is found")),
+                Whole::Answer => {
+                    misconfigured(format!("{WHAT} answered {status}: without that search nothing is found"))
+                }
             };
         }
     }

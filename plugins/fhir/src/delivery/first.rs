@@ -220,7 +220,8 @@ impl Delivery<'_> {
     /// The one Patient that a search found, if any.
     fn found(&mut self, rules: &Rules<'_>, answer: &Answer) -> Result<Option<Value>, Step> {
         let bundle = answer.resource.as_ref();
-        let is_bundle = bundle.is_some_and(|bundle| bundle.get("resourceType").and_then(Value::as_str) == Some("Bundle"));
+        let is_bundle =
+            bundle.is_some_and(|bundle| bundle.get("resourceType").and_then(Value::as_str) == Some("Bundle"));
         let Some(bundle) = bundle.filter(|_| answer.status == 200 && is_bundle) else {
             return Err(self.refused("search for Patient", answer));
         };

@@ -182,7 +182,9 @@ fn a_double_that_arises_while_we_create_is_a_conflict_at_once() {
 fn what_a_refused_create_may_have_met_is_looked_into() {
     let settings = Settings::default();
     for capabilities in &ways()[1..] {
-        for (status, kind) in [(400, FailureKind::Invalid), (409, FailureKind::Transient), (412, FailureKind::Transient)] {
+        for (status, kind) in
+            [(400, FailureKind::Invalid), (409, FailureKind::Transient), (412, FailureKind::Transient)]
+        {
             for is_there in [false, true] {
                 let mut server = Server::default();
                 let rules = rules(&settings, capabilities);
@@ -190,7 +192,11 @@ fn what_a_refused_create_may_have_met_is_looked_into() {
                     (request.method == Method::Post).then(|| Ok(crate::testing::outcome(status)))
                 };
                 // The request is carried out and refused all the same: an overlapping one was.
-                if is_there { server.after = Some(Box::new(refused)) } else { server.before = Some(Box::new(refused)) }
+                if is_there {
+                    server.after = Some(Box::new(refused))
+                } else {
+                    server.before = Some(Box::new(refused))
+                }
                 let outcome = one(&server, &rules, &change(1, Operation::Create, "MinJun", None));
                 if is_there {
                     assert_eq!((receipt(&outcome).remote_id.as_str(), server.count()), ("1", 1), "{status}");
@@ -511,7 +517,11 @@ fn a_delete_makes_the_record_inactive_with_or_without_state_and_link() {
             delete.payload = "{}".to_owned();
         }
         let receipt = receipt(&one(&server, &rules, &delete)).clone();
-        assert_eq!((receipt.remote_id.clone(), &server.record(1)["active"]), (id_of(1), &json!(false)), "{full} {linked}");
+        assert_eq!(
+            (receipt.remote_id.clone(), &server.record(1)["active"]),
+            (id_of(1), &json!(false)),
+            "{full} {linked}"
+        );
         assert_eq!(given(&server, 1), "MinJun");
         // ... and the patient may come back.
         one(&server, &rules, &change(1, Operation::Update, "MinJun", Some(&receipt)));

@@ -149,7 +149,9 @@ impl<'a> Line<'a> {
                 if answers.iter().any(is_sound) {
                     self.odd_in_a_row = 0;
                 }
-                round.replies.extend(entries.iter().map(|entry| entry.index).zip(answers.into_iter().map(Reply::Answer)));
+                round
+                    .replies
+                    .extend(entries.iter().map(|entry| entry.index).zip(answers.into_iter().map(Reply::Answer)));
             }
             Sent::Answered(Posted::Refused) if searches => self.search_alone(entries, queue),
             Sent::Answered(Posted::Refused) => halve(entries, queue),
@@ -168,12 +170,22 @@ impl<'a> Line<'a> {
             }
             Sent::Broken(failure) => {
                 self.odd(&failure)?;
-                let again = self.take_out(&mut entries, round, |entry| entry.may_be_repeated, || Reply::Unanswered(failure.clone()));
+                let again = self.take_out(
+                    &mut entries,
+                    round,
+                    |entry| entry.may_be_repeated,
+                    || Reply::Unanswered(failure.clone()),
+                );
                 self.broke(again, queue);
             }
             Sent::Slow(failure) => {
                 let quarter = (entries.len() / 4).max(1);
-                let again = self.take_out(&mut entries, round, |entry| entry.may_be_repeated, || Reply::Unanswered(failure.clone()));
+                let again = self.take_out(
+                    &mut entries,
+                    round,
+                    |entry| entry.may_be_repeated,
+                    || Reply::Unanswered(failure.clone()),
+                );
                 self.slow(&failure)?;
                 self.entries_max = quarter;
                 let waiting = queue.drain(..).flatten();
@@ -285,7 +297,8 @@ impl<'a> Line<'a> {
 
     fn post(&mut self, entries: &[Entry]) -> Sent<Posted> {
         let what = format!("POST Bundle of {} entries", entries.len());
-        let request = |base: &str| with_headers(Request::new(Method::Post, base).with_body(bundle::body(entries)), true);
+        let request =
+            |base: &str| with_headers(Request::new(Method::Post, base).with_body(bundle::body(entries)), true);
         let mut sent = self.outside.send(&request(self.base));
         if self.base.is_empty() && sent.as_ref().is_ok_and(leads_to_a_slash) {
             self.base = "/";
@@ -358,7 +371,10 @@ impl<'a> Line<'a> {
         let told = is_outcome(body.as_ref());
         if body.is_none() && (200..300).contains(&response.status) && is_page(&response) {
             let message = format!("{what} was answered with {} and not with FHIR JSON", content_type(&response));
-            return Sent::Odd(failure(FailureKind::Misconfigured, message), Some(Answer::from_response(&response, None)));
+            return Sent::Odd(
+                failure(FailureKind::Misconfigured, message),
+                Some(Answer::from_response(&response, None)),
+            );
         }
         let answer = Answer::from_response(&response, body);
         match outcome::of_response(what, &response, told) {

@@ -382,9 +382,8 @@ fn a_slow_server_gets_smaller_bundles_in_the_same_call() {
 #[test]
 fn a_connection_that_breaks_at_one_patient_is_that_patients_own() {
     let settings = Settings::default();
-    let breaks = |_: usize, request: &Request| {
-        is_poisoned(request).then(|| Err(Error::Broken("closed early".to_owned())))
-    };
+    let breaks =
+        |_: usize, request: &Request| is_poisoned(request).then(|| Err(Error::Broken("closed early".to_owned())));
     // Creates one by one; updates, which may be sent again, also in Bundles.
     let capabilities = Capabilities { batch: false, ..able() };
     let server = Server { before: Some(Box::new(breaks)), ..Server::default() };

@@ -152,7 +152,8 @@ fn sensitive_extras_are_sent_only_where_the_operator_asked() {
 #[test]
 fn race_and_ethnicity_have_their_codes_where_they_are_known() {
     let settings = Settings { us_core: true, ..Settings::default() };
-    let sent = |element: &str, value: &str| mapped(&json!({ element: value }), &settings)["extension"][0]["extension"].clone();
+    let sent =
+        |element: &str, value: &str| mapped(&json!({ element: value }), &settings)["extension"][0]["extension"].clone();
     let omb = |code: &str, display: &str| {
         let coding = json!({ "system": "urn:oid:2.16.840.1.113883.6.238", "code": code, "display": display });
         json!({ "url": "ombCategory", "valueCoding": coding })
