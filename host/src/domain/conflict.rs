@@ -27,3 +27,49 @@ pub enum Resolution {
         remote_id: String,
     },
 }
+
+/// Ahead of the fingerprint at the end of a conflict's message.
+const HOLDS: &str = " [holds ";
+/// As long as the column of the link that it may be written to. Bytes.
+const HOLDS_BYTES_MAX: usize = 255;
+
+/// A conflict's message for people, and the fingerprint of what the target's record holds, where the adapter gave one.
+///
+/// An adapter that finds a record changed by others may end its message with ` [holds FINGERPRINT]`. It says two things: the
+/// record is there, and this is what the link is to remember when a person keeps what the target holds. `plugins/README.md` has the
+/// rule for adapters.
+#[must_use]
+pub fn split_message(message: &str) -> (&str, Option<&str>) {
+    let found = message.strip_suffix(']').and_then(|rest| rest.rsplit_once(HOLDS));
+    match found {
+        Some((text, fingerprint)) if is_fingerprint(fingerprint) => (text, Some(fingerprint)),
+        _ => (message, None),
+    }
+}
+
+fn is_fingerprint(text: &str) -> bool {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b".:_-".contains(&byte);
+    !text.is_empty() && text.len() <= HOLDS_BYTES_MAX && text.bytes().all(plain)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fingerprint_at_the_end_of_a_message_is_told_from_its_words() {
+        for (message, expected) in [
+            ("edited [holds 1.ab:2_c-d]", ("edited", Some("1.ab:2_c-d"))),
+            ("edited", ("edited", None)),
+            ("edited [holds ]", ("edited [holds ]", None)),
+            ("edited [holds a b]", ("edited [holds a b]", None)),
+            ("edited [holds ab] again", ("edited [holds ab] again", None)),
+            ("edited [holds a] [holds b]", ("edited [holds a]", Some("b"))),
+            ("", ("", None)),
+        ] {
+            assert_eq!(split_message(message), expected, "{message}");
+        }
+        let long = format!("edited [holds {}]", "a".repeat(HOLDS_BYTES_MAX + 1));
+        assert_eq!(split_message(&long), (long.as_str(), None));
+    }
+}

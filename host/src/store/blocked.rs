@@ -5,6 +5,7 @@ use super::sql::through;
 use super::work::NEVER;
 use super::{Reader, Store, StoreError};
 use crate::database::Value;
+use crate::domain::conflict::split_message;
 
 /// An aggregate that waits behind its failed head.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
@@ -60,11 +61,11 @@ impl Store {
                 let mut reader = Reader::new(what, row);
                 Ok(BlockedKey {
                     target: reader.text()?,
-                    aggregate_type: reader.text()?,
-                    aggregate_id: reader.text()?,
+                    aggregate_type: reader.key()?,
+                    aggregate_id: reader.key()?,
                     change_id: reader.integer()?,
                     error_kind: reader.optional_text()?,
-                    error: reader.optional_text()?,
+                    error: reader.optional_text()?.map(|message| split_message(&message).0.to_owned()),
                     waiting: reader.integer()?,
                 })
             })

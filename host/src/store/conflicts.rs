@@ -9,7 +9,7 @@ use super::work::NEVER;
 use super::{Reader, RetryFilter, Store, StoreError, StoreTransaction};
 use crate::database::{Value, rerun};
 use crate::domain::change::FailureKind;
-use crate::domain::conflict::Resolution;
+use crate::domain::conflict::{Resolution, split_message};
 
 /// A conflict that waits for a person.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
@@ -70,7 +70,7 @@ impl Store {
             values.push(("target", target.into()));
         }
         let sql = format!(
-            "SELECT d.target, d.aggregate_type, d.aggregate_id, d.outbox_id, l.remote_id, d.error_message, d.finished_at \
+            "SELECT d.target, d.aggregate_type, d.aggregate_id, d.outbox_id, NULLIF(l.remote_id, ''), d.error_message, d.finished_at \
              FROM sync_target t JOIN sync_delivery d{due} ON d.target = t.name AND d.next_attempt_at = {NEVER} AND d.error_kind = :kind \
              LEFT JOIN sync_link l ON l.target = d.target AND l.aggregate_type = d.aggregate_type \
              AND l.aggregate_id = d.aggregate_id WHERE 1 = 1{of_target} ORDER BY d.outbox_id, d.target LIMIT {limit}",
@@ -84,11 +84,11 @@ impl Store {
                 let mut reader = Reader::new(what, row);
                 Ok(Conflict {
                     target: reader.text()?,
-                    aggregate_type: reader.text()?,
-                    aggregate_id: reader.text()?,
+                    aggregate_type: reader.key()?,
+                    aggregate_id: reader.key()?,
                     change_id: reader.integer()?,
                     remote_id: reader.optional_text()?,
-                    message: reader.optional_text()?,
+                    message: reader.optional_text()?.map(|message| split_message(&message).0.to_owned()),
                     failed_at: reader.optional_integer()?,
                 })
             })
@@ -111,10 +111,13 @@ impl Store {
     pub async fn resolve_conflict(&self, key: ConflictKey<'_>, resolution: &Resolution) -> Result<bool, StoreError> {
         rerun("resolve conflict", || async {
             let mut transaction = self.begin(&format!("resolve a conflict at target `{}`", key.target)).await?;
+            let holds = transaction.holds(key).await?;
             let decided = match resolution {
                 Resolution::Local => {
                     let decided = transaction.try_again(key).await?;
-                    if decided {
+                    if decided && holds.is_some() {
+                        transaction.confirm_link(key).await?;
+                    } else if decided {
                         transaction.forget_link(key).await?;
                     }
                     decided
@@ -129,7 +132,7 @@ impl Store {
                 Resolution::Remote => {
                     let left = transaction.leave_remote(key).await?;
                     if left > 0 {
-                        transaction.forget_state(key).await?;
+                        transaction.remember_state(key, holds.as_deref().unwrap_or_default()).await?;
                     }
                     transaction.count(key.target, Counted::superseded(left)).await?;
                     left > 0
@@ -163,16 +166,37 @@ impl StoreTransaction {
         Ok(self.execute(&sql, &key.values()).await?.rows_affected)
     }
 
+    /// The fingerprint of what the record held when the newest of the conflicts was found, where the adapter gave it.
+    async fn holds(&mut self, key: ConflictKey<'_>) -> Result<Option<String>, StoreError> {
+        let sql = format!(
+            "SELECT error_message FROM sync_delivery WHERE {AT_KEY} AND status = 'failed' AND error_kind = :kind \
+             ORDER BY outbox_id DESC LIMIT 1"
+        );
+        let Some(row) = self.query(&sql, &key.values()).await?.rows.into_iter().next() else { return Ok(None) };
+        let message = Reader::new("read a conflict", row).optional_text()?;
+        Ok(message.as_deref().and_then(|message| split_message(message).1).map(str::to_owned))
+    }
+
     /// As if the target had never confirmed the aggregate: the adapter looks for it by the key that the target keeps.
     async fn forget_link(&mut self, key: ConflictKey<'_>) -> Result<(), StoreError> {
         self.execute(&format!("DELETE FROM sync_link WHERE {AT_KEY}"), &key.values()).await.map(drop)
     }
 
-    /// What we wrote last counts no more, so that the record as it is now is no edit. Empty, not NULL: a link without any
-    /// fingerprint is a person's word about which record is meant.
-    async fn forget_state(&mut self, key: ConflictKey<'_>) -> Result<(), StoreError> {
-        let sql = format!("UPDATE sync_link SET fingerprint = '' WHERE {AT_KEY}");
+    /// The linked record is there and is the right one, by a person's word. Forgetting the link instead would let an adapter
+    /// whose key was edited at the target make a second record.
+    async fn confirm_link(&mut self, key: ConflictKey<'_>) -> Result<(), StoreError> {
+        let sql = format!("UPDATE sync_link SET remote_version = NULL, fingerprint = NULL WHERE {AT_KEY}");
         self.execute(&sql, &key.values()).await.map(drop)
+    }
+
+    /// What the record held at the conflict is what counts as the last state there, so that a later edit is noticed. Without a
+    /// fingerprint of it the link gets an empty one: whatever the record holds then is no edit. Not NULL, since a link without any
+    /// fingerprint is a person's word about which record is meant.
+    async fn remember_state(&mut self, key: ConflictKey<'_>, fingerprint: &str) -> Result<(), StoreError> {
+        let sql = format!("UPDATE sync_link SET fingerprint = :fingerprint WHERE {AT_KEY}");
+        let mut values = key.values();
+        values.push(("fingerprint", fingerprint.into()));
+        self.execute(&sql, &values).await.map(drop)
     }
 
     async fn relink(&mut self, key: ConflictKey<'_>, remote_id: &str) -> Result<(), StoreError> {

@@ -4,17 +4,23 @@
 //! change that is refused has touched nothing; a statement that the database refuses is the whole batch's failure, and the
 //! host halves the batch to find the one at fault. Read next: `plan.rs` for the decisions, `create.rs` for creation.
 
+use std::collections::BTreeMap;
+
 use adapter_sdk::database::{Dialect, Value, rows_per_statement};
 use adapter_sdk::{Change, Context, Failure, Outcome, Receipt, RemoteEdit};
 
-use crate::charts::{self, Found, Sought};
-use crate::columns::{Fingerprints, Record};
+use crate::charts::{self, Chart, Found, Sought};
+use crate::columns::{Fingerprints, OwnColumn};
 use crate::create::{self, Created, Creation};
-use crate::failures::transient;
+use crate::failures::{refused, transient};
 use crate::lent::Lent;
+use crate::mapping::Mapped;
+use crate::namesakes::{self, Namesake};
+use crate::notes::Notes;
+use crate::person::Person;
 use crate::plan::{Plan, Step, decide, plan};
 use crate::schema::Schema;
-use crate::settings::Settings;
+use crate::settings::{PublicId, SamePatient, Settings};
 use crate::statements::Statements;
 use crate::{check, detect, relinked};
 
@@ -50,12 +56,12 @@ pub(crate) fn apply(
         let index = outcomes.len();
         outcomes.push(match plan {
             Plan::Done(outcome) => Some(outcome),
-            Plan::Hold { uuid, record } => {
-                wanted.push(Wanted { index, change, uuid, has_own_uuid: false, record: Some(record) });
+            Plan::Hold { uuid, mapped } => {
+                wanted.push(Wanted { index, change, uuid, has_own_uuid: false, mapped: Some(mapped) });
                 None
             }
             Plan::Keep { uuid } => {
-                wanted.push(Wanted { index, change, uuid, has_own_uuid: false, record: None });
+                wanted.push(Wanted { index, change, uuid, has_own_uuid: false, mapped: None });
                 None
             }
         });
@@ -68,11 +74,11 @@ pub(crate) fn apply(
         settings,
         policy: context.on_remote_edit,
         outcomes,
-        notes: Vec::new(),
+        notes: Notes::default(),
     };
     batch.run(&wanted)?;
     let outcomes = batch.outcomes.into_iter().map(|it| it.expect("invariant: every plan ends in an outcome")).collect();
-    Ok(Applied { outcomes, notes: batch.notes })
+    Ok(Applied { outcomes, notes: batch.notes.lines() })
 }
 
 /// A change whose chart has to be looked up.
@@ -84,15 +90,20 @@ struct Wanted<'a> {
     /// Whether the chart has another uuid than the one we compute: a person linked it.
     has_own_uuid: bool,
     /// What the chart shall hold; `None` when it stays as it is and only its pid is wanted.
-    record: Option<Record>,
+    mapped: Option<Mapped>,
 }
 
 impl Wanted<'_> {
-    fn sought(&self) -> Sought<'_> {
+    fn sought(&self, columns: &[&'static OwnColumn]) -> Sought<'_> {
+        let link = self.change.link.as_ref();
         Sought {
             uuid: self.uuid,
             patient_id: &self.change.aggregate_id,
-            linked_pid: self.change.link.as_ref().map(|link| link.remote_id.as_str()),
+            person: self.mapped.as_ref().and_then(|mapped| Person::of(columns, &mapped.record)),
+            linked_pid: link.map(|link| link.remote_id.as_str()),
+            named_by_person: link.and_then(relinked::named_pid).is_some(),
+            own_version: link.and_then(|link| link.remote_version.as_deref()),
+            last_state: link.and_then(|link| link.fingerprint.as_deref()),
         }
     }
 }
@@ -126,7 +137,7 @@ fn follow_people(
 #[derive(Clone, Copy)]
 struct Writing<'a> {
     wanted: &'a Wanted<'a>,
-    record: &'a Record,
+    mapped: &'a Mapped,
 }
 
 struct Batch<'a, L> {
@@ -137,12 +148,12 @@ struct Batch<'a, L> {
     policy: RemoteEdit,
     /// In the order of the changes; `None` while it is open.
     outcomes: Vec<Option<Outcome>>,
-    notes: Vec<String>,
+    notes: Notes,
 }
 
 impl<L: Lent> Batch<'_, L> {
     fn run(&mut self, wanted: &[Wanted<'_>]) -> Result<(), Failure> {
-        let sought: Vec<Sought<'_>> = wanted.iter().map(Wanted::sought).collect();
+        let sought: Vec<Sought<'_>> = wanted.iter().map(|one| one.sought(self.statements.columns)).collect();
         // Without a uuid nothing but the lock keeps two hosts from creating the same patient, so it has to be held from
         // before the look on when anything may have to be created.
         let locked = !self.statements.schema.has_uuid() && sought.iter().any(|one| one.linked_pid.is_none());
@@ -153,11 +164,11 @@ impl<L: Lent> Batch<'_, L> {
         let found = charts::find(self.db, self.statements, &sought, steady)?;
         let (mut creations, mut updates, mut unsure) = (Vec::new(), Vec::new(), Vec::new());
         for (wanted, found) in wanted.iter().zip(found) {
-            let Some(record) = &wanted.record else {
+            let Some(mapped) = &wanted.mapped else {
                 self.outcomes[wanted.index] = Some(self.kept(wanted, found));
                 continue;
             };
-            let writing = Writing { wanted, record };
+            let writing = Writing { wanted, mapped };
             match self.decide(found, writing) {
                 Step::Leave { .. } if !steady && self.can_be_locked(wanted) => unsure.push(writing),
                 step => self.take(step, writing, &mut creations, &mut updates),
@@ -165,7 +176,8 @@ impl<L: Lent> Batch<'_, L> {
         }
         // A host that lost its lease may still be about to commit, and what it replaces is not what it will leave behind. Who
         // writes meets it at the row's lock; who leaves a chart as it is has to ask for that lock.
-        let sought: Vec<Sought<'_>> = unsure.iter().map(|writing| writing.wanted.sought()).collect();
+        let sought: Vec<Sought<'_>> =
+            unsure.iter().map(|writing| writing.wanted.sought(self.statements.columns)).collect();
         for (writing, found) in unsure.into_iter().zip(charts::find(self.db, self.statements, &sought, true)?) {
             let step = self.decide(found, writing);
             self.take(step, writing, &mut creations, &mut updates);
@@ -175,8 +187,8 @@ impl<L: Lent> Batch<'_, L> {
     }
 
     fn decide(&self, found: Found, writing: Writing<'_>) -> Step {
-        let Writing { wanted, record } = writing;
-        decide(found, wanted.change.link.as_ref(), record, &self.fingerprints, self.policy)
+        let Writing { wanted, mapped } = writing;
+        decide(found, wanted.change.link.as_ref(), mapped, &self.fingerprints, self.policy)
     }
 
     /// Whether somebody may be about to replace the chart, and a lock on it touches no other: an unlinked patient without
@@ -192,21 +204,22 @@ impl<L: Lent> Batch<'_, L> {
         step: Step,
         writing: Writing<'w>,
         creations: &mut Vec<Writing<'w>>,
-        updates: &mut Vec<(Writing<'w>, i64)>,
+        updates: &mut Vec<(Writing<'w>, Chart)>,
     ) {
-        let Writing { wanted, record } = writing;
+        let Writing { wanted, mapped } = writing;
         match step {
             Step::Create => creations.push(writing),
             Step::Refuse(failure) => self.outcomes[wanted.index] = Some(Outcome::Failed(failure)),
-            Step::Leave { pid } => self.outcomes[wanted.index] = Some(self.applied(wanted, pid, record)),
-            Step::Write { pid, edited } => {
+            Step::Leave { chart } => self.outcomes[wanted.index] = Some(self.applied(wanted, &chart, mapped)),
+            Step::LeaveKept { chart } => {
+                let kept = wanted.change.link.as_ref().and_then(|link| link.fingerprint.clone());
+                self.outcomes[wanted.index] = Some(receipt(wanted, &chart, kept));
+            }
+            Step::Write { chart, edited } => {
                 if edited {
-                    self.notes.push(format!(
-                        "wrote over an edit made in OpenEMR: patient {}, pid {pid}, change {}",
-                        wanted.change.aggregate_id, wanted.change.change_id
-                    ));
+                    self.notes.overwritten(&wanted.change.aggregate_id, chart.pid, wanted.change.change_id);
                 }
-                updates.push((writing, pid));
+                updates.push((writing, chart));
             }
         }
     }
@@ -216,69 +229,111 @@ impl<L: Lent> Batch<'_, L> {
         &mut self,
         creations: &[Writing<'w>],
         locked: bool,
-        updates: &mut Vec<(Writing<'w>, i64)>,
+        updates: &mut Vec<(Writing<'w>, Chart)>,
     ) -> Result<(), Failure> {
-        let wanted: Vec<Creation<'_>> =
-            creations.iter().map(|it| Creation { sought: it.wanted.sought(), record: it.record }).collect();
+        let creations = self.without_namesakes(creations)?;
+        let wanted: Vec<Creation<'_>> = creations
+            .iter()
+            .map(|it| Creation { sought: it.wanted.sought(self.statements.columns), record: &it.mapped.record })
+            .collect();
         let created = create::create(self.db, self.statements, self.settings.pubpid, &wanted, locked)?;
         for (writing, created) in creations.iter().zip(created) {
             let found = match created {
                 Created::New(pid) => {
-                    self.outcomes[writing.wanted.index] = Some(self.applied(writing.wanted, pid, writing.record));
+                    self.notes.omitted(&writing.wanted.change.aggregate_id, &writing.mapped.omissions);
+                    let chart = Chart { pid, record: writing.mapped.record.clone(), own_version: None };
+                    self.outcomes[writing.wanted.index] = Some(self.applied(writing.wanted, &chart, writing.mapped));
                     continue;
                 }
-                Created::Already(chart) => Found::Chart(chart),
-                Created::Unclear(failure) => Found::Unclear(failure),
+                Created::Already(found) => found,
+                Created::Refused(failure) => Found::Unclear(failure),
             };
-            let step = decide(found, None, writing.record, &self.fingerprints, self.policy);
+            let step = decide(found, None, writing.mapped, &self.fingerprints, self.policy);
             self.take(step, *writing, &mut Vec::new(), updates);
         }
         Ok(())
     }
 
+    /// Takes out patients whose chart may be there already, under their id but not as ours.
+    fn without_namesakes<'w>(&mut self, creations: &[Writing<'w>]) -> Result<Vec<Writing<'w>>, Failure> {
+        let sought: Vec<Sought<'_>> = creations.iter().map(|it| it.wanted.sought(self.statements.columns)).collect();
+        let mut namesakes = if self.settings.pubpid == PublicId::PatientId {
+            namesakes::find(self.db, self.statements, &sought)?
+        } else {
+            BTreeMap::new()
+        };
+        let mut others = Vec::with_capacity(creations.len());
+        for writing in creations {
+            let patient_id = writing.wanted.change.aggregate_id.as_str();
+            match namesakes.remove(patient_id) {
+                Some(Namesake { pid, is_same_person: true }) if self.settings.same_patient == SamePatient::Hold => {
+                    self.outcomes[writing.wanted.index] = Some(Outcome::Failed(namesakes::conflict_with(pid)));
+                }
+                namesake => {
+                    if let Some(namesake) = namesake {
+                        self.notes.beside(patient_id, &namesake);
+                    }
+                    others.push(*writing);
+                }
+            }
+        }
+        Ok(others)
+    }
+
     /// Writes the own columns of charts that are there.
-    fn update(&mut self, updates: &[(Writing<'_>, i64)]) -> Result<(), Failure> {
+    fn update(&mut self, updates: &[(Writing<'_>, Chart)]) -> Result<(), Failure> {
         let mut written = 0;
         for chunk in updates.chunks(rows_per_statement(self.statements.dialect, self.statements.update_parameters())) {
             let mut parameters = Vec::with_capacity(chunk.len() * self.statements.update_parameters());
-            for (writing, pid) in chunk {
+            for (writing, chart) in chunk {
                 parameters.push(if self.statements.schema.has_uuid() {
                     Value::from(writing.wanted.uuid.as_slice())
                 } else {
-                    Value::Signed(*pid)
+                    Value::Signed(chart.pid)
                 });
-                create::push_record(self.statements, writing.record, &mut parameters);
+                create::push_record(self.statements, &writing.mapped.record, &mut parameters);
             }
             let sql = self.statements.update(chunk.len());
-            let execution = self.db.execute(&sql, &parameters).map_err(|error| error.during("update patient_data"))?;
+            let execution =
+                self.db.execute(&sql, &parameters).map_err(|error| refused(&error, "update patient_data"))?;
             written += execution.rows_affected;
         }
         if written != updates.len() as u64 {
             let count = updates.len();
             return Err(transient(format!("update patient_data: {count} charts were there, {written} were written")));
         }
-        for (writing, pid) in updates {
-            self.outcomes[writing.wanted.index] = Some(self.applied(writing.wanted, *pid, writing.record));
+        for (writing, chart) in updates {
+            self.notes.omitted(&writing.wanted.change.aggregate_id, &writing.mapped.omissions);
+            self.outcomes[writing.wanted.index] = Some(self.applied(writing.wanted, chart, writing.mapped));
         }
         Ok(())
     }
 
-    fn applied(&self, wanted: &Wanted<'_>, pid: i64, record: &Record) -> Outcome {
-        Outcome::Applied(Receipt {
-            remote_id: pid.to_string(),
-            remote_version: wanted.has_own_uuid.then(|| relinked::remote_version(&wanted.uuid)),
-            fingerprint: Some(self.fingerprints.of(record)),
-        })
+    fn applied(&self, wanted: &Wanted<'_>, chart: &Chart, mapped: &Mapped) -> Outcome {
+        receipt(wanted, chart, Some(self.fingerprints.of_either(&mapped.record, &mapped.after_form)))
     }
 
     /// A deletion that leaves the chart alone. A patient that never came here has no pid to report.
     fn kept(&self, wanted: &Wanted<'_>, found: Found) -> Outcome {
         match found {
+            Found::Chart(chart) => receipt(wanted, &chart, Some(self.fingerprints.of(&chart.record))),
+            // Only a name and a birth date would tell whose it is, and a deletion brings none.
+            Found::Unclear(_) if !self.statements.schema.has_uuid() => no_receipt(),
             Found::Unclear(failure) => Outcome::Failed(failure),
-            Found::Chart(chart) => self.applied(wanted, chart.pid, &chart.record),
-            Found::Absent => {
-                Outcome::Applied(Receipt { remote_id: String::new(), remote_version: None, fingerprint: None })
-            }
+            Found::Absent | Found::Doubtful { .. } => no_receipt(),
         }
     }
+}
+
+fn receipt(wanted: &Wanted<'_>, chart: &Chart, fingerprint: Option<String>) -> Outcome {
+    let own_uuid = wanted.has_own_uuid.then(|| relinked::remote_version(&wanted.uuid));
+    Outcome::Applied(Receipt {
+        remote_id: chart.pid.to_string(),
+        remote_version: own_uuid.or_else(|| chart.own_version.clone()),
+        fingerprint,
+    })
+}
+
+fn no_receipt() -> Outcome {
+    Outcome::Applied(Receipt { remote_id: String::new(), remote_version: None, fingerprint: None })
 }

@@ -1,25 +1,42 @@
 //! Finds the charts that OpenEMR already holds for patients of ours.
 //!
-//! By uuid from 6.0 on. 5.x has none: there a linked chart is found by its pid and must still carry our patient id as
-//! `pubpid`, and an unlinked one by `pubpid` alone, compared byte by byte because the column's collation is not.
+//! By uuid from 6.0 on. 5.x has none: there a linked chart is looked up by its pid and an unlinked one by `pubpid`, compared byte by
+//! byte because the column's collation is not; `public_ids.rs` says whose it is.
 
 use std::collections::BTreeMap;
 
 use adapter_sdk::Failure;
 use adapter_sdk::database::Value;
 
-use crate::columns::Record;
+use crate::columns::{Fingerprints, Record};
 use crate::failures::conflict;
 use crate::lent::Lent;
+use crate::person::Person;
+use crate::public_ids;
 use crate::statements::Statements;
 
 /// Whose chart is looked for.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Sought<'a> {
     pub(crate) uuid: [u8; 16],
     pub(crate) patient_id: &'a str,
+    /// Name and birth date, where the change says them.
+    pub(crate) person: Option<Person>,
     /// The pid that the last receipt gave, as text.
     pub(crate) linked_pid: Option<&'a str>,
+    /// Whether that pid is a person's word and no receipt.
+    pub(crate) named_by_person: bool,
+    /// What the last receipt remembered of a chart that is not found by our own key.
+    pub(crate) own_version: Option<&'a str>,
+    /// The fingerprint of the last delivery.
+    pub(crate) last_state: Option<&'a str>,
+}
+
+impl Sought<'_> {
+    /// Whether a chart has the patient's name and birth date.
+    pub(crate) fn is_about(&self, row: &Row) -> bool {
+        self.person.is_some() && self.person == row.person
+    }
 }
 
 /// One row of `patient_data`.
@@ -27,6 +44,8 @@ pub(crate) struct Sought<'a> {
 pub(crate) struct Chart {
     pub(crate) pid: i64,
     pub(crate) record: Record,
+    /// What a receipt has to remember, so that a chart without our own key is found again.
+    pub(crate) own_version: Option<String>,
 }
 
 /// What the database says of one patient.
@@ -34,6 +53,11 @@ pub(crate) struct Chart {
 pub(crate) enum Found {
     Absent,
     Chart(Chart),
+    /// The linked chart is there, but may have become somebody else's.
+    Doubtful {
+        chart: Chart,
+        why: String,
+    },
     /// There is something, but which chart is meant only a person can tell.
     Unclear(Failure),
 }
@@ -69,25 +93,24 @@ pub(crate) fn find(
     };
     let by_key = by(&rows, |row| row.key.clone());
     let by_pid = by(&rows, |row| row.chart.pid.to_string());
+    let fingerprints = Fingerprints::new(statements.columns);
     Ok(sought
         .iter()
         .map(|one| match (statements.schema.has_uuid(), one.linked_pid) {
-            (true, _) => only(by_key.get(one.uuid.as_slice()), "uuid"),
-            (false, None) => only(by_key.get(one.patient_id.as_bytes()), "public id"),
-            (false, Some(pid)) => match by_pid.get(pid).map(Vec::as_slice) {
-                None | Some([]) => Found::Absent,
-                Some([row, ..]) if row.key == one.patient_id.as_bytes() => Found::Chart(row.chart.clone()),
-                Some(_) => {
-                    Found::Unclear(conflict(format!("the chart with pid {pid} no longer carries our public id")))
-                }
-            },
+            (true, _) => only(by_key.get(one.uuid.as_slice())),
+            (false, None) => {
+                public_ids::unlinked(one, by_key.get(one.patient_id.as_bytes()).map_or(&[], Vec::as_slice))
+            }
+            (false, Some(pid)) => public_ids::linked(one, by_pid.get(pid).and_then(|rows| rows.first()), &fingerprints),
         })
         .collect())
 }
 
-struct Row {
-    key: Vec<u8>,
-    chart: Chart,
+/// A chart with the key by which it was looked up.
+pub(crate) struct Row {
+    pub(crate) key: Vec<u8>,
+    pub(crate) chart: Chart,
+    pub(crate) person: Option<Person>,
 }
 
 fn read(db: &impl Lent, statements: &Statements<'_>, sql: &str, parameters: &[Value]) -> Result<Vec<Row>, Failure> {
@@ -99,8 +122,10 @@ fn read(db: &impl Lent, statements: &Statements<'_>, sql: &str, parameters: &[Va
         .into_iter()
         .filter_map(|row| {
             let [key, pid, values @ ..] = row.as_slice() else { return None };
-            let chart = Chart { pid: pid.as_i64()?, record: Record::from_row(statements.columns, values) };
-            Some(Row { key: key.as_bytes()?.to_vec(), chart })
+            let record = Record::from_row(statements.columns, values);
+            let person = Person::of(statements.columns, &record);
+            let chart = Chart { pid: pid.as_i64()?, record, own_version: None };
+            Some(Row { key: key.as_bytes()?.to_vec(), chart, person })
         })
         .collect())
 }
@@ -113,10 +138,10 @@ fn by<K: Ord>(rows: &[Row], key: impl Fn(&Row) -> K) -> BTreeMap<K, Vec<&Row>> {
     grouped
 }
 
-fn only(rows: Option<&Vec<&Row>>, key: &str) -> Found {
+fn only(rows: Option<&Vec<&Row>>) -> Found {
     match rows.map(Vec::as_slice) {
         None | Some([]) => Found::Absent,
         Some([row]) => Found::Chart(row.chart.clone()),
-        Some(rows) => Found::Unclear(conflict(format!("{} charts carry this patient's {key}", rows.len()))),
+        Some(rows) => Found::Unclear(conflict(format!("{} charts carry this patient's uuid", rows.len()))),
     }
 }

@@ -1,31 +1,42 @@
 //! Looks at an OpenEMR without changing it, and says to people what is there and what is missing.
 
-use adapter_sdk::database::{DatabaseErrorKind, Dialect};
 use adapter_sdk::{Failure, Finding, FindingLevel, Report};
 
+use crate::columns::OWN_COLUMNS;
+use crate::create::highest;
 use crate::failures::misconfigured;
+use crate::keys::Keys;
 use crate::lent::Lent;
+use crate::namesakes::SCANNED_PIDS_MAX;
 use crate::options::LISTS;
 use crate::schema::{Charset, Listed, Schema};
 use crate::settings::{PublicId, Settings};
-use crate::statements::Statements;
-use crate::{detect, unique_keys};
+use crate::statements::HIGHEST_PID;
+use crate::unfit::{IDENTIFYING, Unfit};
+use crate::{check_form, detect, permissions};
+
+/// Beyond this the end of the pids is near.
+const PIDS_PLENTY: i64 = i64::MAX - 1_000_000;
 
 /// Looks and reports.
 ///
 /// # Errors
 /// `misconfigured`, naming what is missing, when nothing could be delivered; else what the database says.
 pub(crate) fn check(db: &impl Lent, settings: &Settings) -> Result<Report, Failure> {
-    let schema = detect::schema(db)?;
+    let mut schema = detect::schema(db)?;
     usable(&schema, settings)?;
+    let permissions = permissions::try_all(db, &schema, settings)?;
+    let keys = Keys::read(db)?;
+    schema.pubpid_is_indexed = keys.pubpid_is_indexed();
     let mut findings = vec![columns(&schema), key(&schema)];
     findings.extend(version(&schema));
-    findings.extend(unique_keys::findings(db, &schema)?);
+    findings.extend(keys.findings(schema.has_uuid()));
+    findings.extend(pids(db, &schema, settings)?);
     findings.extend(charset(&schema));
+    findings.extend(schema.unread.iter().map(|why| finding(FindingLevel::Warning, format!("could not {why}"))));
     findings.extend(lists(&schema));
-    if db.dialect() == Dialect::Mysql {
-        findings.push(grants(db, &schema, settings)?);
-    }
+    findings.extend(check_form::findings(&schema, settings));
+    findings.push(permissions);
     let summary = schema.version.as_ref().map_or_else(|| "OpenEMR of unknown version".to_owned(), ToString::to_string);
     Ok(Report { summary, findings, state: schema.to_state() })
 }
@@ -47,6 +58,18 @@ pub(crate) fn usable(schema: &Schema, settings: &Settings) -> Result<(), Failure
         return Err(misconfigured(format!(
             "patient_data has columns that take no NULL, have no default and are not this adapter's: {}; give them a default",
             demanding.join(", ")
+        )));
+    }
+    let written = |name: &str| name == "pubpid" || OWN_COLUMNS.iter().any(|own| own.name.eq_ignore_ascii_case(name));
+    if let Some(name) = settings.unfit.keys().find(|name| !written(name)) {
+        return Err(misconfigured(format!(
+            "the setting `unfit` names `{name}`, which is no column that this adapter writes"
+        )));
+    }
+    let left_out = |name: &&&str| settings.unfit.get(**name) == Some(&Unfit::LeaveEmpty);
+    if let Some(name) = IDENTIFYING.iter().find(left_out) {
+        return Err(misconfigured(format!(
+            "the setting `unfit` leaves `{name}` empty, without which a chart is nobody's"
         )));
     }
     if !schema.has_uuid() && settings.pubpid == PublicId::Pid {
@@ -131,39 +154,40 @@ fn lists(schema: &Schema) -> Vec<Finding> {
     findings
 }
 
-/// Runs statements that match no row: the database checks every grant for them, also those that come through roles.
-fn grants(db: &impl Lent, schema: &Schema, settings: &Settings) -> Result<Finding, Failure> {
-    let columns = schema.own_columns();
-    let statements = Statements { dialect: db.dialect(), schema, columns: &columns, user_id: settings.user_id };
-    let mut probes = vec![statements.create_probe(), statements.update_probe()];
-    if schema.has_uuid() {
-        probes.push(Statements::register_probe().to_owned());
+/// How near the pids are to their end, and whether a public id can be looked for.
+fn pids(db: &impl Lent, schema: &Schema, settings: &Settings) -> Result<Vec<Finding>, Failure> {
+    let found = db.query(HIGHEST_PID, &[], 1).map_err(|error| error.during("read patient_data"))?;
+    let highest = highest(found.single());
+    let mut findings = Vec::new();
+    if highest > PIDS_PLENTY {
+        findings.push(finding(
+            FindingLevel::Problem,
+            format!(
+                "the highest pid is {highest}, and no new chart can be made beyond {}: correct the chart with that pid",
+                i64::MAX
+            ),
+        ));
+    } else if highest > i64::from(i32::MAX) {
+        findings.push(finding(
+            FindingLevel::Warning,
+            format!("the highest pid is {highest}: several tables of OpenEMR hold pids up to {} only", i32::MAX),
+        ));
     }
-    for probe in probes {
-        match db.execute(&probe, &[]) {
-            Ok(_) => {}
-            Err(error) if error.kind == DatabaseErrorKind::PermissionDenied => {
-                return Err(
-                    error.during("the database user needs SELECT, INSERT and UPDATE on patient_data and uuid_registry")
-                );
-            }
-            Err(error)
-                if error.kind == DatabaseErrorKind::Unavailable || error.kind == DatabaseErrorKind::Contention =>
-            {
-                return Err(error.during("try the grants"));
-            }
-            Err(error) => {
-                let failure = error.during("the grants could not be tried");
-                return Ok(finding(FindingLevel::Warning, failure.message));
-            }
-        }
+    let is_searched = schema.pubpid_is_indexed || highest <= SCANNED_PIDS_MAX || settings.pubpid == PublicId::Pid;
+    if schema.has_uuid() && !is_searched {
+        findings.push(finding(
+            FindingLevel::Warning,
+            "`pubpid` has no index, so it is not looked for charts that others made under a new patient's id: CREATE INDEX pubpid ON \
+             patient_data (pubpid)",
+        ));
     }
-    Ok(finding(FindingLevel::Ok, "the database user may read, insert and update"))
+    Ok(findings)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::lists::tests::ids;
     use crate::schema::tests::{full, varchar};
     use crate::schema::{Column, Version};
 
@@ -210,10 +234,10 @@ mod tests {
         let mut schema = full();
         assert!(lists(&schema)[0].message.ends_with("sex, marital, language, race, ethnicity"));
         for list in LISTS {
-            schema.options.insert(list.into(), vec!["Male".into()]);
+            schema.options.insert(list.into(), ids(&["Male"]));
         }
         assert!(lists(&schema)[0].message.contains("UNK"));
-        schema.options.insert("sex".into(), vec!["UNK".into()]);
+        schema.options.insert("sex".into(), ids(&["UNK"]));
         assert!(lists(&schema).is_empty());
     }
 

@@ -3,6 +3,8 @@
 //! Everything else in the row belongs to OpenEMR's users and is never written. Read next: `mapping.rs` for what goes into
 //! them, `schema.rs` for which of them a given OpenEMR has.
 
+use std::collections::BTreeSet;
+
 use adapter_sdk::database::Value;
 use sha2::{Digest as _, Sha256};
 
@@ -11,10 +13,19 @@ use sha2::{Digest as _, Sha256};
 pub(crate) enum Content {
     /// Text, where NULL and `''` mean the same: OpenEMR's own forms turn the one into the other.
     Text,
-    /// `YYYY-MM-DD`.
+    /// Option ids joined by `|`, in no order that matters: OpenEMR's own forms write `|Asian` for `Asian`.
+    Options,
+    /// `YYYY-MM-DD`; OpenEMR's forms may write `0000-00-00` for none.
     Date,
     /// `YYYY-MM-DD HH:MM:SS`, the clinic's local time.
     Datetime,
+}
+
+impl Content {
+    /// Whether NULL and `''` mean the same in such a column.
+    pub(crate) fn is_text(self) -> bool {
+        matches!(self, Self::Text | Self::Options)
+    }
 }
 
 /// One column that this adapter writes.
@@ -51,8 +62,8 @@ pub(crate) const OWN_COLUMNS: [OwnColumn; 23] = [
     text("postal_code"),
     text("country_code"),
     text("language"),
-    text("race"),
-    text("ethnicity"),
+    OwnColumn { name: "race", content: Content::Options, required: false },
+    OwnColumn { name: "ethnicity", content: Content::Options, required: false },
     text("ss"),
     OwnColumn { name: "deceased_date", content: Content::Datetime, required: false },
 ];
@@ -92,27 +103,39 @@ impl Fingerprints {
     /// A digest of the values that shows an edit but not the data: `1.COLUMNS.VALUES`, where the first digest tells which
     /// columns were digested. Digests of different columns are not comparable.
     pub(crate) fn of(&self, record: &Record) -> String {
-        let mut values = Sha256::new();
-        for value in &record.0 {
-            match value {
-                None => values.update([0]),
-                Some(text) => {
-                    values.update([1]);
-                    values.update((text.len() as u64).to_be_bytes());
-                    values.update(text);
-                }
-            }
+        format!("{}.{}", self.0, digest(record))
+    }
+
+    /// The fingerprint of a record that OpenEMR's form may turn into another one without anybody's intent: either of them is
+    /// then no edit.
+    pub(crate) fn of_either(&self, record: &Record, after_form: &Record) -> String {
+        if record == after_form {
+            return self.of(record);
         }
-        format!("{}.{}", self.0, hexadecimal(&values.finalize()[..16]))
+        format!("{}.{}", self.of(record), digest(after_form))
+    }
+
+    /// Whether a fingerprint stands for this record; `None` when it digests other columns and says nothing.
+    pub(crate) fn stands_for(&self, fingerprint: &str, record: &Record) -> Option<bool> {
+        let digests = fingerprint.strip_prefix(&self.0)?.strip_prefix('.')?;
+        let now = digest(record);
+        Some(digests.split('.').any(|one| one == now))
     }
 }
 
-/// Whether two fingerprints digest the same columns in the same way, so that a difference means an edit.
-pub(crate) fn comparable(one: &str, other: &str) -> bool {
-    match (one.rsplit_once('.'), other.rsplit_once('.')) {
-        (Some((one, _)), Some((other, _))) => one == other,
-        _ => false,
+fn digest(record: &Record) -> String {
+    let mut values = Sha256::new();
+    for value in &record.0 {
+        match value {
+            None => values.update([0]),
+            Some(text) => {
+                values.update([1]);
+                values.update((text.len() as u64).to_be_bytes());
+                values.update(text);
+            }
+        }
     }
+    hexadecimal(&values.finalize()[..16])
 }
 
 /// Lower-case hexadecimal digits.
@@ -127,11 +150,12 @@ fn canonical(content: Content, value: &Value) -> Option<String> {
         Value::Unsigned(number) => number.to_string(),
         other => other.as_text()?.to_owned(),
     };
-    if text.is_empty() {
+    if text.is_empty() || (!content.is_text() && text.starts_with("0000-00-00")) {
         return None;
     }
     Some(match content {
         Content::Text => text,
+        Content::Options => return options(text.split('|')),
         Content::Date => text.get(..10).unwrap_or(&text).to_owned(),
         Content::Datetime => {
             let day_and_time = text.replacen('T', " ", 1);
@@ -139,6 +163,12 @@ fn canonical(content: Content, value: &Value) -> Option<String> {
             if whole_seconds.len() == 10 { format!("{whole_seconds} 00:00:00") } else { whole_seconds.to_owned() }
         }
     })
+}
+
+/// Option ids in canonical form: none is empty or comes twice, and their order says nothing.
+pub(crate) fn options<'a>(ids: impl Iterator<Item = &'a str>) -> Option<String> {
+    let ids: BTreeSet<&str> = ids.map(str::trim).filter(|id| !id.is_empty()).collect();
+    (!ids.is_empty()).then(|| ids.into_iter().collect::<Vec<_>>().join("|"))
 }
 
 #[cfg(test)]
@@ -186,15 +216,46 @@ mod tests {
     }
 
     #[test]
-    fn fingerprints_of_other_columns_are_not_comparable() {
+    fn fingerprints_of_other_columns_say_nothing() {
         let more: Vec<&OwnColumn> = OWN_COLUMNS.iter().take(3).collect();
+        let (ours, others) = (Fingerprints::new(&columns()), Fingerprints::new(&more));
         let one = Record(vec![None, None, None]);
-        assert!(!comparable(&Fingerprints::new(&columns()).of(&one), &Fingerprints::new(&more).of(&one)));
-        assert!(comparable(
-            &Fingerprints::new(&columns()).of(&one),
-            &Fingerprints::new(&columns()).of(&record(&[Value::Null, Value::Null, Value::Null]))
-        ));
-        assert!(!comparable("", ""));
+        assert_eq!(ours.stands_for(&others.of(&one), &one), None);
+        assert_eq!(ours.stands_for("", &one), None);
+        assert_eq!(ours.stands_for(&ours.of(&one), &record(&[Value::Null, Value::Null, Value::Null])), Some(true));
+        assert_eq!(ours.stands_for(&ours.of(&one), &Record(vec![Some("a".into()), None, None])), Some(false));
+    }
+
+    #[test]
+    fn what_the_form_makes_of_a_record_is_that_record_too() {
+        let fingerprints = Fingerprints::new(&columns());
+        let [ours, emptied, edited] =
+            ["a", "", "b"].map(|text| Record(vec![Some(text.to_owned()).filter(|text| !text.is_empty()), None, None]));
+        let either = fingerprints.of_either(&ours, &emptied);
+        assert_eq!(fingerprints.of_either(&ours, &ours), fingerprints.of(&ours));
+        for (record, expected) in [(&ours, true), (&emptied, true), (&edited, false)] {
+            assert_eq!(fingerprints.stands_for(&either, record), Some(expected));
+        }
+    }
+
+    #[test]
+    fn what_a_save_of_openemrs_form_leaves_is_the_same_content() {
+        for (content, written, saved) in [
+            (Content::Options, "Asian", "|Asian"),
+            (Content::Options, "Asian|white", "white|Asian|"),
+            (Content::Options, "", "|"),
+            (Content::Text, "", ""),
+            (Content::Date, "", "0000-00-00"),
+            (Content::Datetime, "", "0000-00-00 00:00:00"),
+            (Content::Datetime, "2024-05-01 00:00:00", "2024-05-01"),
+        ] {
+            assert_eq!(canonical(content, &Value::from(written)), canonical(content, &Value::from(saved)), "{saved}");
+        }
+        assert_ne!(
+            canonical(Content::Options, &Value::from("Asian")),
+            canonical(Content::Options, &Value::from("Asian|white"))
+        );
+        assert_eq!(canonical(Content::Date, &Value::from("1980-00-00")).as_deref(), Some("1980-00-00"));
     }
 
     #[test]

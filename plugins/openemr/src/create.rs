@@ -8,9 +8,9 @@
 use adapter_sdk::Failure;
 use adapter_sdk::database::{DatabaseError, DatabaseErrorKind, Value, rows_per_statement};
 
-use crate::charts::{self, Chart, Found, Sought};
-use crate::columns::{Content, Record};
-use crate::failures::transient;
+use crate::charts::{self, Found, Sought};
+use crate::columns::Record;
+use crate::failures::{denied, refused, transient};
 use crate::lent::Lent;
 use crate::settings::PublicId;
 use crate::statements::{HIGHEST_PID, PID_LOCK, Statements};
@@ -22,7 +22,7 @@ const REFUSALS_MAX: u32 = 20;
 const LOCK_TIMEOUT_MS: u32 = 10_000;
 
 /// A chart to create.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Creation<'a> {
     pub(crate) sought: Sought<'a>,
     pub(crate) record: &'a Record,
@@ -33,10 +33,10 @@ pub(crate) struct Creation<'a> {
 pub(crate) enum Created {
     /// It stands under this pid.
     New(i64),
-    /// Somebody else created it meanwhile.
-    Already(Chart),
-    /// See [`Found::Unclear`].
-    Unclear(Failure),
+    /// Something turned up meanwhile; never [`Found::Absent`].
+    Already(Found),
+    /// It cannot be created.
+    Refused(Failure),
 }
 
 /// Takes the lock under which pids are assigned.
@@ -92,8 +92,13 @@ impl<L: Lent> Run<'_, L> {
             }
             if let Err(error) = self.insert() {
                 self.refused(&error, "insert into patient_data")?;
-                if !concerns_pid(&error) {
+                if !is_key(&error, "pid") {
+                    let before = self.pending().len();
                     self.look_again()?;
+                    // Nobody was faster, so the key is one that was added beside OpenEMR's own: it refuses what a row says.
+                    if self.pending().len() == before && !is_key(&error, "uuid") && error.object.is_some() {
+                        return Err(refused(&error, "insert into patient_data"));
+                    }
                 }
             }
         }
@@ -136,25 +141,39 @@ impl<L: Lent> Run<'_, L> {
 
     /// Inserts what is pending under the next free pids; what a refused chunk left out stays pending.
     fn insert(&mut self) -> Result<(), DatabaseError> {
-        let highest = self.db.query(HIGHEST_PID, &[], 1)?.single().and_then(Value::as_i64).unwrap_or_default();
-        let mut pid = highest + 1 + gap(self.refusals);
+        let highest = highest(self.db.query(HIGHEST_PID, &[], 1)?.single());
+        let gap = gap(self.refusals).min((i64::MAX - highest) / 2);
+        self.refuse_beyond(i64::MAX - highest - gap, highest);
+        if self.pending().is_empty() {
+            return Ok(());
+        }
+        let mut pid = highest + gap + 1;
         let rows_max = rows_per_statement(self.statements.dialect, self.statements.create_parameters());
         for chunk in self.pending().chunks(rows_max) {
             let mut parameters = Vec::with_capacity(chunk.len() * self.statements.create_parameters());
-            for (index, pid) in chunk.iter().zip(pid..) {
+            for (index, pid) in chunk.iter().zip(pid..=i64::MAX) {
                 self.push(*index, pid, &mut parameters);
             }
             self.db.execute(&self.statements.create(chunk.len()), &parameters)?;
             for index in chunk {
                 self.created[*index] = Some(Created::New(pid));
-                pid += 1;
+                pid = pid.saturating_add(1);
             }
         }
         Ok(())
     }
 
+    /// Refuses those for whom no pid is left: counting on would begin with the smallest one.
+    fn refuse_beyond(&mut self, free: i64, highest: i64) {
+        for index in self.pending().into_iter().skip(usize::try_from(free).unwrap_or(usize::MAX)) {
+            self.created[index] = Some(Created::Refused(denied(format!(
+                "OpenEMR has no number left for a new chart: its highest pid is {highest}. Correct the chart with that pid"
+            ))));
+        }
+    }
+
     fn push(&self, index: usize, pid: i64, parameters: &mut Vec<Value>) {
-        let Creation { sought, record } = self.creations[index];
+        let Creation { sought, record } = &self.creations[index];
         if self.statements.schema.has_uuid() {
             parameters.push(Value::from(sought.uuid.as_slice()));
         }
@@ -169,12 +188,11 @@ impl<L: Lent> Run<'_, L> {
     /// Takes the charts that turned up meanwhile out of what is pending.
     fn look_again(&mut self) -> Result<(), Failure> {
         let pending = self.pending();
-        let sought: Vec<Sought<'_>> = pending.iter().map(|index| self.creations[*index].sought).collect();
+        let sought: Vec<Sought<'_>> = pending.iter().map(|index| self.creations[*index].sought.clone()).collect();
         for (index, found) in pending.into_iter().zip(charts::find(self.db, self.statements, &sought, true)?) {
             self.created[index] = match found {
                 Found::Absent => None,
-                Found::Chart(chart) => Some(Created::Already(chart)),
-                Found::Unclear(failure) => Some(Created::Unclear(failure)),
+                found => Some(Created::Already(found)),
             };
         }
         Ok(())
@@ -186,7 +204,7 @@ pub(crate) fn push_record(statements: &Statements<'_>, record: &Record, paramete
     for (column, value) in statements.columns.iter().zip(&record.0) {
         parameters.push(match value {
             Some(text) => Value::from(text.as_str()),
-            None if column.content == Content::Text
+            None if column.content.is_text()
                 && statements.schema.column(column.name).is_some_and(|found| !found.nullable) =>
             {
                 Value::from("")
@@ -196,13 +214,21 @@ pub(crate) fn push_record(statements: &Statements<'_>, record: &Record, paramete
     }
 }
 
-/// Whether the key that refused a row is the one over `pid`: MariaDB says `pid`, MySQL 8 `patient_data.pid`.
-fn concerns_pid(error: &DatabaseError) -> bool {
+/// Whether the key that refused a row is this one: MariaDB says `pid`, MySQL 8 `patient_data.pid`.
+fn is_key(error: &DatabaseError, name: &str) -> bool {
     error
         .object
         .as_deref()
         .and_then(|object| object.rsplit('.').next())
-        .is_some_and(|key| key.eq_ignore_ascii_case("pid"))
+        .is_some_and(|key| key.eq_ignore_ascii_case(name))
+}
+
+/// The highest pid in use, 0 for none. An unsigned column may hold more than we count.
+pub(crate) fn highest(value: Option<&Value>) -> i64 {
+    match value {
+        Some(Value::Unsigned(number)) => i64::try_from(*number).unwrap_or(i64::MAX),
+        value => value.and_then(Value::as_i64).unwrap_or_default(),
+    }
 }
 
 /// How many numbers to leave free: none at first, and room for unlocked writers once they were faster a few times.
@@ -230,7 +256,20 @@ mod tests {
                 object: object.map(str::to_owned),
                 message: String::new(),
             };
-            assert_eq!(concerns_pid(&error), expected, "{object:?}");
+            assert_eq!(is_key(&error, "pid"), expected, "{object:?}");
+        }
+    }
+
+    #[test]
+    fn the_highest_pid_is_never_taken_for_none() {
+        for (value, expected) in [
+            (None, 0),
+            (Some(Value::Null), 0),
+            (Some(Value::Signed(41)), 41),
+            (Some(Value::Decimal("41".into())), 41),
+            (Some(Value::Unsigned(u64::MAX)), i64::MAX),
+        ] {
+            assert_eq!(highest(value.as_ref()), expected);
         }
     }
 

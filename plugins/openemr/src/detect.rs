@@ -3,22 +3,24 @@
 //! It never judges: `check.rs` says what the findings mean. Every version since 5.0.2 is read the same way, by what is
 //! there and not by what its version number promises.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use adapter_sdk::Failure;
 use adapter_sdk::database::{DatabaseErrorKind, Dialect, Value, placeholders};
 
 use crate::failures::misconfigured;
+use crate::form::{Form, LayoutRow};
 use crate::lent::Lent;
+use crate::lists::ListOption;
 use crate::options::LISTS;
 use crate::schema::{Charset, Column, Schema, Version};
 
-const TABLES: [&str; 4] = ["patient_data", "uuid_registry", "version", "list_options"];
+const TABLES: [&str; 5] = ["patient_data", "uuid_registry", "version", "list_options", "layout_options"];
 
 /// More columns or options than any OpenEMR has.
 const ROWS_MAX: u32 = 5_000;
 
-/// Reads tables, version and lists.
+/// Reads tables, version, form and lists.
 ///
 /// # Errors
 /// What the database says, as a failure; `misconfigured` for a database that OpenEMR does not run on. A table that is
@@ -30,12 +32,19 @@ pub(crate) fn schema(db: &impl Lent) -> Result<Schema, Failure> {
         Dialect::Postgres => return Err(misconfigured("OpenEMR runs on MySQL or MariaDB; this target is PostgreSQL")),
     };
     let mut schema = Schema::new();
+    let mut read = Reading { db, unread: Vec::new() };
     if tables.get("version").is_some_and(|table| table.contains_key("v_major")) {
-        schema.version = version(db)?;
+        schema.version = read.version()?;
     }
-    if tables.contains_key("list_options") {
-        schema.options = options(db)?;
+    if let Some(columns) = tables.get("layout_options") {
+        schema.form = read.form(columns)?;
     }
+    if let Some(columns) = tables.get("list_options") {
+        let of_form = schema.form.iter().flat_map(|form| form.0.values()).flat_map(|field| &field.lists);
+        let lists: BTreeSet<&str> = LISTS.into_iter().chain(of_form.map(String::as_str)).collect();
+        schema.options = read.options(columns, &lists)?;
+    }
+    schema.unread = read.unread;
     schema.patient = tables.remove("patient_data").unwrap_or_default();
     schema.registry = tables.remove("uuid_registry").unwrap_or_default();
     Ok(schema)
@@ -105,49 +114,105 @@ fn lower(name: &Value) -> String {
     name.as_text().unwrap_or_default().to_ascii_lowercase()
 }
 
-fn version(db: &impl Lent) -> Result<Option<Version>, Failure> {
-    let sql = "SELECT v_major, v_minor, v_patch, v_realpatch, v_database, v_tag FROM version";
-    let found = match db.query(sql, &[], 10) {
-        Ok(found) => found,
-        Err(error) if can_do_without(error.kind) => return Ok(None),
-        Err(error) => return Err(error.during("read the table version")),
-    };
-    Ok(found.rows.first().and_then(|row| {
-        let [major, minor, patch, real_patch, database, tag] = row.as_slice() else { return None };
-        Some(Version {
-            major: major.as_i64()?,
-            minor: minor.as_i64()?,
-            patch: patch.as_i64()?,
-            real_patch: real_patch.as_i64().unwrap_or_default(),
-            tag: tag.as_text().unwrap_or_default().to_owned(),
-            database: database.as_i64().unwrap_or_default(),
-        })
-    }))
+/// Reads tables that the adapter can do without, and remembers those that it was not let read.
+struct Reading<'a, L> {
+    db: &'a L,
+    unread: Vec<String>,
 }
 
-fn options(db: &impl Lent) -> Result<BTreeMap<String, Vec<String>>, Failure> {
-    let sql = format!(
-        "SELECT list_id, option_id FROM list_options WHERE list_id IN ({}) ORDER BY list_id, option_id",
-        placeholders(LISTS.len())
-    );
-    let found = match db.query(&sql, &LISTS.map(Value::from), ROWS_MAX) {
-        Ok(found) => found,
-        Err(error) if can_do_without(error.kind) => return Ok(BTreeMap::new()),
-        Err(error) => return Err(error.during("read the table list_options")),
-    };
-    let mut options: BTreeMap<String, Vec<String>> = BTreeMap::new();
-    for row in &found.rows {
-        if let [list, option] = row.as_slice()
-            && let (Some(list), Some(option)) = (list.as_text(), option.as_text())
-            && let Some(known) = LISTS.iter().find(|known| known.eq_ignore_ascii_case(list))
-        {
-            options.entry((*known).to_owned()).or_default().push(option.to_owned());
+impl<L: Lent> Reading<'_, L> {
+    fn rows(
+        &mut self,
+        table: &str,
+        sql: &str,
+        parameters: &[Value],
+        rows_max: u32,
+    ) -> Result<Option<Vec<Vec<Value>>>, Failure> {
+        match self.db.query(sql, parameters, rows_max) {
+            Ok(found) => Ok(Some(found.rows)),
+            Err(error) if can_do_without(error.kind) => {
+                self.unread.push(error.during(table).message);
+                Ok(None)
+            }
+            Err(error) => Err(error.during(&format!("read the table {table}"))),
         }
     }
-    Ok(options)
+
+    fn version(&mut self) -> Result<Option<Version>, Failure> {
+        let sql = "SELECT v_major, v_minor, v_patch, v_realpatch, v_database, v_tag FROM version";
+        let rows = self.rows("version", sql, &[], 10)?.unwrap_or_default();
+        Ok(rows.first().and_then(|row| {
+            let [major, minor, patch, real_patch, database, tag] = row.as_slice() else { return None };
+            Some(Version {
+                major: major.as_i64()?,
+                minor: minor.as_i64()?,
+                patch: patch.as_i64()?,
+                real_patch: real_patch.as_i64().unwrap_or_default(),
+                tag: tag.as_text().unwrap_or_default().to_owned(),
+                database: database.as_i64().unwrap_or_default(),
+            })
+        }))
+    }
+
+    /// The demographics form.
+    fn form(&mut self, columns: &BTreeMap<String, Column>) -> Result<Option<Form>, Failure> {
+        let [backup, edit_options] = ["list_backup_id", "edit_options"].map(|name| present(columns, name));
+        let sql = format!(
+            "SELECT field_id, data_type, uor, max_length, list_id, {backup}, {edit_options} FROM layout_options \
+             WHERE form_id = 'DEM'"
+        );
+        let Some(rows) = self.rows("layout_options", &sql, &[], ROWS_MAX)? else { return Ok(None) };
+        let rows = rows.iter().filter_map(|row| {
+            let [field_id, data_type, uor, max_length, list_id, backup, edit_options] = row.as_slice() else {
+                return None;
+            };
+            Some(LayoutRow {
+                field_id: field_id.as_text()?,
+                data_type: data_type.as_i64().unwrap_or_default(),
+                uor: uor.as_i64().unwrap_or_default(),
+                max_length: max_length.as_i64().unwrap_or_default(),
+                list_id: list_id.as_text().unwrap_or_default(),
+                list_backup_id: backup.as_text().unwrap_or_default(),
+                edit_options: edit_options.as_text().unwrap_or_default(),
+            })
+        });
+        let form = Form::read(rows);
+        Ok((!form.0.is_empty()).then_some(form))
+    }
+
+    fn options(
+        &mut self,
+        columns: &BTreeMap<String, Column>,
+        lists: &BTreeSet<&str>,
+    ) -> Result<BTreeMap<String, Vec<ListOption>>, Failure> {
+        let [title, codes, notes] = ["title", "codes", "notes"].map(|name| present(columns, name));
+        let sql = format!(
+            "SELECT list_id, option_id, {title}, {codes}, {notes} FROM list_options WHERE list_id IN ({}) \
+             ORDER BY list_id, option_id",
+            placeholders(lists.len())
+        );
+        let parameters: Vec<Value> = lists.iter().copied().map(Value::from).collect();
+        let mut options: BTreeMap<String, Vec<ListOption>> = BTreeMap::new();
+        for row in self.rows("list_options", &sql, &parameters, ROWS_MAX)?.unwrap_or_default() {
+            if let [list, id, title, codes, notes] = row.as_slice()
+                && let (Some(list), Some(id)) = (list.as_text(), id.as_text())
+                && let Some(known) = lists.iter().find(|known| known.eq_ignore_ascii_case(list))
+            {
+                let codes = [codes, notes].map(|codes| codes.as_text().unwrap_or_default());
+                let option = ListOption::new(id, title.as_text().unwrap_or_default(), &codes);
+                options.entry((*known).to_owned()).or_default().push(option);
+            }
+        }
+        Ok(options)
+    }
 }
 
-/// Version and lists make the adapter wiser, but it can work without them.
+/// A column where the table has it, and nothing in its place where it does not.
+fn present<'a>(columns: &BTreeMap<String, Column>, name: &'a str) -> &'a str {
+    if columns.contains_key(name) { name } else { "''" }
+}
+
+/// Version, form and lists make the adapter wiser, but it can work without them.
 fn can_do_without(kind: DatabaseErrorKind) -> bool {
     matches!(kind, DatabaseErrorKind::MissingObject | DatabaseErrorKind::PermissionDenied | DatabaseErrorKind::Refused)
 }

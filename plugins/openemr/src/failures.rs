@@ -2,6 +2,7 @@
 //!
 //! A message names columns, lists, codes and ids; never a value of the payload.
 
+use adapter_sdk::database::{DatabaseError, DatabaseErrorKind};
 use adapter_sdk::{Failure, FailureKind};
 
 fn failure(kind: FailureKind, message: impl Into<String>) -> Failure {
@@ -26,6 +27,18 @@ pub(crate) fn misconfigured(message: impl Into<String>) -> Failure {
 /// It may work the next time.
 pub(crate) fn transient(message: impl Into<String>) -> Failure {
     failure(FailureKind::Transient, message)
+}
+
+/// What a refused statement means for the batch. A unique key that somebody added beside OpenEMR's own refuses one row for
+/// what it says, so it is no passing trouble.
+pub(crate) fn refused(error: &DatabaseError, doing: &str) -> Failure {
+    let failure = error.during(doing);
+    if error.kind == DatabaseErrorKind::DuplicateKey { invalid(failure.message) } else { failure }
+}
+
+/// The target takes no new record of this kind.
+pub(crate) fn denied(message: impl Into<String>) -> Failure {
+    failure(FailureKind::Denied, message)
 }
 
 /// This adapter does not do that.

@@ -7,23 +7,33 @@
 mod apply;
 mod charts;
 mod check;
+mod check_form;
 mod columns;
 mod create;
 mod detect;
+mod edits;
 mod failures;
+mod form;
 mod identity;
+mod keys;
 mod languages;
 mod lent;
+mod lists;
 mod mapping;
+mod namesakes;
+mod notes;
 mod options;
+mod permissions;
+mod person;
 mod plan;
+mod public_ids;
 mod relinked;
 mod schema;
 mod settings;
 mod statements;
 #[cfg(test)]
 mod tests;
-mod unique_keys;
+mod unfit;
 
 use adapter_sdk::database::Transaction;
 use adapter_sdk::{Change, Context, DatabaseAdapter, Descriptor, Failure, Outcome, Report, log};
@@ -46,7 +56,7 @@ impl DatabaseAdapter for OpenEmr {
     fn apply(db: &Transaction, context: Context, changes: Vec<Change>) -> Result<Vec<Outcome>, Failure> {
         let applied = apply::apply(db, &adapter_sdk::settings::read()?, &context, &changes)?;
         for note in &applied.notes {
-            log::info(note);
+            log::warn(note);
         }
         Ok(applied.outcomes)
     }

@@ -1,61 +1,135 @@
 //! From a patient to the values of OpenEMR's columns. Pure: the same patient, schema and settings give the same record.
 //!
-//! It must never cut a value to make it fit: what does not fit is refused, naming the column and the limit.
-//! Read next: `options.rs` for coded fields.
+//! It must never cut a value to make it fit: what does not fit is refused, left out with a word in the log, or written as it is; see
+//! `unfit.rs`. Read next: `options.rs` for coded fields.
 
 use adapter_sdk::Failure;
 use adapter_sdk::patient::Patient;
 
-use crate::columns::{OwnColumn, Record};
+use crate::columns::{Content, OwnColumn, Record};
 use crate::failures::invalid;
-use crate::options;
+use crate::options::{self, Chosen};
 use crate::schema::Schema;
 use crate::settings::{NameScript, PublicId, Settings};
+use crate::unfit::{Kind, Unfit, policy};
 
-/// The record that this OpenEMR shall hold for the patient, in the order of `schema.own_columns()`.
+/// What this OpenEMR shall hold for a patient, in the order of `schema.own_columns()`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Mapped {
+    pub(crate) record: Record,
+    /// What an unchanged save of OpenEMR's form would make of it.
+    pub(crate) after_form: Record,
+    /// What of the patient is not in the record.
+    pub(crate) omissions: Vec<Omission>,
+}
+
+/// A value that was left out.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Omission {
+    pub(crate) column: &'static str,
+    /// Names columns, lists and limits, never the value.
+    pub(crate) why: String,
+}
+
+/// The values that this OpenEMR shall hold.
 ///
 /// # Errors
-/// `invalid`, naming the field or column and never a value: a code that its list does not have, a value that its column
-/// cannot hold.
-pub(crate) fn record(
+/// `invalid`, naming the column and never a value: a value that does not fit and that the settings do not leave out.
+pub(crate) fn mapped(
     patient: &Patient,
     schema: &Schema,
     columns: &[&'static OwnColumn],
     settings: &Settings,
-) -> Result<Record, Failure> {
+) -> Result<Mapped, Failure> {
     if settings.pubpid == PublicId::PatientId {
-        fits(schema, "pubpid", &patient.patient_id)?;
+        public_id_fits(schema, settings, patient.patient_id.as_str())?;
     }
-    let mut values = Vec::with_capacity(columns.len());
+    let (mut values, mut after_form, mut omissions) = (Vec::new(), Vec::new(), Vec::new());
     for column in columns {
-        let value = value(column.name, patient, schema, settings)?.filter(|text| !text.is_empty());
-        if let Some(text) = &value
-            && let Some(misfit) = schema.misfit(column.name, column.content, text)
-        {
-            return Err(invalid(misfit));
+        let mut chosen = value(column.name, patient, schema, settings)?;
+        chosen.value = chosen.value.filter(|text| !text.is_empty());
+        if let Some(why) = fitted(&mut chosen, column, schema, settings)? {
+            omissions.push(Omission { column: column.name, why });
         }
-        values.push(value);
+        values.push(chosen.value);
+        after_form.push(chosen.offered);
     }
-    Ok(Record(values))
+    Ok(Mapped { record: Record(values), after_form: Record(after_form), omissions })
 }
 
-/// Whether a text of the patient fits a column that is not among the own ones.
-fn fits(schema: &Schema, column: &str, text: &str) -> Result<(), Failure> {
-    schema.misfit(column, crate::columns::Content::Text, text).map_or(Ok(()), |misfit| Err(invalid(misfit)))
+/// Makes a value one that may be written, or refuses it; says why where something was left out.
+fn fitted(
+    chosen: &mut Chosen,
+    column: &OwnColumn,
+    schema: &Schema,
+    settings: &Settings,
+) -> Result<Option<String>, Failure> {
+    let mut omitted = None;
+    if chosen.value != chosen.offered {
+        let default_list = options::CODED.iter().find(|(name, _)| *name == column.name).map_or("", |(_, list)| list);
+        let why = options::not_listed(schema, column.name, default_list);
+        match policy(settings, column.name, Kind::NotListed) {
+            Unfit::Refuse => return Err(invalid(why)),
+            Unfit::LeaveEmpty => {
+                chosen.value.clone_from(&chosen.offered);
+                omitted = Some(why);
+            }
+            Unfit::Write => {}
+        }
+    }
+    let Some(text) = &chosen.value else { return Ok(omitted) };
+    let too_long = policy(settings, column.name, Kind::TooLong);
+    let (why, can_be_written) = match schema.misfit(column.name, column.content, text) {
+        Some(why) => (why, false),
+        None if !column.content.is_text() => return Ok(omitted),
+        None => match schema.too_long_for_form(column.name, text) {
+            Some(why) => (why, true),
+            None => return Ok(omitted),
+        },
+    };
+    match too_long {
+        Unfit::LeaveEmpty => {
+            *chosen = Chosen::default();
+            Ok(Some(why))
+        }
+        Unfit::Write if can_be_written => Ok(omitted),
+        Unfit::Write | Unfit::Refuse => Err(invalid(why)),
+    }
 }
 
-fn value(column: &str, patient: &Patient, schema: &Schema, settings: &Settings) -> Result<Option<String>, Failure> {
-    let policy = settings.unknown_option;
+fn public_id_fits(schema: &Schema, settings: &Settings, patient_id: &str) -> Result<(), Failure> {
+    if let Some(misfit) = schema.misfit("pubpid", Content::Text, patient_id) {
+        return Err(invalid(misfit));
+    }
+    match schema.too_long_for_form("pubpid", patient_id) {
+        Some(why) if policy(settings, "pubpid", Kind::TooLong) != Unfit::Write => Err(invalid(why)),
+        _ => Ok(()),
+    }
+}
+
+fn value(column: &str, patient: &Patient, schema: &Schema, settings: &Settings) -> Result<Chosen, Failure> {
     let (family, given) = names(patient, settings.name_script);
     Ok(match column {
-        "title" => patient.title.clone(),
-        "fname" => Some(given.to_owned()),
+        "title" => options::free_text(schema, column, None, patient.title.as_deref()),
+        "sex" => Chosen::free(options::sex(schema, patient.gender)?),
+        "status" => options::marital(schema, patient.marital_status),
+        "state" => options::free_text(schema, column, Some("state"), patient.state.as_deref()),
+        "country_code" => options::country(schema, patient.country.as_deref()),
+        "language" => options::language(schema, patient.language.as_deref()),
+        "race" => options::categories(schema, column, patient.race.as_deref()),
+        "ethnicity" => options::categories(schema, column, patient.ethnicity.as_deref()),
+        "fname" => Chosen::free(Some(given.to_owned())),
+        "lname" => Chosen::free(Some(family.to_owned())),
+        "suffix" => options::free_text(schema, column, None, patient.suffix.as_deref()),
+        plain => Chosen::free(plain_value(plain, patient, schema)),
+    })
+}
+
+/// The value of a column that is no list in any OpenEMR.
+fn plain_value(column: &str, patient: &Patient, schema: &Schema) -> Option<String> {
+    match column {
         "mname" => patient.middle_name.clone(),
-        "lname" => Some(family.to_owned()),
-        "suffix" => patient.suffix.clone(),
         "DOB" => Some(patient.birth_date.to_string()),
-        "sex" => options::sex(schema, patient.gender)?,
-        "status" => options::marital(schema, policy, patient.marital_status)?,
         "phone_home" => patient.phone_home.clone(),
         "phone_biz" => patient.phone_work.clone(),
         "phone_cell" => patient.phone_mobile.clone(),
@@ -63,16 +137,11 @@ fn value(column: &str, patient: &Patient, schema: &Schema, settings: &Settings) 
         "street" => street(patient, schema),
         "street_line_2" => patient.street_line_2.clone(),
         "city" => patient.city.clone(),
-        "state" => options::free_text(schema, "state", patient.state.as_deref()),
         "postal_code" => patient.postal_code.clone(),
-        "country_code" => options::country(schema, patient.country.as_deref()),
-        "language" => options::language(schema, policy, patient.language.as_deref())?,
-        "race" => options::coded(schema, policy, "race", "race", patient.race.as_deref())?,
-        "ethnicity" => options::coded(schema, policy, "ethnicity", "ethnicity", patient.ethnicity.as_deref())?,
         "ss" => patient.national_id.clone(),
         "deceased_date" => patient.deceased_date.map(|day| format!("{day} 00:00:00")),
         other => unreachable!("invariant: column {other} is one of OWN_COLUMNS"),
-    })
+    }
 }
 
 /// Family and given name in the wanted script; both come from the same one.
@@ -97,8 +166,10 @@ pub(crate) mod tests {
     use adapter_sdk::patient::{Day, Gender, MaritalStatus, PatientId};
 
     use super::*;
+    use crate::form::{Field, Form};
+    use crate::lists::tests::ids;
     use crate::schema::Column;
-    use crate::schema::tests::{full, varchar};
+    use crate::schema::tests::{full, varchar, version};
     use crate::settings::UnknownOption;
 
     /// A patient with every field.
@@ -137,11 +208,11 @@ pub(crate) mod tests {
     fn field(patient: &Patient, schema: &Schema, settings: &Settings, column: &str) -> Option<String> {
         let columns = schema.own_columns();
         let index = columns.iter().position(|own| own.name == column).unwrap();
-        record(patient, schema, &columns, settings).unwrap().0[index].clone()
+        mapped(patient, schema, &columns, settings).unwrap().record.0[index].clone()
     }
 
     fn refusal(patient: &Patient, schema: &Schema, settings: &Settings) -> String {
-        record(patient, schema, &schema.own_columns(), settings).unwrap_err().message
+        mapped(patient, schema, &schema.own_columns(), settings).unwrap_err().message
     }
 
     #[test]
@@ -167,7 +238,7 @@ pub(crate) mod tests {
             ("postal_code", "04524"),
             ("country_code", "KR"),
             ("language", "korean"),
-            ("race", "asian"),
+            ("race", "Asian"),
             ("ethnicity", "not_hisp_or_latin"),
             ("ss", "800229-1"),
             ("deceased_date", "2024-05-01 00:00:00"),
@@ -179,8 +250,9 @@ pub(crate) mod tests {
     #[test]
     fn every_own_column_has_a_value_for_the_full_patient() {
         let schema = full();
-        let record = record(&patient(), &schema, &schema.own_columns(), &Settings::default()).unwrap();
-        assert!(record.0.iter().all(Option::is_some));
+        let mapped = mapped(&patient(), &schema, &schema.own_columns(), &Settings::default()).unwrap();
+        assert!(mapped.record.0.iter().all(Option::is_some));
+        assert_eq!(mapped.record, mapped.after_form);
     }
 
     #[test]
@@ -220,15 +292,90 @@ pub(crate) mod tests {
         small.patient.insert("pubpid".into(), Column { characters_max: Some(5), ..varchar(5) });
         assert_eq!(refusal(&patient(), &small, &settings), "column `pubpid` takes 5 characters, the value has 10");
         let by_pid = Settings { pubpid: PublicId::Pid, ..Settings::default() };
-        assert!(record(&patient(), &small, &small.own_columns(), &by_pid).is_ok());
+        assert!(mapped(&patient(), &small, &small.own_columns(), &by_pid).is_ok());
+    }
+
+    /// A schema whose form has these limits and lists.
+    fn with_form(fields: &[(&str, Option<u64>, &[&str])]) -> Schema {
+        let mut schema = full();
+        schema.version = Some(version(8, 2, 0));
+        let field = |length_max: &Option<u64>, lists: &[&str]| Field {
+            length_max: *length_max,
+            lists: lists.iter().map(|list| (*list).to_owned()).collect(),
+            required: false,
+        };
+        schema.form =
+            Some(Form(fields.iter().map(|(name, max, lists)| ((*name).to_owned(), field(max, lists))).collect()));
+        schema
+    }
+
+    fn omissions(patient: &Patient, schema: &Schema, settings: &Settings) -> Vec<&'static str> {
+        let mapped = mapped(patient, schema, &schema.own_columns(), settings).unwrap();
+        mapped.omissions.iter().map(|omission| omission.column).collect()
     }
 
     #[test]
-    fn an_unknown_code_is_refused_or_left_empty_by_setting() {
+    fn an_unknown_code_is_left_empty_refused_or_written_by_setting() {
         let mut schema = full();
         schema.options.insert("ethnicity".into(), vec![]);
-        assert!(refusal(&patient(), &schema, &Settings::default()).starts_with("ethnicity: "));
-        let lenient = Settings { unknown_option: UnknownOption::LeaveEmpty, ..Settings::default() };
-        assert_eq!(field(&patient(), &schema, &lenient, "ethnicity"), None);
+        let settings = Settings::default();
+        assert_eq!(field(&patient(), &schema, &settings, "ethnicity"), None);
+        assert_eq!(omissions(&patient(), &schema, &settings), ["ethnicity"]);
+        let strict = Settings { unknown_option: UnknownOption::Refuse, ..Settings::default() };
+        assert!(refusal(&patient(), &schema, &strict).starts_with("`ethnicity`: OpenEMR's list `ethnicity`"));
+        let all_the_same = Settings { unfit: [("ethnicity".to_owned(), Unfit::Write)].into(), ..Settings::default() };
+        assert_eq!(field(&patient(), &schema, &all_the_same, "ethnicity").as_deref(), Some("not_hisp_or_latin"));
+    }
+
+    #[test]
+    fn what_the_form_could_not_save_is_left_out_and_a_name_is_refused() {
+        let schema = with_form(&[("ss", Some(7), &[]), ("street", Some(5), &[]), ("lname", Some(3), &[])]);
+        let settings = Settings::default();
+        assert_eq!(omissions(&patient(), &schema, &settings), ["street", "ss"]);
+        assert_eq!(field(&patient(), &schema, &settings, "ss"), None);
+        let long = Patient { family_name: "Kims".into(), ..patient() };
+        assert!(
+            refusal(&long, &schema, &settings)
+                .starts_with("OpenEMR's form takes 3 characters in `lname`, the value has 4")
+        );
+        let unfit = [("ss".to_owned(), Unfit::Refuse), ("street".to_owned(), Unfit::Write)];
+        let own = Settings { unfit: unfit.into(), ..Settings::default() };
+        assert!(
+            refusal(&patient(), &schema, &own)
+                .starts_with("OpenEMR's form takes 7 characters in `ss`, the value has 8")
+        );
+        let short = Patient { national_id: None, ..patient() };
+        assert_eq!(field(&short, &schema, &own, "street").as_deref(), Some("Sejong-daero 110"));
+    }
+
+    #[test]
+    fn a_public_id_that_the_form_could_not_save_is_refused() {
+        let schema = with_form(&[("pubpid", Some(9), &[])]);
+        assert!(
+            refusal(&patient(), &schema, &Settings::default())
+                .contains("takes 9 characters in `pubpid`, the value has 10")
+        );
+        let written = Settings { unfit: [("pubpid".to_owned(), Unfit::Write)].into(), ..Settings::default() };
+        assert!(mapped(&patient(), &schema, &schema.own_columns(), &written).is_ok());
+    }
+
+    #[test]
+    fn a_state_that_the_forms_list_lacks_is_written_and_known_to_be_emptied_by_a_save() {
+        let mut schema = with_form(&[("state", None, &["state"])]);
+        schema.options.insert("state".into(), ids(&["CA"]));
+        let mapped = mapped(&patient(), &schema, &schema.own_columns(), &Settings::default()).unwrap();
+        let at = schema.own_columns().iter().position(|column| column.name == "state").unwrap();
+        assert_eq!(mapped.record.0[at].as_deref(), Some("Seoul"));
+        assert_eq!(mapped.after_form.0[at], None);
+        assert!(mapped.omissions.is_empty());
+    }
+
+    #[test]
+    fn what_its_column_cannot_hold_is_left_out_where_that_is_safe() {
+        let mut schema = full();
+        schema.patient.insert("city".into(), Column { characters_max: Some(3), ..varchar(3) });
+        assert_eq!(omissions(&patient(), &schema, &Settings::default()), ["city"]);
+        let written = Settings { unfit: [("city".to_owned(), Unfit::Write)].into(), ..Settings::default() };
+        assert!(refusal(&patient(), &schema, &written).starts_with("column `city` takes 3 characters"));
     }
 }

@@ -9,8 +9,10 @@ use adapter_sdk::patient;
 use adapter_sdk::{Change, Failure, Link, Operation, Outcome, Receipt, RemoteEdit};
 
 use crate::charts::{Chart, Found};
-use crate::columns::{Fingerprints, Record, comparable};
+use crate::columns::Fingerprints;
+use crate::edits::{Standing, conflict_over, standing};
 use crate::failures::{conflict, transient, unsupported};
+use crate::mapping::Mapped;
 use crate::settings::{OnDelete, Settings};
 use crate::statements::Statements;
 use crate::{identity, mapping};
@@ -19,7 +21,7 @@ use crate::{identity, mapping};
 #[derive(Debug)]
 pub(crate) enum Plan {
     /// The chart shall hold this.
-    Hold { uuid: [u8; 16], record: Record },
+    Hold { uuid: [u8; 16], mapped: Mapped },
     /// The chart stays as it is, and only its pid is wanted.
     Keep { uuid: [u8; 16] },
     /// Nothing needs to be looked up.
@@ -54,8 +56,8 @@ fn plan_one(
     match (change.operation, settings.on_delete, &change.link) {
         (Operation::Create | Operation::Update, _, _) => {
             let patient = patient::read(change)?;
-            let record = mapping::record(&patient, statements.schema, statements.columns, settings)?;
-            Ok(Plan::Hold { uuid, record })
+            let mapped = mapping::mapped(&patient, statements.schema, statements.columns, settings)?;
+            Ok(Plan::Hold { uuid, mapped })
         }
         (Operation::Delete, OnDelete::Refuse, _) => Err(unsupported(
             "OpenEMR keeps charts; merge or deactivate the patient there, or set `on_delete = \"keep\"` to count \
@@ -75,12 +77,17 @@ fn plan_one(
 pub(crate) enum Step {
     Create,
     Write {
-        pid: i64,
+        chart: Chart,
+        /// Whether others' content goes.
         edited: bool,
     },
     /// It holds the wanted state already.
     Leave {
-        pid: i64,
+        chart: Chart,
+    },
+    /// A person decided that it stays as it is, and nothing has changed since.
+    LeaveKept {
+        chart: Chart,
     },
     Refuse(Failure),
 }
@@ -89,7 +96,7 @@ pub(crate) enum Step {
 pub(crate) fn decide(
     found: Found,
     link: Option<&Link>,
-    record: &Record,
+    wanted: &Mapped,
     fingerprints: &Fingerprints,
     policy: RemoteEdit,
 ) -> Step {
@@ -104,26 +111,35 @@ pub(crate) fn decide(
                 ))),
             };
         }
+        Found::Doubtful { chart, why } => {
+            return match standing(link, &chart.record, &wanted.record, fingerprints) {
+                Standing::Declined => Step::LeaveKept { chart },
+                _ => Step::Refuse(conflict_over(&why, &chart.record, wanted, fingerprints)),
+            };
+        }
         Found::Chart(chart) => chart,
     };
-    let Chart { pid, record: present } = chart;
+    let pid = chart.pid;
     if let Some(link) = link.filter(|link| link.remote_id != pid.to_string()) {
         return Step::Refuse(conflict(format!(
             "the chart had pid {} and now has pid {pid}: it was merged or moved in OpenEMR",
             link.remote_id
         )));
     }
-    if present == *record {
-        return Step::Leave { pid };
+    if chart.record == wanted.record {
+        return Step::Leave { chart };
     }
-    let edited = link.and_then(|link| link.fingerprint.as_deref()).is_some_and(|last| {
-        let now = fingerprints.of(&present);
-        comparable(last, &now) && last != now
-    });
-    if edited && policy == RemoteEdit::Hold {
-        return Step::Refuse(conflict(format!(
-            "the chart with pid {pid} was edited in OpenEMR since the last delivery"
-        )));
+    let message = match standing(link, &chart.record, &wanted.record, fingerprints) {
+        Standing::Declined => return Step::LeaveKept { chart },
+        Standing::Ours => return Step::Write { chart, edited: false },
+        Standing::Edited => format!("the chart with pid {pid} was edited in OpenEMR since the last delivery"),
+        Standing::Kept => format!(
+            "the chart with pid {pid} holds what was kept of OpenEMR's, and this newer state would write over it: correct the patient \
+             in the application too, or decide again"
+        ),
+    };
+    match policy {
+        RemoteEdit::Hold => Step::Refuse(conflict_over(&message, &chart.record, wanted, fingerprints)),
+        RemoteEdit::Overwrite => Step::Write { chart, edited: true },
     }
-    Step::Write { pid, edited }
 }

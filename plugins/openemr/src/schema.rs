@@ -8,9 +8,11 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::columns::{Content, OWN_COLUMNS, OwnColumn};
+use crate::form::Form;
+use crate::lists::{self, ListOption};
 
 /// Raised whenever the serialised form changes its meaning, so that an older state is made anew.
-const STATE_FORMAT: u32 = 1;
+const STATE_FORMAT: u32 = 2;
 
 /// Where `patient_data` cannot lack a column, besides the required ones of [`OWN_COLUMNS`].
 const REQUIRED_COLUMNS: [&str; 4] = ["pid", "pubpid", "date", "regdate"];
@@ -24,8 +26,15 @@ pub(crate) struct Schema {
     pub(crate) patient: BTreeMap<String, Column>,
     /// Columns of `uuid_registry` by lower-case name; empty when there is no such table.
     pub(crate) registry: BTreeMap<String, Column>,
-    /// Option ids by list, as spelled there. A list that is not here is not known.
-    pub(crate) options: BTreeMap<String, Vec<String>>,
+    /// Options by list. A list that is not here is not known.
+    pub(crate) options: BTreeMap<String, Vec<ListOption>>,
+    /// OpenEMR's demographics form; `None` when it could not be read.
+    pub(crate) form: Option<Form>,
+    /// Whether `pubpid` has an index, so that looking for one costs no scan.
+    pub(crate) pubpid_is_indexed: bool,
+    /// Tables that could not be read, with the reason. Only `check` asks for them.
+    #[serde(skip)]
+    pub(crate) unread: Vec<String>,
 }
 
 /// The row of OpenEMR's table `version`.
@@ -195,20 +204,59 @@ impl Schema {
             .collect()
     }
 
-    /// Looks a code up in a list, without regard to case.
-    pub(crate) fn listed(&self, list: &str, code: &str) -> Listed<'_> {
-        let Some(options) = self.options.get(list) else { return Listed::Unknown };
-        let exact = options.iter().find(|option| *option == code);
-        match exact.or_else(|| options.iter().find(|option| option.eq_ignore_ascii_case(code))) {
-            Some(option) => Listed::As(option),
-            None => Listed::Not,
+    /// Looks a text up in a list: as an option's id, title or code.
+    pub(crate) fn listed(&self, list: &str, text: &str) -> Listed<'_> {
+        match self.options.get(list) {
+            None => Listed::Unknown,
+            Some(options) => lists::find(options, text).map_or(Listed::Not, Listed::As),
         }
+    }
+
+    /// Looks a text up in the lists that OpenEMR's form offers for a column; `list` where the form does not say.
+    pub(crate) fn offered<'a>(&'a self, column: &str, list: &'a str, text: &str) -> Listed<'a> {
+        let lists = self.form_lists(column);
+        if lists.is_empty() {
+            return self.listed(list, text);
+        }
+        let mut verdict = Listed::Unknown;
+        for list in lists {
+            match self.listed(list, text) {
+                Listed::As(option) => return Listed::As(option),
+                Listed::Not => verdict = Listed::Not,
+                Listed::Unknown => {}
+            }
+        }
+        verdict
+    }
+
+    /// The lists whose options are all that the form offers for a column; none where it takes any text or is not known.
+    pub(crate) fn form_lists(&self, column: &str) -> &[String] {
+        self.form.as_ref().and_then(|form| form.field(column)).map_or(&[], |field| &field.lists)
+    }
+
+    /// Says how a value is longer than OpenEMR's form takes; `None` when it is not.
+    pub(crate) fn too_long_for_form(&self, name: &str, text: &str) -> Option<String> {
+        let limit = self.form.as_ref()?.field(name)?.length_max?;
+        let (length, unit) =
+            if self.form_is_recent() { (text.chars().count(), "characters") } else { (text.len(), "bytes") };
+        (length as u64 > limit).then(|| {
+            format!(
+                "OpenEMR's form takes {limit} {unit} in `{name}`, the value has {length}: raise it under Administration > \
+                 Forms > Layouts > Demographics"
+            )
+        })
+    }
+
+    /// Whether the form is that of 7.0.2 or later: it counts characters, where it counted bytes before, and it empties what is no
+    /// option of a field's list, where it kept that before.
+    pub(crate) fn form_is_recent(&self) -> bool {
+        self.version.as_ref().is_some_and(|version| (version.major, version.minor, version.patch) >= (7, 0, 2))
     }
 
     /// Says how a value does not fit its column; `None` when it does.
     pub(crate) fn misfit(&self, name: &str, content: Content, text: &str) -> Option<String> {
         let column = self.column(name)?;
-        if content != Content::Text {
+        if !content.is_text() {
             return None;
         }
         let characters = text.chars().count() as u64;
@@ -234,6 +282,13 @@ impl Schema {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
+    use crate::form::Field;
+    use crate::lists::tests::ids;
+
+    /// A release.
+    pub(crate) fn version(major: i64, minor: i64, patch: i64) -> Version {
+        Version { major, minor, patch, real_patch: 0, tag: String::new(), database: 0 }
+    }
 
     /// A column of a test's schema.
     pub(crate) fn varchar(characters: u64) -> Column {
@@ -263,7 +318,8 @@ pub(crate) mod tests {
     #[test]
     fn state_comes_back_as_it_was_and_other_bytes_do_not() {
         let mut schema = full();
-        schema.options.insert("sex".into(), vec!["Male".into()]);
+        schema.options.insert("sex".into(), ids(&["Male"]));
+        schema.form = Some(Form::default());
         assert_eq!(Schema::from_state(&schema.to_state()), Some(schema.clone()));
         assert_eq!(Schema::from_state(b""), None);
         assert_eq!(Schema::from_state(b"{}"), None);
@@ -311,10 +367,36 @@ pub(crate) mod tests {
     fn a_list_gives_its_own_spelling() {
         let mut schema = full();
         assert_eq!(schema.listed("race", "asian"), Listed::Unknown);
-        schema.options.insert("race".into(), vec!["Asian".into(), "white".into()]);
+        schema.options.insert("race".into(), ids(&["Asian", "white"]));
         assert_eq!(schema.listed("race", "asian"), Listed::As("Asian"));
         assert_eq!(schema.listed("race", "white"), Listed::As("white"));
         assert_eq!(schema.listed("race", "korean"), Listed::Not);
+    }
+
+    #[test]
+    fn the_form_decides_which_lists_count() {
+        let mut schema = full();
+        schema.options.insert("race".into(), ids(&["Asian"]));
+        schema.options.insert("ethrace".into(), ids(&["Korean"]));
+        assert_eq!(schema.offered("race", "race", "korean"), Listed::Not);
+        let lists = vec!["race".to_owned(), "ethrace".to_owned(), "unread".to_owned()];
+        schema.form = Some(Form([("race".to_owned(), Field { lists, ..Field::default() })].into()));
+        assert_eq!(schema.offered("race", "race", "korean"), Listed::As("Korean"));
+        assert_eq!(schema.offered("race", "race", "martian"), Listed::Not);
+    }
+
+    #[test]
+    fn the_forms_limit_counts_bytes_and_from_7_0_2_on_characters() {
+        let mut schema = full();
+        let limit = Field { length_max: Some(3), ..Field::default() };
+        schema.form = Some(Form([("ss".to_owned(), limit)].into()));
+        assert!(schema.too_long_for_form("ss", "김민준").unwrap().contains("takes 3 bytes in `ss`, the value has 9"));
+        schema.version = Some(version(7, 0, 2));
+        assert_eq!(schema.too_long_for_form("ss", "김민준"), None);
+        assert!(
+            schema.too_long_for_form("ss", "1234").unwrap().contains("takes 3 characters in `ss`, the value has 4")
+        );
+        assert_eq!(schema.too_long_for_form("city", "1234"), None);
     }
 
     #[test]

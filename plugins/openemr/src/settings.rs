@@ -2,7 +2,11 @@
 //!
 //! Owns the names and defaults; `docs/adapters/openemr.md` explains them to operators.
 
+use std::collections::BTreeMap;
+
 use serde::Deserialize;
+
+use crate::unfit::Unfit;
 
 /// What the operator decided. Unknown keys are refused.
 #[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
@@ -18,8 +22,12 @@ pub(crate) struct Settings {
     pub(crate) user_id: Option<i64>,
     /// What a deletion does.
     pub(crate) on_delete: OnDelete,
-    /// What becomes of a code that OpenEMR's list does not have.
+    /// What becomes of a marital status, language, race or ethnicity that OpenEMR's list does not have.
     pub(crate) unknown_option: UnknownOption,
+    /// What becomes of values that OpenEMR cannot hold or its users could not save, by column; see `unfit.rs`.
+    pub(crate) unfit: BTreeMap<String, Unfit>,
+    /// What is done when a chart that is not ours has a new patient's id, name and birth date.
+    pub(crate) same_patient: SamePatient,
 }
 
 impl Default for Settings {
@@ -30,7 +38,9 @@ impl Default for Settings {
             pubpid: PublicId::PatientId,
             user_id: None,
             on_delete: OnDelete::Refuse,
-            unknown_option: UnknownOption::Refuse,
+            unknown_option: UnknownOption::LeaveEmpty,
+            unfit: BTreeMap::new(),
+            same_patient: SamePatient::Hold,
         }
     }
 }
@@ -66,6 +76,15 @@ pub(crate) enum UnknownOption {
     LeaveEmpty,
 }
 
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum SamePatient {
+    /// A conflict: a person links the patient to that chart, or tells the two apart in OpenEMR.
+    Hold,
+    /// A chart of the patient's own is created beside it, with a line in the log.
+    Create,
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -78,21 +97,28 @@ mod tests {
     #[test]
     fn every_setting_is_read() {
         let document = r#"{"system": "urn:clinic", "name_script": "native", "pubpid": "pid", "user_id": 7,
-            "on_delete": "keep", "unknown_option": "leave-empty"}"#;
+            "on_delete": "keep", "unknown_option": "refuse", "unfit": {"ss": "write"}, "same_patient": "create"}"#;
         let expected = Settings {
             system: "urn:clinic".into(),
             name_script: NameScript::Native,
             pubpid: PublicId::Pid,
             user_id: Some(7),
             on_delete: OnDelete::Keep,
-            unknown_option: UnknownOption::LeaveEmpty,
+            unknown_option: UnknownOption::Refuse,
+            unfit: [("ss".to_owned(), Unfit::Write)].into(),
+            same_patient: SamePatient::Create,
         };
         assert_eq!(serde_json::from_str::<Settings>(document).unwrap(), expected);
     }
 
     #[test]
     fn an_unknown_key_or_word_is_refused() {
-        for document in [r#"{"sytem": "x"}"#, r#"{"name_script": "hangul"}"#, r#"{"user_id": "admin"}"#] {
+        for document in [
+            r#"{"sytem": "x"}"#,
+            r#"{"name_script": "hangul"}"#,
+            r#"{"user_id": "admin"}"#,
+            r#"{"unfit": {"ss": "cut"}}"#,
+        ] {
             assert!(serde_json::from_str::<Settings>(document).is_err(), "{document}");
         }
     }

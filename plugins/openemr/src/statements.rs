@@ -7,6 +7,8 @@
 use adapter_sdk::database::{Dialect, placeholders, repeated};
 
 use crate::columns::{Content, OwnColumn};
+use crate::namesakes::SCANNED_PIDS_MAX;
+use crate::person;
 use crate::schema::Schema;
 
 /// The highest pid in use, 0 for none.
@@ -42,6 +44,17 @@ impl Statements<'_> {
         format!("SELECT {names} FROM `patient_data` WHERE {}{}", conditions.join(" OR "), self.lock(locked))
     }
 
+    /// Public id, pid, names and birth date of charts by public id.
+    pub(crate) fn people_by_pubpid(&self, count: usize) -> String {
+        let small = format!(" AND (SELECT MAX(`pid`) FROM `patient_data`) <= {SCANNED_PIDS_MAX}");
+        let unless_large = if self.schema.pubpid_is_indexed { "" } else { small.as_str() };
+        format!(
+            "SELECT `pubpid`, `pid`, `{}` FROM `patient_data` WHERE `pubpid` IN ({}){unless_large}",
+            person::COLUMNS.join("`, `"),
+            placeholders(count)
+        )
+    }
+
     /// `pid` and `uuid` of charts by pid.
     pub(crate) fn uuids_by_pid(count: usize) -> String {
         format!("SELECT `pid`, `uuid` FROM `patient_data` WHERE `pid` IN ({})", placeholders(count))
@@ -58,6 +71,14 @@ impl Statements<'_> {
 
     /// Registers uuids; one parameter each.
     pub(crate) fn register(&self, count: usize) -> String {
+        let (names, values): (Vec<&str>, Vec<&str>) =
+            std::iter::once(("uuid", "?")).chain(self.registry_columns()).unzip();
+        let row = format!("({})", values.join(", "));
+        format!("INSERT INTO `uuid_registry` (`{}`) VALUES {}", names.join("`, `"), repeated(&row, ", ", count))
+    }
+
+    /// What a registered uuid says beside itself: columns that this version has, and constants.
+    fn registry_columns(&self) -> impl Iterator<Item = (&'static str, &'static str)> {
         let constants = [
             ("table_name", "'patient_data'"),
             ("table_id", "'id'"),
@@ -67,10 +88,7 @@ impl Statements<'_> {
             ("mapped", "0"),
             ("created", "CURRENT_TIMESTAMP"),
         ];
-        let present = constants.into_iter().filter(|(name, _)| self.schema.registry.contains_key(*name));
-        let (names, values): (Vec<&str>, Vec<&str>) = std::iter::once(("uuid", "?")).chain(present).unzip();
-        let row = format!("({})", values.join(", "));
-        format!("INSERT INTO `uuid_registry` (`{}`) VALUES {}", names.join("`, `"), repeated(&row, ", ", count))
+        constants.into_iter().filter(|(name, _)| self.schema.registry.contains_key(*name))
     }
 
     /// What identifies a new chart, in the order of the parameters.
@@ -89,7 +107,7 @@ impl Statements<'_> {
         names.extend(["`date`".to_owned(), "`regdate`".to_owned()]);
         let mut row = vec![placeholders(self.create_parameters()), "CURRENT_TIMESTAMP, CURRENT_TIMESTAMP".to_owned()];
         if let Some(user) = self.user_id {
-            for column in ["created_by", "updated_by"].into_iter().filter(|name| self.schema.column(name).is_some()) {
+            for column in self.authors(&["created_by", "updated_by"]) {
                 names.push(format!("`{column}`"));
                 row.push(user.to_string());
             }
@@ -145,7 +163,9 @@ impl Statements<'_> {
             let characters = match column.content {
                 Content::Date => Some(10),
                 Content::Datetime => Some(19),
-                Content::Text => self.schema.column(column.name).and_then(|found| found.characters_max),
+                Content::Text | Content::Options => {
+                    self.schema.column(column.name).and_then(|found| found.characters_max)
+                }
             };
             match characters {
                 Some(characters) => format!("CAST(? AS CHAR({characters})) AS `{}`", column.name),
@@ -156,22 +176,32 @@ impl Statements<'_> {
         first.join(", ") + &repeated(&another, "", count - 1)
     }
 
-    /// Changes nothing, but only runs where the database user may update all own columns.
+    /// Columns that say who wrote, where the operator said who that is and this OpenEMR has them.
+    fn authors<'c>(&self, columns: &[&'c str]) -> Vec<&'c str> {
+        let present = |name: &&str| self.user_id.is_some() && self.schema.column(name).is_some();
+        columns.iter().copied().filter(present).collect()
+    }
+
+    /// Changes nothing, but only runs where the database user may update all columns that an update writes.
     pub(crate) fn update_probe(&self) -> String {
-        let assignments: Vec<String> =
-            self.names(&["date"]).into_iter().map(|name| format!("{name} = {name}")).collect();
+        let first = [vec!["date"], self.authors(&["updated_by"])].concat();
+        let assignments: Vec<String> = self.names(&first).into_iter().map(|name| format!("{name} = {name}")).collect();
         format!("UPDATE `patient_data` SET {} WHERE 1 = 0", assignments.join(", "))
     }
 
     /// Changes nothing, but only runs where the database user may insert all columns that creation fills.
     pub(crate) fn create_probe(&self) -> String {
-        let names = format!("{}, `date`, `regdate`", self.names(self.keys()).join(", "));
+        let first = [self.keys(), &["date", "regdate"], &self.authors(&["created_by", "updated_by"])].concat();
+        let names = self.names(&first).join(", ");
         format!("INSERT INTO `patient_data` ({names}) SELECT {names} FROM `patient_data` WHERE 1 = 0")
     }
 
     /// Changes nothing, but only runs where the database user may register uuids.
-    pub(crate) fn register_probe() -> &'static str {
-        "INSERT INTO `uuid_registry` (`uuid`, `table_name`) SELECT `uuid`, `table_name` FROM `uuid_registry` WHERE 1 = 0"
+    pub(crate) fn register_probe(&self) -> String {
+        let names = self.registry_columns().map(|(name, _)| name).collect::<Vec<_>>().join("`, `");
+        format!(
+            "INSERT INTO `uuid_registry` (`uuid`, `{names}`) SELECT `uuid`, `{names}` FROM `uuid_registry` WHERE 1 = 0"
+        )
     }
 
     /// The named columns and then the own ones, quoted.

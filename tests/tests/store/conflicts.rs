@@ -11,6 +11,8 @@ use crate::support::{Stand, TARGET, confirmed, failed, patient, request, settlem
 on_every_store!(
     local_delivers_again_as_if_the_target_had_never_confirmed,
     remote_leaves_the_change_and_is_no_edit_any_more,
+    remote_remembers_what_the_record_held,
+    local_keeps_the_link_to_a_record_that_is_there,
     relink_names_the_record,
     only_a_conflict_is_resolved_and_only_once,
     a_newer_state_ends_a_conflict_by_itself,
@@ -21,19 +23,25 @@ fn key(id: &str) -> ConflictKey<'_> {
     ConflictKey { target: TARGET, aggregate_type: "patient", aggregate_id: id }
 }
 
-fn conflict(delivery: &Delivery) -> host::domain::delivery::Settlement {
-    let failure = Failure::new(FailureKind::Conflict, "the chart with pid 456 was edited");
+fn conflict(delivery: &Delivery, message: &str) -> host::domain::delivery::Settlement {
+    let failure = Failure::new(FailureKind::Conflict, message);
     host::domain::delivery::Settlement { failure: Some(failure), ..settlement(delivery, Status::Failed) }
 }
 
+const EDITED: &str = "the chart with pid 456 was edited";
+
 /// A patient who is linked to 456, and whose second change is a conflict.
 async fn in_conflict(stand: &Stand) {
+    in_conflict_by(stand, EDITED).await;
+}
+
+async fn in_conflict_by(stand: &Stand, message: &str) {
     stand.put(&[patient(1, "Seoul")]).await;
     let batch = stand.claim_batch().await;
     stand.store.settle(&batch.lease, &[confirmed(&batch.deliveries[0], "456")], None).await.expect("settle");
     stand.put(&[patient(1, "Busan")]).await;
     let batch = stand.claim_batch().await;
-    stand.store.settle(&batch.lease, &[conflict(&batch.deliveries[0])], None).await.expect("settle");
+    stand.store.settle(&batch.lease, &[conflict(&batch.deliveries[0], message)], None).await.expect("settle");
 }
 
 async fn resolve(stand: &Stand, resolution: Resolution) -> bool {
@@ -67,6 +75,25 @@ async fn remote_leaves_the_change_and_is_no_edit_any_more(stand: Stand) {
     assert_eq!(link.remote_version.as_deref(), Some("1"));
 }
 
+async fn remote_remembers_what_the_record_held(stand: Stand) {
+    in_conflict_by(&stand, "the chart with pid 456 was edited [holds kept:1.ab:1.cd]").await;
+    let listed = stand.store.conflicts(None, 10).await.expect("list");
+    assert_eq!(listed[0].message.as_deref(), Some(EDITED), "the fingerprint is not for people");
+    assert!(resolve(&stand, Resolution::Remote).await);
+    stand.put(&[patient(1, "Incheon")]).await;
+    let link = stand.claim_batch().await.deliveries[0].change.link.clone().expect("link");
+    assert_eq!((link.remote_id.as_str(), link.fingerprint.as_deref()), ("456", Some("kept:1.ab:1.cd")));
+}
+
+async fn local_keeps_the_link_to_a_record_that_is_there(stand: Stand) {
+    in_conflict_by(&stand, "the chart with pid 456 was edited [holds kept:1.ab:1.cd]").await;
+    assert!(resolve(&stand, Resolution::Local).await);
+    let batch = stand.claim_batch().await;
+    assert!(batch.deliveries[0].change.payload.contains("Busan"));
+    let link = batch.deliveries[0].change.link.clone().expect("a forgotten link may end in a second record");
+    assert_eq!((link.remote_id.as_str(), link.remote_version, link.fingerprint), ("456", None, None));
+}
+
 async fn relink_names_the_record(stand: Stand) {
     in_conflict(&stand).await;
     assert!(resolve(&stand, Resolution::Relink { remote_id: "77".to_owned() }).await);
@@ -95,7 +122,7 @@ async fn a_newer_state_ends_a_conflict_by_itself(stand: Stand) {
     stand.put(&[patient(1, "Incheon")]).await;
     let batch = stand.claim_batch().await;
     assert!(stand.store.conflicts(None, 10).await.expect("list").is_empty(), "the newer state is tried first");
-    stand.store.settle(&batch.lease, &[conflict(&batch.deliveries[0])], None).await.expect("settle");
+    stand.store.settle(&batch.lease, &[conflict(&batch.deliveries[0], EDITED)], None).await.expect("settle");
     assert_eq!(stand.store.conflicts(None, 10).await.expect("list").len(), 1, "one patient, one conflict");
 }
 

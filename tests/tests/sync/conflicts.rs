@@ -56,14 +56,18 @@ async fn an_edit_in_openemr_is_written_over_or_kept_as_a_person_says() {
     let said = resolve(&host, &["--keep", "remote"]);
     assert_eq!(said, "C-1 stays at openemr as it is there\n");
     assert_eq!(chart(&openemr).await, [["1", "Busan", "edited@openemr"]]);
-    // What was kept is no conflict for the next state, which is the whole one that the application holds.
-    let mut next = patient("C-1");
-    next["city"] = json!("Jeju");
-    put(&host, &next);
+    // What was kept stays: a newer state that would write over it waits for a person too.
+    moved_into_conflict(&host, "Jeju");
+    assert_eq!(chart(&openemr).await, [["1", "Busan", "edited@openemr"]]);
+    resolve(&host, &["--keep", "remote"]);
+    // The state that was declined, delivered again, is no new question.
+    assert!(host.run(&["resync", "--target", "openemr"]).expect_success().stdout.contains("1"));
     sync(&host);
-    assert_eq!(chart(&openemr).await, [["1", "Jeju", ""]]);
-    openemr.execute("UPDATE patient_data SET email = 'edited@openemr'").await.expect("edit");
+    assert_eq!(host.run(&["conflicts"]).expect_success().stdout, "no conflicts\n");
+    // A second edit is one, whatever was decided about the first.
+    openemr.execute("UPDATE patient_data SET email = 'again@openemr'").await.expect("edit");
     moved_into_conflict(&host, "Ulsan");
+    assert_eq!(chart(&openemr).await, [["1", "Busan", "again@openemr"]]);
     resolve(&host, &["--keep", "local"]);
     assert_eq!(chart(&openemr).await, [["1", "Ulsan", ""]]);
 }
@@ -92,4 +96,29 @@ async fn a_chart_that_is_gone_comes_back_or_another_takes_its_place() {
     let again = host.run(&["conflicts", "resolve", "--target", "openemr", "--patient", "C-1", "--keep", "local"]);
     assert_eq!(again.status, Some(1));
     assert!(again.stderr.contains("has no conflict at target `openemr`"), "{}", again.stderr);
+}
+
+/// OpenEMR 5.x has no key of ours: what its users do to a public id must never end in a second chart, nor in another person's.
+#[tokio::test]
+async fn on_openemr_5_no_decision_makes_a_second_chart_or_takes_another_persons() {
+    let Some(openemr) = openemr_database("5.0.2").await else { return };
+    let host = holding_host(&openemr);
+    openemr.execute("UPDATE patient_data SET pubpid = 'edited'").await.expect("edit");
+    moved_into_conflict(&host, "Daegu");
+    resolve(&host, &["--keep", "local"]);
+    assert_eq!(chart(&openemr).await, [["1", "Daegu", ""]]);
+    // Another person's chart, with the public id that OpenEMR gives by itself: its pid.
+    openemr
+        .execute("INSERT INTO patient_data (pid, pubpid, fname, lname, DOB) VALUES (200, '200', 'Stranger', 'Danger', '1950-12-01')")
+        .await
+        .expect("insert");
+    put(&host, &patient("200"));
+    sync(&host);
+    let listed = host.run(&["conflicts", "--json"]).expect_success().json();
+    assert_eq!(listed["conflicts"][0]["aggregate_id"], "200");
+    let resolved = ["conflicts", "resolve", "--target", "openemr", "--patient", "200", "--keep", "local"];
+    let _ = host.run(&resolved).expect_success();
+    sync(&host);
+    let strangers = "SELECT fname, city FROM patient_data WHERE pubpid = '200'";
+    assert_eq!(rows(openemr.url(), strangers).await, [["Stranger", ""]]);
 }

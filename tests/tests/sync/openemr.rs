@@ -69,11 +69,11 @@ async fn openemr_8_2_0() {
 async fn a_patient_that_openemr_refuses_fails_alone() {
     let Some(openemr) = openemr_database("7.0.2").await else { return };
     // A narrower column than this version's own, as a hospital may have it.
-    openemr.execute("ALTER TABLE patient_data MODIFY city VARCHAR(5) NOT NULL DEFAULT ''").await.expect("alter");
+    openemr.execute("ALTER TABLE patient_data MODIFY lname VARCHAR(5) NOT NULL DEFAULT ''").await.expect("alter");
     let host = host_with_openemr(openemr.url());
     put(&host, &patient("A-1"));
     let mut long = patient("A-2");
-    long["city"] = "Seongnam".into();
+    long["family_name"] = "Hwangbo".into();
     put(&host, &long);
     put(&host, &patient("A-3"));
     let _ = host.run(&["run", "--until-idle"]).expect_success();
@@ -82,8 +82,69 @@ async fn a_patient_that_openemr_refuses_fails_alone() {
     let failed = status["recent"].as_array().expect("recent").iter().find(|sync| sync["status"] == "failed");
     let failed = failed.expect("one failed");
     assert_eq!(failed["patient_id"], "A-2");
-    assert!(failed["error"].as_str().expect("error").contains("city"), "{failed}");
-    assert!(!failed["error"].as_str().expect("error").contains("Seongnam"), "no value in a message");
+    assert!(failed["error"].as_str().expect("error").contains("lname"), "{failed}");
+    assert!(!failed["error"].as_str().expect("error").contains("Hwangbo"), "no value in a message");
+}
+
+/// What OpenEMR's own form could not save is not written, and is said in the log as it is set up by default.
+async fn within_what_the_form_takes(version: &str, pubpid_max: Option<usize>) {
+    let Some(openemr) = openemr_database(version).await else { return };
+    let host = host_with_openemr(openemr.url());
+    let checked = host.run(&["check"]).expect_success().stdout;
+    assert!(checked.contains("`ss` 11 (longer: left empty)"), "{checked}");
+    assert_eq!(checked.contains("`pubpid` 15 (longer: the patient is refused)"), pubpid_max.is_some(), "{checked}");
+    let mut korean = patient("A-1");
+    korean["national_id"] = "900505-2234567".into();
+    korean["state"] = "Busan".into();
+    korean["ethnicity"] = "Not Hispanic or Latino".into();
+    korean["race"] = "2028-9".into();
+    put(&host, &korean);
+    put(&host, &patient("A-0000-0000-0000-0002"));
+    let run = host.run(&["run", "--until-idle"]).expect_success();
+    assert!(run.stderr.contains("left `ss` empty"), "{}", run.stderr);
+    assert!(!run.stderr.contains("2234567"), "no value in the log");
+    let chart = "SELECT ss, state, ethnicity, race FROM patient_data WHERE pubpid = 'A-1'";
+    assert_eq!(rows(openemr.url(), chart).await, [["", "Busan", "not_hisp_or_latin", "Asian"]]);
+    let status = host.status();
+    assert_eq!(status["totals"]["failed"], u32::from(pubpid_max.is_some()));
+}
+
+#[tokio::test]
+async fn openemr_5_0_2_users_can_save_what_was_delivered() {
+    within_what_the_form_takes("5.0.2", Some(15)).await;
+}
+
+#[tokio::test]
+async fn openemr_6_0_0_users_can_save_what_was_delivered() {
+    within_what_the_form_takes("6.0.0", Some(15)).await;
+}
+
+#[tokio::test]
+async fn openemr_7_0_2_users_can_save_what_was_delivered() {
+    within_what_the_form_takes("7.0.2", None).await;
+}
+
+#[tokio::test]
+async fn openemr_8_2_0_users_can_save_what_was_delivered() {
+    within_what_the_form_takes("8.2.0", None).await;
+}
+
+#[tokio::test]
+async fn what_the_database_or_the_operator_does_not_grant_fails_the_check_and_no_patient() {
+    let Some(openemr) = openemr_database("8.2.0").await else { return };
+    let configuration = tests::host::Configuration::new("sqlite://.host/host.db")
+        .openemr(&crate::support::adapter("openemr"), openemr.url())
+        .more(crate::support::QUICK);
+    let narrow = r#"allow = { read = ["patient_data", "uuid_registry", "version", "list_options", "layout_options"], insert = ["patient_data"], update = ["patient_data"] }"#;
+    let text = configuration.text().replace(r#"allow = { preset = "openemr" }"#, narrow);
+    assert!(text.contains(narrow), "{text}");
+    let host = tests::host::Host::new(&configuration).expect("host");
+    std::fs::write(host.folder().join("host.toml"), text).expect("configure");
+    put(&host, &patient("A-1"));
+    let checked = host.run(&["check"]);
+    assert_ne!(checked.status, Some(0));
+    assert!(checked.stdout.contains("insert into uuid_registry (needed for every delivery)"), "{}", checked.stdout);
+    assert!(checked.stdout.contains("[targets.openemr.database.allow] insert does not name it"), "{}", checked.stdout);
 }
 
 #[tokio::test]

@@ -14,11 +14,19 @@ fn a_complete_openemr_is_named_and_without_warning() {
     let database = Database::open();
     let report = check::check(&database, &Settings::default()).unwrap();
     assert_eq!(report.summary, "OpenEMR 8.2.0 (database version 541)");
+    // What OpenEMR installs is not without limits that a hospital should know.
+    let warned: Vec<&str> = report
+        .findings
+        .iter()
+        .filter(|finding| !matches!(finding.level, FindingLevel::Ok))
+        .map(|finding| finding.message.as_str())
+        .collect();
     assert!(
-        report.findings.iter().all(|finding| matches!(finding.level, FindingLevel::Ok)),
-        "{:?}",
-        messages(&database)
+        warned[0].starts_with("OpenEMR's form takes few characters in `ss` 11 (longer: left empty);"),
+        "{warned:?}"
     );
+    assert!(warned[1].contains("`state` (list `state`, 52 options; others: written all the same)"), "{warned:?}");
+    assert_eq!(warned.len(), 2, "{warned:?}");
     assert!(!report.state.is_empty());
 }
 
@@ -63,4 +71,80 @@ fn a_state_from_before_a_column_went_away_fails_as_misconfigured() {
     database.change("ALTER TABLE patient_data RENAME COLUMN email TO mail");
     let failure = run(&database, &context, &[change("P-1", "{}")]).unwrap_err();
     assert!(described(&failure).starts_with("Misconfigured: read patient_data"), "{}", failure.message);
+}
+
+#[test]
+fn without_the_layout_or_the_lists_check_says_so_and_delivery_goes_on() {
+    let database = Database::open();
+    database.change("DROP TABLE layout_options; DROP TABLE list_options");
+    assert!(messages(&database).iter().any(|message| message.contains("(layout_options) could not be read")));
+    let receipts = receipts(&database, &context(&database), &[change("P-1", r#"{"national_id": "800229-1234567"}"#)]);
+    assert_eq!(receipts.len(), 1);
+    assert_eq!(database.ask("SELECT ss FROM patient_data"), ["800229-1234567"]);
+}
+
+#[test]
+fn every_kind_of_statement_is_tried_without_effect() {
+    let database = Database::open();
+    database.change("INSERT INTO patient_data (pid, pubpid, fname) VALUES (41, '41', 'theirs')");
+    database.said();
+    let settings = Settings { user_id: Some(7), ..Settings::default() };
+    let _ = check::check(&database, &settings).unwrap();
+    let said = database.said();
+    for kind in [
+        "SELECT `uuid`, `pid`",
+        "SELECT `uuid` FROM `uuid_registry`",
+        "INSERT INTO `patient_data`",
+        "UPDATE `patient_data`",
+        "INSERT INTO `uuid_registry`",
+    ] {
+        assert!(said.iter().any(|sql| sql.starts_with(kind)), "{kind}");
+    }
+    assert_eq!(database.ask("SELECT pid, fname FROM patient_data"), ["41|theirs"]);
+    assert_eq!(database.ask("SELECT COUNT(*) FROM uuid_registry"), ["0"]);
+}
+
+#[test]
+fn a_table_that_may_not_be_used_is_misconfigured_before_any_patient_fails() {
+    for (refused, doing) in [
+        ("UPDATE `patient_data`", "update patient_data"),
+        ("INSERT INTO `patient_data`", "insert into patient_data"),
+        ("INSERT INTO `uuid_registry`", "insert into uuid_registry"),
+        ("SELECT `uuid` FROM `uuid_registry`", "read uuid_registry"),
+        ("SELECT `uuid`, `pid`", "read and lock patient_data"),
+    ] {
+        let database = Database::open();
+        database.refuse(refused);
+        let failure = check::check(&database, &Settings::default()).unwrap_err();
+        assert!(described(&failure).starts_with(&format!("Misconfigured: {doing} (needed")), "{}", described(&failure));
+    }
+}
+
+#[test]
+fn the_end_of_the_pids_is_a_problem_and_large_ones_are_warned_of() {
+    let database = Database::open();
+    database.change("INSERT INTO patient_data (pid, pubpid) VALUES (3000000000, 'large')");
+    assert!(
+        messages(&database).iter().any(|it| it.contains("Warning the highest pid is 3000000000")),
+        "{:?}",
+        messages(&database)
+    );
+    assert!(messages(&database).iter().any(|it| it.contains("`pubpid` has no index")));
+    database.change("CREATE INDEX pubpid ON patient_data (pubpid)");
+    assert!(!messages(&database).iter().any(|it| it.contains("`pubpid` has no index")));
+    database.change("INSERT INTO patient_data (pid, pubpid) VALUES (9223372036854775806, 'largest')");
+    assert!(messages(&database).iter().any(|it| it.contains("Problem the highest pid is 9223372036854775806")));
+}
+
+#[test]
+fn a_setting_that_names_no_column_is_misconfigured() {
+    use crate::unfit::Unfit;
+    for (column, policy, expected) in [
+        ("sss", Unfit::Write, "no column that this adapter writes"),
+        ("lname", Unfit::LeaveEmpty, "a chart is nobody's"),
+    ] {
+        let settings = Settings { unfit: [(column.to_owned(), policy)].into(), ..Settings::default() };
+        let failure = check::check(&Database::open(), &settings).unwrap_err();
+        assert!(described(&failure).starts_with("Misconfigured: ") && failure.message.contains(expected));
+    }
 }

@@ -4,7 +4,7 @@ use uuid::Uuid;
 
 use super::*;
 use crate::identity;
-use crate::settings::{NameScript, PublicId};
+use crate::settings::{NameScript, PublicId, SamePatient};
 
 /// The uuid of a patient as SQL's hexadecimal literal.
 fn uuid_literal(patient_id: &str) -> String {
@@ -117,11 +117,92 @@ fn a_writer_that_is_always_faster_is_outrun() {
 }
 
 #[test]
-fn a_table_that_refuses_every_pid_puts_the_batch_off() {
+fn a_writer_that_cannot_be_outrun_puts_the_batch_off() {
     let database = Database::open();
     let context = context(&database);
-    database.change("CREATE UNIQUE INDEX one_city ON patient_data (city)");
-    database.change("INSERT INTO patient_data (pid, city) VALUES (1, '')");
+    for _ in 0..20 {
+        database.intrude(
+            "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 400) INSERT INTO patient_data (pid) \
+             SELECT (SELECT COALESCE(MAX(pid), 0) FROM patient_data) + i FROM n",
+        );
+    }
     let failure = run(&database, &context, &[change("P-1", "{}")]).unwrap_err();
     assert!(described(&failure).starts_with("Transient: insert into patient_data: refused 20 times"));
+}
+
+#[test]
+fn the_largest_pid_is_the_last_and_is_never_counted_beyond() {
+    let database = Database::open();
+    database.change("INSERT INTO patient_data (pid, pubpid) VALUES (9223372036854775806, 'old')");
+    let context = context(&database);
+    let first = receipts(&database, &context, &[change("P-0", "{}")]);
+    assert_eq!(first[0].remote_id, "9223372036854775807");
+    let update = linked(change("P-0", r#"{"city": "Busan"}"#), &first[0]);
+    let outcomes = run(&database, &context, &[change("P-1", "{}"), update, change("P-2", "{}")]).unwrap().outcomes;
+    for refused in [&outcomes[0], &outcomes[2]] {
+        assert!(refusal(refused).starts_with("Denied: OpenEMR has no number left"), "{}", refusal(refused));
+    }
+    assert!(matches!(outcomes[1], Outcome::Applied(_)), "charts that are there are written all the same");
+    assert_eq!(database.ask("SELECT COUNT(*), MIN(pid) > 0 FROM patient_data"), ["2|1"]);
+}
+
+#[test]
+fn a_unique_key_beside_openemrs_own_refuses_for_good() {
+    let database = Database::open();
+    database.change("CREATE UNIQUE INDEX one_mail ON patient_data (email); INSERT INTO patient_data (pid, email) VALUES (1, 'a@b.c')");
+    let context = context(&database);
+    let failure = run(&database, &context, &[change("P-1", r#"{"email": "a@b.c"}"#)]).unwrap_err();
+    assert!(described(&failure).starts_with("Invalid: insert into patient_data"), "{}", described(&failure));
+    let first = receipts(&database, &context, &[change("P-2", r#"{"email": "d@e.f"}"#)]);
+    let update = linked(change("P-2", r#"{"email": "a@b.c"}"#), &first[0]);
+    let failure = run(&database, &context, &[update]).unwrap_err();
+    assert!(described(&failure).starts_with("Invalid: update patient_data"), "{}", described(&failure));
+}
+
+#[test]
+fn a_chart_that_others_made_of_the_same_patient_is_a_conflict_and_no_second_one_is_made() {
+    let database = Database::open();
+    database.change(
+        "INSERT INTO patient_data (pid, pubpid, fname, lname, DOB, uuid) VALUES (5, 'P-1', 'minjun', 'KIM', '1980-01-31', \
+         x'0102030405060708090A0B0C0D0E0F10'), (6, 'P-2', 'Other', 'Person', '1970-01-01', x'0202030405060708090A0B0C0D0E0F10')",
+    );
+    let context = context(&database);
+    let batch = [change("P-1", "{}"), change("P-2", "{}"), change("P-3", "{}")];
+    let applied = run(&database, &context, &batch).unwrap();
+    assert!(refusal(&applied.outcomes[0]).starts_with("Conflict: the chart with pid 5 has this patient's id"));
+    assert_eq!(
+        applied.notes,
+        [
+            "created a chart of its own for patient P-2 although pid 6, of another person, carries that id as its public id: compare \
+          the two in OpenEMR"
+        ]
+    );
+    assert_eq!(database.ask("SELECT pubpid, COUNT(*) FROM patient_data GROUP BY pubpid"), ["P-1|1", "P-2|2", "P-3|1"]);
+    // The person takes it.
+    let named = Receipt { remote_id: "5".into(), remote_version: None, fingerprint: None };
+    let taken = receipts(&database, &context, &[linked(change("P-1", r#"{"city": "Busan"}"#), &named)]);
+    assert_eq!(taken[0].remote_id, "5");
+    let own = Settings { same_patient: SamePatient::Create, ..Settings::default() };
+    database.change("UPDATE patient_data SET pubpid = 'P-4' WHERE pid = 5");
+    let beside = apply(&database, &own, &context, &[change("P-4", "{}")]).unwrap();
+    assert!(
+        matches!(beside.outcomes[0], Outcome::Applied(_))
+            && beside.notes[0].contains("with the same name and birth date")
+    );
+}
+
+#[test]
+fn what_openemrs_form_could_not_save_is_left_out_with_one_line_in_the_log() {
+    let database = Database::open();
+    let id = r#"{"national_id": "800229-1234567", "state": "Seoul", "race": "martian"}"#;
+    let applied = run(&database, &context(&database), &[change("P-1", id), change("P-2", id)]).unwrap();
+    assert_eq!(database.ask("SELECT ss, state, race FROM patient_data"), ["|Seoul|"; 2]);
+    assert_eq!(applied.notes.len(), 2, "{:?}", applied.notes);
+    assert!(
+        applied.notes[0].starts_with("left `race` empty: `race`: OpenEMR's list `race`, `ethrace` has no such option"),
+        "{:?}",
+        applied.notes
+    );
+    assert!(applied.notes[1].starts_with("left `ss` empty: OpenEMR's form takes 11 characters"));
+    assert!(applied.notes.iter().all(|note| note.ends_with("; patients P-1, P-2")));
 }

@@ -55,3 +55,64 @@ fn our_own_chart_may_be_named_too() {
     let second = receipts(&database, &context, &[named]);
     assert_eq!((second[0].remote_id.as_str(), second[0].remote_version.as_deref()), ("1", None));
 }
+
+/// The fingerprint that the host remembers of a conflict when a person keeps what OpenEMR holds.
+fn kept(outcome: &Outcome) -> Receipt {
+    let refused = refusal(outcome);
+    let (_, holds) = refused.rsplit_once(" [holds ").unwrap();
+    Receipt { remote_id: "1".into(), remote_version: None, fingerprint: holds.strip_suffix(']').map(str::to_owned) }
+}
+
+#[test]
+fn what_a_person_kept_is_held_until_both_sides_agree() {
+    let database = Database::open();
+    let hold = Context { on_remote_edit: RemoteEdit::Hold, ..context(&database) };
+    let first = receipts(&database, &hold, &[change("P-1", "{}")]);
+    database.change("UPDATE patient_data SET email = 'theirs@openemr'");
+    let declined = change("P-1", r#"{"city": "Busan"}"#);
+    let refused = run(&database, &hold, &[linked(declined.clone(), &first[0])]).unwrap().outcomes;
+    let kept = kept(&refused[0]);
+    // The declined state again changes nothing, and the decision stands.
+    let again = receipts(&database, &hold, &[linked(declined.clone(), &kept)]);
+    assert_eq!(again[0].fingerprint, kept.fingerprint);
+    // A newer one would write over what was kept.
+    let newer = linked(change("P-1", r#"{"city": "Jeju"}"#), &kept);
+    let outcomes = run(&database, &hold, std::slice::from_ref(&newer)).unwrap().outcomes;
+    assert!(refusal(&outcomes[0]).starts_with("Conflict: the chart with pid 1 holds what was kept of OpenEMR's"));
+    // So would any after a second edit.
+    database.change("UPDATE patient_data SET email = 'again@openemr'");
+    for change in [linked(declined, &kept), newer.clone()] {
+        let outcomes = run(&database, &hold, &[change]).unwrap().outcomes;
+        assert!(refusal(&outcomes[0]).starts_with("Conflict: the chart with pid 1 was edited in OpenEMR"));
+    }
+    assert_eq!(database.ask("SELECT email, city FROM patient_data"), ["again@openemr|"]);
+    // The application takes OpenEMR's value: they agree, and everything is as ever.
+    let agreed = receipts(&database, &hold, &[linked(change("P-1", r#"{"email": "again@openemr"}"#), &kept)]);
+    let next = linked(change("P-1", r#"{"email": "again@openemr", "city": "Jeju"}"#), &agreed[0]);
+    receipts(&database, &hold, &[next]);
+    assert_eq!(database.ask("SELECT email, city FROM patient_data"), ["again@openemr|Jeju"]);
+    // With the other policy it is written over, and said.
+    let overwrite = Context { on_remote_edit: RemoteEdit::Overwrite, ..hold };
+    assert_eq!(run(&database, &overwrite, &[newer]).unwrap().notes.len(), 1);
+}
+
+#[test]
+fn what_a_save_of_openemrs_form_does_by_itself_is_no_edit() {
+    let database = Database::open();
+    let hold = Context { on_remote_edit: RemoteEdit::Hold, ..context(&database) };
+    let fields = r#"{"state": "Seoul", "country": "KR", "title": "Prof.", "email": "a@b.c"}"#;
+    let first = receipts(&database, &hold, &[change("P-1", fields)]);
+    assert_eq!(database.ask("SELECT state, country_code, title FROM patient_data"), ["Seoul|KR|Prof."]);
+    database.change(
+        "UPDATE patient_data SET state = '', country_code = '', title = '', race = '|Asian', suffix = '', street_line_2 = ''",
+    );
+    let fields = fields.replace("a@b.c", "d@e.f");
+    let second = receipts(&database, &hold, &[linked(change("P-1", &fields), &first[0])]);
+    assert_eq!(database.ask("SELECT state, country_code, title, email FROM patient_data"), ["Seoul|KR|Prof.|d@e.f"]);
+    database.change("UPDATE patient_data SET state = 'CA'");
+    let outcomes = run(&database, &hold, &[linked(change("P-1", "{}"), &second[0])]).unwrap().outcomes;
+    assert!(
+        refusal(&outcomes[0]).starts_with("Conflict: the chart with pid 1 was edited"),
+        "a chosen option is an edit"
+    );
+}

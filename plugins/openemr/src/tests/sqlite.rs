@@ -20,6 +20,7 @@ pub(crate) struct Sqlite {
     said: RefCell<Vec<String>>,
     intrusions: RefCell<VecDeque<String>>,
     locks: Cell<usize>,
+    refused: RefCell<Option<String>>,
 }
 
 impl Sqlite {
@@ -53,6 +54,7 @@ impl Sqlite {
             said: RefCell::default(),
             intrusions: RefCell::default(),
             locks: Cell::new(0),
+            refused: RefCell::default(),
         }
     }
 
@@ -65,6 +67,24 @@ impl Sqlite {
     /// What someone beside the adapter does in the moment before its next insert into `patient_data`.
     pub(crate) fn intrude(&self, sql: &str) {
         self.intrusions.borrow_mut().push_back(sql.to_owned());
+    }
+
+    /// Statements that begin like this are refused from now on, as by a database user without the grant.
+    pub(crate) fn refuse(&self, beginning: &str) {
+        *self.refused.borrow_mut() = Some(beginning.to_owned());
+    }
+
+    fn permit(&self, sql: &str) -> Result<(), DatabaseError> {
+        match self.refused.borrow().as_deref() {
+            Some(beginning) if sql.starts_with(beginning) => Err(DatabaseError {
+                kind: DatabaseErrorKind::PermissionDenied,
+                sqlstate: None,
+                vendor_code: None,
+                object: None,
+                message: "denied".to_owned(),
+            }),
+            _ => Ok(()),
+        }
     }
 
     /// The answer as text, one string per row, values joined by `|`.
@@ -96,6 +116,7 @@ impl Lent for Sqlite {
 
     fn query(&self, sql: &str, parameters: &[Value], rows_max: u32) -> Result<Rows, DatabaseError> {
         self.said.borrow_mut().push(sql.to_owned());
+        self.permit(sql)?;
         let query = bound(sql, parameters);
         let found =
             self.runtime.block_on(query.fetch_all(&mut *self.connection.borrow_mut())).map_err(|it| error(&it))?;
@@ -111,6 +132,7 @@ impl Lent for Sqlite {
             self.change(&intrusion);
         }
         self.said.borrow_mut().push(sql.to_owned());
+        self.permit(sql)?;
         let query = bound(sql, parameters);
         let done = self.runtime.block_on(query.execute(&mut *self.connection.borrow_mut())).map_err(|it| error(&it))?;
         Ok(Execution { rows_affected: done.rows_affected(), last_insert_id: None })

@@ -34,27 +34,104 @@ fn the_public_id_is_compared_byte_by_byte() {
     assert_eq!(receipts[0].remote_id, "3");
 }
 
-#[test]
-fn two_charts_with_one_public_id_are_a_conflict() {
-    let database = Database::open_without_uuid();
-    let context = context(&database);
-    database.change("INSERT INTO patient_data (pid, pubpid) VALUES (1, 'P-1'), (2, 'P-1')");
-    let outcomes = run(&database, &context, &[change("P-1", "{}")]).unwrap().outcomes;
-    assert_eq!(refusal(&outcomes[0]), "Conflict: 2 charts carry this patient's public id");
+/// A chart of somebody else, with OpenEMR's own public id or another.
+fn stranger(database: &Database, pid: i64, pubpid: &str) {
+    database.change(&format!(
+        "INSERT INTO patient_data (pid, pubpid, fname, lname, DOB) VALUES ({pid}, '{pubpid}', 'Stranger', 'Danger', '1950-12-01')"
+    ));
+}
+
+/// What the host remembers when a person said `--keep local` of a chart that is there, or `--keep relink`.
+fn by_word(change: Change, pid: &str) -> Change {
+    linked(change, &Receipt { remote_id: pid.to_owned(), remote_version: None, fingerprint: None })
 }
 
 #[test]
-fn a_linked_chart_whose_pid_was_given_to_another_is_a_conflict() {
+fn another_persons_chart_with_our_public_id_is_a_conflict_and_stays_as_it_is() {
+    let database = Database::open_without_uuid();
+    let context = context(&database);
+    stranger(&database, 200, "200");
+    let outcomes = run(&database, &context, &[change("200", "{}"), change("P-2", "{}")]).unwrap().outcomes;
+    assert!(refusal(&outcomes[0]).starts_with("Conflict: the chart with pid 200 carries this patient's id"));
+    assert_eq!(receipt(outcomes.into_iter().nth(1).unwrap()).remote_id, "201");
+    // A person's word goes further than a public id.
+    let outcomes = run(&database, &context, &[by_word(change("200", "{}"), "200")]).unwrap().outcomes;
+    assert!(
+        matches!(outcomes[0], Outcome::Applied(_)),
+        "a person said that pid 200 is the patient's, and its public id agrees"
+    );
+}
+
+#[test]
+fn a_deletion_that_counts_as_delivered_is_not_linked_to_another_persons_chart() {
+    let database = Database::open_without_uuid();
+    let context = context(&database);
+    stranger(&database, 200, "200");
+    let keep = Settings { on_delete: crate::settings::OnDelete::Keep, ..Settings::default() };
+    let deletion = Change { operation: Operation::Delete, payload: "{}".into(), ..change("200", "{}") };
+    let outcomes = apply(&database, &keep, &context, &[deletion]).unwrap().outcomes;
+    assert_eq!(receipt(outcomes.into_iter().next().unwrap()).remote_id, "");
+}
+
+#[test]
+fn among_charts_with_our_public_id_the_one_with_the_patients_name_is_the_patients() {
+    let database = Database::open_without_uuid();
+    let context = context(&database);
+    let first = receipts(&database, &context, &[change("200", "{}")]);
+    stranger(&database, 200, "200");
+    let again = receipts(&database, &context, &[change("200", "{}")]);
+    assert_eq!(again[0].remote_id, first[0].remote_id);
+    database.change("INSERT INTO patient_data (pid, pubpid, fname, lname, DOB) SELECT 300, pubpid, fname, lname, DOB FROM patient_data WHERE pid = 1");
+    let outcomes = run(&database, &context, &[change("200", "{}")]).unwrap().outcomes;
+    assert_eq!(refusal(&outcomes[0]), "Conflict: 2 charts carry this patient's public id, name and birth date");
+}
+
+#[test]
+fn a_chart_whose_public_id_was_edited_is_a_conflict_and_stays_the_patients_only_one() {
     let database = Database::open_without_uuid();
     let context = context(&database);
     let first = receipts(&database, &context, &[change("P-1", "{}")]);
-    database.change("DELETE FROM patient_data; INSERT INTO patient_data (pid, pubpid) VALUES (1, 'theirs')");
-    let next = || linked(change("P-1", "{}"), &first[0]);
-    let outcomes = run(&database, &context, &[next()]).unwrap().outcomes;
-    assert_eq!(refusal(&outcomes[0]), "Conflict: the chart with pid 1 no longer carries our public id");
+    database.change("UPDATE patient_data SET pubpid = 'edited'");
+    let next = linked(change("P-1", r#"{"city": "Busan"}"#), &first[0]);
+    let outcomes = run(&database, &context, &[next]).unwrap().outcomes;
+    let refused = refusal(&outcomes[0]);
+    assert!(refused.starts_with("Conflict: the chart with pid 1 no longer carries our public id"), "{refused}");
+    assert!(refused.contains(" [holds kept:"), "so that `--keep local` keeps the link");
+    let kept = receipts(&database, &context, &[by_word(change("P-1", r#"{"city": "Busan"}"#), "1")]);
+    assert!(kept[0].remote_version.as_deref().is_some_and(|version| version.starts_with("pubpid:")));
+    let later = receipts(&database, &context, &[linked(change("P-1", r#"{"city": "Jeju"}"#), &kept[0])]);
+    assert_eq!(later[0].remote_version, kept[0].remote_version);
+    assert_eq!(database.ask("SELECT pid, pubpid, city FROM patient_data"), ["1|edited|Jeju"]);
+}
+
+#[test]
+fn a_linked_chart_whose_pid_was_given_to_another_is_a_conflict_whatever_a_person_says() {
+    let database = Database::open_without_uuid();
+    let context = context(&database);
+    let first = receipts(&database, &context, &[change("P-1", "{}")]);
     database.change("DELETE FROM patient_data");
-    let outcomes = run(&database, &context, &[next()]).unwrap().outcomes;
+    stranger(&database, 1, "1");
+    for link in [linked(change("P-1", "{}"), &first[0]), by_word(change("P-1", "{}"), "1")] {
+        let outcomes = run(&database, &context, &[link]).unwrap().outcomes;
+        assert!(refusal(&outcomes[0]).contains("no longer carries our public id (pubpid), and has another name"));
+    }
+    assert_eq!(database.ask("SELECT fname FROM patient_data"), ["Stranger"]);
+    database.change("DELETE FROM patient_data");
+    let outcomes = run(&database, &context, &[linked(change("P-1", "{}"), &first[0])]).unwrap().outcomes;
     assert!(refusal(&outcomes[0]).starts_with("Conflict: the chart with pid 1 was deleted"));
+}
+
+#[test]
+fn a_pid_that_was_given_out_again_with_its_public_id_is_a_conflict_and_a_new_name_is_none() {
+    let database = Database::open_without_uuid();
+    let context = context(&database);
+    let first = receipts(&database, &context, &[change("1", "{}")]);
+    assert_eq!(first[0].remote_id, "1", "patient 1 has pid 1 by chance");
+    let renamed = receipts(&database, &context, &[linked(change("1", r#"{"family_name": "Lee"}"#), &first[0])]);
+    database.change("DELETE FROM patient_data");
+    stranger(&database, 1, "1");
+    let outcomes = run(&database, &context, &[linked(change("1", "{}"), &renamed[0])]).unwrap().outcomes;
+    assert!(refusal(&outcomes[0]).contains("or is another person's that got this number again"));
 }
 
 #[test]

@@ -1,0 +1,90 @@
+//! What the operator should read in the log: lines that name ids, columns and limits, and no value of a patient.
+//!
+//! What concerns many patients alike is one line, so that a first load does not fill the log.
+
+use std::collections::BTreeMap;
+
+use crate::mapping::Omission;
+use crate::namesakes::Namesake;
+
+/// So many patients are named in one line; the rest is counted.
+const NAMED_MAX: usize = 5;
+
+/// So many lines about single patients; the host breaks off an adapter that says too much.
+const LINES_MAX: usize = 200;
+
+/// The lines of one batch.
+#[derive(Debug, Default)]
+pub(crate) struct Notes {
+    lines: Vec<String>,
+    omissions: BTreeMap<Omission, Vec<String>>,
+}
+
+impl Notes {
+    /// What others wrote was written over.
+    pub(crate) fn overwritten(&mut self, patient_id: &str, pid: i64, change_id: i64) {
+        self.lines
+            .push(format!("wrote over an edit made in OpenEMR: patient {patient_id}, pid {pid}, change {change_id}"));
+    }
+
+    /// A patient was created beside a chart with the same public id.
+    pub(crate) fn beside(&mut self, patient_id: &str, namesake: &Namesake) {
+        let pid = namesake.pid;
+        let person = if namesake.is_same_person { "with the same name and birth date" } else { "of another person" };
+        self.lines.push(format!(
+            "created a chart of its own for patient {patient_id} although pid {pid}, {person}, carries that id as its public id: \
+             compare the two in OpenEMR"
+        ));
+    }
+
+    /// Columns were left empty.
+    pub(crate) fn omitted(&mut self, patient_id: &str, omissions: &[Omission]) {
+        for omission in omissions {
+            self.omissions.entry(omission.clone()).or_default().push(patient_id.to_owned());
+        }
+    }
+
+    pub(crate) fn lines(self) -> Vec<String> {
+        let omitted = self.omissions.into_iter().map(|(omission, patients)| {
+            let named = patients.iter().take(NAMED_MAX).cloned().collect::<Vec<_>>().join(", ");
+            let more = patients.len().saturating_sub(NAMED_MAX);
+            let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+            format!("left `{}` empty: {}; patients {named}{more}", omission.column, omission.why)
+        });
+        let beyond = self.lines.len().saturating_sub(LINES_MAX);
+        let beyond = (beyond > 0).then(|| format!("and {beyond} more such lines"));
+        self.lines.into_iter().take(LINES_MAX).chain(beyond).chain(omitted).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_batch_of_edits_does_not_fill_the_log() {
+        let mut notes = Notes::default();
+        for patient in 0..500 {
+            notes.overwritten(&format!("P-{patient}"), patient, patient);
+        }
+        let lines = notes.lines();
+        assert_eq!(lines.len(), LINES_MAX + 1);
+        assert_eq!(lines[LINES_MAX], "and 300 more such lines");
+    }
+
+    #[test]
+    fn what_concerns_many_is_one_line() {
+        let mut notes = Notes::default();
+        for patient in 1..=7 {
+            notes.omitted(&format!("P-{patient}"), &[Omission { column: "ss", why: "too long".into() }]);
+        }
+        notes.overwritten("P-1", 4, 9);
+        assert_eq!(
+            notes.lines(),
+            [
+                "wrote over an edit made in OpenEMR: patient P-1, pid 4, change 9",
+                "left `ss` empty: too long; patients P-1, P-2, P-3, P-4, P-5 and 2 more"
+            ]
+        );
+    }
+}

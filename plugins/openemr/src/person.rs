@@ -1,0 +1,53 @@
+//! Who a chart is about: name and birth date, the proof that a chart which merely carries our patient id is the patient's.
+
+use crate::columns::{OwnColumn, Record};
+
+/// A name and a birth date, for comparison alone: it is never shown.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct Person([String; 3]);
+
+impl std::fmt::Debug for Person {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("Person")
+    }
+}
+
+/// The columns that tell who it is.
+pub(crate) const COLUMNS: [&str; 3] = ["lname", "fname", "DOB"];
+
+impl Person {
+    /// From values in the order of [`COLUMNS`]; `None` where one is missing, since nothing then proves anything.
+    pub(crate) fn new(values: [Option<&str>; 3]) -> Option<Self> {
+        let [family, given, birth_date] = values.map(|value| value.map(plain).filter(|text| !text.is_empty()));
+        Some(Self([family?, given?, birth_date?]))
+    }
+
+    pub(crate) fn of(columns: &[&'static OwnColumn], record: &Record) -> Option<Self> {
+        let value = |name: &str| {
+            let at = columns.iter().position(|column| column.name == name)?;
+            record.0.get(at)?.as_deref()
+        };
+        Self::new(COLUMNS.map(value))
+    }
+}
+
+/// Without regard to case and spaces, as people type names.
+fn plain(text: &str) -> String {
+    text.to_lowercase().split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn case_and_spaces_make_no_other_person_and_a_birth_date_does() {
+        let person = |values: [&str; 3]| Person::new(values.map(Some));
+        let kim = person(["Kim", "Min Jun", "1980-03-15"]);
+        assert_eq!(kim, person(["KIM ", "min  jun", "1980-03-15"]));
+        assert_ne!(kim, person(["Kim", "Min Jun", "1980-03-16"]));
+        assert_ne!(kim, person(["Kim", "MinJun", "1980-03-15"]));
+        assert_eq!(person(["Kim", "", "1980-03-15"]), None);
+        assert_eq!(format!("{:?}", kim.unwrap()), "Person");
+    }
+}
