@@ -13,7 +13,9 @@ fn locator(backend: Backend, url: &str) -> Locator {
     match backend {
         Backend::Sqlite => Locator::Sqlite(url.trim_start_matches("sqlite://").into()),
         Backend::MariaDb => Locator::MySql(url.parse().expect("url")),
-        Backend::Postgres | Backend::Fhir => Locator::Postgres(url.parse().expect("url")),
+        Backend::Postgres | Backend::Fhir | Backend::Hapi | Backend::Medplum | Backend::FhirStarter => {
+            Locator::Postgres(url.parse().expect("url"))
+        }
     }
 }
 
@@ -231,7 +233,7 @@ fn refusing(backend: Backend) -> Vec<(&'static str, Vec<&'static str>)> {
             ),
             ("a CHECK", vec!["ALTER TABLE p ADD CONSTRAINT adult CHECK (name <> 'Kim MinJun 1980')"]),
         ],
-        Backend::Sqlite | Backend::Fhir => vec![
+        Backend::Sqlite | Backend::Fhir | Backend::Hapi | Backend::Medplum | Backend::FhirStarter => vec![
             (
                 "RAISE",
                 vec![
