@@ -47,7 +47,9 @@ impl Database {
                 let Some(server) = backend.url() else { return Ok(None) };
                 Self::fresh_on(backend, &server).await.map(Some)
             }
-            Backend::Fhir => panic!("a FHIR server is no database"),
+            Backend::Fhir | Backend::Hapi | Backend::Medplum | Backend::FhirStarter => {
+                panic!("a FHIR server is no database")
+            }
         }
     }
 

@@ -19,6 +19,12 @@ pub const MYSQL_URL: &str = "NEURONOVA_TEST_MYSQL_URL";
 pub const POSTGRES_URL: &str = "NEURONOVA_TEST_POSTGRES_URL";
 /// Names the variable with the base address of the FHIR server, as `http://127.0.0.1:PORT/fhir`.
 pub const FHIR_URL: &str = "NEURONOVA_TEST_FHIR_URL";
+/// Names the variable with the base address of the HAPI FHIR server.
+pub const HAPI_URL: &str = "NEURONOVA_TEST_HAPI_URL";
+/// Names the variable with the base address of Medplum's router.
+pub const MEDPLUM_URL: &str = "NEURONOVA_TEST_MEDPLUM_URL";
+/// Names the variable with the base address of the `FHIRStarter` server.
+pub const FHIRSTARTER_URL: &str = "NEURONOVA_TEST_FHIRSTARTER_URL";
 /// Names the variable with the folder of the adapters (`openemr.wasm`, `fhir.wasm`).
 pub const ADAPTERS: &str = "NEURONOVA_TEST_ADAPTERS";
 /// Names the variable with the path of the host's binary.
@@ -35,13 +41,23 @@ pub enum Backend {
     MariaDb,
     /// A private PostgreSQL server.
     Postgres,
-    /// A private FHIR server.
+    /// A private FHIR server, the one that most tests share.
     Fhir,
+    /// A private HAPI FHIR server.
+    Hapi,
+    /// A private server of Medplum's router.
+    Medplum,
+    /// A private server of `FHIRStarter`.
+    FhirStarter,
 }
 
 impl Backend {
     /// All of them, in the order of the closing list.
-    pub const ALL: [Self; 4] = [Self::Sqlite, Self::MariaDb, Self::Postgres, Self::Fhir];
+    pub const ALL: [Self; 7] =
+        [Self::Sqlite, Self::MariaDb, Self::Postgres, Self::Fhir, Self::Hapi, Self::Medplum, Self::FhirStarter];
+
+    /// The FHIR servers, each unlike the others.
+    pub const FHIR_SERVERS: [Self; 4] = [Self::Fhir, Self::Hapi, Self::Medplum, Self::FhirStarter];
 
     /// The name for people, which is also the name of the file under [`REACHED`].
     #[must_use]
@@ -51,6 +67,9 @@ impl Backend {
             Self::MariaDb => "MariaDB",
             Self::Postgres => "PostgreSQL",
             Self::Fhir => "FHIR server",
+            Self::Hapi => "HAPI FHIR",
+            Self::Medplum => "Medplum",
+            Self::FhirStarter => "FHIRStarter",
         }
     }
 
@@ -62,6 +81,9 @@ impl Backend {
             Self::MariaDb => Some(MYSQL_URL),
             Self::Postgres => Some(POSTGRES_URL),
             Self::Fhir => Some(FHIR_URL),
+            Self::Hapi => Some(HAPI_URL),
+            Self::Medplum => Some(MEDPLUM_URL),
+            Self::FhirStarter => Some(FHIRSTARTER_URL),
         }
     }
 

@@ -7,8 +7,13 @@ use std::{
     ffi::OsStr,
     fmt::Write as _,
     fs::{self, File},
+    io::{Read as _, Write as _},
     path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
+    process::{Child, ChildStderr, Command, Stdio},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     thread,
     time::{Duration, Instant},
 };
@@ -198,13 +203,18 @@ impl Host {
         }
     }
 
-    /// Runs `status --json` and reads it.
+    /// Runs `status --json` and reads it. A store that no command has made yet is made: `status` itself makes none.
     ///
     /// # Panics
     /// When it fails or prints no JSON.
     #[must_use]
     pub fn status(&self) -> serde_json::Value {
-        self.run(&["status", "--json"]).expect_success().json()
+        let mut output = self.run(&["status", "--json"]);
+        if output.status == Some(4) && output.stderr.contains("host migrate") {
+            drop(self.run(&["migrate"]).expect_success());
+            output = self.run(&["status", "--json"]);
+        }
+        output.expect_success().json()
     }
 
     /// Starts a command and leaves it running; its output goes to files in the host's folder.
@@ -223,19 +233,53 @@ impl Host {
         Ok(RunningHost { child, _output: Some(output), stdout, stderr })
     }
 
-    /// Starts a command and leaves it running; what it prints is added to a file that stays.
+    /// Starts a command and leaves it running; what it prints goes through a pipe, and is added to a file that stays until
+    /// the pipe's reader is closed.
     ///
     /// # Errors
     /// When it cannot be started.
-    pub fn spawn_into<Argument: AsRef<OsStr>>(&self, arguments: &[Argument], log: &Path) -> Result<RunningHost> {
+    pub fn spawn_through<Argument: AsRef<OsStr>>(
+        &self,
+        arguments: &[Argument],
+        log: &Path,
+    ) -> Result<(RunningHost, LogReader)> {
         let file = File::options().create(true).append(true).open(log)?;
-        let child = self
+        let mut child = self
             .command(arguments)
             .stdout(file.try_clone()?)
-            .stderr(file)
+            .stderr(Stdio::piped())
             .spawn()
             .with_context(|| format!("start {}", self.binary.display()))?;
-        Ok(RunningHost { child, _output: None, stdout: log.to_path_buf(), stderr: log.to_path_buf() })
+        let pipe = child.stderr.take().context("take the pipe of the log")?;
+        let reader = LogReader::start(pipe, file);
+        Ok((RunningHost { child, _output: None, stdout: log.to_path_buf(), stderr: log.to_path_buf() }, reader))
+    }
+}
+
+/// Copies what a host logs into a file. It ends with the host, or when it is closed, which the host may not mind.
+#[derive(Debug)]
+pub struct LogReader(Arc<AtomicBool>);
+
+impl LogReader {
+    fn start(mut pipe: ChildStderr, mut file: File) -> Self {
+        let is_closed = Arc::new(AtomicBool::new(false));
+        let closed = Arc::clone(&is_closed);
+        thread::spawn(move || {
+            let mut buffer = [0; 8192];
+            // What comes after it was closed is lost with the pipe, as with a reader that died.
+            while let Ok(bytes @ 1..) = pipe.read(&mut buffer) {
+                if closed.load(Ordering::Relaxed) || file.write_all(&buffer[..bytes]).is_err() {
+                    break;
+                }
+            }
+        });
+        Self(is_closed)
+    }
+
+    /// Closes the pipe with the next line; whether it was open.
+    #[must_use]
+    pub fn close(self) -> bool {
+        !self.0.swap(true, Ordering::Relaxed)
     }
 }
 

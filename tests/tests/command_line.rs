@@ -7,7 +7,10 @@ use tests::environment::adapter;
 use tests::host::{Configuration, Host, Output};
 
 fn host(more: &str) -> Host {
-    Host::new(&Configuration::new("sqlite://.host/host.db").more(more)).expect("host")
+    let host = Host::new(&Configuration::new("sqlite://.host/host.db").more(more)).expect("host");
+    // Commands that only read make no store. A configuration that is refused makes none either.
+    drop(host.run(&["migrate"]));
+    host
 }
 
 fn write(host: &Host, name: &str, content: &[u8]) {
@@ -230,4 +233,139 @@ fn completions_need_no_configuration() {
     let host = host("");
     fs::remove_file(host.folder().join("host.toml")).expect("remove");
     assert_says(&host.run(&["completions", "bash"]), 0, &["host"]);
+}
+
+/// Everything in the folder, by name and content.
+fn everything(folder: &Path) -> Vec<(String, Vec<u8>)> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder).expect("folder") {
+        let path = entry.expect("entry").path();
+        if path.is_dir() {
+            found.extend(everything(&path));
+        } else {
+            found.push((path.display().to_string(), fs::read(&path).expect("read")));
+        }
+    }
+    found.sort();
+    found
+}
+
+const READING: [&[&str]; 8] = [
+    &["status"],
+    &["status", "--json"],
+    &["check"],
+    &["conflicts"],
+    &["failed", "list"],
+    &["failed", "list", "--dismissed"],
+    &["patient", "list"],
+    &["plugin", "history"],
+];
+
+#[test]
+fn reading_commands_make_no_store_and_migrate_none() {
+    let host = Host::new(&Configuration::new("sqlite://.host/host.db")).expect("host");
+    for command in READING {
+        let output = host.run(command);
+        assert_says(&output, 4, &["there is no store", "host migrate"]);
+        assert!(!host.folder().join(".host/host.db").exists(), "{command:?} made a store");
+    }
+    let _ = host.run(&["migrate"]).expect_success();
+    let file = host.folder().join(".host/host.db");
+    let sql = "DELETE FROM schema_migration WHERE version > 3";
+    let url = tests::database::sqlite_url(&file);
+    tokio::runtime::Runtime::new().expect("runtime").block_on(tests::database::execute(&url, sql)).expect("older");
+    let before = fs::read(&file).expect("read");
+    for command in READING {
+        assert_says(&host.run(command), 4, &["schema version 3", "host migrate"]);
+    }
+    assert_eq!(fs::read(&file).expect("read"), before, "a reading command changed the store");
+}
+
+#[test]
+fn reading_commands_leave_the_store_as_it_is() {
+    let host = host("");
+    write(&host, "seed.toml", patient("").as_bytes());
+    let _ = host.run(&["seed", "seed.toml"]).expect_success();
+    let file = host.folder().join(".host/host.db");
+    let before = fs::read(&file).expect("read");
+    for command in READING {
+        assert_eq!(host.run(command).status, Some(0), "{command:?}");
+    }
+    assert_eq!(fs::read(&file).expect("read"), before);
+    assert!(everything(&host.folder().join(".host")).iter().all(|(name, _)| !name.contains("space")), "a probe stayed");
+}
+
+#[test]
+fn after_a_command_the_file_alone_holds_the_store() {
+    let host = host("");
+    write(&host, "seed.toml", patient("").as_bytes());
+    let _ = host.run(&["seed", "seed.toml"]).expect_success();
+    let copy = Host::new(&Configuration::new("sqlite://.host/host.db")).expect("host");
+    fs::create_dir_all(copy.folder().join(".host")).expect("folder");
+    fs::copy(host.folder().join(".host/host.db"), copy.folder().join(".host/host.db")).expect("copy");
+    assert!(copy.run(&["patient", "list"]).expect_success().stdout.contains("P-1"));
+}
+
+#[test]
+fn a_patient_that_nobody_knows_is_said_to_be_unknown() {
+    let host = host("");
+    write(&host, "seed.toml", patient("").as_bytes());
+    let _ = host.run(&["seed", "seed.toml"]).expect_success();
+    for command in
+        ["retry --patient unknown", "failed list --patient unknown", "failed dismiss --patient unknown --reason x"]
+    {
+        let words: Vec<_> = command.split(' ').collect();
+        assert_says(&host.run(&words), 1, &["knows no patient `unknown`"]);
+    }
+    assert_says(&host.run(&["retry", "--patient", "P-1"]), 0, &["0 failed deliveries"]);
+    assert_says(&host.run(&["failed", "dismiss", "--reason", "x"]), 2, &["--change", "--all"]);
+    assert_says(&host.run(&["failed", "dismiss", "--all", "--reason", " "]), 2, &["1 to 1024 characters"]);
+}
+
+const TWO_TARGETS: &str = "\n[targets.fhir]\nadapter = \"a.wasm\"\nenabled = false\n[targets.fhir.http]\nbase_url = \"https://fhir.example/\"\n\
+    [targets.openemr]\nadapter = \"b.wasm\"\nenabled = false\n[targets.openemr.database]\nurl = \"sqlite://openemr.db\"\n";
+
+#[test]
+fn an_unknown_target_is_answered_with_those_there_are() {
+    let host = host(TWO_TARGETS);
+    for command in [
+        &["retry", "--target", "openem"][..],
+        &["failed", "list", "--target", "openem"],
+        &["conflicts", "--target", "openem"],
+        &["resync", "--target", "openem"],
+        &["target", "pause", "openem"],
+    ] {
+        assert_says(&host.run(command), 2, &["no target `openem`", "`fhir`, `openemr`"]);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_watch_survives_a_store_that_is_away_for_a_moment() {
+    let Some(database) =
+        tests::database::Database::fresh(tests::environment::Backend::Postgres).await.expect("database")
+    else {
+        return;
+    };
+    let host = Host::new(&Configuration::new(database.url())).expect("host");
+    let _ = host.run(&["migrate"]).expect_success();
+    let limit = std::time::Duration::from_secs(60);
+    let mut watch = host.spawn(&["status", "--watch", "--every", "1"]).expect("start");
+    watch.wait_until("the first look", limit, || looks(&host, "[Outbox Status]") > 0).expect("look");
+    let (server, name) = database.url().rsplit_once('/').expect("a name");
+    let admin = format!("{server}/postgres");
+    let away = format!("ALTER DATABASE {name} ALLOW_CONNECTIONS false");
+    tests::database::execute(&admin, &away).await.expect("away");
+    let end = format!("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'");
+    tests::database::execute(&admin, &end).await.expect("end");
+    watch.wait_until("a look that fails", limit, || looks(&host, "trying again") > 0).expect("look");
+    let before = looks(&host, "[Outbox Status]");
+    tests::database::execute(&admin, &format!("ALTER DATABASE {name} ALLOW_CONNECTIONS true")).await.expect("back");
+    watch.wait_until("a look after that", limit, || looks(&host, "[Outbox Status]") > before).expect("look");
+    assert!(looks(&host, "host status, 20") > 2, "each look says when");
+    watch.kill();
+}
+
+/// How often these words were printed by what was started in the host's folder.
+fn looks(host: &Host, words: &str) -> usize {
+    everything(host.folder()).iter().map(|(_, text)| String::from_utf8_lossy(text).matches(words).count()).sum()
 }

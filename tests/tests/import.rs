@@ -27,7 +27,9 @@ fn store(database: &Database) -> Store {
         Backend::Sqlite => Locator::Sqlite(url.trim_start_matches("sqlite://").into()),
         Backend::MariaDb => Locator::MySql(url.parse().expect("url")),
         Backend::Postgres => Locator::Postgres(url.parse().expect("url")),
-        Backend::Fhir => panic!("a FHIR server is no store"),
+        Backend::Fhir | Backend::Hapi | Backend::Medplum | Backend::FhirStarter => {
+            panic!("a FHIR server is no store")
+        }
     };
     Store::new(HostDatabase::new(locator, 2, Duration::from_secs(30)).expect("database"), StoreClock::Database)
 }

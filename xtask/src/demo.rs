@@ -125,7 +125,7 @@ mod check_tests {
         let recent: Vec<Value> = (0..syncs)
             .map(|n| json!({"patient_id": format!("P-{}", n / 2), "target": TARGETS[n % 2], "status": "done", "remote_id": "1"}))
             .collect();
-        json!({"totals": {"pending": 0, "processing": 0, "done": syncs, "failed": 0, "superseded": 0}, "recent": recent})
+        json!({"totals": {"pending": 0, "processing": 0, "done": syncs, "failed": 0, "superseded": 0, "dismissed": 0}, "recent": recent})
     }
 
     #[test]

@@ -38,7 +38,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     let adapters = adapters::build(&[])?;
     run_visibly(&mut cargo(&["build", "--workspace", "--bin=host", "--tests"]))?;
     let copy = Copy::make(&target)?;
-    let servers = Servers::start()?;
+    let servers = Servers::start(false)?;
     let mut variables = vec![(ADAPTERS, adapters.into_os_string()), (HOST, copy.host.clone().into_os_string())];
     for server in servers.all() {
         if let (Some(variable), Ok((url, _))) = (server.backend.variable(), server.up) {

@@ -1,7 +1,7 @@
 //! Puts the parts together as the configuration says.
 
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use super::error::CliError;
@@ -12,12 +12,15 @@ use crate::config::{
 use crate::database::{Database, DatabaseError, Locator};
 use crate::domain::delivery::RetryPolicy;
 use crate::plugin::{ClientProof, Credentials, GrantOptions, HttpOptions, Runtime, RuntimeOptions, SecretValue};
-use crate::store::{Store, StoreClock};
+use crate::store::{MigrationError, Store, StoreClock};
 use crate::supply::Trust;
 use crate::sync::{BreakerPolicy, SyncOptions, Target, TargetKind, TargetSpec};
 
 /// How long a statement of the store may take.
 const STORE_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// How long the end of a command waits for the store to be closed.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How often an adapter's file is looked at.
 const WATCH_MS: u64 = 1_000;
@@ -32,8 +35,47 @@ pub(super) fn store(config: &Config) -> Result<Store, CliError> {
             .and_then(|()| make_private_file(path))
             .map_err(|error| CliError::Database(format!("cannot make the store {}: {error}", path.display())))?;
     }
+    opened(config, locator)
+}
+
+/// The stores that this process has opened, to be closed at its end.
+static OPENED: Mutex<Vec<Store>> = Mutex::new(Vec::new());
+
+fn opened(config: &Config, locator: Locator) -> Result<Store, CliError> {
     let database = Database::new(locator, config.store.connections_max, STORE_TIMEOUT).map_err(database_error)?;
-    Ok(Store::new(database, StoreClock::Database))
+    let store = Store::new(database, StoreClock::Database);
+    OPENED.lock().unwrap_or_else(PoisonError::into_inner).push(store.clone());
+    Ok(store)
+}
+
+/// Closes the stores of this process, however its command ended: on SQLite the file then holds everything, so that it may be
+/// copied.
+pub(super) async fn close_stores() {
+    let stores = std::mem::take(&mut *OPENED.lock().unwrap_or_else(PoisonError::into_inner));
+    for store in stores {
+        // A process that is ending waits for nobody.
+        drop(tokio::time::timeout(CLOSE_TIMEOUT, store.database().close()).await);
+    }
+}
+
+/// The store for a command that only reads: it must be there and as this host needs it, and nothing of it is changed.
+pub(super) async fn readable_store(config: &Config) -> Result<Store, CliError> {
+    let store = existing_store(config)?;
+    store.require_current().await?;
+    Ok(store)
+}
+
+/// As [`readable_store`], for a command that has something to say without a store too.
+pub(super) async fn store_if_there(config: &Config) -> Result<Option<Store>, CliError> {
+    if matches!(locator(&config.store.url)?, Locator::Sqlite(path) if !path.is_file()) {
+        return Ok(None);
+    }
+    let store = existing_store(config)?;
+    match store.require_current().await {
+        Ok(_) => Ok(Some(store)),
+        Err(MigrationError::Absent) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// The store as it is, for a command that may write nothing into it.
@@ -44,26 +86,32 @@ pub(super) fn existing_store(config: &Config) -> Result<Store, CliError> {
     {
         return Err(CliError::Database(format!("there is no store at {}: `host migrate` makes it", path.display())));
     }
-    let database = Database::new(locator, config.store.connections_max, STORE_TIMEOUT).map_err(database_error)?;
-    Ok(Store::new(database, StoreClock::Database))
+    opened(config, locator)
 }
 
-/// The store with its tables, and the configured targets known in it.
+/// The store with its tables. What the configuration says of targets is not written: only a host that runs does that.
 pub(super) async fn migrated_store(config: &Config) -> Result<Store, CliError> {
     let store = store(config)?;
     store.migrate().await?;
-    let targets: Vec<_> = config.targets.values().map(|target| (target.name.as_str(), target.enabled)).collect();
-    store.register_targets(&targets).await?;
     Ok(store)
+}
+
+/// Makes a configured target known that no host has registered yet, for a command that decides about it.
+pub(super) async fn know_target(store: &Store, target: &TargetConfig) -> Result<(), CliError> {
+    let known = store.status(0).await?.targets.contains_key(target.name.as_str());
+    if !known {
+        store.register_targets(&[(target.name.as_str(), target.enabled)]).await?;
+    }
+    Ok(())
 }
 
 /// A configured target by its name.
 pub(super) fn target_config<'a>(config: &'a Config, name: &str) -> Result<&'a TargetConfig, CliError> {
-    config
-        .targets
-        .values()
-        .find(|target| target.name.as_str() == name)
-        .ok_or_else(|| CliError::Usage(format!("there is no target `{name}` in {}", config.path.display())))
+    config.targets.values().find(|target| target.name.as_str() == name).ok_or_else(|| {
+        let known: Vec<_> = config.targets.values().map(|target| format!("`{}`", target.name)).collect();
+        let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
+        CliError::Usage(format!("there is no target `{name}` in {}; there are {known}", config.path.display()))
+    })
 }
 
 /// The runtime of adapters.
@@ -105,6 +153,7 @@ pub(super) fn target(config: &TargetConfig) -> Result<Target, CliError> {
 /// How this host synchronises.
 pub(super) fn sync_options(config: &Config) -> SyncOptions {
     let sync = &config.sync;
+    let disabled = config.targets.values().filter(|target| !target.enabled);
     SyncOptions {
         host_id: format!("{}-{}", std::process::id(), uuid::Uuid::now_v7().simple()),
         lease_ms: sync.lease_ms,
@@ -120,6 +169,7 @@ pub(super) fn sync_options(config: &Config) -> SyncOptions {
         breaker: BreakerPolicy { open_ms: sync.breaker.open_ms, cap_ms: sync.breaker.cap_ms },
         retention_ms: i64::from(config.retention.done_days) * 86_400_000,
         fifo_types: fifo_types(config),
+        disabled_targets: disabled.map(|target| target.name.as_str().to_owned()).collect(),
     }
 }
 

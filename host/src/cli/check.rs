@@ -7,10 +7,13 @@ use serde_json::json;
 
 use super::error::{CliError, failure_exit_code};
 use super::output::paint;
+use super::status::{aggregate_types, clock_trouble, describe};
 use super::{assemble, output};
 use crate::config::{Config, TargetConfig};
 use crate::domain::change::{Finding, FindingLevel};
-use crate::plugin::Runtime;
+use crate::plugin::{Adapter, Runtime};
+use crate::store::{RunningHost, StatusSnapshot};
+use crate::sync::{Difference, differences};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
@@ -34,6 +37,14 @@ impl Line {
         Self { subject, level, message, details: Vec::new(), exit_code: 0 }
     }
 
+    /// One more finding; the worst decides how the line stands.
+    fn find(&mut self, level: FindingLevel, message: String, exit_code: u8) {
+        if severity(level) > severity(self.level) {
+            (self.level, self.exit_code) = (level, exit_code);
+        }
+        self.details.push(Finding { level, message });
+    }
+
     fn problem(subject: String, message: String, exit_code: u8) -> Self {
         Self { exit_code, ..Self::new(subject, FindingLevel::Problem, message) }
     }
@@ -42,12 +53,16 @@ impl Line {
 pub(super) async fn run(config: &Config, arguments: &Arguments) -> Result<ExitCode, CliError> {
     let mut lines = vec![Line::new("configuration".to_owned(), FindingLevel::Ok, config.path.display().to_string())];
     lines.push(match check_store(config).await {
-        Ok(message) => Line::new("store".to_owned(), FindingLevel::Ok, message),
+        Ok(line) => line,
         Err(error) => Line::problem("store".to_owned(), error.to_string(), error.exit_code()),
     });
+    // What cannot be read of the store was said above.
+    let snapshot = read_status(config).await.unwrap_or_default();
+    lines.extend(compare_hosts(config, &snapshot));
     let runtime = assemble::runtime(config)?;
     for target in config.targets.values() {
-        lines.push(check_target(&runtime, target).await);
+        let active = snapshot.targets.get(target.name.as_str()).and_then(|known| known.adapter_sha256.as_deref());
+        lines.push(check_target(&runtime, target, active).await);
     }
     if arguments.json {
         show_json(&lines);
@@ -57,21 +72,51 @@ pub(super) async fn run(config: &Config, arguments: &Arguments) -> Result<ExitCo
     Ok(ExitCode::from(lines.iter().map(|line| line.exit_code).find(|code| *code != 0).unwrap_or(0)))
 }
 
-async fn check_store(config: &Config) -> Result<String, CliError> {
-    let store = assemble::store(config)?;
-    let migrations = store.migrate().await?;
+async fn check_store(config: &Config) -> Result<Line, CliError> {
+    let store = assemble::existing_store(config)?;
+    let version = store.require_current().await?;
     let database = store.database();
-    let message = format!(
-        "{} at {}, schema version {}",
-        database.dialect().name(),
-        database.locator().place(),
-        migrations.version
-    );
-    database.close().await;
-    Ok(message)
+    let message = format!("{} at {}, schema version {version}", database.dialect().name(), database.locator().place());
+    let mut line = Line::new("store".to_owned(), FindingLevel::Ok, message);
+    if let Some(trouble) = store.write_trouble().await {
+        line.find(FindingLevel::Problem, trouble, 4);
+    }
+    if let Some(trouble) = clock_trouble(store.clock_state().await?) {
+        line.find(FindingLevel::Warning, trouble, 0);
+    }
+    let types = aggregate_types(config);
+    for notice in store.notices().await? {
+        line.find(FindingLevel::Warning, describe(&notice, &types, None), 0);
+    }
+    Ok(line)
 }
 
-async fn check_target(runtime: &std::sync::Arc<Runtime>, config: &TargetConfig) -> Line {
+async fn read_status(config: &Config) -> Result<StatusSnapshot, CliError> {
+    let store = assemble::existing_store(config)?;
+    let snapshot = store.status(0).await;
+    store.database().close().await;
+    Ok(snapshot?)
+}
+
+/// Where a host with this configuration would differ from those that run, and from what the store has enabled.
+fn compare_hosts(config: &Config, snapshot: &StatusSnapshot) -> Option<Line> {
+    let types = |target: &TargetConfig| target.aggregate_types.iter().map(|kind| kind.as_str().to_owned()).collect();
+    let targets = config.enabled_targets().map(|target| (target.name.as_str().to_owned(), types(target))).collect();
+    let mut hosts = snapshot.hosts.clone();
+    hosts.push(RunningHost { id: "this configuration".to_owned(), targets: Some(targets) });
+    let enabled = snapshot.targets.iter().filter(|(_, target)| target.enabled).map(|(name, _)| name.as_str());
+    let found = differences(&hosts, enabled);
+    if found.is_empty() {
+        return None;
+    }
+    let finding = |difference: &Difference| Finding { level: FindingLevel::Warning, message: difference.to_string() };
+    let message = "the targets of the hosts on this store are not the same".to_owned();
+    let line = Line::new("hosts".to_owned(), FindingLevel::Warning, message);
+    Some(Line { details: found.iter().map(finding).collect(), ..line })
+}
+
+/// `active` is the digest of the adapter that hosts use at this target.
+async fn check_target(runtime: &std::sync::Arc<Runtime>, config: &TargetConfig, active: Option<&str>) -> Line {
     let subject = format!("target {}", config.name);
     if !config.enabled {
         return Line::new(subject, FindingLevel::Ok, "disabled".to_owned());
@@ -88,7 +133,8 @@ async fn check_target(runtime: &std::sync::Arc<Runtime>, config: &TargetConfig) 
     let checked = target.check(&adapter).await;
     target.close().await;
     match checked {
-        Ok(report) => {
+        Ok(mut report) => {
+            report.findings.extend(compare_adapter(&adapter, active));
             let worst = report.findings.iter().map(|finding| finding.level).max_by_key(|level| severity(*level));
             let level = worst.unwrap_or(FindingLevel::Ok);
             let exit_code = u8::from(level == FindingLevel::Problem);
@@ -97,6 +143,17 @@ async fn check_target(runtime: &std::sync::Arc<Runtime>, config: &TargetConfig) 
         }
         Err(failure) => Line::problem(subject, format!("{name}: {}", failure.message), failure_exit_code(failure.kind)),
     }
+}
+
+/// A file that is not the adapter in use was rolled back, or waits to be taken up.
+fn compare_adapter(adapter: &Adapter, active: Option<&str>) -> Option<Finding> {
+    let active = active.filter(|active| *active != adapter.sha256())?;
+    let message = format!(
+        "the adapter's file (sha256:{}) is not the one in use (sha256:{active}): it was rolled back, or no host has taken it up \
+         yet; see `host plugin history`",
+        adapter.sha256()
+    );
+    Some(Finding { level: FindingLevel::Warning, message })
 }
 
 fn severity(level: FindingLevel) -> u8 {

@@ -80,7 +80,7 @@ async fn list(config: &Config, arguments: &List) -> Result<ExitCode, CliError> {
     if let Some(target) = &arguments.target {
         assemble::target_config(config, target)?;
     }
-    let store = assemble::migrated_store(config).await?;
+    let store = assemble::readable_store(config).await?;
     let conflicts = store.conflicts(arguments.target.as_deref(), arguments.limit).await?;
     if arguments.json {
         output::json(&json!({ "conflicts": conflicts }));

@@ -6,8 +6,10 @@ mod assemble;
 mod check;
 mod conflicts;
 mod error;
+mod failed;
 mod import;
 mod import_report;
+mod log_writer;
 mod logging;
 mod output;
 mod patient;
@@ -18,6 +20,7 @@ mod run;
 mod seed;
 mod signals;
 mod status;
+mod status_json;
 mod target;
 
 use std::path::PathBuf;
@@ -55,6 +58,9 @@ enum Verb {
     Status(status::Arguments),
     /// Let failed deliveries be tried again
     Retry(retry::Arguments),
+    /// List failed deliveries, or dismiss some with a reason
+    #[command(subcommand)]
+    Failed(failed::Verb),
     /// Show conflicts with what targets hold, and decide them
     Conflicts(conflicts::Arguments),
     /// Queue the current state of every patient for one target, new or restored
@@ -83,7 +89,13 @@ enum Verb {
 #[must_use]
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
-    logging::start(cli.log_format);
+    let _log = match logging::start(cli.log_format) {
+        Ok(log) => log,
+        Err(error) => {
+            output::error(&format!("cannot start the log: {error}"));
+            return ExitCode::from(1);
+        }
+    };
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
@@ -91,7 +103,12 @@ pub fn main() -> ExitCode {
             return ExitCode::from(1);
         }
     };
-    match runtime.block_on(dispatch(cli)) {
+    let ended = runtime.block_on(async {
+        let ended = dispatch(cli).await;
+        assemble::close_stores().await;
+        ended
+    });
+    match ended {
         Ok(code) => code,
         Err(error) => {
             output::error(&error.to_string());
@@ -118,6 +135,7 @@ async fn dispatch(cli: Cli) -> Result<ExitCode, CliError> {
         Verb::Run(arguments) => run::run(&config, &arguments).await,
         Verb::Status(arguments) => status::run(&config, &arguments).await,
         Verb::Retry(arguments) => retry::run(&config, &arguments).await,
+        Verb::Failed(verb) => failed::run(&config, &verb).await,
         Verb::Conflicts(arguments) => conflicts::run(&config, &arguments).await,
         Verb::Resync(arguments) => resync::run(&config, &arguments).await,
         Verb::Check(arguments) => check::run(&config, &arguments).await,

@@ -35,6 +35,12 @@ pub(super) fn printable(text: &str) -> String {
     text.chars().map(|character| if is_unprintable(character) { ' ' } else { character }).collect()
 }
 
+/// A time of the store, for people.
+pub(super) fn time(millis: i64) -> String {
+    jiff::Timestamp::from_millisecond(millis)
+        .map_or_else(|_| "an unknown time".to_owned(), |time| time.strftime("%Y-%m-%d %H:%M:%S UTC").to_string())
+}
+
 /// How long something takes or took, for people: `850 ms`, `12 s`, `5 min`, `3 h`, `4 d`.
 pub(super) fn age(millis: i64) -> String {
     match millis {

@@ -45,7 +45,10 @@ pub(super) enum Verb {
 }
 
 pub(super) async fn run(config: &Config, verb: &Verb) -> Result<ExitCode, CliError> {
-    let store = assemble::migrated_store(config).await?;
+    let store = match verb {
+        Verb::List { .. } | Verb::Show { .. } => assemble::readable_store(config).await?,
+        Verb::Put { .. } | Verb::Delete { .. } => assemble::migrated_store(config).await?,
+    };
     let service = PatientService::new(store.clone());
     match verb {
         Verb::List { json, after, limit } => {

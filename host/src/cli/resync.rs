@@ -32,6 +32,7 @@ pub(super) async fn run(config: &Config, arguments: &Arguments) -> Result<ExitCo
         return Err(CliError::Usage(format!("target `{}` takes no patients", arguments.target)));
     }
     let store = assemble::migrated_store(config).await?;
+    assemble::know_target(&store, target).await?;
     let mut after = arguments.after.clone();
     let mut total = 0;
     while let Some((last, count)) = store.resync_page(&arguments.target, after.as_deref(), arguments.page).await? {

@@ -7,7 +7,10 @@ use super::{assemble, output};
 use crate::config::Config;
 use crate::domain::change::FailureKind;
 use crate::domain::words::one_of;
-use crate::store::RetryFilter;
+use crate::store::{RetryFilter, Store};
+
+/// So many refused ones are counted.
+const REFUSED_SHOWN_MAX: u32 = 1_000;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
@@ -17,6 +20,9 @@ pub(super) struct Arguments {
     /// Only deliveries of this patient
     #[arg(long)]
     patient: Option<String>,
+    /// Only deliveries of this change, by the number that `host failed list` shows
+    #[arg(long, value_name = "NUMBER")]
+    change: Option<i64>,
     /// Only deliveries that failed for this reason, for example `invalid`
     #[arg(long, value_parser = kind)]
     kind: Option<FailureKind>,
@@ -31,7 +37,7 @@ pub(super) struct Arguments {
     dry_run: bool,
 }
 
-fn kind(word: &str) -> Result<FailureKind, String> {
+pub(super) fn kind(word: &str) -> Result<FailureKind, String> {
     FailureKind::from_word(word).ok_or_else(|| format!("expected {}", one_of(FailureKind::WORDS)))
 }
 
@@ -41,22 +47,51 @@ pub(super) async fn run(config: &Config, arguments: &Arguments) -> Result<ExitCo
         patient: arguments.patient.clone(),
         kind: arguments.kind,
         older_than_ms: arguments.older_than.map(|seconds| seconds.saturating_mul(1_000)),
+        change_id: arguments.change,
     };
-    let narrowed =
-        filter.target.is_some() || filter.patient.is_some() || filter.kind.is_some() || filter.older_than_ms.is_some();
-    if !narrowed && !arguments.failed {
+    if !is_narrowed(&filter) && !arguments.failed {
         return Err(CliError::Usage(
-            "say which: --target, --patient, --kind, --older-than, or --failed for all of them".to_owned(),
+            "say which: --target, --patient, --change, --kind, --older-than, or --failed for all of them".to_owned(),
         ));
     }
     if let Some(name) = &filter.target {
         assemble::target_config(config, name)?;
     }
     let store = assemble::migrated_store(config).await?;
-    if arguments.dry_run {
-        output::line(&format!("{} failed deliveries would be tried again", store.count_failed(&filter).await?));
+    let count = if arguments.dry_run { store.count_failed(&filter).await? } else { store.retry(&filter).await? };
+    if count == 0 {
+        require_known(&store, &filter).await?;
+    }
+    output::line(&if arguments.dry_run {
+        format!("{count} failed deliveries would be tried again")
     } else {
-        output::line(&format!("{} failed deliveries are pending again", store.retry(&filter).await?));
+        format!("{count} failed deliveries are pending again")
+    });
+    let refused = store.failed(&filter, REFUSED_SHOWN_MAX).await?.iter().filter(|failed| failed.attempts == 0).count();
+    if refused > 0 {
+        output::line(&format!(
+            "{refused} more were refused by the host itself, since their outbox rows are at fault: insert a corrected row, then \
+             `host failed dismiss`"
+        ));
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Whether something says which deliveries are meant.
+pub(super) fn is_narrowed(filter: &RetryFilter) -> bool {
+    filter.target.is_some()
+        || filter.patient.is_some()
+        || filter.kind.is_some()
+        || filter.older_than_ms.is_some()
+        || filter.change_id.is_some()
+}
+
+/// A patient whom the store has never seen is a slip of the pen, not a patient with nothing to do.
+pub(super) async fn require_known(store: &Store, filter: &RetryFilter) -> Result<(), CliError> {
+    match &filter.patient {
+        Some(patient) if !store.knows_patient(patient).await? => {
+            Err(CliError::Failed(format!("the store knows no patient `{patient}`")))
+        }
+        _ => Ok(()),
+    }
 }

@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use super::error::CliError;
 use super::{assemble, output, signals};
 use crate::config::Config;
-use crate::sync::{Daemon, RunEnd, Target};
+use crate::sync::{Breakdown, Daemon, RunEnd, Target};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
@@ -25,6 +25,12 @@ pub(super) async fn run(config: &Config, arguments: &Arguments) -> Result<ExitCo
     let runtime = assemble::runtime(config)?;
     let targets =
         config.enabled_targets().map(|target| assemble::target(target).map(Arc::new)).collect::<Result<Vec<_>, _>>()?;
+    if targets.is_empty() && arguments.until_idle {
+        return Err(CliError::Config(format!(
+            "no target is enabled in {}, so that this host can deliver nothing; fix: set `enabled = true` at a target",
+            config.path.display()
+        )));
+    }
     if targets.is_empty() {
         tracing::warn!("no target is enabled: changes wait in the outbox until one is");
     }
@@ -42,18 +48,27 @@ pub(super) async fn run(config: &Config, arguments: &Arguments) -> Result<ExitCo
     store.database().close().await;
     let end = end?;
     show(&end, started);
+    match &end.broken {
+        Some(Breakdown::Task(death)) => return Err(CliError::Failed(death.to_string())),
+        Some(Breakdown::Store(message)) => {
+            return Err(CliError::Database(format!("the store cannot be written into: {message}")));
+        }
+        None => {}
+    }
     let left = end.remaining.as_ref().is_some_and(|remaining| remaining.open > 0);
     Ok(if left { ExitCode::from(1) } else { ExitCode::SUCCESS })
 }
 
 /// The first signal asks for an orderly end, the second breaks off what is under way.
 async fn obey_signals(stop: CancellationToken, abort: CancellationToken) {
-    signals::stop().await;
-    tracing::info!("stopping: nothing more is claimed, calls under way may end");
+    let mut signals = signals::Stop::listen();
+    signals.next().await;
+    // First the deed, then the word: a log that cannot be written must not keep a host from stopping.
     stop.cancel();
-    signals::stop().await;
-    tracing::warn!("stopping at once: calls under way are broken off");
+    tracing::info!("stopping: nothing more is claimed, calls under way may end");
+    signals.next().await;
     abort.cancel();
+    tracing::warn!("stopping at once: calls under way are broken off");
 }
 
 /// SIGHUP: every adapter's file is looked at again.
@@ -63,8 +78,8 @@ async fn obey_hangups(ask: watch::Sender<u64>) {
     match signal(SignalKind::hangup()) {
         Ok(mut hangups) => {
             while hangups.recv().await.is_some() {
-                tracing::info!("SIGHUP: adapters are looked at again");
                 ask.send_modify(|count| *count += 1);
+                tracing::info!("SIGHUP: adapters are looked at again");
             }
         }
         Err(error) => tracing::error!(%error, "cannot listen for SIGHUP"),

@@ -171,7 +171,7 @@ async fn wait(store: &Store) -> Result<ExitCode, CliError> {
         if open == 0 {
             break;
         }
-        if store.status(0).await?.hosts_running == 0 {
+        if store.status(0).await?.hosts.is_empty() {
             bar.abandon();
             return Err(CliError::Failed(format!(
                 "{open} deliveries wait, and no host runs on this store: start `host run`"

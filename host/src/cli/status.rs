@@ -1,17 +1,21 @@
 //! `host status`: what waits, what is done, what is wrong.
 
+use std::io::IsTerminal as _;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use anstyle::AnsiColor;
-use serde_json::{Map, Value, json};
+use serde_json::json;
 
 use super::error::CliError;
-use super::output::{age, line, paint};
-use super::{assemble, output};
+use super::output::{age, line, paint, printable, time};
+use super::{assemble, output, status_json};
 use crate::config::Config;
 use crate::domain::delivery::Status;
-use crate::store::{BlockedKey, Counts, RecentSync, StatusSnapshot, TargetStatus};
+use crate::store::{
+    BlockedKey, ClockState, Notice, NoticeKind, RecentSync, StatusSnapshot, Store, StoreError, TargetStatus,
+};
+use crate::sync::Difference;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
@@ -30,35 +34,98 @@ pub(super) struct Arguments {
 }
 
 pub(super) async fn run(config: &Config, arguments: &Arguments) -> Result<ExitCode, CliError> {
-    let store = assemble::migrated_store(config).await?;
+    let store = assemble::readable_store(config).await?;
+    let mut was_shown = false;
     loop {
-        let snapshot = store.status(arguments.recent).await?;
-        let troubles = Troubles {
-            conflicts: store.count_conflicts().await?,
-            blocked: store.blocked_keys(&assemble::fifo_types(config), BLOCKED_MAX).await?,
-        };
-        if arguments.json {
-            output::json(&as_json(&snapshot, &troubles));
-        } else {
-            show(&snapshot, &troubles);
+        let looked = look(config, &store, arguments.recent).await;
+        if arguments.watch && !arguments.json {
+            begin_screen(arguments.every, was_shown);
         }
+        match looked {
+            Ok((snapshot, troubles)) if arguments.json => output::json(&status_json::as_json(&snapshot, &troubles)),
+            Ok((snapshot, troubles)) => show(&snapshot, &troubles),
+            // A store that is away for a moment ends no watch.
+            Err(error) if was_shown && arguments.json => output::json(&json!({ "error": error.to_string() })),
+            Err(error) if was_shown => line(&paint(AnsiColor::Red, &format!("{error}; trying again"))),
+            Err(error) => return Err(error.into()),
+        }
+        was_shown = true;
         if !arguments.watch {
             return Ok(ExitCode::SUCCESS);
         }
         tokio::time::sleep(Duration::from_secs(arguments.every)).await;
-        if !arguments.json {
-            line("");
-        }
     }
+}
+
+/// On a terminal the screen is drawn anew; elsewhere one look follows the other. Both say when.
+fn begin_screen(every: u64, was_shown: bool) {
+    if std::io::stdout().is_terminal() {
+        line("\u{1b}[H\u{1b}[2J\u{1b}[3J");
+    } else if was_shown {
+        line("");
+    }
+    let now = time(jiff::Timestamp::now().as_millisecond());
+    line(&format!("host status, {now}, every {every} s; Ctrl-C ends it"));
+    line("");
+}
+
+async fn look(config: &Config, store: &Store, recent_max: u32) -> Result<(StatusSnapshot, Troubles), StoreError> {
+    let snapshot = with_configured(store.status(recent_max).await?, config);
+    let troubles = Troubles {
+        conflicts: store.count_conflicts().await?,
+        blocked: store.blocked_keys(&assemble::fifo_types(config), BLOCKED_MAX).await?,
+        notices: store.notices().await?,
+        types: aggregate_types(config),
+        clock: store.clock_state().await?,
+        write_trouble: store.write_trouble().await,
+        now: store.now_ms().await?,
+    };
+    Ok((snapshot, troubles))
+}
+
+/// The types that targets take.
+pub(super) fn aggregate_types(config: &Config) -> Vec<String> {
+    let types = config.targets.values().flat_map(|target| &target.aggregate_types);
+    let mut types: Vec<_> = types.map(|kind| kind.as_str().to_owned()).collect();
+    types.sort();
+    types.dedup();
+    types
+}
+
+/// Configured targets that no host has registered yet are shown as well; nothing is written.
+fn with_configured(mut snapshot: StatusSnapshot, config: &Config) -> StatusSnapshot {
+    for target in config.targets.values() {
+        let new = || TargetStatus {
+            enabled: target.enabled,
+            state: "unknown".to_owned(),
+            breaker: "closed".to_owned(),
+            ..TargetStatus::default()
+        };
+        snapshot.targets.entry(target.name.as_str().to_owned()).or_insert_with(new);
+    }
+    snapshot
+}
+
+/// Where the running hosts differ from each other and from the store.
+pub(super) fn differences(snapshot: &StatusSnapshot) -> Vec<Difference> {
+    let enabled = snapshot.targets.iter().filter(|(_, target)| target.enabled).map(|(name, _)| name.as_str());
+    crate::sync::differences(&snapshot.hosts, enabled)
 }
 
 /// How many blocked keys are shown; more say nothing more.
 const BLOCKED_MAX: u32 = 20;
 
 /// What waits for a person.
-struct Troubles {
-    conflicts: u64,
-    blocked: Vec<BlockedKey>,
+pub(super) struct Troubles {
+    pub(super) conflicts: u64,
+    pub(super) blocked: Vec<BlockedKey>,
+    pub(super) notices: Vec<Notice>,
+    types: Vec<String>,
+    pub(super) clock: ClockState,
+    /// Why the store cannot be written.
+    pub(super) write_trouble: Option<String>,
+    /// The store's time.
+    now: i64,
 }
 
 fn show(snapshot: &StatusSnapshot, troubles: &Troubles) {
@@ -71,6 +138,9 @@ fn show(snapshot: &StatusSnapshot, troubles: &Troubles) {
     if totals.superseded > 0 {
         line(&format!("   Superseded: {}", totals.superseded));
     }
+    if totals.dismissed > 0 {
+        line(&format!("   Dismissed: {}", totals.dismissed));
+    }
     if snapshot.unrouted > 0 {
         let about = if snapshot.unrouted_is_estimate { "about " } else { "" };
         let oldest = snapshot.oldest_unrouted_ms.map(|ms| format!(", oldest {}", age(ms))).unwrap_or_default();
@@ -81,18 +151,23 @@ fn show(snapshot: &StatusSnapshot, troubles: &Troubles) {
         let what = format!("{} of the failed are conflicts: decide them with `host conflicts`", troubles.conflicts);
         line(&format!("   {}", paint(AnsiColor::Yellow, &what)));
     }
-    if snapshot.hosts_running == 0 {
+    if snapshot.hosts.is_empty() {
         let waiting = totals.pending + snapshot.unrouted;
         let hint = if waiting > 0 { ": what is pending waits until one does (start `host run`)" } else { "" };
         line(&format!("   {}", paint(AnsiColor::Yellow, &format!("No host runs on this store{hint}"))));
     }
+    show_store_troubles(troubles);
     line("");
     line("[Targets]");
     if snapshot.targets.is_empty() {
         line("   none configured");
     }
+    let differences = differences(snapshot);
     for (name, target) in &snapshot.targets {
         show_target(name, target);
+        for difference in differences.iter().filter(|difference| difference.target() == name) {
+            line(&format!("      {}", paint(AnsiColor::Yellow, &difference.to_string())));
+        }
     }
     show_blocked(&troubles.blocked);
     line("");
@@ -103,7 +178,65 @@ fn show(snapshot: &StatusSnapshot, troubles: &Troubles) {
     let several = snapshot.targets.len() > 1;
     for recent in &snapshot.recent {
         let place = if several { format!(" [{}]", recent.target) } else { String::new() };
-        line(&format!("   {}{place}: {}", recent.aggregate_id, outcome(recent, snapshot)));
+        let at = recent.finished_at.map(|at| format!(", {} ago", age(troubles.now - at))).unwrap_or_default();
+        line(&format!("   {}{place}: {}{at}", printable(&recent.aggregate_id), outcome(recent, snapshot)));
+    }
+}
+
+fn show_store_troubles(troubles: &Troubles) {
+    let mut lines = Vec::new();
+    lines.extend(troubles.write_trouble.as_ref().map(|trouble| format!("the store cannot be written: {trouble}")));
+    lines.extend(clock_trouble(troubles.clock));
+    lines.extend(
+        troubles.notices.iter().map(|notice| describe(notice, &troubles.types, Some(troubles.now - notice.last_at))),
+    );
+    if lines.is_empty() {
+        return;
+    }
+    line("");
+    line("[Attention]");
+    for text in lines {
+        line(&format!("   {}", paint(AnsiColor::Yellow, &text)));
+    }
+}
+
+/// What is to be said of the store's clock, if anything.
+pub(super) fn clock_trouble(clock: ClockState) -> Option<String> {
+    match clock {
+        ClockState::Trusted => None,
+        ClockState::Ahead { step_ms } => Some(format!(
+            "the store's clock went ahead by {} at once: nothing is purged until it was set right, or has gone on for a day",
+            age(step_ms)
+        )),
+        ClockState::Behind { by_ms } => {
+            Some(format!("the store's clock is {} behind times that hosts have seen: set it right", age(by_ms)))
+        }
+    }
+}
+
+/// A notice for people. `types` are those that targets take: one that differs from them in case or blanks alone is a slip.
+pub(super) fn describe(notice: &Notice, types: &[String], age_ms: Option<i64>) -> String {
+    let Notice { kind, subject, changes, last_change_id, .. } = notice;
+    let last = format!(
+        "the last is change {last_change_id}{}",
+        age_ms.map(|ms| format!(", {} ago", age(ms))).unwrap_or_default()
+    );
+    match kind {
+        NoticeKind::NotTaken => {
+            let near = types.iter().find(|kind| kind.trim().to_lowercase() == subject.trim().to_lowercase());
+            let hint = match near {
+                Some(kind) if kind == subject => {
+                    "; a target takes it now, `host resync` brings what was passed over".to_owned()
+                }
+                Some(kind) => format!("; is `{kind}` meant?"),
+                None => String::new(),
+            };
+            let subject = printable(subject);
+            format!("{changes} changes of type `{subject}` ({last}) are taken by no target{hint}")
+        }
+        NoticeKind::TimeUnit => {
+            format!("created_at of {changes} changes ({last}) is in {subject}, milliseconds are expected")
+        }
     }
 }
 
@@ -126,7 +259,8 @@ fn show_target(name: &str, target: &TargetStatus) {
         line(&format!("      found: {summary}"));
     }
     if let Some(error) = &target.error_message {
-        line(&format!("      {error}"));
+        let since = target.error_ms.map(|millis| format!(" (since {})", age(millis))).unwrap_or_default();
+        line(&format!("      {error}{since}"));
     }
     if target.breaker != "closed" {
         let again =
@@ -167,7 +301,7 @@ fn state(target: &TargetStatus) -> &str {
 }
 
 /// A pending delivery of a target that is down waits for what keeps the target down.
-fn error_of<'a>(recent: &'a RecentSync, snapshot: &'a StatusSnapshot) -> Option<&'a str> {
+pub(super) fn error_of<'a>(recent: &'a RecentSync, snapshot: &'a StatusSnapshot) -> Option<&'a str> {
     match recent.status {
         Status::Pending => snapshot
             .targets
@@ -175,7 +309,7 @@ fn error_of<'a>(recent: &'a RecentSync, snapshot: &'a StatusSnapshot) -> Option<
             .and_then(|target| target.error_message.as_deref())
             .or(recent.error_message.as_deref()),
         Status::Failed => recent.error_message.as_deref(),
-        Status::Processing | Status::Done | Status::Superseded => None,
+        Status::Processing | Status::Done | Status::Superseded | Status::Dismissed => None,
     }
 }
 
@@ -190,67 +324,6 @@ fn outcome(recent: &RecentSync, snapshot: &StatusSnapshot) -> String {
         Status::Pending => format!("{}{error}", paint(AnsiColor::Yellow, "Pending")),
         Status::Processing => "Processing".to_owned(),
         Status::Superseded => "Superseded".to_owned(),
+        Status::Dismissed => "Dismissed".to_owned(),
     }
-}
-
-fn counts_json(counts: &Counts) -> Map<String, Value> {
-    match serde_json::to_value(counts) {
-        Ok(Value::Object(map)) => map,
-        _ => Map::new(),
-    }
-}
-
-fn as_json(snapshot: &StatusSnapshot, troubles: &Troubles) -> Value {
-    let targets: Map<String, Value> =
-        snapshot.targets.iter().map(|(name, target)| (name.clone(), target_json(target))).collect();
-    let recent: Vec<_> = snapshot
-        .recent
-        .iter()
-        .map(|recent| {
-            json!({
-                "patient_id": recent.aggregate_id,
-                "aggregate_type": recent.aggregate_type,
-                "target": recent.target,
-                "status": recent.status,
-                "remote_id": recent.remote_id,
-                "attempts": recent.attempts,
-                "error_kind": recent.error_kind,
-                "error": error_of(recent, snapshot),
-                "finished_at": recent.finished_at,
-            })
-        })
-        .collect();
-    json!({
-        "totals": counts_json(&snapshot.totals()),
-        "unrouted": snapshot.unrouted,
-        "unrouted_is_estimate": snapshot.unrouted_is_estimate,
-        "oldest_unrouted_ms": snapshot.oldest_unrouted_ms,
-        "hosts_running": snapshot.hosts_running,
-        "targets": targets,
-        "conflicts": troubles.conflicts,
-        "blocked": troubles.blocked,
-        "recent": recent,
-    })
-}
-
-fn target_json(target: &TargetStatus) -> Value {
-    let mut object = counts_json(&target.counts);
-    let adapter = target
-        .adapter_sha256
-        .as_ref()
-        .map(|sha256| json!({"name": target.adapter_name, "version": target.adapter_version, "sha256": sha256}));
-    let facts = json!({
-        "state": if target.enabled && target.paused { "paused" } else { target.state.as_str() },
-        "enabled": target.enabled,
-        "breaker": target.breaker,
-        "adapter": adapter,
-        "summary": target.summary,
-        "oldest_pending_ms": target.oldest_pending_ms,
-        "error_kind": target.error_kind,
-        "error": target.error_message,
-    });
-    if let Value::Object(facts) = facts {
-        object.extend(facts);
-    }
-    Value::Object(object)
 }

@@ -1,10 +1,11 @@
-//! `host target`: a person pauses a target, or lets it go on.
+//! `host target`: an operator pauses a target, lets it go on, has it looked at, or takes it out of the store.
 
 use std::process::ExitCode;
 
 use super::error::CliError;
 use super::{assemble, output};
 use crate::config::Config;
+use crate::store::Store;
 
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Verb {
@@ -12,6 +13,10 @@ pub(super) enum Verb {
     Pause(Name),
     /// Deliver again
     Resume(Name),
+    /// Look at a target that is down now, without waiting
+    Probe(Name),
+    /// Make no more deliveries for a target that no host has
+    Disable(Name),
 }
 
 #[derive(Debug, clap::Args)]
@@ -21,14 +26,55 @@ pub(super) struct Name {
 }
 
 pub(super) async fn run(config: &Config, verb: &Verb) -> Result<ExitCode, CliError> {
-    let (name, paused) = match verb {
-        Verb::Pause(Name { target }) => (target, true),
-        Verb::Resume(Name { target }) => (target, false),
-    };
     let store = assemble::migrated_store(config).await?;
-    if !store.set_paused(name, paused).await? {
-        return Err(CliError::Usage(format!("there is no target `{name}` in {}", config.path.display())));
+    match verb {
+        Verb::Pause(Name { target }) => set_paused(config, &store, target, true).await?,
+        Verb::Resume(Name { target }) => set_paused(config, &store, target, false).await?,
+        Verb::Probe(Name { target }) => {
+            assemble::know_target(&store, assemble::target_config(config, target)?).await?;
+            store.request_probe(target).await?;
+            output::line(&format!("target {target} is looked at again within a second or two: see `host status`"));
+            say_who_looks(&store).await?;
+        }
+        Verb::Disable(Name { target }) => disable(&store, target).await?,
     }
-    output::line(&format!("target {name} is {}", if paused { "paused" } else { "resumed" }));
     Ok(ExitCode::SUCCESS)
+}
+
+async fn set_paused(config: &Config, store: &Store, target: &str, paused: bool) -> Result<(), CliError> {
+    assemble::know_target(store, assemble::target_config(config, target)?).await?;
+    store.set_paused(target, paused).await?;
+    output::line(&format!("target {target} is {}", if paused { "paused" } else { "resumed" }));
+    Ok(())
+}
+
+/// A target that a host has would be enabled again when that host starts.
+async fn disable(store: &Store, target: &str) -> Result<(), CliError> {
+    let snapshot = store.status(0).await?;
+    if !snapshot.targets.contains_key(target) {
+        let known: Vec<_> = snapshot.targets.keys().map(String::as_str).collect();
+        return Err(CliError::Usage(format!(
+            "there is no target `{target}` in the store; there are {}",
+            known.join(", ")
+        )));
+    }
+    let hosts = snapshot.hosts_with(target);
+    if !hosts.is_empty() {
+        return Err(CliError::Failed(format!(
+            "target `{target}` is enabled on running hosts ({}): set `enabled = false` there, or pause it",
+            hosts.join(", ")
+        )));
+    }
+    store.disable_target(target).await?;
+    output::line(&format!(
+        "target {target} is disabled: no more deliveries are made for it until a host that has it starts"
+    ));
+    Ok(())
+}
+
+async fn say_who_looks(store: &Store) -> Result<(), CliError> {
+    if store.running_hosts().await?.is_empty() {
+        output::line("no host runs on this store: the next one that starts looks at it");
+    }
+    Ok(())
 }

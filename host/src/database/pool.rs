@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use sqlx::pool::PoolOptions;
 use sqlx::{ConnectOptions, Connection as _, MySql, Pool, Postgres, Sqlite};
+use tokio::sync::OnceCell;
 use url::Url;
 
 use super::connection::Connection;
@@ -26,6 +27,9 @@ const STALE_PAUSE: Duration = Duration::from_millis(5);
 
 /// Who waits so long for a connection asks whether the server is there at all.
 const SUSPICIOUS_WAIT: Duration = Duration::from_millis(500);
+
+/// MariaDB's, and MySQL's.
+const EXACT_COLLATIONS: [&str; 2] = ["utf8mb4_nopad_bin", "utf8mb4_0900_bin"];
 
 /// Where a database is, in the words of its URL.
 #[derive(Clone)]
@@ -123,6 +127,8 @@ struct Inner {
     locator: Locator,
     pools: Pools,
     statement_timeout: Duration,
+    /// See [`Database::exact_collation`].
+    collation: OnceCell<&'static str>,
     /// Whether it is someone else's, whose statements are not ours and need not end.
     foreign: bool,
 }
@@ -188,7 +194,8 @@ impl Database {
                 Pools::Postgres(options.connect_lazy_with(postgres::options(url)?))
             }
         };
-        Ok(Self { inner: Arc::new(Inner { locator, pools, statement_timeout, foreign }) })
+        let collation = OnceCell::new();
+        Ok(Self { inner: Arc::new(Inner { locator, pools, statement_timeout, collation, foreign }) })
     }
 
     /// Where it is.
@@ -201,6 +208,33 @@ impl Database {
     #[must_use]
     pub fn dialect(&self) -> Dialect {
         self.inner.locator.dialect()
+    }
+
+    /// The name of the collation that compares texts byte for byte, blanks at the end included. MariaDB and MySQL each have one
+    /// that the other lacks. The other dialects need none: the name is empty.
+    ///
+    /// # Errors
+    /// `Rejected` when the server has neither (MySQL before 8.0.17), and what the database says.
+    pub async fn exact_collation(&self) -> Result<&'static str, DatabaseError> {
+        if self.dialect() != Dialect::MySql {
+            return Ok("");
+        }
+        self.inner.collation.get_or_try_init(|| self.find_exact_collation()).await.copied()
+    }
+
+    async fn find_exact_collation(&self) -> Result<&'static str, DatabaseError> {
+        let sql =
+            "SELECT CAST(collation_name AS CHAR) FROM information_schema.collations WHERE collation_name IN (?, ?)";
+        let rows = self.query_alone(sql, &EXACT_COLLATIONS.map(Value::from)).await?.rows;
+        let found: Vec<_> = rows.into_iter().filter_map(|row| row.into_iter().next()?.into_text()).collect();
+        let exact = EXACT_COLLATIONS.into_iter().find(|name| found.iter().any(|found| found == name));
+        exact.ok_or_else(|| {
+            let message = format!(
+                "has no collation that tells ids with and without a blank at the end apart ({}): MariaDB 10.6 or MySQL 8.0.17 is needed",
+                EXACT_COLLATIONS.join(" or ")
+            );
+            self.inner.locator.explain(DatabaseError::new(ErrorKind::Rejected, message))
+        })
     }
 
     /// Begins a transaction that may write.
@@ -315,11 +349,19 @@ impl Database {
         }
     }
 
-    /// Closes every connection, and waits for them.
+    /// Closes every connection, and waits for them. On SQLite what stands in the write-ahead log is brought into the file first,
+    /// as far as no other process reads from it.
     pub async fn close(&self) {
         match &self.inner.pools {
             Pools::Sqlite { writer, readers } => {
                 readers.close().await;
+                if writer.size() > 0
+                    && !self.inner.foreign
+                    && let Ok(mut connection) = writer.acquire().await
+                {
+                    // Another process that is busy with the file, or closes it last, does the same.
+                    drop(sqlx::raw_sql("PRAGMA wal_checkpoint(TRUNCATE)").execute(&mut *connection).await);
+                }
                 writer.close().await;
             }
             Pools::MySql(pool) => pool.close().await,

@@ -5,8 +5,8 @@
 //! [`as_text`]. Nothing here may panic or fail for what a row holds.
 
 use sqlx::postgres::{PgColumn, PgRow, PgTypeKind};
+use sqlx::types::Uuid;
 use sqlx::types::chrono::{NaiveDate, NaiveTime};
-use sqlx::types::{BigDecimal, Uuid};
 use sqlx::{Column as _, Row as _, TypeInfo as _, ValueRef as _};
 
 use super::{DatabaseError, Value};
@@ -41,7 +41,7 @@ fn value(row: &PgRow, index: usize, bytes: &[u8]) -> Option<Value> {
         "INT8" => row.try_get(index).ok().map(Value::I64),
         "FLOAT4" => row.try_get::<f32, _>(index).ok().map(|number| Value::F64(f64::from(number))),
         "FLOAT8" => row.try_get(index).ok().map(Value::F64),
-        "NUMERIC" => row.try_get::<BigDecimal, _>(index).ok().map(|number| Value::Decimal(number.to_plain_string())),
+        "NUMERIC" => numeric(bytes),
         "TEXT" | "VARCHAR" | "CHAR" | "BPCHAR" | "NAME" | "UNKNOWN" | "CITEXT" | "citext" => Some(text(bytes)),
         "BYTEA" => Some(Value::Bytes(bytes.to_vec())),
         "UUID" => row.try_get::<Uuid, _>(index).ok().map(|uuid| Value::Text(uuid.to_string())),
@@ -68,6 +68,30 @@ fn json(bytes: &[u8]) -> Value {
         Value::Text(text) => Value::Json(text),
         other => other,
     }
+}
+
+/// `digits, weight, sign, scale` of two bytes each, then digits to the base 10,000. The driver's own type forgets the scale and would
+/// make `12.5000` of `12.50`.
+fn numeric(bytes: &[u8]) -> Option<Value> {
+    let mut words = bytes.chunks_exact(2).map(|pair| u16::from_be_bytes([pair[0], pair[1]]));
+    let (_, weight, sign, scale) = (words.next()?, words.next()?.cast_signed(), words.next()?, words.next()?);
+    let (digits, weight) = (words.collect::<Vec<u16>>(), i32::from(weight));
+    let group = |place: i32| usize::try_from(place).ok().and_then(|place| digits.get(place)).copied().unwrap_or(0);
+    let mut text = match sign {
+        0x0000 => String::new(),
+        0x4000 => "-".to_owned(),
+        // Not a number, or infinite.
+        _ => return None,
+    };
+    text.push_str(&if weight < 0 { 0 } else { group(0) }.to_string());
+    text.extend((1..=weight).map(|place| format!("{:04}", group(place))));
+    if scale > 0 {
+        let fraction: String =
+            (1..=i32::from(scale.div_ceil(4))).map(|place| format!("{:04}", group(weight + place))).collect();
+        text.push('.');
+        text.push_str(fraction.get(..usize::from(scale))?);
+    }
+    Some(Value::Decimal(text))
 }
 
 /// Days since 2000-01-01; years from 1 to 9999.
@@ -141,7 +165,7 @@ fn of_text(value: Value, name: &str, kind: &PgTypeKind) -> Value {
             })
     };
     match name {
-        "TEXT" | "VARCHAR" | "CHAR" | "BPCHAR" | "NAME" | "UNKNOWN" | "CITEXT" | "citext" => Value::Text(text),
+        "TEXT" | "VARCHAR" | "CHAR" | "BPCHAR" | "NAME" | "UNKNOWN" | "CITEXT" | "citext" | "UUID" => Value::Text(text),
         "NUMERIC" if text.bytes().all(|byte| byte.is_ascii_digit() || matches!(byte, b'-' | b'.')) => {
             Value::Decimal(text)
         }
@@ -186,6 +210,24 @@ mod tests {
     }
 
     #[test]
+    fn a_number_keeps_its_digits_and_its_scale() {
+        // Digits, weight, sign, scale; then groups of four digits.
+        for (words, expected) in [
+            (&[2, 0, 0, 2, 12, 5_000][..], Some("12.50")),
+            (&[1, 0, 0x4000, 0, 1], Some("-1")),
+            (&[0, 0, 0, 3], Some("0.000")),
+            (&[1, 0xFFFE, 0, 8, 1], Some("0.00000001")),
+            (&[1, 2, 0, 0, 1], Some("100000000")),
+            (&[3, 1, 0, 1, 1, 23, 4_000], Some("10023.4")),
+            (&[0, 0, 0xC000, 0], None),
+            (&[0, 0, 0xD000, 0], None),
+        ] {
+            let bytes: Vec<u8> = words.iter().flat_map(|word: &u16| word.to_be_bytes()).collect();
+            assert!(numeric(&bytes) == expected.map(|text| Value::Decimal(text.to_owned())), "{words:x?}");
+        }
+    }
+
+    #[test]
     fn the_servers_text_is_read_as_what_its_column_was() {
         let date = |text: &str| Value::Date(text.to_owned());
         let other = |text: &str| Value::Other(text.to_owned());
@@ -203,6 +245,11 @@ mod tests {
             ("NaN", "NUMERIC", other("NaN")),
             ("{1,2}", "INT4[]", other("{1,2}")),
             ("x", "TEXT", Value::Text("x".to_owned())),
+            (
+                "a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11",
+                "UUID",
+                Value::Text("a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11".to_owned()),
+            ),
         ] {
             assert!(of_text(Value::Text(text.to_owned()), name, &PgTypeKind::Simple) == expected, "{text} as {name}");
         }

@@ -103,6 +103,11 @@ impl Transaction {
         self.dialect
     }
 
+    /// Lets each further statement take as long as this: one that rewrites a large table needs more than a question.
+    pub fn allow(&mut self, statement_timeout: Duration) {
+        self.statement_timeout = statement_timeout;
+    }
+
     /// Runs one statement. Parameters are written `?` in every dialect.
     ///
     /// # Errors

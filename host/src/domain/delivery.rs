@@ -18,6 +18,8 @@ vocabulary! {
         Failed = "failed",
         /// A newer state of the same aggregate made it moot.
         Superseded = "superseded",
+        /// It failed, and an operator decided that it need not be delivered.
+        Dismissed = "dismissed",
     }
 }
 
@@ -38,12 +40,22 @@ pub enum Event {
     Supersede,
     /// A person wants it tried again.
     Retry,
+    /// An operator decided that it need not be delivered.
+    Dismiss,
 }
 
 impl Event {
     /// Every event.
-    pub const ALL: [Self; 7] =
-        [Self::Claim, Self::Confirm, Self::Defer, Self::GiveUp, Self::Unlease, Self::Supersede, Self::Retry];
+    pub const ALL: [Self; 8] = [
+        Self::Claim,
+        Self::Confirm,
+        Self::Defer,
+        Self::GiveUp,
+        Self::Unlease,
+        Self::Supersede,
+        Self::Retry,
+        Self::Dismiss,
+    ];
 }
 
 /// The one transition function: where `event` takes a delivery that stands at `status`, or `None` where it may not
@@ -56,10 +68,14 @@ pub fn next_status(status: Status, event: Event) -> Option<Status> {
         (Status::Processing, Event::Defer | Event::Unlease) | (Status::Failed, Event::Retry) => Some(Status::Pending),
         (Status::Processing, Event::GiveUp) => Some(Status::Failed),
         (Status::Pending | Status::Failed, Event::Supersede) => Some(Status::Superseded),
-        (Status::Pending, Event::Confirm | Event::Defer | Event::GiveUp | Event::Unlease | Event::Retry)
-        | (Status::Processing, Event::Claim | Event::Supersede | Event::Retry)
+        (Status::Failed, Event::Dismiss) => Some(Status::Dismissed),
+        (
+            Status::Pending,
+            Event::Confirm | Event::Defer | Event::GiveUp | Event::Unlease | Event::Retry | Event::Dismiss,
+        )
+        | (Status::Processing, Event::Claim | Event::Supersede | Event::Retry | Event::Dismiss)
         | (Status::Failed, Event::Claim | Event::Confirm | Event::Defer | Event::GiveUp | Event::Unlease)
-        | (Status::Done | Status::Superseded, _) => None,
+        | (Status::Done | Status::Superseded | Status::Dismissed, _) => None,
     }
 }
 
@@ -130,7 +146,7 @@ mod tests {
 
     #[test]
     fn finished_is_finished() {
-        for status in [Status::Done, Status::Superseded] {
+        for status in [Status::Done, Status::Superseded, Status::Dismissed] {
             for event in Event::ALL {
                 assert_eq!(next_status(status, event), None, "{status:?} {event:?}");
             }
@@ -180,11 +196,12 @@ mod tests {
             let mut claims_open = 0;
             for event in events {
                 let Some(next) = next_status(status, event) else { continue };
-                prop_assert!(!matches!(status, Status::Done | Status::Superseded), "{status:?} went on by {event:?}");
+                let is_final = matches!(status, Status::Done | Status::Superseded | Status::Dismissed);
+                prop_assert!(!is_final, "{status:?} went on by {event:?}");
                 match event {
                     Event::Claim => claims_open += 1,
                     Event::Confirm | Event::Defer | Event::GiveUp | Event::Unlease => claims_open -= 1,
-                    Event::Supersede | Event::Retry => {}
+                    Event::Supersede | Event::Retry | Event::Dismiss => {}
                 }
                 prop_assert!((0..=1).contains(&claims_open));
                 prop_assert_eq!(claims_open == 1, next == Status::Processing);
@@ -200,7 +217,7 @@ mod tests {
             for event in [Event::Unlease, Event::Retry, Event::Claim, Event::Confirm] {
                 status = next_status(status, event).unwrap_or(status);
             }
-            prop_assert!(matches!(status, Status::Done | Status::Superseded));
+            prop_assert!(matches!(status, Status::Done | Status::Superseded | Status::Dismissed));
         }
 
         #[test]

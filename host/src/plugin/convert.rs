@@ -22,7 +22,8 @@ impl From<&Change> for types::Change {
             payload: change.payload.clone(),
             created_at_ms: change.created_at_ms,
             attempt: change.attempt,
-            link: change.link.as_ref().map(types::Link::from),
+            // Without an id it says only which change was confirmed last: the target has no record.
+            link: change.link.as_ref().filter(|link| !link.remote_id.is_empty()).map(types::Link::from),
         }
     }
 }

@@ -69,6 +69,8 @@ pub struct TargetWish {
     pub rejected_sha256: Option<String>,
     /// How often a person asked to look at the file again.
     pub reload_requests: i64,
+    /// How often a person asked to look at the target now.
+    pub probe_requests: i64,
 }
 
 impl Store {
@@ -79,7 +81,7 @@ impl Store {
     pub async fn target_wish(&self, target: &str) -> Result<TargetWish, StoreError> {
         let what = "read what is wanted of a target";
         let mut transaction = self.begin_read(what).await?;
-        let sql = "SELECT t.paused, t.adapter_sha256, w.rejected_sha256, w.reload_requests FROM sync_target t \
+        let sql = "SELECT t.paused, t.adapter_sha256, w.rejected_sha256, w.reload_requests, t.probe_requests FROM sync_target t \
                    LEFT JOIN sync_adapter_wish w ON w.target = t.name WHERE t.name = :target";
         let rows = transaction.query(sql, &[("target", target.into())]).await?;
         transaction.rollback().await?;
@@ -90,6 +92,7 @@ impl Store {
             adapter_sha256: reader.optional_text()?,
             rejected_sha256: reader.optional_text()?,
             reload_requests: reader.optional_integer()?.unwrap_or_default(),
+            probe_requests: reader.integer()?,
         })
     }
 

@@ -3,12 +3,13 @@
 //! Reading happens outside of the transaction that took the batch: a change is never altered, nor is a link while its
 //! aggregate is in work. Read next: `claim.rs` and `straight.rs`, the two ways by which a batch comes to be.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
+use super::readable::{self, DELIVERY_COLUMNS};
 use super::sql::{among_ids, left_lookup};
-use super::{Lease, Reader, Store, StoreError, corrupt};
+use super::{Lease, Store, StoreError};
 use crate::database::Value;
-use crate::domain::change::{Change, Link, Operation};
+use crate::domain::change::Change;
 
 /// What to take.
 #[derive(Clone, Debug)]
@@ -68,19 +69,53 @@ impl UnderLease {
 }
 
 impl Store {
-    /// Reads what is under a lease that was just made.
+    /// Reads what is under a lease that was just made. What cannot be read is failed by itself (`refuse.rs`).
     ///
-    /// `None`, and the lease is given back, when a newer state was confirmed between the look and the taking. A host that
-    /// stood still there may have been passed by another; from the taking on nobody can, so that this is the place to see it.
+    /// `None`, and the lease is given back, when nothing is left, or a newer state was confirmed between the look and the taking.
+    /// A host that stood still there may have been passed by another; from the taking on nobody can, so that this is the place to
+    /// see it.
     ///
     /// # Errors
-    /// When the store cannot be reached, or holds what this version does not understand. The lease then runs out by itself.
+    /// When the store cannot be reached. The lease then runs out by itself.
     pub async fn load(&self, taken: UnderLease, request: &ClaimRequest) -> Result<Option<Batch>, StoreError> {
-        let dialect = self.database.dialect();
         let what = format!("read batch for target `{}`", taken.lease.target);
+        let rows = self.changes_of(&what, &taken).await?;
+        let mut missing: BTreeSet<_> = taken.outbox_ids.iter().copied().collect();
+        let mut deliveries = Vec::with_capacity(rows.len());
+        let mut refused = Vec::new();
+        for row in rows {
+            match readable::delivery(row, &taken.attempts) {
+                Ok((delivery, delivered_id)) => {
+                    let change = &delivery.change;
+                    if delivered_id > change.change_id && !request.is_fifo(&change.aggregate_type) {
+                        self.release(&taken.lease).await?;
+                        return Ok(None);
+                    }
+                    missing.remove(&change.change_id);
+                    deliveries.push(delivery);
+                }
+                Err(one) => {
+                    missing.remove(&one.outbox_id);
+                    refused.push(one);
+                }
+            }
+        }
+        refused.extend(missing.into_iter().map(readable::gone));
+        if !refused.is_empty() && !self.refuse(&taken.lease, &refused).await? {
+            return Ok(None);
+        }
+        if deliveries.is_empty() {
+            self.release(&taken.lease).await?;
+            return Ok(None);
+        }
+        deliveries.sort_by_key(|delivery| delivery.change.change_id);
+        Ok(Some(Batch { lease: taken.lease, deliveries }))
+    }
+
+    async fn changes_of(&self, what: &str, taken: &UnderLease) -> Result<Vec<Vec<Value>>, StoreError> {
+        let dialect = self.database.dialect();
         let sql = format!(
-            "SELECT o.id, o.event_id, o.aggregate_type, o.aggregate_id, o.operation, o.payload, o.created_at, \
-             l.remote_id, l.remote_version, l.fingerprint, l.delivered_outbox_id FROM sync_outbox o {link} WHERE {among}",
+            "SELECT {DELIVERY_COLUMNS} FROM sync_outbox o {link} WHERE {among}",
             link = left_lookup(
                 dialect,
                 "sync_link",
@@ -91,53 +126,6 @@ impl Store {
             among = among_ids(dialect, "o.id"),
         );
         let values = [("target", taken.lease.target.as_str().into())];
-        let rows = self.query_alone(&what, &sql, &values, &taken.outbox_ids).await?;
-        let mut deliveries = Vec::with_capacity(rows.rows.len());
-        for row in rows.rows {
-            let (delivery, delivered_id) = delivery(&what, row, &taken.attempts)?;
-            if delivered_id > delivery.change.change_id && !request.is_fifo(&delivery.change.aggregate_type) {
-                self.release(&taken.lease).await?;
-                return Ok(None);
-            }
-            deliveries.push(delivery);
-        }
-        deliveries.sort_by_key(|delivery| delivery.change.change_id);
-        Ok(Some(Batch { lease: taken.lease, deliveries }))
+        Ok(self.query_alone(what, &sql, &values, &taken.outbox_ids).await?.rows)
     }
-}
-
-/// A delivery, and the newest change of its aggregate that the target confirmed (0 for none).
-pub(super) fn delivery(
-    what: &str,
-    row: Vec<Value>,
-    attempts: &HashMap<i64, u32>,
-) -> Result<(Delivery, i64), StoreError> {
-    let mut reader = Reader::new(what, row);
-    let change_id = reader.integer()?;
-    let event_id = reader.text()?;
-    let aggregate_type = reader.text()?;
-    let aggregate_id = reader.text()?;
-    let operation = reader.text()?;
-    let payload = reader.text()?;
-    let created_at_ms = reader.integer()?;
-    let attempts = attempts.get(&change_id).copied().unwrap_or_default();
-    let remote_id = reader.optional_text()?;
-    let remote_version = reader.optional_text()?;
-    let fingerprint = reader.optional_text()?;
-    let delivered_id = reader.optional_integer()?.unwrap_or_default();
-    // The router lets no other word through.
-    let operation =
-        Operation::from_word(&operation).ok_or_else(|| corrupt(what, format!("operation of {change_id}")))?;
-    let change = Change {
-        change_id,
-        event_id,
-        aggregate_type,
-        aggregate_id,
-        operation,
-        payload,
-        created_at_ms,
-        attempt: attempts.saturating_add(1),
-        link: remote_id.map(|remote_id| Link { remote_id, remote_version, fingerprint }),
-    };
-    Ok((Delivery { change, attempts }, delivered_id))
 }

@@ -61,8 +61,8 @@ impl Store {
                 let mut reader = Reader::new(what, row);
                 Ok(BlockedKey {
                     target: reader.text()?,
-                    aggregate_type: reader.text()?,
-                    aggregate_id: reader.text()?,
+                    aggregate_type: reader.key()?,
+                    aggregate_id: reader.key()?,
                     change_id: reader.integer()?,
                     error_kind: reader.optional_text()?,
                     error: reader.optional_text()?.map(|message| split_message(&message).0.to_owned()),

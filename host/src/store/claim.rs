@@ -208,7 +208,14 @@ impl StoreTransaction {
             named = named_deliveries(self.dialect()),
         );
         self.put_all(lease, &sql, outbox_ids).await?;
-        self.enter_work(lease, outbox_ids).await
+        // By the deliveries' own keys: an outbox row may have been changed or deleted since, and says so when it is read.
+        let sql = format!(
+            "INSERT INTO sync_work (target, aggregate_type, aggregate_id, outbox_id, epoch) \
+             SELECT target, aggregate_type, aggregate_id, outbox_id, :epoch FROM sync_delivery{index} WHERE {named}",
+            index = through(self.dialect(), "PRIMARY"),
+            named = named_deliveries(self.dialect()),
+        );
+        self.put_all(lease, &sql, outbox_ids).await
     }
 }
 
@@ -220,7 +227,7 @@ pub(super) fn rows_value<T: Serialize>(rows: &[T]) -> Value {
 fn due(what: &str, row: Vec<Value>) -> Result<Due, StoreError> {
     let mut reader = Reader::new(what, row);
     let outbox_id = reader.integer()?;
-    let (aggregate_type, aggregate_id) = (reader.text()?, reader.text()?);
+    let (aggregate_type, aggregate_id) = (reader.key()?, reader.key()?);
     let next_attempt_at_ms = reader.integer()?;
     let attempts = u32::try_from(reader.integer()?).unwrap_or(u32::MAX);
     let (newest, oldest) = (reader.optional_integer()?, reader.optional_integer()?);

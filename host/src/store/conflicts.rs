@@ -70,7 +70,7 @@ impl Store {
             values.push(("target", target.into()));
         }
         let sql = format!(
-            "SELECT d.target, d.aggregate_type, d.aggregate_id, d.outbox_id, l.remote_id, d.error_message, d.finished_at \
+            "SELECT d.target, d.aggregate_type, d.aggregate_id, d.outbox_id, NULLIF(l.remote_id, ''), d.error_message, d.finished_at \
              FROM sync_target t JOIN sync_delivery d{due} ON d.target = t.name AND d.next_attempt_at = {NEVER} AND d.error_kind = :kind \
              LEFT JOIN sync_link l ON l.target = d.target AND l.aggregate_type = d.aggregate_type \
              AND l.aggregate_id = d.aggregate_id WHERE 1 = 1{of_target} ORDER BY d.outbox_id, d.target LIMIT {limit}",
@@ -84,8 +84,8 @@ impl Store {
                 let mut reader = Reader::new(what, row);
                 Ok(Conflict {
                     target: reader.text()?,
-                    aggregate_type: reader.text()?,
-                    aggregate_id: reader.text()?,
+                    aggregate_type: reader.key()?,
+                    aggregate_id: reader.key()?,
                     change_id: reader.integer()?,
                     remote_id: reader.optional_text()?,
                     message: reader.optional_text()?.map(|message| split_message(&message).0.to_owned()),

@@ -1,4 +1,4 @@
-//! `sync_count`: how many deliveries each target was given, and how many of them are done or superseded.
+//! `sync_count`: how many deliveries each target was given, and how many of them are done, superseded or dismissed.
 //!
 //! Counting millions of finished rows takes seconds, so their number is kept instead: whatever makes, finishes or deletes
 //! deliveries adds what it did in its own transaction, as its last statement, to one of several rows chosen by chance. So
@@ -26,6 +26,7 @@ pub struct Counts {
     pub done: u64,
     pub failed: u64,
     pub superseded: u64,
+    pub dismissed: u64,
 }
 
 impl std::ops::AddAssign for Counts {
@@ -35,6 +36,7 @@ impl std::ops::AddAssign for Counts {
         self.done += other.done;
         self.failed += other.failed;
         self.superseded += other.superseded;
+        self.dismissed += other.dismissed;
     }
 }
 
@@ -47,12 +49,19 @@ pub(super) struct Counted {
     pub(super) done: i64,
     /// Of these, those that became superseded, less those deleted.
     pub(super) superseded: i64,
+    /// Of these, those that became dismissed, less those deleted.
+    pub(super) dismissed: i64,
 }
 
 impl Counted {
     /// So many rows became superseded.
     pub(super) fn superseded(rows: u64) -> Self {
         Self { superseded: i64::try_from(rows).unwrap_or(i64::MAX), ..Self::default() }
+    }
+
+    /// So many rows became dismissed.
+    pub(super) fn dismissed(rows: u64) -> Self {
+        Self { dismissed: i64::try_from(rows).unwrap_or(i64::MAX), ..Self::default() }
     }
 
     /// So many rows of this status were deleted.
@@ -62,6 +71,7 @@ impl Counted {
             made: -rows,
             done: if status == Status::Done { -rows } else { 0 },
             superseded: if status == Status::Superseded { -rows } else { 0 },
+            dismissed: if status == Status::Dismissed { -rows } else { 0 },
         }
     }
 }
@@ -71,6 +81,7 @@ impl std::ops::AddAssign for Counted {
         self.made += other.made;
         self.done += other.done;
         self.superseded += other.superseded;
+        self.dismissed += other.dismissed;
     }
 }
 
@@ -89,11 +100,12 @@ impl StoreTransaction {
             Dialect::MySql => "ON DUPLICATE KEY UPDATE",
         };
         let sql = format!(
-            "INSERT INTO sync_count (target, shard, made, done, superseded) \
-             VALUES (:target, :shard, :made, :done, :superseded) {conflict} {}, {}, {}",
+            "INSERT INTO sync_count (target, shard, made, done, superseded, dismissed) \
+             VALUES (:target, :shard, :made, :done, :superseded, :dismissed) {conflict} {}, {}, {}, {}",
             added("made"),
             added("done"),
             added("superseded"),
+            added("dismissed"),
         );
         let values = [
             ("target", target.into()),
@@ -101,6 +113,7 @@ impl StoreTransaction {
             ("made", counted.made.into()),
             ("done", counted.done.into()),
             ("superseded", counted.superseded.into()),
+            ("dismissed", counted.dismissed.into()),
         ];
         self.execute(&sql, &values).await.map(drop)
     }
@@ -121,10 +134,10 @@ impl StoreTransaction {
     /// The counts of every target, as they were at one moment: one statement sees one state.
     pub(super) async fn counts(&mut self) -> Result<BTreeMap<String, Counts>, StoreError> {
         let sql = format!(
-            "SELECT c.target, c.made, c.done, c.superseded, {in_work}, \
+            "SELECT c.target, c.made, c.done, c.superseded, c.dismissed, {in_work}, \
              (SELECT COUNT(*) FROM sync_delivery d{due} WHERE d.target = c.target AND d.next_attempt_at = :never) \
              FROM (SELECT target, CAST(SUM(made) AS DECIMAL(20)) AS made, CAST(SUM(done) AS DECIMAL(20)) AS done, \
-             CAST(SUM(superseded) AS DECIMAL(20)) AS superseded FROM sync_count GROUP BY target) c",
+             CAST(SUM(superseded) AS DECIMAL(20)) AS superseded, CAST(SUM(dismissed) AS DECIMAL(20)) AS dismissed FROM sync_count GROUP BY target) c",
             in_work = in_work_at(self.dialect(), "c.target"),
             due = through(self.dialect(), "sync_delivery_due"),
         );
@@ -133,16 +146,18 @@ impl StoreTransaction {
             let mut reader = Reader::new("count deliveries", row);
             let target = reader.text()?;
             let (made, done, superseded) = (reader.integer()?, reader.integer()?, reader.integer()?);
+            let dismissed = reader.integer()?;
             let (processing, failed) = (reader.integer()?, reader.integer()?);
             let count = |number: i64| u64::try_from(number).unwrap_or_default();
             counts.insert(
                 target,
                 Counts {
-                    pending: count(made - done - superseded - processing - failed),
+                    pending: count(made - done - superseded - dismissed - processing - failed),
                     processing: count(processing),
                     done: count(done),
                     failed: count(failed),
                     superseded: count(superseded),
+                    dismissed: count(dismissed),
                 },
             );
         }

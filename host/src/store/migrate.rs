@@ -6,11 +6,15 @@ use std::time::Duration;
 
 use sha2::{Digest as _, Sha256};
 
-use super::{Store, StoreError};
+use super::{Store, StoreError, ours};
 use crate::database::{AsDatabaseError, DatabaseError, Dialect, ErrorKind, RowLimits, Transaction, rerun};
 
 const LOCK: &str = "store.migrations";
 const LOCK_TIMEOUT: Duration = Duration::from_mins(1);
+/// A step may write tables of millions of rows anew.
+const STEP_TIMEOUT: Duration = Duration::from_hours(6);
+/// Stands in MySQL's files for the collation that the server at hand has, see `Database::exact_collation`.
+const COLLATION: &str = "{NO_PAD_BIN}";
 
 /// MySQL's `ER_DUP_FIELDNAME` and `ER_CANT_DROP_FIELD_OR_KEY`.
 const ADDED_OR_DROPPED_ALREADY: [i32; 2] = [1_060, 1_091];
@@ -21,6 +25,19 @@ struct Migration {
     name: &'static str,
     sql: &'static str,
 }
+
+impl Migration {
+    fn digest(&self) -> String {
+        hex(&Sha256::digest(self.sql.as_bytes()))
+    }
+}
+
+/// What was applied. In the form of the files, so that it too is recognised as ours.
+const TABLE: &str = "CREATE TABLE IF NOT EXISTS schema_migration (
+    version BIGINT NOT NULL PRIMARY KEY,
+    name VARCHAR(64) NOT NULL,
+    sha256 VARCHAR(64) NOT NULL
+)";
 
 /// The file `migrations/FOLDER/000VERSION_NAME.sql`.
 macro_rules! migration {
@@ -43,6 +60,8 @@ macro_rules! migrations {
             migration!($folder, 5, "work"),
             migration!($folder, 6, "room"),
             migration!($folder, 7, "incomplete"),
+            migration!($folder, 8, "hosts"),
+            migration!($folder, 9, "exact"),
         ]
     };
 }
@@ -71,12 +90,44 @@ pub enum MigrationError {
         /// Ours.
         known: i64,
     },
+    /// An older host, or none, was here, and this command does not migrate.
+    #[error(
+        "the store has schema version {found}, this host needs {known}: run `host migrate`, and this version of the host everywhere"
+    )]
+    Older {
+        /// The store's.
+        found: i64,
+        /// Ours.
+        known: i64,
+    },
+    /// No host has been here.
+    #[error("the database has no tables of this host yet: `host migrate` makes them")]
+    Absent,
+    /// A table has our name and is not ours.
+    #[error(
+        "the database has a table `{table}` that this host did not make; it is another program's: give the host a database of its own{}",
+        hint(*.dialect)
+    )]
+    Foreign {
+        /// Which.
+        table: String,
+        /// Where.
+        dialect: Dialect,
+    },
     /// A migration that was applied is not the one that we have.
     #[error("migration {version} of the store differs from this host's: they were built from different sources")]
     Different {
         /// Which.
         version: i64,
     },
+}
+
+/// PostgreSQL can keep programs apart within one database.
+fn hint(dialect: Dialect) -> &'static str {
+    match dialect {
+        Dialect::Postgres => ", or a schema (`ALTER ROLE ... SET search_path`)",
+        Dialect::Sqlite | Dialect::MySql => "",
+    }
 }
 
 /// What was done.
@@ -92,7 +143,9 @@ impl AsDatabaseError for MigrationError {
     fn as_database_error(&self) -> Option<&DatabaseError> {
         match self {
             Self::Store(error) => error.as_database_error(),
-            Self::Newer { .. } | Self::Different { .. } => None,
+            Self::Newer { .. } | Self::Older { .. } | Self::Absent | Self::Foreign { .. } | Self::Different { .. } => {
+                None
+            }
         }
     }
 }
@@ -109,6 +162,39 @@ impl Store {
         rerun("migrate", || self.migrate_once()).await
     }
 
+    /// The version of a store that is as this host needs it: for commands that only read.
+    ///
+    /// # Errors
+    /// When it is older, newer, or not there; when the database cannot be reached.
+    pub async fn require_current(&self) -> Result<i64, MigrationError> {
+        let known = migrations(self.database.dialect());
+        let newest = known.last().map_or(0, |migration| migration.version);
+        let mut transaction = self.database.begin_read().await.map_err(failed)?;
+        let applied = match applied(&mut transaction).await {
+            Err(MigrationError::Store(StoreError::Database { error, .. }))
+                if error.kind == ErrorKind::MissingObject =>
+            {
+                return Err(MigrationError::Absent);
+            }
+            applied => applied?,
+        };
+        transaction.rollback().await.map_err(failed)?;
+        let found = applied.iter().map(|(version, _)| *version).max().unwrap_or_default();
+        if found > newest {
+            return Err(MigrationError::Newer { found, known: newest });
+        }
+        for migration in known {
+            match applied.iter().find(|(version, _)| *version == migration.version) {
+                None => return Err(MigrationError::Older { found, known: newest }),
+                Some((_, digest)) if *digest != migration.digest() => {
+                    return Err(MigrationError::Different { version: migration.version });
+                }
+                Some(_) => {}
+            }
+        }
+        Ok(newest)
+    }
+
     /// The version, if there is nothing to do: seen without a lock, so that a command that only reads stays out of
     /// everyone's way. Whatever keeps this look from its answer is met again, and said, by the real thing.
     async fn is_current(&self) -> Option<i64> {
@@ -117,19 +203,23 @@ impl Store {
         let applied = applied(&mut transaction).await.ok()?;
         transaction.rollback().await.ok()?;
         let same = applied.len() == known.len()
-            && known.iter().zip(&applied).all(|(migration, (version, digest))| {
-                migration.version == *version && *digest == hex(&Sha256::digest(migration.sql.as_bytes()))
-            });
+            && known
+                .iter()
+                .zip(&applied)
+                .all(|(migration, (version, digest))| migration.version == *version && *digest == migration.digest());
         same.then(|| known.last().map_or(0, |migration| migration.version))
     }
 
     async fn migrate_once(&self) -> Result<Migrations, MigrationError> {
         let known = migrations(self.database.dialect());
+        let collation = self.database.exact_collation().await.map_err(failed)?;
         let mut transaction = self.database.begin().await.map_err(failed)?;
+        transaction.allow(STEP_TIMEOUT);
         transaction.lock(LOCK, LOCK_TIMEOUT).await.map_err(failed)?;
-        let table = "CREATE TABLE IF NOT EXISTS schema_migration (version BIGINT NOT NULL PRIMARY KEY, \
-                     name VARCHAR(64) NOT NULL, sha256 VARCHAR(64) NOT NULL)";
-        transaction.execute(table, &[]).await.map_err(failed)?;
+        if let Some(table) = ours::foreign_table(&mut transaction, TABLE).await.map_err(failed)? {
+            return Err(MigrationError::Foreign { table, dialect: transaction.dialect() });
+        }
+        transaction.execute(TABLE, &[]).await.map_err(failed)?;
         let applied = applied(&mut transaction).await?;
         let newest = known.last().map_or(0, |migration| migration.version);
         if let Some((found, _)) = applied.iter().find(|(version, _)| *version > newest) {
@@ -137,12 +227,15 @@ impl Store {
         }
         let mut count = 0;
         for migration in known {
-            let digest = hex(&Sha256::digest(migration.sql.as_bytes()));
+            let digest = migration.digest();
             match applied.iter().find(|(version, _)| *version == migration.version) {
                 Some((_, found)) if *found == digest => {}
                 Some(_) => return Err(MigrationError::Different { version: migration.version }),
                 None => {
-                    apply(&mut transaction, migration, &digest).await?;
+                    if let Some(table) = ours::foreign_table(&mut transaction, migration.sql).await.map_err(failed)? {
+                        return Err(MigrationError::Foreign { table, dialect: transaction.dialect() });
+                    }
+                    apply(&mut transaction, migration, &digest, collation).await?;
                     count += 1;
                 }
             }
@@ -164,8 +257,13 @@ async fn applied(transaction: &mut Transaction) -> Result<Vec<(i64, String)>, Mi
 }
 
 /// Every statement may be run again: MySQL commits each by itself, so a host may have died between two of them.
-async fn apply(transaction: &mut Transaction, migration: &Migration, digest: &str) -> Result<(), MigrationError> {
-    for statement in statements(migration.sql) {
+async fn apply(
+    transaction: &mut Transaction,
+    migration: &Migration,
+    digest: &str,
+    collation: &str,
+) -> Result<(), MigrationError> {
+    for statement in statements(&migration.sql.replace(COLLATION, collation)) {
         match transaction.execute(&statement, &[]).await {
             Err(error) if is_done_already(transaction.dialect(), &error) => {}
             result => drop(result.map_err(failed)?),

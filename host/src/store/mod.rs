@@ -8,15 +8,22 @@ mod batch;
 mod blocked;
 mod bulk;
 mod claim;
+mod clock;
 mod conflicts;
 mod counts;
+mod failed;
+mod health;
 mod hosts;
 mod imports;
 mod lease;
 mod migrate;
 mod newest;
+mod notices;
+mod ours;
 mod outbox;
 mod patients;
+mod readable;
+mod refuse;
 mod rehearsal;
 mod resync;
 mod retention;
@@ -40,17 +47,21 @@ pub use adapters::{AdapterEvent, AdapterNews, AdapterRecord, TargetWish};
 pub use batch::{Batch, ClaimRequest, Delivery, UnderLease};
 pub use blocked::BlockedKey;
 pub use claim::{Claim, Place};
+pub use clock::ClockState;
 pub use conflicts::{Conflict, ConflictKey};
 pub use counts::Counts;
+pub use failed::{DismissedDelivery, FailedDelivery};
+pub use hosts::{HostRecord, RunningHost, TargetTypes};
 pub use imports::ImportProgress;
 pub use lease::Lease;
 pub use migrate::{MigrationError, Migrations};
+pub use notices::{Notice, NoticeKind};
 pub use outbox::NewChange;
 pub use patients::StoredPatient;
 pub use rehearsal::{NextState, StateSource};
 pub use retention::{PurgeCursor, Purged};
 pub use retry::RetryFilter;
-pub use routing::{Route, Routed};
+pub use routing::{Route, Routed, Routes};
 pub use settle::Settled;
 pub use status::{RecentSync, StatusSnapshot, TargetStatus};
 pub use targets::{BreakerState, TargetNews, TargetState};
@@ -137,7 +148,9 @@ impl Store {
     /// # Errors
     /// When the database cannot be reached.
     pub async fn begin(&self, what: &str) -> Result<StoreTransaction, StoreError> {
-        self.database.begin().await.map(|inner| self.transaction(inner, what)).map_err(|error| failed(what, error))
+        let collation = self.collation(what).await?;
+        let inner = self.database.begin().await.map_err(|error| failed(what, error))?;
+        Ok(self.transaction(inner, what, collation))
     }
 
     /// Begins a transaction that only reads.
@@ -145,11 +158,18 @@ impl Store {
     /// # Errors
     /// When the database cannot be reached.
     pub async fn begin_read(&self, what: &str) -> Result<StoreTransaction, StoreError> {
-        self.database.begin_read().await.map(|inner| self.transaction(inner, what)).map_err(|error| failed(what, error))
+        let collation = self.collation(what).await?;
+        let inner = self.database.begin_read().await.map_err(|error| failed(what, error))?;
+        Ok(self.transaction(inner, what, collation))
     }
 
-    fn transaction(&self, inner: Transaction, what: &str) -> StoreTransaction {
-        StoreTransaction { inner, what: what.to_owned(), now: self.now(), statements: self.statements.clone() }
+    fn transaction(&self, inner: Transaction, what: &str, collation: &'static str) -> StoreTransaction {
+        let (what, now) = (what.to_owned(), self.now());
+        StoreTransaction { inner, what, now, collation, statements: self.statements.clone() }
+    }
+
+    async fn collation(&self, what: &str) -> Result<&'static str, StoreError> {
+        self.database.exact_collation().await.map_err(|error| failed(what, error))
     }
 
     /// SQL for the current time: the database's clock, or a test's.
@@ -163,7 +183,7 @@ impl Store {
     /// Runs one statement that is a transaction by itself, without the way to the database and back for BEGIN and COMMIT.
     /// It may run twice when a connection is lost.
     async fn execute_alone(&self, what: &str, sql: &str, values: &[(&str, Value)]) -> Result<Execution, StoreError> {
-        let (sql, parameters) = sql::named(sql, values, None);
+        let (sql, parameters) = sql::named(sql, values, None, self.collation(what).await?);
         self.statements.fetch_add(1, Ordering::Relaxed);
         self.database.execute_alone(&sql, &parameters).await.map_err(|error| failed(what, error))
     }
@@ -177,7 +197,7 @@ impl Store {
         ids: &[i64],
     ) -> Result<Rows, StoreError> {
         let ids = sql::Ids { dialect: self.database.dialect(), ids };
-        let (sql, parameters) = sql::named(sql, values, Some(ids));
+        let (sql, parameters) = sql::named(sql, values, Some(ids), self.collation(what).await?);
         self.statements.fetch_add(1, Ordering::Relaxed);
         self.database.query_alone(&sql, &parameters).await.map_err(|error| failed(what, error))
     }
@@ -202,6 +222,8 @@ pub struct StoreTransaction {
     what: String,
     /// SQL for the current time: the database's clock, or a test's.
     now: String,
+    /// The one that MySQL's columns have, see [`Database::exact_collation`].
+    collation: &'static str,
     statements: Arc<AtomicU64>,
 }
 
@@ -217,7 +239,7 @@ impl StoreTransaction {
     /// As [`Self::execute`], with `:ids` in the statement.
     async fn execute_for(&mut self, sql: &str, values: &[(&str, Value)], ids: &[i64]) -> Result<Execution, StoreError> {
         let ids = sql::Ids { dialect: self.dialect(), ids };
-        let (sql, parameters) = sql::named(sql, values, Some(ids));
+        let (sql, parameters) = sql::named(sql, values, Some(ids), self.collation);
         self.statements.fetch_add(1, Ordering::Relaxed);
         self.inner.execute(&sql, &parameters).await.map_err(|error| failed(&self.what, error))
     }
@@ -235,7 +257,7 @@ impl StoreTransaction {
     /// As [`Self::query`], with `:ids` in the statement.
     async fn query_for(&mut self, sql: &str, values: &[(&str, Value)], ids: &[i64]) -> Result<Rows, StoreError> {
         let ids = sql::Ids { dialect: self.dialect(), ids };
-        let (sql, parameters) = sql::named(sql, values, Some(ids));
+        let (sql, parameters) = sql::named(sql, values, Some(ids), self.collation);
         self.statements.fetch_add(1, Ordering::Relaxed);
         self.inner.query(&sql, &parameters, RowLimits::NONE).await.map_err(|error| failed(&self.what, error))
     }
@@ -296,5 +318,16 @@ impl<'a> Reader<'a> {
 
     fn optional_text(&mut self) -> Result<Option<String>, StoreError> {
         Ok(self.next()?.into_text())
+    }
+
+    /// An aggregate's type or id, or another word for people. What is not text is shown as far as that goes: a row that somebody
+    /// else spoilt must not keep the others from being read.
+    fn key(&mut self) -> Result<String, StoreError> {
+        Ok(match self.next()? {
+            Value::Bytes(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
+            Value::I64(number) => number.to_string(),
+            Value::F64(number) => number.to_string(),
+            value => value.into_text().unwrap_or_default(),
+        })
     }
 }

@@ -69,8 +69,6 @@ pub(super) struct Fresh {
     pub(super) outbox_id: i64,
     pub(super) aggregate_type: String,
     pub(super) aggregate_id: String,
-    /// Whether its operation is one that a target can take.
-    pub(super) is_known_operation: bool,
     /// The newest delivery of the aggregate, in whatever status.
     pub(super) newest_id: Option<i64>,
     /// The newest change of the aggregate that the target confirmed.
@@ -90,8 +88,7 @@ pub(super) fn alone(fresh: &[Fresh]) -> Vec<i64> {
         .iter()
         .filter(|one| {
             let delivered_id = one.delivered_id.unwrap_or(i64::MIN);
-            one.is_known_operation
-                && !one.is_in_work
+            !one.is_in_work
                 && times[&(one.aggregate_type.as_str(), one.aggregate_id.as_str())] == 1
                 && one.outbox_id > delivered_id
                 && one.newest_id.is_none_or(|newest| newest <= delivered_id)
@@ -109,7 +106,6 @@ mod tests {
             outbox_id,
             aggregate_type: "patient".into(),
             aggregate_id: aggregate_id.into(),
-            is_known_operation: true,
             newest_id: None,
             delivered_id: None,
             is_in_work: false,
@@ -129,7 +125,9 @@ mod tests {
             ("a newer one is confirmed", vec![confirmed(Some(9), Some(9))], vec![]),
             ("confirmed, and its deliveries are purged", vec![confirmed(None, Some(5))], vec![7]),
             ("in work", vec![Fresh { is_in_work: true, ..fresh(7, "P") }], vec![]),
-            ("no operation", vec![Fresh { is_known_operation: false, ..fresh(7, "P") }], vec![]),
+            ("a blank at the end", vec![fresh(7, "P"), fresh(8, "P ")], vec![7, 8]),
+            ("small and large", vec![fresh(7, "P"), fresh(8, "p")], vec![7, 8]),
+            ("one sign or two", vec![fresh(7, "\u{c9}"), fresh(8, "E\u{301}")], vec![7, 8]),
         ];
         for (what, fresh, expected) in cases {
             assert_eq!(alone(&fresh), expected, "{what}");

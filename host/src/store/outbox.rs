@@ -4,13 +4,11 @@ use serde::Serialize;
 
 use super::bulk::{Insert, rows_in_blocks};
 use super::claim::rows_value;
+use super::readable::{self, UNROUTED_COLUMNS, Unrouted};
 use super::sql::{JsonType, among_ids, json_rows};
-use super::{Reader, Store, StoreError, StoreTransaction};
-use crate::database::Value;
+use super::{Store, StoreError, StoreTransaction};
+use crate::database::{Dialect, Value};
 use crate::domain::change::Operation;
-
-/// Whether the outbox row `o` names an operation, to the letter: MySQL would compare without blanks at the end.
-pub(super) const KNOWN_OPERATION: &str = "(o.operation || '.') IN ('create.', 'update.', 'delete.')";
 
 /// A change to be written to the outbox.
 #[derive(Clone, Debug)]
@@ -47,13 +45,6 @@ struct AppendRow<'a> {
     payload: &'a str,
 }
 
-/// An outbox row that nobody has routed yet.
-#[derive(Clone, Debug)]
-pub(super) struct Unrouted {
-    pub(super) id: i64,
-    pub(super) aggregate_type: String,
-}
-
 /// Changes that wait to be routed.
 pub(super) struct WaitingChanges {
     pub(super) count: i64,
@@ -62,6 +53,9 @@ pub(super) struct WaitingChanges {
     /// How long the oldest waits, in milliseconds.
     pub(super) oldest_ms: Option<i64>,
 }
+
+/// When a row of `sync_outbox` was written; NULL when that is in another unit or no number at all.
+pub(super) const CREATED_AT: &str = "CASE WHEN created_at BETWEEN 946684800000 AND 4102444799999 THEN created_at END";
 
 /// So many changes are counted one by one; counting a million takes longer than anybody waits for `host status`.
 const COUNTED_MAX: i64 = 10_000;
@@ -130,25 +124,31 @@ impl StoreTransaction {
     /// Up to `limit` changes behind `after` that nobody has routed yet, passing over those that another host routes now.
     pub(super) async fn unrouted(&mut self, after: i64, limit: u32) -> Result<Vec<Unrouted>, StoreError> {
         let sql = format!(
-            "SELECT id, aggregate_type FROM sync_outbox WHERE routed_at IS NULL AND id > :after ORDER BY id LIMIT {limit}{}",
-            self.dialect().lock_free_rows()
+            "SELECT {UNROUTED_COLUMNS}, {payload_type} FROM sync_outbox o WHERE o.routed_at IS NULL AND o.id > :after \
+             ORDER BY o.id LIMIT {limit}{lock}",
+            payload_type = match self.dialect() {
+                Dialect::Sqlite => "CASE typeof(o.payload) WHEN 'text' THEN NULL ELSE typeof(o.payload) END",
+                Dialect::MySql | Dialect::Postgres => "NULL",
+            },
+            lock = self.dialect().lock_free_rows()
         );
         let rows = self.query(&sql, &[("after", after.into())]).await?;
-        let what = self.what.clone();
-        let read = rows.rows.into_iter().map(|row| {
-            let mut reader = Reader::new(&what, row);
-            Ok(Unrouted { id: reader.integer()?, aggregate_type: reader.text()? })
-        });
-        read.collect()
+        Ok(rows.rows.into_iter().map(readable::unrouted).collect())
     }
 
-    pub(super) async fn mark_routed(&mut self, ids: &[i64]) -> Result<(), StoreError> {
+    /// Marks changes as routed, all of them or, when what is routed where is no longer of this revision, none. Gives how many.
+    pub(super) async fn mark_routed(&mut self, ids: &[i64], revision: Option<i64>) -> Result<u64, StoreError> {
+        let guard = match revision {
+            Some(_) => " AND (SELECT COALESCE(SUM(t.route_revision), 0) FROM sync_target t) = :revision",
+            None => "",
+        };
         let sql = format!(
-            "UPDATE sync_outbox SET routed_at = {now} WHERE {among} AND COALESCE(routed_at, 0) = 0",
+            "UPDATE sync_outbox SET routed_at = {now} WHERE {among} AND COALESCE(routed_at, 0) = 0{guard}",
             now = self.now,
             among = among_ids(self.dialect(), "id"),
         );
-        self.execute_for(&sql, &[], ids).await.map(drop)
+        let values = [("revision", revision.unwrap_or_default().into())];
+        Ok(self.execute_for(&sql, &values, ids).await?.rows_affected)
     }
 
     /// What waits to be routed: counted as far as that is quick, and from there on estimated.
@@ -157,7 +157,7 @@ impl StoreTransaction {
         let unrouted = format!("FROM sync_outbox WHERE routed_at IS NULL AND id > {after}");
         let counted = format!("SELECT COUNT(*) FROM (SELECT 1 AS one {unrouted} LIMIT {}) n", COUNTED_MAX + 1);
         let counted = self.number(&counted, &[]).await?.unwrap_or_default();
-        let age = format!("SELECT {} - created_at {unrouted} ORDER BY id LIMIT 1", self.now);
+        let age = format!("SELECT {} - {CREATED_AT} {unrouted} ORDER BY id LIMIT 1", self.now);
         let oldest_ms = self.number(&age, &[]).await?.map(|age| age.max(0));
         if counted <= COUNTED_MAX {
             return Ok(WaitingChanges { count: counted, is_estimate: false, oldest_ms });

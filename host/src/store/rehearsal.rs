@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::batch::delivery;
+use super::readable::{self, DELIVERY_COLUMNS};
 use super::sql::through;
 use super::{Reader, Store, StoreError, StoreTransaction};
 use crate::database::Value;
@@ -112,15 +112,18 @@ impl StoreTransaction {
         newest: &Newest,
         source: StateSource,
     ) -> Result<Option<NextState>, StoreError> {
-        let sql = "SELECT o.id, o.event_id, o.aggregate_type, o.aggregate_id, o.operation, o.payload, o.created_at, \
-                   l.remote_id, l.remote_version, l.fingerprint, l.delivered_outbox_id FROM sync_outbox o \
-                   LEFT JOIN sync_link l ON l.target = :target AND l.aggregate_type = o.aggregate_type \
-                   AND l.aggregate_id = o.aggregate_id WHERE o.id = :id";
-        let rows = self.query(sql, &[("target", target.into()), ("id", newest.outbox_id.into())]).await?;
+        let sql = format!(
+            "SELECT {DELIVERY_COLUMNS} FROM sync_outbox o LEFT JOIN sync_link l ON l.target = :target \
+             AND l.aggregate_type = o.aggregate_type AND l.aggregate_id = o.aggregate_id WHERE o.id = :id"
+        );
+        let rows = self.query(&sql, &[("target", target.into()), ("id", newest.outbox_id.into())]).await?;
         let attempts: HashMap<_, _> =
             newest.delivery.iter().map(|(_, attempts)| (newest.outbox_id, *attempts)).collect();
         let what = self.what.clone();
-        let read = rows.rows.into_iter().next().map(|row| delivery(&what, row, &attempts)).transpose()?;
+        let read = rows.rows.into_iter().next().map(|row| {
+            readable::delivery(row, &attempts).map_err(|refused| super::corrupt(&what, refused.failure.message))
+        });
+        let read = read.transpose()?;
         Ok(read.map(|(delivery, _)| NextState {
             change: delivery.change,
             source,

@@ -14,9 +14,15 @@ use crate::domain::delivery::Status;
 const CHUNK: u32 = 1_000;
 
 /// Where a purge stands; begin with the default.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PurgeCursor {
     after_id: i64,
+}
+
+impl Default for PurgeCursor {
+    fn default() -> Self {
+        Self { after_id: i64::MIN }
+    }
 }
 
 /// What one step of a purge did.
@@ -31,7 +37,7 @@ pub struct Purged {
 /// A row that may go.
 struct Old {
     id: i64,
-    /// 1: a delivery that is done, or a change; 2: a delivery that is superseded.
+    /// 1: a delivery that is done, or a change; 2: a delivery that is superseded; 3: one that was dismissed.
     kind: i64,
 }
 
@@ -43,19 +49,18 @@ impl Store {
     pub async fn purge_deliveries(&self, target: &str, age_ms: i64, cursor: PurgeCursor) -> Result<Purged, StoreError> {
         rerun("purge deliveries", || async {
             let mut transaction = self.begin(&format!("purge deliveries of target `{target}`")).await?;
+            let cutoff = transaction.purge_cutoff(age_ms).await?;
             let sql = format!(
                 "SELECT outbox_id, CASE WHEN finished_at >= {cutoff} THEN NULL WHEN status = 'done' THEN 1 \
-                 WHEN status = 'superseded' THEN 2 END, \
+                 WHEN status = 'superseded' THEN 2 WHEN status = 'dismissed' THEN 3 END, \
                  CASE WHEN created_at < {cutoff} THEN 1 ELSE 0 END FROM sync_delivery \
                  WHERE target = :target AND outbox_id > :after ORDER BY outbox_id LIMIT {CHUNK}",
-                cutoff = transaction.before(age_ms)
             );
             let values = [("target", target.into()), ("after", cursor.after_id.into())];
             let (old, next) = transaction.chunk(&sql, &values).await?;
             let mut deleted = 0;
             let mut counted = Counted::default();
-            for status in [Status::Done, Status::Superseded] {
-                let kind = if status == Status::Done { 1 } else { 2 };
+            for (status, kind) in [(Status::Done, 1), (Status::Superseded, 2), (Status::Dismissed, 3)] {
                 let ids: Vec<_> = old.iter().filter(|old| old.kind == kind).map(|old| old.id).collect();
                 let rows = transaction.delete_deliveries(target, status, &ids).await?;
                 counted += Counted::deleted(status, rows);
@@ -75,14 +80,14 @@ impl Store {
     pub async fn purge_changes(&self, age_ms: i64, cursor: PurgeCursor) -> Result<Purged, StoreError> {
         rerun("purge changes", || async {
             let mut transaction = self.begin("purge changes").await?;
+            let cutoff = transaction.purge_cutoff(age_ms).await?;
             let sql = format!(
                 "SELECT o.id, CASE WHEN o.routed_at < {cutoff} AND (SELECT COUNT(*) FROM sync_target t WHERE \
                  (SELECT COUNT(*) FROM sync_delivery d WHERE d.target = t.name AND d.outbox_id = o.id) > 0) = 0 \
                  AND (SELECT COUNT(*) FROM sync_target t WHERE {in_work} > 0) = 0 THEN 1 ELSE 0 END, \
-                 CASE WHEN o.created_at < {cutoff} THEN 1 ELSE 0 END FROM sync_outbox o \
+                 CASE WHEN o.routed_at < {cutoff} THEN 1 ELSE 0 END FROM sync_outbox o \
                  WHERE o.id > :after ORDER BY o.id LIMIT {CHUNK}",
                 in_work = change_in_work("t.name", "o"),
-                cutoff = transaction.before(age_ms)
             );
             let (old, next) = transaction.chunk(&sql, &[("after", cursor.after_id.into())]).await?;
             let mut deleted = 0;
@@ -109,11 +114,13 @@ impl StoreTransaction {
         }
         let sql = format!("DELETE FROM sync_delivery WHERE {} AND status = :status", named_deliveries(self.dialect()));
         let values = [("target", target.into()), ("status", status.as_str().into())];
-        Ok(self.execute_for(&sql, &values, ids).await?.rows_affected)
-    }
-
-    fn before(&self, age_ms: i64) -> String {
-        format!("{} - {age_ms}", self.now)
+        let deleted = self.execute_for(&sql, &values, ids).await?.rows_affected;
+        if status == Status::Dismissed {
+            let among = among_ids(self.dialect(), "outbox_id");
+            let sql = format!("DELETE FROM sync_dismissal WHERE target = :target AND {among}");
+            self.execute_for(&sql, &values[..1], ids).await?;
+        }
+        Ok(deleted)
     }
 
     /// The ids to delete, and where to go on: rows come in the order of their making, so that the first young one ends it.

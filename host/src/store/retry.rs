@@ -1,6 +1,5 @@
 //! What a person asks for: failed deliveries are to be tried again.
 
-use super::outbox::KNOWN_OPERATION;
 use super::sql::{through, update_from};
 use super::work::NEVER;
 use super::{Store, StoreError};
@@ -18,16 +17,22 @@ pub struct RetryFilter {
     pub kind: Option<FailureKind>,
     /// Only failed at least so long ago, in milliseconds.
     pub older_than_ms: Option<u64>,
+    /// Only of this change: the id of its outbox row.
+    pub change_id: Option<i64>,
 }
 
 impl RetryFilter {
+    /// As [`Self::condition`], without what the host itself refused: that has spent no attempt, and would be refused again
+    /// (`refuse.rs`).
+    fn retriable(&self, now: &str) -> (String, Vec<(&'static str, Value)>) {
+        let (mut sql, values) = self.condition(now);
+        sql.push_str(" AND t.attempts > 0");
+        (sql, values)
+    }
+
     /// The condition on the delivery `t` of the target `j`: by target, so that the index finds what failed.
-    fn condition(&self, now: &str) -> (String, Vec<(&'static str, Value)>) {
-        // What no target can ever take stays failed: tried again, it would stand in the way of all that is claimed with it.
-        let mut sql = format!(
-            "t.target = j.name AND t.next_attempt_at = {NEVER} AND t.status = 'failed' \
-             AND EXISTS (SELECT 1 FROM sync_outbox o WHERE o.id = t.outbox_id AND {KNOWN_OPERATION})"
-        );
+    pub(super) fn condition(&self, now: &str) -> (String, Vec<(&'static str, Value)>) {
+        let mut sql = format!("t.target = j.name AND t.next_attempt_at = {NEVER} AND t.status = 'failed'");
         let mut values: Vec<(&'static str, Value)> = Vec::new();
         if let Some(target) = &self.target {
             sql.push_str(" AND j.name = :target");
@@ -47,18 +52,22 @@ impl RetryFilter {
             sql.push_str(" - :age_ms");
             values.push(("age_ms", i64::try_from(age_ms).unwrap_or(i64::MAX / 2).into()));
         }
+        if let Some(change_id) = self.change_id {
+            sql.push_str(" AND t.outbox_id = :change");
+            values.push(("change", change_id.into()));
+        }
         (sql, values)
     }
 }
 
 impl Store {
-    /// How many failed deliveries the filter means.
+    /// How many failed deliveries that may be tried again the filter means.
     ///
     /// # Errors
     /// When the store cannot be reached.
     pub async fn count_failed(&self, filter: &RetryFilter) -> Result<u64, StoreError> {
         let mut transaction = self.begin_read("count failed deliveries").await?;
-        let (condition, values) = filter.condition(&transaction.now);
+        let (condition, values) = filter.retriable(&transaction.now);
         let sql = format!(
             "SELECT COUNT(*) FROM sync_target j JOIN sync_delivery t{due} ON {condition}",
             due = through(transaction.dialect(), "sync_delivery_due"),
@@ -77,7 +86,7 @@ impl Store {
     pub async fn retry(&self, filter: &RetryFilter) -> Result<u64, StoreError> {
         rerun("retry", || async {
             let mut transaction = self.begin("retry failed deliveries").await?;
-            let (condition, values) = filter.condition(&transaction.now);
+            let (condition, values) = filter.retriable(&transaction.now);
             let sql = update_from(
                 transaction.dialect(),
                 ("sync_delivery", "sync_delivery_due"),

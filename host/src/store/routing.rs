@@ -11,9 +11,9 @@ use serde::Serialize;
 use super::batch::{ClaimRequest, UnderLease};
 use super::claim::rows_value;
 use super::counts::Counted;
-use super::outbox::{KNOWN_OPERATION, Unrouted};
+use super::readable::{Refused, Unrouted};
 use super::sql::{JsonType, among_ids, json_rows};
-use super::work::{NEVER, change_in_work};
+use super::work::change_in_work;
 use super::{Store, StoreError, StoreTransaction};
 use crate::database::{ErrorKind, rerun};
 
@@ -26,6 +26,14 @@ pub struct Route {
     pub aggregate_type: String,
 }
 
+/// What is routed where, as the store says, and as of which revision.
+#[derive(Clone, Debug, Default)]
+pub struct Routes {
+    /// Every target that is enabled, with each type that goes there.
+    pub list: Vec<Route>,
+    pub(super) revision: i64,
+}
+
 /// What routing did.
 #[derive(Debug, Default)]
 pub struct Routed {
@@ -33,6 +41,8 @@ pub struct Routed {
     pub changes: usize,
     /// Whether some of their deliveries wait to be claimed.
     pub some_wait: bool,
+    /// What is routed where has changed meanwhile: nothing was routed, and the routes are to be read again.
+    pub routes_changed: bool,
     /// What each request was given, in their order, where there was something for it: to be read with [`Store::load`].
     pub taken: Vec<Option<UnderLease>>,
 }
@@ -45,13 +55,14 @@ struct Done {
     made: BTreeMap<String, i64>,
     some_wait: bool,
     some_were_there: bool,
+    routes_changed: bool,
     /// By the place of the request.
     taken: HashMap<usize, UnderLease>,
 }
 
 impl Store {
     /// Gives up to `limit` outbox rows that nobody has routed yet one delivery per target that takes them. A row that
-    /// no target can ever take (an unknown operation) becomes a failed delivery, so that someone sees it. Gives the number of
+    /// no target can ever take (it cannot be read, or names no operation) becomes a failed delivery, so that someone sees it. Gives the number of
     /// rows routed.
     ///
     /// # Errors
@@ -76,18 +87,46 @@ impl Store {
         after: &mut i64,
         asked: &[ClaimRequest],
     ) -> Result<Routed, StoreError> {
+        self.route_all(routes, None, limit, after, asked).await
+    }
+
+    /// As [`Store::route_to`], along what the store says, and only while it still says so: a change that was committed after a
+    /// target was registered is never routed without that target.
+    ///
+    /// # Errors
+    /// When the store cannot be reached.
+    pub async fn route_along(
+        &self,
+        routes: &Routes,
+        limit: u32,
+        after: &mut i64,
+        asked: &[ClaimRequest],
+    ) -> Result<Routed, StoreError> {
+        self.route_all(&routes.list, Some(routes.revision), limit, after, asked).await
+    }
+
+    async fn route_all(
+        &self,
+        routes: &[Route],
+        revision: Option<i64>,
+        limit: u32,
+        after: &mut i64,
+        asked: &[ClaimRequest],
+    ) -> Result<Routed, StoreError> {
         if !self.has_unrouted(*after).await? {
             return Ok(Routed { taken: vec![None; asked.len()], ..Routed::default() });
         }
-        let mut done = rerun("route", || self.route_once(routes, limit, *after, asked)).await?;
+        let mut done = rerun("route", || self.route_once(routes, revision, limit, *after, asked)).await?;
         *after = done.changes.last().map_or(*after, |last| last.id);
         let taken = (0..asked.len()).map(|place| done.taken.remove(&place)).collect();
-        Ok(Routed { changes: done.changes.len(), some_wait: done.some_wait, taken })
+        let Done { changes, some_wait, routes_changed, .. } = done;
+        Ok(Routed { changes: changes.len(), some_wait, routes_changed, taken })
     }
 
     async fn route_once(
         &self,
         routes: &[Route],
+        revision: Option<i64>,
         limit: u32,
         after: i64,
         asked: &[ClaimRequest],
@@ -105,10 +144,7 @@ impl Store {
         transaction.let_wait(&mut done, &others, &none).await?;
         for target in askers {
             let own: Vec<_> = routes.iter().filter(|route| route.target == target).cloned().collect();
-            let ids = done
-                .changes
-                .iter()
-                .filter(|change| own.iter().any(|route| route.aggregate_type == change.aggregate_type));
+            let ids = done.changes.iter().filter(|change| own.iter().any(|route| route.takes(change)));
             let ids: Vec<_> = ids.map(|change| change.id).collect();
             let requests: Vec<_> = asked.iter().enumerate().filter(|(_, request)| request.target == target).collect();
             let taken = transaction.take_straight(&ids, &requests).await?;
@@ -117,21 +153,62 @@ impl Store {
             *done.made.entry(target.to_owned()).or_default() += i64::try_from(in_hand.len()).unwrap_or(i64::MAX);
             done.taken.extend(taken);
         }
+        transaction.refuse_unreadable(&mut done, routes).await?;
         let ids: Vec<_> = done.changes.iter().map(|change| change.id).collect();
-        transaction.mark_routed(&ids).await?;
+        if transaction.mark_routed(&ids, revision).await? == 0 && revision.is_some() {
+            transaction.rollback().await?;
+            return Ok(Done { routes_changed: true, ..Done::default() });
+        }
+        let is_taken = |kind: &str| routes.iter().any(|route| route.aggregate_type == kind);
+        transaction.notice(&done.changes, is_taken).await?;
         transaction.count_made(&done).await?;
         transaction.commit().await?;
         Ok(done)
     }
 }
 
+impl Route {
+    /// Whether a target is given this change along it.
+    fn takes(&self, change: &Unrouted) -> bool {
+        change.refused.is_none() && change.aggregate_type.as_ref() == Some(&self.aggregate_type)
+    }
+
+    /// Whether the failed delivery of a change that cannot be read is this target's: of its type, or of a type that cannot be
+    /// read either.
+    fn answers_for(&self, change: &Unrouted) -> bool {
+        change.aggregate_type.as_ref().is_none_or(|kind| *kind == self.aggregate_type)
+    }
+}
+
 impl StoreTransaction {
+    /// Makes failed deliveries of the changes that cannot be read: one statement, and none when there are no such.
+    async fn refuse_unreadable(&mut self, done: &mut Done, routes: &[Route]) -> Result<(), StoreError> {
+        let mut refused = BTreeMap::<(&str, i64), &Refused>::new();
+        for change in &done.changes {
+            let Some(why) = &change.refused else { continue };
+            let targets = routes.iter().filter(|route| route.answers_for(change));
+            refused.extend(targets.map(|route| ((route.target.as_str(), change.id), why)));
+        }
+        if refused.is_empty() {
+            return Ok(());
+        }
+        for ((target, change_id), why) in &refused {
+            tracing::warn!(target_name = %target, change_id, reason = %why.failure.message, "change refused");
+            *done.made.entry((*target).to_owned()).or_default() += 1;
+        }
+        let rows: Vec<_> = refused.iter().map(|((target, _), why)| (*target, *why)).collect();
+        let made = self.insert_refused(&rows).await?;
+        done.some_were_there |= usize::try_from(made) != Ok(rows.len());
+        Ok(())
+    }
+
     /// Makes the deliveries of these routes that are to wait in line, but for the changes that are in hand already.
     async fn let_wait(&mut self, done: &mut Done, routes: &[Route], in_hand: &BTreeSet<i64>) -> Result<(), StoreError> {
-        let changes: Vec<_> = done.changes.iter().filter(|change| !in_hand.contains(&change.id)).collect();
+        let waits = |change: &&Unrouted| change.refused.is_none() && !in_hand.contains(&change.id);
+        let changes: Vec<_> = done.changes.iter().filter(waits).collect();
         let mut expected = 0;
         for route in routes {
-            let rows = changes.iter().filter(|change| change.aggregate_type == route.aggregate_type).count();
+            let rows = changes.iter().filter(|change| route.takes(change)).count();
             let rows = i64::try_from(rows).unwrap_or(i64::MAX);
             *done.made.entry(route.target.clone()).or_default() += rows;
             expected += rows;
@@ -147,16 +224,9 @@ impl StoreTransaction {
 
     async fn make_pending(&mut self, ids: &[i64], routes: &[Route]) -> Result<u64, StoreError> {
         let targets = json_rows(self.dialect(), &[("target", JsonType::Text), ("aggregate_type", JsonType::Text)]);
-        let known = KNOWN_OPERATION;
         let sql = format!(
-            "INSERT INTO sync_delivery (target, outbox_id, aggregate_type, aggregate_id, status, next_attempt_at, \
-             error_kind, error_message, created_at, finished_at) \
-             SELECT j.target, o.id, o.aggregate_type, o.aggregate_id, \
-             CASE WHEN {known} THEN 'pending' ELSE 'failed' END, CASE WHEN {known} THEN {now} ELSE {NEVER} END, \
-             CASE WHEN {known} THEN NULL ELSE 'unsupported' END, \
-             CASE WHEN {known} THEN NULL ELSE 'operation must be create, update or delete' END, {now}, \
-             CASE WHEN {known} THEN NULL ELSE {now} END \
-             FROM sync_outbox o JOIN {targets} ON j.aggregate_type = o.aggregate_type WHERE {among} \
+            "INSERT INTO sync_delivery (target, outbox_id, aggregate_type, aggregate_id, status, next_attempt_at, created_at) \
+             SELECT j.target, o.id, o.aggregate_type, o.aggregate_id, 'pending', {now}, {now} FROM sync_outbox o JOIN {targets} ON j.aggregate_type = o.aggregate_type WHERE {among} \
              AND (SELECT COUNT(*) FROM sync_delivery d WHERE d.target = j.target AND d.outbox_id = o.id) = 0 \
              AND {in_work} = 0",
             now = self.now,

@@ -359,7 +359,7 @@ impl StoreTransaction {
     async fn write_back(&mut self, column: IdColumn, links: &[LinkRow<'_>]) -> Result<(), StoreError> {
         let ids: Vec<_> = links
             .iter()
-            .filter(|link| link.aggregate_type == "patient")
+            .filter(|link| link.aggregate_type == "patient" && !link.remote_id.is_empty())
             .map(|link| IdRow { patient_id: link.aggregate_id, remote_id: link.remote_id })
             .collect();
         if ids.is_empty() {

@@ -17,7 +17,8 @@ pub(super) enum JsonType {
     LongText,
 }
 
-/// `:rows` as a table expression named `j` with these columns.
+/// `:rows` as a table expression named `j` with these columns. Its texts have the collation of our own columns: MySQL compares
+/// no two texts of different ones.
 pub(super) fn json_rows(dialect: Dialect, columns: &[(&str, JsonType)]) -> String {
     let (head, tail) = match dialect {
         Dialect::Sqlite => ("(SELECT ", " FROM json_each(:rows)) AS j"),
@@ -31,10 +32,10 @@ pub(super) fn json_rows(dialect: Dialect, columns: &[(&str, JsonType)]) -> Strin
             (Dialect::Sqlite, _) => write!(sql, "{comma}value->>'{name}' AS {name}"),
             (Dialect::MySql, JsonType::Integer) => write!(sql, "{comma}{name} BIGINT PATH '$.{name}'"),
             (Dialect::MySql, JsonType::Text) => {
-                write!(sql, "{comma}{name} VARCHAR(1024) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin PATH '$.{name}'")
+                write!(sql, "{comma}{name} VARCHAR(1024) CHARACTER SET utf8mb4 COLLATE :collation PATH '$.{name}'")
             }
             (Dialect::MySql, JsonType::LongText) => {
-                write!(sql, "{comma}{name} LONGTEXT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin PATH '$.{name}'")
+                write!(sql, "{comma}{name} LONGTEXT CHARACTER SET utf8mb4 COLLATE :collation PATH '$.{name}'")
             }
             (Dialect::Postgres, JsonType::Integer) => write!(sql, "{comma}{name} BIGINT"),
             (Dialect::Postgres, JsonType::Text | JsonType::LongText) => write!(sql, "{comma}{name} TEXT"),
@@ -205,8 +206,13 @@ impl Ids<'_> {
     }
 }
 
-/// Replaces `:name` by `?` and gives the values in the order of their appearance.
-pub(super) fn named(sql: &str, values: &[(&str, Value)], ids: Option<Ids<'_>>) -> (String, Vec<Value>) {
+/// Replaces `:name` by `?` and gives the values in the order of their appearance. `:collation` becomes a name of the SQL.
+pub(super) fn named(
+    sql: &str,
+    values: &[(&str, Value)],
+    ids: Option<Ids<'_>>,
+    collation: &str,
+) -> (String, Vec<Value>) {
     let mut out = String::with_capacity(sql.len());
     let mut parameters = Vec::with_capacity(values.len());
     let mut rest = sql;
@@ -229,6 +235,10 @@ pub(super) fn named(sql: &str, values: &[(&str, Value)], ids: Option<Ids<'_>>) -
             ids.push(&mut out, &mut parameters);
             continue;
         }
+        if name == "collation" {
+            out.push_str(collation);
+            continue;
+        }
         let value = values.iter().find(|(known, _)| *known == name).map(|(_, value)| value.clone());
         parameters.push(value.unwrap_or_else(|| unreachable!("invariant: the statement names only given parameters")));
         out.push('?');
@@ -244,11 +254,12 @@ mod tests {
     #[test]
     fn names_become_positions_outside_of_quotes() {
         let (sql, values) = named(
-            "SELECT ':a' FROM t WHERE x = :b AND y = :a_c AND z = :b",
+            "SELECT ':a' COLLATE :collation FROM t WHERE x = :b AND y = :a_c AND z = :b",
             &[("b", 1.into()), ("a_c", 2.into())],
             None,
+            "utf8mb4_nopad_bin",
         );
-        assert_eq!(sql, "SELECT ':a' FROM t WHERE x = ? AND y = ? AND z = ?");
+        assert_eq!(sql, "SELECT ':a' COLLATE utf8mb4_nopad_bin FROM t WHERE x = ? AND y = ? AND z = ?");
         assert_eq!(values, [Value::I64(1), Value::I64(2), Value::I64(1)]);
     }
 
@@ -256,7 +267,7 @@ mod tests {
     fn ids_are_padded_where_each_is_a_parameter_and_one_list_elsewhere() {
         let run = |dialect| {
             let sql = format!("a = :a AND {}", among_ids(dialect, "id"));
-            named(&sql, &[("a", 1.into())], Some(Ids { dialect, ids: &[7, 8, 9] }))
+            named(&sql, &[("a", 1.into())], Some(Ids { dialect, ids: &[7, 8, 9] }), "")
         };
         let (sql, values) = run(Dialect::MySql);
         assert_eq!(sql, "a = ? AND id IN (?, ?, ?, ?)");

@@ -3,7 +3,8 @@
 
 use std::collections::BTreeMap;
 
-use super::hosts::HOST_SEEN_MS;
+use super::hosts::RunningHost;
+use super::outbox::CREATED_AT;
 use super::sql::{left_lookup, through};
 use super::work::{NEVER, in_work_at};
 use super::{Counts, Reader, Store, StoreError, StoreTransaction};
@@ -33,6 +34,8 @@ pub struct TargetStatus {
     pub summary: Option<String>,
     pub error_kind: Option<String>,
     pub error_message: Option<String>,
+    /// For how long, milliseconds.
+    pub error_ms: Option<i64>,
     /// How long the oldest pending delivery waits, milliseconds.
     pub oldest_pending_ms: Option<i64>,
 }
@@ -42,6 +45,8 @@ pub struct TargetStatus {
 #[allow(missing_docs)]
 pub struct RecentSync {
     pub target: String,
+    /// The change: the id of its outbox row.
+    pub change_id: i64,
     pub aggregate_type: String,
     pub aggregate_id: String,
     pub status: Status,
@@ -66,10 +71,17 @@ pub struct StatusSnapshot {
     pub targets: BTreeMap<String, TargetStatus>,
     pub recent: Vec<RecentSync>,
     /// Hosts that were seen lately.
-    pub hosts_running: u64,
+    pub hosts: Vec<RunningHost>,
 }
 
 impl StatusSnapshot {
+    /// The running hosts that have a target. One that does not say what it has may have it.
+    #[must_use]
+    pub fn hosts_with(&self, target: &str) -> Vec<&str> {
+        let has = |host: &&RunningHost| host.targets.as_ref().is_none_or(|targets| targets.contains_key(target));
+        self.hosts.iter().filter(has).map(|host| host.id.as_str()).collect()
+    }
+
     /// All targets together.
     #[must_use]
     pub fn totals(&self) -> Counts {
@@ -101,7 +113,7 @@ impl Store {
         transaction.oldest_pending(&mut snapshot.targets).await?;
         let names: Vec<_> = snapshot.targets.keys().cloned().collect();
         snapshot.recent = transaction.recent(&names, recent_max).await?;
-        snapshot.hosts_running = transaction.hosts_running().await?;
+        snapshot.hosts = transaction.running_hosts().await?;
         transaction.rollback().await?;
         Ok(snapshot)
     }
@@ -156,8 +168,8 @@ impl Store {
 impl StoreTransaction {
     async fn targets(&mut self) -> Result<BTreeMap<String, TargetStatus>, StoreError> {
         let sql = format!(
-            "SELECT name, enabled, paused, state, breaker, breaker_until - {}, adapter_name, adapter_version, \
-             adapter_sha256, summary, error_kind, error_message FROM sync_target",
+            "SELECT name, enabled, paused, state, breaker, breaker_until - {0}, adapter_name, adapter_version, \
+             adapter_sha256, summary, error_kind, error_message, {0} - error_at FROM sync_target",
             self.now
         );
         let rows = self.query(&sql, &[]).await?;
@@ -178,6 +190,7 @@ impl StoreTransaction {
                     summary: reader.optional_text()?,
                     error_kind: reader.optional_text()?,
                     error_message: reader.optional_text()?,
+                    error_ms: reader.optional_integer()?,
                     ..TargetStatus::default()
                 };
                 Ok((name, status))
@@ -189,7 +202,7 @@ impl StoreTransaction {
         for (name, target) in targets.iter_mut().filter(|(_, target)| target.counts.pending > 0) {
             // The oldest change is the one with the smallest id. It is looked for among those that are next in line.
             let sql = format!(
-                "SELECT {now} - MIN(o.created_at) FROM sync_outbox o WHERE o.id = (SELECT MIN(n.outbox_id) FROM \
+                "SELECT {now} - MIN(COALESCE({CREATED_AT}, routed_at)) FROM sync_outbox o WHERE o.id = (SELECT MIN(n.outbox_id) FROM \
                  (SELECT d.outbox_id FROM sync_delivery d{due} WHERE d.target = :target AND d.next_attempt_at < :never \
                  ORDER BY d.next_attempt_at, d.outbox_id LIMIT {OLDEST_AMONG}) n)",
                 now = self.now,
@@ -217,7 +230,7 @@ impl StoreTransaction {
 
     async fn recent_of(&mut self, target: &str, limit: u32) -> Result<Vec<(i64, RecentSync)>, StoreError> {
         let sql = format!(
-            "SELECT d.target, d.aggregate_type, d.aggregate_id, d.status, l.remote_id, d.attempts, d.error_kind, \
+            "SELECT d.target, d.aggregate_type, d.aggregate_id, d.status, NULLIF(l.remote_id, ''), d.attempts, d.error_kind, \
              d.error_message, d.finished_at, d.outbox_id FROM sync_delivery d {link} WHERE d.target = :target \
              AND d.outbox_id > (SELECT COALESCE(MAX(n.outbox_id), 0) FROM sync_delivery n WHERE n.target = :target) - {window} \
              AND d.status <> 'superseded' ORDER BY d.outbox_id DESC LIMIT {limit}",
@@ -235,10 +248,11 @@ impl StoreTransaction {
             .into_iter()
             .map(|row| {
                 let mut reader = Reader::new("read recent deliveries", row);
-                let sync = RecentSync {
+                let mut sync = RecentSync {
                     target: reader.text()?,
-                    aggregate_type: reader.text()?,
-                    aggregate_id: reader.text()?,
+                    change_id: 0,
+                    aggregate_type: reader.key()?,
+                    aggregate_id: reader.key()?,
                     status: Status::from_word(&reader.text()?)
                         .ok_or_else(|| super::corrupt("read recent deliveries", "an unknown status"))?,
                     remote_id: reader.optional_text()?,
@@ -247,16 +261,9 @@ impl StoreTransaction {
                     error_message: reader.optional_text()?.map(|message| split_message(&message).0.to_owned()),
                     finished_at: reader.optional_integer()?,
                 };
-                Ok((reader.integer()?, sync))
+                sync.change_id = reader.integer()?;
+                Ok((sync.change_id, sync))
             })
             .collect()
-    }
-
-    async fn hosts_running(&mut self) -> Result<u64, StoreError> {
-        let sql = format!("SELECT COUNT(*) FROM sync_host WHERE seen_at > {} - {HOST_SEEN_MS}", self.now);
-        match self.query(&sql, &[]).await?.rows.into_iter().next() {
-            Some(row) => Ok(u64::try_from(Reader::new("count hosts", row).integer()?).unwrap_or_default()),
-            None => Ok(0),
-        }
     }
 }

@@ -9,7 +9,6 @@ use std::collections::HashMap;
 
 use super::batch::{ClaimRequest, UnderLease};
 use super::newest::{Fresh, alone};
-use super::outbox::KNOWN_OPERATION;
 use super::siblings::newest;
 use super::sql::among_ids;
 use super::work::in_work;
@@ -41,8 +40,7 @@ impl StoreTransaction {
     /// What is known at a target of the aggregates of changes that have no delivery there yet.
     async fn fresh(&mut self, target: &str, outbox_ids: &[i64]) -> Result<Vec<Fresh>, StoreError> {
         let sql = format!(
-            "SELECT o.id, o.aggregate_type, o.aggregate_id, CASE WHEN {KNOWN_OPERATION} THEN 1 ELSE 0 END, \
-             {newest}, (SELECT l.delivered_outbox_id FROM sync_link l WHERE l.target = :target \
+            "SELECT o.id, o.aggregate_type, o.aggregate_id, {newest}, (SELECT l.delivered_outbox_id FROM sync_link l WHERE l.target = :target \
              AND l.aggregate_type = o.aggregate_type AND l.aggregate_id = o.aggregate_id), {in_work} FROM sync_outbox o WHERE {among} ORDER BY o.id",
             newest = newest(self.dialect(), ":target", "o"),
             in_work = in_work(":target", "o"),
@@ -56,7 +54,6 @@ impl StoreTransaction {
                 outbox_id: reader.integer()?,
                 aggregate_type: reader.text()?,
                 aggregate_id: reader.text()?,
-                is_known_operation: reader.integer()? == 1,
                 newest_id: reader.optional_integer()?,
                 delivered_id: reader.optional_integer()?,
                 is_in_work: reader.integer()? > 0,

@@ -1,10 +1,9 @@
 //! `sync_target`: what is known of each target, for people and for other hosts.
 
-use serde::Serialize;
+use std::collections::BTreeSet;
 
-use super::claim::rows_value;
-use super::sql::{JsonType, json_rows};
-use super::{Reader, Store, StoreError};
+use super::routing::{Route, Routes};
+use super::{Reader, Store, StoreError, StoreTransaction};
 use crate::database::{Value, rerun};
 use crate::domain::change::Failure;
 
@@ -72,21 +71,13 @@ pub struct TargetNews<'a> {
     pub summary: Option<&'a str>,
 }
 
-#[derive(Serialize)]
-struct Name<'a> {
-    name: &'a str,
-}
-
 impl Store {
-    /// Makes the configured targets known, and those that are gone from the configuration disabled: all hosts on one
-    /// store are configured with the same targets.
+    /// Makes targets known, enabled or not, whatever hosts have them. For commands that decide about one, and for tests; a host
+    /// that starts registers itself (`hosts.rs`).
     ///
     /// # Errors
     /// When the store cannot be reached.
     pub async fn register_targets(&self, targets: &[(&str, bool)]) -> Result<(), StoreError> {
-        if self.are_registered(targets).await? {
-            return Ok(());
-        }
         rerun("register targets", || async {
             let mut transaction = self.begin("register targets").await?;
             for (name, enabled) in targets {
@@ -97,31 +88,48 @@ impl Store {
                 );
                 let values = [("name", (*name).into()), ("enabled", i64::from(*enabled).into())];
                 transaction.execute(&insert, &values).await?;
+                transaction.change_routes(name).await?;
             }
-            let known: Vec<_> = targets.iter().map(|(name, _)| Name { name }).collect();
-            let forget = format!(
-                "UPDATE sync_target SET enabled = 0 WHERE enabled <> 0 AND name NOT IN (SELECT j.name FROM {})",
-                json_rows(transaction.dialect(), &[("name", JsonType::Text)])
-            );
-            transaction.execute(&forget, &[("rows", rows_value(&known))]).await?;
             transaction.commit().await
         })
         .await
     }
 
-    /// Seen without writing, so that a command that only reads stays out of everyone's way.
-    async fn are_registered(&self, targets: &[(&str, bool)]) -> Result<bool, StoreError> {
-        let what = "read which targets are known";
-        let mut transaction = self.begin_read(what).await?;
-        let rows = transaction.query("SELECT name, enabled FROM sync_target", &[]).await?;
-        transaction.rollback().await?;
-        let mut known = std::collections::HashMap::new();
+    /// Makes no more deliveries for a target, also not for what changes meanwhile. `false` when it is not enabled.
+    ///
+    /// # Errors
+    /// When the store cannot be reached.
+    pub async fn disable_target(&self, name: &str) -> Result<bool, StoreError> {
+        rerun("disable target", || async {
+            let mut transaction = self.begin(&format!("disable target `{name}`")).await?;
+            let disabled = transaction.disable_target(name).await?;
+            transaction.commit().await?;
+            Ok(disabled)
+        })
+        .await
+    }
+
+    /// What changes are routed to, as all hosts of this store see it.
+    ///
+    /// # Errors
+    /// When the store cannot be reached.
+    pub async fn routes(&self) -> Result<Routes, StoreError> {
+        let what = "read what is routed where";
+        let sql = "SELECT name, aggregate_types, enabled, route_revision FROM sync_target ORDER BY name";
+        let rows = self.query_alone(what, sql, &[], &[]).await?;
+        let mut routes = Routes::default();
         for row in rows.rows {
             let mut reader = Reader::new(what, row);
-            known.insert(reader.text()?, reader.integer()? != 0);
+            let target = reader.text()?;
+            let types = reader.optional_text()?;
+            let is_enabled = reader.integer()? != 0;
+            routes.revision += reader.integer()?;
+            if is_enabled {
+                let route = |aggregate_type| Route { target: target.clone(), aggregate_type };
+                routes.list.extend(aggregate_types(types.as_deref()).into_iter().map(route));
+            }
         }
-        let all_known = targets.iter().all(|(name, enabled)| known.remove(*name) == Some(*enabled));
-        Ok(all_known && known.values().all(|enabled| !enabled))
+        Ok(routes)
     }
 
     /// Notes what a host learnt about a target.
@@ -158,20 +166,53 @@ impl Store {
         .await
     }
 
-    /// Pauses a target or lets it go on. `false` when there is no such target.
+    /// Asks every host to look at a target now, whatever its breaker says.
+    ///
+    /// # Errors
+    /// When the store cannot be reached.
+    pub async fn request_probe(&self, target: &str) -> Result<(), StoreError> {
+        let what = format!("ask for a probe of target `{target}`");
+        rerun("request probe", || async {
+            let mut transaction = self.begin(&what).await?;
+            let sql = "UPDATE sync_target SET probe_requests = probe_requests + 1 WHERE name = :name";
+            transaction.execute(sql, &[("name", target.into())]).await?;
+            transaction.commit().await
+        })
+        .await
+    }
+
+    /// Pauses a target or lets it go on, which also has it looked at. `false` when there is no such target.
     ///
     /// # Errors
     /// When the store cannot be reached.
     pub async fn set_paused(&self, target: &str, paused: bool) -> Result<bool, StoreError> {
         rerun("pause target", || async {
             let mut transaction = self.begin(&format!("pause or resume target `{target}`")).await?;
-            let sql =
-                format!("UPDATE sync_target SET paused = :paused, updated_at = {} WHERE name = :name", transaction.now);
+            // What was put right meanwhile is found at once.
+            let sql = format!(
+                "UPDATE sync_target SET paused = :paused, probe_requests = probe_requests + 1 - :paused, updated_at = {} \
+                 WHERE name = :name",
+                transaction.now
+            );
             let values = [("paused", i64::from(paused).into()), ("name", target.into())];
             let found = transaction.execute(&sql, &values).await?.rows_affected == 1;
             transaction.commit().await?;
             Ok(found)
         })
         .await
+    }
+}
+
+/// The types that a target takes. A target that no host of this version has registered yet takes what is the default.
+fn aggregate_types(registered: Option<&str>) -> BTreeSet<String> {
+    let registered = registered.and_then(|text| serde_json::from_str(text).ok());
+    registered.unwrap_or_else(|| BTreeSet::from(["patient".to_owned()]))
+}
+
+impl StoreTransaction {
+    /// Every host looks again at what is routed where.
+    async fn change_routes(&mut self, target: &str) -> Result<(), StoreError> {
+        let sql = "UPDATE sync_target SET route_revision = route_revision + 1 WHERE name = :name";
+        self.execute(sql, &[("name", target.into())]).await.map(drop)
     }
 }

@@ -47,7 +47,7 @@ pub(super) fn in_work_at(dialect: Dialect, target: &str) -> String {
 }
 
 impl StoreTransaction {
-    /// Enters the aggregates of these changes as in work under `lease`.
+    /// Enters the aggregates of these changes, which have no delivery's row yet, as in work under `lease`.
     ///
     /// # Errors
     /// `Contention` when another host has just taken one of them, by this change or another.
@@ -108,10 +108,11 @@ impl StoreTransaction {
     /// attempts fails now (`settle.rs`).
     pub(super) async fn free_work(&mut self, lease: &Lease) -> Result<(), StoreError> {
         // First what came straight from the router; whose lease this was may be unknown, so that each is looked for.
+        // One whose change is gone gets its row too, and fails when it is read.
         let sql = format!(
             "INSERT INTO sync_delivery (target, outbox_id, aggregate_type, aggregate_id, status, next_attempt_at, created_at) \
-             SELECT w.target, o.id, o.aggregate_type, o.aggregate_id, 'pending', COALESCE(o.routed_at, {now}), \
-             COALESCE(o.routed_at, {now}) FROM sync_work w{index} JOIN sync_outbox o ON o.id = w.outbox_id \
+             SELECT w.target, w.outbox_id, w.aggregate_type, w.aggregate_id, 'pending', COALESCE(o.routed_at, {now}), \
+             COALESCE(o.routed_at, {now}) FROM sync_work w{index} LEFT JOIN sync_outbox o ON o.id = w.outbox_id \
              WHERE w.epoch = :epoch AND w.target = :target \
              AND (SELECT COUNT(*) FROM sync_delivery d WHERE d.target = w.target AND d.outbox_id = w.outbox_id) = 0",
             now = self.now,

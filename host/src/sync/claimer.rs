@@ -16,6 +16,7 @@ use super::handover::{Handover, Taking};
 use super::supervisor::Gate;
 use super::target::{SyncOptions, Target};
 use super::trial::TRIAL_MAX;
+use super::trouble::StoreTrouble;
 use super::worker::release;
 use crate::store::{Batch, Claim, ClaimRequest, Place, Store, UnderLease};
 
@@ -37,6 +38,7 @@ pub(super) struct Claimer {
     pub(super) taking: Option<Taking>,
     /// Workers that are ready.
     pub(super) wanted: mpsc::Receiver<Wanted>,
+    pub(super) trouble: StoreTrouble,
     pub(super) stop: CancellationToken,
 }
 
@@ -44,7 +46,7 @@ impl Claimer {
     pub(super) async fn run(mut self) {
         let mut line = self.handover.line();
         let mut place = Place::default();
-        let mut failing = false;
+        let task = format!("claim for {}", self.target.spec.name);
         // When it was seen last that nothing waits in line.
         let mut idle_since: Option<Instant> = None;
         while self.pass_gate().await {
@@ -55,7 +57,7 @@ impl Claimer {
                 idle_since = None;
                 match self.store.claim_on(&self.request(), &mut place).await {
                     Ok(claim) => {
-                        failing = false;
+                        self.trouble.end(&task);
                         match claim {
                             Claim::Batch(batch) => self.hold(batch).await,
                             Claim::OnlyMoot => {}
@@ -64,10 +66,9 @@ impl Claimer {
                     }
                     Err(error) => {
                         // Said once for an outage, not at every look.
-                        if !failing {
+                        if self.trouble.note(&task, &error) {
                             tracing::error!(target_name = %self.target.spec.name, %error, "cannot claim; trying again");
                         }
-                        failing = true;
                         self.pause(Duration::from_millis(self.options.poll_ms.max(500))).await;
                     }
                 }

@@ -1,43 +1,36 @@
 //! The daemon: starts the tasks, watches over them, and brings them to an end in order.
 //!
-//! Stopping has two steps. First nothing more is claimed or routed and calls under way may end; then, after the drain
+//! A task that ends unasked ends the daemon: a host that does only a part of its work would look alive and lose time for
+//! everybody. Stopping has two steps. First nothing more is claimed or routed and calls under way may end; then, after the drain
 //! limit or at a second request, calls are broken off and their batches released.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
-use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::batch_size::BatchSize;
 use super::breaker::Breaker;
 use super::claimer::Claimer;
 use super::handover::Handover;
+use super::rescuer::Rescuer;
+use super::router::Router;
 use super::supervisor::{Gate, Supervisor};
 use super::swap::Adapters;
+use super::tally::{Tally, TargetTally};
 use super::target::{SyncOptions, Target};
+use super::tasks::{TaskDeath, Tasks};
+use super::trouble::StoreTrouble;
 use super::worker::Worker;
-use super::{purger, rescuer, router};
+use super::{purger, reporter};
 use crate::domain::change::Failure;
-use crate::domain::delivery::{Settlement, Status};
 use crate::plugin::Runtime;
-use crate::store::{Route, Store, StoreError};
+use crate::store::{HostRecord, Store, StoreError};
 
-/// What a run did at one target.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
-pub struct TargetTally {
-    /// Deliveries confirmed.
-    pub delivered: u64,
-    /// Attempts that are tried again later.
-    pub deferred: u64,
-    /// Deliveries left to a person.
-    pub failed: u64,
-    /// Batches whose lease was lost before they could be settled.
-    pub leases_lost: u64,
-}
+/// How long a run until idle waits for a store that it cannot write into.
+const STORE_PATIENCE: Duration = Duration::from_secs(15);
 
 /// What a run did.
 #[derive(Clone, Debug, Default)]
@@ -56,52 +49,23 @@ pub struct Remaining {
 }
 
 /// How a run ended.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct RunEnd {
     /// What it did.
     pub summary: RunSummary,
     /// What is left; `None` when it ran until it was stopped.
     pub remaining: Option<Remaining>,
+    /// Why it ended although nobody asked it to and it was not idle.
+    pub broken: Option<Breakdown>,
 }
 
-/// Counters of one target, shared by its workers.
-#[derive(Debug, Default)]
-pub(super) struct Tally {
-    delivered: AtomicU64,
-    deferred: AtomicU64,
-    failed: AtomicU64,
-    leases_lost: AtomicU64,
-}
-
-impl Tally {
-    pub(super) fn settled(&self, settlements: &[Settlement]) {
-        for settlement in settlements {
-            let counter = match settlement.status {
-                Status::Done => &self.delivered,
-                Status::Failed => &self.failed,
-                Status::Pending | Status::Processing | Status::Superseded => &self.deferred,
-            };
-            counter.fetch_add(1, Ordering::Relaxed);
-        }
-    }
-
-    /// So many deliveries wait for the end of their lease.
-    pub(super) fn deferred(&self, deliveries: usize) {
-        self.deferred.fetch_add(u64::try_from(deliveries).unwrap_or(u64::MAX), Ordering::Relaxed);
-    }
-
-    pub(super) fn lease_lost(&self) {
-        self.leases_lost.fetch_add(1, Ordering::Relaxed);
-    }
-
-    fn read(&self) -> TargetTally {
-        TargetTally {
-            delivered: self.delivered.load(Ordering::Relaxed),
-            deferred: self.deferred.load(Ordering::Relaxed),
-            failed: self.failed.load(Ordering::Relaxed),
-            leases_lost: self.leases_lost.load(Ordering::Relaxed),
-        }
-    }
+/// Why a run could not go on.
+#[derive(Clone, Debug)]
+pub enum Breakdown {
+    /// A task of the daemon died.
+    Task(TaskDeath),
+    /// It was to end when idle, and could not get there: the store cannot be written into.
+    Store(String),
 }
 
 /// A sync daemon that is not running yet.
@@ -111,6 +75,15 @@ pub struct Daemon {
     targets: Vec<Arc<Target>>,
     options: Arc<SyncOptions>,
     reload: watch::Receiver<u64>,
+}
+
+/// The name under which waiting for idleness notes its trouble.
+const IDLE: &str = "until idle";
+
+impl RunEnd {
+    fn broken(broken: Option<Breakdown>) -> Self {
+        Self { broken, ..Self::default() }
+    }
 }
 
 /// What belongs to one target while the daemon runs.
@@ -145,62 +118,102 @@ impl Daemon {
         abort: CancellationToken,
         until_idle: bool,
     ) -> Result<RunEnd, StoreError> {
-        // A first look, so that a wrong store is said at once and not in a log.
-        self.store.now_ms().await?;
+        let host = self.host_record();
+        // So that a wrong store, or one that this host may not write into, is said at once and not in a log.
+        self.store.register_host(&host).await?;
         let handover = Arc::new(Handover::new());
-        let poll = Duration::from_millis(self.options.poll_ms);
-        let mut tasks = JoinSet::new();
-        let running: Vec<_> =
-            self.targets.iter().map(|target| self.start(target, &handover, &stop, &abort, &mut tasks)).collect();
-        // With no target there is nowhere to route to, and what is routed nowhere would be passed over for good.
-        if !self.targets.is_empty() {
-            tasks.spawn(router::run(self.store.clone(), self.routes(), poll, handover.clone(), stop.clone()));
-        }
-        let every = Duration::from_millis((self.options.lease_ms / 3).clamp(100, 5_000));
-        tasks.spawn(rescuer::run(
-            self.store.clone(),
-            self.options.host_id.clone(),
-            every,
-            handover.clone(),
-            stop.clone(),
-        ));
-        let names = self.targets.iter().map(|target| target.spec.name.clone()).collect();
-        tasks.spawn(purger::run(self.store.clone(), names, self.options.retention_ms, stop.clone()));
-        let remaining = if until_idle {
-            let idle = self.wait_until_idle(&running, &stop).await;
-            stop.cancel();
-            idle
-        } else {
-            stop.cancelled().await;
-            None
+        let trouble = StoreTrouble::default();
+        let mut tasks = Tasks::new();
+        let running: Vec<_> = self
+            .targets
+            .iter()
+            .map(|target| self.start(target, (&handover, &trouble), (&stop, &abort), &mut tasks))
+            .collect();
+        self.start_common(host, (&handover, &trouble), &running, &stop, &mut tasks);
+        let mut end = tokio::select! {
+            biased;
+            end = self.run_until(until_idle, &running, &trouble, &stop) => end,
+            // Once it is stopped, tasks end as they should.
+            death = tasks.next_death() => {
+                let unasked = death.filter(|death| death.panicked || !stop.is_cancelled());
+                RunEnd::broken(unasked.map(Breakdown::Task))
+            }
         };
-        self.drain(&mut tasks, &abort).await;
+        stop.cancel();
+        let died_while_stopping = self.drain(&mut tasks, &abort).await;
+        end.broken = end.broken.or(died_while_stopping.map(Breakdown::Task));
         for target in &self.targets {
             target.close().await;
         }
-        let targets = running.iter().map(|target| (target.name.clone(), target.tally.read())).collect();
-        Ok(RunEnd { summary: RunSummary { targets }, remaining })
+        end.summary.targets = running.iter().map(|target| (target.name.clone(), target.tally.read())).collect();
+        Ok(end)
     }
 
-    fn routes(&self) -> Vec<Route> {
-        let route = |target: &Arc<Target>, kind: &String| Route {
-            target: target.spec.name.clone(),
-            aggregate_type: kind.clone(),
+    /// Waits for a reason to end.
+    async fn run_until(
+        &self,
+        until_idle: bool,
+        running: &[Running],
+        trouble: &StoreTrouble,
+        stop: &CancellationToken,
+    ) -> RunEnd {
+        if until_idle {
+            return self.wait_until_idle(running, trouble, stop).await;
+        }
+        stop.cancelled().await;
+        RunEnd::default()
+    }
+
+    fn host_record(&self) -> HostRecord {
+        let types = |target: &Arc<Target>| target.spec.aggregate_types.iter().cloned().collect();
+        HostRecord {
+            id: self.options.host_id.clone(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            targets: self.targets.iter().map(|target| (target.spec.name.clone(), types(target))).collect(),
+            disabled: self.options.disabled_targets.clone(),
+        }
+    }
+
+    /// Starts what there is once, whatever the targets.
+    fn start_common(
+        &self,
+        host: HostRecord,
+        (handover, trouble): (&Arc<Handover>, &StoreTrouble),
+        running: &[Running],
+        stop: &CancellationToken,
+        tasks: &mut Tasks,
+    ) {
+        let router = Router {
+            store: self.store.clone(),
+            poll: Duration::from_millis(self.options.poll_ms),
+            handover: handover.clone(),
+            trouble: trouble.clone(),
+            stop: stop.clone(),
         };
-        self.targets
-            .iter()
-            .flat_map(|target| target.spec.aggregate_types.iter().map(move |kind| route(target, kind)))
-            .collect()
+        tasks.spawn("router", router.run());
+        let rescuer = Rescuer {
+            store: self.store.clone(),
+            host,
+            every: Duration::from_millis((self.options.lease_ms / 3).clamp(100, 5_000)),
+            handover: handover.clone(),
+            pulses: tasks.pulses(),
+            stop: stop.clone(),
+        };
+        tasks.spawn("rescuer", rescuer.run());
+        let names = self.targets.iter().map(|target| target.spec.name.clone()).collect();
+        tasks.spawn("purger", purger::run(self.store.clone(), names, self.options.retention_ms, stop.clone()));
+        let tallies = running.iter().map(|target| (target.name.clone(), target.tally.clone())).collect();
+        tasks.spawn("reporter", reporter::run(tallies, stop.clone()));
     }
 
     fn start(
         &self,
         target: &Arc<Target>,
-        handover: &Arc<Handover>,
-        stop: &CancellationToken,
-        abort: &CancellationToken,
-        tasks: &mut JoinSet<()>,
+        (handover, trouble): (&Arc<Handover>, &StoreTrouble),
+        (stop, abort): (&CancellationToken, &CancellationToken),
+        tasks: &mut Tasks,
     ) -> Running {
+        let name = target.spec.name.as_str();
         let (gate, gate_seen) = watch::channel(Gate::Unknown);
         let (news_sender, news) = mpsc::channel(64);
         let tally = Arc::new(Tally::default());
@@ -216,8 +229,9 @@ impl Daemon {
             adapters: Adapters::default(),
             handover: handover.clone(),
             reload: self.reload.clone(),
+            probes_seen: None,
         };
-        tasks.spawn(supervisor.run());
+        tasks.spawn(format!("supervisor of {name}"), supervisor.run());
         let workers = target.spec.concurrency.max(1);
         let size = Arc::new(BatchSize::new(target.spec.batch_max));
         let (wanted, ready) = mpsc::channel(workers as usize);
@@ -230,10 +244,11 @@ impl Daemon {
             handover: handover.clone(),
             taking: Some(handover.take_part()),
             wanted: ready,
+            trouble: trouble.clone(),
             stop: stop.clone(),
         };
-        tasks.spawn(claimer.run());
-        for _ in 0..workers {
+        tasks.spawn(format!("claimer of {name}"), claimer.run());
+        for number in 1..=workers {
             let worker = Worker {
                 target: target.clone(),
                 store: self.store.clone(),
@@ -243,21 +258,25 @@ impl Daemon {
                 wanted: wanted.clone(),
                 size: size.clone(),
                 tally: tally.clone(),
+                trouble: trouble.clone(),
                 stop: stop.clone(),
                 abort: abort.clone(),
             };
-            tasks.spawn(worker.run());
+            tasks.spawn(format!("worker {number} of {name}"), worker.run());
         }
-        Running { name: target.spec.name.clone(), gate: gate_seen, tally }
+        Running { name: name.to_owned(), gate: gate_seen, tally }
     }
 
     /// Idle is: everything is routed, and no target that is up has anything due or in work.
-    async fn wait_until_idle(&self, running: &[Running], stop: &CancellationToken) -> Option<Remaining> {
+    async fn wait_until_idle(&self, running: &[Running], trouble: &StoreTrouble, stop: &CancellationToken) -> RunEnd {
         let pause = Duration::from_millis(self.options.poll_ms.clamp(10, 100));
         loop {
             tokio::select! {
-                () = stop.cancelled() => return None,
+                () = stop.cancelled() => return RunEnd::default(),
                 () = tokio::time::sleep(pause) => {}
+            }
+            if let Some(message) = trouble.longer_than(STORE_PATIENCE) {
+                return RunEnd::broken(Some(Breakdown::Store(message)));
             }
             let mut up = Vec::new();
             let mut held_up = BTreeMap::new();
@@ -273,29 +292,45 @@ impl Daemon {
             if unknown {
                 continue;
             }
-            match self.store.has_due_work(&up).await {
-                Ok(false) => {}
-                Ok(true) => continue,
-                Err(error) => {
-                    tracing::warn!(%error, "cannot see whether anything is left to do");
-                    continue;
+            match self.idle(&up).await {
+                Ok(None) => drop(trouble.end(IDLE)),
+                Ok(Some(open)) => {
+                    self.name_foreign_targets(&mut held_up).await;
+                    return RunEnd { remaining: Some(Remaining { open, held_up }), ..RunEnd::default() };
                 }
-            }
-            match self.store.open_work().await {
-                Ok(open) => return Some(Remaining { open, held_up }),
-                Err(error) => tracing::warn!(%error, "cannot count what is left"),
+                Err(error) => {
+                    if trouble.note(IDLE, &error) {
+                        tracing::warn!(%error, "cannot see whether anything is left to do; trying again");
+                    }
+                }
             }
         }
     }
 
-    async fn drain(&self, tasks: &mut JoinSet<()>, abort: &CancellationToken) {
+    /// What the store has enabled and this host lacks is carried by other hosts.
+    async fn name_foreign_targets(&self, held_up: &mut BTreeMap<String, String>) {
+        let Ok(routes) = self.store.routes().await else { return };
+        let has = |name: &str| self.targets.iter().any(|target| target.spec.name == name);
+        for route in routes.list.into_iter().filter(|route| !has(&route.target)) {
+            held_up.insert(route.target, "this host does not have it: other hosts deliver".to_owned());
+        }
+    }
+
+    /// How much is left when nothing can be done now.
+    async fn idle(&self, up: &[&str]) -> Result<Option<u64>, StoreError> {
+        if self.store.has_due_work(up).await? { Ok(None) } else { self.store.open_work().await.map(Some) }
+    }
+
+    /// Lets the tasks end. Gives the first one that panicked meanwhile.
+    async fn drain(&self, tasks: &mut Tasks, abort: &CancellationToken) -> Option<TaskDeath> {
         let limit = tokio::time::sleep(Duration::from_millis(self.options.drain_ms));
         tokio::pin!(limit);
+        let mut panicked = None;
         loop {
             tokio::select! {
-                ended = tasks.join_next() => match ended {
-                    None => return,
-                    Some(Err(error)) if error.is_panic() => tracing::error!(%error, "a task of the daemon panicked"),
+                ended = tasks.next_death() => match ended {
+                    None => return panicked,
+                    Some(death) if death.panicked => panicked = panicked.or(Some(death)),
                     Some(_) => {}
                 },
                 () = &mut limit, if !abort.is_cancelled() => {

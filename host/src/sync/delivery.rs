@@ -298,8 +298,10 @@ pub(super) fn settlements(
             };
             let (event, attempts, failure, receipt) = match outcome {
                 Outcome::Applied(receipt) => {
-                    // A delete of what never was at the target has no id, and leaves no link.
-                    let receipt = Some(receipt).filter(|receipt| !receipt.remote_id.is_empty());
+                    // A delete of what is not at the target has no id. Without a link it leaves none; a link that there is loses its
+                    // id, and keeps which change was confirmed last.
+                    let is_linked = delivery.change.link.is_some();
+                    let receipt = Some(receipt).filter(|receipt| is_linked || !receipt.remote_id.is_empty());
                     (Event::Confirm, delivery.attempts.saturating_add(1), None, receipt)
                 }
                 Outcome::Failed(failure) => {
@@ -331,7 +333,7 @@ pub(super) fn settlements(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::change::Receipt;
+    use crate::domain::change::{Link, Receipt};
 
     fn delivery(operation: Operation, attempts: u32) -> Delivery {
         let change = Change {
@@ -392,6 +394,10 @@ mod tests {
     fn only_a_delete_may_be_confirmed_without_an_id() {
         let deleted = settled(&delivery(Operation::Delete, 0), applied(""));
         assert_eq!((deleted.status, deleted.receipt), (Status::Done, None));
+        let mut linked = delivery(Operation::Delete, 0);
+        linked.change.link = Some(Link { remote_id: "7".to_owned(), remote_version: None, fingerprint: None });
+        let emptied = settled(&linked, applied(""));
+        assert_eq!(emptied.receipt.map(|receipt| receipt.remote_id).as_deref(), Some(""), "the link is emptied");
         let created = settled(&delivery(Operation::Create, 0), applied(""));
         assert_eq!((created.status, created.attempts), (Status::Pending, 1));
         assert!(created.failure.is_some_and(|failure| failure.message.contains("without a remote id")));

@@ -5,8 +5,11 @@
 //! - per target a supervisor (`supervisor.rs`) keeps an adapter in force (`swap.rs`, `trial.rs`) and the gate open or shut, a
 //!   claimer (`claimer.rs`) has the next batch ready, from what waits in line or straight from the router (`handover.rs`), and
 //!   some workers (`worker.rs`) deliver (`delivery.rs`) and settle;
-//! - the rescuer (`rescuer.rs`) takes back batches of hosts that died, and says that this one lives;
-//! - the purger (`purger.rs`) lets old finished rows go.
+//! - the rescuer (`rescuer.rs`) takes back batches of hosts that died, says that this one lives, and names what the hosts of the
+//!   store do not have in common (`roster.rs`);
+//! - the purger (`purger.rs`) lets old finished rows go; the reporter (`reporter.rs`) writes into the log what was delivered.
+//!
+//! `tasks.rs` watches over them: a task that dies ends the daemon.
 //!
 //! Beside it, `rehearsal.rs` shows what a delivery would do, for `host plugin dry-run`.
 //!
@@ -21,16 +24,24 @@ mod delivery;
 mod handover;
 mod purger;
 mod rehearsal;
+mod reporter;
 mod rescuer;
+mod roster;
 mod router;
 mod splits;
 mod supervisor;
 mod swap;
+mod tally;
 mod target;
+mod tasks;
 mod trial;
+mod trouble;
 mod worker;
 
 pub use breaker::BreakerPolicy;
-pub use daemon::{Daemon, Remaining, RunEnd, RunSummary, TargetTally};
+pub use daemon::{Breakdown, Daemon, Remaining, RunEnd, RunSummary};
 pub use rehearsal::{Rehearsal, Trace};
+pub use roster::{Difference, differences};
+pub use tally::TargetTally;
 pub use target::{SyncOptions, Target, TargetKind, TargetSpec};
+pub use tasks::TaskDeath;

@@ -1,42 +1,93 @@
-//! The rescuer: says that this host lives, and takes back the batches of hosts that no longer do.
+//! The rescuer: sends this host's heartbeat, reclaims leases that ran out, and reports where the hosts of the store differ.
+//!
+//! The heartbeat says that this host delivers: it stays out when a task of the daemon hangs.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
 use super::handover::Handover;
-use crate::store::Store;
+use super::roster::{Difference, differences};
+use super::tasks::Pulses;
+use crate::store::{HostRecord, Store, StoreError};
 
-/// Runs until `stop`.
-pub(super) async fn run(
-    store: Store,
-    host_id: String,
-    every: Duration,
-    handover: Arc<Handover>,
-    stop: CancellationToken,
-) {
-    loop {
-        if let Err(error) = store.host_is_alive(&host_id, env!("CARGO_PKG_VERSION")).await {
+pub(super) struct Rescuer {
+    pub(super) store: Store,
+    pub(super) host: HostRecord,
+    pub(super) every: Duration,
+    pub(super) handover: Arc<Handover>,
+    pub(super) pulses: Pulses,
+    pub(super) stop: CancellationToken,
+}
+
+impl Rescuer {
+    /// Runs until `stop`.
+    pub(super) async fn run(self) {
+        let mut known = BTreeSet::new();
+        let mut hanging = None;
+        loop {
+            self.beat(&mut hanging).await;
+            self.reclaim().await;
+            match self.differences().await {
+                Ok(found) => report(&mut known, found),
+                Err(error) => tracing::debug!(%error, "cannot compare the hosts of the store"),
+            }
+            tokio::select! {
+                () = self.stop.cancelled() => break,
+                () = tokio::time::sleep(self.every) => {}
+            }
+        }
+        if let Err(error) = self.store.host_stopped(&self.host.id).await {
+            tracing::debug!(%error, "cannot say that this host has stopped");
+        }
+    }
+
+    async fn beat(&self, known: &mut Option<String>) {
+        let hanging = self.pulses.hanging();
+        if hanging != *known {
+            match &hanging {
+                Some(task) => tracing::error!(task, "a task of this host hangs: it no longer counts as running"),
+                None => tracing::info!("the task that hung goes on"),
+            }
+            known.clone_from(&hanging);
+        }
+        if hanging.is_none()
+            && let Err(error) = self.store.host_is_alive(&self.host).await
+        {
             tracing::warn!(%error, "cannot say that this host is at work");
         }
-        match store.take_expired_leases().await {
+    }
+
+    async fn reclaim(&self) {
+        match self.store.take_expired_leases().await {
             Ok(leases) => {
                 for lease in &leases {
                     tracing::warn!(target_name = %lease.target, lease_epoch = lease.epoch, "a lease ran out: its batch is free again");
                 }
                 if !leases.is_empty() {
-                    handover.something_waits();
+                    self.handover.something_waits();
                 }
             }
             Err(error) => tracing::warn!(%error, "cannot look for leases that ran out"),
         }
-        tokio::select! {
-            () = stop.cancelled() => break,
-            () = tokio::time::sleep(every) => {}
-        }
     }
-    if let Err(error) = store.host_stopped(&host_id).await {
-        tracing::debug!(%error, "cannot say that this host has stopped");
+
+    async fn differences(&self) -> Result<BTreeSet<Difference>, StoreError> {
+        let routes = self.store.routes().await?;
+        let enabled: BTreeSet<&str> = routes.list.iter().map(|route| route.target.as_str()).collect();
+        Ok(differences(&self.store.running_hosts().await?, enabled).into_iter().collect())
     }
+}
+
+/// Each difference is logged once, and once when it is gone.
+fn report(known: &mut BTreeSet<Difference>, found: BTreeSet<Difference>) {
+    for difference in found.difference(known) {
+        tracing::warn!(target_name = difference.target(), "{difference}");
+    }
+    for difference in known.difference(&found) {
+        tracing::info!(target_name = difference.target(), "no longer: {difference}");
+    }
+    *known = found;
 }

@@ -8,8 +8,9 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::handover::{Asked, Handover};
+use super::trouble::StoreTrouble;
 use super::worker::release;
-use crate::store::{ClaimRequest, Route, Store, UnderLease};
+use crate::store::{ClaimRequest, Routed, Routes, Store, StoreError, UnderLease};
 
 /// Rows routed in one transaction.
 const ROUTE_MAX: u32 = 1_000;
@@ -31,57 +32,85 @@ const FROM_THE_BEGINNING_EVERY_MAX: Duration = Duration::from_secs(30);
 /// finds something in line takes that and does not ask, so that a router that did not wait would fill the line for good.
 const ASKED_WITHIN: Duration = Duration::from_secs(5);
 
-/// Routes until `stop`. While changes come it looks every few milliseconds; each look that finds nothing doubles the pause,
-/// up to `poll`.
-pub(super) async fn run(
-    store: Store,
-    routes: Vec<Route>,
-    poll: Duration,
-    handover: Arc<Handover>,
-    stop: CancellationToken,
-) {
-    let mut failing = false;
-    let mut pause = POLL_MIN;
-    let mut place = Place::new(Instant::now());
-    wait_for_targets(&handover, &stop).await;
-    while !stop.is_cancelled() {
-        let begun = Instant::now();
-        place.begin(begun);
-        let asked = handover.take();
-        let requests: Vec<_> = asked.iter().map(|asked| asked.request.clone()).collect();
-        match store.route_to(&routes, limit(&requests), &mut place.after, &requests).await {
-            Ok(done) => {
-                failing = false;
-                place.ended(begun, Instant::now());
-                hand_over(&store, &handover, asked, done.taken).await;
-                if done.some_wait {
-                    handover.something_waits();
+/// The name under which the router notes its trouble with the store.
+const TASK: &str = "route";
+
+pub(super) struct Router {
+    pub(super) store: Store,
+    pub(super) poll: Duration,
+    pub(super) handover: Arc<Handover>,
+    pub(super) trouble: StoreTrouble,
+    pub(super) stop: CancellationToken,
+}
+
+impl Router {
+    /// Routes until `stop`. While changes come it looks every few milliseconds; each look that finds nothing doubles the pause,
+    /// up to `poll`.
+    pub(super) async fn run(self) {
+        let mut routes = None;
+        let mut pause = POLL_MIN;
+        let mut place = Place::new(Instant::now());
+        wait_for_targets(&self.handover, &self.stop).await;
+        while !self.stop.is_cancelled() {
+            let begun = Instant::now();
+            place.begin(begun);
+            let asked = self.handover.take();
+            let requests: Vec<_> = asked.iter().map(|asked| asked.request.clone()).collect();
+            match self.route(&mut routes, &mut place, &requests).await {
+                Ok(done) => {
+                    self.trouble.end(TASK);
+                    place.ended(begun, Instant::now());
+                    hand_over(&self.store, &self.handover, asked, done.taken).await;
+                    if done.some_wait {
+                        self.handover.something_waits();
+                    }
+                    if done.changes > 0 {
+                        tracing::debug!(count = done.changes, "changes routed");
+                        pause = POLL_MIN;
+                        wait_for_targets(&self.handover, &self.stop).await;
+                        continue;
+                    }
+                    if done.routes_changed || place.goes_back() {
+                        continue;
+                    }
+                    pause = (pause * 2).min(self.poll);
                 }
-                if done.changes > 0 {
-                    tracing::debug!(count = done.changes, "changes routed");
-                    pause = POLL_MIN;
-                    wait_for_targets(&handover, &stop).await;
-                    continue;
+                Err(error) => {
+                    self.handover.put(asked);
+                    // Said once for an outage, not at every look.
+                    if self.trouble.note(TASK, &error) {
+                        tracing::error!(%error, "the router cannot reach the store; it keeps trying");
+                    }
+                    pause = self.poll;
                 }
-                if place.goes_back() {
-                    continue;
-                }
-                pause = (pause * 2).min(poll);
             }
-            Err(error) => {
-                handover.put(asked);
-                // Said once for an outage, not at every look.
-                if !failing {
-                    tracing::error!(%error, "the router cannot reach the store; it keeps trying");
-                }
-                failing = true;
-                pause = poll;
+            tokio::select! {
+                () = self.stop.cancelled() => {}
+                () = tokio::time::sleep(pause) => {}
             }
         }
-        tokio::select! {
-            () = stop.cancelled() => {}
-            () = tokio::time::sleep(pause) => {}
+    }
+
+    /// Routes along what the store says, which is read once and again when it has changed. With no target at all nothing is
+    /// routed: what is routed nowhere would be passed over for good.
+    async fn route(
+        &self,
+        known: &mut Option<Routes>,
+        place: &mut Place,
+        requests: &[ClaimRequest],
+    ) -> Result<Routed, StoreError> {
+        let routes = match known.take() {
+            Some(routes) => routes,
+            None => self.store.routes().await?,
+        };
+        if routes.list.is_empty() {
+            return Ok(Routed { taken: vec![None; requests.len()], ..Routed::default() });
         }
+        let done = self.store.route_along(&routes, limit(requests), &mut place.after, requests).await?;
+        if !done.routes_changed {
+            *known = Some(routes);
+        }
+        Ok(done)
     }
 }
 

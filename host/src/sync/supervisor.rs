@@ -62,6 +62,8 @@ pub(super) struct Supervisor {
     pub(super) handover: Arc<Handover>,
     /// Changes when the adapter's file is to be read again (SIGHUP).
     pub(super) reload: watch::Receiver<u64>,
+    /// How often an operator had asked for a look at the target when this host last looked; none before the first time.
+    pub(super) probes_seen: Option<i64>,
 }
 
 /// What ended a wait.
@@ -85,6 +87,9 @@ impl Supervisor {
                 }
             }
             let Some(current) = self.adapters.current.clone() else { continue };
+            if self.probes_seen.is_none() {
+                self.is_probe_wanted().await;
+            }
             if let Some(reason) = self.reason() {
                 self.note(TargetState::Down, BreakerState::HalfOpen, Some(&reason), None).await;
             }
@@ -128,7 +133,7 @@ impl Supervisor {
                 Woken::Tick => {
                     tick = tokio::time::Instant::now() + every;
                     self.look_for_another().await;
-                    if self.follow_pause().await {
+                    if self.follow_pause().await || self.is_probe_wanted().await {
                         return None;
                     }
                     if checked.elapsed() > Duration::from_millis(self.options.recheck_ms) && !self.is_trying() {
@@ -146,6 +151,12 @@ impl Supervisor {
         if self.wait_for_file_or(pause).await {
             self.adapters.current = None;
         }
+    }
+
+    /// Whether an operator asks for a look at the target now.
+    async fn is_probe_wanted(&mut self) -> bool {
+        let Some(wish) = self.wish().await else { return false };
+        self.probes_seen.replace(wish.probe_requests).is_some_and(|seen| seen < wish.probe_requests)
     }
 
     /// Shuts or frees the gate as a person wishes; `true` when the target may go on after a check.
@@ -250,6 +261,10 @@ impl Supervisor {
                 Woken::Tick => {
                     if self.has_new_file().await {
                         return true;
+                    }
+                    if self.is_probe_wanted().await {
+                        tracing::info!(target_name = %self.target.spec.name, "looking at the target now, as was asked for");
+                        return false;
                     }
                 }
             }

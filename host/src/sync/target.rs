@@ -84,6 +84,8 @@ pub struct SyncOptions {
     pub retention_ms: i64,
     /// Aggregate types whose every change is delivered, in order.
     pub fifo_types: Vec<String>,
+    /// Targets that the configuration names and disables.
+    pub disabled_targets: Vec<String>,
 }
 
 /// A target, ready to be called.

@@ -9,11 +9,12 @@ use tokio_util::sync::CancellationToken;
 
 use super::batch_size::BatchSize;
 use super::claimer::Wanted;
-use super::daemon::Tally;
 use super::delivery::{Delivered, StoreFence, deliver, settlements};
 use super::supervisor::{Gate, InForce, News};
+use super::tally::Tally;
 use super::target::{SyncOptions, Target};
 use super::trial::{TRIAL_MAX, Trial, Verdict, failures, verdict};
+use super::trouble::StoreTrouble;
 use crate::domain::change::{Change, Failure, FailureKind};
 use crate::domain::delivery::Settlement;
 use crate::plugin::RequestFates;
@@ -31,6 +32,7 @@ pub(super) struct Worker {
     pub(super) wanted: mpsc::Sender<Wanted>,
     pub(super) size: Arc<BatchSize>,
     pub(super) tally: Arc<Tally>,
+    pub(super) trouble: StoreTrouble,
     /// No more claims.
     pub(super) stop: CancellationToken,
     /// Calls under way are broken off.
@@ -238,6 +240,8 @@ impl Worker {
 
     async fn settle_all(&self, batch: &Batch, settlements: &[Settlement], in_doubt: &[Settlement]) {
         let until = tokio::time::Instant::now() + Duration::from_millis(self.options.lease_ms);
+        let (name, lease_epoch) = (&batch.lease.target, batch.lease.epoch);
+        let task = format!("settle at {name}");
         loop {
             let id_column = self.target.spec.id_column;
             let settled = if in_doubt.is_empty() {
@@ -245,23 +249,36 @@ impl Worker {
             } else {
                 self.store.settle_in_part(&batch.lease, settlements, in_doubt, id_column).await
             };
-            match settled {
-                Ok(Settled::Written) => {
-                    self.tally.settled(settlements);
-                    return self.tally.deferred(in_doubt.len());
+            let error = match settled {
+                Ok(settled) => {
+                    if self.trouble.end(&task) {
+                        tracing::info!(target_name = %name, "batches are settled again");
+                    }
+                    return self.count(settled, lease_epoch, settlements, in_doubt);
                 }
-                Ok(Settled::LeaseLost) => {
-                    tracing::warn!(target_name = %batch.lease.target, lease_epoch = batch.lease.epoch, "not settled: the lease was lost");
-                    return self.tally.lease_lost();
-                }
-                Err(error) if error.is_transient() && tokio::time::Instant::now() < until => {
-                    tracing::warn!(target_name = %batch.lease.target, %error, "cannot settle; trying again");
-                    tokio::time::sleep(Duration::from_millis(500)).await;
-                }
-                Err(error) => {
-                    tracing::error!(target_name = %batch.lease.target, lease_epoch = batch.lease.epoch, %error, "not settled: the batch will be delivered again");
-                    return;
-                }
+                Err(error) => error,
+            };
+            // Logged once for an outage, by whichever worker meets it first, and not at every try.
+            if self.trouble.note(&task, &error) {
+                tracing::warn!(target_name = %name, %error, "cannot settle; trying again");
+            }
+            if !error.is_transient() || tokio::time::Instant::now() >= until {
+                tracing::error!(target_name = %name, lease_epoch, %error, "not settled: the batch will be delivered again");
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(500)).await;
+        }
+    }
+
+    fn count(&self, settled: Settled, lease_epoch: i64, settlements: &[Settlement], in_doubt: &[Settlement]) {
+        match settled {
+            Settled::Written => {
+                self.tally.settled(settlements);
+                self.tally.deferred(in_doubt.len());
+            }
+            Settled::LeaseLost => {
+                tracing::warn!(target_name = %self.target.spec.name, lease_epoch, "not settled: the lease was lost");
+                self.tally.lease_lost();
             }
         }
     }

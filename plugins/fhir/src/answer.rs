@@ -23,6 +23,16 @@ pub(crate) struct Answer {
 }
 
 impl Answer {
+    /// An answer of which nothing but the status is known.
+    pub(crate) fn of_status(status: u16) -> Self {
+        Self { status, ..Self::default() }
+    }
+
+    /// The same answer as one that confirms nothing.
+    pub(crate) fn without_status(self) -> Self {
+        Self { status: 0, ..self }
+    }
+
     /// Reads an entry of a `batch-response`.
     pub(crate) fn from_entry(entry: &mut Value) -> Self {
         let text = |value: Option<&Value>| value.and_then(Value::as_str).map(str::to_owned);

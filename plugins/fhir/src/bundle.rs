@@ -19,6 +19,10 @@ const ENVELOPE_BYTES: usize = 64;
 pub(crate) struct Entry {
     /// The caller's number.
     pub(crate) index: usize,
+    /// See [`Ask::may_be_repeated`].
+    pub(crate) may_be_repeated: bool,
+    /// A create under an id of the server's: twice is two records.
+    pub(crate) is_post: bool,
     /// No two entries of one Bundle may share it.
     key: String,
     text: String,
@@ -33,6 +37,9 @@ impl Entry {
                 request[element] = json!(value);
             }
         }
+        if ask.only_if_new {
+            request["ifNoneMatch"] = json!("*");
+        }
         let mut entry = json!({ "request": request });
         if let Some(resource) = &ask.resource {
             entry["resource"] = resource.clone();
@@ -40,7 +47,13 @@ impl Entry {
         let key = ask.if_none_exist.as_ref().map_or_else(|| ask.url.clone(), |query| format!("Patient?{query}"));
         // A plain create has no key of its own: its url says nothing about which patient it is.
         let key = if key == "Patient" { format!("create {index}") } else { key };
-        Self { index, key, text: entry.to_string() }
+        Self {
+            index,
+            may_be_repeated: ask.may_be_repeated(),
+            is_post: ask.method == Method::Post,
+            key,
+            text: entry.to_string(),
+        }
     }
 }
 
@@ -110,7 +123,14 @@ mod tests {
         let resource = Some(json!({ "resourceType": "Patient" }));
         Entry::new(
             index,
-            &Ask { method: Method::Put, url: url.to_owned(), if_match: None, if_none_exist: None, resource },
+            &Ask {
+                method: Method::Put,
+                url: url.to_owned(),
+                if_match: None,
+                only_if_new: false,
+                if_none_exist: None,
+                resource,
+            },
         )
     }
 
@@ -124,6 +144,7 @@ mod tests {
             method,
             url: url.to_owned(),
             if_match: None,
+            only_if_new: false,
             if_none_exist: None,
             resource: None,
         };
@@ -131,6 +152,7 @@ mod tests {
             Entry::new(0, &Ask { if_match: Some("W/\"3\"".to_owned()), ..ask(Method::Put, "Patient/1") }),
             Entry::new(1, &Ask { if_none_exist: Some("identifier=a".to_owned()), ..ask(Method::Post, "Patient") }),
             Entry::new(2, &ask(Method::Get, "Patient/1")),
+            Entry::new(3, &Ask { only_if_new: true, ..ask(Method::Put, "Patient/a1") }),
         ];
         let bundle: Value = serde_json::from_slice(&body(&entries)).unwrap();
         assert_eq!(
@@ -138,7 +160,8 @@ mod tests {
             json!({ "resourceType": "Bundle", "type": "batch", "entry": [
                 { "request": { "method": "PUT", "url": "Patient/1", "ifMatch": "W/\"3\"" } },
                 { "request": { "method": "POST", "url": "Patient", "ifNoneExist": "identifier=a" } },
-                { "request": { "method": "GET", "url": "Patient/1" } }
+                { "request": { "method": "GET", "url": "Patient/1" } },
+                { "request": { "method": "PUT", "url": "Patient/a1", "ifNoneMatch": "*" } }
             ] })
         );
     }
@@ -159,6 +182,7 @@ mod tests {
                 method: Method::Post,
                 url: "Patient".into(),
                 if_match: None,
+                only_if_new: false,
                 if_none_exist: None,
                 resource: None,
             };

@@ -1,23 +1,27 @@
 //! What the server says that it can do, read from its `CapabilityStatement`.
 //!
 //! Owns the check: the request, the findings for people, and the state that the host hands to every `apply`. A server
-//! that says nothing of a feature is taken not to have it, since every feature has a slower way round. Read next:
-//! `delivery`, which chooses the way.
+//! that says nothing of a feature is taken not to have it, since every feature has a slower way round. What can be tried
+//! without leaving a trace is tried in `proof`. Read next: `delivery`, which chooses the way.
+
+mod proof;
 
 use adapter_sdk::http::{Method, Request};
 use adapter_sdk::{Failure, FailureKind, Finding, FindingLevel, Report};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::exchange::{Outside, content_type};
-use crate::outcome::{self, failure};
+use crate::exchange::{Outside, content_type, with_headers};
+use crate::outcome::{self, Whole, failure};
 use crate::settings::Settings;
+
+pub(crate) use proof::probe_query;
 
 /// What a delivery needs to know of the server.
 #[derive(Clone, Debug, Default, Deserialize, Serialize, PartialEq, Eq)]
 pub(crate) struct Capabilities {
-    /// `PUT Patient?identifier=`.
-    pub(crate) conditional_update: bool,
+    /// `PUT Patient/ID` creates a record under an id of ours.
+    pub(crate) update_create: bool,
     /// `POST Patient` with `If-None-Exist`.
     pub(crate) conditional_create: bool,
     /// Bundles of independent requests.
@@ -33,7 +37,7 @@ pub(crate) enum Versioning {
     /// There are no version ids, or nothing is known of them.
     #[default]
     NoVersion,
-    /// There are version ids; whether `If-Match` is honoured is not said.
+    /// There are version ids; that `If-Match` is honoured is not promised.
     Versioned,
     /// `If-Match` is honoured.
     VersionedUpdate,
@@ -57,7 +61,11 @@ impl Capabilities {
 /// `throttled` when nothing can be said now.
 pub(crate) fn check(outside: &dyn Outside, settings: &Settings) -> Result<Report, Failure> {
     let statement = fetch(outside)?;
-    read(&statement, settings)
+    let mut read = read(&statement)?;
+    read.findings.push(proof::search(outside, settings)?);
+    read.findings.extend(proof::versions(outside, settings, &mut read.capabilities));
+    read.findings.extend(ways_found(&read.capabilities, settings));
+    Ok(Report { summary: read.summary, findings: read.findings, state: read.capabilities.to_state() })
 }
 
 /// The capabilities alone, for an `apply` that was given no state.
@@ -70,16 +78,19 @@ pub(crate) fn discover(outside: &dyn Outside, settings: &Settings) -> Result<Cap
 
 fn fetch(outside: &dyn Outside) -> Result<Value, Failure> {
     const WHAT: &str = "GET metadata";
-    let request = Request::new(Method::Get, "metadata").with_header("accept", "application/fhir+json");
+    let request = with_headers(Request::new(Method::Get, "metadata"), false);
     let response = outside.send(&request).map_err(|error| match error {
         adapter_sdk::http::Error::Refused(_) => failure(FailureKind::Misconfigured, format!("{WHAT}: {error}")),
         error => outcome::of_error(WHAT, &error),
     })?;
     if response.status != 200 {
         // An OperationOutcome changes nothing here: where there is no CapabilityStatement there is nothing to deliver to.
-        return Err(outcome::of_response(WHAT, &response, false).unwrap_or_else(|| {
-            failure(FailureKind::Misconfigured, format!("{WHAT} answered {}: check base_url", response.status))
-        }));
+        return Err(match outcome::of_response(WHAT, &response, false) {
+            Whole::Target(failure) | Whole::Odd(failure) | Whole::Slow(failure) => failure,
+            Whole::Answer => {
+                failure(FailureKind::Misconfigured, format!("{WHAT} answered {}: check base_url", response.status))
+            }
+        });
     }
     let body: Option<Value> = serde_json::from_slice(&response.body).ok();
     match body.as_ref().and_then(|body| body.get("resourceType")).and_then(Value::as_str) {
@@ -101,7 +112,14 @@ fn word(text: &str) -> String {
     text.chars().filter(|character| !character.is_control()).take(60).collect()
 }
 
-fn read(statement: &Value, settings: &Settings) -> Result<Report, Failure> {
+/// What a statement says.
+struct Read {
+    summary: String,
+    capabilities: Capabilities,
+    findings: Vec<Finding>,
+}
+
+fn read(statement: &Value) -> Result<Read, Failure> {
     let text = |pointer: &str| statement.pointer(pointer).and_then(Value::as_str).map(word);
     let version = text("/fhirVersion").unwrap_or_else(|| "an unnamed version".to_owned());
     if !version.starts_with("4.0") && !version.starts_with("4.3") {
@@ -126,7 +144,7 @@ fn read(statement: &Value, settings: &Settings) -> Result<Report, Failure> {
     let flag = |element: &str| patient.get(element).and_then(Value::as_bool).unwrap_or(false);
     let system = list(server, "interaction");
     let capabilities = Capabilities {
-        conditional_update: flag("conditionalUpdate"),
+        update_create: flag("updateCreate"),
         conditional_create: flag("conditionalCreate"),
         // Widespread servers name only `transaction` and take batches at the same place.
         batch: has(&system, "code", "batch") || has(&system, "code", "transaction"),
@@ -147,11 +165,10 @@ fn read(statement: &Value, settings: &Settings) -> Result<Report, Failure> {
             "the server does not name identifier among the search parameters of Patient; without it nothing is found",
         ));
     }
-    findings.extend(ways_found(&capabilities, flag("updateCreate"), settings));
 
     let name = text("/software/name").or_else(|| text("/name")).unwrap_or_else(|| "FHIR server".to_owned());
     let release = text("/software/version").map(|release| format!(" {release}")).unwrap_or_default();
-    Ok(Report { summary: format!("{name}{release}, FHIR {version}"), findings, state: capabilities.to_state() })
+    Ok(Read { summary: format!("{name}{release}, FHIR {version}"), capabilities, findings })
 }
 
 /// Interactions without which changes fail. A statement that lists none at all has left them out.
@@ -170,50 +187,42 @@ fn interactions_found(listed: &dyn Fn(&str) -> bool) -> Vec<Finding> {
     }
 }
 
-fn ways_found(capabilities: &Capabilities, update_create: bool, settings: &Settings) -> Vec<Finding> {
+fn ways_found(capabilities: &Capabilities, settings: &Settings) -> Vec<Finding> {
     let choose = |good: bool, ok: &str, warning: &str| {
         if good { finding(FindingLevel::Ok, ok) } else { finding(FindingLevel::Warning, warning) }
     };
-    let mut findings = vec![
-        match (capabilities.conditional_update, capabilities.conditional_create) {
-            (true, true) => finding(FindingLevel::Ok, "conditional update and conditional create"),
-            (true, false) => {
-                finding(FindingLevel::Ok, "conditional update; where records are to be merged, a search comes first")
-            }
-            (false, true) => finding(FindingLevel::Ok, "conditional create"),
-            (false, false) => finding(
-                FindingLevel::Warning,
-                "no conditional create or update: a search comes before every create, and nothing but this host's own \
-                 order prevents duplicates",
-            ),
-        },
-        match capabilities.versioning {
-            Versioning::VersionedUpdate => finding(FindingLevel::Ok, "version-aware updates"),
-            Versioning::Versioned if settings.read_first => {
-                finding(FindingLevel::Ok, "version ids; records are read before they are written, as the settings say")
-            }
-            Versioning::Versioned => finding(
-                FindingLevel::Ok,
-                "version ids; If-Match is sent but not promised (set read_first = true if the server ignores it)",
-            ),
-            Versioning::NoVersion => finding(
-                FindingLevel::Warning,
-                "no versions: every record is read before it is written, and an edit in that moment is not noticed",
-            ),
-        },
-    ];
-    findings.push(if settings.batch {
+    let creates = match (capabilities.update_create && settings.client_ids, capabilities.conditional_create) {
+        (true, _) => finding(FindingLevel::Ok, "update creates: patients get ids of ours, so that none is made twice"),
+        (false, true) => finding(
+            FindingLevel::Ok,
+            "conditional create: what broke off while the server worked on it waits for in_doubt_ms, and is looked for",
+        ),
+        (false, false) => finding(
+            FindingLevel::Warning,
+            "neither update-create nor conditional create: a search comes before every create, and nothing but the \
+             hosts' own order and in_doubt_ms prevents doubles",
+        ),
+    };
+    let versions = match capabilities.versioning {
+        Versioning::VersionedUpdate if settings.read_first => {
+            finding(FindingLevel::Ok, "version-aware updates; records are read first, as the settings say")
+        }
+        Versioning::VersionedUpdate => finding(FindingLevel::Ok, "version-aware updates"),
+        Versioning::Versioned => finding(
+            FindingLevel::Ok,
+            "version ids; that If-Match is honoured is not promised, so every record is read before it is written",
+        ),
+        Versioning::NoVersion => finding(
+            FindingLevel::Warning,
+            "no versions: every record is read before it is written, and an edit in that moment is not noticed",
+        ),
+    };
+    let batches = if settings.batch {
         choose(capabilities.batch, "batch Bundles", "no batch Bundles: one request for every change")
     } else {
         finding(FindingLevel::Ok, "one request for every change, as the settings say")
-    });
-    if update_create {
-        findings.push(finding(
-            FindingLevel::Ok,
-            "the server creates on update: a record deleted there may come back where If-Match is not honoured",
-        ));
-    }
-    findings
+    };
+    vec![creates, versions, batches]
 }
 
 fn finding(level: FindingLevel, message: impl Into<String>) -> Finding {

@@ -2,10 +2,14 @@
 //!
 //! Owns the protocol of a single change as a pure state machine: [`Delivery::begin`] and [`Delivery::advance`] give
 //! either the next request or the outcome. It knows nothing of HTTP or Bundles (`exchange` sends the requests of all
-//! changes of a batch together), so every path can be tested without a server. The common case is one request.
+//! changes of a batch together), so every path can be tested without a server. This file has the way of a record that is
+//! known; `first` has the way of a patient without a link.
 //!
-//! Two promises decide the paths: a record that others wrote into never loses what is theirs, and a lost answer never
-//! leads to a second record. Read next: `ownership` for the merge, `outcome` for the failures.
+//! Three promises decide the paths: a record that others wrote into never loses what is theirs, a lost answer never
+//! leads to a second record, and no request that arrives late turns a record back. Read next: `ownership` for the merge,
+//! `outcome` for the failures.
+
+mod first;
 
 use adapter_sdk::http::Method;
 use adapter_sdk::patient;
@@ -16,7 +20,7 @@ use crate::answer::{Answer, version_of};
 use crate::capability::{Capabilities, Versioning};
 use crate::mapping;
 use crate::outcome::{self, Personal, failure};
-use crate::ownership::{self, Fingerprint};
+use crate::ownership::{self, Fingerprint, Kept, Merged};
 use crate::settings::{Existing, Settings};
 
 /// How often one change is read and written again because someone else wrote in between.
@@ -38,9 +42,28 @@ pub(crate) struct Ask {
     pub(crate) url: String,
     /// As it stands in the header: `W/"3"`.
     pub(crate) if_match: Option<String>,
+    /// `If-None-Match: *`: only where nothing has this id yet.
+    pub(crate) only_if_new: bool,
     /// The query of a conditional create.
     pub(crate) if_none_exist: Option<String>,
     pub(crate) resource: Option<Value>,
+}
+
+impl Ask {
+    fn new(method: Method, url: String, resource: Option<Value>) -> Self {
+        Self { method, url, if_match: None, only_if_new: false, if_none_exist: None, resource }
+    }
+
+    /// Whether it may be sent again while the server may still be working on the first: a read, or an update that a version
+    /// guards. A create is none, not even one under an id of ours: not every server keeps to `If-None-Match: *`, and the late
+    /// one would turn back what was written since.
+    pub(crate) fn may_be_repeated(&self) -> bool {
+        self.method == Method::Get || self.if_match.is_some()
+    }
+
+    pub(crate) fn is_search(&self) -> bool {
+        self.method == Method::Get && self.url.contains('?')
+    }
 }
 
 /// What a delivery wants next.
@@ -51,22 +74,39 @@ pub(crate) enum Step {
 }
 
 /// Which answer is awaited.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stage {
-    /// `PUT Patient?identifier=`.
-    ConditionalUpdate,
-    /// `POST Patient` with `If-None-Exist`.
-    ConditionalCreate,
     /// `GET Patient?identifier=` to see what is there.
     Search,
-    /// `POST Patient`, after a search found nothing.
+    /// `PUT Patient/ID` with `If-None-Match: *`, under an id of ours.
+    CreateWithId,
+    /// `GET Patient/ID`, since something has the id of ours already.
+    ReadOurId { may_be_created: bool },
+    /// `POST Patient` with `If-None-Exist`.
+    ConditionalCreate,
+    /// `GET Patient/ID` of what a conditional create says that it found.
+    ReadMatch,
+    /// `POST Patient`.
     Create,
+    /// `GET Patient?identifier=` after a create was refused in a way that something made before may explain.
+    LookInto,
+    /// `GET Patient?identifier=` once more after a create, for a second record.
+    LookAgain,
     /// `GET Patient/ID`.
     Read,
     /// `PUT Patient/ID`.
     Update,
-    /// `GET Patient?identifier=` for the id that an answer kept to itself.
-    Locate,
+    /// `GET Patient/ID/_history/VERSION` of a version that we may have written over.
+    ReadOverwritten,
+}
+
+/// How the server refused a change, as far as it says something of the server as a whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Suspect {
+    /// 401 or 403: perhaps the credentials.
+    Credentials,
+    /// 5xx, no answer, or one that is not FHIR: perhaps the server.
+    Server,
 }
 
 /// One change under way.
@@ -85,10 +125,21 @@ pub(crate) struct Delivery<'a> {
     linked: bool,
     link_version: Option<String>,
     last: Option<Fingerprint>,
+    /// A person kept what the record held.
+    kept: Option<Kept>,
     /// The fingerprint for the receipt, once the write under way is confirmed.
     written: Option<Fingerprint>,
+    /// The version for the receipt, while something is still looked up after a write.
+    version: Option<String>,
+    /// The version that the update under way was to replace.
+    replaces: Option<String>,
+    /// Why a create under an id of ours was not taken.
+    id_refused: Option<u16>,
+    /// What becomes of the change when nothing was found that explains the refusal.
+    refusal: Option<Failure>,
+    suspect: Option<Suspect>,
     writes: u32,
-    notice: Option<&'static str>,
+    notice: Option<String>,
 }
 
 impl<'a> Delivery<'a> {
@@ -107,7 +158,13 @@ impl<'a> Delivery<'a> {
             linked: link.is_some(),
             link_version: link.and_then(|link| link.remote_version.clone()).filter(|version| !version.is_empty()),
             last: link.and_then(|link| link.fingerprint.as_deref()).and_then(Fingerprint::parse),
+            kept: link.and_then(|link| link.fingerprint.as_deref()).and_then(Kept::parse),
             written: None,
+            version: None,
+            replaces: None,
+            id_refused: None,
+            refusal: None,
+            suspect: None,
             writes: 0,
             notice: None,
         };
@@ -119,8 +176,36 @@ impl<'a> Delivery<'a> {
     }
 
     /// Something that happened on the way and that an operator should know of; told once.
-    pub(crate) fn take_notice(&mut self) -> Option<&'static str> {
+    pub(crate) fn take_notice(&mut self) -> Option<String> {
         self.notice.take()
+    }
+
+    /// Set once the change was refused in a way that may speak of the server rather than of the change.
+    pub(crate) fn suspect(&self) -> Option<Suspect> {
+        self.suspect
+    }
+
+    /// The outcome of a change whose last request will not be answered in this call, where it has one already.
+    pub(crate) fn conclude(&mut self) -> Option<Outcome> {
+        let has_one = self.stage == Stage::LookAgain && self.id.is_some();
+        match has_one.then(|| self.applied(self.version.clone()))? {
+            Step::Done(outcome) => Some(outcome),
+            Step::Ask(_) => None,
+        }
+    }
+
+    /// A Bundle with our create broke, and who knows what of it was done: looks before it creates again.
+    pub(crate) fn look_first(&mut self) -> Step {
+        self.search(Stage::Search)
+    }
+
+    /// The request of this change, and of this change alone, was sent and not answered in a way that can be read.
+    pub(crate) fn unanswered(&mut self, failure: Failure) -> Outcome {
+        if let Some(outcome) = self.conclude() {
+            return outcome;
+        }
+        self.suspect = Some(Suspect::Server);
+        Outcome::Failed(failure)
     }
 
     fn read_state(&mut self, rules: &Rules<'_>) -> Result<(), Failure> {
@@ -145,115 +230,41 @@ impl<'a> Delivery<'a> {
                 let (resource, version) = (wanted.clone(), self.link_version.clone());
                 self.update(rules, resource, version)
             }
-            (Some(_), _) => self.read(),
-            // Nothing is created only to be deactivated, so that a patient who was registered by mistake and removed
-            // again before the first delivery never reaches the target.
-            (None, Some(_)) if !self.deletes => self.introduce(rules),
+            (Some(_), _) => self.read(Stage::Read),
             (None, _) => self.search(Stage::Search),
         }
     }
 
     /// Whether what is there could be other than what the link says, with no precondition to guard us.
     fn must_read(&self, rules: &Rules<'_>) -> bool {
-        let versioning = rules.capabilities.versioning;
-        // A server that only says `versioned` usually honours `If-Match` but has not promised it.
-        let guarded = match rules.on_remote_edit {
-            RemoteEdit::Hold => versioning == Versioning::VersionedUpdate,
-            RemoteEdit::Overwrite => versioning != Versioning::NoVersion,
-        };
+        // A server that says only `versioned` has not promised to honour `If-Match`.
+        let guarded = rules.capabilities.versioning == Versioning::VersionedUpdate;
         let alone = self.last.as_ref().is_some_and(|last| !last.shared);
         rules.settings.read_first || self.link_version.is_none() || !guarded || !alone
-    }
-
-    /// The first request for a patient that has no link.
-    fn introduce(&mut self, rules: &Rules<'_>) -> Step {
-        let capabilities = rules.capabilities;
-        let replace = match rules.settings.existing {
-            Existing::Replace => true,
-            Existing::Merge => false,
-            Existing::Auto => self.change.operation == Operation::Create,
-        };
-        if replace && capabilities.conditional_update {
-            self.stage = Stage::ConditionalUpdate;
-            return Step::Ask(ask(Method::Put, format!("Patient?{}", self.query), self.wanted.clone()));
-        }
-        if capabilities.conditional_create {
-            self.stage = Stage::ConditionalCreate;
-            let create = ask(Method::Post, "Patient".to_owned(), self.wanted.clone());
-            return Step::Ask(Ask { if_none_exist: Some(self.query.clone()), ..create });
-        }
-        self.search(Stage::Search)
     }
 
     /// Takes the answer to the last request.
     pub(crate) fn advance(&mut self, rules: &Rules<'_>, answer: &Answer) -> Step {
         match self.stage {
-            Stage::ConditionalUpdate => match answer.status {
-                200 | 201 | 204 => self.confirmed(rules, answer),
-                412 => conflict("several Patients at the target carry our identifier"),
-                _ => self.refused("conditional update of Patient", answer),
-            },
-            Stage::ConditionalCreate => match answer.status {
-                201 => self.confirmed(rules, answer),
-                200 | 204 | 304 => match answer.patient_id() {
-                    Some(id) => {
-                        self.id = Some(id);
-                        self.read()
-                    }
-                    None => self.search(Stage::Search),
-                },
-                412 => conflict("several Patients at the target carry our identifier"),
-                _ => self.refused("conditional create of Patient", answer),
-            },
-            Stage::Create => match answer.status {
-                200 | 201 | 204 => self.confirmed(rules, answer),
-                _ => self.refused("create of Patient", answer),
-            },
-            Stage::Search => match self.found(rules, answer) {
-                Err(step) => step,
-                Ok(Some(current)) => self.on_current(rules, &current, version_of(&current)),
-                // What the target never had is deleted there already: confirmed, with no id.
-                Ok(None) if self.deletes => Step::Done(Outcome::Applied(Receipt {
-                    remote_id: String::new(),
-                    remote_version: None,
-                    fingerprint: None,
-                })),
-                Ok(None) => {
-                    self.stage = Stage::Create;
-                    Step::Ask(ask(Method::Post, "Patient".to_owned(), self.wanted.clone()))
-                }
-            },
-            Stage::Locate => match self.found(rules, answer) {
-                Err(step) => step,
-                Ok(Some(current)) => {
-                    self.id = current.get("id").and_then(Value::as_str).map(str::to_owned);
-                    self.applied(version_of(&current))
-                }
-                Ok(None) => Step::Done(Outcome::Failed(failure(
-                    FailureKind::Transient,
-                    "the server confirmed the Patient without an id, and the search does not find it yet",
-                ))),
-            },
             Stage::Read => match (answer.status, answer.patient()) {
                 (200, Some(current)) => self.on_current(rules, &current.clone(), answer.version()),
                 (404 | 410, _) => self.gone(),
-                (200, None) => Step::Done(Outcome::Failed(failure(
-                    FailureKind::Transient,
-                    "read of Patient answered 200 without a Patient",
-                ))),
+                (200, None) => self.unreadable("read of Patient answered 200 without a Patient"),
                 _ => self.refused("read of Patient", answer),
             },
             Stage::Update => match answer.status {
-                200 | 204 => self.confirmed(rules, answer),
+                200 | 204 => self.updated(rules, answer),
                 201 => self.recreated(rules, answer),
                 404 | 410 => self.gone(),
-                409 | 412 if self.writes < WRITES_MAX => self.read(),
+                409 | 412 if self.writes < WRITES_MAX => self.read(Stage::Read),
                 409 | 412 => Step::Done(Outcome::Failed(failure(
                     FailureKind::Transient,
                     format!("Patient was changed at the target {WRITES_MAX} times while we wrote it"),
                 ))),
                 _ => self.refused("update of Patient", answer),
             },
+            Stage::ReadOverwritten => self.on_overwritten(rules, answer),
+            _ => self.advance_first(rules, answer),
         }
     }
 
@@ -264,16 +275,53 @@ impl<'a> Delivery<'a> {
         }
         let version = version.or_else(|| version_of(current));
         let merged = ownership::merge(current, self.wanted.as_ref(), self.last.as_ref(), rules.settings);
-        self.written = Some(merged.fingerprint);
+        let guard = version.clone().filter(|_| rules.capabilities.versioning != Versioning::NoVersion);
+        if let (false, Existing::Replace, Some(wanted)) = (self.linked, rules.settings.existing, &self.wanted)
+            && (merged.fingerprint.shared || !merged.unchanged)
+        {
+            self.written = Some(Fingerprint::of_own(wanted, rules.settings));
+            return self.update(rules, wanted.clone(), guard);
+        }
         if merged.unchanged {
+            self.written = Some(merged.fingerprint);
             return self.applied(version);
         }
-        let untouched = self.last.as_ref().is_some_and(|last| last.matches(current, rules.settings));
-        if self.has_written && !untouched && rules.on_remote_edit == RemoteEdit::Hold {
-            return conflict("Patient was edited at the target since we last wrote it");
+        if let Some(step) = self.held_back(rules, current, &merged, version) {
+            return step;
         }
-        let version = version.filter(|_| rules.capabilities.versioning != Versioning::NoVersion);
-        self.update(rules, merged.resource, version)
+        self.written = Some(merged.fingerprint);
+        self.update(rules, merged.resource, guard)
+    }
+
+    /// Whether an edit by others, or a person's decision about one, keeps us from writing.
+    fn held_back(&self, rules: &Rules<'_>, current: &Value, merged: &Merged, version: Option<String>) -> Option<Step> {
+        let now = Kept::of(current, merged, rules.settings);
+        let is_kept = self.kept.as_ref().is_some_and(|kept| kept.held == now.held);
+        if is_kept && self.kept.as_ref() == Some(&now) {
+            // The very state that the person declined comes again: the decision stands.
+            return Some(Step::Done(Outcome::Applied(Receipt {
+                remote_id: self.id.clone().unwrap_or_default(),
+                remote_version: version,
+                fingerprint: Some(now.to_text()),
+            })));
+        }
+        if rules.on_remote_edit == RemoteEdit::Overwrite {
+            return None;
+        }
+        let message = if is_kept {
+            "Patient holds what was kept of the target's, and this newer state would write over it: correct the patient in \
+             the application too, or decide again"
+        } else if self.was_edited(rules, current) {
+            "Patient was edited at the target since we last wrote it"
+        } else {
+            return None;
+        };
+        // The host keeps what stands in brackets, and shows it to nobody: `plugins/README.md`.
+        Some(conflict(&format!("{message} [holds {}]", now.to_text())))
+    }
+
+    fn was_edited(&self, rules: &Rules<'_>, current: &Value) -> bool {
+        self.has_written && !self.last.as_ref().is_some_and(|last| last.matches(current, rules.settings))
     }
 
     fn update(&mut self, rules: &Rules<'_>, mut resource: Value, version: Option<String>) -> Step {
@@ -282,42 +330,58 @@ impl<'a> Delivery<'a> {
         self.stage = Stage::Update;
         self.writes += 1;
         self.written.get_or_insert_with(|| Fingerprint::of_own(&resource, rules.settings));
-        let update = ask(Method::Put, patient_url(&id), Some(resource));
+        self.replaces.clone_from(&version);
+        let update = Ask::new(Method::Put, patient_url(&id), Some(resource));
         Step::Ask(Ask { if_match: version.map(|version| format!("W/\"{version}\"")), ..update })
     }
 
-    fn read(&mut self) -> Step {
-        self.stage = Stage::Read;
-        Step::Ask(ask(Method::Get, patient_url(self.id.as_deref().unwrap_or_default()), None))
-    }
-
-    fn search(&mut self, stage: Stage) -> Step {
+    fn read(&mut self, stage: Stage) -> Step {
         self.stage = stage;
-        Step::Ask(ask(Method::Get, format!("Patient?{}", self.query), None))
+        Step::Ask(Ask::new(Method::Get, patient_url(self.id.as_deref().unwrap_or_default()), None))
     }
 
-    /// The one Patient that a search found, if any.
-    fn found(&self, rules: &Rules<'_>, answer: &Answer) -> Result<Option<Value>, Step> {
-        let (200, Some(bundle)) = (answer.status, &answer.resource) else {
-            return Err(self.refused("search for Patient", answer));
+    /// An update was taken. A version further on than the next one means that there may be a version in between, which
+    /// `If-Match` should have kept us from writing over.
+    fn updated(&mut self, rules: &Rules<'_>, answer: &Answer) -> Step {
+        let number = |version: Option<&str>| version.and_then(|version| version.parse::<u64>().ok());
+        let version = answer.version();
+        let (before, after) = (number(self.replaces.as_deref()), number(version.as_deref()));
+        if let (Some(before), Some(after)) = (before, after)
+            && after > before + 1
+            && self.writes < WRITES_MAX
+        {
+            self.version = version;
+            self.stage = Stage::ReadOverwritten;
+            let url = format!("{}/_history/{}", patient_url(self.id.as_deref().unwrap_or_default()), after - 1);
+            return Step::Ask(Ask::new(Method::Get, url, None));
+        }
+        self.confirmed(rules, answer)
+    }
+
+    /// What stood in the version before ours, if our update wrote over one that we had not seen.
+    fn on_overwritten(&mut self, rules: &Rules<'_>, answer: &Answer) -> Step {
+        let version = self.version.take();
+        let overwritten = match (answer.status, answer.patient()) {
+            (200, Some(overwritten)) => overwritten.clone(),
+            // Servers that count the versions of all records together have no such version of this one.
+            _ => return self.applied(version),
         };
-        let entries = bundle.get("entry").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
-        let mut patients = entries
-            .iter()
-            .filter_map(|entry| entry.get("resource"))
-            .filter(|resource| resource.get("resourceType").and_then(Value::as_str) == Some("Patient"));
-        // A server that passes over a parameter which it does not know answers with everybody: never take one of them.
-        let carries = |patient: &&Value| carries(patient, &rules.settings.identifier_system, &self.change.aggregate_id);
-        if patients.clone().any(|patient| !carries(&patient)) {
-            return Err(Step::Done(Outcome::Failed(failure(
-                FailureKind::Misconfigured,
-                "the server does not search Patient by identifier: it answered with Patients that do not carry it",
-            ))));
+        self.notice = Some(
+            "the server took an update although If-Match named an older version; the record is read before each write \
+             from here on (set read_first = true to do so for all)"
+                .to_owned(),
+        );
+        if rules.on_remote_edit == RemoteEdit::Hold && self.was_edited(rules, &overwritten) {
+            return conflict(
+                "Patient was edited at the target since we last wrote it, and the server let our update pass although \
+                 If-Match named an older version: the edit is in the record's history",
+            );
         }
-        match (patients.next(), patients.next()) {
-            (found, None) => Ok(found.cloned()),
-            (_, Some(_)) => Err(conflict("several Patients at the target carry our identifier")),
-        }
+        let merged = ownership::merge(&overwritten, self.wanted.as_ref(), self.last.as_ref(), rules.settings);
+        // Marked as shared also where nothing was lost this time: so the next write reads first.
+        let lost = merged.fingerprint.shared;
+        self.written = Some(merged.fingerprint.as_shared());
+        if lost { self.update(rules, merged.resource, version) } else { self.applied(version) }
     }
 
     /// A write was taken.
@@ -325,10 +389,7 @@ impl<'a> Delivery<'a> {
         if let (None, Some(wanted)) = (&self.written, &self.wanted) {
             self.written = Some(Fingerprint::of_own(wanted, rules.settings));
         }
-        if self.stage != Stage::Update {
-            self.id = answer.patient_id();
-        }
-        if self.id.is_none() { self.search(Stage::Locate) } else { self.applied(answer.version()) }
+        self.applied(answer.version())
     }
 
     fn applied(&self, version: Option<String>) -> Step {
@@ -344,16 +405,17 @@ impl<'a> Delivery<'a> {
         if rules.on_remote_edit == RemoteEdit::Hold {
             return conflict("Patient had been deleted at the target, and the server created it anew on our update");
         }
-        self.notice = Some("a Patient had been deleted at the target, and the server created it anew on our update");
+        let told = "a Patient had been deleted at the target, and the server created it anew on our update";
+        self.notice = Some(told.to_owned());
         self.confirmed(rules, answer)
     }
 
     /// The record is no longer there.
     fn gone(&mut self) -> Step {
         if self.deletes {
-            // What should be inactive does not exist: there is nothing left to do, and nothing to remember.
-            self.written = None;
-            return self.applied(None);
+            // What should be inactive does not exist: there is nothing left to do. Without an id the link goes too, so
+            // that the patient may come back.
+            return nothing_there();
         }
         if self.linked {
             return conflict("Patient was deleted at the target");
@@ -361,31 +423,34 @@ impl<'a> Delivery<'a> {
         Step::Done(Outcome::Failed(failure(FailureKind::Transient, "Patient vanished while we wrote it")))
     }
 
-    fn refused(&self, what: &str, answer: &Answer) -> Step {
+    fn refused(&mut self, what: &str, answer: &Answer) -> Step {
         let personal = Personal::of_payload(&self.change.payload);
+        self.suspect = match answer.status {
+            401 | 403 => Some(Suspect::Credentials),
+            // What looks like a success and is none was not said by a FHIR server that is well.
+            0..=299 | 408 | 500.. => Some(Suspect::Server),
+            _ => None,
+        };
         Step::Done(Outcome::Failed(outcome::of_answer(what, answer, &personal)))
     }
-}
 
-fn ask(method: Method, url: String, resource: Option<Value>) -> Ask {
-    Ask { method, url, if_match: None, if_none_exist: None, resource }
+    fn unreadable(&mut self, message: &str) -> Step {
+        self.suspect = Some(Suspect::Server);
+        Step::Done(Outcome::Failed(failure(FailureKind::Transient, message)))
+    }
 }
 
 fn conflict(message: &str) -> Step {
     Step::Done(Outcome::Failed(failure(FailureKind::Conflict, message)))
 }
 
-fn patient_url(id: &str) -> String {
-    format!("Patient/{}", mapping::percent_encode(id))
+/// A delete of what the target does not have: confirmed, with no id.
+fn nothing_there() -> Step {
+    Step::Done(Outcome::Applied(Receipt { remote_id: String::new(), remote_version: None, fingerprint: None }))
 }
 
-fn carries(patient: &Value, system: &str, value: &str) -> bool {
-    patient.get("identifier").and_then(Value::as_array).is_some_and(|identifiers| {
-        identifiers.iter().any(|identifier| {
-            identifier.get("system").and_then(Value::as_str) == Some(system)
-                && identifier.get("value").and_then(Value::as_str) == Some(value)
-        })
-    })
+fn patient_url(id: &str) -> String {
+    format!("Patient/{}", mapping::percent_encode(id))
 }
 
 fn is_empty_object(payload: &str) -> bool {

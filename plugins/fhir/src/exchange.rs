@@ -1,27 +1,24 @@
 //! Carries the requests of all changes of a call to the server, round by round, and their answers back.
 //!
-//! Owns when a Bundle is sent and when single requests are, and what becomes of the rest when the target as a whole gives
-//! up in the middle. A round is as few HTTP requests as the server allows; most calls need one round. It knows nothing of
-//! patients: `delivery` decides what to ask. It never sends anything twice by itself after an unclear answer, except to
-//! find the one entry for which a server refuses a whole Bundle (every request here may be repeated without harm).
+//! Owns the rounds, and the verdict on who is to blame for what failed: one patient, or the target as a whole. It knows
+//! nothing of patients (`delivery` decides what to ask) and nothing of HTTP (`line` sends, in Bundles or one by one).
+//! A round is as few HTTP requests as the server allows. Nothing that the server may still be working on is sent again,
+//! unless doing it twice changes nothing.
 
-use std::collections::VecDeque;
+mod line;
 
-use adapter_sdk::http::{Error, Method, Request, Response};
+use adapter_sdk::http::{Error, Request, Response};
 use adapter_sdk::{Change, Failure, FailureKind, Outcome};
 use serde_json::Value;
 
-use crate::answer::Answer;
-use crate::bundle::{self, Entry};
-use crate::delivery::{Ask, Delivery, Rules, Step};
-use crate::outcome::{self, failure};
+use crate::delivery::{Delivery, Rules, Step, Suspect};
+use crate::outcome::failure;
+use line::{Line, Reply};
 
-const FHIR_JSON: &str = "application/fhir+json";
-/// Bundles in a row that the server breaks on before it counts as down. One bad entry alone never makes that many: of
-/// the halves of a broken Bundle, one is whole.
-const BROKEN_BUNDLES_MAX: u32 = 3;
+pub(crate) use line::with_headers;
+
 /// A delivery has an end after fewer steps than this, whatever a server answers.
-const ROUNDS_MAX: usize = 16;
+const ROUNDS_MAX: usize = 40;
 
 /// What the adapter needs of the world outside; the host's client in a component, a script in tests.
 pub(crate) trait Outside {
@@ -37,191 +34,124 @@ pub(crate) trait Outside {
 /// The target as a whole gave up before any change had an outcome. Once one has, the others carry the failure instead,
 /// so that no receipt is lost.
 pub(crate) fn deliver(outside: &dyn Outside, rules: &Rules<'_>, changes: &[Change]) -> Result<Vec<Outcome>, Failure> {
-    let mut exchange = Exchange { outside, rules, bundles: rules.settings.batch && rules.capabilities.batch };
+    let mut line = Line::new(outside, rules);
     let mut outcomes: Vec<Option<Outcome>> = vec![None; changes.len()];
+    let mut was_asked = vec![false; changes.len()];
     let mut deliveries = Vec::with_capacity(changes.len());
     let mut asks = Vec::with_capacity(changes.len());
     for (index, change) in changes.iter().enumerate() {
         let (delivery, step) = Delivery::begin(rules, change);
         deliveries.push(delivery);
         match step {
-            Step::Ask(ask) => asks.push((index, ask)),
+            Step::Ask(ask) => {
+                was_asked[index] = true;
+                asks.push((index, ask));
+            }
             Step::Done(outcome) => outcomes[index] = Some(outcome),
         }
     }
     let mut stopped = None;
+    let mut notices = Notices::default();
     for _ in 0..ROUNDS_MAX {
         if asks.is_empty() || stopped.is_some() {
             break;
         }
-        let round = exchange.round(&std::mem::take(&mut asks));
+        let round = line.round(&std::mem::take(&mut asks));
         stopped = round.stopped;
-        for (index, answer) in round.answers {
-            match deliveries[index].advance(rules, &answer) {
+        for (index, reply) in round.replies {
+            let delivery = &mut deliveries[index];
+            let step = match reply {
+                Reply::Answer(answer) => delivery.advance(rules, &answer),
+                Reply::LookFirst => delivery.look_first(),
+                Reply::Unanswered(failure) => Step::Done(delivery.unanswered(failure)),
+            };
+            match step {
                 Step::Ask(ask) => asks.push((index, ask)),
                 Step::Done(outcome) => outcomes[index] = Some(outcome),
             }
-            if let Some(notice) = deliveries[index].take_notice() {
-                outside.warn(&format!("change {}: {notice}", changes[index].change_id));
+            if let Some(notice) = delivery.take_notice() {
+                notices.tell(outside, changes[index].change_id, notice);
             }
         }
     }
     let rest = stopped.unwrap_or_else(|| failure(FailureKind::Transient, "the server's answers lead to no end"));
+    for (outcome, delivery) in outcomes.iter_mut().zip(&mut deliveries) {
+        if outcome.is_none() {
+            *outcome = delivery.conclude();
+        }
+    }
     if !changes.is_empty() && outcomes.iter().all(Option::is_none) {
         return Err(rest);
     }
-    Ok(outcomes.into_iter().map(|outcome| outcome.unwrap_or_else(|| Outcome::Failed(rest.clone()))).collect())
+    let mut outcomes: Vec<Outcome> =
+        outcomes.into_iter().map(|outcome| outcome.unwrap_or_else(|| Outcome::Failed(rest.clone()))).collect();
+    let suspects: Vec<Option<Suspect>> = deliveries.iter().map(Delivery::suspect).collect();
+    blame(&mut outcomes, &suspects, &was_asked);
+    whole(outcomes)
 }
 
-struct Exchange<'a> {
-    outside: &'a dyn Outside,
-    rules: &'a Rules<'a>,
-    /// Until the server turns out not to take Bundles.
-    bundles: bool,
-}
-
+/// What is wrong with every record is told once, with the first change that it was seen on.
 #[derive(Default)]
-struct Round {
-    answers: Vec<(usize, Answer)>,
-    /// Why the round ended early; requests without an answer may or may not have been carried out.
-    stopped: Option<Failure>,
+struct Notices {
+    told: Vec<String>,
 }
 
-/// What became of one Bundle.
-enum Posted {
-    Answers(Vec<Answer>),
-    /// The server refused it as a whole, perhaps because of one entry.
-    Refused,
-    /// The server broke on it, perhaps because of one entry.
-    Broke,
-    /// The server does not take Bundles.
-    NotTaken,
+impl Notices {
+    fn tell(&mut self, outside: &dyn Outside, change_id: i64, notice: String) {
+        if !self.told.contains(&notice) {
+            outside.warn(&format!("change {change_id}: {notice}"));
+            self.told.push(notice);
+        }
+    }
 }
 
-impl Exchange<'_> {
-    fn round(&mut self, asks: &[(usize, Ask)]) -> Round {
-        let mut round = Round::default();
-        if !self.bundles || asks.len() == 1 {
-            self.alone(asks.iter(), &mut round);
-            return round;
-        }
-        let settings = self.rules.settings;
-        let entries = asks.iter().map(|(index, ask)| Entry::new(*index, ask)).collect();
-        let mut queue: VecDeque<Vec<Entry>> =
-            bundle::chunks(entries, settings.bundle_entries_max, settings.bundle_bytes_max).into();
-        let mut broken = 0;
-        while let Some(mut entries) = queue.pop_front() {
-            if entries.len() == 1 || !self.bundles {
-                let of_chunk = |ask: &&(usize, Ask)| entries.iter().any(|entry| entry.index == ask.0);
-                self.alone(asks.iter().filter(of_chunk), &mut round);
-                if round.stopped.is_some() {
-                    return round;
-                }
-                continue;
-            }
-            match self.post(&entries) {
-                Ok(Posted::Answers(answers)) => {
-                    broken = 0;
-                    round.answers.extend(entries.iter().map(|entry| entry.index).zip(answers));
-                    continue;
-                }
-                Ok(Posted::Broke) if broken + 1 >= BROKEN_BUNDLES_MAX => {
-                    round.stopped = Some(failure(FailureKind::Unavailable, "POST Bundle answered 500 again and again"));
-                    return round;
-                }
-                Ok(Posted::Broke) => broken += 1,
-                Ok(Posted::Refused) => {}
-                Ok(Posted::NotTaken) => {
-                    self.outside.warn(
-                        "the server says that it takes batch Bundles but refuses them; sending requests one by one \
-                         (set batch = false to do so from the start)",
-                    );
-                    self.bundles = false;
-                    queue.push_front(entries);
-                    continue;
-                }
-                Err(failure) => {
-                    round.stopped = Some(failure);
-                    return round;
-                }
-            }
-            // The halves go to the end of the queue: what is sound in between proves that the server is well.
-            let second = entries.split_off(entries.len() / 2);
-            queue.push_back(entries);
-            queue.push_back(second);
-        }
-        round
+/// Decides what refusals mean that may speak of the server: where several patients met them and none was served, the
+/// target is to blame, and no change pays for it. Where others were served, each stands for its own patient.
+fn blame(outcomes: &mut [Outcome], suspects: &[Option<Suspect>], was_asked: &[bool]) {
+    let is_target_wide = |outcome: &Outcome| matches!(outcome, Outcome::Failed(failure) if target_wide(failure.kind));
+    let asked = || (0..outcomes.len()).filter(|index| was_asked[*index]);
+    if asked().any(|index| suspects[index].is_none() && !is_target_wide(&outcomes[index])) {
+        return;
     }
-
-    fn post(&self, entries: &[Entry]) -> Result<Posted, Failure> {
-        let what = format!("POST Bundle of {} entries", entries.len());
-        let request = with_headers(Request::new(Method::Post, "").with_body(bundle::body(entries)), true);
-        let (response, body) = self.send(&what, &request)?;
-        let told = is_outcome(body.as_ref());
-        match response.status {
-            400 | 413 | 422 => return Ok(Posted::Refused),
-            404 | 405 | 501 => return Ok(Posted::NotTaken),
-            500 if told => return Ok(Posted::Broke),
-            200..=299 => {}
-            status => {
-                return Err(outcome::of_response(&what, &response, false)
-                    .unwrap_or_else(|| failure(FailureKind::Transient, format!("{what} answered {status}"))));
-            }
-        }
-        let mut body = body.unwrap_or_default();
-        bundle::answers(&mut body, entries.len())
-            .map(Posted::Answers)
-            .map_err(|problem| failure(FailureKind::Transient, format!("{what} was answered with {problem}")))
-    }
-
-    /// Sends requests one by one.
-    fn alone<'b>(&self, asks: impl Iterator<Item = &'b (usize, Ask)>, round: &mut Round) {
-        for (index, ask) in asks {
-            match self.single(ask) {
-                Ok(answer) => round.answers.push((*index, answer)),
-                Err(failure) => {
-                    round.stopped = Some(failure);
-                    return;
-                }
-            }
+    let of = |wanted: Suspect| -> Vec<usize> {
+        asked().filter(|index| suspects[*index] == Some(wanted) && !is_target_wide(&outcomes[*index])).collect()
+    };
+    let (credentials, server) = (of(Suspect::Credentials), of(Suspect::Server));
+    let alone = asked().count() == 1;
+    let gave_up = asked().any(|index| is_target_wide(&outcomes[index]));
+    for index in &credentials {
+        let Outcome::Failed(failure) = &mut outcomes[*index] else { continue };
+        if credentials.len() > 1 {
+            failure.kind = FailureKind::Misconfigured;
+            failure.message =
+                format!("every patient was refused: the credentials are wrong, or may only read ({})", failure.message);
+        } else if alone {
+            // One patient says too little: the next ones will show whether it is the credentials.
+            failure.kind = FailureKind::Transient;
         }
     }
-
-    fn single(&self, ask: &Ask) -> Result<Answer, Failure> {
-        let writes = ask.resource.is_some();
-        let body = ask.resource.as_ref().map(|resource| resource.to_string().into_bytes()).unwrap_or_default();
-        let mut request = with_headers(Request::new(ask.method, ask.url.clone()).with_body(body), writes);
-        if let Some(if_match) = &ask.if_match {
-            request = request.with_header("if-match", if_match.clone());
-        }
-        if let Some(query) = &ask.if_none_exist {
-            request = request.with_header("if-none-exist", query.clone());
-        }
-        let what = match ask.method {
-            Method::Get => "GET Patient",
-            Method::Post => "POST Patient",
-            _ => "PUT Patient",
-        };
-        let (response, body) = self.send(what, &request)?;
-        match outcome::of_response(what, &response, is_outcome(body.as_ref())) {
-            Some(failure) => Err(failure),
-            None => Ok(Answer::from_response(&response, body)),
-        }
+    for index in server.iter().filter(|_| server.len() > 1 || gave_up) {
+        let Outcome::Failed(failure) = &mut outcomes[*index] else { continue };
+        failure.kind = FailureKind::Unavailable;
     }
+}
 
-    /// The answer and its body as JSON.
-    fn send(&self, what: &str, request: &Request) -> Result<(Response, Option<Value>), Failure> {
-        let response = self.outside.send(request).map_err(|error| outcome::of_error(what, &error))?;
-        let body: Option<Value> = serde_json::from_slice(&response.body).ok();
-        let empty = response.body.iter().all(u8::is_ascii_whitespace);
-        if body.is_none() && !empty && (200..300).contains(&response.status) {
-            // A proxy's page that says 200 must never pass for a confirmation.
-            return Err(failure(
-                FailureKind::Misconfigured,
-                format!("{what} was answered with {} and not with FHIR JSON", content_type(&response)),
-            ));
-        }
-        Ok((response, body))
+fn target_wide(kind: FailureKind) -> bool {
+    matches!(kind, FailureKind::Unavailable | FailureKind::Throttled | FailureKind::Misconfigured)
+}
+
+/// The batch as a whole failed where every change carries a failure of the target.
+fn whole(outcomes: Vec<Outcome>) -> Result<Vec<Outcome>, Failure> {
+    let failures = outcomes.iter().map_while(|outcome| match outcome {
+        Outcome::Failed(failure) if target_wide(failure.kind) => Some(failure),
+        Outcome::Failed(_) | Outcome::Applied(_) => None,
+    });
+    if failures.clone().count() < outcomes.len() {
+        return Ok(outcomes);
+    }
+    match failures.max_by_key(|failure| failure.kind == FailureKind::Misconfigured) {
+        Some(failure) => Err(failure.clone()),
+        None => Ok(outcomes),
     }
 }
 
@@ -232,17 +162,8 @@ pub(crate) fn content_type(response: &Response) -> String {
     value.filter(known).filter(|text| !text.is_empty()).unwrap_or("no content type").to_owned()
 }
 
-fn is_outcome(body: Option<&Value>) -> bool {
+pub(crate) fn is_outcome(body: Option<&Value>) -> bool {
     body.and_then(|body| body.get("resourceType")).and_then(Value::as_str) == Some("OperationOutcome")
-}
-
-fn with_headers(request: Request, writes: bool) -> Request {
-    let request = request.with_header("accept", FHIR_JSON);
-    if writes {
-        request.with_header("content-type", FHIR_JSON).with_header("prefer", "return=minimal")
-    } else {
-        request
-    }
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 //!
 //! Owns the joints only: settings in, `check` and `apply` out, the host's HTTP client behind `exchange::Outside`. It never
 //! sees a credential, and no value of a payload leaves it in a message or a log line. Read next: `delivery` (the protocol
-//! of one change), `exchange` (Bundles and single requests), `mapping` and `ownership` (what is written and what is kept);
+//! of one change), `exchange` (rounds, Bundles, single requests), `mapping` and `ownership` (what is written and what is kept);
 //! for operators `docs/adapters/fhir.md`.
 
 mod answer;
@@ -10,6 +10,7 @@ mod bundle;
 mod capability;
 mod delivery;
 mod exchange;
+mod identity;
 mod mapping;
 mod outcome;
 mod ownership;
@@ -44,7 +45,8 @@ impl Outside for Host {
 
 fn configured() -> Result<(Settings, Host), Failure> {
     let settings = adapter_sdk::settings::read::<Settings>()?.validated()?;
-    let client = Client::from_settings()?.with_timeout_ms(settings.timeout_ms);
+    // Without a limit of its own: the operator's `[targets.NAME.http] timeout_ms` alone says how long an answer may take.
+    let client = Client::from_settings()?;
     Ok((settings, Host { client }))
 }
 

@@ -1,10 +1,10 @@
 //! From our patient to a FHIR R4 Patient, and to the search that finds it.
 //!
 //! Pure. It writes the elements that are ours and no others; what becomes of other people's elements is decided in
-//! `ownership`. It never validates what a server should; what is read as a patient has
-//! dates that every server reads.
+//! `ownership`. It never validates what a server should; what is read as a patient has dates that every server reads.
 //! Sources: FHIR R4 Patient; KR Core Patient (`name.text` 1..1); the ISO 21090 EN representation extension; US Core.
 
+use adapter_sdk::patient::omb::{self, Category, Part};
 use adapter_sdk::patient::{Gender, MaritalStatus, Patient};
 use serde_json::{Map, Value, json};
 
@@ -14,6 +14,8 @@ pub(crate) const US_CORE_RACE: &str = "http://hl7.org/fhir/us/core/StructureDefi
 pub(crate) const US_CORE_ETHNICITY: &str = "http://hl7.org/fhir/us/core/StructureDefinition/us-core-ethnicity";
 const EN_REPRESENTATION: &str = "http://hl7.org/fhir/StructureDefinition/iso21090-EN-representation";
 const MARITAL_STATUS: &str = "http://terminology.hl7.org/CodeSystem/v3-MaritalStatus";
+/// US Core allows so many categories of race.
+const RACES_MAX: usize = 5;
 const IDENTIFIER_TYPE: &str = "http://terminology.hl7.org/CodeSystem/v2-0203";
 
 /// The Patient as we want it to stand, without an id.
@@ -233,12 +235,31 @@ fn extensions(patient: &Patient, settings: &Settings) -> Vec<Value> {
     if !settings.us_core {
         return Vec::new();
     }
-    // US Core asks for the text; the coded categories are optional, and our codes are agreed with each target.
-    let text = |url: &str, value: &Option<String>| {
-        present(value.as_ref())
-            .map(|value| json!({ "url": url, "extension": [{ "url": "text", "valueString": value }] }))
-    };
-    [text(US_CORE_RACE, &patient.race), text(US_CORE_ETHNICITY, &patient.ethnicity)].into_iter().flatten().collect()
+    let race = patient.race.as_deref().map(omb::race).into_iter().flatten().collect();
+    let ethnicity = patient.ethnicity.as_deref().map(omb::ethnicity).into_iter().flatten().collect();
+    // The value set of races has HL7's reasons for an absent value, and that of ethnicities has not.
+    let races = us_core(US_CORE_RACE, race, RACES_MAX, |_| true);
+    let ethnicities = us_core(US_CORE_ETHNICITY, ethnicity, 1, |category| !category.is_null_flavor());
+    [races, ethnicities].into_iter().flatten().collect()
+}
+
+/// US Core's extension: the codes of the categories that are known, and everything as text, which it asks for.
+fn us_core(url: &str, parts: Vec<Part<'_>>, codes_max: usize, has_code: fn(&Category) -> bool) -> Option<Value> {
+    let text: Vec<&str> = parts.iter().map(Part::text).collect();
+    let text = text.join(", ");
+    let known = parts.iter().filter_map(|part| match part {
+        Part::Known(category) if has_code(category) => Some(category),
+        Part::Known(_) | Part::Text(_) => None,
+    });
+    let mut inner: Vec<Value> = known
+        .take(codes_max)
+        .map(|category| {
+            let coding = json!({ "system": category.system, "code": category.code, "display": category.text });
+            json!({ "url": "ombCategory", "valueCoding": coding })
+        })
+        .collect();
+    inner.push(json!({ "url": "text", "valueString": text }));
+    (!text.is_empty()).then(|| json!({ "url": url, "extension": inner }))
 }
 
 fn gender(gender: Gender) -> &'static str {

@@ -26,8 +26,10 @@ pub(crate) fn of_answer(what: &str, answer: &Answer, personal: &Personal) -> Fai
         401 | 403 | 451 => FailureKind::Denied,
         410 | 412 => FailureKind::Conflict,
         429 => FailureKind::Throttled,
+        // The server gave up waiting, which says nothing of the change.
+        408 => FailureKind::Unavailable,
         503 if answer.retry_after_ms.is_some() => FailureKind::Throttled,
-        // 408, 409, 423, 425, 428 and every 5xx may pass; what is no status at all is no reason to give up either.
+        // 409, 423, 425, 428 and every 5xx may pass; what is no status at all is no reason to give up either.
         _ => FailureKind::Transient,
     };
     let status = if answer.status == 0 { "without a status".to_owned() } else { answer.status.to_string() };
@@ -39,25 +41,41 @@ pub(crate) fn of_answer(what: &str, answer: &Answer, personal: &Personal) -> Fai
     Failure { kind, message, retry_after_ms: answer.retry_after_ms }
 }
 
-/// What the status of a whole request means for the target; `None` when it is not the target as a whole that refuses.
+/// What the status of a whole request says, before anyone reads its body.
+#[derive(Clone, Debug)]
+pub(crate) enum Whole {
+    /// An answer to this request.
+    Answer,
+    /// The target as a whole refuses.
+    Target(Failure),
+    /// No FHIR server answers so: the target as a whole, or something about this request alone. Others will show which.
+    Odd(Failure),
+    /// Given up while the server still works on it.
+    Slow(Failure),
+}
+
+/// Reads the status of a whole request.
 ///
 /// `told` says whether the body is an `OperationOutcome`: a FHIR server spoke, and not some proxy before it.
-pub(crate) fn of_response(what: &str, response: &Response, told: bool) -> Option<Failure> {
+pub(crate) fn of_response(what: &str, response: &Response, told: bool) -> Whole {
     let status = response.status;
     let retry_after_ms = response.retry_after_ms();
-    let (kind, why) = match status {
-        401 => (FailureKind::Misconfigured, "the credentials are missing or wrong"),
-        403 if !told => (FailureKind::Misconfigured, "the credentials do not suffice"),
-        404 if !told => (FailureKind::Misconfigured, "no FHIR service is there: check base_url"),
-        407 => (FailureKind::Misconfigured, "a proxy asks for credentials"),
-        300..=399 => (FailureKind::Misconfigured, "a redirect, which is not followed: set base_url to where it leads"),
-        429 => (FailureKind::Throttled, "the server asks to slow down"),
-        503 if retry_after_ms.is_some() => (FailureKind::Throttled, "the server asks to wait"),
-        500 if told => return None,
-        500..=599 => (FailureKind::Unavailable, "the server is not able to answer"),
-        _ => return None,
-    };
-    Some(Failure { kind, message: format!("{what} answered {status}: {why}"), retry_after_ms })
+    let says = |kind, why: &str| Failure { kind, message: format!("{what} answered {status}: {why}"), retry_after_ms };
+    match status {
+        401 => Whole::Target(says(FailureKind::Misconfigured, "the credentials are missing or wrong")),
+        403 if !told => Whole::Odd(says(FailureKind::Misconfigured, "the credentials do not suffice")),
+        404 if !told => Whole::Odd(says(FailureKind::Misconfigured, "no FHIR service is there: check base_url")),
+        407 => Whole::Target(says(FailureKind::Misconfigured, "a proxy asks for credentials")),
+        300..=303 | 305..=399 => Whole::Target(says(
+            FailureKind::Misconfigured,
+            "a redirect, which is not followed: set base_url to where it leads",
+        )),
+        408 | 504 => Whole::Slow(says(FailureKind::Unavailable, "the server did not answer in time")),
+        429 => Whole::Target(says(FailureKind::Throttled, "the server asks to slow down")),
+        503 if retry_after_ms.is_some() => Whole::Target(says(FailureKind::Throttled, "the server asks to wait")),
+        500..=599 => Whole::Odd(says(FailureKind::Unavailable, "the server is not able to answer")),
+        _ => Whole::Answer,
+    }
 }
 
 /// What it means that a request got no answer at all.

@@ -44,6 +44,11 @@ impl Fingerprint {
         format!("1:{}:{}{}", self.digest, flag(self.shared, "s"), flag(self.deceased_is_ours, "d"))
     }
 
+    /// The same, of a record that has to be read before each write.
+    pub(crate) fn as_shared(self) -> Self {
+        Self { shared: true, ..self }
+    }
+
     /// The fingerprint of a resource that is ours as a whole.
     pub(crate) fn of_own(resource: &Value, settings: &Settings) -> Self {
         let ours = split(resource, settings).ours;
@@ -54,6 +59,34 @@ impl Fingerprint {
     /// Whether our elements of this record are still what we last wrote.
     pub(crate) fn matches(&self, current: &Value, settings: &Settings) -> bool {
         digest(&split(current, settings).ours, self.deceased_is_ours) == self.digest
+    }
+}
+
+/// What a link remembers once a person kept what the record holds, instead of a state of ours.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Kept {
+    /// Stands for our elements as they would have been written.
+    pub(crate) declined: String,
+    /// Stands for our elements as the record held them.
+    pub(crate) held: String,
+}
+
+impl Kept {
+    /// Of a record, and of what would be written to it.
+    pub(crate) fn of(current: &Value, merged: &Merged, settings: &Settings) -> Self {
+        let of = |resource: &Value| digest(&split(resource, settings).ours, true);
+        Self { declined: of(&merged.resource), held: of(current) }
+    }
+
+    /// Reads the text of a link.
+    pub(crate) fn parse(text: &str) -> Option<Self> {
+        let (declined, held) = text.strip_prefix("kept:")?.split_once(':')?;
+        Some(Self { declined: declined.to_owned(), held: held.to_owned() })
+    }
+
+    /// The text for a link.
+    pub(crate) fn to_text(&self) -> String {
+        format!("kept:{}:{}", self.declined, self.held)
     }
 }
 

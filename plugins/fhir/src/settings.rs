@@ -20,6 +20,8 @@ pub(crate) struct Settings {
     pub(crate) profile: Option<String>,
     /// What to do with a record that carries our identifier but that we have no link to.
     pub(crate) existing: Existing,
+    /// Create patients under ids of our own where the server lets clients choose ids.
+    pub(crate) client_ids: bool,
     /// Read every linked record before writing it, for servers that ignore `ifMatch`.
     pub(crate) read_first: bool,
     /// Send batch Bundles where the server takes them.
@@ -28,19 +30,18 @@ pub(crate) struct Settings {
     pub(crate) bundle_entries_max: usize,
     /// Bytes in one Bundle. Below 1 MiB, where a usual reverse proxy refuses a body.
     pub(crate) bundle_bytes_max: usize,
-    /// Limit on connecting, on the first byte of an answer and between bytes, in milliseconds.
-    pub(crate) timeout_ms: u64,
+    /// Retired: the limit is the host's. Still read, so that an operator is told where it went.
+    pub(crate) timeout_ms: Option<serde_json::Value>,
 }
 
 /// What to do with a record that carries our identifier but that we have no link to.
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Existing {
-    /// `replace` for what the application has just created, `merge` for everything else.
-    Auto,
-    /// Keep what others wrote into it: conditional create, then read and write where it was there already.
+    /// Keep what others wrote into it.
+    #[serde(alias = "auto")]
     Merge,
-    /// Conditional update: one request whatever is there, and the record becomes ours as a whole.
+    /// The record becomes ours as a whole: what others wrote into it is removed.
     Replace,
 }
 
@@ -51,12 +52,13 @@ impl Default for Settings {
             national_id_system: None,
             us_core: false,
             profile: None,
-            existing: Existing::Auto,
+            existing: Existing::Merge,
+            client_ids: true,
             read_first: false,
             batch: true,
             bundle_entries_max: 100,
             bundle_bytes_max: 1_000_000,
-            timeout_ms: 30_000,
+            timeout_ms: None,
         }
     }
 }
@@ -76,8 +78,10 @@ impl Settings {
             Some("national_id_system must differ from identifier_system")
         } else if self.profile.as_deref().is_some_and(|profile| !uri(profile)) {
             Some("profile must be a URI")
-        } else if self.bundle_entries_max == 0 || self.bundle_bytes_max == 0 || self.timeout_ms == 0 {
-            Some("bundle_entries_max, bundle_bytes_max and timeout_ms must be at least 1")
+        } else if self.bundle_entries_max == 0 || self.bundle_bytes_max == 0 {
+            Some("bundle_entries_max and bundle_bytes_max must be at least 1")
+        } else if self.timeout_ms.is_some() {
+            Some("timeout_ms is not a setting of the adapter: remove it, and set timeout_ms in [targets.NAME.http]")
         } else {
             None
         };
@@ -104,6 +108,14 @@ mod tests {
     }
 
     #[test]
+    fn what_others_wrote_is_kept_unless_replace_was_asked_for() {
+        let existing = |text: &str| serde_json::from_str::<Settings>(text).unwrap().existing;
+        assert_eq!(existing("{}"), Existing::Merge);
+        assert_eq!(existing(r#"{"existing":"auto"}"#), Existing::Merge, "the word of earlier versions");
+        assert_eq!(existing(r#"{"existing":"replace"}"#), Existing::Replace);
+    }
+
+    #[test]
     fn unknown_keys_and_impossible_values_are_refused() {
         for text in [r#"{"identifer_system":"x"}"#, r#"{"existing":"sometimes"}"#] {
             assert!(serde_json::from_str::<Settings>(text).is_err(), "{text}");
@@ -115,6 +127,7 @@ mod tests {
             (r#"{"national_id_system":"urn:neuronova:patient-id"}"#, "must differ"),
             (r#"{"profile":"two words"}"#, "profile"),
             (r#"{"bundle_entries_max":0}"#, "bundle_entries_max"),
+            (r#"{"timeout_ms":30000}"#, "[targets.NAME.http]"),
         ] {
             let failure = serde_json::from_str::<Settings>(text).unwrap().validated().unwrap_err();
             assert_eq!(failure.kind, FailureKind::Misconfigured);

@@ -15,14 +15,17 @@ use crate::settings::Settings;
 
 /// One stored Patient.
 pub(crate) struct Record {
+    pub(crate) id: String,
     pub(crate) version: u32,
+    /// What it held at each version that someone wrote over, for `_history`.
+    pub(crate) history: Vec<(u32, Value)>,
     /// `None` once deleted.
     pub(crate) resource: Option<Value>,
 }
 
 type Fault = Box<dyn Fn(usize, &Request) -> Option<Result<Response, Error>>>;
 
-/// The server. Ids are 1, 2, 3... in order of creation.
+/// The server. Ids of its own are 1, 2, 3... in order of creation; tests name records by that order too.
 #[derive(Default)]
 pub(crate) struct Server {
     pub(crate) records: RefCell<Vec<Record>>,
@@ -33,10 +36,21 @@ pub(crate) struct Server {
     pub(crate) before: Option<Fault>,
     /// May replace the answer after everything was done: a lost answer.
     pub(crate) after: Option<Fault>,
-    /// Called with the entries' words: an entry that makes the server refuse the Bundle as a whole.
+    /// A word that makes the server refuse a Bundle or a request as a whole, with this status and an outcome.
     pub(crate) chokes_on: Option<(u16, &'static str)>,
     pub(crate) ignores_if_match: bool,
+    pub(crate) ignores_if_none_match: bool,
+    pub(crate) ignores_case: bool,
+    /// It takes every create, whatever the condition finds.
+    pub(crate) ignores_condition: bool,
+    /// The status with which it refuses an id that a client chose.
+    pub(crate) refuses_ids: Option<u16>,
+    /// It counts the versions of all records together.
+    pub(crate) counts_all: bool,
     pub(crate) keeps_ids_to_itself: bool,
+    /// The status of each entry that writes.
+    pub(crate) fails_entries: Option<u16>,
+    pub(crate) refuses_searches_in_bundles: bool,
 }
 
 impl Server {
@@ -56,6 +70,7 @@ impl Server {
     pub(crate) fn edit(&self, id: usize, change: impl FnOnce(&mut Value)) {
         let mut records = self.records.borrow_mut();
         let record = &mut records[id - 1];
+        record.keep();
         record.version += 1;
         let version = record.version;
         let resource = record.resource.as_mut().unwrap();
@@ -67,17 +82,27 @@ impl Server {
         self.records.borrow_mut()[id - 1].resource = None;
     }
 
-    fn store(&self, id: Option<usize>, resource: &Value) -> Value {
+    /// Someone else's Patient with the identifier of `P-number`.
+    pub(crate) fn plant(&self, number: usize, value: &str) {
+        let id = number.to_string();
+        let resource = json!({ "resourceType": "Patient", "id": id, "meta": { "versionId": "1" },
+            "identifier": [{ "system": "urn:neuronova:patient-id", "value": value }] });
+        self.records.borrow_mut().push(Record { id, version: 1, history: Vec::new(), resource: Some(resource) });
+    }
+
+    fn store(&self, id: Option<String>, resource: &Value) -> Value {
         let mut records = self.records.borrow_mut();
-        let id = id.unwrap_or_else(|| {
-            records.push(Record { version: 0, resource: None });
-            records.len()
-        });
-        let record = &mut records[id - 1];
+        let total: u32 = records.iter().map(|record| record.version).sum();
+        let id = id.unwrap_or_else(|| (records.len() + 1).to_string());
+        if !records.iter().any(|record| record.id == id) {
+            records.push(Record { id: id.clone(), version: 0, history: Vec::new(), resource: None });
+        }
+        let record = records.iter_mut().find(|record| record.id == id).unwrap();
         let created = record.resource.is_none();
-        record.version += 1;
+        record.keep();
+        record.version = if self.counts_all { total + 10 } else { record.version + 1 };
         let mut stored = resource.clone();
-        stored["id"] = json!(id.to_string());
+        stored["id"] = json!(id);
         stored["meta"]["versionId"] = json!(record.version.to_string());
         record.resource = Some(stored);
         let mut response = json!({ "status": if created { "201 Created" } else { "200 OK" } });
@@ -92,14 +117,18 @@ impl Server {
         let value = query.rsplit("%7C").next().unwrap();
         let carries = |resource: &Value| {
             resource["identifier"].as_array().is_some_and(|all| {
-                all.iter().any(|one| one["system"] == "urn:neuronova:patient-id" && one["value"] == value)
+                all.iter().any(|one| {
+                    let known = one["value"].as_str().unwrap_or_default();
+                    let same = known == value || self.ignores_case && known.eq_ignore_ascii_case(value);
+                    one["system"] == "urn:neuronova:patient-id" && same
+                })
             })
         };
         let records = self.records.borrow();
         (1..=records.len()).filter(|id| records[id - 1].resource.as_ref().is_some_and(carries)).collect()
     }
 
-    fn carry_out(&self, method: &str, url: &str, if_match: &Value, if_none_exist: &Value, resource: &Value) -> Value {
+    fn carry_out(&self, method: &str, url: &str, header: &dyn Fn(&str) -> Value, resource: &Value) -> Value {
         let refuse = |status: &str, said: &str| {
             json!({ "response": { "status": status, "outcome": { "resourceType": "OperationOutcome",
                 "issue": [{ "severity": "error", "code": "processing", "diagnostics": said }] } } })
@@ -107,6 +136,7 @@ impl Server {
         if resource["gender"] == "other" {
             return refuse("422 Unprocessable Entity", "gender is refused here");
         }
+        let (if_match, if_none_exist) = (header("ifMatch"), header("ifNoneExist"));
         let conditional = url.strip_prefix("Patient?").or(if_none_exist.as_str());
         let found = conditional.map(|query| self.matches(query)).unwrap_or_default();
         match (method, conditional) {
@@ -115,39 +145,74 @@ impl Server {
                 json!({ "response": { "status": "200 OK" },
                         "resource": { "resourceType": "Bundle", "type": "searchset", "entry": entries } })
             }
+            ("POST", Some(_)) if self.ignores_condition => self.store(None, resource),
             (_, Some(_)) if found.len() > 1 => refuse("412", "several match"),
-            ("PUT", Some(_)) => self.store(found.first().copied(), resource),
             ("POST", Some(_)) if found.len() == 1 => {
-                json!({ "response": { "status": "200", "location": format!("Patient/{}", found[0]) } })
+                let id = self.records.borrow()[found[0] - 1].id.clone();
+                json!({ "response": { "status": "200", "location": format!("Patient/{id}") } })
             }
             ("POST", _) => self.store(None, resource),
-            (_, None) => {
-                let id: usize = url.rsplit('/').next().unwrap().parse().unwrap();
-                let (version, gone) = match self.records.borrow().get(id - 1) {
-                    Some(record) => (record.version, record.resource.is_none()),
-                    None => return refuse("404", "unknown"),
-                };
-                if method == "GET" {
-                    return if gone {
-                        refuse("410 Gone", "deleted")
-                    } else {
-                        json!({ "response": { "status": "200", "etag": format!("W/\"{version}\"") },
-                                "resource": self.record(id) })
-                    };
-                }
-                let stale = if_match.as_str().is_some_and(|tag| gone || tag != format!("W/\"{version}\""));
-                if stale && !self.ignores_if_match {
-                    return refuse("412 Precondition Failed", "stale");
-                }
-                assert_eq!(resource["id"], id.to_string(), "the body's id is the url's");
-                self.store(Some(id), resource)
-            }
+            (_, None) => self.by_id(method, url, &if_match, &header("ifNoneMatch"), resource, &refuse),
             _ => unreachable!("the adapter uses GET, PUT and POST"),
         }
     }
 
+    fn by_id(
+        &self,
+        method: &str,
+        url: &str,
+        if_match: &Value,
+        if_none_match: &Value,
+        resource: &Value,
+        refuse: &dyn Fn(&str, &str) -> Value,
+    ) -> Value {
+        let mut segments = url.split('/').skip(1);
+        let (id, past) = (segments.next().unwrap(), segments.nth(1));
+        let known = self.records.borrow().iter().position(|record| record.id == id);
+        let there = known.map(|place| {
+            let records = self.records.borrow();
+            (records[place].version, records[place].resource.is_none())
+        });
+        if let Some(version) = past {
+            let records = self.records.borrow();
+            let kept = known.and_then(|place| {
+                records[place].history.iter().find(|(number, _)| number.to_string() == version).cloned()
+            });
+            return match kept {
+                Some((_, resource)) => json!({ "response": { "status": "200" }, "resource": resource }),
+                None => refuse("404", "unknown version"),
+            };
+        }
+        if method == "GET" {
+            return match there {
+                None => refuse("404", "unknown"),
+                Some((_, true)) => refuse("410 Gone", "deleted"),
+                Some((version, false)) => json!({ "response": { "status": "200", "etag": format!("W/\"{version}\"") },
+                    "resource": self.record(known.unwrap() + 1) }),
+            };
+        }
+        assert_eq!(resource["id"], id, "the body's id is the url's");
+        let is_new = there.is_none_or(|(_, gone)| gone);
+        if if_none_match == "*" && !is_new && !self.ignores_if_none_match {
+            return refuse("412 Precondition Failed", "it exists");
+        }
+        let fits = |tag: &str| there.is_some_and(|(version, gone)| !gone && tag == format!("W/\"{version}\""));
+        if if_match.as_str().is_some_and(|tag| !fits(tag)) && !self.ignores_if_match {
+            return refuse("412 Precondition Failed", "stale");
+        }
+        match self.refuses_ids {
+            Some(status) if there.is_none() => refuse(&status.to_string(), "no id of a client"),
+            _ => self.store(Some(id.to_owned()), resource),
+        }
+    }
+
     fn answer(&self, request: &Request) -> Response {
-        let header = |name: &str| {
+        let header = |element: &str| {
+            let name = match element {
+                "ifMatch" => "if-match",
+                "ifNoneMatch" => "if-none-match",
+                _ => "if-none-exist",
+            };
             request.headers.iter().find(|(known, _)| known == name).map_or(Value::Null, |(_, value)| json!(value))
         };
         let body: Value = serde_json::from_slice(&request.body).unwrap_or_default();
@@ -157,14 +222,14 @@ impl Server {
             _ => "POST",
         };
         let mut line = format!("{method} {}", request.path);
-        if !request.path.is_empty() {
+        if !matches!(request.path.as_str(), "" | "/") {
             self.log.borrow_mut().push(line);
             if let Some((status, word)) = self.chokes_on
                 && body.to_string().contains(word)
             {
                 return outcome(status);
             }
-            let entry = self.carry_out(method, &request.path, &header("if-match"), &header("if-none-exist"), &body);
+            let entry = self.carry_out(method, &request.path, &header, &body);
             let response = &entry["response"];
             let headers = ["location", "etag"]
                 .into_iter()
@@ -198,17 +263,23 @@ impl Server {
             .map(|entry| {
                 let request = &entry["request"];
                 let text = |name: &str| request[name].as_str().unwrap();
-                self.carry_out(
-                    text("method"),
-                    text("url"),
-                    &request["ifMatch"],
-                    &request["ifNoneExist"],
-                    &entry["resource"],
-                )
+                if let Some(status) = self.fails_entries.filter(|_| text("method") != "GET") {
+                    return json!({ "response": { "status": status.to_string() } });
+                }
+                if self.refuses_searches_in_bundles && text("url").contains('?') {
+                    return json!({ "response": { "status": "400 Bad Request" } });
+                }
+                self.carry_out(text("method"), text("url"), &|name| request[name].clone(), &entry["resource"])
             })
             .collect();
         let body = json!({ "resourceType": "Bundle", "type": "batch-response", "entry": answers });
         Response { status: 200, headers: Vec::new(), body: body.to_string().into_bytes() }
+    }
+}
+
+impl Record {
+    fn keep(&mut self) {
+        self.history.extend(self.resource.clone().map(|resource| (self.version, resource)));
     }
 }
 
@@ -236,16 +307,21 @@ impl Outside for Server {
 
 /// A server with everything.
 pub(crate) fn able() -> Capabilities {
-    Capabilities {
-        conditional_update: true,
-        conditional_create: true,
-        batch: true,
-        versioning: Versioning::VersionedUpdate,
-    }
+    Capabilities { update_create: true, conditional_create: true, batch: true, versioning: Versioning::VersionedUpdate }
 }
 
 pub(crate) fn rules<'a>(settings: &'a Settings, capabilities: &'a Capabilities) -> Rules<'a> {
     Rules { settings, capabilities, on_remote_edit: RemoteEdit::Overwrite }
+}
+
+/// A server that gives ids itself.
+pub(crate) fn own_ids() -> Capabilities {
+    Capabilities { update_create: false, ..able() }
+}
+
+/// The id that the adapter gives patient `P-number`.
+pub(crate) fn id_of(number: usize) -> String {
+    crate::identity::derived_id("urn:neuronova:patient-id", &format!("P-{number}"))
 }
 
 /// A change of patient `P-n` with this given name.

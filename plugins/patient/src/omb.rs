@@ -25,6 +25,12 @@ pub struct Category {
 }
 
 impl Category {
+    /// Whether it is a reason why there is no category.
+    #[must_use]
+    pub fn is_null_flavor(&self) -> bool {
+        self.system == NULL_FLAVOR
+    }
+
     fn is_named(&self, part: &str) -> bool {
         [self.code, self.word, self.text].iter().chain(self.others).any(|name| name.eq_ignore_ascii_case(part))
     }

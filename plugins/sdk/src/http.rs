@@ -34,7 +34,7 @@ pub struct Request {
     /// The verb.
     pub method: Method,
     /// Path and query below the base URL, already percent-encoded and without a leading slash, for example
-    /// `Patient?identifier=a%7Cb`; empty for the base URL itself.
+    /// `Patient?identifier=a%7Cb`; empty for the base URL itself, `/` for the base URL with a slash behind it.
     pub path: String,
     /// Names and values; names in any case. The host refuses `Host`, hop-by-hop and credential headers.
     pub headers: Vec<(String, String)>,
@@ -167,8 +167,8 @@ impl Client {
         })
     }
 
-    /// The same client with a limit on connecting, on the first byte and between bytes, each in milliseconds. The
-    /// host's own limits hold beside it.
+    /// The same client with a limit on connecting, on the first byte and between bytes, each in milliseconds. It can only
+    /// be shorter than the operator's `[targets.NAME.http] timeout_ms`, which holds alone for a client without one.
     #[must_use]
     pub fn with_timeout_ms(mut self, timeout_ms: u64) -> Self {
         self.timeout_ms = Some(timeout_ms);
@@ -177,8 +177,9 @@ impl Client {
 
     fn path_with_query(&self, path: &str) -> String {
         match (self.base_path.as_str(), path) {
-            ("", path) => format!("/{path}"),
+            ("", path) => format!("/{}", path.trim_start_matches('/')),
             (base, "") => base.to_owned(),
+            (base, "/") => format!("{base}/"),
             (base, path) => format!("{base}/{path}"),
         }
     }
@@ -382,6 +383,9 @@ mod tests {
         for (base, path, expected) in [
             ("http://h:8080/fhir", "Patient/1", Some("/fhir/Patient/1")),
             ("http://h:8080/fhir/", "", Some("/fhir")),
+            ("http://h:8080/fhir", "/", Some("/fhir/")),
+            ("http://h:8080/fhir/", "/", Some("/fhir/")),
+            ("https://h", "/", Some("/")),
             ("https://h", "metadata", Some("/metadata")),
             ("https://h/", "", Some("/")),
             ("ftp://h/", "", None),

@@ -14,7 +14,7 @@ use super::{
     faults::{Faults, lock},
     world::World,
 };
-use crate::host::{Host, HostSignal, RunningHost};
+use crate::host::{Host, HostSignal, LogReader, RunningHost};
 
 /// How often the keeper looks whether a host has ended.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
@@ -29,6 +29,8 @@ struct Member {
     host: Host,
     log: PathBuf,
     running: Option<RunningHost>,
+    /// Copies what it logs, until its pipe is closed.
+    reader: Option<LogReader>,
     /// Frozen until then.
     frozen: Option<Instant>,
     /// Not started again before then.
@@ -48,7 +50,14 @@ impl Fleet {
             }
             let log = host.folder().join("log");
             logs.push(log.clone());
-            members.push(Mutex::new(Member { host, log, running: None, frozen: None, down_until: Instant::now() }));
+            members.push(Mutex::new(Member {
+                host,
+                log,
+                running: None,
+                reader: None,
+                frozen: None,
+                down_until: Instant::now(),
+            }));
         }
         Ok(Self { members, logs })
     }
@@ -98,6 +107,12 @@ impl Fleet {
             member.frozen = Some(Instant::now() + pause);
         }
         frozen
+    }
+
+    /// Closes the pipe into which one logs; false when it does not run or has lost it already. It must go on all the same.
+    pub(crate) fn lose_log_reader(&self, index: usize) -> bool {
+        let mut member = lock(&self.members[index]);
+        member.running.is_some() && member.reader.take().is_some_and(LogReader::close)
     }
 
     /// Asks one to end in order; false when it does not run or is frozen.
@@ -157,7 +172,8 @@ impl Member {
             self.down_until = Instant::now() + Duration::from_millis(200);
         }
         if Instant::now() >= self.down_until {
-            self.running = Some(self.host.spawn_into(&["run"], &self.log)?);
+            let (running, reader) = self.host.spawn_through(&["run"], &self.log)?;
+            (self.running, self.reader) = (Some(running), Some(reader));
         }
         Ok(())
     }

@@ -117,7 +117,7 @@ fn break_and_rest(
     tokio::task::block_in_place(|| {
         std::thread::scope(|scope| {
             let keeper = scope.spawn(|| fleet.keep(faults, || is_done.load(Ordering::Relaxed)));
-            let breaker = scope.spawn(|| saboteur::run(world, fleet, faults, options.seed));
+            let breaker = scope.spawn(|| saboteur::run(world, fleet, faults, options.seed, &runtime));
             runtime.block_on(async {
                 let rate = options.rate / f64::from(u32::try_from(WRITERS).unwrap_or(1));
                 let seed = |number: u64| options.seed.wrapping_mul(1_000).wrapping_add(500 + number);
@@ -131,7 +131,7 @@ fn break_and_rest(
                 );
             });
             let broke = breaker.join().expect("the saboteur does not panic");
-            let healed = broke.and_then(|()| world.heal());
+            let healed = broke.and_then(|()| world.heal()).and_then(|()| runtime.block_on(world.set_disk_full(false)));
             fleet.thaw();
             faults.remark("everything is well again");
             let rested =

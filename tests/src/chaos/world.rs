@@ -23,6 +23,18 @@ use crate::{
 /// How long a lease of the hosts lasts: short, so that dead and frozen hosts lose theirs many times in a run.
 pub(crate) const LEASE: Duration = Duration::from_secs(2);
 
+/// How long the hosts reckon that the FHIR server may go on working on a request whose answer never came (`in_doubt_ms`). What
+/// is held back on its way there arrives earlier.
+pub(crate) const IN_DOUBT: Duration = Duration::from_secs(4);
+
+/// OpenEMR's database refuses new charts as one whose disk is full (error 1114), while a switch says so.
+const DISK: [&str; 3] = [
+    "CREATE TABLE chaos_disk (is_full INT NOT NULL)",
+    "INSERT INTO chaos_disk VALUES (0)",
+    "CREATE TRIGGER chaos_full BEFORE INSERT ON patient_data FOR EACH ROW IF (SELECT is_full FROM chaos_disk) = 1 THEN \
+     SIGNAL SQLSTATE 'HY000' SET MYSQL_ERRNO = 1114, MESSAGE_TEXT = 'The table is full'; END IF",
+];
+
 /// How late each piece of data arrives while nothing is broken: without it a batch would be done before anybody could
 /// break anything in the middle of it.
 pub(crate) const LATENCY: Duration = Duration::from_millis(6);
@@ -152,6 +164,9 @@ impl World {
         execute(&openemr.url(), "CREATE DATABASE openemr").await?;
         load_sql(&openemr_url, &fixture("openemr/8.2.0.sql")).await?;
         load_sql(&openemr_url, &fixture("chaos/openemr.sql")).await?;
+        for statement in DISK {
+            execute(&openemr_url, statement).await?;
+        }
 
         let mut parts = Vec::new();
         let (mut store_urls, mut host_store_urls) = (Vec::new(), Vec::new());
@@ -199,7 +214,7 @@ impl World {
             let part = self.parts.iter().find(|part| part.name == name);
             part.map_or_else(|| url.to_owned(), |part| lock(&part.proxy).address_of(url))
         };
-        let lease_ms = LEASE.as_millis();
+        let (lease_ms, in_doubt_ms) = (LEASE.as_millis(), IN_DOUBT.as_millis());
         Configuration::new(store_url)
             .more(&format!("\n[plugins]\ncache = {}\n", quoted(&cache.to_string_lossy())))
             // Transient failures are what this is about, so that nobody runs out of attempts.
@@ -212,13 +227,18 @@ impl World {
             .more("[targets.openemr.settings]\non_delete = \"keep\"\n[targets.openemr.limits]\nconcurrency = 4\n")
             .more(&format!(
                 "\n[targets.fhir]\nadapter = {}\nid_column = \"fhir_patient_id\"\n[targets.fhir.http]\n\
-                 base_url = {}\nallow_private = true\ntimeout_ms = 5000\n[targets.fhir.limits]\nconcurrency = 4\n",
+                 base_url = {}\nallow_private = true\ntimeout_ms = 5000\nin_doubt_ms = {in_doubt_ms}\n[targets.fhir.limits]\nconcurrency = 4\n",
                 quoted(&adapter("fhir").to_string_lossy()),
                 quoted(&through("fhir", &self.fhir_url))
             ))
     }
 
-    /// Ends every fault: proxies pass, servers run.
+    /// Whether OpenEMR's database takes new charts.
+    pub(crate) async fn set_disk_full(&self, is_full: bool) -> Result<()> {
+        execute(&self.openemr_url, &format!("UPDATE chaos_disk SET is_full = {}", i32::from(is_full))).await
+    }
+
+    /// Ends every fault but a full disk: proxies pass, servers run.
     pub(crate) fn heal(&self) -> Result<()> {
         for part in &self.parts {
             if let Some(server) = &part.server {

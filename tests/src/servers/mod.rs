@@ -11,9 +11,10 @@ mod postgres;
 pub mod process;
 pub mod provision;
 pub mod proxy;
+mod python;
 mod registry;
 
-pub use fhir::FhirServer;
+pub use fhir::{FhirProduct, FhirServer, Validators, Verdict};
 pub use galera::{Galera, GaleraNode};
 pub use mariadb::MariaDb;
 pub use postgres::Postgres;

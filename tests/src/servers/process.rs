@@ -17,8 +17,8 @@ use std::{
 
 use anyhow::{Context as _, Result, bail};
 
-/// How long a server may take from its start until it answers.
-const READY_WITHIN: Duration = Duration::from_mins(2);
+/// How long a server may take from its start until it answers: one of Java needs minutes on a machine that builds meanwhile.
+const READY_WITHIN: Duration = Duration::from_mins(5);
 /// How long an orderly stop may take before the process is killed.
 const STOPPED_WITHIN: Duration = Duration::from_secs(30);
 /// How often a foreign process is asked whether it is ready: it has no way to tell us.

@@ -1,10 +1,11 @@
 //! Owns a TCP proxy on loopback that a test tells what to do to the connections through it: pass, delay, hold back the
-//! answers, hold back everything, answer in the server's place, cut, close one half, refuse. It understands nothing of
-//! what passes.
+//! answers, hold back everything, answer in the server's place, cut, close one half, refuse. Of what passes it understands
+//! one thing: whether a piece begins an HTTP request that writes.
 //!
 //! It works with threads of its own, so that a test may block its own thread on a process meanwhile.
 
 use std::{
+    collections::HashSet,
     io::{Read as _, Write as _},
     net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream},
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
@@ -22,6 +23,8 @@ enum Behaviour {
     Delay(Duration),
     HoldAnswers,
     HoldAll,
+    HoldWrites,
+    HoldAnswersToWrites,
     Answer(Arc<[u8]>),
 }
 
@@ -38,6 +41,10 @@ pub enum Half {
 struct Connections {
     open: Vec<(u64, TcpStream, TcpStream)>,
     opened: u64,
+    /// Those whose latest HTTP request writes.
+    writing: HashSet<u64>,
+    /// Pieces that were held back so far.
+    held: u64,
 }
 
 struct Shared {
@@ -107,6 +114,29 @@ impl Proxy {
         self.behave(Behaviour::HoldAnswers)
     }
 
+    /// Passes everything but HTTP requests that write, which hang in the network: what passes later arrives late, also when
+    /// its client has given it up.
+    ///
+    /// # Errors
+    /// As [`Proxy::pass`].
+    pub fn hold_writes(&mut self) -> Result<()> {
+        self.behave(Behaviour::HoldWrites)
+    }
+
+    /// Passes everything but the answers to HTTP requests that write: the server does the work and nobody hears of it.
+    ///
+    /// # Errors
+    /// As [`Proxy::pass`].
+    pub fn hold_answers_to_writes(&mut self) -> Result<()> {
+        self.behave(Behaviour::HoldAnswersToWrites)
+    }
+
+    /// How many pieces were held back so far.
+    #[must_use]
+    pub fn held(&self) -> u64 {
+        lock(&self.shared.connections).held
+    }
+
     /// Passes nothing in either direction, as a network does that loses everything.
     ///
     /// # Errors
@@ -142,6 +172,15 @@ impl Proxy {
             let _server = server.shutdown(Shutdown::Both);
         }
         self.shared.changed.notify_all();
+    }
+
+    /// Cuts every open connection for its client alone: what was sent and is held goes on to the server when it passes, and what
+    /// the server answers is lost.
+    pub fn cut_clients(&self) {
+        for (_, client, _) in &lock(&self.shared.connections).open {
+            // A connection that is already down is as cut as can be.
+            let _client = client.shutdown(Shutdown::Both);
+        }
     }
 
     /// Cuts every open connection and refuses new ones, as a server that is down does.
@@ -183,6 +222,7 @@ impl Shared {
     fn wait(&self, connection: u64, is_answer: bool) -> bool {
         let began = Instant::now();
         let mut behaviour = lock(&self.behaviour);
+        let mut is_held = false;
         loop {
             if !lock(&self.connections).open.iter().any(|(id, ..)| *id == connection) {
                 return false;
@@ -190,7 +230,18 @@ impl Shared {
             let left = match &*behaviour {
                 Behaviour::Pass | Behaviour::Answer(_) => return true,
                 Behaviour::HoldAnswers if !is_answer => return true,
-                Behaviour::HoldAnswers | Behaviour::HoldAll => Duration::from_secs(1),
+                Behaviour::HoldWrites if is_answer || !self.is_writing(connection) => return true,
+                Behaviour::HoldAnswersToWrites if !is_answer || !self.is_writing(connection) => return true,
+                Behaviour::HoldAnswers
+                | Behaviour::HoldAll
+                | Behaviour::HoldWrites
+                | Behaviour::HoldAnswersToWrites => {
+                    if !is_held {
+                        is_held = true;
+                        lock(&self.connections).held += 1;
+                    }
+                    Duration::from_secs(1)
+                }
                 Behaviour::Delay(pause) => pause.saturating_sub(began.elapsed()),
             };
             if left.is_zero() {
@@ -200,8 +251,23 @@ impl Shared {
         }
     }
 
+    fn is_writing(&self, connection: u64) -> bool {
+        lock(&self.connections).writing.contains(&connection)
+    }
+
+    /// Notes whether a piece begins a request that writes. One that begins no request is more of the one before.
+    fn look_at_request(&self, connection: u64, piece: &[u8]) {
+        let begins = |methods: &[&str]| methods.iter().any(|method| piece.starts_with(method.as_bytes()));
+        if begins(&["POST ", "PUT ", "PATCH ", "DELETE "]) {
+            lock(&self.connections).writing.insert(connection);
+        } else if begins(&["GET ", "HEAD ", "OPTIONS "]) {
+            lock(&self.connections).writing.remove(&connection);
+        }
+    }
+
     fn close(&self, connection: u64) {
         let mut connections = lock(&self.connections);
+        connections.writing.remove(&connection);
         if let Some(index) = connections.open.iter().position(|(id, ..)| *id == connection) {
             let (_, client, server) = connections.open.swap_remove(index);
             let _client = client.shutdown(Shutdown::Both);
@@ -246,6 +312,9 @@ fn copy(mut from: TcpStream, mut to: TcpStream, shared: &Shared, connection: u64
         if let Some(canned) = canned {
             answer_instead(&mut from, &canned);
             break;
+        }
+        if !is_answer {
+            shared.look_at_request(connection, &buffer[..bytes]);
         }
         if bytes == 0 || !shared.wait(connection, is_answer) || to.write_all(&buffer[..bytes]).is_err() {
             break;
@@ -343,6 +412,47 @@ mod tests {
         let mut answer = [0];
         stream.read_exact(&mut answer).unwrap();
         assert_eq!(answer, [2]);
+    }
+
+    #[test]
+    fn only_requests_that_write_are_held_and_arrive_late() {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let mut proxy = Proxy::start(listener.local_addr().unwrap().port()).unwrap();
+        proxy.hold_writes().unwrap();
+        let mut reader = connect(&proxy);
+        reader.write_all(b"GET / HTTP/1.1\r\n\r\n").unwrap();
+        let mut first = listener.accept().unwrap().0;
+        first.read_exact(&mut [0; 18]).unwrap();
+        assert_eq!(proxy.held(), 0);
+        let mut writer = connect(&proxy);
+        writer.write_all(b"PUT / HTTP/1.1\r\n\r\n").unwrap();
+        let mut second = listener.accept().unwrap().0;
+        second.set_read_timeout(Some(Duration::from_millis(150))).unwrap();
+        assert!(second.read_exact(&mut [0]).is_err());
+        assert_eq!(proxy.held(), 1);
+        // Its client has gone, and it arrives all the same.
+        drop(writer);
+        proxy.pass().unwrap();
+        second.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        second.read_exact(&mut [0; 18]).unwrap();
+    }
+
+    #[test]
+    fn only_answers_to_requests_that_write_are_held() {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let mut proxy = Proxy::start(listener.local_addr().unwrap().port()).unwrap();
+        proxy.hold_answers_to_writes().unwrap();
+        let mut client = connect(&proxy);
+        let mut server = None;
+        for (request, is_held) in [(&b"GET / "[..], false), (b"POST /", true)] {
+            client.write_all(request).unwrap();
+            let stream: &mut TcpStream = server.get_or_insert_with(|| listener.accept().unwrap().0);
+            stream.read_exact(&mut [0; 6]).unwrap();
+            stream.write_all(b"!").unwrap();
+            client.set_read_timeout(Some(Duration::from_millis(if is_held { 150 } else { 20_000 }))).unwrap();
+            assert_eq!(client.read_exact(&mut [0]).is_err(), is_held);
+        }
+        assert_eq!(proxy.held(), 1);
     }
 
     #[test]

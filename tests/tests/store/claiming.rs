@@ -254,7 +254,7 @@ async fn old_finished_rows_go_and_what_is_needed_stays(stand: Stand) {
 async fn a_target_that_is_no_longer_configured_holds_nothing_open(stand: Stand) {
     stand.put(&[patient(1, "Seoul")]).await;
     assert_eq!(stand.store.open_work().await.expect("open"), 1);
-    stand.store.register_targets(&[("fhir", true)]).await.expect("register");
+    stand.store.register_targets(&[(TARGET, false), ("fhir", true)]).await.expect("register");
     assert_eq!(stand.store.open_work().await.expect("open"), 0);
     assert!(!stand.store.status(1).await.expect("status").targets[TARGET].enabled);
     stand.store.register_targets(&[(TARGET, true)]).await.expect("register");

@@ -104,6 +104,7 @@ async fn counted(stand: &Stand) -> Counts {
         done: of(Status::Done),
         failed: of(Status::Failed),
         superseded: of(Status::Superseded),
+        dismissed: of(Status::Dismissed),
     }
 }
 

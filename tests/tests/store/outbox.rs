@@ -36,7 +36,7 @@ async fn an_unknown_operation_becomes_a_failed_delivery(stand: Stand) {
     stand.store.route(&routes(), 10).await.expect("route");
     assert!(matches!(stand.claim().await, Claim::Nothing));
     let recent = stand.store.status(5).await.expect("status").recent;
-    assert_eq!(recent[0].error_message.as_deref(), Some("operation must be create, update or delete"));
+    assert_eq!(recent[0].error_message.as_deref(), Some("outbox row 1: operation must be create, update or delete"));
     // No retry makes it deliverable; as a pending one it would hold up whatever is claimed with it.
     assert_eq!(stand.store.count_failed(&RetryFilter::default()).await.expect("count"), 0);
     assert_eq!(stand.store.retry(&RetryFilter::default()).await.expect("retry"), 0);

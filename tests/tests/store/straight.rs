@@ -2,7 +2,7 @@
 
 use host::domain::delivery::Status;
 use host::service::PatientService;
-use host::store::{Batch, ClaimRequest, PurgeCursor, Route, Settled, Store};
+use host::store::{Batch, ClaimRequest, HostRecord, PurgeCursor, Route, Settled, Store};
 use tests::session::Session;
 
 use crate::on_every_store;
@@ -20,7 +20,63 @@ on_every_store!(
     what_is_in_work_is_not_purged,
     a_change_in_work_that_is_routed_again_is_counted_once,
     hosts_that_ask_at_once_never_share_a_patient,
+    a_change_is_never_routed_along_routes_that_are_no_longer_so,
+    a_target_is_routed_to_until_no_host_wants_it,
 );
+
+fn host(id: &str, targets: &[&str], disabled: &[&str]) -> HostRecord {
+    let types = || std::collections::BTreeSet::from(["patient".to_owned()]);
+    HostRecord {
+        id: id.to_owned(),
+        version: "0.1.0".to_owned(),
+        targets: targets.iter().map(|name| ((*name).to_owned(), types())).collect(),
+        disabled: disabled.iter().map(|name| (*name).to_owned()).collect(),
+    }
+}
+
+async fn routed_to(store: &Store) -> Vec<String> {
+    store.routes().await.expect("routes").list.into_iter().map(|route| route.target).collect()
+}
+
+/// A host has read what is routed where; another registers a target; then a change comes.
+async fn a_change_is_never_routed_along_routes_that_are_no_longer_so(stand: Stand) {
+    stand.store.register_host(&host("a", &[TARGET], &[])).await.expect("register");
+    let old = stand.store.routes().await.expect("routes");
+    stand.other_host().register_host(&host("b", &[TARGET, "fhir"], &[])).await.expect("register");
+    put(&stand, 1..3, "Seoul").await;
+    let asked = [request(100)];
+    let done = stand.store.route_along(&old, 100, &mut i64::MIN.clone(), &asked).await.expect("route");
+    assert_eq!((done.changes, done.routes_changed, done.taken[0].is_none()), (0, true, true));
+    let new = stand.store.routes().await.expect("routes");
+    let done = stand.store.route_along(&new, 100, &mut i64::MIN.clone(), &asked).await.expect("route");
+    assert_eq!((done.changes, done.routes_changed, done.taken[0].is_some()), (2, false, true));
+    let targets = stand.store.status(1).await.expect("status").targets;
+    assert_eq!((targets[TARGET].counts.processing, targets["fhir"].counts.pending), (2, 2));
+    // Registering again what is known changes nothing.
+    stand.store.register_host(&host("a", &[TARGET], &[])).await.expect("register");
+    put(&stand, 3..4, "Seoul").await;
+    let done = stand.store.route_along(&new, 100, &mut i64::MIN.clone(), &[]).await.expect("route");
+    assert_eq!((done.changes, done.routes_changed), (1, false));
+}
+
+async fn a_target_is_routed_to_until_no_host_wants_it(stand: Stand) {
+    let store = &stand.store;
+    store.register_host(&host("a", &[TARGET, "fhir"], &[])).await.expect("register");
+    assert_eq!(routed_to(store).await, ["fhir", TARGET]);
+    // A host that lacks one, or disables what another has, takes nothing away.
+    store.register_host(&host("b", &[TARGET], &[])).await.expect("register");
+    store.register_host(&host("c", &[TARGET], &["fhir"])).await.expect("register");
+    assert_eq!(routed_to(store).await, ["fhir", TARGET]);
+    store.host_stopped("a").await.expect("stop");
+    store.register_host(&host("b", &[TARGET], &[])).await.expect("register");
+    assert_eq!(routed_to(store).await, ["fhir", TARGET], "nobody has said that it is over");
+    store.register_host(&host("c", &[TARGET], &["fhir"])).await.expect("register");
+    assert_eq!(routed_to(store).await, [TARGET], "disabled, and no running host has it");
+    let running = store.running_hosts().await.expect("read");
+    assert_eq!(running.iter().map(|host| host.id.as_str()).collect::<Vec<_>>(), ["b", "c"]);
+    stand.pass(20_000);
+    assert!(store.running_hosts().await.expect("read").is_empty());
+}
 
 async fn put(stand: &Stand, numbers: std::ops::Range<u32>, city: &str) {
     let patients: Vec<_> = numbers.map(|number| patient(number, city)).collect();

@@ -95,7 +95,9 @@ pub(crate) fn connect(database: &Database) -> HostDatabase {
         Backend::Sqlite => Locator::Sqlite(url.trim_start_matches("sqlite://").into()),
         Backend::MariaDb => Locator::MySql(url.parse().expect("url")),
         Backend::Postgres => Locator::Postgres(url.parse().expect("url")),
-        Backend::Fhir => panic!("a FHIR server is no store"),
+        Backend::Fhir | Backend::Hapi | Backend::Medplum | Backend::FhirStarter => {
+            panic!("a FHIR server is no store")
+        }
     };
     HostDatabase::new(locator, 4, Duration::from_secs(30)).expect("database")
 }

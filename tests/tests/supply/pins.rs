@@ -20,6 +20,7 @@ fn install(host: &Host) {
 fn a_file_that_was_changed_after_its_installation_is_not_loaded() {
     let host = host("");
     install(&host);
+    let _ = host.run(&["migrate"]).expect_success();
     newer_build(&installed(&host));
     let listed = host.run(&["plugin", "list"]);
     assert_eq!(listed.status, Some(5));

@@ -68,6 +68,110 @@ fn patients_are_created_updated_and_deactivated() {
     assert_eq!(host.status()["totals"]["done"], 5);
 }
 
+/// Someone else writes a Patient; gives its id.
+fn post(url: &str, patient: &serde_json::Value) -> String {
+    let body = patient.to_string();
+    let output = std::process::Command::new("curl")
+        .args(["-sS", "--fail", "-X", "POST", "-H", "content-type: application/fhir+json"])
+        .args(["-H", "prefer: return=representation", "--data-binary", &body, &format!("{url}/Patient")])
+        .output()
+        .expect("curl");
+    let created: serde_json::Value = serde_json::from_slice(&output.stdout)
+        .unwrap_or_else(|error| panic!("{url}: {error}: {}", String::from_utf8_lossy(&output.stderr)));
+    created["id"].as_str().expect("id").to_owned()
+}
+
+fn fhir_id(host: &Host, id: &str) -> String {
+    let shown = host.run(&["patient", "show", id]).expect_success().json();
+    shown["fhir_patient_id"].as_str().expect("id written back").to_owned()
+}
+
+fn count(url: &str, id: &str) -> usize {
+    let found = get(&format!("{url}/Patient?identifier=urn:neuronova:patient-id%7C{id}"));
+    found["entry"].as_array().map_or(0, Vec::len)
+}
+
+#[test]
+fn a_patient_whose_record_was_deleted_there_and_here_comes_back() {
+    let Some(url) = fhir_url() else { return };
+    let host = host(&url);
+    let id = unique("B");
+    put(&host, &patient(&id));
+    let _ = host.run(&["run", "--until-idle"]).expect_success();
+    let remote_id = fhir_id(&host, &id);
+    let record = format!("{url}/Patient/{remote_id}");
+    let deleted = std::process::Command::new("curl").args(["-sS", "--fail", "-X", "DELETE", &record]).output();
+    assert!(deleted.expect("curl").status.success());
+    let _ = host.run(&["patient", "delete", &id]).expect_success();
+    let _ = host.run(&["run", "--until-idle"]).expect_success();
+    put(&host, &patient(&id));
+    let _ = host.run(&["run", "--until-idle"]).expect_success();
+    assert_eq!(host.status()["totals"]["done"], 3, "{}", host.status());
+    assert_eq!(count(&url, &id), 1);
+    let back = get(&format!("{url}/Patient/{}", fhir_id(&host, &id)));
+    assert_eq!(back["active"], true);
+}
+
+#[test]
+fn two_stores_that_know_nothing_of_each_other_give_a_patient_one_id() {
+    let Some(url) = fhir_url() else { return };
+    let statement = get(&format!("{url}/metadata"));
+    let offered = statement["rest"][0]["resource"].as_array().is_some_and(|resources| {
+        resources.iter().any(|resource| resource["type"] == "Patient" && resource["updateCreate"] == true)
+    });
+    let id = unique("D");
+    let hosts = [host(&url), host(&url)];
+    for host in &hosts {
+        put(host, &patient(&id));
+    }
+    // At the same time: whoever comes second finds the id taken.
+    std::thread::scope(|scope| {
+        for host in &hosts {
+            scope.spawn(|| host.run(&["run", "--until-idle"]).expect_success());
+        }
+    });
+    if offered {
+        assert_eq!(count(&url, &id), 1);
+        assert_eq!(fhir_id(&hosts[0], &id), fhir_id(&hosts[1], &id));
+        assert_eq!(fhir_id(&hosts[0], &id).len(), 36, "an id of ours");
+    } else {
+        println!("the server gives ids itself: two at the same time may become two");
+    }
+}
+
+#[test]
+fn a_record_with_our_identifier_is_found_and_keeps_what_others_wrote() {
+    let Some(url) = fhir_url() else { return };
+    let id = unique("O");
+    let existing = post(
+        &url,
+        &serde_json::json!({ "resourceType": "Patient", "active": true,
+            "identifier": [{ "system": "urn:neuronova:patient-id", "value": id }],
+            "contact": [{ "name": { "text": "Lee" } }] }),
+    );
+    let host = host(&url);
+    put(&host, &patient(&id));
+    let _ = host.run(&["run", "--until-idle"]).expect_success();
+    assert_eq!((fhir_id(&host, &id), count(&url, &id)), (existing.clone(), 1));
+    let record = get(&format!("{url}/Patient/{existing}"));
+    assert_eq!(record["contact"][0]["name"]["text"], "Lee");
+    assert!(record["name"].to_string().contains("Choi"));
+}
+
+#[test]
+fn two_patients_whose_ids_differ_in_case_alone_are_two() {
+    let Some(url) = fhir_url() else { return };
+    let upper = unique("CASE");
+    let lower = upper.to_lowercase();
+    let host = host(&url);
+    put(&host, &patient(&upper));
+    let _ = host.run(&["run", "--until-idle"]).expect_success();
+    put(&host, &patient(&lower));
+    let _ = host.run(&["run", "--until-idle"]).expect_success();
+    assert_eq!(host.status()["totals"]["done"], 2);
+    assert_ne!(fhir_id(&host, &upper), fhir_id(&host, &lower));
+}
+
 #[test]
 fn a_lost_answer_makes_no_second_patient() {
     let Some(url) = fhir_url() else { return };

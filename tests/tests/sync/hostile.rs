@@ -244,6 +244,7 @@ async fn hostile_adapters_end_with_their_errors_while_the_healthy_target_goes_on
     // Whoever sets these for the host gets nothing through his proxy, and stops nothing.
     let host = host.with_variable("HTTP_PROXY", "http://127.0.0.1:9").with_variable("http_proxy", "http://127.0.0.1:9");
     // Compiles each adapter once, and shows that every one of them looks well before it is let at a change.
+    let _ = host.run(&["migrate"]).expect_success();
     let _ = host.run(&["check"]).expect_success();
     for number in 1..=3 {
         put(&host, &patient(&format!("H-{number}")));

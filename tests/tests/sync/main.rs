@@ -1,12 +1,16 @@
 //! The whole way of a change, with the host as its users run it: real adapters, real databases, a real FHIR server.
 
+mod broken_log;
 mod conflicts;
+mod different_targets;
 mod dry_run;
 mod fhir;
+mod fhir_servers;
 mod hostile;
 mod in_doubt;
 mod lifecycle;
 mod openemr;
+mod operators;
 mod refusals;
 mod several_hosts;
 mod slow_server;

@@ -11,6 +11,8 @@ use std::time::{Duration, Instant};
 /// How the server treats a write; reads are answered at once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Answer {
+    /// Every write is answered at once.
+    AtOnce,
     /// The first write of each patient loses its connection as soon as it was read.
     CutTheFirst,
     /// The first write of each patient is answered when the work is done.
@@ -36,7 +38,12 @@ pub(crate) struct SlowServer {
 
 impl SlowServer {
     pub(crate) fn start(work: Duration, answer: Answer) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("listen");
+        Self::start_on(0, work, answer)
+    }
+
+    /// On this port, where a server was or will be.
+    pub(crate) fn start_on(port: u16, work: Duration, answer: Answer) -> Self {
+        let listener = TcpListener::bind(("127.0.0.1", port)).expect("listen");
         let port = listener.local_addr().expect("address").port();
         let server = Self { port, work, answer, writes: Arc::default() };
         let serving = server.clone();
@@ -51,6 +58,14 @@ impl SlowServer {
 
     pub(crate) fn url(&self) -> String {
         format!("http://127.0.0.1:{}", self.port)
+    }
+
+    /// The patients that were written, each once, in the order of their names.
+    pub(crate) fn patients(&self) -> Vec<String> {
+        let mut patients: Vec<_> = self.writes().into_iter().map(|write| write.patient).collect();
+        patients.sort();
+        patients.dedup();
+        patients
     }
 
     /// The writes so far, in the order of their arrival.
@@ -71,7 +86,7 @@ impl SlowServer {
                 Answer::CutTheFirst if first => return,
                 Answer::HoldTheFirst if first => thread::sleep(self.work),
                 Answer::HoldAll => thread::sleep(self.work),
-                Answer::CutTheFirst | Answer::HoldTheFirst => {}
+                Answer::AtOnce | Answer::CutTheFirst | Answer::HoldTheFirst => {}
             }
             respond(&stream);
         }

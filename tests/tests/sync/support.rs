@@ -29,6 +29,15 @@ pub(crate) fn host_with_openemr(openemr: &str) -> Host {
     Host::new(&configuration).expect("host")
 }
 
+/// A target of this name that keeps patients in a directory at this address.
+pub(crate) fn directory(name: &str, url: &str) -> String {
+    format!(
+        "\n[targets.{name}]\nadapter = {}\n[targets.{name}.http]\nbase_url = {}\nallow_private = true\n",
+        tests::host::quoted(&adapter("example-directory").to_string_lossy()),
+        tests::host::quoted(url)
+    )
+}
+
 pub(crate) fn seed_file() -> PathBuf {
     tests::environment::workspace().join("seeds").join("initial.toml")
 }

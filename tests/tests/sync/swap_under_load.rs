@@ -85,7 +85,10 @@ async fn fifty_swaps_while_twenty_thousand_changes_flow() {
     let charts = "SELECT CAST(COUNT(*) AS CHAR), CAST(COUNT(DISTINCT pubpid) AS CHAR) FROM patient_data";
     assert_eq!(rows(openemr.url(), charts).await, [[CHANGES.to_string(), CHANGES.to_string()]]);
     let totals = host.status()["totals"].clone();
-    assert_eq!(totals, json!({"pending": 0, "processing": 0, "done": CHANGES, "failed": 0, "superseded": 0}));
+    assert_eq!(
+        totals,
+        json!({"pending": 0, "processing": 0, "done": CHANGES, "failed": 0, "superseded": 0, "dismissed": 0})
+    );
     let history = host.run(&["plugin", "history", "--json", "--limit", "100"]).expect_success().json();
     let puts = history["history"].as_array().expect("list").iter().filter(|line| line["event"] == "in-force").count();
     assert_eq!(puts, SWAPS + 1);

@@ -113,18 +113,31 @@ pub(super) const SAFEGUARDS: &[Safeguard] = &[
         name: "only what is finished is purged",
         file: "host/src/store/retention.rs",
         mutation: &[
-            ("WHEN status = 'done' THEN 1", "WHEN status <> 'superseded' THEN 1"),
+            ("WHEN status = 'done' THEN 1", "WHEN status IN ('done', 'failed') THEN 1"),
             (
-                "for status in [Status::Done, Status::Superseded] {",
-                "for status in [Status::Done, Status::Superseded, Status::Failed] {",
-            ),
-            (
-                "let kind = if status == Status::Done { 1 } else { 2 };",
-                "let kind = if status == Status::Superseded { 2 } else { 1 };",
+                "for (status, kind) in [(Status::Done, 1),",
+                "for (status, kind) in [(Status::Failed, 1), (Status::Done, 1),",
             ),
         ],
         suite: Suite::Store,
         test: "on_sqlite::old_finished_rows_go_and_what_is_needed_stays",
+    },
+    Safeguard {
+        name: "a clock that jumped makes nothing old",
+        file: "host/src/store/clock.rs",
+        mutation: &[(
+            "now.min(seen.seen_at.saturating_add(STEP_MAX_MS))",
+            "now.max(seen.seen_at.saturating_add(STEP_MAX_MS))",
+        )],
+        suite: Suite::Store,
+        test: "on_sqlite::a_clock_that_jumps_ahead_purges_nothing",
+    },
+    Safeguard {
+        name: "a row that cannot be read stops nothing else",
+        file: "host/src/store/routing.rs",
+        mutation: &[("transaction.refuse_unreadable(&mut done, routes).await?;", "")],
+        suite: Suite::Store,
+        test: "spoilt::rows_of_another_type_stop_nothing_in_line",
     },
     Safeguard {
         name: "a conflict is decided once",

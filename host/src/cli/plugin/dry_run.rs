@@ -45,14 +45,15 @@ struct Tried<'a> {
 
 pub(super) async fn run(config: &Config, arguments: &Arguments) -> Result<ExitCode, CliError> {
     let targets = targets(config, arguments)?;
-    let store = assemble::existing_store(config)?;
+    let store = assemble::readable_store(config).await?;
     let runtime = assemble::runtime(config)?;
+    let mut stop = signals::Stop::listen();
     let mut exit_code = 0;
     let mut said = Vec::new();
     for target in targets {
         let tried = tokio::select! {
             tried = try_at(&store, &runtime, target, &arguments.patient) => tried?,
-            () = signals::stop() => {
+            () = stop.next() => {
                 return Err(CliError::Failed(format!("stopped: nothing was changed at target `{}`", target.name)));
             }
         };

@@ -27,7 +27,7 @@ pub(super) async fn run(config: &Config, arguments: &Arguments) -> Result<ExitCo
     if let Some(target) = &arguments.target {
         assemble::target_config(config, target)?;
     }
-    let store = assemble::migrated_store(config).await?;
+    let store = assemble::readable_store(config).await?;
     let history = store.adapter_history(arguments.target.as_deref(), arguments.limit).await?;
     if arguments.json {
         output::json(&json!({ "history": history }));

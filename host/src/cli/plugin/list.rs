@@ -8,11 +8,15 @@ use crate::cli::error::CliError;
 use crate::cli::{assemble, output};
 use crate::config::{Config, Connection};
 use crate::plugin::World;
+use crate::store::StatusSnapshot;
 
 pub(super) async fn run(config: &Config, json: bool) -> Result<ExitCode, CliError> {
-    let store = assemble::migrated_store(config).await?;
+    let store = assemble::store_if_there(config).await?;
     let runtime = assemble::runtime(config)?;
-    let status = store.status(0).await?;
+    let status = match &store {
+        Some(store) => store.status(0).await?,
+        None => StatusSnapshot::default(),
+    };
     let mut objects = Vec::new();
     let mut broken = false;
     for target in config.targets.values() {

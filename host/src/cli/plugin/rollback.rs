@@ -14,7 +14,7 @@ pub(in crate::cli) struct Rollback {
     /// The target
     #[arg(long)]
     target: String,
-    /// The digest to go back to, or its first digits; the adapter before the one in force when it is left out
+    /// The digest to go back to, or its first digits; without it the last adapter that worked
     #[arg(long, value_name = "SHA256")]
     to: Option<String>,
 }
@@ -57,15 +57,38 @@ pub(super) async fn rollback(config: &Config, arguments: &Rollback) -> Result<Ex
     Ok(ExitCode::SUCCESS)
 }
 
-/// The adapter to go back to: one that was in force before.
+/// The adapter to go back to: one that was in force before. Unless it is named, it is the last one that was not rolled back.
 async fn chosen(store: &Store, target: &str, in_force: &str, to: Option<&str>) -> Result<AdapterRecord, CliError> {
-    let wanted = to.map(|digits| digits.trim_start_matches("sha256:"));
-    let was_in_force = |record: &AdapterRecord| record.event != AdapterEvent::Refused && record.sha256 != in_force;
-    let is_wanted = |record: &AdapterRecord| wanted.is_none_or(|digits| record.sha256.starts_with(digits));
     let history = store.adapter_history(Some(target), 1_000).await?;
-    history.into_iter().find(|record| was_in_force(record) && is_wanted(record)).ok_or_else(|| {
+    let Some(digits) = to.map(|digits| digits.trim_start_matches("sha256:")) else {
+        return last_that_worked(&history, in_force).cloned().ok_or_else(|| {
+            CliError::Failed(format!(
+                "no other adapter has worked at target `{target}`: see `host plugin history`; `--to` names one all the same"
+            ))
+        });
+    };
+    let was_in_force = |record: &AdapterRecord| record.event != AdapterEvent::Refused && record.sha256 != in_force;
+    history.into_iter().find(|record| was_in_force(record) && record.sha256.starts_with(digits)).ok_or_else(|| {
         CliError::Failed(format!("no such adapter was in force at target `{target}`: see `host plugin history`"))
     })
+}
+
+/// Of a history, newest first: the adapter that was in force last before this one, without those that were rolled back. One that
+/// was put in force again after that counts as well.
+fn last_that_worked<'a>(history: &'a [AdapterRecord], in_force: &str) -> Option<&'a AdapterRecord> {
+    let mut worked: Vec<&AdapterRecord> = Vec::new();
+    let mut current: Option<&AdapterRecord> = None;
+    for record in history.iter().rev().filter(|record| record.event != AdapterEvent::Refused) {
+        if record.event == AdapterEvent::RolledBack
+            && let Some(broken) = current
+        {
+            worked.retain(|known| known.sha256 != broken.sha256);
+        }
+        worked.retain(|known| known.sha256 != record.sha256);
+        worked.push(record);
+        current = Some(record);
+    }
+    worked.into_iter().rev().find(|record| record.sha256 != in_force)
 }
 
 pub(super) async fn reload(config: &Config, arguments: &Reload) -> Result<ExitCode, CliError> {
@@ -87,4 +110,59 @@ async fn say_who_follows(store: &Store) -> Result<(), CliError> {
         output::line("no host runs on this store: the next one that starts will do it");
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn history(events: &[(&str, AdapterEvent)]) -> Vec<AdapterRecord> {
+        let record = |(at, (sha256, event)): (i64, &(&str, AdapterEvent))| AdapterRecord {
+            target: "t".to_owned(),
+            sha256: (*sha256).to_owned(),
+            name: None,
+            version: None,
+            event: *event,
+            reason: None,
+            host: None,
+            at,
+        };
+        let mut history: Vec<_> = (0..).zip(events).map(record).collect();
+        history.reverse();
+        history
+    }
+
+    #[test]
+    fn it_goes_back_to_the_last_adapter_that_worked_and_never_to_one_that_was_rolled_back() {
+        use AdapterEvent::{InForce, Refused, RolledBack};
+        let cases: [(&str, &[(&str, AdapterEvent)], &str, Option<&str>); 7] = [
+            ("the one before", &[("a", InForce), ("b", InForce)], "b", Some("a")),
+            ("after an automatic roll-back", &[("a", InForce), ("b", InForce), ("a", RolledBack)], "a", None),
+            (
+                "after that, the one before both",
+                &[("z", InForce), ("a", InForce), ("b", InForce), ("a", RolledBack)],
+                "a",
+                Some("z"),
+            ),
+            ("a refused one was never in force", &[("a", InForce), ("c", Refused)], "a", None),
+            (
+                "twice by an operator",
+                &[("y", InForce), ("z", InForce), ("a", InForce), ("z", RolledBack)],
+                "z",
+                Some("y"),
+            ),
+            (
+                "one that was put in force again and replaced",
+                &[("a", InForce), ("b", InForce), ("a", RolledBack), ("b", InForce), ("c", InForce)],
+                "c",
+                Some("b"),
+            ),
+            ("nothing before", &[("a", InForce)], "a", None),
+        ];
+        for (what, events, in_force, expected) in cases {
+            let history = history(events);
+            let found = last_that_worked(&history, in_force).map(|record| record.sha256.as_str());
+            assert_eq!(found, expected, "{what}");
+        }
+    }
 }

@@ -300,7 +300,10 @@ impl Prepared {
     ) -> reqwest::RequestBuilder {
         let mut headers = self.headers.clone();
         headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static(ACCEPTED));
-        headers.extend(added);
+        for (name, value) in added {
+            // `extend` would leave the guest's value beside it.
+            headers.insert(name, value);
+        }
         if let Some(authorization) = authorization {
             headers.insert(header::AUTHORIZATION, authorization.header);
         }

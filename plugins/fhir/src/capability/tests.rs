@@ -24,8 +24,20 @@ fn statement() -> Value {
     })
 }
 
+/// A server with this statement and with what else the in-memory one has.
+fn server_with(statement: &Value) -> Server {
+    let body = statement.to_string().into_bytes();
+    Server {
+        before: Some(Box::new(move |_, request| {
+            let answer = Response { status: 200, headers: Vec::new(), body: body.clone() };
+            (request.path == "metadata").then_some(Ok(answer))
+        })),
+        ..Server::default()
+    }
+}
+
 fn checked(statement: &Value) -> Result<Report, Failure> {
-    read(statement, &Settings::default())
+    check(&server_with(statement), &Settings::default())
 }
 
 fn capabilities(report: &Report) -> Capabilities {
@@ -57,7 +69,7 @@ fn features_are_read_one_by_one() {
         capabilities(&checked(&statement).unwrap())
     };
     let patient = "/rest/0/resource/1";
-    assert!(!variant(&format!("{patient}/conditionalUpdate"), json!(false)).conditional_update);
+    assert!(!variant(&format!("{patient}/updateCreate"), json!(false)).update_create);
     assert!(!variant(&format!("{patient}/conditionalCreate"), json!(false)).conditional_create);
     assert_eq!(variant(&format!("{patient}/versioning"), json!("versioned")).versioning, Versioning::Versioned);
     assert_eq!(variant(&format!("{patient}/versioning"), json!("no-version")).versioning, Versioning::NoVersion);
@@ -121,6 +133,7 @@ fn what_is_not_a_fhir_server_is_named_by_what_it_is() {
         (page(200, "application/json", "{}"), FailureKind::Misconfigured, "application/json"),
         (page(401, "text/html", ""), FailureKind::Misconfigured, "credentials"),
         (page(403, "text/html", ""), FailureKind::Misconfigured, "credentials"),
+        (page(408, "text/html", ""), FailureKind::Unavailable, "in time"),
         (page(404, "text/html", ""), FailureKind::Misconfigured, "check base_url"),
         (page(400, "text/html", ""), FailureKind::Misconfigured, "answered 400"),
         (page(301, "text/html", ""), FailureKind::Misconfigured, "redirect"),
@@ -145,13 +158,81 @@ fn a_state_of_another_version_is_none() {
     for state in [&b""[..], b"{}", b"7", br#"{"conditional_update":"yes"}"#] {
         assert_eq!(Capabilities::from_state(state), None);
     }
-    let body = statement().to_string().into_bytes();
-    let server = Server {
-        before: Some(Box::new(move |_, request| {
-            assert_eq!(request.path, "metadata");
-            Some(Ok(Response { status: 200, headers: Vec::new(), body: body.clone() }))
-        })),
-        ..Server::default()
-    };
-    assert_eq!(discover(&server, &Settings::default()).unwrap(), crate::testing::able());
+    assert_eq!(discover(&server_with(&statement()), &Settings::default()).unwrap(), crate::testing::able());
+}
+
+#[test]
+fn credentials_that_may_not_search_are_told_before_anything_is_delivered() {
+    for (status, kind, words) in [
+        (401, FailureKind::Misconfigured, "the credentials"),
+        (403, FailureKind::Misconfigured, "may not search Patient"),
+        (404, FailureKind::Misconfigured, "nothing is found"),
+        (400, FailureKind::Misconfigured, "nothing is found"),
+        (429, FailureKind::Throttled, "slow down"),
+        (500, FailureKind::Unavailable, "not able"),
+    ] {
+        let mut server = server_with(&statement());
+        let metadata = server.before.take().unwrap();
+        server.before = Some(Box::new(move |number, request| {
+            metadata(number, request).or_else(|| Some(Ok(crate::testing::outcome(status))))
+        }));
+        let failure = check(&server, &Settings::default()).unwrap_err();
+        assert_eq!(failure.kind, kind, "{status}");
+        assert!(failure.message.contains(words), "{}", failure.message);
+    }
+}
+
+#[test]
+fn a_server_that_takes_no_count_of_none_is_asked_without_it() {
+    let mut server = server_with(&statement());
+    let metadata = server.before.take().unwrap();
+    server.before = Some(Box::new(move |number, request| {
+        let refused = || request.path.contains("_count=0").then(|| Ok(crate::testing::outcome(400)));
+        metadata(number, request).or_else(refused)
+    }));
+    check(&server, &Settings::default()).unwrap();
+}
+
+#[test]
+fn a_server_that_does_not_search_by_identifier_is_told_before_anything_is_delivered() {
+    for found in [
+        json!({ "resourceType": "Bundle", "total": 3 }),
+        json!({ "resourceType": "Bundle", "entry": [{ "resource": { "resourceType": "Patient", "id": "7" } }] }),
+    ] {
+        let mut server = server_with(&statement());
+        let metadata = server.before.take().unwrap();
+        server.before = Some(Box::new(move |number, request| {
+            let everybody = Response { status: 200, headers: Vec::new(), body: found.to_string().into_bytes() };
+            metadata(number, request).or(Some(Ok(everybody)))
+        }));
+        let failure = check(&server, &Settings::default()).unwrap_err();
+        assert!(failure.message.contains("does not search by identifier"), "{}", failure.message);
+    }
+}
+
+#[test]
+fn versions_are_tried_on_a_record_of_ours_without_a_trace() {
+    for (version, expected) in [(Some("1"), Versioning::VersionedUpdate), (None, Versioning::NoVersion)] {
+        let mut server = server_with(&statement());
+        let metadata = server.before.take().unwrap();
+        server.before = Some(Box::new(move |number, request| {
+            let mut patient = json!({ "resourceType": "Patient", "id": "7",
+                "identifier": [{ "system": "urn:neuronova:patient-id", "value": "P-1" }] });
+            if let Some(version) = version {
+                patient["meta"] = json!({ "versionId": version });
+            }
+            let body = match request.path.as_str() {
+                "Patient/7" => patient,
+                path if path.ends_with("_count=1") => {
+                    json!({ "resourceType": "Bundle", "entry": [{ "resource": patient }] })
+                }
+                _ => json!({ "resourceType": "Bundle", "total": 0 }),
+            };
+            assert_eq!(request.method, Method::Get, "a check writes nothing");
+            let answer = Response { status: 200, headers: Vec::new(), body: body.to_string().into_bytes() };
+            metadata(number, request).or(Some(Ok(answer)))
+        }));
+        let report = check(&server, &Settings::default()).unwrap();
+        assert_eq!(capabilities(&report).versioning, expected);
+    }
 }

@@ -146,8 +146,36 @@ fn sensitive_extras_are_sent_only_where_the_operator_asked() {
     assert_eq!(resource["identifier"][1]["value"], "850315-1234567");
     assert_eq!(resource["identifier"][1]["system"], "urn:oid:1.2.410");
     assert_eq!(resource["extension"][0]["url"], US_CORE_RACE);
-    assert_eq!(resource["extension"][1]["extension"], json!([{ "url": "text", "valueString": "not_hisp_or_latin" }]));
     assert_eq!(resource["meta"], json!({ "profile": ["http://example.org/profile"] }));
+}
+
+#[test]
+fn race_and_ethnicity_have_their_codes_where_they_are_known() {
+    let settings = Settings { us_core: true, ..Settings::default() };
+    let sent =
+        |element: &str, value: &str| mapped(&json!({ element: value }), &settings)["extension"][0]["extension"].clone();
+    let omb = |code: &str, display: &str| {
+        let coding = json!({ "system": "urn:oid:2.16.840.1.113883.6.238", "code": code, "display": display });
+        json!({ "url": "ombCategory", "valueCoding": coding })
+    };
+    let text = |text: &str| json!({ "url": "text", "valueString": text });
+    let asian = json!([omb("2028-9", "Asian"), text("Asian")]);
+    for written in ["asian", "Asian", "2028-9"] {
+        assert_eq!(sent("race", written), asian);
+    }
+    let black = omb("2054-5", "Black or African American");
+    assert_eq!(
+        sent("race", "Black or African American|white"),
+        json!([black, omb("2106-3", "White"), text("Black or African American, White")])
+    );
+    let not_hispanic = json!([omb("2186-5", "Not Hispanic or Latino"), text("Not Hispanic or Latino")]);
+    assert_eq!(sent("ethnicity", "not_hisp_or_latin"), not_hispanic);
+    assert_eq!(sent("ethnicity", "Not Hispanic or Latino"), not_hispanic);
+    // What is no category is text alone; of ethnicities US Core takes one code, and no reason for an absent one.
+    assert_eq!(sent("race", "korean"), json!([text("korean")]));
+    assert_eq!(sent("ethnicity", "hisp_or_latin|not_hisp_or_latin").as_array().map(Vec::len), Some(2));
+    assert_eq!(sent("ethnicity", "decline_to_specify"), json!([text("Asked but unknown")]));
+    assert_eq!(sent("race", "decline_to_specify")[0]["valueCoding"]["code"], "ASKU");
 }
 
 #[test]

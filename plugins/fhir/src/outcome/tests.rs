@@ -28,7 +28,7 @@ fn a_status_of_one_entry_decides_the_kind() {
         (410, FailureKind::Conflict),
         (412, FailureKind::Conflict),
         (409, FailureKind::Transient),
-        (408, FailureKind::Transient),
+        (408, FailureKind::Unavailable),
         (429, FailureKind::Throttled),
         (500, FailureKind::Transient),
         (503, FailureKind::Transient),
@@ -45,25 +45,33 @@ fn a_status_of_the_whole_request_speaks_for_the_target() {
         headers: retry_after.map(|value| ("retry-after".to_owned(), value.to_owned())).into_iter().collect(),
         body: Vec::new(),
     };
-    for (status, told, retry_after, kind) in [
+    for (status, told, retry_after, expected) in [
         (200, false, None, None),
-        (401, true, None, Some(FailureKind::Misconfigured)),
-        (403, false, None, Some(FailureKind::Misconfigured)),
+        (304, false, None, None),
+        (401, true, None, Some(("target", FailureKind::Misconfigured))),
+        (403, false, None, Some(("odd", FailureKind::Misconfigured))),
         (403, true, None, None),
-        (404, false, None, Some(FailureKind::Misconfigured)),
+        (404, false, None, Some(("odd", FailureKind::Misconfigured))),
         (404, true, None, None),
-        (302, false, None, Some(FailureKind::Misconfigured)),
-        (429, false, None, Some(FailureKind::Throttled)),
-        (503, true, Some("7"), Some(FailureKind::Throttled)),
-        (503, true, None, Some(FailureKind::Unavailable)),
-        (500, false, None, Some(FailureKind::Unavailable)),
-        (500, true, None, None),
-        (502, true, None, Some(FailureKind::Unavailable)),
+        (302, false, None, Some(("target", FailureKind::Misconfigured))),
+        (408, false, None, Some(("slow", FailureKind::Unavailable))),
+        (504, true, None, Some(("slow", FailureKind::Unavailable))),
+        (429, false, None, Some(("target", FailureKind::Throttled))),
+        (503, true, Some("7"), Some(("target", FailureKind::Throttled))),
+        (503, true, None, Some(("odd", FailureKind::Unavailable))),
+        (500, false, None, Some(("odd", FailureKind::Unavailable))),
+        (500, true, None, Some(("odd", FailureKind::Unavailable))),
+        (502, true, None, Some(("odd", FailureKind::Unavailable))),
         (422, true, None, None),
     ] {
-        let failure = of_response("POST Bundle", &response(status, retry_after), told);
-        assert_eq!(failure.as_ref().map(|failure| failure.kind), kind, "{status} {told}");
-        assert_eq!(failure.and_then(|failure| failure.retry_after_ms), retry_after.map(|_| 7000));
+        let found = match of_response("POST Bundle", &response(status, retry_after), told) {
+            Whole::Answer => None,
+            Whole::Target(failure) => Some(("target", failure)),
+            Whole::Odd(failure) => Some(("odd", failure)),
+            Whole::Slow(failure) => Some(("slow", failure)),
+        };
+        assert_eq!(found.as_ref().map(|(who, failure)| (*who, failure.kind)), expected, "{status} {told}");
+        assert_eq!(found.and_then(|(_, failure)| failure.retry_after_ms), retry_after.map(|_| 7000));
     }
 }
 

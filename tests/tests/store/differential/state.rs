@@ -5,7 +5,7 @@ use host::database::{RowLimits, Value};
 use super::world::World;
 
 /// Each table with its columns. `#` before one says that it names a change, `@` a lease.
-const TABLES: [(&str, &[&str]); 7] = [
+const TABLES: [(&str, &[&str]); 8] = [
     (
         "patient_cache",
         &[
@@ -56,6 +56,7 @@ const TABLES: [(&str, &[&str]); 7] = [
         ],
     ),
     ("sync_target", &["name", "enabled", "paused", "state", "breaker", "breaker_until", "error_kind", "updated_at"]),
+    ("sync_notice", &["kind", "subject", "changes", "#last_change_id", "last_at"]),
 ];
 
 /// The place of `sync_outbox` among them; its key stands first.
@@ -101,10 +102,29 @@ impl World {
                 (Some('@'), Some(epoch)) => format!("{column} {}", self.epoch(epoch)),
                 (_, Some(number)) => format!("{column} {number}"),
                 (_, None) if *value == Value::Null => format!("{column} NULL"),
-                (_, None) => format!("{column} `{}`", value.clone().into_text().expect("a number, a text or NULL")),
+                (_, None) => {
+                    let text = value.clone().into_text().expect("a number, a text or NULL");
+                    format!("{column} `{}`", self.renumbered(&text))
+                }
             }
         });
         format!("{table}: {}", fields.collect::<Vec<_>>().join(", "))
+    }
+
+    /// Messages and answers name a change by the number that its database gave it.
+    pub(super) fn renumbered(&self, text: &str) -> String {
+        ["outbox row ", "change_id: "].iter().fold(text.to_owned(), |text, before| self.renumbered_after(&text, before))
+    }
+
+    fn renumbered_after(&self, text: &str, before: &str) -> String {
+        let mut parts = text.split(before);
+        let mut renumbered = parts.next().unwrap_or_default().to_owned();
+        for part in parts {
+            let end = part.find(|character: char| !character.is_ascii_digit()).unwrap_or(part.len());
+            let id = part[..end].parse().expect("the number of a change");
+            renumbered = format!("{renumbered}{before}#{}{}", self.change(id), &part[end..]);
+        }
+        renumbered
     }
 
     /// What each of these queries gives, all at one moment.

@@ -99,6 +99,7 @@ impl World {
                     patient: patient.map(str::to_owned),
                     kind: *kind,
                     older_than_ms: *older_than_ms,
+                    change_id: None,
                 };
                 let count = store.count_failed(&filter).await.expect("count");
                 format!("{count} {}", store.retry(&filter).await.expect("retry"))
@@ -213,12 +214,13 @@ impl World {
             .collect();
         let patients = store.patients(None, 100).await.expect("list");
         let ids: Vec<_> = patients.iter().map(|stored| stored.patient.patient_id.as_str()).collect();
-        format!(
+        let words = format!(
             "{status:#?}\n{conflicts:?}\nopen {} due {} blocked {}\n{ids:?}",
             store.open_work().await.expect("open"),
             store.has_due_work(&TARGETS).await.expect("due"),
             store.blocked_keys(&["message".to_owned()], 50).await.expect("blocked").len(),
-        )
+        );
+        self.renumbered(&words)
     }
 
     pub(super) fn change(&self, id: i64) -> usize {

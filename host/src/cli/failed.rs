@@ -1,0 +1,206 @@
+//! `host failed`: what failed and waits for an operator, and what an operator dismisses.
+
+use std::process::ExitCode;
+
+use serde_json::json;
+
+use super::error::CliError;
+use super::output::{age, line, printable, time};
+use super::retry::{is_narrowed, kind, require_known};
+use super::{assemble, output};
+use crate::config::Config;
+use crate::domain::change::FailureKind;
+use crate::store::{DismissedDelivery, FailedDelivery, RetryFilter};
+
+#[derive(Debug, clap::Subcommand)]
+pub(super) enum Verb {
+    /// List failed deliveries, oldest first
+    List(List),
+    /// Decide that failed deliveries need not be delivered
+    Dismiss(Dismiss),
+}
+
+/// Which failed deliveries.
+#[derive(Debug, clap::Args)]
+struct Which {
+    /// Only at this target
+    #[arg(long)]
+    target: Option<String>,
+    /// Only of this patient
+    #[arg(long)]
+    patient: Option<String>,
+    /// Only of this change, by its number
+    #[arg(long, value_name = "NUMBER")]
+    change: Option<i64>,
+    /// Only failed for this reason, for example `invalid`
+    #[arg(long, value_parser = kind)]
+    kind: Option<FailureKind>,
+    /// Only failed at least so many seconds ago
+    #[arg(long, value_name = "SECONDS")]
+    older_than: Option<u64>,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct List {
+    #[command(flatten)]
+    which: Which,
+    /// List dismissed deliveries instead, the latest first
+    #[arg(long, conflicts_with_all = ["patient", "change", "kind", "older_than"])]
+    dismissed: bool,
+    /// At most so many
+    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    limit: u32,
+    /// One JSON object instead of text
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Dismiss {
+    #[command(flatten)]
+    which: Which,
+    /// All failed deliveries; needed where nothing else narrows it down
+    #[arg(long)]
+    all: bool,
+    /// Why; it is kept and shown, so write no patient's name or data
+    #[arg(long, value_name = "TEXT", value_parser = reason)]
+    reason: String,
+    /// Who decides; the user of this machine unless given
+    #[arg(long, value_name = "NAME", value_parser = name)]
+    by: Option<String>,
+    /// Count them and change nothing
+    #[arg(long)]
+    dry_run: bool,
+}
+
+fn reason(text: &str) -> Result<String, String> {
+    plain(text, 1_024)
+}
+
+fn name(text: &str) -> Result<String, String> {
+    plain(text, 64)
+}
+
+fn plain(text: &str, characters_max: usize) -> Result<String, String> {
+    let text = text.trim();
+    let is_plain = (1..=characters_max).contains(&text.chars().count()) && printable(text) == text;
+    is_plain.then(|| text.to_owned()).ok_or_else(|| format!("expected 1 to {characters_max} characters on one line"))
+}
+
+impl Which {
+    fn filter(&self, config: &Config) -> Result<RetryFilter, CliError> {
+        if let Some(target) = &self.target {
+            assemble::target_config(config, target)?;
+        }
+        Ok(RetryFilter {
+            target: self.target.clone(),
+            patient: self.patient.clone(),
+            kind: self.kind,
+            older_than_ms: self.older_than.map(|seconds| seconds.saturating_mul(1_000)),
+            change_id: self.change,
+        })
+    }
+}
+
+pub(super) async fn run(config: &Config, verb: &Verb) -> Result<ExitCode, CliError> {
+    match verb {
+        Verb::List(arguments) if arguments.dismissed => list_dismissed(config, arguments).await,
+        Verb::List(arguments) => list(config, arguments).await,
+        Verb::Dismiss(arguments) => dismiss(config, arguments).await,
+    }
+}
+
+async fn list(config: &Config, arguments: &List) -> Result<ExitCode, CliError> {
+    let filter = arguments.which.filter(config)?;
+    let store = assemble::readable_store(config).await?;
+    let failed = store.failed(&filter, arguments.limit).await?;
+    if failed.is_empty() {
+        require_known(&store, &filter).await?;
+    }
+    if arguments.json {
+        output::json(&json!({ "failed": failed }));
+        return Ok(ExitCode::SUCCESS);
+    }
+    if failed.is_empty() {
+        line("no failed deliveries");
+        return Ok(ExitCode::SUCCESS);
+    }
+    let now = store.now_ms().await?;
+    for one in &failed {
+        let since = one.failed_at.map(|at| format!(", {}, {} ago", time(at), age(now - at))).unwrap_or_default();
+        show(one, &since);
+    }
+    line("");
+    line("After fixing the cause: `host retry`. To give one up: `host failed dismiss --change NUMBER --reason TEXT`");
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn list_dismissed(config: &Config, arguments: &List) -> Result<ExitCode, CliError> {
+    let filter = arguments.which.filter(config)?;
+    let store = assemble::readable_store(config).await?;
+    let dismissed = store.dismissed(filter.target.as_deref(), arguments.limit).await?;
+    if arguments.json {
+        output::json(&json!({ "dismissed": dismissed }));
+        return Ok(ExitCode::SUCCESS);
+    }
+    if dismissed.is_empty() {
+        line("no dismissed deliveries");
+    }
+    for DismissedDelivery { delivery, reason, dismissed_by, dismissed_at } in &dismissed {
+        show(delivery, "");
+        line(&format!(
+            "   dismissed by {}{}: {}",
+            printable(dismissed_by.as_deref().unwrap_or("?")),
+            dismissed_at.map(|at| format!(", {}", time(at))).unwrap_or_default(),
+            printable(reason.as_deref().unwrap_or("no reason given"))
+        ));
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn show(failed: &FailedDelivery, since: &str) {
+    let kind = if failed.aggregate_type == "patient" { String::new() } else { format!("{} ", failed.aggregate_type) };
+    let why = failed.kind.as_deref().unwrap_or("unknown");
+    line(&format!(
+        "{}: {}{} (change {}, {why}{since})",
+        failed.target,
+        printable(&kind),
+        printable(&failed.aggregate_id),
+        failed.change_id
+    ));
+    line(&format!("   {}", printable(failed.message.as_deref().unwrap_or("no reason given"))));
+}
+
+async fn dismiss(config: &Config, arguments: &Dismiss) -> Result<ExitCode, CliError> {
+    let filter = arguments.which.filter(config)?;
+    if !is_narrowed(&filter) && !arguments.all {
+        return Err(CliError::Usage(
+            "cannot dismiss: say which with --change, --patient, --target, --kind, --older-than, or --all".to_owned(),
+        ));
+    }
+    let store = assemble::migrated_store(config).await?;
+    if arguments.dry_run {
+        let count = store.failed(&filter, 100_000).await?.len();
+        line(&format!("{count} failed deliveries would be dismissed"));
+        return Ok(ExitCode::SUCCESS);
+    }
+    let by = arguments.by.clone().unwrap_or_else(user);
+    let count = store.dismiss(&filter, &arguments.reason, &by).await?;
+    if count == 0 {
+        require_known(&store, &filter).await?;
+        return Err(CliError::Failed(
+            "no failed delivery is meant by these options: see `host failed list`".to_owned(),
+        ));
+    }
+    tracing::info!(count, "failed deliveries dismissed");
+    line(&format!("{count} failed deliveries are dismissed; a later change of the same patient is delivered as usual"));
+    Ok(ExitCode::SUCCESS)
+}
+
+fn user() -> String {
+    let names = ["SUDO_USER", "USER", "LOGNAME", "USERNAME"];
+    names
+        .iter()
+        .find_map(|name| std::env::var(name).ok().and_then(|text| plain(&text, 64).ok()))
+        .unwrap_or_else(|| "unknown".to_owned())
+}

@@ -1,0 +1,180 @@
+//! Where log lines go: through a bounded queue to a thread of its own, which alone writes to stderr.
+//!
+//! Nobody who logs ever waits for stderr or fails because of it: a reader that is gone, a full disk or a closed descriptor costs
+//! lines, never work. What was lost is counted, and said when lines can be written again.
+
+use std::io::{self, Write};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::thread;
+use std::time::Duration;
+
+use tracing_subscriber::fmt::MakeWriter;
+
+/// Lines that wait to be written.
+const WAITING_MAX: usize = 4_096;
+
+/// One message to the thread that writes.
+enum Message {
+    Line(Vec<u8>),
+    /// Everything before it was written, or lost.
+    Flushed(SyncSender<()>),
+}
+
+/// The way to the log. Cloning shares it.
+#[derive(Clone)]
+pub(super) struct LogWriter {
+    sender: SyncSender<Message>,
+    lost: Arc<AtomicU64>,
+}
+
+impl LogWriter {
+    /// Starts the thread that writes to `output`.
+    ///
+    /// # Errors
+    /// When the system gives no thread.
+    pub(super) fn start(output: impl Write + Send + 'static) -> io::Result<Self> {
+        let (sender, messages) = sync_channel(WAITING_MAX);
+        let lost = Arc::<AtomicU64>::default();
+        let counted = lost.clone();
+        thread::Builder::new().name("log".to_owned()).spawn(move || write_all(output, &messages, &counted))?;
+        Ok(Self { sender, lost })
+    }
+
+    /// Waits until what was logged so far is written, at most for `limit`.
+    pub(super) fn flush(&self, limit: Duration) {
+        let (done, written) = sync_channel(1);
+        // A queue that is full belongs to a stderr that nobody reads.
+        if self.sender.try_send(Message::Flushed(done)).is_ok() {
+            let _in_time = written.recv_timeout(limit);
+        }
+    }
+
+    fn send(&self, line: Vec<u8>) {
+        match self.sender.try_send(Message::Line(line)) {
+            Ok(()) => {}
+            Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => {
+                self.lost.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+    }
+}
+
+fn write_all(mut output: impl Write, messages: &Receiver<Message>, lost: &AtomicU64) {
+    for message in messages {
+        match message {
+            Message::Line(line) => {
+                let missing = lost.swap(0, Ordering::Relaxed);
+                if missing > 0 && writeln!(output, "{missing} log lines were lost: stderr took none").is_err() {
+                    lost.fetch_add(missing, Ordering::Relaxed);
+                }
+                if output.write_all(&line).is_err() {
+                    lost.fetch_add(1, Ordering::Relaxed);
+                }
+            }
+            Message::Flushed(done) => {
+                drop(output.flush());
+                // Whoever asked may have given up.
+                let _heard = done.try_send(());
+            }
+        }
+    }
+}
+
+/// One event's line, gathered and then handed over whole.
+pub(super) struct Line {
+    writer: LogWriter,
+    text: Vec<u8>,
+}
+
+impl Write for Line {
+    fn write(&mut self, text: &[u8]) -> io::Result<usize> {
+        self.text.extend_from_slice(text);
+        Ok(text.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Drop for Line {
+    fn drop(&mut self) {
+        if !self.text.is_empty() {
+            self.writer.send(std::mem::take(&mut self.text));
+        }
+    }
+}
+
+impl<'a> MakeWriter<'a> for LogWriter {
+    type Writer = Line;
+
+    fn make_writer(&'a self) -> Line {
+        Line { writer: self.clone(), text: Vec::new() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use super::*;
+
+    /// An output that refuses, takes, or blocks as told.
+    #[derive(Clone, Default)]
+    struct Output(Arc<Mutex<State>>);
+
+    #[derive(Default)]
+    struct State {
+        refuses: bool,
+        text: String,
+    }
+
+    impl Write for Output {
+        fn write(&mut self, text: &[u8]) -> io::Result<usize> {
+            let mut state = self.0.lock().unwrap();
+            if state.refuses {
+                return Err(io::ErrorKind::StorageFull.into());
+            }
+            state.text.push_str(&String::from_utf8_lossy(text));
+            Ok(text.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    fn log(writer: &LogWriter, line: &str) {
+        writer.make_writer().write_all(line.as_bytes()).unwrap();
+    }
+
+    #[test]
+    fn lines_that_could_not_be_written_are_counted() {
+        let output = Output::default();
+        let writer = LogWriter::start(output.clone()).unwrap();
+        let refuse = |refuses| output.0.lock().unwrap().refuses = refuses;
+        refuse(true);
+        log(&writer, "one\n");
+        log(&writer, "two\n");
+        writer.flush(Duration::from_secs(20));
+        refuse(false);
+        log(&writer, "three\n");
+        writer.flush(Duration::from_secs(20));
+        assert_eq!(output.0.lock().unwrap().text, "2 log lines were lost: stderr took none\nthree\n");
+    }
+
+    #[test]
+    fn an_output_that_takes_nothing_holds_up_nobody() {
+        let output = Output::default();
+        let held = output.0.lock().unwrap();
+        let writer = LogWriter::start(output.clone()).unwrap();
+        for _ in 0..WAITING_MAX * 2 {
+            log(&writer, "line\n");
+        }
+        writer.flush(Duration::from_millis(10));
+        assert!(writer.lost.load(Ordering::Relaxed) >= WAITING_MAX as u64 - 1);
+        drop(held);
+    }
+}

@@ -1,0 +1,77 @@
+//! `host status --json`: the same as the text, for machines. Its fields are a contract (docs/commands.md).
+
+use serde_json::{Map, Value, json};
+
+use super::status::{Troubles, differences, error_of};
+use crate::store::{Counts, StatusSnapshot, TargetStatus};
+
+fn counts_json(counts: &Counts) -> Map<String, Value> {
+    match serde_json::to_value(counts) {
+        Ok(Value::Object(map)) => map,
+        _ => Map::new(),
+    }
+}
+
+pub(super) fn as_json(snapshot: &StatusSnapshot, troubles: &Troubles) -> Value {
+    let targets: Map<String, Value> = snapshot
+        .targets
+        .iter()
+        .map(|(name, target)| (name.clone(), target_json(target, snapshot.hosts_with(name).len())))
+        .collect();
+    let recent: Vec<_> = snapshot
+        .recent
+        .iter()
+        .map(|recent| {
+            json!({
+                "patient_id": recent.aggregate_id,
+                "aggregate_type": recent.aggregate_type,
+                "change_id": recent.change_id,
+                "target": recent.target,
+                "status": recent.status,
+                "remote_id": recent.remote_id,
+                "attempts": recent.attempts,
+                "error_kind": recent.error_kind,
+                "error": error_of(recent, snapshot),
+                "finished_at": recent.finished_at,
+            })
+        })
+        .collect();
+    json!({
+        "totals": counts_json(&snapshot.totals()),
+        "unrouted": snapshot.unrouted,
+        "unrouted_is_estimate": snapshot.unrouted_is_estimate,
+        "oldest_unrouted_ms": snapshot.oldest_unrouted_ms,
+        "hosts_running": snapshot.hosts.len(),
+        "host_differences": differences(snapshot).iter().map(ToString::to_string).collect::<Vec<_>>(),
+        "targets": targets,
+        "conflicts": troubles.conflicts,
+        "blocked": troubles.blocked,
+        "notices": troubles.notices,
+        "clock": troubles.clock,
+        "store_trouble": troubles.write_trouble,
+        "recent": recent,
+    })
+}
+
+fn target_json(target: &TargetStatus, hosts: usize) -> Value {
+    let mut object = counts_json(&target.counts);
+    let adapter = target
+        .adapter_sha256
+        .as_ref()
+        .map(|sha256| json!({"name": target.adapter_name, "version": target.adapter_version, "sha256": sha256}));
+    let facts = json!({
+        "state": if target.enabled && target.paused { "paused" } else { target.state.as_str() },
+        "enabled": target.enabled,
+        "hosts": hosts,
+        "breaker": target.breaker,
+        "adapter": adapter,
+        "summary": target.summary,
+        "oldest_pending_ms": target.oldest_pending_ms,
+        "error_kind": target.error_kind,
+        "error": target.error_message,
+    });
+    if let Value::Object(facts) = facts {
+        object.extend(facts);
+    }
+    Value::Object(object)
+}

@@ -1,0 +1,230 @@
+//! `sync_clock`: whether the store's clock can be believed when old rows are to be deleted.
+//!
+//! Ages are judged by the store's clock, which on SQLite is the machine's. A clock that jumps weeks ahead would make everything
+//! old at once. So the newest time that hosts have seen is kept, nothing is deleted for being older than a day more than that, and
+//! a step of more than a day is believed only after the clock has gone on from there for a day. Which step is absurd is decided
+//! by a pure function (`judge`). It must never keep anything from being delivered.
+
+use super::sql::through;
+use super::work::NEVER;
+use super::{Reader, Store, StoreError, StoreTransaction, corrupt};
+use crate::database::{Value, rerun};
+
+const HOUR_MS: i64 = 3_600_000;
+/// A clock that goes further than this between two looks, ten minutes apart, has jumped, or no host has run for so long.
+const STEP_MAX_MS: i64 = 24 * HOUR_MS;
+/// So long a clock has to go on after a jump before it is believed.
+const PROBATION_MS: i64 = 24 * HOUR_MS;
+/// A clock that is behind what was seen by more than this is wrong; by less, servers differ that took over from each other.
+const BEHIND_MAX_MS: i64 = HOUR_MS;
+
+/// No wait and no lease lasts longer: what lies further ahead was written by a clock that was ahead.
+const FAR_MS: i64 = 25 * HOUR_MS;
+
+/// What is to be thought of the store's clock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "kebab-case", tag = "state")]
+pub enum ClockState {
+    /// It goes as it should.
+    Trusted,
+    /// It went ahead at once: nothing is deleted for its age until it has gone on like that for a day.
+    Ahead {
+        /// By how much, in milliseconds.
+        step_ms: i64,
+    },
+    /// It is behind times that hosts have seen before.
+    Behind {
+        /// By how much, in milliseconds.
+        by_ms: i64,
+    },
+}
+
+/// What is remembered of the clock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Seen {
+    /// The newest time that was believed.
+    seen_at: i64,
+    /// When a step was noticed that is not believed yet, and how large it was.
+    doubted: Option<(i64, i64)>,
+}
+
+/// What to think of `now`, and what to remember.
+fn judge(before: Seen, now: i64) -> (ClockState, Seen) {
+    let step_ms = now.saturating_sub(before.seen_at);
+    if step_ms <= STEP_MAX_MS {
+        let state = if step_ms < -BEHIND_MAX_MS { ClockState::Behind { by_ms: -step_ms } } else { ClockState::Trusted };
+        return (state, Seen { seen_at: before.seen_at.max(now), doubted: None });
+    }
+    match before.doubted {
+        Some((doubted_at, first_step)) if now >= doubted_at && now - doubted_at <= PROBATION_MS + STEP_MAX_MS => {
+            if now - doubted_at >= PROBATION_MS {
+                (ClockState::Trusted, Seen { seen_at: now, doubted: None })
+            } else {
+                (ClockState::Ahead { step_ms: first_step }, before)
+            }
+        }
+        // The first look after the step, or one more step.
+        _ => (ClockState::Ahead { step_ms }, Seen { doubted: Some((now, step_ms)), ..before }),
+    }
+}
+
+impl Store {
+    /// Looks at the store's clock and remembers it. Called before old rows are deleted, and now and then while hosts run.
+    ///
+    /// # Errors
+    /// When the store cannot be reached.
+    pub async fn judge_clock(&self) -> Result<ClockState, StoreError> {
+        rerun("judge the clock", || async {
+            let mut transaction = self.begin("judge the store's clock").await?;
+            let (now, seen) = transaction.clock().await?;
+            let before = match seen {
+                Some(seen) => seen,
+                None => Seen { seen_at: transaction.newest_time().await?.unwrap_or(now).min(now), doubted: None },
+            };
+            let (state, after) = judge(before, now);
+            if seen != Some(after) {
+                transaction.remember_clock(after).await?;
+            }
+            match state {
+                ClockState::Trusted => transaction.bring_back(FAR_MS).await?,
+                ClockState::Behind { .. } => transaction.bring_back(HOUR_MS).await?,
+                ClockState::Ahead { .. } => {}
+            }
+            transaction.commit().await?;
+            Ok(state)
+        })
+        .await
+    }
+
+    /// What hosts think of the store's clock, read and nothing else.
+    ///
+    /// # Errors
+    /// When the store cannot be reached.
+    pub async fn clock_state(&self) -> Result<ClockState, StoreError> {
+        let mut transaction = self.begin_read("read the store's clock").await?;
+        let (now, seen) = transaction.clock().await?;
+        transaction.rollback().await?;
+        Ok(match seen {
+            Some(Seen { doubted: Some((_, step_ms)), .. }) => ClockState::Ahead { step_ms },
+            Some(seen) if now < seen.seen_at - BEHIND_MAX_MS => ClockState::Behind { by_ms: seen.seen_at - now },
+            _ => ClockState::Trusted,
+        })
+    }
+}
+
+impl StoreTransaction {
+    /// The time before which things are older than `age_ms`, by the newest time that was believed and not by a clock that jumped.
+    pub(super) async fn purge_cutoff(&mut self, age_ms: i64) -> Result<i64, StoreError> {
+        let (now, seen) = self.clock().await?;
+        let believed = seen.map_or(now, |seen| now.min(seen.seen_at.saturating_add(STEP_MAX_MS)));
+        Ok(believed.saturating_sub(age_ms))
+    }
+
+    async fn clock(&mut self) -> Result<(i64, Option<Seen>), StoreError> {
+        let now = self.now.clone();
+        let what = self.what.clone();
+        let now = self.number(&format!("SELECT {now}"), &[]).await?.ok_or_else(|| corrupt(&what, "no clock"))?;
+        let sql = "SELECT seen_at, doubted_at, step_ms FROM sync_clock WHERE id = 1";
+        let Some(row) = self.query(sql, &[]).await?.rows.into_iter().next() else { return Ok((now, None)) };
+        let mut reader = Reader::new(&what, row);
+        let seen_at = reader.integer()?;
+        let doubted = reader.optional_integer()?.zip(reader.optional_integer()?);
+        Ok((now, Some(Seen { seen_at, doubted })))
+    }
+
+    /// The newest time in a store that nobody has looked at in this way yet.
+    async fn newest_time(&mut self) -> Result<Option<i64>, StoreError> {
+        self.number("SELECT routed_at FROM sync_outbox ORDER BY id DESC LIMIT 1", &[]).await
+    }
+
+    /// What a clock that was ahead has put off, and was set right since, is due now; its leases run out in an hour, which is longer
+    /// than any lease lasts. Otherwise patients would wait for as long as the clock was ahead.
+    async fn bring_back(&mut self, ahead_ms: i64) -> Result<(), StoreError> {
+        let values = [("ahead", ahead_ms.into())];
+        let sql = format!(
+            "UPDATE sync_lease SET lease_until = {now} + {HOUR_MS} WHERE lease_until > {now} + {HOUR_MS} + :ahead",
+            now = self.now
+        );
+        let mut moved = self.execute(&sql, &values).await?.rows_affected;
+        for row in self.query("SELECT name FROM sync_target", &[]).await?.rows {
+            let target = Reader::new("bring times back", row).text()?;
+            // One by one, so that the index of what is due finds it.
+            let sql = format!(
+                "UPDATE sync_delivery{due} SET next_attempt_at = {now} WHERE target = :target \
+                 AND next_attempt_at > {now} + :ahead AND next_attempt_at < {NEVER} AND status = 'pending'",
+                due = through(self.dialect(), "sync_delivery_due"),
+                now = self.now,
+            );
+            let values = [("target", target.into()), ("ahead", ahead_ms.into())];
+            moved += self.execute(&sql, &values).await?.rows_affected;
+        }
+        if moved > 0 {
+            tracing::warn!(count = moved, "times that a clock which was ahead has written were brought back");
+        }
+        Ok(())
+    }
+
+    async fn remember_clock(&mut self, seen: Seen) -> Result<(), StoreError> {
+        let sql = format!(
+            "INSERT INTO sync_clock (id, seen_at, doubted_at, step_ms) VALUES (1, :seen_at, :doubted_at, :step_ms){}",
+            super::sql::upsert(self.dialect(), "id", &["seen_at", "doubted_at", "step_ms"])
+        );
+        let (doubted_at, step_ms) = seen.doubted.unzip();
+        let values = [
+            ("seen_at", seen.seen_at.into()),
+            ("doubted_at", Value::from(doubted_at)),
+            ("step_ms", Value::from(step_ms)),
+        ];
+        self.execute(&sql, &values).await.map(drop)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DAY: i64 = 24 * HOUR_MS;
+    const NOW: i64 = 1_700_000_000_000;
+
+    fn seen(seen_at: i64) -> Seen {
+        Seen { seen_at, doubted: None }
+    }
+
+    #[test]
+    fn a_clock_that_goes_on_is_trusted_and_one_behind_is_named() {
+        assert_eq!(judge(seen(NOW), NOW + HOUR_MS), (ClockState::Trusted, seen(NOW + HOUR_MS)));
+        assert_eq!(judge(seen(NOW), NOW + DAY), (ClockState::Trusted, seen(NOW + DAY)));
+        assert_eq!(judge(seen(NOW), NOW - 5), (ClockState::Trusted, seen(NOW)));
+        let behind = ClockState::Behind { by_ms: 2 * HOUR_MS };
+        assert_eq!(judge(seen(NOW), NOW - 2 * HOUR_MS), (behind, seen(NOW)), "the newest time stays");
+    }
+
+    #[test]
+    fn a_step_is_believed_only_after_a_day() {
+        let step_ms = 40 * DAY;
+        let jumped = NOW + step_ms;
+        let ahead = ClockState::Ahead { step_ms };
+        let (state, mut remembered) = judge(seen(NOW), jumped);
+        assert_eq!((state, remembered), (ahead, Seen { seen_at: NOW, doubted: Some((jumped, step_ms)) }));
+        for minutes in (10..24 * 60).step_by(10) {
+            let (state, next) = judge(remembered, jumped + minutes * 60_000);
+            assert_eq!(state, ahead, "{minutes} minutes after the step");
+            remembered = next;
+        }
+        assert_eq!(judge(remembered, jumped + DAY), (ClockState::Trusted, seen(jumped + DAY)));
+    }
+
+    #[test]
+    fn a_clock_that_was_set_right_is_trusted_again_at_once() {
+        let (_, doubted) = judge(seen(NOW), NOW + 40 * DAY);
+        assert_eq!(judge(doubted, NOW + HOUR_MS), (ClockState::Trusted, seen(NOW + HOUR_MS)));
+    }
+
+    #[test]
+    fn a_second_step_begins_the_day_anew() {
+        let (_, doubted) = judge(seen(NOW), NOW + 40 * DAY);
+        let (state, again) = judge(doubted, NOW + 80 * DAY);
+        assert_eq!(state, ClockState::Ahead { step_ms: 80 * DAY });
+        assert_eq!(again.doubted, Some((NOW + 80 * DAY, 80 * DAY)));
+    }
+}

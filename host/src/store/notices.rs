@@ -1,0 +1,213 @@
+//! `sync_notice`: what operators should know of changes that were not refused and yet are not as they should be.
+//!
+//! A type that no target takes is passed over for good, and a time in another unit makes ages senseless; neither is an error of
+//! one delivery, so each is counted here when it is routed. It must never keep anything from being routed.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Mutex;
+
+use serde::Serialize;
+
+use super::claim::rows_value;
+use super::readable::Unrouted;
+use super::sql::{JsonType, json_rows, select_for_upsert};
+use super::{Reader, Store, StoreError, StoreTransaction};
+use crate::database::Dialect;
+use crate::vocabulary;
+
+vocabulary! {
+    /// What is noticed. The words stand in `sync_notice.kind`.
+    pub enum NoticeKind {
+        /// No target takes changes of this type.
+        NotTaken = "not-taken",
+        /// `created_at` is not in milliseconds.
+        TimeUnit = "time-unit",
+    }
+}
+
+/// What was noticed of some changes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Notice {
+    /// What.
+    pub kind: NoticeKind,
+    /// The type that no target takes; the unit that the times seem to have.
+    pub subject: String,
+    /// How many changes.
+    pub changes: i64,
+    /// The last of them: the id of its outbox row.
+    pub last_change_id: i64,
+    /// When that one was routed, milliseconds since 1970-01-01 UTC.
+    pub last_at: i64,
+}
+
+/// Subjects are as long as a type may be.
+const SUBJECT_CHARACTERS_MAX: usize = 64;
+/// More of them say nothing more.
+const NOTICES_MAX: u32 = 50;
+/// So many different ones are logged by one process.
+const SAID_MAX: usize = 100;
+
+#[derive(Serialize)]
+struct Row {
+    kind: &'static str,
+    subject: String,
+    changes: i64,
+    last_change_id: i64,
+}
+
+impl Store {
+    /// What was noticed, the latest first.
+    ///
+    /// # Errors
+    /// When the store cannot be reached.
+    pub async fn notices(&self) -> Result<Vec<Notice>, StoreError> {
+        let what = "read notices";
+        let sql = format!(
+            "SELECT kind, subject, changes, last_change_id, last_at FROM sync_notice \
+             ORDER BY last_at DESC, kind, subject LIMIT {NOTICES_MAX}"
+        );
+        let rows = self.query_alone(what, &sql, &[], &[]).await?;
+        let mut notices = Vec::new();
+        for row in rows.rows {
+            let mut reader = Reader::new(what, row);
+            // A kind of a newer host says nothing to this one.
+            let Some(kind) = NoticeKind::from_word(&reader.key()?) else { continue };
+            notices.push(Notice {
+                kind,
+                subject: reader.key()?,
+                changes: reader.integer()?,
+                last_change_id: reader.integer()?,
+                last_at: reader.integer()?,
+            });
+        }
+        Ok(notices)
+    }
+
+    /// Forgets what was not noticed again for `age_ms`.
+    ///
+    /// # Errors
+    /// When the store cannot be reached.
+    pub async fn purge_notices(&self, age_ms: i64) -> Result<u64, StoreError> {
+        let mut transaction = self.begin("purge notices").await?;
+        let cutoff = transaction.purge_cutoff(age_ms).await?;
+        let sql = "DELETE FROM sync_notice WHERE last_at < :cutoff";
+        let deleted = transaction.execute(sql, &[("cutoff", cutoff.into())]).await?.rows_affected;
+        transaction.commit().await?;
+        Ok(deleted)
+    }
+}
+
+impl StoreTransaction {
+    /// Counts what is to be noticed of changes that are being routed: one statement, and none when there is nothing.
+    pub(super) async fn notice(
+        &mut self,
+        changes: &[Unrouted],
+        is_taken: impl Fn(&str) -> bool,
+    ) -> Result<(), StoreError> {
+        let rows = rows(changes, is_taken);
+        if rows.is_empty() {
+            return Ok(());
+        }
+        for row in rows.iter().filter(|row| is_said_first(row.kind, &row.subject)) {
+            tracing::warn!(
+                kind = row.kind,
+                subject = %printable(&row.subject),
+                count = row.changes,
+                last_change_id = row.last_change_id,
+                "changes to look at: see `host status`"
+            );
+        }
+        let columns = [
+            ("kind", JsonType::Text),
+            ("subject", JsonType::Text),
+            ("changes", JsonType::Integer),
+            ("last_change_id", JsonType::Integer),
+        ];
+        let conflict = match self.dialect() {
+            Dialect::Sqlite | Dialect::Postgres => {
+                "ON CONFLICT (kind, subject) DO UPDATE SET changes = sync_notice.changes + excluded.changes, \
+                 last_change_id = excluded.last_change_id, last_at = excluded.last_at"
+            }
+            Dialect::MySql => {
+                "ON DUPLICATE KEY UPDATE changes = sync_notice.changes + VALUES(changes), \
+                 last_change_id = VALUES(last_change_id), last_at = VALUES(last_at)"
+            }
+        };
+        let sql = format!(
+            "INSERT INTO sync_notice (kind, subject, changes, last_change_id, last_at) \
+             SELECT j.kind, j.subject, j.changes, j.last_change_id, {now} FROM {json}{end} {conflict}",
+            now = self.now,
+            json = json_rows(self.dialect(), &columns),
+            end = select_for_upsert(self.dialect()),
+        );
+        self.execute(&sql, &[("rows", rows_value(&rows))]).await.map(drop)
+    }
+}
+
+/// In the order of their keys, so that two hosts never wait for each other.
+fn rows(changes: &[Unrouted], is_taken: impl Fn(&str) -> bool) -> Vec<Row> {
+    let mut counted = BTreeMap::<(NoticeKind, String), (i64, i64)>::new();
+    let mut count = |kind, subject: &str, id| {
+        let subject = subject.chars().filter(|character| *character != '\0').take(SUBJECT_CHARACTERS_MAX).collect();
+        let (changes, last) = counted.entry((kind, subject)).or_default();
+        (*changes, *last) = (*changes + 1, (*last).max(id));
+    };
+    for change in changes {
+        if let Some(kind) = change.aggregate_type.as_deref().filter(|kind| !is_taken(kind)) {
+            count(NoticeKind::NotTaken, kind, change.id);
+        }
+        if let Some(unit) = change.time_unit {
+            count(NoticeKind::TimeUnit, unit, change.id);
+        }
+    }
+    counted
+        .into_iter()
+        .map(|((kind, subject), (changes, last_change_id))| Row {
+            kind: kind.as_str(),
+            subject,
+            changes,
+            last_change_id,
+        })
+        .collect()
+}
+
+/// Whether this process has not logged it yet: an application that writes a wrong unit does so in every row.
+fn is_said_first(kind: &'static str, subject: &str) -> bool {
+    static SAID: Mutex<BTreeSet<(&str, String)>> = Mutex::new(BTreeSet::new());
+    let mut said = SAID.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    said.len() < SAID_MAX && said.insert((kind, subject.to_owned()))
+}
+
+fn printable(text: &str) -> String {
+    text.chars()
+        .map(|character| if crate::domain::words::is_unprintable(character) { ' ' } else { character })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn types_are_counted_to_the_letter_and_times_by_their_unit() {
+        let change = |id, kind: &str, time_unit| Unrouted {
+            id,
+            aggregate_type: Some(kind.to_owned()),
+            refused: None,
+            time_unit,
+        };
+        let changes = [
+            change(1, "patient", None),
+            change(2, "Patient", None),
+            change(3, "patient ", Some("seconds")),
+            change(4, "Patient", None),
+            Unrouted { aggregate_type: None, ..change(5, "", None) },
+        ];
+        let rows = rows(&changes, |kind| kind == "patient");
+        let found: Vec<_> =
+            rows.iter().map(|row| (row.kind, row.subject.as_str(), row.changes, row.last_change_id)).collect();
+        let expected =
+            [("not-taken", "Patient", 2, 4), ("not-taken", "patient ", 1, 3), ("time-unit", "seconds", 1, 3)];
+        assert_eq!(found, expected);
+    }
+}

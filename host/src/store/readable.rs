@@ -1,0 +1,378 @@
+//! Judges one outbox row as an application wrote it: readable, or refused with the column that is not. Pure.
+//!
+//! SQLite stores a value of any type in any column, so nothing about a row of `sync_outbox` is taken for granted. One row that
+//! cannot be read becomes its own failed delivery; it must never keep a batch or the router from the rows next to it.
+//! Read next: `routing.rs` and `batch.rs`, which ask here, and `refuse.rs`, which writes what was refused.
+
+use std::collections::HashMap;
+
+use super::batch::Delivery;
+use crate::database::Value;
+use crate::domain::change::{Change, Failure, FailureKind, Link, Operation};
+
+/// Times between 2000 and 2100, in milliseconds. Outside of it `created_at` was written in another unit.
+pub(super) const PLAUSIBLE_MS: std::ops::Range<i64> = 946_684_800_000..4_102_444_800_000;
+
+/// What `sync_delivery` holds instead of a type that cannot be read.
+const NO_TYPE: &str = "?";
+const TYPE_CHARACTERS_MAX: usize = 64;
+const ID_CHARACTERS_MAX: usize = 255;
+
+/// A change that no target is given, since the row itself is at fault.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Refused {
+    pub(super) outbox_id: i64,
+    /// As far as it can be read.
+    pub(super) aggregate_type: String,
+    /// As far as it can be read; else `?` and the row's id, which is no other aggregate's.
+    pub(super) aggregate_id: String,
+    pub(super) failure: Failure,
+}
+
+/// An outbox row that nobody has routed yet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Unrouted {
+    pub(super) id: i64,
+    /// `None` when it cannot be read.
+    pub(super) aggregate_type: Option<String>,
+    /// Why it can be given to no target.
+    pub(super) refused: Option<Refused>,
+    /// The unit in which `created_at` seems to be written, when it is not milliseconds.
+    pub(super) time_unit: Option<&'static str>,
+}
+
+/// A row's values, taken one by one; each that is of another type than its column's is named.
+struct Columns {
+    outbox_id: i64,
+    values: std::vec::IntoIter<Value>,
+    faults: Vec<Failure>,
+}
+
+impl Columns {
+    fn new(row: Vec<Value>) -> Self {
+        let mut values = row.into_iter();
+        let outbox_id = values.next().and_then(|id| id.as_i64()).unwrap_or_default();
+        Self { outbox_id, values, faults: Vec::new() }
+    }
+
+    fn refuse(&mut self, kind: FailureKind, what: &str) {
+        self.faults.push(Failure::new(kind, format!("outbox row {}: {what}", self.outbox_id)));
+    }
+
+    fn text(&mut self, column: &str) -> Option<String> {
+        let value = self.values.next().unwrap_or(Value::Null);
+        let found = type_name(&value);
+        let text = value.into_text();
+        if text.is_none() {
+            self.refuse(FailureKind::Invalid, &format!("{column} is {found}, text is expected"));
+        }
+        text
+    }
+
+    fn time(&mut self, column: &str) -> Option<i64> {
+        let value = self.values.next().unwrap_or(Value::Null);
+        let time = value.as_i64();
+        if time.is_none() {
+            let found = type_name(&value);
+            self.refuse(
+                FailureKind::Invalid,
+                &format!("{column} is {found}, an integer is expected (milliseconds since 1970-01-01 UTC)"),
+            );
+        }
+        time
+    }
+
+    /// The rules of docs/outbox.md on ids that hold for every type.
+    fn check_ids(&mut self, aggregate_id: Option<&str>) {
+        if self.outbox_id < 1 {
+            self.refuse(FailureKind::Invalid, "id is below 1, the database has to give it");
+        }
+        if let Some(rule) = aggregate_id.and_then(id_fault) {
+            self.refuse(FailureKind::Invalid, &format!("aggregate_id {rule}"));
+        }
+    }
+
+    /// `None` when nothing is at fault; the first fault counts.
+    fn refused(self, aggregate_type: Option<&str>, aggregate_id: Option<&str>) -> Option<Refused> {
+        let outbox_id = self.outbox_id;
+        let failure = self.faults.into_iter().next()?;
+        let aggregate_type = aggregate_type.filter(|kind| fits(kind, TYPE_CHARACTERS_MAX)).unwrap_or(NO_TYPE);
+        let aggregate_id = aggregate_id.filter(|id| fits(id, ID_CHARACTERS_MAX));
+        Some(Refused {
+            outbox_id,
+            aggregate_type: aggregate_type.to_owned(),
+            aggregate_id: aggregate_id.map_or_else(|| format!("?{outbox_id}"), str::to_owned),
+            failure,
+        })
+    }
+}
+
+/// Columns of an outbox row `o` that [`unrouted`] reads. The payload may be large, so only its type is looked at.
+pub(super) const UNROUTED_COLUMNS: &str =
+    "o.id, o.aggregate_type, o.aggregate_id, o.operation, o.event_id, o.created_at";
+
+/// Judges a row of [`UNROUTED_COLUMNS`] followed by the name of the payload's type, NULL where it is text.
+pub(super) fn unrouted(row: Vec<Value>) -> Unrouted {
+    let mut columns = Columns::new(row);
+    let aggregate_type = columns.text("aggregate_type");
+    let aggregate_id = columns.text("aggregate_id");
+    columns.check_ids(aggregate_id.as_deref());
+    let operation = columns.text("operation");
+    if operation.is_some_and(|word| Operation::from_word(&word).is_none()) {
+        columns.refuse(FailureKind::Unsupported, UNKNOWN_OPERATION);
+    }
+    columns.text("event_id");
+    let created_at = columns.time("created_at");
+    if let Some(found) = columns.values.next().and_then(Value::into_text) {
+        columns.refuse(FailureKind::Invalid, &format!("payload is of type {found}, text is expected"));
+    }
+    let id = columns.outbox_id;
+    let refused = columns.refused(aggregate_type.as_deref(), aggregate_id.as_deref());
+    Unrouted { id, aggregate_type, refused, time_unit: created_at.and_then(time_unit) }
+}
+
+const UNKNOWN_OPERATION: &str = "operation must be create, update or delete";
+
+/// Columns of an outbox row `o` and of its link `l` that [`delivery`] reads.
+pub(super) const DELIVERY_COLUMNS: &str = "o.id, o.aggregate_type, o.aggregate_id, o.operation, o.event_id, o.payload, o.created_at, \
+     l.remote_id, l.remote_version, l.fingerprint, l.delivered_outbox_id";
+
+/// The delivery of a row of [`DELIVERY_COLUMNS`], and the newest change of its aggregate that the target confirmed (0 for none).
+///
+/// Ids are not judged again by their rules: what an earlier version has routed goes on.
+pub(super) fn delivery(row: Vec<Value>, attempts: &HashMap<i64, u32>) -> Result<(Delivery, i64), Refused> {
+    let mut columns = Columns::new(row);
+    let change_id = columns.outbox_id;
+    let aggregate_type = columns.text("aggregate_type");
+    let aggregate_id = columns.text("aggregate_id");
+    let word = columns.text("operation");
+    let operation = word.as_deref().and_then(Operation::from_word);
+    if word.is_some() && operation.is_none() {
+        columns.refuse(FailureKind::Unsupported, UNKNOWN_OPERATION);
+    }
+    let event_id = columns.text("event_id");
+    let payload = columns.text("payload");
+    let created_at_ms = columns.time("created_at");
+    let (remote_id, remote_version, fingerprint) =
+        (next_text(&mut columns), next_text(&mut columns), next_text(&mut columns));
+    let delivered_id = columns.values.next().and_then(|id| id.as_i64()).unwrap_or_default();
+    match (aggregate_type, aggregate_id, operation, event_id, payload, created_at_ms) {
+        (
+            Some(aggregate_type),
+            Some(aggregate_id),
+            Some(operation),
+            Some(event_id),
+            Some(payload),
+            Some(created_at_ms),
+        ) => {
+            let attempts = attempts.get(&change_id).copied().unwrap_or_default();
+            let change = Change {
+                change_id,
+                event_id,
+                aggregate_type,
+                aggregate_id,
+                operation,
+                payload,
+                created_at_ms,
+                attempt: attempts.saturating_add(1),
+                link: remote_id.map(|remote_id| Link { remote_id, remote_version, fingerprint }),
+            };
+            Ok((Delivery { change, attempts }, delivered_id))
+        }
+        (aggregate_type, aggregate_id, ..) => Err(columns
+            .refused(aggregate_type.as_deref(), aggregate_id.as_deref())
+            .expect("invariant: a column that could not be read was noted")),
+    }
+}
+
+/// What stands for a delivery whose outbox row is not there any more.
+pub(super) fn gone(outbox_id: i64) -> Refused {
+    Refused {
+        outbox_id,
+        aggregate_type: NO_TYPE.to_owned(),
+        aggregate_id: format!("?{outbox_id}"),
+        failure: Failure::new(FailureKind::Invalid, gone_message(outbox_id)),
+    }
+}
+
+/// Rows are the applications' to insert and the host's to delete: docs/outbox.md, rule 3.
+fn gone_message(outbox_id: i64) -> String {
+    format!("outbox row {outbox_id}: it was deleted before it was delivered")
+}
+
+fn next_text(columns: &mut Columns) -> Option<String> {
+    columns.values.next().and_then(Value::into_text)
+}
+
+fn fits(text: &str, characters_max: usize) -> bool {
+    text.chars().count() <= characters_max && !text.chars().any(char::is_control)
+}
+
+fn id_fault(id: &str) -> Option<&'static str> {
+    if id.is_empty() {
+        Some("is empty")
+    } else if id.trim().is_empty() {
+        Some("is blank")
+    } else if id.trim() != id {
+        Some("begins or ends with a blank")
+    } else if id.chars().any(char::is_control) {
+        Some("holds a control character")
+    } else if id.chars().count() > ID_CHARACTERS_MAX {
+        Some("is longer than 255 characters")
+    } else {
+        None
+    }
+}
+
+/// The unit of a time that is not in milliseconds, as far as its size tells.
+pub(super) fn time_unit(created_at: i64) -> Option<&'static str> {
+    let is_in = |per_millisecond: fn(i64) -> i64| PLAUSIBLE_MS.contains(&per_millisecond(created_at));
+    if PLAUSIBLE_MS.contains(&created_at) {
+        None
+    } else if is_in(|seconds| seconds.saturating_mul(1_000)) {
+        Some("seconds")
+    } else if is_in(|micros| micros / 1_000) {
+        Some("microseconds")
+    } else if is_in(|nanos| nanos / 1_000_000) {
+        Some("nanoseconds")
+    } else {
+        Some("an unknown unit")
+    }
+}
+
+/// What a value is, for an application's developer. Bytes are a BLOB, or text that is not UTF-8.
+fn type_name(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "NULL",
+        Value::Bool(_) | Value::I64(_) | Value::U64(_) => "an integer",
+        Value::F64(_) | Value::Decimal(_) => "a number with a fraction (REAL)",
+        Value::Bytes(_) => "bytes (a BLOB, or not UTF-8)",
+        Value::Date(_) | Value::DateTime(_) | Value::Time(_) => "a date or time",
+        Value::Text(_) | Value::Json(_) | Value::Other(_) | Value::Texts(_) => "text",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn good() -> Vec<Value> {
+        vec![
+            7.into(),
+            "patient".into(),
+            "P-1".into(),
+            "create".into(),
+            "e".into(),
+            1_700_000_000_000.into(),
+            Value::Null,
+        ]
+    }
+
+    fn with(column: usize, value: Value) -> Unrouted {
+        let mut row = good();
+        row[column] = value;
+        unrouted(row)
+    }
+
+    #[test]
+    fn a_good_row_is_refused_by_nothing() {
+        let row = unrouted(good());
+        assert_eq!(
+            (row.id, row.aggregate_type.as_deref(), row.refused, row.time_unit),
+            (7, Some("patient"), None, None)
+        );
+    }
+
+    #[test]
+    fn every_column_of_another_type_is_named_with_the_row() {
+        let blob = || Value::Bytes(b"B-9".to_vec());
+        let cases = [
+            (1, blob(), "aggregate_type is bytes"),
+            (1, Value::Null, "aggregate_type is NULL"),
+            (2, blob(), "aggregate_id is bytes"),
+            (2, Value::I64(5), "aggregate_id is an integer"),
+            (2, Value::Null, "aggregate_id is NULL"),
+            (3, blob(), "operation is bytes"),
+            (3, "upsert".into(), "operation must be"),
+            (3, "create ".into(), "operation must be"),
+            (4, Value::F64(1.5), "event_id is a number"),
+            (5, Value::F64(1_700_000_000_000.25), "created_at is a number with a fraction (REAL)"),
+            (5, "2026-01-01 00:00:00".into(), "created_at is text, an integer is expected"),
+            (5, Value::Null, "created_at is NULL"),
+            (6, "blob".into(), "payload is of type blob"),
+            (0, Value::I64(0), "id is below 1"),
+            (0, Value::I64(-7), "id is below 1"),
+        ];
+        for (column, value, expected) in cases {
+            let refused = with(column, value).refused.expect(expected);
+            let message = refused.failure.message;
+            assert!(message.contains(expected), "{message}: {expected}");
+            assert!(message.starts_with(&format!("outbox row {}: ", refused.outbox_id)), "{message}");
+        }
+    }
+
+    #[test]
+    fn ids_that_are_no_ids_say_why_and_good_ones_pass() {
+        let cases = [
+            ("", Some("is empty")),
+            (" ", Some("is blank")),
+            ("\u{3000}", Some("is blank")),
+            ("T-1 ", Some("begins or ends with a blank")),
+            (" T-1", Some("begins or ends with a blank")),
+            ("T-1\u{a0}", Some("begins or ends with a blank")),
+            ("new\nline", Some("holds a control character")),
+            ("nul\0", Some("holds a control character")),
+            ("T 1", None),
+            ("\u{c9}", None),
+            ("E\u{301}", None),
+            ("환자 1", None),
+        ];
+        for (id, expected) in cases {
+            let message = with(2, id.into()).refused.map(|refused| refused.failure.message);
+            let expected = expected.map(|rule| format!("outbox row 7: aggregate_id {rule}"));
+            assert_eq!(message, expected, "{id:?}");
+        }
+        assert!(with(2, "x".repeat(255).into()).refused.is_none());
+        assert!(with(2, "x".repeat(256).into()).refused.is_some());
+    }
+
+    #[test]
+    fn what_cannot_be_read_gets_a_key_that_is_no_other_aggregates() {
+        let refused = with(2, Value::Bytes(b"P-1".to_vec())).refused.expect("refused");
+        assert_eq!((refused.aggregate_type.as_str(), refused.aggregate_id.as_str()), ("patient", "?7"));
+        let refused = with(1, Value::Null).refused.expect("refused");
+        assert_eq!((refused.aggregate_type.as_str(), refused.aggregate_id.as_str()), ("?", "P-1"));
+        assert_eq!(with(2, "T-1 ".into()).refused.expect("refused").aggregate_id, "T-1 ");
+    }
+
+    #[test]
+    fn a_time_in_another_unit_is_noticed_and_not_refused() {
+        let cases = [
+            (1_763_000_000, Some("seconds")),
+            (1_763_000_000_000, None),
+            (1_763_000_000_000_000, Some("microseconds")),
+            (1_763_000_000_000_000_000, Some("nanoseconds")),
+            (0, Some("an unknown unit")),
+            (-5, Some("an unknown unit")),
+            (i64::MAX, Some("an unknown unit")),
+        ];
+        for (time, expected) in cases {
+            let row = with(5, time.into());
+            assert_eq!((row.time_unit, row.refused), (expected, None), "{time}");
+        }
+    }
+
+    #[test]
+    fn a_batch_reads_row_by_row() {
+        let row = |id: i64, payload: Value| {
+            let mut row =
+                vec![id.into(), "patient".into(), "P-1".into(), "create".into(), "e".into(), payload, 5.into()];
+            row.extend([Value::Null, Value::Null, Value::Null, Value::Null]);
+            row
+        };
+        let none = HashMap::new();
+        assert!(delivery(row(7, "{}".into()), &none).is_ok());
+        let refused = delivery(row(8, Value::Bytes(vec![0xff])), &none).expect_err("bytes");
+        assert!(refused.failure.message.starts_with("outbox row 8: payload is bytes"), "{}", refused.failure.message);
+    }
+}

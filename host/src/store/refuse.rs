@@ -1,0 +1,115 @@
+//! Writes the failed deliveries of changes that the host itself refuses: their outbox row cannot be read, or is gone.
+//!
+//! What is refused has spent no attempt, which tells it from what a target refused: `host retry` leaves it alone, since a row is
+//! never changed and would be refused again. It must never take anything with it that can be delivered.
+
+use serde::Serialize;
+
+use super::claim::rows_value;
+use super::readable::Refused;
+use super::sql::{JsonType, json_rows, update_each};
+use super::work::NEVER;
+use super::{Lease, Store, StoreError, StoreTransaction};
+use crate::database::rerun;
+
+/// A failed delivery of one target, as its row has it.
+#[derive(Serialize)]
+struct Row<'a> {
+    target: &'a str,
+    outbox_id: i64,
+    aggregate_type: &'a str,
+    aggregate_id: &'a str,
+    error_kind: &'static str,
+    error_message: &'a str,
+}
+
+impl<'a> Row<'a> {
+    fn new(target: &'a str, refused: &'a Refused) -> Self {
+        Self {
+            target,
+            outbox_id: refused.outbox_id,
+            aggregate_type: &refused.aggregate_type,
+            aggregate_id: &refused.aggregate_id,
+            error_kind: refused.failure.kind.as_str(),
+            error_message: &refused.failure.message,
+        }
+    }
+}
+
+const COLUMNS: [(&str, JsonType); 6] = [
+    ("target", JsonType::Text),
+    ("outbox_id", JsonType::Integer),
+    ("aggregate_type", JsonType::Text),
+    ("aggregate_id", JsonType::Text),
+    ("error_kind", JsonType::Text),
+    ("error_message", JsonType::Text),
+];
+
+impl Store {
+    /// Takes changes that cannot be read out of a batch: they are failed, and the rest stays under its lease. `false` when the
+    /// lease was taken away before.
+    pub(super) async fn refuse(&self, lease: &Lease, refused: &[Refused]) -> Result<bool, StoreError> {
+        for one in refused {
+            tracing::warn!(target_name = %lease.target, change_id = one.outbox_id, reason = %one.failure.message, "change refused");
+        }
+        let ids: Vec<_> = refused.iter().map(|one| one.outbox_id).collect();
+        rerun("refuse changes", || async {
+            let mut transaction = self.begin(&format!("refuse changes of target `{}`", lease.target)).await?;
+            if !transaction.hold_lease(lease).await? {
+                transaction.rollback().await?;
+                return Ok(false);
+            }
+            transaction.leave_work_in_part(lease, &ids).await?;
+            if lease.is_straight {
+                let rows: Vec<_> = refused.iter().map(|one| (lease.target.as_str(), one)).collect();
+                transaction.insert_refused(&rows).await?;
+            } else {
+                transaction.move_refused(lease, refused).await?;
+            }
+            transaction.commit().await?;
+            Ok(true)
+        })
+        .await
+    }
+}
+
+impl StoreTransaction {
+    /// Makes a failed delivery of each change at the target that stands with it, where there is none yet. Gives how many.
+    pub(super) async fn insert_refused(&mut self, refused: &[(&str, &Refused)]) -> Result<u64, StoreError> {
+        let rows: Vec<_> = refused.iter().map(|(target, one)| Row::new(target, one)).collect();
+        let sql = format!(
+            "INSERT INTO sync_delivery (target, outbox_id, aggregate_type, aggregate_id, status, next_attempt_at, error_kind, \
+             error_message, created_at, finished_at) SELECT j.target, j.outbox_id, j.aggregate_type, j.aggregate_id, 'failed', \
+             {NEVER}, j.error_kind, j.error_message, {now}, {now} FROM {json} \
+             WHERE (SELECT COUNT(*) FROM sync_delivery d WHERE d.target = j.target AND d.outbox_id = j.outbox_id) = 0",
+            now = self.now,
+            json = json_rows(self.dialect(), &COLUMNS),
+        );
+        Ok(self.execute(&sql, &[("rows", rows_value(&rows))]).await?.rows_affected)
+    }
+
+    async fn move_refused(&mut self, lease: &Lease, refused: &[Refused]) -> Result<(), StoreError> {
+        let rows: Vec<_> = refused.iter().map(|one| Row::new(&lease.target, one)).collect();
+        let never = NEVER.to_string();
+        let now = self.now.clone();
+        let sql = update_each(
+            self.dialect(),
+            ("sync_delivery", "PRIMARY"),
+            &[
+                ("status", "'failed'"),
+                ("attempts", "0"),
+                ("lease_epoch", "NULL"),
+                ("error_kind", "j.error_kind"),
+                ("error_message", "j.error_message"),
+                ("next_attempt_at", &never),
+                ("finished_at", &now),
+            ],
+            &json_rows(self.dialect(), &COLUMNS),
+            "t.target = :target AND t.outbox_id = j.outbox_id",
+            "t.lease_epoch = :epoch AND t.status = 'processing'",
+        );
+        let values =
+            [("target", lease.target.as_str().into()), ("epoch", lease.epoch.into()), ("rows", rows_value(&rows))];
+        self.execute(&sql, &values).await.map(drop)
+    }
+}

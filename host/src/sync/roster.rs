@@ -1,0 +1,131 @@
+//! What the hosts of a store have in common, and where they differ: pure comparison of what each of them registered.
+//!
+//! A difference is no error while a target is added machine by machine, but nobody must have to guess it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+use crate::store::{RunningHost, TargetTypes};
+
+/// One way in which the running hosts of a store differ.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Difference {
+    /// The store has the target enabled, and no running host has it.
+    NobodyHas {
+        /// The target.
+        target: String,
+    },
+    /// Some running hosts have the target, others do not.
+    SomeLack {
+        /// The target.
+        target: String,
+        /// The hosts without it.
+        lacking: Vec<String>,
+        /// How many hosts run.
+        running: usize,
+    },
+    /// Running hosts send different types of aggregates there.
+    TypesDiffer {
+        /// The target.
+        target: String,
+    },
+}
+
+impl Difference {
+    /// Which target it is about.
+    #[must_use]
+    pub fn target(&self) -> &str {
+        match self {
+            Self::NobodyHas { target } | Self::SomeLack { target, .. } | Self::TypesDiffer { target } => target,
+        }
+    }
+}
+
+impl fmt::Display for Difference {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NobodyHas { target } => write!(
+                formatter,
+                "no running host has target `{target}`, which the store has enabled: its changes wait; fix: start a host \
+                 that has it, or `host target disable {target}`"
+            ),
+            Self::SomeLack { target, lacking, running } => write!(
+                formatter,
+                "{} of {running} running hosts lack target `{target}` and leave its deliveries to the others ({})",
+                lacking.len(),
+                lacking.join(", ")
+            ),
+            Self::TypesDiffer { target } => write!(
+                formatter,
+                "the running hosts do not agree on the aggregate_types of target `{target}`: all of them are sent there; \
+                 fix: configure the same on every host"
+            ),
+        }
+    }
+}
+
+/// Where the running hosts differ from each other, and from what the store has enabled.
+#[must_use]
+pub fn differences<'a>(running: &[RunningHost], enabled: impl IntoIterator<Item = &'a str>) -> Vec<Difference> {
+    // A host of an older version does not say what it has, and is not accused.
+    let known: Vec<(&str, &TargetTypes)> =
+        running.iter().filter_map(|host| Some((host.id.as_str(), host.targets.as_ref()?))).collect();
+    if known.len() < running.len() || known.is_empty() {
+        return Vec::new();
+    }
+    let mut targets: BTreeMap<&str, Vec<&BTreeSet<String>>> =
+        enabled.into_iter().map(|name| (name, Vec::new())).collect();
+    for (name, types) in known.iter().flat_map(|(_, targets)| targets.iter()) {
+        targets.entry(name).or_default().push(types);
+    }
+    let mut found = Vec::new();
+    for (name, types) in targets {
+        let target = name.to_owned();
+        if types.is_empty() {
+            found.push(Difference::NobodyHas { target });
+            continue;
+        }
+        if types.windows(2).any(|pair| pair[0] != pair[1]) {
+            found.push(Difference::TypesDiffer { target: target.clone() });
+        }
+        let lacks = |(_, targets): &&(&str, &TargetTypes)| !targets.contains_key(name);
+        let lacking: Vec<_> = known.iter().filter(lacks).map(|(id, _)| (*id).to_owned()).collect();
+        if !lacking.is_empty() {
+            found.push(Difference::SomeLack { target, lacking, running: known.len() });
+        }
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn host(id: &str, targets: &[(&str, &[&str])]) -> RunningHost {
+        let types = |types: &[&str]| types.iter().map(|kind| (*kind).to_owned()).collect();
+        let targets = targets.iter().map(|(name, of)| ((*name).to_owned(), types(of))).collect();
+        RunningHost { id: id.to_owned(), targets: Some(targets) }
+    }
+
+    #[test]
+    fn differences_are_named() {
+        let (a, b) = (host("a", &[("x", &["patient"])]), host("b", &[("x", &["patient"]), ("y", &["patient"])]));
+        let other_types = host("c", &[("x", &["note"])]);
+        let older = RunningHost { id: "d".to_owned(), targets: None };
+        let lacks =
+            |id: &str, running| Difference::SomeLack { target: "y".to_owned(), lacking: vec![id.to_owned()], running };
+        let cases: [(&str, Vec<RunningHost>, &[&str], Vec<Difference>); 6] = [
+            ("nobody runs", vec![], &["x"], vec![]),
+            ("alone and complete", vec![a.clone()], &["x"], vec![]),
+            ("alike", vec![b.clone(), b.clone()], &["x", "y"], vec![]),
+            ("one lacks a target", vec![a.clone(), b.clone()], &["x", "y"], vec![lacks("a", 2)]),
+            ("all lack one", vec![a.clone()], &["x", "z"], vec![Difference::NobodyHas { target: "z".to_owned() }]),
+            ("one does not say", vec![a.clone(), older], &["x", "y"], vec![]),
+        ];
+        for (what, running, enabled, expected) in cases {
+            assert_eq!(differences(&running, enabled.iter().copied()), expected, "{what}");
+        }
+        let found = differences(&[a, other_types], ["x"]);
+        assert_eq!(found, [Difference::TypesDiffer { target: "x".to_owned() }]);
+    }
+}

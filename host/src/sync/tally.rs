@@ -1,0 +1,87 @@
+//! What a run did at each target, counted by its workers.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::domain::delivery::{Settlement, Status};
+
+/// What a run did at one target.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
+pub struct TargetTally {
+    /// Deliveries confirmed.
+    pub delivered: u64,
+    /// Attempts that are tried again later.
+    pub deferred: u64,
+    /// Deliveries left to a person.
+    pub failed: u64,
+    /// Batches whose lease was lost before they could be settled.
+    pub leases_lost: u64,
+}
+
+impl TargetTally {
+    /// What came since an earlier look; `None` when nothing was delivered or failed.
+    pub(super) fn since(&self, earlier: &Self) -> Option<Self> {
+        let since = Self {
+            delivered: self.delivered - earlier.delivered,
+            deferred: self.deferred - earlier.deferred,
+            failed: self.failed - earlier.failed,
+            leases_lost: self.leases_lost - earlier.leases_lost,
+        };
+        (since.delivered + since.failed > 0).then_some(since)
+    }
+}
+
+/// Counters of one target, shared by its workers.
+#[derive(Debug, Default)]
+pub(super) struct Tally {
+    delivered: AtomicU64,
+    deferred: AtomicU64,
+    failed: AtomicU64,
+    leases_lost: AtomicU64,
+}
+
+impl Tally {
+    pub(super) fn settled(&self, settlements: &[Settlement]) {
+        for settlement in settlements {
+            let counter = match settlement.status {
+                Status::Done => &self.delivered,
+                Status::Failed => &self.failed,
+                _ => &self.deferred,
+            };
+            counter.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// So many deliveries wait for the end of their lease.
+    pub(super) fn deferred(&self, deliveries: usize) {
+        self.deferred.fetch_add(u64::try_from(deliveries).unwrap_or(u64::MAX), Ordering::Relaxed);
+    }
+
+    pub(super) fn lease_lost(&self) {
+        self.leases_lost.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn read(&self) -> TargetTally {
+        TargetTally {
+            delivered: self.delivered.load(Ordering::Relaxed),
+            deferred: self.deferred.load(Ordering::Relaxed),
+            failed: self.failed.load(Ordering::Relaxed),
+            leases_lost: self.leases_lost.load(Ordering::Relaxed),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_report_says_what_came_since_the_last_one() {
+        let tally = Tally::default();
+        let earlier = tally.read();
+        tally.deferred(5);
+        assert_eq!(tally.read().since(&earlier), None, "an outage is no delivery");
+        let counted = |delivered| TargetTally { delivered, ..TargetTally::default() };
+        assert_eq!(counted(12).since(&counted(10)), Some(counted(2)));
+        assert_eq!(counted(12).since(&counted(12)), None);
+    }
+}

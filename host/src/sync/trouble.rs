@@ -1,0 +1,62 @@
+//! What keeps this host from writing into the store, task by task, so that a run that waits for idleness can give up.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use crate::store::StoreError;
+
+/// Since when each task has trouble with the store, and which. Cloning shares it.
+#[derive(Clone, Debug, Default)]
+pub(super) struct StoreTrouble(Arc<Mutex<BTreeMap<String, (Instant, String)>>>);
+
+impl StoreTrouble {
+    /// A task could not do its work. `true` when it could before, so that an outage is logged once.
+    pub(super) fn note(&self, task: &str, error: &StoreError) -> bool {
+        let mut troubles = self.lock();
+        match troubles.get_mut(task) {
+            Some((_, message)) => {
+                *message = error.to_string();
+                false
+            }
+            None => {
+                troubles.insert(task.to_owned(), (Instant::now(), error.to_string()));
+                true
+            }
+        }
+    }
+
+    /// A task could do its work. `true` when it could not before.
+    pub(super) fn end(&self, task: &str) -> bool {
+        self.lock().remove(task).is_some()
+    }
+
+    /// What a task has had trouble with for so long, if there is one.
+    pub(super) fn longer_than(&self, limit: Duration) -> Option<String> {
+        let troubles = self.lock();
+        let lasting = troubles.values().find(|(since, _)| since.elapsed() >= limit);
+        lasting.map(|(_, message)| message.clone())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, (Instant, String)>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn trouble_is_new_once_and_lasts_until_its_task_is_well() {
+        let error = StoreError::Corrupt { what: "route changes".to_owned(), found: "nothing".to_owned() };
+        let trouble = StoreTrouble::default();
+        assert!(trouble.note("router", &error));
+        assert!(!trouble.note("router", &error), "said once");
+        assert!(!trouble.end("claimer"), "another task's success says nothing");
+        assert_eq!(trouble.longer_than(Duration::ZERO).as_deref(), Some("route changes: nothing"));
+        assert_eq!(trouble.longer_than(Duration::from_secs(60)), None);
+        assert!(trouble.end("router"), "and once when it is over");
+        assert_eq!(trouble.longer_than(Duration::ZERO), None);
+    }
+}

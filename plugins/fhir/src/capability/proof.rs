@@ -1,0 +1,111 @@
+//! What can be tried at the server without leaving a trace: that it lets us search, and that its versions are there.
+//!
+//! Reads only: a check must never write, and the host would not let it. So whether the credentials may write, and whether
+//! `If-Match` is honoured, shows at the first delivery (`delivery` notices both).
+
+use adapter_sdk::http::{self, Method, Request, Response};
+use adapter_sdk::{Failure, FailureKind, Finding, FindingLevel};
+use serde_json::Value;
+
+use super::{Capabilities, Versioning, finding};
+use crate::answer::Answer;
+use crate::exchange::{Outside, content_type, with_headers};
+use crate::mapping;
+use crate::outcome::{self, Whole, failure};
+use crate::settings::Settings;
+
+const WHAT: &str = "GET Patient?identifier=";
+/// No patient has it. A search for it says that searching works and shows no one's record.
+const NOBODY: &str = "neuronova-check";
+
+/// The search that finds nobody.
+pub(crate) fn probe_query(system: &str) -> String {
+    format!("Patient?{}&_count=0", mapping::identifier_query(system, NOBODY))
+}
+
+/// Whether we may search Patient by identifier, which needs the credentials where `/metadata` does not.
+///
+/// # Errors
+/// `misconfigured` when the server lets us not search, or does not understand the search; else as of any request.
+pub(super) fn search(outside: &dyn Outside, settings: &Settings) -> Result<Finding, Failure> {
+    let query = probe_query(&settings.identifier_system);
+    let mut response = get(outside, &query)?;
+    if response.status == 400 {
+        // Not every server takes a count of none.
+        response = get(outside, query.trim_end_matches("&_count=0"))?;
+    }
+    let body: Value = serde_json::from_slice(&response.body).unwrap_or_default();
+    let is = |name: &str| body.get("resourceType").and_then(Value::as_str) == Some(name);
+    let misconfigured = |message: String| Err(failure(FailureKind::Misconfigured, message));
+    match response.status {
+        200 if is("Bundle") => {}
+        200 => {
+            let found = content_type(&response);
+            return misconfigured(format!("{WHAT} was answered with {found} and not with a Bundle: check base_url"));
+        }
+        status @ (401 | 403) => {
+            return misconfigured(format!(
+                "{WHAT} answered {status}: the credentials are wrong, or they may not search Patient"
+            ));
+        }
+        status => {
+            return match outcome::of_response(WHAT, &response, is("OperationOutcome")) {
+                Whole::Target(failure) | Whole::Odd(failure) | Whole::Slow(failure) => Err(failure),
+                Whole::Answer => {
+                    misconfigured(format!("{WHAT} answered {status}: without that search nothing is found"))
+                }
+            };
+        }
+    }
+    let total = body.get("total").and_then(Value::as_u64).unwrap_or(0);
+    let patients = body.get("entry").and_then(Value::as_array).is_some_and(|entries| {
+        entries.iter().any(|entry| entry.pointer("/resource/resourceType").and_then(Value::as_str) == Some("Patient"))
+    });
+    if total > 0 || patients {
+        return misconfigured(format!(
+            "{WHAT} finds Patients for an identifier that nobody has: the server does not search by identifier"
+        ));
+    }
+    Ok(finding(FindingLevel::Ok, "Patient is searched by identifier; that we may write shows at the first delivery"))
+}
+
+/// Whether a record of ours has the versions that the statement promises; takes the promise back where it has none.
+pub(super) fn versions(outside: &dyn Outside, settings: &Settings, capabilities: &mut Capabilities) -> Option<Finding> {
+    if capabilities.versioning == Versioning::NoVersion {
+        return None;
+    }
+    let untried = || Some(finding(FindingLevel::Ok, "no record of ours is there yet to try the versions on"));
+    let Some(id) = any_of_ours(outside, settings) else { return untried() };
+    let Ok(response) = get(outside, &format!("Patient/{}", mapping::percent_encode(&id))) else { return untried() };
+    let body = serde_json::from_slice(&response.body).ok();
+    let answer = Answer::from_response(&response, body);
+    if answer.status != 200 || answer.patient().is_none() {
+        return untried();
+    }
+    if answer.version().is_some() {
+        return None;
+    }
+    capabilities.versioning = Versioning::NoVersion;
+    Some(finding(FindingLevel::Warning, "the server promises versions, and the record of ours that was tried has none"))
+}
+
+/// The id of some record with an identifier of our system.
+fn any_of_ours(outside: &dyn Outside, settings: &Settings) -> Option<String> {
+    let system = &settings.identifier_system;
+    let response = get(outside, &format!("Patient?{}&_count=1", mapping::identifier_query(system, ""))).ok()?;
+    let body: Value = serde_json::from_slice(&response.body).ok()?;
+    let patient = body.pointer("/entry/0/resource")?;
+    let is_ours = patient.get("identifier").and_then(Value::as_array).is_some_and(|identifiers| {
+        identifiers.iter().any(|identifier| identifier.get("system").and_then(Value::as_str) == Some(system))
+    });
+    let id = patient.get("id").and_then(Value::as_str)?;
+    is_ours.then(|| id.to_owned())
+}
+
+fn get(outside: &dyn Outside, path: &str) -> Result<Response, Failure> {
+    let request = with_headers(Request::new(Method::Get, path), false);
+    outside.send(&request).map_err(|error| match error {
+        http::Error::Refused(_) => failure(FailureKind::Misconfigured, format!("{WHAT}: {error}")),
+        error => outcome::of_error(WHAT, &error),
+    })
+}

@@ -1,0 +1,438 @@
+//! The line to the server during one call: sends a round's requests in Bundles or one by one, and learns on the way.
+//!
+//! Owns what this call has learnt of the server (no Bundles, no searches in them, no ids of ours, smaller Bundles) and the
+//! way from one bad request to its own answer: a Bundle that is refused or breaks is cut until the entry is found. Before
+//! anything odd is laid to a patient, a small search asks whether the target is well. It judges no change.
+
+use std::collections::VecDeque;
+
+use adapter_sdk::http::{Error, Method, Request, Response};
+use adapter_sdk::{Failure, FailureKind};
+use serde_json::Value;
+
+use super::{Outside, content_type, is_outcome};
+use crate::answer::Answer;
+use crate::bundle::{self, Entry};
+use crate::capability::probe_query;
+use crate::delivery::{Ask, Rules};
+use crate::outcome::{self, Whole, failure};
+
+const FHIR_JSON: &str = "application/fhir+json";
+/// Bundles in a row that break before requests are sent one by one.
+const BROKEN_BUNDLES_MAX: u32 = 3;
+/// Odd answers in a row, each about another patient, before the target is to blame although it says that it is well.
+const ODD_IN_A_ROW_MAX: u32 = 16;
+/// Requests of one call that may go unanswered. Each costs the target's whole time limit, and the call has one too.
+const TIMEOUTS_MAX: u32 = 2;
+
+/// What came of one request of a round.
+#[derive(Debug)]
+pub(super) enum Reply {
+    Answer(Answer),
+    /// It was in a Bundle that broke, and doing it twice would do harm: look before it is sent again.
+    LookFirst,
+    /// It was sent and not answered. The failure is this request's own.
+    Unanswered(Failure),
+}
+
+/// What came of a round.
+#[derive(Default)]
+pub(super) struct Round {
+    pub(super) replies: Vec<(usize, Reply)>,
+    /// Why the round ended early; requests without a reply may or may not have been carried out.
+    pub(super) stopped: Option<Failure>,
+}
+
+/// What came of one HTTP request.
+enum Sent<T> {
+    Answered(T),
+    /// Answered, but not as a FHIR server would. A single request keeps what can be read of it.
+    Odd(Failure, Option<Answer>),
+    /// The connection broke after it was sent.
+    Broken(Failure),
+    /// No answer in time; the server may still be working on it.
+    Slow(Failure),
+    /// The target as a whole refuses.
+    Target(Failure),
+}
+
+/// What a server made of a Bundle that it answered.
+enum Posted {
+    Answers(Vec<Answer>),
+    /// Refused as a whole, perhaps because of one entry.
+    Refused,
+    /// The server does not take Bundles.
+    NotTaken,
+}
+
+pub(super) struct Line<'a> {
+    outside: &'a dyn Outside,
+    rules: &'a Rules<'a>,
+    bundles: bool,
+    searches_in_bundles: bool,
+    /// Where Bundles are posted: the base URL, with a slash behind it where the server redirects there.
+    base: &'static str,
+    entries_max: usize,
+    broken_bundles: u32,
+    odd_in_a_row: u32,
+    timeouts: u32,
+    /// The target answered a search of our own in this call.
+    is_well: bool,
+    refuses_ids: bool,
+}
+
+impl<'a> Line<'a> {
+    pub(super) fn new(outside: &'a dyn Outside, rules: &'a Rules<'a>) -> Self {
+        Self {
+            outside,
+            rules,
+            bundles: rules.settings.batch && rules.capabilities.batch,
+            searches_in_bundles: true,
+            base: "",
+            entries_max: rules.settings.bundle_entries_max,
+            broken_bundles: 0,
+            odd_in_a_row: 0,
+            timeouts: 0,
+            is_well: false,
+            refuses_ids: false,
+        }
+    }
+
+    /// Sends the requests; each at most once, unless doing it twice changes nothing.
+    pub(super) fn round(&mut self, asks: &[(usize, Ask)]) -> Round {
+        let mut round = Round::default();
+        // Apart, so that a refusal of searches is known as one.
+        for searches in [true, false] {
+            let part: Vec<&(usize, Ask)> = asks.iter().filter(|(_, ask)| ask.is_search() == searches).collect();
+            if let Err(failure) = self.part(&part, searches, &mut round) {
+                round.stopped = Some(failure);
+                break;
+            }
+        }
+        round
+    }
+
+    fn part(&mut self, asks: &[&(usize, Ask)], searches: bool, round: &mut Round) -> Result<(), Failure> {
+        let entries: Vec<Entry> = asks.iter().map(|(index, ask)| Entry::new(*index, ask)).collect();
+        let mut queue: VecDeque<Vec<Entry>> = self.cut(entries).into();
+        while let Some(entries) = queue.pop_front() {
+            if entries.len() == 1 || !self.bundles || (searches && !self.searches_in_bundles) {
+                let of_chunk = |ask: &&&(usize, Ask)| entries.iter().any(|entry| entry.index == ask.0);
+                for (index, ask) in asks.iter().filter(of_chunk) {
+                    self.alone(*index, ask, round)?;
+                }
+            } else {
+                self.together(entries, searches, &mut queue, round)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn cut(&self, entries: Vec<Entry>) -> Vec<Vec<Entry>> {
+        bundle::chunks(entries, self.entries_max, self.rules.settings.bundle_bytes_max)
+    }
+
+    /// Sends one Bundle; what has to be sent again goes into the queue.
+    fn together(
+        &mut self,
+        mut entries: Vec<Entry>,
+        searches: bool,
+        queue: &mut VecDeque<Vec<Entry>>,
+        round: &mut Round,
+    ) -> Result<(), Failure> {
+        match self.post(&entries) {
+            Sent::Answered(Posted::Answers(answers)) if searches && answers.iter().all(is_refused_search) => {
+                self.search_alone(entries, queue);
+            }
+            Sent::Answered(Posted::Answers(answers)) => {
+                self.broken_bundles = 0;
+                if answers.iter().any(is_sound) {
+                    self.odd_in_a_row = 0;
+                }
+                round
+                    .replies
+                    .extend(entries.iter().map(|entry| entry.index).zip(answers.into_iter().map(Reply::Answer)));
+            }
+            Sent::Answered(Posted::Refused) if searches => self.search_alone(entries, queue),
+            Sent::Answered(Posted::Refused) => halve(entries, queue),
+            Sent::Answered(Posted::NotTaken) => {
+                self.bundles = false;
+                self.outside.warn(
+                    "the server says that it takes batch Bundles but refuses them; sending requests one by one \
+                     (set batch = false to do so from the start)",
+                );
+                queue.push_front(entries);
+            }
+            Sent::Odd(failure, _) => {
+                self.odd(&failure)?;
+                let again = self.take_out(&mut entries, round, |entry| !entry.is_post, || Reply::LookFirst);
+                self.broke(again, queue);
+            }
+            Sent::Broken(failure) => {
+                self.odd(&failure)?;
+                let again = self.take_out(
+                    &mut entries,
+                    round,
+                    |entry| entry.may_be_repeated,
+                    || Reply::Unanswered(failure.clone()),
+                );
+                self.broke(again, queue);
+            }
+            Sent::Slow(failure) => {
+                let quarter = (entries.len() / 4).max(1);
+                let again = self.take_out(
+                    &mut entries,
+                    round,
+                    |entry| entry.may_be_repeated,
+                    || Reply::Unanswered(failure.clone()),
+                );
+                self.slow(&failure)?;
+                self.entries_max = quarter;
+                let waiting = queue.drain(..).flatten();
+                let smaller = self.cut(again.into_iter().chain(waiting).collect());
+                queue.extend(smaller);
+            }
+            Sent::Target(failure) => return Err(failure),
+        }
+        Ok(())
+    }
+
+    /// Takes out the entries that must not be sent again as they are, and gives them their reply; gives the others.
+    fn take_out(
+        &mut self,
+        entries: &mut Vec<Entry>,
+        round: &mut Round,
+        may_go_again: impl Fn(&Entry) -> bool,
+        reply: impl Fn() -> Reply,
+    ) -> Vec<Entry> {
+        let (again, once): (Vec<_>, Vec<_>) = entries.drain(..).partition(may_go_again);
+        if !once.is_empty() {
+            self.entries_max = (once.len() / 4).max(1);
+        }
+        round.replies.extend(once.iter().map(|entry| (entry.index, reply())));
+        again
+    }
+
+    fn broke(&mut self, entries: Vec<Entry>, queue: &mut VecDeque<Vec<Entry>>) {
+        self.broken_bundles += 1;
+        if self.broken_bundles == BROKEN_BUNDLES_MAX {
+            self.bundles = false;
+            self.outside.warn("the server breaks on batch Bundles again and again; sending requests one by one");
+        }
+        halve(entries, queue);
+    }
+
+    fn search_alone(&mut self, entries: Vec<Entry>, queue: &mut VecDeque<Vec<Entry>>) {
+        self.searches_in_bundles = false;
+        self.outside.warn("the server refuses searches in batch Bundles; sending searches one by one");
+        queue.push_front(entries);
+    }
+
+    /// Sends one request for itself.
+    fn alone(&mut self, index: usize, ask: &Ask, round: &mut Round) -> Result<(), Failure> {
+        if ask.only_if_new && self.refuses_ids {
+            round.replies.push((index, Reply::Answer(Answer::of_status(405))));
+            return Ok(());
+        }
+        let reply = match self.single(ask) {
+            Sent::Answered(answer) => {
+                if is_sound(&answer) {
+                    self.odd_in_a_row = 0;
+                }
+                self.refuses_ids |= ask.only_if_new && matches!(answer.status, 404 | 405 | 501);
+                Reply::Answer(answer)
+            }
+            Sent::Odd(failure, answer) => {
+                self.odd(&failure)?;
+                // What looks like a success and is not FHIR confirms nothing.
+                let status = answer.as_ref().map_or(0, |answer| answer.status);
+                let answer = answer.unwrap_or_default();
+                Reply::Answer(if (200..300).contains(&status) { answer.without_status() } else { answer })
+            }
+            Sent::Broken(failure) => {
+                self.odd(&failure)?;
+                Reply::Unanswered(own(failure))
+            }
+            Sent::Slow(failure) => {
+                self.slow(&failure)?;
+                self.odd(&failure)?;
+                Reply::Unanswered(own(failure))
+            }
+            Sent::Target(failure) => return Err(failure),
+        };
+        round.replies.push((index, reply));
+        Ok(())
+    }
+
+    /// Something odd came back: asks whether the target is well, where that is not known or has become doubtful.
+    fn odd(&mut self, failure: &Failure) -> Result<(), Failure> {
+        self.odd_in_a_row += 1;
+        if self.odd_in_a_row >= ODD_IN_A_ROW_MAX {
+            return Err(failure.clone());
+        }
+        if !self.is_well || self.odd_in_a_row.is_multiple_of(4) {
+            self.is_well = self.probe();
+        }
+        if self.is_well { Ok(()) } else { Err(failure.clone()) }
+    }
+
+    fn slow(&mut self, failure: &Failure) -> Result<(), Failure> {
+        self.timeouts += 1;
+        if self.timeouts < TIMEOUTS_MAX { Ok(()) } else { Err(failure.clone()) }
+    }
+
+    /// A search that finds nobody: whether the server is there and lets us in.
+    fn probe(&self) -> bool {
+        let query = probe_query(&self.rules.settings.identifier_system);
+        let request = with_headers(Request::new(Method::Get, query), false);
+        let Ok(response) = self.outside.send(&request) else { return false };
+        let body: Option<Value> = serde_json::from_slice(&response.body).ok();
+        match response.status {
+            200 => body.is_some_and(|body| body.get("resourceType").and_then(Value::as_str) == Some("Bundle")),
+            401 | 403 | 404 | 408 | 429 => false,
+            400..=499 => is_outcome(body.as_ref()),
+            _ => false,
+        }
+    }
+
+    fn post(&mut self, entries: &[Entry]) -> Sent<Posted> {
+        let what = format!("POST Bundle of {} entries", entries.len());
+        let request =
+            |base: &str| with_headers(Request::new(Method::Post, base).with_body(bundle::body(entries)), true);
+        let mut sent = self.outside.send(&request(self.base));
+        if self.base.is_empty() && sent.as_ref().is_ok_and(leads_to_a_slash) {
+            self.base = "/";
+            sent = self.outside.send(&request(self.base));
+        }
+        let response = match sent {
+            Ok(response) => response,
+            Err(error) => return unsent(&what, &error),
+        };
+        let mut body: Option<Value> = serde_json::from_slice(&response.body).ok();
+        match outcome::of_response(&what, &response, is_outcome(body.as_ref())) {
+            // Said of the address alone: entries have none of their own.
+            Whole::Odd(_) if response.status == 404 => return Sent::Answered(Posted::NotTaken),
+            Whole::Odd(_) if response.status == 501 => return Sent::Answered(Posted::NotTaken),
+            Whole::Odd(failure) => return Sent::Odd(failure, None),
+            Whole::Slow(failure) => return Sent::Slow(failure),
+            Whole::Target(failure) => return Sent::Target(failure),
+            Whole::Answer => {}
+        }
+        match response.status {
+            400 | 413 | 422 => return Sent::Answered(Posted::Refused),
+            404 | 405 => return Sent::Answered(Posted::NotTaken),
+            200..=299 => {}
+            403 => {
+                let message = format!("{what} answered 403: the credentials do not suffice");
+                return Sent::Odd(failure(FailureKind::Misconfigured, message), None);
+            }
+            status => {
+                let message = format!("{what} answered {status}");
+                return Sent::Odd(failure(FailureKind::Unavailable, message), None);
+            }
+        }
+        let no_json = || format!("{what} was answered with {} and not with FHIR JSON", content_type(&response));
+        match body.as_mut() {
+            // A proxy's page that says 200 must never pass for a confirmation.
+            None if is_page(&response) => Sent::Odd(failure(FailureKind::Misconfigured, no_json()), None),
+            None => Sent::Odd(failure(FailureKind::Unavailable, format!("{what} was answered with nothing")), None),
+            Some(body) => match bundle::answers(body, entries.len()) {
+                Ok(answers) => Sent::Answered(Posted::Answers(answers)),
+                Err(problem) => {
+                    let message = format!("{what} was answered with {problem}");
+                    Sent::Odd(failure(FailureKind::Unavailable, message), None)
+                }
+            },
+        }
+    }
+
+    fn single(&self, ask: &Ask) -> Sent<Answer> {
+        let writes = ask.resource.is_some();
+        let body = ask.resource.as_ref().map(|resource| resource.to_string().into_bytes()).unwrap_or_default();
+        let mut request = with_headers(Request::new(ask.method, ask.url.clone()).with_body(body), writes);
+        for (name, value) in [("if-match", &ask.if_match), ("if-none-exist", &ask.if_none_exist)] {
+            if let Some(value) = value {
+                request = request.with_header(name, value.clone());
+            }
+        }
+        if ask.only_if_new {
+            request = request.with_header("if-none-match", "*");
+        }
+        let what = match ask.method {
+            Method::Get => "GET Patient",
+            Method::Post => "POST Patient",
+            _ => "PUT Patient",
+        };
+        let response = match self.outside.send(&request) {
+            Ok(response) => response,
+            Err(error) => return unsent(what, &error),
+        };
+        let body: Option<Value> = serde_json::from_slice(&response.body).ok();
+        let told = is_outcome(body.as_ref());
+        if body.is_none() && (200..300).contains(&response.status) && is_page(&response) {
+            let message = format!("{what} was answered with {} and not with FHIR JSON", content_type(&response));
+            return Sent::Odd(
+                failure(FailureKind::Misconfigured, message),
+                Some(Answer::from_response(&response, None)),
+            );
+        }
+        let answer = Answer::from_response(&response, body);
+        match outcome::of_response(what, &response, told) {
+            Whole::Answer => Sent::Answered(answer),
+            Whole::Odd(failure) => Sent::Odd(failure, Some(answer)),
+            Whole::Slow(failure) => Sent::Slow(failure),
+            Whole::Target(failure) => Sent::Target(failure),
+        }
+    }
+}
+
+/// A server that answers so has looked at what was asked.
+fn is_sound(answer: &Answer) -> bool {
+    matches!(answer.status, 200..=499) && !matches!(answer.status, 401 | 403 | 408 | 429)
+}
+
+/// Said of the search and not of the server's health.
+fn is_refused_search(answer: &Answer) -> bool {
+    matches!(answer.status, 400 | 404 | 405 | 406 | 415 | 422 | 501)
+}
+
+/// The halves go to the end of the queue: what is sound in between shows that the server is well.
+fn halve(mut entries: Vec<Entry>, queue: &mut VecDeque<Vec<Entry>>) {
+    let second = entries.split_off(entries.len() / 2);
+    queue.extend([entries, second].into_iter().filter(|half| !half.is_empty()));
+}
+
+/// What it means for one patient whose request, sent alone, was not answered while the target is well: an attempt. The host
+/// keeps the patient in work for as long as the server may be working on it.
+fn own(failure: Failure) -> Failure {
+    Failure { kind: FailureKind::Transient, ..failure }
+}
+
+fn unsent<T>(what: &str, error: &Error) -> Sent<T> {
+    let failure = outcome::of_error(what, error);
+    match error {
+        Error::Timeout => Sent::Slow(failure),
+        Error::Broken(_) => Sent::Broken(failure),
+        Error::Refused(_) | Error::ConnectionFailed(_) => Sent::Target(failure),
+    }
+}
+
+/// A redirect from the base URL to the same with a slash: some servers take Bundles only there.
+fn leads_to_a_slash(response: &Response) -> bool {
+    matches!(response.status, 301 | 302 | 307 | 308)
+        && response.header("location").is_some_and(|location| location.trim().ends_with('/'))
+}
+
+fn is_page(response: &Response) -> bool {
+    !response.body.iter().all(u8::is_ascii_whitespace)
+}
+
+/// The headers of every request; `writes` for one with a body.
+pub(crate) fn with_headers(request: Request, writes: bool) -> Request {
+    let request = request.with_header("accept", FHIR_JSON);
+    if writes {
+        request.with_header("content-type", FHIR_JSON).with_header("prefer", "return=minimal")
+    } else {
+        request
+    }
+}

@@ -1,0 +1,107 @@
+//! By what we know our patients at a server: their identifier, and the id that we give where clients may choose it.
+//!
+//! Pure. It never asks the server anything; `delivery::first` does. The same identifier always gives the same id, so two simultaneous first deliveries meet on one record. The id
+//! is a UUID (version 8 of RFC 9562: computed by a rule of our own) whose first character is a letter. So it fits
+//! FHIR's grammar, servers that take UUIDs only, and those that refuse ids made of digits alone. It never holds the
+//! identifier itself: servers write ids into their access logs.
+
+use serde_json::Value;
+use sha2::{Digest as _, Sha256};
+
+/// Keeps these ids apart from anyone else's hash of the same text. Changing it would create every patient anew.
+const NAMESPACE: &str = "neuronova-sync/patient";
+
+/// The id of the patient with this identifier.
+pub(crate) fn derived_id(system: &str, value: &str) -> String {
+    // A line feed is allowed in neither part, so no two pairs give the same text.
+    let digest = Sha256::digest(format!("{NAMESPACE}\n{system}\n{value}").as_bytes());
+    let mut bytes: [u8; 16] = digest[..16].try_into().expect("invariant: SHA-256 has 32 bytes");
+    bytes[0] = (0xa0 + 0x10 * ((bytes[0] >> 4) % 6)) | (bytes[0] & 0x0f);
+    bytes[6] = 0x80 | (bytes[6] & 0x0f);
+    bytes[8] = 0x80 | (bytes[8] & 0x3f);
+    let hex = format!("{:032x}", u128::from_be_bytes(bytes));
+    [&hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..]].join("-")
+}
+
+/// How a Patient that a server found for an identifier relates to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Carries {
+    /// It carries the identifier, letter by letter.
+    Exactly,
+    /// Only where case does not count: another patient's record, found by a server that compares so.
+    InAnotherCase,
+    /// Not at all.
+    Not,
+}
+
+/// Whether a Patient carries an identifier.
+pub(crate) fn carries(patient: &Value, system: &str, value: &str) -> Carries {
+    let identifiers = patient.get("identifier").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
+    let values = || {
+        identifiers
+            .iter()
+            .filter(|identifier| identifier.get("system").and_then(Value::as_str) == Some(system))
+            .filter_map(|identifier| identifier.get("value").and_then(Value::as_str))
+    };
+    if values().any(|known| known == value) {
+        return Carries::Exactly;
+    }
+    let folded = value.trim().to_lowercase();
+    if values().any(|known| known.trim().to_lowercase() == folded) { Carries::InAnotherCase } else { Carries::Not }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn an_identifier_is_ours_only_letter_by_letter() {
+        let patient = json!({ "identifier": [{ "system": "urn:other", "value": "x-1" }, { "value": "x-1" },
+            { "system": SYSTEM, "value": "AB-1" }, { "system": SYSTEM }] });
+        for (value, expected) in [
+            ("AB-1", Carries::Exactly),
+            ("ab-1", Carries::InAnotherCase),
+            ("AB-1 ", Carries::InAnotherCase),
+            ("x-1", Carries::Not),
+        ] {
+            assert_eq!(carries(&patient, SYSTEM, value), expected, "{value}");
+        }
+        assert_eq!(carries(&json!({}), SYSTEM, "AB-1"), Carries::Not);
+    }
+
+    const SYSTEM: &str = "urn:neuronova:patient-id";
+
+    #[test]
+    fn the_id_never_changes() {
+        // A changed value here means that every patient would be created a second time.
+        assert_eq!(derived_id(SYSTEM, "P-2025-001"), "b9ecd379-d875-8b55-8497-41ef5b695f83");
+    }
+
+    #[test]
+    fn every_id_fits_the_rules_of_the_servers_that_we_know() {
+        let mut seen = HashSet::new();
+        for number in 0..2_000 {
+            let id = derived_id(SYSTEM, &format!("P-{number}"));
+            assert_eq!(id.len(), 36, "FHIR allows 64 characters");
+            assert!(id.bytes().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte) || byte == b'-'));
+            assert!(id.starts_with(|first: char| first.is_ascii_alphabetic()), "{id}");
+            assert_eq!(&id[14..15], "8", "{id}");
+            assert!(matches!(&id[19..20], "8" | "9" | "a" | "b"), "{id}");
+            assert!(seen.insert(id));
+        }
+    }
+
+    #[test]
+    fn case_and_system_make_another_id() {
+        let ids: HashSet<String> =
+            [(SYSTEM, "AB-1"), (SYSTEM, "ab-1"), ("urn:other", "AB-1"), ("urn:neuronova:patient-id\nAB", "-1")]
+                .into_iter()
+                .map(|(system, value)| derived_id(system, value))
+                .collect();
+        assert_eq!(ids.len(), 4);
+    }
+}

@@ -1,0 +1,253 @@
+//! What operators decide about failures, and what keeps them from losing history: dismissals, the clock, a store that is not ours.
+
+use host::domain::delivery::Status;
+use host::store::{ClockState, MigrationError, PurgeCursor, RetryFilter};
+use tests::environment::Backend;
+
+use crate::on_every_store;
+use crate::support::{Stand, TARGET, confirmed, failed, patient, request};
+
+on_every_store!(
+    a_dismissal_is_final_counted_and_kept_with_its_reason,
+    a_later_change_of_a_dismissed_patient_goes_on,
+    a_dismissal_goes_when_retention_says_so,
+    a_dismissed_head_blocks_its_key_no_more,
+    a_patient_is_known_by_any_trace,
+    a_clock_that_jumps_ahead_purges_nothing,
+    a_clock_that_stays_ahead_for_a_day_is_believed,
+    a_clock_that_is_behind_is_named,
+    what_a_clock_ten_hours_ahead_put_off_is_due_again,
+    what_a_clock_forty_days_ahead_put_off_is_due_again,
+    a_store_that_can_be_written_is_no_trouble_and_keeps_nothing,
+);
+
+const DAY: i64 = 86_400_000;
+
+async fn fail(stand: &Stand, numbers: &[u32]) {
+    let patients: Vec<_> = numbers.iter().map(|number| patient(*number, "Seoul")).collect();
+    stand.put(&patients).await;
+    let batch = stand.claim_batch().await;
+    let rows: Vec<_> = batch.deliveries.iter().map(|delivery| failed(delivery, Status::Failed, 0)).collect();
+    stand.store.settle(&batch.lease, &rows, None).await.expect("settle");
+}
+
+fn of(patient: &str) -> RetryFilter {
+    RetryFilter { patient: Some(patient.to_owned()), ..RetryFilter::default() }
+}
+
+async fn a_dismissal_is_final_counted_and_kept_with_its_reason(stand: Stand) {
+    fail(&stand, &[1, 2]).await;
+    let listed = stand.store.failed(&RetryFilter::default(), 10).await.expect("list");
+    assert_eq!(listed.len(), 2);
+    assert_eq!(
+        (listed[0].aggregate_id.as_str(), listed[0].kind.as_deref(), listed[0].attempts),
+        ("P-0001", Some("invalid"), 1)
+    );
+    stand.pass(10);
+    assert_eq!(stand.store.dismiss(&of("P-0001"), "entered twice", "kim").await.expect("dismiss"), 1);
+    assert_eq!(stand.store.dismiss(&of("P-0001"), "again", "kim").await.expect("dismiss"), 0, "only once");
+    assert_eq!(stand.store.retry(&of("P-0001")).await.expect("retry"), 0, "it is final");
+    let counts = stand.counts().await;
+    assert_eq!((counts.dismissed, counts.failed, counts.pending), (1, 1, 0));
+    let dismissed = stand.store.dismissed(Some(TARGET), 10).await.expect("list").remove(0);
+    assert_eq!((dismissed.reason.as_deref(), dismissed.dismissed_by.as_deref()), (Some("entered twice"), Some("kim")));
+    assert_eq!(dismissed.dismissed_at, Some(stand.now()));
+    assert_eq!(
+        dismissed.delivery.message.as_deref(),
+        Some("fname: 300 characters, at most 255"),
+        "why it failed is kept"
+    );
+    assert!(stand.store.dismissed(Some("fhir"), 10).await.expect("list").is_empty());
+    assert_eq!(stand.store.open_work().await.expect("open"), 0);
+}
+
+async fn a_later_change_of_a_dismissed_patient_goes_on(stand: Stand) {
+    fail(&stand, &[1]).await;
+    let change = stand.store.failed(&RetryFilter::default(), 1).await.expect("list")[0].change_id;
+    let this = RetryFilter { change_id: Some(change), ..RetryFilter::default() };
+    assert_eq!(stand.store.dismiss(&this, "wrong patient", "kim").await.expect("dismiss"), 1);
+    stand.put(&[patient(1, "Busan")]).await;
+    let batch = stand.claim_batch().await;
+    assert!(batch.deliveries[0].change.payload.contains("Busan"));
+    stand.store.settle(&batch.lease, &[confirmed(&batch.deliveries[0], "7")], None).await.expect("settle");
+    let counts = stand.counts().await;
+    assert_eq!((counts.done, counts.dismissed, counts.failed, counts.superseded), (1, 1, 0, 0));
+}
+
+async fn a_dismissal_goes_when_retention_says_so(stand: Stand) {
+    fail(&stand, &[1]).await;
+    stand.store.dismiss(&of("P-0001"), "entered twice", "kim").await.expect("dismiss");
+    let purge = async |age_ms| {
+        stand.store.purge_deliveries(TARGET, age_ms, PurgeCursor::default()).await.expect("purge").deleted
+    };
+    stand.pass(1_000);
+    assert_eq!(purge(2_000).await, 0);
+    assert_eq!(stand.store.dismissed(None, 10).await.expect("list").len(), 1);
+    assert_eq!(purge(500).await, 1);
+    assert!(stand.store.dismissed(None, 10).await.expect("list").is_empty());
+    assert_eq!(stand.counts().await, host::store::Counts::default());
+}
+
+async fn a_dismissed_head_blocks_its_key_no_more(stand: Stand) {
+    fail(&stand, &[1]).await;
+    stand.put(&[patient(1, "Busan")]).await;
+    let in_order = host::store::ClaimRequest { fifo_types: vec!["patient".to_owned()], ..request(10) };
+    assert!(matches!(stand.store.claim(&in_order).await.expect("claim"), host::store::Claim::Nothing));
+    stand.store.dismiss(&of("P-0001"), "wrong", "kim").await.expect("dismiss");
+    assert!(matches!(stand.store.claim(&in_order).await.expect("claim"), host::store::Claim::Batch(_)));
+}
+
+async fn a_patient_is_known_by_any_trace(stand: Stand) {
+    let insert = "INSERT INTO sync_outbox (aggregate_type, aggregate_id, operation, payload) VALUES ('patient', 'D-1', 'create', '{}')";
+    stand.database.execute(insert).await.expect("insert");
+    stand.put(&[patient(1, "Seoul")]).await;
+    for (patient, known) in [("P-0001", true), ("D-1", true), ("p-0001", false), ("P-0001 ", false), ("unknown", false)]
+    {
+        assert_eq!(stand.store.knows_patient(patient).await.expect("look"), known, "{patient}");
+    }
+}
+
+/// A finished delivery of now, in a store whose clock was looked at now.
+async fn finished(stand: &Stand) {
+    stand.put(&[patient(1, "Seoul")]).await;
+    let batch = stand.claim_batch().await;
+    stand.store.settle(&batch.lease, &[confirmed(&batch.deliveries[0], "7")], None).await.expect("settle");
+    assert_eq!(stand.store.judge_clock().await.expect("judge"), ClockState::Trusted);
+}
+
+async fn purge(stand: &Stand) -> u64 {
+    let deliveries = stand.store.purge_deliveries(TARGET, 30 * DAY, PurgeCursor::default()).await.expect("purge");
+    let changes = stand.store.purge_changes(30 * DAY, PurgeCursor::default()).await.expect("purge");
+    deliveries.deleted + changes.deleted
+}
+
+async fn a_clock_that_jumps_ahead_purges_nothing(stand: Stand) {
+    finished(&stand).await;
+    stand.pass(40 * DAY);
+    // Whether the purger has looked at the clock or the jump came after its look.
+    assert_eq!(purge(&stand).await, 0);
+    assert_eq!(stand.store.judge_clock().await.expect("judge"), ClockState::Ahead { step_ms: 40 * DAY });
+    assert_eq!(stand.store.clock_state().await.expect("read"), ClockState::Ahead { step_ms: 40 * DAY });
+    assert_eq!(purge(&stand).await, 0);
+    // It is set right.
+    stand.pass(-40 * DAY + 600_000);
+    assert_eq!(stand.store.judge_clock().await.expect("judge"), ClockState::Trusted);
+    assert_eq!(stand.store.clock_state().await.expect("read"), ClockState::Trusted);
+    assert_eq!(purge(&stand).await, 0);
+}
+
+/// Or no host ran for 40 days.
+async fn a_clock_that_stays_ahead_for_a_day_is_believed(stand: Stand) {
+    finished(&stand).await;
+    stand.pass(40 * DAY);
+    for _ in 0..24 {
+        assert!(matches!(stand.store.judge_clock().await.expect("judge"), ClockState::Ahead { .. }));
+        assert_eq!(purge(&stand).await, 0);
+        stand.pass(DAY / 24);
+    }
+    assert_eq!(stand.store.judge_clock().await.expect("judge"), ClockState::Trusted);
+    assert_eq!(purge(&stand).await, 2, "the delivery and its change");
+}
+
+async fn a_clock_that_is_behind_is_named(stand: Stand) {
+    finished(&stand).await;
+    stand.pass(-2 * 3_600_000);
+    let behind = ClockState::Behind { by_ms: 2 * 3_600_000 };
+    assert_eq!(stand.store.clock_state().await.expect("read"), behind);
+    assert_eq!(stand.store.judge_clock().await.expect("judge"), behind);
+}
+
+async fn what_a_clock_ten_hours_ahead_put_off_is_due_again(stand: Stand) {
+    was_put_off(stand, 10 * 3_600_000).await;
+}
+
+async fn what_a_clock_forty_days_ahead_put_off_is_due_again(stand: Stand) {
+    was_put_off(stand, 40 * DAY).await;
+}
+
+async fn was_put_off(stand: Stand, ahead_ms: i64) {
+    finished(&stand).await;
+    stand.pass(ahead_ms);
+    stand.store.judge_clock().await.expect("judge");
+    stand.put(&[patient(2, "Busan")]).await;
+    let lost = stand.claim_batch().await;
+    stand.put(&[patient(3, "Busan")]).await;
+    // It is set right.
+    stand.pass(600_000 - ahead_ms);
+    assert!(matches!(stand.claim().await, host::store::Claim::Nothing), "due in the future");
+    assert!(!matches!(stand.store.judge_clock().await.expect("judge"), ClockState::Ahead { .. }));
+    let batch = stand.claim_batch().await;
+    assert_eq!(batch.deliveries[0].change.aggregate_id, "P-0003");
+    stand.pass(3_600_001);
+    let taken = stand.store.take_expired_leases().await.expect("take");
+    assert!(taken.iter().any(|lease| lease.epoch == lost.lease.epoch), "the batch of a host that died meanwhile");
+}
+
+async fn a_store_that_can_be_written_is_no_trouble_and_keeps_nothing(stand: Stand) {
+    assert_eq!(stand.store.write_trouble().await, None);
+    assert_eq!(stand.store.other_hosts("another").await.expect("count"), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_read_only_server_is_a_trouble_with_its_reason() {
+    let Some(stand) = Stand::on(Backend::Postgres).await else { return };
+    let name = stand.database.url().rsplit('/').next().expect("a name").to_owned();
+    stand
+        .database
+        .execute(&format!("ALTER DATABASE {name} SET default_transaction_read_only = on"))
+        .await
+        .expect("set");
+    let store = stand.other_host();
+    let trouble = store.write_trouble().await.expect("a trouble");
+    assert!(trouble.contains("takes no writes"), "{trouble}");
+    assert!(store.status(1).await.is_ok(), "reading goes on");
+}
+
+async fn a_store_that_is_not_current_is_named_and_left_alone(backend: Backend) {
+    let Some(stand) = Stand::empty(backend).await else { return };
+    assert!(matches!(stand.store.require_current().await, Err(MigrationError::Absent)));
+    let migrated = stand.store.migrate().await.expect("migrate");
+    assert_eq!(stand.store.require_current().await.expect("current"), migrated.version);
+    let newest = format!("DELETE FROM schema_migration WHERE version = {}", migrated.version);
+    stand.database.execute(&newest).await.expect("delete");
+    let error = stand.store.require_current().await.expect_err("older");
+    assert!(error.to_string().contains("host migrate"), "{error}");
+    assert!(matches!(error, MigrationError::Older { found, known } if found == known - 1));
+}
+
+async fn another_programs_table_is_not_taken_for_ours(backend: Backend) {
+    for table in ["CREATE TABLE users (id BIGINT, name VARCHAR(9))", "CREATE TABLE schema_migration (version BIGINT)"] {
+        let Some(stand) = Stand::empty(backend).await else { return };
+        stand.database.execute(table).await.expect("make");
+        let error = stand.store.migrate().await.expect_err("foreign");
+        let name = table.split(' ').nth(2).expect("a name");
+        assert!(matches!(&error, MigrationError::Foreign { table, .. } if table == name), "{error}");
+        assert!(error.to_string().contains("another program's"), "{error}");
+        stand.database.execute(&format!("DROP TABLE {name}")).await.expect("nothing else was touched");
+        assert!(stand.store.migrate().await.is_ok());
+    }
+}
+
+/// MySQL commits each statement by itself, so that a host may die between two of them.
+#[tokio::test(flavor = "multi_thread")]
+async fn tables_that_a_host_left_half_made_are_taken_up() {
+    let Some(stand) = Stand::empty(Backend::MariaDb).await else { return };
+    let file = tests::environment::workspace().join("migrations/mysql/0001_initial.sql");
+    let sql = std::fs::read_to_string(file).expect("our own file");
+    let first = sql.split(";\n").next().expect("a statement");
+    assert!(first.contains("CREATE TABLE IF NOT EXISTS users"));
+    stand.database.execute(first).await.expect("the first statement of the first migration");
+    stand.store.migrate().await.expect("migrate");
+    stand.database.execute("DELETE FROM schema_migration WHERE version = 9").await.expect("delete");
+    assert_eq!(stand.store.migrate().await.expect("again").applied, 1, "every statement may be run again");
+}
+
+macro_rules! on_every_backend {
+    ($($behaviour:ident),+) => {
+        mod empty_on_sqlite { $( #[tokio::test(flavor = "multi_thread")] async fn $behaviour() { super::$behaviour(tests::environment::Backend::Sqlite).await; } )+ }
+        mod empty_on_mariadb { $( #[tokio::test(flavor = "multi_thread")] async fn $behaviour() { super::$behaviour(tests::environment::Backend::MariaDb).await; } )+ }
+        mod empty_on_postgres { $( #[tokio::test(flavor = "multi_thread")] async fn $behaviour() { super::$behaviour(tests::environment::Backend::Postgres).await; } )+ }
+    };
+}
+
+on_every_backend!(a_store_that_is_not_current_is_named_and_left_alone, another_programs_table_is_not_taken_for_ours);

@@ -1,0 +1,64 @@
+//! What an operator asks of a host that cannot go on, and what it says.
+
+use std::time::Duration;
+
+use tests::host::{Configuration, Host};
+use tests::servers::process::free_port;
+
+use crate::slow_server::{Answer, SlowServer};
+use crate::support::{QUICK, directory, patient, put};
+
+const LIMIT: Duration = Duration::from_secs(60);
+/// A breaker that nobody wants to wait for.
+const PATIENT: &str = "\n[sync]\npoll_interval_ms = 20\n[sync.breaker]\nopen_ms = 600000\ncap_ms = 600000\n";
+
+fn is(host: &Host, state: &str) -> bool {
+    host.status()["targets"]["x"]["state"] == state
+}
+
+#[test]
+fn a_probe_or_a_resume_finds_a_target_that_was_put_right_at_once() {
+    for commands in [&[&["target", "probe", "x"][..]][..], &[&["target", "pause", "x"], &["target", "resume", "x"]]] {
+        let port = free_port().expect("port");
+        let url = format!("http://127.0.0.1:{port}");
+        let host = Host::new(&Configuration::new("sqlite://.host/host.db").more(&directory("x", &url)).more(PATIENT))
+            .expect("host");
+        put(&host, &patient("O-1"));
+        let mut running = host.spawn(&["run"]).expect("spawn");
+        running.wait_until("it is down", LIMIT, || is(&host, "down")).expect("wait");
+        let _server = SlowServer::start_on(port, Duration::ZERO, Answer::AtOnce);
+        for command in commands {
+            let _ = host.run(command).expect_success();
+        }
+        running.wait_until("it is delivered", LIMIT, || host.status()["totals"]["done"] == 1).expect("wait");
+    }
+}
+
+#[test]
+fn a_run_until_idle_with_no_enabled_target_ends_and_says_why() {
+    let target = directory("x", "http://127.0.0.1:1").replace("[targets.x]", "[targets.x]\nenabled = false");
+    let host = Host::new(&Configuration::new("sqlite://.host/host.db").more(&target)).expect("host");
+    put(&host, &patient("O-1"));
+    let ended = host.spawn(&["run", "--until-idle"]).expect("spawn").wait(LIMIT).expect("end");
+    assert_eq!(ended.status, Some(3), "{}", ended.stderr);
+    assert!(ended.stderr.contains("no target is enabled"), "{}", ended.stderr);
+}
+
+#[tokio::test]
+async fn a_run_until_idle_ends_where_the_store_cannot_be_written() {
+    let server = SlowServer::start(Duration::ZERO, Answer::AtOnce);
+    let configuration = Configuration::new("sqlite://.host/host.db").more(&directory("x", &server.url())).more(QUICK);
+    // At the start, and in the midst of it.
+    for table in ["INSERT ON sync_host", "UPDATE ON sync_outbox"] {
+        let host = Host::new(&configuration).expect("host");
+        put(&host, &patient("O-1"));
+        let store = tests::database::sqlite_url(&host.folder().join(".host/host.db"));
+        let trigger = format!("CREATE TRIGGER broken BEFORE {table} BEGIN SELECT RAISE(ABORT, 'no space left'); END");
+        tests::database::execute(&store, &trigger).await.expect("trigger");
+        let ended = host.spawn(&["run", "--until-idle"]).expect("spawn").wait(LIMIT).expect("end");
+        assert_eq!(ended.status, Some(4), "{table}: {}", ended.stderr);
+        assert!(ended.stderr.contains("error:"), "{table}: {}", ended.stderr);
+        let said = ended.stderr.matches("the router cannot reach the store").count();
+        assert!(said <= 1, "{table}: said {said} times");
+    }
+}
