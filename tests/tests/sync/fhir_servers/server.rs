@@ -30,22 +30,6 @@ impl Server {
         behind.split('/').next().and_then(|port| port.parse().ok()).expect("a port")
     }
 
-    /// A host whose one target is this server at `url` (its own, or a proxy's), with more said about it.
-    pub(crate) fn host(&self, url: &str, more: &Settings<'_>) -> Host {
-        let configuration = Configuration::new("sqlite://.host/host.db")
-            .more(&format!(
-                "\n[targets.fhir]\nadapter = {}\nid_column = \"fhir_patient_id\"\n{}\n\
-                 [targets.fhir.http]\nbase_url = {}\nallow_private = true\n{}\n[targets.fhir.settings]\n{}\n",
-                quoted(&adapter("fhir").to_string_lossy()),
-                more.target,
-                quoted(url),
-                more.http,
-                more.settings
-            ))
-            .more(&QUICK.replace("[sync]", &format!("[sync]\n{}", more.sync)));
-        Host::new(&configuration).expect("host")
-    }
-
     /// A record by its id: the status and the body.
     pub(crate) fn read(&self, id: &str) -> (u16, Value) {
         self.send("GET", &format!("Patient/{id}"), None)
@@ -109,12 +93,28 @@ impl Server {
     }
 }
 
+/// A host whose one target is the server at `url` (its own address, or a proxy's), with more said about it.
+pub(crate) fn host_at(url: &str, more: &Settings<'_>) -> Host {
+    let configuration = Configuration::new("sqlite://.host/host.db")
+        .more(&format!(
+            "\n[targets.fhir]\nadapter = {}\nid_column = \"fhir_patient_id\"\n{}\n\
+             [targets.fhir.http]\nbase_url = {}\nallow_private = true\n{}\n[targets.fhir.settings]\n{}\n",
+            quoted(&adapter("fhir").to_string_lossy()),
+            more.target,
+            quoted(url),
+            more.http,
+            more.adapter
+        ))
+        .more(&QUICK.replace("[sync]", &format!("[sync]\n{}", more.sync)));
+    Host::new(&configuration).expect("host")
+}
+
 /// More of a host's configuration, by its section.
 #[derive(Default)]
 pub(crate) struct Settings<'a> {
     pub(crate) target: &'a str,
     pub(crate) http: &'a str,
-    pub(crate) settings: &'a str,
+    pub(crate) adapter: &'a str,
     pub(crate) sync: &'a str,
 }
 
