@@ -46,15 +46,15 @@ impl Store {
     pub async fn renew_for(&self, lease: &Lease, least_ms: u64) -> Result<bool, StoreError> {
         rerun("renew", || async {
             let what = format!("renew lease for target `{}`", lease.target);
-            let until = format!("{} + :lease_ms", self.now());
+            let renewed_until = format!("{} + :lease_ms", self.now());
             let sql = format!(
-                "UPDATE sync_lease SET lease_until = CASE WHEN lease_until > {until} THEN lease_until ELSE {until} END \
+                "UPDATE sync_lease SET lease_until = CASE WHEN lease_until > {renewed_until} THEN lease_until ELSE {renewed_until} END \
                  WHERE {OWN}"
             );
             let lease_ms = i64::try_from(lease.lease_ms.max(least_ms)).unwrap_or(i64::MAX / 2);
-            let values =
+            let parameters =
                 [("lease_ms", lease_ms.into()), ("epoch", lease.epoch.into()), ("owner", lease.owner.as_str().into())];
-            Ok(self.execute_alone(&what, &sql, &values).await?.rows_affected == 1)
+            Ok(self.execute_alone(&what, &sql, &parameters).await?.rows_affected == 1)
         })
         .await
     }

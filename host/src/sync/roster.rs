@@ -114,7 +114,8 @@ mod tests {
         let older = RunningHost { id: "d".to_owned(), targets: None };
         let lacks =
             |id: &str, running| Difference::SomeLack { target: "y".to_owned(), lacking: vec![id.to_owned()], running };
-        let cases: [(&str, Vec<RunningHost>, &[&str], Vec<Difference>); 6] = [
+        type Case = (&'static str, Vec<RunningHost>, &'static [&'static str], Vec<Difference>);
+        let cases: [Case; 6] = [
             ("nobody runs", vec![], &["x"], vec![]),
             ("alone and complete", vec![a.clone()], &["x"], vec![]),
             ("alike", vec![b.clone(), b.clone()], &["x", "y"], vec![]),
