@@ -109,12 +109,12 @@ mod tests {
 
     #[test]
     fn differences_are_named() {
+        type Case = (&'static str, Vec<RunningHost>, &'static [&'static str], Vec<Difference>);
         let (a, b) = (host("a", &[("x", &["patient"])]), host("b", &[("x", &["patient"]), ("y", &["patient"])]));
         let other_types = host("c", &[("x", &["note"])]);
         let older = RunningHost { id: "d".to_owned(), targets: None };
         let lacks =
             |id: &str, running| Difference::SomeLack { target: "y".to_owned(), lacking: vec![id.to_owned()], running };
-        type Case = (&'static str, Vec<RunningHost>, &'static [&'static str], Vec<Difference>);
         let cases: [Case; 6] = [
             ("nobody runs", vec![], &["x"], vec![]),
             ("alone and complete", vec![a.clone()], &["x"], vec![]),

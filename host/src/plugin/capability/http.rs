@@ -187,10 +187,8 @@ impl Open {
 
     /// There is no answer: the request stays in doubt, unless it cannot have reached the server.
     fn failed_to_answer(&self, error: &reqwest::Error, unanswered: Option<Unanswered>) -> Error {
-        if was_never_sent(error) {
-            if let Some(unanswered) = unanswered {
-                unanswered.resolve();
-            }
+        if let Some(unanswered) = unanswered.filter(|_| was_never_sent(error)) {
+            unanswered.resolve();
         }
         if error.is_timeout() {
             self.fates.note_timeout();
