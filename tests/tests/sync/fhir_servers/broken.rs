@@ -17,7 +17,7 @@ const LIMIT: Duration = Duration::from_secs(240);
 const SETTINGS: Settings<'static> = Settings {
     target: "",
     http: "timeout_ms = 4000\nin_doubt_ms = 9000",
-    settings: "",
+    adapter: "",
     sync: "lease_ms = 1000\nbatch = 20",
 };
 
@@ -44,7 +44,7 @@ pub(crate) fn hosts_that_are_killed_double_nothing(server: &Server) {
     let proxy = &mut Proxy::start(server.port()).expect("proxy");
     // Slow enough that a host dies in the middle of something.
     proxy.delay(Duration::from_millis(15)).expect("delay");
-    let host = server.host(&proxy.address_of(&server.url), &SETTINGS);
+    let host = Server::host(&proxy.address_of(&server.url), &SETTINGS);
     let ids = many("K", 40);
     import(&host, &ids, "Busan");
     for number in 1..=3 {
@@ -68,7 +68,7 @@ fn disturbed(
     disturb: impl FnOnce(&mut Proxy, &[String], &Host, &mut RunningHost),
 ) {
     let proxy = &mut Proxy::start(server.port()).expect("proxy");
-    let host = server.host(&proxy.address_of(&server.url), &SETTINGS);
+    let host = Server::host(&proxy.address_of(&server.url), &SETTINGS);
     let ids = many(prefix, 20);
     import(&host, &ids, "Busan");
     let mut running = host.spawn(&["run"]).expect("spawn");

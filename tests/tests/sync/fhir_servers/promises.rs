@@ -10,11 +10,11 @@ use crate::support::{patient, put};
 const PATIENT: &str = "timeout_ms = 60000";
 
 fn plain(server: &Server) -> Host {
-    server.host(&server.url, &Settings { http: PATIENT, ..Settings::default() })
+    Server::host(&server.url, &Settings { http: PATIENT, ..Settings::default() })
 }
 
 fn holding(server: &Server) -> Host {
-    server.host(&server.url, &Settings { target: "on_remote_edit = \"hold\"", http: PATIENT, ..Settings::default() })
+    Server::host(&server.url, &Settings { target: "on_remote_edit = \"hold\"", http: PATIENT, ..Settings::default() })
 }
 
 fn moved(id: &str, city: &str) -> Value {

@@ -31,7 +31,7 @@ impl Server {
     }
 
     /// A host whose one target is this server at `url` (its own, or a proxy's), with more said about it.
-    pub(crate) fn host(&self, url: &str, more: &Settings<'_>) -> Host {
+    pub(crate) fn host(url: &str, more: &Settings<'_>) -> Host {
         let configuration = Configuration::new("sqlite://.host/host.db")
             .more(&format!(
                 "\n[targets.fhir]\nadapter = {}\nid_column = \"fhir_patient_id\"\n{}\n\
@@ -40,7 +40,7 @@ impl Server {
                 more.target,
                 quoted(url),
                 more.http,
-                more.settings
+                more.adapter
             ))
             .more(&QUICK.replace("[sync]", &format!("[sync]\n{}", more.sync)));
         Host::new(&configuration).expect("host")
@@ -114,7 +114,7 @@ impl Server {
 pub(crate) struct Settings<'a> {
     pub(crate) target: &'a str,
     pub(crate) http: &'a str,
-    pub(crate) settings: &'a str,
+    pub(crate) adapter: &'a str,
     pub(crate) sync: &'a str,
 }
 

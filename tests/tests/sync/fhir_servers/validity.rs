@@ -51,7 +51,7 @@ fn every_resource_that_is_written_is_valid() {
     // On one server, which gives back what it was given: the resources are the same on all of them.
     let Some(server) = Server::reach(Backend::Fhir) else { return };
     let settings = "national_id_system = \"urn:nation\"\nus_core = true";
-    let host = server.host(&server.url, &Settings { settings, ..Settings::default() });
+    let host = Server::host(&server.url, &Settings { adapter: settings, ..Settings::default() });
     let mut written = Vec::new();
     for (number, mut payload) in payloads().into_iter().enumerate() {
         let id = unique(&format!("V{number}"));
@@ -156,14 +156,14 @@ fn kr_core_problems(patient: &Value) -> Vec<String> {
 
 #[test]
 fn the_rules_of_the_profiles_find_what_breaks_them() {
+    type Spoil = fn(&mut Value);
     let good = json!({
         "identifier": [{ "system": "urn:x", "value": "1" }], "gender": "other",
         "name": [{ "family": "Kim", "text": "Kim" }],
         "extension": [{ "url": RACE, "extension": [{ "url": "text", "valueString": "Asian" }] }],
     });
     assert_eq!([us_core_problems(&good), kr_core_problems(&good)].concat(), Vec::<String>::new());
-    type Spoil = fn(&mut Value);
-    let spoils: [(Spoil, &str); 8] = [
+    let cases: [(Spoil, &str); 8] = [
         (|it| it["identifier"] = json!([]), "identifier 1..*"),
         (|it| it["identifier"][0]["system"] = Value::Null, "identifier.system 1..1"),
         (|it| it["gender"] = Value::Null, "gender 1..1"),
@@ -179,10 +179,10 @@ fn the_rules_of_the_profiles_find_what_breaks_them() {
             "ombCategory is a code",
         ),
     ];
-    for (spoil, rule) in spoils {
-        let mut spoilt = good.clone();
-        spoil(&mut spoilt);
-        let problems = [us_core_problems(&spoilt), kr_core_problems(&spoilt)].concat();
+    for (spoil, rule) in cases {
+        let mut broken = good.clone();
+        spoil(&mut broken);
+        let problems = [us_core_problems(&broken), kr_core_problems(&broken)].concat();
         assert!(problems.iter().any(|problem| problem.contains(rule)), "{rule}: {problems:?}");
     }
 }
