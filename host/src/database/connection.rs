@@ -144,13 +144,11 @@ async fn query_postgres(
     {
         let mut stream = query!(postgres, sql, parameters).fetch(&mut **connection);
         while let Some(row) = stream.try_next().await.map_err(|error| failed(&error))? {
-            match postgres_values::values(&row)? {
-                Some(values) => rows.take(&row, values)?,
-                None => {
-                    odd = Some(row);
-                    break;
-                }
-            }
+            let Some(values) = postgres_values::values(&row)? else {
+                odd = Some(row);
+                break;
+            };
+            rows.take(&row, values)?;
         }
     }
     let Some(odd) = odd else { return Ok(rows.rows) };

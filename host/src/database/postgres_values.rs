@@ -55,7 +55,7 @@ fn value(row: &PgRow, index: usize, bytes: &[u8]) -> Option<Value> {
     }
 }
 
-/// A database in the encoding SQL_ASCII may hold anything.
+/// A database in the encoding `SQL_ASCII` may hold anything.
 fn text(bytes: &[u8]) -> Value {
     match std::str::from_utf8(bytes) {
         Ok(text) => Value::Text(text.to_owned()),
@@ -86,8 +86,9 @@ fn numeric(bytes: &[u8]) -> Option<Value> {
     text.push_str(&if weight < 0 { 0 } else { group(0) }.to_string());
     text.extend((1..=weight).map(|place| format!("{:04}", group(place))));
     if scale > 0 {
-        let fraction: String =
+        let fraction: Vec<_> =
             (1..=i32::from(scale.div_ceil(4))).map(|place| format!("{:04}", group(weight + place))).collect();
+        let fraction = fraction.concat();
         text.push('.');
         text.push_str(fraction.get(..usize::from(scale))?);
     }
@@ -145,7 +146,7 @@ pub(super) fn values_of_text(row: &PgRow, columns: &[PgColumn]) -> Result<Vec<Va
     let values = values(row)?.ok_or_else(|| {
         DatabaseError::new(super::ErrorKind::Other, "a value cannot be read, not even as the server's text")
     })?;
-    let kinds = columns.iter().map(|column| column.type_info());
+    let kinds = columns.iter().map(sqlx::Column::type_info);
     Ok(values.into_iter().zip(kinds).map(|(value, kind)| of_text(value, kind.name(), kind.kind())).collect())
 }
 

@@ -151,7 +151,7 @@ impl Records {
                 return Err(too_long(stream, line, &format!("{FIELDS_MAX} columns")));
             }
             if end.is_some() {
-                self.take_line_feed(stream, line)?;
+                take_line_feed(stream, line)?;
                 return self.row(stream, line).map(Some);
             }
         }
@@ -300,20 +300,20 @@ impl Records {
             stream.take(1);
         }
     }
+}
 
-    /// A record ends with its whole line, also where that ends with two characters.
-    fn take_line_feed(&mut self, stream: &mut Stream, line: u64) -> Result<(), ImportError> {
-        if stream.last_byte() != Some(b'\r') {
-            return Ok(());
+/// A record ends with its whole line, also where that ends with two characters.
+fn take_line_feed(stream: &mut Stream, line: u64) -> Result<(), ImportError> {
+    if stream.last_byte() != Some(b'\r') {
+        return Ok(());
+    }
+    match stream.fill() {
+        Ok(bytes) if bytes.first() == Some(&b'\n') => {
+            stream.take(1);
+            Ok(())
         }
-        match stream.fill() {
-            Ok(bytes) if bytes.first() == Some(&b'\n') => {
-                stream.take(1);
-                Ok(())
-            }
-            Ok(_) => Ok(()),
-            Err(error) => Err(stream.error(Some(line), unreadable(&error))),
-        }
+        Ok(_) => Ok(()),
+        Err(error) => Err(stream.error(Some(line), unreadable(&error))),
     }
 }
 

@@ -84,7 +84,7 @@ fn draft(patient: Patient, options: &FhirOptions, today: Day) -> Result<Draft, V
     match patient.marital_status.read.first().map(marital_status) {
         Some(MaritalStatus::Word(word)) => draft.patient.marital_status = Some(word.to_owned()),
         Some(MaritalStatus::Unknown) => {
-            draft.left_out.push(problem("maritalStatus", "has no code of M, S, D, W, L or T"))
+            draft.left_out.push(problem("maritalStatus", "has no code of M, S, D, W, L or T"));
         }
         Some(MaritalStatus::Absent) | None => {}
     }

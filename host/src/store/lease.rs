@@ -38,20 +38,20 @@ impl Store {
         self.renew_for(lease, 0).await
     }
 
-    /// As [`Store::renew`], so that it lasts at least `least_ms` from now. No renewal makes a lease shorter: what was sent to a
+    /// As [`Store::renew`], so that it lasts at least `at_least_ms` from now. No renewal makes a lease shorter: what was sent to a
     /// server under it stays covered.
     ///
     /// # Errors
     /// As [`Store::renew`].
-    pub async fn renew_for(&self, lease: &Lease, least_ms: u64) -> Result<bool, StoreError> {
+    pub async fn renew_for(&self, lease: &Lease, at_least_ms: u64) -> Result<bool, StoreError> {
         rerun("renew", || async {
             let what = format!("renew lease for target `{}`", lease.target);
-            let until = format!("{} + :lease_ms", self.now());
+            let new_end = format!("{} + :lease_ms", self.now());
             let sql = format!(
-                "UPDATE sync_lease SET lease_until = CASE WHEN lease_until > {until} THEN lease_until ELSE {until} END \
+                "UPDATE sync_lease SET lease_until = CASE WHEN lease_until > {new_end} THEN lease_until ELSE {new_end} END \
                  WHERE {OWN}"
             );
-            let lease_ms = i64::try_from(lease.lease_ms.max(least_ms)).unwrap_or(i64::MAX / 2);
+            let lease_ms = i64::try_from(lease.lease_ms.max(at_least_ms)).unwrap_or(i64::MAX / 2);
             let values =
                 [("lease_ms", lease_ms.into()), ("epoch", lease.epoch.into()), ("owner", lease.owner.as_str().into())];
             Ok(self.execute_alone(&what, &sql, &values).await?.rows_affected == 1)

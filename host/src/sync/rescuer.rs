@@ -47,9 +47,10 @@ impl Rescuer {
     async fn beat(&self, known: &mut Option<String>) {
         let hanging = self.pulses.hanging();
         if hanging != *known {
-            match &hanging {
-                Some(task) => tracing::error!(task, "a task of this host hangs: it no longer counts as running"),
-                None => tracing::info!("the task that hung goes on"),
+            if let Some(task) = &hanging {
+                tracing::error!(task, "a task of this host hangs: it no longer counts as running");
+            } else {
+                tracing::info!("the task that hung goes on");
             }
             known.clone_from(&hanging);
         }

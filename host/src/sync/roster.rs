@@ -109,12 +109,13 @@ mod tests {
 
     #[test]
     fn differences_are_named() {
+        type Case = (&'static str, Vec<RunningHost>, &'static [&'static str], Vec<Difference>);
         let (a, b) = (host("a", &[("x", &["patient"])]), host("b", &[("x", &["patient"]), ("y", &["patient"])]));
         let other_types = host("c", &[("x", &["note"])]);
         let older = RunningHost { id: "d".to_owned(), targets: None };
         let lacks =
             |id: &str, running| Difference::SomeLack { target: "y".to_owned(), lacking: vec![id.to_owned()], running };
-        let cases: [(&str, Vec<RunningHost>, &[&str], Vec<Difference>); 6] = [
+        let cases: [Case; 6] = [
             ("nobody runs", vec![], &["x"], vec![]),
             ("alone and complete", vec![a.clone()], &["x"], vec![]),
             ("alike", vec![b.clone(), b.clone()], &["x", "y"], vec![]),

@@ -74,7 +74,8 @@ mod tests {
     ) -> (usize, usize, usize, Option<Next>) {
         let mut splits = Splits::new(size);
         let (mut calls, mut delivered, mut settled) = (0, 0, 0);
-        let mut parts = VecDeque::from([0..size]);
+        let mut parts = VecDeque::new();
+        parts.push_back(0..size);
         while let Some(part) = parts.pop_front() {
             calls += 1;
             if !bad.iter().any(|one| part.contains(one)) {

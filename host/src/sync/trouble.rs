@@ -14,16 +14,12 @@ impl StoreTrouble {
     /// A task could not do its work. `true` when it could before, so that an outage is logged once.
     pub(super) fn note(&self, task: &str, error: &StoreError) -> bool {
         let mut troubles = self.lock();
-        match troubles.get_mut(task) {
-            Some((_, message)) => {
-                *message = error.to_string();
-                false
-            }
-            None => {
-                troubles.insert(task.to_owned(), (Instant::now(), error.to_string()));
-                true
-            }
+        if let Some((_, message)) = troubles.get_mut(task) {
+            *message = error.to_string();
+            return false;
         }
+        troubles.insert(task.to_owned(), (Instant::now(), error.to_string()));
+        true
     }
 
     /// A task could do its work. `true` when it could not before.

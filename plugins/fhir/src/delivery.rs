@@ -380,7 +380,7 @@ impl<'a> Delivery<'a> {
         let merged = ownership::merge(&overwritten, self.wanted.as_ref(), self.last.as_ref(), rules.settings);
         // Marked as shared also where nothing was lost this time: so the next write reads first.
         let lost = merged.fingerprint.shared;
-        self.written = Some(merged.fingerprint.as_shared());
+        self.written = Some(merged.fingerprint.into_shared());
         if lost { self.update(rules, merged.resource, version) } else { self.applied(version) }
     }
 

@@ -235,16 +235,16 @@ fn extensions(patient: &Patient, settings: &Settings) -> Vec<Value> {
     if !settings.us_core {
         return Vec::new();
     }
-    let race = patient.race.as_deref().map(omb::race).into_iter().flatten().collect();
-    let ethnicity = patient.ethnicity.as_deref().map(omb::ethnicity).into_iter().flatten().collect();
+    let race: Vec<_> = patient.race.as_deref().map(omb::race).into_iter().flatten().collect();
+    let ethnicity: Vec<_> = patient.ethnicity.as_deref().map(omb::ethnicity).into_iter().flatten().collect();
     // The value set of races has HL7's reasons for an absent value, and that of ethnicities has not.
-    let races = us_core(US_CORE_RACE, race, RACES_MAX, |_| true);
-    let ethnicities = us_core(US_CORE_ETHNICITY, ethnicity, 1, |category| !category.is_null_flavor());
+    let races = us_core(US_CORE_RACE, &race, RACES_MAX, |_| true);
+    let ethnicities = us_core(US_CORE_ETHNICITY, &ethnicity, 1, |category| !category.is_null_flavor());
     [races, ethnicities].into_iter().flatten().collect()
 }
 
 /// US Core's extension: the codes of the categories that are known, and everything as text, which it asks for.
-fn us_core(url: &str, parts: Vec<Part<'_>>, codes_max: usize, has_code: fn(&Category) -> bool) -> Option<Value> {
+fn us_core(url: &str, parts: &[Part<'_>], codes_max: usize, has_code: fn(&Category) -> bool) -> Option<Value> {
     let text: Vec<&str> = parts.iter().map(Part::text).collect();
     let text = text.join(", ");
     let known = parts.iter().filter_map(|part| match part {

@@ -45,7 +45,7 @@ impl Fingerprint {
     }
 
     /// The same, of a record that has to be read before each write.
-    pub(crate) fn as_shared(self) -> Self {
+    pub(crate) fn into_shared(self) -> Self {
         Self { shared: true, ..self }
     }
 

@@ -8,6 +8,7 @@ use serde::Deserialize;
 /// The settings of one FHIR target.
 #[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
 #[serde(default, deny_unknown_fields)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a setting of its own in host.toml")]
 pub(crate) struct Settings {
     /// The system of the identifier by which we know our patients at the target. Never change it once patients are
     /// there: they would not be found again.

@@ -27,6 +27,7 @@ type Fault = Box<dyn Fn(usize, &Request) -> Option<Result<Response, Error>>>;
 
 /// The server. Ids of its own are 1, 2, 3... in order of creation; tests name records by that order too.
 #[derive(Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fault of its own that a test switches on")]
 pub(crate) struct Server {
     pub(crate) records: RefCell<Vec<Record>>,
     /// `METHOD path` of every HTTP request; a Bundle's line also lists its entries.

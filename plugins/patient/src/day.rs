@@ -57,8 +57,9 @@ impl Day {
         self.0[..4].iter().fold(0, |sum, byte| sum * 10 + u16::from(byte - b'0'))
     }
 
-    /// The day as text.
+    /// The day as text, `YYYY-MM-DD`.
     #[must_use]
+    #[expect(clippy::missing_panics_doc, reason = "every constructor writes digits and hyphens")]
     pub fn as_str(&self) -> &str {
         std::str::from_utf8(&self.0).expect("invariant: a day is digits and hyphens")
     }

@@ -101,7 +101,7 @@ impl<'de> Visitor<'de> for ReadVisitor {
             seen.push(field);
             match value {
                 FieldValue::Text(text) => {
-                    *draft.field_mut(field).expect("invariant: FIELDS lists the fields") = Some(text)
+                    *draft.field_mut(field).expect("invariant: FIELDS lists the fields") = Some(text);
                 }
                 FieldValue::Null => {}
                 FieldValue::Other => rules.note(field, "must be text"),

@@ -20,7 +20,7 @@ async fn refusal(url: &str) -> host::database::DatabaseError {
     at(url).begin().await.map(drop).expect_err("it cannot connect")
 }
 
-/// A way from [::1] to a server on 127.0.0.1; `None` where the system has no IPv6.
+/// A way from `[::1]` to a server on 127.0.0.1; `None` where the system has no IPv6.
 async fn over_ipv6(port: u16) -> Option<u16> {
     let listener = TcpListener::bind("[::1]:0").await.ok()?;
     let own = listener.local_addr().ok()?.port();
@@ -108,7 +108,7 @@ async fn until_encrypted(url: &str) {
     for _ in 0..100 {
         match at(url).begin().await {
             Err(error) if error.message.contains("offers no TLS") => {
-                tokio::time::sleep(Duration::from_millis(100)).await
+                tokio::time::sleep(Duration::from_millis(100)).await;
             }
             _ => return,
         }

@@ -90,7 +90,7 @@ fn a_log_reader_that_dies_stops_nothing() {
 fn a_log_reader_that_reads_nothing_stops_nothing() {
     let (reader, mut writer) = pipe().expect("pipe");
     // As much as Linux keeps in a pipe: the first line of the log does not fit any more.
-    writer.write_all(&[b'\n'; 65_536]).expect("fill the pipe");
+    writer.write_all(&vec![b'\n'; 65_536]).expect("fill the pipe");
     works_with("a reader that hangs", |command| _ = command.stderr(writer), || {});
     drop(reader);
 }

@@ -61,7 +61,7 @@ async fn an_edit_in_openemr_is_written_over_or_kept_as_a_person_says() {
     assert_eq!(chart(&openemr).await, [["1", "Busan", "edited@openemr"]]);
     resolve(&host, &["--keep", "remote"]);
     // The state that was declined, delivered again, is no new question.
-    assert!(host.run(&["resync", "--target", "openemr"]).expect_success().stdout.contains("1"));
+    assert!(host.run(&["resync", "--target", "openemr"]).expect_success().stdout.contains('1'));
     sync(&host);
     assert_eq!(host.run(&["conflicts"]).expect_success().stdout, "no conflicts\n");
     // A second edit is one, whatever was decided about the first.

@@ -135,7 +135,7 @@ fn two_stores_that_know_nothing_of_each_other_give_a_patient_one_id() {
         assert_eq!(fhir_id(&hosts[0], &id), fhir_id(&hosts[1], &id));
         assert_eq!(fhir_id(&hosts[0], &id).len(), 36, "an id of ours");
     } else {
-        println!("the server gives ids itself: two at the same time may become two");
+        eprintln!("the server gives ids itself: two at the same time may become two");
     }
 }
 

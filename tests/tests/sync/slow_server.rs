@@ -50,7 +50,7 @@ impl SlowServer {
         thread::spawn(move || {
             for stream in listener.incoming().flatten() {
                 let server = serving.clone();
-                thread::spawn(move || server.serve(stream));
+                thread::spawn(move || server.serve(&stream));
             }
         });
         server
@@ -73,11 +73,11 @@ impl SlowServer {
         self.writes.lock().expect("lock").clone()
     }
 
-    fn serve(&self, stream: TcpStream) {
+    fn serve(&self, stream: &TcpStream) {
         let mut reader = BufReader::new(stream.try_clone().expect("clone"));
         while let Some((method, path)) = read_request(&mut reader) {
             if method == "GET" {
-                respond(&stream);
+                respond(stream);
                 continue;
             }
             let first = self.note(&path);
@@ -88,7 +88,7 @@ impl SlowServer {
                 Answer::HoldAll => thread::sleep(self.work),
                 Answer::AtOnce | Answer::CutTheFirst | Answer::HoldTheFirst => {}
             }
-            respond(&stream);
+            respond(stream);
         }
     }
 

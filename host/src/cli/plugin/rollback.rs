@@ -135,7 +135,8 @@ mod tests {
     #[test]
     fn it_goes_back_to_the_last_adapter_that_worked_and_never_to_one_that_was_rolled_back() {
         use AdapterEvent::{InForce, Refused, RolledBack};
-        let cases: [(&str, &[(&str, AdapterEvent)], &str, Option<&str>); 7] = [
+        type Case = (&'static str, &'static [(&'static str, AdapterEvent)], &'static str, Option<&'static str>);
+        let cases: [Case; 7] = [
             ("the one before", &[("a", InForce), ("b", InForce)], "b", Some("a")),
             ("after an automatic roll-back", &[("a", InForce), ("b", InForce), ("a", RolledBack)], "a", None),
             (

@@ -129,12 +129,11 @@ impl Open {
             let wait = first_byte_timeout(options.as_ref(), self.access.timeout);
             let prepared = Prepared { method: parts.method, url, headers, body };
             let seen = self.watch(&prepared)?;
-            let response = match tokio::time::timeout(wait, self.exchange(&prepared)).await {
-                Ok(exchanged) => exchanged,
-                Err(_) => {
-                    self.fates.note_timeout();
-                    Err(Error::HttpResponseTimeout)
-                }
+            let response = if let Ok(exchanged) = tokio::time::timeout(wait, self.exchange(&prepared)).await {
+                exchanged
+            } else {
+                self.fates.note_timeout();
+                Err(Error::HttpResponseTimeout)
             };
             if let Some(seen) = &seen {
                 let response = response.as_ref().map(|(response, _)| response);
@@ -156,7 +155,9 @@ impl Open {
             let unanswered = is_write(&prepared.method).then(|| self.fates.sending());
             // Asked last, so that as little time as possible lies between the answer and the request.
             if unanswered.is_some() && !self.fence.renew().await {
-                unanswered.map(Unanswered::resolve);
+                if let Some(unanswered) = unanswered {
+                    unanswered.resolve();
+                }
                 self.meters.lose_lease();
                 return Err(Error::HttpRequestDenied);
             }
@@ -172,7 +173,9 @@ impl Open {
             if !refused || renewed {
                 return Ok((response, unanswered));
             }
-            unanswered.map(Unanswered::resolve);
+            if let Some(unanswered) = unanswered {
+                unanswered.resolve();
+            }
             renewed = true;
         }
     }
@@ -184,8 +187,8 @@ impl Open {
 
     /// There is no answer: the request stays in doubt, unless it cannot have reached the server.
     fn failed_to_answer(&self, error: &reqwest::Error, unanswered: Option<Unanswered>) -> Error {
-        if was_never_sent(error) {
-            unanswered.map(Unanswered::resolve);
+        if let Some(unanswered) = unanswered.filter(|_| was_never_sent(error)) {
+            unanswered.resolve();
         }
         if error.is_timeout() {
             self.fates.note_timeout();
@@ -229,7 +232,9 @@ impl Open {
             drop(unanswered.take());
         } else if status.is_client_error() || status.is_server_error() {
             // The server does not go on working on what it refuses, whatever the rest of the answer says.
-            unanswered.take().map(Unanswered::resolve);
+            if let Some(unanswered) = unanswered.take() {
+                unanswered.resolve();
+            }
         }
         if let Some(breach) = self.headers_breach(response.headers()) {
             return Err(self.headers_over(breach));

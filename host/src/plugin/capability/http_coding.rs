@@ -109,7 +109,7 @@ impl Decoder {
             Stage::Raw(decoder) => decoder.write_all(packed).and_then(|()| decoder.flush()),
             Stage::Deflate(_) => Ok(()),
         };
-        self.taken(written)
+        self.taken(&written)
     }
 
     /// The end of the answer: what was left to unpack. An answer without a body is whole.
@@ -123,10 +123,10 @@ impl Decoder {
             Stage::Raw(decoder) => decoder.try_finish(),
             Stage::Deflate(_) => Ok(()),
         };
-        self.taken(finished)
+        self.taken(&finished)
     }
 
-    fn taken(&mut self, result: io::Result<()>) -> Result<Bytes, CodingError> {
+    fn taken(&mut self, result: &io::Result<()>) -> Result<Bytes, CodingError> {
         let sink = match &mut self.stage {
             Stage::Gzip(decoder) => decoder.get_mut(),
             Stage::Zlib(decoder) => decoder.get_mut(),

@@ -93,7 +93,9 @@ impl Incoming {
     /// The server has answered, whatever this host makes of it: the request is no longer in flight, nor in doubt.
     fn answered(&mut self) {
         self.ticket = None;
-        self.unanswered.take().map(Unanswered::resolve);
+        if let Some(unanswered) = self.unanswered.take() {
+            unanswered.resolve();
+        }
     }
 
     /// A frame as the guest shall see it.

@@ -193,9 +193,9 @@ fn what_a_refused_create_may_have_met_is_looked_into() {
                 };
                 // The request is carried out and refused all the same: an overlapping one was.
                 if is_there {
-                    server.after = Some(Box::new(refused))
+                    server.after = Some(Box::new(refused));
                 } else {
-                    server.before = Some(Box::new(refused))
+                    server.before = Some(Box::new(refused));
                 }
                 let outcome = one(&server, &rules, &change(1, Operation::Create, "MinJun", None));
                 if is_there {

@@ -65,6 +65,7 @@ enum Posted {
     NotTaken,
 }
 
+#[expect(clippy::struct_excessive_bools, reason = "each is one thing learnt of the server in this call")]
 pub(super) struct Line<'a> {
     outside: &'a dyn Outside,
     rules: &'a Rules<'a>,

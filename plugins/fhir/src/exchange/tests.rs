@@ -287,7 +287,9 @@ fn one_patients_odd_answer_is_that_patients_own() {
                 let server = Server { before: Some(Box::new(poison)), ..Server::default() };
                 let outcomes = deliver(&server, &rules(&settings, &capabilities), &poisoned(20, numbers)).unwrap();
                 let mut expected = vec![None; 20];
-                numbers.iter().for_each(|number| expected[*number] = Some(kind));
+                for number in numbers {
+                    expected[*number] = Some(kind);
+                }
                 assert_eq!(kinds(&outcomes), expected);
                 assert_eq!(server.count(), 20 - numbers.len());
             }
