@@ -3,23 +3,22 @@
 //!
 //! Read next: `environment.rs` for where the binary and the adapters are found (`adapter("openemr")`).
 
+mod log_reader;
+
 use std::{
     ffi::OsStr,
     fmt::Write as _,
     fs::{self, File},
-    io::{Read as _, Write as _},
     path::{Path, PathBuf},
-    process::{Child, ChildStderr, Command, Stdio},
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
+    process::{Child, Command, Stdio},
     thread,
     time::{Duration, Instant},
 };
 
 use anyhow::{Context as _, Result, bail};
 use tempfile::TempDir;
+
+pub use log_reader::LogReader;
 
 use crate::environment::host_binary;
 
@@ -253,33 +252,6 @@ impl Host {
         let pipe = child.stderr.take().context("take the pipe of the log")?;
         let reader = LogReader::start(pipe, file);
         Ok((RunningHost { child, _output: None, stdout: log.to_path_buf(), stderr: log.to_path_buf() }, reader))
-    }
-}
-
-/// Copies what a host logs into a file. It ends with the host, or when it is closed, which the host may not mind.
-#[derive(Debug)]
-pub struct LogReader(Arc<AtomicBool>);
-
-impl LogReader {
-    fn start(mut pipe: ChildStderr, mut file: File) -> Self {
-        let is_closed = Arc::new(AtomicBool::new(false));
-        let closed = Arc::clone(&is_closed);
-        thread::spawn(move || {
-            let mut buffer = [0; 8192];
-            // What comes after it was closed is lost with the pipe, as with a reader that died.
-            while let Ok(bytes @ 1..) = pipe.read(&mut buffer) {
-                if closed.load(Ordering::Relaxed) || file.write_all(&buffer[..bytes]).is_err() {
-                    break;
-                }
-            }
-        });
-        Self(is_closed)
-    }
-
-    /// Closes the pipe with the next line; whether it was open.
-    #[must_use]
-    pub fn close(self) -> bool {
-        !self.0.swap(true, Ordering::Relaxed)
     }
 }
 

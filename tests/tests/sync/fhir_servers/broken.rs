@@ -8,7 +8,7 @@ use std::time::Duration;
 use tests::host::{Host, RunningHost};
 use tests::servers::Proxy;
 
-use super::server::{Server, Settings, import, sync, unique, written_back};
+use super::server::{Server, Settings, host_at, import, sync, unique, written_back};
 
 /// All runs on two cores beside everything else.
 const LIMIT: Duration = Duration::from_secs(240);
@@ -44,7 +44,7 @@ pub(crate) fn hosts_that_are_killed_double_nothing(server: &Server) {
     let proxy = &mut Proxy::start(server.port()).expect("proxy");
     // Slow enough that a host dies in the middle of something.
     proxy.delay(Duration::from_millis(15)).expect("delay");
-    let host = Server::host(&proxy.address_of(&server.url), &SETTINGS);
+    let host = host_at(&proxy.address_of(&server.url), &SETTINGS);
     let ids = many("K", 40);
     import(&host, &ids, "Busan");
     for number in 1..=3 {
@@ -68,7 +68,7 @@ fn disturbed(
     disturb: impl FnOnce(&mut Proxy, &[String], &Host, &mut RunningHost),
 ) {
     let proxy = &mut Proxy::start(server.port()).expect("proxy");
-    let host = Server::host(&proxy.address_of(&server.url), &SETTINGS);
+    let host = host_at(&proxy.address_of(&server.url), &SETTINGS);
     let ids = many(prefix, 20);
     import(&host, &ids, "Busan");
     let mut running = host.spawn(&["run"]).expect("spawn");

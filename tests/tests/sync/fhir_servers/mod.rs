@@ -8,30 +8,20 @@ mod promises;
 mod server;
 mod validity;
 
-/// Each promise as a test in a module of each server. Those behind `waits` are known not to hold there by the adapter of today:
-/// they are run with `--ignored`, and taken off the list with the mend.
 macro_rules! on_each_server {
-    ($promises:tt; $($module:ident: $backend:ident waits $waiting:tt;)*) => {
-        $(on_server!($module, $backend, $promises, $waiting);)*
+    ($promises:tt; $($module:ident: $backend:ident),*) => {
+        $(on_server!($module, $backend, $promises);)*
     };
 }
 
 macro_rules! on_server {
-    ($module:ident, $backend:ident, [$($file:ident::$promise:ident),*], [$($other_file:ident::$waiting:ident),*]) => {
+    ($module:ident, $backend:ident, [$($file:ident::$promise:ident),*]) => {
         mod $module {
             $(
                 #[test]
                 fn $promise() {
                     let Some(server) = super::server::Server::reach(tests::environment::Backend::$backend) else { return };
                     super::$file::$promise(&server);
-                }
-            )*
-            $(
-                #[test]
-                #[ignore = "the adapter does not keep this promise on this server yet"]
-                fn $waiting() {
-                    let Some(server) = super::server::Server::reach(tests::environment::Backend::$backend) else { return };
-                    super::$other_file::$waiting(&server);
                 }
             )*
         }
@@ -43,30 +33,14 @@ on_each_server!(
         promises::patients_are_created_once_updated_and_deactivated,
         promises::what_was_delivered_and_forgotten_is_found_again,
         promises::what_others_wrote_on_a_record_is_kept,
+        promises::what_others_wrote_on_a_record_without_a_link_is_kept,
+        promises::an_edit_of_our_elements_is_held_for_a_person,
         promises::a_record_that_others_deleted_is_a_conflict_and_comes_back_when_a_person_says_so,
+        promises::two_records_of_one_patient_are_a_conflict,
         broken::hosts_that_are_killed_double_nothing,
         broken::connections_that_are_cut_after_sending_double_nothing,
         broken::requests_that_arrive_late_double_nothing_and_turn_nothing_back,
         broken::a_server_that_answers_too_late_gets_every_patient_once
     ];
-    sekmet: Fhir waits [
-        promises::what_others_wrote_on_a_record_without_a_link_is_kept,
-        promises::an_edit_of_our_elements_is_held_for_a_person,
-        promises::two_records_of_one_patient_are_a_conflict
-    ];
-    hapi: Hapi waits [
-        promises::what_others_wrote_on_a_record_without_a_link_is_kept,
-        promises::an_edit_of_our_elements_is_held_for_a_person,
-        promises::two_records_of_one_patient_are_a_conflict
-    ];
-    medplum: Medplum waits [
-        promises::what_others_wrote_on_a_record_without_a_link_is_kept,
-        promises::an_edit_of_our_elements_is_held_for_a_person,
-        promises::two_records_of_one_patient_are_a_conflict
-    ];
-    fhirstarter: FhirStarter waits [
-        promises::what_others_wrote_on_a_record_without_a_link_is_kept,
-        promises::an_edit_of_our_elements_is_held_for_a_person,
-        promises::two_records_of_one_patient_are_a_conflict
-    ];
+    sekmet: Fhir, hapi: Hapi, medplum: Medplum, fhirstarter: FhirStarter
 );

@@ -3,18 +3,18 @@
 use serde_json::{Value, json};
 use tests::host::Host;
 
-use super::server::{SYSTEM, Server, Settings, import, sync, unique, written_back};
+use super::server::{SYSTEM, Server, Settings, host_at, import, sync, unique, written_back};
 use crate::support::{patient, put};
 
 /// A server in Java that has just started, beside everything else on two cores, takes its time.
 const PATIENT: &str = "timeout_ms = 60000";
 
 fn plain(server: &Server) -> Host {
-    Server::host(&server.url, &Settings { http: PATIENT, ..Settings::default() })
+    host_at(&server.url, &Settings { http: PATIENT, ..Settings::default() })
 }
 
 fn holding(server: &Server) -> Host {
-    Server::host(&server.url, &Settings { target: "on_remote_edit = \"hold\"", http: PATIENT, ..Settings::default() })
+    host_at(&server.url, &Settings { target: "on_remote_edit = \"hold\"", http: PATIENT, ..Settings::default() })
 }
 
 fn moved(id: &str, city: &str) -> Value {

@@ -30,22 +30,6 @@ impl Server {
         behind.split('/').next().and_then(|port| port.parse().ok()).expect("a port")
     }
 
-    /// A host whose one target is this server at `url` (its own, or a proxy's), with more said about it.
-    pub(crate) fn host(url: &str, more: &Settings<'_>) -> Host {
-        let configuration = Configuration::new("sqlite://.host/host.db")
-            .more(&format!(
-                "\n[targets.fhir]\nadapter = {}\nid_column = \"fhir_patient_id\"\n{}\n\
-                 [targets.fhir.http]\nbase_url = {}\nallow_private = true\n{}\n[targets.fhir.settings]\n{}\n",
-                quoted(&adapter("fhir").to_string_lossy()),
-                more.target,
-                quoted(url),
-                more.http,
-                more.adapter
-            ))
-            .more(&QUICK.replace("[sync]", &format!("[sync]\n{}", more.sync)));
-        Host::new(&configuration).expect("host")
-    }
-
     /// A record by its id: the status and the body.
     pub(crate) fn read(&self, id: &str) -> (u16, Value) {
         self.send("GET", &format!("Patient/{id}"), None)
@@ -107,6 +91,22 @@ impl Server {
         let (answer, status) = text.rsplit_once('\n').expect("a status");
         (status.parse().expect("a status"), serde_json::from_str(answer).unwrap_or_default())
     }
+}
+
+/// A host whose one target is the server at `url` (its own address, or a proxy's), with more said about it.
+pub(crate) fn host_at(url: &str, more: &Settings<'_>) -> Host {
+    let configuration = Configuration::new("sqlite://.host/host.db")
+        .more(&format!(
+            "\n[targets.fhir]\nadapter = {}\nid_column = \"fhir_patient_id\"\n{}\n\
+             [targets.fhir.http]\nbase_url = {}\nallow_private = true\n{}\n[targets.fhir.settings]\n{}\n",
+            quoted(&adapter("fhir").to_string_lossy()),
+            more.target,
+            quoted(url),
+            more.http,
+            more.adapter
+        ))
+        .more(&QUICK.replace("[sync]", &format!("[sync]\n{}", more.sync)));
+    Host::new(&configuration).expect("host")
 }
 
 /// More of a host's configuration, by its section.

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use tests::environment::Backend;
 use tests::servers::Validators;
 
-use super::server::{Server, Settings, sync, unique, written_back};
+use super::server::{Server, Settings, host_at, sync, unique, written_back};
 use crate::support::put;
 
 /// The OMB's codes for race: value set `omb-race-category` of US Core.
@@ -50,8 +50,8 @@ fn payloads() -> Vec<Value> {
 fn every_resource_that_is_written_is_valid() {
     // On one server, which gives back what it was given: the resources are the same on all of them.
     let Some(server) = Server::reach(Backend::Fhir) else { return };
-    let settings = "national_id_system = \"urn:nation\"\nus_core = true";
-    let host = Server::host(&server.url, &Settings { adapter: settings, ..Settings::default() });
+    let adapter = "national_id_system = \"urn:nation\"\nus_core = true";
+    let host = host_at(&server.url, &Settings { adapter, ..Settings::default() });
     let mut written = Vec::new();
     for (number, mut payload) in payloads().into_iter().enumerate() {
         let id = unique(&format!("V{number}"));
@@ -154,16 +154,18 @@ fn kr_core_problems(patient: &Value) -> Vec<String> {
     problems
 }
 
+/// Breaks one rule.
+type Spoil = fn(&mut Value);
+
 #[test]
 fn the_rules_of_the_profiles_find_what_breaks_them() {
-    type Spoil = fn(&mut Value);
     let good = json!({
         "identifier": [{ "system": "urn:x", "value": "1" }], "gender": "other",
         "name": [{ "family": "Kim", "text": "Kim" }],
         "extension": [{ "url": RACE, "extension": [{ "url": "text", "valueString": "Asian" }] }],
     });
     assert_eq!([us_core_problems(&good), kr_core_problems(&good)].concat(), Vec::<String>::new());
-    let cases: [(Spoil, &str); 8] = [
+    let spoils: [(Spoil, &str); 8] = [
         (|it| it["identifier"] = json!([]), "identifier 1..*"),
         (|it| it["identifier"][0]["system"] = Value::Null, "identifier.system 1..1"),
         (|it| it["gender"] = Value::Null, "gender 1..1"),
@@ -179,10 +181,10 @@ fn the_rules_of_the_profiles_find_what_breaks_them() {
             "ombCategory is a code",
         ),
     ];
-    for (spoil, rule) in cases {
-        let mut broken = good.clone();
-        spoil(&mut broken);
-        let problems = [us_core_problems(&broken), kr_core_problems(&broken)].concat();
+    for (spoil, rule) in spoils {
+        let mut altered = good.clone();
+        spoil(&mut altered);
+        let problems = [us_core_problems(&altered), kr_core_problems(&altered)].concat();
         assert!(problems.iter().any(|problem| problem.contains(rule)), "{rule}: {problems:?}");
     }
 }
