@@ -90,6 +90,7 @@ async fn a_patient_that_openemr_refuses_fails_alone() {
 async fn within_what_the_form_takes(version: &str, pubpid_max: Option<usize>) {
     let Some(openemr) = openemr_database(version).await else { return };
     let host = host_with_openemr(openemr.url());
+    let _ = host.run(&["migrate"]).expect_success();
     let checked = host.run(&["check"]).expect_success().stdout;
     assert!(checked.contains("`ss` 11 (longer: left empty)"), "{checked}");
     assert_eq!(checked.contains("`pubpid` 15 (longer: the patient is refused)"), pubpid_max.is_some(), "{checked}");
