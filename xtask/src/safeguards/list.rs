@@ -168,11 +168,8 @@ pub(super) const SAFEGUARDS: &[Safeguard] = &[
     },
     Safeguard {
         name: "a batch that failed is split",
-        file: "host/src/sync/delivery.rs",
-        mutation: &[(
-            "let divisible = failure.kind.is_permanent()",
-            "let divisible = part.is_empty() && failure.kind.is_permanent()",
-        )],
+        file: "host/src/sync/splits.rs",
+        mutation: &[("if deliveries == 1 {", "if deliveries >= 1 {")],
         suite: Suite::Sync,
         test: "lifecycle::one_bad_change_among_500",
     },
