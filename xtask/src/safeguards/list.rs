@@ -190,7 +190,7 @@ pub(super) const SAFEGUARDS: &[Safeguard] = &[
     Safeguard {
         name: "no renewal makes a lease shorter",
         file: "host/src/store/lease.rs",
-        mutation: &[("CASE WHEN lease_until > {until} THEN lease_until ELSE {until} END", "{until}")],
+        mutation: &[("CASE WHEN lease_until > {new_end} THEN lease_until ELSE {new_end} END", "{new_end}")],
         suite: Suite::Store,
         test: "on_sqlite::no_renewal_makes_a_lease_shorter",
     },
