@@ -5,7 +5,6 @@ use super::sql::through;
 use super::work::NEVER;
 use super::{Reader, Store, StoreError};
 use crate::database::Value;
-use crate::domain::conflict::split_message;
 
 /// An aggregate that waits behind its failed head.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
@@ -65,7 +64,7 @@ impl Store {
                     aggregate_id: reader.key()?,
                     change_id: reader.integer()?,
                     error_kind: reader.optional_text()?,
-                    error: reader.optional_text()?.map(|message| split_message(&message).0.to_owned()),
+                    error: reader.failure_message()?,
                     waiting: reader.integer()?,
                 })
             })

@@ -88,7 +88,7 @@ impl Store {
                     aggregate_id: reader.key()?,
                     change_id: reader.integer()?,
                     remote_id: reader.optional_text()?,
-                    message: reader.optional_text()?.map(|message| split_message(&message).0.to_owned()),
+                    message: reader.failure_message()?,
                     failed_at: reader.optional_integer()?,
                 })
             })

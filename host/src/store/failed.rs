@@ -66,7 +66,7 @@ fn read(reader: &mut Reader<'_>) -> Result<FailedDelivery, StoreError> {
         aggregate_id: reader.key()?,
         change_id: reader.integer()?,
         kind: reader.optional_text()?,
-        message: reader.optional_text()?,
+        message: reader.failure_message()?,
         attempts: reader.integer()?,
         failed_at: reader.optional_integer()?,
     })

@@ -41,7 +41,9 @@ mod work;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
+use self::refuse::RefusedHere;
 use crate::database::{AsDatabaseError, Database, DatabaseError, Execution, RowLimits, Rows, Transaction, Value};
+use crate::domain::conflict::split_message;
 
 pub use adapters::{AdapterEvent, AdapterNews, AdapterRecord, TargetWish};
 pub use batch::{Batch, ClaimRequest, Delivery, UnderLease};
@@ -122,13 +124,14 @@ pub struct Store {
     database: Database,
     clock: StoreClock,
     statements: Arc<AtomicU64>,
+    refused: RefusedHere,
 }
 
 impl Store {
     /// A store on this database; nothing is connected yet.
     #[must_use]
     pub fn new(database: Database, clock: StoreClock) -> Self {
-        Self { database, clock, statements: Arc::default() }
+        Self { database, clock, statements: Arc::default(), refused: RefusedHere::default() }
     }
 
     /// How many statements this store has run, without BEGIN and COMMIT. Speed is decided by this number.
@@ -318,6 +321,11 @@ impl<'a> Reader<'a> {
 
     fn optional_text(&mut self) -> Result<Option<String>, StoreError> {
         Ok(self.next()?.into_text())
+    }
+
+    /// A delivery's failure as people read it, without the fingerprint that a conflict's message carries for its adapter.
+    fn failure_message(&mut self) -> Result<Option<String>, StoreError> {
+        Ok(self.optional_text()?.map(|message| split_message(&message).0.to_owned()))
     }
 
     /// An aggregate's type or id, or another word for people. What is not text is shown as far as that goes: a row that somebody

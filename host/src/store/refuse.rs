@@ -3,6 +3,9 @@
 //! What is refused has spent no attempt, which tells it from what a target refused: `host retry` leaves it alone, since a row is
 //! never changed and would be refused again. It must never take anything with it that can be delivered.
 
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
 use serde::Serialize;
 
 use super::claim::rows_value;
@@ -45,7 +48,23 @@ const COLUMNS: [(&str, JsonType); 6] = [
     ("error_message", JsonType::Text),
 ];
 
+/// How many changes this process has refused for each target, for the summary of its run.
+#[derive(Clone, Debug, Default)]
+pub(super) struct RefusedHere(Arc<Mutex<BTreeMap<String, u64>>>);
+
+impl RefusedHere {
+    pub(super) fn add(&self, target: &str, changes: u64) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner).entry(target.to_owned()).or_default() += changes;
+    }
+}
+
 impl Store {
+    /// How many changes this process has refused for a target since it started, because they could not be read.
+    #[must_use]
+    pub fn refused_here(&self, target: &str) -> u64 {
+        self.refused.0.lock().unwrap_or_else(PoisonError::into_inner).get(target).copied().unwrap_or_default()
+    }
+
     /// Takes changes that cannot be read out of a batch: they are failed, and the rest stays under its lease. `false` when the
     /// lease was taken away before.
     pub(super) async fn refuse(&self, lease: &Lease, refused: &[Refused]) -> Result<bool, StoreError> {
@@ -53,7 +72,7 @@ impl Store {
             tracing::warn!(target_name = %lease.target, change_id = one.outbox_id, reason = %one.failure.message, "change refused");
         }
         let ids: Vec<_> = refused.iter().map(|one| one.outbox_id).collect();
-        rerun("refuse changes", || async {
+        let is_done = rerun("refuse changes", || async {
             let mut transaction = self.begin(&format!("refuse changes of target `{}`", lease.target)).await?;
             if !transaction.hold_lease(lease).await? {
                 transaction.rollback().await?;
@@ -69,7 +88,11 @@ impl Store {
             transaction.commit().await?;
             Ok(true)
         })
-        .await
+        .await?;
+        if is_done {
+            self.refused.add(&lease.target, refused.len() as u64);
+        }
+        Ok(is_done)
     }
 }
 

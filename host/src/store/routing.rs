@@ -53,6 +53,8 @@ struct Done {
     changes: Vec<Unrouted>,
     /// Deliveries that were made for each target, as far as all of them were new.
     made: BTreeMap<String, i64>,
+    /// Of these, so many failed at once because the change cannot be read.
+    refused: BTreeMap<String, u64>,
     some_wait: bool,
     some_were_there: bool,
     routes_changed: bool,
@@ -117,6 +119,9 @@ impl Store {
             return Ok(Routed { taken: vec![None; asked.len()], ..Routed::default() });
         }
         let mut done = rerun("route", || self.route_once(routes, revision, limit, *after, asked)).await?;
+        for (target, changes) in &done.refused {
+            self.refused.add(target, *changes);
+        }
         *after = done.changes.last().map_or(*after, |last| last.id);
         let taken = (0..asked.len()).map(|place| done.taken.remove(&place)).collect();
         let Done { changes, some_wait, routes_changed, .. } = done;
@@ -195,6 +200,7 @@ impl StoreTransaction {
         for ((target, change_id), why) in &refused {
             tracing::warn!(target_name = %target, change_id, reason = %why.failure.message, "change refused");
             *done.made.entry((*target).to_owned()).or_default() += 1;
+            *done.refused.entry((*target).to_owned()).or_default() += 1;
         }
         let rows: Vec<_> = refused.iter().map(|((target, _), why)| (*target, *why)).collect();
         let made = self.insert_refused(&rows).await?;

@@ -8,7 +8,6 @@ use super::outbox::CREATED_AT;
 use super::sql::{left_lookup, through};
 use super::work::{NEVER, in_work_at};
 use super::{Counts, Reader, Store, StoreError, StoreTransaction};
-use crate::domain::conflict::split_message;
 use crate::domain::delivery::Status;
 
 /// The oldest pending delivery is looked for among so many that are next in line.
@@ -258,7 +257,7 @@ impl StoreTransaction {
                     remote_id: reader.optional_text()?,
                     attempts: reader.integer()?,
                     error_kind: reader.optional_text()?,
-                    error_message: reader.optional_text()?.map(|message| split_message(&message).0.to_owned()),
+                    error_message: reader.failure_message()?,
                     finished_at: reader.optional_integer()?,
                 };
                 sync.change_id = reader.integer()?;

@@ -145,8 +145,14 @@ impl Daemon {
         for target in &self.targets {
             target.close().await;
         }
-        end.summary.targets = running.iter().map(|target| (target.name.clone(), target.tally.read())).collect();
+        end.summary.targets = running.iter().map(|target| (target.name.clone(), self.tally_of(target))).collect();
         Ok(end)
+    }
+
+    /// What the workers counted, and what was refused before a worker saw it.
+    fn tally_of(&self, target: &Running) -> TargetTally {
+        let tally = target.tally.read();
+        TargetTally { failed: tally.failed + self.store.refused_here(&target.name), ..tally }
     }
 
     /// Waits for a reason to end.

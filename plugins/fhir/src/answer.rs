@@ -49,7 +49,7 @@ impl Answer {
             ..Self::default()
         };
         answer.take_body(entry.get_mut("resource").map(Value::take));
-        answer
+        answer.unless_contradicted()
     }
 
     /// Reads the answer to a request that was sent alone. `body` is its parsed body, where it had one.
@@ -63,7 +63,16 @@ impl Answer {
             ..Self::default()
         };
         answer.take_body(body);
-        answer
+        answer.unless_contradicted()
+    }
+
+    /// A success whose outcome reports an error confirms nothing.
+    fn unless_contradicted(self) -> Self {
+        let is_error = |issue: &Value| matches!(issue.get("severity").and_then(Value::as_str), Some("error" | "fatal"));
+        let issues = self.outcome.as_ref().and_then(|outcome| outcome.get("issue")).and_then(Value::as_array);
+        let is_contradicted =
+            (200..300).contains(&self.status) && issues.is_some_and(|issues| issues.iter().any(is_error));
+        if is_contradicted { self.without_status() } else { self }
     }
 
     fn take_body(&mut self, body: Option<Value>) {
@@ -150,6 +159,15 @@ mod tests {
             let answer = Answer { location: Some(location.to_owned()), ..Answer::default() };
             assert_eq!(answer.patient_id().as_deref(), id, "{location}");
             assert_eq!(answer.version().as_deref(), version, "{location}");
+        }
+    }
+
+    #[test]
+    fn a_success_that_reports_an_error_confirms_nothing() {
+        for (severity, status) in [("information", 200), ("warning", 200), ("error", 0), ("fatal", 0)] {
+            let outcome = json!({ "resourceType": "OperationOutcome", "issue": [{ "severity": severity }] });
+            let mut entry = json!({ "response": { "status": "200 OK", "outcome": outcome } });
+            assert_eq!(Answer::from_entry(&mut entry).status, status, "{severity}");
         }
     }
 

@@ -3,7 +3,7 @@
 use host::domain::change::{Failure, FailureKind};
 use host::domain::conflict::Resolution;
 use host::domain::delivery::Status;
-use host::store::{Claim, ClaimRequest, ConflictKey, Delivery};
+use host::store::{Claim, ClaimRequest, ConflictKey, Delivery, RetryFilter};
 
 use crate::on_every_store;
 use crate::support::{Stand, TARGET, confirmed, failed, patient, request, settlement};
@@ -79,6 +79,8 @@ async fn remote_remembers_what_the_record_held(stand: Stand) {
     in_conflict_by(&stand, "the chart with pid 456 was edited [holds kept:1.ab:1.cd]").await;
     let listed = stand.store.conflicts(None, 10).await.expect("list");
     assert_eq!(listed[0].message.as_deref(), Some(EDITED), "the fingerprint is not for people");
+    let failed = stand.store.failed(&RetryFilter::default(), 10).await.expect("list");
+    assert_eq!(failed[0].message.as_deref(), Some(EDITED), "nor is it in any other list");
     assert!(resolve(&stand, Resolution::Remote).await);
     stand.put(&[patient(1, "Incheon")]).await;
     let link = stand.claim_batch().await.deliveries[0].change.link.clone().expect("link");

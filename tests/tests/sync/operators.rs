@@ -62,3 +62,17 @@ async fn a_run_until_idle_ends_where_the_store_cannot_be_written() {
         assert!(said <= 1, "{table}: said {said} times");
     }
 }
+
+#[tokio::test]
+async fn the_summary_of_a_run_counts_what_the_host_itself_refused() {
+    let server = SlowServer::start(Duration::ZERO, Answer::AtOnce);
+    let configuration = Configuration::new("sqlite://.host/host.db").more(&directory("x", &server.url())).more(QUICK);
+    let host = Host::new(&configuration).expect("host");
+    put(&host, &patient("O-1"));
+    let store = tests::database::sqlite_url(&host.folder().join(".host/host.db"));
+    let unreadable = "INSERT INTO sync_outbox (aggregate_type, aggregate_id, operation, payload, created_at) \
+                      VALUES ('patient', 'O-2', 'create', '{}', 1.5)";
+    tests::database::execute(&store, unreadable).await.expect("insert");
+    let ended = host.run(&["run", "--until-idle"]).expect_success();
+    assert!(ended.stdout.contains("x: 1 delivered, 1 failed"), "{}", ended.stdout);
+}
