@@ -1,8 +1,9 @@
 //! How many deliveries the next batch of a target has: as many as it takes in about half a second, within its limit.
 //!
 //! A database takes hundreds in that time, and the limit is soon met. A slow server is given few at a time: a call stays
-//! well within its deadline, a stop is not long in coming, and little is sent again after a crash. A batch in which a request
-//! timed out makes the next ones much smaller, down to one delivery; from then on the size grows slowly.
+//! well within its deadline, a stop is not long in coming, and little is sent again after a crash. A batch with a request that
+//! timed out, or that was sent and never answered, makes the next ones much smaller, down to one delivery; from then on the
+//! size grows slowly.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -15,9 +16,9 @@ const WANTED: Duration = Duration::from_millis(500);
 const QUICK: Duration = Duration::from_millis(250);
 /// What a target that nobody has measured yet is given.
 const FIRST: u32 = 100;
-/// A timeout leaves the next batch this part of what timed out: from 100 to 1 in four steps, each of which costs a timeout.
-const TIMEOUT_DIVISOR: u32 = 4;
-/// After a timeout a quick batch adds this part of the size instead of doubling it.
+/// A missing answer leaves the next batch this part of what was sent: from 100 to 1 in four steps.
+const UNANSWERED_DIVISOR: u32 = 4;
+/// After that a quick batch adds this part of the size instead of doubling it.
 const SLOW_GROWTH_DIVISOR: u32 = 8;
 
 /// Shared by those who claim and those who deliver.
@@ -30,7 +31,7 @@ pub(super) struct BatchSize {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct State {
     size: u32,
-    /// A request timed out here once.
+    /// A request got no answer here once.
     is_careful: bool,
 }
 
@@ -49,10 +50,10 @@ impl BatchSize {
         *state = state.after(u32::try_from(deliveries).unwrap_or(u32::MAX), elapsed, self.max);
     }
 
-    /// A request of a batch of so many deliveries timed out.
-    pub(super) fn timed_out(&self, deliveries: usize) {
+    /// A request of a batch of so many deliveries got no answer.
+    pub(super) fn unanswered(&self, deliveries: usize) {
         let mut state = self.lock();
-        *state = state.after_timeout(u32::try_from(deliveries).unwrap_or(u32::MAX));
+        *state = state.after_unanswered(u32::try_from(deliveries).unwrap_or(u32::MAX));
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -75,8 +76,8 @@ impl State {
         Self { size: self.size.saturating_add(more).min(max), ..self }
     }
 
-    fn after_timeout(self, deliveries: u32) -> Self {
-        Self { size: self.size.min(deliveries / TIMEOUT_DIVISOR).max(1), is_careful: true }
+    fn after_unanswered(self, deliveries: u32) -> Self {
+        Self { size: self.size.min(deliveries / UNANSWERED_DIVISOR).max(1), is_careful: true }
     }
 }
 
@@ -107,7 +108,7 @@ mod tests {
         let size = BatchSize::new(1_000);
         let mut seen = Vec::new();
         for _ in 0..5 {
-            size.timed_out(size.get() as usize);
+            size.unanswered(size.get() as usize);
             seen.push(size.get());
         }
         assert_eq!(seen, [25, 6, 1, 1, 1]);
@@ -119,7 +120,7 @@ mod tests {
         quick(&size);
         assert_eq!(size.get(), 11);
         // A batch that was taken before the first timeout says no more than that one did.
-        size.timed_out(100);
+        size.unanswered(100);
         assert_eq!(size.get(), 11);
     }
 
@@ -132,7 +133,7 @@ mod tests {
             let size = BatchSize::new(max);
             for (deliveries, elapsed_ms, timed_out) in batches {
                 if timed_out {
-                    size.timed_out(deliveries);
+                    size.unanswered(deliveries);
                 } else {
                     size.learn(deliveries, Duration::from_millis(elapsed_ms));
                 }

@@ -92,8 +92,9 @@ impl Worker {
                 return self.break_off(&fence).await;
             }
         };
-        if fence.fates.timed_out() > 0 {
-            self.size.timed_out(changes.len());
+        let timed_out = fence.fates.timed_out() > 0;
+        if timed_out {
+            self.size.unanswered(changes.len());
         }
         let Delivered::Judged { outcomes, in_doubt, target_failure, adapter_broke } = delivered else {
             // A trial that was broken off has shown nothing: another worker tries.
@@ -103,7 +104,10 @@ impl Worker {
             self.tally.lease_lost();
             return;
         };
-        if target_failure.is_none() && fence.fates.timed_out() == 0 {
+        if in_doubt.contains(&true) && !timed_out {
+            // It may be one patient's request that breaks every connection: in small batches it holds up few others.
+            self.size.unanswered(changes.len());
+        } else if target_failure.is_none() && !timed_out {
             self.size.learn(changes.len(), started.elapsed());
         }
         let id_column = self.target.spec.id_column;

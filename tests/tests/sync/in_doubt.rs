@@ -62,6 +62,22 @@ fn what_broke_off_after_it_was_sent_waits_for_all_hosts() {
     assert_eq!(one.status()["totals"]["failed"], 0);
 }
 
+/// The adapter sends one patient after the other and stops where a connection breaks, so that a batch never gets beyond this one.
+#[test]
+fn a_patient_who_breaks_every_connection_holds_up_no_other() {
+    let server = SlowServer::start(Duration::ZERO, Answer::CutAll("D-3"));
+    let host = host_at(&server, "sqlite://.host/host.db");
+    let file = host.folder().join("host.toml");
+    let text = std::fs::read_to_string(&file).expect("read").replace("in_doubt_ms = 2500", "in_doubt_ms = 200");
+    std::fs::write(&file, text).expect("write");
+    for number in 0..12 {
+        put(&host, &patient(&format!("D-{number}")));
+    }
+    let mut running = host.spawn(&["run"]).expect("spawn");
+    running.wait_until("all others are there", LIMIT, || host.status()["totals"]["done"] == 11).expect("wait");
+    assert_eq!(host.status()["totals"]["failed"], 0);
+}
+
 fn held_call(server: &SlowServer) -> (Host, RunningHost) {
     let host = host_at(server, "sqlite://.host/host.db");
     put(&host, &patient("D-1"));

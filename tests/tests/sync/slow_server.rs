@@ -15,6 +15,8 @@ pub(crate) enum Answer {
     AtOnce,
     /// The first write of each patient loses its connection as soon as it was read.
     CutTheFirst,
+    /// Every write of this patient does.
+    CutAll(&'static str),
     /// The first write of each patient is answered when the work is done.
     HoldTheFirst,
     /// Every write is.
@@ -82,11 +84,12 @@ impl SlowServer {
             }
             let first = self.note(&path);
             match self.answer {
+                Answer::CutAll(patient) if path.ends_with(patient) => return,
                 // The work is its own thread's, which nobody hears of any more.
                 Answer::CutTheFirst if first => return,
                 Answer::HoldTheFirst if first => thread::sleep(self.work),
                 Answer::HoldAll => thread::sleep(self.work),
-                Answer::AtOnce | Answer::CutTheFirst | Answer::HoldTheFirst => {}
+                Answer::AtOnce | Answer::CutTheFirst | Answer::CutAll(_) | Answer::HoldTheFirst => {}
             }
             respond(stream);
         }

@@ -165,6 +165,12 @@ impl TokenSource {
         if !is_bearer || secret.expose().is_empty() {
             return Err(AuthFailure::misconfigured(format!("{} answered with no bearer token", self.place())));
         }
+        if answer.scope.as_deref().is_some_and(only_reads) {
+            return Err(AuthFailure::misconfigured(format!(
+                "{} granted scopes that only read; let this client write, for example system/Patient.crus",
+                self.place()
+            )));
+        }
         let life = seconds(answer.expires_in.as_ref())
             .map_or(LIFE_DEFAULT, Duration::from_secs)
             .min(Duration::from_secs(86_400));
@@ -228,6 +234,26 @@ struct Answer {
     /// A number by the standard; some write it as text.
     #[serde(default)]
     expires_in: Option<serde_json::Value>,
+    /// What was granted, where that is not just what was asked for.
+    #[serde(default)]
+    scope: Option<String>,
+}
+
+/// Whether there are scopes of SMART's form (`system/Patient.read`, `system/*.rs`) and none of them lets the client create or
+/// update anything. Scopes of other forms say nothing here.
+fn only_reads(scope: &str) -> bool {
+    let mut permissions = scope.split_ascii_whitespace().filter_map(|one| {
+        let (context, rest) = one.split_once('/')?;
+        let (_, permission) = rest.split_once('.')?;
+        let is_smart = matches!(context, "system" | "user" | "patient");
+        is_smart.then(|| permission.split('?').next().unwrap_or_default())
+    });
+    let writes = |permission: &str| match permission {
+        "write" | "*" => true,
+        letters => letters.contains(['c', 'u']) && letters.chars().all(|letter| "cruds".contains(letter)),
+    };
+    let Some(first) = permissions.next() else { return false };
+    !writes(first) && !permissions.any(writes)
 }
 
 /// Whole seconds, in whatever form; `None` for what says nothing. A float that is too large becomes the largest number.
@@ -301,6 +327,23 @@ mod tests {
             (r#"{"access_token":"t"}"#, None),
         ] {
             assert_eq!(read(written), expected, "{written}");
+        }
+    }
+
+    #[test]
+    fn scopes_that_only_read_are_noticed() {
+        for (scope, expected) in [
+            ("system/Patient.read", true),
+            ("system/Patient.rs", true),
+            ("system/*.rs?x=c system/Patient.read", true),
+            ("system/Patient.rs system/Patient.write", false),
+            ("system/Patient.crus", false),
+            ("system/*.*", false),
+            ("", false),
+            ("openid fhirUser", false),
+            ("https://www.example.org/auth/cloud-healthcare.read", false),
+        ] {
+            assert_eq!(only_reads(scope), expected, "{scope}");
         }
     }
 
