@@ -65,9 +65,10 @@ fn write_all(mut output: impl Write, messages: &Receiver<Message>, lost: &Atomic
     for message in messages {
         match message {
             Message::Line(line) => {
-                let missing = lost.swap(0, Ordering::Relaxed);
-                if missing > 0 && writeln!(output, "{missing} log lines were lost: stderr took none").is_err() {
-                    lost.fetch_add(missing, Ordering::Relaxed);
+                let missing = lost.load(Ordering::Relaxed);
+                // Only what was said is taken off: a write that blocks must hide no count.
+                if missing > 0 && writeln!(output, "{missing} log lines were lost: stderr took none").is_ok() {
+                    lost.fetch_sub(missing, Ordering::Relaxed);
                 }
                 if output.write_all(&line).is_err() {
                     lost.fetch_add(1, Ordering::Relaxed);
