@@ -23,7 +23,9 @@ pub fn is_unprintable(character: char) -> bool {
 #[must_use]
 pub fn one_line(text: &str, chars_max: usize) -> String {
     let mut clean = String::with_capacity(text.len().min(chars_max.saturating_mul(4)));
-    for (count, character) in text.trim().chars().enumerate() {
+    for (count, character) in
+        text.trim_matches(|end: char| end.is_whitespace() || is_unprintable(end)).chars().enumerate()
+    {
         if count == chars_max {
             clean.push('…');
             break;
