@@ -4,10 +4,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::BreakerPolicy;
 use crate::database::{Database, DatabaseError, Locator, Transaction};
 use crate::domain::change::{Change, Failure, FailureKind, Finding, FindingLevel, Outcome, RemoteEdit, Report};
-use crate::domain::delivery::RetryPolicy;
+use crate::domain::delivery::{BreakerPolicy, RetryPolicy};
 use crate::domain::grants::TableVerb;
 use crate::domain::ids::IdColumn;
 use crate::plugin::{
