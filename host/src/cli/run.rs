@@ -62,7 +62,11 @@ pub(super) async fn run(config: &Config, arguments: &Arguments) -> Result<ExitCo
 }
 
 /// The first signal asks for an orderly end, the second breaks off what is under way. Either has its bound.
-fn obey_signals(stop: CancellationToken, abort: CancellationToken, drain: Duration) -> impl FnMut(u32) + Send + 'static {
+fn obey_signals(
+    stop: CancellationToken,
+    abort: CancellationToken,
+    drain: Duration,
+) -> impl FnMut(u32) + Send + 'static {
     move |number| {
         // First the deed, then the word: a log that cannot be written must not keep a host from stopping.
         if number == 1 {

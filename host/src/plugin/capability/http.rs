@@ -277,7 +277,9 @@ impl Open {
             SendError::HeaderCount => Breach::new("http_headers_max", http_headers_max),
             SendError::HeadBytes => Breach::new("http_header_bytes_max", http_header_bytes_max),
             SendError::InterimHeads => Breach::new("interim_heads_max", INTERIM_HEADS_MAX),
-            SendError::Timeout | SendError::Client(_) | SendError::Body(_) | SendError::Gone => return translate(error),
+            SendError::Timeout | SendError::Client(_) | SendError::Body(_) | SendError::Gone => {
+                return translate(error);
+            }
         })
     }
 

@@ -160,9 +160,12 @@ impl HttpClient {
         });
         let runtime = self.0.runtime.as_ref().ok_or(SendError::Gone)?;
         let exchange = AbortOnDropHandle::new(runtime.spawn(self.0.client.request(request)));
-        let answered = timeout_at(deadline, exchange).await.map_err(|_| SendError::Timeout)?.map_err(|_| SendError::Gone)?;
+        let answered =
+            timeout_at(deadline, exchange).await.map_err(|_| SendError::Timeout)?.map_err(|_| SendError::Gone)?;
         match answered {
-            Ok(response) => Ok(response.map(|incoming| AnswerBody { incoming, deadline: Box::pin(sleep_until(deadline)) })),
+            Ok(response) => {
+                Ok(response.map(|incoming| AnswerBody { incoming, deadline: Box::pin(sleep_until(deadline)) }))
+            }
             Err(error) => Err(interim.explain(error, &connection)),
         }
     }
@@ -207,7 +210,10 @@ impl Interim {
 }
 
 fn is_stopped(cause: &(dyn StdError + 'static)) -> bool {
-    cause.downcast_ref::<io::Error>().and_then(io::Error::get_ref).is_some_and(<dyn StdError + Send + Sync>::is::<Stopped>)
+    cause
+        .downcast_ref::<io::Error>()
+        .and_then(io::Error::get_ref)
+        .is_some_and(<dyn StdError + Send + Sync>::is::<Stopped>)
 }
 
 /// The connection that a request was sent on.
@@ -265,7 +271,10 @@ impl Body for AnswerBody {
     type Data = Bytes;
     type Error = SendError;
 
-    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, SendError>>> {
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, SendError>>> {
         if self.deadline.as_mut().poll(context).is_ready() {
             return Poll::Ready(Some(Err(SendError::Timeout)));
         }

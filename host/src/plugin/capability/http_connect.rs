@@ -61,7 +61,8 @@ impl Connector {
         let mut http = HttpConnector::new_with_resolver(CheckedResolver { allow_private });
         http.enforce_http(false);
         http.set_nodelay(true);
-        let inner = HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http().enable_http1().wrap_connector(http);
+        let inner =
+            HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http().enable_http1().wrap_connector(http);
         Self { inner, timeout }
     }
 }

@@ -110,11 +110,7 @@ pub(super) enum Authorizer {
 
 impl Authorizer {
     /// For a target whose requests go through this client.
-    pub(super) fn new(
-        credentials: &Credentials,
-        client: &HttpClient,
-        allow_private: bool,
-    ) -> Result<Self, String> {
+    pub(super) fn new(credentials: &Credentials, client: &HttpClient, allow_private: bool) -> Result<Self, String> {
         Ok(match credentials {
             Credentials::None => Self::None,
             Credentials::Bearer(token) => {

@@ -8,9 +8,9 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use futures::FutureExt as _;
 use futures::future::{BoxFuture, Shared};
-use bytes::Bytes;
 use http::{Request, Response, header};
 use http_body_util::{BodyExt as _, Full};
 use serde::Deserialize;
@@ -97,11 +97,7 @@ struct State {
 }
 
 impl TokenSource {
-    pub(super) fn new(
-        options: GrantOptions,
-        client: HttpClient,
-        allow_private: bool,
-    ) -> Result<Arc<Self>, String> {
+    pub(super) fn new(options: GrantOptions, client: HttpClient, allow_private: bool) -> Result<Arc<Self>, String> {
         let list = AllowList::new([options.token_url.as_str()], allow_private)?;
         let uri = options.token_url.parse().map_err(|_| "token_url is not a URL".to_owned())?;
         let url = list.check(&uri).map_err(|_| "token_url is an address that may not be dialled".to_owned())?;
