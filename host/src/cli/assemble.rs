@@ -206,6 +206,7 @@ fn http_options(target: &str, http: &HttpConfig) -> Result<HttpOptions, CliError
         ca_pem,
         credentials,
         headers,
+        ..HttpOptions::default()
     })
 }
 
