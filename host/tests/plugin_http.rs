@@ -4,7 +4,7 @@
 
 mod support;
 
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -24,6 +24,8 @@ struct Server {
     port: u16,
     seen: Arc<Mutex<Vec<String>>>,
     connections: Arc<AtomicU32>,
+    /// Bytes of the last answer without end, when its client had left.
+    poured: Arc<AtomicUsize>,
 }
 
 impl Server {
@@ -31,14 +33,15 @@ impl Server {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
         let (seen, connections) = (Arc::<Mutex<Vec<String>>>::default(), Arc::<AtomicU32>::default());
-        let (all, count) = (Arc::clone(&seen), Arc::clone(&connections));
+        let poured = Arc::<AtomicUsize>::default();
+        let (all, count, bytes) = (Arc::clone(&seen), Arc::clone(&connections), Arc::clone(&poured));
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
                 count.fetch_add(1, Ordering::Relaxed);
-                tokio::spawn(serve(stream, port, Arc::clone(&all)));
+                tokio::spawn(serve(stream, port, (Arc::clone(&all), Arc::clone(&bytes))));
             }
         });
-        Self { port, seen, connections }
+        Self { port, seen, connections, poured }
     }
 
     fn seen(&self) -> Vec<String> {
@@ -55,7 +58,7 @@ impl Server {
     }
 }
 
-async fn serve(mut stream: TcpStream, port: u16, seen: Arc<Mutex<Vec<String>>>) {
+async fn serve(mut stream: TcpStream, port: u16, (seen, poured): (Arc<Mutex<Vec<String>>>, Arc<AtomicUsize>)) {
     let mut buffer = Vec::new();
     loop {
         let end = loop {
@@ -99,6 +102,20 @@ async fn serve(mut stream: TcpStream, port: u16, seen: Arc<Mutex<Vec<String>>>) 
                 stream.write_all(b"HTTP/1.1 200 OK\r\n").await.unwrap();
                 let line = format!("X-A: {}\r\n", "b".repeat(1_000));
                 while stream.write_all(line.as_bytes()).await.is_ok() {}
+                return;
+            }
+            "/fhir/few-interim" => format!(
+                "{}HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello",
+                "HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n".repeat(3)
+            ),
+            "/fhir/interim" | "/fhir/wide-interim" => {
+                let header = if path == "/fhir/interim" { 10 } else { 40_000 };
+                let head = format!("HTTP/1.1 103 Early Hints\r\nX-A: {}\r\n\r\n", "b".repeat(header));
+                let mut sent = 0;
+                while let Ok(count) = stream.write(head.as_bytes()).await {
+                    sent += count;
+                }
+                poured.store(sent, Ordering::Relaxed);
                 return;
             }
             "/fhir/packed" | "/fhir/torn" | "/fhir/bomb" | "/fhir/other-coding" => {
@@ -414,6 +431,27 @@ async fn hostile_heads_without_end_are_cut_off() {
     let heavy = serde_json::json!({ "headers": [["x-a", "y".repeat(40_000)], ["x-b", "y".repeat(40_000)]] });
     assert_eq!(bench.get("/fhir/Patient", heavy).await.unwrap_err(), long);
     assert_eq!(bench.server.seen().len(), 3, "those of the adapter were not sent");
+}
+
+#[tokio::test]
+async fn hostile_interim_heads_without_end_are_cut_off() {
+    let bench = Bench::new().await;
+    assert!(bench.get("/fhir/few-interim", none()).await.unwrap().contains("hello"));
+    let many = "interim_heads_max: an HTTP response with more than 16 interim heads (1xx) before it";
+    let long =
+        "http_header_bytes_max: http header of more than 65536 bytes; raise [targets.t.limits] http_header_bytes_max";
+    for (path, words) in [("/fhir/interim", many), ("/fhir/wide-interim", long)] {
+        assert_eq!(bench.get(path, none()).await.unwrap_err(), words, "{path}");
+        let poured = || bench.server.poured.swap(0, Ordering::Relaxed);
+        let bytes = loop {
+            match poured() {
+                0 => tokio::time::sleep(Duration::from_millis(10)).await,
+                bytes => break bytes,
+            }
+        };
+        // What the system buffers on the way, both ways, and one buffer of the client's.
+        assert!(bytes < 16 << 20, "{path}: {bytes} bytes were taken");
+    }
 }
 
 #[tokio::test]

@@ -10,11 +10,10 @@ use crate::config::{
     TargetConfig,
 };
 use crate::database::{Database, DatabaseError, Locator};
-use crate::domain::delivery::RetryPolicy;
 use crate::plugin::{ClientProof, Credentials, GrantOptions, HttpOptions, Runtime, RuntimeOptions, SecretValue};
 use crate::store::{MigrationError, Store, StoreClock};
 use crate::supply::Trust;
-use crate::sync::{BreakerPolicy, SyncOptions, Target, TargetKind, TargetSpec};
+use crate::sync::{SyncOptions, Target, TargetKind, TargetSpec};
 
 /// How long a statement of the store may take.
 const STORE_TIMEOUT: Duration = Duration::from_secs(30);
@@ -161,12 +160,8 @@ pub(super) fn sync_options(config: &Config) -> SyncOptions {
         drain_ms: sync.drain_timeout_ms,
         recheck_ms: sync.recheck_interval_ms,
         watch_ms: WATCH_MS,
-        retry: RetryPolicy {
-            attempts_max: sync.retry.attempts_max,
-            base_ms: sync.retry.base_ms,
-            cap_ms: sync.retry.cap_ms,
-        },
-        breaker: BreakerPolicy { open_ms: sync.breaker.open_ms, cap_ms: sync.breaker.cap_ms },
+        retry: sync.retry,
+        breaker: sync.breaker,
         retention_ms: i64::from(config.retention.done_days) * 86_400_000,
         fifo_types: fifo_types(config),
         disabled_targets: disabled.map(|target| target.name.as_str().to_owned()).collect(),
@@ -211,6 +206,7 @@ fn http_options(target: &str, http: &HttpConfig) -> Result<HttpOptions, CliError
         ca_pem,
         credentials,
         headers,
+        ..HttpOptions::default()
     })
 }
 

@@ -5,6 +5,7 @@
 mod assemble;
 mod check;
 mod conflicts;
+mod ending;
 mod error;
 mod failed;
 mod import;
@@ -89,7 +90,7 @@ enum Verb {
 #[must_use]
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
-    let _log = match logging::start(cli.log_format) {
+    let log = match logging::start(cli.log_format) {
         Ok(log) => log,
         Err(error) => {
             output::error(&format!("cannot start the log: {error}"));
@@ -108,13 +109,15 @@ pub fn main() -> ExitCode {
         assemble::close_stores().await;
         ended
     });
-    match ended {
+    let code = match ended {
         Ok(code) => code,
         Err(error) => {
             output::error(&error.to_string());
             ExitCode::from(error.exit_code())
         }
-    }
+    };
+    ending::leave(runtime, log);
+    code
 }
 
 async fn dispatch(cli: Cli) -> Result<ExitCode, CliError> {

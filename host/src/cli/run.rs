@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::error::CliError;
-use super::{assemble, output, signals};
+use super::{assemble, ending, output, signals};
 use crate::config::Config;
 use crate::sync::{Breakdown, Daemon, RunEnd, Target};
 
@@ -37,13 +37,15 @@ pub(super) async fn run(config: &Config, arguments: &Arguments) -> Result<ExitCo
     let names: Vec<_> = targets.iter().map(|target: &Arc<Target>| target.spec.name.as_str()).collect();
     tracing::info!(store = %store.database().locator().place(), targets = names.join(", "), "host runs");
     let (stop, abort) = (CancellationToken::new(), CancellationToken::new());
-    let signals = tokio::spawn(obey_signals(stop.clone(), abort.clone()));
+    let drain = Duration::from_millis(config.sync.drain_timeout_ms);
+    signals::on_stop(obey_signals(stop.clone(), abort.clone(), drain))
+        .map_err(|error| CliError::Failed(format!("cannot listen for signals: {error}")))?;
+    tokio::spawn(bound_the_end(stop.clone(), drain));
     let started = Instant::now();
     let (ask, reload) = watch::channel(0);
     let reloads = tokio::spawn(obey_hangups(ask));
     let daemon = Daemon::new(store.clone(), runtime, targets, assemble::sync_options(config), reload);
     let end = daemon.run(stop, abort, arguments.until_idle).await;
-    signals.abort();
     reloads.abort();
     store.database().close().await;
     let end = end?;
@@ -59,16 +61,30 @@ pub(super) async fn run(config: &Config, arguments: &Arguments) -> Result<ExitCo
     Ok(if left { ExitCode::from(1) } else { ExitCode::SUCCESS })
 }
 
-/// The first signal asks for an orderly end, the second breaks off what is under way.
-async fn obey_signals(stop: CancellationToken, abort: CancellationToken) {
-    let mut signals = signals::Stop::listen();
-    signals.next().await;
-    // First the deed, then the word: a log that cannot be written must not keep a host from stopping.
-    stop.cancel();
-    tracing::info!("stopping: nothing more is claimed, calls under way may end");
-    signals.next().await;
-    abort.cancel();
-    tracing::warn!("stopping at once: calls under way are broken off");
+/// The first signal asks for an orderly end, the second breaks off what is under way. Either has its bound.
+fn obey_signals(
+    stop: CancellationToken,
+    abort: CancellationToken,
+    drain: Duration,
+) -> impl FnMut(u32) + Send + 'static {
+    move |number| {
+        // First the deed, then the word: a log that cannot be written must not keep a host from stopping.
+        if number == 1 {
+            stop.cancel();
+            ending::end_within(drain + ending::MARGIN);
+            tracing::info!("stopping: nothing more is claimed, calls under way may end");
+        } else if !abort.is_cancelled() {
+            abort.cancel();
+            ending::end_within(ending::MARGIN);
+            tracing::warn!("stopping at once: calls under way are broken off");
+        }
+    }
+}
+
+/// An end that nobody asked for by a signal has the same bound.
+async fn bound_the_end(stop: CancellationToken, drain: Duration) {
+    stop.cancelled().await;
+    ending::end_within(drain + ending::MARGIN);
 }
 
 /// SIGHUP: every adapter's file is looked at again.

@@ -1,54 +1,76 @@
 //! The signals that ask this process to stop: SIGTERM, and Ctrl-C.
+//!
+//! They are listened for on a thread and runtime of their own, so that they are heard whatever the other threads do.
 
-/// Listens from the moment it is made, so that no signal between two waits is lost.
-#[cfg(unix)]
-pub(super) struct Stop {
-    terminate: Option<tokio::signal::unix::Signal>,
-    interrupt: Option<tokio::signal::unix::Signal>,
+use std::io;
+
+use super::ending;
+
+/// Calls `act` at each signal with its number, counted from 1. It must not block.
+///
+/// # Errors
+/// When the system gives no thread, or the signals cannot be listened for.
+pub(super) fn on_stop(mut act: impl FnMut(u32) + Send + 'static) -> io::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let mut signals = {
+        let _entered = runtime.enter();
+        Signals::listen()?
+    };
+    let listen = async move {
+        for number in 1.. {
+            signals.next().await;
+            act(number);
+        }
+    };
+    std::thread::Builder::new().name("signals".to_owned()).spawn(move || runtime.block_on(listen))?;
+    Ok(())
+}
+
+/// For a command that ends at the first signal: the token is then cancelled, and the process ends within a bound.
+///
+/// # Errors
+/// As [`on_stop`].
+pub(super) fn stop_token() -> io::Result<tokio_util::sync::CancellationToken> {
+    let token = tokio_util::sync::CancellationToken::new();
+    let stop = token.clone();
+    on_stop(move |_| {
+        stop.cancel();
+        ending::end_within(ending::MARGIN);
+    })?;
+    Ok(token)
 }
 
 #[cfg(unix)]
-impl Stop {
-    pub(super) fn listen() -> Self {
+struct Signals {
+    terminate: tokio::signal::unix::Signal,
+    interrupt: tokio::signal::unix::Signal,
+}
+
+#[cfg(unix)]
+impl Signals {
+    fn listen() -> io::Result<Self> {
         use tokio::signal::unix::{SignalKind, signal};
-        let listen = |kind: SignalKind, name: &str| {
-            signal(kind).inspect_err(|error| tracing::error!(%error, "cannot listen for {name}")).ok()
-        };
-        Self {
-            terminate: listen(SignalKind::terminate(), "SIGTERM"),
-            interrupt: listen(SignalKind::interrupt(), "SIGINT"),
-        }
+        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
     }
 
-    /// Waits for the next one.
-    pub(super) async fn next(&mut self) {
+    async fn next(&mut self) {
         tokio::select! {
-            () = received(&mut self.terminate) => {}
-            () = received(&mut self.interrupt) => {}
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
         }
     }
 }
 
-#[cfg(unix)]
-async fn received(signal: &mut Option<tokio::signal::unix::Signal>) {
-    match signal {
-        Some(signal) => drop(signal.recv().await),
-        None => std::future::pending().await,
-    }
-}
-
-/// Listens for Ctrl-C.
 #[cfg(not(unix))]
-pub(super) struct Stop;
+struct Signals;
 
 #[cfg(not(unix))]
-impl Stop {
-    pub(super) fn listen() -> Self {
-        Self
+impl Signals {
+    fn listen() -> io::Result<Self> {
+        Ok(Self)
     }
 
-    /// Waits for the next one.
-    pub(super) async fn next(&mut self) {
+    async fn next(&mut self) {
         drop(tokio::signal::ctrl_c().await);
     }
 }

@@ -22,7 +22,7 @@ pub use authentication::{Authentication, AuthenticationType, GrantConfig, Secret
 pub use database_url::{DatabaseKind, DatabaseUrl, ServerUrl};
 pub use http::{HttpConfig, HttpMethod};
 pub use limits::Limits;
-pub use sync::{BreakerConfig, RetentionConfig, RetryConfig, SyncConfig};
+pub use sync::{RetentionConfig, SyncConfig};
 pub use target::{Connection, DatabaseConfig, TargetConfig};
 
 use crate::document::{Document, FileProblem, FileProblems, Findings, Section};

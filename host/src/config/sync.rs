@@ -1,6 +1,7 @@
 //! `[sync]` and `[retention]`: the pace of the engine.
 
 use super::reader::Reader;
+use crate::domain::delivery::{BreakerPolicy, RetryPolicy};
 
 /// One hour in milliseconds.
 const HOUR_MS: u64 = 3_600_000;
@@ -16,30 +17,10 @@ pub struct SyncConfig {
     pub drain_timeout_ms: u64,
     /// How often a target that is well is checked again.
     pub recheck_interval_ms: u64,
-    /// `[sync.retry]`.
-    pub retry: RetryConfig,
-    /// `[sync.breaker]`.
-    pub breaker: BreakerConfig,
-}
-
-/// `[sync.retry]`: one change that failed for a reason that may pass.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct RetryConfig {
-    /// Attempts, the first one included, before the delivery is `failed`.
-    pub attempts_max: u32,
-    /// The longest wait before the second attempt; it doubles with each further one.
-    pub base_ms: u64,
-    /// The longest wait of all.
-    pub cap_ms: u64,
-}
-
-/// `[sync.breaker]`: a target that is down.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct BreakerConfig {
-    /// How long it stays open before the first probe; it doubles with each probe that fails.
-    pub open_ms: u64,
-    /// The longest time between two probes.
-    pub cap_ms: u64,
+    /// `[sync.retry]`: one change that failed for a reason that may pass.
+    pub retry: RetryPolicy,
+    /// `[sync.breaker]`: a target that is down.
+    pub breaker: BreakerPolicy,
 }
 
 /// `[retention]`: how long finished work is kept.
@@ -64,29 +45,31 @@ pub(super) fn read_sync(mut sync: Reader<'_>) -> (SyncConfig, u32) {
     (config, batch)
 }
 
-fn read_retry(mut retry: Reader<'_>) -> RetryConfig {
-    let config = RetryConfig {
-        attempts_max: retry.count("attempts_max", 1..=1000, 10),
-        base_ms: retry.integer("base_ms", 1..=HOUR_MS, 1_000),
-        cap_ms: retry.integer("cap_ms", 1..=24 * HOUR_MS, 600_000),
+fn read_retry(mut retry: Reader<'_>) -> RetryPolicy {
+    let RetryPolicy { attempts_max, base_ms, cap_ms } = RetryPolicy::default();
+    let policy = RetryPolicy {
+        attempts_max: retry.count("attempts_max", 1..=1000, attempts_max),
+        base_ms: retry.integer("base_ms", 1..=HOUR_MS, base_ms),
+        cap_ms: retry.integer("cap_ms", 1..=24 * HOUR_MS, cap_ms),
     };
-    if config.cap_ms < config.base_ms {
-        retry.note_key("cap_ms", format!("must be at least base_ms ({})", config.base_ms));
+    if policy.cap_ms < policy.base_ms {
+        retry.note_key("cap_ms", format!("must be at least base_ms ({})", policy.base_ms));
     }
     retry.finish(&[]);
-    config
+    policy
 }
 
-fn read_breaker(mut breaker: Reader<'_>) -> BreakerConfig {
-    let config = BreakerConfig {
-        open_ms: breaker.integer("open_ms", 1..=HOUR_MS, 1_000),
-        cap_ms: breaker.integer("cap_ms", 1..=24 * HOUR_MS, 60_000),
+fn read_breaker(mut breaker: Reader<'_>) -> BreakerPolicy {
+    let BreakerPolicy { open_ms, cap_ms } = BreakerPolicy::default();
+    let policy = BreakerPolicy {
+        open_ms: breaker.integer("open_ms", 1..=HOUR_MS, open_ms),
+        cap_ms: breaker.integer("cap_ms", 1..=24 * HOUR_MS, cap_ms),
     };
-    if config.cap_ms < config.open_ms {
-        breaker.note_key("cap_ms", format!("must be at least open_ms ({})", config.open_ms));
+    if policy.cap_ms < policy.open_ms {
+        breaker.note_key("cap_ms", format!("must be at least open_ms ({})", policy.open_ms));
     }
     breaker.finish(&[]);
-    config
+    policy
 }
 
 pub(super) fn read_retention(mut retention: Reader<'_>) -> RetentionConfig {

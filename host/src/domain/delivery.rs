@@ -108,6 +108,21 @@ impl RetryPolicy {
     }
 }
 
+/// How long a target that is down is left alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BreakerPolicy {
+    /// The first pause, in milliseconds.
+    pub open_ms: u64,
+    /// The longest pause, in milliseconds.
+    pub cap_ms: u64,
+}
+
+impl Default for BreakerPolicy {
+    fn default() -> Self {
+        Self { open_ms: 1_000, cap_ms: 60_000 }
+    }
+}
+
 /// What is written about a delivery when its attempt is over.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settlement {

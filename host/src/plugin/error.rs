@@ -181,6 +181,7 @@ fn exceeded(limit: &str, value: u64) -> String {
         "table_elements_max" => format!("the adapter's tables need more than {value} entries"),
         "handles_max" => format!("the adapter holds more than {value} handles"),
         "http_headers_max" => format!("an HTTP request or response with more than {value} headers"),
+        "interim_heads_max" => format!("an HTTP response with more than {value} interim heads (1xx) before it"),
         "host_calls_max" => format!("the adapter called the host more than {value} times"),
         "log_lines_max" => format!("the adapter wrote more than {value} log lines"),
         "query_rows_max" => format!("a query gives more than {value} rows"),

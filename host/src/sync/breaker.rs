@@ -6,20 +6,7 @@
 
 use std::time::Duration;
 
-/// How long a breaker stays open.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct BreakerPolicy {
-    /// The first pause, in milliseconds.
-    pub open_ms: u64,
-    /// The longest pause, in milliseconds.
-    pub cap_ms: u64,
-}
-
-impl Default for BreakerPolicy {
-    fn default() -> Self {
-        Self { open_ms: 1_000, cap_ms: 60_000 }
-    }
-}
+use crate::domain::delivery::BreakerPolicy;
 
 /// How often a target failed since a delivery worked.
 #[derive(Clone, Debug)]

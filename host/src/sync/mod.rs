@@ -38,7 +38,6 @@ mod trial;
 mod trouble;
 mod worker;
 
-pub use breaker::BreakerPolicy;
 pub use daemon::{Breakdown, Daemon, Remaining, RunEnd, RunSummary};
 pub use rehearsal::{Rehearsal, Trace};
 pub use roster::{Difference, differences};

@@ -4,10 +4,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::BreakerPolicy;
 use crate::database::{Database, DatabaseError, Locator, Transaction};
 use crate::domain::change::{Change, Failure, FailureKind, Finding, FindingLevel, Outcome, RemoteEdit, Report};
-use crate::domain::delivery::RetryPolicy;
+use crate::domain::delivery::{BreakerPolicy, RetryPolicy};
 use crate::domain::grants::TableVerb;
 use crate::domain::ids::IdColumn;
 use crate::plugin::{
@@ -139,7 +138,10 @@ impl Target {
                     .map_err(|error| PluginError::Access { target: spec.name.clone(), reason: error.message })?,
                 sql: SqlAccess::new(locator.dialect(), grants.clone()),
             },
-            TargetKind::Http { options, .. } => Access::Http(HttpAccess::new(&spec.name, options)?),
+            TargetKind::Http { options, .. } => {
+                let options = HttpOptions { headers_max: spec.limits.http_headers_max, ..options.clone() };
+                Access::Http(HttpAccess::new(&spec.name, &options)?)
+            }
         };
         let base_url = match &spec.kind {
             TargetKind::Http { options, .. } => Some(options.base_url.trim_end_matches('/').to_owned()),

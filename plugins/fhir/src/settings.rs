@@ -27,6 +27,9 @@ pub(crate) struct Settings {
     pub(crate) read_first: bool,
     /// Send batch Bundles where the server takes them.
     pub(crate) batch: bool,
+    /// Search in batch Bundles too. A server that takes Bundles but refuses searches in them is otherwise found out anew
+    /// by each call, at the price of one Bundle.
+    pub(crate) searches_in_bundles: bool,
     /// Entries in one Bundle. Some services stop at 160.
     pub(crate) bundle_entries_max: usize,
     /// Bytes in one Bundle. Below 1 MiB, where a usual reverse proxy refuses a body.
@@ -57,6 +60,7 @@ impl Default for Settings {
             client_ids: true,
             read_first: false,
             batch: true,
+            searches_in_bundles: true,
             bundle_entries_max: 100,
             bundle_bytes_max: 1_000_000,
             timeout_ms: None,

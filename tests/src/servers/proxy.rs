@@ -5,7 +5,7 @@
 //! It works with threads of its own, so that a test may block its own thread on a process meanwhile.
 
 use std::{
-    collections::HashSet,
+    collections::{BTreeMap, HashSet},
     io::{Read as _, Write as _},
     net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream},
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
@@ -45,6 +45,8 @@ struct Connections {
     writing: HashSet<u64>,
     /// Pieces that were held back so far.
     held: u64,
+    /// What clients sent, by connection, where that is kept.
+    sent: Option<BTreeMap<u64, Vec<u8>>>,
 }
 
 struct Shared {
@@ -135,6 +137,17 @@ impl Proxy {
     #[must_use]
     pub fn held(&self) -> u64 {
         lock(&self.shared.connections).held
+    }
+
+    /// Keeps what clients send from now on.
+    pub fn keep_what_is_sent(&self) {
+        lock(&self.shared.connections).sent = Some(BTreeMap::new());
+    }
+
+    /// What clients sent since [`Proxy::keep_what_is_sent`], connection by connection.
+    #[must_use]
+    pub fn sent(&self) -> Vec<Vec<u8>> {
+        lock(&self.shared.connections).sent.iter().flat_map(BTreeMap::values).cloned().collect()
     }
 
     /// Passes nothing in either direction, as a network does that loses everything.
@@ -255,9 +268,12 @@ impl Shared {
         lock(&self.connections).writing.contains(&connection)
     }
 
-    /// Notes whether a piece begins a request that writes. One that begins no request is more of the one before.
+    /// Keeps a piece where that was asked for, and notes whether it begins a request that writes. One that begins no request is more of the one before.
     fn look_at_request(&self, connection: u64, piece: &[u8]) {
         let begins = |methods: &[&str]| methods.iter().any(|method| piece.starts_with(method.as_bytes()));
+        if let Some(sent) = &mut lock(&self.connections).sent {
+            sent.entry(connection).or_default().extend_from_slice(piece);
+        }
         if begins(&["POST ", "PUT ", "PATCH ", "DELETE "]) {
             lock(&self.connections).writing.insert(connection);
         } else if begins(&["GET ", "HEAD ", "OPTIONS "]) {

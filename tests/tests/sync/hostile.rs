@@ -129,6 +129,12 @@ const OVER_HTTP: &[(&str, &str, &str, &str)] = &[
         "http_requests_in_flight_max: the adapter has more than 8 requests in flight; raise [targets.crowd.limits] \
       http_requests_in_flight_max",
     ),
+    (
+        "interim",
+        "path = \"/fhir/interim\"",
+        "",
+        "interim_heads_max: an HTTP response with more than 16 interim heads (1xx) before it",
+    ),
     ("astray", "path = \"/admin\"", "", "ErrorCode::HttpRequestDenied"),
     (
         "injection",
@@ -161,6 +167,13 @@ fn answer(mut stream: TcpStream) {
             let mut written = stream.write_all(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n");
             while written.is_ok() {
                 written = stream.write_all(chunk.as_bytes());
+            }
+            written
+        } else if text.contains("/fhir/interim") {
+            let heads = "HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n".repeat(1_000);
+            let mut written = Ok(());
+            while written.is_ok() {
+                written = stream.write_all(heads.as_bytes());
             }
             written
         } else if text.contains("/fhir/stall") {

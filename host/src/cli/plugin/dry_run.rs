@@ -47,13 +47,13 @@ pub(super) async fn run(config: &Config, arguments: &Arguments) -> Result<ExitCo
     let targets = targets(config, arguments)?;
     let store = assemble::readable_store(config).await?;
     let runtime = assemble::runtime(config)?;
-    let mut stop = signals::Stop::listen();
+    let stop = signals::stop_token().map_err(|error| CliError::Failed(error.to_string()))?;
     let mut exit_code = 0;
     let mut said = Vec::new();
     for target in targets {
         let tried = tokio::select! {
             tried = try_at(&store, &runtime, target, &arguments.patient) => tried?,
-            () = stop.next() => {
+            () = stop.cancelled() => {
                 return Err(CliError::Failed(format!("stopped: nothing was changed at target `{}`", target.name)));
             }
         };

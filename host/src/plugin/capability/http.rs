@@ -10,10 +10,12 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures::future::BoxFuture;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, header};
-use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+use http_body::Body as _;
+use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
 use wasmtime_wasi_http::{Error, ForbiddenHeaderFilter, RequestOptions, WasiBody, WasiHttpHooks};
 
 use super::http_access::HttpAccess;
+use super::http_client::{AnswerBody, INTERIM_HEADS_MAX, SendError};
 use super::http_coding::{ACCEPTED, Decoder};
 use super::http_credentials::{AuthFailure, Authorization};
 use super::http_errors::{translate, was_never_sent};
@@ -146,7 +148,7 @@ impl Open {
 
     /// One request with the credentials; once more with new ones when the target does not accept a token. What may write comes
     /// with its doubt, until the body of the answer is there too.
-    async fn exchange(&self, prepared: &Prepared) -> Result<(reqwest::Response, Option<Unanswered>), Error> {
+    async fn exchange(&self, prepared: &Prepared) -> Result<(Response<AnswerBody>, Option<Unanswered>), Error> {
         let mut renewed = false;
         loop {
             let authorization =
@@ -163,8 +165,8 @@ impl Open {
             }
             let generation = authorization.as_ref().map(|authorization| authorization.generation);
             self.meters.requests.add();
-            let request = prepared.request(&self.access.client, authorization, added);
-            let response = match request.send().await {
+            let request = prepared.request(authorization, added)?;
+            let response = match self.access.client.send(request, self.limits.http_header_bytes_max).await {
                 Ok(response) => response,
                 Err(error) => return Err(self.failed_to_answer(&error, unanswered)),
             };
@@ -186,7 +188,7 @@ impl Open {
     }
 
     /// There is no answer: the request stays in doubt, unless it cannot have reached the server.
-    fn failed_to_answer(&self, error: &reqwest::Error, unanswered: Option<Unanswered>) -> Error {
+    fn failed_to_answer(&self, error: &SendError, unanswered: Option<Unanswered>) -> Error {
         if let Some(unanswered) = unanswered.filter(|_| was_never_sent(error)) {
             unanswered.resolve();
         }
@@ -221,7 +223,7 @@ impl Open {
 
     fn receive(
         self: Arc<Self>,
-        response: reqwest::Response,
+        mut response: Response<AnswerBody>,
         mut unanswered: Option<Unanswered>,
         ticket: Ticket,
         seen: Option<Seen>,
@@ -240,12 +242,11 @@ impl Open {
             return Err(self.headers_over(breach));
         }
         let max = self.limits.http_response_bytes_max;
-        if response.content_length().is_some_and(|length| length > max) {
+        if response.body().size_hint().exact().is_some_and(|length| length > max) {
             return Err(self.over(Breach::new("http_response_bytes_max", max), Error::HttpResponseBodySize(Some(max))));
         }
         let decoder =
             Decoder::of(response.headers(), max).map_err(|coding| Error::HttpResponseContentCoding(Some(coding)))?;
-        let mut response: Response<reqwest::Body> = response.into();
         if decoder.is_some() {
             // They speak of what came over the wire.
             response.headers_mut().remove(header::CONTENT_ENCODING);
@@ -269,16 +270,17 @@ impl Open {
         self.over(breach, Error::HttpResponseHeaderSectionSize(max))
     }
 
-    /// The client gives up on a head that is larger than any limit of ours can be.
-    fn translate_head(&self, error: &reqwest::Error) -> Error {
-        let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
-        while let Some(inner) = cause {
-            if inner.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_parse_too_large) {
-                return self.headers_over(Breach::new("http_header_bytes_max", self.limits.http_header_bytes_max));
+    /// What came before the answer is bounded as the answer is.
+    fn translate_head(&self, error: &SendError) -> Error {
+        let Limits { http_headers_max, http_header_bytes_max, .. } = self.limits;
+        self.headers_over(match error {
+            SendError::HeaderCount => Breach::new("http_headers_max", http_headers_max),
+            SendError::HeadBytes => Breach::new("http_header_bytes_max", http_header_bytes_max),
+            SendError::InterimHeads => Breach::new("interim_heads_max", INTERIM_HEADS_MAX),
+            SendError::Timeout | SendError::Client(_) | SendError::Body(_) | SendError::Gone => {
+                return translate(error);
             }
-            cause = inner.source();
-        }
-        translate(error)
+        })
     }
 
     pub(super) fn over(&self, breach: Breach, error: Error) -> Error {
@@ -299,10 +301,9 @@ impl Prepared {
     /// With what the host adds; it replaces whatever the guest set under the same name.
     fn request(
         &self,
-        client: &reqwest::Client,
         authorization: Option<Authorization>,
         added: Vec<(HeaderName, HeaderValue)>,
-    ) -> reqwest::RequestBuilder {
+    ) -> Result<Request<Full<Bytes>>, Error> {
         let mut headers = self.headers.clone();
         headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static(ACCEPTED));
         for (name, value) in added {
@@ -312,8 +313,10 @@ impl Prepared {
         if let Some(authorization) = authorization {
             headers.insert(header::AUTHORIZATION, authorization.header);
         }
-        let request = client.request(self.method.clone(), self.url.clone()).headers(headers);
-        if self.body.is_empty() && !is_write(&self.method) { request } else { request.body(self.body.clone()) }
+        let request = Request::builder().method(self.method.clone()).uri(self.url.as_str());
+        let mut request = request.body(Full::new(self.body.clone())).map_err(|_| Error::HttpRequestUriInvalid)?;
+        *request.headers_mut() = headers;
+        Ok(request)
     }
 
     fn question(&self) -> Question {

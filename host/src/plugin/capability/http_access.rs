@@ -4,17 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::{HeaderName, HeaderValue, Method};
-use reqwest::redirect::Policy;
 
-use super::http_address::CheckedResolver;
+use super::http_client::{ClientOptions, HttpClient};
 use super::http_credentials::{AuthFailure, Authorizer, Credentials, SecretValue, header};
 use super::http_list::{AllowList, Refusal};
 use crate::domain::headers::check_added;
-use crate::domain::limits::HTTP_TIMEOUT_MS_DEFAULT;
+use crate::domain::limits::{HTTP_TIMEOUT_MS_DEFAULT, Limits};
 use crate::plugin::PluginError;
-
-/// Headers that the client reads at all: so many that their bytes go over any limit of a target's.
-const HEADERS_PARSED_MAX: usize = 40_000;
 
 /// The HTTP section of a target.
 #[derive(Clone, Debug)]
@@ -35,6 +31,8 @@ pub struct HttpOptions {
     pub credentials: Credentials,
     /// Headers to add to every request, as secret as the credentials.
     pub headers: Vec<(String, SecretValue)>,
+    /// Headers of one answer that are read at all.
+    pub headers_max: u64,
 }
 
 impl Default for HttpOptions {
@@ -48,13 +46,14 @@ impl Default for HttpOptions {
             ca_pem: None,
             credentials: Credentials::None,
             headers: Vec::new(),
+            headers_max: Limits::default().http_headers_max,
         }
     }
 }
 
 /// A target's HTTP client with its allow-list. Made once per target; calls share its connections.
 pub struct HttpAccess {
-    pub(super) client: reqwest::Client,
+    pub(super) client: HttpClient,
     pub(super) authorizer: Authorizer,
     pub(super) timeout: Duration,
     pub(super) methods: Vec<Method>,
@@ -71,7 +70,14 @@ impl HttpAccess {
         let refuse = |reason: String| PluginError::Access { target: target.to_owned(), reason };
         let urls = std::iter::once(&options.base_url).chain(&options.also_allow).map(String::as_str);
         let list = AllowList::new(urls, options.allow_private).map_err(refuse)?;
-        let client = client(options).map_err(refuse)?;
+        let client = HttpClient::new(&ClientOptions {
+            target,
+            allow_private: options.allow_private,
+            ca_pem: options.ca_pem.as_deref(),
+            timeout: options.timeout,
+            headers_max: usize::try_from(options.headers_max).unwrap_or(usize::MAX),
+        })
+        .map_err(refuse)?;
         let authorizer = Authorizer::new(&options.credentials, &client, options.allow_private).map_err(refuse)?;
         let methods = options
             .methods
@@ -110,32 +116,6 @@ fn added_header(name: &str, value: &SecretValue) -> Result<(HeaderName, SecretVa
     let parsed =
         HeaderName::from_bytes(name.as_bytes()).map_err(|_| format!("`{name}` is not the name of an HTTP header"))?;
     Ok((parsed, value.clone()))
-}
-
-fn client(options: &HttpOptions) -> Result<reqwest::Client, String> {
-    // The first one stays; whoever came before us chose the same.
-    drop(rustls::crypto::ring::default_provider().install_default());
-    let mut builder = reqwest::Client::builder()
-        .user_agent(concat!("neuronova-sync/", env!("CARGO_PKG_VERSION")))
-        .redirect(Policy::none())
-        .referer(false)
-        .no_proxy()
-        .timeout(options.timeout)
-        // Less than the whole, so that a server that cannot be reached is known as such: its request was never sent.
-        .connect_timeout(options.timeout.mul_f64(0.9).min(Duration::from_secs(10)))
-        .http1_max_headers(HEADERS_PARSED_MAX)
-        .pool_idle_timeout(Duration::from_mins(1))
-        .tcp_nodelay(true)
-        .dns_resolver(CheckedResolver { allow_private: options.allow_private });
-    if let Some(pem) = &options.ca_pem {
-        let certificates = reqwest::Certificate::from_pem_bundle(pem)
-            .map_err(|_| "the certificate authority is not a PEM file of certificates".to_owned())?;
-        if certificates.is_empty() {
-            return Err("the certificate authority's PEM file holds no certificate".to_owned());
-        }
-        builder = builder.tls_certs_only(certificates);
-    }
-    builder.build().map_err(|error| format!("the HTTP client could not be made: {}", error.without_url()))
 }
 
 #[cfg(test)]

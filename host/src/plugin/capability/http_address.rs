@@ -2,8 +2,11 @@
 //! change its mind between the check and the dial.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::task::{Context, Poll};
 
-use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+use futures::future::BoxFuture;
+use hyper_util::client::legacy::connect::dns::Name;
+use tower_service::Service;
 
 /// A name resolved to nothing but addresses that may not be dialled.
 #[derive(Debug, thiserror::Error)]
@@ -83,12 +86,21 @@ fn may_dial_v6(address: Ipv6Addr, allow_private: bool) -> bool {
 }
 
 /// Resolves by the system, and passes on only addresses that may be dialled.
+#[derive(Clone, Copy)]
 pub(super) struct CheckedResolver {
     pub(super) allow_private: bool,
 }
 
-impl Resolve for CheckedResolver {
-    fn resolve(&self, name: Name) -> Resolving {
+impl Service<Name> for CheckedResolver {
+    type Response = std::vec::IntoIter<SocketAddr>;
+    type Error = Box<dyn std::error::Error + Send + Sync>;
+    type Future = BoxFuture<'static, Result<Self::Response, Self::Error>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, name: Name) -> Self::Future {
         let allow_private = self.allow_private;
         Box::pin(async move {
             let host = name.as_str().to_owned();
@@ -98,7 +110,7 @@ impl Resolve for CheckedResolver {
             if allowed.is_empty() {
                 return Err(AddressRefused { host }.into());
             }
-            Ok(Box::new(allowed.into_iter()) as Addrs)
+            Ok(allowed.into_iter())
         })
     }
 }
@@ -183,8 +195,8 @@ mod tests {
     #[tokio::test]
     async fn a_name_that_resolves_to_loopback_is_refused() {
         let name = || "localhost".parse().unwrap();
-        let error = CheckedResolver { allow_private: false }.resolve(name()).await.err().unwrap();
+        let error = CheckedResolver { allow_private: false }.call(name()).await.err().unwrap();
         assert!(error.downcast_ref::<AddressRefused>().is_some());
-        assert!(CheckedResolver { allow_private: true }.resolve(name()).await.unwrap().next().is_some());
+        assert!(CheckedResolver { allow_private: true }.call(name()).await.unwrap().next().is_some());
     }
 }

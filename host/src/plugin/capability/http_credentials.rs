@@ -11,6 +11,7 @@ use base64::prelude::BASE64_STANDARD;
 use http::HeaderValue;
 use zeroize::Zeroizing;
 
+use super::http_client::HttpClient;
 use super::http_token::{GrantOptions, TokenSource};
 use crate::domain::change::FailureKind;
 use crate::domain::secret::Secret;
@@ -109,11 +110,7 @@ pub(super) enum Authorizer {
 
 impl Authorizer {
     /// For a target whose requests go through this client.
-    pub(super) fn new(
-        credentials: &Credentials,
-        client: &reqwest::Client,
-        allow_private: bool,
-    ) -> Result<Self, String> {
+    pub(super) fn new(credentials: &Credentials, client: &HttpClient, allow_private: bool) -> Result<Self, String> {
         Ok(match credentials {
             Credentials::None => Self::None,
             Credentials::Bearer(token) => {
@@ -195,7 +192,7 @@ mod tests {
     }
 
     async fn shown(credentials: Credentials) -> Result<String, String> {
-        let authorizer = Authorizer::new(&credentials, &reqwest::Client::new(), false)?;
+        let authorizer = Authorizer::new(&credentials, &HttpClient::of_tests(), false)?;
         let authorization = authorizer.authorize().await.map_err(|failure| failure.message)?.expect("a header");
         assert!(!format!("{:?}", authorization.header).contains("hunter2"));
         Ok(authorization.header.to_str().expect("text").to_owned())
@@ -228,7 +225,7 @@ mod tests {
             number => Ok(Secret::new(format!("token-{number}"))),
         };
         let credentials = Credentials::Bearer(SecretValue::Reread(Arc::new(read)));
-        let authorizer = Authorizer::new(&credentials, &reqwest::Client::new(), false).unwrap();
+        let authorizer = Authorizer::new(&credentials, &HttpClient::of_tests(), false).unwrap();
         for expected in ["Bearer token-0", "Bearer token-1"] {
             assert_eq!(authorizer.authorize().await.unwrap().unwrap().header, expected);
         }

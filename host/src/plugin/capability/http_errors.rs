@@ -3,44 +3,15 @@
 use wasmtime_wasi_http::Error;
 
 use super::http_address::AddressRefused;
+use super::http_client::{SendError, causes};
 
 /// What a failed request means. Only the kind is passed on: the client's words may hold the URL.
-pub(super) fn translate(error: &reqwest::Error) -> Error {
-    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
-    while let Some(inner) = cause {
-        if inner.is::<AddressRefused>() {
-            return Error::DestinationIpProhibited;
-        }
-        if let Some(tls) = inner.downcast_ref::<rustls::Error>() {
-            return match tls {
-                rustls::Error::InvalidCertificate(_) => Error::TlsCertificateError,
-                _ => Error::TlsProtocolError,
-            };
-        }
-        if let Some(io) = inner.downcast_ref::<std::io::Error>() {
-            if let Some(tls) = tls_error(io) {
-                return match tls {
-                    rustls::Error::InvalidCertificate(_) => Error::TlsCertificateError,
-                    _ => Error::TlsProtocolError,
-                };
-            }
-            match io.kind() {
-                std::io::ErrorKind::ConnectionRefused => return Error::ConnectionRefused,
-                std::io::ErrorKind::TimedOut => return Error::ConnectionTimeout,
-                std::io::ErrorKind::ConnectionReset
-                | std::io::ErrorKind::ConnectionAborted
-                | std::io::ErrorKind::BrokenPipe
-                | std::io::ErrorKind::UnexpectedEof => return Error::ConnectionTerminated,
-                std::io::ErrorKind::NetworkUnreachable | std::io::ErrorKind::HostUnreachable => {
-                    return Error::DestinationIpUnroutable;
-                }
-                _ => {}
-            }
-        }
-        cause = inner.source();
+pub(super) fn translate(error: &SendError) -> Error {
+    if let Some(kind) = causes(error).find_map(kind_of_cause) {
+        return kind;
     }
     if error.is_timeout() {
-        return if error.is_connect() { Error::ConnectionTimeout } else { Error::HttpResponseTimeout };
+        return Error::HttpResponseTimeout;
     }
     if error.is_connect() {
         // Refused, unreachable and timed out were told apart above: what is left is the name.
@@ -49,20 +20,38 @@ pub(super) fn translate(error: &reqwest::Error) -> Error {
     Error::HttpProtocolError
 }
 
-/// Whether the request cannot have reached the server: there was no connection to send it on.
-pub(super) fn was_never_sent(error: &reqwest::Error) -> bool {
-    if error.is_connect() || error.is_builder() {
-        return true;
+fn kind_of_cause(cause: &(dyn std::error::Error + 'static)) -> Option<Error> {
+    if cause.is::<AddressRefused>() {
+        return Some(Error::DestinationIpProhibited);
     }
-    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
-    while let Some(inner) = cause {
-        // A connection of the pool had ended before anything was written to it.
-        if inner.is::<AddressRefused>() || inner.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_canceled) {
-            return true;
+    let io = cause.downcast_ref::<std::io::Error>();
+    if let Some(tls) = cause.downcast_ref().or_else(|| io.and_then(tls_error)) {
+        return Some(match tls {
+            rustls::Error::InvalidCertificate(_) => Error::TlsCertificateError,
+            _ => Error::TlsProtocolError,
+        });
+    }
+    match io?.kind() {
+        std::io::ErrorKind::ConnectionRefused => Some(Error::ConnectionRefused),
+        std::io::ErrorKind::TimedOut => Some(Error::ConnectionTimeout),
+        std::io::ErrorKind::ConnectionReset
+        | std::io::ErrorKind::ConnectionAborted
+        | std::io::ErrorKind::BrokenPipe
+        | std::io::ErrorKind::UnexpectedEof => Some(Error::ConnectionTerminated),
+        std::io::ErrorKind::NetworkUnreachable | std::io::ErrorKind::HostUnreachable => {
+            Some(Error::DestinationIpUnroutable)
         }
-        cause = inner.source();
+        _ => None,
     }
-    false
+}
+
+/// Whether the request cannot have reached the server: there was no connection to send it on.
+pub(super) fn was_never_sent(error: &SendError) -> bool {
+    // A connection of the pool may have ended before anything was written to it.
+    let is_unsent = |cause: &(dyn std::error::Error + 'static)| {
+        cause.is::<AddressRefused>() || cause.downcast_ref().is_some_and(hyper::Error::is_canceled)
+    };
+    error.is_connect() || causes(error).any(is_unsent)
 }
 
 /// TLS errors come wrapped in one of these, or in several, whose `source` skips what they hold.

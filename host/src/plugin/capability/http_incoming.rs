@@ -8,10 +8,12 @@ use std::sync::atomic::Ordering;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
+use http::Response;
 use http_body::{Body, Frame, SizeHint};
 use wasmtime_wasi_http::Error;
 
 use super::http::Open;
+use super::http_client::AnswerBody;
 use super::http_coding::{CodingError, Decoder};
 use super::http_errors::translate;
 use super::http_fate::Unanswered;
@@ -26,7 +28,7 @@ pub(super) struct Seen {
 }
 
 impl Seen {
-    pub(super) fn note(&self, response: Result<&reqwest::Response, &Error>, withheld: bool) {
+    pub(super) fn note(&self, response: Result<&Response<AnswerBody>, &Error>, withheld: bool) {
         let answer = match response {
             Ok(response) => Answer::Response { status: response.status().as_u16(), body: Vec::new() },
             Err(_) if withheld => Answer::Withheld,
@@ -58,7 +60,7 @@ impl Drop for Ticket {
 
 /// A response's body.
 pub(super) struct Incoming {
-    body: reqwest::Body,
+    body: AnswerBody,
     decoder: Option<Decoder>,
     /// Whether the body was read to its end, which may be before all of it is unpacked.
     is_at_end: bool,
@@ -73,7 +75,7 @@ pub(super) struct Incoming {
 impl Incoming {
     /// A body of at most `bytes_max` when it is unpacked.
     pub(super) fn new(
-        body: reqwest::Body,
+        body: AnswerBody,
         decoder: Option<Decoder>,
         (open, bytes_max): (Arc<Open>, u64),
         ticket: Ticket,

@@ -8,23 +8,28 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use futures::FutureExt as _;
 use futures::future::{BoxFuture, Shared};
-use http::header;
+use http::{Request, Response, header};
+use http_body_util::{BodyExt as _, Full};
 use serde::Deserialize;
 use url::Url;
 use zeroize::Zeroizing;
 
 use super::http_assertion::SigningKey;
+use super::http_client::{AnswerBody, HttpClient, SendError};
 use super::http_coding::{ACCEPTED, CodingError, Decoder};
 use super::http_credentials::header as header_value;
 use super::http_credentials::{AuthFailure, SecretValue, basic_text};
 use super::http_list::AllowList;
 use crate::domain::secret::Secret;
-use crate::plugin::answer::scrub;
+use crate::domain::words::one_line;
 
 /// Bytes of a token endpoint's answer.
 const ANSWER_BYTES_MAX: usize = 64 << 10;
+/// Bytes of the headers of its answer.
+const HEADER_BYTES_MAX: u64 = 64 << 10;
 /// How long a token is good for when the endpoint does not say.
 const LIFE_DEFAULT: Duration = Duration::from_secs(300);
 /// A token is renewed so long before its end, or after three quarters of a short life.
@@ -79,7 +84,7 @@ type Fetching = Shared<BoxFuture<'static, Fetched>>;
 /// The token of one target.
 pub(super) struct TokenSource {
     options: GrantOptions,
-    client: reqwest::Client,
+    client: HttpClient,
     url: Url,
     state: Mutex<State>,
 }
@@ -92,11 +97,7 @@ struct State {
 }
 
 impl TokenSource {
-    pub(super) fn new(
-        options: GrantOptions,
-        client: reqwest::Client,
-        allow_private: bool,
-    ) -> Result<Arc<Self>, String> {
+    pub(super) fn new(options: GrantOptions, client: HttpClient, allow_private: bool) -> Result<Arc<Self>, String> {
         let list = AllowList::new([options.token_url.as_str()], allow_private)?;
         let uri = options.token_url.parse().map_err(|_| "token_url is not a URL".to_owned())?;
         let url = list.check(&uri).map_err(|_| "token_url is an address that may not be dialled".to_owned())?;
@@ -145,8 +146,12 @@ impl TokenSource {
     async fn fetch(&self, generation: u64) -> Result<Token, AuthFailure> {
         let asked = Instant::now();
         let request = self.request().await?;
-        let response = request.send().await.map_err(|error| {
-            let what = if error.is_timeout() { "did not answer in time" } else { "cannot be reached" };
+        let response = self.client.send(request, HEADER_BYTES_MAX).await.map_err(|error| {
+            let what = match error {
+                SendError::InterimHeads | SendError::HeadBytes | SendError::HeaderCount => "answers without end",
+                error if error.is_timeout() => "did not answer in time",
+                _ => "cannot be reached",
+            };
             AuthFailure::unavailable(format!("{} {what}", self.place()))
         })?;
         let status = response.status();
@@ -177,14 +182,15 @@ impl TokenSource {
         Ok(Token { secret, generation, good_until: asked + life.saturating_sub(RENEW_BEFORE.min(life / 4)) })
     }
 
-    async fn request(&self) -> Result<reqwest::RequestBuilder, AuthFailure> {
+    async fn request(&self) -> Result<Request<Full<Bytes>>, AuthFailure> {
         let mut form = vec![("grant_type", Zeroizing::new("client_credentials".to_owned()))];
         let GrantOptions { scope, audience, resource, .. } = &self.options;
         for (name, value) in [("scope", scope), ("audience", audience), ("resource", resource)] {
             form.extend(value.iter().map(|value| (name, Zeroizing::new(value.clone()))));
         }
-        let request = self.client.post(self.url.clone()).header(header::ACCEPT, "application/json");
-        let request = request.header(header::ACCEPT_ENCODING, ACCEPTED);
+        let request = Request::post(self.url.as_str())
+            .header(header::ACCEPT, "application/json")
+            .header(header::ACCEPT_ENCODING, ACCEPTED);
         let request = match &self.options.proof {
             ClientProof::Secret(secret) => {
                 let secret = secret.read("client secret").await?;
@@ -212,7 +218,10 @@ impl TokenSource {
         };
         let pairs = form.iter().map(|(name, value)| (*name, value.as_str()));
         let body = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(pairs).finish();
-        Ok(request.header(header::CONTENT_TYPE, "application/x-www-form-urlencoded").body(body))
+        request
+            .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
+            .body(Full::from(body))
+            .map_err(|_| AuthFailure::misconfigured("token_url is not a URL"))
     }
 
     /// For people; the URL holds no secret, but its query might.
@@ -275,10 +284,10 @@ struct Refusal {
 fn reason(body: &[u8]) -> String {
     let word = serde_json::from_slice::<Refusal>(body).map(|refusal| refusal.error).unwrap_or_default();
     let plain = word.len() <= 64 && word.chars().all(|c| c.is_ascii_lowercase() || c == '_');
-    if plain && !word.is_empty() { format!(": {}", scrub(&word, 64)) } else { String::new() }
+    if plain && !word.is_empty() { format!(": {}", one_line(&word, 64)) } else { String::new() }
 }
 
-async fn read_body(mut response: reqwest::Response) -> Result<Zeroizing<Vec<u8>>, &'static str> {
+async fn read_body(mut response: Response<AnswerBody>) -> Result<Zeroizing<Vec<u8>>, &'static str> {
     const TOO_LARGE: &str = "answered with far more than a token";
     let broken = |error: CodingError| match error {
         CodingError::TooLarge => TOO_LARGE,
@@ -287,7 +296,8 @@ async fn read_body(mut response: reqwest::Response) -> Result<Zeroizing<Vec<u8>>
     let mut decoder = Decoder::of(response.headers(), ANSWER_BYTES_MAX as u64)
         .map_err(|_| "answered in a coding that is not known")?;
     let mut body = Zeroizing::new(Vec::with_capacity(4096));
-    while let Some(chunk) = response.chunk().await.map_err(|_| "broke off its answer")? {
+    while let Some(frame) = response.frame().await {
+        let Ok(chunk) = frame.map_err(|_| "broke off its answer")?.into_data() else { continue };
         let chunk = match &mut decoder {
             Some(decoder) => decoder.push(&chunk).map_err(broken)?,
             None => chunk,

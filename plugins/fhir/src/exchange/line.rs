@@ -88,7 +88,7 @@ impl<'a> Line<'a> {
             outside,
             rules,
             bundles: rules.settings.batch && rules.capabilities.batch,
-            searches_in_bundles: true,
+            searches_in_bundles: rules.settings.searches_in_bundles,
             base: "",
             entries_max: rules.settings.bundle_entries_max,
             broken_bundles: 0,
@@ -225,7 +225,10 @@ impl<'a> Line<'a> {
 
     fn search_alone(&mut self, entries: Vec<Entry>, queue: &mut VecDeque<Vec<Entry>>) {
         self.searches_in_bundles = false;
-        self.outside.warn("the server refuses searches in batch Bundles; sending searches one by one");
+        self.outside.warn(
+            "the server refuses searches in batch Bundles; sending searches one by one (set searches_in_bundles = false \
+             to do so from the start)",
+        );
         queue.push_front(entries);
     }
 

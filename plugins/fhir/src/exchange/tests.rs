@@ -449,6 +449,12 @@ fn that_searches_are_refused_in_bundles_is_learnt_once() {
     let outcomes = deliver(&server, &rules(&settings, &capabilities), &batch(100)).unwrap();
     assert_eq!(kinds(&outcomes), vec![None; 100]);
     assert_eq!(server.requests().len(), 1 + 100 + 1);
+    // Whoever says so beforehand never meets the refusal.
+    let settings = Settings { searches_in_bundles: false, ..Settings::default() };
+    let server = Server { refuses_searches_in_bundles: true, ..Server::default() };
+    let outcomes = deliver(&server, &rules(&settings, &capabilities), &batch(100)).unwrap();
+    assert_eq!(kinds(&outcomes), vec![None; 100]);
+    assert_eq!((server.requests().len(), server.warnings.borrow().len()), (100 + 1, 0));
 }
 
 #[test]

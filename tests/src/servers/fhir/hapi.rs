@@ -1,7 +1,7 @@
-//! Owns HAPI FHIR's JPA server, built by Maven from `tests/servers/hapi/` into `target/hapi/`, over H2 in memory.
+//! Owns HAPI FHIR's JPA server, built by Maven from `tests/servers/hapi/` into `target/hapi/`.
 //!
-//! The version is the one that `docker-compose.dev.yml` starts. It is built once; a changed source builds it anew. What is
-//! in it is gone when it ends.
+//! The version is the one that `docker-compose.dev.yml` starts. It is built once; a changed source builds it anew. It keeps
+//! its data in memory, or in a PostgreSQL database that its caller names, where they outlast it.
 
 use std::{
     fs::{self, File},
@@ -67,7 +67,8 @@ pub(super) fn build() -> Result<()> {
     Ok(())
 }
 
-pub(super) fn launch(directory: &Path, port: u16) -> Result<Launch> {
+/// `database`: the JDBC address of a PostgreSQL database; none keeps all in memory.
+pub(super) fn launch(directory: &Path, port: u16, database: Option<&str>) -> Result<Launch> {
     Ok(Launch {
         name: NEED.name,
         program: java()?,
@@ -75,6 +76,7 @@ pub(super) fn launch(directory: &Path, port: u16) -> Result<Launch> {
             .map(Into::into)
             .into_iter()
             .chain(["-jar".into(), folder().join("hapi-server.jar").into(), port.to_string().into()])
+            .chain(database.map(Into::into))
             .collect(),
         directory: directory.to_path_buf(),
         log: directory.join("log"),

@@ -78,7 +78,7 @@ impl FhirProduct {
     fn launch(self, directory: &Path, port: u16) -> Result<Launch> {
         match self {
             Self::Sekmet => sekmet::launch(directory, port),
-            Self::Hapi => hapi::launch(directory, port),
+            Self::Hapi => hapi::launch(directory, port, None),
             Self::Medplum => Ok(medplum::launch(directory, port)),
             Self::FhirStarter => Ok(fhirstarter::launch(directory, port)),
         }
@@ -128,6 +128,19 @@ impl FhirServer {
         let mut server = Self::launch(product, directory.path(), free_port()?)?;
         server.directory = Some(directory);
         Ok(server)
+    }
+
+    /// Starts HAPI FHIR on a free port over a PostgreSQL database, as a JDBC address: what it answered outlasts it.
+    ///
+    /// # Errors
+    /// As [`Self::start_product`].
+    pub fn start_hapi_on(database: &str) -> Result<Self> {
+        let product = FhirProduct::Hapi;
+        product.provision()?;
+        let (directory, port) = (tempfile::Builder::new().prefix("neuronova-fhir-").tempdir()?, free_port()?);
+        let launch = hapi::launch(directory.path(), port, Some(database))?;
+        let process = Process::start(launch, move || serves_metadata(port, product.base_path()))?;
+        Ok(Self { process, directory: Some(directory), product, port })
     }
 
     /// Starts the one that most tests share over the data in `directory`, which stays when it ends.

@@ -5,8 +5,10 @@
 
 use std::time::Duration;
 
+use tests::database::Database;
+use tests::environment::Backend;
 use tests::host::{Host, RunningHost};
-use tests::servers::Proxy;
+use tests::servers::{FhirServer, Proxy};
 
 use super::server::{Server, Settings, host_at, import, sync, unique, written_back};
 
@@ -125,5 +127,26 @@ pub(crate) fn a_server_that_answers_too_late_gets_every_patient_once(server: &Se
         proxy.hold_answers_to_writes().expect("hold");
         assert!(held(proxy, host, running), "the server works on the first deliveries");
         let_the_host_give_up();
+    });
+}
+
+/// HAPI on PostgreSQL, where what it confirmed outlasts it.
+#[test]
+fn a_server_that_is_killed_while_it_writes_has_every_patient_once() {
+    let runtime = tokio::runtime::Runtime::new().expect("runtime");
+    let Some(database) = runtime.block_on(Database::fresh(Backend::Postgres)).expect("database") else { return };
+    if Backend::Hapi.url().is_none() {
+        return;
+    }
+    let place = database.url().rsplit_once('@').expect("an address with a user").1;
+    let hapi = &mut FhirServer::start_hapi_on(&format!("jdbc:postgresql://{place}?user=postgres")).expect("HAPI FHIR");
+    let server = Server { url: hapi.url() };
+    disturbed(&server, "P", "Busan", |proxy, _, host, running| {
+        proxy.hold_answers_to_writes().expect("hold");
+        assert!(held(proxy, host, running), "the server works on the first deliveries, or has done them");
+        hapi.kill();
+        proxy.pass().expect("pass");
+        proxy.cut();
+        hapi.start_again().expect("it comes up again");
     });
 }

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 use tests::environment::Backend;
-use tests::servers::Validators;
+use tests::servers::{Proxy, Validators};
 
 use super::server::{Server, Settings, host_at, sync, unique, written_back};
 use crate::support::put;
@@ -51,7 +51,9 @@ fn every_resource_that_is_written_is_valid() {
     // On one server, which gives back what it was given: the resources are the same on all of them.
     let Some(server) = Server::reach(Backend::Fhir) else { return };
     let adapter = "national_id_system = \"urn:nation\"\nus_core = true";
-    let host = host_at(&server.url, &Settings { adapter, ..Settings::default() });
+    let proxy = Proxy::start(server.port()).expect("proxy");
+    proxy.keep_what_is_sent();
+    let host = host_at(&proxy.address_of(&server.url), &Settings { adapter, ..Settings::default() });
     let mut written = Vec::new();
     for (number, mut payload) in payloads().into_iter().enumerate() {
         let id = unique(&format!("V{number}"));
@@ -77,6 +79,13 @@ fn every_resource_that_is_written_is_valid() {
         let problems = [us_core_problems(record), kr_core_problems(record)].concat();
         assert!(problems.is_empty(), "{problems:?} in {record}");
     }
+    // The Bundles as they were sent: searches, creates, updates guarded by a version.
+    let bundles: Vec<Value> = proxy.sent().iter().flat_map(|sent| bundles(sent)).collect();
+    for wanted in [&["GET"][..], &["PUT", "POST"][..]] {
+        let has = |entry: &Value| wanted.iter().any(|method| entry["request"]["method"] == *method);
+        assert!(bundles.iter().any(|bundle| list(bundle, "entry").iter().any(has)), "{wanted:?}: {bundles:?}");
+    }
+    records.extend(bundles);
     // The last is no record of ours: what cannot fail proves nothing.
     records.push(json!({ "resourceType": "Patient", "gender": "f", "birthDate": "1980-13-45", "nickname": "x" }));
     let verdicts = Validators::provision().expect("validators").judge(&records).expect("judge");
@@ -86,6 +95,18 @@ fn every_resource_that_is_written_is_valid() {
     }
     let shown: Vec<_> = ours.iter().map(|verdict| (&verdict.problem, &records[verdict.index])).collect();
     assert!(shown.is_empty(), "{shown:#?}");
+}
+
+/// The Bundles among the bodies that a connection carried.
+fn bundles(sent: &[u8]) -> Vec<Value> {
+    let text = String::from_utf8_lossy(sent);
+    let starts = text.match_indices(r#"{"resourceType":"Bundle""#);
+    starts
+        .map(|(start, _)| {
+            let mut values = serde_json::Deserializer::from_str(&text[start..]).into_iter();
+            values.next().expect("a body").expect("one whole Bundle in a body")
+        })
+        .collect()
 }
 
 fn list<'a>(value: &'a Value, element: &str) -> &'a [Value] {

@@ -18,16 +18,19 @@ import org.apache.catalina.startup.Tomcat;
 import org.springframework.context.annotation.AnnotationConfigApplicationContext;
 
 /**
- * Starts HAPI FHIR's JPA server on 127.0.0.1, over a database in memory. It validates nothing that HAPI does not
- * validate by itself and changes no setting of HAPI beyond those in {@link Storage}.
+ * Starts HAPI FHIR's JPA server on 127.0.0.1, over a database in memory or on PostgreSQL. It validates nothing that HAPI
+ * does not validate by itself and changes no setting of HAPI beyond those in {@link Storage}.
  *
- * <p>Usage: {@code java -jar hapi-server.jar PORT}; the base address is {@code http://127.0.0.1:PORT/fhir}.
+ * <p>Usage: {@code java -jar hapi-server.jar PORT [jdbc:postgresql://...]}; the base address is {@code http://127.0.0.1:PORT/fhir}.
  */
 public final class Main {
     private Main() {}
 
     public static void main(String[] arguments) throws Exception {
         int port = Integer.parseInt(arguments[0]);
+        if (arguments.length > 1) {
+            System.setProperty(Storage.DATABASE, arguments[1]);
+        }
         var context = new AnnotationConfigApplicationContext(Storage.class);
         var server = new Tomcat();
         server.setBaseDir(Files.createTempDirectory(new File(".").toPath(), "tomcat").toString());

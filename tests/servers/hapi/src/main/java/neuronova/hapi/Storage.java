@@ -11,6 +11,7 @@ import ca.uhn.fhir.jpa.config.util.HapiEntityManagerFactoryUtil;
 import ca.uhn.fhir.jpa.model.config.PartitionSettings;
 import ca.uhn.fhir.jpa.model.config.SubscriptionSettings;
 import ca.uhn.fhir.jpa.model.dialect.HapiFhirH2Dialect;
+import ca.uhn.fhir.jpa.model.dialect.HapiFhirPostgresDialect;
 import ca.uhn.fhir.jpa.subscription.channel.config.SubscriptionChannelConfig;
 import ca.uhn.fhir.jpa.subscription.submit.config.SubscriptionSubmitterConfig;
 import jakarta.persistence.EntityManagerFactory;
@@ -37,6 +38,9 @@ import org.springframework.orm.jpa.LocalContainerEntityManagerFactoryBean;
     Batch2JobsConfig.class
 })
 public class Storage {
+    /** The system property with the JDBC address of a PostgreSQL database; without it all is kept in memory. */
+    static final String DATABASE = "neuronova.hapi.database";
+
     @Bean
     JpaStorageSettings storageSettings() {
         var settings = new JpaStorageSettings();
@@ -58,8 +62,10 @@ public class Storage {
     @Bean
     DataSource dataSource() {
         var source = new BasicDataSource();
-        source.setUrl("jdbc:h2:mem:fhir;DB_CLOSE_DELAY=-1");
-        source.setUsername("sa");
+        source.setUrl(System.getProperty(DATABASE, "jdbc:h2:mem:fhir;DB_CLOSE_DELAY=-1"));
+        if (System.getProperty(DATABASE) == null) {
+            source.setUsername("sa");
+        }
         source.setMaxTotal(16);
         return source;
     }
@@ -71,8 +77,10 @@ public class Storage {
         factory.setPersistenceUnitName("fhir");
         factory.setDataSource(source);
         var properties = new Properties();
-        properties.put("hibernate.dialect", HapiFhirH2Dialect.class.getName());
-        properties.put("hibernate.hbm2ddl.auto", "create");
+        var dialect = System.getProperty(DATABASE) == null ? HapiFhirH2Dialect.class : HapiFhirPostgresDialect.class;
+        properties.put("hibernate.dialect", dialect.getName());
+        // What a server that was killed has left is there when it starts again.
+        properties.put("hibernate.hbm2ddl.auto", "update");
         properties.put("hibernate.search.enabled", "false");
         factory.setJpaProperties(properties);
         return factory;
