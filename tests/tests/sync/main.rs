@@ -7,6 +7,7 @@ mod dry_run;
 mod fhir;
 mod fhir_servers;
 mod hostile;
+mod hostile_components;
 mod hostile_servers;
 mod in_doubt;
 mod lifecycle;
