@@ -9,8 +9,9 @@ use std::time::{Duration, Instant};
 
 use host::database::{Dialect, ErrorKind};
 use host::domain::change::{FailureKind, Outcome, RemoteEdit};
-use host::plugin::{Compiler, 
-    Adapter, CallContext, CallError, DatabaseCall, PluginError, Runtime, RuntimeOptions, SqlAccess, SqlGrants, World,
+use host::plugin::{
+    Adapter, CallContext, CallError, Compiler, DatabaseCall, PluginError, Runtime, RuntimeOptions, SqlAccess,
+    SqlGrants, World,
 };
 
 use support::{Target, adapter, behaving, changes, probe, runtime};

@@ -10,7 +10,9 @@ use crate::config::{
     TargetConfig,
 };
 use crate::database::{Database, DatabaseError, Locator};
-use crate::plugin::{ClientProof, Compiler, Credentials, GrantOptions, HttpOptions, Runtime, RuntimeOptions, SecretValue};
+use crate::plugin::{
+    ClientProof, Compiler, Credentials, GrantOptions, HttpOptions, Runtime, RuntimeOptions, SecretValue,
+};
 use crate::store::{MigrationError, Store, StoreClock};
 use crate::supply::Trust;
 use crate::sync::{SyncOptions, Target, TargetKind, TargetSpec};

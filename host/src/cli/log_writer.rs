@@ -1,7 +1,8 @@
 //! Where log lines go: through a bounded queue to a thread of its own, which alone writes to stderr.
 //!
 //! Nobody who logs ever waits for stderr or fails because of it: a reader that is gone, a full disk or a closed descriptor costs
-//! lines, never work. What was lost is counted, and said when lines can be written again.
+//! lines, never work. What was lost is counted, and said when lines can be written again. An event is one line, whatever it holds:
+//! what somebody else wrote into it can neither begin another line nor move a terminal's cursor.
 
 use std::io::{self, Write};
 use std::sync::Arc;
@@ -11,6 +12,8 @@ use std::thread;
 use std::time::Duration;
 
 use tracing_subscriber::fmt::MakeWriter;
+
+use super::output::harmless;
 
 /// Lines that wait to be written.
 const WAITING_MAX: usize = 4_096;
@@ -103,7 +106,9 @@ impl Write for Line {
 impl Drop for Line {
     fn drop(&mut self) {
         if !self.text.is_empty() {
-            self.writer.send(std::mem::take(&mut self.text));
+            let text = String::from_utf8_lossy(&self.text);
+            let event = text.strip_suffix('\n').unwrap_or(&text).replace('\n', "\\n");
+            self.writer.send(format!("{}\n", harmless(&event)).into_bytes());
         }
     }
 }
@@ -164,6 +169,15 @@ mod tests {
         log(&writer, "three\n");
         writer.flush(Duration::from_secs(20));
         assert_eq!(output.0.lock().unwrap().text, "2 log lines were lost: stderr took none\nthree\n");
+    }
+
+    #[test]
+    fn an_event_is_one_line_whatever_it_holds() {
+        let output = Output::default();
+        let writer = LogWriter::start(output.clone()).unwrap();
+        log(&writer, "WARN a\n2026-01-01 ERROR forged\u{1b}[2J\u{7}\n");
+        writer.flush(Duration::from_secs(20));
+        assert_eq!(output.0.lock().unwrap().text, "WARN a\\n2026-01-01 ERROR forged\\u{1b}[2J\\u{7}\n");
     }
 
     #[test]

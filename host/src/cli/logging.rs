@@ -5,7 +5,11 @@
 use std::io::IsTerminal as _;
 use std::time::Duration;
 
+use tracing::{Level, Metadata};
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::filter_fn;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
 
 use super::log_writer::LogWriter;
 
@@ -39,11 +43,12 @@ impl Drop for Log {
 pub(super) fn start(format: LogFormat) -> std::io::Result<Log> {
     let colour = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
     let writer = LogWriter::start(std::io::stderr())?;
-    let builder =
-        tracing_subscriber::fmt().with_env_filter(filter()).with_writer(writer.clone()).log_internal_errors(false);
+    let lines = tracing_subscriber::fmt::layer().with_writer(writer.clone()).log_internal_errors(false);
+    let wanted = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(DEFAULT));
+    let all = tracing_subscriber::registry().with(wanted).with(filter_fn(may_be_shown));
     match format {
-        LogFormat::Text => builder.with_ansi(colour).with_target(false).init(),
-        LogFormat::Json => builder.json().flatten_event(true).init(),
+        LogFormat::Text => all.with(lines.with_ansi(colour).with_target(false)).init(),
+        LogFormat::Json => all.with(lines.json().flatten_event(true)).init(),
     }
     // The standard hook writes to stderr itself, and would wait where nobody reads.
     std::panic::set_hook(Box::new(|panic| {
@@ -54,19 +59,36 @@ pub(super) fn start(format: LogFormat) -> std::io::Result<Log> {
     Ok(Log(writer))
 }
 
-fn filter() -> EnvFilter {
-    let mut filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(DEFAULT));
-    // These would write requests and statements, and with them patients' data, whatever RUST_LOG says.
-    for quiet in ["wasmtime_wasi=info", "wasmtime_wasi_http=info", "sqlx=warn", "hyper=info", "reqwest=info", "h2=info"]
-    {
-        filter = filter.add_directive(quiet.parse().expect("invariant: a directive of our own"));
+/// What may be shown at all, whatever `RUST_LOG` says. Below warnings, libraries write requests and statements, and with them
+/// patients' data, and some of them gigabytes; and what the database's driver says are often the server's own words (PostgreSQL's
+/// NOTICE and WARNING), which may be anything. Its errors reach the host as errors.
+fn may_be_shown(event: &Metadata<'_>) -> bool {
+    let (root, _) = event.target().split_once("::").unwrap_or((event.target(), ""));
+    match root {
+        "host" | "adapter" => true,
+        "sqlx" | "sqlx_core" | "sqlx_mysql" | "sqlx_postgres" | "sqlx_sqlite" => false,
+        _ => *event.level() <= Level::WARN,
     }
-    filter
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn libraries_say_nothing_below_a_warning_and_the_drivers_nothing_at_all() {
+        let everything = tracing_subscriber::registry().with(EnvFilter::new("trace,sqlx::postgres::notice=trace"));
+        tracing::subscriber::with_default(everything.with(filter_fn(may_be_shown)), || {
+            assert!(tracing::enabled!(target: "host::sync", Level::TRACE));
+            assert!(tracing::enabled!(target: "adapter", Level::TRACE));
+            assert!(tracing::enabled!(target: "wasmtime::runtime", Level::WARN));
+            assert!(!tracing::enabled!(target: "cranelift_codegen::timing", Level::INFO));
+            assert!(!tracing::enabled!(target: "hyper::proto", Level::DEBUG));
+            assert!(!tracing::enabled!(target: "hostile", Level::INFO), "not ours by its first letters");
+            assert!(!tracing::enabled!(target: "sqlx::postgres::notice", Level::ERROR));
+            assert!(!tracing::enabled!(target: "sqlx::query", Level::WARN));
+        });
+    }
 
     #[test]
     fn what_adapters_say_is_shown_by_default() {

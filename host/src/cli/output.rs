@@ -1,14 +1,16 @@
 //! What is printed: plain lines on stdout, coloured on a terminal only (`NO_COLOR` is honoured), errors on stderr.
 
+use std::borrow::Cow;
 use std::io::Write as _;
 
 use anstyle::{AnsiColor, Style};
 
-use crate::domain::words::is_unprintable;
+use crate::domain::words::{is_unprintable, one_line};
 
-/// One line on stdout. A reader that went away (`| head`) ends the program quietly.
+/// Lines on stdout, with nothing in them that writes elsewhere on the terminal. A reader that went away (`| head`) ends the program
+/// quietly.
 pub(super) fn line(text: &str) {
-    if writeln!(anstream::stdout(), "{text}").is_err() {
+    if writeln!(anstream::stdout(), "{}", harmless(text)).is_err() {
         std::process::exit(0);
     }
 }
@@ -21,7 +23,35 @@ pub(super) fn json(value: &serde_json::Value) {
 /// What a command failed with, on stderr.
 pub(super) fn error(text: &str) {
     // There is nowhere left to say that stderr is gone.
-    drop(writeln!(anstream::stderr(), "{}: {text}", paint(AnsiColor::Red, "error")));
+    drop(writeln!(anstream::stderr(), "{}: {}", paint(AnsiColor::Red, "error"), harmless(text)));
+}
+
+/// Escapes whatever a terminal would obey, whoever wrote it; our own colours and line breaks stay. The last of two walls: somebody
+/// else's text becomes [`printable`] where it is put into a line.
+pub(super) fn harmless(text: &str) -> Cow<'_, str> {
+    let is_meant = |character: char| matches!(character, '\n' | '\t');
+    if !text.contains(|character| is_unprintable(character) && !is_meant(character)) {
+        return Cow::Borrowed(text);
+    }
+    let mut clean = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(character) = rest.chars().next() {
+        let taken = colour(rest).unwrap_or(character.len_utf8());
+        if taken > character.len_utf8() || is_meant(character) || !is_unprintable(character) {
+            clean.push_str(&rest[..taken]);
+        } else {
+            clean.extend(character.escape_unicode());
+        }
+        rest = &rest[taken..];
+    }
+    Cow::Owned(clean)
+}
+
+/// How long the colour is that a text begins with: `ESC [ digits ; ... m`.
+fn colour(text: &str) -> Option<usize> {
+    let codes = text.strip_prefix("\u{1b}[")?;
+    let end = codes.find(|character: char| !character.is_ascii_digit() && character != ';')?;
+    codes[end..].starts_with('m').then_some("\u{1b}[".len() + end + 1)
 }
 
 /// A word in colour.
@@ -32,7 +62,7 @@ pub(super) fn paint(colour: AnsiColor, text: &str) -> String {
 
 /// Text that an adapter or a target wrote, on one line and without what could write elsewhere on the terminal.
 pub(super) fn printable(text: &str) -> String {
-    text.chars().map(|character| if is_unprintable(character) { ' ' } else { character }).collect()
+    one_line(text, usize::MAX)
 }
 
 /// A time of the store, for people.
@@ -65,6 +95,16 @@ pub(super) fn target_label(name: &str) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn nothing_that_a_terminal_obeys_is_printed_but_our_own_colours() {
+        let painted = paint(AnsiColor::Red, "error");
+        assert_eq!(harmless(&painted), painted);
+        assert_eq!(harmless("김민준\n\tJosé"), "김민준\n\tJosé");
+        let foreign = "a\u{1b}[2Jb\u{1b}]0;title\u{7}c\u{9b}1md\u{202e}e\rf";
+        let shown = harmless(foreign);
+        assert_eq!(shown, "a\\u{1b}[2Jb\\u{1b}]0;title\\u{7}c\\u{9b}1md\\u{202e}e\\u{d}f");
+    }
 
     #[test]
     fn ages_are_short() {

@@ -8,6 +8,7 @@ use serde_json::Value;
 use super::answers::{Answers, Rule, Then, When};
 use super::store::{Answered, Asked};
 use super::template::Filling;
+use crate::domain::words::one_line;
 
 /// What a request is answered that no rule fits.
 const NOT_IMPLEMENTED: u16 = 501;
@@ -78,13 +79,12 @@ impl Canned {
             ..*filling
         };
         let in_json = rule.body_is_json();
-        let one_line = |text: String| text.chars().filter(|letter| !letter.is_control()).collect();
         let answered = Answered {
             status: rule.status,
             headers: rule
                 .headers
                 .iter()
-                .map(|(name, text)| (name.clone(), one_line(text.fill(&filling, false))))
+                .map(|(name, text)| (name.clone(), one_line(&text.fill(&filling, false), usize::MAX)))
                 .collect(),
             body: rule.body.fill(&filling, in_json).into_bytes(),
         };

@@ -20,9 +20,16 @@ pub(super) enum Connection {
 /// Prepares a query with its parameters for the driver at hand.
 macro_rules! query {
     ($driver:ident, $sql:expr, $parameters:expr) => {
-        $parameters.iter().fold(sqlx::query(AssertSqlSafe(&*$sql)), |query, value| $driver::bind(query, value))
+        $parameters
+            .iter()
+            .fold(sqlx::query(AssertSqlSafe(&*$sql)), |query, value| $driver::bind(query, value))
+            .persistent($sql.len() <= PREPARED_BYTES_MAX)
     };
 }
+
+/// A longer statement is prepared anew each time. The driver keeps prepared statements by their number (`pool.rs`), so that
+/// this bounds what a connection keeps of them. A batch of 1,000 inserted rows of OpenEMR has 110 KB.
+const PREPARED_BYTES_MAX: usize = 256 << 10;
 
 impl Connection {
     pub(super) fn dialect(&self) -> Dialect {

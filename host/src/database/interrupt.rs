@@ -9,6 +9,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use sqlx::pool::PoolConnection;
 use sqlx::{Error, Sqlite};
 
+use super::sqlite_limits;
+
 /// Steps of SQLite's machine between two questions: some ten microseconds.
 const STEPS: i32 = 4_096;
 
@@ -17,11 +19,14 @@ const STEPS: i32 = 4_096;
 pub(super) struct Interrupt(Option<Arc<AtomicBool>>);
 
 impl Interrupt {
-    /// Lets this connection be stopped from now on.
+    /// Lets this connection be stopped from now on, and bounds what it does between two questions.
     pub(super) async fn set(connection: &mut PoolConnection<Sqlite>) -> Result<Self, Error> {
         let flag = Arc::new(AtomicBool::new(false));
         let asked = Arc::clone(&flag);
-        connection.lock_handle().await?.set_progress_handler(STEPS, move || !asked.load(Ordering::Relaxed));
+        let mut handle = connection.lock_handle().await?;
+        handle.set_progress_handler(STEPS, move || !asked.load(Ordering::Relaxed));
+        sqlite_limits::set(&mut handle);
+        drop(handle);
         Ok(Self(Some(flag)))
     }
 

@@ -20,6 +20,7 @@ mod readiness;
 mod rerun;
 mod sqlite;
 mod sqlite_errors;
+mod sqlite_limits;
 mod sqlstate;
 mod transaction;
 mod value;

@@ -117,6 +117,11 @@ impl std::fmt::Debug for Locator {
     }
 }
 
+/// Prepared statements that a connection keeps. An adapter runs few, and may make them as long as it likes (`connection.rs` bounds
+/// what is kept of each).
+const STATEMENTS_KEPT_OWN: usize = 100;
+const STATEMENTS_KEPT_FOREIGN: usize = 32;
+
 /// A database that transactions can be begun on. Cloning shares the connections.
 #[derive(Clone)]
 pub struct Database {
@@ -172,26 +177,29 @@ impl Database {
         foreign: bool,
     ) -> Result<Self, DatabaseError> {
         // The host is the first to give up; the server then need not be told.
+        let kept = if foreign { STATEMENTS_KEPT_FOREIGN } else { STATEMENTS_KEPT_OWN };
         let server_timeout = foreign.then(|| statement_timeout + Duration::from_secs(1));
         let pools = match &locator {
             Locator::Sqlite(path) => Pools::Sqlite {
-                writer: pool_options(1)
-                    .connect_lazy_with(sqlite::options(path, false, foreign).create_if_missing(!foreign)),
-                readers: pool_options(connections_max.max(1)).connect_lazy_with(sqlite::options(path, true, foreign)),
+                writer: pool_options(1).connect_lazy_with(
+                    sqlite::options(path, false, foreign).create_if_missing(!foreign).statement_cache_capacity(kept),
+                ),
+                readers: pool_options(connections_max.max(1))
+                    .connect_lazy_with(sqlite::options(path, true, foreign).statement_cache_capacity(kept)),
             },
             Locator::MySql(url) => {
                 let options =
                     pool_options(connections_max).after_connect(move |connection: &mut sqlx::MySqlConnection, _| {
                         Box::pin(mysql::prepare(connection, server_timeout))
                     });
-                Pools::MySql(options.connect_lazy_with(mysql::options(url)?))
+                Pools::MySql(options.connect_lazy_with(mysql::options(url)?.statement_cache_capacity(kept)))
             }
             Locator::Postgres(url) => {
                 let options =
                     pool_options(connections_max).after_connect(move |connection: &mut sqlx::PgConnection, _| {
                         Box::pin(postgres::prepare(connection, server_timeout))
                     });
-                Pools::Postgres(options.connect_lazy_with(postgres::options(url)?))
+                Pools::Postgres(options.connect_lazy_with(postgres::options(url)?.statement_cache_capacity(kept)))
             }
         };
         let collation = OnceCell::new();
@@ -245,7 +253,7 @@ impl Database {
         self.begin_with(false).await
     }
 
-    /// Begins a transaction that only reads: on SQLite it does not wait for the writer.
+    /// Begins a transaction that only reads, and that the database holds to it: on SQLite it does not wait for the writer.
     ///
     /// # Errors
     /// As [`Database::begin`].
@@ -253,12 +261,27 @@ impl Database {
         self.begin_with(true).await
     }
 
+    /// Begins a transaction that only reads, and that [`Transaction::make_writable`] may exchange for one that writes.
+    ///
+    /// # Errors
+    /// As [`Database::begin`].
+    pub async fn begin_reading_first(&self) -> Result<Transaction, DatabaseError> {
+        if self.dialect() == Dialect::Sqlite {
+            // A file that takes no writes shows at once.
+            self.begin().await?.rollback().await?;
+        }
+        Ok(self.begin_with(true).await?.writable_at(self.clone()))
+    }
+
     async fn begin_with(&self, read_only: bool) -> Result<Transaction, DatabaseError> {
         let inner = &self.inner;
-        let begin = match self.dialect() {
-            Dialect::Sqlite if !read_only => "BEGIN IMMEDIATE",
-            Dialect::Sqlite | Dialect::Postgres => "BEGIN",
-            Dialect::MySql => "START TRANSACTION",
+        let begin = match (self.dialect(), read_only) {
+            (Dialect::Sqlite, false) => "BEGIN IMMEDIATE",
+            // Its connection was opened to read alone.
+            (Dialect::Sqlite, true) | (Dialect::Postgres, false) => "BEGIN",
+            (Dialect::Postgres, true) => "BEGIN READ ONLY",
+            (Dialect::MySql, false) => "START TRANSACTION",
+            (Dialect::MySql, true) => "START TRANSACTION READ ONLY",
         };
         let mut tries = 0;
         loop {

@@ -7,6 +7,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::spelling::nearest;
 use super::{Document, Findings};
+use crate::domain::words::{NAME_CHARS_MAX, one_line};
 
 /// A value, its line, and the path by which messages name it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -240,7 +241,7 @@ impl<'a> Section<'a> {
 
 /// A key that someone wrote, short and without control characters, so that it can stand in a message.
 pub(super) fn printable(key: &str) -> String {
-    key.chars().take(64).map(|character| if character.is_control() { '?' } else { character }).collect()
+    one_line(key, NAME_CHARS_MAX)
 }
 
 #[cfg(test)]

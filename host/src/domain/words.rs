@@ -1,10 +1,52 @@
 //! Words in messages: lists of them, and what must not be shown of anybody's words.
+//!
+//! Every text that is not ours (an adapter's, a target's, a registry's, an id, a key that someone wrote) passes through
+//! [`one_line`] before it stands in a message, and log and output let nothing through that [`is_unprintable`] names.
 
 pub use patient_payload::one_of;
+
+/// Characters of somebody else's name or word within a sentence of ours.
+pub const NAME_CHARS_MAX: usize = 100;
 
 /// Control characters, and those that reorder or hide what stands around them.
 #[must_use]
 pub fn is_unprintable(character: char) -> bool {
     character.is_control()
-        || matches!(character, '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
+        || matches!(character,
+            '\u{61c}' | '\u{200e}' | '\u{200f}' // marks of direction
+            | '\u{2028}' | '\u{2029}' // ends of lines and paragraphs
+            | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' // embeddings, isolates, what is invisible
+            | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
+}
+
+/// Somebody else's text, fit to be shown: one line, nothing unprintable, at most so many characters and then `…`.
+#[must_use]
+pub fn one_line(text: &str, chars_max: usize) -> String {
+    let mut clean = String::with_capacity(text.len().min(chars_max.saturating_mul(4)));
+    for (count, character) in
+        text.trim_matches(|end: char| end.is_whitespace() || is_unprintable(end)).chars().enumerate()
+    {
+        if count == chars_max {
+            clean.push('…');
+            break;
+        }
+        clean.push(if is_unprintable(character) { ' ' } else { character });
+    }
+    clean
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_foreign_text_is_one_bounded_line_that_moves_nothing() {
+        assert_eq!(one_line(" a\r\nb\u{1b}[31m\u{7}\u{9b}2J\u{202e}c\u{2028}d\u{200f}e ", 100), "a  b [31m  2J c d e");
+        assert_eq!(one_line(&"é".repeat(200), 100), format!("{}…", "é".repeat(100)));
+        assert_eq!(
+            one_line("김민준 👩\u{200d}⚕️ José", 100),
+            "김민준 👩\u{200d}⚕️ José",
+            "scripts that people write in"
+        );
+    }
 }

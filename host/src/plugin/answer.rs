@@ -1,11 +1,11 @@
 //! What an adapter's answer must look like before the host believes it.
 //!
-//! Texts for people are scrubbed and cut; ids, versions and counts that make no sense are refused. Nothing here repeats a
+//! Texts for people become one bounded line; ids, versions and counts that make no sense are refused. Nothing here repeats a
 //! value out of the answer in an error, for it may be a patient's.
 
 use super::CallError;
 use crate::domain::change::{Descriptor, Failure, Outcome, Receipt, Report};
-use crate::domain::words::is_unprintable;
+use crate::domain::words::{is_unprintable, one_line};
 
 /// Characters of a message for people.
 const MESSAGE_CHARS_MAX: usize = 1_000;
@@ -18,19 +18,6 @@ const STATE_BYTES_MAX: usize = 1 << 20;
 /// An adapter cannot put a target to sleep for longer than a day.
 const RETRY_AFTER_MS_MAX: u64 = 24 * 60 * 60 * 1000;
 
-/// Makes a text fit to be shown: one line, no control characters, bounded.
-pub(super) fn scrub(text: &str, chars_max: usize) -> String {
-    let mut clean = String::with_capacity(text.len().min(chars_max * 4));
-    for (count, character) in text.trim().chars().enumerate() {
-        if count == chars_max {
-            clean.push('…');
-            break;
-        }
-        clean.push(if is_unprintable(character) { ' ' } else { character });
-    }
-    clean
-}
-
 /// An adapter's word on the whole batch, or on one change.
 pub(super) fn failure(failure: &Failure) -> Failure {
     Failure {
@@ -38,7 +25,7 @@ pub(super) fn failure(failure: &Failure) -> Failure {
         message: if failure.message.trim().is_empty() {
             format!("the adapter said `{}` and gave no reason", failure.kind.as_str())
         } else {
-            scrub(&failure.message, MESSAGE_CHARS_MAX)
+            one_line(&failure.message, MESSAGE_CHARS_MAX)
         },
         retry_after_ms: failure.retry_after_ms.map(|wait| wait.min(RETRY_AFTER_MS_MAX)),
     }
@@ -93,9 +80,9 @@ pub(super) fn report(report: Report) -> Result<Report, CallError> {
     }
     let Report { summary, mut findings, state } = report;
     for finding in &mut findings {
-        finding.message = scrub(&finding.message, MESSAGE_CHARS_MAX);
+        finding.message = one_line(&finding.message, MESSAGE_CHARS_MAX);
     }
-    Ok(Report { summary: scrub(&summary, MESSAGE_CHARS_MAX), findings, state })
+    Ok(Report { summary: one_line(&summary, MESSAGE_CHARS_MAX), findings, state })
 }
 
 /// A name, a version and aggregate types that can be shown and compared.

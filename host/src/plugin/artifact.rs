@@ -5,6 +5,7 @@ use wasmparser::{Encoding, Parser, Payload};
 
 use super::PluginError;
 use super::structure::{self, Refused};
+use crate::domain::words::{NAME_CHARS_MAX, one_line};
 
 /// The version of `neuronova:sync` that this host speaks.
 const INTERFACE_VERSION: &str = "0.1.0";
@@ -194,7 +195,7 @@ fn world_of(name: &str, exports: &[String]) -> Result<(World, String), PluginErr
     }
     let found = match exports {
         [] => "nothing".to_owned(),
-        [first, ..] => format!("`{}`", super::answer::scrub(first, 100)),
+        [first, ..] => format!("`{}`", one_line(first, NAME_CHARS_MAX)),
     };
     let expected = [World::Database, World::Http].map(|world| format!("{}@{INTERFACE_VERSION}", world.export()));
     Err(PluginError::OtherWorld { name: name.to_owned(), found, expected: expected.join("` or `") })

@@ -79,7 +79,8 @@ impl Cache {
 
     /// Keeps what was compiled. Doing without is possible, so a failure is only told.
     pub(super) fn keep(&self, sha256: &str, file: NamedTempFile) {
-        let kept = file.as_file().sync_all().and_then(|()| file.persist(self.path(sha256)).map_err(|error| error.error));
+        let kept =
+            file.as_file().sync_all().and_then(|()| file.persist(self.path(sha256)).map_err(|error| error.error));
         if let Err(error) = kept.and_then(|_| self.prune()) {
             tracing::warn!(directory = %self.directory.display(), %error, "compiled adapter cannot be kept");
         }
@@ -105,7 +106,8 @@ impl Cache {
     fn remove_leftovers(&self) -> io::Result<()> {
         for entry in fs::read_dir(&self.directory)? {
             let entry = entry?;
-            let is_old = || entry.metadata()?.modified()?.elapsed().map_err(io::Error::other).map(|age| age > LEFT_AFTER);
+            let is_old =
+                || entry.metadata()?.modified()?.elapsed().map_err(io::Error::other).map(|age| age > LEFT_AFTER);
             if entry.file_name().to_string_lossy().starts_with(UNFINISHED) && is_old().unwrap_or(false) {
                 fs::remove_file(entry.path())?;
             }

@@ -23,6 +23,7 @@ use super::ticker::TICK_MS;
 use super::{Adapter, CallError, HttpAccess, Limits, SqlAccess, Transcript};
 use crate::database::{DatabaseError, Transaction};
 use crate::domain::change::{Change, Descriptor, Failure, Outcome, RemoteEdit, Report};
+use crate::domain::words::one_line;
 
 /// What stays the same for every call to a target.
 #[derive(Clone, Debug, Default)]
@@ -349,13 +350,13 @@ fn classify(error: &wasmtime::Error, context: &CallContext, stack_kib: u32, note
         return breach.into_error(target);
     }
     if error.is::<wasmtime::PoolConcurrencyLimitError>() || error.is::<OtherWorld>() {
-        return CallError::Host(answer::scrub(&root, 200));
+        return CallError::Host(one_line(&root, 200));
     }
     if error.chain().any(<dyn std::error::Error>::is::<NothingLent>) {
         return CallError::Answer(root);
     }
     match trap {
         Some(Trap::UnreachableCodeReached) => CallError::Trap("it panicked or gave up (unreachable)".to_owned()),
-        _ => CallError::Trap(answer::scrub(&root, 200)),
+        _ => CallError::Trap(one_line(&root, 200)),
     }
 }

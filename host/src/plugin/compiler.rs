@@ -14,9 +14,9 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::process::Command;
 use wasmtime::Engine;
 
-use super::answer::scrub;
 use super::engine::{RuntimeOptions, config};
 use super::structure::COMPONENT_BYTES_MAX;
+use crate::domain::words::one_line;
 
 /// The name of the hidden command.
 pub const COMMAND: &str = "compile-adapter";
@@ -107,7 +107,7 @@ pub(super) async fn compile_in_child(
         Ok((Err(error), _)) => Err(unavailable(error)),
         Ok((Ok(status), _)) if status.success() => Ok(()),
         Ok((Ok(status), words)) => {
-            let words = scrub(&String::from_utf8_lossy(&words), 300);
+            let words = one_line(&String::from_utf8_lossy(&words), 300);
             match status.code() {
                 Some(REFUSED) => Err(Failed::Refused(words)),
                 Some(code) => Err(Failed::Crashed(format!("the compiler ended with {code}"))),
@@ -122,13 +122,15 @@ const REFUSED: i32 = 3;
 
 #[cfg(unix)]
 fn crash_words(status: std::process::ExitStatus) -> String {
-    use std::os::unix::process::ExitStatusExt as _;
     use rustix::process::Signal;
+    use std::os::unix::process::ExitStatusExt as _;
     match status.signal() {
         Some(signal) if signal == Signal::XCPU.as_raw() || signal == Signal::KILL.as_raw() => {
             "compiling it takes more time or memory than it may".to_owned()
         }
-        Some(signal) => format!("compiling it crashes the compiler, or takes more memory than it may (signal {signal})"),
+        Some(signal) => {
+            format!("compiling it crashes the compiler, or takes more memory than it may (signal {signal})")
+        }
         None => "compiling it crashes the compiler".to_owned(),
     }
 }

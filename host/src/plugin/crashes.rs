@@ -8,7 +8,7 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::answer::scrub;
+use crate::domain::words::one_line;
 
 /// So many processes must have ended while they loaded the same adapter. One may have been killed for another reason.
 const DEATHS_MAX: usize = 5;
@@ -32,7 +32,7 @@ impl Crashes {
     pub(super) fn reason(&self, sha256: &str) -> Option<String> {
         let path = self.path(sha256, REFUSED);
         let reason = crate::files::read(&path, 4_096).ok()?;
-        let reason = scrub(&String::from_utf8_lossy(&reason), 300);
+        let reason = one_line(&String::from_utf8_lossy(&reason), 300);
         Some(format!("{reason}; it is not tried again: put another file in its place, or remove {}", path.display()))
     }
 

@@ -49,7 +49,13 @@ pub struct RuntimeOptions {
 
 impl Default for RuntimeOptions {
     fn default() -> Self {
-        Self { cache_dir: None, instances_max: 32, stack_kib: STACK_KIB_DEFAULT, table_elements_max: 0, compiler: Compiler::Here }
+        Self {
+            cache_dir: None,
+            instances_max: 32,
+            stack_kib: STACK_KIB_DEFAULT,
+            table_elements_max: 0,
+            compiler: Compiler::Here,
+        }
     }
 }
 

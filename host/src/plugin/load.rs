@@ -237,7 +237,6 @@ impl Runtime {
     }
 }
 
-
 async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, PluginError> + Send + 'static,
 ) -> Result<T, PluginError> {

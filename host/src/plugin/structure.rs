@@ -81,7 +81,11 @@ impl Found {
             within("sections", self.sections, SECTIONS_MAX)?;
             if is_description(payload) {
                 self.description_bytes += range.end - range.start;
-                within("bytes of types, imports, exports and instances", self.description_bytes, DESCRIPTION_BYTES_MAX)?;
+                within(
+                    "bytes of types, imports, exports and instances",
+                    self.description_bytes,
+                    DESCRIPTION_BYTES_MAX,
+                )?;
             }
         }
         match payload {

@@ -13,6 +13,7 @@ use super::readable::Unrouted;
 use super::sql::{JsonType, json_rows, select_for_upsert};
 use super::{Reader, Store, StoreError, StoreTransaction};
 use crate::database::Dialect;
+use crate::domain::words::{NAME_CHARS_MAX, one_line};
 use crate::vocabulary;
 
 vocabulary! {
@@ -111,7 +112,7 @@ impl StoreTransaction {
         for row in rows.iter().filter(|row| is_said_first(row.kind, &row.subject)) {
             tracing::warn!(
                 kind = row.kind,
-                subject = %printable(&row.subject),
+                subject = %one_line(&row.subject, NAME_CHARS_MAX),
                 count = row.changes,
                 last_change_id = row.last_change_id,
                 "changes to look at: see `host status`"
@@ -176,12 +177,6 @@ fn is_said_first(kind: &'static str, subject: &str) -> bool {
     static SAID: Mutex<BTreeSet<(&str, String)>> = Mutex::new(BTreeSet::new());
     let mut said = SAID.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     said.len() < SAID_MAX && said.insert((kind, subject.to_owned()))
-}
-
-fn printable(text: &str) -> String {
-    text.chars()
-        .map(|character| if crate::domain::words::is_unprintable(character) { ' ' } else { character })
-        .collect()
 }
 
 #[cfg(test)]

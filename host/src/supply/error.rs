@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use crate::domain::words::one_line;
+
 /// Longest text of another machine that a message repeats, characters.
 const FOREIGN_TEXT_MAX: usize = 300;
 
@@ -121,8 +123,7 @@ impl SupplyError {
 
 /// Text that another machine sent, fit for a terminal: one line, no control characters, not long.
 pub(super) fn foreign(text: &str) -> String {
-    let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
-    line.chars().filter(|letter| !letter.is_control()).take(FOREIGN_TEXT_MAX).collect()
+    one_line(&text.split_whitespace().collect::<Vec<_>>().join(" "), FOREIGN_TEXT_MAX)
 }
 
 /// An error with everything that caused it, in one line.
@@ -146,7 +147,7 @@ mod tests {
 
     #[test]
     fn foreign_text_cannot_write_on_the_terminal() {
-        assert_eq!(foreign("denied\x1b[2J\r\n  now\u{7}"), "denied[2J now");
-        assert_eq!(foreign(&"x".repeat(1000)).len(), 300);
+        assert_eq!(foreign("denied\x1b[2J\r\n  now\u{7}"), "denied [2J now");
+        assert_eq!(foreign(&"x".repeat(1000)).chars().count(), 301);
     }
 }

@@ -311,7 +311,8 @@ impl Supervisor {
 
     async fn load_file(&self) -> Result<Loaded, Failure> {
         let path = &self.target.spec.adapter;
-        let bytes = read_component(path).await.map_err(|error| Failure::new(FailureKind::Adapter, error.to_string()))?;
+        let bytes =
+            read_component(path).await.map_err(|error| Failure::new(FailureKind::Adapter, error.to_string()))?;
         let kept = bytes.clone();
         self.accepted(self.runtime.load_file(path, bytes, self.target.world()).await, kept)
     }

@@ -378,3 +378,31 @@ async fn a_file_that_may_not_be_written_is_misconfigured() {
     };
     assert_eq!(refused.kind, ErrorKind::PermissionDenied, "{refused}");
 }
+
+#[tokio::test]
+async fn sqlite_makes_no_value_so_large_that_nothing_could_stop_it() {
+    let database = Database::fresh(Backend::Sqlite).await.expect("fresh").expect("SQLite is always there");
+    let began = Instant::now();
+    for sql in [
+        "SELECT printf('%.40000000c', 'a')",
+        "SELECT instr(printf('%.40000000c', 'a'), printf('%.20000000c', 'a') || 'b')",
+        "SELECT zeroblob(1000000000)",
+        "SELECT group_concat(hex(zeroblob(10000000)), '') FROM (SELECT 1 UNION ALL SELECT 2)",
+    ] {
+        let mut transaction = begin(&database).await;
+        match transaction.query(sql, &[], NONE).await {
+            // `printf` gives nothing where it may not give so much.
+            Ok(rows) => assert!(rows.rows.iter().flatten().all(|value| *value == Value::Null), "{sql}"),
+            Err(refused) => assert_eq!(refused.kind, ErrorKind::InvalidValue, "{sql}: {refused}"),
+        }
+        transaction.rollback().await.expect("rollback");
+    }
+    let like = format!("SELECT 'a' LIKE '{}'", "%a".repeat(1_000));
+    assert!(begin(&database).await.query(&like, &[], NONE).await.is_err(), "a long pattern");
+    assert!(begin(&database).await.execute("ATTACH ':memory:' AS other", &[]).await.is_err(), "another file");
+    assert!(began.elapsed() < Duration::from_secs(20), "{:?}", began.elapsed());
+    // What a batch needs is far below.
+    let text = Value::from("x".repeat(16 << 20));
+    let kept = begin(&database).await.query("SELECT length(?)", &[text], NONE).await.expect("16 MiB");
+    assert_eq!(kept.rows[0][0].as_i64(), Some(16 << 20));
+}

@@ -6,6 +6,7 @@ mod different_targets;
 mod dry_run;
 mod fhir;
 mod fhir_servers;
+mod foreign_words;
 mod hostile;
 mod hostile_components;
 mod hostile_servers;

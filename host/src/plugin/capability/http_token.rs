@@ -24,7 +24,7 @@ use super::http_credentials::header as header_value;
 use super::http_credentials::{AuthFailure, SecretValue, basic_text};
 use super::http_list::AllowList;
 use crate::domain::secret::Secret;
-use crate::plugin::answer::scrub;
+use crate::domain::words::one_line;
 
 /// Bytes of a token endpoint's answer.
 const ANSWER_BYTES_MAX: usize = 64 << 10;
@@ -284,7 +284,7 @@ struct Refusal {
 fn reason(body: &[u8]) -> String {
     let word = serde_json::from_slice::<Refusal>(body).map(|refusal| refusal.error).unwrap_or_default();
     let plain = word.len() <= 64 && word.chars().all(|c| c.is_ascii_lowercase() || c == '_');
-    if plain && !word.is_empty() { format!(": {}", scrub(&word, 64)) } else { String::new() }
+    if plain && !word.is_empty() { format!(": {}", one_line(&word, 64)) } else { String::new() }
 }
 
 async fn read_body(mut response: Response<AnswerBody>) -> Result<Zeroizing<Vec<u8>>, &'static str> {

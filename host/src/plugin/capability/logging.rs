@@ -1,6 +1,6 @@
 //! The adapter's lines in the host's log: bounded in number and length, with control characters taken out.
 
-use crate::plugin::answer::scrub;
+use crate::domain::words::one_line;
 use crate::plugin::bindings::logging;
 use crate::plugin::limits::Breach;
 use crate::plugin::state::CallState;
@@ -13,7 +13,7 @@ impl logging::Host for CallState {
             return Err(Breach::new("log_lines_max", limits.log_lines_max).into());
         }
         let bytes_max = usize::try_from(limits.log_line_bytes_max).unwrap_or(usize::MAX);
-        let message = scrub(&message[..message.floor_char_boundary(bytes_max)], bytes_max);
+        let message = one_line(&message[..message.floor_char_boundary(bytes_max)], bytes_max);
         if let Some(tap) = &self.context.log_tap {
             tap.hear(&message);
         }

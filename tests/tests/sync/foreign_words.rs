@@ -1,0 +1,85 @@
+//! What others wrote, in the log and on the terminal: databases on their own account, applications in ids and types, people in files.
+//! None of it begins a line, moves a cursor, or brings patients' data where it does not belong.
+
+use std::fs;
+
+use host::domain::words::is_unprintable;
+use tests::database::{Database, execute, sqlite_url};
+use tests::environment::Backend;
+use tests::host::{Configuration, Host};
+
+use crate::support::{patient, put};
+
+/// Clears the screen, rings, sets the title, writes backwards, begins a line.
+const MARKED: &str = "\u{1b}[2J\u{7}\u{1b}]0;owned\u{7}\u{202e}\u{2028}\u{9b}1m\rforged";
+
+#[tokio::test]
+async fn what_a_server_says_on_its_own_is_in_no_log() {
+    let Some(store) = Database::fresh(Backend::Postgres).await.expect("fresh") else { return };
+    let host = Host::new(&Configuration::new(store.url())).expect("host").with_variable("RUST_LOG", "trace");
+    let _ = host.run(&["migrate"]).expect_success();
+    let trigger = "CREATE FUNCTION say() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN \
+        RAISE WARNING 'Kim-of-the-trigger % ERROR forged', chr(10); RAISE NOTICE 'Kim-of-the-trigger'; RETURN NEW; END $$; \
+        CREATE TRIGGER say BEFORE INSERT ON sync_outbox FOR EACH ROW EXECUTE FUNCTION say()";
+    execute(store.url(), trigger).await.expect("trigger");
+    put(&host, &patient("W-1"));
+    let output = host.run(&["patient", "put", "patient.json"]);
+    assert!(!output.stderr.contains("Kim-of-the-trigger"), "{}", output.stderr);
+    assert!(
+        !output.stderr.contains("\nERROR forged") && !output.stderr.contains("\n ERROR forged"),
+        "{}",
+        output.stderr
+    );
+    assert!(!output.stderr.contains("INSERT INTO"), "no statement is in a log either: {}", output.stderr);
+}
+
+#[tokio::test]
+async fn nothing_that_others_wrote_moves_the_terminal() {
+    let host = Host::new(&Configuration::new("sqlite://.host/host.db")).expect("host");
+    let _ = host.run(&["migrate"]).expect_success();
+    let store = sqlite_url(&host.folder().join(".host/host.db"));
+    let bytes: String = MARKED.bytes().map(|byte| format!("{byte:02x}")).collect();
+    let marked = format!("CAST(x'{bytes}' AS TEXT)");
+    for kind in ["'patient'".to_owned(), format!("'t' || {marked}")] {
+        let row = format!(
+            "INSERT INTO sync_outbox (event_id, aggregate_type, aggregate_id, operation, payload, created_at) \
+             VALUES (lower(hex(randomblob(16))), {kind}, 'a' || {marked}, 'create', '{{}}', 1)"
+        );
+        // A mark that the table itself refuses is as good.
+        drop(execute(&store, &row).await);
+    }
+    let write = |name: &str, text: String| fs::write(host.folder().join(name), text).expect("write");
+    let escaped: String = MARKED.chars().map(|character| format!("\\U{:08x}", u32::from(character))).collect();
+    write("seed.toml", format!("\"k{escaped}\" = 1\n[[patients]]\npatient_id = \"{escaped}\"\n\"q{escaped}\" = 1\n"));
+    write(
+        "bad.toml",
+        format!(
+            "[store]\nurl = \"sqlite://x.db\"\n\"k{escaped}\" = 1\n[targets.\"t{escaped}\"]\nadapter = \"{escaped}\"\n"
+        ),
+    );
+    write("people.csv", format!("h{MARKED},b\n1,2\n"));
+    write("one.json", format!("{{\"k{}\": 1}}", escaped.replace("\\U0000", "\\u")));
+    write("bad.wasm", MARKED.to_owned());
+    let commands: [&[&str]; 12] = [
+        &["status"],
+        &["failed", "list"],
+        &["run", "--until-idle"],
+        &["retry", "--patient", MARKED],
+        &["patient", "show", MARKED],
+        &["seed", "seed.toml"],
+        &["import", "people.csv"],
+        &["patient", "put", "one.json"],
+        &["--config", "bad.toml", "check"],
+        &["plugin", "inspect", "bad.wasm"],
+        &["plugin", "install", "bad.wasm", "--target", MARKED],
+        &["target", "pause", MARKED],
+    ];
+    for command in commands {
+        let output = host.run(command);
+        for text in [&output.stdout, &output.stderr] {
+            let moves = |character: char| is_unprintable(character) && !matches!(character, '\n' | '\t');
+            assert!(!text.contains(moves), "{command:?}: {text:?}");
+            assert!(!text.lines().any(|line| line.starts_with("forged")), "{command:?}: {text:?}");
+        }
+    }
+}
