@@ -69,7 +69,7 @@ fn preset(text: &str) -> SqlGrants {
     }
 }
 
-/// A table's name in lower case; `None` for every table.
+/// A table's name; `None` for every table.
 fn read_name(name: &str) -> Result<Option<String>, String> {
     if name == EVERY_TABLE {
         return Ok(None);
@@ -85,7 +85,7 @@ fn read_name(name: &str) -> Result<Option<String>, String> {
             "must list names of tables (letters, digits and `_`, at most {TABLE_CHARS_MAX}) without quotes, or \"*\""
         ));
     }
-    Ok(Some(name.to_lowercase()))
+    Ok(Some(name.to_owned()))
 }
 
 #[cfg(test)]
@@ -104,7 +104,7 @@ mod tests {
 
     #[test]
     fn a_name_is_a_plain_one() {
-        assert_eq!(read_name("Patient_Data"), Ok(Some("patient_data".to_owned())));
+        assert_eq!(read_name("Patient_Data"), Ok(Some("Patient_Data".to_owned())));
         assert_eq!(read_name("*"), Ok(None));
         for name in ["", " ", "mysql.user", "a`b", "a\"b", "a;b", &"x".repeat(65)] {
             assert!(read_name(name).is_err(), "{name}");

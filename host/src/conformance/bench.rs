@@ -138,7 +138,7 @@ impl Bench {
     pub(super) async fn check(&self) -> Result<Report, Stop> {
         let (result, usage) = match &self.access {
             Access::Database { database, sql } => {
-                let transaction = database.begin().await.map_err(|error| Stop::Place(error.message))?;
+                let transaction = database.begin_reading_first().await.map_err(|error| Stop::Place(error.message))?;
                 let call = self.adapter.check_database(&self.context, sql, transaction).await;
                 if let Some(transaction) = call.transaction {
                     transaction.rollback().await.ok();

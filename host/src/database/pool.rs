@@ -253,7 +253,7 @@ impl Database {
         self.begin_with(false).await
     }
 
-    /// Begins a transaction that only reads: on SQLite it does not wait for the writer.
+    /// Begins a transaction that only reads, and that the database holds to it: on SQLite it does not wait for the writer.
     ///
     /// # Errors
     /// As [`Database::begin`].
@@ -261,12 +261,27 @@ impl Database {
         self.begin_with(true).await
     }
 
+    /// Begins a transaction that only reads, and that [`Transaction::make_writable`] may exchange for one that writes.
+    ///
+    /// # Errors
+    /// As [`Database::begin`].
+    pub async fn begin_reading_first(&self) -> Result<Transaction, DatabaseError> {
+        if self.dialect() == Dialect::Sqlite {
+            // A file that takes no writes shows at once.
+            self.begin().await?.rollback().await?;
+        }
+        Ok(self.begin_with(true).await?.writable_at(self.clone()))
+    }
+
     async fn begin_with(&self, read_only: bool) -> Result<Transaction, DatabaseError> {
         let inner = &self.inner;
-        let begin = match self.dialect() {
-            Dialect::Sqlite if !read_only => "BEGIN IMMEDIATE",
-            Dialect::Sqlite | Dialect::Postgres => "BEGIN",
-            Dialect::MySql => "START TRANSACTION",
+        let begin = match (self.dialect(), read_only) {
+            (Dialect::Sqlite, false) => "BEGIN IMMEDIATE",
+            // Its connection was opened to read alone.
+            (Dialect::Sqlite, true) | (Dialect::Postgres, false) => "BEGIN",
+            (Dialect::Postgres, true) => "BEGIN READ ONLY",
+            (Dialect::MySql, false) => "START TRANSACTION",
+            (Dialect::MySql, true) => "START TRANSACTION READ ONLY",
         };
         let mut tries = 0;
         loop {

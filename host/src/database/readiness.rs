@@ -4,7 +4,7 @@ use super::{DatabaseError, Dialect, RowLimits, Transaction, Value};
 
 impl Transaction {
     /// Why nothing can be written here, in words for the operator; `None` when nothing is in the way. A table's own grants are not
-    /// asked for. On SQLite a transaction that began may write.
+    /// asked for. On SQLite beginning has shown it.
     ///
     /// # Errors
     /// What the database says.
@@ -33,7 +33,7 @@ impl Transaction {
     }
 
     async fn postgres_obstacle(&mut self) -> Result<Option<&'static str>, DatabaseError> {
-        let sql = "SELECT pg_is_in_recovery(), current_setting('transaction_read_only')";
+        let sql = "SELECT pg_is_in_recovery(), current_setting('default_transaction_read_only')";
         let rows = self.query(sql, &[], RowLimits::NONE).await?;
         Ok(match rows.rows.first().map(Vec::as_slice) {
             Some([Value::Bool(true), _]) => {

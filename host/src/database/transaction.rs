@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use super::connection::Connection;
-use super::{DatabaseError, Dialect, ErrorKind, Value};
+use super::{Database, DatabaseError, Dialect, ErrorKind, Value};
 
 /// What a statement changed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -48,6 +48,8 @@ pub struct Transaction {
     lock_scope: String,
     locks: Vec<String>,
     broken: Option<DatabaseError>,
+    /// Where one that may write is begun, while this one only reads.
+    writable_at: Option<Database>,
 }
 
 impl Transaction {
@@ -76,6 +78,7 @@ impl Transaction {
             lock_scope,
             locks: Vec::new(),
             broken: None,
+            writable_at: None,
         })
     }
 
@@ -89,7 +92,14 @@ impl Transaction {
             lock_scope: String::new(),
             locks: Vec::new(),
             broken: None,
+            writable_at: None,
         }
+    }
+
+    /// Lets one that only reads be exchanged by [`Transaction::make_writable`].
+    pub(super) fn writable_at(mut self, database: Database) -> Self {
+        self.writable_at = Some(database);
+        self
     }
 
     /// Gives the connection of a statement that ran alone back to its pool.
@@ -128,6 +138,31 @@ impl Transaction {
         let connection = self.usable()?;
         let result = tokio::time::timeout(timeout, connection.query(sql, parameters, limits)).await;
         self.noted(result.unwrap_or_else(|_| Err(DatabaseError::timeout("a query", timeout))))
+    }
+
+    /// Ends a transaction that was begun to read first, and begins one that may write in its place. Nothing was written and
+    /// nothing is held, so that nothing is lost. Without effect on any other.
+    ///
+    /// # Errors
+    /// As [`Database::begin`].
+    pub async fn make_writable(&mut self) -> Result<(), DatabaseError> {
+        let Some(database) = self.writable_at.take() else { return Ok(()) };
+        self.usable()?;
+        let reading = Self {
+            connection: self.connection.take(),
+            lock_scope: self.lock_scope.clone(),
+            locks: std::mem::take(&mut self.locks),
+            broken: None,
+            writable_at: None,
+            ..*self
+        };
+        // The new one may need the connection that this gives back.
+        let begun = match reading.rollback().await {
+            Ok(()) => database.begin().await,
+            Err(error) => Err(error),
+        };
+        *self = self.noted(begun)?;
+        Ok(())
     }
 
     /// Takes a lock by name within this database, and holds it until after the end of the transaction.

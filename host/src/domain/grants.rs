@@ -1,6 +1,6 @@
 //! Which tables of its target's database an adapter may touch, and how: the operator's word, and the default is nothing.
 //!
-//! Pure sets and one question. What a statement touches is found out in `plugin/capability/sql_guard.rs`.
+//! Pure sets and one question. What a statement touches is found out in `plugin/capability/sql_guard/`.
 
 use std::collections::BTreeSet;
 
@@ -23,7 +23,7 @@ vocabulary! {
 /// The bundled adapters whose tables `preset = "NAME"` grants; `config/allow.rs` knows which those are.
 pub const PRESETS: [&str; 1] = ["openemr"];
 
-/// Tables by name, in lower case.
+/// Tables by name, as the operator wrote them: whether case matters is the database's affair.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Tables {
     /// These and no other.
@@ -39,7 +39,7 @@ impl Default for Tables {
 }
 
 impl Tables {
-    /// Whether a table, by its name in lower case, is among them.
+    /// Whether a table, by its very name, is among them.
     #[must_use]
     pub fn holds(&self, table: &str) -> bool {
         match self {
@@ -48,17 +48,26 @@ impl Tables {
         }
     }
 
+    /// Whether a table is among them in whatever case, for databases that know none.
+    #[must_use]
+    pub fn holds_in_any_case(&self, table: &str) -> bool {
+        match self {
+            Self::Named(names) => names.iter().any(|name| name.eq_ignore_ascii_case(table)),
+            Self::All => true,
+        }
+    }
+
     /// Adds one.
     pub fn add(&mut self, table: &str) {
         if let Self::Named(names) = self {
-            names.insert(table.to_lowercase());
+            names.insert(table.to_owned());
         }
     }
 }
 
 impl<'a> FromIterator<&'a str> for Tables {
     fn from_iter<I: IntoIterator<Item = &'a str>>(names: I) -> Self {
-        Self::Named(names.into_iter().map(str::to_lowercase).collect())
+        Self::Named(names.into_iter().map(str::to_owned).collect())
     }
 }
 
@@ -103,10 +112,22 @@ impl SqlGrants {
         }
     }
 
-    /// Whether this may be done to a table, by its name in lower case.
+    /// Whether any table is granted for this.
     #[must_use]
-    pub fn allows(&self, verb: TableVerb, table: &str) -> bool {
-        self.of(verb).holds(table)
+    pub fn allows_any(&self, verb: TableVerb) -> bool {
+        *self.of(verb) != Tables::default()
+    }
+
+    /// Whether nothing may be changed.
+    #[must_use]
+    pub fn only_read(&self) -> bool {
+        ![TableVerb::Insert, TableVerb::Update, TableVerb::Delete].iter().any(|verb| self.allows_any(*verb))
+    }
+
+    /// Whether this may be done to a table, in whatever case its name is written.
+    #[must_use]
+    pub fn allows_in_any_case(&self, verb: TableVerb, table: &str) -> bool {
+        self.of(verb).holds_in_any_case(table)
     }
 }
 
@@ -117,8 +138,10 @@ mod tests {
     #[test]
     fn nothing_is_granted_unless_it_was_named() {
         for verb in TableVerb::ALL {
-            assert!(!SqlGrants::default().allows(*verb, "patient_data"));
-            assert!(SqlGrants::everything().allows(*verb, "patient_data"));
+            assert!(!SqlGrants::default().allows_in_any_case(*verb, "patient_data"));
+            assert!(!SqlGrants::default().allows_any(*verb));
+            assert!(SqlGrants::everything().of(*verb).holds("patient_data"));
+            assert!(SqlGrants::everything().allows_any(*verb));
         }
     }
 
@@ -126,8 +149,12 @@ mod tests {
     fn each_verb_is_granted_by_itself() {
         let grants = SqlGrants { insert: ["Patient_Data"].into_iter().collect(), ..SqlGrants::default() };
         let allowed: Vec<_> =
-            TableVerb::ALL.iter().filter(|verb| grants.allows(**verb, "patient_data")).copied().collect();
+            TableVerb::ALL.iter().filter(|verb| grants.allows_in_any_case(**verb, "patient_data")).copied().collect();
         assert_eq!(allowed, [TableVerb::Insert]);
-        assert!(!grants.allows(TableVerb::Insert, "users"));
+        assert!(!grants.allows_in_any_case(TableVerb::Insert, "users"));
+        assert!(
+            grants.of(TableVerb::Insert).holds("Patient_Data") && !grants.of(TableVerb::Insert).holds("patient_data")
+        );
+        assert!(!grants.only_read() && SqlGrants::default().only_read());
     }
 }

@@ -60,7 +60,8 @@ impl Target {
         let (result, trace) = match &self.access {
             Access::Database { database, sql } => {
                 self.refuse_what_cannot_be_undone(database).await?;
-                let transaction = database.begin().await.map_err(|error| from_database(&error))?;
+                let begun = if sql.only_reads() { database.begin_read().await } else { database.begin().await };
+                let transaction = begun.map_err(|error| from_database(&error))?;
                 let call = adapter.apply_database(&context, sql, transaction, state, edits, changes).await;
                 if let Some(transaction) = call.transaction {
                     // A connection that was lost on the way has rolled back as well.
@@ -105,7 +106,9 @@ fn only_outcome(result: Result<Result<Vec<Outcome>, Failure>, CallError>) -> Out
 }
 
 fn may_be_written(grants: &SqlGrants, table: &str) -> bool {
-    [TableVerb::Insert, TableVerb::Update, TableVerb::Delete].into_iter().any(|verb| grants.allows(verb, table))
+    [TableVerb::Insert, TableVerb::Update, TableVerb::Delete]
+        .into_iter()
+        .any(|verb| grants.allows_in_any_case(verb, table))
 }
 
 /// Names, in lower case, of tables that do not take part in transactions.

@@ -181,7 +181,8 @@ impl Target {
     pub async fn check(&self, adapter: &Adapter) -> Result<Report, Failure> {
         let called = match &self.access {
             Access::Database { database, sql } => {
-                let mut transaction = database.begin().await.map_err(|error| from_database(&error))?;
+                // Whatever an adapter says of itself, a check that writes nothing cannot be made to.
+                let mut transaction = database.begin_reading_first().await.map_err(|error| from_database(&error))?;
                 if let Some(obstacle) = transaction.write_obstacle().await.map_err(|error| from_database(&error))? {
                     return Err(Failure::new(FailureKind::Misconfigured, obstacle));
                 }
@@ -220,7 +221,8 @@ impl Target {
         let on_remote_edit = self.spec.on_remote_edit;
         match &self.access {
             Access::Database { database, sql } => {
-                let transaction = match database.begin().await {
+                let begun = if sql.only_reads() { database.begin_read().await } else { database.begin().await };
+                let transaction = match begun {
                     Ok(transaction) => transaction,
                     Err(error) => return Applied::Broken(error),
                 };
@@ -263,7 +265,9 @@ async fn lasting_tables(kind: &TargetKind, transaction: &mut Transaction) -> Opt
     // What the catalogue does not show here is no finding; the adapter's own check follows.
     let tables = transaction.tables_without_transactions().await.unwrap_or_default();
     let is_written = |table: &&String| {
-        [TableVerb::Insert, TableVerb::Update, TableVerb::Delete].iter().any(|verb| grants.allows(*verb, table))
+        [TableVerb::Insert, TableVerb::Update, TableVerb::Delete]
+            .iter()
+            .any(|verb| grants.allows_in_any_case(*verb, table))
     };
     let written: Vec<String> = tables.iter().filter(is_written).map(|table| format!("`{table}`")).collect();
     (!written.is_empty()).then(|| Finding {

@@ -22,16 +22,5 @@ mod settings;
 pub(super) mod sql;
 pub(super) mod sql_access;
 pub(super) mod sql_guard;
-#[cfg(test)]
-mod sql_guard_grants_tests;
-#[cfg(test)]
-mod sql_guard_random_tests;
-#[cfg(test)]
-mod sql_guard_size_tests;
-#[cfg(test)]
-mod sql_guard_tests;
 mod sql_refusal;
 mod sql_shape;
-mod sql_walk;
-mod sql_words;
-mod sql_written;

@@ -1,18 +1,25 @@
-//! The lent transaction: the adapter's statements go through the guard, within limits, and never end the transaction.
+//! The lent transaction: the adapter's statements are judged, what the guard wrote in their place is sent, within limits,
+//! and nothing of it ends the transaction.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use wasmtime::component::Resource;
 
-use super::sql_access::SqlAccess;
-use super::sql_guard::Verb;
+use super::sql_access::{SqlAccess, TableKey};
+use super::sql_guard::{Permit, Verb, Wanted, unknown_column};
+use super::sql_refusal::Refusal;
 use super::sql_shape::shape;
 use crate::database::{DatabaseError, ErrorKind, Execution, RowLimits, Rows, Transaction, Value};
 use crate::plugin::bindings::database;
 use crate::plugin::limits::Breach;
 use crate::plugin::state::CallState;
 use crate::plugin::transcript::{Answer, Place, Question};
+
+/// What PostgreSQL knows of a table by the name that a statement would find it under.
+const COLUMNS_OF_TABLE: &str = "SELECT CAST(attname AS pg_catalog.text) FROM pg_catalog.pg_attribute \
+     WHERE attrelid = CAST(pg_catalog.to_regclass(?) AS pg_catalog.oid) AND NOT attisdropped";
 
 /// How long an adapter may wait for a named lock, milliseconds.
 const LOCK_TIMEOUT_MS_MAX: u32 = 30_000;
@@ -39,7 +46,6 @@ impl SqlDoor {
 
     /// Takes the transaction for one statement.
     fn take(&mut self) -> Result<Transaction, DatabaseError> {
-        self.statements += 1;
         self.transaction.take().ok_or_else(|| DatabaseError::new(ErrorKind::Unavailable, "the transaction is over"))
     }
 
@@ -53,7 +59,20 @@ impl SqlDoor {
         }
     }
 
+    /// Makes ready for a permitted statement: a transaction that may write where it is one that writes, and the columns that it relies
+    /// on. Refuses it when one of them is not there.
+    async fn make_ready(&mut self, permit: &Permit) -> Result<Option<Wanted>, DatabaseError> {
+        let mut transaction = self.take()?;
+        let result = match if permit.writes { transaction.make_writable().await } else { Ok(()) } {
+            Ok(()) => missing_column(&self.access, &mut transaction, &permit.wanted).await,
+            Err(error) => Err(error),
+        };
+        self.put_back(transaction, &result);
+        result
+    }
+
     async fn query(&mut self, sql: &str, parameters: &[Value], limits: RowLimits) -> Result<Rows, DatabaseError> {
+        self.statements += 1;
         let mut transaction = self.take()?;
         let result = transaction.query(sql, parameters, limits).await;
         self.put_back(transaction, &result);
@@ -61,6 +80,7 @@ impl SqlDoor {
     }
 
     async fn execute(&mut self, sql: &str, parameters: &[Value]) -> Result<Execution, DatabaseError> {
+        self.statements += 1;
         let mut transaction = self.take()?;
         let result = transaction.execute(sql, parameters).await;
         self.put_back(transaction, &result);
@@ -68,8 +88,13 @@ impl SqlDoor {
     }
 
     async fn lock(&mut self, name: &str, timeout: Duration) -> Result<(), DatabaseError> {
+        self.statements += 1;
         let mut transaction = self.take()?;
-        let result = transaction.lock(name, timeout).await;
+        // A lock is there to write under, and would be lost if the transaction were exchanged later.
+        let result = match transaction.make_writable().await {
+            Ok(()) => transaction.lock(name, timeout).await,
+            Err(error) => Err(error),
+        };
         self.put_back(transaction, &result);
         result
     }
@@ -101,15 +126,29 @@ impl CallState {
         }
     }
 
-    /// Judges a statement before it reaches the database.
-    async fn permit(&mut self, sql: &str, verb: Verb) -> wasmtime::Result<Result<(), DatabaseError>> {
+    /// Judges a statement before it reaches the database, and makes the transaction ready for it.
+    async fn permit(&mut self, sql: &str, verb: Verb) -> wasmtime::Result<Result<Arc<Permit>, DatabaseError>> {
         let access = Arc::clone(&self.door()?.access);
-        let verdict = access.permit(sql, verb).await;
-        Ok(verdict.map_err(|refusal| {
-            let error = refusal.into_error(&self.context.target, &self.adapter);
-            self.say_refused(&error);
-            error
-        }))
+        let permit = match access.permit(sql, verb).await {
+            Ok(permit) => permit,
+            Err(refusal) => return Ok(Err(self.refused(refusal))),
+        };
+        Ok(match self.door_again().make_ready(&permit).await {
+            Ok(None) => Ok(permit),
+            Ok(Some(missing)) => Err(self.refused(unknown_column(&missing.alias, &missing.column))),
+            Err(error) => Err(error),
+        })
+    }
+
+    /// The door that a statement was let through already.
+    fn door_again(&mut self) -> &mut SqlDoor {
+        self.sql.as_mut().expect("invariant: the statement was permitted through this door")
+    }
+
+    fn refused(&self, refusal: Refusal) -> DatabaseError {
+        let error = refusal.into_error(&self.context.target, &self.adapter);
+        self.say_refused(&error);
+        error
     }
 }
 
@@ -121,6 +160,40 @@ impl CallState {
             tracing::warn!(target_name, adapter, refusal = %error.message, "a statement of the adapter was refused");
         }
     }
+}
+
+/// The first column of these that no table has. Tables that are not known well enough are looked up, once.
+async fn missing_column(
+    access: &SqlAccess,
+    transaction: &mut Transaction,
+    wanted: &[Wanted],
+) -> Result<Option<Wanted>, DatabaseError> {
+    let mut asked = BTreeSet::new();
+    for column in wanted {
+        if access.has_column(column) {
+            continue;
+        }
+        for table in &column.tables {
+            if asked.insert(table.clone()) {
+                let columns = columns_of(transaction, table).await?;
+                access.learn_columns(table, columns);
+            }
+        }
+        if !access.has_column(column) {
+            return Ok(Some(column.clone()));
+        }
+    }
+    Ok(None)
+}
+
+async fn columns_of(
+    transaction: &mut Transaction,
+    (schema, name): &TableKey,
+) -> Result<BTreeSet<String>, DatabaseError> {
+    let quoted = |name: &String| format!("\"{}\"", name.replace('"', "\"\""));
+    let full: Vec<String> = schema.iter().chain([name]).map(quoted).collect();
+    let rows = transaction.query(COLUMNS_OF_TABLE, &[full.join(".").into()], RowLimits::NONE).await?;
+    Ok(rows.rows.into_iter().filter_map(|row| row.into_iter().next()?.into_text()).collect())
 }
 
 /// Names the setting to change when the host's own limit was met.
@@ -148,18 +221,20 @@ impl database::HostTransaction for CallState {
     ) -> wasmtime::Result<Result<database::Rows, database::DatabaseError>> {
         let parameters: Vec<Value> = parameters.into_iter().map(Value::from).collect();
         let place = self.ask_sql(&sql, &parameters);
-        if let Err(error) = self.permit(&sql, Verb::Read).await? {
-            self.answer(place, || Answer::Refused(error.message.clone()));
-            return Ok(Err(error.into()));
-        }
+        let permit = match self.permit(&sql, Verb::Read).await? {
+            Ok(permit) => permit,
+            Err(error) => {
+                self.answer(place, || Answer::Refused(error.message.clone()));
+                return Ok(Err(error.into()));
+            }
+        };
         let limits = &self.context.limits;
         let (host_rows_max, host_bytes_max) = (limits.query_rows_max, limits.query_bytes_max);
         let row_limits = RowLimits {
             rows_max: usize::try_from(host_rows_max.min(u64::from(rows_max))).unwrap_or(usize::MAX),
             bytes_max: usize::try_from(host_bytes_max).unwrap_or(usize::MAX),
         };
-        let door = self.sql.as_mut().expect("invariant: the statement was permitted through this door");
-        let result = door.query(&sql, &parameters, row_limits).await;
+        let result = self.door_again().query(&permit.sql, &parameters, row_limits).await;
         self.answer(place, || Answer::from(&result));
         match result {
             Ok(rows) => Ok(Ok(database::Rows {
@@ -192,12 +267,14 @@ impl database::HostTransaction for CallState {
     ) -> wasmtime::Result<Result<database::Execution, database::DatabaseError>> {
         let parameters: Vec<Value> = parameters.into_iter().map(Value::from).collect();
         let place = self.ask_sql(&sql, &parameters);
-        if let Err(error) = self.permit(&sql, Verb::Write).await? {
-            self.answer(place, || Answer::Refused(error.message.clone()));
-            return Ok(Err(error.into()));
-        }
-        let door = self.sql.as_mut().expect("invariant: the statement was permitted through this door");
-        let result = door.execute(&sql, &parameters).await;
+        let permit = match self.permit(&sql, Verb::Write).await? {
+            Ok(permit) => permit,
+            Err(error) => {
+                self.answer(place, || Answer::Refused(error.message.clone()));
+                return Ok(Err(error.into()));
+            }
+        };
+        let result = self.door_again().execute(&permit.sql, &parameters).await;
         self.answer(place, || Answer::from(&result));
         Ok(result
             .map(|done| database::Execution { rows_affected: done.rows_affected, last_insert_id: done.last_insert_id })

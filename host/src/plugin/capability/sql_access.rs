@@ -1,34 +1,51 @@
 //! A database target's statements, judged once and remembered: an adapter runs the same few texts over and over.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use sha2::{Digest as _, Sha256};
+use tokio::sync::Semaphore;
 
-use super::sql_guard::{self, Verb};
+use super::sql_guard::{self, Permit, Verb, Wanted};
 use super::sql_refusal::Verdict;
 use crate::database::Dialect;
 use crate::domain::grants::SqlGrants;
 
 /// Verdicts in one generation; two generations are kept.
 const VERDICTS_MAX: usize = 1_024;
-/// The stack for parsing. It is address space, used as far as a statement is deep.
-const STACK_BYTES: usize = 128 << 20;
+/// Bytes of the texts in one generation.
+const VERDICT_BYTES_MAX: usize = 8 << 20;
+/// What one verdict takes beside its text, about.
+const VERDICT_BYTES: usize = 256;
+/// Tables whose columns are remembered.
+const TABLES_MAX: usize = 256;
 
 type Key = ([u8; 32], Verb);
+/// A schema, where one was written, and a table's name.
+pub(super) type TableKey = (Option<String>, String);
 
 /// What a target's adapter may do in a transaction. Made once per target; calls share its memory of verdicts.
 pub struct SqlAccess {
     dialect: Dialect,
     grants: Arc<SqlGrants>,
     verdicts: Mutex<Verdicts>,
+    /// Columns by table, as PostgreSQL's catalogue had them.
+    columns: Mutex<HashMap<TableKey, Arc<BTreeSet<String>>>>,
+    /// One statement is judged at a time, so that an adapter cannot take more than one thread for it.
+    judging: Arc<Semaphore>,
 }
 
 impl SqlAccess {
     /// For one target.
     #[must_use]
     pub fn new(dialect: Dialect, grants: SqlGrants) -> Arc<Self> {
-        Arc::new(Self { dialect, grants: Arc::new(grants), verdicts: Mutex::default() })
+        Arc::new(Self {
+            dialect,
+            grants: Arc::new(grants),
+            verdicts: Mutex::default(),
+            columns: Mutex::default(),
+            judging: Arc::new(Semaphore::new(1)),
+        })
     }
 
     /// The family of SQL that is judged.
@@ -37,44 +54,67 @@ impl SqlAccess {
         self.dialect
     }
 
-    /// Whether a statement may run; the reason when not.
-    pub(in crate::plugin) async fn permit(&self, sql: &str, verb: Verb) -> Verdict {
+    /// Whether the adapter was granted nothing that writes.
+    #[must_use]
+    pub fn only_reads(&self) -> bool {
+        self.grants.only_read()
+    }
+
+    /// The statement that may run; the reason when none may.
+    pub(in crate::plugin) async fn permit(&self, sql: &str, verb: Verb) -> Verdict<Arc<Permit>> {
         let key = (Sha256::digest(sql.as_bytes()).into(), verb);
-        if let Some(verdict) = self.verdicts().get(&key) {
+        if let Some(verdict) = lock(&self.verdicts).get(&key) {
             return verdict;
         }
-        let verdict = self.judge(sql.to_owned(), verb).await;
-        self.verdicts().put(key, verdict.clone());
+        let verdict = self.judge(sql.to_owned(), verb).await.map(Arc::new);
+        lock(&self.verdicts).put(key, verdict.clone());
         verdict
     }
 
-    /// Parses on a thread of its own: we are on an adapter's small stack here, and a tree may be deep.
-    async fn judge(&self, sql: String, verb: Verb) -> Verdict {
+    /// Judges on a thread for such work: we are on an adapter's small stack here, and others wait for this one.
+    async fn judge(&self, sql: String, verb: Verb) -> Verdict<Permit> {
         let (dialect, grants) = (self.dialect, Arc::clone(&self.grants));
-        let (say, said) = tokio::sync::oneshot::channel();
-        std::thread::Builder::new()
-            .name("sql-guard".to_owned())
-            .stack_size(STACK_BYTES)
-            // Nobody listens any more when the call was cut off.
-            .spawn(move || drop(say.send(sql_guard::judge(dialect, &grants, &sql, verb))))
-            .map_err(|error| format!("the statement could not be examined: {error}"))?;
-        said.await.unwrap_or_else(|_| Err("the statement could not be examined".into()))
+        let turn = Arc::clone(&self.judging).acquire_owned().await.expect("invariant: it is never closed");
+        tokio::task::spawn_blocking(move || {
+            let verdict = sql_guard::judge(dialect, &grants, &sql, verb);
+            // Held to the end also when the call was cut off meanwhile.
+            drop(turn);
+            verdict
+        })
+        .await
+        .unwrap_or_else(|_| Err("the statement could not be examined".into()))
     }
 
-    fn verdicts(&self) -> std::sync::MutexGuard<'_, Verdicts> {
-        self.verdicts.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Whether a column is known to be there; if not, the tables of which it should be asked.
+    pub(super) fn has_column(&self, wanted: &Wanted) -> bool {
+        let known = lock(&self.columns);
+        wanted.tables.iter().any(|table| known.get(table).is_some_and(|columns| columns.contains(&wanted.column)))
     }
+
+    /// Remembers a table's columns.
+    pub(super) fn learn_columns(&self, table: &TableKey, columns: BTreeSet<String>) {
+        let mut known = lock(&self.columns);
+        if known.len() >= TABLES_MAX {
+            known.clear();
+        }
+        known.insert(table.clone(), Arc::new(columns));
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Two generations: when the young one is full it becomes the old one, and what is asked for again is young again.
 #[derive(Default)]
 struct Verdicts {
-    young: HashMap<Key, Verdict>,
-    old: HashMap<Key, Verdict>,
+    young: HashMap<Key, Verdict<Arc<Permit>>>,
+    young_bytes: usize,
+    old: HashMap<Key, Verdict<Arc<Permit>>>,
 }
 
 impl Verdicts {
-    fn get(&mut self, key: &Key) -> Option<Verdict> {
+    fn get(&mut self, key: &Key) -> Option<Verdict<Arc<Permit>>> {
         if let Some(verdict) = self.young.get(key) {
             return Some(verdict.clone());
         }
@@ -83,10 +123,13 @@ impl Verdicts {
         Some(verdict)
     }
 
-    fn put(&mut self, key: Key, verdict: Verdict) {
-        if self.young.len() >= VERDICTS_MAX {
+    fn put(&mut self, key: Key, verdict: Verdict<Arc<Permit>>) {
+        let bytes = VERDICT_BYTES + verdict.as_ref().map_or(0, |permit| permit.sql.len());
+        if self.young.len() >= VERDICTS_MAX || self.young_bytes + bytes > VERDICT_BYTES_MAX {
             self.old = std::mem::take(&mut self.young);
+            self.young_bytes = 0;
         }
+        self.young_bytes += bytes;
         self.young.insert(key, verdict);
     }
 }
@@ -95,23 +138,43 @@ impl Verdicts {
 mod tests {
     use super::*;
 
+    fn permit(sql: String) -> Arc<Permit> {
+        Arc::new(Permit { sql, wanted: Vec::new(), writes: false })
+    }
+
+    fn key(number: usize) -> Key {
+        (Sha256::digest(number.to_le_bytes()).into(), Verb::Read)
+    }
+
     #[test]
     fn verdicts_are_bounded_and_keep_what_is_used() {
         let mut verdicts = Verdicts::default();
-        let key = |number: usize| (Sha256::digest(number.to_le_bytes()).into(), Verb::Read);
         for number in 0..VERDICTS_MAX * 10 {
-            verdicts.put(key(number), Ok(()));
-            assert_eq!(verdicts.get(&key(0)), Some(Ok(())), "used all the time");
+            verdicts.put(key(number), Ok(permit(String::new())));
+            assert!(verdicts.get(&key(0)).is_some(), "used all the time");
         }
         assert!(verdicts.young.len() + verdicts.old.len() <= 2 * VERDICTS_MAX);
         assert_eq!(verdicts.get(&key(1)), None);
+    }
+
+    #[test]
+    fn verdicts_are_bounded_by_their_bytes() {
+        let mut verdicts = Verdicts::default();
+        for number in 0..100 {
+            verdicts.put(key(number), Ok(permit("x".repeat(1 << 20))));
+        }
+        let kept = verdicts.young.len() + verdicts.old.len();
+        assert!(kept <= 2 * (VERDICT_BYTES_MAX >> 20), "{kept} MiB");
     }
 
     #[tokio::test]
     async fn a_verdict_holds_for_its_verb_only() {
         let access = SqlAccess::new(Dialect::Sqlite, SqlGrants::everything());
         for _ in 0..2 {
-            assert_eq!(access.permit("SELECT 1", Verb::Read).await, Ok(()));
+            assert_eq!(
+                access.permit("SELECT 1", Verb::Read).await.map(|permit| permit.sql.clone()),
+                Ok("SELECT 1".into())
+            );
             assert!(access.permit("SELECT 1", Verb::Write).await.is_err());
         }
     }

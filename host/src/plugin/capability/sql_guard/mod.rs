@@ -1,0 +1,98 @@
+//! Which SQL an adapter may run: one SELECT, or one INSERT, UPDATE or DELETE, on tables that were granted.
+//!
+//! The adapter's text is never sent. It is cut into tokens (`lexer.rs`), read into a tree that can hold nothing but what is
+//! allowed (`parser*.rs`, `tree.rs`, `words.rs`), judged (`resolve.rs`, `written.rs`), and written anew (`render*.rs`): what was judged is what
+//! runs. All of it is pure, takes time by the text's length, and recurses no deeper than `NESTING_MAX`. Reasons name tables, functions and
+//! places, never a literal.
+
+mod lexer;
+mod parser;
+mod parser_expression;
+mod parser_query;
+mod parser_statement;
+mod render;
+mod render_expression;
+mod render_query;
+mod resolve;
+mod scopes;
+mod tree;
+mod words;
+mod written;
+
+#[cfg(test)]
+mod grants_tests;
+#[cfg(test)]
+mod hostile_tests;
+#[cfg(test)]
+mod random_tests;
+#[cfg(test)]
+mod size_tests;
+#[cfg(test)]
+mod tests;
+
+pub(in crate::plugin) use resolve::{Wanted, unknown_column};
+
+use self::parser::Parser;
+use self::resolve::Resolver;
+use self::tree::Statement;
+use super::sql_refusal::Verdict;
+use crate::database::Dialect;
+use crate::domain::grants::SqlGrants;
+
+/// What the adapter said that the statement does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(in crate::plugin) enum Verb {
+    /// `query`
+    Read,
+    /// `execute`
+    Write,
+}
+
+/// A statement that may run.
+#[derive(Debug, PartialEq, Eq)]
+pub(in crate::plugin) struct Permit {
+    /// The text to send, with parameters written `?`.
+    pub(in crate::plugin) sql: String,
+    /// Columns that must exist: to be asked of the database first.
+    pub(in crate::plugin) wanted: Vec<Wanted>,
+    /// Whether it writes, or locks what it reads: no transaction that only reads takes it.
+    pub(in crate::plugin) writes: bool,
+}
+
+/// The tree of a text, and whether that of the text written from it is the same; for tests.
+#[cfg(test)]
+fn is_written_faithfully(dialect: Dialect, sql: &str, written: &str) -> bool {
+    let tree = |sql: &str| {
+        let tokens = lexer::tokens(dialect, sql)?;
+        Parser::new(dialect, sql, &tokens).statement()
+    };
+    // No adapter may write the schema of the database's own functions.
+    let again = tree(&written.replace("pg_catalog.", ""));
+    tree(sql).is_ok_and(|tree| tree.is_some() && Ok(tree) == again)
+}
+
+/// Judges one statement, and writes it anew.
+pub(in crate::plugin) fn judge(dialect: Dialect, grants: &SqlGrants, sql: &str, verb: Verb) -> Verdict<Permit> {
+    let tokens = lexer::tokens(dialect, sql)?;
+    let statement = Parser::new(dialect, sql, &tokens).statement()?;
+    let mut resolver = Resolver::new(dialect, grants);
+    let writes = match (verb, &statement) {
+        (Verb::Read, Some(Statement::Query(query))) => resolver.statement(query)?,
+        (Verb::Read, None | Some(Statement::Insert(..) | Statement::Update(..) | Statement::Delete(..))) => {
+            return Err("`query` runs one SELECT and nothing else".into());
+        }
+        (Verb::Write, None | Some(Statement::Query(_))) => {
+            return Err("`execute` runs one INSERT, UPDATE or DELETE and nothing else".into());
+        }
+        (Verb::Write, Some(Statement::Insert(with, insert))) => resolver.insert(with, insert).map(|()| true)?,
+        (Verb::Write, Some(Statement::Update(with, update))) => resolver.update(with, update).map(|()| true)?,
+        (Verb::Write, Some(Statement::Delete(with, delete))) => resolver.delete(with, delete).map(|()| true)?,
+    };
+    let Some(statement) = &statement else { unreachable!("invariant: another kind of statement was refused") };
+    let (sql, parameters) = render::render(dialect, statement);
+    let written = tokens.iter().filter(|placed| placed.token == lexer::Token::Parameter).count();
+    if parameters != written {
+        return Err("the statement could not be written anew with all its parameters".into());
+    }
+    Ok(Permit { sql, wanted: resolver.wanted.into_iter().collect(), writes })
+}

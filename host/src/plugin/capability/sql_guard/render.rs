@@ -1,0 +1,178 @@
+//! Writes a tree as the text that is sent: every name in quotes, every literal escaped, every word one of our own. Queries are in
+//! `render_query.rs`, expressions in `render_expression.rs`.
+//!
+//! Literals stay literals. As parameters they would have a type of their own, which PostgreSQL resolves otherwise than a
+//! literal's. A text can be escaped for all three by doubling its quotes alone, since a backslash never gets here where it means something.
+
+use super::tree::{Assignment, Conflict, ConflictTarget, Delete, Insert, Name, Query, Statement, Update};
+use crate::database::Dialect;
+
+/// The statement's text, with `?` for each parameter, and how many of them there are.
+pub(super) fn render(dialect: Dialect, statement: &Statement) -> (String, usize) {
+    let mut writer = Writer { dialect, out: String::new(), parameters: 0 };
+    writer.statement(statement);
+    (writer.out, writer.parameters)
+}
+
+pub(super) struct Writer {
+    pub(super) dialect: Dialect,
+    pub(super) out: String,
+    pub(super) parameters: usize,
+}
+
+impl Writer {
+    /// A word or an operator, apart from what stands before it.
+    pub(super) fn word(&mut self, word: &str) {
+        if !self.out.is_empty() && !self.out.ends_with([' ', '(', '.']) {
+            self.out.push(' ');
+        }
+        self.out.push_str(word);
+    }
+
+    pub(super) fn words<'w>(&mut self, words: impl IntoIterator<Item = &'w &'static str>) {
+        for word in words {
+            self.word(word);
+        }
+    }
+
+    pub(super) fn quoted(&mut self, text: &str, quote: char) {
+        self.out.push(quote);
+        for character in text.chars() {
+            if character == quote {
+                self.out.push(quote);
+            }
+            self.out.push(character);
+        }
+        self.out.push(quote);
+    }
+
+    pub(super) fn name(&mut self, name: &Name) {
+        self.word("");
+        // In SQLite an unknown name in double quotes would turn into a text.
+        let quote = if self.dialect == Dialect::Postgres { '"' } else { '`' };
+        self.quoted(&name.0, quote);
+    }
+
+    pub(super) fn text(&mut self, text: &str) {
+        self.word("");
+        self.quoted(text, '\'');
+    }
+
+    pub(super) fn list<T>(&mut self, list: &[T], mut write: impl FnMut(&mut Self, &T)) {
+        for (index, one) in list.iter().enumerate() {
+            if index > 0 {
+                self.out.push(',');
+            }
+            write(self, one);
+        }
+    }
+
+    pub(super) fn parenthesised<T>(&mut self, list: &[T], write: impl FnMut(&mut Self, &T)) {
+        self.word("(");
+        self.list(list, write);
+        self.out.push(')');
+    }
+
+    pub(super) fn within(&mut self, query: &Query) {
+        self.word("(");
+        self.query(query);
+        self.out.push(')');
+    }
+
+    fn statement(&mut self, statement: &Statement) {
+        match statement {
+            Statement::Query(query) => self.query(query),
+            Statement::Insert(with, insert) => {
+                self.with(with);
+                self.insert(insert);
+            }
+            Statement::Update(with, update) => {
+                self.with(with);
+                self.update(update);
+            }
+            Statement::Delete(with, delete) => {
+                self.with(with);
+                self.delete(delete);
+            }
+        }
+    }
+
+    fn insert(&mut self, insert: &Insert) {
+        let Insert { or, table, alias, columns, source, conflict } = insert;
+        self.word("INSERT");
+        self.words(or);
+        self.word("INTO");
+        self.table(table);
+        self.named(alias.as_ref());
+        if !columns.is_empty() {
+            self.parenthesised(columns, Self::name);
+        }
+        match source {
+            Some(query) => self.query(query),
+            None => self.word("DEFAULT VALUES"),
+        }
+        match conflict {
+            None => {}
+            Some(Conflict::DuplicateKey(assignments)) => {
+                self.word("ON DUPLICATE KEY UPDATE");
+                self.list(assignments, Self::assignment);
+            }
+            Some(Conflict::OnConflict { target, update }) => {
+                self.word("ON CONFLICT");
+                match target {
+                    None => {}
+                    Some(ConflictTarget::Constraint(name)) => {
+                        self.word("ON CONSTRAINT");
+                        self.name(name);
+                    }
+                    Some(ConflictTarget::Columns(columns, filter)) => {
+                        self.parenthesised(columns, Self::expression);
+                        self.clause("WHERE", filter.as_slice(), Self::expression);
+                    }
+                }
+                match update {
+                    None => self.word("DO NOTHING"),
+                    Some((assignments, filter)) => {
+                        self.word("DO UPDATE SET");
+                        self.list(assignments, Self::assignment);
+                        self.clause("WHERE", filter.as_slice(), Self::expression);
+                    }
+                }
+            }
+        }
+    }
+
+    fn assignment(&mut self, assignment: &Assignment) {
+        let Assignment { column: (alias, name), value } = assignment;
+        if let Some(alias) = alias {
+            self.name(alias);
+            self.out.push('.');
+        }
+        self.name(name);
+        self.word("=");
+        self.expression(value);
+    }
+
+    fn update(&mut self, update: &Update) {
+        let Update { or, tables, assignments, from, filter, order, limit } = update;
+        self.word("UPDATE");
+        self.words(or);
+        self.list(tables, Self::joined);
+        self.clause("SET", assignments, Self::assignment);
+        self.clause("FROM", from, Self::joined);
+        self.clause("WHERE", filter.as_slice(), Self::expression);
+        self.order(order);
+        self.limit(limit.as_ref());
+    }
+
+    fn delete(&mut self, delete: &Delete) {
+        let Delete { targets, from, using, filter, order, limit } = delete;
+        self.word("DELETE");
+        self.list(targets, Self::name);
+        self.clause("FROM", from, Self::joined);
+        self.clause("USING", using, Self::joined);
+        self.clause("WHERE", filter.as_slice(), Self::expression);
+        self.order(order);
+        self.limit(limit.as_ref());
+    }
+}
