@@ -193,7 +193,7 @@ async fn hostile_answers_are_refused() {
     }
     assert!(matches!(bench.fault("gigabytes", "").await, CallError::Limit { limit: "host_call_bytes_max", .. }));
     let call = bench.apply("control-characters", "").await;
-    assert_eq!(call.result.unwrap().unwrap_err().message, "first  second  [31mred ");
+    assert_eq!(call.result.unwrap().unwrap_err().message, "first  second  [31mred");
 }
 
 #[tokio::test]

@@ -36,7 +36,7 @@ use logging::LogFormat;
 
 /// Keeps OpenEMR, FHIR servers and other targets in step with the patients of this store.
 #[derive(Debug, Parser)]
-#[command(name = "host", version, propagate_version = true, disable_help_subcommand = true)]
+#[command(name = "host", version, propagate_version = true)]
 struct Cli {
     /// The configuration; paths in it are relative to its folder
     #[arg(long, global = true, value_name = "FILE", default_value = "host.toml")]
