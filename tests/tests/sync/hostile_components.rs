@@ -35,7 +35,8 @@ fn nested_types(depth: usize) -> Vec<u8> {
 fn function(locals: usize, piece: &[u8], count: usize) -> Vec<u8> {
     let code = [leb(1), leb(locals), vec![0x7f], piece.repeat(count), vec![0x0b]].concat();
     let body = [leb(1), leb(code.len()), code].concat();
-    let module = [b"\0asm\x01\0\0\0".to_vec(), section(1, &[1, 0x60, 0, 0]), section(3, &[1, 0]), section(10, &body)].concat();
+    let module =
+        [b"\0asm\x01\0\0\0".to_vec(), section(1, &[1, 0x60, 0, 0]), section(3, &[1, 0]), section(10, &body)].concat();
     section(1, &module)
 }
 
@@ -95,7 +96,9 @@ async fn hostile_components_are_refused_and_the_one_before_goes_on() {
     for (name, more, words) in hostile() {
         std::fs::write(&file, [healthy.clone(), more].concat()).expect("write");
         let began = Instant::now();
-        for command in [vec!["plugin", "inspect", "note.wasm"], vec!["plugin", "install", "note.wasm", "--name", "note"]] {
+        for command in
+            [vec!["plugin", "inspect", "note.wasm"], vec!["plugin", "install", "note.wasm", "--name", "note"]]
+        {
             std::fs::copy(&file, host.folder().join("note.wasm")).expect("copy");
             let output = host.run(&command);
             assert!(output.status.is_some_and(|code| code != 0) && output.stderr.contains(words), "{name}: {output:?}");
