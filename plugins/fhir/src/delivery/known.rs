@@ -202,7 +202,7 @@ impl Delivery<'_> {
         };
         let is_known = |patient: &&Value| patient.get("id").and_then(Value::as_str) == self.id.as_deref();
         if found.iter().any(is_known) {
-            return self.not_proven();
+            return self.unreadable("Patient/ID answered 404 without FHIR, and the search still finds the record");
         }
         if found.is_empty() {
             return self.gone();
@@ -222,7 +222,7 @@ impl Delivery<'_> {
     }
 
     fn not_proven(&mut self) -> Step {
-        self.unreadable("Patient/ID answered 404 without FHIR, and a search does not confirm that the record is gone")
+        self.unreadable("Patient/ID answered 404 without FHIR, and the search does not confirm that the record is gone")
     }
 
     /// The record is no longer there.
