@@ -38,6 +38,7 @@ pub use capability::http_fate::RequestFates;
 pub use capability::http_fence::Fence;
 pub use capability::http_token::{ClientProof, GrantOptions};
 pub use capability::sql_access::SqlAccess;
+pub use capability::sql_guard::{functions_known_to_the_guard, rewrite_statement};
 pub use engine::{Runtime, RuntimeOptions};
 pub use error::{CallError, PluginError};
 pub use transcript::{Answer, Exchange, Question, Transcript};

@@ -9,6 +9,7 @@ mod fhir_servers;
 mod foreign_words;
 mod hostile;
 mod hostile_servers;
+mod hostile_sql;
 mod in_doubt;
 mod lifecycle;
 mod openemr;
