@@ -132,6 +132,9 @@ async fn serve(mut stream: TcpStream, port: u16, (seen, poured): (Arc<Mutex<Vec<
                 return;
             }
             "/fhir/gateway" => "HTTP/1.1 504 Gateway Timeout\r\nContent-Length: 0\r\n\r\n".to_owned(),
+            "/fhir/timeout" => "HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\n\r\n".to_owned(),
+            "/fhir/overloaded" => "HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n".to_owned(),
+            "/fhir/edge" => "HTTP/1.1 524 A Timeout Occurred\r\nContent-Length: 0\r\n\r\n".to_owned(),
             "/fhir/refuse" => "HTTP/1.1 422 Unprocessable\r\nContent-Length: 2\r\n\r\nno".to_owned(),
             "/fhir/announced" => "HTTP/1.1 200 OK\r\nContent-Length: 99999999999\r\n\r\n".to_owned(),
             "/fhir/endless" => {
@@ -537,6 +540,9 @@ async fn a_write_is_in_doubt_when_it_was_sent_and_has_no_whole_answer() {
         ("PUT", "/fhir/stall", true, true, true),
         ("POST", "/fhir/half", true, true, false),
         ("POST", "/fhir/gateway", true, true, false),
+        ("POST", "/fhir/timeout", true, true, false),
+        ("PUT", "/fhir/overloaded", true, true, false),
+        ("POST", "/fhir/edge", true, true, false),
         ("POST", "/fhir/refuse", true, false, false),
         ("GET", "/fhir/vanish", true, false, false),
         ("GET", "/fhir/stall", true, false, true),

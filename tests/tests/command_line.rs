@@ -235,6 +235,14 @@ fn completions_need_no_configuration() {
     assert_says(&host.run(&["completions", "bash"]), 0, &["host"]);
 }
 
+#[test]
+fn help_is_a_command_too_and_needs_no_configuration() {
+    let host = host("");
+    fs::remove_file(host.folder().join("host.toml")).expect("remove");
+    assert_says(&host.run(&["help"]), 0, &["Usage: host", "migrate", "plugin"]);
+    assert_says(&host.run(&["help", "plugin", "list"]), 0, &["Usage: host plugin list", "--json"]);
+}
+
 /// Everything in the folder, by name and content.
 fn everything(folder: &Path) -> Vec<(String, Vec<u8>)> {
     let mut found = Vec::new();

@@ -10,7 +10,7 @@ use super::{assemble, output};
 use crate::config::Config;
 use crate::domain::conflict::{Keep, Resolution};
 use crate::domain::words::one_of;
-use crate::store::{Conflict, ConflictKey};
+use crate::store::{Conflict, ConflictKey, Resolved};
 
 #[derive(Debug, clap::Args)]
 #[command(args_conflicts_with_subcommands = true)]
@@ -130,11 +130,21 @@ async fn resolve(config: &Config, arguments: &Resolve) -> Result<ExitCode, CliEr
     };
     let key = ConflictKey { target: &arguments.target, aggregate_type, aggregate_id };
     let store = assemble::migrated_store(config).await?;
-    if !store.resolve_conflict(key, &resolution).await? {
-        return Err(CliError::Failed(format!(
-            "{aggregate_type} {aggregate_id} has no conflict at target `{}`: see `host conflicts`",
-            arguments.target
-        )));
+    match store.resolve_conflict(key, &resolution).await? {
+        Resolved::Decided => {}
+        Resolved::NoConflict => {
+            return Err(CliError::Failed(format!(
+                "{aggregate_type} {aggregate_id} has no conflict at target `{}`: see `host conflicts`",
+                arguments.target
+            )));
+        }
+        Resolved::TakenBy(other) => {
+            return Err(CliError::Failed(format!(
+                "that record of target `{}` is {aggregate_type} {other}'s: one record cannot be two. Look at the id again; if \
+                 both are the same person, merge them in the application first",
+                arguments.target
+            )));
+        }
     }
     tracing::info!(target_name = key.target, aggregate_type, aggregate_id, keep = %arguments.keep, "conflict resolved");
     line(&match resolution {

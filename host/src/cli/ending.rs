@@ -12,6 +12,9 @@ use super::logging::Log;
 /// What a process that was asked to end may take beside the work that it may still finish.
 pub(super) const MARGIN: Duration = Duration::from_secs(20);
 
+/// What is left of it when somebody asks a second time.
+pub(super) const AT_ONCE: Duration = Duration::from_secs(5);
+
 /// What the end may take when everything is done.
 const AFTER_ALL: Duration = Duration::from_secs(10);
 /// How long tasks and threads of the runtime are waited for.

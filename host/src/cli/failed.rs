@@ -197,10 +197,23 @@ async fn dismiss(config: &Config, arguments: &Dismiss) -> Result<ExitCode, CliEr
     Ok(ExitCode::SUCCESS)
 }
 
+/// The system's number of this process's user, where no variable names him.
+#[cfg(target_os = "linux")]
+fn user_number() -> Option<String> {
+    use std::os::unix::fs::MetadataExt as _;
+    std::fs::metadata("/proc/self").ok().map(|process| format!("user {}", process.uid()))
+}
+
+#[cfg(not(target_os = "linux"))]
+fn user_number() -> Option<String> {
+    None
+}
+
 fn user() -> String {
     let names = ["SUDO_USER", "USER", "LOGNAME", "USERNAME"];
     names
         .iter()
         .find_map(|name| std::env::var(name).ok().and_then(|text| plain(&text, 64).ok()))
+        .or_else(user_number)
         .unwrap_or_else(|| "unknown".to_owned())
 }

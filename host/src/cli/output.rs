@@ -1,7 +1,7 @@
 //! What is printed: plain lines on stdout, coloured on a terminal only (`NO_COLOR` is honoured), errors on stderr.
 
 use std::borrow::Cow;
-use std::io::Write as _;
+use std::io::{ErrorKind, Write as _};
 
 use anstyle::{AnsiColor, Style};
 
@@ -10,8 +10,13 @@ use crate::domain::words::{is_unprintable, one_line};
 /// Lines on stdout, with nothing in them that writes elsewhere on the terminal. A reader that went away (`| head`) ends the program
 /// quietly.
 pub(super) fn line(text: &str) {
-    if writeln!(anstream::stdout(), "{}", harmless(text)).is_err() {
-        std::process::exit(0);
+    match writeln!(anstream::stdout(), "{}", harmless(text)) {
+        Ok(()) => {}
+        Err(gone) if gone.kind() == ErrorKind::BrokenPipe => std::process::exit(0),
+        Err(full) => {
+            error(&format!("the output cannot be written: {full}"));
+            std::process::exit(1);
+        }
     }
 }
 

@@ -75,7 +75,7 @@ fn obey_signals(
             tracing::info!("stopping: nothing more is claimed, calls under way may end");
         } else if !abort.is_cancelled() {
             abort.cancel();
-            ending::end_within(ending::MARGIN);
+            ending::end_within(ending::AT_ONCE);
             tracing::warn!("stopping at once: calls under way are broken off");
         }
     }

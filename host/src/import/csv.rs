@@ -245,7 +245,10 @@ impl Records {
     fn end_line(&mut self) {
         // A field may begin before this line and end on it, so the delimiters of both its parts count.
         let looks_like_a_record = self.line_delimiters >= self.columns.saturating_sub(1) && self.quoted_delimiters > 0;
-        if !self.is_first_line && looks_like_a_record {
+        // A record's first line has delimiters of its own beside those of a long cell that goes on. Unless the cell is its first:
+        // then all of a record stands in it.
+        let is_in_one_cell = self.quoted_delimiters == self.line_delimiters;
+        if looks_like_a_record && (!self.is_first_line || is_in_one_cell) {
             self.note(Fault::RecordInField);
         }
         self.is_first_line = false;

@@ -30,6 +30,17 @@ pub struct Conflict {
     pub failed_at: Option<i64>,
 }
 
+/// What became of a person's decision.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Resolved {
+    /// It holds.
+    Decided,
+    /// There was no conflict to decide.
+    NoConflict,
+    /// The record that was named is linked to this other aggregate of the same type; nothing was changed.
+    TakenBy(String),
+}
+
 /// Which aggregate's conflict is meant.
 #[derive(Clone, Copy, Debug)]
 pub struct ConflictKey<'a> {
@@ -104,11 +115,15 @@ impl Store {
         self.count_failed(&filter).await
     }
 
-    /// Settles an aggregate's conflict at a target as a person decided. `false` when there is none.
+    /// Settles an aggregate's conflict at a target as a person decided.
     ///
     /// # Errors
     /// When the store cannot be reached; nothing is then changed.
-    pub async fn resolve_conflict(&self, key: ConflictKey<'_>, resolution: &Resolution) -> Result<bool, StoreError> {
+    pub async fn resolve_conflict(
+        &self,
+        key: ConflictKey<'_>,
+        resolution: &Resolution,
+    ) -> Result<Resolved, StoreError> {
         rerun("resolve conflict", || async {
             let mut transaction = self.begin(&format!("resolve a conflict at target `{}`", key.target)).await?;
             let holds = transaction.holds(key).await?;
@@ -123,6 +138,9 @@ impl Store {
                     decided
                 }
                 Resolution::Relink { remote_id } => {
+                    if let Some(other) = transaction.linked_to(key, remote_id).await? {
+                        return Ok(Resolved::TakenBy(other));
+                    }
                     let decided = transaction.try_again(key).await?;
                     if decided {
                         transaction.relink(key, remote_id).await?;
@@ -139,7 +157,7 @@ impl Store {
                 }
             };
             transaction.commit().await?;
-            Ok(decided)
+            Ok(if decided { Resolved::Decided } else { Resolved::NoConflict })
         })
         .await
     }
@@ -197,6 +215,16 @@ impl StoreTransaction {
         let mut values = key.values();
         values.push(("fingerprint", fingerprint.into()));
         self.execute(&sql, &values).await.map(drop)
+    }
+
+    /// Who else is linked to this record of the target. Looks at every link there: it is a person who asks.
+    async fn linked_to(&mut self, key: ConflictKey<'_>, remote_id: &str) -> Result<Option<String>, StoreError> {
+        let sql = "SELECT aggregate_id FROM sync_link WHERE target = :target AND aggregate_type = :type \
+                   AND aggregate_id <> :id AND remote_id = :remote_id LIMIT 1";
+        let mut values = key.values();
+        values.push(("remote_id", remote_id.into()));
+        let rows = self.query(sql, &values).await?.rows;
+        rows.into_iter().next().map(|row| Reader::new("read a link", row).key()).transpose()
     }
 
     async fn relink(&mut self, key: ConflictKey<'_>, remote_id: &str) -> Result<(), StoreError> {

@@ -50,7 +50,7 @@ pub use batch::{Batch, ClaimRequest, Delivery, UnderLease};
 pub use blocked::BlockedKey;
 pub use claim::{Claim, Place};
 pub use clock::ClockState;
-pub use conflicts::{Conflict, ConflictKey};
+pub use conflicts::{Conflict, ConflictKey, Resolved};
 pub use counts::Counts;
 pub use failed::{DismissedDelivery, FailedDelivery};
 pub use hosts::{HostRecord, RunningHost, TargetTypes};

@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 use super::handover::Handover;
 use super::roster::{Difference, differences};
 use super::tasks::Pulses;
+use super::trouble::StoreTrouble;
 use crate::store::{HostRecord, Store, StoreError};
 
 pub(super) struct Rescuer {
@@ -27,9 +28,11 @@ impl Rescuer {
     pub(super) async fn run(self) {
         let mut known = BTreeSet::new();
         let mut hanging = None;
+        // For the log alone: a host that cannot say that it lives may still deliver.
+        let trouble = StoreTrouble::default();
         loop {
-            self.beat(&mut hanging).await;
-            self.reclaim().await;
+            self.beat(&mut hanging, &trouble).await;
+            self.reclaim(&trouble).await;
             match self.differences().await {
                 Ok(found) => report(&mut known, found),
                 Err(error) => tracing::debug!(%error, "cannot compare the hosts of the store"),
@@ -44,7 +47,7 @@ impl Rescuer {
         }
     }
 
-    async fn beat(&self, known: &mut Option<String>) {
+    async fn beat(&self, known: &mut Option<String>, trouble: &StoreTrouble) {
         let hanging = self.pulses.hanging();
         if hanging != *known {
             if let Some(task) = &hanging {
@@ -54,24 +57,21 @@ impl Rescuer {
             }
             known.clone_from(&hanging);
         }
-        if hanging.is_none()
-            && let Err(error) = self.store.host_is_alive(&self.host).await
-        {
-            tracing::warn!(%error, "cannot say that this host is at work");
+        if hanging.is_none() {
+            let alive = self.store.host_is_alive(&self.host).await;
+            say_once(trouble, "say that this host is at work", alive.as_ref().err());
         }
     }
 
-    async fn reclaim(&self) {
-        match self.store.take_expired_leases().await {
-            Ok(leases) => {
-                for lease in &leases {
-                    tracing::warn!(target_name = %lease.target, lease_epoch = lease.epoch, "a lease ran out: its batch is free again");
-                }
-                if !leases.is_empty() {
-                    self.handover.something_waits();
-                }
-            }
-            Err(error) => tracing::warn!(%error, "cannot look for leases that ran out"),
+    async fn reclaim(&self, trouble: &StoreTrouble) {
+        let taken = self.store.take_expired_leases().await;
+        say_once(trouble, "look for leases that ran out", taken.as_ref().err());
+        let leases = taken.unwrap_or_default();
+        for lease in &leases {
+            tracing::warn!(target_name = %lease.target, lease_epoch = lease.epoch, "a lease ran out: its batch is free again");
+        }
+        if !leases.is_empty() {
+            self.handover.something_waits();
         }
     }
 
@@ -79,6 +79,15 @@ impl Rescuer {
         let routes = self.store.routes().await?;
         let enabled: BTreeSet<&str> = routes.list.iter().map(|route| route.target.as_str()).collect();
         Ok(differences(&self.store.running_hosts().await?, enabled).into_iter().collect())
+    }
+}
+
+/// What cannot be done is logged once, and once when it can be done again.
+fn say_once(trouble: &StoreTrouble, what: &str, error: Option<&StoreError>) {
+    match error {
+        Some(error) if trouble.note(what, error) => tracing::warn!(%error, "cannot {what}; trying again"),
+        None if trouble.end(what) => tracing::info!("can {what} again"),
+        Some(_) | None => {}
     }
 }
 

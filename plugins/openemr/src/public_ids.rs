@@ -45,7 +45,8 @@ pub(crate) fn linked(one: &Sought<'_>, row: Option<&&Row>, fingerprints: &Finger
         // OpenEMR gives a pid of a deleted chart out again, and fills the public id with it.
         let is_last_state =
             || one.last_state.and_then(|last| fingerprints.stands_for(last, &row.chart.record)) == Some(true);
-        let may_be_by_chance = one.patient_id == pid.to_string() && !one.named_by_person;
+        // So the key says nothing here, whoever named the chart: name and birth date do.
+        let may_be_by_chance = one.patient_id == pid.to_string();
         if may_be_by_chance && !one.is_about(row) && !is_last_state() {
             return doubtful(
                 row,

@@ -84,7 +84,7 @@ impl Response {
 
     /// How long `Retry-After` asks us to wait, in milliseconds.
     ///
-    /// An adapter has no clock, so a point in time is measured against the answer's own `Date`.
+    /// A point in time is measured against the answer's own `Date`, so that a wrong clock of the host does not matter.
     #[must_use]
     pub fn retry_after_ms(&self) -> Option<u64> {
         let value = self.header("retry-after")?.trim();

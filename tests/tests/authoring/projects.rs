@@ -44,6 +44,9 @@ fn a_project_in_rust_builds_and_passes() {
         assert_eq!(failed(&said), Vec::<String>::new(), "{name}");
         assert_eq!(said["adapter"], format!("{name} 0.1.0"));
         assert_eq!(output.status, Some(0), "{name}");
+        let readme = fs::read_to_string(host.folder().join(name).join("README.md")).expect("the project's README");
+        let file = component.file_name().expect("a file").to_string_lossy();
+        assert!(readme.contains(&format!("adapter = \"{file}\"")), "{name}: {readme}");
     }
 }
 

@@ -3,7 +3,7 @@
 use host::domain::change::{Failure, FailureKind};
 use host::domain::conflict::Resolution;
 use host::domain::delivery::Status;
-use host::store::{Claim, ClaimRequest, ConflictKey, Delivery, RetryFilter};
+use host::store::{Claim, ClaimRequest, ConflictKey, Delivery, Resolved, RetryFilter};
 
 use crate::on_every_store;
 use crate::support::{Stand, TARGET, confirmed, failed, patient, request, settlement};
@@ -14,6 +14,7 @@ on_every_store!(
     remote_remembers_what_the_record_held,
     local_keeps_the_link_to_a_record_that_is_there,
     relink_names_the_record,
+    a_record_that_is_another_patients_is_not_linked_twice,
     only_a_conflict_is_resolved_and_only_once,
     a_newer_state_ends_a_conflict_by_itself,
     blocked_keys_are_listed_with_what_waits,
@@ -45,7 +46,8 @@ async fn in_conflict_by(stand: &Stand, message: &str) {
 }
 
 async fn resolve(stand: &Stand, resolution: Resolution) -> bool {
-    stand.store.resolve_conflict(key("P-0001"), &resolution).await.expect("resolve")
+    let resolved = stand.store.resolve_conflict(key("P-0001"), &resolution).await.expect("resolve");
+    resolved == Resolved::Decided
 }
 
 async fn local_delivers_again_as_if_the_target_had_never_confirmed(stand: Stand) {
@@ -104,6 +106,18 @@ async fn relink_names_the_record(stand: Stand) {
     assert_eq!((link.remote_id.as_str(), link.remote_version, link.fingerprint), ("77", None, None));
     stand.store.settle(&batch.lease, &[confirmed(&batch.deliveries[0], "77")], None).await.expect("settle");
     assert_eq!(stand.counts().await.done, 2);
+}
+
+async fn a_record_that_is_another_patients_is_not_linked_twice(stand: Stand) {
+    in_conflict(&stand).await;
+    stand.put(&[patient(2, "Seoul")]).await;
+    let batch = stand.claim_batch().await;
+    stand.store.settle(&batch.lease, &[confirmed(&batch.deliveries[0], "77")], None).await.expect("settle");
+    let relink = |remote_id: &str| Resolution::Relink { remote_id: remote_id.to_owned() };
+    let resolved = stand.store.resolve_conflict(key("P-0001"), &relink("77")).await.expect("resolve");
+    assert_eq!(resolved, Resolved::TakenBy("P-0002".to_owned()));
+    assert_eq!(stand.store.count_conflicts().await.expect("count"), 1, "it waits for a better decision");
+    assert!(resolve(&stand, relink("456")).await, "its own");
 }
 
 async fn only_a_conflict_is_resolved_and_only_once(stand: Stand) {

@@ -8,6 +8,7 @@ mod fhir;
 mod fhir_servers;
 mod foreign_words;
 mod hostile;
+mod hostile_components;
 mod hostile_servers;
 mod hostile_sql;
 mod in_doubt;

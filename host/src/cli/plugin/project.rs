@@ -153,30 +153,40 @@ pub(super) fn files(name: &str, world: World, language: Language) -> Vec<(&'stat
 /// What to run in the folder, from sources to a tested component.
 pub(super) fn commands(name: &str, world: World, language: Language) -> Vec<String> {
     let world_name = world.name();
-    let (mut commands, component) = match language {
-        Language::Rust => (
-            vec![
-                "rustup target add wasm32-wasip2".to_owned(),
-                "cargo build --release --target wasm32-wasip2".to_owned(),
-            ],
-            format!("target/wasm32-wasip2/release/{}.wasm", name.replace('-', "_")),
-        ),
-        Language::Python => (
-            vec![
-                "python3 -m venv .venv".to_owned(),
-                ".venv/bin/pip install -r requirements.txt".to_owned(),
-                format!(".venv/bin/componentize-py -d wit -w {world_name} componentize adapter -o {name}.wasm"),
-            ],
-            format!("{name}.wasm"),
-        ),
-        Language::JavaScript => (
-            vec!["npm install".to_owned(), format!("node build.mjs adapter.js wit {world_name} {name}.wasm")],
-            format!("{name}.wasm"),
-        ),
+    let (folder, file) = (component_folder(language), component_file(name, language));
+    let mut commands = match language {
+        Language::Rust => vec![
+            "rustup target add wasm32-wasip2".to_owned(),
+            "cargo build --release --target wasm32-wasip2".to_owned(),
+        ],
+        Language::Python => vec![
+            "python3 -m venv .venv".to_owned(),
+            ".venv/bin/pip install -r requirements.txt".to_owned(),
+            format!(".venv/bin/componentize-py -d wit -w {world_name} componentize adapter -o {file}"),
+        ],
+        Language::JavaScript => {
+            vec!["npm install".to_owned(), format!("node build.mjs adapter.js wit {world_name} {file}")]
+        }
     };
     let setup = if world == World::Database { " --setup tables.sql" } else { "" };
-    commands.push(format!("host plugin test {component}{setup}"));
+    commands.push(format!("host plugin test {folder}{file}{setup}"));
     commands
+}
+
+/// The folder that the build writes the component into, with a slash at the end; empty for the project's own folder.
+fn component_folder(language: Language) -> &'static str {
+    match language {
+        Language::Rust => "target/wasm32-wasip2/release/",
+        Language::Python | Language::JavaScript => "",
+    }
+}
+
+/// The component's file. Cargo writes underscores for the hyphens of a crate's name; the other tools take the name as it is.
+fn component_file(name: &str, language: Language) -> String {
+    match language {
+        Language::Rust => format!("{}.wasm", name.replace('-', "_")),
+        Language::Python | Language::JavaScript => format!("{name}.wasm"),
+    }
 }
 
 /// The examples' names stand for the adapter's, and the table's for the same with underscores.
@@ -189,6 +199,7 @@ fn named(text: &str, name: &str) -> String {
 
 fn readme(name: &str, world: World, language: Language) -> String {
     let commands = commands(name, world, language).join("\n    ");
+    let (folder, file) = (component_folder(language), component_file(name, language));
     let table = name.replace('-', "_");
     let target = match world {
         World::Database => format!(
@@ -201,8 +212,8 @@ fn readme(name: &str, world: World, language: Language) -> String {
         "# The adapter {name}\n\nBuild it and try it:\n\n    {commands}\n\n\
          `host plugin test` tries it on a private database or an HTTP double; each line that fails says what to mend.\n\
          The contract is in `wit/`: every record, field and failure is described where it stands.\n\n\
-         ## Use it\n\nPut the component into the folder of adapters and a target into `host.toml`:\n\n\
-         ```toml\n[targets.{name}]\nadapter = \"{name}.wasm\"\n{target}```\n\n\
+         ## Use it\n\nCopy the component, `{folder}{file}`, into the folder of adapters, and add a target to `host.toml`:\n\n\
+         ```toml\n[targets.{name}]\nadapter = \"{file}\"\n{target}```\n\n\
          `host check` looks at the target through it, `host run` delivers.\n"
     )
 }
@@ -210,6 +221,19 @@ fn readme(name: &str, world: World, language: Language) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_readme_names_the_file_that_the_build_writes() {
+        for (language, file) in [
+            (Language::Rust, "phone_book.wasm"),
+            (Language::Python, "phone-book.wasm"),
+            (Language::JavaScript, "phone-book.wasm"),
+        ] {
+            let text = readme("phone-book", World::Database, language);
+            assert!(text.contains(&format!("\nadapter = \"{file}\"\n")), "{language:?}: {text}");
+            assert!(text.contains(&format!("{file} --setup tables.sql")), "{language:?}: {text}");
+        }
+    }
 
     #[test]
     fn nothing_of_the_examples_names_is_left() {

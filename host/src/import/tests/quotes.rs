@@ -52,6 +52,17 @@ fn a_quote_that_is_open_in_a_column_that_is_passed_over_stops_the_import_at_its_
 }
 
 #[test]
+fn a_quote_that_is_open_in_the_first_column_stops_the_import_too() {
+    let rows = "\"a,R-1,Kim,M,1980-01-01,male\nb\",R-2,Lee,M,1980-01-01,male\n";
+    let header = NOTES.rsplit_once(',').map(|(fields, notes)| format!("{notes},{fields}")).unwrap();
+    let (taken, error) = until_broken(&format!("{header}\n{rows}"), with_notes(Quotes::Doubled));
+    assert_eq!((taken, error.line), (Vec::new(), Some(2)), "{error}");
+    // A cell of several lines there is none when it is no record by itself.
+    let text = format!("{header}\n\"one, two\nthree\",R-1,Kim,M,1980-01-01,male\n");
+    assert_eq!(ids(&read_all(text.as_bytes(), with_notes(Quotes::Doubled)).unwrap()), ["R-1"]);
+}
+
+#[test]
 fn what_stands_before_an_open_quote_is_taken_once_and_the_mended_file_goes_on_behind_it() {
     let good: String = (0..2_500).map(|number| row(&format!("P-{number}"), "ok")).collect();
     let broken = format!("{NOTES}\n{good}{}{}", row("Q-1", "\"open"), row("Q-2", ""));

@@ -19,7 +19,7 @@ use super::http_client::{AnswerBody, INTERIM_HEADS_MAX, SendError};
 use super::http_coding::{ACCEPTED, Decoder};
 use super::http_credentials::{AuthFailure, Authorization};
 use super::http_errors::{translate, was_never_sent};
-use super::http_fate::{RequestFates, Unanswered};
+use super::http_fate::{RequestFates, Unanswered, may_be_a_gateways_word};
 use super::http_fence::Fence;
 use super::http_incoming::{Incoming, Seen, Ticket};
 use super::http_list::Refusal;
@@ -142,7 +142,7 @@ impl Open {
                 seen.note(response, is_write(&prepared.method) && self.meters.lease_lost());
             }
             let (response, unanswered) = response?;
-            self.receive(response, unanswered, ticket, seen)
+            self.receive(response, prepared.headers.get(header::ACCEPT), unanswered, ticket, seen)
         })
     }
 
@@ -224,12 +224,13 @@ impl Open {
     fn receive(
         self: Arc<Self>,
         mut response: Response<AnswerBody>,
+        asked: Option<&HeaderValue>,
         mut unanswered: Option<Unanswered>,
         ticket: Ticket,
         seen: Option<Seen>,
     ) -> Result<Response<WasiBody>, Error> {
         let status = response.status();
-        if is_a_gateways_word(status) {
+        if may_be_a_gateways_word(status, asked, response.headers().get(header::CONTENT_TYPE)) {
             // Dropped, it stays in doubt.
             drop(unanswered.take());
         } else if status.is_client_error() || status.is_server_error() {
@@ -332,11 +333,6 @@ impl Prepared {
 
 fn is_write(method: &Method) -> bool {
     !matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS)
-}
-
-/// A gateway says that it got no answer in time, or lost the connection: the server behind it may go on.
-fn is_a_gateways_word(status: http::StatusCode) -> bool {
-    matches!(status, http::StatusCode::BAD_GATEWAY | http::StatusCode::GATEWAY_TIMEOUT)
 }
 
 /// The guest may be less patient than the operator, not more.

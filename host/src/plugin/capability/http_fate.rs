@@ -7,6 +7,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use http::{HeaderValue, StatusCode};
+
 /// The fates of all requests of one batch, over all its calls. Cloning shares them.
 #[derive(Clone, Debug, Default)]
 pub struct RequestFates(Arc<Fates>);
@@ -55,9 +57,50 @@ impl Unanswered {
     }
 }
 
+/// Whether an answer may come from something before the server (a proxy, a load balancer, a content network) that gave up waiting:
+/// the server behind it may go on working. A 503 in the very format that was asked for is the server's own: nothing before it
+/// speaks that.
+pub(super) fn may_be_a_gateways_word(
+    status: StatusCode,
+    asked: Option<&HeaderValue>,
+    answered: Option<&HeaderValue>,
+) -> bool {
+    match status.as_u16() {
+        408 | 499 | 502 | 504 | 520..=530 | 598 | 599 => true,
+        503 => {
+            let media_type = |value: &HeaderValue| {
+                let text = value.to_str().unwrap_or_default().split([';', ',']).next().unwrap_or_default();
+                text.trim().to_ascii_lowercase()
+            };
+            let asked = asked.map(media_type).filter(|asked| asked.starts_with("application/") && asked.contains('+'));
+            asked.is_none() || answered.map(media_type) != asked
+        }
+        _ => false,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_a_gateway_says_leaves_a_request_in_doubt() {
+        let fhir = HeaderValue::from_static("application/fhir+json; charset=utf-8");
+        let json = HeaderValue::from_static("application/json");
+        let of = |status: u16, asked, answered| {
+            may_be_a_gateways_word(StatusCode::from_u16(status).unwrap(), asked, answered)
+        };
+        for status in [408, 499, 502, 504, 520, 524, 530, 598, 599] {
+            assert!(of(status, Some(&fhir), Some(&fhir)), "{status}");
+        }
+        for status in [200, 400, 403, 404, 409, 412, 413, 422, 429, 500, 501, 505] {
+            assert!(!of(status, Some(&fhir), None), "{status}");
+        }
+        assert!(!of(503, Some(&fhir), Some(&fhir)), "the server's own");
+        assert!(of(503, Some(&fhir), Some(&json)) && of(503, Some(&fhir), None));
+        assert!(of(503, Some(&json), Some(&json)), "a gateway speaks JSON too");
+        assert!(of(503, None, Some(&fhir)));
+    }
 
     #[test]
     fn a_request_is_in_doubt_until_it_is_resolved() {

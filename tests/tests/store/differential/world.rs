@@ -119,7 +119,7 @@ impl World {
                     _ => Resolution::Relink { remote_id: "777".to_owned() },
                 };
                 let key = ConflictKey { target, aggregate_type: "patient", aggregate_id: patient };
-                store.resolve_conflict(key, &how).await.expect("resolve").to_string()
+                format!("{:?}", store.resolve_conflict(key, &how).await.expect("resolve"))
             }
             Operation::Look => self.look().await,
         }
