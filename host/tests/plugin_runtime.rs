@@ -10,7 +10,8 @@ use std::time::{Duration, Instant};
 use host::database::{Dialect, ErrorKind};
 use host::domain::change::{FailureKind, Outcome, RemoteEdit};
 use host::plugin::{
-    Adapter, CallContext, CallError, DatabaseCall, PluginError, Runtime, RuntimeOptions, SqlAccess, SqlGrants, World,
+    Adapter, CallContext, CallError, Compiler, DatabaseCall, PluginError, Runtime, RuntimeOptions, SqlAccess,
+    SqlGrants, World,
 };
 
 use support::{Target, adapter, behaving, changes, probe, runtime};
@@ -402,6 +403,54 @@ async fn compiled_code_is_kept_and_healed() {
         probe(&runtime).await;
         assert_eq!(std::fs::read(&entries[0]).unwrap(), bytes, "compiled anew");
     }
+}
+
+/// A program that stands in for the compiler.
+#[cfg(unix)]
+fn program(folder: &std::path::Path, body: &str) -> Compiler {
+    use std::os::unix::fs::PermissionsExt as _;
+    let path = folder.join("compiler.sh");
+    let runs = folder.join("runs");
+    std::fs::write(&path, format!("#!/bin/sh\necho run >> {}\n{body}\n", runs.display())).unwrap();
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o700)).unwrap();
+    Compiler::Child(path)
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn hostile_crash_of_the_compiler_is_remembered_and_not_repeated() {
+    let folder = tempfile::tempdir().unwrap();
+    let runs = || std::fs::read_to_string(folder.path().join("runs")).unwrap_or_default().lines().count();
+    let cache = folder.path().join("cache");
+    let options = |compiler| RuntimeOptions {
+        cache_dir: Some(cache.clone()),
+        instances_max: 2,
+        compiler,
+        ..RuntimeOptions::default()
+    };
+    let load = async |compiler| {
+        let runtime = Runtime::new(&options(compiler)).unwrap();
+        runtime.load(&adapter("testing-probe"), World::Database).await.map(drop).map_err(|error| error.to_string())
+    };
+    // What the compiler itself says is no crash, and may be tried again.
+    for expected in [1, 2] {
+        let error = load(program(folder.path(), "echo no such thing >&2; exit 3")).await.unwrap_err();
+        assert!(error.ends_with("testing-probe.wasm: no such thing"), "{error}");
+        assert_eq!(runs(), expected);
+    }
+    let error = load(program(folder.path(), "cat > /dev/null; kill -SEGV $$")).await.unwrap_err();
+    assert!(error.contains("compiling it crashes the compiler"), "{error}");
+    assert_eq!(runs(), 3);
+    // After a restart, and with a compiler that would do.
+    for compiler in [program(folder.path(), "exit 1"), Compiler::Here] {
+        let error = load(compiler).await.unwrap_err();
+        assert!(error.contains("crashes the compiler") && error.contains("it is not tried again"), "{error}");
+    }
+    assert_eq!(runs(), 3);
+    let refused = |path: &std::path::PathBuf| path.extension().is_some_and(|extension| extension == "refused");
+    let entries = std::fs::read_dir(&cache).unwrap().map(|entry| entry.unwrap().path());
+    std::fs::remove_file(entries.into_iter().find(refused).unwrap()).unwrap();
+    load(Compiler::Here).await.unwrap();
 }
 
 #[tokio::test]

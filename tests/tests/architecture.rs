@@ -6,16 +6,17 @@ use std::path::{Path, PathBuf};
 use tests::environment::workspace;
 
 /// Each layer with what it may use.
-const LAYERS: [(&str, &[&str]); 14] = [
+const LAYERS: [(&str, &[&str]); 15] = [
     ("domain", &[]),
-    ("document", &["domain"]),
-    ("config", &["document", "domain"]),
-    ("fixture", &["document", "domain"]),
-    ("import", &["document", "domain"]),
+    ("files", &[]),
+    ("document", &["domain", "files"]),
+    ("config", &["document", "domain", "files"]),
+    ("fixture", &["document", "domain", "files"]),
+    ("import", &["document", "domain", "files"]),
     ("database", &["domain"]),
     ("store", &["database", "domain"]),
-    ("plugin", &["database", "domain"]),
-    ("supply", &["domain", "plugin"]),
+    ("plugin", &["database", "domain", "files"]),
+    ("supply", &["domain", "files", "plugin"]),
     ("service", &["database", "domain", "store"]),
     ("sync", &["database", "domain", "plugin", "store"]),
     ("conformance", &["database", "document", "domain", "plugin"]),
@@ -26,6 +27,7 @@ const LAYERS: [(&str, &[&str]); 14] = [
             "conformance",
             "database",
             "domain",
+            "files",
             "fixture",
             "import",
             "plugin",

@@ -1,6 +1,6 @@
 //! Puts the parts together as the configuration says.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -10,7 +10,9 @@ use crate::config::{
     TargetConfig,
 };
 use crate::database::{Database, DatabaseError, Locator};
-use crate::plugin::{ClientProof, Credentials, GrantOptions, HttpOptions, Runtime, RuntimeOptions, SecretValue};
+use crate::plugin::{
+    ClientProof, Compiler, Credentials, GrantOptions, HttpOptions, Runtime, RuntimeOptions, SecretValue,
+};
 use crate::store::{MigrationError, Store, StoreClock};
 use crate::supply::Trust;
 use crate::sync::{SyncOptions, Target, TargetKind, TargetSpec};
@@ -115,15 +117,21 @@ pub(super) fn target_config<'a>(config: &'a Config, name: &str) -> Result<&'a Ta
 
 /// The runtime of adapters.
 pub(super) fn runtime(config: &Config) -> Result<Arc<Runtime>, CliError> {
+    let options = runtime_options(config, Some(config.plugins.cache.clone()));
+    Ok(Runtime::guarded(&options, Arc::new(trust(config)?))?)
+}
+
+/// What this configuration's runtime is made with.
+pub(super) fn runtime_options(config: &Config, cache_dir: Option<PathBuf>) -> RuntimeOptions {
     let calls: u32 = config.enabled_targets().map(|target| target.limits.concurrency.max(1) + 1).sum();
     let tables = config.targets.values().map(|target| target.limits.call.table_elements_max);
-    let options = RuntimeOptions {
-        cache_dir: Some(config.plugins.cache.clone()),
+    RuntimeOptions {
+        cache_dir,
         instances_max: calls.clamp(4, 256),
         stack_kib: config.plugins.stack_kib,
         table_elements_max: tables.max().unwrap_or_default(),
-    };
-    Ok(Runtime::guarded(&options, Arc::new(trust(config)?))?)
+        compiler: Compiler::of_this_program(),
+    }
 }
 
 /// Which adapters may be loaded.

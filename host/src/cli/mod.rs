@@ -30,6 +30,7 @@ use std::process::ExitCode;
 use clap::{CommandFactory as _, Parser, Subcommand};
 
 use crate::config::Config;
+use crate::plugin::{COMPILE_COMMAND, compile_for_parent};
 use error::CliError;
 use logging::LogFormat;
 
@@ -79,6 +80,14 @@ enum Verb {
     /// Targets
     #[command(subcommand)]
     Target(target::Verb),
+    /// Compile an adapter from stdin to stdout, for the host that starts this process
+    #[command(name = COMPILE_COMMAND, hide = true)]
+    CompileAdapter {
+        #[arg(long)]
+        stack_kib: u32,
+        #[arg(long)]
+        table_elements_max: u64,
+    },
     /// Print a script that completes this command in a shell
     Completions {
         /// Which shell
@@ -90,6 +99,9 @@ enum Verb {
 #[must_use]
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
+    if let Verb::CompileAdapter { stack_kib, table_elements_max } = cli.verb {
+        return ExitCode::from(compile_for_parent(stack_kib, table_elements_max));
+    }
     let log = match logging::start(cli.log_format) {
         Ok(log) => log,
         Err(error) => {
@@ -146,7 +158,9 @@ async fn dispatch(cli: Cli) -> Result<ExitCode, CliError> {
         Verb::Patient(verb) => patient::run(&config, &verb).await,
         Verb::Plugin(verb) => plugin::run(&config, verb).await,
         Verb::Target(verb) => target::run(&config, &verb).await,
-        Verb::Completions { .. } => unreachable!("invariant: completions need no configuration"),
+        Verb::Completions { .. } | Verb::CompileAdapter { .. } => {
+            unreachable!("invariant: neither needs a configuration")
+        }
     }
 }
 

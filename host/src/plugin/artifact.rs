@@ -4,6 +4,7 @@ use sha2::{Digest as _, Sha256};
 use wasmparser::{Encoding, Parser, Payload};
 
 use super::PluginError;
+use super::structure::{self, Refused};
 use crate::domain::words::{NAME_CHARS_MAX, one_line};
 
 /// The version of `neuronova:sync` that this host speaks.
@@ -102,6 +103,10 @@ pub(super) fn inspect(name: &str, bytes: &[u8]) -> Result<Inspection, PluginErro
     if !bytes.starts_with(b"\0asm") {
         return Err(PluginError::NotWasm { name: name.to_owned(), found: looks_like(bytes) });
     }
+    structure::check(bytes).map_err(|refused| match refused {
+        Refused::Malformed(reason) => PluginError::Malformed { name: name.to_owned(), reason },
+        Refused::TooMuch(reason) => PluginError::TooMuch { name: name.to_owned(), reason },
+    })?;
     let (imports, exports) = outer_names(name, bytes)?;
     let (world, version) = world_of(name, &exports)?;
     let foreign_version = imports

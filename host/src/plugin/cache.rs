@@ -7,22 +7,31 @@
 
 use std::fs;
 use std::hash::{Hash as _, Hasher};
-use std::io::Write as _;
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use sha2::{Digest as _, Sha256};
+use tempfile::NamedTempFile;
 use wasmtime::Engine;
 use wasmtime::component::Component;
 
 use super::PluginError;
 use super::artifact::hex;
+use super::crashes::Crashes;
+use crate::files;
 
 /// The checksum before the code, bytes.
 const CHECKSUM_BYTES: usize = 32;
 /// Entries that are kept; the ones that were written longest ago go first.
 const ENTRIES_MAX: usize = 64;
 const EXTENSION: &str = "cwasm";
+/// The largest entry that is read, bytes.
+const ENTRY_BYTES_MAX: u64 = 2 << 30;
+/// What unfinished entries begin with.
+const UNFINISHED: &str = ".compiling-";
+/// An unfinished entry so old belongs to nobody.
+const LEFT_AFTER: Duration = Duration::from_secs(3_600);
 
 /// The directory of compiled adapters.
 pub(super) struct Cache {
@@ -37,22 +46,23 @@ impl Cache {
         let mut digest = DigestHasher(Sha256::new());
         engine.precompile_compatibility_hash().hash(&mut digest);
         let engine_digest = hex(&digest.0.finalize()[..8]);
-        Ok(Self { directory: directory.to_owned(), engine_digest })
+        let cache = Self { directory: directory.to_owned(), engine_digest };
+        if let Err(error) = cache.remove_leftovers() {
+            tracing::warn!(directory = %cache.directory.display(), %error, "leftovers cannot be removed");
+        }
+        Ok(cache)
+    }
+
+    /// Which adapters crashed while they were loaded here.
+    pub(super) fn crashes(&self) -> Crashes {
+        Crashes::new(&self.directory, &self.engine_digest)
     }
 
     /// The compiled component, if a sound one is there. A damaged one is said so and removed.
     pub(super) fn load(&self, engine: &Engine, sha256: &str) -> Option<Component> {
         let path = self.path(sha256);
-        let bytes = fs::read(&path).ok()?;
-        let component = bytes.split_at_checked(CHECKSUM_BYTES).and_then(|(checksum, code)| {
-            if Sha256::digest(code).as_slice() != checksum {
-                return None;
-            }
-            // SAFETY: the code was written by this host's own compiler into its own directory, for this very engine and
-            // component, and is what was written.
-            #[allow(unsafe_code, reason = "wasmtime has no other way to load what it compiled")]
-            unsafe { Component::deserialize(engine, code) }.ok()
-        });
+        let bytes = files::read(&path, ENTRY_BYTES_MAX).ok()?;
+        let component = component_of(engine, &bytes).ok();
         if component.is_none() {
             tracing::warn!(path = %path.display(), "compiled adapter is damaged, compiling it anew");
             if let Err(error) = fs::remove_file(&path) {
@@ -62,35 +72,51 @@ impl Cache {
         component
     }
 
-    /// Keeps a compiled component. Doing without is possible, so a failure is only told.
-    pub(super) fn store(&self, sha256: &str, component: &Component) {
-        if let Err(error) = self.write(sha256, component) {
+    /// A file to compile into, for its owner alone.
+    pub(super) fn begin(&self) -> io::Result<NamedTempFile> {
+        tempfile::Builder::new().prefix(UNFINISHED).tempfile_in(&self.directory)
+    }
+
+    /// Keeps what was compiled. Doing without is possible, so a failure is only told.
+    pub(super) fn keep(&self, sha256: &str, file: NamedTempFile) {
+        let kept =
+            file.as_file().sync_all().and_then(|()| file.persist(self.path(sha256)).map_err(|error| error.error));
+        if let Err(error) = kept.and_then(|_| self.prune()) {
             tracing::warn!(directory = %self.directory.display(), %error, "compiled adapter cannot be kept");
         }
     }
 
-    fn write(&self, sha256: &str, component: &Component) -> std::io::Result<()> {
-        static NUMBER: AtomicU64 = AtomicU64::new(0);
-        let code = component.serialize().map_err(std::io::Error::other)?;
-        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-        let temporary = self.directory.join(format!(".{sha256}.{}-{number}", std::process::id()));
-        let written = (|| {
-            let mut file = fs::File::create_new(&temporary)?;
+    /// As [`Cache::keep`], for what this process compiled itself.
+    pub(super) fn store(&self, sha256: &str, component: &Component) {
+        let written = component.serialize().map_err(io::Error::other).and_then(|code| {
+            let mut file = self.begin()?;
             file.write_all(&Sha256::digest(&code))?;
             file.write_all(&code)?;
-            file.sync_all()?;
-            drop(file);
-            fs::rename(&temporary, self.path(sha256))
-        })();
-        if written.is_err() {
-            // The first error is the one to tell.
-            drop(fs::remove_file(&temporary));
+            Ok(file)
+        });
+        match written {
+            Ok(file) => self.keep(sha256, file),
+            Err(error) => {
+                tracing::warn!(directory = %self.directory.display(), %error, "compiled adapter cannot be kept");
+            }
         }
-        written.and_then(|()| self.prune())
+    }
+
+    /// What processes that were killed have left.
+    fn remove_leftovers(&self) -> io::Result<()> {
+        for entry in fs::read_dir(&self.directory)? {
+            let entry = entry?;
+            let is_old =
+                || entry.metadata()?.modified()?.elapsed().map_err(io::Error::other).map(|age| age > LEFT_AFTER);
+            if entry.file_name().to_string_lossy().starts_with(UNFINISHED) && is_old().unwrap_or(false) {
+                fs::remove_file(entry.path())?;
+            }
+        }
+        Ok(())
     }
 
     /// Keeps the directory from growing with every new build.
-    fn prune(&self) -> std::io::Result<()> {
+    fn prune(&self) -> io::Result<()> {
         let mut entries = Vec::new();
         for entry in fs::read_dir(&self.directory)? {
             let entry = entry?;
@@ -108,20 +134,40 @@ impl Cache {
     }
 }
 
-#[cfg(unix)]
-fn make_private(directory: &Path) -> std::io::Result<()> {
-    use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
-    fs::DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
-    let mode = fs::metadata(directory)?.permissions().mode();
-    if mode & 0o022 != 0 {
-        let reason = format!("others may write to it (mode {:o}); chmod 700 it", mode & 0o777);
-        return Err(std::io::Error::new(std::io::ErrorKind::PermissionDenied, reason));
+/// The component of machine code behind its checksum, if it is sound and for this engine.
+///
+/// # Errors
+/// Why it cannot be loaded: damage, or more tables and the like than an instance may have.
+pub(super) fn component_of(engine: &Engine, bytes: &[u8]) -> Result<Component, String> {
+    let (checksum, code) = bytes.split_at_checked(CHECKSUM_BYTES).ok_or("its machine code is cut off")?;
+    if Sha256::digest(code).as_slice() != checksum {
+        return Err("its machine code is damaged".to_owned());
     }
-    Ok(())
+    // SAFETY: the code was written by this program's own compiler into a file of its own, for this very engine, and is what
+    // was written.
+    #[allow(unsafe_code, reason = "wasmtime has no other way to load what it compiled")]
+    unsafe { Component::deserialize(engine, code) }.map_err(|error| format!("{error:#}"))
+}
+
+#[cfg(unix)]
+fn make_private(directory: &Path) -> io::Result<()> {
+    use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _};
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
+    let metadata = fs::metadata(directory)?;
+    let (mode, owner, me) = (metadata.permissions().mode(), metadata.uid(), rustix::process::geteuid().as_raw());
+    // Root may do whatever it likes in any case.
+    let reason = if owner != me && owner != 0 {
+        format!("it belongs to another user (uid {owner}, this process is uid {me}); remove it, or chown it")
+    } else if mode & 0o022 != 0 {
+        format!("others may write to it (mode {:o}); chmod 700 it", mode & 0o777)
+    } else {
+        return Ok(());
+    };
+    Err(io::Error::new(io::ErrorKind::PermissionDenied, reason))
 }
 
 #[cfg(not(unix))]
-fn make_private(directory: &Path) -> std::io::Result<()> {
+fn make_private(directory: &Path) -> io::Result<()> {
     fs::create_dir_all(directory)
 }
 
@@ -141,6 +187,8 @@ impl Hasher for DigestHasher {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicU64, Ordering};
+
     use super::*;
 
     const EMPTY: &[u8] = b"\0asm\x0d\0\x01\0";

@@ -274,7 +274,7 @@ impl Adapter {
                 (Err(_), None) => Ok(meters.unauthorized().map_or(answer, |failure| Raw::Err(failure.into()))),
                 _ => Ok(answer),
             },
-            Ok(Err(error)) => Err(classify(&error, context, self.runtime.stack_kib, meters.noted())),
+            Ok(Err(error)) => Err(classify(&error, context, self.runtime.options.stack_kib, meters.noted())),
             Err(_) => Err(Breach::new("deadline_ms", limits.deadline_ms).into_error(&context.target)),
         };
         let state = store.into_data();

@@ -1,20 +1,20 @@
 //! The runtime of adapters, once per process: engine, pool of instances, linkers, clock, cache of compiled code.
 //!
-//! Every limit here is for the process; the limits of a call are in `limits.rs`. Read next: `adapter.rs`.
+//! Every limit here is for the process; the limits of a call are in `limits.rs`. Read next: `load.rs`.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use tokio::sync::Semaphore;
-use wasmtime::component::{Component, HasSelf, Linker};
+use wasmtime::component::{HasSelf, Linker};
 use wasmtime::{Config, Engine, InstanceAllocationStrategy, PoolingAllocationConfig, WasmBacktraceDetails};
 
-use super::adapter::Linked;
-use super::bindings::{DatabaseTargetPre, HttpTargetPre, database, logging, settings, types};
+use super::bindings::{database, logging, settings, types};
 use super::cache::Cache;
+use super::load::Turns;
 use super::state::CallState;
 use super::ticker::Ticker;
-use super::{Adapter, Admission, Inspection, PluginError, World, artifact};
+use super::{Admission, Compiler, PluginError, World};
 use crate::domain::limits::Limits;
 
 /// The stack of an adapter's own calls unless configured, KiB.
@@ -27,6 +27,8 @@ const CORE_INSTANCES_PER_COMPONENT: u32 = 128;
 const MEMORIES_PER_COMPONENT: u32 = 4;
 /// Tables in one component.
 const TABLES_PER_COMPONENT: u32 = 64;
+/// Compilers at a time.
+const COMPILERS_MAX: usize = 2;
 /// What wasmtime itself keeps about one instance, bytes.
 const INSTANCE_BYTES: usize = 16 << 20;
 
@@ -41,11 +43,19 @@ pub struct RuntimeOptions {
     pub stack_kib: u32,
     /// Entries of one table, for the target that is allowed the most; never less than the default.
     pub table_elements_max: u64,
+    /// Where adapters are compiled.
+    pub compiler: Compiler,
 }
 
 impl Default for RuntimeOptions {
     fn default() -> Self {
-        Self { cache_dir: None, instances_max: 32, stack_kib: STACK_KIB_DEFAULT, table_elements_max: 0 }
+        Self {
+            cache_dir: None,
+            instances_max: 32,
+            stack_kib: STACK_KIB_DEFAULT,
+            table_elements_max: 0,
+            compiler: Compiler::Here,
+        }
     }
 }
 
@@ -54,11 +64,14 @@ pub struct Runtime {
     pub(super) engine: Engine,
     /// One permit per instance in the pool, so that the pool is never found empty.
     pub(super) instances: Semaphore,
-    pub(super) stack_kib: u32,
-    database_linker: Linker<CallState>,
-    http_linker: Linker<CallState>,
-    cache: Option<Cache>,
-    admission: Option<Arc<dyn Admission>>,
+    pub(super) options: RuntimeOptions,
+    pub(super) database_linker: Linker<CallState>,
+    pub(super) http_linker: Linker<CallState>,
+    pub(super) cache: Option<Cache>,
+    pub(super) admission: Option<Arc<dyn Admission>>,
+    pub(super) turns: Turns,
+    /// Compilers at a time: each may take much memory.
+    pub(super) compilers: Semaphore,
     _ticker: Ticker,
 }
 
@@ -94,123 +107,18 @@ impl Runtime {
             database_linker: linker(&engine, World::Database).map_err(failed)?,
             http_linker: linker(&engine, World::Http).map_err(failed)?,
             instances: Semaphore::new(instances_max as usize),
-            stack_kib: options.stack_kib,
+            options: options.clone(),
             engine,
             cache,
             admission,
+            turns: Turns::default(),
+            compilers: Semaphore::new(COMPILERS_MAX),
             _ticker: ticker,
         }))
     }
-
-    /// What a file is, without compiling or running it.
-    ///
-    /// # Errors
-    /// Why it is no adapter for this host.
-    pub async fn inspect(path: &Path) -> Result<Inspection, PluginError> {
-        let bytes = read(path).await?;
-        Self::inspect_bytes(&path.display().to_string(), bytes).await.map(|(inspection, _)| inspection)
-    }
-
-    /// As [`Runtime::inspect`], for bytes that were read already and are given back; `name` is for messages.
-    ///
-    /// # Errors
-    /// As [`Runtime::inspect`].
-    pub async fn inspect_bytes(name: &str, bytes: Vec<u8>) -> Result<(Inspection, Vec<u8>), PluginError> {
-        let name = name.to_owned();
-        blocking(move || Ok((artifact::inspect(&name, &bytes)?, bytes))).await
-    }
-
-    /// Loads a file for a target that needs `world`: admit, inspect, compile (or take from the cache), link, ask who it is.
-    ///
-    /// # Errors
-    /// Says which of these failed and what was expected.
-    pub async fn load(self: &Arc<Self>, path: &Path, world: World) -> Result<Arc<Adapter>, PluginError> {
-        let bytes = read(path).await?;
-        self.load_file(path, bytes, world).await
-    }
-
-    /// As [`Runtime::load`], for bytes that were just read from that file.
-    ///
-    /// # Errors
-    /// As [`Runtime::load`].
-    pub async fn load_file(
-        self: &Arc<Self>,
-        path: &Path,
-        bytes: Vec<u8>,
-        world: World,
-    ) -> Result<Arc<Adapter>, PluginError> {
-        let owned = path.to_owned();
-        let admit = move |admission: &dyn Admission, bytes: &[u8]| admission.admit_file(&owned, bytes);
-        self.load_admitted(&path.display().to_string(), bytes, world, admit).await
-    }
-
-    /// As [`Runtime::load`], for bytes that were kept elsewhere than in a file; `name` is for messages.
-    ///
-    /// # Errors
-    /// As [`Runtime::load`].
-    pub async fn load_bytes(
-        self: &Arc<Self>,
-        name: &str,
-        bytes: Vec<u8>,
-        world: World,
-    ) -> Result<Arc<Adapter>, PluginError> {
-        let owned = name.to_owned();
-        let admit = move |admission: &dyn Admission, bytes: &[u8]| admission.admit_kept(&owned, bytes);
-        self.load_admitted(name, bytes, world, admit).await
-    }
-
-    async fn load_admitted(
-        self: &Arc<Self>,
-        name: &str,
-        bytes: Vec<u8>,
-        world: World,
-        admit: impl FnOnce(&dyn Admission, &[u8]) -> Result<(), String> + Send + 'static,
-    ) -> Result<Arc<Adapter>, PluginError> {
-        let (runtime, owned_name) = (Arc::clone(self), name.to_owned());
-        let (inspection, linked) = blocking(move || {
-            if let Some(admission) = &runtime.admission {
-                admit(admission.as_ref(), &bytes).map_err(PluginError::NotAdmitted)?;
-            }
-            let inspection = artifact::inspect(&owned_name, &bytes)?;
-            inspection.expect(&owned_name, world)?;
-            let component = runtime.compile(&owned_name, &inspection.sha256, &bytes)?;
-            let linked = runtime
-                .link(world, &component)
-                .map_err(|error| PluginError::Interface { name: owned_name.clone(), reason: format!("{error:#}") })?;
-            Ok((inspection, linked))
-        })
-        .await?;
-        Adapter::introduce(Arc::clone(self), name, inspection, linked).await.map(Arc::new)
-    }
-
-    /// Slow, and the reason why loading runs off the async threads.
-    fn compile(&self, name: &str, sha256: &str, bytes: &[u8]) -> Result<Component, PluginError> {
-        if let Some(component) = self.cache.as_ref().and_then(|cache| cache.load(&self.engine, sha256)) {
-            return Ok(component);
-        }
-        let component = Component::from_binary(&self.engine, bytes)
-            .map_err(|error| PluginError::Compile { name: name.to_owned(), reason: format!("{error:#}") })?;
-        if let Some(cache) = &self.cache {
-            cache.store(sha256, &component);
-        }
-        Ok(component)
-    }
-
-    fn link(&self, world: World, component: &Component) -> wasmtime::Result<Linked> {
-        match world {
-            World::Database => {
-                let instance = self.database_linker.instantiate_pre(component)?;
-                DatabaseTargetPre::new(instance).map(Linked::Database)
-            }
-            World::Http => {
-                let instance = self.http_linker.instantiate_pre(component)?;
-                HttpTargetPre::new(instance).map(Linked::Http)
-            }
-        }
-    }
 }
 
-fn config(instances_max: u32, options: &RuntimeOptions) -> Config {
+pub(super) fn config(instances_max: u32, options: &RuntimeOptions) -> Config {
     let stack_bytes = (options.stack_kib as usize) << 10;
     let table_elements = Limits::default().table_elements_max.max(options.table_elements_max);
     let mut pool = PoolingAllocationConfig::new();
@@ -254,17 +162,4 @@ fn linker(engine: &Engine, world: World) -> wasmtime::Result<Linker<CallState>> 
         World::Http => wasmtime_wasi_http::p2::add_only_http_to_linker_async(&mut linker)?,
     }
     Ok(linker)
-}
-
-async fn read(path: &Path) -> Result<Vec<u8>, PluginError> {
-    tokio::fs::read(path).await.map_err(|source| PluginError::Unreadable { path: path.to_owned(), source })
-}
-
-async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, PluginError> + Send + 'static,
-) -> Result<T, PluginError> {
-    match tokio::task::spawn_blocking(work).await {
-        Ok(result) => result,
-        Err(error) => Err(PluginError::Engine(format!("loading broke off: {error}"))),
-    }
 }

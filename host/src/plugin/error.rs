@@ -45,6 +45,14 @@ pub enum PluginError {
         /// What the validator says.
         reason: String,
     },
+    /// It is made of more than an adapter can need, and nobody looks at it any further.
+    #[error("{name} is made of more than an adapter may be: {reason}")]
+    TooMuch {
+        /// The file.
+        name: String,
+        /// Of what, and the limit.
+        reason: String,
+    },
     /// A component, but none of our adapters.
     #[error("{name} is a component of another world: it exports {found}, expected `{expected}`")]
     OtherWorld {

@@ -7,7 +7,7 @@
 //! What never happens here: a commit or rollback (the caller begins and ends transactions), a look into the host's own
 //! store, a secret or a payload in an error or a log line. An adapter's fault is always a [`CallError`], never a panic.
 //!
-//! Read next: `engine.rs` (once per process), `adapter.rs` (once per component), `call.rs` (once per batch).
+//! Read next: `engine.rs` (once per process), `load.rs` and `adapter.rs` (once per component), `call.rs` (once per batch).
 
 mod adapter;
 mod admission;
@@ -17,11 +17,15 @@ mod bindings;
 mod cache;
 mod call;
 mod capability;
+mod compiler;
 mod convert;
+mod crashes;
 mod engine;
 mod error;
 mod limits;
+mod load;
 mod state;
+mod structure;
 mod ticker;
 mod transcript;
 
@@ -38,6 +42,10 @@ pub use capability::http_fate::RequestFates;
 pub use capability::http_fence::Fence;
 pub use capability::http_token::{ClientProof, GrantOptions};
 pub use capability::sql_access::SqlAccess;
+pub use capability::sql_guard::{functions_known_to_the_guard, rewrite_statement};
+pub use compiler::{COMMAND as COMPILE_COMMAND, Compiler, compile_for_parent};
 pub use engine::{Runtime, RuntimeOptions};
 pub use error::{CallError, PluginError};
+pub use load::read_component;
+pub use structure::COMPONENT_BYTES_MAX;
 pub use transcript::{Answer, Exchange, Question, Transcript};

@@ -15,9 +15,8 @@ use super::registry;
 use super::signature::signature_path;
 use super::source::{Source, is_loopback};
 use super::trust::read_signature;
+use crate::plugin::{COMPONENT_BYTES_MAX, PluginError, read_component};
 
-/// The largest component that is taken, bytes. One with an interpreter inside has about 40 MB.
-pub const COMPONENT_BYTES_MAX: u64 = 256 << 20;
 /// The largest signature that is taken, bytes.
 pub(super) const SIGNATURE_BYTES_MAX: u64 = 16 << 10;
 /// How long a download may take as a whole.
@@ -66,11 +65,11 @@ pub async fn fetch(source: &Source, signature: Option<&Path>, peer: &Peer) -> Re
 }
 
 async fn fetch_file(path: &PathBuf) -> Result<Fetched, SupplyError> {
-    let metadata = tokio::fs::metadata(path).await.map_err(SupplyError::file("read", path))?;
-    if metadata.len() > COMPONENT_BYTES_MAX {
-        return Err(SupplyError::Fetch { from: path.display().to_string(), reason: too_large() });
-    }
-    let bytes = tokio::fs::read(path).await.map_err(SupplyError::file("read", path))?;
+    let bytes = match read_component(path).await {
+        Ok(bytes) => bytes,
+        Err(PluginError::Unreadable { source, .. }) => return Err(SupplyError::file("read", path)(source)),
+        Err(error) => return Err(SupplyError::Fetch { from: path.display().to_string(), reason: error.to_string() }),
+    };
     Ok(Fetched { bytes, signature: read_signature(&signature_path(path))?, manifest: None })
 }
 

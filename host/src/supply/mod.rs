@@ -21,7 +21,7 @@ mod source;
 mod trust;
 
 pub use error::SupplyError;
-pub use fetch::{COMPONENT_BYTES_MAX, Fetched, fetch};
+pub use fetch::{Fetched, fetch};
 pub use keys::{NewKey, SigningKey};
 pub use lock::{Lock, Pin};
 pub use peer::{Account, Authorities, Peer};

@@ -17,13 +17,11 @@ use serde_json::json;
 use url::Url;
 
 use super::error::{SupplyError, chain};
-use super::fetch::{
-    COMPONENT_BYTES_MAX, CONNECT_TIMEOUT, Fetched, READ_TIMEOUT, SIGNATURE_BYTES_MAX, install_crypto, too_large,
-};
+use super::fetch::{CONNECT_TIMEOUT, Fetched, READ_TIMEOUT, SIGNATURE_BYTES_MAX, install_crypto, too_large};
 use super::peer::Authorities;
 use super::source::is_loopback;
 use super::{AdapterName, Peer, digest};
-use crate::plugin::Inspection;
+use crate::plugin::{COMPONENT_BYTES_MAX, Inspection};
 
 /// The type of a component's bytes.
 const LAYER_TYPE: &str = "application/wasm";

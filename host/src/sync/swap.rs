@@ -12,7 +12,7 @@ use std::time::{Duration, SystemTime};
 use super::supervisor::{Gate, InForce, Supervisor};
 use super::trial::{Trial, Verdict};
 use crate::domain::change::{Failure, FailureKind};
-use crate::plugin::{Adapter, PluginError};
+use crate::plugin::{Adapter, PluginError, read_component};
 use crate::store::{AdapterNews, BreakerState, TargetState, TargetWish};
 
 /// When nothing was due for so long, the adapter on trial is put in force on its check alone. Its first deliveries are measured
@@ -311,9 +311,8 @@ impl Supervisor {
 
     async fn load_file(&self) -> Result<Loaded, Failure> {
         let path = &self.target.spec.adapter;
-        let bytes = tokio::fs::read(path).await.map_err(|error| {
-            Failure::new(FailureKind::Adapter, format!("cannot read the adapter {}: {error}", path.display()))
-        })?;
+        let bytes =
+            read_component(path).await.map_err(|error| Failure::new(FailureKind::Adapter, error.to_string()))?;
         let kept = bytes.clone();
         self.accepted(self.runtime.load_file(path, bytes, self.target.world()).await, kept)
     }

@@ -48,6 +48,9 @@ pub(super) async fn run(config: &Config, arguments: &Arguments) -> Result<ExitCo
     let signed = trust.check_signature(&what, &bytes, signature.as_deref(), &signature_path(&file))?;
     let (inspection, bytes) = Runtime::inspect_bytes(&what, bytes).await?;
     expect_worlds(config, &file, &what, &inspection)?;
+    // Without a cache: the host may run as another user than the one who installs.
+    let runtime = Runtime::new(&assemble::runtime_options(config, None))?;
+    runtime.try_to_compile(&what, &inspection, bytes.clone()).await?;
     supply::place(&Placing {
         directory: &config.plugins.directory,
         lock_file: &config.lock_file(),

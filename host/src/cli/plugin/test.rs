@@ -11,7 +11,7 @@ use crate::cli::output::paint;
 use crate::cli::{assemble, output};
 use crate::config::{Config, Connection};
 use crate::conformance::{self, Answers, ConformanceError, Options, Place, Verdict};
-use crate::plugin::{Limits, Runtime, RuntimeOptions, SqlGrants};
+use crate::plugin::{Compiler, Limits, Runtime, RuntimeOptions, SqlGrants};
 
 #[derive(Debug, clap::Args)]
 pub(in crate::cli) struct Arguments {
@@ -52,7 +52,8 @@ impl Arguments {
 pub(in crate::cli) async fn run(config: Option<&Config>, arguments: &Arguments) -> Result<ExitCode, CliError> {
     let options = options(config, arguments)?;
     let cache_dir = arguments.cache.clone().or_else(|| config.map(|config| config.plugins.cache.clone()));
-    let runtime = Runtime::new(&RuntimeOptions { cache_dir, instances_max: 4, ..RuntimeOptions::default() })?;
+    let compiler = Compiler::of_this_program();
+    let runtime = Runtime::new(&RuntimeOptions { cache_dir, instances_max: 4, compiler, ..RuntimeOptions::default() })?;
     let verdict = conformance::run(&runtime, &options).await.map_err(|error| match error {
         ConformanceError::Plugin(error) => CliError::from(error),
         error @ ConformanceError::NoDouble => CliError::Usage(error.to_string()),

@@ -1,0 +1,117 @@
+//! Files that are read whole: only regular ones, and only up to a size.
+//!
+//! A pipe, a device or a folder is refused at once: opening one may wait for ever, and reading one may never end. Whoever reads
+//! a file of another's making goes through here.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, ErrorKind, Read as _};
+use std::path::Path;
+
+/// Opens a regular file for reading, and never waits for it.
+///
+/// # Errors
+/// What the system says; [`ErrorKind::InvalidInput`] for what is not a regular file.
+pub fn open(path: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.read(true);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::OpenOptionsExt as _;
+        let flags = rustix::fs::OFlags::NONBLOCK | rustix::fs::OFlags::NOCTTY;
+        options.custom_flags(flags.bits().cast_signed());
+    }
+    let file = options.open(path)?;
+    // Asked of what was opened, which nobody can exchange any more.
+    if file.metadata()?.is_file() {
+        Ok(file)
+    } else {
+        Err(io::Error::new(ErrorKind::InvalidInput, "is not a regular file"))
+    }
+}
+
+/// The bytes of a regular file of at most `bytes_max`.
+///
+/// # Errors
+/// As [`open`]; [`ErrorKind::FileTooLarge`] with the limit.
+pub fn read(path: &Path, bytes_max: u64) -> io::Result<Vec<u8>> {
+    let file = open(path)?;
+    let length = file.metadata()?.len();
+    if length > bytes_max {
+        return Err(too_large(bytes_max));
+    }
+    let mut bytes = Vec::with_capacity(usize::try_from(length).unwrap_or_default());
+    file.take(bytes_max + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > bytes_max { Err(too_large(bytes_max)) } else { Ok(bytes) }
+}
+
+/// As [`read`], for UTF-8.
+///
+/// # Errors
+/// As [`read`]; [`ErrorKind::InvalidData`] for what is not UTF-8.
+pub fn read_text(path: &Path, bytes_max: u64) -> io::Result<String> {
+    // The bytes may be a secret's, so that the error must not hold them.
+    String::from_utf8(read(path, bytes_max)?).map_err(|_| io::Error::new(ErrorKind::InvalidData, "is not UTF-8"))
+}
+
+fn too_large(bytes_max: u64) -> io::Error {
+    let limit = if bytes_max >= 1 << 20 { format!("{} MiB", bytes_max >> 20) } else { format!("{bytes_max} bytes") };
+    io::Error::new(ErrorKind::FileTooLarge, format!("is larger than {limit}"))
+}
+
+/// Why others could change what lies at this path: another user owns it, or everybody may write to it. Where the system has no
+/// such owners, nobody can.
+///
+/// # Errors
+/// What the system says.
+#[cfg(unix)]
+pub fn foreign_hands(path: &Path) -> io::Result<Option<String>> {
+    use std::os::unix::fs::MetadataExt as _;
+    let metadata = std::fs::metadata(path)?;
+    let (owner, me) = (metadata.uid(), rustix::process::geteuid().as_raw());
+    Ok(if owner != me && owner != 0 {
+        Some(format!("it belongs to another user (uid {owner}, this process is uid {me})"))
+    } else if metadata.mode() & 0o002 != 0 {
+        Some(format!("everybody may write to it (mode {:o})", metadata.mode() & 0o777))
+    } else {
+        None
+    })
+}
+
+/// As on systems with owners: nothing is known here.
+///
+/// # Errors
+/// Never.
+#[cfg(not(unix))]
+pub fn foreign_hands(_: &Path) -> io::Result<Option<String>> {
+    Ok(None)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_regular_files_up_to_their_size_are_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("file");
+        std::fs::write(&file, "12345").unwrap();
+        assert_eq!(read(&file, 5).unwrap(), b"12345");
+        assert_eq!(read(&file, 4).unwrap_err().to_string(), "is larger than 4 bytes");
+        assert!(read(folder.path(), 5).is_err());
+        assert_eq!(read(&folder.path().join("none"), 5).unwrap_err().kind(), ErrorKind::NotFound);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn hostile_pipes_devices_and_sparse_files_are_refused_at_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let pipe = folder.path().join("pipe");
+        assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+        for path in [pipe.as_path(), Path::new("/dev/zero"), Path::new("/dev/null")] {
+            assert_eq!(read(path, 1 << 20).unwrap_err().to_string(), "is not a regular file", "{}", path.display());
+        }
+        let sparse = folder.path().join("sparse");
+        File::create(&sparse).unwrap().set_len(3 << 30).unwrap();
+        assert_eq!(read(&sparse, 1 << 20).unwrap_err().to_string(), "is larger than 1 MiB");
+    }
+}

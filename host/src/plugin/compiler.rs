@@ -1,0 +1,205 @@
+//! Compiling in a process of its own, with limits on time and memory: whatever a file makes the validator or the compiler do, it
+//! costs that process and no more.
+//!
+//! The child is this program under a hidden command. It reads the component from stdin and writes a checksum and the machine
+//! code to stdout, which is a file of the parent's. It has no environment, dies with its parent, and leaves no core file.
+
+use std::io::{Read as _, Write as _};
+use std::path::PathBuf;
+use std::process::Stdio;
+use std::time::Duration;
+
+use sha2::{Digest as _, Sha256};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::process::Command;
+use wasmtime::Engine;
+
+use super::engine::{RuntimeOptions, config};
+use super::structure::COMPONENT_BYTES_MAX;
+use crate::domain::words::one_line;
+
+/// The name of the hidden command.
+pub const COMMAND: &str = "compile-adapter";
+
+/// Processor time, over all its threads, seconds. A component of 20 MB takes 10, and 40 in a host without optimisation.
+const CPU_SECONDS_MAX: u64 = 120;
+/// Wall clock; a machine under load gives less processor time.
+const WALL_CLOCK_MAX: Duration = Duration::from_secs(360);
+/// Memory beyond what the process has when it begins, bytes.
+const MEMORY_BYTES_MAX: u64 = 2 << 30;
+/// Machine code, bytes.
+const CODE_BYTES_MAX: u64 = 2 << 30;
+/// Of what the child says, so much is read.
+const WORDS_BYTES_MAX: u64 = 16 << 10;
+
+/// Where adapters are compiled.
+#[derive(Clone, Debug, Default)]
+pub enum Compiler {
+    /// In this process, which then is at the mercy of the file: for programs that load files of their own making.
+    #[default]
+    Here,
+    /// In a child process of this program, which knows [`COMMAND`].
+    Child(PathBuf),
+}
+
+impl Compiler {
+    /// The running program itself, also when its file was replaced since.
+    #[must_use]
+    pub fn of_this_program() -> Self {
+        let this = PathBuf::from("/proc/self/exe");
+        if cfg!(target_os = "linux") && this.exists() {
+            return Self::Child(this);
+        }
+        std::env::current_exe().map_or(Self::Here, Self::Child)
+    }
+}
+
+/// Why there is no machine code.
+#[derive(Debug)]
+pub(super) enum Failed {
+    /// The compiler does not take it.
+    Refused(String),
+    /// The process did not live to say so: it crashed, or went over its limits.
+    Crashed(String),
+    /// The process could not be run.
+    Unavailable(String),
+}
+
+/// Compiles in a child; the checksum and the code are then in `output`.
+pub(super) async fn compile_in_child(
+    program: &PathBuf,
+    options: &RuntimeOptions,
+    bytes: &[u8],
+    output: std::fs::File,
+) -> Result<(), Failed> {
+    let unavailable = |error: std::io::Error| Failed::Unavailable(format!("the compiler cannot be started: {error}"));
+    let mut child = Command::new(program)
+        .arg(COMMAND)
+        .args(["--stack-kib", &options.stack_kib.to_string()])
+        .args(["--table-elements-max", &options.table_elements_max.to_string()])
+        .env_clear()
+        .stdin(Stdio::piped())
+        .stdout(output)
+        .stderr(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .map_err(unavailable)?;
+    let (mut stdin, stderr) = (child.stdin.take(), child.stderr.take());
+    let exchange = async {
+        let feed = async {
+            if let Some(mut stdin) = stdin.take() {
+                // A child that has ended takes no more; its exit code says why.
+                drop(stdin.write_all(bytes).await);
+            }
+        };
+        let listen = async {
+            let mut words = Vec::new();
+            if let Some(stderr) = stderr {
+                drop(stderr.take(WORDS_BYTES_MAX).read_to_end(&mut words).await);
+            }
+            words
+        };
+        let ((), words) = tokio::join!(feed, listen);
+        (child.wait().await, words)
+    };
+    match tokio::time::timeout(WALL_CLOCK_MAX, exchange).await {
+        Err(_) => Err(Failed::Crashed(format!("compiling it took longer than {} s", WALL_CLOCK_MAX.as_secs()))),
+        Ok((Err(error), _)) => Err(unavailable(error)),
+        Ok((Ok(status), _)) if status.success() => Ok(()),
+        Ok((Ok(status), words)) => {
+            let words = one_line(&String::from_utf8_lossy(&words), 300);
+            match status.code() {
+                Some(REFUSED) => Err(Failed::Refused(words)),
+                Some(code) => Err(Failed::Crashed(format!("the compiler ended with {code}"))),
+                None => Err(Failed::Crashed(crash_words(status))),
+            }
+        }
+    }
+}
+
+/// How the child says that it does not take the component.
+const REFUSED: i32 = 3;
+
+#[cfg(unix)]
+fn crash_words(status: std::process::ExitStatus) -> String {
+    use rustix::process::Signal;
+    use std::os::unix::process::ExitStatusExt as _;
+    match status.signal() {
+        Some(signal) if signal == Signal::XCPU.as_raw() || signal == Signal::KILL.as_raw() => {
+            "compiling it takes more time or memory than it may".to_owned()
+        }
+        Some(signal) => {
+            format!("compiling it crashes the compiler, or takes more memory than it may (signal {signal})")
+        }
+        None => "compiling it crashes the compiler".to_owned(),
+    }
+}
+
+#[cfg(not(unix))]
+fn crash_words(_: std::process::ExitStatus) -> String {
+    "compiling it crashes the compiler".to_owned()
+}
+
+/// The child's side: from stdin to stdout. Gives the exit code.
+#[must_use]
+pub fn compile_for_parent(stack_kib: u32, table_elements_max: u64) -> u8 {
+    let code = match compiled(stack_kib, table_elements_max) {
+        Ok(code) => code,
+        Err(reason) => {
+            drop(writeln!(std::io::stderr(), "{reason}"));
+            return u8::try_from(REFUSED).unwrap_or(1);
+        }
+    };
+    let mut output = std::io::stdout().lock();
+    let written =
+        output.write_all(&Sha256::digest(&code)).and_then(|()| output.write_all(&code)).and_then(|()| output.flush());
+    u8::from(written.is_err())
+}
+
+fn compiled(stack_kib: u32, table_elements_max: u64) -> Result<Vec<u8>, String> {
+    let mut bytes = Vec::new();
+    std::io::stdin()
+        .lock()
+        .take(COMPONENT_BYTES_MAX + 1)
+        .read_to_end(&mut bytes)
+        .map_err(|error| format!("the component cannot be read: {error}"))?;
+    let options = RuntimeOptions { stack_kib, table_elements_max, instances_max: 1, ..RuntimeOptions::default() };
+    let engine = Engine::new(&config(1, &options)).map_err(|error| format!("{error:#}"))?;
+    // The pool of instances has its address space by now.
+    limit_this_process().map_err(|error| format!("limits cannot be set: {error}"))?;
+    engine.precompile_component(&bytes).map_err(|error| format!("{error:#}"))
+}
+
+#[cfg(unix)]
+fn limit_this_process() -> std::io::Result<()> {
+    use rustix::process::{Resource, Rlimit, nice, setrlimit};
+    let set = |resource, max| setrlimit(resource, Rlimit { current: Some(max), maximum: Some(max) });
+    #[cfg(target_os = "linux")]
+    rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL))?;
+    // Deliveries come first; where that is not allowed, they do not.
+    let _nicer = nice(10);
+    set(Resource::Core, 0)?;
+    set(Resource::Cpu, CPU_SECONDS_MAX)?;
+    set(Resource::Fsize, CODE_BYTES_MAX)?;
+    set(Resource::As, address_space()? + MEMORY_BYTES_MAX)?;
+    Ok(())
+}
+
+#[cfg(not(unix))]
+fn limit_this_process() -> std::io::Result<()> {
+    Ok(())
+}
+
+/// Bytes of this process's address space.
+#[cfg(target_os = "linux")]
+fn address_space() -> std::io::Result<u64> {
+    let text = std::fs::read_to_string("/proc/self/statm")?;
+    let pages: u64 = text.split(' ').next().and_then(|word| word.parse().ok()).unwrap_or_default();
+    Ok(pages * rustix::param::page_size() as u64)
+}
+
+#[cfg(all(unix, not(target_os = "linux")))]
+fn address_space() -> std::io::Result<u64> {
+    // Nothing tells: enough for the pool of one instance.
+    Ok(64 << 30)
+}

@@ -1,0 +1,247 @@
+//! From a file to an adapter: read, admit, measure, inspect, compile (or take from the cache), link, ask who it is.
+//!
+//! Each step is there to keep its file from the next one. Up to the machine code nothing of it is kept or run in this process,
+//! unless the runtime was told to compile here. A load that ended a process is remembered (`crashes.rs`).
+
+use std::collections::HashMap;
+use std::io::{Read as _, Seek as _};
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tempfile::NamedTempFile;
+use wasmtime::component::Component;
+
+use super::adapter::Linked;
+use super::bindings::{DatabaseTargetPre, HttpTargetPre};
+use super::cache::component_of;
+use super::compiler::{Failed, compile_in_child};
+use super::crashes::Mark;
+use super::structure::COMPONENT_BYTES_MAX;
+use super::{Adapter, Admission, Compiler, Inspection, PluginError, Runtime, World, artifact};
+use crate::files;
+
+/// One load at a time for each digest: the second finds what the first has compiled.
+#[derive(Default)]
+pub(super) struct Turns(Mutex<HashMap<String, Arc<tokio::sync::Mutex<()>>>>);
+
+impl Turns {
+    fn of(&self, sha256: &str) -> Arc<tokio::sync::Mutex<()>> {
+        let mut turns = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        turns.retain(|_, turn| Arc::strong_count(turn) > 1);
+        Arc::clone(turns.entry(sha256.to_owned()).or_default())
+    }
+}
+
+/// What may be linked.
+enum Compiled {
+    Component(Component),
+    File(NamedTempFile),
+}
+
+/// The bytes of an adapter's file, if it is a regular one and no larger than an adapter may be.
+///
+/// # Errors
+/// [`PluginError::Unreadable`]
+pub async fn read_component(path: &Path) -> Result<Vec<u8>, PluginError> {
+    let owned = path.to_owned();
+    let read = move || {
+        files::read(&owned, COMPONENT_BYTES_MAX).map_err(|source| PluginError::Unreadable { path: owned, source })
+    };
+    blocking(read).await
+}
+
+impl Runtime {
+    /// What a file is, without compiling or running it.
+    ///
+    /// # Errors
+    /// Why it is no adapter for this host.
+    pub async fn inspect(path: &Path) -> Result<Inspection, PluginError> {
+        let bytes = read_component(path).await?;
+        Self::inspect_bytes(&path.display().to_string(), bytes).await.map(|(inspection, _)| inspection)
+    }
+
+    /// As [`Runtime::inspect`], for bytes that were read already and are given back; `name` is for messages.
+    ///
+    /// # Errors
+    /// As [`Runtime::inspect`].
+    pub async fn inspect_bytes(name: &str, bytes: Vec<u8>) -> Result<(Inspection, Vec<u8>), PluginError> {
+        let name = name.to_owned();
+        blocking(move || Ok((artifact::inspect(&name, &bytes)?, bytes))).await
+    }
+
+    /// Compiles an adapter that was inspected, to see that it can be.
+    ///
+    /// # Errors
+    /// [`PluginError::Compile`]
+    pub async fn try_to_compile(
+        self: &Arc<Self>,
+        name: &str,
+        inspection: &Inspection,
+        bytes: Vec<u8>,
+    ) -> Result<(), PluginError> {
+        self.compiled(name, &inspection.sha256, bytes).await.map(drop)
+    }
+
+    /// Loads a file for a target that needs `world`.
+    ///
+    /// # Errors
+    /// Says which step failed and what was expected.
+    pub async fn load(self: &Arc<Self>, path: &Path, world: World) -> Result<Arc<Adapter>, PluginError> {
+        let bytes = read_component(path).await?;
+        self.load_file(path, bytes, world).await
+    }
+
+    /// As [`Runtime::load`], for bytes that were just read from that file.
+    ///
+    /// # Errors
+    /// As [`Runtime::load`].
+    pub async fn load_file(
+        self: &Arc<Self>,
+        path: &Path,
+        bytes: Vec<u8>,
+        world: World,
+    ) -> Result<Arc<Adapter>, PluginError> {
+        let owned = path.to_owned();
+        let admit = move |admission: &dyn Admission, bytes: &[u8]| admission.admit_file(&owned, bytes);
+        self.load_admitted(&path.display().to_string(), bytes, world, admit).await
+    }
+
+    /// As [`Runtime::load`], for bytes that were kept elsewhere than in a file; `name` is for messages.
+    ///
+    /// # Errors
+    /// As [`Runtime::load`].
+    pub async fn load_bytes(
+        self: &Arc<Self>,
+        name: &str,
+        bytes: Vec<u8>,
+        world: World,
+    ) -> Result<Arc<Adapter>, PluginError> {
+        let owned = name.to_owned();
+        let admit = move |admission: &dyn Admission, bytes: &[u8]| admission.admit_kept(&owned, bytes);
+        self.load_admitted(name, bytes, world, admit).await
+    }
+
+    async fn load_admitted(
+        self: &Arc<Self>,
+        name: &str,
+        bytes: Vec<u8>,
+        world: World,
+        admit: impl FnOnce(&dyn Admission, &[u8]) -> Result<(), String> + Send + 'static,
+    ) -> Result<Arc<Adapter>, PluginError> {
+        let (runtime, owned_name) = (Arc::clone(self), name.to_owned());
+        let (inspection, bytes) = blocking(move || {
+            if let Some(admission) = &runtime.admission {
+                admit(admission.as_ref(), &bytes).map_err(PluginError::NotAdmitted)?;
+            }
+            let inspection = artifact::inspect(&owned_name, &bytes)?;
+            inspection.expect(&owned_name, world)?;
+            Ok((inspection, bytes))
+        })
+        .await?;
+        let turn = self.turns.of(&inspection.sha256);
+        let _turn = turn.lock().await;
+        let mark = self.mark(name, &inspection.sha256)?;
+        let compiled = self.compiled(name, &inspection.sha256, bytes).await?;
+        let (runtime, owned_name, sha256) = (Arc::clone(self), name.to_owned(), inspection.sha256.clone());
+        let linked = blocking(move || {
+            let component = runtime.component(&owned_name, &sha256, compiled)?;
+            runtime
+                .link(world, &component)
+                .map_err(|error| PluginError::Interface { name: owned_name, reason: format!("{error:#}") })
+        })
+        .await?;
+        let adapter = Adapter::introduce(Arc::clone(self), name, inspection, linked).await;
+        if let Some(mark) = mark {
+            mark.survived();
+        }
+        adapter.map(Arc::new)
+    }
+
+    /// Refuses what crashed before, and marks the load that begins now.
+    fn mark(&self, name: &str, sha256: &str) -> Result<Option<Mark>, PluginError> {
+        let Some(cache) = &self.cache else { return Ok(None) };
+        let crashes = cache.crashes();
+        let mark = crashes.reason(sha256).map_or_else(|| crashes.begin(sha256), Err);
+        mark.map(Some).map_err(|reason| PluginError::Compile { name: name.to_owned(), reason })
+    }
+
+    /// Slow, unless it is in the cache.
+    async fn compiled(self: &Arc<Self>, name: &str, sha256: &str, bytes: Vec<u8>) -> Result<Compiled, PluginError> {
+        let failed = |reason: String| PluginError::Compile { name: name.to_owned(), reason };
+        let (runtime, digest) = (Arc::clone(self), sha256.to_owned());
+        let kept = move || Ok(runtime.cache.as_ref().and_then(|cache| cache.load(&runtime.engine, &digest)));
+        if let Some(component) = blocking(kept).await? {
+            return Ok(Compiled::Component(component));
+        }
+        let _permit = self.compilers.acquire().await.expect("invariant: the semaphore is never closed");
+        let Compiler::Child(program) = &self.options.compiler else {
+            let (runtime, owned_name, digest) = (Arc::clone(self), name.to_owned(), sha256.to_owned());
+            return blocking(move || runtime.compile_here(&owned_name, &digest, &bytes)).await;
+        };
+        let file = self.file_to_compile_into().map_err(|error| failed(format!("there is no place for it: {error}")))?;
+        let output = file.as_file().try_clone().map_err(|error| failed(error.to_string()))?;
+        match compile_in_child(program, &self.options, &bytes, output).await {
+            Ok(()) => Ok(Compiled::File(file)),
+            Err(Failed::Refused(reason) | Failed::Unavailable(reason)) => Err(failed(reason)),
+            Err(Failed::Crashed(reason)) => {
+                if let Some(cache) = &self.cache {
+                    cache.crashes().remember(sha256, &reason);
+                }
+                Err(failed(reason))
+            }
+        }
+    }
+
+    fn file_to_compile_into(&self) -> std::io::Result<NamedTempFile> {
+        let in_cache = self.cache.as_ref().map(super::cache::Cache::begin);
+        in_cache.unwrap_or_else(NamedTempFile::new)
+    }
+
+    fn compile_here(&self, name: &str, sha256: &str, bytes: &[u8]) -> Result<Compiled, PluginError> {
+        let component = Component::from_binary(&self.engine, bytes)
+            .map_err(|error| PluginError::Compile { name: name.to_owned(), reason: format!("{error:#}") })?;
+        if let Some(cache) = &self.cache {
+            cache.store(sha256, &component);
+        }
+        Ok(Compiled::Component(component))
+    }
+
+    /// The machine code in memory.
+    fn component(&self, name: &str, sha256: &str, compiled: Compiled) -> Result<Component, PluginError> {
+        let failed = |reason: String| PluginError::Compile { name: name.to_owned(), reason };
+        let mut file = match compiled {
+            Compiled::Component(component) => return Ok(component),
+            Compiled::File(file) => file,
+        };
+        let mut bytes = Vec::new();
+        let read = file.as_file_mut().rewind().and_then(|()| file.as_file_mut().read_to_end(&mut bytes));
+        read.map_err(|error| failed(format!("its machine code cannot be read: {error}")))?;
+        let component = component_of(&self.engine, &bytes).map_err(failed)?;
+        if let Some(cache) = &self.cache {
+            cache.keep(sha256, file);
+        }
+        Ok(component)
+    }
+
+    fn link(&self, world: World, component: &Component) -> wasmtime::Result<Linked> {
+        match world {
+            World::Database => {
+                let instance = self.database_linker.instantiate_pre(component)?;
+                DatabaseTargetPre::new(instance).map(Linked::Database)
+            }
+            World::Http => {
+                let instance = self.http_linker.instantiate_pre(component)?;
+                HttpTargetPre::new(instance).map(Linked::Http)
+            }
+        }
+    }
+}
+
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, PluginError> + Send + 'static,
+) -> Result<T, PluginError> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(result) => result,
+        Err(error) => Err(PluginError::Engine(format!("loading broke off: {error}"))),
+    }
+}

@@ -1,0 +1,134 @@
+//! Files that are made to cost much or to crash whoever looks at them, put in the place of an adapter that works: they are
+//! refused, the one before goes on, also after a restart, and no file costs more than its own refusal.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use tests::host::{Configuration, Host, HostSignal, RunningHost, quoted};
+
+use crate::support::{QUICK, adapter, patient, put};
+
+fn leb(mut number: usize) -> Vec<u8> {
+    let mut out = Vec::new();
+    loop {
+        let byte = u8::try_from(number & 0x7f).expect("seven bits");
+        number >>= 7;
+        if number == 0 {
+            out.push(byte);
+            return out;
+        }
+        out.push(byte | 0x80);
+    }
+}
+
+fn section(id: u8, body: &[u8]) -> Vec<u8> {
+    [vec![id], leb(body.len()), body.to_vec()].concat()
+}
+
+/// Types that nest so deep.
+fn nested_types(depth: usize) -> Vec<u8> {
+    let body = [leb(1), [0x41, 0x01, 0x01].repeat(depth), vec![0x41, 0x00]].concat();
+    section(7, &body)
+}
+
+/// A module with one function of so many local variables, whose body is this piece again and again.
+fn function(locals: usize, piece: &[u8], count: usize) -> Vec<u8> {
+    let code = [leb(1), leb(locals), vec![0x7f], piece.repeat(count), vec![0x0b]].concat();
+    let body = [leb(1), leb(code.len()), code].concat();
+    let module =
+        [b"\0asm\x01\0\0\0".to_vec(), section(1, &[1, 0x60, 0, 0]), section(3, &[1, 0]), section(10, &body)].concat();
+    section(1, &module)
+}
+
+/// Components beside each other, and within each other.
+fn components(count: usize) -> Vec<u8> {
+    section(4, b"\0asm\x0d\0\x01\0").repeat(count)
+}
+
+fn nested_components(depth: usize) -> Vec<u8> {
+    (0..depth).fold(Vec::new(), |inner, _| section(4, &[b"\0asm\x0d\0\x01\0".to_vec(), inner].concat()))
+}
+
+/// What is put behind the healthy component, and the words that it is refused with.
+fn hostile() -> Vec<(&'static str, Vec<u8>, &'static str)> {
+    // loop local.get 0 local.set 1 end
+    let piece = [0x03, 0x40, 0x20, 0x00, 0x21, 0x01, 0x0b];
+    vec![
+        ("nested types", nested_types(1_000), "is a damaged WebAssembly component"),
+        ("less nested types", nested_types(50), "types within each other: more than 16"),
+        ("crowd of components", components(20_000), "components: more than 256"),
+        ("nested components", nested_components(200), "modules and components within each other: more than 8"),
+        ("locals", function(50_000, &piece, 140_000), "local variables of a function: more than 4000"),
+        ("locals times bytes", function(4_000, &piece, 140_000), "times its bytes: more than 400000000"),
+        ("large function", function(2, &piece, 600_000), "bytes of a function: more than 4194304"),
+    ]
+}
+
+fn host_with(file: &Path) -> Host {
+    let more = format!(
+        "\n[targets.note]\nadapter = {}\n[targets.note.database]\nurl = \"sqlite://note.db\"\n\
+         allow = {{ read = [\"note\"], insert = [\"note\"] }}\n[targets.note.settings]\nbehaviour = \"insert\"\n\
+         quiet_check = true\n",
+        quoted(&file.to_string_lossy())
+    );
+    Host::new(&Configuration::new("sqlite://.host/host.db").more(&more).more(QUICK)).expect("host")
+}
+
+fn expect_delivered(host: &Host, daemon: &mut RunningHost, number: u64) {
+    put(host, &patient(&format!("C-{number}")));
+    let done = || host.status()["targets"]["note"]["done"] == number;
+    daemon.wait_until("the change is delivered", Duration::from_secs(60), done).expect("delivered");
+}
+
+#[tokio::test]
+async fn hostile_components_are_refused_and_the_one_before_goes_on() {
+    let folder = tempfile::tempdir().expect("folder");
+    let file = folder.path().join("note.wasm");
+    let healthy = std::fs::read(adapter("testing-probe")).expect("probe");
+    std::fs::write(&file, &healthy).expect("write");
+    let host = host_with(&file);
+    let url = tests::database::sqlite_url(&host.folder().join("note.db"));
+    tests::database::execute(&url, "CREATE TABLE note (id TEXT PRIMARY KEY, body TEXT)").await.expect("make");
+    let _ = host.run(&["migrate"]).expect_success();
+    let mut daemon = host.spawn(&["run"]).expect("start");
+    expect_delivered(&host, &mut daemon, 1);
+    let mut number = 1;
+    for (name, more, words) in hostile() {
+        std::fs::write(&file, [healthy.clone(), more].concat()).expect("write");
+        let began = Instant::now();
+        for command in
+            [vec!["plugin", "inspect", "note.wasm"], vec!["plugin", "install", "note.wasm", "--name", "note"]]
+        {
+            std::fs::copy(&file, host.folder().join("note.wasm")).expect("copy");
+            let output = host.run(&command);
+            assert!(output.status.is_some_and(|code| code != 0) && output.stderr.contains(words), "{name}: {output:?}");
+        }
+        assert!(began.elapsed() < Duration::from_secs(10), "{name}: {:?}", began.elapsed());
+        let refused = || host.status()["targets"]["note"]["error"].as_str().is_some_and(|error| error.contains(words));
+        daemon.wait_until(name, Duration::from_secs(30), refused).expect("refused");
+        number += 1;
+        expect_delivered(&host, &mut daemon, number);
+    }
+    // The file is still there after a restart.
+    daemon.signal(HostSignal::Terminate).expect("signal");
+    assert_eq!(daemon.wait(Duration::from_secs(30)).expect("end").status, Some(0));
+    let mut daemon = host.spawn(&["run"]).expect("start");
+    expect_delivered(&host, &mut daemon, number + 1);
+}
+
+#[test]
+fn hostile_files_that_are_none_are_refused_at_once() {
+    let host = Host::new(&Configuration::new("sqlite://.host/host.db")).expect("host");
+    let pipe = host.folder().join("pipe.wasm");
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().expect("mkfifo").success());
+    let sparse = std::fs::File::create(host.folder().join("sparse.wasm")).expect("create");
+    sparse.set_len(3 << 30).expect("grow");
+    for (file, words) in [("pipe.wasm", "is not a regular file"), ("sparse.wasm", "is larger than 256 MiB")] {
+        for verb in ["inspect", "install"] {
+            let began = Instant::now();
+            let output = host.run(&["plugin", verb, file]);
+            assert!(output.status.is_some_and(|code| code != 0) && output.stderr.contains(words), "{file}: {output:?}");
+            assert!(began.elapsed() < Duration::from_secs(5), "{file}: {:?}", began.elapsed());
+        }
+    }
+}
