@@ -12,15 +12,18 @@ use crate::database::Dialect;
 /// Characters of a foreign name that a reason shows.
 const SHOWN_CHARS_MAX: usize = 64;
 
-/// What all three define, and what each one alone does.
-const FUNCTIONS: &str = "abs avg coalesce concat concat_ws count cume_dist dense_rank exp first_value floor ceil \
-    ceiling lag last_value lead length ln lower ltrim max min mod nth_value ntile nullif octet_length percent_rank pi power radians \
-    degrees acos asin atan atan2 cos sin tan rank replace round row_number rtrim sign sqrt substring sum trim upper";
+/// What all three define.
+const FUNCTIONS: &str = "abs avg coalesce concat concat_ws count cume_dist dense_rank first_value lag last_value lead \
+    length lower ltrim max min nth_value ntile nullif octet_length percent_rank rank replace round row_number rtrim \
+    sign substring sum trim upper";
+
+/// What both kinds of servers define; the SQLite that is built in has no such functions.
+const NUMBERS: &str =
+    "acos asin atan atan2 ceil ceiling cos degrees exp floor ln log mod pi power radians sin sqrt tan";
 
 const SQLITE: &str = "changes char date datetime format glob group_concat hex ifnull iif instr json json_array \
     json_array_length json_extract json_group_array json_group_object json_insert json_object json_patch json_quote \
-    json_remove json_replace json_set json_type json_valid julianday last_insert_rowid like log log10 log2 nullif pow \
-    printf quote random sqlite_version strftime string_agg substr time timediff total total_changes trunc typeof \
+    json_remove json_replace json_set json_type json_valid julianday last_insert_rowid like printf quote random sqlite_version strftime string_agg substr time timediff total total_changes typeof \
     unhex unicode unixepoch";
 
 /// What MySQL 8.0 and MariaDB 10.6 both define: a name that one of them lacks may be a stored function there.
@@ -297,12 +300,12 @@ const INFIXES_POSTGRES: &[&str] = &[
 const POSTFIXES: &[&str] = &["IS NOT NULL", "IS NULL", "IS NOT TRUE", "IS TRUE", "IS NOT FALSE", "IS FALSE"];
 
 static RESERVED_WORDS: LazyLock<HashSet<&str>> = LazyLock::new(|| RESERVED.split_whitespace().collect());
-static FUNCTIONS_SQLITE: LazyLock<HashSet<&str>> = LazyLock::new(|| functions(SQLITE));
-static FUNCTIONS_MYSQL: LazyLock<HashSet<&str>> = LazyLock::new(|| functions(MYSQL));
-static FUNCTIONS_POSTGRES: LazyLock<HashSet<&str>> = LazyLock::new(|| functions(POSTGRES));
+static FUNCTIONS_SQLITE: LazyLock<HashSet<&str>> = LazyLock::new(|| functions(&[FUNCTIONS, SQLITE]));
+static FUNCTIONS_MYSQL: LazyLock<HashSet<&str>> = LazyLock::new(|| functions(&[FUNCTIONS, NUMBERS, MYSQL]));
+static FUNCTIONS_POSTGRES: LazyLock<HashSet<&str>> = LazyLock::new(|| functions(&[FUNCTIONS, NUMBERS, POSTGRES]));
 
-fn functions(own: &'static str) -> HashSet<&'static str> {
-    FUNCTIONS.split_whitespace().chain(own.split_whitespace()).collect()
+fn functions(lists: &[&'static str]) -> HashSet<&'static str> {
+    lists.iter().flat_map(|list| list.split_whitespace()).collect()
 }
 
 /// The functions of a dialect, in lower case.
