@@ -66,7 +66,7 @@ const WORD_OF_OTHERS: [&str; 33] = [
 pub fn is_closed_to_adapters(name: &str) -> bool {
     let name = folded(name);
     let begins = |start: &&str| if start.ends_with('-') { name.starts_with(*start) } else { name == **start };
-    CONNECTION_AND_CREDENTIALS.contains(&name.as_str()) || WORD_OF_OTHERS.iter().any(|start| begins(&start))
+    CONNECTION_AND_CREDENTIALS.contains(&name.as_str()) || WORD_OF_OTHERS.iter().any(begins)
 }
 
 /// Whether two names may be one header to a server.
