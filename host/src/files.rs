@@ -58,31 +58,23 @@ fn too_large(bytes_max: u64) -> io::Error {
     io::Error::new(ErrorKind::FileTooLarge, format!("is larger than {limit}"))
 }
 
-/// Why others could change what lies at this path: another user owns it, or everybody may write to it. Where the system has no
-/// such owners, nobody can.
+/// The permissions of what lies at this path, where everybody may write to it.
 ///
 /// # Errors
 /// What the system says.
 #[cfg(unix)]
-pub fn foreign_hands(path: &Path) -> io::Result<Option<String>> {
+pub fn open_to_everybody(path: &Path) -> io::Result<Option<u32>> {
     use std::os::unix::fs::MetadataExt as _;
-    let metadata = std::fs::metadata(path)?;
-    let (owner, me) = (metadata.uid(), rustix::process::geteuid().as_raw());
-    Ok(if owner != me && owner != 0 {
-        Some(format!("it belongs to another user (uid {owner}, this process is uid {me})"))
-    } else if metadata.mode() & 0o002 != 0 {
-        Some(format!("everybody may write to it (mode {:o})", metadata.mode() & 0o777))
-    } else {
-        None
-    })
+    let mode = std::fs::metadata(path)?.mode() & 0o777;
+    Ok((mode & 0o002 != 0).then_some(mode))
 }
 
-/// As on systems with owners: nothing is known here.
+/// Nothing is known where the system has no such permissions.
 ///
 /// # Errors
 /// Never.
 #[cfg(not(unix))]
-pub fn foreign_hands(_: &Path) -> io::Result<Option<String>> {
+pub fn open_to_everybody(_: &Path) -> io::Result<Option<u32>> {
     Ok(None)
 }
 

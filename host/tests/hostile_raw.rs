@@ -82,6 +82,14 @@ async fn hostile_table_too_large_from_the_start_is_refused_at_load() {
 }
 
 #[tokio::test]
+async fn hostile_greed_while_it_is_asked_who_it_is_meets_a_fixed_limit() {
+    let greedy = "(core module $greedy (memory 2100)) (core instance (instantiate $greedy))";
+    let bytes = wat::parse_str(include_str!("fixtures/raw.wat").replacen("  ;; BESIDE", greedy, 1)).unwrap();
+    let error = runtime().load_bytes("raw.wasm", bytes, World::Database).await.unwrap_err().to_string();
+    assert_eq!(error, "raw.wasm does not describe itself: memory_mib: the adapter needs more than 128 MiB");
+}
+
+#[tokio::test]
 async fn hostile_answers_that_break_the_interface_are_refused() {
     let store = |at: u32, value: i32| format!("{DROP} (i32.store (i32.const {at}) (i32.const {value}))");
     for (what, body, words) in [

@@ -98,10 +98,13 @@ fn the_domain_does_no_input_or_output() {
 
 #[test]
 fn only_the_plugin_layer_knows_wasmtime_and_only_the_database_layer_knows_sqlx() {
+    // In a string it is the name of a log's target.
+    let knows =
+        |text: &str, library: &str| text.match_indices(library).any(|(at, _)| !text[..at].ends_with(['"', ',']));
     for (path, text) in &all_sources() {
         let layer = layer_of(path);
-        assert!(layer == "plugin" || !text.contains("wasmtime::"), "{} knows wasmtime", path.display());
-        assert!(layer == "database" || !text.contains("sqlx::"), "{} knows sqlx", path.display());
+        assert!(layer == "plugin" || !knows(text, "wasmtime::"), "{} knows wasmtime", path.display());
+        assert!(layer == "database" || !knows(text, "sqlx::"), "{} knows sqlx", path.display());
     }
 }
 

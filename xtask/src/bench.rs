@@ -39,7 +39,7 @@ pub(crate) struct Options {
 pub(crate) fn run(options: &Options) -> Result<()> {
     let target = Metadata::read()?.target_directory()?;
     let adapters = adapters::build(&["openemr", "fhir"])?;
-    run_visibly(&mut cargo(&["build", "--release", "--workspace", "--bin=host", "--bin=bench"]))?;
+    run_visibly(&mut cargo(&["build", "--release", "--workspace", "--bin=host", "--bin=bench", "--example=judging"]))?;
     provision::provide(&[MariaDb::NEED, Postgres::NEED])?;
     // The bench starts servers of its own; installing one must not be in its time.
     FhirServer::provision()?;

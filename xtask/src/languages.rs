@@ -193,7 +193,7 @@ impl Language {
             Self::JavaScript => {
                 let mut command = Command::new(npm().context("find npm after providing it")?);
                 run_to_end(
-                    command.args(["install", "--no-audit", "--no-fund", "--ignore-scripts"]).current_dir(&folder),
+                    command.args(["ci", "--no-audit", "--no-fund", "--ignore-scripts"]).current_dir(&folder),
                     None,
                 )?;
             }

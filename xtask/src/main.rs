@@ -1,4 +1,4 @@
-//! What a newcomer and CI run, on every platform: `cargo xtask adapters | demo | test | chaos | bench | servers`.
+//! What a newcomer and CI run, on every platform: `cargo xtask adapters | demo | test | chaos | bench | fuzz | servers`.
 //!
 //! It owns the order of the steps and what is said to the person who started them. It starts cargo, the host and private
 //! servers as processes, and ends what it started, also on Ctrl-C. It never links the host.
@@ -12,6 +12,7 @@ mod bench;
 mod cargo;
 mod chaos;
 mod demo;
+mod fuzz;
 mod languages;
 mod safeguards;
 mod servers;
@@ -45,6 +46,8 @@ enum Task {
     Chaos(chaos::Options),
     /// Measure the host beside a native program that does the same with the same statements
     Bench(bench::Options),
+    /// Run the fuzz targets, a minute each (needs a nightly compiler and cargo-fuzz)
+    Fuzz(fuzz::Options),
     /// Take each safeguard of the protocol out of a copy of the sources, and see its test fail
     Safeguards(safeguards::Options),
     /// Start the private servers, print the variables the tests want, and wait for Ctrl-C
@@ -77,6 +80,7 @@ fn run(task: Task) -> Result<()> {
         Task::Test(options) => test::run(&options),
         Task::Chaos(options) => chaos::run(&options),
         Task::Bench(options) => bench::run(&options),
+        Task::Fuzz(options) => fuzz::run(&options),
         Task::Safeguards(options) => safeguards::run(&options),
         Task::Servers => servers::serve(),
     }

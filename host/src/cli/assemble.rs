@@ -10,6 +10,7 @@ use crate::config::{
     TargetConfig,
 };
 use crate::database::{Database, DatabaseError, Locator};
+use crate::files;
 use crate::plugin::{
     ClientProof, Compiler, Credentials, GrantOptions, HttpOptions, Runtime, RuntimeOptions, SecretValue,
 };
@@ -22,6 +23,9 @@ const STORE_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// How long the end of a command waits for the store to be closed.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The largest file of certificate authorities, bytes.
+pub(super) const CA_BYTES_MAX: u64 = 4 << 20;
 
 /// How often an adapter's file is looked at.
 const WATCH_MS: u64 = 1_000;
@@ -199,7 +203,12 @@ fn http_options(target: &str, http: &HttpConfig) -> Result<HttpOptions, CliError
     let unreadable = |what: &str, error: std::io::Error| {
         CliError::Config(format!("[targets.{target}.http] {what} cannot be read: {error}"))
     };
-    let ca_pem = http.ca_file.as_ref().map(std::fs::read).transpose().map_err(|error| unreadable("ca_file", error))?;
+    let ca_pem = http
+        .ca_file
+        .as_ref()
+        .map(|file| files::read(file, CA_BYTES_MAX))
+        .transpose()
+        .map_err(|error| unreadable("ca_file", error))?;
     let credentials = credentials(&http.authentication, &unreadable)?;
     let header = |(name, source): &(String, SecretSource)| {
         Ok((name.clone(), secret(source, &format!("header {name}"), &unreadable)?))

@@ -10,8 +10,12 @@ use super::error::CliError;
 use super::{assemble, output};
 use crate::config::Config;
 use crate::domain::patient::{PatientDraft, latest_today};
+use crate::files;
 use crate::service::{PatientChange, PatientService};
 use crate::store::StoredPatient;
+
+/// The largest patient that is read, bytes.
+const PATIENT_BYTES_MAX: u64 = 8 << 20;
 
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Verb {
@@ -96,9 +100,9 @@ fn unknown(patient_id: &str) -> CliError {
 fn read(file: &std::path::Path) -> Result<PatientDraft, CliError> {
     let mut text = String::new();
     let read = if file.as_os_str() == "-" {
-        std::io::stdin().read_to_string(&mut text)
+        std::io::stdin().take(PATIENT_BYTES_MAX).read_to_string(&mut text).map(drop)
     } else {
-        std::fs::File::open(file).and_then(|mut file| file.read_to_string(&mut text))
+        files::read_text(file, PATIENT_BYTES_MAX).map(|read| text = read)
     };
     read.map_err(|error| CliError::Config(format!("{} cannot be read: {error}", file.display())))?;
     let mut value: Value = serde_json::from_str(&text)

@@ -95,15 +95,14 @@ impl SecretSource {
     /// # Errors
     /// When the file cannot be read, is too large, is not UTF-8 or is empty.
     pub fn read(&self) -> std::io::Result<Secret> {
-        use std::io::{Error, ErrorKind, Read};
+        use std::io::{Error, ErrorKind};
         let path = match self {
             Self::Value(secret) => return Ok(secret.clone()),
             Self::File(path) => path,
         };
-        let mut text = zeroize::Zeroizing::new(String::new());
-        std::fs::File::open(path)?.take(SECRET_BYTES_MAX + 1).read_to_string(&mut text)?;
-        if text.len() as u64 > SECRET_BYTES_MAX || text.trim().is_empty() {
-            return Err(Error::new(ErrorKind::InvalidData, "the file is empty or too large for a secret"));
+        let text = zeroize::Zeroizing::new(crate::files::read_text(path, SECRET_BYTES_MAX)?);
+        if text.trim().is_empty() {
+            return Err(Error::new(ErrorKind::InvalidData, "the file is empty"));
         }
         Ok(Secret::new(text.trim().to_owned()))
     }

@@ -22,6 +22,22 @@ fn load(text: &str) -> Result<Config, ConfigError> {
     Config::load_with(&path, &environment)
 }
 
+#[cfg(unix)]
+#[test]
+fn hostile_hands_in_files_for_everybody_are_refused() {
+    use std::os::unix::fs::PermissionsExt as _;
+    for name in ["host.toml", ".env"] {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("host.toml");
+        std::fs::write(&path, "[store]\nurl = \"sqlite://host.db\"\n").unwrap();
+        std::fs::write(folder.path().join(".env"), "A=1\n").unwrap();
+        assert!(Config::load_with(&path, &environment).is_ok());
+        std::fs::set_permissions(folder.path().join(name), std::fs::Permissions::from_mode(0o666)).unwrap();
+        let error = Config::load_with(&path, &environment).err().unwrap().to_string();
+        assert!(error.contains(name) && error.contains("everybody on this machine may write to it"), "{error}");
+    }
+}
+
 fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("..").canonicalize().unwrap()
 }

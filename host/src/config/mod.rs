@@ -119,6 +119,7 @@ impl Config {
             return Err(FileProblems::single(path, mend.to_owned()).into());
         }
         let document = Document::read(path)?;
+        variables::refuse_open(path)?;
         let absolute = std::path::absolute(path)
             .map_err(|error| FileProblems::single(path, format!("cannot be read: {error}")))?;
         let directory = absolute.parent().unwrap_or(Path::new("")).to_owned();

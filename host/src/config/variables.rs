@@ -9,6 +9,7 @@ use std::path::Path;
 
 use crate::document::FileProblems;
 use crate::domain::secret::Secret;
+use crate::files;
 
 /// Where variables come from.
 pub(super) struct Variables<'a> {
@@ -23,6 +24,21 @@ enum Piece<'t> {
     Variable { name: &'t str, default: Option<&'t str> },
 }
 
+/// The largest `.env` that is read, bytes.
+const BYTES_MAX: u64 = 1 << 20;
+
+/// Who can write to what is configured controls the host: everybody is too many.
+pub(super) fn refuse_open(path: &Path) -> Result<(), FileProblems> {
+    match files::open_to_everybody(path) {
+        Ok(Some(mode)) => {
+            let message = format!("everybody on this machine may write to it (mode {mode:o}); fix: chmod o-w it");
+            Err(FileProblems::single(path, message))
+        }
+        Ok(None) => Ok(()),
+        Err(error) => Err(FileProblems::single(path, format!("cannot be read: {error}"))),
+    }
+}
+
 impl<'a> Variables<'a> {
     /// Reads `.env` in `directory`, where there is one.
     ///
@@ -34,11 +50,12 @@ impl<'a> Variables<'a> {
     ) -> Result<Self, FileProblems> {
         let path = directory.join(".env");
         let mut file = BTreeMap::new();
-        let text = match std::fs::read_to_string(&path) {
+        let text = match files::read_text(&path, BYTES_MAX) {
             Ok(text) => Secret::new(text),
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Self { environment, file }),
             Err(error) => return Err(FileProblems::single(&path, format!("cannot be read: {error}"))),
         };
+        refuse_open(&path)?;
         let content = text.expose().trim_start_matches('\u{feff}');
         for item in dotenvy::from_read_iter(Cursor::new(content)) {
             let (name, value) = item.map_err(|error| unreadable_line(&path, content, &error))?;

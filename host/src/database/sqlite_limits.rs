@@ -9,8 +9,8 @@ use std::os::raw::c_int;
 use libsqlite3_sys as ffi;
 use sqlx::sqlite::LockedSqliteHandle;
 
-/// Bytes of one value or row: a batch's JSON fits, and a function over it ends in milliseconds unless it is quadratic, and those
-/// are not among the granted ones.
+/// Bytes of one value or row: a batch's JSON fits, and a function over it ends in a second or so, since those whose time is the square
+/// of a length are not granted (`sql_guard/words.rs`).
 const VALUE_BYTES_MAX: c_int = 32 << 20;
 
 /// What SQLite calls it, and the most that it may be. SQLite never goes above its own compiled limit.
@@ -25,7 +25,7 @@ const LIMITS: [(c_int, c_int); 10] = [
     (ffi::SQLITE_LIMIT_VDBE_OP, 5_000_000),
     (ffi::SQLITE_LIMIT_FUNCTION_ARG, 100),
     (ffi::SQLITE_LIMIT_ATTACHED, 0),
-    (ffi::SQLITE_LIMIT_LIKE_PATTERN_LENGTH, 1_000),
+    (ffi::SQLITE_LIMIT_LIKE_PATTERN_LENGTH, 100),
     (ffi::SQLITE_LIMIT_TRIGGER_DEPTH, 32),
 ];
 

@@ -9,7 +9,7 @@ mod section;
 mod spelling;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::{ErrorKind, Read};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use toml::de::{DeTable, DeValue};
@@ -24,7 +24,11 @@ pub const FILE_BYTES_MAX: u64 = 64 << 20;
 pub struct Document {
     path: PathBuf,
     text: String,
+    /// Where the last line with text ends.
+    text_end: usize,
     line_starts: Vec<usize>,
+    /// The lines on which tables begin.
+    headers: Vec<usize>,
     /// Lines that hold bytes which are not UTF-8; in `text` these bytes are U+FFFD.
     lines_not_utf8: BTreeSet<usize>,
 }
@@ -39,18 +43,12 @@ impl Document {
         if path.is_dir() {
             return Err(fail("is a folder, not a file".to_owned()));
         }
-        let file = std::fs::File::open(path).map_err(|error| match error.kind() {
+        let bytes = crate::files::read(path, FILE_BYTES_MAX).map_err(|error| match error.kind() {
             ErrorKind::NotFound => fail("not found".to_owned()),
             ErrorKind::PermissionDenied => fail("cannot be read: permission denied".to_owned()),
+            ErrorKind::FileTooLarge | ErrorKind::InvalidInput => fail(error.to_string()),
             _ => fail(format!("cannot be read: {error}")),
         })?;
-        let mut bytes = Vec::new();
-        file.take(FILE_BYTES_MAX + 1)
-            .read_to_end(&mut bytes)
-            .map_err(|error| fail(format!("cannot be read: {error}")))?;
-        if bytes.len() as u64 > FILE_BYTES_MAX {
-            return Err(fail(format!("is larger than {} MiB", FILE_BYTES_MAX >> 20)));
-        }
         if bytes.starts_with(&[0xFF, 0xFE]) || bytes.starts_with(&[0xFE, 0xFF]) {
             return Err(fail("is UTF-16: save it as UTF-8 (in PowerShell, `Set-Content -Encoding utf8`)".to_owned()));
         }
@@ -71,8 +69,12 @@ impl Document {
             }
             String::from_utf8_lossy(error.as_bytes()).into_owned()
         });
-        let line_starts = std::iter::once(0).chain(text.match_indices('\n').map(|(offset, _)| offset + 1)).collect();
-        Self { path: path.to_owned(), text, line_starts, lines_not_utf8 }
+        let line_starts: Vec<usize> =
+            std::iter::once(0).chain(text.match_indices('\n').map(|(offset, _)| offset + 1)).collect();
+        let is_header = |start: &usize| text[*start..].trim_start_matches([' ', '\t']).starts_with('[');
+        let headers = (1..).zip(&line_starts).filter(|(_, start)| is_header(start)).map(|(line, _)| line).collect();
+        let text_end = text.trim_end().len();
+        Self { path: path.to_owned(), text, text_end, line_starts, headers, lines_not_utf8 }
     }
 
     /// The file's path, as it was given.
@@ -140,25 +142,19 @@ impl Document {
     /// The line of a byte's offset, counted from 1; what lies behind the end belongs to the last line with text.
     #[must_use]
     pub fn line(&self, offset: usize) -> usize {
-        let offset = offset.min(self.text.trim_end().len());
+        let offset = offset.min(self.text_end);
         self.line_starts.partition_point(|start| *start <= offset)
     }
 
     /// The line of the header under which `line` stands; the first line when there is none above.
     fn header_line(&self, line: usize) -> usize {
-        (1..=line).rev().find(|line| self.is_header(*line)).unwrap_or(1)
+        self.headers[..self.headers.partition_point(|header| *header <= line)].last().copied().unwrap_or(1)
     }
 
     /// The last line that belongs to the table whose header stands on `line`.
     fn last_line_of_section(&self, line: usize) -> usize {
-        let count = self.line_starts.len();
-        (line + 1..=count).find(|line| self.is_header(*line)).map_or(count, |next| next - 1)
-    }
-
-    fn is_header(&self, line: usize) -> bool {
-        self.line_starts
-            .get(line - 1)
-            .is_some_and(|start| self.text[*start..].trim_start_matches([' ', '\t']).starts_with('['))
+        let next = self.headers.partition_point(|header| *header <= line);
+        self.headers.get(next).map_or(self.line_starts.len(), |next| next - 1)
     }
 }
 

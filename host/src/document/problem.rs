@@ -55,6 +55,9 @@ impl fmt::Display for FileProblems {
 
 impl std::error::Error for FileProblems {}
 
+/// Problems that are kept of one file: nobody reads more.
+const PROBLEMS_MAX: usize = 1_000;
+
 /// Gathers problems while a file is read.
 pub struct Findings {
     path: PathBuf,
@@ -64,7 +67,19 @@ pub struct Findings {
 #[derive(Default)]
 struct Gathered {
     problems: Vec<FileProblem>,
+    /// How many there are beside those that are kept.
+    more: usize,
     lines_of_syntax_errors: BTreeSet<usize>,
+}
+
+impl Gathered {
+    fn keep(&mut self, problem: FileProblem) {
+        if self.problems.len() < PROBLEMS_MAX {
+            self.problems.push(problem);
+        } else {
+            self.more += 1;
+        }
+    }
 }
 
 impl Findings {
@@ -78,21 +93,26 @@ impl Findings {
     pub fn note(&self, line: usize, field: impl Into<String>, message: impl Into<String>) {
         let mut gathered = self.gathered.borrow_mut();
         if !gathered.lines_of_syntax_errors.contains(&line) {
-            gathered.problems.push(FileProblem { line: Some(line), field: field.into(), message: message.into() });
+            gathered.keep(FileProblem { line: Some(line), field: field.into(), message: message.into() });
         }
     }
 
     /// Notes what is wrong with the file as a whole.
     pub fn note_file(&self, message: impl Into<String>) {
         let problem = FileProblem { line: None, field: String::new(), message: message.into() };
-        self.gathered.borrow_mut().problems.push(problem);
+        self.gathered.borrow_mut().keep(problem);
     }
 
     pub(super) fn note_syntax(&self, line: usize, field: String, message: String) {
         let mut gathered = self.gathered.borrow_mut();
         if gathered.lines_of_syntax_errors.insert(line) {
-            gathered.problems.push(FileProblem { line: Some(line), field, message });
+            gathered.keep(FileProblem { line: Some(line), field, message });
         }
+    }
+
+    /// Whether nothing more is kept.
+    pub(super) fn is_full(&self) -> bool {
+        self.gathered.borrow().problems.len() >= PROBLEMS_MAX
     }
 
     pub(super) fn has_syntax_error_within(&self, lines: std::ops::RangeInclusive<usize>) -> bool {
@@ -114,11 +134,18 @@ impl Findings {
     /// # Errors
     /// Everything that was noted, by line.
     pub fn into_result<T>(self, value: T) -> Result<T, FileProblems> {
-        let mut problems = self.gathered.into_inner().problems;
+        let Gathered { mut problems, more, .. } = self.gathered.into_inner();
         if problems.is_empty() {
             return Ok(value);
         }
         problems.sort_by_key(|problem| problem.line);
+        if more > 0 {
+            problems.push(FileProblem {
+                line: None,
+                field: String::new(),
+                message: format!("and {more} more problems"),
+            });
+        }
         Err(FileProblems { path: self.path, problems })
     }
 }

@@ -23,6 +23,62 @@ pub const CONNECTION_AND_CREDENTIALS: [&str; 18] = [
     "x-forwarded-for",
 ];
 
+/// What servers, gateways and proxies take for somebody else's word: who asks, from where, by which method, for which path. An
+/// adapter may not say it. With `-` behind, everything that begins so. In small letters.
+const WORD_OF_OTHERS: [&str; 33] = [
+    "cdn-loop",
+    "cf-connecting-ip",
+    "client-ip",
+    "fastly-client-ip",
+    "front-end-https",
+    "proxy",
+    "proxy-",
+    "remote-",
+    "ssl-client-",
+    "true-client-ip",
+    "via",
+    "x-amz-cf-id",
+    "x-arr-",
+    "x-authenticated-",
+    "x-client-",
+    "x-cluster-client-ip",
+    "x-envoy-",
+    "x-forwarded",
+    "x-forwarded-",
+    "x-goog-",
+    "x-host",
+    "x-http-method",
+    "x-http-method-",
+    "x-method-override",
+    "x-middleware-",
+    "x-ms-client-",
+    "x-original-",
+    "x-proxy-",
+    "x-real-ip",
+    "x-remote-",
+    "x-rewrite-",
+    "x-ssl-",
+    "x-webauth-",
+];
+
+/// Whether an adapter may neither set nor see this header. Servers that hand headers on as variables take `_` for `-`.
+#[must_use]
+pub fn is_closed_to_adapters(name: &str) -> bool {
+    let name = folded(name);
+    let begins = |start: &&str| if start.ends_with('-') { name.starts_with(*start) } else { name == **start };
+    CONNECTION_AND_CREDENTIALS.contains(&name.as_str()) || WORD_OF_OTHERS.iter().any(begins)
+}
+
+/// Whether two names may be one header to a server.
+#[must_use]
+pub fn is_same(left: &str, right: &str) -> bool {
+    folded(left) == folded(right)
+}
+
+fn folded(name: &str) -> String {
+    name.to_ascii_lowercase().replace('_', "-")
+}
+
 /// What says how a body is written or on which condition it is: it belongs to each request, not to a target.
 const OF_ONE_REQUEST: [&str; 13] = [
     "accept",
@@ -62,7 +118,37 @@ pub fn check_added(name: &str) -> Result<(), &'static str> {
 
 #[cfg(test)]
 mod tests {
-    use super::check_added;
+    use super::{check_added, is_closed_to_adapters, is_same};
+
+    #[test]
+    fn hostile_names_of_headers_are_closed_to_adapters() {
+        for name in [
+            "X-HTTP-Method-Override",
+            "x-http-method",
+            "X-Method-Override",
+            "X-Original-URL",
+            "x-rewrite-url",
+            "X-Forwarded-For",
+            "X_Forwarded_Host",
+            "x-forwarded",
+            "Forwarded",
+            "Proxy",
+            "Proxy-Connection",
+            "Remote-User",
+            "X_Remote_User",
+            "X-Real-IP",
+            "AUTHORIZATION",
+            "Transfer_Encoding",
+            "X-Envoy-Original-Path",
+            "Via",
+        ] {
+            assert!(is_closed_to_adapters(name), "{name}");
+        }
+        for name in ["Content-Type", "If-Match", "Prefer", "X-Tenant-ID", "X-Request-ID", "Accept", "X-Hosted-By"] {
+            assert!(!is_closed_to_adapters(name), "{name}");
+        }
+        assert!(is_same("X_Api-Key", "x-api-key"));
+    }
 
     #[test]
     fn only_headers_that_are_nobodys_own_can_be_added() {

@@ -225,6 +225,7 @@ impl Chunks {
 
     fn next_record(&mut self) -> Result<Option<Record>, ImportError> {
         let Self { stream, options, records, lines, broken: _ } = self;
+        let blank_from = stream.taken_bytes();
         match records {
             Reading::Ndjson { line } => loop {
                 let found = next_line(stream, *lines + 1, line)?;
@@ -236,7 +237,10 @@ impl Chunks {
                     Line::TooLong => {
                         Err(vec![fhir::problem("record", format!("is longer than {RECORD_BYTES_MAX} bytes"))])
                     }
-                    _ if line.trim_ascii().is_empty() => continue,
+                    _ if line.trim_ascii().is_empty() => {
+                        stream.bound_blanks(*lines, blank_from)?;
+                        continue;
+                    }
                     _ => fhir::read(line, &options.fhir, options.today).map(|mut draft| {
                         options.columns.translate(&mut draft.patient);
                         draft

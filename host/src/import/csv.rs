@@ -287,7 +287,9 @@ impl Records {
     /// They are no records, but lines. `false` at the end.
     fn pass_blank_lines(&mut self, stream: &mut Stream) -> Result<bool, ImportError> {
         let mut is_behind_cr = false;
+        let blank_from = stream.taken_bytes();
         loop {
+            stream.bound_blanks(self.lines, blank_from)?;
             let next = match stream.fill() {
                 Ok(bytes) => bytes.first().copied(),
                 Err(error) => return Err(stream.error(Some(self.lines + 1), unreadable(&error))),

@@ -26,6 +26,9 @@ use std::path::PathBuf;
 /// The longest record that is read, in bytes. A patient with a photograph may have a megabyte.
 pub const RECORD_BYTES_MAX: usize = 8 << 20;
 
+/// Blank lines between two records, in bytes: a file with more is none of patients.
+const BLANK_BYTES_MAX: u64 = 16 << 20;
+
 /// How the records of a file are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {

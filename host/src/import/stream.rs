@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use sha2::{Digest as _, Sha256};
 
-use super::ImportError;
+use super::{BLANK_BYTES_MAX, ImportError};
 
 const BUFFER_BYTES: usize = 256 << 10;
 const BYTE_ORDER_MARK: &[u8] = &[0xEF, 0xBB, 0xBF];
@@ -189,6 +189,15 @@ impl Stream {
             self.taken += count as u64;
             self.inner.consume(count);
         }
+    }
+
+    /// Ends a stream that has nothing but blank lines since `from`.
+    pub(super) fn bound_blanks(&self, line: u64, from: u64) -> Result<(), ImportError> {
+        if self.taken - from <= BLANK_BYTES_MAX {
+            return Ok(());
+        }
+        let limit = BLANK_BYTES_MAX >> 20;
+        Err(self.error(Some(line), format!("more than {limit} MiB of blank lines: this is no file of patients")))
     }
 
     pub(super) fn error(&self, line: Option<u64>, message: String) -> ImportError {

@@ -32,6 +32,19 @@ fn options(format: Format) -> Options {
     }
 }
 
+#[test]
+fn hostile_file_of_blank_lines_ends_early() {
+    for (format, blank) in
+        [(Format::Ndjson, "\n"), (Format::Ndjson, "   \r\n"), (Format::Csv, "\n"), (Format::Csv, "\r\n")]
+    {
+        let header = if format == Format::Csv { "patient_id,family_name,given_name,birth_date,gender\n" } else { "" };
+        let content = [header, &blank.repeat(17 << 20)].concat();
+        let columns = ColumnMap::default();
+        let error = read_all(content.as_bytes(), Options { columns, ..options(format) }).err().unwrap();
+        assert!(error.message.contains("more than 16 MiB of blank lines"), "{error}");
+    }
+}
+
 /// A file with this content; it goes with the folder.
 fn file(content: &[u8]) -> (TempDir, PathBuf) {
     let folder = tempfile::tempdir().unwrap();

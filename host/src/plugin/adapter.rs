@@ -7,6 +7,9 @@ use super::state::CallState;
 use super::{CallContext, Inspection, Limits, PluginError, Runtime, World, answer};
 use crate::domain::change::Descriptor;
 
+/// Memory of the call that asks an adapter who it is, MiB. One with an interpreter inside takes some 15.
+const DESCRIBE_MEMORY_MIB: u64 = 128;
+
 /// A component whose imports were resolved and whose exports were found. Cloning shares it.
 #[derive(Clone)]
 pub(super) enum Linked {
@@ -35,7 +38,7 @@ impl Adapter {
         let mut adapter = Self { runtime, linked, inspection, descriptor: nobody };
         let context = CallContext {
             // An interpreter takes a while, and memory, to begin at all.
-            limits: Limits { memory_mib: 512, deadline_ms: 10_000, cpu_ms: 5_000, ..Limits::default() },
+            limits: Limits { memory_mib: DESCRIBE_MEMORY_MIB, deadline_ms: 10_000, cpu_ms: 5_000, ..Limits::default() },
             ..CallContext::default()
         };
         let described = adapter.describe(&context).await.and_then(answer::descriptor);

@@ -233,6 +233,12 @@ mod tests {
         assert_eq!(fs::metadata(&directory).unwrap().permissions().mode() & 0o777, 0o700);
         fs::set_permissions(&directory, fs::Permissions::from_mode(0o777)).unwrap();
         assert!(matches!(Cache::open(&directory, &engine), Err(PluginError::Cache { .. })));
+        fs::set_permissions(&directory, fs::Permissions::from_mode(0o700)).unwrap();
+        // Only root can give a folder away.
+        if std::os::unix::fs::chown(&directory, Some(12_345), None).is_ok() {
+            let error = Cache::open(&directory, &engine).err().unwrap().to_string();
+            assert!(error.contains("belongs to another user (uid 12345"), "{error}");
+        }
         fs::remove_dir_all(directory).unwrap();
     }
 }

@@ -22,7 +22,9 @@ impl Breach {
     }
 
     pub(super) fn into_error(self, target: &str) -> CallError {
-        let setting = (NAMES.contains(&self.limit) || self.limit == STACK_KIB).then_some(self.limit);
+        // `describe` is asked for no target, and its limits are fixed.
+        let is_a_targets = NAMES.contains(&self.limit) && !target.is_empty();
+        let setting = (is_a_targets || self.limit == STACK_KIB).then_some(self.limit);
         CallError::Limit { limit: self.limit, value: self.value, setting, target: target.to_owned() }
     }
 }

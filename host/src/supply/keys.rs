@@ -46,6 +46,9 @@ pub struct NewKey {
     pub trusted_key: String,
 }
 
+/// The largest file of a key that is read, bytes.
+const KEY_BYTES_MAX: u64 = 64 << 10;
+
 impl SigningKey {
     /// Makes a key from the system's random numbers.
     ///
@@ -70,7 +73,9 @@ impl SigningKey {
     /// # Errors
     /// When it cannot be read, is none, or has a password.
     pub fn read(path: &Path) -> Result<Self, SupplyError> {
-        let text = fs::read_to_string(path).map(Zeroizing::new).map_err(SupplyError::file("read", path))?;
+        let text = crate::files::read_text(path, KEY_BYTES_MAX)
+            .map(Zeroizing::new)
+            .map_err(SupplyError::file("read", path))?;
         let refuse = |reason: &str| SupplyError::Key { what: path.display().to_string(), reason: reason.to_owned() };
         let no_key = || refuse("is no secret key of minisign: make one with `host plugin keygen`");
         let line = text.lines().nth(1).ok_or_else(no_key)?;

@@ -3,7 +3,6 @@
 //! It is written by `host plugin install` alone and read before every load. It belongs into version control with
 //! `host.toml`: then every host of a hospital runs the very same adapters.
 
-use std::fs;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
@@ -40,13 +39,16 @@ pub struct Pin {
     pub manifest: Option<String>,
 }
 
+/// The largest lock that is read, bytes.
+const BYTES_MAX: u64 = 4 << 20;
+
 impl Lock {
     /// Reads the file; one that is not there has no pins.
     ///
     /// # Errors
     /// When it cannot be read or is damaged: a lock that cannot be understood pins everything to nothing.
     pub fn read(path: &Path) -> Result<Self, SupplyError> {
-        let text = match fs::read_to_string(path) {
+        let text = match crate::files::read_text(path, BYTES_MAX) {
             Ok(text) => text,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
                 return Ok(Self { version: VERSION, pins: Vec::new() });
@@ -117,7 +119,7 @@ mod tests {
     fn read(text: &str) -> Result<Lock, SupplyError> {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("adapters.lock");
-        fs::write(&path, text).unwrap();
+        std::fs::write(&path, text).unwrap();
         Lock::read(&path)
     }
 

@@ -11,6 +11,7 @@ use std::path::Path;
 
 use tempfile::NamedTempFile;
 
+use super::fetch::SIGNATURE_BYTES_MAX;
 use super::{AdapterName, Lock, Pin, Source, SupplyError, digest, signature_path};
 
 /// What is put in place.
@@ -84,7 +85,7 @@ fn keep_previous_signature(
     beside: &Path,
     new: Option<&str>,
 ) -> Result<(), SupplyError> {
-    match fs::read(beside) {
+    match crate::files::read(beside, SIGNATURE_BYTES_MAX) {
         Ok(old) if new.is_none_or(|new| new.as_bytes() != old) => {
             persist(written(directory, &old)?, &directory.join(format!("{name}.wasm.previous.minisig")))
         }

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 
 use super::signature::{Signed, TrustedKeys, signature_path};
 use super::{Lock, SupplyError, digest};
+use crate::files;
 use crate::plugin::Admission;
 
 /// A signature's file is far smaller, bytes.
@@ -96,6 +97,11 @@ impl Trust {
         })
     }
 
+    fn has_pin(&self, path: &Path) -> Result<bool, SupplyError> {
+        let Some(name) = self.name_of(path) else { return Ok(false) };
+        Ok(Lock::read(&self.lock_file)?.pin(&name).is_some())
+    }
+
     /// The name by which the lock knows a file: only files of the adapters' folder have one, however the path is written.
     fn name_of(&self, path: &Path) -> Option<String> {
         let folder = path.parent()?;
@@ -118,9 +124,25 @@ impl Trust {
     }
 }
 
+/// Where neither a pin nor a signature says that a file is the right one, not everybody may be able to exchange it.
+fn refuse_open(path: &Path) -> Result<(), String> {
+    for path in std::iter::once(path).chain(path.parent().filter(|folder| !folder.as_os_str().is_empty())) {
+        if let Ok(Some(mode)) = files::open_to_everybody(path) {
+            return Err(format!(
+                "the adapter is refused: everybody on this machine may write to {} (mode {mode:o}); fix: chmod o-w it, or \
+                 pin the adapter with `host plugin install`",
+                path.display()
+            ));
+        }
+    }
+    Ok(())
+}
+
 impl Admission for Trust {
     fn admit_file(&self, path: &Path, bytes: &[u8]) -> Result<(), String> {
-        self.check_file(path, bytes).map(drop).map_err(|error| error.to_string())
+        let signed = self.check_file(path, bytes).map_err(|error| error.to_string())?;
+        let is_pinned = || self.has_pin(path).map_err(|error| error.to_string());
+        if signed.is_some() || is_pinned()? { Ok(()) } else { refuse_open(path) }
     }
 
     fn admit_kept(&self, name: &str, bytes: &[u8]) -> Result<(), String> {
@@ -134,17 +156,15 @@ impl Admission for Trust {
 
 /// The signature's text, if the file is there.
 pub(super) fn read_signature(path: &Path) -> Result<Option<String>, SupplyError> {
-    match fs::metadata(path) {
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(SupplyError::file("read", path)(error)),
-        Ok(metadata) if metadata.len() > SIGNATURE_BYTES_MAX => {
+    match files::read(path, SIGNATURE_BYTES_MAX) {
+        Ok(bytes) => Ok(Some(String::from_utf8_lossy(&bytes).into_owned())),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        Err(error) if error.kind() == ErrorKind::FileTooLarge => {
             let reason = "is too large for a signature; put the right one in its place".to_owned();
-            return Err(SupplyError::Signature { what: path.display().to_string(), reason });
+            Err(SupplyError::Signature { what: path.display().to_string(), reason })
         }
-        Ok(_) => {}
+        Err(error) => Err(SupplyError::file("read", path)(error)),
     }
-    let bytes = fs::read(path).map_err(SupplyError::file("read", path))?;
-    Ok(Some(String::from_utf8_lossy(&bytes).into_owned()))
 }
 
 #[cfg(test)]
@@ -235,6 +255,29 @@ mod tests {
         folder.sign(b"good");
         assert!(trust.admit_kept("kept", b"good").is_ok());
         assert!(trust.admit_kept("kept", b"evil").is_err());
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn hostile_hands_in_a_folder_for_everybody_need_a_pin_or_a_signature() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let folder = Folder::new();
+        let (file, keys) = (folder.file(), [folder.key.public_text()]);
+        fs::write(&file, b"good").unwrap();
+        let mode = |path: &Path, mode| fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+        let admit = |keys: &[String]| folder.trust(keys, false).admit_file(&file, b"good");
+        assert_eq!(admit(&[]), Ok(()));
+        for (path, open, closed) in [(file.as_path(), 0o666, 0o644), (folder.folder.path(), 0o777, 0o755)] {
+            mode(path, open);
+            let error = admit(&[]).unwrap_err();
+            assert!(error.contains("everybody on this machine may write to") && error.contains("chmod o-w"), "{error}");
+            mode(path, closed);
+        }
+        mode(folder.folder.path(), 0o777);
+        folder.sign(b"good");
+        assert_eq!(admit(&keys), Ok(()), "nobody else could have signed it");
+        folder.pin(b"good");
+        assert_eq!(admit(&[]), Ok(()), "no other file would be loaded");
     }
 
     #[test]

@@ -22,6 +22,7 @@ mod claimer;
 mod daemon;
 mod delivery;
 mod handover;
+mod privileges;
 mod purger;
 mod rehearsal;
 mod reporter;

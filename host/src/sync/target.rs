@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::privileges;
 use crate::database::{Database, DatabaseError, Locator, Transaction};
 use crate::domain::change::{Change, Failure, FailureKind, Finding, FindingLevel, Outcome, RemoteEdit, Report};
 use crate::domain::delivery::{BreakerPolicy, RetryPolicy};
@@ -186,18 +187,20 @@ impl Target {
                 if let Some(obstacle) = transaction.write_obstacle().await.map_err(|error| from_database(&error))? {
                     return Err(Failure::new(FailureKind::Misconfigured, obstacle));
                 }
-                let lasting = lasting_tables(&self.spec.kind, &mut transaction).await;
+                let mut noticed = Vec::from_iter(lasting_tables(&self.spec.kind, &mut transaction).await);
                 let call = adapter.check_database(&self.context, sql, transaction).await;
                 if let Some(transaction) = call.transaction {
                     // Nothing was changed, so that it does not matter whether the server hears of it.
                     transaction.rollback().await.ok();
+                    // Its connection may be the only one.
+                    noticed.extend(privileges::excess(sql.grants(), database).await);
                 }
                 if let Some(error) = call.broken {
                     return Err(from_database(&error));
                 }
                 call.result.map(|answer| {
                     answer.map(|mut report| {
-                        report.findings.extend(lasting);
+                        report.findings.extend(noticed);
                         report
                     })
                 })

@@ -241,7 +241,8 @@ impl<L: Lent> Batch<'_, L> {
             let found = match created {
                 Created::New(pid) => {
                     self.notes.omitted(&writing.wanted.change.aggregate_id, &writing.mapped.omissions);
-                    let chart = Chart { pid, record: writing.mapped.record.clone(), own_version: None };
+                    let chart =
+                        Chart { pid, record: writing.mapped.record.clone(), own_version: None, other_uuid: None };
                     self.outcomes[writing.wanted.index] = Some(self.applied(writing.wanted, &chart, writing.mapped));
                     continue;
                 }
@@ -287,7 +288,7 @@ impl<L: Lent> Batch<'_, L> {
             let mut parameters = Vec::with_capacity(chunk.len() * self.statements.update_parameters());
             for (writing, chart) in chunk {
                 parameters.push(if self.statements.schema.has_uuid() {
-                    Value::from(writing.wanted.uuid.as_slice())
+                    Value::from(chart.other_uuid.unwrap_or(writing.wanted.uuid).as_slice())
                 } else {
                     Value::Signed(chart.pid)
                 });

@@ -14,6 +14,7 @@ use crate::lent::Lent;
 use crate::person::Person;
 use crate::public_ids;
 use crate::statements::Statements;
+use crate::upgraded;
 
 /// Whose chart is looked for.
 #[derive(Clone, Debug)]
@@ -46,6 +47,8 @@ pub(crate) struct Chart {
     pub(crate) record: Record,
     /// What a receipt has to remember, so that a chart without our own key is found again.
     pub(crate) own_version: Option<String>,
+    /// The uuid by which it was found, where that is not the one that was looked for.
+    pub(crate) other_uuid: Option<[u8; 16]>,
 }
 
 /// What the database says of one patient.
@@ -91,13 +94,17 @@ pub(crate) fn find(
         let sql = statements.charts_by_pubpid(pubpids.len(), pids.len(), locked);
         read(db, statements, &sql, &[pubpids, pids].concat())?
     };
+    let before_uuids = upgraded::find(db, statements, sought, &rows, locked)?;
     let by_key = by(&rows, |row| row.key.clone());
     let by_pid = by(&rows, |row| row.chart.pid.to_string());
     let fingerprints = Fingerprints::new(statements.columns);
     Ok(sought
         .iter()
         .map(|one| match (statements.schema.has_uuid(), one.linked_pid) {
-            (true, _) => only(by_key.get(one.uuid.as_slice())),
+            (true, _) => match (only(by_key.get(one.uuid.as_slice())), before_uuids.get(one.patient_id)) {
+                (Found::Absent, Some(chart)) => Found::Chart(chart.clone()),
+                (found, _) => found,
+            },
             (false, None) => {
                 public_ids::unlinked(one, by_key.get(one.patient_id.as_bytes()).map_or(&[], Vec::as_slice))
             }
@@ -113,7 +120,16 @@ pub(crate) struct Row {
     pub(crate) person: Option<Person>,
 }
 
-fn read(db: &impl Lent, statements: &Statements<'_>, sql: &str, parameters: &[Value]) -> Result<Vec<Row>, Failure> {
+/// Reads charts: their key, their pid, then the own columns.
+///
+/// # Errors
+/// What the database says, as a failure.
+pub(crate) fn read(
+    db: &impl Lent,
+    statements: &Statements<'_>,
+    sql: &str,
+    parameters: &[Value],
+) -> Result<Vec<Row>, Failure> {
     // A public id is not unique, so more rows than patients are possible; far more would be a database of its own kind.
     let rows_max = u32::try_from(parameters.len() * 4 + 100).unwrap_or(u32::MAX);
     let found = db.query(sql, parameters, rows_max).map_err(|error| error.during("read patient_data"))?;
@@ -124,7 +140,7 @@ fn read(db: &impl Lent, statements: &Statements<'_>, sql: &str, parameters: &[Va
             let [key, pid, values @ ..] = row.as_slice() else { return None };
             let record = Record::from_row(statements.columns, values);
             let person = Person::of(statements.columns, &record);
-            let chart = Chart { pid: pid.as_i64()?, record, own_version: None };
+            let chart = Chart { pid: pid.as_i64()?, record, own_version: None, other_uuid: None };
             Some(Row { key: key.as_bytes()?.to_vec(), chart, person })
         })
         .collect())

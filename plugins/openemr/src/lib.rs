@@ -34,6 +34,7 @@ mod statements;
 #[cfg(test)]
 mod tests;
 mod unfit;
+mod upgraded;
 
 use adapter_sdk::database::Transaction;
 use adapter_sdk::{Change, Context, DatabaseAdapter, Descriptor, Failure, Outcome, Report, log};

@@ -44,6 +44,13 @@ impl Statements<'_> {
         format!("SELECT {names} FROM `patient_data` WHERE {}{}", conditions.join(" OR "), self.lock(locked))
     }
 
+    /// Charts by `pid` that carry one of as many public ids: `uuid`, `pid`, then the own columns.
+    pub(crate) fn charts_by_pid_and_pubpid(&self, count: usize, locked: bool) -> String {
+        let (names, list) = (self.names(&["uuid", "pid"]).join(", "), placeholders(count));
+        let lock = self.lock(locked);
+        format!("SELECT {names} FROM `patient_data` WHERE `pid` IN ({list}) AND `pubpid` IN ({list}){lock}")
+    }
+
     /// Public id, pid, names and birth date of charts by public id.
     pub(crate) fn people_by_pubpid(&self, count: usize) -> String {
         let small = format!(" AND (SELECT MAX(`pid`) FROM `patient_data`) <= {SCANNED_PIDS_MAX}");

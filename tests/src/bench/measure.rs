@@ -8,7 +8,7 @@ use anyhow::{Result, bail, ensure};
 use super::latency::{self, Latency};
 use super::report::{Better, Goal, Row};
 use super::stand::{Stand, Work};
-use super::{backlog, fhir, imports, native, start};
+use super::{backlog, fhir, imports, judging, native, start};
 use crate::environment::Backend;
 
 /// What is measured, and how thoroughly.
@@ -32,7 +32,7 @@ impl Options {
 }
 
 /// The rows of one group share what they are made of.
-const GROUPS: [(&str, Group); 14] = [
+const GROUPS: [(&str, Group); 15] = [
     ("drain MariaDB to MariaDB", Group::Drain(Backend::MariaDb, Backend::MariaDb, 15_000.0)),
     ("drain SQLite to SQLite", Group::Drain(Backend::Sqlite, Backend::Sqlite, 20_000.0)),
     ("drain PostgreSQL to MariaDB", Group::Drain(Backend::Postgres, Backend::MariaDb, 15_000.0)),
@@ -47,6 +47,7 @@ const GROUPS: [(&str, Group); 14] = [
     ("import PostgreSQL", Group::Import(Backend::Postgres)),
     ("start", Group::Start),
     ("backlog MariaDB", Group::Backlog),
+    ("judging", Group::Judging),
 ];
 
 #[derive(Debug, Clone, Copy)]
@@ -60,6 +61,7 @@ enum Group {
     Import(Backend),
     Start,
     Backlog,
+    Judging,
 }
 
 /// Measures, and says on standard error where it is.
@@ -82,6 +84,7 @@ pub async fn all(options: &Options) -> Result<Vec<Row>> {
             Group::Import(store) => Box::pin(imports::rows(options, store)).await?,
             Group::Start => vec![Box::pin(start::row(options)).await?],
             Group::Backlog => Box::pin(backlog::rows(options)).await?,
+            Group::Judging => judging::rows()?,
         });
         eprintln!("   took {:.0} s", began.elapsed().as_secs_f64());
     }

@@ -406,3 +406,30 @@ async fn sqlite_makes_no_value_so_large_that_nothing_could_stop_it() {
     let kept = begin(&database).await.query("SELECT length(?)", &[text], NONE).await.expect("16 MiB");
     assert_eq!(kept.rows[0][0].as_i64(), Some(16 << 20));
 }
+
+#[tokio::test]
+async fn a_transaction_that_only_reads_is_held_to_it_by_the_database() {
+    for backend in [Backend::Sqlite, Backend::MariaDb, Backend::Postgres] {
+        let Some(database) = Database::fresh(backend).await.expect("database") else { continue };
+        database.execute("CREATE TABLE note (id INT)").await.expect("table");
+        // One connection is enough: the one that reads is given back before the other is begun.
+        let at =
+            HostDatabase::of_target(locator(backend, database.url()), 1, Duration::from_secs(20)).expect("database");
+        let mut reading = at.begin_read().await.expect("begin");
+        let insert = "INSERT INTO note (id) VALUES (1)";
+        let refused = reading.execute(insert, &[]).await.expect_err("it only reads");
+        assert_eq!(refused.kind, ErrorKind::PermissionDenied, "{backend:?}: {refused}");
+        reading.make_writable().await.expect("it stays as it is");
+        assert!(reading.execute(insert, &[]).await.is_err(), "{backend:?}");
+        reading.rollback().await.ok();
+
+        let mut first = at.begin_reading_first().await.expect("begin");
+        assert_eq!(first.query("SELECT id FROM note", &[], NONE).await.expect("it reads").rows.len(), 0);
+        first.make_writable().await.expect("exchanged");
+        first.make_writable().await.expect("once is enough");
+        first.execute(insert, &[]).await.expect("it writes");
+        assert_eq!(first.query("SELECT id FROM note", &[], NONE).await.expect("its own row").rows.len(), 1);
+        first.rollback().await.expect("rollback");
+        at.close().await;
+    }
+}

@@ -38,7 +38,7 @@ async fn nothing_that_others_wrote_moves_the_terminal() {
     let host = Host::new(&Configuration::new("sqlite://.host/host.db")).expect("host");
     let _ = host.run(&["migrate"]).expect_success();
     let store = sqlite_url(&host.folder().join(".host/host.db"));
-    let bytes: String = MARKED.bytes().map(|byte| format!("{byte:02x}")).collect();
+    let bytes = MARKED.bytes().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().concat();
     let marked = format!("CAST(x'{bytes}' AS TEXT)");
     for kind in ["'patient'".to_owned(), format!("'t' || {marked}")] {
         let row = format!(
@@ -49,7 +49,8 @@ async fn nothing_that_others_wrote_moves_the_terminal() {
         drop(execute(&store, &row).await);
     }
     let write = |name: &str, text: String| fs::write(host.folder().join(name), text).expect("write");
-    let escaped: String = MARKED.chars().map(|character| format!("\\U{:08x}", u32::from(character))).collect();
+    let escape = |character: char| format!("\\U{:08x}", u32::from(character));
+    let escaped = MARKED.chars().map(escape).collect::<Vec<_>>().concat();
     write("seed.toml", format!("\"k{escaped}\" = 1\n[[patients]]\npatient_id = \"{escaped}\"\n\"q{escaped}\" = 1\n"));
     write(
         "bad.toml",

@@ -1,6 +1,6 @@
 //! Hosts that freeze, that are told to stop, and batches with one bad change in them.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::json;
 use sqlx::mysql::MySqlConnection;
@@ -8,6 +8,7 @@ use sqlx::{Connection as _, Executor as _};
 use tests::database::Database;
 use tests::environment::Backend;
 use tests::host::{Configuration, Host, HostSignal, RunningHost};
+use tests::servers::Proxy;
 
 use crate::support::{QUICK, adapter, host_with_openemr, openemr_database, patient, put, rows};
 
@@ -124,6 +125,26 @@ async fn a_second_signal_breaks_the_call_off_and_gives_the_batch_back() {
     release_calls(held).await;
     let _ = host.run(&["run", "--until-idle"]).expect_success();
     assert_eq!(cities(&openemr).await, [["Daegu"]]);
+}
+
+#[tokio::test]
+async fn a_second_signal_ends_a_host_whose_database_says_nothing() {
+    let Some(openemr) = openemr_database("7.0.2").await else { return };
+    let port =
+        openemr.url().rsplit_once(':').and_then(|(_, rest)| rest.split('/').next()?.parse().ok()).expect("a port");
+    let mut proxy = Proxy::start(port).expect("proxy");
+    let (host, mut running) = started(host_with_openemr(&proxy.address_of(openemr.url())));
+    // The network swallows everything from now on, and the next state is in the middle of it.
+    proxy.hold_all().expect("hold");
+    move_to(&host, "Jeju");
+    running.wait_until("a call waits for the database", LIMIT, || processing(&host)).expect("wait");
+    running.signal(HostSignal::Terminate).expect("signal");
+    // The system delivers two of a kind as one until the first was taken.
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    running.signal(HostSignal::Terminate).expect("signal");
+    let began = Instant::now();
+    let ended = running.wait(LIMIT).expect("end");
+    assert!(began.elapsed() < Duration::from_secs(10), "{:?}: {}", began.elapsed(), ended.stderr);
 }
 
 #[tokio::test]

@@ -10,6 +10,7 @@ mod foreign_words;
 mod hostile;
 mod hostile_components;
 mod hostile_servers;
+mod hostile_sql;
 mod in_doubt;
 mod lifecycle;
 mod openemr;

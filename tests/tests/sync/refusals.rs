@@ -186,6 +186,35 @@ async fn tables_without_transactions_are_warned_of() {
     assert!(after.contains("[WARNING]") && after.contains("half written: `patient_data`"), "{after}");
 }
 
+/// The guard is one wall; the database user's own grants are the other.
+#[tokio::test]
+async fn a_database_user_who_may_do_more_than_the_adapter_is_warned_of() {
+    let Some(openemr) = openemr_database("7.0.2").await else { return };
+    let (scheme, rest) = openemr.url().split_once("://").expect("a url");
+    let place = rest.rsplit('@').next().expect("a place");
+    let name = place.rsplit('/').next().expect("a database");
+    let user = format!("exact_{}", &name[name.len().saturating_sub(16)..]);
+    let exact = [
+        format!("CREATE USER {user}@'%' IDENTIFIED BY 'guard'"),
+        format!("GRANT SELECT, INSERT, UPDATE ON {name}.patient_data TO {user}@'%'"),
+        format!("GRANT SELECT, INSERT ON {name}.uuid_registry TO {user}@'%'"),
+        format!("GRANT SELECT ON {name}.version TO {user}@'%'"),
+        format!("GRANT SELECT ON {name}.list_options TO {user}@'%'"),
+        format!("GRANT SELECT ON {name}.layout_options TO {user}@'%'"),
+    ];
+    for statement in &exact {
+        openemr.execute(statement).await.expect("grant");
+    }
+    let words = "the database user may do more than the adapter";
+    let host = host_with_openemr(&format!("{scheme}://{user}:guard@{place}"));
+    let _ = host.run(&["migrate"]).expect_success();
+    let before = host.run(&["check"]).expect_success().stdout;
+    assert!(!before.contains(words), "{before}");
+    openemr.execute(&format!("GRANT DELETE ON {name}.patient_data TO {user}@'%'")).await.expect("grant");
+    let after = host.run(&["check"]).expect_success().stdout;
+    assert!(after.contains(words) && after.contains("DELETE on `patient_data`"), "{after}");
+}
+
 /// Half dates that OpenEMR's forms leave behind: the chart is written over like any other that was edited, and no other waits.
 #[tokio::test]
 async fn a_half_date_in_a_chart_is_written_over_and_holds_up_no_other() {

@@ -1,14 +1,19 @@
 //! Who we are at a registry, and by which authorities we know it, as `install` and `push` take it. A secret comes from a file
 //! or a variable, never from the command line, where every user of the machine could read it.
 
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
+use crate::cli::assemble;
 use crate::cli::error::CliError;
 use crate::domain::secret::Secret;
+use crate::files;
 use crate::supply::{Account, Authorities, Peer};
 
 /// The variable with the password.
 const PASSWORD_VARIABLE: &str = "HOST_REGISTRY_PASSWORD";
+/// The largest file of a password or token, bytes.
+const SECRET_BYTES_MAX: u64 = 64 << 10;
 /// The variable with the token.
 const TOKEN_VARIABLE: &str = "HOST_REGISTRY_TOKEN";
 
@@ -54,12 +59,15 @@ impl AccountArguments {
 
 fn authorities(path: &Path) -> Result<Authorities, CliError> {
     let refuse = |reason: String| CliError::Usage(format!("--ca {}: {reason}", path.display()));
-    let pem = std::fs::read(path).map_err(|error| refuse(format!("cannot be read: {error}")))?;
+    let pem = files::read(path, assemble::CA_BYTES_MAX).map_err(|error| refuse(format!("cannot be read: {error}")))?;
     Authorities::read(&pem).map_err(refuse)
 }
 
 fn secret_in(path: &Path, what: &str) -> Result<Secret, CliError> {
-    let text = std::fs::read_to_string(path)
+    let mut text = String::new();
+    // A pipe is right here: it is this command's own.
+    std::fs::File::open(path)
+        .and_then(|file| file.take(SECRET_BYTES_MAX).read_to_string(&mut text))
         .map_err(|error| CliError::Usage(format!("cannot read the {what} in {}: {error}", path.display())))?;
     Ok(Secret::new(text.trim().to_owned()))
 }

@@ -165,7 +165,7 @@ pub(super) fn commands(name: &str, world: World, language: Language) -> Vec<Stri
             format!(".venv/bin/componentize-py -d wit -w {world_name} componentize adapter -o {file}"),
         ],
         Language::JavaScript => {
-            vec!["npm install".to_owned(), format!("node build.mjs adapter.js wit {world_name} {file}")]
+            vec!["npm ci".to_owned(), format!("node build.mjs adapter.js wit {world_name} {file}")]
         }
     };
     let setup = if world == World::Database { " --setup tables.sql" } else { "" };

@@ -23,7 +23,8 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, CliError> {
         let path = path.clone();
         move |source| SupplyError::File { verb, path, source }
     };
-    let bytes = std::fs::read(&arguments.file).map_err(failed("read", &arguments.file))?;
+    let bytes = crate::files::read(&arguments.file, crate::plugin::COMPONENT_BYTES_MAX)
+        .map_err(failed("read", &arguments.file))?;
     let name = arguments.file.file_name().unwrap_or_default().to_string_lossy();
     let seconds = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
     let beside = signature_path(&arguments.file);

@@ -11,7 +11,11 @@ use crate::cli::output::paint;
 use crate::cli::{assemble, output};
 use crate::config::{Config, Connection};
 use crate::conformance::{self, Answers, ConformanceError, Options, Place, Verdict};
+use crate::files;
 use crate::plugin::{Compiler, Limits, Runtime, RuntimeOptions, SqlGrants};
+
+/// The largest file of statements or settings, bytes.
+const TEXT_BYTES_MAX: u64 = 16 << 20;
 
 #[derive(Debug, clap::Args)]
 pub(in crate::cli) struct Arguments {
@@ -83,13 +87,14 @@ fn options(config: Option<&Config>, arguments: &Arguments) -> Result<Options, Cl
     };
     let unreadable = |file: &PathBuf, reason: String| CliError::Usage(format!("{}: {reason}", file.display()));
     if let Some(file) = &arguments.setup {
-        options.setup = Some(std::fs::read_to_string(file).map_err(|error| unreadable(file, error.to_string()))?);
+        options.setup =
+            Some(files::read_text(file, TEXT_BYTES_MAX).map_err(|error| unreadable(file, error.to_string()))?);
     }
     if let Some(file) = &arguments.answers {
         options.answers = Some(Answers::read(file).map_err(|problems| CliError::Config(problems.to_string()))?);
     }
     if let Some(file) = &arguments.settings {
-        let text = std::fs::read_to_string(file).map_err(|error| unreadable(file, error.to_string()))?;
+        let text = files::read_text(file, TEXT_BYTES_MAX).map_err(|error| unreadable(file, error.to_string()))?;
         let settings: serde_json::Value =
             toml::from_str(&text).map_err(|error| unreadable(file, error.message().to_owned()))?;
         options.settings_json = settings.to_string();

@@ -69,7 +69,7 @@ fn public_key(text: &str) -> Result<String, CliError> {
     if text.len() == 56 && !text.contains('.') {
         return Ok(text.to_owned());
     }
-    let file = std::fs::read_to_string(text)
+    let file = crate::files::read_text(std::path::Path::new(text), 64 << 10)
         .map_err(|error| CliError::Usage(format!("--key {text}: no key of 56 characters, and as a file: {error}")))?;
     Ok(file.lines().nth(1).unwrap_or_default().trim().to_owned())
 }

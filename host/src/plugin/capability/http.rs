@@ -3,8 +3,8 @@
 //!
 //! The guest sees errors of `wasi:http`. A limit that was met is also noted, so that the operator reads which one it was.
 
+use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
-use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -23,15 +23,11 @@ use super::http_fate::{RequestFates, Unanswered, may_be_a_gateways_word};
 use super::http_fence::Fence;
 use super::http_incoming::{Incoming, Seen, Ticket};
 use super::http_list::Refusal;
-use crate::domain::headers::CONNECTION_AND_CREDENTIALS;
+use crate::domain::headers::{is_closed_to_adapters, is_same};
 use crate::plugin::limits::Breach;
 use crate::plugin::state::Meters;
 use crate::plugin::transcript::Question;
 use crate::plugin::{CallContext, Limits, Transcript};
-
-/// What a guest may neither set nor read: the connection's own headers, and everything that authenticates.
-static FORBIDDEN: LazyLock<Vec<HeaderName>> =
-    LazyLock::new(|| CONNECTION_AND_CREDENTIALS.iter().map(|name| HeaderName::from_static(name)).collect());
 
 /// The way out for the HTTP requests of one call; closed for a call that was given none.
 pub(in crate::plugin) struct HttpDoor {
@@ -73,7 +69,7 @@ type Answered = (Response<WasiBody>, Box<dyn Future<Output = Result<(), Error>> 
 
 impl WasiHttpHooks for HttpDoor {
     fn forbidden_header_filter(&mut self) -> ForbiddenHeaderFilter {
-        Arc::new(|name| FORBIDDEN.contains(name))
+        Arc::new(|name| is_closed_to_adapters(name.as_str()))
     }
 
     fn set_host_header(&mut self) -> bool {
@@ -125,9 +121,9 @@ impl Open {
             }
             let body = self.gather(body).await?;
             let mut headers = parts.headers;
-            for name in FORBIDDEN.iter().chain([&header::CONTENT_LENGTH, &header::ACCEPT_ENCODING]) {
-                headers.remove(name);
-            }
+            remove_where(&mut headers, |name| {
+                is_closed_to_adapters(name) || is_same(name, "content-length") || is_same(name, "accept-encoding")
+            });
             let wait = first_byte_timeout(options.as_ref(), self.access.timeout);
             let prepared = Prepared { method: parts.method, url, headers, body };
             let seen = self.watch(&prepared)?;
@@ -309,6 +305,7 @@ impl Prepared {
         headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static(ACCEPTED));
         for (name, value) in added {
             // `extend` would leave the guest's value beside it.
+            remove_where(&mut headers, |own| is_same(own, name.as_str()));
             headers.insert(name, value);
         }
         if let Some(authorization) = authorization {
@@ -328,6 +325,13 @@ impl Prepared {
             headers: self.headers.iter().map(|(name, value)| (name.to_string(), text(value))).collect(),
             body: self.body.to_vec(),
         }
+    }
+}
+
+fn remove_where(headers: &mut HeaderMap, is_out: impl Fn(&str) -> bool) {
+    let out: Vec<HeaderName> = headers.keys().filter(|name| is_out(name.as_str())).cloned().collect();
+    for name in out {
+        headers.remove(name);
     }
 }
 

@@ -94,13 +94,59 @@ impl Prefix {
     }
 }
 
-/// A path that a server could walk up from: dot segments, also encoded or with parameters, encoded or doubled
-/// separators, backslashes.
+/// A path that a server could read in another way than it is written: dot segments, also encoded, padded or with parameters;
+/// encoded or doubled separators; control characters; bytes that are no characters, as the longer forms of `.` and `/` are;
+/// characters that some servers take for `.`, `/` or `\`.
 fn is_ambiguous(path: &str) -> bool {
-    let lower = path.to_ascii_lowercase();
-    let encoded = ["%2e", "%2f", "%5c", "%00", "%25", "\\", "//"];
-    encoded.iter().any(|text| lower.contains(text))
-        || lower.split('/').any(|segment| matches!(segment.split(';').next(), Some("." | "..")))
+    let Some(decoded) = decoded(path) else { return true };
+    path.contains('\\') || path.contains("//") || decoded.chars().any(char::is_control) || {
+        let encoded_separators = decoded.matches(['/', '\\', '%']).count() != path.matches('/').count();
+        encoded_separators || decoded.chars().any(is_look_alike) || decoded.split('/').any(is_dots)
+    }
+}
+
+/// Each `%XX` as its byte, and all of it as text; `None` when it is neither.
+fn decoded(path: &str) -> Option<String> {
+    let mut bytes = Vec::with_capacity(path.len());
+    let mut rest = path.bytes();
+    while let Some(byte) = rest.next() {
+        if byte == b'%' {
+            let mut digit = || rest.next().and_then(|digit| char::from(digit).to_digit(16));
+            let (high, low) = (digit()?, digit()?);
+            bytes.push(u8::try_from(high * 16 + low).ok()?);
+        } else {
+            bytes.push(byte);
+        }
+    }
+    String::from_utf8(bytes).ok()
+}
+
+/// Full-width and small forms, leaders, and other strokes.
+fn is_look_alike(character: char) -> bool {
+    matches!(
+        character,
+        '\u{2024}'
+            ..='\u{2026}'
+                | '\u{2044}'
+                | '\u{2215}'
+                | '\u{2216}'
+                | '\u{29f5}'
+                | '\u{29f8}'
+                | '\u{29f9}'
+                | '\u{fe52}'
+                | '\u{fe68}'
+                | '\u{ff0e}'
+                | '\u{ff0f}'
+                | '\u{ff3c}'
+    )
+}
+
+/// Dots and nothing else, up to what a server may cut off.
+fn is_dots(segment: &str) -> bool {
+    let segment = segment.split([';', '?', '#', ',', ':']).next().unwrap_or_default();
+    let is_padding = |character: char| character.is_whitespace() || ('\u{200b}'..='\u{200f}').contains(&character);
+    let mut bare = segment.chars().filter(|character| !is_padding(*character)).peekable();
+    bare.peek().is_some() && bare.all(|character| character == '.')
 }
 
 #[cfg(test)]
@@ -121,6 +167,9 @@ mod tests {
             "https://fhir.example.org/r4/",
             "https://fhir.example.org:443/r4/Patient/1?identifier=urn%3Ax%7C1%2F2",
             "https://FHIR.example.org/r4/Patient?a=../..",
+            "https://fhir.example.org/r4/Patient/a.b/_history/1..2",
+            "https://fhir.example.org/r4/$export;x=1",
+            "https://fhir.example.org/r4/%EA%B9%80%20%EC%B2%A0",
         ] {
             assert!(check(uri).is_ok(), "{uri}");
         }
@@ -150,6 +199,28 @@ mod tests {
             "https://fhir.example.org/r4/%2fadmin",
             "https://fhir.example.org/r4//admin",
             "https://fhir.example.org/r4/%252e%252e/admin",
+            "https://fhir.example.org/r4/..%3b/admin",
+            "https://fhir.example.org/r4/..%3Ba=b/admin",
+            "https://fhir.example.org/r4/..%20/admin",
+            "https://fhir.example.org/r4/%20../admin",
+            "https://fhir.example.org/r4/.%20./admin",
+            "https://fhir.example.org/r4/..%09/admin",
+            "https://fhir.example.org/r4/..%c2%a0/admin",
+            "https://fhir.example.org/r4/..%e2%80%8b/admin",
+            "https://fhir.example.org/r4/..%3f/admin",
+            "https://fhir.example.org/r4/..%23/admin",
+            "https://fhir.example.org/r4/.../admin",
+            "https://fhir.example.org/r4/%c0%ae%c0%ae/admin",
+            "https://fhir.example.org/r4/%e0%80%ae%e0%80%ae/admin",
+            "https://fhir.example.org/r4/x%c0%afadmin",
+            "https://fhir.example.org/r4/x%c1%9cadmin",
+            "https://fhir.example.org/r4/%ef%bc%8e%ef%bc%8e/admin",
+            "https://fhir.example.org/r4/x%ef%bc%8fadmin",
+            "https://fhir.example.org/r4/%u002e%u002e/admin",
+            "https://fhir.example.org/r4/x%0d%0aadmin",
+            "https://fhir.example.org/r4/x%00",
+            "https://fhir.example.org/r4/x%5cadmin",
+            "https://fhir.example.org/r4/100%",
             "https://fhir.example.org@evil.test/r4/Patient",
             "https://user@fhir.example.org/r4/Patient",
         ] {

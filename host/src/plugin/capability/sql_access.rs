@@ -54,6 +54,12 @@ impl SqlAccess {
         self.dialect
     }
 
+    /// What the operator granted.
+    #[must_use]
+    pub fn grants(&self) -> &SqlGrants {
+        &self.grants
+    }
+
     /// Whether the adapter was granted nothing that writes.
     #[must_use]
     pub fn only_reads(&self) -> bool {

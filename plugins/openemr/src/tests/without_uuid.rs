@@ -54,12 +54,12 @@ fn another_persons_chart_with_our_public_id_is_a_conflict_and_stays_as_it_is() {
     let outcomes = run(&database, &context, &[change("200", "{}"), change("P-2", "{}")]).unwrap().outcomes;
     assert!(refusal(&outcomes[0]).starts_with("Conflict: the chart with pid 200 carries this patient's id"));
     assert_eq!(receipt(outcomes.into_iter().nth(1).unwrap()).remote_id, "201");
-    // A person's word goes further than a public id.
-    let outcomes = run(&database, &context, &[by_word(change("200", "{}"), "200")]).unwrap().outcomes;
-    assert!(
-        matches!(outcomes[0], Outcome::Applied(_)),
-        "a person said that pid 200 is the patient's, and its public id agrees"
-    );
+    // A typing error of a person's goes no further: that the public id agrees says nothing where OpenEMR filled it in.
+    let by_word = by_word(change("200", "{}"), "200");
+    let outcomes = run(&database, &context, std::slice::from_ref(&by_word)).unwrap().outcomes;
+    assert!(refusal(&outcomes[0]).contains("another name or birth date"), "{:?}", outcomes[0]);
+    database.change("UPDATE patient_data SET fname = 'MinJun', lname = 'Kim', DOB = '1980-01-31' WHERE pid = 200");
+    assert_eq!(receipts(&database, &context, &[by_word])[0].remote_id, "200", "corrected in OpenEMR");
 }
 
 #[test]
@@ -132,6 +132,34 @@ fn a_pid_that_was_given_out_again_with_its_public_id_is_a_conflict_and_a_new_nam
     stranger(&database, 1, "1");
     let outcomes = run(&database, &context, &[linked(change("1", "{}"), &renamed[0])]).unwrap().outcomes;
     assert!(refusal(&outcomes[0]).contains("or is another person's that got this number again"));
+}
+
+#[test]
+fn charts_that_were_linked_before_an_upgrade_gave_them_uuids_stay_the_patients() {
+    let database = Database::open_without_uuid();
+    let before = context(&database);
+    let first = receipts(&database, &before, &[change("P-1", "{}"), change("P-2", "{}"), change("P-3", "{}")]);
+    // OpenEMR's upgrade: uuids of its own choice. One chart was given to another person meanwhile, one is gone.
+    database.change(
+        "ALTER TABLE patient_data ADD COLUMN uuid BLOB; UPDATE patient_data SET uuid = randomblob(16); \
+         CREATE UNIQUE INDEX uuid ON patient_data (uuid); \
+         CREATE TABLE uuid_registry (uuid BLOB PRIMARY KEY, table_name TEXT, created TEXT); \
+         UPDATE patient_data SET pubpid = 'X', fname = 'Stranger' WHERE pid = 2; DELETE FROM patient_data WHERE pid = 3",
+    );
+    let after = context(&database);
+    let next =
+        |place: usize, id: &str, city: &str| linked(change(id, &format!(r#"{{"city": "{city}"}}"#)), &first[place]);
+    let outcomes = run(&database, &after, &[next(0, "P-1", "Busan"), next(1, "P-2", "Busan"), next(2, "P-3", "Busan")])
+        .unwrap()
+        .outcomes;
+    for refused in &outcomes[1..] {
+        assert!(refusal(refused).starts_with("Conflict: the chart with pid"), "{refused:?}");
+    }
+    let kept = receipt(outcomes.into_iter().next().unwrap());
+    assert_eq!(kept.remote_id, first[0].remote_id);
+    assert!(kept.remote_version.as_deref().is_some_and(|version| version.starts_with("uuid:")), "{kept:?}");
+    receipts(&database, &after, &[linked(change("P-1", r#"{"city": "Jeju"}"#), &kept)]);
+    assert_eq!(database.ask("SELECT pid, pubpid, city FROM patient_data ORDER BY pid"), ["1|P-1|Jeju", "2|X|"]);
 }
 
 #[test]

@@ -160,12 +160,16 @@ fn a_function_of_another_database_is_no_function() {
             Postgres,
             &["total", "ifnull", "instr", "digest", "unix_timestamp", "group_concat", "json_extract", "hex", "if"],
         ),
-        (Sqlite, &["age", "md5", "gen_random_uuid", "load_extension", "if", "field"]),
+        (Sqlite, &["age", "md5", "gen_random_uuid", "load_extension", "if", "field", "instr", "replace", "zeroblob"]),
     ] {
         for name in names {
             refused(&[dialect], &format!("SELECT {name}(a) FROM granted"));
         }
     }
+    for call in ["trim(a, b)", "ltrim(a, b)", "rtrim(a, 'x')", "unhex(a, b)"] {
+        refused(&[Sqlite], &format!("SELECT {call} FROM granted"));
+    }
+    assert_eq!(sent(Sqlite, "SELECT TRIM(a) FROM granted"), "SELECT trim(`a`) FROM `granted`");
     assert_eq!(
         sent(Postgres, "SELECT UPPER(a), COALESCE(b, 1) FROM granted"),
         r#"SELECT pg_catalog.upper("a"), coalesce("b", 1) FROM "granted""#

@@ -59,6 +59,23 @@ pub(in crate::plugin) struct Permit {
     pub(in crate::plugin) writes: bool,
 }
 
+/// What would be sent in place of a statement, or why nothing would: for tools that measure or attack the guard.
+///
+/// # Errors
+/// Why it is refused.
+pub fn rewrite_statement(dialect: Dialect, grants: &SqlGrants, sql: &str, writes: bool) -> Result<String, String> {
+    let verb = if writes { Verb::Write } else { Verb::Read };
+    judge(dialect, grants, sql, verb).map(|permit| permit.sql).map_err(|refusal| refusal.into_error("t", "").message)
+}
+
+/// The functions that a dialect's statements may call, in lower case.
+#[must_use]
+pub fn functions_known_to_the_guard(dialect: Dialect) -> Vec<&'static str> {
+    let mut names: Vec<&str> = words::all_functions(dialect).iter().copied().collect();
+    names.sort_unstable();
+    names
+}
+
 /// The tree of a text, and whether that of the text written from it is the same; for tests.
 #[cfg(test)]
 fn is_written_faithfully(dialect: Dialect, sql: &str, written: &str) -> bool {

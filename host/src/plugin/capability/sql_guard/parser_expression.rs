@@ -231,6 +231,11 @@ impl Parser<'_> {
         } else {
             self.arguments(name)?
         };
+        if let Arguments::List { list, .. } = &arguments
+            && words::is_unbounded(self.dialect, name, list.len())
+        {
+            return Err(format!("function `{name}` takes one argument on SQLite, where nothing could stop it").into());
+        }
         self.expect_symbol(")")?;
         let filter = if self.is_word("FILTER") && self.is_symbol_at(1, "(") {
             self.skip();

@@ -12,15 +12,19 @@ use crate::database::Dialect;
 /// Characters of a foreign name that a reason shows.
 const SHOWN_CHARS_MAX: usize = 64;
 
-/// What all three define, and what each one alone does.
-const FUNCTIONS: &str = "abs avg coalesce concat concat_ws count cume_dist dense_rank exp first_value floor ceil \
-    ceiling lag last_value lead length ln lower ltrim max min mod nth_value ntile nullif octet_length percent_rank pi power radians \
-    degrees acos asin atan atan2 cos sin tan rank replace round row_number rtrim sign sqrt substring sum trim upper";
+/// What all three define.
+const FUNCTIONS: &str = "abs avg coalesce concat concat_ws count cume_dist dense_rank first_value lag last_value lead \
+    length lower ltrim max min nth_value ntile nullif octet_length percent_rank rank round row_number rtrim \
+    sign substring sum trim upper";
 
-const SQLITE: &str = "changes char date datetime format glob group_concat hex ifnull iif instr json json_array \
+/// What both kinds of servers define; the SQLite that is built in has no such functions.
+const NUMBERS: &str =
+    "acos asin atan atan2 ceil ceiling cos degrees exp floor ln log mod pi power radians sin sqrt tan";
+
+/// Not `instr` and `replace`: SQLite cannot be stopped within a function, and theirs takes the square of a value's length.
+const SQLITE: &str = "changes char date datetime format glob group_concat hex ifnull iif json json_array \
     json_array_length json_extract json_group_array json_group_object json_insert json_object json_patch json_quote \
-    json_remove json_replace json_set json_type json_valid julianday last_insert_rowid like log log10 log2 nullif pow \
-    printf quote random sqlite_version strftime string_agg substr time timediff total total_changes trunc typeof \
+    json_remove json_replace json_set json_type json_valid julianday last_insert_rowid like printf quote random sqlite_version strftime string_agg substr time timediff total total_changes typeof \
     unhex unicode unixepoch";
 
 /// What MySQL 8.0 and MariaDB 10.6 both define: a name that one of them lacks may be a stored function there.
@@ -33,7 +37,7 @@ const MYSQL: &str = "adddate addtime ascii bin bit_and bit_count bit_length bit_
     json_quote json_remove json_replace json_search json_set json_type json_unquote json_valid json_value last_day \
     last_insert_id lcase least left localtime localtimestamp locate log log10 log2 lpad makedate maketime md5 \
     microsecond mid minute month monthname now ord pow quarter quote rand regexp_instr regexp_replace regexp_substr \
-    reverse right row_count rpad schema second session_user sha sha1 sha2 soundex std stddev stddev_pop stddev_samp \
+    replace reverse right row_count rpad schema second session_user sha sha1 sha2 soundex std stddev stddev_pop stddev_samp \
     str_to_date strcmp subdate substr substring_index subtime sysdate system_user time time_format timediff \
     timestamp timestampadd timestampdiff to_base64 to_days truncate ucase unhex unix_timestamp user utc_date utc_time \
     utc_timestamp uuid uuid_short values var_pop var_samp variance version week weekday weekofyear year yearweek";
@@ -47,7 +51,7 @@ const POSTGRES: &str = "age array_agg array_length array_position ascii bit_and 
     jsonb_array_length jsonb_build_array jsonb_build_object jsonb_extract_path jsonb_extract_path_text jsonb_insert \
     jsonb_object_agg jsonb_set jsonb_strip_nulls jsonb_typeof least left log lpad make_date make_interval make_time \
     make_timestamp md5 now normalize overlay position quote_literal quote_nullable random regexp_match \
-    regexp_matches regexp_replace reverse right row_to_json rpad sha224 sha256 sha384 sha512 split_part \
+    regexp_matches regexp_replace replace reverse right row_to_json rpad sha224 sha256 sha384 sha512 split_part \
     starts_with statement_timestamp stddev stddev_pop stddev_samp string_agg strpos substr to_char to_date \
     to_json to_jsonb to_number to_timestamp transaction_timestamp translate trunc var_pop var_samp variance version";
 
@@ -297,12 +301,12 @@ const INFIXES_POSTGRES: &[&str] = &[
 const POSTFIXES: &[&str] = &["IS NOT NULL", "IS NULL", "IS NOT TRUE", "IS TRUE", "IS NOT FALSE", "IS FALSE"];
 
 static RESERVED_WORDS: LazyLock<HashSet<&str>> = LazyLock::new(|| RESERVED.split_whitespace().collect());
-static FUNCTIONS_SQLITE: LazyLock<HashSet<&str>> = LazyLock::new(|| functions(SQLITE));
-static FUNCTIONS_MYSQL: LazyLock<HashSet<&str>> = LazyLock::new(|| functions(MYSQL));
-static FUNCTIONS_POSTGRES: LazyLock<HashSet<&str>> = LazyLock::new(|| functions(POSTGRES));
+static FUNCTIONS_SQLITE: LazyLock<HashSet<&str>> = LazyLock::new(|| functions(&[FUNCTIONS, SQLITE]));
+static FUNCTIONS_MYSQL: LazyLock<HashSet<&str>> = LazyLock::new(|| functions(&[FUNCTIONS, NUMBERS, MYSQL]));
+static FUNCTIONS_POSTGRES: LazyLock<HashSet<&str>> = LazyLock::new(|| functions(&[FUNCTIONS, NUMBERS, POSTGRES]));
 
-fn functions(own: &'static str) -> HashSet<&'static str> {
-    FUNCTIONS.split_whitespace().chain(own.split_whitespace()).collect()
+fn functions(lists: &[&'static str]) -> HashSet<&'static str> {
+    lists.iter().flat_map(|list| list.split_whitespace()).collect()
 }
 
 /// The functions of a dialect, in lower case.
@@ -317,6 +321,11 @@ pub(super) fn all_functions(dialect: Dialect) -> &'static HashSet<&'static str> 
 /// The function of this name that only computes.
 pub(super) fn function(dialect: Dialect, name: &str) -> Option<&'static str> {
     all_functions(dialect).get(name.to_ascii_lowercase().as_str()).copied()
+}
+
+/// Whether SQLite's time for a call would be the square of a value's length: see [`SQLITE`].
+pub(super) fn is_unbounded(dialect: Dialect, name: &str, arguments: usize) -> bool {
+    dialect == Dialect::Sqlite && arguments > 1 && matches!(name, "trim" | "ltrim" | "rtrim" | "unhex")
 }
 
 /// Whether a call is one of PostgreSQL's grammar.

@@ -1,0 +1,60 @@
+//! Charts that were linked while OpenEMR had no uuids (5.x): its upgrade gave them uuids of its own choice, so that ours finds none.
+//!
+//! Such a link carries a pid and nothing else that leads to the chart. The chart with that pid is still the patient's when it carries
+//! the patient's id as its public id and has the patient's name and birth date, or exactly what we wrote last. Its uuid travels in the
+//! receipt from then on (`relinked.rs`). Asked only for linked charts that were not found: one query for a batch that has any.
+
+use std::collections::BTreeMap;
+
+use adapter_sdk::Failure;
+use adapter_sdk::database::Value;
+
+use crate::charts::{Chart, Row, Sought, read};
+use crate::columns::Fingerprints;
+use crate::lent::Lent;
+use crate::relinked;
+use crate::statements::Statements;
+
+/// By patient id.
+///
+/// # Errors
+/// What the database says, as a failure.
+pub(crate) fn find(
+    db: &impl Lent,
+    statements: &Statements<'_>,
+    sought: &[Sought<'_>],
+    found: &[Row],
+    locked: bool,
+) -> Result<BTreeMap<String, Chart>, Failure> {
+    let mut charts = BTreeMap::new();
+    if !statements.schema.has_uuid() {
+        return Ok(charts);
+    }
+    let is_missing = |one: &Sought<'_>| !found.iter().any(|row| row.key == one.uuid);
+    let linked_before = |one: &&Sought<'_>| one.last_state.is_some() && one.own_version.is_none() && is_missing(one);
+    let lost: Vec<(i64, &Sought<'_>)> =
+        sought.iter().filter(linked_before).filter_map(|one| Some((one.linked_pid?.parse().ok()?, one))).collect();
+    if lost.is_empty() {
+        return Ok(charts);
+    }
+    let pids = lost.iter().map(|(pid, _)| Value::Signed(*pid));
+    let public_ids = lost.iter().map(|(_, one)| Value::from(one.patient_id));
+    let sql = statements.charts_by_pid_and_pubpid(lost.len(), locked);
+    let rows = read(db, statements, &sql, &pids.chain(public_ids).collect::<Vec<_>>())?;
+    let fingerprints = Fingerprints::new(statements.columns);
+    for (pid, one) in lost {
+        // A public id is compared by the column's collation, and by name and birth date or our last state here.
+        let is_ours = |row: &&Row| {
+            let is_last_state = || fingerprints.stands_for(one.last_state.unwrap_or_default(), &row.chart.record);
+            row.chart.pid == pid && (one.is_about(row) || is_last_state() == Some(true))
+        };
+        if let Some(row) = rows.iter().find(is_ours)
+            && let Ok(uuid) = <[u8; 16]>::try_from(row.key.as_slice())
+        {
+            let own_version = Some(relinked::remote_version(&uuid));
+            let chart = Chart { own_version, other_uuid: Some(uuid), ..row.chart.clone() };
+            charts.insert(one.patient_id.to_owned(), chart);
+        }
+    }
+    Ok(charts)
+}
