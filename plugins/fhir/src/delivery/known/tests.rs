@@ -133,7 +133,8 @@ fn a_search_that_fails_confirms_nothing() {
 
 #[test]
 fn no_second_record_is_made_when_a_page_hides_the_one_with_our_id() {
-    let (settings, capabilities) = (Settings::default(), single(Versioning::VersionedUpdate));
+    let capabilities = Capabilities { conditional_create: false, ..single(Versioning::VersionedUpdate) };
+    let settings = Settings::default();
     let rules = rules(&settings, &capabilities);
     let mut server = Server::default();
     created(&server, &rules);
