@@ -6,6 +6,8 @@
 use adapter_sdk::http::Response;
 use serde_json::Value;
 
+use crate::mapping::percent_encode;
+
 /// One answer.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Answer {
@@ -92,6 +94,14 @@ impl Answer {
         })
     }
 
+    /// An id in the answer that is another than the one that was asked for.
+    pub(crate) fn other_id(&self, asked: &str) -> Option<String> {
+        let located = self.location.as_deref().and_then(patient_location).map(|(id, _)| id);
+        let held = self.patient().and_then(|patient| patient.get("id")).and_then(Value::as_str).map(str::to_owned);
+        let encoded = percent_encode(asked);
+        [located, held].into_iter().flatten().find(|id| id != asked && *id != encoded)
+    }
+
     /// The version that it now has.
     pub(crate) fn version(&self) -> Option<String> {
         let etag = self.etag.as_deref().and_then(etag_version);
@@ -104,6 +114,23 @@ impl Answer {
         self.resource
             .as_ref()
             .filter(|resource| resource.get("resourceType").and_then(Value::as_str) == Some("Patient"))
+    }
+
+    /// The Patient that came back with more than its id and version, so that it shows which record it is.
+    pub(crate) fn record(&self) -> Option<&Value> {
+        let says = |name: &String| {
+            !matches!(name.as_str(), "resourceType" | "id" | "meta" | "text" | "implicitRules" | "language")
+        };
+        self.patient().filter(|patient| patient.as_object().is_some_and(|elements| elements.keys().any(says)))
+    }
+
+    /// The Patients that a search found; `None` where this is not its answer.
+    pub(crate) fn patients(&self) -> Option<Vec<&Value>> {
+        let is = |resource: &Value, name: &str| resource.get("resourceType").and_then(Value::as_str) == Some(name);
+        let bundle = self.resource.as_ref().filter(|bundle| self.status == 200 && is(bundle, "Bundle"))?;
+        let entries = bundle.get("entry").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
+        let resources = entries.iter().filter_map(|entry| entry.get("resource"));
+        Some(resources.filter(|resource| is(resource, "Patient")).collect())
     }
 }
 
@@ -193,6 +220,34 @@ mod tests {
         let mut entry = json!({ "fullUrl": "http://h/Patient/9", "response": { "status": "200", "etag": "W/\"6\"" } });
         let answer = Answer::from_entry(&mut entry);
         assert_eq!((answer.patient_id(), answer.version()), (Some("9".into()), Some("6".into())));
+    }
+
+    #[test]
+    fn another_id_than_the_one_asked_for_is_seen_in_location_and_body() {
+        for (location, id, other) in [
+            (Some("http://h/Patient/7/_history/2"), None, None),
+            (Some("Patient/a%20b"), None, None),
+            (Some("Patient/8"), None, Some("8")),
+            (None, Some("8"), Some("8")),
+            (Some("Patient/7"), Some("8"), Some("8")),
+            (None, None, None),
+        ] {
+            let asked = if location == Some("Patient/a%20b") { "a b" } else { "7" };
+            let resource = id.map(|id| json!({ "resourceType": "Patient", "id": id }));
+            let answer = Answer { location: location.map(str::to_owned), resource, ..Answer::default() };
+            assert_eq!(answer.other_id(asked).as_deref(), other, "{location:?} {id:?}");
+        }
+    }
+
+    #[test]
+    fn an_answer_that_holds_no_more_than_id_and_version_is_no_record() {
+        let answer = |resource: Value| Answer { resource: Some(resource), ..Answer::default() };
+        let bare = json!({ "resourceType": "Patient", "id": "9", "meta": { "versionId": "5" } });
+        assert_eq!(answer(bare.clone()).record(), None);
+        let mut full = bare;
+        full["active"] = json!(true);
+        assert!(answer(full).record().is_some());
+        assert_eq!(answer(json!({ "resourceType": "Bundle", "entry": [] })).record(), None);
     }
 
     #[test]

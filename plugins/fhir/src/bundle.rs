@@ -9,6 +9,7 @@ use adapter_sdk::http::Method;
 use serde_json::{Value, json};
 
 use crate::answer::Answer;
+use crate::capability::Capabilities;
 use crate::delivery::Ask;
 
 /// Bytes of a Bundle around its entries.
@@ -30,7 +31,7 @@ pub(crate) struct Entry {
 
 impl Entry {
     /// Writes a request out as an entry.
-    pub(crate) fn new(index: usize, ask: &Ask) -> Self {
+    pub(crate) fn new(index: usize, ask: &Ask, capabilities: &Capabilities) -> Self {
         let mut request = json!({ "method": method(ask.method), "url": ask.url });
         for (element, value) in [("ifMatch", &ask.if_match), ("ifNoneExist", &ask.if_none_exist)] {
             if let Some(value) = value {
@@ -49,7 +50,7 @@ impl Entry {
         let key = if key == "Patient" { format!("create {index}") } else { key };
         Self {
             index,
-            may_be_repeated: ask.may_be_repeated(),
+            may_be_repeated: ask.may_be_repeated(capabilities),
             is_post: ask.method == Method::Post,
             key,
             text: entry.to_string(),
@@ -131,7 +132,12 @@ mod tests {
                 if_none_exist: None,
                 resource,
             },
+            &Capabilities::default(),
         )
+    }
+
+    fn new(index: usize, ask: &Ask) -> Entry {
+        Entry::new(index, ask, &Capabilities::default())
     }
 
     fn sizes(chunks: &[Vec<Entry>]) -> Vec<usize> {
@@ -149,10 +155,10 @@ mod tests {
             resource: None,
         };
         let entries = [
-            Entry::new(0, &Ask { if_match: Some("W/\"3\"".to_owned()), ..ask(Method::Put, "Patient/1") }),
-            Entry::new(1, &Ask { if_none_exist: Some("identifier=a".to_owned()), ..ask(Method::Post, "Patient") }),
-            Entry::new(2, &ask(Method::Get, "Patient/1")),
-            Entry::new(3, &Ask { only_if_new: true, ..ask(Method::Put, "Patient/a1") }),
+            new(0, &Ask { if_match: Some("W/\"3\"".to_owned()), ..ask(Method::Put, "Patient/1") }),
+            new(1, &Ask { if_none_exist: Some("identifier=a".to_owned()), ..ask(Method::Post, "Patient") }),
+            new(2, &ask(Method::Get, "Patient/1")),
+            new(3, &Ask { only_if_new: true, ..ask(Method::Put, "Patient/a1") }),
         ];
         let bundle: Value = serde_json::from_slice(&body(&entries)).unwrap();
         assert_eq!(
@@ -186,7 +192,7 @@ mod tests {
                 if_none_exist: None,
                 resource: None,
             };
-            Entry::new(index, &ask)
+            new(index, &ask)
         };
         assert_eq!(sizes(&chunks(vec![create(0), create(1)], 100, 1_000_000)), [2]);
     }

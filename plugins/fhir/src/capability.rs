@@ -86,7 +86,7 @@ fn fetch(outside: &dyn Outside) -> Result<Value, Failure> {
     if response.status != 200 {
         // An OperationOutcome changes nothing here: where there is no CapabilityStatement there is nothing to deliver to.
         return Err(match outcome::of_response(WHAT, &response, false) {
-            Whole::Target(failure) | Whole::Odd(failure) | Whole::Slow(failure) => failure,
+            Whole::Target(failure) | Whole::Odd(failure) | Whole::Unanswered(failure) | Whole::Slow(failure) => failure,
             Whole::Answer => {
                 failure(FailureKind::Misconfigured, format!("{WHAT} answered {}: check base_url", response.status))
             }

@@ -2,29 +2,32 @@
 //!
 //! Owns the protocol of a single change as a pure state machine: [`Delivery::begin`] and [`Delivery::advance`] give
 //! either the next request or the outcome. It knows nothing of HTTP or Bundles (`exchange` sends the requests of all
-//! changes of a batch together), so every path can be tested without a server. This file has the way of a record that is
-//! known; `first` has the way of a patient without a link.
+//! changes of a batch together), so every path can be tested without a server. `known` has the way of a record that is known,
+//! `first` the way of a patient without a link.
 //!
-//! Three promises decide the paths: a record that others wrote into never loses what is theirs, a lost answer never
-//! leads to a second record, and no request that arrives late turns a record back. Read next: `ownership` for the merge,
-//! `outcome` for the failures.
+//! Four promises decide the paths: a record that others wrote into never loses what is theirs, a lost answer never leads to a
+//! second record, no request that arrives late turns a record back, and no record is taken for ours that does not carry our
+//! identifier. Read next: `ownership` for the merge, `outcome` for the failures.
 
 mod first;
+mod known;
 
 use adapter_sdk::http::Method;
 use adapter_sdk::patient;
 use adapter_sdk::{Change, Failure, FailureKind, Operation, Outcome, Receipt, RemoteEdit};
-use serde_json::{Value, json};
+use serde_json::Value;
 
-use crate::answer::{Answer, version_of};
+use crate::answer::Answer;
 use crate::capability::{Capabilities, Versioning};
 use crate::mapping;
-use crate::outcome::{self, Personal, failure};
-use crate::ownership::{self, Fingerprint, Kept, Merged};
-use crate::settings::{Existing, Settings};
+use crate::outcome::{self, failure};
+use crate::ownership::{Fingerprint, Kept};
+use crate::settings::Settings;
 
 /// How often one change is read and written again because someone else wrote in between.
 const WRITES_MAX: u32 = 3;
+const UNREADABLE: &str = "read of Patient answered 200 without a Patient";
+const NOT_OURS: &str = "the server answered our write with a Patient that does not carry our identifier";
 
 /// What holds for every change of a call.
 #[derive(Clone, Copy, Debug)]
@@ -55,10 +58,11 @@ impl Ask {
     }
 
     /// Whether it may be sent again while the server may still be working on the first: a read, or an update that a version
-    /// guards. A create is none, not even one under an id of ours: not every server keeps to `If-None-Match: *`, and the late
-    /// one would turn back what was written since.
-    pub(crate) fn may_be_repeated(&self) -> bool {
-        self.method == Method::Get || self.if_match.is_some()
+    /// guards at a server that promises to look at it. A create may not, not even one under an id of ours: not every server keeps
+    /// to `If-None-Match: *`, and the late one would turn back what was written since.
+    pub(crate) fn may_be_repeated(&self, capabilities: &Capabilities) -> bool {
+        let is_guarded = self.if_match.is_some() && capabilities.versioning == Versioning::VersionedUpdate;
+        self.method == Method::Get || is_guarded
     }
 
     pub(crate) fn is_search(&self) -> bool {
@@ -91,13 +95,19 @@ enum Stage {
     /// `GET Patient?identifier=` after a create was refused in a way that something made before may explain.
     LookInto,
     /// `GET Patient?identifier=` once more after a create, for a second record.
-    LookAgain,
+    LookAgain { was_read: bool },
+    /// `GET Patient/ID` under an id that the server chose, before it is believed.
+    ReadChosen { has_looked: bool },
     /// `GET Patient/ID`.
     Read,
     /// `PUT Patient/ID`.
     Update,
     /// `GET Patient/ID/_history/VERSION` of a version that we may have written over.
     ReadOverwritten,
+    /// `GET Patient?identifier=` after a 404 that no FHIR server gave.
+    ConfirmGone,
+    /// `GET Patient?_id=` after such a 404, where another record carries our identifier.
+    ConfirmIdGone,
 }
 
 /// How the server refused a change, as far as it says something of the server as a whole.
@@ -120,9 +130,6 @@ pub(crate) struct Delivery<'a> {
     deletes: bool,
     /// The id of the record: the link's, or the one that was found.
     id: Option<String>,
-    /// The link says what was written last. A person's word says nothing of it, and is no reason to hold.
-    has_written: bool,
-    linked: bool,
     link_version: Option<String>,
     last: Option<Fingerprint>,
     /// A person kept what the record held.
@@ -154,8 +161,6 @@ impl<'a> Delivery<'a> {
             wanted: None,
             deletes,
             id: link.map(|link| link.remote_id.clone()),
-            has_written: link.and_then(|link| link.fingerprint.as_deref()).is_some_and(|last| !last.is_empty()),
-            linked: link.is_some(),
             link_version: link.and_then(|link| link.remote_version.clone()).filter(|version| !version.is_empty()),
             last: link.and_then(|link| link.fingerprint.as_deref()).and_then(Fingerprint::parse),
             kept: link.and_then(|link| link.fingerprint.as_deref()).and_then(Kept::parse),
@@ -187,14 +192,20 @@ impl<'a> Delivery<'a> {
 
     /// The outcome of a change whose last request will not be answered in this call, where it has one already.
     pub(crate) fn conclude(&mut self) -> Option<Outcome> {
-        let has_one = self.stage == Stage::LookAgain && self.id.is_some();
+        let was_taken = match self.stage {
+            Stage::LookAgain { .. } | Stage::ReadOverwritten => true,
+            // After a create without an id of ours the id can only be the server's.
+            Stage::ReadChosen { has_looked } => has_looked,
+            _ => false,
+        };
+        let has_one = was_taken && self.id.is_some();
         match has_one.then(|| self.applied(self.version.clone()))? {
             Step::Done(outcome) => Some(outcome),
             Step::Ask(_) => None,
         }
     }
 
-    /// A Bundle with our create broke, and who knows what of it was done: looks before it creates again.
+    /// A Bundle with our create was answered in a way that does not show what of it was done: looks before it creates again.
     pub(crate) fn look_first(&mut self) -> Step {
         self.search(Stage::Search)
     }
@@ -206,6 +217,24 @@ impl<'a> Delivery<'a> {
         }
         self.suspect = Some(Suspect::Server);
         Outcome::Failed(failure)
+    }
+
+    fn is_linked(&self) -> bool {
+        self.change.link.is_some()
+    }
+
+    /// The link says what was written last. A person's word says nothing of it, and is no reason to hold.
+    fn has_written(&self) -> bool {
+        self.fingerprint().is_some_and(|last| !last.is_empty())
+    }
+
+    /// A person chose the record, whatever it carries.
+    fn was_named_by_a_person(&self) -> bool {
+        self.is_linked() && self.fingerprint().is_none()
+    }
+
+    fn fingerprint(&self) -> Option<&str> {
+        self.change.link.as_ref()?.fingerprint.as_deref()
     }
 
     fn read_state(&mut self, rules: &Rules<'_>) -> Result<(), Failure> {
@@ -247,15 +276,14 @@ impl<'a> Delivery<'a> {
     pub(crate) fn advance(&mut self, rules: &Rules<'_>, answer: &Answer) -> Step {
         match self.stage {
             Stage::Read => match (answer.status, answer.patient()) {
-                (200, Some(current)) => self.on_current(rules, &current.clone(), answer.version()),
-                (404 | 410, _) => self.gone(),
-                (200, None) => self.unreadable("read of Patient answered 200 without a Patient"),
+                (200, Some(current)) => self.on_read(rules, &current.clone(), answer.version()),
+                (404 | 410, _) => self.absent(answer),
+                (200, None) => self.unreadable(UNREADABLE),
                 _ => self.refused("read of Patient", answer),
             },
             Stage::Update => match answer.status {
-                200 | 204 => self.updated(rules, answer),
-                201 => self.recreated(rules, answer),
-                404 | 410 => self.gone(),
+                200 | 201 | 204 => self.updated(rules, answer),
+                404 | 410 => self.absent(answer),
                 409 | 412 if self.writes < WRITES_MAX => self.read(Stage::Read),
                 409 | 412 => Step::Done(Outcome::Failed(failure(
                     FailureKind::Transient,
@@ -264,132 +292,15 @@ impl<'a> Delivery<'a> {
                 _ => self.refused("update of Patient", answer),
             },
             Stage::ReadOverwritten => self.on_overwritten(rules, answer),
+            Stage::ConfirmGone => self.confirm_gone(rules, answer),
+            Stage::ConfirmIdGone => self.confirm_id_gone(answer),
             _ => self.advance_first(rules, answer),
         }
-    }
-
-    /// The record as it is now: decides between leaving it, holding, and writing our elements into it.
-    fn on_current(&mut self, rules: &Rules<'_>, current: &Value, version: Option<String>) -> Step {
-        if let Some(id) = current.get("id").and_then(Value::as_str) {
-            self.id = Some(id.to_owned());
-        }
-        let version = version.or_else(|| version_of(current));
-        let merged = ownership::merge(current, self.wanted.as_ref(), self.last.as_ref(), rules.settings);
-        let guard = version.clone().filter(|_| rules.capabilities.versioning != Versioning::NoVersion);
-        if let (false, Existing::Replace, Some(wanted)) = (self.linked, rules.settings.existing, &self.wanted)
-            && (merged.fingerprint.shared || !merged.unchanged)
-        {
-            self.written = Some(Fingerprint::of_own(wanted, rules.settings));
-            return self.update(rules, wanted.clone(), guard);
-        }
-        if merged.unchanged {
-            self.written = Some(merged.fingerprint);
-            return self.applied(version);
-        }
-        if let Some(step) = self.held_back(rules, current, &merged, version) {
-            return step;
-        }
-        self.written = Some(merged.fingerprint);
-        self.update(rules, merged.resource, guard)
-    }
-
-    /// Whether an edit by others, or a person's decision about one, keeps us from writing.
-    fn held_back(&self, rules: &Rules<'_>, current: &Value, merged: &Merged, version: Option<String>) -> Option<Step> {
-        let now = Kept::of(current, merged, rules.settings);
-        let is_kept = self.kept.as_ref().is_some_and(|kept| kept.held == now.held);
-        if is_kept && self.kept.as_ref() == Some(&now) {
-            // The very state that the person declined comes again: the decision stands.
-            return Some(Step::Done(Outcome::Applied(Receipt {
-                remote_id: self.id.clone().unwrap_or_default(),
-                remote_version: version,
-                fingerprint: Some(now.to_text()),
-            })));
-        }
-        if rules.on_remote_edit == RemoteEdit::Overwrite {
-            return None;
-        }
-        let message = if is_kept {
-            "Patient holds what was kept of the target's, and this newer state would write over it: correct the patient in \
-             the application too, or decide again"
-        } else if self.was_edited(rules, current) {
-            "Patient was edited at the target since we last wrote it"
-        } else {
-            return None;
-        };
-        // The host keeps what stands in brackets, and shows it to nobody: `plugins/README.md`.
-        Some(conflict(&format!("{message} [holds {}]", now.to_text())))
-    }
-
-    fn was_edited(&self, rules: &Rules<'_>, current: &Value) -> bool {
-        self.has_written && !self.last.as_ref().is_some_and(|last| last.matches(current, rules.settings))
-    }
-
-    fn update(&mut self, rules: &Rules<'_>, mut resource: Value, version: Option<String>) -> Step {
-        let id = self.id.clone().unwrap_or_default();
-        resource["id"] = json!(id);
-        self.stage = Stage::Update;
-        self.writes += 1;
-        self.written.get_or_insert_with(|| Fingerprint::of_own(&resource, rules.settings));
-        self.replaces.clone_from(&version);
-        let update = Ask::new(Method::Put, patient_url(&id), Some(resource));
-        Step::Ask(Ask { if_match: version.map(|version| format!("W/\"{version}\"")), ..update })
     }
 
     fn read(&mut self, stage: Stage) -> Step {
         self.stage = stage;
         Step::Ask(Ask::new(Method::Get, patient_url(self.id.as_deref().unwrap_or_default()), None))
-    }
-
-    /// An update was taken. A version further on than the next one means that there may be a version in between, which
-    /// `If-Match` should have kept us from writing over.
-    fn updated(&mut self, rules: &Rules<'_>, answer: &Answer) -> Step {
-        let number = |version: Option<&str>| version.and_then(|version| version.parse::<u64>().ok());
-        let version = answer.version();
-        let (before, after) = (number(self.replaces.as_deref()), number(version.as_deref()));
-        if let (Some(before), Some(after)) = (before, after)
-            && after > before + 1
-            && self.writes < WRITES_MAX
-        {
-            self.version = version;
-            self.stage = Stage::ReadOverwritten;
-            let url = format!("{}/_history/{}", patient_url(self.id.as_deref().unwrap_or_default()), after - 1);
-            return Step::Ask(Ask::new(Method::Get, url, None));
-        }
-        self.confirmed(rules, answer)
-    }
-
-    /// What stood in the version before ours, if our update wrote over one that we had not seen.
-    fn on_overwritten(&mut self, rules: &Rules<'_>, answer: &Answer) -> Step {
-        let version = self.version.take();
-        let overwritten = match (answer.status, answer.patient()) {
-            (200, Some(overwritten)) => overwritten.clone(),
-            // Servers that count the versions of all records together have no such version of this one.
-            _ => return self.applied(version),
-        };
-        self.notice = Some(
-            "the server took an update although If-Match named an older version; the record is read before each write \
-             from here on (set read_first = true to do so for all)"
-                .to_owned(),
-        );
-        if rules.on_remote_edit == RemoteEdit::Hold && self.was_edited(rules, &overwritten) {
-            return conflict(
-                "Patient was edited at the target since we last wrote it, and the server let our update pass although \
-                 If-Match named an older version: the edit is in the record's history",
-            );
-        }
-        let merged = ownership::merge(&overwritten, self.wanted.as_ref(), self.last.as_ref(), rules.settings);
-        // Marked as shared also where nothing was lost this time: so the next write reads first.
-        let lost = merged.fingerprint.shared;
-        self.written = Some(merged.fingerprint.into_shared());
-        if lost { self.update(rules, merged.resource, version) } else { self.applied(version) }
-    }
-
-    /// A write was taken.
-    fn confirmed(&mut self, rules: &Rules<'_>, answer: &Answer) -> Step {
-        if let (None, Some(wanted)) = (&self.written, &self.wanted) {
-            self.written = Some(Fingerprint::of_own(wanted, rules.settings));
-        }
-        self.applied(answer.version())
     }
 
     fn applied(&self, version: Option<String>) -> Step {
@@ -400,38 +311,20 @@ impl<'a> Delivery<'a> {
         }))
     }
 
-    /// An update by id created a record: the one that we knew had been deleted, and the server did not mind.
-    fn recreated(&mut self, rules: &Rules<'_>, answer: &Answer) -> Step {
-        if rules.on_remote_edit == RemoteEdit::Hold {
-            return conflict("Patient had been deleted at the target, and the server created it anew on our update");
-        }
-        let told = "a Patient had been deleted at the target, and the server created it anew on our update";
-        self.notice = Some(told.to_owned());
-        self.confirmed(rules, answer)
-    }
-
-    /// The record is no longer there.
-    fn gone(&mut self) -> Step {
-        if self.deletes {
-            // What should be inactive does not exist: there is nothing left to do. Without an id the link goes too, so
-            // that the patient may come back.
-            return nothing_there();
-        }
-        if self.linked {
-            return conflict("Patient was deleted at the target");
-        }
-        Step::Done(Outcome::Failed(failure(FailureKind::Transient, "Patient vanished while we wrote it")))
-    }
-
     fn refused(&mut self, what: &str, answer: &Answer) -> Step {
-        let personal = Personal::of_payload(&self.change.payload);
+        let mut failure = outcome::of_answer(what, answer, &self.change.payload);
+        let is_fhir = answer.outcome.is_some();
         self.suspect = match answer.status {
             401 | 403 => Some(Suspect::Credentials),
-            // What looks like a success and is none was not said by a FHIR server that is well.
+            // What looks like a success and is none was not said by a FHIR server that is well, nor was a bare 404 or 405.
             0..=299 | 408 | 500.. => Some(Suspect::Server),
+            404 | 405 if !is_fhir => Some(Suspect::Server),
             _ => None,
         };
-        Step::Done(Outcome::Failed(outcome::of_answer(what, answer, &personal)))
+        if answer.status == 404 && !is_fhir {
+            failure.kind = FailureKind::Transient;
+        }
+        Step::Done(Outcome::Failed(failure))
     }
 
     fn unreadable(&mut self, message: &str) -> Step {
@@ -447,6 +340,11 @@ fn conflict(message: &str) -> Step {
 /// A delete of what the target does not have: confirmed, with no id.
 fn nothing_there() -> Step {
     Step::Done(Outcome::Applied(Receipt { remote_id: String::new(), remote_version: None, fingerprint: None }))
+}
+
+/// Whether the answer proves that a record is not there: FHIR says so, and not some proxy before the server.
+fn is_proof(answer: &Answer) -> bool {
+    answer.status == 410 || answer.outcome.is_some()
 }
 
 fn patient_url(id: &str) -> String {

@@ -1,11 +1,12 @@
 //! Carries the requests of all changes of a call to the server, round by round, and their answers back.
 //!
 //! Owns the rounds, and the verdict on who is to blame for what failed: one patient, or the target as a whole. It knows
-//! nothing of patients (`delivery` decides what to ask) and nothing of HTTP (`line` sends, in Bundles or one by one).
+//! nothing of patients (`delivery` decides what to ask) and nothing of HTTP (`line` sends, in Bundles or one by one, over `wire`).
 //! A round is as few HTTP requests as the server allows. Nothing that the server may still be working on is sent again,
 //! unless doing it twice changes nothing.
 
 mod line;
+mod wire;
 
 use adapter_sdk::http::{Error, Request, Response};
 use adapter_sdk::{Change, Failure, FailureKind, Outcome};
@@ -15,7 +16,9 @@ use crate::delivery::{Delivery, Rules, Step, Suspect};
 use crate::outcome::failure;
 use line::{Line, Reply};
 
-pub(crate) use line::with_headers;
+pub(crate) use wire::with_headers;
+
+pub(crate) const FHIR_JSON: &str = "application/fhir+json";
 
 /// A delivery has an end after fewer steps than this, whatever a server answers.
 const ROUNDS_MAX: usize = 40;

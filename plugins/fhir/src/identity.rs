@@ -50,6 +50,15 @@ pub(crate) fn carries(patient: &Value, system: &str, value: &str) -> Carries {
     if values().any(|known| known.trim().to_lowercase() == folded) { Carries::InAnotherCase } else { Carries::Not }
 }
 
+/// Whether a Patient carries any identifier of the system.
+pub(crate) fn carries_any(patient: &Value, system: &str) -> bool {
+    let identifiers = patient.get("identifier").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
+    identifiers.iter().any(|identifier| {
+        let has_value = identifier.get("value").and_then(Value::as_str).is_some_and(|value| !value.is_empty());
+        has_value && identifier.get("system").and_then(Value::as_str) == Some(system)
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use std::collections::HashSet;

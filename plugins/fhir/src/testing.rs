@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use crate::capability::{Capabilities, Versioning};
 use crate::delivery::Rules;
-use crate::exchange::Outside;
+use crate::exchange::{FHIR_JSON, Outside};
 use crate::settings::Settings;
 
 /// One stored Patient.
@@ -23,7 +23,7 @@ pub(crate) struct Record {
     pub(crate) resource: Option<Value>,
 }
 
-type Fault = Box<dyn Fn(usize, &Request) -> Option<Result<Response, Error>>>;
+pub(crate) type Fault = Box<dyn Fn(usize, &Request) -> Option<Result<Response, Error>>>;
 
 /// The server. Ids of its own are 1, 2, 3... in order of creation; tests name records by that order too.
 #[derive(Default)]
@@ -287,7 +287,8 @@ impl Record {
 /// An answer with an `OperationOutcome`.
 pub(crate) fn outcome(status: u16) -> Response {
     let body = json!({ "resourceType": "OperationOutcome", "issue": [{ "severity": "error", "code": "exception" }] });
-    Response { status, headers: Vec::new(), body: body.to_string().into_bytes() }
+    let headers = vec![("content-type".to_owned(), FHIR_JSON.to_owned())];
+    Response { status, headers, body: body.to_string().into_bytes() }
 }
 
 impl Outside for Server {

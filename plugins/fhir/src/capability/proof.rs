@@ -50,7 +50,9 @@ pub(super) fn search(outside: &dyn Outside, settings: &Settings) -> Result<Findi
         }
         status => {
             return match outcome::of_response(WHAT, &response, is("OperationOutcome")) {
-                Whole::Target(failure) | Whole::Odd(failure) | Whole::Slow(failure) => Err(failure),
+                Whole::Target(failure) | Whole::Odd(failure) | Whole::Unanswered(failure) | Whole::Slow(failure) => {
+                    Err(failure)
+                }
                 Whole::Answer => {
                     misconfigured(format!("{WHAT} answered {status}: without that search nothing is found"))
                 }

@@ -9,7 +9,7 @@ use adapter_sdk::http::Method;
 use adapter_sdk::{FailureKind, Outcome};
 use serde_json::{Value, json};
 
-use super::{Ask, Delivery, Rules, Stage, Step, conflict, nothing_there, patient_url};
+use super::{Ask, Delivery, NOT_OURS, Rules, Stage, Step, UNREADABLE, conflict, is_proof, nothing_there, patient_url};
 use crate::answer::{Answer, version_of};
 use crate::identity::{Carries, carries, derived_id};
 use crate::outcome::failure;
@@ -55,8 +55,9 @@ impl Delivery<'_> {
                     failure(FailureKind::Transient, "the server says that Patient exists, and its search finds none")
                 }))),
             },
-            Stage::LookAgain => self.looked_again(rules, answer),
-            Stage::Read | Stage::Update | Stage::ReadOverwritten => {
+            Stage::LookAgain { was_read } => self.looked_again(rules, answer, was_read),
+            Stage::ReadChosen { has_looked } => self.on_chosen(rules, answer, has_looked),
+            Stage::Read | Stage::Update | Stage::ReadOverwritten | Stage::ConfirmGone | Stage::ConfirmIdGone => {
                 unreachable!("invariant: `advance` has these stages itself")
             }
         }
@@ -89,16 +90,11 @@ impl Delivery<'_> {
     }
 
     fn created_with_id(&mut self, rules: &Rules<'_>, answer: &Answer) -> Step {
-        let other_id = answer.patient_id().filter(|id| self.id.as_ref() != Some(id));
+        let is_taken = matches!(answer.status, 200 | 201 | 204);
+        if let Some(step) = is_taken.then(|| self.answered_with_another(rules, answer)).flatten() {
+            return step;
+        }
         match answer.status {
-            200 | 201 | 204 if other_id.is_some() => {
-                self.notice = Some(
-                    "the server says that it creates on update, but gave a Patient an id of its own (set \
-                     client_ids = false)"
-                        .to_owned(),
-                );
-                self.created(rules, answer)
-            }
             200 | 201 | 204 => {
                 let is_later = answer.version().and_then(|version| version.parse::<u64>().ok()).is_some_and(|n| n > 1);
                 if answer.status != 201 && is_later {
@@ -128,6 +124,7 @@ impl Delivery<'_> {
                 "the Patient with the id that we derive from the identifier does not carry that identifier (any more)",
             ),
             (200, Some(current)) => self.on_current(rules, &current.clone(), answer.version()),
+            (404 | 410, _) if !is_proof(answer) => self.unreadable("read of Patient answered 404 without FHIR"),
             (404 | 410, _) if may_be_created => {
                 self.id_refused = Some(412);
                 self.create(rules)
@@ -136,7 +133,7 @@ impl Delivery<'_> {
                 let message = "create of Patient met another one under way";
                 Step::Done(Outcome::Failed(failure(FailureKind::Transient, message)))
             }
-            (200, None) => self.unreadable("read of Patient answered 200 without a Patient"),
+            (200, None) => self.unreadable(UNREADABLE),
             _ => self.refused("read of Patient", answer),
         }
     }
@@ -155,14 +152,17 @@ impl Delivery<'_> {
                 }
                 Carries::Not => conflict("a conditional create found a Patient that does not carry our identifier"),
             },
-            (404 | 410, _) => self.gone(),
-            (200, None) => self.unreadable("read of Patient answered 200 without a Patient"),
+            (404 | 410, _) => self.absent(answer),
+            (200, None) => self.unreadable(UNREADABLE),
             _ => self.refused("read of Patient", answer),
         }
     }
 
     /// A create was taken under an id of the server's.
     fn created(&mut self, rules: &Rules<'_>, answer: &Answer) -> Step {
+        if answer.record().is_some_and(|record| self.carries(rules, record) != Carries::Exactly) {
+            return conflict(NOT_OURS);
+        }
         if let (None, Some(wanted)) = (&self.written, &self.wanted) {
             self.written = Some(Fingerprint::of_own(wanted, rules.settings));
         }
@@ -174,11 +174,40 @@ impl Delivery<'_> {
         }
         self.id = answer.patient_id();
         self.version = answer.version();
-        self.search(Stage::LookAgain)
+        self.search(Stage::LookAgain { was_read: false })
+    }
+
+    /// The record under an id that the server chose. After a create without an id of ours (`has_looked`) nothing was asked for that
+    /// the id could contradict; where the record cannot be read then, the answer to the create counts.
+    fn on_chosen(&mut self, rules: &Rules<'_>, answer: &Answer, has_looked: bool) -> Step {
+        match (answer.status, answer.patient()) {
+            (200, Some(chosen)) if self.carries(rules, chosen) != Carries::Exactly => {
+                conflict("the server named a record for our write that does not carry our identifier")
+            }
+            (404 | 410, _) if is_proof(answer) => {
+                conflict("the server named a record for our write, and there is no Patient under that id")
+            }
+            (200, Some(chosen)) if !has_looked => {
+                if let (None, Some(wanted)) = (&self.written, &self.wanted) {
+                    self.written = Some(Fingerprint::of_own(wanted, rules.settings));
+                }
+                self.version = version_of(chosen).or_else(|| answer.version()).or_else(|| self.version.take());
+                self.notice = Some(
+                    "the server took a Patient under another id than the one that was asked for; the link follows it (set \
+                     client_ids = false where it is so for new patients)"
+                        .to_owned(),
+                );
+                self.search(Stage::LookAgain { was_read: true })
+            }
+            _ if has_looked => self.applied(self.version.clone().or_else(|| answer.version())),
+            (200, None) => self.unreadable(UNREADABLE),
+            (404, _) => self.unreadable("read of Patient answered 404 without FHIR"),
+            _ => self.refused("read of Patient", answer),
+        }
     }
 
     /// The search after a create: anything but our record alone is a conflict, said at once.
-    fn looked_again(&mut self, rules: &Rules<'_>, answer: &Answer) -> Step {
+    fn looked_again(&mut self, rules: &Rules<'_>, answer: &Answer, was_read: bool) -> Step {
         let found = match self.found(rules, answer) {
             Ok(found) => found,
             Err(step @ Step::Done(Outcome::Failed(_))) if self.id.is_none() || answer.status == 200 => return step,
@@ -191,7 +220,8 @@ impl Delivery<'_> {
         let found_id = found.as_ref().and_then(|found| found.get("id")).and_then(Value::as_str).map(str::to_owned);
         match (&self.id, found_id) {
             (Some(ours), Some(found)) if *ours != found => conflict(
-                "a Patient with our identifier appeared while we created one: there are two now, merge them at the target",
+                "the server named one record for our write, and the search finds another Patient with our identifier: where both \
+                 are there, merge them at the target",
             ),
             (None, Some(_)) => {
                 self.id = found_id_of(found.as_ref());
@@ -201,7 +231,8 @@ impl Delivery<'_> {
                 FailureKind::Transient,
                 "the server confirmed the Patient without an id, and the search does not find it yet",
             ))),
-            // Some servers index late; the answer to the create is proof enough.
+            // Some servers index late. What they named is read before it is believed.
+            (Some(_), None) if !was_read => self.read(Stage::ReadChosen { has_looked: true }),
             (Some(_), _) => self.applied(self.version.clone().or_else(|| found.as_ref().and_then(version_of))),
         }
     }
@@ -219,36 +250,32 @@ impl Delivery<'_> {
 
     /// The one Patient that a search found, if any.
     fn found(&mut self, rules: &Rules<'_>, answer: &Answer) -> Result<Option<Value>, Step> {
-        let bundle = answer.resource.as_ref();
-        let is_bundle =
-            bundle.is_some_and(|bundle| bundle.get("resourceType").and_then(Value::as_str) == Some("Bundle"));
-        let Some(bundle) = bundle.filter(|_| answer.status == 200 && is_bundle) else {
+        match self.carriers(rules, answer)?.as_slice() {
+            [] => Ok(None),
+            [found] => Ok(Some((*found).clone())),
+            [_, _, ..] => Err(conflict(SEVERAL)),
+        }
+    }
+
+    /// The Patients that a search found, each of which carries our identifier.
+    pub(super) fn carriers<'b>(&mut self, rules: &Rules<'_>, answer: &'b Answer) -> Result<Vec<&'b Value>, Step> {
+        let Some(found) = answer.patients() else {
             return Err(self.refused("search for Patient", answer));
         };
-        let entries = bundle.get("entry").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
-        let mut exact = entries
-            .iter()
-            .filter_map(|entry| entry.get("resource"))
-            .filter(|resource| resource.get("resourceType").and_then(Value::as_str) == Some("Patient"))
-            .map(|patient| (patient, self.carries(rules, patient)))
-            // A server that does not look at case answers with another patient's record too, which is none of ours.
-            .filter(|(_, carries)| *carries != Carries::InAnotherCase)
-            .collect::<Vec<_>>()
-            .into_iter();
+        let judged = found.into_iter().map(|patient| (patient, self.carries(rules, patient)));
+        // A server that does not look at case answers with another patient's record too, which is none of ours.
+        let ours: Vec<_> = judged.filter(|(_, carries)| *carries != Carries::InAnotherCase).collect();
         // A server that passes over a parameter which it does not know answers with everybody: never take one of them.
-        if exact.clone().any(|(_, carries)| carries == Carries::Not) {
+        if ours.iter().any(|(_, carries)| *carries == Carries::Not) {
             return Err(Step::Done(Outcome::Failed(failure(
                 FailureKind::Misconfigured,
                 "the server does not search Patient by identifier: it answered with Patients that do not carry it",
             ))));
         }
-        match (exact.next(), exact.next()) {
-            (found, None) => Ok(found.map(|(patient, _)| patient.clone())),
-            (_, Some(_)) => Err(conflict(SEVERAL)),
-        }
+        Ok(ours.into_iter().map(|(patient, _)| patient).collect())
     }
 
-    fn carries(&self, rules: &Rules<'_>, patient: &Value) -> Carries {
+    pub(super) fn carries(&self, rules: &Rules<'_>, patient: &Value) -> Carries {
         carries(patient, &rules.settings.identifier_system, &self.change.aggregate_id)
     }
 }

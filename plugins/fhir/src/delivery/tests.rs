@@ -2,9 +2,11 @@
 
 use adapter_sdk::Link;
 use adapter_sdk::http::Error;
+use serde_json::json;
 
 use super::*;
 use crate::exchange::deliver;
+use crate::settings::Existing;
 use crate::testing::{Server, able, change, id_of, own_ids, receipt, rules};
 
 /// Delivers one change, and gives its outcome.
@@ -559,7 +561,8 @@ fn a_record_that_never_rests_is_given_up_for_now() {
         assert!(round < 10, "it has an end");
         let mut entry = match ask.method {
             Method::Get => json!({ "response": { "status": "200" },
-                "resource": { "resourceType": "Patient", "id": "1", "meta": { "versionId": "9" } } }),
+                "resource": { "resourceType": "Patient", "id": "1", "meta": { "versionId": "9" },
+                    "identifier": [{ "system": "urn:neuronova:patient-id", "value": "P-1" }] } }),
             _ => json!({ "response": { "status": "409 Conflict" } }),
         };
         step = delivery.advance(&rules, &Answer::from_entry(&mut entry));

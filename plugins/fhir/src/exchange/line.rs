@@ -1,23 +1,21 @@
 //! The line to the server during one call: sends a round's requests in Bundles or one by one, and learns on the way.
 //!
 //! Owns what this call has learnt of the server (no Bundles, no searches in them, no ids of ours, smaller Bundles) and the
-//! way from one bad request to its own answer: a Bundle that is refused or breaks is cut until the entry is found. Before
-//! anything odd is laid to a patient, a small search asks whether the target is well. It judges no change.
+//! way from one bad request to its own answer: a Bundle that is refused or breaks is cut until the entry is found. A write that
+//! the server may still be working on is never part of that: it ends as unanswered. Before anything odd is laid to a patient, a
+//! small search asks whether the target is well. It judges no change, and `wire` sends.
 
 use std::collections::VecDeque;
 
-use adapter_sdk::http::{Error, Method, Request, Response};
 use adapter_sdk::{Failure, FailureKind};
-use serde_json::Value;
 
-use super::{Outside, content_type, is_outcome};
+use super::Outside;
+use super::wire::{Posted, Sent, Wire};
 use crate::answer::Answer;
 use crate::bundle::{self, Entry};
 use crate::capability::probe_query;
 use crate::delivery::{Ask, Rules};
-use crate::outcome::{self, Whole, failure};
 
-const FHIR_JSON: &str = "application/fhir+json";
 /// Bundles in a row that break before requests are sent one by one.
 const BROKEN_BUNDLES_MAX: u32 = 3;
 /// Odd answers in a row, each about another patient, before the target is to blame although it says that it is well.
@@ -29,9 +27,10 @@ const TIMEOUTS_MAX: u32 = 2;
 #[derive(Debug)]
 pub(super) enum Reply {
     Answer(Answer),
-    /// It was in a Bundle that broke, and doing it twice would do harm: look before it is sent again.
+    /// It was in a Bundle that the server answered and did not carry out as asked, and doing it twice would do harm: look before
+    /// it is sent again.
     LookFirst,
-    /// It was sent and not answered. The failure is this request's own.
+    /// It was sent and not answered, or not by the server. The failure is this request's own.
     Unanswered(Failure),
 }
 
@@ -43,36 +42,13 @@ pub(super) struct Round {
     pub(super) stopped: Option<Failure>,
 }
 
-/// What came of one HTTP request.
-enum Sent<T> {
-    Answered(T),
-    /// Answered, but not as a FHIR server would. A single request keeps what can be read of it.
-    Odd(Failure, Option<Answer>),
-    /// The connection broke after it was sent.
-    Broken(Failure),
-    /// No answer in time; the server may still be working on it.
-    Slow(Failure),
-    /// The target as a whole refuses.
-    Target(Failure),
-}
-
-/// What a server made of a Bundle that it answered.
-enum Posted {
-    Answers(Vec<Answer>),
-    /// Refused as a whole, perhaps because of one entry.
-    Refused,
-    /// The server does not take Bundles.
-    NotTaken,
-}
-
 #[expect(clippy::struct_excessive_bools, reason = "each is one thing learnt of the server in this call")]
 pub(super) struct Line<'a> {
     outside: &'a dyn Outside,
+    wire: Wire<'a>,
     rules: &'a Rules<'a>,
     bundles: bool,
     searches_in_bundles: bool,
-    /// Where Bundles are posted: the base URL, with a slash behind it where the server redirects there.
-    base: &'static str,
     entries_max: usize,
     broken_bundles: u32,
     odd_in_a_row: u32,
@@ -89,7 +65,7 @@ impl<'a> Line<'a> {
             rules,
             bundles: rules.settings.batch && rules.capabilities.batch,
             searches_in_bundles: rules.settings.searches_in_bundles,
-            base: "",
+            wire: Wire::new(outside),
             entries_max: rules.settings.bundle_entries_max,
             broken_bundles: 0,
             odd_in_a_row: 0,
@@ -114,7 +90,8 @@ impl<'a> Line<'a> {
     }
 
     fn part(&mut self, asks: &[&(usize, Ask)], searches: bool, round: &mut Round) -> Result<(), Failure> {
-        let entries: Vec<Entry> = asks.iter().map(|(index, ask)| Entry::new(*index, ask)).collect();
+        let entries: Vec<Entry> =
+            asks.iter().map(|(index, ask)| Entry::new(*index, ask, self.rules.capabilities)).collect();
         let mut queue: VecDeque<Vec<Entry>> = self.cut(entries).into();
         while let Some(entries) = queue.pop_front() {
             if entries.len() == 1 || !self.bundles || (searches && !self.searches_in_bundles) {
@@ -141,7 +118,7 @@ impl<'a> Line<'a> {
         queue: &mut VecDeque<Vec<Entry>>,
         round: &mut Round,
     ) -> Result<(), Failure> {
-        match self.post(&entries) {
+        match self.wire.post(&entries) {
             Sent::Answered(Posted::Answers(answers)) if searches && answers.iter().all(is_refused_search) => {
                 self.search_alone(entries, queue);
             }
@@ -164,6 +141,7 @@ impl<'a> Line<'a> {
                 );
                 queue.push_front(entries);
             }
+            // The server is done with it, so that what harms nobody twice may go again.
             Sent::Odd(failure, _) => {
                 self.odd(&failure)?;
                 let again = self.take_out(&mut entries, round, |entry| !entry.is_post, || Reply::LookFirst);
@@ -238,7 +216,7 @@ impl<'a> Line<'a> {
             round.replies.push((index, Reply::Answer(Answer::of_status(405))));
             return Ok(());
         }
-        let reply = match self.single(ask) {
+        let reply = match self.wire.single(ask) {
             Sent::Answered(answer) => {
                 if is_sound(&answer) {
                     self.odd_in_a_row = 0;
@@ -275,7 +253,7 @@ impl<'a> Line<'a> {
             return Err(failure.clone());
         }
         if !self.is_well || self.odd_in_a_row.is_multiple_of(4) {
-            self.is_well = self.probe();
+            self.is_well = self.wire.finds_nobody(probe_query(&self.rules.settings.identifier_system));
         }
         if self.is_well { Ok(()) } else { Err(failure.clone()) }
     }
@@ -283,110 +261,6 @@ impl<'a> Line<'a> {
     fn slow(&mut self, failure: &Failure) -> Result<(), Failure> {
         self.timeouts += 1;
         if self.timeouts < TIMEOUTS_MAX { Ok(()) } else { Err(failure.clone()) }
-    }
-
-    /// A search that finds nobody: whether the server is there and lets us in.
-    fn probe(&self) -> bool {
-        let query = probe_query(&self.rules.settings.identifier_system);
-        let request = with_headers(Request::new(Method::Get, query), false);
-        let Ok(response) = self.outside.send(&request) else { return false };
-        let body: Option<Value> = serde_json::from_slice(&response.body).ok();
-        match response.status {
-            200 => body.is_some_and(|body| body.get("resourceType").and_then(Value::as_str) == Some("Bundle")),
-            401 | 403 | 404 | 408 | 429 => false,
-            400..=499 => is_outcome(body.as_ref()),
-            _ => false,
-        }
-    }
-
-    fn post(&mut self, entries: &[Entry]) -> Sent<Posted> {
-        let what = format!("POST Bundle of {} entries", entries.len());
-        let request =
-            |base: &str| with_headers(Request::new(Method::Post, base).with_body(bundle::body(entries)), true);
-        let mut sent = self.outside.send(&request(self.base));
-        if self.base.is_empty() && sent.as_ref().is_ok_and(leads_to_a_slash) {
-            self.base = "/";
-            sent = self.outside.send(&request(self.base));
-        }
-        let response = match sent {
-            Ok(response) => response,
-            Err(error) => return unsent(&what, &error),
-        };
-        let mut body: Option<Value> = serde_json::from_slice(&response.body).ok();
-        match outcome::of_response(&what, &response, is_outcome(body.as_ref())) {
-            // Said of the address alone: entries have none of their own.
-            Whole::Odd(_) if response.status == 404 => return Sent::Answered(Posted::NotTaken),
-            Whole::Odd(_) if response.status == 501 => return Sent::Answered(Posted::NotTaken),
-            Whole::Odd(failure) => return Sent::Odd(failure, None),
-            Whole::Slow(failure) => return Sent::Slow(failure),
-            Whole::Target(failure) => return Sent::Target(failure),
-            Whole::Answer => {}
-        }
-        match response.status {
-            400 | 413 | 422 => return Sent::Answered(Posted::Refused),
-            404 | 405 => return Sent::Answered(Posted::NotTaken),
-            200..=299 => {}
-            403 => {
-                let message = format!("{what} answered 403: the credentials do not suffice");
-                return Sent::Odd(failure(FailureKind::Misconfigured, message), None);
-            }
-            status => {
-                let message = format!("{what} answered {status}");
-                return Sent::Odd(failure(FailureKind::Unavailable, message), None);
-            }
-        }
-        let no_json = || format!("{what} was answered with {} and not with FHIR JSON", content_type(&response));
-        match body.as_mut() {
-            // A proxy's page that says 200 must never pass for a confirmation.
-            None if is_page(&response) => Sent::Odd(failure(FailureKind::Misconfigured, no_json()), None),
-            None => Sent::Odd(failure(FailureKind::Unavailable, format!("{what} was answered with nothing")), None),
-            Some(body) => match bundle::answers(body, entries.len()) {
-                Ok(answers) => Sent::Answered(Posted::Answers(answers)),
-                Err(problem) => {
-                    let message = format!("{what} was answered with {problem}");
-                    Sent::Odd(failure(FailureKind::Unavailable, message), None)
-                }
-            },
-        }
-    }
-
-    fn single(&self, ask: &Ask) -> Sent<Answer> {
-        let writes = ask.resource.is_some();
-        let body = ask.resource.as_ref().map(|resource| resource.to_string().into_bytes()).unwrap_or_default();
-        let mut request = with_headers(Request::new(ask.method, ask.url.clone()).with_body(body), writes);
-        for (name, value) in [("if-match", &ask.if_match), ("if-none-exist", &ask.if_none_exist)] {
-            if let Some(value) = value {
-                request = request.with_header(name, value.clone());
-            }
-        }
-        if ask.only_if_new {
-            request = request.with_header("if-none-match", "*");
-        }
-        let what = match ask.method {
-            Method::Get => "GET Patient",
-            Method::Post => "POST Patient",
-            _ => "PUT Patient",
-        };
-        let response = match self.outside.send(&request) {
-            Ok(response) => response,
-            Err(error) => return unsent(what, &error),
-        };
-        let body: Option<Value> = serde_json::from_slice(&response.body).ok();
-        let told = is_outcome(body.as_ref());
-        if body.is_none() && (200..300).contains(&response.status) && is_page(&response) {
-            let message = format!("{what} was answered with {} and not with FHIR JSON", content_type(&response));
-            return Sent::Odd(
-                failure(FailureKind::Misconfigured, message),
-                Some(Answer::from_response(&response, None)),
-            );
-        }
-        let answer = Answer::from_response(&response, body);
-        match outcome::of_response(what, &response, told) {
-            Whole::Answer => Sent::Answered(answer),
-            Whole::Odd(failure) => Sent::Odd(failure, Some(answer)),
-            Whole::Slow(failure) => Sent::Slow(failure),
-            Whole::Target(failure) => Sent::Target(failure),
-        }
     }
 }
 
@@ -412,31 +286,5 @@ fn own(failure: Failure) -> Failure {
     Failure { kind: FailureKind::Transient, ..failure }
 }
 
-fn unsent<T>(what: &str, error: &Error) -> Sent<T> {
-    let failure = outcome::of_error(what, error);
-    match error {
-        Error::Timeout => Sent::Slow(failure),
-        Error::Broken(_) => Sent::Broken(failure),
-        Error::Refused(_) | Error::ConnectionFailed(_) => Sent::Target(failure),
-    }
-}
-
-/// A redirect from the base URL to the same with a slash: some servers take Bundles only there.
-fn leads_to_a_slash(response: &Response) -> bool {
-    matches!(response.status, 301 | 302 | 307 | 308)
-        && response.header("location").is_some_and(|location| location.trim().ends_with('/'))
-}
-
-fn is_page(response: &Response) -> bool {
-    !response.body.iter().all(u8::is_ascii_whitespace)
-}
-
-/// The headers of every request; `writes` for one with a body.
-pub(crate) fn with_headers(request: Request, writes: bool) -> Request {
-    let request = request.with_header("accept", FHIR_JSON);
-    if writes {
-        request.with_header("content-type", FHIR_JSON).with_header("prefer", "return=minimal")
-    } else {
-        request
-    }
-}
+#[cfg(test)]
+mod tests;

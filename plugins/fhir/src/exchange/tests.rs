@@ -8,12 +8,12 @@ use crate::capability::Capabilities;
 use crate::settings::Settings;
 use crate::testing::{Server, able, change, id_of, outcome as told, own_ids, receipt, rules};
 
-fn batch(count: usize) -> Vec<Change> {
+pub(super) fn batch(count: usize) -> Vec<Change> {
     (1..=count).map(|number| change(number, Operation::Create, "MinJun", None)).collect()
 }
 
 /// Creates so many patients, and gives an update of each.
-fn updates(server: &Server, count: usize) -> Vec<Change> {
+pub(super) fn updates(server: &Server, count: usize) -> Vec<Change> {
     let (settings, capabilities) = (Settings::default(), able());
     let outcomes = deliver(server, &rules(&settings, &capabilities), &batch(count)).unwrap();
     let update = |(number, outcome)| change(number, Operation::Update, "Jun", Some(receipt(outcome)));
@@ -21,7 +21,7 @@ fn updates(server: &Server, count: usize) -> Vec<Change> {
 }
 
 /// A batch of which some patients carry a word that a fault can look for.
-fn poisoned(count: usize, numbers: &[usize]) -> Vec<Change> {
+pub(super) fn poisoned(count: usize, numbers: &[usize]) -> Vec<Change> {
     let mut changes = batch(count);
     for number in numbers {
         changes[*number].payload = changes[*number].payload.replace("MinJun", "Poison");
@@ -29,19 +29,19 @@ fn poisoned(count: usize, numbers: &[usize]) -> Vec<Change> {
     changes
 }
 
-fn is_poisoned(request: &Request) -> bool {
+pub(super) fn is_poisoned(request: &Request) -> bool {
     String::from_utf8_lossy(&request.body).contains("Poison")
 }
 
-fn writes(request: &Request) -> bool {
+pub(super) fn writes(request: &Request) -> bool {
     String::from_utf8_lossy(&request.body).contains("birthDate")
 }
 
-fn entries(request: &Request) -> usize {
+pub(super) fn entries(request: &Request) -> usize {
     String::from_utf8_lossy(&request.body).matches("\"request\":").count()
 }
 
-fn kinds(outcomes: &[Outcome]) -> Vec<Option<FailureKind>> {
+pub(super) fn kinds(outcomes: &[Outcome]) -> Vec<Option<FailureKind>> {
     outcomes
         .iter()
         .map(|outcome| match outcome {
@@ -51,7 +51,7 @@ fn kinds(outcomes: &[Outcome]) -> Vec<Option<FailureKind>> {
         .collect()
 }
 
-fn page(status: u16, body: &str) -> Response {
+pub(super) fn page(status: u16, body: &str) -> Response {
     let headers = vec![("content-type".to_owned(), "text/html; charset=utf-8".to_owned())];
     Response { status, headers, body: body.as_bytes().to_vec() }
 }
@@ -245,7 +245,7 @@ fn a_throttled_entry_waits_alone() {
     let (settings, capabilities) = (Settings::default(), able());
     let updates = updates(&Server::default(), 2);
     let body = json!({ "resourceType": "Bundle", "type": "batch-response", "entry": [
-        { "response": { "status": "200", "location": "Patient/1/_history/2" } },
+        { "response": { "status": "200", "location": format!("Patient/{}/_history/2", id_of(1)) } },
         { "response": { "status": "429 Too Many Requests" } }] });
     let answer = Response { status: 200, headers: Vec::new(), body: body.to_string().into_bytes() };
     let server = Server { before: Some(Box::new(move |_, _| Some(Ok(answer.clone())))), ..Server::default() };
@@ -280,6 +280,9 @@ fn one_patients_odd_answer_is_that_patients_own() {
     ] {
         let answer: Result<Response, Error> = answer;
         for batch in [true, false] {
+            if batch && answer.as_ref().is_ok_and(|answer| answer.status == 502) {
+                continue; // A Bundle in doubt waits as a whole: `line::tests`.
+            }
             for numbers in [&[7][..], &[3, 4, 5], &[0, 19]] {
                 let capabilities = Capabilities { batch, ..able() };
                 let answer = answer.clone();
@@ -298,27 +301,13 @@ fn one_patients_odd_answer_is_that_patients_own() {
 }
 
 #[test]
-fn a_bundle_that_breaks_is_not_created_twice_where_the_server_gives_ids() {
+fn a_bundle_that_fails_is_looked_for_and_not_created_twice_where_the_server_gives_ids() {
     let (settings, capabilities) = (Settings::default(), own_ids());
-    // Everything of the broken Bundle was done all the same.
-    let poison = |_: usize, request: &Request| is_poisoned(request).then(|| Ok(page(502, "bad gateway")));
+    // Everything of the failed Bundle was done all the same.
+    let poison = |_: usize, request: &Request| is_poisoned(request).then(|| Ok(page(500, "oops")));
     let server = Server { after: Some(Box::new(poison)), ..Server::default() };
     let outcomes = deliver(&server, &rules(&settings, &capabilities), &poisoned(20, &[3, 4])).unwrap();
     assert_eq!((kinds(&outcomes), server.count()), (vec![None; 20], 20));
-}
-
-#[test]
-fn a_deleted_record_without_an_outcome_is_one_patients_conflict() {
-    let (settings, capabilities) = (Settings::default(), Capabilities { batch: false, ..able() });
-    let mut server = Server::default();
-    let updates = updates(&server, 3);
-    let gone = format!("Patient/{}", id_of(2));
-    server.before = Some(Box::new(move |_, request| (request.path == gone).then(|| Ok(page(404, "")))));
-    let outcomes = deliver(&server, &rules(&settings, &capabilities), &updates).unwrap();
-    assert_eq!(kinds(&outcomes), [None, Some(FailureKind::Conflict), None]);
-    // ... also where it is the only one of the batch.
-    let alone = deliver(&server, &rules(&settings, &capabilities), &updates[1..2]).unwrap();
-    assert_eq!(kinds(&alone), [Some(FailureKind::Conflict)]);
 }
 
 #[test]

@@ -1,0 +1,249 @@
+//! The way of a record that is known: read it, put our elements into it, write it, and see what came of that.
+//!
+//! Owns the updates, and the doubts about which record it is: one that does not carry our identifier is written only by a
+//! person's word, and one that is said to be gone is gone when FHIR says so. `first` comes here with what it found.
+
+use adapter_sdk::http::Method;
+use adapter_sdk::{FailureKind, Outcome, Receipt, RemoteEdit};
+use serde_json::{Value, json};
+
+use super::{Ask, Delivery, NOT_OURS, Rules, Stage, Step, WRITES_MAX, conflict, is_proof, nothing_there, patient_url};
+use crate::answer::{Answer, version_of};
+use crate::capability::Versioning;
+use crate::identity::{Carries, carries_any};
+use crate::mapping;
+use crate::outcome::failure;
+use crate::ownership::{self, Fingerprint, Kept, Merged};
+use crate::settings::Existing;
+
+impl Delivery<'_> {
+    /// A record that was read by its id: goes on with it where it is ours.
+    pub(super) fn on_read(&mut self, rules: &Rules<'_>, current: &Value, version: Option<String>) -> Step {
+        match self.astray(rules, current) {
+            Some(step) => step,
+            None => self.on_current(rules, current, version),
+        }
+    }
+
+    /// The conflict about a record that is not, or no longer, our patient's by its identifiers.
+    fn astray(&self, rules: &Rules<'_>, current: &Value) -> Option<Step> {
+        if self.was_named_by_a_person() || self.carries(rules, current) == Carries::Exactly {
+            return None;
+        }
+        if carries_any(current, &rules.settings.identifier_system) {
+            // Without a word about what it holds: whoever keeps the local state must not write over another patient.
+            return Some(conflict(
+                "Patient carries another patient's identifier: the link leads to a record that is not ours",
+            ));
+        }
+        let merged = ownership::merge(current, self.wanted.as_ref(), self.last.as_ref(), rules.settings);
+        let now = Kept::of(current, &merged, rules.settings);
+        let message = "Patient does not carry our identifier (any more)";
+        (self.kept.as_ref() != Some(&now)).then(|| holding(message, &now))
+    }
+
+    /// The record as it is now: decides between leaving it, holding, and writing our elements into it.
+    pub(super) fn on_current(&mut self, rules: &Rules<'_>, current: &Value, version: Option<String>) -> Step {
+        if let Some(id) = current.get("id").and_then(Value::as_str) {
+            self.id = Some(id.to_owned());
+        }
+        let version = version.or_else(|| version_of(current));
+        let merged = ownership::merge(current, self.wanted.as_ref(), self.last.as_ref(), rules.settings);
+        let guard = version.clone().filter(|_| rules.capabilities.versioning != Versioning::NoVersion);
+        if let (false, Existing::Replace, Some(wanted)) = (self.is_linked(), rules.settings.existing, &self.wanted)
+            && (merged.fingerprint.shared || !merged.unchanged)
+        {
+            self.written = Some(Fingerprint::of_own(wanted, rules.settings));
+            return self.update(rules, wanted.clone(), guard);
+        }
+        if merged.unchanged {
+            self.written = Some(merged.fingerprint);
+            return self.applied(version);
+        }
+        if let Some(step) = self.held_back(rules, current, &merged, version) {
+            return step;
+        }
+        self.written = Some(merged.fingerprint);
+        self.update(rules, merged.resource, guard)
+    }
+
+    /// Whether an edit by others, or a person's decision about one, keeps us from writing.
+    fn held_back(&self, rules: &Rules<'_>, current: &Value, merged: &Merged, version: Option<String>) -> Option<Step> {
+        let now = Kept::of(current, merged, rules.settings);
+        let is_kept = self.kept.as_ref().is_some_and(|kept| kept.held == now.held);
+        if is_kept && self.kept.as_ref() == Some(&now) {
+            // The very state that the person declined comes again: the decision stands.
+            return Some(Step::Done(Outcome::Applied(Receipt {
+                remote_id: self.id.clone().unwrap_or_default(),
+                remote_version: version,
+                fingerprint: Some(now.to_text()),
+            })));
+        }
+        if rules.on_remote_edit == RemoteEdit::Overwrite {
+            return None;
+        }
+        let message = if is_kept {
+            "Patient holds what was kept of the target's, and this newer state would write over it: correct the patient in \
+             the application too, or decide again"
+        } else if self.was_edited(rules, current) {
+            "Patient was edited at the target since we last wrote it"
+        } else {
+            return None;
+        };
+        Some(holding(message, &now))
+    }
+
+    fn was_edited(&self, rules: &Rules<'_>, current: &Value) -> bool {
+        self.has_written() && !self.last.as_ref().is_some_and(|last| last.matches(current, rules.settings))
+    }
+
+    pub(super) fn update(&mut self, rules: &Rules<'_>, mut resource: Value, version: Option<String>) -> Step {
+        let id = self.id.clone().unwrap_or_default();
+        resource["id"] = json!(id);
+        self.stage = Stage::Update;
+        self.writes += 1;
+        self.written.get_or_insert_with(|| Fingerprint::of_own(&resource, rules.settings));
+        self.replaces.clone_from(&version);
+        let update = Ask::new(Method::Put, patient_url(&id), Some(resource));
+        Step::Ask(Ask { if_match: version.map(|version| format!("W/\"{version}\"")), ..update })
+    }
+
+    /// An update was taken. A version further on than the next one means that there may be a version in between, which
+    /// `If-Match` should have kept us from writing over.
+    pub(super) fn updated(&mut self, rules: &Rules<'_>, answer: &Answer) -> Step {
+        if answer.status == 201 && rules.on_remote_edit == RemoteEdit::Hold {
+            return conflict("Patient had been deleted at the target, and the server created it anew on our update");
+        }
+        if let Some(step) = self.answered_with_another(rules, answer) {
+            return step;
+        }
+        if answer.status == 201 {
+            // The record that we knew had been deleted, and the server did not mind.
+            let told = "a Patient had been deleted at the target, and the server created it anew on our update";
+            self.notice = Some(told.to_owned());
+            return self.confirmed(rules, answer);
+        }
+        let number = |version: Option<&str>| version.and_then(|version| version.parse::<u64>().ok());
+        let version = answer.version();
+        let (before, after) = (number(self.replaces.as_deref()), number(version.as_deref()));
+        if let (Some(before), Some(after)) = (before, after)
+            && after > before + 1
+            && self.writes < WRITES_MAX
+        {
+            self.version = version;
+            self.stage = Stage::ReadOverwritten;
+            let url = format!("{}/_history/{}", patient_url(self.id.as_deref().unwrap_or_default()), after - 1);
+            return Step::Ask(Ask::new(Method::Get, url, None));
+        }
+        self.confirmed(rules, answer)
+    }
+
+    /// What stood in the version before ours, if our update wrote over one that we had not seen.
+    pub(super) fn on_overwritten(&mut self, rules: &Rules<'_>, answer: &Answer) -> Step {
+        let version = self.version.take();
+        let overwritten = match (answer.status, answer.patient()) {
+            (200, Some(overwritten)) => overwritten.clone(),
+            // Servers that count the versions of all records together have no such version of this one.
+            _ => return self.applied(version),
+        };
+        self.notice = Some(
+            "the server took an update although If-Match named an older version; the record is read before each write \
+             from here on (set read_first = true to do so for all)"
+                .to_owned(),
+        );
+        if rules.on_remote_edit == RemoteEdit::Hold && self.was_edited(rules, &overwritten) {
+            return conflict(
+                "Patient was edited at the target since we last wrote it, and the server let our update pass although \
+                 If-Match named an older version: the edit is in the record's history",
+            );
+        }
+        let merged = ownership::merge(&overwritten, self.wanted.as_ref(), self.last.as_ref(), rules.settings);
+        // Marked as shared also where nothing was lost this time: so the next write reads first.
+        let lost = merged.fingerprint.shared;
+        self.written = Some(merged.fingerprint.into_shared());
+        if lost { self.update(rules, merged.resource, version) } else { self.applied(version) }
+    }
+
+    /// A write was taken.
+    pub(super) fn confirmed(&mut self, rules: &Rules<'_>, answer: &Answer) -> Step {
+        if let (None, Some(wanted)) = (&self.written, &self.wanted) {
+            self.written = Some(Fingerprint::of_own(wanted, rules.settings));
+        }
+        self.applied(answer.version())
+    }
+
+    /// The answer to a write that speaks of another record than the one that was written: that one is read before anything of it
+    /// is believed.
+    pub(super) fn answered_with_another(&mut self, rules: &Rules<'_>, answer: &Answer) -> Option<Step> {
+        let is_other = |record| !self.was_named_by_a_person() && self.carries(rules, record) != Carries::Exactly;
+        if answer.record().is_some_and(is_other) {
+            return Some(conflict(NOT_OURS));
+        }
+        let other = answer.other_id(self.id.as_deref()?)?;
+        self.id = Some(other);
+        self.version = answer.version();
+        Some(self.read(Stage::ReadChosen { has_looked: false }))
+    }
+
+    /// A record is said to be no longer there.
+    pub(super) fn absent(&mut self, answer: &Answer) -> Step {
+        // Any proxy says 404. Nobody's record is given up for that.
+        if is_proof(answer) { self.gone() } else { self.search(Stage::ConfirmGone) }
+    }
+
+    /// The search after a 404 that proves nothing.
+    pub(super) fn confirm_gone(&mut self, rules: &Rules<'_>, answer: &Answer) -> Step {
+        let found = match self.carriers(rules, answer) {
+            Ok(found) => found,
+            Err(Step::Done(Outcome::Failed(failure))) if failure.kind == FailureKind::Misconfigured => {
+                return Step::Done(Outcome::Failed(failure));
+            }
+            Err(_) => return self.not_proven(),
+        };
+        let is_known = |patient: &&Value| patient.get("id").and_then(Value::as_str) == self.id.as_deref();
+        if found.iter().any(is_known) {
+            return self.unreadable("Patient/ID answered 404 without FHIR, and the search still finds the record");
+        }
+        if found.is_empty() {
+            return self.gone();
+        }
+        // Another record carries our identifier. Whether the one under this id is there, the server says without its address.
+        self.stage = Stage::ConfirmIdGone;
+        let id = mapping::percent_encode(self.id.as_deref().unwrap_or_default());
+        Step::Ask(Ask::new(Method::Get, format!("Patient?_id={id}"), None))
+    }
+
+    pub(super) fn confirm_id_gone(&mut self, answer: &Answer) -> Step {
+        match answer.patients() {
+            Some(found) if found.is_empty() => self.gone(),
+            // The record itself, or whatever a server gives that does not know the parameter.
+            _ => self.not_proven(),
+        }
+    }
+
+    fn not_proven(&mut self) -> Step {
+        self.unreadable("Patient/ID answered 404 without FHIR, and the search does not confirm that the record is gone")
+    }
+
+    /// The record is no longer there.
+    fn gone(&mut self) -> Step {
+        if self.deletes {
+            // What should be inactive does not exist: there is nothing left to do. Without an id the link goes too, so
+            // that the patient may come back.
+            return nothing_there();
+        }
+        if self.is_linked() {
+            return conflict("Patient was deleted at the target");
+        }
+        Step::Done(Outcome::Failed(failure(FailureKind::Transient, "Patient vanished while we wrote it")))
+    }
+}
+
+/// A conflict about a record whose content a person may keep.
+fn holding(message: &str, now: &Kept) -> Step {
+    // The host keeps what stands in brackets, and shows it to nobody: `plugins/README.md`.
+    conflict(&format!("{message} [holds {}]", now.to_text()))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,103 @@
+//! The words that may be repeated of what a server says: FHIR's own, and the usual ones of validators.
+//!
+//! A word belongs here when it says what is wrong with a request and nothing of a patient. So there are no words for a gender, a
+//! month, a street or a language, and none that begins with a capital but names of types.
+
+/// Whether it is a word of validators.
+pub(super) fn is_word(word: &str) -> bool {
+    WORDS.binary_search(&word).is_ok() || CAPITALS.contains(&word)
+}
+
+/// Whether it is the name of a type, or of an element of Patient, of its parts or of a Bundle.
+pub(super) fn is_element(name: &str) -> bool {
+    ELEMENTS.binary_search(&name).is_ok()
+}
+
+/// FHIR's codes of an issue.
+#[rustfmt::skip]
+pub(super) const ISSUE_CODES: [&str; 33] = [
+    "business-rule", "code-invalid", "conflict", "deleted", "duplicate", "exception", "expired", "extension",
+    "forbidden", "incomplete", "informational", "invalid", "invariant", "limited-filter", "lock-error", "login",
+    "multiple-matches", "no-store", "not-found", "not-supported", "processing", "required", "security", "structure",
+    "success", "suppressed", "throttled", "timeout", "too-costly", "too-long", "transient", "unknown", "value",
+];
+
+/// Statuses of HTTP that servers name.
+#[rustfmt::skip]
+pub(super) const STATUSES: [&str; 25] = [
+    "200", "201", "204", "304", "400", "401", "403", "404", "405", "406", "408", "409", "410", "412", "413", "415",
+    "422", "423", "428", "429", "500", "501", "502", "503", "504",
+];
+
+/// What is written in capitals everywhere.
+#[rustfmt::skip]
+const CAPITALS: [&str; 7] = [
+    "FHIR", "HTTP", "JSON", "URI", "URL", "UUID", "XML",
+];
+
+/// In the order of their bytes.
+#[rustfmt::skip]
+const ELEMENTS: [&str; 101] = [
+    "Address", "Bundle", "CodeableConcept", "Coding", "ContactPoint", "Extension", "HumanName", "Identifier", "Meta",
+    "Narrative", "OperationOutcome", "Patient", "Period", "Reference", "active", "address", "assigner", "birthDate",
+    "city", "code", "coding", "communication", "contact", "contained", "contentType", "country", "data", "deceased",
+    "deceasedBoolean", "deceasedDateTime", "display", "district", "div", "end", "entry", "extension", "family",
+    "fullUrl", "gender", "generalPractitioner", "given", "id", "identifier", "ifMatch", "ifNoneExist", "ifNoneMatch",
+    "implicitRules", "language", "lastUpdated", "line", "link", "managingOrganization", "maritalStatus", "meta",
+    "method", "modifierExtension", "multipleBirth", "multipleBirthBoolean", "multipleBirthInteger", "name",
+    "organization", "period", "photo", "postalCode", "preferred", "prefix", "profile", "rank", "reference",
+    "relationship", "request", "resource", "resourceType", "response", "security", "source", "start", "state",
+    "status", "suffix", "system", "tag", "telecom", "text", "type", "url", "use", "userSelected", "value",
+    "valueBoolean", "valueCode", "valueCodeableConcept", "valueCoding", "valueDate", "valueDateTime",
+    "valueIdentifier", "valueReference", "valueString", "valueUri", "version", "versionId",
+];
+
+/// In the order of their bytes.
+#[rustfmt::skip]
+const WORDS: [&str; 258] = [
+    "a", "all", "allowed", "already", "an", "and", "any", "are", "array", "as", "at", "attribute", "be", "been",
+    "before", "being", "between", "binding", "body", "both", "but", "by", "can", "cannot", "cardinality", "character",
+    "characters", "choice", "client", "coded", "codes", "conditional", "conflict", "conform", "conformance",
+    "constraint", "constraints", "contain", "contains", "content", "could", "create", "created", "datatype", "date",
+    "dates", "datetime", "decimal", "declared", "default", "defined", "definition", "deleted", "did", "do", "does",
+    "duplicate", "duplicates", "during", "each", "either", "element", "elements", "empty", "encountered", "error",
+    "errors", "exactly", "exceed", "exceeds", "exist", "existing", "exists", "expected", "expression", "extensions",
+    "extra", "failed", "failure", "failures", "field", "fields", "find", "for", "format", "found", "from", "greater",
+    "had", "has", "have", "header", "identifiers", "ids", "if", "in", "include", "included", "incorrect", "index",
+    "input", "instance", "integer", "internal", "into", "invalid", "is", "issue", "issues", "it", "its", "key",
+    "known", "languages", "least", "length", "less", "level", "list", "literal", "long", "lower", "match", "matched",
+    "matches", "matching", "maximum", "message", "minimum", "missing", "more", "most", "multiple", "must",
+    "narrative", "neither", "no", "non", "none", "nor", "not", "null", "number", "object", "occurrences", "of", "on",
+    "once", "one", "only", "operation", "optional", "or", "out", "outside", "over", "parameter", "parse", "parsed",
+    "parsing", "path", "patient", "pattern", "perform", "position", "precondition", "present", "primitive", "problem",
+    "processing", "profiles", "properties", "property", "provided", "range", "read", "reason", "received",
+    "referenced", "references", "refused", "regex", "regular", "rejected", "repeat", "repeated", "required",
+    "requires", "resolve", "resolved", "resources", "rule", "rules", "schema", "search", "server", "set", "shall",
+    "short", "should", "size", "slice", "slices", "spaces", "specified", "stored", "string", "strings", "structure",
+    "such", "supported", "syntax", "than", "that", "the", "there", "these", "this", "time", "timeout", "to", "too",
+    "trailing", "transaction", "types", "unable", "unexpected", "unique", "unrecognized", "unsupported", "update",
+    "updated", "upper", "uri", "used", "using", "uuid", "valid", "validate", "validation", "validator", "values",
+    "versions", "violated", "violates", "violation", "was", "were", "when", "which", "whitespace", "with", "within",
+    "without", "would", "write", "written", "wrong",
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_lists_are_sorted_so_that_they_can_be_searched() {
+        for list in [&ELEMENTS[..], &WORDS] {
+            assert!(list.is_sorted_by(|a, b| a < b));
+        }
+        assert!(is_word("not") && is_element("birthDate") && is_element("Patient"));
+    }
+
+    #[test]
+    fn only_types_and_a_few_names_of_protocols_begin_with_a_capital() {
+        assert!(WORDS.iter().all(|word| word.bytes().all(|byte| byte.is_ascii_lowercase())));
+        for word in ["male", "female", "other", "may", "street", "korean", "Not", "Name"] {
+            assert!(!is_word(word) && !is_element(word), "{word}");
+        }
+    }
+}
