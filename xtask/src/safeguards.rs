@@ -3,7 +3,7 @@
 //! place in the sources has moved.
 //!
 //! The copy shares cargo's folder with the workspace, so that only our own packages are built again. While it runs, the
-//! host in `target/debug` may be a mutant; the real one is put back at the end. Must never do: change the sources themselves.
+//! host in `target/debug` may be a mutant; the real one is put back at the end, and the packages that were built of the copy are forgotten. Must never do: change the sources themselves.
 //! Read next: `safeguards/list.rs`, and docs/reliability.md, which shows the list to people.
 
 use std::{
@@ -143,6 +143,11 @@ impl Copy {
 
 impl Drop for Copy {
     fn drop(&mut self) {
+        // What was built of the copy looks fresh to cargo, and its tests would read the copy's files.
+        let mut clean = self.cargo(&["clean", "--quiet", "--package=tests", "--package=host"]);
+        if !clean.status().is_ok_and(|status| status.success()) {
+            eprintln!("tests and host are still those of the copy: run cargo clean --package=tests --package=host");
+        }
         if let Err(error) = fs::copy(&self.kept, &self.built) {
             eprintln!("{} is a mutant now: build the host again ({error})", self.built.display());
         }

@@ -140,8 +140,10 @@ impl Runtime {
         .await?;
         let turn = self.turns.of(&inspection.sha256);
         let _turn = turn.lock().await;
-        let mark = self.mark(name, &inspection.sha256)?;
+        self.refuse_what_crashed(name, &inspection.sha256)?;
         let compiled = self.compiled(name, &inspection.sha256, bytes).await?;
+        // Not before: compiling takes seconds, in a child of its own, and a host may be killed meanwhile for any reason.
+        let mark = self.mark(name, &inspection.sha256)?;
         let (runtime, owned_name, sha256) = (Arc::clone(self), name.to_owned(), inspection.sha256.clone());
         let linked = blocking(move || {
             let component = runtime.component(&owned_name, &sha256, compiled)?;
@@ -157,12 +159,15 @@ impl Runtime {
         adapter.map(Arc::new)
     }
 
-    /// Refuses what crashed before, and marks the load that begins now.
+    fn refuse_what_crashed(&self, name: &str, sha256: &str) -> Result<(), PluginError> {
+        let reason = self.cache.as_ref().and_then(|cache| cache.crashes().reason(sha256));
+        reason.map_or(Ok(()), |reason| Err(PluginError::Compile { name: name.to_owned(), reason }))
+    }
+
+    /// Marks the load of machine code that begins now in this process: some milliseconds.
     fn mark(&self, name: &str, sha256: &str) -> Result<Option<Mark>, PluginError> {
-        let Some(cache) = &self.cache else { return Ok(None) };
-        let crashes = cache.crashes();
-        let mark = crashes.reason(sha256).map_or_else(|| crashes.begin(sha256), Err);
-        mark.map(Some).map_err(|reason| PluginError::Compile { name: name.to_owned(), reason })
+        let mark = self.cache.as_ref().map(|cache| cache.crashes().begin(sha256)).transpose();
+        mark.map_err(|reason| PluginError::Compile { name: name.to_owned(), reason })
     }
 
     /// Slow, unless it is in the cache.
