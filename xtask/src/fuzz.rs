@@ -33,7 +33,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
             fs::create_dir_all(workspace().join(folder)).with_context(|| format!("make {folder}"))?;
         }
         let time = format!("-max_total_time={}", options.seconds);
-        // Our code has no `unsafe`: what is sought is panics and time, and without a sanitizer more is tried.
+        // The guard has no `unsafe`: what is sought is panics and time, and without a sanitizer more is tried.
         let run =
             ["fuzz", "run", "--sanitizer=none", &target, &corpus, &seeds, "--", &time, "-timeout=10", "-max_len=4096"];
         run_visibly(&mut nightly(&run))?;
