@@ -5,12 +5,12 @@
 use std::cell::RefCell;
 
 use adapter_sdk::http::{Error, Method, Request, Response};
-use adapter_sdk::{Change, Link, Operation, Outcome, Receipt, RemoteEdit};
+use adapter_sdk::{Change, FailureKind, Link, Operation, Outcome, Receipt, RemoteEdit};
 use serde_json::{Value, json};
 
 use crate::capability::{Capabilities, Versioning};
 use crate::delivery::Rules;
-use crate::exchange::{FHIR_JSON, Outside};
+use crate::exchange::{FHIR_JSON, Outside, deliver};
 use crate::settings::Settings;
 
 /// One stored Patient.
@@ -352,4 +352,22 @@ pub(crate) fn receipt(outcome: &Outcome) -> &Receipt {
         Outcome::Applied(receipt) => receipt,
         Outcome::Failed(failure) => panic!("failed: {:?} {}", failure.kind, failure.message),
     }
+}
+
+/// Delivers one change, and gives its outcome.
+pub(crate) fn one(server: &Server, rules: &Rules<'_>, change: &Change) -> Outcome {
+    deliver(server, rules, std::slice::from_ref(change)).unwrap().remove(0)
+}
+
+/// Kind and message of a change that was not applied.
+pub(crate) fn failed(outcome: &Outcome) -> (FailureKind, &str) {
+    match outcome {
+        Outcome::Failed(failure) => (failure.kind, &failure.message),
+        Outcome::Applied(receipt) => panic!("applied: {receipt:?}"),
+    }
+}
+
+/// The receipt of a patient who was created just now.
+pub(crate) fn created(server: &Server, rules: &Rules<'_>) -> Receipt {
+    receipt(&one(server, rules, &change(1, Operation::Create, "MinJun", None))).clone()
 }

@@ -7,23 +7,7 @@ use serde_json::json;
 use super::*;
 use crate::exchange::deliver;
 use crate::settings::Existing;
-use crate::testing::{Server, able, change, id_of, own_ids, receipt, rules};
-
-/// Delivers one change, and gives its outcome.
-fn one(server: &Server, rules: &Rules<'_>, change: &Change) -> Outcome {
-    deliver(server, rules, std::slice::from_ref(change)).unwrap().remove(0)
-}
-
-fn failed(outcome: &Outcome) -> (FailureKind, &str) {
-    match outcome {
-        Outcome::Failed(failure) => (failure.kind, &failure.message),
-        Outcome::Applied(receipt) => panic!("applied: {receipt:?}"),
-    }
-}
-
-fn created(server: &Server, rules: &Rules<'_>) -> Receipt {
-    receipt(&one(server, rules, &change(1, Operation::Create, "MinJun", None))).clone()
-}
+use crate::testing::{Server, able, change, created, failed, id_of, one, own_ids, receipt, rules};
 
 fn given(server: &Server, id: usize) -> Value {
     server.record(id)["name"][0]["given"][0].clone()

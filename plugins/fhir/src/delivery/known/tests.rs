@@ -1,29 +1,15 @@
 //! Which record is ours: what is said to be gone, what lost our identifier, and ids that a server chose.
 
 use adapter_sdk::http::{Method, Response};
-use adapter_sdk::{Change, FailureKind, Operation, Outcome, Receipt, RemoteEdit};
+use adapter_sdk::{FailureKind, Operation, Receipt, RemoteEdit};
 use serde_json::{Value, json};
 
 use crate::capability::{Capabilities, Versioning};
 use crate::delivery::Rules;
-use crate::exchange::deliver;
 use crate::settings::Settings;
-use crate::testing::{Fault, Server, able, change, id_of, outcome as told, own_ids, receipt, rules};
-
-fn one(server: &Server, rules: &Rules<'_>, change: &Change) -> Outcome {
-    deliver(server, rules, std::slice::from_ref(change)).unwrap().remove(0)
-}
-
-fn failed(outcome: &Outcome) -> (FailureKind, &str) {
-    match outcome {
-        Outcome::Failed(failure) => (failure.kind, &failure.message),
-        Outcome::Applied(receipt) => panic!("applied: {receipt:?}"),
-    }
-}
-
-fn created(server: &Server, rules: &Rules<'_>) -> Receipt {
-    receipt(&one(server, rules, &change(1, Operation::Create, "MinJun", None))).clone()
-}
+use crate::testing::{
+    Fault, Server, able, change, created, failed, id_of, one, outcome as told, own_ids, receipt, rules,
+};
 
 fn page() -> Response {
     Response { status: 404, headers: Vec::new(), body: b"<html>".to_vec() }
