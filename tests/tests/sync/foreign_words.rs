@@ -8,7 +8,7 @@ use tests::database::{Database, execute, sqlite_url};
 use tests::environment::Backend;
 use tests::host::{Configuration, Host};
 
-use crate::support::{patient, put};
+use crate::support::patient;
 
 /// Clears the screen, rings, sets the title, writes backwards, begins a line.
 const MARKED: &str = "\u{1b}[2J\u{7}\u{1b}]0;owned\u{7}\u{202e}\u{2028}\u{9b}1m\rforged";
@@ -22,8 +22,9 @@ async fn what_a_server_says_on_its_own_is_in_no_log() {
         RAISE WARNING 'Kim-of-the-trigger % ERROR forged', chr(10); RAISE NOTICE 'Kim-of-the-trigger'; RETURN NEW; END $$; \
         CREATE TRIGGER say BEFORE INSERT ON sync_outbox FOR EACH ROW EXECUTE FUNCTION say()";
     execute(store.url(), trigger).await.expect("trigger");
-    put(&host, &patient("W-1"));
-    let output = host.run(&["patient", "put", "patient.json"]);
+    fs::write(host.folder().join("patient.json"), patient("W-1").to_string()).expect("write");
+    let output = host.run(&["patient", "put", "patient.json"]).expect_success();
+    assert!(output.stdout.contains("created"), "the trigger has spoken: {}", output.stdout);
     assert!(!output.stderr.contains("Kim-of-the-trigger"), "{}", output.stderr);
     assert!(
         !output.stderr.contains("\nERROR forged") && !output.stderr.contains("\n ERROR forged"),
