@@ -438,15 +438,26 @@ async fn hostile_crash_of_the_compiler_is_remembered_and_not_repeated() {
         assert!(error.ends_with("testing-probe.wasm: no such thing"), "{error}");
         assert_eq!(runs(), expected);
     }
+    // Nor is it one that a service manager ends everything, that memory is short, or that the disk is full.
+    for (ending, said) in [
+        ("kill -TERM $$", "ended from outside (signal 15)"),
+        ("kill -KILL $$", "ended from outside (signal 9)"),
+        ("exit 1", "is the disk of the cache full?"),
+        ("exit 7", "the compiler ended with 7"),
+    ] {
+        let error = load(program(folder.path(), &format!("cat > /dev/null; {ending}"))).await.unwrap_err();
+        assert!(error.contains(said), "{error}");
+    }
+    assert_eq!(runs(), 6);
     let error = load(program(folder.path(), "cat > /dev/null; kill -SEGV $$")).await.unwrap_err();
     assert!(error.contains("compiling it crashes the compiler"), "{error}");
-    assert_eq!(runs(), 3);
+    assert_eq!(runs(), 7);
     // After a restart, and with a compiler that would do.
     for compiler in [program(folder.path(), "exit 1"), Compiler::Here] {
         let error = load(compiler).await.unwrap_err();
         assert!(error.contains("crashes the compiler") && error.contains("it is not tried again"), "{error}");
     }
-    assert_eq!(runs(), 3);
+    assert_eq!(runs(), 7);
     let refused = |path: &std::path::PathBuf| path.extension().is_some_and(|extension| extension == "refused");
     let entries = std::fs::read_dir(&cache).unwrap().map(|entry| entry.unwrap().path());
     std::fs::remove_file(entries.into_iter().find(refused).unwrap()).unwrap();

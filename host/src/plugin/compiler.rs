@@ -59,9 +59,9 @@ impl Compiler {
 pub(super) enum Failed {
     /// The compiler does not take it.
     Refused(String),
-    /// The process did not live to say so: it crashed, or went over its limits.
+    /// The process did not live to say so, by the file's doing: it crashed, or went over its limits.
     Crashed(String),
-    /// The process could not be run.
+    /// The process could not be run, or was ended by somebody else: of the file that says nothing.
     Unavailable(String),
 }
 
@@ -103,15 +103,20 @@ pub(super) async fn compile_in_child(
         (child.wait().await, words)
     };
     match tokio::time::timeout(WALL_CLOCK_MAX, exchange).await {
-        Err(_) => Err(Failed::Crashed(format!("compiling it took longer than {} s", WALL_CLOCK_MAX.as_secs()))),
+        // What the file costs is processor time, which has its own limit: it is the machine that is slow.
+        Err(_) => Err(Failed::Unavailable(format!("compiling it took longer than {} s", WALL_CLOCK_MAX.as_secs()))),
         Ok((Err(error), _)) => Err(unavailable(error)),
         Ok((Ok(status), _)) if status.success() => Ok(()),
         Ok((Ok(status), words)) => {
             let words = one_line(&String::from_utf8_lossy(&words), 300);
             match status.code() {
                 Some(REFUSED) => Err(Failed::Refused(words)),
-                Some(code) => Err(Failed::Crashed(format!("the compiler ended with {code}"))),
-                None => Err(Failed::Crashed(crash_words(status))),
+                Some(PANICKED) => Err(Failed::Crashed("compiling it makes the compiler panic".to_owned())),
+                Some(NOT_WRITTEN) => Err(Failed::Unavailable(
+                    "its machine code cannot be written: is the disk of the cache full?".to_owned(),
+                )),
+                Some(code) => Err(Failed::Unavailable(format!("the compiler ended with {code}"))),
+                None => Err(ended_by_signal(status)),
             }
         }
     }
@@ -119,25 +124,34 @@ pub(super) async fn compile_in_child(
 
 /// How the child says that it does not take the component.
 const REFUSED: i32 = 3;
+/// How it says that its output takes nothing.
+const NOT_WRITTEN: i32 = 1;
+/// How a Rust program ends that panicked.
+const PANICKED: i32 = 101;
 
+/// Signals that the system gives a process for what it did itself. Any other came from somebody else: a service manager that stops
+/// everything, the system when memory is short, a person.
 #[cfg(unix)]
-fn crash_words(status: std::process::ExitStatus) -> String {
+fn ended_by_signal(status: std::process::ExitStatus) -> Failed {
     use rustix::process::Signal;
     use std::os::unix::process::ExitStatusExt as _;
-    match status.signal() {
-        Some(signal) if signal == Signal::XCPU.as_raw() || signal == Signal::KILL.as_raw() => {
-            "compiling it takes more time or memory than it may".to_owned()
-        }
-        Some(signal) => {
-            format!("compiling it crashes the compiler, or takes more memory than it may (signal {signal})")
-        }
-        None => "compiling it crashes the compiler".to_owned(),
+    let signal = status.signal().unwrap_or_default();
+    let own =
+        [Signal::SEGV, Signal::ABORT, Signal::BUS, Signal::ILL, Signal::FPE, Signal::TRAP, Signal::SYS, Signal::XFSZ];
+    if signal == Signal::XCPU.as_raw() {
+        Failed::Crashed(format!("compiling it takes more than {CPU_SECONDS_MAX} s of processor time"))
+    } else if own.iter().any(|own| own.as_raw() == signal) {
+        Failed::Crashed(format!(
+            "compiling it crashes the compiler, or takes more memory than it may (signal {signal})"
+        ))
+    } else {
+        Failed::Unavailable(format!("the compiler was ended from outside (signal {signal})"))
     }
 }
 
 #[cfg(not(unix))]
-fn crash_words(_: std::process::ExitStatus) -> String {
-    "compiling it crashes the compiler".to_owned()
+fn ended_by_signal(_: std::process::ExitStatus) -> Failed {
+    Failed::Crashed("compiling it crashes the compiler".to_owned())
 }
 
 /// The child's side: from stdin to stdout. Gives the exit code.
@@ -153,7 +167,7 @@ pub fn compile_for_parent(stack_kib: u32, table_elements_max: u64) -> u8 {
     let mut output = std::io::stdout().lock();
     let written =
         output.write_all(&Sha256::digest(&code)).and_then(|()| output.write_all(&code)).and_then(|()| output.flush());
-    u8::from(written.is_err())
+    if written.is_ok() { 0 } else { u8::try_from(NOT_WRITTEN).unwrap_or(1) }
 }
 
 fn compiled(stack_kib: u32, table_elements_max: u64) -> Result<Vec<u8>, String> {
@@ -174,12 +188,14 @@ fn compiled(stack_kib: u32, table_elements_max: u64) -> Result<Vec<u8>, String> 
 fn limit_this_process() -> std::io::Result<()> {
     use rustix::process::{Resource, Rlimit, nice, setrlimit};
     let set = |resource, max| setrlimit(resource, Rlimit { current: Some(max), maximum: Some(max) });
+    // At the upper limit the system kills, which looks like anybody's doing: the lower one says what it is.
+    let processor_time = Rlimit { current: Some(CPU_SECONDS_MAX), maximum: Some(CPU_SECONDS_MAX + 10) };
     #[cfg(target_os = "linux")]
     rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL))?;
     // Deliveries come first; where that is not allowed, they do not.
     let _nicer = nice(10);
     set(Resource::Core, 0)?;
-    set(Resource::Cpu, CPU_SECONDS_MAX)?;
+    setrlimit(Resource::Cpu, processor_time)?;
     set(Resource::Fsize, CODE_BYTES_MAX)?;
     set(Resource::As, address_space()? + MEMORY_BYTES_MAX)?;
     Ok(())
