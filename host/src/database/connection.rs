@@ -1,5 +1,7 @@
 //! One connection of any of the three databases: the only place that names all three drivers' connections.
 
+use std::sync::Arc;
+
 use futures::TryStreamExt as _;
 use sqlx::pool::PoolConnection;
 use sqlx::{AssertSqlSafe, MySql, Postgres, Row as _, Sqlite};
@@ -17,12 +19,12 @@ pub(super) enum Connection {
     Postgres(PoolConnection<Postgres>),
 }
 
-/// Prepares a query with its parameters for the driver at hand.
+/// Prepares a query with its parameters for the driver at hand. The text is shared, not copied.
 macro_rules! query {
     ($driver:ident, $sql:expr, $parameters:expr) => {
         $parameters
             .iter()
-            .fold(sqlx::query(AssertSqlSafe(&*$sql)), |query, value| $driver::bind(query, value))
+            .fold(sqlx::query(AssertSqlSafe(Arc::clone($sql))), |query, value| $driver::bind(query, value))
             .persistent($sql.len() <= PREPARED_BYTES_MAX)
     };
 }
@@ -60,15 +62,15 @@ impl Connection {
         .map_err(|error| DatabaseError::of_statement(&error, sql))
     }
 
-    pub(super) async fn execute(&mut self, sql: &str, parameters: &[Value]) -> Result<Execution, DatabaseError> {
+    /// Runs one statement, whose text is as [`Dialect::placeholders`] writes it.
+    pub(super) async fn execute(&mut self, sql: &Arc<str>, parameters: &[Value]) -> Result<Execution, DatabaseError> {
         let watch = self.watch();
         let result = self.execute_unwatched(sql, parameters).await;
         watch.over();
         result
     }
 
-    async fn execute_unwatched(&mut self, sql: &str, parameters: &[Value]) -> Result<Execution, DatabaseError> {
-        let sql = self.dialect().placeholders(sql, parameters);
+    async fn execute_unwatched(&mut self, sql: &Arc<str>, parameters: &[Value]) -> Result<Execution, DatabaseError> {
         match self {
             Self::Sqlite(connection, _) => {
                 query!(sqlite, sql, parameters).execute(&mut **connection).await.map(|result| Execution {
@@ -87,12 +89,13 @@ impl Connection {
                 .await
                 .map(|result| Execution { rows_affected: result.rows_affected(), last_insert_id: None }),
         }
-        .map_err(|error| DatabaseError::of_statement(&error, &sql))
+        .map_err(|error| DatabaseError::of_statement(&error, sql))
     }
 
+    /// Runs one SELECT, whose text is as [`Dialect::placeholders`] writes it.
     pub(super) async fn query(
         &mut self,
-        sql: &str,
+        sql: &Arc<str>,
         parameters: &[Value],
         limits: RowLimits,
     ) -> Result<Rows, DatabaseError> {
@@ -104,17 +107,16 @@ impl Connection {
 
     async fn query_unwatched(
         &mut self,
-        sql: &str,
+        sql: &Arc<str>,
         parameters: &[Value],
         limits: RowLimits,
     ) -> Result<Rows, DatabaseError> {
-        let sql = self.dialect().placeholders(sql, parameters);
         let mut rows = Gathering::new(limits);
         macro_rules! gather {
             ($driver:ident, $values:ident, $connection:expr) => {{
                 let mut stream = query!($driver, sql, parameters).fetch(&mut **$connection);
                 while let Some(row) =
-                    stream.try_next().await.map_err(|error| DatabaseError::of_statement(&error, &sql))?
+                    stream.try_next().await.map_err(|error| DatabaseError::of_statement(&error, sql))?
                 {
                     rows.take(&row, $values::values(&row)?)?;
                 }
@@ -123,7 +125,7 @@ impl Connection {
         match self {
             Self::Sqlite(connection, _) => gather!(sqlite, sqlite, connection),
             Self::MySql(connection) => gather!(mysql, mysql_values, connection),
-            Self::Postgres(connection) => return query_postgres(connection, &sql, parameters, limits).await,
+            Self::Postgres(connection) => return query_postgres(connection, sql, parameters, limits).await,
         }
         Ok(rows.rows)
     }
@@ -141,7 +143,7 @@ impl Connection {
 /// Reads the rows and, where one of them holds what only PostgreSQL knows, asks again for the server's own text.
 async fn query_postgres(
     connection: &mut PoolConnection<Postgres>,
-    sql: &str,
+    sql: &Arc<str>,
     parameters: &[Value],
     limits: RowLimits,
 ) -> Result<Rows, DatabaseError> {
@@ -162,8 +164,9 @@ async fn query_postgres(
     let again = postgres_values::as_text(sql, odd.columns()).ok_or_else(|| {
         DatabaseError::new(ErrorKind::Other, "a value of a type that cannot be read here: cast it to text")
     })?;
+    let again: Arc<str> = again.into();
     let mut rows = Gathering::new(limits);
-    let mut stream = query!(postgres, again, parameters).fetch(&mut **connection);
+    let mut stream = query!(postgres, &again, parameters).fetch(&mut **connection);
     while let Some(row) = stream.try_next().await.map_err(|error| failed(&error))? {
         rows.take(&odd, postgres_values::values_of_text(&row, odd.columns())?)?;
     }

@@ -233,7 +233,7 @@ impl Database {
     async fn find_exact_collation(&self) -> Result<&'static str, DatabaseError> {
         let sql =
             "SELECT CAST(collation_name AS CHAR) FROM information_schema.collations WHERE collation_name IN (?, ?)";
-        let rows = self.query_alone(sql, &EXACT_COLLATIONS.map(Value::from)).await?.rows;
+        let rows = self.query_alone(&sql.into(), &EXACT_COLLATIONS.map(Value::from)).await?.rows;
         let found: Vec<_> = rows.into_iter().filter_map(|row| row.into_iter().next()?.into_text()).collect();
         let exact = EXACT_COLLATIONS.into_iter().find(|name| found.iter().any(|found| found == name));
         exact.ok_or_else(|| {
@@ -295,16 +295,16 @@ impl Database {
         }
     }
 
-    /// Runs one statement by itself: no BEGIN and no COMMIT travel with it. It may run twice when its connection is lost,
+    /// Runs one statement by itself, as [`Transaction::execute_text`]: no BEGIN and no COMMIT travel with it. It may run twice when its connection is lost,
     /// so it must do no harm then.
     ///
     /// # Errors
     /// What the database says.
-    pub async fn execute_alone(&self, sql: &str, parameters: &[Value]) -> Result<Execution, DatabaseError> {
+    pub async fn execute_alone(&self, sql: &Arc<str>, parameters: &[Value]) -> Result<Execution, DatabaseError> {
         let mut began = None;
         loop {
             let mut transaction = self.begin_alone(false).await?;
-            let result = transaction.execute(sql, parameters).await;
+            let result = transaction.execute_text(sql, parameters).await;
             if let Some(result) = self.end_alone(transaction, result, &mut began) {
                 return result;
             }
@@ -313,15 +313,15 @@ impl Database {
         }
     }
 
-    /// Runs one SELECT by itself and gives its rows: no BEGIN and no COMMIT travel with it.
+    /// Runs one SELECT by itself, as [`Transaction::query_text`], and gives its rows: no BEGIN and no COMMIT travel with it.
     ///
     /// # Errors
     /// What the database says.
-    pub async fn query_alone(&self, sql: &str, parameters: &[Value]) -> Result<Rows, DatabaseError> {
+    pub async fn query_alone(&self, sql: &Arc<str>, parameters: &[Value]) -> Result<Rows, DatabaseError> {
         let mut began = None;
         loop {
             let mut transaction = self.begin_alone(true).await?;
-            let result = transaction.query(sql, parameters, RowLimits::NONE).await;
+            let result = transaction.query_text(sql, parameters, RowLimits::NONE).await;
             if let Some(result) = self.end_alone(transaction, result, &mut began) {
                 return result;
             }

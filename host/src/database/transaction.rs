@@ -3,6 +3,7 @@
 //! After an error that took the transaction with it (lost connection, deadlock, timeout) every further statement is
 //! refused with the same error, so that nothing can run outside of it by mistake.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::connection::Connection;
@@ -123,6 +124,14 @@ impl Transaction {
     /// # Errors
     /// What the database says, or that the transaction is gone already.
     pub async fn execute(&mut self, sql: &str, parameters: &[Value]) -> Result<Execution, DatabaseError> {
+        self.execute_text(&self.dialect.placeholders(sql, parameters).into(), parameters).await
+    }
+
+    /// As [`Self::execute`], of a text that [`Dialect::placeholders`] has written once for all calls.
+    ///
+    /// # Errors
+    /// As [`Self::execute`].
+    pub async fn execute_text(&mut self, sql: &Arc<str>, parameters: &[Value]) -> Result<Execution, DatabaseError> {
         let timeout = self.statement_timeout;
         let connection = self.usable()?;
         let result = tokio::time::timeout(timeout, connection.execute(sql, parameters)).await;
@@ -134,6 +143,19 @@ impl Transaction {
     /// # Errors
     /// What the database says, `Refused` over a limit, or that the transaction is gone already.
     pub async fn query(&mut self, sql: &str, parameters: &[Value], limits: RowLimits) -> Result<Rows, DatabaseError> {
+        self.query_text(&self.dialect.placeholders(sql, parameters).into(), parameters, limits).await
+    }
+
+    /// As [`Self::query`], of a text that [`Dialect::placeholders`] has written once for all calls.
+    ///
+    /// # Errors
+    /// As [`Self::query`].
+    pub async fn query_text(
+        &mut self,
+        sql: &Arc<str>,
+        parameters: &[Value],
+        limits: RowLimits,
+    ) -> Result<Rows, DatabaseError> {
         let timeout = self.statement_timeout;
         let connection = self.usable()?;
         let result = tokio::time::timeout(timeout, connection.query(sql, parameters, limits)).await;
@@ -252,7 +274,7 @@ impl Transaction {
             connection.run(verb).await?;
             if connection.dialect() == Dialect::MySql {
                 for name in &locks {
-                    connection.execute("DO RELEASE_LOCK(?)", &[scoped_name(&scope, name).into()]).await?;
+                    connection.execute(&"DO RELEASE_LOCK(?)".into(), &[scoped_name(&scope, name).into()]).await?;
                 }
             }
             Ok(())

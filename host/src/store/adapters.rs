@@ -3,7 +3,10 @@
 //! Every host on a store uses the adapter that stands here, also one that was put in force by another host: the bytes are
 //! here too, in pieces. What is read back is checked against its digest by whoever loads it.
 
-use super::sql::upsert;
+use super::sql::{
+    ActivateAdapter, AdapterControl, AdapterEvents, AdapterParts, AddAdapterEvent, CountAdapterParts, ForgetAdapter,
+    IsActiveAdapter, PutAdapterPart, RejectAdapter, RememberPreviousAdapter, RequestReload,
+};
 use super::{Reader, Store, StoreError, StoreTransaction, corrupt};
 use crate::database::{Value, rerun};
 use crate::vocabulary;
@@ -81,9 +84,7 @@ impl Store {
     pub async fn target_wish(&self, target: &str) -> Result<TargetWish, StoreError> {
         let what = "read what is wanted of a target";
         let mut transaction = self.begin_read(what).await?;
-        let sql = "SELECT t.paused, t.adapter_sha256, w.rejected_sha256, w.reload_requests, t.probe_requests FROM sync_target t \
-                   LEFT JOIN sync_adapter_wish w ON w.target = t.name WHERE t.name = :target";
-        let rows = transaction.query(sql, &[("target", target.into())]).await?;
+        let rows = transaction.fetch(AdapterControl { target }).await?;
         transaction.rollback().await?;
         let Some(row) = rows.rows.into_iter().next() else { return Ok(TargetWish::default()) };
         let mut reader = Reader::new(what, row);
@@ -123,9 +124,8 @@ impl Store {
     pub async fn roll_adapter_back(&self, from: &str, news: &AdapterNews<'_>) -> Result<bool, StoreError> {
         rerun("roll adapter back", || async {
             let mut transaction = self.begin(&format!("roll back the adapter of target `{}`", news.target)).await?;
-            let sql = "SELECT 1 FROM sync_target WHERE name = :target AND adapter_sha256 = :from";
-            let values = [("target", news.target.into()), ("from", from.into())];
-            if transaction.query(sql, &values).await?.rows.is_empty() || !transaction.take_into_force(news).await? {
+            let is_active = IsActiveAdapter { target: news.target, sha256: from };
+            if transaction.fetch(is_active).await?.rows.is_empty() || !transaction.take_into_force(news).await? {
                 transaction.rollback().await?;
                 return Ok(false);
             }
@@ -157,13 +157,7 @@ impl Store {
     pub async fn adapter_history(&self, target: Option<&str>, limit: u32) -> Result<Vec<AdapterRecord>, StoreError> {
         let what = "read the history of adapters";
         let mut transaction = self.begin_read(what).await?;
-        let condition = if target.is_some() { "WHERE target = :target" } else { "" };
-        let values: Vec<(&str, Value)> = target.map(|target| ("target", target.into())).into_iter().collect();
-        let sql = format!(
-            "SELECT target, sha256, name, version, event, reason, host, at FROM sync_adapter_event {condition} \
-             ORDER BY id DESC LIMIT {limit}"
-        );
-        let rows = transaction.query(&sql, &values).await?;
+        let rows = transaction.fetch(AdapterEvents { target, limit }).await?;
         transaction.rollback().await?;
         rows.rows
             .into_iter()
@@ -191,8 +185,7 @@ impl Store {
         rerun("request reload", || async {
             let mut transaction = self.begin(&format!("ask for a reload of target `{target}`")).await?;
             transaction.reject(target, None).await?;
-            let sql = "UPDATE sync_adapter_wish SET reload_requests = reload_requests + 1 WHERE target = :target";
-            transaction.execute(sql, &[("target", target.into())]).await?;
+            transaction.run(RequestReload { target }).await?;
             transaction.commit().await
         })
         .await
@@ -205,8 +198,7 @@ impl Store {
     pub async fn adapter_bytes(&self, sha256: &str) -> Result<Option<Vec<u8>>, StoreError> {
         let what = "read an adapter";
         let mut transaction = self.begin_read(what).await?;
-        let sql = "SELECT part, parts, bytes FROM sync_adapter_part WHERE sha256 = :sha256 ORDER BY part";
-        let rows = transaction.query(sql, &[("sha256", sha256.into())]).await?.rows;
+        let rows = transaction.fetch(AdapterParts { sha256 }).await?.rows;
         transaction.rollback().await?;
         let mut bytes = Vec::new();
         let (mut read, mut parts) = (0, 0);
@@ -226,28 +218,16 @@ impl Store {
     async fn keep_adapter(&self, sha256: &str, bytes: &[u8]) -> Result<(), StoreError> {
         let what = "keep an adapter";
         let mut look = self.begin_read(what).await?;
-        let sql = "SELECT COUNT(*) FROM sync_adapter_part WHERE sha256 = :sha256";
-        let rows = look.query(sql, &[("sha256", sha256.into())]).await?.rows;
+        let kept = look.number(CountAdapterParts { sha256 }).await?;
         look.rollback().await?;
         let parts = i64::try_from(bytes.len().div_ceil(PART_BYTES)).unwrap_or(i64::MAX);
-        let kept = rows.first().and_then(|row| row.first()).and_then(Value::as_i64);
         if kept == Some(parts) {
             return Ok(());
         }
         for (part, piece) in (0_i64..).zip(bytes.chunks(PART_BYTES)) {
             rerun(what, || async {
                 let mut transaction = self.begin(what).await?;
-                let sql = format!(
-                    "INSERT INTO sync_adapter_part (sha256, part, parts, bytes) VALUES (:sha256, :part, :parts, :bytes){}",
-                    upsert(transaction.dialect(), "sha256, part", &["parts"])
-                );
-                let values = [
-                    ("sha256", sha256.into()),
-                    ("part", part.into()),
-                    ("parts", parts.into()),
-                    ("bytes", Value::Bytes(piece.to_vec())),
-                ];
-                transaction.execute(&sql, &values).await?;
+                transaction.run(PutAdapterPart { sha256, part, parts, bytes: piece.to_vec() }).await?;
                 transaction.commit().await
             })
             .await?;
@@ -266,9 +246,7 @@ impl Store {
         for sha256 in seen.into_iter().skip(KEPT_MAX) {
             rerun("forget old adapter", || async {
                 let mut transaction = self.begin("forget an old adapter").await?;
-                let sql = "DELETE FROM sync_adapter_part WHERE sha256 = :sha256 \
-                           AND NOT EXISTS (SELECT 1 FROM sync_target WHERE adapter_sha256 = :sha256)";
-                transaction.execute(sql, &[("sha256", sha256.as_str().into())]).await?;
+                transaction.run(ForgetAdapter { sha256: &sha256 }).await?;
                 transaction.commit().await
             })
             .await?;
@@ -280,44 +258,17 @@ impl Store {
 impl StoreTransaction {
     /// `false` when it was in force already.
     async fn take_into_force(&mut self, news: &AdapterNews<'_>) -> Result<bool, StoreError> {
-        let values = [
-            ("name", news.name.into()),
-            ("version", news.version.into()),
-            ("sha256", news.sha256.into()),
-            ("target", news.target.into()),
-        ];
-        // In two statements, since MySQL would read the new digest in the second assignment of one.
-        let remember = "UPDATE sync_target SET previous_sha256 = adapter_sha256 \
-                        WHERE name = :target AND adapter_sha256 <> :sha256";
-        self.execute(remember, &values).await?;
-        let sql = "UPDATE sync_target SET adapter_name = :name, adapter_version = :version, adapter_sha256 = :sha256 \
-                   WHERE name = :target AND (adapter_sha256 IS NULL OR adapter_sha256 <> :sha256)";
-        Ok(self.execute(sql, &values).await?.rows_affected == 1)
+        let AdapterNews { target, name, version, sha256, .. } = *news;
+        self.run(RememberPreviousAdapter { target, sha256 }).await?;
+        Ok(self.run(ActivateAdapter { target, name, version, sha256 }).await?.rows_affected == 1)
     }
 
     async fn note_adapter(&mut self, event: AdapterEvent, news: &AdapterNews<'_>) -> Result<(), StoreError> {
-        let sql = format!(
-            "INSERT INTO sync_adapter_event (target, sha256, name, version, event, reason, host, at) \
-             VALUES (:target, :sha256, :name, :version, :event, :reason, :host, {})",
-            self.now
-        );
-        let values = [
-            ("target", news.target.into()),
-            ("sha256", news.sha256.into()),
-            ("name", news.name.into()),
-            ("version", news.version.into()),
-            ("event", event.as_str().into()),
-            ("reason", Value::from(news.reason)),
-            ("host", news.host.into()),
-        ];
-        self.execute(&sql, &values).await.map(drop)
+        let AdapterNews { target, name, version, sha256, reason, host } = *news;
+        self.run(AddAdapterEvent { target, sha256, name, version, event: event.as_str(), reason, host }).await.map(drop)
     }
 
     async fn reject(&mut self, target: &str, sha256: Option<&str>) -> Result<(), StoreError> {
-        let sql = format!(
-            "INSERT INTO sync_adapter_wish (target, rejected_sha256) VALUES (:target, :sha256){}",
-            upsert(self.dialect(), "target", &["rejected_sha256"])
-        );
-        self.execute(&sql, &[("target", target.into()), ("sha256", Value::from(sha256))]).await.map(drop)
+        self.run(RejectAdapter { target, sha256 }).await.map(drop)
     }
 }

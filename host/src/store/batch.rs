@@ -5,8 +5,8 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use super::readable::{self, DELIVERY_COLUMNS};
-use super::sql::{among_ids, left_lookup};
+use super::readable;
+use super::sql::ReadBatch;
 use super::{Lease, Store, StoreError};
 use crate::database::Value;
 use crate::domain::change::Change;
@@ -113,19 +113,7 @@ impl Store {
     }
 
     async fn changes_of(&self, what: &str, taken: &UnderLease) -> Result<Vec<Vec<Value>>, StoreError> {
-        let dialect = self.database.dialect();
-        let sql = format!(
-            "SELECT {DELIVERY_COLUMNS} FROM sync_outbox o {link} WHERE {among}",
-            link = left_lookup(
-                dialect,
-                "sync_link",
-                "l",
-                "l.remote_id, l.remote_version, l.fingerprint, l.delivered_outbox_id",
-                "l.target = :target AND l.aggregate_type = o.aggregate_type AND l.aggregate_id = o.aggregate_id",
-            ),
-            among = among_ids(dialect, "o.id"),
-        );
-        let values = [("target", taken.lease.target.as_str().into())];
-        Ok(self.query_alone(what, &sql, &values, &taken.outbox_ids).await?.rows)
+        let statement = ReadBatch { target: &taken.lease.target, ids: &taken.outbox_ids };
+        Ok(self.fetch_alone(what, statement).await?.rows)
     }
 }

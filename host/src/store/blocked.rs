@@ -1,10 +1,7 @@
 //! Blocked keys: aggregates delivered in order (`order = "fifo"`) whose head failed, so that what follows waits.
 
-use super::siblings::{by_aggregate, is_sibling};
-use super::sql::through;
-use super::work::NEVER;
+use super::sql::ListBlockedKeys;
 use super::{Reader, Store, StoreError};
-use crate::database::Value;
 
 /// An aggregate that waits behind its failed head.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
@@ -35,24 +32,8 @@ impl Store {
             return Ok(Vec::new());
         }
         let what = "read blocked keys";
-        let names: Vec<_> = (0..fifo_types.len()).map(|index| format!("fifo{index}")).collect();
-        let values: Vec<(&str, Value)> =
-            names.iter().map(String::as_str).zip(fifo_types.iter().map(|kind| kind.as_str().into())).collect();
-        let dialect = self.database.dialect();
-        let waiting = format!(
-            "SELECT COUNT(*) FROM sync_delivery w{siblings} WHERE {behind} AND w.status = 'pending'",
-            siblings = by_aggregate(dialect),
-            behind = is_sibling(dialect, "w", "d.target", "d", "> d.outbox_id"),
-        );
-        let sql = format!(
-            "SELECT * FROM (SELECT d.target, d.aggregate_type, d.aggregate_id, d.outbox_id, d.error_kind, d.error_message, \
-             ({waiting}) AS waiting FROM sync_target t JOIN sync_delivery d{due} ON d.target = t.name AND d.next_attempt_at = {NEVER} \
-             AND d.aggregate_type IN (:{})) b WHERE b.waiting > 0 ORDER BY b.outbox_id, b.target LIMIT {limit}",
-            names.join(", :"),
-            due = through(dialect, "sync_delivery_due"),
-        );
         let mut transaction = self.begin_read(what).await?;
-        let rows = transaction.query(&sql, &values).await?;
+        let rows = transaction.fetch(ListBlockedKeys { fifo_types, limit }).await?;
         transaction.rollback().await?;
         rows.rows
             .into_iter()

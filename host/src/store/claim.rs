@@ -12,14 +12,10 @@
 
 use std::time::{Duration, Instant};
 
-use serde::Serialize;
-
 use super::batch::{Batch, ClaimRequest, UnderLease};
 use super::counts::Counted;
 use super::newest::{Candidate, Retire, sort_out};
-use super::siblings::{by_aggregate, is_sibling, newest, oldest_behind};
-use super::sql::{AT_PLACE, JsonType, json_rows, named_deliveries, placed, through, update_from};
-use super::work::is_free;
+use super::sql::{BeginInFlight, ClaimDue, Json, MarkProcessing, Supersede};
 use super::{Lease, Reader, Store, StoreError, StoreTransaction};
 use crate::database::{Dialect, Value, rerun};
 
@@ -137,91 +133,23 @@ impl StoreTransaction {
     /// What is due, oldest first, without aggregates that are in work or (for fifo) not at the head, and of each one its
     /// siblings at this target: the newest, the oldest behind what was confirmed last, and that one.
     async fn due(&mut self, request: &ClaimRequest, from_ms: i64, limit: u32) -> Result<Vec<Due>, StoreError> {
-        let fifo = if request.fifo_types.is_empty() {
-            String::new()
-        } else {
-            let names: Vec<_> = (0..request.fifo_types.len()).map(|index| format!(":fifo{index}")).collect();
-            format!(
-                " AND (d.aggregate_type NOT IN ({}) OR NOT EXISTS (SELECT 1 FROM sync_delivery e{siblings} \
-                 WHERE {older} AND e.status IN ('pending', 'processing', 'failed')))",
-                names.join(", "),
-                siblings = by_aggregate(self.dialect()),
-                older = is_sibling(self.dialect(), "e", "d.target", "d", "< d.outbox_id"),
-            )
-        };
-        let confirmed = "(SELECT l.delivered_outbox_id FROM sync_link l WHERE l.target = d.target \
-                         AND l.aggregate_type = d.aggregate_type AND l.aggregate_id = d.aggregate_id)";
-        let sql = format!(
-            "SELECT d.outbox_id, d.aggregate_type, d.aggregate_id, d.next_attempt_at, d.attempts, \
-             {newest}, {oldest}, {confirmed} FROM sync_delivery d{index} \
-             WHERE d.target = :target AND d.status = 'pending' AND d.next_attempt_at >= :from \
-             AND d.next_attempt_at <= {now} AND {free}{fifo} \
-             ORDER BY d.next_attempt_at, d.outbox_id LIMIT {limit}{lock}",
-            now = self.now,
-            index = through(self.dialect(), "sync_delivery_due"),
-            newest = newest(self.dialect(), "d.target", "d"),
-            oldest = oldest_behind(self.dialect(), "d.target", "d", &format!("COALESCE({confirmed}, 0)")),
-            free = is_free("d.target", "d"),
-            lock = self.dialect().lock_free_rows(),
-        );
-        let names: Vec<_> = (0..request.fifo_types.len()).map(|index| format!("fifo{index}")).collect();
-        let mut values: Vec<(&str, Value)> = vec![("target", request.target.as_str().into()), ("from", from_ms.into())];
-        values.extend(names.iter().map(String::as_str).zip(request.fifo_types.iter().map(|kind| kind.as_str().into())));
-        let rows = self.query(&sql, &values).await?;
+        let target = &request.target;
+        let rows = self.fetch(ClaimDue { target, from_ms, limit, fifo_types: &request.fifo_types }).await?;
         let what = self.what.clone();
         rows.rows.into_iter().map(|row| due(&what, row)).collect()
     }
 
-    /// Retires what is moot, also what failed: nobody has to decide about a state that a newer one replaces.
-    ///
-    /// PostgreSQL passes over rows that another claim looks at; those are retired the next time. Claims that wait for each
-    /// other's rows are a deadlock, which that database notices only after a second: several hosts with a few patients who
-    /// change often came to a standstill by it. The others notice at once.
+    /// Retires what is moot, also what failed. Gives how many.
     async fn retire(&mut self, target: &str, retire: &[Retire]) -> Result<u64, StoreError> {
-        let rows = json_rows(
-            self.dialect(),
-            &[("aggregate_type", JsonType::Text), ("aggregate_id", JsonType::Text), ("before_id", JsonType::Integer)],
-        );
-        let moot = format!(
-            "{} AND t.status IN ('pending', 'failed')",
-            is_sibling(self.dialect(), "t", ":target", "j", "< j.before_id")
-        );
-        let (rows, condition) = if self.dialect() == Dialect::Postgres {
-            let free = format!("{moot}{}", self.dialect().lock_free_rows());
-            (placed("sync_delivery", &rows, &free), AT_PLACE.to_owned())
-        } else {
-            (rows, moot)
-        };
-        let assignments = [("status", "'superseded'"), ("next_attempt_at", "NULL"), ("finished_at", self.now.as_str())];
-        let table = ("sync_delivery", "sync_delivery_aggregate");
-        let sql = update_from(self.dialect(), table, &assignments, &rows, &condition);
-        let values = [("target", target.into()), ("rows", rows_value(retire))];
-        Ok(self.execute(&sql, &values).await?.rows_affected)
+        Ok(self.run(Supersede { target, batch: Json::of(retire) }).await?.rows_affected)
     }
 
     /// Moves deliveries from pending to processing, by compare-and-set.
     async fn take(&mut self, lease: &Lease, outbox_ids: &[i64]) -> Result<(), StoreError> {
-        let sql = format!(
-            "UPDATE sync_delivery{index} SET status = 'processing', next_attempt_at = NULL, lease_epoch = :epoch \
-             WHERE {named} AND status = 'pending'",
-            index = through(self.dialect(), "PRIMARY"),
-            named = named_deliveries(self.dialect()),
-        );
-        self.put_all(lease, &sql, outbox_ids).await?;
-        // By the deliveries' own keys: an outbox row may have been changed or deleted since, and says so when it is read.
-        let sql = format!(
-            "INSERT INTO sync_work (target, aggregate_type, aggregate_id, outbox_id, epoch) \
-             SELECT target, aggregate_type, aggregate_id, outbox_id, :epoch FROM sync_delivery{index} WHERE {named}",
-            index = through(self.dialect(), "PRIMARY"),
-            named = named_deliveries(self.dialect()),
-        );
-        self.put_all(lease, &sql, outbox_ids).await
+        let (target, epoch, ids) = (lease.target.as_str(), lease.epoch, outbox_ids);
+        self.execute_exactly(ids.len(), MarkProcessing { target, epoch, ids }).await?;
+        self.execute_exactly(ids.len(), BeginInFlight { target, epoch, ids }).await
     }
-}
-
-/// A batch as the parameter `:rows`.
-pub(super) fn rows_value<T: Serialize>(rows: &[T]) -> Value {
-    Value::Json(serde_json::to_string(rows).expect("invariant: our own rows are JSON"))
 }
 
 fn due(what: &str, row: Vec<Value>) -> Result<Due, StoreError> {

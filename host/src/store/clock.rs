@@ -5,12 +5,11 @@
 //! a step of more than a day is believed only after the clock has gone on from there for a day. Which step is absurd is decided
 //! by a pure function (`judge`). It must never keep anything from being delivered.
 
-use super::sql::through;
-use super::work::NEVER;
+use super::sql::{MakeDue, NewestTime, ReadClock, ReadNow, RememberClock, ShortenLeases, TargetNames};
 use super::{Reader, Store, StoreError, StoreTransaction, corrupt};
-use crate::database::{Value, rerun};
+use crate::database::rerun;
 
-const HOUR_MS: i64 = 3_600_000;
+pub(super) const HOUR_MS: i64 = 3_600_000;
 /// A clock that goes further than this between two looks, ten minutes apart, has jumped, or no host has run for so long.
 const STEP_MAX_MS: i64 = 24 * HOUR_MS;
 /// So long a clock has to go on after a jump before it is believed.
@@ -121,11 +120,9 @@ impl StoreTransaction {
     }
 
     async fn clock(&mut self) -> Result<(i64, Option<Seen>), StoreError> {
-        let now = self.now.clone();
         let what = self.what.clone();
-        let now = self.number(&format!("SELECT {now}"), &[]).await?.ok_or_else(|| corrupt(&what, "no clock"))?;
-        let sql = "SELECT seen_at, doubted_at, step_ms FROM sync_clock WHERE id = 1";
-        let Some(row) = self.query(sql, &[]).await?.rows.into_iter().next() else { return Ok((now, None)) };
+        let now = self.number(ReadNow {}).await?.ok_or_else(|| corrupt(&what, "no clock"))?;
+        let Some(row) = self.fetch(ReadClock {}).await?.rows.into_iter().next() else { return Ok((now, None)) };
         let mut reader = Reader::new(&what, row);
         let seen_at = reader.integer()?;
         let doubted = reader.optional_integer()?.zip(reader.optional_integer()?);
@@ -134,29 +131,16 @@ impl StoreTransaction {
 
     /// The newest time in a store that nobody has looked at in this way yet.
     async fn newest_time(&mut self) -> Result<Option<i64>, StoreError> {
-        self.number("SELECT routed_at FROM sync_outbox ORDER BY id DESC LIMIT 1", &[]).await
+        self.number(NewestTime {}).await
     }
 
     /// What a clock that was ahead has put off, and was set right since, is due now; its leases run out in an hour, which is longer
     /// than any lease lasts. Otherwise patients would wait for as long as the clock was ahead.
     async fn bring_back(&mut self, ahead_ms: i64) -> Result<(), StoreError> {
-        let values = [("ahead", ahead_ms.into())];
-        let sql = format!(
-            "UPDATE sync_lease SET lease_until = {now} + {HOUR_MS} WHERE lease_until > {now} + {HOUR_MS} + :ahead",
-            now = self.now
-        );
-        let mut moved = self.execute(&sql, &values).await?.rows_affected;
-        for row in self.query("SELECT name FROM sync_target", &[]).await?.rows {
+        let mut moved = self.run(ShortenLeases { ahead_ms }).await?.rows_affected;
+        for row in self.fetch(TargetNames {}).await?.rows {
             let target = Reader::new("bring times back", row).text()?;
-            // One by one, so that the index of what is due finds it.
-            let sql = format!(
-                "UPDATE sync_delivery{due} SET next_attempt_at = {now} WHERE target = :target \
-                 AND next_attempt_at > {now} + :ahead AND next_attempt_at < {NEVER} AND status = 'pending'",
-                due = through(self.dialect(), "sync_delivery_due"),
-                now = self.now,
-            );
-            let values = [("target", target.into()), ("ahead", ahead_ms.into())];
-            moved += self.execute(&sql, &values).await?.rows_affected;
+            moved += self.run(MakeDue { target: &target, ahead_ms }).await?.rows_affected;
         }
         if moved > 0 {
             tracing::warn!(count = moved, "times that a clock which was ahead has written were brought back");
@@ -165,17 +149,8 @@ impl StoreTransaction {
     }
 
     async fn remember_clock(&mut self, seen: Seen) -> Result<(), StoreError> {
-        let sql = format!(
-            "INSERT INTO sync_clock (id, seen_at, doubted_at, step_ms) VALUES (1, :seen_at, :doubted_at, :step_ms){}",
-            super::sql::upsert(self.dialect(), "id", &["seen_at", "doubted_at", "step_ms"])
-        );
         let (doubted_at, step_ms) = seen.doubted.unzip();
-        let values = [
-            ("seen_at", seen.seen_at.into()),
-            ("doubted_at", Value::from(doubted_at)),
-            ("step_ms", Value::from(step_ms)),
-        ];
-        self.execute(&sql, &values).await.map(drop)
+        self.run(RememberClock { seen_at: seen.seen_at, doubted_at, step_ms }).await.map(drop)
     }
 }
 

@@ -8,10 +8,9 @@
 
 use std::collections::BTreeMap;
 
-use super::sql::through;
-use super::work::{NEVER, in_work_at};
+use super::sql::{AddCounts, ReadCounts, Uncounted};
+use super::work::NEVER;
 use super::{Reader, StoreError, StoreTransaction};
-use crate::database::Dialect;
 use crate::domain::delivery::Status;
 
 /// Rows for each target.
@@ -91,41 +90,15 @@ impl StoreTransaction {
         if counted == Counted::default() {
             return Ok(());
         }
-        let added = |column: &str| match self.dialect() {
-            Dialect::Sqlite | Dialect::Postgres => format!("{column} = sync_count.{column} + excluded.{column}"),
-            Dialect::MySql => format!("{column} = {column} + VALUES({column})"),
-        };
-        let conflict = match self.dialect() {
-            Dialect::Sqlite | Dialect::Postgres => "ON CONFLICT (target, shard) DO UPDATE SET",
-            Dialect::MySql => "ON DUPLICATE KEY UPDATE",
-        };
-        let sql = format!(
-            "INSERT INTO sync_count (target, shard, made, done, superseded, dismissed) \
-             VALUES (:target, :shard, :made, :done, :superseded, :dismissed) {conflict} {}, {}, {}, {}",
-            added("made"),
-            added("done"),
-            added("superseded"),
-            added("dismissed"),
-        );
-        let values = [
-            ("target", target.into()),
-            ("shard", rand::random_range(0..SHARDS).into()),
-            ("made", counted.made.into()),
-            ("done", counted.done.into()),
-            ("superseded", counted.superseded.into()),
-            ("dismissed", counted.dismissed.into()),
-        ];
-        self.execute(&sql, &values).await.map(drop)
+        let Counted { made, done, superseded, dismissed } = counted;
+        let shard = rand::random_range(0..SHARDS);
+        self.run(AddCounts { target, shard, made, done, superseded, dismissed }).await.map(drop)
     }
 
     /// How many deliveries of a target are there beyond those that were counted; all of them are looked at, with those in work
     /// that have no row yet.
     pub(super) async fn uncounted(&mut self, target: &str) -> Result<i64, StoreError> {
-        let sql = "SELECT COUNT(*) + (SELECT COUNT(*) FROM sync_work w WHERE w.target = :target AND (SELECT COUNT(*) \
-                   FROM sync_delivery s WHERE s.target = w.target AND s.outbox_id = w.outbox_id) = 0) \
-                   - CAST((SELECT COALESCE(SUM(c.made), 0) FROM sync_count c WHERE c.target = :target) AS DECIMAL(20)) \
-                   FROM sync_delivery d WHERE d.target = :target";
-        match self.query(sql, &[("target", target.into())]).await?.rows.into_iter().next() {
+        match self.fetch(Uncounted { target }).await?.rows.into_iter().next() {
             Some(row) => Reader::new("count deliveries", row).integer(),
             None => Ok(0),
         }
@@ -133,16 +106,8 @@ impl StoreTransaction {
 
     /// The counts of every target, as they were at one moment: one statement sees one state.
     pub(super) async fn counts(&mut self) -> Result<BTreeMap<String, Counts>, StoreError> {
-        let sql = format!(
-            "SELECT c.target, c.made, c.done, c.superseded, c.dismissed, {in_work}, \
-             (SELECT COUNT(*) FROM sync_delivery d{due} WHERE d.target = c.target AND d.next_attempt_at = :never) \
-             FROM (SELECT target, CAST(SUM(made) AS DECIMAL(20)) AS made, CAST(SUM(done) AS DECIMAL(20)) AS done, \
-             CAST(SUM(superseded) AS DECIMAL(20)) AS superseded, CAST(SUM(dismissed) AS DECIMAL(20)) AS dismissed FROM sync_count GROUP BY target) c",
-            in_work = in_work_at(self.dialect(), "c.target"),
-            due = through(self.dialect(), "sync_delivery_due"),
-        );
         let mut counts = BTreeMap::new();
-        for row in self.query(&sql, &[("never", NEVER.into())]).await?.rows {
+        for row in self.fetch(ReadCounts { never: NEVER }).await?.rows {
             let mut reader = Reader::new("count deliveries", row);
             let target = reader.text()?;
             let (made, done, superseded) = (reader.integer()?, reader.integer()?, reader.integer()?);

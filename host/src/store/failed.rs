@@ -5,10 +5,10 @@
 
 use serde::Serialize;
 
-use super::claim::rows_value;
 use super::counts::Counted;
-use super::siblings::by_aggregate;
-use super::sql::{JsonType, json_rows, through, update_each};
+use super::sql::{
+    InsertDismissals, Json, KnowsPatient, KnowsPatientDelivery, KnowsPatientInFlight, ListDismissed, MarkDismissed,
+};
 use super::{Reader, RetryFilter, Store, StoreError, StoreTransaction};
 use crate::database::rerun;
 
@@ -56,9 +56,7 @@ struct Key {
     outbox_id: i64,
 }
 
-const COLUMNS: &str = "t.target, t.aggregate_type, t.aggregate_id, t.outbox_id, t.error_kind, t.error_message, t.attempts, \
-                       t.finished_at";
-
+/// A row of `failed_columns` (sql/operators.sql).
 fn read(reader: &mut Reader<'_>) -> Result<FailedDelivery, StoreError> {
     Ok(FailedDelivery {
         target: reader.text()?,
@@ -80,13 +78,7 @@ impl Store {
     pub async fn failed(&self, filter: &RetryFilter, limit: u32) -> Result<Vec<FailedDelivery>, StoreError> {
         let what = "read failed deliveries";
         let mut transaction = self.begin_read(what).await?;
-        let (condition, values) = filter.condition(&transaction.now);
-        let sql = format!(
-            "SELECT {COLUMNS} FROM sync_target j JOIN sync_delivery t{due} ON {condition} \
-             ORDER BY t.outbox_id, t.target LIMIT {limit}",
-            due = through(transaction.dialect(), "sync_delivery_due"),
-        );
-        let rows = transaction.query(&sql, &values).await?;
+        let rows = transaction.fetch(filter.list(limit)).await?;
         transaction.rollback().await?;
         rows.rows.into_iter().map(|row| read(&mut Reader::new(what, row))).collect()
     }
@@ -98,15 +90,7 @@ impl Store {
     pub async fn dismissed(&self, target: Option<&str>, limit: u32) -> Result<Vec<DismissedDelivery>, StoreError> {
         let what = "read dismissed deliveries";
         let mut transaction = self.begin_read(what).await?;
-        let of_target = if target.is_some() { "WHERE d.target = :target " } else { "" };
-        let values: Vec<_> = target.map(|target| ("target", target.into())).into_iter().collect();
-        let sql = format!(
-            "SELECT {COLUMNS}, d.reason, d.dismissed_by, d.dismissed_at FROM sync_dismissal d \
-             JOIN sync_delivery t{primary} ON t.target = d.target AND t.outbox_id = d.outbox_id \
-             {of_target}ORDER BY d.dismissed_at DESC, t.outbox_id, t.target LIMIT {limit}",
-            primary = through(transaction.dialect(), "PRIMARY"),
-        );
-        let rows = transaction.query(&sql, &values).await?;
+        let rows = transaction.fetch(ListDismissed { target, limit }).await?;
         transaction.rollback().await?;
         let dismissed = rows.rows.into_iter().map(|row| {
             let mut reader = Reader::new(what, row);
@@ -158,19 +142,9 @@ impl Store {
     /// When the store cannot be reached.
     pub async fn knows_patient(&self, patient_id: &str) -> Result<bool, StoreError> {
         let mut transaction = self.begin_read("look for a patient").await?;
-        let values = [("id", patient_id.into())];
-        let mut known = false;
-        let deliveries = format!(
-            "SELECT 1 FROM sync_delivery d{} WHERE d.aggregate_id = :id AND d.aggregate_type = 'patient' LIMIT 1",
-            by_aggregate(transaction.dialect())
-        );
-        for sql in [
-            "SELECT 1 FROM patient_cache WHERE patient_id = :id",
-            &deliveries,
-            "SELECT 1 FROM sync_work WHERE aggregate_id = :id AND aggregate_type = 'patient' LIMIT 1",
-        ] {
-            known |= transaction.number(sql, &values).await?.is_some();
-        }
+        let known = transaction.number(KnowsPatient { patient_id }).await?.is_some()
+            | transaction.number(KnowsPatientDelivery { patient_id }).await?.is_some()
+            | transaction.number(KnowsPatientInFlight { patient_id }).await?.is_some();
         transaction.rollback().await?;
         Ok(known)
     }
@@ -180,26 +154,10 @@ impl StoreTransaction {
     /// # Errors
     /// `Contention` when one of them failed no more: another operator was quicker.
     async fn move_dismissed(&mut self, keys: &[Key], reason: &str, by: &str) -> Result<(), StoreError> {
-        let rows = json_rows(self.dialect(), &[("target", JsonType::Text), ("outbox_id", JsonType::Integer)]);
-        let now = self.now.clone();
-        let assignments = [("status", "'dismissed'"), ("next_attempt_at", "NULL"), ("finished_at", now.as_str())];
-        let sql = update_each(
-            self.dialect(),
-            ("sync_delivery", "PRIMARY"),
-            &assignments,
-            &rows,
-            "t.target = j.target AND t.outbox_id = j.outbox_id",
-            "t.status = 'failed'",
-        );
-        let moved = self.execute(&sql, &[("rows", rows_value(keys))]).await?.rows_affected;
+        let moved = self.run(MarkDismissed { batch: Json::of(keys) }).await?.rows_affected;
         if usize::try_from(moved) != Ok(keys.len()) {
             return Err(self.outrun());
         }
-        let sql = format!(
-            "INSERT INTO sync_dismissal (target, outbox_id, reason, dismissed_by, dismissed_at) \
-             SELECT j.target, j.outbox_id, :reason, :dismissed_by, {now} FROM {rows}"
-        );
-        let values = [("reason", reason.into()), ("dismissed_by", by.into()), ("rows", rows_value(keys))];
-        self.execute(&sql, &values).await.map(drop)
+        self.run(InsertDismissals { batch: Json::of(keys), reason, dismissed_by: by }).await.map(drop)
     }
 }

@@ -6,6 +6,7 @@
 use std::io::{ErrorKind, Write as _};
 use std::path::Path;
 
+use super::sql::TryWrite;
 use super::{Store, StoreError, failed};
 use crate::database::Locator;
 
@@ -32,11 +33,7 @@ impl Store {
             return Ok(Some(obstacle.to_owned()));
         }
         let id = format!("check-{}", uuid::Uuid::now_v7().simple());
-        let sql = format!(
-            "INSERT INTO sync_host (id, version, started_at, seen_at) VALUES (:id, 'check', {now}, {now})",
-            now = transaction.now
-        );
-        transaction.execute(&sql, &[("id", id.into())]).await?;
+        transaction.run(TryWrite { id: &id }).await?;
         transaction.rollback().await?;
         Ok(None)
     }

@@ -6,9 +6,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::sql::upsert;
+use super::sql::{DeleteHost, DisableTarget, EnableTarget, ForgetHosts, PutHost, RunningHosts, SetTypes};
 use super::{Reader, Store, StoreError, StoreTransaction};
-use crate::database::{Dialect, Value, rerun};
+use crate::database::rerun;
 
 /// A host that was not seen for so long is not counted as running, in milliseconds.
 pub(super) const HOST_SEEN_MS: i64 = 15_000;
@@ -73,8 +73,7 @@ impl Store {
         rerun("host is alive", || async {
             let mut transaction = self.begin("note that this host is at work").await?;
             transaction.note_host(host).await?;
-            let forget = format!("DELETE FROM sync_host WHERE seen_at < {} - 86400000", transaction.now);
-            transaction.execute(&forget, &[]).await?;
+            transaction.run(ForgetHosts {}).await?;
             transaction.commit().await
         })
         .await
@@ -107,7 +106,7 @@ impl Store {
     pub async fn host_stopped(&self, id: &str) -> Result<(), StoreError> {
         rerun("host stopped", || async {
             let mut transaction = self.begin("note that this host has stopped").await?;
-            transaction.execute("DELETE FROM sync_host WHERE id = :id", &[("id", id.into())]).await?;
+            transaction.run(DeleteHost { id }).await?;
             transaction.commit().await
         })
         .await
@@ -121,23 +120,13 @@ fn types_of(target: &str, running: &[RunningHost]) -> BTreeSet<String> {
 
 impl StoreTransaction {
     async fn note_host(&mut self, host: &HostRecord) -> Result<(), StoreError> {
-        let sql = format!(
-            "INSERT INTO sync_host (id, version, started_at, seen_at, targets) \
-             VALUES (:id, :version, {now}, {now}, :targets){upsert}",
-            now = self.now,
-            upsert = upsert(self.dialect(), "id", &["seen_at", "targets"]),
-        );
         let targets = serde_json::to_string(&host.targets).expect("invariant: names are JSON");
-        let values =
-            [("id", host.id.as_str().into()), ("version", host.version.as_str().into()), ("targets", targets.into())];
-        self.execute(&sql, &values).await.map(drop)
+        self.run(PutHost { id: &host.id, version: &host.version, targets: &targets }).await.map(drop)
     }
 
     /// Hosts that were seen lately.
     pub(super) async fn running_hosts(&mut self) -> Result<Vec<RunningHost>, StoreError> {
-        let sql =
-            format!("SELECT id, targets FROM sync_host WHERE seen_at > {} - {HOST_SEEN_MS} ORDER BY id", self.now);
-        let rows = self.query(&sql, &[]).await?;
+        let rows = self.fetch(RunningHosts {}).await?;
         rows.rows
             .into_iter()
             .map(|row| {
@@ -152,40 +141,16 @@ impl StoreTransaction {
 
     /// Makes a target known and enabled; its row is this transaction's from now on.
     async fn enable_target(&mut self, name: &str) -> Result<(), StoreError> {
-        let revision = match self.dialect() {
-            Dialect::Sqlite | Dialect::Postgres => "sync_target.route_revision + 1 - sync_target.enabled",
-            Dialect::MySql => "route_revision + 1 - enabled",
-        };
-        // The revision first: MySQL would read the new value of `enabled` behind its assignment.
-        let tail = match self.dialect() {
-            Dialect::Sqlite | Dialect::Postgres => {
-                format!(" ON CONFLICT (name) DO UPDATE SET route_revision = {revision}, enabled = 1")
-            }
-            Dialect::MySql => format!(" ON DUPLICATE KEY UPDATE route_revision = {revision}, enabled = 1"),
-        };
-        let sql = format!(
-            "INSERT INTO sync_target (name, enabled, state, route_revision, updated_at) \
-             VALUES (:name, 1, 'unknown', 1, {}){tail}",
-            self.now
-        );
-        self.execute(&sql, &[("name", name.into())]).await.map(drop)
+        self.run(EnableTarget { name }).await.map(drop)
     }
 
     async fn set_types(&mut self, name: &str, types: &BTreeSet<String>) -> Result<(), StoreError> {
-        let sql = "UPDATE sync_target SET aggregate_types = :types, route_revision = route_revision + 1 \
-                   WHERE name = :name AND COALESCE(aggregate_types, '') <> :types";
         let types = serde_json::to_string(types).expect("invariant: names are JSON");
-        self.execute(sql, &[("types", types.into()), ("name", name.into())]).await.map(drop)
+        self.run(SetTypes { name, types: &types }).await.map(drop)
     }
 
     /// `false` when there is no such target that is enabled.
     pub(super) async fn disable_target(&mut self, name: &str) -> Result<bool, StoreError> {
-        let sql = format!(
-            "UPDATE sync_target SET enabled = 0, route_revision = route_revision + 1, updated_at = {} \
-             WHERE name = :name AND enabled = 1",
-            self.now
-        );
-        let values: [(&str, Value); 1] = [("name", name.into())];
-        Ok(self.execute(&sql, &values).await?.rows_affected == 1)
+        Ok(self.run(DisableTarget { name }).await?.rows_affected == 1)
     }
 }

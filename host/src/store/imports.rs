@@ -3,8 +3,9 @@
 //!
 //! A row says which bytes were taken (how many, and their digest), never that a name was. Whoever goes on compares.
 
+use super::sql::{AdvanceImport, BeginImport, DeleteImport, ReadImportProgress};
 use super::{Reader, Store, StoreError, StoreTransaction};
-use crate::database::{Value, rerun};
+use crate::database::rerun;
 
 /// How far an import has come, and what it did.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -41,9 +42,7 @@ impl Store {
     pub async fn import_progress(&self, id: &str) -> Result<Option<ImportProgress>, StoreError> {
         let what = "read import progress";
         let mut transaction = self.begin_read(what).await?;
-        let sql = "SELECT bytes_done, bytes_sha256, lines_done, created_count, updated_count, unchanged_count, \
-                   repeated_count, rejected_count, incomplete_count, rejects_bytes, finished_at FROM sync_import WHERE id = :id";
-        let rows = transaction.query(sql, &[("id", id.into())]).await?;
+        let rows = transaction.fetch(ReadImportProgress { id }).await?;
         transaction.rollback().await?;
         let Some(row) = rows.rows.into_iter().next() else { return Ok(None) };
         let mut reader = Reader::new(what, row);
@@ -71,15 +70,8 @@ impl Store {
         let file: String = file.chars().take(1_024).collect();
         rerun("begin import", || async {
             let mut transaction = self.begin("begin import").await?;
-            let values: [(&str, Value); 2] = [("id", id.into()), ("file", file.as_str().into())];
-            transaction.execute("DELETE FROM sync_import WHERE id = :id", &values[..1]).await?;
-            let sql = format!(
-                "INSERT INTO sync_import (id, file, bytes_done, bytes_sha256, lines_done, created_count, updated_count, \
-                 unchanged_count, repeated_count, rejected_count, rejects_bytes, started_at, updated_at) \
-                 VALUES (:id, :file, 0, '', 0, 0, 0, 0, 0, 0, 0, {now}, {now})",
-                now = transaction.now
-            );
-            transaction.execute(&sql, &values).await?;
+            transaction.run(DeleteImport { id }).await?;
+            transaction.run(BeginImport { id, file: &file }).await?;
             transaction.commit().await
         })
         .await
@@ -97,29 +89,22 @@ impl StoreTransaction {
         bytes_before: u64,
         progress: &ImportProgress,
     ) -> Result<bool, StoreError> {
-        let finished_at = if progress.finished { self.now.clone() } else { "NULL".to_owned() };
-        let sql = format!(
-            "UPDATE sync_import SET bytes_done = :bytes_done, bytes_sha256 = :bytes_sha256, lines_done = :lines_done, \
-             created_count = :created, updated_count = :updated, unchanged_count = :unchanged, repeated_count = :repeated, \
-             rejected_count = :rejected, incomplete_count = :incomplete, rejects_bytes = :rejects_bytes, updated_at = {now}, finished_at = {finished_at} \
-             WHERE id = :id AND bytes_done = :bytes_before",
-            now = self.now
-        );
-        let number = |number: u64| Value::I64(i64::try_from(number).unwrap_or(i64::MAX));
-        let values = [
-            ("bytes_done", number(progress.bytes_done)),
-            ("bytes_sha256", progress.bytes_sha256.as_str().into()),
-            ("lines_done", number(progress.lines_done)),
-            ("created", number(progress.created)),
-            ("updated", number(progress.updated)),
-            ("unchanged", number(progress.unchanged)),
-            ("repeated", number(progress.repeated)),
-            ("rejected", number(progress.rejected)),
-            ("incomplete", number(progress.incomplete)),
-            ("rejects_bytes", number(progress.rejects_bytes)),
-            ("id", id.into()),
-            ("bytes_before", number(bytes_before)),
-        ];
-        Ok(self.execute(&sql, &values).await?.rows_affected == 1)
+        let number = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
+        let statement = AdvanceImport {
+            id,
+            bytes_before: number(bytes_before),
+            bytes_done: number(progress.bytes_done),
+            bytes_sha256: &progress.bytes_sha256,
+            lines_done: number(progress.lines_done),
+            created: number(progress.created),
+            updated: number(progress.updated),
+            unchanged: number(progress.unchanged),
+            repeated: number(progress.repeated),
+            rejected: number(progress.rejected),
+            incomplete: number(progress.incomplete),
+            rejects_bytes: number(progress.rejects_bytes),
+            finished: progress.finished,
+        };
+        Ok(self.run(statement).await?.rows_affected == 1)
     }
 }

@@ -5,11 +5,9 @@
 //! instead of one per delivery, makes the fence before a target's commit cost one small statement.
 
 use super::batch::ClaimRequest;
+use super::sql::{BeginLease, EndExpiredLease, EndLease, ExpiredLeases, HoldLease, RenewLease};
 use super::{Reader, Store, StoreError, StoreTransaction, corrupt};
-use crate::database::{Dialect, Value, rerun};
-
-/// The row of one lease.
-const OWN: &str = "epoch = :epoch AND owner = :owner";
+use crate::database::{Dialect, rerun};
 
 /// A batch in work.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,15 +44,9 @@ impl Store {
     pub async fn renew_for(&self, lease: &Lease, at_least_ms: u64) -> Result<bool, StoreError> {
         rerun("renew", || async {
             let what = format!("renew lease for target `{}`", lease.target);
-            let new_end = format!("{} + :lease_ms", self.now());
-            let sql = format!(
-                "UPDATE sync_lease SET lease_until = CASE WHEN lease_until > {new_end} THEN lease_until ELSE {new_end} END \
-                 WHERE {OWN}"
-            );
             let lease_ms = i64::try_from(lease.lease_ms.max(at_least_ms)).unwrap_or(i64::MAX / 2);
-            let values =
-                [("lease_ms", lease_ms.into()), ("epoch", lease.epoch.into()), ("owner", lease.owner.as_str().into())];
-            Ok(self.execute_alone(&what, &sql, &values).await?.rows_affected == 1)
+            let statement = RenewLease { epoch: lease.epoch, owner: &lease.owner, lease_ms };
+            Ok(self.run_alone(&what, statement).await?.rows_affected == 1)
         })
         .await
     }
@@ -66,7 +58,7 @@ impl Store {
     pub async fn release(&self, lease: &Lease) -> Result<bool, StoreError> {
         rerun("release", || async {
             let mut transaction = self.begin(&format!("release lease for target `{}`", lease.target)).await?;
-            let released = transaction.drop_lease(lease, "").await?;
+            let released = transaction.end_lease(lease).await?;
             if released {
                 transaction.free_work(lease).await?;
             }
@@ -83,8 +75,7 @@ impl Store {
     /// When the store cannot be reached.
     pub async fn take_expired_leases(&self) -> Result<Vec<Lease>, StoreError> {
         let what = "take expired leases";
-        let sql = format!("SELECT target, owner, epoch FROM sync_lease WHERE lease_until < {}", self.now());
-        let rows = self.query_alone(what, &sql, &[], &[]).await?;
+        let rows = self.fetch_alone(what, ExpiredLeases {}).await?;
         let mut taken = Vec::new();
         for row in rows.rows {
             let mut reader = Reader::new(what, row);
@@ -99,8 +90,8 @@ impl Store {
 
     async fn take_expired_lease(&self, lease: &Lease) -> Result<bool, StoreError> {
         let mut transaction = self.begin("take expired lease").await?;
-        let expired = format!(" AND lease_until < {}", transaction.now);
-        let taken = transaction.drop_lease(lease, &expired).await?;
+        let statement = EndExpiredLease { epoch: lease.epoch, owner: &lease.owner };
+        let taken = transaction.run(statement).await?.rows_affected == 1;
         if taken {
             transaction.free_work(lease).await?;
         }
@@ -112,22 +103,12 @@ impl Store {
 impl StoreTransaction {
     /// Makes a lease, for deliveries that have their rows or (`is_straight`) will get them when they are settled.
     pub(super) async fn lease(&mut self, request: &ClaimRequest, is_straight: bool) -> Result<Lease, StoreError> {
-        let sql = format!(
-            "INSERT INTO sync_lease (target, owner, acquired_at, lease_until) \
-             VALUES (:target, :owner, {now}, {now} + :lease_ms)",
-            now = self.now
-        );
         let lease_ms = i64::try_from(request.lease_ms).unwrap_or(i64::MAX / 2);
-        let values = [
-            ("target", request.target.as_str().into()),
-            ("owner", request.owner.as_str().into()),
-            ("lease_ms", lease_ms.into()),
-        ];
+        let statement = BeginLease { target: &request.target, owner: &request.owner, lease_ms };
         let epoch = if self.dialect() == Dialect::Postgres {
-            let rows = self.query(&format!("{sql} RETURNING epoch"), &values).await?;
-            rows.rows.first().and_then(|row| row.first()).and_then(Value::as_i64)
+            self.number(statement).await?
         } else {
-            self.execute(&sql, &values).await?.last_insert_id.and_then(|id| i64::try_from(id).ok())
+            self.run(statement).await?.last_insert_id.and_then(|id| i64::try_from(id).ok())
         };
         let epoch = epoch.ok_or_else(|| corrupt(&self.what, "the new lease has no epoch"))?;
         let (target, owner) = (request.target.clone(), request.owner.clone());
@@ -137,15 +118,13 @@ impl StoreTransaction {
     /// Leaves a lease standing as long as it lasts, and keeps it from being taken away until the end of this transaction;
     /// `false` when it is not there.
     pub(super) async fn hold_lease(&mut self, lease: &Lease) -> Result<bool, StoreError> {
-        let sql = format!("UPDATE sync_lease SET lease_until = lease_until WHERE {OWN}");
-        let values = [("epoch", lease.epoch.into()), ("owner", lease.owner.as_str().into())];
-        Ok(self.execute(&sql, &values).await?.rows_affected == 1)
+        let statement = HoldLease { epoch: lease.epoch, owner: &lease.owner };
+        Ok(self.run(statement).await?.rows_affected == 1)
     }
 
-    /// Ends a lease; `false` when it is not there (or not `condition`).
-    pub(super) async fn drop_lease(&mut self, lease: &Lease, condition: &str) -> Result<bool, StoreError> {
-        let sql = format!("DELETE FROM sync_lease WHERE {OWN}{condition}");
-        let values = [("epoch", lease.epoch.into()), ("owner", lease.owner.as_str().into())];
-        Ok(self.execute(&sql, &values).await?.rows_affected == 1)
+    /// Ends a lease; `false` when it is not there.
+    pub(super) async fn end_lease(&mut self, lease: &Lease) -> Result<bool, StoreError> {
+        let statement = EndLease { epoch: lease.epoch, owner: &lease.owner };
+        Ok(self.run(statement).await?.rows_affected == 1)
     }
 }

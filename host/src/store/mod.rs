@@ -30,7 +30,6 @@ mod retention;
 mod retry;
 mod routing;
 mod settle;
-mod siblings;
 mod sql;
 mod status;
 mod straight;
@@ -42,7 +41,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 use self::refuse::RefusedHere;
-use crate::database::{AsDatabaseError, Database, DatabaseError, Execution, RowLimits, Rows, Transaction, Value};
+use self::sql::{Bound, Now, Statement, Statements};
+use crate::database::{
+    AsDatabaseError, Database, DatabaseError, Dialect, Execution, RowLimits, Rows, Transaction, Value,
+};
 use crate::domain::conflict::split_message;
 
 pub use adapters::{AdapterEvent, AdapterNews, AdapterRecord, TargetWish};
@@ -118,12 +120,30 @@ pub enum StoreClock {
     Manual(Arc<AtomicI64>),
 }
 
+impl StoreClock {
+    /// Where statements take the time from.
+    fn now(&self) -> Now {
+        match self {
+            Self::Database => Now::Database,
+            Self::Manual(_) => Now::Parameter,
+        }
+    }
+
+    /// What a test's clock says.
+    fn now_ms(&self) -> Option<i64> {
+        match self {
+            Self::Database => None,
+            Self::Manual(millis) => Some(millis.load(Ordering::SeqCst)),
+        }
+    }
+}
+
 /// The host's own database. Cloning shares its connections.
 #[derive(Clone)]
 pub struct Store {
     database: Database,
     clock: StoreClock,
-    statements: Arc<AtomicU64>,
+    statements_run: Arc<AtomicU64>,
     refused: RefusedHere,
 }
 
@@ -131,13 +151,17 @@ impl Store {
     /// A store on this database; nothing is connected yet.
     #[must_use]
     pub fn new(database: Database, clock: StoreClock) -> Self {
-        Self { database, clock, statements: Arc::default(), refused: RefusedHere::default() }
+        // MySQL's wait for the name of the server's collation.
+        if database.dialect() != Dialect::MySql {
+            Statements::of(database.dialect(), "", clock.now());
+        }
+        Self { database, clock, statements_run: Arc::default(), refused: RefusedHere::default() }
     }
 
     /// How many statements this store has run, without BEGIN and COMMIT. Speed is decided by this number.
     #[must_use]
     pub fn statements_run(&self) -> u64 {
-        self.statements.load(Ordering::Relaxed)
+        self.statements_run.load(Ordering::Relaxed)
     }
 
     /// Where it is.
@@ -151,9 +175,9 @@ impl Store {
     /// # Errors
     /// When the database cannot be reached.
     pub async fn begin(&self, what: &str) -> Result<StoreTransaction, StoreError> {
-        let collation = self.collation(what).await?;
+        let statements = self.statements(what).await?;
         let inner = self.database.begin().await.map_err(|error| failed(what, error))?;
-        Ok(self.transaction(inner, what, collation))
+        Ok(self.transaction(inner, what, statements))
     }
 
     /// Begins a transaction that only reads.
@@ -161,48 +185,34 @@ impl Store {
     /// # Errors
     /// When the database cannot be reached.
     pub async fn begin_read(&self, what: &str) -> Result<StoreTransaction, StoreError> {
-        let collation = self.collation(what).await?;
+        let statements = self.statements(what).await?;
         let inner = self.database.begin_read().await.map_err(|error| failed(what, error))?;
-        Ok(self.transaction(inner, what, collation))
+        Ok(self.transaction(inner, what, statements))
     }
 
-    fn transaction(&self, inner: Transaction, what: &str, collation: &'static str) -> StoreTransaction {
-        let (what, now) = (what.to_owned(), self.now());
-        StoreTransaction { inner, what, now, collation, statements: self.statements.clone() }
+    fn transaction(&self, inner: Transaction, what: &str, statements: &'static Statements) -> StoreTransaction {
+        let (what, now_ms) = (what.to_owned(), self.clock.now_ms());
+        StoreTransaction { inner, what, statements, now_ms, statements_run: self.statements_run.clone() }
     }
 
-    async fn collation(&self, what: &str) -> Result<&'static str, StoreError> {
-        self.database.exact_collation().await.map_err(|error| failed(what, error))
-    }
-
-    /// SQL for the current time: the database's clock, or a test's.
-    fn now(&self) -> String {
-        match &self.clock {
-            StoreClock::Database => self.database.dialect().now_ms().to_owned(),
-            StoreClock::Manual(millis) => millis.load(Ordering::SeqCst).to_string(),
-        }
+    async fn statements(&self, what: &str) -> Result<&'static Statements, StoreError> {
+        let collation = self.database.exact_collation().await.map_err(|error| failed(what, error))?;
+        Ok(Statements::of(self.database.dialect(), collation, self.clock.now()))
     }
 
     /// Runs one statement that is a transaction by itself, without the way to the database and back for BEGIN and COMMIT.
     /// It may run twice when a connection is lost.
-    async fn execute_alone(&self, what: &str, sql: &str, values: &[(&str, Value)]) -> Result<Execution, StoreError> {
-        let (sql, parameters) = sql::named(sql, values, None, self.collation(what).await?);
-        self.statements.fetch_add(1, Ordering::Relaxed);
-        self.database.execute_alone(&sql, &parameters).await.map_err(|error| failed(what, error))
+    async fn run_alone(&self, what: &str, statement: impl Statement) -> Result<Execution, StoreError> {
+        let Bound { sql, values } = self.statements(what).await?.bind(statement, self.clock.now_ms());
+        self.statements_run.fetch_add(1, Ordering::Relaxed);
+        self.database.execute_alone(&sql, &values).await.map_err(|error| failed(what, error))
     }
 
     /// Runs one SELECT that is a transaction by itself.
-    async fn query_alone(
-        &self,
-        what: &str,
-        sql: &str,
-        values: &[(&str, Value)],
-        ids: &[i64],
-    ) -> Result<Rows, StoreError> {
-        let ids = sql::Ids { dialect: self.database.dialect(), ids };
-        let (sql, parameters) = sql::named(sql, values, Some(ids), self.collation(what).await?);
-        self.statements.fetch_add(1, Ordering::Relaxed);
-        self.database.query_alone(&sql, &parameters).await.map_err(|error| failed(what, error))
+    async fn fetch_alone(&self, what: &str, statement: impl Statement) -> Result<Rows, StoreError> {
+        let Bound { sql, values } = self.statements(what).await?.bind(statement, self.clock.now_ms());
+        self.statements_run.fetch_add(1, Ordering::Relaxed);
+        self.database.query_alone(&sql, &values).await.map_err(|error| failed(what, error))
     }
 
     /// The store's time, milliseconds since 1970-01-01 UTC.
@@ -210,7 +220,7 @@ impl Store {
     /// # Errors
     /// When the database cannot be reached.
     pub async fn now_ms(&self) -> Result<i64, StoreError> {
-        let rows = self.query_alone("read the store's clock", &format!("SELECT {}", self.now()), &[], &[]).await?;
+        let rows = self.fetch_alone("read the store's clock", sql::ReadNow {}).await?;
         rows.rows
             .first()
             .and_then(|row| row.first())
@@ -219,50 +229,38 @@ impl Store {
     }
 }
 
-/// A transaction of the store, with parameters by name and errors that say what was being done.
+/// A transaction of the store, with statements by name and errors that say what was being done.
 pub struct StoreTransaction {
     inner: Transaction,
     what: String,
-    /// SQL for the current time: the database's clock, or a test's.
-    now: String,
-    /// The one that MySQL's columns have, see [`Database::exact_collation`].
-    collation: &'static str,
-    statements: Arc<AtomicU64>,
+    statements: &'static Statements,
+    /// What a test's clock said when it began.
+    now_ms: Option<i64>,
+    statements_run: Arc<AtomicU64>,
 }
 
 impl StoreTransaction {
-    fn dialect(&self) -> crate::database::Dialect {
+    fn dialect(&self) -> Dialect {
         self.inner.dialect()
     }
 
-    async fn execute(&mut self, sql: &str, values: &[(&str, Value)]) -> Result<Execution, StoreError> {
-        self.execute_for(sql, values, &[]).await
+    /// Runs one statement of `sql/`.
+    async fn run(&mut self, statement: impl Statement) -> Result<Execution, StoreError> {
+        let Bound { sql, values } = self.statements.bind(statement, self.now_ms);
+        self.statements_run.fetch_add(1, Ordering::Relaxed);
+        self.inner.execute_text(&sql, &values).await.map_err(|error| failed(&self.what, error))
     }
 
-    /// As [`Self::execute`], with `:ids` in the statement.
-    async fn execute_for(&mut self, sql: &str, values: &[(&str, Value)], ids: &[i64]) -> Result<Execution, StoreError> {
-        let ids = sql::Ids { dialect: self.dialect(), ids };
-        let (sql, parameters) = sql::named(sql, values, Some(ids), self.collation);
-        self.statements.fetch_add(1, Ordering::Relaxed);
-        self.inner.execute(&sql, &parameters).await.map_err(|error| failed(&self.what, error))
+    /// Runs one SELECT of `sql/`.
+    async fn fetch(&mut self, statement: impl Statement) -> Result<Rows, StoreError> {
+        let Bound { sql, values } = self.statements.bind(statement, self.now_ms);
+        self.statements_run.fetch_add(1, Ordering::Relaxed);
+        self.inner.query_text(&sql, &values, RowLimits::NONE).await.map_err(|error| failed(&self.what, error))
     }
 
-    /// A statement whose parameters are written `?` already.
-    async fn execute_at(&mut self, sql: &str, parameters: Vec<Value>) -> Result<(), StoreError> {
-        self.statements.fetch_add(1, Ordering::Relaxed);
-        self.inner.execute(sql, &parameters).await.map(drop).map_err(|error| failed(&self.what, error))
-    }
-
-    async fn query(&mut self, sql: &str, values: &[(&str, Value)]) -> Result<Rows, StoreError> {
-        self.query_for(sql, values, &[]).await
-    }
-
-    /// As [`Self::query`], with `:ids` in the statement.
-    async fn query_for(&mut self, sql: &str, values: &[(&str, Value)], ids: &[i64]) -> Result<Rows, StoreError> {
-        let ids = sql::Ids { dialect: self.dialect(), ids };
-        let (sql, parameters) = sql::named(sql, values, Some(ids), self.collation);
-        self.statements.fetch_add(1, Ordering::Relaxed);
-        self.inner.query(&sql, &parameters, RowLimits::NONE).await.map_err(|error| failed(&self.what, error))
+    /// The one number that a SELECT of `sql/` gives.
+    async fn number(&mut self, statement: impl Statement) -> Result<Option<i64>, StoreError> {
+        Ok(self.fetch(statement).await?.rows.first().and_then(|row| row.first()).and_then(Value::as_i64))
     }
 
     /// Makes everything last.

@@ -8,11 +8,9 @@ use std::sync::Mutex;
 
 use serde::Serialize;
 
-use super::claim::rows_value;
 use super::readable::Unrouted;
-use super::sql::{JsonType, json_rows, select_for_upsert};
+use super::sql::{AddNotices, Json, ListNotices, PurgeNotices};
 use super::{Reader, Store, StoreError, StoreTransaction};
-use crate::database::Dialect;
 use crate::domain::words::{NAME_CHARS_MAX, one_line};
 use crate::vocabulary;
 
@@ -44,7 +42,7 @@ pub struct Notice {
 /// Subjects are as long as a type may be.
 const SUBJECT_CHARACTERS_MAX: usize = 64;
 /// More of them say nothing more.
-const NOTICES_MAX: u32 = 50;
+pub(super) const NOTICES_MAX: i64 = 50;
 /// So many different ones are logged by one process.
 const SAID_MAX: usize = 100;
 
@@ -63,11 +61,7 @@ impl Store {
     /// When the store cannot be reached.
     pub async fn notices(&self) -> Result<Vec<Notice>, StoreError> {
         let what = "read notices";
-        let sql = format!(
-            "SELECT kind, subject, changes, last_change_id, last_at FROM sync_notice \
-             ORDER BY last_at DESC, kind, subject LIMIT {NOTICES_MAX}"
-        );
-        let rows = self.query_alone(what, &sql, &[], &[]).await?;
+        let rows = self.fetch_alone(what, ListNotices {}).await?;
         let mut notices = Vec::new();
         for row in rows.rows {
             let mut reader = Reader::new(what, row);
@@ -91,8 +85,7 @@ impl Store {
     pub async fn purge_notices(&self, age_ms: i64) -> Result<u64, StoreError> {
         let mut transaction = self.begin("purge notices").await?;
         let cutoff = transaction.purge_cutoff(age_ms).await?;
-        let sql = "DELETE FROM sync_notice WHERE last_at < :cutoff";
-        let deleted = transaction.execute(sql, &[("cutoff", cutoff.into())]).await?.rows_affected;
+        let deleted = transaction.run(PurgeNotices { cutoff }).await?.rows_affected;
         transaction.commit().await?;
         Ok(deleted)
     }
@@ -118,30 +111,7 @@ impl StoreTransaction {
                 "changes to look at: see `host status`"
             );
         }
-        let columns = [
-            ("kind", JsonType::Text),
-            ("subject", JsonType::Text),
-            ("changes", JsonType::Integer),
-            ("last_change_id", JsonType::Integer),
-        ];
-        let conflict = match self.dialect() {
-            Dialect::Sqlite | Dialect::Postgres => {
-                "ON CONFLICT (kind, subject) DO UPDATE SET changes = sync_notice.changes + excluded.changes, \
-                 last_change_id = excluded.last_change_id, last_at = excluded.last_at"
-            }
-            Dialect::MySql => {
-                "ON DUPLICATE KEY UPDATE changes = sync_notice.changes + VALUES(changes), \
-                 last_change_id = VALUES(last_change_id), last_at = VALUES(last_at)"
-            }
-        };
-        let sql = format!(
-            "INSERT INTO sync_notice (kind, subject, changes, last_change_id, last_at) \
-             SELECT j.kind, j.subject, j.changes, j.last_change_id, {now} FROM {json}{end} {conflict}",
-            now = self.now,
-            json = json_rows(self.dialect(), &columns),
-            end = select_for_upsert(self.dialect()),
-        );
-        self.execute(&sql, &[("rows", rows_value(&rows))]).await.map(drop)
+        self.run(AddNotices { batch: Json::of(&rows) }).await.map(drop)
     }
 }
 

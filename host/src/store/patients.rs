@@ -8,12 +8,11 @@ use std::collections::HashMap;
 
 use serde::Serialize;
 
-use super::bulk::{Insert, rows_in_blocks};
-use super::claim::rows_value;
+use super::bulk::rows_in_blocks;
 use super::outbox::NewChange;
-use super::sql::{JsonType, among, json_rows, select_for_upsert, upsert};
+use super::sql::{DeletePatient, Json, ListPatients, LockPatientsById, PatientsById, PutPatientBlock, PutPatients};
 use super::{Reader, Store, StoreError, StoreTransaction, corrupt};
-use crate::database::{Dialect, Value};
+use crate::database::Value;
 use crate::domain::patient::{Patient, PatientDraft};
 
 /// A row of `patient_cache`.
@@ -50,11 +49,7 @@ impl Store {
     /// When the store cannot be reached or a row does not read as a patient.
     pub async fn patients(&self, after: Option<&str>, limit: u32) -> Result<Vec<StoredPatient>, StoreError> {
         let mut transaction = self.begin_read("list patients").await?;
-        let sql = format!(
-            "SELECT {} FROM patient_cache t WHERE t.patient_id > :after ORDER BY t.patient_id LIMIT {limit}",
-            columns("t.")
-        );
-        let rows = transaction.query(&sql, &[("after", after.unwrap_or("").into())]).await?;
+        let rows = transaction.fetch(ListPatients { after: after.unwrap_or(""), limit }).await?;
         transaction.rollback().await?;
         rows.rows.into_iter().map(stored).collect()
     }
@@ -73,18 +68,12 @@ impl StoreTransaction {
     ) -> Result<HashMap<String, StoredPatient>, StoreError> {
         let mut ids: Vec<_> = patient_ids.iter().map(|patient_id| Id { patient_id }).collect();
         ids.sort_by_key(|id| id.patient_id);
-        let lock = if for_update && self.dialect() != Dialect::Sqlite { " FOR UPDATE" } else { "" };
-        let sql = format!(
-            "SELECT {columns} FROM patient_cache t WHERE {known} ORDER BY t.patient_id{lock}",
-            columns = columns("t."),
-            known = among(
-                self.dialect(),
-                "t.patient_id",
-                "patient_id",
-                &json_rows(self.dialect(), &[("patient_id", JsonType::Text)]),
-            ),
-        );
-        let rows = self.query(&sql, &[("rows", rows_value(&ids))]).await?;
+        let batch = Json::of(&ids);
+        let rows = if for_update {
+            self.fetch(LockPatientsById { batch }).await?
+        } else {
+            self.fetch(PatientsById { batch }).await?
+        };
         rows.rows
             .into_iter()
             .map(|row| stored(row).map(|patient| (patient.patient.patient_id.as_str().to_owned(), patient)))
@@ -96,34 +85,14 @@ impl StoreTransaction {
     /// # Errors
     /// What the database says.
     pub async fn put_patients(&mut self, patients: &[&Patient]) -> Result<(), StoreError> {
-        let fields = PatientDraft::FIELDS;
         let (blocks, patients) = patients.split_at(rows_in_blocks(self.dialect(), patients.len()));
-        let json: Vec<_> = fields.iter().map(|field| (*field, JsonType::Text)).collect();
-        let updated: Vec<_> =
-            fields.iter().copied().filter(|field| *field != "patient_id").chain(["updated_at"]).collect();
-        let tail = upsert(self.dialect(), "patient_id", &updated);
-        let now = self.now.clone();
-        let insert = Insert {
-            table: "patient_cache",
-            columns: fields,
-            integers: &[],
-            same: &[("created_at", &now), ("updated_at", &now)],
-            tail: &tail,
-        };
         let texts =
             |patient: &&Patient| patient.field_texts().into_iter().map(|text| text.map(Cow::into_owned)).collect();
-        self.insert_blocks(&insert, blocks.iter().map(texts).collect()).await?;
+        self.insert_blocks(blocks.iter().map(texts).collect(), |rows| PutPatientBlock { rows }).await?;
         if patients.is_empty() {
             return Ok(());
         }
-        let sql = format!(
-            "INSERT INTO patient_cache ({names}, created_at, updated_at) SELECT {values}, {now}, {now} FROM {rows}{end}{tail}",
-            names = fields.join(", "),
-            values = fields.iter().map(|field| format!("j.{field}")).collect::<Vec<_>>().join(", "),
-            rows = json_rows(self.dialect(), &json),
-            end = select_for_upsert(self.dialect()),
-        );
-        self.execute(&sql, &[("rows", rows_value(patients))]).await.map(drop)
+        self.run(PutPatients { batch: Json::of(patients) }).await.map(drop)
     }
 
     /// Removes these patients' rows.
@@ -131,8 +100,7 @@ impl StoreTransaction {
     /// # Errors
     /// What the database says.
     pub async fn delete_patient(&mut self, patient_id: &str) -> Result<(), StoreError> {
-        let sql = "DELETE FROM patient_cache WHERE patient_id = :patient_id";
-        self.execute(sql, &[("patient_id", patient_id.into())]).await.map(drop)
+        self.run(DeletePatient { patient_id }).await.map(drop)
     }
 
     /// Writes changes to the outbox, in the transaction that also writes the patients.
@@ -144,15 +112,7 @@ impl StoreTransaction {
     }
 }
 
-fn columns(prefix: &str) -> String {
-    PatientDraft::FIELDS
-        .iter()
-        .chain(&["openemr_patient_id", "fhir_patient_id"])
-        .map(|column| format!("{prefix}{column}"))
-        .collect::<Vec<_>>()
-        .join(", ")
-}
-
+/// A row of `patient_columns` (sql/people.sql).
 fn stored(row: Vec<Value>) -> Result<StoredPatient, StoreError> {
     let what = "read patient";
     let mut reader = Reader::new(what, row);

@@ -107,11 +107,7 @@ impl Columns {
     }
 }
 
-/// Columns of an outbox row `o` that [`unrouted`] reads. The payload may be large, so only its type is looked at.
-pub(super) const UNROUTED_COLUMNS: &str =
-    "o.id, o.aggregate_type, o.aggregate_id, o.operation, o.event_id, o.created_at";
-
-/// Judges a row of [`UNROUTED_COLUMNS`] followed by the name of the payload's type, NULL where it is text.
+/// Judges a row of the statement `unrouted`: the columns but for the payload, and the name of its type, NULL where it is text.
 pub(super) fn unrouted(row: Vec<Value>) -> Unrouted {
     let mut columns = Columns::new(row);
     let aggregate_type = columns.text("aggregate_type");
@@ -133,11 +129,7 @@ pub(super) fn unrouted(row: Vec<Value>) -> Unrouted {
 
 const UNKNOWN_OPERATION: &str = "operation must be create, update or delete";
 
-/// Columns of an outbox row `o` and of its link `l` that [`delivery`] reads.
-pub(super) const DELIVERY_COLUMNS: &str = "o.id, o.aggregate_type, o.aggregate_id, o.operation, o.event_id, o.payload, o.created_at, \
-     l.remote_id, l.remote_version, l.fingerprint, l.delivered_outbox_id";
-
-/// The delivery of a row of [`DELIVERY_COLUMNS`], and the newest change of its aggregate that the target confirmed (0 for none).
+/// The delivery of a row of `change_columns` (sql/fragments/common.sql), and the newest change of its aggregate that the target confirmed (0 for none).
 ///
 /// Ids are not judged again by their rules: what an earlier version has routed goes on.
 pub(super) fn delivery(row: Vec<Value>, attempts: &HashMap<i64, u32>) -> Result<(Delivery, i64), Refused> {

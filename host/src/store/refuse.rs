@@ -8,10 +8,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use serde::Serialize;
 
-use super::claim::rows_value;
 use super::readable::Refused;
-use super::sql::{JsonType, json_rows, update_each};
-use super::work::NEVER;
+use super::sql::{FailRefused, InsertRefused, Json};
 use super::{Lease, Store, StoreError, StoreTransaction};
 use crate::database::rerun;
 
@@ -38,15 +36,6 @@ impl<'a> Row<'a> {
         }
     }
 }
-
-const COLUMNS: [(&str, JsonType); 6] = [
-    ("target", JsonType::Text),
-    ("outbox_id", JsonType::Integer),
-    ("aggregate_type", JsonType::Text),
-    ("aggregate_id", JsonType::Text),
-    ("error_kind", JsonType::Text),
-    ("error_message", JsonType::Text),
-];
 
 /// How many changes this process has refused for each target, for the summary of its run.
 #[derive(Clone, Debug, Default)]
@@ -100,39 +89,12 @@ impl StoreTransaction {
     /// Makes a failed delivery of each change at the target that stands with it, where there is none yet. Gives how many.
     pub(super) async fn insert_refused(&mut self, refused: &[(&str, &Refused)]) -> Result<u64, StoreError> {
         let rows: Vec<_> = refused.iter().map(|(target, one)| Row::new(target, one)).collect();
-        let sql = format!(
-            "INSERT INTO sync_delivery (target, outbox_id, aggregate_type, aggregate_id, status, next_attempt_at, error_kind, \
-             error_message, created_at, finished_at) SELECT j.target, j.outbox_id, j.aggregate_type, j.aggregate_id, 'failed', \
-             {NEVER}, j.error_kind, j.error_message, {now}, {now} FROM {json} \
-             WHERE (SELECT COUNT(*) FROM sync_delivery d WHERE d.target = j.target AND d.outbox_id = j.outbox_id) = 0",
-            now = self.now,
-            json = json_rows(self.dialect(), &COLUMNS),
-        );
-        Ok(self.execute(&sql, &[("rows", rows_value(&rows))]).await?.rows_affected)
+        Ok(self.run(InsertRefused { batch: Json::of(&rows) }).await?.rows_affected)
     }
 
     async fn move_refused(&mut self, lease: &Lease, refused: &[Refused]) -> Result<(), StoreError> {
         let rows: Vec<_> = refused.iter().map(|one| Row::new(&lease.target, one)).collect();
-        let never = NEVER.to_string();
-        let now = self.now.clone();
-        let sql = update_each(
-            self.dialect(),
-            ("sync_delivery", "PRIMARY"),
-            &[
-                ("status", "'failed'"),
-                ("attempts", "0"),
-                ("lease_epoch", "NULL"),
-                ("error_kind", "j.error_kind"),
-                ("error_message", "j.error_message"),
-                ("next_attempt_at", &never),
-                ("finished_at", &now),
-            ],
-            &json_rows(self.dialect(), &COLUMNS),
-            "t.target = :target AND t.outbox_id = j.outbox_id",
-            "t.lease_epoch = :epoch AND t.status = 'processing'",
-        );
-        let values =
-            [("target", lease.target.as_str().into()), ("epoch", lease.epoch.into()), ("rows", rows_value(&rows))];
-        self.execute(&sql, &values).await.map(drop)
+        let statement = FailRefused { target: &lease.target, epoch: lease.epoch, batch: Json::of(&rows) };
+        self.run(statement).await.map(drop)
     }
 }

@@ -2,8 +2,8 @@
 
 use std::collections::HashMap;
 
-use super::readable::{self, DELIVERY_COLUMNS};
-use super::sql::through;
+use super::readable;
+use super::sql::{InFlightChange, NewestDelivery, NewestUnrouted, ReadChange, ReadLink};
 use super::{Reader, Store, StoreError, StoreTransaction};
 use crate::database::Value;
 use crate::domain::change::{Change, Link, Operation};
@@ -84,19 +84,9 @@ impl StoreTransaction {
 
     /// The newest delivery, or a change behind it that is in work without a delivery's row or that nobody has routed yet.
     async fn newest(&mut self, target: &str, patient_id: &str) -> Result<Option<Newest>, StoreError> {
-        let values = [("target", target.into()), ("id", patient_id.into())];
-        let sql = format!(
-            "SELECT outbox_id, status, attempts FROM sync_delivery{index} WHERE target = :target \
-             AND aggregate_type = 'patient' AND aggregate_id = :id ORDER BY outbox_id DESC LIMIT 1",
-            index = through(self.dialect(), "sync_delivery_aggregate"),
-        );
-        let routed = self.query(&sql, &values).await?.rows.into_iter().next();
-        let sql = "SELECT MAX(id) FROM sync_outbox WHERE routed_at IS NULL AND aggregate_type = 'patient' \
-                   AND aggregate_id = :id";
-        let unrouted = self.query(sql, &values[1..]).await?.rows.first().and_then(|row| row.first()?.as_i64());
-        let sql = "SELECT outbox_id FROM sync_work WHERE target = :target AND aggregate_type = 'patient' \
-                   AND aggregate_id = :id";
-        let in_work = self.number(sql, &values).await?;
+        let routed = self.fetch(NewestDelivery { target, patient_id }).await?.rows.into_iter().next();
+        let unrouted = self.number(NewestUnrouted { patient_id }).await?;
+        let in_work = self.number(InFlightChange { target, patient_id }).await?;
         let what = self.what.clone();
         let routed = routed.map(|row| read_newest(&what, row)).transpose()?;
         let in_work = in_work.map(|outbox_id| Newest { outbox_id, delivery: Some((Status::Processing, 0)) });
@@ -112,11 +102,7 @@ impl StoreTransaction {
         newest: &Newest,
         source: StateSource,
     ) -> Result<Option<NextState>, StoreError> {
-        let sql = format!(
-            "SELECT {DELIVERY_COLUMNS} FROM sync_outbox o LEFT JOIN sync_link l ON l.target = :target \
-             AND l.aggregate_type = o.aggregate_type AND l.aggregate_id = o.aggregate_id WHERE o.id = :id"
-        );
-        let rows = self.query(&sql, &[("target", target.into()), ("id", newest.outbox_id.into())]).await?;
+        let rows = self.fetch(ReadChange { target, change_id: newest.outbox_id }).await?;
         let attempts: HashMap<_, _> =
             newest.delivery.iter().map(|(_, attempts)| (newest.outbox_id, *attempts)).collect();
         let what = self.what.clone();
@@ -132,9 +118,7 @@ impl StoreTransaction {
     }
 
     async fn link(&mut self, target: &str, patient_id: &str) -> Result<Option<Link>, StoreError> {
-        let sql = "SELECT remote_id, remote_version, fingerprint FROM sync_link WHERE target = :target \
-                   AND aggregate_type = 'patient' AND aggregate_id = :id";
-        let rows = self.query(sql, &[("target", target.into()), ("id", patient_id.into())]).await?;
+        let rows = self.fetch(ReadLink { target, patient_id }).await?;
         let what = self.what.clone();
         let link = |row| {
             let mut reader = Reader::new(&what, row);

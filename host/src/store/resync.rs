@@ -5,10 +5,9 @@
 
 use serde::Serialize;
 
-use super::claim::rows_value;
 use super::counts::Counted;
 use super::outbox::NewChange;
-use super::sql::{JsonType, among, json_rows};
+use super::sql::{EnqueueForTarget, Json, MarkEventsRouted};
 use super::{Store, StoreError, StoreTransaction};
 use crate::database::rerun;
 use crate::domain::change::Operation;
@@ -65,20 +64,8 @@ impl StoreTransaction {
     /// Gives these changes one delivery each, for one target, and marks them routed.
     async fn deliver_only_to(&mut self, target: &str, events: &[String]) -> Result<(), StoreError> {
         let rows: Vec<_> = events.iter().map(|event_id| EventId { event_id: event_id.clone() }).collect();
-        let events = json_rows(self.dialect(), &[("event_id", JsonType::Text)]);
-        let sql = format!(
-            "INSERT INTO sync_delivery (target, outbox_id, aggregate_type, aggregate_id, status, next_attempt_at, \
-             created_at) SELECT :target, o.id, o.aggregate_type, o.aggregate_id, 'pending', {now}, {now} \
-             FROM {events} JOIN sync_outbox o ON o.event_id = j.event_id",
-            now = self.now,
-        );
-        let made = self.execute(&sql, &[("target", target.into()), ("rows", rows_value(&rows))]).await?.rows_affected;
-        let sql = format!(
-            "UPDATE sync_outbox SET routed_at = {now} WHERE {ours}",
-            now = self.now,
-            ours = among(self.dialect(), "event_id", "event_id", &events),
-        );
-        self.execute(&sql, &[("rows", rows_value(&rows))]).await?;
+        let made = self.run(EnqueueForTarget { target, batch: Json::of(&rows) }).await?.rows_affected;
+        self.run(MarkEventsRouted { batch: Json::of(&rows) }).await?;
         self.count(target, Counted { made: i64::try_from(made).unwrap_or(i64::MAX), ..Counted::default() }).await
     }
 }

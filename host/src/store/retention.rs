@@ -4,14 +4,13 @@
 //! deliveries does, and what a target confirmed last is kept by its link. Any host may purge at any time.
 
 use super::counts::Counted;
-use super::sql::{among_ids, named_deliveries};
-use super::work::change_in_work;
+use super::sql::{DeleteChanges, DeleteDeliveries, DeleteDismissals, OldChanges, OldDeliveries, Statement};
 use super::{Reader, Store, StoreError, StoreTransaction};
 use crate::database::rerun;
 use crate::domain::delivery::Status;
 
 /// Rows looked at, and at most deleted, in one transaction.
-const CHUNK: u32 = 1_000;
+pub(super) const CHUNK: i64 = 1_000;
 
 /// Where a purge stands; begin with the default.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,14 +49,7 @@ impl Store {
         rerun("purge deliveries", || async {
             let mut transaction = self.begin(&format!("purge deliveries of target `{target}`")).await?;
             let cutoff = transaction.purge_cutoff(age_ms).await?;
-            let sql = format!(
-                "SELECT outbox_id, CASE WHEN finished_at >= {cutoff} THEN NULL WHEN status = 'done' THEN 1 \
-                 WHEN status = 'superseded' THEN 2 WHEN status = 'dismissed' THEN 3 END, \
-                 CASE WHEN created_at < {cutoff} THEN 1 ELSE 0 END FROM sync_delivery \
-                 WHERE target = :target AND outbox_id > :after ORDER BY outbox_id LIMIT {CHUNK}",
-            );
-            let values = [("target", target.into()), ("after", cursor.after_id.into())];
-            let (old, next) = transaction.chunk(&sql, &values).await?;
+            let (old, next) = transaction.chunk(OldDeliveries { target, after: cursor.after_id, cutoff }).await?;
             let mut deleted = 0;
             let mut counted = Counted::default();
             for (status, kind) in [(Status::Done, 1), (Status::Superseded, 2), (Status::Dismissed, 3)] {
@@ -81,23 +73,11 @@ impl Store {
         rerun("purge changes", || async {
             let mut transaction = self.begin("purge changes").await?;
             let cutoff = transaction.purge_cutoff(age_ms).await?;
-            let sql = format!(
-                "SELECT o.id, CASE WHEN o.routed_at < {cutoff} AND (SELECT COUNT(*) FROM sync_target t WHERE \
-                 (SELECT COUNT(*) FROM sync_delivery d WHERE d.target = t.name AND d.outbox_id = o.id) > 0) = 0 \
-                 AND (SELECT COUNT(*) FROM sync_target t WHERE {in_work} > 0) = 0 THEN 1 ELSE 0 END, \
-                 CASE WHEN o.routed_at < {cutoff} THEN 1 ELSE 0 END FROM sync_outbox o \
-                 WHERE o.id > :after ORDER BY o.id LIMIT {CHUNK}",
-                in_work = change_in_work("t.name", "o"),
-            );
-            let (old, next) = transaction.chunk(&sql, &[("after", cursor.after_id.into())]).await?;
+            let (old, next) = transaction.chunk(OldChanges { after: cursor.after_id, cutoff }).await?;
             let mut deleted = 0;
             if !old.is_empty() {
                 let ids: Vec<_> = old.iter().map(|old| old.id).collect();
-                let sql = format!(
-                    "DELETE FROM sync_outbox WHERE routed_at IS NOT NULL AND {}",
-                    among_ids(transaction.dialect(), "id")
-                );
-                deleted = transaction.execute_for(&sql, &[], &ids).await?.rows_affected;
+                deleted = transaction.run(DeleteChanges { ids: &ids }).await?.rows_affected;
             }
             transaction.commit().await?;
             Ok(Purged { deleted, next })
@@ -112,25 +92,17 @@ impl StoreTransaction {
         if ids.is_empty() {
             return Ok(0);
         }
-        let sql = format!("DELETE FROM sync_delivery WHERE {} AND status = :status", named_deliveries(self.dialect()));
-        let values = [("target", target.into()), ("status", status.as_str().into())];
-        let deleted = self.execute_for(&sql, &values, ids).await?.rows_affected;
+        let deleted = self.run(DeleteDeliveries { target, status: status.as_str(), ids }).await?.rows_affected;
         if status == Status::Dismissed {
-            let among = among_ids(self.dialect(), "outbox_id");
-            let sql = format!("DELETE FROM sync_dismissal WHERE target = :target AND {among}");
-            self.execute_for(&sql, &values[..1], ids).await?;
+            self.run(DeleteDismissals { target, ids }).await?;
         }
         Ok(deleted)
     }
 
     /// The ids to delete, and where to go on: rows come in the order of their making, so that the first young one ends it.
-    async fn chunk(
-        &mut self,
-        sql: &str,
-        values: &[(&str, crate::database::Value)],
-    ) -> Result<(Vec<Old>, Option<PurgeCursor>), StoreError> {
-        let rows = self.query(sql, values).await?.rows;
-        let is_full = rows.len() == CHUNK as usize;
+    async fn chunk(&mut self, statement: impl Statement) -> Result<(Vec<Old>, Option<PurgeCursor>), StoreError> {
+        let rows = self.fetch(statement).await?.rows;
+        let is_full = i64::try_from(rows.len()) == Ok(CHUNK);
         let what = self.what.clone();
         let (mut old, mut last, mut all_old) = (Vec::new(), 0, true);
         for row in rows {

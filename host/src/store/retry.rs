@@ -1,9 +1,8 @@
 //! What a person asks for: failed deliveries are to be tried again.
 
-use super::sql::{through, update_from};
-use super::work::NEVER;
+use super::sql::{CountFailed, ListFailed, RetryFailed};
 use super::{Store, StoreError};
-use crate::database::{Value, rerun};
+use crate::database::rerun;
 use crate::domain::change::FailureKind;
 
 /// Which failed deliveries.
@@ -22,41 +21,20 @@ pub struct RetryFilter {
 }
 
 impl RetryFilter {
-    /// As [`Self::condition`], without what the host itself refused: that has spent no attempt, and would be refused again
-    /// (`refuse.rs`).
-    fn retriable(&self, now: &str) -> (String, Vec<(&'static str, Value)>) {
-        let (mut sql, values) = self.condition(now);
-        sql.push_str(" AND t.attempts > 0");
-        (sql, values)
+    /// The failed deliveries that the filter means, as a question. What it does not name is not asked for
+    /// (`sql/operators.sql`).
+    pub(super) fn list(&self, limit: u32) -> ListFailed<'_> {
+        let RetryFilter { target, patient, change_id, .. } = self;
+        let (target, patient, kind) = (target.as_deref(), patient.as_deref(), self.kind());
+        ListFailed { target, patient, kind, age_ms: self.age_ms(), change_id: *change_id, limit }
     }
 
-    /// The condition on the delivery `t` of the target `j`: by target, so that the index finds what failed.
-    pub(super) fn condition(&self, now: &str) -> (String, Vec<(&'static str, Value)>) {
-        let mut sql = format!("t.target = j.name AND t.next_attempt_at = {NEVER} AND t.status = 'failed'");
-        let mut values: Vec<(&'static str, Value)> = Vec::new();
-        if let Some(target) = &self.target {
-            sql.push_str(" AND j.name = :target");
-            values.push(("target", target.as_str().into()));
-        }
-        if let Some(patient) = &self.patient {
-            sql.push_str(" AND t.aggregate_type = 'patient' AND t.aggregate_id = :patient");
-            values.push(("patient", patient.as_str().into()));
-        }
-        if let Some(kind) = self.kind {
-            sql.push_str(" AND t.error_kind = :kind");
-            values.push(("kind", kind.as_str().into()));
-        }
-        if let Some(age_ms) = self.older_than_ms {
-            sql.push_str(" AND t.finished_at <= ");
-            sql.push_str(now);
-            sql.push_str(" - :age_ms");
-            values.push(("age_ms", i64::try_from(age_ms).unwrap_or(i64::MAX / 2).into()));
-        }
-        if let Some(change_id) = self.change_id {
-            sql.push_str(" AND t.outbox_id = :change");
-            values.push(("change", change_id.into()));
-        }
-        (sql, values)
+    fn kind(&self) -> Option<&'static str> {
+        self.kind.map(FailureKind::as_str)
+    }
+
+    fn age_ms(&self) -> Option<i64> {
+        self.older_than_ms.map(|age_ms| i64::try_from(age_ms).unwrap_or(i64::MAX / 2))
     }
 }
 
@@ -67,39 +45,26 @@ impl Store {
     /// When the store cannot be reached.
     pub async fn count_failed(&self, filter: &RetryFilter) -> Result<u64, StoreError> {
         let mut transaction = self.begin_read("count failed deliveries").await?;
-        let (condition, values) = filter.retriable(&transaction.now);
-        let sql = format!(
-            "SELECT COUNT(*) FROM sync_target j JOIN sync_delivery t{due} ON {condition}",
-            due = through(transaction.dialect(), "sync_delivery_due"),
-        );
-        let rows = transaction.query(&sql, &values).await?;
+        let RetryFilter { target, patient, change_id, .. } = filter;
+        let (target, patient, kind) = (target.as_deref(), patient.as_deref(), filter.kind());
+        let statement = CountFailed { target, patient, kind, age_ms: filter.age_ms(), change_id: *change_id };
+        let count = transaction.number(statement).await?.unwrap_or_default();
         transaction.rollback().await?;
-        let count = rows.rows.first().and_then(|row| row.first()).and_then(Value::as_i64).unwrap_or_default();
         Ok(u64::try_from(count).unwrap_or_default())
     }
 
-    /// Makes failed deliveries pending again, with their attempts forgotten. A newer state of the same aggregate still
-    /// wins: the older delivery is then found moot when it is claimed.
+    /// Makes failed deliveries pending again, with their attempts forgotten. A newer state of the same
+    /// aggregate still wins: the older delivery is then found moot when it is claimed.
     ///
     /// # Errors
     /// When the store cannot be reached.
     pub async fn retry(&self, filter: &RetryFilter) -> Result<u64, StoreError> {
         rerun("retry", || async {
             let mut transaction = self.begin("retry failed deliveries").await?;
-            let (condition, values) = filter.retriable(&transaction.now);
-            let sql = update_from(
-                transaction.dialect(),
-                ("sync_delivery", "sync_delivery_due"),
-                &[
-                    ("status", "'pending'"),
-                    ("attempts", "0"),
-                    ("next_attempt_at", &transaction.now),
-                    ("finished_at", "NULL"),
-                ],
-                "sync_target AS j",
-                &condition,
-            );
-            let retried = transaction.execute(&sql, &values).await?.rows_affected;
+            let RetryFilter { target, patient, change_id, .. } = filter;
+            let (target, patient, kind) = (target.as_deref(), patient.as_deref(), filter.kind());
+            let statement = RetryFailed { target, patient, kind, age_ms: filter.age_ms(), change_id: *change_id };
+            let retried = transaction.run(statement).await?.rows_affected;
             transaction.commit().await?;
             Ok(retried)
         })

@@ -9,11 +9,9 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use serde::Serialize;
 
 use super::batch::{ClaimRequest, UnderLease};
-use super::claim::rows_value;
 use super::counts::Counted;
 use super::readable::{Refused, Unrouted};
-use super::sql::{JsonType, among_ids, json_rows};
-use super::work::change_in_work;
+use super::sql::{Enqueue, Json};
 use super::{Store, StoreError, StoreTransaction};
 use crate::database::{ErrorKind, rerun};
 
@@ -229,17 +227,7 @@ impl StoreTransaction {
     }
 
     async fn make_pending(&mut self, ids: &[i64], routes: &[Route]) -> Result<u64, StoreError> {
-        let targets = json_rows(self.dialect(), &[("target", JsonType::Text), ("aggregate_type", JsonType::Text)]);
-        let sql = format!(
-            "INSERT INTO sync_delivery (target, outbox_id, aggregate_type, aggregate_id, status, next_attempt_at, created_at) \
-             SELECT j.target, o.id, o.aggregate_type, o.aggregate_id, 'pending', {now}, {now} FROM sync_outbox o JOIN {targets} ON j.aggregate_type = o.aggregate_type WHERE {among} \
-             AND (SELECT COUNT(*) FROM sync_delivery d WHERE d.target = j.target AND d.outbox_id = o.id) = 0 \
-             AND {in_work} = 0",
-            now = self.now,
-            in_work = change_in_work("j.target", "o"),
-            among = among_ids(self.dialect(), "o.id"),
-        );
-        match self.execute_for(&sql, &[("rows", rows_value(routes))], ids).await {
+        match self.run(Enqueue { batch: Json::of(routes), ids }).await {
             Ok(execution) => Ok(execution.rows_affected),
             // Another host at another node of a cluster has just routed the same: look again.
             Err(StoreError::Database { error, .. }) if error.kind == ErrorKind::DuplicateKey => Err(self.outrun()),

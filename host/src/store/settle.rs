@@ -9,15 +9,14 @@
 
 use serde::Serialize;
 
-use super::bulk::Insert;
-use super::claim::rows_value;
+use super::bulk::padded_rows;
 use super::counts::Counted;
 use super::sql::{
-    JsonType, among_ids, json_rows, named_deliveries, patient_of, through, update_each, update_from, upsert,
+    InsertDone, InsertProcessing, Json, MarkDone, NoteInDoubt, PutLinks, TextRows, UpdateEach, WriteBackFhirId,
+    WriteBackOpenemrId,
 };
-use super::work::NEVER;
 use super::{Lease, Store, StoreError, StoreTransaction, corrupt};
-use crate::database::{Dialect, rerun};
+use crate::database::rerun;
 use crate::domain::delivery::{Settlement, Status};
 use crate::domain::ids::IdColumn;
 
@@ -40,17 +39,6 @@ struct DeliveryRow<'a> {
     error_kind: Option<&'static str>,
     error_message: Option<&'a str>,
 }
-
-/// The fields of a [`DeliveryRow`].
-const DELIVERY_COLUMNS: &[(&str, JsonType)] = &[
-    ("outbox_id", JsonType::Integer),
-    ("status", JsonType::Text),
-    ("attempts", JsonType::Integer),
-    ("pause_ms", JsonType::Integer),
-    ("is_final", JsonType::Integer),
-    ("error_kind", JsonType::Text),
-    ("error_message", JsonType::Text),
-];
 
 fn delivery_row(settlement: &Settlement) -> DeliveryRow<'_> {
     DeliveryRow {
@@ -93,7 +81,7 @@ impl Store {
     ) -> Result<Settled, StoreError> {
         rerun("settle", || async {
             let mut transaction = self.begin(&format!("settle batch for target `{}`", lease.target)).await?;
-            if !transaction.drop_lease(lease, "").await? {
+            if !transaction.end_lease(lease).await? {
                 transaction.rollback().await?;
                 return Ok(Settled::LeaseLost);
             }
@@ -199,22 +187,8 @@ impl StoreTransaction {
             self.make_processing(lease, &ids(in_doubt)).await?;
         }
         let rows: Vec<_> = in_doubt.iter().map(delivery_row).collect();
-        let sql = update_each(
-            self.dialect(),
-            ("sync_delivery", "PRIMARY"),
-            &[
-                ("attempts", "j.attempts"),
-                ("error_kind", "j.error_kind"),
-                ("error_message", "j.error_message"),
-                ("finished_at", &format!("CASE WHEN j.is_final = 1 THEN {} ELSE NULL END", self.now)),
-            ],
-            &json_rows(self.dialect(), DELIVERY_COLUMNS),
-            "t.target = :target AND t.outbox_id = j.outbox_id",
-            "t.lease_epoch = :epoch AND t.status = 'processing'",
-        );
-        let values =
-            [("target", lease.target.as_str().into()), ("epoch", lease.epoch.into()), ("rows", rows_value(&rows))];
-        let noted = self.execute(&sql, &values).await?.rows_affected;
+        let statement = NoteInDoubt { target: &lease.target, epoch: lease.epoch, batch: Json::of(&rows) };
+        let noted = self.run(statement).await?.rows_affected;
         self.all_of(in_doubt, noted, "are in doubt under the lease")
     }
 
@@ -250,98 +224,29 @@ impl StoreTransaction {
 
     /// The rows of deliveries that came straight from the router and are done.
     async fn make_done(&mut self, lease: &Lease, outbox_ids: &[i64], attempts: u32) -> Result<u64, StoreError> {
-        let sql = format!(
-            "INSERT INTO sync_delivery (target, outbox_id, aggregate_type, aggregate_id, status, attempts, created_at, \
-             finished_at) SELECT :target, o.id, o.aggregate_type, o.aggregate_id, 'done', :attempts, \
-             COALESCE(o.routed_at, {now}), {now} FROM sync_outbox o WHERE {among}",
-            now = self.now,
-            among = among_ids(self.dialect(), "o.id"),
-        );
-        let values = [("target", lease.target.as_str().into()), ("attempts", i64::from(attempts).into())];
-        Ok(self.execute_for(&sql, &values, outbox_ids).await?.rows_affected)
+        let statement = InsertDone { target: &lease.target, attempts, ids: outbox_ids };
+        Ok(self.run(statement).await?.rows_affected)
     }
 
     /// The rows of deliveries that came straight from the router, as a claim would have left them.
     async fn make_processing(&mut self, lease: &Lease, outbox_ids: &[i64]) -> Result<(), StoreError> {
-        let sql = format!(
-            "INSERT INTO sync_delivery (target, outbox_id, aggregate_type, aggregate_id, status, lease_epoch, created_at) \
-             SELECT :target, o.id, o.aggregate_type, o.aggregate_id, 'processing', :epoch, COALESCE(o.routed_at, {now}) \
-             FROM sync_outbox o WHERE {among}",
-            now = self.now,
-            among = among_ids(self.dialect(), "o.id"),
-        );
-        let values = [("target", lease.target.as_str().into()), ("epoch", lease.epoch.into())];
-        self.execute_for(&sql, &values, outbox_ids).await.map(drop)
+        let statement = InsertProcessing { target: &lease.target, epoch: lease.epoch, ids: outbox_ids };
+        self.run(statement).await.map(drop)
     }
 
     async fn finish(&mut self, lease: &Lease, outbox_ids: &[i64], attempts: u32) -> Result<u64, StoreError> {
-        let sql = format!(
-            "UPDATE sync_delivery{index} SET status = 'done', attempts = :attempts, lease_epoch = NULL, error_kind = NULL, \
-             error_message = NULL, finished_at = {now} \
-             WHERE {named} AND lease_epoch = :epoch AND status = 'processing'",
-            index = through(self.dialect(), "PRIMARY"),
-            now = self.now,
-            named = named_deliveries(self.dialect()),
-        );
-        let values = [
-            ("target", lease.target.as_str().into()),
-            ("epoch", lease.epoch.into()),
-            ("attempts", i64::from(attempts).into()),
-        ];
-        Ok(self.execute_for(&sql, &values, outbox_ids).await?.rows_affected)
+        let statement = MarkDone { target: &lease.target, epoch: lease.epoch, attempts, ids: outbox_ids };
+        Ok(self.run(statement).await?.rows_affected)
     }
 
     async fn move_each(&mut self, lease: &Lease, settlements: &[&Settlement]) -> Result<u64, StoreError> {
         let rows: Vec<_> = settlements.iter().map(|settlement| delivery_row(settlement)).collect();
-        // What waits without a pause gets the place that its age gives it.
-        let next_attempt_at = format!(
-            "CASE WHEN j.status = 'failed' THEN {NEVER} WHEN j.is_final = 1 THEN NULL \
-             WHEN j.pause_ms > 0 THEN {} + j.pause_ms ELSE t.created_at END",
-            self.now
-        );
-        let sql = update_each(
-            self.dialect(),
-            ("sync_delivery", "PRIMARY"),
-            &[
-                ("status", "j.status"),
-                ("attempts", "j.attempts"),
-                ("lease_epoch", "NULL"),
-                ("error_kind", "j.error_kind"),
-                ("error_message", "j.error_message"),
-                ("next_attempt_at", &next_attempt_at),
-                ("finished_at", &format!("CASE WHEN j.is_final = 1 THEN {} ELSE NULL END", self.now)),
-            ],
-            &json_rows(self.dialect(), DELIVERY_COLUMNS),
-            "t.target = :target AND t.outbox_id = j.outbox_id",
-            "t.lease_epoch = :epoch AND t.status = 'processing'",
-        );
-        let values =
-            [("target", lease.target.as_str().into()), ("epoch", lease.epoch.into()), ("rows", rows_value(&rows))];
-        Ok(self.execute(&sql, &values).await?.rows_affected)
+        let statement = UpdateEach { target: &lease.target, epoch: lease.epoch, batch: Json::of(&rows) };
+        Ok(self.run(statement).await?.rows_affected)
     }
 
     async fn keep_links(&mut self, target: &str, links: &[LinkRow<'_>]) -> Result<(), StoreError> {
-        let now = self.now.clone();
-        let tail = upsert(
-            self.dialect(),
-            "target, aggregate_type, aggregate_id",
-            &["remote_id", "remote_version", "fingerprint", "delivered_outbox_id", "synced_at"],
-        );
-        let insert = Insert {
-            table: "sync_link",
-            columns: &[
-                "target",
-                "aggregate_type",
-                "aggregate_id",
-                "remote_id",
-                "remote_version",
-                "fingerprint",
-                "delivered_outbox_id",
-            ],
-            integers: &["delivered_outbox_id"],
-            same: &[("synced_at", &now)],
-            tail: &tail,
-        };
+        // In the order of the columns of `put_links`.
         let row = |link: &LinkRow<'_>| {
             vec![
                 Some(target.to_owned()),
@@ -353,7 +258,8 @@ impl StoreTransaction {
                 Some(link.outbox_id.to_string()),
             ]
         };
-        self.upsert_rows(&insert, links.iter().map(row).collect()).await
+        let rows = padded_rows(self.dialect(), links.iter().map(row).collect());
+        self.run(PutLinks { rows: TextRows(rows) }).await.map(drop)
     }
 
     async fn write_back(&mut self, column: IdColumn, links: &[LinkRow<'_>]) -> Result<(), StoreError> {
@@ -365,24 +271,10 @@ impl StoreTransaction {
         if ids.is_empty() {
             return Ok(());
         }
-        let name = column.as_str();
-        let remote_id = match (column, self.dialect()) {
-            (IdColumn::FhirPatientId, _) => "j.remote_id",
-            (IdColumn::OpenemrPatientId, Dialect::MySql) => "CAST(j.remote_id AS SIGNED)",
-            (IdColumn::OpenemrPatientId, Dialect::Sqlite | Dialect::Postgres) => "CAST(j.remote_id AS BIGINT)",
-        };
-        let mut assignments = vec![(name, remote_id)];
-        // The id takes the room that was kept for it: the row keeps its length.
-        if (column, self.dialect()) == (IdColumn::OpenemrPatientId, Dialect::MySql) {
-            assignments.push(("room_for_id", "NULL"));
+        let batch = Json::of(&ids);
+        match column {
+            IdColumn::OpenemrPatientId => self.run(WriteBackOpenemrId { batch }).await.map(drop),
+            IdColumn::FhirPatientId => self.run(WriteBackFhirId { batch }).await.map(drop),
         }
-        let sql = update_from(
-            self.dialect(),
-            ("patient_cache", "PRIMARY"),
-            &assignments,
-            &json_rows(self.dialect(), &[("patient_id", JsonType::Text), ("remote_id", JsonType::Text)]),
-            &format!("{} AND (t.{name} IS NULL OR t.{name} <> {remote_id})", patient_of(self.dialect())),
-        );
-        self.execute(&sql, &[("rows", rows_value(&ids))]).await.map(drop)
     }
 }

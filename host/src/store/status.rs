@@ -4,14 +4,13 @@
 use std::collections::BTreeMap;
 
 use super::hosts::RunningHost;
-use super::outbox::CREATED_AT;
-use super::sql::{left_lookup, through};
-use super::work::{NEVER, in_work_at};
+use super::sql::{CountOpen, EnabledTargets, HasDue, OldestPending, ReadTargetStatus, RecentDeliveries};
+use super::work::NEVER;
 use super::{Counts, Reader, Store, StoreError, StoreTransaction};
 use crate::domain::delivery::Status;
 
 /// The oldest pending delivery is looked for among so many that are next in line.
-const OLDEST_AMONG: u32 = 10_000;
+pub(super) const OLDEST_AMONG: i64 = 10_000;
 
 /// One target.
 #[derive(Clone, Debug, Default)]
@@ -124,15 +123,10 @@ impl Store {
     pub async fn open_work(&self) -> Result<u64, StoreError> {
         let mut transaction = self.begin_read("count open work").await?;
         let mut open = transaction.waiting().await?.count;
-        let enabled = transaction.query("SELECT name FROM sync_target WHERE enabled = 1", &[]).await?;
+        let enabled = transaction.fetch(EnabledTargets {}).await?;
         for row in enabled.rows {
             let target = Reader::new("count open work", row).text()?;
-            let sql = format!(
-                "SELECT COUNT(*) + {in_work} FROM sync_delivery d{due} WHERE d.target = :target AND d.next_attempt_at < {NEVER}",
-                in_work = in_work_at(transaction.dialect(), ":target"),
-                due = through(transaction.dialect(), "sync_delivery_due"),
-            );
-            open += transaction.number(&sql, &[("target", target.into())]).await?.unwrap_or_default();
+            open += transaction.number(CountOpen { target: &target }).await?.unwrap_or_default();
         }
         transaction.rollback().await?;
         Ok(u64::try_from(open).unwrap_or_default())
@@ -148,16 +142,8 @@ impl Store {
         }
         let mut transaction = self.begin_read("look for due work").await?;
         let mut is_due = false;
-        // One by one: over several targets MySQL would not begin where the due ones begin in its index.
         for target in targets {
-            let sql = format!(
-                "SELECT CASE WHEN EXISTS (SELECT 1 FROM sync_delivery d{due} WHERE d.target = :target \
-                 AND d.next_attempt_at <= {now}) OR {in_work} > 0 THEN 1 ELSE 0 END",
-                now = transaction.now,
-                due = through(transaction.dialect(), "sync_delivery_due"),
-                in_work = in_work_at(transaction.dialect(), ":target"),
-            );
-            is_due |= transaction.number(&sql, &[("target", (*target).into())]).await? == Some(1);
+            is_due |= transaction.number(HasDue { target }).await? == Some(1);
         }
         transaction.rollback().await?;
         Ok(is_due)
@@ -166,12 +152,7 @@ impl Store {
 
 impl StoreTransaction {
     async fn targets(&mut self) -> Result<BTreeMap<String, TargetStatus>, StoreError> {
-        let sql = format!(
-            "SELECT name, enabled, paused, state, breaker, breaker_until - {0}, adapter_name, adapter_version, \
-             adapter_sha256, summary, error_kind, error_message, {0} - error_at FROM sync_target",
-            self.now
-        );
-        let rows = self.query(&sql, &[]).await?;
+        let rows = self.fetch(ReadTargetStatus {}).await?;
         rows.rows
             .into_iter()
             .map(|row| {
@@ -199,16 +180,7 @@ impl StoreTransaction {
 
     async fn oldest_pending(&mut self, targets: &mut BTreeMap<String, TargetStatus>) -> Result<(), StoreError> {
         for (name, target) in targets.iter_mut().filter(|(_, target)| target.counts.pending > 0) {
-            // The oldest change is the one with the smallest id. It is looked for among those that are next in line.
-            let sql = format!(
-                "SELECT {now} - MIN(COALESCE({CREATED_AT}, routed_at)) FROM sync_outbox o WHERE o.id = (SELECT MIN(n.outbox_id) FROM \
-                 (SELECT d.outbox_id FROM sync_delivery d{due} WHERE d.target = :target AND d.next_attempt_at < :never \
-                 ORDER BY d.next_attempt_at, d.outbox_id LIMIT {OLDEST_AMONG}) n)",
-                now = self.now,
-                due = through(self.dialect(), "sync_delivery_due"),
-            );
-            let values = [("target", name.as_str().into()), ("never", NEVER.into())];
-            if let Some(row) = self.query(&sql, &values).await?.rows.into_iter().next() {
+            if let Some(row) = self.fetch(OldestPending { target: name, never: NEVER }).await?.rows.into_iter().next() {
                 target.oldest_pending_ms =
                     Reader::new("find oldest pending", row).optional_integer()?.map(|age| age.max(0));
             }
@@ -228,21 +200,7 @@ impl StoreTransaction {
     }
 
     async fn recent_of(&mut self, target: &str, limit: u32) -> Result<Vec<(i64, RecentSync)>, StoreError> {
-        let sql = format!(
-            "SELECT d.target, d.aggregate_type, d.aggregate_id, d.status, NULLIF(l.remote_id, ''), d.attempts, d.error_kind, \
-             d.error_message, d.finished_at, d.outbox_id FROM sync_delivery d {link} WHERE d.target = :target \
-             AND d.outbox_id > (SELECT COALESCE(MAX(n.outbox_id), 0) FROM sync_delivery n WHERE n.target = :target) - {window} \
-             AND d.status <> 'superseded' ORDER BY d.outbox_id DESC LIMIT {limit}",
-            link = left_lookup(
-                self.dialect(),
-                "sync_link",
-                "l",
-                "l.remote_id",
-                "l.target = d.target AND l.aggregate_type = d.aggregate_type AND l.aggregate_id = d.aggregate_id",
-            ),
-            window = limit.saturating_mul(4)
-        );
-        let rows = self.query(&sql, &[("target", target.into())]).await?;
+        let rows = self.fetch(RecentDeliveries { target, window: limit.saturating_mul(4), limit }).await?;
         rows.rows
             .into_iter()
             .map(|row| {

@@ -9,9 +9,7 @@ use std::collections::HashMap;
 
 use super::batch::{ClaimRequest, UnderLease};
 use super::newest::{Fresh, alone};
-use super::siblings::newest;
-use super::sql::among_ids;
-use super::work::in_work;
+use super::sql::DirectCandidates;
 use super::{Reader, StoreError, StoreTransaction};
 
 impl StoreTransaction {
@@ -39,14 +37,7 @@ impl StoreTransaction {
 
     /// What is known at a target of the aggregates of changes that have no delivery there yet.
     async fn fresh(&mut self, target: &str, outbox_ids: &[i64]) -> Result<Vec<Fresh>, StoreError> {
-        let sql = format!(
-            "SELECT o.id, o.aggregate_type, o.aggregate_id, {newest}, (SELECT l.delivered_outbox_id FROM sync_link l WHERE l.target = :target \
-             AND l.aggregate_type = o.aggregate_type AND l.aggregate_id = o.aggregate_id), {in_work} FROM sync_outbox o WHERE {among} ORDER BY o.id",
-            newest = newest(self.dialect(), ":target", "o"),
-            in_work = in_work(":target", "o"),
-            among = among_ids(self.dialect(), "o.id"),
-        );
-        let rows = self.query_for(&sql, &[("target", target.into())], outbox_ids).await?;
+        let rows = self.fetch(DirectCandidates { target, ids: outbox_ids }).await?;
         let what = self.what.clone();
         let read = rows.rows.into_iter().map(|row| {
             let mut reader = Reader::new(&what, row);

@@ -3,8 +3,9 @@
 use std::collections::BTreeSet;
 
 use super::routing::{Route, Routes};
+use super::sql::{ChangeRoutes, ReadRoutes, RegisterTarget, ReportTarget, RequestProbe, SetPaused};
 use super::{Reader, Store, StoreError, StoreTransaction};
-use crate::database::{Value, rerun};
+use crate::database::rerun;
 use crate::domain::change::Failure;
 
 /// Whether a target works, as far as this host knows.
@@ -80,14 +81,8 @@ impl Store {
     pub async fn register_targets(&self, targets: &[(&str, bool)]) -> Result<(), StoreError> {
         rerun("register targets", || async {
             let mut transaction = self.begin("register targets").await?;
-            for (name, enabled) in targets {
-                let insert = format!(
-                    "INSERT INTO sync_target (name, enabled, state, updated_at) VALUES (:name, :enabled, 'unknown', {now}){upsert}",
-                    now = transaction.now,
-                    upsert = super::sql::upsert(transaction.dialect(), "name", &["enabled"]),
-                );
-                let values = [("name", (*name).into()), ("enabled", i64::from(*enabled).into())];
-                transaction.execute(&insert, &values).await?;
+            for (name, enabled) in targets.iter().copied() {
+                transaction.run(RegisterTarget { name, enabled }).await?;
                 transaction.change_routes(name).await?;
             }
             transaction.commit().await
@@ -115,8 +110,7 @@ impl Store {
     /// When the store cannot be reached.
     pub async fn routes(&self) -> Result<Routes, StoreError> {
         let what = "read what is routed where";
-        let sql = "SELECT name, aggregate_types, enabled, route_revision FROM sync_target ORDER BY name";
-        let rows = self.query_alone(what, sql, &[], &[]).await?;
+        let rows = self.fetch_alone(what, ReadRoutes {}).await?;
         let mut routes = Routes::default();
         for row in rows.rows {
             let mut reader = Reader::new(what, row);
@@ -139,28 +133,21 @@ impl Store {
     pub async fn note_target(&self, news: &TargetNews<'_>) -> Result<(), StoreError> {
         rerun("note target", || async {
             let mut transaction = self.begin(&format!("note state of target `{}`", news.name)).await?;
-            let until = match news.breaker {
-                BreakerState::Open { pause_ms } => {
-                    format!("{} + {}", transaction.now, i64::try_from(pause_ms).unwrap_or(i64::MAX / 2))
-                }
-                BreakerState::Closed | BreakerState::HalfOpen => "NULL".to_owned(),
+            let breaker_pause_ms = match news.breaker {
+                BreakerState::Open { pause_ms } => Some(i64::try_from(pause_ms).unwrap_or(i64::MAX / 2)),
+                BreakerState::Closed | BreakerState::HalfOpen => None,
             };
-            let error_at = if news.failure.is_some() { transaction.now.clone() } else { "NULL".to_owned() };
-            let sql = format!(
-                "UPDATE sync_target SET state = :state, breaker = :breaker, breaker_until = {until}, \
-                 error_kind = :error_kind, error_message = :error_message, error_at = {error_at}, \
-                 summary = COALESCE(:summary, summary), updated_at = {now} WHERE name = :name",
-                now = transaction.now,
-            );
-            let values = [
-                ("state", news.state.as_str().into()),
-                ("breaker", news.breaker.as_str().into()),
-                ("error_kind", Value::from(news.failure.map(|failure| failure.kind.as_str()))),
-                ("error_message", Value::from(news.failure.map(|failure| failure.message.as_str()))),
-                ("summary", Value::from(news.summary)),
-                ("name", news.name.into()),
-            ];
-            transaction.execute(&sql, &values).await?;
+            let statement = ReportTarget {
+                name: news.name,
+                state: news.state.as_str(),
+                breaker: news.breaker.as_str(),
+                breaker_pause_ms,
+                failed: news.failure.is_some(),
+                error_kind: news.failure.map(|failure| failure.kind.as_str()),
+                error_message: news.failure.map(|failure| failure.message.as_str()),
+                summary: news.summary,
+            };
+            transaction.run(statement).await?;
             transaction.commit().await
         })
         .await
@@ -174,8 +161,7 @@ impl Store {
         let what = format!("ask for a probe of target `{target}`");
         rerun("request probe", || async {
             let mut transaction = self.begin(&what).await?;
-            let sql = "UPDATE sync_target SET probe_requests = probe_requests + 1 WHERE name = :name";
-            transaction.execute(sql, &[("name", target.into())]).await?;
+            transaction.run(RequestProbe { name: target }).await?;
             transaction.commit().await
         })
         .await
@@ -189,13 +175,7 @@ impl Store {
         rerun("pause target", || async {
             let mut transaction = self.begin(&format!("pause or resume target `{target}`")).await?;
             // What was put right meanwhile is found at once.
-            let sql = format!(
-                "UPDATE sync_target SET paused = :paused, probe_requests = probe_requests + 1 - :paused, updated_at = {} \
-                 WHERE name = :name",
-                transaction.now
-            );
-            let values = [("paused", i64::from(paused).into()), ("name", target.into())];
-            let found = transaction.execute(&sql, &values).await?.rows_affected == 1;
+            let found = transaction.run(SetPaused { name: target, paused }).await?.rows_affected == 1;
             transaction.commit().await?;
             Ok(found)
         })
@@ -212,7 +192,6 @@ fn aggregate_types(registered: Option<&str>) -> BTreeSet<String> {
 impl StoreTransaction {
     /// Every host looks again at what is routed where.
     async fn change_routes(&mut self, target: &str) -> Result<(), StoreError> {
-        let sql = "UPDATE sync_target SET route_revision = route_revision + 1 WHERE name = :name";
-        self.execute(sql, &[("name", target.into())]).await.map(drop)
+        self.run(ChangeRoutes { name: target }).await.map(drop)
     }
 }

@@ -1,7 +1,7 @@
 //! `users`: who may sign in to the application. Only `service::UserService` writes here.
 
+use super::sql::{ListUsers, PutUser};
 use super::{Reader, Store, StoreError, StoreTransaction};
-use crate::database::Value;
 
 /// A row of `users`.
 #[derive(Clone, PartialEq, Eq)]
@@ -39,8 +39,7 @@ impl Store {
     pub async fn users(&self) -> Result<Vec<StoredUser>, StoreError> {
         let what = "read users";
         let mut transaction = self.begin_read(what).await?;
-        let sql = "SELECT username, display_name, role, email, department, password_hash FROM users ORDER BY username";
-        let rows = transaction.query(sql, &[]).await?;
+        let rows = transaction.fetch(ListUsers {}).await?;
         transaction.rollback().await?;
         rows.rows
             .into_iter()
@@ -65,21 +64,14 @@ impl StoreTransaction {
     /// # Errors
     /// What the database says.
     pub async fn put_user(&mut self, user: &StoredUser) -> Result<(), StoreError> {
-        let columns = ["display_name", "role", "email", "department", "password_hash", "updated_at"];
-        let sql = format!(
-            "INSERT INTO users (username, display_name, role, email, department, password_hash, created_at, updated_at) \
-             VALUES (:username, :display_name, :role, :email, :department, :password_hash, {now}, {now}){upsert}",
-            now = self.now,
-            upsert = super::sql::upsert(self.dialect(), "username", &columns),
-        );
-        let values = [
-            ("username", user.username.as_str().into()),
-            ("display_name", user.display_name.as_str().into()),
-            ("role", user.role.as_str().into()),
-            ("email", Value::from(user.email.as_deref())),
-            ("department", Value::from(user.department.as_deref())),
-            ("password_hash", user.password_hash.as_str().into()),
-        ];
-        self.execute(&sql, &values).await.map(drop)
+        let statement = PutUser {
+            username: &user.username,
+            display_name: &user.display_name,
+            role: &user.role,
+            email: user.email.as_deref(),
+            department: user.department.as_deref(),
+            password_hash: &user.password_hash,
+        };
+        self.run(statement).await.map(drop)
     }
 }

@@ -28,33 +28,21 @@ pub(super) const SAFEGUARDS: &[Safeguard] = &[
     Safeguard {
         name: "settling only under a lease that stands",
         file: "host/src/store/settle.rs",
-        mutation: &[(
-            "if !transaction.drop_lease(lease, \"\").await? {",
-            "transaction.drop_lease(lease, \"\").await?; if false {",
-        )],
+        mutation: &[("if !transaction.end_lease(lease).await? {", "transaction.end_lease(lease).await?; if false {")],
         suite: Suite::Store,
         test: "on_sqlite::expired_lease_cannot_settle",
     },
     Safeguard {
         name: "a renewed lease is not taken",
-        file: "host/src/store/lease.rs",
-        mutation: &[
-            ("let expired = format!(\" AND lease_until < {}\", transaction.now);", "let expired = String::new();"),
-            (
-                "\"SELECT target, owner, epoch FROM sync_lease WHERE lease_until < {}\", self.now()",
-                "\"SELECT target, owner, epoch FROM sync_lease WHERE {} > 0\", self.now()",
-            ),
-        ],
+        file: "host/src/store/sql/lease.sql",
+        mutation: &[(" AND lease_until < {now};", ";"), (" WHERE lease_until < {now};", " WHERE {now} > 0;")],
         suite: Suite::Store,
         test: "on_sqlite::renewed_lease_is_not_taken",
     },
     Safeguard {
         name: "leases run out",
-        file: "host/src/store/lease.rs",
-        mutation: &[(
-            "\"SELECT target, owner, epoch FROM sync_lease WHERE lease_until < {}\", self.now()",
-            "\"SELECT target, owner, epoch FROM sync_lease WHERE {} < 0\", self.now()",
-        )],
+        file: "host/src/store/sql/lease.sql",
+        mutation: &[(" WHERE lease_until < {now};", " WHERE {now} < 0;")],
         suite: Suite::Store,
         test: "on_sqlite::expired_lease_cannot_settle",
     },
@@ -80,14 +68,14 @@ pub(super) const SAFEGUARDS: &[Safeguard] = &[
     },
     Safeguard {
         name: "one delivery of a patient at a time",
-        file: "host/src/store/claim.rs",
-        mutation: &[("AND {free}{fifo}", "AND '{free}' <> ''{fifo}")],
+        file: "host/src/store/sql/claim.sql",
+        mutation: &[("AND {in_flight_count(d.target, d)} = 0", "AND {in_flight_count(d.target, d)} >= 0")],
         suite: Suite::Store,
         test: "on_sqlite::a_patient_in_work_is_not_claimed_again",
     },
     Safeguard {
         name: "a failed head blocks its key",
-        file: "host/src/store/claim.rs",
+        file: "host/src/store/sql/claim.sql",
         mutation: &[(
             "AND e.status IN ('pending', 'processing', 'failed')",
             "AND e.status IN ('pending', 'processing')",
@@ -97,26 +85,26 @@ pub(super) const SAFEGUARDS: &[Safeguard] = &[
     },
     Safeguard {
         name: "what came straight from the router gets its row when its lease ends unsettled",
-        file: "host/src/store/work.rs",
-        mutation: &[("AND d.outbox_id = w.outbox_id) = 0\"", "AND d.outbox_id = w.outbox_id) = 2\"")],
+        file: "host/src/store/sql/in_flight.sql",
+        mutation: &[("AND d.outbox_id = w.outbox_id) = 0;", "AND d.outbox_id = w.outbox_id) = 2;")],
         suite: Suite::Store,
         test: "on_sqlite::a_batch_whose_host_died_is_claimed_by_another",
     },
     Safeguard {
         name: "what is in work is not purged",
-        file: "host/src/store/retention.rs",
-        mutation: &[("WHERE {in_work} > 0) = 0 THEN 1", "WHERE {in_work} > 1) = 0 THEN 1")],
+        file: "host/src/store/sql/retention.sql",
+        mutation: &[("{change_in_flight_count(t.name, o)} > 0) = 0", "{change_in_flight_count(t.name, o)} > 1) = 0")],
         suite: Suite::Store,
         test: "on_sqlite::what_is_in_work_is_not_purged",
     },
     Safeguard {
         name: "only what is finished is purged",
-        file: "host/src/store/retention.rs",
+        file: "host/src/store/sql/retention.sql",
         mutation: &[
             ("WHEN status = 'done' THEN 1", "WHEN status IN ('done', 'failed') THEN 1"),
             (
-                "for (status, kind) in [(Status::Done, 1),",
-                "for (status, kind) in [(Status::Failed, 1), (Status::Done, 1),",
+                "WHERE {deliveries_by_id} AND status = :status;",
+                "WHERE {deliveries_by_id} AND status IN (:status, 'failed');",
             ),
         ],
         suite: Suite::Store,
@@ -141,10 +129,10 @@ pub(super) const SAFEGUARDS: &[Safeguard] = &[
     },
     Safeguard {
         name: "a conflict is decided once",
-        file: "host/src/store/conflicts.rs",
+        file: "host/src/store/sql/operators.sql",
         mutation: &[(
-            "finished_at = NULL \\\n             WHERE {AT_KEY} AND status = 'failed' AND error_kind = :kind",
-            "finished_at = NULL \\\n             WHERE {AT_KEY} AND :kind = :kind",
+            "finished_at = NULL\nWHERE {aggregate_at_target} AND {is_conflict};",
+            "finished_at = NULL\nWHERE {aggregate_at_target} AND :kind = :kind;",
         )],
         suite: Suite::Store,
         test: "on_sqlite::only_a_conflict_is_resolved_and_only_once",
@@ -160,8 +148,8 @@ pub(super) const SAFEGUARDS: &[Safeguard] = &[
         name: "fence before the commit, and the lease's keeper",
         file: "host/src/store/lease.rs",
         mutation: &[(
-            "Ok(self.execute_alone(&what, &sql, &values).await?.rows_affected == 1)",
-            "Ok(self.execute_alone(&what, &sql, &values).await?.rows_affected < 2)",
+            "Ok(self.run_alone(&what, statement).await?.rows_affected == 1)",
+            "Ok(self.run_alone(&what, statement).await?.rows_affected < 2)",
         )],
         suite: Suite::Sync,
         test: "lifecycle::a_host_that_froze_for_longer_than_its_lease",
@@ -189,8 +177,11 @@ pub(super) const SAFEGUARDS: &[Safeguard] = &[
     },
     Safeguard {
         name: "no renewal makes a lease shorter",
-        file: "host/src/store/lease.rs",
-        mutation: &[("CASE WHEN lease_until > {new_end} THEN lease_until ELSE {new_end} END", "{new_end}")],
+        file: "host/src/store/sql/lease.sql",
+        mutation: &[(
+            "CASE WHEN lease_until > {now} + :lease_ms THEN lease_until ELSE {now} + :lease_ms END",
+            "{now} + :lease_ms",
+        )],
         suite: Suite::Store,
         test: "on_sqlite::no_renewal_makes_a_lease_shorter",
     },

@@ -1,0 +1,365 @@
+//! One statement as a database gets it: finds the parameters in its text, and brings values into their order.
+//!
+//! What a call costs here is a look for its text and one list of values. It must never make a text that depends
+//! on a value: only on how many there are, and on which are given.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use super::parameter::{Kind, Parameter};
+use super::{Bound, Declared};
+use crate::database::{Dialect, Value};
+
+/// The parameter that every statement has: the time by a test's clock.
+const NOW: (&str, Kind) = ("now", Kind::Integer);
+
+#[derive(Debug)]
+enum Piece {
+    Sql(String),
+    Parameter(usize),
+    /// One mark for each element of a list.
+    List(usize),
+    /// Once for each row of the parameter in it.
+    Repeated(Vec<Piece>),
+    /// Left out unless every parameter in it is given.
+    Optional(Vec<Piece>),
+}
+
+/// What a text depends on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+struct Shape {
+    /// One bit for each parameter that is not given.
+    absent: u32,
+    /// Elements of the list, or rows.
+    size: usize,
+}
+
+/// A statement whose parameters are known.
+#[derive(Debug)]
+pub(in crate::store) struct Rendered {
+    dialect: Dialect,
+    parameters: Vec<(&'static str, Kind)>,
+    pieces: Vec<Piece>,
+    /// How often each parameter stands in it.
+    uses: Vec<usize>,
+    /// The parameters by whose absence the text differs.
+    optional: u32,
+    is_sized: bool,
+    /// The text with everything given, when it has no list.
+    plain: Option<Arc<str>>,
+    others: RwLock<BTreeMap<Shape, Arc<str>>>,
+}
+
+impl Rendered {
+    pub(super) fn new(dialect: Dialect, declared: &Declared, text: &str) -> Result<Self, String> {
+        let failed = |error: String| format!("`{}`: {error}", declared.name);
+        let parameters: Vec<_> = declared.parameters.iter().copied().chain([NOW]).collect();
+        let pieces = Parser { parameters: &parameters }.pieces(text).map_err(failed)?;
+        let mut uses = vec![0; parameters.len()];
+        walk(&pieces, &mut |piece| {
+            if let Piece::Parameter(index) | Piece::List(index) = piece {
+                uses[*index] += 1;
+            }
+        });
+        if let Some(((name, _), _)) = declared.parameters.iter().zip(&uses).find(|(_, uses)| **uses == 0) {
+            return Err(failed(format!("the parameter `{name}` is not used")));
+        }
+        let used = uses.iter().enumerate().map(|(index, uses)| u32::from(*uses > 0) << index).sum::<u32>();
+        let optional = optional(dialect, &pieces, &parameters).map_err(failed)? & used;
+        let is_sized = is_sized(&pieces).map_err(failed)?;
+        let (plain, others) = (None, RwLock::default());
+        let mut rendered = Self { dialect, parameters, pieces, uses, optional, is_sized, plain, others };
+        if !is_sized {
+            rendered.plain = Some(rendered.write(Shape::default()));
+        }
+        Ok(rendered)
+    }
+
+    /// The text and the values for these parameters, which are in the order of their declaration.
+    pub(in crate::store) fn bind(&self, parameters: &mut [Parameter<'_>]) -> Bound {
+        let mut shape = Shape::default();
+        for (index, parameter) in parameters.iter().enumerate() {
+            shape.absent |= u32::from(parameter.is_absent()) << index;
+            if self.is_sized {
+                shape.size = shape.size.max(parameter.size());
+            }
+        }
+        shape.absent &= self.optional;
+        let mut values = Vec::with_capacity(self.parameters.len());
+        self.values(&self.pieces, shape, parameters, &mut values);
+        Bound { sql: self.text(shape), values }
+    }
+
+    /// Its texts for people: lists are of two, and what may be left out is there in the first and missing in
+    /// the second.
+    #[cfg(test)]
+    pub(super) fn examples(&self) -> Vec<(String, Arc<str>)> {
+        let full = Shape { size: if self.is_sized { 2 } else { 0 }, ..Shape::default() };
+        let mut absent = 0;
+        walk(&self.pieces, &mut |piece| {
+            if let Piece::Optional(inner) = piece {
+                walk(inner, &mut |piece| {
+                    if let Piece::Parameter(index) | Piece::List(index) = piece {
+                        absent |= 1 << index;
+                    }
+                });
+            }
+        });
+        let mut texts = vec![(String::new(), self.write(full))];
+        if absent != 0 {
+            let names = self.parameters.iter().enumerate().filter(|(index, _)| absent >> index & 1 == 1);
+            let names: Vec<_> = names.map(|(_, (name, _))| *name).collect();
+            texts.push((format!(", without {}", names.join(", ")), self.write(Shape { absent, ..full })));
+        }
+        texts
+    }
+
+    fn text(&self, shape: Shape) -> Arc<str> {
+        if let Some(plain) = self.plain.as_ref().filter(|_| shape == Shape::default()) {
+            return Arc::clone(plain);
+        }
+        if let Some(text) = self.others.read().unwrap_or_else(PoisonError::into_inner).get(&shape) {
+            return Arc::clone(text);
+        }
+        let mut others = self.others.write().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(others.entry(shape).or_insert_with(|| self.write(shape)))
+    }
+
+    /// The text as the driver wants it, without the lines that are left empty.
+    fn write(&self, shape: Shape) -> Arc<str> {
+        let (mut sql, mut samples) = (String::new(), Vec::new());
+        self.write_pieces(&self.pieces, shape, &mut sql, &mut samples);
+        let lines: Vec<_> = sql.lines().map(str::trim_end).filter(|line| !line.is_empty()).collect();
+        self.dialect.placeholders(&lines.join("\n"), &samples).into()
+    }
+
+    fn write_pieces(&self, pieces: &[Piece], shape: Shape, sql: &mut String, samples: &mut Vec<Value>) {
+        for piece in pieces {
+            match piece {
+                Piece::Sql(text) => sql.push_str(text),
+                Piece::Parameter(index) => {
+                    let kind = self.parameters[*index].1;
+                    let marks = if let Kind::Rows(columns) = kind { columns } else { 1 };
+                    let sample = if shape.lacks(*index) { Value::Null } else { kind.sample() };
+                    write_marks(marks, &sample, sql, samples);
+                }
+                Piece::List(index) => write_marks(shape.size, &self.parameters[*index].1.element(), sql, samples),
+                Piece::Repeated(inner) => {
+                    for row in 0..shape.size {
+                        sql.push_str(if row > 0 { ", " } else { "" });
+                        self.write_pieces(inner, shape, sql, samples);
+                    }
+                }
+                Piece::Optional(inner) if shape.gives(inner) => self.write_pieces(inner, shape, sql, samples),
+                Piece::Optional(_) => {}
+            }
+        }
+    }
+
+    /// The values in the order of the text that [`Self::write`] makes for the same shape.
+    fn values(&self, pieces: &[Piece], shape: Shape, parameters: &mut [Parameter<'_>], values: &mut Vec<Value>) {
+        for piece in pieces {
+            match piece {
+                Piece::Sql(_) => {}
+                Piece::Parameter(index) => match &mut parameters[*index] {
+                    Parameter::One(value) if self.uses[*index] == 1 => {
+                        values.push(std::mem::replace(value, Value::Null))
+                    }
+                    Parameter::One(value) => values.push(value.clone()),
+                    Parameter::Ids(ids) => values.push(json_list(ids)),
+                    Parameter::Texts(texts) => values.extend(texts.iter().map(|text| Value::from(text.as_str()))),
+                    Parameter::Rows(rows) => values.extend(by_column(std::mem::take(rows))),
+                },
+                Piece::List(index) => match &parameters[*index] {
+                    Parameter::Ids([]) => values.push(Value::I64(-1)),
+                    Parameter::Ids(ids) => values.extend(padded(ids, shape.size).map(|id| Value::I64(*id))),
+                    Parameter::Texts(texts) => {
+                        values.extend(padded(texts, shape.size).map(|text| text.as_str().into()))
+                    }
+                    Parameter::One(_) | Parameter::Rows(_) => {}
+                },
+                Piece::Repeated(inner) => row_values(inner, parameters, values),
+                Piece::Optional(inner) if shape.gives(inner) => self.values(inner, shape, parameters, values),
+                Piece::Optional(_) => {}
+            }
+        }
+    }
+}
+
+impl Shape {
+    fn lacks(self, index: usize) -> bool {
+        self.absent >> index & 1 == 1
+    }
+
+    /// Whether every parameter in these pieces is given.
+    fn gives(self, pieces: &[Piece]) -> bool {
+        let mut all = true;
+        walk(pieces, &mut |piece| {
+            if let Piece::Parameter(index) | Piece::List(index) = piece {
+                all &= !self.lacks(*index);
+            }
+        });
+        all
+    }
+}
+
+fn walk(pieces: &[Piece], visit: &mut impl FnMut(&Piece)) {
+    for piece in pieces {
+        visit(piece);
+        if let Piece::Repeated(inner) | Piece::Optional(inner) = piece {
+            walk(inner, visit);
+        }
+    }
+}
+
+fn write_marks(count: usize, sample: &Value, sql: &mut String, samples: &mut Vec<Value>) {
+    for index in 0..count {
+        sql.push_str(if index > 0 { ", ?" } else { "?" });
+        samples.push(sample.clone());
+    }
+}
+
+fn json_list(ids: &[i64]) -> Value {
+    let ids: Vec<_> = ids.iter().map(i64::to_string).collect();
+    Value::Json(format!("[{}]", ids.join(",")))
+}
+
+/// The last one again and again, up to so many.
+fn padded<T>(list: &[T], size: usize) -> impl Iterator<Item = &T> {
+    list.iter().chain(std::iter::repeat_with(|| list.last()).flatten()).take(size)
+}
+
+fn row_values(group: &[Piece], parameters: &mut [Parameter<'_>], values: &mut Vec<Value>) {
+    let rows = parameters.iter_mut().find_map(|parameter| match parameter {
+        Parameter::Rows(rows) => Some(std::mem::take(rows)),
+        _ => None,
+    });
+    for row in rows.unwrap_or_default() {
+        let mut row = Some(row);
+        for piece in group {
+            let Piece::Parameter(index) = piece else { continue };
+            match &parameters[*index] {
+                Parameter::One(value) => values.push(value.clone()),
+                _ => values.extend(row.take().into_iter().flatten().map(Value::from)),
+            }
+        }
+    }
+}
+
+/// Rows turned round: one array for each column.
+fn by_column(rows: Vec<Vec<Option<String>>>) -> Vec<Value> {
+    let count = rows.first().map_or(0, Vec::len);
+    let mut columns: Vec<Vec<Option<String>>> = (0..count).map(|_| Vec::with_capacity(rows.len())).collect();
+    for row in rows {
+        for (column, value) in columns.iter_mut().zip(row) {
+            column.push(value);
+        }
+    }
+    columns.into_iter().map(Value::Texts).collect()
+}
+
+/// Finds the parameters in a statement's text.
+struct Parser<'a> {
+    parameters: &'a [(&'static str, Kind)],
+}
+
+impl Parser<'_> {
+    fn pieces(&self, text: &str) -> Result<Vec<Piece>, String> {
+        let mut pieces = Vec::new();
+        let mut sql = String::new();
+        let mut rest = text;
+        while let Some(at) = rest.find(['\'', ':', '(', '[']) {
+            sql.push_str(&rest[..at]);
+            rest = &rest[at..];
+            let (piece, taken) = self.piece(rest)?;
+            if let Some(piece) = piece {
+                pieces.extend([Piece::Sql(std::mem::take(&mut sql)), piece]);
+            } else {
+                sql.push_str(&rest[..taken]);
+            }
+            rest = &rest[taken..];
+        }
+        sql.push_str(rest);
+        pieces.push(Piece::Sql(sql));
+        Ok(pieces)
+    }
+
+    /// What the text begins with, if it is no SQL, and its length.
+    fn piece(&self, text: &str) -> Result<(Option<Piece>, usize), String> {
+        if text.starts_with('\'') {
+            let end = text[1..].find('\'').ok_or("a quote is not closed")?;
+            return Ok((None, end + 2));
+        }
+        if let Some(inner) = text.strip_prefix("[[") {
+            let end = inner.find("]]").ok_or("[[ is not closed")?;
+            return Ok((Some(Piece::Optional(self.pieces(&inner[..end])?)), end + 4));
+        }
+        if text.starts_with('(') {
+            let end = closing(text).ok_or("a parenthesis is not closed")?;
+            // Inside of it goes on what reads this, unless it is a group that is repeated.
+            if !text[end..].starts_with(")...") {
+                return Ok((None, 1));
+            }
+            let mut group = self.pieces(&text[1..end])?;
+            group.insert(0, Piece::Sql("(".to_owned()));
+            group.push(Piece::Sql(")".to_owned()));
+            return Ok((Some(Piece::Repeated(group)), end + 4));
+        }
+        let name = text[1..].split(|character: char| !character.is_ascii_alphanumeric() && character != '_').next();
+        let Some(name) = name.filter(|name| text.starts_with(':') && !name.is_empty()) else { return Ok((None, 1)) };
+        let index = self.parameters.iter().position(|(known, _)| *known == name);
+        let index = index.ok_or_else(|| format!("there is no parameter `{name}`"))?;
+        let is_list = text[1 + name.len()..].starts_with("...");
+        match (self.parameters[index].1, is_list) {
+            (Kind::Ids | Kind::Texts, true) => Ok((Some(Piece::List(index)), name.len() + 4)),
+            (Kind::Texts, false) => Err(format!("the parameter `{name}` is a list: `:{name}...`")),
+            (_, true) => Err(format!("the parameter `{name}` is no list")),
+            (_, false) => Ok((Some(Piece::Parameter(index)), name.len() + 1)),
+        }
+    }
+}
+
+/// Where the parenthesis closes that the text begins with.
+fn closing(text: &str) -> Option<usize> {
+    let (mut depth, mut is_quoted) = (0_usize, false);
+    text.char_indices().find_map(|(at, character)| {
+        match character {
+            '\'' => is_quoted = !is_quoted,
+            '(' if !is_quoted => depth += 1,
+            ')' if !is_quoted => depth -= 1,
+            _ => {}
+        }
+        (depth == 0).then_some(at)
+    })
+}
+
+/// The parameters by whose absence the text differs: those in `[[ ... ]]`; on PostgreSQL all, since NULL stands
+/// in the text there.
+fn optional(dialect: Dialect, pieces: &[Piece], parameters: &[(&'static str, Kind)]) -> Result<u32, String> {
+    if parameters.len() > 32 {
+        return Err("more than 31 parameters".to_owned());
+    }
+    if dialect == Dialect::Postgres {
+        return Ok(u32::MAX);
+    }
+    let mut bits = 0_u32;
+    let mut is_empty = false;
+    walk(pieces, &mut |piece| {
+        let Piece::Optional(inner) = piece else { return };
+        let before = bits;
+        walk(inner, &mut |piece| {
+            if let Piece::Parameter(index) | Piece::List(index) = piece {
+                bits |= 1 << index;
+            }
+        });
+        is_empty |= bits == before;
+    });
+    if is_empty { Err("[[ ... ]] without a parameter of its own".to_owned()) } else { Ok(bits) }
+}
+
+/// Whether the text depends on how many elements or rows there are.
+fn is_sized(pieces: &[Piece]) -> Result<bool, String> {
+    let mut count = 0;
+    walk(pieces, &mut |piece| count += usize::from(matches!(piece, Piece::List(_) | Piece::Repeated(_))));
+    if count > 1 { Err("more than one list".to_owned()) } else { Ok(count == 1) }
+}

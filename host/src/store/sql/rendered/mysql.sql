@@ -1,0 +1,842 @@
+-- What MySQL is sent. Made of the templates: `UPDATE_EXPECT=1 cargo test -p host --lib store::sql` writes it anew.
+
+-- claim_due
+SELECT d.outbox_id, d.aggregate_type, d.aggregate_id, d.next_attempt_at, d.attempts,
+    (SELECT MAX(s.outbox_id) FROM sync_delivery s FORCE INDEX (sync_delivery_aggregate)
+         WHERE s.target = d.target AND s.aggregate_type = d.aggregate_type AND s.aggregate_id = d.aggregate_id),
+    (SELECT MIN(s.outbox_id) FROM sync_delivery s FORCE INDEX (sync_delivery_aggregate)
+         WHERE s.target = d.target AND s.aggregate_type = d.aggregate_type AND s.aggregate_id = d.aggregate_id
+           AND s.outbox_id > COALESCE((SELECT l.delivered_outbox_id FROM sync_link l
+                    WHERE l.target = d.target AND l.aggregate_type = d.aggregate_type AND l.aggregate_id = d.aggregate_id), 0)),
+    (SELECT l.delivered_outbox_id FROM sync_link l
+         WHERE l.target = d.target AND l.aggregate_type = d.aggregate_type AND l.aggregate_id = d.aggregate_id)
+FROM sync_delivery d FORCE INDEX (sync_delivery_due)
+WHERE d.target = ?
+    AND d.status = 'pending'
+    AND d.next_attempt_at >= ?
+    AND d.next_attempt_at <= CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS SIGNED)
+    AND (SELECT COUNT(*) FROM sync_work w
+         WHERE w.target = d.target AND w.aggregate_type = d.aggregate_type AND w.aggregate_id = d.aggregate_id) = 0
+    AND (d.aggregate_type NOT IN (?, ?) OR NOT EXISTS (SELECT 1
+        FROM sync_delivery e FORCE INDEX (sync_delivery_aggregate)
+        WHERE e.target = d.target AND e.aggregate_type = d.aggregate_type
+            AND e.aggregate_id = d.aggregate_id AND e.outbox_id < d.outbox_id AND e.status IN ('pending', 'processing', 'failed')))
+ORDER BY d.next_attempt_at, d.outbox_id
+LIMIT ?
+FOR UPDATE SKIP LOCKED;
+
+-- claim_due, without fifo_types
+SELECT d.outbox_id, d.aggregate_type, d.aggregate_id, d.next_attempt_at, d.attempts,
+    (SELECT MAX(s.outbox_id) FROM sync_delivery s FORCE INDEX (sync_delivery_aggregate)
+         WHERE s.target = d.target AND s.aggregate_type = d.aggregate_type AND s.aggregate_id = d.aggregate_id),
+    (SELECT MIN(s.outbox_id) FROM sync_delivery s FORCE INDEX (sync_delivery_aggregate)
+         WHERE s.target = d.target AND s.aggregate_type = d.aggregate_type AND s.aggregate_id = d.aggregate_id
+           AND s.outbox_id > COALESCE((SELECT l.delivered_outbox_id FROM sync_link l
+                    WHERE l.target = d.target AND l.aggregate_type = d.aggregate_type AND l.aggregate_id = d.aggregate_id), 0)),
+    (SELECT l.delivered_outbox_id FROM sync_link l
+         WHERE l.target = d.target AND l.aggregate_type = d.aggregate_type AND l.aggregate_id = d.aggregate_id)
+FROM sync_delivery d FORCE INDEX (sync_delivery_due)
+WHERE d.target = ?
+    AND d.status = 'pending'
+    AND d.next_attempt_at >= ?
+    AND d.next_attempt_at <= CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS SIGNED)
+    AND (SELECT COUNT(*) FROM sync_work w
+         WHERE w.target = d.target AND w.aggregate_type = d.aggregate_type AND w.aggregate_id = d.aggregate_id) = 0
+ORDER BY d.next_attempt_at, d.outbox_id
+LIMIT ?
+FOR UPDATE SKIP LOCKED;
+
+-- supersede
+UPDATE JSON_TABLE(?, '$[*]' COLUMNS(aggregate_type VARCHAR(1024) CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin PATH '$.aggregate_type', aggregate_id VARCHAR(1024) CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin PATH '$.aggregate_id', before_id BIGINT PATH '$.before_id')) AS j
+STRAIGHT_JOIN sync_delivery AS t FORCE INDEX (sync_delivery_aggregate)
+   ON t.target = ? AND t.aggregate_type = j.aggregate_type
+                AND t.aggregate_id = j.aggregate_id AND t.outbox_id < j.before_id AND t.status IN ('pending', 'failed')
+SET t.status = 'superseded',
+    t.next_attempt_at = NULL,
+    t.finished_at = CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS SIGNED);
+
+-- mark_processing
+UPDATE sync_delivery FORCE INDEX (PRIMARY)
+SET status = 'processing', next_attempt_at = NULL, lease_epoch = ?
+WHERE target = ? AND outbox_id IN (?, ?) AND status = 'pending';
+
+-- begin_in_flight
+INSERT INTO sync_work (target, aggregate_type, aggregate_id, outbox_id, epoch)
+SELECT target, aggregate_type, aggregate_id, outbox_id, ?
+FROM sync_delivery FORCE INDEX (PRIMARY)
+WHERE target = ? AND outbox_id IN (?, ?);
+
+-- read_batch
+SELECT o.id, o.aggregate_type, o.aggregate_id, o.operation, o.event_id, o.payload, o.created_at,
+    l.remote_id, l.remote_version, l.fingerprint, l.delivered_outbox_id
+FROM sync_outbox o
+LEFT JOIN sync_link l ON l.target = ? AND l.aggregate_type = o.aggregate_type AND l.aggregate_id = o.aggregate_id
+WHERE o.id IN (?, ?);
+
+-- direct_candidates
+SELECT o.id, o.aggregate_type, o.aggregate_id,
+    (SELECT MAX(s.outbox_id) FROM sync_delivery s FORCE INDEX (sync_delivery_aggregate)
+         WHERE s.target = ? AND s.aggregate_type = o.aggregate_type AND s.aggregate_id = o.aggregate_id),
+    (SELECT l.delivered_outbox_id FROM sync_link l
+         WHERE l.target = ? AND l.aggregate_type = o.aggregate_type AND l.aggregate_id = o.aggregate_id),
+    (SELECT COUNT(*) FROM sync_work w
+         WHERE w.target = ? AND w.aggregate_type = o.aggregate_type AND w.aggregate_id = o.aggregate_id)
+FROM sync_outbox o
+WHERE o.id IN (?, ?)
+ORDER BY o.id;
+
+-- begin_in_flight_direct
+INSERT INTO sync_work (target, aggregate_type, aggregate_id, outbox_id, epoch)
+SELECT ?, o.aggregate_type, o.aggregate_id, o.id, ?
+FROM sync_outbox o
+WHERE o.id IN (?, ?);
+
+-- begin_lease
+INSERT INTO sync_lease (target, owner, acquired_at, lease_until)
+VALUES (?, ?, CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS SIGNED), CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS SIGNED) + ?);
+
+-- renew_lease
+UPDATE sync_lease
+SET lease_until = CASE WHEN lease_until > CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS SIGNED) + ? THEN lease_until ELSE CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS SIGNED) + ? END
+WHERE epoch = ? AND owner = ?;
+
+-- hold_lease
+UPDATE sync_lease SET lease_until = lease_until WHERE epoch = ? AND owner = ?;
+
+-- end_lease
+DELETE FROM sync_lease WHERE epoch = ? AND owner = ?;
+
+-- expired_leases
+SELECT target, owner, epoch FROM sync_lease WHERE lease_until < CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS SIGNED);
+
+-- end_expired_lease
+DELETE FROM sync_lease WHERE epoch = ? AND owner = ? AND lease_until < CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS SIGNED);
+
+-- end_in_flight
+DELETE w FROM sync_work AS w FORCE INDEX (sync_work_epoch) WHERE w.epoch = ? AND w.target = ?;
+
+-- end_in_flight_of
+DELETE w FROM sync_work AS w FORCE INDEX (sync_work_epoch)
+WHERE w.epoch = ? AND w.target = ? AND w.outbox_id IN (?, ?);
+
+-- enqueue_direct_in_flight
+INSERT INTO sync_delivery (target, outbox_id, aggregate_type, aggregate_id, status, next_attempt_at, created_at)
+SELECT w.target, w.outbox_id, w.aggregate_type, w.aggregate_id, 'pending',
+    COALESCE(o.routed_at, CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS SIGNED)), COALESCE(o.routed_at, CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS SIGNED))
+FROM sync_work w FORCE INDEX (sync_work_epoch)
+LEFT JOIN sync_outbox o ON o.id = w.outbox_id
+WHERE w.epoch = ? AND w.target = ?
+    AND (SELECT COUNT(*) FROM sync_delivery d WHERE d.target = w.target AND d.outbox_id = w.outbox_id) = 0;
+
+-- requeue_in_flight
+UPDATE (SELECT w.outbox_id FROM sync_work w FORCE INDEX (sync_work_epoch) WHERE w.epoch = ? AND w.target = ?) AS j
+STRAIGHT_JOIN sync_delivery AS t FORCE INDEX (PRIMARY)
+   ON t.target = ? AND t.outbox_id = j.outbox_id AND t.lease_epoch = ? AND t.status = 'processing'
+SET t.status = CASE WHEN t.finished_at IS NULL THEN 'pending' ELSE 'failed' END,
+    t.next_attempt_at = CASE WHEN t.finished_at IS NULL THEN t.created_at ELSE 9223372036854775807 END,
+    t.lease_epoch = NULL;
+
+-- note_in_doubt
+UPDATE JSON_TABLE(?, '$[*]' COLUMNS(outbox_id BIGINT PATH '$.outbox_id', status VARCHAR(1024) CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin PATH '$.status', attempts BIGINT PATH '$.attempts', pause_ms BIGINT PATH '$.pause_ms', is_final BIGINT PATH '$.is_final', error_kind VARCHAR(1024) CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin PATH '$.error_kind', error_message VARCHAR(1024) CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin PATH '$.error_message')) AS j
+STRAIGHT_JOIN sync_delivery AS t FORCE INDEX (PRIMARY)
+   ON t.target = ? AND t.outbox_id = j.outbox_id AND t.lease_epoch = ? AND t.status = 'processing'
+SET t.attempts = j.attempts,
+    t.error_kind = j.error_kind,
+    t.error_message = j.error_message,
+    t.finished_at = CASE WHEN j.is_final = 1 THEN CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS SIGNED) ELSE NULL END;
+
+-- insert_done
+INSERT INTO sync_delivery (target, outbox_id, aggregate_type, aggregate_id, status, attempts, created_at, finished_at)
+SELECT ?, o.id, o.aggregate_type, o.aggregate_id, 'done', ?, COALESCE(o.routed_at, CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS SIGNED)), CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS SIGNED)
+FROM sync_outbox o
+WHERE o.id IN (?, ?);
+
+-- insert_processing
+INSERT INTO sync_delivery (target, outbox_id, aggregate_type, aggregate_id, status, lease_epoch, created_at)
+SELECT ?, o.id, o.aggregate_type, o.aggregate_id, 'processing', ?, COALESCE(o.routed_at, CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS SIGNED))
+FROM sync_outbox o
+WHERE o.id IN (?, ?);
+
+-- mark_done
+UPDATE sync_delivery FORCE INDEX (PRIMARY)
+SET status = 'done', attempts = ?, lease_epoch = NULL,
+    error_kind = NULL, error_message = NULL, finished_at = CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS SIGNED)
+WHERE target = ? AND outbox_id IN (?, ?) AND lease_epoch = ? AND status = 'processing';
+
+-- update_each
+UPDATE JSON_TABLE(?, '$[*]' COLUMNS(outbox_id BIGINT PATH '$.outbox_id', status VARCHAR(1024) CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin PATH '$.status', attempts BIGINT PATH '$.attempts', pause_ms BIGINT PATH '$.pause_ms', is_final BIGINT PATH '$.is_final', error_kind VARCHAR(1024) CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin PATH '$.error_kind', error_message VARCHAR(1024) CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin PATH '$.error_message')) AS j
+STRAIGHT_JOIN sync_delivery AS t FORCE INDEX (PRIMARY)
+   ON t.target = ? AND t.outbox_id = j.outbox_id AND t.lease_epoch = ? AND t.status = 'processing'
+SET t.status = j.status,
+    t.attempts = j.attempts,
+    t.lease_epoch = NULL,
+    t.error_kind = j.error_kind,
+    t.error_message = j.error_message,
+    t.next_attempt_at = CASE WHEN j.status = 'failed' THEN 9223372036854775807 WHEN j.is_final = 1 THEN NULL
+        WHEN j.pause_ms > 0 THEN CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS SIGNED) + j.pause_ms ELSE t.created_at END,
+    t.finished_at = CASE WHEN j.is_final = 1 THEN CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS SIGNED) ELSE NULL END;
+
+-- put_links
+INSERT INTO sync_link
+    (target, aggregate_type, aggregate_id, remote_id, remote_version, fingerprint, delivered_outbox_id, synced_at)
+VALUES (?, ?, ?, ?, ?, ?, ?, CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS SIGNED)), (?, ?, ?, ?, ?, ?, ?, CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS SIGNED))
+ON DUPLICATE KEY UPDATE remote_id = VALUES(remote_id),
+        remote_version = VALUES(remote_version), fingerprint = VALUES(fingerprint),
+        delivered_outbox_id = VALUES(delivered_outbox_id), synced_at = VALUES(synced_at);
+
+-- write_back_openemr_id
+UPDATE JSON_TABLE(?, '$[*]' COLUMNS(patient_id VARCHAR(1024) CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin PATH '$.patient_id', remote_id VARCHAR(1024) CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin PATH '$.remote_id')) AS j
+STRAIGHT_JOIN patient_cache AS t FORCE INDEX (PRIMARY)
+   ON t.patient_id = j.patient_id AND (t.openemr_patient_id IS NULL OR t.openemr_patient_id <> CAST(j.remote_id AS SIGNED))
+SET t.openemr_patient_id = CAST(j.remote_id AS SIGNED),
+    t.room_for_id = NULL;
+
+-- write_back_fhir_id
+UPDATE JSON_TABLE(?, '$[*]' COLUMNS(patient_id VARCHAR(1024) CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin PATH '$.patient_id', remote_id VARCHAR(1024) CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin PATH '$.remote_id')) AS j
+STRAIGHT_JOIN patient_cache AS t FORCE INDEX (PRIMARY)
+   ON t.patient_id = j.patient_id AND (t.fhir_patient_id IS NULL OR t.fhir_patient_id <> j.remote_id)
+SET t.fhir_patient_id = j.remote_id;
+
+-- has_unrouted
+SELECT id FROM sync_outbox WHERE routed_at IS NULL AND id > ? ORDER BY id LIMIT 1;
+
+-- unrouted
+SELECT o.id, o.aggregate_type, o.aggregate_id, o.operation, o.event_id, o.created_at, NULL
+FROM sync_outbox o
+WHERE o.routed_at IS NULL AND o.id > ?
+ORDER BY o.id
+LIMIT ?
+FOR UPDATE SKIP LOCKED;
+
+-- enqueue
+INSERT INTO sync_delivery (target, outbox_id, aggregate_type, aggregate_id, status, next_attempt_at, created_at)
+SELECT j.target, o.id, o.aggregate_type, o.aggregate_id, 'pending', CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS SIGNED), CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS SIGNED)
+FROM sync_outbox o
+JOIN JSON_TABLE(?, '$[*]' COLUMNS(target VARCHAR(1024) CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin PATH '$.target', aggregate_type VARCHAR(1024) CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin PATH '$.aggregate_type')) AS j ON j.aggregate_type = o.aggregate_type
+WHERE o.id IN (?, ?)
+    AND (SELECT COUNT(*) FROM sync_delivery d WHERE d.target = j.target AND d.outbox_id = o.id) = 0
+    AND (SELECT COUNT(*) FROM sync_work w
+         WHERE w.target = j.target AND w.aggregate_type = o.aggregate_type
+           AND w.aggregate_id = o.aggregate_id AND w.outbox_id = o.id) = 0;
+
+-- mark_routed
+UPDATE sync_outbox
+SET routed_at = CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS SIGNED)
+WHERE id IN (?, ?)
+    AND COALESCE(routed_at, 0) = 0
+    AND (SELECT COALESCE(SUM(t.route_revision), 0) FROM sync_target t) = ?;
+
+-- mark_routed, without revision
+UPDATE sync_outbox
+SET routed_at = CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS SIGNED)
+WHERE id IN (?, ?)
+    AND COALESCE(routed_at, 0) = 0;
+
+-- insert_refused
+INSERT INTO sync_delivery
+    (target, outbox_id, aggregate_type, aggregate_id, status, next_attempt_at, error_kind, error_message,
+    created_at, finished_at)
+SELECT j.target, j.outbox_id, j.aggregate_type, j.aggregate_id, 'failed', 9223372036854775807, j.error_kind, j.error_message,
+    CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS SIGNED), CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS SIGNED)
+FROM JSON_TABLE(?, '$[*]' COLUMNS(target VARCHAR(1024) CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin PATH '$.target', outbox_id BIGINT PATH '$.outbox_id', aggregate_type VARCHAR(1024) CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin PATH '$.aggregate_type', aggregate_id VARCHAR(1024) CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin PATH '$.aggregate_id', error_kind VARCHAR(1024) CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin PATH '$.error_kind', error_message VARCHAR(1024) CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin PATH '$.error_message')) AS j
+WHERE (SELECT COUNT(*) FROM sync_delivery d WHERE d.target = j.target AND d.outbox_id = j.outbox_id) = 0;
+
+-- fail_refused
+UPDATE JSON_TABLE(?, '$[*]' COLUMNS(target VARCHAR(1024) CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin PATH '$.target', outbox_id BIGINT PATH '$.outbox_id', aggregate_type VARCHAR(1024) CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin PATH '$.aggregate_type', aggregate_id VARCHAR(1024) CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin PATH '$.aggregate_id', error_kind VARCHAR(1024) CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin PATH '$.error_kind', error_message VARCHAR(1024) CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin PATH '$.error_message')) AS j
+STRAIGHT_JOIN sync_delivery AS t FORCE INDEX (PRIMARY)
+   ON t.target = ? AND t.outbox_id = j.outbox_id AND t.lease_epoch = ? AND t.status = 'processing'
+SET t.status = 'failed',
+    t.attempts = 0,
+    t.lease_epoch = NULL,
+    t.error_kind = j.error_kind,
+    t.error_message = j.error_message,
+    t.next_attempt_at = 9223372036854775807,
+    t.finished_at = CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS SIGNED);
+
+-- nearly_routed
+SELECT MAX(m.newest)
+FROM (SELECT
+        (SELECT d.outbox_id FROM sync_delivery d WHERE d.target = t.name ORDER BY d.outbox_id DESC LIMIT 1) AS newest
+    FROM sync_target t) m;
+
+-- count_unrouted
+SELECT COUNT(*)
+FROM (SELECT 1 AS one FROM sync_outbox WHERE routed_at IS NULL AND id > ? LIMIT 10001) n;
+
+-- oldest_unrouted
+SELECT CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS SIGNED) - CASE WHEN created_at BETWEEN 946684800000 AND 4102444799999 THEN created_at END FROM sync_outbox WHERE routed_at IS NULL AND id > ? ORDER BY id LIMIT 1;
+
+-- estimate_unrouted
+SELECT (SELECT id FROM sync_outbox WHERE routed_at IS NULL AND id > ? ORDER BY id DESC LIMIT 1)
+    - (SELECT id FROM sync_outbox WHERE routed_at IS NULL AND id > ? ORDER BY id ASC LIMIT 1) + 1;
+
+-- append
+INSERT INTO sync_outbox (event_id, aggregate_type, aggregate_id, operation, payload, created_at)
+SELECT j.event_id, j.aggregate_type, j.aggregate_id, j.operation, j.payload, CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS SIGNED)
+FROM JSON_TABLE(?, '$[*]' COLUMNS(position BIGINT PATH '$.position', event_id VARCHAR(1024) CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin PATH '$.event_id', aggregate_type VARCHAR(1024) CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin PATH '$.aggregate_type', aggregate_id VARCHAR(1024) CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin PATH '$.aggregate_id', operation VARCHAR(1024) CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin PATH '$.operation', payload LONGTEXT CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin PATH '$.payload')) AS j
+ORDER BY j.position;
+
+-- append_block
+INSERT INTO sync_outbox (event_id, aggregate_type, aggregate_id, operation, payload, created_at)
+VALUES (?, ?, ?, ?, ?, CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS SIGNED)), (?, ?, ?, ?, ?, CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS SIGNED));
+
+-- enqueue_for_target
+INSERT INTO sync_delivery (target, outbox_id, aggregate_type, aggregate_id, status, next_attempt_at, created_at)
+SELECT ?, o.id, o.aggregate_type, o.aggregate_id, 'pending', CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS SIGNED), CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS SIGNED)
+FROM JSON_TABLE(?, '$[*]' COLUMNS(event_id VARCHAR(1024) CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin PATH '$.event_id')) AS j JOIN sync_outbox o ON o.event_id = j.event_id;
+
+-- mark_events_routed
+UPDATE sync_outbox SET routed_at = CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS SIGNED) WHERE event_id IN (SELECT j.event_id FROM JSON_TABLE(?, '$[*]' COLUMNS(event_id VARCHAR(1024) CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin PATH '$.event_id')) AS j);
+
+-- list_patients
+SELECT t.patient_id, t.family_name, t.given_name, t.birth_date, t.gender, t.middle_name, t.native_family_name,
+    t.native_given_name, t.title, t.suffix, t.marital_status, t.phone_home, t.phone_mobile, t.phone_work, t.email,
+    t.street, t.street_line_2, t.city, t.state, t.postal_code, t.country, t.language, t.race, t.ethnicity,
+    t.national_id, t.deceased_date, t.openemr_patient_id, t.fhir_patient_id FROM patient_cache t WHERE t.patient_id > ? ORDER BY t.patient_id LIMIT ?;
+
+-- patients_by_id
+SELECT t.patient_id, t.family_name, t.given_name, t.birth_date, t.gender, t.middle_name, t.native_family_name,
+    t.native_given_name, t.title, t.suffix, t.marital_status, t.phone_home, t.phone_mobile, t.phone_work, t.email,
+    t.street, t.street_line_2, t.city, t.state, t.postal_code, t.country, t.language, t.race, t.ethnicity,
+    t.national_id, t.deceased_date, t.openemr_patient_id, t.fhir_patient_id
+FROM patient_cache t
+WHERE t.patient_id IN (SELECT j.patient_id FROM JSON_TABLE(?, '$[*]' COLUMNS(patient_id VARCHAR(1024) CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin PATH '$.patient_id')) AS j)
+ORDER BY t.patient_id;
+
+-- lock_patients_by_id
+SELECT t.patient_id, t.family_name, t.given_name, t.birth_date, t.gender, t.middle_name, t.native_family_name,
+    t.native_given_name, t.title, t.suffix, t.marital_status, t.phone_home, t.phone_mobile, t.phone_work, t.email,
+    t.street, t.street_line_2, t.city, t.state, t.postal_code, t.country, t.language, t.race, t.ethnicity,
+    t.national_id, t.deceased_date, t.openemr_patient_id, t.fhir_patient_id
+FROM patient_cache t
+WHERE t.patient_id IN (SELECT j.patient_id FROM JSON_TABLE(?, '$[*]' COLUMNS(patient_id VARCHAR(1024) CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin PATH '$.patient_id')) AS j)
+ORDER BY t.patient_id
+FOR UPDATE;
+
+-- put_patients
+INSERT INTO patient_cache
+    (patient_id, family_name, given_name, birth_date, gender, middle_name, native_family_name, native_given_name,
+        title, suffix, marital_status, phone_home, phone_mobile, phone_work, email, street, street_line_2, city,
+        state, postal_code, country, language, race, ethnicity, national_id, deceased_date, created_at, updated_at)
+SELECT j.patient_id, j.family_name, j.given_name, j.birth_date, j.gender, j.middle_name, j.native_family_name,
+    j.native_given_name, j.title, j.suffix, j.marital_status, j.phone_home, j.phone_mobile, j.phone_work,
+    j.email, j.street, j.street_line_2, j.city, j.state, j.postal_code, j.country, j.language, j.race,
+    j.ethnicity, j.national_id, j.deceased_date,
+    CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS SIGNED), CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS SIGNED)
+FROM JSON_TABLE(?, '$[*]' COLUMNS(patient_id VARCHAR(1024) CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin PATH '$.patient_id', family_name VARCHAR(1024) CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin PATH '$.family_name', given_name VARCHAR(1024) CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin PATH '$.given_name', birth_date VARCHAR(1024) CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin PATH '$.birth_date', gender VARCHAR(1024) CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin PATH '$.gender', middle_name VARCHAR(1024) CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin PATH '$.middle_name', native_family_name VARCHAR(1024) CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin PATH '$.native_family_name', native_given_name VARCHAR(1024) CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin PATH '$.native_given_name', title VARCHAR(1024) CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin PATH '$.title', suffix VARCHAR(1024) CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin PATH '$.suffix', marital_status VARCHAR(1024) CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin PATH '$.marital_status', phone_home VARCHAR(1024) CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin PATH '$.phone_home', phone_mobile VARCHAR(1024) CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin PATH '$.phone_mobile', phone_work VARCHAR(1024) CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin PATH '$.phone_work', email VARCHAR(1024) CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin PATH '$.email', street VARCHAR(1024) CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin PATH '$.street', street_line_2 VARCHAR(1024) CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin PATH '$.street_line_2', city VARCHAR(1024) CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin PATH '$.city', state VARCHAR(1024) CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin PATH '$.state', postal_code VARCHAR(1024) CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin PATH '$.postal_code', country VARCHAR(1024) CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin PATH '$.country', language VARCHAR(1024) CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin PATH '$.language', race VARCHAR(1024) CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin PATH '$.race', ethnicity VARCHAR(1024) CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin PATH '$.ethnicity', national_id VARCHAR(1024) CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin PATH '$.national_id', deceased_date VARCHAR(1024) CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin PATH '$.deceased_date')) AS j
+ON DUPLICATE KEY UPDATE
+        family_name = VALUES(family_name), given_name = VALUES(given_name), birth_date = VALUES(birth_date),
+        gender = VALUES(gender), middle_name = VALUES(middle_name), native_family_name = VALUES(native_family_name),
+        native_given_name = VALUES(native_given_name), title = VALUES(title), suffix = VALUES(suffix),
+        marital_status = VALUES(marital_status), phone_home = VALUES(phone_home),
+        phone_mobile = VALUES(phone_mobile), phone_work = VALUES(phone_work), email = VALUES(email),
+        street = VALUES(street), street_line_2 = VALUES(street_line_2), city = VALUES(city), state = VALUES(state),
+        postal_code = VALUES(postal_code), country = VALUES(country), language = VALUES(language),
+        race = VALUES(race), ethnicity = VALUES(ethnicity), national_id = VALUES(national_id),
+        deceased_date = VALUES(deceased_date), updated_at = VALUES(updated_at);
+
+-- put_patient_block
+INSERT INTO patient_cache
+    (patient_id, family_name, given_name, birth_date, gender, middle_name, native_family_name, native_given_name,
+        title, suffix, marital_status, phone_home, phone_mobile, phone_work, email, street, street_line_2, city,
+        state, postal_code, country, language, race, ethnicity, national_id, deceased_date, created_at, updated_at)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS SIGNED), CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS SIGNED)), (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS SIGNED), CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS SIGNED))
+ON DUPLICATE KEY UPDATE
+        family_name = VALUES(family_name), given_name = VALUES(given_name), birth_date = VALUES(birth_date),
+        gender = VALUES(gender), middle_name = VALUES(middle_name), native_family_name = VALUES(native_family_name),
+        native_given_name = VALUES(native_given_name), title = VALUES(title), suffix = VALUES(suffix),
+        marital_status = VALUES(marital_status), phone_home = VALUES(phone_home),
+        phone_mobile = VALUES(phone_mobile), phone_work = VALUES(phone_work), email = VALUES(email),
+        street = VALUES(street), street_line_2 = VALUES(street_line_2), city = VALUES(city), state = VALUES(state),
+        postal_code = VALUES(postal_code), country = VALUES(country), language = VALUES(language),
+        race = VALUES(race), ethnicity = VALUES(ethnicity), national_id = VALUES(national_id),
+        deceased_date = VALUES(deceased_date), updated_at = VALUES(updated_at);
+
+-- delete_patient
+DELETE FROM patient_cache WHERE patient_id = ?;
+
+-- list_users
+SELECT username, display_name, role, email, department, password_hash FROM users ORDER BY username;
+
+-- put_user
+INSERT INTO users (username, display_name, role, email, department, password_hash, created_at, updated_at)
+VALUES (?, ?, ?, ?, ?, ?, CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS SIGNED), CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS SIGNED))
+ON DUPLICATE KEY UPDATE display_name = VALUES(display_name), role = VALUES(role), email = VALUES(email),
+    department = VALUES(department), password_hash = VALUES(password_hash), updated_at = VALUES(updated_at);
+
+-- register_target
+INSERT INTO sync_target (name, enabled, state, updated_at)
+VALUES (?, ?, 'unknown', CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS SIGNED))
+ON DUPLICATE KEY UPDATE enabled = VALUES(enabled);
+
+-- enable_target
+INSERT INTO sync_target (name, enabled, state, route_revision, updated_at)
+VALUES (?, 1, 'unknown', 1, CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS SIGNED))
+ON DUPLICATE KEY UPDATE route_revision = sync_target.route_revision + 1 - sync_target.enabled, enabled = 1;
+
+-- disable_target
+UPDATE sync_target
+SET enabled = 0, route_revision = route_revision + 1, updated_at = CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS SIGNED)
+WHERE name = ? AND enabled = 1;
+
+-- set_types
+UPDATE sync_target
+SET aggregate_types = ?, route_revision = route_revision + 1
+WHERE name = ? AND COALESCE(aggregate_types, '') <> ?;
+
+-- change_routes
+UPDATE sync_target SET route_revision = route_revision + 1 WHERE name = ?;
+
+-- routes
+SELECT name, aggregate_types, enabled, route_revision FROM sync_target ORDER BY name;
+
+-- report_target
+UPDATE sync_target
+SET state = ?,
+    breaker = ?,
+    breaker_until = CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS SIGNED) + ?,
+    error_kind = ?,
+    error_message = ?,
+    error_at = CASE WHEN ? = 1 THEN CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS SIGNED) END,
+    summary = COALESCE(?, summary),
+    updated_at = CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS SIGNED)
+WHERE name = ?;
+
+-- request_probe
+UPDATE sync_target SET probe_requests = probe_requests + 1 WHERE name = ?;
+
+-- set_paused
+UPDATE sync_target
+SET paused = ?, probe_requests = probe_requests + 1 - ?, updated_at = CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS SIGNED)
+WHERE name = ?;
+
+-- put_host
+INSERT INTO sync_host (id, version, started_at, seen_at, targets)
+VALUES (?, ?, CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS SIGNED), CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS SIGNED), ?)
+ON DUPLICATE KEY UPDATE seen_at = VALUES(seen_at), targets = VALUES(targets);
+
+-- running_hosts
+SELECT id, targets FROM sync_host WHERE seen_at > CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS SIGNED) - 15000 ORDER BY id;
+
+-- forget_hosts
+DELETE FROM sync_host WHERE seen_at < CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS SIGNED) - 86400000;
+
+-- delete_host
+DELETE FROM sync_host WHERE id = ?;
+
+-- try_write
+INSERT INTO sync_host (id, version, started_at, seen_at) VALUES (?, 'check', CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS SIGNED), CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS SIGNED));
+
+-- add_counts
+INSERT INTO sync_count (target, shard, made, done, superseded, dismissed)
+VALUES (?, ?, ?, ?, ?, ?)
+ON DUPLICATE KEY UPDATE made = sync_count.made + VALUES(made), done = sync_count.done + VALUES(done),
+    superseded = sync_count.superseded + VALUES(superseded), dismissed = sync_count.dismissed + VALUES(dismissed);
+
+-- uncounted
+SELECT COUNT(*)
+    + (SELECT COUNT(*) FROM sync_work w WHERE w.target = ?
+        AND (SELECT COUNT(*) FROM sync_delivery s WHERE s.target = w.target AND s.outbox_id = w.outbox_id) = 0)
+    - CAST((SELECT COALESCE(SUM(c.made), 0) FROM sync_count c WHERE c.target = ?) AS DECIMAL(20))
+FROM sync_delivery d
+WHERE d.target = ?;
+
+-- read_counts
+SELECT c.target, c.made, c.done, c.superseded, c.dismissed,
+    (SELECT COUNT(*) FROM sync_lease l JOIN sync_work w FORCE INDEX (sync_work_epoch) ON w.epoch = l.epoch
+         WHERE l.target = c.target AND w.target = c.target),
+    (SELECT COUNT(*) FROM sync_delivery d FORCE INDEX (sync_delivery_due)
+        WHERE d.target = c.target AND d.next_attempt_at = ?)
+FROM (SELECT target, CAST(SUM(made) AS DECIMAL(20)) AS made, CAST(SUM(done) AS DECIMAL(20)) AS done,
+        CAST(SUM(superseded) AS DECIMAL(20)) AS superseded, CAST(SUM(dismissed) AS DECIMAL(20)) AS dismissed
+    FROM sync_count GROUP BY target) c;
+
+-- count_open
+SELECT COUNT(*) + (SELECT COUNT(*) FROM sync_lease l JOIN sync_work w FORCE INDEX (sync_work_epoch) ON w.epoch = l.epoch
+     WHERE l.target = ? AND w.target = ?)
+FROM sync_delivery d FORCE INDEX (sync_delivery_due)
+WHERE d.target = ? AND d.next_attempt_at < 9223372036854775807;
+
+-- enabled_targets
+SELECT name FROM sync_target WHERE enabled = 1;
+
+-- has_due
+SELECT CASE WHEN EXISTS (SELECT 1 FROM sync_delivery d FORCE INDEX (sync_delivery_due)
+        WHERE d.target = ? AND d.next_attempt_at <= CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS SIGNED))
+    OR (SELECT COUNT(*) FROM sync_lease l JOIN sync_work w FORCE INDEX (sync_work_epoch) ON w.epoch = l.epoch
+         WHERE l.target = ? AND w.target = ?) > 0 THEN 1 ELSE 0 END;
+
+-- target_status
+SELECT name, enabled, paused, state, breaker, breaker_until - CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS SIGNED), adapter_name, adapter_version, adapter_sha256,
+    summary, error_kind, error_message, CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS SIGNED) - error_at
+FROM sync_target;
+
+-- oldest_pending
+SELECT CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS SIGNED) - MIN(COALESCE(CASE WHEN created_at BETWEEN 946684800000 AND 4102444799999 THEN created_at END, routed_at))
+FROM sync_outbox o
+WHERE o.id = (SELECT MIN(n.outbox_id) FROM (SELECT d.outbox_id FROM sync_delivery d FORCE INDEX (sync_delivery_due)
+        WHERE d.target = ? AND d.next_attempt_at < ?
+        ORDER BY d.next_attempt_at, d.outbox_id LIMIT 10000) n);
+
+-- recent_deliveries
+SELECT d.target, d.aggregate_type, d.aggregate_id, d.status, NULLIF(l.remote_id, ''), d.attempts, d.error_kind,
+    d.error_message, d.finished_at, d.outbox_id
+FROM sync_delivery d
+LEFT JOIN sync_link l ON l.target = d.target AND l.aggregate_type = d.aggregate_type AND l.aggregate_id = d.aggregate_id
+WHERE d.target = ?
+    AND d.outbox_id > (SELECT COALESCE(MAX(n.outbox_id), 0) FROM sync_delivery n WHERE n.target = ?) - ?
+    AND d.status <> 'superseded'
+ORDER BY d.outbox_id DESC
+LIMIT ?;
+
+-- store_clock
+SELECT CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS SIGNED);
+
+-- list_failed
+SELECT t.target, t.aggregate_type, t.aggregate_id, t.outbox_id, t.error_kind, t.error_message, t.attempts, t.finished_at
+FROM sync_target j JOIN sync_delivery t FORCE INDEX (sync_delivery_due) ON t.target = j.name AND t.next_attempt_at = 9223372036854775807 AND t.status = 'failed'
+        AND j.name = ?
+        AND t.aggregate_type = 'patient' AND t.aggregate_id = ?
+        AND t.error_kind = ?
+        AND t.finished_at <= CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS SIGNED) - ?
+        AND t.outbox_id = ?
+ORDER BY t.outbox_id, t.target
+LIMIT ?;
+
+-- list_failed, without target, patient, kind, age_ms, change_id
+SELECT t.target, t.aggregate_type, t.aggregate_id, t.outbox_id, t.error_kind, t.error_message, t.attempts, t.finished_at
+FROM sync_target j JOIN sync_delivery t FORCE INDEX (sync_delivery_due) ON t.target = j.name AND t.next_attempt_at = 9223372036854775807 AND t.status = 'failed'
+ORDER BY t.outbox_id, t.target
+LIMIT ?;
+
+-- count_failed
+SELECT COUNT(*)
+FROM sync_target j JOIN sync_delivery t FORCE INDEX (sync_delivery_due) ON t.target = j.name AND t.next_attempt_at = 9223372036854775807 AND t.status = 'failed'
+        AND j.name = ?
+        AND t.aggregate_type = 'patient' AND t.aggregate_id = ?
+        AND t.error_kind = ?
+        AND t.finished_at <= CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS SIGNED) - ?
+        AND t.outbox_id = ? AND t.attempts > 0;
+
+-- count_failed, without target, patient, kind, age_ms, change_id
+SELECT COUNT(*)
+FROM sync_target j JOIN sync_delivery t FORCE INDEX (sync_delivery_due) ON t.target = j.name AND t.next_attempt_at = 9223372036854775807 AND t.status = 'failed'
+         AND t.attempts > 0;
+
+-- retry_failed
+UPDATE sync_target AS j
+STRAIGHT_JOIN sync_delivery AS t FORCE INDEX (sync_delivery_due)
+   ON t.target = j.name AND t.next_attempt_at = 9223372036854775807 AND t.status = 'failed'
+        AND j.name = ?
+        AND t.aggregate_type = 'patient' AND t.aggregate_id = ?
+        AND t.error_kind = ?
+        AND t.finished_at <= CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS SIGNED) - ?
+        AND t.outbox_id = ? AND t.attempts > 0
+SET t.status = 'pending',
+    t.attempts = 0,
+    t.next_attempt_at = CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS SIGNED),
+    t.finished_at = NULL;
+
+-- retry_failed, without target, patient, kind, age_ms, change_id
+UPDATE sync_target AS j
+STRAIGHT_JOIN sync_delivery AS t FORCE INDEX (sync_delivery_due)
+   ON t.target = j.name AND t.next_attempt_at = 9223372036854775807 AND t.status = 'failed'
+         AND t.attempts > 0
+SET t.status = 'pending',
+    t.attempts = 0,
+    t.next_attempt_at = CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS SIGNED),
+    t.finished_at = NULL;
+
+-- list_dismissed
+SELECT t.target, t.aggregate_type, t.aggregate_id, t.outbox_id, t.error_kind, t.error_message, t.attempts, t.finished_at, d.reason, d.dismissed_by, d.dismissed_at
+FROM sync_dismissal d
+JOIN sync_delivery t FORCE INDEX (PRIMARY) ON t.target = d.target AND t.outbox_id = d.outbox_id
+WHERE d.target = ?
+ORDER BY d.dismissed_at DESC, t.outbox_id, t.target
+LIMIT ?;
+
+-- list_dismissed, without target
+SELECT t.target, t.aggregate_type, t.aggregate_id, t.outbox_id, t.error_kind, t.error_message, t.attempts, t.finished_at, d.reason, d.dismissed_by, d.dismissed_at
+FROM sync_dismissal d
+JOIN sync_delivery t FORCE INDEX (PRIMARY) ON t.target = d.target AND t.outbox_id = d.outbox_id
+ORDER BY d.dismissed_at DESC, t.outbox_id, t.target
+LIMIT ?;
+
+-- mark_dismissed
+UPDATE JSON_TABLE(?, '$[*]' COLUMNS(target VARCHAR(1024) CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin PATH '$.target', outbox_id BIGINT PATH '$.outbox_id')) AS j
+STRAIGHT_JOIN sync_delivery AS t FORCE INDEX (PRIMARY)
+   ON t.target = j.target AND t.outbox_id = j.outbox_id AND t.status = 'failed'
+SET t.status = 'dismissed',
+    t.next_attempt_at = NULL,
+    t.finished_at = CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS SIGNED);
+
+-- insert_dismissals
+INSERT INTO sync_dismissal (target, outbox_id, reason, dismissed_by, dismissed_at)
+SELECT j.target, j.outbox_id, ?, ?, CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS SIGNED)
+FROM JSON_TABLE(?, '$[*]' COLUMNS(target VARCHAR(1024) CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin PATH '$.target', outbox_id BIGINT PATH '$.outbox_id')) AS j;
+
+-- knows_patient
+SELECT 1 FROM patient_cache WHERE patient_id = ?;
+
+-- knows_patient_delivery
+SELECT 1 FROM sync_delivery d FORCE INDEX (sync_delivery_aggregate)
+WHERE d.aggregate_id = ? AND d.aggregate_type = 'patient' LIMIT 1;
+
+-- knows_patient_in_flight
+SELECT 1 FROM sync_work WHERE aggregate_id = ? AND aggregate_type = 'patient' LIMIT 1;
+
+-- blocked_keys
+SELECT *
+FROM (SELECT d.target, d.aggregate_type, d.aggregate_id, d.outbox_id, d.error_kind, d.error_message,
+        (SELECT COUNT(*) FROM sync_delivery w FORCE INDEX (sync_delivery_aggregate)
+            WHERE w.target = d.target AND w.aggregate_type = d.aggregate_type
+                AND w.aggregate_id = d.aggregate_id AND w.outbox_id > d.outbox_id AND w.status = 'pending') AS waiting
+    FROM sync_target t JOIN sync_delivery d FORCE INDEX (sync_delivery_due)
+        ON d.target = t.name AND d.next_attempt_at = 9223372036854775807 AND d.aggregate_type IN (?, ?)) b
+WHERE b.waiting > 0
+ORDER BY b.outbox_id, b.target
+LIMIT ?;
+
+-- list_conflicts
+SELECT d.target, d.aggregate_type, d.aggregate_id, d.outbox_id, NULLIF(l.remote_id, ''), d.error_message, d.finished_at
+FROM sync_target t
+JOIN sync_delivery d FORCE INDEX (sync_delivery_due)
+    ON d.target = t.name AND d.next_attempt_at = 9223372036854775807 AND d.error_kind = ?
+LEFT JOIN sync_link l ON l.target = d.target AND l.aggregate_type = d.aggregate_type AND l.aggregate_id = d.aggregate_id
+WHERE 1 = 1
+    AND t.name = ?
+ORDER BY d.outbox_id, d.target
+LIMIT ?;
+
+-- list_conflicts, without target
+SELECT d.target, d.aggregate_type, d.aggregate_id, d.outbox_id, NULLIF(l.remote_id, ''), d.error_message, d.finished_at
+FROM sync_target t
+JOIN sync_delivery d FORCE INDEX (sync_delivery_due)
+    ON d.target = t.name AND d.next_attempt_at = 9223372036854775807 AND d.error_kind = ?
+LEFT JOIN sync_link l ON l.target = d.target AND l.aggregate_type = d.aggregate_type AND l.aggregate_id = d.aggregate_id
+WHERE 1 = 1
+ORDER BY d.outbox_id, d.target
+LIMIT ?;
+
+-- retry_conflict
+UPDATE sync_delivery
+SET status = 'pending', attempts = 0, next_attempt_at = CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS SIGNED), finished_at = NULL
+WHERE target = ? AND aggregate_type = ? AND aggregate_id = ? AND status = 'failed' AND error_kind = ?;
+
+-- keep_remote
+UPDATE sync_delivery
+SET status = 'superseded', next_attempt_at = NULL, finished_at = CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS SIGNED),
+    error_message = 'resolved: what the target holds was kept'
+WHERE target = ? AND aggregate_type = ? AND aggregate_id = ? AND status = 'failed' AND error_kind = ?;
+
+-- conflict_message
+SELECT error_message FROM sync_delivery
+WHERE target = ? AND aggregate_type = ? AND aggregate_id = ? AND status = 'failed' AND error_kind = ?
+ORDER BY outbox_id DESC
+LIMIT 1;
+
+-- forget_link
+DELETE FROM sync_link WHERE target = ? AND aggregate_type = ? AND aggregate_id = ?;
+
+-- confirm_link
+UPDATE sync_link SET remote_version = NULL, fingerprint = NULL WHERE target = ? AND aggregate_type = ? AND aggregate_id = ?;
+
+-- remember_state
+UPDATE sync_link SET fingerprint = ? WHERE target = ? AND aggregate_type = ? AND aggregate_id = ?;
+
+-- linked_to
+SELECT aggregate_id FROM sync_link
+WHERE target = ? AND aggregate_type = ? AND aggregate_id <> ? AND remote_id = ?
+LIMIT 1;
+
+-- relink
+INSERT INTO sync_link
+    (target, aggregate_type, aggregate_id, remote_id, remote_version, fingerprint, delivered_outbox_id, synced_at)
+VALUES (?, ?, ?, ?, NULL, NULL, 0, CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS SIGNED))
+ON DUPLICATE KEY UPDATE remote_id = VALUES(remote_id),
+    remote_version = VALUES(remote_version), fingerprint = VALUES(fingerprint), synced_at = VALUES(synced_at);
+
+-- old_deliveries
+SELECT outbox_id,
+    CASE WHEN finished_at >= ? THEN NULL WHEN status = 'done' THEN 1 WHEN status = 'superseded' THEN 2
+        WHEN status = 'dismissed' THEN 3 END,
+    CASE WHEN created_at < ? THEN 1 ELSE 0 END
+FROM sync_delivery
+WHERE target = ? AND outbox_id > ?
+ORDER BY outbox_id
+LIMIT 1000;
+
+-- delete_deliveries
+DELETE FROM sync_delivery WHERE target = ? AND outbox_id IN (?, ?) AND status = ?;
+
+-- delete_dismissals
+DELETE FROM sync_dismissal WHERE target = ? AND outbox_id IN (?, ?);
+
+-- old_changes
+SELECT o.id,
+    CASE WHEN o.routed_at < ?
+        AND (SELECT COUNT(*) FROM sync_target t
+            WHERE (SELECT COUNT(*) FROM sync_delivery d WHERE d.target = t.name AND d.outbox_id = o.id) > 0) = 0
+        AND (SELECT COUNT(*) FROM sync_target t WHERE (SELECT COUNT(*) FROM sync_work w
+             WHERE w.target = t.name AND w.aggregate_type = o.aggregate_type
+               AND w.aggregate_id = o.aggregate_id AND w.outbox_id = o.id) > 0) = 0
+        THEN 1 ELSE 0 END,
+    CASE WHEN o.routed_at < ? THEN 1 ELSE 0 END
+FROM sync_outbox o
+WHERE o.id > ?
+ORDER BY o.id
+LIMIT 1000;
+
+-- delete_changes
+DELETE FROM sync_outbox WHERE routed_at IS NOT NULL AND id IN (?, ?);
+
+-- purge_notices
+DELETE FROM sync_notice WHERE last_at < ?;
+
+-- add_notices
+INSERT INTO sync_notice (kind, subject, changes, last_change_id, last_at)
+SELECT j.kind, j.subject, j.changes, j.last_change_id, CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS SIGNED)
+FROM JSON_TABLE(?, '$[*]' COLUMNS(kind VARCHAR(1024) CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin PATH '$.kind', subject VARCHAR(1024) CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin PATH '$.subject', changes BIGINT PATH '$.changes', last_change_id BIGINT PATH '$.last_change_id')) AS j
+ON DUPLICATE KEY UPDATE changes = sync_notice.changes + VALUES(changes), last_change_id = VALUES(last_change_id),
+    last_at = VALUES(last_at);
+
+-- list_notices
+SELECT kind, subject, changes, last_change_id, last_at
+FROM sync_notice
+ORDER BY last_at DESC, kind, subject
+LIMIT 50;
+
+-- read_clock
+SELECT seen_at, doubted_at, step_ms FROM sync_clock WHERE id = 1;
+
+-- remember_clock
+INSERT INTO sync_clock (id, seen_at, doubted_at, step_ms)
+VALUES (1, ?, ?, ?)
+ON DUPLICATE KEY UPDATE seen_at = VALUES(seen_at), doubted_at = VALUES(doubted_at), step_ms = VALUES(step_ms);
+
+-- newest_time
+SELECT routed_at FROM sync_outbox ORDER BY id DESC LIMIT 1;
+
+-- shorten_leases
+UPDATE sync_lease SET lease_until = CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS SIGNED) + 3600000 WHERE lease_until > CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS SIGNED) + 3600000 + ?;
+
+-- target_names
+SELECT name FROM sync_target;
+
+-- make_due
+UPDATE sync_delivery FORCE INDEX (sync_delivery_due)
+SET next_attempt_at = CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS SIGNED)
+WHERE target = ?
+    AND next_attempt_at > CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS SIGNED) + ? AND next_attempt_at < 9223372036854775807
+    AND status = 'pending';
+
+-- newest_delivery
+SELECT outbox_id, status, attempts
+FROM sync_delivery FORCE INDEX (sync_delivery_aggregate)
+WHERE target = ? AND aggregate_type = 'patient' AND aggregate_id = ?
+ORDER BY outbox_id DESC
+LIMIT 1;
+
+-- newest_unrouted
+SELECT MAX(id) FROM sync_outbox WHERE routed_at IS NULL AND aggregate_type = 'patient' AND aggregate_id = ?;
+
+-- in_flight_change
+SELECT outbox_id FROM sync_work
+WHERE target = ? AND aggregate_type = 'patient' AND aggregate_id = ?;
+
+-- read_change
+SELECT o.id, o.aggregate_type, o.aggregate_id, o.operation, o.event_id, o.payload, o.created_at,
+    l.remote_id, l.remote_version, l.fingerprint, l.delivered_outbox_id
+FROM sync_outbox o
+LEFT JOIN sync_link l ON l.target = ? AND l.aggregate_type = o.aggregate_type AND l.aggregate_id = o.aggregate_id
+WHERE o.id = ?;
+
+-- read_link
+SELECT remote_id, remote_version, fingerprint
+FROM sync_link
+WHERE target = ? AND aggregate_type = 'patient' AND aggregate_id = ?;
+
+-- adapter_control
+SELECT t.paused, t.adapter_sha256, w.rejected_sha256, w.reload_requests, t.probe_requests
+FROM sync_target t LEFT JOIN sync_adapter_wish w ON w.target = t.name
+WHERE t.name = ?;
+
+-- is_active_adapter
+SELECT 1 FROM sync_target WHERE name = ? AND adapter_sha256 = ?;
+
+-- remember_previous_adapter
+UPDATE sync_target SET previous_sha256 = adapter_sha256 WHERE name = ? AND adapter_sha256 <> ?;
+
+-- activate_adapter
+UPDATE sync_target
+SET adapter_name = ?, adapter_version = ?, adapter_sha256 = ?
+WHERE name = ? AND (adapter_sha256 IS NULL OR adapter_sha256 <> ?);
+
+-- add_adapter_event
+INSERT INTO sync_adapter_event (target, sha256, name, version, event, reason, host, at)
+VALUES (?, ?, ?, ?, ?, ?, ?, CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS SIGNED));
+
+-- adapter_events
+SELECT target, sha256, name, version, event, reason, host, at
+FROM sync_adapter_event
+WHERE target = ?
+ORDER BY id DESC
+LIMIT ?;
+
+-- adapter_events, without target
+SELECT target, sha256, name, version, event, reason, host, at
+FROM sync_adapter_event
+ORDER BY id DESC
+LIMIT ?;
+
+-- reject_adapter
+INSERT INTO sync_adapter_wish (target, rejected_sha256) VALUES (?, ?)
+ON DUPLICATE KEY UPDATE rejected_sha256 = VALUES(rejected_sha256);
+
+-- request_reload
+UPDATE sync_adapter_wish SET reload_requests = reload_requests + 1 WHERE target = ?;
+
+-- adapter_parts
+SELECT part, parts, bytes FROM sync_adapter_part WHERE sha256 = ? ORDER BY part;
+
+-- count_adapter_parts
+SELECT COUNT(*) FROM sync_adapter_part WHERE sha256 = ?;
+
+-- put_adapter_part
+INSERT INTO sync_adapter_part (sha256, part, parts, bytes) VALUES (?, ?, ?, ?)
+ON DUPLICATE KEY UPDATE parts = VALUES(parts);
+
+-- forget_adapter
+DELETE FROM sync_adapter_part
+WHERE sha256 = ? AND NOT EXISTS (SELECT 1 FROM sync_target WHERE adapter_sha256 = ?);
+
+-- import_progress
+SELECT bytes_done, bytes_sha256, lines_done, created_count, updated_count, unchanged_count, repeated_count,
+    rejected_count, incomplete_count, rejects_bytes, finished_at
+FROM sync_import
+WHERE id = ?;
+
+-- delete_import
+DELETE FROM sync_import WHERE id = ?;
+
+-- begin_import
+INSERT INTO sync_import
+    (id, file, bytes_done, bytes_sha256, lines_done, created_count, updated_count, unchanged_count, repeated_count,
+    rejected_count, rejects_bytes, started_at, updated_at)
+VALUES (?, ?, 0, '', 0, 0, 0, 0, 0, 0, 0, CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS SIGNED), CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS SIGNED));
+
+-- advance_import
+UPDATE sync_import
+SET bytes_done = ?,
+    bytes_sha256 = ?,
+    lines_done = ?,
+    created_count = ?,
+    updated_count = ?,
+    unchanged_count = ?,
+    repeated_count = ?,
+    rejected_count = ?,
+    incomplete_count = ?,
+    rejects_bytes = ?,
+    updated_at = CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS SIGNED),
+    finished_at = CASE WHEN ? = 1 THEN CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS SIGNED) END
+WHERE id = ? AND bytes_done = ?;

@@ -1,0 +1,893 @@
+-- What PostgreSQL is sent. Made of the templates: `UPDATE_EXPECT=1 cargo test -p host --lib store::sql` writes it anew.
+
+-- claim_due
+SELECT d.outbox_id, d.aggregate_type, d.aggregate_id, d.next_attempt_at, d.attempts,
+    (SELECT CASE WHEN s.aggregate_id = d.aggregate_id AND s.aggregate_type = d.aggregate_type
+            AND s.target = d.target THEN s.outbox_id END
+         FROM (SELECT s.aggregate_id, s.aggregate_type, s.target, s.outbox_id FROM sync_delivery s
+            WHERE (s.aggregate_id, s.aggregate_type, s.target, s.outbox_id)
+                <= (d.aggregate_id, d.aggregate_type, d.target, 9223372036854775807)
+            ORDER BY s.aggregate_id DESC, s.aggregate_type DESC, s.target DESC, s.outbox_id DESC LIMIT 1) s),
+    (SELECT CASE WHEN s.aggregate_id = d.aggregate_id AND s.aggregate_type = d.aggregate_type
+            AND s.target = d.target THEN s.outbox_id END
+         FROM (SELECT s.aggregate_id, s.aggregate_type, s.target, s.outbox_id FROM sync_delivery s
+            WHERE (s.aggregate_id, s.aggregate_type, s.target, s.outbox_id)
+                > (d.aggregate_id, d.aggregate_type, d.target, COALESCE((SELECT l.delivered_outbox_id FROM sync_link l
+                         WHERE l.target = d.target AND l.aggregate_type = d.aggregate_type AND l.aggregate_id = d.aggregate_id), 0))
+            ORDER BY s.aggregate_id, s.aggregate_type, s.target, s.outbox_id LIMIT 1) s),
+    (SELECT l.delivered_outbox_id FROM sync_link l
+         WHERE l.target = d.target AND l.aggregate_type = d.aggregate_type AND l.aggregate_id = d.aggregate_id)
+FROM sync_delivery d
+WHERE d.target = $1
+    AND d.status = 'pending'
+    AND d.next_attempt_at >= CAST($2 AS BIGINT)
+    AND d.next_attempt_at <= CAST(EXTRACT(EPOCH FROM statement_timestamp()) * 1000 AS BIGINT)
+    AND (SELECT COUNT(*) FROM sync_work w
+         WHERE w.target = d.target AND w.aggregate_type = d.aggregate_type AND w.aggregate_id = d.aggregate_id) = 0
+    AND (d.aggregate_type NOT IN ($3, $4) OR NOT EXISTS (SELECT 1
+        FROM sync_delivery e
+        WHERE e.target || '' = d.target AND e.aggregate_type = d.aggregate_type
+            AND e.aggregate_id = d.aggregate_id AND e.outbox_id + 0 < d.outbox_id AND e.status IN ('pending', 'processing', 'failed')))
+ORDER BY d.next_attempt_at, d.outbox_id
+LIMIT CAST($5 AS BIGINT)
+FOR UPDATE SKIP LOCKED;
+
+-- claim_due, without fifo_types
+SELECT d.outbox_id, d.aggregate_type, d.aggregate_id, d.next_attempt_at, d.attempts,
+    (SELECT CASE WHEN s.aggregate_id = d.aggregate_id AND s.aggregate_type = d.aggregate_type
+            AND s.target = d.target THEN s.outbox_id END
+         FROM (SELECT s.aggregate_id, s.aggregate_type, s.target, s.outbox_id FROM sync_delivery s
+            WHERE (s.aggregate_id, s.aggregate_type, s.target, s.outbox_id)
+                <= (d.aggregate_id, d.aggregate_type, d.target, 9223372036854775807)
+            ORDER BY s.aggregate_id DESC, s.aggregate_type DESC, s.target DESC, s.outbox_id DESC LIMIT 1) s),
+    (SELECT CASE WHEN s.aggregate_id = d.aggregate_id AND s.aggregate_type = d.aggregate_type
+            AND s.target = d.target THEN s.outbox_id END
+         FROM (SELECT s.aggregate_id, s.aggregate_type, s.target, s.outbox_id FROM sync_delivery s
+            WHERE (s.aggregate_id, s.aggregate_type, s.target, s.outbox_id)
+                > (d.aggregate_id, d.aggregate_type, d.target, COALESCE((SELECT l.delivered_outbox_id FROM sync_link l
+                         WHERE l.target = d.target AND l.aggregate_type = d.aggregate_type AND l.aggregate_id = d.aggregate_id), 0))
+            ORDER BY s.aggregate_id, s.aggregate_type, s.target, s.outbox_id LIMIT 1) s),
+    (SELECT l.delivered_outbox_id FROM sync_link l
+         WHERE l.target = d.target AND l.aggregate_type = d.aggregate_type AND l.aggregate_id = d.aggregate_id)
+FROM sync_delivery d
+WHERE d.target = $1
+    AND d.status = 'pending'
+    AND d.next_attempt_at >= CAST($2 AS BIGINT)
+    AND d.next_attempt_at <= CAST(EXTRACT(EPOCH FROM statement_timestamp()) * 1000 AS BIGINT)
+    AND (SELECT COUNT(*) FROM sync_work w
+         WHERE w.target = d.target AND w.aggregate_type = d.aggregate_type AND w.aggregate_id = d.aggregate_id) = 0
+ORDER BY d.next_attempt_at, d.outbox_id
+LIMIT CAST($3 AS BIGINT)
+FOR UPDATE SKIP LOCKED;
+
+-- supersede
+UPDATE sync_delivery AS t
+SET status = 'superseded',
+    next_attempt_at = NULL,
+    finished_at = CAST(EXTRACT(EPOCH FROM statement_timestamp()) * 1000 AS BIGINT)
+FROM (SELECT t.place, j.* FROM jsonb_to_recordset(CAST($1 AS JSONB)) AS j(aggregate_type TEXT, aggregate_id TEXT, before_id BIGINT)
+     CROSS JOIN LATERAL (SELECT t.ctid AS place FROM sync_delivery AS t
+        WHERE t.target || '' = $2 AND t.aggregate_type = j.aggregate_type
+                    AND t.aggregate_id = j.aggregate_id AND t.outbox_id + 0 < j.before_id AND t.status IN ('pending', 'failed') FOR UPDATE SKIP LOCKED OFFSET 0) AS t) AS j
+WHERE t.ctid = j.place;
+
+-- mark_processing
+UPDATE sync_delivery
+SET status = 'processing', next_attempt_at = NULL, lease_epoch = CAST($1 AS BIGINT)
+WHERE ctid = ANY(ARRAY(SELECT j.place FROM (SELECT t.place, j.* FROM (SELECT CAST(value AS BIGINT) AS id FROM jsonb_array_elements_text(CAST($2 AS JSONB))) AS j
+         CROSS JOIN LATERAL (SELECT t.ctid AS place FROM sync_delivery AS t
+            WHERE t.target = $3 AND t.outbox_id = j.id OFFSET 0) AS t) AS j)) AND status = 'pending';
+
+-- begin_in_flight
+INSERT INTO sync_work (target, aggregate_type, aggregate_id, outbox_id, epoch)
+SELECT target, aggregate_type, aggregate_id, outbox_id, CAST($1 AS BIGINT)
+FROM sync_delivery
+WHERE ctid = ANY(ARRAY(SELECT j.place FROM (SELECT t.place, j.* FROM (SELECT CAST(value AS BIGINT) AS id FROM jsonb_array_elements_text(CAST($2 AS JSONB))) AS j
+         CROSS JOIN LATERAL (SELECT t.ctid AS place FROM sync_delivery AS t
+            WHERE t.target = $3 AND t.outbox_id = j.id OFFSET 0) AS t) AS j));
+
+-- read_batch
+SELECT o.id, o.aggregate_type, o.aggregate_id, o.operation, o.event_id, o.payload, o.created_at,
+    l.remote_id, l.remote_version, l.fingerprint, l.delivered_outbox_id
+FROM sync_outbox o
+LEFT JOIN LATERAL (SELECT l.remote_id, l.remote_version, l.fingerprint, l.delivered_outbox_id FROM sync_link l
+        WHERE l.target = $1 AND l.aggregate_type = o.aggregate_type AND l.aggregate_id = o.aggregate_id OFFSET 0) l ON TRUE
+WHERE o.id = ANY(ARRAY(SELECT CAST(value AS BIGINT) FROM jsonb_array_elements_text(CAST($2 AS JSONB))));
+
+-- direct_candidates
+SELECT o.id, o.aggregate_type, o.aggregate_id,
+    (SELECT CASE WHEN s.aggregate_id = o.aggregate_id AND s.aggregate_type = o.aggregate_type
+            AND s.target = $1 THEN s.outbox_id END
+         FROM (SELECT s.aggregate_id, s.aggregate_type, s.target, s.outbox_id FROM sync_delivery s
+            WHERE (s.aggregate_id, s.aggregate_type, s.target, s.outbox_id)
+                <= (o.aggregate_id, o.aggregate_type, $2, 9223372036854775807)
+            ORDER BY s.aggregate_id DESC, s.aggregate_type DESC, s.target DESC, s.outbox_id DESC LIMIT 1) s),
+    (SELECT l.delivered_outbox_id FROM sync_link l
+         WHERE l.target = $3 AND l.aggregate_type = o.aggregate_type AND l.aggregate_id = o.aggregate_id),
+    (SELECT COUNT(*) FROM sync_work w
+         WHERE w.target = $4 AND w.aggregate_type = o.aggregate_type AND w.aggregate_id = o.aggregate_id)
+FROM sync_outbox o
+WHERE o.id = ANY(ARRAY(SELECT CAST(value AS BIGINT) FROM jsonb_array_elements_text(CAST($5 AS JSONB))))
+ORDER BY o.id;
+
+-- begin_in_flight_direct
+INSERT INTO sync_work (target, aggregate_type, aggregate_id, outbox_id, epoch)
+SELECT $1, o.aggregate_type, o.aggregate_id, o.id, CAST($2 AS BIGINT)
+FROM sync_outbox o
+WHERE o.id = ANY(ARRAY(SELECT CAST(value AS BIGINT) FROM jsonb_array_elements_text(CAST($3 AS JSONB))));
+
+-- begin_lease
+INSERT INTO sync_lease (target, owner, acquired_at, lease_until)
+VALUES ($1, $2, CAST(EXTRACT(EPOCH FROM statement_timestamp()) * 1000 AS BIGINT), CAST(EXTRACT(EPOCH FROM statement_timestamp()) * 1000 AS BIGINT) + CAST($3 AS BIGINT))
+RETURNING epoch;
+
+-- renew_lease
+UPDATE sync_lease
+SET lease_until = CASE WHEN lease_until > CAST(EXTRACT(EPOCH FROM statement_timestamp()) * 1000 AS BIGINT) + CAST($1 AS BIGINT) THEN lease_until ELSE CAST(EXTRACT(EPOCH FROM statement_timestamp()) * 1000 AS BIGINT) + CAST($2 AS BIGINT) END
+WHERE epoch = CAST($3 AS BIGINT) AND owner = $4;
+
+-- hold_lease
+UPDATE sync_lease SET lease_until = lease_until WHERE epoch = CAST($1 AS BIGINT) AND owner = $2;
+
+-- end_lease
+DELETE FROM sync_lease WHERE epoch = CAST($1 AS BIGINT) AND owner = $2;
+
+-- expired_leases
+SELECT target, owner, epoch FROM sync_lease WHERE lease_until < CAST(EXTRACT(EPOCH FROM statement_timestamp()) * 1000 AS BIGINT);
+
+-- end_expired_lease
+DELETE FROM sync_lease WHERE epoch = CAST($1 AS BIGINT) AND owner = $2 AND lease_until < CAST(EXTRACT(EPOCH FROM statement_timestamp()) * 1000 AS BIGINT);
+
+-- end_in_flight
+DELETE FROM sync_work WHERE epoch = CAST($1 AS BIGINT) AND target = $2;
+
+-- end_in_flight_of
+DELETE FROM sync_work WHERE epoch = CAST($1 AS BIGINT) AND target = $2 AND outbox_id = ANY(ARRAY(SELECT CAST(value AS BIGINT) FROM jsonb_array_elements_text(CAST($3 AS JSONB))));
+
+-- enqueue_direct_in_flight
+INSERT INTO sync_delivery (target, outbox_id, aggregate_type, aggregate_id, status, next_attempt_at, created_at)
+SELECT w.target, w.outbox_id, w.aggregate_type, w.aggregate_id, 'pending',
+    COALESCE(o.routed_at, CAST(EXTRACT(EPOCH FROM statement_timestamp()) * 1000 AS BIGINT)), COALESCE(o.routed_at, CAST(EXTRACT(EPOCH FROM statement_timestamp()) * 1000 AS BIGINT))
+FROM sync_work w
+LEFT JOIN sync_outbox o ON o.id = w.outbox_id
+WHERE w.epoch = CAST($1 AS BIGINT) AND w.target = $2
+    AND (SELECT COUNT(*) FROM sync_delivery d WHERE d.target = w.target AND d.outbox_id = w.outbox_id) = 0;
+
+-- requeue_in_flight
+UPDATE sync_delivery AS t
+SET status = CASE WHEN t.finished_at IS NULL THEN 'pending' ELSE 'failed' END,
+    next_attempt_at = CASE WHEN t.finished_at IS NULL THEN t.created_at ELSE 9223372036854775807 END,
+    lease_epoch = NULL
+FROM (SELECT t.place, j.* FROM (SELECT w.outbox_id FROM sync_work w WHERE w.epoch = CAST($1 AS BIGINT) AND w.target = $2) AS j
+     CROSS JOIN LATERAL (SELECT t.ctid AS place FROM sync_delivery AS t
+        WHERE t.target = $3 AND t.outbox_id = j.outbox_id OFFSET 0) AS t) AS j
+WHERE t.ctid = j.place AND t.lease_epoch = CAST($4 AS BIGINT) AND t.status = 'processing';
+
+-- note_in_doubt
+UPDATE sync_delivery AS t
+SET attempts = j.attempts,
+    error_kind = j.error_kind,
+    error_message = j.error_message,
+    finished_at = CASE WHEN j.is_final = 1 THEN CAST(EXTRACT(EPOCH FROM statement_timestamp()) * 1000 AS BIGINT) ELSE NULL END
+FROM (SELECT t.place, j.* FROM jsonb_to_recordset(CAST($1 AS JSONB)) AS j(outbox_id BIGINT, status TEXT, attempts BIGINT, pause_ms BIGINT, is_final BIGINT, error_kind TEXT, error_message TEXT)
+     CROSS JOIN LATERAL (SELECT t.ctid AS place FROM sync_delivery AS t
+        WHERE t.target = $2 AND t.outbox_id = j.outbox_id OFFSET 0) AS t) AS j
+WHERE t.ctid = j.place AND t.lease_epoch = CAST($3 AS BIGINT) AND t.status = 'processing';
+
+-- insert_done
+INSERT INTO sync_delivery (target, outbox_id, aggregate_type, aggregate_id, status, attempts, created_at, finished_at)
+SELECT $1, o.id, o.aggregate_type, o.aggregate_id, 'done', CAST($2 AS BIGINT), COALESCE(o.routed_at, CAST(EXTRACT(EPOCH FROM statement_timestamp()) * 1000 AS BIGINT)), CAST(EXTRACT(EPOCH FROM statement_timestamp()) * 1000 AS BIGINT)
+FROM sync_outbox o
+WHERE o.id = ANY(ARRAY(SELECT CAST(value AS BIGINT) FROM jsonb_array_elements_text(CAST($3 AS JSONB))));
+
+-- insert_processing
+INSERT INTO sync_delivery (target, outbox_id, aggregate_type, aggregate_id, status, lease_epoch, created_at)
+SELECT $1, o.id, o.aggregate_type, o.aggregate_id, 'processing', CAST($2 AS BIGINT), COALESCE(o.routed_at, CAST(EXTRACT(EPOCH FROM statement_timestamp()) * 1000 AS BIGINT))
+FROM sync_outbox o
+WHERE o.id = ANY(ARRAY(SELECT CAST(value AS BIGINT) FROM jsonb_array_elements_text(CAST($3 AS JSONB))));
+
+-- mark_done
+UPDATE sync_delivery
+SET status = 'done', attempts = CAST($1 AS BIGINT), lease_epoch = NULL,
+    error_kind = NULL, error_message = NULL, finished_at = CAST(EXTRACT(EPOCH FROM statement_timestamp()) * 1000 AS BIGINT)
+WHERE ctid = ANY(ARRAY(SELECT j.place FROM (SELECT t.place, j.* FROM (SELECT CAST(value AS BIGINT) AS id FROM jsonb_array_elements_text(CAST($2 AS JSONB))) AS j
+         CROSS JOIN LATERAL (SELECT t.ctid AS place FROM sync_delivery AS t
+            WHERE t.target = $3 AND t.outbox_id = j.id OFFSET 0) AS t) AS j)) AND lease_epoch = CAST($4 AS BIGINT) AND status = 'processing';
+
+-- update_each
+UPDATE sync_delivery AS t
+SET status = j.status,
+    attempts = j.attempts,
+    lease_epoch = NULL,
+    error_kind = j.error_kind,
+    error_message = j.error_message,
+    next_attempt_at = CASE WHEN j.status = 'failed' THEN 9223372036854775807 WHEN j.is_final = 1 THEN NULL
+        WHEN j.pause_ms > 0 THEN CAST(EXTRACT(EPOCH FROM statement_timestamp()) * 1000 AS BIGINT) + j.pause_ms ELSE t.created_at END,
+    finished_at = CASE WHEN j.is_final = 1 THEN CAST(EXTRACT(EPOCH FROM statement_timestamp()) * 1000 AS BIGINT) ELSE NULL END
+FROM (SELECT t.place, j.* FROM jsonb_to_recordset(CAST($1 AS JSONB)) AS j(outbox_id BIGINT, status TEXT, attempts BIGINT, pause_ms BIGINT, is_final BIGINT, error_kind TEXT, error_message TEXT)
+     CROSS JOIN LATERAL (SELECT t.ctid AS place FROM sync_delivery AS t
+        WHERE t.target = $2 AND t.outbox_id = j.outbox_id OFFSET 0) AS t) AS j
+WHERE t.ctid = j.place AND t.lease_epoch = CAST($3 AS BIGINT) AND t.status = 'processing';
+
+-- put_links
+INSERT INTO sync_link
+    (target, aggregate_type, aggregate_id, remote_id, remote_version, fingerprint, delivered_outbox_id, synced_at)
+SELECT j.target, j.aggregate_type, j.aggregate_id, j.remote_id, j.remote_version, j.fingerprint,
+    CAST(j.delivered_outbox_id AS BIGINT), CAST(EXTRACT(EPOCH FROM statement_timestamp()) * 1000 AS BIGINT)
+FROM unnest($1, $2, $3, $4, $5, $6, $7)
+    AS j(target, aggregate_type, aggregate_id, remote_id, remote_version, fingerprint, delivered_outbox_id)
+ON CONFLICT (target, aggregate_type, aggregate_id) DO UPDATE SET remote_id = excluded.remote_id,
+        remote_version = excluded.remote_version, fingerprint = excluded.fingerprint,
+        delivered_outbox_id = excluded.delivered_outbox_id, synced_at = excluded.synced_at;
+
+-- write_back_openemr_id
+UPDATE patient_cache AS t
+SET openemr_patient_id = CAST(j.remote_id AS BIGINT)
+FROM jsonb_to_recordset(CAST($1 AS JSONB)) AS j(patient_id TEXT, remote_id TEXT)
+WHERE t.patient_id = ANY(ARRAY[j.patient_id]) AND (t.openemr_patient_id IS NULL OR t.openemr_patient_id <> CAST(j.remote_id AS BIGINT));
+
+-- write_back_fhir_id
+UPDATE patient_cache AS t
+SET fhir_patient_id = j.remote_id
+FROM jsonb_to_recordset(CAST($1 AS JSONB)) AS j(patient_id TEXT, remote_id TEXT)
+WHERE t.patient_id = ANY(ARRAY[j.patient_id]) AND (t.fhir_patient_id IS NULL OR t.fhir_patient_id <> j.remote_id);
+
+-- has_unrouted
+SELECT id FROM sync_outbox WHERE routed_at IS NULL AND id > CAST($1 AS BIGINT) ORDER BY id LIMIT 1;
+
+-- unrouted
+SELECT o.id, o.aggregate_type, o.aggregate_id, o.operation, o.event_id, o.created_at, NULL
+FROM sync_outbox o
+WHERE o.routed_at IS NULL AND o.id > CAST($1 AS BIGINT)
+ORDER BY o.id
+LIMIT CAST($2 AS BIGINT)
+FOR UPDATE SKIP LOCKED;
+
+-- enqueue
+INSERT INTO sync_delivery (target, outbox_id, aggregate_type, aggregate_id, status, next_attempt_at, created_at)
+SELECT j.target, o.id, o.aggregate_type, o.aggregate_id, 'pending', CAST(EXTRACT(EPOCH FROM statement_timestamp()) * 1000 AS BIGINT), CAST(EXTRACT(EPOCH FROM statement_timestamp()) * 1000 AS BIGINT)
+FROM sync_outbox o
+JOIN jsonb_to_recordset(CAST($1 AS JSONB)) AS j(target TEXT, aggregate_type TEXT) ON j.aggregate_type = o.aggregate_type
+WHERE o.id = ANY(ARRAY(SELECT CAST(value AS BIGINT) FROM jsonb_array_elements_text(CAST($2 AS JSONB))))
+    AND (SELECT COUNT(*) FROM sync_delivery d WHERE d.target = j.target AND d.outbox_id = o.id) = 0
+    AND (SELECT COUNT(*) FROM sync_work w
+         WHERE w.target = j.target AND w.aggregate_type = o.aggregate_type
+           AND w.aggregate_id = o.aggregate_id AND w.outbox_id = o.id) = 0;
+
+-- mark_routed
+UPDATE sync_outbox
+SET routed_at = CAST(EXTRACT(EPOCH FROM statement_timestamp()) * 1000 AS BIGINT)
+WHERE id = ANY(ARRAY(SELECT CAST(value AS BIGINT) FROM jsonb_array_elements_text(CAST($1 AS JSONB))))
+    AND COALESCE(routed_at, 0) = 0
+    AND (SELECT COALESCE(SUM(t.route_revision), 0) FROM sync_target t) = CAST($2 AS BIGINT);
+
+-- mark_routed, without revision
+UPDATE sync_outbox
+SET routed_at = CAST(EXTRACT(EPOCH FROM statement_timestamp()) * 1000 AS BIGINT)
+WHERE id = ANY(ARRAY(SELECT CAST(value AS BIGINT) FROM jsonb_array_elements_text(CAST($1 AS JSONB))))
+    AND COALESCE(routed_at, 0) = 0;
+
+-- insert_refused
+INSERT INTO sync_delivery
+    (target, outbox_id, aggregate_type, aggregate_id, status, next_attempt_at, error_kind, error_message,
+    created_at, finished_at)
+SELECT j.target, j.outbox_id, j.aggregate_type, j.aggregate_id, 'failed', 9223372036854775807, j.error_kind, j.error_message,
+    CAST(EXTRACT(EPOCH FROM statement_timestamp()) * 1000 AS BIGINT), CAST(EXTRACT(EPOCH FROM statement_timestamp()) * 1000 AS BIGINT)
+FROM jsonb_to_recordset(CAST($1 AS JSONB)) AS j(target TEXT, outbox_id BIGINT, aggregate_type TEXT, aggregate_id TEXT, error_kind TEXT, error_message TEXT)
+WHERE (SELECT COUNT(*) FROM sync_delivery d WHERE d.target = j.target AND d.outbox_id = j.outbox_id) = 0;
+
+-- fail_refused
+UPDATE sync_delivery AS t
+SET status = 'failed',
+    attempts = 0,
+    lease_epoch = NULL,
+    error_kind = j.error_kind,
+    error_message = j.error_message,
+    next_attempt_at = 9223372036854775807,
+    finished_at = CAST(EXTRACT(EPOCH FROM statement_timestamp()) * 1000 AS BIGINT)
+FROM (SELECT t.place, j.* FROM jsonb_to_recordset(CAST($1 AS JSONB)) AS j(target TEXT, outbox_id BIGINT, aggregate_type TEXT, aggregate_id TEXT, error_kind TEXT, error_message TEXT)
+     CROSS JOIN LATERAL (SELECT t.ctid AS place FROM sync_delivery AS t
+        WHERE t.target = $2 AND t.outbox_id = j.outbox_id OFFSET 0) AS t) AS j
+WHERE t.ctid = j.place AND t.lease_epoch = CAST($3 AS BIGINT) AND t.status = 'processing';
+
+-- nearly_routed
+SELECT MAX(m.newest)
+FROM (SELECT
+        (SELECT d.outbox_id FROM sync_delivery d WHERE d.target = t.name ORDER BY d.outbox_id DESC LIMIT 1) AS newest
+    FROM sync_target t) m;
+
+-- count_unrouted
+SELECT COUNT(*)
+FROM (SELECT 1 AS one FROM sync_outbox WHERE routed_at IS NULL AND id > CAST($1 AS BIGINT) LIMIT 10001) n;
+
+-- oldest_unrouted
+SELECT CAST(EXTRACT(EPOCH FROM statement_timestamp()) * 1000 AS BIGINT) - CASE WHEN created_at BETWEEN 946684800000 AND 4102444799999 THEN created_at END FROM sync_outbox WHERE routed_at IS NULL AND id > CAST($1 AS BIGINT) ORDER BY id LIMIT 1;
+
+-- estimate_unrouted
+SELECT (SELECT id FROM sync_outbox WHERE routed_at IS NULL AND id > CAST($1 AS BIGINT) ORDER BY id DESC LIMIT 1)
+    - (SELECT id FROM sync_outbox WHERE routed_at IS NULL AND id > CAST($2 AS BIGINT) ORDER BY id ASC LIMIT 1) + 1;
+
+-- append
+INSERT INTO sync_outbox (event_id, aggregate_type, aggregate_id, operation, payload, created_at)
+SELECT j.event_id, j.aggregate_type, j.aggregate_id, j.operation, j.payload, CAST(EXTRACT(EPOCH FROM statement_timestamp()) * 1000 AS BIGINT)
+FROM jsonb_to_recordset(CAST($1 AS JSONB)) AS j(position BIGINT, event_id TEXT, aggregate_type TEXT, aggregate_id TEXT, operation TEXT, payload TEXT)
+ORDER BY j.position;
+
+-- append_block
+INSERT INTO sync_outbox (event_id, aggregate_type, aggregate_id, operation, payload, created_at)
+SELECT j.event_id, j.aggregate_type, j.aggregate_id, j.operation, j.payload, CAST(EXTRACT(EPOCH FROM statement_timestamp()) * 1000 AS BIGINT)
+FROM unnest($1, $2, $3, $4, $5) AS j(event_id, aggregate_type, aggregate_id, operation, payload);
+
+-- enqueue_for_target
+INSERT INTO sync_delivery (target, outbox_id, aggregate_type, aggregate_id, status, next_attempt_at, created_at)
+SELECT $1, o.id, o.aggregate_type, o.aggregate_id, 'pending', CAST(EXTRACT(EPOCH FROM statement_timestamp()) * 1000 AS BIGINT), CAST(EXTRACT(EPOCH FROM statement_timestamp()) * 1000 AS BIGINT)
+FROM jsonb_to_recordset(CAST($2 AS JSONB)) AS j(event_id TEXT) JOIN sync_outbox o ON o.event_id = j.event_id;
+
+-- mark_events_routed
+UPDATE sync_outbox SET routed_at = CAST(EXTRACT(EPOCH FROM statement_timestamp()) * 1000 AS BIGINT) WHERE event_id = ANY (ARRAY(SELECT j.event_id FROM jsonb_to_recordset(CAST($1 AS JSONB)) AS j(event_id TEXT)));
+
+-- list_patients
+SELECT t.patient_id, t.family_name, t.given_name, t.birth_date, t.gender, t.middle_name, t.native_family_name,
+    t.native_given_name, t.title, t.suffix, t.marital_status, t.phone_home, t.phone_mobile, t.phone_work, t.email,
+    t.street, t.street_line_2, t.city, t.state, t.postal_code, t.country, t.language, t.race, t.ethnicity,
+    t.national_id, t.deceased_date, t.openemr_patient_id, t.fhir_patient_id FROM patient_cache t WHERE t.patient_id > $1 ORDER BY t.patient_id LIMIT CAST($2 AS BIGINT);
+
+-- patients_by_id
+SELECT t.patient_id, t.family_name, t.given_name, t.birth_date, t.gender, t.middle_name, t.native_family_name,
+    t.native_given_name, t.title, t.suffix, t.marital_status, t.phone_home, t.phone_mobile, t.phone_work, t.email,
+    t.street, t.street_line_2, t.city, t.state, t.postal_code, t.country, t.language, t.race, t.ethnicity,
+    t.national_id, t.deceased_date, t.openemr_patient_id, t.fhir_patient_id
+FROM patient_cache t
+WHERE t.patient_id = ANY (ARRAY(SELECT j.patient_id FROM jsonb_to_recordset(CAST($1 AS JSONB)) AS j(patient_id TEXT)))
+ORDER BY t.patient_id;
+
+-- lock_patients_by_id
+SELECT t.patient_id, t.family_name, t.given_name, t.birth_date, t.gender, t.middle_name, t.native_family_name,
+    t.native_given_name, t.title, t.suffix, t.marital_status, t.phone_home, t.phone_mobile, t.phone_work, t.email,
+    t.street, t.street_line_2, t.city, t.state, t.postal_code, t.country, t.language, t.race, t.ethnicity,
+    t.national_id, t.deceased_date, t.openemr_patient_id, t.fhir_patient_id
+FROM patient_cache t
+WHERE t.patient_id = ANY (ARRAY(SELECT j.patient_id FROM jsonb_to_recordset(CAST($1 AS JSONB)) AS j(patient_id TEXT)))
+ORDER BY t.patient_id
+FOR UPDATE;
+
+-- put_patients
+INSERT INTO patient_cache
+    (patient_id, family_name, given_name, birth_date, gender, middle_name, native_family_name, native_given_name,
+        title, suffix, marital_status, phone_home, phone_mobile, phone_work, email, street, street_line_2, city,
+        state, postal_code, country, language, race, ethnicity, national_id, deceased_date, created_at, updated_at)
+SELECT j.patient_id, j.family_name, j.given_name, j.birth_date, j.gender, j.middle_name, j.native_family_name,
+    j.native_given_name, j.title, j.suffix, j.marital_status, j.phone_home, j.phone_mobile, j.phone_work,
+    j.email, j.street, j.street_line_2, j.city, j.state, j.postal_code, j.country, j.language, j.race,
+    j.ethnicity, j.national_id, j.deceased_date,
+    CAST(EXTRACT(EPOCH FROM statement_timestamp()) * 1000 AS BIGINT), CAST(EXTRACT(EPOCH FROM statement_timestamp()) * 1000 AS BIGINT)
+FROM jsonb_to_recordset(CAST($1 AS JSONB)) AS j(patient_id TEXT, family_name TEXT, given_name TEXT, birth_date TEXT, gender TEXT, middle_name TEXT, native_family_name TEXT, native_given_name TEXT, title TEXT, suffix TEXT, marital_status TEXT, phone_home TEXT, phone_mobile TEXT, phone_work TEXT, email TEXT, street TEXT, street_line_2 TEXT, city TEXT, state TEXT, postal_code TEXT, country TEXT, language TEXT, race TEXT, ethnicity TEXT, national_id TEXT, deceased_date TEXT)
+ON CONFLICT (patient_id) DO UPDATE SET
+        family_name = excluded.family_name, given_name = excluded.given_name, birth_date = excluded.birth_date,
+        gender = excluded.gender, middle_name = excluded.middle_name, native_family_name = excluded.native_family_name,
+        native_given_name = excluded.native_given_name, title = excluded.title, suffix = excluded.suffix,
+        marital_status = excluded.marital_status, phone_home = excluded.phone_home,
+        phone_mobile = excluded.phone_mobile, phone_work = excluded.phone_work, email = excluded.email,
+        street = excluded.street, street_line_2 = excluded.street_line_2, city = excluded.city, state = excluded.state,
+        postal_code = excluded.postal_code, country = excluded.country, language = excluded.language,
+        race = excluded.race, ethnicity = excluded.ethnicity, national_id = excluded.national_id,
+        deceased_date = excluded.deceased_date, updated_at = excluded.updated_at;
+
+-- put_patient_block
+INSERT INTO patient_cache
+    (patient_id, family_name, given_name, birth_date, gender, middle_name, native_family_name, native_given_name,
+        title, suffix, marital_status, phone_home, phone_mobile, phone_work, email, street, street_line_2, city,
+        state, postal_code, country, language, race, ethnicity, national_id, deceased_date, created_at, updated_at)
+SELECT j.patient_id, j.family_name, j.given_name, j.birth_date, j.gender, j.middle_name, j.native_family_name,
+    j.native_given_name, j.title, j.suffix, j.marital_status, j.phone_home, j.phone_mobile, j.phone_work,
+    j.email, j.street, j.street_line_2, j.city, j.state, j.postal_code, j.country, j.language, j.race,
+    j.ethnicity, j.national_id, j.deceased_date,
+    CAST(EXTRACT(EPOCH FROM statement_timestamp()) * 1000 AS BIGINT), CAST(EXTRACT(EPOCH FROM statement_timestamp()) * 1000 AS BIGINT)
+FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26) AS j(
+    patient_id, family_name, given_name, birth_date, gender, middle_name, native_family_name, native_given_name,
+        title, suffix, marital_status, phone_home, phone_mobile, phone_work, email, street, street_line_2, city,
+        state, postal_code, country, language, race, ethnicity, national_id, deceased_date)
+ON CONFLICT (patient_id) DO UPDATE SET
+        family_name = excluded.family_name, given_name = excluded.given_name, birth_date = excluded.birth_date,
+        gender = excluded.gender, middle_name = excluded.middle_name, native_family_name = excluded.native_family_name,
+        native_given_name = excluded.native_given_name, title = excluded.title, suffix = excluded.suffix,
+        marital_status = excluded.marital_status, phone_home = excluded.phone_home,
+        phone_mobile = excluded.phone_mobile, phone_work = excluded.phone_work, email = excluded.email,
+        street = excluded.street, street_line_2 = excluded.street_line_2, city = excluded.city, state = excluded.state,
+        postal_code = excluded.postal_code, country = excluded.country, language = excluded.language,
+        race = excluded.race, ethnicity = excluded.ethnicity, national_id = excluded.national_id,
+        deceased_date = excluded.deceased_date, updated_at = excluded.updated_at;
+
+-- delete_patient
+DELETE FROM patient_cache WHERE patient_id = $1;
+
+-- list_users
+SELECT username, display_name, role, email, department, password_hash FROM users ORDER BY username;
+
+-- put_user
+INSERT INTO users (username, display_name, role, email, department, password_hash, created_at, updated_at)
+VALUES ($1, $2, $3, $4, $5, $6, CAST(EXTRACT(EPOCH FROM statement_timestamp()) * 1000 AS BIGINT), CAST(EXTRACT(EPOCH FROM statement_timestamp()) * 1000 AS BIGINT))
+ON CONFLICT (username) DO UPDATE SET display_name = excluded.display_name, role = excluded.role, email = excluded.email,
+    department = excluded.department, password_hash = excluded.password_hash, updated_at = excluded.updated_at;
+
+-- register_target
+INSERT INTO sync_target (name, enabled, state, updated_at)
+VALUES ($1, CAST($2 AS BIGINT), 'unknown', CAST(EXTRACT(EPOCH FROM statement_timestamp()) * 1000 AS BIGINT))
+ON CONFLICT (name) DO UPDATE SET enabled = excluded.enabled;
+
+-- enable_target
+INSERT INTO sync_target (name, enabled, state, route_revision, updated_at)
+VALUES ($1, 1, 'unknown', 1, CAST(EXTRACT(EPOCH FROM statement_timestamp()) * 1000 AS BIGINT))
+ON CONFLICT (name) DO UPDATE SET route_revision = sync_target.route_revision + 1 - sync_target.enabled, enabled = 1;
+
+-- disable_target
+UPDATE sync_target
+SET enabled = 0, route_revision = route_revision + 1, updated_at = CAST(EXTRACT(EPOCH FROM statement_timestamp()) * 1000 AS BIGINT)
+WHERE name = $1 AND enabled = 1;
+
+-- set_types
+UPDATE sync_target
+SET aggregate_types = $1, route_revision = route_revision + 1
+WHERE name = $2 AND COALESCE(aggregate_types, '') <> $3;
+
+-- change_routes
+UPDATE sync_target SET route_revision = route_revision + 1 WHERE name = $1;
+
+-- routes
+SELECT name, aggregate_types, enabled, route_revision FROM sync_target ORDER BY name;
+
+-- report_target
+UPDATE sync_target
+SET state = $1,
+    breaker = $2,
+    breaker_until = CAST(EXTRACT(EPOCH FROM statement_timestamp()) * 1000 AS BIGINT) + CAST($3 AS BIGINT),
+    error_kind = $4,
+    error_message = $5,
+    error_at = CASE WHEN CAST($6 AS BIGINT) = 1 THEN CAST(EXTRACT(EPOCH FROM statement_timestamp()) * 1000 AS BIGINT) END,
+    summary = COALESCE($7, summary),
+    updated_at = CAST(EXTRACT(EPOCH FROM statement_timestamp()) * 1000 AS BIGINT)
+WHERE name = $8;
+
+-- request_probe
+UPDATE sync_target SET probe_requests = probe_requests + 1 WHERE name = $1;
+
+-- set_paused
+UPDATE sync_target
+SET paused = CAST($1 AS BIGINT), probe_requests = probe_requests + 1 - CAST($2 AS BIGINT), updated_at = CAST(EXTRACT(EPOCH FROM statement_timestamp()) * 1000 AS BIGINT)
+WHERE name = $3;
+
+-- put_host
+INSERT INTO sync_host (id, version, started_at, seen_at, targets)
+VALUES ($1, $2, CAST(EXTRACT(EPOCH FROM statement_timestamp()) * 1000 AS BIGINT), CAST(EXTRACT(EPOCH FROM statement_timestamp()) * 1000 AS BIGINT), $3)
+ON CONFLICT (id) DO UPDATE SET seen_at = excluded.seen_at, targets = excluded.targets;
+
+-- running_hosts
+SELECT id, targets FROM sync_host WHERE seen_at > CAST(EXTRACT(EPOCH FROM statement_timestamp()) * 1000 AS BIGINT) - 15000 ORDER BY id;
+
+-- forget_hosts
+DELETE FROM sync_host WHERE seen_at < CAST(EXTRACT(EPOCH FROM statement_timestamp()) * 1000 AS BIGINT) - 86400000;
+
+-- delete_host
+DELETE FROM sync_host WHERE id = $1;
+
+-- try_write
+INSERT INTO sync_host (id, version, started_at, seen_at) VALUES ($1, 'check', CAST(EXTRACT(EPOCH FROM statement_timestamp()) * 1000 AS BIGINT), CAST(EXTRACT(EPOCH FROM statement_timestamp()) * 1000 AS BIGINT));
+
+-- add_counts
+INSERT INTO sync_count (target, shard, made, done, superseded, dismissed)
+VALUES ($1, CAST($2 AS BIGINT), CAST($3 AS BIGINT), CAST($4 AS BIGINT), CAST($5 AS BIGINT), CAST($6 AS BIGINT))
+ON CONFLICT (target, shard) DO UPDATE SET made = sync_count.made + excluded.made, done = sync_count.done + excluded.done,
+    superseded = sync_count.superseded + excluded.superseded, dismissed = sync_count.dismissed + excluded.dismissed;
+
+-- uncounted
+SELECT COUNT(*)
+    + (SELECT COUNT(*) FROM sync_work w WHERE w.target = $1
+        AND (SELECT COUNT(*) FROM sync_delivery s WHERE s.target = w.target AND s.outbox_id = w.outbox_id) = 0)
+    - CAST((SELECT COALESCE(SUM(c.made), 0) FROM sync_count c WHERE c.target = $2) AS DECIMAL(20))
+FROM sync_delivery d
+WHERE d.target = $3;
+
+-- read_counts
+SELECT c.target, c.made, c.done, c.superseded, c.dismissed,
+    (SELECT COUNT(*) FROM sync_lease l JOIN sync_work w ON w.epoch = l.epoch
+         WHERE l.target = c.target AND w.target = c.target),
+    (SELECT COUNT(*) FROM sync_delivery d
+        WHERE d.target = c.target AND d.next_attempt_at = CAST($1 AS BIGINT))
+FROM (SELECT target, CAST(SUM(made) AS DECIMAL(20)) AS made, CAST(SUM(done) AS DECIMAL(20)) AS done,
+        CAST(SUM(superseded) AS DECIMAL(20)) AS superseded, CAST(SUM(dismissed) AS DECIMAL(20)) AS dismissed
+    FROM sync_count GROUP BY target) c;
+
+-- count_open
+SELECT COUNT(*) + (SELECT COUNT(*) FROM sync_lease l JOIN sync_work w ON w.epoch = l.epoch
+     WHERE l.target = $1 AND w.target = $2)
+FROM sync_delivery d
+WHERE d.target = $3 AND d.next_attempt_at < 9223372036854775807;
+
+-- enabled_targets
+SELECT name FROM sync_target WHERE enabled = 1;
+
+-- has_due
+SELECT CASE WHEN EXISTS (SELECT 1 FROM sync_delivery d
+        WHERE d.target = $1 AND d.next_attempt_at <= CAST(EXTRACT(EPOCH FROM statement_timestamp()) * 1000 AS BIGINT))
+    OR (SELECT COUNT(*) FROM sync_lease l JOIN sync_work w ON w.epoch = l.epoch
+         WHERE l.target = $2 AND w.target = $3) > 0 THEN 1 ELSE 0 END;
+
+-- target_status
+SELECT name, enabled, paused, state, breaker, breaker_until - CAST(EXTRACT(EPOCH FROM statement_timestamp()) * 1000 AS BIGINT), adapter_name, adapter_version, adapter_sha256,
+    summary, error_kind, error_message, CAST(EXTRACT(EPOCH FROM statement_timestamp()) * 1000 AS BIGINT) - error_at
+FROM sync_target;
+
+-- oldest_pending
+SELECT CAST(EXTRACT(EPOCH FROM statement_timestamp()) * 1000 AS BIGINT) - MIN(COALESCE(CASE WHEN created_at BETWEEN 946684800000 AND 4102444799999 THEN created_at END, routed_at))
+FROM sync_outbox o
+WHERE o.id = (SELECT MIN(n.outbox_id) FROM (SELECT d.outbox_id FROM sync_delivery d
+        WHERE d.target = $1 AND d.next_attempt_at < CAST($2 AS BIGINT)
+        ORDER BY d.next_attempt_at, d.outbox_id LIMIT 10000) n);
+
+-- recent_deliveries
+SELECT d.target, d.aggregate_type, d.aggregate_id, d.status, NULLIF(l.remote_id, ''), d.attempts, d.error_kind,
+    d.error_message, d.finished_at, d.outbox_id
+FROM sync_delivery d
+LEFT JOIN LATERAL (SELECT l.remote_id FROM sync_link l
+        WHERE l.target = d.target AND l.aggregate_type = d.aggregate_type AND l.aggregate_id = d.aggregate_id OFFSET 0) l ON TRUE
+WHERE d.target = $1
+    AND d.outbox_id > (SELECT COALESCE(MAX(n.outbox_id), 0) FROM sync_delivery n WHERE n.target = $2) - CAST($3 AS BIGINT)
+    AND d.status <> 'superseded'
+ORDER BY d.outbox_id DESC
+LIMIT CAST($4 AS BIGINT);
+
+-- store_clock
+SELECT CAST(EXTRACT(EPOCH FROM statement_timestamp()) * 1000 AS BIGINT);
+
+-- list_failed
+SELECT t.target, t.aggregate_type, t.aggregate_id, t.outbox_id, t.error_kind, t.error_message, t.attempts, t.finished_at
+FROM sync_target j JOIN sync_delivery t ON t.target = j.name AND t.next_attempt_at = 9223372036854775807 AND t.status = 'failed'
+        AND j.name = $1
+        AND t.aggregate_type = 'patient' AND t.aggregate_id = $2
+        AND t.error_kind = $3
+        AND t.finished_at <= CAST(EXTRACT(EPOCH FROM statement_timestamp()) * 1000 AS BIGINT) - CAST($4 AS BIGINT)
+        AND t.outbox_id = CAST($5 AS BIGINT)
+ORDER BY t.outbox_id, t.target
+LIMIT CAST($6 AS BIGINT);
+
+-- list_failed, without target, patient, kind, age_ms, change_id
+SELECT t.target, t.aggregate_type, t.aggregate_id, t.outbox_id, t.error_kind, t.error_message, t.attempts, t.finished_at
+FROM sync_target j JOIN sync_delivery t ON t.target = j.name AND t.next_attempt_at = 9223372036854775807 AND t.status = 'failed'
+ORDER BY t.outbox_id, t.target
+LIMIT CAST($1 AS BIGINT);
+
+-- count_failed
+SELECT COUNT(*)
+FROM sync_target j JOIN sync_delivery t ON t.target = j.name AND t.next_attempt_at = 9223372036854775807 AND t.status = 'failed'
+        AND j.name = $1
+        AND t.aggregate_type = 'patient' AND t.aggregate_id = $2
+        AND t.error_kind = $3
+        AND t.finished_at <= CAST(EXTRACT(EPOCH FROM statement_timestamp()) * 1000 AS BIGINT) - CAST($4 AS BIGINT)
+        AND t.outbox_id = CAST($5 AS BIGINT) AND t.attempts > 0;
+
+-- count_failed, without target, patient, kind, age_ms, change_id
+SELECT COUNT(*)
+FROM sync_target j JOIN sync_delivery t ON t.target = j.name AND t.next_attempt_at = 9223372036854775807 AND t.status = 'failed'
+         AND t.attempts > 0;
+
+-- retry_failed
+UPDATE sync_delivery AS t
+SET status = 'pending',
+    attempts = 0,
+    next_attempt_at = CAST(EXTRACT(EPOCH FROM statement_timestamp()) * 1000 AS BIGINT),
+    finished_at = NULL
+FROM sync_target AS j
+WHERE t.target = j.name AND t.next_attempt_at = 9223372036854775807 AND t.status = 'failed'
+        AND j.name = $1
+        AND t.aggregate_type = 'patient' AND t.aggregate_id = $2
+        AND t.error_kind = $3
+        AND t.finished_at <= CAST(EXTRACT(EPOCH FROM statement_timestamp()) * 1000 AS BIGINT) - CAST($4 AS BIGINT)
+        AND t.outbox_id = CAST($5 AS BIGINT) AND t.attempts > 0;
+
+-- retry_failed, without target, patient, kind, age_ms, change_id
+UPDATE sync_delivery AS t
+SET status = 'pending',
+    attempts = 0,
+    next_attempt_at = CAST(EXTRACT(EPOCH FROM statement_timestamp()) * 1000 AS BIGINT),
+    finished_at = NULL
+FROM sync_target AS j
+WHERE t.target = j.name AND t.next_attempt_at = 9223372036854775807 AND t.status = 'failed'
+         AND t.attempts > 0;
+
+-- list_dismissed
+SELECT t.target, t.aggregate_type, t.aggregate_id, t.outbox_id, t.error_kind, t.error_message, t.attempts, t.finished_at, d.reason, d.dismissed_by, d.dismissed_at
+FROM sync_dismissal d
+JOIN sync_delivery t ON t.target = d.target AND t.outbox_id = d.outbox_id
+WHERE d.target = $1
+ORDER BY d.dismissed_at DESC, t.outbox_id, t.target
+LIMIT CAST($2 AS BIGINT);
+
+-- list_dismissed, without target
+SELECT t.target, t.aggregate_type, t.aggregate_id, t.outbox_id, t.error_kind, t.error_message, t.attempts, t.finished_at, d.reason, d.dismissed_by, d.dismissed_at
+FROM sync_dismissal d
+JOIN sync_delivery t ON t.target = d.target AND t.outbox_id = d.outbox_id
+ORDER BY d.dismissed_at DESC, t.outbox_id, t.target
+LIMIT CAST($1 AS BIGINT);
+
+-- mark_dismissed
+UPDATE sync_delivery AS t
+SET status = 'dismissed',
+    next_attempt_at = NULL,
+    finished_at = CAST(EXTRACT(EPOCH FROM statement_timestamp()) * 1000 AS BIGINT)
+FROM (SELECT t.place, j.* FROM jsonb_to_recordset(CAST($1 AS JSONB)) AS j(target TEXT, outbox_id BIGINT)
+     CROSS JOIN LATERAL (SELECT t.ctid AS place FROM sync_delivery AS t
+        WHERE t.target = j.target AND t.outbox_id = j.outbox_id OFFSET 0) AS t) AS j
+WHERE t.ctid = j.place AND t.status = 'failed';
+
+-- insert_dismissals
+INSERT INTO sync_dismissal (target, outbox_id, reason, dismissed_by, dismissed_at)
+SELECT j.target, j.outbox_id, $1, $2, CAST(EXTRACT(EPOCH FROM statement_timestamp()) * 1000 AS BIGINT)
+FROM jsonb_to_recordset(CAST($3 AS JSONB)) AS j(target TEXT, outbox_id BIGINT);
+
+-- knows_patient
+SELECT 1 FROM patient_cache WHERE patient_id = $1;
+
+-- knows_patient_delivery
+SELECT 1 FROM sync_delivery d
+WHERE d.aggregate_id = $1 AND d.aggregate_type = 'patient' LIMIT 1;
+
+-- knows_patient_in_flight
+SELECT 1 FROM sync_work WHERE aggregate_id = $1 AND aggregate_type = 'patient' LIMIT 1;
+
+-- blocked_keys
+SELECT *
+FROM (SELECT d.target, d.aggregate_type, d.aggregate_id, d.outbox_id, d.error_kind, d.error_message,
+        (SELECT COUNT(*) FROM sync_delivery w
+            WHERE w.target || '' = d.target AND w.aggregate_type = d.aggregate_type
+                AND w.aggregate_id = d.aggregate_id AND w.outbox_id + 0 > d.outbox_id AND w.status = 'pending') AS waiting
+    FROM sync_target t JOIN sync_delivery d
+        ON d.target = t.name AND d.next_attempt_at = 9223372036854775807 AND d.aggregate_type IN ($1, $2)) b
+WHERE b.waiting > 0
+ORDER BY b.outbox_id, b.target
+LIMIT CAST($3 AS BIGINT);
+
+-- list_conflicts
+SELECT d.target, d.aggregate_type, d.aggregate_id, d.outbox_id, NULLIF(l.remote_id, ''), d.error_message, d.finished_at
+FROM sync_target t
+JOIN sync_delivery d
+    ON d.target = t.name AND d.next_attempt_at = 9223372036854775807 AND d.error_kind = $1
+LEFT JOIN sync_link l ON l.target = d.target AND l.aggregate_type = d.aggregate_type AND l.aggregate_id = d.aggregate_id
+WHERE 1 = 1
+    AND t.name = $2
+ORDER BY d.outbox_id, d.target
+LIMIT CAST($3 AS BIGINT);
+
+-- list_conflicts, without target
+SELECT d.target, d.aggregate_type, d.aggregate_id, d.outbox_id, NULLIF(l.remote_id, ''), d.error_message, d.finished_at
+FROM sync_target t
+JOIN sync_delivery d
+    ON d.target = t.name AND d.next_attempt_at = 9223372036854775807 AND d.error_kind = $1
+LEFT JOIN sync_link l ON l.target = d.target AND l.aggregate_type = d.aggregate_type AND l.aggregate_id = d.aggregate_id
+WHERE 1 = 1
+ORDER BY d.outbox_id, d.target
+LIMIT CAST($2 AS BIGINT);
+
+-- retry_conflict
+UPDATE sync_delivery
+SET status = 'pending', attempts = 0, next_attempt_at = CAST(EXTRACT(EPOCH FROM statement_timestamp()) * 1000 AS BIGINT), finished_at = NULL
+WHERE target = $1 AND aggregate_type = $2 AND aggregate_id = $3 AND status = 'failed' AND error_kind = $4;
+
+-- keep_remote
+UPDATE sync_delivery
+SET status = 'superseded', next_attempt_at = NULL, finished_at = CAST(EXTRACT(EPOCH FROM statement_timestamp()) * 1000 AS BIGINT),
+    error_message = 'resolved: what the target holds was kept'
+WHERE target = $1 AND aggregate_type = $2 AND aggregate_id = $3 AND status = 'failed' AND error_kind = $4;
+
+-- conflict_message
+SELECT error_message FROM sync_delivery
+WHERE target = $1 AND aggregate_type = $2 AND aggregate_id = $3 AND status = 'failed' AND error_kind = $4
+ORDER BY outbox_id DESC
+LIMIT 1;
+
+-- forget_link
+DELETE FROM sync_link WHERE target = $1 AND aggregate_type = $2 AND aggregate_id = $3;
+
+-- confirm_link
+UPDATE sync_link SET remote_version = NULL, fingerprint = NULL WHERE target = $1 AND aggregate_type = $2 AND aggregate_id = $3;
+
+-- remember_state
+UPDATE sync_link SET fingerprint = $1 WHERE target = $2 AND aggregate_type = $3 AND aggregate_id = $4;
+
+-- linked_to
+SELECT aggregate_id FROM sync_link
+WHERE target = $1 AND aggregate_type = $2 AND aggregate_id <> $3 AND remote_id = $4
+LIMIT 1;
+
+-- relink
+INSERT INTO sync_link
+    (target, aggregate_type, aggregate_id, remote_id, remote_version, fingerprint, delivered_outbox_id, synced_at)
+VALUES ($1, $2, $3, $4, NULL, NULL, 0, CAST(EXTRACT(EPOCH FROM statement_timestamp()) * 1000 AS BIGINT))
+ON CONFLICT (target, aggregate_type, aggregate_id) DO UPDATE SET remote_id = excluded.remote_id,
+    remote_version = excluded.remote_version, fingerprint = excluded.fingerprint, synced_at = excluded.synced_at;
+
+-- old_deliveries
+SELECT outbox_id,
+    CASE WHEN finished_at >= CAST($1 AS BIGINT) THEN NULL WHEN status = 'done' THEN 1 WHEN status = 'superseded' THEN 2
+        WHEN status = 'dismissed' THEN 3 END,
+    CASE WHEN created_at < CAST($2 AS BIGINT) THEN 1 ELSE 0 END
+FROM sync_delivery
+WHERE target = $3 AND outbox_id > CAST($4 AS BIGINT)
+ORDER BY outbox_id
+LIMIT 1000;
+
+-- delete_deliveries
+DELETE FROM sync_delivery WHERE ctid = ANY(ARRAY(SELECT j.place FROM (SELECT t.place, j.* FROM (SELECT CAST(value AS BIGINT) AS id FROM jsonb_array_elements_text(CAST($1 AS JSONB))) AS j
+         CROSS JOIN LATERAL (SELECT t.ctid AS place FROM sync_delivery AS t
+            WHERE t.target = $2 AND t.outbox_id = j.id OFFSET 0) AS t) AS j)) AND status = $3;
+
+-- delete_dismissals
+DELETE FROM sync_dismissal WHERE target = $1 AND outbox_id = ANY(ARRAY(SELECT CAST(value AS BIGINT) FROM jsonb_array_elements_text(CAST($2 AS JSONB))));
+
+-- old_changes
+SELECT o.id,
+    CASE WHEN o.routed_at < CAST($1 AS BIGINT)
+        AND (SELECT COUNT(*) FROM sync_target t
+            WHERE (SELECT COUNT(*) FROM sync_delivery d WHERE d.target = t.name AND d.outbox_id = o.id) > 0) = 0
+        AND (SELECT COUNT(*) FROM sync_target t WHERE (SELECT COUNT(*) FROM sync_work w
+             WHERE w.target = t.name AND w.aggregate_type = o.aggregate_type
+               AND w.aggregate_id = o.aggregate_id AND w.outbox_id = o.id) > 0) = 0
+        THEN 1 ELSE 0 END,
+    CASE WHEN o.routed_at < CAST($2 AS BIGINT) THEN 1 ELSE 0 END
+FROM sync_outbox o
+WHERE o.id > CAST($3 AS BIGINT)
+ORDER BY o.id
+LIMIT 1000;
+
+-- delete_changes
+DELETE FROM sync_outbox WHERE routed_at IS NOT NULL AND id = ANY(ARRAY(SELECT CAST(value AS BIGINT) FROM jsonb_array_elements_text(CAST($1 AS JSONB))));
+
+-- purge_notices
+DELETE FROM sync_notice WHERE last_at < CAST($1 AS BIGINT);
+
+-- add_notices
+INSERT INTO sync_notice (kind, subject, changes, last_change_id, last_at)
+SELECT j.kind, j.subject, j.changes, j.last_change_id, CAST(EXTRACT(EPOCH FROM statement_timestamp()) * 1000 AS BIGINT)
+FROM jsonb_to_recordset(CAST($1 AS JSONB)) AS j(kind TEXT, subject TEXT, changes BIGINT, last_change_id BIGINT)
+ON CONFLICT (kind, subject) DO UPDATE SET changes = sync_notice.changes + excluded.changes, last_change_id = excluded.last_change_id,
+    last_at = excluded.last_at;
+
+-- list_notices
+SELECT kind, subject, changes, last_change_id, last_at
+FROM sync_notice
+ORDER BY last_at DESC, kind, subject
+LIMIT 50;
+
+-- read_clock
+SELECT seen_at, doubted_at, step_ms FROM sync_clock WHERE id = 1;
+
+-- remember_clock
+INSERT INTO sync_clock (id, seen_at, doubted_at, step_ms)
+VALUES (1, CAST($1 AS BIGINT), CAST($2 AS BIGINT), CAST($3 AS BIGINT))
+ON CONFLICT (id) DO UPDATE SET seen_at = excluded.seen_at, doubted_at = excluded.doubted_at, step_ms = excluded.step_ms;
+
+-- newest_time
+SELECT routed_at FROM sync_outbox ORDER BY id DESC LIMIT 1;
+
+-- shorten_leases
+UPDATE sync_lease SET lease_until = CAST(EXTRACT(EPOCH FROM statement_timestamp()) * 1000 AS BIGINT) + 3600000 WHERE lease_until > CAST(EXTRACT(EPOCH FROM statement_timestamp()) * 1000 AS BIGINT) + 3600000 + CAST($1 AS BIGINT);
+
+-- target_names
+SELECT name FROM sync_target;
+
+-- make_due
+UPDATE sync_delivery
+SET next_attempt_at = CAST(EXTRACT(EPOCH FROM statement_timestamp()) * 1000 AS BIGINT)
+WHERE target = $1
+    AND next_attempt_at > CAST(EXTRACT(EPOCH FROM statement_timestamp()) * 1000 AS BIGINT) + CAST($2 AS BIGINT) AND next_attempt_at < 9223372036854775807
+    AND status = 'pending';
+
+-- newest_delivery
+SELECT outbox_id, status, attempts
+FROM sync_delivery
+WHERE target = $1 AND aggregate_type = 'patient' AND aggregate_id = $2
+ORDER BY outbox_id DESC
+LIMIT 1;
+
+-- newest_unrouted
+SELECT MAX(id) FROM sync_outbox WHERE routed_at IS NULL AND aggregate_type = 'patient' AND aggregate_id = $1;
+
+-- in_flight_change
+SELECT outbox_id FROM sync_work
+WHERE target = $1 AND aggregate_type = 'patient' AND aggregate_id = $2;
+
+-- read_change
+SELECT o.id, o.aggregate_type, o.aggregate_id, o.operation, o.event_id, o.payload, o.created_at,
+    l.remote_id, l.remote_version, l.fingerprint, l.delivered_outbox_id
+FROM sync_outbox o
+LEFT JOIN sync_link l ON l.target = $1 AND l.aggregate_type = o.aggregate_type AND l.aggregate_id = o.aggregate_id
+WHERE o.id = CAST($2 AS BIGINT);
+
+-- read_link
+SELECT remote_id, remote_version, fingerprint
+FROM sync_link
+WHERE target = $1 AND aggregate_type = 'patient' AND aggregate_id = $2;
+
+-- adapter_control
+SELECT t.paused, t.adapter_sha256, w.rejected_sha256, w.reload_requests, t.probe_requests
+FROM sync_target t LEFT JOIN sync_adapter_wish w ON w.target = t.name
+WHERE t.name = $1;
+
+-- is_active_adapter
+SELECT 1 FROM sync_target WHERE name = $1 AND adapter_sha256 = $2;
+
+-- remember_previous_adapter
+UPDATE sync_target SET previous_sha256 = adapter_sha256 WHERE name = $1 AND adapter_sha256 <> $2;
+
+-- activate_adapter
+UPDATE sync_target
+SET adapter_name = $1, adapter_version = $2, adapter_sha256 = $3
+WHERE name = $4 AND (adapter_sha256 IS NULL OR adapter_sha256 <> $5);
+
+-- add_adapter_event
+INSERT INTO sync_adapter_event (target, sha256, name, version, event, reason, host, at)
+VALUES ($1, $2, $3, $4, $5, $6, $7, CAST(EXTRACT(EPOCH FROM statement_timestamp()) * 1000 AS BIGINT));
+
+-- adapter_events
+SELECT target, sha256, name, version, event, reason, host, at
+FROM sync_adapter_event
+WHERE target = $1
+ORDER BY id DESC
+LIMIT CAST($2 AS BIGINT);
+
+-- adapter_events, without target
+SELECT target, sha256, name, version, event, reason, host, at
+FROM sync_adapter_event
+ORDER BY id DESC
+LIMIT CAST($1 AS BIGINT);
+
+-- reject_adapter
+INSERT INTO sync_adapter_wish (target, rejected_sha256) VALUES ($1, $2)
+ON CONFLICT (target) DO UPDATE SET rejected_sha256 = excluded.rejected_sha256;
+
+-- request_reload
+UPDATE sync_adapter_wish SET reload_requests = reload_requests + 1 WHERE target = $1;
+
+-- adapter_parts
+SELECT part, parts, bytes FROM sync_adapter_part WHERE sha256 = $1 ORDER BY part;
+
+-- count_adapter_parts
+SELECT COUNT(*) FROM sync_adapter_part WHERE sha256 = $1;
+
+-- put_adapter_part
+INSERT INTO sync_adapter_part (sha256, part, parts, bytes) VALUES ($1, CAST($2 AS BIGINT), CAST($3 AS BIGINT), $4)
+ON CONFLICT (sha256, part) DO UPDATE SET parts = excluded.parts;
+
+-- forget_adapter
+DELETE FROM sync_adapter_part
+WHERE sha256 = $1 AND NOT EXISTS (SELECT 1 FROM sync_target WHERE adapter_sha256 = $2);
+
+-- import_progress
+SELECT bytes_done, bytes_sha256, lines_done, created_count, updated_count, unchanged_count, repeated_count,
+    rejected_count, incomplete_count, rejects_bytes, finished_at
+FROM sync_import
+WHERE id = $1;
+
+-- delete_import
+DELETE FROM sync_import WHERE id = $1;
+
+-- begin_import
+INSERT INTO sync_import
+    (id, file, bytes_done, bytes_sha256, lines_done, created_count, updated_count, unchanged_count, repeated_count,
+    rejected_count, rejects_bytes, started_at, updated_at)
+VALUES ($1, $2, 0, '', 0, 0, 0, 0, 0, 0, 0, CAST(EXTRACT(EPOCH FROM statement_timestamp()) * 1000 AS BIGINT), CAST(EXTRACT(EPOCH FROM statement_timestamp()) * 1000 AS BIGINT));
+
+-- advance_import
+UPDATE sync_import
+SET bytes_done = CAST($1 AS BIGINT),
+    bytes_sha256 = $2,
+    lines_done = CAST($3 AS BIGINT),
+    created_count = CAST($4 AS BIGINT),
+    updated_count = CAST($5 AS BIGINT),
+    unchanged_count = CAST($6 AS BIGINT),
+    repeated_count = CAST($7 AS BIGINT),
+    rejected_count = CAST($8 AS BIGINT),
+    incomplete_count = CAST($9 AS BIGINT),
+    rejects_bytes = CAST($10 AS BIGINT),
+    updated_at = CAST(EXTRACT(EPOCH FROM statement_timestamp()) * 1000 AS BIGINT),
+    finished_at = CASE WHEN CAST($11 AS BIGINT) = 1 THEN CAST(EXTRACT(EPOCH FROM statement_timestamp()) * 1000 AS BIGINT) END
+WHERE id = $12 AND bytes_done = CAST($13 AS BIGINT);

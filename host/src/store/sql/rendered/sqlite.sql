@@ -1,0 +1,838 @@
+-- What SQLite is sent. Made of the templates: `UPDATE_EXPECT=1 cargo test -p host --lib store::sql` writes it anew.
+
+-- claim_due
+SELECT d.outbox_id, d.aggregate_type, d.aggregate_id, d.next_attempt_at, d.attempts,
+    (SELECT MAX(s.outbox_id) FROM sync_delivery s
+         WHERE s.target = d.target AND s.aggregate_type = d.aggregate_type AND s.aggregate_id = d.aggregate_id),
+    (SELECT MIN(s.outbox_id) FROM sync_delivery s
+         WHERE s.target = d.target AND s.aggregate_type = d.aggregate_type AND s.aggregate_id = d.aggregate_id
+           AND s.outbox_id > COALESCE((SELECT l.delivered_outbox_id FROM sync_link l
+                    WHERE l.target = d.target AND l.aggregate_type = d.aggregate_type AND l.aggregate_id = d.aggregate_id), 0)),
+    (SELECT l.delivered_outbox_id FROM sync_link l
+         WHERE l.target = d.target AND l.aggregate_type = d.aggregate_type AND l.aggregate_id = d.aggregate_id)
+FROM sync_delivery d
+WHERE d.target = ?
+    AND d.status = 'pending'
+    AND d.next_attempt_at >= ?
+    AND d.next_attempt_at <= CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER)
+    AND (SELECT COUNT(*) FROM sync_work w
+         WHERE w.target = d.target AND w.aggregate_type = d.aggregate_type AND w.aggregate_id = d.aggregate_id) = 0
+    AND (d.aggregate_type NOT IN (?, ?) OR NOT EXISTS (SELECT 1
+        FROM sync_delivery e
+        WHERE e.target = d.target AND e.aggregate_type = d.aggregate_type
+            AND e.aggregate_id = d.aggregate_id AND e.outbox_id < d.outbox_id AND e.status IN ('pending', 'processing', 'failed')))
+ORDER BY d.next_attempt_at, d.outbox_id
+LIMIT ?;
+
+-- claim_due, without fifo_types
+SELECT d.outbox_id, d.aggregate_type, d.aggregate_id, d.next_attempt_at, d.attempts,
+    (SELECT MAX(s.outbox_id) FROM sync_delivery s
+         WHERE s.target = d.target AND s.aggregate_type = d.aggregate_type AND s.aggregate_id = d.aggregate_id),
+    (SELECT MIN(s.outbox_id) FROM sync_delivery s
+         WHERE s.target = d.target AND s.aggregate_type = d.aggregate_type AND s.aggregate_id = d.aggregate_id
+           AND s.outbox_id > COALESCE((SELECT l.delivered_outbox_id FROM sync_link l
+                    WHERE l.target = d.target AND l.aggregate_type = d.aggregate_type AND l.aggregate_id = d.aggregate_id), 0)),
+    (SELECT l.delivered_outbox_id FROM sync_link l
+         WHERE l.target = d.target AND l.aggregate_type = d.aggregate_type AND l.aggregate_id = d.aggregate_id)
+FROM sync_delivery d
+WHERE d.target = ?
+    AND d.status = 'pending'
+    AND d.next_attempt_at >= ?
+    AND d.next_attempt_at <= CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER)
+    AND (SELECT COUNT(*) FROM sync_work w
+         WHERE w.target = d.target AND w.aggregate_type = d.aggregate_type AND w.aggregate_id = d.aggregate_id) = 0
+ORDER BY d.next_attempt_at, d.outbox_id
+LIMIT ?;
+
+-- supersede
+UPDATE sync_delivery AS t
+SET status = 'superseded',
+    next_attempt_at = NULL,
+    finished_at = CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER)
+FROM (SELECT value->>'aggregate_type' AS aggregate_type, value->>'aggregate_id' AS aggregate_id, value->>'before_id' AS before_id FROM json_each(?)) AS j
+WHERE t.target = ? AND t.aggregate_type = j.aggregate_type
+                AND t.aggregate_id = j.aggregate_id AND t.outbox_id < j.before_id AND t.status IN ('pending', 'failed');
+
+-- mark_processing
+UPDATE sync_delivery
+SET status = 'processing', next_attempt_at = NULL, lease_epoch = ?
+WHERE target = ? AND outbox_id IN (SELECT value FROM json_each(?)) AND status = 'pending';
+
+-- begin_in_flight
+INSERT INTO sync_work (target, aggregate_type, aggregate_id, outbox_id, epoch)
+SELECT target, aggregate_type, aggregate_id, outbox_id, ?
+FROM sync_delivery
+WHERE target = ? AND outbox_id IN (SELECT value FROM json_each(?));
+
+-- read_batch
+SELECT o.id, o.aggregate_type, o.aggregate_id, o.operation, o.event_id, o.payload, o.created_at,
+    l.remote_id, l.remote_version, l.fingerprint, l.delivered_outbox_id
+FROM sync_outbox o
+LEFT JOIN sync_link l ON l.target = ? AND l.aggregate_type = o.aggregate_type AND l.aggregate_id = o.aggregate_id
+WHERE o.id IN (SELECT value FROM json_each(?));
+
+-- direct_candidates
+SELECT o.id, o.aggregate_type, o.aggregate_id,
+    (SELECT MAX(s.outbox_id) FROM sync_delivery s
+         WHERE s.target = ? AND s.aggregate_type = o.aggregate_type AND s.aggregate_id = o.aggregate_id),
+    (SELECT l.delivered_outbox_id FROM sync_link l
+         WHERE l.target = ? AND l.aggregate_type = o.aggregate_type AND l.aggregate_id = o.aggregate_id),
+    (SELECT COUNT(*) FROM sync_work w
+         WHERE w.target = ? AND w.aggregate_type = o.aggregate_type AND w.aggregate_id = o.aggregate_id)
+FROM sync_outbox o
+WHERE o.id IN (SELECT value FROM json_each(?))
+ORDER BY o.id;
+
+-- begin_in_flight_direct
+INSERT INTO sync_work (target, aggregate_type, aggregate_id, outbox_id, epoch)
+SELECT ?, o.aggregate_type, o.aggregate_id, o.id, ?
+FROM sync_outbox o
+WHERE o.id IN (SELECT value FROM json_each(?));
+
+-- begin_lease
+INSERT INTO sync_lease (target, owner, acquired_at, lease_until)
+VALUES (?, ?, CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER), CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER) + ?);
+
+-- renew_lease
+UPDATE sync_lease
+SET lease_until = CASE WHEN lease_until > CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER) + ? THEN lease_until ELSE CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER) + ? END
+WHERE epoch = ? AND owner = ?;
+
+-- hold_lease
+UPDATE sync_lease SET lease_until = lease_until WHERE epoch = ? AND owner = ?;
+
+-- end_lease
+DELETE FROM sync_lease WHERE epoch = ? AND owner = ?;
+
+-- expired_leases
+SELECT target, owner, epoch FROM sync_lease WHERE lease_until < CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER);
+
+-- end_expired_lease
+DELETE FROM sync_lease WHERE epoch = ? AND owner = ? AND lease_until < CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER);
+
+-- end_in_flight
+DELETE FROM sync_work WHERE epoch = ? AND target = ?;
+
+-- end_in_flight_of
+DELETE FROM sync_work WHERE epoch = ? AND target = ? AND outbox_id IN (SELECT value FROM json_each(?));
+
+-- enqueue_direct_in_flight
+INSERT INTO sync_delivery (target, outbox_id, aggregate_type, aggregate_id, status, next_attempt_at, created_at)
+SELECT w.target, w.outbox_id, w.aggregate_type, w.aggregate_id, 'pending',
+    COALESCE(o.routed_at, CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER)), COALESCE(o.routed_at, CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER))
+FROM sync_work w
+LEFT JOIN sync_outbox o ON o.id = w.outbox_id
+WHERE w.epoch = ? AND w.target = ?
+    AND (SELECT COUNT(*) FROM sync_delivery d WHERE d.target = w.target AND d.outbox_id = w.outbox_id) = 0;
+
+-- requeue_in_flight
+UPDATE sync_delivery AS t
+SET status = CASE WHEN t.finished_at IS NULL THEN 'pending' ELSE 'failed' END,
+    next_attempt_at = CASE WHEN t.finished_at IS NULL THEN t.created_at ELSE 9223372036854775807 END,
+    lease_epoch = NULL
+FROM (SELECT w.outbox_id FROM sync_work w WHERE w.epoch = ? AND w.target = ?) AS j
+WHERE t.target = ? AND t.outbox_id = j.outbox_id AND t.lease_epoch = ? AND t.status = 'processing';
+
+-- note_in_doubt
+UPDATE sync_delivery AS t
+SET attempts = j.attempts,
+    error_kind = j.error_kind,
+    error_message = j.error_message,
+    finished_at = CASE WHEN j.is_final = 1 THEN CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER) ELSE NULL END
+FROM (SELECT value->>'outbox_id' AS outbox_id, value->>'status' AS status, value->>'attempts' AS attempts, value->>'pause_ms' AS pause_ms, value->>'is_final' AS is_final, value->>'error_kind' AS error_kind, value->>'error_message' AS error_message FROM json_each(?)) AS j
+WHERE t.target = ? AND t.outbox_id = j.outbox_id AND t.lease_epoch = ? AND t.status = 'processing';
+
+-- insert_done
+INSERT INTO sync_delivery (target, outbox_id, aggregate_type, aggregate_id, status, attempts, created_at, finished_at)
+SELECT ?, o.id, o.aggregate_type, o.aggregate_id, 'done', ?, COALESCE(o.routed_at, CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER)), CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER)
+FROM sync_outbox o
+WHERE o.id IN (SELECT value FROM json_each(?));
+
+-- insert_processing
+INSERT INTO sync_delivery (target, outbox_id, aggregate_type, aggregate_id, status, lease_epoch, created_at)
+SELECT ?, o.id, o.aggregate_type, o.aggregate_id, 'processing', ?, COALESCE(o.routed_at, CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER))
+FROM sync_outbox o
+WHERE o.id IN (SELECT value FROM json_each(?));
+
+-- mark_done
+UPDATE sync_delivery
+SET status = 'done', attempts = ?, lease_epoch = NULL,
+    error_kind = NULL, error_message = NULL, finished_at = CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER)
+WHERE target = ? AND outbox_id IN (SELECT value FROM json_each(?)) AND lease_epoch = ? AND status = 'processing';
+
+-- update_each
+UPDATE sync_delivery AS t
+SET status = j.status,
+    attempts = j.attempts,
+    lease_epoch = NULL,
+    error_kind = j.error_kind,
+    error_message = j.error_message,
+    next_attempt_at = CASE WHEN j.status = 'failed' THEN 9223372036854775807 WHEN j.is_final = 1 THEN NULL
+        WHEN j.pause_ms > 0 THEN CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER) + j.pause_ms ELSE t.created_at END,
+    finished_at = CASE WHEN j.is_final = 1 THEN CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER) ELSE NULL END
+FROM (SELECT value->>'outbox_id' AS outbox_id, value->>'status' AS status, value->>'attempts' AS attempts, value->>'pause_ms' AS pause_ms, value->>'is_final' AS is_final, value->>'error_kind' AS error_kind, value->>'error_message' AS error_message FROM json_each(?)) AS j
+WHERE t.target = ? AND t.outbox_id = j.outbox_id AND t.lease_epoch = ? AND t.status = 'processing';
+
+-- put_links
+INSERT INTO sync_link
+    (target, aggregate_type, aggregate_id, remote_id, remote_version, fingerprint, delivered_outbox_id, synced_at)
+VALUES (?, ?, ?, ?, ?, ?, ?, CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER)), (?, ?, ?, ?, ?, ?, ?, CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER))
+ON CONFLICT (target, aggregate_type, aggregate_id) DO UPDATE SET remote_id = excluded.remote_id,
+        remote_version = excluded.remote_version, fingerprint = excluded.fingerprint,
+        delivered_outbox_id = excluded.delivered_outbox_id, synced_at = excluded.synced_at;
+
+-- write_back_openemr_id
+UPDATE patient_cache AS t
+SET openemr_patient_id = CAST(j.remote_id AS BIGINT)
+FROM (SELECT value->>'patient_id' AS patient_id, value->>'remote_id' AS remote_id FROM json_each(?)) AS j
+WHERE t.patient_id = j.patient_id AND (t.openemr_patient_id IS NULL OR t.openemr_patient_id <> CAST(j.remote_id AS BIGINT));
+
+-- write_back_fhir_id
+UPDATE patient_cache AS t
+SET fhir_patient_id = j.remote_id
+FROM (SELECT value->>'patient_id' AS patient_id, value->>'remote_id' AS remote_id FROM json_each(?)) AS j
+WHERE t.patient_id = j.patient_id AND (t.fhir_patient_id IS NULL OR t.fhir_patient_id <> j.remote_id);
+
+-- has_unrouted
+SELECT id FROM sync_outbox WHERE routed_at IS NULL AND id > ? ORDER BY id LIMIT 1;
+
+-- unrouted
+SELECT o.id, o.aggregate_type, o.aggregate_id, o.operation, o.event_id, o.created_at, CASE typeof(o.payload) WHEN 'text' THEN NULL ELSE typeof(o.payload) END
+FROM sync_outbox o
+WHERE o.routed_at IS NULL AND o.id > ?
+ORDER BY o.id
+LIMIT ?;
+
+-- enqueue
+INSERT INTO sync_delivery (target, outbox_id, aggregate_type, aggregate_id, status, next_attempt_at, created_at)
+SELECT j.target, o.id, o.aggregate_type, o.aggregate_id, 'pending', CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER), CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER)
+FROM sync_outbox o
+JOIN (SELECT value->>'target' AS target, value->>'aggregate_type' AS aggregate_type FROM json_each(?)) AS j ON j.aggregate_type = o.aggregate_type
+WHERE o.id IN (SELECT value FROM json_each(?))
+    AND (SELECT COUNT(*) FROM sync_delivery d WHERE d.target = j.target AND d.outbox_id = o.id) = 0
+    AND (SELECT COUNT(*) FROM sync_work w
+         WHERE w.target = j.target AND w.aggregate_type = o.aggregate_type
+           AND w.aggregate_id = o.aggregate_id AND w.outbox_id = o.id) = 0;
+
+-- mark_routed
+UPDATE sync_outbox
+SET routed_at = CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER)
+WHERE id IN (SELECT value FROM json_each(?))
+    AND COALESCE(routed_at, 0) = 0
+    AND (SELECT COALESCE(SUM(t.route_revision), 0) FROM sync_target t) = ?;
+
+-- mark_routed, without revision
+UPDATE sync_outbox
+SET routed_at = CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER)
+WHERE id IN (SELECT value FROM json_each(?))
+    AND COALESCE(routed_at, 0) = 0;
+
+-- insert_refused
+INSERT INTO sync_delivery
+    (target, outbox_id, aggregate_type, aggregate_id, status, next_attempt_at, error_kind, error_message,
+    created_at, finished_at)
+SELECT j.target, j.outbox_id, j.aggregate_type, j.aggregate_id, 'failed', 9223372036854775807, j.error_kind, j.error_message,
+    CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER), CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER)
+FROM (SELECT value->>'target' AS target, value->>'outbox_id' AS outbox_id, value->>'aggregate_type' AS aggregate_type, value->>'aggregate_id' AS aggregate_id, value->>'error_kind' AS error_kind, value->>'error_message' AS error_message FROM json_each(?)) AS j
+WHERE (SELECT COUNT(*) FROM sync_delivery d WHERE d.target = j.target AND d.outbox_id = j.outbox_id) = 0;
+
+-- fail_refused
+UPDATE sync_delivery AS t
+SET status = 'failed',
+    attempts = 0,
+    lease_epoch = NULL,
+    error_kind = j.error_kind,
+    error_message = j.error_message,
+    next_attempt_at = 9223372036854775807,
+    finished_at = CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER)
+FROM (SELECT value->>'target' AS target, value->>'outbox_id' AS outbox_id, value->>'aggregate_type' AS aggregate_type, value->>'aggregate_id' AS aggregate_id, value->>'error_kind' AS error_kind, value->>'error_message' AS error_message FROM json_each(?)) AS j
+WHERE t.target = ? AND t.outbox_id = j.outbox_id AND t.lease_epoch = ? AND t.status = 'processing';
+
+-- nearly_routed
+SELECT MAX(m.newest)
+FROM (SELECT
+        (SELECT d.outbox_id FROM sync_delivery d WHERE d.target = t.name ORDER BY d.outbox_id DESC LIMIT 1) AS newest
+    FROM sync_target t) m;
+
+-- count_unrouted
+SELECT COUNT(*)
+FROM (SELECT 1 AS one FROM sync_outbox WHERE routed_at IS NULL AND id > ? LIMIT 10001) n;
+
+-- oldest_unrouted
+SELECT CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER) - CASE WHEN created_at BETWEEN 946684800000 AND 4102444799999 THEN created_at END FROM sync_outbox WHERE routed_at IS NULL AND id > ? ORDER BY id LIMIT 1;
+
+-- estimate_unrouted
+SELECT (SELECT id FROM sync_outbox WHERE routed_at IS NULL AND id > ? ORDER BY id DESC LIMIT 1)
+    - (SELECT id FROM sync_outbox WHERE routed_at IS NULL AND id > ? ORDER BY id ASC LIMIT 1) + 1;
+
+-- append
+INSERT INTO sync_outbox (event_id, aggregate_type, aggregate_id, operation, payload, created_at)
+SELECT j.event_id, j.aggregate_type, j.aggregate_id, j.operation, j.payload, CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER)
+FROM (SELECT value->>'position' AS position, value->>'event_id' AS event_id, value->>'aggregate_type' AS aggregate_type, value->>'aggregate_id' AS aggregate_id, value->>'operation' AS operation, value->>'payload' AS payload FROM json_each(?)) AS j
+ORDER BY j.position;
+
+-- append_block
+INSERT INTO sync_outbox (event_id, aggregate_type, aggregate_id, operation, payload, created_at)
+VALUES (?, ?, ?, ?, ?, CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER)), (?, ?, ?, ?, ?, CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER));
+
+-- enqueue_for_target
+INSERT INTO sync_delivery (target, outbox_id, aggregate_type, aggregate_id, status, next_attempt_at, created_at)
+SELECT ?, o.id, o.aggregate_type, o.aggregate_id, 'pending', CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER), CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER)
+FROM (SELECT value->>'event_id' AS event_id FROM json_each(?)) AS j JOIN sync_outbox o ON o.event_id = j.event_id;
+
+-- mark_events_routed
+UPDATE sync_outbox SET routed_at = CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER) WHERE event_id IN (SELECT j.event_id FROM (SELECT value->>'event_id' AS event_id FROM json_each(?)) AS j);
+
+-- list_patients
+SELECT t.patient_id, t.family_name, t.given_name, t.birth_date, t.gender, t.middle_name, t.native_family_name,
+    t.native_given_name, t.title, t.suffix, t.marital_status, t.phone_home, t.phone_mobile, t.phone_work, t.email,
+    t.street, t.street_line_2, t.city, t.state, t.postal_code, t.country, t.language, t.race, t.ethnicity,
+    t.national_id, t.deceased_date, t.openemr_patient_id, t.fhir_patient_id FROM patient_cache t WHERE t.patient_id > ? ORDER BY t.patient_id LIMIT ?;
+
+-- patients_by_id
+SELECT t.patient_id, t.family_name, t.given_name, t.birth_date, t.gender, t.middle_name, t.native_family_name,
+    t.native_given_name, t.title, t.suffix, t.marital_status, t.phone_home, t.phone_mobile, t.phone_work, t.email,
+    t.street, t.street_line_2, t.city, t.state, t.postal_code, t.country, t.language, t.race, t.ethnicity,
+    t.national_id, t.deceased_date, t.openemr_patient_id, t.fhir_patient_id
+FROM patient_cache t
+WHERE t.patient_id IN (SELECT j.patient_id FROM (SELECT value->>'patient_id' AS patient_id FROM json_each(?)) AS j)
+ORDER BY t.patient_id;
+
+-- lock_patients_by_id
+SELECT t.patient_id, t.family_name, t.given_name, t.birth_date, t.gender, t.middle_name, t.native_family_name,
+    t.native_given_name, t.title, t.suffix, t.marital_status, t.phone_home, t.phone_mobile, t.phone_work, t.email,
+    t.street, t.street_line_2, t.city, t.state, t.postal_code, t.country, t.language, t.race, t.ethnicity,
+    t.national_id, t.deceased_date, t.openemr_patient_id, t.fhir_patient_id
+FROM patient_cache t
+WHERE t.patient_id IN (SELECT j.patient_id FROM (SELECT value->>'patient_id' AS patient_id FROM json_each(?)) AS j)
+ORDER BY t.patient_id;
+
+-- put_patients
+INSERT INTO patient_cache
+    (patient_id, family_name, given_name, birth_date, gender, middle_name, native_family_name, native_given_name,
+        title, suffix, marital_status, phone_home, phone_mobile, phone_work, email, street, street_line_2, city,
+        state, postal_code, country, language, race, ethnicity, national_id, deceased_date, created_at, updated_at)
+SELECT j.patient_id, j.family_name, j.given_name, j.birth_date, j.gender, j.middle_name, j.native_family_name,
+    j.native_given_name, j.title, j.suffix, j.marital_status, j.phone_home, j.phone_mobile, j.phone_work,
+    j.email, j.street, j.street_line_2, j.city, j.state, j.postal_code, j.country, j.language, j.race,
+    j.ethnicity, j.national_id, j.deceased_date,
+    CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER), CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER)
+FROM (SELECT value->>'patient_id' AS patient_id, value->>'family_name' AS family_name, value->>'given_name' AS given_name, value->>'birth_date' AS birth_date, value->>'gender' AS gender, value->>'middle_name' AS middle_name, value->>'native_family_name' AS native_family_name, value->>'native_given_name' AS native_given_name, value->>'title' AS title, value->>'suffix' AS suffix, value->>'marital_status' AS marital_status, value->>'phone_home' AS phone_home, value->>'phone_mobile' AS phone_mobile, value->>'phone_work' AS phone_work, value->>'email' AS email, value->>'street' AS street, value->>'street_line_2' AS street_line_2, value->>'city' AS city, value->>'state' AS state, value->>'postal_code' AS postal_code, value->>'country' AS country, value->>'language' AS language, value->>'race' AS race, value->>'ethnicity' AS ethnicity, value->>'national_id' AS national_id, value->>'deceased_date' AS deceased_date FROM json_each(?)) AS j
+WHERE TRUE
+ON CONFLICT (patient_id) DO UPDATE SET
+        family_name = excluded.family_name, given_name = excluded.given_name, birth_date = excluded.birth_date,
+        gender = excluded.gender, middle_name = excluded.middle_name, native_family_name = excluded.native_family_name,
+        native_given_name = excluded.native_given_name, title = excluded.title, suffix = excluded.suffix,
+        marital_status = excluded.marital_status, phone_home = excluded.phone_home,
+        phone_mobile = excluded.phone_mobile, phone_work = excluded.phone_work, email = excluded.email,
+        street = excluded.street, street_line_2 = excluded.street_line_2, city = excluded.city, state = excluded.state,
+        postal_code = excluded.postal_code, country = excluded.country, language = excluded.language,
+        race = excluded.race, ethnicity = excluded.ethnicity, national_id = excluded.national_id,
+        deceased_date = excluded.deceased_date, updated_at = excluded.updated_at;
+
+-- put_patient_block
+INSERT INTO patient_cache
+    (patient_id, family_name, given_name, birth_date, gender, middle_name, native_family_name, native_given_name,
+        title, suffix, marital_status, phone_home, phone_mobile, phone_work, email, street, street_line_2, city,
+        state, postal_code, country, language, race, ethnicity, national_id, deceased_date, created_at, updated_at)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER), CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER)), (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER), CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER))
+ON CONFLICT (patient_id) DO UPDATE SET
+        family_name = excluded.family_name, given_name = excluded.given_name, birth_date = excluded.birth_date,
+        gender = excluded.gender, middle_name = excluded.middle_name, native_family_name = excluded.native_family_name,
+        native_given_name = excluded.native_given_name, title = excluded.title, suffix = excluded.suffix,
+        marital_status = excluded.marital_status, phone_home = excluded.phone_home,
+        phone_mobile = excluded.phone_mobile, phone_work = excluded.phone_work, email = excluded.email,
+        street = excluded.street, street_line_2 = excluded.street_line_2, city = excluded.city, state = excluded.state,
+        postal_code = excluded.postal_code, country = excluded.country, language = excluded.language,
+        race = excluded.race, ethnicity = excluded.ethnicity, national_id = excluded.national_id,
+        deceased_date = excluded.deceased_date, updated_at = excluded.updated_at;
+
+-- delete_patient
+DELETE FROM patient_cache WHERE patient_id = ?;
+
+-- list_users
+SELECT username, display_name, role, email, department, password_hash FROM users ORDER BY username;
+
+-- put_user
+INSERT INTO users (username, display_name, role, email, department, password_hash, created_at, updated_at)
+VALUES (?, ?, ?, ?, ?, ?, CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER), CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER))
+ON CONFLICT (username) DO UPDATE SET display_name = excluded.display_name, role = excluded.role, email = excluded.email,
+    department = excluded.department, password_hash = excluded.password_hash, updated_at = excluded.updated_at;
+
+-- register_target
+INSERT INTO sync_target (name, enabled, state, updated_at)
+VALUES (?, ?, 'unknown', CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER))
+ON CONFLICT (name) DO UPDATE SET enabled = excluded.enabled;
+
+-- enable_target
+INSERT INTO sync_target (name, enabled, state, route_revision, updated_at)
+VALUES (?, 1, 'unknown', 1, CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER))
+ON CONFLICT (name) DO UPDATE SET route_revision = sync_target.route_revision + 1 - sync_target.enabled, enabled = 1;
+
+-- disable_target
+UPDATE sync_target
+SET enabled = 0, route_revision = route_revision + 1, updated_at = CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER)
+WHERE name = ? AND enabled = 1;
+
+-- set_types
+UPDATE sync_target
+SET aggregate_types = ?, route_revision = route_revision + 1
+WHERE name = ? AND COALESCE(aggregate_types, '') <> ?;
+
+-- change_routes
+UPDATE sync_target SET route_revision = route_revision + 1 WHERE name = ?;
+
+-- routes
+SELECT name, aggregate_types, enabled, route_revision FROM sync_target ORDER BY name;
+
+-- report_target
+UPDATE sync_target
+SET state = ?,
+    breaker = ?,
+    breaker_until = CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER) + ?,
+    error_kind = ?,
+    error_message = ?,
+    error_at = CASE WHEN ? = 1 THEN CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER) END,
+    summary = COALESCE(?, summary),
+    updated_at = CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER)
+WHERE name = ?;
+
+-- request_probe
+UPDATE sync_target SET probe_requests = probe_requests + 1 WHERE name = ?;
+
+-- set_paused
+UPDATE sync_target
+SET paused = ?, probe_requests = probe_requests + 1 - ?, updated_at = CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER)
+WHERE name = ?;
+
+-- put_host
+INSERT INTO sync_host (id, version, started_at, seen_at, targets)
+VALUES (?, ?, CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER), CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER), ?)
+ON CONFLICT (id) DO UPDATE SET seen_at = excluded.seen_at, targets = excluded.targets;
+
+-- running_hosts
+SELECT id, targets FROM sync_host WHERE seen_at > CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER) - 15000 ORDER BY id;
+
+-- forget_hosts
+DELETE FROM sync_host WHERE seen_at < CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER) - 86400000;
+
+-- delete_host
+DELETE FROM sync_host WHERE id = ?;
+
+-- try_write
+INSERT INTO sync_host (id, version, started_at, seen_at) VALUES (?, 'check', CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER), CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER));
+
+-- add_counts
+INSERT INTO sync_count (target, shard, made, done, superseded, dismissed)
+VALUES (?, ?, ?, ?, ?, ?)
+ON CONFLICT (target, shard) DO UPDATE SET made = sync_count.made + excluded.made, done = sync_count.done + excluded.done,
+    superseded = sync_count.superseded + excluded.superseded, dismissed = sync_count.dismissed + excluded.dismissed;
+
+-- uncounted
+SELECT COUNT(*)
+    + (SELECT COUNT(*) FROM sync_work w WHERE w.target = ?
+        AND (SELECT COUNT(*) FROM sync_delivery s WHERE s.target = w.target AND s.outbox_id = w.outbox_id) = 0)
+    - CAST((SELECT COALESCE(SUM(c.made), 0) FROM sync_count c WHERE c.target = ?) AS DECIMAL(20))
+FROM sync_delivery d
+WHERE d.target = ?;
+
+-- read_counts
+SELECT c.target, c.made, c.done, c.superseded, c.dismissed,
+    (SELECT COUNT(*) FROM sync_lease l JOIN sync_work w ON w.epoch = l.epoch
+         WHERE l.target = c.target AND w.target = c.target),
+    (SELECT COUNT(*) FROM sync_delivery d
+        WHERE d.target = c.target AND d.next_attempt_at = ?)
+FROM (SELECT target, CAST(SUM(made) AS DECIMAL(20)) AS made, CAST(SUM(done) AS DECIMAL(20)) AS done,
+        CAST(SUM(superseded) AS DECIMAL(20)) AS superseded, CAST(SUM(dismissed) AS DECIMAL(20)) AS dismissed
+    FROM sync_count GROUP BY target) c;
+
+-- count_open
+SELECT COUNT(*) + (SELECT COUNT(*) FROM sync_lease l JOIN sync_work w ON w.epoch = l.epoch
+     WHERE l.target = ? AND w.target = ?)
+FROM sync_delivery d
+WHERE d.target = ? AND d.next_attempt_at < 9223372036854775807;
+
+-- enabled_targets
+SELECT name FROM sync_target WHERE enabled = 1;
+
+-- has_due
+SELECT CASE WHEN EXISTS (SELECT 1 FROM sync_delivery d
+        WHERE d.target = ? AND d.next_attempt_at <= CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER))
+    OR (SELECT COUNT(*) FROM sync_lease l JOIN sync_work w ON w.epoch = l.epoch
+         WHERE l.target = ? AND w.target = ?) > 0 THEN 1 ELSE 0 END;
+
+-- target_status
+SELECT name, enabled, paused, state, breaker, breaker_until - CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER), adapter_name, adapter_version, adapter_sha256,
+    summary, error_kind, error_message, CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER) - error_at
+FROM sync_target;
+
+-- oldest_pending
+SELECT CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER) - MIN(COALESCE(CASE WHEN created_at BETWEEN 946684800000 AND 4102444799999 THEN created_at END, routed_at))
+FROM sync_outbox o
+WHERE o.id = (SELECT MIN(n.outbox_id) FROM (SELECT d.outbox_id FROM sync_delivery d
+        WHERE d.target = ? AND d.next_attempt_at < ?
+        ORDER BY d.next_attempt_at, d.outbox_id LIMIT 10000) n);
+
+-- recent_deliveries
+SELECT d.target, d.aggregate_type, d.aggregate_id, d.status, NULLIF(l.remote_id, ''), d.attempts, d.error_kind,
+    d.error_message, d.finished_at, d.outbox_id
+FROM sync_delivery d
+LEFT JOIN sync_link l ON l.target = d.target AND l.aggregate_type = d.aggregate_type AND l.aggregate_id = d.aggregate_id
+WHERE d.target = ?
+    AND d.outbox_id > (SELECT COALESCE(MAX(n.outbox_id), 0) FROM sync_delivery n WHERE n.target = ?) - ?
+    AND d.status <> 'superseded'
+ORDER BY d.outbox_id DESC
+LIMIT ?;
+
+-- store_clock
+SELECT CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER);
+
+-- list_failed
+SELECT t.target, t.aggregate_type, t.aggregate_id, t.outbox_id, t.error_kind, t.error_message, t.attempts, t.finished_at
+FROM sync_target j JOIN sync_delivery t ON t.target = j.name AND t.next_attempt_at = 9223372036854775807 AND t.status = 'failed'
+        AND j.name = ?
+        AND t.aggregate_type = 'patient' AND t.aggregate_id = ?
+        AND t.error_kind = ?
+        AND t.finished_at <= CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER) - ?
+        AND t.outbox_id = ?
+ORDER BY t.outbox_id, t.target
+LIMIT ?;
+
+-- list_failed, without target, patient, kind, age_ms, change_id
+SELECT t.target, t.aggregate_type, t.aggregate_id, t.outbox_id, t.error_kind, t.error_message, t.attempts, t.finished_at
+FROM sync_target j JOIN sync_delivery t ON t.target = j.name AND t.next_attempt_at = 9223372036854775807 AND t.status = 'failed'
+ORDER BY t.outbox_id, t.target
+LIMIT ?;
+
+-- count_failed
+SELECT COUNT(*)
+FROM sync_target j JOIN sync_delivery t ON t.target = j.name AND t.next_attempt_at = 9223372036854775807 AND t.status = 'failed'
+        AND j.name = ?
+        AND t.aggregate_type = 'patient' AND t.aggregate_id = ?
+        AND t.error_kind = ?
+        AND t.finished_at <= CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER) - ?
+        AND t.outbox_id = ? AND t.attempts > 0;
+
+-- count_failed, without target, patient, kind, age_ms, change_id
+SELECT COUNT(*)
+FROM sync_target j JOIN sync_delivery t ON t.target = j.name AND t.next_attempt_at = 9223372036854775807 AND t.status = 'failed'
+         AND t.attempts > 0;
+
+-- retry_failed
+UPDATE sync_delivery AS t
+SET status = 'pending',
+    attempts = 0,
+    next_attempt_at = CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER),
+    finished_at = NULL
+FROM sync_target AS j
+WHERE t.target = j.name AND t.next_attempt_at = 9223372036854775807 AND t.status = 'failed'
+        AND j.name = ?
+        AND t.aggregate_type = 'patient' AND t.aggregate_id = ?
+        AND t.error_kind = ?
+        AND t.finished_at <= CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER) - ?
+        AND t.outbox_id = ? AND t.attempts > 0;
+
+-- retry_failed, without target, patient, kind, age_ms, change_id
+UPDATE sync_delivery AS t
+SET status = 'pending',
+    attempts = 0,
+    next_attempt_at = CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER),
+    finished_at = NULL
+FROM sync_target AS j
+WHERE t.target = j.name AND t.next_attempt_at = 9223372036854775807 AND t.status = 'failed'
+         AND t.attempts > 0;
+
+-- list_dismissed
+SELECT t.target, t.aggregate_type, t.aggregate_id, t.outbox_id, t.error_kind, t.error_message, t.attempts, t.finished_at, d.reason, d.dismissed_by, d.dismissed_at
+FROM sync_dismissal d
+JOIN sync_delivery t ON t.target = d.target AND t.outbox_id = d.outbox_id
+WHERE d.target = ?
+ORDER BY d.dismissed_at DESC, t.outbox_id, t.target
+LIMIT ?;
+
+-- list_dismissed, without target
+SELECT t.target, t.aggregate_type, t.aggregate_id, t.outbox_id, t.error_kind, t.error_message, t.attempts, t.finished_at, d.reason, d.dismissed_by, d.dismissed_at
+FROM sync_dismissal d
+JOIN sync_delivery t ON t.target = d.target AND t.outbox_id = d.outbox_id
+ORDER BY d.dismissed_at DESC, t.outbox_id, t.target
+LIMIT ?;
+
+-- mark_dismissed
+UPDATE sync_delivery AS t
+SET status = 'dismissed',
+    next_attempt_at = NULL,
+    finished_at = CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER)
+FROM (SELECT value->>'target' AS target, value->>'outbox_id' AS outbox_id FROM json_each(?)) AS j
+WHERE t.target = j.target AND t.outbox_id = j.outbox_id AND t.status = 'failed';
+
+-- insert_dismissals
+INSERT INTO sync_dismissal (target, outbox_id, reason, dismissed_by, dismissed_at)
+SELECT j.target, j.outbox_id, ?, ?, CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER)
+FROM (SELECT value->>'target' AS target, value->>'outbox_id' AS outbox_id FROM json_each(?)) AS j;
+
+-- knows_patient
+SELECT 1 FROM patient_cache WHERE patient_id = ?;
+
+-- knows_patient_delivery
+SELECT 1 FROM sync_delivery d
+WHERE d.aggregate_id = ? AND d.aggregate_type = 'patient' LIMIT 1;
+
+-- knows_patient_in_flight
+SELECT 1 FROM sync_work WHERE aggregate_id = ? AND aggregate_type = 'patient' LIMIT 1;
+
+-- blocked_keys
+SELECT *
+FROM (SELECT d.target, d.aggregate_type, d.aggregate_id, d.outbox_id, d.error_kind, d.error_message,
+        (SELECT COUNT(*) FROM sync_delivery w
+            WHERE w.target = d.target AND w.aggregate_type = d.aggregate_type
+                AND w.aggregate_id = d.aggregate_id AND w.outbox_id > d.outbox_id AND w.status = 'pending') AS waiting
+    FROM sync_target t JOIN sync_delivery d
+        ON d.target = t.name AND d.next_attempt_at = 9223372036854775807 AND d.aggregate_type IN (?, ?)) b
+WHERE b.waiting > 0
+ORDER BY b.outbox_id, b.target
+LIMIT ?;
+
+-- list_conflicts
+SELECT d.target, d.aggregate_type, d.aggregate_id, d.outbox_id, NULLIF(l.remote_id, ''), d.error_message, d.finished_at
+FROM sync_target t
+JOIN sync_delivery d
+    ON d.target = t.name AND d.next_attempt_at = 9223372036854775807 AND d.error_kind = ?
+LEFT JOIN sync_link l ON l.target = d.target AND l.aggregate_type = d.aggregate_type AND l.aggregate_id = d.aggregate_id
+WHERE 1 = 1
+    AND t.name = ?
+ORDER BY d.outbox_id, d.target
+LIMIT ?;
+
+-- list_conflicts, without target
+SELECT d.target, d.aggregate_type, d.aggregate_id, d.outbox_id, NULLIF(l.remote_id, ''), d.error_message, d.finished_at
+FROM sync_target t
+JOIN sync_delivery d
+    ON d.target = t.name AND d.next_attempt_at = 9223372036854775807 AND d.error_kind = ?
+LEFT JOIN sync_link l ON l.target = d.target AND l.aggregate_type = d.aggregate_type AND l.aggregate_id = d.aggregate_id
+WHERE 1 = 1
+ORDER BY d.outbox_id, d.target
+LIMIT ?;
+
+-- retry_conflict
+UPDATE sync_delivery
+SET status = 'pending', attempts = 0, next_attempt_at = CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER), finished_at = NULL
+WHERE target = ? AND aggregate_type = ? AND aggregate_id = ? AND status = 'failed' AND error_kind = ?;
+
+-- keep_remote
+UPDATE sync_delivery
+SET status = 'superseded', next_attempt_at = NULL, finished_at = CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER),
+    error_message = 'resolved: what the target holds was kept'
+WHERE target = ? AND aggregate_type = ? AND aggregate_id = ? AND status = 'failed' AND error_kind = ?;
+
+-- conflict_message
+SELECT error_message FROM sync_delivery
+WHERE target = ? AND aggregate_type = ? AND aggregate_id = ? AND status = 'failed' AND error_kind = ?
+ORDER BY outbox_id DESC
+LIMIT 1;
+
+-- forget_link
+DELETE FROM sync_link WHERE target = ? AND aggregate_type = ? AND aggregate_id = ?;
+
+-- confirm_link
+UPDATE sync_link SET remote_version = NULL, fingerprint = NULL WHERE target = ? AND aggregate_type = ? AND aggregate_id = ?;
+
+-- remember_state
+UPDATE sync_link SET fingerprint = ? WHERE target = ? AND aggregate_type = ? AND aggregate_id = ?;
+
+-- linked_to
+SELECT aggregate_id FROM sync_link
+WHERE target = ? AND aggregate_type = ? AND aggregate_id <> ? AND remote_id = ?
+LIMIT 1;
+
+-- relink
+INSERT INTO sync_link
+    (target, aggregate_type, aggregate_id, remote_id, remote_version, fingerprint, delivered_outbox_id, synced_at)
+VALUES (?, ?, ?, ?, NULL, NULL, 0, CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER))
+ON CONFLICT (target, aggregate_type, aggregate_id) DO UPDATE SET remote_id = excluded.remote_id,
+    remote_version = excluded.remote_version, fingerprint = excluded.fingerprint, synced_at = excluded.synced_at;
+
+-- old_deliveries
+SELECT outbox_id,
+    CASE WHEN finished_at >= ? THEN NULL WHEN status = 'done' THEN 1 WHEN status = 'superseded' THEN 2
+        WHEN status = 'dismissed' THEN 3 END,
+    CASE WHEN created_at < ? THEN 1 ELSE 0 END
+FROM sync_delivery
+WHERE target = ? AND outbox_id > ?
+ORDER BY outbox_id
+LIMIT 1000;
+
+-- delete_deliveries
+DELETE FROM sync_delivery WHERE target = ? AND outbox_id IN (SELECT value FROM json_each(?)) AND status = ?;
+
+-- delete_dismissals
+DELETE FROM sync_dismissal WHERE target = ? AND outbox_id IN (SELECT value FROM json_each(?));
+
+-- old_changes
+SELECT o.id,
+    CASE WHEN o.routed_at < ?
+        AND (SELECT COUNT(*) FROM sync_target t
+            WHERE (SELECT COUNT(*) FROM sync_delivery d WHERE d.target = t.name AND d.outbox_id = o.id) > 0) = 0
+        AND (SELECT COUNT(*) FROM sync_target t WHERE (SELECT COUNT(*) FROM sync_work w
+             WHERE w.target = t.name AND w.aggregate_type = o.aggregate_type
+               AND w.aggregate_id = o.aggregate_id AND w.outbox_id = o.id) > 0) = 0
+        THEN 1 ELSE 0 END,
+    CASE WHEN o.routed_at < ? THEN 1 ELSE 0 END
+FROM sync_outbox o
+WHERE o.id > ?
+ORDER BY o.id
+LIMIT 1000;
+
+-- delete_changes
+DELETE FROM sync_outbox WHERE routed_at IS NOT NULL AND id IN (SELECT value FROM json_each(?));
+
+-- purge_notices
+DELETE FROM sync_notice WHERE last_at < ?;
+
+-- add_notices
+INSERT INTO sync_notice (kind, subject, changes, last_change_id, last_at)
+SELECT j.kind, j.subject, j.changes, j.last_change_id, CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER)
+FROM (SELECT value->>'kind' AS kind, value->>'subject' AS subject, value->>'changes' AS changes, value->>'last_change_id' AS last_change_id FROM json_each(?)) AS j
+WHERE TRUE
+ON CONFLICT (kind, subject) DO UPDATE SET changes = sync_notice.changes + excluded.changes, last_change_id = excluded.last_change_id,
+    last_at = excluded.last_at;
+
+-- list_notices
+SELECT kind, subject, changes, last_change_id, last_at
+FROM sync_notice
+ORDER BY last_at DESC, kind, subject
+LIMIT 50;
+
+-- read_clock
+SELECT seen_at, doubted_at, step_ms FROM sync_clock WHERE id = 1;
+
+-- remember_clock
+INSERT INTO sync_clock (id, seen_at, doubted_at, step_ms)
+VALUES (1, ?, ?, ?)
+ON CONFLICT (id) DO UPDATE SET seen_at = excluded.seen_at, doubted_at = excluded.doubted_at, step_ms = excluded.step_ms;
+
+-- newest_time
+SELECT routed_at FROM sync_outbox ORDER BY id DESC LIMIT 1;
+
+-- shorten_leases
+UPDATE sync_lease SET lease_until = CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER) + 3600000 WHERE lease_until > CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER) + 3600000 + ?;
+
+-- target_names
+SELECT name FROM sync_target;
+
+-- make_due
+UPDATE sync_delivery
+SET next_attempt_at = CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER)
+WHERE target = ?
+    AND next_attempt_at > CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER) + ? AND next_attempt_at < 9223372036854775807
+    AND status = 'pending';
+
+-- newest_delivery
+SELECT outbox_id, status, attempts
+FROM sync_delivery
+WHERE target = ? AND aggregate_type = 'patient' AND aggregate_id = ?
+ORDER BY outbox_id DESC
+LIMIT 1;
+
+-- newest_unrouted
+SELECT MAX(id) FROM sync_outbox WHERE routed_at IS NULL AND aggregate_type = 'patient' AND aggregate_id = ?;
+
+-- in_flight_change
+SELECT outbox_id FROM sync_work
+WHERE target = ? AND aggregate_type = 'patient' AND aggregate_id = ?;
+
+-- read_change
+SELECT o.id, o.aggregate_type, o.aggregate_id, o.operation, o.event_id, o.payload, o.created_at,
+    l.remote_id, l.remote_version, l.fingerprint, l.delivered_outbox_id
+FROM sync_outbox o
+LEFT JOIN sync_link l ON l.target = ? AND l.aggregate_type = o.aggregate_type AND l.aggregate_id = o.aggregate_id
+WHERE o.id = ?;
+
+-- read_link
+SELECT remote_id, remote_version, fingerprint
+FROM sync_link
+WHERE target = ? AND aggregate_type = 'patient' AND aggregate_id = ?;
+
+-- adapter_control
+SELECT t.paused, t.adapter_sha256, w.rejected_sha256, w.reload_requests, t.probe_requests
+FROM sync_target t LEFT JOIN sync_adapter_wish w ON w.target = t.name
+WHERE t.name = ?;
+
+-- is_active_adapter
+SELECT 1 FROM sync_target WHERE name = ? AND adapter_sha256 = ?;
+
+-- remember_previous_adapter
+UPDATE sync_target SET previous_sha256 = adapter_sha256 WHERE name = ? AND adapter_sha256 <> ?;
+
+-- activate_adapter
+UPDATE sync_target
+SET adapter_name = ?, adapter_version = ?, adapter_sha256 = ?
+WHERE name = ? AND (adapter_sha256 IS NULL OR adapter_sha256 <> ?);
+
+-- add_adapter_event
+INSERT INTO sync_adapter_event (target, sha256, name, version, event, reason, host, at)
+VALUES (?, ?, ?, ?, ?, ?, ?, CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER));
+
+-- adapter_events
+SELECT target, sha256, name, version, event, reason, host, at
+FROM sync_adapter_event
+WHERE target = ?
+ORDER BY id DESC
+LIMIT ?;
+
+-- adapter_events, without target
+SELECT target, sha256, name, version, event, reason, host, at
+FROM sync_adapter_event
+ORDER BY id DESC
+LIMIT ?;
+
+-- reject_adapter
+INSERT INTO sync_adapter_wish (target, rejected_sha256) VALUES (?, ?)
+ON CONFLICT (target) DO UPDATE SET rejected_sha256 = excluded.rejected_sha256;
+
+-- request_reload
+UPDATE sync_adapter_wish SET reload_requests = reload_requests + 1 WHERE target = ?;
+
+-- adapter_parts
+SELECT part, parts, bytes FROM sync_adapter_part WHERE sha256 = ? ORDER BY part;
+
+-- count_adapter_parts
+SELECT COUNT(*) FROM sync_adapter_part WHERE sha256 = ?;
+
+-- put_adapter_part
+INSERT INTO sync_adapter_part (sha256, part, parts, bytes) VALUES (?, ?, ?, ?)
+ON CONFLICT (sha256, part) DO UPDATE SET parts = excluded.parts;
+
+-- forget_adapter
+DELETE FROM sync_adapter_part
+WHERE sha256 = ? AND NOT EXISTS (SELECT 1 FROM sync_target WHERE adapter_sha256 = ?);
+
+-- import_progress
+SELECT bytes_done, bytes_sha256, lines_done, created_count, updated_count, unchanged_count, repeated_count,
+    rejected_count, incomplete_count, rejects_bytes, finished_at
+FROM sync_import
+WHERE id = ?;
+
+-- delete_import
+DELETE FROM sync_import WHERE id = ?;
+
+-- begin_import
+INSERT INTO sync_import
+    (id, file, bytes_done, bytes_sha256, lines_done, created_count, updated_count, unchanged_count, repeated_count,
+    rejected_count, rejects_bytes, started_at, updated_at)
+VALUES (?, ?, 0, '', 0, 0, 0, 0, 0, 0, 0, CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER), CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER));
+
+-- advance_import
+UPDATE sync_import
+SET bytes_done = ?,
+    bytes_sha256 = ?,
+    lines_done = ?,
+    created_count = ?,
+    updated_count = ?,
+    unchanged_count = ?,
+    repeated_count = ?,
+    rejected_count = ?,
+    incomplete_count = ?,
+    rejects_bytes = ?,
+    updated_at = CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER),
+    finished_at = CASE WHEN ? = 1 THEN CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER) END
+WHERE id = ? AND bytes_done = ?;

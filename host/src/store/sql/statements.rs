@@ -1,0 +1,268 @@
+//! Every statement of the store with its parameters, in the order of the template files. It owns no SQL.
+
+use super::parameter::{Field, Parameter};
+use super::render::Rendered;
+use super::{Bound, Declared, Ids, Json, Statement, TextRows, Texts};
+
+/// Declares statements: the struct that the code builds, and the name and parameters of its template.
+macro_rules! statements {
+    ($($file:literal { $($name:ident $(<$life:lifetime>)? = $template:ident { $($field:ident: $type:ty),* $(,)? })* })*) => {
+        /// The template files.
+        pub(super) const TEMPLATES: &[&str] = &[$(include_str!($file)),*];
+
+        /// Every declared statement, at its place.
+        pub(super) const ALL: &[Declared] = &[$($(<$name as Statement>::DECLARED),*),*];
+
+        enum Place { $($($name),*),* }
+
+        $($(
+            pub(in crate::store) struct $name $(<$life>)? {
+                $(pub(in crate::store) $field: $type),*
+            }
+
+            impl $(<$life>)? Statement for $name $(<$life>)? {
+                const DECLARED: Declared = Declared {
+                    name: stringify!($template),
+                    parameters: &[$((stringify!($field), <$type as Field>::KIND)),*],
+                };
+                const PLACE: usize = Place::$name as usize;
+
+                fn bind(self, rendered: &Rendered, now_ms: Option<i64>) -> Bound {
+                    rendered.bind(&mut [$(self.$field.parameter(),)* Parameter::One(now_ms.into())])
+                }
+            }
+        )*)*
+    };
+}
+
+statements! {
+    "claim.sql" {
+        ClaimDue<'a> = claim_due { target: &'a str, from_ms: i64, limit: u32, fifo_types: Texts<'a> }
+        Supersede<'a> = supersede { target: &'a str, batch: Json }
+        MarkProcessing<'a> = mark_processing { target: &'a str, epoch: i64, ids: Ids<'a> }
+        BeginInFlight<'a> = begin_in_flight { target: &'a str, epoch: i64, ids: Ids<'a> }
+        ReadBatch<'a> = read_batch { target: &'a str, ids: Ids<'a> }
+    }
+    "direct.sql" {
+        DirectCandidates<'a> = direct_candidates { target: &'a str, ids: Ids<'a> }
+        BeginInFlightDirect<'a> = begin_in_flight_direct { target: &'a str, epoch: i64, ids: Ids<'a> }
+    }
+    "lease.sql" {
+        BeginLease<'a> = begin_lease { target: &'a str, owner: &'a str, lease_ms: i64 }
+        RenewLease<'a> = renew_lease { epoch: i64, owner: &'a str, lease_ms: i64 }
+        HoldLease<'a> = hold_lease { epoch: i64, owner: &'a str }
+        EndLease<'a> = end_lease { epoch: i64, owner: &'a str }
+        ExpiredLeases = expired_leases {}
+        EndExpiredLease<'a> = end_expired_lease { epoch: i64, owner: &'a str }
+    }
+    "in_flight.sql" {
+        EndInFlight<'a> = end_in_flight { target: &'a str, epoch: i64 }
+        EndInFlightOf<'a> = end_in_flight_of { target: &'a str, epoch: i64, ids: Ids<'a> }
+        EnqueueDirectInFlight<'a> = enqueue_direct_in_flight { target: &'a str, epoch: i64 }
+        RequeueInFlight<'a> = requeue_in_flight { target: &'a str, epoch: i64 }
+    }
+    "settle.sql" {
+        NoteInDoubt<'a> = note_in_doubt { target: &'a str, epoch: i64, batch: Json }
+        InsertDone<'a> = insert_done { target: &'a str, attempts: u32, ids: Ids<'a> }
+        InsertProcessing<'a> = insert_processing { target: &'a str, epoch: i64, ids: Ids<'a> }
+        MarkDone<'a> = mark_done { target: &'a str, epoch: i64, attempts: u32, ids: Ids<'a> }
+        UpdateEach<'a> = update_each { target: &'a str, epoch: i64, batch: Json }
+        PutLinks = put_links { rows: TextRows<7> }
+        WriteBackOpenemrId = write_back_openemr_id { batch: Json }
+        WriteBackFhirId = write_back_fhir_id { batch: Json }
+    }
+    "routing.sql" {
+        HasUnrouted = has_unrouted { after: i64 }
+        UnroutedChanges = unrouted { after: i64, limit: u32 }
+        Enqueue<'a> = enqueue { batch: Json, ids: Ids<'a> }
+        MarkRouted<'a> = mark_routed { ids: Ids<'a>, revision: Option<i64> }
+        InsertRefused = insert_refused { batch: Json }
+        FailRefused<'a> = fail_refused { target: &'a str, epoch: i64, batch: Json }
+        NearlyRouted = nearly_routed {}
+        CountUnrouted = count_unrouted { after: i64 }
+        OldestUnrouted = oldest_unrouted { after: i64 }
+        EstimateUnrouted = estimate_unrouted { after: i64 }
+    }
+    "outbox.sql" {
+        Append = append { batch: Json }
+        AppendBlock = append_block { rows: TextRows<5> }
+        EnqueueForTarget<'a> = enqueue_for_target { target: &'a str, batch: Json }
+        MarkEventsRouted = mark_events_routed { batch: Json }
+    }
+    "people.sql" {
+        ListPatients<'a> = list_patients { after: &'a str, limit: u32 }
+        PatientsById = patients_by_id { batch: Json }
+        LockPatientsById = lock_patients_by_id { batch: Json }
+        PutPatients = put_patients { batch: Json }
+        PutPatientBlock = put_patient_block { rows: TextRows<26> }
+        DeletePatient<'a> = delete_patient { patient_id: &'a str }
+        ListUsers = list_users {}
+        PutUser<'a> = put_user {
+            username: &'a str,
+            display_name: &'a str,
+            role: &'a str,
+            email: Option<&'a str>,
+            department: Option<&'a str>,
+            password_hash: &'a str,
+        }
+    }
+    "targets.sql" {
+        RegisterTarget<'a> = register_target { name: &'a str, enabled: bool }
+        EnableTarget<'a> = enable_target { name: &'a str }
+        DisableTarget<'a> = disable_target { name: &'a str }
+        SetTypes<'a> = set_types { name: &'a str, types: &'a str }
+        ChangeRoutes<'a> = change_routes { name: &'a str }
+        ReadRoutes = routes {}
+        ReportTarget<'a> = report_target {
+            name: &'a str,
+            state: &'a str,
+            breaker: &'a str,
+            breaker_pause_ms: Option<i64>,
+            failed: bool,
+            error_kind: Option<&'a str>,
+            error_message: Option<&'a str>,
+            summary: Option<&'a str>,
+        }
+        RequestProbe<'a> = request_probe { name: &'a str }
+        SetPaused<'a> = set_paused { name: &'a str, paused: bool }
+        PutHost<'a> = put_host { id: &'a str, version: &'a str, targets: &'a str }
+        RunningHosts = running_hosts {}
+        ForgetHosts = forget_hosts {}
+        DeleteHost<'a> = delete_host { id: &'a str }
+        TryWrite<'a> = try_write { id: &'a str }
+    }
+    "status.sql" {
+        AddCounts<'a> = add_counts {
+            target: &'a str,
+            shard: i64,
+            made: i64,
+            done: i64,
+            superseded: i64,
+            dismissed: i64,
+        }
+        Uncounted<'a> = uncounted { target: &'a str }
+        ReadCounts = read_counts { never: i64 }
+        CountOpen<'a> = count_open { target: &'a str }
+        EnabledTargets = enabled_targets {}
+        HasDue<'a> = has_due { target: &'a str }
+        ReadTargetStatus = target_status {}
+        OldestPending<'a> = oldest_pending { target: &'a str, never: i64 }
+        RecentDeliveries<'a> = recent_deliveries { target: &'a str, window: u32, limit: u32 }
+        ReadNow = store_clock {}
+    }
+    "operators.sql" {
+        ListFailed<'a> = list_failed {
+            target: Option<&'a str>,
+            patient: Option<&'a str>,
+            kind: Option<&'a str>,
+            age_ms: Option<i64>,
+            change_id: Option<i64>,
+            limit: u32,
+        }
+        CountFailed<'a> = count_failed {
+            target: Option<&'a str>,
+            patient: Option<&'a str>,
+            kind: Option<&'a str>,
+            age_ms: Option<i64>,
+            change_id: Option<i64>,
+        }
+        RetryFailed<'a> = retry_failed {
+            target: Option<&'a str>,
+            patient: Option<&'a str>,
+            kind: Option<&'a str>,
+            age_ms: Option<i64>,
+            change_id: Option<i64>,
+        }
+        ListDismissed<'a> = list_dismissed { target: Option<&'a str>, limit: u32 }
+        MarkDismissed = mark_dismissed { batch: Json }
+        InsertDismissals<'a> = insert_dismissals { batch: Json, reason: &'a str, dismissed_by: &'a str }
+        KnowsPatient<'a> = knows_patient { patient_id: &'a str }
+        KnowsPatientDelivery<'a> = knows_patient_delivery { patient_id: &'a str }
+        KnowsPatientInFlight<'a> = knows_patient_in_flight { patient_id: &'a str }
+        ListBlockedKeys<'a> = blocked_keys { fifo_types: Texts<'a>, limit: u32 }
+        ListConflicts<'a> = list_conflicts { kind: &'a str, target: Option<&'a str>, limit: u32 }
+        RetryConflict<'a> = retry_conflict { target: &'a str, aggregate_type: &'a str, aggregate_id: &'a str, kind: &'a str }
+        KeepRemote<'a> = keep_remote { target: &'a str, aggregate_type: &'a str, aggregate_id: &'a str, kind: &'a str }
+        ConflictMessage<'a> = conflict_message {
+            target: &'a str,
+            aggregate_type: &'a str,
+            aggregate_id: &'a str,
+            kind: &'a str,
+        }
+        ForgetLink<'a> = forget_link { target: &'a str, aggregate_type: &'a str, aggregate_id: &'a str }
+        ConfirmLink<'a> = confirm_link { target: &'a str, aggregate_type: &'a str, aggregate_id: &'a str }
+        RememberState<'a> = remember_state {
+            target: &'a str,
+            aggregate_type: &'a str,
+            aggregate_id: &'a str,
+            fingerprint: &'a str,
+        }
+        LinkedTo<'a> = linked_to { target: &'a str, aggregate_type: &'a str, aggregate_id: &'a str, remote_id: &'a str }
+        Relink<'a> = relink { target: &'a str, aggregate_type: &'a str, aggregate_id: &'a str, remote_id: &'a str }
+    }
+    "retention.sql" {
+        OldDeliveries<'a> = old_deliveries { target: &'a str, after: i64, cutoff: i64 }
+        DeleteDeliveries<'a> = delete_deliveries { target: &'a str, status: &'a str, ids: Ids<'a> }
+        DeleteDismissals<'a> = delete_dismissals { target: &'a str, ids: Ids<'a> }
+        OldChanges = old_changes { after: i64, cutoff: i64 }
+        DeleteChanges<'a> = delete_changes { ids: Ids<'a> }
+        PurgeNotices = purge_notices { cutoff: i64 }
+        AddNotices = add_notices { batch: Json }
+        ListNotices = list_notices {}
+        ReadClock = read_clock {}
+        RememberClock = remember_clock { seen_at: i64, doubted_at: Option<i64>, step_ms: Option<i64> }
+        NewestTime = newest_time {}
+        ShortenLeases = shorten_leases { ahead_ms: i64 }
+        TargetNames = target_names {}
+        MakeDue<'a> = make_due { target: &'a str, ahead_ms: i64 }
+    }
+    "next_state.sql" {
+        NewestDelivery<'a> = newest_delivery { target: &'a str, patient_id: &'a str }
+        NewestUnrouted<'a> = newest_unrouted { patient_id: &'a str }
+        InFlightChange<'a> = in_flight_change { target: &'a str, patient_id: &'a str }
+        ReadChange<'a> = read_change { target: &'a str, change_id: i64 }
+        ReadLink<'a> = read_link { target: &'a str, patient_id: &'a str }
+    }
+    "adapters.sql" {
+        AdapterControl<'a> = adapter_control { target: &'a str }
+        IsActiveAdapter<'a> = is_active_adapter { target: &'a str, sha256: &'a str }
+        RememberPreviousAdapter<'a> = remember_previous_adapter { target: &'a str, sha256: &'a str }
+        ActivateAdapter<'a> = activate_adapter { target: &'a str, name: &'a str, version: &'a str, sha256: &'a str }
+        AddAdapterEvent<'a> = add_adapter_event {
+            target: &'a str,
+            sha256: &'a str,
+            name: &'a str,
+            version: &'a str,
+            event: &'a str,
+            reason: Option<&'a str>,
+            host: &'a str,
+        }
+        AdapterEvents<'a> = adapter_events { target: Option<&'a str>, limit: u32 }
+        RejectAdapter<'a> = reject_adapter { target: &'a str, sha256: Option<&'a str> }
+        RequestReload<'a> = request_reload { target: &'a str }
+        AdapterParts<'a> = adapter_parts { sha256: &'a str }
+        CountAdapterParts<'a> = count_adapter_parts { sha256: &'a str }
+        PutAdapterPart<'a> = put_adapter_part { sha256: &'a str, part: i64, parts: i64, bytes: Vec<u8> }
+        ForgetAdapter<'a> = forget_adapter { sha256: &'a str }
+    }
+    "imports.sql" {
+        ReadImportProgress<'a> = import_progress { id: &'a str }
+        DeleteImport<'a> = delete_import { id: &'a str }
+        BeginImport<'a> = begin_import { id: &'a str, file: &'a str }
+        AdvanceImport<'a> = advance_import {
+            id: &'a str,
+            bytes_before: i64,
+            bytes_done: i64,
+            bytes_sha256: &'a str,
+            lines_done: i64,
+            created: i64,
+            updated: i64,
+            unchanged: i64,
+            repeated: i64,
+            rejected: i64,
+            incomplete: i64,
+            rejects_bytes: i64,
+            finished: bool,
+        }
+    }
+}
