@@ -12,5 +12,6 @@ mod operators;
 mod outbox;
 mod people;
 mod spoilt;
+mod statements;
 mod straight;
 mod support;
