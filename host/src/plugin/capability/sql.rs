@@ -50,13 +50,11 @@ impl SqlDoor {
     }
 
     /// Puts it back, and remembers whether the database ended it.
-    fn put_back<T>(&mut self, transaction: Transaction, result: &Result<T, DatabaseError>) {
-        self.transaction = Some(transaction);
-        if let Err(error) = result
-            && matches!(error.kind, ErrorKind::Unavailable | ErrorKind::Contention)
-        {
-            self.broken.get_or_insert_with(|| error.clone());
+    fn put_back(&mut self, transaction: Transaction) {
+        if self.broken.is_none() {
+            self.broken = transaction.ended_by().cloned();
         }
+        self.transaction = Some(transaction);
     }
 
     /// Makes ready for a permitted statement: a transaction that may write where it is one that writes, and the columns that it relies
@@ -67,7 +65,7 @@ impl SqlDoor {
             Ok(()) => missing_column(&self.access, &mut transaction, &permit.wanted).await,
             Err(error) => Err(error),
         };
-        self.put_back(transaction, &result);
+        self.put_back(transaction);
         result
     }
 
@@ -75,7 +73,7 @@ impl SqlDoor {
         self.statements += 1;
         let mut transaction = self.take()?;
         let result = transaction.query(sql, parameters, limits).await;
-        self.put_back(transaction, &result);
+        self.put_back(transaction);
         result
     }
 
@@ -83,7 +81,7 @@ impl SqlDoor {
         self.statements += 1;
         let mut transaction = self.take()?;
         let result = transaction.execute(sql, parameters).await;
-        self.put_back(transaction, &result);
+        self.put_back(transaction);
         result
     }
 
@@ -95,7 +93,7 @@ impl SqlDoor {
             Ok(()) => transaction.lock(name, timeout).await,
             Err(error) => Err(error),
         };
-        self.put_back(transaction, &result);
+        self.put_back(transaction);
         result
     }
 }
