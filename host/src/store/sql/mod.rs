@@ -27,14 +27,16 @@
 //! that a missing or misnamed parameter does not compile: `transaction.run(MarkProcessing { target, epoch, ids })`.
 //!
 //! All templates are rendered when a process opens its first store of a kind: `template.rs` expands fragments,
-//! `render.rs` finds the parameters. An unknown fragment, an unknown or unused parameter, and a template that is not
-//! declared end the process there (and fail a unit test before). From then on a call finds its text by number. A text
-//! that depends on the length of a list, which is padded, or on what is given is made once and kept.
+//! `parse.rs` finds the parameters, `render.rs` writes the texts. An unknown fragment, an unknown or unused parameter,
+//! and a template that is not declared end the process there (and fail a unit test before). From then on a call finds
+//! its text by number. A text that depends on the length of a list, which is padded, or on what is given is made once
+//! and kept.
 //!
 //! Every statement is written so that one plan is right whatever the planner's statistics say: a queue is empty in one
 //! minute and long in the next (docs/store.md, "How plans are kept right").
 
 mod parameter;
+mod parse;
 mod render;
 mod statements;
 mod template;

@@ -1,4 +1,4 @@
-//! One statement as a database gets it: finds the parameters in its text, and brings values into their order.
+//! One statement as a database gets it: its text for each shape, and values in the order of that text.
 //!
 //! What a call costs here is a look for its text and one list of values. It must never make a text that depends
 //! on a value: only on how many there are, and on which are given.
@@ -7,23 +7,12 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use super::parameter::{Kind, Parameter};
+use super::parse::{Parser, Piece, walk};
 use super::{Bound, Declared};
 use crate::database::{Dialect, Value};
 
 /// The parameter that every statement has: the time by a test's clock.
 const NOW: (&str, Kind) = ("now", Kind::Integer);
-
-#[derive(Debug)]
-enum Piece {
-    Sql(String),
-    Parameter(usize),
-    /// One mark for each element of a list.
-    List(usize),
-    /// Once for each row of the parameter in it.
-    Repeated(Vec<Piece>),
-    /// Left out unless every parameter in it is given.
-    Optional(Vec<Piece>),
-}
 
 /// What a text depends on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -64,8 +53,8 @@ impl Rendered {
         if let Some(((name, _), _)) = declared.parameters.iter().zip(&uses).find(|(_, uses)| **uses == 0) {
             return Err(failed(format!("the parameter `{name}` is not used")));
         }
-        let used = uses.iter().enumerate().map(|(index, uses)| u32::from(*uses > 0) << index).sum::<u32>();
-        let optional = optional(dialect, &pieces, &parameters).map_err(failed)? & used;
+        let present = uses.iter().enumerate().map(|(index, uses)| u32::from(*uses > 0) << index).sum::<u32>();
+        let optional = optional(dialect, &pieces, &parameters).map_err(failed)? & present;
         let is_sized = is_sized(&pieces).map_err(failed)?;
         let (plain, others) = (None, RwLock::default());
         let mut rendered = Self { dialect, parameters, pieces, uses, optional, is_sized, plain, others };
@@ -160,10 +149,9 @@ impl Rendered {
     fn values(&self, pieces: &[Piece], shape: Shape, parameters: &mut [Parameter<'_>], values: &mut Vec<Value>) {
         for piece in pieces {
             match piece {
-                Piece::Sql(_) => {}
                 Piece::Parameter(index) => match &mut parameters[*index] {
                     Parameter::One(value) if self.uses[*index] == 1 => {
-                        values.push(std::mem::replace(value, Value::Null))
+                        values.push(std::mem::replace(value, Value::Null));
                     }
                     Parameter::One(value) => values.push(value.clone()),
                     Parameter::Ids(ids) => values.push(json_list(ids)),
@@ -174,13 +162,13 @@ impl Rendered {
                     Parameter::Ids([]) => values.push(Value::I64(-1)),
                     Parameter::Ids(ids) => values.extend(padded(ids, shape.size).map(|id| Value::I64(*id))),
                     Parameter::Texts(texts) => {
-                        values.extend(padded(texts, shape.size).map(|text| text.as_str().into()))
+                        values.extend(padded(texts, shape.size).map(|text| text.as_str().into()));
                     }
                     Parameter::One(_) | Parameter::Rows(_) => {}
                 },
                 Piece::Repeated(inner) => row_values(inner, parameters, values),
                 Piece::Optional(inner) if shape.gives(inner) => self.values(inner, shape, parameters, values),
-                Piece::Optional(_) => {}
+                Piece::Sql(_) | Piece::Optional(_) => {}
             }
         }
     }
@@ -200,15 +188,6 @@ impl Shape {
             }
         });
         all
-    }
-}
-
-fn walk(pieces: &[Piece], visit: &mut impl FnMut(&Piece)) {
-    for piece in pieces {
-        visit(piece);
-        if let Piece::Repeated(inner) | Piece::Optional(inner) = piece {
-            walk(inner, visit);
-        }
     }
 }
 
@@ -256,81 +235,6 @@ fn by_column(rows: Vec<Vec<Option<String>>>) -> Vec<Value> {
         }
     }
     columns.into_iter().map(Value::Texts).collect()
-}
-
-/// Finds the parameters in a statement's text.
-struct Parser<'a> {
-    parameters: &'a [(&'static str, Kind)],
-}
-
-impl Parser<'_> {
-    fn pieces(&self, text: &str) -> Result<Vec<Piece>, String> {
-        let mut pieces = Vec::new();
-        let mut sql = String::new();
-        let mut rest = text;
-        while let Some(at) = rest.find(['\'', ':', '(', '[']) {
-            sql.push_str(&rest[..at]);
-            rest = &rest[at..];
-            let (piece, taken) = self.piece(rest)?;
-            if let Some(piece) = piece {
-                pieces.extend([Piece::Sql(std::mem::take(&mut sql)), piece]);
-            } else {
-                sql.push_str(&rest[..taken]);
-            }
-            rest = &rest[taken..];
-        }
-        sql.push_str(rest);
-        pieces.push(Piece::Sql(sql));
-        Ok(pieces)
-    }
-
-    /// What the text begins with, if it is no SQL, and its length.
-    fn piece(&self, text: &str) -> Result<(Option<Piece>, usize), String> {
-        if text.starts_with('\'') {
-            let end = text[1..].find('\'').ok_or("a quote is not closed")?;
-            return Ok((None, end + 2));
-        }
-        if let Some(inner) = text.strip_prefix("[[") {
-            let end = inner.find("]]").ok_or("[[ is not closed")?;
-            return Ok((Some(Piece::Optional(self.pieces(&inner[..end])?)), end + 4));
-        }
-        if text.starts_with('(') {
-            let end = closing(text).ok_or("a parenthesis is not closed")?;
-            // Inside of it goes on what reads this, unless it is a group that is repeated.
-            if !text[end..].starts_with(")...") {
-                return Ok((None, 1));
-            }
-            let mut group = self.pieces(&text[1..end])?;
-            group.insert(0, Piece::Sql("(".to_owned()));
-            group.push(Piece::Sql(")".to_owned()));
-            return Ok((Some(Piece::Repeated(group)), end + 4));
-        }
-        let name = text[1..].split(|character: char| !character.is_ascii_alphanumeric() && character != '_').next();
-        let Some(name) = name.filter(|name| text.starts_with(':') && !name.is_empty()) else { return Ok((None, 1)) };
-        let index = self.parameters.iter().position(|(known, _)| *known == name);
-        let index = index.ok_or_else(|| format!("there is no parameter `{name}`"))?;
-        let is_list = text[1 + name.len()..].starts_with("...");
-        match (self.parameters[index].1, is_list) {
-            (Kind::Ids | Kind::Texts, true) => Ok((Some(Piece::List(index)), name.len() + 4)),
-            (Kind::Texts, false) => Err(format!("the parameter `{name}` is a list: `:{name}...`")),
-            (_, true) => Err(format!("the parameter `{name}` is no list")),
-            (_, false) => Ok((Some(Piece::Parameter(index)), name.len() + 1)),
-        }
-    }
-}
-
-/// Where the parenthesis closes that the text begins with.
-fn closing(text: &str) -> Option<usize> {
-    let (mut depth, mut is_quoted) = (0_usize, false);
-    text.char_indices().find_map(|(at, character)| {
-        match character {
-            '\'' => is_quoted = !is_quoted,
-            '(' if !is_quoted => depth += 1,
-            ')' if !is_quoted => depth -= 1,
-            _ => {}
-        }
-        (depth == 0).then_some(at)
-    })
 }
 
 /// The parameters by whose absence the text differs: those in `[[ ... ]]`; on PostgreSQL all, since NULL stands

@@ -63,7 +63,7 @@ fn every_fragment_is_used() {
 
 #[test]
 fn the_patients_columns_are_the_payloads_fields() {
-    let library = library(Dialect::Sqlite, &[], &TEMPLATES.to_vec());
+    let library = library(Dialect::Sqlite, &[], TEMPLATES);
     let columns = |name: &str| library.expand(name).expect(name).split_whitespace().collect::<Vec<_>>().join(" ");
     assert!(columns("put_patient_block").contains(&format!("({}, created_at", PatientDraft::FIELDS.join(", "))));
     let read: Vec<_> = PatientDraft::FIELDS.iter().map(|field| format!("t.{field}")).collect();
@@ -82,6 +82,7 @@ fn rendered(dialect: Dialect, parameters: &'static [(&'static str, Kind)], text:
 
 #[test]
 fn what_is_wrong_with_a_template_is_found_when_it_is_rendered() {
+    const PARAMETERS: &[(&str, Kind)] = &[("a", Kind::Integer), ("list", Kind::Texts)];
     let cases = [
         ("-- name: x\nSELECT {nothing}", "there is no fragment `nothing`"),
         ("-- name: x\nSELECT {new(a, b)}", "`new` takes 1 arguments, not 2"),
@@ -94,7 +95,6 @@ fn what_is_wrong_with_a_template_is_found_when_it_is_rendered() {
     }
     let twice = ["-- name: x\nSELECT 1", "-- name: x\nSELECT 2"];
     assert!(Library::read(Dialect::Sqlite, "", Now::Database, &[], &twice).is_err());
-    const PARAMETERS: &[(&str, Kind)] = &[("a", Kind::Integer), ("list", Kind::Texts)];
     let cases = [
         ("a = :a AND b IN (:list...) AND c = :c", "there is no parameter `c`"),
         ("b IN (:list...)", "the parameter `a` is not used"),
