@@ -1,7 +1,8 @@
-//! The host's own database: every statement on our tables stands in this folder, once.
+//! The host's own database. Every statement on our tables is a template in `sql/`; this folder runs them.
 //!
 //! One file per table or per step of the protocol. What it must never do: hold a transaction open across a call into an
-//! adapter, know an adapter, or decide what a failure means (`domain::delivery` does). Read next: `claim.rs`.
+//! adapter, know an adapter, or decide what a failure means (`domain::delivery` does). Read next: `claim.rs`, and
+//! `sql/mod.rs` for how statements are written.
 
 mod adapters;
 mod batch;
