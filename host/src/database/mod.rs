@@ -7,9 +7,11 @@
 mod connection;
 mod dialect;
 mod error;
+mod gate;
 mod interrupt;
 mod mysql;
 mod mysql_errors;
+mod mysql_grants;
 mod mysql_values;
 mod names;
 mod pool;

@@ -7,6 +7,8 @@ mod cost;
 mod differential;
 mod foreign;
 mod in_doubt;
+mod kept_statements;
+mod large_answers;
 mod migrating;
 mod operators;
 mod outbox;
