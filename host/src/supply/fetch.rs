@@ -23,10 +23,8 @@ pub(super) const SIGNATURE_BYTES_MAX: u64 = 16 << 10;
 pub(super) const DOWNLOAD_TIMEOUT: Duration = Duration::from_secs(1_800);
 /// How long another machine may take to accept a connection.
 pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long another machine may be silent.
+/// How long another machine may be silent, and how long it may take until it begins to answer, interim heads (103) or not.
 pub(super) const READ_TIMEOUT: Duration = Duration::from_secs(30);
-/// How long it may take until it begins to answer, whatever it says before: interim heads (103) can come without end.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
 /// Redirects that are followed.
 const REDIRECTS_MAX: usize = 5;
 
@@ -127,9 +125,7 @@ enum Answer {
 
 async fn get(client: &reqwest::Client, url: &Url, bytes_max: u64) -> Result<Answer, String> {
     let broken = |error: reqwest::Error| chain(&error.without_url());
-    let asked = tokio::time::timeout(HEAD_TIMEOUT, client.get(url.clone()).send()).await;
-    let late = || format!("the server did not begin to answer within {} s", HEAD_TIMEOUT.as_secs());
-    let mut response = asked.map_err(|_| late())?.map_err(broken)?;
+    let mut response = client.get(url.clone()).send().await.map_err(broken)?;
     if !response.status().is_success() {
         return Ok(Answer::Status(response.status()));
     }
