@@ -164,7 +164,7 @@ fn hostile_registries_are_given_up_in_time_and_without_memory() {
         path if path.starts_with("/v2/manifest/") => {
             let head = b"HTTP/1.1 200 OK\r\nContent-Type: application/vnd.oci.image.manifest.v1+json\r\n\r\n";
             if stream.write_all(head).is_ok() {
-                go_on(stream, &[b' '; 1 << 16], Duration::ZERO);
+                go_on(stream, &b" ".repeat(1 << 16), Duration::ZERO);
             }
         }
         path if path.starts_with("/v2/layer/manifests/") => {

@@ -162,14 +162,15 @@ async fn hostile_weight_is_given_up_and_the_one_before_goes_on() {
     end(daemon);
     host.configure(&configuration(&file).more("\n[plugins]\ncompile_cpu_s = 1\n")).expect("configure");
     let mut daemon = host.spawn(&["run"]).expect("start");
+    expect_delivered(&host, &mut daemon, 2);
     std::fs::write(&file, [healthy, heavy()].concat()).expect("write");
     let words = "takes more than 1 s of processor time";
     let refused = || host.status()["targets"]["note"]["error"].as_str().is_some_and(|error| error.contains(words));
     daemon.wait_until("it is given up", Duration::from_secs(60), refused).expect("refused");
-    expect_delivered(&host, &mut daemon, 2);
+    expect_delivered(&host, &mut daemon, 3);
     end(daemon);
     // The file is still there after a restart, and is not compiled again.
     let mut daemon = host.spawn(&["run"]).expect("start");
-    expect_delivered(&host, &mut daemon, 3);
+    expect_delivered(&host, &mut daemon, 4);
     end(daemon);
 }
