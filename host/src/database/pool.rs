@@ -292,6 +292,13 @@ impl Database {
         self.begin_with(false).await
     }
 
+    /// A transaction that may write, begun with its first statement. On SQLite that one takes the only writer: what its user
+    /// does before does not keep others waiting.
+    #[must_use]
+    pub fn begin_with_first_statement(&self) -> Transaction {
+        Transaction::with_first_statement(self.clone(), self.inner.statement_timeout)
+    }
+
     /// Begins a transaction that only reads, and that the database holds to it: on SQLite it does not wait for the writer.
     ///
     /// # Errors

@@ -229,7 +229,11 @@ impl Target {
         let on_remote_edit = self.spec.on_remote_edit;
         match &self.access {
             Access::Database { database, sql } => {
-                let begun = if sql.only_reads() { database.begin_read().await } else { database.begin().await };
+                let begun = if sql.only_reads() {
+                    database.begin_read().await
+                } else {
+                    Ok(database.begin_with_first_statement())
+                };
                 let transaction = match begun {
                     Ok(transaction) => transaction,
                     Err(error) => return Applied::Broken(error),

@@ -19,7 +19,7 @@ fn locator(backend: Backend, url: &str) -> Locator {
     }
 }
 
-fn target(backend: Backend, url: &str, timeout: Duration) -> HostDatabase {
+pub(crate) fn target(backend: Backend, url: &str, timeout: Duration) -> HostDatabase {
     HostDatabase::of_target(locator(backend, url), 4, timeout, 16 << 20).expect("database")
 }
 

@@ -5,6 +5,7 @@ mod conflicts;
 mod connecting;
 mod cost;
 mod differential;
+mod first_statement;
 mod foreign;
 mod in_doubt;
 mod kept_statements;

@@ -174,11 +174,13 @@ fn hostile_registries_are_given_up_in_time_and_without_memory() {
         _ => go_on(stream, &interim.repeat(100), Duration::from_millis(10)),
     });
     let registry = address.replace("http://", "oci://");
+    // The client of registries has a limit of its own for the same time.
+    let late = &["did not answer within 30 s", "timed out"][..];
     let sources = [
-        (format!("{registry}/manifest:1"), "has no end"),
-        (format!("{registry}/interim:1"), "did not answer within 30 s"),
-        (format!("{registry}/layer:1"), "did not answer within 30 s"),
-        (format!("{address}/interim.wasm"), "timed out"),
+        (format!("{registry}/manifest:1"), &["has no end"][..]),
+        (format!("{registry}/interim:1"), late),
+        (format!("{registry}/layer:1"), late),
+        (format!("{address}/interim.wasm"), late),
     ];
     thread::scope(|scope| {
         for (source, words) in &sources {
@@ -193,7 +195,8 @@ fn hostile_registries_are_given_up_in_time_and_without_memory() {
                     thread::sleep(Duration::from_millis(20));
                 }
                 let output = installing.wait(Duration::from_secs(5)).expect("end");
-                assert_refused(&output, 5, &[words]);
+                assert_refused(&output, 5, &[]);
+                assert!(words.iter().any(|words| output.stderr.contains(words)), "{source}: {}", output.stderr);
                 assert!(peak < 400 << 10, "{source}: {peak} KiB");
                 assert_nothing_installed(&host);
             });

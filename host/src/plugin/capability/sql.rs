@@ -52,13 +52,11 @@ impl SqlDoor {
     }
 
     /// Puts it back, and remembers whether the database ended it.
-    fn put_back<T>(&mut self, transaction: Transaction, result: &Result<T, DatabaseError>) {
-        self.transaction = Some(transaction);
-        if let Err(error) = result
-            && matches!(error.kind, ErrorKind::Unavailable | ErrorKind::Contention)
-        {
-            self.broken.get_or_insert_with(|| error.clone());
+    fn put_back(&mut self, transaction: Transaction) {
+        if self.broken.is_none() {
+            self.broken = transaction.ended_by().cloned();
         }
+        self.transaction = Some(transaction);
     }
 
     /// Makes ready for a permitted statement: a transaction that may write where it is one that writes, and the columns that it relies
@@ -73,7 +71,7 @@ impl SqlDoor {
             Ok(_) => missing_column(&self.access, &mut transaction, &permit.wanted, &mut self.held).await,
             Err(error) => Err(error),
         };
-        self.put_back(transaction, &result);
+        self.put_back(transaction);
         result
     }
 
@@ -81,7 +79,7 @@ impl SqlDoor {
         self.statements += 1;
         let mut transaction = self.take()?;
         let result = transaction.query(sql, parameters, limits).await;
-        self.put_back(transaction, &result);
+        self.put_back(transaction);
         result
     }
 
@@ -89,7 +87,7 @@ impl SqlDoor {
         self.statements += 1;
         let mut transaction = self.take()?;
         let result = transaction.execute(sql, parameters).await;
-        self.put_back(transaction, &result);
+        self.put_back(transaction);
         result
     }
 
@@ -106,7 +104,7 @@ impl SqlDoor {
             }
             Err(error) => Err(error),
         };
-        self.put_back(transaction, &result);
+        self.put_back(transaction);
         result
     }
 }
