@@ -51,10 +51,11 @@ impl SqlDoor {
         self.transaction.take().ok_or_else(|| DatabaseError::new(ErrorKind::Unavailable, "the transaction is over"))
     }
 
-    /// Puts it back, and remembers whether the database ended it.
+    /// Puts it back, and remembers whether the database ended it. An answer that was cut off is the adapter's own fault: it was
+    /// told which limit that was, and its commit fails.
     fn put_back(&mut self, transaction: Transaction) {
         if self.broken.is_none() {
-            self.broken = transaction.ended_by().cloned();
+            self.broken = transaction.ended_by().filter(|error| error.kind != ErrorKind::Refused).cloned();
         }
         self.transaction = Some(transaction);
     }
