@@ -6,8 +6,8 @@ use futures::TryStreamExt as _;
 use sqlx::pool::PoolConnection;
 use sqlx::{AssertSqlSafe, MySql, Postgres, Row as _, Sqlite};
 
-use super::gate::Passage;
 use super::interrupt::{Interrupt, Watch};
+use super::relay::RelayState;
 use super::{
     DatabaseError, Dialect, ErrorKind, Execution, RowLimits, Rows, Value, mysql, mysql_values, postgres,
     postgres_values, sqlite,
@@ -16,9 +16,9 @@ use super::{
 pub(super) enum Connection {
     /// With the means to stop what it is doing, where that is wanted.
     Sqlite(PoolConnection<Sqlite>, Interrupt),
-    /// With the gate that it goes through, where the server is somebody else's.
-    MySql(PoolConnection<MySql>, Option<Arc<Passage>>),
-    Postgres(PoolConnection<Postgres>, Option<Arc<Passage>>),
+    /// With the relay that it goes through, where the server is somebody else's.
+    MySql(PoolConnection<MySql>, Option<Arc<RelayState>>),
+    Postgres(PoolConnection<Postgres>, Option<Arc<RelayState>>),
 }
 
 /// Prepares a query with its parameters for the driver at hand.
@@ -106,11 +106,11 @@ impl Connection {
         result
     }
 
-    /// How many answers were cut off at the gate so far; each took its connection with it.
+    /// How many answers were cut off at the relay so far; each took its connection with it.
     pub(super) fn cuts(&self) -> u64 {
         match self {
             Self::Sqlite(..) => 0,
-            Self::MySql(_, gate) | Self::Postgres(_, gate) => gate.as_ref().map_or(0, |gate| gate.cuts()),
+            Self::MySql(_, relay) | Self::Postgres(_, relay) => relay.as_ref().map_or(0, |relay| relay.cuts()),
         }
     }
 

@@ -7,7 +7,6 @@
 mod connection;
 mod dialect;
 mod error;
-mod gate;
 mod interrupt;
 mod mysql;
 mod mysql_errors;
@@ -20,6 +19,7 @@ mod postgres_errors;
 mod postgres_values;
 mod privileges;
 mod readiness;
+mod relay;
 mod rerun;
 mod sqlite;
 mod sqlite_errors;

@@ -10,8 +10,8 @@ use tokio::sync::OnceCell;
 use url::Url;
 
 use super::connection::Connection;
-use super::gate::{Gate, Server};
 use super::interrupt::Interrupt;
+use super::relay::{Relay, Server};
 use super::{
     DatabaseError, Dialect, ErrorKind, Execution, RowLimits, Rows, Transaction, Value, mysql, postgres, sqlite,
 };
@@ -32,7 +32,7 @@ const SUSPICIOUS_WAIT: Duration = Duration::from_millis(500);
 /// MariaDB's, and MySQL's.
 const EXACT_COLLATIONS: [&str; 2] = ["utf8mb4_nopad_bin", "utf8mb4_0900_bin"];
 
-/// The name of a gate's socket for MySQL.
+/// The name of a relay's socket for MySQL.
 const MYSQL_SOCKET: &str = "mysql.sock";
 
 /// Where a database is, in the words of its URL.
@@ -148,9 +148,9 @@ enum Pools {
         writer: Pool<Sqlite>,
         readers: Pool<Sqlite>,
     },
-    /// With the gate that they go through, where the server is somebody else's.
-    MySql(Pool<MySql>, Option<Gate>),
-    Postgres(Pool<Postgres>, Option<Gate>),
+    /// With the relay that they go through, where the server is somebody else's.
+    MySql(Pool<MySql>, Option<Relay>),
+    Postgres(Pool<Postgres>, Option<Relay>),
 }
 
 /// Whose a database is.
@@ -213,11 +213,11 @@ impl Database {
                     Some(path) => Server::Socket(path.clone()),
                     None => Server::Tcp(connect.get_host().to_owned(), connect.get_port()),
                 };
-                let gate = gate(owner, server, MYSQL_SOCKET)?;
-                if let Some(gate) = &gate {
-                    connect = connect.socket(gate.folder().join(MYSQL_SOCKET));
+                let relay = relay(owner, server, MYSQL_SOCKET)?;
+                if let Some(relay) = &relay {
+                    connect = connect.socket(relay.folder().join(MYSQL_SOCKET));
                 }
-                Pools::MySql(options.connect_lazy_with(connect), gate)
+                Pools::MySql(options.connect_lazy_with(connect), relay)
             }
             Locator::Postgres(url) => {
                 let options =
@@ -234,11 +234,11 @@ impl Database {
                     Some(folder) => Server::Socket(folder.join(&name)),
                     None => Server::Tcp(connect.get_host().to_owned(), connect.get_port()),
                 };
-                let gate = gate(owner, server, &name)?;
-                if let Some(gate) = &gate {
-                    connect = connect.socket(gate.folder());
+                let relay = relay(owner, server, &name)?;
+                if let Some(relay) = &relay {
+                    connect = connect.socket(relay.folder());
                 }
-                Pools::Postgres(options.connect_lazy_with(connect), gate)
+                Pools::Postgres(options.connect_lazy_with(connect), relay)
             }
         };
         let collation = OnceCell::new();
@@ -413,13 +413,13 @@ impl Database {
                 };
                 Ok(Connection::Sqlite(connection, interrupt))
             }
-            Pools::MySql(pool, gate) => {
-                let connection = acquire(pool).await.map_err(|error| explained(error, gate.as_ref()))?;
-                Ok(Connection::MySql(connection, gate.as_ref().map(Gate::passage)))
+            Pools::MySql(pool, relay) => {
+                let connection = acquire(pool).await.map_err(|error| explained(error, relay.as_ref()))?;
+                Ok(Connection::MySql(connection, relay.as_ref().map(Relay::state)))
             }
-            Pools::Postgres(pool, gate) => {
-                let connection = acquire(pool).await.map_err(|error| explained(error, gate.as_ref()))?;
-                Ok(Connection::Postgres(connection, gate.as_ref().map(Gate::passage)))
+            Pools::Postgres(pool, relay) => {
+                let connection = acquire(pool).await.map_err(|error| explained(error, relay.as_ref()))?;
+                Ok(Connection::Postgres(connection, relay.as_ref().map(Relay::state)))
             }
         }
     }
@@ -445,18 +445,18 @@ impl Database {
     }
 }
 
-/// The gate to somebody else's server; none to our own.
-fn gate(owner: Owner, server: Server, name: &str) -> Result<Option<Gate>, DatabaseError> {
+/// The relay to somebody else's server; none to our own.
+fn relay(owner: Owner, server: Server, name: &str) -> Result<Option<Relay>, DatabaseError> {
     let Owner::SomebodyElse { answer_bytes_max } = owner else { return Ok(None) };
-    Gate::open(server, answer_bytes_max, name).map_err(|error| {
+    Relay::open(server, answer_bytes_max, name).map_err(|error| {
         let message = format!("cannot make a socket in the folder for temporary files: {error}; fix: set TMPDIR");
         DatabaseError::new(ErrorKind::Rejected, message)
     })
 }
 
-/// Why a server behind a gate could not be reached: the driver itself only saw that its connection ended.
-fn explained(error: DatabaseError, gate: Option<&Gate>) -> DatabaseError {
-    match gate.and_then(|gate| gate.passage().refusal()) {
+/// Why a server behind a relay could not be reached: the driver itself only saw that its connection ended.
+fn explained(error: DatabaseError, relay: Option<&Relay>) -> DatabaseError {
+    match relay.and_then(|relay| relay.state().refusal()) {
         Some(refusal) if error.is_unavailable() => refusal,
         _ => error,
     }

@@ -1,11 +1,11 @@
-//! A gate between the driver and somebody else's server: it counts what each answer brings, and closes the connection over a limit.
+//! A relay between the driver and somebody else's server: it counts what each answer brings, and closes the connection over a limit.
 //!
-//! The drivers read a value and a row whole, up to a gigabyte, before anybody can refuse them, and offer no limit. The gate is a
+//! The drivers read a value and a row whole, up to a gigabyte, before anybody can refuse them, and offer no limit. The relay is a
 //! socket in a folder of this process alone, where the driver connects instead. Each connection is carried on to the server as it
 //! is: TLS passes through, and the driver verifies the server by its own name. An answer ends where the driver says something again.
-//! It must never look into what passes. Where there are no such sockets (Windows) there is no gate.
+//! It must never look into what passes. Where there are no such sockets (Windows) there is no relay.
 
-#![cfg_attr(not(unix), allow(dead_code, reason = "there is no gate"))]
+#![cfg_attr(not(unix), allow(dead_code, reason = "there is no relay"))]
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -37,22 +37,22 @@ pub(super) enum Server {
     Socket(PathBuf),
 }
 
-/// An open gate; closed when it is dropped.
-pub(super) struct Gate {
+/// An open relay; closed when it is dropped.
+pub(super) struct Relay {
     folder: TempDir,
-    passage: Arc<Passage>,
+    state: Arc<RelayState>,
     accepting: tokio::task::AbortHandle,
 }
 
-/// What the connections through one gate share.
-pub(super) struct Passage {
+/// What the connections through one relay share.
+pub(super) struct RelayState {
     server: Server,
     answer_bytes_max: u64,
     cuts: AtomicU64,
     refused: Mutex<Option<DatabaseError>>,
 }
 
-impl Passage {
+impl RelayState {
     /// How many connections were closed over the limit so far.
     pub(super) fn cuts(&self) -> u64 {
         self.cuts.load(Ordering::SeqCst)
@@ -69,25 +69,25 @@ impl Passage {
     }
 }
 
-impl Gate {
+impl Relay {
     /// The folder of the socket.
     pub(super) fn folder(&self) -> &Path {
         self.folder.path()
     }
 
-    pub(super) fn passage(&self) -> Arc<Passage> {
-        Arc::clone(&self.passage)
+    pub(super) fn state(&self) -> Arc<RelayState> {
+        Arc::clone(&self.state)
     }
 }
 
-impl Drop for Gate {
+impl Drop for Relay {
     fn drop(&mut self) {
         self.accepting.abort();
     }
 }
 
 #[cfg(not(unix))]
-impl Gate {
+impl Relay {
     /// `None`: there are no such sockets here.
     #[expect(clippy::unnecessary_wraps, reason = "as on Unix")]
     pub(super) fn open(_: Server, _: u64, _: &str) -> io::Result<Option<Self>> {
@@ -96,18 +96,18 @@ impl Gate {
 }
 
 #[cfg(unix)]
-impl Gate {
-    /// A gate to this server, with a socket of this name. An answer may have so many bytes of values.
+impl Relay {
+    /// A relay to this server, with a socket of this name. An answer may have so many bytes of values.
     pub(super) fn open(server: Server, value_bytes_max: u64, name: &str) -> io::Result<Option<Self>> {
         // A socket's path has about a hundred bytes at most.
         let (folder, listener) =
             listen(tempfile::tempdir()?, name).or_else(|_| listen(tempfile::tempdir_in("/tmp")?, name))?;
         // Small values are framed by four bytes each, and a value of theirs counts for one byte at least.
         let answer_bytes_max = value_bytes_max.saturating_add(value_bytes_max / 2).saturating_add(FRAMES_BYTES);
-        let passage = Passage { server, answer_bytes_max, cuts: AtomicU64::new(0), refused: Mutex::new(None) };
-        let passage = Arc::new(passage);
-        let accepting = tokio::spawn(unix::accept(listener, Arc::clone(&passage))).abort_handle();
-        Ok(Some(Self { folder, passage, accepting }))
+        let state = RelayState { server, answer_bytes_max, cuts: AtomicU64::new(0), refused: Mutex::new(None) };
+        let state = Arc::new(state);
+        let accepting = tokio::spawn(unix::accept(listener, Arc::clone(&state))).abort_handle();
+        Ok(Some(Self { folder, state, accepting }))
     }
 }
 
@@ -123,16 +123,17 @@ mod unix {
     use tokio::net::{TcpStream, UnixListener, UnixStream};
 
     use super::{
-        ANSWER_BYTES, Arc, AtomicU64, CONNECT_TIMEOUT, Duration, Ordering, Passage, REQUEST_BYTES, STALLED, Server, io,
+        ANSWER_BYTES, Arc, AtomicU64, CONNECT_TIMEOUT, Duration, Ordering, REQUEST_BYTES, RelayState, STALLED, Server,
+        io,
     };
 
     /// Between two tries when the system has no file handle left.
     const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
-    pub(super) async fn accept(listener: UnixListener, passage: Arc<Passage>) {
+    pub(super) async fn accept(listener: UnixListener, state: Arc<RelayState>) {
         loop {
             match listener.accept().await {
-                Ok((driver, _)) => drop(tokio::spawn(carry(driver, Arc::clone(&passage)))),
+                Ok((driver, _)) => drop(tokio::spawn(carry(driver, Arc::clone(&state)))),
                 Err(_) => tokio::time::sleep(ACCEPT_PAUSE).await,
             }
         }
@@ -155,14 +156,14 @@ mod unix {
         }
     }
 
-    async fn carry(driver: UnixStream, passage: Arc<Passage>) {
-        let connected = tokio::time::timeout(CONNECT_TIMEOUT, connect(&passage.server)).await;
+    async fn carry(driver: UnixStream, state: Arc<RelayState>) {
+        let connected = tokio::time::timeout(CONNECT_TIMEOUT, connect(&state.server)).await;
         match connected.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())) {
             Ok((answers, requests)) => {
-                passage.note(None);
-                between(driver, answers, requests, &passage).await;
+                state.note(None);
+                between(driver, answers, requests, &state).await;
             }
-            Err(error) => passage.note(Some(error)),
+            Err(error) => state.note(Some(error)),
         }
     }
 
@@ -171,13 +172,13 @@ mod unix {
         driver: UnixStream,
         answers: impl AsyncRead + Unpin,
         requests: impl AsyncWrite + Unpin,
-        passage: &Passage,
+        state: &RelayState,
     ) {
         let (from_driver, to_driver) = driver.into_split();
         let arrived = AtomicU64::new(0);
         tokio::select! {
             _ = forward(from_driver, requests, &arrived) => {}
-            _ = back(answers, to_driver, &arrived, passage) => {}
+            _ = back(answers, to_driver, &arrived, state) => {}
         }
     }
 
@@ -201,7 +202,7 @@ mod unix {
         mut from: impl AsyncRead + Unpin,
         mut to: impl AsyncWrite + Unpin,
         arrived: &AtomicU64,
-        passage: &Passage,
+        state: &RelayState,
     ) -> io::Result<()> {
         let mut piece = vec![0; ANSWER_BYTES];
         loop {
@@ -210,8 +211,8 @@ mod unix {
                 return Ok(());
             }
             let bytes = arrived.load(Ordering::Relaxed).saturating_add(count as u64);
-            if bytes > passage.answer_bytes_max {
-                passage.cuts.fetch_add(1, Ordering::SeqCst);
+            if bytes > state.answer_bytes_max {
+                state.cuts.fetch_add(1, Ordering::SeqCst);
                 return Ok(());
             }
             arrived.store(bytes, Ordering::Relaxed);
