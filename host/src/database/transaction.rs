@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::connection::Connection;
+use super::connection::{Connection, over};
 use super::{Database, DatabaseError, Dialect, ErrorKind, Value};
 
 /// What a statement changed.
@@ -182,17 +182,22 @@ impl Transaction {
     ) -> Result<Rows, DatabaseError> {
         let timeout = self.statement_timeout;
         let connection = self.usable().await?;
+        let cuts = connection.cuts();
         let result = tokio::time::timeout(timeout, connection.query(sql, parameters, limits)).await;
-        self.noted(result.unwrap_or_else(|_| Err(DatabaseError::timeout("a query", timeout))))
+        let was_cut_off = connection.cuts() != cuts;
+        match result.unwrap_or_else(|_| Err(DatabaseError::timeout("a query", timeout))) {
+            Err(error) if error.is_unavailable() && was_cut_off => Err(self.ended(over("bytes", limits.bytes_max))),
+            result => self.noted(result),
+        }
     }
 
     /// Ends a transaction that was begun to read first, and begins one that may write in its place. Nothing was written and
-    /// nothing is held, so that nothing is lost. Without effect on any other.
+    /// nothing is held, so that nothing is lost. Without effect on any other. Whether it was exchanged.
     ///
     /// # Errors
     /// As [`Database::begin`].
-    pub async fn make_writable(&mut self) -> Result<(), DatabaseError> {
-        let Some(database) = self.writable_at.take() else { return Ok(()) };
+    pub async fn make_writable(&mut self) -> Result<bool, DatabaseError> {
+        let Some(database) = self.writable_at.take() else { return Ok(false) };
         self.usable().await?;
         let reading = Self {
             connection: self.connection.take(),
@@ -209,7 +214,7 @@ impl Transaction {
             Err(error) => Err(error),
         };
         *self = self.noted(begun)?;
-        Ok(())
+        Ok(true)
     }
 
     /// Takes a lock by name within this database, and holds it until after the end of the transaction.
@@ -334,12 +339,18 @@ impl Transaction {
         if let Err(error) = &result
             && matches!(error.kind, ErrorKind::Unavailable | ErrorKind::Contention)
         {
-            self.broken = Some(error.clone());
-            if let Some(connection) = self.connection.take() {
-                connection.discard();
-            }
+            self.ended(error.clone());
         }
         result
+    }
+
+    /// The transaction is over, and so is its connection.
+    fn ended(&mut self, error: DatabaseError) -> DatabaseError {
+        self.broken = Some(error.clone());
+        if let Some(connection) = self.connection.take() {
+            connection.discard();
+        }
+        error
     }
 }
 

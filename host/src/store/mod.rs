@@ -36,17 +36,19 @@ mod status;
 mod straight;
 mod targets;
 mod users;
+mod users_table;
 mod work;
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use self::refuse::RefusedHere;
-use self::sql::{Bound, Now, Statement, Statements};
+use self::sql::{Bound, Names, Now, Statement, Statements};
 use crate::database::{
     AsDatabaseError, Database, DatabaseError, Dialect, Execution, RowLimits, Rows, Transaction, Value,
 };
 use crate::domain::conflict::split_message;
+use crate::domain::ids::UsersTable;
 
 pub use adapters::{AdapterEvent, AdapterNews, AdapterRecord, TargetWish};
 pub use batch::{Batch, ClaimRequest, Delivery, UnderLease};
@@ -144,19 +146,30 @@ impl StoreClock {
 pub struct Store {
     database: Database,
     clock: StoreClock,
+    statements: Arc<OnceLock<Arc<Statements>>>,
     statements_run: Arc<AtomicU64>,
     refused: RefusedHere,
+    users_table: UsersTable,
 }
 
 impl Store {
     /// A store on this database; nothing is connected yet.
     #[must_use]
     pub fn new(database: Database, clock: StoreClock) -> Self {
-        // MySQL's wait for the name of the server's collation.
-        if database.dialect() != Dialect::MySql {
-            Statements::of(database.dialect(), "", clock.now());
+        Self {
+            database,
+            clock,
+            statements: Arc::default(),
+            statements_run: Arc::default(),
+            refused: RefusedHere::default(),
+            users_table: UsersTable::default(),
         }
-        Self { database, clock, statements_run: Arc::default(), refused: RefusedHere::default() }
+    }
+
+    /// The same store with another name of its table of users.
+    #[must_use]
+    pub fn with_users_table(self, users_table: UsersTable) -> Self {
+        Self { users_table, statements: Arc::default(), ..self }
     }
 
     /// How many statements this store has run, without BEGIN and COMMIT. Speed is decided by this number.
@@ -191,14 +204,21 @@ impl Store {
         Ok(self.transaction(inner, what, statements))
     }
 
-    fn transaction(&self, inner: Transaction, what: &str, statements: &'static Statements) -> StoreTransaction {
+    fn transaction(&self, inner: Transaction, what: &str, statements: Arc<Statements>) -> StoreTransaction {
         let (what, now_ms) = (what.to_owned(), self.clock.now_ms());
         StoreTransaction { inner, what, statements, now_ms, statements_run: self.statements_run.clone() }
     }
 
-    async fn statements(&self, what: &str) -> Result<&'static Statements, StoreError> {
+    /// The statements as this database gets them. They are rendered with the first one.
+    async fn statements(&self, what: &str) -> Result<Arc<Statements>, StoreError> {
+        if let Some(statements) = self.statements.get() {
+            return Ok(Arc::clone(statements));
+        }
         let collation = self.database.exact_collation().await.map_err(|error| failed(what, error))?;
-        Ok(Statements::of(self.database.dialect(), collation, self.clock.now()))
+        let dialect = self.database.dialect();
+        let users_table = dialect.quoted(self.users_table.as_str());
+        let names = Names { collation, users_table: &users_table, now: self.clock.now() };
+        Ok(Arc::clone(self.statements.get_or_init(|| Statements::of(dialect, &names))))
     }
 
     /// Runs one statement that is a transaction by itself, without the way to the database and back for BEGIN and COMMIT.
@@ -234,7 +254,7 @@ impl Store {
 pub struct StoreTransaction {
     inner: Transaction,
     what: String,
-    statements: &'static Statements,
+    statements: Arc<Statements>,
     /// What a test's clock said when it began.
     now_ms: Option<i64>,
     statements_run: Arc<AtomicU64>,

@@ -1,9 +1,9 @@
-//! `users`: who may sign in to the application. Only `service::UserService` writes here.
+//! The table of users (`[store] users_table`): who may sign in to the application. Only `service::UserService` writes here.
 
 use super::sql::{ListUsers, PutUser};
 use super::{Reader, Store, StoreError, StoreTransaction};
 
-/// A row of `users`.
+/// A row of the table.
 #[derive(Clone, PartialEq, Eq)]
 pub struct StoredUser {
     /// The key.

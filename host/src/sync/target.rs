@@ -135,8 +135,13 @@ impl Target {
         let statement_timeout = Duration::from_millis(spec.limits.deadline_ms - spec.limits.deadline_ms / 10);
         let access = match &spec.kind {
             TargetKind::Database { locator, connections_max, grants } => Access::Database {
-                database: Database::of_target(locator.clone(), *connections_max, statement_timeout)
-                    .map_err(|error| PluginError::Access { target: spec.name.clone(), reason: error.message })?,
+                database: Database::of_target(
+                    locator.clone(),
+                    *connections_max,
+                    statement_timeout,
+                    spec.limits.query_bytes_max,
+                )
+                .map_err(|error| PluginError::Access { target: spec.name.clone(), reason: error.message })?,
                 sql: SqlAccess::new(locator.dialect(), grants.clone()),
             },
             TargetKind::Http { options, .. } => {

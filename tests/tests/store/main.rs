@@ -8,6 +8,8 @@ mod differential;
 mod first_statement;
 mod foreign;
 mod in_doubt;
+mod kept_statements;
+mod large_answers;
 mod migrating;
 mod operators;
 mod outbox;

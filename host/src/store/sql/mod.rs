@@ -26,7 +26,7 @@
 //! once with `UPDATE_EXPECT=1`, and review what changed in `rendered/`. The code then builds the declared struct, so
 //! that a missing or misnamed parameter does not compile: `transaction.run(MarkProcessing { target, epoch, ids })`.
 //!
-//! All templates are rendered when a process opens its first store of a kind: `template.rs` expands fragments,
+//! All templates are rendered with the first statement on a store of a kind: `template.rs` expands fragments,
 //! `parse.rs` finds the parameters, `render.rs` writes the texts. An unknown fragment, an unknown or unused parameter,
 //! and a template that is not declared end the process there (and fail a unit test before). From then on a call finds
 //! its text by number. A text that depends on the length of a list, which is padded, or on what is given is made once
@@ -43,7 +43,8 @@ mod template;
 #[cfg(test)]
 mod tests;
 
-use std::sync::{Arc, OnceLock};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
 
 pub(super) use self::parameter::{Ids, Json, TextRows, Texts};
 pub(super) use self::statements::*;
@@ -84,6 +85,16 @@ pub(super) enum Now {
     Parameter,
 }
 
+/// What a text depends on, beside the family of SQL.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Names<'a> {
+    /// The exact one of a MySQL server (`Database::exact_collation`).
+    pub(super) collation: &'a str,
+    /// As an identifier, quoted.
+    pub(super) users_table: &'a str,
+    pub(super) now: Now,
+}
+
 /// Every statement as one database gets it.
 #[derive(Debug)]
 pub(super) struct Statements {
@@ -91,23 +102,21 @@ pub(super) struct Statements {
 }
 
 impl Statements {
-    /// The statements for a database. `collation` is the exact one of a MySQL server (`Database::exact_collation`).
-    pub(super) fn of(dialect: Dialect, collation: &str, now: Now) -> &'static Self {
-        static RENDERED: [[OnceLock<Statements>; 2]; 4] = [const { [const { OnceLock::new() }; 2] }; 4];
-        let place = match (dialect, collation) {
-            (Dialect::Sqlite, _) => 0,
-            (Dialect::Postgres, _) => 1,
-            (Dialect::MySql, "utf8mb4_nopad_bin") => 2,
-            (Dialect::MySql, _) => 3,
-        };
-        RENDERED[place][usize::from(now == Now::Parameter)].get_or_init(|| {
-            Self::render(dialect, collation, now)
-                .unwrap_or_else(|error| unreachable!("invariant: every template renders, as a unit test says: {error}"))
-        })
+    /// The statements for a database, rendered once for all stores of this process that get the same.
+    pub(super) fn of(dialect: Dialect, names: &Names<'_>) -> Arc<Self> {
+        static RENDERED: Mutex<BTreeMap<String, Arc<Statements>>> = Mutex::new(BTreeMap::new());
+        let mut rendered = RENDERED.lock().unwrap_or_else(PoisonError::into_inner);
+        let statements = rendered.entry(format!("{dialect:?} {names:?}")).or_insert_with(|| {
+            let statements = Self::render(dialect, names).unwrap_or_else(|error| {
+                unreachable!("invariant: every template renders, as a unit test says: {error}")
+            });
+            Arc::new(statements)
+        });
+        Arc::clone(statements)
     }
 
-    fn render(dialect: Dialect, collation: &str, now: Now) -> Result<Self, String> {
-        let library = Library::read(dialect, collation, now, FRAGMENTS, TEMPLATES)?;
+    fn render(dialect: Dialect, names: &Names<'_>) -> Result<Self, String> {
+        let library = Library::read(dialect, names, FRAGMENTS, TEMPLATES)?;
         if let Some(name) = library.statements().find(|name| ALL.iter().all(|declared| declared.name != *name)) {
             return Err(format!("the template `{name}` is not declared"));
         }

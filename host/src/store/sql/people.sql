@@ -83,10 +83,10 @@ FROM unnest(:rows) AS j(
 DELETE FROM patient_cache WHERE patient_id = :patient_id;
 
 -- name: list_users
-SELECT username, display_name, role, email, department, password_hash FROM users ORDER BY username;
+SELECT username, display_name, role, email, department, password_hash FROM {users_table} ORDER BY username;
 
 -- name: put_user
-INSERT INTO users (username, display_name, role, email, department, password_hash, created_at, updated_at)
+INSERT INTO {users_table} (username, display_name, role, email, department, password_hash, created_at, updated_at)
 VALUES (:username, :display_name, :role, :email, :department, :password_hash, {now}, {now})
 {on_conflict(username)} display_name = {new(display_name)}, role = {new(role)}, email = {new(email)},
     department = {new(department)}, password_hash = {new(password_hash)}, updated_at = {new(updated_at)};

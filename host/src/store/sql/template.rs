@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{CONSTANTS, Now};
+use super::{CONSTANTS, Names, Now};
 use crate::database::Dialect;
 
 /// A fragment that expands to itself would never end.
@@ -27,8 +27,7 @@ pub(super) struct Library<'a> {
 impl<'a> Library<'a> {
     pub(super) fn read(
         dialect: Dialect,
-        collation: &str,
-        now: Now,
+        names: &Names<'_>,
         fragments: &[&'a str],
         templates: &[&'a str],
     ) -> Result<Self, String> {
@@ -36,9 +35,10 @@ impl<'a> Library<'a> {
         for (name, number) in CONSTANTS {
             library.define(name, Vec::new(), number.to_string())?;
         }
-        let now = if now == Now::Database { dialect.now_ms() } else { ":now" };
+        let now = if names.now == Now::Database { dialect.now_ms() } else { ":now" };
         library.define("now", Vec::new(), now.to_owned())?;
-        library.define("collation", Vec::new(), collation.to_owned())?;
+        library.define("collation", Vec::new(), names.collation.to_owned())?;
+        library.define("users_table", Vec::new(), names.users_table.to_owned())?;
         for source in fragments.iter().chain(templates).copied() {
             library.read_file(source)?;
         }

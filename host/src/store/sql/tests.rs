@@ -7,9 +7,11 @@ use expect_test::expect_file;
 use super::parameter::{Kind, Parameter};
 use super::render::Rendered;
 use super::template::Library;
-use super::{ALL, Declared, FRAGMENTS, Now, Statements, TEMPLATES};
+use super::{ALL, Declared, FRAGMENTS, Names, Now, Statements, TEMPLATES};
 use crate::database::{Dialect, Value};
 use crate::domain::patient::PatientDraft;
+
+const NAMES: Names<'static> = Names { collation: "", users_table: "users", now: Now::Database };
 
 const DATABASES: [(Dialect, &str); 4] = [
     (Dialect::Sqlite, ""),
@@ -20,7 +22,9 @@ const DATABASES: [(Dialect, &str); 4] = [
 
 /// Every text of every statement: with all parameters given, with none of those that may be left out, and lists of two.
 fn texts(dialect: Dialect, collation: &str) -> String {
-    let statements = Statements::render(dialect, collation, Now::Database).expect("the templates render");
+    let users_table = dialect.quoted("users");
+    let names = Names { collation, users_table: &users_table, ..NAMES };
+    let statements = Statements::render(dialect, &names).expect("the templates render");
     let mut file = format!(
         "-- What {} is sent. Made of the templates: `UPDATE_EXPECT=1 cargo test -p host --lib store::sql` writes it anew.\n",
         dialect.name()
@@ -44,7 +48,7 @@ fn each_database_is_sent_what_stands_in_its_file() {
 fn every_template_renders_for_every_database_and_clock() {
     for (dialect, collation) in DATABASES {
         for now in [Now::Database, Now::Parameter] {
-            Statements::render(dialect, collation, now).expect("the templates render");
+            Statements::render(dialect, &Names { collation, now, ..NAMES }).expect("the templates render");
         }
     }
 }
@@ -73,7 +77,7 @@ fn the_patients_columns_are_the_payloads_fields() {
 
 fn library<'a>(dialect: Dialect, fragments: &[&'a str], templates: &[&'a str]) -> Library<'a> {
     let fragments: Vec<_> = FRAGMENTS.iter().chain(fragments).copied().collect();
-    Library::read(dialect, "exact", Now::Database, &fragments, templates).expect("the library reads")
+    Library::read(dialect, &NAMES, &fragments, templates).expect("the library reads")
 }
 
 fn rendered(dialect: Dialect, parameters: &'static [(&'static str, Kind)], text: &str) -> Result<Rendered, String> {
@@ -94,7 +98,7 @@ fn what_is_wrong_with_a_template_is_found_when_it_is_rendered() {
         assert!(error.contains(expected), "{error}: {expected}");
     }
     let twice = ["-- name: x\nSELECT 1", "-- name: x\nSELECT 2"];
-    assert!(Library::read(Dialect::Sqlite, "", Now::Database, &[], &twice).is_err());
+    assert!(Library::read(Dialect::Sqlite, &NAMES, &[], &twice).is_err());
     let cases = [
         ("a = :a AND b IN (:list...) AND c = :c", "there is no parameter `c`"),
         ("b IN (:list...)", "the parameter `a` is not used"),

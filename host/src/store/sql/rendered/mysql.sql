@@ -356,10 +356,10 @@ ON DUPLICATE KEY UPDATE
 DELETE FROM patient_cache WHERE patient_id = ?;
 
 -- list_users
-SELECT username, display_name, role, email, department, password_hash FROM users ORDER BY username;
+SELECT username, display_name, role, email, department, password_hash FROM `users` ORDER BY username;
 
 -- put_user
-INSERT INTO users (username, display_name, role, email, department, password_hash, created_at, updated_at)
+INSERT INTO `users` (username, display_name, role, email, department, password_hash, created_at, updated_at)
 VALUES (?, ?, ?, ?, ?, ?, CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS SIGNED), CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS SIGNED))
 ON DUPLICATE KEY UPDATE display_name = VALUES(display_name), role = VALUES(role), email = VALUES(email),
     department = VALUES(department), password_hash = VALUES(password_hash), updated_at = VALUES(updated_at);

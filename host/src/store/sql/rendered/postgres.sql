@@ -402,10 +402,10 @@ ON CONFLICT (patient_id) DO UPDATE SET
 DELETE FROM patient_cache WHERE patient_id = $1;
 
 -- list_users
-SELECT username, display_name, role, email, department, password_hash FROM users ORDER BY username;
+SELECT username, display_name, role, email, department, password_hash FROM "users" ORDER BY username;
 
 -- put_user
-INSERT INTO users (username, display_name, role, email, department, password_hash, created_at, updated_at)
+INSERT INTO "users" (username, display_name, role, email, department, password_hash, created_at, updated_at)
 VALUES ($1, $2, $3, $4, $5, $6, CAST(EXTRACT(EPOCH FROM statement_timestamp()) * 1000 AS BIGINT), CAST(EXTRACT(EPOCH FROM statement_timestamp()) * 1000 AS BIGINT))
 ON CONFLICT (username) DO UPDATE SET display_name = excluded.display_name, role = excluded.role, email = excluded.email,
     department = excluded.department, password_hash = excluded.password_hash, updated_at = excluded.updated_at;

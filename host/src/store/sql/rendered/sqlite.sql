@@ -351,10 +351,10 @@ ON CONFLICT (patient_id) DO UPDATE SET
 DELETE FROM patient_cache WHERE patient_id = ?;
 
 -- list_users
-SELECT username, display_name, role, email, department, password_hash FROM users ORDER BY username;
+SELECT username, display_name, role, email, department, password_hash FROM "users" ORDER BY username;
 
 -- put_user
-INSERT INTO users (username, display_name, role, email, department, password_hash, created_at, updated_at)
+INSERT INTO "users" (username, display_name, role, email, department, password_hash, created_at, updated_at)
 VALUES (?, ?, ?, ?, ?, ?, CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER), CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER))
 ON CONFLICT (username) DO UPDATE SET display_name = excluded.display_name, role = excluded.role, email = excluded.email,
     department = excluded.department, password_hash = excluded.password_hash, updated_at = excluded.updated_at;
