@@ -54,8 +54,8 @@ impl Parser<'_> {
 
     /// What the text begins with, if it is no SQL, and its length.
     fn piece(&self, text: &str) -> Result<(Option<Piece>, usize), String> {
-        if text.starts_with('\'') {
-            let end = text[1..].find('\'').ok_or("a quote is not closed")?;
+        if let Some(inner) = text.strip_prefix('\'') {
+            let end = inner.find('\'').ok_or("a quote is not closed")?;
             return Ok((None, end + 2));
         }
         if let Some(inner) = text.strip_prefix("[[") {
