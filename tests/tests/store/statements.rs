@@ -51,7 +51,7 @@ const MEANT: &[(&str, &str)] = &[
 ];
 
 /// The scans of a statement's plan that read a whole large table.
-fn large_scans(name: &str, scans: Vec<String>) -> Vec<String> {
+fn large_scans(name: &str, scans: &[String]) -> Vec<String> {
     let table = |scan: &String| scan.split([' ', ',']).next().unwrap_or_default().to_owned();
     let is_large = |table: &String| !SMALL.contains(&table.as_str()) && !MEANT.contains(&(name, table.as_str()));
     scans.iter().map(table).filter(is_large).map(|table| format!("{name}: {table}")).collect()
@@ -65,7 +65,7 @@ async fn sqlite_takes_every_statement_and_scans_no_large_table() {
     for (name, sql) in statements("sqlite.sql") {
         let plan =
             session.rows(&format!("EXPLAIN QUERY PLAN {sql}")).await.unwrap_or_else(|error| panic!("{name}: {error}"));
-        found.extend(large_scans(&name, scans(&plan, "SCAN ", 3)));
+        found.extend(large_scans(&name, &scans(&plan, "SCAN ", 3)));
     }
     assert_eq!(found, Vec::<String>::new());
 }
@@ -106,7 +106,7 @@ async fn postgres_takes_every_statement_and_scans_no_large_table() {
         let plan =
             session.rows(&format!("EXPLAIN EXECUTE s{values}")).await.unwrap_or_else(|error| panic!("{name}: {error}"));
         session.execute("DEALLOCATE s").await.expect("deallocate");
-        found.extend(large_scans(&name, scans(&plan, "Seq Scan on ", 0)));
+        found.extend(large_scans(&name, &scans(&plan, "Seq Scan on ", 0)));
     }
     assert_eq!(found, Vec::<String>::new());
 }
