@@ -11,6 +11,8 @@
 
 mod error;
 mod fetch;
+#[doc(hidden)]
+pub mod fuzzing;
 mod keys;
 mod lock;
 mod peer;
