@@ -78,6 +78,51 @@ pub fn open_to_everybody(_: &Path) -> io::Result<Option<u32>> {
     Ok(None)
 }
 
+/// Who else than this process's user may change what lies at a path.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OtherHands {
+    /// A fragment for messages.
+    pub words: String,
+    /// Whether it is a group, which may be wanted.
+    pub is_group: bool,
+}
+
+/// Who else may change a file, or put another into a folder. Root may do whatever it likes in any case.
+///
+/// # Errors
+/// What the system says.
+#[cfg(unix)]
+pub fn other_hands(path: &Path) -> io::Result<Option<OtherHands>> {
+    use std::os::unix::fs::MetadataExt as _;
+    let metadata = std::fs::metadata(path)?;
+    let (mode, owner, me) = (metadata.mode() & 0o7777, metadata.uid(), rustix::process::geteuid().as_raw());
+    // In such a folder everybody changes what is their own.
+    let is_sticky = metadata.is_dir() && mode & 0o1000 != 0;
+    Ok(if owner != me && owner != 0 {
+        Some(OtherHands {
+            words: format!("belongs to another user (uid {owner}, this process is uid {me})"),
+            is_group: false,
+        })
+    } else if mode & 0o002 != 0 && !is_sticky {
+        let words = format!("everybody on this machine may write to it (mode {:o}); fix: chmod o-w it", mode & 0o777);
+        Some(OtherHands { words, is_group: false })
+    } else if mode & 0o020 != 0 && !is_sticky {
+        let words = format!("its group may write to it (mode {:o}, gid {})", mode & 0o777, metadata.gid());
+        Some(OtherHands { words, is_group: true })
+    } else {
+        None
+    })
+}
+
+/// Nothing is known where the system has no such permissions.
+///
+/// # Errors
+/// Never.
+#[cfg(not(unix))]
+pub fn other_hands(_: &Path) -> io::Result<Option<OtherHands>> {
+    Ok(None)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -91,6 +136,32 @@ mod tests {
         assert_eq!(read(&file, 4).unwrap_err().to_string(), "is larger than 4 bytes");
         assert!(read(folder.path(), 5).is_err());
         assert_eq!(read(&folder.path().join("none"), 5).unwrap_err().kind(), ErrorKind::NotFound);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn hostile_hands_of_a_group_or_another_owner_are_named() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("file");
+        std::fs::write(&file, "").unwrap();
+        let at = |path: &Path, mode: u32| {
+            std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+            other_hands(path).unwrap().map(|hands| (hands.is_group, hands.words))
+        };
+        for mode in [0o600, 0o644, 0o755] {
+            assert_eq!(at(&file, mode), None, "{mode:o}");
+        }
+        let (is_group, words) = at(&file, 0o664).unwrap();
+        assert!(is_group && words.starts_with("its group may write to it (mode 664, gid "), "{words}");
+        assert!(!at(&file, 0o666).unwrap().0);
+        assert!(at(folder.path(), 0o770).unwrap().0);
+        assert_eq!(at(folder.path(), 0o1777), None, "a sticky folder");
+        // Only root can give a file away.
+        if std::os::unix::fs::chown(&file, Some(12_345), None).is_ok() {
+            let (is_group, words) = at(&file, 0o644).unwrap();
+            assert!(!is_group && words.starts_with("belongs to another user (uid 12345, "), "{words}");
+        }
     }
 
     #[cfg(unix)]

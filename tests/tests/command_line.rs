@@ -377,3 +377,28 @@ async fn a_watch_survives_a_store_that_is_away_for_a_moment() {
 fn looks(host: &Host, words: &str) -> usize {
     everything(host.folder()).iter().map(|(_, text)| String::from_utf8_lossy(text).matches(words).count()).sum()
 }
+
+/// Who may write to what the host relies on controls it; a group may be wanted, so that the command goes on.
+#[cfg(unix)]
+#[test]
+fn hostile_hands_of_a_group_are_told_by_check_and_in_the_log() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let host = Host::new(&Configuration::new("sqlite://.host/host.db")).expect("host");
+    let _ = host.run(&["migrate"]).expect_success();
+    let warned = |output: &tests::host::Output, words: &str| {
+        output.stdout.lines().chain(output.stderr.lines()).any(|line| line.contains(words))
+    };
+    assert!(!warned(&host.run(&["check"]), "may write to it"), "nothing to warn of");
+    std::fs::write(host.folder().join(".env"), "A=1\n").expect("write");
+    std::fs::create_dir_all(host.folder().join("adapters")).expect("folder");
+    for place in [".env", "host.toml", "adapters"] {
+        let path = host.folder().join(place);
+        let before = std::fs::metadata(&path).expect("there").permissions();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o770)).expect("chmod");
+        let checked = host.run(&["check"]);
+        let words = format!("{place}: its group may write to it (mode 770, gid ");
+        assert!(warned(&checked, &words) && checked.status == Some(0), "{place}: {checked:?}");
+        assert!(warned(&host.run(&["run", "--until-idle"]), "its group may write to it"), "{place}");
+        std::fs::set_permissions(&path, before).expect("chmod");
+    }
+}

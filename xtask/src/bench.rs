@@ -33,6 +33,9 @@ pub(crate) struct Options {
     /// Instead: measure what a batch costs here, and simulate hosts, stores and targets on machines of their own
     #[arg(long, conflicts_with_all = ["json", "plot", "only"])]
     simulate: bool,
+    /// Measure this host, built earlier, with the same programs: to compare two versions
+    #[arg(long, value_name = "FILE")]
+    host: Option<PathBuf>,
 }
 
 /// Builds and runs it. Fails when something could not be measured, never because it was slow.
@@ -45,9 +48,13 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     FhirServer::provision()?;
     let (mariadb, postgres) = (MariaDb::start()?, Postgres::start()?);
     let binary = |name: &str| target.join("release").join(format!("{name}{}", env::consts::EXE_SUFFIX));
+    let host = match &options.host {
+        Some(file) => file.canonicalize().with_context(|| format!("find the host {}", file.display()))?,
+        None => binary("host"),
+    };
     let mut command = Command::new(binary("bench"));
     command
-        .env(HOST, binary("host"))
+        .env(HOST, host)
         .env(ADAPTERS, adapters)
         .env(MYSQL_URL, mariadb.url())
         .env(POSTGRES_URL, postgres.url())

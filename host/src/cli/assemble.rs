@@ -12,7 +12,7 @@ use crate::config::{
 use crate::database::{Database, DatabaseError, Locator};
 use crate::files;
 use crate::plugin::{
-    ClientProof, Compiler, Credentials, GrantOptions, HttpOptions, Runtime, RuntimeOptions, SecretValue,
+    ClientProof, CompileLimits, Compiler, Credentials, GrantOptions, HttpOptions, Runtime, RuntimeOptions, SecretValue,
 };
 use crate::store::{MigrationError, Store, StoreClock};
 use crate::supply::Trust;
@@ -48,7 +48,7 @@ static OPENED: Mutex<Vec<Store>> = Mutex::new(Vec::new());
 
 fn opened(config: &Config, locator: Locator) -> Result<Store, CliError> {
     let database = Database::new(locator, config.store.connections_max, STORE_TIMEOUT).map_err(database_error)?;
-    let store = Store::new(database, StoreClock::Database);
+    let store = Store::new(database, StoreClock::Database).with_users_table(config.store.users_table.clone());
     OPENED.lock().unwrap_or_else(PoisonError::into_inner).push(store.clone());
     Ok(store)
 }
@@ -135,6 +135,11 @@ pub(super) fn runtime_options(config: &Config, cache_dir: Option<PathBuf>) -> Ru
         stack_kib: config.plugins.stack_kib,
         table_elements_max: tables.max().unwrap_or_default(),
         compiler: Compiler::of_this_program(),
+        compile_limits: CompileLimits {
+            cpu_seconds_max: config.plugins.compile_cpu_s.into(),
+            memory_bytes_max: u64::from(config.plugins.compile_memory_mib) << 20,
+            ..CompileLimits::default()
+        },
     }
 }
 

@@ -8,7 +8,7 @@ use serde_json::json;
 use super::error::{CliError, failure_exit_code};
 use super::output::paint;
 use super::status::{aggregate_types, clock_trouble, describe};
-use super::{assemble, output};
+use super::{assemble, hands, output};
 use crate::config::{Config, TargetConfig};
 use crate::domain::change::{Finding, FindingLevel};
 use crate::plugin::{Adapter, Runtime};
@@ -51,7 +51,11 @@ impl Line {
 }
 
 pub(super) async fn run(config: &Config, arguments: &Arguments) -> Result<ExitCode, CliError> {
-    let mut lines = vec![Line::new("configuration".to_owned(), FindingLevel::Ok, config.path.display().to_string())];
+    let mut files = Line::new("configuration".to_owned(), FindingLevel::Ok, config.path.display().to_string());
+    for warning in hands::warnings(config) {
+        files.find(FindingLevel::Warning, warning, 0);
+    }
+    let mut lines = vec![files];
     lines.push(match check_store(config).await {
         Ok(line) => line,
         Err(error) => Line::problem("store".to_owned(), error.to_string(), error.exit_code()),

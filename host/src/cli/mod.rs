@@ -8,6 +8,7 @@ mod conflicts;
 mod ending;
 mod error;
 mod failed;
+mod hands;
 mod import;
 mod import_report;
 mod log_writer;
@@ -30,7 +31,7 @@ use std::process::ExitCode;
 use clap::{CommandFactory as _, Parser, Subcommand};
 
 use crate::config::Config;
-use crate::plugin::{COMPILE_COMMAND, compile_for_parent};
+use crate::plugin::{COMPILE_COMMAND, CompileLimits, compile_for_parent};
 use error::CliError;
 use logging::LogFormat;
 
@@ -87,6 +88,12 @@ enum Verb {
         stack_kib: u32,
         #[arg(long)]
         table_elements_max: u64,
+        #[arg(long)]
+        cpu_seconds_max: u64,
+        #[arg(long)]
+        memory_bytes_max: u64,
+        #[arg(long)]
+        code_bytes_max: u64,
     },
     /// Print a script that completes this command in a shell
     Completions {
@@ -99,8 +106,11 @@ enum Verb {
 #[must_use]
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
-    if let Verb::CompileAdapter { stack_kib, table_elements_max } = cli.verb {
-        return ExitCode::from(compile_for_parent(stack_kib, table_elements_max));
+    if let Verb::CompileAdapter { stack_kib, table_elements_max, cpu_seconds_max, memory_bytes_max, code_bytes_max } =
+        cli.verb
+    {
+        let limits = CompileLimits { cpu_seconds_max, memory_bytes_max, code_bytes_max };
+        return ExitCode::from(compile_for_parent(stack_kib, table_elements_max, limits));
     }
     let log = match logging::start(cli.log_format) {
         Ok(log) => log,

@@ -9,7 +9,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::error::CliError;
-use super::{assemble, ending, output, signals};
+use super::{assemble, ending, hands, output, signals};
 use crate::config::Config;
 use crate::sync::{Breakdown, Daemon, RunEnd, Target};
 
@@ -21,6 +21,9 @@ pub(super) struct Arguments {
 }
 
 pub(super) async fn run(config: &Config, arguments: &Arguments) -> Result<ExitCode, CliError> {
+    for warning in hands::warnings(config) {
+        tracing::warn!(warning, "others may change what this host relies on");
+    }
     let store = assemble::migrated_store(config).await?;
     let runtime = assemble::runtime(config)?;
     let targets =

@@ -26,7 +26,7 @@ pub use sync::{RetentionConfig, SyncConfig};
 pub use target::{Connection, DatabaseConfig, TargetConfig};
 
 use crate::document::{Document, FileProblem, FileProblems, Findings, Section};
-use crate::domain::ids::{AggregateType, TargetName};
+use crate::domain::ids::{AggregateType, TargetName, UsersTable};
 use crate::vocabulary;
 use reader::{Context, Reader};
 use variables::Variables;
@@ -57,6 +57,8 @@ pub struct StoreConfig {
     pub url: DatabaseUrl,
     /// The most connections that this host opens to it.
     pub connections_max: u32,
+    /// The table of those who may sign in to the application.
+    pub users_table: UsersTable,
 }
 
 /// `[plugins]`: where the adapters are.
@@ -70,6 +72,10 @@ pub struct PluginsConfig {
     pub cache: PathBuf,
     /// The stack of an adapter's own calls, KiB; the same for every target.
     pub stack_kib: u32,
+    /// Processor time that compiling one adapter may take, seconds.
+    pub compile_cpu_s: u32,
+    /// Memory that compiling one adapter may take, MiB.
+    pub compile_memory_mib: u32,
     /// Public keys in minisign's form; a signature by one of them is right.
     pub trusted_keys: Vec<String>,
     /// Whether an adapter without a signature is refused.
@@ -171,8 +177,14 @@ fn read_store(mut store: Reader<'_>, root: &Reader<'_>) -> Option<StoreConfig> {
     }
     let url = read_database_url(&mut store);
     let connections_max = store.count("connections_max", 1..=1000, 8);
+    let users_table = match store.text("users_table") {
+        None => Some(UsersTable::default()),
+        Some(name) => {
+            UsersTable::free(name.value).map_err(|error| store.note_key("users_table", error.to_string())).ok()
+        }
+    };
     store.finish(&[]);
-    Some(StoreConfig { url: url?, connections_max })
+    Some(StoreConfig { url: url?, connections_max, users_table: users_table? })
 }
 
 fn read_plugins(mut plugins: Reader<'_>) -> PluginsConfig {
@@ -181,6 +193,8 @@ fn read_plugins(mut plugins: Reader<'_>) -> PluginsConfig {
     let lock_file = plugins.path("lock_file");
     let cache = plugins.path("cache").unwrap_or_else(|| context.resolve(".host/cache"));
     let stack_kib = plugins.count("stack_kib", 64..=16_384, 1024);
+    let compile_cpu_s = plugins.count("compile_cpu_s", 1..=3_600, 120);
+    let compile_memory_mib = plugins.count("compile_memory_mib", 64..=65_536, 2_048);
     let trusted_keys = plugins.texts("trusted_keys").unwrap_or_default();
     let is_key = |text: &str| minisign_verify::PublicKey::from_base64(text).is_ok();
     if let Some(bad) = trusted_keys.iter().position(|key| !is_key(&key.value)) {
@@ -194,7 +208,16 @@ fn read_plugins(mut plugins: Reader<'_>) -> PluginsConfig {
     }
     let trusted_keys = trusted_keys.into_iter().map(|key| key.value).collect();
     plugins.finish(&[]);
-    PluginsConfig { directory, lock_file, cache, stack_kib, trusted_keys, require_signature }
+    PluginsConfig {
+        directory,
+        lock_file,
+        cache,
+        stack_kib,
+        compile_cpu_s,
+        compile_memory_mib,
+        trusted_keys,
+        require_signature,
+    }
 }
 
 fn read_aggregates(aggregates: &Reader<'_>) -> BTreeMap<AggregateType, Order> {

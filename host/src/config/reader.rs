@@ -100,11 +100,14 @@ impl<'a> Reader<'a> {
         if !path.is_file() {
             // What a variable holds is not shown: a token may have been put where its file belongs.
             let written = self.section.as_mut()?.text(key)?.value;
-            self.note_key(key, if written.contains("${") {
-                "there is no file at the path that its variables make".to_owned()
-            } else {
-                format!("there is no file {}", path.display())
-            });
+            self.note_key(
+                key,
+                if written.contains("${") {
+                    "there is no file at the path that its variables make".to_owned()
+                } else {
+                    format!("there is no file {}", path.display())
+                },
+            );
         }
         Some(path)
     }

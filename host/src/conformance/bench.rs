@@ -81,7 +81,7 @@ impl Bench {
         private: &Private,
     ) -> Result<Self, ConformanceError> {
         let timeout = Duration::from_millis(options.limits.deadline_ms);
-        let database = Database::of_target(private.locator.clone(), 2, timeout)
+        let database = Database::of_target(private.locator.clone(), 2, timeout, options.limits.query_bytes_max)
             .map_err(|error| ConformanceError::Place { place: private.name.to_owned(), reason: error.message })?;
         let sql = SqlAccess::new(private.locator.dialect(), options.grants.clone());
         Ok(Self::new(private.name, adapter, context(options, None), Access::Database { database, sql }))

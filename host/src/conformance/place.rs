@@ -8,6 +8,8 @@ use url::Url;
 use super::ConformanceError;
 use crate::database::{Database, DatabaseError, Locator, Transaction};
 
+/// A setup asks for next to nothing.
+const ANSWER_BYTES_MAX: u64 = 1 << 20;
 /// Long enough for a server that is busy with tests.
 const STATEMENT_TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -102,7 +104,8 @@ async fn load(at: &Locator, setup: &str) -> Result<(), String> {
 }
 
 async fn run(at: &Locator, statements: &[String]) -> Result<(), String> {
-    let database = Database::of_target(at.clone(), 1, STATEMENT_TIMEOUT).map_err(|error| error.message)?;
+    let database =
+        Database::of_target(at.clone(), 1, STATEMENT_TIMEOUT, ANSWER_BYTES_MAX).map_err(|error| error.message)?;
     let done = match database.begin().await {
         Ok(transaction) => all(transaction, statements).await,
         Err(error) => Err(error),

@@ -1,10 +1,13 @@
 //! One connection of any of the three databases: the only place that names all three drivers' connections.
 
+use std::sync::Arc;
+
 use futures::TryStreamExt as _;
 use sqlx::pool::PoolConnection;
 use sqlx::{AssertSqlSafe, MySql, Postgres, Row as _, Sqlite};
 
 use super::interrupt::{Interrupt, Watch};
+use super::relay::RelayState;
 use super::{
     DatabaseError, Dialect, ErrorKind, Execution, RowLimits, Rows, Value, mysql, mysql_values, postgres,
     postgres_values, sqlite,
@@ -13,8 +16,9 @@ use super::{
 pub(super) enum Connection {
     /// With the means to stop what it is doing, where that is wanted.
     Sqlite(PoolConnection<Sqlite>, Interrupt),
-    MySql(PoolConnection<MySql>),
-    Postgres(PoolConnection<Postgres>),
+    /// With the relay that it goes through, where the server is somebody else's.
+    MySql(PoolConnection<MySql>, Option<Arc<RelayState>>),
+    Postgres(PoolConnection<Postgres>, Option<Arc<RelayState>>),
 }
 
 /// Prepares a query with its parameters for the driver at hand.
@@ -35,8 +39,8 @@ impl Connection {
     pub(super) fn dialect(&self) -> Dialect {
         match self {
             Self::Sqlite(..) => Dialect::Sqlite,
-            Self::MySql(_) => Dialect::MySql,
-            Self::Postgres(_) => Dialect::Postgres,
+            Self::MySql(..) => Dialect::MySql,
+            Self::Postgres(..) => Dialect::Postgres,
         }
     }
 
@@ -44,7 +48,7 @@ impl Connection {
     fn watch(&self) -> Watch {
         match self {
             Self::Sqlite(_, interrupt) => interrupt.watch(),
-            Self::MySql(_) | Self::Postgres(_) => Interrupt::default().watch(),
+            Self::MySql(..) | Self::Postgres(..) => Interrupt::default().watch(),
         }
     }
 
@@ -54,8 +58,8 @@ impl Connection {
         let text = AssertSqlSafe(sql.to_owned());
         match self {
             Self::Sqlite(connection, _) => (&mut **connection).execute(sqlx::raw_sql(text)).await.map(drop),
-            Self::MySql(connection) => (&mut **connection).execute(sqlx::raw_sql(text)).await.map(drop),
-            Self::Postgres(connection) => (&mut **connection).execute(sqlx::raw_sql(text)).await.map(drop),
+            Self::MySql(connection, _) => (&mut **connection).execute(sqlx::raw_sql(text)).await.map(drop),
+            Self::Postgres(connection, _) => (&mut **connection).execute(sqlx::raw_sql(text)).await.map(drop),
         }
         .map_err(|error| DatabaseError::of_statement(&error, sql))
     }
@@ -76,13 +80,13 @@ impl Connection {
                     last_insert_id: u64::try_from(result.last_insert_rowid()).ok().filter(|id| *id > 0),
                 })
             }
-            Self::MySql(connection) => {
+            Self::MySql(connection, _) => {
                 query!(mysql, sql, parameters).execute(&mut **connection).await.map(|result| Execution {
                     rows_affected: result.rows_affected(),
                     last_insert_id: Some(result.last_insert_id()).filter(|id| *id > 0),
                 })
             }
-            Self::Postgres(connection) => query!(postgres, sql, parameters)
+            Self::Postgres(connection, _) => query!(postgres, sql, parameters)
                 .execute(&mut **connection)
                 .await
                 .map(|result| Execution { rows_affected: result.rows_affected(), last_insert_id: None }),
@@ -100,6 +104,14 @@ impl Connection {
         let result = self.query_unwatched(sql, parameters, limits).await;
         watch.over();
         result
+    }
+
+    /// How many answers were cut off at the relay so far; each took its connection with it.
+    pub(super) fn cuts(&self) -> u64 {
+        match self {
+            Self::Sqlite(..) => 0,
+            Self::MySql(_, relay) | Self::Postgres(_, relay) => relay.as_ref().map_or(0, |relay| relay.cuts()),
+        }
     }
 
     async fn query_unwatched(
@@ -122,8 +134,8 @@ impl Connection {
         }
         match self {
             Self::Sqlite(connection, _) => gather!(sqlite, sqlite, connection),
-            Self::MySql(connection) => gather!(mysql, mysql_values, connection),
-            Self::Postgres(connection) => return query_postgres(connection, &sql, parameters, limits).await,
+            Self::MySql(connection, _) => gather!(mysql, mysql_values, connection),
+            Self::Postgres(connection, _) => return query_postgres(connection, &sql, parameters, limits).await,
         }
         Ok(rows.rows)
     }
@@ -132,8 +144,8 @@ impl Connection {
     pub(super) fn discard(self) {
         match self {
             Self::Sqlite(mut connection, _) => connection.close_on_drop(),
-            Self::MySql(connection) => drop(connection.detach()),
-            Self::Postgres(connection) => drop(connection.detach()),
+            Self::MySql(connection, _) => drop(connection.detach()),
+            Self::Postgres(connection, _) => drop(connection.detach()),
         }
     }
 }
@@ -200,7 +212,7 @@ impl Gathering {
 }
 
 /// The error over a limit; its object says which.
-fn over(what: &str, limit: usize) -> DatabaseError {
+pub(super) fn over(what: &str, limit: usize) -> DatabaseError {
     let message = format!("the query gives more than {limit} {what}");
     DatabaseError { object: Some(what.to_owned()), ..DatabaseError::new(ErrorKind::Refused, message) }
 }

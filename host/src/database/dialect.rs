@@ -27,6 +27,15 @@ impl Dialect {
         }
     }
 
+    /// A name of the host's own as an identifier, taken letter by letter also where it is one of the database's words.
+    #[must_use]
+    pub fn quoted(self, name: &str) -> String {
+        match self {
+            Self::Sqlite | Self::Postgres => format!("\"{}\"", name.replace('"', "\"\"")),
+            Self::MySql => format!("`{}`", name.replace('`', "``")),
+        }
+    }
+
     /// The database's own clock, in milliseconds since 1970-01-01 UTC.
     #[must_use]
     pub fn now_ms(self) -> &'static str {

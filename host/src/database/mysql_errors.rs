@@ -276,6 +276,9 @@ mod tests {
         for (number, sentence, expected) in [
             (1062, "Duplicate entry 'a' for key 'patient_data.pid'", Some("patient_data.pid")),
             (1062, "Duplicate entry 'x' for key 'Kim' for key 'pid'", Some("pid")),
+            (1062, "Duplicate entry 'O'Brien' for key 'pid'", Some("pid")),
+            (1062, "Duplicate entry 'O'Brien", None),
+            (1292, "Incorrect date value: 'O'Brien' for column `t`.`patient_data`.`DOB` at row 1", Some("DOB")),
             (1062, "Duplicate entry for key 'Kim MinJun'", None),
             (1062, "born 1980-03-15 for key 'pid' and more", None),
             (1406, "Data too long for column 'fname' at row 3", Some("fname")),

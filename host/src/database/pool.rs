@@ -11,6 +11,7 @@ use url::Url;
 
 use super::connection::Connection;
 use super::interrupt::Interrupt;
+use super::relay::{Relay, Server};
 use super::{
     DatabaseError, Dialect, ErrorKind, Execution, RowLimits, Rows, Transaction, Value, mysql, postgres, sqlite,
 };
@@ -30,6 +31,9 @@ const SUSPICIOUS_WAIT: Duration = Duration::from_millis(500);
 
 /// MariaDB's, and MySQL's.
 const EXACT_COLLATIONS: [&str; 2] = ["utf8mb4_nopad_bin", "utf8mb4_0900_bin"];
+
+/// The name of a relay's socket for MySQL.
+const MYSQL_SOCKET: &str = "mysql.sock";
 
 /// Where a database is, in the words of its URL.
 #[derive(Clone)]
@@ -144,8 +148,18 @@ enum Pools {
         writer: Pool<Sqlite>,
         readers: Pool<Sqlite>,
     },
-    MySql(Pool<MySql>),
-    Postgres(Pool<Postgres>),
+    /// With the relay that they go through, where the server is somebody else's.
+    MySql(Pool<MySql>, Option<Relay>),
+    Postgres(Pool<Postgres>, Option<Relay>),
+}
+
+/// Whose a database is.
+#[derive(Clone, Copy)]
+enum Owner {
+    /// The host's own.
+    Host,
+    /// Somebody else's, whose statements are not ours and need not end, and whose answers may have so many bytes of values.
+    SomebodyElse { answer_bytes_max: u64 },
 }
 
 impl Database {
@@ -154,11 +168,11 @@ impl Database {
     /// # Errors
     /// `Rejected` when the URL does not fit the driver.
     pub fn new(locator: Locator, connections_max: u32, statement_timeout: Duration) -> Result<Self, DatabaseError> {
-        Self::prepare(locator, connections_max, statement_timeout, false)
+        Self::prepare(locator, connections_max, statement_timeout, Owner::Host)
     }
 
     /// A database of someone else's: an SQLite file must be there, and a statement that was given up is stopped, by SQLite
-    /// itself or by the server soon after `statement_timeout`.
+    /// itself or by the server soon after `statement_timeout`. A server's answer ends soon after `answer_bytes_max`.
     ///
     /// # Errors
     /// `Rejected` when the URL does not fit the driver.
@@ -166,16 +180,18 @@ impl Database {
         locator: Locator,
         connections_max: u32,
         statement_timeout: Duration,
+        answer_bytes_max: u64,
     ) -> Result<Self, DatabaseError> {
-        Self::prepare(locator, connections_max, statement_timeout, true)
+        Self::prepare(locator, connections_max, statement_timeout, Owner::SomebodyElse { answer_bytes_max })
     }
 
     fn prepare(
         locator: Locator,
         connections_max: u32,
         statement_timeout: Duration,
-        foreign: bool,
+        owner: Owner,
     ) -> Result<Self, DatabaseError> {
+        let foreign = matches!(owner, Owner::SomebodyElse { .. });
         // The host is the first to give up; the server then need not be told.
         let kept = if foreign { STATEMENTS_KEPT_FOREIGN } else { STATEMENTS_KEPT_OWN };
         let server_timeout = foreign.then(|| statement_timeout + Duration::from_secs(1));
@@ -192,14 +208,37 @@ impl Database {
                     pool_options(connections_max).after_connect(move |connection: &mut sqlx::MySqlConnection, _| {
                         Box::pin(mysql::prepare(connection, server_timeout))
                     });
-                Pools::MySql(options.connect_lazy_with(mysql::options(url)?.statement_cache_capacity(kept)))
+                let mut connect = mysql::options(url)?.statement_cache_capacity(kept);
+                let server = match connect.get_socket() {
+                    Some(path) => Server::Socket(path.clone()),
+                    None => Server::Tcp(connect.get_host().to_owned(), connect.get_port()),
+                };
+                let relay = relay(owner, server, MYSQL_SOCKET)?;
+                if let Some(relay) = &relay {
+                    connect = connect.socket(relay.folder().join(MYSQL_SOCKET));
+                }
+                Pools::MySql(options.connect_lazy_with(connect), relay)
             }
             Locator::Postgres(url) => {
                 let options =
                     pool_options(connections_max).after_connect(move |connection: &mut sqlx::PgConnection, _| {
                         Box::pin(postgres::prepare(connection, server_timeout))
                     });
-                Pools::Postgres(options.connect_lazy_with(postgres::options(url)?.statement_cache_capacity(kept)))
+                let mut connect = postgres::options(url)?.statement_cache_capacity(kept);
+                // The driver's own rule.
+                let name = format!(".s.PGSQL.{}", connect.get_port());
+                let folder = connect.get_socket().cloned();
+                let folder =
+                    folder.or_else(|| Some(connect.get_host().into()).filter(|_| connect.get_host().starts_with('/')));
+                let server = match folder {
+                    Some(folder) => Server::Socket(folder.join(&name)),
+                    None => Server::Tcp(connect.get_host().to_owned(), connect.get_port()),
+                };
+                let relay = relay(owner, server, &name)?;
+                if let Some(relay) = &relay {
+                    connect = connect.socket(relay.folder());
+                }
+                Pools::Postgres(options.connect_lazy_with(connect), relay)
             }
         };
         let collation = OnceCell::new();
@@ -251,6 +290,13 @@ impl Database {
     /// `Unavailable` or `Rejected`, with the place and the reason and without the password.
     pub async fn begin(&self) -> Result<Transaction, DatabaseError> {
         self.begin_with(false).await
+    }
+
+    /// A transaction that may write, begun with its first statement. On SQLite that one takes the only writer: what its user
+    /// does before does not keep others waiting.
+    #[must_use]
+    pub fn begin_with_first_statement(&self) -> Transaction {
+        Transaction::with_first_statement(self.clone(), self.inner.statement_timeout)
     }
 
     /// Begins a transaction that only reads, and that the database holds to it: on SQLite it does not wait for the writer.
@@ -367,8 +413,14 @@ impl Database {
                 };
                 Ok(Connection::Sqlite(connection, interrupt))
             }
-            Pools::MySql(pool) => acquire(pool).await.map(Connection::MySql),
-            Pools::Postgres(pool) => acquire(pool).await.map(Connection::Postgres),
+            Pools::MySql(pool, relay) => {
+                let connection = acquire(pool).await.map_err(|error| explained(error, relay.as_ref()))?;
+                Ok(Connection::MySql(connection, relay.as_ref().map(Relay::state)))
+            }
+            Pools::Postgres(pool, relay) => {
+                let connection = acquire(pool).await.map_err(|error| explained(error, relay.as_ref()))?;
+                Ok(Connection::Postgres(connection, relay.as_ref().map(Relay::state)))
+            }
         }
     }
 
@@ -387,9 +439,26 @@ impl Database {
                 }
                 writer.close().await;
             }
-            Pools::MySql(pool) => pool.close().await,
-            Pools::Postgres(pool) => pool.close().await,
+            Pools::MySql(pool, _) => pool.close().await,
+            Pools::Postgres(pool, _) => pool.close().await,
         }
+    }
+}
+
+/// The relay to somebody else's server; none to our own.
+fn relay(owner: Owner, server: Server, name: &str) -> Result<Option<Relay>, DatabaseError> {
+    let Owner::SomebodyElse { answer_bytes_max } = owner else { return Ok(None) };
+    Relay::open(server, answer_bytes_max, name).map_err(|error| {
+        let message = format!("cannot make a socket in the folder for temporary files: {error}; fix: set TMPDIR");
+        DatabaseError::new(ErrorKind::Rejected, message)
+    })
+}
+
+/// Why a server behind a relay could not be reached: the driver itself only saw that its connection ended.
+fn explained(error: DatabaseError, relay: Option<&Relay>) -> DatabaseError {
+    match relay.and_then(|relay| relay.state().refusal()) {
+        Some(refusal) if error.is_unavailable() => refusal,
+        _ => error,
     }
 }
 

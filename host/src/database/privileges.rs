@@ -1,6 +1,6 @@
 //! What the database user may do by the server's own word, so that it can be compared with what an adapter was granted.
 
-use super::{DatabaseError, Dialect, RowLimits, Transaction};
+use super::{DatabaseError, Dialect, RowLimits, Transaction, mysql_grants};
 
 /// One thing that the user may do.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,17 +27,14 @@ pub enum PrivilegeOn {
 /// More than anybody reads.
 const PRIVILEGES_MAX: u32 = 2_000;
 
-const MYSQL: &str = "SELECT CAST(p.privilege_type AS CHAR), CAST(p.kind AS CHAR), CAST(p.place AS CHAR), CAST(p.name AS CHAR) FROM ( \
-     SELECT privilege_type, 'server' AS kind, '' AS place, '' AS name, grantee FROM information_schema.user_privileges \
-     UNION ALL SELECT privilege_type, 'schema', table_schema, '', grantee FROM information_schema.schema_privileges \
-     UNION ALL SELECT privilege_type, IF(table_schema = DATABASE(), 'table', 'other'), table_schema, table_name, grantee \
-     FROM information_schema.table_privileges) p \
-     WHERE p.privilege_type <> 'USAGE' AND p.grantee = CONCAT('''', SUBSTRING_INDEX(CURRENT_USER(), '@', 1), '''@''', \
-     SUBSTRING_INDEX(CURRENT_USER(), '@', -1), '''') ORDER BY 2, 3, 4, 1 LIMIT ";
-
+/// What comes by a role that is inherited is the user's own here, and so is what is granted for some columns.
 const POSTGRES: &str = "SELECT p.privilege, p.kind, p.place, p.name FROM ( \
-     SELECT 'SUPERUSER' AS privilege, 'server' AS kind, '' AS place, '' AS name FROM pg_catalog.pg_roles \
-     WHERE rolname = current_user AND rolsuper \
+     SELECT a.attribute AS privilege, 'server' AS kind, '' AS place, '' AS name FROM pg_catalog.pg_roles r \
+     CROSS JOIN LATERAL (VALUES ('SUPERUSER', r.rolsuper), ('CREATEROLE', r.rolcreaterole), ('CREATEDB', r.rolcreatedb), \
+     ('REPLICATION', r.rolreplication), ('BYPASSRLS', r.rolbypassrls)) a(attribute, has) WHERE r.rolname = current_user AND a.has \
+     UNION ALL SELECT CAST(r.rolname AS text), 'server', '', '' FROM pg_catalog.pg_roles r \
+     WHERE r.rolname IN ('pg_read_server_files', 'pg_write_server_files', 'pg_execute_server_program') \
+     AND pg_catalog.pg_has_role(r.oid, 'MEMBER') \
      UNION ALL SELECT 'CREATE', 'schema', CAST(n.nspname AS text), '' FROM pg_catalog.pg_namespace n \
      WHERE n.nspname NOT LIKE 'pg|_%' ESCAPE '|' AND pg_catalog.has_schema_privilege(n.oid, 'CREATE') \
      UNION ALL SELECT v.verb, CASE WHEN n.nspname = current_schema() THEN 'table' ELSE 'other' END, \
@@ -45,7 +42,8 @@ const POSTGRES: &str = "SELECT p.privilege, p.kind, p.place, p.name FROM ( \
      FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
      CROSS JOIN (VALUES ('SELECT'), ('INSERT'), ('UPDATE'), ('DELETE'), ('TRUNCATE'), ('TRIGGER')) v(verb) \
      WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') AND n.nspname NOT LIKE 'pg|_%' ESCAPE '|' AND n.nspname <> 'information_schema' \
-     AND pg_catalog.has_table_privilege(c.oid, v.verb)) p ORDER BY 2, 3, 4, 1 LIMIT ";
+     AND (pg_catalog.has_table_privilege(c.oid, v.verb) OR CASE WHEN v.verb IN ('SELECT', 'INSERT', 'UPDATE') \
+     THEN pg_catalog.has_any_column_privilege(c.oid, v.verb) ELSE FALSE END)) p ORDER BY 2, 3, 4, 1 LIMIT ";
 
 impl Transaction {
     /// What this session's user may do here, as far as the catalogue says; nothing on SQLite, which has no users.
@@ -53,12 +51,15 @@ impl Transaction {
     /// # Errors
     /// What the database says.
     pub async fn privileges(&mut self) -> Result<Vec<Privilege>, DatabaseError> {
-        let sql = match self.dialect() {
-            Dialect::Sqlite => return Ok(Vec::new()),
-            Dialect::MySql => MYSQL,
-            Dialect::Postgres => POSTGRES,
-        };
-        let rows = self.query(&format!("{sql}{PRIVILEGES_MAX}"), &[], RowLimits::NONE).await?;
+        match self.dialect() {
+            Dialect::Sqlite => Ok(Vec::new()),
+            Dialect::MySql => self.privileges_mysql().await,
+            Dialect::Postgres => self.privileges_postgres().await,
+        }
+    }
+
+    async fn privileges_postgres(&mut self) -> Result<Vec<Privilege>, DatabaseError> {
+        let rows = self.query(&format!("{POSTGRES}{PRIVILEGES_MAX}"), &[], RowLimits::NONE).await?;
         Ok(rows
             .rows
             .into_iter()
@@ -74,5 +75,42 @@ impl Transaction {
                 Some(Privilege { name, on })
             })
             .collect())
+    }
+
+    /// With the roles that are active. Others an adapter cannot activate.
+    async fn privileges_mysql(&mut self) -> Result<Vec<Privilege>, DatabaseError> {
+        let database = self.texts("SELECT CAST(DATABASE() AS CHAR)").await?.pop().unwrap_or_default();
+        let mut lines = self.texts("SHOW GRANTS").await?;
+        // Servers before roles do not know the word, and MySQL and MariaDB ask for a role's grants in different ways.
+        let roles = self.texts_if_known("SELECT CAST(CURRENT_ROLE() AS CHAR)").await?.pop();
+        if let Some(roles) = roles.filter(|roles| !roles.is_empty() && roles != "NONE") {
+            let mut granted = self.texts_if_known(&format!("SHOW GRANTS FOR CURRENT_USER() USING {roles}")).await?;
+            if granted.is_empty() {
+                granted = self.texts_if_known("SHOW GRANTS FOR CURRENT_ROLE").await?;
+            }
+            lines.append(&mut granted);
+        }
+        let mut privileges = Vec::new();
+        for privilege in lines.iter().flat_map(|line| mysql_grants::read(line, &database)) {
+            if privileges.len() < PRIVILEGES_MAX as usize && !privileges.contains(&privilege) {
+                privileges.push(privilege);
+            }
+        }
+        Ok(privileges)
+    }
+
+    /// The first column.
+    async fn texts(&mut self, sql: &str) -> Result<Vec<String>, DatabaseError> {
+        let limits = RowLimits { rows_max: PRIVILEGES_MAX as usize, ..RowLimits::NONE };
+        let rows = self.query(sql, &[], limits).await?;
+        Ok(rows.rows.into_iter().filter_map(|row| row.into_iter().next()?.into_text()).collect())
+    }
+
+    /// As [`Self::texts`]; nothing where the server does not understand it.
+    async fn texts_if_known(&mut self, sql: &str) -> Result<Vec<String>, DatabaseError> {
+        match self.texts(sql).await {
+            Err(error) if error.is_unavailable() || error.is_contention() => Err(error),
+            result => Ok(result.unwrap_or_default()),
+        }
     }
 }

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use super::connection::Connection;
+use super::connection::{Connection, over};
 use super::{Database, DatabaseError, Dialect, ErrorKind, Value};
 
 /// What a statement changed.
@@ -50,6 +50,8 @@ pub struct Transaction {
     broken: Option<DatabaseError>,
     /// Where one that may write is begun, while this one only reads.
     writable_at: Option<Database>,
+    /// Where its first statement begins it.
+    begins_at: Option<Database>,
 }
 
 impl Transaction {
@@ -79,7 +81,22 @@ impl Transaction {
             locks: Vec::new(),
             broken: None,
             writable_at: None,
+            begins_at: None,
         })
+    }
+
+    /// One that may write and that its first statement begins. Without a statement the database hears nothing of it.
+    pub(super) fn with_first_statement(database: Database, statement_timeout: Duration) -> Self {
+        Self {
+            connection: None,
+            dialect: database.dialect(),
+            statement_timeout,
+            lock_scope: String::new(),
+            locks: Vec::new(),
+            broken: None,
+            writable_at: None,
+            begins_at: Some(database),
+        }
     }
 
     /// For one statement by itself, which the database commits as it runs: nothing is begun, and nothing is to be ended.
@@ -93,6 +110,7 @@ impl Transaction {
             locks: Vec::new(),
             broken: None,
             writable_at: None,
+            begins_at: None,
         }
     }
 
@@ -100,6 +118,12 @@ impl Transaction {
     pub(super) fn writable_at(mut self, database: Database) -> Self {
         self.writable_at = Some(database);
         self
+    }
+
+    /// The error that ended it, or with which it could not begin.
+    #[must_use]
+    pub fn ended_by(&self) -> Option<&DatabaseError> {
+        self.broken.as_ref()
     }
 
     /// Gives the connection of a statement that ran alone back to its pool.
@@ -124,7 +148,7 @@ impl Transaction {
     /// What the database says, or that the transaction is gone already.
     pub async fn execute(&mut self, sql: &str, parameters: &[Value]) -> Result<Execution, DatabaseError> {
         let timeout = self.statement_timeout;
-        let connection = self.usable()?;
+        let connection = self.usable().await?;
         let result = tokio::time::timeout(timeout, connection.execute(sql, parameters)).await;
         self.noted(result.unwrap_or_else(|_| Err(DatabaseError::timeout("a statement", timeout))))
     }
@@ -135,25 +159,31 @@ impl Transaction {
     /// What the database says, `Refused` over a limit, or that the transaction is gone already.
     pub async fn query(&mut self, sql: &str, parameters: &[Value], limits: RowLimits) -> Result<Rows, DatabaseError> {
         let timeout = self.statement_timeout;
-        let connection = self.usable()?;
+        let connection = self.usable().await?;
+        let cuts = connection.cuts();
         let result = tokio::time::timeout(timeout, connection.query(sql, parameters, limits)).await;
-        self.noted(result.unwrap_or_else(|_| Err(DatabaseError::timeout("a query", timeout))))
+        let was_cut_off = connection.cuts() != cuts;
+        match result.unwrap_or_else(|_| Err(DatabaseError::timeout("a query", timeout))) {
+            Err(error) if error.is_unavailable() && was_cut_off => Err(self.ended(over("bytes", limits.bytes_max))),
+            result => self.noted(result),
+        }
     }
 
     /// Ends a transaction that was begun to read first, and begins one that may write in its place. Nothing was written and
-    /// nothing is held, so that nothing is lost. Without effect on any other.
+    /// nothing is held, so that nothing is lost. Without effect on any other. Whether it was exchanged.
     ///
     /// # Errors
     /// As [`Database::begin`].
-    pub async fn make_writable(&mut self) -> Result<(), DatabaseError> {
-        let Some(database) = self.writable_at.take() else { return Ok(()) };
-        self.usable()?;
+    pub async fn make_writable(&mut self) -> Result<bool, DatabaseError> {
+        let Some(database) = self.writable_at.take() else { return Ok(false) };
+        self.usable().await?;
         let reading = Self {
             connection: self.connection.take(),
             lock_scope: self.lock_scope.clone(),
             locks: std::mem::take(&mut self.locks),
             broken: None,
             writable_at: None,
+            begins_at: None,
             ..*self
         };
         // The new one may need the connection that this gives back.
@@ -162,7 +192,7 @@ impl Transaction {
             Err(error) => Err(error),
         };
         *self = self.noted(begun)?;
-        Ok(())
+        Ok(true)
     }
 
     /// Takes a lock by name within this database, and holds it until after the end of the transaction.
@@ -173,6 +203,7 @@ impl Transaction {
         if self.dialect == Dialect::Sqlite || self.locks.iter().any(|taken| taken == name) {
             return Ok(());
         }
+        self.usable().await?;
         let scoped = scoped_name(&self.lock_scope, name);
         let waited = self.statement_timeout;
         self.statement_timeout = timeout + Duration::from_secs(5);
@@ -265,9 +296,18 @@ impl Transaction {
         result
     }
 
-    fn usable(&mut self) -> Result<&mut Connection, DatabaseError> {
+    async fn usable(&mut self) -> Result<&mut Connection, DatabaseError> {
         if let Some(error) = &self.broken {
             return Err(error.clone());
+        }
+        if let Some(database) = self.begins_at.take() {
+            match Box::pin(database.begin()).await {
+                Ok(begun) => *self = begun,
+                Err(error) => {
+                    self.broken = Some(error.clone());
+                    return Err(error);
+                }
+            }
         }
         self.connection.as_mut().ok_or_else(|| DatabaseError::new(ErrorKind::Unavailable, "the transaction is over"))
     }
@@ -277,12 +317,18 @@ impl Transaction {
         if let Err(error) = &result
             && matches!(error.kind, ErrorKind::Unavailable | ErrorKind::Contention)
         {
-            self.broken = Some(error.clone());
-            if let Some(connection) = self.connection.take() {
-                connection.discard();
-            }
+            self.ended(error.clone());
         }
         result
+    }
+
+    /// The transaction is over, and so is its connection.
+    fn ended(&mut self, error: DatabaseError) -> DatabaseError {
+        self.broken = Some(error.clone());
+        if let Some(connection) = self.connection.take() {
+            connection.discard();
+        }
+        error
     }
 }
 

@@ -100,6 +100,42 @@ identifier! {
 }
 
 identifier! {
+    /// The name of the store's table of users. It has only such characters that each database takes it as it is.
+    UsersTable, 63,
+    |character| character.is_ascii_lowercase() || character.is_ascii_digit() || character == '_',
+    "must be 1 to 63 characters of a-z, 0-9 and `_`"
+}
+
+impl UsersTable {
+    /// Takes the text, unless a table of that name is the host's own or the database's.
+    ///
+    /// # Errors
+    /// As [`UsersTable::new`]; and when the name begins with a digit, or is taken.
+    pub fn free(text: impl Into<String>) -> Result<Self, IdError> {
+        let name = Self::new(text)?;
+        let text = name.as_str();
+        if text.starts_with(|character: char| character.is_ascii_digit()) {
+            Err(IdError("must begin with a letter or `_`"))
+        } else if ["sync_", "sqlite_", "pg_"].iter().any(|prefix| text.starts_with(prefix))
+            || ["patient_cache", "schema_migration"].contains(&text)
+        {
+            Err(IdError(
+                "must not be the name of another table of the host's, or begin with `sync_`, `sqlite_` or `pg_`",
+            ))
+        } else {
+            Ok(name)
+        }
+    }
+}
+
+/// `users`.
+impl Default for UsersTable {
+    fn default() -> Self {
+        Self("users".to_owned())
+    }
+}
+
+identifier! {
     /// A target's name in the configuration, for example `openemr`.
     TargetName, 64,
     |character| character.is_ascii_lowercase() || character.is_ascii_digit() || "-_".contains(character),

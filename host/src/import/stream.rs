@@ -91,15 +91,11 @@ impl Stream {
     ///
     /// # Errors
     /// When it cannot be read, or is UTF-16.
-    pub(super) fn new(
-        file: &Path,
-        reader: impl Read + Send + 'static,
-        size: Option<u64>,
-    ) -> Result<Self, ImportError> {
+    pub(super) fn new(file: &Path, reader: impl Read + Send + 'static, size: Option<u64>) -> Result<Self, ImportError> {
         let fail = |message: String| ImportError { file: file.to_owned(), line: None, message };
         let read = Arc::new(AtomicU64::new(0));
-        let (start, inner) = unpacked(Counting { inner: reader, read: read.clone() })
-            .map_err(|error| fail(unreadable(&error)))?;
+        let (start, inner) =
+            unpacked(Counting { inner: reader, read: read.clone() }).map_err(|error| fail(unreadable(&error)))?;
         if start.starts_with(&[0xFF, 0xFE]) || start.starts_with(&[0xFE, 0xFF]) {
             return Err(fail("is UTF-16: save it as UTF-8".to_owned()));
         }

@@ -21,14 +21,31 @@ use crate::domain::words::one_line;
 /// The name of the hidden command.
 pub const COMMAND: &str = "compile-adapter";
 
-/// Processor time, over all its threads, seconds. A component of 20 MB takes 10, and 40 in a host without optimisation.
-const CPU_SECONDS_MAX: u64 = 120;
-/// Wall clock; a machine under load gives less processor time.
-const WALL_CLOCK_MAX: Duration = Duration::from_secs(360);
-/// Memory beyond what the process has when it begins, bytes.
-const MEMORY_BYTES_MAX: u64 = 2 << 30;
-/// Machine code, bytes.
-const CODE_BYTES_MAX: u64 = 2 << 30;
+/// What one compilation may take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CompileLimits {
+    /// Processor time, over all its threads, seconds.
+    pub cpu_seconds_max: u64,
+    /// Memory beyond what the process has when it begins, bytes.
+    pub memory_bytes_max: u64,
+    /// Machine code, bytes.
+    pub code_bytes_max: u64,
+}
+
+/// A component of 20 MB takes 10 seconds, and 40 in a host without optimisation.
+impl Default for CompileLimits {
+    fn default() -> Self {
+        Self { cpu_seconds_max: 120, memory_bytes_max: 2 << 30, code_bytes_max: 2 << 30 }
+    }
+}
+
+impl CompileLimits {
+    /// A machine under load gives less processor time than this.
+    fn wall_clock_max(&self) -> Duration {
+        Duration::from_secs(self.cpu_seconds_max.saturating_mul(3).max(30))
+    }
+}
+
 /// Of what the child says, so much is read.
 const WORDS_BYTES_MAX: u64 = 16 << 10;
 
@@ -73,10 +90,14 @@ pub(super) async fn compile_in_child(
     output: std::fs::File,
 ) -> Result<(), Failed> {
     let unavailable = |error: std::io::Error| Failed::Unavailable(format!("the compiler cannot be started: {error}"));
+    let limits = options.compile_limits;
     let mut child = Command::new(program)
         .arg(COMMAND)
         .args(["--stack-kib", &options.stack_kib.to_string()])
         .args(["--table-elements-max", &options.table_elements_max.to_string()])
+        .args(["--cpu-seconds-max", &limits.cpu_seconds_max.to_string()])
+        .args(["--memory-bytes-max", &limits.memory_bytes_max.to_string()])
+        .args(["--code-bytes-max", &limits.code_bytes_max.to_string()])
         .env_clear()
         .stdin(Stdio::piped())
         .stdout(output)
@@ -102,9 +123,11 @@ pub(super) async fn compile_in_child(
         let ((), words) = tokio::join!(feed, listen);
         (child.wait().await, words)
     };
-    match tokio::time::timeout(WALL_CLOCK_MAX, exchange).await {
+    match tokio::time::timeout(limits.wall_clock_max(), exchange).await {
         // What the file costs is processor time, which has its own limit: it is the machine that is slow.
-        Err(_) => Err(Failed::Unavailable(format!("compiling it took longer than {} s", WALL_CLOCK_MAX.as_secs()))),
+        Err(_) => {
+            Err(Failed::Unavailable(format!("compiling it took longer than {} s", limits.wall_clock_max().as_secs())))
+        }
         Ok((Err(error), _)) => Err(unavailable(error)),
         Ok((Ok(status), _)) if status.success() => Ok(()),
         Ok((Ok(status), words)) => {
@@ -116,7 +139,7 @@ pub(super) async fn compile_in_child(
                     "its machine code cannot be written: is the disk of the cache full?".to_owned(),
                 )),
                 Some(code) => Err(Failed::Unavailable(format!("the compiler ended with {code}"))),
-                None => Err(ended_by_signal(status)),
+                None => Err(ended_by_signal(status, limits)),
             }
         }
     }
@@ -132,17 +155,20 @@ const PANICKED: i32 = 101;
 /// Signals that the system gives a process for what it did itself. Any other came from somebody else: a service manager that stops
 /// everything, the system when memory is short, a person.
 #[cfg(unix)]
-fn ended_by_signal(status: std::process::ExitStatus) -> Failed {
+fn ended_by_signal(status: std::process::ExitStatus, limits: CompileLimits) -> Failed {
     use rustix::process::Signal;
     use std::os::unix::process::ExitStatusExt as _;
     let signal = status.signal().unwrap_or_default();
-    let own =
-        [Signal::SEGV, Signal::ABORT, Signal::BUS, Signal::ILL, Signal::FPE, Signal::TRAP, Signal::SYS, Signal::XFSZ];
+    let own = [Signal::SEGV, Signal::ABORT, Signal::BUS, Signal::ILL, Signal::FPE, Signal::TRAP, Signal::SYS];
     if signal == Signal::XCPU.as_raw() {
-        Failed::Crashed(format!("compiling it takes more than {CPU_SECONDS_MAX} s of processor time"))
+        let seconds = limits.cpu_seconds_max;
+        Failed::Crashed(format!("compiling it takes more than {seconds} s of processor time ([plugins] compile_cpu_s)"))
+    } else if signal == Signal::XFSZ.as_raw() {
+        Failed::Crashed(format!("its machine code has more than {} bytes", limits.code_bytes_max))
     } else if own.iter().any(|own| own.as_raw() == signal) {
         Failed::Crashed(format!(
-            "compiling it crashes the compiler, or takes more memory than it may (signal {signal})"
+            "compiling it crashes the compiler, or takes more than {} MiB of memory ([plugins] compile_memory_mib, signal {signal})",
+            limits.memory_bytes_max >> 20
         ))
     } else {
         Failed::Unavailable(format!("the compiler was ended from outside (signal {signal})"))
@@ -150,14 +176,14 @@ fn ended_by_signal(status: std::process::ExitStatus) -> Failed {
 }
 
 #[cfg(not(unix))]
-fn ended_by_signal(_: std::process::ExitStatus) -> Failed {
+fn ended_by_signal(_: std::process::ExitStatus, _: CompileLimits) -> Failed {
     Failed::Crashed("compiling it crashes the compiler".to_owned())
 }
 
 /// The child's side: from stdin to stdout. Gives the exit code.
 #[must_use]
-pub fn compile_for_parent(stack_kib: u32, table_elements_max: u64) -> u8 {
-    let code = match compiled(stack_kib, table_elements_max) {
+pub fn compile_for_parent(stack_kib: u32, table_elements_max: u64, limits: CompileLimits) -> u8 {
+    let code = match compiled(stack_kib, table_elements_max, limits) {
         Ok(code) => code,
         Err(reason) => {
             drop(writeln!(std::io::stderr(), "{reason}"));
@@ -170,7 +196,7 @@ pub fn compile_for_parent(stack_kib: u32, table_elements_max: u64) -> u8 {
     if written.is_ok() { 0 } else { u8::try_from(NOT_WRITTEN).unwrap_or(1) }
 }
 
-fn compiled(stack_kib: u32, table_elements_max: u64) -> Result<Vec<u8>, String> {
+fn compiled(stack_kib: u32, table_elements_max: u64, limits: CompileLimits) -> Result<Vec<u8>, String> {
     let mut bytes = Vec::new();
     std::io::stdin()
         .lock()
@@ -180,29 +206,30 @@ fn compiled(stack_kib: u32, table_elements_max: u64) -> Result<Vec<u8>, String> 
     let options = RuntimeOptions { stack_kib, table_elements_max, instances_max: 1, ..RuntimeOptions::default() };
     let engine = Engine::new(&config(1, &options)).map_err(|error| format!("{error:#}"))?;
     // The pool of instances has its address space by now.
-    limit_this_process().map_err(|error| format!("limits cannot be set: {error}"))?;
+    limit_this_process(limits).map_err(|error| format!("limits cannot be set: {error}"))?;
     engine.precompile_component(&bytes).map_err(|error| format!("{error:#}"))
 }
 
 #[cfg(unix)]
-fn limit_this_process() -> std::io::Result<()> {
+fn limit_this_process(limits: CompileLimits) -> std::io::Result<()> {
     use rustix::process::{Resource, Rlimit, nice, setrlimit};
     let set = |resource, max| setrlimit(resource, Rlimit { current: Some(max), maximum: Some(max) });
     // At the upper limit the system kills, which looks like anybody's doing: the lower one says what it is.
-    let processor_time = Rlimit { current: Some(CPU_SECONDS_MAX), maximum: Some(CPU_SECONDS_MAX + 10) };
+    let seconds = limits.cpu_seconds_max;
+    let processor_time = Rlimit { current: Some(seconds), maximum: Some(seconds.saturating_add(10)) };
     #[cfg(target_os = "linux")]
     rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL))?;
     // Deliveries come first; where that is not allowed, they do not.
     let _nicer = nice(10);
     set(Resource::Core, 0)?;
     setrlimit(Resource::Cpu, processor_time)?;
-    set(Resource::Fsize, CODE_BYTES_MAX)?;
-    set(Resource::As, address_space()? + MEMORY_BYTES_MAX)?;
+    set(Resource::Fsize, limits.code_bytes_max)?;
+    set(Resource::As, address_space()?.saturating_add(limits.memory_bytes_max))?;
     Ok(())
 }
 
 #[cfg(not(unix))]
-fn limit_this_process() -> std::io::Result<()> {
+fn limit_this_process(_: CompileLimits) -> std::io::Result<()> {
     Ok(())
 }
 

@@ -14,7 +14,7 @@ use super::cache::Cache;
 use super::load::Turns;
 use super::state::CallState;
 use super::ticker::Ticker;
-use super::{Admission, Compiler, PluginError, World};
+use super::{Admission, CompileLimits, Compiler, PluginError, World};
 use crate::domain::limits::Limits;
 
 /// The stack of an adapter's own calls unless configured, KiB.
@@ -45,6 +45,8 @@ pub struct RuntimeOptions {
     pub table_elements_max: u64,
     /// Where adapters are compiled.
     pub compiler: Compiler,
+    /// What compiling one of them may take, in a child.
+    pub compile_limits: CompileLimits,
 }
 
 impl Default for RuntimeOptions {
@@ -55,6 +57,7 @@ impl Default for RuntimeOptions {
             stack_kib: STACK_KIB_DEFAULT,
             table_elements_max: 0,
             compiler: Compiler::Here,
+            compile_limits: CompileLimits::default(),
         }
     }
 }

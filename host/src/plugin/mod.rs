@@ -45,7 +45,7 @@ pub use capability::http_fence::Fence;
 pub use capability::http_token::{ClientProof, GrantOptions};
 pub use capability::sql_access::SqlAccess;
 pub use capability::sql_guard::{functions_known_to_the_guard, rewrite_statement};
-pub use compiler::{COMMAND as COMPILE_COMMAND, Compiler, compile_for_parent};
+pub use compiler::{COMMAND as COMPILE_COMMAND, CompileLimits, Compiler, compile_for_parent};
 pub use engine::{Runtime, RuntimeOptions};
 pub use error::{CallError, PluginError};
 pub use load::read_component;

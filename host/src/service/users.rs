@@ -60,7 +60,7 @@ impl UserService {
             let mut transaction = self.store.begin("write users").await?;
             for (row, change) in &prepared {
                 if *change != UserChange::Unchanged {
-                    transaction.put_user(row).await?;
+                    self.store.put_user(&mut transaction, row).await?;
                 }
             }
             transaction.commit().await.map_err(ServiceError::from)

@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use sha2::{Digest as _, Sha256};
 
-use super::{Store, StoreError, ours};
+use super::{Store, StoreError, ours, users_table};
 use crate::database::{AsDatabaseError, DatabaseError, Dialect, ErrorKind, RowLimits, Transaction, rerun};
+use crate::domain::ids::UsersTable;
 
 const LOCK: &str = "store.migrations";
 const LOCK_TIMEOUT: Duration = Duration::from_mins(1);
@@ -39,13 +40,13 @@ const TABLE: &str = "CREATE TABLE IF NOT EXISTS schema_migration (
     sha256 VARCHAR(64) NOT NULL
 )";
 
-/// The file `migrations/FOLDER/000VERSION_NAME.sql`.
+/// The file `migrations/FOLDER/FILE.sql`, which begins with the version in four digits.
 macro_rules! migration {
-    ($folder:literal, $version:literal, $name:literal) => {
+    ($folder:literal, $version:literal, $file:literal, $name:literal) => {
         Migration {
             version: $version,
             name: $name,
-            sql: include_str!(concat!("../../../migrations/", $folder, "/000", $version, "_", $name, ".sql")),
+            sql: include_str!(concat!("../../../migrations/", $folder, "/", $file, "_", $name, ".sql")),
         }
     };
 }
@@ -53,15 +54,16 @@ macro_rules! migration {
 macro_rules! migrations {
     ($folder:literal) => {
         &[
-            migration!($folder, 1, "initial"),
-            migration!($folder, 2, "import"),
-            migration!($folder, 3, "counts"),
-            migration!($folder, 4, "adapters"),
-            migration!($folder, 5, "work"),
-            migration!($folder, 6, "room"),
-            migration!($folder, 7, "incomplete"),
-            migration!($folder, 8, "hosts"),
-            migration!($folder, 9, "exact"),
+            migration!($folder, 1, "0001", "initial"),
+            migration!($folder, 2, "0002", "import"),
+            migration!($folder, 3, "0003", "counts"),
+            migration!($folder, 4, "0004", "adapters"),
+            migration!($folder, 5, "0005", "work"),
+            migration!($folder, 6, "0006", "room"),
+            migration!($folder, 7, "0007", "incomplete"),
+            migration!($folder, 8, "0008", "hosts"),
+            migration!($folder, 9, "0009", "exact"),
+            migration!($folder, 10, "0010", "settings"),
         ]
     };
 }
@@ -114,6 +116,17 @@ pub enum MigrationError {
         /// Where.
         dialect: Dialect,
     },
+    /// The users are in a table of another name.
+    #[error(
+        "the store keeps its users in the table `{found}`, and [store] users_table is \"{configured}\": write users_table = \"{found}\", \
+         or rename the table first (docs/operations.md, \"Rename the table of users\")"
+    )]
+    UsersTable {
+        /// The store's.
+        found: String,
+        /// The configuration's.
+        configured: UsersTable,
+    },
     /// A migration that was applied is not the one that we have.
     #[error("migration {version} of the store differs from this host's: they were built from different sources")]
     Different {
@@ -143,9 +156,12 @@ impl AsDatabaseError for MigrationError {
     fn as_database_error(&self) -> Option<&DatabaseError> {
         match self {
             Self::Store(error) => error.as_database_error(),
-            Self::Newer { .. } | Self::Older { .. } | Self::Absent | Self::Foreign { .. } | Self::Different { .. } => {
-                None
-            }
+            Self::Newer { .. }
+            | Self::Older { .. }
+            | Self::Absent
+            | Self::Foreign { .. }
+            | Self::UsersTable { .. }
+            | Self::Different { .. } => None,
         }
     }
 }
@@ -178,7 +194,6 @@ impl Store {
             }
             applied => applied?,
         };
-        transaction.rollback().await.map_err(failed)?;
         let found = applied.iter().map(|(version, _)| *version).max().unwrap_or_default();
         if found > newest {
             return Err(MigrationError::Newer { found, known: newest });
@@ -192,6 +207,8 @@ impl Store {
                 Some(_) => {}
             }
         }
+        self.expect_users_table(&mut transaction, applied.iter().map(|(version, _)| *version)).await?;
+        transaction.rollback().await.map_err(failed)?;
         Ok(newest)
     }
 
@@ -201,6 +218,7 @@ impl Store {
         let known = migrations(self.database.dialect());
         let mut transaction = self.database.begin_read().await.ok()?;
         let applied = applied(&mut transaction).await.ok()?;
+        self.expect_users_table(&mut transaction, applied.iter().map(|(version, _)| *version)).await.ok()?;
         transaction.rollback().await.ok()?;
         let same = applied.len() == known.len()
             && known
@@ -216,11 +234,25 @@ impl Store {
         let mut transaction = self.database.begin().await.map_err(failed)?;
         transaction.allow(STEP_TIMEOUT);
         transaction.lock(LOCK, LOCK_TIMEOUT).await.map_err(failed)?;
-        if let Some(table) = ours::foreign_table(&mut transaction, TABLE).await.map_err(failed)? {
-            return Err(MigrationError::Foreign { table, dialect: transaction.dialect() });
+        let dialect = transaction.dialect();
+        let written = |migration: &Migration| {
+            users_table::written(&migration.sql.replace(COLLATION, collation), dialect, &self.users_table)
+        };
+        if let Some(table) = ours::foreign_table(&mut transaction, TABLE, true).await.map_err(failed)? {
+            return Err(MigrationError::Foreign { table, dialect });
+        }
+        let was_here = ours::is_there(&mut transaction, TABLE).await.map_err(failed)?;
+        let applied = if was_here { applied(&mut transaction).await? } else { Vec::new() };
+        self.expect_users_table(&mut transaction, applied.iter().map(|(version, _)| *version)).await?;
+        // Every table that is to be made is looked for before anything is written.
+        let may_be_half_made = was_here && dialect == Dialect::MySql;
+        for migration in known.iter().filter(|known| !applied.iter().any(|(version, _)| *version == known.version)) {
+            let sql = written(migration);
+            if let Some(table) = ours::foreign_table(&mut transaction, &sql, may_be_half_made).await.map_err(failed)? {
+                return Err(MigrationError::Foreign { table, dialect });
+            }
         }
         transaction.execute(TABLE, &[]).await.map_err(failed)?;
-        let applied = applied(&mut transaction).await?;
         let newest = known.last().map_or(0, |migration| migration.version);
         if let Some((found, _)) = applied.iter().find(|(version, _)| *version > newest) {
             return Err(MigrationError::Newer { found: *found, known: newest });
@@ -232,10 +264,7 @@ impl Store {
                 Some((_, found)) if *found == digest => {}
                 Some(_) => return Err(MigrationError::Different { version: migration.version }),
                 None => {
-                    if let Some(table) = ours::foreign_table(&mut transaction, migration.sql).await.map_err(failed)? {
-                        return Err(MigrationError::Foreign { table, dialect: transaction.dialect() });
-                    }
-                    apply(&mut transaction, migration, &digest, collation).await?;
+                    apply(&mut transaction, migration, &written(migration), &digest).await?;
                     count += 1;
                 }
             }
@@ -260,10 +289,10 @@ async fn applied(transaction: &mut Transaction) -> Result<Vec<(i64, String)>, Mi
 async fn apply(
     transaction: &mut Transaction,
     migration: &Migration,
+    sql: &str,
     digest: &str,
-    collation: &str,
 ) -> Result<(), MigrationError> {
-    for statement in statements(&migration.sql.replace(COLLATION, collation)) {
+    for statement in statements(sql) {
         match transaction.execute(&statement, &[]).await {
             Err(error) if is_done_already(transaction.dialect(), &error) => {}
             result => drop(result.map_err(failed)?),

@@ -36,6 +36,7 @@ mod status;
 mod straight;
 mod targets;
 mod users;
+mod users_table;
 mod work;
 
 use std::sync::Arc;
@@ -44,6 +45,7 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use self::refuse::RefusedHere;
 use crate::database::{AsDatabaseError, Database, DatabaseError, Execution, RowLimits, Rows, Transaction, Value};
 use crate::domain::conflict::split_message;
+use crate::domain::ids::UsersTable;
 
 pub use adapters::{AdapterEvent, AdapterNews, AdapterRecord, TargetWish};
 pub use batch::{Batch, ClaimRequest, Delivery, UnderLease};
@@ -125,13 +127,26 @@ pub struct Store {
     clock: StoreClock,
     statements: Arc<AtomicU64>,
     refused: RefusedHere,
+    users_table: UsersTable,
 }
 
 impl Store {
     /// A store on this database; nothing is connected yet.
     #[must_use]
     pub fn new(database: Database, clock: StoreClock) -> Self {
-        Self { database, clock, statements: Arc::default(), refused: RefusedHere::default() }
+        Self {
+            database,
+            clock,
+            statements: Arc::default(),
+            refused: RefusedHere::default(),
+            users_table: UsersTable::default(),
+        }
+    }
+
+    /// The same store with another name of its table of users.
+    #[must_use]
+    pub fn with_users_table(self, users_table: UsersTable) -> Self {
+        Self { users_table, ..self }
     }
 
     /// How many statements this store has run, without BEGIN and COMMIT. Speed is decided by this number.

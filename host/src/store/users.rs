@@ -1,9 +1,9 @@
-//! `users`: who may sign in to the application. Only `service::UserService` writes here.
+//! The table of users (`[store] users_table`): who may sign in to the application. Only `service::UserService` writes here.
 
 use super::{Reader, Store, StoreError, StoreTransaction};
 use crate::database::Value;
 
-/// A row of `users`.
+/// A row of the table.
 #[derive(Clone, PartialEq, Eq)]
 pub struct StoredUser {
     /// The key.
@@ -39,8 +39,11 @@ impl Store {
     pub async fn users(&self) -> Result<Vec<StoredUser>, StoreError> {
         let what = "read users";
         let mut transaction = self.begin_read(what).await?;
-        let sql = "SELECT username, display_name, role, email, department, password_hash FROM users ORDER BY username";
-        let rows = transaction.query(sql, &[]).await?;
+        let sql = format!(
+            "SELECT username, display_name, role, email, department, password_hash FROM {} ORDER BY username",
+            self.users_table_sql()
+        );
+        let rows = transaction.query(&sql, &[]).await?;
         transaction.rollback().await?;
         rows.rows
             .into_iter()
@@ -57,20 +60,24 @@ impl Store {
             })
             .collect()
     }
-}
 
-impl StoreTransaction {
+    /// The table's name in a statement.
+    pub(super) fn users_table_sql(&self) -> String {
+        self.database.dialect().quoted(self.users_table.as_str())
+    }
+
     /// Makes the user's row this one.
     ///
     /// # Errors
     /// What the database says.
-    pub async fn put_user(&mut self, user: &StoredUser) -> Result<(), StoreError> {
+    pub async fn put_user(&self, transaction: &mut StoreTransaction, user: &StoredUser) -> Result<(), StoreError> {
         let columns = ["display_name", "role", "email", "department", "password_hash", "updated_at"];
         let sql = format!(
-            "INSERT INTO users (username, display_name, role, email, department, password_hash, created_at, updated_at) \
+            "INSERT INTO {table} (username, display_name, role, email, department, password_hash, created_at, updated_at) \
              VALUES (:username, :display_name, :role, :email, :department, :password_hash, {now}, {now}){upsert}",
-            now = self.now,
-            upsert = super::sql::upsert(self.dialect(), "username", &columns),
+            table = self.users_table_sql(),
+            now = transaction.now,
+            upsert = super::sql::upsert(transaction.dialect(), "username", &columns),
         );
         let values = [
             ("username", user.username.as_str().into()),
@@ -80,6 +87,6 @@ impl StoreTransaction {
             ("department", Value::from(user.department.as_deref())),
             ("password_hash", user.password_hash.as_str().into()),
         ];
-        self.execute(&sql, &values).await.map(drop)
+        transaction.execute(&sql, &values).await.map(drop)
     }
 }

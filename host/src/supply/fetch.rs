@@ -23,7 +23,7 @@ pub(super) const SIGNATURE_BYTES_MAX: u64 = 16 << 10;
 pub(super) const DOWNLOAD_TIMEOUT: Duration = Duration::from_secs(1_800);
 /// How long another machine may take to accept a connection.
 pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long another machine may be silent.
+/// How long another machine may be silent, and how long it may take until it begins to answer, interim heads (103) or not.
 pub(super) const READ_TIMEOUT: Duration = Duration::from_secs(30);
 /// Redirects that are followed.
 const REDIRECTS_MAX: usize = 5;

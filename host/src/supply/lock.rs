@@ -76,7 +76,10 @@ impl Lock {
                 !text.trim().is_empty() && text.len() <= SOURCE_BYTES_MAX && !text.chars().any(is_unprintable)
             };
             if !is_plain(&pin.source) || !pin.manifest.as_ref().is_none_or(is_plain) {
-                return Err(refuse(format!("the source or manifest of `{}` is empty, too long or not printable", pin.name)));
+                return Err(refuse(format!(
+                    "the source or manifest of `{}` is empty, too long or not printable",
+                    pin.name
+                )));
             }
             let digits = pin.digest.strip_prefix("sha256:").unwrap_or_default();
             let is_digest =

@@ -9,6 +9,7 @@
 //!
 //! Read next: `trust.rs` for the rules, `place.rs` for the order of the steps.
 
+mod bounded;
 mod error;
 mod fetch;
 #[doc(hidden)]

@@ -20,7 +20,7 @@ use super::error::{SupplyError, chain};
 use super::fetch::{CONNECT_TIMEOUT, Fetched, READ_TIMEOUT, SIGNATURE_BYTES_MAX, install_crypto, too_large};
 use super::peer::Authorities;
 use super::source::is_loopback;
-use super::{AdapterName, Peer, digest};
+use super::{AdapterName, Peer, bounded, digest};
 use crate::plugin::{COMPONENT_BYTES_MAX, Inspection};
 
 /// The type of a component's bytes.
@@ -38,8 +38,9 @@ const TITLE_ANNOTATION: &str = "org.opencontainers.image.title";
 pub(super) async fn pull(reference: &Reference, peer: &Peer) -> Result<Fetched, SupplyError> {
     let refuse = |reason: String| SupplyError::Fetch { from: format!("oci://{}", reference.whole()), reason };
     let client = client(reference, peer).map_err(|error| refuse(told(&error)))?;
-    let answer = client.pull_manifest(reference, &peer.authentication()).await;
-    let (manifest, manifest_digest) = answer.map_err(|error| refuse(told(&error)))?;
+    let authentication = peer.authentication();
+    let asked = bounded::small_answer(client.pull_manifest(reference, &authentication)).await.map_err(refuse)?;
+    let (manifest, manifest_digest) = asked.map_err(|error| refuse(told(&error)))?;
     let (layer, signature) = read_manifest(manifest).map_err(refuse)?;
     let bytes = pull_layer(&client, reference, &layer).await.map_err(refuse)?;
     Ok(Fetched { bytes, signature, manifest: Some(manifest_digest) })
@@ -122,7 +123,8 @@ fn component_layer(manifest: &OciImageManifest) -> Result<&OciDescriptor, String
 /// Stops at the size that the manifest gives, whatever comes.
 async fn pull_layer(client: &Client, reference: &Reference, layer: &OciDescriptor) -> Result<Vec<u8>, String> {
     let size = usize::try_from(layer.size).map_err(|_| too_large())?;
-    let mut stream = client.pull_blob_stream(reference, layer).await.map_err(|error| told(&error))?;
+    let asked = bounded::small_answer(client.pull_blob_stream(reference, layer)).await?;
+    let mut stream = asked.map_err(|error| told(&error))?;
     let mut bytes = Vec::new();
     loop {
         match stream.try_next().await {

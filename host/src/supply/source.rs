@@ -30,7 +30,8 @@ impl Source {
     /// # Errors
     /// What is wrong, and how it is written.
     pub fn parse(text: &str) -> Result<Self, SupplyError> {
-        let refuse = |reason: &str| SupplyError::Source { text: super::error::foreign(text), reason: reason.to_owned() };
+        let refuse =
+            |reason: &str| SupplyError::Source { text: super::error::foreign(text), reason: reason.to_owned() };
         // It will stand in adapters.lock, and from there in messages.
         if text.len() > SOURCE_BYTES_MAX || text.chars().any(is_unprintable) {
             return Err(refuse("is no source: it is too long, or holds a character that cannot be shown"));

@@ -135,8 +135,13 @@ impl Target {
         let statement_timeout = Duration::from_millis(spec.limits.deadline_ms - spec.limits.deadline_ms / 10);
         let access = match &spec.kind {
             TargetKind::Database { locator, connections_max, grants } => Access::Database {
-                database: Database::of_target(locator.clone(), *connections_max, statement_timeout)
-                    .map_err(|error| PluginError::Access { target: spec.name.clone(), reason: error.message })?,
+                database: Database::of_target(
+                    locator.clone(),
+                    *connections_max,
+                    statement_timeout,
+                    spec.limits.query_bytes_max,
+                )
+                .map_err(|error| PluginError::Access { target: spec.name.clone(), reason: error.message })?,
                 sql: SqlAccess::new(locator.dialect(), grants.clone()),
             },
             TargetKind::Http { options, .. } => {
@@ -224,7 +229,11 @@ impl Target {
         let on_remote_edit = self.spec.on_remote_edit;
         match &self.access {
             Access::Database { database, sql } => {
-                let begun = if sql.only_reads() { database.begin_read().await } else { database.begin().await };
+                let begun = if sql.only_reads() {
+                    database.begin_read().await
+                } else {
+                    Ok(database.begin_with_first_statement())
+                };
                 let transaction = match begun {
                     Ok(transaction) => transaction,
                     Err(error) => return Applied::Broken(error),

@@ -57,7 +57,7 @@ impl Target {
     /// From now on a statement that was given up is stopped, as at any target.
     pub fn as_someone_elses(&mut self) {
         let locator = self.database.locator().clone();
-        self.database = Database::of_target(locator, 2, Duration::from_secs(60)).unwrap();
+        self.database = Database::of_target(locator, 2, Duration::from_secs(60), 16 << 20).unwrap();
     }
 
     pub async fn begin(&self) -> Transaction {

@@ -15,9 +15,9 @@ use crate::lent::Lent;
 use crate::person::Person;
 use crate::statements::Statements;
 
-/// Without an index on `pubpid`, tables whose highest pid is beyond this are not searched: a scan for each batch would cost more
-/// than the batch.
-pub(crate) const SCANNED_PIDS_MAX: i64 = 20_000;
+/// Without an index on `pubpid`, tables whose highest pid is beyond this are not searched: a scan for each batch of new
+/// patients would cost more than a twentieth of the batch.
+pub(crate) const SCANNED_PIDS_MAX: i64 = 5_000;
 
 /// A chart under a patient's id that is not ours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

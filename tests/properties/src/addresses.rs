@@ -24,7 +24,9 @@ pub fn check(data: &[u8]) {
     assert_eq!(Url::parse(url.as_str()).as_ref(), Ok(&url), "it is read again as another URL");
     assert!(url.username().is_empty() && url.password().is_none(), "{url} has a user");
     let base = bases.iter().filter_map(|base| Url::parse(base).ok()).find(|base| {
-        base.origin() == url.origin() && below(base.path(), url.path()) && below(&resolved(base.path()), &resolved(url.path()))
+        base.origin() == url.origin()
+            && below(base.path(), url.path())
+            && below(&resolved(base.path()), &resolved(url.path()))
     });
     assert!(base.is_some(), "{url} is below none of {bases:?}");
     assert_sent_as_judged(&url);

@@ -11,8 +11,8 @@ use host::database::Dialect;
 use host::domain::grants::Tables;
 use host::plugin::{SqlGrants, functions_known_to_the_guard, rewrite_statement};
 use sqlparser::ast::{
-    AssignmentTarget, FromTable, Insert, ObjectName, OnConflictAction, OnInsert, Query, SetExpr, Statement, TableFactor,
-    TableObject, TableWithJoins, Visit as _, Visitor,
+    AssignmentTarget, FromTable, Insert, ObjectName, OnConflictAction, OnInsert, Query, SetExpr, Statement,
+    TableFactor, TableObject, TableWithJoins, Visit as _, Visitor,
 };
 use sqlparser::dialect::{Dialect as Grammar, MySqlDialect, PostgreSqlDialect, SQLiteDialect};
 use sqlparser::parser::Parser;

@@ -54,7 +54,13 @@ struct Reading<'a> {
 
 impl Reading<'_> {
     /// Reads on to the end, from an earlier run's end if there is one. Gives the ends of all chunks too.
-    fn run(&self, piece: usize, records_max: u64, mut whole: Whole, from: Option<&(Prefix, u64)>) -> (Whole, Vec<(Prefix, u64)>) {
+    fn run(
+        &self,
+        piece: usize,
+        records_max: u64,
+        mut whole: Whole,
+        from: Option<&(Prefix, u64)>,
+    ) -> (Whole, Vec<(Prefix, u64)>) {
         let mut ends = Vec::new();
         let fail = |whole: &mut Whole, error: ImportError| whole.error = Some((error.line, error.message));
         let earlier = from.map(|(prefix, lines)| (prefix, *lines));

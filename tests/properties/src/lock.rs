@@ -30,7 +30,12 @@ pub fn check(data: &[u8]) {
         let shown = [&pin.source, &pin.digest].into_iter().chain(&pin.manifest);
         shown.for_each(|text| assert_plain(text, 20_000));
     }
-    let pin = Pin { name: "a".to_owned(), source: "/a.wasm".to_owned(), digest: format!("sha256:{}", "0".repeat(64)), manifest: None };
+    let pin = Pin {
+        name: "a".to_owned(),
+        source: "/a.wasm".to_owned(),
+        digest: format!("sha256:{}", "0".repeat(64)),
+        manifest: None,
+    };
     lock.put(pin.clone());
     let again = read(lock.text().as_bytes()).expect("a lock that was added to is read");
     assert_eq!(again.pin("a"), Some(&pin));

@@ -41,7 +41,11 @@ fn assert_read(fixture: &Fixture, today: Day) {
     let mut ids = BTreeSet::new();
     for patient in &fixture.patients {
         assert!(ids.insert(patient.patient_id.as_str().to_owned()), "a patient twice");
-        assert_eq!(Patient::from_payload(&patient.payload(), today).ok().as_ref(), Some(patient), "the payload is another patient");
+        assert_eq!(
+            Patient::from_payload(&patient.payload(), today).ok().as_ref(),
+            Some(patient),
+            "the payload is another patient"
+        );
     }
 }
 
@@ -49,7 +53,8 @@ fn assert_read(fixture: &Fixture, today: Day) {
 fn names_a_mark(text: &str) -> bool {
     let (table, errors) = DeTable::parse_recoverable(text);
     let in_value = |line: &str| {
-        line.split_once('=').is_some_and(|(key, value)| !key.contains(MARK) && !key.contains('[') && !value.contains(['=', '{', '[']))
+        line.split_once('=')
+            .is_some_and(|(key, value)| !key.contains(MARK) && !key.contains('[') && !value.contains(['=', '{', '[']))
     };
     let mut marked = text.lines().filter(|line| line.contains(MARK));
     in_keys(table.get_ref()) || (!errors.is_empty() && !marked.all(in_value))
@@ -64,6 +69,8 @@ fn in_keys_below(value: &DeValue<'_>) -> bool {
         DeValue::Table(table) => in_keys(table),
         DeValue::Array(items) => items.iter().any(|item| in_keys_below(item.get_ref())),
         // The name of a variable is named too.
-        DeValue::String(_) | DeValue::Integer(_) | DeValue::Float(_) | DeValue::Boolean(_) | DeValue::Datetime(_) => false,
+        DeValue::String(_) | DeValue::Integer(_) | DeValue::Float(_) | DeValue::Boolean(_) | DeValue::Datetime(_) => {
+            false
+        }
     }
 }

@@ -132,7 +132,7 @@ async fn look(store: &mut Connection, ids: &[Option<String>]) -> Result<()> {
     let among = match store.dialect() {
         Dialect::Sqlite => "IN (SELECT value FROM json_each(?))",
         Dialect::MySql => {
-            "IN (SELECT j.id FROM JSON_TABLE(?, '$[*]' COLUMNS(id VARCHAR(255) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin \
+            "IN (SELECT j.id FROM JSON_TABLE(?, '$[*]' COLUMNS(id VARCHAR(255) CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin \
              PATH '$')) AS j) FOR UPDATE"
         }
         Dialect::Postgres => {

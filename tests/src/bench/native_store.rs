@@ -168,9 +168,9 @@ fn table(dialect: Dialect) -> &'static str {
         }
         Dialect::MySql => {
             "JSON_TABLE(?, '$[*]' COLUMNS(o BIGINT PATH '$.o', \
-             p VARCHAR(255) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin PATH '$.p', \
-             r VARCHAR(255) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin PATH '$.r', \
-             f VARCHAR(255) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin PATH '$.f')) AS j"
+             p VARCHAR(255) CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin PATH '$.p', \
+             r VARCHAR(255) CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin PATH '$.r', \
+             f VARCHAR(255) CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin PATH '$.f')) AS j"
         }
         Dialect::Postgres => {
             "jsonb_to_recordset(CAST(CAST(? AS TEXT) AS JSONB)) AS j(o BIGINT, p TEXT, r TEXT, f TEXT)"

@@ -12,7 +12,7 @@ use tokio::net::{TcpListener, TcpStream};
 fn at(url: &str) -> HostDatabase {
     let parsed = url.parse().expect("url");
     let locator = if url.starts_with("mysql") { Locator::MySql(parsed) } else { Locator::Postgres(parsed) };
-    HostDatabase::of_target(locator, 2, Duration::from_secs(20)).expect("database")
+    HostDatabase::of_target(locator, 2, Duration::from_secs(20), 16 << 20).expect("database")
 }
 
 /// The error of beginning there.

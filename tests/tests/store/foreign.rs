@@ -19,8 +19,8 @@ fn locator(backend: Backend, url: &str) -> Locator {
     }
 }
 
-fn target(backend: Backend, url: &str, timeout: Duration) -> HostDatabase {
-    HostDatabase::of_target(locator(backend, url), 4, timeout).expect("database")
+pub(crate) fn target(backend: Backend, url: &str, timeout: Duration) -> HostDatabase {
+    HostDatabase::of_target(locator(backend, url), 4, timeout, 16 << 20).expect("database")
 }
 
 async fn begin(database: &Database) -> Transaction {
@@ -287,8 +287,8 @@ async fn a_unique_key_names_itself_and_not_the_value() {
         execute(database.url(), "CREATE TABLE p (id INT, name VARCHAR(99), CONSTRAINT one_name UNIQUE (name))")
             .await
             .expect("table");
-        execute(database.url(), "INSERT INTO p VALUES (1, 'Kim')").await.expect("row");
-        let row = [Value::I64(2), Value::Text("Kim".to_owned())];
+        execute(database.url(), "INSERT INTO p VALUES (1, 'O''Kim''s')").await.expect("row");
+        let row = [Value::I64(2), Value::Text("O'Kim's".to_owned())];
         let error = begin(&database)
             .await
             .execute("INSERT INTO p (id, name) VALUES (?, ?)", &row)
@@ -413,8 +413,8 @@ async fn a_transaction_that_only_reads_is_held_to_it_by_the_database() {
         let Some(database) = Database::fresh(backend).await.expect("database") else { continue };
         database.execute("CREATE TABLE note (id INT)").await.expect("table");
         // One connection is enough: the one that reads is given back before the other is begun.
-        let at =
-            HostDatabase::of_target(locator(backend, database.url()), 1, Duration::from_secs(20)).expect("database");
+        let at = HostDatabase::of_target(locator(backend, database.url()), 1, Duration::from_secs(20), 16 << 20)
+            .expect("database");
         let mut reading = at.begin_read().await.expect("begin");
         let insert = "INSERT INTO note (id) VALUES (1)";
         let refused = reading.execute(insert, &[]).await.expect_err("it only reads");

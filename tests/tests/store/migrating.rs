@@ -1,5 +1,7 @@
 //! Tables come to be, once, however many hosts start.
 
+use host::domain::ids::UsersTable;
+use host::service::{NewUser, UserService};
 use host::store::MigrationError;
 use tests::environment::Backend;
 
@@ -32,6 +34,56 @@ async fn a_different_migration_is_refused(backend: Backend) {
     assert!(matches!(stand.store.migrate().await, Err(MigrationError::Different { version: 1 })));
 }
 
+fn named(name: &str) -> UsersTable {
+    UsersTable::free(name).expect("a name")
+}
+
+/// `order` is a word of every database's, and another program's `users` stands beside it.
+async fn users_are_kept_in_the_table_that_was_named(backend: Backend) {
+    let Some(stand) = Stand::empty(backend).await else { return };
+    stand.database.execute("CREATE TABLE users (id BIGINT)").await.expect("another program's");
+    let store = stand.store.clone().with_users_table(named("order"));
+    store.migrate().await.expect("migrate");
+    let user = NewUser {
+        user: host::domain::user::User {
+            username: host::domain::ids::Username::new("kim").expect("a name"),
+            display_name: "Kim".to_owned(),
+            role: host::domain::user::Role::Doctor,
+            email: None,
+            department: None,
+        },
+        password: host::domain::secret::Secret::new("a long password".to_owned()),
+    };
+    UserService::new(store.clone()).put(&[user]).await.expect("put");
+    assert_eq!(store.users().await.expect("users").len(), 1);
+    stand.database.execute("DROP TABLE users").await.expect("it was left as it was");
+    assert_eq!(store.users().await.expect("users").len(), 1);
+}
+
+async fn another_name_for_a_store_that_has_users_is_refused(backend: Backend) {
+    let Some(stand) = Stand::empty(backend).await else { return };
+    stand.store.migrate().await.expect("migrate");
+    let renamed = stand.store.clone().with_users_table(named("people"));
+    for error in [renamed.migrate().await.expect_err("refused"), renamed.require_current().await.expect_err("refused")]
+    {
+        let MigrationError::UsersTable { found, configured } = &error else { panic!("{error}") };
+        assert_eq!((found.as_str(), configured.as_str()), ("users", "people"));
+        assert!(error.to_string().contains("users_table = \"users\""), "{error}");
+    }
+    // A store of a version that remembered no name has `users`.
+    stand.database.execute("DELETE FROM schema_migration WHERE version = 10").await.expect("delete");
+    stand.database.execute("DROP TABLE sync_setting").await.expect("drop");
+    assert!(matches!(renamed.migrate().await, Err(MigrationError::UsersTable { .. })));
+    assert_eq!(stand.store.migrate().await.expect("migrate").applied, 1);
+    // As docs/operations.md says.
+    stand.database.execute("ALTER TABLE users RENAME TO people").await.expect("rename");
+    let remember = "UPDATE sync_setting SET value = 'people' WHERE name = 'users_table'";
+    stand.database.execute(remember).await.expect("remember");
+    assert_eq!(renamed.migrate().await.expect("migrate").applied, 0);
+    assert!(renamed.users().await.expect("users").is_empty());
+    assert!(matches!(stand.store.migrate().await, Err(MigrationError::UsersTable { .. })));
+}
+
 macro_rules! on_every_backend {
     ($($behaviour:ident),+) => {
         mod on_sqlite { $( #[tokio::test(flavor = "multi_thread")] async fn $behaviour() { super::$behaviour(tests::environment::Backend::Sqlite).await; } )+ }
@@ -40,4 +92,10 @@ macro_rules! on_every_backend {
     };
 }
 
-on_every_backend!(three_hosts_start_together, a_newer_store_is_refused, a_different_migration_is_refused);
+on_every_backend!(
+    three_hosts_start_together,
+    a_newer_store_is_refused,
+    a_different_migration_is_refused,
+    users_are_kept_in_the_table_that_was_named,
+    another_name_for_a_store_that_has_users_is_refused
+);

@@ -216,13 +216,22 @@ async fn a_store_that_is_not_current_is_named_and_left_alone(backend: Backend) {
 }
 
 async fn another_programs_table_is_not_taken_for_ours(backend: Backend) {
-    for table in ["CREATE TABLE users (id BIGINT, name VARCHAR(9))", "CREATE TABLE schema_migration (version BIGINT)"] {
+    for table in [
+        "CREATE TABLE users (id BIGINT, name VARCHAR(9))",
+        "CREATE TABLE schema_migration (version BIGINT)",
+        // Of the last file, and with all of our columns.
+        "CREATE TABLE sync_setting (name VARCHAR(64), value VARCHAR(255), more BIGINT)",
+        "CREATE TABLE sync_notice (id BIGINT)",
+    ] {
         let Some(stand) = Stand::empty(backend).await else { return };
         stand.database.execute(table).await.expect("make");
         let error = stand.store.migrate().await.expect_err("foreign");
         let name = table.split(' ').nth(2).expect("a name");
         assert!(matches!(&error, MigrationError::Foreign { table, .. } if table == name), "{error}");
         assert!(error.to_string().contains("another program's"), "{error}");
+        for ours in ["schema_migration", "users", "sync_outbox"].into_iter().filter(|ours| *ours != name) {
+            assert!(stand.database.execute(&format!("SELECT 1 FROM {ours}")).await.is_err(), "{ours} was made");
+        }
         stand.database.execute(&format!("DROP TABLE {name}")).await.expect("nothing else was touched");
         assert!(stand.store.migrate().await.is_ok());
     }
@@ -236,6 +245,8 @@ async fn tables_that_a_host_left_half_made_are_taken_up() {
     let sql = std::fs::read_to_string(file).expect("our own file");
     let first = sql.split(";\n").next().expect("a statement");
     assert!(first.contains("CREATE TABLE IF NOT EXISTS users"));
+    let marker = "CREATE TABLE schema_migration (version BIGINT NOT NULL PRIMARY KEY, name VARCHAR(64) NOT NULL, sha256 VARCHAR(64) NOT NULL)";
+    stand.database.execute(marker).await.expect("what a host makes first");
     stand.database.execute(first).await.expect("the first statement of the first migration");
     stand.store.migrate().await.expect("migrate");
     stand.database.execute("DELETE FROM schema_migration WHERE version = 9").await.expect("delete");

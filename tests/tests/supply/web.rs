@@ -3,9 +3,9 @@
 use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
-use std::sync::mpsc;
+use std::sync::{Arc, mpsc};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tests::environment::adapter;
 
@@ -25,6 +25,27 @@ fn serve(mut answer: impl FnMut(&str, &mut TcpStream) + Send + 'static) -> Strin
             }
             let request = String::from_utf8_lossy(&request).into_owned();
             answer(request.split(' ').nth(1).unwrap_or_default(), &mut stream);
+        }
+    });
+    address
+}
+
+/// As [`serve`], with a thread for each connection, on which several requests may come.
+fn serve_each(answer: impl Fn(&str, &mut TcpStream) + Send + Sync + 'static) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("bind");
+    let address = format!("http://{}", listener.local_addr().expect("address"));
+    let answer = Arc::new(answer);
+    thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            let answer = Arc::clone(&answer);
+            thread::spawn(move || {
+                let mut request = Vec::new();
+                let mut byte = [0];
+                while !request.ends_with(b"\r\n\r\n") && stream.read(&mut byte).is_ok_and(|read| read == 1) {
+                    request.extend(byte);
+                }
+                answer(String::from_utf8_lossy(&request).split(' ').nth(1).unwrap_or_default(), &mut stream);
+            });
         }
     });
     address
@@ -113,4 +134,72 @@ fn an_endless_answer_is_cut_off() {
     });
     assert_refused(&host.run(&["plugin", "install", &format!("{address}/a.wasm")]), 5, &["larger than 256 MiB"]);
     assert_nothing_installed(&host);
+}
+
+/// The most memory that a process had, KiB.
+fn peak_kib(id: u32) -> Option<u64> {
+    let status = fs::read_to_string(format!("/proc/{id}/status")).ok()?;
+    status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?.trim().trim_end_matches(" kB").parse().ok()
+}
+
+/// Says something again and again, and never comes to an end.
+fn go_on(stream: &mut TcpStream, words: &[u8], pause: Duration) {
+    while stream.write_all(words).is_ok() {
+        thread::sleep(pause);
+    }
+}
+
+/// Each would be followed for ever: a manifest, and interim heads before a file, a manifest, or a layer.
+#[test]
+fn hostile_registries_are_given_up_in_time_and_without_memory() {
+    let interim = b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n";
+    let manifest = format!(
+        r#"{{"schemaVersion": 2, "mediaType": "application/vnd.oci.image.manifest.v1+json",
+        "config": {{"mediaType": "application/vnd.wasm.config.v0+json", "digest": "sha256:{0}", "size": 2}},
+        "layers": [{{"mediaType": "application/wasm", "digest": "sha256:{0}", "size": 9}}]}}"#,
+        "0".repeat(64)
+    );
+    let address = serve_each(move |path, stream| match path {
+        "/v2/" => respond(stream, "200 OK", b"{}"),
+        path if path.starts_with("/v2/manifest/") => {
+            let head = b"HTTP/1.1 200 OK\r\nContent-Type: application/vnd.oci.image.manifest.v1+json\r\n\r\n";
+            if stream.write_all(head).is_ok() {
+                go_on(stream, &b" ".repeat(1 << 16), Duration::ZERO);
+            }
+        }
+        path if path.starts_with("/v2/layer/manifests/") => {
+            let head = "200 OK\r\nContent-Type: application/vnd.oci.image.manifest.v1+json";
+            respond(stream, head, manifest.as_bytes());
+        }
+        _ => go_on(stream, &interim.repeat(100), Duration::from_millis(10)),
+    });
+    let registry = address.replace("http://", "oci://");
+    // The client of registries has a limit of its own for the same time.
+    let late = &["did not answer within 30 s", "timed out"][..];
+    let sources = [
+        (format!("{registry}/manifest:1"), &["has no end"][..]),
+        (format!("{registry}/interim:1"), late),
+        (format!("{registry}/layer:1"), late),
+        (format!("{address}/interim.wasm"), late),
+    ];
+    thread::scope(|scope| {
+        for (source, words) in &sources {
+            scope.spawn(move || {
+                let host = host("");
+                let began = Instant::now();
+                let mut installing = host.spawn(&["plugin", "install", source, "--name", "openemr"]).expect("spawn");
+                let (id, mut peak) = (installing.id(), 0);
+                while installing.is_running().expect("running") {
+                    peak = peak.max(peak_kib(id).unwrap_or_default());
+                    assert!(began.elapsed() < Duration::from_secs(60), "{source}: it goes on");
+                    thread::sleep(Duration::from_millis(20));
+                }
+                let output = installing.wait(Duration::from_secs(5)).expect("end");
+                assert_refused(&output, 5, &[]);
+                assert!(words.iter().any(|words| output.stderr.contains(words)), "{source}: {}", output.stderr);
+                assert!(peak < 400 << 10, "{source}: {peak} KiB");
+                assert_nothing_installed(&host);
+            });
+        }
+    });
 }

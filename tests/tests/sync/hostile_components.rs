@@ -64,14 +64,23 @@ fn hostile() -> Vec<(&'static str, Vec<u8>, &'static str)> {
     ]
 }
 
-fn host_with(file: &Path) -> Host {
+fn configuration(file: &Path) -> Configuration {
     let more = format!(
         "\n[targets.note]\nadapter = {}\n[targets.note.database]\nurl = \"sqlite://note.db\"\n\
          allow = {{ read = [\"note\"], insert = [\"note\"] }}\n[targets.note.settings]\nbehaviour = \"insert\"\n\
          quiet_check = true\n",
         quoted(&file.to_string_lossy())
     );
-    Host::new(&Configuration::new("sqlite://.host/host.db").more(&more).more(QUICK)).expect("host")
+    Configuration::new("sqlite://.host/host.db").more(&more).more(QUICK)
+}
+
+fn host_with(file: &Path) -> Host {
+    Host::new(&configuration(file)).expect("host")
+}
+
+fn end(daemon: RunningHost) {
+    daemon.signal(HostSignal::Terminate).expect("signal");
+    assert_eq!(daemon.wait(Duration::from_secs(30)).expect("end").status, Some(0));
 }
 
 fn expect_delivered(host: &Host, daemon: &mut RunningHost, number: u64) {
@@ -110,8 +119,7 @@ async fn hostile_components_are_refused_and_the_one_before_goes_on() {
         expect_delivered(&host, &mut daemon, number);
     }
     // The file is still there after a restart.
-    daemon.signal(HostSignal::Terminate).expect("signal");
-    assert_eq!(daemon.wait(Duration::from_secs(30)).expect("end").status, Some(0));
+    end(daemon);
     let mut daemon = host.spawn(&["run"]).expect("start");
     expect_delivered(&host, &mut daemon, number + 1);
 }
@@ -131,4 +139,38 @@ fn hostile_files_that_are_none_are_refused_at_once() {
             assert!(began.elapsed() < Duration::from_secs(5), "{file}: {:?}", began.elapsed());
         }
     }
+}
+
+/// Modules that nobody calls, each within what one may have.
+fn heavy() -> Vec<u8> {
+    // loop local.get 0 local.set 1 end
+    function(2, &[0x03, 0x40, 0x20, 0x00, 0x21, 0x01, 0x0b], 100_000).repeat(6)
+}
+
+#[tokio::test]
+async fn hostile_weight_is_given_up_and_the_one_before_goes_on() {
+    let folder = tempfile::tempdir().expect("folder");
+    let file = folder.path().join("note.wasm");
+    let healthy = std::fs::read(adapter("testing-probe")).expect("probe");
+    std::fs::write(&file, &healthy).expect("write");
+    let host = host_with(&file);
+    let url = tests::database::sqlite_url(&host.folder().join("note.db"));
+    tests::database::execute(&url, "CREATE TABLE note (id TEXT PRIMARY KEY, body TEXT)").await.expect("make");
+    let _ = host.run(&["migrate"]).expect_success();
+    let mut daemon = host.spawn(&["run"]).expect("start");
+    expect_delivered(&host, &mut daemon, 1);
+    end(daemon);
+    host.configure(&configuration(&file).more("\n[plugins]\ncompile_cpu_s = 1\n")).expect("configure");
+    let mut daemon = host.spawn(&["run"]).expect("start");
+    expect_delivered(&host, &mut daemon, 2);
+    std::fs::write(&file, [healthy, heavy()].concat()).expect("write");
+    let words = "takes more than 1 s of processor time";
+    let refused = || host.status()["targets"]["note"]["error"].as_str().is_some_and(|error| error.contains(words));
+    daemon.wait_until("it is given up", Duration::from_secs(60), refused).expect("refused");
+    expect_delivered(&host, &mut daemon, 3);
+    end(daemon);
+    // The file is still there after a restart, and is not compiled again.
+    let mut daemon = host.spawn(&["run"]).expect("start");
+    expect_delivered(&host, &mut daemon, 4);
+    end(daemon);
 }

@@ -5,7 +5,8 @@ use std::io::Write as _;
 use super::super::fuzzing::chunks;
 use super::*;
 
-const CSV: &str = "patient_id,family_name,given_name,birth_date,gender\r\nP-1,Kim,MinJun,1980-01-31,male\r\nP-2,Lee,A,x,male\r\n";
+const CSV: &str =
+    "patient_id,family_name,given_name,birth_date,gender\r\nP-1,Kim,MinJun,1980-01-31,male\r\nP-2,Lee,A,x,male\r\n";
 
 fn packed(bytes: &[u8]) -> Vec<u8> {
     let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());

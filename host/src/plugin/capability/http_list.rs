@@ -34,7 +34,10 @@ pub(in crate::plugin) struct AllowList {
 
 impl AllowList {
     /// Reads the operator's URLs; the error says what is wrong with which.
-    pub(in crate::plugin) fn new<'a>(urls: impl IntoIterator<Item = &'a str>, allow_private: bool) -> Result<Self, String> {
+    pub(in crate::plugin) fn new<'a>(
+        urls: impl IntoIterator<Item = &'a str>,
+        allow_private: bool,
+    ) -> Result<Self, String> {
         let prefixes = urls.into_iter().map(read_prefix).collect::<Result<Vec<_>, _>>()?;
         Ok(Self { prefixes, allow_private })
     }

@@ -1,7 +1,7 @@
 //! The lent transaction: the adapter's statements are judged, what the guard wrote in their place is sent, within limits,
 //! and nothing of it ends the transaction.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use super::sql_access::{SqlAccess, TableKey};
 use super::sql_guard::{Permit, Verb, Wanted, unknown_column};
 use super::sql_refusal::Refusal;
 use super::sql_shape::shape;
-use crate::database::{DatabaseError, ErrorKind, Execution, RowLimits, Rows, Transaction, Value};
+use crate::database::{DatabaseError, Dialect, ErrorKind, Execution, RowLimits, Rows, Transaction, Value};
 use crate::plugin::bindings::database;
 use crate::plugin::limits::Breach;
 use crate::plugin::state::CallState;
@@ -37,11 +37,13 @@ pub(in crate::plugin) struct SqlDoor {
     pub(in crate::plugin) broken: Option<DatabaseError>,
     pub(in crate::plugin) statements: u64,
     access: Arc<SqlAccess>,
+    /// Columns that cannot go before the transaction ends.
+    held: BTreeSet<(TableKey, String)>,
 }
 
 impl SqlDoor {
     pub(in crate::plugin) fn new(access: Arc<SqlAccess>, transaction: Transaction) -> Self {
-        Self { transaction: Some(transaction), broken: None, statements: 0, access }
+        Self { transaction: Some(transaction), broken: None, statements: 0, access, held: BTreeSet::new() }
     }
 
     /// Takes the transaction for one statement.
@@ -49,25 +51,28 @@ impl SqlDoor {
         self.transaction.take().ok_or_else(|| DatabaseError::new(ErrorKind::Unavailable, "the transaction is over"))
     }
 
-    /// Puts it back, and remembers whether the database ended it.
-    fn put_back<T>(&mut self, transaction: Transaction, result: &Result<T, DatabaseError>) {
-        self.transaction = Some(transaction);
-        if let Err(error) = result
-            && matches!(error.kind, ErrorKind::Unavailable | ErrorKind::Contention)
-        {
-            self.broken.get_or_insert_with(|| error.clone());
+    /// Puts it back, and remembers whether the database ended it. An answer that was cut off is the adapter's own fault: it was
+    /// told which limit that was, and its commit fails.
+    fn put_back(&mut self, transaction: Transaction) {
+        if self.broken.is_none() {
+            self.broken = transaction.ended_by().filter(|error| error.kind != ErrorKind::Refused).cloned();
         }
+        self.transaction = Some(transaction);
     }
 
     /// Makes ready for a permitted statement: a transaction that may write where it is one that writes, and the columns that it relies
     /// on. Refuses it when one of them is not there.
     async fn make_ready(&mut self, permit: &Permit) -> Result<Option<Wanted>, DatabaseError> {
         let mut transaction = self.take()?;
-        let result = match if permit.writes { transaction.make_writable().await } else { Ok(()) } {
-            Ok(()) => missing_column(&self.access, &mut transaction, &permit.wanted).await,
+        let exchanged = if permit.writes { transaction.make_writable().await } else { Ok(false) };
+        if !matches!(exchanged, Ok(false)) {
+            self.held.clear();
+        }
+        let result = match exchanged {
+            Ok(_) => missing_column(&self.access, &mut transaction, &permit.wanted, &mut self.held).await,
             Err(error) => Err(error),
         };
-        self.put_back(transaction, &result);
+        self.put_back(transaction);
         result
     }
 
@@ -75,7 +80,7 @@ impl SqlDoor {
         self.statements += 1;
         let mut transaction = self.take()?;
         let result = transaction.query(sql, parameters, limits).await;
-        self.put_back(transaction, &result);
+        self.put_back(transaction);
         result
     }
 
@@ -83,7 +88,7 @@ impl SqlDoor {
         self.statements += 1;
         let mut transaction = self.take()?;
         let result = transaction.execute(sql, parameters).await;
-        self.put_back(transaction, &result);
+        self.put_back(transaction);
         result
     }
 
@@ -92,10 +97,15 @@ impl SqlDoor {
         let mut transaction = self.take()?;
         // A lock is there to write under, and would be lost if the transaction were exchanged later.
         let result = match transaction.make_writable().await {
-            Ok(()) => transaction.lock(name, timeout).await,
+            Ok(exchanged) => {
+                if exchanged {
+                    self.held.clear();
+                }
+                transaction.lock(name, timeout).await
+            }
             Err(error) => Err(error),
         };
-        self.put_back(transaction, &result);
+        self.put_back(transaction);
         result
     }
 }
@@ -162,37 +172,63 @@ impl CallState {
     }
 }
 
-/// The first column of these that no table has. Tables that are not known well enough are looked up, once.
+/// The first column of these that no table has. Tables that are not known well enough are looked up, once; what is known may have
+/// changed since, so that each transaction makes sure of it anew.
 async fn missing_column(
     access: &SqlAccess,
     transaction: &mut Transaction,
     wanted: &[Wanted],
+    held: &mut BTreeSet<(TableKey, String)>,
 ) -> Result<Option<Wanted>, DatabaseError> {
     let mut asked = BTreeSet::new();
+    let mut to_hold = BTreeMap::<TableKey, BTreeSet<&str>>::new();
     for column in wanted {
-        if access.has_column(column) {
-            continue;
-        }
-        for table in &column.tables {
-            if asked.insert(table.clone()) {
-                let columns = columns_of(transaction, table).await?;
-                access.learn_columns(table, columns);
+        if access.tables_with(column).is_empty() {
+            for table in column.tables.iter().filter(|table| asked.insert((*table).clone())) {
+                access.learn_columns(table, columns_of(transaction, table).await?);
             }
         }
-        if !access.has_column(column) {
+        let tables = access.tables_with(column);
+        if tables.is_empty() {
             return Ok(Some(column.clone()));
         }
+        for table in tables {
+            if !held.contains(&(table.clone(), column.column.clone())) {
+                to_hold.entry(table).or_default().insert(&column.column);
+            }
+        }
+    }
+    for (table, columns) in to_hold {
+        match hold(transaction, &table, &columns).await {
+            Err(error) if error.kind == ErrorKind::MissingObject => {
+                access.forget_columns();
+                return Ok(wanted.iter().find(|column| columns.contains(column.column.as_str())).cloned());
+            }
+            result => result?,
+        }
+        held.extend(columns.into_iter().map(|column| (table.clone(), column.to_owned())));
     }
     Ok(None)
 }
 
-async fn columns_of(
-    transaction: &mut Transaction,
-    (schema, name): &TableKey,
-) -> Result<BTreeSet<String>, DatabaseError> {
-    let quoted = |name: &String| format!("\"{}\"", name.replace('"', "\"\""));
-    let full: Vec<String> = schema.iter().chain([name]).map(quoted).collect();
-    let rows = transaction.query(COLUMNS_OF_TABLE, &[full.join(".").into()], RowLimits::NONE).await?;
+/// Fails where one of the columns is not there, and keeps them there until the transaction ends: a name that stands alone is never
+/// taken for a call, and who has read a table, though no row of it, keeps others from changing its columns.
+async fn hold(transaction: &mut Transaction, table: &TableKey, columns: &BTreeSet<&str>) -> Result<(), DatabaseError> {
+    let conditions: Vec<String> = columns.iter().map(|column| format!("{} IS NULL", quoted(column))).collect();
+    let sql = format!("SELECT 1 FROM {} WHERE {} LIMIT 0", table_sql(table), conditions.join(" OR "));
+    transaction.query(&sql, &[], RowLimits::NONE).await.map(drop)
+}
+
+fn quoted(name: &str) -> String {
+    Dialect::Postgres.quoted(name)
+}
+
+fn table_sql((schema, name): &TableKey) -> String {
+    schema.iter().chain([name]).map(|part| quoted(part)).collect::<Vec<_>>().join(".")
+}
+
+async fn columns_of(transaction: &mut Transaction, table: &TableKey) -> Result<BTreeSet<String>, DatabaseError> {
+    let rows = transaction.query(COLUMNS_OF_TABLE, &[table_sql(table).into()], RowLimits::NONE).await?;
     Ok(rows.rows.into_iter().filter_map(|row| row.into_iter().next()?.into_text()).collect())
 }
 

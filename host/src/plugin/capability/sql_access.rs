@@ -91,10 +91,16 @@ impl SqlAccess {
         .unwrap_or_else(|_| Err("the statement could not be examined".into()))
     }
 
-    /// Whether a column is known to be there; if not, the tables of which it should be asked.
-    pub(super) fn has_column(&self, wanted: &Wanted) -> bool {
+    /// The tables that are known to have a column.
+    pub(super) fn tables_with(&self, wanted: &Wanted) -> Vec<TableKey> {
         let known = lock(&self.columns);
-        wanted.tables.iter().any(|table| known.get(table).is_some_and(|columns| columns.contains(&wanted.column)))
+        let has = |table: &&TableKey| known.get(*table).is_some_and(|columns| columns.contains(&wanted.column));
+        wanted.tables.iter().filter(has).cloned().collect()
+    }
+
+    /// Has the tables looked up again: one of them has changed.
+    pub(super) fn forget_columns(&self) {
+        lock(&self.columns).clear();
     }
 
     /// Remembers a table's columns.

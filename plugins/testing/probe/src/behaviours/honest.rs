@@ -43,6 +43,16 @@ pub(super) fn query(call: &Call<'_>) -> Result<Vec<Outcome>, Failure> {
     Ok(call.changes.iter().map(|_| applied(rows.rows.len().to_string())).collect())
 }
 
+/// Runs each line of the argument as a query and as a statement, whatever comes of it.
+pub(super) fn lines(call: &Call<'_>) -> Result<Vec<Outcome>, Failure> {
+    for line in call.argument.lines() {
+        // The host's refusals are what the test is about; the adapter goes on.
+        drop(call.db.query(line, &[], u32::MAX));
+        drop(call.db.execute(line, &[]));
+    }
+    echo(call)
+}
+
 /// Numbers at the edges of what can be written, as parameters, limits and waits.
 pub(super) fn extreme_numbers(call: &Call<'_>) -> Result<Vec<Outcome>, Failure> {
     let numbers =

@@ -44,6 +44,7 @@ const TABLE: &[(&str, Behaviour)] = &[
     ("insert", honest::insert),
     ("statement", honest::statement),
     ("query", honest::query),
+    ("lines", honest::lines),
     ("extreme-numbers", honest::extreme_numbers),
     ("twice", honest::twice),
     ("endless-loop", computing::endless_loop),

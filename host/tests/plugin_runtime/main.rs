@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, clippy::needless_pass_by_value, reason = "a test that fails says what it found")]
 
+mod compiling;
+#[path = "../support/mod.rs"]
 mod support;
 
 use std::sync::Arc;
@@ -10,11 +12,10 @@ use std::time::{Duration, Instant};
 use host::database::{Dialect, ErrorKind};
 use host::domain::change::{FailureKind, Outcome, RemoteEdit};
 use host::plugin::{
-    Adapter, CallContext, CallError, Compiler, DatabaseCall, PluginError, Runtime, RuntimeOptions, SqlAccess,
-    SqlGrants, World,
+    Adapter, CallContext, CallError, DatabaseCall, Runtime, RuntimeOptions, SqlAccess, SqlGrants, World,
 };
 
-use support::{Target, adapter, behaving, changes, probe, runtime};
+use support::{Target, behaving, changes, probe, runtime};
 
 struct Bench {
     adapter: Arc<Adapter>,
@@ -383,110 +384,4 @@ async fn many_calls_run_beside_each_other_and_the_surplus_waits() {
     for result in futures::future::join_all(calls).await {
         assert_eq!(result.unwrap().unwrap().len(), 5);
     }
-}
-
-#[tokio::test]
-async fn compiled_code_is_kept_and_healed() {
-    let directory = tempfile::tempdir().unwrap();
-    let cache = directory.path().join("cache");
-    let options = RuntimeOptions { cache_dir: Some(cache.clone()), instances_max: 2, ..RuntimeOptions::default() };
-    for _ in 0..2 {
-        let runtime = Runtime::new(&options).unwrap();
-        probe(&runtime).await;
-        let entries: Vec<_> = std::fs::read_dir(&cache).unwrap().map(|entry| entry.unwrap().path()).collect();
-        assert_eq!(entries.len(), 1, "one entry, and no temporary file");
-        let bytes = std::fs::read(&entries[0]).unwrap();
-        let mut damaged = bytes.clone();
-        let middle = damaged.len() / 2;
-        damaged[middle] ^= 0xff;
-        std::fs::write(&entries[0], damaged).unwrap();
-        probe(&runtime).await;
-        assert_eq!(std::fs::read(&entries[0]).unwrap(), bytes, "compiled anew");
-    }
-}
-
-/// A program that stands in for the compiler.
-#[cfg(unix)]
-fn program(folder: &std::path::Path, body: &str) -> Compiler {
-    use std::os::unix::fs::PermissionsExt as _;
-    let path = folder.join("compiler.sh");
-    let runs = folder.join("runs");
-    std::fs::write(&path, format!("#!/bin/sh\necho run >> {}\n{body}\n", runs.display())).unwrap();
-    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o700)).unwrap();
-    Compiler::Child(path)
-}
-
-#[cfg(unix)]
-#[tokio::test]
-async fn hostile_crash_of_the_compiler_is_remembered_and_not_repeated() {
-    let folder = tempfile::tempdir().unwrap();
-    let runs = || std::fs::read_to_string(folder.path().join("runs")).unwrap_or_default().lines().count();
-    let cache = folder.path().join("cache");
-    let options = |compiler| RuntimeOptions {
-        cache_dir: Some(cache.clone()),
-        instances_max: 2,
-        compiler,
-        ..RuntimeOptions::default()
-    };
-    let load = async |compiler| {
-        let runtime = Runtime::new(&options(compiler)).unwrap();
-        runtime.load(&adapter("testing-probe"), World::Database).await.map(drop).map_err(|error| error.to_string())
-    };
-    // What the compiler itself says is no crash, and may be tried again.
-    for expected in [1, 2] {
-        let error = load(program(folder.path(), "echo no such thing >&2; exit 3")).await.unwrap_err();
-        assert!(error.ends_with("testing-probe.wasm: no such thing"), "{error}");
-        assert_eq!(runs(), expected);
-    }
-    // Nor is it one that a service manager ends everything, that memory is short, or that the disk is full.
-    for (ending, said) in [
-        ("kill -TERM $$", "ended from outside (signal 15)"),
-        ("kill -KILL $$", "ended from outside (signal 9)"),
-        ("exit 1", "is the disk of the cache full?"),
-        ("exit 7", "the compiler ended with 7"),
-    ] {
-        let error = load(program(folder.path(), &format!("cat > /dev/null; {ending}"))).await.unwrap_err();
-        assert!(error.contains(said), "{error}");
-    }
-    assert_eq!(runs(), 6);
-    let error = load(program(folder.path(), "cat > /dev/null; kill -SEGV $$")).await.unwrap_err();
-    assert!(error.contains("compiling it crashes the compiler"), "{error}");
-    assert_eq!(runs(), 7);
-    // After a restart, and with a compiler that would do.
-    for compiler in [program(folder.path(), "exit 1"), Compiler::Here] {
-        let error = load(compiler).await.unwrap_err();
-        assert!(error.contains("crashes the compiler") && error.contains("it is not tried again"), "{error}");
-    }
-    assert_eq!(runs(), 7);
-    let refused = |path: &std::path::PathBuf| path.extension().is_some_and(|extension| extension == "refused");
-    let entries = std::fs::read_dir(&cache).unwrap().map(|entry| entry.unwrap().path());
-    std::fs::remove_file(entries.into_iter().find(refused).unwrap()).unwrap();
-    load(Compiler::Here).await.unwrap();
-}
-
-#[tokio::test]
-async fn a_file_that_is_no_adapter_is_named_with_what_was_expected() {
-    let runtime = runtime();
-    let load = async |name: &str, bytes: &[u8], world| {
-        runtime.load_bytes(name, bytes.to_vec(), world).await.unwrap_err().to_string()
-    };
-    assert!(load("a.wasm", b"hello", World::Database).await.starts_with("a.wasm is not a WebAssembly component"));
-    assert!(load("a.wasm", b"\0asm\x01\0\0\0", World::Database).await.contains("core WebAssembly module"));
-    let bytes = std::fs::read(adapter("testing-probe")).unwrap();
-    let other = load("probe.wasm", &bytes, World::Http).await;
-    assert!(other.contains("an adapter for the world `database-target`, expected `http-target`"), "{other}");
-    let cut = load("probe.wasm", &bytes[..bytes.len() / 2], World::Database).await;
-    assert!(cut.contains("damaged"), "{cut}");
-    let missing = runtime.load(std::path::Path::new("nowhere.wasm"), World::Database).await.unwrap_err();
-    assert!(matches!(missing, PluginError::Unreadable { .. }), "{missing}");
-    // The same component, as if it had been built against another version of the interface.
-    let mut newer = bytes;
-    let (from, to) = (b"neuronova:sync/database-adapter@0.1.0", b"neuronova:sync/database-adapter@0.9.0");
-    let places: Vec<usize> =
-        newer.windows(from.len()).enumerate().filter(|(_, part)| part == from).map(|(at, _)| at).collect();
-    for at in places {
-        newer[at..at + to.len()].copy_from_slice(to);
-    }
-    let version = load("probe.wasm", &newer, World::Database).await;
-    assert!(version.contains("version 0.9.0") && version.contains("this host speaks 0.1.0"), "{version}");
 }

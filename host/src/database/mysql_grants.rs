@@ -1,0 +1,133 @@
+//! Reads the lines of MySQL's and MariaDB's SHOW GRANTS: the one place where a server shows also what comes by a role, to
+//! everybody, or for some columns of a table. Pure; a line that is not understood gives nothing.
+
+use super::{Privilege, PrivilegeOn};
+
+/// What one line grants. `database` is the session's own.
+pub(super) fn read(line: &str, database: &str) -> Vec<Privilege> {
+    let Some(rest) = line.strip_prefix("GRANT ") else { return Vec::new() };
+    // A role that was given has no place. What it may do stands in lines of its own.
+    let Some((names, rest)) = split_outside(rest, " ON ") else { return Vec::new() };
+    let Some((place, rest)) = split_outside(rest, " TO ") else { return Vec::new() };
+    let on = place_of(place, database);
+    let mut names: Vec<String> = privileges(names);
+    if rest.ends_with("WITH GRANT OPTION") {
+        names.push("GRANT OPTION".to_owned());
+    }
+    names.into_iter().map(|name| Privilege { name, on: on.clone() }).collect()
+}
+
+/// Names of privileges. Columns in brackets are left out: who may do something to some columns may do it to the table.
+fn privileges(text: &str) -> Vec<String> {
+    let mut depth = 0_usize;
+    let mut in_quotes = false;
+    let mut outside = String::new();
+    for character in text.chars() {
+        match character {
+            '`' => in_quotes = !in_quotes,
+            '(' if !in_quotes => depth += 1,
+            ')' if !in_quotes => depth = depth.saturating_sub(1),
+            _ if depth == 0 && !in_quotes => outside.push(character),
+            _ => {}
+        }
+    }
+    let names = outside.split(',').map(|name| name.trim().to_owned());
+    names.filter(|name| !name.is_empty() && name != "USAGE").collect()
+}
+
+fn place_of(text: &str, database: &str) -> PrivilegeOn {
+    let (kind, place) = match text.split_once(' ') {
+        Some((kind, place)) if !text.starts_with('`') => (Some(kind), place),
+        _ => (None, text),
+    };
+    let parts = parts(place);
+    match (kind, parts.as_slice()) {
+        (None | Some("TABLE"), [schema, table]) if schema != "*" => match table.as_str() {
+            // A pattern, in which `_` and `%` stand for any character unless there is a backslash.
+            "*" => PrivilegeOn::Schema(schema.replace('\\', "")),
+            table if schema == database => PrivilegeOn::Table(table.to_owned()),
+            table => PrivilegeOn::OtherTable(format!("{schema}.{table}")),
+        },
+        (Some(kind), [schema, routine]) => {
+            PrivilegeOn::OtherTable(format!("{} {schema}.{routine}", kind.to_lowercase()))
+        }
+        _ => PrivilegeOn::Server,
+    }
+}
+
+/// `` `a`.`b` ``, where a backtick within a name is doubled.
+fn parts(place: &str) -> Vec<String> {
+    let mut parts = vec![String::new()];
+    let mut in_quotes = false;
+    let mut characters = place.chars().peekable();
+    while let Some(character) = characters.next() {
+        let last = parts.last_mut().expect("invariant: there is a first part");
+        match character {
+            '`' if in_quotes && characters.peek() == Some(&'`') => {
+                last.push('`');
+                characters.next();
+            }
+            '`' => in_quotes = !in_quotes,
+            '.' if !in_quotes => parts.push(String::new()),
+            character => last.push(character),
+        }
+    }
+    parts
+}
+
+/// The text before and behind the first `separator` that no quotes hold.
+fn split_outside<'text>(text: &'text str, separator: &str) -> Option<(&'text str, &'text str)> {
+    text.match_indices(separator)
+        .find(|(at, _)| text[..*at].matches('`').count().is_multiple_of(2))
+        .map(|(at, _)| (&text[..at], &text[at + separator.len()..]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_form_of_a_grant_is_read() {
+        let table = |name: &str| PrivilegeOn::Table(name.to_owned());
+        for (line, names, on) in [
+            (
+                "GRANT SELECT, UPDATE ON `clinic`.`phone_book` TO `sync`@`%`",
+                &["SELECT", "UPDATE"][..],
+                table("phone_book"),
+            ),
+            (
+                "GRANT SELECT (`a`, `b,c`), INSERT, UPDATE (`x)`) ON `clinic`.`t` TO `sync`@`%`",
+                &["SELECT", "INSERT", "UPDATE"],
+                table("t"),
+            ),
+            ("GRANT SELECT ON `clinic`.`a ON b` TO `r`", &["SELECT"], table("a ON b")),
+            ("GRANT SELECT ON `clinic`.`a``.b` TO `r`", &["SELECT"], table("a`.b")),
+            (
+                "GRANT ALL PRIVILEGES ON `open\\_emr`.* TO `r` WITH GRANT OPTION",
+                &["ALL PRIVILEGES", "GRANT OPTION"],
+                PrivilegeOn::Schema("open_emr".to_owned()),
+            ),
+            ("GRANT DELETE ON `other`.`t` TO PUBLIC", &["DELETE"], PrivilegeOn::OtherTable("other.t".to_owned())),
+            (
+                "GRANT EXECUTE ON FUNCTION `clinic`.`f` TO `r`",
+                &["EXECUTE"],
+                PrivilegeOn::OtherTable("function clinic.f".to_owned()),
+            ),
+            (
+                "GRANT RELOAD, FILE ON *.* TO `sync`@`%` IDENTIFIED BY PASSWORD '*A' WITH GRANT OPTION",
+                &["RELOAD", "FILE", "GRANT OPTION"],
+                PrivilegeOn::Server,
+            ),
+            ("GRANT PROXY ON ``@`%` TO `root`@`%`", &["PROXY"], PrivilegeOn::Server),
+        ] {
+            let expected: Vec<_> =
+                names.iter().map(|name| Privilege { name: (*name).to_owned(), on: on.clone() }).collect();
+            assert_eq!(read(line, "clinic"), expected, "{line}");
+        }
+        for line in
+            ["GRANT USAGE ON *.* TO `sync`@`%`", "GRANT `r`@`%` TO `sync`@`%`", "SET DEFAULT ROLE `r` FOR `sync`@`%`"]
+        {
+            assert_eq!(read(line, "clinic"), [], "{line}");
+        }
+    }
+}

@@ -1,0 +1,91 @@
+//! The name of the table of users, which an operator may choose: how migrations write it, and what a store remembers of it.
+//!
+//! A store keeps the name that its table was made with. Another name in `host.toml` is refused, since the users would seem to be
+//! gone. It must never rename a table by itself: applications read it.
+
+use super::{MigrationError, Reader, Store, failed};
+use crate::database::{Dialect, RowLimits, Transaction};
+use crate::domain::ids::UsersTable;
+
+/// Stands in migrations for the name as a text.
+const NAME: &str = "{USERS_TABLE}";
+
+/// What the first files say for the table itself: they were written before its name could be chosen, and a file that was applied
+/// never changes.
+const IN_FIRST_FILES: [(&str, &str); 2] =
+    [("TABLE IF NOT EXISTS users (", "TABLE IF NOT EXISTS {} ("), ("ALTER TABLE users ", "ALTER TABLE {} ")];
+
+/// The migration that makes the table, and the one from which on the store remembers its name.
+const MADE_BY: i64 = 1;
+const REMEMBERED_SINCE: i64 = 10;
+
+/// A migration's text with the name in its places.
+pub(super) fn written(sql: &str, dialect: Dialect, users_table: &UsersTable) -> String {
+    let quoted = dialect.quoted(users_table.as_str());
+    let sql = sql.replace(NAME, users_table.as_str());
+    IN_FIRST_FILES.iter().fold(sql, |sql, (from, to)| sql.replace(from, &to.replace("{}", &quoted)))
+}
+
+impl Store {
+    /// Refuses a store whose users are in a table of another name than the configuration says. `versions` are the migrations that
+    /// were applied.
+    pub(super) async fn expect_users_table(
+        &self,
+        transaction: &mut Transaction,
+        versions: impl Iterator<Item = i64>,
+    ) -> Result<(), MigrationError> {
+        let newest = versions.max().unwrap_or_default();
+        if newest < MADE_BY {
+            return Ok(());
+        }
+        let found = if newest < REMEMBERED_SINCE {
+            UsersTable::default().as_str().to_owned()
+        } else {
+            let what = "read the name of the table of users";
+            let sql = "SELECT value FROM sync_setting WHERE name = 'users_table'";
+            let rows = transaction.query(sql, &[], RowLimits::NONE).await.map_err(|error| failed(what, error))?;
+            match rows.rows.into_iter().next() {
+                Some(row) => Reader::new(what, row).text()?,
+                None => UsersTable::default().as_str().to_owned(),
+            }
+        };
+        if found == self.users_table.as_str() {
+            return Ok(());
+        }
+        Err(MigrationError::UsersTable { found, configured: self.users_table.clone() })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn files(folder: &str) -> Vec<(String, String)> {
+        let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../migrations").join(folder);
+        let entries = std::fs::read_dir(path).unwrap().map(|entry| entry.unwrap().path());
+        entries.map(|path| (path.display().to_string(), std::fs::read_to_string(path).unwrap())).collect()
+    }
+
+    #[test]
+    fn no_migration_names_the_table_in_a_way_that_is_not_replaced() {
+        let people = UsersTable::free("people").unwrap();
+        for (folder, dialect) in
+            [("sqlite", Dialect::Sqlite), ("mysql", Dialect::MySql), ("postgres", Dialect::Postgres)]
+        {
+            let mut named = 0;
+            for (path, sql) in files(folder) {
+                let code: Vec<_> = sql.lines().filter(|line| !line.starts_with("--")).collect();
+                let written = written(&code.join("\n"), dialect, &people);
+                let words = |text: &str, name: &str| {
+                    text.split(|character: char| !character.is_ascii_alphanumeric() && character != '_')
+                        .filter(|word| word.eq_ignore_ascii_case(name))
+                        .count()
+                };
+                assert_eq!(words(&written, "users"), 0, "{path}");
+                assert!(!written.contains(NAME), "{path}");
+                named += words(&written, "people");
+            }
+            assert!(named >= 2, "{folder}: made and remembered");
+        }
+    }
+}

@@ -1,0 +1,71 @@
+//! A bound on what the client of registries may take for a small answer: a token, a manifest, the head of a layer.
+//!
+//! That client reads such an answer whole, whatever its length, and passes over interim heads (103) without end. So the time is
+//! bounded, and on Linux the growth of this process, which does nothing else meanwhile. What was begun is dropped.
+
+use std::time::Duration;
+
+/// For all that is asked and answered, a token before a manifest included.
+const TIME_MAX: Duration = Duration::from_secs(30);
+/// A manifest has some kilobytes. So much more memory shows that it has no end.
+const GROWTH_BYTES_MAX: u64 = 128 << 20;
+/// How often this process is measured.
+const LOOK: Duration = Duration::from_millis(20);
+
+/// What `asking` comes to, or why it was given up.
+pub(super) async fn small_answer<T>(asking: impl Future<Output = T>) -> Result<T, String> {
+    within(asking, TIME_MAX, GROWTH_BYTES_MAX).await
+}
+
+async fn within<T>(asking: impl Future<Output = T>, time_max: Duration, growth_bytes_max: u64) -> Result<T, String> {
+    let began = resident_bytes();
+    let outgrown = async {
+        while resident_bytes().saturating_sub(began) <= growth_bytes_max {
+            tokio::time::sleep(LOOK).await;
+        }
+    };
+    tokio::select! {
+        answer = asking => Ok(answer),
+        () = outgrown => Err("its answer has no end: a manifest has some kilobytes".to_owned()),
+        () = tokio::time::sleep(time_max) => Err(format!("it did not answer within {} s", time_max.as_secs())),
+    }
+}
+
+/// Memory of this process, bytes; 0 where the system does not tell.
+#[cfg(target_os = "linux")]
+fn resident_bytes() -> u64 {
+    let text = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
+    let pages: u64 = text.split(' ').nth(1).and_then(|word| word.parse().ok()).unwrap_or_default();
+    pages * rustix::param::page_size() as u64
+}
+
+#[cfg(not(target_os = "linux"))]
+fn resident_bytes() -> u64 {
+    0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn what_takes_too_long_is_given_up() {
+        assert_eq!(small_answer(std::future::ready(1)).await, Ok(1));
+        let error = within(std::future::pending::<()>(), Duration::from_millis(30), u64::MAX).await.unwrap_err();
+        assert!(error.starts_with("it did not answer within"), "{error}");
+    }
+
+    #[cfg(target_os = "linux")]
+    #[tokio::test]
+    async fn what_grows_without_end_is_given_up() {
+        let growing = async {
+            let mut kept = Vec::new();
+            loop {
+                kept.push(vec![1_u8; 1 << 20]);
+                tokio::time::sleep(Duration::from_millis(2)).await;
+            }
+        };
+        let error = within::<()>(growing, Duration::from_secs(30), 8 << 20).await.unwrap_err();
+        assert!(error.contains("has no end"), "{error}");
+    }
+}
