@@ -129,7 +129,7 @@ fn functions(folder: &Path, found: &mut std::collections::HashSet<String>) {
 #[test]
 fn every_test_that_the_threat_model_names_exists() {
     let mut known = std::collections::HashSet::new();
-    for folder in ["host/src", "host/tests", "tests/tests", "plugins"] {
+    for folder in ["host/src", "host/tests", "tests/tests", "tests/properties", "plugins"] {
         functions(&workspace().join(folder), &mut known);
     }
     let text = fs::read_to_string(workspace().join("docs/security.md")).expect("docs/security.md");

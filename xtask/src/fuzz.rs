@@ -1,9 +1,10 @@
 //! Owns running the fuzz targets of `fuzz/`, each for a while, from the seeds in `fuzz/seeds/TARGET`.
 //!
-//! They need a nightly compiler and cargo-fuzz. Neither is installed from here; what is missing is said.
+//! They need a nightly compiler and cargo-fuzz. Neither is installed from here; what is missing is said, with the command.
 
 use std::{
     fs,
+    path::Path,
     process::{Command, Stdio},
 };
 
@@ -21,28 +22,65 @@ pub(crate) struct Options {
     seconds: u32,
 }
 
+/// A run that takes more is a finding.
+const BOUNDS: [&str; 3] = ["-timeout=10", "-rss_limit_mb=1024", "-max_len=4096"];
+
 /// Builds and runs them one after the other. Fails with the first finding, which is left in `fuzz/artifacts`.
 pub(crate) fn run(options: &Options) -> Result<()> {
-    let has_fuzz = nightly(&["fuzz", "--version"]).stdout(Stdio::null()).stderr(Stdio::null()).status();
-    if !has_fuzz.is_ok_and(|status| status.success()) {
-        bail!("cargo-fuzz is missing: `rustup toolchain install nightly`, then `cargo install cargo-fuzz --locked`");
-    }
-    for target in targets(&options.targets)? {
-        let (corpus, seeds) = (format!("fuzz/corpus/{target}"), format!("fuzz/seeds/{target}"));
-        for folder in [&corpus, &seeds] {
-            fs::create_dir_all(workspace().join(folder)).with_context(|| format!("make {folder}"))?;
+    let targets = targets(&options.targets)?;
+    expect_tools()?;
+    take_versions_of_the_host()?;
+    for target in &targets {
+        let (corpus, dictionary) = (format!("fuzz/corpus/{target}"), format!("fuzz/dictionaries/{target}"));
+        fs::create_dir_all(workspace().join(&corpus)).with_context(|| format!("make {corpus}"))?;
+        // The host has no `unsafe` where these lead: panics, time and memory are sought, and without a sanitizer more is tried.
+        let mut run = command(&["fuzz", "run", "--sanitizer=none", "--codegen-units=16", target, &corpus]);
+        // What is found goes into the first folder; the others are only read.
+        let others = [format!("fuzz/seeds/{target}"), format!("tests/cases/{target}")];
+        run.args(others.iter().filter(|folder| workspace().join(folder).is_dir()));
+        run.arg("--").args(BOUNDS).arg(format!("-max_total_time={}", options.seconds));
+        if workspace().join(&dictionary).is_file() {
+            run.arg(format!("-dict={dictionary}"));
         }
-        let time = format!("-max_total_time={}", options.seconds);
-        // The guard has no `unsafe`: what is sought is panics and time, and without a sanitizer more is tried.
-        let run =
-            ["fuzz", "run", "--sanitizer=none", &target, &corpus, &seeds, "--", &time, "-timeout=10", "-max_len=4096"];
-        run_visibly(&mut nightly(&run))?;
+        // Some targets read files: those are better not written to a disk.
+        if Path::new("/dev/shm").is_dir() {
+            run.env("TMPDIR", "/dev/shm");
+        }
+        let advice = format!(
+            "run `{target}`: what broke it lies in fuzz/artifacts/{target}; make it small with `cargo +nightly fuzz tmin \
+             --sanitizer=none {target} FILE`, and keep it in fuzz/seeds/{target}"
+        );
+        run_visibly(&mut run).context(advice)?;
+    }
+    Ok(())
+}
+
+/// What is fuzzed is what is delivered: the same versions of everything. Cargo adds the fuzzer's own by itself.
+fn take_versions_of_the_host() -> Result<()> {
+    let (host, fuzz) = (workspace().join("Cargo.lock"), workspace().join("fuzz/Cargo.lock"));
+    let changed = |path: &Path| fs::metadata(path).and_then(|metadata| metadata.modified()).ok();
+    if changed(&fuzz).is_none_or(|fuzz| changed(&host).is_none_or(|host| host > fuzz)) {
+        fs::copy(&host, &fuzz).with_context(|| format!("copy {} to {}", host.display(), fuzz.display()))?;
+    }
+    Ok(())
+}
+
+fn expect_tools() -> Result<()> {
+    let works = |arguments: &[&str]| {
+        let status = command(arguments).stdout(Stdio::null()).stderr(Stdio::null()).status();
+        status.is_ok_and(|status| status.success())
+    };
+    if !works(&["--version"]) {
+        bail!("fuzzing needs a nightly compiler: `rustup toolchain install nightly --profile minimal`");
+    }
+    if !works(&["fuzz", "--version"]) {
+        bail!("fuzzing needs cargo-fuzz: `cargo install cargo-fuzz --locked`");
     }
     Ok(())
 }
 
 /// The nightly compiler's cargo. The one that started us named its own toolchain to its children.
-fn nightly(arguments: &[&str]) -> Command {
+fn command(arguments: &[&str]) -> Command {
     let mut command = Command::new("rustup");
     command.args(["run", "nightly", "cargo"]).args(arguments).current_dir(workspace());
     command.env_remove("RUSTUP_TOOLCHAIN").env_remove("CARGO");

@@ -38,6 +38,25 @@ fn hostile_hands_in_files_for_everybody_are_refused() {
     }
 }
 
+#[test]
+fn the_value_of_a_variable_stands_in_no_message() {
+    let text = "[store]\nurl = \"mysql://u:p@h/d?ssl-mode=verify_ca&ssl-ca=${TOKEN}\"\n[targets.f]\nadapter = \"f.wasm\"\n\
+                [targets.f.http]\nbase_url = \"https://h/\"\nca_file = \"${TOKEN}\"\nauth = { type = \"bearer\", token_file = \"a/${TOKEN}\" }\n";
+    let error = load(text).err().unwrap().to_string();
+    assert_eq!(error.lines().count(), 3, "{error}");
+    assert!(!error.contains("SECRET"), "{error}");
+}
+
+#[test]
+fn a_name_in_the_file_cannot_write_on_the_terminal() {
+    let text = "[store]\nurl = \"sqlite://a.db\"\n[targets.\"\\u001b[2J\\n\\u202e\"]\nadapter = 1\n";
+    let error = load(text).err().unwrap();
+    for problem in error.problems() {
+        let shown = format!("{}{}", problem.field, problem.message);
+        assert!(!shown.chars().any(crate::domain::words::is_unprintable), "{problem:?}");
+    }
+}
+
 fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("..").canonicalize().unwrap()
 }

@@ -176,7 +176,8 @@ fn with_absolute_files(mut url: Url, server: Server, directory: &Path) -> Result
             }
             let path = directory.join(&value);
             if !path.is_file() {
-                return Err(format!("names a file in `{key}` that is not there: {}", path.display()));
+                // Not shown: whatever stands in a URL may be a part of its password.
+                return Err(format!("names a file in `{key}` that is not there; it begins at the folder of this file"));
             }
             absolute.push((key, path.to_string_lossy().into_owned()));
         }

@@ -98,7 +98,16 @@ impl<'a> Reader<'a> {
     pub(super) fn file(&mut self, key: &'static str) -> Option<PathBuf> {
         let path = self.path(key)?;
         if !path.is_file() {
-            self.note_key(key, format!("there is no file {}", path.display()));
+            // What a variable holds is not shown: a token may have been put where its file belongs.
+            let written = self.section.as_mut()?.text(key)?.value;
+            self.note_key(
+                key,
+                if written.contains("${") {
+                    "there is no file at the path that its variables make".to_owned()
+                } else {
+                    format!("there is no file {}", path.display())
+                },
+            );
         }
         Some(path)
     }

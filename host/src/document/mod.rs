@@ -110,7 +110,7 @@ impl Document {
             let mut fields = BTreeMap::new();
             self.name_lines(&table, "", &mut fields);
             for (line, message) in problems {
-                findings.note_syntax(line, fields.get(&line).cloned().unwrap_or_default(), message);
+                findings.note_syntax(line, fields.get(&line).map_or("", String::as_str), &message);
             }
         }
         table

@@ -5,6 +5,13 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+use crate::domain::words::one_line;
+
+/// Characters of a field's path.
+const FIELD_CHARS_MAX: usize = 400;
+/// Characters of what is wrong with it.
+const MESSAGE_CHARS_MAX: usize = 1_000;
+
 /// One thing that is wrong, and where.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FileProblem {
@@ -14,6 +21,13 @@ pub struct FileProblem {
     pub field: String,
     /// A lower-case fragment that reads well after the field. Never repeats a value.
     pub message: String,
+}
+
+impl FileProblem {
+    /// Keys that others wrote stand in fields and messages: they become one bounded line here, wherever they came from.
+    fn new(line: Option<usize>, field: &str, message: &str) -> Self {
+        Self { line, field: one_line(field, FIELD_CHARS_MAX), message: one_line(message, MESSAGE_CHARS_MAX) }
+    }
 }
 
 /// Everything that is wrong with one file, by line. Displays as one line per problem, `PATH:LINE: FIELD: MESSAGE`.
@@ -29,7 +43,7 @@ impl FileProblems {
     /// A problem of the file as a whole.
     #[must_use]
     pub fn single(path: &Path, message: String) -> Self {
-        let problem = FileProblem { line: None, field: String::new(), message };
+        let problem = FileProblem::new(None, "", &message);
         Self { path: path.to_owned(), problems: vec![problem] }
     }
 }
@@ -93,20 +107,22 @@ impl Findings {
     pub fn note(&self, line: usize, field: impl Into<String>, message: impl Into<String>) {
         let mut gathered = self.gathered.borrow_mut();
         if !gathered.lines_of_syntax_errors.contains(&line) {
-            gathered.keep(FileProblem { line: Some(line), field: field.into(), message: message.into() });
+            let (field, message): (String, String) = (field.into(), message.into());
+            gathered.keep(FileProblem::new(Some(line), &field, &message));
         }
     }
 
     /// Notes what is wrong with the file as a whole.
     pub fn note_file(&self, message: impl Into<String>) {
-        let problem = FileProblem { line: None, field: String::new(), message: message.into() };
+        let message: String = message.into();
+        let problem = FileProblem::new(None, "", &message);
         self.gathered.borrow_mut().keep(problem);
     }
 
-    pub(super) fn note_syntax(&self, line: usize, field: String, message: String) {
+    pub(super) fn note_syntax(&self, line: usize, field: &str, message: &str) {
         let mut gathered = self.gathered.borrow_mut();
         if gathered.lines_of_syntax_errors.insert(line) {
-            gathered.keep(FileProblem { line: Some(line), field, message });
+            gathered.keep(FileProblem::new(Some(line), field, message));
         }
     }
 
@@ -140,11 +156,7 @@ impl Findings {
         }
         problems.sort_by_key(|problem| problem.line);
         if more > 0 {
-            problems.push(FileProblem {
-                line: None,
-                field: String::new(),
-                message: format!("and {more} more problems"),
-            });
+            problems.push(FileProblem::new(None, "", &format!("and {more} more problems")));
         }
         Err(FileProblems { path: self.path, problems })
     }

@@ -87,6 +87,8 @@ pub struct Chunks {
     options: Options,
     records: Reading,
     lines: u64,
+    /// Records in one chunk, at most.
+    records_max: u64,
     /// Why the file ends here; told once the records before it were given out.
     broken: Option<ImportError>,
 }
@@ -117,23 +119,38 @@ impl Chunks {
     /// # Errors
     /// When the file cannot be read, or a CSV header does not fit.
     pub fn open(file: &Path, options: Options, earlier: Option<(&Prefix, u64)>) -> Result<Self, ImportError> {
+        Self::of(&|| Stream::open(file), options, earlier)
+    }
+
+    /// As [`Self::open`], of whatever `open` opens.
+    pub(super) fn of(
+        open: &dyn Fn() -> Result<Stream, ImportError>,
+        options: Options,
+        earlier: Option<(&Prefix, u64)>,
+    ) -> Result<Self, ImportError> {
         if let Some((prefix, lines)) = earlier.filter(|(prefix, _)| prefix.bytes > 0) {
-            let mut stream = Stream::open(file)?;
+            let mut stream = open()?;
             if stream.skip(prefix)? {
                 let records = match options.format {
                     Format::Ndjson => Reading::Ndjson { line: Vec::new() },
-                    Format::Csv => Self::csv(&mut Stream::open(file)?, &options)?.going_on_behind(lines),
+                    Format::Csv => Self::csv(&mut open()?, &options)?.going_on_behind(lines),
                 };
-                return Ok(Self { stream, options, records, lines, broken: None });
+                return Ok(Self { stream, options, records, lines, records_max: RECORDS_MAX, broken: None });
             }
         }
-        let mut stream = Stream::open(file)?;
+        let mut stream = open()?;
         stream.take_byte_order_mark()?;
         let records = match options.format {
             Format::Ndjson => Reading::Ndjson { line: Vec::new() },
             Format::Csv => Self::csv(&mut stream, &options)?,
         };
-        Ok(Self { stream, options, records, lines: 0, broken: None })
+        Ok(Self { stream, options, records, lines: 0, records_max: RECORDS_MAX, broken: None })
+    }
+
+    /// The same with smaller chunks.
+    pub(super) fn with_records_max(mut self, records_max: u64) -> Self {
+        self.records_max = records_max;
+        self
     }
 
     /// Lines that are behind.
@@ -180,7 +197,7 @@ impl Chunks {
         let mut taken: (Mark, u64) = (self.stream.mark(), self.lines);
         while chunk.patients.len() < PATIENTS_MAX
             && self.stream.taken_bytes() - start < BYTES_MAX
-            && count < RECORDS_MAX
+            && count < self.records_max
         {
             let record = match self.next_record() {
                 Ok(Some(record)) => record,
@@ -224,7 +241,7 @@ impl Chunks {
     }
 
     fn next_record(&mut self) -> Result<Option<Record>, ImportError> {
-        let Self { stream, options, records, lines, broken: _ } = self;
+        let Self { stream, options, records, lines, records_max: _, broken: _ } = self;
         let blank_from = stream.taken_bytes();
         match records {
             Reading::Ndjson { line } => loop {

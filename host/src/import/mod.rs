@@ -10,6 +10,8 @@ mod csv;
 mod fhir;
 mod fhir_names;
 mod fhir_types;
+#[doc(hidden)]
+pub mod fuzzing;
 mod ndjson;
 mod rejects;
 mod stream;

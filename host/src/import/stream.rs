@@ -3,7 +3,7 @@
 //! The digest says which bytes were taken: a later run goes on only behind the very same ones.
 
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, Read};
+use std::io::{self, BufRead, BufReader, Cursor, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -70,7 +70,7 @@ impl Stream {
     pub fn open(file: &Path) -> Result<Self, ImportError> {
         let fail = |message: String| ImportError { file: file.to_owned(), line: None, message };
         if file.as_os_str() == "-" {
-            return Self::new(file, io::stdin(), None).map_err(|error| fail(unreadable(&error)));
+            return Self::new(file, io::stdin(), None);
         }
         if file.is_dir() {
             return Err(fail("is a folder, not a file".to_owned()));
@@ -84,23 +84,21 @@ impl Stream {
         })?;
         // A pipe has no size.
         let size = opened.metadata().ok().filter(std::fs::Metadata::is_file).map(|metadata| metadata.len());
-        let mut stream = Self::new(file, opened, size).map_err(|error| fail(unreadable(&error)))?;
-        let start = stream.fill().map_err(|error| fail(unreadable(&error)))?;
-        if start.starts_with(&[0xFF, 0xFE]) || start.starts_with(&[0xFE, 0xFF]) {
-            return Err(fail("is UTF-16: save it as UTF-8".to_owned()));
-        }
-        Ok(stream)
+        Self::new(file, opened, size)
     }
 
     /// The bytes of any reader.
-    pub(super) fn new(file: &Path, reader: impl Read + Send + 'static, size: Option<u64>) -> io::Result<Self> {
+    ///
+    /// # Errors
+    /// When it cannot be read, or is UTF-16.
+    pub(super) fn new(file: &Path, reader: impl Read + Send + 'static, size: Option<u64>) -> Result<Self, ImportError> {
+        let fail = |message: String| ImportError { file: file.to_owned(), line: None, message };
         let read = Arc::new(AtomicU64::new(0));
-        let mut packed = BufReader::with_capacity(BUFFER_BYTES, Counting { inner: reader, read: read.clone() });
-        let inner: Box<dyn BufRead + Send> = if packed.fill_buf()?.starts_with(&[0x1F, 0x8B]) {
-            Box::new(BufReader::with_capacity(BUFFER_BYTES, flate2::bufread::MultiGzDecoder::new(packed)))
-        } else {
-            Box::new(packed)
-        };
+        let (start, inner) =
+            unpacked(Counting { inner: reader, read: read.clone() }).map_err(|error| fail(unreadable(&error)))?;
+        if start.starts_with(&[0xFF, 0xFE]) || start.starts_with(&[0xFE, 0xFF]) {
+            return Err(fail("is UTF-16: save it as UTF-8".to_owned()));
+        }
         let digest = Sha256::new();
         Ok(Self { file: file.to_owned(), inner, digest, taken: 0, last_byte: None, read, size })
     }
@@ -203,6 +201,24 @@ impl Stream {
     pub(super) fn error(&self, line: Option<u64>, message: String) -> ImportError {
         ImportError { file: self.file.clone(), line, message }
     }
+}
+
+/// The reader, unpacked where it is packed, and how what is in it begins.
+fn unpacked(reader: impl Read + Send + 'static) -> io::Result<(Vec<u8>, Box<dyn BufRead + Send>)> {
+    let (start, packed) = with_start(reader)?;
+    if !start.starts_with(&[0x1F, 0x8B]) {
+        return Ok((start, Box::new(packed)));
+    }
+    let (start, inner) = with_start(flate2::bufread::MultiGzDecoder::new(packed))?;
+    Ok((start, Box::new(inner)))
+}
+
+/// The first bytes, all that decide of what kind a file is, and the whole. A pipe may give fewer at a time.
+fn with_start<R: Read>(mut reader: R) -> io::Result<(Vec<u8>, BufReader<impl Read + use<R>>)> {
+    let mut start = Vec::with_capacity(BYTE_ORDER_MARK.len());
+    reader.by_ref().take(BYTE_ORDER_MARK.len() as u64).read_to_end(&mut start)?;
+    let whole = Cursor::new(start.clone()).chain(reader);
+    Ok((start, BufReader::with_capacity(BUFFER_BYTES, whole)))
 }
 
 pub(super) fn unreadable(error: &io::Error) -> String {

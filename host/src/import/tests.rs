@@ -13,6 +13,7 @@ use crate::domain::patient::Day;
 mod current;
 mod leaving_out;
 mod mapping;
+mod pieces;
 mod quotes;
 
 fn day(text: &str) -> Day {

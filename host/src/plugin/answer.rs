@@ -19,20 +19,25 @@ const STATE_BYTES_MAX: usize = 1 << 20;
 const RETRY_AFTER_MS_MAX: u64 = 24 * 60 * 60 * 1000;
 
 /// An adapter's word on the whole batch, or on one change.
-pub(super) fn failure(failure: &Failure) -> Failure {
+#[must_use]
+pub fn failure(failure: &Failure) -> Failure {
+    let message = one_line(&failure.message, MESSAGE_CHARS_MAX);
     Failure {
         kind: failure.kind,
-        message: if failure.message.trim().is_empty() {
+        message: if message.is_empty() {
             format!("the adapter said `{}` and gave no reason", failure.kind.as_str())
         } else {
-            one_line(&failure.message, MESSAGE_CHARS_MAX)
+            message
         },
         retry_after_ms: failure.retry_after_ms.map(|wait| wait.min(RETRY_AFTER_MS_MAX)),
     }
 }
 
 /// One outcome per change, each of which can be stored.
-pub(super) fn outcomes(outcomes: Vec<Outcome>, expected: usize) -> Result<Vec<Outcome>, CallError> {
+///
+/// # Errors
+/// [`CallError::Answer`] when there are more or fewer, or a receipt makes no sense.
+pub fn outcomes(outcomes: Vec<Outcome>, expected: usize) -> Result<Vec<Outcome>, CallError> {
     if outcomes.len() != expected {
         return Err(CallError::Answer(format!("{} outcomes for {expected} changes", outcomes.len())));
     }
@@ -71,7 +76,10 @@ fn check_receipt(receipt: &Receipt, index: usize) -> Result<(), CallError> {
 }
 
 /// A report that can be shown, with a state that can be kept.
-pub(super) fn report(report: Report) -> Result<Report, CallError> {
+///
+/// # Errors
+/// [`CallError::Answer`] when it is too large.
+pub fn report(report: Report) -> Result<Report, CallError> {
     if report.state.len() > STATE_BYTES_MAX {
         return Err(CallError::Answer(format!("a state of {} bytes, at most {STATE_BYTES_MAX}", report.state.len())));
     }
@@ -86,7 +94,10 @@ pub(super) fn report(report: Report) -> Result<Report, CallError> {
 }
 
 /// A name, a version and aggregate types that can be shown and compared.
-pub(super) fn descriptor(descriptor: Descriptor) -> Result<Descriptor, CallError> {
+///
+/// # Errors
+/// [`CallError::Answer`] when one of them cannot.
+pub fn descriptor(descriptor: Descriptor) -> Result<Descriptor, CallError> {
     let plain = |text: &str, also: &str| {
         (1..=64).contains(&text.len()) && text.chars().all(|c| c.is_ascii_alphanumeric() || also.contains(c))
     };
@@ -141,7 +152,10 @@ mod tests {
         assert_eq!(clean.retry_after_ms, Some(RETRY_AFTER_MS_MAX));
         let long = failure(&Failure::new(FailureKind::Invalid, "é".repeat(5_000)));
         assert_eq!(long.message.chars().count(), MESSAGE_CHARS_MAX + 1);
-        assert!(failure(&Failure::new(FailureKind::Denied, " ")).message.contains("denied"));
+        for nothing in [" ", "\u{200e}\n", "\u{feff}\u{1b}"] {
+            let shown = failure(&Failure::new(FailureKind::Denied, nothing)).message;
+            assert!(shown.contains("denied"), "{nothing:?}: {shown:?}");
+        }
     }
 
     #[test]

@@ -5,12 +5,14 @@ use wasmparser::{Encoding, Parser, Payload};
 
 use super::PluginError;
 use super::structure::{self, Refused};
-use crate::domain::words::{NAME_CHARS_MAX, one_line};
+use crate::domain::words::{NAME_CHARS_MAX, is_unprintable, one_line};
 
 /// The version of `neuronova:sync` that this host speaks.
 const INTERFACE_VERSION: &str = "0.1.0";
 /// The package of our own interfaces.
 const PACKAGE: &str = "neuronova:sync/";
+/// Imports that a message names.
+const SHOWN_MAX: usize = 10;
 /// What WASI 0.2 offers to both worlds; nothing of it is granted.
 const WASI: [&str; 6] = ["wasi:cli/", "wasi:clocks/", "wasi:filesystem/", "wasi:io/", "wasi:random/", "wasi:sockets/"];
 
@@ -98,8 +100,11 @@ impl Inspection {
     }
 }
 
-/// Reads what the bytes are; an error when they are no adapter for this host.
-pub(super) fn inspect(name: &str, bytes: &[u8]) -> Result<Inspection, PluginError> {
+/// Reads what the bytes are.
+///
+/// # Errors
+/// When they are no adapter for this host.
+pub fn inspect(name: &str, bytes: &[u8]) -> Result<Inspection, PluginError> {
     if !bytes.starts_with(b"\0asm") {
         return Err(PluginError::NotWasm { name: name.to_owned(), found: looks_like(bytes) });
     }
@@ -117,11 +122,17 @@ pub(super) fn inspect(name: &str, bytes: &[u8]) -> Result<Inspection, PluginErro
         .map(|(_, version)| version.to_owned())
         .find(|version| version != INTERFACE_VERSION);
     if let Some(found) = foreign_version {
+        let found = one_line(&found, NAME_CHARS_MAX);
         return Err(PluginError::OtherVersion { name: name.to_owned(), found, expected: INTERFACE_VERSION });
     }
-    let foreign: Vec<String> = imports.iter().filter(|import| !world.gives(import)).cloned().collect();
+    let foreign: Vec<&String> = imports.iter().filter(|import| !world.gives(import)).collect();
     if !foreign.is_empty() {
-        return Err(PluginError::ForeignImports { name: name.to_owned(), world, imports: foreign });
+        let mut imports: Vec<String> =
+            foreign.iter().take(SHOWN_MAX).map(|import| one_line(import, NAME_CHARS_MAX)).collect();
+        if foreign.len() > SHOWN_MAX {
+            imports.push(format!("and {} more", foreign.len() - SHOWN_MAX));
+        }
+        return Err(PluginError::ForeignImports { name: name.to_owned(), world, imports });
     }
     Ok(Inspection {
         sha256: hex(&Sha256::digest(bytes)),
@@ -159,6 +170,14 @@ fn outer_names(name: &str, bytes: &[u8]) -> Result<(Vec<String>, Vec<String>), P
         name: name.to_owned(),
         reason: error.to_string(),
     };
+    // The parser takes any text; only what validates a component would refuse this.
+    let shown = |found: &str| {
+        if found.chars().any(is_unprintable) {
+            let reason = "the name of an import or export cannot be shown".to_owned();
+            return Err(PluginError::Malformed { name: name.to_owned(), reason });
+        }
+        Ok(found.to_owned())
+    };
     let (mut imports, mut exports, mut depth) = (Vec::new(), Vec::new(), 0_usize);
     for payload in Parser::new(0).parse_all(bytes) {
         match payload.map_err(malformed)? {
@@ -169,12 +188,12 @@ fn outer_names(name: &str, bytes: &[u8]) -> Result<(Vec<String>, Vec<String>), P
             Payload::End(_) => depth = depth.saturating_sub(1),
             Payload::ComponentImportSection(section) if depth == 0 => {
                 for import in section {
-                    imports.push(import.map_err(malformed)?.name.name.to_owned());
+                    imports.push(shown(import.map_err(malformed)?.name.name)?);
                 }
             }
             Payload::ComponentExportSection(section) if depth == 0 => {
                 for export in section {
-                    exports.push(export.map_err(malformed)?.name.name.to_owned());
+                    exports.push(shown(export.map_err(malformed)?.name.name)?);
                 }
             }
             _ => {}
@@ -231,6 +250,40 @@ mod tests {
                 .contains("it exports nothing, expected `neuronova:sync/database-adapter@0.1.0`")
         );
         assert!(error(b"\0asm\x0d\0").contains("damaged"));
+    }
+
+    /// A component that only imports these and exports the adapter of this version.
+    fn component(imports: &[String], version: &str) -> Vec<u8> {
+        let section = |number: u8, names: &[String], end: &[u8]| {
+            let mut body = vec![u8::try_from(names.len()).unwrap()];
+            for name in names {
+                body.extend([0, u8::try_from(name.len()).unwrap()]);
+                body.extend(name.as_bytes());
+                body.extend(end);
+            }
+            let digit = |number: usize| u8::try_from(number).unwrap();
+            let mut section = vec![number, digit(body.len() & 127) | 128, digit(body.len() >> 7)];
+            section.extend(body);
+            section
+        };
+        let export = format!("neuronova:sync/http-adapter@{version}");
+        [b"\0asm\x0d\0\x01\0".to_vec(), section(10, imports, &[5, 0]), section(11, &[export], &[5, 0, 0])].concat()
+    }
+
+    #[test]
+    fn what_a_component_names_moves_no_terminal_and_fills_no_log() {
+        let many: Vec<String> = (0..100).map(|number| format!("a:b/{}@{number}.0.0", "c".repeat(100))).collect();
+        for (imports, version, words) in [
+            (vec!["wasi:cli/\u{1b}[2J@0.2.0".to_owned()], "0.1.0", "cannot be shown"),
+            (vec![], "0.1.0\u{202e}", "cannot be shown"),
+            (vec![], "9", "was built for version 9"),
+            (many, "0.1.0", "and 90 more"),
+        ] {
+            let error = error(&component(&imports, version));
+            assert!(error.contains(words) && error.len() < 2_000, "{error}");
+            assert!(!error.chars().any(is_unprintable), "{error:?}");
+        }
+        assert!(inspect("a.wasm", &component(&["wasi:http/types@0.2.4".to_owned()], "0.1.0")).is_ok());
     }
 
     #[test]

@@ -22,6 +22,8 @@ mod convert;
 mod crashes;
 mod engine;
 mod error;
+#[doc(hidden)]
+pub mod fuzzing;
 mod limits;
 mod load;
 mod state;

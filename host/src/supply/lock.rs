@@ -7,7 +7,9 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use super::SupplyError;
+use super::error::foreign;
+use super::{AdapterName, SupplyError};
+use crate::domain::words::is_unprintable;
 
 /// What the file begins with.
 const HEADER: &str = "# Which file each adapter is. Written by `host plugin install`; every host looks at it before it loads an \
@@ -41,6 +43,8 @@ pub struct Pin {
 
 /// The largest lock that is read, bytes.
 const BYTES_MAX: u64 = 4 << 20;
+/// The longest source of a pin, bytes.
+const SOURCE_BYTES_MAX: usize = 16 << 10;
 
 impl Lock {
     /// Reads the file; one that is not there has no pins.
@@ -55,7 +59,7 @@ impl Lock {
             }
             Err(error) => return Err(SupplyError::file("read", path)(error)),
         };
-        let refuse = |reason: String| SupplyError::Lock { path: path.to_owned(), reason };
+        let refuse = |reason: String| SupplyError::Lock { path: path.to_owned(), reason: foreign(&reason) };
         let lock: Self = toml::from_str(&text).map_err(|error| {
             let line = error.span().map_or(1, |span| 1 + text[..span.start.min(text.len())].matches('\n').count());
             refuse(format!("line {line}: {}", error.message()))
@@ -64,6 +68,19 @@ impl Lock {
             return Err(refuse(format!("it is of version {}, this host reads {VERSION}", lock.version)));
         }
         for (index, pin) in lock.pins.iter().enumerate() {
+            if AdapterName::parse(&pin.name).is_err() {
+                return Err(refuse(format!("the name of adapter {} is none that an adapter can have", index + 1)));
+            }
+            // They stand in messages, each time that the adapter is not the pinned one.
+            let is_plain = |text: &String| {
+                !text.trim().is_empty() && text.len() <= SOURCE_BYTES_MAX && !text.chars().any(is_unprintable)
+            };
+            if !is_plain(&pin.source) || !pin.manifest.as_ref().is_none_or(is_plain) {
+                return Err(refuse(format!(
+                    "the source or manifest of `{}` is empty, too long or not printable",
+                    pin.name
+                )));
+            }
             let digits = pin.digest.strip_prefix("sha256:").unwrap_or_default();
             let is_digest =
                 digits.len() == 64 && digits.bytes().all(|digit| matches!(digit, b'0'..=b'9' | b'a'..=b'f'));
@@ -149,8 +166,12 @@ mod tests {
             (format!("version = 1\n{}", entry("a", "sha256:12")), "`a` has no digest"),
             (format!("version = 1\n{}{}", entry("a", &digest), entry("a", &digest)), "twice"),
             ("version = ".to_owned(), "line 1"),
+            (format!("version = 1\n{}", entry("../a\\u001b[2J", &digest)), "the name of adapter 1"),
+            (format!("version = 1\n{}manifest = \"\\u202e\"\n", entry("a", &digest)), "the source or manifest of `a`"),
+            (format!("version = 1\n\"\\u001b\\u202e{}\" = 1\n", "x".repeat(2_000)), "unknown field"),
         ] {
             let error = read(&text).unwrap_err().to_string();
+            assert!(error.len() < 1_000 && !error.chars().any(is_unprintable), "{error:?}");
             assert!(error.contains(words) && error.contains("put back the last good one"), "{error}");
         }
     }

@@ -12,6 +12,8 @@
 mod bounded;
 mod error;
 mod fetch;
+#[doc(hidden)]
+pub mod fuzzing;
 mod keys;
 mod lock;
 mod peer;

@@ -41,15 +41,20 @@ pub(super) async fn pull(reference: &Reference, peer: &Peer) -> Result<Fetched, 
     let authentication = peer.authentication();
     let asked = bounded::small_answer(client.pull_manifest(reference, &authentication)).await.map_err(refuse)?;
     let (manifest, manifest_digest) = asked.map_err(|error| refuse(told(&error)))?;
-    let OciManifest::Image(manifest) = manifest else {
-        return Err(refuse("it is an index of several artifacts: name one of them by its digest".to_owned()));
-    };
-    let layer = component_layer(&manifest).map_err(refuse)?;
-    let bytes = pull_layer(&client, reference, layer).await.map_err(refuse)?;
-    let mut annotations = manifest.annotations.clone().unwrap_or_default();
-    let signature = annotations.remove(SIGNATURE_ANNOTATION).map(|text| decode_signature(&text));
-    let signature = signature.transpose().map_err(refuse)?;
+    let (layer, signature) = read_manifest(manifest).map_err(refuse)?;
+    let bytes = pull_layer(&client, reference, &layer).await.map_err(refuse)?;
     Ok(Fetched { bytes, signature, manifest: Some(manifest_digest) })
+}
+
+/// The component's layer that a manifest names, and the signature that it carries.
+pub(super) fn read_manifest(manifest: OciManifest) -> Result<(OciDescriptor, Option<String>), String> {
+    let OciManifest::Image(manifest) = manifest else {
+        return Err("it is an index of several artifacts: name one of them by its digest".to_owned());
+    };
+    let layer = component_layer(&manifest)?.clone();
+    let mut annotations = manifest.annotations.unwrap_or_default();
+    let signature = annotations.remove(SIGNATURE_ANNOTATION).map(|text| decode_signature(&text));
+    Ok((layer, signature.transpose()?))
 }
 
 /// Brings a component, which was inspected before, to a registry. Gives the digest of the manifest: the name under which it

@@ -8,6 +8,10 @@ use oci_client::Reference;
 use url::{Host, Url};
 
 use super::SupplyError;
+use crate::domain::words::is_unprintable;
+
+/// The longest source, bytes.
+const SOURCE_BYTES_MAX: usize = 4_096;
 
 /// A place that adapters are fetched from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,7 +30,12 @@ impl Source {
     /// # Errors
     /// What is wrong, and how it is written.
     pub fn parse(text: &str) -> Result<Self, SupplyError> {
-        let refuse = |reason: &str| SupplyError::Source { text: text.to_owned(), reason: reason.to_owned() };
+        let refuse =
+            |reason: &str| SupplyError::Source { text: super::error::foreign(text), reason: reason.to_owned() };
+        // It will stand in adapters.lock, and from there in messages.
+        if text.len() > SOURCE_BYTES_MAX || text.chars().any(is_unprintable) {
+            return Err(refuse("is no source: it is too long, or holds a character that cannot be shown"));
+        }
         if let Some(reference) = text.strip_prefix("oci://") {
             return parse_reference(reference).map(Self::Registry).map_err(|reason| refuse(&reason));
         }
@@ -174,6 +183,14 @@ mod tests {
         ] {
             let error = Source::parse(text).unwrap_err().to_string();
             assert!(error.contains(words) && !error.contains("secret"), "{error}");
+        }
+    }
+
+    #[test]
+    fn what_cannot_stand_in_the_lock_is_no_source() {
+        for text in ["/a\u{1b}[2J.wasm", "oci://h.example/a:1\n", "https://h/\u{202e}", &"x".repeat(5_000)] {
+            let error = Source::parse(text).unwrap_err().to_string();
+            assert!(error.contains("is no source") && !error.chars().any(is_unprintable), "{error:?}");
         }
     }
 

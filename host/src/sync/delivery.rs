@@ -271,7 +271,11 @@ async fn deliver_once(
 }
 
 /// What is written about each delivery. `luck` in `0.0..1.0` spreads the retries.
-pub(super) fn settlements(
+///
+/// # Panics
+/// Never: a leased delivery may settle in each of these ways.
+#[must_use]
+pub fn settlements(
     deliveries: &[Delivery],
     outcomes: Vec<Outcome>,
     retry: &RetryPolicy,

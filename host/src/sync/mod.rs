@@ -39,6 +39,12 @@ mod trial;
 mod trouble;
 mod worker;
 
+/// What the fuzz targets (`fuzz/`) attack of this layer. Nothing else may call it.
+#[doc(hidden)]
+pub mod fuzzing {
+    pub use super::delivery::settlements;
+}
+
 pub use daemon::{Breakdown, Daemon, Remaining, RunEnd, RunSummary};
 pub use rehearsal::{Rehearsal, Trace};
 pub use roster::{Difference, differences};

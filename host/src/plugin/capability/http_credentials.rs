@@ -176,7 +176,7 @@ pub(super) fn basic_text(user: &str, password: &Secret) -> Zeroizing<String> {
 }
 
 /// A header that the client never shows.
-pub(super) fn header(text: &str) -> Result<HeaderValue, AuthFailure> {
+pub(in crate::plugin) fn header(text: &str) -> Result<HeaderValue, AuthFailure> {
     let mut value = HeaderValue::from_str(text)
         .map_err(|_| AuthFailure::misconfigured("the credentials hold a character that cannot stand in a header"))?;
     value.set_sensitive(true);

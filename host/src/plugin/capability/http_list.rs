@@ -8,7 +8,7 @@ use super::http_address::may_dial;
 
 /// Why a request is not let out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Refusal {
+pub(in crate::plugin) enum Refusal {
     /// The URL is not one, or could be read in two ways.
     Malformed,
     /// It is not on the list.
@@ -27,20 +27,23 @@ struct Prefix {
 
 /// What may be asked for.
 #[derive(Clone, Debug)]
-pub(super) struct AllowList {
+pub(in crate::plugin) struct AllowList {
     prefixes: Vec<Prefix>,
     allow_private: bool,
 }
 
 impl AllowList {
     /// Reads the operator's URLs; the error says what is wrong with which.
-    pub(super) fn new<'a>(urls: impl IntoIterator<Item = &'a str>, allow_private: bool) -> Result<Self, String> {
+    pub(in crate::plugin) fn new<'a>(
+        urls: impl IntoIterator<Item = &'a str>,
+        allow_private: bool,
+    ) -> Result<Self, String> {
         let prefixes = urls.into_iter().map(read_prefix).collect::<Result<Vec<_>, _>>()?;
         Ok(Self { prefixes, allow_private })
     }
 
     /// The URL to send, if the request may go out.
-    pub(super) fn check(&self, uri: &http::Uri) -> Result<Url, Refusal> {
+    pub(in crate::plugin) fn check(&self, uri: &http::Uri) -> Result<Url, Refusal> {
         if uri.authority().is_none_or(|authority| authority.as_str().contains('@')) || is_ambiguous(uri.path()) {
             return Err(Refusal::Malformed);
         }

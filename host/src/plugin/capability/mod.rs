@@ -15,7 +15,7 @@ mod http_errors;
 pub(super) mod http_fate;
 pub(super) mod http_fence;
 mod http_incoming;
-mod http_list;
+pub(super) mod http_list;
 pub(super) mod http_token;
 mod logging;
 mod settings;

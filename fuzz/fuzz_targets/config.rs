@@ -1,0 +1,5 @@
+//! Runs the property `config` on what the fuzzer makes.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| properties::config::check(data));
