@@ -122,12 +122,12 @@ impl Config {
         if !path.exists() {
             let mend = "not found: start from the host.toml at the root of the repository (docs/configuration.md \
                         explains it), or name another file with --config";
-            return Err(FileProblems::single(path, mend.to_owned()).into());
+            return Err(FileProblems::single(path, mend).into());
         }
         let document = Document::read(path)?;
         variables::refuse_open(path)?;
         let absolute = std::path::absolute(path)
-            .map_err(|error| FileProblems::single(path, format!("cannot be read: {error}")))?;
+            .map_err(|error| FileProblems::single(path, &format!("cannot be read: {error}")))?;
         let directory = absolute.parent().unwrap_or(Path::new("")).to_owned();
         let variables = Variables::read(&directory, environment)?;
         let findings = Findings::new(path);

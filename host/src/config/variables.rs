@@ -32,10 +32,10 @@ pub(super) fn refuse_open(path: &Path) -> Result<(), FileProblems> {
     match files::open_to_everybody(path) {
         Ok(Some(mode)) => {
             let message = format!("everybody on this machine may write to it (mode {mode:o}); fix: chmod o-w it");
-            Err(FileProblems::single(path, message))
+            Err(FileProblems::single(path, &message))
         }
         Ok(None) => Ok(()),
-        Err(error) => Err(FileProblems::single(path, format!("cannot be read: {error}"))),
+        Err(error) => Err(FileProblems::single(path, &format!("cannot be read: {error}"))),
     }
 }
 
@@ -53,7 +53,7 @@ impl<'a> Variables<'a> {
         let text = match files::read_text(&path, BYTES_MAX) {
             Ok(text) => Secret::new(text),
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Self { environment, file }),
-            Err(error) => return Err(FileProblems::single(&path, format!("cannot be read: {error}"))),
+            Err(error) => return Err(FileProblems::single(&path, &format!("cannot be read: {error}"))),
         };
         refuse_open(&path)?;
         let content = text.expose().trim_start_matches('\u{feff}');
@@ -184,7 +184,7 @@ fn percent_encode(text: &str) -> String {
 
 /// dotenvy's own message repeats the line, which may hold a password.
 fn unreadable_line(path: &Path, text: &str, error: &dotenvy::Error) -> FileProblems {
-    let mut problems = FileProblems::single(path, "is not NAME=value".to_owned());
+    let mut problems = FileProblems::single(path, "is not NAME=value");
     if let dotenvy::Error::LineParse(content, _) = error {
         let first = content.lines().next().unwrap_or_default();
         problems.problems[0].line = text.lines().position(|line| line.contains(first)).map(|index| index + 1);

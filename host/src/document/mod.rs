@@ -39,7 +39,7 @@ impl Document {
     /// # Errors
     /// One problem, when the file is missing, unreadable, a folder, too large or UTF-16.
     pub fn read(path: &Path) -> Result<Self, FileProblems> {
-        let fail = |message: String| FileProblems::single(path, message);
+        let fail = |message: String| FileProblems::single(path, &message);
         if path.is_dir() {
             return Err(fail("is a folder, not a file".to_owned()));
         }

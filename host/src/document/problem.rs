@@ -42,8 +42,8 @@ pub struct FileProblems {
 impl FileProblems {
     /// A problem of the file as a whole.
     #[must_use]
-    pub fn single(path: &Path, message: String) -> Self {
-        let problem = FileProblem::new(None, "", &message);
+    pub fn single(path: &Path, message: &str) -> Self {
+        let problem = FileProblem::new(None, "", message);
         Self { path: path.to_owned(), problems: vec![problem] }
     }
 }
