@@ -202,6 +202,40 @@ fn rejects_are_written_with_line_and_reason_and_the_others_are_taken() {
 }
 
 #[test]
+fn a_patient_without_a_field_that_cannot_be_kept_is_taken_and_counted() {
+    let host = host();
+    let mut patient = resource("P-1", "Seoul");
+    patient["telecom"] = json!([{ "system": "email", "value": "no-at-sign" }]);
+    let lines = [patient.to_string(), resource("P-2", "Seoul").to_string()];
+    fs::write(host.folder().join("patients.ndjson"), lines.join("\n")).expect("write");
+    let strict = host.run(&["import", "patients.ndjson", "--strict"]);
+    assert_eq!(strict.status, Some(1), "{}{}", strict.stdout, strict.stderr);
+    assert!(strict.stdout.contains("[REJECTED] 1 records were not taken"), "{}", strict.stdout);
+    assert_eq!(host.status()["unrouted"], 1);
+    let output = host.run(&["import", "patients.ndjson", "--again"]);
+    assert_eq!(output.status, Some(1), "{}{}", output.stdout, output.stderr);
+    for words in ["1 created", "[LEFT OUT] 1 patients were taken without some of their fields"] {
+        assert!(output.stdout.contains(words), "no `{words}` in {}", output.stdout);
+    }
+    let again = host.run(&["import", "patients.ndjson", "--again", "--json"]).json();
+    assert_eq!((&again["incomplete"], &again["rejected"], &again["unchanged"]), (&json!(1), &json!(0), &json!(2)));
+    assert_eq!(host.status()["unrouted"], 2);
+}
+
+/// Exit 0 would say that the patients behind the quote are there.
+#[test]
+fn an_open_quote_ends_the_import_with_an_error_and_keeps_what_stood_before_it() {
+    let host = host();
+    let csv = "patient_id,family_name,given_name,birth_date,gender,remarks\nP-1,Kim,A,1980-01-31,female,fine\n\
+               P-2,Kim,B,1980-01-31,female,\"open\nP-3,Kim,C,1980-01-31,female,fine\n";
+    fs::write(host.folder().join("patients.csv"), csv).expect("write");
+    let output = host.run(&["import", "patients.csv", "--ignore-other-columns"]);
+    assert_eq!(output.status, Some(3), "{}{}", output.stdout, output.stderr);
+    assert!(output.stderr.contains("patients.csv:3: a quote is opened in the record"), "{}", output.stderr);
+    assert_eq!(host.status()["unrouted"], 1);
+}
+
+#[test]
 fn stdin_is_read_and_the_last_state_of_a_patient_counts() {
     let host = host();
     let lines = [resource("P-1", "Seoul"), resource("P-2", "Seoul"), resource("P-1", "Busan")];

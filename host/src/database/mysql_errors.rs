@@ -24,6 +24,7 @@ const ERRORS: &[(u16, ErrorKind, &str)] = &[
     (1023, Unavailable, "the server cannot close a file"),
     (1024, Unavailable, "the server cannot read a file"),
     (1026, Unavailable, "the server cannot write a file"),
+    (1028, Unavailable, "the server stopped sorting"),
     (1030, Unavailable, "the storage engine failed"),
     (1033, Unavailable, "a table's file is damaged"),
     (1034, Unavailable, "a table's key file is damaged: repair the table"),
@@ -142,6 +143,7 @@ const ERRORS: &[(u16, ErrorKind, &str)] = &[
     (1862, Rejected, "the user's password has expired"),
     (1874, PermissionDenied, "the server takes no writes: InnoDB is read-only"),
     (1877, Unavailable, "a table's file is damaged"),
+    (1878, Unavailable, "the server cannot write a temporary file"),
     (1927, Unavailable, "the connection was killed at the server"),
     (1932, MissingObject, "a table is missing in its storage engine"),
     (1969, Unavailable, "the statement took longer than it may"),
@@ -159,6 +161,7 @@ const ERRORS: &[(u16, ErrorKind, &str)] = &[
     (3118, Rejected, "the user's account is locked"),
     (3140, InvalidValue, "a text is not JSON"),
     (3159, Rejected, "the server takes encrypted connections only: write ?ssl-mode=required"),
+    (3168, Unavailable, "the server is not available"),
     (3169, Unavailable, "the connection was killed at the server"),
     (3186, Unavailable, "the server is out of memory"),
     (3572, Contention, "a lock was not free"),
@@ -238,10 +241,10 @@ mod tests {
                 assert_eq!(judge(*number, None).0, kind, "{number}");
             }
         };
-        of(Unavailable, &[1021, 1114, 1026, 1030, 3675, 3019]); // no room
+        of(Unavailable, &[1021, 1114, 1026, 1028, 1030, 1878, 3675, 3019]); // no room
         of(Unavailable, &[1037, 1038, 1041, 1135, 1206, 5]); // no memory
         of(Unavailable, &[1040, 1203, 1226, 1637]); // too many
-        of(Unavailable, &[1053, 1158, 1159, 1160, 1161, 1317, 1927, 1969, 2006, 2013, 3024, 4031]); // gone
+        of(Unavailable, &[1053, 1158, 1159, 1160, 1161, 1317, 1927, 1969, 2006, 2013, 3024, 3168, 4031]); // gone
         of(Unavailable, &[1034, 1194, 1712, 3, 28, 126]); // damaged, or a file's own error
         of(PermissionDenied, &[1142, 1143, 1227, 1290, 1370, 1792, 1836, 1874]);
         of(Rejected, &[1044, 1045, 1049, 1130, 1251, 1524, 1698, 1820, 3118, 3159]);
