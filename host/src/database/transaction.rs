@@ -121,6 +121,14 @@ impl Transaction {
         self
     }
 
+    /// Begins one that its first statement would begin; without effect on any other.
+    ///
+    /// # Errors
+    /// As [`Database::begin`], or that the transaction is gone already.
+    pub async fn begin_now(&mut self) -> Result<(), DatabaseError> {
+        self.usable().await.map(drop)
+    }
+
     /// The error that ended it, or with which it could not begin.
     #[must_use]
     pub fn ended_by(&self) -> Option<&DatabaseError> {

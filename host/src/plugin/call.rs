@@ -260,22 +260,23 @@ impl Adapter {
     ) -> (CallState, Result<Raw<T>, CallError>, Usage) {
         let permit = self.runtime.instances.acquire().await.expect("invariant: the semaphore is never closed");
         let limits = &context.limits;
+        let waits = sql.as_ref().map(|sql| sql.waits.clone()).unwrap_or_default();
         let state = CallState::new(context.clone(), self.descriptor().name.clone(), Arc::clone(&meters), sql, http);
         let mut store = Store::new(&self.runtime.engine, state);
         limit(&mut store, limits, &meters);
         let began = Instant::now();
-        let ended = tokio::time::timeout(Duration::from_millis(limits.deadline_ms), call(&mut store)).await;
+        let ended = waits.within(Duration::from_millis(limits.deadline_ms), call(&mut store)).await;
         let elapsed_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
         let result = match ended {
-            Ok(Ok(answer)) => match (&answer, meters.noted()) {
+            Some(Ok(answer)) => match (&answer, meters.noted()) {
                 // It gave up because of a limit, so that is what the operator has to read.
                 (Err(_), Some(breach)) => Err(breach.into_error(&context.target)),
                 // Likewise when it could do nothing for want of credentials.
                 (Err(_), None) => Ok(meters.unauthorized().map_or(answer, |failure| Raw::Err(failure.into()))),
                 _ => Ok(answer),
             },
-            Ok(Err(error)) => Err(classify(&error, context, self.runtime.options.stack_kib, meters.noted())),
-            Err(_) => Err(Breach::new("deadline_ms", limits.deadline_ms).into_error(&context.target)),
+            Some(Err(error)) => Err(classify(&error, context, self.runtime.options.stack_kib, meters.noted())),
+            None => Err(Breach::new("deadline_ms", limits.deadline_ms).into_error(&context.target)),
         };
         let state = store.into_data();
         drop(permit);

@@ -30,6 +30,7 @@ mod state;
 mod structure;
 mod ticker;
 mod transcript;
+mod waits;
 
 pub use crate::domain::grants::SqlGrants;
 pub use crate::domain::limits::Limits;

@@ -16,6 +16,7 @@ use crate::plugin::bindings::database;
 use crate::plugin::limits::Breach;
 use crate::plugin::state::CallState;
 use crate::plugin::transcript::{Answer, Place, Question};
+use crate::plugin::waits::Waits;
 
 /// What PostgreSQL knows of a table by the name that a statement would find it under.
 const COLUMNS_OF_TABLE: &str = "SELECT CAST(attname AS pg_catalog.text) FROM pg_catalog.pg_attribute \
@@ -37,18 +38,35 @@ pub(in crate::plugin) struct SqlDoor {
     pub(in crate::plugin) broken: Option<DatabaseError>,
     pub(in crate::plugin) statements: u64,
     access: Arc<SqlAccess>,
+    /// How long it took to begin the transaction.
+    pub(in crate::plugin) waits: Waits,
     /// Columns that cannot go before the transaction ends.
     held: BTreeSet<(TableKey, String)>,
 }
 
 impl SqlDoor {
     pub(in crate::plugin) fn new(access: Arc<SqlAccess>, transaction: Transaction) -> Self {
-        Self { transaction: Some(transaction), broken: None, statements: 0, access, held: BTreeSet::new() }
+        Self {
+            transaction: Some(transaction),
+            broken: None,
+            statements: 0,
+            access,
+            waits: Waits::default(),
+            held: BTreeSet::new(),
+        }
     }
 
     /// Takes the transaction for one statement.
     fn take(&mut self) -> Result<Transaction, DatabaseError> {
         self.transaction.take().ok_or_else(|| DatabaseError::new(ErrorKind::Unavailable, "the transaction is over"))
+    }
+
+    /// Begins the transaction where that has not been done. Waiting for others' transactions is no time of the call.
+    async fn begin(&self, transaction: &mut Transaction) -> Result<(), DatabaseError> {
+        self.waits.begin();
+        let result = transaction.begin_now().await;
+        self.waits.end();
+        result
     }
 
     /// Puts it back, and remembers whether the database ended it. An answer that was cut off is the adapter's own fault: it was
@@ -64,6 +82,10 @@ impl SqlDoor {
     /// on. Refuses it when one of them is not there.
     async fn make_ready(&mut self, permit: &Permit) -> Result<Option<Wanted>, DatabaseError> {
         let mut transaction = self.take()?;
+        if let Err(error) = self.begin(&mut transaction).await {
+            self.put_back(transaction);
+            return Err(error);
+        }
         let exchanged = if permit.writes { transaction.make_writable().await } else { Ok(false) };
         if !matches!(exchanged, Ok(false)) {
             self.held.clear();
@@ -95,6 +117,10 @@ impl SqlDoor {
     async fn lock(&mut self, name: &str, timeout: Duration) -> Result<(), DatabaseError> {
         self.statements += 1;
         let mut transaction = self.take()?;
+        if let Err(error) = self.begin(&mut transaction).await {
+            self.put_back(transaction);
+            return Err(error);
+        }
         // A lock is there to write under, and would be lost if the transaction were exchanged later.
         let result = match transaction.make_writable().await {
             Ok(exchanged) => {

@@ -1,0 +1,70 @@
+//! The time of one call, without that in which it waited for its transaction to begin: that is others' doing, and the database
+//! layer bounds it. Never counts computing or a statement as waiting.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+/// How often a call that still waits is looked at again, at least.
+const LOOK: Duration = Duration::from_millis(10);
+
+/// How long a call has waited so far.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Waits(Arc<Mutex<(Duration, Option<Instant>)>>);
+
+impl Waits {
+    pub(super) fn begin(&self) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).1 = Some(Instant::now());
+    }
+
+    pub(super) fn end(&self) {
+        let mut waits = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(since) = waits.1.take() {
+            waits.0 += since.elapsed();
+        }
+    }
+
+    /// The whole wait, the present one included.
+    fn total(&self) -> Duration {
+        let (ended, present) = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        ended + present.map_or(Duration::ZERO, |since| since.elapsed())
+    }
+
+    /// The call's answer; `None` when it computed and asked for longer than `limit`.
+    pub(super) async fn within<T>(&self, limit: Duration, call: impl Future<Output = T>) -> Option<T> {
+        let began = Instant::now();
+        let mut call = std::pin::pin!(call);
+        loop {
+            let left = (limit + self.total()).saturating_sub(began.elapsed());
+            if left.is_zero() {
+                return None;
+            }
+            if let Ok(answer) = tokio::time::timeout(left.max(LOOK), &mut call).await {
+                return Some(answer);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn waiting_is_no_time_of_the_call_and_everything_else_is() {
+        let limit = Duration::from_millis(80);
+        let waits = Waits::default();
+        let waiting = async {
+            waits.begin();
+            tokio::time::sleep(limit * 3).await;
+            waits.end();
+        };
+        assert_eq!(waits.within(limit, waiting).await, Some(()));
+        let waits = Waits::default();
+        let computing = async {
+            waits.begin();
+            waits.end();
+            tokio::time::sleep(limit * 30).await;
+        };
+        assert_eq!(waits.within(limit, computing).await, None);
+    }
+}
