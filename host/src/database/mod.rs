@@ -8,6 +8,7 @@ mod connection;
 mod dialect;
 mod error;
 mod interrupt;
+mod locator;
 mod mysql;
 mod mysql_errors;
 mod mysql_grants;
@@ -30,7 +31,8 @@ mod value;
 
 pub use dialect::Dialect;
 pub use error::{DatabaseError, ErrorKind};
-pub use pool::{Database, Locator};
+pub use locator::Locator;
+pub use pool::Database;
 pub use privileges::{Privilege, PrivilegeOn};
 pub use rerun::{AsDatabaseError, rerun};
 pub use transaction::{Execution, RowLimits, Rows, Transaction};

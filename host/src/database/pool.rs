@@ -1,21 +1,19 @@
 //! A database by its URL: pools of connections, and transactions on them.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use sqlx::pool::PoolOptions;
 use sqlx::{ConnectOptions, Connection as _, MySql, Pool, Postgres, Sqlite};
 use tokio::sync::OnceCell;
-use url::Url;
 
 use super::connection::Connection;
 use super::interrupt::Interrupt;
+use super::locator::Locator;
 use super::relay::{Relay, Server};
 use super::{
     DatabaseError, Dialect, ErrorKind, Execution, RowLimits, Rows, Transaction, Value, mysql, postgres, sqlite,
 };
-use crate::domain::database_parameters::is_this_machine;
 
 /// How long a connection may take to be had.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -34,92 +32,6 @@ const EXACT_COLLATIONS: [&str; 2] = ["utf8mb4_nopad_bin", "utf8mb4_0900_bin"];
 
 /// The name of a relay's socket for MySQL.
 const MYSQL_SOCKET: &str = "mysql.sock";
-
-/// Where a database is, in the words of its URL.
-#[derive(Clone)]
-pub enum Locator {
-    /// A file.
-    Sqlite(PathBuf),
-    /// `mysql://user:password@host:port/database`
-    MySql(Url),
-    /// `postgres://user:password@host:port/database`
-    Postgres(Url),
-}
-
-impl Locator {
-    /// The family of SQL.
-    #[must_use]
-    pub fn dialect(&self) -> Dialect {
-        match self {
-            Self::Sqlite(_) => Dialect::Sqlite,
-            Self::MySql(_) => Dialect::MySql,
-            Self::Postgres(_) => Dialect::Postgres,
-        }
-    }
-
-    /// Where it is, for people, without user or password.
-    #[must_use]
-    pub fn place(&self) -> String {
-        match self {
-            Self::Sqlite(path) => path.display().to_string(),
-            Self::MySql(url) => place(url, 3306),
-            Self::Postgres(url) => place(url, 5432),
-        }
-    }
-
-    /// Whether it is on this machine: a file, or a server on a loopback address.
-    #[must_use]
-    pub fn is_local(&self) -> bool {
-        match self {
-            Self::Sqlite(_) => true,
-            Self::MySql(url) | Self::Postgres(url) => is_this_machine(url),
-        }
-    }
-
-    fn scope(&self) -> String {
-        match self {
-            Self::Sqlite(_) => String::new(),
-            Self::MySql(url) | Self::Postgres(url) => url.path().trim_matches('/').to_owned(),
-        }
-    }
-
-    /// Says where it was and what was tried, in the words that operators know.
-    fn explain(&self, error: DatabaseError) -> DatabaseError {
-        let message = match (self, error.kind) {
-            (Self::MySql(url), ErrorKind::Unavailable) => format!(
-                "Can't connect to MySQL server on '{}' (port {}, database `{}`): {}",
-                url.host_str().unwrap_or("localhost"),
-                url.port().unwrap_or(3306),
-                self.scope(),
-                error.message
-            ),
-            (Self::Postgres(url), ErrorKind::Unavailable) => format!(
-                "Can't connect to PostgreSQL server on '{}' (port {}, database `{}`): {}",
-                url.host_str().unwrap_or("localhost"),
-                url.port().unwrap_or(5432),
-                self.scope(),
-                error.message
-            ),
-            (Self::Sqlite(path), _) => format!("can't open SQLite file '{}': {}", path.display(), error.message),
-            (_, ErrorKind::Rejected) => {
-                format!("{} refused us at '{}': {}", self.dialect().name(), self.place(), error.message)
-            }
-            _ => format!("{} at '{}': {}", self.dialect().name(), self.place(), error.message),
-        };
-        DatabaseError { message, ..error }
-    }
-}
-
-fn place(url: &Url, port: u16) -> String {
-    format!("{}:{}{}", url.host_str().unwrap_or("localhost"), url.port().unwrap_or(port), url.path())
-}
-
-/// Passwords stay out.
-impl std::fmt::Debug for Locator {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(formatter, "{}({})", self.dialect().name(), self.place())
-    }
-}
 
 /// Prepared statements that a connection keeps. An adapter runs few, and may make them as long as it likes (`connection.rs` bounds
 /// what is kept of each).

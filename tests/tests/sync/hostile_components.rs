@@ -89,18 +89,24 @@ fn expect_delivered(host: &Host, daemon: &mut RunningHost, number: u64) {
     daemon.wait_until("the change is delivered", Duration::from_secs(60), done).expect("delivered");
 }
 
-#[tokio::test]
-async fn hostile_components_are_refused_and_the_one_before_goes_on() {
-    let folder = tempfile::tempdir().expect("folder");
-    let file = folder.path().join("note.wasm");
-    let healthy = std::fs::read(adapter("testing-probe")).expect("probe");
-    std::fs::write(&file, &healthy).expect("write");
-    let host = host_with(&file);
+/// A running host whose adapter is a healthy one in this file, and that has delivered the first change.
+async fn host_that_delivers(file: &Path, healthy: &[u8]) -> (Host, RunningHost) {
+    std::fs::write(file, healthy).expect("write");
+    let host = host_with(file);
     let url = tests::database::sqlite_url(&host.folder().join("note.db"));
     tests::database::execute(&url, "CREATE TABLE note (id TEXT PRIMARY KEY, body TEXT)").await.expect("make");
     let _ = host.run(&["migrate"]).expect_success();
     let mut daemon = host.spawn(&["run"]).expect("start");
     expect_delivered(&host, &mut daemon, 1);
+    (host, daemon)
+}
+
+#[tokio::test]
+async fn hostile_components_are_refused_and_the_one_before_goes_on() {
+    let folder = tempfile::tempdir().expect("folder");
+    let file = folder.path().join("note.wasm");
+    let healthy = std::fs::read(adapter("testing-probe")).expect("probe");
+    let (host, mut daemon) = host_that_delivers(&file, &healthy).await;
     let mut number = 1;
     for (name, more, words) in hostile() {
         std::fs::write(&file, [healthy.clone(), more].concat()).expect("write");
@@ -152,13 +158,7 @@ async fn hostile_weight_is_given_up_and_the_one_before_goes_on() {
     let folder = tempfile::tempdir().expect("folder");
     let file = folder.path().join("note.wasm");
     let healthy = std::fs::read(adapter("testing-probe")).expect("probe");
-    std::fs::write(&file, &healthy).expect("write");
-    let host = host_with(&file);
-    let url = tests::database::sqlite_url(&host.folder().join("note.db"));
-    tests::database::execute(&url, "CREATE TABLE note (id TEXT PRIMARY KEY, body TEXT)").await.expect("make");
-    let _ = host.run(&["migrate"]).expect_success();
-    let mut daemon = host.spawn(&["run"]).expect("start");
-    expect_delivered(&host, &mut daemon, 1);
+    let (host, daemon) = host_that_delivers(&file, &healthy).await;
     end(daemon);
     host.configure(&configuration(&file).more("\n[plugins]\ncompile_cpu_s = 1\n")).expect("configure");
     let mut daemon = host.spawn(&["run"]).expect("start");
