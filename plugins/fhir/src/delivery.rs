@@ -39,7 +39,7 @@ pub(crate) struct Rules<'a> {
 
 /// One request about one Patient.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Ask {
+pub(crate) struct Interaction {
     pub(crate) method: Method,
     /// Relative to the base URL: `Patient`, `Patient/ID` or `Patient?identifier=...`.
     pub(crate) url: String,
@@ -52,7 +52,7 @@ pub(crate) struct Ask {
     pub(crate) resource: Option<Value>,
 }
 
-impl Ask {
+impl Interaction {
     fn new(method: Method, url: String, resource: Option<Value>) -> Self {
         Self { method, url, if_match: None, only_if_new: false, if_none_exist: None, resource }
     }
@@ -73,7 +73,7 @@ impl Ask {
 /// What a delivery wants next.
 #[derive(Debug)]
 pub(crate) enum Step {
-    Ask(Ask),
+    Send(Interaction),
     Done(Outcome),
 }
 
@@ -201,7 +201,7 @@ impl<'a> Delivery<'a> {
         let has_one = was_taken && self.id.is_some();
         match has_one.then(|| self.applied(self.version.clone()))? {
             Step::Done(outcome) => Some(outcome),
-            Step::Ask(_) => None,
+            Step::Send(_) => None,
         }
     }
 
@@ -229,7 +229,7 @@ impl<'a> Delivery<'a> {
     }
 
     /// A person chose the record, whatever it carries.
-    fn was_named_by_a_person(&self) -> bool {
+    fn was_named_by_operator(&self) -> bool {
         self.is_linked() && self.fingerprint().is_none()
     }
 
@@ -300,7 +300,7 @@ impl<'a> Delivery<'a> {
 
     fn read(&mut self, stage: Stage) -> Step {
         self.stage = stage;
-        Step::Ask(Ask::new(Method::Get, patient_url(self.id.as_deref().unwrap_or_default()), None))
+        Step::Send(Interaction::new(Method::Get, patient_url(self.id.as_deref().unwrap_or_default()), None))
     }
 
     fn applied(&self, version: Option<String>) -> Step {

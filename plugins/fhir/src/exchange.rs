@@ -1,7 +1,7 @@
 //! Carries the requests of all changes of a call to the server, round by round, and their answers back.
 //!
 //! Owns the rounds, and the verdict on who is to blame for what failed: one patient, or the target as a whole. It knows
-//! nothing of patients (`delivery` decides what to ask) and nothing of HTTP (`line` sends, in Bundles or one by one, over `wire`).
+//! nothing of patients (`delivery` decides what to send) and nothing of HTTP (`line` sends, in Bundles or one by one, over `wire`).
 //! A round is as few HTTP requests as the server allows. Nothing that the server may still be working on is sent again,
 //! unless doing it twice changes nothing.
 
@@ -41,14 +41,14 @@ pub(crate) fn deliver(outside: &dyn Outside, rules: &Rules<'_>, changes: &[Chang
     let mut outcomes: Vec<Option<Outcome>> = vec![None; changes.len()];
     let mut was_asked = vec![false; changes.len()];
     let mut deliveries = Vec::with_capacity(changes.len());
-    let mut asks = Vec::with_capacity(changes.len());
+    let mut interactions = Vec::with_capacity(changes.len());
     for (index, change) in changes.iter().enumerate() {
         let (delivery, step) = Delivery::begin(rules, change);
         deliveries.push(delivery);
         match step {
-            Step::Ask(ask) => {
+            Step::Send(interaction) => {
                 was_asked[index] = true;
-                asks.push((index, ask));
+                interactions.push((index, interaction));
             }
             Step::Done(outcome) => outcomes[index] = Some(outcome),
         }
@@ -56,10 +56,10 @@ pub(crate) fn deliver(outside: &dyn Outside, rules: &Rules<'_>, changes: &[Chang
     let mut stopped = None;
     let mut notices = Notices::default();
     for _ in 0..ROUNDS_MAX {
-        if asks.is_empty() || stopped.is_some() {
+        if interactions.is_empty() || stopped.is_some() {
             break;
         }
-        let round = line.round(&std::mem::take(&mut asks));
+        let round = line.round(&std::mem::take(&mut interactions));
         stopped = round.stopped;
         for (index, reply) in round.replies {
             let delivery = &mut deliveries[index];
@@ -69,7 +69,7 @@ pub(crate) fn deliver(outside: &dyn Outside, rules: &Rules<'_>, changes: &[Chang
                 Reply::Unanswered(failure) => Step::Done(delivery.unanswered(failure)),
             };
             match step {
-                Step::Ask(ask) => asks.push((index, ask)),
+                Step::Send(interaction) => interactions.push((index, interaction)),
                 Step::Done(outcome) => outcomes[index] = Some(outcome),
             }
             if let Some(notice) = delivery.take_notice() {

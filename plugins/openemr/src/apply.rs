@@ -9,11 +9,11 @@ use std::collections::BTreeMap;
 use adapter_sdk::database::{Dialect, Value, rows_per_statement};
 use adapter_sdk::{Change, Context, Failure, Outcome, Receipt, RemoteEdit};
 
-use crate::charts::{self, Chart, Found, Sought};
+use crate::charts::{self, Chart, Found, ChartQuery};
 use crate::columns::{Fingerprints, OwnColumn};
 use crate::create::{self, Created, Creation};
 use crate::failures::{refused, transient};
-use crate::lent::Lent;
+use crate::target_db::TargetDb;
 use crate::mapping::Mapped;
 use crate::namesakes::{self, Namesake};
 use crate::notes::Notes;
@@ -37,7 +37,7 @@ pub(crate) struct Applied {
 /// # Errors
 /// A failure for the batch as a whole; the host rolls back.
 pub(crate) fn apply(
-    db: &impl Lent,
+    db: &impl TargetDb,
     settings: &Settings,
     context: &Context,
     changes: &[Change],
@@ -66,7 +66,7 @@ pub(crate) fn apply(
             }
         });
     }
-    follow_people(db, &statements, &mut wanted, &mut outcomes)?;
+    resolve_manual_links(db, &statements, &mut wanted, &mut outcomes)?;
     let mut batch = Batch {
         db,
         statements: &statements,
@@ -94,14 +94,14 @@ struct Wanted<'a> {
 }
 
 impl Wanted<'_> {
-    fn sought(&self, columns: &[&'static OwnColumn]) -> Sought<'_> {
+    fn chart_query(&self, columns: &[&'static OwnColumn]) -> ChartQuery<'_> {
         let link = self.change.link.as_ref();
-        Sought {
+        ChartQuery {
             uuid: self.uuid,
             patient_id: &self.change.aggregate_id,
             person: self.mapped.as_ref().and_then(|mapped| Person::of(columns, &mapped.record)),
             linked_pid: link.map(|link| link.remote_id.as_str()),
-            named_by_person: link.and_then(relinked::named_pid).is_some(),
+            named_by_operator: link.and_then(relinked::named_pid).is_some(),
             own_version: link.and_then(|link| link.remote_version.as_deref()),
             last_state: link.and_then(|link| link.fingerprint.as_deref()),
         }
@@ -109,8 +109,8 @@ impl Wanted<'_> {
 }
 
 /// Looks for charts that a person named where they are, instead of where ours would be.
-fn follow_people(
-    db: &impl Lent,
+fn resolve_manual_links(
+    db: &impl TargetDb,
     statements: &Statements<'_>,
     wanted: &mut Vec<Wanted<'_>>,
     outcomes: &mut [Option<Outcome>],
@@ -151,17 +151,17 @@ struct Batch<'a, L> {
     notes: Notes,
 }
 
-impl<L: Lent> Batch<'_, L> {
+impl<L: TargetDb> Batch<'_, L> {
     fn run(&mut self, wanted: &[Wanted<'_>]) -> Result<(), Failure> {
-        let sought: Vec<Sought<'_>> = wanted.iter().map(|one| one.sought(self.statements.columns)).collect();
+        let queries: Vec<ChartQuery<'_>> = wanted.iter().map(|one| one.chart_query(self.statements.columns)).collect();
         // Without a uuid nothing but the lock keeps two hosts from creating the same patient, so it has to be held from
         // before the look on when anything may have to be created.
-        let locked = !self.statements.schema.has_uuid() && sought.iter().any(|one| one.linked_pid.is_none());
+        let locked = !self.statements.schema.has_uuid() && queries.iter().any(|one| one.linked_pid.is_none());
         if locked {
             create::lock(self.db)?;
         }
-        let steady = self.policy == RemoteEdit::Hold && sought.iter().any(|one| one.linked_pid.is_some());
-        let found = charts::find(self.db, self.statements, &sought, steady)?;
+        let steady = self.policy == RemoteEdit::Hold && queries.iter().any(|one| one.linked_pid.is_some());
+        let found = charts::find(self.db, self.statements, &queries, steady)?;
         let (mut creations, mut updates, mut unsure) = (Vec::new(), Vec::new(), Vec::new());
         for (wanted, found) in wanted.iter().zip(found) {
             let Some(mapped) = &wanted.mapped else {
@@ -176,9 +176,9 @@ impl<L: Lent> Batch<'_, L> {
         }
         // A host that lost its lease may still be about to commit, and what it replaces is not what it will leave behind. Who
         // writes meets it at the row's lock; who leaves a chart as it is has to ask for that lock.
-        let sought: Vec<Sought<'_>> =
-            unsure.iter().map(|writing| writing.wanted.sought(self.statements.columns)).collect();
-        for (writing, found) in unsure.into_iter().zip(charts::find(self.db, self.statements, &sought, true)?) {
+        let queries: Vec<ChartQuery<'_>> =
+            unsure.iter().map(|writing| writing.wanted.chart_query(self.statements.columns)).collect();
+        for (writing, found) in unsure.into_iter().zip(charts::find(self.db, self.statements, &queries, true)?) {
             let step = self.decide(found, writing);
             self.take(step, writing, &mut creations, &mut updates);
         }
@@ -234,7 +234,7 @@ impl<L: Lent> Batch<'_, L> {
         let creations = self.without_namesakes(creations)?;
         let wanted: Vec<Creation<'_>> = creations
             .iter()
-            .map(|it| Creation { sought: it.wanted.sought(self.statements.columns), record: &it.mapped.record })
+            .map(|it| Creation { query: it.wanted.chart_query(self.statements.columns), record: &it.mapped.record })
             .collect();
         let created = create::create(self.db, self.statements, self.settings.pubpid, &wanted, locked)?;
         for (writing, created) in creations.iter().zip(created) {
@@ -247,7 +247,7 @@ impl<L: Lent> Batch<'_, L> {
                     continue;
                 }
                 Created::Already(found) => found,
-                Created::Refused(failure) => Found::Unclear(failure),
+                Created::Refused(failure) => Found::Ambiguous(failure),
             };
             let step = decide(found, None, writing.mapped, &self.fingerprints, self.policy);
             self.take(step, *writing, &mut Vec::new(), updates);
@@ -257,9 +257,9 @@ impl<L: Lent> Batch<'_, L> {
 
     /// Takes out patients whose chart may be there already, under their id but not as ours.
     fn without_namesakes<'w>(&mut self, creations: &[Writing<'w>]) -> Result<Vec<Writing<'w>>, Failure> {
-        let sought: Vec<Sought<'_>> = creations.iter().map(|it| it.wanted.sought(self.statements.columns)).collect();
+        let queries: Vec<ChartQuery<'_>> = creations.iter().map(|it| it.wanted.chart_query(self.statements.columns)).collect();
         let mut namesakes = if self.settings.pubpid == PublicId::PatientId {
-            namesakes::find(self.db, self.statements, &sought)?
+            namesakes::find(self.db, self.statements, &queries)?
         } else {
             BTreeMap::new()
         };
@@ -319,8 +319,8 @@ impl<L: Lent> Batch<'_, L> {
         match found {
             Found::Chart(chart) => receipt(wanted, &chart, Some(self.fingerprints.of(&chart.record))),
             // Only a name and a birth date would tell whose it is, and a deletion brings none.
-            Found::Unclear(_) if !self.statements.schema.has_uuid() => no_receipt(),
-            Found::Unclear(failure) => Outcome::Failed(failure),
+            Found::Ambiguous(_) if !self.statements.schema.has_uuid() => no_receipt(),
+            Found::Ambiguous(failure) => Outcome::Failed(failure),
             Found::Absent | Found::Doubtful { .. } => no_receipt(),
         }
     }

@@ -6,7 +6,7 @@ use crate::columns::OWN_COLUMNS;
 use crate::create::highest;
 use crate::failures::misconfigured;
 use crate::keys::Keys;
-use crate::lent::Lent;
+use crate::target_db::TargetDb;
 use crate::namesakes::SCANNED_PIDS_MAX;
 use crate::options::LISTS;
 use crate::schema::{Charset, Listed, Schema};
@@ -22,7 +22,7 @@ const PIDS_PLENTY: i64 = i64::MAX - 1_000_000;
 ///
 /// # Errors
 /// `misconfigured`, naming what is missing, when nothing could be delivered; else what the database says.
-pub(crate) fn check(db: &impl Lent, settings: &Settings) -> Result<Report, Failure> {
+pub(crate) fn check(db: &impl TargetDb, settings: &Settings) -> Result<Report, Failure> {
     let mut schema = detect::schema(db)?;
     usable(&schema, settings)?;
     let permissions = permissions::try_all(db, &schema, settings)?;
@@ -155,7 +155,7 @@ fn lists(schema: &Schema) -> Vec<Finding> {
 }
 
 /// How near the pids are to their end, and whether a public id can be looked for.
-fn pids(db: &impl Lent, schema: &Schema, settings: &Settings) -> Result<Vec<Finding>, Failure> {
+fn pids(db: &impl TargetDb, schema: &Schema, settings: &Settings) -> Result<Vec<Finding>, Failure> {
     let found = db.query(HIGHEST_PID, &[], 1).map_err(|error| error.during("read patient_data"))?;
     let highest = highest(found.single());
     let mut findings = Vec::new();

@@ -8,10 +8,10 @@
 use adapter_sdk::Failure;
 use adapter_sdk::database::{DatabaseError, DatabaseErrorKind, Value, rows_per_statement};
 
-use crate::charts::{self, Found, Sought};
+use crate::charts::{self, Found, ChartQuery};
 use crate::columns::Record;
 use crate::failures::{denied, refused, transient};
-use crate::lent::Lent;
+use crate::target_db::TargetDb;
 use crate::settings::PublicId;
 use crate::statements::{HIGHEST_PID, PID_LOCK, Statements};
 
@@ -24,7 +24,7 @@ const LOCK_TIMEOUT_MS: u32 = 10_000;
 /// A chart to create.
 #[derive(Clone, Debug)]
 pub(crate) struct Creation<'a> {
-    pub(crate) sought: Sought<'a>,
+    pub(crate) query: ChartQuery<'a>,
     pub(crate) record: &'a Record,
 }
 
@@ -43,7 +43,7 @@ pub(crate) enum Created {
 ///
 /// # Errors
 /// What the database says, as a failure.
-pub(crate) fn lock(db: &impl Lent) -> Result<(), Failure> {
+pub(crate) fn lock(db: &impl TargetDb) -> Result<(), Failure> {
     db.lock(PID_LOCK, LOCK_TIMEOUT_MS).map_err(|error| error.during("wait for the lock under which pids are assigned"))
 }
 
@@ -52,7 +52,7 @@ pub(crate) fn lock(db: &impl Lent) -> Result<(), Failure> {
 /// # Errors
 /// A failure for the whole batch: what the database says, or `transient` when other writers kept taking the numbers.
 pub(crate) fn create(
-    db: &impl Lent,
+    db: &impl TargetDb,
     statements: &Statements<'_>,
     public_id: PublicId,
     creations: &[Creation<'_>],
@@ -72,7 +72,7 @@ struct Run<'a, L> {
     refusals: u32,
 }
 
-impl<L: Lent> Run<'_, L> {
+impl<L: TargetDb> Run<'_, L> {
     fn all(&mut self, mut locked: bool) -> Result<(), Failure> {
         let mut registered = !self.statements.schema.has_uuid();
         while !self.pending().is_empty() {
@@ -123,7 +123,7 @@ impl<L: Lent> Run<'_, L> {
 
     /// Inserts those uuids that are not registered yet.
     fn register(&self) -> Result<(), DatabaseError> {
-        let uuids: Vec<[u8; 16]> = self.pending().into_iter().map(|index| self.creations[index].sought.uuid).collect();
+        let uuids: Vec<[u8; 16]> = self.pending().into_iter().map(|index| self.creations[index].query.uuid).collect();
         let parameters: Vec<Value> = uuids.iter().map(|uuid| Value::from(uuid.as_slice())).collect();
         let rows_max = u32::try_from(uuids.len()).unwrap_or(u32::MAX);
         let known = self.db.query(&Statements::registered(uuids.len()), &parameters, rows_max)?;
@@ -173,13 +173,13 @@ impl<L: Lent> Run<'_, L> {
     }
 
     fn push(&self, index: usize, pid: i64, parameters: &mut Vec<Value>) {
-        let Creation { sought, record } = &self.creations[index];
+        let Creation { query, record } = &self.creations[index];
         if self.statements.schema.has_uuid() {
-            parameters.push(Value::from(sought.uuid.as_slice()));
+            parameters.push(Value::from(query.uuid.as_slice()));
         }
         parameters.push(Value::Signed(pid));
         parameters.push(match self.public_id {
-            PublicId::PatientId => Value::from(sought.patient_id),
+            PublicId::PatientId => Value::from(query.patient_id),
             PublicId::Pid => Value::from(pid.to_string()),
         });
         push_record(self.statements, record, parameters);
@@ -188,8 +188,8 @@ impl<L: Lent> Run<'_, L> {
     /// Takes the charts that turned up meanwhile out of what is pending.
     fn look_again(&mut self) -> Result<(), Failure> {
         let pending = self.pending();
-        let sought: Vec<Sought<'_>> = pending.iter().map(|index| self.creations[*index].sought.clone()).collect();
-        for (index, found) in pending.into_iter().zip(charts::find(self.db, self.statements, &sought, true)?) {
+        let queries: Vec<ChartQuery<'_>> = pending.iter().map(|index| self.creations[*index].query.clone()).collect();
+        for (index, found) in pending.into_iter().zip(charts::find(self.db, self.statements, &queries, true)?) {
             self.created[index] = match found {
                 Found::Absent => None,
                 found => Some(Created::Already(found)),

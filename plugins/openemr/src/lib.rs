@@ -17,7 +17,7 @@ mod form;
 mod identity;
 mod keys;
 mod languages;
-mod lent;
+mod target_db;
 mod lists;
 mod mapping;
 mod namesakes;

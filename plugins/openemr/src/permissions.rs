@@ -7,7 +7,7 @@ use adapter_sdk::database::{DatabaseErrorKind, Value};
 use adapter_sdk::{Failure, Finding, FindingLevel};
 
 use crate::failures::misconfigured;
-use crate::lent::Lent;
+use crate::target_db::TargetDb;
 use crate::schema::Schema;
 use crate::settings::Settings;
 use crate::statements::{HIGHEST_PID, Statements};
@@ -16,7 +16,7 @@ use crate::statements::{HIGHEST_PID, Statements};
 ///
 /// # Errors
 /// `misconfigured` with what is missing, or what the database says when it is not there.
-pub(crate) fn try_all(db: &impl Lent, schema: &Schema, settings: &Settings) -> Result<Finding, Failure> {
+pub(crate) fn try_all(db: &impl TargetDb, schema: &Schema, settings: &Settings) -> Result<Finding, Failure> {
     let columns = schema.own_columns();
     let statements = Statements { dialect: db.dialect(), schema, columns: &columns, user_id: settings.user_id };
     for (what, sql, parameters) in reads(&statements) {

@@ -101,7 +101,7 @@ pub(crate) fn decide(
     policy: RemoteEdit,
 ) -> Step {
     let chart = match found {
-        Found::Unclear(failure) => return Step::Refuse(failure),
+        Found::Ambiguous(failure) => return Step::Refuse(failure),
         Found::Absent => {
             return match link {
                 None => Step::Create,

@@ -5,7 +5,7 @@
 
 use sha2::{Digest as _, Sha256};
 
-use crate::charts::{Chart, Found, Row, Sought};
+use crate::charts::{Chart, Found, Row, ChartQuery};
 use crate::columns::{Fingerprints, hexadecimal};
 use crate::failures::conflict;
 
@@ -17,18 +17,18 @@ fn remembered(pubpid: &[u8]) -> String {
 }
 
 /// The chart of a patient who has none linked, among those that carry the patient's id.
-pub(crate) fn unlinked(one: &Sought<'_>, rows: &[&Row]) -> Found {
+pub(crate) fn unlinked(one: &ChartQuery<'_>, rows: &[&Row]) -> Found {
     let agreeing: Vec<&&Row> = rows.iter().filter(|row| one.is_about(row)).collect();
     match (rows, agreeing.as_slice()) {
         ([], _) => Found::Absent,
         (_, [row]) => Found::Chart(row.chart.clone()),
-        ([row, ..], []) => Found::Unclear(conflict(format!(
+        ([row, ..], []) => Found::Ambiguous(conflict(format!(
             "the chart with pid {} carries this patient's id as its public id (pubpid), but another name or birth date: it is not \
              written to. Correct its public id in OpenEMR, or `--keep relink` if it is this patient's and carries the same name and \
              birth date",
             row.chart.pid
         ))),
-        (_, several) => Found::Unclear(conflict(format!(
+        (_, several) => Found::Ambiguous(conflict(format!(
             "{} charts carry this patient's public id, name and birth date",
             several.len()
         ))),
@@ -36,7 +36,7 @@ pub(crate) fn unlinked(one: &Sought<'_>, rows: &[&Row]) -> Found {
 }
 
 /// The chart of a patient who has one linked, which is the one with that pid if any.
-pub(crate) fn linked(one: &Sought<'_>, row: Option<&&Row>, fingerprints: &Fingerprints) -> Found {
+pub(crate) fn linked(one: &ChartQuery<'_>, row: Option<&&Row>, fingerprints: &Fingerprints) -> Found {
     let Some(row) = row else { return Found::Absent };
     let pid = row.chart.pid;
     let remembered = remembered(&row.key);
@@ -58,7 +58,7 @@ pub(crate) fn linked(one: &Sought<'_>, row: Option<&&Row>, fingerprints: &Finger
         }
         return Found::Chart(row.chart.clone());
     }
-    if one.own_version == Some(remembered.as_str()) || (one.named_by_person && one.is_about(row)) {
+    if one.own_version == Some(remembered.as_str()) || (one.named_by_operator && one.is_about(row)) {
         return with_own_pubpid();
     }
     doubtful(

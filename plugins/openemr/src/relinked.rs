@@ -12,7 +12,7 @@ use adapter_sdk::{Failure, Link};
 
 use crate::columns::hexadecimal;
 use crate::failures::conflict;
-use crate::lent::Lent;
+use crate::target_db::TargetDb;
 use crate::statements::Statements;
 
 const PREFIX: &str = "uuid:";
@@ -43,7 +43,7 @@ pub(crate) fn named_pid(link: &Link) -> Option<i64> {
 /// # Errors
 /// What the database says, as a failure.
 pub(crate) fn uuids(
-    db: &impl Lent,
+    db: &impl TargetDb,
     statements: &Statements<'_>,
     pids: &[i64],
 ) -> Result<BTreeMap<i64, [u8; 16]>, Failure> {

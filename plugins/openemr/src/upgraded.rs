@@ -9,9 +9,9 @@ use std::collections::BTreeMap;
 use adapter_sdk::Failure;
 use adapter_sdk::database::Value;
 
-use crate::charts::{Chart, Row, Sought, read};
+use crate::charts::{Chart, Row, ChartQuery, read};
 use crate::columns::Fingerprints;
-use crate::lent::Lent;
+use crate::target_db::TargetDb;
 use crate::relinked;
 use crate::statements::Statements;
 
@@ -20,9 +20,9 @@ use crate::statements::Statements;
 /// # Errors
 /// What the database says, as a failure.
 pub(crate) fn find(
-    db: &impl Lent,
+    db: &impl TargetDb,
     statements: &Statements<'_>,
-    sought: &[Sought<'_>],
+    queries: &[ChartQuery<'_>],
     found: &[Row],
     locked: bool,
 ) -> Result<BTreeMap<String, Chart>, Failure> {
@@ -30,10 +30,10 @@ pub(crate) fn find(
     if !statements.schema.has_uuid() {
         return Ok(charts);
     }
-    let is_missing = |one: &Sought<'_>| !found.iter().any(|row| row.key == one.uuid);
-    let linked_before = |one: &&Sought<'_>| one.last_state.is_some() && one.own_version.is_none() && is_missing(one);
-    let lost: Vec<(i64, &Sought<'_>)> =
-        sought.iter().filter(linked_before).filter_map(|one| Some((one.linked_pid?.parse().ok()?, one))).collect();
+    let is_missing = |one: &ChartQuery<'_>| !found.iter().any(|row| row.key == one.uuid);
+    let linked_before = |one: &&ChartQuery<'_>| one.last_state.is_some() && one.own_version.is_none() && is_missing(one);
+    let lost: Vec<(i64, &ChartQuery<'_>)> =
+        queries.iter().filter(linked_before).filter_map(|one| Some((one.linked_pid?.parse().ok()?, one))).collect();
     if lost.is_empty() {
         return Ok(charts);
     }

@@ -9,7 +9,7 @@ use adapter_sdk::http::Method;
 use adapter_sdk::{FailureKind, Outcome};
 use serde_json::{Value, json};
 
-use super::{Ask, Delivery, NOT_OURS, Rules, Stage, Step, UNREADABLE, conflict, is_proof, nothing_there, patient_url};
+use super::{Interaction, Delivery, NOT_OURS, Rules, Stage, Step, UNREADABLE, conflict, is_proof, nothing_there, patient_url};
 use crate::answer::{Answer, version_of};
 use crate::identity::{Carries, carries, derived_id};
 use crate::outcome::failure;
@@ -65,7 +65,7 @@ impl Delivery<'_> {
 
     pub(super) fn search(&mut self, stage: Stage) -> Step {
         self.stage = stage;
-        Step::Ask(Ask::new(Method::Get, format!("Patient?{}", self.query), None))
+        Step::Send(Interaction::new(Method::Get, format!("Patient?{}", self.query), None))
     }
 
     fn create(&mut self, rules: &Rules<'_>) -> Step {
@@ -74,19 +74,19 @@ impl Delivery<'_> {
             let id = derived_id(&rules.settings.identifier_system, &self.change.aggregate_id);
             let mut resource = self.wanted.clone().unwrap_or_default();
             resource["id"] = json!(id);
-            let create = Ask::new(Method::Put, patient_url(&id), Some(resource));
+            let create = Interaction::new(Method::Put, patient_url(&id), Some(resource));
             self.id = Some(id);
             self.stage = Stage::CreateWithId;
-            return Step::Ask(Ask { only_if_new: true, ..create });
+            return Step::Send(Interaction { only_if_new: true, ..create });
         }
         self.id = None;
-        let create = Ask::new(Method::Post, "Patient".to_owned(), self.wanted.clone());
+        let create = Interaction::new(Method::Post, "Patient".to_owned(), self.wanted.clone());
         if capabilities.conditional_create {
             self.stage = Stage::ConditionalCreate;
-            return Step::Ask(Ask { if_none_exist: Some(self.query.clone()), ..create });
+            return Step::Send(Interaction { if_none_exist: Some(self.query.clone()), ..create });
         }
         self.stage = Stage::Create;
-        Step::Ask(create)
+        Step::Send(create)
     }
 
     fn created_with_id(&mut self, rules: &Rules<'_>, answer: &Answer) -> Step {
@@ -148,7 +148,7 @@ impl Delivery<'_> {
                 Carries::InAnotherCase => {
                     self.id = None;
                     self.stage = Stage::Create;
-                    Step::Ask(Ask::new(Method::Post, "Patient".to_owned(), self.wanted.clone()))
+                    Step::Send(Interaction::new(Method::Post, "Patient".to_owned(), self.wanted.clone()))
                 }
                 Carries::Not => conflict("a conditional create found a Patient that does not carry our identifier"),
             },

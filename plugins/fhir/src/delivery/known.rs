@@ -7,7 +7,7 @@ use adapter_sdk::http::Method;
 use adapter_sdk::{FailureKind, Outcome, Receipt, RemoteEdit};
 use serde_json::{Value, json};
 
-use super::{Ask, Delivery, NOT_OURS, Rules, Stage, Step, WRITES_MAX, conflict, is_proof, nothing_there, patient_url};
+use super::{Interaction, Delivery, NOT_OURS, Rules, Stage, Step, WRITES_MAX, conflict, is_proof, nothing_there, patient_url};
 use crate::answer::{Answer, version_of};
 use crate::capability::Versioning;
 use crate::identity::{Carries, carries_any};
@@ -19,15 +19,15 @@ use crate::settings::Existing;
 impl Delivery<'_> {
     /// A record that was read by its id: goes on with it where it is ours.
     pub(super) fn on_read(&mut self, rules: &Rules<'_>, current: &Value, version: Option<String>) -> Step {
-        match self.astray(rules, current) {
+        match self.identity_conflict(rules, current) {
             Some(step) => step,
             None => self.on_current(rules, current, version),
         }
     }
 
     /// The conflict about a record that is not, or no longer, our patient's by its identifiers.
-    fn astray(&self, rules: &Rules<'_>, current: &Value) -> Option<Step> {
-        if self.was_named_by_a_person() || self.carries(rules, current) == Carries::Exactly {
+    fn identity_conflict(&self, rules: &Rules<'_>, current: &Value) -> Option<Step> {
+        if self.was_named_by_operator() || self.carries(rules, current) == Carries::Exactly {
             return None;
         }
         if carries_any(current, &rules.settings.identifier_system) {
@@ -104,8 +104,8 @@ impl Delivery<'_> {
         self.writes += 1;
         self.written.get_or_insert_with(|| Fingerprint::of_own(&resource, rules.settings));
         self.replaces.clone_from(&version);
-        let update = Ask::new(Method::Put, patient_url(&id), Some(resource));
-        Step::Ask(Ask { if_match: version.map(|version| format!("W/\"{version}\"")), ..update })
+        let update = Interaction::new(Method::Put, patient_url(&id), Some(resource));
+        Step::Send(Interaction { if_match: version.map(|version| format!("W/\"{version}\"")), ..update })
     }
 
     /// An update was taken. A version further on than the next one means that there may be a version in between, which
@@ -133,7 +133,7 @@ impl Delivery<'_> {
             self.version = version;
             self.stage = Stage::ReadOverwritten;
             let url = format!("{}/_history/{}", patient_url(self.id.as_deref().unwrap_or_default()), after - 1);
-            return Step::Ask(Ask::new(Method::Get, url, None));
+            return Step::Send(Interaction::new(Method::Get, url, None));
         }
         self.confirmed(rules, answer)
     }
@@ -175,7 +175,7 @@ impl Delivery<'_> {
     /// The answer to a write that speaks of another record than the one that was written: that one is read before anything of it
     /// is believed.
     pub(super) fn answered_with_another(&mut self, rules: &Rules<'_>, answer: &Answer) -> Option<Step> {
-        let is_other = |record| !self.was_named_by_a_person() && self.carries(rules, record) != Carries::Exactly;
+        let is_other = |record| !self.was_named_by_operator() && self.carries(rules, record) != Carries::Exactly;
         if answer.record().is_some_and(is_other) {
             return Some(conflict(NOT_OURS));
         }
@@ -210,7 +210,7 @@ impl Delivery<'_> {
         // Another record carries our identifier. Whether the one under this id is there, the server says without its address.
         self.stage = Stage::ConfirmIdGone;
         let id = mapping::percent_encode(self.id.as_deref().unwrap_or_default());
-        Step::Ask(Ask::new(Method::Get, format!("Patient?_id={id}"), None))
+        Step::Send(Interaction::new(Method::Get, format!("Patient?_id={id}"), None))
     }
 
     pub(super) fn confirm_id_gone(&mut self, answer: &Answer) -> Step {

@@ -57,7 +57,7 @@ fn a_first_request_that_arrives_late_changes_nothing() {
     let first = change(1, Operation::Create, "Old", None);
     let (mut delivery, _) = Delivery::begin(&rules, &first);
     let nobody = nobody();
-    let Step::Ask(late) = delivery.advance(&rules, &nobody) else { panic!("no create") };
+    let Step::Send(late) = delivery.advance(&rules, &nobody) else { panic!("no create") };
     // ... while a newer state arrives, and someone else adds a contact.
     let link = created(&server, &rules);
     server.edit(1, |patient| patient["contact"] = json!([{ "name": { "text": "Lee" } }]));
@@ -81,7 +81,7 @@ fn a_server_that_writes_over_what_should_be_new_is_told_of() {
     let mut entry = json!({ "response": { "status": "200",
         "location": format!("Patient/{}/_history/2", id_of(1)) } });
     let nobody = nobody();
-    assert!(matches!(delivery.advance(&rules, &nobody), Step::Ask(_)));
+    assert!(matches!(delivery.advance(&rules, &nobody), Step::Send(_)));
     let step = delivery.advance(&rules, &Answer::from_entry(&mut entry));
     assert!(matches!(step, Step::Done(Outcome::Applied(_))));
     assert!(delivery.take_notice().unwrap().contains("If-None-Match"));
@@ -541,9 +541,9 @@ fn a_record_that_never_rests_is_given_up_for_now() {
     let linked = Change { link: Some(link), ..change(1, Operation::Update, "Jun", None) };
     let (mut delivery, mut step) = Delivery::begin(&rules, &linked);
     for round in 0.. {
-        let Step::Ask(ask) = step else { break };
+        let Step::Send(interaction) = step else { break };
         assert!(round < 10, "it has an end");
-        let mut entry = match ask.method {
+        let mut entry = match interaction.method {
             Method::Get => json!({ "response": { "status": "200" },
                 "resource": { "resourceType": "Patient", "id": "1", "meta": { "versionId": "9" },
                     "identifier": [{ "system": "urn:neuronova:patient-id", "value": "P-1" }] } }),
@@ -562,7 +562,7 @@ fn a_server_that_ignores_the_search_never_gives_us_somebody_else() {
     let rules = rules(&settings, &capabilities);
     let change = change(1, Operation::Update, "Jun", None);
     let (mut delivery, step) = Delivery::begin(&rules, &change);
-    assert!(matches!(step, Step::Ask(Ask { method: Method::Get, .. })));
+    assert!(matches!(step, Step::Send(Interaction { method: Method::Get, .. })));
     let somebody = json!({ "resourceType": "Patient", "id": "7",
         "identifier": [{ "system": "urn:other", "value": "P-1" }] });
     let mut entry = json!({ "response": { "status": "200" },

@@ -10,7 +10,7 @@ use serde_json::Value;
 use super::{FHIR_JSON, Outside, content_type, is_outcome};
 use crate::answer::Answer;
 use crate::bundle::{self, Entry};
-use crate::delivery::Ask;
+use crate::delivery::Interaction;
 use crate::outcome::{self, Whole, failure};
 
 /// What came of one HTTP request.
@@ -112,19 +112,19 @@ impl<'a> Wire<'a> {
         }
     }
 
-    pub(super) fn single(&self, ask: &Ask) -> Sent<Answer> {
-        let writes = ask.resource.is_some();
-        let body = ask.resource.as_ref().map(|resource| resource.to_string().into_bytes()).unwrap_or_default();
-        let mut request = with_headers(Request::new(ask.method, ask.url.clone()).with_body(body), writes);
-        for (name, value) in [("if-match", &ask.if_match), ("if-none-exist", &ask.if_none_exist)] {
+    pub(super) fn single(&self, interaction: &Interaction) -> Sent<Answer> {
+        let writes = interaction.resource.is_some();
+        let body = interaction.resource.as_ref().map(|resource| resource.to_string().into_bytes()).unwrap_or_default();
+        let mut request = with_headers(Request::new(interaction.method, interaction.url.clone()).with_body(body), writes);
+        for (name, value) in [("if-match", &interaction.if_match), ("if-none-exist", &interaction.if_none_exist)] {
             if let Some(value) = value {
                 request = request.with_header(name, value.clone());
             }
         }
-        if ask.only_if_new {
+        if interaction.only_if_new {
             request = request.with_header("if-none-match", "*");
         }
-        let what = match ask.method {
+        let what = match interaction.method {
             Method::Get => "GET Patient",
             Method::Post => "POST Patient",
             _ => "PUT Patient",
