@@ -5,6 +5,7 @@
 
 use super::Line;
 use super::bench::{Bench, End, Stop};
+use super::invalid;
 use super::patients::{link, personal};
 use crate::domain::change::{Change, FailureKind, FindingLevel, Link, Operation, Outcome, Receipt, RemoteEdit};
 
@@ -45,6 +46,7 @@ pub(super) async fn run(bench: &Bench, lines: &mut Vec<Line>) {
     say(lines, &place, "update", update(bench, &delivered).await);
     say(lines, &place, "unknown aggregate type", unknown_type(bench).await);
     say(lines, &place, "bad change among good ones", bad_among_good(bench).await);
+    say(lines, &place, "invalid payloads", invalid::judge(bench).await);
     say(lines, &place, "unicode", unicode(bench).await);
     say(lines, &place, "long text", long_text(bench).await);
     say(lines, &place, "edited at the target", conflict(bench).await);
@@ -102,7 +104,7 @@ async fn receipts(bench: &Bench, changes: &[Change]) -> Result<Vec<Receipt>, Str
     outcomes.into_iter().map(|outcome| applied(outcome, "a sound change")).collect()
 }
 
-fn applied(outcome: Outcome, what: &str) -> Result<Receipt, String> {
+pub(super) fn applied(outcome: Outcome, what: &str) -> Result<Receipt, String> {
     match outcome {
         Outcome::Applied(receipt) => Ok(receipt),
         Outcome::Failed(failure) => Err(format!("{what} failed, `{}`: {}", failure.kind.as_str(), failure.message)),

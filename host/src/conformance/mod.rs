@@ -10,6 +10,7 @@ mod canned;
 mod checks;
 mod checks_http;
 mod double;
+mod invalid;
 mod patients;
 mod place;
 mod store;

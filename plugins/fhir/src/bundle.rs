@@ -45,7 +45,10 @@ impl Entry {
         if let Some(resource) = &interaction.resource {
             entry["resource"] = resource.clone();
         }
-        let key = interaction.if_none_exist.as_ref().map_or_else(|| interaction.url.clone(), |query| format!("Patient?{query}"));
+        let key = interaction
+            .if_none_exist
+            .as_ref()
+            .map_or_else(|| interaction.url.clone(), |query| format!("Patient?{query}"));
         // A plain create has no key of its own: its url says nothing about which patient it is.
         let key = if key == "Patient" { format!("create {index}") } else { key };
         Self {
@@ -156,7 +159,10 @@ mod tests {
         };
         let entries = [
             new(0, &Interaction { if_match: Some("W/\"3\"".to_owned()), ..interaction(Method::Put, "Patient/1") }),
-            new(1, &Interaction { if_none_exist: Some("identifier=a".to_owned()), ..interaction(Method::Post, "Patient") }),
+            new(
+                1,
+                &Interaction { if_none_exist: Some("identifier=a".to_owned()), ..interaction(Method::Post, "Patient") },
+            ),
             new(2, &interaction(Method::Get, "Patient/1")),
             new(3, &Interaction { only_if_new: true, ..interaction(Method::Put, "Patient/a1") }),
         ];

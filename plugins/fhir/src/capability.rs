@@ -19,6 +19,7 @@ pub(crate) use proof::probe_query;
 
 /// What a delivery needs to know of the server.
 #[derive(Clone, Debug, Default, Deserialize, Serialize, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a feature of its own in the statement")]
 pub(crate) struct Capabilities {
     /// `PUT Patient/ID` creates a record under an id of ours.
     pub(crate) update_create: bool,
@@ -28,6 +29,8 @@ pub(crate) struct Capabilities {
     pub(crate) batch: bool,
     /// What its versions are worth.
     pub(crate) versioning: Versioning,
+    /// `GET Patient/ID/_history`.
+    pub(crate) history: bool,
 }
 
 /// FHIR's `versioning` of a resource type.
@@ -50,7 +53,7 @@ impl Capabilities {
     }
 
     fn to_state(&self) -> Vec<u8> {
-        serde_json::to_vec(self).expect("invariant: four plain fields are always JSON")
+        serde_json::to_vec(self).expect("invariant: five plain fields are always JSON")
     }
 }
 
@@ -143,6 +146,7 @@ fn read(statement: &Value) -> Result<Read, Failure> {
 
     let flag = |element: &str| patient.get(element).and_then(Value::as_bool).unwrap_or(false);
     let system = list(server, "interaction");
+    let interactions = list(&patient, "interaction");
     let capabilities = Capabilities {
         update_create: flag("updateCreate"),
         conditional_create: flag("conditionalCreate"),
@@ -153,8 +157,8 @@ fn read(statement: &Value) -> Result<Read, Failure> {
             Some("versioned") => Versioning::Versioned,
             _ => Versioning::NoVersion,
         },
+        history: has(&interactions, "code", "history-instance"),
     };
-    let interactions = list(&patient, "interaction");
     let mut findings = interactions_found(&|code| has(&interactions, "code", code));
     if version.starts_with("4.3") {
         findings.push(finding(FindingLevel::Warning, format!("FHIR {version} (R4B): Patient is the same as in R4")));

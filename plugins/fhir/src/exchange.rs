@@ -77,7 +77,8 @@ pub(crate) fn deliver(outside: &dyn Outside, rules: &Rules<'_>, changes: &[Chang
             }
         }
     }
-    let rest = stopped.unwrap_or_else(|| failure(FailureKind::Transient, "the server's answers lead to no end"));
+    let rest = stopped
+        .unwrap_or_else(|| failure(FailureKind::Transient, format!("gave up after {ROUNDS_MAX} rounds of responses")));
     for (outcome, delivery) in outcomes.iter_mut().zip(&mut deliveries) {
         if outcome.is_none() {
             *outcome = delivery.conclude();
@@ -89,7 +90,8 @@ pub(crate) fn deliver(outside: &dyn Outside, rules: &Rules<'_>, changes: &[Chang
     let mut outcomes: Vec<Outcome> =
         outcomes.into_iter().map(|outcome| outcome.unwrap_or_else(|| Outcome::Failed(rest.clone()))).collect();
     let suspects: Vec<Option<Suspect>> = deliveries.iter().map(Delivery::suspect).collect();
-    blame(&mut outcomes, &suspects, &was_asked);
+    let may_write = deliveries.iter().any(Delivery::may_write);
+    blame(&mut outcomes, &suspects, &was_asked, may_write, || line.refuses_every_write());
     whole(outcomes)
 }
 
@@ -109,29 +111,38 @@ impl Notices {
 }
 
 /// Decides what refusals mean that may speak of the server: where several patients met them and none was served, the
-/// target is to blame, and no change pays for it. Where others were served, each stands for its own patient.
-fn blame(outcomes: &mut [Outcome], suspects: &[Option<Suspect>], was_asked: &[bool]) {
+/// target is to blame, and no change pays for it. Where others were served, each speaks for its own patient. Only a write that the
+/// server looked at (`may_write`) says that the credentials may write: read-only ones serve whoever needs no write.
+fn blame(
+    outcomes: &mut [Outcome],
+    suspects: &[Option<Suspect>],
+    was_asked: &[bool],
+    may_write: bool,
+    refuses_every_write: impl FnOnce() -> bool,
+) {
     let is_target_wide = |outcome: &Outcome| matches!(outcome, Outcome::Failed(failure) if target_wide(failure.kind));
     let asked = || (0..outcomes.len()).filter(|index| was_asked[*index]);
-    if asked().any(|index| suspects[index].is_none() && !is_target_wide(&outcomes[index])) {
-        return;
-    }
     let of = |wanted: Suspect| -> Vec<usize> {
         asked().filter(|index| suspects[*index] == Some(wanted) && !is_target_wide(&outcomes[*index])).collect()
     };
     let (credentials, server) = (of(Suspect::Credentials), of(Suspect::Server));
-    let alone = asked().count() == 1;
+    let is_served = asked().any(|index| suspects[index].is_none() && !is_target_wide(&outcomes[index]));
+    let is_alone = asked().count() == 1;
     let gave_up = asked().any(|index| is_target_wide(&outcomes[index]));
+    let may_not_write = !may_write && !credentials.is_empty() && (credentials.len() > 1 || refuses_every_write());
     for index in &credentials {
         let Outcome::Failed(failure) = &mut outcomes[*index] else { continue };
-        if credentials.len() > 1 {
+        if may_not_write {
             failure.kind = FailureKind::Misconfigured;
             failure.message =
-                format!("every patient was refused: the credentials are wrong, or may only read ({})", failure.message);
-        } else if alone {
+                format!("every write was refused: the credentials are wrong, or may only read ({})", failure.message);
+        } else if is_alone || !may_write {
             // One patient says too little: the next ones will show whether it is the credentials.
             failure.kind = FailureKind::Transient;
         }
+    }
+    if is_served {
+        return;
     }
     for index in server.iter().filter(|_| server.len() > 1 || gave_up) {
         let Outcome::Failed(failure) = &mut outcomes[*index] else { continue };

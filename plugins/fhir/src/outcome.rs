@@ -86,7 +86,7 @@ pub(crate) fn of_response(what: &str, response: &Response, told: bool) -> Whole 
 
 /// What it means that a request got no answer at all.
 pub(crate) fn of_error(what: &str, error: &http::Error) -> Failure {
-    // A refusal may mean a lost lease, after which the host drops the result anyway: nothing here to bother a person with.
+    // A refusal may mean a lost lease, after which the host drops the result anyway: nothing here to bother an operator with.
     failure(FailureKind::Unavailable, format!("{what}: {error}"))
 }
 

@@ -87,7 +87,7 @@ struct Wanted<'a> {
     index: usize,
     change: &'a Change,
     uuid: [u8; 16],
-    /// Whether the chart has another uuid than the one we compute: a person linked it.
+    /// Whether the chart has another uuid than the one we compute: an operator linked it.
     has_own_uuid: bool,
     /// What the chart shall hold; `None` when it stays as it is and only its pid is wanted.
     mapped: Option<Mapped>,
@@ -108,7 +108,7 @@ impl Wanted<'_> {
     }
 }
 
-/// Looks for charts that a person named where they are, instead of where ours would be.
+/// Looks for charts that an operator named where they are, instead of where ours would be.
 fn resolve_manual_links(
     db: &impl TargetDb,
     statements: &Statements<'_>,

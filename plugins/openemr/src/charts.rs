@@ -25,7 +25,7 @@ pub(crate) struct ChartQuery<'a> {
     pub(crate) person: Option<Person>,
     /// The pid that the last receipt gave, as text.
     pub(crate) linked_pid: Option<&'a str>,
-    /// Whether that pid is a person's word and no receipt.
+    /// Whether that pid is an operator's choice and no receipt.
     pub(crate) named_by_operator: bool,
     /// What the last receipt remembered of a chart that is not found by our own key.
     pub(crate) own_version: Option<&'a str>,
@@ -61,11 +61,11 @@ pub(crate) enum Found {
         chart: Chart,
         why: String,
     },
-    /// There is something, but which chart is meant only a person can tell.
+    /// There is something, but which chart is meant only an operator can decide.
     Ambiguous(Failure),
 }
 
-/// Looks all of them up in one query; the answers stand in the order of `queries`.
+/// Looks all of them up in one query; the answers are in the order of `queries`.
 ///
 /// `locked` keeps the rows found as they are until the transaction ends.
 ///

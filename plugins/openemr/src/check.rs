@@ -49,7 +49,7 @@ pub(crate) fn usable(schema: &Schema, settings: &Settings) -> Result<(), Failure
     let missing = schema.missing_minimum();
     if !missing.is_empty() {
         return Err(misconfigured(format!(
-            "this is no OpenEMR that can be delivered to: missing {}",
+            "not a usable OpenEMR database: missing {}",
             missing.join(", ")
         )));
     }

@@ -80,7 +80,7 @@ impl std::fmt::Debug for Record {
 }
 
 impl Record {
-    /// Reads back what a row holds; `values` stand in the order of `columns`.
+    /// Reads back what a row holds; `values` are in the order of `columns`.
     pub(crate) fn from_row(columns: &[&'static OwnColumn], values: &[Value]) -> Self {
         Self(columns.iter().zip(values).map(|(column, value)| canonical(column.content, value)).collect())
     }

@@ -31,7 +31,7 @@ pub(crate) struct Creation<'a> {
 /// What became of a creation.
 #[derive(Clone, Debug)]
 pub(crate) enum Created {
-    /// It stands under this pid.
+    /// It has this pid.
     New(i64),
     /// Something turned up meanwhile; never [`Found::Absent`].
     Already(Found),
@@ -47,7 +47,7 @@ pub(crate) fn lock(db: &impl TargetDb) -> Result<(), Failure> {
     db.lock(PID_LOCK, LOCK_TIMEOUT_MS).map_err(|error| error.during("wait for the lock under which pids are assigned"))
 }
 
-/// Creates all of them; the answers stand in the order of `creations`. `locked` says that the lock is held already.
+/// Creates all of them; the answers are in the order of `creations`. `locked` says that the lock is held already.
 ///
 /// # Errors
 /// A failure for the whole batch: what the database says, or `transient` when other writers kept taking the numbers.

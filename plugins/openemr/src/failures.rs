@@ -14,12 +14,12 @@ pub(crate) fn invalid(message: impl Into<String>) -> Failure {
     failure(FailureKind::Invalid, message)
 }
 
-/// A person has to decide.
+/// An operator has to decide.
 pub(crate) fn conflict(message: impl Into<String>) -> Failure {
     failure(FailureKind::Conflict, message)
 }
 
-/// The target refuses everything until a person mends it.
+/// The target refuses everything until an operator fixes it.
 pub(crate) fn misconfigured(message: impl Into<String>) -> Failure {
     failure(FailureKind::Misconfigured, message)
 }

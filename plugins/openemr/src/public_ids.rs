@@ -11,7 +11,7 @@ use crate::failures::conflict;
 
 const PREFIX: &str = "pubpid:";
 
-/// What a receipt remembers of a chart that a person named and that carries another public id than ours.
+/// What a receipt remembers of a chart that an operator named and that carries another public id than ours.
 fn remembered(pubpid: &[u8]) -> String {
     format!("{PREFIX}{}", hexadecimal(&Sha256::digest(pubpid)[..8]))
 }

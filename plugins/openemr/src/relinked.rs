@@ -1,4 +1,4 @@
-//! Charts that a person named: a link that carries a pid alone, or the uuid that such a chart turned out to have.
+//! Charts that an operator named: a link that carries a pid alone, or the uuid that such a chart turned out to have.
 //!
 //! A chart of ours has the uuid that `identity.rs` computes. When OpenEMR's users merge it into another one, the chart that
 //! is left has a uuid of its own; after `host conflicts resolve --keep relink` the link names that chart's pid and nothing
@@ -30,7 +30,7 @@ pub(crate) fn uuid_of(link: &Link) -> Option<[u8; 16]> {
     bytes?.try_into().ok()
 }
 
-/// The pid that a person named: every receipt of this adapter carries a fingerprint, a person's word carries none.
+/// The pid that an operator named: every receipt of this adapter carries a fingerprint, an operator's choice carries none.
 pub(crate) fn named_pid(link: &Link) -> Option<i64> {
     if link.fingerprint.is_some() || link.remote_version.is_some() {
         return None;

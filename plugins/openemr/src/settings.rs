@@ -16,7 +16,7 @@ pub(crate) struct Settings {
     pub(crate) system: String,
     /// Which of the patient's names become `fname` and `lname`.
     pub(crate) name_script: NameScript,
-    /// What stands in `pubpid` when a chart is created.
+    /// What `pubpid` holds when a chart is created.
     pub(crate) pubpid: PublicId,
     /// The OpenEMR user written to `created_by` and `updated_by`.
     pub(crate) user_id: Option<i64>,
@@ -79,7 +79,7 @@ pub(crate) enum UnknownOption {
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum SamePatient {
-    /// A conflict: a person links the patient to that chart, or tells the two apart in OpenEMR.
+    /// A conflict: an operator links the patient to that chart, or tells the two apart in OpenEMR.
     Hold,
     /// A chart of the patient's own is created beside it, with a line in the log.
     Create,

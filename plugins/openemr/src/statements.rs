@@ -1,6 +1,6 @@
 //! The SQL of this adapter, as text. Pure: what a statement says depends on the schema, the settings and the row count.
 //!
-//! Every value is a parameter; what stands in the text are names from `columns.rs`, fixed words and the operator's
+//! Every value is a parameter; the text holds only names from `columns.rs`, fixed words and the operator's
 //! `user_id`, an integer. It never says REPLACE or ON DUPLICATE KEY UPDATE: a collision of `pid` would overwrite another
 //! patient. Nothing here needs more than MySQL 5.7, MariaDB 10.2 or SQLite 3.33.
 

@@ -165,7 +165,7 @@ mod tests {
         assert_eq!(words(race("|Asian| 2106-3 |korean|")), ["asian", "white", "korean"]);
         assert_eq!(race("korean").next(), Some(Part::Text("korean")));
         assert_eq!(race(" | ").next(), None);
-        // A code of the other list is none of this one.
+        // A code of the other list is not one of this list.
         assert_eq!(race("2135-2").next(), Some(Part::Text("2135-2")));
     }
 

@@ -13,7 +13,7 @@ const YEAR_MIN: u16 = 1850;
 /// What is wrong with one field.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
-    /// The field's name as it stands in the payload, for example `birth_date`.
+    /// The field's name in the payload, for example `birth_date`.
     pub field: &'static str,
     /// A lower-case fragment that reads well after `field: `.
     pub message: String,

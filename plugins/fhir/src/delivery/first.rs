@@ -3,13 +3,15 @@
 //! Owns the creates. Every way begins with a search by identifier, since the record may be there already: a lost answer, a
 //! rebuilt store, an older version of this adapter. Where clients may choose ids, the create is
 //! `PUT Patient/{id derived from the identifier}` with `If-None-Match: *`: two of them, however late, meet on one record
-//! and change nothing that is there. Elsewhere it is a `POST`, and a second search right after it finds a double at once.
+//! and change nothing that is there. Elsewhere it is a `POST`. After either, a second search finds a double at once.
 
 use adapter_sdk::http::Method;
 use adapter_sdk::{FailureKind, Outcome};
 use serde_json::{Value, json};
 
-use super::{Interaction, Delivery, NOT_OURS, Rules, Stage, Step, UNREADABLE, conflict, is_proof, nothing_there, patient_url};
+use super::{
+    Delivery, Interaction, NOT_OURS, Rules, Stage, Step, UNREADABLE, conflict, is_proof, nothing_there, patient_url,
+};
 use crate::answer::{Answer, version_of};
 use crate::identity::{Carries, carries, derived_id};
 use crate::outcome::failure;
@@ -57,9 +59,12 @@ impl Delivery<'_> {
             },
             Stage::LookAgain { was_read } => self.looked_again(rules, answer, was_read),
             Stage::ReadChosen { has_looked } => self.on_chosen(rules, answer, has_looked),
-            Stage::Read | Stage::Update | Stage::ReadOverwritten | Stage::ConfirmGone | Stage::ConfirmIdGone => {
-                unreachable!("invariant: `advance` has these stages itself")
-            }
+            Stage::Read
+            | Stage::Update
+            | Stage::ReadOverwritten
+            | Stage::ReadHistory
+            | Stage::ConfirmGone
+            | Stage::ConfirmIdGone => unreachable!("invariant: `advance` has these stages itself"),
         }
     }
 
@@ -104,7 +109,12 @@ impl Delivery<'_> {
                             .to_owned(),
                     );
                 }
-                self.confirmed(rules, answer)
+                if let (None, Some(wanted)) = (&self.written, &self.wanted) {
+                    self.written = Some(Fingerprint::of_own(wanted, rules.settings));
+                }
+                self.version = answer.version();
+                // Our id keeps our own requests apart. Another program may have created a record under an id of its own.
+                self.search(Stage::LookAgain { was_read: true })
             }
             // It is there: made by a request of ours that was thought lost. Or it was there and is deleted.
             304 | 412 => self.read(Stage::ReadOurId { may_be_created: true }),
@@ -144,7 +154,7 @@ impl Delivery<'_> {
             (200, Some(current)) => match self.carries(rules, current) {
                 Carries::Exactly => self.on_current(rules, &current.clone(), answer.version()),
                 // The server does not tell `AB-1` from `ab-1`: that record is another patient's. Our search has shown
-                // that there is none of this one.
+                // that there is not one of this list.
                 Carries::InAnotherCase => {
                     self.id = None;
                     self.stage = Stage::Create;
@@ -263,7 +273,7 @@ impl Delivery<'_> {
             return Err(self.refused("search for Patient", answer));
         };
         let judged = found.into_iter().map(|patient| (patient, self.carries(rules, patient)));
-        // A server that does not look at case answers with another patient's record too, which is none of ours.
+        // A server that does not look at case answers with another patient's record too, which is not ours.
         let ours: Vec<_> = judged.filter(|(_, carries)| *carries != Carries::InAnotherCase).collect();
         // A server that passes over a parameter which it does not know answers with everybody: never take one of them.
         if ours.iter().any(|(_, carries)| *carries == Carries::Not) {

@@ -80,7 +80,8 @@ impl<'a> Line<'a> {
         let mut round = Round::default();
         // Apart, so that a refusal of searches is known as one.
         for searches in [true, false] {
-            let part: Vec<&(usize, Interaction)> = interactions.iter().filter(|(_, interaction)| interaction.is_search() == searches).collect();
+            let part: Vec<&(usize, Interaction)> =
+                interactions.iter().filter(|(_, interaction)| interaction.is_search() == searches).collect();
             if let Err(failure) = self.part(&part, searches, &mut round) {
                 round.stopped = Some(failure);
                 break;
@@ -89,13 +90,21 @@ impl<'a> Line<'a> {
         round
     }
 
-    fn part(&mut self, interactions: &[&(usize, Interaction)], searches: bool, round: &mut Round) -> Result<(), Failure> {
-        let entries: Vec<Entry> =
-            interactions.iter().map(|(index, interaction)| Entry::new(*index, interaction, self.rules.capabilities)).collect();
+    fn part(
+        &mut self,
+        interactions: &[&(usize, Interaction)],
+        searches: bool,
+        round: &mut Round,
+    ) -> Result<(), Failure> {
+        let entries: Vec<Entry> = interactions
+            .iter()
+            .map(|(index, interaction)| Entry::new(*index, interaction, self.rules.capabilities))
+            .collect();
         let mut queue: VecDeque<Vec<Entry>> = self.cut(entries).into();
         while let Some(entries) = queue.pop_front() {
             if entries.len() == 1 || !self.bundles || (searches && !self.searches_in_bundles) {
-                let of_chunk = |interaction: &&&(usize, Interaction)| entries.iter().any(|entry| entry.index == interaction.0);
+                let of_chunk =
+                    |interaction: &&&(usize, Interaction)| entries.iter().any(|entry| entry.index == interaction.0);
                 for (index, interaction) in interactions.iter().filter(of_chunk) {
                     self.alone(*index, interaction, round)?;
                 }
@@ -244,6 +253,11 @@ impl<'a> Line<'a> {
         };
         round.replies.push((index, reply));
         Ok(())
+    }
+
+    /// Whether the server refuses our credentials a write that no server could carry out.
+    pub(super) fn refuses_every_write(&self) -> bool {
+        self.wire.refuses_a_broken_write()
     }
 
     /// Something odd came back: asks whether the target is well, where that is not known or has become doubtful.

@@ -60,6 +60,13 @@ impl<'a> Wire<'a> {
         }
     }
 
+    /// Sends a create that is cut off after its first byte, which leaves no trace at any server. One that judges the credentials
+    /// first says whether they may write; one that reads the body first says nothing of them.
+    pub(super) fn refuses_a_broken_write(&self) -> bool {
+        let request = with_headers(Request::new(Method::Post, "Patient").with_body(b"{".to_vec()), true);
+        self.outside.send(&request).is_ok_and(|response| matches!(response.status, 401 | 403))
+    }
+
     pub(super) fn post(&mut self, entries: &[Entry]) -> Sent<Posted> {
         let what = format!("POST Bundle of {} entries", entries.len());
         let request =
@@ -115,7 +122,8 @@ impl<'a> Wire<'a> {
     pub(super) fn single(&self, interaction: &Interaction) -> Sent<Answer> {
         let writes = interaction.resource.is_some();
         let body = interaction.resource.as_ref().map(|resource| resource.to_string().into_bytes()).unwrap_or_default();
-        let mut request = with_headers(Request::new(interaction.method, interaction.url.clone()).with_body(body), writes);
+        let mut request =
+            with_headers(Request::new(interaction.method, interaction.url.clone()).with_body(body), writes);
         for (name, value) in [("if-match", &interaction.if_match), ("if-none-exist", &interaction.if_none_exist)] {
             if let Some(value) = value {
                 request = request.with_header(name, value.clone());

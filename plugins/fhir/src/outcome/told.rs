@@ -1,7 +1,7 @@
 //! What may be repeated of an `OperationOutcome`: one line in which every word is one of ours.
 //!
 //! Servers repeat and rephrase the values that they complain about, so nothing is recognised as a value and left out. It is the
-//! other way round: codes, element paths and words that stand in `words` come through, and `...` marks what did not. Words count
+//! other way round: codes, element paths and words that are in `words` pass, and `...` marks what did not. Words count
 //! letter by letter, in lower case or as the exact name of an element. So a family name comes through only where it is such a word.
 
 mod words;
