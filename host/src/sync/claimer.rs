@@ -12,17 +12,17 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::batch_size::BatchSize;
-use super::handover::{Handover, Taking};
+use super::demand::{Demand, ConsumerGuard};
 use super::supervisor::Gate;
 use super::target::{SyncOptions, Target};
-use super::trial::TRIAL_MAX;
+use super::canary::CANARY_MAX;
 use super::trouble::StoreTrouble;
 use super::worker::release;
 use crate::store::{Batch, Claim, ClaimRequest, Place, Store, UnderLease};
 
 /// While batches come straight from the router, what waits in line is looked at so often all the same: another host may have
 /// given something back, and what was put off comes due.
-const LOOK_EVERY: Duration = Duration::from_millis(100);
+const QUEUE_SCAN_EVERY: Duration = Duration::from_millis(100);
 
 /// A worker that is ready for a batch.
 pub(super) type Wanted = oneshot::Sender<Batch>;
@@ -33,9 +33,9 @@ pub(super) struct Claimer {
     pub(super) options: Arc<SyncOptions>,
     pub(super) size: Arc<BatchSize>,
     pub(super) gate: watch::Receiver<Gate>,
-    pub(super) handover: Arc<Handover>,
+    pub(super) demand: Arc<Demand>,
     /// While the target takes deliveries, or is looked at and may take some in a moment.
-    pub(super) taking: Option<Taking>,
+    pub(super) taking: Option<ConsumerGuard>,
     /// Workers that are ready.
     pub(super) wanted: mpsc::Receiver<Wanted>,
     pub(super) trouble: StoreTrouble,
@@ -44,14 +44,14 @@ pub(super) struct Claimer {
 
 impl Claimer {
     pub(super) async fn run(mut self) {
-        let mut line = self.handover.line();
+        let mut line = self.demand.subscribe_pending();
         let mut place = Place::default();
         let task = format!("claim for {}", self.target.spec.name);
         // When it was seen last that nothing waits in line.
         let mut idle_since: Option<Instant> = None;
         while self.pass_gate().await {
             let heard = line.has_changed().unwrap_or(true);
-            if heard || idle_since.is_none_or(|since| since.elapsed() > LOOK_EVERY) {
+            if heard || idle_since.is_none_or(|since| since.elapsed() > QUEUE_SCAN_EVERY) {
                 // Before the look, so that nothing that comes in between goes unheard.
                 line.mark_unchanged();
                 idle_since = None;
@@ -95,7 +95,7 @@ impl Claimer {
             if !takes {
                 self.taking = None;
             } else if self.taking.is_none() {
-                self.taking = Some(self.handover.take_part());
+                self.taking = Some(self.demand.register_consumer());
             }
             if is_open {
                 return true;
@@ -108,15 +108,15 @@ impl Claimer {
     }
 
     fn request(&self) -> ClaimRequest {
-        let trial = match &*self.gate.borrow() {
-            Gate::Open(in_force) => in_force.trial.as_ref().is_some_and(|trial| !trial.is_taken()),
+        let canary = match &*self.gate.borrow() {
+            Gate::Open(active) => active.canary.as_ref().is_some_and(|canary| !canary.is_taken()),
             Gate::Unknown | Gate::Shut(_) | Gate::Paused => false,
         };
         let batch_max = self.size.get();
         ClaimRequest {
             target: self.target.spec.name.clone(),
             owner: self.options.host_id.clone(),
-            batch_max: if trial { batch_max.min(TRIAL_MAX) } else { batch_max },
+            batch_max: if canary { batch_max.min(CANARY_MAX) } else { batch_max },
             lease_ms: self.options.lease_ms,
             fifo_types: self.options.fifo_types.clone(),
         }
@@ -125,16 +125,16 @@ impl Claimer {
     /// Asks the router, until something else may be in line.
     async fn ask(&mut self, line: &mut watch::Receiver<u64>) -> Option<Batch> {
         let request = self.request();
-        let mut question = self.handover.ask(request.clone());
+        let mut question = self.demand.ask(request.clone());
         tokio::select! {
             given = &mut question.answer => return self.load(given.ok()?, &request).await,
             () = self.stop.cancelled() => {}
-            // A shut gate, or an adapter on trial that wants a small batch.
+            // A shut gate, or a canary that wants a small batch.
             _ = self.gate.changed() => self.gate.mark_changed(),
             _ = line.changed() => line.mark_changed(),
             () = tokio::time::sleep(Duration::from_millis(self.options.poll_ms)) => {}
         }
-        self.handover.withdraw(&question);
+        self.demand.cancel(&question);
         self.load(question.answer.await.ok()?, &request).await
     }
 

@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use super::batch_size::BatchSize;
 use super::breaker::Breaker;
 use super::claimer::Claimer;
-use super::handover::Handover;
+use super::demand::Demand;
 use super::rescuer::Rescuer;
 use super::router::Router;
 use super::supervisor::{Gate, Supervisor};
@@ -121,15 +121,15 @@ impl Daemon {
         let host = self.host_record();
         // So that a wrong store, or one that this host may not write into, is said at once and not in a log.
         self.store.register_host(&host).await?;
-        let handover = Arc::new(Handover::new());
+        let demand = Arc::new(Demand::new());
         let trouble = StoreTrouble::default();
         let mut tasks = Tasks::new();
         let running: Vec<_> = self
             .targets
             .iter()
-            .map(|target| self.start(target, (&handover, &trouble), (&stop, &abort), &mut tasks))
+            .map(|target| self.start(target, (&demand, &trouble), (&stop, &abort), &mut tasks))
             .collect();
-        self.start_common(host, (&handover, &trouble), &running, &stop, &mut tasks);
+        self.start_common(host, (&demand, &trouble), &running, &stop, &mut tasks);
         let mut end = tokio::select! {
             biased;
             end = self.run_until(until_idle, &running, &trouble, &stop) => end,
@@ -184,7 +184,7 @@ impl Daemon {
     fn start_common(
         &self,
         host: HostRecord,
-        (handover, trouble): (&Arc<Handover>, &StoreTrouble),
+        (demand, trouble): (&Arc<Demand>, &StoreTrouble),
         running: &[Running],
         stop: &CancellationToken,
         tasks: &mut Tasks,
@@ -192,7 +192,7 @@ impl Daemon {
         let router = Router {
             store: self.store.clone(),
             poll: Duration::from_millis(self.options.poll_ms),
-            handover: handover.clone(),
+            demand: demand.clone(),
             trouble: trouble.clone(),
             stop: stop.clone(),
         };
@@ -201,7 +201,7 @@ impl Daemon {
             store: self.store.clone(),
             host,
             every: Duration::from_millis((self.options.lease_ms / 3).clamp(100, 5_000)),
-            handover: handover.clone(),
+            demand: demand.clone(),
             pulses: tasks.pulses(),
             stop: stop.clone(),
         };
@@ -215,7 +215,7 @@ impl Daemon {
     fn start(
         &self,
         target: &Arc<Target>,
-        (handover, trouble): (&Arc<Handover>, &StoreTrouble),
+        (demand, trouble): (&Arc<Demand>, &StoreTrouble),
         (stop, abort): (&CancellationToken, &CancellationToken),
         tasks: &mut Tasks,
     ) -> Running {
@@ -233,7 +233,7 @@ impl Daemon {
             stop: stop.clone(),
             breaker: Breaker::new(self.options.breaker),
             adapters: Adapters::default(),
-            handover: handover.clone(),
+            demand: demand.clone(),
             reload: self.reload.clone(),
             probes_seen: None,
         };
@@ -247,8 +247,8 @@ impl Daemon {
             options: self.options.clone(),
             size: size.clone(),
             gate: gate_seen.clone(),
-            handover: handover.clone(),
-            taking: Some(handover.take_part()),
+            demand: demand.clone(),
+            taking: Some(demand.register_consumer()),
             wanted: ready,
             trouble: trouble.clone(),
             stop: stop.clone(),

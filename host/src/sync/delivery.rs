@@ -17,7 +17,7 @@ use futures::future::BoxFuture;
 use tokio::time::Instant;
 
 use super::splits::{Next, Splits};
-use super::supervisor::InForce;
+use super::supervisor::ActiveAdapter;
 use super::target::{Applied, Called, Target, from_database};
 use crate::database::DatabaseError;
 use crate::domain::change::{Change, Failure, FailureKind, Operation, Outcome};
@@ -35,7 +35,7 @@ const CONTENTION_PATIENCE: Duration = Duration::from_secs(3);
 pub(super) enum Delivered {
     /// One outcome per delivery, in order, and which of them are in doubt. The failure, if there is one, speaks of the target as a
     /// whole.
-    Judged { outcomes: Vec<Outcome>, in_doubt: Vec<bool>, target_failure: Option<Failure>, adapter_broke: bool },
+    Judged { outcomes: Vec<Outcome>, in_doubt: Vec<bool>, target_failure: Option<Failure>, adapter_crashed: bool },
     /// The lease was lost: what was not committed is rolled back, and nothing may be settled.
     LeaseLost,
 }
@@ -97,14 +97,14 @@ impl Fence for StoreFence {
 }
 
 /// Brings a batch to the target.
-pub(super) async fn deliver(target: &Target, in_force: &InForce, fence: &StoreFence, changes: &[Change]) -> Delivered {
+pub(super) async fn deliver(target: &Target, active: &ActiveAdapter, fence: &StoreFence, changes: &[Change]) -> Delivered {
     let mut judged = Judged { outcomes: vec![None; changes.len()], in_doubt: vec![false; changes.len()] };
     let mut parts = VecDeque::new();
     parts.push_back(0..changes.len());
     let mut splits = Splits::new(changes.len());
-    let mut adapter_broke = false;
+    let mut adapter_crashed = false;
     while let Some(part) = parts.pop_front() {
-        let (failure, next) = match deliver_part(target, in_force, fence, &changes[part.clone()]).await {
+        let (failure, next) = match deliver_part(target, active, fence, &changes[part.clone()]).await {
             Part::LeaseLost => return Delivered::LeaseLost,
             Part::Outcomes { outcomes, in_doubt } => {
                 splits.worked();
@@ -112,17 +112,17 @@ pub(super) async fn deliver(target: &Target, in_force: &InForce, fence: &StoreFe
                 judged.put(part, outcomes, in_doubt);
                 // An adapter that met an outage half-way says so for the changes that it did not get to.
                 if let Some(failure) = target_failure {
-                    return judged.broken_off(failure, adapter_broke);
+                    return judged.target_failed(failure, adapter_crashed);
                 }
                 continue;
             }
             Part::Failed { failure, in_doubt } if failure.kind.is_target_wide() => {
                 let outcomes = vec![Outcome::Failed(failure.clone()); part.len()];
                 judged.put(part, outcomes, in_doubt);
-                return judged.broken_off(failure, adapter_broke);
+                return judged.target_failed(failure, adapter_crashed);
             }
             Part::Failed { failure, in_doubt } => {
-                adapter_broke |= failure.kind == FailureKind::Adapter;
+                adapter_crashed |= failure.kind == FailureKind::Adapter;
                 // What was sent is neither split nor sent again here.
                 if in_doubt {
                     judged.put(part.clone(), vec![Outcome::Failed(failure); part.len()], true);
@@ -149,14 +149,14 @@ pub(super) async fn deliver(target: &Target, in_force: &InForce, fence: &StoreFe
                 parts.push_front(part.start..middle);
             }
             Next::Settle => judged.put(part, vec![Outcome::Failed(failure)], false),
-            Next::Stop => return judged.stopped(&failure, adapter_broke),
+            Next::Stop => return judged.stopped(&failure, adapter_crashed),
             Next::TargetFailed => {
                 let failure = Failure::new(FailureKind::Unavailable, failure.message);
-                return judged.broken_off(failure, adapter_broke);
+                return judged.target_failed(failure, adapter_crashed);
             }
         }
     }
-    judged.end(None, adapter_broke)
+    judged.end(None, adapter_crashed)
 }
 
 fn target_wide(outcome: &Outcome) -> Option<Failure> {
@@ -181,25 +181,25 @@ impl Judged {
     }
 
     /// The target as a whole failed: what was not judged yet waits for it. Nothing of it was sent, so that it is not in doubt.
-    fn broken_off(mut self, failure: Failure, adapter_broke: bool) -> Delivered {
+    fn target_failed(mut self, failure: Failure, adapter_crashed: bool) -> Delivered {
         for place in self.outcomes.iter_mut().filter(|place| place.is_none()) {
             *place = Some(Outcome::Failed(failure.clone()));
         }
-        self.end(Some(failure), adapter_broke)
+        self.end(Some(failure), adapter_crashed)
     }
 
     /// Too much failed in a row: what was not tried by itself waits for another batch.
-    fn stopped(mut self, failure: &Failure, adapter_broke: bool) -> Delivered {
+    fn stopped(mut self, failure: &Failure, adapter_crashed: bool) -> Delivered {
         let message = format!("not tried by itself yet, since much of its batch failed: {}", failure.message);
         for place in self.outcomes.iter_mut().filter(|place| place.is_none()) {
             *place = Some(Outcome::Failed(Failure::new(FailureKind::Delayed, message.clone())));
         }
-        self.end(None, adapter_broke)
+        self.end(None, adapter_crashed)
     }
 
-    fn end(self, target_failure: Option<Failure>, adapter_broke: bool) -> Delivered {
+    fn end(self, target_failure: Option<Failure>, adapter_crashed: bool) -> Delivered {
         let outcomes = self.outcomes.into_iter().map(|outcome| outcome.expect("invariant: every part was judged"));
-        Delivered::Judged { outcomes: outcomes.collect(), in_doubt: self.in_doubt, target_failure, adapter_broke }
+        Delivered::Judged { outcomes: outcomes.collect(), in_doubt: self.in_doubt, target_failure, adapter_crashed }
     }
 }
 
@@ -212,11 +212,11 @@ fn is_definite(outcome: &Outcome) -> bool {
 }
 
 /// One call, run again a few times while the target's database is contended.
-async fn deliver_part(target: &Target, in_force: &InForce, fence: &StoreFence, changes: &[Change]) -> Part {
+async fn deliver_part(target: &Target, active: &ActiveAdapter, fence: &StoreFence, changes: &[Change]) -> Part {
     let started = Instant::now();
     let mut run = 1;
     loop {
-        match deliver_once(target, in_force, fence, changes).await {
+        match deliver_once(target, active, fence, changes).await {
             Err(error)
                 if error.is_contention() && run < CONTENTION_RUNS_MAX && started.elapsed() < CONTENTION_PATIENCE =>
             {
@@ -233,12 +233,12 @@ async fn deliver_part(target: &Target, in_force: &InForce, fence: &StoreFence, c
 
 async fn deliver_once(
     target: &Target,
-    in_force: &InForce,
+    active: &ActiveAdapter,
     fence: &StoreFence,
     changes: &[Change],
 ) -> Result<Part, DatabaseError> {
     let permit = (Arc::new(fence.clone()) as Arc<dyn Fence>, &fence.fates);
-    let applied = target.apply(&in_force.adapter, &in_force.state, permit, changes).await;
+    let applied = target.apply(&active.adapter, &active.state, permit, changes).await;
     let (called, transaction, in_doubt) = match applied {
         Applied::Broken(error) => return Err(error),
         Applied::LeaseLost => return Ok(Part::LeaseLost),
@@ -255,7 +255,7 @@ async fn deliver_once(
             return Ok(Part::Failed { failure, in_doubt });
         }
         // A transaction that is dropped is rolled back by the server.
-        Called::Broke(error) => {
+        Called::Crashed(error) => {
             let failure = Failure::new(FailureKind::Adapter, error.to_string());
             return Ok(Part::Failed { failure, in_doubt });
         }
@@ -270,7 +270,7 @@ async fn deliver_once(
     Ok(Part::Outcomes { outcomes, in_doubt })
 }
 
-/// What is written about each delivery. `luck` in `0.0..1.0` spreads the retries.
+/// What is written about each delivery. `jitter` in `0.0..1.0` spreads the retries.
 ///
 /// # Panics
 /// Never: a leased delivery may settle in each of these ways.
@@ -280,7 +280,7 @@ pub fn settlements(
     outcomes: Vec<Outcome>,
     retry: &RetryPolicy,
     takes_id: impl Fn(&str) -> bool,
-    mut luck: impl FnMut() -> f64,
+    mut jitter: impl FnMut() -> f64,
 ) -> Vec<Settlement> {
     deliveries
         .iter()
@@ -319,7 +319,7 @@ pub fn settlements(
             let pauses = status == Status::Pending && !waits_for_target;
             // One that spent no attempt is not made to wait for longer and longer.
             let spent = if attempts > delivery.attempts { attempts } else { 1 };
-            let pause_ms = if pauses { retry.pause_ms(spent, luck()).max(1) } else { 0 };
+            let pause_ms = if pauses { retry.pause_ms(spent, jitter()).max(1) } else { 0 };
             Settlement {
                 outbox_id: delivery.change.change_id,
                 aggregate_type: delivery.change.aggregate_type.clone(),
@@ -383,7 +383,7 @@ mod tests {
         let outage = Failure::new(FailureKind::Unavailable, "connection broke");
         let mut judged = Judged { outcomes: vec![None; 3], in_doubt: vec![false; 3] };
         judged.put(0..1, vec![Outcome::Failed(outage.clone())], true);
-        let Delivered::Judged { in_doubt, outcomes, .. } = judged.broken_off(outage, false) else { panic!("lost") };
+        let Delivered::Judged { in_doubt, outcomes, .. } = judged.target_failed(outage, false) else { panic!("lost") };
         assert_eq!(in_doubt, [true, false, false]);
         assert!(outcomes.iter().all(|outcome| matches!(outcome, Outcome::Failed(_))));
     }

@@ -2,8 +2,8 @@
 //!
 //! One daemon runs these tasks, each joined at its end:
 //! - the router (`router.rs`) gives outbox rows their deliveries;
-//! - per target a supervisor (`supervisor.rs`) keeps an adapter in force (`swap.rs`, `trial.rs`) and the gate open or shut, a
-//!   claimer (`claimer.rs`) has the next batch ready, from what waits in line or straight from the router (`handover.rs`), and
+//! - per target a supervisor (`supervisor.rs`) keeps an adapter in force (`swap.rs`, `canary.rs`) and the gate open or shut, a
+//!   claimer (`claimer.rs`) has the next batch ready, from what waits in line or straight from the router (`demand.rs`), and
 //!   some workers (`worker.rs`) deliver (`delivery.rs`) and settle;
 //! - the rescuer (`rescuer.rs`) takes back batches of hosts that died, says that this one lives, and names what the hosts of the
 //!   store do not have in common (`roster.rs`);
@@ -11,7 +11,7 @@
 //!
 //! `tasks.rs` watches over them: a task that dies ends the daemon.
 //!
-//! Beside it, `rehearsal.rs` shows what a delivery would do, for `host plugin dry-run`.
+//! Beside it, `dry_run.rs` shows what a delivery would do, for `host plugin dry-run`.
 //!
 //! Several hosts may do all of it on one store at the same time: nothing here relies on being alone. Read next:
 //! `delivery.rs`.
@@ -21,10 +21,10 @@ mod breaker;
 mod claimer;
 mod daemon;
 mod delivery;
-mod handover;
+mod demand;
 mod privileges;
 mod purger;
-mod rehearsal;
+mod dry_run;
 mod reporter;
 mod rescuer;
 mod roster;
@@ -35,7 +35,7 @@ mod swap;
 mod tally;
 mod target;
 mod tasks;
-mod trial;
+mod canary;
 mod trouble;
 mod worker;
 
@@ -46,7 +46,7 @@ pub mod fuzzing {
 }
 
 pub use daemon::{Breakdown, Daemon, Remaining, RunEnd, RunSummary};
-pub use rehearsal::{Rehearsal, Trace};
+pub use dry_run::{DryRun, DryRunEnd};
 pub use roster::{Difference, differences};
 pub use tally::TargetTally;
 pub use target::{SyncOptions, Target, TargetKind, TargetSpec};

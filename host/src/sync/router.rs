@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::handover::{Asked, Handover};
+use super::demand::{PendingRequest, Demand};
 use super::trouble::StoreTrouble;
 use super::worker::release;
 use crate::store::{ClaimRequest, Routed, Routes, Store, StoreError, UnderLease};
@@ -19,18 +19,18 @@ const ROUTE_MAX: u32 = 1_000;
 const POLL_MIN: Duration = Duration::from_millis(2);
 
 /// A look goes on behind the last id. A smaller id may be committed later, so that it looks back so often.
-const LOOK_BACK_EVERY: Duration = Duration::from_millis(500);
+const RESCAN_EVERY: Duration = Duration::from_millis(500);
 /// It looks back to where it was at least so long ago.
-const LOOK_BACK: Duration = Duration::from_secs(2);
+const RESCAN_BACK: Duration = Duration::from_secs(2);
 /// From the very beginning it looks so seldom that this takes a fiftieth of the time: there it walks over the dead entries of
 /// all that was routed and that the database has not tidied up yet.
-const FROM_THE_BEGINNING_SHARE: u32 = 50;
-const FROM_THE_BEGINNING_EVERY_MAX: Duration = Duration::from_secs(30);
+const FULL_SCAN_SHARE: u32 = 50;
+const FULL_SCAN_EVERY_MAX: Duration = Duration::from_secs(30);
 
 /// With something to route, so long is waited for a target that takes deliveries to ask: what is given straight costs less than
 /// what waits in line, and who is busy with a batch could not take it yet anyway. It must be longer than a batch takes: who
 /// finds something in line takes that and does not ask, so that a router that did not wait would fill the line for good.
-const ASKED_WITHIN: Duration = Duration::from_secs(5);
+const REQUEST_WAIT: Duration = Duration::from_secs(5);
 
 /// The name under which the router notes its trouble with the store.
 const TASK: &str = "route";
@@ -38,7 +38,7 @@ const TASK: &str = "route";
 pub(super) struct Router {
     pub(super) store: Store,
     pub(super) poll: Duration,
-    pub(super) handover: Arc<Handover>,
+    pub(super) demand: Arc<Demand>,
     pub(super) trouble: StoreTrouble,
     pub(super) stop: CancellationToken,
 }
@@ -50,24 +50,24 @@ impl Router {
         let mut routes = None;
         let mut pause = POLL_MIN;
         let mut place = Place::new(Instant::now());
-        wait_for_targets(&self.handover, &self.stop).await;
+        wait_for_targets(&self.demand, &self.stop).await;
         while !self.stop.is_cancelled() {
             let begun = Instant::now();
             place.begin(begun);
-            let asked = self.handover.take();
+            let asked = self.demand.take();
             let requests: Vec<_> = asked.iter().map(|asked| asked.request.clone()).collect();
             match self.route(&mut routes, &mut place, &requests).await {
                 Ok(done) => {
                     self.trouble.end(TASK);
                     place.ended(begun, Instant::now());
-                    hand_over(&self.store, &self.handover, asked, done.taken).await;
+                    answer_requests(&self.store, &self.demand, asked, done.taken).await;
                     if done.some_wait {
-                        self.handover.something_waits();
+                        self.demand.notify_pending();
                     }
                     if done.changes > 0 {
                         tracing::debug!(count = done.changes, "changes routed");
                         pause = POLL_MIN;
-                        wait_for_targets(&self.handover, &self.stop).await;
+                        wait_for_targets(&self.demand, &self.stop).await;
                         continue;
                     }
                     if done.routes_changed || place.goes_back() {
@@ -76,7 +76,7 @@ impl Router {
                     pause = (pause * 2).min(self.poll);
                 }
                 Err(error) => {
-                    self.handover.put(asked);
+                    self.demand.put(asked);
                     // Said once for an outage, not at every look.
                     if self.trouble.note(TASK, &error) {
                         tracing::error!(%error, "the router cannot reach the store; it keeps trying");
@@ -115,11 +115,11 @@ impl Router {
 }
 
 /// Until one asks, or there is none to wait for.
-async fn wait_for_targets(handover: &Handover, stop: &CancellationToken) {
+async fn wait_for_targets(demand: &Demand, stop: &CancellationToken) {
     tokio::select! {
         () = stop.cancelled() => {}
-        () = handover.wait() => {}
-        () = tokio::time::sleep(ASKED_WITHIN) => {}
+        () = demand.wait() => {}
+        () = tokio::time::sleep(REQUEST_WAIT) => {}
     }
 }
 
@@ -150,13 +150,13 @@ impl Place {
     }
 
     fn begin(&mut self, now: Instant) {
-        if now.duration_since(self.moved) >= LOOK_BACK {
+        if now.duration_since(self.moved) >= RESCAN_BACK {
             (self.back, self.next_back, self.moved) = (self.next_back, self.after, now);
         }
         self.is_whole = now >= self.whole_due;
         if self.is_whole {
             self.after = i64::MIN;
-        } else if now.duration_since(self.looked_back) > LOOK_BACK_EVERY {
+        } else if now.duration_since(self.looked_back) > RESCAN_EVERY {
             (self.after, self.looked_back) = (self.back, now);
         }
     }
@@ -165,7 +165,7 @@ impl Place {
     fn ended(&mut self, begun: Instant, now: Instant) {
         if self.is_whole {
             let took = now.duration_since(begun);
-            self.whole_due = now + (took * FROM_THE_BEGINNING_SHARE).min(FROM_THE_BEGINNING_EVERY_MAX);
+            self.whole_due = now + (took * FULL_SCAN_SHARE).min(FULL_SCAN_EVERY_MAX);
         }
     }
 
@@ -184,7 +184,7 @@ fn limit(asked: &[ClaimRequest]) -> u32 {
 }
 
 /// Gives each its batch; who got none goes on waiting.
-async fn hand_over(store: &Store, handover: &Handover, asked: Vec<Asked>, taken: Vec<Option<UnderLease>>) {
+async fn answer_requests(store: &Store, demand: &Demand, asked: Vec<PendingRequest>, taken: Vec<Option<UnderLease>>) {
     let mut waiting = Vec::new();
     for (asked, taken) in asked.into_iter().zip(taken) {
         let Some(taken) = taken else {
@@ -197,7 +197,7 @@ async fn hand_over(store: &Store, handover: &Handover, asked: Vec<Asked>, taken:
         }
     }
     if !waiting.is_empty() {
-        handover.put(waiting);
+        demand.put(waiting);
     }
 }
 

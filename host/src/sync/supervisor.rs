@@ -8,20 +8,20 @@ use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::breaker::Breaker;
-use super::handover::Handover;
+use super::demand::Demand;
 use super::swap::Adapters;
 use super::target::{SyncOptions, Target};
-use super::trial::{Trial, Verdict};
+use super::canary::{Canary, CanaryResult};
 use crate::domain::change::{Failure, FindingLevel, Report};
 use crate::plugin::{Adapter, Runtime};
 use crate::store::{BreakerState, Store, TargetNews, TargetState};
 
 /// An adapter that may be used, with what its last check learnt.
-pub(super) struct InForce {
+pub(super) struct ActiveAdapter {
     pub(super) adapter: Arc<Adapter>,
     pub(super) state: Vec<u8>,
     /// Another one, to be tried on a few deliveries.
-    pub(super) trial: Option<Arc<Trial>>,
+    pub(super) canary: Option<Arc<Canary>>,
 }
 
 /// What the gate shows to the workers.
@@ -30,7 +30,7 @@ pub(super) enum Gate {
     /// The target has not been looked at yet.
     Unknown,
     /// Go through, with this.
-    Open(Arc<InForce>),
+    Open(Arc<ActiveAdapter>),
     /// Wait. Why, for people.
     Shut(Failure),
     /// Wait: a person has paused the target.
@@ -39,13 +39,13 @@ pub(super) enum Gate {
 
 /// What workers tell the supervisor.
 #[derive(Debug)]
-pub(super) enum News {
+pub(super) enum TargetEvent {
     /// The target as a whole failed.
     Failed(Failure),
     /// A delivery worked.
     Delivered,
     /// The adapter on trial was tried.
-    Tried(Verdict),
+    CanaryTried(CanaryResult),
 }
 
 pub(super) struct Supervisor {
@@ -54,12 +54,12 @@ pub(super) struct Supervisor {
     pub(super) store: Store,
     pub(super) options: Arc<SyncOptions>,
     pub(super) gate: watch::Sender<Gate>,
-    pub(super) news: mpsc::Receiver<News>,
+    pub(super) news: mpsc::Receiver<TargetEvent>,
     pub(super) stop: CancellationToken,
     pub(super) breaker: Breaker,
     pub(super) adapters: Adapters,
     /// Tells the claimers.
-    pub(super) handover: Arc<Handover>,
+    pub(super) demand: Arc<Demand>,
     /// Changes when the adapter's file is to be read again (SIGHUP).
     pub(super) reload: watch::Receiver<u64>,
     /// How often an operator had asked for a look at the target when this host last looked; none before the first time.
@@ -68,7 +68,7 @@ pub(super) struct Supervisor {
 
 /// What ended a wait.
 enum Woken {
-    News(News),
+    TargetEvent(TargetEvent),
     Tick,
     Reload,
     Stop,
@@ -81,7 +81,7 @@ impl Supervisor {
                 match self.first_adapter().await {
                     Ok(loaded) => self.adapters.current = Some(loaded),
                     Err(failure) => {
-                        self.stay_away(failure).await;
+                        self.back_off(failure).await;
                         continue;
                     }
                 }
@@ -95,39 +95,39 @@ impl Supervisor {
             }
             match self.check(&current.adapter).await {
                 Ok(report) => {
-                    self.record_in_force().await;
-                    self.put_in_force(current.adapter, report).await;
+                    self.record_active().await;
+                    self.activate(current.adapter, report).await;
                 }
                 Err(failure) => {
-                    self.stay_away(failure).await;
+                    self.back_off(failure).await;
                     continue;
                 }
             }
-            let failure = self.watch_over().await;
-            self.forget_trial();
+            let failure = self.supervise().await;
+            self.forget_canary();
             if let Some(failure) = failure
                 && !self.stop.is_cancelled()
                 && !self.roll_back(&failure).await
             {
-                self.stay_away(failure).await;
+                self.back_off(failure).await;
             }
         }
     }
 
     /// The gate is open: waits until the target fails, and swaps adapters and follows pauses meanwhile. `None` when it is
     /// time to stop or to check again.
-    async fn watch_over(&mut self) -> Option<Failure> {
+    async fn supervise(&mut self) -> Option<Failure> {
         let checked = tokio::time::Instant::now();
         let every = Duration::from_millis(self.options.watch_ms);
         let mut tick = checked + every;
         loop {
-            // News of a busy target never stop, and must not keep the files and people's wishes waiting.
+            // TargetEvent of a busy target never stop, and must not keep the files and people's wishes waiting.
             let left = tick.saturating_duration_since(tokio::time::Instant::now());
             let woken = if left.is_zero() { Woken::Tick } else { self.wait(left).await };
             match woken {
-                Woken::News(News::Failed(failure)) => return Some(failure),
-                Woken::News(News::Delivered) => self.breaker.succeeded(),
-                Woken::News(News::Tried(verdict)) => self.judge(verdict).await,
+                Woken::TargetEvent(TargetEvent::Failed(failure)) => return Some(failure),
+                Woken::TargetEvent(TargetEvent::Delivered) => self.breaker.succeeded(),
+                Woken::TargetEvent(TargetEvent::CanaryTried(result)) => self.judge(result).await,
                 Woken::Reload => self.reload().await,
                 Woken::Stop => return None,
                 Woken::Tick => {
@@ -136,7 +136,7 @@ impl Supervisor {
                     if self.follow_pause().await || self.is_probe_wanted().await {
                         return None;
                     }
-                    if checked.elapsed() > Duration::from_millis(self.options.recheck_ms) && !self.is_trying() {
+                    if checked.elapsed() > Duration::from_millis(self.options.recheck_ms) && !self.has_canary() {
                         return None;
                     }
                 }
@@ -145,7 +145,7 @@ impl Supervisor {
     }
 
     /// The target is left alone for a while, unless its adapter's file changes before.
-    async fn stay_away(&mut self, failure: Failure) {
+    async fn back_off(&mut self, failure: Failure) {
         let pause = self.breaker.failed(failure.retry_after_ms, rand::random());
         self.shut(failure, pause, None).await;
         if self.wait_for_file_or(pause).await {
@@ -155,14 +155,14 @@ impl Supervisor {
 
     /// Whether an operator asks for a look at the target now.
     async fn is_probe_wanted(&mut self) -> bool {
-        let Some(wish) = self.wish().await else { return false };
-        self.probes_seen.replace(wish.probe_requests).is_some_and(|seen| seen < wish.probe_requests)
+        let Some(desired) = self.desired_state().await else { return false };
+        self.probes_seen.replace(desired.probe_requests).is_some_and(|seen| seen < desired.probe_requests)
     }
 
     /// Shuts or frees the gate as a person wishes; `true` when the target may go on after a check.
     async fn follow_pause(&self) -> bool {
-        let Some(wish) = self.wish().await else { return false };
-        let paused = wish.paused;
+        let Some(desired) = self.desired_state().await else { return false };
+        let paused = desired.paused;
         let is_paused = matches!(*self.gate.borrow(), Gate::Paused);
         if paused && !is_paused {
             tracing::info!(target_name = %self.target.spec.name, "target paused");
@@ -188,20 +188,20 @@ impl Supervisor {
         Ok(report)
     }
 
-    pub(super) async fn put_in_force(&self, adapter: Arc<Adapter>, report: Report) {
+    pub(super) async fn activate(&self, adapter: Arc<Adapter>, report: Report) {
         let name = &self.target.spec.name;
         let was_open = matches!(*self.gate.borrow(), Gate::Open(_));
         if !was_open {
             tracing::info!(target_name = %name, found = %report.summary, "target is up");
         }
         self.note(TargetState::Up, BreakerState::Closed, None, Some(&report.summary)).await;
-        // Asked before the gate opens: a paused target gets not a single batch through.
-        let paused = match self.wish().await {
-            Some(wish) => wish.paused,
+        // PendingRequest before the gate opens: a paused target gets not a single batch through.
+        let paused = match self.desired_state().await {
+            Some(desired) => desired.paused,
             None => matches!(*self.gate.borrow(), Gate::Paused),
         };
-        let in_force = Arc::new(InForce { adapter, state: report.state, trial: None });
-        self.gate.send_replace(if paused { Gate::Paused } else { Gate::Open(in_force) });
+        let active = Arc::new(ActiveAdapter { adapter, state: report.state, canary: None });
+        self.gate.send_replace(if paused { Gate::Paused } else { Gate::Open(active) });
     }
 
     async fn shut(&self, failure: Failure, pause: Duration, summary: Option<&str>) {
@@ -239,13 +239,13 @@ impl Supervisor {
         tokio::select! {
             biased;
             () = self.stop.cancelled() => Woken::Stop,
-            Some(news) = self.news.recv() => Woken::News(news),
+            Some(news) = self.news.recv() => Woken::TargetEvent(news),
             Ok(()) = self.reload.changed() => Woken::Reload,
             () = tokio::time::sleep(limit) => Woken::Tick,
         }
     }
 
-    /// Waits, at most until the adapter's file changes or is to be read again; `true` then. News from calls that were
+    /// Waits, at most until the adapter's file changes or is to be read again; `true` then. TargetEvent from calls that were
     /// still under way say nothing new.
     async fn wait_for_file_or(&mut self, pause: Duration) -> bool {
         let until = tokio::time::Instant::now() + pause;
@@ -256,7 +256,7 @@ impl Supervisor {
             }
             match self.wait(left.min(Duration::from_millis(self.options.watch_ms))).await {
                 Woken::Stop => return false,
-                Woken::News(_) => {}
+                Woken::TargetEvent(_) => {}
                 Woken::Reload => return true,
                 Woken::Tick => {
                     if self.has_new_file().await {

@@ -9,18 +9,18 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use super::supervisor::{Gate, InForce, Supervisor};
-use super::trial::{Trial, Verdict};
+use super::supervisor::{Gate, ActiveAdapter, Supervisor};
+use super::canary::{Canary, CanaryResult};
 use crate::domain::change::{Failure, FailureKind};
 use crate::plugin::{Adapter, PluginError, read_component};
 use crate::store::{AdapterNews, BreakerState, TargetState, TargetWish};
 
 /// When nothing was due for so long, the adapter on trial is put in force on its check alone. Its first deliveries are measured
 /// against the old one all the same.
-const TRIAL_WAIT: Duration = Duration::from_millis(1_500);
+const CANARY_WAIT: Duration = Duration::from_millis(1_500);
 
 /// So long after a swap an adapter that breaks off is rolled back by itself.
-const PROBATION: Duration = Duration::from_secs(600);
+const ROLLBACK_WINDOW: Duration = Duration::from_secs(600);
 
 /// Size and time of the adapter's file: when they change, it is read again.
 pub(super) type FileStamp = Option<(u64, SystemTime)>;
@@ -38,13 +38,13 @@ impl Loaded {
     }
 }
 
-/// A trial under way.
-struct UnderTrial {
+/// A canary under way.
+struct CanaryRun {
     loaded: Loaded,
-    trial: Arc<Trial>,
+    canary: Arc<Canary>,
     since: tokio::time::Instant,
     /// It is in force already, with nothing delivered yet.
-    in_force: bool,
+    active: bool,
 }
 
 /// What a supervisor remembers of its target's adapters.
@@ -53,11 +53,11 @@ pub(super) struct Adapters {
     pub(super) current: Option<Loaded>,
     /// The one that the current took the place of, and since when.
     previous: Option<(Loaded, tokio::time::Instant)>,
-    under_trial: Option<UnderTrial>,
+    canary_run: Option<CanaryRun>,
     stamp: FileStamp,
     reloads_seen: Option<i64>,
     /// An adapter of other hosts that this one could not take up, so that it is said once.
-    not_followed: Option<String>,
+    not_adopted: Option<String>,
 }
 
 impl Supervisor {
@@ -65,24 +65,24 @@ impl Supervisor {
     /// rolled back, or where the file is no good.
     pub(super) async fn first_adapter(&mut self) -> Result<Loaded, Failure> {
         self.adapters.stamp = file_stamp(&self.target.spec.adapter).await;
-        let wish = self.wish().await;
-        self.adapters.reloads_seen = wish.as_ref().map(|wish| wish.reload_requests);
+        let desired = self.desired_state().await;
+        self.adapters.reloads_seen = desired.as_ref().map(|desired| desired.reload_requests);
         let file = self.load_file().await;
-        let Some(TargetWish { adapter_sha256: Some(in_force), rejected_sha256: rejected, .. }) = wish else {
+        let Some(TargetWish { adapter_sha256: Some(active), rejected_sha256: rejected, .. }) = desired else {
             return file;
         };
         let why = match &file {
-            Ok(loaded) if loaded.sha256() == in_force => return file,
+            Ok(loaded) if loaded.sha256() == active => return file,
             Ok(loaded) if rejected.as_deref() == Some(loaded.sha256()) => {
                 "the file's adapter was rolled back".to_owned()
             }
-            Ok(_) if !self.has_company().await => return file,
+            Ok(_) if !self.other_hosts_running().await => return file,
             Ok(_) => "other hosts use another adapter than the file's".to_owned(),
             Err(failure) => failure.message.clone(),
         };
-        match self.load_kept(&in_force).await {
+        match self.load_kept(&active).await {
             Ok(kept) => {
-                tracing::warn!(target_name = %self.target.spec.name, sha256 = in_force, why, "adapter taken from the store");
+                tracing::warn!(target_name = %self.target.spec.name, sha256 = active, why, "adapter taken from the store");
                 Ok(kept)
             }
             Err(failure) => {
@@ -95,18 +95,18 @@ impl Supervisor {
     /// Looks whether another adapter is wanted: by the store, by a person, or by a new file.
     pub(super) async fn look_for_another(&mut self) {
         if self.is_undecided() {
-            return self.end_idle_trial().await;
+            return self.activate_idle_canary().await;
         }
         let stamp = file_stamp(&self.target.spec.adapter).await;
         let has_new_file = stamp != self.adapters.stamp && stamp.is_some();
-        let wish = self.wish().await.unwrap_or_default();
-        let is_asked = self.adapters.reloads_seen.is_some_and(|seen| seen < wish.reload_requests);
-        self.adapters.reloads_seen = Some(wish.reload_requests);
+        let desired = self.desired_state().await.unwrap_or_default();
+        let is_asked = self.adapters.reloads_seen.is_some_and(|seen| seen < desired.reload_requests);
+        self.adapters.reloads_seen = Some(desired.reload_requests);
         if has_new_file || is_asked {
             self.adapters.stamp = stamp;
-            self.consider_file(wish.rejected_sha256.as_deref()).await;
-        } else if let Some(wanted) = wish.adapter_sha256 {
-            self.follow(&wanted).await;
+            self.consider_file(desired.rejected_sha256.as_deref()).await;
+        } else if let Some(wanted) = desired.adapter_sha256 {
+            self.adopt_shared_adapter(&wanted).await;
         }
     }
 
@@ -116,11 +116,11 @@ impl Supervisor {
             return;
         }
         self.adapters.stamp = file_stamp(&self.target.spec.adapter).await;
-        let wish = self.wish().await.unwrap_or_default();
-        self.consider_file(wish.rejected_sha256.as_deref()).await;
+        let desired = self.desired_state().await.unwrap_or_default();
+        self.consider_file(desired.rejected_sha256.as_deref()).await;
     }
 
-    /// Takes up the file's adapter on trial, if it is another one than the one in force.
+    /// Takes up the file's adapter on canary, if it is another one than the one in force.
     async fn consider_file(&mut self, rejected: Option<&str>) {
         let loaded = match self.load_file().await {
             Ok(loaded) => loaded,
@@ -143,102 +143,102 @@ impl Supervisor {
         let Gate::Open(old) = self.gate.borrow().clone() else {
             // A paused target delivers nothing that it could be tried on.
             self.adapters.current = Some(loaded);
-            return self.record_in_force().await;
+            return self.record_active().await;
         };
-        let candidate = Arc::new(InForce { adapter: loaded.adapter.clone(), state: report.state, trial: None });
-        let trial = Arc::new(Trial::new(candidate));
-        let on_trial = InForce { adapter: old.adapter.clone(), state: old.state.clone(), trial: Some(trial.clone()) };
-        self.gate.send_replace(Gate::Open(Arc::new(on_trial)));
-        self.handover.something_waits();
-        tracing::debug!(target_name = %self.target.spec.name, sha256 = loaded.sha256(), "new adapter on trial");
-        self.adapters.under_trial =
-            Some(UnderTrial { loaded, trial, since: tokio::time::Instant::now(), in_force: false });
+        let candidate = Arc::new(ActiveAdapter { adapter: loaded.adapter.clone(), state: report.state, canary: None });
+        let canary = Arc::new(Canary::new(candidate));
+        let with_canary = ActiveAdapter { adapter: old.adapter.clone(), state: old.state.clone(), canary: Some(canary.clone()) };
+        self.gate.send_replace(Gate::Open(Arc::new(with_canary)));
+        self.demand.notify_pending();
+        tracing::debug!(target_name = %self.target.spec.name, sha256 = loaded.sha256(), "new adapter on canary");
+        self.adapters.canary_run =
+            Some(CanaryRun { loaded, canary, since: tokio::time::Instant::now(), active: false });
     }
 
     /// Whether a trial is on that has put nothing in force yet.
     fn is_undecided(&self) -> bool {
-        self.adapters.under_trial.as_ref().is_some_and(|under_trial| !under_trial.in_force)
+        self.adapters.canary_run.as_ref().is_some_and(|canary_run| !canary_run.active)
     }
 
     /// Whether an adapter in force has still to show itself.
-    pub(super) fn is_trying(&self) -> bool {
-        self.adapters.under_trial.is_some()
+    pub(super) fn has_canary(&self) -> bool {
+        self.adapters.canary_run.is_some()
     }
 
     /// A worker has tried the new adapter.
-    pub(super) async fn judge(&mut self, verdict: Verdict) {
-        let Some(under_trial) = self.adapters.under_trial.take() else { return };
-        match verdict {
-            Verdict::Passed => {
-                if !under_trial.in_force {
-                    self.take_into_force(under_trial.loaded).await;
+    pub(super) async fn judge(&mut self, result: CanaryResult) {
+        let Some(canary_run) = self.adapters.canary_run.take() else { return };
+        match result {
+            CanaryResult::Passed => {
+                if !canary_run.active {
+                    self.replace_active(canary_run.loaded).await;
                 }
-                let InForce { adapter, state, .. } = &*under_trial.trial.candidate;
+                let ActiveAdapter { adapter, state, .. } = &*canary_run.canary.candidate;
                 self.open_with(adapter, state);
             }
-            Verdict::Refused(why) => {
-                self.end_trial();
+            CanaryResult::Rejected(why) => {
+                self.end_canary();
                 let failure = Failure::new(FailureKind::Adapter, why);
-                if under_trial.in_force {
+                if canary_run.active {
                     self.roll_back(&failure).await;
                 } else {
-                    self.refuse(Some(&under_trial.loaded), &failure).await;
+                    self.refuse(Some(&canary_run.loaded), &failure).await;
                 }
             }
         }
     }
 
     /// With nothing due there is nothing to try it on.
-    async fn end_idle_trial(&mut self) {
-        let Some(under_trial) = &mut self.adapters.under_trial else { return };
-        if under_trial.since.elapsed() < TRIAL_WAIT || under_trial.trial.is_taken() {
+    async fn activate_idle_canary(&mut self) {
+        let Some(canary_run) = &mut self.adapters.canary_run else { return };
+        if canary_run.since.elapsed() < CANARY_WAIT || canary_run.canary.is_taken() {
             return;
         }
-        under_trial.in_force = true;
-        let loaded = under_trial.loaded.clone();
-        self.take_into_force(loaded).await;
+        canary_run.active = true;
+        let loaded = canary_run.loaded.clone();
+        self.replace_active(loaded).await;
     }
 
-    async fn take_into_force(&mut self, loaded: Loaded) {
+    async fn replace_active(&mut self, loaded: Loaded) {
         tracing::info!(target_name = %self.target.spec.name, sha256 = loaded.sha256(), "new adapter in force");
         if let Some(old) = self.adapters.current.replace(loaded) {
             self.adapters.previous = Some((old, tokio::time::Instant::now()));
         }
-        self.record_in_force().await;
+        self.record_active().await;
         self.note(TargetState::Up, BreakerState::Closed, None, None).await;
     }
 
     /// Lets deliveries go on through this adapter, where they go on at all.
     fn open_with(&self, adapter: &Arc<Adapter>, state: &[u8]) {
         if matches!(*self.gate.borrow(), Gate::Open(_)) {
-            let in_force = InForce { adapter: adapter.clone(), state: state.to_vec(), trial: None };
-            self.gate.send_replace(Gate::Open(Arc::new(in_force)));
+            let active = ActiveAdapter { adapter: adapter.clone(), state: state.to_vec(), canary: None };
+            self.gate.send_replace(Gate::Open(Arc::new(active)));
         }
     }
 
     /// The target failed or was paused while a trial was on: what is not in force yet is looked at again when it is back.
-    pub(super) fn forget_trial(&mut self) {
-        if let Some(under_trial) = self.adapters.under_trial.take()
-            && !under_trial.in_force
+    pub(super) fn forget_canary(&mut self) {
+        if let Some(canary_run) = self.adapters.canary_run.take()
+            && !canary_run.active
         {
             self.adapters.stamp = None;
         }
-        self.end_trial();
+        self.end_canary();
     }
 
-    fn end_trial(&self) {
+    fn end_canary(&self) {
         let gate = self.gate.borrow().clone();
         if let Gate::Open(old) = gate
-            && old.trial.is_some()
+            && old.canary.is_some()
         {
             self.open_with(&old.adapter, &old.state);
         }
     }
 
     /// Other hosts have put another adapter in force, or a person has rolled it back: this host takes it up too.
-    async fn follow(&mut self, wanted: &str) {
+    async fn adopt_shared_adapter(&mut self, wanted: &str) {
         let is_current = self.adapters.current.as_ref().is_some_and(|current| current.sha256() == wanted);
-        if is_current || self.adapters.not_followed.as_deref() == Some(wanted) {
+        if is_current || self.adapters.not_adopted.as_deref() == Some(wanted) {
             return;
         }
         let taken = match self.load_kept(wanted).await {
@@ -248,15 +248,15 @@ impl Supervisor {
         match taken {
             Ok((loaded, report)) => {
                 tracing::info!(target_name = %self.target.spec.name, sha256 = wanted, "adapter of the other hosts in force");
-                self.adapters.not_followed = None;
-                self.adapters.under_trial = None;
+                self.adapters.not_adopted = None;
+                self.adapters.canary_run = None;
                 self.adapters.previous = None;
                 self.adapters.current = Some(loaded.clone());
-                self.put_in_force(loaded.adapter, report).await;
+                self.activate(loaded.adapter, report).await;
             }
             Err(failure) => {
                 tracing::error!(target_name = %self.target.spec.name, sha256 = wanted, error = %failure.message, "the adapter of the other hosts cannot be used here");
-                self.adapters.not_followed = Some(wanted.to_owned());
+                self.adapters.not_adopted = Some(wanted.to_owned());
             }
         }
     }
@@ -264,7 +264,7 @@ impl Supervisor {
     /// An adapter that took another's place broke off: the one before comes back. `false` when there is none.
     pub(super) async fn roll_back(&mut self, failure: &Failure) -> bool {
         let Some((old, since)) = self.adapters.previous.take() else { return false };
-        if failure.kind != FailureKind::Adapter || since.elapsed() > PROBATION {
+        if failure.kind != FailureKind::Adapter || since.elapsed() > ROLLBACK_WINDOW {
             self.adapters.previous = Some((old, since));
             return false;
         }
@@ -290,7 +290,7 @@ impl Supervisor {
     }
 
     /// Tells the store what is in force here.
-    pub(super) async fn record_in_force(&self) {
+    pub(super) async fn record_active(&self) {
         let Some(current) = &self.adapters.current else { return };
         if let Err(error) = self.store.put_adapter_in_force(&self.news(current, None), &current.bytes).await {
             tracing::warn!(target_name = %self.target.spec.name, %error, "cannot record which adapter is in force");
@@ -342,9 +342,9 @@ impl Supervisor {
         }
     }
 
-    pub(super) async fn wish(&self) -> Option<TargetWish> {
+    pub(super) async fn desired_state(&self) -> Option<TargetWish> {
         match self.store.target_wish(&self.target.spec.name).await {
-            Ok(wish) => Some(wish),
+            Ok(desired) => Some(desired),
             Err(error) => {
                 tracing::debug!(%error, "cannot read what is wanted of the target");
                 None
@@ -353,7 +353,7 @@ impl Supervisor {
     }
 
     /// Whether other hosts are at work on this store.
-    async fn has_company(&self) -> bool {
+    async fn other_hosts_running(&self) -> bool {
         self.store.other_hosts(&self.options.host_id).await.unwrap_or(0) > 0
     }
 

@@ -106,7 +106,7 @@ pub(super) enum Called<T> {
     /// The adapter answered.
     Answered(Result<T, Failure>),
     /// The adapter broke off.
-    Broke(CallError),
+    Crashed(CallError),
 }
 
 /// What applying a batch came to, before it lasts.
@@ -267,7 +267,7 @@ impl Target {
 fn called<T>(result: Result<Result<T, Failure>, CallError>) -> Called<T> {
     match result {
         Ok(answer) => Called::Answered(answer),
-        Err(error) => Called::Broke(error),
+        Err(error) => Called::Crashed(error),
     }
 }
 

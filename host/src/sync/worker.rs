@@ -10,10 +10,10 @@ use tokio_util::sync::CancellationToken;
 use super::batch_size::BatchSize;
 use super::claimer::Wanted;
 use super::delivery::{Delivered, StoreFence, deliver, settlements};
-use super::supervisor::{Gate, InForce, News};
+use super::supervisor::{Gate, ActiveAdapter, TargetEvent};
 use super::tally::Tally;
 use super::target::{SyncOptions, Target};
-use super::trial::{TRIAL_MAX, Trial, Verdict, failures, verdict};
+use super::canary::{CANARY_MAX, Canary, CanaryResult, compare, failures};
 use super::trouble::StoreTrouble;
 use crate::domain::change::{Change, Failure, FailureKind};
 use crate::domain::delivery::Settlement;
@@ -21,14 +21,14 @@ use crate::plugin::RequestFates;
 use crate::store::{Batch, Lease, Settled, Store};
 
 /// The adapter may break off so many batches in a row before the target is left alone for a while.
-const BROKEN_BATCHES_MAX: u32 = 3;
+const CRASHED_BATCHES_MAX: u32 = 3;
 
 pub(super) struct Worker {
     pub(super) target: Arc<Target>,
     pub(super) store: Store,
     pub(super) options: Arc<SyncOptions>,
     pub(super) gate: watch::Receiver<Gate>,
-    pub(super) news: mpsc::Sender<News>,
+    pub(super) news: mpsc::Sender<TargetEvent>,
     pub(super) wanted: mpsc::Sender<Wanted>,
     pub(super) size: Arc<BatchSize>,
     pub(super) tally: Arc<Tally>,
@@ -41,19 +41,19 @@ pub(super) struct Worker {
 
 impl Worker {
     pub(super) async fn run(self) {
-        let mut broken_batches = 0;
+        let mut crashed_batches = 0;
         while let Some(batch) = self.next_batch().await {
-            let in_force = match &*self.gate.borrow() {
-                Gate::Open(in_force) => Some(in_force.clone()),
+            let active = match &*self.gate.borrow() {
+                Gate::Open(active) => Some(active.clone()),
                 Gate::Unknown | Gate::Shut(_) | Gate::Paused => None,
             };
-            let Some(in_force) = in_force else {
+            let Some(active) = active else {
                 release(&self.store, &batch.lease).await;
                 continue;
             };
-            let is_small = batch.deliveries.len() <= TRIAL_MAX as usize;
-            let trial = in_force.trial.as_ref().filter(|trial| is_small && trial.take());
-            Box::pin(self.work(&in_force, trial, batch, &mut broken_batches)).await;
+            let is_small = batch.deliveries.len() <= CANARY_MAX as usize;
+            let canary = active.canary.as_ref().filter(|canary| is_small && canary.take());
+            Box::pin(self.work(&active, canary, batch, &mut crashed_batches)).await;
         }
     }
 
@@ -76,7 +76,7 @@ impl Worker {
         None
     }
 
-    async fn work(&self, in_force: &InForce, trial: Option<&Arc<Trial>>, batch: Batch, broken_batches: &mut u32) {
+    async fn work(&self, active: &ActiveAdapter, canary: Option<&Arc<Canary>>, batch: Batch, crashed_batches: &mut u32) {
         let started = tokio::time::Instant::now();
         let fence = StoreFence {
             store: self.store.clone(),
@@ -86,20 +86,20 @@ impl Worker {
         };
         let changes: Vec<_> = batch.deliveries.iter().map(|delivery| delivery.change.clone()).collect();
         let delivered = tokio::select! {
-            delivered = self.bring(in_force, trial, &fence, &changes) => delivered,
+            delivered = self.deliver_with_canary(active, canary, &fence, &changes) => delivered,
             () = self.keep_lease(&fence) => Delivered::LeaseLost,
             () = self.abort.cancelled() => {
-                return self.break_off(&fence).await;
+                return self.abort_call(&fence).await;
             }
         };
         let timed_out = fence.fates.timed_out() > 0;
         if timed_out {
             self.size.unanswered(changes.len());
         }
-        let Delivered::Judged { outcomes, in_doubt, target_failure, adapter_broke } = delivered else {
-            // A trial that was broken off has shown nothing: another worker tries.
-            if let Some(trial) = trial {
-                trial.give_back();
+        let Delivered::Judged { outcomes, in_doubt, target_failure, adapter_crashed } = delivered else {
+            // A canary that was broken off has shown nothing: another worker tries.
+            if let Some(canary) = canary {
+                canary.give_back();
             }
             self.tally.lease_lost();
             return;
@@ -108,7 +108,7 @@ impl Worker {
             // It may be one patient's request that breaks every connection: in small batches it holds up few others.
             self.size.unanswered(changes.len());
         } else if target_failure.is_none() && !timed_out {
-            self.size.learn(changes.len(), started.elapsed());
+            self.size.observe(changes.len(), started.elapsed());
         }
         let id_column = self.target.spec.id_column;
         let takes_id = |remote_id: &str| id_column.is_none_or(|column| column.takes(remote_id));
@@ -123,62 +123,62 @@ impl Worker {
             "batch settled"
         );
         let confirmed = settled.iter().any(|settlement| settlement.receipt.is_some());
-        *broken_batches = if adapter_broke && !confirmed { *broken_batches + 1 } else { 0 };
+        *crashed_batches = if adapter_crashed && !confirmed { *crashed_batches + 1 } else { 0 };
         let failure = target_failure.or_else(|| {
-            (*broken_batches >= BROKEN_BATCHES_MAX).then(|| {
-                *broken_batches = 0;
+            (*crashed_batches >= CRASHED_BATCHES_MAX).then(|| {
+                *crashed_batches = 0;
                 let why = settled.iter().find_map(|settlement| settlement.failure.as_ref());
                 let why = why.map_or("no reason given", |failure| failure.message.as_str());
-                Failure::new(FailureKind::Adapter, format!("{BROKEN_BATCHES_MAX} batches in a row broke off: {why}"))
+                Failure::new(FailureKind::Adapter, format!("{CRASHED_BATCHES_MAX} batches in a row broke off: {why}"))
             })
         });
         match failure {
-            Some(failure) => self.tell(News::Failed(failure)).await,
-            None if confirmed => self.tell(News::Delivered).await,
+            Some(failure) => self.report(TargetEvent::Failed(failure)).await,
+            None if confirmed => self.report(TargetEvent::Delivered).await,
             None => {}
         }
     }
 
     /// Delivers, on trial with the new adapter first. What that one fails the old one is given too, and what the old one
     /// says counts.
-    async fn bring(
+    async fn deliver_with_canary(
         &self,
-        in_force: &InForce,
-        trial: Option<&Arc<Trial>>,
+        active: &ActiveAdapter,
+        canary: Option<&Arc<Canary>>,
         fence: &StoreFence,
         changes: &[Change],
     ) -> Delivered {
-        let Some(trial) = trial else { return deliver(&self.target, in_force, fence, changes).await };
-        let tried = deliver(&self.target, &trial.candidate, fence, changes).await;
+        let Some(canary) = canary else { return deliver(&self.target, active, fence, changes).await };
+        let tried = deliver(&self.target, &canary.candidate, fence, changes).await;
         let Delivered::Judged { outcomes: new, target_failure: None, in_doubt, .. } = &tried else {
-            trial.give_back();
+            canary.give_back();
             return tried;
         };
         // What the server may still be working on is not sent again, by no adapter.
         if in_doubt.contains(&true) {
-            trial.give_back();
+            canary.give_back();
             return tried;
         }
         if failures(new) == 0 {
-            self.tell(News::Tried(Verdict::Passed)).await;
+            self.report(TargetEvent::CanaryTried(CanaryResult::Passed)).await;
             return tried;
         }
-        let measured = deliver(&self.target, in_force, fence, changes).await;
+        let measured = deliver(&self.target, active, fence, changes).await;
         match &measured {
             Delivered::Judged { outcomes: old, target_failure: None, .. } => {
-                self.tell(News::Tried(verdict(new, old))).await;
+                self.report(TargetEvent::CanaryTried(compare(new, old))).await;
             }
-            Delivered::Judged { .. } | Delivered::LeaseLost => trial.give_back(),
+            Delivered::Judged { .. } | Delivered::LeaseLost => canary.give_back(),
         }
         measured
     }
 
     /// The supervisor has a bounded channel; when it is full it has news enough, but a failure must arrive.
-    async fn tell(&self, news: News) {
+    async fn report(&self, news: TargetEvent) {
         match news {
-            News::Delivered => drop(self.news.try_send(news)),
-            News::Tried(_) => drop(self.news.send(news).await),
-            News::Failed(_) => {
+            TargetEvent::Delivered => drop(self.news.try_send(news)),
+            TargetEvent::CanaryTried(_) => drop(self.news.send(news).await),
+            TargetEvent::Failed(_) => {
                 drop(self.news.send(news).await);
                 // Whoever failed lets the supervisor shut the gate before looking through it again.
                 tokio::time::sleep(Duration::from_millis(20)).await;
@@ -205,7 +205,7 @@ impl Worker {
 
     /// The call under way was dropped. A batch with a request that was sent and not answered keeps its lease; any other is given
     /// back.
-    async fn break_off(&self, fence: &StoreFence) {
+    async fn abort_call(&self, fence: &StoreFence) {
         let lease = &fence.lease;
         if fence.fates.unanswered() == 0 {
             tracing::info!(target_name = %lease.target, lease_epoch = lease.epoch, "call broken off");

@@ -16,7 +16,7 @@ use crate::domain::change::{Failure, Outcome};
 use crate::domain::delivery::Status;
 use crate::plugin::Runtime;
 use crate::store::{NextState, StateSource, Store};
-use crate::sync::{Rehearsal, Trace};
+use crate::sync::{DryRun, DryRunEnd};
 
 #[derive(Debug, clap::Args)]
 pub(in crate::cli) struct Arguments {
@@ -40,7 +40,7 @@ struct Tried<'a> {
     next: NextState,
     adapter: String,
     /// What the check found, and what came of the rehearsal.
-    result: Result<(String, Rehearsal), Failure>,
+    result: Result<(String, DryRun), Failure>,
 }
 
 pub(super) async fn run(config: &Config, arguments: &Arguments) -> Result<ExitCode, CliError> {
@@ -100,7 +100,7 @@ async fn try_at<'a>(
     let name = format!("{} {}", adapter.descriptor().name, adapter.descriptor().version);
     let result = async {
         let report = target.check(&adapter).await?;
-        let rehearsal = target.rehearse(&adapter, &report.state, &next.change).await?;
+        let rehearsal = target.dry_run(&adapter, &report.state, &next.change).await?;
         Ok((report.summary, rehearsal))
     };
     let result = result.await;
@@ -119,7 +119,7 @@ impl Tried<'_> {
 
     fn failure(&self) -> Option<&Failure> {
         match &self.result {
-            Err(failure) | Ok((_, Rehearsal { outcome: Some(Outcome::Failed(failure)), .. })) => Some(failure),
+            Err(failure) | Ok((_, DryRun { outcome: Some(Outcome::Failed(failure)), .. })) => Some(failure),
             Ok(_) => None,
         }
     }
@@ -204,10 +204,10 @@ impl Tried<'_> {
     }
 }
 
-fn trace(trace: Trace) -> &'static str {
+fn trace(trace: DryRunEnd) -> &'static str {
     match trace {
-        Trace::RolledBack => "the transaction was rolled back",
-        Trace::Withheld => "the first request that would write was not sent",
-        Trace::OnlyRead => "no request would have written",
+        DryRunEnd::RolledBack => "the transaction was rolled back",
+        DryRunEnd::Withheld => "the first request that would write was not sent",
+        DryRunEnd::OnlyRead => "no request would have written",
     }
 }

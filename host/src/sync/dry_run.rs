@@ -16,18 +16,18 @@ use crate::plugin::{Adapter, CallError, Exchange, Fence, RequestFates, Transcrip
 use crate::vocabulary;
 
 /// What came of a rehearsal.
-pub struct Rehearsal {
+pub struct DryRun {
     /// What the adapter asked of the target, in order.
     pub exchanges: Vec<Exchange>,
     /// What was left at the target: nothing, and why.
-    pub trace: Trace,
+    pub trace: DryRunEnd,
     /// What the adapter said of the change. After a write that was withheld it means nothing, and is left out.
     pub outcome: Option<Outcome>,
 }
 
 vocabulary! {
     /// Why nothing was left at the target.
-    pub enum Trace {
+    pub enum DryRunEnd {
         /// The transaction was rolled back.
         RolledBack = "rolled-back",
         /// The first request that would have written was not sent.
@@ -52,7 +52,7 @@ impl Target {
     ///
     /// # Errors
     /// When the target cannot be reached, or could not undo what would be written.
-    pub async fn rehearse(&self, adapter: &Adapter, state: &[u8], change: &Change) -> Result<Rehearsal, Failure> {
+    pub async fn dry_run(&self, adapter: &Adapter, state: &[u8], change: &Change) -> Result<DryRun, Failure> {
         let transcript = Transcript::default();
         let mut context = self.context.clone();
         context.transcript = Some(transcript.clone());
@@ -68,17 +68,17 @@ impl Target {
                     transaction.rollback().await.ok();
                 }
                 let result = call.broken.map_or(call.result, |error| Ok(Err(from_database(&error))));
-                (result, Trace::RolledBack)
+                (result, DryRunEnd::RolledBack)
             }
             Access::Http(http) => {
                 let permit = (Arc::new(NoLease) as Arc<dyn Fence>, &RequestFates::default());
                 let call = adapter.apply_http(&context, http, permit, state, edits, changes).await;
-                (call.result, if call.lease_lost { Trace::Withheld } else { Trace::OnlyRead })
+                (call.result, if call.lease_lost { DryRunEnd::Withheld } else { DryRunEnd::OnlyRead })
             }
         };
         let exchanges = transcript.exchanges();
-        let outcome = (trace != Trace::Withheld).then(|| only_outcome(result));
-        Ok(Rehearsal { exchanges, trace, outcome })
+        let outcome = (trace != DryRunEnd::Withheld).then(|| only_outcome(result));
+        Ok(DryRun { exchanges, trace, outcome })
     }
 
     /// A table without transactions keeps what was written into it, whatever is rolled back.

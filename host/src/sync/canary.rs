@@ -1,34 +1,34 @@
 //! The trial of a new adapter: a few deliveries go through it before it is put in force, and the old one is the measure.
 //!
-//! While a trial is on, everything else goes on through the old adapter. One worker takes the trial's batch: what the new
+//! While a trial is on, everything else goes on through the old adapter. One worker takes the canary's batch: what the new
 //! adapter fails, the old one is given as well, and what the old one says counts. So a trial costs no delivery anything.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::supervisor::InForce;
+use super::supervisor::ActiveAdapter;
 use crate::domain::change::{FailureKind, Outcome};
 
-/// Deliveries of a trial at most.
-pub(super) const TRIAL_MAX: u32 = 20;
+/// Deliveries of a canary at most.
+pub(super) const CANARY_MAX: u32 = 20;
 
-/// An adapter on trial.
-pub(super) struct Trial {
-    pub(super) candidate: Arc<InForce>,
+/// a canary.
+pub(super) struct Canary {
+    pub(super) candidate: Arc<ActiveAdapter>,
     taken: AtomicBool,
 }
 
 /// How a trial ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Verdict {
+pub(super) enum CanaryResult {
     /// It did no worse than the old one.
     Passed,
     /// It did worse. Why, for people.
-    Refused(String),
+    Rejected(String),
 }
 
-impl Trial {
-    pub(super) fn new(candidate: Arc<InForce>) -> Self {
+impl Canary {
+    pub(super) fn new(candidate: Arc<ActiveAdapter>) -> Self {
         Self { candidate, taken: AtomicBool::new(false) }
     }
 
@@ -58,16 +58,16 @@ fn is_failure(outcome: &Outcome) -> bool {
 }
 
 /// Compares what both said of the same changes.
-pub(super) fn verdict(new: &[Outcome], old: &[Outcome]) -> Verdict {
+pub(super) fn compare(new: &[Outcome], old: &[Outcome]) -> CanaryResult {
     let (with_new, with_old) = (failures(new), failures(old));
     if with_new <= with_old {
-        return Verdict::Passed;
+        return CanaryResult::Passed;
     }
     let first = new.iter().find_map(|outcome| match outcome {
         Outcome::Failed(failure) if is_failure(outcome) => Some(failure.message.as_str()),
         Outcome::Failed(_) | Outcome::Applied(_) => None,
     });
-    Verdict::Refused(format!(
+    CanaryResult::Rejected(format!(
         "on trial {with_new} of {} deliveries failed, {with_old} with the old one: {}",
         new.len(),
         first.unwrap_or("no reason given")
@@ -90,15 +90,15 @@ mod tests {
     #[test]
     fn it_is_refused_only_when_it_fails_more_than_the_old_one() {
         let bad = || failed(FailureKind::Invalid);
-        assert_eq!(verdict(&[bad(), applied()], &[bad(), applied()]), Verdict::Passed);
-        assert_eq!(verdict(&[applied(), applied()], &[bad(), applied()]), Verdict::Passed);
-        let Verdict::Refused(why) = verdict(&[bad(), bad()], &[bad(), applied()]) else { panic!("passed") };
+        assert_eq!(compare(&[bad(), applied()], &[bad(), applied()]), CanaryResult::Passed);
+        assert_eq!(compare(&[applied(), applied()], &[bad(), applied()]), CanaryResult::Passed);
+        let CanaryResult::Rejected(why) = compare(&[bad(), bad()], &[bad(), applied()]) else { panic!("passed") };
         assert_eq!(why, "on trial 2 of 2 deliveries failed, 1 with the old one: no");
     }
 
     #[test]
     fn what_may_pass_does_not_count_against_it() {
         let outcomes = [failed(FailureKind::Transient), failed(FailureKind::Unavailable)];
-        assert_eq!(verdict(&outcomes, &[applied(), applied()]), Verdict::Passed);
+        assert_eq!(compare(&outcomes, &[applied(), applied()]), CanaryResult::Passed);
     }
 }

@@ -3,9 +3,9 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use super::double::Double;
+use super::mock_server::MockServer;
 use super::patients::Patients;
-use super::place::Private;
+use super::scratch::ScratchDatabase;
 use super::{ConformanceError, Options, context};
 use crate::database::{Database, Dialect, RowLimits, Value};
 use crate::domain::change::{Change, Failure, FailureKind, Outcome, RemoteEdit, Report};
@@ -17,7 +17,7 @@ use crate::plugin::{
 const CONTENTION_RUNS_MAX: u32 = 3;
 
 /// An adapter at a place.
-pub(super) struct Bench {
+pub(super) struct Harness {
     pub(super) place: String,
     pub(super) patients: Patients,
     adapter: Arc<Adapter>,
@@ -33,7 +33,7 @@ pub(super) struct Bench {
 
 enum Access {
     Database { database: Database, sql: Arc<SqlAccess> },
-    Http { http: Arc<HttpAccess>, double: Double },
+    Http { http: Arc<HttpAccess>, server: MockServer },
 }
 
 /// What becomes of a call's effects at a database.
@@ -52,7 +52,7 @@ pub(super) enum Stop {
     /// The host broke it off.
     Broke(CallError),
     /// The place itself failed.
-    Place(String),
+    Scratch(String),
 }
 
 impl std::fmt::Display for Stop {
@@ -60,7 +60,7 @@ impl std::fmt::Display for Stop {
         match self {
             Self::Whole(failure) => write!(formatter, "`{}`: {}", failure.kind.as_str(), failure.message),
             Self::Broke(error) => write!(formatter, "{error}"),
-            Self::Place(message) => write!(formatter, "the place failed: {message}"),
+            Self::Scratch(message) => write!(formatter, "the database failed: {message}"),
         }
     }
 }
@@ -74,24 +74,24 @@ impl Fence for Always {
     }
 }
 
-impl Bench {
+impl Harness {
     pub(super) fn database(
         adapter: Arc<Adapter>,
         options: &Options,
-        private: &Private,
+        scratch: &ScratchDatabase,
     ) -> Result<Self, ConformanceError> {
         let timeout = Duration::from_millis(options.limits.deadline_ms);
-        let database = Database::of_target(private.locator.clone(), 2, timeout, options.limits.query_bytes_max)
-            .map_err(|error| ConformanceError::Place { place: private.name.to_owned(), reason: error.message })?;
-        let sql = SqlAccess::new(private.locator.dialect(), options.grants.clone());
-        Ok(Self::new(private.name, adapter, context(options, None), Access::Database { database, sql }))
+        let database = Database::of_target(scratch.locator.clone(), 2, timeout, options.limits.query_bytes_max)
+            .map_err(|error| ConformanceError::ScratchServer { place: scratch.name.to_owned(), reason: error.message })?;
+        let sql = SqlAccess::new(scratch.locator.dialect(), options.grants.clone());
+        Ok(Self::new(scratch.name, adapter, context(options, None), Access::Database { database, sql }))
     }
 
-    pub(super) fn http(adapter: Arc<Adapter>, options: &Options, double: &Double) -> Result<Self, ConformanceError> {
-        let http_options = HttpOptions { base_url: double.base_url(), allow_private: true, ..HttpOptions::default() };
+    pub(super) fn http(adapter: Arc<Adapter>, options: &Options, server: &MockServer) -> Result<Self, ConformanceError> {
+        let http_options = HttpOptions { base_url: server.base_url(), allow_private: true, ..HttpOptions::default() };
         let http = HttpAccess::new("conformance", &http_options)?;
-        let access = Access::Http { http, double: double.clone() };
-        Ok(Self::new("HTTP double", adapter, context(options, Some(double.base_url())), access))
+        let access = Access::Http { http, server: server.clone() };
+        Ok(Self::new("mock server", adapter, context(options, Some(server.base_url())), access))
     }
 
     fn new(place: &str, adapter: Arc<Adapter>, mut context: CallContext, access: Access) -> Self {
@@ -138,7 +138,7 @@ impl Bench {
     pub(super) async fn check(&self) -> Result<Report, Stop> {
         let (result, usage) = match &self.access {
             Access::Database { database, sql } => {
-                let transaction = database.begin_reading_first().await.map_err(|error| Stop::Place(error.message))?;
+                let transaction = database.begin_reading_first().await.map_err(|error| Stop::Scratch(error.message))?;
                 let call = self.adapter.check_database(&self.context, sql, transaction).await;
                 if let Some(transaction) = call.transaction {
                     transaction.rollback().await.ok();
@@ -203,19 +203,19 @@ impl Bench {
             Access::Database { database, sql } => {
                 let mut run = 1;
                 loop {
-                    let transaction = database.begin().await.map_err(|error| Stop::Place(error.message))?;
+                    let transaction = database.begin().await.map_err(|error| Stop::Scratch(error.message))?;
                     let call = self.adapter.apply_database(context, sql, transaction, &state, edits, changes).await;
                     if let Some(error) = call.broken {
                         if error.is_contention() && run < CONTENTION_RUNS_MAX {
                             run += 1;
                             continue;
                         }
-                        return Err(Stop::Place(error.message));
+                        return Err(Stop::Scratch(error.message));
                     }
                     if let Some(transaction) = call.transaction {
                         let keep = end == End::Commit && matches!(call.result, Ok(Ok(_)));
                         let ended = if keep { transaction.commit().await } else { transaction.rollback().await };
-                        ended.map_err(|error| Stop::Place(error.message))?;
+                        ended.map_err(|error| Stop::Scratch(error.message))?;
                     }
                     break (call.result, call.usage);
                 }
@@ -254,8 +254,8 @@ impl Bench {
     /// Records at the place, over all tables or addresses.
     pub(super) async fn records(&self) -> Result<u64, Stop> {
         match &self.access {
-            Access::Http { double, .. } => Ok(double.records()),
-            Access::Database { database, .. } => count(database).await.map_err(|error| Stop::Place(error.message)),
+            Access::Http { server, .. } => Ok(server.records()),
+            Access::Database { database, .. } => count(database).await.map_err(|error| Stop::Scratch(error.message)),
         }
     }
 
