@@ -2,9 +2,9 @@
 
 use crate::config::ConfigError;
 use crate::domain::change::FailureKind;
-use crate::fixture::FixtureError;
 use crate::import::ImportError;
 use crate::plugin::PluginError;
+use crate::seed_file::SeedFileError;
 use crate::service::ServiceError;
 use crate::store::{MigrationError, StoreError};
 use crate::supply::SupplyError;
@@ -57,8 +57,8 @@ impl From<ImportError> for CliError {
     }
 }
 
-impl From<FixtureError> for CliError {
-    fn from(error: FixtureError) -> Self {
+impl From<SeedFileError> for CliError {
+    fn from(error: SeedFileError) -> Self {
         Self::Config(error.to_string())
     }
 }

@@ -15,8 +15,8 @@
 use std::path::Path;
 
 use super::template::{Piece, Template};
-use crate::document::{Document, Entry, FileProblems, Findings, Section};
 use crate::domain::words::one_of;
+use crate::spanned_toml::{Entry, FileProblems, Findings, Section, SpannedToml};
 
 /// The methods that an adapter may use.
 const METHODS: [&str; 7] = ["GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE"];
@@ -63,10 +63,10 @@ impl Answers {
     /// # Errors
     /// Every problem with its line.
     pub fn read(path: &Path) -> Result<Self, FileProblems> {
-        Self::from_document(&Document::read(path)?)
+        Self::from_document(&SpannedToml::read(path)?)
     }
 
-    fn from_document(document: &Document) -> Result<Self, FileProblems> {
+    fn from_document(document: &SpannedToml) -> Result<Self, FileProblems> {
         let findings = Findings::new(document.path());
         let table = document.parse(&findings);
         let mut root = Section::root(document, &findings, &table);
@@ -176,7 +176,7 @@ method = "GET"
 path = "y"
 body = "${number}"
 "#;
-        let document = Document::from_bytes(Path::new("a.toml"), text.into());
+        let document = SpannedToml::from_bytes(Path::new("a.toml"), text.into());
         let problems = Answers::from_document(&document).unwrap_err().to_string();
         for line in [
             "a.toml:3: answer[1].method: must be GET, HEAD, OPTIONS, POST, PUT, PATCH or DELETE",
@@ -193,7 +193,7 @@ body = "${number}"
         ] {
             assert!(problems.contains(line), "{line}\n{problems}");
         }
-        let empty = Document::from_bytes(Path::new("a.toml"), Vec::new());
+        let empty = SpannedToml::from_bytes(Path::new("a.toml"), Vec::new());
         assert!(Answers::from_document(&empty).unwrap_err().to_string().contains("write one [[answer]] or more"));
     }
 }

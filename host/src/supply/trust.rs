@@ -127,7 +127,7 @@ impl Trust {
 /// Where neither a pin nor a signature says that a file is the right one, not everybody may be able to exchange it.
 fn refuse_open(path: &Path) -> Result<(), String> {
     for path in std::iter::once(path).chain(path.parent().filter(|folder| !folder.as_os_str().is_empty())) {
-        if let Ok(Some(mode)) = files::open_to_everybody(path) {
+        if let Ok(Some(mode)) = files::world_writable_mode(path) {
             return Err(format!(
                 "the adapter is refused: everybody on this machine may write to {} (mode {mode:o}); fix: chmod o-w it, or \
                  pin the adapter with `host plugin install`",

@@ -10,7 +10,7 @@ use serde_json::json;
 use super::dry_run_report::View;
 use crate::cli::error::{CliError, failure_exit_code};
 use crate::cli::output::{self, paint, printable};
-use crate::cli::{assemble, signals};
+use crate::cli::{signals, wiring};
 use crate::config::{Config, Connection, TargetConfig};
 use crate::domain::change::{Failure, Outcome};
 use crate::domain::delivery::Status;
@@ -45,8 +45,8 @@ struct Tried<'a> {
 
 pub(super) async fn run(config: &Config, arguments: &Arguments) -> Result<ExitCode, CliError> {
     let targets = targets(config, arguments)?;
-    let store = assemble::readable_store(config).await?;
-    let runtime = assemble::runtime(config)?;
+    let store = wiring::readable_store(config).await?;
+    let runtime = wiring::runtime(config)?;
     let stop = signals::stop_token().map_err(|error| CliError::Failed(error.to_string()))?;
     let mut exit_code = 0;
     let mut said = Vec::new();
@@ -77,7 +77,7 @@ fn targets<'a>(config: &'a Config, arguments: &Arguments) -> Result<Vec<&'a Targ
         let none = || CliError::Usage("no enabled target takes patients".to_owned());
         return if all.is_empty() { Err(none()) } else { Ok(all) };
     };
-    let target = assemble::target_config(config, name)?;
+    let target = wiring::target_config(config, name)?;
     if !target.enabled {
         return Err(CliError::Usage(format!("target `{name}` is disabled: enable it first")));
     }
@@ -95,7 +95,7 @@ async fn try_at<'a>(
 ) -> Result<Tried<'a>, CliError> {
     let next = store.next_state(config.name.as_str(), patient_id).await?;
     let next = next.ok_or_else(|| CliError::Failed(format!("there is no patient `{patient_id}`")))?;
-    let target = assemble::target(config)?;
+    let target = wiring::target(config)?;
     let adapter = runtime.load(&config.adapter, target.world()).await?;
     let name = format!("{} {}", adapter.descriptor().name, adapter.descriptor().version);
     let result = async {
@@ -130,7 +130,7 @@ impl Tried<'_> {
 
     fn show(&self, view: &View<'_>) {
         output::line(&format!("[DRY RUN] {} at {}, by {}", view.patient_id, self.config.name, self.adapter));
-        output::line(&format!("   {}", self.what()));
+        output::line(&format!("   {}", self.state_tried()));
         output::line(&match &self.next.change.link {
             Some(link) => format!("   linked to ID {}", printable(&link.remote_id)),
             None => "   not linked yet".to_owned(),
@@ -159,7 +159,7 @@ impl Tried<'_> {
     }
 
     /// Which state was tried.
-    fn what(&self) -> String {
+    fn state_tried(&self) -> String {
         let NextState { change, source, status } = &self.next;
         let (id, operation) = (change.change_id, change.operation.as_str());
         let status = status.map_or("not routed yet", Status::as_str);

@@ -1,6 +1,5 @@
 //! `host plugin`: adapters, as files and as they are in force; one file for each verb.
 
-mod account;
 mod dry_run;
 mod dry_run_report;
 mod history;
@@ -11,6 +10,7 @@ mod list;
 mod new;
 mod project;
 mod push;
+mod registry_auth;
 mod rollback;
 mod sign;
 mod test;

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use serde_json::json;
 
-use super::account::AccountArguments;
+use super::registry_auth::RegistryAuthArguments;
 use crate::cli::error::CliError;
 use crate::cli::output;
 use crate::plugin::Runtime;
@@ -18,7 +18,7 @@ pub(in crate::cli) struct Arguments {
     /// `oci://REGISTRY/REPOSITORY:TAG`
     to: String,
     #[command(flatten)]
-    account: AccountArguments,
+    registry_auth: RegistryAuthArguments,
     /// One JSON object instead of text
     #[arg(long)]
     json: bool,
@@ -31,7 +31,7 @@ pub(super) async fn run(arguments: &Arguments) -> Result<ExitCode, CliError> {
     if reference.digest().is_some() {
         return Err(usage());
     }
-    let peer = arguments.account.read()?;
+    let peer = arguments.registry_auth.read()?;
     let source = Source::File(arguments.file.clone());
     let name = source.default_name()?;
     let fetched = supply::fetch(&source, None, &peer).await?;

@@ -5,7 +5,7 @@
 use std::process::ExitCode;
 
 use crate::cli::error::CliError;
-use crate::cli::{assemble, output};
+use crate::cli::{output, wiring};
 use crate::config::Config;
 use crate::store::{AdapterEvent, AdapterNews, AdapterRecord, Store};
 
@@ -28,8 +28,8 @@ pub(in crate::cli) struct Reload {
 
 pub(super) async fn rollback(config: &Config, arguments: &Rollback) -> Result<ExitCode, CliError> {
     let target = arguments.target.as_str();
-    assemble::target_config(config, target)?;
-    let store = assemble::migrated_store(config).await?;
+    wiring::target_config(config, target)?;
+    let store = wiring::migrated_store(config).await?;
     let wish = store.target_wish(target).await?;
     let Some(in_force) = wish.adapter_sha256 else {
         return Err(CliError::Failed(format!("no adapter was put in force at target `{target}` yet")));
@@ -92,9 +92,9 @@ fn last_that_worked<'a>(history: &'a [AdapterRecord], in_force: &str) -> Option<
 }
 
 pub(super) async fn reload(config: &Config, arguments: &Reload) -> Result<ExitCode, CliError> {
-    let store = assemble::migrated_store(config).await?;
+    let store = wiring::migrated_store(config).await?;
     let names: Vec<_> = match &arguments.target {
-        Some(name) => vec![assemble::target_config(config, name)?.name.as_str()],
+        Some(name) => vec![wiring::target_config(config, name)?.name.as_str()],
         None => config.enabled_targets().map(|target| target.name.as_str()).collect(),
     };
     for name in names {
@@ -160,10 +160,10 @@ mod tests {
             ),
             ("nothing before", &[("a", InForce)], "a", None),
         ];
-        for (what, events, in_force, expected) in cases {
+        for (case, events, in_force, expected) in cases {
             let history = history(events);
             let found = last_that_worked(&history, in_force).map(|record| record.sha256.as_str());
-            assert_eq!(found, expected, "{what}");
+            assert_eq!(found, expected, "{case}");
         }
     }
 }

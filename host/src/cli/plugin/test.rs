@@ -8,7 +8,7 @@ use serde_json::json;
 
 use crate::cli::error::CliError;
 use crate::cli::output::paint;
-use crate::cli::{assemble, output};
+use crate::cli::{output, wiring};
 use crate::config::{Config, Connection};
 use crate::conformance::{self, Answers, ConformanceError, Options, ScratchServer, ConformanceReport};
 use crate::files;
@@ -100,7 +100,7 @@ fn options(config: Option<&Config>, arguments: &Arguments) -> Result<Options, Cl
         options.settings_json = settings.to_string();
     }
     if let (Some(config), Some(name)) = (config, &arguments.target) {
-        let target = assemble::target_config(config, name)?;
+        let target = wiring::target_config(config, name)?;
         options.settings_json = serde_json::Value::Object(target.settings.clone()).to_string();
         options.limits = target.limits.call.clone();
         if let Connection::Database(database) = &target.connection {

@@ -205,8 +205,8 @@ fn kind(config: &TargetConfig) -> Result<TargetKind, CliError> {
 }
 
 fn http_options(target: &str, http: &HttpConfig) -> Result<HttpOptions, CliError> {
-    let unreadable = |what: &str, error: std::io::Error| {
-        CliError::Config(format!("[targets.{target}.http] {what} cannot be read: {error}"))
+    let unreadable = |field: &str, error: std::io::Error| {
+        CliError::Config(format!("[targets.{target}.http] {field} cannot be read: {error}"))
     };
     let ca_pem = http
         .ca_file
@@ -265,8 +265,8 @@ fn credentials(authentication: &Authentication, unreadable: &Unreadable<'_>) -> 
 }
 
 /// A file is read once here, so that one that cannot be is found out at the start, and again whenever it is needed.
-fn secret(source: &SecretSource, what: &str, unreadable: &Unreadable<'_>) -> Result<SecretValue, CliError> {
-    let secret = source.read().map_err(|error| unreadable(what, error))?;
+fn secret(source: &SecretSource, field: &str, unreadable: &Unreadable<'_>) -> Result<SecretValue, CliError> {
+    let secret = source.read().map_err(|error| unreadable(field, error))?;
     Ok(match source {
         SecretSource::Value(_) => SecretValue::Fixed(secret),
         SecretSource::File(_) => {

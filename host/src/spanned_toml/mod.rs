@@ -21,7 +21,7 @@ pub use section::{Entry, Section};
 pub const FILE_BYTES_MAX: u64 = 64 << 20;
 
 /// The text of a file, and where its lines begin.
-pub struct Document {
+pub struct SpannedToml {
     path: PathBuf,
     text: String,
     /// Where the last line with text ends.
@@ -33,7 +33,7 @@ pub struct Document {
     lines_not_utf8: BTreeSet<usize>,
 }
 
-impl Document {
+impl SpannedToml {
     /// Reads the file.
     ///
     /// # Errors
@@ -164,7 +164,7 @@ mod tests {
 
     #[test]
     fn offsets_become_lines() {
-        let document = Document::from_bytes(Path::new("x.toml"), b"a = 1\n\n[t]\r\nb = 2\n\n\n".to_vec());
+        let document = SpannedToml::from_bytes(Path::new("x.toml"), b"a = 1\n\n[t]\r\nb = 2\n\n\n".to_vec());
         let lines: Vec<_> = [0, 5, 6, 7, 12, 20, 400].map(|offset| document.line(offset)).into();
         assert_eq!(lines, [1, 1, 2, 3, 4, 4, 4]);
         assert_eq!(document.last_line_of_section(1), 2);
@@ -172,7 +172,7 @@ mod tests {
 
     #[test]
     fn byte_order_mark_of_utf8_is_passed_over() {
-        let document = Document::from_bytes(Path::new("x.toml"), "\u{feff}a = 1\n".into());
+        let document = SpannedToml::from_bytes(Path::new("x.toml"), "\u{feff}a = 1\n".into());
         let findings = Findings::new(document.path());
         assert_eq!(document.parse(&findings).len(), 1);
         assert!(findings.into_result(()).is_ok());
@@ -188,7 +188,7 @@ mod tests {
             (folder.path().to_owned(), "is a folder"),
             (utf16, "is UTF-16"),
         ] {
-            let problems = Document::read(&path).err().unwrap();
+            let problems = SpannedToml::read(&path).err().unwrap();
             assert!(problems.to_string().contains(expected), "{problems}");
         }
     }

@@ -29,8 +29,8 @@ fn places(config: &Config) -> Vec<PathBuf> {
 
 /// A place that is not there is said elsewhere, where it is needed.
 fn warning(path: &Path) -> Option<String> {
-    let hands = files::other_hands(path).ok()??;
+    let writers = files::other_writers(path).ok()??;
     let more =
-        if hands.is_group { "; fix: chmod g-w it, unless everybody in that group may control this host" } else { "" };
-    Some(format!("{}: {}{more}", path.display(), hands.words))
+        if writers.is_group { "; fix: chmod g-w it, unless everybody in that group may control this host" } else { "" };
+    Some(format!("{}: {}{more}", path.display(), writers.description))
 }

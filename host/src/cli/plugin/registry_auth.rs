@@ -4,8 +4,8 @@
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
-use crate::cli::assemble;
 use crate::cli::error::CliError;
+use crate::cli::wiring;
 use crate::domain::secret::Secret;
 use crate::files;
 use crate::supply::{Account, Authorities, Peer};
@@ -18,7 +18,7 @@ const SECRET_BYTES_MAX: u64 = 64 << 10;
 const TOKEN_VARIABLE: &str = "HOST_REGISTRY_TOKEN";
 
 #[derive(Debug, clap::Args)]
-pub(super) struct AccountArguments {
+pub(super) struct RegistryAuthArguments {
     /// The user at the registry; the password is in `HOST_REGISTRY_PASSWORD` unless --password-file is given
     #[arg(long, env = "HOST_REGISTRY_USER")]
     user: Option<String>,
@@ -33,7 +33,7 @@ pub(super) struct AccountArguments {
     ca: Option<PathBuf>,
 }
 
-impl AccountArguments {
+impl RegistryAuthArguments {
     /// Nobody in particular, where neither user nor token is given.
     pub(super) fn read(&self) -> Result<Peer, CliError> {
         let authorities = self.ca.as_deref().map(authorities).transpose()?;
@@ -59,16 +59,16 @@ impl AccountArguments {
 
 fn authorities(path: &Path) -> Result<Authorities, CliError> {
     let refuse = |reason: String| CliError::Usage(format!("--ca {}: {reason}", path.display()));
-    let pem = files::read(path, assemble::CA_BYTES_MAX).map_err(|error| refuse(format!("cannot be read: {error}")))?;
+    let pem = files::read(path, wiring::CA_BYTES_MAX).map_err(|error| refuse(format!("cannot be read: {error}")))?;
     Authorities::read(&pem).map_err(refuse)
 }
 
-fn secret_in(path: &Path, what: &str) -> Result<Secret, CliError> {
+fn secret_in(path: &Path, kind: &str) -> Result<Secret, CliError> {
     let mut text = String::new();
     // A pipe is right here: it is this command's own.
     std::fs::File::open(path)
         .and_then(|file| file.take(SECRET_BYTES_MAX).read_to_string(&mut text))
-        .map_err(|error| CliError::Usage(format!("cannot read the {what} in {}: {error}", path.display())))?;
+        .map_err(|error| CliError::Usage(format!("cannot read the {kind} in {}: {error}", path.display())))?;
     Ok(Secret::new(text.trim().to_owned()))
 }
 

@@ -6,7 +6,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::spelling::nearest;
-use super::{Document, Findings};
+use super::{Findings, SpannedToml};
 use crate::domain::words::{NAME_CHARS_MAX, one_line};
 
 /// A value, its line, and the path by which messages name it.
@@ -29,7 +29,7 @@ impl<T> Entry<T> {
 
 /// A table under reading. Every question about a key makes the key known; [`Section::finish`] refuses the others.
 pub struct Section<'a> {
-    document: &'a Document,
+    document: &'a SpannedToml,
     findings: &'a Findings,
     table: &'a DeTable<'a>,
     path: String,
@@ -40,7 +40,7 @@ pub struct Section<'a> {
 impl<'a> Section<'a> {
     /// The document's outermost table.
     #[must_use]
-    pub fn root(document: &'a Document, findings: &'a Findings, table: &'a DeTable<'a>) -> Self {
+    pub fn root(document: &'a SpannedToml, findings: &'a Findings, table: &'a DeTable<'a>) -> Self {
         Self { document, findings, table, path: String::new(), line: 1, known: Vec::new() }
     }
 
@@ -253,7 +253,7 @@ mod tests {
     use super::*;
 
     fn problems(text: &str, read: impl FnOnce(&mut Section<'_>)) -> Vec<String> {
-        let document = Document::from_bytes(Path::new("x.toml"), text.into());
+        let document = SpannedToml::from_bytes(Path::new("x.toml"), text.into());
         let findings = Findings::new(document.path());
         let table = document.parse(&findings);
         let mut root = Section::root(&document, &findings, &table);

@@ -10,9 +10,9 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::variables::Variables;
-use crate::document::{Entry, Section};
 use crate::domain::secret::Secret;
 use crate::domain::words::one_of;
+use crate::spanned_toml::{Entry, Section};
 
 /// What reading needs beside the table.
 pub(super) struct Context<'a> {
@@ -38,12 +38,12 @@ enum Form {
 }
 
 /// A table, or the place where one might have been.
-pub(super) struct Reader<'a> {
+pub(super) struct SectionReader<'a> {
     section: Option<Section<'a>>,
     pub(super) context: &'a Context<'a>,
 }
 
-impl<'a> Reader<'a> {
+impl<'a> SectionReader<'a> {
     pub(super) fn new(section: Section<'a>, context: &'a Context<'a>) -> Self {
         Self { section: Some(section), context }
     }
@@ -179,21 +179,21 @@ impl<'a> Reader<'a> {
     }
 
     /// A table below this one, present or not.
-    pub(super) fn section(&mut self, key: &'static str) -> Reader<'a> {
+    pub(super) fn section(&mut self, key: &'static str) -> SectionReader<'a> {
         let section = self.section.as_mut().and_then(|section| section.section(key));
-        Reader { section, context: self.context }
+        SectionReader { section, context: self.context }
     }
 
     /// The tables of a list.
-    pub(super) fn sections(&mut self, key: &'static str) -> Vec<Reader<'a>> {
+    pub(super) fn sections(&mut self, key: &'static str) -> Vec<SectionReader<'a>> {
         let sections = self.section.as_mut().map(|section| section.array(key)).unwrap_or_default();
-        sections.into_iter().map(|section| Reader::new(section, self.context)).collect()
+        sections.into_iter().map(|section| SectionReader::new(section, self.context)).collect()
     }
 
     /// The tables below this one, whatever their names.
-    pub(super) fn named_sections(&self) -> Vec<(Entry<String>, Reader<'a>)> {
+    pub(super) fn named_sections(&self) -> Vec<(Entry<String>, SectionReader<'a>)> {
         let named = self.section.as_ref().map(Section::named_sections).unwrap_or_default();
-        named.into_iter().map(|(name, section)| (name, Reader::new(section, self.context))).collect()
+        named.into_iter().map(|(name, section)| (name, SectionReader::new(section, self.context))).collect()
     }
 
     /// The whole table as JSON, free in form; dates become text.
