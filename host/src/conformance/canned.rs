@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use super::answers::{Answers, Rule, Then, When};
-use super::documents::{MockResponse, MockRequest};
+use super::documents::{MockRequest, MockResponse};
 use super::template::Filling;
 use crate::domain::words::one_line;
 
@@ -61,7 +61,13 @@ impl Canned {
         MockResponse { status: NOT_IMPLEMENTED, ..MockResponse::default() }
     }
 
-    fn answer_by(&mut self, index: usize, key: Option<&str>, filling: &Filling<'_>, request: &MockRequest) -> MockResponse {
+    fn answer_by(
+        &mut self,
+        index: usize,
+        key: Option<&str>,
+        filling: &Filling<'_>,
+        request: &MockRequest,
+    ) -> MockResponse {
         let rule = &self.rules[index];
         if let (Some(Then::Keep), Some(key)) = (rule.then, key) {
             let body = String::from_utf8_lossy(&request.body).into_owned();

@@ -4,7 +4,7 @@
 //! cannot deliver at all, the rest is not tried, since it would only repeat why.
 
 use super::Line;
-use super::harness::{Harness, End, Stop};
+use super::harness::{End, Harness, Stop};
 use super::patients::{link, personal};
 use crate::domain::change::{Change, FailureKind, FindingLevel, Link, Operation, Outcome, Receipt, RemoteEdit};
 

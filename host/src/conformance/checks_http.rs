@@ -1,8 +1,8 @@
 //! What is asked of an adapter for HTTP alone: the right word for a target that is down, busy, or will not let us in.
 
 use super::Line;
-use super::harness::{Harness, End, Stop, is_outage};
 use super::checks::{Judgement, say};
+use super::harness::{End, Harness, Stop, is_outage};
 use super::mock_server::{MockServer, Mood};
 use crate::domain::change::{FailureKind, Outcome, RemoteEdit};
 

@@ -190,7 +190,8 @@ mod tests {
         let headers = headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
         let (path, query) = path.split_once('?').unwrap_or((path, ""));
         let body = br#"{"a": 1, "identifier": [{"system": "s", "value": "v"}]}"#.to_vec();
-        let request = MockRequest { method: method.to_owned(), path: path.to_owned(), query: query.to_owned(), headers, body };
+        let request =
+            MockRequest { method: method.to_owned(), path: path.to_owned(), query: query.to_owned(), headers, body };
         documents.answer(&asked).status
     }
 

@@ -81,13 +81,19 @@ impl Harness {
         scratch: &ScratchDatabase,
     ) -> Result<Self, ConformanceError> {
         let timeout = Duration::from_millis(options.limits.deadline_ms);
-        let database = Database::of_target(scratch.locator.clone(), 2, timeout, options.limits.query_bytes_max)
-            .map_err(|error| ConformanceError::ScratchServer { place: scratch.name.to_owned(), reason: error.message })?;
+        let database =
+            Database::of_target(scratch.locator.clone(), 2, timeout, options.limits.query_bytes_max).map_err(
+                |error| ConformanceError::ScratchServer { place: scratch.name.to_owned(), reason: error.message },
+            )?;
         let sql = SqlAccess::new(scratch.locator.dialect(), options.grants.clone());
         Ok(Self::new(scratch.name, adapter, context(options, None), Access::Database { database, sql }))
     }
 
-    pub(super) fn http(adapter: Arc<Adapter>, options: &Options, server: &MockServer) -> Result<Self, ConformanceError> {
+    pub(super) fn http(
+        adapter: Arc<Adapter>,
+        options: &Options,
+        server: &MockServer,
+    ) -> Result<Self, ConformanceError> {
         let http_options = HttpOptions { base_url: server.base_url(), allow_private: true, ..HttpOptions::default() };
         let http = HttpAccess::new("conformance", &http_options)?;
         let access = Access::Http { http, server: server.clone() };

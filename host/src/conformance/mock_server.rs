@@ -11,7 +11,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::answers::Answers;
 use super::canned::Canned;
-use super::documents::{MockResponse, MockRequest, Documents};
+use super::documents::{Documents, MockRequest, MockResponse};
 
 /// A request of an adapter under test is small, and here at once.
 const REQUEST_BYTES_MAX: usize = 32 << 20;
@@ -162,7 +162,13 @@ fn parse(bytes: &[u8]) -> Option<MockRequest> {
     let body = bytes.get(head..head + length)?.to_vec();
     let target = request.path?.trim_start_matches(BASE_PATH).trim_start_matches('/');
     let (path, query) = target.split_once('?').unwrap_or((target, ""));
-    Some(MockRequest { method: request.method?.to_owned(), path: path.to_owned(), query: query.to_owned(), headers, body })
+    Some(MockRequest {
+        method: request.method?.to_owned(),
+        path: path.to_owned(),
+        query: query.to_owned(),
+        headers,
+        body,
+    })
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {

@@ -5,14 +5,14 @@
 //! never a target that somebody uses. Read next: `checks.rs` for what is asked, `harness.rs` for how a call is made.
 
 mod answers;
-mod harness;
 mod canned;
 mod checks;
 mod checks_http;
+mod documents;
+mod harness;
 mod mock_server;
 mod patients;
 mod scratch;
-mod documents;
 mod template;
 
 use std::path::PathBuf;
@@ -117,7 +117,8 @@ pub async fn run(runtime: &Arc<Runtime>, options: &Options) -> Result<Conformanc
             }
         }
         World::Http => {
-            let server = mock_server::MockServer::start(options.answers.as_ref()).await.map_err(ConformanceError::MockServer)?;
+            let server =
+                mock_server::MockServer::start(options.answers.as_ref()).await.map_err(ConformanceError::MockServer)?;
             let harness = Harness::http(Arc::clone(&adapter), options, &server)?;
             checks::run(&harness, &mut lines).await;
             if lines.iter().all(|line| line.passed) {

@@ -66,7 +66,12 @@ impl ScratchServer {
                 let folder = tempfile::Builder::new().prefix("neuronova-conformance-").tempdir().map_err(failed)?;
                 let file = folder.path().join("target.db");
                 std::fs::write(&file, []).map_err(failed)?;
-                Ok(ScratchDatabase { name: self.name(), locator: Locator::Sqlite(file), made: None, _folder: Some(folder) })
+                Ok(ScratchDatabase {
+                    name: self.name(),
+                    locator: Locator::Sqlite(file),
+                    made: None,
+                    _folder: Some(folder),
+                })
             }
             Self::MySql(server) => {
                 let at = Locator::MySql(server.clone());

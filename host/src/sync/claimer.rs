@@ -12,10 +12,10 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::batch_size::BatchSize;
-use super::demand::{Demand, ConsumerGuard};
+use super::canary::CANARY_MAX;
+use super::demand::{ConsumerGuard, Demand};
 use super::supervisor::Gate;
 use super::target::{SyncOptions, Target};
-use super::canary::CANARY_MAX;
 use super::trouble::StoreTrouble;
 use super::worker::release;
 use crate::store::{Batch, Claim, ClaimRequest, Place, Store, UnderLease};

@@ -97,7 +97,12 @@ impl Fence for StoreFence {
 }
 
 /// Brings a batch to the target.
-pub(super) async fn deliver(target: &Target, active: &ActiveAdapter, fence: &StoreFence, changes: &[Change]) -> Delivered {
+pub(super) async fn deliver(
+    target: &Target,
+    active: &ActiveAdapter,
+    fence: &StoreFence,
+    changes: &[Change],
+) -> Delivered {
     let mut judged = Judged { outcomes: vec![None; changes.len()], in_doubt: vec![false; changes.len()] };
     let mut parts = VecDeque::new();
     parts.push_back(0..changes.len());

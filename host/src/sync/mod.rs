@@ -18,13 +18,14 @@
 
 mod batch_size;
 mod breaker;
+mod canary;
 mod claimer;
 mod daemon;
 mod delivery;
 mod demand;
+mod dry_run;
 mod privileges;
 mod purger;
-mod dry_run;
 mod reporter;
 mod rescuer;
 mod roster;
@@ -35,7 +36,6 @@ mod swap;
 mod tally;
 mod target;
 mod tasks;
-mod canary;
 mod trouble;
 mod worker;
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::demand::{PendingRequest, Demand};
+use super::demand::{Demand, PendingRequest};
 use super::trouble::StoreTrouble;
 use super::worker::release;
 use crate::store::{ClaimRequest, Routed, Routes, Store, StoreError, UnderLease};

@@ -8,10 +8,10 @@ use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::breaker::Breaker;
+use super::canary::{Canary, CanaryResult};
 use super::demand::Demand;
 use super::swap::Adapters;
 use super::target::{SyncOptions, Target};
-use super::canary::{Canary, CanaryResult};
 use crate::domain::change::{Failure, FindingLevel, Report};
 use crate::plugin::{Adapter, Runtime};
 use crate::store::{BreakerState, Store, TargetNews, TargetState};

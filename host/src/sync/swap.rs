@@ -9,8 +9,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use super::supervisor::{Gate, ActiveAdapter, Supervisor};
 use super::canary::{Canary, CanaryResult};
+use super::supervisor::{ActiveAdapter, Gate, Supervisor};
 use crate::domain::change::{Failure, FailureKind};
 use crate::plugin::{Adapter, PluginError, read_component};
 use crate::store::{AdapterNews, BreakerState, TargetState, TargetWish};
@@ -147,7 +147,8 @@ impl Supervisor {
         };
         let candidate = Arc::new(ActiveAdapter { adapter: loaded.adapter.clone(), state: report.state, canary: None });
         let canary = Arc::new(Canary::new(candidate));
-        let with_canary = ActiveAdapter { adapter: old.adapter.clone(), state: old.state.clone(), canary: Some(canary.clone()) };
+        let with_canary =
+            ActiveAdapter { adapter: old.adapter.clone(), state: old.state.clone(), canary: Some(canary.clone()) };
         self.gate.send_replace(Gate::Open(Arc::new(with_canary)));
         self.demand.notify_pending();
         tracing::debug!(target_name = %self.target.spec.name, sha256 = loaded.sha256(), "new adapter on canary");

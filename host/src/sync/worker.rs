@@ -8,12 +8,12 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::batch_size::BatchSize;
+use super::canary::{CANARY_MAX, Canary, CanaryResult, compare, failures};
 use super::claimer::Wanted;
 use super::delivery::{Delivered, StoreFence, deliver, settlements};
-use super::supervisor::{Gate, ActiveAdapter, TargetEvent};
+use super::supervisor::{ActiveAdapter, Gate, TargetEvent};
 use super::tally::Tally;
 use super::target::{SyncOptions, Target};
-use super::canary::{CANARY_MAX, Canary, CanaryResult, compare, failures};
 use super::trouble::StoreTrouble;
 use crate::domain::change::{Change, Failure, FailureKind};
 use crate::domain::delivery::Settlement;
@@ -76,7 +76,13 @@ impl Worker {
         None
     }
 
-    async fn work(&self, active: &ActiveAdapter, canary: Option<&Arc<Canary>>, batch: Batch, crashed_batches: &mut u32) {
+    async fn work(
+        &self,
+        active: &ActiveAdapter,
+        canary: Option<&Arc<Canary>>,
+        batch: Batch,
+        crashed_batches: &mut u32,
+    ) {
         let started = tokio::time::Instant::now();
         let fence = StoreFence {
             store: self.store.clone(),

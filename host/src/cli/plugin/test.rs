@@ -10,7 +10,7 @@ use crate::cli::error::CliError;
 use crate::cli::output::paint;
 use crate::cli::{output, wiring};
 use crate::config::{Config, Connection};
-use crate::conformance::{self, Answers, ConformanceError, Options, ScratchServer, ConformanceReport};
+use crate::conformance::{self, Answers, ConformanceError, ConformanceReport, Options, ScratchServer};
 use crate::files;
 use crate::plugin::{Compiler, Limits, Runtime, RuntimeOptions, SqlGrants};
 
