@@ -1,54 +1,54 @@
-//! The trial of a new adapter: a few deliveries go through it before it is put in force, and the old one is the measure.
+//! The canary: a new adapter that gets a few deliveries before it is activated. The old one is the measure.
 //!
-//! While a trial is on, everything else goes on through the old adapter. One worker takes the canary's batch: what the new
-//! adapter fails, the old one is given as well, and what the old one says counts. So a trial costs no delivery anything.
+//! Meanwhile everything else goes on through the old adapter. One worker takes the canary's batch. If the canary fails a
+//! delivery of it, the old adapter gets the batch too, and the old one's outcomes count. So a canary costs no delivery anything.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::supervisor::ActiveAdapter;
 use crate::domain::change::{FailureKind, Outcome};
+use crate::target::CheckedAdapter;
 
 /// Deliveries of a canary at most.
 pub(super) const CANARY_MAX: u32 = 20;
 
-/// a canary.
+/// A new adapter with the right to its one batch.
 pub(super) struct Canary {
-    pub(super) candidate: Arc<ActiveAdapter>,
-    taken: AtomicBool,
+    pub(super) candidate: Arc<CheckedAdapter>,
+    is_taken: AtomicBool,
 }
 
-/// How a trial ended.
+/// The result of a canary.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum CanaryResult {
-    /// It did no worse than the old one.
+    /// It failed no more deliveries than the old adapter.
     Passed,
-    /// It did worse. Why, for people.
+    /// It failed more. The reason is for the operator.
     Rejected(String),
 }
 
 impl Canary {
-    pub(super) fn new(candidate: Arc<ActiveAdapter>) -> Self {
-        Self { candidate, taken: AtomicBool::new(false) }
+    pub(super) fn new(candidate: Arc<CheckedAdapter>) -> Self {
+        Self { candidate, is_taken: AtomicBool::new(false) }
     }
 
-    /// Whether the caller is the one who tries it.
+    /// Takes the canary's batch; `false` when another worker has taken it.
     pub(super) fn take(&self) -> bool {
-        !self.taken.swap(true, Ordering::AcqRel)
+        !self.is_taken.swap(true, Ordering::AcqRel)
     }
 
-    /// Nothing could be learnt: somebody else tries it.
-    pub(super) fn give_back(&self) {
-        self.taken.store(false, Ordering::Release);
+    /// The batch has shown nothing: another worker may take one.
+    pub(super) fn put_back(&self) {
+        self.is_taken.store(false, Ordering::Release);
     }
 
-    /// Whether it is being tried.
+    /// Whether a worker has taken the canary's batch.
     pub(super) fn is_taken(&self) -> bool {
-        self.taken.load(Ordering::Acquire)
+        self.is_taken.load(Ordering::Acquire)
     }
 }
 
-/// Failures that speak of the adapter: those that pass by themselves, and those of the target as a whole, do not.
+/// Counts failures that the adapter is to blame for. Those that may pass, and those of the target as a whole, do not count.
 pub(super) fn failures(outcomes: &[Outcome]) -> usize {
     outcomes.iter().filter(|outcome| is_failure(outcome)).count()
 }
@@ -57,7 +57,7 @@ fn is_failure(outcome: &Outcome) -> bool {
     matches!(outcome, Outcome::Failed(failure) if failure.kind.is_permanent() || failure.kind == FailureKind::Adapter)
 }
 
-/// Compares what both said of the same changes.
+/// Compares the outcomes of both adapters for the same changes.
 pub(super) fn compare(new: &[Outcome], old: &[Outcome]) -> CanaryResult {
     let (with_new, with_old) = (failures(new), failures(old));
     if with_new <= with_old {
