@@ -16,7 +16,8 @@ use crate::plugin::{
 };
 use crate::store::{MigrationError, Store, StoreClock};
 use crate::supply::Trust;
-use crate::sync::{SyncOptions, Target, TargetKind, TargetSpec};
+use crate::sync::SyncOptions;
+use crate::target::{Target, TargetKind, TargetSpec};
 
 /// How long a statement of the store may take.
 const STORE_TIMEOUT: Duration = Duration::from_secs(30);

@@ -4,9 +4,10 @@
 //! cannot deliver at all, the rest is not tried, since it would only repeat why.
 
 use super::Line;
-use super::harness::{End, Harness, Stop};
+use super::harness::Harness;
 use super::patients::{link, personal};
 use crate::domain::change::{Change, FailureKind, FindingLevel, Link, Operation, Outcome, Receipt, RemoteEdit};
+use crate::target::CallFailure;
 
 /// What was seen; the error says what to mend.
 pub(super) type Judgement = Result<String, String>;
@@ -64,7 +65,7 @@ fn describe(harness: &Harness) -> Judgement {
 }
 
 async fn check(harness: &Harness) -> Judgement {
-    let report = harness.check().await.map_err(|stop| format!("`check` failed, {stop}"))?;
+    let report = harness.check().await.map_err(|failure| format!("`check` failed, {failure}"))?;
     let problem = report.findings.iter().find(|finding| finding.level == FindingLevel::Problem);
     match problem {
         Some(finding) => Err(format!("`check` found a problem: {}; is the setup file whole?", finding.message)),
@@ -74,9 +75,9 @@ async fn check(harness: &Harness) -> Judgement {
 }
 
 async fn empty_batch(harness: &Harness) -> Judgement {
-    match harness.apply(&[], RemoteEdit::Overwrite, End::Commit).await {
+    match harness.apply(&[], RemoteEdit::Overwrite).await {
         Ok(_) => Ok("no outcomes for no changes".to_owned()),
-        Err(stop) => Err(format!("an empty batch must have an empty answer, not {stop}")),
+        Err(failure) => Err(format!("an empty batch must have an empty answer, not {failure}")),
     }
 }
 
@@ -98,7 +99,7 @@ async fn deliver(harness: &Harness) -> Result<Vec<(Change, Receipt)>, String> {
 
 /// The receipts of a batch that must work.
 async fn receipts(harness: &Harness, changes: &[Change]) -> Result<Vec<Receipt>, String> {
-    let outcomes = harness.deliver(changes).await.map_err(|stop| format!("the batch failed, {stop}"))?;
+    let outcomes = harness.deliver(changes).await.map_err(|failure| format!("the batch failed, {failure}"))?;
     outcomes.into_iter().map(|outcome| applied(outcome, "a sound change")).collect()
 }
 
@@ -138,13 +139,13 @@ async fn again(harness: &Harness, delivered: &[(Change, Receipt)], linked: bool)
 }
 
 async fn records(harness: &Harness) -> Result<u64, String> {
-    harness.records().await.map_err(|stop| stop.to_string())
+    harness.records().await.map_err(|failure| failure.to_string())
 }
 
 async fn rolled_back(harness: &Harness) -> Judgement {
     let changes = harness.patients.create(2);
     let before = records(harness).await?;
-    harness.apply(&changes, RemoteEdit::Overwrite, End::Rollback).await.map_err(|stop| stop.to_string())?;
+    harness.apply_and_roll_back(&changes).await.map_err(|failure| failure.to_string())?;
     if records(harness).await? != before {
         return Err(
             "something stayed although the host rolled back: write through the lent transaction only".to_owned()
@@ -167,7 +168,7 @@ async fn update(harness: &Harness, delivered: &[(Change, Receipt)]) -> Judgement
 async fn unknown_type(harness: &Harness) -> Judgement {
     let good = harness.patients.create(1).remove(0);
     let odd = Change { aggregate_type: "conformance-unknown".to_owned(), ..harness.patients.create(1).remove(0) };
-    let mut outcomes = harness.deliver(&[good, odd]).await.map_err(|stop| format!("the batch failed, {stop}"))?;
+    let mut outcomes = harness.deliver(&[good, odd]).await.map_err(|failure| format!("the batch failed, {failure}"))?;
     let odd = outcomes.pop();
     for outcome in outcomes {
         applied(outcome, "the patient beside it")?;
@@ -190,8 +191,8 @@ async fn unknown_type(harness: &Harness) -> Judgement {
 async fn bad_among_good(harness: &Harness) -> Judgement {
     let mut changes = harness.patients.create(4);
     r#"{"patient_id": 7, "unheard_of": true}"#.clone_into(&mut changes[2].payload);
-    let outcomes = harness.deliver(&changes).await.map_err(|stop| {
-        format!("the batch failed, {stop}; give the bad change an outcome of its own, or a permanent failure")
+    let outcomes = harness.deliver(&changes).await.map_err(|failure| {
+        format!("the batch failed, {failure}; give the bad change an outcome of its own, or a permanent failure")
     })?;
     for (index, outcome) in outcomes.into_iter().enumerate() {
         match (index, outcome) {
@@ -214,15 +215,15 @@ async fn unicode(harness: &Harness) -> Judgement {
         payload["family_name"] = "O'Nguyễn-\u{1f9d1}\u{200d}\u{2695}\u{fe0f} \"ü\\%_".into();
         payload["given_name"] = "שלום ขวัญ 김민준".into();
     });
-    let outcome = harness.deliver(std::slice::from_ref(&change)).await.map_err(|stop| stop.to_string())?;
+    let outcome = harness.deliver(std::slice::from_ref(&change)).await.map_err(|failure| failure.to_string())?;
     taken_or_refused(outcome, "names in many scripts, with quotes")
 }
 
 async fn long_text(harness: &Harness) -> Judgement {
     let long = harness.patients.with(|payload| payload["family_name"] = "Wolkenstein".repeat(1_000).into());
     let outcomes = harness.deliver(&[harness.patients.create(1).remove(0), long]).await;
-    let mut outcomes = outcomes.map_err(|stop| {
-        format!("the batch failed, {stop}; a value that does not fit is `invalid`, for its own change")
+    let mut outcomes = outcomes.map_err(|failure| {
+        format!("the batch failed, {failure}; a value that does not fit is `invalid`, for its own change")
     })?;
     let last = outcomes.pop();
     for outcome in outcomes {
@@ -258,8 +259,8 @@ async fn conflict(harness: &Harness) -> Judgement {
         remote_version: first.remote_version.as_ref().map(|_| "conformance-stale".to_owned()),
         fingerprint: second.fingerprint.clone(),
     });
-    let held = harness.apply(std::slice::from_ref(&newer), RemoteEdit::Hold, End::Commit).await;
-    match held.map_err(|stop| stop.to_string())?.pop() {
+    let held = harness.apply(std::slice::from_ref(&newer), RemoteEdit::Hold).await;
+    match held.map_err(|failure| failure.to_string())?.pop() {
         Some(Outcome::Failed(failure)) if failure.kind == FailureKind::Conflict => {}
         Some(Outcome::Failed(failure)) => {
             return Err(format!("with `hold`: `{}`, expected `conflict`", failure.kind.as_str()));
@@ -272,8 +273,8 @@ async fn conflict(harness: &Harness) -> Judgement {
             );
         }
     }
-    let overwritten = harness.apply(std::slice::from_ref(&newer), RemoteEdit::Overwrite, End::Commit).await;
-    match overwritten.map_err(|stop| stop.to_string())?.pop() {
+    let overwritten = harness.apply(std::slice::from_ref(&newer), RemoteEdit::Overwrite).await;
+    match overwritten.map_err(|failure| failure.to_string())?.pop() {
         Some(Outcome::Applied(_)) => Ok("`conflict` with `hold`, written with `overwrite`".to_owned()),
         _ => Err("with `overwrite` the state must be written all the same".to_owned()),
     }
@@ -284,7 +285,7 @@ async fn gone(harness: &Harness) -> Judgement {
     let mut change = harness.patients.create(1).remove(0);
     change.operation = Operation::Update;
     change.link = Some(Link { remote_id: "999999999".to_owned(), remote_version: None, fingerprint: None });
-    let outcome = harness.deliver(std::slice::from_ref(&change)).await.map_err(|stop| stop.to_string())?.pop();
+    let outcome = harness.deliver(std::slice::from_ref(&change)).await.map_err(|failure| failure.to_string())?.pop();
     match outcome {
         Some(Outcome::Applied(_)) => Ok("made anew".to_owned()),
         Some(Outcome::Failed(failure)) if failure.kind == FailureKind::Conflict => Ok("`conflict`".to_owned()),
@@ -308,7 +309,7 @@ async fn delete(harness: &Harness) -> Judgement {
     for (change, what) in
         [(&deleted, "a delete"), (&deleted, "the same delete twice"), (&never, "a delete of what never was there")]
     {
-        let outcomes = harness.deliver(std::slice::from_ref(change)).await.map_err(|stop| format!("{what}: {stop}"))?;
+        let outcomes = harness.deliver(std::slice::from_ref(change)).await.map_err(|failure| format!("{what}: {failure}"))?;
         match outcomes.into_iter().next() {
             Some(Outcome::Applied(_)) => {}
             Some(Outcome::Failed(failure))
@@ -334,8 +335,8 @@ async fn cancelled(harness: &Harness) -> Judgement {
     let changes = harness.patients.create(20);
     let before = records(harness).await?;
     match harness.apply_cut_off(&changes, 1).await {
-        Ok(_) | Err(Stop::Broke(_) | Stop::Whole(_)) => {}
-        Err(stop @ Stop::Scratch(_)) => return Err(stop.to_string()),
+        Ok(_) | Err(CallFailure::Crashed(_) | CallFailure::Reported(_)) => {}
+        Err(failure @ (CallFailure::Database(_) | CallFailure::FenceLost)) => return Err(failure.to_string()),
     }
     if harness.is_database() && records(harness).await? != before {
         return Err("something stayed of a call that was cut off".to_owned());
@@ -363,7 +364,7 @@ async fn limits(harness: &Harness) -> Judgement {
 
 /// Judged last, over everything that came out.
 fn nothing_personal(harness: &Harness) -> Judgement {
-    let words = harness.words();
+    let words = harness.texts();
     match words.iter().find_map(|text| personal(text)) {
         None => Ok(format!("{} messages, ids and log lines", words.len())),
         // The patient was made up, so the word may be shown: it is how the author finds the place.

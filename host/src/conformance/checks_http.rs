@@ -2,9 +2,10 @@
 
 use super::Line;
 use super::checks::{Judgement, say};
-use super::harness::{End, Harness, Stop, is_outage};
+use super::harness::{Harness, is_outage};
 use super::mock_server::{MockServer, Mood};
 use crate::domain::change::{FailureKind, Outcome, RemoteEdit};
+use crate::target::CallFailure;
 
 /// Each state of the target with the kind of failure that it must become.
 const MOODS: [(&str, Mood, FailureKind); 4] = [
@@ -45,9 +46,9 @@ async fn outage(harness: &Harness, kind: FailureKind) -> Judgement {
             kind.as_str()
         )
     };
-    match harness.apply(&changes, RemoteEdit::Overwrite, End::Commit).await {
+    match harness.apply(&changes, RemoteEdit::Overwrite).await {
         Err(stop) if is_outage(&stop, kind) => {
-            let waits = matches!(&stop, Stop::Whole(failure) if failure.retry_after_ms == Some(7_000));
+            let waits = matches!(&stop, CallFailure::Reported(failure) if failure.retry_after_ms == Some(7_000));
             if kind == FailureKind::Throttled && !waits {
                 return Err("`throttled`, but without the 7000 ms of Retry-After in retry-after-ms".to_owned());
             }

@@ -1,75 +1,44 @@
-//! One adapter at one private place: makes calls as the host makes them, and remembers every word that came out.
+//! One adapter at one scratch database or mock server: makes calls exactly as the host makes them, and keeps everything that
+//! came out.
 
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+
+use futures::future::BoxFuture;
 
 use super::mock_server::MockServer;
 use super::patients::Patients;
 use super::scratch::ScratchDatabase;
-use super::{ConformanceError, Options, context};
+use super::{ConformanceError, Options};
 use crate::database::{Database, Dialect, RowLimits, Value};
 use crate::domain::change::{Change, Failure, FailureKind, Outcome, RemoteEdit, Report};
-use crate::plugin::{
-    Adapter, CallContext, CallError, Fence, HttpAccess, HttpOptions, LogTap, RequestFates, SqlAccess, Usage,
+use crate::plugin::{Adapter, Fence, HttpOptions, LogTap, Usage};
+use crate::target::{
+    Applied, CallFailure, CheckedAdapter, FenceLost, Finish, Target, TargetKind, TargetSession, TargetSpec, most,
 };
 
-/// How often a call is made again because the database asked for it.
-const CONTENTION_RUNS_MAX: u32 = 3;
+/// Connections to a scratch database.
+const CONNECTIONS_MAX: u32 = 2;
 
-/// An adapter at a place.
+/// An adapter at one place.
 pub(super) struct Harness {
     pub(super) place: String,
     pub(super) patients: Patients,
     adapter: Arc<Adapter>,
-    context: CallContext,
-    access: Access,
+    target: Target,
+    /// Present for an adapter over HTTP.
+    server: Option<MockServer>,
     state: Mutex<Vec<u8>>,
-    /// Everything that a person might read: messages, findings, ids, log lines.
-    words: Mutex<Vec<String>>,
+    /// Everything that a person might read: messages, findings, ids.
+    texts: Mutex<Vec<String>>,
     log: LogTap,
-    /// The most that one call took.
     most: Mutex<Usage>,
 }
 
-enum Access {
-    Database { database: Database, sql: Arc<SqlAccess> },
-    Http { http: Arc<HttpAccess>, server: MockServer },
-}
-
-/// What becomes of a call's effects at a database.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum End {
-    Commit,
-    /// As after a crash before the commit.
-    Rollback,
-}
-
-/// Why a batch has no outcomes.
-#[derive(Clone, Debug)]
-pub(super) enum Stop {
-    /// The adapter's own word on the batch as a whole.
-    Whole(Failure),
-    /// The host broke it off.
-    Broke(CallError),
-    /// The place itself failed.
-    Scratch(String),
-}
-
-impl std::fmt::Display for Stop {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Whole(failure) => write!(formatter, "`{}`: {}", failure.kind.as_str(), failure.message),
-            Self::Broke(error) => write!(formatter, "{error}"),
-            Self::Scratch(message) => write!(formatter, "the database failed: {message}"),
-        }
-    }
-}
-
 /// The lease of a suite is never lost.
-struct Always;
+struct AlwaysHolds;
 
-impl Fence for Always {
-    fn renew(&self) -> futures::future::BoxFuture<'_, bool> {
+impl Fence for AlwaysHolds {
+    fn renew(&self) -> BoxFuture<'_, bool> {
         Box::pin(std::future::ready(true))
     }
 }
@@ -80,13 +49,9 @@ impl Harness {
         options: &Options,
         scratch: &ScratchDatabase,
     ) -> Result<Self, ConformanceError> {
-        let timeout = Duration::from_millis(options.limits.deadline_ms);
-        let database =
-            Database::of_target(scratch.locator.clone(), 2, timeout, options.limits.query_bytes_max).map_err(
-                |error| ConformanceError::ScratchServer { place: scratch.name.to_owned(), reason: error.message },
-            )?;
-        let sql = SqlAccess::new(scratch.locator.dialect(), options.grants.clone());
-        Ok(Self::new(scratch.name, adapter, context(options, None), Access::Database { database, sql }))
+        let (locator, grants) = (scratch.locator.clone(), options.grants.clone());
+        let kind = TargetKind::Database { locator, connections_max: CONNECTIONS_MAX, grants };
+        Self::new(scratch.name, adapter, options, kind, None)
     }
 
     pub(super) fn http(
@@ -94,30 +59,45 @@ impl Harness {
         options: &Options,
         server: &MockServer,
     ) -> Result<Self, ConformanceError> {
-        let http_options = HttpOptions { base_url: server.base_url(), allow_private: true, ..HttpOptions::default() };
-        let http = HttpAccess::new("conformance", &http_options)?;
-        let access = Access::Http { http, server: server.clone() };
-        Ok(Self::new("mock server", adapter, context(options, Some(server.base_url())), access))
+        let http = HttpOptions { base_url: server.base_url(), allow_private: true, ..HttpOptions::default() };
+        let kind = TargetKind::Http { options: http, in_doubt_ms: 0 };
+        Self::new("mock server", adapter, options, kind, Some(server.clone()))
     }
 
-    fn new(place: &str, adapter: Arc<Adapter>, mut context: CallContext, access: Access) -> Self {
-        let log = LogTap::default();
-        context.log_tap = Some(log.clone());
-        Self {
+    fn new(
+        place: &str,
+        adapter: Arc<Adapter>,
+        options: &Options,
+        kind: TargetKind,
+        server: Option<MockServer>,
+    ) -> Result<Self, ConformanceError> {
+        let spec = TargetSpec {
+            name: "conformance".to_owned(),
+            adapter: options.adapter.clone(),
+            kind,
+            id_column: None,
+            on_remote_edit: RemoteEdit::Overwrite,
+            aggregate_types: adapter.descriptor().aggregate_types.clone(),
+            settings_json: options.settings_json.clone(),
+            limits: options.limits.clone(),
+            batch_max: 1,
+            concurrency: 1,
+        };
+        Ok(Self {
             place: place.to_owned(),
             patients: Patients::new(),
             adapter,
-            context,
-            access,
+            target: Target::new(spec)?,
+            server,
             state: Mutex::default(),
-            words: Mutex::default(),
-            log,
+            texts: Mutex::default(),
+            log: LogTap::default(),
             most: Mutex::default(),
-        }
+        })
     }
 
     pub(super) fn is_database(&self) -> bool {
-        matches!(self.access, Access::Database { .. })
+        self.server.is_none()
     }
 
     pub(super) fn aggregate_types(&self) -> &[String] {
@@ -125,161 +105,121 @@ impl Harness {
     }
 
     /// Everything that came out so far.
-    pub(super) fn words(&self) -> Vec<String> {
-        let mut words = lock(&self.words).clone();
-        words.extend(self.log.lines());
-        words
+    pub(super) fn texts(&self) -> Vec<String> {
+        let mut texts = lock(&self.texts).clone();
+        texts.extend(self.log.lines());
+        texts
     }
 
-    /// The most that one call took so far.
+    /// The most that one call used so far.
     pub(super) fn most(&self) -> Usage {
         *lock(&self.most)
     }
 
     pub(super) fn memory_mib_max(&self) -> u64 {
-        self.context.limits.memory_mib
+        self.target.spec.limits.memory_mib
     }
 
-    /// `check`, whose state is then handed to every `apply`.
-    pub(super) async fn check(&self) -> Result<Report, Stop> {
-        let (result, usage) = match &self.access {
-            Access::Database { database, sql } => {
-                let transaction = database.begin_reading_first().await.map_err(|error| Stop::Scratch(error.message))?;
-                let call = self.adapter.check_database(&self.context, sql, transaction).await;
-                if let Some(transaction) = call.transaction {
-                    transaction.rollback().await.ok();
-                }
-                (call.result, call.usage)
-            }
-            Access::Http { http, .. } => {
-                let call = self.adapter.check_http(&self.context, http).await;
-                (call.result, call.usage)
-            }
-        };
-        self.note(usage);
-        let report = self.judge(result)?;
-        self.hear(&report.summary);
-        report.findings.iter().for_each(|finding| self.hear(&finding.message));
+    /// Calls `check`. Its state is then handed to every `apply`.
+    pub(super) async fn check(&self) -> Result<Report, CallFailure> {
+        let (result, usage) = self.session(Finish::RollBack).check(&self.adapter).await;
+        self.note_usage(usage);
+        let report = result.inspect_err(|failure| self.keep_failure(failure))?;
+        self.keep(&report.summary);
+        report.findings.iter().for_each(|finding| self.keep(&finding.message));
         lock(&self.state).clone_from(&report.state);
         Ok(report)
     }
 
-    /// One call of `apply` with these changes, as they are.
-    pub(super) async fn apply(&self, changes: &[Change], edits: RemoteEdit, end: End) -> Result<Vec<Outcome>, Stop> {
-        self.apply_within(&self.context, changes, edits, end).await
+    /// One call of `apply` with these changes.
+    pub(super) async fn apply(&self, changes: &[Change], edits: RemoteEdit) -> Result<Vec<Outcome>, CallFailure> {
+        let session = self.session(Finish::Commit(Arc::new(AlwaysHolds))).with_remote_edit(edits);
+        self.apply_in(session, changes).await
     }
 
-    /// One call that is cut off after so many milliseconds.
-    pub(super) async fn apply_cut_off(&self, changes: &[Change], deadline_ms: u64) -> Result<Vec<Outcome>, Stop> {
-        let mut context = self.context.clone();
-        context.limits.deadline_ms = deadline_ms;
-        self.apply_within(&context, changes, RemoteEdit::Overwrite, End::Rollback).await
+    /// One call whose work is rolled back, as after a crash before the commit.
+    pub(super) async fn apply_and_roll_back(&self, changes: &[Change]) -> Result<Vec<Outcome>, CallFailure> {
+        self.apply_in(self.session(Finish::RollBack), changes).await
     }
 
-    /// As the host delivers: a batch that is refused as a whole for good is split, and each part is tried.
-    pub(super) async fn deliver(&self, changes: &[Change]) -> Result<Vec<Outcome>, Stop> {
-        match self.apply(changes, RemoteEdit::Overwrite, End::Commit).await {
-            Err(Stop::Whole(failure)) if failure.kind.is_permanent() && changes.len() > 1 => {
-                let mut outcomes = Vec::with_capacity(changes.len());
-                for change in changes {
-                    match self.apply(std::slice::from_ref(change), RemoteEdit::Overwrite, End::Commit).await {
-                        Ok(one) => outcomes.extend(one),
-                        Err(Stop::Whole(failure)) if failure.kind.is_permanent() => {
-                            outcomes.push(Outcome::Failed(failure));
-                        }
-                        Err(stop) => return Err(stop),
-                    }
-                }
-                Ok(outcomes)
-            }
-            Err(Stop::Whole(failure)) if failure.kind.is_permanent() => Ok(vec![Outcome::Failed(failure)]),
-            other => other,
-        }
-    }
-
-    async fn apply_within(
+    /// One call that is cut off after so many milliseconds. A database rolls back also what was done by then.
+    pub(super) async fn apply_cut_off(
         &self,
-        context: &CallContext,
         changes: &[Change],
-        edits: RemoteEdit,
-        end: End,
-    ) -> Result<Vec<Outcome>, Stop> {
-        let state = lock(&self.state).clone();
-        let (result, usage) = match &self.access {
-            Access::Database { database, sql } => {
-                let mut run = 1;
-                loop {
-                    let transaction = database.begin().await.map_err(|error| Stop::Scratch(error.message))?;
-                    let call = self.adapter.apply_database(context, sql, transaction, &state, edits, changes).await;
-                    if let Some(error) = call.broken {
-                        if error.is_contention() && run < CONTENTION_RUNS_MAX {
-                            run += 1;
-                            continue;
-                        }
-                        return Err(Stop::Scratch(error.message));
-                    }
-                    if let Some(transaction) = call.transaction {
-                        let keep = end == End::Commit && matches!(call.result, Ok(Ok(_)));
-                        let ended = if keep { transaction.commit().await } else { transaction.rollback().await };
-                        ended.map_err(|error| Stop::Scratch(error.message))?;
-                    }
-                    break (call.result, call.usage);
-                }
-            }
-            Access::Http { http, .. } => {
-                let permit = (Arc::new(Always) as Arc<dyn Fence>, &RequestFates::default());
-                let call = self.adapter.apply_http(context, http, permit, &state, edits, changes).await;
-                (call.result, call.usage)
-            }
-        };
-        self.note(usage);
-        let outcomes = self.judge(result)?;
-        for outcome in &outcomes {
-            match outcome {
-                Outcome::Failed(failure) => self.hear(&failure.message),
-                Outcome::Applied(receipt) => {
-                    self.hear(&receipt.remote_id);
-                    receipt.remote_version.iter().chain(&receipt.fingerprint).for_each(|text| self.hear(text));
-                }
-            }
+        deadline_ms: u64,
+    ) -> Result<Vec<Outcome>, CallFailure> {
+        let finish = if self.is_database() { Finish::RollBack } else { Finish::Commit(Arc::new(AlwaysHolds)) };
+        self.apply_in(self.session(finish).with_deadline_ms(deadline_ms), changes).await
+    }
+
+    /// Delivers a batch as the host does: what fails as a whole is split. The suite fails a batch in which the adapter crashed,
+    /// and one that ends by a failure of the target as a whole.
+    pub(super) async fn deliver(&self, changes: &[Change]) -> Result<Vec<Outcome>, CallFailure> {
+        let session = self.session(Finish::Commit(Arc::new(AlwaysHolds)));
+        let delivered = session.deliver(&self.checked(), changes).await;
+        let delivered = delivered.map_err(|FenceLost| CallFailure::FenceLost)?;
+        self.note_usage(delivered.most);
+        self.keep_outcomes(&delivered.outcomes);
+        match (delivered.crash, delivered.target_failure) {
+            (Some(crash), _) => Err(CallFailure::Crashed(crash)),
+            (None, Some(failure)) => Err(CallFailure::Reported(failure)),
+            (None, None) => Ok(delivered.outcomes),
         }
+    }
+
+    async fn apply_in(&self, session: TargetSession<'_>, changes: &[Change]) -> Result<Vec<Outcome>, CallFailure> {
+        let Applied { result, usage, .. } = session.apply(&self.checked(), changes).await;
+        self.note_usage(usage);
+        let outcomes = result.inspect_err(|failure| self.keep_failure(failure))?;
+        self.keep_outcomes(&outcomes);
         Ok(outcomes)
     }
 
-    fn judge<T>(&self, result: Result<Result<T, Failure>, CallError>) -> Result<T, Stop> {
-        match result {
-            Ok(Ok(answer)) => Ok(answer),
-            Ok(Err(failure)) => {
-                self.hear(&failure.message);
-                Err(Stop::Whole(failure))
-            }
-            Err(error) => Err(Stop::Broke(error)),
-        }
+    fn session(&self, finish: Finish) -> TargetSession<'_> {
+        self.target.session(finish).with_log_tap(self.log.clone())
     }
 
-    /// Records at the place, over all tables or addresses.
-    pub(super) async fn records(&self) -> Result<u64, Stop> {
-        match &self.access {
-            Access::Http { server, .. } => Ok(server.records()),
-            Access::Database { database, .. } => count(database).await.map_err(|error| Stop::Scratch(error.message)),
+    fn checked(&self) -> CheckedAdapter {
+        CheckedAdapter { adapter: Arc::clone(&self.adapter), state: lock(&self.state).clone() }
+    }
+
+    /// Counts the records there, over all tables or addresses.
+    pub(super) async fn records(&self) -> Result<u64, CallFailure> {
+        match (&self.server, self.target.database()) {
+            (None, Some(database)) => count(database).await.map_err(CallFailure::Database),
+            (server, _) => Ok(server.as_ref().map_or(0, MockServer::records)),
         }
     }
 
     pub(super) async fn close(&self) {
-        if let Access::Database { database, .. } = &self.access {
-            database.close().await;
+        self.target.close().await;
+    }
+
+    fn keep_outcomes(&self, outcomes: &[Outcome]) {
+        for outcome in outcomes {
+            match outcome {
+                Outcome::Failed(failure) => self.keep(&failure.message),
+                Outcome::Applied(receipt) => {
+                    self.keep(&receipt.remote_id);
+                    receipt.remote_version.iter().chain(&receipt.fingerprint).for_each(|text| self.keep(text));
+                }
+            }
         }
     }
 
-    fn hear(&self, text: &str) {
-        lock(&self.words).push(text.to_owned());
+    fn keep_failure(&self, failure: &CallFailure) {
+        if let CallFailure::Reported(Failure { message, .. }) = failure {
+            self.keep(message);
+        }
     }
 
-    fn note(&self, usage: Usage) {
-        let mut most = lock(&self.most);
-        most.memory_bytes = most.memory_bytes.max(usage.memory_bytes);
-        most.host_calls = most.host_calls.max(usage.host_calls);
-        most.cpu_ms = most.cpu_ms.max(usage.cpu_ms);
+    fn keep(&self, text: &str) {
+        lock(&self.texts).push(text.to_owned());
+    }
+
+    fn note_usage(&self, usage: Usage) {
+        let mut known = lock(&self.most);
+        *known = most(*known, usage);
     }
 }
 
@@ -324,7 +264,7 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Whether a failure speaks of the target as a whole, as an outage must.
-pub(super) fn is_outage(stop: &Stop, kind: FailureKind) -> bool {
-    matches!(stop, Stop::Whole(failure) if failure.kind == kind)
+/// Whether a failure is of the target as a whole, as an outage must be.
+pub(super) fn is_outage(failure: &CallFailure, kind: FailureKind) -> bool {
+    matches!(failure, CallFailure::Reported(failure) if failure.kind == kind)
 }

@@ -22,7 +22,7 @@ pub use answers::Answers;
 use harness::Harness;
 pub use scratch::ScratchServer;
 
-use crate::plugin::{Adapter, CallContext, Limits, PluginError, Runtime, SqlGrants, World};
+use crate::plugin::{Adapter, Limits, PluginError, Runtime, SqlGrants, World};
 
 /// What the suite is given.
 #[derive(Clone, Debug)]
@@ -132,15 +132,4 @@ pub async fn run(runtime: &Arc<Runtime>, options: &Options) -> Result<Conformanc
 
 fn name(adapter: &Adapter) -> String {
     format!("{} {}", adapter.descriptor().name, adapter.descriptor().version)
-}
-
-/// What every call of the suite is told.
-fn context(options: &Options, base_url: Option<String>) -> CallContext {
-    CallContext {
-        target: "conformance".to_owned(),
-        settings_json: options.settings_json.clone(),
-        base_url,
-        limits: options.limits.clone(),
-        ..CallContext::default()
-    }
 }

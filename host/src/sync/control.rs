@@ -86,14 +86,14 @@ impl TargetControl {
         summary: Option<&str>,
     ) {
         let report = TargetReport { name: self.name(), state, breaker, failure, summary };
-        if let Err(error) = self.store.note_target(&report).await {
+        if let Err(error) = self.store.report_target(&report).await {
             tracing::warn!(target_name = %self.name(), %error, "cannot record the state of the target");
         }
     }
 
     /// What operators and other hosts want of the target; `None` when the store cannot be read.
     pub(super) async fn desired_state(&self) -> Option<DesiredState> {
-        match self.store.target_wish(self.name()).await {
+        match self.store.desired_state(self.name()).await {
             Ok(desired) => Some(desired),
             Err(error) => {
                 tracing::debug!(target_name = %self.name(), %error, "cannot read the desired state of the target");

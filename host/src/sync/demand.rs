@@ -1,127 +1,134 @@
-//! Where the router and the claimers meet: a target that has nothing to do asks for new changes, to be given them straight
-//! under a lease; and whoever makes a delivery due says that something waits in line.
+//! Where the router and the claimers of this host meet: claimers that have nothing queued request new changes from the router,
+//! to be dispatched directly under a lease. Whoever queues deliveries notifies the claimers.
 //!
-//! It holds questions, never a batch. A question can be cancelled, and its answer is waited for all the same when the router
-//! has it in hand: so no batch is taken that nobody wants.
+//! It holds pending requests only, never a batch. A request can be cancelled. If the router has already taken it, its batch
+//! must still be received.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::{Notify, oneshot, watch};
 
-use crate::store::{ClaimRequest, UnderLease};
+use crate::store::{ClaimRequest, ClaimedIds};
 
-/// One question of a target, as the router has it.
+/// A request as the router has it.
 pub(super) struct PendingRequest {
-    pub(super) request: ClaimRequest,
-    pub(super) answer: oneshot::Sender<UnderLease>,
-    cancelled: Arc<AtomicBool>,
+    pub(super) claim: ClaimRequest,
+    answer: oneshot::Sender<ClaimedIds>,
+    is_cancelled: Arc<AtomicBool>,
 }
 
-/// One question, as the target has it.
+/// A request as the claimer has it.
 pub(super) struct RequestHandle {
-    /// The batch, still to be read; closed when there is none to be had any more.
-    pub(super) answer: oneshot::Receiver<UnderLease>,
-    cancelled: Arc<AtomicBool>,
+    /// The ids of its batch, still to be loaded; closed when the request has ended without one.
+    pub(super) answer: oneshot::Receiver<ClaimedIds>,
+    is_cancelled: Arc<AtomicBool>,
 }
 
-/// A target that takes deliveries, or is about to.
+/// An active consumer. Dropping it unregisters the consumer.
 pub(super) struct ConsumerGuard(Arc<Demand>);
 
 impl Drop for ConsumerGuard {
     fn drop(&mut self) {
-        self.0.taking.fetch_sub(1, Ordering::AcqRel);
-        self.0.news.notify_one();
+        self.0.consumers.fetch_sub(1, Ordering::AcqRel);
+        self.0.changed.notify_one();
     }
 }
 
-/// The questions of all targets of this host.
+/// The pending requests of all targets of this host.
 pub(super) struct Demand {
-    asked: Mutex<Vec<PendingRequest>>,
-    news: Notify,
-    /// Targets that take deliveries, and so will ask.
-    taking: AtomicUsize,
-    /// Counts up whenever something may have come to wait in line: who was busy meanwhile sees it afterwards.
-    line: watch::Sender<u64>,
+    requests: Mutex<Vec<PendingRequest>>,
+    /// A request came, or a consumer left.
+    changed: Notify,
+    /// Targets that take deliveries, and so will send requests.
+    consumers: AtomicUsize,
+    /// Counts up whenever deliveries may have been queued: a claimer that was busy meanwhile notices afterwards.
+    pending: watch::Sender<u64>,
 }
 
 impl Demand {
     pub(super) fn new() -> Self {
         Self {
-            asked: Mutex::default(),
-            news: Notify::new(),
-            taking: AtomicUsize::default(),
-            line: watch::Sender::new(0),
+            requests: Mutex::default(),
+            changed: Notify::new(),
+            consumers: AtomicUsize::default(),
+            pending: watch::Sender::new(0),
         }
     }
 
-    /// Something may wait in line, at whichever target.
+    /// Notifies all claimers that deliveries may be queued.
     pub(super) fn notify_pending(&self) {
-        self.line.send_modify(|times| *times = times.wrapping_add(1));
+        self.pending.send_modify(|times| *times = times.wrapping_add(1));
     }
 
-    /// Hears of what waits in line.
+    /// Notices what [`Demand::notify_pending`] announces.
     pub(super) fn subscribe_pending(&self) -> watch::Receiver<u64> {
-        self.line.subscribe()
+        self.pending.subscribe()
     }
 
-    /// From now on a target takes deliveries, until what is returned is dropped.
+    /// Registers an active consumer: a target that takes deliveries.
     pub(super) fn register_consumer(self: &Arc<Self>) -> ConsumerGuard {
-        self.taking.fetch_add(1, Ordering::AcqRel);
+        self.consumers.fetch_add(1, Ordering::AcqRel);
         ConsumerGuard(self.clone())
     }
 
-    /// Asks.
-    pub(super) fn ask(&self, request: ClaimRequest) -> RequestHandle {
-        let (answer, receiver) = oneshot::channel();
-        let cancelled = Arc::<AtomicBool>::default();
-        self.put(vec![PendingRequest { request, answer, cancelled: cancelled.clone() }]);
-        RequestHandle { answer: receiver, cancelled }
+    pub(super) fn request(&self, claim: ClaimRequest) -> RequestHandle {
+        let (sender, receiver) = oneshot::channel();
+        let is_cancelled = Arc::<AtomicBool>::default();
+        self.put(vec![PendingRequest { claim, answer: sender, is_cancelled: is_cancelled.clone() }]);
+        RequestHandle { answer: receiver, is_cancelled }
     }
 
-    /// Asks no longer. What the router has in hand already still comes, as the answer.
-    pub(super) fn cancel(&self, question: &RequestHandle) {
-        let mut asked = self.lock();
-        question.cancelled.store(true, Ordering::Release);
-        asked.retain(|asked| !asked.cancelled.load(Ordering::Acquire));
+    /// Cancels a request. What the router has taken already still gets its answer.
+    pub(super) fn cancel(&self, handle: &RequestHandle) {
+        let mut requests = self.lock();
+        handle.is_cancelled.store(true, Ordering::Release);
+        requests.retain(|request| !request.is_cancelled.load(Ordering::Acquire));
     }
 
-    /// Takes all questions.
-    pub(super) fn take(&self) -> Vec<PendingRequest> {
+    /// Takes all requests, for the router.
+    pub(super) fn take_all(&self) -> Vec<PendingRequest> {
         std::mem::take(&mut *self.lock())
     }
 
-    /// Puts questions there, also such as could not be answered yet, but for those that were cancelled meanwhile.
-    pub(super) fn put(&self, mut questions: Vec<PendingRequest>) {
-        let mut asked = self.lock();
-        asked.append(&mut questions);
-        asked.retain(|asked| !asked.cancelled.load(Ordering::Acquire));
-        self.news.notify_one();
+    /// Puts requests there, also those that could not be answered yet. Those that were cancelled meanwhile end.
+    pub(super) fn put(&self, mut more: Vec<PendingRequest>) {
+        let mut requests = self.lock();
+        requests.append(&mut more);
+        requests.retain(|request| !request.is_cancelled.load(Ordering::Acquire));
+        self.changed.notify_one();
     }
 
-    /// Returns when there is a question, or no target to wait for. One that takes deliveries may be busy with what it was given;
-    /// it will ask when it is not.
-    pub(super) async fn wait(&self) {
+    /// Returns when there is a request, or no consumer. A consumer that is busy with a batch will send a request afterwards.
+    pub(super) async fn wait_for_request(&self) {
         loop {
-            let news = self.news.notified();
-            if !self.lock().is_empty() || self.taking.load(Ordering::Acquire) == 0 {
+            let changed = self.changed.notified();
+            if !self.lock().is_empty() || self.consumers.load(Ordering::Acquire) == 0 {
                 return;
             }
-            news.await;
+            changed.await;
         }
     }
 
     fn lock(&self) -> MutexGuard<'_, Vec<PendingRequest>> {
-        self.asked.lock().unwrap_or_else(PoisonError::into_inner)
+        self.requests.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl PendingRequest {
+    /// Answers the request. Gives the claimed ids back when its claimer has ended.
+    pub(super) fn answer(self, claimed: ClaimedIds) -> Result<(), ClaimedIds> {
+        self.answer.send(claimed)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::ids::LeaseId;
     use crate::store::Lease;
 
-    fn request(target: &str) -> ClaimRequest {
+    fn claim(target: &str) -> ClaimRequest {
         ClaimRequest {
             target: target.to_owned(),
             owner: "host".to_owned(),
@@ -131,69 +138,66 @@ mod tests {
         }
     }
 
-    fn taken(target: &str) -> UnderLease {
-        let lease =
-            Lease { target: target.to_owned(), epoch: 1, owner: "host".to_owned(), lease_ms: 1, is_straight: true };
-        UnderLease::of(lease)
+    fn claimed(target: &str) -> ClaimedIds {
+        let (target, owner) = (target.to_owned(), "host".to_owned());
+        ClaimedIds::of(Lease { target, id: LeaseId::new(1), owner, lease_ms: 1, is_direct: true })
     }
 
     #[tokio::test]
-    async fn a_question_that_was_withdrawn_is_not_asked_and_ends() {
+    async fn a_cancelled_request_ends_and_is_not_answered() {
         let demand = Demand::new();
-        let (gone, left) = (demand.ask(request("a")), demand.ask(request("b")));
-        demand.cancel(&gone);
-        let asked = demand.take();
-        assert_eq!(asked.iter().map(|asked| asked.request.target.as_str()).collect::<Vec<_>>(), ["b"]);
-        assert!(gone.answer.await.is_err());
+        let (cancelled, left) = (demand.request(claim("a")), demand.request(claim("b")));
+        demand.cancel(&cancelled);
+        let requests = demand.take_all();
+        assert_eq!(requests.iter().map(|request| request.claim.target.as_str()).collect::<Vec<_>>(), ["b"]);
+        assert!(cancelled.answer.await.is_err());
         drop(left);
     }
 
     #[tokio::test]
-    async fn targets_that_take_part_are_waited_for_until_one_asks_or_all_have_left() {
+    async fn the_router_waits_for_consumers_until_one_sends_a_request_or_all_have_left() {
         let demand = Arc::new(Demand::new());
-        demand.wait().await;
+        demand.wait_for_request().await;
         let (one, other) = (demand.register_consumer(), demand.register_consumer());
-        let waits = tokio::spawn({
+        let wait = || {
             let demand = demand.clone();
-            async move { demand.wait().await }
-        });
+            tokio::spawn(async move { demand.wait_for_request().await })
+        };
+        let router = wait();
         drop(one);
         tokio::task::yield_now().await;
-        assert!(!waits.is_finished());
-        let question = demand.ask(request("a"));
-        waits.await.expect("a question");
-        drop(demand.take());
-        let waits = tokio::spawn({
-            let demand = demand.clone();
-            async move { demand.wait().await }
-        });
+        assert!(!router.is_finished());
+        let handle = demand.request(claim("a"));
+        router.await.expect("a request");
+        drop(demand.take_all());
+        let router = wait();
         tokio::task::yield_now().await;
-        assert!(!waits.is_finished());
+        assert!(!router.is_finished());
         drop(other);
-        waits.await.expect("nobody is left");
-        drop(question);
+        router.await.expect("no consumer is left");
+        drop(handle);
     }
 
     #[tokio::test]
-    async fn what_the_router_has_in_hand_comes_all_the_same() {
+    async fn a_request_that_the_router_has_taken_is_answered_although_it_was_cancelled() {
         let demand = Demand::new();
-        let question = demand.ask(request("a"));
-        let asked = demand.take().remove(0);
-        demand.cancel(&question);
-        asked.answer.send(taken("a")).expect("somebody waits");
-        assert_eq!(question.answer.await.expect("a batch").lease.target, "a");
+        let handle = demand.request(claim("a"));
+        let request = demand.take_all().remove(0);
+        demand.cancel(&handle);
+        request.answer(claimed("a")).expect("its claimer waits");
+        assert_eq!(handle.answer.await.expect("a batch").lease.target, "a");
     }
 
     #[tokio::test]
-    async fn a_question_that_comes_back_unanswered_ends_when_it_was_withdrawn_and_waits_on_otherwise() {
+    async fn an_unanswered_request_that_comes_back_ends_if_it_was_cancelled_and_waits_on_otherwise() {
         let demand = Demand::new();
-        let (gone, left) = (demand.ask(request("a")), demand.ask(request("b")));
-        let asked = demand.take();
-        demand.cancel(&gone);
-        demand.put(asked);
-        assert!(gone.answer.await.is_err());
-        demand.wait().await;
-        assert_eq!(demand.take().len(), 1);
+        let (cancelled, left) = (demand.request(claim("a")), demand.request(claim("b")));
+        let requests = demand.take_all();
+        demand.cancel(&cancelled);
+        demand.put(requests);
+        assert!(cancelled.answer.await.is_err());
+        demand.wait_for_request().await;
+        assert_eq!(demand.take_all().len(), 1);
         drop(left);
     }
 }

@@ -14,15 +14,15 @@ pub(super) struct StoreFence {
 
 impl StoreFence {
     async fn holds(&self) -> bool {
-        let Lease { target, epoch, .. } = &self.lease;
+        let Lease { target, id, .. } = &self.lease;
         match self.store.renew_for(&self.lease, self.in_doubt_ms).await {
             Ok(true) => true,
             Ok(false) => {
-                tracing::warn!(target_name = %target, lease_epoch = epoch, "fence: the lease was lost");
+                tracing::warn!(target_name = %target, lease_id = id.get(), "fence: the lease was lost");
                 false
             }
             Err(error) => {
-                tracing::warn!(target_name = %target, lease_epoch = epoch, %error, "fence: the lease cannot be renewed");
+                tracing::warn!(target_name = %target, lease_id = id.get(), %error, "fence: the lease cannot be renewed");
                 false
             }
         }

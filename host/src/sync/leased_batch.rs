@@ -43,8 +43,8 @@ impl LeasedBatch {
             let (store, lease) = (store.clone(), lease.clone());
             async move {
                 keep_alive(&store, &lease).await;
-                let Lease { target, epoch, .. } = &lease;
-                tracing::warn!(target_name = %target, lease_epoch = epoch, "the lease was lost before its batch was begun");
+                let Lease { target, id, .. } = &lease;
+                tracing::warn!(target_name = %target, lease_id = id.get(), "the lease was lost before its batch was begun");
             }
         };
         let waiting = AbortOnDropHandle::new(tokio::spawn(waiting));
@@ -61,8 +61,8 @@ impl LeasedBatch {
     /// Renews the lease in the caller's task; returns when it was lost.
     pub(super) async fn keep_alive(&self) {
         keep_alive(&self.store, &self.lease).await;
-        let Lease { target, epoch, .. } = &self.lease;
-        tracing::warn!(target_name = %target, lease_epoch = epoch, "the lease was lost during a call");
+        let Lease { target, id, .. } = &self.lease;
+        tracing::warn!(target_name = %target, lease_id = id.get(), "the lease was lost during a call");
     }
 
     /// Ends the lease; the deliveries are pending again.
@@ -86,25 +86,25 @@ impl ReadyBatches {
 /// Renews a lease until it is lost.
 async fn keep_alive(store: &Store, lease: &Lease) {
     let every = Duration::from_millis((lease.lease_ms / 3).max(1));
-    let Lease { target, epoch, .. } = lease;
+    let Lease { target, id, .. } = lease;
     loop {
         tokio::time::sleep(every).await;
         match store.renew(lease).await {
             Ok(true) => {}
             Ok(false) => return,
             // Whether the lease stands is unknown; the fence decides.
-            Err(error) => tracing::warn!(target_name = %target, lease_epoch = epoch, %error, "cannot renew a lease"),
+            Err(error) => tracing::warn!(target_name = %target, lease_id = id.get(), %error, "cannot renew a lease"),
         }
     }
 }
 
 /// Ends a lease whose batch was never loaded.
 pub(super) async fn release(store: &Store, lease: &Lease) {
-    let Lease { target, epoch, .. } = lease;
+    let Lease { target, id, .. } = lease;
     match store.release(lease).await {
-        Ok(_) => tracing::info!(target_name = %target, lease_epoch = epoch, "batch released"),
+        Ok(_) => tracing::info!(target_name = %target, lease_id = id.get(), "batch released"),
         Err(error) => {
-            tracing::warn!(target_name = %target, lease_epoch = epoch, %error, "cannot release a batch; its lease will expire");
+            tracing::warn!(target_name = %target, lease_id = id.get(), %error, "cannot release a batch; its lease will expire");
         }
     }
 }

@@ -1,29 +1,34 @@
-//! Which adapter a target uses: the file's, the one that other hosts on this store use, or the one before.
+//! Which adapter a target uses: the file's, the one that the other hosts of this store use, or the one before.
 //!
-//! A new file is loaded, checked, and tried on a few deliveries before it is put in force and recorded in the store; other
-//! hosts then follow the store. What traps or fails more than the old one is refused, and one that breaks off later is
-//! rolled back by itself; either stays out until there is another file or a person asks (`host plugin reload`). Calls
-//! under way end on the adapter that they began with.
+//! A new file is loaded and checked, and becomes a canary (`canary.rs`). A canary that passes is activated and recorded in the
+//! store; the other hosts then adopt it from there. One that fails more than the old one is rejected. An adapter that crashes
+//! within the rollback window is rolled back. A rejected or rolled back one stays out until there is another file or an operator
+//! asks (`host plugin reload`). Calls under way end on the adapter that they began with.
 
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use super::canary::{Canary, CanaryResult};
-use super::supervisor::{ActiveAdapter, Gate, Supervisor};
-use crate::domain::change::{Failure, FailureKind};
-use crate::plugin::{Adapter, PluginError, read_component};
-use crate::store::{AdapterNews, BreakerState, TargetState, TargetWish};
+use tokio::time::Instant;
 
-/// When nothing was due for so long, the adapter on trial is put in force on its check alone. Its first deliveries are measured
-/// against the old one all the same.
+use super::canary::{Canary, CanaryResult};
+use super::control::TargetControl;
+use super::demand::Demand;
+use super::gate::{Gate, OpenGate};
+use crate::domain::change::{Failure, FailureKind};
+use crate::plugin::{Adapter, PluginError, Runtime, read_component};
+use crate::store::{AdapterEvent, BreakerState, DesiredState, TargetState};
+use crate::target::CheckedAdapter;
+
+/// When nothing was due for this long, the canary is activated on its check alone. Its first deliveries are compared with the
+/// old adapter's all the same.
 const CANARY_WAIT: Duration = Duration::from_millis(1_500);
 
-/// So long after a swap an adapter that breaks off is rolled back by itself.
+/// An adapter that crashes within this time after its activation is rolled back.
 const ROLLBACK_WINDOW: Duration = Duration::from_secs(600);
 
 /// Size and time of the adapter's file: when they change, it is read again.
-pub(super) type FileStamp = Option<(u64, SystemTime)>;
+type FileStamp = Option<(u64, SystemTime)>;
 
 /// An adapter with the bytes that it was made of, which the store keeps for other hosts.
 #[derive(Clone)]
@@ -42,33 +47,63 @@ impl Loaded {
 struct CanaryRun {
     loaded: Loaded,
     canary: Arc<Canary>,
-    since: tokio::time::Instant,
-    /// It is in force already, with nothing delivered yet.
-    active: bool,
+    since: Instant,
+    /// It was activated on its check, and has delivered nothing yet.
+    is_active: bool,
 }
 
-/// What a supervisor remembers of its target's adapters.
-#[derive(Default)]
-pub(super) struct Adapters {
-    pub(super) current: Option<Loaded>,
-    /// The one that the current took the place of, and since when.
-    previous: Option<(Loaded, tokio::time::Instant)>,
+/// The adapters of one target.
+pub(super) struct AdapterSwap {
+    control: Arc<TargetControl>,
+    runtime: Arc<Runtime>,
+    demand: Arc<Demand>,
+    current: Option<Loaded>,
+    /// The adapter that the current one replaced, and when.
+    previous: Option<(Loaded, Instant)>,
     canary_run: Option<CanaryRun>,
     stamp: FileStamp,
     reloads_seen: Option<i64>,
-    /// An adapter of other hosts that this one could not take up, so that it is said once.
+    /// An adapter of other hosts that this one could not adopt, so that it is logged once.
     not_adopted: Option<String>,
 }
 
-impl Supervisor {
-    /// The adapter to begin with: the file's, or the store's where others are at work with another one, where the file's was
-    /// rolled back, or where the file is no good.
-    pub(super) async fn first_adapter(&mut self) -> Result<Loaded, Failure> {
-        self.adapters.stamp = file_stamp(&self.target.spec.adapter).await;
-        let desired = self.desired_state().await;
-        self.adapters.reloads_seen = desired.as_ref().map(|desired| desired.reload_requests);
+impl AdapterSwap {
+    pub(super) fn new(control: Arc<TargetControl>, runtime: Arc<Runtime>, demand: Arc<Demand>) -> Self {
+        Self {
+            control,
+            runtime,
+            demand,
+            current: None,
+            previous: None,
+            canary_run: None,
+            stamp: None,
+            reloads_seen: None,
+            not_adopted: None,
+        }
+    }
+
+    /// The adapter in use. The first one is the file's, or the store's in three cases: other hosts run another one, the file's was
+    /// rolled back, or the file cannot be used.
+    pub(super) async fn current(&mut self) -> Result<Loaded, Failure> {
+        if let Some(current) = &self.current {
+            return Ok(current.clone());
+        }
+        let first = self.first_adapter().await?;
+        self.current = Some(first.clone());
+        Ok(first)
+    }
+
+    /// Makes the next [`AdapterSwap::current`] begin anew.
+    pub(super) fn forget_current(&mut self) {
+        self.current = None;
+    }
+
+    async fn first_adapter(&mut self) -> Result<Loaded, Failure> {
+        self.stamp = file_stamp(&self.control.target.spec.adapter).await;
+        let desired = self.control.desired_state().await;
+        self.reloads_seen = desired.as_ref().map(|desired| desired.reload_requests);
         let file = self.load_file().await;
-        let Some(TargetWish { adapter_sha256: Some(active), rejected_sha256: rejected, .. }) = desired else {
+        let Some(DesiredState { adapter_sha256: Some(active), rejected_sha256: rejected, .. }) = desired else {
             return file;
         };
         let why = match &file {
@@ -82,259 +117,245 @@ impl Supervisor {
         };
         match self.load_kept(&active).await {
             Ok(kept) => {
-                tracing::warn!(target_name = %self.target.spec.name, sha256 = active, why, "adapter taken from the store");
+                tracing::warn!(target_name = %self.control.name(), sha256 = active, why, "adapter taken from the store");
                 Ok(kept)
             }
             Err(failure) => {
-                tracing::warn!(target_name = %self.target.spec.name, error = %failure.message, "the store's adapter cannot be used");
+                tracing::warn!(target_name = %self.control.name(), error = %failure.message, "the store's adapter cannot be used");
                 file
             }
         }
     }
 
-    /// Looks whether another adapter is wanted: by the store, by a person, or by a new file.
+    /// Checks whether another adapter is wanted: by the store, by an operator, or by a new file.
     pub(super) async fn look_for_another(&mut self) {
         if self.is_undecided() {
             return self.activate_idle_canary().await;
         }
-        let stamp = file_stamp(&self.target.spec.adapter).await;
-        let has_new_file = stamp != self.adapters.stamp && stamp.is_some();
-        let desired = self.desired_state().await.unwrap_or_default();
-        let is_asked = self.adapters.reloads_seen.is_some_and(|seen| seen < desired.reload_requests);
-        self.adapters.reloads_seen = Some(desired.reload_requests);
-        if has_new_file || is_asked {
-            self.adapters.stamp = stamp;
+        let stamp = file_stamp(&self.control.target.spec.adapter).await;
+        let has_new_file = stamp != self.stamp && stamp.is_some();
+        let desired = self.control.desired_state().await.unwrap_or_default();
+        let is_requested = self.reloads_seen.is_some_and(|seen| seen < desired.reload_requests);
+        self.reloads_seen = Some(desired.reload_requests);
+        if has_new_file || is_requested {
+            self.stamp = stamp;
             self.consider_file(desired.rejected_sha256.as_deref()).await;
         } else if let Some(wanted) = desired.adapter_sha256 {
             self.adopt_shared_adapter(&wanted).await;
         }
     }
 
-    /// SIGHUP: the file is looked at although nothing says that it changed.
+    /// Reads the file again although nothing shows that it changed (SIGHUP).
     pub(super) async fn reload(&mut self) {
         if self.is_undecided() {
             return;
         }
-        self.adapters.stamp = file_stamp(&self.target.spec.adapter).await;
-        let desired = self.desired_state().await.unwrap_or_default();
+        self.stamp = file_stamp(&self.control.target.spec.adapter).await;
+        let desired = self.control.desired_state().await.unwrap_or_default();
         self.consider_file(desired.rejected_sha256.as_deref()).await;
     }
 
-    /// Takes up the file's adapter on canary, if it is another one than the one in force.
+    /// Makes the file's adapter a canary, unless it is the current one.
     async fn consider_file(&mut self, rejected: Option<&str>) {
         let loaded = match self.load_file().await {
             Ok(loaded) => loaded,
-            Err(failure) => return self.refuse(None, &failure).await,
+            Err(failure) => return self.reject(None, &failure).await,
         };
-        if self.adapters.current.as_ref().is_some_and(|current| current.sha256() == loaded.sha256()) {
+        if self.current.as_ref().is_some_and(|current| current.sha256() == loaded.sha256()) {
             return;
         }
         if rejected == Some(loaded.sha256()) {
             let failure = Failure::new(
                 FailureKind::Adapter,
-                "it was rolled back: put another file in its place, or say `host plugin reload`",
+                "it was rolled back: put another file in its place, or run `host plugin reload`",
             );
-            return self.refuse(None, &failure).await;
+            return self.reject(None, &failure).await;
         }
-        let report = match self.check(&loaded.adapter).await {
+        let report = match self.control.check(&loaded.adapter).await {
             Ok(report) => report,
-            Err(failure) => return self.refuse(Some(&loaded), &failure).await,
+            Err(failure) => return self.reject(Some(&loaded), &failure).await,
         };
-        let Gate::Open(old) = self.gate.borrow().clone() else {
-            // A paused target delivers nothing that it could be tried on.
-            self.adapters.current = Some(loaded);
+        let Some(OpenGate { active, .. }) = self.control.open_gate() else {
+            // A paused target has no deliveries to try it on.
+            self.current = Some(loaded);
             return self.record_active().await;
         };
-        let candidate = Arc::new(ActiveAdapter { adapter: loaded.adapter.clone(), state: report.state, canary: None });
+        let candidate = Arc::new(CheckedAdapter { adapter: loaded.adapter.clone(), state: report.state });
         let canary = Arc::new(Canary::new(candidate));
-        let with_canary =
-            ActiveAdapter { adapter: old.adapter.clone(), state: old.state.clone(), canary: Some(canary.clone()) };
-        self.gate.send_replace(Gate::Open(Arc::new(with_canary)));
+        self.control.set_gate(Gate::Open(OpenGate { active, canary: Some(canary.clone()) }));
         self.demand.notify_pending();
-        tracing::debug!(target_name = %self.target.spec.name, sha256 = loaded.sha256(), "new adapter on canary");
-        self.adapters.canary_run =
-            Some(CanaryRun { loaded, canary, since: tokio::time::Instant::now(), active: false });
+        tracing::debug!(target_name = %self.control.name(), sha256 = loaded.sha256(), "canary begun");
+        self.canary_run = Some(CanaryRun { loaded, canary, since: Instant::now(), is_active: false });
     }
 
-    /// Whether a trial is on that has put nothing in force yet.
+    /// Whether a canary is under way that was not activated yet.
     fn is_undecided(&self) -> bool {
-        self.adapters.canary_run.as_ref().is_some_and(|canary_run| !canary_run.active)
+        self.canary_run.as_ref().is_some_and(|run| !run.is_active)
     }
 
-    /// Whether an adapter in force has still to show itself.
+    /// Whether a canary is under way, activated or not.
     pub(super) fn has_canary(&self) -> bool {
-        self.adapters.canary_run.is_some()
+        self.canary_run.is_some()
     }
 
-    /// A worker has tried the new adapter.
+    /// Activates or rejects the canary that a worker has tried.
     pub(super) async fn judge(&mut self, result: CanaryResult) {
-        let Some(canary_run) = self.adapters.canary_run.take() else { return };
+        let Some(run) = self.canary_run.take() else { return };
         match result {
             CanaryResult::Passed => {
-                if !canary_run.active {
-                    self.replace_active(canary_run.loaded).await;
+                if !run.is_active {
+                    self.replace_current(run.loaded).await;
                 }
-                let ActiveAdapter { adapter, state, .. } = &*canary_run.canary.candidate;
-                self.open_with(adapter, state);
+                self.control.deliver_through(run.canary.candidate.clone());
             }
             CanaryResult::Rejected(why) => {
                 self.end_canary();
                 let failure = Failure::new(FailureKind::Adapter, why);
-                if canary_run.active {
+                if run.is_active {
                     self.roll_back(&failure).await;
                 } else {
-                    self.refuse(Some(&canary_run.loaded), &failure).await;
+                    self.reject(Some(&run.loaded), &failure).await;
                 }
             }
         }
     }
 
-    /// With nothing due there is nothing to try it on.
+    /// With nothing due there is nothing to try the canary on.
     async fn activate_idle_canary(&mut self) {
-        let Some(canary_run) = &mut self.adapters.canary_run else { return };
-        if canary_run.since.elapsed() < CANARY_WAIT || canary_run.canary.is_taken() {
+        let Some(run) = &mut self.canary_run else { return };
+        if run.since.elapsed() < CANARY_WAIT || run.canary.is_taken() {
             return;
         }
-        canary_run.active = true;
-        let loaded = canary_run.loaded.clone();
-        self.replace_active(loaded).await;
+        run.is_active = true;
+        let loaded = run.loaded.clone();
+        self.replace_current(loaded).await;
     }
 
-    async fn replace_active(&mut self, loaded: Loaded) {
-        tracing::info!(target_name = %self.target.spec.name, sha256 = loaded.sha256(), "new adapter in force");
-        if let Some(old) = self.adapters.current.replace(loaded) {
-            self.adapters.previous = Some((old, tokio::time::Instant::now()));
+    async fn replace_current(&mut self, loaded: Loaded) {
+        tracing::info!(target_name = %self.control.name(), sha256 = loaded.sha256(), "new adapter active");
+        if let Some(old) = self.current.replace(loaded) {
+            self.previous = Some((old, Instant::now()));
         }
         self.record_active().await;
-        self.note(TargetState::Up, BreakerState::Closed, None, None).await;
+        self.control.record(TargetState::Up, BreakerState::Closed, None, None).await;
     }
 
-    /// Lets deliveries go on through this adapter, where they go on at all.
-    fn open_with(&self, adapter: &Arc<Adapter>, state: &[u8]) {
-        if matches!(*self.gate.borrow(), Gate::Open(_)) {
-            let active = ActiveAdapter { adapter: adapter.clone(), state: state.to_vec(), canary: None };
-            self.gate.send_replace(Gate::Open(Arc::new(active)));
-        }
-    }
-
-    /// The target failed or was paused while a trial was on: what is not in force yet is looked at again when it is back.
+    /// The target failed or was paused during a canary: what was not activated yet is considered again when it is back.
     pub(super) fn forget_canary(&mut self) {
-        if let Some(canary_run) = self.adapters.canary_run.take()
-            && !canary_run.active
-        {
-            self.adapters.stamp = None;
+        if self.canary_run.take().is_some_and(|run| !run.is_active) {
+            self.stamp = None;
         }
         self.end_canary();
     }
 
     fn end_canary(&self) {
-        let gate = self.gate.borrow().clone();
-        if let Gate::Open(old) = gate
-            && old.canary.is_some()
-        {
-            self.open_with(&old.adapter, &old.state);
+        if let Some(OpenGate { active, canary: Some(_) }) = self.control.open_gate() {
+            self.control.deliver_through(active);
         }
     }
 
-    /// Other hosts have put another adapter in force, or a person has rolled it back: this host takes it up too.
+    /// Adopts the adapter that other hosts have activated, or that an operator has rolled back to.
     async fn adopt_shared_adapter(&mut self, wanted: &str) {
-        let is_current = self.adapters.current.as_ref().is_some_and(|current| current.sha256() == wanted);
-        if is_current || self.adapters.not_adopted.as_deref() == Some(wanted) {
+        let is_current = self.current.as_ref().is_some_and(|current| current.sha256() == wanted);
+        if is_current || self.not_adopted.as_deref() == Some(wanted) {
             return;
         }
-        let taken = match self.load_kept(wanted).await {
-            Ok(loaded) => self.check(&loaded.adapter).await.map(|report| (loaded, report)),
+        let checked = match self.load_kept(wanted).await {
+            Ok(loaded) => self.control.check(&loaded.adapter).await.map(|report| (loaded, report)),
             Err(failure) => Err(failure),
         };
-        match taken {
+        match checked {
             Ok((loaded, report)) => {
-                tracing::info!(target_name = %self.target.spec.name, sha256 = wanted, "adapter of the other hosts in force");
-                self.adapters.not_adopted = None;
-                self.adapters.canary_run = None;
-                self.adapters.previous = None;
-                self.adapters.current = Some(loaded.clone());
-                self.activate(loaded.adapter, report).await;
+                tracing::info!(target_name = %self.control.name(), sha256 = wanted, "adapter of the other hosts active");
+                self.not_adopted = None;
+                self.canary_run = None;
+                self.previous = None;
+                self.current = Some(loaded.clone());
+                self.control.activate(loaded.adapter, report).await;
             }
             Err(failure) => {
-                tracing::error!(target_name = %self.target.spec.name, sha256 = wanted, error = %failure.message, "the adapter of the other hosts cannot be used here");
-                self.adapters.not_adopted = Some(wanted.to_owned());
+                tracing::error!(target_name = %self.control.name(), sha256 = wanted, error = %failure.message, "the adapter of the other hosts cannot be used here");
+                self.not_adopted = Some(wanted.to_owned());
             }
         }
     }
 
-    /// An adapter that took another's place broke off: the one before comes back. `false` when there is none.
+    /// Makes the previous adapter current again after a crash within the rollback window; `false` when there is none.
     pub(super) async fn roll_back(&mut self, failure: &Failure) -> bool {
-        let Some((old, since)) = self.adapters.previous.take() else { return false };
+        let Some((old, since)) = self.previous.take() else { return false };
         if failure.kind != FailureKind::Adapter || since.elapsed() > ROLLBACK_WINDOW {
-            self.adapters.previous = Some((old, since));
+            self.previous = Some((old, since));
             return false;
         }
-        let Some(broken) = self.adapters.current.replace(old.clone()) else { return false };
-        tracing::error!(target_name = %self.target.spec.name, sha256 = broken.sha256(), error = %failure.message, "adapter rolled back");
-        let news = self.news(&old, Some(&failure.message));
-        if let Err(error) = self.store.roll_adapter_back(broken.sha256(), &news).await {
-            tracing::warn!(target_name = %self.target.spec.name, %error, "cannot record that the adapter was rolled back");
+        let Some(broken) = self.current.replace(old.clone()) else { return false };
+        tracing::error!(target_name = %self.control.name(), sha256 = broken.sha256(), error = %failure.message, "adapter rolled back");
+        let event = self.event(&old, Some(&failure.message));
+        if let Err(error) = self.control.store.roll_adapter_back(broken.sha256(), &event).await {
+            tracing::warn!(target_name = %self.control.name(), %error, "cannot record that the adapter was rolled back");
         }
         true
     }
 
-    async fn refuse(&self, loaded: Option<&Loaded>, failure: &Failure) {
-        tracing::error!(target_name = %self.target.spec.name, error = %failure.message, "adapter not swapped");
+    async fn reject(&self, loaded: Option<&Loaded>, failure: &Failure) {
+        tracing::error!(target_name = %self.control.name(), error = %failure.message, "adapter not swapped");
         if let Some(loaded) = loaded
-            && let Err(error) = self.store.note_refused_adapter(&self.news(loaded, Some(&failure.message))).await
+            && let Err(error) =
+                self.control.store.record_rejected_adapter(&self.event(loaded, Some(&failure.message))).await
         {
-            tracing::warn!(target_name = %self.target.spec.name, %error, "cannot record that an adapter was refused");
+            tracing::warn!(target_name = %self.control.name(), %error, "cannot record that an adapter was rejected");
         }
-        let message = format!("new adapter refused, the old one goes on: {}", failure.message);
+        let message = format!("new adapter rejected; the previous one stays active: {}", failure.message);
         let failure = Failure::new(failure.kind, message);
-        self.note(TargetState::Up, BreakerState::Closed, Some(&failure), None).await;
+        self.control.record(TargetState::Up, BreakerState::Closed, Some(&failure), None).await;
     }
 
-    /// Tells the store what is in force here.
+    /// Records in the store which adapter is active here.
     pub(super) async fn record_active(&self) {
-        let Some(current) = &self.adapters.current else { return };
-        if let Err(error) = self.store.put_adapter_in_force(&self.news(current, None), &current.bytes).await {
-            tracing::warn!(target_name = %self.target.spec.name, %error, "cannot record which adapter is in force");
+        let Some(current) = &self.current else { return };
+        if let Err(error) = self.control.store.activate_adapter(&self.event(current, None), &current.bytes).await {
+            tracing::warn!(target_name = %self.control.name(), %error, "cannot record which adapter is active");
         }
     }
 
-    fn news<'a>(&'a self, loaded: &'a Loaded, reason: Option<&'a str>) -> AdapterNews<'a> {
+    fn event<'a>(&'a self, loaded: &'a Loaded, reason: Option<&'a str>) -> AdapterEvent<'a> {
         let descriptor = loaded.adapter.descriptor();
-        AdapterNews {
-            target: &self.target.spec.name,
+        AdapterEvent {
+            target: self.control.name(),
             name: &descriptor.name,
             version: &descriptor.version,
             sha256: loaded.adapter.sha256(),
             reason,
-            host: &self.options.host_id,
+            host: &self.control.options.host_id,
         }
     }
 
     async fn load_file(&self) -> Result<Loaded, Failure> {
-        let path = &self.target.spec.adapter;
+        let target = &self.control.target;
+        let path = &target.spec.adapter;
         let bytes =
             read_component(path).await.map_err(|error| Failure::new(FailureKind::Adapter, error.to_string()))?;
         let kept = bytes.clone();
-        self.accepted(self.runtime.load_file(path, bytes, self.target.world()).await, kept)
+        self.accepted(self.runtime.load_file(path, bytes, target.world()).await, kept)
     }
 
     async fn load_kept(&self, sha256: &str) -> Result<Loaded, Failure> {
         let unavailable = |reason: String| Failure::new(FailureKind::Adapter, reason);
-        let bytes = self.store.adapter_bytes(sha256).await.map_err(|error| unavailable(error.to_string()))?;
+        let bytes = self.control.store.adapter_bytes(sha256).await.map_err(|error| unavailable(error.to_string()))?;
         let bytes = bytes.ok_or_else(|| unavailable(format!("the store does not hold the adapter sha256:{sha256}")))?;
         let (name, kept) = (format!("the store's adapter sha256:{sha256}"), bytes.clone());
-        let loaded = self.accepted(self.runtime.load_bytes(&name, bytes, self.target.world()).await, kept)?;
+        let world = self.control.target.world();
+        let loaded = self.accepted(self.runtime.load_bytes(&name, bytes, world).await, kept)?;
         if loaded.sha256() == sha256 {
             return Ok(loaded);
         }
         Err(unavailable(format!("the store's adapter sha256:{sha256} is damaged: it has another digest")))
     }
 
-    /// Whether it is one for this target.
+    /// Accepts an adapter that takes every type of this target.
     fn accepted(&self, loaded: Result<Arc<Adapter>, PluginError>, bytes: Vec<u8>) -> Result<Loaded, Failure> {
         let adapter = loaded.map_err(|error| Failure::new(FailureKind::Adapter, error.to_string()))?;
         let known = &adapter.descriptor().aggregate_types;
-        match self.target.spec.aggregate_types.iter().find(|kind| !known.contains(kind)) {
+        match self.control.target.spec.aggregate_types.iter().find(|kind| !known.contains(kind)) {
             None => Ok(Loaded { adapter, bytes: Arc::new(bytes) }),
             Some(kind) => Err(Failure::new(
                 FailureKind::Misconfigured,
@@ -343,24 +364,13 @@ impl Supervisor {
         }
     }
 
-    pub(super) async fn desired_state(&self) -> Option<TargetWish> {
-        match self.store.target_wish(&self.target.spec.name).await {
-            Ok(desired) => Some(desired),
-            Err(error) => {
-                tracing::debug!(%error, "cannot read what is wanted of the target");
-                None
-            }
-        }
-    }
-
-    /// Whether other hosts are at work on this store.
     async fn other_hosts_running(&self) -> bool {
-        self.store.other_hosts(&self.options.host_id).await.unwrap_or(0) > 0
+        self.control.store.other_hosts(&self.control.options.host_id).await.unwrap_or(0) > 0
     }
 
-    /// Whether the adapter's file is another one than at the last look.
+    /// Whether the adapter's file has changed since it was read.
     pub(super) async fn has_new_file(&self) -> bool {
-        file_stamp(&self.target.spec.adapter).await != self.adapters.stamp
+        file_stamp(&self.control.target.spec.adapter).await != self.stamp
     }
 }
 

@@ -14,7 +14,7 @@ use std::ops::Range;
 use super::session::{Applied, CallFailure, CheckedAdapter, TargetSession};
 use super::splits::{Next, Splits};
 use crate::domain::change::{Change, Failure, FailureKind, Outcome};
-use crate::plugin::CallError;
+use crate::plugin::{CallError, Usage};
 
 /// The result of a batch.
 #[derive(Debug)]
@@ -27,6 +27,8 @@ pub struct Delivered {
     pub target_failure: Option<Failure>,
     /// The first time that the adapter crashed.
     pub crash: Option<CallError>,
+    /// The most that one call used.
+    pub most: Usage,
 }
 
 /// The lease was lost: what was not committed is rolled back, and nothing may be settled.
@@ -44,7 +46,8 @@ impl TargetSession<'_> {
         parts.push_back(0..changes.len());
         let mut splits = Splits::new(changes.len());
         while let Some(part) = parts.pop_front() {
-            let Applied { result, in_doubt, .. } = self.apply(adapter, &changes[part.clone()]).await;
+            let Applied { result, in_doubt, usage } = self.apply(adapter, &changes[part.clone()]).await;
+            progress.most = most(progress.most, usage);
             let (failure, next) = match result {
                 Err(CallFailure::FenceLost) => return Err(FenceLost),
                 Ok(outcomes) => {
@@ -112,11 +115,13 @@ struct Progress {
     outcomes: Vec<Option<Outcome>>,
     in_doubt: Vec<bool>,
     crash: Option<CallError>,
+    most: Usage,
 }
 
 impl Progress {
     fn of(changes: usize) -> Self {
-        Self { outcomes: vec![None; changes], in_doubt: vec![false; changes], crash: None }
+        let (outcomes, in_doubt) = (vec![None; changes], vec![false; changes]);
+        Self { outcomes, in_doubt, crash: None, most: Usage::default() }
     }
 
     fn put(&mut self, part: Range<usize>, outcomes: Vec<Outcome>, in_doubt: bool) {
@@ -152,8 +157,22 @@ impl Progress {
     }
 
     fn end(self, target_failure: Option<Failure>) -> Delivered {
-        let outcomes = self.outcomes.into_iter().map(|outcome| outcome.expect("invariant: every part has outcomes"));
-        Delivered { outcomes: outcomes.collect(), in_doubt: self.in_doubt, target_failure, crash: self.crash }
+        let Self { outcomes, in_doubt, crash, most } = self;
+        let outcomes = outcomes.into_iter().map(|outcome| outcome.expect("invariant: every part has outcomes")).collect();
+        Delivered { outcomes, in_doubt, target_failure, crash, most }
+    }
+}
+
+/// The larger of each number.
+pub fn most(one: Usage, other: Usage) -> Usage {
+    Usage {
+        elapsed_ms: one.elapsed_ms.max(other.elapsed_ms),
+        cpu_ms: one.cpu_ms.max(other.cpu_ms),
+        memory_bytes: one.memory_bytes.max(other.memory_bytes),
+        host_calls: one.host_calls.max(other.host_calls),
+        statements: one.statements.max(other.statements),
+        requests: one.requests.max(other.requests),
+        log_lines: one.log_lines.max(other.log_lines),
     }
 }
 

@@ -13,7 +13,7 @@ mod session;
 mod spec;
 mod splits;
 
-pub use deliver::{Delivered, FenceLost};
+pub use deliver::{Delivered, FenceLost, most};
 pub use dry_run::{DryRun, DryRunEnd};
 pub use session::{Applied, CallFailure, CheckedAdapter, Finish, TargetSession};
 pub use spec::{Target, TargetKind, TargetSpec};
