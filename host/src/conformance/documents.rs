@@ -192,7 +192,7 @@ mod tests {
         let body = br#"{"a": 1, "identifier": [{"system": "s", "value": "v"}]}"#.to_vec();
         let request =
             MockRequest { method: method.to_owned(), path: path.to_owned(), query: query.to_owned(), headers, body };
-        documents.answer(&asked).status
+        documents.answer(&request).status
     }
 
     #[test]
