@@ -10,12 +10,12 @@ use crate::config::{
     TargetConfig,
 };
 use crate::database::{Database, DatabaseError, Locator};
+use crate::distribution::Trust;
 use crate::files;
 use crate::plugin::{
     ClientProof, CompileLimits, Compiler, Credentials, GrantOptions, HttpOptions, Runtime, RuntimeOptions, SecretValue,
 };
 use crate::store::{MigrationError, Store, StoreClock};
-use crate::supply::Trust;
 use crate::sync::SyncOptions;
 use crate::target::{Target, TargetKind, TargetSpec};
 

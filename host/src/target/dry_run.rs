@@ -8,13 +8,13 @@ use super::spec::Target;
 use super::Finish;
 use crate::database::{Database, DatabaseError};
 use crate::domain::change::{Change, Failure, FailureKind, Outcome};
-use crate::plugin::{Exchange, Transcript, World};
+use crate::plugin::{Transcript, TranscriptEntry, World};
 use crate::vocabulary;
 
 /// The result of a dry run.
 pub struct DryRun {
     /// What the adapter asked of the target, in order.
-    pub exchanges: Vec<Exchange>,
+    pub entries: Vec<TranscriptEntry>,
     /// Why nothing was left at the target.
     pub end: DryRunEnd,
     /// The change's outcome. After a withheld write it would mean nothing, and is left out.
@@ -51,7 +51,7 @@ impl Target {
             (result, World::Http) => (DryRunEnd::OnlyRead, Some(only_outcome(result))),
             (result, World::Database) => (DryRunEnd::RolledBack, Some(only_outcome(result))),
         };
-        Ok(DryRun { exchanges: transcript.exchanges(), end, outcome })
+        Ok(DryRun { entries: transcript.entries(), end, outcome })
     }
 
     /// A table without transactions keeps what was written into it, whatever is rolled back.

@@ -138,7 +138,7 @@ impl Tried<'_> {
         });
         if let Ok((found, dry_run)) = &self.result {
             output::line(&format!("   found: {found}"));
-            for (index, exchange) in dry_run.exchanges.iter().enumerate() {
+            for (index, exchange) in dry_run.entries.iter().enumerate() {
                 view.lines(index + 1, exchange).iter().for_each(|line| output::line(line));
             }
             output::line(&format!("{} {}", paint(AnsiColor::Green, "[NOTHING WRITTEN]"), trace(dry_run.end)));
@@ -176,7 +176,7 @@ impl Tried<'_> {
         let dry_run = self.result.as_ref().ok();
         let exchanges: Vec<_> = dry_run
             .iter()
-            .flat_map(|(_, dry_run)| &dry_run.exchanges)
+            .flat_map(|(_, dry_run)| &dry_run.entries)
             .map(|exchange| view.json(exchange))
             .collect();
         let applied = dry_run.and_then(|(_, dry_run)| match &dry_run.outcome {
