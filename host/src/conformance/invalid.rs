@@ -4,8 +4,8 @@
 
 use serde_json::{Value, json};
 
-use super::bench::Bench;
 use super::checks::{Judgement, applied};
+use super::harness::Harness;
 use crate::domain::change::Outcome;
 
 /// A rule, the field, and a value that breaks it.
@@ -34,11 +34,11 @@ fn broken() -> Vec<(&'static str, &'static str, Value)> {
 }
 
 /// All in one batch, with a good one at its end.
-pub(super) async fn judge(bench: &Bench) -> Judgement {
+pub(super) async fn judge(harness: &Harness) -> Judgement {
     let broken = broken();
-    let changes = broken.iter().map(|(_, field, value)| bench.patients.with(|payload| payload[*field] = value.clone()));
-    let changes: Vec<_> = changes.chain(bench.patients.create(1)).collect();
-    let mut outcomes = bench.deliver(&changes).await.map_err(|stop| {
+    let changes = broken.iter().map(|(_, field, value)| harness.patients.with(|payload| payload[*field] = value.clone()));
+    let changes: Vec<_> = changes.chain(harness.patients.create(1)).collect();
+    let mut outcomes = harness.deliver(&changes).await.map_err(|stop| {
         format!("the batch failed, {stop}; give each bad change an outcome of its own, or a permanent failure")
     })?;
     applied(outcomes.pop().ok_or("no outcome")?, "a good change after the bad ones")?;
