@@ -238,7 +238,9 @@ async fn one_token_is_fetched_for_many_calls_at_once() {
 #[tokio::test]
 async fn a_secret_is_sent_in_the_body_where_the_endpoint_wants_it_there() {
     let proof = ClientProof::SecretInBody(Secret::new("secret-hunter2/&").into());
-    let bench = Bench::new(Server { audience: Some("https://api"), resource: Some("https://api/fhir"), ..long_life() }, proof).await;
+    let bench =
+        Bench::new(Server { audience: Some("https://api"), resource: Some("https://api/fhir"), ..long_life() }, proof)
+            .await;
     let told = bench.call().await.unwrap().message;
     assert!(told.contains("200") && !told.contains("hunter2"), "{told}");
     let (authorization, body) = bench.grants().remove(0);

@@ -16,7 +16,8 @@ use host::domain::patient::{Day, Patient};
 use host::plugin::Limits;
 use host::service::PatientService;
 use host::store::{Store, StoreClock};
-use host::sync::{Breakdown, Daemon, SyncOptions, Target, TargetKind, TargetSpec};
+use host::sync::{Breakdown, Daemon, SyncOptions};
+use host::target::{Target, TargetKind, TargetSpec};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tracing::{Event, Level, Subscriber};
@@ -67,11 +68,11 @@ fn spec(locator: Locator) -> TargetSpec {
 async fn a_worker_that_panics_ends_the_run_and_is_named() {
     tracing::subscriber::set_global_default(tracing_subscriber::registry().with(PanicsInAWorker)).unwrap();
     let folder = tempfile::tempdir().unwrap();
-    let database =
-        Database::new(Locator::Sqlite(folder.path().join("host.db")), 4, Duration::from_secs(10)).unwrap();
+    let database = Database::new(Locator::Sqlite(folder.path().join("host.db")), 4, Duration::from_secs(10)).unwrap();
     let store = Store::new(database, StoreClock::Database);
     store.migrate().await.unwrap();
-    let payload = r#"{"patient_id":"P-1","family_name":"Kim","given_name":"MinJun","birth_date":"1980-01-31","gender":"male"}"#;
+    let payload =
+        r#"{"patient_id":"P-1","family_name":"Kim","given_name":"MinJun","birth_date":"1980-01-31","gender":"male"}"#;
     let patient = Patient::from_payload(payload, Day::MAX).unwrap();
     PatientService::new(store.clone()).put(&[patient]).await.unwrap();
 

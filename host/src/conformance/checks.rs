@@ -311,7 +311,8 @@ async fn delete(harness: &Harness) -> Judgement {
     for (change, what) in
         [(&deleted, "a delete"), (&deleted, "the same delete twice"), (&never, "a delete of what never was there")]
     {
-        let outcomes = harness.deliver(std::slice::from_ref(change)).await.map_err(|failure| format!("{what}: {failure}"))?;
+        let outcomes =
+            harness.deliver(std::slice::from_ref(change)).await.map_err(|failure| format!("{what}: {failure}"))?;
         match outcomes.into_iter().next() {
             Some(Outcome::Applied(_)) => {}
             Some(Outcome::Failed(failure))

@@ -36,7 +36,8 @@ fn broken() -> Vec<(&'static str, &'static str, Value)> {
 /// All in one batch, with a good one at its end.
 pub(super) async fn judge(harness: &Harness) -> Judgement {
     let broken = broken();
-    let changes = broken.iter().map(|(_, field, value)| harness.patients.with(|payload| payload[*field] = value.clone()));
+    let changes =
+        broken.iter().map(|(_, field, value)| harness.patients.with(|payload| payload[*field] = value.clone()));
     let changes: Vec<_> = changes.chain(harness.patients.create(1)).collect();
     let mut outcomes = harness.deliver(&changes).await.map_err(|stop| {
         format!("the batch failed, {stop}; give each bad change an outcome of its own, or a permanent failure")

@@ -66,7 +66,8 @@ function failed(kind, message) {
   return { tag: 'failed', val: { kind, message, retryAfterMs: undefined } };
 }
 
-// What a database's error means for the batch. The host rolls back, and halves the batch unless the kind speaks of the target as a whole.
+// What a database's error means for the batch. The host rolls back, and halves the batch unless the kind speaks of the
+// target as a whole.
 const KINDS = {
   unavailable: 'unavailable',
   'missing-object': 'misconfigured',

@@ -1,8 +1,8 @@
 // Reads the payload of a `patient` change by the rules of the outbox contract (docs/outbox.md).
 //
-// The rules are those of the host and of the SDK for Rust, so that the same payload is refused by every adapter. They use no clock:
-// every attempt gives the same answer. No message repeats a value: values are patients' data. One rule is missing: `JSON.parse`
-// does not show that a field is given twice, and keeps the last.
+// The rules are those of the host and of the SDK for Rust, so that the same payload is refused by every adapter. They
+// use no clock: every attempt gives the same answer. No message repeats a value: values are patients' data. One rule is
+// missing: `JSON.parse` does not show that a field is given twice, and keeps the last.
 
 const REQUIRED = ['patient_id', 'family_name', 'given_name', 'birth_date', 'gender'];
 

@@ -64,7 +64,8 @@ def failed(kind, message):
     return Outcome_Failed(Failure(kind, message, None))
 
 
-# What a database's error means for the batch. The host rolls back, and halves the batch unless the kind speaks of the target as a whole.
+# What a database's error means for the batch. The host rolls back, and halves the batch unless the kind speaks of the
+# target as a whole.
 KINDS = {
     DatabaseErrorKind.UNAVAILABLE: FailureKind.UNAVAILABLE,
     DatabaseErrorKind.MISSING_OBJECT: FailureKind.MISCONFIGURED,

@@ -1,7 +1,7 @@
 //! Batch Bundles: putting requests into them, cutting them to size, reading what came back.
 //!
-//! Pure. Entries of a batch are independent by definition, but never two about the same record: servers drop one of them
-//! or answer differently from each other. Read next: `exchange`, which sends them.
+//! Pure. Entries of a batch are independent by definition, but never two about the same record: servers drop one of
+//! them or answer differently from each other. Read next: `exchange`, which sends them.
 
 use std::collections::HashSet;
 

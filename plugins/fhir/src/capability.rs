@@ -1,8 +1,8 @@
 //! What the server says that it can do, read from its `CapabilityStatement`.
 //!
 //! Owns the check: the request, the findings for people, and the state that the host hands to every `apply`. A server
-//! that says nothing of a feature is taken not to have it, since every feature has a slower way round. What can be tried
-//! without leaving a trace is tried in `proof`. Read next: `delivery`, which chooses the way.
+//! that says nothing of a feature is taken not to have it, since every feature has a slower way round. What can be
+//! tried without leaving a trace is tried in `proof`. Read next: `delivery`, which chooses the way.
 
 mod proof;
 
@@ -60,7 +60,7 @@ impl Capabilities {
 /// Asks the server what it can do.
 ///
 /// # Errors
-/// `misconfigured` when what is there is no FHIR R4 server with patients or lets us not in; `unavailable` and
+/// `misconfigured` when it is not a FHIR R4 server with patients, or refuses our credentials; `unavailable` and
 /// `throttled` when nothing can be said now.
 pub(crate) fn check(outside: &dyn Outside, settings: &Settings) -> Result<Report, Failure> {
     let statement = fetch(outside)?;
@@ -87,7 +87,8 @@ fn fetch(outside: &dyn Outside) -> Result<Value, Failure> {
         error => outcome::of_error(WHAT, &error),
     })?;
     if response.status != 200 {
-        // An OperationOutcome changes nothing here: where there is no CapabilityStatement there is nothing to deliver to.
+        // An OperationOutcome changes nothing here: where there is no CapabilityStatement there is nothing to deliver
+        // to.
         return Err(match outcome::of_response(WHAT, &response, false) {
             Whole::Target(failure) | Whole::Odd(failure) | Whole::Unanswered(failure) | Whole::Slow(failure) => failure,
             Whole::Answer => {

@@ -2,12 +2,12 @@
 //!
 //! Owns the protocol of a single change as a pure state machine: [`Delivery::begin`] and [`Delivery::advance`] give
 //! either the next request or the outcome. It knows nothing of HTTP or Bundles (`exchange` sends the requests of all
-//! changes of a batch together), so every path can be tested without a server. `known` has the way of a record that is known,
-//! `first` the way of a patient without a link.
+//! changes of a batch together), so every path can be tested without a server. `known` has the way of a record that is
+//! known, `first` the way of a patient without a link.
 //!
-//! Four promises decide the paths: a record that others wrote into never loses what is theirs, a lost answer never leads to a
-//! second record, no request that arrives late turns a record back, and no record is taken for ours that does not carry our
-//! identifier. Read next: `ownership` for the merge, `outcome` for the failures.
+//! Four promises decide the paths: a record that others wrote into never loses what is theirs, a lost answer never
+//! leads to a second record, no request that arrives late turns a record back, and no record is taken for ours that
+//! does not carry our identifier. Read next: `ownership` for the merge, `outcome` for the failures.
 
 mod first;
 mod known;
@@ -57,9 +57,9 @@ impl Interaction {
         Self { method, url, if_match: None, only_if_new: false, if_none_exist: None, resource }
     }
 
-    /// Whether it may be sent again while the server may still be working on the first: a read, or an update that a version
-    /// guards at a server that promises to look at it. A create may not, not even one under an id of ours: not every server keeps
-    /// to `If-None-Match: *`, and the late one would turn back what was written since.
+    /// Whether it may be sent again while the server may still be working on the first: a read, or an update that a
+    /// version guards at a server that promises to look at it. A create may not, not even one under an id of ours: not
+    /// every server keeps to `If-None-Match: *`, and the late one would turn back what was written since.
     pub(crate) fn may_be_repeated(&self, capabilities: &Capabilities) -> bool {
         let is_guarded = self.if_match.is_some() && capabilities.versioning == Versioning::VersionedUpdate;
         self.method == Method::Get || is_guarded
@@ -219,7 +219,8 @@ impl<'a> Delivery<'a> {
         }
     }
 
-    /// A Bundle with our create was answered in a way that does not show what of it was done: looks before it creates again.
+    /// A Bundle with our create was answered in a way that does not show what of it was done: looks before it creates
+    /// again.
     pub(crate) fn look_first(&mut self) -> Step {
         self.search(Stage::Search)
     }
@@ -283,7 +284,8 @@ impl<'a> Delivery<'a> {
         // A server that says only `versioned` has not promised to honour `If-Match`.
         let guarded = rules.capabilities.versioning == Versioning::VersionedUpdate;
         let alone = self.last.as_ref().is_some_and(|last| !last.shared);
-        // Where neither a number nor the history shows what an update replaced, an ignored `If-Match` would go unnoticed.
+        // Where neither a number nor the history shows what an update replaced, an ignored `If-Match` would go
+        // unnoticed.
         let is_provable =
             self.link_version.as_deref().is_some_and(|version| rules.capabilities.history || is_number(version));
         rules.settings.read_first || !guarded || !alone || !is_provable
@@ -337,7 +339,8 @@ impl<'a> Delivery<'a> {
         let is_fhir = answer.outcome.is_some();
         self.suspect = match answer.status {
             401 | 403 => Some(Suspect::Credentials),
-            // What looks like a success and is none was not said by a FHIR server that is well, nor was a bare 404 or 405.
+            // What looks like a success and is none was not said by a FHIR server that is well, nor was a bare 404 or
+            // 405.
             0..=299 | 408 | 500.. => Some(Suspect::Server),
             404 | 405 if !is_fhir => Some(Suspect::Server),
             _ => None,

@@ -1,9 +1,9 @@
-//! Carries the requests of all changes of a call to the server, round by round, and their answers back.
+//! Sends the requests of all changes of a call, round by round, and hands each answer to its change.
 //!
-//! Owns the rounds, and the verdict on who is to blame for what failed: one patient, or the target as a whole. It knows
-//! nothing of patients (`delivery` decides what to send) and nothing of HTTP (`line` sends, in Bundles or one by one, over `wire`).
-//! A round is as few HTTP requests as the server allows. Nothing that the server may still be working on is sent again,
-//! unless doing it twice changes nothing.
+//! Owns the rounds, and decides what a failure concerns: one patient, or the target as a whole. It knows nothing of
+//! patients (`delivery` decides what to send) and nothing of HTTP (`line` sends, in Bundles or one by one, over
+//! `wire`). A round is as few HTTP requests as the server allows. Nothing that the server may still be working on is
+//! sent again, unless doing it twice changes nothing.
 
 mod line;
 mod wire;
@@ -111,8 +111,9 @@ impl Notices {
 }
 
 /// Decides what refusals mean that may speak of the server: where several patients met them and none was served, the
-/// target is to blame, and no change pays for it. Where others were served, each speaks for its own patient. Only a write that the
-/// server looked at (`may_write`) says that the credentials may write: read-only ones serve whoever needs no write.
+/// target is to blame, and no change pays for it. Where others were served, each speaks for its own patient. Only a
+/// write that the server looked at (`may_write`) says that the credentials may write: read-only ones serve whoever
+/// needs no write.
 fn blame(
     outcomes: &mut [Outcome],
     suspects: &[Option<Suspect>],

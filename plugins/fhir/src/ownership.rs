@@ -161,8 +161,8 @@ fn split(resource: &Value, settings: &Settings) -> Split {
     parts
 }
 
-/// Whether an entry of a list is one that our mapping writes. An entry without a `use` counts as ours, since a server or
-/// a form may have dropped it.
+/// Whether an entry of a list is one that our mapping writes. An entry without a `use` counts as ours, since a server
+/// or a form may have dropped it.
 fn is_ours(element: &str, entry: &Value, settings: &Settings) -> bool {
     let text = |key: &str| entry.get(key).and_then(Value::as_str);
     match element {

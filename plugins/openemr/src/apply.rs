@@ -1,19 +1,19 @@
 //! Makes OpenEMR hold the state of a batch of changes, in a number of statements that does not grow with the batch.
 //!
 //! Plan every change by itself, look all charts up at once, decide each, create what is missing, write what differs. A
-//! change that is refused has touched nothing; a statement that the database refuses is the whole batch's failure, and the
-//! host halves the batch to find the one at fault. Read next: `plan.rs` for the decisions, `create.rs` for creation.
+//! change that is refused has touched nothing; a statement that the database refuses is the whole batch's failure, and
+//! the host halves the batch to find the one at fault. Read next: `plan.rs` for the decisions, `create.rs` for
+//! creation.
 
 use std::collections::BTreeMap;
 
 use adapter_sdk::database::{Dialect, Value, rows_per_statement};
 use adapter_sdk::{Change, Context, Failure, Outcome, Receipt, RemoteEdit};
 
-use crate::charts::{self, Chart, Found, ChartQuery};
+use crate::charts::{self, Chart, ChartQuery, Found};
 use crate::columns::{Fingerprints, OwnColumn};
 use crate::create::{self, Created, Creation};
 use crate::failures::{refused, transient};
-use crate::target_db::TargetDb;
 use crate::mapping::Mapped;
 use crate::namesakes::{self, Namesake};
 use crate::notes::Notes;
@@ -22,6 +22,7 @@ use crate::plan::{Plan, Step, decide, plan};
 use crate::schema::Schema;
 use crate::settings::{PublicId, SamePatient, Settings};
 use crate::statements::Statements;
+use crate::target_db::TargetDb;
 use crate::{check, detect, relinked};
 
 /// What an apply did: one outcome per change, and what the operator should read in the log.
@@ -174,8 +175,8 @@ impl<L: TargetDb> Batch<'_, L> {
                 step => self.take(step, writing, &mut creations, &mut updates),
             }
         }
-        // A host that lost its lease may still be about to commit, and what it replaces is not what it will leave behind. Who
-        // writes meets it at the row's lock; who leaves a chart as it is has to ask for that lock.
+        // A host that lost its lease may still be about to commit, and what it replaces is not what it will leave
+        // behind. Who writes meets it at the row's lock; who leaves a chart as it is has to ask for that lock.
         let queries: Vec<ChartQuery<'_>> =
             unsure.iter().map(|writing| writing.wanted.chart_query(self.statements.columns)).collect();
         for (writing, found) in unsure.into_iter().zip(charts::find(self.db, self.statements, &queries, true)?) {
@@ -191,8 +192,8 @@ impl<L: TargetDb> Batch<'_, L> {
         decide(found, wanted.change.link.as_ref(), mapped, &self.fingerprints, self.policy)
     }
 
-    /// Whether somebody may be about to replace the chart, and a lock on it touches no other: an unlinked patient without
-    /// a uuid costs a scan of the table, and SQLite has one writer.
+    /// Whether somebody may be about to replace the chart, and a lock on it touches no other: an unlinked patient
+    /// without a uuid costs a scan of the table, and SQLite has one writer.
     fn can_be_locked(&self, wanted: &Wanted<'_>) -> bool {
         let by_key = self.statements.schema.has_uuid() || wanted.change.link.is_some();
         by_key && self.statements.dialect == Dialect::Mysql
@@ -257,7 +258,8 @@ impl<L: TargetDb> Batch<'_, L> {
 
     /// Takes out patients whose chart may be there already, under their id but not as ours.
     fn without_namesakes<'w>(&mut self, creations: &[Writing<'w>]) -> Result<Vec<Writing<'w>>, Failure> {
-        let queries: Vec<ChartQuery<'_>> = creations.iter().map(|it| it.wanted.chart_query(self.statements.columns)).collect();
+        let queries: Vec<ChartQuery<'_>> =
+            creations.iter().map(|it| it.wanted.chart_query(self.statements.columns)).collect();
         let mut namesakes = if self.settings.pubpid == PublicId::PatientId {
             namesakes::find(self.db, self.statements, &queries)?
         } else {

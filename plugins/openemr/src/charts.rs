@@ -1,7 +1,7 @@
 //! Finds the charts that OpenEMR already holds for patients of ours.
 //!
-//! By uuid from 6.0 on. 5.x has none: there a linked chart is looked up by its pid and an unlinked one by `pubpid`, compared byte by
-//! byte because the column's collation is not; `public_ids.rs` says whose it is.
+//! It looks them up by uuid from 6.0 on. 5.x has none: there a linked chart is looked up by its pid and an unlinked one
+//! by `pubpid`, compared byte by byte because the column's collation is not; `public_ids.rs` says whose it is.
 
 use std::collections::BTreeMap;
 
@@ -10,10 +10,10 @@ use adapter_sdk::database::Value;
 
 use crate::columns::{Fingerprints, Record};
 use crate::failures::conflict;
-use crate::target_db::TargetDb;
 use crate::person::Person;
 use crate::public_ids;
 use crate::statements::Statements;
+use crate::target_db::TargetDb;
 use crate::upgraded;
 
 /// Whose chart is looked for.

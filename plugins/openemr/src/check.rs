@@ -6,12 +6,12 @@ use crate::columns::OWN_COLUMNS;
 use crate::create::highest;
 use crate::failures::misconfigured;
 use crate::keys::Keys;
-use crate::target_db::TargetDb;
 use crate::namesakes::SCANNED_PIDS_MAX;
 use crate::options::LISTS;
 use crate::schema::{Charset, Listed, Schema};
 use crate::settings::{PublicId, Settings};
 use crate::statements::HIGHEST_PID;
+use crate::target_db::TargetDb;
 use crate::unfit::{IDENTIFYING, Unfit};
 use crate::{check_form, detect, permissions};
 
@@ -48,10 +48,7 @@ pub(crate) fn check(db: &impl TargetDb, settings: &Settings) -> Result<Report, F
 pub(crate) fn usable(schema: &Schema, settings: &Settings) -> Result<(), Failure> {
     let missing = schema.missing_minimum();
     if !missing.is_empty() {
-        return Err(misconfigured(format!(
-            "not a usable OpenEMR database: missing {}",
-            missing.join(", ")
-        )));
+        return Err(misconfigured(format!("not a usable OpenEMR database: missing {}", missing.join(", "))));
     }
     let demanding = schema.demanding_columns();
     if !demanding.is_empty() {

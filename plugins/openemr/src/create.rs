@@ -1,19 +1,19 @@
 //! Creates charts beside OpenEMR's own writers, which assign `pid = MAX(pid) + 1` and take no lock.
 //!
 //! The protocol: register the uuids, take the named lock, read the highest pid, insert all rows at once. The lock keeps
-//! adapters apart; the unique keys keep everybody else apart. A refused insert changed nothing and says which key refused
-//! it: `pid` means that somebody took our numbers, so the highest is read again; `uuid` means that somebody created our
-//! patient in the meantime, and then that chart is the patient's. Nothing is ever inserted over a row.
+//! adapters apart; the unique keys keep everybody else apart. A refused insert changed nothing and says which key
+//! refused it: `pid` means that somebody took our numbers, so the highest is read again; `uuid` means that somebody
+//! created our patient in the meantime, and then that chart is the patient's. Nothing is ever inserted over a row.
 
 use adapter_sdk::Failure;
 use adapter_sdk::database::{DatabaseError, DatabaseErrorKind, Value, rows_per_statement};
 
-use crate::charts::{self, Found, ChartQuery};
+use crate::charts::{self, ChartQuery, Found};
 use crate::columns::Record;
 use crate::failures::{denied, refused, transient};
-use crate::target_db::TargetDb;
 use crate::settings::PublicId;
 use crate::statements::{HIGHEST_PID, PID_LOCK, Statements};
+use crate::target_db::TargetDb;
 
 /// How often a refused insert is tried again before the batch is put off.
 const REFUSALS_MAX: u32 = 20;
@@ -95,7 +95,8 @@ impl<L: TargetDb> Run<'_, L> {
                 if !is_key(&error, "pid") {
                     let before = self.pending().len();
                     self.look_again()?;
-                    // Nobody was faster, so the key is one that was added beside OpenEMR's own: it refuses what a row says.
+                    // Nobody was faster, so the key is one that was added beside OpenEMR's own: it refuses what a row
+                    // says.
                     if self.pending().len() == before && !is_key(&error, "uuid") && error.object.is_some() {
                         return Err(refused(&error, "insert into patient_data"));
                     }

@@ -10,10 +10,10 @@ use adapter_sdk::database::{DatabaseErrorKind, Dialect, Value, placeholders};
 
 use crate::failures::misconfigured;
 use crate::form::{Form, LayoutRow};
-use crate::target_db::TargetDb;
 use crate::lists::ListOption;
 use crate::options::LISTS;
 use crate::schema::{Charset, Column, Schema, Version};
+use crate::target_db::TargetDb;
 
 const TABLES: [&str; 5] = ["patient_data", "uuid_registry", "version", "list_options", "layout_options"];
 

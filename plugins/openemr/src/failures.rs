@@ -29,8 +29,8 @@ pub(crate) fn transient(message: impl Into<String>) -> Failure {
     failure(FailureKind::Transient, message)
 }
 
-/// What a refused statement means for the batch. A unique key that somebody added beside OpenEMR's own refuses one row for
-/// what it says, so it is no passing trouble.
+/// What a refused statement means for the batch. A unique key that somebody added beside OpenEMR's own refuses one row
+/// for what it says, so it is no passing trouble.
 pub(crate) fn refused(error: &DatabaseError, doing: &str) -> Failure {
     let failure = error.during(doing);
     if error.kind == DatabaseErrorKind::DuplicateKey { invalid(failure.message) } else { failure }

@@ -1,4 +1,5 @@
-//! The keys of `patient_data`: those on which safe creation rests, and the index that makes looking for a public id cheap.
+//! The keys of `patient_data`: those on which safe creation rests, and the index that makes looking for a public id
+//! cheap.
 
 use std::collections::BTreeMap;
 

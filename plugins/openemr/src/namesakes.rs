@@ -1,8 +1,9 @@
-//! Charts that are not ours and carry a new patient's id as their public id: somebody entered the patient by hand, or before us.
+//! Charts that are not ours and carry a new patient's id as their public id: somebody entered the patient by hand, or
+//! before us.
 //!
-//! The uuid is the key, so nothing would be doubled by our doing; but two charts of one person are harm all the same. A chart with
-//! the same name and birth date is a conflict unless the operator said otherwise; another person's is only noted. Where `pubpid` has
-//! no index, a large table is not searched.
+//! The uuid is the key, so nothing would be doubled by our doing; but two charts of one person are harm all the same. A
+//! chart with the same name and birth date is a conflict unless the operator said otherwise; another person's is only
+//! noted. Where `pubpid` has no index, a large table is not searched.
 
 use std::collections::BTreeMap;
 
@@ -11,9 +12,9 @@ use adapter_sdk::database::Value;
 
 use crate::charts::ChartQuery;
 use crate::failures::conflict;
-use crate::target_db::TargetDb;
 use crate::person::Person;
 use crate::statements::Statements;
+use crate::target_db::TargetDb;
 
 /// Without an index on `pubpid`, tables whose highest pid is beyond this are not searched: a scan for each batch of new
 /// patients would cost more than a twentieth of the batch.

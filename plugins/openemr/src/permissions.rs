@@ -1,5 +1,5 @@
-//! Tries every kind of statement that `apply` needs, with no effect: what the database user or the operator's `allow` refuses is
-//! known before a patient fails for it.
+//! Tries every kind of statement that `apply` needs, with no effect: what the database user or the operator's `allow`
+//! refuses is known before a patient fails for it.
 //!
 //! Each statement matches no row, and the transaction that it runs in is rolled back.
 
@@ -7,10 +7,10 @@ use adapter_sdk::database::{DatabaseErrorKind, Value};
 use adapter_sdk::{Failure, Finding, FindingLevel};
 
 use crate::failures::misconfigured;
-use crate::target_db::TargetDb;
 use crate::schema::Schema;
 use crate::settings::Settings;
 use crate::statements::{HIGHEST_PID, Statements};
+use crate::target_db::TargetDb;
 
 /// Tries them.
 ///

@@ -1,11 +1,12 @@
-//! OpenEMR 5.x: whose chart is it, where the only key is `pubpid`, which OpenEMR fills with its own pid and users may edit.
+//! OpenEMR 5.x: whose chart is it, where the only key is `pubpid`, which OpenEMR fills with its own pid and users may
+//! edit.
 //!
-//! A chart with our patient id as its public id is the patient's only when name and birth date agree, or when the link already says
-//! so. Nothing is written over on the word of a public id alone. Pure; read next: `charts.rs`.
+//! A chart with our patient id as its public id is the patient's only when name and birth date agree, or when the link
+//! already says so. Nothing is written over on the word of a public id alone. Pure; read next: `charts.rs`.
 
 use sha2::{Digest as _, Sha256};
 
-use crate::charts::{Chart, Found, Row, ChartQuery};
+use crate::charts::{Chart, ChartQuery, Found, Row};
 use crate::columns::{Fingerprints, hexadecimal};
 use crate::failures::conflict;
 

@@ -12,7 +12,8 @@ use crate::unfit::Unfit;
 #[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Settings {
-    /// Whose patient ids these are; part of the deterministic uuid, so it must never change once patients were delivered.
+    /// Whose patient ids these are; part of the deterministic uuid, so it must never change once patients were
+    /// delivered.
     pub(crate) system: String,
     /// Which of the patient's names become `fname` and `lname`.
     pub(crate) name_script: NameScript,

@@ -1,7 +1,7 @@
 //! The rules that the fields of a record share, and the list of what they found.
 //!
-//! Every rule notes its problem and goes on, so that one reading finds all of them. No message repeats a value: patients' data
-//! must not reach a log.
+//! Every rule notes its problem and goes on, so that one reading finds all of them. No message repeats a value:
+//! patients' data must not reach a log.
 
 use std::fmt;
 

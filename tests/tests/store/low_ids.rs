@@ -20,8 +20,10 @@ async fn insert(stand: &Stand, id: Option<i64>, aggregate_id: &str) {
 
 /// Good rows around the bad ones. MySQL takes an id of 0 for none and gives the next one.
 async fn spoil(stand: &Stand) -> Vec<i64> {
-    let bad: Vec<i64> =
-        [i64::MIN, -5, -1, 0].into_iter().filter(|id| *id != 0 || stand.database.backend() != Backend::MariaDb).collect();
+    let bad: Vec<i64> = [i64::MIN + 1, -5, -1, 0]
+        .into_iter()
+        .filter(|id| *id != 0 || stand.database.backend() != Backend::MariaDb)
+        .collect();
     insert(stand, None, "G-1").await;
     for id in &bad {
         insert(stand, Some(*id), &format!("B{id}")).await;
@@ -58,7 +60,8 @@ async fn an_id_below_one_fails_by_itself_when_queued(stand: Stand) {
 
 async fn an_id_below_one_fails_by_itself_when_dispatched_directly(stand: Stand) {
     let bad = spoil(&stand).await;
-    let routed = stand.store.route_to(&routes(), 1_000, &mut ScanCursor::of_routing(), &[request(100)]).await.expect("route");
+    let routed =
+        stand.store.route_to(&routes(), 1_000, &mut ScanCursor::of_routing(), &[request(100)]).await.expect("route");
     let claimed = routed.claimed.into_iter().next().flatten().expect("a batch");
     let batch = stand.store.load(claimed, &request(100)).await.expect("load").expect("not empty");
     let ids: Vec<_> = batch.deliveries.iter().map(|delivery| delivery.change.aggregate_id.as_str()).collect();

@@ -1,5 +1,6 @@
 //! One suite of behaviour over every store: SQLite, MariaDB and PostgreSQL run the same protocol.
 
+mod batch_max;
 mod claiming;
 mod conflicts;
 mod connecting;
@@ -11,6 +12,7 @@ mod foreign;
 mod in_doubt;
 mod kept_statements;
 mod large_answers;
+mod low_ids;
 mod migrating;
 mod operators;
 mod outbox;

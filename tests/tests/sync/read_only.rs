@@ -46,7 +46,8 @@ impl Server {
     }
 
     fn answer(&self, head: &str, body: &[u8]) -> (u16, Value) {
-        let refuse = |status| (status, json!({ "resourceType": "OperationOutcome", "issue": [{ "code": "forbidden" }] }));
+        let refuse =
+            |status| (status, json!({ "resourceType": "OperationOutcome", "issue": [{ "code": "forbidden" }] }));
         let user = |name: &str| base64::Engine::encode(&base64::prelude::BASE64_STANDARD, format!("{name}:secret"));
         let mut words = head.split(' ');
         let (method, path) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());

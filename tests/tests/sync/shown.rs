@@ -36,7 +36,7 @@ async fn changes_of_a_type_that_no_target_takes_are_shown() {
     let check = host.run(&["check"]).expect_success().stdout;
     for shown in [&status, &check] {
         assert!(shown.contains("2 changes of type `observation` (the last is change 3"), "{shown}");
-        assert!(shown.contains("1 changes of type `Patient ` (the last is change 4"), "{shown}");
+        assert!(shown.contains("1 changes of type `Patient` (the last is change 4"), "{shown}");
         assert!(shown.contains("is `patient` meant?"), "{shown}");
     }
     assert!(status.contains("[Attention]"), "{status}");
@@ -49,10 +49,8 @@ fn a_file_that_is_not_the_adapter_in_use_is_shown() {
     let original = std::fs::read(adapter("example-directory")).expect("adapter");
     let target = directory("x", &server.url())
         .replace(&tests::host::quoted(&adapter("example-directory").to_string_lossy()), "\"x.wasm\"");
-    let configuration = Configuration::new("sqlite://.host/host.db")
-        .more("\n[plugins]\ndirectory = \".\"\n")
-        .more(&target)
-        .more(QUICK);
+    let configuration =
+        Configuration::new("sqlite://.host/host.db").more("\n[plugins]\ndirectory = \".\"\n").more(&target).more(QUICK);
     let host = Host::new(&configuration).expect("host");
     let file = host.folder().join("x.wasm");
     std::fs::write(&file, &original).expect("write");

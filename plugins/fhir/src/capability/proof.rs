@@ -1,8 +1,8 @@
 //! What can be tried at the server without leaving a trace: that it lets us search, and that its versions are there.
 //!
-//! Reads only: the host denies every request of a check that could write, a Bundle of reads too, since it cannot know what a
-//! server makes of one. So whether the credentials may write, and whether `If-Match` is honoured, shows at the first
-//! delivery: `exchange` and `delivery` notice both.
+//! Reads only: the host denies every request of a check that could write, a Bundle of reads too, since it cannot know
+//! what a server makes of one. So whether the credentials may write, and whether `If-Match` is honoured, shows at the
+//! first delivery: `exchange` and `delivery` notice both.
 
 use adapter_sdk::http::{self, Method, Request, Response};
 use adapter_sdk::{Failure, FailureKind, Finding, FindingLevel};
@@ -27,7 +27,7 @@ pub(crate) fn probe_query(system: &str) -> String {
 /// Whether we may search Patient by identifier, which needs the credentials where `/metadata` does not.
 ///
 /// # Errors
-/// `misconfigured` when the server lets us not search, or does not understand the search; else as of any request.
+/// `misconfigured` when the server refuses the search, or does not understand it; else as of any request.
 pub(super) fn search(outside: &dyn Outside, settings: &Settings) -> Result<Finding, Failure> {
     let query = probe_query(&settings.identifier_system);
     let mut response = get(outside, &query)?;

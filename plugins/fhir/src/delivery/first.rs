@@ -1,9 +1,9 @@
-//! The way of a patient that has no link: look for the record, create it only where there is none, and look again.
+//! Delivers a patient without a link: searches for the record, creates it only where there is none, and searches again.
 //!
-//! Owns the creates. Every way begins with a search by identifier, since the record may be there already: a lost answer, a
-//! rebuilt store, an older version of this adapter. Where clients may choose ids, the create is
-//! `PUT Patient/{id derived from the identifier}` with `If-None-Match: *`: two of them, however late, meet on one record
-//! and change nothing that is there. Elsewhere it is a `POST`. After either, a second search finds a double at once.
+//! Owns the creates. Every way begins with a search by identifier, since the record may be there already: a lost
+//! answer, a rebuilt store, an older version of this adapter. Where clients may choose ids, the create is `PUT
+//! Patient/{id derived from the identifier}` with `If-None-Match: *`: two of them, however late, meet on one record and
+//! change nothing that is there. Elsewhere it is a `POST`. After either, a second search finds a double at once.
 
 use adapter_sdk::http::Method;
 use adapter_sdk::{FailureKind, Outcome};
@@ -113,7 +113,8 @@ impl Delivery<'_> {
                     self.written = Some(Fingerprint::of_own(wanted, rules.settings));
                 }
                 self.version = answer.version();
-                // Our id keeps our own requests apart. Another program may have created a record under an id of its own.
+                // Our id keeps our own requests apart. Another program may have created a record under an id of its
+                // own.
                 self.search(Stage::LookAgain { was_read: true })
             }
             // It is there: made by a request of ours that was thought lost. Or it was there and is deleted.
@@ -187,8 +188,8 @@ impl Delivery<'_> {
         self.search(Stage::LookAgain { was_read: false })
     }
 
-    /// The record under an id that the server chose. After a create without an id of ours (`has_looked`) nothing was asked for that
-    /// the id could contradict; where the record cannot be read then, the answer to the create counts.
+    /// The record under an id that the server chose. After a create without an id of ours (`has_looked`) nothing was
+    /// asked for that the id could contradict; where the record cannot be read then, the answer to the create counts.
     fn on_chosen(&mut self, rules: &Rules<'_>, answer: &Answer, has_looked: bool) -> Step {
         match (answer.status, answer.patient()) {
             (200, Some(chosen)) if self.carries(rules, chosen) != Carries::Exactly => {

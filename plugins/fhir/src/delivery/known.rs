@@ -1,7 +1,7 @@
-//! The way of a record that is known: read it, put our elements into it, write it, and see what came of that.
+//! Updates a record that is known: reads it, puts our elements into it, writes it, and checks what the update replaced.
 //!
-//! Owns the updates, and the doubts about which record it is: one that does not carry our identifier is written only by a
-//! person's word, and one that is said to be gone is gone when FHIR says so. `first` comes here with what it found.
+//! Owns the updates, and the doubts about which record it is: one that does not carry our identifier is written only by
+//! a person's word, and one that is said to be gone is gone when FHIR says so. `first` comes here with what it found.
 
 use adapter_sdk::http::Method;
 use adapter_sdk::{FailureKind, Outcome, Receipt, RemoteEdit};
@@ -18,7 +18,8 @@ use crate::outcome::failure;
 use crate::ownership::{self, Fingerprint, Kept, Merged};
 use crate::settings::Existing;
 
-/// Versions that are read to see which one our update replaced: ours, that one, and two that others may have written since.
+/// Versions that are read to see which one our update replaced: ours, that one, and two that others may have written
+/// since.
 const HISTORY_ENTRIES: u32 = 4;
 
 impl Delivery<'_> {
@@ -134,8 +135,8 @@ impl Delivery<'_> {
         self.confirmed(rules, answer)
     }
 
-    /// The read that shows which version our update replaced, where the version that came back does not show that it was the one
-    /// that `If-Match` named.
+    /// The read that shows which version our update replaced, where the version that came back does not show that it
+    /// was the one that `If-Match` named.
     fn look_back(&mut self, rules: &Rules<'_>, version: Option<String>) -> Option<Step> {
         let before = self.replaces.as_deref().filter(|_| self.writes < WRITES_MAX)?;
         let number = |version: &str| version.parse::<u64>().ok();
@@ -210,8 +211,8 @@ impl Delivery<'_> {
         self.applied(answer.version())
     }
 
-    /// The answer to a write that speaks of another record than the one that was written: that one is read before anything of it
-    /// is believed.
+    /// The answer to a write that speaks of another record than the one that was written: that one is read before
+    /// anything of it is believed.
     pub(super) fn answered_with_another(&mut self, rules: &Rules<'_>, answer: &Answer) -> Option<Step> {
         let is_other = |record| !self.was_named_by_operator() && self.carries(rules, record) != Carries::Exactly;
         if answer.record().is_some_and(is_other) {
@@ -245,7 +246,8 @@ impl Delivery<'_> {
         if found.is_empty() {
             return self.gone();
         }
-        // Another record carries our identifier. Whether the one under this id is there, the server says without its address.
+        // Another record carries our identifier. Whether the one under this id is there, the server says without its
+        // address.
         self.stage = Stage::ConfirmIdGone;
         let id = mapping::percent_encode(self.id.as_deref().unwrap_or_default());
         Step::Send(Interaction::new(Method::Get, format!("Patient?_id={id}"), None))

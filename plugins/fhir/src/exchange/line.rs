@@ -1,9 +1,9 @@
 //! The line to the server during one call: sends a round's requests in Bundles or one by one, and learns on the way.
 //!
-//! Owns what this call has learnt of the server (no Bundles, no searches in them, no ids of ours, smaller Bundles) and the
-//! way from one bad request to its own answer: a Bundle that is refused or breaks is cut until the entry is found. A write that
-//! the server may still be working on is never part of that: it ends as unanswered. Before anything odd is laid to a patient, a
-//! small search asks whether the target is well. It judges no change, and `wire` sends.
+//! Owns what this call has learnt of the server (no Bundles, no searches in them, no ids of ours, smaller Bundles) and
+//! the way from one bad request to its own answer: a Bundle that is refused or breaks is cut until the entry is found.
+//! A write that the server may still be working on is never part of that: it ends as unanswered. Before anything odd is
+//! laid to a patient, a small search asks whether the target is well. It judges no change, and `wire` sends.
 
 use std::collections::VecDeque;
 
@@ -27,8 +27,8 @@ const TIMEOUTS_MAX: u32 = 2;
 #[derive(Debug)]
 pub(super) enum Reply {
     Answer(Answer),
-    /// It was in a Bundle that the server answered and did not carry out as asked, and doing it twice would do harm: look before
-    /// it is sent again.
+    /// It was in a Bundle that the server answered and did not carry out as asked, and doing it twice would do harm:
+    /// look before it is sent again.
     LookFirst,
     /// It was sent and not answered, or not by the server. The failure is this request's own.
     Unanswered(Failure),
@@ -294,8 +294,8 @@ fn halve(mut entries: Vec<Entry>, queue: &mut VecDeque<Vec<Entry>>) {
     queue.extend([entries, second].into_iter().filter(|half| !half.is_empty()));
 }
 
-/// What it means for one patient whose request, sent alone, was not answered while the target is well: an attempt. The host
-/// keeps the patient in work for as long as the server may be working on it.
+/// What it means for one patient whose request, sent alone, was not answered while the target is well: an attempt. The
+/// host keeps the patient in work for as long as the server may be working on it.
 fn own(failure: Failure) -> Failure {
     Failure { kind: FailureKind::Transient, ..failure }
 }

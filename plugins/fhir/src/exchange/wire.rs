@@ -1,7 +1,8 @@
 //! One HTTP request on its way: a Bundle or a single one, and what kind of answer it got.
 //!
-//! Owns the difference between an answer of the server, an answer that no FHIR server gives, and no answer. It keeps no count
-//! and decides nothing. Read next: `outcome::of_response`, which has the table of statuses, and `line`, which decides.
+//! Owns the difference between an answer of the server, an answer that no FHIR server gives, and no answer. It keeps no
+//! count and decides nothing. Read next: `outcome::of_response`, which has the table of statuses, and `line`, which
+//! decides.
 
 use adapter_sdk::http::{Error, Method, Request, Response};
 use adapter_sdk::{Failure, FailureKind};
@@ -60,8 +61,8 @@ impl<'a> Wire<'a> {
         }
     }
 
-    /// Sends a create that is cut off after its first byte, which leaves no trace at any server. One that judges the credentials
-    /// first says whether they may write; one that reads the body first says nothing of them.
+    /// Sends a create that is cut off after its first byte, which leaves no trace at any server. One that judges the
+    /// credentials first says whether they may write; one that reads the body first says nothing of them.
     pub(super) fn refuses_a_broken_write(&self) -> bool {
         let request = with_headers(Request::new(Method::Post, "Patient").with_body(b"{".to_vec()), true);
         self.outside.send(&request).is_ok_and(|response| matches!(response.status, 401 | 403))
