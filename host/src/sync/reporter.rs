@@ -48,6 +48,20 @@ mod tests {
     use tracing_subscriber::layer::{Context, Layer, SubscriberExt as _};
 
     use super::*;
+    use crate::domain::delivery::{Settlement, Status};
+
+    fn failed() -> Settlement {
+        Settlement {
+            outbox_id: 1,
+            aggregate_type: "patient".to_owned(),
+            aggregate_id: "P-1".to_owned(),
+            status: Status::Failed,
+            attempts: 1,
+            pause_ms: 0,
+            failure: None,
+            receipt: None,
+        }
+    }
 
     /// Keeps the target and the number of each line, and when it was written.
     #[derive(Clone, Default)]
@@ -56,13 +70,13 @@ mod tests {
     #[derive(Default)]
     struct Line {
         target: String,
-        deferred: u64,
+        failed: u64,
     }
 
     impl Visit for Line {
         fn record_u64(&mut self, field: &Field, value: u64) {
-            if field.name() == "deferred" {
-                self.deferred = value;
+            if field.name() == "failed" {
+                self.failed = value;
             }
         }
 
@@ -77,21 +91,22 @@ mod tests {
         fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
             let mut line = Line::default();
             event.record(&mut line);
-            self.0.lock().unwrap().push((line.target, line.deferred, Instant::now()));
+            self.0.lock().unwrap().push((line.target, line.failed, Instant::now()));
         }
     }
 
     #[tokio::test]
-    async fn a_busy_target_has_one_line_in_each_interval_and_an_idle_one_has_none() {
+    async fn a_busy_target_has_one_line_in_each_interval_and_one_that_only_waits_has_none() {
         assert_eq!(EVERY, Duration::from_secs(10));
         let every = Duration::from_millis(200);
         let lines = Lines::default();
         let _guard = tracing::subscriber::set_default(tracing_subscriber::registry().with(lines.clone()));
         let (busy, idle, stop) = (Arc::new(Tally::default()), Arc::new(Tally::default()), CancellationToken::new());
-        let targets = vec![("busy".to_owned(), busy.clone()), ("idle".to_owned(), idle)];
+        let targets = vec![("busy".to_owned(), busy.clone()), ("idle".to_owned(), idle.clone())];
         let deliver = async {
             for _ in 0..100 {
-                busy.deferred(1);
+                busy.settled(&[failed()]);
+                idle.deferred(1);
                 tokio::time::sleep(Duration::from_millis(10)).await;
             }
             stop.cancel();
@@ -100,7 +115,7 @@ mod tests {
         let lines = lines.0.lock().unwrap().clone();
         assert!(lines.iter().all(|(target, ..)| target == "busy"), "{lines:?}");
         assert_eq!(
-            lines.iter().map(|(_, deferred, _)| deferred).sum::<u64>(),
+            lines.iter().map(|(_, failed, _)| failed).sum::<u64>(),
             100,
             "nothing is counted twice or left out"
         );
