@@ -64,7 +64,6 @@ macro_rules! migrations {
             migration!($folder, 8, "0008", "hosts"),
             migration!($folder, 9, "0009", "exact"),
             migration!($folder, 10, "0010", "settings"),
-            migration!($folder, 11, "0011", "batches"),
         ]
     };
 }

@@ -6,7 +6,6 @@
 
 mod adapters;
 mod batch;
-mod batch_max;
 mod blocked;
 mod bulk;
 mod claim;

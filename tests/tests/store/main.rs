@@ -1,6 +1,5 @@
 //! One suite of behaviour over every store: SQLite, MariaDB and PostgreSQL run the same protocol.
 
-mod batch_max;
 mod claiming;
 mod conflicts;
 mod connecting;
