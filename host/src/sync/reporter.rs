@@ -114,11 +114,7 @@ mod tests {
         tokio::join!(run_every(every, targets, stop.clone()), deliver);
         let lines = lines.0.lock().unwrap().clone();
         assert!(lines.iter().all(|(target, ..)| target == "busy"), "{lines:?}");
-        assert_eq!(
-            lines.iter().map(|(_, failed, _)| failed).sum::<u64>(),
-            100,
-            "nothing is counted twice or left out"
-        );
+        assert_eq!(lines.iter().map(|(_, failed, _)| failed).sum::<u64>(), 100, "nothing is counted twice or left out");
         // The last one is written at the stop.
         let regular = &lines[..lines.len() - 1];
         assert!(regular.len() >= 3, "{lines:?}");
