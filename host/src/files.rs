@@ -63,7 +63,7 @@ fn too_large(bytes_max: u64) -> io::Error {
 /// # Errors
 /// What the system says.
 #[cfg(unix)]
-pub fn open_to_everybody(path: &Path) -> io::Result<Option<u32>> {
+pub fn world_writable_mode(path: &Path) -> io::Result<Option<u32>> {
     use std::os::unix::fs::MetadataExt as _;
     let mode = std::fs::metadata(path)?.mode() & 0o777;
     Ok((mode & 0o002 != 0).then_some(mode))
@@ -74,15 +74,15 @@ pub fn open_to_everybody(path: &Path) -> io::Result<Option<u32>> {
 /// # Errors
 /// Never.
 #[cfg(not(unix))]
-pub fn open_to_everybody(_: &Path) -> io::Result<Option<u32>> {
+pub fn world_writable_mode(_: &Path) -> io::Result<Option<u32>> {
     Ok(None)
 }
 
 /// Who else than this process's user may change what lies at a path.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct OtherHands {
+pub struct OtherWriters {
     /// A fragment for messages.
-    pub words: String,
+    pub description: String,
     /// Whether it is a group, which may be wanted.
     pub is_group: bool,
 }
@@ -92,23 +92,24 @@ pub struct OtherHands {
 /// # Errors
 /// What the system says.
 #[cfg(unix)]
-pub fn other_hands(path: &Path) -> io::Result<Option<OtherHands>> {
+pub fn other_writers(path: &Path) -> io::Result<Option<OtherWriters>> {
     use std::os::unix::fs::MetadataExt as _;
     let metadata = std::fs::metadata(path)?;
     let (mode, owner, me) = (metadata.mode() & 0o7777, metadata.uid(), rustix::process::geteuid().as_raw());
     // In such a folder everybody changes what is their own.
     let is_sticky = metadata.is_dir() && mode & 0o1000 != 0;
     Ok(if owner != me && owner != 0 {
-        Some(OtherHands {
-            words: format!("belongs to another user (uid {owner}, this process is uid {me})"),
+        Some(OtherWriters {
+            description: format!("belongs to another user (uid {owner}, this process is uid {me})"),
             is_group: false,
         })
     } else if mode & 0o002 != 0 && !is_sticky {
-        let words = format!("everybody on this machine may write to it (mode {:o}); fix: chmod o-w it", mode & 0o777);
-        Some(OtherHands { words, is_group: false })
+        let description =
+            format!("everybody on this machine may write to it (mode {:o}); fix: chmod o-w it", mode & 0o777);
+        Some(OtherWriters { description, is_group: false })
     } else if mode & 0o020 != 0 && !is_sticky {
-        let words = format!("its group may write to it (mode {:o}, gid {})", mode & 0o777, metadata.gid());
-        Some(OtherHands { words, is_group: true })
+        let description = format!("its group may write to it (mode {:o}, gid {})", mode & 0o777, metadata.gid());
+        Some(OtherWriters { description, is_group: true })
     } else {
         None
     })
@@ -119,7 +120,7 @@ pub fn other_hands(path: &Path) -> io::Result<Option<OtherHands>> {
 /// # Errors
 /// Never.
 #[cfg(not(unix))]
-pub fn other_hands(_: &Path) -> io::Result<Option<OtherHands>> {
+pub fn other_writers(_: &Path) -> io::Result<Option<OtherWriters>> {
     Ok(None)
 }
 
@@ -147,20 +148,20 @@ mod tests {
         std::fs::write(&file, "").unwrap();
         let at = |path: &Path, mode: u32| {
             std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
-            other_hands(path).unwrap().map(|hands| (hands.is_group, hands.words))
+            other_writers(path).unwrap().map(|writers| (writers.is_group, writers.description))
         };
         for mode in [0o600, 0o644, 0o755] {
             assert_eq!(at(&file, mode), None, "{mode:o}");
         }
-        let (is_group, words) = at(&file, 0o664).unwrap();
-        assert!(is_group && words.starts_with("its group may write to it (mode 664, gid "), "{words}");
+        let (is_group, description) = at(&file, 0o664).unwrap();
+        assert!(is_group && description.starts_with("its group may write to it (mode 664, gid "), "{description}");
         assert!(!at(&file, 0o666).unwrap().0);
         assert!(at(folder.path(), 0o770).unwrap().0);
         assert_eq!(at(folder.path(), 0o1777), None, "a sticky folder");
         // Only root can give a file away.
         if std::os::unix::fs::chown(&file, Some(12_345), None).is_ok() {
-            let (is_group, words) = at(&file, 0o644).unwrap();
-            assert!(!is_group && words.starts_with("belongs to another user (uid 12345, "), "{words}");
+            let (is_group, description) = at(&file, 0o644).unwrap();
+            assert!(!is_group && description.starts_with("belongs to another user (uid 12345, "), "{description}");
         }
     }
 

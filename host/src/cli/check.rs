@@ -8,7 +8,7 @@ use serde_json::json;
 use super::error::{CliError, failure_exit_code};
 use super::output::paint;
 use super::status::{aggregate_types, clock_trouble, describe};
-use super::{assemble, hands, output};
+use super::{output, permissions, wiring};
 use crate::config::{Config, TargetConfig};
 use crate::domain::change::{Finding, FindingLevel};
 use crate::plugin::{Adapter, Runtime};
@@ -52,7 +52,7 @@ impl Line {
 
 pub(super) async fn run(config: &Config, arguments: &Arguments) -> Result<ExitCode, CliError> {
     let mut files = Line::new("configuration".to_owned(), FindingLevel::Ok, config.path.display().to_string());
-    for warning in hands::warnings(config) {
+    for warning in permissions::warnings(config) {
         files.find(FindingLevel::Warning, warning, 0);
     }
     let mut lines = vec![files];
@@ -63,7 +63,7 @@ pub(super) async fn run(config: &Config, arguments: &Arguments) -> Result<ExitCo
     // What cannot be read of the store was said above.
     let snapshot = read_status(config).await.unwrap_or_default();
     lines.extend(compare_hosts(config, &snapshot));
-    let runtime = assemble::runtime(config)?;
+    let runtime = wiring::runtime(config)?;
     for target in config.targets.values() {
         let active = snapshot.targets.get(target.name.as_str()).and_then(|known| known.adapter_sha256.as_deref());
         lines.push(check_target(&runtime, target, active).await);
@@ -77,10 +77,11 @@ pub(super) async fn run(config: &Config, arguments: &Arguments) -> Result<ExitCo
 }
 
 async fn check_store(config: &Config) -> Result<Line, CliError> {
-    let store = assemble::existing_store(config)?;
+    let store = wiring::existing_store(config)?;
     let version = store.require_current().await?;
     let database = store.database();
-    let message = format!("{} at {}, schema version {version}", database.dialect().name(), database.locator().place());
+    let message =
+        format!("{} at {}, schema version {version}", database.dialect().name(), database.locator().location());
     let mut line = Line::new("store".to_owned(), FindingLevel::Ok, message);
     if let Some(trouble) = store.write_trouble().await {
         line.find(FindingLevel::Problem, trouble, 4);
@@ -96,7 +97,7 @@ async fn check_store(config: &Config) -> Result<Line, CliError> {
 }
 
 async fn read_status(config: &Config) -> Result<StatusSnapshot, CliError> {
-    let store = assemble::existing_store(config)?;
+    let store = wiring::existing_store(config)?;
     let snapshot = store.status(0).await;
     store.database().close().await;
     Ok(snapshot?)
@@ -125,7 +126,7 @@ async fn check_target(runtime: &std::sync::Arc<Runtime>, config: &TargetConfig, 
     if !config.enabled {
         return Line::new(subject, FindingLevel::Ok, "disabled".to_owned());
     }
-    let target = match assemble::target(config) {
+    let target = match wiring::target(config) {
         Ok(target) => target,
         Err(error) => return Line::problem(subject, error.to_string(), error.exit_code()),
     };

@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::error::CliError;
 use super::output::{age, line};
-use super::{assemble, output};
+use super::{output, wiring};
 use crate::config::Config;
 use crate::domain::conflict::{Keep, Resolution};
 use crate::domain::words::one_of;
@@ -78,9 +78,9 @@ pub(super) async fn run(config: &Config, arguments: &Arguments) -> Result<ExitCo
 
 async fn list(config: &Config, arguments: &List) -> Result<ExitCode, CliError> {
     if let Some(target) = &arguments.target {
-        assemble::target_config(config, target)?;
+        wiring::target_config(config, target)?;
     }
-    let store = assemble::readable_store(config).await?;
+    let store = wiring::readable_store(config).await?;
     let conflicts = store.conflicts(arguments.target.as_deref(), arguments.limit).await?;
     if arguments.json {
         output::json(&json!({ "conflicts": conflicts }));
@@ -109,7 +109,7 @@ fn show(conflict: &Conflict, now: i64) {
 }
 
 async fn resolve(config: &Config, arguments: &Resolve) -> Result<ExitCode, CliError> {
-    let target = assemble::target_config(config, &arguments.target)?;
+    let target = wiring::target_config(config, &arguments.target)?;
     let resolution = match (arguments.keep, &arguments.remote_id) {
         (Keep::Local, None) => Resolution::Local,
         (Keep::Remote, None) => Resolution::Remote,
@@ -129,7 +129,7 @@ async fn resolve(config: &Config, arguments: &Resolve) -> Result<ExitCode, CliEr
         (None, _, _) => unreachable!("invariant: clap asks for --patient or --id with --aggregate-type"),
     };
     let key = ConflictKey { target: &arguments.target, aggregate_type, aggregate_id };
-    let store = assemble::migrated_store(config).await?;
+    let store = wiring::migrated_store(config).await?;
     match store.resolve_conflict(key, &resolution).await? {
         Resolved::Decided => {}
         Resolved::NoConflict => {

@@ -1,13 +1,13 @@
 //! What a command failed with, and the exit code that says so: 1 failure, 2 usage, 3 configuration, 4 database, 5 plugin.
 
 use crate::config::ConfigError;
+use crate::distribution::DistributionError;
 use crate::domain::change::FailureKind;
-use crate::fixture::FixtureError;
 use crate::import::ImportError;
 use crate::plugin::PluginError;
+use crate::seed_file::SeedFileError;
 use crate::service::ServiceError;
 use crate::store::{MigrationError, StoreError};
-use crate::supply::SupplyError;
 
 /// Why a command failed.
 #[derive(Debug, thiserror::Error)]
@@ -57,8 +57,8 @@ impl From<ImportError> for CliError {
     }
 }
 
-impl From<FixtureError> for CliError {
-    fn from(error: FixtureError) -> Self {
+impl From<SeedFileError> for CliError {
+    fn from(error: SeedFileError) -> Self {
         Self::Config(error.to_string())
     }
 }
@@ -90,10 +90,10 @@ impl From<PluginError> for CliError {
     }
 }
 
-impl From<SupplyError> for CliError {
-    fn from(error: SupplyError) -> Self {
+impl From<DistributionError> for CliError {
+    fn from(error: DistributionError) -> Self {
         match error {
-            SupplyError::Source { .. } => Self::Usage(error.to_string()),
+            DistributionError::Source { .. } => Self::Usage(error.to_string()),
             _ => Self::Plugin(error.to_string()),
         }
     }

@@ -7,7 +7,7 @@ use serde_json::json;
 use super::error::CliError;
 use super::output::{age, line, printable, time};
 use super::retry::{is_narrowed, kind, require_known};
-use super::{assemble, output};
+use super::{output, wiring};
 use crate::config::Config;
 use crate::domain::change::FailureKind;
 use crate::store::{DismissedDelivery, FailedDelivery, RetryFilter};
@@ -90,7 +90,7 @@ fn plain(text: &str, characters_max: usize) -> Result<String, String> {
 impl Which {
     fn filter(&self, config: &Config) -> Result<RetryFilter, CliError> {
         if let Some(target) = &self.target {
-            assemble::target_config(config, target)?;
+            wiring::target_config(config, target)?;
         }
         Ok(RetryFilter {
             target: self.target.clone(),
@@ -112,7 +112,7 @@ pub(super) async fn run(config: &Config, verb: &Verb) -> Result<ExitCode, CliErr
 
 async fn list(config: &Config, arguments: &List) -> Result<ExitCode, CliError> {
     let filter = arguments.which.filter(config)?;
-    let store = assemble::readable_store(config).await?;
+    let store = wiring::readable_store(config).await?;
     let failed = store.failed(&filter, arguments.limit).await?;
     if failed.is_empty() {
         require_known(&store, &filter).await?;
@@ -137,7 +137,7 @@ async fn list(config: &Config, arguments: &List) -> Result<ExitCode, CliError> {
 
 async fn list_dismissed(config: &Config, arguments: &List) -> Result<ExitCode, CliError> {
     let filter = arguments.which.filter(config)?;
-    let store = assemble::readable_store(config).await?;
+    let store = wiring::readable_store(config).await?;
     let dismissed = store.dismissed(filter.target.as_deref(), arguments.limit).await?;
     if arguments.json {
         output::json(&json!({ "dismissed": dismissed }));
@@ -178,7 +178,7 @@ async fn dismiss(config: &Config, arguments: &Dismiss) -> Result<ExitCode, CliEr
             "cannot dismiss: say which with --change, --patient, --target, --kind, --older-than, or --all".to_owned(),
         ));
     }
-    let store = assemble::migrated_store(config).await?;
+    let store = wiring::migrated_store(config).await?;
     if arguments.dry_run {
         let count = store.failed(&filter, 100_000).await?.len();
         line(&format!("{count} failed deliveries would be dismissed"));

@@ -10,9 +10,9 @@ use std::time::Instant;
 use sha2::{Digest as _, Sha256};
 use tokio::sync::mpsc;
 
-use super::assemble;
 use super::error::CliError;
 use super::import_report::{Bar, Report};
+use super::wiring;
 use crate::config::Config;
 use crate::domain::patient::latest_today;
 use crate::import::{Chunk, Chunks, ColumnMap, FhirOptions, Format, ImportError, Options, Prefix, Quotes, Rejects};
@@ -107,7 +107,7 @@ enum News {
 pub(super) async fn run(config: &Config, arguments: &Arguments) -> Result<ExitCode, CliError> {
     let options = options(arguments)?;
     let rejects_path = rejects_path(arguments)?;
-    let store = assemble::migrated_store(config).await?;
+    let store = wiring::migrated_store(config).await?;
     let id = (!arguments.dry_run).then(|| import_id(&arguments.file, &options)).flatten();
     let earlier = match &id {
         Some(id) if !arguments.again => store.import_progress(id).await?,
@@ -162,9 +162,9 @@ impl Import {
                 News::Chunk(chunk) => chunk,
                 News::Failed(error) => {
                     self.bar.clear();
-                    let mend =
+                    let fix =
                         if self.id.is_some() { "; once it is mended, the same command goes on behind" } else { "" };
-                    return Err(CliError::Config(format!("{error}. What stands before it was taken{mend}")));
+                    return Err(CliError::Config(format!("{error}. What stands before it was taken{fix}")));
                 }
                 News::Open { .. } => continue,
             };

@@ -2,19 +2,18 @@
 //!
 //! Nothing here decides anything about deliveries; it puts the parts together, and shows what they say.
 
-mod assemble;
 mod check;
 mod conflicts;
-mod ending;
 mod error;
+mod exit;
 mod failed;
-mod hands;
 mod import;
 mod import_report;
 mod log_writer;
 mod logging;
 mod output;
 mod patient;
+mod permissions;
 mod plugin;
 mod resync;
 mod retry;
@@ -24,6 +23,7 @@ mod signals;
 mod status;
 mod status_json;
 mod target;
+mod wiring;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -128,7 +128,7 @@ pub fn main() -> ExitCode {
     };
     let ended = runtime.block_on(async {
         let ended = dispatch(cli).await;
-        assemble::close_stores().await;
+        wiring::close_stores().await;
         ended
     });
     let code = match ended {
@@ -138,7 +138,7 @@ pub fn main() -> ExitCode {
             ExitCode::from(error.exit_code())
         }
     };
-    ending::leave(runtime, log);
+    exit::leave(runtime, log);
     code
 }
 
@@ -175,7 +175,7 @@ async fn dispatch(cli: Cli) -> Result<ExitCode, CliError> {
 }
 
 async fn migrate(config: &Config) -> Result<ExitCode, CliError> {
-    let store = assemble::store(config)?;
+    let store = wiring::store(config)?;
     let migrations = store.migrate().await?;
     output::line(&format!("store is at schema version {} ({} applied now)", migrations.version, migrations.applied));
     Ok(ExitCode::SUCCESS)

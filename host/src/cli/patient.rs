@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use serde_json::{Value, json};
 
 use super::error::CliError;
-use super::{assemble, output};
+use super::{output, wiring};
 use crate::config::Config;
 use crate::domain::patient::{PatientDraft, latest_today};
 use crate::files;
@@ -50,8 +50,8 @@ pub(super) enum Verb {
 
 pub(super) async fn run(config: &Config, verb: &Verb) -> Result<ExitCode, CliError> {
     let store = match verb {
-        Verb::List { .. } | Verb::Show { .. } => assemble::readable_store(config).await?,
-        Verb::Put { .. } | Verb::Delete { .. } => assemble::migrated_store(config).await?,
+        Verb::List { .. } | Verb::Show { .. } => wiring::readable_store(config).await?,
+        Verb::Put { .. } | Verb::Delete { .. } => wiring::migrated_store(config).await?,
     };
     let service = PatientService::new(store.clone());
     match verb {
@@ -115,11 +115,11 @@ fn read(file: &std::path::Path) -> Result<PatientDraft, CliError> {
     }
     serde_json::from_value(value).map_err(|error: serde_json::Error| {
         // serde's own message may quote a value.
-        let what = match error.to_string().split_once('`') {
+        let reason = match error.to_string().split_once('`') {
             Some(("unknown field ", rest)) => format!("unknown field `{}`", rest.split('`').next().unwrap_or_default()),
             _ => "a field is not text".to_owned(),
         };
-        CliError::Config(format!("{}: {what}", file.display()))
+        CliError::Config(format!("{}: {reason}", file.display()))
     })
 }
 

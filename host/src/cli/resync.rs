@@ -4,7 +4,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use super::error::CliError;
-use super::{assemble, output};
+use super::{output, wiring};
 use crate::config::Config;
 
 #[derive(Debug, clap::Args)]
@@ -24,15 +24,15 @@ pub(super) struct Arguments {
 }
 
 pub(super) async fn run(config: &Config, arguments: &Arguments) -> Result<ExitCode, CliError> {
-    let target = assemble::target_config(config, &arguments.target)?;
+    let target = wiring::target_config(config, &arguments.target)?;
     if !target.enabled {
         return Err(CliError::Usage(format!("target `{}` is disabled: enable it first", arguments.target)));
     }
     if !target.aggregate_types.iter().any(|kind| kind.as_str() == "patient") {
         return Err(CliError::Usage(format!("target `{}` takes no patients", arguments.target)));
     }
-    let store = assemble::migrated_store(config).await?;
-    assemble::know_target(&store, target).await?;
+    let store = wiring::migrated_store(config).await?;
+    wiring::know_target(&store, target).await?;
     let mut after = arguments.after.clone();
     let mut total = 0;
     while let Some((last, count)) = store.resync_page(&arguments.target, after.as_deref(), arguments.page).await? {

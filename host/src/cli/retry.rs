@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use super::error::CliError;
-use super::{assemble, output};
+use super::{output, wiring};
 use crate::config::Config;
 use crate::domain::change::FailureKind;
 use crate::domain::words::one_of;
@@ -55,9 +55,9 @@ pub(super) async fn run(config: &Config, arguments: &Arguments) -> Result<ExitCo
         ));
     }
     if let Some(name) = &filter.target {
-        assemble::target_config(config, name)?;
+        wiring::target_config(config, name)?;
     }
-    let store = assemble::migrated_store(config).await?;
+    let store = wiring::migrated_store(config).await?;
     let count = if arguments.dry_run { store.count_failed(&filter).await? } else { store.retry(&filter).await? };
     if count == 0 {
         require_known(&store, &filter).await?;

@@ -9,9 +9,10 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::error::CliError;
-use super::{assemble, ending, hands, output, signals};
+use super::{exit, output, permissions, signals, wiring};
 use crate::config::Config;
-use crate::sync::{Breakdown, Daemon, RunEnd, Target};
+use crate::sync::{Breakdown, Daemon, RunEnd};
+use crate::target::Target;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
@@ -21,13 +22,13 @@ pub(super) struct Arguments {
 }
 
 pub(super) async fn run(config: &Config, arguments: &Arguments) -> Result<ExitCode, CliError> {
-    for warning in hands::warnings(config) {
+    for warning in permissions::warnings(config) {
         tracing::warn!(warning, "others may change what this host relies on");
     }
-    let store = assemble::migrated_store(config).await?;
-    let runtime = assemble::runtime(config)?;
+    let store = wiring::migrated_store(config).await?;
+    let runtime = wiring::runtime(config)?;
     let targets =
-        config.enabled_targets().map(|target| assemble::target(target).map(Arc::new)).collect::<Result<Vec<_>, _>>()?;
+        config.enabled_targets().map(|target| wiring::target(target).map(Arc::new)).collect::<Result<Vec<_>, _>>()?;
     if targets.is_empty() && arguments.until_idle {
         return Err(CliError::Config(format!(
             "no target is enabled in {}, so that this host can deliver nothing; fix: set `enabled = true` at a target",
@@ -38,7 +39,7 @@ pub(super) async fn run(config: &Config, arguments: &Arguments) -> Result<ExitCo
         tracing::warn!("no target is enabled: changes wait in the outbox until one is");
     }
     let names: Vec<_> = targets.iter().map(|target: &Arc<Target>| target.spec.name.as_str()).collect();
-    tracing::info!(store = %store.database().locator().place(), targets = names.join(", "), "host runs");
+    tracing::info!(store = %store.database().locator().location(), targets = names.join(", "), "host runs");
     let (stop, abort) = (CancellationToken::new(), CancellationToken::new());
     let drain = Duration::from_millis(config.sync.drain_timeout_ms);
     signals::on_stop(obey_signals(stop.clone(), abort.clone(), drain))
@@ -47,7 +48,7 @@ pub(super) async fn run(config: &Config, arguments: &Arguments) -> Result<ExitCo
     let started = Instant::now();
     let (ask, reload) = watch::channel(0);
     let reloads = tokio::spawn(obey_hangups(ask));
-    let daemon = Daemon::new(store.clone(), runtime, targets, assemble::sync_options(config), reload);
+    let daemon = Daemon::new(store.clone(), runtime, targets, wiring::sync_options(config), reload);
     let end = daemon.run(stop, abort, arguments.until_idle).await;
     reloads.abort();
     store.database().close().await;
@@ -74,11 +75,11 @@ fn obey_signals(
         // First the deed, then the word: a log that cannot be written must not keep a host from stopping.
         if number == 1 {
             stop.cancel();
-            ending::end_within(drain + ending::MARGIN);
+            exit::end_within(drain + exit::MARGIN);
             tracing::info!("stopping: nothing more is claimed, calls under way may end");
         } else if !abort.is_cancelled() {
             abort.cancel();
-            ending::end_within(ending::AT_ONCE);
+            exit::end_within(exit::AT_ONCE);
             tracing::warn!("stopping at once: calls under way are broken off");
         }
     }
@@ -87,7 +88,7 @@ fn obey_signals(
 /// An end that nobody asked for by a signal has the same bound.
 async fn bound_the_end(stop: CancellationToken, drain: Duration) {
     stop.cancelled().await;
-    ending::end_within(drain + ending::MARGIN);
+    exit::end_within(drain + exit::MARGIN);
 }
 
 /// SIGHUP: every adapter's file is looked at again.
@@ -115,7 +116,7 @@ fn show(end: &RunEnd, started: Instant) {
     let seconds = started.elapsed().as_secs_f64();
     output::line(&format!("[Run Summary] {seconds:.1} s"));
     for (name, tally) in &end.summary.targets {
-        let also = |count: u64, what: &str| if count > 0 { format!(", {count} {what}") } else { String::new() };
+        let also = |count: u64, label: &str| if count > 0 { format!(", {count} {label}") } else { String::new() };
         output::line(&format!(
             "   {name}: {} delivered, {} failed{}{}",
             tally.delivered,

@@ -9,10 +9,10 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use super::error::CliError;
 use super::output::{line, paint, target_label};
-use super::{assemble, output};
+use super::{output, wiring};
 use crate::config::Config;
 use crate::domain::patient::latest_today;
-use crate::fixture::{Fixture, SeedPassword};
+use crate::seed_file::{SeedFile, SeedPassword};
 use crate::service::{NewUser, PatientChange, PatientService, UserChange, UserService};
 use crate::store::Store;
 
@@ -47,17 +47,17 @@ impl std::fmt::Display for Tally {
 
 pub(super) async fn run(config: &Config, arguments: &Arguments) -> Result<ExitCode, CliError> {
     let environment = |name: &str| std::env::var(name).ok();
-    let fixture = Fixture::read(&arguments.file, latest_today(jiff::Timestamp::now()), environment)?;
-    refuse_dev_passwords(config, arguments, &fixture)?;
-    let store = assemble::migrated_store(config).await?;
+    let seed = SeedFile::read(&arguments.file, latest_today(jiff::Timestamp::now()), environment)?;
+    refuse_dev_passwords(config, arguments, &seed)?;
+    let store = wiring::migrated_store(config).await?;
 
     line("[START] Initial Data Seeding");
     line(&"=".repeat(60));
     line("[STEP 1/4] Creating Users...");
-    let users = seed_users(&store, &fixture).await?;
+    let users = seed_users(&store, &seed).await?;
     line(&format!("[STEP 2/4] Creating Patients ({})...", store.database().dialect().name()));
     let targets: Vec<_> = config.enabled_targets().map(|target| target.name.as_str()).collect();
-    let patients = seed_patients(&store, &fixture, &targets).await?;
+    let patients = seed_patients(&store, &seed, &targets).await?;
     line("[STEP 3/4] Syncing (Outbox pattern)...");
     let queued = patients.created + patients.updated;
     for target in &targets {
@@ -76,11 +76,11 @@ pub(super) async fn run(config: &Config, arguments: &Arguments) -> Result<ExitCo
     Ok(ExitCode::SUCCESS)
 }
 
-fn refuse_dev_passwords(config: &Config, arguments: &Arguments, fixture: &Fixture) -> Result<(), CliError> {
+fn refuse_dev_passwords(config: &Config, arguments: &Arguments, seed: &SeedFile) -> Result<(), CliError> {
     let is_development = |password: &SeedPassword| matches!(password, SeedPassword::Development(_));
     if arguments.allow_dev_passwords
         || config.store.url.is_local()
-        || !fixture.users.iter().any(|user| is_development(&user.password))
+        || !seed.users.iter().any(|user| is_development(&user.password))
     {
         return Ok(());
     }
@@ -92,8 +92,8 @@ fn refuse_dev_passwords(config: &Config, arguments: &Arguments, fixture: &Fixtur
     )))
 }
 
-async fn seed_users(store: &Store, fixture: &Fixture) -> Result<Tally, CliError> {
-    let users: Vec<_> = fixture
+async fn seed_users(store: &Store, seed: &SeedFile) -> Result<Tally, CliError> {
+    let users: Vec<_> = seed
         .users
         .iter()
         .map(|user| NewUser { user: user.user.clone(), password: user.password.secret().clone() })
@@ -120,10 +120,10 @@ async fn seed_users(store: &Store, fixture: &Fixture) -> Result<Tally, CliError>
     Ok(tally)
 }
 
-async fn seed_patients(store: &Store, fixture: &Fixture, targets: &[&str]) -> Result<Tally, CliError> {
+async fn seed_patients(store: &Store, seed: &SeedFile, targets: &[&str]) -> Result<Tally, CliError> {
     let service = PatientService::new(store.clone());
     let mut tally = Tally::default();
-    for patients in fixture.patients.chunks(PATIENTS_AT_ONCE) {
+    for patients in seed.patients.chunks(PATIENTS_AT_ONCE) {
         let changes = service.put(patients).await?;
         for (patient, change) in patients.iter().zip(changes) {
             let who = format!("{} - {} {}", patient.patient_id, patient.family_name, patient.given_name);

@@ -4,7 +4,7 @@
 
 use std::io;
 
-use super::ending;
+use super::exit;
 
 /// Calls `act` at each signal with its number, counted from 1. It must not block.
 ///
@@ -35,7 +35,7 @@ pub(super) fn stop_token() -> io::Result<tokio_util::sync::CancellationToken> {
     let stop = token.clone();
     on_stop(move |_| {
         stop.cancel();
-        ending::end_within(ending::MARGIN);
+        exit::end_within(exit::MARGIN);
     })?;
     Ok(token)
 }

@@ -9,7 +9,7 @@ use serde_json::json;
 
 use super::error::CliError;
 use super::output::{age, line, paint, printable, time};
-use super::{assemble, output, status_json};
+use super::{output, status_json, wiring};
 use crate::config::Config;
 use crate::domain::delivery::Status;
 use crate::store::{
@@ -34,7 +34,7 @@ pub(super) struct Arguments {
 }
 
 pub(super) async fn run(config: &Config, arguments: &Arguments) -> Result<ExitCode, CliError> {
-    let store = assemble::readable_store(config).await?;
+    let store = wiring::readable_store(config).await?;
     let mut was_shown = false;
     loop {
         let looked = look(config, &store, arguments.recent).await;
@@ -42,8 +42,8 @@ pub(super) async fn run(config: &Config, arguments: &Arguments) -> Result<ExitCo
             begin_screen(arguments.every, was_shown);
         }
         match looked {
-            Ok((snapshot, troubles)) if arguments.json => output::json(&status_json::as_json(&snapshot, &troubles)),
-            Ok((snapshot, troubles)) => show(&snapshot, &troubles),
+            Ok((snapshot, attention)) if arguments.json => output::json(&status_json::as_json(&snapshot, &attention)),
+            Ok((snapshot, attention)) => show(&snapshot, &attention),
             // A store that is away for a moment ends no watch.
             Err(error) if was_shown && arguments.json => output::json(&json!({ "error": error.to_string() })),
             Err(error) if was_shown => line(&paint(AnsiColor::Red, &format!("{error}; trying again"))),
@@ -69,18 +69,22 @@ fn begin_screen(every: u64, was_shown: bool) {
     line("");
 }
 
-async fn look(config: &Config, store: &Store, recent_max: u32) -> Result<(StatusSnapshot, Troubles), StoreError> {
+async fn look(
+    config: &Config,
+    store: &Store,
+    recent_max: u32,
+) -> Result<(StatusSnapshot, AttentionSummary), StoreError> {
     let snapshot = with_configured(store.status(recent_max).await?, config);
-    let troubles = Troubles {
+    let attention = AttentionSummary {
         conflicts: store.count_conflicts().await?,
-        blocked: store.blocked_keys(&assemble::fifo_types(config), BLOCKED_MAX).await?,
+        blocked: store.blocked_keys(&wiring::fifo_types(config), BLOCKED_MAX).await?,
         notices: store.notices().await?,
         types: aggregate_types(config),
         clock: store.clock_state().await?,
         write_trouble: store.write_trouble().await,
         now: store.now_ms().await?,
     };
-    Ok((snapshot, troubles))
+    Ok((snapshot, attention))
 }
 
 /// The types that targets take.
@@ -116,7 +120,7 @@ pub(super) fn differences(snapshot: &StatusSnapshot) -> Vec<Difference> {
 const BLOCKED_MAX: u32 = 20;
 
 /// What waits for a person.
-pub(super) struct Troubles {
+pub(super) struct AttentionSummary {
     pub(super) conflicts: u64,
     pub(super) blocked: Vec<BlockedKey>,
     pub(super) notices: Vec<Notice>,
@@ -128,7 +132,7 @@ pub(super) struct Troubles {
     now: i64,
 }
 
-fn show(snapshot: &StatusSnapshot, troubles: &Troubles) {
+fn show(snapshot: &StatusSnapshot, attention: &AttentionSummary) {
     let totals = snapshot.totals();
     line("[Outbox Status]");
     line(&format!("   Pending: {}", totals.pending + snapshot.unrouted));
@@ -144,19 +148,19 @@ fn show(snapshot: &StatusSnapshot, troubles: &Troubles) {
     if snapshot.unrouted > 0 {
         let about = if snapshot.unrouted_is_estimate { "about " } else { "" };
         let oldest = snapshot.oldest_unrouted_ms.map(|ms| format!(", oldest {}", age(ms))).unwrap_or_default();
-        let what = format!("{about}{} of the pending are not routed to their targets yet{oldest}", snapshot.unrouted);
-        line(&format!("   ({what})"));
+        let text = format!("{about}{} of the pending are not routed to their targets yet{oldest}", snapshot.unrouted);
+        line(&format!("   ({text})"));
     }
-    if troubles.conflicts > 0 {
-        let what = format!("{} of the failed are conflicts: decide them with `host conflicts`", troubles.conflicts);
-        line(&format!("   {}", paint(AnsiColor::Yellow, &what)));
+    if attention.conflicts > 0 {
+        let text = format!("{} of the failed are conflicts: decide them with `host conflicts`", attention.conflicts);
+        line(&format!("   {}", paint(AnsiColor::Yellow, &text)));
     }
     if snapshot.hosts.is_empty() {
         let waiting = totals.pending + snapshot.unrouted;
         let hint = if waiting > 0 { ": what is pending waits until one does (start `host run`)" } else { "" };
         line(&format!("   {}", paint(AnsiColor::Yellow, &format!("No host runs on this store{hint}"))));
     }
-    show_store_troubles(troubles);
+    show_store_attention(attention);
     line("");
     line("[Targets]");
     if snapshot.targets.is_empty() {
@@ -169,7 +173,7 @@ fn show(snapshot: &StatusSnapshot, troubles: &Troubles) {
             line(&format!("      {}", paint(AnsiColor::Yellow, &difference.to_string())));
         }
     }
-    show_blocked(&troubles.blocked);
+    show_blocked(&attention.blocked);
     line("");
     line("[Recent Syncs]");
     if snapshot.recent.is_empty() {
@@ -178,17 +182,17 @@ fn show(snapshot: &StatusSnapshot, troubles: &Troubles) {
     let several = snapshot.targets.len() > 1;
     for recent in &snapshot.recent {
         let place = if several { format!(" [{}]", recent.target) } else { String::new() };
-        let at = recent.finished_at.map(|at| format!(", {} ago", age(troubles.now - at))).unwrap_or_default();
+        let at = recent.finished_at.map(|at| format!(", {} ago", age(attention.now - at))).unwrap_or_default();
         line(&format!("   {}{place}: {}{at}", printable(&recent.aggregate_id), outcome(recent, snapshot)));
     }
 }
 
-fn show_store_troubles(troubles: &Troubles) {
+fn show_store_attention(attention: &AttentionSummary) {
     let mut lines = Vec::new();
-    lines.extend(troubles.write_trouble.as_ref().map(|trouble| format!("the store cannot be written: {trouble}")));
-    lines.extend(clock_trouble(troubles.clock));
+    lines.extend(attention.write_trouble.as_ref().map(|trouble| format!("the store cannot be written: {trouble}")));
+    lines.extend(clock_trouble(attention.clock));
     lines.extend(
-        troubles.notices.iter().map(|notice| describe(notice, &troubles.types, Some(troubles.now - notice.last_at))),
+        attention.notices.iter().map(|notice| describe(notice, &attention.types, Some(attention.now - notice.last_at))),
     );
     if lines.is_empty() {
         return;

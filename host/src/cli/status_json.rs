@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::status::{Troubles, differences, error_of};
+use super::status::{AttentionSummary, differences, error_of};
 use crate::store::{Counts, StatusSnapshot, TargetStatus};
 
 fn counts_json(counts: &Counts) -> Map<String, Value> {
@@ -12,7 +12,7 @@ fn counts_json(counts: &Counts) -> Map<String, Value> {
     }
 }
 
-pub(super) fn as_json(snapshot: &StatusSnapshot, troubles: &Troubles) -> Value {
+pub(super) fn as_json(snapshot: &StatusSnapshot, attention: &AttentionSummary) -> Value {
     let targets: Map<String, Value> = snapshot
         .targets
         .iter()
@@ -44,11 +44,11 @@ pub(super) fn as_json(snapshot: &StatusSnapshot, troubles: &Troubles) -> Value {
         "hosts_running": snapshot.hosts.len(),
         "host_differences": differences(snapshot).iter().map(ToString::to_string).collect::<Vec<_>>(),
         "targets": targets,
-        "conflicts": troubles.conflicts,
-        "blocked": troubles.blocked,
-        "notices": troubles.notices,
-        "clock": troubles.clock,
-        "store_trouble": troubles.write_trouble,
+        "conflicts": attention.conflicts,
+        "blocked": attention.blocked,
+        "notices": attention.notices,
+        "clock": attention.clock,
+        "store_trouble": attention.write_trouble,
         "recent": recent,
     })
 }

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use super::error::CliError;
-use super::{assemble, output};
+use super::{output, wiring};
 use crate::config::Config;
 use crate::store::Store;
 
@@ -26,12 +26,12 @@ pub(super) struct Name {
 }
 
 pub(super) async fn run(config: &Config, verb: &Verb) -> Result<ExitCode, CliError> {
-    let store = assemble::migrated_store(config).await?;
+    let store = wiring::migrated_store(config).await?;
     match verb {
         Verb::Pause(Name { target }) => set_paused(config, &store, target, true).await?,
         Verb::Resume(Name { target }) => set_paused(config, &store, target, false).await?,
         Verb::Probe(Name { target }) => {
-            assemble::know_target(&store, assemble::target_config(config, target)?).await?;
+            wiring::know_target(&store, wiring::target_config(config, target)?).await?;
             store.request_probe(target).await?;
             output::line(&format!("target {target} is looked at again within a second or two: see `host status`"));
             say_who_looks(&store).await?;
@@ -42,7 +42,7 @@ pub(super) async fn run(config: &Config, verb: &Verb) -> Result<ExitCode, CliErr
 }
 
 async fn set_paused(config: &Config, store: &Store, target: &str, paused: bool) -> Result<(), CliError> {
-    assemble::know_target(store, assemble::target_config(config, target)?).await?;
+    wiring::know_target(store, wiring::target_config(config, target)?).await?;
     store.set_paused(target, paused).await?;
     output::line(&format!("target {target} is {}", if paused { "paused" } else { "resumed" }));
     Ok(())

@@ -5,7 +5,7 @@
 
 use serde::Deserialize;
 
-use super::reader::Reader;
+use super::section_reader::SectionReader;
 use crate::domain::grants::{self, SqlGrants, TableVerb, Tables};
 use crate::domain::words::one_of;
 
@@ -32,7 +32,7 @@ struct Preset {
 }
 
 /// Reads the section; lists add to the preset.
-pub(super) fn read_allow(mut allow: Reader<'_>) -> SqlGrants {
+pub(super) fn read_allow(mut allow: SectionReader<'_>) -> SqlGrants {
     let chosen = allow.text("preset").and_then(|entry| {
         let found = PRESETS.iter().find(|(name, _)| *name == entry.value);
         if found.is_none() {

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use url::Url;
 
-use super::reader::Reader;
+use super::section_reader::SectionReader;
 use crate::domain::secret::Secret;
 use crate::domain::words::one_of;
 use crate::vocabulary;
@@ -109,7 +109,7 @@ impl SecretSource {
 }
 
 /// Reads the table; `allow_private` also allows a token endpoint without TLS.
-pub(super) fn read_authentication(mut auth: Reader<'_>, allow_private: bool) -> Option<Authentication> {
+pub(super) fn read_authentication(mut auth: SectionReader<'_>, allow_private: bool) -> Option<Authentication> {
     const WORDS: &[&str] = AuthenticationType::WORDS;
     if !auth.has("type") {
         let quoted: Vec<String> = WORDS.iter().map(|word| format!("\"{word}\"")).collect();
@@ -162,7 +162,7 @@ const ALL_KEYS: [&str; 15] = [
     "key_id",
 ];
 
-fn read_basic(auth: &mut Reader<'_>) -> Option<Authentication> {
+fn read_basic(auth: &mut SectionReader<'_>) -> Option<Authentication> {
     if !auth.has("username") {
         auth.note_missing("username", "is missing");
     }
@@ -174,14 +174,14 @@ fn read_basic(auth: &mut Reader<'_>) -> Option<Authentication> {
     Some(Authentication::Basic { username: username?.value, password: password? })
 }
 
-fn read_backend_services(auth: &mut Reader<'_>, allow_private: bool) -> Option<Authentication> {
+fn read_backend_services(auth: &mut SectionReader<'_>, allow_private: bool) -> Option<Authentication> {
     let grant = read_grant(auth, allow_private);
-    for (key, what) in [
+    for (key, message) in [
         ("private_key_file", "is missing: a file with the private key in PEM, RSA or P-384"),
         ("key_id", "is missing: the `kid` by which the server knows the key"),
     ] {
         if !auth.has(key) {
-            auth.note_missing(key, what);
+            auth.note_missing(key, message);
         }
     }
     let private_key = auth.file("private_key_file").map(SecretSource::File);
@@ -189,7 +189,7 @@ fn read_backend_services(auth: &mut Reader<'_>, allow_private: bool) -> Option<A
     Some(Authentication::BackendServices { grant: grant?, private_key: private_key?, key_id: key_id?.value })
 }
 
-fn read_grant(auth: &mut Reader<'_>, allow_private: bool) -> Option<GrantConfig> {
+fn read_grant(auth: &mut SectionReader<'_>, allow_private: bool) -> Option<GrantConfig> {
     for key in ["token_url", "client_id"] {
         if !auth.has(key) {
             auth.note_missing(key, "is missing");
@@ -224,7 +224,11 @@ vocabulary! {
 }
 
 /// A secret from exactly one of two keys.
-pub(super) fn read_secret(auth: &mut Reader<'_>, key: &'static str, file_key: &'static str) -> Option<SecretSource> {
+pub(super) fn read_secret(
+    auth: &mut SectionReader<'_>,
+    key: &'static str,
+    file_key: &'static str,
+) -> Option<SecretSource> {
     let value = auth.secret(key);
     let file = auth.file(file_key);
     match (auth.has(key), auth.has(file_key)) {

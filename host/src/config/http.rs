@@ -7,7 +7,7 @@ use url::{Host, Url};
 
 use super::authentication::{Authentication, SecretSource, read_authentication, read_secret};
 use super::limits::Limits;
-use super::reader::Reader;
+use super::section_reader::SectionReader;
 use crate::domain::headers::check_added;
 use crate::domain::limits::HTTP_TIMEOUT_MS_DEFAULT;
 use crate::domain::words::one_of;
@@ -69,7 +69,7 @@ impl HttpConfig {
 }
 
 /// Reads the section. A call may last for several requests: where nothing is said of its deadline, it is made to fit.
-pub(super) fn read_http(mut http: Reader<'_>, limits: &mut Limits, deadline_is_set: bool) -> Option<HttpConfig> {
+pub(super) fn read_http(mut http: SectionReader<'_>, limits: &mut Limits, deadline_is_set: bool) -> Option<HttpConfig> {
     let allow_private = http.boolean("allow_private", false);
     let base_url = read_base_url(&mut http, allow_private);
     let methods = read_methods(&mut http);
@@ -105,7 +105,7 @@ pub(super) fn read_http(mut http: Reader<'_>, limits: &mut Limits, deadline_is_s
 }
 
 /// `headers`: a list of `{ name, value }` or `{ name, value_file }`.
-fn read_headers(http: &mut Reader<'_>) -> Vec<(String, SecretSource)> {
+fn read_headers(http: &mut SectionReader<'_>) -> Vec<(String, SecretSource)> {
     let mut headers: Vec<(String, SecretSource)> = Vec::new();
     for mut header in http.sections("headers") {
         if !header.has("name") {
@@ -129,7 +129,7 @@ fn read_headers(http: &mut Reader<'_>) -> Vec<(String, SecretSource)> {
     headers
 }
 
-fn read_methods(http: &mut Reader<'_>) -> Vec<HttpMethod> {
+fn read_methods(http: &mut SectionReader<'_>) -> Vec<HttpMethod> {
     if !http.has("methods") {
         return HttpMethod::ALL.to_vec();
     }
@@ -143,7 +143,7 @@ fn read_methods(http: &mut Reader<'_>) -> Vec<HttpMethod> {
     methods
 }
 
-fn read_base_url(http: &mut Reader<'_>, allow_private: bool) -> Option<Url> {
+fn read_base_url(http: &mut SectionReader<'_>, allow_private: bool) -> Option<Url> {
     if !http.has("base_url") {
         http.note_missing("base_url", "is missing, for example \"https://fhir.example/fhir\"");
     }

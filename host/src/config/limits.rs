@@ -1,7 +1,7 @@
 //! `[targets.NAME.limits]`: what one adapter may use up in one call, and how much it is given to do. Everything has a limit;
 //! each limit of a call, its default and its range are declared in `domain/limits.rs`.
 
-use super::reader::Reader;
+use super::section_reader::SectionReader;
 use crate::domain::limits::Limits as CallLimits;
 
 /// How much work an adapter is given, and the limits of one call.
@@ -16,7 +16,7 @@ pub struct Limits {
 }
 
 /// Reads the section. `batch` is the default from `[sync]`.
-pub(super) fn read_limits(mut limits: Reader<'_>, batch: u32) -> Limits {
+pub(super) fn read_limits(mut limits: SectionReader<'_>, batch: u32) -> Limits {
     let config = Limits {
         batch: limits.count("batch", 1..=1000, batch),
         concurrency: limits.count("concurrency", 1..=64, 2),

@@ -1,6 +1,6 @@
 //! `host.toml`: everything that an operator decides, read once at start and found right or refused as a whole.
 //!
-//! Every problem is listed with its line and the mend. Relative paths begin at the file's own folder and are absolute
+//! Every problem is listed with its line and the fix. Relative paths begin at the file's own folder and are absolute
 //! from here on. Secrets are [`Secret`](crate::domain::secret::Secret)s and never shown. Every key is explained in
 //! `docs/configuration.md`. Nothing here opens a database or a connection.
 
@@ -9,7 +9,7 @@ mod authentication;
 mod database_url;
 mod http;
 mod limits;
-mod reader;
+mod section_reader;
 mod sync;
 mod target;
 mod variables;
@@ -25,10 +25,10 @@ pub use limits::Limits;
 pub use sync::{RetentionConfig, SyncConfig};
 pub use target::{Connection, DatabaseConfig, TargetConfig};
 
-use crate::document::{Document, FileProblem, FileProblems, Findings, Section};
 use crate::domain::ids::{AggregateType, TargetName, UsersTable};
+use crate::spanned_toml::{FileProblem, FileProblems, Findings, Section, SpannedToml};
 use crate::vocabulary;
-use reader::{Context, Reader};
+use section_reader::{Context, SectionReader};
 use variables::Variables;
 
 /// The configuration, checked.
@@ -120,11 +120,11 @@ impl Config {
     /// As [`Config::load`].
     pub fn load_with(path: &Path, environment: &dyn Fn(&str) -> Option<String>) -> Result<Self, ConfigError> {
         if !path.exists() {
-            let mend = "not found: start from the host.toml at the root of the repository (docs/configuration.md \
+            let fix = "not found: start from the host.toml at the root of the repository (docs/configuration.md \
                         explains it), or name another file with --config";
-            return Err(FileProblems::single(path, mend).into());
+            return Err(FileProblems::single(path, fix).into());
         }
-        let document = Document::read(path)?;
+        let document = SpannedToml::read(path)?;
         variables::refuse_open(path)?;
         let absolute = std::path::absolute(path)
             .map_err(|error| FileProblems::single(path, &format!("cannot be read: {error}")))?;
@@ -133,7 +133,7 @@ impl Config {
         let findings = Findings::new(path);
         let table = document.parse(&findings);
         let context = Context { variables: &variables, directory: &directory };
-        let root = Reader::new(Section::root(&document, &findings, &table), &context);
+        let root = SectionReader::new(Section::root(&document, &findings, &table), &context);
         let config = Self::read(root, absolute);
         match (findings.into_result(()), config) {
             (Err(problems), _) => Err(problems.into()),
@@ -142,7 +142,7 @@ impl Config {
         }
     }
 
-    fn read(mut root: Reader<'_>, path: PathBuf) -> Option<Self> {
+    fn read(mut root: SectionReader<'_>, path: PathBuf) -> Option<Self> {
         let store = read_store(root.section("store"), &root);
         let plugins = read_plugins(root.section("plugins"));
         let (sync, batch) = sync::read_sync(root.section("sync"));
@@ -171,7 +171,7 @@ impl Config {
     }
 }
 
-fn read_store(mut store: Reader<'_>, root: &Reader<'_>) -> Option<StoreConfig> {
+fn read_store(mut store: SectionReader<'_>, root: &SectionReader<'_>) -> Option<StoreConfig> {
     if !store.is_present() && !root.has("store") {
         root.note_missing("store", "is missing: write [store] with url = \"sqlite://.host/host.db\"");
     }
@@ -187,7 +187,7 @@ fn read_store(mut store: Reader<'_>, root: &Reader<'_>) -> Option<StoreConfig> {
     Some(StoreConfig { url: url?, connections_max, users_table: users_table? })
 }
 
-fn read_plugins(mut plugins: Reader<'_>) -> PluginsConfig {
+fn read_plugins(mut plugins: SectionReader<'_>) -> PluginsConfig {
     let context = plugins.context;
     let directory = plugins.path("directory").unwrap_or_else(|| context.resolve("adapters"));
     let lock_file = plugins.path("lock_file");
@@ -199,8 +199,8 @@ fn read_plugins(mut plugins: Reader<'_>) -> PluginsConfig {
     let is_key = |text: &str| minisign_verify::PublicKey::from_base64(text).is_ok();
     if let Some(bad) = trusted_keys.iter().position(|key| !is_key(&key.value)) {
         let which = bad + 1;
-        let mend = "it is the second line of a .pub file, 56 characters that begin with RW (host plugin keygen)";
-        plugins.note_key("trusted_keys", format!("entry {which} is no public key: {mend}"));
+        let fix = "it is the second line of a .pub file, 56 characters that begin with RW (host plugin keygen)";
+        plugins.note_key("trusted_keys", format!("entry {which} is no public key: {fix}"));
     }
     let require_signature = plugins.boolean("require_signature", false);
     if require_signature && trusted_keys.is_empty() {
@@ -220,7 +220,7 @@ fn read_plugins(mut plugins: Reader<'_>) -> PluginsConfig {
     }
 }
 
-fn read_aggregates(aggregates: &Reader<'_>) -> BTreeMap<AggregateType, Order> {
+fn read_aggregates(aggregates: &SectionReader<'_>) -> BTreeMap<AggregateType, Order> {
     let mut orders = BTreeMap::new();
     for (name, mut aggregate) in aggregates.named_sections() {
         if !aggregate.has("order") {
@@ -237,7 +237,7 @@ fn read_aggregates(aggregates: &Reader<'_>) -> BTreeMap<AggregateType, Order> {
 }
 
 /// `url` of a table that needs one.
-fn read_database_url(reader: &mut Reader<'_>) -> Option<DatabaseUrl> {
+fn read_database_url(reader: &mut SectionReader<'_>) -> Option<DatabaseUrl> {
     if !reader.has("url") {
         reader.note_missing("url", "is missing, for example \"sqlite://.host/host.db\"");
     }

@@ -1,6 +1,6 @@
 //! `[sync]` and `[retention]`: the pace of the engine.
 
-use super::reader::Reader;
+use super::section_reader::SectionReader;
 use crate::domain::delivery::{BreakerPolicy, RetryPolicy};
 
 /// One hour in milliseconds.
@@ -31,7 +31,7 @@ pub struct RetentionConfig {
 }
 
 /// Reads the section; also gives `batch`, the default for every target's `limits.batch`.
-pub(super) fn read_sync(mut sync: Reader<'_>) -> (SyncConfig, u32) {
+pub(super) fn read_sync(mut sync: SectionReader<'_>) -> (SyncConfig, u32) {
     let config = SyncConfig {
         poll_interval_ms: sync.integer("poll_interval_ms", 10..=60_000, 200),
         lease_ms: sync.integer("lease_ms", 1_000..=HOUR_MS, 30_000),
@@ -45,7 +45,7 @@ pub(super) fn read_sync(mut sync: Reader<'_>) -> (SyncConfig, u32) {
     (config, batch)
 }
 
-fn read_retry(mut retry: Reader<'_>) -> RetryPolicy {
+fn read_retry(mut retry: SectionReader<'_>) -> RetryPolicy {
     let RetryPolicy { attempts_max, base_ms, cap_ms } = RetryPolicy::default();
     let policy = RetryPolicy {
         attempts_max: retry.count("attempts_max", 1..=1000, attempts_max),
@@ -59,7 +59,7 @@ fn read_retry(mut retry: Reader<'_>) -> RetryPolicy {
     policy
 }
 
-fn read_breaker(mut breaker: Reader<'_>) -> BreakerPolicy {
+fn read_breaker(mut breaker: SectionReader<'_>) -> BreakerPolicy {
     let BreakerPolicy { open_ms, cap_ms } = BreakerPolicy::default();
     let policy = BreakerPolicy {
         open_ms: breaker.integer("open_ms", 1..=HOUR_MS, open_ms),
@@ -72,7 +72,7 @@ fn read_breaker(mut breaker: Reader<'_>) -> BreakerPolicy {
     policy
 }
 
-pub(super) fn read_retention(mut retention: Reader<'_>) -> RetentionConfig {
+pub(super) fn read_retention(mut retention: SectionReader<'_>) -> RetentionConfig {
     let config = RetentionConfig { done_days: retention.count("done_days", 1..=36_500, 30) };
     retention.finish(&[]);
     config

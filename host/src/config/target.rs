@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use super::allow::read_allow;
 use super::http::{HttpConfig, read_http};
 use super::limits::{Limits, read_limits};
-use super::reader::Reader;
+use super::section_reader::SectionReader;
 use super::{DatabaseKind, DatabaseUrl, read_database_url};
 use crate::domain::change::RemoteEdit;
 use crate::domain::grants::SqlGrants;
@@ -57,7 +57,7 @@ pub struct DatabaseConfig {
 
 /// Reads all targets; `None` when one of them could not be read, which was noted.
 pub(super) fn read_targets(
-    targets: &Reader<'_>,
+    targets: &SectionReader<'_>,
     adapters: &Path,
     batch: u32,
 ) -> Option<BTreeMap<TargetName, TargetConfig>> {
@@ -83,7 +83,7 @@ pub(super) fn read_targets(
 }
 
 fn read_target(
-    mut target: Reader<'_>,
+    mut target: SectionReader<'_>,
     name: Option<TargetName>,
     id_column: Option<IdColumn>,
     adapters: &Path,
@@ -116,7 +116,7 @@ fn read_target(
     })
 }
 
-fn read_aggregate_types(target: &mut Reader<'_>) -> Option<Vec<AggregateType>> {
+fn read_aggregate_types(target: &mut SectionReader<'_>) -> Option<Vec<AggregateType>> {
     if !target.has("aggregate_types") {
         return Some(vec![AggregateType::patient()]);
     }
@@ -136,7 +136,7 @@ fn read_aggregate_types(target: &mut Reader<'_>) -> Option<Vec<AggregateType>> {
     Some(types.into_iter().collect())
 }
 
-fn read_connection(target: &mut Reader<'_>, limits: &mut Limits, deadline_is_set: bool) -> Option<Connection> {
+fn read_connection(target: &mut SectionReader<'_>, limits: &mut Limits, deadline_is_set: bool) -> Option<Connection> {
     match (target.has("database"), target.has("http")) {
         (true, true) => target.note_key("http", "stands beside database: a target has exactly one of them"),
         (false, false) => target.note_missing(
@@ -152,7 +152,7 @@ fn read_connection(target: &mut Reader<'_>, limits: &mut Limits, deadline_is_set
     database.map(Connection::Database).or(http.map(Connection::Http))
 }
 
-fn read_database(mut database: Reader<'_>, limits: &Limits) -> Option<DatabaseConfig> {
+fn read_database(mut database: SectionReader<'_>, limits: &Limits) -> Option<DatabaseConfig> {
     let url = read_database_url(&mut database);
     let needed = limits.concurrency + 1;
     let connections_max = database.count("connections_max", 1..=1000, needed.max(4));

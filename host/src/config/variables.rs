@@ -7,9 +7,9 @@ use std::collections::BTreeMap;
 use std::io::{Cursor, ErrorKind};
 use std::path::Path;
 
-use crate::document::FileProblems;
 use crate::domain::secret::Secret;
 use crate::files;
+use crate::spanned_toml::FileProblems;
 
 /// Where variables come from.
 pub(super) struct Variables<'a> {
@@ -29,7 +29,7 @@ const BYTES_MAX: u64 = 1 << 20;
 
 /// Who can write to what is configured controls the host: everybody is too many.
 pub(super) fn refuse_open(path: &Path) -> Result<(), FileProblems> {
-    match files::open_to_everybody(path) {
+    match files::world_writable_mode(path) {
         Ok(Some(mode)) => {
             let message = format!("everybody on this machine may write to it (mode {mode:o}); fix: chmod o-w it");
             Err(FileProblems::single(path, &message))

@@ -1,4 +1,4 @@
-//! What the HTTP double answers for a service of the author's own shape: a file of rules, read with every problem and its line.
+//! What the mock server answers for a service of the author's own shape: a file of rules, read with every problem and its line.
 //!
 //! ```toml
 //! [[answer]]
@@ -15,12 +15,12 @@
 use std::path::Path;
 
 use super::template::{Piece, Template};
-use crate::document::{Document, Entry, FileProblems, Findings, Section};
 use crate::domain::words::one_of;
+use crate::spanned_toml::{Entry, FileProblems, Findings, Section, SpannedToml};
 
 /// The methods that an adapter may use.
 const METHODS: [&str; 7] = ["GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE"];
-/// Headers that the double writes itself.
+/// Headers that the server writes itself.
 const OWN_HEADERS: [&str; 3] = ["connection", "content-length", "transfer-encoding"];
 
 /// In which state of its record a rule fits.
@@ -63,10 +63,10 @@ impl Answers {
     /// # Errors
     /// Every problem with its line.
     pub fn read(path: &Path) -> Result<Self, FileProblems> {
-        Self::from_document(&Document::read(path)?)
+        Self::from_document(&SpannedToml::read(path)?)
     }
 
-    fn from_document(document: &Document) -> Result<Self, FileProblems> {
+    fn from_document(document: &SpannedToml) -> Result<Self, FileProblems> {
         let findings = Findings::new(document.path());
         let table = document.parse(&findings);
         let mut root = Section::root(document, &findings, &table);
@@ -126,7 +126,7 @@ fn read_headers(section: &mut Section<'_>, stars: usize) -> Vec<(String, Templat
         match parsed {
             Ok(_) if !is_name => headers.note_at(value, &name, "cannot be the name of a header"),
             Ok(_) if OWN_HEADERS.contains(&name.as_str()) => {
-                headers.note_at(value, &name, "is written by the double itself: leave it out");
+                headers.note_at(value, &name, "is written by the server itself: leave it out");
             }
             Ok(template) => read.push((name, template)),
             Err(message) => headers.note_at(value, &name, message),
@@ -176,14 +176,14 @@ method = "GET"
 path = "y"
 body = "${number}"
 "#;
-        let document = Document::from_bytes(Path::new("a.toml"), text.into());
+        let document = SpannedToml::from_bytes(Path::new("a.toml"), text.into());
         let problems = Answers::from_document(&document).unwrap_err().to_string();
         for line in [
             "a.toml:3: answer[1].method: must be GET, HEAD, OPTIONS, POST, PUT, PATCH or DELETE",
             "a.toml:5: answer[1].record: ${2} is not there: `path` has 1 *",
             "a.toml:6: answer[1].body: ${body.id} is not known: write ${1}, ${query/NAME}, ${body/POINTER}, ${number} or ${kept}",
             "a.toml:7: answer[1].then: must be keep or forget",
-            "a.toml:8: answer[1].headers.content-length: is written by the double itself: leave it out",
+            "a.toml:8: answer[1].headers.content-length: is written by the server itself: leave it out",
             "a.toml:8: answer[1].headers.a b: cannot be the name of a header",
             "a.toml:9: answer[1].colour: unknown key",
             "a.toml:13: answer[2].when: needs `record`, which says of which record",
@@ -193,7 +193,7 @@ body = "${number}"
         ] {
             assert!(problems.contains(line), "{line}\n{problems}");
         }
-        let empty = Document::from_bytes(Path::new("a.toml"), Vec::new());
+        let empty = SpannedToml::from_bytes(Path::new("a.toml"), Vec::new());
         assert!(Answers::from_document(&empty).unwrap_err().to_string().contains("write one [[answer]] or more"));
     }
 }

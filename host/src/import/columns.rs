@@ -12,10 +12,10 @@ use toml::de::DeValue;
 
 use super::chunk::Draft;
 use super::fhir::problem;
-use crate::document::{Document, FileProblems, Findings, Section};
 use crate::domain::Problem;
 use crate::domain::patient::PatientDraft;
 use crate::domain::words::one_of;
+use crate::spanned_toml::{FileProblems, Findings, Section, SpannedToml};
 
 /// How the columns are read. The default takes columns that are named as our fields.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -49,7 +49,7 @@ impl ColumnMap {
     /// # Errors
     /// Every problem of the file.
     pub fn read(path: &Path) -> Result<Self, FileProblems> {
-        let document = Document::read(path)?;
+        let document = SpannedToml::read(path)?;
         let findings = Findings::new(path);
         let table = document.parse(&findings);
         let mut root = Section::root(&document, &findings, &table);
@@ -123,8 +123,8 @@ impl ColumnMap {
                 Some(column) => column,
                 None if self.ignore_other_columns => None,
                 None => {
-                    let mend = "say --map \"ITS NAME=our_field\", or --ignore-other-columns";
-                    problems.push(format!("column {} is not named as a field of ours: {mend}", index + 1));
+                    let fix = "say --map \"ITS NAME=our_field\", or --ignore-other-columns";
+                    problems.push(format!("column {} is not named as a field of ours: {fix}", index + 1));
                     None
                 }
             };

@@ -322,7 +322,7 @@ fn take_line_feed(stream: &mut Stream, line: u64) -> Result<(), ImportError> {
     }
 }
 
-fn too_long(stream: &Stream, line: u64, what: &str) -> ImportError {
-    let mend = "a quote may not be closed, or --delimiter is wrong";
-    stream.error(Some(line), format!("the record that begins here has more than {what}: {mend}"))
+fn too_long(stream: &Stream, line: u64, limit: &str) -> ImportError {
+    let fix = "a quote may not be closed, or --delimiter is wrong";
+    stream.error(Some(line), format!("the record that begins here has more than {limit}: {fix}"))
 }

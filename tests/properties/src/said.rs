@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use host::document::FileProblem;
 use host::domain::words::is_unprintable;
+use host::spanned_toml::FileProblem;
 
 /// Stands for a secret or a patient's data in an input. Whoever reads the input must never repeat it.
 pub(crate) const MARK: &str = "Zq7Wv";

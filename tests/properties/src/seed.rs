@@ -7,7 +7,7 @@ use std::fs;
 use std::time::Duration;
 
 use host::domain::patient::{Day, Patient};
-use host::fixture::Fixture;
+use host::seed_file::SeedFile;
 use toml::de::{DeTable, DeValue};
 
 use crate::said::{MARK, assert_problems, assert_unmarked, within};
@@ -19,8 +19,8 @@ pub fn check(data: &[u8]) {
     fs::write(&path, data).expect("write");
     let today = Day::read("2026-01-01").expect("a day");
     let environment = |name: &str| (name == "SECRET").then(|| format!("{MARK}-0123456789"));
-    match within(Duration::from_secs(5), || Fixture::read(&path, today, environment)) {
-        Ok(fixture) => assert_read(&fixture, today),
+    match within(Duration::from_secs(5), || SeedFile::read(&path, today, environment)) {
+        Ok(seed) => assert_read(&seed, today),
         Err(error) => {
             assert_problems(error.problems(), &[data]);
             if !std::str::from_utf8(data).is_ok_and(names_a_mark) {
@@ -30,16 +30,16 @@ pub fn check(data: &[u8]) {
     }
 }
 
-fn assert_read(fixture: &Fixture, today: Day) {
+fn assert_read(seed: &SeedFile, today: Day) {
     let mut names = BTreeSet::new();
-    for seeded in &fixture.users {
+    for seeded in &seed.users {
         assert!(names.insert(seeded.user.username.as_str().to_owned()), "a user twice");
         assert!(!seeded.password.secret().expose().is_empty());
         let shown = format!("{:?}", seeded.password);
         assert_unmarked(&shown);
     }
     let mut ids = BTreeSet::new();
-    for patient in &fixture.patients {
+    for patient in &seed.patients {
         assert!(ids.insert(patient.patient_id.as_str().to_owned()), "a patient twice");
         assert_eq!(
             Patient::from_payload(&patient.payload(), today).ok().as_ref(),

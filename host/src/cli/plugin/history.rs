@@ -6,9 +6,9 @@ use serde_json::json;
 
 use crate::cli::error::CliError;
 use crate::cli::output::age;
-use crate::cli::{assemble, output};
+use crate::cli::{output, wiring};
 use crate::config::Config;
-use crate::store::{AdapterEvent, AdapterRecord};
+use crate::store::{AdapterEventKind, AdapterRecord};
 
 #[derive(Debug, clap::Args)]
 pub(in crate::cli) struct Arguments {
@@ -25,9 +25,9 @@ pub(in crate::cli) struct Arguments {
 
 pub(super) async fn run(config: &Config, arguments: &Arguments) -> Result<ExitCode, CliError> {
     if let Some(target) = &arguments.target {
-        assemble::target_config(config, target)?;
+        wiring::target_config(config, target)?;
     }
-    let store = assemble::readable_store(config).await?;
+    let store = wiring::readable_store(config).await?;
     let history = store.adapter_history(arguments.target.as_deref(), arguments.limit).await?;
     if arguments.json {
         output::json(&json!({ "history": history }));
@@ -44,15 +44,15 @@ pub(super) async fn run(config: &Config, arguments: &Arguments) -> Result<ExitCo
 }
 
 fn described(record: &AdapterRecord, now: i64) -> String {
-    let what = match record.event {
-        AdapterEvent::InForce => "in force",
-        AdapterEvent::Refused => "refused",
-        AdapterEvent::RolledBack => "rolled back to",
+    let event = match record.event {
+        AdapterEventKind::InForce => "in force",
+        AdapterEventKind::Refused => "refused",
+        AdapterEventKind::RolledBack => "rolled back to",
     };
     let version = match (&record.name, &record.version) {
         (Some(name), Some(version)) => format!("{name} {version} "),
         _ => String::new(),
     };
     let reason = record.reason.as_deref().map(|reason| format!(": {reason}")).unwrap_or_default();
-    format!("{} ago  {}: {what} {version}sha256:{}{reason}", age(now - record.at), record.target, record.sha256)
+    format!("{} ago  {}: {event} {version}sha256:{}{reason}", age(now - record.at), record.target, record.sha256)
 }

@@ -6,13 +6,13 @@ use std::process::ExitCode;
 use anstyle::AnsiColor;
 use serde_json::json;
 
-use super::account::AccountArguments;
-use crate::cli::assemble;
+use super::registry_auth::RegistryAuthArguments;
 use crate::cli::error::CliError;
 use crate::cli::output::{self, paint};
+use crate::cli::wiring;
 use crate::config::{Config, Connection};
+use crate::distribution::{self, AdapterName, Fetched, InstallPlan, Signed, Source, signature_path};
 use crate::plugin::{Inspection, Runtime, World};
-use crate::supply::{self, AdapterName, Fetched, Placing, Signed, Source, signature_path};
 
 #[derive(Debug, clap::Args)]
 pub(in crate::cli) struct Arguments {
@@ -24,11 +24,11 @@ pub(in crate::cli) struct Arguments {
     /// The file with its signature, when it is not beside the adapter
     #[arg(long, value_name = "FILE")]
     signature: Option<PathBuf>,
-    /// Take what the source gives now, although adapters.lock pins it to something else
+    /// Take label the source gives now, although adapters.lock pins it to something else
     #[arg(long)]
     update: bool,
     #[command(flatten)]
-    account: AccountArguments,
+    registry_auth: RegistryAuthArguments,
     /// One JSON object instead of text
     #[arg(long)]
     json: bool,
@@ -40,18 +40,18 @@ pub(super) async fn run(config: &Config, arguments: &Arguments) -> Result<ExitCo
         Some(name) => AdapterName::parse(name)?,
         None => source.default_name()?,
     };
-    let trust = assemble::trust(config)?;
-    let peer = arguments.account.read()?;
-    let fetched = supply::fetch(&source, arguments.signature.as_deref(), &peer).await?;
+    let trust = wiring::trust(config)?;
+    let peer = arguments.registry_auth.read()?;
+    let fetched = distribution::fetch(&source, arguments.signature.as_deref(), &peer).await?;
     let Fetched { bytes, signature, manifest } = fetched;
-    let (what, file) = (source.to_string(), name.file(&config.plugins.directory));
-    let signed = trust.check_signature(&what, &bytes, signature.as_deref(), &signature_path(&file))?;
-    let (inspection, bytes) = Runtime::inspect_bytes(&what, bytes).await?;
-    expect_worlds(config, &file, &what, &inspection)?;
+    let (label, file) = (source.to_string(), name.file(&config.plugins.directory));
+    let signed = trust.check_signature(&label, &bytes, signature.as_deref(), &signature_path(&file))?;
+    let (inspection, bytes) = Runtime::inspect_bytes(&label, bytes).await?;
+    expect_worlds(config, &file, &label, &inspection)?;
     // Without a cache: the host may run as another user than the one who installs.
-    let runtime = Runtime::new(&assemble::runtime_options(config, None))?;
-    runtime.try_to_compile(&what, &inspection, bytes.clone()).await?;
-    supply::place(&Placing {
+    let runtime = Runtime::new(&wiring::runtime_options(config, None))?;
+    runtime.try_to_compile(&label, &inspection, bytes.clone()).await?;
+    distribution::install(&InstallPlan {
         directory: &config.plugins.directory,
         lock_file: &config.lock_file(),
         guard: &config.plugins.cache.join("install.lock"),
@@ -65,14 +65,14 @@ pub(super) async fn run(config: &Config, arguments: &Arguments) -> Result<ExitCo
     if arguments.json {
         output::json(&json!({
             "name": name.as_str(),
-            "source": what,
+            "source": label,
             "file": file.display().to_string(),
             "sha256": inspection.sha256,
             "manifest": manifest,
             "signed_by": signed.map(|signed| signed.key_id),
         }));
     } else {
-        show(&what, &inspection, signed.as_ref(), signature.is_some());
+        show(&label, &inspection, signed.as_ref(), signature.is_some());
         if let Some(other) = signed.as_ref().and_then(|signed| signed_as_another(signed, &name)) {
             output::line(&format!("{} its maker signed it as {other}, not as {name}.wasm", warning()));
         }
@@ -82,19 +82,24 @@ pub(super) async fn run(config: &Config, arguments: &Arguments) -> Result<ExitCo
 }
 
 /// An adapter of the wrong kind would be refused by the target in any case; here it is refused before it is in the way.
-fn expect_worlds(config: &Config, file: &std::path::Path, what: &str, inspection: &Inspection) -> Result<(), CliError> {
+fn expect_worlds(
+    config: &Config,
+    file: &std::path::Path,
+    label: &str,
+    inspection: &Inspection,
+) -> Result<(), CliError> {
     for target in config.targets.values().filter(|target| target.adapter == file) {
         let world = match target.connection {
             Connection::Database(_) => World::Database,
             Connection::Http(_) => World::Http,
         };
-        inspection.expect(what, world)?;
+        inspection.expect(label, world)?;
     }
     Ok(())
 }
 
-fn show(what: &str, inspection: &Inspection, signed: Option<&Signed>, has_signature: bool) {
-    output::line(&format!("{} {what}: {} bytes, sha256:{}", ok(), inspection.size, inspection.sha256));
+fn show(label: &str, inspection: &Inspection, signed: Option<&Signed>, has_signature: bool) {
+    output::line(&format!("{} {label}: {} bytes, sha256:{}", ok(), inspection.size, inspection.sha256));
     let warning = warning();
     output::line(&match signed {
         Some(signed) => format!("{} signed by key {}: {}", ok(), signed.key_id, signed.comment),

@@ -5,14 +5,14 @@ use std::process::ExitCode;
 use serde_json::json;
 
 use crate::cli::error::CliError;
-use crate::cli::{assemble, output};
+use crate::cli::{output, wiring};
 use crate::config::{Config, Connection};
 use crate::plugin::World;
 use crate::store::StatusSnapshot;
 
 pub(super) async fn run(config: &Config, json: bool) -> Result<ExitCode, CliError> {
-    let store = assemble::store_if_there(config).await?;
-    let runtime = assemble::runtime(config)?;
+    let store = wiring::store_if_there(config).await?;
+    let runtime = wiring::runtime(config)?;
     let status = match &store {
         Some(store) => store.status(0).await?,
         None => StatusSnapshot::default(),

@@ -1,6 +1,5 @@
 //! `host plugin`: adapters, as files and as they are in force; one file for each verb.
 
-mod account;
 mod dry_run;
 mod dry_run_report;
 mod history;
@@ -11,6 +10,7 @@ mod list;
 mod new;
 mod project;
 mod push;
+mod registry_auth;
 mod rollback;
 mod sign;
 mod test;
@@ -43,7 +43,7 @@ pub(super) enum Verb {
     Verify(verify::Arguments),
     /// Begin an adapter: a folder that builds and passes `host plugin test` as it is; needs no configuration
     New(new::Arguments),
-    /// Try an adapter on private databases or an HTTP double, as its author would; needs no configuration
+    /// Try an adapter on private databases or a mock server, as its author would; needs no configuration
     Test(test::Arguments),
     /// Show what would be sent of one patient, tried at the real targets; nothing of it stays there
     DryRun(dry_run::Arguments),

@@ -3,11 +3,11 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use crate::cli::assemble;
 use crate::cli::error::CliError;
 use crate::cli::output;
+use crate::cli::wiring;
 use crate::config::Config;
-use crate::supply::{self, Peer, Source, SupplyError, TrustedKeys, signature_path};
+use crate::distribution::{self, DistributionError, RegistryClient, Source, TrustedKeys, signature_path};
 
 #[derive(Debug, clap::Args)]
 pub(in crate::cli) struct Arguments {
@@ -39,25 +39,26 @@ pub(super) async fn run(config: Option<&Config>, arguments: &Arguments) -> Resul
             "no key is trusted: name one with --key, or in [plugins] trusted_keys of the configuration".to_owned(),
         ));
     }
-    let what = arguments.file.display().to_string();
-    let source = Source::parse(&what).and_then(|source| match source {
+    let name = arguments.file.display().to_string();
+    let source = Source::parse(&name).and_then(|source| match source {
         Source::File(_) => Ok(source),
-        _ => {
-            Err(SupplyError::Source { text: what.clone(), reason: "is no file; install verifies by itself".to_owned() })
-        }
+        _ => Err(DistributionError::Source {
+            text: name.clone(),
+            reason: "is no file; install verifies by itself".to_owned(),
+        }),
     })?;
-    let fetched = supply::fetch(&source, arguments.signature.as_deref(), &Peer::default()).await?;
+    let fetched = distribution::fetch(&source, arguments.signature.as_deref(), &RegistryClient::default()).await?;
     let expected = signature_path(&arguments.file);
     let signature = fetched
         .signature
-        .ok_or_else(|| CliError::Plugin(format!("{what} has no signature: {} is not there", expected.display())))?;
-    let signed = TrustedKeys::parse(&keys)?.verify(&what, &fetched.bytes, &signature)?;
+        .ok_or_else(|| CliError::Plugin(format!("{name} has no signature: {} is not there", expected.display())))?;
+    let signed = TrustedKeys::parse(&keys)?.verify(&name, &fetched.bytes, &signature)?;
     if let (Some(config), Source::File(path)) = (config, &source) {
-        assemble::trust(config)?.check_pin(path, &fetched.bytes)?;
+        wiring::trust(config)?.check_pin(path, &fetched.bytes)?;
     }
     output::line(&format!(
-        "{what}: {}, signed by key {}: {}",
-        supply::digest(&fetched.bytes),
+        "{name}: {}, signed by key {}: {}",
+        distribution::digest(&fetched.bytes),
         signed.key_id,
         signed.comment
     ));

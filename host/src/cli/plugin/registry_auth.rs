@@ -1,0 +1,77 @@
+//! Who we are at a registry, and by which authorities we know it, as `install` and `push` take it. A secret comes from a file
+//! or a variable, never from the command line, where every user of the machine could read it.
+
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+
+use crate::cli::error::CliError;
+use crate::cli::wiring;
+use crate::distribution::{Authorities, RegistryAuth, RegistryClient};
+use crate::domain::secret::Secret;
+use crate::files;
+
+/// The variable with the password.
+const PASSWORD_VARIABLE: &str = "HOST_REGISTRY_PASSWORD";
+/// The largest file of a password or token, bytes.
+const SECRET_BYTES_MAX: u64 = 64 << 10;
+/// The variable with the token.
+const TOKEN_VARIABLE: &str = "HOST_REGISTRY_TOKEN";
+
+#[derive(Debug, clap::Args)]
+pub(super) struct RegistryAuthArguments {
+    /// The user at the registry; the password is in `HOST_REGISTRY_PASSWORD` unless --password-file is given
+    #[arg(long, env = "HOST_REGISTRY_USER")]
+    user: Option<String>,
+    /// A file with the password
+    #[arg(long, value_name = "FILE", requires = "user")]
+    password_file: Option<PathBuf>,
+    /// A file with a token that the registry takes as it is, instead of user and password; else `HOST_REGISTRY_TOKEN`
+    #[arg(long, value_name = "FILE", conflicts_with = "password_file")]
+    token_file: Option<PathBuf>,
+    /// Certificate authorities in PEM, trusted for this source instead of the system's
+    #[arg(long, value_name = "FILE", env = "HOST_REGISTRY_CA")]
+    ca: Option<PathBuf>,
+}
+
+impl RegistryAuthArguments {
+    /// Nobody in particular, where neither user nor token is given.
+    pub(super) fn read(&self) -> Result<RegistryClient, CliError> {
+        let authorities = self.ca.as_deref().map(authorities).transpose()?;
+        Ok(RegistryClient { auth: self.account()?, authorities })
+    }
+
+    fn account(&self) -> Result<Option<RegistryAuth>, CliError> {
+        if let Some(path) = &self.token_file {
+            return Ok(Some(RegistryAuth::Token(secret_in(path, "token")?)));
+        }
+        if let Some(user) = &self.user {
+            let password = match &self.password_file {
+                Some(path) => secret_in(path, "password")?,
+                None => secret_of(PASSWORD_VARIABLE).ok_or_else(|| {
+                    CliError::Usage(format!("--user needs a password: set {PASSWORD_VARIABLE}, or say --password-file"))
+                })?,
+            };
+            return Ok(Some(RegistryAuth::User { user: user.clone(), password }));
+        }
+        Ok(secret_of(TOKEN_VARIABLE).map(RegistryAuth::Token))
+    }
+}
+
+fn authorities(path: &Path) -> Result<Authorities, CliError> {
+    let refuse = |reason: String| CliError::Usage(format!("--ca {}: {reason}", path.display()));
+    let pem = files::read(path, wiring::CA_BYTES_MAX).map_err(|error| refuse(format!("cannot be read: {error}")))?;
+    Authorities::read(&pem).map_err(refuse)
+}
+
+fn secret_in(path: &Path, kind: &str) -> Result<Secret, CliError> {
+    let mut text = String::new();
+    // A pipe is right here: it is this command's own.
+    std::fs::File::open(path)
+        .and_then(|file| file.take(SECRET_BYTES_MAX).read_to_string(&mut text))
+        .map_err(|error| CliError::Usage(format!("cannot read the {kind} in {}: {error}", path.display())))?;
+    Ok(Secret::new(text.trim().to_owned()))
+}
+
+fn secret_of(variable: &str) -> Option<Secret> {
+    std::env::var(variable).ok().filter(|text| !text.is_empty()).map(|text| Secret::new(text.trim().to_owned()))
+}

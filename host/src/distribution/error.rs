@@ -1,0 +1,153 @@
+//! What keeps an adapter from being fetched, trusted or put in place. Every message names the thing and the mend.
+
+use std::path::PathBuf;
+
+use crate::domain::words::one_line;
+
+/// Longest text of another machine that a message repeats, characters.
+const SANITIZED_CHARS_MAX: usize = 300;
+
+/// Why an adapter was not taken.
+#[derive(Debug, thiserror::Error)]
+pub enum DistributionError {
+    /// The source is not written as one.
+    #[error("{text}: {reason}")]
+    Source {
+        /// As written.
+        text: String,
+        /// What is wrong, and how it is written.
+        reason: String,
+    },
+    /// It could not be brought here.
+    #[error("cannot fetch {from}: {reason}")]
+    Fetch {
+        /// The source.
+        from: String,
+        /// What happened.
+        reason: String,
+    },
+    /// It could not be brought there.
+    #[error("cannot push to {to}: {reason}")]
+    Push {
+        /// The registry's address.
+        to: String,
+        /// What happened.
+        reason: String,
+    },
+    /// A file of ours cannot be read or written.
+    #[error("cannot {verb} {}: {source}", path.display())]
+    File {
+        /// What was tried.
+        verb: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        source: std::io::Error,
+    },
+    /// `adapters.lock` is not what it should be.
+    #[error("{}: {reason}; put back the last good one, or delete it to begin with no pins", path.display())]
+    Lock {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong in it.
+        reason: String,
+    },
+    /// A source gives another file than the pinned one.
+    #[error(
+        "{source_text} has moved: adapters.lock pins `{name}` to {pinned}, and it gives {found}; nothing was installed. \
+         If the change is wanted, say --update"
+    )]
+    Moved {
+        /// The source.
+        source_text: String,
+        /// The adapter.
+        name: String,
+        /// The digest in the lock.
+        pinned: String,
+        /// The digest that came.
+        found: String,
+    },
+    /// A file is another one than the pinned one.
+    #[error(
+        "{what} is not the file that adapters.lock pins: it is {found}, the pin is {pinned}; put the pinned one back with \
+         `host plugin install --name {name} {source_text}`, or install the one that is wanted"
+    )]
+    NotPinned {
+        /// The file.
+        what: String,
+        /// The adapter.
+        name: String,
+        /// Where the pinned one came from.
+        source_text: String,
+        /// The digest in the lock.
+        pinned: String,
+        /// The digest of the file.
+        found: String,
+    },
+    /// There is no signature, and one is needed.
+    #[error(
+        "{what} has no signature, and [plugins] require_signature is true: let its maker sign it (`host plugin sign`), and \
+         put the signature beside it as {expected}"
+    )]
+    Unsigned {
+        /// The file.
+        what: String,
+        /// Where the signature is looked for.
+        expected: String,
+    },
+    /// The signature is not one of this file by a trusted key.
+    #[error("{what} is refused: {reason}")]
+    Signature {
+        /// The file.
+        what: String,
+        /// What is wrong, and the mend.
+        reason: String,
+    },
+    /// A key is not one.
+    #[error("{what}: {reason}")]
+    Key {
+        /// The file or setting.
+        what: String,
+        /// What is wrong, and the mend.
+        reason: String,
+    },
+}
+
+impl DistributionError {
+    /// For a file of ours.
+    pub(super) fn file(verb: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(std::io::Error) -> Self {
+        let path = path.into();
+        move |source| Self::File { verb, path, source }
+    }
+}
+
+/// Text that another machine sent, fit for a terminal: one line, no control characters, not long.
+pub(super) fn sanitized(text: &str) -> String {
+    one_line(&text.split_whitespace().collect::<Vec<_>>().join(" "), SANITIZED_CHARS_MAX)
+}
+
+/// An error with everything that caused it, in one line.
+pub(super) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let cause_text = cause.to_string();
+        if !text.contains(&cause_text) {
+            text.push_str(": ");
+            text.push_str(&cause_text);
+        }
+        source = cause.source();
+    }
+    sanitized(&text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::sanitized;
+
+    #[test]
+    fn foreign_text_cannot_write_on_the_terminal() {
+        assert_eq!(sanitized("denied\x1b[2J\r\n  now\u{7}"), "denied [2J now");
+        assert_eq!(sanitized(&"x".repeat(1000)).chars().count(), 301);
+    }
+}

@@ -1,0 +1,151 @@
+//! Brings an adapter into memory, with the signature that lies beside it. Nothing is written.
+//!
+//! Everything that another machine sends has a limit, in bytes and in time. Plain http goes to this machine only, also
+//! after redirects.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use reqwest::redirect::Policy;
+use url::Url;
+
+use super::error::{DistributionError, chain};
+use super::registry;
+use super::registry_client::RegistryClient;
+use super::signature::signature_path;
+use super::source::{Source, is_loopback};
+use super::trust::read_signature;
+use crate::plugin::{COMPONENT_BYTES_MAX, PluginError, read_component};
+
+/// The largest signature that is taken, bytes.
+pub(super) const SIGNATURE_BYTES_MAX: u64 = 16 << 10;
+/// How long a download may take as a whole.
+pub(super) const DOWNLOAD_TIMEOUT: Duration = Duration::from_secs(1_800);
+/// How long another machine may take to accept a connection.
+pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long another machine may be silent, and how long it may take until it begins to answer, interim heads (103) or not.
+pub(super) const READ_TIMEOUT: Duration = Duration::from_secs(30);
+/// Redirects that are followed.
+const REDIRECTS_MAX: usize = 5;
+
+/// What a source gave.
+#[derive(Clone, Debug)]
+pub struct Fetched {
+    /// The component, as far as anybody has looked.
+    pub bytes: Vec<u8>,
+    /// The text of a signature, not looked at yet.
+    pub signature: Option<String>,
+    /// The digest of the registry's manifest.
+    pub manifest: Option<String>,
+}
+
+/// Fetches an adapter; a signature from `signature` where that is given, else from beside the adapter.
+///
+/// # Errors
+/// [`DistributionError::Fetch`] with what happened; [`DistributionError::File`] for files of this machine.
+pub async fn fetch(
+    source: &Source,
+    signature: Option<&Path>,
+    access: &RegistryClient,
+) -> Result<Fetched, DistributionError> {
+    let late = |_| DistributionError::Fetch {
+        from: source.to_string(),
+        reason: format!("it took longer than {} minutes; try again", DOWNLOAD_TIMEOUT.as_secs() / 60),
+    };
+    let mut fetched = match source {
+        Source::File(path) => fetch_file(path).await?,
+        Source::Web(url) => tokio::time::timeout(DOWNLOAD_TIMEOUT, fetch_web(url, access)).await.map_err(late)??,
+        Source::Registry(reference) => {
+            tokio::time::timeout(DOWNLOAD_TIMEOUT, registry::pull(reference, access)).await.map_err(late)??
+        }
+    };
+    if let Some(path) = signature {
+        fetched.signature = Some(read_signature(path)?.ok_or_else(|| {
+            let missing = std::io::Error::from(std::io::ErrorKind::NotFound);
+            DistributionError::file("read", path)(missing)
+        })?);
+    }
+    Ok(fetched)
+}
+
+async fn fetch_file(path: &PathBuf) -> Result<Fetched, DistributionError> {
+    let bytes = match read_component(path).await {
+        Ok(bytes) => bytes,
+        Err(PluginError::Unreadable { source, .. }) => return Err(DistributionError::file("read", path)(source)),
+        Err(error) => {
+            return Err(DistributionError::Fetch { from: path.display().to_string(), reason: error.to_string() });
+        }
+    };
+    Ok(Fetched { bytes, signature: read_signature(&signature_path(path))?, manifest: None })
+}
+
+async fn fetch_web(url: &Url, access: &RegistryClient) -> Result<Fetched, DistributionError> {
+    let refuse = |reason: String| DistributionError::Fetch { from: url.to_string(), reason };
+    let client = web_client(is_loopback(url), access).map_err(|error| refuse(chain(&error.without_url())))?;
+    let bytes = match get(&client, url, COMPONENT_BYTES_MAX).await.map_err(refuse)? {
+        Answer::Body(bytes) => bytes,
+        Answer::Status(status) => return Err(refuse(format!("the server answers {status}"))),
+    };
+    let mut beside = url.clone();
+    beside.set_path(&format!("{}.minisig", url.path()));
+    let signature = match get(&client, &beside, SIGNATURE_BYTES_MAX).await.map_err(refuse)? {
+        Answer::Body(text) => Some(String::from_utf8_lossy(&text).into_owned()),
+        Answer::Status(_) => None,
+    };
+    Ok(Fetched { bytes, signature, manifest: None })
+}
+
+fn web_client(from_loopback: bool, access: &RegistryClient) -> reqwest::Result<reqwest::Client> {
+    install_crypto();
+    let policy = Policy::custom(move |attempt| {
+        let may_be_plain = from_loopback && is_loopback(attempt.url());
+        if attempt.previous().len() > REDIRECTS_MAX {
+            attempt.error("it redirects again and again")
+        } else if attempt.url().scheme() == "https" || may_be_plain {
+            attempt.follow()
+        } else {
+            attempt.error("it redirects to plain http, which anybody on the way can change")
+        }
+    });
+    let mut builder = reqwest::Client::builder()
+        .user_agent(concat!("neuronova-sync/", env!("CARGO_PKG_VERSION")))
+        .redirect(policy)
+        .referer(false)
+        .connect_timeout(CONNECT_TIMEOUT)
+        .read_timeout(READ_TIMEOUT);
+    if let Some(authorities) = &access.authorities {
+        builder = builder.tls_certs_only(authorities.for_web()?);
+    }
+    builder.build()
+}
+
+/// The first one stays; whoever came before us chose the same.
+pub(super) fn install_crypto() {
+    drop(rustls::crypto::ring::default_provider().install_default());
+}
+
+enum Answer {
+    Body(Vec<u8>),
+    Status(http::StatusCode),
+}
+
+async fn get(client: &reqwest::Client, url: &Url, bytes_max: u64) -> Result<Answer, String> {
+    let broken = |error: reqwest::Error| chain(&error.without_url());
+    let mut response = client.get(url.clone()).send().await.map_err(broken)?;
+    if !response.status().is_success() {
+        return Ok(Answer::Status(response.status()));
+    }
+    let mut body = Vec::new();
+    while let Some(chunk) = response.chunk().await.map_err(broken)? {
+        if body.len() as u64 + chunk.len() as u64 > bytes_max {
+            return Err(too_large());
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(Answer::Body(body))
+}
+
+/// Whatever it is, it is no adapter.
+pub(super) fn too_large() -> String {
+    format!("it is larger than {} MiB, which no adapter is", COMPONENT_BYTES_MAX >> 20)
+}

@@ -1,0 +1,47 @@
+//! Where adapters come from, and which may be loaded: fetching and pushing, signatures, and the pins of `adapters.lock`.
+//!
+//! [`fetch`](fetch::fetch) brings the bytes of a file, an https address or an OCI registry into memory and nothing else.
+//! [`install`] puts them where targets look for them, whole or not at all. [`Trust`] is asked before anything
+//! of an adapter is read as WebAssembly, by `host plugin install` and by every load of every host alike.
+//!
+//! What never happens here: a component compiled or run, a byte written before digest and signature were found right, a
+//! plain http connection to another machine.
+//!
+//! Read next: `trust.rs` for the rules, `install.rs` for the order of the steps.
+
+mod bounded;
+mod error;
+mod fetch;
+#[doc(hidden)]
+pub mod fuzzing;
+mod install;
+mod keys;
+mod lock;
+mod registry;
+mod registry_client;
+mod signature;
+mod source;
+mod trust;
+
+pub use error::DistributionError;
+pub use fetch::{Fetched, fetch};
+pub use install::{InstallPlan, install};
+pub use keys::{NewKey, SigningKey};
+pub use lock::{Lock, Pin};
+pub use registry::push;
+pub use registry_client::{Authorities, RegistryAuth, RegistryClient};
+pub use signature::{Signed, TrustedKeys, signature_path};
+pub use source::{AdapterName, Source};
+pub use trust::Trust;
+
+use sha2::{Digest as _, Sha256};
+
+/// The digest of a file as it is written everywhere: `sha256:` and 64 hexadecimal digits.
+#[must_use]
+pub fn digest(bytes: &[u8]) -> String {
+    use std::fmt::Write as _;
+    Sha256::digest(bytes).iter().fold("sha256:".to_owned(), |mut text, byte| {
+        write!(text, "{byte:02x}").expect("invariant: a String takes text");
+        text
+    })
+}

@@ -1,0 +1,206 @@
+//! Where an adapter comes from, as a person writes it: a file, an https address, or a place in an OCI registry.
+//!
+//! Plain http is taken for this machine alone.
+
+use std::path::{Path, PathBuf};
+
+use oci_client::Reference;
+use url::{Host, Url};
+
+use super::DistributionError;
+use crate::domain::words::is_unprintable;
+
+/// The longest source, bytes.
+const SOURCE_BYTES_MAX: usize = 4_096;
+
+/// A place that adapters are fetched from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// A file of this machine.
+    File(PathBuf),
+    /// An address; https, or http on loopback.
+    Web(Url),
+    /// An artifact of a registry, by tag or digest.
+    Registry(Reference),
+}
+
+impl Source {
+    /// Reads `FILE`, `https://...` or `oci://REGISTRY/REPOSITORY[:TAG][@sha256:DIGEST]`.
+    ///
+    /// # Errors
+    /// What is wrong, and how it is written.
+    pub fn parse(text: &str) -> Result<Self, DistributionError> {
+        let refuse =
+            |reason: &str| DistributionError::Source { text: super::error::sanitized(text), reason: reason.to_owned() };
+        // It will stand in adapters.lock, and from there in messages.
+        if text.len() > SOURCE_BYTES_MAX || text.chars().any(is_unprintable) {
+            return Err(refuse("is no source: it is too long, or holds a character that cannot be shown"));
+        }
+        if let Some(reference) = text.strip_prefix("oci://") {
+            return parse_reference(reference).map(Self::Registry).map_err(|reason| refuse(&reason));
+        }
+        let Some((scheme, _)) = text.split_once("://") else {
+            let path = std::path::absolute(text).map_err(|_| refuse("is no path of a file"))?;
+            return Ok(Self::File(path));
+        };
+        let url = Url::parse(text).map_err(|error| refuse(&format!("is no address: {error}")))?;
+        if !url.username().is_empty() || url.password().is_some() {
+            return Err(DistributionError::Source {
+                text: "the address".to_owned(),
+                reason: "holds a user or a password; it would stand in adapters.lock for everybody".to_owned(),
+            });
+        }
+        match scheme {
+            "https" => Ok(Self::Web(url)),
+            "http" if is_loopback(&url) => Ok(Self::Web(url)),
+            "http" => Err(refuse("is plain http, which anybody on the way can change: use https")),
+            _ => Err(refuse("begins with none of https:// and oci://, and is no file")),
+        }
+    }
+
+    /// The name of the adapter unless another one is given: the file's, or the repository's last part.
+    ///
+    /// # Errors
+    /// When it is not fit for a file's name.
+    pub fn default_name(&self) -> Result<AdapterName, DistributionError> {
+        let last = match self {
+            Self::File(path) => path.file_name().map(|name| name.to_string_lossy().into_owned()),
+            Self::Web(url) => url.path_segments().and_then(|mut parts| parts.next_back()).map(str::to_owned),
+            Self::Registry(reference) => reference.repository().rsplit('/').next().map(str::to_owned),
+        };
+        let last = last.unwrap_or_default();
+        AdapterName::parse(last.strip_suffix(".wasm").unwrap_or(&last))
+    }
+}
+
+impl std::fmt::Display for Source {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::File(path) => write!(formatter, "{}", path.display()),
+            Self::Web(url) => write!(formatter, "{url}"),
+            Self::Registry(reference) => write!(formatter, "oci://{}", reference.whole()),
+        }
+    }
+}
+
+/// The name of an adapter: its file in `[plugins] directory` is `NAME.wasm`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AdapterName(String);
+
+impl AdapterName {
+    /// 1 to 64 of a-z, A-Z, 0-9, `-`, `_` and `.`, not beginning with a dot.
+    ///
+    /// # Errors
+    /// When it is another text.
+    pub fn parse(text: &str) -> Result<Self, DistributionError> {
+        let fits = |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '-' | '_' | '.');
+        if (1..=64).contains(&text.len()) && text.chars().all(fits) && !text.starts_with('.') {
+            return Ok(Self(text.to_owned()));
+        }
+        let reason = "is no name of an adapter: say --name with 1 to 64 of a-z, A-Z, 0-9, `-`, `_` and `.`";
+        Err(DistributionError::Source {
+            text: format!("`{}`", super::error::sanitized(text)),
+            reason: reason.to_owned(),
+        })
+    }
+
+    /// As text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Its file.
+    #[must_use]
+    pub fn file(&self, directory: &Path) -> PathBuf {
+        directory.join(format!("{}.wasm", self.0))
+    }
+}
+
+impl std::fmt::Display for AdapterName {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str(&self.0)
+    }
+}
+
+/// Whether the address is this very machine's, by its text: a name that merely resolves to loopback is not.
+pub(super) fn is_loopback(url: &Url) -> bool {
+    match url.host() {
+        Some(Host::Domain(name)) => name == "localhost",
+        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => address.is_loopback(),
+        None => false,
+    }
+}
+
+fn parse_reference(text: &str) -> Result<Reference, String> {
+    const FORM: &str = "expected oci://REGISTRY/REPOSITORY:TAG, or ...@sha256:DIGEST";
+    let (registry, _) = text.split_once('/').ok_or(FORM)?;
+    // Without these a short name would silently mean Docker Hub.
+    if !(registry.contains('.') || registry.contains(':') || registry == "localhost") {
+        return Err(format!("`{}` is no registry's host; {FORM}", super::error::sanitized(registry)));
+    }
+    let reference: Reference = text.parse().map_err(|error| format!("{error}; {FORM}"))?;
+    if reference.digest().is_some_and(|digest| !digest.starts_with("sha256:")) {
+        return Err(format!("only sha256 digests are taken; {FORM}"));
+    }
+    let name = text.split_once('/').map_or(text, |(_, name)| name);
+    if !name.contains(':') && reference.digest().is_none() {
+        return Err(format!("names neither a tag nor a digest; {FORM}"));
+    }
+    Ok(reference)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sources_are_told_apart() {
+        for (text, shown, name) in [
+            ("/a/openemr.wasm", "/a/openemr.wasm", "openemr"),
+            ("https://h/x/fhir.wasm?v=1", "https://h/x/fhir.wasm?v=1", "fhir"),
+            ("http://127.0.0.1:8000/fhir.wasm", "http://127.0.0.1:8000/fhir.wasm", "fhir"),
+            ("http://[::1]/fhir.wasm", "http://[::1]/fhir.wasm", "fhir"),
+            ("oci://127.0.0.1:5000/adapters/openemr:1.0", "oci://127.0.0.1:5000/adapters/openemr:1.0", "openemr"),
+            ("oci://ghcr.io/clinic/fhir:2", "oci://ghcr.io/clinic/fhir:2", "fhir"),
+        ] {
+            let source = Source::parse(text).unwrap();
+            assert_eq!(source.to_string(), shown);
+            assert_eq!(source.default_name().unwrap().as_str(), name);
+        }
+    }
+
+    #[test]
+    fn what_is_no_source_is_refused_with_the_form() {
+        for (text, words) in [
+            ("http://example.org/fhir.wasm", "plain http"),
+            ("http://localhost.example.org/fhir.wasm", "plain http"),
+            ("ftp://example.org/fhir.wasm", "none of https:// and oci://"),
+            ("https://user:secret@example.org/fhir.wasm", "holds a user"),
+            ("oci://openemr:1.0", "expected oci://REGISTRY"),
+            ("oci://library/openemr:1.0", "no registry's host"),
+            ("oci://127.0.0.1:5000/openemr", "neither a tag nor a digest"),
+            ("oci://127.0.0.1:5000/OpenEMR:1", "expected oci://REGISTRY"),
+            ("oci://127.0.0.1:5000/openemr@sha256:12", "expected oci://REGISTRY"),
+        ] {
+            let error = Source::parse(text).unwrap_err().to_string();
+            assert!(error.contains(words) && !error.contains("secret"), "{error}");
+        }
+    }
+
+    #[test]
+    fn what_cannot_stand_in_the_lock_is_no_source() {
+        for text in ["/a\u{1b}[2J.wasm", "oci://h.example/a:1\n", "https://h/\u{202e}", &"x".repeat(5_000)] {
+            let error = Source::parse(text).unwrap_err().to_string();
+            assert!(error.contains("is no source") && !error.chars().any(is_unprintable), "{error:?}");
+        }
+    }
+
+    #[test]
+    fn a_name_cannot_leave_the_directory() {
+        for text in ["", "..", ".hidden", "a/b", "a\\b", "a b", &"x".repeat(65)] {
+            assert!(AdapterName::parse(text).is_err(), "{text}");
+        }
+    }
+}

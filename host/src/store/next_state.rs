@@ -1,0 +1,152 @@
+//! What a target would be brought next of one patient, read and nothing else: no lease is taken, no row is changed.
+
+use std::collections::HashMap;
+
+use super::readable;
+use super::sql::{InFlightChange, NewestDelivery, NewestUnrouted, ReadChange, ReadLink};
+use super::{RowReader, Store, StoreError, StoreTransaction};
+use crate::database::Value;
+use crate::domain::change::{Change, Link, Operation};
+use crate::domain::delivery::Status;
+use crate::vocabulary;
+
+vocabulary! {
+    /// Where a state comes from.
+    pub enum StateSource {
+        /// A change that the target does not hold yet.
+        Waiting = "waiting",
+        /// The patient as the application has it now; nothing waits.
+        Current = "current",
+        /// The newest change that is known; the application has no such patient (any more).
+        Last = "last",
+    }
+}
+
+/// The state that a target would be brought.
+#[derive(Clone, Debug)]
+pub struct NextState {
+    /// As an adapter is given it.
+    pub change: Change,
+    /// Where it comes from.
+    pub source: StateSource,
+    /// How its delivery stands; none for a change that is not routed yet, and for the current state.
+    pub status: Option<Status>,
+}
+
+/// The newest change of a patient at a target.
+struct Newest {
+    outbox_id: i64,
+    /// `None` when it is not routed yet.
+    delivery: Option<(Status, u32)>,
+}
+
+impl Store {
+    /// What `target` would be brought of this patient: the newest change that waits or failed, else the current state, else
+    /// the last change that is known. `None` when nobody knows the patient.
+    ///
+    /// # Errors
+    /// When the store cannot be reached, or holds what this version does not understand.
+    pub async fn next_state(&self, target: &str, patient_id: &str) -> Result<Option<NextState>, StoreError> {
+        let mut transaction = self.begin_read(&format!("read what target `{target}` would be brought")).await?;
+        let found = transaction.next_state(target, patient_id).await?;
+        transaction.rollback().await?;
+        Ok(found)
+    }
+}
+
+impl StoreTransaction {
+    async fn next_state(&mut self, target: &str, patient_id: &str) -> Result<Option<NextState>, StoreError> {
+        let newest = self.newest(target, patient_id).await?;
+        if let Some(newest) = &newest
+            && newest.waits()
+        {
+            return self.change(target, newest, StateSource::Waiting).await;
+        }
+        if let Some(stored) = self.patients_by_id(&[patient_id], false).await?.remove(patient_id) {
+            let change = Change {
+                change_id: newest.map_or(0, |newest| newest.outbox_id),
+                event_id: uuid::Uuid::now_v7().to_string(),
+                aggregate_type: "patient".to_owned(),
+                aggregate_id: patient_id.to_owned(),
+                operation: Operation::Update,
+                payload: stored.patient.payload(),
+                created_at_ms: 0,
+                attempt: 1,
+                link: self.link(target, patient_id).await?,
+            };
+            return Ok(Some(NextState { change, source: StateSource::Current, status: None }));
+        }
+        match newest {
+            Some(newest) => self.change(target, &newest, StateSource::Last).await,
+            None => Ok(None),
+        }
+    }
+
+    /// The newest delivery, or a change behind it that is in work without a delivery's row or that nobody has routed yet.
+    async fn newest(&mut self, target: &str, patient_id: &str) -> Result<Option<Newest>, StoreError> {
+        let routed = self.fetch(NewestDelivery { target, patient_id }).await?.rows.into_iter().next();
+        let unrouted = self.number(NewestUnrouted { patient_id }).await?;
+        let in_work = self.number(InFlightChange { target, patient_id }).await?;
+        let operation = self.operation.clone();
+        let routed = routed.map(|row| read_newest(&operation, row)).transpose()?;
+        let in_work = in_work.map(|outbox_id| Newest { outbox_id, delivery: Some((Status::Processing, 0)) });
+        let unrouted = unrouted.map(|outbox_id| Newest { outbox_id, delivery: None });
+        // Of one that has a row and is in work, the row knows more: among equals the last counts.
+        Ok(in_work.into_iter().chain(routed).chain(unrouted).max_by_key(|newest| newest.outbox_id))
+    }
+
+    /// `None` when its row was purged.
+    async fn change(
+        &mut self,
+        target: &str,
+        newest: &Newest,
+        source: StateSource,
+    ) -> Result<Option<NextState>, StoreError> {
+        let rows = self.fetch(ReadChange { target, change_id: newest.outbox_id }).await?;
+        let attempts: HashMap<_, _> =
+            newest.delivery.iter().map(|(_, attempts)| (newest.outbox_id, *attempts)).collect();
+        let operation = self.operation.clone();
+        let read = rows.rows.into_iter().next().map(|row| {
+            readable::delivery(row, &attempts).map_err(|refused| super::corrupt(&operation, refused.failure.message))
+        });
+        let read = read.transpose()?;
+        Ok(read.map(|(delivery, _)| NextState {
+            change: delivery.change,
+            source,
+            status: newest.delivery.map(|(status, _)| status),
+        }))
+    }
+
+    async fn link(&mut self, target: &str, patient_id: &str) -> Result<Option<Link>, StoreError> {
+        let rows = self.fetch(ReadLink { target, patient_id }).await?;
+        let operation = self.operation.clone();
+        let link = |row| {
+            let mut reader = RowReader::new(&operation, row);
+            Ok(Link {
+                remote_id: reader.text()?,
+                remote_version: reader.optional_text()?,
+                fingerprint: reader.optional_text()?,
+            })
+        };
+        rows.rows.into_iter().next().map(link).transpose()
+    }
+}
+
+impl Newest {
+    fn waits(&self) -> bool {
+        match self.delivery {
+            None => true,
+            Some((status, _)) => matches!(status, Status::Pending | Status::Processing | Status::Failed),
+        }
+    }
+}
+
+fn read_newest(operation: &str, row: Vec<Value>) -> Result<Newest, StoreError> {
+    let mut reader = RowReader::new(operation, row);
+    let outbox_id = reader.integer()?;
+    let word = reader.text()?;
+    let status =
+        Status::from_word(&word).ok_or_else(|| super::corrupt(operation, format!("the status of {outbox_id}")))?;
+    let attempts = u32::try_from(reader.integer()?).unwrap_or(u32::MAX);
+    Ok(Newest { outbox_id, delivery: Some((status, attempts)) })
+}
