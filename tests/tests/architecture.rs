@@ -122,9 +122,9 @@ fn modules_of(folder: &str) -> std::collections::BTreeMap<String, Vec<String>> {
     let root = &files.iter().find(|(path, _)| path.ends_with("mod.rs")).expect("mod.rs").1;
     let exported = |name: &str| {
         let exports = root.split("pub use ").skip(1).filter_map(|export| export.split_once(';')?.0.split_once("::"));
-        exports.into_iter().find(|(_, names)| {
-            names.split(|one: char| !one.is_alphanumeric() && one != '_').any(|one| one == name)
-        })
+        exports
+            .into_iter()
+            .find(|(_, names)| names.split(|one: char| !one.is_alphanumeric() && one != '_').any(|one| one == name))
     };
     let modules = files.iter().filter(|(path, _)| !path.ends_with("mod.rs"));
     let known: Vec<_> = modules.clone().map(|(path, _)| stem(path)).collect();
@@ -142,7 +142,9 @@ fn no_two_files_of_these_folders_use_each_other_in_a_circle() {
         let mut left = modules_of(folder);
         assert!(left.values().map(Vec::len).sum::<usize>() >= left.len(), "{folder}: the uses were found");
         // Whatever uses nothing that is left is in no circle.
-        while let Some(free) = left.iter().find(|(name, uses)| uses.iter().all(|one| one == *name)).map(|(name, _)| name.clone()) {
+        while let Some(free) =
+            left.iter().find(|(name, uses)| uses.iter().all(|one| one == *name)).map(|(name, _)| name.clone())
+        {
             left.remove(&free);
             left.values_mut().for_each(|uses| uses.retain(|one| *one != free));
         }

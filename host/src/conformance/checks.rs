@@ -5,6 +5,7 @@
 
 use super::Line;
 use super::harness::Harness;
+use super::invalid;
 use super::patients::{link, personal};
 use crate::domain::change::{Change, FailureKind, FindingLevel, Link, Operation, Outcome, Receipt, RemoteEdit};
 use crate::target::CallFailure;
@@ -46,6 +47,7 @@ pub(super) async fn run(harness: &Harness, lines: &mut Vec<Line>) {
     say(lines, &place, "update", update(harness, &delivered).await);
     say(lines, &place, "unknown aggregate type", unknown_type(harness).await);
     say(lines, &place, "bad change among good ones", bad_among_good(harness).await);
+    say(lines, &place, "invalid payloads", invalid::judge(harness).await);
     say(lines, &place, "unicode", unicode(harness).await);
     say(lines, &place, "long text", long_text(harness).await);
     say(lines, &place, "edited at the target", conflict(harness).await);
@@ -103,7 +105,7 @@ async fn receipts(harness: &Harness, changes: &[Change]) -> Result<Vec<Receipt>,
     outcomes.into_iter().map(|outcome| applied(outcome, "a sound change")).collect()
 }
 
-fn applied(outcome: Outcome, what: &str) -> Result<Receipt, String> {
+pub(super) fn applied(outcome: Outcome, what: &str) -> Result<Receipt, String> {
     match outcome {
         Outcome::Applied(receipt) => Ok(receipt),
         Outcome::Failed(failure) => Err(format!("{what} failed, `{}`: {}", failure.kind.as_str(), failure.message)),
@@ -309,7 +311,8 @@ async fn delete(harness: &Harness) -> Judgement {
     for (change, what) in
         [(&deleted, "a delete"), (&deleted, "the same delete twice"), (&never, "a delete of what never was there")]
     {
-        let outcomes = harness.deliver(std::slice::from_ref(change)).await.map_err(|failure| format!("{what}: {failure}"))?;
+        let outcomes =
+            harness.deliver(std::slice::from_ref(change)).await.map_err(|failure| format!("{what}: {failure}"))?;
         match outcomes.into_iter().next() {
             Some(Outcome::Applied(_)) => {}
             Some(Outcome::Failed(failure))

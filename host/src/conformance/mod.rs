@@ -10,6 +10,7 @@ mod checks;
 mod checks_http;
 mod documents;
 mod harness;
+mod invalid;
 mod mock_server;
 mod patients;
 mod scratch;

@@ -63,15 +63,11 @@ impl Queue {
 impl Claimer {
     /// Claims until `stop`, and then drops its end of the channel: the workers release what is left in it.
     pub(super) async fn run(mut self) {
-        let mut queue = Queue {
-            cursor: ScanCursor::of_claims(),
-            notified: self.demand.subscribe_pending(),
-            empty_since: None,
-        };
+        let mut queue =
+            Queue { cursor: ScanCursor::of_claims(), notified: self.demand.subscribe_pending(), empty_since: None };
         while self.pass_gate().await {
             let Some(slot) = self.free_slot().await else { continue };
-            let batch =
-                if queue.is_scan_due() { self.claim(&mut queue).await } else { self.request(&mut queue).await };
+            let batch = if queue.is_scan_due() { self.claim(&mut queue).await } else { self.request(&mut queue).await };
             let Some(batch) = batch else { continue };
             let batch = LeasedBatch::new(&self.store, batch);
             if self.is_open() {

@@ -168,12 +168,7 @@ impl Daemon {
     }
 
     /// Waits for a reason to end.
-    async fn run_until(
-        &self,
-        until_idle: bool,
-        running: &[Running],
-        shared: &Shared,
-    ) -> RunEnd {
+    async fn run_until(&self, until_idle: bool, running: &[Running], shared: &Shared) -> RunEnd {
         if until_idle {
             return self.wait_until_idle(running, shared).await;
         }

@@ -1,9 +1,9 @@
 //! The check of a target: the adapter's own, and what the host finds by itself at a database.
 
+use super::Finish;
 use super::privileges;
 use super::session::{CallFailure, TargetSession, reported};
 use super::spec::{Access, Target};
-use super::Finish;
 use crate::database::{Database, Transaction};
 use crate::domain::change::{Failure, FailureKind, Finding, FindingLevel, Report};
 use crate::plugin::{Adapter, SqlAccess, Usage};

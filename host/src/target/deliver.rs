@@ -158,7 +158,8 @@ impl Progress {
 
     fn end(self, target_failure: Option<Failure>) -> Delivered {
         let Self { outcomes, in_doubt, crash, most } = self;
-        let outcomes = outcomes.into_iter().map(|outcome| outcome.expect("invariant: every part has outcomes")).collect();
+        let outcomes =
+            outcomes.into_iter().map(|outcome| outcome.expect("invariant: every part has outcomes")).collect();
         Delivered { outcomes, in_doubt, target_failure, crash, most }
     }
 }

@@ -3,9 +3,9 @@
 //! At a database the statements really run, in a transaction that is rolled back. Over HTTP, reading requests are really sent
 //! and the first one that would write is withheld. It takes no lease and writes nothing into the store.
 
+use super::Finish;
 use super::session::{CallFailure, CheckedAdapter, from_database};
 use super::spec::Target;
-use super::Finish;
 use crate::database::{Database, DatabaseError};
 use crate::domain::change::{Change, Failure, FailureKind, Outcome};
 use crate::plugin::{Transcript, TranscriptEntry, World};

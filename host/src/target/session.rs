@@ -163,11 +163,8 @@ impl TargetSession<'_> {
         CheckedAdapter { adapter, state }: &CheckedAdapter,
         changes: &[Change],
     ) -> Applied {
-        let begun = if sql.only_reads() {
-            database.begin_read().await
-        } else {
-            Ok(database.begin_with_first_statement())
-        };
+        let begun =
+            if sql.only_reads() { database.begin_read().await } else { Ok(database.begin_with_first_statement()) };
         let transaction = match begun {
             Ok(transaction) => transaction,
             Err(error) => {

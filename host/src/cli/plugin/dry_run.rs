@@ -174,11 +174,8 @@ impl Tried<'_> {
     fn json(&self, view: &View<'_>) -> serde_json::Value {
         let NextState { change, source, status } = &self.next;
         let dry_run = self.result.as_ref().ok();
-        let exchanges: Vec<_> = dry_run
-            .iter()
-            .flat_map(|(_, dry_run)| &dry_run.entries)
-            .map(|exchange| view.json(exchange))
-            .collect();
+        let exchanges: Vec<_> =
+            dry_run.iter().flat_map(|(_, dry_run)| &dry_run.entries).map(|exchange| view.json(exchange)).collect();
         let applied = dry_run.and_then(|(_, dry_run)| match &dry_run.outcome {
             Some(Outcome::Applied(receipt)) => Some(json!({
                 "remote_id": receipt.remote_id,
