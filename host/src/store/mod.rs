@@ -33,6 +33,7 @@ mod retention;
 mod retry;
 mod routing;
 mod scan;
+mod schema;
 mod settle;
 mod sql;
 mod status;

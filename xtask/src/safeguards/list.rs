@@ -77,8 +77,8 @@ pub(super) const SAFEGUARDS: &[Safeguard] = &[
         name: "a failed head blocks its key",
         file: "host/src/store/sql/claim.sql",
         mutation: &[(
-            "AND e.status IN ('pending', 'processing', 'failed')",
-            "AND e.status IN ('pending', 'processing')",
+            "AND e.status IN ({pending}, {processing}, {failed})",
+            "AND e.status IN ({pending}, {processing})",
         )],
         suite: Suite::Store,
         test: "on_sqlite::fifo_delivers_every_change_in_order",
@@ -101,10 +101,10 @@ pub(super) const SAFEGUARDS: &[Safeguard] = &[
         name: "only what is finished is purged",
         file: "host/src/store/sql/retention.sql",
         mutation: &[
-            ("WHEN status = 'done' THEN 1", "WHEN status IN ('done', 'failed') THEN 1"),
+            ("WHEN status = {done} THEN 1", "WHEN status IN ({done}, {failed}) THEN 1"),
             (
                 "WHERE {deliveries_by_id} AND status = :status;",
-                "WHERE {deliveries_by_id} AND status IN (:status, 'failed');",
+                "WHERE {deliveries_by_id} AND status IN (:status, {failed});",
             ),
         ],
         suite: Suite::Store,
