@@ -5,7 +5,8 @@
 //! ```text
 //! main
 //! cli
-//! conformance  distribution  service  sync
+//! conformance  sync
+//! distribution  service  target
 //! config  import  plugin  seed_file  store
 //! database  spanned_toml
 //! domain  files
@@ -31,3 +32,4 @@ pub mod service;
 pub mod spanned_toml;
 pub mod store;
 pub mod sync;
+pub mod target;

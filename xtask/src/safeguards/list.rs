@@ -123,7 +123,7 @@ pub(super) const SAFEGUARDS: &[Safeguard] = &[
     Safeguard {
         name: "a row that cannot be read stops nothing else",
         file: "host/src/store/routing.rs",
-        mutation: &[("transaction.refuse_unreadable(&mut done, routes).await?;", "")],
+        mutation: &[("transaction.refuse_unreadable(&mut routed, routes).await?;", "")],
         suite: Suite::Store,
         test: "spoilt::rows_of_another_type_stop_nothing_in_line",
     },
@@ -148,15 +148,15 @@ pub(super) const SAFEGUARDS: &[Safeguard] = &[
         name: "fence before the commit, and the lease's keeper",
         file: "host/src/store/lease.rs",
         mutation: &[(
-            "Ok(self.run_alone(&what, statement).await?.rows_affected == 1)",
-            "Ok(self.run_alone(&what, statement).await?.rows_affected < 2)",
+            "Ok(self.run_alone(&operation, statement).await?.rows_affected == 1)",
+            "Ok(self.run_alone(&operation, statement).await?.rows_affected < 2)",
         )],
         suite: Suite::Sync,
         test: "lifecycle::a_host_that_froze_for_longer_than_its_lease",
     },
     Safeguard {
         name: "a batch that failed is split",
-        file: "host/src/sync/splits.rs",
+        file: "host/src/target/splits.rs",
         mutation: &[("if deliveries == 1 {", "if deliveries >= 1 {")],
         suite: Suite::Sync,
         test: "lifecycle::one_bad_change_among_500",
@@ -164,7 +164,7 @@ pub(super) const SAFEGUARDS: &[Safeguard] = &[
     Safeguard {
         name: "a batch that is broken off is given back",
         file: "host/src/sync/worker.rs",
-        mutation: &[("return release(&self.store, lease).await;\n        }", "return;\n        }")],
+        mutation: &[("return batch.release().await;\n        }", "return;\n        }")],
         suite: Suite::Sync,
         test: "lifecycle::a_second_signal_breaks_the_call_off",
     },
