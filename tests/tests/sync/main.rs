@@ -18,6 +18,7 @@ mod operators;
 mod read_only;
 mod refusals;
 mod several_hosts;
+mod remembered_size;
 mod shown;
 mod slow_server;
 mod support;
