@@ -107,10 +107,11 @@ impl Connection {
         result
     }
 
-    /// How many answers were cut off at the relay so far; each took its connection with it.
-    pub(super) fn cuts(&self) -> u64 {
+    /// How often something was too large so far: an answer that was cut off at the relay, which took its connection with it, or
+    /// memory that SQLite was refused.
+    pub(super) fn refusals(&self) -> u64 {
         match self {
-            Self::Sqlite(..) => 0,
+            Self::Sqlite(_, interrupt) => interrupt.refusals(),
             Self::MySql(_, relay) | Self::Postgres(_, relay) => relay.as_ref().map_or(0, |relay| relay.cuts()),
         }
     }

@@ -7,6 +7,7 @@
 mod connection;
 mod dialect;
 mod error;
+mod error_kind;
 mod interrupt;
 mod locator;
 mod mysql;
@@ -18,24 +19,29 @@ mod pool;
 mod postgres;
 mod postgres_errors;
 mod postgres_values;
+mod privilege;
 mod privileges;
 mod readiness;
 mod relay;
 mod rerun;
+mod rows;
 mod sqlite;
 mod sqlite_errors;
 mod sqlite_limits;
+mod sqlite_memory;
 mod sqlstate;
 mod transaction;
 mod value;
 
 pub use dialect::Dialect;
-pub use error::{DatabaseError, ErrorKind};
+pub use error::DatabaseError;
+pub use error_kind::ErrorKind;
 pub use locator::Locator;
 pub use pool::Database;
-pub use privileges::{Privilege, PrivilegeOn};
+pub use privilege::{Privilege, PrivilegeOn};
 pub use rerun::{AsDatabaseError, rerun};
-pub use transaction::{Execution, RowLimits, Rows, Transaction};
+pub use rows::{Execution, RowLimits, Rows};
+pub use transaction::Transaction;
 pub use value::Value;
 
 /// How long a statement on someone else's database waits for a lock: short enough to be told from a server that does not answer.

@@ -11,7 +11,7 @@ use std::path::Path;
 
 use tempfile::NamedTempFile;
 
-use super::fetch::SIGNATURE_BYTES_MAX;
+use super::transfer::SIGNATURE_BYTES_MAX;
 use super::{AdapterName, DistributionError, Lock, Pin, Source, digest, signature_path};
 
 /// What is put in place.

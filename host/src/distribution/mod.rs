@@ -21,10 +21,11 @@ mod registry;
 mod registry_client;
 mod signature;
 mod source;
+mod transfer;
 mod trust;
 
 pub use error::DistributionError;
-pub use fetch::{Fetched, fetch};
+pub use fetch::fetch;
 pub use install::{InstallPlan, install};
 pub use keys::{NewKey, SigningKey};
 pub use lock::{Lock, Pin};
@@ -32,6 +33,7 @@ pub use registry::push;
 pub use registry_client::{Authorities, RegistryAuth, RegistryClient};
 pub use signature::{Signed, TrustedKeys, signature_path};
 pub use source::{AdapterName, Source};
+pub use transfer::Fetched;
 pub use trust::Trust;
 
 use sha2::{Digest as _, Sha256};

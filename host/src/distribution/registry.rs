@@ -17,9 +17,9 @@ use serde_json::json;
 use url::Url;
 
 use super::error::{DistributionError, chain};
-use super::fetch::{CONNECT_TIMEOUT, Fetched, READ_TIMEOUT, SIGNATURE_BYTES_MAX, install_crypto, too_large};
 use super::registry_client::Authorities;
 use super::source::is_loopback;
+use super::transfer::{CONNECT_TIMEOUT, Fetched, READ_TIMEOUT, SIGNATURE_BYTES_MAX, install_crypto, too_large};
 use super::{AdapterName, RegistryClient, bounded, digest};
 use crate::plugin::{COMPONENT_BYTES_MAX, Inspection};
 

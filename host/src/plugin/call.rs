@@ -3,7 +3,7 @@
 //! Cut off or not, everything that the call held is gone when it returns, except the transaction, which goes back to the
 //! caller. Read next: `state.rs` for what a call holds, `response.rs` for what is believed of its answer.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures::future::BoxFuture;
@@ -16,73 +16,16 @@ use super::capability::http::HttpCapability;
 use super::capability::http_fate::RequestFates;
 use super::capability::http_fence::{Fence, ReadOnly};
 use super::capability::sql::SqlCapability;
-use super::limits::{LimitExceeded, STACK_KIB};
+use super::error::STACK_KIB;
+use super::limits::LimitExceeded;
+use super::meters::Meters;
 use super::response;
-use super::state::{CallState, Meters, NoCapability};
+use super::state::{CallState, NoCapability};
 use super::ticker::TICK_MS;
-use super::{Adapter, CallError, HttpAccess, Limits, SqlAccess, Transcript};
+use super::{Adapter, CallContext, CallError, HttpAccess, Limits, SqlAccess, Usage};
 use crate::database::{DatabaseError, Transaction};
 use crate::domain::change::{Change, Descriptor, Failure, Outcome, RemoteEdit, Report};
 use crate::domain::words::one_line;
-
-/// What stays the same for every call to a target.
-#[derive(Clone, Debug, Default)]
-pub struct CallContext {
-    /// The target's name.
-    pub target: String,
-    /// `[targets.NAME.settings]` as one JSON object; `{}` when there is none. Never a secret.
-    pub settings_json: String,
-    /// `[targets.NAME.http] base_url` without a trailing slash.
-    pub base_url: Option<String>,
-    /// How much a call may take.
-    pub limits: Limits,
-    /// Who else hears the adapter's log lines.
-    pub log_tap: Option<LogTap>,
-    /// Who looks on at what is asked of the target.
-    pub transcript: Option<Transcript>,
-}
-
-/// Keeps the log lines of calls, for one who judges them.
-#[derive(Clone, Default)]
-pub struct LogTap(Arc<Mutex<Vec<String>>>);
-
-impl LogTap {
-    /// The lines so far.
-    #[must_use]
-    pub fn lines(&self) -> Vec<String> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    pub(super) fn hear(&self, line: &str) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(line.to_owned());
-    }
-}
-
-/// Shows no line.
-impl std::fmt::Debug for LogTap {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.write_str("LogTap(..)")
-    }
-}
-
-/// What a call took.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Usage {
-    /// Wall clock, milliseconds.
-    pub elapsed_ms: u64,
-    /// Time that the adapter computed, in steps of 10 milliseconds.
-    pub cpu_ms: u64,
-    /// Memory at the end, bytes (it never shrinks).
-    pub memory_bytes: u64,
-    /// Calls into the host.
-    pub host_calls: u64,
-    /// SQL statements that reached the database.
-    pub statements: u64,
-    /// HTTP requests that were sent.
-    pub requests: u64,
-    /// Log lines.
-    pub log_lines: u64,
-}
 
 /// What became of a call to a database target.
 pub struct DatabaseCall<T> {

@@ -14,62 +14,13 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::process::Command;
 use wasmtime::Engine;
 
-use super::engine::{RuntimeOptions, config};
+use super::engine::config;
+use super::options::{COMMAND, CompileLimits, RuntimeOptions};
 use super::structure::COMPONENT_BYTES_MAX;
 use crate::domain::words::one_line;
 
-/// The name of the hidden command.
-pub const COMMAND: &str = "compile-adapter";
-
-/// What one compilation may take.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct CompileLimits {
-    /// Processor time, over all its threads, seconds.
-    pub cpu_seconds_max: u64,
-    /// Memory beyond what the process has when it begins, bytes.
-    pub memory_bytes_max: u64,
-    /// Machine code, bytes.
-    pub code_bytes_max: u64,
-}
-
-/// A component of 20 MB takes 10 seconds, and 40 in a host without optimisation.
-impl Default for CompileLimits {
-    fn default() -> Self {
-        Self { cpu_seconds_max: 120, memory_bytes_max: 2 << 30, code_bytes_max: 2 << 30 }
-    }
-}
-
-impl CompileLimits {
-    /// A machine under load gives less processor time than this.
-    fn wall_clock_max(&self) -> Duration {
-        Duration::from_secs(self.cpu_seconds_max.saturating_mul(3).max(30))
-    }
-}
-
 /// Of what the child says, so much is read.
 const WORDS_BYTES_MAX: u64 = 16 << 10;
-
-/// Where adapters are compiled.
-#[derive(Clone, Debug, Default)]
-pub enum Compiler {
-    /// In this process, which then is at the mercy of the file: for programs that load files of their own making.
-    #[default]
-    Here,
-    /// In a child process of this program, which knows [`COMMAND`].
-    Child(PathBuf),
-}
-
-impl Compiler {
-    /// The running program itself, also when its file was replaced since.
-    #[must_use]
-    pub fn of_this_program() -> Self {
-        let this = PathBuf::from("/proc/self/exe");
-        if cfg!(target_os = "linux") && this.exists() {
-            return Self::Child(this);
-        }
-        std::env::current_exe().map_or(Self::Here, Self::Child)
-    }
-}
 
 /// Why there is no machine code.
 #[derive(Debug)]

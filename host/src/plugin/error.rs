@@ -5,7 +5,9 @@
 use std::path::PathBuf;
 
 use super::World;
-use super::limits::STACK_KIB;
+
+/// The one that is the same for all targets, since every call's stack comes out of one pool.
+pub(super) const STACK_KIB: &str = "stack_kib";
 
 /// Why an adapter could not be loaded.
 #[derive(Debug, thiserror::Error)]

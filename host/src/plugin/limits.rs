@@ -3,10 +3,8 @@
 use wasmtime::ResourceLimiter;
 
 use super::CallError;
+use super::error::STACK_KIB;
 use crate::domain::limits::{Limits, NAMES};
-
-/// The one that is the same for all targets, since every call's stack comes out of one pool.
-pub(super) const STACK_KIB: &str = "stack_kib";
 
 /// A limit that was overstepped. It travels through wasmtime as the cause of a trap.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]

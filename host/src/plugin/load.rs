@@ -3,10 +3,9 @@
 //! Each step is there to keep its file from the next one. Up to the machine code nothing of it is kept or run in this process,
 //! unless the runtime was told to compile here. A load that ended a process is remembered (`crashes.rs`).
 
-use std::collections::HashMap;
 use std::io::{Read as _, Seek as _};
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use tempfile::NamedTempFile;
 use wasmtime::component::Component;
@@ -19,18 +18,6 @@ use super::crashes::Mark;
 use super::structure::COMPONENT_BYTES_MAX;
 use super::{Adapter, Admission, Compiler, Inspection, PluginError, Runtime, World, artifact};
 use crate::files;
-
-/// One load at a time for each digest: the second finds what the first has compiled.
-#[derive(Default)]
-pub(super) struct Turns(Mutex<HashMap<String, Arc<tokio::sync::Mutex<()>>>>);
-
-impl Turns {
-    fn of(&self, sha256: &str) -> Arc<tokio::sync::Mutex<()>> {
-        let mut turns = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        turns.retain(|_, turn| Arc::strong_count(turn) > 1);
-        Arc::clone(turns.entry(sha256.to_owned()).or_default())
-    }
-}
 
 /// What may be linked.
 enum Compiled {

@@ -17,31 +17,22 @@ use wasmtime_wasi_http::{Error, ForbiddenHeaderFilter, RequestOptions, WasiBody,
 use super::http_access::HttpAccess;
 use super::http_client::{AnswerBody, INTERIM_HEADS_MAX, SendError};
 use super::http_coding::{ACCEPTED, Decoder};
-use super::http_credentials::{AuthFailure, Authorization};
+use super::http_credentials::Authorization;
 use super::http_errors::{translate, was_never_sent};
 use super::http_fate::{RequestFates, Unanswered, may_be_a_gateways_word};
 use super::http_fence::Fence;
 use super::http_incoming::{Incoming, Seen, Ticket};
 use super::http_list::Refusal;
+use super::http_open::Open;
 use crate::domain::headers::{is_closed_to_adapters, is_same};
 use crate::plugin::limits::LimitExceeded;
-use crate::plugin::state::Meters;
+use crate::plugin::meters::Meters;
 use crate::plugin::transcript::Operation;
 use crate::plugin::{CallContext, Limits, Transcript};
 
 /// The way out for the HTTP requests of one call; closed for a call that was given none.
 pub(in crate::plugin) struct HttpCapability {
     open: Option<Arc<Open>>,
-}
-
-pub(super) struct Open {
-    access: Arc<HttpAccess>,
-    fence: Arc<dyn Fence>,
-    pub(super) fates: RequestFates,
-    pub(super) limits: Limits,
-    meters: Arc<Meters>,
-    transcript: Option<Transcript>,
-    pub(super) in_flight: AtomicU64,
 }
 
 impl HttpCapability {
@@ -283,11 +274,6 @@ impl Open {
                 return translate(error);
             }
         })
-    }
-
-    pub(super) fn limit_exceeded(&self, exceeded: LimitExceeded, error: Error) -> Error {
-        self.meters.record(exceeded);
-        error
     }
 }
 

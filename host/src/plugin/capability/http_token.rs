@@ -20,11 +20,11 @@ use zeroize::Zeroizing;
 use super::http_assertion::SigningKey;
 use super::http_client::{AnswerBody, HttpClient, SendError};
 use super::http_coding::{ACCEPTED, CodingError, Decoder};
-use super::http_credentials::header as header_value;
-use super::http_credentials::{AuthFailure, SecretValue, basic_text};
 use super::http_list::AllowList;
+use super::http_secret::{SecretValue, basic_text, header as header_value};
 use crate::domain::secret::Secret;
 use crate::domain::words::one_line;
+use crate::plugin::auth_failure::AuthFailure;
 
 /// Bytes of a token endpoint's answer.
 const ANSWER_BYTES_MAX: usize = 64 << 10;

@@ -10,7 +10,7 @@ use crate::database::Dialect;
 const DIGITS_SHOWN: usize = 2;
 
 /// One line; texts and long numbers are replaced by `'...'`.
-pub(super) fn shape(dialect: Dialect, sql: &str) -> String {
+pub(in crate::plugin) fn shape(dialect: Dialect, sql: &str) -> String {
     let Ok(tokens) = Tokenizer::new(grammar(dialect), sql).tokenize() else {
         return format!("(a statement of {} bytes that cannot be read)", sql.len());
     };
