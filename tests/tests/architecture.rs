@@ -127,7 +127,8 @@ fn every_file_says_what_it_owns() {
 /// Outside of tests, whoever expects something says why it is so. (`unwrap` is a lint's to refuse.)
 #[test]
 fn what_is_expected_is_an_invariant() {
-    let is_test = |path: &Path| path.iter().any(|part| part.to_string_lossy().trim_end_matches(".rs").ends_with("tests"));
+    let is_test =
+        |path: &Path| path.iter().any(|part| part.to_string_lossy().trim_end_matches(".rs").ends_with("tests"));
     for (path, text) in all_sources().iter().filter(|(path, _)| !is_test(path)) {
         let code = text.split("#[cfg(test)]").next().unwrap_or_default();
         for (at, word) in code.match_indices(".expect(\"").chain(code.match_indices("unreachable!(\"")) {

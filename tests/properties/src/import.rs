@@ -112,7 +112,11 @@ pub fn check(data: &[u8]) {
         let (cut, ends) = reading.run(piece, records_max, Whole::default(), None);
         if whole.is_damaged() || cut.is_damaged() {
             // How much is unpacked before the damage is noticed depends on the pieces; that it is noticed does not.
-            assert_eq!(cut.message(), whole.message(), "in pieces of {piece} bytes and chunks of {records_max} records");
+            assert_eq!(
+                cut.message(),
+                whole.message(),
+                "in pieces of {piece} bytes and chunks of {records_max} records"
+            );
             return;
         }
         assert_eq!(cut, whole, "in pieces of {piece} bytes and chunks of {records_max} records");

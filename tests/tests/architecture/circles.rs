@@ -48,8 +48,7 @@ fn module(file: &std::path::Path, text: &str) -> Option<Module> {
 
 fn circles_in(folder: &[String], modules: &[Module]) -> Vec<String> {
     let below = |module: &&Module| module.path.len() > folder.len() && module.path.starts_with(folder);
-    let names: BTreeSet<&str> =
-        modules.iter().filter(below).map(|module| module.path[folder.len()].as_str()).collect();
+    let names: BTreeSet<&str> = modules.iter().filter(below).map(|module| module.path[folder.len()].as_str()).collect();
     let exported = modules.iter().find(|module| module.is_folder && module.path == folder).map(re_exports);
     let exported = exported.unwrap_or_default();
     let mut uses: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
@@ -151,12 +150,10 @@ fn tree(text: &str, prefix: &[String], leaves: &mut Vec<ModulePath>) -> usize {
 
 #[test]
 fn paths_are_read_out_of_trees_and_code() {
-    let text = "use super::{a, b::{C, d}};\nuse crate::x::Y as Z;\nfn f() -> super::super::e::F { mysuper::g(crate::h::i()) }";
+    let text =
+        "use super::{a, b::{C, d}};\nuse crate::x::Y as Z;\nfn f() -> super::super::e::F { mysuper::g(crate::h::i()) }";
     let joined: Vec<String> = paths(text).iter().map(|path| path.join("::")).collect();
-    assert_eq!(
-        joined,
-        ["super::a", "super::b::C", "super::b::d", "crate::x::Y", "super::super::e::F", "crate::h::i"]
-    );
+    assert_eq!(joined, ["super::a", "super::b::C", "super::b::d", "crate::x::Y", "super::super::e::F", "crate::h::i"]);
 }
 
 #[test]

@@ -25,10 +25,11 @@ use super::http_incoming::{Incoming, Seen, Ticket};
 use super::http_list::Refusal;
 use super::http_open::Open;
 use crate::domain::headers::{is_closed_to_adapters, is_same};
+use crate::plugin::auth_failure::AuthFailure;
 use crate::plugin::limits::LimitExceeded;
 use crate::plugin::meters::Meters;
 use crate::plugin::transcript::Operation;
-use crate::plugin::{CallContext, Limits, Transcript};
+use crate::plugin::{CallContext, Limits};
 
 /// The way out for the HTTP requests of one call; closed for a call that was given none.
 pub(in crate::plugin) struct HttpCapability {
