@@ -14,9 +14,9 @@ use super::{
 };
 
 pub(super) enum Connection {
-    /// With the means to stop what it is doing, where that is wanted.
+    /// With the means to stop a statement, on a target.
     Sqlite(PoolConnection<Sqlite>, Interrupt),
-    /// With the relay that it goes through, where the server is somebody else's.
+    /// With the relay of a target's connection.
     MySql(PoolConnection<MySql>, Option<Arc<RelayState>>),
     Postgres(PoolConnection<Postgres>, Option<Arc<RelayState>>),
 }

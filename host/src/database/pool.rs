@@ -28,7 +28,7 @@ const STALE_CONNECTIONS: Duration = Duration::from_millis(250);
 /// Between two such tries.
 const STALE_PAUSE: Duration = Duration::from_millis(5);
 
-/// Who waits so long for a connection asks whether the server is there at all.
+/// After this wait for a connection, a direct attempt shows whether the server can be reached at all.
 const SUSPICIOUS_WAIT: Duration = Duration::from_millis(500);
 
 /// MariaDB's, and MySQL's.
@@ -54,19 +54,19 @@ struct Inner {
     statement_timeout: Duration,
     /// See [`Database::exact_collation`].
     collation: OnceCell<&'static str>,
-    /// Whether it is someone else's, whose statements are not ours and need not end.
+    /// Whether it is a target's, whose statements are an adapter's and need not end.
     target_owned: bool,
 }
 
 enum Pools {
-    /// One writer, so that transactions wait in line instead of failing busy; readers beside it.
+    /// One writer, so that transactions queue instead of failing with `busy`; readers are separate.
     Sqlite {
         writer: Pool<Sqlite>,
         readers: Pool<Sqlite>,
         /// What a target's connections may take together.
         budget: Option<&'static Budget>,
     },
-    /// With the relay that they go through, where the server is somebody else's.
+    /// With the relay of a target's connections.
     MySql(Pool<MySql>, Option<Relay>),
     Postgres(Pool<Postgres>, Option<Relay>),
 }
@@ -76,7 +76,7 @@ enum Pools {
 enum Owner {
     /// The host's own.
     Host,
-    /// Somebody else's, whose statements are not ours and need not end, and whose answers may have so many bytes of values.
+    /// A target's, whose statements are an adapter's and need not end. A result may have so many bytes of values.
     Target { answer_bytes_max: u64 },
 }
 
@@ -89,8 +89,8 @@ impl Database {
         Self::prepare(locator, connections_max, statement_timeout, Owner::Host)
     }
 
-    /// A database of someone else's: an SQLite file must be there, and a statement that was given up is stopped, by SQLite
-    /// itself or by the server soon after `statement_timeout`. A server's answer ends soon after `answer_bytes_max`.
+    /// A target's database: an SQLite file must exist, and a statement that was given up is stopped, by SQLite itself or by the server
+    /// soon after `statement_timeout`. A server's result is cut off soon after `answer_bytes_max`; SQLite's memory is limited by it.
     ///
     /// # Errors
     /// `Rejected` when the URL does not fit the driver.
@@ -376,7 +376,7 @@ impl BeginsTransactions for Database {
     }
 }
 
-/// The relay to somebody else's server; none to our own.
+/// The relay to a target's server; none to the host's own.
 fn relay(owner: Owner, server: Server, name: &str) -> Result<Option<Relay>, DatabaseError> {
     let Owner::Target { answer_bytes_max } = owner else { return Ok(None) };
     Relay::open(server, answer_bytes_max, name).map_err(|error| {

@@ -1,4 +1,4 @@
-//! Brings an adapter into memory, with the signature that lies beside it. Nothing is written.
+//! Fetches an adapter into memory, with the signature next to it. Nothing is written.
 //!
 //! Everything that another machine sends has a limit, in bytes and in time. Plain http goes to this machine only, also
 //! after redirects.
@@ -22,7 +22,7 @@ use crate::plugin::{COMPONENT_BYTES_MAX, PluginError, read_component};
 /// Redirects that are followed.
 const REDIRECTS_MAX: usize = 5;
 
-/// Fetches an adapter; a signature from `signature` where that is given, else from beside the adapter.
+/// Fetches an adapter, and its signature from `signature` where that is given, else from next to the adapter.
 ///
 /// # Errors
 /// [`DistributionError::Fetch`] with what happened; [`DistributionError::File`] for files of this machine.

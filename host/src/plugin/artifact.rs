@@ -1,9 +1,9 @@
-//! What a file is, read from its bytes before anything of it is compiled or run.
+//! Reads what a file is from its bytes, before anything of it is compiled or run.
 
 use sha2::{Digest as _, Sha256};
 use wasmparser::{Encoding, Parser, Payload};
 
-use super::structure::{self, Refused};
+use super::structure::{self, REASON_CHARS_MAX, Refused};
 use super::world::{INTERFACE_VERSION, PACKAGE};
 use super::{PluginError, World};
 use crate::domain::words::{NAME_CHARS_MAX, is_unprintable, one_line};
@@ -28,7 +28,7 @@ pub struct Inspection {
 }
 
 impl Inspection {
-    /// Says that the adapter is for another kind of target, when it is.
+    /// Fails when the adapter is for another kind of target.
     ///
     /// # Errors
     /// [`PluginError::WorldMismatch`]
@@ -113,9 +113,9 @@ fn looks_like(bytes: &[u8]) -> String {
 fn outer_names(name: &str, bytes: &[u8]) -> Result<(Vec<String>, Vec<String>), PluginError> {
     let malformed = |error: wasmparser::BinaryReaderError| PluginError::Malformed {
         name: name.to_owned(),
-        reason: error.to_string(),
+        reason: one_line(&error.to_string(), REASON_CHARS_MAX),
     };
-    // The parser takes any text; only what validates a component would refuse this.
+    // The parser accepts any text; only a validator would reject it.
     let shown = |found: &str| {
         if found.chars().any(is_unprintable) {
             let reason = "the name of an import or export cannot be shown".to_owned();

@@ -3,7 +3,7 @@
 use super::bindings::types;
 use crate::domain::change::FailureKind;
 
-/// Why no credentials are to be had: the target as a whole cannot be used. For the operator.
+/// Why the host has no credentials: the target as a whole cannot be used. The message is for the operator.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub(super) struct AuthFailure {

@@ -1,7 +1,7 @@
-//! One call: a fresh instance in a store of its own, within limits, and what came of it.
+//! One call: a fresh instance in a store of its own, within limits, and its result.
 //!
-//! Cut off or not, everything that the call held is gone when it returns, except the transaction, which goes back to the
-//! caller. Read next: `state.rs` for what a call holds, `response.rs` for what is believed of its answer.
+//! When the call returns, whether it finished or was cut off, everything that it held is released, except the transaction, which
+//! returns to the caller. Read next: `state.rs` for what a call holds, `response.rs` for how its response is validated.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -27,23 +27,23 @@ use crate::database::{DatabaseError, Transaction};
 use crate::domain::change::{Change, Descriptor, Failure, Outcome, RemoteEdit, Report};
 use crate::domain::words::one_line;
 
-/// What became of a call to a database target.
+/// The end of a call to a database target.
 pub struct DatabaseCall<T> {
     /// Lent to the call and given back, to be committed or rolled back. `None` when the call was cut off in the middle of
     /// a statement: the connection was closed, and the server rolls back.
     pub transaction: Option<Transaction>,
-    /// Set when the database ended the transaction (`Contention`: run the whole call again; `Unavailable`), whatever the
-    /// adapter made of it.
+    /// Set when the database ended the transaction (`Contention`: run the whole call again; `Unavailable`), whatever the adapter
+    /// responded.
     pub broken: Option<DatabaseError>,
-    /// The adapter's answer. The outer error is the host's judgement on the adapter.
+    /// The adapter's response. The outer error is the adapter's own fault or a limit.
     pub result: Result<Result<T, Failure>, CallError>,
-    /// What it took.
+    /// The resources that the call used.
     pub usage: Usage,
 }
 
-/// What became of a call to an HTTP target.
+/// The end of a call to an HTTP target.
 pub struct HttpCall<T> {
-    /// The adapter's answer. The outer error is the host's judgement on the adapter.
+    /// The adapter's response. The outer error is the adapter's own fault or a limit.
     pub result: Result<Result<T, Failure>, CallError>,
     /// The lease was lost before a request that would have written; that request was not sent.
     pub lease_lost: bool,
@@ -51,15 +51,15 @@ pub struct HttpCall<T> {
     pub in_doubt: bool,
     /// A request took longer than it may.
     pub timed_out: bool,
-    /// What it took.
+    /// The resources that the call used.
     pub usage: Usage,
 }
 
-/// What a guest answered, in the interface's own types.
+/// A guest's response, in the interface's own types.
 type Raw<T> = Result<T, types::Failure>;
 
 impl Adapter {
-    /// Looks at a database target. The caller rolls the transaction back.
+    /// Calls `check` at a database target. The caller rolls the transaction back.
     pub async fn check_database(
         &self,
         context: &CallContext,
@@ -80,7 +80,7 @@ impl Adapter {
         database_call(state, result.and_then(report), usage)
     }
 
-    /// Brings changes to a database target: one outcome per change, in order. The caller commits or rolls back.
+    /// Delivers changes to a database target: one outcome per change, in order. The caller commits or rolls back.
     pub async fn apply_database(
         &self,
         context: &CallContext,
@@ -107,7 +107,7 @@ impl Adapter {
         database_call(state, result.and_then(|raw| outcomes(raw, changes.len())), usage)
     }
 
-    /// Looks at an HTTP target. Requests other than GET, HEAD and OPTIONS are denied.
+    /// Calls `check` at an HTTP target. Requests other than GET, HEAD and OPTIONS are denied.
     pub async fn check_http(&self, context: &CallContext, access: &Arc<HttpAccess>) -> HttpCall<Report> {
         let meters = Arc::<Meters>::default();
         let fates = RequestFates::default();
@@ -128,8 +128,8 @@ impl Adapter {
         HttpCall { result: result.and_then(report), lease_lost: false, in_doubt: false, timed_out, usage }
     }
 
-    /// Brings changes to an HTTP target: one outcome per change, in order. Calls of one batch share the fates of their requests,
-    /// which tell also of a call that is dropped half-way.
+    /// Delivers changes to an HTTP target: one outcome per change, in order. Calls of one batch share the fates of their requests,
+    /// so that they are known also when the call is dropped half-way.
     pub async fn apply_http(
         &self,
         context: &CallContext,
@@ -166,7 +166,7 @@ impl Adapter {
         }
     }
 
-    /// Asks who it is, with nothing to work with.
+    /// Calls `describe`, with no capability.
     pub(super) async fn call_describe(&self, context: &CallContext) -> Result<Descriptor, CallError> {
         let linked = self.linked.clone();
         let (_, result, _) = self
@@ -192,7 +192,7 @@ impl Adapter {
         }
     }
 
-    /// Runs one call in a store of its own, and takes the store apart again.
+    /// Runs one call in a store of its own.
     async fn run<T>(
         &self,
         context: &CallContext,
@@ -212,9 +212,9 @@ impl Adapter {
         let elapsed_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
         let result = match ended {
             Some(Ok(answer)) => match (&answer, meters.recorded()) {
-                // It gave up because of a limit, so that is what the operator has to read.
+                // The adapter gave up because of a limit: the operator reads which one.
                 (Err(_), Some(exceeded)) => Err(exceeded.into_error(&context.target)),
-                // Likewise when it could do nothing for want of credentials.
+                // Likewise when the host had no credentials for it.
                 (Err(_), None) => Ok(meters.unauthorized().map_or(answer, |failure| Raw::Err(failure.into()))),
                 _ => Ok(answer),
             },
@@ -272,7 +272,7 @@ fn outcomes(raw: Raw<Vec<types::Outcome>>, expected: usize) -> Result<Result<Vec
     }
 }
 
-/// What ended the call: a limit, the guest itself, or the host.
+/// Tells whether a limit, the guest itself or the host ended the call.
 fn classify(
     error: &wasmtime::Error,
     context: &CallContext,

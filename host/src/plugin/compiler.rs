@@ -1,5 +1,5 @@
-//! Compiling in a process of its own, with limits on time and memory: whatever a file makes the validator or the compiler do, it
-//! costs that process and no more.
+//! Compiles in a child process with limits on time and memory, so that whatever a file makes the validator or the compiler do
+//! affects that process alone.
 //!
 //! The child is this program under a hidden command. It reads the component from stdin and writes a checksum and the machine
 //! code to stdout, which is a file of the parent's. It has no environment, dies with its parent, and leaves no core file.
@@ -18,17 +18,17 @@ use super::options::{COMMAND, CompileLimits, RuntimeOptions};
 use super::structure::COMPONENT_BYTES_MAX;
 use crate::domain::words::one_line;
 
-/// Of what the child says, so much is read.
+/// The most that is read of the child's messages.
 const WORDS_BYTES_MAX: u64 = 16 << 10;
 
-/// Why there is no machine code.
+/// Why compiling failed.
 #[derive(Debug)]
 pub(super) enum Failed {
-    /// The compiler does not take it.
+    /// The compiler rejected the component.
     Refused(String),
-    /// The process did not live to say so, by the file's doing: it crashed, or went over its limits.
+    /// The file made the process crash or exceed its limits.
     Crashed(String),
-    /// The process could not be run, or was ended by somebody else: of the file that says nothing.
+    /// The process could not be run, or another process ended it: this says nothing about the file.
     Unavailable(String),
 }
 
@@ -102,8 +102,8 @@ const NOT_WRITTEN: i32 = 1;
 /// How a Rust program ends that panicked.
 const PANICKED: i32 = 101;
 
-/// Signals that the system gives a process for what it did itself. Any other came from somebody else: a service manager that stops
-/// everything, the system when memory is short, a person.
+/// Signals that the system sends a process for its own fault. Any other came from outside: a service manager that stops everything,
+/// the system when memory is short, an operator.
 #[cfg(unix)]
 fn ended_by_signal(status: std::process::ExitStatus, limits: CompileLimits) -> Failed {
     use rustix::process::Signal;

@@ -15,13 +15,13 @@ pub struct CallContext {
     pub base_url: Option<String>,
     /// How much a call may take.
     pub limits: Limits,
-    /// Who else hears the adapter's log lines.
+    /// Receives a copy of the adapter's log lines.
     pub log_tap: Option<LogTap>,
-    /// Who looks on at what is asked of the target.
+    /// Records the operations at the target, in a dry run.
     pub transcript: Option<Transcript>,
 }
 
-/// Keeps the log lines of calls, for one who judges them.
+/// Keeps the log lines of calls, for the conformance suite.
 #[derive(Clone, Default)]
 pub struct LogTap(Arc<Mutex<Vec<String>>>);
 
@@ -32,7 +32,7 @@ impl LogTap {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    pub(super) fn hear(&self, line: &str) {
+    pub(super) fn record(&self, line: &str) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).push(line.to_owned());
     }
 }
@@ -44,7 +44,7 @@ impl std::fmt::Debug for LogTap {
     }
 }
 
-/// What a call took.
+/// The resources that a call used.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Usage {
     /// Wall clock, milliseconds.

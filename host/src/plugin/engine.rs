@@ -16,7 +16,7 @@ use super::turns::Turns;
 use super::{Admission, PluginError, RuntimeOptions, World};
 use crate::domain::limits::Limits;
 
-/// The stack beside it, of the host's functions that the adapter calls, bytes.
+/// The stack of the host's functions that the adapter calls, in addition to its own, bytes.
 const HOST_STACK_BYTES: usize = 3 << 20;
 /// Core instances in one component: a guest with an interpreter is made of dozens of libraries.
 const CORE_INSTANCES_PER_COMPONENT: u32 = 128;
@@ -29,7 +29,7 @@ const COMPILERS_MAX: usize = 2;
 /// What wasmtime itself keeps about one instance, bytes.
 const INSTANCE_BYTES: usize = 16 << 20;
 
-/// Loads adapters and runs them. Adapters keep it alive; its clock stops with it.
+/// Loads and runs adapters. Adapters keep it alive; its clock stops with it.
 pub struct Runtime {
     pub(super) engine: Engine,
     /// One permit per instance in the pool, so that the pool is never found empty.
@@ -55,7 +55,7 @@ impl Runtime {
         Self::make(options, None)
     }
 
-    /// As [`Runtime::new`], and whatever is loaded must be admitted first.
+    /// As [`Runtime::new`], with an admission that each adapter must pass before it is loaded.
     ///
     /// # Errors
     /// As [`Runtime::new`].

@@ -1,5 +1,5 @@
-//! The transaction in the eyes of an adapter.
+//! The transaction as an adapter sees it.
 
-/// What the guest's handle stands for. The transaction itself stays in `SqlCapability`, where the host finds it again.
+/// The resource behind the guest's handle. The transaction itself stays in `SqlCapability`.
 #[allow(unreachable_pub, reason = "the generated bindings name it in public places")]
 pub struct LentTransaction;

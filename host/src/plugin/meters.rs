@@ -26,7 +26,7 @@ impl Meter {
     }
 }
 
-/// What a call took so far. Shared with the tasks that send its HTTP requests.
+/// What a call used so far. Shared with the tasks that send its HTTP requests.
 #[derive(Default)]
 pub(super) struct Meters {
     pub(super) cpu_ticks: Meter,
@@ -41,7 +41,7 @@ pub(super) struct Meters {
 }
 
 impl Meters {
-    /// Remembers a limit that was refused to the guest without ending the call; the first one counts.
+    /// Records a limit that was exceeded without ending the call; the first one counts.
     pub(super) fn record(&self, exceeded: LimitExceeded) {
         self.exceeded.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(exceeded);
     }
@@ -50,7 +50,7 @@ impl Meters {
         *self.exceeded.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Remembers that the host had no credentials for a request; the last word counts.
+    /// Records that the host had no credentials for a request; the last one counts.
     pub(super) fn record_unauthorized(&self, failure: AuthFailure) {
         *self.unauthorized.lock().unwrap_or_else(PoisonError::into_inner) = Some(failure);
     }

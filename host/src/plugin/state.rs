@@ -39,7 +39,7 @@ impl CallState {
         Self { context, adapter, memory, meters, sql, http, table, wasi: nothing(), wasi_http: WasiHttpCtx::new() }
     }
 
-    /// Counts one call of the guest to an interface of ours. `describe` was lent nothing, and makes none.
+    /// Counts one call of the guest to an interface of this project. `describe` has no capability and must not call any.
     pub(super) fn count_host_call(&self) -> wasmtime::Result<()> {
         if self.sql.is_none() && !self.http.is_open() {
             return Err(NoCapability.into());
@@ -48,14 +48,14 @@ impl CallState {
         self.check_host_calls()
     }
 
-    /// WASI's functions cannot refuse to be called, so that it is asked for them as they return.
+    /// WASI's functions cannot refuse a call, so the limit is checked when they return.
     pub(super) fn check_host_calls(&self) -> wasmtime::Result<()> {
         let max = self.context.limits.host_calls_max;
         if self.meters.host_calls.get() > max { Err(LimitExceeded::new("host_calls_max", max).into()) } else { Ok(()) }
     }
 }
 
-/// `describe` asked for something.
+/// `describe` called the host.
 #[derive(Debug, thiserror::Error)]
 #[error("`describe` called the host")]
 pub(super) struct NoCapability;
@@ -69,7 +69,7 @@ fn nothing() -> WasiCtx {
 }
 
 impl WasiView for CallState {
-    /// Asked for once by each of WASI's functions that the guest calls.
+    /// Called once by each of WASI's functions that the guest calls.
     fn ctx(&mut self) -> WasiCtxView<'_> {
         self.meters.host_calls.add();
         WasiCtxView { ctx: &mut self.wasi, table: &mut self.table }

@@ -205,7 +205,7 @@ fn texts() -> Vec<(&'static str, Vec<u8>)> {
         ("tables within tables", format!("a = {}", "{a=".repeat(1 << 18)).into_bytes()),
         ("dotted keys", format!("{}a = 1", "a.".repeat(1 << 18)).into_bytes()),
         ("a text without end", format!("a = \"{}", "x".repeat(8 << 20)).into_bytes()),
-        ("brackets of JSON", "[".repeat(8 << 20).into_bytes()),
+        ("brackets of JSON", "[".repeat(1 << 20).into_bytes()),
         ("objects of JSON", "{\"a\":".repeat(1 << 20).into_bytes()),
         ("commands to a terminal", "\u{1b}[2J\u{7}\u{202e}\u{200f} = \u{9b}1\n".repeat(1_000).into_bytes()),
     ]

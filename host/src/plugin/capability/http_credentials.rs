@@ -1,4 +1,4 @@
-//! What the host adds to a target's requests so that they are believed. An adapter never sees any of it.
+//! The credentials that the host adds to a target's requests. An adapter never sees them.
 //!
 //! Secrets in files are read whenever they are needed, so that they can be renewed while the host runs. Nothing here is
 //! ever shown: not in `Debug`, an error or a log. Read next: `http_token.rs`, for tokens that the host fetches.

@@ -1,4 +1,4 @@
-//! The answer to a request, as the guest reads it: unpacked, counted as it comes in, and written down where somebody looks on.
+//! The response to a request as the guest reads it: unpacked, counted while it arrives, and recorded in a dry run.
 //!
 //! When it is complete, the request is no longer in flight, nor in doubt.
 

@@ -1,5 +1,4 @@
-//! The lent transaction: the adapter's statements are judged, what the guard wrote in their entry is sent, within limits,
-//! and nothing of it ends the transaction.
+//! The lent transaction: sends the statements that the guard wrote, within limits. No statement of an adapter ends the transaction.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -10,7 +9,7 @@ use super::sql_guard::{Permit, Wanted};
 use crate::database::{DatabaseError, Dialect, ErrorKind, Execution, RowLimits, Rows, Transaction, Value};
 use crate::plugin::waits::Waits;
 
-/// What PostgreSQL knows of a table by the name that a statement would find it under.
+/// A table's columns in PostgreSQL's catalogue, by the name that a statement would use for it.
 const COLUMNS_OF_TABLE: &str = "SELECT CAST(attname AS pg_catalog.text) FROM pg_catalog.pg_attribute \
      WHERE attrelid = CAST(pg_catalog.to_regclass(?) AS pg_catalog.oid) AND NOT attisdropped";
 
@@ -52,8 +51,8 @@ impl SqlCapability {
         result
     }
 
-    /// Puts it back, and remembers whether the database ended it. An answer that was cut off is the adapter's own fault: it was
-    /// told which limit that was, and its commit fails.
+    /// Returns the transaction, and records whether the database ended it. A result that was cut off is the adapter's own fault: it
+    /// was told which limit that was, and its commit fails.
     fn put_back(&mut self, transaction: Transaction) {
         if self.broken.is_none() {
             self.broken = transaction.ended_by().filter(|error| error.kind != ErrorKind::Refused).cloned();
@@ -61,8 +60,8 @@ impl SqlCapability {
         self.transaction = Some(transaction);
     }
 
-    /// Makes ready for a permitted statement: a transaction that may write where it is one that writes, and the columns that it relies
-    /// on. Refuses it when one of them is not there.
+    /// Prepares for a permitted statement: begins a writing transaction for a statement that writes, and locks the columns that it
+    /// relies on. Returns the first column that does not exist.
     pub(in crate::plugin) async fn make_ready(&mut self, permit: &Permit) -> Result<Option<Wanted>, DatabaseError> {
         let mut transaction = self.take()?;
         if let Err(error) = self.begin(&mut transaction).await {
@@ -167,8 +166,8 @@ async fn missing_column(
     Ok(None)
 }
 
-/// Fails where one of the columns is not there, and keeps them there until the transaction ends: a name that stands alone is never
-/// taken for a call, and who has read a table, though no row of it, keeps others from changing its columns.
+/// Fails where one of the columns does not exist, and keeps them until the transaction ends: a bare name is never read as a call, and
+/// a transaction that has read a table, even no row of it, keeps others from changing its columns.
 async fn hold(transaction: &mut Transaction, table: &TableKey, columns: &BTreeSet<&str>) -> Result<(), DatabaseError> {
     let conditions: Vec<String> = columns.iter().map(|column| format!("{} IS NULL", quoted(column))).collect();
     let sql = format!("SELECT 1 FROM {} WHERE {} LIMIT 0", table_sql(table), conditions.join(" OR "));

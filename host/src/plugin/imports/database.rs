@@ -1,4 +1,4 @@
-//! `neuronova:sync/database`: each statement is written down, judged and sent through the lent transaction.
+//! `neuronova:sync/database`: each statement is recorded for a dry run, checked, and sent through the lent transaction.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,7 +27,7 @@ impl CallState {
         self.sql.as_mut().ok_or_else(|| wasmtime::format_err!("no transaction was lent to this call"))
     }
 
-    /// Writes a operation down before it is answered, where somebody looks on.
+    /// Records an operation before it runs, in a dry run.
     fn record_operation(&self, operation: impl FnOnce() -> Operation) -> Option<EntryIndex> {
         self.context.transcript.as_ref().map(|transcript| transcript.begin(operation()))
     }
@@ -47,7 +47,7 @@ impl CallState {
         }
     }
 
-    /// Judges a statement before it reaches the database, and makes the transaction ready for it.
+    /// Checks a statement before it reaches the database, and prepares the transaction for it.
     async fn permit(&mut self, sql: &str, verb: Verb) -> wasmtime::Result<Result<Arc<Permit>, DatabaseError>> {
         let access = Arc::clone(&self.sql_capability()?.access);
         let permit = match access.permit(sql, verb).await {
@@ -61,19 +61,19 @@ impl CallState {
         })
     }
 
-    /// The capability that a statement was let through already.
+    /// The capability through which a statement was permitted already.
     fn permitted_capability(&mut self) -> &mut SqlCapability {
         self.sql.as_mut().expect("invariant: the statement was permitted through this capability")
     }
 
     fn refused(&self, refusal: Refusal) -> DatabaseError {
         let error = refusal.into_error(&self.context.target, &self.adapter);
-        self.say_refused(&error);
+        self.log_refusal(&error);
         error
     }
 
-    /// The first refusal of a call is told to the operator as well, since the adapter may keep it to itself.
-    fn say_refused(&self, error: &DatabaseError) {
+    /// Logs the first refusal of a call, since the adapter may not report it.
+    fn log_refusal(&self, error: &DatabaseError) {
         if self.meters.refusals.add() == 1 {
             let (target_name, adapter) = (self.context.target.as_str(), self.adapter.as_str());
             tracing::warn!(target_name, adapter, refusal = %error.message, "a statement of the adapter was refused");
@@ -81,7 +81,7 @@ impl CallState {
     }
 }
 
-/// Names the setting to change when the host's own limit was met.
+/// Names the setting to change when a limit of the host was exceeded.
 fn limit_error(error: DatabaseError, exceeded: Option<LimitExceeded>, target: &str) -> database::DatabaseError {
     match exceeded {
         Some(exceeded) => DatabaseError { message: exceeded.into_error(target).to_string(), ..error },
@@ -127,7 +127,7 @@ impl database::HostTransaction for CallState {
                 rows: rows.rows.into_iter().map(|row| row.into_iter().map(database::Value::from).collect()).collect(),
             })),
             Err(error) if error.kind == ErrorKind::Refused => {
-                // The adapter's own, lower limit is no concern of the operator's.
+                // The adapter's own, lower limit does not concern the operator.
                 let exceeded = if error.object.as_deref() == Some("bytes") {
                     Some(LimitExceeded::new("query_bytes_max", host_bytes_max))
                 } else if u64::from(rows_max) >= host_rows_max {
