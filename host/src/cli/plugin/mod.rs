@@ -43,7 +43,7 @@ pub(super) enum Verb {
     Verify(verify::Arguments),
     /// Begin an adapter: a folder that builds and passes `host plugin test` as it is; needs no configuration
     New(new::Arguments),
-    /// Try an adapter on private databases or an HTTP double, as its author would; needs no configuration
+    /// Try an adapter on private databases or a mock server, as its author would; needs no configuration
     Test(test::Arguments),
     /// Show what would be sent of one patient, tried at the real targets; nothing of it stays there
     DryRun(dry_run::Arguments),

@@ -124,10 +124,12 @@ pub(super) fn files(name: &str, world: World, language: Language) -> Vec<(&'stat
             add(".gitignore", "/target\n");
         }
         (Language::Python, _) => {
+            add("patient.py", repository!("plugins/examples/python/patient.py"));
             add("requirements.txt", repository!("plugins/examples/python/requirements.txt"));
             add(".gitignore", "/.venv\n__pycache__\n*.wasm\n");
         }
         (Language::JavaScript, _) => {
+            add("patient.js", repository!("plugins/examples/javascript/patient.js"));
             add("package.json", repository!("plugins/examples/javascript/package.json"));
             add("package-lock.json", repository!("plugins/examples/javascript/package-lock.json"));
             add("build.mjs", repository!("plugins/examples/javascript/build.mjs"));
@@ -210,7 +212,7 @@ fn readme(name: &str, world: World, language: Language) -> String {
     };
     format!(
         "# The adapter {name}\n\nBuild it and try it:\n\n    {commands}\n\n\
-         `host plugin test` tries it on a private database or an HTTP double; each line that fails says what to mend.\n\
+         `host plugin test` tries it on a private database or a mock server; each line that fails says what to mend.\n\
          The contract is in `wit/`: every record, field and failure is described where it stands.\n\n\
          ## Use it\n\nCopy the component, `{folder}{file}`, into the folder of adapters, and add a target to `host.toml`:\n\n\
          ```toml\n[targets.{name}]\nadapter = \"{file}\"\n{target}```\n\n\
