@@ -1,5 +1,8 @@
 //! The layer rule of `host/src/lib.rs`: a module uses only what lies below it, and `plugin` and `store` never meet.
 
+#[path = "architecture/circles.rs"]
+mod circles;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -183,6 +186,12 @@ fn no_two_files_of_these_folders_use_each_other_in_a_circle() {
 }
 
 #[test]
+fn no_two_modules_of_a_folder_use_each_other() {
+    let found = circles::circles(&all_sources());
+    assert!(found.is_empty(), "circles between modules:\n{}", found.join("\n"));
+}
+
+#[test]
 fn the_domain_does_no_input_or_output() {
     for (path, text) in all_sources().iter().filter(|(path, _)| layer_of(path) == "domain") {
         for forbidden in ["std::fs", "std::net", "std::env", "tokio::", "sqlx::", "SystemTime", "async fn"] {
@@ -207,6 +216,20 @@ fn only_the_plugin_layer_knows_wasmtime_and_only_the_database_layer_knows_sqlx()
 fn every_file_says_what_it_owns() {
     for (path, text) in &all_sources() {
         assert!(text.starts_with("//!"), "{} opens without //!", path.display());
+    }
+}
+
+/// Outside of tests, whoever expects something says why it is so. (`unwrap` is a lint's to refuse.)
+#[test]
+fn what_is_expected_is_an_invariant() {
+    let is_test =
+        |path: &Path| path.iter().any(|part| part.to_string_lossy().trim_end_matches(".rs").ends_with("tests"));
+    for (path, text) in all_sources().iter().filter(|(path, _)| !is_test(path)) {
+        let code = text.split("#[cfg(test)]").next().unwrap_or_default();
+        for (at, word) in code.match_indices(".expect(\"").chain(code.match_indices("unreachable!(\"")) {
+            let reason = &code[at + word.len()..];
+            assert!(reason.starts_with("invariant: "), "{}: {:.60}", path.display(), &code[at..]);
+        }
     }
 }
 

@@ -60,12 +60,30 @@ impl Columns {
 
     fn text(&mut self, column: &str) -> Option<String> {
         let value = self.values.next().unwrap_or(Value::Null);
+        self.text_of(column, value)
+    }
+
+    fn text_of(&mut self, column: &str, value: Value) -> Option<String> {
         let found = type_name(&value);
         let text = value.into_text();
         if text.is_none() {
             self.refuse(FailureKind::Invalid, &format!("{column} is {found}, text is expected"));
         }
         text
+    }
+
+    /// The payload and its length in bytes: one that is too long was not read.
+    fn payload(&mut self) -> Option<String> {
+        let value = self.values.next().unwrap_or(Value::Null);
+        let bytes = self.values.next().and_then(|bytes| bytes.as_i64()).unwrap_or_default();
+        if bytes > PAYLOAD_BYTES_MAX {
+            self.refuse(
+                FailureKind::Invalid,
+                &format!("payload has {bytes} bytes, at most {PAYLOAD_BYTES_MAX} are delivered"),
+            );
+            return None;
+        }
+        self.text_of("payload", value)
     }
 
     fn time(&mut self, column: &str) -> Option<i64> {
@@ -126,6 +144,8 @@ pub(super) fn unrouted(row: Vec<Value>) -> Unrouted {
     Unrouted { id, aggregate_type, refused, time_unit: created_at.and_then(time_unit) }
 }
 
+/// As `change_columns` has it (sql/fragments/common.sql).
+const PAYLOAD_BYTES_MAX: i64 = 1 << 20;
 const UNKNOWN_OPERATION: &str = "operation must be create, update or delete";
 
 /// Reads a row of `change_columns` (sql/fragments/common.sql). Returns the delivery, and the newest change of its aggregate that
@@ -143,7 +163,7 @@ pub(super) fn delivery(row: Vec<Value>, attempts: &HashMap<i64, u32>) -> Result<
         columns.refuse(FailureKind::Unsupported, UNKNOWN_OPERATION);
     }
     let event_id = columns.text("event_id");
-    let payload = columns.text("payload");
+    let payload = columns.payload();
     let created_at_ms = columns.time("created_at");
     let (remote_id, remote_version, fingerprint) =
         (next_text(&mut columns), next_text(&mut columns), next_text(&mut columns));
@@ -356,12 +376,24 @@ mod tests {
     #[test]
     fn a_batch_reads_row_by_row() {
         let row = |id: i64, payload: Value| {
-            let mut row =
-                vec![id.into(), "patient".into(), "P-1".into(), "create".into(), "e".into(), payload, 5.into()];
+            let mut row = vec![
+                id.into(),
+                "patient".into(),
+                "P-1".into(),
+                "create".into(),
+                "e".into(),
+                payload,
+                2.into(),
+                5.into(),
+            ];
             row.extend([Value::Null, Value::Null, Value::Null, Value::Null]);
             row
         };
         let none = HashMap::new();
+        let mut large = row(9, Value::Null);
+        large[6] = (PAYLOAD_BYTES_MAX + 1).into();
+        let refused = delivery(large, &none).expect_err("too large");
+        assert_eq!(refused.failure.message, "outbox row 9: payload has 1048577 bytes, at most 1048576 are delivered");
         assert!(delivery(row(7, "{}".into()), &none).is_ok());
         let refused = delivery(row(8, Value::Bytes(vec![0xff])), &none).expect_err("bytes");
         assert!(refused.failure.message.starts_with("outbox row 8: payload is bytes"), "{}", refused.failure.message);

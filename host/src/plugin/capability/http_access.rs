@@ -6,11 +6,13 @@ use std::time::Duration;
 use http::{HeaderName, HeaderValue, Method};
 
 use super::http_client::{ClientOptions, HttpClient};
-use super::http_credentials::{AuthFailure, Authorizer, Credentials, SecretValue, header};
+use super::http_credentials::{Authorizer, Credentials};
 use super::http_list::{AllowList, Refusal};
+use super::http_secret::{SecretValue, header};
 use crate::domain::headers::check_added;
 use crate::domain::limits::{HTTP_TIMEOUT_MS_DEFAULT, Limits};
 use crate::plugin::PluginError;
+use crate::plugin::auth_failure::AuthFailure;
 
 /// The HTTP section of a target.
 #[derive(Clone, Debug)]

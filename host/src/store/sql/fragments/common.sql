@@ -78,7 +78,9 @@ excluded.{column}
 
 -- fragment: change_columns
 -- What `readable::delivery` reads, in its order: the change and its link.
-o.id, o.aggregate_type, o.aggregate_id, o.operation, o.event_id, o.payload, o.created_at,
+o.id, o.aggregate_type, o.aggregate_id, o.operation, o.event_id,
+-- A payload of more than 1 MiB is not read; its length is.
+CASE WHEN {byte_length(o.payload)} <= 1048576 THEN o.payload END, {byte_length(o.payload)}, o.created_at,
 l.remote_id, l.remote_version, l.fingerprint, l.delivered_outbox_id
 
 -- fragment: created_at

@@ -49,3 +49,6 @@ CAST({text} AS SIGNED)
 
 -- fragment: payload_type (mysql)
 NULL
+
+-- fragment: byte_length(text) (mysql)
+LENGTH({text})

@@ -67,7 +67,8 @@ FROM sync_delivery FORCE INDEX (PRIMARY)
 WHERE target = ? AND outbox_id IN (?, ?);
 
 -- read_batch
-SELECT o.id, o.aggregate_type, o.aggregate_id, o.operation, o.event_id, o.payload, o.created_at,
+SELECT o.id, o.aggregate_type, o.aggregate_id, o.operation, o.event_id,
+    CASE WHEN LENGTH(o.payload) <= 1048576 THEN o.payload END, LENGTH(o.payload), o.created_at,
     l.remote_id, l.remote_version, l.fingerprint, l.delivered_outbox_id
 FROM sync_outbox o
 LEFT JOIN sync_link l ON l.target = ? AND l.aggregate_type = o.aggregate_type AND l.aggregate_id = o.aggregate_id
@@ -751,7 +752,8 @@ SELECT outbox_id FROM sync_in_flight
 WHERE target = ? AND aggregate_type = 'patient' AND aggregate_id = ?;
 
 -- read_change
-SELECT o.id, o.aggregate_type, o.aggregate_id, o.operation, o.event_id, o.payload, o.created_at,
+SELECT o.id, o.aggregate_type, o.aggregate_id, o.operation, o.event_id,
+    CASE WHEN LENGTH(o.payload) <= 1048576 THEN o.payload END, LENGTH(o.payload), o.created_at,
     l.remote_id, l.remote_version, l.fingerprint, l.delivered_outbox_id
 FROM sync_outbox o
 LEFT JOIN sync_link l ON l.target = ? AND l.aggregate_type = o.aggregate_type AND l.aggregate_id = o.aggregate_id

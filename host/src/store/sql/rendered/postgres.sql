@@ -87,7 +87,8 @@ WHERE ctid = ANY(ARRAY(SELECT j.place FROM (SELECT t.place, j.* FROM (SELECT CAS
             WHERE t.target = $3 AND t.outbox_id = j.id OFFSET 0) AS t) AS j));
 
 -- read_batch
-SELECT o.id, o.aggregate_type, o.aggregate_id, o.operation, o.event_id, o.payload, o.created_at,
+SELECT o.id, o.aggregate_type, o.aggregate_id, o.operation, o.event_id,
+    CASE WHEN octet_length(o.payload) <= 1048576 THEN o.payload END, octet_length(o.payload), o.created_at,
     l.remote_id, l.remote_version, l.fingerprint, l.delivered_outbox_id
 FROM sync_outbox o
 LEFT JOIN LATERAL (SELECT l.remote_id, l.remote_version, l.fingerprint, l.delivered_outbox_id FROM sync_link l
@@ -802,7 +803,8 @@ SELECT outbox_id FROM sync_in_flight
 WHERE target = $1 AND aggregate_type = 'patient' AND aggregate_id = $2;
 
 -- read_change
-SELECT o.id, o.aggregate_type, o.aggregate_id, o.operation, o.event_id, o.payload, o.created_at,
+SELECT o.id, o.aggregate_type, o.aggregate_id, o.operation, o.event_id,
+    CASE WHEN octet_length(o.payload) <= 1048576 THEN o.payload END, octet_length(o.payload), o.created_at,
     l.remote_id, l.remote_version, l.fingerprint, l.delivered_outbox_id
 FROM sync_outbox o
 LEFT JOIN sync_link l ON l.target = $1 AND l.aggregate_type = o.aggregate_type AND l.aggregate_id = o.aggregate_id
