@@ -1,7 +1,7 @@
 //! Files that are read whole: only regular ones, and only up to a size.
 //!
-//! A pipe, a device or a folder is refused at once: opening one may wait for ever, and reading one may never end. Whoever reads
-//! a file of another's making goes through here.
+//! A pipe, a device or a folder is refused at once: opening one may wait for ever, and reading one may never end.
+//! Whoever reads a file of another's making goes through here.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, ErrorKind, Read as _};

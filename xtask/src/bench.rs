@@ -13,7 +13,8 @@ use tests::{
 
 use crate::{
     adapters,
-    cargo::{Metadata, cargo, run as run_visibly},
+    cargo::{Metadata, build, run as run_visibly},
+    steps::Steps,
 };
 
 #[derive(clap::Args)]
@@ -41,8 +42,12 @@ pub(crate) struct Options {
 /// Builds and runs it. Fails when something could not be measured, never because it was slow.
 pub(crate) fn run(options: &Options) -> Result<()> {
     let target = Metadata::read()?.target_directory()?;
+    let mut steps = Steps::new(4);
+    steps.next("Build the adapters");
     let adapters = adapters::build(&["openemr", "fhir"])?;
-    run_visibly(&mut cargo(&["build", "--release", "--workspace", "--bin=host", "--bin=bench", "--example=judging"]))?;
+    steps.next("Build the host and the bench for release (the first time takes minutes)");
+    build(&["host", "bench"], &["--release", "--example=judging"])?;
+    steps.next("Start private servers");
     provision::provide(&[MariaDb::NEED, Postgres::NEED])?;
     // The bench starts servers of its own; installing one must not be in its time.
     FhirServer::provision()?;
@@ -68,5 +73,6 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     if let Some(name) = &options.only {
         command.arg("--only").arg(name);
     }
+    steps.next("Measure");
     run_visibly(&mut command)
 }

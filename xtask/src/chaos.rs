@@ -7,7 +7,8 @@ use tests::environment::{ADAPTERS, HOST};
 
 use crate::{
     adapters,
-    cargo::{Metadata, cargo, run as run_visibly},
+    cargo::{Metadata, build, run as run_visibly},
+    steps::Steps,
 };
 
 #[derive(clap::Args)]
@@ -21,9 +22,12 @@ pub(crate) struct Options {
 /// Builds and runs it. Fails when a promise was broken.
 pub(crate) fn run(options: &Options) -> Result<()> {
     let target = Metadata::read()?.target_directory()?;
+    let mut steps = Steps::new(3);
+    steps.next("Build the adapters");
     let adapters = adapters::build(&["openemr", "fhir"])?;
-    // In one build with the tests, as theirs: the same features for all, so nothing is compiled twice.
-    run_visibly(&mut cargo(&["build", "--workspace", "--bin=host", "--bin=chaos", "--tests", "--examples"]))?;
+    steps.next("Build the host and chaos");
+    build(&["host", "chaos"], &[])?;
+    steps.next("Break hosts, databases and the network");
     run_visibly(command(&target, &adapters).args(&options.arguments))
 }
 

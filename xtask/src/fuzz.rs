@@ -1,6 +1,7 @@
 //! Owns running the fuzz targets of `fuzz/`, each for a while, from the seeds in `fuzz/seeds/TARGET`.
 //!
-//! They need a nightly compiler and cargo-fuzz. Neither is installed from here; what is missing is said, with the command.
+//! They need a nightly compiler and cargo-fuzz. Neither is installed from here; what is missing is said, with the
+//! command.
 
 use std::{
     fs,
@@ -11,7 +12,7 @@ use std::{
 use anyhow::{Context as _, Result, bail};
 use tests::environment::workspace;
 
-use crate::cargo::run as run_visibly;
+use crate::{cargo::run as run_visibly, steps::Steps};
 
 #[derive(clap::Args)]
 pub(crate) struct Options {
@@ -30,10 +31,13 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     let targets = targets(&options.targets)?;
     expect_tools()?;
     take_versions_of_the_host()?;
+    let mut steps = Steps::new(targets.len());
     for target in &targets {
+        steps.next(&format!("Fuzz {target} for {} s", options.seconds));
         let (corpus, dictionary) = (format!("fuzz/corpus/{target}"), format!("fuzz/dictionaries/{target}"));
         fs::create_dir_all(workspace().join(&corpus)).with_context(|| format!("make {corpus}"))?;
-        // The host has no `unsafe` where these lead: panics, time and memory are sought, and without a sanitizer more is tried.
+        // The host has no `unsafe` where these lead: panics, time and memory are sought, and without a sanitizer more
+        // is tried.
         let mut run = command(&["fuzz", "run", "--sanitizer=none", "--codegen-units=16", target, &corpus]);
         // What is found goes into the first folder; the others are only read.
         let others = [format!("fuzz/seeds/{target}"), format!("tests/cases/{target}")];

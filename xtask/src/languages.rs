@@ -1,5 +1,5 @@
-//! Owns building the example adapters that are not in Rust: their tools at pinned versions under `target/example-tools/`,
-//! and each component anew only when its source, its tools' versions or `wit/` changed.
+//! Owns building the example adapters that are not in Rust: their tools at pinned versions under
+//! `target/example-tools/`, and each component anew only when its source, its tools' versions or `wit/` changed.
 //!
 //! Where Python or Node is missing it is named and its examples are left out; where `CI` is set that is an error.
 

@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::error::{CliError, failure_exit_code};
 use super::output::paint;
-use super::status::{aggregate_types, clock_trouble, describe};
+use super::status_summary::{aggregate_types, clock_trouble, describe};
 use super::{output, permissions, wiring};
 use crate::config::{Config, TargetConfig};
 use crate::domain::change::{Finding, FindingLevel};
@@ -17,7 +17,7 @@ use crate::sync::{Difference, differences};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
-    /// One JSON object instead of text
+    /// Print one JSON object
     #[arg(long)]
     json: bool,
 }

@@ -23,43 +23,43 @@ pub(super) struct Arguments {
 
 #[derive(Debug, clap::Subcommand)]
 enum Verb {
-    /// Show the conflicts that wait for a person (also what `host conflicts` alone does)
+    /// List open conflicts (the default)
     List(List),
-    /// Decide one
+    /// Resolve a conflict
     Resolve(Resolve),
 }
 
 #[derive(Debug, clap::Args)]
 struct List {
-    /// Only at this target
+    /// Select this target only
     #[arg(long)]
     target: Option<String>,
-    /// At most so many
+    /// Show at most this many
     #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     limit: u32,
-    /// One JSON object instead of text
+    /// Print one JSON object
     #[arg(long)]
     json: bool,
 }
 
 #[derive(Debug, clap::Args)]
 struct Resolve {
-    /// At this target
+    /// The target of the conflict
     #[arg(long)]
     target: String,
-    /// Of this patient
+    /// The patient of the conflict
     #[arg(long, required_unless_present = "id")]
     patient: Option<String>,
-    /// Of this aggregate, where it is no patient
+    /// The aggregate's id, if it is not a patient
     #[arg(long, conflicts_with = "patient", requires = "aggregate_type")]
     id: Option<String>,
     /// The aggregate's type, for --id
     #[arg(long, value_name = "TYPE", requires = "id")]
     aggregate_type: Option<String>,
-    /// Whose state counts: local (the application's), remote (the target's), or relink (the application's, at --remote-id)
+    /// Keep this state: local, remote, or relink
     #[arg(long, value_parser = keep)]
     keep: Keep,
-    /// The target's id of the record that is the right one; for --keep relink
+    /// The target's id of the right record, for relink
     #[arg(long, value_name = "ID", required_if_eq("keep", "relink"))]
     remote_id: Option<String>,
 }

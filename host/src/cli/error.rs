@@ -1,4 +1,5 @@
-//! What a command failed with, and the exit code that says so: 1 failure, 2 usage, 3 configuration, 4 database, 5 plugin.
+//! What a command failed with, and the exit code that says so: 1 failure, 2 usage, 3 configuration, 4 database, 5
+//! plugin.
 
 use crate::config::ConfigError;
 use crate::domain::change::FailureKind;

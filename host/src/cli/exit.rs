@@ -1,7 +1,7 @@
 //! The end of the process: it comes within a bound, whatever hangs.
 //!
-//! A thread that the system holds (a file on a server that is gone, a pipe that nobody reads), a runtime whose threads never
-//! yield: none of them is waited for. What was committed is safe; a lease that was not given back runs out.
+//! A thread that the system holds (a file on a server that is gone, a pipe that nobody reads), a runtime whose threads
+//! never yield: none of them is waited for. What was committed is safe; a lease that was not given back runs out.
 
 use std::time::Duration;
 
@@ -35,8 +35,8 @@ pub(super) fn end_within(limit: Duration) {
     }
 }
 
-/// Waits for the runtime's threads and for the log's last lines, but not for long. The process ends with what comes next: its
-/// threads that still hang end with it.
+/// Waits for the runtime's threads and for the log's last lines, but not for long. The process ends with what comes
+/// next: its threads that still hang end with it.
 pub(super) fn leave(runtime: Runtime, log: Log) {
     end_within(AFTER_ALL);
     runtime.shutdown_timeout(THREADS);

@@ -1,8 +1,9 @@
 //! Where log lines go: through a bounded queue to a thread of its own, which alone writes to stderr.
 //!
-//! Nobody who logs ever waits for stderr or fails because of it: a reader that is gone, a full disk or a closed descriptor costs
-//! lines, never work. What was lost is counted, and said when lines can be written again. An event is one line, whatever it holds:
-//! what somebody else wrote into it can neither begin another line nor move a terminal's cursor.
+//! Nobody who logs ever waits for stderr or fails because of it: a reader that is gone, a full disk or a closed
+//! descriptor costs lines, never work. What was lost is counted, and said when lines can be written again. An event is
+//! one line, whatever it holds: what somebody else wrote into it can neither begin another line nor move a terminal's
+//! cursor.
 
 use std::io::{self, Write};
 use std::sync::Arc;

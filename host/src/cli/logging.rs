@@ -1,4 +1,5 @@
-//! Logs: to stderr, as text for people or JSON for machines; `RUST_LOG` chooses (default `warn,host=info,adapter=info`).
+//! Logs: to stderr, as text for people or JSON for machines; `RUST_LOG` chooses (default
+//! `warn,host=info,adapter=info`).
 //!
 //! A log that cannot be written stops and delays nothing (`log_writer.rs`). What a panic says goes the same way.
 
@@ -13,8 +14,8 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 
 use super::log_writer::LogWriter;
 
-/// What is shown unless `RUST_LOG` says otherwise: of libraries their warnings, of the host and its adapters what an operator
-/// reads.
+/// What is shown unless `RUST_LOG` says otherwise: of libraries their warnings, of the host and its adapters what an
+/// operator reads.
 const DEFAULT: &str = "warn,host=info,adapter=info";
 
 /// How long the end of the process waits for its last lines.
@@ -59,9 +60,9 @@ pub(super) fn start(format: LogFormat) -> std::io::Result<Log> {
     Ok(Log(writer))
 }
 
-/// What may be shown at all, whatever `RUST_LOG` says. Below warnings, libraries write requests and statements, and with them
-/// patients' data, and some of them gigabytes; and what the database's driver says are often the server's own words (PostgreSQL's
-/// NOTICE and WARNING), which may be anything. Its errors reach the host as errors.
+/// What may be shown at all, whatever `RUST_LOG` says. Below warnings, libraries write requests and statements, and
+/// with them patients' data, and some of them gigabytes; and what the database's driver says are often the server's own
+/// words (PostgreSQL's NOTICE and WARNING), which may be anything. Its errors reach the host as errors.
 fn may_be_shown(event: &Metadata<'_>) -> bool {
     let (root, _) = event.target().split_once("::").unwrap_or((event.target(), ""));
     match root {

@@ -7,8 +7,8 @@ use anstyle::{AnsiColor, Style};
 
 use crate::domain::words::{is_unprintable, one_line};
 
-/// Lines on stdout, with nothing in them that writes elsewhere on the terminal. A reader that went away (`| head`) ends the program
-/// quietly.
+/// Lines on stdout, with nothing in them that writes elsewhere on the terminal. A reader that went away (`| head`) ends
+/// the program quietly.
 pub(super) fn line(text: &str) {
     match writeln!(anstream::stdout(), "{}", harmless(text)) {
         Ok(()) => {}
@@ -31,8 +31,8 @@ pub(super) fn error(text: &str) {
     drop(writeln!(anstream::stderr(), "{}: {}", paint(AnsiColor::Red, "error"), harmless(text)));
 }
 
-/// Escapes whatever a terminal would obey, whoever wrote it; our own colours and line breaks stay. The last of two walls: somebody
-/// else's text becomes [`printable`] where it is put into a line.
+/// Escapes whatever a terminal would obey, whoever wrote it; our own colours and line breaks stay. The last of two
+/// walls: somebody else's text becomes [`printable`] where it is put into a line.
 pub(super) fn harmless(text: &str) -> Cow<'_, str> {
     let is_meant = |character: char| matches!(character, '\n' | '\t');
     if !text.contains(|character| is_unprintable(character) && !is_meant(character)) {

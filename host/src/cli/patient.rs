@@ -19,29 +19,29 @@ const PATIENT_BYTES_MAX: u64 = 8 << 20;
 
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Verb {
-    /// List patients by id, with the ids that targets gave them
+    /// List patients with their ids at the targets
     List {
-        /// One JSON object per line
+        /// Print one JSON object a line
         #[arg(long)]
         json: bool,
-        /// Only patients after this id
+        /// Begin after this id
         #[arg(long, value_name = "ID")]
         after: Option<String>,
-        /// At most so many
+        /// Show at most this many
         #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=100_000))]
         limit: u32,
     },
-    /// Show one patient as JSON
+    /// Print one patient as JSON
     Show {
         /// The patient's id
         patient_id: String,
     },
-    /// Create or update one patient from a JSON object, and queue the change
+    /// Create or update a patient, and queue the change
     Put {
-        /// The file; `-` is stdin
+        /// The file with one JSON object; `-` is stdin
         file: PathBuf,
     },
-    /// Delete one patient, and queue the removal
+    /// Delete a patient, and queue the removal
     Delete {
         /// The patient's id
         patient_id: String,

@@ -14,25 +14,25 @@ const REFUSED_SHOWN_MAX: u32 = 1_000;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
-    /// Only deliveries to this target
+    /// Select this target only
     #[arg(long)]
     target: Option<String>,
-    /// Only deliveries of this patient
+    /// Select this patient only
     #[arg(long)]
     patient: Option<String>,
-    /// Only deliveries of this change, by the number that `host failed list` shows
+    /// Select this change only, by its number
     #[arg(long, value_name = "NUMBER")]
     change: Option<i64>,
-    /// Only deliveries that failed for this reason, for example `invalid`
+    /// Select failures of this kind, for example `invalid`
     #[arg(long, value_parser = kind)]
     kind: Option<FailureKind>,
-    /// Only deliveries that failed at least so many seconds ago
+    /// Select failures at least this many seconds old
     #[arg(long, value_name = "SECONDS")]
     older_than: Option<u64>,
-    /// All failed deliveries; needed where nothing else narrows it down
+    /// Select all failed deliveries
     #[arg(long)]
     failed: bool,
-    /// Say how many it would be, and change nothing
+    /// Count them and change nothing
     #[arg(long)]
     dry_run: bool,
 }

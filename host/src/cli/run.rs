@@ -15,7 +15,7 @@ use crate::sync::{Breakdown, Daemon, RunEnd, Target};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
-    /// End when nothing more can be delivered now, instead of waiting for more; exit code 1 when something is left
+    /// Exit when nothing can be delivered; 1 if some is left
     #[arg(long)]
     until_idle: bool,
 }

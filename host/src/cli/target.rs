@@ -5,17 +5,18 @@ use std::process::ExitCode;
 use super::error::CliError;
 use super::{output, wiring};
 use crate::config::Config;
+use crate::domain::spelling;
 use crate::store::Store;
 
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Verb {
-    /// Deliver nothing more there; changes wait
+    /// Stop delivering to a target; its changes wait
     Pause(Name),
-    /// Deliver again
+    /// Resume deliveries to a paused target
     Resume(Name),
-    /// Look at a target that is down now, without waiting
+    /// Check a target now, also while its breaker is open
     Probe(Name),
-    /// Make no more deliveries for a target that no host has
+    /// Remove a target that no host has any more
     Disable(Name),
 }
 
@@ -52,11 +53,8 @@ async fn set_paused(config: &Config, store: &Store, target: &str, paused: bool) 
 async fn disable(store: &Store, target: &str) -> Result<(), CliError> {
     let snapshot = store.status(0).await?;
     if !snapshot.targets.contains_key(target) {
-        let known: Vec<_> = snapshot.targets.keys().map(String::as_str).collect();
-        return Err(CliError::Usage(format!(
-            "there is no target `{target}` in the store; there are {}",
-            known.join(", ")
-        )));
+        let known = snapshot.targets.keys().map(String::as_str);
+        return Err(CliError::Usage(format!("the store has {}", spelling::unknown("target", target, known))));
     }
     let hosts = snapshot.hosts_with(target);
     if !hosts.is_empty() {

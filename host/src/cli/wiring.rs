@@ -10,6 +10,7 @@ use crate::config::{
     TargetConfig,
 };
 use crate::database::{Database, DatabaseError, Locator};
+use crate::domain::spelling;
 use crate::files;
 use crate::plugin::{
     ClientProof, CompileLimits, Compiler, Credentials, GrantOptions, HttpOptions, Runtime, RuntimeOptions, SecretValue,
@@ -53,8 +54,8 @@ fn opened(config: &Config, locator: Locator) -> Result<Store, CliError> {
     Ok(store)
 }
 
-/// Closes the stores of this process, however its command ended: on SQLite the file then holds everything, so that it may be
-/// copied.
+/// Closes the stores of this process, however its command ended: on SQLite the file then holds everything, so that it
+/// may be copied.
 pub(super) async fn close_stores() {
     let stores = std::mem::take(&mut *OPENED.lock().unwrap_or_else(PoisonError::into_inner));
     for store in stores {
@@ -113,9 +114,8 @@ pub(super) async fn know_target(store: &Store, target: &TargetConfig) -> Result<
 /// A configured target by its name.
 pub(super) fn target_config<'a>(config: &'a Config, name: &str) -> Result<&'a TargetConfig, CliError> {
     config.targets.values().find(|target| target.name.as_str() == name).ok_or_else(|| {
-        let known: Vec<_> = config.targets.values().map(|target| format!("`{}`", target.name)).collect();
-        let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
-        CliError::Usage(format!("there is no target `{name}` in {}; there are {known}", config.path.display()))
+        let known = config.targets.values().map(|target| target.name.as_str());
+        CliError::Usage(format!("{}: {}", config.path.display(), spelling::unknown("target", name, known)))
     })
 }
 

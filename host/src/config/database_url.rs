@@ -156,8 +156,8 @@ impl ServerUrl {
     }
 }
 
-/// Whether what looks like a path, a parameter or a fragment is the rest of a password: there is an `@` behind the place at which
-/// a URL's authority ends, or a `#` at all, which no database URL has.
+/// Whether what looks like a path, a parameter or a fragment is the rest of a password: there is an `@` behind the
+/// place at which a URL's authority ends, or a `#` at all, which no database URL has.
 fn has_unencoded_password(rest: &str) -> bool {
     let rest = rest.trim_start_matches('/');
     let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());

@@ -7,12 +7,13 @@ use serde_json::Value;
 
 use super::columns::Header;
 use super::csv::{Quotes, Records};
+use super::draft::{Draft, problem};
 use super::fhir;
 use super::ndjson::{Line, next_line};
 use super::stream::Mark;
 use super::{ColumnMap, FhirOptions, Format, ImportError, Prefix, RECORD_BYTES_MAX, Stream};
 use crate::domain::Problem;
-use crate::domain::patient::{Day, Patient, PatientDraft};
+use crate::domain::patient::{Day, Patient};
 
 /// Patients in one chunk: whole blocks of rows for the store.
 const PATIENTS_MAX: usize = 2_000;
@@ -105,16 +106,9 @@ struct Record {
     outcome: Result<Draft, Vec<Problem>>,
 }
 
-/// A patient as a record tells it, and what could not be read of it.
-#[derive(Default)]
-pub(super) struct Draft {
-    pub(super) patient: PatientDraft,
-    pub(super) left_out: Vec<Problem>,
-}
-
 impl Chunks {
-    /// Opens a file; `-` is stdin. With `earlier`, what an earlier run took (bytes and lines), it goes on behind that, if
-    /// these are still the same bytes; [`Chunks::lines`] tells.
+    /// Opens a file; `-` is stdin. With `earlier`, what an earlier run took (bytes and lines), it goes on behind that,
+    /// if these are still the same bytes; [`Chunks::lines`] tells.
     ///
     /// # Errors
     /// When the file cannot be read, or a CSV header does not fit.
@@ -251,9 +245,7 @@ impl Chunks {
                 }
                 *lines += 1;
                 let outcome = match found {
-                    Line::TooLong => {
-                        Err(vec![fhir::problem("record", format!("is longer than {RECORD_BYTES_MAX} bytes"))])
-                    }
+                    Line::TooLong => Err(vec![problem("record", format!("is longer than {RECORD_BYTES_MAX} bytes"))]),
                     _ if line.trim_ascii().is_empty() => {
                         stream.bound_blanks(*lines, blank_from)?;
                         continue;
@@ -270,7 +262,7 @@ impl Chunks {
                 *lines = records.lines();
                 let Some(row) = row else { return Ok(None) };
                 let outcome = match row.fault {
-                    Some(fault) => Err(vec![fhir::problem("record", fault.message())]),
+                    Some(fault) => Err(vec![problem("record", fault.message())]),
                     None => options.columns.draft(header, records.fields()),
                 };
                 Ok(Some(Record { line: row.line, outcome }))

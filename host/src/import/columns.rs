@@ -1,8 +1,8 @@
 //! What the columns of a CSV file mean: which field each is, and what its values are called here.
 //!
-//! A column whose name is that of a field needs nothing said. What does not fit is refused before the first patient, since a
-//! column that is left out by mistake would be noticed by nobody. A header's words are never repeated in a message: a file
-//! without a header has a patient there.
+//! A column whose name is that of a field needs nothing said. What does not fit is refused before the first patient,
+//! since a column that is left out by mistake would be noticed by nobody. A header's words are never repeated in a
+//! message: a file without a header has a patient there.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -10,8 +10,7 @@ use std::path::Path;
 use jiff::civil::Date;
 use toml::de::DeValue;
 
-use super::chunk::Draft;
-use super::fhir::problem;
+use super::draft::{Draft, problem};
 use crate::domain::Problem;
 use crate::domain::patient::PatientDraft;
 use crate::domain::words::one_of;
@@ -190,8 +189,8 @@ impl ColumnMap {
         self.columns.is_empty() && self.date_format.is_none()
     }
 
-    /// A value in our words, `None` when it says that there is nothing; what cannot be translated stays, and the field's own
-    /// rules refuse it.
+    /// A value in our words, `None` when it says that there is nothing; what cannot be translated stays, and the
+    /// field's own rules refuse it.
     fn value(&self, field: &str, text: &str) -> Option<String> {
         let text = text.trim();
         let ours = self.values.get(field).and_then(|values| values.get(text));

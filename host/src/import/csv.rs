@@ -1,7 +1,8 @@
 //! Records of a CSV stream (RFC 4180), one at a time, none longer than the limit.
 //!
-//! It is strict about quotes: a quote that is open somewhere hides every record behind it, so what a lenient reader repairs is
-//! told here. One state machine reads, so that what is noticed is what is read. Lines end with LF, CRLF or CR alone.
+//! It is strict about quotes: a quote that is open somewhere hides every record behind it, so what a lenient reader
+//! repairs is told here. One state machine reads, so that what is noticed is what is read. Lines end with LF, CRLF or
+//! CR alone.
 
 use super::stream::{Stream, unreadable};
 use super::{ImportError, RECORD_BYTES_MAX};
@@ -14,7 +15,8 @@ pub enum Quotes {
     /// Twice, as RFC 4180 says.
     #[default]
     Doubled,
-    /// Behind a backslash (or twice), as MySQL's `SELECT ... INTO OUTFILE` writes it; a backslash itself is written twice.
+    /// Behind a backslash (or twice), as MySQL's `SELECT ... INTO OUTFILE` writes it; a backslash itself is written
+    /// twice.
     Backslash,
     /// A quote is a character like any other, as in many tab-separated files.
     None,
@@ -245,8 +247,8 @@ impl Records {
     fn end_line(&mut self) {
         // A field may begin before this line and end on it, so the delimiters of both its parts count.
         let looks_like_a_record = self.line_delimiters >= self.columns.saturating_sub(1) && self.quoted_delimiters > 0;
-        // A record's first line has delimiters of its own beside those of a long cell that goes on. Unless the cell is its first:
-        // then all of a record stands in it.
+        // A record's first line has delimiters of its own beside those of a long cell that goes on. Unless the cell is
+        // its first: then all of a record stands in it.
         let is_in_one_cell = self.quoted_delimiters == self.line_delimiters;
         if looks_like_a_record && (!self.is_first_line || is_in_one_cell) {
             self.note(Fault::RecordInField);

@@ -1,16 +1,17 @@
-//! From a FHIR Patient (R4, R4B, R5) to a draft of ours: the inverse of what the FHIR adapter writes, and as much of other
-//! systems' Patients as our fields have a place for. The table is in `docs/commands.md`.
+//! From a FHIR Patient (R4, R4B, R5) to a draft of ours: the inverse of what the FHIR adapter writes, and as much of
+//! other systems' Patients as our fields have a place for. The table is in `docs/commands.md`.
 //!
-//! Pure. Elements that we have no place for are passed over; what would be wrong to pass over (a record that is no longer in
-//! use, a death without a date) is refused. What a patient can go without and cannot be read is left out, and told.
+//! Pure. Elements that we have no place for are passed over; what would be wrong to pass over (a record that is no
+//! longer in use, a death without a date) is refused. What a patient can go without and cannot be read is left out, and
+//! told.
 
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use super::chunk::Draft;
-use super::fhir_names::{self, HumanName};
+use super::draft::{Draft, present, problem};
+use super::fhir_names;
 use super::fhir_types::{
-    Address, CodeableConcept, Coding, Communication, ContactPoint, Extension, Identifier, Link, Patient,
+    Address, CodeableConcept, Coding, Communication, ContactPoint, Extension, HumanName, Identifier, Link, Patient,
 };
 use crate::domain::Problem;
 use crate::domain::patient::{Day, PatientDraft, omb};
@@ -164,8 +165,8 @@ fn best_value<'a>(identifiers: impl Iterator<Item = &'a Identifier>, today: Day)
     with_value.min_by_key(|(rank, _)| *rank).map(|(_, value)| value)
 }
 
-/// Phones by their use, one without a use is at home where no other is; of several the one with the lowest rank, then the
-/// first.
+/// Phones by their use, one without a use is at home where no other is; of several the one with the lowest rank, then
+/// the first.
 fn fill_telecom(draft: &mut PatientDraft, mut telecom: Vec<ContactPoint>, today: Day) {
     telecom.retain(|contact| contact.is_current(today));
     telecom.sort_by_key(|contact| contact.rank.unwrap_or(u32::MAX));
@@ -277,15 +278,6 @@ fn joined_words(parts: &[omb::Part<'_>]) -> String {
 
 fn codings(concept: &CodeableConcept) -> impl Iterator<Item = &Coding> {
     concept.coding.iter().flatten()
-}
-
-/// The text, unless it is blank.
-pub(super) fn present(text: Option<String>) -> Option<String> {
-    text.filter(|text| !text.trim().is_empty())
-}
-
-pub(super) fn problem(field: &'static str, message: impl Into<String>) -> Problem {
-    Problem { field, message: message.into() }
 }
 
 /// An element's name, and whether a value is of its type.

@@ -1,26 +1,13 @@
 //! Which of a Patient's names is the romanised one, and which the one in the patient's own script.
 //!
-//! The ISO 21090 representation says it where it stands; else the letters do. The FHIR adapter writes the native name first,
-//! so that of two names in alphabets the first is taken as native where both carry a representation.
+//! The ISO 21090 representation says it where it stands; else the letters do. The FHIR adapter writes the native name
+//! first, so that of two names in alphabets the first is taken as native where both carry a representation.
 
-use serde::Deserialize;
-
-use super::fhir::present;
-use super::fhir_types::{Extension, Period, is_current};
+use super::draft::present;
+use super::fhir_types::{HumanName, is_current};
 use crate::domain::patient::{Day, PatientDraft};
 
 const REPRESENTATION: &str = "http://hl7.org/fhir/StructureDefinition/iso21090-EN-representation";
-
-#[derive(Deserialize)]
-pub(super) struct HumanName {
-    r#use: Option<String>,
-    family: Option<String>,
-    given: Option<Vec<Option<String>>>,
-    prefix: Option<Vec<Option<String>>>,
-    suffix: Option<Vec<Option<String>>>,
-    extension: Option<Vec<Extension>>,
-    period: Option<Period>,
-}
 
 impl HumanName {
     /// Smaller is better; `None` for names that are not the patient's own any more, or never were.

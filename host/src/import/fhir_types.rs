@@ -1,13 +1,12 @@
 //! The elements of a FHIR Patient (R4, R4B, R5) that are read, with FHIR's names and types.
 //!
-//! What says who the patient is must be of the type that FHIR gives it. Of everything else, an entry of another type is counted
-//! and passed over: it must not cost the patient. Pure.
+//! What says who the patient is must be of the type that FHIR gives it. Of everything else, an entry of another type is
+//! counted and passed over: it must not cost the patient. Pure.
 
 use serde::Deserialize;
 use serde::de::{DeserializeOwned, Deserializer};
 use serde_json::Value;
 
-use super::fhir_names::HumanName;
 use crate::domain::patient::Day;
 
 #[derive(Default, Deserialize)]
@@ -60,6 +59,17 @@ impl<'de, T: DeserializeOwned> Deserialize<'de> for Entries<T> {
         }
         Ok(entries)
     }
+}
+
+#[derive(Deserialize)]
+pub(super) struct HumanName {
+    pub(super) r#use: Option<String>,
+    pub(super) family: Option<String>,
+    pub(super) given: Option<Vec<Option<String>>>,
+    pub(super) prefix: Option<Vec<Option<String>>>,
+    pub(super) suffix: Option<Vec<Option<String>>>,
+    pub(super) extension: Option<Vec<Extension>>,
+    pub(super) period: Option<Period>,
 }
 
 #[derive(Deserialize)]

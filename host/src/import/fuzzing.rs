@@ -1,4 +1,5 @@
-//! What the fuzz targets (`fuzz/`) attack of this layer: a file out of memory, which comes in pieces. Nothing else may call it.
+//! What the fuzz targets (`fuzz/`) attack of this layer: a file out of memory, which comes in pieces. Nothing else may
+//! call it.
 
 use std::io::{self, Cursor, Read};
 use std::path::Path;

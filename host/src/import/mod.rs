@@ -1,12 +1,14 @@
 //! Files of patients that other systems exported: FHIR Patient as NDJSON, and CSV.
 //!
-//! They are read as a stream: memory does not grow with the file, and every record that cannot be taken is told apart, with
-//! its line and the reason, from those that can. It knows no database and never repeats a value in a reason. What comes of
-//! the patients is decided by the service layer. Read next: `chunk.rs`, then `fhir.rs` and `columns.rs` for the mappings.
+//! They are read as a stream: memory does not grow with the file, and every record that cannot be taken is told apart,
+//! with its line and the reason, from those that can. It knows no database and never repeats a value in a reason. What
+//! comes of the patients is decided by the service layer. Read next: `chunk.rs`, then `fhir.rs` and `columns.rs` for
+//! the mappings.
 
 mod chunk;
 mod columns;
 mod csv;
+mod draft;
 mod fhir;
 mod fhir_names;
 mod fhir_types;

@@ -1,5 +1,5 @@
-//! The file of rejects: one JSON object for each record that was not taken (`problems`), or was taken without some of its
-//! fields (`left_out`). It is for its owner alone, and holds no value of a patient unless that was asked for.
+//! The file of rejects: one JSON object for each record that was not taken (`problems`), or was taken without some of
+//! its fields (`left_out`). It is for its owner alone, and holds no value of a patient unless that was asked for.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Seek as _, SeekFrom, Write as _};

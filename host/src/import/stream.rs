@@ -103,8 +103,8 @@ impl Stream {
         Ok(Self { file: file.to_owned(), inner, digest, taken: 0, last_byte: None, read, size })
     }
 
-    /// Takes the bytes of an earlier run again, without looking at them. `false` when they are not the same ones, or do not
-    /// end with a line: the stream is then of no use, and the file must be opened anew.
+    /// Takes the bytes of an earlier run again, without looking at them. `false` when they are not the same ones, or do
+    /// not end with a line: the stream is then of no use, and the file must be opened anew.
     ///
     /// # Errors
     /// When it cannot be read.

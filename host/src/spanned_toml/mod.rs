@@ -1,12 +1,11 @@
 //! A TOML file that people write: reading it so that every problem in it is found at once, with its line.
 //!
-//! The parser recovers from syntax errors, so that a missing quote on line 3 does not hide a wrong date on line 90. What
-//! recovery guessed is never used: a document with a problem yields none of its content. Values are never repeated in a
-//! message. Read `section.rs` for how a table is read, `problem.rs` for what comes of it.
+//! The parser recovers from syntax errors, so that a missing quote on line 3 does not hide a wrong date on line 90.
+//! What recovery guessed is never used: a document with a problem yields none of its content. Values are never repeated
+//! in a message. Read `section.rs` for how a table is read, `problem.rs` for what comes of it.
 
 mod problem;
 mod section;
-mod spelling;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::ErrorKind;

@@ -5,8 +5,8 @@ use std::ops::RangeInclusive;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::spelling::nearest;
 use super::{Findings, SpannedToml};
+use crate::domain::spelling::nearest;
 use crate::domain::words::{NAME_CHARS_MAX, one_line};
 
 /// A value, its line, and the path by which messages name it.

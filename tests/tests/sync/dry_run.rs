@@ -191,7 +191,7 @@ async fn a_dry_run_says_what_it_cannot_try() {
     let target = notes().await;
     let host = host_with_probe(target.url(), "");
     for (more, status, words) in [
-        (&["--target", "nowhere"][..], 2, "there is no target `nowhere`"),
+        (&["--target", "nowhere"][..], 2, "no target `nowhere`"),
         (&["--target", "idle"], 2, "target `idle` is disabled"),
     ] {
         let output = dry_run(&host, more);

@@ -23,13 +23,13 @@ pub(in crate::cli) struct Arguments {
     /// The patient's id
     #[arg(long, value_name = "ID")]
     patient: String,
-    /// Only at this target; else at every enabled one that takes patients
+    /// Run at this target only
     #[arg(long, value_name = "NAME")]
     target: Option<String>,
-    /// Show values too: names, dates, ids, bodies. Credentials are never shown
+    /// Show patients' data too; credentials stay hidden
     #[arg(long)]
     reveal: bool,
-    /// One JSON object instead of text
+    /// Print one JSON object
     #[arg(long)]
     json: bool,
 }

@@ -1,7 +1,9 @@
-//! What `host plugin dry-run` shows of a rehearsal, as text and as JSON. Masked unless the operator asked for the values:
-//! what may be a patient's is then shown by its kind and length, but for the patient's id, which he typed himself.
+//! What `host plugin dry-run` shows of a rehearsal, as text and as JSON. Masked unless the operator asked for the
+//! values: what may be a patient's is then shown by its kind and length, but for the patient's id, which he typed
+//! himself.
 //!
-//! Masked, a statement has no literals, a URL only its base, its first word and the names of its query, a header its name.
+//! Masked, a statement has no literals, a URL only its base, its first word and the names of its query, a header its
+//! name.
 
 use serde_json::{Value as Json, json};
 

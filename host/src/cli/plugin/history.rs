@@ -12,13 +12,13 @@ use crate::store::{AdapterEvent, AdapterRecord};
 
 #[derive(Debug, clap::Args)]
 pub(in crate::cli) struct Arguments {
-    /// Only of this target
+    /// Select this target only
     #[arg(long)]
     target: Option<String>,
-    /// At most so many
+    /// Show at most this many
     #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     limit: u32,
-    /// One JSON object instead of text
+    /// Print one JSON object
     #[arg(long)]
     json: bool,
 }

@@ -13,7 +13,7 @@ use crate::plugin::{Inspection, Runtime};
 pub(in crate::cli) struct Arguments {
     /// The component's file
     file: PathBuf,
-    /// One JSON object instead of text
+    /// Print one JSON object
     #[arg(long)]
     json: bool,
 }

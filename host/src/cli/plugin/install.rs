@@ -16,20 +16,20 @@ use crate::supply::{self, AdapterName, Fetched, Placing, Signed, Source, signatu
 
 #[derive(Debug, clap::Args)]
 pub(in crate::cli) struct Arguments {
-    /// A file, `https://...`, or `oci://REGISTRY/REPOSITORY:TAG[@sha256:DIGEST]`
+    /// A file, https:// address or oci:// reference
     source: String,
-    /// Its name; the file becomes NAME.wasm. Else the source's own
+    /// Install as NAME.wasm instead of the source's name
     #[arg(long)]
     name: Option<String>,
-    /// The file with its signature, when it is not beside the adapter
+    /// Read the signature from this file
     #[arg(long, value_name = "FILE")]
     signature: Option<PathBuf>,
-    /// Take label the source gives now, although adapters.lock pins it to something else
+    /// Replace the pin when the source has changed
     #[arg(long)]
     update: bool,
     #[command(flatten)]
     registry_auth: RegistryAuthArguments,
-    /// One JSON object instead of text
+    /// Print one JSON object
     #[arg(long)]
     json: bool,
 }

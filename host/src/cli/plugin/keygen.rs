@@ -9,7 +9,7 @@ use crate::supply::SigningKey;
 
 #[derive(Debug, clap::Args)]
 pub(in crate::cli) struct Arguments {
-    /// The file for the secret key; the public one is written to FILE.pub
+    /// The secret key's file; the public key goes to FILE.pub
     file: PathBuf,
 }
 

@@ -1,7 +1,7 @@
 //! `host plugin new`: a folder with a whole adapter, which builds and passes `host plugin test` as it is.
 //!
-//! The folder needs nothing of ours but this host: the interface and, for Rust, the SDK are written into it. What is written
-//! is in `project.rs`.
+//! The folder needs nothing of ours but this host: the interface and, for Rust, the SDK are written into it. What is
+//! written is in `project.rs`.
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -19,13 +19,13 @@ const NAME_LENGTH_MAX: usize = 48;
 pub(in crate::cli) struct Arguments {
     /// The adapter's name: lower-case letters, digits and `-`
     name: String,
-    /// What kind of target it is for
+    /// Write it for this kind of target
     #[arg(long, value_enum)]
     world: WorldName,
-    /// What it is written in
+    /// Write it in this language
     #[arg(long, value_enum)]
     lang: Language,
-    /// The folder to make; the adapter's name when left out
+    /// Make this folder instead of one with the name
     #[arg(long, value_name = "FOLDER")]
     path: Option<PathBuf>,
 }

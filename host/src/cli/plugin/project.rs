@@ -1,18 +1,18 @@
 //! What a new adapter's folder holds: the examples of `plugins/examples/`, by another name, with all that they need.
 //!
-//! Pure: texts in, texts out. An example's own name stands for the adapter's, so that what is generated is what the tests
-//! build and try.
+//! Pure: texts in, texts out. An example's own name stands for the adapter's, so that what is generated is what the
+//! tests build and try.
 
 use crate::plugin::World;
 
 /// A language that adapters can be begun in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub(super) enum Language {
-    /// With the SDK, a component of some 150 kB
+    /// With the SDK; a component of about 150 kB
     Rust,
-    /// With componentize-py, a component of some 18 MB
+    /// With componentize-py; about 18 MB
     Python,
-    /// With componentize-js, a component of some 13 MB
+    /// With componentize-js; about 13 MB
     #[value(name = "javascript")]
     JavaScript,
 }
@@ -64,7 +64,7 @@ publish = false
 patient-payload = { path = "../patient-payload" }
 serde = { version = "1", features = ["derive"] }
 serde_json = "1"
-wit-bindgen = "0.61"
+wit-bindgen = "0.60"
 "#;
 
 const PATIENT_MANIFEST: &str = r#"# A patient in the outbox, and its rules; the SDK hands it on.
@@ -181,7 +181,8 @@ fn component_folder(language: Language) -> &'static str {
     }
 }
 
-/// The component's file. Cargo writes underscores for the hyphens of a crate's name; the other tools take the name as it is.
+/// The component's file. Cargo writes underscores for the hyphens of a crate's name; the other tools take the name as
+/// it is.
 fn component_file(name: &str, language: Language) -> String {
     match language {
         Language::Rust => format!("{}.wasm", name.replace('-', "_")),

@@ -15,11 +15,11 @@ use crate::supply::{self, Source};
 pub(in crate::cli) struct Arguments {
     /// The component's file
     file: PathBuf,
-    /// `oci://REGISTRY/REPOSITORY:TAG`
+    /// The reference, oci://REGISTRY/REPOSITORY:TAG
     to: String,
     #[command(flatten)]
     registry_auth: RegistryAuthArguments,
-    /// One JSON object instead of text
+    /// Print one JSON object
     #[arg(long)]
     json: bool,
 }

@@ -1,5 +1,5 @@
-//! Who we are at a registry, and by which authorities we know it, as `install` and `push` take it. A secret comes from a file
-//! or a variable, never from the command line, where every user of the machine could read it.
+//! Who we are at a registry, and by which authorities we know it, as `install` and `push` take it. A secret comes from
+//! a file or a variable, never from the command line, where every user of the machine could read it.
 
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
@@ -19,17 +19,17 @@ const TOKEN_VARIABLE: &str = "HOST_REGISTRY_TOKEN";
 
 #[derive(Debug, clap::Args)]
 pub(super) struct RegistryAuthArguments {
-    /// The user at the registry; the password is in `HOST_REGISTRY_PASSWORD` unless --password-file is given
-    #[arg(long, env = "HOST_REGISTRY_USER")]
+    /// Log in as this user, with HOST_REGISTRY_PASSWORD
+    #[arg(long, env = "HOST_REGISTRY_USER", hide_env_values = true)]
     user: Option<String>,
-    /// A file with the password
+    /// Read the password from this file
     #[arg(long, value_name = "FILE", requires = "user")]
     password_file: Option<PathBuf>,
-    /// A file with a token that the registry takes as it is, instead of user and password; else `HOST_REGISTRY_TOKEN`
+    /// Send the token in this file (or HOST_REGISTRY_TOKEN)
     #[arg(long, value_name = "FILE", conflicts_with = "password_file")]
     token_file: Option<PathBuf>,
-    /// Certificate authorities in PEM, trusted for this source instead of the system's
-    #[arg(long, value_name = "FILE", env = "HOST_REGISTRY_CA")]
+    /// Trust these authorities (PEM), not the system's
+    #[arg(long, value_name = "FILE", env = "HOST_REGISTRY_CA", hide_env_values = true)]
     ca: Option<PathBuf>,
 }
 

@@ -11,17 +11,17 @@ use crate::store::{AdapterEvent, AdapterNews, AdapterRecord, Store};
 
 #[derive(Debug, clap::Args)]
 pub(in crate::cli) struct Rollback {
-    /// The target
+    /// Roll back this target
     #[arg(long)]
     target: String,
-    /// The digest to go back to, or its first digits; without it the last adapter that worked
+    /// Activate the adapter whose digest begins like this
     #[arg(long, value_name = "SHA256")]
     to: Option<String>,
 }
 
 #[derive(Debug, clap::Args)]
 pub(in crate::cli) struct Reload {
-    /// Only of this target
+    /// Select this target only
     #[arg(long)]
     target: Option<String>,
 }
@@ -57,7 +57,8 @@ pub(super) async fn rollback(config: &Config, arguments: &Rollback) -> Result<Ex
     Ok(ExitCode::SUCCESS)
 }
 
-/// The adapter to go back to: one that was in force before. Unless it is named, it is the last one that was not rolled back.
+/// The adapter to go back to: one that was in force before. Unless it is named, it is the last one that was not rolled
+/// back.
 async fn chosen(store: &Store, target: &str, in_force: &str, to: Option<&str>) -> Result<AdapterRecord, CliError> {
     let history = store.adapter_history(Some(target), 1_000).await?;
     let Some(digits) = to.map(|digits| digits.trim_start_matches("sha256:")) else {
@@ -73,8 +74,8 @@ async fn chosen(store: &Store, target: &str, in_force: &str, to: Option<&str>) -
     })
 }
 
-/// Of a history, newest first: the adapter that was in force last before this one, without those that were rolled back. One that
-/// was put in force again after that counts as well.
+/// Of a history, newest first: the adapter that was in force last before this one, without those that were rolled back.
+/// One that was put in force again after that counts as well.
 fn last_that_worked<'a>(history: &'a [AdapterRecord], in_force: &str) -> Option<&'a AdapterRecord> {
     let mut worked: Vec<&AdapterRecord> = Vec::new();
     let mut current: Option<&AdapterRecord> = None;

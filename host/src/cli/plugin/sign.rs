@@ -12,7 +12,7 @@ use crate::supply::{SigningKey, SupplyError, signature_path};
 pub(in crate::cli) struct Arguments {
     /// The component's file
     file: PathBuf,
-    /// The secret key's file
+    /// Sign with this secret key
     #[arg(long, value_name = "FILE")]
     key: PathBuf,
 }

@@ -13,10 +13,10 @@ use crate::supply::{self, Peer, Source, SupplyError, TrustedKeys, signature_path
 pub(in crate::cli) struct Arguments {
     /// The component's file
     file: PathBuf,
-    /// The file with its signature, when it is not beside it
+    /// Read the signature from this file
     #[arg(long, value_name = "FILE")]
     signature: Option<PathBuf>,
-    /// The public key (56 characters, or its .pub file) instead of those in the configuration
+    /// Trust this public key (56 characters or .pub file)
     #[arg(long, value_name = "KEY")]
     key: Option<String>,
 }

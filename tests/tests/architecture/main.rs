@@ -1,7 +1,15 @@
-//! The layer rule of `host/src/lib.rs`: a module uses only what lies below it, and `plugin` and `store` never meet.
+//! Rules of the sources that no compiler checks. Here: the layers of `host/src/lib.rs` (a module uses only what is
+//! below it, and `plugin` and `store` never meet). Beside it: the frozen interface, the length of lines, the retired
+//! words.
+
+mod circles;
+mod interface;
+mod lines;
+mod words;
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use tests::environment::workspace;
 
@@ -39,6 +47,17 @@ const LAYERS: [(&str, &[&str]); 15] = [
     ),
     ("main", &["cli"]),
 ];
+
+/// The files below these folders that git knows, or would add, by name and path.
+fn tracked_files(below: &[&str]) -> Vec<(String, PathBuf)> {
+    let arguments = ["ls-files", "-z", "--cached", "--others", "--exclude-standard", "--"];
+    let listed = Command::new("git").args(arguments).args(below).current_dir(workspace()).output();
+    let listed = listed.expect("git lists the files");
+    assert!(listed.status.success(), "git ls-files failed: {}", String::from_utf8_lossy(&listed.stderr));
+    let names = String::from_utf8(listed.stdout).expect("names in UTF-8");
+    let names = names.split('\0').filter(|name| !name.is_empty());
+    names.map(|name| (name.to_owned(), workspace().join(name))).filter(|(_, path)| path.is_file()).collect()
+}
 
 fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
     for entry in fs::read_dir(folder).expect("folder") {

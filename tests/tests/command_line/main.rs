@@ -1,4 +1,7 @@
-//! What the command line says to bad input: the thing and the mend, the right exit code, and nothing half-written.
+//! The command line over the real binary. Bad input: messages name the thing and the fix, the exit code fits, and
+//! nothing is written. `snapshots.rs` compares whole outputs.
+
+mod snapshots;
 
 use std::fs;
 use std::path::Path;
