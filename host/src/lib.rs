@@ -1,6 +1,6 @@
 //! The library behind the command `host`: everything between a row in the outbox and a record at a target.
 //!
-//! Layers, downward only: `main -> cli -> {sync, supply, conformance} -> {service, plugin} -> store -> database -> {config, seed_file, import} -> spanned_toml -> files -> domain`.
+//! Layers, downward only: `main -> cli -> {sync, distribution, conformance} -> {service, plugin} -> store -> database -> {config, seed_file, import} -> spanned_toml -> files -> domain`.
 //! `plugin` and `store` never import each other: they meet in `sync`. A test checks this (`tests/architecture.rs`).
 
 pub use patient_payload::vocabulary;
@@ -9,6 +9,7 @@ pub mod cli;
 pub mod config;
 pub mod conformance;
 pub mod database;
+pub mod distribution;
 pub mod domain;
 pub mod files;
 pub mod import;
@@ -17,5 +18,4 @@ pub mod seed_file;
 pub mod service;
 pub mod spanned_toml;
 pub mod store;
-pub mod supply;
 pub mod sync;

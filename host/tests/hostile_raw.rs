@@ -93,19 +93,19 @@ async fn hostile_greed_while_it_is_asked_who_it_is_meets_a_fixed_limit() {
 async fn hostile_answers_that_break_the_interface_are_refused() {
     let store = |at: u32, value: i32| format!("{DROP} (i32.store (i32.const {at}) (i32.const {value}))");
     for (what, body, words) in [
-        ("invalid text", store(8200, 9000), "the adapter broke off: invalid utf-8 sequence of 1 bytes from index 0"),
+        ("invalid text", store(8200, 9000), "the adapter crashed: invalid utf-8 sequence of 1 bytes from index 0"),
         (
             "text outside of the memory",
             store(8200, -16),
-            "the adapter broke off: string pointer/length out of bounds of memory",
+            "the adapter crashed: string pointer/length out of bounds of memory",
         ),
         (
             "ten gigabytes of outcomes",
             store(4108, 0x1000_0000),
-            "the adapter broke off: list pointer/length out of bounds of memory",
+            "the adapter crashed: list pointer/length out of bounds of memory",
         ),
-        ("an outcome that is neither", store(8192, 9), "the adapter broke off: unexpected discriminant: 9"),
-        ("a place that is not aligned", store(4104, 8193), "the adapter broke off: list pointer is not aligned"),
+        ("an outcome that is neither", store(8192, 9), "the adapter crashed: unexpected discriminant: 9"),
+        ("a place that is not aligned", store(4104, 8193), "the adapter crashed: list pointer is not aligned"),
     ] {
         let error = apply(&body, "").await.unwrap_err().to_string();
         assert_eq!(error, words, "{what}");
@@ -115,11 +115,11 @@ async fn hostile_answers_that_break_the_interface_are_refused() {
 #[tokio::test]
 async fn hostile_handle_kept_beyond_the_call_breaks_it() {
     let error = apply("", "").await.unwrap_err().to_string();
-    assert_eq!(error, "the adapter broke off: borrow handles still remain at the end of the call");
+    assert_eq!(error, "the adapter crashed: borrow handles still remain at the end of the call");
 }
 
 #[tokio::test]
 async fn hostile_handle_that_was_given_back_is_gone() {
     let error = apply(&format!("{DROP} {DROP}"), "").await.unwrap_err().to_string();
-    assert_eq!(error, "the adapter broke off: unknown handle index 1");
+    assert_eq!(error, "the adapter crashed: unknown handle index 1");
 }

@@ -80,7 +80,8 @@ async fn check_store(config: &Config) -> Result<Line, CliError> {
     let store = wiring::existing_store(config)?;
     let version = store.require_current().await?;
     let database = store.database();
-    let message = format!("{} at {}, schema version {version}", database.dialect().name(), database.locator().place());
+    let message =
+        format!("{} at {}, schema version {version}", database.dialect().name(), database.locator().location());
     let mut line = Line::new("store".to_owned(), FindingLevel::Ok, message);
     if let Some(trouble) = store.write_trouble().await {
         line.find(FindingLevel::Problem, trouble, 4);

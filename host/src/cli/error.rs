@@ -2,13 +2,13 @@
 //! plugin.
 
 use crate::config::ConfigError;
+use crate::distribution::DistributionError;
 use crate::domain::change::FailureKind;
 use crate::import::ImportError;
 use crate::plugin::PluginError;
 use crate::seed_file::SeedFileError;
 use crate::service::ServiceError;
 use crate::store::{MigrationError, StoreError};
-use crate::supply::SupplyError;
 
 /// Why a command failed.
 #[derive(Debug, thiserror::Error)]
@@ -91,10 +91,10 @@ impl From<PluginError> for CliError {
     }
 }
 
-impl From<SupplyError> for CliError {
-    fn from(error: SupplyError) -> Self {
+impl From<DistributionError> for CliError {
+    fn from(error: DistributionError) -> Self {
         match error {
-            SupplyError::Source { .. } => Self::Usage(error.to_string()),
+            DistributionError::Source { .. } => Self::Usage(error.to_string()),
             _ => Self::Plugin(error.to_string()),
         }
     }

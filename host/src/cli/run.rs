@@ -38,7 +38,7 @@ pub(super) async fn run(config: &Config, arguments: &Arguments) -> Result<ExitCo
         tracing::warn!("no target is enabled: changes wait in the outbox until one is");
     }
     let names: Vec<_> = targets.iter().map(|target: &Arc<Target>| target.spec.name.as_str()).collect();
-    tracing::info!(store = %store.database().locator().place(), targets = names.join(", "), "host runs");
+    tracing::info!(store = %store.database().locator().location(), targets = names.join(", "), "host runs");
     let (stop, abort) = (CancellationToken::new(), CancellationToken::new());
     let drain = Duration::from_millis(config.sync.drain_timeout_ms);
     signals::on_stop(obey_signals(stop.clone(), abort.clone(), drain))

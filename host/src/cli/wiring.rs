@@ -10,13 +10,13 @@ use crate::config::{
     TargetConfig,
 };
 use crate::database::{Database, DatabaseError, Locator};
+use crate::distribution::Trust;
 use crate::domain::spelling;
 use crate::files;
 use crate::plugin::{
     ClientProof, CompileLimits, Compiler, Credentials, GrantOptions, HttpOptions, Runtime, RuntimeOptions, SecretValue,
 };
 use crate::store::{MigrationError, Store, StoreClock};
-use crate::supply::Trust;
 use crate::sync::{SyncOptions, Target, TargetKind, TargetSpec};
 
 /// How long a statement of the store may take.

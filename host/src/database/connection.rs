@@ -68,7 +68,7 @@ impl Connection {
     pub(super) async fn execute(&mut self, sql: &Arc<str>, parameters: &[Value]) -> Result<Execution, DatabaseError> {
         let watch = self.watch();
         let result = self.execute_unwatched(sql, parameters).await;
-        watch.over();
+        watch.finish();
         result
     }
 
@@ -103,7 +103,7 @@ impl Connection {
     ) -> Result<Rows, DatabaseError> {
         let watch = self.watch();
         let result = self.query_unwatched(sql, parameters, limits).await;
-        watch.over();
+        watch.finish();
         result
     }
 
@@ -202,10 +202,10 @@ impl Gathering {
         }
         self.byte_count += values.iter().map(Value::byte_count).sum::<usize>();
         if self.rows.rows.len() >= self.limits.rows_max {
-            return Err(over("rows", self.limits.rows_max));
+            return Err(limit_exceeded("rows", self.limits.rows_max));
         }
         if self.byte_count > self.limits.bytes_max {
-            return Err(over("bytes", self.limits.bytes_max));
+            return Err(limit_exceeded("bytes", self.limits.bytes_max));
         }
         self.rows.rows.push(values);
         Ok(())
@@ -213,7 +213,7 @@ impl Gathering {
 }
 
 /// The error over a limit; its object says which.
-pub(super) fn over(what: &str, limit: usize) -> DatabaseError {
+pub(super) fn limit_exceeded(what: &str, limit: usize) -> DatabaseError {
     let message = format!("the query gives more than {limit} {what}");
     DatabaseError { object: Some(what.to_owned()), ..DatabaseError::new(ErrorKind::Refused, message) }
 }

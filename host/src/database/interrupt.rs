@@ -30,7 +30,7 @@ impl Interrupt {
         Ok(Self(Some(flag)))
     }
 
-    /// For the length of one statement: dropped before [`Watch::over`], it stops the statement.
+    /// For the length of one statement: dropped before [`Watch::finish`], it stops the statement.
     pub(super) fn watch(&self) -> Watch {
         Watch(self.0.clone())
     }
@@ -41,7 +41,7 @@ pub(super) struct Watch(Option<Arc<AtomicBool>>);
 
 impl Watch {
     /// The statement has come to its end.
-    pub(super) fn over(mut self) {
+    pub(super) fn finish(mut self) {
         self.0 = None;
     }
 }

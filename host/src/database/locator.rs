@@ -31,11 +31,11 @@ impl Locator {
 
     /// Where it is, for people, without user or password.
     #[must_use]
-    pub fn place(&self) -> String {
+    pub fn location(&self) -> String {
         match self {
             Self::Sqlite(path) => path.display().to_string(),
-            Self::MySql(url) => place(url, 3306),
-            Self::Postgres(url) => place(url, 5432),
+            Self::MySql(url) => location(url, 3306),
+            Self::Postgres(url) => location(url, 5432),
         }
     }
 
@@ -74,21 +74,21 @@ impl Locator {
             ),
             (Self::Sqlite(path), _) => format!("can't open SQLite file '{}': {}", path.display(), error.message),
             (_, ErrorKind::Rejected) => {
-                format!("{} refused us at '{}': {}", self.dialect().name(), self.place(), error.message)
+                format!("{} refused us at '{}': {}", self.dialect().name(), self.location(), error.message)
             }
-            _ => format!("{} at '{}': {}", self.dialect().name(), self.place(), error.message),
+            _ => format!("{} at '{}': {}", self.dialect().name(), self.location(), error.message),
         };
         DatabaseError { message, ..error }
     }
 }
 
-fn place(url: &Url, port: u16) -> String {
+fn location(url: &Url, port: u16) -> String {
     format!("{}:{}{}", url.host_str().unwrap_or("localhost"), url.port().unwrap_or(port), url.path())
 }
 
 /// Passwords stay out.
 impl std::fmt::Debug for Locator {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(formatter, "{}({})", self.dialect().name(), self.place())
+        write!(formatter, "{}({})", self.dialect().name(), self.location())
     }
 }

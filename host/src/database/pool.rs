@@ -36,7 +36,7 @@ const MYSQL_SOCKET: &str = "mysql.sock";
 /// Prepared statements that a connection keeps. An adapter runs few, and may make them as long as it likes (`connection.rs` bounds
 /// what is kept of each).
 const STATEMENTS_KEPT_OWN: usize = 100;
-const STATEMENTS_KEPT_FOREIGN: usize = 32;
+const STATEMENTS_KEPT_TARGET: usize = 32;
 
 /// A database that transactions can be begun on. Cloning shares the connections.
 #[derive(Clone)]
@@ -51,7 +51,7 @@ struct Inner {
     /// See [`Database::exact_collation`].
     collation: OnceCell<&'static str>,
     /// Whether it is someone else's, whose statements are not ours and need not end.
-    foreign: bool,
+    target_owned: bool,
 }
 
 enum Pools {
@@ -71,7 +71,7 @@ enum Owner {
     /// The host's own.
     Host,
     /// Somebody else's, whose statements are not ours and need not end, and whose answers may have so many bytes of values.
-    SomebodyElse { answer_bytes_max: u64 },
+    Target { answer_bytes_max: u64 },
 }
 
 impl Database {
@@ -94,7 +94,7 @@ impl Database {
         statement_timeout: Duration,
         answer_bytes_max: u64,
     ) -> Result<Self, DatabaseError> {
-        Self::prepare(locator, connections_max, statement_timeout, Owner::SomebodyElse { answer_bytes_max })
+        Self::prepare(locator, connections_max, statement_timeout, Owner::Target { answer_bytes_max })
     }
 
     fn prepare(
@@ -103,17 +103,19 @@ impl Database {
         statement_timeout: Duration,
         owner: Owner,
     ) -> Result<Self, DatabaseError> {
-        let foreign = matches!(owner, Owner::SomebodyElse { .. });
+        let target_owned = matches!(owner, Owner::Target { .. });
         // The host is the first to give up; the server then need not be told.
-        let kept = if foreign { STATEMENTS_KEPT_FOREIGN } else { STATEMENTS_KEPT_OWN };
-        let server_timeout = foreign.then(|| statement_timeout + Duration::from_secs(1));
+        let kept = if target_owned { STATEMENTS_KEPT_TARGET } else { STATEMENTS_KEPT_OWN };
+        let server_timeout = target_owned.then(|| statement_timeout + Duration::from_secs(1));
         let pools = match &locator {
             Locator::Sqlite(path) => Pools::Sqlite {
                 writer: pool_options(1).connect_lazy_with(
-                    sqlite::options(path, false, foreign).create_if_missing(!foreign).statement_cache_capacity(kept),
+                    sqlite::options(path, false, target_owned)
+                        .create_if_missing(!target_owned)
+                        .statement_cache_capacity(kept),
                 ),
                 readers: pool_options(connections_max.max(1))
-                    .connect_lazy_with(sqlite::options(path, true, foreign).statement_cache_capacity(kept)),
+                    .connect_lazy_with(sqlite::options(path, true, target_owned).statement_cache_capacity(kept)),
             },
             Locator::MySql(url) => {
                 let options =
@@ -154,7 +156,7 @@ impl Database {
             }
         };
         let collation = OnceCell::new();
-        Ok(Self { inner: Arc::new(Inner { locator, pools, statement_timeout, collation, foreign }) })
+        Ok(Self { inner: Arc::new(Inner { locator, pools, statement_timeout, collation, target_owned }) })
     }
 
     /// Where it is.
@@ -318,7 +320,7 @@ impl Database {
         match &self.inner.pools {
             Pools::Sqlite { writer, readers } => {
                 let mut connection = acquire(if read_only { readers } else { writer }).await?;
-                let interrupt = if self.inner.foreign {
+                let interrupt = if self.inner.target_owned {
                     Interrupt::set(&mut connection).await.map_err(|error| DatabaseError::from_sqlx(&error))?
                 } else {
                     Interrupt::default()
@@ -343,7 +345,7 @@ impl Database {
             Pools::Sqlite { writer, readers } => {
                 readers.close().await;
                 if writer.size() > 0
-                    && !self.inner.foreign
+                    && !self.inner.target_owned
                     && let Ok(mut connection) = writer.acquire().await
                 {
                     // Another process that is busy with the file, or closes it last, does the same.
@@ -359,7 +361,7 @@ impl Database {
 
 /// The relay to somebody else's server; none to our own.
 fn relay(owner: Owner, server: Server, name: &str) -> Result<Option<Relay>, DatabaseError> {
-    let Owner::SomebodyElse { answer_bytes_max } = owner else { return Ok(None) };
+    let Owner::Target { answer_bytes_max } = owner else { return Ok(None) };
     Relay::open(server, answer_bytes_max, name).map_err(|error| {
         let message = format!("cannot make a socket in the folder for temporary files: {error}; fix: set TMPDIR");
         DatabaseError::new(ErrorKind::Rejected, message)

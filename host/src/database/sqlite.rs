@@ -21,10 +21,10 @@ const CACHE_KIB: &str = "-32768";
 const CHECKPOINT_PAGES: &str = "4000";
 
 /// Durable commits, readers that never wait for the writer.
-pub(super) fn options(path: &Path, read_only: bool, foreign: bool) -> SqliteConnectOptions {
+pub(super) fn options(path: &Path, read_only: bool, target_owned: bool) -> SqliteConnectOptions {
     let mut options =
         SqliteConnectOptions::new().filename(path).busy_timeout(Duration::from_secs(10)).disable_statement_logging();
-    if !foreign {
+    if !target_owned {
         options = options.row_buffer_size(ROWS_AHEAD);
     }
     if read_only {

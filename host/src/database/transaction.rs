@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::connection::{Connection, over};
+use super::connection::{Connection, limit_exceeded};
 use super::{Database, DatabaseError, Dialect, ErrorKind, Value};
 
 /// What a statement changed.
@@ -167,7 +167,7 @@ impl Transaction {
         let timeout = self.statement_timeout;
         let connection = self.usable().await?;
         let result = tokio::time::timeout(timeout, connection.execute(sql, parameters)).await;
-        self.noted(result.unwrap_or_else(|_| Err(DatabaseError::timeout("a statement", timeout))))
+        self.recorded(result.unwrap_or_else(|_| Err(DatabaseError::timeout("a statement", timeout))))
     }
 
     /// Runs one SELECT and gives its rows, within limits.
@@ -194,8 +194,10 @@ impl Transaction {
         let result = tokio::time::timeout(timeout, connection.query(sql, parameters, limits)).await;
         let was_cut_off = connection.cuts() != cuts;
         match result.unwrap_or_else(|_| Err(DatabaseError::timeout("a query", timeout))) {
-            Err(error) if error.is_unavailable() && was_cut_off => Err(self.ended(over("bytes", limits.bytes_max))),
-            result => self.noted(result),
+            Err(error) if error.is_unavailable() && was_cut_off => {
+                Err(self.ended(limit_exceeded("bytes", limits.bytes_max)))
+            }
+            result => self.recorded(result),
         }
     }
 
@@ -221,7 +223,7 @@ impl Transaction {
             Ok(()) => database.begin().await,
             Err(error) => Err(error),
         };
-        *self = self.noted(begun)?;
+        *self = self.recorded(begun)?;
         Ok(true)
     }
 
@@ -252,7 +254,7 @@ impl Transaction {
         let rows = self.query("SELECT GET_LOCK(?, ?)", &[name.into(), Value::F64(seconds)], RowLimits::NONE).await?;
         match rows.rows.first().and_then(|row| row.first()).and_then(Value::as_i64) {
             Some(1) => Ok(()),
-            _ => self.noted(Err(DatabaseError::new(
+            _ => self.recorded(Err(DatabaseError::new(
                 ErrorKind::Contention,
                 format!("the lock was not free within {} ms", timeout.as_millis()),
             ))),
@@ -343,7 +345,7 @@ impl Transaction {
     }
 
     /// Remembers an error that ended the transaction, and gets rid of its connection.
-    fn noted<T>(&mut self, result: Result<T, DatabaseError>) -> Result<T, DatabaseError> {
+    fn recorded<T>(&mut self, result: Result<T, DatabaseError>) -> Result<T, DatabaseError> {
         if let Err(error) = &result
             && matches!(error.kind, ErrorKind::Unavailable | ErrorKind::Contention)
         {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::bindings::{DatabaseTargetPre, HttpTargetPre};
 use super::state::CallState;
-use super::{CallContext, Inspection, Limits, PluginError, Runtime, World, answer};
+use super::{CallContext, Inspection, Limits, PluginError, Runtime, World, response};
 use crate::domain::change::Descriptor;
 
 /// Memory of the call that asks an adapter who it is, MiB. One with an interpreter inside takes some 15.
@@ -28,7 +28,7 @@ pub struct Adapter {
 
 impl Adapter {
     /// Asks a linked component who it is. It gets nothing to work with, and little time.
-    pub(super) async fn introduce(
+    pub(super) async fn describe(
         runtime: Arc<Runtime>,
         name: &str,
         inspection: Inspection,
@@ -41,7 +41,7 @@ impl Adapter {
             limits: Limits { memory_mib: DESCRIBE_MEMORY_MIB, deadline_ms: 10_000, cpu_ms: 5_000, ..Limits::default() },
             ..CallContext::default()
         };
-        let described = adapter.describe(&context).await.and_then(answer::descriptor);
+        let described = adapter.call_describe(&context).await.and_then(response::descriptor);
         adapter.descriptor = described.map_err(|source| PluginError::Describe { name: name.to_owned(), source })?;
         Ok(adapter)
     }

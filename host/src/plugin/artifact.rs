@@ -91,12 +91,17 @@ impl Inspection {
     /// Says that the adapter is for another kind of target, when it is.
     ///
     /// # Errors
-    /// [`PluginError::WrongWorld`]
+    /// [`PluginError::WorldMismatch`]
     pub fn expect(&self, name: &str, expected: World) -> Result<(), PluginError> {
         if self.world == expected {
             return Ok(());
         }
-        Err(PluginError::WrongWorld { name: name.to_owned(), found: self.world, expected, needs: expected.section() })
+        Err(PluginError::WorldMismatch {
+            name: name.to_owned(),
+            found: self.world,
+            expected,
+            needs: expected.section(),
+        })
     }
 }
 
@@ -114,25 +119,25 @@ pub fn inspect(name: &str, bytes: &[u8]) -> Result<Inspection, PluginError> {
     })?;
     let (imports, exports) = outer_names(name, bytes)?;
     let (world, version) = world_of(name, &exports)?;
-    let foreign_version = imports
+    let other_version = imports
         .iter()
         .chain([&format!("{}@{version}", world.export())])
         .filter(|import| import.starts_with(PACKAGE))
         .filter_map(|import| import.split_once('@'))
         .map(|(_, version)| version.to_owned())
         .find(|version| version != INTERFACE_VERSION);
-    if let Some(found) = foreign_version {
+    if let Some(found) = other_version {
         let found = one_line(&found, NAME_CHARS_MAX);
-        return Err(PluginError::OtherVersion { name: name.to_owned(), found, expected: INTERFACE_VERSION });
+        return Err(PluginError::VersionMismatch { name: name.to_owned(), found, expected: INTERFACE_VERSION });
     }
-    let foreign: Vec<&String> = imports.iter().filter(|import| !world.gives(import)).collect();
-    if !foreign.is_empty() {
+    let ungranted: Vec<&String> = imports.iter().filter(|import| !world.gives(import)).collect();
+    if !ungranted.is_empty() {
         let mut imports: Vec<String> =
-            foreign.iter().take(SHOWN_MAX).map(|import| one_line(import, NAME_CHARS_MAX)).collect();
-        if foreign.len() > SHOWN_MAX {
-            imports.push(format!("and {} more", foreign.len() - SHOWN_MAX));
+            ungranted.iter().take(SHOWN_MAX).map(|import| one_line(import, NAME_CHARS_MAX)).collect();
+        if ungranted.len() > SHOWN_MAX {
+            imports.push(format!("and {} more", ungranted.len() - SHOWN_MAX));
         }
-        return Err(PluginError::ForeignImports { name: name.to_owned(), world, imports });
+        return Err(PluginError::UngrantedImports { name: name.to_owned(), world, imports });
     }
     Ok(Inspection {
         sha256: hex(&Sha256::digest(bytes)),
@@ -217,7 +222,7 @@ fn world_of(name: &str, exports: &[String]) -> Result<(World, String), PluginErr
         [first, ..] => format!("`{}`", one_line(first, NAME_CHARS_MAX)),
     };
     let expected = [World::Database, World::Http].map(|world| format!("{}@{INTERFACE_VERSION}", world.export()));
-    Err(PluginError::OtherWorld { name: name.to_owned(), found, expected: expected.join("` or `") })
+    Err(PluginError::UnknownWorld { name: name.to_owned(), found, expected: expected.join("` or `") })
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! One call: a fresh instance in a store of its own, within limits, and what came of it.
 //!
 //! Cut off or not, everything that the call held is gone when it returns, except the transaction, which goes back to the
-//! caller. Read next: `state.rs` for what a call holds, `answer.rs` for what is believed of its answer.
+//! caller. Read next: `state.rs` for what a call holds, `response.rs` for what is believed of its answer.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -11,14 +11,14 @@ use wasmtime::component::{Resource, ResourceTableError};
 use wasmtime::{CallHook, Store, Trap, UpdateDeadline};
 
 use super::adapter::Linked;
-use super::answer;
 use super::bindings::types;
-use super::capability::http::HttpDoor;
+use super::capability::http::HttpCapability;
 use super::capability::http_fate::RequestFates;
 use super::capability::http_fence::{Fence, ReadOnly};
-use super::capability::sql::SqlDoor;
-use super::limits::{Breach, STACK_KIB};
-use super::state::{CallState, Meters, NothingLent};
+use super::capability::sql::SqlCapability;
+use super::limits::{LimitExceeded, STACK_KIB};
+use super::response;
+use super::state::{CallState, Meters, NoCapability};
 use super::ticker::TICK_MS;
 use super::{Adapter, CallError, HttpAccess, Limits, SqlAccess, Transcript};
 use crate::database::{DatabaseError, Transaction};
@@ -123,12 +123,12 @@ impl Adapter {
         access: &Arc<SqlAccess>,
         transaction: Transaction,
     ) -> DatabaseCall<Report> {
-        let sql = SqlDoor::new(Arc::clone(access), transaction);
+        let sql = SqlCapability::new(Arc::clone(access), transaction);
         let linked = self.linked.clone();
         let (state, result, usage) = self
-            .run(context, Some(sql), HttpDoor::closed(), Arc::default(), move |store| {
+            .run(context, Some(sql), HttpCapability::none(), Arc::default(), move |store| {
                 Box::pin(async move {
-                    let Linked::Database(linked) = linked else { return Err(OtherWorld.into()) };
+                    let Linked::Database(linked) = linked else { return Err(WorldMismatch.into()) };
                     let instance = linked.instantiate_async(&mut *store).await?;
                     instance.neuronova_sync_database_adapter().call_check(store, Resource::new_borrow(0)).await
                 })
@@ -147,14 +147,14 @@ impl Adapter {
         on_remote_edit: RemoteEdit,
         changes: &[Change],
     ) -> DatabaseCall<Vec<Outcome>> {
-        let sql = SqlDoor::new(Arc::clone(access), transaction);
+        let sql = SqlCapability::new(Arc::clone(access), transaction);
         let given = types::Context { state: state.to_vec(), on_remote_edit: on_remote_edit.into() };
         let list: Vec<types::Change> = changes.iter().map(types::Change::from).collect();
         let linked = self.linked.clone();
         let (state, result, usage) = self
-            .run(context, Some(sql), HttpDoor::closed(), Arc::default(), move |store| {
+            .run(context, Some(sql), HttpCapability::none(), Arc::default(), move |store| {
                 Box::pin(async move {
-                    let Linked::Database(linked) = linked else { return Err(OtherWorld.into()) };
+                    let Linked::Database(linked) = linked else { return Err(WorldMismatch.into()) };
                     let instance = linked.instantiate_async(&mut *store).await?;
                     let adapter = instance.neuronova_sync_database_adapter();
                     adapter.call_apply(store, Resource::new_borrow(0), &given, &list).await
@@ -168,13 +168,13 @@ impl Adapter {
     pub async fn check_http(&self, context: &CallContext, access: &Arc<HttpAccess>) -> HttpCall<Report> {
         let meters = Arc::<Meters>::default();
         let fates = RequestFates::default();
-        let door =
-            HttpDoor::open(Arc::clone(access), (Arc::new(ReadOnly), fates.clone()), context, Arc::clone(&meters));
+        let http =
+            HttpCapability::open(Arc::clone(access), (Arc::new(ReadOnly), fates.clone()), context, Arc::clone(&meters));
         let linked = self.linked.clone();
         let (state, result, usage) = self
-            .run(context, None, door, meters, move |store| {
+            .run(context, None, http, meters, move |store| {
                 Box::pin(async move {
-                    let Linked::Http(linked) = linked else { return Err(OtherWorld.into()) };
+                    let Linked::Http(linked) = linked else { return Err(WorldMismatch.into()) };
                     let instance = linked.instantiate_async(&mut *store).await?;
                     instance.neuronova_sync_http_adapter().call_check(store).await
                 })
@@ -198,21 +198,21 @@ impl Adapter {
     ) -> HttpCall<Vec<Outcome>> {
         let meters = Arc::<Meters>::default();
         let before = (fates.unanswered(), fates.timed_out());
-        let door = HttpDoor::open(Arc::clone(access), (fence, fates.clone()), context, Arc::clone(&meters));
+        let http = HttpCapability::open(Arc::clone(access), (fence, fates.clone()), context, Arc::clone(&meters));
         let given = types::Context { state: state.to_vec(), on_remote_edit: on_remote_edit.into() };
         let list: Vec<types::Change> = changes.iter().map(types::Change::from).collect();
         let linked = self.linked.clone();
         let (state, result, usage) = self
-            .run(context, None, door, meters, move |store| {
+            .run(context, None, http, meters, move |store| {
                 Box::pin(async move {
-                    let Linked::Http(linked) = linked else { return Err(OtherWorld.into()) };
+                    let Linked::Http(linked) = linked else { return Err(WorldMismatch.into()) };
                     let instance = linked.instantiate_async(&mut *store).await?;
                     instance.neuronova_sync_http_adapter().call_apply(store, &given, &list).await
                 })
             })
             .await;
         let lease_lost = state.meters.lease_lost();
-        // What was still under way is broken off with the call's store, and stays unanswered.
+        // What was still under way is dropped with the call's store, and stays unanswered.
         drop(state);
         HttpCall {
             result: result.and_then(|raw| outcomes(raw, changes.len())),
@@ -224,10 +224,10 @@ impl Adapter {
     }
 
     /// Asks who it is, with nothing to work with.
-    pub(super) async fn describe(&self, context: &CallContext) -> Result<Descriptor, CallError> {
+    pub(super) async fn call_describe(&self, context: &CallContext) -> Result<Descriptor, CallError> {
         let linked = self.linked.clone();
         let (_, result, _) = self
-            .run(context, None, HttpDoor::closed(), Arc::default(), move |store| {
+            .run(context, None, HttpCapability::none(), Arc::default(), move |store| {
                 Box::pin(async move {
                     let descriptor = match linked {
                         Linked::Database(linked) => {
@@ -245,7 +245,7 @@ impl Adapter {
             .await;
         match result? {
             Ok(descriptor) => Ok(descriptor.into()),
-            Err(failure) => Err(CallError::Answer(failure.message)),
+            Err(failure) => Err(CallError::InvalidResponse(failure.message)),
         }
     }
 
@@ -253,8 +253,8 @@ impl Adapter {
     async fn run<T>(
         &self,
         context: &CallContext,
-        sql: Option<SqlDoor>,
-        http: HttpDoor,
+        sql: Option<SqlCapability>,
+        http: HttpCapability,
         meters: Arc<Meters>,
         call: impl for<'a> FnOnce(&'a mut Store<CallState>) -> BoxFuture<'a, wasmtime::Result<Raw<T>>>,
     ) -> (CallState, Result<Raw<T>, CallError>, Usage) {
@@ -268,15 +268,15 @@ impl Adapter {
         let ended = waits.within(Duration::from_millis(limits.deadline_ms), call(&mut store)).await;
         let elapsed_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
         let result = match ended {
-            Some(Ok(answer)) => match (&answer, meters.noted()) {
+            Some(Ok(answer)) => match (&answer, meters.recorded()) {
                 // It gave up because of a limit, so that is what the operator has to read.
-                (Err(_), Some(breach)) => Err(breach.into_error(&context.target)),
+                (Err(_), Some(exceeded)) => Err(exceeded.into_error(&context.target)),
                 // Likewise when it could do nothing for want of credentials.
                 (Err(_), None) => Ok(meters.unauthorized().map_or(answer, |failure| Raw::Err(failure.into()))),
                 _ => Ok(answer),
             },
-            Some(Err(error)) => Err(classify(&error, context, self.runtime.options.stack_kib, meters.noted())),
-            None => Err(Breach::new("deadline_ms", limits.deadline_ms).into_error(&context.target)),
+            Some(Err(error)) => Err(classify(&error, context, self.runtime.options.stack_kib, meters.recorded())),
+            None => Err(LimitExceeded::new("deadline_ms", limits.deadline_ms).into_error(&context.target)),
         };
         let state = store.into_data();
         drop(permit);
@@ -299,7 +299,7 @@ fn limit(store: &mut Store<CallState>, limits: &Limits, meters: &Arc<Meters>) {
     // Called once per tick that the guest computes; a tick that passes in the host is not counted.
     store.epoch_deadline_callback(move |_| {
         if meters.cpu_ticks.add().saturating_mul(TICK_MS) > cpu_ms {
-            return Err(Breach::new("cpu_ms", cpu_ms).into());
+            return Err(LimitExceeded::new("cpu_ms", cpu_ms).into());
         }
         Ok(UpdateDeadline::Yield(1))
     });
@@ -308,7 +308,7 @@ fn limit(store: &mut Store<CallState>, limits: &Limits, meters: &Arc<Meters>) {
 /// The caller asked an adapter of one world for a call of the other.
 #[derive(Debug, thiserror::Error)]
 #[error("the adapter is for another kind of target")]
-struct OtherWorld;
+struct WorldMismatch;
 
 fn database_call<T>(state: CallState, result: Result<Result<T, Failure>, CallError>, usage: Usage) -> DatabaseCall<T> {
     let (transaction, broken) = state.sql.map_or((None, None), |sql| (sql.transaction, sql.broken));
@@ -317,44 +317,49 @@ fn database_call<T>(state: CallState, result: Result<Result<T, Failure>, CallErr
 
 fn report(raw: Raw<types::Report>) -> Result<Result<Report, Failure>, CallError> {
     match raw {
-        Ok(found) => answer::report(found.into()).map(Ok),
-        Err(failure) => Ok(Err(answer::failure(&failure.into()))),
+        Ok(found) => response::report(found.into()).map(Ok),
+        Err(failure) => Ok(Err(response::failure(&failure.into()))),
     }
 }
 
 fn outcomes(raw: Raw<Vec<types::Outcome>>, expected: usize) -> Result<Result<Vec<Outcome>, Failure>, CallError> {
     match raw {
-        Ok(list) => answer::outcomes(list.into_iter().map(Outcome::from).collect(), expected).map(Ok),
-        Err(failure) => Ok(Err(answer::failure(&failure.into()))),
+        Ok(list) => response::outcomes(list.into_iter().map(Outcome::from).collect(), expected).map(Ok),
+        Err(failure) => Ok(Err(response::failure(&failure.into()))),
     }
 }
 
 /// What ended the call: a limit, the guest itself, or the host.
-fn classify(error: &wasmtime::Error, context: &CallContext, stack_kib: u32, noted: Option<Breach>) -> CallError {
+fn classify(
+    error: &wasmtime::Error,
+    context: &CallContext,
+    stack_kib: u32,
+    recorded: Option<LimitExceeded>,
+) -> CallError {
     let target = &context.target;
-    if let Some(breach) = error.chain().find_map(|cause| cause.downcast_ref::<Breach>()) {
-        return breach.into_error(target);
+    if let Some(exceeded) = error.chain().find_map(|cause| cause.downcast_ref::<LimitExceeded>()) {
+        return exceeded.into_error(target);
     }
     if let Some(ResourceTableError::Full) = error.chain().find_map(|cause| cause.downcast_ref()) {
-        return Breach::new("handles_max", context.limits.handles_max).into_error(target);
+        return LimitExceeded::new("handles_max", context.limits.handles_max).into_error(target);
     }
     let root = error.root_cause().to_string();
     // wasmtime keeps this error's type to itself.
     if root.contains("fuel allocated for hostcalls has been exhausted") {
-        return Breach::new("host_call_bytes_max", context.limits.host_call_bytes_max).into_error(target);
+        return LimitExceeded::new("host_call_bytes_max", context.limits.host_call_bytes_max).into_error(target);
     }
     let trap = error.chain().find_map(|cause| cause.downcast_ref::<Trap>());
     if let Some(Trap::StackOverflow) = trap {
-        return Breach::new(STACK_KIB, stack_kib.into()).into_error(target);
+        return LimitExceeded::new(STACK_KIB, stack_kib.into()).into_error(target);
     }
-    if let Some(breach) = noted {
-        return breach.into_error(target);
+    if let Some(exceeded) = recorded {
+        return exceeded.into_error(target);
     }
-    if error.is::<wasmtime::PoolConcurrencyLimitError>() || error.is::<OtherWorld>() {
+    if error.is::<wasmtime::PoolConcurrencyLimitError>() || error.is::<WorldMismatch>() {
         return CallError::Host(one_line(&root, 200));
     }
-    if error.chain().any(<dyn std::error::Error>::is::<NothingLent>) {
-        return CallError::Answer(root);
+    if error.chain().any(<dyn std::error::Error>::is::<NoCapability>) {
+        return CallError::InvalidResponse(root);
     }
     match trap {
         Some(Trap::UnreachableCodeReached) => CallError::Trap("it panicked or gave up (unreachable)".to_owned()),

@@ -55,7 +55,7 @@ pub enum PluginError {
     },
     /// A component, but none of our adapters.
     #[error("{name} is a component of another world: it exports {found}, expected `{expected}`")]
-    OtherWorld {
+    UnknownWorld {
         /// The file.
         name: String,
         /// What it exports.
@@ -65,7 +65,7 @@ pub enum PluginError {
     },
     /// The right kind of adapter for a different kind of target.
     #[error("{name} is an adapter for the world `{found}`, expected `{expected}` since the target has {needs}")]
-    WrongWorld {
+    WorldMismatch {
         /// The file.
         name: String,
         /// The adapter's world.
@@ -81,7 +81,7 @@ pub enum PluginError {
          adapter with this host's wit/ (and SDK, in Rust: `host plugin new` writes both), or run the host that it was \
          built for"
     )]
-    OtherVersion {
+    VersionMismatch {
         /// The file.
         name: String,
         /// The adapter's version.
@@ -91,7 +91,7 @@ pub enum PluginError {
     },
     /// It wants something that its world does not give.
     #[error("{name} imports what the world `{world}` does not give: {}", imports.join(", "))]
-    ForeignImports {
+    UngrantedImports {
         /// The file.
         name: String,
         /// The adapter's world.
@@ -159,12 +159,12 @@ pub enum CallError {
         /// The target.
         target: String,
     },
-    /// The adapter broke off: a panic, an `unreachable`, a bad access.
-    #[error("the adapter broke off: {0}")]
+    /// The adapter crashed: a panic, an `unreachable`, a bad access.
+    #[error("the adapter crashed: {0}")]
     Trap(String),
-    /// The adapter answered something that makes no sense.
-    #[error("the adapter's answer makes no sense: {0}")]
-    Answer(String),
+    /// The adapter gave an invalid response.
+    #[error("invalid adapter response: {0}")]
+    InvalidResponse(String),
     /// The host could not run the adapter, through no fault of its own.
     #[error("the adapter could not be run: {0}")]
     Host(String),

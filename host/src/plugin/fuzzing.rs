@@ -5,10 +5,10 @@
 use http::{HeaderValue, Uri};
 use url::Url;
 
-pub use super::answer::{descriptor, failure, outcomes, report};
 pub use super::artifact::inspect;
 use super::capability::http_credentials::header;
 use super::capability::http_list::AllowList;
+pub use super::response::{descriptor, failure, outcomes, report};
 
 /// The URL that an adapter's request is sent to, for a target with these base URLs.
 ///

@@ -11,12 +11,12 @@ pub(super) const STACK_KIB: &str = "stack_kib";
 /// A limit that was overstepped. It travels through wasmtime as the cause of a trap.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{limit} of {value} exceeded")]
-pub(super) struct Breach {
+pub(super) struct LimitExceeded {
     pub(super) limit: &'static str,
     pub(super) value: u64,
 }
 
-impl Breach {
+impl LimitExceeded {
     pub(super) fn new(limit: &'static str, value: u64) -> Self {
         Self { limit, value }
     }
@@ -52,7 +52,7 @@ impl ResourceLimiter for MemoryLimiter {
     fn memory_growing(&mut self, current: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
         let total = self.memory_bytes.saturating_add(desired.saturating_sub(current));
         if total as u64 > self.memory_mib.saturating_mul(1 << 20) {
-            return Err(Breach::new("memory_mib", self.memory_mib).into());
+            return Err(LimitExceeded::new("memory_mib", self.memory_mib).into());
         }
         self.memory_bytes = total;
         Ok(true)
@@ -61,7 +61,7 @@ impl ResourceLimiter for MemoryLimiter {
     fn table_growing(&mut self, current: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
         let total = self.table_elements.saturating_add(desired.saturating_sub(current));
         if total as u64 > self.table_elements_max {
-            return Err(Breach::new("table_elements_max", self.table_elements_max).into());
+            return Err(LimitExceeded::new("table_elements_max", self.table_elements_max).into());
         }
         self.table_elements = total;
         Ok(true)

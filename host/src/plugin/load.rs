@@ -152,7 +152,7 @@ impl Runtime {
                 .map_err(|error| PluginError::Interface { name: owned_name, reason: format!("{error:#}") })
         })
         .await?;
-        let adapter = Adapter::introduce(Arc::clone(self), name, inspection, linked).await;
+        let adapter = Adapter::describe(Arc::clone(self), name, inspection, linked).await;
         if let Some(mark) = mark {
             mark.survived();
         }
@@ -247,6 +247,6 @@ async fn blocking<T: Send + 'static>(
 ) -> Result<T, PluginError> {
     match tokio::task::spawn_blocking(work).await {
         Ok(result) => result,
-        Err(error) => Err(PluginError::Engine(format!("loading broke off: {error}"))),
+        Err(error) => Err(PluginError::Engine(format!("loading was aborted: {error}"))),
     }
 }

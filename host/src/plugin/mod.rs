@@ -11,7 +11,6 @@
 
 mod adapter;
 mod admission;
-mod answer;
 mod artifact;
 mod bindings;
 mod cache;
@@ -26,6 +25,7 @@ mod error;
 pub mod fuzzing;
 mod limits;
 mod load;
+mod response;
 mod state;
 mod structure;
 mod ticker;
@@ -51,4 +51,4 @@ pub use engine::{Runtime, RuntimeOptions};
 pub use error::{CallError, PluginError};
 pub use load::read_component;
 pub use structure::COMPONENT_BYTES_MAX;
-pub use transcript::{Answer, Exchange, Question, Transcript};
+pub use transcript::{Operation, OperationResult, Transcript, TranscriptEntry};

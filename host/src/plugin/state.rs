@@ -8,10 +8,10 @@ use wasmtime::component::ResourceTable;
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
-use super::capability::http::HttpDoor;
+use super::capability::http::HttpCapability;
 use super::capability::http_credentials::AuthFailure;
-use super::capability::sql::SqlDoor;
-use super::limits::{Breach, MemoryLimiter};
+use super::capability::sql::SqlCapability;
+use super::limits::{LimitExceeded, MemoryLimiter};
 use super::{CallContext, Usage};
 
 /// The data of a call's store. It lives exactly as long as the call.
@@ -20,8 +20,8 @@ pub(super) struct CallState {
     pub(super) adapter: String,
     pub(super) memory: MemoryLimiter,
     pub(super) meters: Arc<Meters>,
-    pub(super) sql: Option<SqlDoor>,
-    pub(super) http: HttpDoor,
+    pub(super) sql: Option<SqlCapability>,
+    pub(super) http: HttpCapability,
     pub(super) table: ResourceTable,
     wasi: WasiCtx,
     wasi_http: WasiHttpCtx,
@@ -32,8 +32,8 @@ impl CallState {
         context: CallContext,
         adapter: String,
         meters: Arc<Meters>,
-        sql: Option<SqlDoor>,
-        http: HttpDoor,
+        sql: Option<SqlCapability>,
+        http: HttpCapability,
     ) -> Self {
         let mut table = ResourceTable::new();
         table.set_max_capacity(usize::try_from(context.limits.handles_max).unwrap_or(usize::MAX));
@@ -44,7 +44,7 @@ impl CallState {
     /// Counts one call of the guest to an interface of ours. `describe` was lent nothing, and makes none.
     pub(super) fn count_host_call(&self) -> wasmtime::Result<()> {
         if self.sql.is_none() && !self.http.is_open() {
-            return Err(NothingLent.into());
+            return Err(NoCapability.into());
         }
         self.meters.host_calls.add();
         self.check_host_calls()
@@ -53,14 +53,14 @@ impl CallState {
     /// WASI's functions cannot refuse to be called, so that it is asked for them as they return.
     pub(super) fn check_host_calls(&self) -> wasmtime::Result<()> {
         let max = self.context.limits.host_calls_max;
-        if self.meters.host_calls.get() > max { Err(Breach::new("host_calls_max", max).into()) } else { Ok(()) }
+        if self.meters.host_calls.get() > max { Err(LimitExceeded::new("host_calls_max", max).into()) } else { Ok(()) }
     }
 }
 
 /// `describe` asked for something.
 #[derive(Debug, thiserror::Error)]
 #[error("`describe` called the host")]
-pub(super) struct NothingLent;
+pub(super) struct NoCapability;
 
 /// WASI with nothing granted: no files, environment, arguments, standard streams, sockets or name lookup.
 fn nothing() -> WasiCtx {
@@ -116,21 +116,21 @@ pub(super) struct Meters {
     pub(super) refusals: Meter,
     lease_lost: AtomicBool,
     unauthorized: Mutex<Option<AuthFailure>>,
-    breach: Mutex<Option<Breach>>,
+    exceeded: Mutex<Option<LimitExceeded>>,
 }
 
 impl Meters {
     /// Remembers a limit that was refused to the guest without ending the call; the first one counts.
-    pub(super) fn note(&self, breach: Breach) {
-        self.breach.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(breach);
+    pub(super) fn record(&self, exceeded: LimitExceeded) {
+        self.exceeded.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(exceeded);
     }
 
-    pub(super) fn noted(&self) -> Option<Breach> {
-        *self.breach.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(super) fn recorded(&self) -> Option<LimitExceeded> {
+        *self.exceeded.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Remembers that the host had no credentials for a request; the last word counts.
-    pub(super) fn note_unauthorized(&self, failure: AuthFailure) {
+    pub(super) fn record_unauthorized(&self, failure: AuthFailure) {
         *self.unauthorized.lock().unwrap_or_else(PoisonError::into_inner) = Some(failure);
     }
 

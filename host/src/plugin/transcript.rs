@@ -8,18 +8,18 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::database::{DatabaseError, Execution, Rows, Value};
 
-/// One question and its answer.
+/// One operation and its result.
 #[derive(Clone)]
-pub struct Exchange {
+pub struct TranscriptEntry {
     /// What the adapter asked.
-    pub question: Question,
+    pub operation: Operation,
     /// `None` when the call was cut off before there was one.
-    pub answer: Option<Answer>,
+    pub result: Option<OperationResult>,
 }
 
 /// What an adapter asked of its target.
 #[derive(Clone)]
-pub enum Question {
+pub enum Operation {
     /// A statement, with parameters written `?`.
     Statement {
         /// As the adapter wrote it.
@@ -46,7 +46,7 @@ pub enum Question {
 
 /// What the adapter was answered.
 #[derive(Clone)]
-pub enum Answer {
+pub enum OperationResult {
     /// Rows of a query.
     Rows(Rows),
     /// What a statement changed.
@@ -68,41 +68,41 @@ pub enum Answer {
 
 /// Written during one call, read after it. Cloning shares it.
 #[derive(Clone, Default)]
-pub struct Transcript(Arc<Mutex<Vec<Exchange>>>);
+pub struct Transcript(Arc<Mutex<Vec<TranscriptEntry>>>);
 
-/// The place of a question whose answer is still to come.
+/// The index of an operation whose result is still to come.
 #[derive(Clone, Copy)]
-pub(super) struct Place(usize);
+pub(super) struct EntryIndex(usize);
 
 impl Transcript {
     /// What was written down so far.
     #[must_use]
-    pub fn exchanges(&self) -> Vec<Exchange> {
+    pub fn entries(&self) -> Vec<TranscriptEntry> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    pub(super) fn ask(&self, question: Question) -> Place {
-        let mut exchanges = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        exchanges.push(Exchange { question, answer: None });
-        Place(exchanges.len() - 1)
+    pub(super) fn begin(&self, operation: Operation) -> EntryIndex {
+        let mut entries = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        entries.push(TranscriptEntry { operation, result: None });
+        EntryIndex(entries.len() - 1)
     }
 
-    pub(super) fn answer(&self, place: Place, answer: Answer) {
-        self.with(place, |exchange| exchange.answer = Some(answer));
+    pub(super) fn complete(&self, index: EntryIndex, result: OperationResult) {
+        self.with(index, |entry| entry.result = Some(result));
     }
 
     /// More of a response's body.
-    pub(super) fn body(&self, place: Place, more: &[u8]) {
-        self.with(place, |exchange| {
-            if let Some(Answer::Response { body, .. }) = &mut exchange.answer {
+    pub(super) fn body(&self, index: EntryIndex, more: &[u8]) {
+        self.with(index, |entry| {
+            if let Some(OperationResult::Response { body, .. }) = &mut entry.result {
                 body.extend_from_slice(more);
             }
         });
     }
 
-    fn with(&self, place: Place, change: impl FnOnce(&mut Exchange)) {
-        if let Some(exchange) = self.0.lock().unwrap_or_else(PoisonError::into_inner).get_mut(place.0) {
-            change(exchange);
+    fn with(&self, index: EntryIndex, change: impl FnOnce(&mut TranscriptEntry)) {
+        if let Some(entry) = self.0.lock().unwrap_or_else(PoisonError::into_inner).get_mut(index.0) {
+            change(entry);
         }
     }
 }
@@ -114,19 +114,19 @@ impl std::fmt::Debug for Transcript {
     }
 }
 
-impl From<&Result<Rows, DatabaseError>> for Answer {
+impl From<&Result<Rows, DatabaseError>> for OperationResult {
     fn from(result: &Result<Rows, DatabaseError>) -> Self {
         result.as_ref().map_or_else(|error| Self::Refused(error.message.clone()), |rows| Self::Rows(rows.clone()))
     }
 }
 
-impl From<&Result<Execution, DatabaseError>> for Answer {
+impl From<&Result<Execution, DatabaseError>> for OperationResult {
     fn from(result: &Result<Execution, DatabaseError>) -> Self {
         result.as_ref().map_or_else(|error| Self::Refused(error.message.clone()), |done| Self::Changed(*done))
     }
 }
 
-impl From<&Result<(), DatabaseError>> for Answer {
+impl From<&Result<(), DatabaseError>> for OperationResult {
     fn from(result: &Result<(), DatabaseError>) -> Self {
         result.as_ref().map_or_else(|error| Self::Refused(error.message.clone()), |()| Self::Locked)
     }

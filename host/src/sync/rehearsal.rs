@@ -12,13 +12,13 @@ use super::{Target, TargetKind};
 use crate::database::{Database, DatabaseError};
 use crate::domain::change::{Change, Failure, FailureKind, Outcome};
 use crate::domain::grants::{SqlGrants, TableVerb};
-use crate::plugin::{Adapter, CallError, Exchange, Fence, RequestFates, Transcript};
+use crate::plugin::{Adapter, CallError, Fence, RequestFates, Transcript, TranscriptEntry};
 use crate::vocabulary;
 
 /// What came of a rehearsal.
 pub struct Rehearsal {
     /// What the adapter asked of the target, in order.
-    pub exchanges: Vec<Exchange>,
+    pub exchanges: Vec<TranscriptEntry>,
     /// What was left at the target: nothing, and why.
     pub trace: Trace,
     /// What the adapter said of the change. After a write that was withheld it means nothing, and is left out.
@@ -76,7 +76,7 @@ impl Target {
                 (call.result, if call.lease_lost { Trace::Withheld } else { Trace::OnlyRead })
             }
         };
-        let exchanges = transcript.exchanges();
+        let exchanges = transcript.entries();
         let outcome = (trace != Trace::Withheld).then(|| only_outcome(result));
         Ok(Rehearsal { exchanges, trace, outcome })
     }

@@ -183,12 +183,12 @@ async fn hostile_panics_are_told_without_their_words() {
 #[tokio::test]
 async fn hostile_answers_are_refused() {
     let bench = Bench::new().await;
-    assert_eq!(bench.fault("too-few", "").await, CallError::Answer("2 outcomes for 3 changes".to_owned()));
-    assert_eq!(bench.fault("too-many", "").await, CallError::Answer("4 outcomes for 3 changes".to_owned()));
+    assert_eq!(bench.fault("too-few", "").await, CallError::InvalidResponse("2 outcomes for 3 changes".to_owned()));
+    assert_eq!(bench.fault("too-many", "").await, CallError::InvalidResponse("4 outcomes for 3 changes".to_owned()));
     for id in ["long", "control"] {
         let error = bench.fault("bad-id", id).await;
         assert!(
-            matches!(&error, CallError::Answer(words) if words.starts_with("the remote-id of outcome 0")),
+            matches!(&error, CallError::InvalidResponse(words) if words.starts_with("the remote-id of outcome 0")),
             "{error}"
         );
     }

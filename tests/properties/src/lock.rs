@@ -5,7 +5,7 @@
 use std::fs;
 use std::time::Duration;
 
-use host::supply::{AdapterName, Lock, Pin};
+use host::distribution::{AdapterName, Lock, Pin};
 
 use crate::said::{assert_plain, within};
 

@@ -4,9 +4,9 @@
 
 use std::time::Duration;
 
+use host::distribution::TrustedKeys;
+use host::distribution::fuzzing::manifest;
 use host::plugin::COMPONENT_BYTES_MAX;
-use host::supply::TrustedKeys;
-use host::supply::fuzzing::manifest;
 
 use crate::said::{assert_plain, within};
 

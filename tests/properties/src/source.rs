@@ -6,7 +6,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use host::supply::Source;
+use host::distribution::Source;
 
 use crate::said::within;
 

@@ -148,7 +148,7 @@ async fn an_adapter_that_breaks_off_in_a_dry_run_leaves_nothing() {
     let output = dry_run(&host, &[]);
     assert_eq!(output.status, Some(5), "{}", output.stdout);
     assert!(output.stdout.contains("INSERT INTO note (id, body) VALUES (?, ?)"), "{}", output.stdout);
-    assert!(output.stdout.contains("[FAILED] adapter: the adapter broke off: it panicked"), "{}", output.stdout);
+    assert!(output.stdout.contains("[FAILED] adapter: the adapter crashed: it panicked"), "{}", output.stdout);
     shows_nothing_personal(&output);
     assert_eq!(everything(target.url()).await, Vec::<String>::new());
 }

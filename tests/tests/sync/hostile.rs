@@ -47,8 +47,8 @@ const AT_A_DATABASE: &[(&str, &str, &str, &str, &str)] = &[
         "memory_mib = 32",
         "memory_mib: the adapter needs more than 32 MiB; raise [targets.crumbs.limits] memory_mib",
     ),
-    ("panic", "panic", "", "", "the adapter broke off: it panicked or gave up (unreachable)"),
-    ("unreachable", "unreachable", "", "", "the adapter broke off: it panicked or gave up (unreachable)"),
+    ("panic", "panic", "", "", "the adapter crashed: it panicked or gave up (unreachable)"),
+    ("unreachable", "unreachable", "", "", "the adapter crashed: it panicked or gave up (unreachable)"),
     (
         "sleeper",
         "sleep",
@@ -57,8 +57,8 @@ const AT_A_DATABASE: &[(&str, &str, &str, &str, &str)] = &[
         "deadline_ms: the call took longer than 500 ms; raise [targets.sleeper.limits] deadline_ms",
     ),
     ("query", "query", ENDLESS_QUERY, "deadline_ms = 500\ncpu_ms = 500", "no answer to a query within 450 ms"),
-    ("few", "too-few", "", "", "the adapter's answer makes no sense: 0 outcomes for 1 changes"),
-    ("many", "too-many", "", "", "the adapter's answer makes no sense: 2 outcomes for 1 changes"),
+    ("few", "too-few", "", "", "invalid adapter response: 0 outcomes for 1 changes"),
+    ("many", "too-many", "", "", "invalid adapter response: 2 outcomes for 1 changes"),
     (
         "gigabytes",
         "gigabytes",
@@ -66,13 +66,7 @@ const AT_A_DATABASE: &[(&str, &str, &str, &str, &str)] = &[
         "",
         "host_call_bytes_max: host call of more than 16777216 bytes; raise [targets.gigabytes.limits] host_call_bytes_max",
     ),
-    (
-        "ids",
-        "bad-id",
-        "long",
-        "",
-        "the adapter's answer makes no sense: the remote-id of outcome 0 is longer than 255 characters",
-    ),
+    ("ids", "bad-id", "long", "", "invalid adapter response: the remote-id of outcome 0 is longer than 255 characters"),
     (
         "log",
         "log-flood",

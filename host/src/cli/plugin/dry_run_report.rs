@@ -9,7 +9,7 @@ use serde_json::{Value as Json, json};
 
 use crate::cli::output::printable;
 use crate::database::{Rows, Value};
-use crate::plugin::{Answer, Exchange, Question};
+use crate::plugin::{Operation, OperationResult, TranscriptEntry};
 
 /// Rows that are shown as text; JSON has them all.
 const ROWS_SHOWN_MAX: usize = 20;
@@ -48,10 +48,10 @@ impl Seen {
 }
 
 impl View<'_> {
-    /// The lines of one exchange.
-    pub(super) fn lines(&self, number: usize, exchange: &Exchange) -> Vec<String> {
-        let mut lines = match &exchange.question {
-            Question::Statement { sql, shape, parameters } => {
+    /// The lines of one entry.
+    pub(super) fn lines(&self, number: usize, entry: &TranscriptEntry) -> Vec<String> {
+        let mut lines = match &entry.operation {
+            Operation::Statement { sql, shape, parameters } => {
                 let sql = if self.reveal { printable(sql) } else { printable(shape) };
                 let mut lines = vec![format!("   {number}. {sql}")];
                 if !parameters.is_empty() {
@@ -59,8 +59,8 @@ impl View<'_> {
                 }
                 lines
             }
-            Question::Lock(name) => vec![format!("   {number}. lock {}", self.guarded("text", name).text())],
-            Question::Request { method, url, headers, body } => {
+            Operation::Lock(name) => vec![format!("   {number}. lock {}", self.guarded("text", name).text())],
+            Operation::Request { method, url, headers, body } => {
                 let mut lines = vec![format!("   {number}. {} {}", printable(method), printable(&self.url(url)))];
                 for (name, value) in headers {
                     lines.push(format!("      {}: {}", printable(name), self.header(name, value).text()));
@@ -71,20 +71,20 @@ impl View<'_> {
                 lines
             }
         };
-        lines.extend(self.answer_lines(exchange.answer.as_ref()));
+        lines.extend(self.result_lines(entry.result.as_ref()));
         lines
     }
 
-    fn answer_lines(&self, answer: Option<&Answer>) -> Vec<String> {
+    fn result_lines(&self, answer: Option<&OperationResult>) -> Vec<String> {
         match answer {
             None => vec!["      -> no answer".to_owned()],
-            Some(Answer::Locked) => vec!["      -> locked".to_owned()],
-            Some(Answer::Refused(reason)) => vec![format!("      -> refused: {}", printable(reason))],
-            Some(Answer::Changed(done)) => vec![format!("      -> {}", rows_in_words(done.rows_affected))],
-            Some(Answer::Withheld) => vec!["      -> NOT SENT: it would write".to_owned()],
-            Some(Answer::Rows(rows)) => self.row_lines(rows),
-            Some(Answer::Response { status, body }) if body.is_empty() => vec![format!("      -> {status}")],
-            Some(Answer::Response { status, body }) => {
+            Some(OperationResult::Locked) => vec!["      -> locked".to_owned()],
+            Some(OperationResult::Refused(reason)) => vec![format!("      -> refused: {}", printable(reason))],
+            Some(OperationResult::Changed(done)) => vec![format!("      -> {}", rows_in_words(done.rows_affected))],
+            Some(OperationResult::Withheld) => vec!["      -> NOT SENT: it would write".to_owned()],
+            Some(OperationResult::Rows(rows)) => self.row_lines(rows),
+            Some(OperationResult::Response { status, body }) if body.is_empty() => vec![format!("      -> {status}")],
+            Some(OperationResult::Response { status, body }) => {
                 vec![format!("      -> {status} {}", self.bytes("body", body).text())]
             }
         }
@@ -104,33 +104,35 @@ impl View<'_> {
         lines
     }
 
-    /// One exchange as JSON.
-    pub(super) fn json(&self, exchange: &Exchange) -> Json {
-        let mut object = match &exchange.question {
-            Question::Statement { sql, shape, parameters } => json!({
+    /// One entry as JSON.
+    pub(super) fn json(&self, entry: &TranscriptEntry) -> Json {
+        let mut object = match &entry.operation {
+            Operation::Statement { sql, shape, parameters } => json!({
                 "sql": if self.reveal { sql } else { shape },
                 "parameters": parameters.iter().map(|value| self.value(value).json()).collect::<Vec<_>>(),
             }),
-            Question::Lock(name) => json!({"lock": self.guarded("text", name).json()}),
-            Question::Request { method, url, headers, body } => json!({
+            Operation::Lock(name) => json!({"lock": self.guarded("text", name).json()}),
+            Operation::Request { method, url, headers, body } => json!({
                 "method": method,
                 "url": self.url(url),
                 "headers": headers.iter().map(|(name, value)| json!({"name": name, "value": self.header(name, value).json()})).collect::<Vec<_>>(),
                 "body": (!body.is_empty()).then(|| self.bytes("body", body).json()),
             }),
         };
-        object["answer"] = exchange.answer.as_ref().map_or(Json::Null, |answer| self.answer_json(answer));
+        object["answer"] = entry.result.as_ref().map_or(Json::Null, |answer| self.result_json(answer));
         object
     }
 
-    fn answer_json(&self, answer: &Answer) -> Json {
+    fn result_json(&self, answer: &OperationResult) -> Json {
         match answer {
-            Answer::Locked => json!({"locked": true}),
-            Answer::Refused(reason) => json!({"refused": reason}),
-            Answer::Changed(done) => json!({"rows_affected": done.rows_affected}),
-            Answer::Withheld => json!({"not_sent": true}),
-            Answer::Response { status, body } => json!({"status": status, "body": self.bytes("body", body).json()}),
-            Answer::Rows(Rows { columns, rows }) => {
+            OperationResult::Locked => json!({"locked": true}),
+            OperationResult::Refused(reason) => json!({"refused": reason}),
+            OperationResult::Changed(done) => json!({"rows_affected": done.rows_affected}),
+            OperationResult::Withheld => json!({"not_sent": true}),
+            OperationResult::Response { status, body } => {
+                json!({"status": status, "body": self.bytes("body", body).json()})
+            }
+            OperationResult::Rows(Rows { columns, rows }) => {
                 let row = |row: &Vec<Value>| row.iter().map(|value| self.value(value).json()).collect::<Vec<_>>();
                 json!({"columns": columns, "rows": rows.iter().map(row).collect::<Vec<_>>()})
             }

@@ -11,8 +11,8 @@ use crate::cli::error::CliError;
 use crate::cli::output::{self, paint};
 use crate::cli::wiring;
 use crate::config::{Config, Connection};
+use crate::distribution::{self, AdapterName, Fetched, InstallPlan, Signed, Source, signature_path};
 use crate::plugin::{Inspection, Runtime, World};
-use crate::supply::{self, AdapterName, Fetched, Placing, Signed, Source, signature_path};
 
 #[derive(Debug, clap::Args)]
 pub(in crate::cli) struct Arguments {
@@ -42,7 +42,7 @@ pub(super) async fn run(config: &Config, arguments: &Arguments) -> Result<ExitCo
     };
     let trust = wiring::trust(config)?;
     let peer = arguments.registry_auth.read()?;
-    let fetched = supply::fetch(&source, arguments.signature.as_deref(), &peer).await?;
+    let fetched = distribution::fetch(&source, arguments.signature.as_deref(), &peer).await?;
     let Fetched { bytes, signature, manifest } = fetched;
     let (label, file) = (source.to_string(), name.file(&config.plugins.directory));
     let signed = trust.check_signature(&label, &bytes, signature.as_deref(), &signature_path(&file))?;
@@ -51,7 +51,7 @@ pub(super) async fn run(config: &Config, arguments: &Arguments) -> Result<ExitCo
     // Without a cache: the host may run as another user than the one who installs.
     let runtime = Runtime::new(&wiring::runtime_options(config, None))?;
     runtime.try_to_compile(&label, &inspection, bytes.clone()).await?;
-    supply::place(&Placing {
+    distribution::install(&InstallPlan {
         directory: &config.plugins.directory,
         lock_file: &config.lock_file(),
         guard: &config.plugins.cache.join("install.lock"),

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use crate::cli::error::CliError;
 use crate::cli::output;
-use crate::supply::SigningKey;
+use crate::distribution::SigningKey;
 
 #[derive(Debug, clap::Args)]
 pub(in crate::cli) struct Arguments {

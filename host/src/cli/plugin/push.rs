@@ -8,8 +8,8 @@ use serde_json::json;
 use super::registry_auth::RegistryAuthArguments;
 use crate::cli::error::CliError;
 use crate::cli::output;
+use crate::distribution::{self, Source};
 use crate::plugin::Runtime;
-use crate::supply::{self, Source};
 
 #[derive(Debug, clap::Args)]
 pub(in crate::cli) struct Arguments {
@@ -34,10 +34,10 @@ pub(super) async fn run(arguments: &Arguments) -> Result<ExitCode, CliError> {
     let peer = arguments.registry_auth.read()?;
     let source = Source::File(arguments.file.clone());
     let name = source.default_name()?;
-    let fetched = supply::fetch(&source, None, &peer).await?;
+    let fetched = distribution::fetch(&source, None, &peer).await?;
     let (inspection, bytes) = Runtime::inspect_bytes(&source.to_string(), fetched.bytes).await?;
     let is_signed = fetched.signature.is_some();
-    let digest = supply::push(&reference, &name, bytes, &inspection, fetched.signature, &peer).await?;
+    let digest = distribution::push(&reference, &name, bytes, &inspection, fetched.signature, &peer).await?;
     let by_digest = format!("oci://{}/{}@{digest}", reference.registry(), reference.repository());
     if arguments.json {
         output::json(&json!({

@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 
 use crate::cli::error::CliError;
 use crate::cli::wiring;
+use crate::distribution::{Authorities, RegistryAuth, RegistryClient};
 use crate::domain::secret::Secret;
 use crate::files;
-use crate::supply::{Account, Authorities, Peer};
 
 /// The variable with the password.
 const PASSWORD_VARIABLE: &str = "HOST_REGISTRY_PASSWORD";
@@ -35,14 +35,14 @@ pub(super) struct RegistryAuthArguments {
 
 impl RegistryAuthArguments {
     /// Nobody in particular, where neither user nor token is given.
-    pub(super) fn read(&self) -> Result<Peer, CliError> {
+    pub(super) fn read(&self) -> Result<RegistryClient, CliError> {
         let authorities = self.ca.as_deref().map(authorities).transpose()?;
-        Ok(Peer { account: self.account()?, authorities })
+        Ok(RegistryClient { auth: self.account()?, authorities })
     }
 
-    fn account(&self) -> Result<Option<Account>, CliError> {
+    fn account(&self) -> Result<Option<RegistryAuth>, CliError> {
         if let Some(path) = &self.token_file {
-            return Ok(Some(Account::Token(secret_in(path, "token")?)));
+            return Ok(Some(RegistryAuth::Token(secret_in(path, "token")?)));
         }
         if let Some(user) = &self.user {
             let password = match &self.password_file {
@@ -51,9 +51,9 @@ impl RegistryAuthArguments {
                     CliError::Usage(format!("--user needs a password: set {PASSWORD_VARIABLE}, or say --password-file"))
                 })?,
             };
-            return Ok(Some(Account::User { user: user.clone(), password }));
+            return Ok(Some(RegistryAuth::User { user: user.clone(), password }));
         }
-        Ok(secret_of(TOKEN_VARIABLE).map(Account::Token))
+        Ok(secret_of(TOKEN_VARIABLE).map(RegistryAuth::Token))
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::cli::error::CliError;
 use crate::cli::output;
-use crate::supply::{SigningKey, SupplyError, signature_path};
+use crate::distribution::{DistributionError, SigningKey, signature_path};
 
 #[derive(Debug, clap::Args)]
 pub(in crate::cli) struct Arguments {
@@ -21,7 +21,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, CliError> {
     let key = SigningKey::read(&arguments.key)?;
     let failed = |verb, path: &PathBuf| {
         let path = path.clone();
-        move |source| SupplyError::File { verb, path, source }
+        move |source| DistributionError::File { verb, path, source }
     };
     let bytes = crate::files::read(&arguments.file, crate::plugin::COMPONENT_BYTES_MAX)
         .map_err(failed("read", &arguments.file))?;

@@ -7,7 +7,7 @@ use crate::cli::error::CliError;
 use crate::cli::output;
 use crate::cli::wiring;
 use crate::config::Config;
-use crate::supply::{self, Peer, Source, SupplyError, TrustedKeys, signature_path};
+use crate::distribution::{self, DistributionError, RegistryClient, Source, TrustedKeys, signature_path};
 
 #[derive(Debug, clap::Args)]
 pub(in crate::cli) struct Arguments {
@@ -42,11 +42,12 @@ pub(super) async fn run(config: Option<&Config>, arguments: &Arguments) -> Resul
     let name = arguments.file.display().to_string();
     let source = Source::parse(&name).and_then(|source| match source {
         Source::File(_) => Ok(source),
-        _ => {
-            Err(SupplyError::Source { text: name.clone(), reason: "is no file; install verifies by itself".to_owned() })
-        }
+        _ => Err(DistributionError::Source {
+            text: name.clone(),
+            reason: "is no file; install verifies by itself".to_owned(),
+        }),
     })?;
-    let fetched = supply::fetch(&source, arguments.signature.as_deref(), &Peer::default()).await?;
+    let fetched = distribution::fetch(&source, arguments.signature.as_deref(), &RegistryClient::default()).await?;
     let expected = signature_path(&arguments.file);
     let signature = fetched
         .signature
@@ -57,7 +58,7 @@ pub(super) async fn run(config: Option<&Config>, arguments: &Arguments) -> Resul
     }
     output::line(&format!(
         "{name}: {}, signed by key {}: {}",
-        supply::digest(&fetched.bytes),
+        distribution::digest(&fetched.bytes),
         signed.key_id,
         signed.comment
     ));

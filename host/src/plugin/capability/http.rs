@@ -1,7 +1,7 @@
 //! Outgoing HTTP: every request of an adapter is compared with the target's allow-list, stripped of what it may not set,
 //! given the credentials, fenced if it may write, and counted in number and bytes.
 //!
-//! The guest sees errors of `wasi:http`. A limit that was met is also noted, so that the operator reads which one it was.
+//! The guest sees errors of `wasi:http`. A limit that was met is also recorded, so that the operator reads which one it was.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -24,13 +24,13 @@ use super::http_fence::Fence;
 use super::http_incoming::{Incoming, Seen, Ticket};
 use super::http_list::Refusal;
 use crate::domain::headers::{is_closed_to_adapters, is_same};
-use crate::plugin::limits::Breach;
+use crate::plugin::limits::LimitExceeded;
 use crate::plugin::state::Meters;
-use crate::plugin::transcript::Question;
+use crate::plugin::transcript::Operation;
 use crate::plugin::{CallContext, Limits, Transcript};
 
 /// The way out for the HTTP requests of one call; closed for a call that was given none.
-pub(in crate::plugin) struct HttpDoor {
+pub(in crate::plugin) struct HttpCapability {
     open: Option<Arc<Open>>,
 }
 
@@ -44,8 +44,8 @@ pub(super) struct Open {
     pub(super) in_flight: AtomicU64,
 }
 
-impl HttpDoor {
-    pub(in crate::plugin) fn closed() -> Self {
+impl HttpCapability {
+    pub(in crate::plugin) fn none() -> Self {
         Self { open: None }
     }
 
@@ -67,7 +67,7 @@ impl HttpDoor {
 
 type Answered = (Response<WasiBody>, Box<dyn Future<Output = Result<(), Error>> + Send>);
 
-impl WasiHttpHooks for HttpDoor {
+impl WasiHttpHooks for HttpCapability {
     fn forbidden_header_filter(&mut self) -> ForbiddenHeaderFilter {
         Arc::new(|name| is_closed_to_adapters(name.as_str()))
     }
@@ -115,9 +115,9 @@ impl Open {
             }
             let ticket = Ticket::take(&self)?;
             let (parts, body) = request.into_parts();
-            if let Some(breach) = self.headers_breach(&parts.headers) {
+            if let Some(exceeded) = self.exceeded_header_limit(&parts.headers) {
                 let max = u32::try_from(self.limits.http_header_bytes_max).ok();
-                return Err(self.over(breach, Error::HttpRequestHeaderSectionSize(max)));
+                return Err(self.limit_exceeded(exceeded, Error::HttpRequestHeaderSectionSize(max)));
             }
             let body = self.gather(body).await?;
             let mut headers = parts.headers;
@@ -130,12 +130,12 @@ impl Open {
             let response = if let Ok(exchanged) = tokio::time::timeout(wait, self.exchange(&prepared)).await {
                 exchanged
             } else {
-                self.fates.note_timeout();
+                self.fates.record_timeout();
                 Err(Error::HttpResponseTimeout)
             };
             if let Some(seen) = &seen {
                 let response = response.as_ref().map(|(response, _)| response);
-                seen.note(response, is_write(&prepared.method) && self.meters.lease_lost());
+                seen.record(response, is_write(&prepared.method) && self.meters.lease_lost());
             }
             let (response, unanswered) = response?;
             self.receive(response, prepared.headers.get(header::ACCEPT), unanswered, ticket, seen)
@@ -179,7 +179,7 @@ impl Open {
     }
 
     fn unauthorized(&self, failure: AuthFailure) -> Error {
-        self.meters.note_unauthorized(failure);
+        self.meters.record_unauthorized(failure);
         Error::InternalError(Some("the host has no credentials for the target".to_owned()))
     }
 
@@ -189,7 +189,7 @@ impl Open {
             unanswered.resolve();
         }
         if error.is_timeout() {
-            self.fates.note_timeout();
+            self.fates.record_timeout();
         }
         self.translate_head(error)
     }
@@ -199,10 +199,11 @@ impl Open {
         let max = self.limits.http_request_bytes_max;
         match Limited::new(body, usize::try_from(max).unwrap_or(usize::MAX)).collect().await {
             Ok(collected) => Ok(collected.to_bytes()),
-            Err(error) if error.is::<LengthLimitError>() => {
-                Err(self.over(Breach::new("http_request_bytes_max", max), Error::HttpRequestBodySize(Some(max))))
-            }
-            // The guest broke off its own body.
+            Err(error) if error.is::<LengthLimitError>() => Err(self.limit_exceeded(
+                LimitExceeded::new("http_request_bytes_max", max),
+                Error::HttpRequestBodySize(Some(max)),
+            )),
+            // The guest aborted its own body.
             Err(_) => Err(Error::HttpProtocolError),
         }
     }
@@ -214,7 +215,7 @@ impl Open {
         if self.meters.lease_lost() {
             return Err(Error::HttpRequestDenied);
         }
-        Ok(Some(Seen { place: transcript.ask(prepared.question()), transcript: transcript.clone() }))
+        Ok(Some(Seen { entry: transcript.begin(prepared.operation()), transcript: transcript.clone() }))
     }
 
     fn receive(
@@ -235,12 +236,15 @@ impl Open {
                 unanswered.resolve();
             }
         }
-        if let Some(breach) = self.headers_breach(response.headers()) {
-            return Err(self.headers_over(breach));
+        if let Some(exceeded) = self.exceeded_header_limit(response.headers()) {
+            return Err(self.headers_exceeded(exceeded));
         }
         let max = self.limits.http_response_bytes_max;
         if response.body().size_hint().exact().is_some_and(|length| length > max) {
-            return Err(self.over(Breach::new("http_response_bytes_max", max), Error::HttpResponseBodySize(Some(max))));
+            return Err(self.limit_exceeded(
+                LimitExceeded::new("http_response_bytes_max", max),
+                Error::HttpResponseBodySize(Some(max)),
+            ));
         }
         let decoder =
             Decoder::of(response.headers(), max).map_err(|coding| Error::HttpResponseContentCoding(Some(coding)))?;
@@ -253,35 +257,36 @@ impl Open {
     }
 
     /// Whether there are too many headers, or too many bytes in them.
-    fn headers_breach(&self, headers: &HeaderMap) -> Option<Breach> {
+    fn exceeded_header_limit(&self, headers: &HeaderMap) -> Option<LimitExceeded> {
         let Limits { http_headers_max, http_header_bytes_max, .. } = self.limits;
         if headers.len() as u64 > http_headers_max {
-            return Some(Breach::new("http_headers_max", http_headers_max));
+            return Some(LimitExceeded::new("http_headers_max", http_headers_max));
         }
         let bytes: usize = headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
-        (bytes as u64 > http_header_bytes_max).then(|| Breach::new("http_header_bytes_max", http_header_bytes_max))
+        (bytes as u64 > http_header_bytes_max)
+            .then(|| LimitExceeded::new("http_header_bytes_max", http_header_bytes_max))
     }
 
-    fn headers_over(&self, breach: Breach) -> Error {
+    fn headers_exceeded(&self, exceeded: LimitExceeded) -> Error {
         let max = u32::try_from(self.limits.http_header_bytes_max).ok();
-        self.over(breach, Error::HttpResponseHeaderSectionSize(max))
+        self.limit_exceeded(exceeded, Error::HttpResponseHeaderSectionSize(max))
     }
 
     /// What came before the answer is bounded as the answer is.
     fn translate_head(&self, error: &SendError) -> Error {
         let Limits { http_headers_max, http_header_bytes_max, .. } = self.limits;
-        self.headers_over(match error {
-            SendError::HeaderCount => Breach::new("http_headers_max", http_headers_max),
-            SendError::HeadBytes => Breach::new("http_header_bytes_max", http_header_bytes_max),
-            SendError::InterimHeads => Breach::new("interim_heads_max", INTERIM_HEADS_MAX),
+        self.headers_exceeded(match error {
+            SendError::HeaderCount => LimitExceeded::new("http_headers_max", http_headers_max),
+            SendError::HeadBytes => LimitExceeded::new("http_header_bytes_max", http_header_bytes_max),
+            SendError::InterimHeads => LimitExceeded::new("interim_heads_max", INTERIM_HEADS_MAX),
             SendError::Timeout | SendError::Client(_) | SendError::Body(_) | SendError::Gone => {
                 return translate(error);
             }
         })
     }
 
-    pub(super) fn over(&self, breach: Breach, error: Error) -> Error {
-        self.meters.note(breach);
+    pub(super) fn limit_exceeded(&self, exceeded: LimitExceeded, error: Error) -> Error {
+        self.meters.record(exceeded);
         error
     }
 }
@@ -317,9 +322,9 @@ impl Prepared {
         Ok(request)
     }
 
-    fn question(&self) -> Question {
+    fn operation(&self) -> Operation {
         let text = |value: &HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
-        Question::Request {
+        Operation::Request {
             method: self.method.to_string(),
             url: self.url.clone(),
             headers: self.headers.iter().map(|(name, value)| (name.to_string(), text(value))).collect(),

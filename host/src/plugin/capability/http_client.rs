@@ -152,9 +152,9 @@ impl HttpClient {
         complete(&mut request);
         let interim = Arc::new(Interim { heads: AtomicU64::new(0), bytes: AtomicU64::new(0), header_bytes_max });
         let connection = capture_connection(&mut request);
-        let (seen, line) = (Arc::clone(&interim), connection.clone());
+        let (counted, line) = (Arc::clone(&interim), connection.clone());
         hyper::ext::on_informational(&mut request, move |head| {
-            if seen.note(head.headers()) {
+            if counted.count(head.headers()) {
                 watch_of(&line).stop();
             }
         });
@@ -180,7 +180,7 @@ struct Interim {
 
 impl Interim {
     /// Counts one; whether it was one too many.
-    fn note(&self, headers: &HeaderMap) -> bool {
+    fn count(&self, headers: &HeaderMap) -> bool {
         let bytes: usize = headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
         self.bytes.fetch_add(bytes as u64, Ordering::AcqRel);
         self.heads.fetch_add(1, Ordering::AcqRel);

@@ -41,7 +41,7 @@ impl RequestFates {
         Unanswered(self.clone())
     }
 
-    pub(super) fn note_timeout(&self) {
+    pub(super) fn record_timeout(&self) {
         self.0.timed_out.fetch_add(1, Ordering::AcqRel);
     }
 }

@@ -18,23 +18,23 @@ use super::http_coding::{CodingError, Decoder};
 use super::http_errors::translate;
 use super::http_fate::Unanswered;
 use crate::plugin::Transcript;
-use crate::plugin::limits::Breach;
-use crate::plugin::transcript::{Answer, Place};
+use crate::plugin::limits::LimitExceeded;
+use crate::plugin::transcript::{EntryIndex, OperationResult};
 
 /// A request in the transcript of a call.
 pub(super) struct Seen {
     pub(super) transcript: Transcript,
-    pub(super) place: Place,
+    pub(super) entry: EntryIndex,
 }
 
 impl Seen {
-    pub(super) fn note(&self, response: Result<&Response<AnswerBody>, &Error>, withheld: bool) {
+    pub(super) fn record(&self, response: Result<&Response<AnswerBody>, &Error>, withheld: bool) {
         let answer = match response {
-            Ok(response) => Answer::Response { status: response.status().as_u16(), body: Vec::new() },
-            Err(_) if withheld => Answer::Withheld,
-            Err(error) => Answer::Refused(format!("{error:?}")),
+            Ok(response) => OperationResult::Response { status: response.status().as_u16(), body: Vec::new() },
+            Err(_) if withheld => OperationResult::Withheld,
+            Err(error) => OperationResult::Refused(format!("{error:?}")),
         };
-        self.transcript.answer(self.place, answer);
+        self.transcript.complete(self.entry, answer);
     }
 }
 
@@ -46,7 +46,10 @@ impl Ticket {
         let ticket = Self(Arc::clone(open));
         let max = open.limits.http_requests_in_flight_max;
         if open.in_flight.fetch_add(1, Ordering::AcqRel) >= max {
-            return Err(open.over(Breach::new("http_requests_in_flight_max", max), Error::ConnectionLimitReached));
+            return Err(open.limit_exceeded(
+                LimitExceeded::new("http_requests_in_flight_max", max),
+                Error::ConnectionLimitReached,
+            ));
         }
         Ok(ticket)
     }
@@ -129,7 +132,7 @@ impl Incoming {
             None => return Err(self.too_large()),
         }
         if let Some(seen) = &self.seen {
-            seen.transcript.body(seen.place, &data);
+            seen.transcript.body(seen.entry, &data);
         }
         Ok(Frame::data(data))
     }
@@ -138,7 +141,8 @@ impl Incoming {
     fn too_large(&mut self) -> Error {
         self.answered();
         let max = self.open.limits.http_response_bytes_max;
-        self.open.over(Breach::new("http_response_bytes_max", max), Error::HttpResponseBodySize(Some(max)))
+        self.open
+            .limit_exceeded(LimitExceeded::new("http_response_bytes_max", max), Error::HttpResponseBodySize(Some(max)))
     }
 }
 
@@ -157,7 +161,7 @@ impl Body for Incoming {
                 }
                 Some(Err(error)) => {
                     if error.is_timeout() {
-                        self.open.fates.note_timeout();
+                        self.open.fates.record_timeout();
                     }
                     Err(translate(&error))
                 }

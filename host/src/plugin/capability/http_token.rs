@@ -128,7 +128,7 @@ impl TokenSource {
             fetched
         });
         let fetching: BoxFuture<'static, Fetched> = Box::pin(async move {
-            task.await.unwrap_or_else(|_| Err(AuthFailure::unavailable("fetching a token broke off")))
+            task.await.unwrap_or_else(|_| Err(AuthFailure::unavailable("fetching a token was aborted")))
         });
         let fetching = fetching.shared();
         state.fetching = Some(fetching.clone());
@@ -152,28 +152,29 @@ impl TokenSource {
                 error if error.is_timeout() => "did not answer in time",
                 _ => "cannot be reached",
             };
-            AuthFailure::unavailable(format!("{} {what}", self.place()))
+            AuthFailure::unavailable(format!("{} {what}", self.endpoint()))
         })?;
         let status = response.status();
-        let body =
-            read_body(response).await.map_err(|what| AuthFailure::unavailable(format!("{} {what}", self.place())))?;
+        let body = read_body(response)
+            .await
+            .map_err(|what| AuthFailure::unavailable(format!("{} {what}", self.endpoint())))?;
         if status.is_server_error() || status == http::StatusCode::TOO_MANY_REQUESTS {
-            return Err(AuthFailure::unavailable(format!("{} answered {status}", self.place())));
+            return Err(AuthFailure::unavailable(format!("{} answered {status}", self.endpoint())));
         }
         if !status.is_success() {
-            return Err(AuthFailure::misconfigured(format!("{} answered {status}{}", self.place(), reason(&body))));
+            return Err(AuthFailure::misconfigured(format!("{} answered {status}{}", self.endpoint(), reason(&body))));
         }
-        let answer: Answer = serde_json::from_slice(&body)
-            .map_err(|_| AuthFailure::misconfigured(format!("{} answered with no token", self.place())))?;
+        let answer: TokenResponse = serde_json::from_slice(&body)
+            .map_err(|_| AuthFailure::misconfigured(format!("{} answered with no token", self.endpoint())))?;
         let secret = Secret::new(answer.access_token);
         let is_bearer = answer.token_type.is_none_or(|kind| kind.eq_ignore_ascii_case("bearer"));
         if !is_bearer || secret.expose().is_empty() {
-            return Err(AuthFailure::misconfigured(format!("{} answered with no bearer token", self.place())));
+            return Err(AuthFailure::misconfigured(format!("{} answered with no bearer token", self.endpoint())));
         }
         if answer.scope.as_deref().is_some_and(only_reads) {
             return Err(AuthFailure::misconfigured(format!(
                 "{} granted scopes that only read; let this client write, for example system/Patient.crus",
-                self.place()
+                self.endpoint()
             )));
         }
         let life = seconds(answer.expires_in.as_ref())
@@ -225,7 +226,7 @@ impl TokenSource {
     }
 
     /// For people; the URL holds no secret, but its query might.
-    fn place(&self) -> String {
+    fn endpoint(&self) -> String {
         format!("the token endpoint {}{}", self.url.origin().ascii_serialization(), self.url.path())
     }
 
@@ -235,7 +236,7 @@ impl TokenSource {
 }
 
 #[derive(Deserialize)]
-struct Answer {
+struct TokenResponse {
     access_token: String,
     /// Required by the standard, left out by some; what is there must be right.
     #[serde(default)]
@@ -297,7 +298,7 @@ async fn read_body(mut response: Response<AnswerBody>) -> Result<Zeroizing<Vec<u
         .map_err(|_| "answered in a coding that is not known")?;
     let mut body = Zeroizing::new(Vec::with_capacity(4096));
     while let Some(frame) = response.frame().await {
-        let Ok(chunk) = frame.map_err(|_| "broke off its answer")?.into_data() else { continue };
+        let Ok(chunk) = frame.map_err(|_| "cut its response off")?.into_data() else { continue };
         let chunk = match &mut decoder {
             Some(decoder) => decoder.push(&chunk).map_err(broken)?,
             None => chunk,
@@ -326,7 +327,7 @@ mod tests {
 
     #[test]
     fn a_life_is_read_as_a_number_or_as_text() {
-        let read = |text: &str| seconds(serde_json::from_str::<Answer>(text).unwrap().expires_in.as_ref());
+        let read = |text: &str| seconds(serde_json::from_str::<TokenResponse>(text).unwrap().expires_in.as_ref());
         for (written, expected) in [
             (r#"{"access_token":"t","expires_in":3600}"#, Some(3_600)),
             (r#"{"access_token":"t","expires_in":"3600"}"#, Some(3_600)),

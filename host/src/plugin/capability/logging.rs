@@ -2,7 +2,7 @@
 
 use crate::domain::words::one_line;
 use crate::plugin::bindings::logging;
-use crate::plugin::limits::Breach;
+use crate::plugin::limits::LimitExceeded;
 use crate::plugin::state::CallState;
 
 impl logging::Host for CallState {
@@ -10,7 +10,7 @@ impl logging::Host for CallState {
         self.count_host_call()?;
         let limits = &self.context.limits;
         if self.meters.log_lines.add() > limits.log_lines_max {
-            return Err(Breach::new("log_lines_max", limits.log_lines_max).into());
+            return Err(LimitExceeded::new("log_lines_max", limits.log_lines_max).into());
         }
         let bytes_max = usize::try_from(limits.log_line_bytes_max).unwrap_or(usize::MAX);
         let message = one_line(&message[..message.floor_char_boundary(bytes_max)], bytes_max);
@@ -18,7 +18,7 @@ impl logging::Host for CallState {
             tap.hear(&message);
         }
         if self.meters.log_bytes.add_many(message.len() as u64) > limits.log_bytes_max {
-            return Err(Breach::new("log_bytes_max", limits.log_bytes_max).into());
+            return Err(LimitExceeded::new("log_bytes_max", limits.log_bytes_max).into());
         }
         let (target_name, adapter) = (self.context.target.as_str(), self.adapter.as_str());
         match level {

@@ -1,4 +1,4 @@
-//! The lent transaction: the adapter's statements are judged, what the guard wrote in their place is sent, within limits,
+//! The lent transaction: the adapter's statements are judged, what the guard wrote in their entry is sent, within limits,
 //! and nothing of it ends the transaction.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -13,9 +13,9 @@ use super::sql_refusal::Refusal;
 use super::sql_shape::shape;
 use crate::database::{DatabaseError, Dialect, ErrorKind, Execution, RowLimits, Rows, Transaction, Value};
 use crate::plugin::bindings::database;
-use crate::plugin::limits::Breach;
+use crate::plugin::limits::LimitExceeded;
 use crate::plugin::state::CallState;
-use crate::plugin::transcript::{Answer, Place, Question};
+use crate::plugin::transcript::{EntryIndex, Operation, OperationResult};
 use crate::plugin::waits::Waits;
 
 /// What PostgreSQL knows of a table by the name that a statement would find it under.
@@ -27,13 +27,13 @@ const LOCK_TIMEOUT_MS_MAX: u32 = 30_000;
 /// Characters of a lock's name.
 const LOCK_NAME_CHARS_MAX: usize = 200;
 
-/// What the guest's handle stands for. The transaction itself stays in [`SqlDoor`], where the host finds it again.
+/// What the guest's handle stands for. The transaction itself stays in [`SqlCapability`], where the host finds it again.
 #[allow(unreachable_pub, reason = "the generated bindings name it in public places")]
 pub struct LentTransaction;
 
 /// The transaction of one call. While a statement runs it is owned by that statement's future: cut off in the middle, it
 /// is dropped with it, and its connection is closed.
-pub(in crate::plugin) struct SqlDoor {
+pub(in crate::plugin) struct SqlCapability {
     pub(in crate::plugin) transaction: Option<Transaction>,
     pub(in crate::plugin) broken: Option<DatabaseError>,
     pub(in crate::plugin) statements: u64,
@@ -44,7 +44,7 @@ pub(in crate::plugin) struct SqlDoor {
     held: BTreeSet<(TableKey, String)>,
 }
 
-impl SqlDoor {
+impl SqlCapability {
     pub(in crate::plugin) fn new(access: Arc<SqlAccess>, transaction: Transaction) -> Self {
         Self {
             transaction: Some(transaction),
@@ -137,48 +137,48 @@ impl SqlDoor {
 }
 
 impl CallState {
-    fn door(&mut self) -> wasmtime::Result<&mut SqlDoor> {
+    fn sql_capability(&mut self) -> wasmtime::Result<&mut SqlCapability> {
         self.count_host_call()?;
         self.sql.as_mut().ok_or_else(|| wasmtime::format_err!("no transaction was lent to this call"))
     }
 
-    /// Writes a question down before it is answered, where somebody looks on.
-    fn ask(&self, question: impl FnOnce() -> Question) -> Option<Place> {
-        self.context.transcript.as_ref().map(|transcript| transcript.ask(question()))
+    /// Writes a operation down before it is answered, where somebody looks on.
+    fn record_operation(&self, operation: impl FnOnce() -> Operation) -> Option<EntryIndex> {
+        self.context.transcript.as_ref().map(|transcript| transcript.begin(operation()))
     }
 
-    fn ask_sql(&self, sql: &str, parameters: &[Value]) -> Option<Place> {
+    fn record_statement(&self, sql: &str, parameters: &[Value]) -> Option<EntryIndex> {
         let dialect = self.sql.as_ref()?.access.dialect();
-        self.ask(|| Question::Statement {
+        self.record_operation(|| Operation::Statement {
             sql: sql.to_owned(),
             shape: shape(dialect, sql),
             parameters: parameters.to_vec(),
         })
     }
 
-    fn answer(&self, place: Option<Place>, answer: impl FnOnce() -> Answer) {
-        if let (Some(transcript), Some(place)) = (&self.context.transcript, place) {
-            transcript.answer(place, answer());
+    fn record_result(&self, entry: Option<EntryIndex>, result: impl FnOnce() -> OperationResult) {
+        if let (Some(transcript), Some(entry)) = (&self.context.transcript, entry) {
+            transcript.complete(entry, result());
         }
     }
 
     /// Judges a statement before it reaches the database, and makes the transaction ready for it.
     async fn permit(&mut self, sql: &str, verb: Verb) -> wasmtime::Result<Result<Arc<Permit>, DatabaseError>> {
-        let access = Arc::clone(&self.door()?.access);
+        let access = Arc::clone(&self.sql_capability()?.access);
         let permit = match access.permit(sql, verb).await {
             Ok(permit) => permit,
             Err(refusal) => return Ok(Err(self.refused(refusal))),
         };
-        Ok(match self.door_again().make_ready(&permit).await {
+        Ok(match self.permitted_capability().make_ready(&permit).await {
             Ok(None) => Ok(permit),
             Ok(Some(missing)) => Err(self.refused(unknown_column(&missing.alias, &missing.column))),
             Err(error) => Err(error),
         })
     }
 
-    /// The door that a statement was let through already.
-    fn door_again(&mut self) -> &mut SqlDoor {
-        self.sql.as_mut().expect("invariant: the statement was permitted through this door")
+    /// The capability that a statement was let through already.
+    fn permitted_capability(&mut self) -> &mut SqlCapability {
+        self.sql.as_mut().expect("invariant: the statement was permitted through this capability")
     }
 
     fn refused(&self, refusal: Refusal) -> DatabaseError {
@@ -259,9 +259,9 @@ async fn columns_of(transaction: &mut Transaction, table: &TableKey) -> Result<B
 }
 
 /// Names the setting to change when the host's own limit was met.
-fn over_limit(error: DatabaseError, breach: Option<Breach>, target: &str) -> database::DatabaseError {
-    match breach {
-        Some(breach) => DatabaseError { message: breach.into_error(target).to_string(), ..error },
+fn limit_error(error: DatabaseError, exceeded: Option<LimitExceeded>, target: &str) -> database::DatabaseError {
+    match exceeded {
+        Some(exceeded) => DatabaseError { message: exceeded.into_error(target).to_string(), ..error },
         None => error,
     }
     .into()
@@ -271,7 +271,7 @@ impl database::Host for CallState {}
 
 impl database::HostTransaction for CallState {
     fn dialect(&mut self, _: Resource<LentTransaction>) -> wasmtime::Result<database::Dialect> {
-        Ok(self.door()?.access.dialect().into())
+        Ok(self.sql_capability()?.access.dialect().into())
     }
 
     async fn query(
@@ -282,11 +282,11 @@ impl database::HostTransaction for CallState {
         rows_max: u32,
     ) -> wasmtime::Result<Result<database::Rows, database::DatabaseError>> {
         let parameters: Vec<Value> = parameters.into_iter().map(Value::from).collect();
-        let place = self.ask_sql(&sql, &parameters);
+        let entry = self.record_statement(&sql, &parameters);
         let permit = match self.permit(&sql, Verb::Read).await? {
             Ok(permit) => permit,
             Err(error) => {
-                self.answer(place, || Answer::Refused(error.message.clone()));
+                self.record_result(entry, || OperationResult::Refused(error.message.clone()));
                 return Ok(Err(error.into()));
             }
         };
@@ -296,8 +296,8 @@ impl database::HostTransaction for CallState {
             rows_max: usize::try_from(host_rows_max.min(u64::from(rows_max))).unwrap_or(usize::MAX),
             bytes_max: usize::try_from(host_bytes_max).unwrap_or(usize::MAX),
         };
-        let result = self.door_again().query(&permit.sql, &parameters, row_limits).await;
-        self.answer(place, || Answer::from(&result));
+        let result = self.permitted_capability().query(&permit.sql, &parameters, row_limits).await;
+        self.record_result(entry, || OperationResult::from(&result));
         match result {
             Ok(rows) => Ok(Ok(database::Rows {
                 columns: rows.columns,
@@ -305,17 +305,17 @@ impl database::HostTransaction for CallState {
             })),
             Err(error) if error.kind == ErrorKind::Refused => {
                 // The adapter's own, lower limit is no concern of the operator's.
-                let breach = if error.object.as_deref() == Some("bytes") {
-                    Some(Breach::new("query_bytes_max", host_bytes_max))
+                let exceeded = if error.object.as_deref() == Some("bytes") {
+                    Some(LimitExceeded::new("query_bytes_max", host_bytes_max))
                 } else if u64::from(rows_max) >= host_rows_max {
-                    Some(Breach::new("query_rows_max", host_rows_max))
+                    Some(LimitExceeded::new("query_rows_max", host_rows_max))
                 } else {
                     None
                 };
-                if let Some(breach) = breach {
-                    self.meters.note(breach);
+                if let Some(exceeded) = exceeded {
+                    self.meters.record(exceeded);
                 }
-                Ok(Err(over_limit(error, breach, &self.context.target)))
+                Ok(Err(limit_error(error, exceeded, &self.context.target)))
             }
             Err(error) => Ok(Err(error.into())),
         }
@@ -328,16 +328,16 @@ impl database::HostTransaction for CallState {
         parameters: Vec<database::Value>,
     ) -> wasmtime::Result<Result<database::Execution, database::DatabaseError>> {
         let parameters: Vec<Value> = parameters.into_iter().map(Value::from).collect();
-        let place = self.ask_sql(&sql, &parameters);
+        let entry = self.record_statement(&sql, &parameters);
         let permit = match self.permit(&sql, Verb::Write).await? {
             Ok(permit) => permit,
             Err(error) => {
-                self.answer(place, || Answer::Refused(error.message.clone()));
+                self.record_result(entry, || OperationResult::Refused(error.message.clone()));
                 return Ok(Err(error.into()));
             }
         };
-        let result = self.door_again().execute(&permit.sql, &parameters).await;
-        self.answer(place, || Answer::from(&result));
+        let result = self.permitted_capability().execute(&permit.sql, &parameters).await;
+        self.record_result(entry, || OperationResult::from(&result));
         Ok(result
             .map(|done| database::Execution { rows_affected: done.rows_affected, last_insert_id: done.last_insert_id })
             .map_err(database::DatabaseError::from))
@@ -355,10 +355,10 @@ impl database::HostTransaction for CallState {
             return Ok(Err(DatabaseError::new(ErrorKind::Refused, reason).into()));
         }
         let timeout = Duration::from_millis(u64::from(timeout_ms.min(LOCK_TIMEOUT_MS_MAX)));
-        let place = self.ask(|| Question::Lock(name.clone()));
-        let door = self.sql.as_mut().expect("invariant: this interface is linked where a transaction is lent");
-        let result = door.lock(&name, timeout).await;
-        self.answer(place, || Answer::from(&result));
+        let entry = self.record_operation(|| Operation::Lock(name.clone()));
+        let capability = self.sql.as_mut().expect("invariant: this interface is linked where a transaction is lent");
+        let result = capability.lock(&name, timeout).await;
+        self.record_result(entry, || OperationResult::from(&result));
         Ok(result.map_err(database::DatabaseError::from))
     }
 

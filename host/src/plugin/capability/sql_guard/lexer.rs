@@ -1,7 +1,7 @@
 //! Cuts a statement's text into tokens, by rules so narrow that every database would cut it in the same way.
 //!
 //! One pass, no look-back: the work grows with the text's length and with nothing else. What is not in these rules is
-//! refused, and a reason names a place, never what stands there.
+//! refused, and a reason names a position, never what stands there.
 
 use super::super::sql_refusal::{Refusal, Verdict};
 use crate::database::Dialect;
@@ -37,7 +37,7 @@ pub(super) enum Token {
 
 /// A token with the byte at which it begins.
 #[derive(Clone, Debug)]
-pub(super) struct Placed {
+pub(super) struct PositionedToken {
     pub(super) token: Token,
     pub(super) offset: usize,
 }
@@ -85,7 +85,7 @@ const ALL: &[Dialect] = &[Dialect::Sqlite, Dialect::MySql, Dialect::Postgres];
 const POSTGRES: &[Dialect] = &[Dialect::Postgres];
 
 /// All tokens of a statement, ending with [`Token::End`].
-pub(super) fn tokens(dialect: Dialect, sql: &str) -> Verdict<Vec<Placed>> {
+pub(super) fn tokens(dialect: Dialect, sql: &str) -> Verdict<Vec<PositionedToken>> {
     check_characters(dialect, sql)?;
     let mut lexer = Lexer { dialect, sql, at: 0 };
     let mut tokens = Vec::new();
@@ -96,7 +96,7 @@ pub(super) fn tokens(dialect: Dialect, sql: &str) -> Verdict<Vec<Placed>> {
         let token = lexer.token()?;
         match &token {
             Token::End => {
-                tokens.push(Placed { token, offset });
+                tokens.push(PositionedToken { token, offset });
                 return Ok(tokens);
             }
             Token::Parameter | Token::Symbol("(" | ")" | ",") => {}
@@ -108,7 +108,7 @@ pub(super) fn tokens(dialect: Dialect, sql: &str) -> Verdict<Vec<Placed>> {
         if tokens.len() >= TOKENS_MAX {
             return Err(format!("a statement of more than {TOKENS_MAX} words, commas and parentheses").into());
         }
-        tokens.push(Placed { token, offset });
+        tokens.push(PositionedToken { token, offset });
     }
 }
 
@@ -131,7 +131,7 @@ fn check_characters(dialect: Dialect, sql: &str) -> Verdict {
 }
 
 /// Where a byte is, as an editor counts: `line 1, column 8`.
-pub(super) fn place(sql: &str, offset: usize) -> String {
+pub(super) fn position(sql: &str, offset: usize) -> String {
     let before = sql.get(..offset).unwrap_or(sql);
     let line = before.matches('\n').count() + 1;
     let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
@@ -154,7 +154,7 @@ impl Lexer<'_> {
     }
 
     fn refuse<T>(&self, what: &str) -> Verdict<T> {
-        Err(Refusal::Statement(format!("{what}, at {}", place(self.sql, self.at))))
+        Err(Refusal::Statement(format!("{what}, at {}", position(self.sql, self.at))))
     }
 
     fn skip_blanks(&mut self) {
@@ -356,6 +356,6 @@ mod tests {
 
     #[test]
     fn a_place_is_counted_as_an_editor_does() {
-        assert_eq!(place("SELECT\n  é;", 12), "line 2, column 5");
+        assert_eq!(position("SELECT\n  é;", 12), "line 2, column 5");
     }
 }

@@ -5,7 +5,7 @@
 //! in `parser_expression.rs`.
 
 use super::super::sql_refusal::{Refusal, Verdict};
-use super::lexer::{Placed, Token, place};
+use super::lexer::{PositionedToken, Token, position};
 use super::tree::{Name, TypeName};
 use super::words;
 use crate::database::Dialect;
@@ -21,13 +21,13 @@ const NAME_BYTES_MAX: usize = 256;
 pub(super) struct Parser<'a> {
     pub(super) dialect: Dialect,
     sql: &'a str,
-    tokens: &'a [Placed],
+    tokens: &'a [PositionedToken],
     at: usize,
     depth: usize,
 }
 
 impl<'a> Parser<'a> {
-    pub(super) fn new(dialect: Dialect, sql: &'a str, tokens: &'a [Placed]) -> Self {
+    pub(super) fn new(dialect: Dialect, sql: &'a str, tokens: &'a [PositionedToken]) -> Self {
         Self { dialect, sql, tokens, at: 0, depth: 0 }
     }
 
@@ -45,11 +45,14 @@ impl<'a> Parser<'a> {
         self.at += 1;
     }
 
-    /// Refuses the token at hand, by its place alone: it may be a value.
+    /// Refuses the token at hand, by its position alone: it may be a value.
     pub(super) fn unexpected<T>(&self, wanted: &str) -> Verdict<T> {
         let last = self.tokens.len() - 1;
-        let place = place(self.sql, self.tokens[self.at.min(last)].offset);
-        Err(Refusal::Statement(format!("not understood as {}, at {place}: {wanted} was expected", self.dialect.name())))
+        let position = position(self.sql, self.tokens[self.at.min(last)].offset);
+        Err(Refusal::Statement(format!(
+            "not understood as {}, at {position}: {wanted} was expected",
+            self.dialect.name()
+        )))
     }
 
     /// Runs a rule one level deeper.

@@ -36,10 +36,10 @@ pub fn failure(failure: &Failure) -> Failure {
 /// One outcome per change, each of which can be stored.
 ///
 /// # Errors
-/// [`CallError::Answer`] when there are more or fewer, or a receipt makes no sense.
+/// [`CallError::InvalidResponse`] when there are more or fewer, or a receipt makes no sense.
 pub fn outcomes(outcomes: Vec<Outcome>, expected: usize) -> Result<Vec<Outcome>, CallError> {
     if outcomes.len() != expected {
-        return Err(CallError::Answer(format!("{} outcomes for {expected} changes", outcomes.len())));
+        return Err(CallError::InvalidResponse(format!("{} outcomes for {expected} changes", outcomes.len())));
     }
     outcomes
         .into_iter()
@@ -70,7 +70,7 @@ fn check_receipt(receipt: &Receipt, index: usize) -> Result<(), CallError> {
         } else {
             continue;
         };
-        return Err(CallError::Answer(format!("the {field} of outcome {index} {fault}")));
+        return Err(CallError::InvalidResponse(format!("the {field} of outcome {index} {fault}")));
     }
     Ok(())
 }
@@ -78,13 +78,16 @@ fn check_receipt(receipt: &Receipt, index: usize) -> Result<(), CallError> {
 /// A report that can be shown, with a state that can be kept.
 ///
 /// # Errors
-/// [`CallError::Answer`] when it is too large.
+/// [`CallError::InvalidResponse`] when it is too large.
 pub fn report(report: Report) -> Result<Report, CallError> {
     if report.state.len() > STATE_BYTES_MAX {
-        return Err(CallError::Answer(format!("a state of {} bytes, at most {STATE_BYTES_MAX}", report.state.len())));
+        return Err(CallError::InvalidResponse(format!(
+            "a state of {} bytes, at most {STATE_BYTES_MAX}",
+            report.state.len()
+        )));
     }
     if report.findings.len() > FINDINGS_MAX {
-        return Err(CallError::Answer(format!("{} findings, at most {FINDINGS_MAX}", report.findings.len())));
+        return Err(CallError::InvalidResponse(format!("{} findings, at most {FINDINGS_MAX}", report.findings.len())));
     }
     let Report { summary, mut findings, state } = report;
     for finding in &mut findings {
@@ -96,19 +99,19 @@ pub fn report(report: Report) -> Result<Report, CallError> {
 /// A name, a version and aggregate types that can be shown and compared.
 ///
 /// # Errors
-/// [`CallError::Answer`] when one of them cannot.
+/// [`CallError::InvalidResponse`] when one of them cannot.
 pub fn descriptor(descriptor: Descriptor) -> Result<Descriptor, CallError> {
     let plain = |text: &str, also: &str| {
         (1..=64).contains(&text.len()) && text.chars().all(|c| c.is_ascii_alphanumeric() || also.contains(c))
     };
     if !plain(&descriptor.name, "-_") {
-        return Err(CallError::Answer("its name is not 1 to 64 of a-z, 0-9, `-` and `_`".to_owned()));
+        return Err(CallError::InvalidResponse("its name is not 1 to 64 of a-z, 0-9, `-` and `_`".to_owned()));
     }
     if !plain(&descriptor.version, ".-+") {
-        return Err(CallError::Answer("its version is not 1 to 64 of a-z, 0-9, `.`, `-` and `+`".to_owned()));
+        return Err(CallError::InvalidResponse("its version is not 1 to 64 of a-z, 0-9, `.`, `-` and `+`".to_owned()));
     }
     if descriptor.aggregate_types.len() > 64 || !descriptor.aggregate_types.iter().all(|kind| plain(kind, "-_.")) {
-        return Err(CallError::Answer("its aggregate types are not plain words".to_owned()));
+        return Err(CallError::InvalidResponse("its aggregate types are not plain words".to_owned()));
     }
     Ok(descriptor)
 }
@@ -126,7 +129,7 @@ mod tests {
     fn a_list_of_another_length_is_refused() {
         assert!(outcomes(vec![applied("1")], 1).is_ok());
         for given in [vec![], vec![applied("1"), applied("2")]] {
-            assert!(matches!(outcomes(given, 1), Err(CallError::Answer(_))));
+            assert!(matches!(outcomes(given, 1), Err(CallError::InvalidResponse(_))));
         }
     }
 

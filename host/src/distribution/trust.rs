@@ -9,7 +9,7 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use super::signature::{Signed, TrustedKeys, signature_path};
-use super::{Lock, SupplyError, digest};
+use super::{DistributionError, Lock, digest};
 use crate::files;
 use crate::plugin::Admission;
 
@@ -35,7 +35,7 @@ impl Trust {
         directory: &Path,
         trusted_keys: &[String],
         require_signature: bool,
-    ) -> Result<Self, SupplyError> {
+    ) -> Result<Self, DistributionError> {
         let keys = TrustedKeys::parse(trusted_keys)?;
         Ok(Self { lock_file: lock_file.to_owned(), directory: directory.to_owned(), keys, require_signature })
     }
@@ -50,7 +50,7 @@ impl Trust {
     ///
     /// # Errors
     /// Why it must not be loaded.
-    pub fn check_file(&self, path: &Path, bytes: &[u8]) -> Result<Option<Signed>, SupplyError> {
+    pub fn check_file(&self, path: &Path, bytes: &[u8]) -> Result<Option<Signed>, DistributionError> {
         self.check_pin(path, bytes)?;
         let beside = signature_path(path);
         self.check_signature(&path.display().to_string(), bytes, read_signature(&beside)?.as_deref(), &beside)
@@ -66,11 +66,11 @@ impl Trust {
         bytes: &[u8],
         signature: Option<&str>,
         beside: &Path,
-    ) -> Result<Option<Signed>, SupplyError> {
+    ) -> Result<Option<Signed>, DistributionError> {
         match signature {
             Some(text) if self.has_keys() => self.keys.verify(what, bytes, text).map(Some),
             None if self.require_signature => {
-                Err(SupplyError::Unsigned { what: what.to_owned(), expected: beside.display().to_string() })
+                Err(DistributionError::Unsigned { what: what.to_owned(), expected: beside.display().to_string() })
             }
             Some(_) | None => Ok(None),
         }
@@ -79,8 +79,8 @@ impl Trust {
     /// A file with the bytes that were read from it: whether it is the pinned one.
     ///
     /// # Errors
-    /// [`SupplyError::NotPinned`], or why the lock cannot be read.
-    pub fn check_pin(&self, path: &Path, bytes: &[u8]) -> Result<(), SupplyError> {
+    /// [`DistributionError::NotPinned`], or why the lock cannot be read.
+    pub fn check_pin(&self, path: &Path, bytes: &[u8]) -> Result<(), DistributionError> {
         let Some(name) = self.name_of(path) else { return Ok(()) };
         let lock = Lock::read(&self.lock_file)?;
         let Some(pin) = lock.pin(&name) else { return Ok(()) };
@@ -88,7 +88,7 @@ impl Trust {
         if pin.digest == found {
             return Ok(());
         }
-        Err(SupplyError::NotPinned {
+        Err(DistributionError::NotPinned {
             what: path.display().to_string(),
             name,
             source_text: pin.source.clone(),
@@ -97,7 +97,7 @@ impl Trust {
         })
     }
 
-    fn has_pin(&self, path: &Path) -> Result<bool, SupplyError> {
+    fn has_pin(&self, path: &Path) -> Result<bool, DistributionError> {
         let Some(name) = self.name_of(path) else { return Ok(false) };
         Ok(Lock::read(&self.lock_file)?.pin(&name).is_some())
     }
@@ -150,20 +150,20 @@ impl Admission for Trust {
             return Ok(());
         }
         let expected = format!("NAME.wasm.minisig in {}", self.directory.display());
-        Err(SupplyError::Unsigned { what: name.to_owned(), expected }.to_string())
+        Err(DistributionError::Unsigned { what: name.to_owned(), expected }.to_string())
     }
 }
 
 /// The signature's text, if the file is there.
-pub(super) fn read_signature(path: &Path) -> Result<Option<String>, SupplyError> {
+pub(super) fn read_signature(path: &Path) -> Result<Option<String>, DistributionError> {
     match files::read(path, SIGNATURE_BYTES_MAX) {
         Ok(bytes) => Ok(Some(String::from_utf8_lossy(&bytes).into_owned())),
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
         Err(error) if error.kind() == ErrorKind::FileTooLarge => {
             let reason = "is too large for a signature; put the right one in its place".to_owned();
-            Err(SupplyError::Signature { what: path.display().to_string(), reason })
+            Err(DistributionError::Signature { what: path.display().to_string(), reason })
         }
-        Err(error) => Err(SupplyError::file("read", path)(error)),
+        Err(error) => Err(DistributionError::file("read", path)(error)),
     }
 }
 
@@ -203,7 +203,7 @@ mod tests {
         }
     }
 
-    fn refusal(result: Result<Option<Signed>, SupplyError>) -> String {
+    fn refusal(result: Result<Option<Signed>, DistributionError>) -> String {
         result.unwrap_err().to_string()
     }
 

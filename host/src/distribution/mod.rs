@@ -1,35 +1,35 @@
 //! Where adapters come from, and which may be loaded: fetching and pushing, signatures, and the pins of `adapters.lock`.
 //!
 //! [`fetch`](fetch::fetch) brings the bytes of a file, an https address or an OCI registry into memory and nothing else.
-//! [`place`] puts them where targets look for them, whole or not at all. [`Trust`] is asked before anything
+//! [`install`] puts them where targets look for them, whole or not at all. [`Trust`] is asked before anything
 //! of an adapter is read as WebAssembly, by `host plugin install` and by every load of every host alike.
 //!
 //! What never happens here: a component compiled or run, a byte written before digest and signature were found right, a
 //! plain http connection to another machine.
 //!
-//! Read next: `trust.rs` for the rules, `place.rs` for the order of the steps.
+//! Read next: `trust.rs` for the rules, `install.rs` for the order of the steps.
 
 mod bounded;
 mod error;
 mod fetch;
 #[doc(hidden)]
 pub mod fuzzing;
+mod install;
 mod keys;
 mod lock;
-mod peer;
-mod place;
 mod registry;
+mod registry_client;
 mod signature;
 mod source;
 mod trust;
 
-pub use error::SupplyError;
+pub use error::DistributionError;
 pub use fetch::{Fetched, fetch};
+pub use install::{InstallPlan, install};
 pub use keys::{NewKey, SigningKey};
 pub use lock::{Lock, Pin};
-pub use peer::{Account, Authorities, Peer};
-pub use place::{Placing, place};
 pub use registry::push;
+pub use registry_client::{Authorities, RegistryAuth, RegistryClient};
 pub use signature::{Signed, TrustedKeys, signature_path};
 pub use source::{AdapterName, Source};
 pub use trust::Trust;

@@ -12,11 +12,11 @@ use std::path::Path;
 use tempfile::NamedTempFile;
 
 use super::fetch::SIGNATURE_BYTES_MAX;
-use super::{AdapterName, Lock, Pin, Source, SupplyError, digest, signature_path};
+use super::{AdapterName, DistributionError, Lock, Pin, Source, digest, signature_path};
 
 /// What is put in place.
 #[derive(Clone, Copy, Debug)]
-pub struct Placing<'a> {
+pub struct InstallPlan<'a> {
     /// The adapters' folder; it is made when it is not there.
     pub directory: &'a Path,
     /// `adapters.lock`.
@@ -40,29 +40,29 @@ pub struct Placing<'a> {
 /// Puts it in place. Its signature and its imports were found right before.
 ///
 /// # Errors
-/// [`SupplyError::Moved`] when the source gives another file than the pinned one; what the system says.
-pub fn place(placing: &Placing<'_>) -> Result<(), SupplyError> {
-    let Placing { directory, lock_file, name, .. } = *placing;
-    fs::create_dir_all(directory).map_err(SupplyError::file("make", directory))?;
-    let _guard = one_at_a_time(placing.guard)?;
+/// [`DistributionError::Moved`] when the source gives another file than the pinned one; what the system says.
+pub fn install(plan: &InstallPlan<'_>) -> Result<(), DistributionError> {
+    let InstallPlan { directory, lock_file, name, .. } = *plan;
+    fs::create_dir_all(directory).map_err(DistributionError::file("make", directory))?;
+    let _guard = one_at_a_time(plan.guard)?;
     let mut lock = Lock::read(lock_file)?;
-    let found = digest(placing.bytes);
-    expect_unmoved(&lock, placing, &found)?;
+    let found = digest(plan.bytes);
+    expect_unmoved(&lock, plan, &found)?;
     lock.put(Pin {
         name: name.as_str().to_owned(),
-        source: placing.source.to_string(),
+        source: plan.source.to_string(),
         digest: found,
-        manifest: placing.manifest.map(str::to_owned),
+        manifest: plan.manifest.map(str::to_owned),
     });
     let file = name.file(directory);
     let beside = signature_path(&file);
     let lock_folder = lock_file.parent().unwrap_or(directory);
     remove_leftovers(directory);
     remove_leftovers(lock_folder);
-    let component = written(directory, placing.bytes)?;
-    let signature = placing.signature.map(|text| written(directory, text.as_bytes())).transpose()?;
+    let component = written(directory, plan.bytes)?;
+    let signature = plan.signature.map(|text| written(directory, text.as_bytes())).transpose()?;
     let new_lock = written(lock_folder, lock.text().as_bytes())?;
-    keep_previous_signature(directory, name, &beside, placing.signature)?;
+    keep_previous_signature(directory, name, &beside, plan.signature)?;
     match signature {
         Some(signature) => persist(signature, &beside)?,
         None => remove(&beside)?,
@@ -84,7 +84,7 @@ fn keep_previous_signature(
     name: &AdapterName,
     beside: &Path,
     new: Option<&str>,
-) -> Result<(), SupplyError> {
+) -> Result<(), DistributionError> {
     match crate::files::read(beside, SIGNATURE_BYTES_MAX) {
         Ok(old) if new.is_none_or(|new| new.as_bytes() != old) => {
             persist(written(directory, &old)?, &directory.join(format!("{name}.wasm.previous.minisig")))
@@ -94,50 +94,55 @@ fn keep_previous_signature(
 }
 
 /// A source that is pinned gives what it gave, unless a change is asked for. Another source is a change that was asked for.
-fn expect_unmoved(lock: &Lock, placing: &Placing<'_>, found: &str) -> Result<(), SupplyError> {
-    let source_text = placing.source.to_string();
-    match lock.pin(placing.name.as_str()) {
-        Some(pin) if pin.source == source_text && pin.digest != found && !placing.update => Err(SupplyError::Moved {
-            source_text,
-            name: pin.name.clone(),
-            pinned: pin.digest.clone(),
-            found: found.to_owned(),
-        }),
+fn expect_unmoved(lock: &Lock, plan: &InstallPlan<'_>, found: &str) -> Result<(), DistributionError> {
+    let source_text = plan.source.to_string();
+    match lock.pin(plan.name.as_str()) {
+        Some(pin) if pin.source == source_text && pin.digest != found && !plan.update => {
+            Err(DistributionError::Moved {
+                source_text,
+                name: pin.name.clone(),
+                pinned: pin.digest.clone(),
+                found: found.to_owned(),
+            })
+        }
         _ => Ok(()),
     }
 }
 
-fn one_at_a_time(guard: &Path) -> Result<File, SupplyError> {
+fn one_at_a_time(guard: &Path) -> Result<File, DistributionError> {
     if let Some(folder) = guard.parent() {
-        fs::create_dir_all(folder).map_err(SupplyError::file("make", folder))?;
+        fs::create_dir_all(folder).map_err(DistributionError::file("make", folder))?;
     }
-    let file = File::options().create(true).append(true).open(guard).map_err(SupplyError::file("write", guard))?;
-    file.lock().map_err(SupplyError::file("lock", guard))?;
+    let file =
+        File::options().create(true).append(true).open(guard).map_err(DistributionError::file("write", guard))?;
+    file.lock().map_err(DistributionError::file("lock", guard))?;
     Ok(file)
 }
 
 /// What our unfinished files begin with.
 const UNFINISHED: &str = ".installing-";
 
-fn written(folder: &Path, bytes: &[u8]) -> Result<NamedTempFile, SupplyError> {
+fn written(folder: &Path, bytes: &[u8]) -> Result<NamedTempFile, DistributionError> {
     let mut builder = tempfile::Builder::new();
     builder.prefix(UNFINISHED);
     // The host may run as another user than the one who installs.
     #[cfg(unix)]
     builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o644));
-    let mut file = builder.tempfile_in(folder).map_err(SupplyError::file("write to", folder))?;
+    let mut file = builder.tempfile_in(folder).map_err(DistributionError::file("write to", folder))?;
     let done = file.write_all(bytes).and_then(|()| file.as_file().sync_all());
-    done.map_err(SupplyError::file("write to", folder))?;
+    done.map_err(DistributionError::file("write to", folder))?;
     Ok(file)
 }
 
-fn persist(file: NamedTempFile, path: &Path) -> Result<(), SupplyError> {
-    file.persist(path).map(drop).map_err(|error| SupplyError::file("put in place", path)(error.error))
+fn persist(file: NamedTempFile, path: &Path) -> Result<(), DistributionError> {
+    file.persist(path).map(drop).map_err(|error| DistributionError::file("put in place", path)(error.error))
 }
 
-fn remove(path: &Path) -> Result<(), SupplyError> {
+fn remove(path: &Path) -> Result<(), DistributionError> {
     match fs::remove_file(path) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(SupplyError::file("remove", path)(error)),
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(DistributionError::file("remove", path)(error))
+        }
         _ => Ok(()),
     }
 }
@@ -165,11 +170,11 @@ mod tests {
             bytes: &[u8],
             signature: Option<&str>,
             update: bool,
-        ) -> Result<(), SupplyError> {
+        ) -> Result<(), DistributionError> {
             let name = AdapterName::parse("a").unwrap();
             let source = Source::parse(source).unwrap();
             let root = self.0.path();
-            let placing = Placing {
+            let plan = InstallPlan {
                 directory: &root.join("adapters"),
                 lock_file: &root.join("adapters.lock"),
                 guard: &root.join("cache").join("install.lock"),
@@ -180,7 +185,7 @@ mod tests {
                 manifest: None,
                 update,
             };
-            place(&placing)
+            install(&plan)
         }
 
         fn read(&self, file: &str) -> Option<String> {

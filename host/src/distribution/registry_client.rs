@@ -1,7 +1,7 @@
 //! Who stands at the other end of a download, and who we are to it.
 
 use oci_client::client::{Certificate, CertificateEncoding};
-use oci_client::secrets::RegistryAuth;
+use oci_client::secrets::RegistryAuth as ClientAuth;
 use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
@@ -10,16 +10,16 @@ use crate::domain::secret::Secret;
 
 /// The other end.
 #[derive(Clone, Debug, Default)]
-pub struct Peer {
+pub struct RegistryClient {
     /// Who we are there; nobody in particular where there is none.
-    pub account: Option<Account>,
+    pub auth: Option<RegistryAuth>,
     /// Who vouches for it; the system's authorities where there are none.
     pub authorities: Option<Authorities>,
 }
 
 /// Who we are at a registry.
 #[derive(Clone, Debug)]
-pub enum Account {
+pub enum RegistryAuth {
     /// With a password, for which a registry may give a token of its own.
     User {
         /// The user.
@@ -63,12 +63,14 @@ impl Authorities {
     }
 }
 
-impl Peer {
-    pub(super) fn authentication(&self) -> RegistryAuth {
-        match &self.account {
-            None => RegistryAuth::Anonymous,
-            Some(Account::User { user, password }) => RegistryAuth::Basic(user.clone(), password.expose().to_owned()),
-            Some(Account::Token(token)) => RegistryAuth::Bearer(token.expose().to_owned()),
+impl RegistryClient {
+    pub(super) fn authentication(&self) -> ClientAuth {
+        match &self.auth {
+            None => ClientAuth::Anonymous,
+            Some(RegistryAuth::User { user, password }) => {
+                ClientAuth::Basic(user.clone(), password.expose().to_owned())
+            }
+            Some(RegistryAuth::Token(token)) => ClientAuth::Bearer(token.expose().to_owned()),
         }
     }
 }

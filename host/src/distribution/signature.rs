@@ -9,8 +9,8 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use minisign_verify::{Error, PublicKey, Signature};
 
-use super::SupplyError;
-use super::error::foreign;
+use super::DistributionError;
+use super::error::sanitized;
 
 /// Where the signature of a file lies: beside it, with `.minisig` behind its name.
 #[must_use]
@@ -38,10 +38,10 @@ impl TrustedKeys {
     ///
     /// # Errors
     /// The first that is none.
-    pub fn parse(texts: &[String]) -> Result<Self, SupplyError> {
+    pub fn parse(texts: &[String]) -> Result<Self, DistributionError> {
         let key = |text: &String| {
-            PublicKey::from_base64(text.trim()).map_err(|_| SupplyError::Key {
-                what: format!("`{}`", foreign(text)),
+            PublicKey::from_base64(text.trim()).map_err(|_| DistributionError::Key {
+                what: format!("`{}`", sanitized(text)),
                 reason: "is no public key: it is the second line of a .pub file, 56 characters that begin with `RW`"
                     .to_owned(),
             })
@@ -58,15 +58,15 @@ impl TrustedKeys {
     /// Finds the signature right, or says what is wrong; `what` is the file's name for messages.
     ///
     /// # Errors
-    /// [`SupplyError::Signature`]
-    pub fn verify(&self, what: &str, bytes: &[u8], text: &str) -> Result<Signed, SupplyError> {
-        let refuse = |reason: String| SupplyError::Signature { what: what.to_owned(), reason };
+    /// [`DistributionError::Signature`]
+    pub fn verify(&self, what: &str, bytes: &[u8], text: &str) -> Result<Signed, DistributionError> {
+        let refuse = |reason: String| DistributionError::Signature { what: what.to_owned(), reason };
         let signature = Signature::decode(text)
             .map_err(|_| refuse("its signature is no signature of minisign; fetch it again".to_owned()))?;
         let key_id = key_id(text).unwrap_or_default();
         for key in &self.0 {
             match key.verify(bytes, &signature, false) {
-                Ok(()) => return Ok(Signed { key_id, comment: foreign(signature.trusted_comment()) }),
+                Ok(()) => return Ok(Signed { key_id, comment: sanitized(signature.trusted_comment()) }),
                 Err(Error::UnexpectedKeyId) => {}
                 Err(Error::UnsupportedLegacyMode) => {
                     return Err(refuse("its signature is of minisign's old kind; sign it anew".to_owned()));

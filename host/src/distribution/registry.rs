@@ -16,11 +16,11 @@ use oci_client::{Client, Reference};
 use serde_json::json;
 use url::Url;
 
-use super::error::{SupplyError, chain};
+use super::error::{DistributionError, chain};
 use super::fetch::{CONNECT_TIMEOUT, Fetched, READ_TIMEOUT, SIGNATURE_BYTES_MAX, install_crypto, too_large};
-use super::peer::Authorities;
+use super::registry_client::Authorities;
 use super::source::is_loopback;
-use super::{AdapterName, Peer, bounded, digest};
+use super::{AdapterName, RegistryClient, bounded, digest};
 use crate::plugin::{COMPONENT_BYTES_MAX, Inspection};
 
 /// The type of a component's bytes.
@@ -35,12 +35,12 @@ const SIGNATURE_ANNOTATION: &str = "io.neuronova.sync.minisig";
 const TITLE_ANNOTATION: &str = "org.opencontainers.image.title";
 
 /// Fetches a component and its signature.
-pub(super) async fn pull(reference: &Reference, peer: &Peer) -> Result<Fetched, SupplyError> {
-    let refuse = |reason: String| SupplyError::Fetch { from: format!("oci://{}", reference.whole()), reason };
-    let client = client(reference, peer).map_err(|error| refuse(told(&error)))?;
-    let authentication = peer.authentication();
+pub(super) async fn pull(reference: &Reference, access: &RegistryClient) -> Result<Fetched, DistributionError> {
+    let refuse = |reason: String| DistributionError::Fetch { from: format!("oci://{}", reference.whole()), reason };
+    let client = client(reference, access).map_err(|error| refuse(explain(&error)))?;
+    let authentication = access.authentication();
     let asked = bounded::small_answer(client.pull_manifest(reference, &authentication)).await.map_err(refuse)?;
-    let (manifest, manifest_digest) = asked.map_err(|error| refuse(told(&error)))?;
+    let (manifest, manifest_digest) = asked.map_err(|error| refuse(explain(&error)))?;
     let (layer, signature) = read_manifest(manifest).map_err(refuse)?;
     let bytes = pull_layer(&client, reference, &layer).await.map_err(refuse)?;
     Ok(Fetched { bytes, signature, manifest: Some(manifest_digest) })
@@ -61,21 +61,21 @@ pub(super) fn read_manifest(manifest: OciManifest) -> Result<(OciDescriptor, Opt
 /// never changes.
 ///
 /// # Errors
-/// [`SupplyError::Push`] with what happened.
+/// [`DistributionError::Push`] with what happened.
 pub async fn push(
     reference: &Reference,
     name: &AdapterName,
     bytes: Vec<u8>,
     inspection: &Inspection,
     signature: Option<String>,
-    peer: &Peer,
-) -> Result<String, SupplyError> {
-    let refuse = |error: OciDistributionError| SupplyError::Push {
+    access: &RegistryClient,
+) -> Result<String, DistributionError> {
+    let refuse = |error: OciDistributionError| DistributionError::Push {
         to: format!("oci://{}", reference.whole()),
-        reason: told(&error),
+        reason: explain(&error),
     };
-    let client = client(reference, peer).map_err(refuse)?;
-    let authentication = peer.authentication();
+    let client = client(reference, access).map_err(refuse)?;
+    let authentication = access.authentication();
     let mut annotations = BTreeMap::from([(TITLE_ANNOTATION.to_owned(), format!("{name}.wasm"))]);
     annotations.extend(signature.map(|text| (SIGNATURE_ANNOTATION.to_owned(), BASE64_STANDARD.encode(text))));
     let config = Config::new(config_json(&digest(&bytes), inspection), CONFIG_TYPE.to_owned(), None);
@@ -111,7 +111,7 @@ fn component_layer(manifest: &OciImageManifest) -> Result<&OciDescriptor, String
         return Err(format!("it has {} layers, an adapter has one of type {LAYER_TYPE}", manifest.layers.len()));
     };
     if layer.media_type != LAYER_TYPE {
-        let found = super::error::foreign(&layer.media_type);
+        let found = super::error::sanitized(&layer.media_type);
         return Err(format!("it is no adapter: its layer is of type {found}, expected {LAYER_TYPE}"));
     }
     match u64::try_from(layer.size) {
@@ -124,7 +124,7 @@ fn component_layer(manifest: &OciImageManifest) -> Result<&OciDescriptor, String
 async fn pull_layer(client: &Client, reference: &Reference, layer: &OciDescriptor) -> Result<Vec<u8>, String> {
     let size = usize::try_from(layer.size).map_err(|_| too_large())?;
     let asked = bounded::small_answer(client.pull_blob_stream(reference, layer)).await?;
-    let mut stream = asked.map_err(|error| told(&error))?;
+    let mut stream = asked.map_err(|error| explain(&error))?;
     let mut bytes = Vec::new();
     loop {
         match stream.try_next().await {
@@ -142,22 +142,22 @@ async fn pull_layer(client: &Client, reference: &Reference, layer: &OciDescripto
     if found == layer.digest {
         return Ok(bytes);
     }
-    let expected = super::error::foreign(&layer.digest);
+    let expected = super::error::sanitized(&layer.digest);
     Err(tampered(&DigestError::VerificationError { expected, actual: found }))
 }
 
 /// Plain http is for this machine alone, and not where somebody said who vouches for the registry.
-fn client(reference: &Reference, peer: &Peer) -> Result<Client, OciDistributionError> {
+fn client(reference: &Reference, access: &RegistryClient) -> Result<Client, OciDistributionError> {
     install_crypto();
     let is_here =
         || Url::parse(&format!("http://{}/", reference.resolve_registry())).is_ok_and(|url| is_loopback(&url));
-    let is_plain = peer.authorities.is_none() && is_here();
+    let is_plain = access.authorities.is_none() && is_here();
     Client::try_from(ClientConfig {
         protocol: if is_plain { ClientProtocol::Http } else { ClientProtocol::Https },
         connect_timeout: Some(CONNECT_TIMEOUT),
         read_timeout: Some(READ_TIMEOUT),
         user_agent: concat!("neuronova-sync/", env!("CARGO_PKG_VERSION")),
-        tls_certs_only: peer.authorities.as_ref().map(Authorities::for_registry).unwrap_or_default(),
+        tls_certs_only: access.authorities.as_ref().map(Authorities::for_registry).unwrap_or_default(),
         platform_resolver: None,
         ..ClientConfig::default()
     })
@@ -171,7 +171,7 @@ fn tampered(error: &DigestError) -> String {
 }
 
 /// What a registry's refusal means, with the mend where there is one.
-fn told(error: &OciDistributionError) -> String {
+fn explain(error: &OciDistributionError) -> String {
     use OciDistributionError as Error;
     let codes = match error {
         Error::DigestError(error) => return tampered(error),

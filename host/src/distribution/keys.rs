@@ -15,7 +15,7 @@ use ring::rand::{SecureRandom as _, SystemRandom};
 use ring::signature::{Ed25519KeyPair, KeyPair as _};
 use zeroize::Zeroizing;
 
-use super::SupplyError;
+use super::DistributionError;
 
 /// Ed25519, over the bytes themselves in a key's file, over their BLAKE2b-512 in a signature.
 const ALGORITHM: &[u8; 2] = b"Ed";
@@ -54,14 +54,14 @@ impl SigningKey {
     ///
     /// # Errors
     /// When the system has none.
-    pub fn generate() -> Result<Self, SupplyError> {
+    pub fn generate() -> Result<Self, DistributionError> {
         let random = SystemRandom::new();
         let (mut id, mut seed) = ([0; 8], Zeroizing::new([0; 32]));
         let filled = random.fill(&mut id).and_then(|()| random.fill(seed.as_mut_slice()));
         let pair = Ed25519KeyPair::from_seed_unchecked(seed.as_slice());
         match (filled, pair) {
             (Ok(()), Ok(pair)) => Ok(Self { id, seed, pair }),
-            _ => Err(SupplyError::Key {
+            _ => Err(DistributionError::Key {
                 what: "a new key".to_owned(),
                 reason: "the system gives no random numbers".to_owned(),
             }),
@@ -72,11 +72,12 @@ impl SigningKey {
     ///
     /// # Errors
     /// When it cannot be read, is none, or has a password.
-    pub fn read(path: &Path) -> Result<Self, SupplyError> {
+    pub fn read(path: &Path) -> Result<Self, DistributionError> {
         let text = crate::files::read_text(path, KEY_BYTES_MAX)
             .map(Zeroizing::new)
-            .map_err(SupplyError::file("read", path))?;
-        let refuse = |reason: &str| SupplyError::Key { what: path.display().to_string(), reason: reason.to_owned() };
+            .map_err(DistributionError::file("read", path))?;
+        let refuse =
+            |reason: &str| DistributionError::Key { what: path.display().to_string(), reason: reason.to_owned() };
         let no_key = || refuse("is no secret key of minisign: make one with `host plugin keygen`");
         let line = text.lines().nth(1).ok_or_else(no_key)?;
         let bytes = BASE64_STANDARD.decode(line.trim()).map(Zeroizing::new).map_err(|_| no_key())?;
@@ -106,13 +107,13 @@ impl SigningKey {
     ///
     /// # Errors
     /// When they are, or cannot be written.
-    pub fn write(&self, path: &Path) -> Result<NewKey, SupplyError> {
+    pub fn write(&self, path: &Path) -> Result<NewKey, DistributionError> {
         let mut public = path.as_os_str().to_owned();
         public.push(".pub");
         let public = PathBuf::from(public);
         if public.exists() {
             let exists = std::io::Error::from(std::io::ErrorKind::AlreadyExists);
-            return Err(SupplyError::file("write", &public)(exists));
+            return Err(DistributionError::file("write", &public)(exists));
         }
         let mut options = fs::OpenOptions::new();
         options.write(true).create_new(true);
@@ -123,17 +124,17 @@ impl SigningKey {
             file.write_all(secret.as_bytes())?;
             file.sync_all()
         });
-        written.map_err(SupplyError::file("write", path))?;
+        written.map_err(DistributionError::file("write", path))?;
         let trusted_key = self.public_text();
         let text = format!("untrusted comment: minisign public key {}\n{trusted_key}\n", self.id_text());
-        fs::write(&public, text).map_err(SupplyError::file("write", &public))?;
+        fs::write(&public, text).map_err(DistributionError::file("write", &public))?;
         Ok(NewKey { secret: path.to_owned(), public, trusted_key })
     }
 
     /// Signs bytes; `file` and the time, in seconds since 1970-01-01 UTC, stand in the comment that the signature covers.
     #[must_use]
     pub fn sign(&self, bytes: &[u8], file: &str, seconds: u64) -> String {
-        let comment = format!("timestamp:{seconds}\tfile:{}\thashed", super::error::foreign(file));
+        let comment = format!("timestamp:{seconds}\tfile:{}\thashed", super::error::sanitized(file));
         let signature = self.pair.sign(&Blake2b512::digest(bytes));
         let line = [ALGORITHM_HASHED.as_slice(), &self.id, signature.as_ref()].concat();
         let covered = [signature.as_ref(), comment.as_bytes()].concat();

@@ -5,11 +5,11 @@ use std::path::PathBuf;
 use crate::domain::words::one_line;
 
 /// Longest text of another machine that a message repeats, characters.
-const FOREIGN_TEXT_MAX: usize = 300;
+const SANITIZED_CHARS_MAX: usize = 300;
 
 /// Why an adapter was not taken.
 #[derive(Debug, thiserror::Error)]
-pub enum SupplyError {
+pub enum DistributionError {
     /// The source is not written as one.
     #[error("{text}: {reason}")]
     Source {
@@ -113,7 +113,7 @@ pub enum SupplyError {
     },
 }
 
-impl SupplyError {
+impl DistributionError {
     /// For a file of ours.
     pub(super) fn file(verb: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(std::io::Error) -> Self {
         let path = path.into();
@@ -122,8 +122,8 @@ impl SupplyError {
 }
 
 /// Text that another machine sent, fit for a terminal: one line, no control characters, not long.
-pub(super) fn foreign(text: &str) -> String {
-    one_line(&text.split_whitespace().collect::<Vec<_>>().join(" "), FOREIGN_TEXT_MAX)
+pub(super) fn sanitized(text: &str) -> String {
+    one_line(&text.split_whitespace().collect::<Vec<_>>().join(" "), SANITIZED_CHARS_MAX)
 }
 
 /// An error with everything that caused it, in one line.
@@ -138,16 +138,16 @@ pub(super) fn chain(error: &dyn std::error::Error) -> String {
         }
         source = cause.source();
     }
-    foreign(&text)
+    sanitized(&text)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::foreign;
+    use super::sanitized;
 
     #[test]
     fn foreign_text_cannot_write_on_the_terminal() {
-        assert_eq!(foreign("denied\x1b[2J\r\n  now\u{7}"), "denied [2J now");
-        assert_eq!(foreign(&"x".repeat(1000)).chars().count(), 301);
+        assert_eq!(sanitized("denied\x1b[2J\r\n  now\u{7}"), "denied [2J now");
+        assert_eq!(sanitized(&"x".repeat(1000)).chars().count(), 301);
     }
 }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use oci_client::Reference;
 use url::{Host, Url};
 
-use super::SupplyError;
+use super::DistributionError;
 use crate::domain::words::is_unprintable;
 
 /// The longest source, bytes.
@@ -29,9 +29,9 @@ impl Source {
     ///
     /// # Errors
     /// What is wrong, and how it is written.
-    pub fn parse(text: &str) -> Result<Self, SupplyError> {
+    pub fn parse(text: &str) -> Result<Self, DistributionError> {
         let refuse =
-            |reason: &str| SupplyError::Source { text: super::error::foreign(text), reason: reason.to_owned() };
+            |reason: &str| DistributionError::Source { text: super::error::sanitized(text), reason: reason.to_owned() };
         // It will stand in adapters.lock, and from there in messages.
         if text.len() > SOURCE_BYTES_MAX || text.chars().any(is_unprintable) {
             return Err(refuse("is no source: it is too long, or holds a character that cannot be shown"));
@@ -45,7 +45,7 @@ impl Source {
         };
         let url = Url::parse(text).map_err(|error| refuse(&format!("is no address: {error}")))?;
         if !url.username().is_empty() || url.password().is_some() {
-            return Err(SupplyError::Source {
+            return Err(DistributionError::Source {
                 text: "the address".to_owned(),
                 reason: "holds a user or a password; it would stand in adapters.lock for everybody".to_owned(),
             });
@@ -62,7 +62,7 @@ impl Source {
     ///
     /// # Errors
     /// When it is not fit for a file's name.
-    pub fn default_name(&self) -> Result<AdapterName, SupplyError> {
+    pub fn default_name(&self) -> Result<AdapterName, DistributionError> {
         let last = match self {
             Self::File(path) => path.file_name().map(|name| name.to_string_lossy().into_owned()),
             Self::Web(url) => url.path_segments().and_then(|mut parts| parts.next_back()).map(str::to_owned),
@@ -92,13 +92,16 @@ impl AdapterName {
     ///
     /// # Errors
     /// When it is another text.
-    pub fn parse(text: &str) -> Result<Self, SupplyError> {
+    pub fn parse(text: &str) -> Result<Self, DistributionError> {
         let fits = |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '-' | '_' | '.');
         if (1..=64).contains(&text.len()) && text.chars().all(fits) && !text.starts_with('.') {
             return Ok(Self(text.to_owned()));
         }
         let reason = "is no name of an adapter: say --name with 1 to 64 of a-z, A-Z, 0-9, `-`, `_` and `.`";
-        Err(SupplyError::Source { text: format!("`{}`", super::error::foreign(text)), reason: reason.to_owned() })
+        Err(DistributionError::Source {
+            text: format!("`{}`", super::error::sanitized(text)),
+            reason: reason.to_owned(),
+        })
     }
 
     /// As text.
@@ -135,7 +138,7 @@ fn parse_reference(text: &str) -> Result<Reference, String> {
     let (registry, _) = text.split_once('/').ok_or(FORM)?;
     // Without these a short name would silently mean Docker Hub.
     if !(registry.contains('.') || registry.contains(':') || registry == "localhost") {
-        return Err(format!("`{}` is no registry's host; {FORM}", super::error::foreign(registry)));
+        return Err(format!("`{}` is no registry's host; {FORM}", super::error::sanitized(registry)));
     }
     let reference: Reference = text.parse().map_err(|error| format!("{error}; {FORM}"))?;
     if reference.digest().is_some_and(|digest| !digest.starts_with("sha256:")) {

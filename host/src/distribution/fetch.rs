@@ -9,9 +9,9 @@ use std::time::Duration;
 use reqwest::redirect::Policy;
 use url::Url;
 
-use super::error::{SupplyError, chain};
-use super::peer::Peer;
+use super::error::{DistributionError, chain};
 use super::registry;
+use super::registry_client::RegistryClient;
 use super::signature::signature_path;
 use super::source::{Source, is_loopback};
 use super::trust::read_signature;
@@ -42,40 +42,46 @@ pub struct Fetched {
 /// Fetches an adapter; a signature from `signature` where that is given, else from beside the adapter.
 ///
 /// # Errors
-/// [`SupplyError::Fetch`] with what happened; [`SupplyError::File`] for files of this machine.
-pub async fn fetch(source: &Source, signature: Option<&Path>, peer: &Peer) -> Result<Fetched, SupplyError> {
-    let late = |_| SupplyError::Fetch {
+/// [`DistributionError::Fetch`] with what happened; [`DistributionError::File`] for files of this machine.
+pub async fn fetch(
+    source: &Source,
+    signature: Option<&Path>,
+    access: &RegistryClient,
+) -> Result<Fetched, DistributionError> {
+    let late = |_| DistributionError::Fetch {
         from: source.to_string(),
         reason: format!("it took longer than {} minutes; try again", DOWNLOAD_TIMEOUT.as_secs() / 60),
     };
     let mut fetched = match source {
         Source::File(path) => fetch_file(path).await?,
-        Source::Web(url) => tokio::time::timeout(DOWNLOAD_TIMEOUT, fetch_web(url, peer)).await.map_err(late)??,
+        Source::Web(url) => tokio::time::timeout(DOWNLOAD_TIMEOUT, fetch_web(url, access)).await.map_err(late)??,
         Source::Registry(reference) => {
-            tokio::time::timeout(DOWNLOAD_TIMEOUT, registry::pull(reference, peer)).await.map_err(late)??
+            tokio::time::timeout(DOWNLOAD_TIMEOUT, registry::pull(reference, access)).await.map_err(late)??
         }
     };
     if let Some(path) = signature {
         fetched.signature = Some(read_signature(path)?.ok_or_else(|| {
             let missing = std::io::Error::from(std::io::ErrorKind::NotFound);
-            SupplyError::file("read", path)(missing)
+            DistributionError::file("read", path)(missing)
         })?);
     }
     Ok(fetched)
 }
 
-async fn fetch_file(path: &PathBuf) -> Result<Fetched, SupplyError> {
+async fn fetch_file(path: &PathBuf) -> Result<Fetched, DistributionError> {
     let bytes = match read_component(path).await {
         Ok(bytes) => bytes,
-        Err(PluginError::Unreadable { source, .. }) => return Err(SupplyError::file("read", path)(source)),
-        Err(error) => return Err(SupplyError::Fetch { from: path.display().to_string(), reason: error.to_string() }),
+        Err(PluginError::Unreadable { source, .. }) => return Err(DistributionError::file("read", path)(source)),
+        Err(error) => {
+            return Err(DistributionError::Fetch { from: path.display().to_string(), reason: error.to_string() });
+        }
     };
     Ok(Fetched { bytes, signature: read_signature(&signature_path(path))?, manifest: None })
 }
 
-async fn fetch_web(url: &Url, peer: &Peer) -> Result<Fetched, SupplyError> {
-    let refuse = |reason: String| SupplyError::Fetch { from: url.to_string(), reason };
-    let client = web_client(is_loopback(url), peer).map_err(|error| refuse(chain(&error.without_url())))?;
+async fn fetch_web(url: &Url, access: &RegistryClient) -> Result<Fetched, DistributionError> {
+    let refuse = |reason: String| DistributionError::Fetch { from: url.to_string(), reason };
+    let client = web_client(is_loopback(url), access).map_err(|error| refuse(chain(&error.without_url())))?;
     let bytes = match get(&client, url, COMPONENT_BYTES_MAX).await.map_err(refuse)? {
         Answer::Body(bytes) => bytes,
         Answer::Status(status) => return Err(refuse(format!("the server answers {status}"))),
@@ -89,7 +95,7 @@ async fn fetch_web(url: &Url, peer: &Peer) -> Result<Fetched, SupplyError> {
     Ok(Fetched { bytes, signature, manifest: None })
 }
 
-fn web_client(from_loopback: bool, peer: &Peer) -> reqwest::Result<reqwest::Client> {
+fn web_client(from_loopback: bool, access: &RegistryClient) -> reqwest::Result<reqwest::Client> {
     install_crypto();
     let policy = Policy::custom(move |attempt| {
         let may_be_plain = from_loopback && is_loopback(attempt.url());
@@ -107,7 +113,7 @@ fn web_client(from_loopback: bool, peer: &Peer) -> reqwest::Result<reqwest::Clie
         .referer(false)
         .connect_timeout(CONNECT_TIMEOUT)
         .read_timeout(READ_TIMEOUT);
-    if let Some(authorities) = &peer.authorities {
+    if let Some(authorities) = &access.authorities {
         builder = builder.tls_certs_only(authorities.for_web()?);
     }
     builder.build()

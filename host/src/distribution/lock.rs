@@ -7,8 +7,8 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use super::error::foreign;
-use super::{AdapterName, SupplyError};
+use super::error::sanitized;
+use super::{AdapterName, DistributionError};
 use crate::domain::words::is_unprintable;
 
 /// What the file begins with.
@@ -51,15 +51,15 @@ impl Lock {
     ///
     /// # Errors
     /// When it cannot be read or is damaged: a lock that cannot be understood pins everything to nothing.
-    pub fn read(path: &Path) -> Result<Self, SupplyError> {
+    pub fn read(path: &Path) -> Result<Self, DistributionError> {
         let text = match crate::files::read_text(path, BYTES_MAX) {
             Ok(text) => text,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
                 return Ok(Self { version: VERSION, pins: Vec::new() });
             }
-            Err(error) => return Err(SupplyError::file("read", path)(error)),
+            Err(error) => return Err(DistributionError::file("read", path)(error)),
         };
-        let refuse = |reason: String| SupplyError::Lock { path: path.to_owned(), reason: foreign(&reason) };
+        let refuse = |reason: String| DistributionError::Lock { path: path.to_owned(), reason: sanitized(&reason) };
         let lock: Self = toml::from_str(&text).map_err(|error| {
             let line = error.span().map_or(1, |span| 1 + text[..span.start.min(text.len())].matches('\n').count());
             refuse(format!("line {line}: {}", error.message()))
@@ -133,7 +133,7 @@ mod tests {
         Pin { name: name.to_owned(), source: "/a.wasm".to_owned(), digest, manifest: None }
     }
 
-    fn read(text: &str) -> Result<Lock, SupplyError> {
+    fn read(text: &str) -> Result<Lock, DistributionError> {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("adapters.lock");
         std::fs::write(&path, text).unwrap();
