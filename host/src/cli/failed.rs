@@ -1,4 +1,4 @@
-//! `host failed`: what failed and waits for an operator, and what an operator dismisses.
+//! `host failed`: lists failed deliveries, and dismisses some.
 
 use std::process::ExitCode;
 
@@ -20,7 +20,7 @@ pub(super) enum Verb {
     Dismiss(Dismiss),
 }
 
-/// Which failed deliveries.
+/// Selects failed deliveries.
 #[derive(Debug, clap::Args)]
 struct Which {
     /// Select this target only
@@ -131,7 +131,7 @@ async fn list(config: &Config, arguments: &List) -> Result<ExitCode, CliError> {
         show(one, &since);
     }
     line("");
-    line("After fixing the cause: `host retry`. To give one up: `host failed dismiss --change NUMBER --reason TEXT`");
+    line("Fix the cause, then `host retry`; or `host failed dismiss --change NUMBER --reason TEXT`");
     Ok(ExitCode::SUCCESS)
 }
 
@@ -193,11 +193,11 @@ async fn dismiss(config: &Config, arguments: &Dismiss) -> Result<ExitCode, CliEr
         ));
     }
     tracing::info!(count, "failed deliveries dismissed");
-    line(&format!("{count} failed deliveries are dismissed; a later change of the same patient is delivered as usual"));
+    line(&format!("dismissed {count} failed deliveries; later changes of these patients are delivered as usual"));
     Ok(ExitCode::SUCCESS)
 }
 
-/// The system's number of this process's user, where no variable names him.
+/// The uid of this process, for when no variable names its user.
 #[cfg(target_os = "linux")]
 fn user_number() -> Option<String> {
     use std::os::unix::fs::MetadataExt as _;

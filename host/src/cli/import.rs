@@ -52,7 +52,7 @@ pub(super) async fn run(config: &Config, arguments: &Arguments) -> Result<ExitCo
     };
     let progress = earlier.filter(|_| lines > 0);
     let rejects = match &progress {
-        Some(progress) => Rejects::go_on(&rejects_path, progress.rejects_bytes)?,
+        Some(progress) => Rejects::resume(&rejects_path, progress.rejects_bytes)?,
         None => Rejects::begin(&rejects_path)?,
     };
     if let (Some(id), None) = (&id, &progress) {

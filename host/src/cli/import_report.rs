@@ -49,7 +49,7 @@ impl Bar {
         self.drawn.set_message(format!("{taken} patients, {rate}/s"));
         if self.drawn.is_hidden() && self.logged.elapsed() >= LOG_EVERY {
             self.logged = Instant::now();
-            tracing::info!(lines = progress.lines_done, patients = taken, per_second = rate, "importing");
+            tracing::info!(lines = progress.lines_done, patients = taken, per_second = rate, "imported so far");
         }
     }
 
@@ -58,11 +58,11 @@ impl Bar {
     }
 }
 
-/// The end of an import.
+/// The summary of an import.
 pub(super) struct Report {
-    /// Where it began.
+    /// Progress before this run.
     pub(super) before: ImportProgress,
-    /// Where it ended; the counts are those of all runs together.
+    /// Progress after this run. Counts are of all runs together.
     pub(super) progress: ImportProgress,
     pub(super) rejects: PathBuf,
     pub(super) elapsed: Duration,
@@ -79,7 +79,7 @@ impl Report {
         }
     }
 
-    /// Patients of this run.
+    /// How many patients this run imported.
     fn patients(&self) -> u64 {
         let all = |progress: &ImportProgress| progress.created + progress.updated + progress.unchanged;
         all(&self.progress) - all(&self.before)

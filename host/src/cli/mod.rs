@@ -1,6 +1,6 @@
 //! The command line: one file per verb. Output on stdout is a contract (docs/commands.md), logs go to stderr.
 //!
-//! Nothing here decides anything about deliveries; it puts the parts together, and shows what they say.
+//! It wires the parts together and prints their results. It never decides about deliveries.
 
 mod check;
 mod conflicts;

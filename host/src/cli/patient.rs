@@ -94,7 +94,7 @@ pub(super) async fn run(config: &Config, verb: &Verb) -> Result<ExitCode, CliErr
 }
 
 fn unknown(patient_id: &str) -> CliError {
-    CliError::Failed(format!("there is no patient `{patient_id}`"))
+    CliError::Failed(format!("the store has no patient `{patient_id}`"))
 }
 
 fn read(file: &std::path::Path) -> Result<PatientDraft, CliError> {
@@ -104,10 +104,10 @@ fn read(file: &std::path::Path) -> Result<PatientDraft, CliError> {
     } else {
         files::read_text(file, PATIENT_BYTES_MAX).map(|read| text = read)
     };
-    read.map_err(|error| CliError::Config(format!("{} cannot be read: {error}", file.display())))?;
+    read.map_err(|error| CliError::Config(format!("cannot read {}: {error}", file.display())))?;
     let mut value: Value = serde_json::from_str(&text)
         .map_err(|error| CliError::Config(format!("{}:{}: not JSON", file.display(), error.line())))?;
-    // What `show` printed may come back as it is; the ids are the targets' to give.
+    // Accept what `show` prints: the ids belong to the targets and are ignored.
     if let Value::Object(object) = &mut value {
         for id in ["openemr_patient_id", "fhir_patient_id"] {
             object.remove(id);

@@ -26,10 +26,10 @@ pub(super) struct Arguments {
 pub(super) async fn run(config: &Config, arguments: &Arguments) -> Result<ExitCode, CliError> {
     let target = wiring::target_config(config, &arguments.target)?;
     if !target.enabled {
-        return Err(CliError::Usage(format!("target `{}` is disabled: enable it first", arguments.target)));
+        return Err(CliError::Usage(format!("target `{}` is disabled; fix: set enabled = true", arguments.target)));
     }
     if !target.aggregate_types.iter().any(|kind| kind.as_str() == "patient") {
-        return Err(CliError::Usage(format!("target `{}` takes no patients", arguments.target)));
+        return Err(CliError::Usage(format!("target `{}` accepts no patients", arguments.target)));
     }
     let store = wiring::migrated_store(config).await?;
     wiring::know_target(&store, target).await?;

@@ -181,6 +181,6 @@ async fn wait(store: &Store) -> Result<ExitCode, CliError> {
     }
     bar.finish_and_clear();
     let failed = store.status(0).await?.totals().failed;
-    output::line(&format!("   [INFO] everything is delivered, {failed} failed"));
+    output::line(&format!("   [INFO] all deliveries ended, {failed} failed"));
     Ok(if failed == 0 { ExitCode::SUCCESS } else { ExitCode::from(1) })
 }

@@ -1,4 +1,4 @@
-//! `host status`: what waits, what is done, what is wrong.
+//! `host status`: shows pending, finished and failed deliveries, targets, and what needs attention.
 
 use std::io::IsTerminal as _;
 use std::process::ExitCode;
@@ -42,7 +42,7 @@ pub(super) async fn run(config: &Config, arguments: &Arguments) -> Result<ExitCo
         match status {
             Ok((snapshot, attention)) if arguments.json => output::json(&status_json::as_json(&snapshot, &attention)),
             Ok((snapshot, attention)) => show(&snapshot, &attention),
-            // A store that is away for a moment ends no watch.
+            // A store that is unreachable for a moment must not end the watch.
             Err(error) if was_shown && arguments.json => output::json(&json!({ "error": error.to_string() })),
             Err(error) if was_shown => line(&paint(AnsiColor::Red, &format!("{error}; trying again"))),
             Err(error) => return Err(error.into()),
@@ -55,7 +55,7 @@ pub(super) async fn run(config: &Config, arguments: &Arguments) -> Result<ExitCo
     }
 }
 
-/// On a terminal the screen is drawn anew; elsewhere one look follows the other. Both say when.
+/// Clears a terminal, or separates two outputs elsewhere, and prints the time.
 fn begin_screen(every: u64, was_shown: bool) {
     if std::io::stdout().is_terminal() {
         line("\u{1b}[H\u{1b}[2J\u{1b}[3J");
@@ -83,16 +83,16 @@ fn show(snapshot: &StatusSnapshot, attention: &AttentionSummary) {
     if snapshot.unrouted > 0 {
         let about = if snapshot.unrouted_is_estimate { "about " } else { "" };
         let oldest = snapshot.oldest_unrouted_ms.map(|ms| format!(", oldest {}", age(ms))).unwrap_or_default();
-        let text = format!("{about}{} of the pending are not routed to their targets yet{oldest}", snapshot.unrouted);
+        let text = format!("{about}{} pending changes are not routed to targets yet{oldest}", snapshot.unrouted);
         line(&format!("   ({text})"));
     }
     if attention.conflicts > 0 {
-        let text = format!("{} of the failed are conflicts: decide them with `host conflicts`", attention.conflicts);
+        let text = format!("{} of the failed are conflicts; see `host conflicts`", attention.conflicts);
         line(&format!("   {}", paint(AnsiColor::Yellow, &text)));
     }
     if snapshot.hosts.is_empty() {
         let waiting = totals.pending + snapshot.unrouted;
-        let hint = if waiting > 0 { ": what is pending waits until one does (start `host run`)" } else { "" };
+        let hint = if waiting > 0 { "; fix: start `host run` to deliver pending changes" } else { "" };
         line(&format!("   {}", paint(AnsiColor::Yellow, &format!("No host runs on this store{hint}"))));
     }
     show_store_attention(attention);
@@ -124,7 +124,7 @@ fn show(snapshot: &StatusSnapshot, attention: &AttentionSummary) {
 
 fn show_store_attention(attention: &AttentionSummary) {
     let mut lines = Vec::new();
-    lines.extend(attention.write_trouble.as_ref().map(|trouble| format!("the store cannot be written: {trouble}")));
+    lines.extend(attention.write_trouble.as_ref().map(|trouble| format!("cannot write to the store: {trouble}")));
     lines.extend(clock_trouble(attention.clock));
     lines.extend(
         attention.notices.iter().map(|notice| describe(notice, &attention.types, Some(attention.now - notice.last_at))),
@@ -178,7 +178,7 @@ fn show_blocked(blocked: &[BlockedKey]) {
         let BlockedKey { target, aggregate_type, aggregate_id, change_id, waiting, .. } = key;
         let error = key.error.as_deref().unwrap_or("no reason given");
         line(&format!(
-            "   {aggregate_type} {aggregate_id} [{target}]: {waiting} wait behind change {change_id}, which failed: {error}"
+            "   {aggregate_type} {aggregate_id} [{target}]: {waiting} wait behind failed change {change_id}: {error}"
         ));
     }
 }
@@ -193,7 +193,7 @@ fn state(target: &TargetStatus) -> &str {
     } else if target.paused {
         "paused"
     } else if target.state == "unknown" {
-        "not looked at yet"
+        "not checked yet"
     } else {
         &target.state
     }

@@ -28,7 +28,7 @@ pub(super) async fn read_status(
     Ok((snapshot, attention))
 }
 
-/// The types that targets take.
+/// The aggregate types that targets accept.
 pub(super) fn aggregate_types(config: &Config) -> Vec<String> {
     let types = config.targets.values().flat_map(|target| &target.aggregate_types);
     let mut types: Vec<_> = types.map(|kind| kind.as_str().to_owned()).collect();
@@ -37,7 +37,7 @@ pub(super) fn aggregate_types(config: &Config) -> Vec<String> {
     types
 }
 
-/// Configured targets that no host has registered yet are shown as well; nothing is written.
+/// Adds configured targets that no host has registered yet. Writes nothing.
 fn with_configured(mut snapshot: StatusSnapshot, config: &Config) -> StatusSnapshot {
     for target in config.targets.values() {
         let new = || TargetStatus {
@@ -51,16 +51,16 @@ fn with_configured(mut snapshot: StatusSnapshot, config: &Config) -> StatusSnaps
     snapshot
 }
 
-/// Where the running hosts differ from each other and from the store.
+/// The differences of running hosts from each other and from the store.
 pub(super) fn differences(snapshot: &StatusSnapshot) -> Vec<Difference> {
     let enabled = snapshot.targets.iter().filter(|(_, target)| target.enabled).map(|(name, _)| name.as_str());
     crate::sync::differences(&snapshot.hosts, enabled)
 }
 
-/// How many blocked keys are shown; more say nothing more.
+/// How many blocked keys are shown.
 const BLOCKED_MAX: u32 = 20;
 
-/// What waits for a person.
+/// What needs an operator's attention.
 pub(super) struct AttentionSummary {
     pub(super) conflicts: u64,
     pub(super) blocked: Vec<BlockedKey>,
@@ -73,16 +73,16 @@ pub(super) struct AttentionSummary {
     pub(super) now: i64,
 }
 
-/// What is to be said of the store's clock, if anything.
+/// A message about the store's clock, unless it is trusted.
 pub(super) fn clock_trouble(clock: ClockState) -> Option<String> {
     match clock {
         ClockState::Trusted => None,
         ClockState::Ahead { step_ms } => Some(format!(
-            "the store's clock went ahead by {} at once: nothing is purged until it was set right, or has gone on for a day",
+            "the store's clock jumped ahead by {}: nothing is purged until it is corrected or a day has passed",
             age(step_ms)
         )),
         ClockState::Behind { by_ms } => {
-            Some(format!("the store's clock is {} behind times that hosts have seen: set it right", age(by_ms)))
+            Some(format!("the store's clock is {} behind times that hosts have seen; fix: correct it", age(by_ms)))
         }
     }
 }
@@ -99,14 +99,12 @@ pub(super) fn describe(notice: &Notice, types: &[String], age_ms: Option<i64>) -
         NoticeKind::NotTaken => {
             let near = types.iter().find(|kind| kind.trim().to_lowercase() == subject.trim().to_lowercase());
             let hint = match near {
-                Some(kind) if kind == subject => {
-                    "; a target takes it now, `host resync` brings what was passed over".to_owned()
-                }
+                Some(kind) if kind == subject => "; a target accepts it now; fix: `host resync`".to_owned(),
                 Some(kind) => format!("; is `{kind}` meant?"),
                 None => String::new(),
             };
             let subject = printable(subject);
-            format!("{changes} changes of type `{subject}` ({last}) are taken by no target{hint}")
+            format!("{changes} changes of type `{subject}` ({last}) are accepted by no target{hint}")
         }
         NoticeKind::TimeUnit => {
             format!("created_at of {changes} changes ({last}) is in {subject}, milliseconds are expected")
@@ -114,7 +112,7 @@ pub(super) fn describe(notice: &Notice, types: &[String], age_ms: Option<i64>) -
     }
 }
 
-/// A pending delivery of a target that is down waits for what keeps the target down.
+/// The error of a delivery. A pending one at a target that is down has the target's error.
 pub(super) fn error_of<'a>(recent: &'a RecentSync, snapshot: &'a StatusSnapshot) -> Option<&'a str> {
     match recent.status {
         Status::Pending => snapshot

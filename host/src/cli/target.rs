@@ -1,4 +1,4 @@
-//! `host target`: an operator pauses a target, lets it go on, has it looked at, or takes it out of the store.
+//! `host target`: pauses or resumes a target, checks it now, or removes it from the store.
 
 use std::process::ExitCode;
 
@@ -34,8 +34,8 @@ pub(super) async fn run(config: &Config, verb: &Verb) -> Result<ExitCode, CliErr
         Verb::Probe(Name { target }) => {
             wiring::know_target(&store, wiring::target_config(config, target)?).await?;
             store.request_probe(target).await?;
-            output::line(&format!("target {target} is looked at again within a second or two: see `host status`"));
-            say_who_looks(&store).await?;
+            output::line(&format!("target {target} is checked within two seconds; see `host status`"));
+            report_missing_host(&store).await?;
         }
         Verb::Disable(Name { target }) => disable(&store, target).await?,
     }
@@ -70,9 +70,9 @@ async fn disable(store: &Store, target: &str) -> Result<(), CliError> {
     Ok(())
 }
 
-async fn say_who_looks(store: &Store) -> Result<(), CliError> {
+async fn report_missing_host(store: &Store) -> Result<(), CliError> {
     if store.running_hosts().await?.is_empty() {
-        output::line("no host runs on this store: the next one that starts looks at it");
+        output::line("no host runs on this store; the next one that starts checks it");
     }
     Ok(())
 }

@@ -326,7 +326,7 @@ fn a_patient_that_nobody_knows_is_said_to_be_unknown() {
         ["retry --patient unknown", "failed list --patient unknown", "failed dismiss --patient unknown --reason x"]
     {
         let words: Vec<_> = command.split(' ').collect();
-        assert_says(&host.run(&words), 1, &["knows no patient `unknown`"]);
+        assert_says(&host.run(&words), 1, &["has no patient `unknown`"]);
     }
     assert_says(&host.run(&["retry", "--patient", "P-1"]), 0, &["0 failed deliveries"]);
     assert_says(&host.run(&["failed", "dismiss", "--reason", "x"]), 2, &["--change", "--all"]);

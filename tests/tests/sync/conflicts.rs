@@ -52,7 +52,7 @@ async fn an_edit_in_openemr_is_written_over_or_kept_as_a_person_says() {
     openemr.execute("UPDATE patient_data SET email = 'edited@openemr'").await.expect("edit");
     moved_into_conflict(&host, "Daegu");
     let shown = host.run(&["status"]).expect_success().stdout;
-    assert!(shown.contains("1 of the failed are conflicts: decide them with `host conflicts`"), "{shown}");
+    assert!(shown.contains("1 of the failed are conflicts; see `host conflicts`"), "{shown}");
     let said = resolve(&host, &["--keep", "remote"]);
     assert_eq!(said, "C-1 stays at openemr as it is there\n");
     assert_eq!(chart(&openemr).await, [["1", "Busan", "edited@openemr"]]);

@@ -1,4 +1,4 @@
-//! `host plugin history`: what happened to the adapters of each target.
+//! `host plugin history`: lists activations, rejections and rollbacks of each target's adapters.
 
 use std::process::ExitCode;
 
@@ -34,7 +34,7 @@ pub(super) async fn run(config: &Config, arguments: &Arguments) -> Result<ExitCo
         return Ok(ExitCode::SUCCESS);
     }
     if history.is_empty() {
-        output::line("no adapter was put in force yet");
+        output::line("no adapter was activated yet");
     }
     let now = store.now_ms().await?;
     for record in &history {
@@ -45,7 +45,7 @@ pub(super) async fn run(config: &Config, arguments: &Arguments) -> Result<ExitCo
 
 fn described(record: &AdapterRecord, now: i64) -> String {
     let event = match record.event {
-        AdapterEvent::InForce => "in force",
+        AdapterEvent::InForce => "activated",
         AdapterEvent::Refused => "refused",
         AdapterEvent::RolledBack => "rolled back to",
     };

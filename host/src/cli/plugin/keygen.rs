@@ -20,7 +20,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, CliError> {
         key.secret.display()
     ));
     output::line(&format!("public key: {}", key.public.display()));
-    output::line("in host.toml of those who trust it:");
+    output::line("add to host.toml where it is trusted:");
     output::line(&format!("   [plugins]\n   trusted_keys = [\"{}\"]", key.trusted_key));
     Ok(ExitCode::SUCCESS)
 }

@@ -1,4 +1,4 @@
-//! `host plugin`: adapters, as files and as they are in force; one file for each verb.
+//! `host plugin`: commands for adapters, one file for each verb.
 
 mod dry_run;
 mod dry_run_report;
@@ -56,7 +56,7 @@ pub(super) enum Verb {
 }
 
 impl Verb {
-    /// Whether it is about a file alone, and reads no `host.toml`.
+    /// Whether the command reads `host.toml`.
     pub(super) fn needs_configuration(&self) -> bool {
         match self {
             Self::List { .. }
@@ -72,7 +72,7 @@ impl Verb {
     }
 }
 
-/// A verb that needs no configuration.
+/// Runs a command that needs no configuration.
 pub(super) async fn run_on_file(verb: Verb) -> Result<ExitCode, CliError> {
     match verb {
         Verb::Inspect(arguments) => inspect::run(&arguments).await,

@@ -1,5 +1,5 @@
-//! Who we are at a registry, and by which authorities we know it, as `install` and `push` take it. A secret comes from
-//! a file or a variable, never from the command line, where every user of the machine could read it.
+//! Credentials for a registry and its certificate authorities, for `install` and `push`. A secret comes from a file or a
+//! variable, never from the command line, where every user of the machine could read it.
 
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
@@ -34,7 +34,7 @@ pub(super) struct RegistryAuthArguments {
 }
 
 impl RegistryAuthArguments {
-    /// Nobody in particular, where neither user nor token is given.
+    /// Reads the files. Without user and token the access is anonymous.
     pub(super) fn read(&self) -> Result<RegistryClient, CliError> {
         let authorities = self.ca.as_deref().map(authorities).transpose()?;
         Ok(RegistryClient { auth: self.account()?, authorities })
@@ -48,7 +48,9 @@ impl RegistryAuthArguments {
             let password = match &self.password_file {
                 Some(path) => secret_in(path, "password")?,
                 None => secret_of(PASSWORD_VARIABLE).ok_or_else(|| {
-                    CliError::Usage(format!("--user needs a password: set {PASSWORD_VARIABLE}, or say --password-file"))
+                    CliError::Usage(format!(
+                        "--user needs a password; fix: set {PASSWORD_VARIABLE} or add --password-file"
+                    ))
                 })?,
             };
             return Ok(Some(RegistryAuth::User { user: user.clone(), password }));
@@ -65,7 +67,7 @@ fn authorities(path: &Path) -> Result<Authorities, CliError> {
 
 fn secret_in(path: &Path, kind: &str) -> Result<Secret, CliError> {
     let mut text = String::new();
-    // A pipe is right here: it is this command's own.
+    // A pipe is allowed: the operator passes it to this command.
     std::fs::File::open(path)
         .and_then(|file| file.take(SECRET_BYTES_MAX).read_to_string(&mut text))
         .map_err(|error| CliError::Usage(format!("cannot read the {kind} in {}: {error}", path.display())))?;
