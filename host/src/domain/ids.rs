@@ -163,6 +163,30 @@ identifier! {
     "must be 1 to 255 characters, none of them a control character"
 }
 
+/// The id of a row of `sync_lease`: the fencing token of its batch. Two of them are only ever compared for equality.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct LeaseId(i64);
+
+impl LeaseId {
+    /// The id that the database has given.
+    #[must_use]
+    pub const fn new(id: i64) -> Self {
+        Self(id)
+    }
+
+    /// As the database and log lines have it.
+    #[must_use]
+    pub const fn get(self) -> i64 {
+        self.0
+    }
+}
+
+impl fmt::Display for LeaseId {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(formatter)
+    }
+}
+
 impl AggregateType {
     /// The aggregate type of a patient's changes.
     #[must_use]

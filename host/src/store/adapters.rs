@@ -7,7 +7,7 @@ use super::sql::{
     ActivateAdapter, AdapterControl, AdapterEvents, AdapterParts, AddAdapterEvent, CountAdapterParts, ForgetAdapter,
     IsActiveAdapter, PutAdapterPart, RejectAdapter, RememberPreviousAdapter, RequestReload,
 };
-use super::{Reader, Store, StoreError, StoreTransaction, corrupt};
+use super::{RowReader, Store, StoreError, StoreTransaction, corrupt};
 use crate::database::{Value, rerun};
 use crate::vocabulary;
 
@@ -19,7 +19,7 @@ const KEPT_MAX: usize = 5;
 
 vocabulary! {
     /// What happened to an adapter.
-    pub enum AdapterEvent {
+    pub enum AdapterEventKind {
         /// It was put in force.
         InForce = "in-force",
         /// It was tried and not taken; the one before went on.
@@ -31,7 +31,7 @@ vocabulary! {
 
 /// Which adapter, and what became of it.
 #[derive(Clone, Debug)]
-pub struct AdapterNews<'a> {
+pub struct AdapterEvent<'a> {
     /// At which target.
     pub target: &'a str,
     /// Its own name.
@@ -54,7 +54,7 @@ pub struct AdapterRecord {
     pub sha256: String,
     pub name: Option<String>,
     pub version: Option<String>,
-    pub event: AdapterEvent,
+    pub event: AdapterEventKind,
     pub reason: Option<String>,
     pub host: Option<String>,
     /// Milliseconds since 1970-01-01 UTC.
@@ -63,7 +63,7 @@ pub struct AdapterRecord {
 
 /// What a host is to do about a target.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct TargetWish {
+pub struct DesiredState {
     /// A person has paused it.
     pub paused: bool,
     /// The adapter that all hosts use, by digest.
@@ -81,14 +81,14 @@ impl Store {
     ///
     /// # Errors
     /// When the store cannot be reached.
-    pub async fn target_wish(&self, target: &str) -> Result<TargetWish, StoreError> {
-        let what = "read what is wanted of a target";
-        let mut transaction = self.begin_read(what).await?;
+    pub async fn desired_state(&self, target: &str) -> Result<DesiredState, StoreError> {
+        let operation = "read what is wanted of a target";
+        let mut transaction = self.begin_read(operation).await?;
         let rows = transaction.fetch(AdapterControl { target }).await?;
         transaction.rollback().await?;
-        let Some(row) = rows.rows.into_iter().next() else { return Ok(TargetWish::default()) };
-        let mut reader = Reader::new(what, row);
-        Ok(TargetWish {
+        let Some(row) = rows.rows.into_iter().next() else { return Ok(DesiredState::default()) };
+        let mut reader = RowReader::new(operation, row);
+        Ok(DesiredState {
             paused: reader.integer()? != 0,
             adapter_sha256: reader.optional_text()?,
             rejected_sha256: reader.optional_text()?,
@@ -102,12 +102,12 @@ impl Store {
     ///
     /// # Errors
     /// When the store cannot be reached.
-    pub async fn put_adapter_in_force(&self, news: &AdapterNews<'_>, bytes: &[u8]) -> Result<(), StoreError> {
+    pub async fn activate_adapter(&self, news: &AdapterEvent<'_>, bytes: &[u8]) -> Result<(), StoreError> {
         self.keep_adapter(news.sha256, bytes).await?;
         rerun("put adapter in force", || async {
             let mut transaction = self.begin(&format!("record the adapter of target `{}`", news.target)).await?;
-            if transaction.take_into_force(news).await? {
-                transaction.note_adapter(AdapterEvent::InForce, news).await?;
+            if transaction.activate(news).await? {
+                transaction.record_adapter_event(AdapterEventKind::InForce, news).await?;
                 transaction.reject(news.target, None).await?;
             }
             transaction.commit().await
@@ -121,15 +121,15 @@ impl Store {
     ///
     /// # Errors
     /// When the store cannot be reached.
-    pub async fn roll_adapter_back(&self, from: &str, news: &AdapterNews<'_>) -> Result<bool, StoreError> {
+    pub async fn roll_adapter_back(&self, from: &str, news: &AdapterEvent<'_>) -> Result<bool, StoreError> {
         rerun("roll adapter back", || async {
             let mut transaction = self.begin(&format!("roll back the adapter of target `{}`", news.target)).await?;
             let is_active = IsActiveAdapter { target: news.target, sha256: from };
-            if transaction.fetch(is_active).await?.rows.is_empty() || !transaction.take_into_force(news).await? {
+            if transaction.fetch(is_active).await?.rows.is_empty() || !transaction.activate(news).await? {
                 transaction.rollback().await?;
                 return Ok(false);
             }
-            transaction.note_adapter(AdapterEvent::RolledBack, news).await?;
+            transaction.record_adapter_event(AdapterEventKind::RolledBack, news).await?;
             transaction.reject(news.target, Some(from)).await?;
             transaction.commit().await?;
             Ok(true)
@@ -141,10 +141,10 @@ impl Store {
     ///
     /// # Errors
     /// When the store cannot be reached.
-    pub async fn note_refused_adapter(&self, news: &AdapterNews<'_>) -> Result<(), StoreError> {
+    pub async fn record_rejected_adapter(&self, news: &AdapterEvent<'_>) -> Result<(), StoreError> {
         rerun("note refused adapter", || async {
             let mut transaction = self.begin("note that an adapter was refused").await?;
-            transaction.note_adapter(AdapterEvent::Refused, news).await?;
+            transaction.record_adapter_event(AdapterEventKind::Refused, news).await?;
             transaction.commit().await
         })
         .await
@@ -155,20 +155,21 @@ impl Store {
     /// # Errors
     /// When the store cannot be reached.
     pub async fn adapter_history(&self, target: Option<&str>, limit: u32) -> Result<Vec<AdapterRecord>, StoreError> {
-        let what = "read the history of adapters";
-        let mut transaction = self.begin_read(what).await?;
+        let operation = "read the history of adapters";
+        let mut transaction = self.begin_read(operation).await?;
         let rows = transaction.fetch(AdapterEvents { target, limit }).await?;
         transaction.rollback().await?;
         rows.rows
             .into_iter()
             .map(|row| {
-                let mut reader = Reader::new(what, row);
+                let mut reader = RowReader::new(operation, row);
                 Ok(AdapterRecord {
                     target: reader.text()?,
                     sha256: reader.text()?,
                     name: reader.optional_text()?,
                     version: reader.optional_text()?,
-                    event: AdapterEvent::from_word(&reader.text()?).ok_or_else(|| corrupt(what, "an unknown event"))?,
+                    event: AdapterEventKind::from_word(&reader.text()?)
+                        .ok_or_else(|| corrupt(operation, "an unknown event"))?,
                     reason: reader.optional_text()?,
                     host: reader.optional_text()?,
                     at: reader.integer()?,
@@ -196,14 +197,14 @@ impl Store {
     /// # Errors
     /// When the store cannot be reached.
     pub async fn adapter_bytes(&self, sha256: &str) -> Result<Option<Vec<u8>>, StoreError> {
-        let what = "read an adapter";
-        let mut transaction = self.begin_read(what).await?;
+        let operation = "read an adapter";
+        let mut transaction = self.begin_read(operation).await?;
         let rows = transaction.fetch(AdapterParts { sha256 }).await?.rows;
         transaction.rollback().await?;
         let mut bytes = Vec::new();
         let (mut read, mut parts) = (0, 0);
         for row in rows {
-            let mut reader = Reader::new(what, row);
+            let mut reader = RowReader::new(operation, row);
             let part = reader.integer()?;
             parts = reader.integer()?;
             match reader.next()? {
@@ -216,8 +217,8 @@ impl Store {
     }
 
     async fn keep_adapter(&self, sha256: &str, bytes: &[u8]) -> Result<(), StoreError> {
-        let what = "keep an adapter";
-        let mut look = self.begin_read(what).await?;
+        let operation = "keep an adapter";
+        let mut look = self.begin_read(operation).await?;
         let kept = look.number(CountAdapterParts { sha256 }).await?;
         look.rollback().await?;
         let parts = i64::try_from(bytes.len().div_ceil(PART_BYTES)).unwrap_or(i64::MAX);
@@ -225,8 +226,8 @@ impl Store {
             return Ok(());
         }
         for (part, piece) in (0_i64..).zip(bytes.chunks(PART_BYTES)) {
-            rerun(what, || async {
-                let mut transaction = self.begin(what).await?;
+            rerun(operation, || async {
+                let mut transaction = self.begin(operation).await?;
                 transaction.run(PutAdapterPart { sha256, part, parts, bytes: piece.to_vec() }).await?;
                 transaction.commit().await
             })
@@ -239,7 +240,7 @@ impl Store {
     async fn forget_old_adapters(&self, target: &str) -> Result<(), StoreError> {
         let mut seen: Vec<String> = Vec::new();
         for record in self.adapter_history(Some(target), 200).await? {
-            if record.event != AdapterEvent::Refused && !seen.contains(&record.sha256) {
+            if record.event != AdapterEventKind::Refused && !seen.contains(&record.sha256) {
                 seen.push(record.sha256);
             }
         }
@@ -257,14 +258,18 @@ impl Store {
 
 impl StoreTransaction {
     /// `false` when it was in force already.
-    async fn take_into_force(&mut self, news: &AdapterNews<'_>) -> Result<bool, StoreError> {
-        let AdapterNews { target, name, version, sha256, .. } = *news;
+    async fn activate(&mut self, news: &AdapterEvent<'_>) -> Result<bool, StoreError> {
+        let AdapterEvent { target, name, version, sha256, .. } = *news;
         self.run(RememberPreviousAdapter { target, sha256 }).await?;
         Ok(self.run(ActivateAdapter { target, name, version, sha256 }).await?.rows_affected == 1)
     }
 
-    async fn note_adapter(&mut self, event: AdapterEvent, news: &AdapterNews<'_>) -> Result<(), StoreError> {
-        let AdapterNews { target, name, version, sha256, reason, host } = *news;
+    async fn record_adapter_event(
+        &mut self,
+        event: AdapterEventKind,
+        news: &AdapterEvent<'_>,
+    ) -> Result<(), StoreError> {
+        let AdapterEvent { target, name, version, sha256, reason, host } = *news;
         self.run(AddAdapterEvent { target, sha256, name, version, event: event.as_str(), reason, host }).await.map(drop)
     }
 

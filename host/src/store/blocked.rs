@@ -1,7 +1,7 @@
 //! Blocked keys: aggregates delivered in order (`order = "fifo"`) whose head failed, so that what follows waits.
 
 use super::sql::ListBlockedKeys;
-use super::{Reader, Store, StoreError};
+use super::{RowReader, Store, StoreError};
 
 /// An aggregate that waits behind its failed head.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
@@ -31,14 +31,14 @@ impl Store {
         if fifo_types.is_empty() {
             return Ok(Vec::new());
         }
-        let what = "read blocked keys";
-        let mut transaction = self.begin_read(what).await?;
+        let operation = "read blocked keys";
+        let mut transaction = self.begin_read(operation).await?;
         let rows = transaction.fetch(ListBlockedKeys { fifo_types, limit }).await?;
         transaction.rollback().await?;
         rows.rows
             .into_iter()
             .map(|row| {
-                let mut reader = Reader::new(what, row);
+                let mut reader = RowReader::new(operation, row);
                 Ok(BlockedKey {
                     target: reader.text()?,
                     aggregate_type: reader.key()?,

@@ -1,62 +1,42 @@
-//! Claiming: the next batch of a target's deliveries goes under a lease.
+//! Claiming: the next batch of a target's queued deliveries goes under a lease.
 //!
 //! One transaction, a constant number of statements:
-//! 1. look at what is due, passing over aggregates that are in work already, and at each one's siblings; which is
-//!    delivered and which is moot is decided in Rust (`newest.rs`, pure);
-//! 2. make the lease: its number, the epoch, is what every later step is guarded by;
-//! 3. put the chosen ones under it, enter their aggregates as in work, and retire the moot ones, if there are any.
+//! 1. scan what is due, skipping aggregates in flight, together with the other deliveries of each aggregate; `newest.rs`
+//!    (pure) decides which are delivered and which are superseded;
+//! 2. insert the lease, whose id every later statement names;
+//! 3. mark the selected deliveries as processing, enter their aggregates as in flight, and supersede the older ones.
 //!
-//! Then the payloads are read (`batch.rs`). Correctness rests on compare-and-set (`status = 'pending'`) and on the key of
-//! `sync_work`, not on row locks; those only keep hosts from wasting effort on the same rows. What has just been routed
-//! needs no claim: see `straight.rs`.
+//! Then the payloads are read (`batch.rs`). Correctness relies on compare-and-set (`status = 'pending'`) and on the key of
+//! `sync_work`, not on row locks; those only keep hosts from wasting effort on the same rows. A change that was dispatched
+//! directly needs no claim: see `direct.rs`.
 
-use std::time::{Duration, Instant};
+use tokio::time::Instant;
 
-use super::batch::{Batch, ClaimRequest, UnderLease};
-use super::counts::Counted;
-use super::newest::{Candidate, Retire, sort_out};
-use super::sql::{BeginInFlight, ClaimDue, Json, MarkProcessing, Supersede};
-use super::{Lease, Reader, Store, StoreError, StoreTransaction};
+use super::batch::{Batch, ClaimRequest, ClaimedIds};
+use super::counts::CountDelta;
+use super::newest::{Candidate, Supersede, select_newest};
+use super::scan::ScanCursor;
+use super::sql::{BeginInFlight, ClaimDue, Json, MarkProcessing, MarkSuperseded};
+use super::{Lease, RowReader, Store, StoreError, StoreTransaction};
 use crate::database::{Dialect, Value, rerun};
 
-/// What a claim found.
+/// The result of a claim.
 #[derive(Clone, Debug)]
 pub enum Claim {
     /// Nothing is due.
     Nothing,
-    /// What was due was moot; there may be more behind it.
-    OnlyMoot,
-    /// Something to deliver.
+    /// Everything that was scanned is superseded; more may be due behind it.
+    OnlySuperseded,
     Batch(Batch),
 }
 
-enum Taken {
+enum ClaimOutcome {
     Nothing,
-    OnlyMoot,
-    Batch { taken: UnderLease, reached_ms: i64 },
+    OnlySuperseded,
+    Batch { claimed: ClaimedIds, reached_ms: i64 },
 }
 
-/// A look goes on where the last one ended, but begins anew after so long.
-const FROM_THE_BEGINNING_EVERY: Duration = Duration::from_secs(1);
-
-/// Where the last claim ended. What was claimed before it leaves dead entries in the index, and they would be walked over
-/// again and again. It only saves looking: now and then, and whenever nothing is found, the look begins anew.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Place {
-    from_ms: i64,
-    begun: Option<Instant>,
-}
-
-impl Place {
-    fn begin(&mut self) -> i64 {
-        if self.begun.is_none_or(|begun| begun.elapsed() > FROM_THE_BEGINNING_EVERY) {
-            *self = Self { from_ms: i64::MIN, begun: Some(Instant::now()) };
-        }
-        self.from_ms
-    }
-}
-
-/// One row of the look.
+/// One due delivery.
 struct Due {
     candidate: Candidate,
     next_attempt_at_ms: i64,
@@ -67,93 +47,100 @@ impl Store {
     /// Puts the next due deliveries of a target under a new lease.
     ///
     /// # Errors
-    /// When the store cannot be reached, or holds what this version does not understand.
+    /// When the store cannot be reached, or holds values that this version does not understand.
     pub async fn claim(&self, request: &ClaimRequest) -> Result<Claim, StoreError> {
-        self.claim_on(request, &mut Place::default()).await
+        self.claim_from(request, &mut ScanCursor::of_claims()).await
     }
 
-    /// As [`Store::claim`], going on where the last claim of this caller ended.
+    /// Claims from a cursor that the caller keeps between claims.
     ///
     /// # Errors
     /// As [`Store::claim`].
-    pub async fn claim_on(&self, request: &ClaimRequest, place: &mut Place) -> Result<Claim, StoreError> {
-        let from_ms = place.begin();
-        match rerun("claim", || self.claim_once(request, from_ms)).await? {
-            Taken::Nothing if from_ms > i64::MIN => {
-                *place = Place::default();
-                Box::pin(self.claim_on(request, place)).await
-            }
-            Taken::Nothing => Ok(Claim::Nothing),
-            Taken::OnlyMoot => Ok(Claim::OnlyMoot),
-            Taken::Batch { taken, reached_ms } => {
-                place.from_ms = reached_ms;
-                Ok(self.load(taken, request).await?.map_or(Claim::OnlyMoot, Claim::Batch))
-            }
+    pub async fn claim_from(&self, request: &ClaimRequest, cursor: &mut ScanCursor) -> Result<Claim, StoreError> {
+        loop {
+            let begun = Instant::now();
+            let from_ms = cursor.begin(begun);
+            let outcome = rerun("claim", || self.claim_once(request, from_ms)).await?;
+            let reached_ms = match &outcome {
+                ClaimOutcome::Batch { reached_ms, .. } => Some(*reached_ms),
+                ClaimOutcome::Nothing | ClaimOutcome::OnlySuperseded => None,
+            };
+            cursor.end(begun, Instant::now(), reached_ms);
+            return Ok(match outcome {
+                ClaimOutcome::Nothing if cursor.rewind() => continue,
+                ClaimOutcome::Nothing => Claim::Nothing,
+                ClaimOutcome::OnlySuperseded => Claim::OnlySuperseded,
+                ClaimOutcome::Batch { claimed, .. } => {
+                    self.load(claimed, request).await?.map_or(Claim::OnlySuperseded, Claim::Batch)
+                }
+            });
         }
     }
 
-    async fn claim_once(&self, request: &ClaimRequest, from_ms: i64) -> Result<Taken, StoreError> {
-        let what = format!("claim batch for target `{}`", request.target);
-        // A look without a lock keeps an idle host from taking SQLite's only writer.
+    async fn claim_once(&self, request: &ClaimRequest, from_ms: i64) -> Result<ClaimOutcome, StoreError> {
+        let operation = format!("claim batch for target `{}`", request.target);
+        // Check without locking first, so that idle hosts do not hold SQLite's write lock.
         if self.database.dialect() == Dialect::Sqlite {
-            let mut look = self.begin_read(&what).await?;
-            let due = look.due(request, from_ms, 1).await?;
-            look.rollback().await?;
+            let mut check = self.begin_read(&operation).await?;
+            let due = check.due(request, from_ms, 1).await?;
+            check.rollback().await?;
             if due.is_empty() {
-                return Ok(Taken::Nothing);
+                return Ok(ClaimOutcome::Nothing);
             }
         }
-        let mut transaction = self.begin(&what).await?;
+        let mut transaction = self.begin(&operation).await?;
         let due = transaction.due(request, from_ms, request.batch_max).await?;
         let Some(reached_ms) = due.last().map(|last| last.next_attempt_at_ms) else {
             transaction.rollback().await?;
-            return Ok(Taken::Nothing);
+            return Ok(ClaimOutcome::Nothing);
         };
         let attempts = due.iter().map(|due| (due.candidate.outbox_id, due.attempts)).collect();
         let candidates = due.into_iter().map(|due| due.candidate).collect();
-        let sorted = sort_out(candidates, |kind| request.is_fifo(kind));
-        let mut counted = Counted::default();
-        if !sorted.retire.is_empty() {
-            counted = Counted::superseded(transaction.retire(&request.target, &sorted.retire).await?);
+        let selection = select_newest(candidates, |kind| request.is_fifo(kind));
+        let mut delta = CountDelta::default();
+        if !selection.supersede.is_empty() {
+            delta = CountDelta::superseded(transaction.supersede(&request.target, &selection.supersede).await?);
         }
-        if sorted.deliver.is_empty() {
-            transaction.count(&request.target, counted).await?;
+        if selection.deliver.is_empty() {
+            transaction.add_counts(&request.target, delta).await?;
             transaction.commit().await?;
-            return Ok(Taken::OnlyMoot);
+            return Ok(ClaimOutcome::OnlySuperseded);
         }
-        let lease = transaction.lease(request, false).await?;
-        transaction.take(&lease, &sorted.deliver).await?;
-        transaction.count(&request.target, counted).await?;
+        let lease = transaction.begin_lease(request, false).await?;
+        transaction.mark_processing(&lease, &selection.deliver).await?;
+        transaction.add_counts(&request.target, delta).await?;
         transaction.commit().await?;
-        Ok(Taken::Batch { taken: UnderLease { lease, outbox_ids: sorted.deliver, attempts }, reached_ms })
+        let claimed = ClaimedIds { lease, outbox_ids: selection.deliver, attempts };
+        Ok(ClaimOutcome::Batch { claimed, reached_ms })
     }
 }
 
 impl StoreTransaction {
-    /// What is due, oldest first, without aggregates that are in work or (for fifo) not at the head, and of each one its
-    /// siblings at this target: the newest, the oldest behind what was confirmed last, and that one.
+    /// Scans what is due, oldest first, without aggregates in flight or, for fifo, deliveries that are not the head. With each
+    /// delivery come three of its aggregate at this target: the newest, the oldest after the one that was confirmed last, and
+    /// that one.
     async fn due(&mut self, request: &ClaimRequest, from_ms: i64, limit: u32) -> Result<Vec<Due>, StoreError> {
         let target = &request.target;
         let rows = self.fetch(ClaimDue { target, from_ms, limit, fifo_types: &request.fifo_types }).await?;
-        let what = self.what.clone();
-        rows.rows.into_iter().map(|row| due(&what, row)).collect()
+        let operation = self.operation.clone();
+        rows.rows.into_iter().map(|row| due(&operation, row)).collect()
     }
 
-    /// Retires what is moot, also what failed. Gives how many.
-    async fn retire(&mut self, target: &str, retire: &[Retire]) -> Result<u64, StoreError> {
-        Ok(self.run(Supersede { target, batch: Json::of(retire) }).await?.rows_affected)
+    /// Supersedes older deliveries, failed ones too. Returns their number.
+    async fn supersede(&mut self, target: &str, supersede: &[Supersede]) -> Result<u64, StoreError> {
+        Ok(self.run(MarkSuperseded { target, batch: Json::of(supersede) }).await?.rows_affected)
     }
 
-    /// Moves deliveries from pending to processing, by compare-and-set.
-    async fn take(&mut self, lease: &Lease, outbox_ids: &[i64]) -> Result<(), StoreError> {
-        let (target, epoch, ids) = (lease.target.as_str(), lease.epoch, outbox_ids);
-        self.execute_exactly(ids.len(), MarkProcessing { target, epoch, ids }).await?;
-        self.execute_exactly(ids.len(), BeginInFlight { target, epoch, ids }).await
+    /// Moves deliveries from pending to processing, by compare-and-set, and enters them as in flight.
+    async fn mark_processing(&mut self, lease: &Lease, outbox_ids: &[i64]) -> Result<(), StoreError> {
+        let (target, lease_id, ids) = (lease.target.as_str(), lease.id, outbox_ids);
+        self.execute_exactly(ids.len(), MarkProcessing { target, lease_id, ids }).await?;
+        self.execute_exactly(ids.len(), BeginInFlight { target, lease_id, ids }).await
     }
 }
 
-fn due(what: &str, row: Vec<Value>) -> Result<Due, StoreError> {
-    let mut reader = Reader::new(what, row);
+fn due(operation: &str, row: Vec<Value>) -> Result<Due, StoreError> {
+    let mut reader = RowReader::new(operation, row);
     let outbox_id = reader.integer()?;
     let (aggregate_type, aggregate_id) = (reader.key()?, reader.key()?);
     let next_attempt_at_ms = reader.integer()?;

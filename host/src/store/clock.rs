@@ -6,7 +6,7 @@
 //! by a pure function (`judge`). It must never keep anything from being delivered.
 
 use super::sql::{MakeDue, NewestTime, ReadClock, ReadNow, RememberClock, ShortenLeases, TargetNames};
-use super::{Reader, Store, StoreError, StoreTransaction, corrupt};
+use super::{RowReader, Store, StoreError, StoreTransaction, corrupt};
 use crate::database::rerun;
 
 pub(super) const HOUR_MS: i64 = 3_600_000;
@@ -120,10 +120,10 @@ impl StoreTransaction {
     }
 
     async fn clock(&mut self) -> Result<(i64, Option<Seen>), StoreError> {
-        let what = self.what.clone();
-        let now = self.number(ReadNow {}).await?.ok_or_else(|| corrupt(&what, "no clock"))?;
+        let operation = self.operation.clone();
+        let now = self.number(ReadNow {}).await?.ok_or_else(|| corrupt(&operation, "no clock"))?;
         let Some(row) = self.fetch(ReadClock {}).await?.rows.into_iter().next() else { return Ok((now, None)) };
-        let mut reader = Reader::new(&what, row);
+        let mut reader = RowReader::new(&operation, row);
         let seen_at = reader.integer()?;
         let doubted = reader.optional_integer()?.zip(reader.optional_integer()?);
         Ok((now, Some(Seen { seen_at, doubted })))
@@ -139,7 +139,7 @@ impl StoreTransaction {
     async fn bring_back(&mut self, ahead_ms: i64) -> Result<(), StoreError> {
         let mut moved = self.run(ShortenLeases { ahead_ms }).await?.rows_affected;
         for row in self.fetch(TargetNames {}).await?.rows {
-            let target = Reader::new("bring times back", row).text()?;
+            let target = RowReader::new("bring times back", row).text()?;
             moved += self.run(MakeDue { target: &target, ahead_ms }).await?.rows_affected;
         }
         if moved > 0 {

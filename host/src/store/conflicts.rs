@@ -3,11 +3,11 @@
 //! A decision is one transaction and a compare-and-set on `status = 'failed'`: two people, or a person and a retry, never
 //! both decide. It changes what is remembered of the target (`sync_link`) and lets the ordinary delivery do the rest.
 
-use super::counts::Counted;
+use super::counts::CountDelta;
 use super::sql::{
     ConfirmLink, ConflictMessage, ForgetLink, KeepRemote, LinkedTo, ListConflicts, Relink, RememberState, RetryConflict,
 };
-use super::{Reader, RetryFilter, Store, StoreError, StoreTransaction};
+use super::{RetryFilter, RowReader, Store, StoreError, StoreTransaction};
 use crate::database::rerun;
 use crate::domain::change::FailureKind;
 use crate::domain::conflict::{Resolution, split_message};
@@ -62,14 +62,14 @@ impl Store {
     /// # Errors
     /// When the store cannot be reached.
     pub async fn conflicts(&self, target: Option<&str>, limit: u32) -> Result<Vec<Conflict>, StoreError> {
-        let what = "read conflicts";
-        let mut transaction = self.begin_read(what).await?;
+        let operation = "read conflicts";
+        let mut transaction = self.begin_read(operation).await?;
         let rows = transaction.fetch(ListConflicts { kind: KIND, target, limit }).await?;
         transaction.rollback().await?;
         rows.rows
             .into_iter()
             .map(|row| {
-                let mut reader = Reader::new(what, row);
+                let mut reader = RowReader::new(operation, row);
                 Ok(Conflict {
                     target: reader.text()?,
                     aggregate_type: reader.key()?,
@@ -129,7 +129,7 @@ impl Store {
                     if left > 0 {
                         transaction.remember_state(key, holds.as_deref().unwrap_or_default()).await?;
                     }
-                    transaction.count(key.target, Counted::superseded(left)).await?;
+                    transaction.add_counts(key.target, CountDelta::superseded(left)).await?;
                     left > 0
                 }
             };
@@ -158,7 +158,7 @@ impl StoreTransaction {
         let ConflictKey { target, aggregate_type, aggregate_id } = key;
         let statement = ConflictMessage { target, aggregate_type, aggregate_id, kind: KIND };
         let Some(row) = self.fetch(statement).await?.rows.into_iter().next() else { return Ok(None) };
-        let message = Reader::new("read a conflict", row).optional_text()?;
+        let message = RowReader::new("read a conflict", row).optional_text()?;
         Ok(message.as_deref().and_then(|message| split_message(message).1).map(str::to_owned))
     }
 
@@ -180,7 +180,7 @@ impl StoreTransaction {
     async fn linked_to(&mut self, key: ConflictKey<'_>, remote_id: &str) -> Result<Option<String>, StoreError> {
         let ConflictKey { target, aggregate_type, aggregate_id } = key;
         let rows = self.fetch(LinkedTo { target, aggregate_type, aggregate_id, remote_id }).await?.rows;
-        rows.into_iter().next().map(|row| Reader::new("read a link", row).key()).transpose()
+        rows.into_iter().next().map(|row| RowReader::new("read a link", row).key()).transpose()
     }
 
     async fn relink(&mut self, key: ConflictKey<'_>, remote_id: &str) -> Result<(), StoreError> {

@@ -1,16 +1,15 @@
 //! `sync_count`: how many deliveries each target was given, and how many of them are done, superseded or dismissed.
 //!
-//! Counting millions of finished rows takes seconds, so their number is kept instead: whatever makes, finishes or deletes
-//! deliveries adds what it did in its own transaction, as its last statement, to one of several rows chosen by chance. So
-//! no host or worker waits for another's counting, and none can deadlock on it. What is in work and what has failed is few,
-//! and counted through small indexes; what is pending is the rest. It must never be written outside of the transaction
-//! whose work it counts.
+//! Counting millions of finished rows takes seconds, so their number is kept. Each transaction that makes, finishes or
+//! deletes deliveries adds its changes, as its last statement, to one of several rows chosen at random. So no host waits for
+//! another's counting, and none can deadlock on it. Deliveries in flight and failed ones are few, and are counted by small
+//! indexes; pending is the rest. A count must never be written outside of the transaction that it counts.
 
 use std::collections::BTreeMap;
 
+use super::in_flight::NEVER;
 use super::sql::{AddCounts, ReadCounts, Uncounted};
-use super::work::NEVER;
-use super::{Reader, StoreError, StoreTransaction};
+use super::{RowReader, StoreError, StoreTransaction};
 use crate::domain::delivery::Status;
 
 /// Rows for each target.
@@ -39,9 +38,9 @@ impl std::ops::AddAssign for Counts {
     }
 }
 
-/// What a transaction did to the deliveries of one target.
+/// How a transaction changed the counts of one target.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Counted {
+pub(super) struct CountDelta {
     /// Deliveries made, less those deleted.
     pub(super) made: i64,
     /// Of these, those that became done, less those deleted.
@@ -52,7 +51,7 @@ pub(super) struct Counted {
     pub(super) dismissed: i64,
 }
 
-impl Counted {
+impl CountDelta {
     /// So many rows became superseded.
     pub(super) fn superseded(rows: u64) -> Self {
         Self { superseded: i64::try_from(rows).unwrap_or(i64::MAX), ..Self::default() }
@@ -75,7 +74,7 @@ impl Counted {
     }
 }
 
-impl std::ops::AddAssign for Counted {
+impl std::ops::AddAssign for CountDelta {
     fn add_assign(&mut self, other: Self) {
         self.made += other.made;
         self.done += other.done;
@@ -85,21 +84,20 @@ impl std::ops::AddAssign for Counted {
 }
 
 impl StoreTransaction {
-    /// Adds to the counts of a target. The last statement of its transaction, so that the row is held for a moment only.
-    pub(super) async fn count(&mut self, target: &str, counted: Counted) -> Result<(), StoreError> {
-        if counted == Counted::default() {
+    /// Adds to the counts of a target. It is the last statement of its transaction, so that the row is locked only briefly.
+    pub(super) async fn add_counts(&mut self, target: &str, delta: CountDelta) -> Result<(), StoreError> {
+        if delta == CountDelta::default() {
             return Ok(());
         }
-        let Counted { made, done, superseded, dismissed } = counted;
+        let CountDelta { made, done, superseded, dismissed } = delta;
         let shard = rand::random_range(0..SHARDS);
         self.run(AddCounts { target, shard, made, done, superseded, dismissed }).await.map(drop)
     }
 
-    /// How many deliveries of a target are there beyond those that were counted; all of them are looked at, with those in work
-    /// that have no row yet.
+    /// How many deliveries of a target exist beyond those counted. It reads all of them, and what is in flight without a row.
     pub(super) async fn uncounted(&mut self, target: &str) -> Result<i64, StoreError> {
         match self.fetch(Uncounted { target }).await?.rows.into_iter().next() {
-            Some(row) => Reader::new("count deliveries", row).integer(),
+            Some(row) => RowReader::new("count deliveries", row).integer(),
             None => Ok(0),
         }
     }
@@ -108,7 +106,7 @@ impl StoreTransaction {
     pub(super) async fn counts(&mut self) -> Result<BTreeMap<String, Counts>, StoreError> {
         let mut counts = BTreeMap::new();
         for row in self.fetch(ReadCounts { never: NEVER }).await?.rows {
-            let mut reader = Reader::new("count deliveries", row);
+            let mut reader = RowReader::new("count deliveries", row);
             let target = reader.text()?;
             let (made, done, superseded) = (reader.integer()?, reader.integer()?, reader.integer()?);
             let dismissed = reader.integer()?;

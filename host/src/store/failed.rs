@@ -5,11 +5,11 @@
 
 use serde::Serialize;
 
-use super::counts::Counted;
+use super::counts::CountDelta;
 use super::sql::{
     InsertDismissals, Json, KnowsPatient, KnowsPatientDelivery, KnowsPatientInFlight, ListDismissed, MarkDismissed,
 };
-use super::{Reader, RetryFilter, Store, StoreError, StoreTransaction};
+use super::{RetryFilter, RowReader, Store, StoreError, StoreTransaction};
 use crate::database::rerun;
 
 /// Deliveries dismissed in one transaction.
@@ -57,7 +57,7 @@ struct Key {
 }
 
 /// A row of `failed_columns` (sql/operators.sql).
-fn read(reader: &mut Reader<'_>) -> Result<FailedDelivery, StoreError> {
+fn read(reader: &mut RowReader<'_>) -> Result<FailedDelivery, StoreError> {
     Ok(FailedDelivery {
         target: reader.text()?,
         aggregate_type: reader.key()?,
@@ -76,11 +76,11 @@ impl Store {
     /// # Errors
     /// When the store cannot be reached.
     pub async fn failed(&self, filter: &RetryFilter, limit: u32) -> Result<Vec<FailedDelivery>, StoreError> {
-        let what = "read failed deliveries";
-        let mut transaction = self.begin_read(what).await?;
+        let operation = "read failed deliveries";
+        let mut transaction = self.begin_read(operation).await?;
         let rows = transaction.fetch(filter.list(limit)).await?;
         transaction.rollback().await?;
-        rows.rows.into_iter().map(|row| read(&mut Reader::new(what, row))).collect()
+        rows.rows.into_iter().map(|row| read(&mut RowReader::new(operation, row))).collect()
     }
 
     /// Dismissed deliveries, the latest first; at most `limit`.
@@ -88,12 +88,12 @@ impl Store {
     /// # Errors
     /// When the store cannot be reached.
     pub async fn dismissed(&self, target: Option<&str>, limit: u32) -> Result<Vec<DismissedDelivery>, StoreError> {
-        let what = "read dismissed deliveries";
-        let mut transaction = self.begin_read(what).await?;
+        let operation = "read dismissed deliveries";
+        let mut transaction = self.begin_read(operation).await?;
         let rows = transaction.fetch(ListDismissed { target, limit }).await?;
         transaction.rollback().await?;
         let dismissed = rows.rows.into_iter().map(|row| {
-            let mut reader = Reader::new(what, row);
+            let mut reader = RowReader::new(operation, row);
             Ok(DismissedDelivery {
                 delivery: read(&mut reader)?,
                 reason: reader.optional_text()?,
@@ -127,10 +127,10 @@ impl Store {
         let keys: Vec<_> =
             keys.into_iter().map(|failed| Key { target: failed.target, outbox_id: failed.change_id }).collect();
         let mut transaction = self.begin("dismiss failed deliveries").await?;
-        transaction.move_dismissed(&keys, reason, by).await?;
+        transaction.mark_dismissed(&keys, reason, by).await?;
         for target in keys.iter().map(|key| key.target.as_str()).collect::<std::collections::BTreeSet<_>>() {
             let count = keys.iter().filter(|key| key.target == target).count();
-            transaction.count(target, Counted::dismissed(u64::try_from(count).unwrap_or(u64::MAX))).await?;
+            transaction.add_counts(target, CountDelta::dismissed(u64::try_from(count).unwrap_or(u64::MAX))).await?;
         }
         transaction.commit().await?;
         Ok(u64::try_from(keys.len()).unwrap_or(u64::MAX))
@@ -153,10 +153,10 @@ impl Store {
 impl StoreTransaction {
     /// # Errors
     /// `Contention` when one of them failed no more: another operator was quicker.
-    async fn move_dismissed(&mut self, keys: &[Key], reason: &str, by: &str) -> Result<(), StoreError> {
+    async fn mark_dismissed(&mut self, keys: &[Key], reason: &str, by: &str) -> Result<(), StoreError> {
         let moved = self.run(MarkDismissed { batch: Json::of(keys) }).await?.rows_affected;
         if usize::try_from(moved) != Ok(keys.len()) {
-            return Err(self.outrun());
+            return Err(self.lost_race());
         }
         self.run(InsertDismissals { batch: Json::of(keys), reason, dismissed_by: by }).await.map(drop)
     }

@@ -25,10 +25,10 @@ impl Store {
     }
 
     async fn write_and_undo(&self) -> Result<Option<String>, StoreError> {
-        let what = "try to write the store";
-        let mut transaction = self.begin(what).await?;
+        let operation = "try to write the store";
+        let mut transaction = self.begin(operation).await?;
         // In words for the operator, where the server says why beforehand.
-        let obstacle = transaction.inner.write_obstacle().await.map_err(|error| failed(what, error))?;
+        let obstacle = transaction.inner.write_obstacle().await.map_err(|error| failed(operation, error))?;
         if let Some(obstacle) = obstacle {
             return Ok(Some(obstacle.to_owned()));
         }

@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::sql::{DeleteHost, DisableTarget, EnableTarget, ForgetHosts, PutHost, RunningHosts, SetTypes};
-use super::{Reader, Store, StoreError, StoreTransaction};
+use super::{RowReader, Store, StoreError, StoreTransaction};
 use crate::database::rerun;
 
 /// A host that was not seen for so long is not counted as running, in milliseconds.
@@ -47,7 +47,7 @@ impl Store {
     pub async fn register_host(&self, host: &HostRecord) -> Result<(), StoreError> {
         rerun("register host", || async {
             let mut transaction = self.begin("register this host and its targets").await?;
-            transaction.note_host(host).await?;
+            transaction.record_host(host).await?;
             // In the order of their names, so that hosts that start together wait for each other and do not deadlock. From here
             // on no other host decides about the same targets.
             for name in host.targets.keys() {
@@ -72,7 +72,7 @@ impl Store {
     pub async fn host_is_alive(&self, host: &HostRecord) -> Result<(), StoreError> {
         rerun("host is alive", || async {
             let mut transaction = self.begin("note that this host is at work").await?;
-            transaction.note_host(host).await?;
+            transaction.record_host(host).await?;
             transaction.run(ForgetHosts {}).await?;
             transaction.commit().await
         })
@@ -119,7 +119,7 @@ fn types_of(target: &str, running: &[RunningHost]) -> BTreeSet<String> {
 }
 
 impl StoreTransaction {
-    async fn note_host(&mut self, host: &HostRecord) -> Result<(), StoreError> {
+    async fn record_host(&mut self, host: &HostRecord) -> Result<(), StoreError> {
         let targets = serde_json::to_string(&host.targets).expect("invariant: names are JSON");
         self.run(PutHost { id: &host.id, version: &host.version, targets: &targets }).await.map(drop)
     }
@@ -130,7 +130,7 @@ impl StoreTransaction {
         rows.rows
             .into_iter()
             .map(|row| {
-                let mut reader = Reader::new("read which hosts run", row);
+                let mut reader = RowReader::new("read which hosts run", row);
                 let id = reader.text()?;
                 // What cannot be read was written by somebody else, and says nothing.
                 let targets = reader.optional_text()?.and_then(|text| serde_json::from_str(&text).ok());

@@ -4,7 +4,7 @@
 //! A row says which bytes were taken (how many, and their digest), never that a name was. Whoever goes on compares.
 
 use super::sql::{AdvanceImport, BeginImport, DeleteImport, ReadImportProgress};
-use super::{Reader, Store, StoreError, StoreTransaction};
+use super::{RowReader, Store, StoreError, StoreTransaction};
 use crate::database::rerun;
 
 /// How far an import has come, and what it did.
@@ -40,13 +40,13 @@ impl Store {
     /// # Errors
     /// When the store cannot be reached.
     pub async fn import_progress(&self, id: &str) -> Result<Option<ImportProgress>, StoreError> {
-        let what = "read import progress";
-        let mut transaction = self.begin_read(what).await?;
+        let operation = "read import progress";
+        let mut transaction = self.begin_read(operation).await?;
         let rows = transaction.fetch(ReadImportProgress { id }).await?;
         transaction.rollback().await?;
         let Some(row) = rows.rows.into_iter().next() else { return Ok(None) };
-        let mut reader = Reader::new(what, row);
-        let number = |reader: &mut Reader<'_>| Ok(u64::try_from(reader.integer()?).unwrap_or_default());
+        let mut reader = RowReader::new(operation, row);
+        let number = |reader: &mut RowReader<'_>| Ok(u64::try_from(reader.integer()?).unwrap_or_default());
         Ok(Some(ImportProgress {
             bytes_done: number(&mut reader)?,
             bytes_sha256: reader.text()?,

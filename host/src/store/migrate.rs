@@ -277,9 +277,9 @@ impl Store {
 async fn applied(transaction: &mut Transaction) -> Result<Vec<(i64, String)>, MigrationError> {
     let sql = "SELECT version, sha256 FROM schema_migration ORDER BY version";
     let rows = transaction.query(sql, &[], RowLimits::NONE).await.map_err(failed)?;
-    let what = "read schema versions";
+    let operation = "read schema versions";
     let read = rows.rows.into_iter().map(|row| {
-        let mut reader = super::Reader::new(what, row);
+        let mut reader = super::RowReader::new(operation, row);
         Ok((reader.integer()?, reader.text()?))
     });
     read.collect::<Result<_, StoreError>>().map_err(MigrationError::from)

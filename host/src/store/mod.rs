@@ -12,32 +12,33 @@ mod claim;
 mod clock;
 mod conflicts;
 mod counts;
+mod direct;
 mod failed;
 mod health;
 mod hosts;
 mod imports;
+mod in_flight;
 mod lease;
 mod migrate;
 mod newest;
+mod next_state;
 mod notices;
 mod ours;
 mod outbox;
 mod patients;
 mod readable;
 mod refuse;
-mod rehearsal;
 mod resync;
 mod retention;
 mod retry;
 mod routing;
+mod scan;
 mod settle;
 mod sql;
 mod status;
-mod straight;
 mod targets;
 mod users;
 mod users_table;
-mod work;
 
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -50,10 +51,10 @@ use crate::database::{
 use crate::domain::conflict::split_message;
 use crate::domain::ids::UsersTable;
 
-pub use adapters::{AdapterEvent, AdapterNews, AdapterRecord, TargetWish};
-pub use batch::{Batch, ClaimRequest, Delivery, UnderLease};
+pub use adapters::{AdapterEvent, AdapterEventKind, AdapterRecord, DesiredState};
+pub use batch::{Batch, ClaimRequest, ClaimedIds, Delivery};
 pub use blocked::BlockedKey;
-pub use claim::{Claim, Place};
+pub use claim::Claim;
 pub use clock::ClockState;
 pub use conflicts::{Conflict, ConflictKey, Resolved};
 pub use counts::Counts;
@@ -62,35 +63,36 @@ pub use hosts::{HostRecord, RunningHost, TargetTypes};
 pub use imports::ImportProgress;
 pub use lease::Lease;
 pub use migrate::{MigrationError, Migrations};
+pub use next_state::{NextState, StateSource};
 pub use notices::{Notice, NoticeKind};
 pub use outbox::NewChange;
 pub use patients::StoredPatient;
-pub use rehearsal::{NextState, StateSource};
 pub use retention::{PurgeCursor, Purged};
 pub use retry::RetryFilter;
 pub use routing::{Route, Routed, Routes};
+pub use scan::ScanCursor;
 pub use settle::Settled;
 pub use status::{RecentSync, StatusSnapshot, TargetStatus};
-pub use targets::{BreakerState, TargetNews, TargetState};
+pub use targets::{BreakerState, TargetReport, TargetState};
 pub use users::StoredUser;
 
 /// Why the store could not do something.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// The database said no.
-    #[error("{what}: {error}")]
+    #[error("{operation}: {error}")]
     Database {
         /// What was being done, for example "claim batch for target `openemr`".
-        what: String,
+        operation: String,
         /// What the database said.
         #[source]
         error: DatabaseError,
     },
     /// The store holds something that this version does not understand.
-    #[error("{what}: {found}")]
+    #[error("{operation}: {found}")]
     Corrupt {
         /// Where.
-        what: String,
+        operation: String,
         /// What.
         found: String,
     },
@@ -188,33 +190,33 @@ impl Store {
     ///
     /// # Errors
     /// When the database cannot be reached.
-    pub async fn begin(&self, what: &str) -> Result<StoreTransaction, StoreError> {
-        let statements = self.statements(what).await?;
-        let inner = self.database.begin().await.map_err(|error| failed(what, error))?;
-        Ok(self.transaction(inner, what, statements))
+    pub async fn begin(&self, operation: &str) -> Result<StoreTransaction, StoreError> {
+        let statements = self.statements(operation).await?;
+        let inner = self.database.begin().await.map_err(|error| failed(operation, error))?;
+        Ok(self.transaction(inner, operation, statements))
     }
 
     /// Begins a transaction that only reads.
     ///
     /// # Errors
     /// When the database cannot be reached.
-    pub async fn begin_read(&self, what: &str) -> Result<StoreTransaction, StoreError> {
-        let statements = self.statements(what).await?;
-        let inner = self.database.begin_read().await.map_err(|error| failed(what, error))?;
-        Ok(self.transaction(inner, what, statements))
+    pub async fn begin_read(&self, operation: &str) -> Result<StoreTransaction, StoreError> {
+        let statements = self.statements(operation).await?;
+        let inner = self.database.begin_read().await.map_err(|error| failed(operation, error))?;
+        Ok(self.transaction(inner, operation, statements))
     }
 
-    fn transaction(&self, inner: Transaction, what: &str, statements: Arc<Statements>) -> StoreTransaction {
-        let (what, now_ms) = (what.to_owned(), self.clock.now_ms());
-        StoreTransaction { inner, what, statements, now_ms, statements_run: self.statements_run.clone() }
+    fn transaction(&self, inner: Transaction, operation: &str, statements: Arc<Statements>) -> StoreTransaction {
+        let (operation, now_ms) = (operation.to_owned(), self.clock.now_ms());
+        StoreTransaction { inner, operation, statements, now_ms, statements_run: self.statements_run.clone() }
     }
 
     /// The statements as this database gets them. They are rendered with the first one.
-    async fn statements(&self, what: &str) -> Result<Arc<Statements>, StoreError> {
+    async fn statements(&self, operation: &str) -> Result<Arc<Statements>, StoreError> {
         if let Some(statements) = self.statements.get() {
             return Ok(Arc::clone(statements));
         }
-        let collation = self.database.exact_collation().await.map_err(|error| failed(what, error))?;
+        let collation = self.database.exact_collation().await.map_err(|error| failed(operation, error))?;
         let dialect = self.database.dialect();
         let users_table = dialect.quoted(self.users_table.as_str());
         let names = Names { collation, users_table: &users_table, now: self.clock.now() };
@@ -223,17 +225,17 @@ impl Store {
 
     /// Runs one statement that is a transaction by itself, without the way to the database and back for BEGIN and COMMIT.
     /// It may run twice when a connection is lost.
-    async fn run_alone(&self, what: &str, statement: impl Statement) -> Result<Execution, StoreError> {
-        let Bound { sql, values } = self.statements(what).await?.bind(statement, self.clock.now_ms());
+    async fn run_alone(&self, operation: &str, statement: impl Statement) -> Result<Execution, StoreError> {
+        let Bound { sql, values } = self.statements(operation).await?.bind(statement, self.clock.now_ms());
         self.statements_run.fetch_add(1, Ordering::Relaxed);
-        self.database.execute_alone(&sql, &values).await.map_err(|error| failed(what, error))
+        self.database.execute_alone(&sql, &values).await.map_err(|error| failed(operation, error))
     }
 
     /// Runs one SELECT that is a transaction by itself.
-    async fn fetch_alone(&self, what: &str, statement: impl Statement) -> Result<Rows, StoreError> {
-        let Bound { sql, values } = self.statements(what).await?.bind(statement, self.clock.now_ms());
+    async fn fetch_alone(&self, operation: &str, statement: impl Statement) -> Result<Rows, StoreError> {
+        let Bound { sql, values } = self.statements(operation).await?.bind(statement, self.clock.now_ms());
         self.statements_run.fetch_add(1, Ordering::Relaxed);
-        self.database.query_alone(&sql, &values).await.map_err(|error| failed(what, error))
+        self.database.query_alone(&sql, &values).await.map_err(|error| failed(operation, error))
     }
 
     /// The store's time, milliseconds since 1970-01-01 UTC.
@@ -253,7 +255,7 @@ impl Store {
 /// A transaction of the store, with statements by name and errors that say what was being done.
 pub struct StoreTransaction {
     inner: Transaction,
-    what: String,
+    operation: String,
     statements: Arc<Statements>,
     /// What a test's clock said when it began.
     now_ms: Option<i64>,
@@ -269,14 +271,14 @@ impl StoreTransaction {
     async fn run(&mut self, statement: impl Statement) -> Result<Execution, StoreError> {
         let Bound { sql, values } = self.statements.bind(statement, self.now_ms);
         self.statements_run.fetch_add(1, Ordering::Relaxed);
-        self.inner.execute_text(&sql, &values).await.map_err(|error| failed(&self.what, error))
+        self.inner.execute_text(&sql, &values).await.map_err(|error| failed(&self.operation, error))
     }
 
     /// Runs one SELECT of `sql/`.
     async fn fetch(&mut self, statement: impl Statement) -> Result<Rows, StoreError> {
         let Bound { sql, values } = self.statements.bind(statement, self.now_ms);
         self.statements_run.fetch_add(1, Ordering::Relaxed);
-        self.inner.query_text(&sql, &values, RowLimits::NONE).await.map_err(|error| failed(&self.what, error))
+        self.inner.query_text(&sql, &values, RowLimits::NONE).await.map_err(|error| failed(&self.operation, error))
     }
 
     /// The one number that a SELECT of `sql/` gives.
@@ -289,8 +291,8 @@ impl StoreTransaction {
     /// # Errors
     /// What the database says.
     pub async fn commit(self) -> Result<(), StoreError> {
-        let what = self.what;
-        self.inner.commit().await.map_err(|error| failed(&what, error))
+        let operation = self.operation;
+        self.inner.commit().await.map_err(|error| failed(&operation, error))
     }
 
     /// Undoes everything so far.
@@ -298,36 +300,36 @@ impl StoreTransaction {
     /// # Errors
     /// What the database says; the effect is undone all the same.
     pub async fn rollback(self) -> Result<(), StoreError> {
-        let what = self.what;
-        self.inner.rollback().await.map_err(|error| failed(&what, error))
+        let operation = self.operation;
+        self.inner.rollback().await.map_err(|error| failed(&operation, error))
     }
 }
 
-fn failed(what: &str, error: DatabaseError) -> StoreError {
-    StoreError::Database { what: what.to_owned(), error }
+fn failed(operation: &str, error: DatabaseError) -> StoreError {
+    StoreError::Database { operation: operation.to_owned(), error }
 }
 
-fn corrupt(what: &str, found: impl Into<String>) -> StoreError {
-    StoreError::Corrupt { what: what.to_owned(), found: found.into() }
+fn corrupt(operation: &str, found: impl Into<String>) -> StoreError {
+    StoreError::Corrupt { operation: operation.to_owned(), found: found.into() }
 }
 
 /// Reads one row's values in order, by kind.
-struct Reader<'a> {
-    what: &'a str,
+struct RowReader<'a> {
+    operation: &'a str,
     values: std::vec::IntoIter<Value>,
 }
 
-impl<'a> Reader<'a> {
-    fn new(what: &'a str, row: Vec<Value>) -> Self {
-        Self { what, values: row.into_iter() }
+impl<'a> RowReader<'a> {
+    fn new(operation: &'a str, row: Vec<Value>) -> Self {
+        Self { operation, values: row.into_iter() }
     }
 
     fn next(&mut self) -> Result<Value, StoreError> {
-        self.values.next().ok_or_else(|| corrupt(self.what, "a column is missing"))
+        self.values.next().ok_or_else(|| corrupt(self.operation, "a column is missing"))
     }
 
     fn integer(&mut self) -> Result<i64, StoreError> {
-        self.optional_integer()?.ok_or_else(|| corrupt(self.what, "a number is missing"))
+        self.optional_integer()?.ok_or_else(|| corrupt(self.operation, "a number is missing"))
     }
 
     fn optional_integer(&mut self) -> Result<Option<i64>, StoreError> {
@@ -335,7 +337,7 @@ impl<'a> Reader<'a> {
     }
 
     fn text(&mut self) -> Result<String, StoreError> {
-        self.optional_text()?.ok_or_else(|| corrupt(self.what, "a text is missing"))
+        self.optional_text()?.ok_or_else(|| corrupt(self.operation, "a text is missing"))
     }
 
     fn optional_text(&mut self) -> Result<Option<String>, StoreError> {

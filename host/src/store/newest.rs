@@ -1,10 +1,10 @@
-//! Which of the due deliveries are delivered and which are moot: the rule "newest state wins", pure.
+//! The rule "newest state wins": which due deliveries are delivered, and which are superseded. Pure functions.
 
 use std::collections::{HashMap, HashSet};
 
 use serde::Serialize;
 
-/// A due delivery with what is known of its siblings at the same target.
+/// A due delivery, with the other deliveries of its aggregate to the same target.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Candidate {
     pub(super) outbox_id: i64,
@@ -14,58 +14,58 @@ pub(super) struct Candidate {
     pub(super) newest_id: i64,
     /// The newest change of the aggregate that the target confirmed.
     pub(super) delivered_id: Option<i64>,
-    /// Whether the aggregate has older deliveries behind the confirmed one, in whatever status. Those before it are finished.
+    /// Whether the aggregate has older deliveries after the confirmed one, in whatever status. Those before it are finished.
     pub(super) has_older: bool,
 }
 
-/// What becomes of the candidates.
+/// What a claim does with its candidates.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Sorted {
+pub(super) struct Selection {
     pub(super) deliver: Vec<i64>,
-    /// Aggregates with the id below which every pending delivery is moot.
-    pub(super) retire: Vec<Retire>,
+    /// Aggregates, each with the id below which every pending or failed delivery is superseded.
+    pub(super) supersede: Vec<Supersede>,
 }
 
 #[derive(Debug, PartialEq, Eq, Serialize)]
-pub(super) struct Retire {
+pub(super) struct Supersede {
     pub(super) aggregate_type: String,
     pub(super) aggregate_id: String,
     pub(super) before_id: i64,
 }
 
-/// Newest state wins: of an aggregate only its newest change is delivered, and none that is older than what the target
-/// has confirmed. A fifo aggregate delivers what it is given: the query has already picked the head.
-pub(super) fn sort_out(candidates: Vec<Candidate>, is_fifo: impl Fn(&str) -> bool) -> Sorted {
-    let mut sorted = Sorted::default();
+/// Selects the newest change of each aggregate, unless the target has confirmed a newer one. Of a fifo aggregate it selects
+/// the candidate as it is, because the query has already picked the head.
+pub(super) fn select_newest(candidates: Vec<Candidate>, is_fifo: impl Fn(&str) -> bool) -> Selection {
+    let mut selection = Selection::default();
     let mut seen = HashSet::new();
     for candidate in candidates {
         let key = (candidate.aggregate_type.clone(), candidate.aggregate_id.clone());
         if is_fifo(&candidate.aggregate_type) {
             if seen.insert(key) {
-                sorted.deliver.push(candidate.outbox_id);
+                selection.deliver.push(candidate.outbox_id);
             }
             continue;
         }
         let confirmed = candidate.delivered_id.is_some_and(|delivered| delivered > candidate.outbox_id);
-        let is_moot = candidate.newest_id > candidate.outbox_id || confirmed;
-        if !is_moot {
-            sorted.deliver.push(candidate.outbox_id);
+        let is_superseded = candidate.newest_id > candidate.outbox_id || confirmed;
+        if !is_superseded {
+            selection.deliver.push(candidate.outbox_id);
         }
-        if (is_moot || candidate.has_older) && seen.insert(key) {
+        if (is_superseded || candidate.has_older) && seen.insert(key) {
             let before_id = candidate.newest_id.max(candidate.delivered_id.unwrap_or(0));
-            sorted.retire.push(Retire {
+            selection.supersede.push(Supersede {
                 aggregate_type: candidate.aggregate_type,
                 aggregate_id: candidate.aggregate_id,
                 before_id,
             });
         }
     }
-    sorted
+    selection
 }
 
-/// A change that has no delivery at the target yet, with what is known of its siblings there.
+/// A change without a delivery to the target, with the deliveries of its aggregate there.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Fresh {
+pub(super) struct DirectCandidate {
     pub(super) outbox_id: i64,
     pub(super) aggregate_type: String,
     pub(super) aggregate_id: String,
@@ -73,22 +73,22 @@ pub(super) struct Fresh {
     pub(super) newest_id: Option<i64>,
     /// The newest change of the aggregate that the target confirmed.
     pub(super) delivered_id: Option<i64>,
-    /// Whether the aggregate is in work.
-    pub(super) is_in_work: bool,
+    /// Whether the aggregate is in flight at the target.
+    pub(super) is_in_flight: bool,
 }
 
-/// What may go to the target at once: a change that is the only one of its aggregate, newer than what was confirmed, with
-/// nothing else of the aggregate open. Then it is the newest as well as the head, whatever the order of its type is.
-pub(super) fn alone(fresh: &[Fresh]) -> Vec<i64> {
+/// Selects the changes that may be dispatched directly. Such a change is the only new one of its aggregate, it is newer than
+/// what the target confirmed, and no other delivery of the aggregate is open. So it is the newest and the head at once.
+pub(super) fn eligible_for_direct(candidates: &[DirectCandidate]) -> Vec<i64> {
     let mut times = HashMap::<(&str, &str), usize>::new();
-    for one in fresh {
+    for one in candidates {
         *times.entry((&one.aggregate_type, &one.aggregate_id)).or_default() += 1;
     }
-    fresh
+    candidates
         .iter()
         .filter(|one| {
             let delivered_id = one.delivered_id.unwrap_or(i64::MIN);
-            !one.is_in_work
+            !one.is_in_flight
                 && times[&(one.aggregate_type.as_str(), one.aggregate_id.as_str())] == 1
                 && one.outbox_id > delivered_id
                 && one.newest_id.is_none_or(|newest| newest <= delivered_id)
@@ -101,36 +101,41 @@ pub(super) fn alone(fresh: &[Fresh]) -> Vec<i64> {
 mod tests {
     use super::*;
 
-    fn fresh(outbox_id: i64, aggregate_id: &str) -> Fresh {
-        Fresh {
+    fn direct_candidate(outbox_id: i64, aggregate_id: &str) -> DirectCandidate {
+        DirectCandidate {
             outbox_id,
             aggregate_type: "patient".into(),
             aggregate_id: aggregate_id.into(),
             newest_id: None,
             delivered_id: None,
-            is_in_work: false,
+            is_in_flight: false,
         }
     }
 
     #[test]
-    fn only_what_is_alone_of_its_aggregate_goes_straight_to_the_target() {
-        let confirmed = |newest_id, delivered_id| Fresh { newest_id, delivered_id, ..fresh(7, "P") };
+    fn only_the_sole_open_change_of_an_aggregate_is_dispatched_directly() {
+        let confirmed =
+            |newest_id, delivered_id| DirectCandidate { newest_id, delivered_id, ..direct_candidate(7, "P") };
         let cases = [
-            ("new", vec![fresh(7, "P")], vec![7]),
-            ("two of different ones", vec![fresh(7, "P"), fresh(8, "Q")], vec![7, 8]),
-            ("two of the same", vec![fresh(7, "P"), fresh(8, "P"), fresh(9, "Q")], vec![9]),
+            ("new", vec![direct_candidate(7, "P")], vec![7]),
+            ("two of different ones", vec![direct_candidate(7, "P"), direct_candidate(8, "Q")], vec![7, 8]),
+            (
+                "two of the same",
+                vec![direct_candidate(7, "P"), direct_candidate(8, "P"), direct_candidate(9, "Q")],
+                vec![9],
+            ),
             ("all before is confirmed", vec![confirmed(Some(5), Some(5))], vec![7]),
             ("one before is open", vec![confirmed(Some(6), Some(5))], vec![]),
             ("none before is confirmed", vec![confirmed(Some(6), None)], vec![]),
             ("a newer one is confirmed", vec![confirmed(Some(9), Some(9))], vec![]),
             ("confirmed, and its deliveries are purged", vec![confirmed(None, Some(5))], vec![7]),
-            ("in work", vec![Fresh { is_in_work: true, ..fresh(7, "P") }], vec![]),
-            ("a blank at the end", vec![fresh(7, "P"), fresh(8, "P ")], vec![7, 8]),
-            ("small and large", vec![fresh(7, "P"), fresh(8, "p")], vec![7, 8]),
-            ("one sign or two", vec![fresh(7, "\u{c9}"), fresh(8, "E\u{301}")], vec![7, 8]),
+            ("in flight", vec![DirectCandidate { is_in_flight: true, ..direct_candidate(7, "P") }], vec![]),
+            ("a blank at the end", vec![direct_candidate(7, "P"), direct_candidate(8, "P ")], vec![7, 8]),
+            ("small and large", vec![direct_candidate(7, "P"), direct_candidate(8, "p")], vec![7, 8]),
+            ("one sign or two", vec![direct_candidate(7, "\u{c9}"), direct_candidate(8, "E\u{301}")], vec![7, 8]),
         ];
-        for (what, fresh, expected) in cases {
-            assert_eq!(alone(&fresh), expected, "{what}");
+        for (case, candidates, expected) in cases {
+            assert_eq!(eligible_for_direct(&candidates), expected, "{case}");
         }
     }
 
@@ -145,32 +150,33 @@ mod tests {
         }
     }
 
-    fn retire(before_id: i64) -> Vec<Retire> {
-        vec![Retire { aggregate_type: "patient".into(), aggregate_id: "P".into(), before_id }]
+    fn supersede(before_id: i64) -> Vec<Supersede> {
+        vec![Supersede { aggregate_type: "patient".into(), aggregate_id: "P".into(), before_id }]
     }
 
     #[test]
-    fn the_newest_change_is_delivered_and_older_ones_are_moot() {
-        let sorted = sort_out(vec![candidate(1, 3, None), candidate(2, 3, None), candidate(3, 3, None)], |_| false);
-        assert_eq!(sorted, Sorted { deliver: vec![3], retire: retire(3) });
+    fn the_newest_change_is_delivered_and_older_ones_are_superseded() {
+        let selection =
+            select_newest(vec![candidate(1, 3, None), candidate(2, 3, None), candidate(3, 3, None)], |_| false);
+        assert_eq!(selection, Selection { deliver: vec![3], supersede: supersede(3) });
     }
 
     #[test]
     fn nothing_older_than_the_confirmed_state_is_delivered() {
-        let sorted = sort_out(vec![candidate(4, 4, Some(9))], |_| false);
-        assert_eq!(sorted, Sorted { deliver: vec![], retire: retire(9) });
+        let selection = select_newest(vec![candidate(4, 4, Some(9))], |_| false);
+        assert_eq!(selection, Selection { deliver: vec![], supersede: supersede(9) });
     }
 
     #[test]
-    fn a_change_that_only_waits_for_a_newer_one_is_moot_too() {
+    fn a_change_behind_a_newer_one_that_backs_off_is_superseded() {
         // The newer one is not among the candidates: it backs off after a failure.
-        let sorted = sort_out(vec![candidate(1, 2, None)], |_| false);
-        assert_eq!(sorted, Sorted { deliver: vec![], retire: retire(2) });
+        let selection = select_newest(vec![candidate(1, 2, None)], |_| false);
+        assert_eq!(selection, Selection { deliver: vec![], supersede: supersede(2) });
     }
 
     #[test]
-    fn fifo_delivers_one_per_aggregate_and_retires_nothing() {
-        let sorted = sort_out(vec![candidate(1, 3, None), candidate(2, 3, None)], |_| true);
-        assert_eq!(sorted, Sorted { deliver: vec![1], retire: vec![] });
+    fn fifo_delivers_one_per_aggregate_and_supersedes_nothing() {
+        let selection = select_newest(vec![candidate(1, 3, None), candidate(2, 3, None)], |_| true);
+        assert_eq!(selection, Selection { deliver: vec![1], supersede: vec![] });
     }
 }

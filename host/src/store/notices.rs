@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use super::readable::Unrouted;
 use super::sql::{AddNotices, Json, ListNotices, PurgeNotices};
-use super::{Reader, Store, StoreError, StoreTransaction};
+use super::{RowReader, Store, StoreError, StoreTransaction};
 use crate::domain::words::{NAME_CHARS_MAX, one_line};
 use crate::vocabulary;
 
@@ -60,11 +60,11 @@ impl Store {
     /// # Errors
     /// When the store cannot be reached.
     pub async fn notices(&self) -> Result<Vec<Notice>, StoreError> {
-        let what = "read notices";
-        let rows = self.fetch_alone(what, ListNotices {}).await?;
+        let operation = "read notices";
+        let rows = self.fetch_alone(operation, ListNotices {}).await?;
         let mut notices = Vec::new();
         for row in rows.rows {
-            let mut reader = Reader::new(what, row);
+            let mut reader = RowReader::new(operation, row);
             // A kind of a newer host says nothing to this one.
             let Some(kind) = NoticeKind::from_word(&reader.key()?) else { continue };
             notices.push(Notice {

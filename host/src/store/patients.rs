@@ -11,7 +11,7 @@ use serde::Serialize;
 use super::bulk::rows_in_blocks;
 use super::outbox::NewChange;
 use super::sql::{DeletePatient, Json, ListPatients, LockPatientsById, PatientsById, PutPatientBlock, PutPatients};
-use super::{Reader, Store, StoreError, StoreTransaction, corrupt};
+use super::{RowReader, Store, StoreError, StoreTransaction, corrupt};
 use crate::database::Value;
 use crate::domain::patient::{Patient, PatientDraft};
 
@@ -114,8 +114,8 @@ impl StoreTransaction {
 
 /// A row of `patient_columns` (sql/people.sql).
 fn stored(row: Vec<Value>) -> Result<StoredPatient, StoreError> {
-    let what = "read patient";
-    let mut reader = Reader::new(what, row);
+    let operation = "read patient";
+    let mut reader = RowReader::new(operation, row);
     let mut fields = serde_json::Map::new();
     for field in PatientDraft::FIELDS {
         if let Some(text) = reader.optional_text()? {
@@ -123,7 +123,7 @@ fn stored(row: Vec<Value>) -> Result<StoredPatient, StoreError> {
         }
     }
     let patient = serde_json::from_value(serde_json::Value::Object(fields))
-        .map_err(|_| corrupt(what, "a row of patient_cache is not a valid patient"))?;
+        .map_err(|_| corrupt(operation, "a row of patient_cache is not a valid patient"))?;
     Ok(StoredPatient {
         patient,
         openemr_patient_id: reader.optional_integer()?,

@@ -55,8 +55,8 @@ impl Columns {
         Self { outbox_id, values, faults: Vec::new() }
     }
 
-    fn refuse(&mut self, kind: FailureKind, what: &str) {
-        self.faults.push(Failure::new(kind, format!("outbox row {}: {what}", self.outbox_id)));
+    fn refuse(&mut self, kind: FailureKind, operation: &str) {
+        self.faults.push(Failure::new(kind, format!("outbox row {}: {operation}", self.outbox_id)));
     }
 
     fn text(&mut self, column: &str) -> Option<String> {

@@ -67,12 +67,12 @@ impl Store {
                 transaction.rollback().await?;
                 return Ok(false);
             }
-            transaction.leave_work_in_part(lease, &ids).await?;
-            if lease.is_straight {
+            transaction.end_in_flight_of(lease, &ids).await?;
+            if lease.is_direct {
                 let rows: Vec<_> = refused.iter().map(|one| (lease.target.as_str(), one)).collect();
                 transaction.insert_refused(&rows).await?;
             } else {
-                transaction.move_refused(lease, refused).await?;
+                transaction.fail_refused(lease, refused).await?;
             }
             transaction.commit().await?;
             Ok(true)
@@ -92,9 +92,9 @@ impl StoreTransaction {
         Ok(self.run(InsertRefused { batch: Json::of(&rows) }).await?.rows_affected)
     }
 
-    async fn move_refused(&mut self, lease: &Lease, refused: &[Refused]) -> Result<(), StoreError> {
+    async fn fail_refused(&mut self, lease: &Lease, refused: &[Refused]) -> Result<(), StoreError> {
         let rows: Vec<_> = refused.iter().map(|one| Row::new(&lease.target, one)).collect();
-        let statement = FailRefused { target: &lease.target, epoch: lease.epoch, batch: Json::of(&rows) };
+        let statement = FailRefused { target: &lease.target, lease_id: lease.id, batch: Json::of(&rows) };
         self.run(statement).await.map(drop)
     }
 }

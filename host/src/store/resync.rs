@@ -5,7 +5,7 @@
 
 use serde::Serialize;
 
-use super::counts::Counted;
+use super::counts::CountDelta;
 use super::outbox::NewChange;
 use super::sql::{EnqueueForTarget, Json, MarkEventsRouted};
 use super::{Store, StoreError, StoreTransaction};
@@ -66,6 +66,7 @@ impl StoreTransaction {
         let rows: Vec<_> = events.iter().map(|event_id| EventId { event_id: event_id.clone() }).collect();
         let made = self.run(EnqueueForTarget { target, batch: Json::of(&rows) }).await?.rows_affected;
         self.run(MarkEventsRouted { batch: Json::of(&rows) }).await?;
-        self.count(target, Counted { made: i64::try_from(made).unwrap_or(i64::MAX), ..Counted::default() }).await
+        self.add_counts(target, CountDelta { made: i64::try_from(made).unwrap_or(i64::MAX), ..CountDelta::default() })
+            .await
     }
 }

@@ -3,9 +3,9 @@
 //! Never one that something still needs: what is pending, in work or failed stays, a change stays as long as one of its
 //! deliveries does, and what a target confirmed last is kept by its link. Any host may purge at any time.
 
-use super::counts::Counted;
+use super::counts::CountDelta;
 use super::sql::{DeleteChanges, DeleteDeliveries, DeleteDismissals, OldChanges, OldDeliveries, Statement};
-use super::{Reader, Store, StoreError, StoreTransaction};
+use super::{RowReader, Store, StoreError, StoreTransaction};
 use crate::database::rerun;
 use crate::domain::delivery::Status;
 
@@ -51,14 +51,14 @@ impl Store {
             let cutoff = transaction.purge_cutoff(age_ms).await?;
             let (old, next) = transaction.chunk(OldDeliveries { target, after: cursor.after_id, cutoff }).await?;
             let mut deleted = 0;
-            let mut counted = Counted::default();
+            let mut delta = CountDelta::default();
             for (status, kind) in [(Status::Done, 1), (Status::Superseded, 2), (Status::Dismissed, 3)] {
                 let ids: Vec<_> = old.iter().filter(|old| old.kind == kind).map(|old| old.id).collect();
                 let rows = transaction.delete_deliveries(target, status, &ids).await?;
-                counted += Counted::deleted(status, rows);
+                delta += CountDelta::deleted(status, rows);
                 deleted += rows;
             }
-            transaction.count(target, counted).await?;
+            transaction.add_counts(target, delta).await?;
             transaction.commit().await?;
             Ok(Purged { deleted, next })
         })
@@ -103,10 +103,10 @@ impl StoreTransaction {
     async fn chunk(&mut self, statement: impl Statement) -> Result<(Vec<Old>, Option<PurgeCursor>), StoreError> {
         let rows = self.fetch(statement).await?.rows;
         let is_full = i64::try_from(rows.len()) == Ok(CHUNK);
-        let what = self.what.clone();
+        let operation = self.operation.clone();
         let (mut old, mut last, mut all_old) = (Vec::new(), 0, true);
         for row in rows {
-            let mut reader = Reader::new(&what, row);
+            let mut reader = RowReader::new(&operation, row);
             let (id, kind, is_old) = (reader.integer()?, reader.optional_integer()?, reader.integer()? == 1);
             old.extend(kind.filter(|kind| *kind > 0).map(|kind| Old { id, kind }));
             last = id;

@@ -1,82 +1,75 @@
-//! Routing: every outbox row gets one delivery for each target that takes its type. Any host may do it, at any time; a row
+//! Routing: every outbox row gets one delivery for each target that takes its type. Any host may route, at any time; a row
 //! is routed once.
 //!
-//! A target that asks is given what it can be given straight under a lease (`straight.rs`); everything else waits in line
-//! to be claimed.
+//! Changes that a claimer requested are dispatched directly under a lease where that is allowed (`direct.rs`); every other
+//! change is queued. A row that cannot be read becomes a failed delivery, so that an operator sees it.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use serde::Serialize;
+use tokio::time::Instant;
 
-use super::batch::{ClaimRequest, UnderLease};
-use super::counts::Counted;
+use super::batch::{ClaimRequest, ClaimedIds};
+use super::counts::CountDelta;
 use super::readable::{Refused, Unrouted};
+use super::scan::ScanCursor;
 use super::sql::{Enqueue, Json};
 use super::{Store, StoreError, StoreTransaction};
 use crate::database::{ErrorKind, rerun};
 
-/// Which target takes which type of aggregate.
+/// A target and a type that it takes.
 #[derive(Clone, Debug, Serialize)]
 pub struct Route {
-    /// The target.
     pub target: String,
-    /// The type.
     pub aggregate_type: String,
 }
 
-/// What is routed where, as the store says, and as of which revision.
+/// The routes to every enabled target, as of one revision of the store.
 #[derive(Clone, Debug, Default)]
 pub struct Routes {
-    /// Every target that is enabled, with each type that goes there.
     pub list: Vec<Route>,
     pub(super) revision: i64,
 }
 
-/// What routing did.
+/// The result of routing.
 #[derive(Debug, Default)]
 pub struct Routed {
     /// Changes that were routed.
     pub changes: usize,
-    /// Whether some of their deliveries wait to be claimed.
-    pub some_wait: bool,
-    /// What is routed where has changed meanwhile: nothing was routed, and the routes are to be read again.
+    /// Whether some of their deliveries were queued.
+    pub some_queued: bool,
+    /// The routes changed meanwhile: nothing was routed, and the caller must read them again.
     pub routes_changed: bool,
-    /// What each request was given, in their order, where there was something for it: to be read with [`Store::load`].
-    pub taken: Vec<Option<UnderLease>>,
+    /// For each request, in their order, what was dispatched directly to it; [`Store::load`] reads it.
+    pub claimed: Vec<Option<ClaimedIds>>,
 }
 
-/// What one transaction did.
+/// The result of one transaction.
 #[derive(Default)]
-struct Done {
+struct RoutedOnce {
     changes: Vec<Unrouted>,
-    /// Deliveries that were made for each target, as far as all of them were new.
+    /// Deliveries that were made for each target, provided that all of them were new.
     made: BTreeMap<String, i64>,
-    /// Of these, so many failed at once because the change cannot be read.
+    /// Of these, those that failed at once because the change cannot be read.
     refused: BTreeMap<String, u64>,
-    some_wait: bool,
-    some_were_there: bool,
+    some_queued: bool,
+    some_existed: bool,
     routes_changed: bool,
-    /// By the place of the request.
-    taken: HashMap<usize, UnderLease>,
+    /// By the index of the request.
+    claimed: HashMap<usize, ClaimedIds>,
 }
 
 impl Store {
-    /// Gives up to `limit` outbox rows that nobody has routed yet one delivery per target that takes them. A row that
-    /// no target can ever take (it cannot be read, or names no operation) becomes a failed delivery, so that someone sees it. Gives the number of
-    /// rows routed.
+    /// Routes up to `limit` changes, and queues all their deliveries. Returns the number of changes.
     ///
     /// # Errors
     /// When the store cannot be reached.
     pub async fn route(&self, routes: &[Route], limit: u32) -> Result<usize, StoreError> {
-        Ok(self.route_to(routes, limit, &mut i64::MIN.clone(), &[]).await?.changes)
+        Ok(self.route_to(routes, limit, &mut ScanCursor::of_routing(), &[]).await?.changes)
     }
 
-    /// As [`Store::route`], putting what it can straight under leases for those who ask; several requests may be for one
-    /// target.
-    ///
-    /// It looks only behind the id `after`, which moves on with what was routed: rows that were routed leave dead entries in
-    /// the index, and they would be walked over again and again. A smaller id may become visible later than a larger one, so
-    /// that whoever calls this begins anew now and then.
+    /// Routes up to `limit` changes that the cursor reaches, and dispatches them directly to the requests where that is
+    /// allowed. Several requests may be for one target.
     ///
     /// # Errors
     /// When the store cannot be reached.
@@ -84,14 +77,14 @@ impl Store {
         &self,
         routes: &[Route],
         limit: u32,
-        after: &mut i64,
-        asked: &[ClaimRequest],
+        cursor: &mut ScanCursor,
+        requests: &[ClaimRequest],
     ) -> Result<Routed, StoreError> {
-        self.route_all(routes, None, limit, after, asked).await
+        self.route_all(routes, None, limit, cursor, requests).await
     }
 
-    /// As [`Store::route_to`], along what the store says, and only while it still says so: a change that was committed after a
-    /// target was registered is never routed without that target.
+    /// As [`Store::route_to`], along the routes that the store had, and only while it still has them. So a change that was
+    /// committed after a target was registered is never routed without that target.
     ///
     /// # Errors
     /// When the store cannot be reached.
@@ -99,10 +92,10 @@ impl Store {
         &self,
         routes: &Routes,
         limit: u32,
-        after: &mut i64,
-        asked: &[ClaimRequest],
+        cursor: &mut ScanCursor,
+        requests: &[ClaimRequest],
     ) -> Result<Routed, StoreError> {
-        self.route_all(&routes.list, Some(routes.revision), limit, after, asked).await
+        self.route_all(&routes.list, Some(routes.revision), limit, cursor, requests).await
     }
 
     async fn route_all(
@@ -110,20 +103,26 @@ impl Store {
         routes: &[Route],
         revision: Option<i64>,
         limit: u32,
-        after: &mut i64,
-        asked: &[ClaimRequest],
+        cursor: &mut ScanCursor,
+        requests: &[ClaimRequest],
     ) -> Result<Routed, StoreError> {
-        if !self.has_unrouted(*after).await? {
-            return Ok(Routed { taken: vec![None; asked.len()], ..Routed::default() });
+        let begun = Instant::now();
+        let after = cursor.begin(begun);
+        if !self.has_unrouted(after).await? {
+            cursor.end(begun, Instant::now(), None);
+            if cursor.rewind() {
+                return Box::pin(self.route_all(routes, revision, limit, cursor, requests)).await;
+            }
+            return Ok(Routed { claimed: vec![None; requests.len()], ..Routed::default() });
         }
-        let mut done = rerun("route", || self.route_once(routes, revision, limit, *after, asked)).await?;
-        for (target, changes) in &done.refused {
+        let mut routed = rerun("route", || self.route_once(routes, revision, limit, after, requests)).await?;
+        for (target, changes) in &routed.refused {
             self.refused.add(target, *changes);
         }
-        *after = done.changes.last().map_or(*after, |last| last.id);
-        let taken = (0..asked.len()).map(|place| done.taken.remove(&place)).collect();
-        let Done { changes, some_wait, routes_changed, .. } = done;
-        Ok(Routed { changes: changes.len(), some_wait, routes_changed, taken })
+        cursor.end(begun, Instant::now(), routed.changes.last().map(|last| last.id));
+        let claimed = (0..requests.len()).map(|index| routed.claimed.remove(&index)).collect();
+        let RoutedOnce { changes, some_queued, routes_changed, .. } = routed;
+        Ok(Routed { changes: changes.len(), some_queued, routes_changed, claimed })
     }
 
     async fn route_once(
@@ -132,62 +131,74 @@ impl Store {
         revision: Option<i64>,
         limit: u32,
         after: i64,
-        asked: &[ClaimRequest],
-    ) -> Result<Done, StoreError> {
+        requests: &[ClaimRequest],
+    ) -> Result<RoutedOnce, StoreError> {
         let mut transaction = self.begin("route changes").await?;
         let changes = transaction.unrouted(after, limit).await?;
         if changes.is_empty() {
             transaction.rollback().await?;
-            return Ok(Done::default());
+            return Ok(RoutedOnce::default());
         }
-        let mut done = Done { changes, ..Done::default() };
-        let askers: BTreeSet<&str> = asked.iter().map(|request| request.target.as_str()).collect();
-        let others: Vec<_> = routes.iter().filter(|route| !askers.contains(route.target.as_str())).cloned().collect();
-        let none = BTreeSet::new();
-        transaction.let_wait(&mut done, &others, &none).await?;
-        for target in askers {
-            let own: Vec<_> = routes.iter().filter(|route| route.target == target).cloned().collect();
-            let ids = done.changes.iter().filter(|change| own.iter().any(|route| route.takes(change)));
-            let ids: Vec<_> = ids.map(|change| change.id).collect();
-            let requests: Vec<_> = asked.iter().enumerate().filter(|(_, request)| request.target == target).collect();
-            let taken = transaction.take_straight(&ids, &requests).await?;
-            let in_hand: BTreeSet<i64> = taken.iter().flat_map(|(_, taken)| taken.outbox_ids.iter().copied()).collect();
-            transaction.let_wait(&mut done, &own, &in_hand).await?;
-            *done.made.entry(target.to_owned()).or_default() += i64::try_from(in_hand.len()).unwrap_or(i64::MAX);
-            done.taken.extend(taken);
+        let mut routed = RoutedOnce { changes, ..RoutedOnce::default() };
+        let requesting: BTreeSet<&str> = requests.iter().map(|request| request.target.as_str()).collect();
+        let others = routes.iter().filter(|route| !requesting.contains(route.target.as_str())).cloned();
+        transaction.enqueue(&mut routed, &others.collect::<Vec<_>>(), &BTreeSet::new()).await?;
+        for target in requesting {
+            transaction.dispatch(&mut routed, routes, target, requests).await?;
         }
-        transaction.refuse_unreadable(&mut done, routes).await?;
-        let ids: Vec<_> = done.changes.iter().map(|change| change.id).collect();
+        transaction.refuse_unreadable(&mut routed, routes).await?;
+        let ids: Vec<_> = routed.changes.iter().map(|change| change.id).collect();
         if transaction.mark_routed(&ids, revision).await? == 0 && revision.is_some() {
             transaction.rollback().await?;
-            return Ok(Done { routes_changed: true, ..Done::default() });
+            return Ok(RoutedOnce { routes_changed: true, ..RoutedOnce::default() });
         }
         let is_taken = |kind: &str| routes.iter().any(|route| route.aggregate_type == kind);
-        transaction.notice(&done.changes, is_taken).await?;
-        transaction.count_made(&done).await?;
+        transaction.notice(&routed.changes, is_taken).await?;
+        transaction.count_made(&routed).await?;
         transaction.commit().await?;
-        Ok(done)
+        Ok(routed)
     }
 }
 
 impl Route {
-    /// Whether a target is given this change along it.
+    /// Whether a readable change goes along this route.
     fn takes(&self, change: &Unrouted) -> bool {
         change.refused.is_none() && change.aggregate_type.as_ref() == Some(&self.aggregate_type)
     }
 
-    /// Whether the failed delivery of a change that cannot be read is this target's: of its type, or of a type that cannot be
-    /// read either.
+    /// Whether the failed delivery of an unreadable change belongs to this target: the type is the route's, or is unreadable
+    /// too.
     fn answers_for(&self, change: &Unrouted) -> bool {
         change.aggregate_type.as_ref().is_none_or(|kind| *kind == self.aggregate_type)
     }
 }
 
 impl StoreTransaction {
-    /// Makes failed deliveries of the changes that cannot be read: one statement, and none when there are no such.
-    async fn refuse_unreadable(&mut self, done: &mut Done, routes: &[Route]) -> Result<(), StoreError> {
+    /// Dispatches changes directly to the requests for one target, and queues the others that it takes.
+    async fn dispatch(
+        &mut self,
+        routed: &mut RoutedOnce,
+        routes: &[Route],
+        target: &str,
+        requests: &[ClaimRequest],
+    ) -> Result<(), StoreError> {
+        let own: Vec<_> = routes.iter().filter(|route| route.target == target).cloned().collect();
+        let ids = routed.changes.iter().filter(|change| own.iter().any(|route| route.takes(change)));
+        let ids: Vec<_> = ids.map(|change| change.id).collect();
+        let requests: Vec<_> = requests.iter().enumerate().filter(|(_, request)| request.target == target).collect();
+        let claimed = self.dispatch_direct(&ids, &requests).await?;
+        let direct: BTreeSet<i64> =
+            claimed.iter().flat_map(|(_, claimed)| claimed.outbox_ids.iter().copied()).collect();
+        self.enqueue(routed, &own, &direct).await?;
+        *routed.made.entry(target.to_owned()).or_default() += i64::try_from(direct.len()).unwrap_or(i64::MAX);
+        routed.claimed.extend(claimed);
+        Ok(())
+    }
+
+    /// Inserts failed deliveries of the unreadable changes: one statement, or none.
+    async fn refuse_unreadable(&mut self, routed: &mut RoutedOnce, routes: &[Route]) -> Result<(), StoreError> {
         let mut refused = BTreeMap::<(&str, i64), &Refused>::new();
-        for change in &done.changes {
+        for change in &routed.changes {
             let Some(why) = &change.refused else { continue };
             let targets = routes.iter().filter(|route| route.answers_for(change));
             refused.extend(targets.map(|route| ((route.target.as_str(), change.id), why)));
@@ -197,50 +208,55 @@ impl StoreTransaction {
         }
         for ((target, change_id), why) in &refused {
             tracing::warn!(target_name = %target, change_id, reason = %why.failure.message, "change refused");
-            *done.made.entry((*target).to_owned()).or_default() += 1;
-            *done.refused.entry((*target).to_owned()).or_default() += 1;
+            *routed.made.entry((*target).to_owned()).or_default() += 1;
+            *routed.refused.entry((*target).to_owned()).or_default() += 1;
         }
         let rows: Vec<_> = refused.iter().map(|((target, _), why)| (*target, *why)).collect();
         let made = self.insert_refused(&rows).await?;
-        done.some_were_there |= usize::try_from(made) != Ok(rows.len());
+        routed.some_existed |= usize::try_from(made) != Ok(rows.len());
         Ok(())
     }
 
-    /// Makes the deliveries of these routes that are to wait in line, but for the changes that are in hand already.
-    async fn let_wait(&mut self, done: &mut Done, routes: &[Route], in_hand: &BTreeSet<i64>) -> Result<(), StoreError> {
-        let waits = |change: &&Unrouted| change.refused.is_none() && !in_hand.contains(&change.id);
-        let changes: Vec<_> = done.changes.iter().filter(waits).collect();
+    /// Queues the deliveries of these routes, except for changes that were dispatched directly.
+    async fn enqueue(
+        &mut self,
+        routed: &mut RoutedOnce,
+        routes: &[Route],
+        direct: &BTreeSet<i64>,
+    ) -> Result<(), StoreError> {
+        let is_queued = |change: &&Unrouted| change.refused.is_none() && !direct.contains(&change.id);
+        let changes: Vec<_> = routed.changes.iter().filter(is_queued).collect();
         let mut expected = 0;
         for route in routes {
             let rows = changes.iter().filter(|change| route.takes(change)).count();
             let rows = i64::try_from(rows).unwrap_or(i64::MAX);
-            *done.made.entry(route.target.clone()).or_default() += rows;
+            *routed.made.entry(route.target.clone()).or_default() += rows;
             expected += rows;
         }
         if expected > 0 {
             let ids: Vec<_> = changes.iter().map(|change| change.id).collect();
-            let made = self.make_pending(&ids, routes).await?;
-            done.some_wait = true;
-            done.some_were_there |= i64::try_from(made) != Ok(expected);
+            let made = self.insert_pending(&ids, routes).await?;
+            routed.some_queued = true;
+            routed.some_existed |= i64::try_from(made) != Ok(expected);
         }
         Ok(())
     }
 
-    async fn make_pending(&mut self, ids: &[i64], routes: &[Route]) -> Result<u64, StoreError> {
+    async fn insert_pending(&mut self, ids: &[i64], routes: &[Route]) -> Result<u64, StoreError> {
         match self.run(Enqueue { batch: Json::of(routes), ids }).await {
             Ok(execution) => Ok(execution.rows_affected),
-            // Another host at another node of a cluster has just routed the same: look again.
-            Err(StoreError::Database { error, .. }) if error.kind == ErrorKind::DuplicateKey => Err(self.outrun()),
+            // A host at another node of a cluster has just routed the same change; the transaction is run again.
+            Err(StoreError::Database { error, .. }) if error.kind == ErrorKind::DuplicateKey => Err(self.lost_race()),
             Err(error) => Err(error),
         }
     }
 
-    /// Counts the deliveries that were made. When fewer were than there are routes, some were there before: someone set
-    /// `routed_at` back. Then the rows themselves are counted, however long that takes.
-    async fn count_made(&mut self, done: &Done) -> Result<(), StoreError> {
-        for (target, made) in &done.made {
-            let made = if done.some_were_there { self.uncounted(target).await? } else { *made };
-            self.count(target, Counted { made, ..Counted::default() }).await?;
+    /// Adds the deliveries that were made to the counts. When fewer were made than expected, some existed before, because an
+    /// operator reset `routed_at`. Then the rows themselves are counted, however long that takes.
+    async fn count_made(&mut self, routed: &RoutedOnce) -> Result<(), StoreError> {
+        for (target, made) in &routed.made {
+            let made = if routed.some_existed { self.uncounted(target).await? } else { *made };
+            self.add_counts(target, CountDelta { made, ..CountDelta::default() }).await?;
         }
         Ok(())
     }

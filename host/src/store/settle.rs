@@ -1,16 +1,16 @@
-//! Settling: what became of a batch is written in one transaction, and only while its lease stands.
+//! Settling: the results of a batch are written in one transaction, and only while its lease is held.
 //!
-//! A constant number of statements: end the lease (the guard), end its work, write the deliveries (those that are done at their
-//! first attempt differ in nothing but their id, and go by that alone), keep the links, write the target's ids back next to
-//! the patients, count. A delivery that came straight from the router (`straight.rs`) gets its row here.
+//! A constant number of statements: end the lease (the guard), delete what was in flight, write the deliveries, update the
+//! links, write the target's ids back next to the patients, count. Plain successes differ only in their id, so one list of
+//! ids writes them all. A directly dispatched change (`direct.rs`) gets its delivery here.
 //!
-//! What is in doubt at an HTTP target (a request was sent and never answered) is not settled: it stays in work, and its lease
-//! stands until the server can no longer be working on it. So no host delivers any state of these patients before.
+//! A change in doubt at an HTTP target (a request was sent and never answered) is not settled. It stays in flight under its
+//! lease until the server can no longer be working on it, so that no host delivers another state of the patient before.
 
 use serde::Serialize;
 
 use super::bulk::padded_rows;
-use super::counts::Counted;
+use super::counts::CountDelta;
 use super::sql::{
     InsertDone, InsertProcessing, Json, MarkDone, NoteInDoubt, PutLinks, TextRows, UpdateEach, WriteBackFhirId,
     WriteBackOpenemrId,
@@ -20,12 +20,11 @@ use crate::database::rerun;
 use crate::domain::delivery::{Settlement, Status};
 use crate::domain::ids::IdColumn;
 
-/// What a settle found.
+/// Whether the results were written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Settled {
-    /// All of it is written.
     Written,
-    /// The lease was taken away before: nothing is written, and someone else delivers.
+    /// The lease was lost before, so nothing is written; another host delivers the batch.
     LeaseLost,
 }
 
@@ -68,11 +67,11 @@ struct LinkRow<'a> {
 }
 
 impl Store {
-    /// Writes what became of every delivery under `lease`, and ends the lease. `id_column` is where the ids of
-    /// `patient` go.
+    /// Writes the results of all deliveries under `lease`, and ends the lease. The target's ids of patients go to
+    /// `id_column`.
     ///
     /// # Errors
-    /// When the store cannot be reached; nothing is then written, and the lease runs out by itself.
+    /// When the store cannot be reached. Nothing is then written, and the lease expires.
     pub async fn settle(
         &self,
         lease: &Lease,
@@ -85,8 +84,8 @@ impl Store {
                 transaction.rollback().await?;
                 return Ok(Settled::LeaseLost);
             }
-            let in_work = transaction.leave_work(lease).await?;
-            transaction.all_of(settlements, in_work, "were in work")?;
+            let in_flight = transaction.end_in_flight(lease).await?;
+            transaction.expect_rows(settlements, in_flight, "were in flight")?;
             transaction.write_settled(lease, settlements, id_column).await?;
             transaction.commit().await?;
             Ok(Settled::Written)
@@ -94,12 +93,12 @@ impl Store {
         .await
     }
 
-    /// Writes what became of a part of the deliveries under `lease`, and leaves `in_doubt`, the others, in work under it. The
-    /// lease is neither ended nor made longer: it runs out by itself. Of what is in doubt only the attempts and the failure are
-    /// written; one that is to fail fails when the lease has run out.
+    /// Writes the results of some deliveries under `lease`, and leaves the others, `in_doubt`, in flight under it. The lease is
+    /// neither ended nor renewed, so it expires. Of a delivery in doubt only the attempts and the failure are written; if its
+    /// attempts are spent, it fails when the lease has expired.
     ///
     /// # Errors
-    /// When the store cannot be reached; nothing is then written, and the lease runs out by itself.
+    /// When the store cannot be reached. Nothing is then written, and the lease expires.
     pub async fn settle_in_part(
         &self,
         lease: &Lease,
@@ -115,10 +114,10 @@ impl Store {
                 return Ok(Settled::LeaseLost);
             }
             if !settlements.is_empty() {
-                let in_work = transaction.leave_work_in_part(lease, &ids(settlements)).await?;
-                transaction.all_of(settlements, in_work, "were in work")?;
+                let in_flight = transaction.end_in_flight_of(lease, &ids(settlements)).await?;
+                transaction.expect_rows(settlements, in_flight, "were in flight")?;
             }
-            transaction.note_doubt(lease, in_doubt).await?;
+            transaction.record_in_doubt(lease, in_doubt).await?;
             transaction.write_settled(lease, settlements, id_column).await?;
             transaction.commit().await?;
             Ok(Settled::Written)
@@ -148,19 +147,19 @@ fn link_rows(settlements: &[Settlement]) -> Vec<LinkRow<'_>> {
         .collect()
 }
 
-fn counted(settlements: &[Settlement]) -> Counted {
+fn count_delta(settlements: &[Settlement]) -> CountDelta {
     let of = |status| settlements.iter().filter(|settlement| settlement.status == status).count();
     let count = |status| i64::try_from(of(status)).unwrap_or(i64::MAX);
-    Counted { done: count(Status::Done), superseded: count(Status::Superseded), ..Counted::default() }
+    CountDelta { done: count(Status::Done), superseded: count(Status::Superseded), ..CountDelta::default() }
 }
 
-/// Done without a word, with so many attempts spent: by far the most.
+/// Plain success with this attempt count (the common case).
 fn is_plain(settlement: &Settlement, attempts: u32) -> bool {
     settlement.status == Status::Done && settlement.failure.is_none() && settlement.attempts == attempts
 }
 
 impl StoreTransaction {
-    /// Everything but the guard and what is in work.
+    /// Writes deliveries, links, ids and counts: everything but the guard and the rows in flight.
     async fn write_settled(
         &mut self,
         lease: &Lease,
@@ -170,26 +169,26 @@ impl StoreTransaction {
         self.write_deliveries(lease, settlements).await?;
         let links = link_rows(settlements);
         if !links.is_empty() {
-            self.keep_links(&lease.target, &links).await?;
+            self.put_links(&lease.target, &links).await?;
             if let Some(column) = id_column {
                 self.write_back(column, &links).await?;
             }
         }
-        self.count(&lease.target, counted(settlements)).await
+        self.add_counts(&lease.target, count_delta(settlements)).await
     }
 
-    /// Writes what was learnt of deliveries that stay in work. `finished_at` marks those that fail when their lease ends.
-    async fn note_doubt(&mut self, lease: &Lease, in_doubt: &[Settlement]) -> Result<(), StoreError> {
+    /// Writes the failures of deliveries that stay in flight. `finished_at` marks those that fail when their lease ends.
+    async fn record_in_doubt(&mut self, lease: &Lease, in_doubt: &[Settlement]) -> Result<(), StoreError> {
         if in_doubt.is_empty() {
             return Ok(());
         }
-        if lease.is_straight {
-            self.make_processing(lease, &ids(in_doubt)).await?;
+        if lease.is_direct {
+            self.insert_processing(lease, &ids(in_doubt)).await?;
         }
         let rows: Vec<_> = in_doubt.iter().map(delivery_row).collect();
-        let statement = NoteInDoubt { target: &lease.target, epoch: lease.epoch, batch: Json::of(&rows) };
+        let statement = NoteInDoubt { target: &lease.target, lease_id: lease.id, batch: Json::of(&rows) };
         let noted = self.run(statement).await?.rows_affected;
-        self.all_of(in_doubt, noted, "are in doubt under the lease")
+        self.expect_rows(in_doubt, noted, "are in doubt under the lease")
     }
 
     async fn write_deliveries(&mut self, lease: &Lease, settlements: &[Settlement]) -> Result<(), StoreError> {
@@ -199,53 +198,53 @@ impl StoreTransaction {
         let ids_of = |of: &[&Settlement]| of.iter().map(|settlement| settlement.outbox_id).collect::<Vec<_>>();
         let mut written = 0;
         if !plain.is_empty() {
-            written += if lease.is_straight {
-                self.make_done(lease, &ids_of(&plain), attempts).await?
+            written += if lease.is_direct {
+                self.insert_done(lease, &ids_of(&plain), attempts).await?
             } else {
-                self.finish(lease, &ids_of(&plain), attempts).await?
+                self.mark_done(lease, &ids_of(&plain), attempts).await?
             };
         }
         if !others.is_empty() {
-            if lease.is_straight {
-                self.make_processing(lease, &ids_of(&others)).await?;
+            if lease.is_direct {
+                self.insert_processing(lease, &ids_of(&others)).await?;
             }
-            written += self.move_each(lease, &others).await?;
+            written += self.update_each(lease, &others).await?;
         }
-        self.all_of(settlements, written, "were under the lease")
+        self.expect_rows(settlements, written, "were under the lease")
     }
 
-    /// The lease stood, so every delivery under it must have been there: else someone wrote into our tables.
-    fn all_of(&self, settlements: &[Settlement], there: u64, were: &str) -> Result<(), StoreError> {
-        if usize::try_from(there) == Ok(settlements.len()) {
+    /// The lease was held, so a mismatch means that another program changed these rows.
+    fn expect_rows(&self, settlements: &[Settlement], found: u64, state: &str) -> Result<(), StoreError> {
+        if usize::try_from(found) == Ok(settlements.len()) {
             return Ok(());
         }
-        Err(corrupt(&self.what, format!("{there} of {} deliveries {were}", settlements.len())))
+        Err(corrupt(&self.operation, format!("{found} of {} deliveries {state}", settlements.len())))
     }
 
-    /// The rows of deliveries that came straight from the router and are done.
-    async fn make_done(&mut self, lease: &Lease, outbox_ids: &[i64], attempts: u32) -> Result<u64, StoreError> {
+    /// Inserts the deliveries of directly dispatched changes, as done.
+    async fn insert_done(&mut self, lease: &Lease, outbox_ids: &[i64], attempts: u32) -> Result<u64, StoreError> {
         let statement = InsertDone { target: &lease.target, attempts, ids: outbox_ids };
         Ok(self.run(statement).await?.rows_affected)
     }
 
-    /// The rows of deliveries that came straight from the router, as a claim would have left them.
-    async fn make_processing(&mut self, lease: &Lease, outbox_ids: &[i64]) -> Result<(), StoreError> {
-        let statement = InsertProcessing { target: &lease.target, epoch: lease.epoch, ids: outbox_ids };
+    /// Inserts the deliveries of directly dispatched changes, as a claim would have left them.
+    async fn insert_processing(&mut self, lease: &Lease, outbox_ids: &[i64]) -> Result<(), StoreError> {
+        let statement = InsertProcessing { target: &lease.target, lease_id: lease.id, ids: outbox_ids };
         self.run(statement).await.map(drop)
     }
 
-    async fn finish(&mut self, lease: &Lease, outbox_ids: &[i64], attempts: u32) -> Result<u64, StoreError> {
-        let statement = MarkDone { target: &lease.target, epoch: lease.epoch, attempts, ids: outbox_ids };
+    async fn mark_done(&mut self, lease: &Lease, outbox_ids: &[i64], attempts: u32) -> Result<u64, StoreError> {
+        let statement = MarkDone { target: &lease.target, lease_id: lease.id, attempts, ids: outbox_ids };
         Ok(self.run(statement).await?.rows_affected)
     }
 
-    async fn move_each(&mut self, lease: &Lease, settlements: &[&Settlement]) -> Result<u64, StoreError> {
+    async fn update_each(&mut self, lease: &Lease, settlements: &[&Settlement]) -> Result<u64, StoreError> {
         let rows: Vec<_> = settlements.iter().map(|settlement| delivery_row(settlement)).collect();
-        let statement = UpdateEach { target: &lease.target, epoch: lease.epoch, batch: Json::of(&rows) };
+        let statement = UpdateEach { target: &lease.target, lease_id: lease.id, batch: Json::of(&rows) };
         Ok(self.run(statement).await?.rows_affected)
     }
 
-    async fn keep_links(&mut self, target: &str, links: &[LinkRow<'_>]) -> Result<(), StoreError> {
+    async fn put_links(&mut self, target: &str, links: &[LinkRow<'_>]) -> Result<(), StoreError> {
         // In the order of the columns of `put_links`.
         let row = |link: &LinkRow<'_>| {
             vec![

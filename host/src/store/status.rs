@@ -4,9 +4,9 @@
 use std::collections::BTreeMap;
 
 use super::hosts::RunningHost;
+use super::in_flight::NEVER;
 use super::sql::{CountOpen, EnabledTargets, HasDue, OldestPending, ReadTargetStatus, RecentDeliveries};
-use super::work::NEVER;
-use super::{Counts, Reader, Store, StoreError, StoreTransaction};
+use super::{Counts, RowReader, Store, StoreError, StoreTransaction};
 use crate::domain::delivery::Status;
 
 /// The oldest pending delivery is looked for among so many that are next in line.
@@ -125,7 +125,7 @@ impl Store {
         let mut open = transaction.waiting().await?.count;
         let enabled = transaction.fetch(EnabledTargets {}).await?;
         for row in enabled.rows {
-            let target = Reader::new("count open work", row).text()?;
+            let target = RowReader::new("count open work", row).text()?;
             open += transaction.number(CountOpen { target: &target }).await?.unwrap_or_default();
         }
         transaction.rollback().await?;
@@ -156,7 +156,7 @@ impl StoreTransaction {
         rows.rows
             .into_iter()
             .map(|row| {
-                let mut reader = Reader::new("read targets", row);
+                let mut reader = RowReader::new("read targets", row);
                 let name = reader.text()?;
                 let status = TargetStatus {
                     enabled: reader.integer()? != 0,
@@ -182,7 +182,7 @@ impl StoreTransaction {
         for (name, target) in targets.iter_mut().filter(|(_, target)| target.counts.pending > 0) {
             if let Some(row) = self.fetch(OldestPending { target: name, never: NEVER }).await?.rows.into_iter().next() {
                 target.oldest_pending_ms =
-                    Reader::new("find oldest pending", row).optional_integer()?.map(|age| age.max(0));
+                    RowReader::new("find oldest pending", row).optional_integer()?.map(|age| age.max(0));
             }
         }
         Ok(())
@@ -204,7 +204,7 @@ impl StoreTransaction {
         rows.rows
             .into_iter()
             .map(|row| {
-                let mut reader = Reader::new("read recent deliveries", row);
+                let mut reader = RowReader::new("read recent deliveries", row);
                 let mut sync = RecentSync {
                     target: reader.text()?,
                     change_id: 0,

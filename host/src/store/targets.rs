@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::routing::{Route, Routes};
 use super::sql::{ChangeRoutes, ReadRoutes, RegisterTarget, ReportTarget, RequestProbe, SetPaused};
-use super::{Reader, Store, StoreError, StoreTransaction};
+use super::{RowReader, Store, StoreError, StoreTransaction};
 use crate::database::rerun;
 use crate::domain::change::Failure;
 
@@ -59,7 +59,7 @@ impl BreakerState {
 
 /// What a host tells about a target.
 #[derive(Clone, Debug)]
-pub struct TargetNews<'a> {
+pub struct TargetReport<'a> {
     /// Which.
     pub name: &'a str,
     /// Whether it works.
@@ -109,11 +109,11 @@ impl Store {
     /// # Errors
     /// When the store cannot be reached.
     pub async fn routes(&self) -> Result<Routes, StoreError> {
-        let what = "read what is routed where";
-        let rows = self.fetch_alone(what, ReadRoutes {}).await?;
+        let operation = "read what is routed where";
+        let rows = self.fetch_alone(operation, ReadRoutes {}).await?;
         let mut routes = Routes::default();
         for row in rows.rows {
-            let mut reader = Reader::new(what, row);
+            let mut reader = RowReader::new(operation, row);
             let target = reader.text()?;
             let types = reader.optional_text()?;
             let is_enabled = reader.integer()? != 0;
@@ -130,7 +130,7 @@ impl Store {
     ///
     /// # Errors
     /// When the store cannot be reached.
-    pub async fn note_target(&self, news: &TargetNews<'_>) -> Result<(), StoreError> {
+    pub async fn report_target(&self, news: &TargetReport<'_>) -> Result<(), StoreError> {
         rerun("note target", || async {
             let mut transaction = self.begin(&format!("note state of target `{}`", news.name)).await?;
             let breaker_pause_ms = match news.breaker {
@@ -158,9 +158,9 @@ impl Store {
     /// # Errors
     /// When the store cannot be reached.
     pub async fn request_probe(&self, target: &str) -> Result<(), StoreError> {
-        let what = format!("ask for a probe of target `{target}`");
+        let operation = format!("ask for a probe of target `{target}`");
         rerun("request probe", || async {
-            let mut transaction = self.begin(&what).await?;
+            let mut transaction = self.begin(&operation).await?;
             transaction.run(RequestProbe { name: target }).await?;
             transaction.commit().await
         })

@@ -1,7 +1,7 @@
 //! The table of users (`[store] users_table`): who may sign in to the application. Only `service::UserService` writes here.
 
 use super::sql::{ListUsers, PutUser};
-use super::{Reader, Store, StoreError, StoreTransaction};
+use super::{RowReader, Store, StoreError, StoreTransaction};
 
 /// A row of the table.
 #[derive(Clone, PartialEq, Eq)]
@@ -37,14 +37,14 @@ impl Store {
     /// # Errors
     /// When the store cannot be reached.
     pub async fn users(&self) -> Result<Vec<StoredUser>, StoreError> {
-        let what = "read users";
-        let mut transaction = self.begin_read(what).await?;
+        let operation = "read users";
+        let mut transaction = self.begin_read(operation).await?;
         let rows = transaction.fetch(ListUsers {}).await?;
         transaction.rollback().await?;
         rows.rows
             .into_iter()
             .map(|row| {
-                let mut reader = Reader::new(what, row);
+                let mut reader = RowReader::new(operation, row);
                 Ok(StoredUser {
                     username: reader.text()?,
                     display_name: reader.text()?,

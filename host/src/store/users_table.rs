@@ -3,7 +3,7 @@
 //! A store keeps the name that its table was made with. Another name in `host.toml` is refused, since the users would seem to be
 //! gone. It must never rename a table by itself: applications read it.
 
-use super::{MigrationError, Reader, Store, failed};
+use super::{MigrationError, RowReader, Store, failed};
 use crate::database::{Dialect, RowLimits, Transaction};
 use crate::domain::ids::UsersTable;
 
@@ -41,11 +41,11 @@ impl Store {
         let found = if newest < REMEMBERED_SINCE {
             UsersTable::default().as_str().to_owned()
         } else {
-            let what = "read the name of the table of users";
+            let operation = "read the name of the table of users";
             let sql = "SELECT value FROM sync_setting WHERE name = 'users_table'";
-            let rows = transaction.query(sql, &[], RowLimits::NONE).await.map_err(|error| failed(what, error))?;
+            let rows = transaction.query(sql, &[], RowLimits::NONE).await.map_err(|error| failed(operation, error))?;
             match rows.rows.into_iter().next() {
-                Some(row) => Reader::new(what, row).text()?,
+                Some(row) => RowReader::new(operation, row).text()?,
                 None => UsersTable::default().as_str().to_owned(),
             }
         };

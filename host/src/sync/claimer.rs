@@ -18,7 +18,7 @@ use super::target::{SyncOptions, Target};
 use super::trial::TRIAL_MAX;
 use super::trouble::StoreTrouble;
 use super::worker::release;
-use crate::store::{Batch, Claim, ClaimRequest, Place, Store, UnderLease};
+use crate::store::{Batch, Claim, ClaimRequest, ClaimedIds, ScanCursor, Store};
 
 /// While batches come straight from the router, what waits in line is looked at so often all the same: another host may have
 /// given something back, and what was put off comes due.
@@ -45,7 +45,7 @@ pub(super) struct Claimer {
 impl Claimer {
     pub(super) async fn run(mut self) {
         let mut line = self.handover.line();
-        let mut place = Place::default();
+        let mut cursor = ScanCursor::of_claims();
         let task = format!("claim for {}", self.target.spec.name);
         // When it was seen last that nothing waits in line.
         let mut idle_since: Option<Instant> = None;
@@ -55,12 +55,12 @@ impl Claimer {
                 // Before the look, so that nothing that comes in between goes unheard.
                 line.mark_unchanged();
                 idle_since = None;
-                match self.store.claim_on(&self.request(), &mut place).await {
+                match self.store.claim_from(&self.request(), &mut cursor).await {
                     Ok(claim) => {
                         self.trouble.end(&task);
                         match claim {
                             Claim::Batch(batch) => self.hold(batch).await,
-                            Claim::OnlyMoot => {}
+                            Claim::OnlySuperseded => {}
                             Claim::Nothing => idle_since = Some(Instant::now()),
                         }
                     }
@@ -139,7 +139,7 @@ impl Claimer {
     }
 
     /// Reads what the router gave.
-    async fn load(&self, taken: UnderLease, request: &ClaimRequest) -> Option<Batch> {
+    async fn load(&self, taken: ClaimedIds, request: &ClaimRequest) -> Option<Batch> {
         self.store.load(taken, request).await.unwrap_or_else(|error| {
             tracing::warn!(target_name = %request.target, %error, "cannot read a batch; its lease will run out");
             None
@@ -168,7 +168,7 @@ impl Claimer {
                     match self.store.renew(&batch.lease).await {
                         Ok(true) => renewed = Instant::now(),
                         Ok(false) => {
-                            tracing::warn!(target_name = %batch.lease.target, lease_epoch = batch.lease.epoch, "the lease was lost before its batch was begun");
+                            tracing::warn!(target_name = %batch.lease.target, lease_id = batch.lease.id.get(), "the lease was lost before its batch was begun");
                             return;
                         }
                         // Whether the lease stands is unknown; the fence will tell.

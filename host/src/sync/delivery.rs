@@ -79,11 +79,11 @@ impl StoreFence {
         match self.store.renew_for(&self.lease, least_ms).await {
             Ok(true) => true,
             Ok(false) => {
-                tracing::warn!(target_name = %self.lease.target, lease_epoch = self.lease.epoch, "fence: the lease was lost");
+                tracing::warn!(target_name = %self.lease.target, lease_id = self.lease.id.get(), "fence: the lease was lost");
                 false
             }
             Err(error) => {
-                tracing::warn!(target_name = %self.lease.target, lease_epoch = self.lease.epoch, %error, "fence: the lease cannot be renewed");
+                tracing::warn!(target_name = %self.lease.target, lease_id = self.lease.id.get(), %error, "fence: the lease cannot be renewed");
                 false
             }
         }

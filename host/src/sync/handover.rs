@@ -9,19 +9,19 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::{Notify, oneshot, watch};
 
-use crate::store::{ClaimRequest, UnderLease};
+use crate::store::{ClaimRequest, ClaimedIds};
 
 /// One question of a target, as the router has it.
 pub(super) struct Asked {
     pub(super) request: ClaimRequest,
-    pub(super) answer: oneshot::Sender<UnderLease>,
+    pub(super) answer: oneshot::Sender<ClaimedIds>,
     withdrawn: Arc<AtomicBool>,
 }
 
 /// One question, as the target has it.
 pub(super) struct Question {
     /// The batch, still to be read; closed when there is none to be had any more.
-    pub(super) answer: oneshot::Receiver<UnderLease>,
+    pub(super) answer: oneshot::Receiver<ClaimedIds>,
     withdrawn: Arc<AtomicBool>,
 }
 
@@ -119,6 +119,7 @@ impl Handover {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::ids::LeaseId;
     use crate::store::Lease;
 
     fn request(target: &str) -> ClaimRequest {
@@ -131,10 +132,15 @@ mod tests {
         }
     }
 
-    fn taken(target: &str) -> UnderLease {
-        let lease =
-            Lease { target: target.to_owned(), epoch: 1, owner: "host".to_owned(), lease_ms: 1, is_straight: true };
-        UnderLease::of(lease)
+    fn taken(target: &str) -> ClaimedIds {
+        let lease = Lease {
+            target: target.to_owned(),
+            id: LeaseId::new(1),
+            owner: "host".to_owned(),
+            lease_ms: 1,
+            is_direct: true,
+        };
+        ClaimedIds::of(lease)
     }
 
     #[tokio::test]

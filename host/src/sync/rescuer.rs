@@ -68,7 +68,7 @@ impl Rescuer {
         say_once(trouble, "look for leases that ran out", taken.as_ref().err());
         let leases = taken.unwrap_or_default();
         for lease in &leases {
-            tracing::warn!(target_name = %lease.target, lease_epoch = lease.epoch, "a lease ran out: its batch is free again");
+            tracing::warn!(target_name = %lease.target, lease_id = lease.id.get(), "a lease ran out: its batch is free again");
         }
         if !leases.is_empty() {
             self.handover.something_waits();

@@ -4,28 +4,18 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::handover::{Asked, Handover};
 use super::trouble::StoreTrouble;
 use super::worker::release;
-use crate::store::{ClaimRequest, Routed, Routes, Store, StoreError, UnderLease};
+use crate::store::{ClaimRequest, ClaimedIds, Routed, Routes, ScanCursor, Store, StoreError};
 
 /// Rows routed in one transaction.
 const ROUTE_MAX: u32 = 1_000;
 
 /// The shortest pause between two looks.
 const POLL_MIN: Duration = Duration::from_millis(2);
-
-/// A look goes on behind the last id. A smaller id may be committed later, so that it looks back so often.
-const LOOK_BACK_EVERY: Duration = Duration::from_millis(500);
-/// It looks back to where it was at least so long ago.
-const LOOK_BACK: Duration = Duration::from_secs(2);
-/// From the very beginning it looks so seldom that this takes a fiftieth of the time: there it walks over the dead entries of
-/// all that was routed and that the database has not tidied up yet.
-const FROM_THE_BEGINNING_SHARE: u32 = 50;
-const FROM_THE_BEGINNING_EVERY_MAX: Duration = Duration::from_secs(30);
 
 /// With something to route, so long is waited for a target that takes deliveries to ask: what is given straight costs less than
 /// what waits in line, and who is busy with a batch could not take it yet anyway. It must be longer than a batch takes: who
@@ -49,19 +39,16 @@ impl Router {
     pub(super) async fn run(self) {
         let mut routes = None;
         let mut pause = POLL_MIN;
-        let mut place = Place::new(Instant::now());
+        let mut cursor = ScanCursor::of_routing();
         wait_for_targets(&self.handover, &self.stop).await;
         while !self.stop.is_cancelled() {
-            let begun = Instant::now();
-            place.begin(begun);
             let asked = self.handover.take();
             let requests: Vec<_> = asked.iter().map(|asked| asked.request.clone()).collect();
-            match self.route(&mut routes, &mut place, &requests).await {
+            match self.route(&mut routes, &mut cursor, &requests).await {
                 Ok(done) => {
                     self.trouble.end(TASK);
-                    place.ended(begun, Instant::now());
-                    hand_over(&self.store, &self.handover, asked, done.taken).await;
-                    if done.some_wait {
+                    hand_over(&self.store, &self.handover, asked, done.claimed).await;
+                    if done.some_queued {
                         self.handover.something_waits();
                     }
                     if done.changes > 0 {
@@ -70,7 +57,7 @@ impl Router {
                         wait_for_targets(&self.handover, &self.stop).await;
                         continue;
                     }
-                    if done.routes_changed || place.goes_back() {
+                    if done.routes_changed {
                         continue;
                     }
                     pause = (pause * 2).min(self.poll);
@@ -96,7 +83,7 @@ impl Router {
     async fn route(
         &self,
         known: &mut Option<Routes>,
-        place: &mut Place,
+        cursor: &mut ScanCursor,
         requests: &[ClaimRequest],
     ) -> Result<Routed, StoreError> {
         let routes = match known.take() {
@@ -104,9 +91,9 @@ impl Router {
             None => self.store.routes().await?,
         };
         if routes.list.is_empty() {
-            return Ok(Routed { taken: vec![None; requests.len()], ..Routed::default() });
+            return Ok(Routed { claimed: vec![None; requests.len()], ..Routed::default() });
         }
-        let done = self.store.route_along(&routes, limit(requests), &mut place.after, requests).await?;
+        let done = self.store.route_along(&routes, limit(requests), cursor, requests).await?;
         if !done.routes_changed {
             *known = Some(routes);
         }
@@ -123,60 +110,6 @@ async fn wait_for_targets(handover: &Handover, stop: &CancellationToken) {
     }
 }
 
-/// Where the next look begins.
-struct Place {
-    after: i64,
-    /// Where it was some seconds ago, and where it will then have been.
-    back: i64,
-    next_back: i64,
-    moved: Instant,
-    looked_back: Instant,
-    is_whole: bool,
-    whole_due: Instant,
-}
-
-impl Place {
-    fn new(now: Instant) -> Self {
-        let start = i64::MIN;
-        Self {
-            after: start,
-            back: start,
-            next_back: start,
-            moved: now,
-            looked_back: now,
-            is_whole: false,
-            whole_due: now,
-        }
-    }
-
-    fn begin(&mut self, now: Instant) {
-        if now.duration_since(self.moved) >= LOOK_BACK {
-            (self.back, self.next_back, self.moved) = (self.next_back, self.after, now);
-        }
-        self.is_whole = now >= self.whole_due;
-        if self.is_whole {
-            self.after = i64::MIN;
-        } else if now.duration_since(self.looked_back) > LOOK_BACK_EVERY {
-            (self.after, self.looked_back) = (self.back, now);
-        }
-    }
-
-    /// The look that began then is over.
-    fn ended(&mut self, begun: Instant, now: Instant) {
-        if self.is_whole {
-            let took = now.duration_since(begun);
-            self.whole_due = now + (took * FROM_THE_BEGINNING_SHARE).min(FROM_THE_BEGINNING_EVERY_MAX);
-        }
-    }
-
-    /// After a look that found nothing: whether there is something to look at before it.
-    fn goes_back(&mut self) -> bool {
-        let is_before = self.after > self.back;
-        self.after = self.after.min(self.back);
-        is_before
-    }
-}
-
 /// How much to route at once: no more than is asked for, so that nothing of it has to wait in line.
 fn limit(asked: &[ClaimRequest]) -> u32 {
     let of = |target: &str| asked.iter().filter(|one| one.target == target).map(|one| one.batch_max).sum::<u32>();
@@ -184,7 +117,7 @@ fn limit(asked: &[ClaimRequest]) -> u32 {
 }
 
 /// Gives each its batch; who got none goes on waiting.
-async fn hand_over(store: &Store, handover: &Handover, asked: Vec<Asked>, taken: Vec<Option<UnderLease>>) {
+async fn hand_over(store: &Store, handover: &Handover, asked: Vec<Asked>, taken: Vec<Option<ClaimedIds>>) {
     let mut waiting = Vec::new();
     for (asked, taken) in asked.into_iter().zip(taken) {
         let Some(taken) = taken else {
@@ -204,45 +137,6 @@ async fn hand_over(store: &Store, handover: &Handover, asked: Vec<Asked>, taken:
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn it_looks_back_now_and_then_and_from_the_beginning_seldom() {
-        let mut now = Instant::now();
-        let mut place = Place::new(now);
-        place.begin(now);
-        assert_eq!(place.after, i64::MIN, "the first look");
-        place.ended(now, now + Duration::from_millis(100));
-        let (mut from_the_beginning, mut looks_back) = (0, 0);
-        // A minute of looks, each of which routes a hundred changes. In the first seconds to look back is to begin anew.
-        for reached in (100..=120_000_i64).step_by(100) {
-            place.after = reached;
-            now += Duration::from_millis(50);
-            place.begin(now);
-            match place.after {
-                i64::MIN => from_the_beginning += 1,
-                after if after < reached => {
-                    assert!(after >= reached - 10_000, "{reached}: {after} is more than five seconds ago");
-                    looks_back += 1;
-                }
-                _ => {}
-            }
-            place.ended(now, now + Duration::from_millis(100));
-        }
-        assert!((10..=20).contains(&from_the_beginning) && looks_back > 50, "{from_the_beginning}, {looks_back}");
-    }
-
-    #[test]
-    fn a_look_from_the_beginning_that_takes_long_is_done_every_half_minute() {
-        let now = Instant::now();
-        let mut place = Place::new(now);
-        place.begin(now);
-        let over = now + Duration::from_secs(5);
-        place.ended(now, over);
-        place.begin(over + Duration::from_secs(29));
-        assert!(!place.is_whole);
-        place.begin(over + Duration::from_secs(31));
-        assert!(place.is_whole);
-    }
 
     #[test]
     fn no_more_is_routed_than_is_asked_for() {

@@ -14,7 +14,7 @@ use super::target::{SyncOptions, Target};
 use super::trial::{Trial, Verdict};
 use crate::domain::change::{Failure, FindingLevel, Report};
 use crate::plugin::{Adapter, Runtime};
-use crate::store::{BreakerState, Store, TargetNews, TargetState};
+use crate::store::{BreakerState, Store, TargetReport, TargetState};
 
 /// An adapter that may be used, with what its last check learnt.
 pub(super) struct InForce {
@@ -229,8 +229,8 @@ impl Supervisor {
         failure: Option<&Failure>,
         summary: Option<&str>,
     ) {
-        let news = TargetNews { name: &self.target.spec.name, state, breaker, failure, summary };
-        if let Err(error) = self.store.note_target(&news).await {
+        let news = TargetReport { name: &self.target.spec.name, state, breaker, failure, summary };
+        if let Err(error) = self.store.report_target(&news).await {
             tracing::warn!(target_name = %news.name, %error, "cannot note the state of the target");
         }
     }

@@ -13,7 +13,7 @@ use super::supervisor::{Gate, InForce, Supervisor};
 use super::trial::{Trial, Verdict};
 use crate::domain::change::{Failure, FailureKind};
 use crate::plugin::{Adapter, PluginError, read_component};
-use crate::store::{AdapterNews, BreakerState, TargetState, TargetWish};
+use crate::store::{AdapterEvent, BreakerState, DesiredState, TargetState};
 
 /// When nothing was due for so long, the adapter on trial is put in force on its check alone. Its first deliveries are measured
 /// against the old one all the same.
@@ -68,7 +68,7 @@ impl Supervisor {
         let wish = self.wish().await;
         self.adapters.reloads_seen = wish.as_ref().map(|wish| wish.reload_requests);
         let file = self.load_file().await;
-        let Some(TargetWish { adapter_sha256: Some(in_force), rejected_sha256: rejected, .. }) = wish else {
+        let Some(DesiredState { adapter_sha256: Some(in_force), rejected_sha256: rejected, .. }) = wish else {
             return file;
         };
         let why = match &file {
@@ -171,7 +171,7 @@ impl Supervisor {
         match verdict {
             Verdict::Passed => {
                 if !under_trial.in_force {
-                    self.take_into_force(under_trial.loaded).await;
+                    self.activate(under_trial.loaded).await;
                 }
                 let InForce { adapter, state, .. } = &*under_trial.trial.candidate;
                 self.open_with(adapter, state);
@@ -196,10 +196,10 @@ impl Supervisor {
         }
         under_trial.in_force = true;
         let loaded = under_trial.loaded.clone();
-        self.take_into_force(loaded).await;
+        self.activate(loaded).await;
     }
 
-    async fn take_into_force(&mut self, loaded: Loaded) {
+    async fn activate(&mut self, loaded: Loaded) {
         tracing::info!(target_name = %self.target.spec.name, sha256 = loaded.sha256(), "new adapter in force");
         if let Some(old) = self.adapters.current.replace(loaded) {
             self.adapters.previous = Some((old, tokio::time::Instant::now()));
@@ -280,7 +280,7 @@ impl Supervisor {
     async fn refuse(&self, loaded: Option<&Loaded>, failure: &Failure) {
         tracing::error!(target_name = %self.target.spec.name, error = %failure.message, "adapter not swapped");
         if let Some(loaded) = loaded
-            && let Err(error) = self.store.note_refused_adapter(&self.news(loaded, Some(&failure.message))).await
+            && let Err(error) = self.store.record_rejected_adapter(&self.news(loaded, Some(&failure.message))).await
         {
             tracing::warn!(target_name = %self.target.spec.name, %error, "cannot record that an adapter was refused");
         }
@@ -292,14 +292,14 @@ impl Supervisor {
     /// Tells the store what is in force here.
     pub(super) async fn record_in_force(&self) {
         let Some(current) = &self.adapters.current else { return };
-        if let Err(error) = self.store.put_adapter_in_force(&self.news(current, None), &current.bytes).await {
+        if let Err(error) = self.store.activate_adapter(&self.news(current, None), &current.bytes).await {
             tracing::warn!(target_name = %self.target.spec.name, %error, "cannot record which adapter is in force");
         }
     }
 
-    fn news<'a>(&'a self, loaded: &'a Loaded, reason: Option<&'a str>) -> AdapterNews<'a> {
+    fn news<'a>(&'a self, loaded: &'a Loaded, reason: Option<&'a str>) -> AdapterEvent<'a> {
         let descriptor = loaded.adapter.descriptor();
-        AdapterNews {
+        AdapterEvent {
             target: &self.target.spec.name,
             name: &descriptor.name,
             version: &descriptor.version,
@@ -342,8 +342,8 @@ impl Supervisor {
         }
     }
 
-    pub(super) async fn wish(&self) -> Option<TargetWish> {
-        match self.store.target_wish(&self.target.spec.name).await {
+    pub(super) async fn wish(&self) -> Option<DesiredState> {
+        match self.store.desired_state(&self.target.spec.name).await {
             Ok(wish) => Some(wish),
             Err(error) => {
                 tracing::debug!(%error, "cannot read what is wanted of the target");

@@ -45,7 +45,7 @@ mod tests {
 
     #[test]
     fn trouble_is_new_once_and_lasts_until_its_task_is_well() {
-        let error = StoreError::Corrupt { what: "route changes".to_owned(), found: "nothing".to_owned() };
+        let error = StoreError::Corrupt { operation: "route changes".to_owned(), found: "nothing".to_owned() };
         let trouble = StoreTrouble::default();
         assert!(trouble.note("router", &error));
         assert!(!trouble.note("router", &error), "said once");

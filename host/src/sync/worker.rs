@@ -17,6 +17,7 @@ use super::trial::{TRIAL_MAX, Trial, Verdict, failures, verdict};
 use super::trouble::StoreTrouble;
 use crate::domain::change::{Change, Failure, FailureKind};
 use crate::domain::delivery::Settlement;
+use crate::domain::ids::LeaseId;
 use crate::plugin::RequestFates;
 use crate::store::{Batch, Lease, Settled, Store};
 
@@ -117,7 +118,7 @@ impl Worker {
         let elapsed_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
         tracing::debug!(
             target_name = %self.target.spec.name,
-            lease_epoch = batch.lease.epoch,
+            lease_id = batch.lease.id.get(),
             deliveries = settled.len(),
             elapsed_ms,
             "batch settled"
@@ -194,7 +195,7 @@ impl Worker {
             match self.store.renew(&fence.lease).await {
                 Ok(true) => {}
                 Ok(false) => {
-                    tracing::warn!(target_name = %fence.lease.target, lease_epoch = fence.lease.epoch, "the lease was lost during a call");
+                    tracing::warn!(target_name = %fence.lease.target, lease_id = fence.lease.id.get(), "the lease was lost during a call");
                     return;
                 }
                 // Whether the lease stands is unknown; the fence before the commit decides.
@@ -208,12 +209,12 @@ impl Worker {
     async fn break_off(&self, fence: &StoreFence) {
         let lease = &fence.lease;
         if fence.fates.unanswered() == 0 {
-            tracing::info!(target_name = %lease.target, lease_epoch = lease.epoch, "call broken off");
+            tracing::info!(target_name = %lease.target, lease_id = lease.id.get(), "call broken off");
             return release(&self.store, lease).await;
         }
         tracing::warn!(
             target_name = %lease.target,
-            lease_epoch = lease.epoch,
+            lease_id = lease.id.get(),
             in_doubt_ms = fence.in_doubt_ms,
             "call broken off with a request that was not answered: its batch waits until its lease runs out"
         );
@@ -234,7 +235,7 @@ impl Worker {
         }
         tracing::warn!(
             target_name = %batch.lease.target,
-            lease_epoch = batch.lease.epoch,
+            lease_id = batch.lease.id.get(),
             deliveries = doubtful.len(),
             in_doubt_ms = self.target.in_doubt_ms().unwrap_or_default(),
             "a request was sent and not answered: its deliveries wait until the server can no longer be working on it"
@@ -244,7 +245,7 @@ impl Worker {
 
     async fn settle_all(&self, batch: &Batch, settlements: &[Settlement], in_doubt: &[Settlement]) {
         let until = tokio::time::Instant::now() + Duration::from_millis(self.options.lease_ms);
-        let (name, lease_epoch) = (&batch.lease.target, batch.lease.epoch);
+        let (name, lease_id) = (&batch.lease.target, batch.lease.id);
         let task = format!("settle at {name}");
         loop {
             let id_column = self.target.spec.id_column;
@@ -258,7 +259,7 @@ impl Worker {
                     if self.trouble.end(&task) {
                         tracing::info!(target_name = %name, "batches are settled again");
                     }
-                    return self.count(settled, lease_epoch, settlements, in_doubt);
+                    return self.count(settled, lease_id, settlements, in_doubt);
                 }
                 Err(error) => error,
             };
@@ -267,21 +268,21 @@ impl Worker {
                 tracing::warn!(target_name = %name, %error, "cannot settle; trying again");
             }
             if !error.is_transient() || tokio::time::Instant::now() >= until {
-                tracing::error!(target_name = %name, lease_epoch, %error, "not settled: the batch will be delivered again");
+                tracing::error!(target_name = %name, lease_id = lease_id.get(), %error, "not settled: the batch will be delivered again");
                 return;
             }
             tokio::time::sleep(Duration::from_millis(500)).await;
         }
     }
 
-    fn count(&self, settled: Settled, lease_epoch: i64, settlements: &[Settlement], in_doubt: &[Settlement]) {
+    fn count(&self, settled: Settled, lease_id: LeaseId, settlements: &[Settlement], in_doubt: &[Settlement]) {
         match settled {
             Settled::Written => {
                 self.tally.settled(settlements);
                 self.tally.deferred(in_doubt.len());
             }
             Settled::LeaseLost => {
-                tracing::warn!(target_name = %self.target.spec.name, lease_epoch, "not settled: the lease was lost");
+                tracing::warn!(target_name = %self.target.spec.name, lease_id = lease_id.get(), "not settled: the lease was lost");
                 self.tally.lease_lost();
             }
         }
@@ -291,7 +292,7 @@ impl Worker {
 /// Gives a batch back that is not, or no longer, being delivered.
 pub(super) async fn release(store: &Store, lease: &Lease) {
     match store.release(lease).await {
-        Ok(_) => tracing::info!(target_name = %lease.target, lease_epoch = lease.epoch, "batch given back"),
+        Ok(_) => tracing::info!(target_name = %lease.target, lease_id = lease.id.get(), "batch given back"),
         Err(error) => {
             tracing::warn!(target_name = %lease.target, %error, "cannot give a batch back; its lease will run out");
         }

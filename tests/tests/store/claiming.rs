@@ -17,7 +17,7 @@ on_every_store!(
     renewed_lease_is_not_taken,
     a_released_batch_is_free_at_once,
     the_newest_state_wins_and_older_ones_are_superseded,
-    a_patient_in_work_is_not_claimed_again,
+    a_patient_in_flight_is_not_claimed_again,
     an_older_change_is_never_delivered_after_a_newer_one,
     an_old_failure_that_a_person_retries_is_moot_once_a_newer_change_waits,
     a_failed_delivery_waits_for_a_person,
@@ -80,7 +80,7 @@ async fn expired_lease_cannot_settle(stand: Stand) {
     stand.pass(30_001);
     assert_eq!(stand.store.take_expired_leases().await.expect("take").len(), 1);
     let next = stand.claim_batch().await;
-    assert!(next.lease.epoch > late.lease.epoch);
+    assert!(next.lease.id != late.lease.id);
     let rows = [confirmed(&late.deliveries[0], "1")];
     assert_eq!(stand.store.settle(&late.lease, &rows, None).await.expect("settle"), Settled::LeaseLost);
     assert!(!stand.store.renew(&late.lease).await.expect("renew"));
@@ -118,7 +118,7 @@ async fn the_newest_state_wins_and_older_ones_are_superseded(stand: Stand) {
     assert_eq!((counts.superseded, counts.processing, counts.pending), (2, 1, 0));
 }
 
-async fn a_patient_in_work_is_not_claimed_again(stand: Stand) {
+async fn a_patient_in_flight_is_not_claimed_again(stand: Stand) {
     stand.put(&[patient(1, "Seoul")]).await;
     let batch = stand.claim_batch().await;
     stand.put(&[patient(1, "Busan")]).await;
@@ -212,7 +212,7 @@ async fn two_hosts_share_the_work_and_never_a_delivery(stand: Stand) {
                     assert_eq!(store.settle(&batch.lease, &rows, None).await.expect("settle"), Settled::Written);
                     mine.extend(batch.deliveries.iter().map(|delivery| delivery.change.change_id));
                 }
-                Claim::OnlyMoot => {}
+                Claim::OnlySuperseded => {}
                 Claim::Nothing => return mine,
             }
         }
@@ -273,7 +273,7 @@ async fn claimers_of_the_same_patients_do_not_stand_in_each_others_way(stand: St
             loop {
                 match store.claim(&request(10)).await.expect("claim") {
                     Claim::Nothing => return,
-                    Claim::OnlyMoot => {}
+                    Claim::OnlySuperseded => {}
                     Claim::Batch(batch) => {
                         let settled: Vec<_> =
                             batch.deliveries.iter().map(|delivery| confirmed(delivery, "7")).collect();

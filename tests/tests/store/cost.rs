@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use host::domain::delivery::Status;
 use host::domain::ids::IdColumn;
-use host::store::{Claim, ClaimRequest, Counts, Place, PurgeCursor, RetryFilter};
+use host::store::{Claim, ClaimRequest, Counts, PurgeCursor, RetryFilter, ScanCursor};
 use tests::environment::Backend;
 use tests::session::Session;
 
@@ -63,8 +63,9 @@ async fn going_straight_takes_so_many_statements_and_no_more(stand: Stand) {
         let before = stand.store.statements_run();
         let request = request(1_000);
         let asked = std::slice::from_ref(&request);
-        let mut routed = stand.store.route_to(&routes(), 1_000, &mut i64::MIN.clone(), asked).await.expect("route");
-        let taken = routed.taken.remove(0).expect("something was taken");
+        let mut routed =
+            stand.store.route_to(&routes(), 1_000, &mut ScanCursor::of_routing(), asked).await.expect("route");
+        let taken = routed.claimed.remove(0).expect("something was taken");
         let batch = stand.store.load(taken, &request).await.expect("load").expect("a batch");
         assert_eq!(batch.deliveries.len(), size as usize);
         let spent = stand.store.statements_run() - before;
@@ -147,14 +148,20 @@ async fn a_claim_that_goes_on_finds_what_was_given_back(stand: Stand) {
     stand.put(&[patient(1, "Seoul")]).await;
     stand.pass(10);
     stand.put(&[patient(2, "Seoul")]).await;
-    let mut place = Place::default();
+    let mut cursor = ScanCursor::of_claims();
     let one: ClaimRequest = request(1);
-    let Claim::Batch(first) = stand.store.claim_on(&one, &mut place).await.expect("claim") else { panic!("no batch") };
-    let Claim::Batch(second) = stand.store.claim_on(&one, &mut place).await.expect("claim") else { panic!("no batch") };
+    let Claim::Batch(first) = stand.store.claim_from(&one, &mut cursor).await.expect("claim") else {
+        panic!("no batch")
+    };
+    let Claim::Batch(second) = stand.store.claim_from(&one, &mut cursor).await.expect("claim") else {
+        panic!("no batch")
+    };
     assert_ne!(first.deliveries[0].change.change_id, second.deliveries[0].change.change_id);
     // It lies before the place where the last claim ended.
     assert!(stand.store.release(&first.lease).await.expect("release"));
-    let Claim::Batch(again) = stand.store.claim_on(&one, &mut place).await.expect("claim") else { panic!("no batch") };
+    let Claim::Batch(again) = stand.store.claim_from(&one, &mut cursor).await.expect("claim") else {
+        panic!("no batch")
+    };
     assert_eq!(again.deliveries[0].change.change_id, first.deliveries[0].change.change_id);
 }
 
@@ -273,8 +280,8 @@ async fn carry_straight(stand: &Stand, round: u32) {
     host::service::PatientService::new(stand.store.clone()).put(&patients).await.expect("put");
     let request = request(10);
     let asked = std::slice::from_ref(&request);
-    let mut done = stand.store.route_to(&routes(), 10, &mut i64::MIN.clone(), asked).await.expect("route");
-    let taken = done.taken.remove(0).expect("a batch");
+    let mut done = stand.store.route_to(&routes(), 10, &mut ScanCursor::of_routing(), asked).await.expect("route");
+    let taken = done.claimed.remove(0).expect("a batch");
     let batch = stand.store.load(taken, &request).await.expect("load").expect("a batch");
     let settlements: Vec<_> = batch.deliveries.iter().map(|delivery| confirmed(delivery, "1")).collect();
     stand.store.settle(&batch.lease, &settlements, Some(IdColumn::OpenemrPatientId)).await.expect("settle");

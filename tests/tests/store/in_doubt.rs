@@ -4,7 +4,7 @@ use host::domain::change::{Failure, FailureKind};
 use host::domain::delivery::{Settlement, Status};
 use host::domain::ids::IdColumn;
 use host::service::PatientService;
-use host::store::{Batch, Claim, Delivery, RetryFilter, Settled};
+use host::store::{Batch, Claim, Delivery, RetryFilter, ScanCursor, Settled};
 
 use crate::on_every_store;
 use crate::support::{Stand, confirmed, failed, patient, request, routes, settlement};
@@ -26,14 +26,15 @@ fn unanswered(delivery: &Delivery) -> Settlement {
     Settlement { failure: Some(failure), attempts: delivery.attempts, ..settlement(delivery, Status::Pending) }
 }
 
-/// Three patients under a lease, as claimed or as given straight by the router, with one request sent.
-async fn batch_in_doubt(stand: &Stand, straight: bool) -> Batch {
+/// Three patients under a lease, as claimed or as directly dispatched, with one request sent.
+async fn batch_in_doubt(stand: &Stand, is_direct: bool) -> Batch {
     let patients = [1, 2, 3].map(|number| patient(number, "Seoul"));
-    let batch = if straight {
+    let batch = if is_direct {
         PatientService::new(stand.store.clone()).put(&patients).await.expect("put");
         let asked = [request(100)];
-        let mut routed = stand.store.route_to(&routes(), 100, &mut i64::MIN.clone(), &asked).await.expect("route");
-        let taken = routed.taken.remove(0).expect("a batch");
+        let mut routed =
+            stand.store.route_to(&routes(), 100, &mut ScanCursor::of_routing(), &asked).await.expect("route");
+        let taken = routed.claimed.remove(0).expect("a batch");
         stand.store.load(taken, &asked[0]).await.expect("load").expect("a batch")
     } else {
         stand.put(&patients).await;
@@ -107,8 +108,8 @@ async fn a_newer_state_waits_until_the_doubt_is_over(stand: Stand) {
     PatientService::new(stand.store.clone()).put(&newer).await.expect("put");
     let asked = [request(100)];
     let other = stand.other_host();
-    let routed = other.route_to(&routes(), 100, &mut i64::MIN.clone(), &asked).await.expect("route");
-    assert!(routed.taken[0].is_none(), "it is not given straight to another host");
+    let routed = other.route_to(&routes(), 100, &mut ScanCursor::of_routing(), &asked).await.expect("route");
+    assert!(routed.claimed[0].is_none(), "it is not dispatched to another host");
     assert!(matches!(other.claim(&asked[0]).await.expect("claim"), Claim::Nothing));
     stand.pass(61_000);
     assert_eq!(other.take_expired_leases().await.expect("take").len(), 1);
@@ -155,8 +156,9 @@ async fn settling_in_part_takes_as_many_statements_for_one_as_for_many(stand: St
         let patients: Vec<_> = (size * 100..size * 101).map(|number| patient(number, "Seoul")).collect();
         PatientService::new(stand.store.clone()).put(&patients).await.expect("put");
         let asked = [request(100)];
-        let mut routed = stand.store.route_to(&routes(), 100, &mut i64::MIN.clone(), &asked).await.expect("route");
-        let taken = routed.taken.remove(0).expect("a batch");
+        let mut routed =
+            stand.store.route_to(&routes(), 100, &mut ScanCursor::of_routing(), &asked).await.expect("route");
+        let taken = routed.claimed.remove(0).expect("a batch");
         let batch = stand.store.load(taken, &asked[0]).await.expect("load").expect("a batch");
         let (settled, in_doubt) = batch.deliveries.split_at(batch.deliveries.len() / 2);
         let settled: Vec<_> = settled.iter().map(|delivery| confirmed(delivery, "1")).collect();

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use host::store::{Batch, NoticeKind, PurgeCursor, RetryFilter, Route, Settled};
+use host::store::{Batch, NoticeKind, PurgeCursor, RetryFilter, Route, ScanCursor, Settled};
 use tests::environment::Backend;
 use tests::session::Session;
 
@@ -31,9 +31,9 @@ async fn route_straight(stand: &Stand) -> Vec<Batch> {
     let requests: Vec<_> =
         [TARGET, "fhir"].map(|target| host::store::ClaimRequest { target: target.to_owned(), ..request(100) }).into();
     let routes = [route(TARGET), route("fhir")];
-    let done = stand.store.route_to(&routes, 1_000, &mut i64::MIN.clone(), &requests).await.expect("route");
+    let done = stand.store.route_to(&routes, 1_000, &mut ScanCursor::of_routing(), &requests).await.expect("route");
     let mut batches = Vec::new();
-    for (taken, request) in done.taken.into_iter().zip(&requests) {
+    for (taken, request) in done.claimed.into_iter().zip(&requests) {
         if let Some(taken) = taken {
             batches.extend(stand.store.load(taken, request).await.expect("load"));
         }
@@ -112,16 +112,16 @@ async fn a_change_that_was_deleted_stops_nothing(stand: Stand) {
     settle_all(&stand, &batch).await;
     let failed = failures(&stand).await;
     assert!(failed["P-0002"].ends_with("it was deleted before it was delivered"), "{failed:?}");
-    // Straight, between the taking and the reading.
+    // Dispatched directly, between the claim and the reading.
     host::service::PatientService::new(stand.store.clone())
         .put(&[patient(4, "Busan"), patient(5, "Busan")])
         .await
         .expect("put");
     let request = request(100);
     let asked = std::slice::from_ref(&request);
-    let mut done = stand.store.route_to(&routes(), 100, &mut i64::MIN.clone(), asked).await.expect("route");
+    let mut done = stand.store.route_to(&routes(), 100, &mut ScanCursor::of_routing(), asked).await.expect("route");
     stand.database.execute("DELETE FROM sync_outbox WHERE aggregate_id = 'P-0005'").await.expect("delete");
-    let taken = done.taken.remove(0).expect("taken");
+    let taken = done.claimed.remove(0).expect("taken");
     let batch = stand.store.load(taken, &request).await.expect("load").expect("a batch");
     assert_eq!(ids(&batch), ["P-0004"]);
     settle_all(&stand, &batch).await;
@@ -129,13 +129,18 @@ async fn a_change_that_was_deleted_stops_nothing(stand: Stand) {
     assert_eq!((counts.done, counts.failed, counts.pending, counts.processing), (3, 2, 0, 0));
     // In work, by a host that dies: it is not lost without a word.
     host::service::PatientService::new(stand.store.clone()).put(&[patient(6, "Jeju")]).await.expect("put");
-    let taken =
-        stand.store.route_to(&routes(), 100, &mut i64::MIN.clone(), asked).await.expect("route").taken.remove(0);
+    let taken = stand
+        .store
+        .route_to(&routes(), 100, &mut ScanCursor::of_routing(), asked)
+        .await
+        .expect("route")
+        .claimed
+        .remove(0);
     assert!(taken.is_some());
     stand.database.execute("DELETE FROM sync_outbox WHERE aggregate_id = 'P-0006'").await.expect("delete");
     stand.pass(30_001);
     assert_eq!(stand.store.take_expired_leases().await.expect("take").len(), 1);
-    assert!(matches!(stand.claim().await, host::store::Claim::OnlyMoot));
+    assert!(matches!(stand.claim().await, host::store::Claim::OnlySuperseded));
     assert!(failures(&stand).await.contains_key("P-0006"));
 }
 

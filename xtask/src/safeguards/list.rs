@@ -50,8 +50,8 @@ pub(super) const SAFEGUARDS: &[Safeguard] = &[
         name: "newest state wins",
         file: "host/src/store/newest.rs",
         mutation: &[(
-            "let is_moot = candidate.newest_id > candidate.outbox_id || confirmed;",
-            "let is_moot = confirmed;",
+            "let is_superseded = candidate.newest_id > candidate.outbox_id || confirmed;",
+            "let is_superseded = confirmed;",
         )],
         suite: Suite::Store,
         test: "on_sqlite::the_newest_state_wins_and_older_ones_are_superseded",
@@ -71,7 +71,7 @@ pub(super) const SAFEGUARDS: &[Safeguard] = &[
         file: "host/src/store/sql/claim.sql",
         mutation: &[("AND {in_flight_count(d.target, d)} = 0", "AND {in_flight_count(d.target, d)} >= 0")],
         suite: Suite::Store,
-        test: "on_sqlite::a_patient_in_work_is_not_claimed_again",
+        test: "on_sqlite::a_patient_in_flight_is_not_claimed_again",
     },
     Safeguard {
         name: "a failed head blocks its key",
@@ -84,18 +84,18 @@ pub(super) const SAFEGUARDS: &[Safeguard] = &[
         test: "on_sqlite::fifo_delivers_every_change_in_order",
     },
     Safeguard {
-        name: "what came straight from the router gets its row when its lease ends unsettled",
+        name: "a directly dispatched change gets its row when its lease ends unsettled",
         file: "host/src/store/sql/in_flight.sql",
         mutation: &[("AND d.outbox_id = w.outbox_id) = 0;", "AND d.outbox_id = w.outbox_id) = 2;")],
         suite: Suite::Store,
         test: "on_sqlite::a_batch_whose_host_died_is_claimed_by_another",
     },
     Safeguard {
-        name: "what is in work is not purged",
+        name: "what is in flight is not purged",
         file: "host/src/store/sql/retention.sql",
         mutation: &[("{change_in_flight_count(t.name, o)} > 0) = 0", "{change_in_flight_count(t.name, o)} > 1) = 0")],
         suite: Suite::Store,
-        test: "on_sqlite::what_is_in_work_is_not_purged",
+        test: "on_sqlite::what_is_in_flight_is_not_purged",
     },
     Safeguard {
         name: "only what is finished is purged",

@@ -8,7 +8,7 @@ use crate::cli::error::CliError;
 use crate::cli::output::age;
 use crate::cli::{output, wiring};
 use crate::config::Config;
-use crate::store::{AdapterEvent, AdapterRecord};
+use crate::store::{AdapterEventKind, AdapterRecord};
 
 #[derive(Debug, clap::Args)]
 pub(in crate::cli) struct Arguments {
@@ -45,9 +45,9 @@ pub(super) async fn run(config: &Config, arguments: &Arguments) -> Result<ExitCo
 
 fn described(record: &AdapterRecord, now: i64) -> String {
     let event = match record.event {
-        AdapterEvent::InForce => "activated",
-        AdapterEvent::Refused => "refused",
-        AdapterEvent::RolledBack => "rolled back to",
+        AdapterEventKind::InForce => "activated",
+        AdapterEventKind::Refused => "rejected",
+        AdapterEventKind::RolledBack => "rolled back to",
     };
     let version = match (&record.name, &record.version) {
         (Some(name), Some(version)) => format!("{name} {version} "),

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use crate::cli::error::CliError;
 use crate::cli::{output, wiring};
 use crate::config::Config;
-use crate::store::{AdapterEvent, AdapterNews, AdapterRecord, Store};
+use crate::store::{AdapterEvent, AdapterEventKind, AdapterRecord, Store};
 
 #[derive(Debug, clap::Args)]
 pub(in crate::cli) struct Rollback {
@@ -30,7 +30,7 @@ pub(super) async fn rollback(config: &Config, arguments: &Rollback) -> Result<Ex
     let target = arguments.target.as_str();
     wiring::target_config(config, target)?;
     let store = wiring::migrated_store(config).await?;
-    let desired = store.target_wish(target).await?;
+    let desired = store.desired_state(target).await?;
     let Some(active) = desired.adapter_sha256 else {
         return Err(CliError::Failed(format!("no adapter was activated at target `{target}` yet")));
     };
@@ -41,7 +41,7 @@ pub(super) async fn rollback(config: &Config, arguments: &Rollback) -> Result<Ex
             chosen.sha256
         )));
     }
-    let news = AdapterNews {
+    let news = AdapterEvent {
         target,
         name: chosen.name.as_deref().unwrap_or_default(),
         version: chosen.version.as_deref().unwrap_or_default(),
@@ -67,8 +67,8 @@ async fn chosen(store: &Store, target: &str, active: &str, to: Option<&str>) -> 
             ))
         });
     };
-    let was_in_force = |record: &AdapterRecord| record.event != AdapterEvent::Refused && record.sha256 != active;
-    history.into_iter().find(|record| was_in_force(record) && record.sha256.starts_with(digits)).ok_or_else(|| {
+    let was_active = |record: &AdapterRecord| record.event != AdapterEventKind::Refused && record.sha256 != active;
+    history.into_iter().find(|record| was_active(record) && record.sha256.starts_with(digits)).ok_or_else(|| {
         CliError::Failed(format!(
             "no such adapter was active at target `{target}`; fix: choose one of `host plugin history`"
         ))
@@ -80,8 +80,8 @@ async fn chosen(store: &Store, target: &str, active: &str, to: Option<&str>) -> 
 fn last_that_worked<'a>(history: &'a [AdapterRecord], active: &str) -> Option<&'a AdapterRecord> {
     let mut worked: Vec<&AdapterRecord> = Vec::new();
     let mut current: Option<&AdapterRecord> = None;
-    for record in history.iter().rev().filter(|record| record.event != AdapterEvent::Refused) {
-        if record.event == AdapterEvent::RolledBack
+    for record in history.iter().rev().filter(|record| record.event != AdapterEventKind::Refused) {
+        if record.event == AdapterEventKind::RolledBack
             && let Some(broken) = current
         {
             worked.retain(|known| known.sha256 != broken.sha256);
@@ -118,8 +118,8 @@ async fn say_who_follows(store: &Store) -> Result<(), CliError> {
 mod tests {
     use super::*;
 
-    fn history(events: &[(&str, AdapterEvent)]) -> Vec<AdapterRecord> {
-        let record = |(at, (sha256, event)): (i64, &(&str, AdapterEvent))| AdapterRecord {
+    fn history(events: &[(&str, AdapterEventKind)]) -> Vec<AdapterRecord> {
+        let record = |(at, (sha256, event)): (i64, &(&str, AdapterEventKind))| AdapterRecord {
             target: "t".to_owned(),
             sha256: (*sha256).to_owned(),
             name: None,
@@ -136,8 +136,8 @@ mod tests {
 
     #[test]
     fn it_goes_back_to_the_last_adapter_that_worked_and_never_to_one_that_was_rolled_back() {
-        use AdapterEvent::{InForce, Refused, RolledBack};
-        type Case = (&'static str, &'static [(&'static str, AdapterEvent)], &'static str, Option<&'static str>);
+        use AdapterEventKind::{InForce, Refused, RolledBack};
+        type Case = (&'static str, &'static [(&'static str, AdapterEventKind)], &'static str, Option<&'static str>);
         let cases: [Case; 7] = [
             ("the one before", &[("a", InForce), ("b", InForce)], "b", Some("a")),
             ("after an automatic roll-back", &[("a", InForce), ("b", InForce), ("a", RolledBack)], "a", None),

@@ -24,7 +24,7 @@ LIMIT :limit
 -- fragment: superseded_sibling
 {is_sibling(t, :target, j, < j.before_id)} AND t.status IN ('pending', 'failed')
 
--- name: supersede
+-- name: mark_superseded
 -- Finishes what a newer state replaces, also what failed: nobody has to decide about a state that is no
 -- longer delivered. PostgreSQL passes over rows that another claim has locked; those are superseded the next
 -- time. Claims that wait for each other's rows are a deadlock, which that database notices only after a
@@ -42,14 +42,14 @@ WHERE {by_ctid({superseded_sibling})};
 -- name: mark_processing
 -- Moves deliveries from pending to processing, by compare-and-set.
 UPDATE sync_delivery {force_index(PRIMARY)}
-SET status = 'processing', next_attempt_at = NULL, lease_epoch = :epoch
+SET status = 'processing', next_attempt_at = NULL, lease_epoch = :lease_id
 WHERE {deliveries_by_id} AND status = 'pending';
 
 -- name: begin_in_flight
 -- Enters claimed deliveries as in flight. By the deliveries' own keys: an outbox row may have been changed
 -- or deleted since, which is found when it is read.
 INSERT INTO sync_work (target, aggregate_type, aggregate_id, outbox_id, epoch)
-SELECT target, aggregate_type, aggregate_id, outbox_id, :epoch
+SELECT target, aggregate_type, aggregate_id, outbox_id, :lease_id
 FROM sync_delivery {force_index(PRIMARY)}
 WHERE {deliveries_by_id};
 

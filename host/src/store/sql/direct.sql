@@ -1,4 +1,4 @@
--- Direct dispatch: new changes go under a lease at once, without being queued (straight.rs).
+-- Direct dispatch: new changes go under a lease at once, without being queued (direct.rs).
 
 -- name: direct_candidates
 -- What is known at a target of the aggregates of changes that have no delivery there yet.
@@ -13,6 +13,6 @@ ORDER BY o.id;
 -- name: begin_in_flight_direct
 -- Enters changes that have no delivery yet as in flight.
 INSERT INTO sync_work (target, aggregate_type, aggregate_id, outbox_id, epoch)
-SELECT :target, o.aggregate_type, o.aggregate_id, o.id, :epoch
+SELECT :target, o.aggregate_type, o.aggregate_id, o.id, :lease_id
 FROM sync_outbox o
 WHERE {key_in_ids(o.id)};

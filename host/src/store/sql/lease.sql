@@ -15,19 +15,19 @@ RETURNING epoch;
 -- covered.
 UPDATE sync_lease
 SET lease_until = CASE WHEN lease_until > {now} + :lease_ms THEN lease_until ELSE {now} + :lease_ms END
-WHERE epoch = :epoch AND owner = :owner;
+WHERE epoch = :lease_id AND owner = :owner;
 
 -- name: hold_lease
 -- Keeps a lease from being taken away until the end of the transaction, and leaves it as long as it is.
-UPDATE sync_lease SET lease_until = lease_until WHERE epoch = :epoch AND owner = :owner;
+UPDATE sync_lease SET lease_until = lease_until WHERE epoch = :lease_id AND owner = :owner;
 
 -- name: end_lease
 -- Whoever deletes the row settles or gives back the batch; no row means that the lease was lost.
-DELETE FROM sync_lease WHERE epoch = :epoch AND owner = :owner;
+DELETE FROM sync_lease WHERE epoch = :lease_id AND owner = :owner;
 
 -- name: expired_leases
 SELECT target, owner, epoch FROM sync_lease WHERE lease_until < {now};
 
 -- name: end_expired_lease
 -- Takes a lease away, unless it was renewed since it was seen to be expired.
-DELETE FROM sync_lease WHERE epoch = :epoch AND owner = :owner AND lease_until < {now};
+DELETE FROM sync_lease WHERE epoch = :lease_id AND owner = :owner AND lease_until < {now};

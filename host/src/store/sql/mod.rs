@@ -9,7 +9,7 @@
 //! -- name: mark_processing
 //! -- Moves deliveries from pending to processing, by compare-and-set.
 //! UPDATE sync_delivery {force_index(PRIMARY)}
-//! SET status = 'processing', next_attempt_at = NULL, lease_epoch = :epoch
+//! SET status = 'processing', next_attempt_at = NULL, lease_epoch = :lease_id
 //! WHERE {deliveries_by_id} AND status = 'pending';
 //! ```
 //!
@@ -24,7 +24,7 @@
 //!
 //! **To add a statement**, write its template and declare it with its parameters in `statements.rs`. Run the unit tests
 //! once with `UPDATE_EXPECT=1`, and review what changed in `rendered/`. The code then builds the declared struct, so
-//! that a missing or misnamed parameter does not compile: `transaction.run(MarkProcessing { target, epoch, ids })`.
+//! that a missing or misnamed parameter does not compile: `transaction.run(MarkProcessing { target, lease_id, ids })`.
 //!
 //! All templates are rendered with the first statement on a store of a kind: `template.rs` expands fragments,
 //! `parse.rs` finds the parameters, `render.rs` writes the texts. An unknown fragment, an unknown or unused parameter,
@@ -57,8 +57,8 @@ use crate::database::{Dialect, Value};
 /// A statement with its parameters, as `statements.rs` declares it.
 pub(super) trait Statement {
     const DECLARED: Declared;
-    /// Its number among all.
-    const PLACE: usize;
+    /// Its index among all.
+    const INDEX: usize;
     /// Gives the values in the order of the rendered text. `now_ms` is what a test's clock says.
     fn bind(self, rendered: &Rendered, now_ms: Option<i64>) -> Bound;
 }
@@ -126,13 +126,13 @@ impl Statements {
 
     /// A statement's text and values.
     pub(super) fn bind<S: Statement>(&self, statement: S, now_ms: Option<i64>) -> Bound {
-        statement.bind(&self.rendered[S::PLACE], now_ms)
+        statement.bind(&self.rendered[S::INDEX], now_ms)
     }
 }
 
 /// Numbers of the code that stand in statements as they are.
 const CONSTANTS: &[(&str, i64)] = &[
-    ("never", super::work::NEVER),
+    ("never", super::in_flight::NEVER),
     ("hour_ms", super::clock::HOUR_MS),
     ("host_seen_ms", super::hosts::HOST_SEEN_MS),
     ("notices_max", super::notices::NOTICES_MAX),

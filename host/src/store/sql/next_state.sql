@@ -1,4 +1,4 @@
--- What a target would be given next of one patient (rehearsal.rs). Nothing is changed.
+-- What a target would be given next of one patient (next_state.rs). Nothing is changed.
 
 -- name: newest_delivery
 SELECT outbox_id, status, attempts

@@ -7,6 +7,7 @@
 use serde::Serialize;
 
 use crate::database::Value;
+use crate::domain::ids::LeaseId;
 
 /// What kind of value a parameter takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -98,6 +99,16 @@ fields! {
     Option<&str> => Kind::Text,
     i64 => Kind::Integer,
     Option<i64> => Kind::Integer,
+}
+
+impl Field for LeaseId {
+    const KIND: Kind = Kind::Integer;
+    fn parameter<'a>(self) -> Parameter<'a>
+    where
+        Self: 'a,
+    {
+        Parameter::One(self.get().into())
+    }
 }
 
 impl Field for u32 {

@@ -59,7 +59,7 @@ SET status = 'failed',
     next_attempt_at = {never},
     finished_at = {now}
 FROM {locate_by_ctid(sync_delivery, {refused}, {delivery_key})}
-WHERE {by_ctid({delivery_key})} AND t.lease_epoch = :epoch AND t.status = 'processing';
+WHERE {by_ctid({delivery_key})} AND t.lease_epoch = :lease_id AND t.status = 'processing';
 
 -- name: nearly_routed
 -- The newest change that has a delivery: nearly everything before it is routed. Whoever counts from the

@@ -14,7 +14,7 @@ SET attempts = j.attempts,
     error_message = j.error_message,
     finished_at = CASE WHEN j.is_final = 1 THEN {now} ELSE NULL END
 FROM {locate_by_ctid(sync_delivery, {settlements}, {delivery_key})}
-WHERE {by_ctid({delivery_key})} AND t.lease_epoch = :epoch AND t.status = 'processing';
+WHERE {by_ctid({delivery_key})} AND t.lease_epoch = :lease_id AND t.status = 'processing';
 
 -- name: insert_done
 -- The deliveries of directly dispatched changes that are done.
@@ -26,7 +26,7 @@ WHERE {key_in_ids(o.id)};
 -- name: insert_processing
 -- The deliveries of directly dispatched changes, as a claim would have left them.
 INSERT INTO sync_delivery (target, outbox_id, aggregate_type, aggregate_id, status, lease_epoch, created_at)
-SELECT :target, o.id, o.aggregate_type, o.aggregate_id, 'processing', :epoch, COALESCE(o.routed_at, {now})
+SELECT :target, o.id, o.aggregate_type, o.aggregate_id, 'processing', :lease_id, COALESCE(o.routed_at, {now})
 FROM sync_outbox o
 WHERE {key_in_ids(o.id)};
 
@@ -35,7 +35,7 @@ WHERE {key_in_ids(o.id)};
 UPDATE sync_delivery {force_index(PRIMARY)}
 SET status = 'done', attempts = :attempts, lease_epoch = NULL,
     error_kind = NULL, error_message = NULL, finished_at = {now}
-WHERE {deliveries_by_id} AND lease_epoch = :epoch AND status = 'processing';
+WHERE {deliveries_by_id} AND lease_epoch = :lease_id AND status = 'processing';
 
 -- name: update_each
 -- Every other outcome, delivery by delivery. What is queued again without a pause gets the place that its
@@ -50,7 +50,7 @@ SET status = j.status,
         WHEN j.pause_ms > 0 THEN {now} + j.pause_ms ELSE t.created_at END,
     finished_at = CASE WHEN j.is_final = 1 THEN {now} ELSE NULL END
 FROM {locate_by_ctid(sync_delivery, {settlements}, {delivery_key})}
-WHERE {by_ctid({delivery_key})} AND t.lease_epoch = :epoch AND t.status = 'processing';
+WHERE {by_ctid({delivery_key})} AND t.lease_epoch = :lease_id AND t.status = 'processing';
 
 -- fragment: replace_link
 {on_conflict(target, aggregate_type, aggregate_id)} remote_id = {new(remote_id)},

@@ -2,6 +2,8 @@
 
 use super::parameter::{Field, Parameter};
 use super::render::Rendered;
+use crate::domain::ids::LeaseId;
+
 use super::{Bound, Declared, Ids, Json, Statement, TextRows, Texts};
 
 /// Declares statements: the struct that the code builds, and the name and parameters of its template.
@@ -10,10 +12,11 @@ macro_rules! statements {
         /// The template files.
         pub(super) const TEMPLATES: &[&str] = &[$(include_str!($file)),*];
 
-        /// Every declared statement, at its place.
+        /// Every declared statement, by its index.
         pub(super) const ALL: &[Declared] = &[$($(<$name as Statement>::DECLARED),*),*];
 
-        enum Place { $($($name),*),* }
+        /// Each statement's index among all.
+        enum Index { $($($name),*),* }
 
         $($(
             pub(in crate::store) struct $name $(<$life>)? {
@@ -25,7 +28,7 @@ macro_rules! statements {
                     name: stringify!($template),
                     parameters: &[$((stringify!($field), <$type as Field>::KIND)),*],
                 };
-                const PLACE: usize = Place::$name as usize;
+                const INDEX: usize = Index::$name as usize;
 
                 fn bind(self, rendered: &Rendered, now_ms: Option<i64>) -> Bound {
                     rendered.bind(&mut [$(self.$field.parameter(),)* Parameter::One(now_ms.into())])
@@ -38,35 +41,35 @@ macro_rules! statements {
 statements! {
     "claim.sql" {
         ClaimDue<'a> = claim_due { target: &'a str, from_ms: i64, limit: u32, fifo_types: Texts<'a> }
-        Supersede<'a> = supersede { target: &'a str, batch: Json }
-        MarkProcessing<'a> = mark_processing { target: &'a str, epoch: i64, ids: Ids<'a> }
-        BeginInFlight<'a> = begin_in_flight { target: &'a str, epoch: i64, ids: Ids<'a> }
+        MarkSuperseded<'a> = mark_superseded { target: &'a str, batch: Json }
+        MarkProcessing<'a> = mark_processing { target: &'a str, lease_id: LeaseId, ids: Ids<'a> }
+        BeginInFlight<'a> = begin_in_flight { target: &'a str, lease_id: LeaseId, ids: Ids<'a> }
         ReadBatch<'a> = read_batch { target: &'a str, ids: Ids<'a> }
     }
     "direct.sql" {
         DirectCandidates<'a> = direct_candidates { target: &'a str, ids: Ids<'a> }
-        BeginInFlightDirect<'a> = begin_in_flight_direct { target: &'a str, epoch: i64, ids: Ids<'a> }
+        BeginInFlightDirect<'a> = begin_in_flight_direct { target: &'a str, lease_id: LeaseId, ids: Ids<'a> }
     }
     "lease.sql" {
         BeginLease<'a> = begin_lease { target: &'a str, owner: &'a str, lease_ms: i64 }
-        RenewLease<'a> = renew_lease { epoch: i64, owner: &'a str, lease_ms: i64 }
-        HoldLease<'a> = hold_lease { epoch: i64, owner: &'a str }
-        EndLease<'a> = end_lease { epoch: i64, owner: &'a str }
+        RenewLease<'a> = renew_lease { lease_id: LeaseId, owner: &'a str, lease_ms: i64 }
+        HoldLease<'a> = hold_lease { lease_id: LeaseId, owner: &'a str }
+        EndLease<'a> = end_lease { lease_id: LeaseId, owner: &'a str }
         ExpiredLeases = expired_leases {}
-        EndExpiredLease<'a> = end_expired_lease { epoch: i64, owner: &'a str }
+        EndExpiredLease<'a> = end_expired_lease { lease_id: LeaseId, owner: &'a str }
     }
     "in_flight.sql" {
-        EndInFlight<'a> = end_in_flight { target: &'a str, epoch: i64 }
-        EndInFlightOf<'a> = end_in_flight_of { target: &'a str, epoch: i64, ids: Ids<'a> }
-        EnqueueDirectInFlight<'a> = enqueue_direct_in_flight { target: &'a str, epoch: i64 }
-        RequeueInFlight<'a> = requeue_in_flight { target: &'a str, epoch: i64 }
+        EndInFlight<'a> = end_in_flight { target: &'a str, lease_id: LeaseId }
+        EndInFlightOf<'a> = end_in_flight_of { target: &'a str, lease_id: LeaseId, ids: Ids<'a> }
+        EnqueueDirectInFlight<'a> = enqueue_direct_in_flight { target: &'a str, lease_id: LeaseId }
+        RequeueInFlight<'a> = requeue_in_flight { target: &'a str, lease_id: LeaseId }
     }
     "settle.sql" {
-        NoteInDoubt<'a> = note_in_doubt { target: &'a str, epoch: i64, batch: Json }
+        NoteInDoubt<'a> = note_in_doubt { target: &'a str, lease_id: LeaseId, batch: Json }
         InsertDone<'a> = insert_done { target: &'a str, attempts: u32, ids: Ids<'a> }
-        InsertProcessing<'a> = insert_processing { target: &'a str, epoch: i64, ids: Ids<'a> }
-        MarkDone<'a> = mark_done { target: &'a str, epoch: i64, attempts: u32, ids: Ids<'a> }
-        UpdateEach<'a> = update_each { target: &'a str, epoch: i64, batch: Json }
+        InsertProcessing<'a> = insert_processing { target: &'a str, lease_id: LeaseId, ids: Ids<'a> }
+        MarkDone<'a> = mark_done { target: &'a str, lease_id: LeaseId, attempts: u32, ids: Ids<'a> }
+        UpdateEach<'a> = update_each { target: &'a str, lease_id: LeaseId, batch: Json }
         PutLinks = put_links { rows: TextRows<7> }
         WriteBackOpenemrId = write_back_openemr_id { batch: Json }
         WriteBackFhirId = write_back_fhir_id { batch: Json }
@@ -77,7 +80,7 @@ statements! {
         Enqueue<'a> = enqueue { batch: Json, ids: Ids<'a> }
         MarkRouted<'a> = mark_routed { ids: Ids<'a>, revision: Option<i64> }
         InsertRefused = insert_refused { batch: Json }
-        FailRefused<'a> = fail_refused { target: &'a str, epoch: i64, batch: Json }
+        FailRefused<'a> = fail_refused { target: &'a str, lease_id: LeaseId, batch: Json }
         NearlyRouted = nearly_routed {}
         CountUnrouted = count_unrouted { after: i64 }
         OldestUnrouted = oldest_unrouted { after: i64 }

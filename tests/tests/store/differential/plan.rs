@@ -42,7 +42,7 @@ pub(super) enum Operation {
     Foreign(&'static str, &'static str, &'static str, &'static str, i64),
     Route(u32),
     /// Routing while these targets ask for so many.
-    Straight {
+    Direct {
         limit: u32,
         asked: Vec<(&'static str, u32)>,
     },
@@ -95,7 +95,7 @@ fn operation(dice: &mut Dice) -> Operation {
         20..23 => Operation::Delete(dice.pick(&PATIENT_IDS)),
         23..31 => foreign(dice),
         31..37 => Operation::Route(dice.pick(&[1, 2, 3, 100])),
-        37..43 => Operation::Straight {
+        37..43 => Operation::Direct {
             limit: dice.pick(&[1, 3, 100]),
             asked: (0..=dice.below(3)).map(|_| (dice.pick(&TARGETS), dice.pick(&[1, 2, 50]))).collect(),
         },

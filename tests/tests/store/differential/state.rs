@@ -99,7 +99,7 @@ impl World {
             match (column.chars().next(), number) {
                 // Padded, so that lines stand in the order of their numbers.
                 (Some('#'), Some(id)) => format!("{column} {:04}", self.change(id)),
-                (Some('@'), Some(epoch)) => format!("{column} {}", self.epoch(epoch)),
+                (Some('@'), Some(lease_id)) => format!("{column} {}", self.lease(lease_id)),
                 (_, Some(number)) => format!("{column} {number}"),
                 (_, None) if *value == Value::Null => format!("{column} NULL"),
                 (_, None) => {

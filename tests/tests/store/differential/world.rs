@@ -9,7 +9,7 @@ use host::domain::delivery::{Event, RetryPolicy, Settlement, Status, after_failu
 use host::domain::ids::IdColumn;
 use host::domain::patient::{Day, Patient};
 use host::service::PatientService;
-use host::store::{Batch, Claim, ClaimRequest, ConflictKey, Delivery, PurgeCursor, RetryFilter, Route};
+use host::store::{Batch, Claim, ClaimRequest, ConflictKey, Delivery, PurgeCursor, RetryFilter, Route, ScanCursor};
 
 use super::plan::{Dice, Operation, TARGETS};
 use crate::support::Stand;
@@ -29,13 +29,13 @@ pub(super) struct World {
     pub(super) stand: Stand,
     held: Vec<Batch>,
     pub(super) changes: Vec<i64>,
-    pub(super) epochs: Vec<i64>,
+    pub(super) leases: Vec<i64>,
 }
 
 impl World {
     pub(super) async fn new(stand: Stand) -> Self {
         stand.store.register_targets(&TARGETS.map(|name| (name, true))).await.expect("register");
-        Self { stand, held: Vec::new(), changes: Vec::new(), epochs: Vec::new() }
+        Self { stand, held: Vec::new(), changes: Vec::new(), leases: Vec::new() }
     }
 
     /// Does it, and says what came of it.
@@ -60,13 +60,13 @@ impl World {
                 String::new()
             }
             Operation::Route(limit) => store.route(&routes(), *limit).await.expect("route").to_string(),
-            Operation::Straight { limit, asked } => {
+            Operation::Direct { limit, asked } => {
                 let asked: Vec<_> =
                     asked.iter().map(|(target, most)| request(target, "host-a", *most, 30_000)).collect();
-                let mut after = i64::MIN;
-                let routed = store.route_to(&routes(), *limit, &mut after, &asked).await.expect("route");
-                let mut words = format!("{} {}", routed.changes, routed.some_wait);
-                for (request, taken) in asked.iter().zip(routed.taken) {
+                let routed =
+                    store.route_to(&routes(), *limit, &mut ScanCursor::of_routing(), &asked).await.expect("route");
+                let mut words = format!("{} {}", routed.changes, routed.some_queued);
+                for (request, taken) in asked.iter().zip(routed.claimed) {
                     let batch = match taken {
                         Some(taken) => store.load(taken, request).await.expect("load"),
                         None => None,
@@ -88,7 +88,7 @@ impl World {
             Operation::TakeExpired => {
                 let taken = store.take_expired_leases().await.expect("take");
                 let mut taken: Vec<_> =
-                    taken.iter().map(|lease| format!("{} @{}", lease.target, self.epoch(lease.epoch))).collect();
+                    taken.iter().map(|lease| format!("{} @{}", lease.target, self.lease(lease.id.get()))).collect();
                 taken.sort();
                 format!("{taken:?}")
             }
@@ -106,7 +106,7 @@ impl World {
             }
             Operation::Pause(target, paused) => {
                 let known = store.set_paused(target, *paused).await.expect("pause");
-                format!("{known} {}", store.target_wish(target).await.expect("look").paused)
+                format!("{known} {}", store.desired_state(target).await.expect("look").paused)
             }
             Operation::Resync { target, after, limit } => {
                 format!("{:?}", store.resync_page(target, *after, *limit).await.expect("resync"))
@@ -127,9 +127,9 @@ impl World {
 
     async fn claimed(&mut self, claim: Claim) -> String {
         let Claim::Batch(batch) = claim else { return format!("{claim:?}") };
-        self.epochs.push(batch.lease.epoch);
+        self.leases.push(batch.lease.id.get());
         self.learn_changes().await;
-        let mut words = format!("@{} of {}:", self.epoch(batch.lease.epoch), batch.lease.target);
+        let mut words = format!("@{} of {}:", self.lease(batch.lease.id.get()), batch.lease.target);
         for delivery in &batch.deliveries {
             let change = &delivery.change;
             let text = format!(
@@ -227,10 +227,10 @@ impl World {
         self.changes.iter().position(|known| *known == id).expect("a change that was seen")
     }
 
-    pub(super) fn epoch(&self, epoch: i64) -> String {
-        match self.epochs.iter().position(|known| *known == epoch) {
-            Some(place) => place.to_string(),
-            None if epoch == 0 => "-".to_owned(),
+    pub(super) fn lease(&self, lease_id: i64) -> String {
+        match self.leases.iter().position(|known| *known == lease_id) {
+            Some(index) => index.to_string(),
+            None if lease_id == 0 => "-".to_owned(),
             None => panic!("a lease that nobody claimed"),
         }
     }

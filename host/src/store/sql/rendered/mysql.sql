@@ -46,7 +46,7 @@ ORDER BY d.next_attempt_at, d.outbox_id
 LIMIT ?
 FOR UPDATE SKIP LOCKED;
 
--- supersede
+-- mark_superseded
 UPDATE JSON_TABLE(?, '$[*]' COLUMNS(aggregate_type VARCHAR(1024) CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin PATH '$.aggregate_type', aggregate_id VARCHAR(1024) CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin PATH '$.aggregate_id', before_id BIGINT PATH '$.before_id')) AS j
 STRAIGHT_JOIN sync_delivery AS t FORCE INDEX (sync_delivery_aggregate)
    ON t.target = ? AND t.aggregate_type = j.aggregate_type

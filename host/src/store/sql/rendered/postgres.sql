@@ -60,7 +60,7 @@ ORDER BY d.next_attempt_at, d.outbox_id
 LIMIT CAST($3 AS BIGINT)
 FOR UPDATE SKIP LOCKED;
 
--- supersede
+-- mark_superseded
 UPDATE sync_delivery AS t
 SET status = 'superseded',
     next_attempt_at = NULL,

@@ -44,7 +44,7 @@ WHERE d.target = ?
 ORDER BY d.next_attempt_at, d.outbox_id
 LIMIT ?;
 
--- supersede
+-- mark_superseded
 UPDATE sync_delivery AS t
 SET status = 'superseded',
     next_attempt_at = NULL,

@@ -2,7 +2,7 @@
 
 use host::domain::delivery::Status;
 use host::service::PatientService;
-use host::store::{Batch, ClaimRequest, HostRecord, PurgeCursor, Route, Settled, Store};
+use host::store::{Batch, ClaimRequest, HostRecord, PurgeCursor, Route, ScanCursor, Settled, Store};
 use tests::session::Session;
 
 use crate::on_every_store;
@@ -17,8 +17,8 @@ on_every_store!(
     a_batch_whose_host_died_is_claimed_by_another,
     a_delivery_gets_its_row_when_it_is_settled,
     what_is_given_back_waits_in_the_place_of_its_age,
-    what_is_in_work_is_not_purged,
-    a_change_in_work_that_is_routed_again_is_counted_once,
+    what_is_in_flight_is_not_purged,
+    a_change_in_flight_that_is_routed_again_is_counted_once,
     hosts_that_ask_at_once_never_share_a_patient,
     a_change_is_never_routed_along_routes_that_are_no_longer_so,
     a_target_is_routed_to_until_no_host_wants_it,
@@ -45,17 +45,17 @@ async fn a_change_is_never_routed_along_routes_that_are_no_longer_so(stand: Stan
     stand.other_host().register_host(&host("b", &[TARGET, "fhir"], &[])).await.expect("register");
     put(&stand, 1..3, "Seoul").await;
     let asked = [request(100)];
-    let done = stand.store.route_along(&old, 100, &mut i64::MIN.clone(), &asked).await.expect("route");
-    assert_eq!((done.changes, done.routes_changed, done.taken[0].is_none()), (0, true, true));
+    let done = stand.store.route_along(&old, 100, &mut ScanCursor::of_routing(), &asked).await.expect("route");
+    assert_eq!((done.changes, done.routes_changed, done.claimed[0].is_none()), (0, true, true));
     let new = stand.store.routes().await.expect("routes");
-    let done = stand.store.route_along(&new, 100, &mut i64::MIN.clone(), &asked).await.expect("route");
-    assert_eq!((done.changes, done.routes_changed, done.taken[0].is_some()), (2, false, true));
+    let done = stand.store.route_along(&new, 100, &mut ScanCursor::of_routing(), &asked).await.expect("route");
+    assert_eq!((done.changes, done.routes_changed, done.claimed[0].is_some()), (2, false, true));
     let targets = stand.store.status(1).await.expect("status").targets;
     assert_eq!((targets[TARGET].counts.processing, targets["fhir"].counts.pending), (2, 2));
     // Registering again what is known changes nothing.
     stand.store.register_host(&host("a", &[TARGET], &[])).await.expect("register");
     put(&stand, 3..4, "Seoul").await;
-    let done = stand.store.route_along(&new, 100, &mut i64::MIN.clone(), &[]).await.expect("route");
+    let done = stand.store.route_along(&new, 100, &mut ScanCursor::of_routing(), &[]).await.expect("route");
     assert_eq!((done.changes, done.routes_changed), (1, false));
 }
 
@@ -86,7 +86,7 @@ async fn put(stand: &Stand, numbers: std::ops::Range<u32>, city: &str) {
 /// What routing did, with the batches read.
 struct Given {
     changes: usize,
-    some_wait: bool,
+    some_queued: bool,
     batches: Vec<Option<Batch>>,
 }
 
@@ -95,15 +95,15 @@ async fn ask(store: &Store, asked: &[ClaimRequest]) -> Given {
 }
 
 async fn ask_along(store: &Store, routes: &[Route], limit: u32, asked: &[ClaimRequest]) -> Given {
-    let done = store.route_to(routes, limit, &mut i64::MIN.clone(), asked).await.expect("route");
+    let done = store.route_to(routes, limit, &mut ScanCursor::of_routing(), asked).await.expect("route");
     let mut batches = Vec::new();
-    for (request, taken) in asked.iter().zip(done.taken) {
+    for (request, taken) in asked.iter().zip(done.claimed) {
         batches.push(match taken {
             Some(taken) => store.load(taken, request).await.expect("load"),
             None => None,
         });
     }
-    Given { changes: done.changes, some_wait: done.some_wait, batches }
+    Given { changes: done.changes, some_queued: done.some_queued, batches }
 }
 
 async fn given(stand: &Stand) -> Batch {
@@ -117,7 +117,7 @@ fn ids(batch: &Batch) -> Vec<&str> {
 async fn a_target_that_asks_is_given_new_changes_under_a_lease(stand: Stand) {
     put(&stand, 1..4, "Seoul").await;
     let routed = ask(&stand.store, &[request(100)]).await;
-    assert_eq!((routed.changes, routed.some_wait), (3, false));
+    assert_eq!((routed.changes, routed.some_queued), (3, false));
     let batch = routed.batches[0].as_ref().expect("a batch");
     assert_eq!(ids(batch), ["P-0001", "P-0002", "P-0003"]);
     let counts = stand.counts().await;
@@ -142,7 +142,7 @@ async fn what_is_not_alone_of_its_aggregate_waits_in_line(stand: Stand) {
     put(&stand, 1..5, "Busan").await;
     put(&stand, 3..4, "Incheon").await;
     let routed = ask(&stand.store, &[request(100)]).await;
-    assert!(routed.some_wait);
+    assert!(routed.some_queued);
     assert_eq!(ids(routed.batches[0].as_ref().expect("a batch")), ["P-0004"]);
     // In line the newest state wins, as always, and what is in work is passed over.
     let batch = stand.claim_batch().await;
@@ -157,7 +157,7 @@ async fn a_batch_holds_no_more_than_was_asked_for(stand: Stand) {
     let routed = ask(&stand.store, &[request(3), request(2)]).await;
     let sizes: Vec<_> = routed.batches.iter().map(|batch| batch.as_ref().map_or(0, |it| it.deliveries.len())).collect();
     assert_eq!(sizes, [3, 2]);
-    assert!(routed.some_wait);
+    assert!(routed.some_queued);
     assert_eq!(stand.claim_batch().await.deliveries.len(), 2);
     let nothing = ask(&stand.store, &[request(3)]).await;
     assert!(nothing.batches[0].is_none());
@@ -248,7 +248,7 @@ async fn what_is_given_back_waits_in_the_place_of_its_age(stand: Stand) {
     assert_eq!(ids(&stand.claim_batch().await), ids(&batch));
 }
 
-async fn what_is_in_work_is_not_purged(stand: Stand) {
+async fn what_is_in_flight_is_not_purged(stand: Stand) {
     put(&stand, 1..3, "Seoul").await;
     let batch = ask(&stand.store, &[request(1)]).await.batches.remove(0).expect("a batch");
     stand.pass(1_000);
@@ -261,7 +261,7 @@ async fn what_is_in_work_is_not_purged(stand: Stand) {
 }
 
 /// Someone sets `routed_at` back.
-async fn a_change_in_work_that_is_routed_again_is_counted_once(stand: Stand) {
+async fn a_change_in_flight_that_is_routed_again_is_counted_once(stand: Stand) {
     put(&stand, 1..3, "Seoul").await;
     let batch = given(&stand).await;
     stand.database.execute("UPDATE sync_outbox SET routed_at = NULL").await.expect("set back");

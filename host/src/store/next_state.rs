@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use super::readable;
 use super::sql::{InFlightChange, NewestDelivery, NewestUnrouted, ReadChange, ReadLink};
-use super::{Reader, Store, StoreError, StoreTransaction};
+use super::{RowReader, Store, StoreError, StoreTransaction};
 use crate::database::Value;
 use crate::domain::change::{Change, Link, Operation};
 use crate::domain::delivery::Status;
@@ -87,8 +87,8 @@ impl StoreTransaction {
         let routed = self.fetch(NewestDelivery { target, patient_id }).await?.rows.into_iter().next();
         let unrouted = self.number(NewestUnrouted { patient_id }).await?;
         let in_work = self.number(InFlightChange { target, patient_id }).await?;
-        let what = self.what.clone();
-        let routed = routed.map(|row| read_newest(&what, row)).transpose()?;
+        let operation = self.operation.clone();
+        let routed = routed.map(|row| read_newest(&operation, row)).transpose()?;
         let in_work = in_work.map(|outbox_id| Newest { outbox_id, delivery: Some((Status::Processing, 0)) });
         let unrouted = unrouted.map(|outbox_id| Newest { outbox_id, delivery: None });
         // Of one that has a row and is in work, the row knows more: among equals the last counts.
@@ -105,9 +105,9 @@ impl StoreTransaction {
         let rows = self.fetch(ReadChange { target, change_id: newest.outbox_id }).await?;
         let attempts: HashMap<_, _> =
             newest.delivery.iter().map(|(_, attempts)| (newest.outbox_id, *attempts)).collect();
-        let what = self.what.clone();
+        let operation = self.operation.clone();
         let read = rows.rows.into_iter().next().map(|row| {
-            readable::delivery(row, &attempts).map_err(|refused| super::corrupt(&what, refused.failure.message))
+            readable::delivery(row, &attempts).map_err(|refused| super::corrupt(&operation, refused.failure.message))
         });
         let read = read.transpose()?;
         Ok(read.map(|(delivery, _)| NextState {
@@ -119,9 +119,9 @@ impl StoreTransaction {
 
     async fn link(&mut self, target: &str, patient_id: &str) -> Result<Option<Link>, StoreError> {
         let rows = self.fetch(ReadLink { target, patient_id }).await?;
-        let what = self.what.clone();
+        let operation = self.operation.clone();
         let link = |row| {
-            let mut reader = Reader::new(&what, row);
+            let mut reader = RowReader::new(&operation, row);
             Ok(Link {
                 remote_id: reader.text()?,
                 remote_version: reader.optional_text()?,
@@ -141,11 +141,12 @@ impl Newest {
     }
 }
 
-fn read_newest(what: &str, row: Vec<Value>) -> Result<Newest, StoreError> {
-    let mut reader = Reader::new(what, row);
+fn read_newest(operation: &str, row: Vec<Value>) -> Result<Newest, StoreError> {
+    let mut reader = RowReader::new(operation, row);
     let outbox_id = reader.integer()?;
     let word = reader.text()?;
-    let status = Status::from_word(&word).ok_or_else(|| super::corrupt(what, format!("the status of {outbox_id}")))?;
+    let status =
+        Status::from_word(&word).ok_or_else(|| super::corrupt(operation, format!("the status of {outbox_id}")))?;
     let attempts = u32::try_from(reader.integer()?).unwrap_or(u32::MAX);
     Ok(Newest { outbox_id, delivery: Some((status, attempts)) })
 }
