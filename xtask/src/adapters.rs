@@ -53,9 +53,9 @@ fn install(from: &Path, to: &Path) -> Result<()> {
     if fs::read(to).is_ok_and(|present| present == component) {
         return Ok(());
     }
-    let beside = to.with_extension("wasm.new");
-    fs::write(&beside, component).with_context(|| format!("write {}", beside.display()))?;
-    fs::rename(&beside, to).with_context(|| format!("write {}", to.display()))
+    let unfinished = to.with_extension("wasm.new");
+    fs::write(&unfinished, component).with_context(|| format!("write {}", unfinished.display()))?;
+    fs::rename(&unfinished, to).with_context(|| format!("write {}", to.display()))
 }
 
 /// Sees to it that the standard library for the target is there.

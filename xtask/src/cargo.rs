@@ -14,7 +14,7 @@ use tests::{environment::workspace, servers::process::wait_for};
 pub(crate) fn cargo(arguments: &[&str]) -> Command {
     let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command.args(arguments).current_dir(workspace());
-    // What cargo told us of our own package would make build scripts that watch it run again, and with them half the
+    // Cargo's variables about our own package would make build scripts that watch them run again, and with them half the
     // tree.
     for (name, _) in env::vars_os() {
         let name = name.to_string_lossy();
@@ -27,7 +27,7 @@ pub(crate) fn cargo(arguments: &[&str]) -> Command {
 
 /// Runs a program whose output the person sees.
 ///
-/// Fails when it cannot be started, fails, or a person interrupts.
+/// Fails when it cannot be started, fails, or an operator interrupts.
 pub(crate) fn run(command: &mut Command) -> Result<()> {
     let shown = shown(command);
     let mut child = command.stdin(Stdio::null()).spawn().with_context(|| format!("start {shown}"))?;
@@ -48,14 +48,14 @@ pub(crate) fn build(programs: &[&str], more: &[&str]) -> Result<()> {
     run(&mut command)
 }
 
-/// A command as a person would type it: the program's name without its folder.
+/// A command as one types it: the program's name without its folder.
 pub(crate) fn shown(command: &Command) -> String {
     let program = Path::new(command.get_program()).file_stem().unwrap_or_default().to_string_lossy().into_owned();
     let arguments = command.get_args().map(|argument| argument.to_string_lossy().into_owned());
     std::iter::once(program).chain(arguments).collect::<Vec<_>>().join(" ")
 }
 
-/// What cargo says of the workspace.
+/// Cargo's metadata of the workspace.
 pub(crate) struct Metadata(Value);
 
 impl Metadata {

@@ -14,7 +14,7 @@ use crate::{
 #[derive(clap::Args)]
 #[command(disable_help_flag = true)]
 pub(crate) struct Options {
-    /// Those of the program itself: --help lists them
+    /// Options of chaos itself; --help lists them
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
     arguments: Vec<OsString>,
 }
@@ -31,7 +31,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     run_visibly(command(&target, &adapters).args(&options.arguments))
 }
 
-/// The program, told where host and adapters are.
+/// The program, with the paths of host and adapters.
 pub(crate) fn command(target: &Path, adapters: &Path) -> Command {
     let binary = |name: &str| target.join("debug").join(format!("{name}{}", env::consts::EXE_SUFFIX));
     let mut command = Command::new(binary("chaos"));

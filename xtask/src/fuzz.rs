@@ -1,6 +1,6 @@
 //! Owns running the fuzz targets of `fuzz/`, each for a while, from the seeds in `fuzz/seeds/TARGET`.
 //!
-//! They need a nightly compiler and cargo-fuzz. Neither is installed from here; what is missing is said, with the
+//! They need a nightly compiler and cargo-fuzz. It installs neither; an error names what is missing, with the
 //! command.
 
 use std::{
@@ -16,9 +16,9 @@ use crate::{cargo::run as run_visibly, steps::Steps};
 
 #[derive(clap::Args)]
 pub(crate) struct Options {
-    /// Only these targets; all of them when none is named
+    /// Run these targets only instead of all
     targets: Vec<String>,
-    /// How long each runs
+    /// Run each for this many seconds
     #[arg(long, value_name = "SECONDS", default_value_t = 60)]
     seconds: u32,
 }
@@ -59,7 +59,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     Ok(())
 }
 
-/// What is fuzzed is what is delivered: the same versions of everything. Cargo adds the fuzzer's own by itself.
+/// Takes the versions of the host's dependencies, so that what is fuzzed is what is delivered. Cargo adds the fuzzer's own.
 fn take_versions_of_the_host() -> Result<()> {
     let (host, fuzz) = (workspace().join("Cargo.lock"), workspace().join("fuzz/Cargo.lock"));
     let changed = |path: &Path| fs::metadata(path).and_then(|metadata| metadata.modified()).ok();

@@ -62,7 +62,7 @@ pub(crate) fn names() -> impl Iterator<Item = &'static str> {
     EXAMPLES.iter().map(|example| example.name)
 }
 
-/// Builds those that `wanted` says, into `target/adapters/`, the languages beside each other.
+/// Builds the wanted ones into `target/adapters/`, the languages at the same time.
 pub(crate) fn build(target: &Path, wanted: impl Fn(&str) -> bool + Sync) -> Result<()> {
     let wanted = &wanted;
     thread::scope(|scope| {
@@ -87,9 +87,11 @@ fn build_language(language: Language, target: &Path, wanted: impl Fn(&str) -> bo
             println!("adapter {}: not built: {missing}", example.name);
             continue;
         }
-        let beside = component.with_extension("wasm.new");
-        example.componentize(&language.tools(target)?, &beside).with_context(|| format!("build {}", example.name))?;
-        fs::rename(&beside, &component).with_context(|| format!("write {}", component.display()))?;
+        let unfinished = component.with_extension("wasm.new");
+        example
+            .componentize(&language.tools(target)?, &unfinished)
+            .with_context(|| format!("build {}", example.name))?;
+        fs::rename(&unfinished, &component).with_context(|| format!("write {}", component.display()))?;
         fs::write(&stamp, digest)?;
         println!("adapter {}: {} ({} kB)", example.name, component.display(), fs::metadata(&component)?.len() / 1000);
     }

@@ -1,7 +1,7 @@
 //! What a newcomer and CI run, on every platform: `cargo xtask adapters | demo | test | chaos | bench | fuzz |
 //! servers`.
 //!
-//! It owns the order of the steps and what is said to the person who started them. It starts cargo, the host and
+//! It owns the order of the steps and the messages about them. It starts cargo, the host and
 //! private servers as processes, and ends what it started, also on Ctrl-C. It never links the host.
 //!
 //! Read next: `demo.rs` for the newcomer's way through everything, `test.rs` for CI's.
@@ -39,24 +39,24 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Task {
-    /// Build adapters as components: target/adapters/NAME.wasm
+    /// Build adapters into target/adapters/NAME.wasm
     Adapters {
-        /// Only these; every one under plugins/ when none is named
+        /// Build these only instead of all
         names: Vec<String>,
     },
-    /// Seed five patients and sync them to an OpenEMR-shaped SQLite file and a FHIR server on loopback
+    /// Deliver five patients to two local targets
     Demo,
-    /// Run every test, with private MariaDB, PostgreSQL and FHIR servers
+    /// Run the tests with private servers
     Test(test::Options),
-    /// Break hosts, databases and the network for a while, and check that nothing was harmed
+    /// Break hosts, databases and network; check the promises
     Chaos(chaos::Options),
-    /// Measure the host beside a native program that does the same with the same statements
+    /// Compare the host with a native program that does the same
     Bench(bench::Options),
-    /// Run the fuzz targets, a minute each (needs a nightly compiler and cargo-fuzz)
+    /// Run the fuzz targets (needs nightly and cargo-fuzz)
     Fuzz(fuzz::Options),
-    /// Take each safeguard of the protocol out of a copy of the sources, and see its test fail
+    /// Remove each safeguard in a copy; its test must fail
     Safeguards(safeguards::Options),
-    /// Start the private servers, print the variables the tests want, and wait for Ctrl-C
+    /// Start the private servers for tests until Ctrl-C
     Servers,
 }
 

@@ -29,7 +29,7 @@ use crate::{
 
 #[derive(clap::Args)]
 pub(crate) struct Options {
-    /// Only the safeguards whose names contain one of these
+    /// Remove safeguards whose names contain one of these
     filter: Vec<String>,
 }
 
@@ -128,11 +128,11 @@ impl Copy {
             .stdin(Stdio::null())
             .output()
             .context("run cargo test")?;
-        let said = String::from_utf8_lossy(&output.stdout);
-        if said.contains("0 failed") && !said.contains(" 1 passed") && !said.contains("FAILED") {
+        let output_text = String::from_utf8_lossy(&output.stdout);
+        if output_text.contains("0 failed") && !output_text.contains(" 1 passed") && !output_text.contains("FAILED") {
             bail!("no test is called {}", safeguard.test);
         }
-        Ok(!output.status.success() && said.contains("FAILED"))
+        Ok(!output.status.success() && output_text.contains("FAILED"))
     }
 
     fn cargo(&self, arguments: &[&str]) -> Command {

@@ -37,7 +37,7 @@ pub(crate) struct Server<'a> {
 
 impl Servers {
     /// Starts them at the same time; `all_fhir` also those FHIR servers that only the matrix of them needs. Fails only
-    /// when a person interrupts.
+    /// when an operator interrupts.
     pub(crate) fn start(all_fhir: bool) -> Result<Self> {
         let mut wanted = vec![SHARED_FHIR];
         let mut needs = vec![MariaDb::NEED, Postgres::NEED, FhirServer::NEED, Registry::NEED];

@@ -20,10 +20,10 @@ use crate::{
 
 #[derive(clap::Args)]
 pub(crate) struct Options {
-    /// Start no servers: only what needs none is tested
+    /// Start no servers; run the tests that need none
     #[arg(long)]
     quick: bool,
-    /// Run only the tests whose names contain one of these
+    /// Run the tests whose names contain one of these
     filter: Vec<String>,
 }
 
@@ -40,7 +40,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     steps.next("Build the adapters");
     let adapters = adapters::build(&[])?;
     steps.next("Build the host and the tests");
-    // Only the programs that they run: Windows lets nobody overwrite the one that runs now.
+    // Only the programs that they run: Windows does not let a running one be overwritten.
     build(&["host", "load-sql", "chaos"], &["--tests", "--examples"])?;
 
     let reached = target.join("reached");
@@ -88,8 +88,8 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     Ok(())
 }
 
-/// Whether the tests that were asked for may be those of the matrix of FHIR servers: HAPI alone takes a quarter of a
-/// minute to start, which nobody waits for who runs one test of something else.
+/// Whether the selected tests may need every FHIR server. HAPI alone takes a quarter of a minute to start, so a run of
+/// other tests must not wait for it.
 fn needs_all_fhir(filter: &[String]) -> bool {
     filter.is_empty() || filter.iter().any(|part| part.contains("fhir_servers"))
 }

@@ -41,7 +41,7 @@ pub(super) async fn rollback(config: &Config, arguments: &Rollback) -> Result<Ex
             chosen.sha256
         )));
     }
-    let news = AdapterEvent {
+    let event = AdapterEvent {
         target,
         name: chosen.name.as_deref().unwrap_or_default(),
         version: chosen.version.as_deref().unwrap_or_default(),
@@ -49,10 +49,10 @@ pub(super) async fn rollback(config: &Config, arguments: &Rollback) -> Result<Ex
         reason: Some("by a person"),
         host: "command line",
     };
-    if !store.roll_adapter_back(&active, &news).await? {
+    if !store.roll_adapter_back(&active, &event).await? {
         return Err(CliError::Failed("another adapter was activated meanwhile; fix: run the command again".to_owned()));
     }
-    output::line(&format!("target {target} rolls back to {} {} sha256:{}", news.name, news.version, news.sha256));
+    output::line(&format!("target {target} rolls back to {} {} sha256:{}", event.name, event.version, event.sha256));
     say_who_follows(&store).await?;
     Ok(ExitCode::SUCCESS)
 }
