@@ -1,7 +1,7 @@
 //! Reads whole files: regular ones only, up to a size.
 //!
-//! A pipe, a device or a folder is refused: opening one may block for ever, and reading one may never end. Files of others
-//! must be read through this module.
+//! A pipe, a device or a folder is refused: opening one may block for ever, and reading one may never end. Files of
+//! others must be read through this module.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, ErrorKind, Read as _};

@@ -14,8 +14,8 @@ use tests::{environment::workspace, servers::process::wait_for};
 pub(crate) fn cargo(arguments: &[&str]) -> Command {
     let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command.args(arguments).current_dir(workspace());
-    // Cargo's variables about our own package would make build scripts that watch them run again, and with them half the
-    // tree.
+    // Cargo's variables about our own package would make build scripts that watch them run again, and with them half
+    // the tree.
     for (name, _) in env::vars_os() {
         let name = name.to_string_lossy();
         if name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_") {

@@ -59,7 +59,8 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     Ok(())
 }
 
-/// Takes the versions of the host's dependencies, so that what is fuzzed is what is delivered. Cargo adds the fuzzer's own.
+/// Takes the versions of the host's dependencies, so that what is fuzzed is what is delivered. Cargo adds the fuzzer's
+/// own.
 fn take_versions_of_the_host() -> Result<()> {
     let (host, fuzz) = (workspace().join("Cargo.lock"), workspace().join("fuzz/Cargo.lock"));
     let changed = |path: &Path| fs::metadata(path).and_then(|metadata| metadata.modified()).ok();

@@ -1,7 +1,7 @@
 //! Ends the process within a time limit, whatever hangs.
 //!
-//! A thread may hang on a file of a lost server or on a full pipe, and a runtime's threads may never yield. None of them
-//! delays the exit. Committed work is safe, and a lease that was not released expires.
+//! A thread may hang on a file of a lost server or on a full pipe, and a runtime's threads may never yield. None of
+//! them delays the exit. Committed work is safe, and a lease that was not released expires.
 
 use std::time::Duration;
 

@@ -35,9 +35,9 @@ const HOLDS_BYTES_MAX: usize = 255;
 
 /// A conflict's message for people, and the fingerprint of what the target's record holds, where the adapter gave one.
 ///
-/// An adapter that finds a record changed by others may end its message with ` [holds FINGERPRINT]`. It says two things: the
-/// record is there, and this is what the link is to remember when a person keeps what the target holds. `plugins/README.md` has the
-/// rule for adapters.
+/// An adapter that finds a record changed by others may end its message with ` [holds FINGERPRINT]`. It says two
+/// things: the record is there, and this is what the link is to remember when a person keeps what the target holds.
+/// `plugins/README.md` has the rule for adapters.
 #[must_use]
 pub fn split_message(message: &str) -> (&str, Option<&str>) {
     let found = message.strip_suffix(']').and_then(|rest| rest.rsplit_once(HOLDS));

@@ -107,8 +107,8 @@ struct Record {
 }
 
 impl Chunks {
-    /// Opens a file; `-` is stdin. `earlier` is what an earlier run imported, in bytes and lines. If the file still begins
-    /// with these bytes, reading begins after them, and [`Chunks::lines`] is not 0.
+    /// Opens a file; `-` is stdin. `earlier` is what an earlier run imported, in bytes and lines. If the file still
+    /// begins with these bytes, reading begins after them, and [`Chunks::lines`] is not 0.
     ///
     /// # Errors
     /// When the file cannot be read, or a CSV header does not fit.

@@ -1,8 +1,8 @@
 //! Maps the columns and values of a CSV file to fields of a patient.
 //!
-//! A column that is named like a field needs no mapping. A header that does not fit is refused before the first patient:
-//! nobody would notice a column that was left out by mistake. No message repeats the header's words, since a file
-//! without a header has a patient there.
+//! A column that is named like a field needs no mapping. A header that does not fit is refused before the first
+//! patient: nobody would notice a column that was left out by mistake. No message repeats the header's words, since a
+//! file without a header has a patient there.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -189,7 +189,8 @@ impl ColumnMap {
         self.columns.is_empty() && self.date_format.is_none()
     }
 
-    /// Translates a value; `None` for an absent one. A value without a translation stays, and the field's rules judge it.
+    /// Translates a value; `None` for an absent one. A value without a translation stays, and the field's rules judge
+    /// it.
     fn value(&self, field: &str, text: &str) -> Option<String> {
         let text = text.trim();
         let ours = self.values.get(field).and_then(|values| values.get(text));

@@ -1,8 +1,7 @@
 //! Records of a CSV stream (RFC 4180), one at a time, none longer than the limit.
 //!
-//! It is strict about quotes. An open quote hides every record behind it, so a fault that a lenient reader repairs is an
-//! error here. One state machine both reads and checks. Lines end with LF, CRLF or
-//! CR alone.
+//! It is strict about quotes. An open quote hides every record behind it, so a fault that a lenient reader repairs is
+//! an error here. One state machine both reads and checks. Lines end with LF, CRLF or CR alone.
 
 use super::stream::{Stream, unreadable};
 use super::{ImportError, RECORD_BYTES_MAX};

@@ -1,5 +1,5 @@
-//! Reads a FHIR Patient (R4, R4B, R5) into a draft. It is the inverse of what the FHIR adapter writes, and takes as much
-//! of other systems' Patients as our fields can hold. `docs/commands.md` has the table.
+//! Reads a FHIR Patient (R4, R4B, R5) into a draft. It is the inverse of what the FHIR adapter writes, and takes as
+//! much of other systems' Patients as our fields can hold. `docs/commands.md` has the table.
 //!
 //! It does no I/O. Elements without a field are ignored. A record that must not be ignored in part (no longer in use, a
 //! death without a date) is rejected. An optional element that cannot be read is left out and reported.
@@ -164,8 +164,8 @@ fn best_value<'a>(identifiers: impl Iterator<Item = &'a Identifier>, today: Day)
     with_value.min_by_key(|(rank, _)| *rank).map(|(_, value)| value)
 }
 
-/// Fills phones by their use. A phone without a use is the home phone if there is no other. The lowest rank wins, then the
-/// first.
+/// Fills phones by their use. A phone without a use is the home phone if there is no other. The lowest rank wins, then
+/// the first.
 fn fill_telecom(draft: &mut PatientDraft, mut telecom: Vec<ContactPoint>, today: Day) {
     telecom.retain(|contact| contact.is_current(today));
     telecom.sort_by_key(|contact| contact.rank.unwrap_or(u32::MAX));

@@ -143,7 +143,8 @@ pub(super) struct Period {
 }
 
 impl Period {
-    /// Whether it covers this day. An end that is a year lasts until its last day. An end that is not a date is ignored.
+    /// Whether it covers this day. An end that is a year lasts until its last day. An end that is not a date is
+    /// ignored.
     pub(super) fn holds(&self, today: Day) -> bool {
         let has_ended = self.end.as_deref().and_then(date_part).is_some_and(|end| end < &today[..end.len()]);
         let begins_later = self.start.as_deref().and_then(date_part).is_some_and(|start| start > &today[..start.len()]);

@@ -52,9 +52,9 @@ impl PatientService {
         .await
     }
 
-    /// As [`PatientService::put`], and moves an import on in the same transaction: `progress` is where it stood, `reached`
-    /// where these patients end. Gives where it stands now; `None` when another process has moved the import meanwhile, and
-    /// nothing was written then.
+    /// As [`PatientService::put`], and moves an import on in the same transaction: `progress` is where it stood,
+    /// `reached` where these patients end. Gives where it stands now; `None` when another process has moved the import
+    /// meanwhile, and nothing was written then.
     ///
     /// # Errors
     /// When the store cannot be reached; nothing is then written.

@@ -88,8 +88,8 @@ impl SpannedToml {
         self.text.trim_start_matches('\u{feff}').trim().is_empty()
     }
 
-    /// Parses the text and reports its syntax errors, one per line, since further ones on a line are consequences. Returns
-    /// what could be parsed, so that further problems are found.
+    /// Parses the text and reports its syntax errors, one per line, since further ones on a line are consequences.
+    /// Returns what could be parsed, so that further problems are found.
     pub fn parse(&self, findings: &Findings) -> DeTable<'_> {
         let (table, errors) = DeTable::parse_recoverable(&self.text);
         let table = table.into_inner();

@@ -1,7 +1,7 @@
 //! Adapters as the store knows them: which one is in force at each target, their bytes, and what happened to them.
 //!
-//! Every host on a store uses the adapter that stands here, also one that was put in force by another host: the bytes are
-//! here too, in pieces. What is read back is checked against its digest by whoever loads it.
+//! Every host on a store uses the adapter that stands here, also one that was put in force by another host: the bytes
+//! are here too, in pieces. What is read back is checked against its digest by whoever loads it.
 
 use super::sql::{
     ActivateAdapter, AdapterControl, AdapterEvents, AdapterParts, AddAdapterEvent, CountAdapterParts, ForgetAdapter,
@@ -97,8 +97,8 @@ impl Store {
         })
     }
 
-    /// Records that an adapter is in force, with its bytes; nothing is written when it is already. A person's rollback is
-    /// over with it.
+    /// Records that an adapter is in force, with its bytes; nothing is written when it is already. A person's rollback
+    /// is over with it.
     ///
     /// # Errors
     /// When the store cannot be reached.
@@ -116,8 +116,8 @@ impl Store {
         self.forget_old_adapters(news.target).await
     }
 
-    /// Puts the adapter of `news` in force in the place of `from`, which is not taken from a file again until a person asks
-    /// for it. `false` when `from` is no longer in force: somebody has decided meanwhile.
+    /// Puts the adapter of `news` in force in the place of `from`, which is not taken from a file again until a person
+    /// asks for it. `false` when `from` is no longer in force: somebody has decided meanwhile.
     ///
     /// # Errors
     /// When the store cannot be reached.

@@ -1,20 +1,22 @@
 //! `sync_clock`: whether the store's clock can be believed when old rows are to be deleted.
 //!
-//! Ages are judged by the store's clock, which on SQLite is the machine's. A clock that jumps weeks ahead would make everything
-//! old at once. So the newest time that hosts have seen is kept, nothing is deleted for being older than a day more than that, and
-//! a step of more than a day is believed only after the clock has gone on from there for a day. Which step is absurd is decided
-//! by a pure function (`judge`). It must never keep anything from being delivered.
+//! Ages are judged by the store's clock, which on SQLite is the machine's. A clock that jumps weeks ahead would make
+//! everything old at once. So the newest time that hosts have seen is kept, nothing is deleted for being older than a
+//! day more than that, and a step of more than a day is believed only after the clock has gone on from there for a day.
+//! Which step is absurd is decided by a pure function (`judge`). It must never keep anything from being delivered.
 
 use super::sql::{MakeDue, NewestTime, ReadClock, ReadNow, RememberClock, ShortenLeases, TargetNames};
 use super::{RowReader, Store, StoreError, StoreTransaction, corrupt};
 use crate::database::rerun;
 
 pub(super) const HOUR_MS: i64 = 3_600_000;
-/// A clock that goes further than this between two looks, ten minutes apart, has jumped, or no host has run for so long.
+/// A clock that goes further than this between two looks, ten minutes apart, has jumped, or no host has run for so
+/// long.
 const STEP_MAX_MS: i64 = 24 * HOUR_MS;
 /// So long a clock has to go on after a jump before it is believed.
 const PROBATION_MS: i64 = 24 * HOUR_MS;
-/// A clock that is behind what was seen by more than this is wrong; by less, servers differ that took over from each other.
+/// A clock that is behind what was seen by more than this is wrong; by less, servers differ that took over from each
+/// other.
 const BEHIND_MAX_MS: i64 = HOUR_MS;
 
 /// No wait and no lease lasts longer: what lies further ahead was written by a clock that was ahead.
@@ -68,7 +70,8 @@ fn judge(before: Seen, now: i64) -> (ClockState, Seen) {
 }
 
 impl Store {
-    /// Looks at the store's clock and remembers it. Called before old rows are deleted, and now and then while hosts run.
+    /// Looks at the store's clock and remembers it. Called before old rows are deleted, and now and then while hosts
+    /// run.
     ///
     /// # Errors
     /// When the store cannot be reached.
@@ -112,7 +115,8 @@ impl Store {
 }
 
 impl StoreTransaction {
-    /// The time before which things are older than `age_ms`, by the newest time that was believed and not by a clock that jumped.
+    /// The time before which things are older than `age_ms`, by the newest time that was believed and not by a clock
+    /// that jumped.
     pub(super) async fn purge_cutoff(&mut self, age_ms: i64) -> Result<i64, StoreError> {
         let (now, seen) = self.clock().await?;
         let believed = seen.map_or(now, |seen| now.min(seen.seen_at.saturating_add(STEP_MAX_MS)));
@@ -134,8 +138,8 @@ impl StoreTransaction {
         self.number(NewestTime {}).await
     }
 
-    /// What a clock that was ahead has put off, and was set right since, is due now; its leases run out in an hour, which is longer
-    /// than any lease lasts. Otherwise patients would wait for as long as the clock was ahead.
+    /// What a clock that was ahead has put off, and was set right since, is due now; its leases run out in an hour,
+    /// which is longer than any lease lasts. Otherwise patients would wait for as long as the clock was ahead.
     async fn bring_back(&mut self, ahead_ms: i64) -> Result<(), StoreError> {
         let mut moved = self.run(ShortenLeases { ahead_ms }).await?.rows_affected;
         for row in self.fetch(TargetNames {}).await?.rows {

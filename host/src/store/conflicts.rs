@@ -1,7 +1,8 @@
 //! Conflicts: deliveries that failed because of what the target holds, and what a person decides about them.
 //!
-//! A decision is one transaction and a compare-and-set on `status = 'failed'`: two people, or a person and a retry, never
-//! both decide. It changes what is remembered of the target (`sync_link`) and lets the ordinary delivery do the rest.
+//! A decision is one transaction and a compare-and-set on `status = 'failed'`: two people, or a person and a retry,
+//! never both decide. It changes what is remembered of the target (`sync_link`) and lets the ordinary delivery do the
+//! rest.
 
 use super::counts::CountDelta;
 use super::sql::{

@@ -1,7 +1,8 @@
 //! What failed, for operators: the list, and the decision that something need not be delivered.
 //!
-//! A dismissal is final, counted, and kept with its reason until retention deletes the delivery. A later change of the same
-//! patient goes on normally. It must never touch what is pending or in work: the move is guarded by `status = 'failed'`.
+//! A dismissal is final, counted, and kept with its reason until retention deletes the delivery. A later change of the
+//! same patient goes on normally. It must never touch what is pending or in work: the move is guarded by `status =
+//! 'failed'`.
 
 use serde::Serialize;
 

@@ -1,7 +1,8 @@
 //! Whether the store could be written, looked at without leaving anything in it.
 //!
-//! A full disk or a read-only store shows only when something is written, and the hosts that meet it cannot say so in the store.
-//! So `host check` and `host status` ask here. It must never leave a row, nor make a host wait for SQLite's only writer.
+//! A full disk or a read-only store shows only when something is written, and the hosts that meet it cannot say so in
+//! the store. So `host check` and `host status` ask here. It must never leave a row, nor make a host wait for SQLite's
+//! only writer.
 
 use std::io::{ErrorKind, Write as _};
 use std::path::Path;

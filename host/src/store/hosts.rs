@@ -1,8 +1,8 @@
 //! `sync_host`: which hosts are at work, and which targets each of them has.
 //!
-//! Targets belong to the store: routing goes by what the store has enabled (`sync_target`), and every host adds what it has when
-//! it starts. A host that lacks a target makes its deliveries all the same and leaves them to the hosts that have it. Only a
-//! running host, or an operator's command, changes what is enabled; commands that read never do.
+//! Targets belong to the store: routing goes by what the store has enabled (`sync_target`), and every host adds what it
+//! has when it starts. A host that lacks a target makes its deliveries all the same and leaves them to the hosts that
+//! have it. Only a running host, or an operator's command, changes what is enabled; commands that read never do.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -39,8 +39,9 @@ pub struct RunningHost {
 }
 
 impl Store {
-    /// Registers a host that starts: it is at work, its targets are enabled in the store, and changes are routed to them from now
-    /// on, whichever host routes them. A target that it disables is disabled in the store unless another running host has it.
+    /// Registers a host that starts: it is at work, its targets are enabled in the store, and changes are routed to
+    /// them from now on, whichever host routes them. A target that it disables is disabled in the store unless another
+    /// running host has it.
     ///
     /// # Errors
     /// When the store cannot be reached.
@@ -48,8 +49,8 @@ impl Store {
         rerun("register host", || async {
             let mut transaction = self.begin("register this host and its targets").await?;
             transaction.record_host(host).await?;
-            // In the order of their names, so that hosts that start together wait for each other and do not deadlock. From here
-            // on no other host decides about the same targets.
+            // In the order of their names, so that hosts that start together wait for each other and do not deadlock.
+            // From here on no other host decides about the same targets.
             for name in host.targets.keys() {
                 transaction.enable_target(name).await?;
             }

@@ -1,5 +1,5 @@
-//! `sync_import`: how far an import of a file has come. It moves in the transaction that writes the patients, so that a run
-//! that was killed goes on where it stood, and nothing is taken twice.
+//! `sync_import`: how far an import of a file has come. It moves in the transaction that writes the patients, so that a
+//! run that was killed goes on where it stood, and nothing is taken twice.
 //!
 //! A row says which bytes were taken (how many, and their digest), never that a name was. Whoever goes on compares.
 

@@ -41,8 +41,8 @@ struct Newest {
 }
 
 impl Store {
-    /// What `target` would be brought of this patient: the newest change that waits or failed, else the current state, else
-    /// the last change that is known. `None` when nobody knows the patient.
+    /// What `target` would be brought of this patient: the newest change that waits or failed, else the current state,
+    /// else the last change that is known. `None` when nobody knows the patient.
     ///
     /// # Errors
     /// When the store cannot be reached, or holds what this version does not understand.
@@ -82,7 +82,8 @@ impl StoreTransaction {
         }
     }
 
-    /// The newest delivery, or a change behind it that is in work without a delivery's row or that nobody has routed yet.
+    /// The newest delivery, or a change behind it that is in work without a delivery's row or that nobody has routed
+    /// yet.
     async fn newest(&mut self, target: &str, patient_id: &str) -> Result<Option<Newest>, StoreError> {
         let routed = self.fetch(NewestDelivery { target, patient_id }).await?.rows.into_iter().next();
         let unrouted = self.number(NewestUnrouted { patient_id }).await?;

@@ -1,7 +1,7 @@
 //! `sync_notice`: what operators should know of changes that were not refused and yet are not as they should be.
 //!
-//! A type that no target takes is passed over for good, and a time in another unit makes ages senseless; neither is an error of
-//! one delivery, so each is counted here when it is routed. It must never keep anything from being routed.
+//! A type that no target takes is passed over for good, and a time in another unit makes ages senseless; neither is an
+//! error of one delivery, so each is counted here when it is routed. It must never keep anything from being routed.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;

@@ -25,7 +25,8 @@ pub struct NewChange<'a> {
 }
 
 impl Store {
-    /// Whether anything waits to be routed: a look without a lock, which keeps an idle host from taking SQLite's only writer.
+    /// Whether anything waits to be routed: a look without a lock, which keeps an idle host from taking SQLite's only
+    /// writer.
     ///
     /// # Errors
     /// When the store cannot be reached.
@@ -98,13 +99,15 @@ impl StoreTransaction {
         self.insert_blocks(rows, |rows| AppendBlock { rows }).await
     }
 
-    /// Up to `limit` changes behind `after` that nobody has routed yet, passing over those that another host routes now.
+    /// Up to `limit` changes behind `after` that nobody has routed yet, passing over those that another host routes
+    /// now.
     pub(super) async fn unrouted(&mut self, after: i64, limit: u32) -> Result<Vec<Unrouted>, StoreError> {
         let rows = self.fetch(UnroutedChanges { after, limit }).await?;
         Ok(rows.rows.into_iter().map(readable::unrouted).collect())
     }
 
-    /// Marks changes as routed, all of them or, when what is routed where is no longer of this revision, none. Gives how many.
+    /// Marks changes as routed, all of them or, when what is routed where is no longer of this revision, none. Gives
+    /// how many.
     pub(super) async fn mark_routed(&mut self, ids: &[i64], revision: Option<i64>) -> Result<u64, StoreError> {
         Ok(self.run(MarkRouted { ids, revision }).await?.rows_affected)
     }
@@ -121,8 +124,8 @@ impl StoreTransaction {
         Ok(WaitingChanges { count: between.unwrap_or_default().max(counted), is_estimate: true, oldest_ms })
     }
 
-    /// An id below which nearly everything is routed. Whoever looks from the beginning walks over the dead entries of all that
-    /// was routed and is not tidied up yet, which may be a million.
+    /// An id below which nearly everything is routed. Whoever looks from the beginning walks over the dead entries of
+    /// all that was routed and is not tidied up yet, which may be a million.
     async fn nearly_routed(&mut self) -> Result<i64, StoreError> {
         Ok(self.number(NearlyRouted {}).await?.map_or(0, |newest| newest - LOOK_BACK))
     }

@@ -1,7 +1,7 @@
 //! Writes the failed deliveries of changes that the host itself refuses: their outbox row cannot be read, or is gone.
 //!
-//! What is refused has spent no attempt, which tells it from what a target refused: `host retry` leaves it alone, since a row is
-//! never changed and would be refused again. It must never take anything with it that can be delivered.
+//! What is refused has spent no attempt, which tells it from what a target refused: `host retry` leaves it alone, since
+//! a row is never changed and would be refused again. It must never take anything with it that can be delivered.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -54,8 +54,8 @@ impl Store {
         self.refused.0.lock().unwrap_or_else(PoisonError::into_inner).get(target).copied().unwrap_or_default()
     }
 
-    /// Takes changes that cannot be read out of a batch: they are failed, and the rest stays under its lease. `false` when the
-    /// lease was taken away before.
+    /// Takes changes that cannot be read out of a batch: they are failed, and the rest stays under its lease. `false`
+    /// when the lease was taken away before.
     pub(super) async fn refuse(&self, lease: &Lease, refused: &[Refused]) -> Result<bool, StoreError> {
         for one in refused {
             tracing::warn!(target_name = %lease.target, change_id = one.outbox_id, reason = %one.failure.message, "change refused");
@@ -86,7 +86,8 @@ impl Store {
 }
 
 impl StoreTransaction {
-    /// Makes a failed delivery of each change at the target that stands with it, where there is none yet. Gives how many.
+    /// Makes a failed delivery of each change at the target that stands with it, where there is none yet. Gives how
+    /// many.
     pub(super) async fn insert_refused(&mut self, refused: &[(&str, &Refused)]) -> Result<u64, StoreError> {
         let rows: Vec<_> = refused.iter().map(|(target, one)| Row::new(target, one)).collect();
         Ok(self.run(InsertRefused { batch: Json::of(&rows) }).await?.rows_affected)

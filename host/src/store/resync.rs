@@ -1,7 +1,7 @@
 //! Resync: the current state of every patient is queued for one target, for a target that is new or was restored.
 //!
-//! Each page is one transaction: a change with the current state, already routed, and one delivery of it for this target
-//! alone. A page that is queued twice does no harm: the newest state wins.
+//! Each page is one transaction: a change with the current state, already routed, and one delivery of it for this
+//! target alone. A page that is queued twice does no harm: the newest state wins.
 
 use serde::Serialize;
 

@@ -99,7 +99,8 @@ impl StoreTransaction {
         Ok(deleted)
     }
 
-    /// The ids to delete, and where to go on: rows come in the order of their making, so that the first young one ends it.
+    /// The ids to delete, and where to go on: rows come in the order of their making, so that the first young one ends
+    /// it.
     async fn chunk(&mut self, statement: impl Statement) -> Result<(Vec<Old>, Option<PurgeCursor>), StoreError> {
         let rows = self.fetch(statement).await?.rows;
         let is_full = i64::try_from(rows.len()) == Ok(CHUNK);

@@ -132,7 +132,8 @@ impl Store {
         Ok(u64::try_from(open).unwrap_or_default())
     }
 
-    /// Whether anything could be done right now: changes to route, or deliveries of these targets that are due or in work.
+    /// Whether anything could be done right now: changes to route, or deliveries of these targets that are due or in
+    /// work.
     ///
     /// # Errors
     /// When the store cannot be reached.

@@ -73,8 +73,8 @@ pub struct TargetReport<'a> {
 }
 
 impl Store {
-    /// Makes targets known, enabled or not, whatever hosts have them. For commands that decide about one, and for tests; a host
-    /// that starts registers itself (`hosts.rs`).
+    /// Makes targets known, enabled or not, whatever hosts have them. For commands that decide about one, and for
+    /// tests; a host that starts registers itself (`hosts.rs`).
     ///
     /// # Errors
     /// When the store cannot be reached.

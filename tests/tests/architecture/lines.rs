@@ -27,7 +27,8 @@ const JUDGED: [&str; 14] = [
 const SPARED: [&str; 5] =
     ["tests/fixtures/", "tests/cases/", "tests/servers/", "host/src/store/sql/rendered/", "docs/evidence/"];
 
-/// A line that cannot be broken: a table's row, a link, a text in code that the formatter leaves whole, a command's output.
+/// A line that cannot be broken: a table's row, a link, a text in code that the formatter leaves whole, a command's
+/// output.
 fn is_whole(name: &str, line: &str, in_block: bool) -> bool {
     match name.rsplit_once('.').map_or("", |(_, extension)| extension) {
         "md" => in_block || line.starts_with('|') || line.starts_with("    ") || line.trim_start().starts_with("[!"),

@@ -1,8 +1,8 @@
-//! Refuses the retired words of the project's own language, in code, comments, messages and docs: each has a term of the
-//! field, which `docs/glossary.md` defines.
+//! Refuses the retired words of the project's own language, in code, comments, messages and docs: each has a term of
+//! the field, which `docs/glossary.md` defines.
 //!
-//! It knows the words that are gone, so that none comes back. What dated pages, snapshots of other programs and the frozen
-//! interface say is not judged.
+//! It knows the words that are gone, so that none comes back. What dated pages, snapshots of other programs and the
+//! frozen interface say is not judged.
 
 use std::fs;
 

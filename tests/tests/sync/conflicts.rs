@@ -98,7 +98,8 @@ async fn a_chart_that_is_gone_comes_back_or_another_takes_its_place() {
     assert!(again.stderr.contains("has no conflict at target `openemr`"), "{}", again.stderr);
 }
 
-/// OpenEMR 5.x has no key of ours: what its users do to a public id must never end in a second chart, nor in another person's.
+/// OpenEMR 5.x has no key of ours: what its users do to a public id must never end in a second chart, nor in another
+/// person's.
 #[tokio::test]
 async fn on_openemr_5_no_decision_makes_a_second_chart_or_takes_another_persons() {
     let Some(openemr) = openemr_database("5.0.2").await else { return };

@@ -1,5 +1,5 @@
-//! `host plugin dry-run`: it shows what would be sent, leaves target and store as they were, and tells no patient's data
-//! unless it is asked to.
+//! `host plugin dry-run`: it shows what would be sent, leaves target and store as they were, and tells no patient's
+//! data unless it is asked to.
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::{TcpListener, TcpStream};

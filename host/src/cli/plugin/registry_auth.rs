@@ -1,5 +1,5 @@
-//! Credentials for a registry and its certificate authorities, for `install` and `push`. A secret comes from a file or a
-//! variable, never from the command line, where every user of the machine could read it.
+//! Credentials for a registry and its certificate authorities, for `install` and `push`. A secret comes from a file or
+//! a variable, never from the command line, where every user of the machine could read it.
 
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
