@@ -38,7 +38,7 @@ fn uses(folder: &str) -> Uses {
     let modules: BTreeSet<String> = modules.into_iter().filter(|name| is_module(name) && name != "tests").collect();
     let owner_of = |name: &String| {
         let reexported = |module: &&String| names_behind(&declared, &format!("use {module}::")).contains(name);
-        if modules.contains(name) { Some(name) } else { modules.iter().find(reexported) }
+        modules.get(name).or_else(|| modules.iter().find(reexported))
     };
     let own_path = format!("crate::{}::", folder.replace('/', "::"));
     let of = |module: &String| {

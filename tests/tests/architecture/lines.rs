@@ -6,7 +6,7 @@ use super::tracked_files;
 
 const COLUMNS_MAX: usize = 120;
 
-const JUDGED: [&str; 14] = [
+const JUDGED: [&str; 13] = [
     ".ci",
     ".cargo",
     "Cargo.toml",
@@ -16,22 +16,21 @@ const JUDGED: [&str; 14] = [
     "SECURITY.md",
     "docs",
     "host",
-    "migrations",
     "plugins",
     "tests",
     "wit/README.md",
     "xtask",
 ];
 
-/// Data of tests, and the statements as each database gets them.
-const SPARED: [&str; 5] =
-    ["tests/fixtures/", "tests/cases/", "tests/servers/", "host/src/store/sql/rendered/", "docs/evidence/"];
+/// Data of tests, statements as each database gets them, and migrations, whose digests stores hold.
+const SPARED: [&str; 6] =
+    ["tests/fixtures/", "tests/cases/", "tests/servers/", "host/src/store/sql/rendered/", "docs/evidence/", "migrations/"];
 
 /// A line that cannot be broken: a table's row, a link, a text in code that the formatter leaves whole, a command's
 /// output.
 fn is_whole(name: &str, line: &str, in_block: bool) -> bool {
     match name.rsplit_once('.').map_or("", |(_, extension)| extension) {
-        "md" => in_block || line.starts_with('|') || line.starts_with("    ") || line.trim_start().starts_with("[!"),
+        "md" => in_block || line.starts_with(['|', '#']) || line.starts_with("    "),
         "rs" => !line.trim_start().starts_with("//") && line.contains('"'),
         "toml" => line.contains('"'),
         "json" | "lock" | "wasm" | "wat" => true,
