@@ -46,6 +46,7 @@ struct Server {
     /// Instead of a token's whole answer; `TOKEN` stands for the token.
     answer: Option<&'static str>,
     audience: Option<&'static str>,
+    resource: Option<&'static str>,
 }
 
 impl Server {
@@ -145,7 +146,7 @@ impl Bench {
             client_id: "the host".to_owned(),
             scope: Some("system/Patient.rs".to_owned()),
             audience: server.audience.map(str::to_owned),
-            resource: None,
+            resource: server.resource.map(str::to_owned),
             proof,
         };
         let options = HttpOptions {
@@ -237,13 +238,15 @@ async fn one_token_is_fetched_for_many_calls_at_once() {
 #[tokio::test]
 async fn a_secret_is_sent_in_the_body_where_the_endpoint_wants_it_there() {
     let proof = ClientProof::SecretInBody(Secret::new("secret-hunter2/&").into());
-    let bench = Bench::new(Server { audience: Some("https://api"), ..long_life() }, proof).await;
+    let bench =
+        Bench::new(Server { audience: Some("https://api"), resource: Some("https://api/fhir"), ..long_life() }, proof)
+            .await;
     let told = bench.call().await.unwrap().message;
     assert!(told.contains("200") && !told.contains("hunter2"), "{told}");
     let (authorization, body) = bench.grants().remove(0);
     assert_eq!(authorization, "");
-    let form =
-        "scope=system%2FPatient.rs&audience=https%3A%2F%2Fapi&client_id=the+host&client_secret=secret-hunter2%2F%26";
+    let form = "scope=system%2FPatient.rs&audience=https%3A%2F%2Fapi&resource=https%3A%2F%2Fapi%2Ffhir\
+                &client_id=the+host&client_secret=secret-hunter2%2F%26";
     assert_eq!(body, format!("grant_type=client_credentials&{form}"));
 }
 

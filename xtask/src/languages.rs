@@ -120,7 +120,7 @@ impl Example {
     /// Of everything that the component is made of.
     fn digest(&self) -> Result<String> {
         let mut files = self.language.pins();
-        files.push(self.language.folder().join(self.source));
+        files.extend([self.source, self.language.contract()].map(|name| self.language.folder().join(name)));
         collect(&workspace().join("wit"), &mut files)?;
         files.sort();
         let mut digest = Sha256::new();
@@ -140,6 +140,14 @@ impl Language {
             Self::Python => "python",
             Self::JavaScript => "javascript",
         })
+    }
+
+    /// The module that reads payloads, which the examples of a language share.
+    fn contract(self) -> &'static str {
+        match self {
+            Self::Python => "patient.py",
+            Self::JavaScript => "patient.js",
+        }
     }
 
     /// The files that pin the tools' versions, and what the tools are run by.

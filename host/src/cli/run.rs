@@ -11,7 +11,8 @@ use tokio_util::sync::CancellationToken;
 use super::error::CliError;
 use super::{exit, output, permissions, signals, wiring};
 use crate::config::Config;
-use crate::sync::{Breakdown, Daemon, RunEnd, Target};
+use crate::sync::{Breakdown, Daemon, RunEnd};
+use crate::target::Target;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {

@@ -17,7 +17,8 @@ use crate::plugin::{
     ClientProof, CompileLimits, Compiler, Credentials, GrantOptions, HttpOptions, Runtime, RuntimeOptions, SecretValue,
 };
 use crate::store::{MigrationError, Store, StoreClock};
-use crate::sync::{SyncOptions, Target, TargetKind, TargetSpec};
+use crate::sync::SyncOptions;
+use crate::target::{Target, TargetKind, TargetSpec};
 
 /// How long a statement of the store may take.
 const STORE_TIMEOUT: Duration = Duration::from_secs(30);

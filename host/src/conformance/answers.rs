@@ -1,4 +1,4 @@
-//! What the HTTP double answers for a service of the author's own shape: a file of rules, read with every problem and its line.
+//! What the mock server answers for a service of the author's own shape: a file of rules, read with every problem and its line.
 //!
 //! ```toml
 //! [[answer]]
@@ -20,7 +20,7 @@ use crate::spanned_toml::{Entry, FileProblems, Findings, Section, SpannedToml};
 
 /// The methods that an adapter may use.
 const METHODS: [&str; 7] = ["GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE"];
-/// Headers that the double writes itself.
+/// Headers that the server writes itself.
 const OWN_HEADERS: [&str; 3] = ["connection", "content-length", "transfer-encoding"];
 
 /// In which state of its record a rule fits.
@@ -126,7 +126,7 @@ fn read_headers(section: &mut Section<'_>, stars: usize) -> Vec<(String, Templat
         match parsed {
             Ok(_) if !is_name => headers.note_at(value, &name, "cannot be the name of a header"),
             Ok(_) if OWN_HEADERS.contains(&name.as_str()) => {
-                headers.note_at(value, &name, "is written by the double itself: leave it out");
+                headers.note_at(value, &name, "is written by the server itself: leave it out");
             }
             Ok(template) => read.push((name, template)),
             Err(message) => headers.note_at(value, &name, message),
@@ -183,7 +183,7 @@ body = "${number}"
             "a.toml:5: answer[1].record: ${2} is not there: `path` has 1 *",
             "a.toml:6: answer[1].body: ${body.id} is not known: write ${1}, ${query/NAME}, ${body/POINTER}, ${number} or ${kept}",
             "a.toml:7: answer[1].then: must be keep or forget",
-            "a.toml:8: answer[1].headers.content-length: is written by the double itself: leave it out",
+            "a.toml:8: answer[1].headers.content-length: is written by the server itself: leave it out",
             "a.toml:8: answer[1].headers.a b: cannot be the name of a header",
             "a.toml:9: answer[1].colour: unknown key",
             "a.toml:13: answer[2].when: needs `record`, which says of which record",

@@ -1,12 +1,12 @@
-//! The double as the author's file describes it: the first rule that fits a request answers it, and says what becomes of the
-//! record that the request is about. Pure, as `store.rs`.
+//! The server as the author's file describes it: the first rule that fits a request answers it, and says what becomes of the
+//! record that the request is about. Pure, as `documents.rs`.
 
 use std::collections::BTreeMap;
 
 use serde_json::Value;
 
 use super::answers::{Answers, Rule, Then, When};
-use super::store::{Answered, Asked};
+use super::documents::{MockRequest, MockResponse};
 use super::template::Filling;
 use crate::domain::words::one_line;
 
@@ -40,12 +40,12 @@ impl Canned {
         &self.unanswered
     }
 
-    pub(super) fn answer(&mut self, asked: &Asked) -> Answered {
-        let segments: Vec<&str> = asked.path.trim_matches('/').split('/').collect();
-        let body: Value = serde_json::from_slice(&asked.body).unwrap_or_default();
+    pub(super) fn answer(&mut self, request: &MockRequest) -> MockResponse {
+        let segments: Vec<&str> = request.path.trim_matches('/').split('/').collect();
+        let body: Value = serde_json::from_slice(&request.body).unwrap_or_default();
         for index in 0..self.rules.len() {
-            let Some(stars) = self.rules[index].stars(&asked.method, &segments) else { continue };
-            let filling = Filling { stars: &stars, query: &asked.query, body: &body, number: 0, kept: "" };
+            let Some(stars) = self.rules[index].stars(&request.method, &segments) else { continue };
+            let filling = Filling { stars: &stars, query: &request.query, body: &body, number: 0, kept: "" };
             let key = self.rules[index].record.as_ref().map(|record| record.fill(&filling, false));
             let is_kept = key.as_ref().is_some_and(|key| self.kept.contains_key(key));
             let fits = match self.rules[index].when {
@@ -54,17 +54,23 @@ impl Canned {
                 Some(When::Missing) => !is_kept,
             };
             if fits {
-                return self.answer_by(index, key.as_deref(), &filling, asked);
+                return self.answer_by(index, key.as_deref(), &filling, request);
             }
         }
-        self.unanswered.push(format!("{} {}", asked.method, asked.path));
-        Answered { status: NOT_IMPLEMENTED, ..Answered::default() }
+        self.unanswered.push(format!("{} {}", request.method, request.path));
+        MockResponse { status: NOT_IMPLEMENTED, ..MockResponse::default() }
     }
 
-    fn answer_by(&mut self, index: usize, key: Option<&str>, filling: &Filling<'_>, asked: &Asked) -> Answered {
+    fn answer_by(
+        &mut self,
+        index: usize,
+        key: Option<&str>,
+        filling: &Filling<'_>,
+        request: &MockRequest,
+    ) -> MockResponse {
         let rule = &self.rules[index];
         if let (Some(Then::Keep), Some(key)) = (rule.then, key) {
-            let body = String::from_utf8_lossy(&asked.body).into_owned();
+            let body = String::from_utf8_lossy(&request.body).into_owned();
             let numbers = &mut self.numbers;
             let record = self.kept.entry(key.to_owned()).or_insert_with(|| {
                 *numbers += 1;
@@ -79,7 +85,7 @@ impl Canned {
             ..*filling
         };
         let in_json = rule.body_is_json();
-        let answered = Answered {
+        let response = MockResponse {
             status: rule.status,
             headers: rule
                 .headers
@@ -91,7 +97,7 @@ impl Canned {
         if let (Some(Then::Forget), Some(key)) = (rule.then, key) {
             self.kept.remove(key);
         }
-        answered
+        response
     }
 }
 

@@ -4,9 +4,11 @@
 //! cannot deliver at all, the rest is not tried, since it would only repeat why.
 
 use super::Line;
-use super::bench::{Bench, End, Stop};
+use super::harness::Harness;
+use super::invalid;
 use super::patients::{link, personal};
 use crate::domain::change::{Change, FailureKind, FindingLevel, Link, Operation, Outcome, Receipt, RemoteEdit};
+use crate::target::CallFailure;
 
 /// What was seen; the error says what to mend.
 pub(super) type Judgement = Result<String, String>;
@@ -23,13 +25,13 @@ pub(super) fn say(lines: &mut Vec<Line>, place: &str, check: &'static str, judge
 }
 
 /// Runs them in order.
-pub(super) async fn run(bench: &Bench, lines: &mut Vec<Line>) {
-    let place = bench.place.clone();
-    if !say(lines, &place, "describe", describe(bench)) || !say(lines, &place, "check", check(bench).await) {
+pub(super) async fn run(harness: &Harness, lines: &mut Vec<Line>) {
+    let place = harness.place.clone();
+    if !say(lines, &place, "describe", describe(harness)) || !say(lines, &place, "check", check(harness).await) {
         return;
     }
-    say(lines, &place, "empty batch", empty_batch(bench).await);
-    let delivered = match deliver(bench).await {
+    say(lines, &place, "empty batch", empty_batch(harness).await);
+    let delivered = match deliver(harness).await {
         Ok(delivered) => delivered,
         Err(mend) => {
             say(lines, &place, "deliver", Err(mend));
@@ -37,34 +39,35 @@ pub(super) async fn run(bench: &Bench, lines: &mut Vec<Line>) {
         }
     };
     say(lines, &place, "deliver", Ok(format!("{} patients, each with an id of its own", delivered.len())));
-    say(lines, &place, "same batch twice", again(bench, &delivered, true).await);
-    say(lines, &place, "crash after commit", again(bench, &delivered, false).await);
-    if bench.is_database() {
-        say(lines, &place, "crash before commit", rolled_back(bench).await);
+    say(lines, &place, "same batch twice", again(harness, &delivered, true).await);
+    say(lines, &place, "crash after commit", again(harness, &delivered, false).await);
+    if harness.is_database() {
+        say(lines, &place, "crash before commit", rolled_back(harness).await);
     }
-    say(lines, &place, "update", update(bench, &delivered).await);
-    say(lines, &place, "unknown aggregate type", unknown_type(bench).await);
-    say(lines, &place, "bad change among good ones", bad_among_good(bench).await);
-    say(lines, &place, "unicode", unicode(bench).await);
-    say(lines, &place, "long text", long_text(bench).await);
-    say(lines, &place, "edited at the target", conflict(bench).await);
-    say(lines, &place, "record gone", gone(bench).await);
-    say(lines, &place, "delete", delete(bench).await);
-    say(lines, &place, "cancelled call", cancelled(bench).await);
-    say(lines, &place, "limits", limits(bench).await);
-    say(lines, &place, "nothing personal", nothing_personal(bench));
+    say(lines, &place, "update", update(harness, &delivered).await);
+    say(lines, &place, "unknown aggregate type", unknown_type(harness).await);
+    say(lines, &place, "bad change among good ones", bad_among_good(harness).await);
+    say(lines, &place, "invalid payloads", invalid::judge(harness).await);
+    say(lines, &place, "unicode", unicode(harness).await);
+    say(lines, &place, "long text", long_text(harness).await);
+    say(lines, &place, "edited at the target", conflict(harness).await);
+    say(lines, &place, "record gone", gone(harness).await);
+    say(lines, &place, "delete", delete(harness).await);
+    say(lines, &place, "cancelled call", cancelled(harness).await);
+    say(lines, &place, "limits", limits(harness).await);
+    say(lines, &place, "nothing personal", nothing_personal(harness));
 }
 
-fn describe(bench: &Bench) -> Judgement {
-    let types = bench.aggregate_types();
+fn describe(harness: &Harness) -> Judgement {
+    let types = harness.aggregate_types();
     if types.iter().any(|kind| kind == "patient") {
         return Ok(format!("delivers {}", types.join(", ")));
     }
     Err("`aggregate-types` does not name `patient`, and this suite has patients only".to_owned())
 }
 
-async fn check(bench: &Bench) -> Judgement {
-    let report = bench.check().await.map_err(|stop| format!("`check` failed, {stop}"))?;
+async fn check(harness: &Harness) -> Judgement {
+    let report = harness.check().await.map_err(|failure| format!("`check` failed, {failure}"))?;
     let problem = report.findings.iter().find(|finding| finding.level == FindingLevel::Problem);
     match problem {
         Some(finding) => Err(format!("`check` found a problem: {}; is the setup file whole?", finding.message)),
@@ -73,17 +76,17 @@ async fn check(bench: &Bench) -> Judgement {
     }
 }
 
-async fn empty_batch(bench: &Bench) -> Judgement {
-    match bench.apply(&[], RemoteEdit::Overwrite, End::Commit).await {
+async fn empty_batch(harness: &Harness) -> Judgement {
+    match harness.apply(&[], RemoteEdit::Overwrite).await {
         Ok(_) => Ok("no outcomes for no changes".to_owned()),
-        Err(stop) => Err(format!("an empty batch must have an empty answer, not {stop}")),
+        Err(failure) => Err(format!("an empty batch must have an empty answer, not {failure}")),
     }
 }
 
 /// The patients that everything else builds on.
-async fn deliver(bench: &Bench) -> Result<Vec<(Change, Receipt)>, String> {
-    let changes = bench.patients.create(5);
-    let receipts = receipts(bench, &changes).await?;
+async fn deliver(harness: &Harness) -> Result<Vec<(Change, Receipt)>, String> {
+    let changes = harness.patients.create(5);
+    let receipts = receipts(harness, &changes).await?;
     let mut ids: Vec<&str> = receipts.iter().map(|receipt| receipt.remote_id.as_str()).collect();
     ids.sort_unstable();
     ids.dedup();
@@ -97,12 +100,12 @@ async fn deliver(bench: &Bench) -> Result<Vec<(Change, Receipt)>, String> {
 }
 
 /// The receipts of a batch that must work.
-async fn receipts(bench: &Bench, changes: &[Change]) -> Result<Vec<Receipt>, String> {
-    let outcomes = bench.deliver(changes).await.map_err(|stop| format!("the batch failed, {stop}"))?;
+async fn receipts(harness: &Harness, changes: &[Change]) -> Result<Vec<Receipt>, String> {
+    let outcomes = harness.deliver(changes).await.map_err(|failure| format!("the batch failed, {failure}"))?;
     outcomes.into_iter().map(|outcome| applied(outcome, "a sound change")).collect()
 }
 
-fn applied(outcome: Outcome, what: &str) -> Result<Receipt, String> {
+pub(super) fn applied(outcome: Outcome, what: &str) -> Result<Receipt, String> {
     match outcome {
         Outcome::Applied(receipt) => Ok(receipt),
         Outcome::Failed(failure) => Err(format!("{what} failed, `{}`: {}", failure.kind.as_str(), failure.message)),
@@ -110,13 +113,13 @@ fn applied(outcome: Outcome, what: &str) -> Result<Receipt, String> {
 }
 
 /// The same batch once more, with what the host remembers of it, or as after a crash between commit and settling.
-async fn again(bench: &Bench, delivered: &[(Change, Receipt)], linked: bool) -> Judgement {
-    let before = records(bench).await?;
+async fn again(harness: &Harness, delivered: &[(Change, Receipt)], linked: bool) -> Judgement {
+    let before = records(harness).await?;
     let changes: Vec<Change> = delivered
         .iter()
         .map(|(change, receipt)| Change { attempt: 2, link: linked.then(|| link(receipt)), ..change.clone() })
         .collect();
-    let receipts = receipts(bench, &changes).await?;
+    let receipts = receipts(harness, &changes).await?;
     for (receipt, (_, first)) in receipts.iter().zip(delivered) {
         if receipt.remote_id != first.remote_id {
             return Err("another remote-id than the first time: look for the record, by a key that the target keeps \
@@ -130,44 +133,44 @@ async fn again(bench: &Bench, delivered: &[(Change, Receipt)], linked: bool) -> 
             );
         }
     }
-    let after = records(bench).await?;
+    let after = records(harness).await?;
     if after != before {
         return Err(format!("{before} records before and {after} after: the same change twice must do nothing new"));
     }
     Ok("the same ids, and nothing new at the target".to_owned())
 }
 
-async fn records(bench: &Bench) -> Result<u64, String> {
-    bench.records().await.map_err(|stop| stop.to_string())
+async fn records(harness: &Harness) -> Result<u64, String> {
+    harness.records().await.map_err(|failure| failure.to_string())
 }
 
-async fn rolled_back(bench: &Bench) -> Judgement {
-    let changes = bench.patients.create(2);
-    let before = records(bench).await?;
-    bench.apply(&changes, RemoteEdit::Overwrite, End::Rollback).await.map_err(|stop| stop.to_string())?;
-    if records(bench).await? != before {
+async fn rolled_back(harness: &Harness) -> Judgement {
+    let changes = harness.patients.create(2);
+    let before = records(harness).await?;
+    harness.apply_and_roll_back(&changes).await.map_err(|failure| failure.to_string())?;
+    if records(harness).await? != before {
         return Err(
             "something stayed although the host rolled back: write through the lent transaction only".to_owned()
         );
     }
-    receipts(bench, &changes).await?;
+    receipts(harness, &changes).await?;
     Ok("nothing stayed, and the batch worked afterwards".to_owned())
 }
 
-async fn update(bench: &Bench, delivered: &[(Change, Receipt)]) -> Judgement {
+async fn update(harness: &Harness, delivered: &[(Change, Receipt)]) -> Judgement {
     let (change, receipt) = &delivered[0];
-    let newer = bench.patients.newer(change, receipt, "Daegu");
-    let again = receipts(bench, std::slice::from_ref(&newer)).await?.remove(0);
+    let newer = harness.patients.newer(change, receipt, "Daegu");
+    let again = receipts(harness, std::slice::from_ref(&newer)).await?.remove(0);
     if again.remote_id != receipt.remote_id {
         return Err("an update gave another remote-id: it must change the record that the link names".to_owned());
     }
     Ok("the same id".to_owned())
 }
 
-async fn unknown_type(bench: &Bench) -> Judgement {
-    let good = bench.patients.create(1).remove(0);
-    let odd = Change { aggregate_type: "conformance-unknown".to_owned(), ..bench.patients.create(1).remove(0) };
-    let mut outcomes = bench.deliver(&[good, odd]).await.map_err(|stop| format!("the batch failed, {stop}"))?;
+async fn unknown_type(harness: &Harness) -> Judgement {
+    let good = harness.patients.create(1).remove(0);
+    let odd = Change { aggregate_type: "conformance-unknown".to_owned(), ..harness.patients.create(1).remove(0) };
+    let mut outcomes = harness.deliver(&[good, odd]).await.map_err(|failure| format!("the batch failed, {failure}"))?;
     let odd = outcomes.pop();
     for outcome in outcomes {
         applied(outcome, "the patient beside it")?;
@@ -187,11 +190,11 @@ async fn unknown_type(bench: &Bench) -> Judgement {
     }
 }
 
-async fn bad_among_good(bench: &Bench) -> Judgement {
-    let mut changes = bench.patients.create(4);
+async fn bad_among_good(harness: &Harness) -> Judgement {
+    let mut changes = harness.patients.create(4);
     r#"{"patient_id": 7, "unheard_of": true}"#.clone_into(&mut changes[2].payload);
-    let outcomes = bench.deliver(&changes).await.map_err(|stop| {
-        format!("the batch failed, {stop}; give the bad change an outcome of its own, or a permanent failure")
+    let outcomes = harness.deliver(&changes).await.map_err(|failure| {
+        format!("the batch failed, {failure}; give the bad change an outcome of its own, or a permanent failure")
     })?;
     for (index, outcome) in outcomes.into_iter().enumerate() {
         match (index, outcome) {
@@ -209,20 +212,20 @@ async fn bad_among_good(bench: &Bench) -> Judgement {
     Ok("the bad one failed for good, the others were delivered".to_owned())
 }
 
-async fn unicode(bench: &Bench) -> Judgement {
-    let change = bench.patients.with(|payload| {
+async fn unicode(harness: &Harness) -> Judgement {
+    let change = harness.patients.with(|payload| {
         payload["family_name"] = "O'Nguyễn-\u{1f9d1}\u{200d}\u{2695}\u{fe0f} \"ü\\%_".into();
         payload["given_name"] = "שלום ขวัญ 김민준".into();
     });
-    let outcome = bench.deliver(std::slice::from_ref(&change)).await.map_err(|stop| stop.to_string())?;
+    let outcome = harness.deliver(std::slice::from_ref(&change)).await.map_err(|failure| failure.to_string())?;
     taken_or_refused(outcome, "names in many scripts, with quotes")
 }
 
-async fn long_text(bench: &Bench) -> Judgement {
-    let long = bench.patients.with(|payload| payload["family_name"] = "Wolkenstein".repeat(1_000).into());
-    let outcomes = bench.deliver(&[bench.patients.create(1).remove(0), long]).await;
-    let mut outcomes = outcomes.map_err(|stop| {
-        format!("the batch failed, {stop}; a value that does not fit is `invalid`, for its own change")
+async fn long_text(harness: &Harness) -> Judgement {
+    let long = harness.patients.with(|payload| payload["family_name"] = "Wolkenstein".repeat(1_000).into());
+    let outcomes = harness.deliver(&[harness.patients.create(1).remove(0), long]).await;
+    let mut outcomes = outcomes.map_err(|failure| {
+        format!("the batch failed, {failure}; a value that does not fit is `invalid`, for its own change")
     })?;
     let last = outcomes.pop();
     for outcome in outcomes {
@@ -245,21 +248,21 @@ fn taken_or_refused(outcomes: Vec<Outcome>, what: &str) -> Judgement {
 }
 
 /// A link that says that something else was written last is what an edit by others looks like.
-async fn conflict(bench: &Bench) -> Judgement {
-    let changes = bench.patients.create(2);
-    let receipts = receipts(bench, &changes).await?;
+async fn conflict(harness: &Harness) -> Judgement {
+    let changes = harness.patients.create(2);
+    let receipts = receipts(harness, &changes).await?;
     let [first, second] = &receipts[..] else { return Err("no receipts".to_owned()) };
     if first.remote_version.is_none() && first.fingerprint.is_none() {
         return Ok("the receipts hold neither version nor fingerprint: edits by others are written over".to_owned());
     }
-    let mut newer = bench.patients.newer(&changes[0], first, "Incheon");
+    let mut newer = harness.patients.newer(&changes[0], first, "Incheon");
     newer.link = Some(Link {
         remote_id: first.remote_id.clone(),
         remote_version: first.remote_version.as_ref().map(|_| "conformance-stale".to_owned()),
         fingerprint: second.fingerprint.clone(),
     });
-    let held = bench.apply(std::slice::from_ref(&newer), RemoteEdit::Hold, End::Commit).await;
-    match held.map_err(|stop| stop.to_string())?.pop() {
+    let held = harness.apply(std::slice::from_ref(&newer), RemoteEdit::Hold).await;
+    match held.map_err(|failure| failure.to_string())?.pop() {
         Some(Outcome::Failed(failure)) if failure.kind == FailureKind::Conflict => {}
         Some(Outcome::Failed(failure)) => {
             return Err(format!("with `hold`: `{}`, expected `conflict`", failure.kind.as_str()));
@@ -272,19 +275,19 @@ async fn conflict(bench: &Bench) -> Judgement {
             );
         }
     }
-    let overwritten = bench.apply(std::slice::from_ref(&newer), RemoteEdit::Overwrite, End::Commit).await;
-    match overwritten.map_err(|stop| stop.to_string())?.pop() {
+    let overwritten = harness.apply(std::slice::from_ref(&newer), RemoteEdit::Overwrite).await;
+    match overwritten.map_err(|failure| failure.to_string())?.pop() {
         Some(Outcome::Applied(_)) => Ok("`conflict` with `hold`, written with `overwrite`".to_owned()),
         _ => Err("with `overwrite` the state must be written all the same".to_owned()),
     }
 }
 
 /// The link names a record that the target does not have.
-async fn gone(bench: &Bench) -> Judgement {
-    let mut change = bench.patients.create(1).remove(0);
+async fn gone(harness: &Harness) -> Judgement {
+    let mut change = harness.patients.create(1).remove(0);
     change.operation = Operation::Update;
     change.link = Some(Link { remote_id: "999999999".to_owned(), remote_version: None, fingerprint: None });
-    let outcome = bench.deliver(std::slice::from_ref(&change)).await.map_err(|stop| stop.to_string())?.pop();
+    let outcome = harness.deliver(std::slice::from_ref(&change)).await.map_err(|failure| failure.to_string())?.pop();
     match outcome {
         Some(Outcome::Applied(_)) => Ok("made anew".to_owned()),
         Some(Outcome::Failed(failure)) if failure.kind == FailureKind::Conflict => Ok("`conflict`".to_owned()),
@@ -295,20 +298,21 @@ async fn gone(bench: &Bench) -> Judgement {
     }
 }
 
-async fn delete(bench: &Bench) -> Judgement {
-    let change = bench.patients.create(1).remove(0);
-    let receipt = receipts(bench, std::slice::from_ref(&change)).await?.remove(0);
+async fn delete(harness: &Harness) -> Judgement {
+    let change = harness.patients.create(1).remove(0);
+    let receipt = receipts(harness, std::slice::from_ref(&change)).await?.remove(0);
     let deleted =
         Change { operation: Operation::Delete, payload: "{}".to_owned(), link: Some(link(&receipt)), ..change };
     let never = Change {
         link: None,
-        ..Change { operation: Operation::Delete, payload: "{}".to_owned(), ..bench.patients.create(1).remove(0) }
+        ..Change { operation: Operation::Delete, payload: "{}".to_owned(), ..harness.patients.create(1).remove(0) }
     };
     let mut seen = "deleted";
     for (change, what) in
         [(&deleted, "a delete"), (&deleted, "the same delete twice"), (&never, "a delete of what never was there")]
     {
-        let outcomes = bench.deliver(std::slice::from_ref(change)).await.map_err(|stop| format!("{what}: {stop}"))?;
+        let outcomes =
+            harness.deliver(std::slice::from_ref(change)).await.map_err(|failure| format!("{what}: {failure}"))?;
         match outcomes.into_iter().next() {
             Some(Outcome::Applied(_)) => {}
             Some(Outcome::Failed(failure))
@@ -330,40 +334,40 @@ async fn delete(bench: &Bench) -> Judgement {
 }
 
 /// Cut off in the middle: the batch comes again, and ends as if nothing had been.
-async fn cancelled(bench: &Bench) -> Judgement {
-    let changes = bench.patients.create(20);
-    let before = records(bench).await?;
-    match bench.apply_cut_off(&changes, 1).await {
-        Ok(_) | Err(Stop::Broke(_) | Stop::Whole(_)) => {}
-        Err(stop @ Stop::Place(_)) => return Err(stop.to_string()),
+async fn cancelled(harness: &Harness) -> Judgement {
+    let changes = harness.patients.create(20);
+    let before = records(harness).await?;
+    match harness.apply_cut_off(&changes, 1).await {
+        Ok(_) | Err(CallFailure::Crashed(_) | CallFailure::Reported(_)) => {}
+        Err(failure @ (CallFailure::Database(_) | CallFailure::FenceLost)) => return Err(failure.to_string()),
     }
-    if bench.is_database() && records(bench).await? != before {
+    if harness.is_database() && records(harness).await? != before {
         return Err("something stayed of a call that was cut off".to_owned());
     }
-    receipts(bench, &changes).await?;
-    let once = records(bench).await?;
-    receipts(bench, &changes).await?;
-    if records(bench).await? != once {
+    receipts(harness, &changes).await?;
+    let once = records(harness).await?;
+    receipts(harness, &changes).await?;
+    if records(harness).await? != once {
         return Err("after a call that was cut off, the same batch twice made new records".to_owned());
     }
     Ok("the batch came again, and nothing is there twice".to_owned())
 }
 
-async fn limits(bench: &Bench) -> Judgement {
-    let changes = bench.patients.create(LARGE_BATCH);
-    receipts(bench, &changes).await.map_err(|mend| format!("a batch of {LARGE_BATCH}: {mend}"))?;
-    let most = bench.most();
+async fn limits(harness: &Harness) -> Judgement {
+    let changes = harness.patients.create(LARGE_BATCH);
+    receipts(harness, &changes).await.map_err(|mend| format!("a batch of {LARGE_BATCH}: {mend}"))?;
+    let most = harness.most();
     let memory_mib = most.memory_bytes.div_ceil(1 << 20);
     Ok(format!(
         "a batch of {LARGE_BATCH} took at most {memory_mib} of {} MiB and {} calls of the host",
-        bench.memory_mib_max(),
+        harness.memory_mib_max(),
         most.host_calls
     ))
 }
 
 /// Judged last, over everything that came out.
-fn nothing_personal(bench: &Bench) -> Judgement {
-    let words = bench.words();
+fn nothing_personal(harness: &Harness) -> Judgement {
+    let words = harness.texts();
     match words.iter().find_map(|text| personal(text)) {
         None => Ok(format!("{} messages, ids and log lines", words.len())),
         // The patient was made up, so the word may be shown: it is how the author finds the place.

@@ -1,10 +1,11 @@
 //! What is asked of an adapter for HTTP alone: the right word for a target that is down, busy, or will not let us in.
 
 use super::Line;
-use super::bench::{Bench, End, Stop, is_outage};
 use super::checks::{Judgement, say};
-use super::double::{Double, Mood};
+use super::harness::{Harness, is_outage};
+use super::mock_server::{MockServer, Mood};
 use crate::domain::change::{FailureKind, Outcome, RemoteEdit};
+use crate::target::CallFailure;
 
 /// Each state of the target with the kind of failure that it must become.
 const MOODS: [(&str, Mood, FailureKind); 4] = [
@@ -14,18 +15,18 @@ const MOODS: [(&str, Mood, FailureKind); 4] = [
     ("target answers 401", Mood::Status(401), FailureKind::Misconfigured),
 ];
 
-pub(super) async fn run(bench: &Bench, double: &Double, lines: &mut Vec<Line>) {
+pub(super) async fn run(harness: &Harness, server: &MockServer, lines: &mut Vec<Line>) {
     for (check, mood, kind) in MOODS {
-        double.be(mood);
-        let judgement = outage(bench, kind).await;
-        double.be(Mood::Well);
-        say(lines, &bench.place, check, judgement);
+        server.be(mood);
+        let judgement = outage(harness, kind).await;
+        server.be(Mood::Well);
+        say(lines, &harness.place, check, judgement);
     }
 }
 
-/// Whether the author's file has an answer to everything that was asked.
-pub(super) fn answered(bench: &Bench, double: &Double, lines: &mut Vec<Line>) {
-    let Some(unanswered) = double.unanswered() else { return };
+/// Whether the author's file has an answer to everything that was requested.
+pub(super) fn answered(harness: &Harness, server: &MockServer, lines: &mut Vec<Line>) {
+    let Some(unanswered) = server.unanswered() else { return };
     let judgement = match unanswered.first() {
         None => Ok("the file has one for every request".to_owned()),
         Some(first) => Err(format!(
@@ -33,21 +34,21 @@ pub(super) fn answered(bench: &Bench, double: &Double, lines: &mut Vec<Line>) {
             unanswered.len()
         )),
     };
-    say(lines, &bench.place, "canned answers", judgement);
+    say(lines, &harness.place, "canned answers", judgement);
 }
 
 /// The batch as a whole, or each of its changes, says so; nothing is confirmed.
-async fn outage(bench: &Bench, kind: FailureKind) -> Judgement {
-    let changes = bench.patients.create(2);
+async fn outage(harness: &Harness, kind: FailureKind) -> Judgement {
+    let changes = harness.patients.create(2);
     let mend = |seen: String| {
         format!(
             "{seen}, expected `{}`: what concerns the target as a whole must not cost a change its attempts",
             kind.as_str()
         )
     };
-    match bench.apply(&changes, RemoteEdit::Overwrite, End::Commit).await {
+    match harness.apply(&changes, RemoteEdit::Overwrite).await {
         Err(stop) if is_outage(&stop, kind) => {
-            let waits = matches!(&stop, Stop::Whole(failure) if failure.retry_after_ms == Some(7_000));
+            let waits = matches!(&stop, CallFailure::Reported(failure) if failure.retry_after_ms == Some(7_000));
             if kind == FailureKind::Throttled && !waits {
                 return Err("`throttled`, but without the 7000 ms of Retry-After in retry-after-ms".to_owned());
             }

@@ -1,28 +1,29 @@
-//! The conformance suite: what every adapter must get right, tried on private databases and an HTTP double.
+//! The conformance suite: what every adapter must get right, tried on private databases and a mock server.
 //!
 //! It needs nothing of ours but the component, so that any author can run it (`host plugin test`). It delivers patients that
 //! it made up itself, and every finding says what was seen and how to mend it. It never touches the host's own store, and
-//! never a target that somebody uses. Read next: `checks.rs` for what is asked, `bench.rs` for how a call is made.
+//! never a target that somebody uses. Read next: `checks.rs` for what is asked, `harness.rs` for how a call is made.
 
 mod answers;
-mod bench;
 mod canned;
 mod checks;
 mod checks_http;
-mod double;
+mod documents;
+mod harness;
+mod invalid;
+mod mock_server;
 mod patients;
-mod place;
-mod store;
+mod scratch;
 mod template;
 
 use std::path::PathBuf;
 use std::sync::Arc;
 
 pub use answers::Answers;
-use bench::Bench;
-pub use place::Place;
+use harness::Harness;
+pub use scratch::ScratchServer;
 
-use crate::plugin::{Adapter, CallContext, Limits, PluginError, Runtime, SqlGrants, World};
+use crate::plugin::{Adapter, Limits, PluginError, Runtime, SqlGrants, World};
 
 /// What the suite is given.
 #[derive(Clone, Debug)]
@@ -32,12 +33,12 @@ pub struct Options {
     /// Statements that make the target's tables, in every private database.
     pub setup: Option<String>,
     /// Where private databases are made, for an adapter of a database.
-    pub places: Vec<Place>,
+    pub databases: Vec<ScratchServer>,
     /// `[targets.NAME.settings]` as JSON.
     pub settings_json: String,
     /// What a call may take.
     pub limits: Limits,
-    /// What the HTTP double answers, instead of keeping documents.
+    /// What the mock server answers, instead of keeping documents.
     pub answers: Option<Answers>,
     /// What may be done to which table; everything in a private database, where nothing else is said.
     pub grants: SqlGrants,
@@ -46,7 +47,7 @@ pub struct Options {
 /// How one check ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Line {
-    /// Where: `SQLite`, `HTTP double`.
+    /// Where: `SQLite`, `mock server`.
     pub place: String,
     /// What was asked, for example `same batch twice`.
     pub check: &'static str,
@@ -58,7 +59,7 @@ pub struct Line {
 
 /// What the suite came to.
 #[derive(Clone, Debug)]
-pub struct Verdict {
+pub struct ConformanceReport {
     /// `name version` of the adapter.
     pub adapter: String,
     /// Its world.
@@ -67,7 +68,7 @@ pub struct Verdict {
     pub lines: Vec<Line>,
 }
 
-impl Verdict {
+impl ConformanceReport {
     /// Whether every check passed.
     #[must_use]
     pub fn passed(&self) -> bool {
@@ -83,7 +84,7 @@ pub enum ConformanceError {
     Plugin(#[from] PluginError),
     /// A private database could not be made.
     #[error("{place}: {reason}")]
-    Place {
+    ScratchServer {
         /// Which.
         place: String,
         /// Why, and what to do.
@@ -91,55 +92,45 @@ pub enum ConformanceError {
     },
     /// Answers were given for an adapter that asks for nothing over HTTP.
     #[error("answers are for an adapter over HTTP, and this one is for a database: leave --answers out")]
-    NoDouble,
-    /// The HTTP double could not be started.
-    #[error("the HTTP double cannot be started: {0}")]
-    Double(std::io::Error),
+    NoMockServer,
+    /// The mock server could not be started.
+    #[error("the mock server cannot be started: {0}")]
+    MockServer(std::io::Error),
 }
 
 /// Runs every check of the adapter's world, at every place.
 ///
 /// # Errors
 /// When the file is no adapter, or a place cannot be made.
-pub async fn run(runtime: &Arc<Runtime>, options: &Options) -> Result<Verdict, ConformanceError> {
+pub async fn run(runtime: &Arc<Runtime>, options: &Options) -> Result<ConformanceReport, ConformanceError> {
     let world = Runtime::inspect(&options.adapter).await?.world;
     let adapter = runtime.load(&options.adapter, world).await?;
     let mut lines = Vec::new();
     match world {
-        World::Database if options.answers.is_some() => return Err(ConformanceError::NoDouble),
+        World::Database if options.answers.is_some() => return Err(ConformanceError::NoMockServer),
         World::Database => {
-            for place in &options.places {
-                let private = place.make(options.setup.as_deref()).await?;
-                let bench = Bench::database(Arc::clone(&adapter), options, &private)?;
-                checks::run(&bench, &mut lines).await;
-                bench.close().await;
-                private.remove().await;
+            for server in &options.databases {
+                let scratch = server.make(options.setup.as_deref()).await?;
+                let harness = Harness::database(Arc::clone(&adapter), options, &scratch)?;
+                checks::run(&harness, &mut lines).await;
+                harness.close().await;
+                scratch.remove().await;
             }
         }
         World::Http => {
-            let double = double::Double::start(options.answers.as_ref()).await.map_err(ConformanceError::Double)?;
-            let bench = Bench::http(Arc::clone(&adapter), options, &double)?;
-            checks::run(&bench, &mut lines).await;
+            let server =
+                mock_server::MockServer::start(options.answers.as_ref()).await.map_err(ConformanceError::MockServer)?;
+            let harness = Harness::http(Arc::clone(&adapter), options, &server)?;
+            checks::run(&harness, &mut lines).await;
             if lines.iter().all(|line| line.passed) {
-                checks_http::run(&bench, &double, &mut lines).await;
+                checks_http::run(&harness, &server, &mut lines).await;
             }
-            checks_http::answered(&bench, &double, &mut lines);
+            checks_http::answered(&harness, &server, &mut lines);
         }
     }
-    Ok(Verdict { adapter: name(&adapter), world, lines })
+    Ok(ConformanceReport { adapter: name(&adapter), world, lines })
 }
 
 fn name(adapter: &Adapter) -> String {
     format!("{} {}", adapter.descriptor().name, adapter.descriptor().version)
-}
-
-/// What every call of the suite is told.
-fn context(options: &Options, base_url: Option<String>) -> CallContext {
-    CallContext {
-        target: "conformance".to_owned(),
-        settings_json: options.settings_json.clone(),
-        base_url,
-        limits: options.limits.clone(),
-        ..CallContext::default()
-    }
 }

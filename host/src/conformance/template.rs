@@ -21,7 +21,7 @@ pub(super) enum Piece {
     Kept,
 }
 
-/// What fills the places.
+/// What fills the databases.
 pub(super) struct Filling<'a> {
     pub(super) stars: &'a [&'a str],
     pub(super) query: &'a str,

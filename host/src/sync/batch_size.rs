@@ -45,7 +45,7 @@ impl BatchSize {
     }
 
     /// So many deliveries took so long.
-    pub(super) fn learn(&self, deliveries: usize, elapsed: Duration) {
+    pub(super) fn observe(&self, deliveries: usize, elapsed: Duration) {
         let mut state = self.lock();
         *state = state.after(u32::try_from(deliveries).unwrap_or(u32::MAX), elapsed, self.max);
     }
@@ -112,7 +112,7 @@ mod tests {
             seen.push(size.get());
         }
         assert_eq!(seen, [25, 6, 1, 1, 1]);
-        let quick = |size: &BatchSize| size.learn(size.get() as usize, Duration::from_millis(20));
+        let quick = |size: &BatchSize| size.observe(size.get() as usize, Duration::from_millis(20));
         for _ in 0..9 {
             quick(&size);
         }
@@ -135,7 +135,7 @@ mod tests {
                 if timed_out {
                     size.unanswered(deliveries);
                 } else {
-                    size.learn(deliveries, Duration::from_millis(elapsed_ms));
+                    size.observe(deliveries, Duration::from_millis(elapsed_ms));
                 }
                 prop_assert!((1..=max).contains(&size.get()));
             }

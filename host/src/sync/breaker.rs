@@ -20,15 +20,15 @@ impl Breaker {
         Self { policy, failures: 0 }
     }
 
-    /// The target failed: how long to leave it alone. `luck` in `0.0..1.0` spreads hosts apart; what the target itself
+    /// The target failed: how long to leave it alone. `jitter` in `0.0..1.0` spreads hosts apart; what the target itself
     /// asked for is a lower bound.
-    pub(super) fn failed(&mut self, retry_after_ms: Option<u64>, luck: f64) -> Duration {
+    pub(super) fn failed(&mut self, retry_after_ms: Option<u64>, jitter: f64) -> Duration {
         let doublings = self.failures.min(32);
         self.failures = self.failures.saturating_add(1);
         let longest = self.policy.open_ms.saturating_mul(1 << doublings).min(self.policy.cap_ms);
         // Equal jitter: at least half, so that a probe never follows at once.
         #[allow(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss)]
-        let spread = (longest as f64 / 2.0 * luck.clamp(0.0, 1.0)) as u64;
+        let spread = (longest as f64 / 2.0 * jitter.clamp(0.0, 1.0)) as u64;
         let pause_ms = (longest / 2 + spread).max(retry_after_ms.unwrap_or(0).min(MAX_RETRY_AFTER_MS));
         Duration::from_millis(pause_ms)
     }

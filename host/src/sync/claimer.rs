@@ -1,31 +1,32 @@
-//! The claimer of one target: has the next batch ready before a worker asks for it, so that claiming overlaps with
-//! delivering and settling.
+//! The claimer of one target: has the next batch ready before a worker is, so that claiming overlaps with delivering.
 //!
-//! At most one batch is held, and its lease is kept alive. It comes from what waits in line, or, when nothing does, straight
-//! from the router. What is held while the gate shuts or the host stops is given back. Read next: `worker.rs`.
+//! It claims only while the channel to the workers has a free slot. The batch comes from what is queued. When nothing is
+//! queued, the claimer requests one from the router. A batch that no worker has taken when the gate shuts is released.
+//! Read next: `leased_batch.rs`, `worker.rs`.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::SyncOptions;
 use super::batch_size::BatchSize;
-use super::handover::{Handover, Taking};
-use super::supervisor::Gate;
-use super::target::{SyncOptions, Target};
-use super::trial::TRIAL_MAX;
+use super::canary::CANARY_MAX;
+use super::demand::{ConsumerGuard, Demand};
+use super::gate::{Gate, OpenGate};
+use super::leased_batch::{LeasedBatch, ReadyBatches};
 use super::trouble::StoreTrouble;
-use super::worker::release;
 use crate::store::{Batch, Claim, ClaimRequest, ClaimedIds, ScanCursor, Store};
+use crate::target::Target;
 
-/// While batches come straight from the router, what waits in line is looked at so often all the same: another host may have
-/// given something back, and what was put off comes due.
-const LOOK_EVERY: Duration = Duration::from_millis(100);
+/// While batches come directly from the router, the queue is scanned this often all the same: another host may have requeued
+/// deliveries, and retries come due.
+const QUEUE_SCAN_EVERY: Duration = Duration::from_millis(100);
 
-/// A worker that is ready for a batch.
-pub(super) type Wanted = oneshot::Sender<Batch>;
+/// The pause after a claim that failed, at least.
+const TROUBLE_PAUSE_MIN_MS: u64 = 500;
 
 pub(super) struct Claimer {
     pub(super) target: Arc<Target>,
@@ -33,55 +34,55 @@ pub(super) struct Claimer {
     pub(super) options: Arc<SyncOptions>,
     pub(super) size: Arc<BatchSize>,
     pub(super) gate: watch::Receiver<Gate>,
-    pub(super) handover: Arc<Handover>,
-    /// While the target takes deliveries, or is looked at and may take some in a moment.
-    pub(super) taking: Option<Taking>,
-    /// Workers that are ready.
-    pub(super) wanted: mpsc::Receiver<Wanted>,
+    pub(super) demand: Arc<Demand>,
+    /// Present while the target takes deliveries, or is being checked and may take some soon.
+    pub(super) consumer: Option<ConsumerGuard>,
+    /// The claimer's end of the channel to the workers.
+    pub(super) ready: mpsc::Sender<LeasedBatch>,
+    /// The workers' end, to take back what no worker has taken.
+    pub(super) taken_by_workers: ReadyBatches,
     pub(super) trouble: StoreTrouble,
     pub(super) stop: CancellationToken,
 }
 
+/// What the claimer knows of its queue.
+struct Queue {
+    cursor: ScanCursor,
+    notified: watch::Receiver<u64>,
+    /// When a scan found nothing; `None` when the queue must be scanned.
+    empty_since: Option<Instant>,
+}
+
+impl Queue {
+    fn is_scan_due(&self) -> bool {
+        let is_notified = self.notified.has_changed().unwrap_or(true);
+        is_notified || self.empty_since.is_none_or(|since| since.elapsed() > QUEUE_SCAN_EVERY)
+    }
+}
+
 impl Claimer {
+    /// Claims until `stop`, and then drops its end of the channel: the workers release what is left in it.
     pub(super) async fn run(mut self) {
-        let mut line = self.handover.line();
-        let mut cursor = ScanCursor::of_claims();
-        let task = format!("claim for {}", self.target.spec.name);
-        // When it was seen last that nothing waits in line.
-        let mut idle_since: Option<Instant> = None;
+        let mut queue =
+            Queue { cursor: ScanCursor::of_claims(), notified: self.demand.subscribe_pending(), empty_since: None };
         while self.pass_gate().await {
-            let heard = line.has_changed().unwrap_or(true);
-            if heard || idle_since.is_none_or(|since| since.elapsed() > LOOK_EVERY) {
-                // Before the look, so that nothing that comes in between goes unheard.
-                line.mark_unchanged();
-                idle_since = None;
-                match self.store.claim_from(&self.request(), &mut cursor).await {
-                    Ok(claim) => {
-                        self.trouble.end(&task);
-                        match claim {
-                            Claim::Batch(batch) => self.hold(batch).await,
-                            Claim::OnlySuperseded => {}
-                            Claim::Nothing => idle_since = Some(Instant::now()),
-                        }
-                    }
-                    Err(error) => {
-                        // Said once for an outage, not at every look.
-                        if self.trouble.note(&task, &error) {
-                            tracing::error!(target_name = %self.target.spec.name, %error, "cannot claim; trying again");
-                        }
-                        self.pause(Duration::from_millis(self.options.poll_ms.max(500))).await;
-                    }
-                }
+            let Some(slot) = self.free_slot().await else { continue };
+            let batch = if queue.is_scan_due() { self.claim(&mut queue).await } else { self.request(&mut queue).await };
+            let Some(batch) = batch else { continue };
+            let batch = LeasedBatch::new(&self.store, batch);
+            if self.is_open() {
+                slot.send(batch);
             } else {
-                match self.ask(&mut line).await {
-                    Some(batch) => self.hold(batch).await,
-                    None => idle_since = None,
-                }
+                batch.release().await;
             }
         }
     }
 
-    /// Waits until deliveries may flow; `false` when it is time to stop. Says to the router whether they do.
+    fn is_open(&self) -> bool {
+        !self.stop.is_cancelled() && self.gate.borrow().open().is_some()
+    }
+
+    /// Waits until deliveries may flow; `false` when it is time to stop. Registers the target as a consumer meanwhile.
     async fn pass_gate(&mut self) -> bool {
         loop {
             if self.stop.is_cancelled() {
@@ -93,12 +94,15 @@ impl Claimer {
                 Gate::Shut(_) | Gate::Paused => (false, false),
             };
             if !takes {
-                self.taking = None;
-            } else if self.taking.is_none() {
-                self.taking = Some(self.handover.take_part());
+                self.consumer = None;
+            } else if self.consumer.is_none() {
+                self.consumer = Some(self.demand.register_consumer());
             }
             if is_open {
                 return true;
+            }
+            while let Some(batch) = self.taken_by_workers.take_back() {
+                batch.release().await;
             }
             tokio::select! {
                 () = self.stop.cancelled() => return false,
@@ -107,78 +111,94 @@ impl Claimer {
         }
     }
 
-    fn request(&self) -> ClaimRequest {
-        let trial = match &*self.gate.borrow() {
-            Gate::Open(in_force) => in_force.trial.as_ref().is_some_and(|trial| !trial.is_taken()),
-            Gate::Unknown | Gate::Shut(_) | Gate::Paused => false,
-        };
-        let batch_max = self.size.get();
-        ClaimRequest {
-            target: self.target.spec.name.clone(),
-            owner: self.options.host_id.clone(),
-            batch_max: if trial { batch_max.min(TRIAL_MAX) } else { batch_max },
-            lease_ms: self.options.lease_ms,
-            fifo_types: self.options.fifo_types.clone(),
-        }
-    }
-
-    /// Asks the router, until something else may be in line.
-    async fn ask(&mut self, line: &mut watch::Receiver<u64>) -> Option<Batch> {
-        let request = self.request();
-        let mut question = self.handover.ask(request.clone());
+    /// Waits until the workers have taken the batch before; `None` when the gate has changed meanwhile.
+    async fn free_slot(&mut self) -> Option<mpsc::OwnedPermit<LeasedBatch>> {
         tokio::select! {
-            given = &mut question.answer => return self.load(given.ok()?, &request).await,
-            () = self.stop.cancelled() => {}
-            // A shut gate, or an adapter on trial that wants a small batch.
-            _ = self.gate.changed() => self.gate.mark_changed(),
-            _ = line.changed() => line.mark_changed(),
-            () = tokio::time::sleep(Duration::from_millis(self.options.poll_ms)) => {}
+            biased;
+            () = self.stop.cancelled() => None,
+            slot = self.ready.clone().reserve_owned() => slot.ok(),
+            _ = self.gate.changed() => {
+                self.gate.mark_changed();
+                None
+            }
         }
-        self.handover.withdraw(&question);
-        self.load(question.answer.await.ok()?, &request).await
     }
 
-    /// Reads what the router gave.
-    async fn load(&self, taken: ClaimedIds, request: &ClaimRequest) -> Option<Batch> {
-        self.store.load(taken, request).await.unwrap_or_else(|error| {
-            tracing::warn!(target_name = %request.target, %error, "cannot read a batch; its lease will run out");
+    /// Claims what is queued.
+    async fn claim(&mut self, queue: &mut Queue) -> Option<Batch> {
+        let task = format!("claim for {}", self.target.spec.name);
+        // Before the scan, so that nothing that is queued meanwhile goes unnoticed.
+        queue.notified.mark_unchanged();
+        queue.empty_since = None;
+        match self.store.claim_from(&self.claim_request(), &mut queue.cursor).await {
+            Ok(claim) => {
+                self.trouble.end(&task);
+                match claim {
+                    Claim::Batch(batch) => return Some(batch),
+                    Claim::OnlySuperseded => {}
+                    Claim::Nothing => queue.empty_since = Some(Instant::now()),
+                }
+            }
+            Err(error) => {
+                // Logged once for an outage, not at every scan.
+                if self.trouble.note(&task, &error) {
+                    tracing::error!(target_name = %self.target.spec.name, %error, "cannot claim; trying again");
+                }
+                self.pause(Duration::from_millis(self.options.poll_ms.max(TROUBLE_PAUSE_MIN_MS))).await;
+            }
+        }
+        None
+    }
+
+    /// Requests a batch from the router, until something may be queued.
+    async fn request(&mut self, queue: &mut Queue) -> Option<Batch> {
+        let claim = self.claim_request();
+        let mut handle = self.demand.request(claim.clone());
+        let mut claimed = tokio::select! {
+            claimed = &mut handle.answer => Some(claimed.ok()),
+            () = self.stop.cancelled() => None,
+            // The gate was shut, or a canary wants a small batch.
+            _ = self.gate.changed() => {
+                self.gate.mark_changed();
+                None
+            }
+            _ = queue.notified.changed() => {
+                queue.notified.mark_changed();
+                None
+            }
+            () = tokio::time::sleep(Duration::from_millis(self.options.poll_ms)) => None,
+        };
+        if claimed.is_none() {
+            self.demand.cancel(&handle);
+            claimed = Some(handle.answer.await.ok());
+        }
+        let batch = match claimed.flatten() {
+            Some(claimed) => self.load(claimed, &claim).await,
+            None => None,
+        };
+        if batch.is_none() {
+            queue.empty_since = None;
+        }
+        batch
+    }
+
+    /// Reads the batch that the router put under a lease.
+    async fn load(&self, claimed: ClaimedIds, claim: &ClaimRequest) -> Option<Batch> {
+        self.store.load(claimed, claim).await.unwrap_or_else(|error| {
+            tracing::warn!(target_name = %claim.target, %error, "cannot read a batch; its lease will expire");
             None
         })
     }
 
-    /// Keeps a batch until a worker takes it.
-    async fn hold(&mut self, mut batch: Batch) {
-        let every = Duration::from_millis((self.options.lease_ms / 3).max(1));
-        let mut renewed = Instant::now();
-        loop {
-            tokio::select! {
-                biased;
-                () = self.stop.cancelled() => return release(&self.store, &batch.lease).await,
-                changed = self.gate.changed() => {
-                    if changed.is_err() || !matches!(*self.gate.borrow_and_update(), Gate::Open(_)) {
-                        return release(&self.store, &batch.lease).await;
-                    }
-                }
-                Some(wanted) = self.wanted.recv() => match wanted.send(batch) {
-                    Ok(()) => return,
-                    // That worker has gone away.
-                    Err(kept) => batch = kept,
-                },
-                () = tokio::time::sleep_until(renewed + every) => {
-                    match self.store.renew(&batch.lease).await {
-                        Ok(true) => renewed = Instant::now(),
-                        Ok(false) => {
-                            tracing::warn!(target_name = %batch.lease.target, lease_id = batch.lease.id.get(), "the lease was lost before its batch was begun");
-                            return;
-                        }
-                        // Whether the lease stands is unknown; the fence will tell.
-                        Err(error) => {
-                            tracing::warn!(target_name = %batch.lease.target, %error, "cannot renew a lease");
-                            renewed = Instant::now();
-                        }
-                    }
-                }
-            }
+    fn claim_request(&self) -> ClaimRequest {
+        let for_canary = self.gate.borrow().open().is_some_and(OpenGate::wants_canary_batch);
+        let batch_max = self.size.get();
+        ClaimRequest {
+            target: self.target.spec.name.clone(),
+            owner: self.options.host_id.clone(),
+            batch_max: if for_canary { batch_max.min(CANARY_MAX) } else { batch_max },
+            lease_ms: self.options.lease_ms,
+            fifo_types: self.options.fifo_types.clone(),
         }
     }
 

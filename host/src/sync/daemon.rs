@@ -8,26 +8,28 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::batch_size::BatchSize;
 use super::breaker::Breaker;
 use super::claimer::Claimer;
-use super::handover::Handover;
+use super::control::TargetControl;
+use super::demand::Demand;
+use super::gate::Gate;
 use super::rescuer::Rescuer;
 use super::router::Router;
-use super::supervisor::{Gate, Supervisor};
-use super::swap::Adapters;
+use super::supervisor::Supervisor;
+use super::swap::AdapterSwap;
 use super::tally::{Tally, TargetTally};
-use super::target::{SyncOptions, Target};
 use super::tasks::{TaskDeath, Tasks};
 use super::trouble::StoreTrouble;
 use super::worker::Worker;
-use super::{purger, reporter};
+use super::{SyncOptions, events, leased_batch, purger, reporter};
 use crate::domain::change::Failure;
 use crate::plugin::Runtime;
 use crate::store::{HostRecord, Store, StoreError};
+use crate::target::Target;
 
 /// How long a run until idle waits for a store that it cannot write into.
 const STORE_PATIENCE: Duration = Duration::from_secs(15);
@@ -86,6 +88,16 @@ impl RunEnd {
     }
 }
 
+/// What the tasks of a daemon share.
+struct Shared {
+    demand: Arc<Demand>,
+    trouble: StoreTrouble,
+    /// Nothing more is routed or claimed.
+    stop: CancellationToken,
+    /// Calls under way are aborted.
+    abort: CancellationToken,
+}
+
 /// What belongs to one target while the daemon runs.
 struct Running {
     name: String,
@@ -119,20 +131,20 @@ impl Daemon {
         until_idle: bool,
     ) -> Result<RunEnd, StoreError> {
         let host = self.host_record();
-        // So that a wrong store, or one that this host may not write into, is said at once and not in a log.
+        // A wrong store, or one that this host may not write, is an error at once and not a line in a log.
         self.store.register_host(&host).await?;
-        let handover = Arc::new(Handover::new());
-        let trouble = StoreTrouble::default();
+        let shared = Shared {
+            demand: Arc::new(Demand::new()),
+            trouble: StoreTrouble::default(),
+            stop: stop.clone(),
+            abort: abort.clone(),
+        };
         let mut tasks = Tasks::new();
-        let running: Vec<_> = self
-            .targets
-            .iter()
-            .map(|target| self.start(target, (&handover, &trouble), (&stop, &abort), &mut tasks))
-            .collect();
-        self.start_common(host, (&handover, &trouble), &running, &stop, &mut tasks);
+        let running: Vec<_> = self.targets.iter().map(|target| self.start(target, &shared, &mut tasks)).collect();
+        self.start_common(host, &shared, &running, &mut tasks);
         let mut end = tokio::select! {
             biased;
-            end = self.run_until(until_idle, &running, &trouble, &stop) => end,
+            end = self.run_until(until_idle, &running, &shared) => end,
             // Once it is stopped, tasks end as they should.
             death = tasks.next_death() => {
                 let unasked = death.filter(|death| death.panicked || !stop.is_cancelled());
@@ -156,17 +168,11 @@ impl Daemon {
     }
 
     /// Waits for a reason to end.
-    async fn run_until(
-        &self,
-        until_idle: bool,
-        running: &[Running],
-        trouble: &StoreTrouble,
-        stop: &CancellationToken,
-    ) -> RunEnd {
+    async fn run_until(&self, until_idle: bool, running: &[Running], shared: &Shared) -> RunEnd {
         if until_idle {
-            return self.wait_until_idle(running, trouble, stop).await;
+            return self.wait_until_idle(running, shared).await;
         }
-        stop.cancelled().await;
+        shared.stop.cancelled().await;
         RunEnd::default()
     }
 
@@ -180,101 +186,91 @@ impl Daemon {
         }
     }
 
-    /// Starts what there is once, whatever the targets.
-    fn start_common(
-        &self,
-        host: HostRecord,
-        (handover, trouble): (&Arc<Handover>, &StoreTrouble),
-        running: &[Running],
-        stop: &CancellationToken,
-        tasks: &mut Tasks,
-    ) {
+    /// Starts the tasks that a host has once.
+    fn start_common(&self, host: HostRecord, shared: &Shared, running: &[Running], tasks: &mut Tasks) {
         let router = Router {
             store: self.store.clone(),
             poll: Duration::from_millis(self.options.poll_ms),
-            handover: handover.clone(),
-            trouble: trouble.clone(),
-            stop: stop.clone(),
+            demand: shared.demand.clone(),
+            trouble: shared.trouble.clone(),
+            stop: shared.stop.clone(),
         };
         tasks.spawn("router", router.run());
         let rescuer = Rescuer {
             store: self.store.clone(),
             host,
             every: Duration::from_millis((self.options.lease_ms / 3).clamp(100, 5_000)),
-            handover: handover.clone(),
+            demand: shared.demand.clone(),
             pulses: tasks.pulses(),
-            stop: stop.clone(),
+            stop: shared.stop.clone(),
         };
         tasks.spawn("rescuer", rescuer.run());
         let names = self.targets.iter().map(|target| target.spec.name.clone()).collect();
-        tasks.spawn("purger", purger::run(self.store.clone(), names, self.options.retention_ms, stop.clone()));
+        tasks.spawn("purger", purger::run(self.store.clone(), names, self.options.retention_ms, shared.stop.clone()));
         let tallies = running.iter().map(|target| (target.name.clone(), target.tally.clone())).collect();
-        tasks.spawn("reporter", reporter::run(tallies, stop.clone()));
+        tasks.spawn("reporter", reporter::run(tallies, shared.stop.clone()));
     }
 
-    fn start(
-        &self,
-        target: &Arc<Target>,
-        (handover, trouble): (&Arc<Handover>, &StoreTrouble),
-        (stop, abort): (&CancellationToken, &CancellationToken),
-        tasks: &mut Tasks,
-    ) -> Running {
+    /// Starts the tasks of one target.
+    fn start(&self, target: &Arc<Target>, shared: &Shared, tasks: &mut Tasks) -> Running {
         let name = target.spec.name.as_str();
         let (gate, gate_seen) = watch::channel(Gate::Unknown);
-        let (news_sender, news) = mpsc::channel(64);
+        let (event_sender, events) = events::channel();
+        let (ready_sender, ready) = leased_batch::channel();
         let tally = Arc::new(Tally::default());
-        let supervisor = Supervisor {
+        let size = Arc::new(BatchSize::new(target.spec.batch_max));
+        let control = Arc::new(TargetControl {
             target: target.clone(),
-            runtime: self.runtime.clone(),
             store: self.store.clone(),
             options: self.options.clone(),
             gate,
-            news,
-            stop: stop.clone(),
+        });
+        let supervisor = Supervisor {
+            control: control.clone(),
+            swap: AdapterSwap::new(control, self.runtime.clone(), shared.demand.clone()),
+            events,
+            stop: shared.stop.clone(),
             breaker: Breaker::new(self.options.breaker),
-            adapters: Adapters::default(),
-            handover: handover.clone(),
             reload: self.reload.clone(),
             probes_seen: None,
         };
         tasks.spawn(format!("supervisor of {name}"), supervisor.run());
-        let workers = target.spec.concurrency.max(1);
-        let size = Arc::new(BatchSize::new(target.spec.batch_max));
-        let (wanted, ready) = mpsc::channel(workers as usize);
         let claimer = Claimer {
             target: target.clone(),
             store: self.store.clone(),
             options: self.options.clone(),
             size: size.clone(),
             gate: gate_seen.clone(),
-            handover: handover.clone(),
-            taking: Some(handover.take_part()),
-            wanted: ready,
-            trouble: trouble.clone(),
-            stop: stop.clone(),
+            demand: shared.demand.clone(),
+            consumer: Some(shared.demand.register_consumer()),
+            ready: ready_sender,
+            taken_by_workers: ready.clone(),
+            trouble: shared.trouble.clone(),
+            stop: shared.stop.clone(),
         };
         tasks.spawn(format!("claimer of {name}"), claimer.run());
-        for number in 1..=workers {
+        for number in 1..=target.spec.concurrency.max(1) {
             let worker = Worker {
                 target: target.clone(),
                 store: self.store.clone(),
                 options: self.options.clone(),
                 gate: gate_seen.clone(),
-                news: news_sender.clone(),
-                wanted: wanted.clone(),
+                events: event_sender.clone(),
+                ready: ready.clone(),
                 size: size.clone(),
                 tally: tally.clone(),
-                trouble: trouble.clone(),
-                stop: stop.clone(),
-                abort: abort.clone(),
+                trouble: shared.trouble.clone(),
+                stop: shared.stop.clone(),
+                abort: shared.abort.clone(),
+                crashed_batches: 0,
             };
             tasks.spawn(format!("worker {number} of {name}"), worker.run());
         }
         Running { name: name.to_owned(), gate: gate_seen, tally }
     }
 
-    /// Idle is: everything is routed, and no target that is up has anything due or in work.
-    async fn wait_until_idle(&self, running: &[Running], trouble: &StoreTrouble, stop: &CancellationToken) -> RunEnd {
+    /// Waits until everything is routed, and no target that is up has anything due or in flight.
+    async fn wait_until_idle(&self, running: &[Running], Shared { trouble, stop, .. }: &Shared) -> RunEnd {
         let pause = Duration::from_millis(self.options.poll_ms.clamp(10, 100));
         loop {
             tokio::select! {

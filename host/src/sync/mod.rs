@@ -1,53 +1,62 @@
-//! Where store and plugin meet: changes are routed, batches delivered, and what became of them settled.
+//! Where store and target meet: changes are routed, claimed, delivered and settled.
 //!
-//! One daemon runs these tasks, each joined at its end:
-//! - the router (`router.rs`) gives outbox rows their deliveries;
-//! - per target a supervisor (`supervisor.rs`) keeps an adapter in force (`swap.rs`, `trial.rs`) and the gate open or shut, a
-//!   claimer (`claimer.rs`) has the next batch ready, from what waits in line or straight from the router (`handover.rs`), and
-//!   some workers (`worker.rs`) deliver (`delivery.rs`) and settle;
-//! - the rescuer (`rescuer.rs`) takes back batches of hosts that died, says that this one lives, and names what the hosts of the
-//!   store do not have in common (`roster.rs`);
-//! - the purger (`purger.rs`) lets old finished rows go; the reporter (`reporter.rs`) writes into the log what was delivered.
+//! The way of one batch, with the file of each step:
 //!
-//! `tasks.rs` watches over them: a task that dies ends the daemon.
+//! ```text
+//!                      Demand (demand.rs)                    gate (gate.rs), set by the
+//!               request /      | answer: claimed ids         supervisor (supervisor.rs, swap.rs)
+//!                      /       v                                        |
+//!   outbox -> router.rs        claimer.rs -- LeasedBatch --> channel of one slot --> worker.rs
+//!                |             ^             (leased_batch.rs)                           |
+//!                | queue       | claim                                                   | TargetSession::deliver,
+//!                v             |                                                         v committed behind fence.rs
+//!             sync_delivery ---+ <---------------- settle (settlement.rs) ----------- the target
+//! ```
 //!
-//! Beside it, `rehearsal.rs` shows what a delivery would do, for `host plugin dry-run`.
+//! A claimer claims only while the channel to the workers has a free slot. When nothing is queued, it requests new changes from
+//! the router instead. A `LeasedBatch` renews its lease until it is settled, released or lost. Workers report failures to the
+//! supervisor (`events.rs`) and go on when the supervisor has set the gate.
 //!
-//! Several hosts may do all of it on one store at the same time: nothing here relies on being alone. Read next:
-//! `delivery.rs`.
+//! Other tasks of a daemon (`daemon.rs`; `tasks.rs` watches over all of them):
+//! - the rescuer (`rescuer.rs`) sends this host's heartbeat, reclaims expired leases, and reports where the hosts of the store
+//!   differ (`roster.rs`);
+//! - the purger (`purger.rs`) deletes old finished rows; the reporter (`reporter.rs`) logs what was delivered.
+//!
+//! Several hosts may work on one store at the same time: nothing here relies on being alone.
 
 mod batch_size;
 mod breaker;
+mod canary;
 mod claimer;
+mod control;
 mod daemon;
-mod delivery;
-mod handover;
-mod privileges;
+mod demand;
+mod events;
+mod fence;
+mod gate;
+mod leased_batch;
+mod options;
 mod purger;
-mod rehearsal;
 mod reporter;
 mod rescuer;
 mod roster;
 mod router;
-mod splits;
+mod settlement;
 mod supervisor;
 mod swap;
 mod tally;
-mod target;
 mod tasks;
-mod trial;
 mod trouble;
 mod worker;
 
 /// What the fuzz targets (`fuzz/`) attack of this layer. Nothing else may call it.
 #[doc(hidden)]
 pub mod fuzzing {
-    pub use super::delivery::settlements;
+    pub use super::settlement::settlements;
 }
 
 pub use daemon::{Breakdown, Daemon, Remaining, RunEnd, RunSummary};
-pub use rehearsal::{Rehearsal, Trace};
+pub use options::SyncOptions;
 pub use roster::{Difference, differences};
 pub use tally::TargetTally;
-pub use target::{SyncOptions, Target, TargetKind, TargetSpec};
 pub use tasks::TaskDeath;

@@ -9,7 +9,7 @@ use crate::store::{ClockState, PurgeCursor, Store, StoreError};
 /// How often it begins anew.
 const EVERY: Duration = Duration::from_secs(600);
 /// The pause between two steps.
-const BREATH: Duration = Duration::from_millis(50);
+const STEP_PAUSE: Duration = Duration::from_millis(50);
 
 /// Runs until `stop`. `age_ms` is how old finished rows get.
 pub(super) async fn run(store: Store, targets: Vec<String>, age_ms: i64, stop: CancellationToken) {
@@ -67,7 +67,7 @@ async fn purge(store: &Store, targets: &[String], age_ms: i64, stop: &Cancellati
             let purged = store.purge_deliveries(target, age_ms, from).await?;
             deleted += purged.deleted;
             cursor = purged.next;
-            tokio::time::sleep(BREATH).await;
+            tokio::time::sleep(STEP_PAUSE).await;
         }
     }
     let mut cursor = Some(PurgeCursor::default());
@@ -75,7 +75,7 @@ async fn purge(store: &Store, targets: &[String], age_ms: i64, stop: &Cancellati
         let purged = store.purge_changes(age_ms, from).await?;
         deleted += purged.deleted;
         cursor = purged.next;
-        tokio::time::sleep(BREATH).await;
+        tokio::time::sleep(STEP_PAUSE).await;
     }
     Ok(deleted)
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-use super::handover::Handover;
+use super::demand::Demand;
 use super::roster::{Difference, differences};
 use super::tasks::Pulses;
 use super::trouble::StoreTrouble;
@@ -18,7 +18,7 @@ pub(super) struct Rescuer {
     pub(super) store: Store,
     pub(super) host: HostRecord,
     pub(super) every: Duration,
-    pub(super) handover: Arc<Handover>,
+    pub(super) demand: Arc<Demand>,
     pub(super) pulses: Pulses,
     pub(super) stop: CancellationToken,
 }
@@ -71,7 +71,7 @@ impl Rescuer {
             tracing::warn!(target_name = %lease.target, lease_id = lease.id.get(), "a lease ran out: its batch is free again");
         }
         if !leases.is_empty() {
-            self.handover.something_waits();
+            self.demand.notify_pending();
         }
     }
 

@@ -1,70 +1,76 @@
-//! The router: every outbox row, ours or another application's, gets one delivery per target that takes it, and targets that
-//! ask are given theirs straight under a lease.
+//! The router of this host: makes one delivery of every outbox row for each target that takes it. Rows may come from this
+//! project or from another application. Claimers that request a batch get new changes directly under a lease.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-use super::handover::{Asked, Handover};
+use super::demand::{Demand, PendingRequest};
+use super::leased_batch::release;
 use super::trouble::StoreTrouble;
-use super::worker::release;
 use crate::store::{ClaimRequest, ClaimedIds, Routed, Routes, ScanCursor, Store, StoreError};
 
-/// Rows routed in one transaction.
+/// Rows routed in one transaction at most.
 const ROUTE_MAX: u32 = 1_000;
 
-/// The shortest pause between two looks.
+/// The shortest pause between two scans.
 const POLL_MIN: Duration = Duration::from_millis(2);
 
-/// With something to route, so long is waited for a target that takes deliveries to ask: what is given straight costs less than
-/// what waits in line, and who is busy with a batch could not take it yet anyway. It must be longer than a batch takes: who
-/// finds something in line takes that and does not ask, so that a router that did not wait would fill the line for good.
-const ASKED_WITHIN: Duration = Duration::from_secs(5);
+/// How long to wait for a ready target before queueing. Direct dispatch costs less than queueing, and a target that is busy
+/// with a batch could not take another yet. It must be longer than a batch takes: a claimer with queued work sends no request.
+/// If the router queued eagerly, it would never hand out a batch directly.
+const REQUEST_WAIT: Duration = Duration::from_secs(5);
 
-/// The name under which the router notes its trouble with the store.
+/// The router's name in `StoreTrouble`.
 const TASK: &str = "route";
 
 pub(super) struct Router {
     pub(super) store: Store,
     pub(super) poll: Duration,
-    pub(super) handover: Arc<Handover>,
+    pub(super) demand: Arc<Demand>,
     pub(super) trouble: StoreTrouble,
     pub(super) stop: CancellationToken,
 }
 
+/// What the router remembers between two scans.
+struct Progress {
+    /// `None` before they are read, and when they have changed.
+    routes: Option<Routes>,
+    cursor: ScanCursor,
+}
+
 impl Router {
-    /// Routes until `stop`. While changes come it looks every few milliseconds; each look that finds nothing doubles the pause,
+    /// Routes until `stop`. While changes come it scans every few milliseconds; each scan that finds nothing doubles the pause,
     /// up to `poll`.
     pub(super) async fn run(self) {
-        let mut routes = None;
+        let mut progress = Progress { routes: None, cursor: ScanCursor::of_routing() };
         let mut pause = POLL_MIN;
-        let mut cursor = ScanCursor::of_routing();
-        wait_for_targets(&self.handover, &self.stop).await;
+        self.wait_for_request().await;
         while !self.stop.is_cancelled() {
-            let asked = self.handover.take();
-            let requests: Vec<_> = asked.iter().map(|asked| asked.request.clone()).collect();
-            match self.route(&mut routes, &mut cursor, &requests).await {
-                Ok(done) => {
+            let requests = self.demand.take_all();
+            let claims: Vec<_> = requests.iter().map(|request| request.claim.clone()).collect();
+            match self.route(&mut progress, &claims).await {
+                Ok(routed) => {
                     self.trouble.end(TASK);
-                    hand_over(&self.store, &self.handover, asked, done.claimed).await;
-                    if done.some_queued {
-                        self.handover.something_waits();
+                    self.answer(requests, routed.claimed).await;
+                    if routed.some_queued {
+                        self.demand.notify_pending();
                     }
-                    if done.changes > 0 {
-                        tracing::debug!(count = done.changes, "changes routed");
+                    if routed.changes > 0 {
+                        tracing::debug!(count = routed.changes, "changes routed");
                         pause = POLL_MIN;
-                        wait_for_targets(&self.handover, &self.stop).await;
+                        self.wait_for_request().await;
                         continue;
                     }
-                    if done.routes_changed {
+                    if routed.routes_changed {
                         continue;
                     }
                     pause = (pause * 2).min(self.poll);
                 }
                 Err(error) => {
-                    self.handover.put(asked);
-                    // Said once for an outage, not at every look.
+                    self.demand.put(requests);
+                    // Logged once for an outage, not at every scan.
                     if self.trouble.note(TASK, &error) {
                         tracing::error!(%error, "the router cannot reach the store; it keeps trying");
                     }
@@ -78,60 +84,55 @@ impl Router {
         }
     }
 
-    /// Routes along what the store says, which is read once and again when it has changed. With no target at all nothing is
-    /// routed: what is routed nowhere would be passed over for good.
-    async fn route(
-        &self,
-        known: &mut Option<Routes>,
-        cursor: &mut ScanCursor,
-        requests: &[ClaimRequest],
-    ) -> Result<Routed, StoreError> {
-        let routes = match known.take() {
+    /// Routes along the routes of the store. Without any target nothing is routed: a change that is routed nowhere would be
+    /// ignored permanently.
+    async fn route(&self, progress: &mut Progress, claims: &[ClaimRequest]) -> Result<Routed, StoreError> {
+        let routes = match progress.routes.take() {
             Some(routes) => routes,
             None => self.store.routes().await?,
         };
         if routes.list.is_empty() {
-            return Ok(Routed { claimed: vec![None; requests.len()], ..Routed::default() });
+            return Ok(Routed { claimed: vec![None; claims.len()], ..Routed::default() });
         }
-        let done = self.store.route_along(&routes, limit(requests), cursor, requests).await?;
-        if !done.routes_changed {
-            *known = Some(routes);
+        let routed = self.store.route_along(&routes, limit(claims), &mut progress.cursor, claims).await?;
+        if !routed.routes_changed {
+            progress.routes = Some(routes);
         }
-        Ok(done)
+        Ok(routed)
+    }
+
+    /// Answers each request that got a batch; the others wait on.
+    async fn answer(&self, requests: Vec<PendingRequest>, claimed: Vec<Option<ClaimedIds>>) {
+        let mut unanswered = Vec::new();
+        for (request, claimed) in requests.into_iter().zip(claimed) {
+            let Some(claimed) = claimed else {
+                unanswered.push(request);
+                continue;
+            };
+            // Its claimer has ended.
+            if let Err(claimed) = request.answer(claimed) {
+                release(&self.store, &claimed.lease).await;
+            }
+        }
+        if !unanswered.is_empty() {
+            self.demand.put(unanswered);
+        }
+    }
+
+    /// Waits until a claimer sends a request, or no target takes deliveries.
+    async fn wait_for_request(&self) {
+        tokio::select! {
+            () = self.stop.cancelled() => {}
+            () = self.demand.wait_for_request() => {}
+            () = tokio::time::sleep(REQUEST_WAIT) => {}
+        }
     }
 }
 
-/// Until one asks, or there is none to wait for.
-async fn wait_for_targets(handover: &Handover, stop: &CancellationToken) {
-    tokio::select! {
-        () = stop.cancelled() => {}
-        () = handover.wait() => {}
-        () = tokio::time::sleep(ASKED_WITHIN) => {}
-    }
-}
-
-/// How much to route at once: no more than is asked for, so that nothing of it has to wait in line.
-fn limit(asked: &[ClaimRequest]) -> u32 {
-    let of = |target: &str| asked.iter().filter(|one| one.target == target).map(|one| one.batch_max).sum::<u32>();
-    asked.iter().map(|one| of(&one.target)).max().map_or(ROUTE_MAX, |most| most.min(ROUTE_MAX))
-}
-
-/// Gives each its batch; who got none goes on waiting.
-async fn hand_over(store: &Store, handover: &Handover, asked: Vec<Asked>, taken: Vec<Option<ClaimedIds>>) {
-    let mut waiting = Vec::new();
-    for (asked, taken) in asked.into_iter().zip(taken) {
-        let Some(taken) = taken else {
-            waiting.push(asked);
-            continue;
-        };
-        // Its claimer was broken off.
-        if let Err(taken) = asked.answer.send(taken) {
-            release(store, &taken.lease).await;
-        }
-    }
-    if !waiting.is_empty() {
-        handover.put(waiting);
-    }
+/// How many changes to route at once: no more than were requested, so that none of them has to be queued.
+fn limit(claims: &[ClaimRequest]) -> u32 {
+    let of = |target: &str| claims.iter().filter(|one| one.target == target).map(|one| one.batch_max).sum::<u32>();
+    claims.iter().map(|one| of(&one.target)).max().map_or(ROUTE_MAX, |most| most.min(ROUTE_MAX))
 }
 
 #[cfg(test)]
@@ -139,8 +140,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_more_is_routed_than_is_asked_for() {
-        let asked = |target: &str, batch_max| ClaimRequest {
+    fn no_more_is_routed_than_was_requested() {
+        let claim = |target: &str, batch_max| ClaimRequest {
             target: target.to_owned(),
             owner: "host".to_owned(),
             batch_max,
@@ -148,8 +149,8 @@ mod tests {
             fifo_types: Vec::new(),
         };
         assert_eq!(limit(&[]), ROUTE_MAX);
-        assert_eq!(limit(&[asked("a", 100), asked("b", 500)]), 500);
-        assert_eq!(limit(&[asked("a", 100), asked("a", 200)]), 300);
-        assert_eq!(limit(&[asked("a", 800), asked("a", 800)]), ROUTE_MAX);
+        assert_eq!(limit(&[claim("a", 100), claim("b", 500)]), 500);
+        assert_eq!(limit(&[claim("a", 100), claim("a", 200)]), 300);
+        assert_eq!(limit(&[claim("a", 800), claim("a", 800)]), ROUTE_MAX);
     }
 }

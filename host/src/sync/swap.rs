@@ -1,29 +1,34 @@
-//! Which adapter a target uses: the file's, the one that other hosts on this store use, or the one before.
+//! Which adapter a target uses: the file's, the one that the other hosts of this store use, or the one before.
 //!
-//! A new file is loaded, checked, and tried on a few deliveries before it is put in force and recorded in the store; other
-//! hosts then follow the store. What traps or fails more than the old one is refused, and one that breaks off later is
-//! rolled back by itself; either stays out until there is another file or a person asks (`host plugin reload`). Calls
-//! under way end on the adapter that they began with.
+//! A new file is loaded and checked, and becomes a canary (`canary.rs`). A canary that passes is activated and recorded in the
+//! store; the other hosts then adopt it from there. One that fails more than the old one is rejected. An adapter that crashes
+//! within the rollback window is rolled back. A rejected or rolled back one stays out until there is another file or an operator
+//! asks (`host plugin reload`). Calls under way end on the adapter that they began with.
 
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use super::supervisor::{Gate, InForce, Supervisor};
-use super::trial::{Trial, Verdict};
+use tokio::time::Instant;
+
+use super::canary::{Canary, CanaryResult};
+use super::control::TargetControl;
+use super::demand::Demand;
+use super::gate::{Gate, OpenGate};
 use crate::domain::change::{Failure, FailureKind};
-use crate::plugin::{Adapter, PluginError, read_component};
+use crate::plugin::{Adapter, PluginError, Runtime, read_component};
 use crate::store::{AdapterEvent, BreakerState, DesiredState, TargetState};
+use crate::target::CheckedAdapter;
 
-/// When nothing was due for so long, the adapter on trial is put in force on its check alone. Its first deliveries are measured
-/// against the old one all the same.
-const TRIAL_WAIT: Duration = Duration::from_millis(1_500);
+/// When nothing was due for this long, the canary is activated on its check alone. Its first deliveries are compared with the
+/// old adapter's all the same.
+const CANARY_WAIT: Duration = Duration::from_millis(1_500);
 
-/// So long after a swap an adapter that breaks off is rolled back by itself.
-const PROBATION: Duration = Duration::from_secs(600);
+/// An adapter that crashes within this time after its activation is rolled back.
+const ROLLBACK_WINDOW: Duration = Duration::from_secs(600);
 
 /// Size and time of the adapter's file: when they change, it is read again.
-pub(super) type FileStamp = Option<(u64, SystemTime)>;
+type FileStamp = Option<(u64, SystemTime)>;
 
 /// An adapter with the bytes that it was made of, which the store keeps for other hosts.
 #[derive(Clone)]
@@ -38,302 +43,319 @@ impl Loaded {
     }
 }
 
-/// A trial under way.
-struct UnderTrial {
+/// A canary under way.
+struct CanaryRun {
     loaded: Loaded,
-    trial: Arc<Trial>,
-    since: tokio::time::Instant,
-    /// It is in force already, with nothing delivered yet.
-    in_force: bool,
+    canary: Arc<Canary>,
+    since: Instant,
+    /// It was activated on its check, and has delivered nothing yet.
+    is_active: bool,
 }
 
-/// What a supervisor remembers of its target's adapters.
-#[derive(Default)]
-pub(super) struct Adapters {
-    pub(super) current: Option<Loaded>,
-    /// The one that the current took the place of, and since when.
-    previous: Option<(Loaded, tokio::time::Instant)>,
-    under_trial: Option<UnderTrial>,
+/// The adapters of one target.
+pub(super) struct AdapterSwap {
+    control: Arc<TargetControl>,
+    runtime: Arc<Runtime>,
+    demand: Arc<Demand>,
+    current: Option<Loaded>,
+    /// The adapter that the current one replaced, and when.
+    previous: Option<(Loaded, Instant)>,
+    canary_run: Option<CanaryRun>,
     stamp: FileStamp,
     reloads_seen: Option<i64>,
-    /// An adapter of other hosts that this one could not take up, so that it is said once.
-    not_followed: Option<String>,
+    /// An adapter of other hosts that this one could not adopt, so that it is logged once.
+    not_adopted: Option<String>,
 }
 
-impl Supervisor {
-    /// The adapter to begin with: the file's, or the store's where others are at work with another one, where the file's was
-    /// rolled back, or where the file is no good.
-    pub(super) async fn first_adapter(&mut self) -> Result<Loaded, Failure> {
-        self.adapters.stamp = file_stamp(&self.target.spec.adapter).await;
-        let wish = self.wish().await;
-        self.adapters.reloads_seen = wish.as_ref().map(|wish| wish.reload_requests);
+impl AdapterSwap {
+    pub(super) fn new(control: Arc<TargetControl>, runtime: Arc<Runtime>, demand: Arc<Demand>) -> Self {
+        Self {
+            control,
+            runtime,
+            demand,
+            current: None,
+            previous: None,
+            canary_run: None,
+            stamp: None,
+            reloads_seen: None,
+            not_adopted: None,
+        }
+    }
+
+    /// The adapter in use. The first one is the file's, or the store's in three cases: other hosts run another one, the file's was
+    /// rolled back, or the file cannot be used.
+    pub(super) async fn current(&mut self) -> Result<Loaded, Failure> {
+        if let Some(current) = &self.current {
+            return Ok(current.clone());
+        }
+        let first = self.first_adapter().await?;
+        self.current = Some(first.clone());
+        Ok(first)
+    }
+
+    /// Makes the next [`AdapterSwap::current`] begin anew.
+    pub(super) fn forget_current(&mut self) {
+        self.current = None;
+    }
+
+    async fn first_adapter(&mut self) -> Result<Loaded, Failure> {
+        self.stamp = file_stamp(&self.control.target.spec.adapter).await;
+        let desired = self.control.desired_state().await;
+        self.reloads_seen = desired.as_ref().map(|desired| desired.reload_requests);
         let file = self.load_file().await;
-        let Some(DesiredState { adapter_sha256: Some(in_force), rejected_sha256: rejected, .. }) = wish else {
+        let Some(DesiredState { adapter_sha256: Some(active), rejected_sha256: rejected, .. }) = desired else {
             return file;
         };
         let why = match &file {
-            Ok(loaded) if loaded.sha256() == in_force => return file,
+            Ok(loaded) if loaded.sha256() == active => return file,
             Ok(loaded) if rejected.as_deref() == Some(loaded.sha256()) => {
                 "the file's adapter was rolled back".to_owned()
             }
-            Ok(_) if !self.has_company().await => return file,
+            Ok(_) if !self.other_hosts_running().await => return file,
             Ok(_) => "other hosts use another adapter than the file's".to_owned(),
             Err(failure) => failure.message.clone(),
         };
-        match self.load_kept(&in_force).await {
+        match self.load_kept(&active).await {
             Ok(kept) => {
-                tracing::warn!(target_name = %self.target.spec.name, sha256 = in_force, why, "adapter taken from the store");
+                tracing::warn!(target_name = %self.control.name(), sha256 = active, why, "adapter taken from the store");
                 Ok(kept)
             }
             Err(failure) => {
-                tracing::warn!(target_name = %self.target.spec.name, error = %failure.message, "the store's adapter cannot be used");
+                tracing::warn!(target_name = %self.control.name(), error = %failure.message, "the store's adapter cannot be used");
                 file
             }
         }
     }
 
-    /// Looks whether another adapter is wanted: by the store, by a person, or by a new file.
+    /// Checks whether another adapter is wanted: by the store, by an operator, or by a new file.
     pub(super) async fn look_for_another(&mut self) {
         if self.is_undecided() {
-            return self.end_idle_trial().await;
+            return self.activate_idle_canary().await;
         }
-        let stamp = file_stamp(&self.target.spec.adapter).await;
-        let has_new_file = stamp != self.adapters.stamp && stamp.is_some();
-        let wish = self.wish().await.unwrap_or_default();
-        let is_asked = self.adapters.reloads_seen.is_some_and(|seen| seen < wish.reload_requests);
-        self.adapters.reloads_seen = Some(wish.reload_requests);
-        if has_new_file || is_asked {
-            self.adapters.stamp = stamp;
-            self.consider_file(wish.rejected_sha256.as_deref()).await;
-        } else if let Some(wanted) = wish.adapter_sha256 {
-            self.follow(&wanted).await;
+        let stamp = file_stamp(&self.control.target.spec.adapter).await;
+        let has_new_file = stamp != self.stamp && stamp.is_some();
+        let desired = self.control.desired_state().await.unwrap_or_default();
+        let is_requested = self.reloads_seen.is_some_and(|seen| seen < desired.reload_requests);
+        self.reloads_seen = Some(desired.reload_requests);
+        if has_new_file || is_requested {
+            self.stamp = stamp;
+            self.consider_file(desired.rejected_sha256.as_deref()).await;
+        } else if let Some(wanted) = desired.adapter_sha256 {
+            self.adopt_shared_adapter(&wanted).await;
         }
     }
 
-    /// SIGHUP: the file is looked at although nothing says that it changed.
+    /// Reads the file again although nothing shows that it changed (SIGHUP).
     pub(super) async fn reload(&mut self) {
         if self.is_undecided() {
             return;
         }
-        self.adapters.stamp = file_stamp(&self.target.spec.adapter).await;
-        let wish = self.wish().await.unwrap_or_default();
-        self.consider_file(wish.rejected_sha256.as_deref()).await;
+        self.stamp = file_stamp(&self.control.target.spec.adapter).await;
+        let desired = self.control.desired_state().await.unwrap_or_default();
+        self.consider_file(desired.rejected_sha256.as_deref()).await;
     }
 
-    /// Takes up the file's adapter on trial, if it is another one than the one in force.
+    /// Makes the file's adapter a canary, unless it is the current one.
     async fn consider_file(&mut self, rejected: Option<&str>) {
         let loaded = match self.load_file().await {
             Ok(loaded) => loaded,
-            Err(failure) => return self.refuse(None, &failure).await,
+            Err(failure) => return self.reject(None, &failure).await,
         };
-        if self.adapters.current.as_ref().is_some_and(|current| current.sha256() == loaded.sha256()) {
+        if self.current.as_ref().is_some_and(|current| current.sha256() == loaded.sha256()) {
             return;
         }
         if rejected == Some(loaded.sha256()) {
             let failure = Failure::new(
                 FailureKind::Adapter,
-                "it was rolled back: put another file in its place, or say `host plugin reload`",
+                "it was rolled back: put another file in its place, or run `host plugin reload`",
             );
-            return self.refuse(None, &failure).await;
+            return self.reject(None, &failure).await;
         }
-        let report = match self.check(&loaded.adapter).await {
+        let report = match self.control.check(&loaded.adapter).await {
             Ok(report) => report,
-            Err(failure) => return self.refuse(Some(&loaded), &failure).await,
+            Err(failure) => return self.reject(Some(&loaded), &failure).await,
         };
-        let Gate::Open(old) = self.gate.borrow().clone() else {
-            // A paused target delivers nothing that it could be tried on.
-            self.adapters.current = Some(loaded);
-            return self.record_in_force().await;
+        let Some(OpenGate { active, .. }) = self.control.open_gate() else {
+            // A paused target has no deliveries to try it on.
+            self.current = Some(loaded);
+            return self.record_active().await;
         };
-        let candidate = Arc::new(InForce { adapter: loaded.adapter.clone(), state: report.state, trial: None });
-        let trial = Arc::new(Trial::new(candidate));
-        let on_trial = InForce { adapter: old.adapter.clone(), state: old.state.clone(), trial: Some(trial.clone()) };
-        self.gate.send_replace(Gate::Open(Arc::new(on_trial)));
-        self.handover.something_waits();
-        tracing::debug!(target_name = %self.target.spec.name, sha256 = loaded.sha256(), "new adapter on trial");
-        self.adapters.under_trial =
-            Some(UnderTrial { loaded, trial, since: tokio::time::Instant::now(), in_force: false });
+        let candidate = Arc::new(CheckedAdapter { adapter: loaded.adapter.clone(), state: report.state });
+        let canary = Arc::new(Canary::new(candidate));
+        self.control.set_gate(Gate::Open(OpenGate { active, canary: Some(canary.clone()) }));
+        self.demand.notify_pending();
+        tracing::debug!(target_name = %self.control.name(), sha256 = loaded.sha256(), "canary begun");
+        self.canary_run = Some(CanaryRun { loaded, canary, since: Instant::now(), is_active: false });
     }
 
-    /// Whether a trial is on that has put nothing in force yet.
+    /// Whether a canary is under way that was not activated yet.
     fn is_undecided(&self) -> bool {
-        self.adapters.under_trial.as_ref().is_some_and(|under_trial| !under_trial.in_force)
+        self.canary_run.as_ref().is_some_and(|run| !run.is_active)
     }
 
-    /// Whether an adapter in force has still to show itself.
-    pub(super) fn is_trying(&self) -> bool {
-        self.adapters.under_trial.is_some()
+    /// Whether a canary is under way, activated or not.
+    pub(super) fn has_canary(&self) -> bool {
+        self.canary_run.is_some()
     }
 
-    /// A worker has tried the new adapter.
-    pub(super) async fn judge(&mut self, verdict: Verdict) {
-        let Some(under_trial) = self.adapters.under_trial.take() else { return };
-        match verdict {
-            Verdict::Passed => {
-                if !under_trial.in_force {
-                    self.activate(under_trial.loaded).await;
+    /// Activates or rejects the canary that a worker has tried.
+    pub(super) async fn judge(&mut self, result: CanaryResult) {
+        let Some(run) = self.canary_run.take() else { return };
+        match result {
+            CanaryResult::Passed => {
+                if !run.is_active {
+                    self.replace_current(run.loaded).await;
                 }
-                let InForce { adapter, state, .. } = &*under_trial.trial.candidate;
-                self.open_with(adapter, state);
+                self.control.deliver_through(run.canary.candidate.clone());
             }
-            Verdict::Refused(why) => {
-                self.end_trial();
+            CanaryResult::Rejected(why) => {
+                self.end_canary();
                 let failure = Failure::new(FailureKind::Adapter, why);
-                if under_trial.in_force {
+                if run.is_active {
                     self.roll_back(&failure).await;
                 } else {
-                    self.refuse(Some(&under_trial.loaded), &failure).await;
+                    self.reject(Some(&run.loaded), &failure).await;
                 }
             }
         }
     }
 
-    /// With nothing due there is nothing to try it on.
-    async fn end_idle_trial(&mut self) {
-        let Some(under_trial) = &mut self.adapters.under_trial else { return };
-        if under_trial.since.elapsed() < TRIAL_WAIT || under_trial.trial.is_taken() {
+    /// With nothing due there is nothing to try the canary on.
+    async fn activate_idle_canary(&mut self) {
+        let Some(run) = &mut self.canary_run else { return };
+        if run.since.elapsed() < CANARY_WAIT || run.canary.is_taken() {
             return;
         }
-        under_trial.in_force = true;
-        let loaded = under_trial.loaded.clone();
-        self.activate(loaded).await;
+        run.is_active = true;
+        let loaded = run.loaded.clone();
+        self.replace_current(loaded).await;
     }
 
-    async fn activate(&mut self, loaded: Loaded) {
-        tracing::info!(target_name = %self.target.spec.name, sha256 = loaded.sha256(), "new adapter in force");
-        if let Some(old) = self.adapters.current.replace(loaded) {
-            self.adapters.previous = Some((old, tokio::time::Instant::now()));
+    async fn replace_current(&mut self, loaded: Loaded) {
+        tracing::info!(target_name = %self.control.name(), sha256 = loaded.sha256(), "new adapter active");
+        if let Some(old) = self.current.replace(loaded) {
+            self.previous = Some((old, Instant::now()));
         }
-        self.record_in_force().await;
-        self.note(TargetState::Up, BreakerState::Closed, None, None).await;
+        self.record_active().await;
+        self.control.record(TargetState::Up, BreakerState::Closed, None, None).await;
     }
 
-    /// Lets deliveries go on through this adapter, where they go on at all.
-    fn open_with(&self, adapter: &Arc<Adapter>, state: &[u8]) {
-        if matches!(*self.gate.borrow(), Gate::Open(_)) {
-            let in_force = InForce { adapter: adapter.clone(), state: state.to_vec(), trial: None };
-            self.gate.send_replace(Gate::Open(Arc::new(in_force)));
+    /// The target failed or was paused during a canary: what was not activated yet is considered again when it is back.
+    pub(super) fn forget_canary(&mut self) {
+        if self.canary_run.take().is_some_and(|run| !run.is_active) {
+            self.stamp = None;
         }
+        self.end_canary();
     }
 
-    /// The target failed or was paused while a trial was on: what is not in force yet is looked at again when it is back.
-    pub(super) fn forget_trial(&mut self) {
-        if let Some(under_trial) = self.adapters.under_trial.take()
-            && !under_trial.in_force
-        {
-            self.adapters.stamp = None;
-        }
-        self.end_trial();
-    }
-
-    fn end_trial(&self) {
-        let gate = self.gate.borrow().clone();
-        if let Gate::Open(old) = gate
-            && old.trial.is_some()
-        {
-            self.open_with(&old.adapter, &old.state);
+    fn end_canary(&self) {
+        if let Some(OpenGate { active, canary: Some(_) }) = self.control.open_gate() {
+            self.control.deliver_through(active);
         }
     }
 
-    /// Other hosts have put another adapter in force, or a person has rolled it back: this host takes it up too.
-    async fn follow(&mut self, wanted: &str) {
-        let is_current = self.adapters.current.as_ref().is_some_and(|current| current.sha256() == wanted);
-        if is_current || self.adapters.not_followed.as_deref() == Some(wanted) {
+    /// Adopts the adapter that other hosts have activated, or that an operator has rolled back to.
+    async fn adopt_shared_adapter(&mut self, wanted: &str) {
+        let is_current = self.current.as_ref().is_some_and(|current| current.sha256() == wanted);
+        if is_current || self.not_adopted.as_deref() == Some(wanted) {
             return;
         }
-        let taken = match self.load_kept(wanted).await {
-            Ok(loaded) => self.check(&loaded.adapter).await.map(|report| (loaded, report)),
+        let checked = match self.load_kept(wanted).await {
+            Ok(loaded) => self.control.check(&loaded.adapter).await.map(|report| (loaded, report)),
             Err(failure) => Err(failure),
         };
-        match taken {
+        match checked {
             Ok((loaded, report)) => {
-                tracing::info!(target_name = %self.target.spec.name, sha256 = wanted, "adapter of the other hosts in force");
-                self.adapters.not_followed = None;
-                self.adapters.under_trial = None;
-                self.adapters.previous = None;
-                self.adapters.current = Some(loaded.clone());
-                self.put_in_force(loaded.adapter, report).await;
+                tracing::info!(target_name = %self.control.name(), sha256 = wanted, "adapter of the other hosts active");
+                self.not_adopted = None;
+                self.canary_run = None;
+                self.previous = None;
+                self.current = Some(loaded.clone());
+                self.control.activate(loaded.adapter, report).await;
             }
             Err(failure) => {
-                tracing::error!(target_name = %self.target.spec.name, sha256 = wanted, error = %failure.message, "the adapter of the other hosts cannot be used here");
-                self.adapters.not_followed = Some(wanted.to_owned());
+                tracing::error!(target_name = %self.control.name(), sha256 = wanted, error = %failure.message, "the adapter of the other hosts cannot be used here");
+                self.not_adopted = Some(wanted.to_owned());
             }
         }
     }
 
-    /// An adapter that took another's place broke off: the one before comes back. `false` when there is none.
+    /// Makes the previous adapter current again after a crash within the rollback window; `false` when there is none.
     pub(super) async fn roll_back(&mut self, failure: &Failure) -> bool {
-        let Some((old, since)) = self.adapters.previous.take() else { return false };
-        if failure.kind != FailureKind::Adapter || since.elapsed() > PROBATION {
-            self.adapters.previous = Some((old, since));
+        let Some((old, since)) = self.previous.take() else { return false };
+        if failure.kind != FailureKind::Adapter || since.elapsed() > ROLLBACK_WINDOW {
+            self.previous = Some((old, since));
             return false;
         }
-        let Some(broken) = self.adapters.current.replace(old.clone()) else { return false };
-        tracing::error!(target_name = %self.target.spec.name, sha256 = broken.sha256(), error = %failure.message, "adapter rolled back");
-        let news = self.news(&old, Some(&failure.message));
-        if let Err(error) = self.store.roll_adapter_back(broken.sha256(), &news).await {
-            tracing::warn!(target_name = %self.target.spec.name, %error, "cannot record that the adapter was rolled back");
+        let Some(broken) = self.current.replace(old.clone()) else { return false };
+        tracing::error!(target_name = %self.control.name(), sha256 = broken.sha256(), error = %failure.message, "adapter rolled back");
+        let event = self.event(&old, Some(&failure.message));
+        if let Err(error) = self.control.store.roll_adapter_back(broken.sha256(), &event).await {
+            tracing::warn!(target_name = %self.control.name(), %error, "cannot record that the adapter was rolled back");
         }
         true
     }
 
-    async fn refuse(&self, loaded: Option<&Loaded>, failure: &Failure) {
-        tracing::error!(target_name = %self.target.spec.name, error = %failure.message, "adapter not swapped");
+    async fn reject(&self, loaded: Option<&Loaded>, failure: &Failure) {
+        tracing::error!(target_name = %self.control.name(), error = %failure.message, "adapter not swapped");
         if let Some(loaded) = loaded
-            && let Err(error) = self.store.record_rejected_adapter(&self.news(loaded, Some(&failure.message))).await
+            && let Err(error) =
+                self.control.store.record_rejected_adapter(&self.event(loaded, Some(&failure.message))).await
         {
-            tracing::warn!(target_name = %self.target.spec.name, %error, "cannot record that an adapter was refused");
+            tracing::warn!(target_name = %self.control.name(), %error, "cannot record that an adapter was rejected");
         }
-        let message = format!("new adapter refused, the old one goes on: {}", failure.message);
+        let message = format!("new adapter rejected; the previous one stays active: {}", failure.message);
         let failure = Failure::new(failure.kind, message);
-        self.note(TargetState::Up, BreakerState::Closed, Some(&failure), None).await;
+        self.control.record(TargetState::Up, BreakerState::Closed, Some(&failure), None).await;
     }
 
-    /// Tells the store what is in force here.
-    pub(super) async fn record_in_force(&self) {
-        let Some(current) = &self.adapters.current else { return };
-        if let Err(error) = self.store.activate_adapter(&self.news(current, None), &current.bytes).await {
-            tracing::warn!(target_name = %self.target.spec.name, %error, "cannot record which adapter is in force");
+    /// Records in the store which adapter is active here.
+    pub(super) async fn record_active(&self) {
+        let Some(current) = &self.current else { return };
+        if let Err(error) = self.control.store.activate_adapter(&self.event(current, None), &current.bytes).await {
+            tracing::warn!(target_name = %self.control.name(), %error, "cannot record which adapter is active");
         }
     }
 
-    fn news<'a>(&'a self, loaded: &'a Loaded, reason: Option<&'a str>) -> AdapterEvent<'a> {
+    fn event<'a>(&'a self, loaded: &'a Loaded, reason: Option<&'a str>) -> AdapterEvent<'a> {
         let descriptor = loaded.adapter.descriptor();
         AdapterEvent {
-            target: &self.target.spec.name,
+            target: self.control.name(),
             name: &descriptor.name,
             version: &descriptor.version,
             sha256: loaded.adapter.sha256(),
             reason,
-            host: &self.options.host_id,
+            host: &self.control.options.host_id,
         }
     }
 
     async fn load_file(&self) -> Result<Loaded, Failure> {
-        let path = &self.target.spec.adapter;
+        let target = &self.control.target;
+        let path = &target.spec.adapter;
         let bytes =
             read_component(path).await.map_err(|error| Failure::new(FailureKind::Adapter, error.to_string()))?;
         let kept = bytes.clone();
-        self.accepted(self.runtime.load_file(path, bytes, self.target.world()).await, kept)
+        self.accepted(self.runtime.load_file(path, bytes, target.world()).await, kept)
     }
 
     async fn load_kept(&self, sha256: &str) -> Result<Loaded, Failure> {
         let unavailable = |reason: String| Failure::new(FailureKind::Adapter, reason);
-        let bytes = self.store.adapter_bytes(sha256).await.map_err(|error| unavailable(error.to_string()))?;
+        let bytes = self.control.store.adapter_bytes(sha256).await.map_err(|error| unavailable(error.to_string()))?;
         let bytes = bytes.ok_or_else(|| unavailable(format!("the store does not hold the adapter sha256:{sha256}")))?;
         let (name, kept) = (format!("the store's adapter sha256:{sha256}"), bytes.clone());
-        let loaded = self.accepted(self.runtime.load_bytes(&name, bytes, self.target.world()).await, kept)?;
+        let world = self.control.target.world();
+        let loaded = self.accepted(self.runtime.load_bytes(&name, bytes, world).await, kept)?;
         if loaded.sha256() == sha256 {
             return Ok(loaded);
         }
         Err(unavailable(format!("the store's adapter sha256:{sha256} is damaged: it has another digest")))
     }
 
-    /// Whether it is one for this target.
+    /// Accepts an adapter that takes every type of this target.
     fn accepted(&self, loaded: Result<Arc<Adapter>, PluginError>, bytes: Vec<u8>) -> Result<Loaded, Failure> {
         let adapter = loaded.map_err(|error| Failure::new(FailureKind::Adapter, error.to_string()))?;
         let known = &adapter.descriptor().aggregate_types;
-        match self.target.spec.aggregate_types.iter().find(|kind| !known.contains(kind)) {
+        match self.control.target.spec.aggregate_types.iter().find(|kind| !known.contains(kind)) {
             None => Ok(Loaded { adapter, bytes: Arc::new(bytes) }),
             Some(kind) => Err(Failure::new(
                 FailureKind::Misconfigured,
@@ -342,24 +364,13 @@ impl Supervisor {
         }
     }
 
-    pub(super) async fn wish(&self) -> Option<DesiredState> {
-        match self.store.desired_state(&self.target.spec.name).await {
-            Ok(wish) => Some(wish),
-            Err(error) => {
-                tracing::debug!(%error, "cannot read what is wanted of the target");
-                None
-            }
-        }
+    async fn other_hosts_running(&self) -> bool {
+        self.control.store.other_hosts(&self.control.options.host_id).await.unwrap_or(0) > 0
     }
 
-    /// Whether other hosts are at work on this store.
-    async fn has_company(&self) -> bool {
-        self.store.other_hosts(&self.options.host_id).await.unwrap_or(0) > 0
-    }
-
-    /// Whether the adapter's file is another one than at the last look.
+    /// Whether the adapter's file has changed since it was read.
     pub(super) async fn has_new_file(&self) -> bool {
-        file_stamp(&self.target.spec.adapter).await != self.adapters.stamp
+        file_stamp(&self.control.target.spec.adapter).await != self.stamp
     }
 }
 

@@ -2,6 +2,8 @@
 //
 // It writes no other table. What it may call, and what each kind of failure means, is said in `wit/`.
 
+import { Invalid, read } from './patient.js';
+
 const TABLE = 'example_chart';
 const COLUMNS = ['family_name', 'given_name', 'birth_date', 'phone'];
 
@@ -33,10 +35,10 @@ function applyOne(db, change) {
   }
   let parameters;
   try {
-    parameters = parametersOf(JSON.parse(change.payload));
-  } catch {
-    // Not the exception's own words: they may hold a patient's data.
-    return failed('invalid', 'the payload is not a patient');
+    parameters = parametersOf(read(change));
+  } catch (error) {
+    if (error instanceof Invalid) return failed('invalid', error.message);
+    throw error;
   }
   // Rows matched, not rows changed: the same change may come twice, and must then do nothing new.
   const assignments = COLUMNS.map((column) => `${column} = ?`).join(', ');
@@ -50,11 +52,8 @@ function applyOne(db, change) {
 }
 
 function parametersOf(patient) {
-  for (const field of ['family_name', 'given_name', 'birth_date']) {
-    if (typeof patient[field] !== 'string') throw new TypeError(field);
-  }
   const values = [patient.family_name, patient.given_name, patient.birth_date, patient.phone_mobile ?? null];
-  return values.map((value) => (value === null ? { tag: 'null' } : { tag: 'text', val: String(value) }));
+  return values.map((value) => (value === null ? { tag: 'null' } : { tag: 'text', val: value }));
 }
 
 // The chart's number is the patient's own id.
@@ -67,7 +66,8 @@ function failed(kind, message) {
   return { tag: 'failed', val: { kind, message, retryAfterMs: undefined } };
 }
 
-// What a database's error means for the batch. The host rolls back, and halves the batch unless the kind speaks of the target as a whole.
+// What a database's error means for the batch. The host rolls back, and halves the batch unless the kind speaks of the
+// target as a whole.
 const KINDS = {
   unavailable: 'unavailable',
   'missing-object': 'misconfigured',

@@ -5,6 +5,8 @@
 
 import { baseUrl } from 'neuronova:sync/settings@0.1.0';
 
+import { Invalid, read } from './patient.js';
+
 const FIELDS = ['family_name', 'given_name', 'birth_date', 'gender', 'phone_mobile', 'email'];
 
 // The host calls these three, each time in a fresh instance.
@@ -37,10 +39,10 @@ async function applyOne(context, change) {
   }
   let document;
   try {
-    document = documentOf(JSON.parse(change.payload));
-  } catch {
-    // Not the exception's own words: they may hold a patient's data.
-    return failed('invalid', 'the payload is not a patient');
+    document = documentOf(read(change));
+  } catch (error) {
+    if (error instanceof Invalid) return failed('invalid', error.message);
+    throw error;
   }
   const headers = { 'content-type': 'application/json' };
   // Only over what we wrote ourselves, where the operator wants other people's edits kept.
@@ -53,9 +55,6 @@ async function applyOne(context, change) {
 }
 
 function documentOf(patient) {
-  for (const field of ['family_name', 'given_name', 'birth_date']) {
-    if (typeof patient[field] !== 'string') throw new TypeError(field);
-  }
   return Object.fromEntries(FIELDS.map((field) => [field, patient[field] ?? null]));
 }
 

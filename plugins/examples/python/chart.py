@@ -3,13 +3,13 @@
 It writes no other table. What it may call, and what each kind of failure means, is said in `wit/`.
 """
 
-import json
-
 from componentize_py_types import Err
 from wit_world import exports
 from wit_world.imports import database, types
 from wit_world.imports.database import DatabaseErrorKind, Value_Null, Value_Text
 from wit_world.imports.types import Failure, FailureKind, Operation, Outcome_Applied, Outcome_Failed, Receipt
+
+import patient as contract
 
 TABLE = "example_chart"
 COLUMNS = ["family_name", "given_name", "birth_date", "phone"]
@@ -39,12 +39,11 @@ def apply_one(db, change):
         run(db.execute, f"delete from {TABLE}", f"DELETE FROM {TABLE} WHERE patient_id = ?", [key])
         return applied(change)
     try:
-        patient = json.loads(change.payload)
-        values = [patient["family_name"], patient["given_name"], patient["birth_date"], patient.get("phone_mobile")]
-    except (ValueError, KeyError, AttributeError):
-        # Not the exception's own words: they may hold a patient's data.
-        return failed(FailureKind.INVALID, "the payload is not a patient")
-    parameters = [Value_Null() if value is None else Value_Text(str(value)) for value in values]
+        patient = contract.read(change)
+    except contract.Invalid as error:
+        return failed(FailureKind.INVALID, str(error))
+    values = [patient.get(field) for field in ["family_name", "given_name", "birth_date", "phone_mobile"]]
+    parameters = [Value_Null() if value is None else Value_Text(value) for value in values]
     # Rows matched, not rows changed: the same change may come twice, and must then do nothing new.
     assignments = ", ".join(f"{column} = ?" for column in COLUMNS)
     updated = run(
@@ -65,7 +64,8 @@ def failed(kind, message):
     return Outcome_Failed(Failure(kind, message, None))
 
 
-# What a database's error means for the batch. The host rolls back, and halves the batch unless the kind speaks of the target as a whole.
+# What a database's error means for the batch. The host rolls back, and halves the batch unless the kind speaks of the
+# target as a whole.
 KINDS = {
     DatabaseErrorKind.UNAVAILABLE: FailureKind.UNAVAILABLE,
     DatabaseErrorKind.MISSING_OBJECT: FailureKind.MISCONFIGURED,

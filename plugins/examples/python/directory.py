@@ -22,6 +22,8 @@ from wit_world.imports.neuronova_sync_types import (
     RemoteEdit,
 )
 
+import patient as contract
+
 FIELDS = ["family_name", "given_name", "birth_date", "gender", "phone_mobile", "email"]
 METHODS = {"GET": http.Method_Get(), "PUT": http.Method_Put(), "DELETE": http.Method_Delete()}
 
@@ -53,13 +55,10 @@ def apply_one(context, change):
             return applied(change, None)
         return judged(status, headers, "delete the document")
     try:
-        patient = json.loads(change.payload)
-        for field in ["family_name", "given_name", "birth_date"]:
-            patient[field] + ""
-        document = {field: patient.get(field) for field in FIELDS}
-    except (ValueError, KeyError, TypeError, AttributeError):
-        # Not the exception's own words: they may hold a patient's data.
-        return failed(FailureKind.INVALID, "the payload is not a patient")
+        patient = contract.read(change)
+    except contract.Invalid as error:
+        return failed(FailureKind.INVALID, str(error))
+    document = {field: patient.get(field) for field in FIELDS}
     more = [("content-type", b"application/json")]
     # Only over what we wrote ourselves, where the operator wants other people's edits kept.
     known = change.link.remote_version if change.link and change.link.fingerprint == "written" else None

@@ -1,7 +1,7 @@
 //! Batch Bundles: putting requests into them, cutting them to size, reading what came back.
 //!
-//! Pure. Entries of a batch are independent by definition, but never two about the same record: servers drop one of them
-//! or answer differently from each other. Read next: `exchange`, which sends them.
+//! Pure. Entries of a batch are independent by definition, but never two about the same record: servers drop one of
+//! them or answer differently from each other. Read next: `exchange`, which sends them.
 
 use std::collections::HashSet;
 
@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use crate::answer::Answer;
 use crate::capability::Capabilities;
-use crate::delivery::Ask;
+use crate::delivery::Interaction;
 
 /// Bytes of a Bundle around its entries.
 const ENVELOPE_BYTES: usize = 64;
@@ -20,7 +20,7 @@ const ENVELOPE_BYTES: usize = 64;
 pub(crate) struct Entry {
     /// The caller's number.
     pub(crate) index: usize,
-    /// See [`Ask::may_be_repeated`].
+    /// See [`Interaction::may_be_repeated`].
     pub(crate) may_be_repeated: bool,
     /// A create under an id of the server's: twice is two records.
     pub(crate) is_post: bool,
@@ -31,27 +31,30 @@ pub(crate) struct Entry {
 
 impl Entry {
     /// Writes a request out as an entry.
-    pub(crate) fn new(index: usize, ask: &Ask, capabilities: &Capabilities) -> Self {
-        let mut request = json!({ "method": method(ask.method), "url": ask.url });
-        for (element, value) in [("ifMatch", &ask.if_match), ("ifNoneExist", &ask.if_none_exist)] {
+    pub(crate) fn new(index: usize, interaction: &Interaction, capabilities: &Capabilities) -> Self {
+        let mut request = json!({ "method": method(interaction.method), "url": interaction.url });
+        for (element, value) in [("ifMatch", &interaction.if_match), ("ifNoneExist", &interaction.if_none_exist)] {
             if let Some(value) = value {
                 request[element] = json!(value);
             }
         }
-        if ask.only_if_new {
+        if interaction.only_if_new {
             request["ifNoneMatch"] = json!("*");
         }
         let mut entry = json!({ "request": request });
-        if let Some(resource) = &ask.resource {
+        if let Some(resource) = &interaction.resource {
             entry["resource"] = resource.clone();
         }
-        let key = ask.if_none_exist.as_ref().map_or_else(|| ask.url.clone(), |query| format!("Patient?{query}"));
+        let key = interaction
+            .if_none_exist
+            .as_ref()
+            .map_or_else(|| interaction.url.clone(), |query| format!("Patient?{query}"));
         // A plain create has no key of its own: its url says nothing about which patient it is.
         let key = if key == "Patient" { format!("create {index}") } else { key };
         Self {
             index,
-            may_be_repeated: ask.may_be_repeated(capabilities),
-            is_post: ask.method == Method::Post,
+            may_be_repeated: interaction.may_be_repeated(capabilities),
+            is_post: interaction.method == Method::Post,
             key,
             text: entry.to_string(),
         }
@@ -124,7 +127,7 @@ mod tests {
         let resource = Some(json!({ "resourceType": "Patient" }));
         Entry::new(
             index,
-            &Ask {
+            &Interaction {
                 method: Method::Put,
                 url: url.to_owned(),
                 if_match: None,
@@ -136,8 +139,8 @@ mod tests {
         )
     }
 
-    fn new(index: usize, ask: &Ask) -> Entry {
-        Entry::new(index, ask, &Capabilities::default())
+    fn new(index: usize, interaction: &Interaction) -> Entry {
+        Entry::new(index, interaction, &Capabilities::default())
     }
 
     fn sizes(chunks: &[Vec<Entry>]) -> Vec<usize> {
@@ -146,7 +149,7 @@ mod tests {
 
     #[test]
     fn a_bundle_is_valid_json_with_every_precondition() {
-        let ask = |method, url: &str| Ask {
+        let interaction = |method, url: &str| Interaction {
             method,
             url: url.to_owned(),
             if_match: None,
@@ -155,10 +158,13 @@ mod tests {
             resource: None,
         };
         let entries = [
-            new(0, &Ask { if_match: Some("W/\"3\"".to_owned()), ..ask(Method::Put, "Patient/1") }),
-            new(1, &Ask { if_none_exist: Some("identifier=a".to_owned()), ..ask(Method::Post, "Patient") }),
-            new(2, &ask(Method::Get, "Patient/1")),
-            new(3, &Ask { only_if_new: true, ..ask(Method::Put, "Patient/a1") }),
+            new(0, &Interaction { if_match: Some("W/\"3\"".to_owned()), ..interaction(Method::Put, "Patient/1") }),
+            new(
+                1,
+                &Interaction { if_none_exist: Some("identifier=a".to_owned()), ..interaction(Method::Post, "Patient") },
+            ),
+            new(2, &interaction(Method::Get, "Patient/1")),
+            new(3, &Interaction { only_if_new: true, ..interaction(Method::Put, "Patient/a1") }),
         ];
         let bundle: Value = serde_json::from_slice(&body(&entries)).unwrap();
         assert_eq!(
@@ -184,7 +190,7 @@ mod tests {
         let twice = vec![put(0, "Patient/1"), put(1, "Patient/2"), put(2, "Patient/1")];
         assert_eq!(sizes(&chunks(twice, 100, 1_000_000)), [2, 1]);
         let create = |index| {
-            let ask = Ask {
+            let interaction = Interaction {
                 method: Method::Post,
                 url: "Patient".into(),
                 if_match: None,
@@ -192,7 +198,7 @@ mod tests {
                 if_none_exist: None,
                 resource: None,
             };
-            new(index, &ask)
+            new(index, &interaction)
         };
         assert_eq!(sizes(&chunks(vec![create(0), create(1)], 100, 1_000_000)), [2]);
     }

@@ -1,8 +1,8 @@
 //! What the server says that it can do, read from its `CapabilityStatement`.
 //!
 //! Owns the check: the request, the findings for people, and the state that the host hands to every `apply`. A server
-//! that says nothing of a feature is taken not to have it, since every feature has a slower way round. What can be tried
-//! without leaving a trace is tried in `proof`. Read next: `delivery`, which chooses the way.
+//! that says nothing of a feature is taken not to have it, since every feature has a slower way round. What can be
+//! tried without leaving a trace is tried in `proof`. Read next: `delivery`, which chooses the way.
 
 mod proof;
 
@@ -19,6 +19,7 @@ pub(crate) use proof::probe_query;
 
 /// What a delivery needs to know of the server.
 #[derive(Clone, Debug, Default, Deserialize, Serialize, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a feature of its own in the statement")]
 pub(crate) struct Capabilities {
     /// `PUT Patient/ID` creates a record under an id of ours.
     pub(crate) update_create: bool,
@@ -28,6 +29,8 @@ pub(crate) struct Capabilities {
     pub(crate) batch: bool,
     /// What its versions are worth.
     pub(crate) versioning: Versioning,
+    /// `GET Patient/ID/_history`.
+    pub(crate) history: bool,
 }
 
 /// FHIR's `versioning` of a resource type.
@@ -50,14 +53,14 @@ impl Capabilities {
     }
 
     fn to_state(&self) -> Vec<u8> {
-        serde_json::to_vec(self).expect("invariant: four plain fields are always JSON")
+        serde_json::to_vec(self).expect("invariant: five plain fields are always JSON")
     }
 }
 
 /// Asks the server what it can do.
 ///
 /// # Errors
-/// `misconfigured` when what is there is no FHIR R4 server with patients or lets us not in; `unavailable` and
+/// `misconfigured` when it is not a FHIR R4 server with patients, or refuses our credentials; `unavailable` and
 /// `throttled` when nothing can be said now.
 pub(crate) fn check(outside: &dyn Outside, settings: &Settings) -> Result<Report, Failure> {
     let statement = fetch(outside)?;
@@ -84,7 +87,8 @@ fn fetch(outside: &dyn Outside) -> Result<Value, Failure> {
         error => outcome::of_error(WHAT, &error),
     })?;
     if response.status != 200 {
-        // An OperationOutcome changes nothing here: where there is no CapabilityStatement there is nothing to deliver to.
+        // An OperationOutcome changes nothing here: where there is no CapabilityStatement there is nothing to deliver
+        // to.
         return Err(match outcome::of_response(WHAT, &response, false) {
             Whole::Target(failure) | Whole::Odd(failure) | Whole::Unanswered(failure) | Whole::Slow(failure) => failure,
             Whole::Answer => {
@@ -143,6 +147,7 @@ fn read(statement: &Value) -> Result<Read, Failure> {
 
     let flag = |element: &str| patient.get(element).and_then(Value::as_bool).unwrap_or(false);
     let system = list(server, "interaction");
+    let interactions = list(&patient, "interaction");
     let capabilities = Capabilities {
         update_create: flag("updateCreate"),
         conditional_create: flag("conditionalCreate"),
@@ -153,8 +158,8 @@ fn read(statement: &Value) -> Result<Read, Failure> {
             Some("versioned") => Versioning::Versioned,
             _ => Versioning::NoVersion,
         },
+        history: has(&interactions, "code", "history-instance"),
     };
-    let interactions = list(&patient, "interaction");
     let mut findings = interactions_found(&|code| has(&interactions, "code", code));
     if version.starts_with("4.3") {
         findings.push(finding(FindingLevel::Warning, format!("FHIR {version} (R4B): Patient is the same as in R4")));

@@ -2,12 +2,12 @@
 //!
 //! Owns the protocol of a single change as a pure state machine: [`Delivery::begin`] and [`Delivery::advance`] give
 //! either the next request or the outcome. It knows nothing of HTTP or Bundles (`exchange` sends the requests of all
-//! changes of a batch together), so every path can be tested without a server. `known` has the way of a record that is known,
-//! `first` the way of a patient without a link.
+//! changes of a batch together), so every path can be tested without a server. `known` has the way of a record that is
+//! known, `first` the way of a patient without a link.
 //!
-//! Four promises decide the paths: a record that others wrote into never loses what is theirs, a lost answer never leads to a
-//! second record, no request that arrives late turns a record back, and no record is taken for ours that does not carry our
-//! identifier. Read next: `ownership` for the merge, `outcome` for the failures.
+//! Four promises decide the paths: a record that others wrote into never loses what is theirs, a lost answer never
+//! leads to a second record, no request that arrives late turns a record back, and no record is taken for ours that
+//! does not carry our identifier. Read next: `ownership` for the merge, `outcome` for the failures.
 
 mod first;
 mod known;
@@ -39,11 +39,11 @@ pub(crate) struct Rules<'a> {
 
 /// One request about one Patient.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Ask {
+pub(crate) struct Interaction {
     pub(crate) method: Method,
     /// Relative to the base URL: `Patient`, `Patient/ID` or `Patient?identifier=...`.
     pub(crate) url: String,
-    /// As it stands in the header: `W/"3"`.
+    /// As in the header: `W/"3"`.
     pub(crate) if_match: Option<String>,
     /// `If-None-Match: *`: only where nothing has this id yet.
     pub(crate) only_if_new: bool,
@@ -52,28 +52,28 @@ pub(crate) struct Ask {
     pub(crate) resource: Option<Value>,
 }
 
-impl Ask {
+impl Interaction {
     fn new(method: Method, url: String, resource: Option<Value>) -> Self {
         Self { method, url, if_match: None, only_if_new: false, if_none_exist: None, resource }
     }
 
-    /// Whether it may be sent again while the server may still be working on the first: a read, or an update that a version
-    /// guards at a server that promises to look at it. A create may not, not even one under an id of ours: not every server keeps
-    /// to `If-None-Match: *`, and the late one would turn back what was written since.
+    /// Whether it may be sent again while the server may still be working on the first: a read, or an update that a
+    /// version guards at a server that promises to look at it. A create may not, not even one under an id of ours: not
+    /// every server keeps to `If-None-Match: *`, and the late one would turn back what was written since.
     pub(crate) fn may_be_repeated(&self, capabilities: &Capabilities) -> bool {
         let is_guarded = self.if_match.is_some() && capabilities.versioning == Versioning::VersionedUpdate;
         self.method == Method::Get || is_guarded
     }
 
     pub(crate) fn is_search(&self) -> bool {
-        self.method == Method::Get && self.url.contains('?')
+        self.method == Method::Get && self.url.starts_with("Patient?")
     }
 }
 
 /// What a delivery wants next.
 #[derive(Debug)]
 pub(crate) enum Step {
-    Ask(Ask),
+    Send(Interaction),
     Done(Outcome),
 }
 
@@ -104,6 +104,8 @@ enum Stage {
     Update,
     /// `GET Patient/ID/_history/VERSION` of a version that we may have written over.
     ReadOverwritten,
+    /// `GET Patient/ID/_history` after an update whose version does not show which one it replaced.
+    ReadHistory,
     /// `GET Patient?identifier=` after a 404 that no FHIR server gave.
     ConfirmGone,
     /// `GET Patient?_id=` after such a 404, where another record carries our identifier.
@@ -121,6 +123,7 @@ pub(crate) enum Suspect {
 
 /// One change under way.
 #[derive(Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is something that was seen on the way")]
 pub(crate) struct Delivery<'a> {
     change: &'a Change,
     stage: Stage,
@@ -132,7 +135,7 @@ pub(crate) struct Delivery<'a> {
     id: Option<String>,
     link_version: Option<String>,
     last: Option<Fingerprint>,
-    /// A person kept what the record held.
+    /// An operator kept what the record held.
     kept: Option<Kept>,
     /// The fingerprint for the receipt, once the write under way is confirmed.
     written: Option<Fingerprint>,
@@ -145,6 +148,10 @@ pub(crate) struct Delivery<'a> {
     /// What becomes of the change when nothing was found that explains the refusal.
     refusal: Option<Failure>,
     suspect: Option<Suspect>,
+    /// The server looked at a write of this change, whatever it said of it: the credentials may write.
+    may_write: bool,
+    /// The record was read in this call, so that an update does not rest on the link's version alone.
+    was_read: bool,
     writes: u32,
     notice: Option<String>,
 }
@@ -170,6 +177,8 @@ impl<'a> Delivery<'a> {
             id_refused: None,
             refusal: None,
             suspect: None,
+            may_write: false,
+            was_read: false,
             writes: 0,
             notice: None,
         };
@@ -190,10 +199,15 @@ impl<'a> Delivery<'a> {
         self.suspect
     }
 
+    /// Whether the server looked at a write of this change.
+    pub(crate) fn may_write(&self) -> bool {
+        self.may_write
+    }
+
     /// The outcome of a change whose last request will not be answered in this call, where it has one already.
     pub(crate) fn conclude(&mut self) -> Option<Outcome> {
         let was_taken = match self.stage {
-            Stage::LookAgain { .. } | Stage::ReadOverwritten => true,
+            Stage::LookAgain { .. } | Stage::ReadOverwritten | Stage::ReadHistory => true,
             // After a create without an id of ours the id can only be the server's.
             Stage::ReadChosen { has_looked } => has_looked,
             _ => false,
@@ -201,11 +215,12 @@ impl<'a> Delivery<'a> {
         let has_one = was_taken && self.id.is_some();
         match has_one.then(|| self.applied(self.version.clone()))? {
             Step::Done(outcome) => Some(outcome),
-            Step::Ask(_) => None,
+            Step::Send(_) => None,
         }
     }
 
-    /// A Bundle with our create was answered in a way that does not show what of it was done: looks before it creates again.
+    /// A Bundle with our create was answered in a way that does not show what of it was done: looks before it creates
+    /// again.
     pub(crate) fn look_first(&mut self) -> Step {
         self.search(Stage::Search)
     }
@@ -223,13 +238,13 @@ impl<'a> Delivery<'a> {
         self.change.link.is_some()
     }
 
-    /// The link says what was written last. A person's word says nothing of it, and is no reason to hold.
+    /// The link says what was written last. An operator's word says nothing of it, and is no reason to hold.
     fn has_written(&self) -> bool {
         self.fingerprint().is_some_and(|last| !last.is_empty())
     }
 
-    /// A person chose the record, whatever it carries.
-    fn was_named_by_a_person(&self) -> bool {
+    /// An operator chose the record, whatever it carries.
+    fn was_named_by_operator(&self) -> bool {
         self.is_linked() && self.fingerprint().is_none()
     }
 
@@ -269,11 +284,18 @@ impl<'a> Delivery<'a> {
         // A server that says only `versioned` has not promised to honour `If-Match`.
         let guarded = rules.capabilities.versioning == Versioning::VersionedUpdate;
         let alone = self.last.as_ref().is_some_and(|last| !last.shared);
-        rules.settings.read_first || self.link_version.is_none() || !guarded || !alone
+        // Where neither a number nor the history shows what an update replaced, an ignored `If-Match` would go
+        // unnoticed.
+        let is_provable =
+            self.link_version.as_deref().is_some_and(|version| rules.capabilities.history || is_number(version));
+        rules.settings.read_first || !guarded || !alone || !is_provable
     }
 
     /// Takes the answer to the last request.
     pub(crate) fn advance(&mut self, rules: &Rules<'_>, answer: &Answer) -> Step {
+        let is_write =
+            matches!(self.stage, Stage::CreateWithId | Stage::ConditionalCreate | Stage::Create | Stage::Update);
+        self.may_write |= is_write && matches!(answer.status, 200..=299 | 304 | 400 | 409 | 410 | 412 | 422);
         match self.stage {
             Stage::Read => match (answer.status, answer.patient()) {
                 (200, Some(current)) => self.on_read(rules, &current.clone(), answer.version()),
@@ -291,7 +313,8 @@ impl<'a> Delivery<'a> {
                 ))),
                 _ => self.refused("update of Patient", answer),
             },
-            Stage::ReadOverwritten => self.on_overwritten(rules, answer),
+            Stage::ReadOverwritten => self.on_version_before(rules, answer),
+            Stage::ReadHistory => self.on_history(rules, answer),
             Stage::ConfirmGone => self.confirm_gone(rules, answer),
             Stage::ConfirmIdGone => self.confirm_id_gone(answer),
             _ => self.advance_first(rules, answer),
@@ -300,7 +323,7 @@ impl<'a> Delivery<'a> {
 
     fn read(&mut self, stage: Stage) -> Step {
         self.stage = stage;
-        Step::Ask(Ask::new(Method::Get, patient_url(self.id.as_deref().unwrap_or_default()), None))
+        Step::Send(Interaction::new(Method::Get, patient_url(self.id.as_deref().unwrap_or_default()), None))
     }
 
     fn applied(&self, version: Option<String>) -> Step {
@@ -316,7 +339,8 @@ impl<'a> Delivery<'a> {
         let is_fhir = answer.outcome.is_some();
         self.suspect = match answer.status {
             401 | 403 => Some(Suspect::Credentials),
-            // What looks like a success and is none was not said by a FHIR server that is well, nor was a bare 404 or 405.
+            // What looks like a success and is none was not said by a FHIR server that is well, nor was a bare 404 or
+            // 405.
             0..=299 | 408 | 500.. => Some(Suspect::Server),
             404 | 405 if !is_fhir => Some(Suspect::Server),
             _ => None,
@@ -345,6 +369,10 @@ fn nothing_there() -> Step {
 /// Whether the answer proves that a record is not there: FHIR says so, and not some proxy before the server.
 fn is_proof(answer: &Answer) -> bool {
     answer.status == 410 || answer.outcome.is_some()
+}
+
+fn is_number(version: &str) -> bool {
+    version.parse::<u64>().is_ok()
 }
 
 fn patient_url(id: &str) -> String {

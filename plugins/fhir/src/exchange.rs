@@ -1,9 +1,9 @@
-//! Carries the requests of all changes of a call to the server, round by round, and their answers back.
+//! Sends the requests of all changes of a call, round by round, and hands each answer to its change.
 //!
-//! Owns the rounds, and the verdict on who is to blame for what failed: one patient, or the target as a whole. It knows
-//! nothing of patients (`delivery` decides what to ask) and nothing of HTTP (`line` sends, in Bundles or one by one, over `wire`).
-//! A round is as few HTTP requests as the server allows. Nothing that the server may still be working on is sent again,
-//! unless doing it twice changes nothing.
+//! Owns the rounds, and decides what a failure concerns: one patient, or the target as a whole. It knows nothing of
+//! patients (`delivery` decides what to send) and nothing of HTTP (`line` sends, in Bundles or one by one, over
+//! `wire`). A round is as few HTTP requests as the server allows. Nothing that the server may still be working on is
+//! sent again, unless doing it twice changes nothing.
 
 mod line;
 mod wire;
@@ -41,14 +41,14 @@ pub(crate) fn deliver(outside: &dyn Outside, rules: &Rules<'_>, changes: &[Chang
     let mut outcomes: Vec<Option<Outcome>> = vec![None; changes.len()];
     let mut was_asked = vec![false; changes.len()];
     let mut deliveries = Vec::with_capacity(changes.len());
-    let mut asks = Vec::with_capacity(changes.len());
+    let mut interactions = Vec::with_capacity(changes.len());
     for (index, change) in changes.iter().enumerate() {
         let (delivery, step) = Delivery::begin(rules, change);
         deliveries.push(delivery);
         match step {
-            Step::Ask(ask) => {
+            Step::Send(interaction) => {
                 was_asked[index] = true;
-                asks.push((index, ask));
+                interactions.push((index, interaction));
             }
             Step::Done(outcome) => outcomes[index] = Some(outcome),
         }
@@ -56,10 +56,10 @@ pub(crate) fn deliver(outside: &dyn Outside, rules: &Rules<'_>, changes: &[Chang
     let mut stopped = None;
     let mut notices = Notices::default();
     for _ in 0..ROUNDS_MAX {
-        if asks.is_empty() || stopped.is_some() {
+        if interactions.is_empty() || stopped.is_some() {
             break;
         }
-        let round = line.round(&std::mem::take(&mut asks));
+        let round = line.round(&std::mem::take(&mut interactions));
         stopped = round.stopped;
         for (index, reply) in round.replies {
             let delivery = &mut deliveries[index];
@@ -69,7 +69,7 @@ pub(crate) fn deliver(outside: &dyn Outside, rules: &Rules<'_>, changes: &[Chang
                 Reply::Unanswered(failure) => Step::Done(delivery.unanswered(failure)),
             };
             match step {
-                Step::Ask(ask) => asks.push((index, ask)),
+                Step::Send(interaction) => interactions.push((index, interaction)),
                 Step::Done(outcome) => outcomes[index] = Some(outcome),
             }
             if let Some(notice) = delivery.take_notice() {
@@ -77,7 +77,8 @@ pub(crate) fn deliver(outside: &dyn Outside, rules: &Rules<'_>, changes: &[Chang
             }
         }
     }
-    let rest = stopped.unwrap_or_else(|| failure(FailureKind::Transient, "the server's answers lead to no end"));
+    let rest = stopped
+        .unwrap_or_else(|| failure(FailureKind::Transient, format!("gave up after {ROUNDS_MAX} rounds of responses")));
     for (outcome, delivery) in outcomes.iter_mut().zip(&mut deliveries) {
         if outcome.is_none() {
             *outcome = delivery.conclude();
@@ -89,7 +90,8 @@ pub(crate) fn deliver(outside: &dyn Outside, rules: &Rules<'_>, changes: &[Chang
     let mut outcomes: Vec<Outcome> =
         outcomes.into_iter().map(|outcome| outcome.unwrap_or_else(|| Outcome::Failed(rest.clone()))).collect();
     let suspects: Vec<Option<Suspect>> = deliveries.iter().map(Delivery::suspect).collect();
-    blame(&mut outcomes, &suspects, &was_asked);
+    let may_write = deliveries.iter().any(Delivery::may_write);
+    blame(&mut outcomes, &suspects, &was_asked, may_write, || line.refuses_every_write());
     whole(outcomes)
 }
 
@@ -109,29 +111,39 @@ impl Notices {
 }
 
 /// Decides what refusals mean that may speak of the server: where several patients met them and none was served, the
-/// target is to blame, and no change pays for it. Where others were served, each stands for its own patient.
-fn blame(outcomes: &mut [Outcome], suspects: &[Option<Suspect>], was_asked: &[bool]) {
+/// target is to blame, and no change pays for it. Where others were served, each speaks for its own patient. Only a
+/// write that the server looked at (`may_write`) says that the credentials may write: read-only ones serve whoever
+/// needs no write.
+fn blame(
+    outcomes: &mut [Outcome],
+    suspects: &[Option<Suspect>],
+    was_asked: &[bool],
+    may_write: bool,
+    refuses_every_write: impl FnOnce() -> bool,
+) {
     let is_target_wide = |outcome: &Outcome| matches!(outcome, Outcome::Failed(failure) if target_wide(failure.kind));
     let asked = || (0..outcomes.len()).filter(|index| was_asked[*index]);
-    if asked().any(|index| suspects[index].is_none() && !is_target_wide(&outcomes[index])) {
-        return;
-    }
     let of = |wanted: Suspect| -> Vec<usize> {
         asked().filter(|index| suspects[*index] == Some(wanted) && !is_target_wide(&outcomes[*index])).collect()
     };
     let (credentials, server) = (of(Suspect::Credentials), of(Suspect::Server));
-    let alone = asked().count() == 1;
+    let is_served = asked().any(|index| suspects[index].is_none() && !is_target_wide(&outcomes[index]));
+    let is_alone = asked().count() == 1;
     let gave_up = asked().any(|index| is_target_wide(&outcomes[index]));
+    let may_not_write = !may_write && !credentials.is_empty() && (credentials.len() > 1 || refuses_every_write());
     for index in &credentials {
         let Outcome::Failed(failure) = &mut outcomes[*index] else { continue };
-        if credentials.len() > 1 {
+        if may_not_write {
             failure.kind = FailureKind::Misconfigured;
             failure.message =
-                format!("every patient was refused: the credentials are wrong, or may only read ({})", failure.message);
-        } else if alone {
+                format!("every write was refused: the credentials are wrong, or may only read ({})", failure.message);
+        } else if is_alone || !may_write {
             // One patient says too little: the next ones will show whether it is the credentials.
             failure.kind = FailureKind::Transient;
         }
+    }
+    if is_served {
+        return;
     }
     for index in server.iter().filter(|_| server.len() > 1 || gave_up) {
         let Outcome::Failed(failure) = &mut outcomes[*index] else { continue };

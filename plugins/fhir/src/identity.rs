@@ -1,9 +1,9 @@
-//! By what we know our patients at a server: their identifier, and the id that we give where clients may choose it.
+//! Identifies our patients at a server: by their identifier, and by an id of ours where clients may choose ids.
 //!
-//! Pure. It never asks the server anything; `delivery::first` does. The same identifier always gives the same id, so two simultaneous first deliveries meet on one record. The id
-//! is a UUID (version 8 of RFC 9562: computed by a rule of our own) whose first character is a letter. So it fits
-//! FHIR's grammar, servers that take UUIDs only, and those that refuse ids made of digits alone. It never holds the
-//! identifier itself: servers write ids into their access logs.
+//! Pure. It never asks the server anything; `delivery::first` does. The same identifier always gives the same id, so
+//! two simultaneous first deliveries meet on one record. The id is a UUID (version 8 of RFC 9562: computed by a rule of
+//! our own) whose first character is a letter. So it fits FHIR's grammar, servers that take UUIDs only, and those that
+//! refuse ids made of digits alone. It never holds the identifier itself: servers write ids into their access logs.
 
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};

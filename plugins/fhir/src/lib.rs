@@ -1,9 +1,9 @@
 //! The FHIR R4 adapter: makes a FHIR server hold the state of our patients.
 //!
-//! Owns the joints only: settings in, `check` and `apply` out, the host's HTTP client behind `exchange::Outside`. It never
-//! sees a credential, and no value of a payload leaves it in a message or a log line. Read next: `delivery` (the protocol
-//! of one change), `exchange` (rounds, Bundles, single requests), `mapping` and `ownership` (what is written and what is kept);
-//! for operators `docs/adapters/fhir.md`.
+//! Owns the joints only: settings in, `check` and `apply` out, the host's HTTP client behind `exchange::Outside`. It
+//! never sees a credential, and no value of a payload leaves it in a message or a log line. Read next: `delivery` (the
+//! protocol of one change), `exchange` (rounds, Bundles, single requests), `mapping` and `ownership` (what is written
+//! and what is kept); for operators `docs/adapters/fhir.md`.
 
 mod answer;
 mod bundle;
@@ -45,7 +45,8 @@ impl Outside for Host {
 
 fn configured() -> Result<(Settings, Host), Failure> {
     let settings = adapter_sdk::settings::read::<Settings>()?.validated()?;
-    // Without a limit of its own: the operator's `[targets.NAME.http] timeout_ms` alone says how long an answer may take.
+    // Without a limit of its own: the operator's `[targets.NAME.http] timeout_ms` alone says how long an answer may
+    // take.
     let client = Client::from_settings()?;
     Ok((settings, Host { client }))
 }

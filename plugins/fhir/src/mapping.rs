@@ -18,7 +18,7 @@ const MARITAL_STATUS: &str = "http://terminology.hl7.org/CodeSystem/v3-MaritalSt
 const RACES_MAX: usize = 5;
 const IDENTIFIER_TYPE: &str = "http://terminology.hl7.org/CodeSystem/v2-0203";
 
-/// The Patient as we want it to stand, without an id.
+/// The Patient as we want it to be, without an id.
 pub(crate) fn resource(patient: &Patient, active: bool, settings: &Settings) -> Value {
     let mut resource = Map::new();
     resource.insert("resourceType".to_owned(), json!("Patient"));

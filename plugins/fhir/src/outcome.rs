@@ -1,7 +1,8 @@
 //! From a status to a failure that the host can act on.
 //!
-//! Owns the table of statuses (`docs/adapters/fhir.md` shows it). What a server says in its own words goes through `told`,
-//! since real servers repeat the values they complain about. Read next: `delivery`, which handles what is no failure yet.
+//! Owns the table of statuses (`docs/adapters/fhir.md` shows it). What a server says in its own words goes through
+//! `told`, since real servers repeat the values they complain about. Read next: `delivery`, which handles what is no
+//! failure yet.
 
 mod told;
 
@@ -16,7 +17,8 @@ pub(crate) fn failure(kind: FailureKind, message: impl Into<String>) -> Failure 
     Failure { kind, message: message.into(), retry_after_ms: None }
 }
 
-/// What a status means for one change, once `delivery` has no further use for it. Nothing of the payload comes into the message.
+/// What a status means for one change, once `delivery` has no further use for it. Nothing of the payload comes into the
+/// message.
 pub(crate) fn of_answer(what: &str, answer: &Answer, payload: &str) -> Failure {
     let kind = match answer.status {
         400 | 404 | 405 | 406 | 413 | 415 | 422 | 501 => FailureKind::Invalid,
@@ -55,8 +57,8 @@ pub(crate) enum Whole {
 
 /// Reads the status of a whole request.
 ///
-/// `told` says whether the body is an `OperationOutcome`: a FHIR server spoke, and not some proxy before it. The host knows the
-/// same statuses as a gateway's word, and keeps the patients of such a request in work for `in_doubt_ms`.
+/// `told` says whether the body is an `OperationOutcome`: a FHIR server spoke, and not some proxy before it. The host
+/// knows the same statuses as a gateway's word, and keeps the patients of such a request in work for `in_doubt_ms`.
 pub(crate) fn of_response(what: &str, response: &Response, told: bool) -> Whole {
     let status = response.status;
     let retry_after_ms = response.retry_after_ms();
@@ -86,7 +88,8 @@ pub(crate) fn of_response(what: &str, response: &Response, told: bool) -> Whole 
 
 /// What it means that a request got no answer at all.
 pub(crate) fn of_error(what: &str, error: &http::Error) -> Failure {
-    // A refusal may mean a lost lease, after which the host drops the result anyway: nothing here to bother a person with.
+    // A refusal may mean a lost lease, after which the host drops the result anyway: nothing here to bother an operator
+    // with.
     failure(FailureKind::Unavailable, format!("{what}: {error}"))
 }
 

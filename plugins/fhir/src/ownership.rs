@@ -1,7 +1,7 @@
 //! Which elements of a Patient are ours, and how a record keeps those that are not.
 //!
 //! Owns the split of a resource into our part and the rest, the merge, and the fingerprint. Pure; it never decides
-//! whether to write (that is `delivery`). The rules, element by element, stand in `docs/adapters/fhir.md`.
+//! whether to write (that is `delivery`). The rules, element by element, are in `docs/adapters/fhir.md`.
 
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
@@ -62,7 +62,7 @@ impl Fingerprint {
     }
 }
 
-/// What a link remembers once a person kept what the record holds, instead of a state of ours.
+/// What a link remembers once an operator kept what the record holds, instead of a state of ours.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Kept {
     /// Stands for our elements as they would have been written.
@@ -161,8 +161,8 @@ fn split(resource: &Value, settings: &Settings) -> Split {
     parts
 }
 
-/// Whether an entry of a list is one that our mapping writes. An entry without a `use` counts as ours, since a server or
-/// a form may have dropped it.
+/// Whether an entry of a list is one that our mapping writes. An entry without a `use` counts as ours, since a server
+/// or a form may have dropped it.
 fn is_ours(element: &str, entry: &Value, settings: &Settings) -> bool {
     let text = |key: &str| entry.get(key).and_then(Value::as_str);
     match element {
@@ -211,7 +211,7 @@ fn tidy(
             others.remove(&format!("_{element}"));
         }
     }
-    // The same language must not stand twice, once as ours and once as theirs.
+    // The same language must not be there twice, once as ours and once as theirs.
     let languages: Vec<Value> = list(ours, "communication").iter().map(language).collect();
     if let Some(Value::Array(theirs)) = others.get_mut("communication") {
         theirs.retain(|entry| !languages.contains(&language(entry)));

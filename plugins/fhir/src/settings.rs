@@ -15,7 +15,8 @@ pub(crate) struct Settings {
     pub(crate) identifier_system: String,
     /// The system of the national identification number. Without it that number is not sent.
     pub(crate) national_id_system: Option<String>,
-    /// Send race and ethnicity as the extensions of US Core. Without it they are not sent: base FHIR has no place for them.
+    /// Send race and ethnicity as the extensions of US Core. Without it they are not sent: base FHIR has no place for
+    /// them.
     pub(crate) us_core: bool,
     /// A profile that every Patient claims in `meta.profile`.
     pub(crate) profile: Option<String>,
@@ -27,8 +28,8 @@ pub(crate) struct Settings {
     pub(crate) read_first: bool,
     /// Send batch Bundles where the server takes them.
     pub(crate) batch: bool,
-    /// Search in batch Bundles too. A server that takes Bundles but refuses searches in them is otherwise found out anew
-    /// by each call, at the price of one Bundle.
+    /// Search in batch Bundles too. A server that takes Bundles but refuses searches in them is otherwise found out
+    /// anew by each call, at the price of one Bundle.
     pub(crate) searches_in_bundles: bool,
     /// Entries in one Bundle. Some services stop at 160.
     pub(crate) bundle_entries_max: usize,

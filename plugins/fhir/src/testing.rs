@@ -48,6 +48,9 @@ pub(crate) struct Server {
     pub(crate) refuses_ids: Option<u16>,
     /// It counts the versions of all records together.
     pub(crate) counts_all: bool,
+    /// Its versions are no numbers.
+    pub(crate) opaque_versions: bool,
+    pub(crate) has_no_history: bool,
     pub(crate) keeps_ids_to_itself: bool,
     /// The status of each entry that writes.
     pub(crate) fails_entries: Option<u16>,
@@ -76,7 +79,11 @@ impl Server {
         let version = record.version;
         let resource = record.resource.as_mut().unwrap();
         change(resource);
-        resource["meta"]["versionId"] = json!(version.to_string());
+        resource["meta"]["versionId"] = json!(self.version(version));
+    }
+
+    fn version(&self, number: u32) -> String {
+        if self.opaque_versions { format!("v{number}-of-it") } else { number.to_string() }
     }
 
     pub(crate) fn delete(&self, id: usize) {
@@ -104,12 +111,13 @@ impl Server {
         record.version = if self.counts_all { total + 10 } else { record.version + 1 };
         let mut stored = resource.clone();
         stored["id"] = json!(id);
-        stored["meta"]["versionId"] = json!(record.version.to_string());
+        let version = self.version(record.version);
+        stored["meta"]["versionId"] = json!(version);
         record.resource = Some(stored);
         let mut response = json!({ "status": if created { "201 Created" } else { "200 OK" } });
         if !self.keeps_ids_to_itself {
-            response["location"] = json!(format!("http://host/fhir/Patient/{id}/_history/{}", record.version));
-            response["etag"] = json!(format!("W/\"{}\"", record.version));
+            response["location"] = json!(format!("http://host/fhir/Patient/{id}/_history/{version}"));
+            response["etag"] = json!(format!("W/\"{version}\""));
         }
         json!({ "response": response })
     }
@@ -174,6 +182,17 @@ impl Server {
             let records = self.records.borrow();
             (records[place].version, records[place].resource.is_none())
         });
+        if url.contains("/_history?") && !self.has_no_history {
+            let records = self.records.borrow();
+            let Some(record) = known.map(|place| &records[place]) else { return refuse("404", "unknown") };
+            let past = record.history.iter().rev().map(|(_, resource)| resource);
+            let entries: Vec<Value> = record.resource.iter().chain(past).map(|it| json!({ "resource": it })).collect();
+            return json!({ "response": { "status": "200" },
+                "resource": { "resourceType": "Bundle", "type": "history", "entry": entries } });
+        }
+        if url.contains("/_history") && self.has_no_history {
+            return refuse("404", "no history");
+        }
         if let Some(version) = past {
             let records = self.records.borrow();
             let kept = known.and_then(|place| {
@@ -188,8 +207,10 @@ impl Server {
             return match there {
                 None => refuse("404", "unknown"),
                 Some((_, true)) => refuse("410 Gone", "deleted"),
-                Some((version, false)) => json!({ "response": { "status": "200", "etag": format!("W/\"{version}\"") },
-                    "resource": self.record(known.unwrap() + 1) }),
+                Some((version, false)) => {
+                    json!({ "response": { "status": "200", "etag": format!("W/\"{}\"", self.version(version)) },
+                    "resource": self.record(known.unwrap() + 1) })
+                }
             };
         }
         assert_eq!(resource["id"], id, "the body's id is the url's");
@@ -197,7 +218,8 @@ impl Server {
         if if_none_match == "*" && !is_new && !self.ignores_if_none_match {
             return refuse("412 Precondition Failed", "it exists");
         }
-        let fits = |tag: &str| there.is_some_and(|(version, gone)| !gone && tag == format!("W/\"{version}\""));
+        let fits =
+            |tag: &str| there.is_some_and(|(version, gone)| !gone && tag == format!("W/\"{}\"", self.version(version)));
         if if_match.as_str().is_some_and(|tag| !fits(tag)) && !self.ignores_if_match {
             return refuse("412 Precondition Failed", "stale");
         }
@@ -216,7 +238,11 @@ impl Server {
             };
             request.headers.iter().find(|(known, _)| known == name).map_or(Value::Null, |(_, value)| json!(value))
         };
-        let body: Value = serde_json::from_slice(&request.body).unwrap_or_default();
+        let Ok(body) = serde_json::from_slice::<Value>(if request.body.is_empty() { b"null" } else { &request.body })
+        else {
+            self.log.borrow_mut().push("broken body".to_owned());
+            return outcome(400);
+        };
         let method = match request.method {
             Method::Get => "GET",
             Method::Put => "PUT",
@@ -309,7 +335,13 @@ impl Outside for Server {
 
 /// A server with everything.
 pub(crate) fn able() -> Capabilities {
-    Capabilities { update_create: true, conditional_create: true, batch: true, versioning: Versioning::VersionedUpdate }
+    Capabilities {
+        update_create: true,
+        conditional_create: true,
+        batch: true,
+        versioning: Versioning::VersionedUpdate,
+        history: true,
+    }
 }
 
 pub(crate) fn rules<'a>(settings: &'a Settings, capabilities: &'a Capabilities) -> Rules<'a> {

@@ -1,19 +1,19 @@
 //! Makes OpenEMR hold the state of a batch of changes, in a number of statements that does not grow with the batch.
 //!
 //! Plan every change by itself, look all charts up at once, decide each, create what is missing, write what differs. A
-//! change that is refused has touched nothing; a statement that the database refuses is the whole batch's failure, and the
-//! host halves the batch to find the one at fault. Read next: `plan.rs` for the decisions, `create.rs` for creation.
+//! change that is refused has touched nothing; a statement that the database refuses is the whole batch's failure, and
+//! the host halves the batch to find the one at fault. Read next: `plan.rs` for the decisions, `create.rs` for
+//! creation.
 
 use std::collections::BTreeMap;
 
 use adapter_sdk::database::{Dialect, Value, rows_per_statement};
 use adapter_sdk::{Change, Context, Failure, Outcome, Receipt, RemoteEdit};
 
-use crate::charts::{self, Chart, Found, Sought};
+use crate::charts::{self, Chart, ChartQuery, Found};
 use crate::columns::{Fingerprints, OwnColumn};
 use crate::create::{self, Created, Creation};
 use crate::failures::{refused, transient};
-use crate::lent::Lent;
 use crate::mapping::Mapped;
 use crate::namesakes::{self, Namesake};
 use crate::notes::Notes;
@@ -22,6 +22,7 @@ use crate::plan::{Plan, Step, decide, plan};
 use crate::schema::Schema;
 use crate::settings::{PublicId, SamePatient, Settings};
 use crate::statements::Statements;
+use crate::target_db::TargetDb;
 use crate::{check, detect, relinked};
 
 /// What an apply did: one outcome per change, and what the operator should read in the log.
@@ -37,7 +38,7 @@ pub(crate) struct Applied {
 /// # Errors
 /// A failure for the batch as a whole; the host rolls back.
 pub(crate) fn apply(
-    db: &impl Lent,
+    db: &impl TargetDb,
     settings: &Settings,
     context: &Context,
     changes: &[Change],
@@ -66,7 +67,7 @@ pub(crate) fn apply(
             }
         });
     }
-    follow_people(db, &statements, &mut wanted, &mut outcomes)?;
+    resolve_manual_links(db, &statements, &mut wanted, &mut outcomes)?;
     let mut batch = Batch {
         db,
         statements: &statements,
@@ -87,30 +88,30 @@ struct Wanted<'a> {
     index: usize,
     change: &'a Change,
     uuid: [u8; 16],
-    /// Whether the chart has another uuid than the one we compute: a person linked it.
+    /// Whether the chart has another uuid than the one we compute: an operator linked it.
     has_own_uuid: bool,
     /// What the chart shall hold; `None` when it stays as it is and only its pid is wanted.
     mapped: Option<Mapped>,
 }
 
 impl Wanted<'_> {
-    fn sought(&self, columns: &[&'static OwnColumn]) -> Sought<'_> {
+    fn chart_query(&self, columns: &[&'static OwnColumn]) -> ChartQuery<'_> {
         let link = self.change.link.as_ref();
-        Sought {
+        ChartQuery {
             uuid: self.uuid,
             patient_id: &self.change.aggregate_id,
             person: self.mapped.as_ref().and_then(|mapped| Person::of(columns, &mapped.record)),
             linked_pid: link.map(|link| link.remote_id.as_str()),
-            named_by_person: link.and_then(relinked::named_pid).is_some(),
+            named_by_operator: link.and_then(relinked::named_pid).is_some(),
             own_version: link.and_then(|link| link.remote_version.as_deref()),
             last_state: link.and_then(|link| link.fingerprint.as_deref()),
         }
     }
 }
 
-/// Looks for charts that a person named where they are, instead of where ours would be.
-fn follow_people(
-    db: &impl Lent,
+/// Looks for charts that an operator named where they are, instead of where ours would be.
+fn resolve_manual_links(
+    db: &impl TargetDb,
     statements: &Statements<'_>,
     wanted: &mut Vec<Wanted<'_>>,
     outcomes: &mut [Option<Outcome>],
@@ -151,17 +152,17 @@ struct Batch<'a, L> {
     notes: Notes,
 }
 
-impl<L: Lent> Batch<'_, L> {
+impl<L: TargetDb> Batch<'_, L> {
     fn run(&mut self, wanted: &[Wanted<'_>]) -> Result<(), Failure> {
-        let sought: Vec<Sought<'_>> = wanted.iter().map(|one| one.sought(self.statements.columns)).collect();
+        let queries: Vec<ChartQuery<'_>> = wanted.iter().map(|one| one.chart_query(self.statements.columns)).collect();
         // Without a uuid nothing but the lock keeps two hosts from creating the same patient, so it has to be held from
         // before the look on when anything may have to be created.
-        let locked = !self.statements.schema.has_uuid() && sought.iter().any(|one| one.linked_pid.is_none());
+        let locked = !self.statements.schema.has_uuid() && queries.iter().any(|one| one.linked_pid.is_none());
         if locked {
             create::lock(self.db)?;
         }
-        let steady = self.policy == RemoteEdit::Hold && sought.iter().any(|one| one.linked_pid.is_some());
-        let found = charts::find(self.db, self.statements, &sought, steady)?;
+        let steady = self.policy == RemoteEdit::Hold && queries.iter().any(|one| one.linked_pid.is_some());
+        let found = charts::find(self.db, self.statements, &queries, steady)?;
         let (mut creations, mut updates, mut unsure) = (Vec::new(), Vec::new(), Vec::new());
         for (wanted, found) in wanted.iter().zip(found) {
             let Some(mapped) = &wanted.mapped else {
@@ -174,11 +175,11 @@ impl<L: Lent> Batch<'_, L> {
                 step => self.take(step, writing, &mut creations, &mut updates),
             }
         }
-        // A host that lost its lease may still be about to commit, and what it replaces is not what it will leave behind. Who
-        // writes meets it at the row's lock; who leaves a chart as it is has to ask for that lock.
-        let sought: Vec<Sought<'_>> =
-            unsure.iter().map(|writing| writing.wanted.sought(self.statements.columns)).collect();
-        for (writing, found) in unsure.into_iter().zip(charts::find(self.db, self.statements, &sought, true)?) {
+        // A host that lost its lease may still be about to commit, and what it replaces is not what it will leave
+        // behind. Who writes meets it at the row's lock; who leaves a chart as it is has to ask for that lock.
+        let queries: Vec<ChartQuery<'_>> =
+            unsure.iter().map(|writing| writing.wanted.chart_query(self.statements.columns)).collect();
+        for (writing, found) in unsure.into_iter().zip(charts::find(self.db, self.statements, &queries, true)?) {
             let step = self.decide(found, writing);
             self.take(step, writing, &mut creations, &mut updates);
         }
@@ -191,8 +192,8 @@ impl<L: Lent> Batch<'_, L> {
         decide(found, wanted.change.link.as_ref(), mapped, &self.fingerprints, self.policy)
     }
 
-    /// Whether somebody may be about to replace the chart, and a lock on it touches no other: an unlinked patient without
-    /// a uuid costs a scan of the table, and SQLite has one writer.
+    /// Whether somebody may be about to replace the chart, and a lock on it touches no other: an unlinked patient
+    /// without a uuid costs a scan of the table, and SQLite has one writer.
     fn can_be_locked(&self, wanted: &Wanted<'_>) -> bool {
         let by_key = self.statements.schema.has_uuid() || wanted.change.link.is_some();
         by_key && self.statements.dialect == Dialect::Mysql
@@ -234,7 +235,7 @@ impl<L: Lent> Batch<'_, L> {
         let creations = self.without_namesakes(creations)?;
         let wanted: Vec<Creation<'_>> = creations
             .iter()
-            .map(|it| Creation { sought: it.wanted.sought(self.statements.columns), record: &it.mapped.record })
+            .map(|it| Creation { query: it.wanted.chart_query(self.statements.columns), record: &it.mapped.record })
             .collect();
         let created = create::create(self.db, self.statements, self.settings.pubpid, &wanted, locked)?;
         for (writing, created) in creations.iter().zip(created) {
@@ -247,7 +248,7 @@ impl<L: Lent> Batch<'_, L> {
                     continue;
                 }
                 Created::Already(found) => found,
-                Created::Refused(failure) => Found::Unclear(failure),
+                Created::Refused(failure) => Found::Ambiguous(failure),
             };
             let step = decide(found, None, writing.mapped, &self.fingerprints, self.policy);
             self.take(step, *writing, &mut Vec::new(), updates);
@@ -257,9 +258,10 @@ impl<L: Lent> Batch<'_, L> {
 
     /// Takes out patients whose chart may be there already, under their id but not as ours.
     fn without_namesakes<'w>(&mut self, creations: &[Writing<'w>]) -> Result<Vec<Writing<'w>>, Failure> {
-        let sought: Vec<Sought<'_>> = creations.iter().map(|it| it.wanted.sought(self.statements.columns)).collect();
+        let queries: Vec<ChartQuery<'_>> =
+            creations.iter().map(|it| it.wanted.chart_query(self.statements.columns)).collect();
         let mut namesakes = if self.settings.pubpid == PublicId::PatientId {
-            namesakes::find(self.db, self.statements, &sought)?
+            namesakes::find(self.db, self.statements, &queries)?
         } else {
             BTreeMap::new()
         };
@@ -319,8 +321,8 @@ impl<L: Lent> Batch<'_, L> {
         match found {
             Found::Chart(chart) => receipt(wanted, &chart, Some(self.fingerprints.of(&chart.record))),
             // Only a name and a birth date would tell whose it is, and a deletion brings none.
-            Found::Unclear(_) if !self.statements.schema.has_uuid() => no_receipt(),
-            Found::Unclear(failure) => Outcome::Failed(failure),
+            Found::Ambiguous(_) if !self.statements.schema.has_uuid() => no_receipt(),
+            Found::Ambiguous(failure) => Outcome::Failed(failure),
             Found::Absent | Found::Doubtful { .. } => no_receipt(),
         }
     }

@@ -1,7 +1,7 @@
 //! Finds the charts that OpenEMR already holds for patients of ours.
 //!
-//! By uuid from 6.0 on. 5.x has none: there a linked chart is looked up by its pid and an unlinked one by `pubpid`, compared byte by
-//! byte because the column's collation is not; `public_ids.rs` says whose it is.
+//! It looks them up by uuid from 6.0 on. 5.x has none: there a linked chart is looked up by its pid and an unlinked one
+//! by `pubpid`, compared byte by byte because the column's collation is not; `public_ids.rs` says whose it is.
 
 use std::collections::BTreeMap;
 
@@ -10,30 +10,30 @@ use adapter_sdk::database::Value;
 
 use crate::columns::{Fingerprints, Record};
 use crate::failures::conflict;
-use crate::lent::Lent;
 use crate::person::Person;
 use crate::public_ids;
 use crate::statements::Statements;
+use crate::target_db::TargetDb;
 use crate::upgraded;
 
 /// Whose chart is looked for.
 #[derive(Clone, Debug)]
-pub(crate) struct Sought<'a> {
+pub(crate) struct ChartQuery<'a> {
     pub(crate) uuid: [u8; 16],
     pub(crate) patient_id: &'a str,
     /// Name and birth date, where the change says them.
     pub(crate) person: Option<Person>,
     /// The pid that the last receipt gave, as text.
     pub(crate) linked_pid: Option<&'a str>,
-    /// Whether that pid is a person's word and no receipt.
-    pub(crate) named_by_person: bool,
+    /// Whether that pid is an operator's choice and no receipt.
+    pub(crate) named_by_operator: bool,
     /// What the last receipt remembered of a chart that is not found by our own key.
     pub(crate) own_version: Option<&'a str>,
     /// The fingerprint of the last delivery.
     pub(crate) last_state: Option<&'a str>,
 }
 
-impl Sought<'_> {
+impl ChartQuery<'_> {
     /// Whether a chart has the patient's name and birth date.
     pub(crate) fn is_about(&self, row: &Row) -> bool {
         self.person.is_some() && self.person == row.person
@@ -61,44 +61,44 @@ pub(crate) enum Found {
         chart: Chart,
         why: String,
     },
-    /// There is something, but which chart is meant only a person can tell.
-    Unclear(Failure),
+    /// There is something, but which chart is meant only an operator can decide.
+    Ambiguous(Failure),
 }
 
-/// Looks all of them up in one query; the answers stand in the order of `sought`.
+/// Looks all of them up in one query; the answers are in the order of `queries`.
 ///
 /// `locked` keeps the rows found as they are until the transaction ends.
 ///
 /// # Errors
 /// What the database says, as a failure.
 pub(crate) fn find(
-    db: &impl Lent,
+    db: &impl TargetDb,
     statements: &Statements<'_>,
-    sought: &[Sought<'_>],
+    queries: &[ChartQuery<'_>],
     locked: bool,
 ) -> Result<Vec<Found>, Failure> {
-    if sought.is_empty() {
+    if queries.is_empty() {
         return Ok(Vec::new());
     }
     let rows = if statements.schema.has_uuid() {
-        let parameters: Vec<Value> = sought.iter().map(|one| Value::from(one.uuid.as_slice())).collect();
-        read(db, statements, &statements.charts_by_uuid(sought.len(), locked), &parameters)?
+        let parameters: Vec<Value> = queries.iter().map(|one| Value::from(one.uuid.as_slice())).collect();
+        read(db, statements, &statements.charts_by_uuid(queries.len(), locked), &parameters)?
     } else {
         let pubpids: Vec<Value> =
-            sought.iter().filter(|one| one.linked_pid.is_none()).map(|one| Value::from(one.patient_id)).collect();
+            queries.iter().filter(|one| one.linked_pid.is_none()).map(|one| Value::from(one.patient_id)).collect();
         let pids: Vec<Value> =
-            sought.iter().filter_map(|one| one.linked_pid?.parse().ok()).map(Value::Signed).collect();
+            queries.iter().filter_map(|one| one.linked_pid?.parse().ok()).map(Value::Signed).collect();
         if pubpids.is_empty() && pids.is_empty() {
-            return Ok(vec![Found::Absent; sought.len()]);
+            return Ok(vec![Found::Absent; queries.len()]);
         }
         let sql = statements.charts_by_pubpid(pubpids.len(), pids.len(), locked);
         read(db, statements, &sql, &[pubpids, pids].concat())?
     };
-    let before_uuids = upgraded::find(db, statements, sought, &rows, locked)?;
+    let before_uuids = upgraded::find(db, statements, queries, &rows, locked)?;
     let by_key = by(&rows, |row| row.key.clone());
     let by_pid = by(&rows, |row| row.chart.pid.to_string());
     let fingerprints = Fingerprints::new(statements.columns);
-    Ok(sought
+    Ok(queries
         .iter()
         .map(|one| match (statements.schema.has_uuid(), one.linked_pid) {
             (true, _) => match (only(by_key.get(one.uuid.as_slice())), before_uuids.get(one.patient_id)) {
@@ -125,7 +125,7 @@ pub(crate) struct Row {
 /// # Errors
 /// What the database says, as a failure.
 pub(crate) fn read(
-    db: &impl Lent,
+    db: &impl TargetDb,
     statements: &Statements<'_>,
     sql: &str,
     parameters: &[Value],
@@ -158,6 +158,6 @@ fn only(rows: Option<&Vec<&Row>>) -> Found {
     match rows.map(Vec::as_slice) {
         None | Some([]) => Found::Absent,
         Some([row]) => Found::Chart(row.chart.clone()),
-        Some(rows) => Found::Unclear(conflict(format!("{} charts carry this patient's uuid", rows.len()))),
+        Some(rows) => Found::Ambiguous(conflict(format!("{} charts carry this patient's uuid", rows.len()))),
     }
 }

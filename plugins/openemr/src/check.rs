@@ -6,12 +6,12 @@ use crate::columns::OWN_COLUMNS;
 use crate::create::highest;
 use crate::failures::misconfigured;
 use crate::keys::Keys;
-use crate::lent::Lent;
 use crate::namesakes::SCANNED_PIDS_MAX;
 use crate::options::LISTS;
 use crate::schema::{Charset, Listed, Schema};
 use crate::settings::{PublicId, Settings};
 use crate::statements::HIGHEST_PID;
+use crate::target_db::TargetDb;
 use crate::unfit::{IDENTIFYING, Unfit};
 use crate::{check_form, detect, permissions};
 
@@ -22,7 +22,7 @@ const PIDS_PLENTY: i64 = i64::MAX - 1_000_000;
 ///
 /// # Errors
 /// `misconfigured`, naming what is missing, when nothing could be delivered; else what the database says.
-pub(crate) fn check(db: &impl Lent, settings: &Settings) -> Result<Report, Failure> {
+pub(crate) fn check(db: &impl TargetDb, settings: &Settings) -> Result<Report, Failure> {
     let mut schema = detect::schema(db)?;
     usable(&schema, settings)?;
     let permissions = permissions::try_all(db, &schema, settings)?;
@@ -48,10 +48,7 @@ pub(crate) fn check(db: &impl Lent, settings: &Settings) -> Result<Report, Failu
 pub(crate) fn usable(schema: &Schema, settings: &Settings) -> Result<(), Failure> {
     let missing = schema.missing_minimum();
     if !missing.is_empty() {
-        return Err(misconfigured(format!(
-            "this is no OpenEMR that can be delivered to: missing {}",
-            missing.join(", ")
-        )));
+        return Err(misconfigured(format!("not a usable OpenEMR database: missing {}", missing.join(", "))));
     }
     let demanding = schema.demanding_columns();
     if !demanding.is_empty() {
@@ -155,7 +152,7 @@ fn lists(schema: &Schema) -> Vec<Finding> {
 }
 
 /// How near the pids are to their end, and whether a public id can be looked for.
-fn pids(db: &impl Lent, schema: &Schema, settings: &Settings) -> Result<Vec<Finding>, Failure> {
+fn pids(db: &impl TargetDb, schema: &Schema, settings: &Settings) -> Result<Vec<Finding>, Failure> {
     let found = db.query(HIGHEST_PID, &[], 1).map_err(|error| error.during("read patient_data"))?;
     let highest = highest(found.single());
     let mut findings = Vec::new();

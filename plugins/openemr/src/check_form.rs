@@ -1,4 +1,5 @@
-//! What `check` says of OpenEMR's own demographics form: limits and lists by which charts would be left out, refused or emptied.
+//! What `check` says of OpenEMR's own demographics form: limits and lists by which charts would be left out, refused or
+//! emptied.
 //!
 //! It knows no patient, so it names what a hospital's patients commonly need and the form does not take.
 

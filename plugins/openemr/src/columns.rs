@@ -1,7 +1,7 @@
 //! The columns of `patient_data` that this adapter owns, and a patient's values for them.
 //!
-//! Everything else in the row belongs to OpenEMR's users and is never written. Read next: `mapping.rs` for what goes into
-//! them, `schema.rs` for which of them a given OpenEMR has.
+//! Everything else in the row belongs to OpenEMR's users and is never written. Read next: `mapping.rs` for what goes
+//! into them, `schema.rs` for which of them a given OpenEMR has.
 
 use std::collections::BTreeSet;
 
@@ -80,7 +80,7 @@ impl std::fmt::Debug for Record {
 }
 
 impl Record {
-    /// Reads back what a row holds; `values` stand in the order of `columns`.
+    /// Reads back what a row holds; `values` are in the order of `columns`.
     pub(crate) fn from_row(columns: &[&'static OwnColumn], values: &[Value]) -> Self {
         Self(columns.iter().zip(values).map(|(column, value)| canonical(column.content, value)).collect())
     }
@@ -100,14 +100,14 @@ impl Fingerprints {
         Self(format!("1.{}", hexadecimal(&names.finalize()[..4])))
     }
 
-    /// A digest of the values that shows an edit but not the data: `1.COLUMNS.VALUES`, where the first digest tells which
-    /// columns were digested. Digests of different columns are not comparable.
+    /// A digest of the values that shows an edit but not the data: `1.COLUMNS.VALUES`, where the first digest tells
+    /// which columns were digested. Digests of different columns are not comparable.
     pub(crate) fn of(&self, record: &Record) -> String {
         format!("{}.{}", self.0, digest(record))
     }
 
-    /// The fingerprint of a record that OpenEMR's form may turn into another one without anybody's intent: either of them is
-    /// then no edit.
+    /// The fingerprint of a record that OpenEMR's form may turn into another one without anybody's intent: either of
+    /// them is then no edit.
     pub(crate) fn of_either(&self, record: &Record, after_form: &Record) -> String {
         if record == after_form {
             return self.of(record);

@@ -1,19 +1,19 @@
 //! Creates charts beside OpenEMR's own writers, which assign `pid = MAX(pid) + 1` and take no lock.
 //!
 //! The protocol: register the uuids, take the named lock, read the highest pid, insert all rows at once. The lock keeps
-//! adapters apart; the unique keys keep everybody else apart. A refused insert changed nothing and says which key refused
-//! it: `pid` means that somebody took our numbers, so the highest is read again; `uuid` means that somebody created our
-//! patient in the meantime, and then that chart is the patient's. Nothing is ever inserted over a row.
+//! adapters apart; the unique keys keep everybody else apart. A refused insert changed nothing and says which key
+//! refused it: `pid` means that somebody took our numbers, so the highest is read again; `uuid` means that somebody
+//! created our patient in the meantime, and then that chart is the patient's. Nothing is ever inserted over a row.
 
 use adapter_sdk::Failure;
 use adapter_sdk::database::{DatabaseError, DatabaseErrorKind, Value, rows_per_statement};
 
-use crate::charts::{self, Found, Sought};
+use crate::charts::{self, ChartQuery, Found};
 use crate::columns::Record;
 use crate::failures::{denied, refused, transient};
-use crate::lent::Lent;
 use crate::settings::PublicId;
 use crate::statements::{HIGHEST_PID, PID_LOCK, Statements};
+use crate::target_db::TargetDb;
 
 /// How often a refused insert is tried again before the batch is put off.
 const REFUSALS_MAX: u32 = 20;
@@ -24,14 +24,14 @@ const LOCK_TIMEOUT_MS: u32 = 10_000;
 /// A chart to create.
 #[derive(Clone, Debug)]
 pub(crate) struct Creation<'a> {
-    pub(crate) sought: Sought<'a>,
+    pub(crate) query: ChartQuery<'a>,
     pub(crate) record: &'a Record,
 }
 
 /// What became of a creation.
 #[derive(Clone, Debug)]
 pub(crate) enum Created {
-    /// It stands under this pid.
+    /// It has this pid.
     New(i64),
     /// Something turned up meanwhile; never [`Found::Absent`].
     Already(Found),
@@ -43,16 +43,16 @@ pub(crate) enum Created {
 ///
 /// # Errors
 /// What the database says, as a failure.
-pub(crate) fn lock(db: &impl Lent) -> Result<(), Failure> {
+pub(crate) fn lock(db: &impl TargetDb) -> Result<(), Failure> {
     db.lock(PID_LOCK, LOCK_TIMEOUT_MS).map_err(|error| error.during("wait for the lock under which pids are assigned"))
 }
 
-/// Creates all of them; the answers stand in the order of `creations`. `locked` says that the lock is held already.
+/// Creates all of them; the answers are in the order of `creations`. `locked` says that the lock is held already.
 ///
 /// # Errors
 /// A failure for the whole batch: what the database says, or `transient` when other writers kept taking the numbers.
 pub(crate) fn create(
-    db: &impl Lent,
+    db: &impl TargetDb,
     statements: &Statements<'_>,
     public_id: PublicId,
     creations: &[Creation<'_>],
@@ -72,7 +72,7 @@ struct Run<'a, L> {
     refusals: u32,
 }
 
-impl<L: Lent> Run<'_, L> {
+impl<L: TargetDb> Run<'_, L> {
     fn all(&mut self, mut locked: bool) -> Result<(), Failure> {
         let mut registered = !self.statements.schema.has_uuid();
         while !self.pending().is_empty() {
@@ -95,7 +95,8 @@ impl<L: Lent> Run<'_, L> {
                 if !is_key(&error, "pid") {
                     let before = self.pending().len();
                     self.look_again()?;
-                    // Nobody was faster, so the key is one that was added beside OpenEMR's own: it refuses what a row says.
+                    // Nobody was faster, so the key is one that was added beside OpenEMR's own: it refuses what a row
+                    // says.
                     if self.pending().len() == before && !is_key(&error, "uuid") && error.object.is_some() {
                         return Err(refused(&error, "insert into patient_data"));
                     }
@@ -123,7 +124,7 @@ impl<L: Lent> Run<'_, L> {
 
     /// Inserts those uuids that are not registered yet.
     fn register(&self) -> Result<(), DatabaseError> {
-        let uuids: Vec<[u8; 16]> = self.pending().into_iter().map(|index| self.creations[index].sought.uuid).collect();
+        let uuids: Vec<[u8; 16]> = self.pending().into_iter().map(|index| self.creations[index].query.uuid).collect();
         let parameters: Vec<Value> = uuids.iter().map(|uuid| Value::from(uuid.as_slice())).collect();
         let rows_max = u32::try_from(uuids.len()).unwrap_or(u32::MAX);
         let known = self.db.query(&Statements::registered(uuids.len()), &parameters, rows_max)?;
@@ -173,13 +174,13 @@ impl<L: Lent> Run<'_, L> {
     }
 
     fn push(&self, index: usize, pid: i64, parameters: &mut Vec<Value>) {
-        let Creation { sought, record } = &self.creations[index];
+        let Creation { query, record } = &self.creations[index];
         if self.statements.schema.has_uuid() {
-            parameters.push(Value::from(sought.uuid.as_slice()));
+            parameters.push(Value::from(query.uuid.as_slice()));
         }
         parameters.push(Value::Signed(pid));
         parameters.push(match self.public_id {
-            PublicId::PatientId => Value::from(sought.patient_id),
+            PublicId::PatientId => Value::from(query.patient_id),
             PublicId::Pid => Value::from(pid.to_string()),
         });
         push_record(self.statements, record, parameters);
@@ -188,8 +189,8 @@ impl<L: Lent> Run<'_, L> {
     /// Takes the charts that turned up meanwhile out of what is pending.
     fn look_again(&mut self) -> Result<(), Failure> {
         let pending = self.pending();
-        let sought: Vec<Sought<'_>> = pending.iter().map(|index| self.creations[*index].sought.clone()).collect();
-        for (index, found) in pending.into_iter().zip(charts::find(self.db, self.statements, &sought, true)?) {
+        let queries: Vec<ChartQuery<'_>> = pending.iter().map(|index| self.creations[*index].query.clone()).collect();
+        for (index, found) in pending.into_iter().zip(charts::find(self.db, self.statements, &queries, true)?) {
             self.created[index] = match found {
                 Found::Absent => None,
                 found => Some(Created::Already(found)),

@@ -10,10 +10,10 @@ use adapter_sdk::database::{DatabaseErrorKind, Dialect, Value, placeholders};
 
 use crate::failures::misconfigured;
 use crate::form::{Form, LayoutRow};
-use crate::lent::Lent;
 use crate::lists::ListOption;
 use crate::options::LISTS;
 use crate::schema::{Charset, Column, Schema, Version};
+use crate::target_db::TargetDb;
 
 const TABLES: [&str; 5] = ["patient_data", "uuid_registry", "version", "list_options", "layout_options"];
 
@@ -25,7 +25,7 @@ const ROWS_MAX: u32 = 5_000;
 /// # Errors
 /// What the database says, as a failure; `misconfigured` for a database that OpenEMR does not run on. A table that is
 /// missing or may not be read is no error here: it shows as absent.
-pub(crate) fn schema(db: &impl Lent) -> Result<Schema, Failure> {
+pub(crate) fn schema(db: &impl TargetDb) -> Result<Schema, Failure> {
     let mut tables = match db.dialect() {
         Dialect::Mysql => mysql_tables(db)?,
         Dialect::Sqlite => sqlite_tables(db)?,
@@ -52,7 +52,7 @@ pub(crate) fn schema(db: &impl Lent) -> Result<Schema, Failure> {
 
 type Tables = BTreeMap<&'static str, BTreeMap<String, Column>>;
 
-fn mysql_tables(db: &impl Lent) -> Result<Tables, Failure> {
+fn mysql_tables(db: &impl TargetDb) -> Result<Tables, Failure> {
     let sql = format!(
         "SELECT TABLE_NAME, COLUMN_NAME, IS_NULLABLE, COLUMN_DEFAULT, EXTRA, CHARACTER_MAXIMUM_LENGTH, \
          CHARACTER_OCTET_LENGTH, CHARACTER_SET_NAME FROM information_schema.COLUMNS \
@@ -82,7 +82,7 @@ fn mysql_tables(db: &impl Lent) -> Result<Tables, Failure> {
     Ok(tables)
 }
 
-fn sqlite_tables(db: &impl Lent) -> Result<Tables, Failure> {
+fn sqlite_tables(db: &impl TargetDb) -> Result<Tables, Failure> {
     let mut tables = Tables::new();
     for table in TABLES {
         let sql = format!(r#"SELECT name, type, "notnull", dflt_value, pk FROM pragma_table_info('{table}')"#);
@@ -120,7 +120,7 @@ struct Reading<'a, L> {
     unread: Vec<String>,
 }
 
-impl<L: Lent> Reading<'_, L> {
+impl<L: TargetDb> Reading<'_, L> {
     fn rows(
         &mut self,
         table: &str,

@@ -1,8 +1,8 @@
-//! Whether others changed a chart since the last delivery, and what a person decided about that.
+//! Whether others changed a chart since the last delivery, and what an operator decided about that.
 //!
-//! A receipt's fingerprint stands for what was written. A conflict's message carries another kind, ` [holds kept:DECLINED:HELD]`, which
-//! the host writes into the link when a person keeps what the chart holds: DECLINED stands for the state that was not delivered, HELD
-//! for what the chart held instead. Pure, and never shows a value.
+//! A receipt's fingerprint stands for what was written. A conflict's message carries another kind, ` [holds
+//! kept:DECLINED:HELD]`, which the host writes into the link when an operator keeps what the chart holds: DECLINED
+//! stands for the state that was not delivered, HELD for what the chart held instead. Pure, and never shows a value.
 
 use adapter_sdk::{Failure, Link};
 
@@ -19,9 +19,9 @@ pub(crate) enum Standing {
     Ours,
     /// Changed by others.
     Edited,
-    /// What a person kept instead of this very state.
+    /// What an operator kept instead of this very state.
     Declined,
-    /// What a person kept instead of an earlier state.
+    /// What an operator kept instead of an earlier state.
     Kept,
 }
 
@@ -48,7 +48,8 @@ pub(crate) fn standing(
     }
 }
 
-/// A conflict about a chart that is there: `--keep remote` keeps what it holds, `--keep local` writes to this chart and no other.
+/// A conflict about a chart that is there: `--keep remote` keeps what it holds, `--keep local` writes to this chart and
+/// no other.
 pub(crate) fn conflict_over(message: &str, present: &Record, wanted: &Mapped, fingerprints: &Fingerprints) -> Failure {
     let (declined, held) = (fingerprints.of(&wanted.record), fingerprints.of(present));
     conflict(format!("{message} [holds {KEPT}{declined}:{held}]"))

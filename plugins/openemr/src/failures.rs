@@ -14,12 +14,12 @@ pub(crate) fn invalid(message: impl Into<String>) -> Failure {
     failure(FailureKind::Invalid, message)
 }
 
-/// A person has to decide.
+/// An operator has to decide.
 pub(crate) fn conflict(message: impl Into<String>) -> Failure {
     failure(FailureKind::Conflict, message)
 }
 
-/// The target refuses everything until a person mends it.
+/// The target refuses everything until an operator fixes it.
 pub(crate) fn misconfigured(message: impl Into<String>) -> Failure {
     failure(FailureKind::Misconfigured, message)
 }
@@ -29,8 +29,8 @@ pub(crate) fn transient(message: impl Into<String>) -> Failure {
     failure(FailureKind::Transient, message)
 }
 
-/// What a refused statement means for the batch. A unique key that somebody added beside OpenEMR's own refuses one row for
-/// what it says, so it is no passing trouble.
+/// What a refused statement means for the batch. A unique key that somebody added beside OpenEMR's own refuses one row
+/// for what it says, so it is no passing trouble.
 pub(crate) fn refused(error: &DatabaseError, doing: &str) -> Failure {
     let failure = error.during(doing);
     if error.kind == DatabaseErrorKind::DuplicateKey { invalid(failure.message) } else { failure }

@@ -1,7 +1,8 @@
 //! OpenEMR's own demographics form, as `layout_options` describes it: what its users could not save.
 //!
-//! Saving that form ends with "Field ... is too long" beyond a field's `max_length`, and (from 7.0.2 on) empties a field whose value is
-//! no option of its list. So a chart is written within what the form takes. Pure; `detect.rs` reads the rows.
+//! Saving that form ends with "Field ... is too long" beyond a field's `max_length`, and (from 7.0.2 on) empties a
+//! field whose value is no option of its list. So a chart is written within what the form takes. Pure; `detect.rs`
+//! reads the rows.
 
 use std::collections::BTreeMap;
 
@@ -35,8 +36,8 @@ pub(crate) struct LayoutRow<'a> {
     pub(crate) edit_options: &'a str,
 }
 
-/// Data types of `layout_options` that offer a list's options and nothing else: drop-down, with a button to add, radio buttons,
-/// race and ethnicity, multiple choice.
+/// Data types of `layout_options` that offer a list's options and nothing else: drop-down, with a button to add, radio
+/// buttons, race and ethnicity, multiple choice.
 const LIST_TYPES: [i64; 8] = [1, 26, 27, 33, 36, 43, 44, 45];
 
 /// `edit_options` of a field that the form does not send.

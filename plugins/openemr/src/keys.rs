@@ -1,11 +1,12 @@
-//! The keys of `patient_data`: those on which safe creation rests, and the index that makes looking for a public id cheap.
+//! The keys of `patient_data`: those on which safe creation rests, and the index that makes looking for a public id
+//! cheap.
 
 use std::collections::BTreeMap;
 
 use adapter_sdk::database::{DatabaseErrorKind, Dialect, Value};
 use adapter_sdk::{Failure, Finding, FindingLevel};
 
-use crate::lent::Lent;
+use crate::target_db::TargetDb;
 
 const MYSQL: &str = "SELECT INDEX_NAME, COLUMN_NAME, 1 - NON_UNIQUE FROM information_schema.STATISTICS \
                      WHERE TABLE_SCHEMA = DATABASE() AND TABLE_NAME = 'patient_data' ORDER BY INDEX_NAME, SEQ_IN_INDEX";
@@ -26,7 +27,7 @@ impl Keys {
     ///
     /// # Errors
     /// What the database says when it is not there at all.
-    pub(crate) fn read(db: &impl Lent) -> Result<Self, Failure> {
+    pub(crate) fn read(db: &impl TargetDb) -> Result<Self, Failure> {
         let sql = if db.dialect() == Dialect::Mysql { MYSQL } else { SQLITE };
         match db.query(sql, &[], 1_000) {
             Ok(found) => Ok(Self::of(&found.rows)),

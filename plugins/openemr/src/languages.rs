@@ -1,7 +1,7 @@
 //! From a BCP 47 language tag to the option id that OpenEMR's list `language` has for it.
 //!
-//! Facts only: ISO 639 codes against the ids that OpenEMR installs. Whether the target's list really has the id is asked in
-//! `options.rs`.
+//! Facts only: ISO 639 codes against the ids that OpenEMR installs. Whether the target's list really has the id is
+//! asked in `options.rs`.
 
 /// The option id for a tag, by its primary language: `ko`, `ko-KR` and `kor` are all `korean`.
 pub(crate) fn option_id(tag: &str) -> Option<&'static str> {

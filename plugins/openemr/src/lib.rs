@@ -1,8 +1,8 @@
 //! The OpenEMR adapter: carries patients into `patient_data` of any OpenEMR from 5.0.2 to 8.2.
 //!
 //! This file joins the adapter to its host: settings in, log lines out. The work is in `check.rs` and `apply.rs`, which
-//! know neither and so run natively in tests. The adapter must never write a table that is not `patient_data` or `uuid_registry`,
-//! a column that is not in `columns.rs`, or a patient's value into a message. Read next: `apply.rs`.
+//! know neither and so run natively in tests. The adapter must never write a table that is not `patient_data` or
+//! `uuid_registry`, a column that is not in `columns.rs`, or a patient's value into a message. Read next: `apply.rs`.
 
 mod apply;
 mod charts;
@@ -17,7 +17,6 @@ mod form;
 mod identity;
 mod keys;
 mod languages;
-mod lent;
 mod lists;
 mod mapping;
 mod namesakes;
@@ -31,6 +30,7 @@ mod relinked;
 mod schema;
 mod settings;
 mod statements;
+mod target_db;
 #[cfg(test)]
 mod tests;
 mod unfit;

@@ -1,6 +1,7 @@
 //! OpenEMR's lists (`list_options`): which options there are, and which one a word or a code means.
 //!
-//! `patient_data` holds option ids, never titles. It never makes an option up: what a list does not have, it does not find.
+//! `patient_data` holds option ids, never titles. It never makes an option up: what a list does not have, it does not
+//! find.
 
 use serde::{Deserialize, Serialize};
 
@@ -16,7 +17,8 @@ pub(crate) struct ListOption {
 }
 
 impl ListOption {
-    /// From a row of `list_options`. `codes` is like `CDCREC:2028-9;SNOMED:1`; older versions have the code alone in `notes`.
+    /// From a row of `list_options`. `codes` is like `CDCREC:2028-9;SNOMED:1`; older versions have the code alone in
+    /// `notes`.
     pub(crate) fn new(id: &str, title: &str, codes: &[&str]) -> Self {
         let codes = codes.iter().flat_map(|text| text.split(';')).map(|code| {
             let code = code.trim();

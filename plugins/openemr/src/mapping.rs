@@ -1,7 +1,7 @@
 //! From a patient to the values of OpenEMR's columns. Pure: the same patient, schema and settings give the same record.
 //!
-//! It must never cut a value to make it fit: what does not fit is refused, left out with a word in the log, or written as it is; see
-//! `unfit.rs`. Read next: `options.rs` for coded fields.
+//! It must never cut a value to make it fit: what does not fit is refused, left out with a word in the log, or written
+//! as it is; see `unfit.rs`. Read next: `options.rs` for coded fields.
 
 use adapter_sdk::Failure;
 use adapter_sdk::patient::Patient;

@@ -1,19 +1,20 @@
-//! Charts that are not ours and carry a new patient's id as their public id: somebody entered the patient by hand, or before us.
+//! Charts that are not ours and carry a new patient's id as their public id: somebody entered the patient by hand, or
+//! before us.
 //!
-//! The uuid is the key, so nothing would be doubled by our doing; but two charts of one person are harm all the same. A chart with
-//! the same name and birth date is a conflict unless the operator said otherwise; another person's is only noted. Where `pubpid` has
-//! no index, a large table is not searched.
+//! The uuid is the key, so nothing would be doubled by our doing; but two charts of one person are harm all the same. A
+//! chart with the same name and birth date is a conflict unless the operator said otherwise; another person's is only
+//! noted. Where `pubpid` has no index, a large table is not searched.
 
 use std::collections::BTreeMap;
 
 use adapter_sdk::Failure;
 use adapter_sdk::database::Value;
 
-use crate::charts::Sought;
+use crate::charts::ChartQuery;
 use crate::failures::conflict;
-use crate::lent::Lent;
 use crate::person::Person;
 use crate::statements::Statements;
+use crate::target_db::TargetDb;
 
 /// Without an index on `pubpid`, tables whose highest pid is beyond this are not searched: a scan for each batch of new
 /// patients would cost more than a twentieth of the batch.
@@ -32,18 +33,18 @@ pub(crate) struct Namesake {
 /// # Errors
 /// What the database says, as a failure.
 pub(crate) fn find(
-    db: &impl Lent,
+    db: &impl TargetDb,
     statements: &Statements<'_>,
-    sought: &[Sought<'_>],
+    queries: &[ChartQuery<'_>],
 ) -> Result<BTreeMap<String, Namesake>, Failure> {
     let mut namesakes: BTreeMap<String, Namesake> = BTreeMap::new();
-    if sought.is_empty() || !statements.schema.has_uuid() {
+    if queries.is_empty() || !statements.schema.has_uuid() {
         return Ok(namesakes);
     }
-    let parameters: Vec<Value> = sought.iter().map(|one| Value::from(one.patient_id)).collect();
-    let sql = statements.people_by_pubpid(sought.len());
+    let parameters: Vec<Value> = queries.iter().map(|one| Value::from(one.patient_id)).collect();
+    let sql = statements.people_by_pubpid(queries.len());
     // The column's collation may find more than we look for, and any number of charts may carry one id.
-    let rows_max = u32::try_from(sought.len() * 4 + 1_000).unwrap_or(u32::MAX);
+    let rows_max = u32::try_from(queries.len() * 4 + 1_000).unwrap_or(u32::MAX);
     let found = db.query(&sql, &parameters, rows_max).map_err(|error| error.during("read patient_data"))?;
     for row in &found.rows {
         let [pubpid, pid, person @ ..] = row.as_slice() else { continue };
@@ -52,7 +53,7 @@ pub(crate) fn find(
         else {
             continue;
         };
-        let Some(one) = sought.iter().find(|one| one.patient_id == pubpid) else { continue };
+        let Some(one) = queries.iter().find(|one| one.patient_id == pubpid) else { continue };
         let person = Person::new([family, given, birth_date]);
         let namesake = Namesake { pid, is_same_person: person.is_some() && person == one.person };
         let known = namesakes.entry(pubpid.to_owned()).or_insert(namesake);

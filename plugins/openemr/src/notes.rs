@@ -7,10 +7,10 @@ use std::collections::BTreeMap;
 use crate::mapping::Omission;
 use crate::namesakes::Namesake;
 
-/// So many patients are named in one line; the rest is counted.
+/// The most patients that one line names; it counts the rest.
 const NAMED_MAX: usize = 5;
 
-/// So many lines about single patients; the host breaks off an adapter that says too much.
+/// The most lines about single patients; the host aborts an adapter that logs too much.
 const LINES_MAX: usize = 200;
 
 /// The lines of one batch.

@@ -1,8 +1,8 @@
 //! Fields into what OpenEMR's lists offer: what a list does not have is never passed off as an option.
 //!
-//! Each field gives two values: what would be written, and what OpenEMR's form offers of it (the same, less, or nothing). What
-//! becomes of the difference is decided in `mapping.rs`. A list that is not known offers everything. Gender has a rule of its own,
-//! because OpenEMR has a word for not knowing.
+//! Each field gives two values: what would be written, and what OpenEMR's form offers of it (the same, less, or
+//! nothing). What becomes of the difference is decided in `mapping.rs`. A list that is not known offers everything.
+//! Gender has a rule of its own, because OpenEMR has a word for not knowing.
 
 use adapter_sdk::Failure;
 use adapter_sdk::patient::{Gender, MaritalStatus, omb};
@@ -98,8 +98,8 @@ pub(crate) fn language(schema: &Schema, tag: Option<&str>) -> Chosen {
     }
 }
 
-/// `race` or `ethnicity` (the column and its list have one name): option ids, titles, or codes of the OMB's categories, several
-/// joined by `|`.
+/// `race` or `ethnicity` (the column and its list have one name): option ids, titles, or codes of the OMB's categories,
+/// several joined by `|`.
 pub(crate) fn categories(schema: &Schema, column: &str, text: Option<&str>) -> Chosen {
     let parts = text.unwrap_or_default().split('|').map(str::trim).filter(|part| !part.is_empty());
     let chosen: Vec<Chosen> = parts.map(|part| category(schema, column, part)).collect();
@@ -143,8 +143,8 @@ pub(crate) const CATEGORIES: [Category; 9] = [
     category_of("ethnicity", "ASKU", "decline_to_specify"),
 ];
 
-/// The option id of a category, by any of its names or by its code, with or without the code's system: lists of older versions hold
-/// neither.
+/// The option id of a category, by any of its names or by its code, with or without the code's system: lists of older
+/// versions hold neither.
 fn omb_option(column: &str, part: &str) -> Option<&'static str> {
     let code = part.rsplit(':').next().unwrap_or(part);
     let known = match column {

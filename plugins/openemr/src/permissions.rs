@@ -1,5 +1,5 @@
-//! Tries every kind of statement that `apply` needs, with no effect: what the database user or the operator's `allow` refuses is
-//! known before a patient fails for it.
+//! Tries every kind of statement that `apply` needs, with no effect: what the database user or the operator's `allow`
+//! refuses is known before a patient fails for it.
 //!
 //! Each statement matches no row, and the transaction that it runs in is rolled back.
 
@@ -7,16 +7,16 @@ use adapter_sdk::database::{DatabaseErrorKind, Value};
 use adapter_sdk::{Failure, Finding, FindingLevel};
 
 use crate::failures::misconfigured;
-use crate::lent::Lent;
 use crate::schema::Schema;
 use crate::settings::Settings;
 use crate::statements::{HIGHEST_PID, Statements};
+use crate::target_db::TargetDb;
 
 /// Tries them.
 ///
 /// # Errors
 /// `misconfigured` with what is missing, or what the database says when it is not there.
-pub(crate) fn try_all(db: &impl Lent, schema: &Schema, settings: &Settings) -> Result<Finding, Failure> {
+pub(crate) fn try_all(db: &impl TargetDb, schema: &Schema, settings: &Settings) -> Result<Finding, Failure> {
     let columns = schema.own_columns();
     let statements = Statements { dialect: db.dialect(), schema, columns: &columns, user_id: settings.user_id };
     for (what, sql, parameters) in reads(&statements) {

@@ -1,4 +1,4 @@
-//! Who a chart is about: name and birth date, the proof that a chart which merely carries our patient id is the patient's.
+//! Name and birth date of a chart: the proof that a chart which merely carries our patient id is the patient's.
 
 use crate::columns::{OwnColumn, Record};
 

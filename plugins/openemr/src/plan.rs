@@ -28,7 +28,7 @@ pub(crate) enum Plan {
     Done(Outcome),
 }
 
-/// Plans each change by itself; the plans stand in the order of `changes`.
+/// Plans each change by itself; the plans are in the order of `changes`.
 pub(crate) fn plan(changes: &[Change], statements: &Statements<'_>, settings: &Settings) -> Vec<Plan> {
     let namespace = identity::namespace(&settings.system);
     let mut seen = BTreeSet::new();
@@ -85,7 +85,7 @@ pub(crate) enum Step {
     Leave {
         chart: Chart,
     },
-    /// A person decided that it stays as it is, and nothing has changed since.
+    /// An operator decided that it stays as it is, and nothing has changed since.
     LeaveKept {
         chart: Chart,
     },
@@ -101,7 +101,7 @@ pub(crate) fn decide(
     policy: RemoteEdit,
 ) -> Step {
     let chart = match found {
-        Found::Unclear(failure) => return Step::Refuse(failure),
+        Found::Ambiguous(failure) => return Step::Refuse(failure),
         Found::Absent => {
             return match link {
                 None => Step::Create,

@@ -1,34 +1,35 @@
-//! OpenEMR 5.x: whose chart is it, where the only key is `pubpid`, which OpenEMR fills with its own pid and users may edit.
+//! OpenEMR 5.x: whose chart is it, where the only key is `pubpid`, which OpenEMR fills with its own pid and users may
+//! edit.
 //!
-//! A chart with our patient id as its public id is the patient's only when name and birth date agree, or when the link already says
-//! so. Nothing is written over on the word of a public id alone. Pure; read next: `charts.rs`.
+//! A chart with our patient id as its public id is the patient's only when name and birth date agree, or when the link
+//! already says so. Nothing is written over on the word of a public id alone. Pure; read next: `charts.rs`.
 
 use sha2::{Digest as _, Sha256};
 
-use crate::charts::{Chart, Found, Row, Sought};
+use crate::charts::{Chart, ChartQuery, Found, Row};
 use crate::columns::{Fingerprints, hexadecimal};
 use crate::failures::conflict;
 
 const PREFIX: &str = "pubpid:";
 
-/// What a receipt remembers of a chart that a person named and that carries another public id than ours.
+/// What a receipt remembers of a chart that an operator named and that carries another public id than ours.
 fn remembered(pubpid: &[u8]) -> String {
     format!("{PREFIX}{}", hexadecimal(&Sha256::digest(pubpid)[..8]))
 }
 
 /// The chart of a patient who has none linked, among those that carry the patient's id.
-pub(crate) fn unlinked(one: &Sought<'_>, rows: &[&Row]) -> Found {
+pub(crate) fn unlinked(one: &ChartQuery<'_>, rows: &[&Row]) -> Found {
     let agreeing: Vec<&&Row> = rows.iter().filter(|row| one.is_about(row)).collect();
     match (rows, agreeing.as_slice()) {
         ([], _) => Found::Absent,
         (_, [row]) => Found::Chart(row.chart.clone()),
-        ([row, ..], []) => Found::Unclear(conflict(format!(
+        ([row, ..], []) => Found::Ambiguous(conflict(format!(
             "the chart with pid {} carries this patient's id as its public id (pubpid), but another name or birth date: it is not \
              written to. Correct its public id in OpenEMR, or `--keep relink` if it is this patient's and carries the same name and \
              birth date",
             row.chart.pid
         ))),
-        (_, several) => Found::Unclear(conflict(format!(
+        (_, several) => Found::Ambiguous(conflict(format!(
             "{} charts carry this patient's public id, name and birth date",
             several.len()
         ))),
@@ -36,7 +37,7 @@ pub(crate) fn unlinked(one: &Sought<'_>, rows: &[&Row]) -> Found {
 }
 
 /// The chart of a patient who has one linked, which is the one with that pid if any.
-pub(crate) fn linked(one: &Sought<'_>, row: Option<&&Row>, fingerprints: &Fingerprints) -> Found {
+pub(crate) fn linked(one: &ChartQuery<'_>, row: Option<&&Row>, fingerprints: &Fingerprints) -> Found {
     let Some(row) = row else { return Found::Absent };
     let pid = row.chart.pid;
     let remembered = remembered(&row.key);
@@ -58,7 +59,7 @@ pub(crate) fn linked(one: &Sought<'_>, row: Option<&&Row>, fingerprints: &Finger
         }
         return Found::Chart(row.chart.clone());
     }
-    if one.own_version == Some(remembered.as_str()) || (one.named_by_person && one.is_about(row)) {
+    if one.own_version == Some(remembered.as_str()) || (one.named_by_operator && one.is_about(row)) {
         return with_own_pubpid();
     }
     doubtful(

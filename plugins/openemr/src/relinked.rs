@@ -1,9 +1,9 @@
-//! Charts that a person named: a link that carries a pid alone, or the uuid that such a chart turned out to have.
+//! Charts that an operator named: a link that carries a pid alone, or the uuid that such a chart turned out to have.
 //!
-//! A chart of ours has the uuid that `identity.rs` computes. When OpenEMR's users merge it into another one, the chart that
-//! is left has a uuid of its own; after `host conflicts resolve --keep relink` the link names that chart's pid and nothing
-//! else. Its uuid is looked up once and travels in the receipt's `remote_version` from then on. A uuid in `patient_data` is
-//! never changed: others know the chart by it.
+//! A chart of ours has the uuid that `identity.rs` computes. When OpenEMR's users merge it into another one, the chart
+//! that is left has a uuid of its own; after `host conflicts resolve --keep relink` the link names that chart's pid and
+//! nothing else. Its uuid is looked up once and travels in the receipt's `remote_version` from then on. A uuid in
+//! `patient_data` is never changed: others know the chart by it.
 
 use std::collections::BTreeMap;
 
@@ -12,8 +12,8 @@ use adapter_sdk::{Failure, Link};
 
 use crate::columns::hexadecimal;
 use crate::failures::conflict;
-use crate::lent::Lent;
 use crate::statements::Statements;
+use crate::target_db::TargetDb;
 
 const PREFIX: &str = "uuid:";
 
@@ -30,7 +30,8 @@ pub(crate) fn uuid_of(link: &Link) -> Option<[u8; 16]> {
     bytes?.try_into().ok()
 }
 
-/// The pid that a person named: every receipt of this adapter carries a fingerprint, a person's word carries none.
+/// The pid that an operator named: every receipt of this adapter carries a fingerprint, an operator's choice carries
+/// none.
 pub(crate) fn named_pid(link: &Link) -> Option<i64> {
     if link.fingerprint.is_some() || link.remote_version.is_some() {
         return None;
@@ -43,7 +44,7 @@ pub(crate) fn named_pid(link: &Link) -> Option<i64> {
 /// # Errors
 /// What the database says, as a failure.
 pub(crate) fn uuids(
-    db: &impl Lent,
+    db: &impl TargetDb,
     statements: &Statements<'_>,
     pids: &[i64],
 ) -> Result<BTreeMap<i64, [u8; 16]>, Failure> {

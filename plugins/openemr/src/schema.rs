@@ -1,7 +1,7 @@
 //! What was learnt of one OpenEMR: its version, the columns it has and what they take, the options of its lists.
 //!
-//! This is the `state` that `check` hands out and every `apply` gets back. It never holds a patient's data and never talks
-//! to a database: `detect.rs` fills it.
+//! This is the `state` that `check` hands out and every `apply` gets back. It never holds a patient's data and never
+//! talks to a database: `detect.rs` fills it.
 
 use std::collections::BTreeMap;
 
@@ -247,8 +247,8 @@ impl Schema {
         })
     }
 
-    /// Whether the form is that of 7.0.2 or later: it counts characters, where it counted bytes before, and it empties what is no
-    /// option of a field's list, where it kept that before.
+    /// Whether the form is that of 7.0.2 or later: it counts characters, where it counted bytes before, and it empties
+    /// what is no option of a field's list, where it kept that before.
     pub(crate) fn form_is_recent(&self) -> bool {
         self.version.as_ref().is_some_and(|version| (version.major, version.minor, version.patch) >= (7, 0, 2))
     }

@@ -12,11 +12,12 @@ use crate::unfit::Unfit;
 #[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Settings {
-    /// Whose patient ids these are; part of the deterministic uuid, so it must never change once patients were delivered.
+    /// Whose patient ids these are; part of the deterministic uuid, so it must never change once patients were
+    /// delivered.
     pub(crate) system: String,
     /// Which of the patient's names become `fname` and `lname`.
     pub(crate) name_script: NameScript,
-    /// What stands in `pubpid` when a chart is created.
+    /// What `pubpid` holds when a chart is created.
     pub(crate) pubpid: PublicId,
     /// The OpenEMR user written to `created_by` and `updated_by`.
     pub(crate) user_id: Option<i64>,
@@ -79,7 +80,7 @@ pub(crate) enum UnknownOption {
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum SamePatient {
-    /// A conflict: a person links the patient to that chart, or tells the two apart in OpenEMR.
+    /// A conflict: an operator links the patient to that chart, or tells the two apart in OpenEMR.
     Hold,
     /// A chart of the patient's own is created beside it, with a line in the log.
     Create,

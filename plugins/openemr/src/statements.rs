@@ -1,8 +1,8 @@
 //! The SQL of this adapter, as text. Pure: what a statement says depends on the schema, the settings and the row count.
 //!
-//! Every value is a parameter; what stands in the text are names from `columns.rs`, fixed words and the operator's
-//! `user_id`, an integer. It never says REPLACE or ON DUPLICATE KEY UPDATE: a collision of `pid` would overwrite another
-//! patient. Nothing here needs more than MySQL 5.7, MariaDB 10.2 or SQLite 3.33.
+//! Every value is a parameter; the text holds only names from `columns.rs`, fixed words and the operator's `user_id`,
+//! an integer. It never says REPLACE or ON DUPLICATE KEY UPDATE: a collision of `pid` would overwrite another patient.
+//! Nothing here needs more than MySQL 5.7, MariaDB 10.2 or SQLite 3.33.
 
 use adapter_sdk::database::{Dialect, placeholders, repeated};
 
@@ -26,8 +26,8 @@ pub(crate) struct Statements<'a> {
 }
 
 impl Statements<'_> {
-    /// Charts by uuid: `uuid`, `pid`, then the own columns. `locked` keeps the rows as they are until the transaction ends,
-    /// on a database where readers do not do that anyway.
+    /// Charts by uuid: `uuid`, `pid`, then the own columns. `locked` keeps the rows as they are until the transaction
+    /// ends, on a database where readers do not do that anyway.
     pub(crate) fn charts_by_uuid(&self, count: usize, locked: bool) -> String {
         let names = self.names(&["uuid", "pid"]).join(", ");
         format!("SELECT {names} FROM `patient_data` WHERE `uuid` IN ({}){}", placeholders(count), self.lock(locked))
@@ -161,8 +161,9 @@ impl Statements<'_> {
         assignments.join(", ")
     }
 
-    /// The rows of an update as a derived table, which MySQL 5.7 can only write as a union. The first row names and types
-    /// the columns: a bare `?` or NULL there would let the first patient's values decide how long the others' may be.
+    /// The rows of an update as a derived table, which MySQL 5.7 can only write as a union. The first row names and
+    /// types the columns: a bare `?` or NULL there would let the first patient's values decide how long the others' may
+    /// be.
     fn rows_for_mysql(&self, count: usize) -> String {
         let key = if self.schema.has_uuid() { "CAST(? AS BINARY(16))" } else { "CAST(? AS SIGNED)" };
         let mut first = vec![format!("SELECT {key} AS row_key")];

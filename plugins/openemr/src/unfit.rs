@@ -1,8 +1,9 @@
 //! What becomes of a value that OpenEMR could not hold, or that its own users could not save.
 //!
-//! Two kinds: too long (for the column or for the demographics form), and no option of the field's list. `[settings.unfit]`
-//! decides for each column. Without a word of the operator: a chart is never made that its users cannot save, a name is never
-//! left out or cut, and a patient is not kept from the clinic for the sake of an optional field.
+//! Two kinds: too long (for the column or for the demographics form), and no option of the field's list.
+//! `[settings.unfit]` decides for each column. Without a word of the operator: a chart is never made that its users
+//! cannot save, a name is never left out or cut, and a patient is not kept from the clinic for the sake of an optional
+//! field.
 
 use serde::Deserialize;
 

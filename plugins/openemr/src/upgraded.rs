@@ -1,28 +1,30 @@
-//! Charts that were linked while OpenEMR had no uuids (5.x): its upgrade gave them uuids of its own choice, so that ours finds none.
+//! Charts that were linked while OpenEMR had no uuids (5.x): its upgrade gave them uuids of its own choice, so that
+//! ours finds none.
 //!
-//! Such a link carries a pid and nothing else that leads to the chart. The chart with that pid is still the patient's when it carries
-//! the patient's id as its public id and has the patient's name and birth date, or exactly what we wrote last. Its uuid travels in the
-//! receipt from then on (`relinked.rs`). Asked only for linked charts that were not found: one query for a batch that has any.
+//! Such a link carries a pid and nothing else that leads to the chart. The chart with that pid is still the patient's
+//! when it carries the patient's id as its public id and has the patient's name and birth date, or exactly what we
+//! wrote last. Its uuid travels in the receipt from then on (`relinked.rs`). Asked only for linked charts that were not
+//! found: one query for a batch that has any.
 
 use std::collections::BTreeMap;
 
 use adapter_sdk::Failure;
 use adapter_sdk::database::Value;
 
-use crate::charts::{Chart, Row, Sought, read};
+use crate::charts::{Chart, ChartQuery, Row, read};
 use crate::columns::Fingerprints;
-use crate::lent::Lent;
 use crate::relinked;
 use crate::statements::Statements;
+use crate::target_db::TargetDb;
 
-/// By patient id.
+/// The charts found, by patient id.
 ///
 /// # Errors
 /// What the database says, as a failure.
 pub(crate) fn find(
-    db: &impl Lent,
+    db: &impl TargetDb,
     statements: &Statements<'_>,
-    sought: &[Sought<'_>],
+    queries: &[ChartQuery<'_>],
     found: &[Row],
     locked: bool,
 ) -> Result<BTreeMap<String, Chart>, Failure> {
@@ -30,10 +32,11 @@ pub(crate) fn find(
     if !statements.schema.has_uuid() {
         return Ok(charts);
     }
-    let is_missing = |one: &Sought<'_>| !found.iter().any(|row| row.key == one.uuid);
-    let linked_before = |one: &&Sought<'_>| one.last_state.is_some() && one.own_version.is_none() && is_missing(one);
-    let lost: Vec<(i64, &Sought<'_>)> =
-        sought.iter().filter(linked_before).filter_map(|one| Some((one.linked_pid?.parse().ok()?, one))).collect();
+    let is_missing = |one: &ChartQuery<'_>| !found.iter().any(|row| row.key == one.uuid);
+    let linked_before =
+        |one: &&ChartQuery<'_>| one.last_state.is_some() && one.own_version.is_none() && is_missing(one);
+    let lost: Vec<(i64, &ChartQuery<'_>)> =
+        queries.iter().filter(linked_before).filter_map(|one| Some((one.linked_pid?.parse().ok()?, one))).collect();
     if lost.is_empty() {
         return Ok(charts);
     }

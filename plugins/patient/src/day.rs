@@ -31,8 +31,8 @@ impl Day {
         exists.then_some(Self(bytes))
     }
 
-    /// The latest day that anyone on earth writes at this moment (milliseconds since 1970-01-01 UTC). With the day in UTC,
-    /// a child born this morning in Seoul would be refused as born in the future.
+    /// The latest day that anyone on earth writes at this moment (milliseconds since 1970-01-01 UTC). With the day in
+    /// UTC, a child born this morning in Seoul would be refused as born in the future.
     #[must_use]
     pub fn latest_on_earth(unix_ms: i64) -> Self {
         // From days since 1970 to the civil calendar: H. Hinnant, "chrono-compatible low-level date algorithms".

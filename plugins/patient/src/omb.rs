@@ -1,8 +1,9 @@
-//! Race and ethnicity: the categories of the US Office of Management and Budget, which FHIR's US Core and OpenEMR both know.
+//! Race and ethnicity: the categories of the US Office of Management and Budget, which FHIR's US Core and OpenEMR both
+//! know.
 //!
-//! The payload's `race` and `ethnicity` hold one part, or several joined by `|`. A part that names one of these categories (by
-//! our word, by the code, or by one of its texts; case does not matter) means the same at every target: a FHIR server gets its
-//! code as `ombCategory`, OpenEMR its option. Any other part is text agreed with the target.
+//! The payload's `race` and `ethnicity` hold one part, or several joined by `|`. A part that names one of these
+//! categories (by our word, by the code, or by one of its texts; case does not matter) means the same at every target:
+//! a FHIR server gets its code as `ombCategory`, OpenEMR its option. Any other part is text agreed with the target.
 
 /// The code system of the OMB's own categories, as US Core names it.
 const CDC_RACE_AND_ETHNICITY: &str = "urn:oid:2.16.840.1.113883.6.238";
@@ -165,7 +166,7 @@ mod tests {
         assert_eq!(words(race("|Asian| 2106-3 |korean|")), ["asian", "white", "korean"]);
         assert_eq!(race("korean").next(), Some(Part::Text("korean")));
         assert_eq!(race(" | ").next(), None);
-        // A code of the other list is none of this one.
+        // A code of the other list is not one of this list.
         assert_eq!(race("2135-2").next(), Some(Part::Text("2135-2")));
     }
 

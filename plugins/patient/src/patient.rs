@@ -1,8 +1,8 @@
 //! A patient: the full state that a change carries, and when it is valid.
 //!
-//! Its JSON is the payload of the outbox contract (`docs/outbox.md`). Nothing here may print personal data: `Debug` shows the
-//! id alone. Limits are chosen so that a valid patient fits OpenEMR's columns and any FHIR server. Reading a payload is in
-//! `payload.rs`.
+//! Its JSON is the payload of the outbox contract (`docs/outbox.md`). Nothing here may print personal data: `Debug`
+//! shows the id alone. Limits are chosen so that a valid patient fits OpenEMR's columns and any FHIR server. Reading a
+//! payload is in `payload.rs`.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -161,8 +161,8 @@ patient_record! {
     country: String,
     /// BCP 47 tag of the preferred language, for example `ko`.
     language: String,
-    /// Race: one of the categories in [`omb`](crate::omb) or a code agreed with the target, for example `asian`; several
-    /// are joined by `|`.
+    /// Race: one of the categories in [`omb`](crate::omb) or a code agreed with the target, for example `asian`;
+    /// several are joined by `|`.
     race: String,
     /// Ethnicity, as `race`; for example `not_hisp_or_latin`.
     ethnicity: String,
@@ -172,12 +172,13 @@ patient_record! {
     deceased_date: Day,
 }
 
-/// A patient can go without the other fields, and is then still the same person in the same state. Without the day of death a
-/// dead patient would look alive.
+/// A patient can go without the other fields, and is then still the same person in the same state. Without the day of
+/// death a dead patient would look alive.
 const INDISPENSABLE: [&str; 6] = ["patient_id", "family_name", "given_name", "birth_date", "gender", "deceased_date"];
 
 impl PatientDraft {
-    /// Checks every field and makes the patient. `today` is the last day that counts as past: see [`Day::latest_on_earth`].
+    /// Checks every field and makes the patient. `today` is the last day that counts as past: see
+    /// [`Day::latest_on_earth`].
     ///
     /// # Errors
     /// Every problem of the draft, in the order of the fields; never an empty list.
@@ -188,8 +189,8 @@ impl PatientDraft {
         }
     }
 
-    /// As [`Self::validate`], but what is wrong with a field that the patient can go without costs that field alone. Gives the
-    /// patient and why each field was left out.
+    /// As [`Self::validate`], but what is wrong with a field that the patient can go without costs that field alone.
+    /// Gives the patient and why each field was left out.
     ///
     /// # Errors
     /// Every problem of the draft, when one of them is of a field that is indispensable.

@@ -5,8 +5,8 @@ use std::ops::Deref;
 
 use serde::{Deserialize, Serialize};
 
-/// The application's id of a patient, for example `P-2025-001`. It goes into FHIR searches and URLs, so it is made of the
-/// characters that need no escaping there. Dereferencing gives its text.
+/// The application's id of a patient, for example `P-2025-001`. It goes into FHIR searches and URLs, so it is made of
+/// the characters that need no escaping there. Dereferencing gives its text.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct PatientId(String);

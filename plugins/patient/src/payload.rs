@@ -1,7 +1,7 @@
 //! Between a patient and the JSON of a payload.
 //!
-//! Fields that are not known are passed over: a newer application may write more than this version knows. What is wrong is
-//! told by the field's name, never by its value.
+//! Fields that are not known are passed over: a newer application may write more than this version knows. What is wrong
+//! is told by the field's name, never by its value.
 
 use std::fmt;
 

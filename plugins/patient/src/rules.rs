@@ -1,7 +1,7 @@
 //! The rules that the fields of a record share, and the list of what they found.
 //!
-//! Every rule notes its problem and goes on, so that one reading finds all of them. No message repeats a value: patients' data
-//! must not reach a log.
+//! Every rule notes its problem and goes on, so that one reading finds all of them. No message repeats a value:
+//! patients' data must not reach a log.
 
 use std::fmt;
 
@@ -13,7 +13,7 @@ const YEAR_MIN: u16 = 1850;
 /// What is wrong with one field.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
-    /// The field's name as it stands in the payload, for example `birth_date`.
+    /// The field's name in the payload, for example `birth_date`.
     pub field: &'static str,
     /// A lower-case fragment that reads well after `field: `.
     pub message: String,

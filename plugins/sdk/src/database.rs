@@ -127,7 +127,7 @@ impl<T: Into<Value>> From<Option<T>> for Value {
 }
 
 impl Rows {
-    /// Where a column stands in each row, by its name without regard to case.
+    /// The place of a column in each row, by its name without regard to case.
     #[must_use]
     pub fn position(&self, column: &str) -> Option<usize> {
         self.columns.iter().position(|name| name.eq_ignore_ascii_case(column))
@@ -145,8 +145,8 @@ impl DatabaseErrorKind {
     ///
     /// What speaks of the server (`unavailable`), of its tables or of what the operator granted (`missing-object`,
     /// `permission-denied`) makes everything wait and blames no change. Whatever else is said of a whole batch the host
-    /// halves, until the change that it is about stands alone; `invalid-value`, which a trigger's or constraint's refusal is
-    /// too, then fails at once.
+    /// halves, until only the change that it is about is left; `invalid-value`, which a trigger's or constraint's
+    /// refusal is too, then fails at once.
     #[must_use]
     pub fn failure_kind(self) -> FailureKind {
         match self {
@@ -162,8 +162,8 @@ impl DatabaseErrorKind {
 }
 
 impl DatabaseError {
-    /// The failure that it amounts to, saying what was being done, for example `insert into patient_data`, and naming the
-    /// key or column and the vendor's number where the message does not yet.
+    /// The failure that it amounts to, saying what was being done, for example `insert into patient_data`, and naming
+    /// the key or column and the vendor's number where the message does not yet.
     #[must_use]
     pub fn during(&self, doing: &str) -> Failure {
         let mut message = format!("{doing}: {}", self.message);

@@ -1,8 +1,8 @@
 //! A blocking HTTP client for adapters of the world `http-target`.
 //!
-//! It owns the dance with `wasi:http`: the request's parts, writing the body as fast as the host takes it, waiting, reading
-//! the answer to its end. It never follows a redirect, never adds a credential (the host does) and never retries. Read
-//! next: `wit/http.wit`, then `plugins/fhir/src/exchange.rs` for a use of it.
+//! It owns the dance with `wasi:http`: the request's parts, writing the body as fast as the host takes it, waiting,
+//! reading the answer to its end. It never follows a redirect, never adds a credential (the host does) and never
+//! retries. Read next: `wit/http.wit`, then `plugins/fhir/src/exchange.rs` for a use of it.
 
 use std::fmt;
 
@@ -167,8 +167,9 @@ impl Client {
         })
     }
 
-    /// The same client with a limit on connecting, on the first byte and between bytes, each in milliseconds. It can only
-    /// be shorter than the operator's `[targets.NAME.http] timeout_ms`, which holds alone for a client without one.
+    /// The same client with a limit on connecting, on the first byte and between bytes, each in milliseconds. It can
+    /// only be shorter than the operator's `[targets.NAME.http] timeout_ms`, which holds alone for a client without
+    /// one.
     #[must_use]
     pub fn with_timeout_ms(mut self, timeout_ms: u64) -> Self {
         self.timeout_ms = Some(timeout_ms);

@@ -1,7 +1,7 @@
 //! The payload of a `patient` change, as the outbox contract gives it.
 //!
-//! The fields and their rules are those of the host itself (crate `patient-payload`). Unknown fields are passed over, so that
-//! an older adapter reads what a newer application writes.
+//! The fields and their rules are those of the host itself (crate `patient-payload`). Unknown fields are passed over,
+//! so that an older adapter reads what a newer application writes.
 
 pub use patient_payload::{Day, Gender, MaritalStatus, Patient, PatientId, omb};
 
@@ -10,8 +10,8 @@ use crate::{Change, Failure, FailureKind};
 /// Change times before this (2000-01-01 UTC, in milliseconds) are none: an application that writes seconds gives such.
 const CREATED_AT_MS_MIN: i64 = 946_684_800_000;
 
-/// The patient whose full state this change carries, by every rule of `docs/outbox.md`. The rules use no clock, so that every
-/// attempt gives the same answer: a date counts as past when it is not after the change itself.
+/// The patient whose full state this change carries, by every rule of `docs/outbox.md`. The rules use no clock, so that
+/// every attempt gives the same answer: a date counts as past when it is not after the change itself.
 ///
 /// # Errors
 /// `invalid`, naming every field that breaks a rule, and none of the payload's values.

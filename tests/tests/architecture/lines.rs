@@ -23,8 +23,14 @@ const JUDGED: [&str; 13] = [
 ];
 
 /// Data of tests, statements as each database gets them, and migrations, whose digests stores hold.
-const SPARED: [&str; 6] =
-    ["tests/fixtures/", "tests/cases/", "tests/servers/", "host/src/store/sql/rendered/", "docs/evidence/", "migrations/"];
+const SPARED: [&str; 6] = [
+    "tests/fixtures/",
+    "tests/cases/",
+    "tests/servers/",
+    "host/src/store/sql/rendered/",
+    "docs/evidence/",
+    "migrations/",
+];
 
 /// A line that cannot be broken: a table's row, a link, a text in code that the formatter leaves whole, a command's
 /// output.

@@ -59,6 +59,7 @@ fn a_project_in_python_or_javascript_is_the_example_by_another_name() {
             let project = format!("example-{name}");
             begin(&host, &project, world, language);
             same(&host, &format!("{project}/adapter.{file}"), &format!("{language}/{name}.{file}"));
+            same(&host, &format!("{project}/patient.{file}"), &format!("{language}/patient.{file}"));
             if language == "javascript" {
                 same(&host, &format!("{project}/package-lock.json"), "javascript/package-lock.json");
                 same(&host, &format!("{project}/build.mjs"), "javascript/build.mjs");

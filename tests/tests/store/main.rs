@@ -11,6 +11,7 @@ mod foreign;
 mod in_doubt;
 mod kept_statements;
 mod large_answers;
+mod low_ids;
 mod migrating;
 mod operators;
 mod outbox;

@@ -116,7 +116,7 @@ async fn a_second_signal_breaks_the_call_off_and_gives_the_batch_back() {
     tokio::time::sleep(Duration::from_millis(300)).await;
     running.signal(HostSignal::Terminate).expect("signal");
     let ended = running.wait(LIMIT).expect("end while the call is held");
-    for words in ["call broken off", "batch given back"] {
+    for words in ["call aborted", "batch released"] {
         assert!(ended.stderr.contains(words), "{words}: {}", ended.stderr);
     }
     let status = host.status();

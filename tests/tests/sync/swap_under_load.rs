@@ -147,7 +147,7 @@ async fn a_person_rolls_back_and_the_file_stays_out_until_it_is_asked_for() {
     let said = host.run(&["plugin", "rollback", "--target", "openemr"]).expect_success().stdout;
     assert!(said.contains(&first), "{said}");
     let log = running.stderr_file();
-    let told = || fs::read_to_string(&log).is_ok_and(|text| text.contains("adapter of the other hosts in force"));
+    let told = || fs::read_to_string(&log).is_ok_and(|text| text.contains("adapter of the other hosts active"));
     running.wait_until("it follows", LIMIT, told).expect("wait");
     assert_eq!(in_force(&host), first);
     // Neither the running host nor one that starts takes the file again.
@@ -187,7 +187,7 @@ async fn another_host_on_the_store_follows_although_its_own_file_is_old() {
     put_in_place(one.folder(), "openemr.wasm", &build(&fs::read(adapter("openemr")).expect("adapter"), 9));
     first.wait_until("the swap", LIMIT, || in_force(&one) != old).expect("wait");
     let log = second.stderr_file();
-    let followed = || fs::read_to_string(&log).is_ok_and(|text| text.contains("adapter of the other hosts in force"));
+    let followed = || fs::read_to_string(&log).is_ok_and(|text| text.contains("adapter of the other hosts active"));
     second.wait_until("the other host follows", LIMIT, followed).expect("wait");
     // And it keeps to it when it starts anew beside the first.
     let new = in_force(&one);

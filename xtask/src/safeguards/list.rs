@@ -156,7 +156,7 @@ pub(super) const SAFEGUARDS: &[Safeguard] = &[
     },
     Safeguard {
         name: "a batch that failed is split",
-        file: "host/src/sync/splits.rs",
+        file: "host/src/target/splits.rs",
         mutation: &[("if deliveries == 1 {", "if deliveries >= 1 {")],
         suite: Suite::Sync,
         test: "lifecycle::one_bad_change_among_500",
@@ -164,7 +164,7 @@ pub(super) const SAFEGUARDS: &[Safeguard] = &[
     Safeguard {
         name: "a batch that is broken off is given back",
         file: "host/src/sync/worker.rs",
-        mutation: &[("return release(&self.store, lease).await;\n        }", "return;\n        }")],
+        mutation: &[("return batch.release().await;\n        }", "return;\n        }")],
         suite: Suite::Sync,
         test: "lifecycle::a_second_signal_breaks_the_call_off",
     },

@@ -16,7 +16,7 @@ use crate::domain::change::{Failure, Outcome};
 use crate::domain::delivery::Status;
 use crate::plugin::Runtime;
 use crate::store::{NextState, StateSource, Store};
-use crate::sync::{Rehearsal, Trace};
+use crate::target::{CheckedAdapter, DryRun, DryRunEnd};
 
 #[derive(Debug, clap::Args)]
 pub(in crate::cli) struct Arguments {
@@ -40,7 +40,7 @@ struct Tried<'a> {
     next: NextState,
     adapter: String,
     /// The check's summary and the result of the dry run.
-    result: Result<(String, Rehearsal), Failure>,
+    result: Result<(String, DryRun), Failure>,
 }
 
 pub(super) async fn run(config: &Config, arguments: &Arguments) -> Result<ExitCode, CliError> {
@@ -100,8 +100,9 @@ async fn try_at<'a>(
     let name = format!("{} {}", adapter.descriptor().name, adapter.descriptor().version);
     let result = async {
         let report = target.check(&adapter).await?;
-        let rehearsal = target.rehearse(&adapter, &report.state, &next.change).await?;
-        Ok((report.summary, rehearsal))
+        let checked = CheckedAdapter { adapter, state: report.state };
+        let dry_run = target.dry_run(&checked, &next.change).await?;
+        Ok((report.summary, dry_run))
     };
     let result = result.await;
     target.close().await;
@@ -119,7 +120,7 @@ impl Tried<'_> {
 
     fn failure(&self) -> Option<&Failure> {
         match &self.result {
-            Err(failure) | Ok((_, Rehearsal { outcome: Some(Outcome::Failed(failure)), .. })) => Some(failure),
+            Err(failure) | Ok((_, DryRun { outcome: Some(Outcome::Failed(failure)), .. })) => Some(failure),
             Ok(_) => None,
         }
     }
@@ -135,13 +136,13 @@ impl Tried<'_> {
             Some(link) => format!("   linked to ID {}", printable(&link.remote_id)),
             None => "   not linked yet".to_owned(),
         });
-        if let Ok((found, rehearsal)) = &self.result {
+        if let Ok((found, dry_run)) = &self.result {
             output::line(&format!("   found: {found}"));
-            for (index, exchange) in rehearsal.exchanges.iter().enumerate() {
+            for (index, exchange) in dry_run.entries.iter().enumerate() {
                 view.lines(index + 1, exchange).iter().for_each(|line| output::line(line));
             }
-            output::line(&format!("{} {}", paint(AnsiColor::Green, "[NOTHING WRITTEN]"), trace(rehearsal.trace)));
-            match &rehearsal.outcome {
+            output::line(&format!("{} {}", paint(AnsiColor::Green, "[NOTHING WRITTEN]"), trace(dry_run.end)));
+            match &dry_run.outcome {
                 Some(Outcome::Applied(receipt)) if receipt.remote_id.is_empty() => {
                     output::line("[ANSWER] applied: the target never had it");
                 }
@@ -172,13 +173,10 @@ impl Tried<'_> {
 
     fn json(&self, view: &View<'_>) -> serde_json::Value {
         let NextState { change, source, status } = &self.next;
-        let rehearsal = self.result.as_ref().ok();
-        let exchanges: Vec<_> = rehearsal
-            .iter()
-            .flat_map(|(_, rehearsal)| &rehearsal.exchanges)
-            .map(|exchange| view.json(exchange))
-            .collect();
-        let applied = rehearsal.and_then(|(_, rehearsal)| match &rehearsal.outcome {
+        let dry_run = self.result.as_ref().ok();
+        let exchanges: Vec<_> =
+            dry_run.iter().flat_map(|(_, dry_run)| &dry_run.entries).map(|exchange| view.json(exchange)).collect();
+        let applied = dry_run.and_then(|(_, dry_run)| match &dry_run.outcome {
             Some(Outcome::Applied(receipt)) => Some(json!({
                 "remote_id": receipt.remote_id,
                 "remote_version": receipt.remote_version,
@@ -195,19 +193,19 @@ impl Tried<'_> {
                 "status": status,
             },
             "linked_to": change.link.as_ref().map(|link| &link.remote_id),
-            "found": rehearsal.map(|(found, _)| found),
+            "found": dry_run.map(|(found, _)| found),
             "exchanges": exchanges,
-            "ended": rehearsal.map(|(_, rehearsal)| rehearsal.trace.as_str()),
+            "ended": dry_run.map(|(_, dry_run)| dry_run.end.as_str()),
             "applied": applied,
             "failed": self.failure().map(|failure| json!({"kind": failure.kind, "message": failure.message})),
         })
     }
 }
 
-fn trace(trace: Trace) -> &'static str {
+fn trace(trace: DryRunEnd) -> &'static str {
     match trace {
-        Trace::RolledBack => "the transaction was rolled back",
-        Trace::Withheld => "the first writing request was not sent",
-        Trace::OnlyRead => "no request would have written",
+        DryRunEnd::RolledBack => "the transaction was rolled back",
+        DryRunEnd::Withheld => "the first writing request was not sent",
+        DryRunEnd::OnlyRead => "no request would have written",
     }
 }

@@ -123,10 +123,12 @@ pub(super) fn files(name: &str, world: World, language: Language) -> Vec<(&'stat
             add(".gitignore", "/target\n");
         }
         (Language::Python, _) => {
+            add("patient.py", repository!("plugins/examples/python/patient.py"));
             add("requirements.txt", repository!("plugins/examples/python/requirements.txt"));
             add(".gitignore", "/.venv\n__pycache__\n*.wasm\n");
         }
         (Language::JavaScript, _) => {
+            add("patient.js", repository!("plugins/examples/javascript/patient.js"));
             add("package.json", repository!("plugins/examples/javascript/package.json"));
             add("package-lock.json", repository!("plugins/examples/javascript/package-lock.json"));
             add("build.mjs", repository!("plugins/examples/javascript/build.mjs"));

@@ -10,7 +10,7 @@ use crate::cli::error::CliError;
 use crate::cli::output::paint;
 use crate::cli::{output, wiring};
 use crate::config::{Config, Connection};
-use crate::conformance::{self, Answers, ConformanceError, Options, Place, Verdict};
+use crate::conformance::{self, Answers, ConformanceError, ConformanceReport, Options, ScratchServer};
 use crate::files;
 use crate::plugin::{Compiler, Limits, Runtime, RuntimeOptions, SqlGrants};
 
@@ -58,28 +58,28 @@ pub(in crate::cli) async fn run(config: Option<&Config>, arguments: &Arguments) 
     let cache_dir = arguments.cache.clone().or_else(|| config.map(|config| config.plugins.cache.clone()));
     let compiler = Compiler::of_this_program();
     let runtime = Runtime::new(&RuntimeOptions { cache_dir, instances_max: 4, compiler, ..RuntimeOptions::default() })?;
-    let verdict = conformance::run(&runtime, &options).await.map_err(|error| match error {
+    let report = conformance::run(&runtime, &options).await.map_err(|error| match error {
         ConformanceError::Plugin(error) => CliError::from(error),
-        error @ ConformanceError::NoDouble => CliError::Usage(error.to_string()),
+        error @ ConformanceError::NoMockServer => CliError::Usage(error.to_string()),
         other => CliError::Database(other.to_string()),
     })?;
     if arguments.json {
-        output::json(&as_json(&verdict));
+        output::json(&as_json(&report));
     } else {
-        show(&verdict);
+        show(&report);
     }
-    Ok(if verdict.passed() { ExitCode::SUCCESS } else { ExitCode::from(5) })
+    Ok(if report.passed() { ExitCode::SUCCESS } else { ExitCode::from(5) })
 }
 
 fn options(config: Option<&Config>, arguments: &Arguments) -> Result<Options, CliError> {
-    let mut places = if arguments.no_sqlite { Vec::new() } else { vec![Place::Sqlite] };
+    let mut databases = if arguments.no_sqlite { Vec::new() } else { vec![ScratchServer::Sqlite] };
     for url in &arguments.database {
-        places.push(place(url)?);
+        databases.push(place(url)?);
     }
     let mut options = Options {
         adapter: arguments.file.clone(),
         setup: None,
-        places,
+        databases,
         settings_json: "{}".to_owned(),
         limits: Limits::default(),
         answers: None,
@@ -110,31 +110,31 @@ fn options(config: Option<&Config>, arguments: &Arguments) -> Result<Options, Cl
     Ok(options)
 }
 
-fn place(url: &url::Url) -> Result<Place, CliError> {
+fn place(url: &url::Url) -> Result<ScratchServer, CliError> {
     match url.scheme() {
-        "mysql" => Ok(Place::MySql(url.clone())),
-        "postgres" | "postgresql" => Ok(Place::Postgres(url.clone())),
+        "mysql" => Ok(ScratchServer::MySql(url.clone())),
+        "postgres" | "postgresql" => Ok(ScratchServer::Postgres(url.clone())),
         other => Err(CliError::Usage(format!(
             "--database takes mysql:// and postgres:// addresses, not {other}://; SQLite is tried by itself"
         ))),
     }
 }
 
-fn show(verdict: &Verdict) {
-    output::line(&format!("{}, {}", verdict.adapter, verdict.world));
-    for line in &verdict.lines {
+fn show(report: &ConformanceReport) {
+    output::line(&format!("{}, {}", report.adapter, report.world));
+    for line in &report.lines {
         let tag = if line.passed { paint(AnsiColor::Green, "[OK]") } else { paint(AnsiColor::Red, "[FAIL]") };
         output::line(&format!("{tag} {}: {}: {}", line.place, line.check, line.message));
     }
-    let failed = verdict.lines.iter().filter(|line| !line.passed).count();
-    output::line(&format!("{} checks, {failed} failed", verdict.lines.len()));
+    let failed = report.lines.iter().filter(|line| !line.passed).count();
+    output::line(&format!("{} checks, {failed} failed", report.lines.len()));
 }
 
-fn as_json(verdict: &Verdict) -> serde_json::Value {
-    let checks: Vec<_> = verdict
+fn as_json(report: &ConformanceReport) -> serde_json::Value {
+    let checks: Vec<_> = report
         .lines
         .iter()
         .map(|line| json!({"place": line.place, "check": line.check, "passed": line.passed, "message": line.message}))
         .collect();
-    json!({"adapter": verdict.adapter, "world": verdict.world.name(), "passed": verdict.passed(), "checks": checks})
+    json!({"adapter": report.adapter, "world": report.world.name(), "passed": report.passed(), "checks": checks})
 }

@@ -1,7 +1,7 @@
 //! An HTTP adapter in Rust: keeps one JSON document for each patient at `{base_url}/patients/{id}`.
 //!
-//! The id in the address is the patient's own, so that the same change twice writes the same document. The host adds the
-//! credentials and refuses every other address. What it may call, and what each failure means, is said in `wit/`.
+//! The id in the address is the patient's own, so that the same change twice writes the same document. The host adds
+//! the credentials and refuses every other address. What it may call, and what each failure means, is said in `wit/`.
 
 use adapter_sdk::http::{Client, Method, Request, Response};
 use adapter_sdk::patient;

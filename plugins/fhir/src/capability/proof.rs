@@ -1,14 +1,15 @@
 //! What can be tried at the server without leaving a trace: that it lets us search, and that its versions are there.
 //!
-//! Reads only: a check must never write, and the host would not let it. So whether the credentials may write, and whether
-//! `If-Match` is honoured, shows at the first delivery (`delivery` notices both).
+//! Reads only: the host denies every request of a check that could write, a Bundle of reads too, since it cannot know
+//! what a server makes of one. So whether the credentials may write, and whether `If-Match` is honoured, shows at the
+//! first delivery: `exchange` and `delivery` notice both.
 
 use adapter_sdk::http::{self, Method, Request, Response};
 use adapter_sdk::{Failure, FailureKind, Finding, FindingLevel};
 use serde_json::Value;
 
 use super::{Capabilities, Versioning, finding};
-use crate::answer::Answer;
+use crate::answer::{Answer, version_of};
 use crate::exchange::{Outside, content_type, with_headers};
 use crate::mapping;
 use crate::outcome::{self, Whole, failure};
@@ -26,7 +27,7 @@ pub(crate) fn probe_query(system: &str) -> String {
 /// Whether we may search Patient by identifier, which needs the credentials where `/metadata` does not.
 ///
 /// # Errors
-/// `misconfigured` when the server lets us not search, or does not understand the search; else as of any request.
+/// `misconfigured` when the server refuses the search, or does not understand it; else as of any request.
 pub(super) fn search(outside: &dyn Outside, settings: &Settings) -> Result<Finding, Failure> {
     let query = probe_query(&settings.identifier_system);
     let mut response = get(outside, &query)?;
@@ -71,24 +72,48 @@ pub(super) fn search(outside: &dyn Outside, settings: &Settings) -> Result<Findi
     Ok(finding(FindingLevel::Ok, "Patient is searched by identifier; that we may write shows at the first delivery"))
 }
 
-/// Whether a record of ours has the versions that the statement promises; takes the promise back where it has none.
+/// What a record of ours shows of the versions that the statement promises; takes back what the record does not have.
 pub(super) fn versions(outside: &dyn Outside, settings: &Settings, capabilities: &mut Capabilities) -> Option<Finding> {
     if capabilities.versioning == Versioning::NoVersion {
         return None;
     }
     let untried = || Some(finding(FindingLevel::Ok, "no record of ours is there yet to try the versions on"));
     let Some(id) = any_of_ours(outside, settings) else { return untried() };
-    let Ok(response) = get(outside, &format!("Patient/{}", mapping::percent_encode(&id))) else { return untried() };
-    let body = serde_json::from_slice(&response.body).ok();
-    let answer = Answer::from_response(&response, body);
+    let record = format!("Patient/{}", mapping::percent_encode(&id));
+    let Some(answer) = read(outside, &record) else { return untried() };
     if answer.status != 200 || answer.patient().is_none() {
         return untried();
     }
-    if answer.version().is_some() {
+    let Some(version) = answer.version() else {
+        capabilities.versioning = Versioning::NoVersion;
+        let message = "the server promises versions, and the record of ours that was tried has none";
+        return Some(finding(FindingLevel::Warning, message));
+    };
+    if capabilities.history {
+        let history = read(outside, &format!("{record}/_history?_count=1"));
+        let newest = |answer: &Answer| answer.patients().and_then(|entries| version_of(entries.first()?));
+        // Another author may have written in between: any version will do.
+        capabilities.history = history.is_some_and(|history| newest(&history).is_some());
+    }
+    if capabilities.versioning != Versioning::VersionedUpdate {
         return None;
     }
-    capabilities.versioning = Versioning::NoVersion;
-    Some(finding(FindingLevel::Warning, "the server promises versions, and the record of ours that was tried has none"))
+    let is_number = version.parse::<u64>().is_ok();
+    Some(match (is_number, capabilities.history) {
+        (_, true) => finding(FindingLevel::Ok, "an update that ignores If-Match is noticed in the record's history"),
+        (true, false) => finding(FindingLevel::Ok, "an update that ignores If-Match is noticed by its version number"),
+        (false, false) => finding(
+            FindingLevel::Warning,
+            "whether If-Match is honoured would not be noticed: versions are not numbers, and records have no history; \
+             every record is read before it is written",
+        ),
+    })
+}
+
+fn read(outside: &dyn Outside, path: &str) -> Option<Answer> {
+    let response = get(outside, path).ok()?;
+    let body = serde_json::from_slice(&response.body).ok();
+    Some(Answer::from_response(&response, body))
 }
 
 /// The id of some record with an identifier of our system.

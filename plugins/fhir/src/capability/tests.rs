@@ -17,7 +17,8 @@ fn statement() -> Value {
                 { "type": "Observation" },
                 { "type": "Patient", "versioning": "versioned-update", "updateCreate": true,
                   "conditionalCreate": true, "conditionalUpdate": true,
-                  "interaction": [{ "code": "read" }, { "code": "search-type" }, { "code": "create" }, { "code": "update" }],
+                  "interaction": [{ "code": "read" }, { "code": "search-type" }, { "code": "create" }, { "code": "update" },
+                      { "code": "history-instance" }],
                   "searchParam": [{ "name": "identifier", "type": "token" }] }
             ]
         }]
@@ -75,6 +76,7 @@ fn features_are_read_one_by_one() {
     assert_eq!(variant(&format!("{patient}/versioning"), json!("no-version")).versioning, Versioning::NoVersion);
     assert!(variant("/rest/0/interaction", json!([{ "code": "transaction" }])).batch);
     assert!(!variant("/rest/0/interaction", json!([{ "code": "history-system" }])).batch);
+    assert!(!variant(&format!("{patient}/interaction"), json!([{ "code": "read" }])).history);
 }
 
 #[test]
@@ -212,7 +214,14 @@ fn a_server_that_does_not_search_by_identifier_is_told_before_anything_is_delive
 
 #[test]
 fn versions_are_tried_on_a_record_of_ours_without_a_trace() {
-    for (version, expected) in [(Some("1"), Versioning::VersionedUpdate), (None, Versioning::NoVersion)] {
+    use Versioning::{NoVersion, VersionedUpdate};
+    for (version, history, expected, told) in [
+        (Some("1"), true, (VersionedUpdate, true), "in the record's history"),
+        (Some("1"), false, (VersionedUpdate, false), "by its version number"),
+        (Some("b1f0-77"), true, (VersionedUpdate, true), "in the record's history"),
+        (Some("b1f0-77"), false, (VersionedUpdate, false), "would not be noticed"),
+        (None, true, (NoVersion, true), "has none"),
+    ] {
         let mut server = server_with(&statement());
         let metadata = server.before.take().unwrap();
         server.before = Some(Box::new(move |number, request| {
@@ -221,11 +230,12 @@ fn versions_are_tried_on_a_record_of_ours_without_a_trace() {
             if let Some(version) = version {
                 patient["meta"] = json!({ "versionId": version });
             }
+            let bundle = |entries: Value| json!({ "resourceType": "Bundle", "entry": entries });
             let body = match request.path.as_str() {
                 "Patient/7" => patient,
-                path if path.ends_with("_count=1") => {
-                    json!({ "resourceType": "Bundle", "entry": [{ "resource": patient }] })
-                }
+                "Patient/7/_history?_count=1" if history => bundle(json!([{ "resource": patient }])),
+                "Patient/7/_history?_count=1" => return Some(Ok(crate::testing::outcome(404))),
+                path if path.ends_with("_count=1") => bundle(json!([{ "resource": patient }])),
                 _ => json!({ "resourceType": "Bundle", "total": 0 }),
             };
             assert_eq!(request.method, Method::Get, "a check writes nothing");
@@ -233,6 +243,9 @@ fn versions_are_tried_on_a_record_of_ours_without_a_trace() {
             metadata(number, request).or(Some(Ok(answer)))
         }));
         let report = check(&server, &Settings::default()).unwrap();
-        assert_eq!(capabilities(&report).versioning, expected);
+        let found = capabilities(&report);
+        assert_eq!((found.versioning, found.history), expected, "{version:?} {history}");
+        let findings: Vec<_> = report.findings.iter().map(|finding| finding.message.as_str()).collect();
+        assert!(findings.iter().any(|finding| finding.contains(told)), "{findings:?}");
     }
 }

@@ -1,15 +1,17 @@
-//! The way of a patient that has no link: look for the record, create it only where there is none, and look again.
+//! Delivers a patient without a link: searches for the record, creates it only where there is none, and searches again.
 //!
-//! Owns the creates. Every way begins with a search by identifier, since the record may be there already: a lost answer, a
-//! rebuilt store, an older version of this adapter. Where clients may choose ids, the create is
-//! `PUT Patient/{id derived from the identifier}` with `If-None-Match: *`: two of them, however late, meet on one record
-//! and change nothing that is there. Elsewhere it is a `POST`, and a second search right after it finds a double at once.
+//! Owns the creates. Every way begins with a search by identifier, since the record may be there already: a lost
+//! answer, a rebuilt store, an older version of this adapter. Where clients may choose ids, the create is `PUT
+//! Patient/{id derived from the identifier}` with `If-None-Match: *`: two of them, however late, meet on one record and
+//! change nothing that is there. Elsewhere it is a `POST`. After either, a second search finds a double at once.
 
 use adapter_sdk::http::Method;
 use adapter_sdk::{FailureKind, Outcome};
 use serde_json::{Value, json};
 
-use super::{Ask, Delivery, NOT_OURS, Rules, Stage, Step, UNREADABLE, conflict, is_proof, nothing_there, patient_url};
+use super::{
+    Delivery, Interaction, NOT_OURS, Rules, Stage, Step, UNREADABLE, conflict, is_proof, nothing_there, patient_url,
+};
 use crate::answer::{Answer, version_of};
 use crate::identity::{Carries, carries, derived_id};
 use crate::outcome::failure;
@@ -57,15 +59,18 @@ impl Delivery<'_> {
             },
             Stage::LookAgain { was_read } => self.looked_again(rules, answer, was_read),
             Stage::ReadChosen { has_looked } => self.on_chosen(rules, answer, has_looked),
-            Stage::Read | Stage::Update | Stage::ReadOverwritten | Stage::ConfirmGone | Stage::ConfirmIdGone => {
-                unreachable!("invariant: `advance` has these stages itself")
-            }
+            Stage::Read
+            | Stage::Update
+            | Stage::ReadOverwritten
+            | Stage::ReadHistory
+            | Stage::ConfirmGone
+            | Stage::ConfirmIdGone => unreachable!("invariant: `advance` has these stages itself"),
         }
     }
 
     pub(super) fn search(&mut self, stage: Stage) -> Step {
         self.stage = stage;
-        Step::Ask(Ask::new(Method::Get, format!("Patient?{}", self.query), None))
+        Step::Send(Interaction::new(Method::Get, format!("Patient?{}", self.query), None))
     }
 
     fn create(&mut self, rules: &Rules<'_>) -> Step {
@@ -74,19 +79,19 @@ impl Delivery<'_> {
             let id = derived_id(&rules.settings.identifier_system, &self.change.aggregate_id);
             let mut resource = self.wanted.clone().unwrap_or_default();
             resource["id"] = json!(id);
-            let create = Ask::new(Method::Put, patient_url(&id), Some(resource));
+            let create = Interaction::new(Method::Put, patient_url(&id), Some(resource));
             self.id = Some(id);
             self.stage = Stage::CreateWithId;
-            return Step::Ask(Ask { only_if_new: true, ..create });
+            return Step::Send(Interaction { only_if_new: true, ..create });
         }
         self.id = None;
-        let create = Ask::new(Method::Post, "Patient".to_owned(), self.wanted.clone());
+        let create = Interaction::new(Method::Post, "Patient".to_owned(), self.wanted.clone());
         if capabilities.conditional_create {
             self.stage = Stage::ConditionalCreate;
-            return Step::Ask(Ask { if_none_exist: Some(self.query.clone()), ..create });
+            return Step::Send(Interaction { if_none_exist: Some(self.query.clone()), ..create });
         }
         self.stage = Stage::Create;
-        Step::Ask(create)
+        Step::Send(create)
     }
 
     fn created_with_id(&mut self, rules: &Rules<'_>, answer: &Answer) -> Step {
@@ -104,7 +109,13 @@ impl Delivery<'_> {
                             .to_owned(),
                     );
                 }
-                self.confirmed(rules, answer)
+                if let (None, Some(wanted)) = (&self.written, &self.wanted) {
+                    self.written = Some(Fingerprint::of_own(wanted, rules.settings));
+                }
+                self.version = answer.version();
+                // Our id keeps our own requests apart. Another program may have created a record under an id of its
+                // own.
+                self.search(Stage::LookAgain { was_read: true })
             }
             // It is there: made by a request of ours that was thought lost. Or it was there and is deleted.
             304 | 412 => self.read(Stage::ReadOurId { may_be_created: true }),
@@ -144,11 +155,11 @@ impl Delivery<'_> {
             (200, Some(current)) => match self.carries(rules, current) {
                 Carries::Exactly => self.on_current(rules, &current.clone(), answer.version()),
                 // The server does not tell `AB-1` from `ab-1`: that record is another patient's. Our search has shown
-                // that there is none of this one.
+                // that there is not one of this list.
                 Carries::InAnotherCase => {
                     self.id = None;
                     self.stage = Stage::Create;
-                    Step::Ask(Ask::new(Method::Post, "Patient".to_owned(), self.wanted.clone()))
+                    Step::Send(Interaction::new(Method::Post, "Patient".to_owned(), self.wanted.clone()))
                 }
                 Carries::Not => conflict("a conditional create found a Patient that does not carry our identifier"),
             },
@@ -177,8 +188,8 @@ impl Delivery<'_> {
         self.search(Stage::LookAgain { was_read: false })
     }
 
-    /// The record under an id that the server chose. After a create without an id of ours (`has_looked`) nothing was asked for that
-    /// the id could contradict; where the record cannot be read then, the answer to the create counts.
+    /// The record under an id that the server chose. After a create without an id of ours (`has_looked`) nothing was
+    /// asked for that the id could contradict; where the record cannot be read then, the answer to the create counts.
     fn on_chosen(&mut self, rules: &Rules<'_>, answer: &Answer, has_looked: bool) -> Step {
         match (answer.status, answer.patient()) {
             (200, Some(chosen)) if self.carries(rules, chosen) != Carries::Exactly => {
@@ -263,7 +274,7 @@ impl Delivery<'_> {
             return Err(self.refused("search for Patient", answer));
         };
         let judged = found.into_iter().map(|patient| (patient, self.carries(rules, patient)));
-        // A server that does not look at case answers with another patient's record too, which is none of ours.
+        // A server that does not look at case answers with another patient's record too, which is not ours.
         let ours: Vec<_> = judged.filter(|(_, carries)| *carries != Carries::InAnotherCase).collect();
         // A server that passes over a parameter which it does not know answers with everybody: never take one of them.
         if ours.iter().any(|(_, carries)| *carries == Carries::Not) {

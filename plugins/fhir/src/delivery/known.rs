@@ -1,13 +1,15 @@
-//! The way of a record that is known: read it, put our elements into it, write it, and see what came of that.
+//! Updates a record that is known: reads it, puts our elements into it, writes it, and checks what the update replaced.
 //!
-//! Owns the updates, and the doubts about which record it is: one that does not carry our identifier is written only by a
-//! person's word, and one that is said to be gone is gone when FHIR says so. `first` comes here with what it found.
+//! Owns the updates, and the doubts about which record it is: one that does not carry our identifier is written only by
+//! a person's word, and one that is said to be gone is gone when FHIR says so. `first` comes here with what it found.
 
 use adapter_sdk::http::Method;
 use adapter_sdk::{FailureKind, Outcome, Receipt, RemoteEdit};
 use serde_json::{Value, json};
 
-use super::{Ask, Delivery, NOT_OURS, Rules, Stage, Step, WRITES_MAX, conflict, is_proof, nothing_there, patient_url};
+use super::{
+    Delivery, Interaction, NOT_OURS, Rules, Stage, Step, WRITES_MAX, conflict, is_proof, nothing_there, patient_url,
+};
 use crate::answer::{Answer, version_of};
 use crate::capability::Versioning;
 use crate::identity::{Carries, carries_any};
@@ -16,18 +18,22 @@ use crate::outcome::failure;
 use crate::ownership::{self, Fingerprint, Kept, Merged};
 use crate::settings::Existing;
 
+/// Versions that are read to see which one our update replaced: ours, that one, and two that others may have written
+/// since.
+const HISTORY_ENTRIES: u32 = 4;
+
 impl Delivery<'_> {
     /// A record that was read by its id: goes on with it where it is ours.
     pub(super) fn on_read(&mut self, rules: &Rules<'_>, current: &Value, version: Option<String>) -> Step {
-        match self.astray(rules, current) {
+        match self.identity_conflict(rules, current) {
             Some(step) => step,
             None => self.on_current(rules, current, version),
         }
     }
 
     /// The conflict about a record that is not, or no longer, our patient's by its identifiers.
-    fn astray(&self, rules: &Rules<'_>, current: &Value) -> Option<Step> {
-        if self.was_named_by_a_person() || self.carries(rules, current) == Carries::Exactly {
+    fn identity_conflict(&self, rules: &Rules<'_>, current: &Value) -> Option<Step> {
+        if self.was_named_by_operator() || self.carries(rules, current) == Carries::Exactly {
             return None;
         }
         if carries_any(current, &rules.settings.identifier_system) {
@@ -47,6 +53,7 @@ impl Delivery<'_> {
         if let Some(id) = current.get("id").and_then(Value::as_str) {
             self.id = Some(id.to_owned());
         }
+        self.was_read = true;
         let version = version.or_else(|| version_of(current));
         let merged = ownership::merge(current, self.wanted.as_ref(), self.last.as_ref(), rules.settings);
         let guard = version.clone().filter(|_| rules.capabilities.versioning != Versioning::NoVersion);
@@ -67,12 +74,12 @@ impl Delivery<'_> {
         self.update(rules, merged.resource, guard)
     }
 
-    /// Whether an edit by others, or a person's decision about one, keeps us from writing.
+    /// Whether an edit by others, or an operator's decision about one, keeps us from writing.
     fn held_back(&self, rules: &Rules<'_>, current: &Value, merged: &Merged, version: Option<String>) -> Option<Step> {
         let now = Kept::of(current, merged, rules.settings);
         let is_kept = self.kept.as_ref().is_some_and(|kept| kept.held == now.held);
         if is_kept && self.kept.as_ref() == Some(&now) {
-            // The very state that the person declined comes again: the decision stands.
+            // The very state that the operator declined comes again: the decision is kept.
             return Some(Step::Done(Outcome::Applied(Receipt {
                 remote_id: self.id.clone().unwrap_or_default(),
                 remote_version: version,
@@ -104,12 +111,11 @@ impl Delivery<'_> {
         self.writes += 1;
         self.written.get_or_insert_with(|| Fingerprint::of_own(&resource, rules.settings));
         self.replaces.clone_from(&version);
-        let update = Ask::new(Method::Put, patient_url(&id), Some(resource));
-        Step::Ask(Ask { if_match: version.map(|version| format!("W/\"{version}\"")), ..update })
+        let update = Interaction::new(Method::Put, patient_url(&id), Some(resource));
+        Step::Send(Interaction { if_match: version.map(|version| format!("W/\"{version}\"")), ..update })
     }
 
-    /// An update was taken. A version further on than the next one means that there may be a version in between, which
-    /// `If-Match` should have kept us from writing over.
+    /// An update was taken.
     pub(super) fn updated(&mut self, rules: &Rules<'_>, answer: &Answer) -> Step {
         if answer.status == 201 && rules.on_remote_edit == RemoteEdit::Hold {
             return conflict("Patient had been deleted at the target, and the server created it anew on our update");
@@ -123,41 +129,74 @@ impl Delivery<'_> {
             self.notice = Some(told.to_owned());
             return self.confirmed(rules, answer);
         }
-        let number = |version: Option<&str>| version.and_then(|version| version.parse::<u64>().ok());
-        let version = answer.version();
-        let (before, after) = (number(self.replaces.as_deref()), number(version.as_deref()));
-        if let (Some(before), Some(after)) = (before, after)
-            && after > before + 1
-            && self.writes < WRITES_MAX
-        {
-            self.version = version;
-            self.stage = Stage::ReadOverwritten;
-            let url = format!("{}/_history/{}", patient_url(self.id.as_deref().unwrap_or_default()), after - 1);
-            return Step::Ask(Ask::new(Method::Get, url, None));
+        if let Some(step) = self.look_back(rules, answer.version()) {
+            return step;
         }
         self.confirmed(rules, answer)
     }
 
-    /// What stood in the version before ours, if our update wrote over one that we had not seen.
-    pub(super) fn on_overwritten(&mut self, rules: &Rules<'_>, answer: &Answer) -> Step {
-        let version = self.version.take();
-        let overwritten = match (answer.status, answer.patient()) {
-            (200, Some(overwritten)) => overwritten.clone(),
-            // Servers that count the versions of all records together have no such version of this one.
-            _ => return self.applied(version),
+    /// The read that shows which version our update replaced, where the version that came back does not show that it
+    /// was the one that `If-Match` named.
+    fn look_back(&mut self, rules: &Rules<'_>, version: Option<String>) -> Option<Step> {
+        let before = self.replaces.as_deref().filter(|_| self.writes < WRITES_MAX)?;
+        let number = |version: &str| version.parse::<u64>().ok();
+        let after = version.as_deref().and_then(number);
+        let record = patient_url(self.id.as_deref().unwrap_or_default());
+        let (stage, url) = match (number(before), after) {
+            (Some(before), Some(after)) if after <= before + 1 => return None,
+            (None, _) | (_, None) if self.was_read => return None,
+            _ if rules.capabilities.history => {
+                (Stage::ReadHistory, format!("{record}/_history?_count={HISTORY_ENTRIES}"))
+            }
+            (Some(_), Some(after)) => (Stage::ReadOverwritten, format!("{record}/_history/{}", after - 1)),
+            _ => return None,
         };
+        self.version = version;
+        self.stage = stage;
+        Some(Step::Send(Interaction::new(Method::Get, url, None)))
+    }
+
+    /// What the version right before ours held.
+    pub(super) fn on_version_before(&mut self, rules: &Rules<'_>, answer: &Answer) -> Step {
+        match (answer.status, answer.patient()) {
+            (200, Some(overwritten)) => self.on_overwritten(rules, &overwritten.clone()),
+            // Servers that count the versions of all records together have no such version of this one.
+            _ => self.applied(self.version.clone()),
+        }
+    }
+
+    /// The record's last versions, the newest first.
+    pub(super) fn on_history(&mut self, rules: &Rules<'_>, answer: &Answer) -> Step {
+        let entries = answer.patients().unwrap_or_default();
+        let ours = match &self.version {
+            Some(version) => entries.iter().position(|entry| version_of(entry).as_ref() == Some(version)),
+            None => Some(0),
+        };
+        let replaced = ours.and_then(|ours| entries.get(ours + 1));
+        match replaced.map(|replaced| (version_of(replaced), replaced)) {
+            Some((Some(version), replaced)) if Some(&version) != self.replaces.as_ref() => {
+                let overwritten = (*replaced).clone();
+                self.on_overwritten(rules, &overwritten)
+            }
+            _ => self.applied(self.version.clone()),
+        }
+    }
+
+    /// Our update wrote over a version that we had not seen, which `If-Match` should have kept it from.
+    fn on_overwritten(&mut self, rules: &Rules<'_>, overwritten: &Value) -> Step {
+        let version = self.version.take();
         self.notice = Some(
             "the server took an update although If-Match named an older version; the record is read before each write \
              from here on (set read_first = true to do so for all)"
                 .to_owned(),
         );
-        if rules.on_remote_edit == RemoteEdit::Hold && self.was_edited(rules, &overwritten) {
+        if rules.on_remote_edit == RemoteEdit::Hold && self.was_edited(rules, overwritten) {
             return conflict(
                 "Patient was edited at the target since we last wrote it, and the server let our update pass although \
                  If-Match named an older version: the edit is in the record's history",
             );
         }
-        let merged = ownership::merge(&overwritten, self.wanted.as_ref(), self.last.as_ref(), rules.settings);
+        let merged = ownership::merge(overwritten, self.wanted.as_ref(), self.last.as_ref(), rules.settings);
         // Marked as shared also where nothing was lost this time: so the next write reads first.
         let lost = merged.fingerprint.shared;
         self.written = Some(merged.fingerprint.into_shared());
@@ -172,10 +211,10 @@ impl Delivery<'_> {
         self.applied(answer.version())
     }
 
-    /// The answer to a write that speaks of another record than the one that was written: that one is read before anything of it
-    /// is believed.
+    /// The answer to a write that speaks of another record than the one that was written: that one is read before
+    /// anything of it is believed.
     pub(super) fn answered_with_another(&mut self, rules: &Rules<'_>, answer: &Answer) -> Option<Step> {
-        let is_other = |record| !self.was_named_by_a_person() && self.carries(rules, record) != Carries::Exactly;
+        let is_other = |record| !self.was_named_by_operator() && self.carries(rules, record) != Carries::Exactly;
         if answer.record().is_some_and(is_other) {
             return Some(conflict(NOT_OURS));
         }
@@ -207,10 +246,11 @@ impl Delivery<'_> {
         if found.is_empty() {
             return self.gone();
         }
-        // Another record carries our identifier. Whether the one under this id is there, the server says without its address.
+        // Another record carries our identifier. Whether the one under this id is there, the server says without its
+        // address.
         self.stage = Stage::ConfirmIdGone;
         let id = mapping::percent_encode(self.id.as_deref().unwrap_or_default());
-        Step::Ask(Ask::new(Method::Get, format!("Patient?_id={id}"), None))
+        Step::Send(Interaction::new(Method::Get, format!("Patient?_id={id}"), None))
     }
 
     pub(super) fn confirm_id_gone(&mut self, answer: &Answer) -> Step {
@@ -239,9 +279,9 @@ impl Delivery<'_> {
     }
 }
 
-/// A conflict about a record whose content a person may keep.
+/// A conflict about a record whose content an operator may keep.
 fn holding(message: &str, now: &Kept) -> Step {
-    // The host keeps what stands in brackets, and shows it to nobody: `plugins/README.md`.
+    // The host keeps what is in the brackets, and shows it to nobody: `plugins/README.md`.
     conflict(&format!("{message} [holds {}]", now.to_text()))
 }
 

@@ -1,9 +1,9 @@
 //! The line to the server during one call: sends a round's requests in Bundles or one by one, and learns on the way.
 //!
-//! Owns what this call has learnt of the server (no Bundles, no searches in them, no ids of ours, smaller Bundles) and the
-//! way from one bad request to its own answer: a Bundle that is refused or breaks is cut until the entry is found. A write that
-//! the server may still be working on is never part of that: it ends as unanswered. Before anything odd is laid to a patient, a
-//! small search asks whether the target is well. It judges no change, and `wire` sends.
+//! Owns what this call has learnt of the server (no Bundles, no searches in them, no ids of ours, smaller Bundles) and
+//! the way from one bad request to its own answer: a Bundle that is refused or breaks is cut until the entry is found.
+//! A write that the server may still be working on is never part of that: it ends as unanswered. Before anything odd is
+//! laid to a patient, a small search asks whether the target is well. It judges no change, and `wire` sends.
 
 use std::collections::VecDeque;
 
@@ -14,7 +14,7 @@ use super::wire::{Posted, Sent, Wire};
 use crate::answer::Answer;
 use crate::bundle::{self, Entry};
 use crate::capability::probe_query;
-use crate::delivery::{Ask, Rules};
+use crate::delivery::{Interaction, Rules};
 
 /// Bundles in a row that break before requests are sent one by one.
 const BROKEN_BUNDLES_MAX: u32 = 3;
@@ -27,8 +27,8 @@ const TIMEOUTS_MAX: u32 = 2;
 #[derive(Debug)]
 pub(super) enum Reply {
     Answer(Answer),
-    /// It was in a Bundle that the server answered and did not carry out as asked, and doing it twice would do harm: look before
-    /// it is sent again.
+    /// It was in a Bundle that the server answered and did not carry out as asked, and doing it twice would do harm:
+    /// look before it is sent again.
     LookFirst,
     /// It was sent and not answered, or not by the server. The failure is this request's own.
     Unanswered(Failure),
@@ -76,11 +76,12 @@ impl<'a> Line<'a> {
     }
 
     /// Sends the requests; each at most once, unless doing it twice changes nothing.
-    pub(super) fn round(&mut self, asks: &[(usize, Ask)]) -> Round {
+    pub(super) fn round(&mut self, interactions: &[(usize, Interaction)]) -> Round {
         let mut round = Round::default();
         // Apart, so that a refusal of searches is known as one.
         for searches in [true, false] {
-            let part: Vec<&(usize, Ask)> = asks.iter().filter(|(_, ask)| ask.is_search() == searches).collect();
+            let part: Vec<&(usize, Interaction)> =
+                interactions.iter().filter(|(_, interaction)| interaction.is_search() == searches).collect();
             if let Err(failure) = self.part(&part, searches, &mut round) {
                 round.stopped = Some(failure);
                 break;
@@ -89,15 +90,23 @@ impl<'a> Line<'a> {
         round
     }
 
-    fn part(&mut self, asks: &[&(usize, Ask)], searches: bool, round: &mut Round) -> Result<(), Failure> {
-        let entries: Vec<Entry> =
-            asks.iter().map(|(index, ask)| Entry::new(*index, ask, self.rules.capabilities)).collect();
+    fn part(
+        &mut self,
+        interactions: &[&(usize, Interaction)],
+        searches: bool,
+        round: &mut Round,
+    ) -> Result<(), Failure> {
+        let entries: Vec<Entry> = interactions
+            .iter()
+            .map(|(index, interaction)| Entry::new(*index, interaction, self.rules.capabilities))
+            .collect();
         let mut queue: VecDeque<Vec<Entry>> = self.cut(entries).into();
         while let Some(entries) = queue.pop_front() {
             if entries.len() == 1 || !self.bundles || (searches && !self.searches_in_bundles) {
-                let of_chunk = |ask: &&&(usize, Ask)| entries.iter().any(|entry| entry.index == ask.0);
-                for (index, ask) in asks.iter().filter(of_chunk) {
-                    self.alone(*index, ask, round)?;
+                let of_chunk =
+                    |interaction: &&&(usize, Interaction)| entries.iter().any(|entry| entry.index == interaction.0);
+                for (index, interaction) in interactions.iter().filter(of_chunk) {
+                    self.alone(*index, interaction, round)?;
                 }
             } else {
                 self.together(entries, searches, &mut queue, round)?;
@@ -211,17 +220,17 @@ impl<'a> Line<'a> {
     }
 
     /// Sends one request for itself.
-    fn alone(&mut self, index: usize, ask: &Ask, round: &mut Round) -> Result<(), Failure> {
-        if ask.only_if_new && self.refuses_ids {
+    fn alone(&mut self, index: usize, interaction: &Interaction, round: &mut Round) -> Result<(), Failure> {
+        if interaction.only_if_new && self.refuses_ids {
             round.replies.push((index, Reply::Answer(Answer::of_status(405))));
             return Ok(());
         }
-        let reply = match self.wire.single(ask) {
+        let reply = match self.wire.single(interaction) {
             Sent::Answered(answer) => {
                 if is_sound(&answer) {
                     self.odd_in_a_row = 0;
                 }
-                self.refuses_ids |= ask.only_if_new && matches!(answer.status, 404 | 405 | 501);
+                self.refuses_ids |= interaction.only_if_new && matches!(answer.status, 404 | 405 | 501);
                 Reply::Answer(answer)
             }
             Sent::Odd(failure, answer) => {
@@ -244,6 +253,11 @@ impl<'a> Line<'a> {
         };
         round.replies.push((index, reply));
         Ok(())
+    }
+
+    /// Whether the server refuses our credentials a write that no server could carry out.
+    pub(super) fn refuses_every_write(&self) -> bool {
+        self.wire.refuses_a_broken_write()
     }
 
     /// Something odd came back: asks whether the target is well, where that is not known or has become doubtful.
@@ -280,8 +294,8 @@ fn halve(mut entries: Vec<Entry>, queue: &mut VecDeque<Vec<Entry>>) {
     queue.extend([entries, second].into_iter().filter(|half| !half.is_empty()));
 }
 
-/// What it means for one patient whose request, sent alone, was not answered while the target is well: an attempt. The host
-/// keeps the patient in work for as long as the server may be working on it.
+/// What it means for one patient whose request, sent alone, was not answered while the target is well: an attempt. The
+/// host keeps the patient in work for as long as the server may be working on it.
 fn own(failure: Failure) -> Failure {
     Failure { kind: FailureKind::Transient, ..failure }
 }

@@ -1,8 +1,9 @@
 //! What may be repeated of an `OperationOutcome`: one line in which every word is one of ours.
 //!
-//! Servers repeat and rephrase the values that they complain about, so nothing is recognised as a value and left out. It is the
-//! other way round: codes, element paths and words that stand in `words` come through, and `...` marks what did not. Words count
-//! letter by letter, in lower case or as the exact name of an element. So a family name comes through only where it is such a word.
+//! Servers repeat and rephrase the values that they complain about, so nothing is recognised as a value and left out.
+//! It is the other way round: codes, element paths and words that are in `words` pass, and `...` marks what did not.
+//! Words count letter by letter, in lower case or as the exact name of an element. So a family name comes through only
+//! where it is such a word.
 
 mod words;
 
@@ -60,8 +61,9 @@ fn is_plain(code: &str, payload: &str) -> bool {
         && !payload.to_lowercase().contains(&code.to_lowercase())
 }
 
-/// An element's path, in either of FHIR's notations, with names of elements and small indices alone: `Patient.name[0].family`. It ends
-/// with `...` where something else comes, be it a literal or a condition. `None` where no name of it is known.
+/// An element's path, in either of FHIR's notations, with names of elements and small indices alone:
+/// `Patient.name[0].family`. It ends with `...` where something else comes, be it a literal or a condition. `None`
+/// where no name of it is known.
 fn place(path: &str) -> Option<String> {
     let mut kept = String::new();
     let mut rest = path.trim();

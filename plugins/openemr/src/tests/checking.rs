@@ -33,7 +33,7 @@ fn a_complete_openemr_is_named_and_without_warning() {
 #[test]
 fn a_database_without_openemr_is_misconfigured() {
     let failure = check::check(&Database::empty(), &Settings::default()).unwrap_err();
-    assert_eq!(described(&failure), "Misconfigured: this is no OpenEMR that can be delivered to: missing patient_data");
+    assert_eq!(described(&failure), "Misconfigured: not a usable OpenEMR database: missing patient_data");
 }
 
 #[test]

@@ -1,8 +1,8 @@
-//! Charts that a person linked, after OpenEMR's users merged ours into another.
+//! Charts that an operator linked, after OpenEMR's users merged ours into another.
 
 use super::*;
 
-/// What the host remembers when a person said `--keep relink --remote-id PID`.
+/// What the host remembers when an operator said `--keep relink --remote-id PID`.
 fn relinked(change: Change, pid: &str) -> Change {
     let named = Receipt { remote_id: pid.to_owned(), remote_version: None, fingerprint: None };
     linked(change, &named)
@@ -56,7 +56,7 @@ fn our_own_chart_may_be_named_too() {
     assert_eq!((second[0].remote_id.as_str(), second[0].remote_version.as_deref()), ("1", None));
 }
 
-/// The fingerprint that the host remembers of a conflict when a person keeps what OpenEMR holds.
+/// The fingerprint that the host remembers of a conflict when an operator keeps what OpenEMR holds.
 fn kept(outcome: &Outcome) -> Receipt {
     let refused = refusal(outcome);
     let (_, holds) = refused.rsplit_once(" [holds ").unwrap();
@@ -72,7 +72,7 @@ fn what_a_person_kept_is_held_until_both_sides_agree() {
     let declined = change("P-1", r#"{"city": "Busan"}"#);
     let refused = run(&database, &hold, &[linked(declined.clone(), &first[0])]).unwrap().outcomes;
     let kept = kept(&refused[0]);
-    // The declined state again changes nothing, and the decision stands.
+    // The declined state again changes nothing, and the decision is kept.
     let again = receipts(&database, &hold, &[linked(declined.clone(), &kept)]);
     assert_eq!(again[0].fingerprint, kept.fingerprint);
     // A newer one would write over what was kept.

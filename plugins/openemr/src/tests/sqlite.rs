@@ -10,7 +10,7 @@ use sqlx::{
 };
 use tokio::runtime::Runtime;
 
-use crate::lent::Lent;
+use crate::target_db::TargetDb;
 
 const FIXTURE: &str = include_str!("../../../../tests/fixtures/openemr/sqlite.sql");
 
@@ -109,7 +109,7 @@ impl Sqlite {
     }
 }
 
-impl Lent for Sqlite {
+impl TargetDb for Sqlite {
     fn dialect(&self) -> Dialect {
         Dialect::Sqlite
     }

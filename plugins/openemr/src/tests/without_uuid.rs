@@ -41,7 +41,7 @@ fn stranger(database: &Database, pid: i64, pubpid: &str) {
     ));
 }
 
-/// What the host remembers when a person said `--keep local` of a chart that is there, or `--keep relink`.
+/// What the host remembers when an operator said `--keep local` of a chart that is there, or `--keep relink`.
 fn by_word(change: Change, pid: &str) -> Change {
     linked(change, &Receipt { remote_id: pid.to_owned(), remote_version: None, fingerprint: None })
 }
@@ -54,7 +54,8 @@ fn another_persons_chart_with_our_public_id_is_a_conflict_and_stays_as_it_is() {
     let outcomes = run(&database, &context, &[change("200", "{}"), change("P-2", "{}")]).unwrap().outcomes;
     assert!(refusal(&outcomes[0]).starts_with("Conflict: the chart with pid 200 carries this patient's id"));
     assert_eq!(receipt(outcomes.into_iter().nth(1).unwrap()).remote_id, "201");
-    // A typing error of a person's goes no further: that the public id agrees says nothing where OpenEMR filled it in.
+    // A typing error of an operator's goes no further: that the public id agrees says nothing where OpenEMR filled it
+    // in.
     let by_word = by_word(change("200", "{}"), "200");
     let outcomes = run(&database, &context, std::slice::from_ref(&by_word)).unwrap().outcomes;
     assert!(refusal(&outcomes[0]).contains("another name or birth date"), "{:?}", outcomes[0]);

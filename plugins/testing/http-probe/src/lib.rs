@@ -1,4 +1,5 @@
-//! An HTTP adapter that sends the requests of its settings and reports what came back, for the tests of the host's HTTP.
+//! An HTTP adapter that sends the requests of its settings and reports what came back, for the tests of the host's
+//! HTTP.
 //!
 //! It talks to `wasi:http` directly: what a hostile adapter would do is not hidden behind a comfortable client.
 

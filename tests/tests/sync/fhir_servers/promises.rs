@@ -1,10 +1,15 @@
 //! What must hold on every FHIR server while nothing breaks.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 use tests::host::Host;
+use tests::servers::Proxy;
 
 use super::server::{SYSTEM, Server, Settings, host_at, import, sync, unique, written_back};
 use crate::support::{patient, put};
+
+const LIMIT: Duration = Duration::from_secs(120);
 
 /// A server in Java that has just started, beside everything else on two cores, takes its time.
 const PATIENT: &str = "timeout_ms = 60000";
@@ -169,4 +174,36 @@ pub(crate) fn two_records_of_one_patient_are_a_conflict(server: &Server) {
     let records = server.records(&id);
     assert_eq!(records.len(), 2, "and no third");
     assert!(records.iter().all(|record| record.get("address").is_none()), "both are left alone: {records:?}");
+}
+
+/// What the adapter sends to see whether its credentials may write.
+pub(crate) fn a_create_that_is_cut_off_is_refused_by_everyone(server: &Server) {
+    let status = server.create_from("{");
+    assert!((400..500).contains(&status) && ![401, 403].contains(&status), "{status}");
+}
+
+pub(crate) fn a_double_that_others_make_while_we_create_is_a_conflict_at_once(server: &Server) {
+    let id = unique("W");
+    let proxy = &mut Proxy::start(server.port()).expect("proxy");
+    proxy.hold_writes().expect("hold");
+    let host = host_at(&proxy.address_of(&server.url), &Settings { http: PATIENT, ..Settings::default() });
+    put(&host, &patient(&id));
+    let mut running = host.spawn(&["run"]).expect("spawn");
+    // Our search has found nobody, and our create is on its way.
+    running.wait_until("the create is held", LIMIT, || proxy.held() > 0).expect("wait");
+    server.create(&json!({
+        "resourceType": "Patient", "identifier": [{ "system": SYSTEM, "value": id }], "gender": "female",
+        "name": [{ "family": "Choi", "given": ["JiWoo"], "text": "JiWoo Choi" }], "birthDate": "1990-05-05",
+    }));
+    proxy.pass().expect("pass");
+    let settled = || {
+        let totals = host.status()["totals"].clone();
+        totals["failed"] == 1 || totals["done"] == 1
+    };
+    running.wait_until("it is settled", LIMIT, settled).expect("wait");
+    match server.records(&id).len() {
+        // The server's own condition kept ours out.
+        1 => assert_eq!(host.status()["totals"]["done"], 1, "{}", host.status()),
+        _ => assert_conflict(&host, &id),
+    }
 }

@@ -72,7 +72,16 @@ impl Server {
         assert!([404, 410].contains(&self.read(id).0), "the record is gone");
     }
 
+    /// The status of a create whose body is this.
+    pub(crate) fn create_from(&self, text: &str) -> u16 {
+        self.send_text("POST", "Patient", Some(text)).0
+    }
+
     fn send(&self, method: &str, path: &str, body: Option<&Value>) -> (u16, Value) {
+        self.send_text(method, path, body.map(Value::to_string).as_deref())
+    }
+
+    fn send_text(&self, method: &str, path: &str, body: Option<&str>) -> (u16, Value) {
         let mut command = Command::new("curl");
         command
             .args(["-sS", "--max-time", "60", "-w", "\n%{http_code}", "-X", method])
@@ -84,7 +93,7 @@ impl Server {
             command.args(["--data-binary", "@-"]);
         }
         let mut child = command.spawn().expect("curl");
-        let text = body.map(Value::to_string).unwrap_or_default();
+        let text = body.unwrap_or_default();
         child.stdin.take().expect("piped").write_all(text.as_bytes()).expect("curl reads");
         let output = child.wait_with_output().expect("curl ends");
         let text = String::from_utf8_lossy(&output.stdout);

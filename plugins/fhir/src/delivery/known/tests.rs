@@ -155,7 +155,7 @@ fn a_record_that_lost_our_identifier_is_left_alone_until_a_person_decides() {
         receipt(&one(&server, &rules, &self::change(1, operation, "Jun", Some(&declined))));
         let newer = one(&server, &rules, &self::change(1, operation, "Ho", Some(&declined)));
         assert_eq!((failed(&newer).0, server.record(1)), (FailureKind::Conflict, before));
-        // `--keep local`: the link is a person's word from then on, and the record carries our identifier again.
+        // `--keep local`: the link is an operator's choice from then on, and the record carries our identifier again.
         let word = Receipt { fingerprint: None, remote_version: None, ..link };
         receipt(&one(&server, &rules, &self::change(1, operation, "Jun", Some(&word))));
         assert!(server.record(1)["identifier"].to_string().contains("P-1"));

@@ -1,4 +1,5 @@
-//! Requests that the server may still be working on: no write is sent a second time in a call, and one patient stops no other.
+//! Requests that the server may still be working on: no write is sent a second time in a call, and one patient stops no
+//! other.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -105,7 +106,8 @@ fn reads_go_again_whatever_a_gateway_says() {
         let server = Server { before: Some(Box::new(gives_up)), ..Server::default() };
         let outcomes = deliver(&server, &rules(&settings, &capabilities), &batch(40));
         let found = outcomes.map(|outcomes| kinds(&outcomes));
-        // The creates that are behind the searches then fit into what the gateway lets pass, unless nothing made them smaller.
+        // The creates that are behind the searches then fit into what the gateway lets pass, unless nothing made them
+        // smaller.
         assert!(server.requests().len() > 2, "{status}");
         let count = found.map_or(0, |found| found.iter().filter(|kind| kind.is_none()).count());
         assert_eq!(count, server.count(), "{status}");

@@ -134,7 +134,8 @@ impl Dice {
     }
 }
 
-/// Every word of a line is one of ours, a path of such words, a message's number, a status, or the mark of what was left out.
+/// Every word of a line is one of ours, a path of such words, a message's number, a status, or the mark of what was
+/// left out.
 fn is_ours(line: &str) -> bool {
     let mut before = "";
     line.split(' ').all(|word| {

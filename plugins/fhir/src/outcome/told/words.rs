@@ -1,7 +1,7 @@
 //! The words that may be repeated of what a server says: FHIR's own, and the usual ones of validators.
 //!
-//! A word belongs here when it says what is wrong with a request and nothing of a patient. So there are no words for a gender, a
-//! month, a street or a language, and none that begins with a capital but names of types.
+//! A word belongs here when it says what is wrong with a request and nothing of a patient. So there are no words for a
+//! gender, a month, a street or a language, and none that begins with a capital but names of types.
 
 /// Whether it is a word of validators.
 pub(super) fn is_word(word: &str) -> bool {

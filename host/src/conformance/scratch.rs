@@ -1,4 +1,4 @@
-//! Private databases: made for one run of the suite, filled by the author's file, and gone afterwards.
+//! Scratch databases: made for one run of the suite, filled by the author's file, and gone afterwards.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ const STATEMENT_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Where private databases are made.
 #[derive(Clone, Debug)]
-pub enum Place {
+pub enum ScratchServer {
     /// A file in a folder of its own.
     Sqlite,
     /// A new database on a MySQL or MariaDB server.
@@ -25,7 +25,7 @@ pub enum Place {
 }
 
 /// One private database.
-pub(super) struct Private {
+pub(super) struct ScratchDatabase {
     pub(super) name: &'static str,
     pub(super) locator: Locator,
     /// On a server: where it was made, and the statement that removes it.
@@ -34,7 +34,7 @@ pub(super) struct Private {
     _folder: Option<TempDir>,
 }
 
-impl Place {
+impl ScratchServer {
     /// Its name for people.
     #[must_use]
     pub fn name(&self) -> &'static str {
@@ -46,19 +46,19 @@ impl Place {
     }
 
     /// Makes one, and runs the author's statements in it.
-    pub(super) async fn make(&self, setup: Option<&str>) -> Result<Private, ConformanceError> {
-        let refuse = |reason: String| ConformanceError::Place { place: self.name().to_owned(), reason };
-        let private = self.empty().await.map_err(refuse)?;
+    pub(super) async fn make(&self, setup: Option<&str>) -> Result<ScratchDatabase, ConformanceError> {
+        let refuse = |reason: String| ConformanceError::ScratchServer { place: self.name().to_owned(), reason };
+        let scratch = self.empty().await.map_err(refuse)?;
         if let Some(setup) = setup
-            && let Err(reason) = load(&private.locator, setup).await
+            && let Err(reason) = load(&scratch.locator, setup).await
         {
-            private.remove().await;
+            scratch.remove().await;
             return Err(refuse(reason));
         }
-        Ok(private)
+        Ok(scratch)
     }
 
-    async fn empty(&self) -> Result<Private, String> {
+    async fn empty(&self) -> Result<ScratchDatabase, String> {
         let name = format!("conformance_{}", uuid::Uuid::now_v7().simple());
         match self {
             Self::Sqlite => {
@@ -66,7 +66,12 @@ impl Place {
                 let folder = tempfile::Builder::new().prefix("neuronova-conformance-").tempdir().map_err(failed)?;
                 let file = folder.path().join("target.db");
                 std::fs::write(&file, []).map_err(failed)?;
-                Ok(Private { name: self.name(), locator: Locator::Sqlite(file), made: None, _folder: Some(folder) })
+                Ok(ScratchDatabase {
+                    name: self.name(),
+                    locator: Locator::Sqlite(file),
+                    made: None,
+                    _folder: Some(folder),
+                })
             }
             Self::MySql(server) => {
                 let at = Locator::MySql(server.clone());
@@ -74,7 +79,7 @@ impl Place {
                 let mut url = server.clone();
                 url.set_path(&name);
                 let made = Some((at, format!("DROP DATABASE {name}")));
-                Ok(Private { name: self.name(), locator: Locator::MySql(url), made, _folder: None })
+                Ok(ScratchDatabase { name: self.name(), locator: Locator::MySql(url), made, _folder: None })
             }
             Self::Postgres(server) => {
                 let at = Locator::Postgres(server.clone());
@@ -82,13 +87,13 @@ impl Place {
                 let mut url = server.clone();
                 url.query_pairs_mut().append_pair("options[search_path]", &name);
                 let made = Some((at, format!("DROP SCHEMA {name} CASCADE")));
-                Ok(Private { name: self.name(), locator: Locator::Postgres(url), made, _folder: None })
+                Ok(ScratchDatabase { name: self.name(), locator: Locator::Postgres(url), made, _folder: None })
             }
         }
     }
 }
 
-impl Private {
+impl ScratchDatabase {
     /// Best effort: what stays is empty of real data, and its name says what it was.
     pub(super) async fn remove(self) {
         if let Some((at, statement)) = self.made

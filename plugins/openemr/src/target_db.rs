@@ -6,14 +6,14 @@
 use adapter_sdk::database::{DatabaseError, Dialect, Execution, Rows, Transaction, Value};
 
 /// The four verbs of a lent transaction.
-pub(crate) trait Lent {
+pub(crate) trait TargetDb {
     fn dialect(&self) -> Dialect;
     fn query(&self, sql: &str, parameters: &[Value], rows_max: u32) -> Result<Rows, DatabaseError>;
     fn execute(&self, sql: &str, parameters: &[Value]) -> Result<Execution, DatabaseError>;
     fn lock(&self, name: &str, timeout_ms: u32) -> Result<(), DatabaseError>;
 }
 
-impl Lent for Transaction {
+impl TargetDb for Transaction {
     fn dialect(&self) -> Dialect {
         self.dialect()
     }

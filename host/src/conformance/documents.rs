@@ -1,13 +1,13 @@
-//! What the HTTP double keeps, and how it answers: documents by their path, with versions, and a little of FHIR R4.
+//! What the mock server keeps, and how it answers: documents by their path, with versions, and a little of FHIR R4.
 //!
-//! Pure: a request in, an answer out. `double.rs` brings it onto a socket.
+//! Pure: a request in, an answer out. `mock_server.rs` brings it onto a socket.
 
 use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
 /// A request, read to its end.
-pub(super) struct Asked {
+pub(super) struct MockRequest {
     pub(super) method: String,
     /// Below the base URL, without the leading slash.
     pub(super) path: String,
@@ -19,7 +19,7 @@ pub(super) struct Asked {
 
 /// An answer.
 #[derive(Default)]
-pub(super) struct Answered {
+pub(super) struct MockResponse {
     pub(super) status: u16,
     /// Names in lower case.
     pub(super) headers: Vec<(String, String)>,
@@ -33,13 +33,13 @@ pub(super) struct Documents {
     created: u64,
 }
 
-impl Asked {
+impl MockRequest {
     fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
     }
 }
 
-impl Answered {
+impl MockResponse {
     /// What went wrong, as a FHIR server says it; others read the status alone.
     fn refused(status: u16) -> Self {
         let issue = json!([{"severity": "error", "code": "processing"}]);
@@ -58,30 +58,30 @@ impl Documents {
     }
 
     /// GET, PUT, POST and DELETE, with `If-Match`, `If-None-Match: *` and FHIR's `If-None-Exist`.
-    pub(super) fn answer(&mut self, asked: &Asked) -> Answered {
-        let path = asked.path.trim_end_matches('/').to_owned();
-        match asked.method.as_str() {
-            "GET" if path == "metadata" => Answered::json(200, &capability_statement()),
-            "GET" | "HEAD" => self.read(&path, &asked.query),
-            "PUT" if path.contains('/') => self.write(&path, asked),
-            "POST" if !path.is_empty() => self.create(&path, asked),
+    pub(super) fn answer(&mut self, request: &MockRequest) -> MockResponse {
+        let path = request.path.trim_end_matches('/').to_owned();
+        match request.method.as_str() {
+            "GET" if path == "metadata" => MockResponse::json(200, &capability_statement()),
+            "GET" | "HEAD" => self.read(&path, &request.query),
+            "PUT" if path.contains('/') => self.write(&path, request),
+            "POST" if !path.is_empty() => self.create(&path, request),
             "DELETE" if path.contains('/') => match self.kept.remove(&path) {
-                Some(_) => Answered { status: 204, ..Answered::default() },
-                None => Answered::refused(404),
+                Some(_) => MockResponse { status: 204, ..MockResponse::default() },
+                None => MockResponse::refused(404),
             },
-            _ => Answered::refused(405),
+            _ => MockResponse::refused(405),
         }
     }
 
-    fn read(&self, path: &str, query: &str) -> Answered {
+    fn read(&self, path: &str, query: &str) -> MockResponse {
         if let Some((version, body)) = self.kept.get(path) {
-            let mut answer = Answered { status: 200, body: body.clone(), ..Answered::default() };
+            let mut answer = MockResponse { status: 200, body: body.clone(), ..MockResponse::default() };
             answer.headers.push(("content-type".to_owned(), "application/json".to_owned()));
             answer.headers.push(("etag".to_owned(), etag(*version)));
             return answer;
         }
         if path.contains('/') {
-            return Answered::refused(404);
+            return MockResponse::refused(404);
         }
         // A collection: everything below it, or what carries the identifier that is asked for.
         let found: Vec<Value> = self.search(path, query).into_iter().map(|(_, resource)| resource).collect();
@@ -90,9 +90,9 @@ impl Documents {
             let bundle = json!({
                 "resourceType": "Bundle", "type": "searchset", "total": entries.len(), "entry": entries,
             });
-            return Answered::json(200, &bundle);
+            return MockResponse::json(200, &bundle);
         }
-        Answered::json(200, &Value::Array(found))
+        MockResponse::json(200, &Value::Array(found))
     }
 
     fn search(&self, collection: &str, query: &str) -> Vec<(String, Value)> {
@@ -108,21 +108,21 @@ impl Documents {
             .collect()
     }
 
-    fn write(&mut self, path: &str, asked: &Asked) -> Answered {
+    fn write(&mut self, path: &str, request: &MockRequest) -> MockResponse {
         let version = self.kept.get(path).map(|(version, _)| *version);
-        if let Some(wanted) = asked.header("if-match")
+        if let Some(wanted) = request.header("if-match")
             && version.is_none_or(|version| !wanted.contains(&format!("\"{version}\"")))
         {
-            return Answered::refused(412);
+            return MockResponse::refused(412);
         }
-        if asked.header("if-none-match") == Some("*") && version.is_some() {
-            return Answered::refused(412);
+        if request.header("if-none-match") == Some("*") && version.is_some() {
+            return MockResponse::refused(412);
         }
-        self.keep(path, version, &asked.body)
+        self.keep(path, version, &request.body)
     }
 
-    fn create(&mut self, collection: &str, asked: &Asked) -> Answered {
-        if let Some(query) = asked.header("if-none-exist") {
+    fn create(&mut self, collection: &str, request: &MockRequest) -> MockResponse {
+        if let Some(query) = request.header("if-none-exist") {
             match &self.search(collection, query)[..] {
                 [] => {}
                 [(path, _)] => {
@@ -130,17 +130,17 @@ impl Documents {
                     answer.headers.push(("location".to_owned(), path.clone()));
                     return answer;
                 }
-                _ => return Answered::refused(412),
+                _ => return MockResponse::refused(412),
             }
         }
         self.created += 1;
         let path = format!("{collection}/{}", self.created);
-        self.keep(&path, None, &asked.body)
+        self.keep(&path, None, &request.body)
     }
 
     /// Only JSON is taken; a FHIR resource is given its id and version, as a server does.
-    fn keep(&mut self, path: &str, before: Option<u64>, body: &[u8]) -> Answered {
-        let Ok(mut document) = serde_json::from_slice::<Value>(body) else { return Answered::refused(400) };
+    fn keep(&mut self, path: &str, before: Option<u64>, body: &[u8]) -> MockResponse {
+        let Ok(mut document) = serde_json::from_slice::<Value>(body) else { return MockResponse::refused(400) };
         let version = before.unwrap_or(0) + 1;
         if document.get("resourceType").is_some() {
             document["id"] = json!(path.rsplit('/').next());
@@ -174,7 +174,7 @@ fn capability_statement() -> Value {
     json!({
         "resourceType": "CapabilityStatement", "status": "active", "kind": "instance", "fhirVersion": "4.0.1",
         "date": "2025-01-01", "format": ["json"],
-        "software": {"name": "HTTP double", "version": env!("CARGO_PKG_VERSION")},
+        "software": {"name": "mock server", "version": env!("CARGO_PKG_VERSION")},
         "rest": [{"mode": "server", "resource": [{
             "type": "Patient", "interaction": interactions, "versioning": "versioned-update",
             "conditionalCreate": true, "searchParam": [{"name": "identifier", "type": "token"}],
@@ -190,8 +190,9 @@ mod tests {
         let headers = headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
         let (path, query) = path.split_once('?').unwrap_or((path, ""));
         let body = br#"{"a": 1, "identifier": [{"system": "s", "value": "v"}]}"#.to_vec();
-        let asked = Asked { method: method.to_owned(), path: path.to_owned(), query: query.to_owned(), headers, body };
-        documents.answer(&asked).status
+        let request =
+            MockRequest { method: method.to_owned(), path: path.to_owned(), query: query.to_owned(), headers, body };
+        documents.answer(&request).status
     }
 
     #[test]

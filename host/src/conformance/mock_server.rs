@@ -1,6 +1,6 @@
-//! The HTTP double: a small server on loopback, for one run of the suite. It can be told to answer everything alike.
+//! The mock server: a small server on loopback, for one run of the suite. It can be told to answer everything alike.
 //!
-//! One request for each connection. What it keeps and how it answers is in `store.rs`, or as the author says in
+//! One request for each connection. What it keeps and how it answers is in `documents.rs`, or as the author says in
 //! `canned.rs`.
 
 use std::sync::{Arc, Mutex, PoisonError};
@@ -12,7 +12,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::answers::Answers;
 use super::canned::Canned;
-use super::store::{Answered, Asked, Documents};
+use super::documents::{Documents, MockRequest, MockResponse};
 
 /// A request of an adapter under test is small, and here at once.
 const REQUEST_BYTES_MAX: usize = 32 << 20;
@@ -32,7 +32,7 @@ pub(super) enum Mood {
 
 /// The running server; it stops when the last handle is dropped.
 #[derive(Clone)]
-pub(super) struct Double {
+pub(super) struct MockServer {
     port: u16,
     shared: Arc<Shared>,
     _stop: Arc<DropGuard>,
@@ -50,15 +50,15 @@ enum Keeper {
 }
 
 impl Keeper {
-    fn answer(&mut self, asked: &Asked) -> Answered {
+    fn answer(&mut self, request: &MockRequest) -> MockResponse {
         match self {
-            Self::Documents(documents) => documents.answer(asked),
-            Self::Canned(canned) => canned.answer(asked),
+            Self::Documents(documents) => documents.answer(request),
+            Self::Canned(canned) => canned.answer(request),
         }
     }
 }
 
-impl Double {
+impl MockServer {
     pub(super) async fn start(answers: Option<&Answers>) -> std::io::Result<Self> {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
         let port = listener.local_addr()?.port();
@@ -100,7 +100,7 @@ async fn serve(listener: TcpListener, shared: Arc<Shared>, stop: CancellationTok
             let (shared, stop) = (Arc::clone(&shared), stop.clone());
             tokio::spawn(async move {
                 let talk = tokio::time::timeout(REQUEST_TIMEOUT, talk(stream, &shared));
-                // A client that went away is the adapter's affair, not the double's.
+                // A client that went away is the adapter's affair, not the server's.
                 stop.run_until_cancelled(talk).await.map(drop).unwrap_or_default();
             });
         }
@@ -109,38 +109,38 @@ async fn serve(listener: TcpListener, shared: Arc<Shared>, stop: CancellationTok
 }
 
 async fn talk(mut stream: TcpStream, shared: &Shared) -> std::io::Result<()> {
-    let Some(asked) = read(&mut stream).await? else { return Ok(()) };
+    let Some(request) = read(&mut stream).await? else { return Ok(()) };
     let mood = *lock(&shared.mood);
-    let answered = match mood {
+    let response = match mood {
         Mood::Closed => return Ok(()),
         Mood::Status(status) => {
             let waits = (status == 429).then(|| ("retry-after".to_owned(), "7".to_owned()));
-            Answered { status, headers: waits.into_iter().collect(), body: Vec::new() }
+            MockResponse { status, headers: waits.into_iter().collect(), body: Vec::new() }
         }
-        Mood::Well => lock(&shared.keeper).answer(&asked),
+        Mood::Well => lock(&shared.keeper).answer(&request),
     };
-    let mut head = format!("HTTP/1.1 {} Answer\r\nconnection: close\r\n", answered.status);
-    for (name, value) in &answered.headers {
+    let mut head = format!("HTTP/1.1 {} Answer\r\nconnection: close\r\n", response.status);
+    for (name, value) in &response.headers {
         let value = if name == "location" { format!("{BASE_PATH}/{value}") } else { value.clone() };
         head.extend([name, ": ", &value, "\r\n"]);
     }
-    if answered.status != 204 {
-        head.extend(["content-length: ", &answered.body.len().to_string(), "\r\n"]);
+    if response.status != 204 {
+        head.extend(["content-length: ", &response.body.len().to_string(), "\r\n"]);
     }
     head.push_str("\r\n");
     stream.write_all(head.as_bytes()).await?;
-    if asked.method != "HEAD" {
-        stream.write_all(&answered.body).await?;
+    if request.method != "HEAD" {
+        stream.write_all(&response.body).await?;
     }
     stream.shutdown().await
 }
 
 /// One request, or nothing when the client broke off or sent what is none.
-async fn read(stream: &mut TcpStream) -> std::io::Result<Option<Asked>> {
+async fn read(stream: &mut TcpStream) -> std::io::Result<Option<MockRequest>> {
     let mut bytes = Vec::new();
     loop {
-        if let Some(asked) = parse(&bytes) {
-            return Ok(Some(asked));
+        if let Some(request) = parse(&bytes) {
+            return Ok(Some(request));
         }
         if stream.read_buf(&mut bytes).await? == 0 || bytes.len() > REQUEST_BYTES_MAX {
             return Ok(None);
@@ -149,7 +149,7 @@ async fn read(stream: &mut TcpStream) -> std::io::Result<Option<Asked>> {
 }
 
 /// The request, when all of it is there. The host's client always says how long a body is.
-fn parse(bytes: &[u8]) -> Option<Asked> {
+fn parse(bytes: &[u8]) -> Option<MockRequest> {
     let mut headers = [httparse::EMPTY_HEADER; 64];
     let mut request = httparse::Request::new(&mut headers);
     let httparse::Status::Complete(head) = request.parse(bytes).ok()? else { return None };
@@ -163,7 +163,13 @@ fn parse(bytes: &[u8]) -> Option<Asked> {
     let body = bytes.get(head..head + length)?.to_vec();
     let target = request.path?.trim_start_matches(BASE_PATH).trim_start_matches('/');
     let (path, query) = target.split_once('?').unwrap_or((target, ""));
-    Some(Asked { method: request.method?.to_owned(), path: path.to_owned(), query: query.to_owned(), headers, body })
+    Some(MockRequest {
+        method: request.method?.to_owned(),
+        path: path.to_owned(),
+        query: query.to_owned(),
+        headers,
+        body,
+    })
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {

@@ -1,0 +1,270 @@
+//! One adapter at one scratch database or mock server: makes calls exactly as the host makes them, and keeps everything that
+//! came out.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use futures::future::BoxFuture;
+
+use super::mock_server::MockServer;
+use super::patients::Patients;
+use super::scratch::ScratchDatabase;
+use super::{ConformanceError, Options};
+use crate::database::{Database, Dialect, RowLimits, Value};
+use crate::domain::change::{Change, Failure, FailureKind, Outcome, RemoteEdit, Report};
+use crate::plugin::{Adapter, Fence, HttpOptions, LogTap, Usage};
+use crate::target::{
+    Applied, CallFailure, CheckedAdapter, FenceLost, Finish, Target, TargetKind, TargetSession, TargetSpec, most,
+};
+
+/// Connections to a scratch database.
+const CONNECTIONS_MAX: u32 = 2;
+
+/// An adapter at one place.
+pub(super) struct Harness {
+    pub(super) place: String,
+    pub(super) patients: Patients,
+    adapter: Arc<Adapter>,
+    target: Target,
+    /// Present for an adapter over HTTP.
+    server: Option<MockServer>,
+    state: Mutex<Vec<u8>>,
+    /// Everything that a person might read: messages, findings, ids.
+    texts: Mutex<Vec<String>>,
+    log: LogTap,
+    most: Mutex<Usage>,
+}
+
+/// The lease of a suite is never lost.
+struct AlwaysHolds;
+
+impl Fence for AlwaysHolds {
+    fn renew(&self) -> BoxFuture<'_, bool> {
+        Box::pin(std::future::ready(true))
+    }
+}
+
+impl Harness {
+    pub(super) fn database(
+        adapter: Arc<Adapter>,
+        options: &Options,
+        scratch: &ScratchDatabase,
+    ) -> Result<Self, ConformanceError> {
+        let (locator, grants) = (scratch.locator.clone(), options.grants.clone());
+        let kind = TargetKind::Database { locator, connections_max: CONNECTIONS_MAX, grants };
+        Self::new(scratch.name, adapter, options, kind, None)
+    }
+
+    pub(super) fn http(
+        adapter: Arc<Adapter>,
+        options: &Options,
+        server: &MockServer,
+    ) -> Result<Self, ConformanceError> {
+        let http = HttpOptions { base_url: server.base_url(), allow_private: true, ..HttpOptions::default() };
+        let kind = TargetKind::Http { options: http, in_doubt_ms: 0 };
+        Self::new("mock server", adapter, options, kind, Some(server.clone()))
+    }
+
+    fn new(
+        place: &str,
+        adapter: Arc<Adapter>,
+        options: &Options,
+        kind: TargetKind,
+        server: Option<MockServer>,
+    ) -> Result<Self, ConformanceError> {
+        let spec = TargetSpec {
+            name: "conformance".to_owned(),
+            adapter: options.adapter.clone(),
+            kind,
+            id_column: None,
+            on_remote_edit: RemoteEdit::Overwrite,
+            aggregate_types: adapter.descriptor().aggregate_types.clone(),
+            settings_json: options.settings_json.clone(),
+            limits: options.limits.clone(),
+            batch_max: 1,
+            concurrency: 1,
+        };
+        Ok(Self {
+            place: place.to_owned(),
+            patients: Patients::new(),
+            adapter,
+            target: Target::new(spec)?,
+            server,
+            state: Mutex::default(),
+            texts: Mutex::default(),
+            log: LogTap::default(),
+            most: Mutex::default(),
+        })
+    }
+
+    pub(super) fn is_database(&self) -> bool {
+        self.server.is_none()
+    }
+
+    pub(super) fn aggregate_types(&self) -> &[String] {
+        &self.adapter.descriptor().aggregate_types
+    }
+
+    /// Everything that came out so far.
+    pub(super) fn texts(&self) -> Vec<String> {
+        let mut texts = lock(&self.texts).clone();
+        texts.extend(self.log.lines());
+        texts
+    }
+
+    /// The most that one call used so far.
+    pub(super) fn most(&self) -> Usage {
+        *lock(&self.most)
+    }
+
+    pub(super) fn memory_mib_max(&self) -> u64 {
+        self.target.spec.limits.memory_mib
+    }
+
+    /// Calls `check`. Its state is then handed to every `apply`.
+    pub(super) async fn check(&self) -> Result<Report, CallFailure> {
+        let (result, usage) = self.session(Finish::RollBack).check(&self.adapter).await;
+        self.note_usage(usage);
+        let report = result.inspect_err(|failure| self.keep_failure(failure))?;
+        self.keep(&report.summary);
+        report.findings.iter().for_each(|finding| self.keep(&finding.message));
+        lock(&self.state).clone_from(&report.state);
+        Ok(report)
+    }
+
+    /// One call of `apply` with these changes.
+    pub(super) async fn apply(&self, changes: &[Change], edits: RemoteEdit) -> Result<Vec<Outcome>, CallFailure> {
+        let session = self.session(Finish::Commit(Arc::new(AlwaysHolds))).with_remote_edit(edits);
+        self.apply_in(session, changes).await
+    }
+
+    /// One call whose work is rolled back, as after a crash before the commit.
+    pub(super) async fn apply_and_roll_back(&self, changes: &[Change]) -> Result<Vec<Outcome>, CallFailure> {
+        self.apply_in(self.session(Finish::RollBack), changes).await
+    }
+
+    /// One call that is cut off after so many milliseconds. A database rolls back also what was done by then.
+    pub(super) async fn apply_cut_off(
+        &self,
+        changes: &[Change],
+        deadline_ms: u64,
+    ) -> Result<Vec<Outcome>, CallFailure> {
+        let finish = if self.is_database() { Finish::RollBack } else { Finish::Commit(Arc::new(AlwaysHolds)) };
+        self.apply_in(self.session(finish).with_deadline_ms(deadline_ms), changes).await
+    }
+
+    /// Delivers a batch as the host does: what fails as a whole is split. The suite fails a batch in which the adapter crashed,
+    /// and one that ends by a failure of the target as a whole.
+    pub(super) async fn deliver(&self, changes: &[Change]) -> Result<Vec<Outcome>, CallFailure> {
+        let session = self.session(Finish::Commit(Arc::new(AlwaysHolds)));
+        let delivered = session.deliver(&self.checked(), changes).await;
+        let delivered = delivered.map_err(|FenceLost| CallFailure::FenceLost)?;
+        self.note_usage(delivered.most);
+        self.keep_outcomes(&delivered.outcomes);
+        match (delivered.crash, delivered.target_failure) {
+            (Some(crash), _) => Err(CallFailure::Crashed(crash)),
+            (None, Some(failure)) => Err(CallFailure::Reported(failure)),
+            (None, None) => Ok(delivered.outcomes),
+        }
+    }
+
+    async fn apply_in(&self, session: TargetSession<'_>, changes: &[Change]) -> Result<Vec<Outcome>, CallFailure> {
+        let Applied { result, usage, .. } = session.apply(&self.checked(), changes).await;
+        self.note_usage(usage);
+        let outcomes = result.inspect_err(|failure| self.keep_failure(failure))?;
+        self.keep_outcomes(&outcomes);
+        Ok(outcomes)
+    }
+
+    fn session(&self, finish: Finish) -> TargetSession<'_> {
+        self.target.session(finish).with_log_tap(self.log.clone())
+    }
+
+    fn checked(&self) -> CheckedAdapter {
+        CheckedAdapter { adapter: Arc::clone(&self.adapter), state: lock(&self.state).clone() }
+    }
+
+    /// Counts the records there, over all tables or addresses.
+    pub(super) async fn records(&self) -> Result<u64, CallFailure> {
+        match (&self.server, self.target.database()) {
+            (None, Some(database)) => count(database).await.map_err(CallFailure::Database),
+            (server, _) => Ok(server.as_ref().map_or(0, MockServer::records)),
+        }
+    }
+
+    pub(super) async fn close(&self) {
+        self.target.close().await;
+    }
+
+    fn keep_outcomes(&self, outcomes: &[Outcome]) {
+        for outcome in outcomes {
+            match outcome {
+                Outcome::Failed(failure) => self.keep(&failure.message),
+                Outcome::Applied(receipt) => {
+                    self.keep(&receipt.remote_id);
+                    receipt.remote_version.iter().chain(&receipt.fingerprint).for_each(|text| self.keep(text));
+                }
+            }
+        }
+    }
+
+    fn keep_failure(&self, failure: &CallFailure) {
+        if let CallFailure::Reported(Failure { message, .. }) = failure {
+            self.keep(message);
+        }
+    }
+
+    fn keep(&self, text: &str) {
+        lock(&self.texts).push(text.to_owned());
+    }
+
+    fn note_usage(&self, usage: Usage) {
+        let mut known = lock(&self.most);
+        *known = most(*known, usage);
+    }
+}
+
+async fn count(database: &Database) -> Result<u64, crate::database::DatabaseError> {
+    let tables = match database.dialect() {
+        Dialect::Sqlite => "SELECT name FROM sqlite_master WHERE type = 'table'",
+        Dialect::MySql => "SELECT table_name FROM information_schema.tables WHERE table_schema = DATABASE()",
+        Dialect::Postgres => {
+            "SELECT table_name::text FROM information_schema.tables WHERE table_schema = current_schema()"
+        }
+    };
+    let mut transaction = database.begin_read().await?;
+    let mut total = 0;
+    for row in transaction.query(tables, &[], RowLimits::NONE).await?.rows {
+        let Some(name) = row.first().and_then(as_text) else { continue };
+        let quote = if database.dialect() == Dialect::MySql { '`' } else { '"' };
+        let counted =
+            transaction.query(&format!("SELECT COUNT(*) FROM {quote}{name}{quote}"), &[], RowLimits::NONE).await?;
+        total += counted.rows.first().and_then(|row| row.first()).and_then(as_number).unwrap_or(0);
+    }
+    transaction.rollback().await.ok();
+    Ok(total)
+}
+
+fn as_text(value: &Value) -> Option<String> {
+    match value {
+        Value::Text(text) | Value::Other(text) => Some(text.clone()),
+        Value::Bytes(bytes) => String::from_utf8(bytes.clone()).ok(),
+        _ => None,
+    }
+}
+
+fn as_number(value: &Value) -> Option<u64> {
+    match value {
+        Value::I64(number) => u64::try_from(*number).ok(),
+        Value::U64(number) => Some(*number),
+        _ => None,
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Whether a failure is of the target as a whole, as an outage must be.
+pub(super) fn is_outage(failure: &CallFailure, kind: FailureKind) -> bool {
+    matches!(failure, CallFailure::Reported(failure) if failure.kind == kind)
+}

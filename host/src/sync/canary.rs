@@ -1,0 +1,104 @@
+//! The canary: a new adapter that gets a few deliveries before it is activated. The old one is the measure.
+//!
+//! Meanwhile everything else goes on through the old adapter. One worker takes the canary's batch. If the canary fails a
+//! delivery of it, the old adapter gets the batch too, and the old one's outcomes count. So a canary costs no delivery anything.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use crate::domain::change::{FailureKind, Outcome};
+use crate::target::CheckedAdapter;
+
+/// Deliveries of a canary at most.
+pub(super) const CANARY_MAX: u32 = 20;
+
+/// A new adapter with the right to its one batch.
+pub(super) struct Canary {
+    pub(super) candidate: Arc<CheckedAdapter>,
+    is_taken: AtomicBool,
+}
+
+/// The result of a canary.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum CanaryResult {
+    /// It failed no more deliveries than the old adapter.
+    Passed,
+    /// It failed more. The reason is for the operator.
+    Rejected(String),
+}
+
+impl Canary {
+    pub(super) fn new(candidate: Arc<CheckedAdapter>) -> Self {
+        Self { candidate, is_taken: AtomicBool::new(false) }
+    }
+
+    /// Takes the canary's batch; `false` when another worker has taken it.
+    pub(super) fn take(&self) -> bool {
+        !self.is_taken.swap(true, Ordering::AcqRel)
+    }
+
+    /// The batch has shown nothing: another worker may take one.
+    pub(super) fn put_back(&self) {
+        self.is_taken.store(false, Ordering::Release);
+    }
+
+    /// Whether a worker has taken the canary's batch.
+    pub(super) fn is_taken(&self) -> bool {
+        self.is_taken.load(Ordering::Acquire)
+    }
+}
+
+/// Counts failures that the adapter is to blame for. Those that may pass, and those of the target as a whole, do not count.
+pub(super) fn failures(outcomes: &[Outcome]) -> usize {
+    outcomes.iter().filter(|outcome| is_failure(outcome)).count()
+}
+
+fn is_failure(outcome: &Outcome) -> bool {
+    matches!(outcome, Outcome::Failed(failure) if failure.kind.is_permanent() || failure.kind == FailureKind::Adapter)
+}
+
+/// Compares the outcomes of both adapters for the same changes.
+pub(super) fn compare(new: &[Outcome], old: &[Outcome]) -> CanaryResult {
+    let (with_new, with_old) = (failures(new), failures(old));
+    if with_new <= with_old {
+        return CanaryResult::Passed;
+    }
+    let first = new.iter().find_map(|outcome| match outcome {
+        Outcome::Failed(failure) if is_failure(outcome) => Some(failure.message.as_str()),
+        Outcome::Failed(_) | Outcome::Applied(_) => None,
+    });
+    CanaryResult::Rejected(format!(
+        "on trial {with_new} of {} deliveries failed, {with_old} with the old one: {}",
+        new.len(),
+        first.unwrap_or("no reason given")
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::change::{Failure, Receipt};
+
+    fn applied() -> Outcome {
+        Outcome::Applied(Receipt { remote_id: "1".to_owned(), remote_version: None, fingerprint: None })
+    }
+
+    fn failed(kind: FailureKind) -> Outcome {
+        Outcome::Failed(Failure::new(kind, "no"))
+    }
+
+    #[test]
+    fn it_is_refused_only_when_it_fails_more_than_the_old_one() {
+        let bad = || failed(FailureKind::Invalid);
+        assert_eq!(compare(&[bad(), applied()], &[bad(), applied()]), CanaryResult::Passed);
+        assert_eq!(compare(&[applied(), applied()], &[bad(), applied()]), CanaryResult::Passed);
+        let CanaryResult::Rejected(why) = compare(&[bad(), bad()], &[bad(), applied()]) else { panic!("passed") };
+        assert_eq!(why, "on trial 2 of 2 deliveries failed, 1 with the old one: no");
+    }
+
+    #[test]
+    fn what_may_pass_does_not_count_against_it() {
+        let outcomes = [failed(FailureKind::Transient), failed(FailureKind::Unavailable)];
+        assert_eq!(compare(&outcomes, &[applied(), applied()]), CanaryResult::Passed);
+    }
+}

@@ -1,0 +1,104 @@
+//! What the supervisor and the adapter swap of a target have in common: they set its gate and record its state in the store.
+
+use std::sync::Arc;
+
+use tokio::sync::watch;
+
+use super::SyncOptions;
+use super::gate::{Gate, OpenGate};
+use crate::domain::change::{Failure, FindingLevel, Report};
+use crate::plugin::Adapter;
+use crate::store::{BreakerState, DesiredState, Store, TargetReport, TargetState};
+use crate::target::{CheckedAdapter, Target};
+
+pub(super) struct TargetControl {
+    pub(super) target: Arc<Target>,
+    pub(super) store: Store,
+    pub(super) options: Arc<SyncOptions>,
+    pub(super) gate: watch::Sender<Gate>,
+}
+
+impl TargetControl {
+    pub(super) fn name(&self) -> &str {
+        &self.target.spec.name
+    }
+
+    pub(super) fn is_paused(&self) -> bool {
+        matches!(*self.gate.borrow(), Gate::Paused)
+    }
+
+    /// What deliveries flow through now.
+    pub(super) fn open_gate(&self) -> Option<OpenGate> {
+        self.gate.borrow().open().cloned()
+    }
+
+    /// Why the target is down, as the gate shows it.
+    pub(super) fn failure(&self) -> Option<Failure> {
+        self.gate.borrow().failure().cloned()
+    }
+
+    pub(super) fn set_gate(&self, gate: Gate) {
+        self.gate.send_replace(gate);
+    }
+
+    /// Lets deliveries flow through this adapter, where they flow at all.
+    pub(super) fn deliver_through(&self, active: Arc<CheckedAdapter>) {
+        if self.open_gate().is_some() {
+            self.set_gate(Gate::Open(OpenGate { active, canary: None }));
+        }
+    }
+
+    /// Checks the target with an adapter, and logs what was found.
+    pub(super) async fn check(&self, adapter: &Adapter) -> Result<Report, Failure> {
+        let report = self.target.check(adapter).await?;
+        for finding in &report.findings {
+            let name = self.name();
+            match finding.level {
+                FindingLevel::Ok => tracing::debug!(target_name = %name, finding = %finding.message, "check"),
+                FindingLevel::Warning => tracing::warn!(target_name = %name, finding = %finding.message, "check"),
+                FindingLevel::Problem => tracing::error!(target_name = %name, finding = %finding.message, "check"),
+            }
+        }
+        Ok(report)
+    }
+
+    /// Opens the gate for an adapter whose check passed, unless the target is paused.
+    pub(super) async fn activate(&self, adapter: Arc<Adapter>, report: Report) {
+        if self.open_gate().is_none() {
+            tracing::info!(target_name = %self.name(), found = %report.summary, "target is up");
+        }
+        self.record(TargetState::Up, BreakerState::Closed, None, Some(&report.summary)).await;
+        // Read before the gate opens: a paused target gets not a single batch.
+        let is_paused = match self.desired_state().await {
+            Some(desired) => desired.paused,
+            None => self.is_paused(),
+        };
+        let active = Arc::new(CheckedAdapter { adapter, state: report.state });
+        self.set_gate(if is_paused { Gate::Paused } else { Gate::Open(OpenGate { active, canary: None }) });
+    }
+
+    /// Records the target's state in the store, for `host status`.
+    pub(super) async fn record(
+        &self,
+        state: TargetState,
+        breaker: BreakerState,
+        failure: Option<&Failure>,
+        summary: Option<&str>,
+    ) {
+        let report = TargetReport { name: self.name(), state, breaker, failure, summary };
+        if let Err(error) = self.store.report_target(&report).await {
+            tracing::warn!(target_name = %self.name(), %error, "cannot record the state of the target");
+        }
+    }
+
+    /// What operators and other hosts want of the target; `None` when the store cannot be read.
+    pub(super) async fn desired_state(&self) -> Option<DesiredState> {
+        match self.store.desired_state(self.name()).await {
+            Ok(desired) => Some(desired),
+            Err(error) => {
+                tracing::debug!(target_name = %self.name(), %error, "cannot read the desired state of the target");
+                None
+            }
+        }
+    }
+}

@@ -1,0 +1,36 @@
+//! The fence of a batch: asks the store whether its lease stands, and renews it. Whoever commits or sends asks right before.
+
+use futures::future::BoxFuture;
+
+use crate::plugin::Fence;
+use crate::store::{Lease, Store};
+
+pub(super) struct StoreFence {
+    pub(super) store: Store,
+    pub(super) lease: Lease,
+    /// How long the server may work on a request that is sent now, in milliseconds. The renewal covers it; 0 at a database.
+    pub(super) in_doubt_ms: u64,
+}
+
+impl StoreFence {
+    async fn holds(&self) -> bool {
+        let Lease { target, id, .. } = &self.lease;
+        match self.store.renew_for(&self.lease, self.in_doubt_ms).await {
+            Ok(true) => true,
+            Ok(false) => {
+                tracing::warn!(target_name = %target, lease_id = id.get(), "fence: the lease was lost");
+                false
+            }
+            Err(error) => {
+                tracing::warn!(target_name = %target, lease_id = id.get(), %error, "fence: the lease cannot be renewed");
+                false
+            }
+        }
+    }
+}
+
+impl Fence for StoreFence {
+    fn renew(&self) -> BoxFuture<'_, bool> {
+        Box::pin(self.holds())
+    }
+}

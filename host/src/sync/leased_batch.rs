@@ -1,0 +1,110 @@
+//! A batch under a lease, from its claim until it is settled, released or lost. It owns its keep-alive and its release.
+//!
+//! While the batch waits for a worker, a task of its own renews the lease. Once a worker has begun it, the worker's own task
+//! does ([`LeasedBatch::keep_alive`]): a worker that hangs then lets its lease expire, and another host takes over.
+//!
+//! Claimer and workers are joined by one bounded channel ([`channel`]). A free slot in it is the demand for a batch. The claimer
+//! ends by dropping its sender; the workers go on receiving until then, so that no batch is left behind.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{Mutex, mpsc};
+use tokio_util::task::AbortOnDropHandle;
+
+use crate::store::{Batch, Delivery, Lease, Store};
+
+/// Batches that are ready before a worker is: claiming the next one overlaps with delivering.
+const READY_MAX: usize = 1;
+
+/// A batch with the means to keep and to release it.
+pub(super) struct LeasedBatch {
+    pub(super) lease: Lease,
+    /// Oldest first.
+    pub(super) deliveries: Vec<Delivery>,
+    store: Store,
+    /// Renews the lease until a worker begins.
+    waiting: AbortOnDropHandle<()>,
+}
+
+/// The workers' end of the channel, which all workers of a target share.
+#[derive(Clone)]
+pub(super) struct ReadyBatches(Arc<Mutex<mpsc::Receiver<LeasedBatch>>>);
+
+/// Makes both ends.
+pub(super) fn channel() -> (mpsc::Sender<LeasedBatch>, ReadyBatches) {
+    let (sender, receiver) = mpsc::channel(READY_MAX);
+    (sender, ReadyBatches(Arc::new(Mutex::new(receiver))))
+}
+
+impl LeasedBatch {
+    pub(super) fn new(store: &Store, Batch { lease, deliveries }: Batch) -> Self {
+        let waiting = {
+            let (store, lease) = (store.clone(), lease.clone());
+            async move {
+                keep_alive(&store, &lease).await;
+                let Lease { target, id, .. } = &lease;
+                tracing::warn!(target_name = %target, lease_id = id.get(), "the lease was lost before its batch was begun");
+            }
+        };
+        let waiting = AbortOnDropHandle::new(tokio::spawn(waiting));
+        Self { lease, deliveries, store: store.clone(), waiting }
+    }
+
+    /// Hands the keep-alive over to the caller. `false` when the lease was lost while the batch waited.
+    pub(super) fn begin(&self) -> bool {
+        let is_held = !self.waiting.is_finished();
+        self.waiting.abort();
+        is_held
+    }
+
+    /// Renews the lease in the caller's task; returns when it was lost.
+    pub(super) async fn keep_alive(&self) {
+        keep_alive(&self.store, &self.lease).await;
+        let Lease { target, id, .. } = &self.lease;
+        tracing::warn!(target_name = %target, lease_id = id.get(), "the lease was lost during a call");
+    }
+
+    /// Ends the lease; the deliveries are pending again.
+    pub(super) async fn release(self) {
+        release(&self.store, &self.lease).await;
+    }
+}
+
+impl ReadyBatches {
+    /// Waits for a batch; `None` when the claimer has ended and no batch is left. Waiting workers are served in turn.
+    pub(super) async fn next(&self) -> Option<LeasedBatch> {
+        self.0.lock().await.recv().await
+    }
+
+    /// Takes back a batch that no worker waits for. A waiting worker holds the lock, and gets it at once.
+    pub(super) fn take_back(&self) -> Option<LeasedBatch> {
+        self.0.try_lock().ok()?.try_recv().ok()
+    }
+}
+
+/// Renews a lease until it is lost.
+async fn keep_alive(store: &Store, lease: &Lease) {
+    let every = Duration::from_millis((lease.lease_ms / 3).max(1));
+    let Lease { target, id, .. } = lease;
+    loop {
+        tokio::time::sleep(every).await;
+        match store.renew(lease).await {
+            Ok(true) => {}
+            Ok(false) => return,
+            // Whether the lease stands is unknown; the fence decides.
+            Err(error) => tracing::warn!(target_name = %target, lease_id = id.get(), %error, "cannot renew a lease"),
+        }
+    }
+}
+
+/// Ends a lease whose batch was never loaded.
+pub(super) async fn release(store: &Store, lease: &Lease) {
+    let Lease { target, id, .. } = lease;
+    match store.release(lease).await {
+        Ok(_) => tracing::info!(target_name = %target, lease_id = id.get(), "batch released"),
+        Err(error) => {
+            tracing::warn!(target_name = %target, lease_id = id.get(), %error, "cannot release a batch; its lease will expire");
+        }
+    }
+}

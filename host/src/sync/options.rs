@@ -1,0 +1,30 @@
+//! How this host synchronises: what is configured for all targets.
+
+use crate::domain::delivery::{BreakerPolicy, RetryPolicy};
+
+/// How this host synchronises.
+#[derive(Clone, Debug)]
+pub struct SyncOptions {
+    /// This host's id; no two hosts have the same.
+    pub host_id: String,
+    /// How long a lease lasts, in milliseconds.
+    pub lease_ms: u64,
+    /// How often an idle host looks for work, in milliseconds.
+    pub poll_ms: u64,
+    /// How long calls under way may go on after a request to stop, in milliseconds.
+    pub drain_ms: u64,
+    /// How often a working target is checked again, in milliseconds.
+    pub recheck_ms: u64,
+    /// How often an adapter's file is checked for a change, in milliseconds.
+    pub watch_ms: u64,
+    /// How deliveries are retried.
+    pub retry: RetryPolicy,
+    /// How long a failing target is left alone.
+    pub breaker: BreakerPolicy,
+    /// How long finished deliveries and routed changes are kept, in milliseconds.
+    pub retention_ms: i64,
+    /// Aggregate types whose every change is delivered, in order.
+    pub fifo_types: Vec<String>,
+    /// Targets that the configuration names and disables.
+    pub disabled_targets: Vec<String>,
+}

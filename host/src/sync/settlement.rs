@@ -1,0 +1,135 @@
+//! What becomes of each delivery of a batch: its outcome becomes a status, an attempt, a pause. Pure.
+
+use crate::domain::change::{Failure, FailureKind, Operation, Outcome};
+use crate::domain::delivery::{Event, RetryPolicy, Settlement, Status, after_failure, next_status};
+use crate::store::Delivery;
+
+/// Decides what is written about each delivery. `jitter` in `0.0..1.0` spreads the retries.
+///
+/// # Panics
+/// Never: a leased delivery may settle in each of these ways.
+#[must_use]
+pub fn settlements(
+    deliveries: &[Delivery],
+    outcomes: Vec<Outcome>,
+    retry: &RetryPolicy,
+    takes_id: impl Fn(&str) -> bool,
+    mut jitter: impl FnMut() -> f64,
+) -> Vec<Settlement> {
+    deliveries
+        .iter()
+        .zip(outcomes)
+        .map(|(delivery, outcome)| {
+            let outcome = match outcome {
+                Outcome::Applied(receipt) if !receipt.remote_id.is_empty() && !takes_id(&receipt.remote_id) => {
+                    Outcome::Failed(Failure::new(
+                        FailureKind::Adapter,
+                        "the adapter's remote id does not fit the target's id_column",
+                    ))
+                }
+                Outcome::Applied(receipt)
+                    if receipt.remote_id.is_empty() && delivery.change.operation != Operation::Delete =>
+                {
+                    Outcome::Failed(Failure::new(FailureKind::Adapter, "the adapter confirmed it without a remote id"))
+                }
+                outcome => outcome,
+            };
+            let (event, attempts, failure, receipt) = match outcome {
+                Outcome::Applied(receipt) => {
+                    // A delete of a record that the target does not have confirms no id. Without a link none is made. An existing link
+                    // loses its id and keeps which change was confirmed last.
+                    let is_linked = delivery.change.link.is_some();
+                    let receipt = Some(receipt).filter(|receipt| is_linked || !receipt.remote_id.is_empty());
+                    (Event::Confirm, delivery.attempts.saturating_add(1), None, receipt)
+                }
+                Outcome::Failed(failure) => {
+                    let (event, attempts) = after_failure(failure.kind, delivery.attempts, retry);
+                    (event, attempts, Some(failure), None)
+                }
+            };
+            let status = next_status(Status::Processing, event).expect("invariant: a leased delivery may settle");
+            // Target-wide failures get no backoff; the breaker delays them.
+            let waits_for_target = failure.as_ref().is_some_and(|failure| failure.kind.is_target_wide());
+            let pauses = status == Status::Pending && !waits_for_target;
+            // A delivery that spent no attempt waits as after its first.
+            let spent = if attempts > delivery.attempts { attempts } else { 1 };
+            let pause_ms = if pauses { retry.pause_ms(spent, jitter()).max(1) } else { 0 };
+            Settlement {
+                outbox_id: delivery.change.change_id,
+                aggregate_type: delivery.change.aggregate_type.clone(),
+                aggregate_id: delivery.change.aggregate_id.clone(),
+                status,
+                attempts,
+                pause_ms,
+                failure,
+                receipt,
+            }
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::change::{Change, Link, Receipt};
+
+    fn delivery(operation: Operation, attempts: u32) -> Delivery {
+        let change = Change {
+            change_id: 1,
+            event_id: String::new(),
+            aggregate_type: "patient".to_owned(),
+            aggregate_id: "P-1".to_owned(),
+            operation,
+            payload: "{}".to_owned(),
+            created_at_ms: 0,
+            attempt: attempts + 1,
+            link: None,
+        };
+        Delivery { change, attempts }
+    }
+
+    fn applied(remote_id: &str) -> Outcome {
+        Outcome::Applied(Receipt { remote_id: remote_id.to_owned(), remote_version: None, fingerprint: None })
+    }
+
+    fn settled(delivery: &Delivery, outcome: Outcome) -> Settlement {
+        let takes_id = |remote_id: &str| remote_id.parse::<i64>().is_ok();
+        let policy = RetryPolicy::default();
+        settlements(std::slice::from_ref(delivery), vec![outcome], &policy, takes_id, || 1.0).remove(0)
+    }
+
+    #[test]
+    fn only_a_delete_may_be_confirmed_without_an_id() {
+        let deleted = settled(&delivery(Operation::Delete, 0), applied(""));
+        assert_eq!((deleted.status, deleted.receipt), (Status::Done, None));
+        let mut linked = delivery(Operation::Delete, 0);
+        linked.change.link = Some(Link { remote_id: "7".to_owned(), remote_version: None, fingerprint: None });
+        let emptied = settled(&linked, applied(""));
+        assert_eq!(emptied.receipt.map(|receipt| receipt.remote_id).as_deref(), Some(""), "the link is emptied");
+        let created = settled(&delivery(Operation::Create, 0), applied(""));
+        assert_eq!((created.status, created.attempts), (Status::Pending, 1));
+        assert!(created.failure.is_some_and(|failure| failure.message.contains("without a remote id")));
+    }
+
+    #[test]
+    fn an_id_that_does_not_fit_its_column_is_the_adapters_fault() {
+        let settlement = settled(&delivery(Operation::Create, 0), applied("abc"));
+        assert_eq!(settlement.failure.map(|failure| failure.kind), Some(FailureKind::Adapter));
+        assert_eq!(settlement.receipt, None);
+    }
+
+    #[test]
+    fn what_waits_for_its_target_keeps_attempts_and_place() {
+        let outage = Outcome::Failed(Failure::new(FailureKind::Unavailable, "down"));
+        let settlement = settled(&delivery(Operation::Create, 3), outage);
+        assert_eq!((settlement.status, settlement.attempts, settlement.pause_ms), (Status::Pending, 3, 0));
+    }
+
+    #[test]
+    fn what_was_not_tried_by_itself_keeps_its_attempts_and_waits_a_little() {
+        let delayed = Outcome::Failed(Failure::new(FailureKind::Delayed, "locked"));
+        let settlement = settled(&delivery(Operation::Create, 9), delayed);
+        assert_eq!((settlement.status, settlement.attempts), (Status::Pending, 9));
+        assert!(settlement.pause_ms > 0, "it would be claimed again at once");
+    }
+}

@@ -1,0 +1,88 @@
+//! The check of a target: the adapter's own, and what the host finds by itself at a database.
+
+use super::Finish;
+use super::privileges;
+use super::session::{CallFailure, TargetSession, reported};
+use super::spec::{Access, Target};
+use crate::database::{Database, Transaction};
+use crate::domain::change::{Failure, FailureKind, Finding, FindingLevel, Report};
+use crate::plugin::{Adapter, SqlAccess, Usage};
+
+impl Target {
+    /// Calls the adapter's `check` at the target. Nothing is changed there.
+    ///
+    /// # Errors
+    /// Why nothing can be delivered.
+    pub async fn check(&self, adapter: &Adapter) -> Result<Report, Failure> {
+        self.session(Finish::RollBack).check(adapter).await.0.map_err(CallFailure::into_failure)
+    }
+}
+
+impl TargetSession<'_> {
+    /// Calls the adapter's `check`, adds the host's own findings, and returns what the call used.
+    pub async fn check(&self, adapter: &Adapter) -> (Result<Report, CallFailure>, Usage) {
+        match &self.target.access {
+            Access::Database { database, sql } => self.check_database(adapter, database, sql).await,
+            Access::Http(http) => {
+                let call = adapter.check_http(&self.context, http).await;
+                (reported(call.result), call.usage)
+            }
+        }
+    }
+
+    async fn check_database(
+        &self,
+        adapter: &Adapter,
+        database: &Database,
+        sql: &std::sync::Arc<SqlAccess>,
+    ) -> (Result<Report, CallFailure>, Usage) {
+        let (transaction, lasting) = match self.begin_check(database).await {
+            Ok(begun) => begun,
+            Err(failure) => return (Err(failure), Usage::default()),
+        };
+        let call = adapter.check_database(&self.context, sql, transaction).await;
+        let mut findings = Vec::from_iter(lasting);
+        if let Some(transaction) = call.transaction {
+            // Nothing was changed, so that a failed roll back changes nothing either.
+            transaction.rollback().await.ok();
+            // After the roll back: its connection may be the only one.
+            findings.extend(privileges::excess(sql.grants(), database).await);
+        }
+        let result = match call.broken {
+            Some(error) => Err(CallFailure::Database(error)),
+            None => reported(call.result),
+        };
+        let result = result.map(|mut report| {
+            report.findings.extend(findings);
+            report
+        });
+        (result, call.usage)
+    }
+
+    /// Begins the transaction that the check reads in. A database that refuses writes fails here: the adapter's check, which
+    /// writes nothing, would not notice.
+    async fn begin_check(&self, database: &Database) -> Result<(Transaction, Option<Finding>), CallFailure> {
+        let mut transaction = database.begin_reading_first().await.map_err(CallFailure::Database)?;
+        if let Some(obstacle) = transaction.write_obstacle().await.map_err(CallFailure::Database)? {
+            return Err(CallFailure::Reported(Failure::new(FailureKind::Misconfigured, obstacle)));
+        }
+        let lasting = self.lasting_tables(&mut transaction).await;
+        Ok((transaction, lasting))
+    }
+
+    /// Tables that the adapter may write and no roll back reaches: there a batch that fails half-way stays half written.
+    async fn lasting_tables(&self, transaction: &mut Transaction) -> Option<Finding> {
+        // What the catalogue does not show here is no finding; the adapter's own check follows.
+        let tables = transaction.tables_without_transactions().await.unwrap_or_default();
+        let written: Vec<String> =
+            self.target.writable(&tables).into_iter().map(|table| format!("`{table}`")).collect();
+        (!written.is_empty()).then(|| Finding {
+            level: FindingLevel::Warning,
+            message: format!(
+                "tables without transactions, where a batch that fails half-way stays half written: {}; convert each with ALTER \
+                 TABLE ... ENGINE = InnoDB",
+                written.join(", ")
+            ),
+        })
+    }
+}

@@ -1,0 +1,274 @@
+//! One session of an adapter at a target: begin, call `apply`, finish. The only place where an adapter's work is committed.
+//!
+//! At a database the session begins a transaction, lends it to the adapter, and ends it. It commits only behind the fence: the
+//! lease is renewed right before. Over HTTP the host asks the fence before each request that may write. A session that rolls
+//! back leaves nothing: over HTTP it withholds every such request.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::future::BoxFuture;
+use tokio::time::Instant;
+
+use super::spec::{Access, Target};
+use crate::database::{Database, DatabaseError, ErrorKind, Transaction};
+use crate::domain::change::{Change, Failure, FailureKind, Outcome, RemoteEdit};
+use crate::plugin::{
+    Adapter, CallContext, CallError, Fence, HttpAccess, LogTap, RequestFates, SqlAccess, Transcript, Usage,
+};
+
+/// Runs of one call at most, while the target's database is contended.
+const CONTENTION_RUNS_MAX: u32 = 6;
+
+/// How long a contended call is run again. A lock that is held for longer is found by splitting the batch.
+const CONTENTION_PATIENCE: Duration = Duration::from_secs(3);
+
+/// An adapter with the state that its last `check` returned.
+pub struct CheckedAdapter {
+    /// The adapter.
+    pub adapter: Arc<Adapter>,
+    /// What its `check` hands to each `apply`.
+    pub state: Vec<u8>,
+}
+
+/// How a session ends what an adapter did.
+#[derive(Clone)]
+pub enum Finish {
+    /// Commits while this fence holds.
+    Commit(Arc<dyn Fence>),
+    /// Leaves nothing at the target.
+    RollBack,
+}
+
+/// The result of one call, after its transaction has ended.
+#[derive(Debug)]
+pub struct Applied {
+    /// One outcome for each change, in order. After a failure nothing of the call lasts, except what is in doubt.
+    pub result: Result<Vec<Outcome>, CallFailure>,
+    /// A request that may write was sent and has no complete answer.
+    pub in_doubt: bool,
+    /// What the call used.
+    pub usage: Usage,
+}
+
+/// Why a call as a whole has no outcomes.
+#[derive(Clone, Debug)]
+pub enum CallFailure {
+    /// The adapter reported it.
+    Reported(Failure),
+    /// The adapter crashed, exceeded a limit, or gave an invalid response.
+    Crashed(CallError),
+    /// The target's database refused to begin or commit, or ended the transaction.
+    Database(DatabaseError),
+    /// The fence did not hold. Nothing was committed, and nothing more was sent.
+    FenceLost,
+}
+
+/// One way to run an adapter at a target.
+pub struct TargetSession<'a> {
+    pub(super) target: &'a Target,
+    pub(super) context: CallContext,
+    on_remote_edit: RemoteEdit,
+    finish: Finish,
+    fates: RequestFates,
+}
+
+/// The fence of a session that leaves nothing.
+struct NeverHolds;
+
+impl Fence for NeverHolds {
+    fn renew(&self) -> BoxFuture<'_, bool> {
+        Box::pin(std::future::ready(false))
+    }
+}
+
+impl Target {
+    /// A session that ends each call as `finish` says.
+    #[must_use]
+    pub fn session(&self, finish: Finish) -> TargetSession<'_> {
+        TargetSession {
+            target: self,
+            context: self.context.clone(),
+            on_remote_edit: self.spec.on_remote_edit,
+            finish,
+            fates: RequestFates::default(),
+        }
+    }
+}
+
+impl TargetSession<'_> {
+    /// Records what the adapter asks of the target. A contended call is then run once: the transcript shows one run.
+    #[must_use]
+    pub fn with_transcript(mut self, transcript: Transcript) -> Self {
+        self.context.transcript = Some(transcript);
+        self
+    }
+
+    /// Keeps the adapter's log lines.
+    #[must_use]
+    pub fn with_log_tap(mut self, log_tap: LogTap) -> Self {
+        self.context.log_tap = Some(log_tap);
+        self
+    }
+
+    /// Ends each call after so many milliseconds.
+    #[must_use]
+    pub fn with_deadline_ms(mut self, deadline_ms: u64) -> Self {
+        self.context.limits.deadline_ms = deadline_ms;
+        self
+    }
+
+    /// Replaces what is configured for records that were edited at the target.
+    #[must_use]
+    pub fn with_remote_edit(mut self, on_remote_edit: RemoteEdit) -> Self {
+        self.on_remote_edit = on_remote_edit;
+        self
+    }
+
+    /// What became of the requests of all calls of this session, also of a call that was dropped half-way.
+    #[must_use]
+    pub fn fates(&self) -> &RequestFates {
+        &self.fates
+    }
+
+    /// Calls `apply` once. While the target's database is contended, the call is run again a few times.
+    pub async fn apply(&self, adapter: &CheckedAdapter, changes: &[Change]) -> Applied {
+        let started = Instant::now();
+        let runs_max = if self.context.transcript.is_some() { 1 } else { CONTENTION_RUNS_MAX };
+        let mut run = 1;
+        loop {
+            let applied = self.apply_once(adapter, changes).await;
+            let is_contended = applied.result.as_ref().is_err_and(CallFailure::is_contention);
+            if !is_contended || run >= runs_max || started.elapsed() >= CONTENTION_PATIENCE {
+                return applied;
+            }
+            tracing::debug!(target_name = %self.target.spec.name, run, "contention at the target: call repeated");
+            tokio::time::sleep(Duration::from_millis(rand::random_range(5..=(20 << run)))).await;
+            run += 1;
+        }
+    }
+
+    async fn apply_once(&self, adapter: &CheckedAdapter, changes: &[Change]) -> Applied {
+        match &self.target.access {
+            Access::Database { database, sql } => self.apply_at_database(database, sql, adapter, changes).await,
+            Access::Http(http) => self.apply_over_http(http, adapter, changes).await,
+        }
+    }
+
+    async fn apply_at_database(
+        &self,
+        database: &Database,
+        sql: &Arc<SqlAccess>,
+        CheckedAdapter { adapter, state }: &CheckedAdapter,
+        changes: &[Change],
+    ) -> Applied {
+        let begun =
+            if sql.only_reads() { database.begin_read().await } else { Ok(database.begin_with_first_statement()) };
+        let transaction = match begun {
+            Ok(transaction) => transaction,
+            Err(error) => {
+                let result = Err(CallFailure::Database(error));
+                return Applied { result, in_doubt: false, usage: Usage::default() };
+            }
+        };
+        let call = adapter.apply_database(&self.context, sql, transaction, state, self.on_remote_edit, changes).await;
+        let result = match (call.broken, reported(call.result)) {
+            (Some(error), _) => Err(CallFailure::Database(error)),
+            (None, Ok(outcomes)) => self.end(call.transaction).await.map(|()| outcomes),
+            (None, Err(failure)) => {
+                if let Some(transaction) = call.transaction {
+                    // What cannot be rolled back is closed, which undoes it as well; the failure is what counts.
+                    transaction.rollback().await.ok();
+                }
+                Err(failure)
+            }
+        };
+        Applied { result, in_doubt: false, usage: call.usage }
+    }
+
+    async fn apply_over_http(
+        &self,
+        http: &Arc<HttpAccess>,
+        CheckedAdapter { adapter, state }: &CheckedAdapter,
+        changes: &[Change],
+    ) -> Applied {
+        let fence = match &self.finish {
+            Finish::Commit(fence) => Arc::clone(fence),
+            Finish::RollBack => Arc::new(NeverHolds),
+        };
+        let permit = (fence, &self.fates);
+        let call = adapter.apply_http(&self.context, http, permit, state, self.on_remote_edit, changes).await;
+        let result = if call.lease_lost { Err(CallFailure::FenceLost) } else { reported(call.result) };
+        Applied { result, in_doubt: call.in_doubt, usage: call.usage }
+    }
+
+    /// Ends the transaction of a call that gave outcomes.
+    async fn end(&self, transaction: Option<Transaction>) -> Result<(), CallFailure> {
+        let Some(transaction) = transaction else { return Ok(()) };
+        match &self.finish {
+            Finish::RollBack => {
+                // A connection that was lost on the way has rolled back as well.
+                transaction.rollback().await.ok();
+                Ok(())
+            }
+            Finish::Commit(fence) if fence.renew().await => transaction.commit().await.map_err(CallFailure::Database),
+            Finish::Commit(_) => {
+                transaction.rollback().await.map_err(CallFailure::Database)?;
+                Err(CallFailure::FenceLost)
+            }
+        }
+    }
+}
+
+impl CallFailure {
+    /// Whether another's lock or transaction was in the way, so that the same call may work at once.
+    #[must_use]
+    pub fn is_contention(&self) -> bool {
+        matches!(self, Self::Database(error) if error.is_contention())
+    }
+
+    /// What it means for each delivery of the call.
+    #[must_use]
+    pub fn into_failure(self) -> Failure {
+        match self {
+            Self::Reported(failure) => failure,
+            Self::Crashed(error) => Failure::new(FailureKind::Adapter, error.to_string()),
+            Self::Database(error) => from_database(&error),
+            Self::FenceLost => Failure::new(FailureKind::Delayed, "the lease was lost"),
+        }
+    }
+}
+
+impl fmt::Display for CallFailure {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Reported(failure) => write!(formatter, "`{}`: {}", failure.kind.as_str(), failure.message),
+            Self::Crashed(error) => write!(formatter, "{error}"),
+            Self::Database(error) => write!(formatter, "the database failed: {}", error.message),
+            Self::FenceLost => formatter.write_str("the lease was lost"),
+        }
+    }
+}
+
+/// Makes one level of an answer's two: the adapter's failure, and the host's judgement of the adapter.
+pub(super) fn reported<T>(result: Result<Result<T, Failure>, CallError>) -> Result<T, CallFailure> {
+    match result {
+        Ok(answer) => answer.map_err(CallFailure::Reported),
+        Err(error) => Err(CallFailure::Crashed(error)),
+    }
+}
+
+/// Translates a database's error into a failure of the deliveries that it ended. It judges as an adapter's SDK does
+/// (`plugins/sdk/src/database.rs`), for errors that no adapter sees: at BEGIN, at COMMIT, and those that end a transaction.
+pub(super) fn from_database(error: &DatabaseError) -> Failure {
+    let kind = match error.kind {
+        ErrorKind::Unavailable => FailureKind::Unavailable,
+        ErrorKind::Rejected | ErrorKind::PermissionDenied | ErrorKind::MissingObject => FailureKind::Misconfigured,
+        ErrorKind::Contention => FailureKind::Delayed,
+        // A constraint that is tested at the commit.
+        ErrorKind::InvalidValue => FailureKind::Invalid,
+        ErrorKind::DuplicateKey | ErrorKind::Refused | ErrorKind::Other => FailureKind::Transient,
+    };
+    Failure::new(kind, error.message.clone())
+}

@@ -1,0 +1,151 @@
+//! What is configured of a target, and its connections. Nothing is connected before the first call.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::database::{Database, Locator};
+use crate::domain::change::RemoteEdit;
+use crate::domain::grants::{SqlGrants, TableVerb};
+use crate::domain::ids::IdColumn;
+use crate::plugin::{CallContext, HttpAccess, HttpOptions, Limits, PluginError, SqlAccess, World};
+
+/// A configured target.
+#[derive(Clone, Debug)]
+pub struct TargetSpec {
+    /// `NAME` of `[targets.NAME]`.
+    pub name: String,
+    /// The adapter's file.
+    pub adapter: PathBuf,
+    /// Database or HTTP.
+    pub kind: TargetKind,
+    /// The column of the patient that takes the target's ids.
+    pub id_column: Option<IdColumn>,
+    /// What to do when the target's own users have edited the record.
+    pub on_remote_edit: RemoteEdit,
+    /// The types of aggregates that are delivered there.
+    pub aggregate_types: Vec<String>,
+    /// `[targets.NAME.settings]` as JSON.
+    pub settings_json: String,
+    /// Limits of one call.
+    pub limits: Limits,
+    /// Deliveries in one batch at most.
+    pub batch_max: u32,
+    /// Batches in flight at most.
+    pub concurrency: u32,
+}
+
+/// How the host reaches a target.
+#[derive(Clone, Debug)]
+pub enum TargetKind {
+    /// Through its database.
+    Database {
+        /// The server or file.
+        locator: Locator,
+        /// Connections at most.
+        connections_max: u32,
+        /// The tables and verbs that the adapter may use.
+        grants: SqlGrants,
+    },
+    /// Over HTTP.
+    Http {
+        /// Base URL, credentials and certificates.
+        options: HttpOptions,
+        /// How long the server may go on working on a request that it has not answered, in milliseconds.
+        in_doubt_ms: u64,
+    },
+}
+
+/// A target, ready to be called.
+pub struct Target {
+    /// What was configured.
+    pub spec: TargetSpec,
+    pub(super) context: CallContext,
+    pub(super) access: Access,
+}
+
+pub(super) enum Access {
+    Database { database: Database, sql: Arc<SqlAccess> },
+    Http(Arc<HttpAccess>),
+}
+
+impl Target {
+    /// Prepares connections and connects nothing yet.
+    ///
+    /// # Errors
+    /// When a URL, a certificate or a credential is not valid.
+    pub fn new(spec: TargetSpec) -> Result<Self, PluginError> {
+        // Shorter than the call's own deadline, so that a database that does not answer is reported as such, and not as the
+        // adapter's fault.
+        let statement_timeout = Duration::from_millis(spec.limits.deadline_ms - spec.limits.deadline_ms / 10);
+        let access = match &spec.kind {
+            TargetKind::Database { locator, connections_max, grants } => Access::Database {
+                database: Database::of_target(
+                    locator.clone(),
+                    *connections_max,
+                    statement_timeout,
+                    spec.limits.query_bytes_max,
+                )
+                .map_err(|error| PluginError::Access { target: spec.name.clone(), reason: error.message })?,
+                sql: SqlAccess::new(locator.dialect(), grants.clone()),
+            },
+            TargetKind::Http { options, .. } => {
+                let options = HttpOptions { headers_max: spec.limits.http_headers_max, ..options.clone() };
+                Access::Http(HttpAccess::new(&spec.name, &options)?)
+            }
+        };
+        let base_url = match &spec.kind {
+            TargetKind::Http { options, .. } => Some(options.base_url.trim_end_matches('/').to_owned()),
+            TargetKind::Database { .. } => None,
+        };
+        let context = CallContext {
+            target: spec.name.clone(),
+            settings_json: spec.settings_json.clone(),
+            base_url,
+            limits: spec.limits.clone(),
+            ..CallContext::default()
+        };
+        Ok(Self { spec, context, access })
+    }
+
+    /// How long the server may go on working on a request that it has not answered. `None` at a database, which rolls back.
+    #[must_use]
+    pub fn in_doubt_ms(&self) -> Option<u64> {
+        match self.spec.kind {
+            TargetKind::Http { in_doubt_ms, .. } => Some(in_doubt_ms),
+            TargetKind::Database { .. } => None,
+        }
+    }
+
+    /// The world that its adapter must have.
+    #[must_use]
+    pub fn world(&self) -> World {
+        match self.access {
+            Access::Database { .. } => World::Database,
+            Access::Http(_) => World::Http,
+        }
+    }
+
+    /// Its database, for one who counts what an adapter has left there; `None` over HTTP.
+    #[must_use]
+    pub fn database(&self) -> Option<&Database> {
+        match &self.access {
+            Access::Database { database, .. } => Some(database),
+            Access::Http(_) => None,
+        }
+    }
+
+    /// Closes its connections.
+    pub async fn close(&self) {
+        if let Some(database) = self.database() {
+            database.close().await;
+        }
+    }
+
+    /// Of these tables, those that the adapter may write.
+    pub(super) fn writable<'a>(&self, tables: &'a [String]) -> Vec<&'a String> {
+        let TargetKind::Database { grants, .. } = &self.spec.kind else { return Vec::new() };
+        let verbs = [TableVerb::Insert, TableVerb::Update, TableVerb::Delete];
+        tables.iter().filter(|table| verbs.iter().any(|verb| grants.allows_in_any_case(*verb, table))).collect()
+    }
+}

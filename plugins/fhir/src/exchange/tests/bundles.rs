@@ -1,0 +1,133 @@
+//! Rounds in Bundles and in single requests, and one bad entry in a Bundle.
+
+use super::*;
+
+#[test]
+fn a_batch_of_new_patients_is_three_requests_and_receipts_keep_their_order() {
+    let (server, settings, capabilities) = (Server::default(), Settings::default(), able());
+    let rules = rules(&settings, &capabilities);
+    let outcomes = deliver(&server, &rules, &batch(50)).unwrap();
+    assert_eq!(server.requests().len(), 3, "looked for, created, looked for again");
+    for (number, outcome) in outcomes.iter().enumerate() {
+        assert_eq!(receipt(outcome).remote_id, id_of(number + 1));
+        assert_eq!(server.record(number + 1)["identifier"][0]["value"], format!("P-{}", number + 1));
+    }
+    // ... and the batch of their updates is one.
+    let updates: Vec<Change> =
+        (1..=50).map(|number| change(number, Operation::Update, "Jun", Some(receipt(&outcomes[number - 1])))).collect();
+    deliver(&server, &rules, &updates).unwrap();
+    assert_eq!(server.requests().len(), 4);
+    assert_eq!(server.count(), 50);
+}
+
+#[test]
+fn a_large_batch_is_cut_as_the_settings_say() {
+    let (server, capabilities) = (Server::default(), able());
+    let settings = Settings { bundle_entries_max: 20, ..Settings::default() };
+    deliver(&server, &rules(&settings, &capabilities), &batch(50)).unwrap();
+    assert_eq!(server.requests().len(), 9);
+}
+
+#[test]
+fn one_refused_entry_leaves_the_others_alone() {
+    let (server, settings, capabilities) = (Server::default(), Settings::default(), able());
+    let mut changes = batch(5);
+    changes[2].payload = changes[2].payload.replace("\"male\"", "\"other\"");
+    let outcomes = deliver(&server, &rules(&settings, &capabilities), &changes).unwrap();
+    assert_eq!(kinds(&outcomes), [None, None, Some(FailureKind::Invalid), None, None]);
+    assert_eq!((server.requests().len(), server.count()), (4, 4), "the refused one was also tried without our id");
+}
+
+#[test]
+fn a_server_that_refuses_the_whole_bundle_for_one_entry_still_gets_the_others() {
+    for (status, kind) in [
+        (400, FailureKind::Invalid),
+        (422, FailureKind::Invalid),
+        (413, FailureKind::Invalid),
+        (500, FailureKind::Transient),
+    ] {
+        let (settings, capabilities) = (Settings::default(), able());
+        for poisoned in [0, 31, 63] {
+            let server = Server { chokes_on: Some((status, "Poison")), ..Server::default() };
+            let mut changes = batch(64);
+            changes[poisoned].payload = changes[poisoned].payload.replace("MinJun", "Poison");
+            let outcomes = deliver(&server, &rules(&settings, &capabilities), &changes).unwrap();
+            let mut expected = vec![None; 64];
+            expected[poisoned] = Some(kind);
+            assert_eq!(kinds(&outcomes), expected, "{status} at {poisoned}");
+            assert_eq!(server.count(), 63);
+            assert!(server.requests().len() <= 20, "{} requests", server.requests().len());
+        }
+    }
+}
+
+#[test]
+fn without_batch_every_change_is_a_request_of_its_own() {
+    for (settings, capabilities) in [
+        (Settings { batch: false, ..Settings::default() }, able()),
+        (Settings::default(), Capabilities { batch: false, ..able() }),
+    ] {
+        let server = Server::default();
+        let outcomes = deliver(&server, &rules(&settings, &capabilities), &batch(3)).unwrap();
+        assert_eq!(kinds(&outcomes), [None, None, None]);
+        assert_eq!((server.requests().len(), server.count()), (9, 3));
+        assert!(server.warnings.borrow().is_empty());
+    }
+}
+
+#[test]
+fn without_ids_of_ours_all_are_searched_and_written_together() {
+    let (server, settings) = (Server::default(), Settings::default());
+    let capabilities = Capabilities { conditional_create: false, ..own_ids() };
+    let rules = rules(&settings, &capabilities);
+    deliver(&server, &rules, &batch(10)).unwrap();
+    assert_eq!((server.requests().len(), server.count()), (3, 10), "looked for, created, looked for again");
+    let again = deliver(&server, &rules, &batch(10)).unwrap();
+    assert_eq!((server.requests().len(), server.count()), (4, 10), "what is there already is only searched");
+    assert_eq!(kinds(&again), vec![None; 10]);
+}
+
+#[test]
+fn a_throttled_entry_waits_alone() {
+    let (settings, capabilities) = (Settings::default(), able());
+    let updates = updates(&Server::default(), 2);
+    let body = json!({ "resourceType": "Bundle", "type": "batch-response", "entry": [
+        { "response": { "status": "200", "location": format!("Patient/{}/_history/2", id_of(1)) } },
+        { "response": { "status": "429 Too Many Requests" } }] });
+    let answer = Response { status: 200, headers: Vec::new(), body: body.to_string().into_bytes() };
+    let server = Server { before: Some(Box::new(move |_, _| Some(Ok(answer.clone())))), ..Server::default() };
+    let outcomes = deliver(&server, &rules(&settings, &capabilities), &updates).unwrap();
+    assert_eq!(kinds(&outcomes), [None, Some(FailureKind::Throttled)]);
+}
+
+#[test]
+fn reads_and_writes_of_several_changes_share_their_rounds() {
+    let (server, settings, capabilities) = (Server::default(), Settings::default(), able());
+    let rules = Rules { on_remote_edit: RemoteEdit::Overwrite, ..rules(&settings, &capabilities) };
+    let links = deliver(&server, &rules, &batch(10)).unwrap();
+    for id in 1..=10 {
+        server.edit(id, |patient| patient["contact"] = json!([{ "name": { "text": "Lee" } }]));
+    }
+    let updates: Vec<Change> =
+        (1..=10).map(|number| change(number, Operation::Update, "Jun", Some(receipt(&links[number - 1])))).collect();
+    let outcomes = deliver(&server, &rules, &updates).unwrap();
+    assert_eq!(kinds(&outcomes), vec![None; 10]);
+    assert_eq!(server.requests().len(), 3 + 3, "all stale, all read, all written");
+}
+
+#[test]
+fn a_bundle_that_fails_is_looked_for_and_not_created_twice_where_the_server_gives_ids() {
+    let (settings, capabilities) = (Settings::default(), own_ids());
+    // Everything of the failed Bundle was done all the same.
+    let poison = |_: usize, request: &Request| is_poisoned(request).then(|| Ok(page(500, "oops")));
+    let server = Server { after: Some(Box::new(poison)), ..Server::default() };
+    let outcomes = deliver(&server, &rules(&settings, &capabilities), &poisoned(20, &[3, 4])).unwrap();
+    assert_eq!((kinds(&outcomes), server.count()), (vec![None; 20], 20));
+}
+
+#[test]
+fn an_empty_batch_is_nothing() {
+    let (server, settings, capabilities) = (Server::default(), Settings::default(), able());
+    assert!(deliver(&server, &rules(&settings, &capabilities), &[]).unwrap().is_empty());
+    assert!(server.requests().is_empty());
+}

@@ -1,0 +1,70 @@
+//! What is learnt of a server in a call, once.
+
+use super::*;
+
+#[test]
+fn a_server_that_promised_bundles_and_does_not_take_them_gets_single_requests() {
+    for status in [404, 405, 501] {
+        let (settings, capabilities) = (Settings::default(), able());
+        let no_bundles = move |_: usize, request: &Request| request.path.is_empty().then(|| Ok(page(status, "<html>")));
+        let server = Server { before: Some(Box::new(no_bundles)), ..Server::default() };
+        let outcomes = deliver(&server, &rules(&settings, &capabilities), &batch(3)).unwrap();
+        assert_eq!(kinds(&outcomes), [None, None, None]);
+        assert_eq!((server.requests().len(), server.warnings.borrow().len()), (10, 1));
+    }
+}
+
+#[test]
+fn that_searches_are_refused_in_bundles_is_learnt_once() {
+    let (settings, capabilities) = (Settings::default(), able());
+    let refused = |_: usize, request: &Request| {
+        String::from_utf8_lossy(&request.body).contains("Patient?identifier").then(|| Ok(told(400)))
+    };
+    let server = Server { before: Some(Box::new(refused)), ..Server::default() };
+    let outcomes = deliver(&server, &rules(&settings, &capabilities), &batch(100)).unwrap();
+    assert_eq!(kinds(&outcomes), vec![None; 100]);
+    assert_eq!((server.requests().len(), server.warnings.borrow().len()), (1 + 100 + 1 + 100, 1));
+    // ... also where it takes the Bundle and refuses each of them.
+    let server = Server { refuses_searches_in_bundles: true, ..Server::default() };
+    let outcomes = deliver(&server, &rules(&settings, &capabilities), &batch(100)).unwrap();
+    assert_eq!(kinds(&outcomes), vec![None; 100]);
+    assert_eq!(server.requests().len(), 1 + 100 + 1 + 100);
+    // Whoever says so beforehand never meets the refusal.
+    let settings = Settings { searches_in_bundles: false, ..Settings::default() };
+    let server = Server { refuses_searches_in_bundles: true, ..Server::default() };
+    let outcomes = deliver(&server, &rules(&settings, &capabilities), &batch(100)).unwrap();
+    assert_eq!(kinds(&outcomes), vec![None; 100]);
+    assert_eq!((server.requests().len(), server.warnings.borrow().len()), (100 + 1 + 100, 0));
+}
+
+#[test]
+fn that_our_ids_are_refused_is_learnt_once() {
+    let (settings, capabilities) = (Settings::default(), Capabilities { batch: false, ..able() });
+    let server = Server { refuses_ids: Some(405), ..Server::default() };
+    let outcomes = deliver(&server, &rules(&settings, &capabilities), &batch(10)).unwrap();
+    assert_eq!(kinds(&outcomes), vec![None; 10]);
+    assert_eq!(server.requests().len(), 10 + 1 + 10 + 10);
+    assert_eq!(server.warnings.borrow().len(), 1);
+}
+
+#[test]
+fn a_base_address_that_wants_its_slash_gets_it() {
+    let (settings, capabilities) = (Settings::default(), able());
+    for status in [301, 302, 307, 308] {
+        let headers = vec![("location".to_owned(), "https://host/fhir/".to_owned())];
+        let redirect = Response { status, headers, body: Vec::new() };
+        let only_with = move |_: usize, request: &Request| request.path.is_empty().then(|| Ok(redirect.clone()));
+        let server = Server { before: Some(Box::new(only_with)), ..Server::default() };
+        let outcomes = deliver(&server, &rules(&settings, &capabilities), &batch(3)).unwrap();
+        assert_eq!(kinds(&outcomes), [None, None, None]);
+        assert_eq!(server.requests().iter().filter(|line| *line == "fault").count(), 1, "learnt once");
+    }
+    // A redirect to somewhere else is none that we follow.
+    let headers = vec![("location".to_owned(), "https://host/login".to_owned())];
+    let server = Server {
+        before: Some(Box::new(move |_, _| Some(Ok(Response { headers: headers.clone(), ..page(302, "") })))),
+        ..Server::default()
+    };
+    let failure = deliver(&server, &rules(&settings, &capabilities), &batch(3)).unwrap_err();
+    assert_eq!((failure.kind, server.requests().len()), (FailureKind::Misconfigured, 1));
+}

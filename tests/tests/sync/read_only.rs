@@ -1,0 +1,129 @@
+//! Credentials that may read and not write: the target is down as misconfigured, and no patient pays for it.
+
+use std::collections::BTreeMap;
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
+use std::sync::{Arc, Mutex};
+use std::thread;
+
+use serde_json::{Value, json};
+use tests::host::{Configuration, Host, quoted};
+
+use crate::support::{QUICK, adapter, patient, put};
+
+/// A FHIR server without Bundles whose user `reader` may only read and whose user `writer` may write.
+#[derive(Clone, Default)]
+struct Server {
+    records: Arc<Mutex<BTreeMap<String, Value>>>,
+}
+
+impl Server {
+    fn start() -> (Self, String) {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).expect("listen");
+        let url = format!("http://{}", listener.local_addr().expect("address"));
+        let server = Self::default();
+        let serving = server.clone();
+        thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                let server = serving.clone();
+                thread::spawn(move || server.serve(&stream));
+            }
+        });
+        (server, url)
+    }
+
+    fn serve(&self, stream: &TcpStream) {
+        let mut reader = BufReader::new(stream.try_clone().expect("clone"));
+        while let Some((head, body)) = read_request(&mut reader) {
+            let (status, body) = self.answer(&head, &body);
+            let body = body.to_string();
+            let head = format!("HTTP/1.1 {status} -\r\nContent-Type: application/fhir+json\r\n");
+            let written = write!(&mut &*stream, "{head}Content-Length: {}\r\n\r\n{body}", body.len());
+            if written.is_err() {
+                return;
+            }
+        }
+    }
+
+    fn answer(&self, head: &str, body: &[u8]) -> (u16, Value) {
+        let refuse =
+            |status| (status, json!({ "resourceType": "OperationOutcome", "issue": [{ "code": "forbidden" }] }));
+        let user = |name: &str| base64::Engine::encode(&base64::prelude::BASE64_STANDARD, format!("{name}:secret"));
+        let mut words = head.split(' ');
+        let (method, path) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
+        let mut records = self.records.lock().expect("lock");
+        match method {
+            "GET" if path == "/metadata" => (200, statement()),
+            "GET" => {
+                let value = path.rsplit("%7C").next().unwrap_or_default();
+                let carries = |record: &&Value| record["identifier"][0]["value"] == value;
+                let found = records.values().filter(carries).map(|record| json!({ "resource": record }));
+                (200, json!({ "resourceType": "Bundle", "type": "searchset", "entry": found.collect::<Vec<_>>() }))
+            }
+            _ if !head.contains(&user("writer")) => refuse(403),
+            "PUT" => {
+                let record: Value = serde_json::from_slice(body).expect("a resource");
+                records.insert(path.to_owned(), record.clone());
+                (201, record)
+            }
+            _ => refuse(400),
+        }
+    }
+}
+
+fn statement() -> Value {
+    let interactions = ["read", "search-type", "create", "update"].map(|code| json!({ "code": code }));
+    json!({ "resourceType": "CapabilityStatement", "fhirVersion": "4.0.1", "rest": [{ "mode": "server", "resource": [{
+        "type": "Patient", "interaction": interactions, "updateCreate": true,
+        "searchParam": [{ "name": "identifier", "type": "token" }] }] }] })
+}
+
+/// The head and the body.
+fn read_request(reader: &mut BufReader<TcpStream>) -> Option<(String, Vec<u8>)> {
+    let mut head = String::new();
+    while !head.ends_with("\r\n\r\n") {
+        if reader.read_line(&mut head).ok()? == 0 {
+            return None;
+        }
+    }
+    let length = head.lines().find_map(|line| line.to_ascii_lowercase().strip_prefix("content-length: ")?.parse().ok());
+    let mut body = vec![0; length.unwrap_or(0)];
+    reader.read_exact(&mut body).ok()?;
+    Some((head, body))
+}
+
+fn configuration(url: &str, user: &str) -> Configuration {
+    Configuration::new("sqlite://.host/host.db")
+        .more(&format!(
+            "\n[targets.fhir]\nadapter = {}\n[targets.fhir.http]\nbase_url = {}\nallow_private = true\n\
+             auth = {{ type = \"basic\", username = \"{user}\", password = \"secret\" }}\n",
+            quoted(&adapter("fhir").to_string_lossy()),
+            quoted(url)
+        ))
+        .more(QUICK)
+}
+
+#[test]
+fn credentials_that_may_only_read_stop_the_target_and_fail_nobody() {
+    for count in [1, 3] {
+        let (server, url) = Server::start();
+        let host = Host::new(&configuration(&url, "reader")).expect("host");
+        for number in 0..count {
+            put(&host, &patient(&format!("R-{number}")));
+        }
+        let ended = host.run(&["run", "--until-idle"]);
+        assert_eq!(ended.status, Some(1), "{}", ended.stdout);
+        let status = host.status();
+        assert_eq!(status["targets"]["fhir"]["state"], "down", "{status}");
+        let error = status["targets"]["fhir"]["error"].as_str().expect("error");
+        assert!(error.contains("the credentials are wrong, or may only read"), "{error}");
+        assert_eq!((&status["totals"]["pending"], &status["totals"]["failed"]), (&json!(count), &json!(0)), "{status}");
+        assert_eq!(status["recent"][0]["attempts"], 0, "no patient pays: {status}");
+        assert!(server.records.lock().expect("lock").is_empty());
+
+        host.configure(&configuration(&url, "writer")).expect("configure");
+        let _ = host.run(&["run", "--until-idle"]).expect_success();
+        assert_eq!(host.status()["totals"]["done"], count);
+        assert_eq!(server.records.lock().expect("lock").len(), count);
+    }
+}

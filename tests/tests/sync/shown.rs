@@ -1,0 +1,97 @@
+//! What `host check` and `host status` show of troubles that no delivery shows.
+
+use std::process::{Command, Output};
+use std::time::Duration;
+
+use tests::host::{Configuration, Host};
+
+use crate::slow_server::{Answer, SlowServer};
+use crate::support::{QUICK, adapter, directory, patient, put};
+
+/// A host whose one target works.
+fn working() -> Host {
+    let server = SlowServer::start(Duration::ZERO, Answer::AtOnce);
+    let configuration = Configuration::new("sqlite://.host/host.db")
+        .more("\n[plugins]\ndirectory = \".\"\n")
+        .more(&directory("x", &server.url()))
+        .more(QUICK);
+    let host = Host::new(&configuration).expect("host");
+    put(&host, &patient("S-1"));
+    let _ = host.run(&["run", "--until-idle"]).expect_success();
+    host
+}
+
+#[tokio::test]
+async fn changes_of_a_type_that_no_target_takes_are_shown() {
+    use sqlx::Connection as _;
+    let host = working();
+    let url = tests::database::sqlite_url(&host.folder().join(".host").join("host.db"));
+    let mut store = sqlx::SqliteConnection::connect(&url).await.expect("store");
+    for aggregate_type in ["observation", "observation", "Patient "] {
+        let insert = "INSERT INTO sync_outbox (aggregate_type, aggregate_id, operation, payload) VALUES (?, 'S-1', 'update', '{}')";
+        sqlx::query(insert).bind(aggregate_type).execute(&mut store).await.expect("insert");
+    }
+    let _ = host.run(&["run", "--until-idle"]).expect_success();
+    let status = host.run(&["status"]).expect_success().stdout;
+    let check = host.run(&["check"]).expect_success().stdout;
+    for shown in [&status, &check] {
+        assert!(shown.contains("2 changes of type `observation` (the last is change 3"), "{shown}");
+        assert!(shown.contains("1 changes of type `Patient` (the last is change 4"), "{shown}");
+        assert!(shown.contains("is `patient` meant?"), "{shown}");
+    }
+    assert!(status.contains("[Attention]"), "{status}");
+    assert!(check.contains("[WARNING] store"), "{check}");
+}
+
+#[test]
+fn a_file_that_is_not_the_adapter_in_use_is_shown() {
+    let server = SlowServer::start(Duration::ZERO, Answer::AtOnce);
+    let original = std::fs::read(adapter("example-directory")).expect("adapter");
+    let target = directory("x", &server.url())
+        .replace(&tests::host::quoted(&adapter("example-directory").to_string_lossy()), "\"x.wasm\"");
+    let configuration =
+        Configuration::new("sqlite://.host/host.db").more("\n[plugins]\ndirectory = \".\"\n").more(&target).more(QUICK);
+    let host = Host::new(&configuration).expect("host");
+    let file = host.folder().join("x.wasm");
+    std::fs::write(&file, &original).expect("write");
+    put(&host, &patient("S-1"));
+    let _ = host.run(&["run", "--until-idle"]).expect_success();
+    let words = "is not the one in use";
+    let same = host.run(&["check"]).expect_success().stdout;
+    assert!(!same.contains(words), "{same}");
+    // An empty custom section at the end: another file with the same behaviour.
+    let newer = [&original[..], &[0, 5, 4, b'n', b'o', b't', b'e']].concat();
+    std::fs::write(&file, newer).expect("write");
+    let other = host.run(&["check"]).expect_success().stdout;
+    assert!(other.contains("[WARNING] target x") && other.contains(words), "{other}");
+    let active = host.status()["targets"]["x"]["adapter"]["sha256"].as_str().expect("active").to_owned();
+    assert!(other.contains(&format!("{words} (sha256:{active})")), "{other}");
+}
+
+/// Runs a command of the host that may make no file longer than some 100 KiB, as on a disk that is nearly full.
+#[cfg(target_os = "linux")]
+fn without_space(host: &Host, arguments: &[&str]) -> Output {
+    let command = host.command(arguments);
+    let mut shell = Command::new("sh");
+    // The limit's own signal is ignored, so that a write fails as it would on the disk.
+    shell.arg("-c").arg("trap '' XFSZ; ulimit -f 128; exec \"$0\" \"$@\"").arg(command.get_program());
+    shell.args(command.get_args());
+    if let Some(folder) = command.get_current_dir() {
+        shell.current_dir(folder);
+    }
+    shell.output().expect("sh runs")
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_store_that_cannot_be_written_is_shown() {
+    let host = working();
+    let healthy = host.run(&["status"]).expect_success().stdout;
+    assert!(!healthy.contains("cannot be written"), "{healthy}");
+    let status = without_space(&host, &["status"]);
+    let shown = String::from_utf8_lossy(&status.stdout);
+    assert!(shown.contains("[Attention]") && shown.contains("the store cannot be written: "), "{shown}");
+    let check = without_space(&host, &["check"]);
+    let shown = String::from_utf8_lossy(&check.stdout);
+    assert!(shown.contains("[PROBLEM] store") && shown.contains("cannot be written"), "{shown}");
+}
