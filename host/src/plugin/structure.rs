@@ -80,7 +80,7 @@ impl Found {
             self.sections += 1;
             within("sections", self.sections, SECTIONS_MAX)?;
             if is_description(payload) {
-                self.description_bytes += (range.end - range.start) as u64;
+                self.description_bytes += range.end - range.start;
                 within(
                     "bytes of types, imports, exports and instances",
                     self.description_bytes,
@@ -163,7 +163,7 @@ fn name(name: &str) -> Result<(), Refused> {
 
 fn function(body: &FunctionBody<'_>) -> Result<(), Refused> {
     let range = body.range();
-    let bytes = (range.end - range.start) as u64;
+    let bytes = range.end - range.start;
     within("bytes of a function", bytes, FUNCTION_BYTES_MAX)?;
     let mut locals = 0_u64;
     for group in body.get_locals_reader()? {

@@ -68,6 +68,14 @@ fn mask_line(line: &str) -> String {
             words[index] = format!("{before}sha256:DIGEST{}", rest.trim_start_matches("..."));
         }
         let is_number = |word: &str| word.parse::<f64>().is_ok();
+        // Migrations are added, and keys are random.
+        if index > 1 && words[index - 2] == "schema" && words[index - 1] == "version" {
+            words[index] = words[index].replace(|character: char| character.is_ascii_digit(), "N");
+        } else if words[index].starts_with("[\"RW") || (index > 1 && words[index - 2..index] == ["by", "key"]) {
+            "KEY".clone_into(&mut words[index]);
+        } else if words.get(index + 1).is_some_and(|next| next == "applied") {
+            "(N".clone_into(&mut words[index]);
+        }
         if words[index].len() == 10 && words[index].starts_with("20") && words[index].contains('-') {
             "DATE".clone_into(&mut words[index]);
         } else if words[index].len() == 8 && words[index].matches(':').count() == 2 {
@@ -93,7 +101,10 @@ fn mask_json(value: &mut Value) {
         Value::Object(object) => {
             for (key, value) in object {
                 let is_volatile = key.ends_with("_ms")
-                    || matches!(key.as_str(), "finished_at" | "last_at" | "failed_at" | "sha256" | "per_second");
+                    || matches!(
+                        key.as_str(),
+                        "finished_at" | "last_at" | "failed_at" | "sha256" | "per_second" | "bytes"
+                    );
                 if is_volatile && !value.is_null() {
                     *value = json!("MASKED");
                 } else {
