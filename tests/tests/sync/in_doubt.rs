@@ -110,7 +110,7 @@ fn stopping_keeps_the_lease_of_a_request_that_was_not_answered() {
     running.signal(HostSignal::Terminate).expect("signal");
     let ended = running.wait(LIMIT).expect("end");
     assert_eq!(ended.status, Some(0), "{}", ended.stderr);
-    assert!(ended.stderr.contains("its batch waits until its lease runs out"), "{}", ended.stderr);
+    assert!(ended.stderr.contains("its batch waits until its lease expires"), "{}", ended.stderr);
     assert_eq!(host.status()["totals"]["processing"], 1, "it is not given back");
     delivered_later(&server, &host);
 }
