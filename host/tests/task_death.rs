@@ -1,6 +1,8 @@
-//! A task of the daemon that panics ends the whole run, which names it: a host that no longer does all of its work must not stay.
+//! A task of the daemon that panics ends the whole run, which names it: a host that no longer does all of its work must
+//! not stay.
 //!
-//! What panics is the log, at a line that a worker writes. It is a process's only one, so that this test is alone in its file.
+//! What panics is the log, at a line that a worker writes. It is a process's only one, so that this test is alone in
+//! its file.
 
 #[path = "support/mod.rs"]
 mod support;

@@ -55,7 +55,8 @@ fn opened(config: &Config, locator: Locator) -> Result<Store, CliError> {
     Ok(store)
 }
 
-/// Closes the stores of this process, however its command ended. An SQLite file then holds everything and may be copied.
+/// Closes the stores of this process, however its command ended. An SQLite file then holds everything and may be
+/// copied.
 pub(super) async fn close_stores() {
     let stores = std::mem::take(&mut *OPENED.lock().unwrap_or_else(PoisonError::into_inner));
     for store in stores {

