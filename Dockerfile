@@ -8,7 +8,7 @@ COPY . .
 # Caches stay outside of the image, so what is wanted from them is copied out within the same step.
 RUN --mount=type=cache,target=/usr/local/cargo/registry \
     --mount=type=cache,target=/build/target \
-    cargo build --locked --release --package host \
+    cargo build --locked --release --workspace --bin=host \
  && cargo xtask adapters openemr fhir \
  && mkdir -p /out/adapters /symbols \
  # The binary is shipped without its symbols, which are kept apart under the same build: a debugger finds them by name.

@@ -1,16 +1,16 @@
-//! Files that are read whole: only regular ones, and only up to a size.
+//! Reads whole files: regular ones only, up to a size.
 //!
-//! A pipe, a device or a folder is refused at once: opening one may wait for ever, and reading one may never end. Whoever reads
-//! a file of another's making goes through here.
+//! A pipe, a device or a folder is refused: opening one may block for ever, and reading one may never end. Files of
+//! others must be read through this module.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, ErrorKind, Read as _};
 use std::path::Path;
 
-/// Opens a regular file for reading, and never waits for it.
+/// Opens a regular file for reading without blocking.
 ///
 /// # Errors
-/// What the system says; [`ErrorKind::InvalidInput`] for what is not a regular file.
+/// The system's error; [`ErrorKind::InvalidInput`] if it is not a regular file.
 pub fn open(path: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
     options.read(true);
@@ -21,7 +21,7 @@ pub fn open(path: &Path) -> io::Result<File> {
         options.custom_flags(flags.bits().cast_signed());
     }
     let file = options.open(path)?;
-    // Asked of what was opened, which nobody can exchange any more.
+    // Checks the open file, which cannot be replaced any more.
     if file.metadata()?.is_file() {
         Ok(file)
     } else {
@@ -29,7 +29,7 @@ pub fn open(path: &Path) -> io::Result<File> {
     }
 }
 
-/// The bytes of a regular file of at most `bytes_max`.
+/// Reads a regular file of at most `bytes_max`.
 ///
 /// # Errors
 /// As [`open`]; [`ErrorKind::FileTooLarge`] with the limit.
@@ -47,9 +47,9 @@ pub fn read(path: &Path, bytes_max: u64) -> io::Result<Vec<u8>> {
 /// As [`read`], for UTF-8.
 ///
 /// # Errors
-/// As [`read`]; [`ErrorKind::InvalidData`] for what is not UTF-8.
+/// As [`read`]; [`ErrorKind::InvalidData`] if it is not UTF-8.
 pub fn read_text(path: &Path, bytes_max: u64) -> io::Result<String> {
-    // The bytes may be a secret's, so that the error must not hold them.
+    // The bytes may be a secret, so the error must not hold them.
     String::from_utf8(read(path, bytes_max)?).map_err(|_| io::Error::new(ErrorKind::InvalidData, "is not UTF-8"))
 }
 
@@ -58,10 +58,10 @@ fn too_large(bytes_max: u64) -> io::Error {
     io::Error::new(ErrorKind::FileTooLarge, format!("is larger than {limit}"))
 }
 
-/// The permissions of what lies at this path, where everybody may write to it.
+/// The mode of a file or folder, if everybody may write to it.
 ///
 /// # Errors
-/// What the system says.
+/// The system's error.
 #[cfg(unix)]
 pub fn world_writable_mode(path: &Path) -> io::Result<Option<u32>> {
     use std::os::unix::fs::MetadataExt as _;
@@ -69,7 +69,7 @@ pub fn world_writable_mode(path: &Path) -> io::Result<Option<u32>> {
     Ok((mode & 0o002 != 0).then_some(mode))
 }
 
-/// Nothing is known where the system has no such permissions.
+/// Always `None`: this system has no such permissions.
 ///
 /// # Errors
 /// Never.
@@ -78,25 +78,25 @@ pub fn world_writable_mode(_: &Path) -> io::Result<Option<u32>> {
     Ok(None)
 }
 
-/// Who else than this process's user may change what lies at a path.
+/// Other users who may change a file or folder.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OtherWriters {
     /// A fragment for messages.
     pub description: String,
-    /// Whether it is a group, which may be wanted.
+    /// Whether it is a group, which may be intended.
     pub is_group: bool,
 }
 
-/// Who else may change a file, or put another into a folder. Root may do whatever it likes in any case.
+/// Finds other users who may change a file, or replace files of a folder. Root always may.
 ///
 /// # Errors
-/// What the system says.
+/// The system's error.
 #[cfg(unix)]
 pub fn other_writers(path: &Path) -> io::Result<Option<OtherWriters>> {
     use std::os::unix::fs::MetadataExt as _;
     let metadata = std::fs::metadata(path)?;
     let (mode, owner, me) = (metadata.mode() & 0o7777, metadata.uid(), rustix::process::geteuid().as_raw());
-    // In such a folder everybody changes what is their own.
+    // In a sticky folder users change their own files only.
     let is_sticky = metadata.is_dir() && mode & 0o1000 != 0;
     Ok(if owner != me && owner != 0 {
         Some(OtherWriters {
@@ -115,7 +115,7 @@ pub fn other_writers(path: &Path) -> io::Result<Option<OtherWriters>> {
     })
 }
 
-/// Nothing is known where the system has no such permissions.
+/// Always `None`: this system has no such permissions.
 ///
 /// # Errors
 /// Never.

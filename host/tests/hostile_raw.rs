@@ -1,5 +1,5 @@
-//! Components written by hand, since no language's compiler would write them: answers and handles that break the rules of
-//! the interface itself, and tables without end.
+//! Components written by hand, since no language's compiler would write them: answers and handles that break the rules
+//! of the interface itself, and tables without end.
 
 #![allow(clippy::unwrap_used, reason = "a test that fails says what it found")]
 

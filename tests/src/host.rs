@@ -1,5 +1,5 @@
-//! Owns the host as a process: a folder with a `host.toml`, commands run in it, and daemons that a test may stop, freeze or
-//! kill. It sees what a user sees: exit code, output, files.
+//! Owns the host as a process: a folder with a `host.toml`, commands run in it, and daemons that a test may stop,
+//! freeze or kill. It sees what a user sees: exit code, output, files.
 //!
 //! Read next: `environment.rs` for where the binary and the adapters are found (`adapter("openemr")`).
 
@@ -232,8 +232,8 @@ impl Host {
         Ok(RunningHost { child, _output: Some(output), stdout, stderr })
     }
 
-    /// Starts a command and leaves it running; what it prints goes through a pipe, and is added to a file that stays until
-    /// the pipe's reader is closed.
+    /// Starts a command and leaves it running; what it prints goes through a pipe, and is added to a file that stays
+    /// until the pipe's reader is closed.
     ///
     /// # Errors
     /// When it cannot be started.

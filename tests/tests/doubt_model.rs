@@ -1,6 +1,7 @@
-//! First deliveries over HTTP as a model, every interleaving of which is tried: two hosts, one patient, two changes of it (1,
-//! then 2, which may appear at any time), and a server that gives ids itself and takes every create. A connection may break
-//! after a request was sent, while the server goes on working on it; a host may crash between any two steps.
+//! First deliveries over HTTP as a model, every interleaving of which is tried: two hosts, one patient, two changes of
+//! it (1, then 2, which may appear at any time), and a server that gives ids itself and takes every create. A
+//! connection may break after a request was sent, while the server goes on working on it; a host may crash between any
+//! two steps.
 //!
 //! How it maps to the code:
 //! - `Claim` is `Store::claim`; a patient under a lease (`sync_in_flight`'s key) is passed over.
@@ -8,13 +9,13 @@
 //! - `Send` is the fence right before a request that writes (`Store::renew_for` with `in_doubt_ms`), and the request.
 //! - `Work` is the server's: a create makes a record, an update needs the version that was read (`If-Match`).
 //! - `Answer` reaches the host; `Cut` does not, and the call ends in doubt: `Store::settle_in_part` keeps the lease.
-//! - `Expire` is `Store::take_expired_leases`. A lease that covers a request stands until the server is done with it: this is
-//!   what `in_doubt_ms` promises, and all that is assumed of time.
+//! - `Expire` is `Store::take_expired_leases`. A lease that covers a request stands until the server is done with it:
+//!   this is what `in_doubt_ms` promises, and all that is assumed of time.
 //!
-//! Left out: what lies between fence and arrival (not promised, `docs/reliability.md`), batches, and servers that let clients
-//! choose ids, where two creates meet on one. That the model can find anything is tested too: each safeguard is taken away in
-//! turn, and a counterexample must appear. Must never do: touch a database or a server.
-//! Read next: `protocol_model.rs` for targets with transactions, `host/src/store/settle.rs`.
+//! Left out: what lies between fence and arrival (not promised, `docs/reliability.md`), batches, and servers that let
+//! clients choose ids, where two creates meet on one. That the model can find anything is tested too: each safeguard is
+//! taken away in turn, and a counterexample must appear. Must never do: touch a database or a server. Read next:
+//! `protocol_model.rs` for targets with transactions, `host/src/store/settle.rs`.
 
 use stateright::{Checker, Model, Property};
 

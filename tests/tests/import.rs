@@ -93,7 +93,7 @@ async fn a_killed_import_goes_on_and_doubles_nothing() {
         assert_eq!((second["created"].as_u64(), second["lines"].as_u64()), (Some(count as u64), Some(count as u64)));
         assert_eq!((patients_in(&store).await, queued_in(&store).await), (count, count), "{}", database.url());
         let third = host.run(&["import", "patients.ndjson"]).expect_success();
-        assert!(third.stdout.contains("an earlier run has taken the whole file"), "{}", third.stdout);
+        assert!(third.stdout.contains("an earlier run imported the whole file"), "{}", third.stdout);
         let again = host.run(&["import", "patients.ndjson", "--again", "--json"]).expect_success().json();
         assert_eq!((again["unchanged"].as_u64(), again["created"].as_u64()), (Some(count as u64), Some(0)));
         assert_eq!(queued_in(&store).await, count, "what is unchanged is not queued");
@@ -210,11 +210,11 @@ fn a_patient_without_a_field_that_cannot_be_kept_is_taken_and_counted() {
     fs::write(host.folder().join("patients.ndjson"), lines.join("\n")).expect("write");
     let strict = host.run(&["import", "patients.ndjson", "--strict"]);
     assert_eq!(strict.status, Some(1), "{}{}", strict.stdout, strict.stderr);
-    assert!(strict.stdout.contains("[REJECTED] 1 records were not taken"), "{}", strict.stdout);
+    assert!(strict.stdout.contains("[REJECTED] 1 records were rejected"), "{}", strict.stdout);
     assert_eq!(host.status()["unrouted"], 1);
     let output = host.run(&["import", "patients.ndjson", "--again"]);
     assert_eq!(output.status, Some(1), "{}{}", output.stdout, output.stderr);
-    for words in ["1 created", "[LEFT OUT] 1 patients were taken without some of their fields"] {
+    for words in ["1 created", "[LEFT OUT] 1 patients were imported without some fields"] {
         assert!(output.stdout.contains(words), "no `{words}` in {}", output.stdout);
     }
     let again = host.run(&["import", "patients.ndjson", "--again", "--json"]).json();
@@ -291,7 +291,7 @@ fn a_file_of_something_else_ends_early() {
     fs::write(host.folder().join("notes.ndjson"), "Secretname, a note\n".repeat(30_000)).expect("write");
     let output = host.run(&["import", "notes.ndjson"]);
     assert_eq!(output.status, Some(3), "{}{}", output.stdout, output.stderr);
-    assert!(output.stderr.contains("none of the first 20000 records can be taken"), "{}", output.stderr);
+    assert!(output.stderr.contains("cannot import any of the first 20000 records"), "{}", output.stderr);
     assert!(!output.stderr.contains("Secretname"), "{}", output.stderr);
     assert_eq!(host.status()["unrouted"], 0);
 }

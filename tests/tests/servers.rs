@@ -1,7 +1,7 @@
 //! The support library's own promises: servers that come up, go away, come back with their data, and private databases.
 //!
-//! These tests start servers of their own, and so need no `cargo xtask test` around them; a kind whose programs are not on
-//! this system is passed over here and said by name, except where `CI` is set.
+//! These tests start servers of their own, and so need no `cargo xtask test` around them; a kind whose programs are not
+//! on this system is passed over here and said by name, except where `CI` is set.
 
 use std::net::TcpStream;
 

@@ -1,7 +1,7 @@
 //! Owns building the adapters as components: the wasm target, one build per adapter, `target/adapters/NAME.wasm`.
 //!
-//! Each adapter is built by itself, with the very command that its author would use, so that its digest does not depend on
-//! what else is built.
+//! Each adapter is built by itself, with the very command that its author would use, so that its digest does not depend
+//! on what else is built.
 
 use std::{
     fs,
@@ -34,8 +34,10 @@ pub(crate) fn build(wanted: &[&str]) -> Result<PathBuf> {
     let built = metadata.target_directory()?.join(TARGET).join("adapter");
     let folder = metadata.target_directory()?.join("adapters");
     fs::create_dir_all(&folder).with_context(|| format!("make {}", folder.display()))?;
-    for name in in_rust.iter().filter(|name| is_wanted(name)) {
-        run(&mut cargo(&["build", "--quiet", "--profile=adapter", "--target", TARGET, "--package", name]))?;
+    let in_rust: Vec<_> = in_rust.iter().filter(|name| is_wanted(name)).collect();
+    for (number, name) in (1..).zip(&in_rust) {
+        eprintln!("adapter {name} ({number} of {})", in_rust.len());
+        run(&mut cargo(&["build", "--profile=adapter", "--target", TARGET, "--package", name]))?;
         let component = folder.join(format!("{name}.wasm"));
         install(&built.join(format!("{}.wasm", name.replace('-', "_"))), &component)?;
         let kilobytes = fs::metadata(&component)?.len() / 1000;
@@ -51,9 +53,9 @@ fn install(from: &Path, to: &Path) -> Result<()> {
     if fs::read(to).is_ok_and(|present| present == component) {
         return Ok(());
     }
-    let beside = to.with_extension("wasm.new");
-    fs::write(&beside, component).with_context(|| format!("write {}", beside.display()))?;
-    fs::rename(&beside, to).with_context(|| format!("write {}", to.display()))
+    let unfinished = to.with_extension("wasm.new");
+    fs::write(&unfinished, component).with_context(|| format!("write {}", unfinished.display()))?;
+    fs::rename(&unfinished, to).with_context(|| format!("write {}", to.display()))
 }
 
 /// Sees to it that the standard library for the target is there.

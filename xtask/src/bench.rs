@@ -13,27 +13,28 @@ use tests::{
 
 use crate::{
     adapters,
-    cargo::{Metadata, cargo, run as run_visibly},
+    cargo::{Metadata, build, run as run_visibly},
+    steps::Steps,
 };
 
 #[derive(clap::Args)]
 pub(crate) struct Options {
-    /// Small tables and no repeats: under two minutes once everything is built
+    /// Use small tables and no repeats: under two minutes
     #[arg(long)]
     quick: bool,
-    /// Print one JSON object, whose rows have `name`, `ours`, `baseline` and `ratio`
+    /// Print one JSON object
     #[arg(long)]
     json: bool,
-    /// Draw every row, the host's bar over its baseline's, with its goals, into this SVG file
+    /// Draw host and baseline of every row into an SVG file
     #[arg(long, value_name = "FILE")]
     plot: Option<PathBuf>,
-    /// Only groups of rows whose name contains this, as `drain`, `FHIR` or `import`
+    /// Measure groups whose name contains this, as `drain`
     #[arg(long, value_name = "NAME")]
     only: Option<String>,
-    /// Instead: measure what a batch costs here, and simulate hosts, stores and targets on machines of their own
+    /// Simulate hosts, stores and targets on many machines
     #[arg(long, conflicts_with_all = ["json", "plot", "only"])]
     simulate: bool,
-    /// Measure this host, built earlier, with the same programs: to compare two versions
+    /// Measure this binary, to compare two versions
     #[arg(long, value_name = "FILE")]
     host: Option<PathBuf>,
 }
@@ -41,8 +42,12 @@ pub(crate) struct Options {
 /// Builds and runs it. Fails when something could not be measured, never because it was slow.
 pub(crate) fn run(options: &Options) -> Result<()> {
     let target = Metadata::read()?.target_directory()?;
+    let mut steps = Steps::new(4);
+    steps.next("Build the adapters");
     let adapters = adapters::build(&["openemr", "fhir"])?;
-    run_visibly(&mut cargo(&["build", "--release", "--workspace", "--bin=host", "--bin=bench", "--example=judging"]))?;
+    steps.next("Build the host and the bench for release (the first time takes minutes)");
+    build(&["host", "bench"], &["--release", "--example=judging"])?;
+    steps.next("Start private servers");
     provision::provide(&[MariaDb::NEED, Postgres::NEED])?;
     // The bench starts servers of its own; installing one must not be in its time.
     FhirServer::provision()?;
@@ -62,11 +67,12 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     command.args(options.quick.then_some("--quick")).args(options.json.then_some("--json"));
     command.args(options.simulate.then_some("--simulate"));
     if let Some(file) = &options.plot {
-        // The program runs elsewhere than the person who named the file.
+        // The program runs in another folder than this one.
         command.arg("--plot").arg(env::current_dir().context("find the current folder")?.join(file));
     }
     if let Some(name) = &options.only {
         command.arg("--only").arg(name);
     }
+    steps.next("Measure");
     run_visibly(&mut command)
 }

@@ -7,13 +7,14 @@ use tests::environment::{ADAPTERS, HOST};
 
 use crate::{
     adapters,
-    cargo::{Metadata, cargo, run as run_visibly},
+    cargo::{Metadata, build, run as run_visibly},
+    steps::Steps,
 };
 
 #[derive(clap::Args)]
 #[command(disable_help_flag = true)]
 pub(crate) struct Options {
-    /// Those of the program itself: --help lists them
+    /// Options of chaos itself; --help lists them
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
     arguments: Vec<OsString>,
 }
@@ -21,13 +22,16 @@ pub(crate) struct Options {
 /// Builds and runs it. Fails when a promise was broken.
 pub(crate) fn run(options: &Options) -> Result<()> {
     let target = Metadata::read()?.target_directory()?;
+    let mut steps = Steps::new(3);
+    steps.next("Build the adapters");
     let adapters = adapters::build(&["openemr", "fhir"])?;
-    // In one build with the tests, as theirs: the same features for all, so nothing is compiled twice.
-    run_visibly(&mut cargo(&["build", "--workspace", "--bin=host", "--bin=chaos", "--tests", "--examples"]))?;
+    steps.next("Build the host and chaos");
+    build(&["host", "chaos"], &[])?;
+    steps.next("Break hosts, databases and the network");
     run_visibly(command(&target, &adapters).args(&options.arguments))
 }
 
-/// The program, told where host and adapters are.
+/// The program, with the paths of host and adapters.
 pub(crate) fn command(target: &Path, adapters: &Path) -> Command {
     let binary = |name: &str| target.join("debug").join(format!("{name}{}", env::consts::EXE_SUFFIX));
     let mut command = Command::new(binary("chaos"));

@@ -1,8 +1,9 @@
-//! Owns the newcomer's first look: five patients through the outbox into an OpenEMR-shaped SQLite file and a FHIR server
-//! on loopback, everything under `target/demo/`.
+//! Owns the newcomer's first look: five patients through the outbox into an OpenEMR-shaped SQLite file and a FHIR
+//! server on loopback, everything under `target/demo/`.
 //!
-//! What it made stays: a second run finds the store, both targets and their ids as they were, and has nothing to do. The
-//! FHIR server keeps its data; it gets its old port again unless somebody took it, and only then its address changes.
+//! What it made stays: a second run finds the store, both targets and their ids as they were, and has nothing to do.
+//! The FHIR server keeps its data; it gets its old port again unless somebody took it, and only then its address
+//! changes.
 
 use std::{collections::BTreeSet, env, fs, path::Path, process::Command};
 
@@ -19,7 +20,8 @@ use tests::{
 
 use crate::{
     adapters,
-    cargo::{Metadata, cargo, run as run_visibly, shown},
+    cargo::{Metadata, build, run as run_visibly, shown},
+    steps::Steps,
 };
 
 /// What `seeds/initial.toml` holds.
@@ -31,11 +33,14 @@ const TARGETS: [&str; 2] = ["openemr", "fhir"];
 pub(crate) fn run() -> Result<()> {
     let target = Metadata::read()?.target_directory()?;
     let folder = target.join("demo");
-    println!("Building the adapters and the host. The first time takes some minutes.");
+    let mut steps = Steps::new(5);
+    steps.next("Build the adapters (the first time takes minutes)");
     let adapters = adapters::build(&TARGETS)?;
-    run_visibly(&mut cargo(&["build", "--package=host", "--package=tests", "--bin=host", "--bin=load-sql"]))?;
+    steps.next("Build the host (the first time takes minutes)");
+    build(&["host", "load-sql"], &[])?;
     let binary = |name: &str| target.join("debug").join(format!("{name}{}", env::consts::EXE_SUFFIX));
 
+    steps.next("Start the targets: an OpenEMR-shaped SQLite file and a FHIR server");
     let openemr = folder.join("openemr.db");
     fs::create_dir_all(&folder).with_context(|| format!("make {}", folder.display()))?;
     make_openemr(&openemr, &binary("load-sql"))?;
@@ -45,11 +50,14 @@ pub(crate) fn run() -> Result<()> {
         .fhir(&adapters.join("fhir.wasm"), &fhir.url());
     let host = Host::in_folder(&folder, binary("host"), &configuration)?;
 
+    steps.next("Seed five patients and deliver them");
     let seed = workspace().join("seeds").join("initial.toml");
     step(host.command(&[Path::new("seed"), &seed]))?;
     step(host.command(&["run", "--until-idle"]))?;
     step(host.command(&["status"]))?;
+    steps.next("Check that all of them are in both targets");
     check(&host.status())?;
+    drop(steps);
     println!(
         "\nThe {PATIENTS} patients are in both targets, with the ids above. To look further: {} holds the configuration and \
          the store (.host/host.db), {} the patients as OpenEMR has them. Run the demo again: there is nothing left to do.",

@@ -1,6 +1,7 @@
 //! Owns running the fuzz targets of `fuzz/`, each for a while, from the seeds in `fuzz/seeds/TARGET`.
 //!
-//! They need a nightly compiler and cargo-fuzz. Neither is installed from here; what is missing is said, with the command.
+//! They need a nightly compiler and cargo-fuzz. It installs neither; an error names what is missing, with the
+//! command.
 
 use std::{
     fs,
@@ -11,13 +12,13 @@ use std::{
 use anyhow::{Context as _, Result, bail};
 use tests::environment::workspace;
 
-use crate::cargo::run as run_visibly;
+use crate::{cargo::run as run_visibly, steps::Steps};
 
 #[derive(clap::Args)]
 pub(crate) struct Options {
-    /// Only these targets; all of them when none is named
+    /// Run these targets only instead of all
     targets: Vec<String>,
-    /// How long each runs
+    /// Run each for this many seconds
     #[arg(long, value_name = "SECONDS", default_value_t = 60)]
     seconds: u32,
 }
@@ -30,10 +31,13 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     let targets = targets(&options.targets)?;
     expect_tools()?;
     take_versions_of_the_host()?;
+    let mut steps = Steps::new(targets.len());
     for target in &targets {
+        steps.next(&format!("Fuzz {target} for {} s", options.seconds));
         let (corpus, dictionary) = (format!("fuzz/corpus/{target}"), format!("fuzz/dictionaries/{target}"));
         fs::create_dir_all(workspace().join(&corpus)).with_context(|| format!("make {corpus}"))?;
-        // The host has no `unsafe` where these lead: panics, time and memory are sought, and without a sanitizer more is tried.
+        // The host has no `unsafe` where these lead: panics, time and memory are sought, and without a sanitizer more
+        // is tried.
         let mut run = command(&["fuzz", "run", "--sanitizer=none", "--codegen-units=16", target, &corpus]);
         // What is found goes into the first folder; the others are only read.
         let others = [format!("fuzz/seeds/{target}"), format!("tests/cases/{target}")];
@@ -55,7 +59,8 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     Ok(())
 }
 
-/// What is fuzzed is what is delivered: the same versions of everything. Cargo adds the fuzzer's own by itself.
+/// Takes the versions of the host's dependencies, so that what is fuzzed is what is delivered. Cargo adds the fuzzer's
+/// own.
 fn take_versions_of_the_host() -> Result<()> {
     let (host, fuzz) = (workspace().join("Cargo.lock"), workspace().join("fuzz/Cargo.lock"));
     let changed = |path: &Path| fs::metadata(path).and_then(|metadata| metadata.modified()).ok();

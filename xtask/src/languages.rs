@@ -1,5 +1,5 @@
-//! Owns building the example adapters that are not in Rust: their tools at pinned versions under `target/example-tools/`,
-//! and each component anew only when its source, its tools' versions or `wit/` changed.
+//! Owns building the example adapters that are not in Rust: their tools at pinned versions under
+//! `target/example-tools/`, and each component anew only when its source, its tools' versions or `wit/` changed.
 //!
 //! Where Python or Node is missing it is named and its examples are left out; where `CI` is set that is an error.
 
@@ -62,7 +62,7 @@ pub(crate) fn names() -> impl Iterator<Item = &'static str> {
     EXAMPLES.iter().map(|example| example.name)
 }
 
-/// Builds those that `wanted` says, into `target/adapters/`, the languages beside each other.
+/// Builds the wanted ones into `target/adapters/`, the languages at the same time.
 pub(crate) fn build(target: &Path, wanted: impl Fn(&str) -> bool + Sync) -> Result<()> {
     let wanted = &wanted;
     thread::scope(|scope| {
@@ -87,9 +87,11 @@ fn build_language(language: Language, target: &Path, wanted: impl Fn(&str) -> bo
             println!("adapter {}: not built: {missing}", example.name);
             continue;
         }
-        let beside = component.with_extension("wasm.new");
-        example.componentize(&language.tools(target)?, &beside).with_context(|| format!("build {}", example.name))?;
-        fs::rename(&beside, &component).with_context(|| format!("write {}", component.display()))?;
+        let unfinished = component.with_extension("wasm.new");
+        example
+            .componentize(&language.tools(target)?, &unfinished)
+            .with_context(|| format!("build {}", example.name))?;
+        fs::rename(&unfinished, &component).with_context(|| format!("write {}", component.display()))?;
         fs::write(&stamp, digest)?;
         println!("adapter {}: {} ({} kB)", example.name, component.display(), fs::metadata(&component)?.len() / 1000);
     }

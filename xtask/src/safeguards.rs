@@ -1,10 +1,11 @@
-//! Owns the proof that each safeguard of the delivery protocol matters: one at a time is taken out of a copy of the sources,
-//! and the test that guards it must fail there. A safeguard whose loss no test notices is reported, and so is one whose
-//! place in the sources has moved.
+//! Owns the proof that each safeguard of the delivery protocol matters: one at a time is taken out of a copy of the
+//! sources, and the test that guards it must fail there. A safeguard whose loss no test notices is reported, and so is
+//! one whose place in the sources has moved.
 //!
 //! The copy shares cargo's folder with the workspace, so that only our own packages are built again. While it runs, the
-//! host in `target/debug` may be a mutant; the real one is put back at the end, and the packages that were built of the copy are forgotten. Must never do: change the sources themselves.
-//! Read next: `safeguards/list.rs`, and docs/reliability.md, which shows the list to people.
+//! host in `target/debug` may be a mutant; the real one is put back at the end, and the packages that were built of the
+//! copy are forgotten. Must never do: change the sources themselves. Read next: `safeguards/list.rs`, and
+//! docs/reliability.md, which shows the list to people.
 
 use std::{
     env, fs,
@@ -22,13 +23,13 @@ use list::{SAFEGUARDS, Safeguard, Suite};
 
 use crate::{
     adapters,
-    cargo::{Metadata, cargo, run as run_visibly},
+    cargo::{Metadata, build, cargo, run as run_visibly},
     servers::Servers,
 };
 
 #[derive(clap::Args)]
 pub(crate) struct Options {
-    /// Only the safeguards whose names contain one of these
+    /// Remove safeguards whose names contain one of these
     filter: Vec<String>,
 }
 
@@ -36,7 +37,7 @@ pub(crate) struct Options {
 pub(crate) fn run(options: &Options) -> Result<()> {
     let target = Metadata::read()?.target_directory()?;
     let adapters = adapters::build(&[])?;
-    run_visibly(&mut cargo(&["build", "--workspace", "--bin=host", "--tests"]))?;
+    build(&["host"], &["--tests"])?;
     let copy = Copy::make(&target)?;
     let servers = Servers::start(false)?;
     let mut variables = vec![(ADAPTERS, adapters.into_os_string()), (HOST, copy.host.clone().into_os_string())];
@@ -49,9 +50,11 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     let wanted = |safeguard: &&Safeguard| {
         options.filter.is_empty() || options.filter.iter().any(|part| safeguard.name.contains(part.as_str()))
     };
-    for safeguard in SAFEGUARDS.iter().filter(wanted) {
+    let wanted: Vec<_> = SAFEGUARDS.iter().filter(wanted).collect();
+    for (number, safeguard) in (1..).zip(&wanted) {
         let noticed = copy.without(safeguard, &variables)?;
-        println!("[{}] without: {} ({})", if noticed { "OK" } else { "MISSED" }, safeguard.name, safeguard.test);
+        let result = if noticed { "OK" } else { "MISSED" };
+        println!("[{number}/{}] [{result}] without: {} ({})", wanted.len(), safeguard.name, safeguard.test);
         if !noticed {
             missed.push(safeguard.name);
         }
@@ -125,11 +128,11 @@ impl Copy {
             .stdin(Stdio::null())
             .output()
             .context("run cargo test")?;
-        let said = String::from_utf8_lossy(&output.stdout);
-        if said.contains("0 failed") && !said.contains(" 1 passed") && !said.contains("FAILED") {
+        let output_text = String::from_utf8_lossy(&output.stdout);
+        if output_text.contains("0 failed") && !output_text.contains(" 1 passed") && !output_text.contains("FAILED") {
             bail!("no test is called {}", safeguard.test);
         }
-        Ok(!output.status.success() && said.contains("FAILED"))
+        Ok(!output.status.success() && output_text.contains("FAILED"))
     }
 
     fn cargo(&self, arguments: &[&str]) -> Command {

@@ -36,8 +36,8 @@ pub(crate) struct Server<'a> {
 }
 
 impl Servers {
-    /// Starts them at the same time; `all_fhir` also those FHIR servers that only the matrix of them needs. Fails only when a
-    /// person interrupts.
+    /// Starts them at the same time; `all_fhir` also those FHIR servers that only the matrix of them needs. Fails only
+    /// when an operator interrupts.
     pub(crate) fn start(all_fhir: bool) -> Result<Self> {
         let mut wanted = vec![SHARED_FHIR];
         let mut needs = vec![MariaDb::NEED, Postgres::NEED, FhirServer::NEED, Registry::NEED];
@@ -45,8 +45,8 @@ impl Servers {
             wanted.extend(OTHER_FHIR);
             needs.extend(OTHER_FHIR.map(|(_, product)| product.need()));
         }
-        // One installation for all that is missing, also of what only tests start. What fails here fails again below, each
-        // with its own reason.
+        // One installation for all that is missing, also of what only tests start. What fails here fails again below,
+        // each with its own reason.
         let _each_says_its_own = provision::provide(&needs);
         let servers = thread::scope(|scope| {
             let mariadb = scope.spawn(MariaDb::start);

@@ -1,5 +1,5 @@
-//! Owns one run of every test: servers up, adapters and host built once, the tests, and a closing list of what they really
-//! reached. What was not reached is an error where `CI` is set.
+//! Owns one run of every test: servers up, adapters and host built once, the tests, and a closing list of what they
+//! really reached. What was not reached is an error where `CI` is set.
 
 use std::{
     env, fs,
@@ -12,40 +12,36 @@ use tests::environment::{ADAPTERS, Backend, HOST, REACHED};
 
 use crate::{
     adapters,
-    cargo::{Metadata, cargo, run as run_visibly},
+    cargo::{Metadata, build, cargo, run as run_visibly},
     chaos,
     servers::Servers,
+    steps::Steps,
 };
 
 #[derive(clap::Args)]
 pub(crate) struct Options {
-    /// Start no servers: only what needs none is tested
+    /// Start no servers; run the tests that need none
     #[arg(long)]
     quick: bool,
-    /// Run only the tests whose names contain one of these
+    /// Run the tests whose names contain one of these
     filter: Vec<String>,
 }
 
-/// What chaos runs on here, for less than half a minute each, with a seed that stays the same and so many hosts. Longer runs are a
-/// task of their own. Seed 7 cuts the FHIR server's connections while all first records are being made.
+/// What chaos runs on here, for less than half a minute each, with a seed that stays the same and so many hosts. Longer
+/// runs are a task of their own. Seed 7 cuts the FHIR server's connections while all first records are being made.
 const CHAOS: [(&str, &str, &str); 2] = [("sqlite", "7", "3"), ("postgres", "8", "2")];
 
 /// Runs them. Fails when a test does, or in CI when a backend was not reached.
 pub(crate) fn run(options: &Options) -> Result<()> {
     let is_ci = env::var_os("CI").is_some_and(|value| !value.is_empty());
     let target = Metadata::read()?.target_directory()?;
+    let is_everything = options.filter.is_empty() && !options.quick;
+    let mut steps = Steps::new(3 + usize::from(!options.quick) + if is_everything { CHAOS.len() } else { 0 });
+    steps.next("Build the adapters");
     let adapters = adapters::build(&[])?;
-    // In one build with the tests: the same features for all, so nothing is compiled twice. Only the binaries they run,
-    // since Windows lets nobody overwrite the one that runs now.
-    run_visibly(&mut cargo(&[
-        "build",
-        "--workspace",
-        "--bin=host",
-        "--bin=load-sql",
-        "--bin=chaos",
-        "--tests",
-        "--examples",
-    ]))?;
+    steps.next("Build the host and the tests");
+    // Only the programs that they run: Windows does not let a running one be overwritten.
+    build(&["host", "load-sql", "chaos"], &["--tests", "--examples"])?;
 
     let reached = target.join("reached");
     if reached.exists() {
@@ -53,7 +49,11 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     }
     fs::create_dir_all(&reached).with_context(|| format!("make {}", reached.display()))?;
 
-    let servers = if options.quick { None } else { Some(Servers::start(needs_all_fhir(&options.filter))?) };
+    let mut servers = None;
+    if !options.quick {
+        steps.next("Start private servers");
+        servers = Some(Servers::start(needs_all_fhir(&options.filter))?);
+    }
     let mut variables = vec![
         (HOST, target.join("debug").join(format!("host{}", env::consts::EXE_SUFFIX)).into_os_string()),
         (ADAPTERS, adapters.clone().into_os_string()),
@@ -64,16 +64,18 @@ pub(crate) fn run(options: &Options) -> Result<()> {
             variables.push((variable, url.into()));
         }
     }
+    steps.next("Run the tests");
     let mut results = vec![run_visibly(test_command(options, is_ci).envs(variables.iter().cloned()))];
-    if options.filter.is_empty() && !options.quick && has_nextest() {
+    if is_everything && has_nextest() {
         // nextest leaves the examples in the documentation to cargo.
         results.push(run_visibly(cargo(&["test", "--workspace", "--doc", "--quiet"]).envs(variables.iter().cloned())));
     }
     let is_complete = closing_list(servers.as_ref(), &reached);
     // Chaos has servers of its own, and is not to be slowed down by others.
     drop(servers);
-    if options.filter.is_empty() && !options.quick {
+    if is_everything {
         for (store, seed, hosts) in CHAOS {
+            steps.next(&format!("Run chaos on {store} for 20 s"));
             let result = short_chaos(&target, &adapters, &["--store", store, "--seed", seed, "--hosts", hosts]);
             println!("chaos on {store}: {}", if result.is_ok() { "passed" } else { "FAILED" });
             results.push(result);
@@ -86,8 +88,8 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     Ok(())
 }
 
-/// Whether the tests that were asked for may be those of the matrix of FHIR servers: HAPI alone takes a quarter of a minute to
-/// start, which nobody waits for who runs one test of something else.
+/// Whether the selected tests may need every FHIR server. HAPI alone takes a quarter of a minute to start, so a run of
+/// other tests must not wait for it.
 fn needs_all_fhir(filter: &[String]) -> bool {
     filter.is_empty() || filter.iter().any(|part| part.contains("fhir_servers"))
 }

@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::error::{CliError, failure_exit_code};
 use super::output::paint;
-use super::status::{aggregate_types, clock_trouble, describe};
+use super::status_summary::{aggregate_types, clock_trouble, describe};
 use super::{output, permissions, wiring};
 use crate::config::{Config, TargetConfig};
 use crate::domain::change::{Finding, FindingLevel};
@@ -17,18 +17,18 @@ use crate::sync::{Difference, differences};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
-    /// One JSON object instead of text
+    /// Print one JSON object
     #[arg(long)]
     json: bool,
 }
 
-/// What was looked at, and how it stands.
+/// One checked subject, its level and its findings.
 struct Line {
     subject: String,
     level: FindingLevel,
     message: String,
     details: Vec<Finding>,
-    /// The exit code, where it does not work.
+    /// The exit code when this is a problem.
     exit_code: u8,
 }
 
@@ -37,7 +37,7 @@ impl Line {
         Self { subject, level, message, details: Vec::new(), exit_code: 0 }
     }
 
-    /// One more finding; the worst decides how the line stands.
+    /// Adds a finding. The worst finding sets the level of the line.
     fn find(&mut self, level: FindingLevel, message: String, exit_code: u8) {
         if severity(level) > severity(self.level) {
             (self.level, self.exit_code) = (level, exit_code);
@@ -60,7 +60,7 @@ pub(super) async fn run(config: &Config, arguments: &Arguments) -> Result<ExitCo
         Ok(line) => line,
         Err(error) => Line::problem("store".to_owned(), error.to_string(), error.exit_code()),
     });
-    // What cannot be read of the store was said above.
+    // A store that cannot be read was reported above.
     let snapshot = read_status(config).await.unwrap_or_default();
     lines.extend(compare_hosts(config, &snapshot));
     let runtime = wiring::runtime(config)?;
@@ -103,7 +103,7 @@ async fn read_status(config: &Config) -> Result<StatusSnapshot, CliError> {
     Ok(snapshot?)
 }
 
-/// Where a host with this configuration would differ from those that run, and from what the store has enabled.
+/// The differences of this configuration from the running hosts, and from the targets that the store has enabled.
 fn compare_hosts(config: &Config, snapshot: &StatusSnapshot) -> Option<Line> {
     let types = |target: &TargetConfig| target.aggregate_types.iter().map(|kind| kind.as_str().to_owned()).collect();
     let targets = config.enabled_targets().map(|target| (target.name.as_str().to_owned(), types(target))).collect();
@@ -115,7 +115,7 @@ fn compare_hosts(config: &Config, snapshot: &StatusSnapshot) -> Option<Line> {
         return None;
     }
     let finding = |difference: &Difference| Finding { level: FindingLevel::Warning, message: difference.to_string() };
-    let message = "the targets of the hosts on this store are not the same".to_owned();
+    let message = "the hosts on this store have different targets".to_owned();
     let line = Line::new("hosts".to_owned(), FindingLevel::Warning, message);
     Some(Line { details: found.iter().map(finding).collect(), ..line })
 }
@@ -150,11 +150,11 @@ async fn check_target(runtime: &std::sync::Arc<Runtime>, config: &TargetConfig, 
     }
 }
 
-/// A file that is not the adapter in use was rolled back, or waits to be taken up.
+/// A file that is not the active adapter was rolled back, or is about to be loaded.
 fn compare_adapter(adapter: &Adapter, active: Option<&str>) -> Option<Finding> {
     let active = active.filter(|active| *active != adapter.sha256())?;
     let message = format!(
-        "the adapter's file (sha256:{}) is not the one in use (sha256:{active}): it was rolled back, or no host has taken it up \
+        "the adapter's file (sha256:{}) is not the active one (sha256:{active}): it was rolled back, or no host has loaded it \
          yet; see `host plugin history`",
         adapter.sha256()
     );

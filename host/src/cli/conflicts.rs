@@ -1,4 +1,4 @@
-//! `host conflicts`: what a target's own state forbids, and what a person decides about it.
+//! `host conflicts`: deliveries that a target's own state forbids, and an operator's decision.
 
 use std::process::ExitCode;
 
@@ -23,43 +23,43 @@ pub(super) struct Arguments {
 
 #[derive(Debug, clap::Subcommand)]
 enum Verb {
-    /// Show the conflicts that wait for a person (also what `host conflicts` alone does)
+    /// List open conflicts (the default)
     List(List),
-    /// Decide one
+    /// Resolve a conflict
     Resolve(Resolve),
 }
 
 #[derive(Debug, clap::Args)]
 struct List {
-    /// Only at this target
+    /// Select this target only
     #[arg(long)]
     target: Option<String>,
-    /// At most so many
+    /// Show at most this many
     #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     limit: u32,
-    /// One JSON object instead of text
+    /// Print one JSON object
     #[arg(long)]
     json: bool,
 }
 
 #[derive(Debug, clap::Args)]
 struct Resolve {
-    /// At this target
+    /// The target of the conflict
     #[arg(long)]
     target: String,
-    /// Of this patient
+    /// The patient of the conflict
     #[arg(long, required_unless_present = "id")]
     patient: Option<String>,
-    /// Of this aggregate, where it is no patient
+    /// The aggregate's id, if it is not a patient
     #[arg(long, conflicts_with = "patient", requires = "aggregate_type")]
     id: Option<String>,
     /// The aggregate's type, for --id
     #[arg(long, value_name = "TYPE", requires = "id")]
     aggregate_type: Option<String>,
-    /// Whose state counts: local (the application's), remote (the target's), or relink (the application's, at --remote-id)
+    /// Keep this state: local, remote, or relink
     #[arg(long, value_parser = keep)]
     keep: Keep,
-    /// The target's id of the record that is the right one; for --keep relink
+    /// The target's id of the right record, for relink
     #[arg(long, value_name = "ID", required_if_eq("keep", "relink"))]
     remote_id: Option<String>,
 }
@@ -95,7 +95,7 @@ async fn list(config: &Config, arguments: &List) -> Result<ExitCode, CliError> {
         show(conflict, now);
     }
     line("");
-    line("Decide with: host conflicts resolve --target TARGET --patient ID --keep local|remote|relink");
+    line("Resolve with: host conflicts resolve --target TARGET --patient ID --keep local|remote|relink");
     Ok(ExitCode::SUCCESS)
 }
 
@@ -117,10 +117,13 @@ async fn resolve(config: &Config, arguments: &Resolve) -> Result<ExitCode, CliEr
             Resolution::Relink { remote_id: remote_id.clone() }
         }
         (Keep::Relink, Some(remote_id)) => {
-            return Err(CliError::Usage(format!("--remote-id {remote_id} is no id of target `{}`", arguments.target)));
+            return Err(CliError::Usage(format!(
+                "--remote-id {remote_id} is not an id of target `{}`",
+                arguments.target
+            )));
         }
         (Keep::Local | Keep::Remote | Keep::Relink, _) => {
-            return Err(CliError::Usage("--remote-id goes with --keep relink, and only with it".to_owned()));
+            return Err(CliError::Usage("--remote-id is for --keep relink only".to_owned()));
         }
     };
     let (aggregate_type, aggregate_id) = match (&arguments.patient, &arguments.aggregate_type, &arguments.id) {
@@ -134,22 +137,22 @@ async fn resolve(config: &Config, arguments: &Resolve) -> Result<ExitCode, CliEr
         Resolved::Decided => {}
         Resolved::NoConflict => {
             return Err(CliError::Failed(format!(
-                "{aggregate_type} {aggregate_id} has no conflict at target `{}`: see `host conflicts`",
+                "{aggregate_type} {aggregate_id} has no conflict at target `{}`; see `host conflicts`",
                 arguments.target
             )));
         }
         Resolved::TakenBy(other) => {
             return Err(CliError::Failed(format!(
-                "that record of target `{}` is {aggregate_type} {other}'s: one record cannot be two. Look at the id again; if \
-                 both are the same person, merge them in the application first",
+                "cannot link to that record of target `{}`: it is {aggregate_type} {other}'s; fix: check the id. If both are one \
+                 person, merge them in the application first",
                 arguments.target
             )));
         }
     }
     tracing::info!(target_name = key.target, aggregate_type, aggregate_id, keep = %arguments.keep, "conflict resolved");
     line(&match resolution {
-        Resolution::Local => format!("{aggregate_id} is delivered to {} again, over what is there", key.target),
-        Resolution::Remote => format!("{aggregate_id} stays at {} as it is there", key.target),
+        Resolution::Local => format!("{aggregate_id} is delivered to {} again and replaces what is there", key.target),
+        Resolution::Remote => format!("{aggregate_id} stays as it is at {}", key.target),
         Resolution::Relink { remote_id } => {
             format!("{aggregate_id} is linked to ID {remote_id} at {} and delivered there", key.target)
         }

@@ -1,4 +1,4 @@
-//! What a command failed with, and the exit code that says so: 1 failure, 2 usage, 3 configuration, 4 database, 5 plugin.
+//! Errors of commands and their exit codes: 1 failure, 2 usage, 3 configuration, 4 database, 5 plugin.
 
 use crate::config::ConfigError;
 use crate::distribution::DistributionError;
@@ -9,7 +9,6 @@ use crate::seed_file::SeedFileError;
 use crate::service::ServiceError;
 use crate::store::{MigrationError, StoreError};
 
-/// Why a command failed.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum CliError {
     #[error("{0}")]

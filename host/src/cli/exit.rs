@@ -1,7 +1,7 @@
-//! The end of the process: it comes within a bound, whatever hangs.
+//! Ends the process within a time limit, whatever hangs.
 //!
-//! A thread that the system holds (a file on a server that is gone, a pipe that nobody reads), a runtime whose threads never
-//! yield: none of them is waited for. What was committed is safe; a lease that was not given back runs out.
+//! A thread may hang on a file of a lost server or on a full pipe, and a runtime's threads may never yield. None of
+//! them delays the exit. Committed work is safe, and a lease that was not released expires.
 
 use std::time::Duration;
 
@@ -9,34 +9,33 @@ use tokio::runtime::Runtime;
 
 use super::logging::Log;
 
-/// What a process that was asked to end may take beside the work that it may still finish.
+/// Time for shutdown, in addition to the time that running deliveries get.
 pub(super) const MARGIN: Duration = Duration::from_secs(20);
 
-/// What is left of it when somebody asks a second time.
+/// Time for shutdown after a second signal.
 pub(super) const AT_ONCE: Duration = Duration::from_secs(5);
 
-/// What the end may take when everything is done.
+/// Time for shutdown when all work is done.
 const AFTER_ALL: Duration = Duration::from_secs(10);
-/// How long tasks and threads of the runtime are waited for.
+/// How long shutdown waits for the runtime's tasks and threads.
 const THREADS: Duration = Duration::from_secs(2);
 
-/// From now on the process ends within this time, with exit code 1 unless it has ended by itself before.
+/// Exits with code 1 after this time, unless the process has ended before.
 pub(super) fn end_within(limit: Duration) {
     let wait = move || {
         std::thread::sleep(limit);
-        tracing::error!(seconds = limit.as_secs(), "the end took too long: exiting without it");
-        // A moment for the line; the log has a thread of its own.
+        tracing::error!(seconds = limit.as_secs(), "shutdown took too long; exited");
+        // The log's own thread needs a moment to write the line.
         std::thread::sleep(Duration::from_millis(200));
         std::process::exit(1);
     };
     if std::thread::Builder::new().name("ending".to_owned()).spawn(wait).is_err() {
-        // Without a thread there is no later.
+        // Without a thread nothing could exit later.
         std::process::exit(1);
     }
 }
 
-/// Waits for the runtime's threads and for the log's last lines, but not for long. The process ends with what comes next: its
-/// threads that still hang end with it.
+/// Waits briefly for the runtime's threads and the log's last lines. Threads that hang end with the process.
 pub(super) fn leave(runtime: Runtime, log: Log) {
     end_within(AFTER_ALL);
     runtime.shutdown_timeout(THREADS);

@@ -1,4 +1,4 @@
-//! `host failed`: what failed and waits for an operator, and what an operator dismisses.
+//! `host failed`: lists failed deliveries, and dismisses some.
 
 use std::process::ExitCode;
 
@@ -16,26 +16,26 @@ use crate::store::{DismissedDelivery, FailedDelivery, RetryFilter};
 pub(super) enum Verb {
     /// List failed deliveries, oldest first
     List(List),
-    /// Decide that failed deliveries need not be delivered
+    /// Dismiss failed deliveries that need no delivery
     Dismiss(Dismiss),
 }
 
-/// Which failed deliveries.
+/// Selects failed deliveries.
 #[derive(Debug, clap::Args)]
 struct Which {
-    /// Only at this target
+    /// Select this target only
     #[arg(long)]
     target: Option<String>,
-    /// Only of this patient
+    /// Select this patient only
     #[arg(long)]
     patient: Option<String>,
-    /// Only of this change, by its number
+    /// Select this change only, by its number
     #[arg(long, value_name = "NUMBER")]
     change: Option<i64>,
-    /// Only failed for this reason, for example `invalid`
+    /// Select failures of this kind, for example `invalid`
     #[arg(long, value_parser = kind)]
     kind: Option<FailureKind>,
-    /// Only failed at least so many seconds ago
+    /// Select failures at least this many seconds old
     #[arg(long, value_name = "SECONDS")]
     older_than: Option<u64>,
 }
@@ -44,13 +44,13 @@ struct Which {
 pub(super) struct List {
     #[command(flatten)]
     which: Which,
-    /// List dismissed deliveries instead, the latest first
+    /// List dismissed deliveries instead, newest first
     #[arg(long, conflicts_with_all = ["patient", "change", "kind", "older_than"])]
     dismissed: bool,
-    /// At most so many
+    /// Show at most this many
     #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     limit: u32,
-    /// One JSON object instead of text
+    /// Print one JSON object
     #[arg(long)]
     json: bool,
 }
@@ -59,13 +59,13 @@ pub(super) struct List {
 pub(super) struct Dismiss {
     #[command(flatten)]
     which: Which,
-    /// All failed deliveries; needed where nothing else narrows it down
+    /// Select all failed deliveries
     #[arg(long)]
     all: bool,
-    /// Why; it is kept and shown, so write no patient's name or data
+    /// Record this reason; give no patient's data
     #[arg(long, value_name = "TEXT", value_parser = reason)]
     reason: String,
-    /// Who decides; the user of this machine unless given
+    /// Record this operator instead of the system's user
     #[arg(long, value_name = "NAME", value_parser = name)]
     by: Option<String>,
     /// Count them and change nothing
@@ -131,7 +131,7 @@ async fn list(config: &Config, arguments: &List) -> Result<ExitCode, CliError> {
         show(one, &since);
     }
     line("");
-    line("After fixing the cause: `host retry`. To give one up: `host failed dismiss --change NUMBER --reason TEXT`");
+    line("Fix the cause, then `host retry`; or `host failed dismiss --change NUMBER --reason TEXT`");
     Ok(ExitCode::SUCCESS)
 }
 
@@ -193,11 +193,11 @@ async fn dismiss(config: &Config, arguments: &Dismiss) -> Result<ExitCode, CliEr
         ));
     }
     tracing::info!(count, "failed deliveries dismissed");
-    line(&format!("{count} failed deliveries are dismissed; a later change of the same patient is delivered as usual"));
+    line(&format!("dismissed {count} failed deliveries; later changes of these patients are delivered as usual"));
     Ok(ExitCode::SUCCESS)
 }
 
-/// The system's number of this process's user, where no variable names him.
+/// The uid of this process, for when no variable names its user.
 #[cfg(target_os = "linux")]
 fn user_number() -> Option<String> {
     use std::os::unix::fs::MetadataExt as _;

@@ -1,4 +1,4 @@
-//! What `host import` shows: the bar while it works, the summary when it is done.
+//! The progress bar of `host import`, and its summary.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -9,11 +9,11 @@ use anstyle::AnsiColor;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
 
-use super::import::Arguments;
+use super::import_arguments::Arguments;
 use super::output::{json as print_json, line, paint};
 use crate::store::ImportProgress;
 
-/// How often the log says how far it is, where there is no terminal for a bar.
+/// How often the log reports the progress where there is no terminal for a bar.
 const LOG_EVERY: Duration = Duration::from_secs(30);
 
 /// The bar: bytes of the file, patients a second, time left.
@@ -39,7 +39,7 @@ impl Bar {
     pub(super) fn show(&mut self, progress: &ImportProgress) {
         let taken = progress.created + progress.updated + progress.unchanged;
         let first = *self.first.get_or_insert_with(|| {
-            // What was passed over quickly says nothing of the time left.
+            // Skipping what an earlier run imported is fast, and would distort the time left.
             self.drawn.set_position(self.read.load(Ordering::Relaxed));
             self.drawn.reset_eta();
             taken
@@ -49,7 +49,7 @@ impl Bar {
         self.drawn.set_message(format!("{taken} patients, {rate}/s"));
         if self.drawn.is_hidden() && self.logged.elapsed() >= LOG_EVERY {
             self.logged = Instant::now();
-            tracing::info!(lines = progress.lines_done, patients = taken, per_second = rate, "importing");
+            tracing::info!(lines = progress.lines_done, patients = taken, per_second = rate, "imported so far");
         }
     }
 
@@ -58,11 +58,11 @@ impl Bar {
     }
 }
 
-/// The end of an import.
+/// The summary of an import.
 pub(super) struct Report {
-    /// Where it began.
+    /// Progress before this run.
     pub(super) before: ImportProgress,
-    /// Where it ended; the counts are those of all runs together.
+    /// Progress after this run. Counts are of all runs together.
     pub(super) progress: ImportProgress,
     pub(super) rejects: PathBuf,
     pub(super) elapsed: Duration,
@@ -79,7 +79,7 @@ impl Report {
         }
     }
 
-    /// Patients of this run.
+    /// How many patients this run imported.
     fn patients(&self) -> u64 {
         let all = |progress: &ImportProgress| progress.created + progress.updated + progress.unchanged;
         all(&self.progress) - all(&self.before)
@@ -92,12 +92,12 @@ impl Report {
         let is_skipped = before.lines_done > 0 && before.bytes_done == progress.bytes_done;
         if is_skipped {
             lines.push(format!(
-                "   {} an earlier run has taken the whole file; --again takes it again",
+                "   {} an earlier run imported the whole file; --again imports it again",
                 paint(AnsiColor::Yellow, "[SKIP]")
             ));
         } else {
             if before.lines_done > 0 {
-                lines.push(format!("   [INFO] {} lines were taken by an earlier run", before.lines_done));
+                lines.push(format!("   [INFO] {} lines were imported by an earlier run", before.lines_done));
             }
             let (patients, seconds) = (self.patients(), self.elapsed.as_secs_f64());
             lines.push(format!("   {ok} {patients} patients in {seconds:.1} s ({}/s)", self.rate()));
@@ -107,27 +107,27 @@ impl Report {
         lines.push(format!("   Patients: {created} {would}created, {updated} {would}updated, {unchanged} unchanged"));
         if progress.repeated > 0 {
             lines.push(format!(
-                "   [INFO] {} records were followed by a later one of the same patient",
+                "   [INFO] {} records were replaced by a later one of the same patient",
                 progress.repeated
             ));
         }
         if progress.rejected > 0 {
             let word = paint(AnsiColor::Red, "[REJECTED]");
             let rejects = self.rejects.display();
-            lines.push(format!("   {word} {} records were not taken: {rejects} says why", progress.rejected));
+            lines.push(format!("   {word} {} records were rejected: see {rejects}", progress.rejected));
         }
         if progress.incomplete > 0 {
             let word = paint(AnsiColor::Yellow, "[LEFT OUT]");
             let rejects = self.rejects.display();
             lines.push(format!(
-                "   {word} {} patients were taken without some of their fields: {rejects} says which",
+                "   {word} {} patients were imported without some fields: see {rejects}",
                 progress.incomplete
             ));
         }
         if arguments.dry_run {
             lines.push("   [INFO] nothing was written (--dry-run)".to_owned());
         } else if is_skipped {
-            // What was queued then may be long delivered.
+            // That run queued the patients; they may be delivered by now.
         } else if self.targets.is_empty() {
             lines.push(format!("   [INFO] {} patients queued; no target is enabled yet", created + updated));
         } else {

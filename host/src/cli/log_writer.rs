@@ -1,8 +1,8 @@
-//! Where log lines go: through a bounded queue to a thread of its own, which alone writes to stderr.
+//! Sends log lines through a bounded queue to one thread, which alone writes to stderr.
 //!
-//! Nobody who logs ever waits for stderr or fails because of it: a reader that is gone, a full disk or a closed descriptor costs
-//! lines, never work. What was lost is counted, and said when lines can be written again. An event is one line, whatever it holds:
-//! what somebody else wrote into it can neither begin another line nor move a terminal's cursor.
+//! Logging never blocks or fails because of stderr: a reader that is gone, a full disk or a closed descriptor costs
+//! lines, never work. Lost lines are counted, and the count is logged when lines can be written again. An event is one
+//! line: text of others in it can neither begin another line nor move a terminal's cursor.
 
 use std::io::{self, Write};
 use std::sync::Arc;
@@ -15,17 +15,17 @@ use tracing_subscriber::fmt::MakeWriter;
 
 use super::output::harmless;
 
-/// Lines that wait to be written.
+/// How many lines may wait to be written.
 const WAITING_MAX: usize = 4_096;
 
-/// One message to the thread that writes.
+/// A message to the writing thread.
 enum Message {
     Line(Vec<u8>),
-    /// Everything before it was written, or lost.
+    /// A request to report when all earlier lines were written or lost.
     Flushed(SyncSender<()>),
 }
 
-/// The way to the log. Cloning shares it.
+/// A handle of the log. Clones share its queue.
 #[derive(Clone)]
 pub(super) struct LogWriter {
     sender: SyncSender<Message>,
@@ -45,10 +45,10 @@ impl LogWriter {
         Ok(Self { sender, lost })
     }
 
-    /// Waits until what was logged so far is written, at most for `limit`.
+    /// Waits until all lines so far are written, at most for `limit`.
     pub(super) fn flush(&self, limit: Duration) {
         let (done, written) = sync_channel(1);
-        // A queue that is full belongs to a stderr that nobody reads.
+        // A full queue means that stderr is not being read.
         if self.sender.try_send(Message::Flushed(done)).is_ok() {
             let _in_time = written.recv_timeout(limit);
         }
@@ -69,7 +69,7 @@ fn write_all(mut output: impl Write, messages: &Receiver<Message>, lost: &Atomic
         match message {
             Message::Line(line) => {
                 let missing = lost.load(Ordering::Relaxed);
-                // Only what was said is taken off: a write that blocks must hide no count.
+                // Subtract only what was reported, so that a blocked write hides no lost line.
                 if missing > 0 && writeln!(output, "{missing} log lines were lost: stderr took none").is_ok() {
                     lost.fetch_sub(missing, Ordering::Relaxed);
                 }
@@ -79,14 +79,14 @@ fn write_all(mut output: impl Write, messages: &Receiver<Message>, lost: &Atomic
             }
             Message::Flushed(done) => {
                 drop(output.flush());
-                // Whoever asked may have given up.
+                // The requester may have given up.
                 let _heard = done.try_send(());
             }
         }
     }
 }
 
-/// One event's line, gathered and then handed over whole.
+/// Collects one event's line and sends it as a whole.
 pub(super) struct Line {
     writer: LogWriter,
     text: Vec<u8>,
@@ -127,7 +127,7 @@ mod tests {
 
     use super::*;
 
-    /// An output that refuses, takes, or blocks as told.
+    /// An output that fails, accepts or blocks on command.
     #[derive(Clone, Default)]
     struct Output(Arc<Mutex<State>>);
 
@@ -181,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn an_output_that_takes_nothing_holds_up_nobody() {
+    fn a_blocked_output_delays_no_logging() {
         let output = Output::default();
         let held = output.0.lock().unwrap();
         let writer = LogWriter::start(output.clone()).unwrap();

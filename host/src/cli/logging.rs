@@ -1,6 +1,7 @@
-//! Logs: to stderr, as text for people or JSON for machines; `RUST_LOG` chooses (default `warn,host=info,adapter=info`).
+//! Logs: to stderr, as text for people or JSON for machines; `RUST_LOG` chooses (default
+//! `warn,host=info,adapter=info`).
 //!
-//! A log that cannot be written stops and delays nothing (`log_writer.rs`). What a panic says goes the same way.
+//! A log that cannot be written stops and delays nothing (`log_writer.rs`). Panics are logged the same way.
 
 use std::io::IsTerminal as _;
 use std::time::Duration;
@@ -13,21 +14,19 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 
 use super::log_writer::LogWriter;
 
-/// What is shown unless `RUST_LOG` says otherwise: of libraries their warnings, of the host and its adapters what an operator
-/// reads.
+/// The default of `RUST_LOG`: warnings of libraries, information of the host and its adapters.
 const DEFAULT: &str = "warn,host=info,adapter=info";
 
-/// How long the end of the process waits for its last lines.
+/// How long shutdown waits for the last lines.
 const LAST_LINES: Duration = Duration::from_secs(1);
 
-/// How logs are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub(super) enum LogFormat {
     Text,
     Json,
 }
 
-/// The log of this process. Dropping it waits a moment for its last lines.
+/// The log of this process. Dropping it waits briefly for the last lines.
 pub(super) struct Log(LogWriter);
 
 impl Drop for Log {
@@ -50,7 +49,7 @@ pub(super) fn start(format: LogFormat) -> std::io::Result<Log> {
         LogFormat::Text => all.with(lines.with_ansi(colour).with_target(false)).init(),
         LogFormat::Json => all.with(lines.json().flatten_event(true)).init(),
     }
-    // The standard hook writes to stderr itself, and would wait where nobody reads.
+    // The standard hook writes to stderr itself, and would block when stderr is not being read.
     std::panic::set_hook(Box::new(|panic| {
         let place = panic.location().map(ToString::to_string).unwrap_or_default();
         let message = panic.payload_as_str().unwrap_or("no message");
@@ -59,9 +58,9 @@ pub(super) fn start(format: LogFormat) -> std::io::Result<Log> {
     Ok(Log(writer))
 }
 
-/// What may be shown at all, whatever `RUST_LOG` says. Below warnings, libraries write requests and statements, and with them
-/// patients' data, and some of them gigabytes; and what the database's driver says are often the server's own words (PostgreSQL's
-/// NOTICE and WARNING), which may be anything. Its errors reach the host as errors.
+/// The most that is logged, whatever `RUST_LOG` says. Below warnings, libraries log requests and statements with
+/// patients' data, some of them gigabytes. A database driver often logs the server's own words (PostgreSQL's NOTICE and
+/// WARNING), which may be anything. Its errors reach the host as errors.
 fn may_be_shown(event: &Metadata<'_>) -> bool {
     let (root, _) = event.target().split_once("::").unwrap_or((event.target(), ""));
     match root {

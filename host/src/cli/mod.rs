@@ -1,6 +1,6 @@
 //! The command line: one file per verb. Output on stdout is a contract (docs/commands.md), logs go to stderr.
 //!
-//! Nothing here decides anything about deliveries; it puts the parts together, and shows what they say.
+//! It wires the parts together and prints their results. It never decides about deliveries.
 
 mod check;
 mod conflicts;
@@ -8,6 +8,7 @@ mod error;
 mod exit;
 mod failed;
 mod import;
+mod import_arguments;
 mod import_report;
 mod log_writer;
 mod logging;
@@ -22,6 +23,7 @@ mod seed;
 mod signals;
 mod status;
 mod status_json;
+mod status_summary;
 mod target;
 mod wiring;
 
@@ -35,14 +37,14 @@ use crate::plugin::{COMPILE_COMMAND, CompileLimits, compile_for_parent};
 use error::CliError;
 use logging::LogFormat;
 
-/// Keeps OpenEMR, FHIR servers and other targets in step with the patients of this store.
+/// Deliver every change of a patient to all targets
 #[derive(Debug, Parser)]
 #[command(name = "host", version, propagate_version = true)]
 struct Cli {
-    /// The configuration; paths in it are relative to its folder
+    /// Read this configuration
     #[arg(long, global = true, value_name = "FILE", default_value = "host.toml")]
     config: PathBuf,
-    /// How logs are written to stderr; the variable `RUST_LOG` says which
+    /// Write logs to stderr in this format
     #[arg(long, global = true, value_enum, default_value_t = LogFormat::Text)]
     log_format: LogFormat,
     #[command(subcommand)]
@@ -51,34 +53,34 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
-    /// Bring users and patients from a TOML file into the store, and queue what changed
+    /// Write users and patients of a TOML file to the store
     Seed(seed::Arguments),
-    /// Bring patients of another system's export into the store, and queue what changed
-    Import(import::Arguments),
-    /// Synchronise: route, deliver, settle, until SIGTERM
+    /// Import patients from another system's export
+    Import(import_arguments::Arguments),
+    /// Deliver changes until SIGTERM or Ctrl-C
     Run(run::Arguments),
-    /// Show what waits, what is done, and what is wrong
+    /// Show pending and failed deliveries, targets and hosts
     Status(status::Arguments),
-    /// Let failed deliveries be tried again
+    /// Retry failed deliveries
     Retry(retry::Arguments),
-    /// List failed deliveries, or dismiss some with a reason
+    /// List or dismiss failed deliveries
     #[command(subcommand)]
     Failed(failed::Verb),
-    /// Show conflicts with what targets hold, and decide them
+    /// List or resolve conflicts with a target's own state
     Conflicts(conflicts::Arguments),
-    /// Queue the current state of every patient for one target, new or restored
+    /// Queue every patient's current state for one target
     Resync(resync::Arguments),
-    /// Look at the configuration, the store, and every target with its adapter
+    /// Validate configuration, store and targets
     Check(check::Arguments),
-    /// Bring the store's tables to this version
+    /// Migrate the store's tables to this version
     Migrate,
-    /// Patients of the store
+    /// List, show, change or delete patients of the store
     #[command(subcommand)]
     Patient(patient::Verb),
-    /// Adapters
+    /// Develop, install, inspect and roll back adapters
     #[command(subcommand)]
     Plugin(plugin::Verb),
-    /// Targets
+    /// Pause, resume, probe or disable a target
     #[command(subcommand)]
     Target(target::Verb),
     /// Compile an adapter from stdin to stdout, for the host that starts this process
@@ -95,9 +97,9 @@ enum Verb {
         #[arg(long)]
         code_bytes_max: u64,
     },
-    /// Print a script that completes this command in a shell
+    /// Print a completion script for a shell
     Completions {
-        /// Which shell
+        /// The shell
         shell: clap_complete::Shell,
     },
 }
@@ -180,3 +182,7 @@ async fn migrate(config: &Config) -> Result<ExitCode, CliError> {
     output::line(&format!("store is at schema version {} ({} applied now)", migrations.version, migrations.applied));
     Ok(ExitCode::SUCCESS)
 }
+
+#[cfg(test)]
+#[path = "help_tests.rs"]
+mod tests;

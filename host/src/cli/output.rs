@@ -1,4 +1,4 @@
-//! What is printed: plain lines on stdout, coloured on a terminal only (`NO_COLOR` is honoured), errors on stderr.
+//! Prints lines to stdout and errors to stderr, with colour on a terminal only (`NO_COLOR` is honoured).
 
 use std::borrow::Cow;
 use std::io::{ErrorKind, Write as _};
@@ -7,32 +7,31 @@ use anstyle::{AnsiColor, Style};
 
 use crate::domain::words::{is_unprintable, one_line};
 
-/// Lines on stdout, with nothing in them that writes elsewhere on the terminal. A reader that went away (`| head`) ends the program
-/// quietly.
+/// Prints a line to stdout without control characters. A reader that is gone (`| head`) ends the program quietly.
 pub(super) fn line(text: &str) {
     match writeln!(anstream::stdout(), "{}", harmless(text)) {
         Ok(()) => {}
         Err(gone) if gone.kind() == ErrorKind::BrokenPipe => std::process::exit(0),
         Err(full) => {
-            error(&format!("the output cannot be written: {full}"));
+            error(&format!("cannot write the output: {full}"));
             std::process::exit(1);
         }
     }
 }
 
-/// One object as JSON on stdout.
+/// Prints one JSON object to stdout.
 pub(super) fn json(value: &serde_json::Value) {
     line(&value.to_string());
 }
 
-/// What a command failed with, on stderr.
+/// Prints a command's error to stderr.
 pub(super) fn error(text: &str) {
-    // There is nowhere left to say that stderr is gone.
+    // If stderr is gone, nothing can report that.
     drop(writeln!(anstream::stderr(), "{}: {}", paint(AnsiColor::Red, "error"), harmless(text)));
 }
 
-/// Escapes whatever a terminal would obey, whoever wrote it; our own colours and line breaks stay. The last of two walls: somebody
-/// else's text becomes [`printable`] where it is put into a line.
+/// Escapes control characters, except our own colours and line breaks. It is the second of two barriers: text of
+/// others becomes [`printable`] where it is put into a line.
 pub(super) fn harmless(text: &str) -> Cow<'_, str> {
     let is_meant = |character: char| matches!(character, '\n' | '\t');
     if !text.contains(|character| is_unprintable(character) && !is_meant(character)) {
@@ -52,31 +51,31 @@ pub(super) fn harmless(text: &str) -> Cow<'_, str> {
     Cow::Owned(clean)
 }
 
-/// How long the colour is that a text begins with: `ESC [ digits ; ... m`.
+/// The length of a colour sequence at the beginning of a text: `ESC [ digits ; ... m`.
 fn colour(text: &str) -> Option<usize> {
     let codes = text.strip_prefix("\u{1b}[")?;
     let end = codes.find(|character: char| !character.is_ascii_digit() && character != ';')?;
     codes[end..].starts_with('m').then_some("\u{1b}[".len() + end + 1)
 }
 
-/// A word in colour.
+/// Colours a word.
 pub(super) fn paint(colour: AnsiColor, text: &str) -> String {
     let style = Style::new().fg_color(Some(colour.into()));
     format!("{style}{text}{style:#}")
 }
 
-/// Text that an adapter or a target wrote, on one line and without what could write elsewhere on the terminal.
+/// Text of an adapter or a target, on one line and without control characters.
 pub(super) fn printable(text: &str) -> String {
     one_line(text, usize::MAX)
 }
 
-/// A time of the store, for people.
+/// Formats a time of the store.
 pub(super) fn time(millis: i64) -> String {
     jiff::Timestamp::from_millisecond(millis)
         .map_or_else(|_| "an unknown time".to_owned(), |time| time.strftime("%Y-%m-%d %H:%M:%S UTC").to_string())
 }
 
-/// How long something takes or took, for people: `850 ms`, `12 s`, `5 min`, `3 h`, `4 d`.
+/// Formats a duration: `850 ms`, `12 s`, `5 min`, `3 h`, `4 d`.
 pub(super) fn age(millis: i64) -> String {
     match millis {
         ..0 => "0 s".to_owned(),

@@ -19,29 +19,29 @@ const PATIENT_BYTES_MAX: u64 = 8 << 20;
 
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Verb {
-    /// List patients by id, with the ids that targets gave them
+    /// List patients with their ids at the targets
     List {
-        /// One JSON object per line
+        /// Print one JSON object a line
         #[arg(long)]
         json: bool,
-        /// Only patients after this id
+        /// Begin after this id
         #[arg(long, value_name = "ID")]
         after: Option<String>,
-        /// At most so many
+        /// Show at most this many
         #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=100_000))]
         limit: u32,
     },
-    /// Show one patient as JSON
+    /// Print one patient as JSON
     Show {
         /// The patient's id
         patient_id: String,
     },
-    /// Create or update one patient from a JSON object, and queue the change
+    /// Create or update a patient, and queue the change
     Put {
-        /// The file; `-` is stdin
+        /// The file with one JSON object; `-` is stdin
         file: PathBuf,
     },
-    /// Delete one patient, and queue the removal
+    /// Delete a patient, and queue the removal
     Delete {
         /// The patient's id
         patient_id: String,
@@ -94,7 +94,7 @@ pub(super) async fn run(config: &Config, verb: &Verb) -> Result<ExitCode, CliErr
 }
 
 fn unknown(patient_id: &str) -> CliError {
-    CliError::Failed(format!("there is no patient `{patient_id}`"))
+    CliError::Failed(format!("the store has no patient `{patient_id}`"))
 }
 
 fn read(file: &std::path::Path) -> Result<PatientDraft, CliError> {
@@ -104,10 +104,10 @@ fn read(file: &std::path::Path) -> Result<PatientDraft, CliError> {
     } else {
         files::read_text(file, PATIENT_BYTES_MAX).map(|read| text = read)
     };
-    read.map_err(|error| CliError::Config(format!("{} cannot be read: {error}", file.display())))?;
+    read.map_err(|error| CliError::Config(format!("cannot read {}: {error}", file.display())))?;
     let mut value: Value = serde_json::from_str(&text)
         .map_err(|error| CliError::Config(format!("{}:{}: not JSON", file.display(), error.line())))?;
-    // What `show` printed may come back as it is; the ids are the targets' to give.
+    // Accept what `show` prints: the ids belong to the targets and are ignored.
     if let Value::Object(object) = &mut value {
         for id in ["openemr_patient_id", "fhir_patient_id"] {
             object.remove(id);

@@ -1,7 +1,9 @@
-//! Warns of files and folders that others than this host's user may change: who controls one of them controls the host, or a part of it.
+//! Warns of files and folders that others than this host's user may change: who controls one of them controls the host,
+//! or a part of it.
 //!
-//! What everybody may write to is refused elsewhere (`config`, `distribution`, the compile cache). A group, or another owner, may be wanted,
-//! so that it is a warning, in `host check` and once in the log of `host run`. It owns the list of places; it changes nothing.
+//! What everybody may write to is refused elsewhere (`config`, `distribution`, the compile cache). A group, or another
+//! owner, may be wanted, so that it is a warning, in `host check` and once in the log of `host run`. It owns the list
+//! of places; it changes nothing.
 
 use std::path::{Path, PathBuf};
 

@@ -9,16 +9,16 @@ use crate::config::Config;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
-    /// The target
+    /// Queue for this target
     #[arg(long)]
     target: String,
-    /// Only patients after this id: where a resync that was broken off goes on
+    /// Begin after this patient id, to resume a resync
     #[arg(long, value_name = "ID")]
     after: Option<String>,
-    /// Patients queued at once
+    /// Queue this many patients at once
     #[arg(long, default_value_t = 500, value_parser = clap::value_parser!(u32).range(1..=1_000))]
     page: u32,
-    /// The pause between two pages, in milliseconds, so that other changes keep their turn
+    /// Pause this long between pages, in milliseconds
     #[arg(long, default_value_t = 100)]
     pause_ms: u64,
 }
@@ -26,10 +26,10 @@ pub(super) struct Arguments {
 pub(super) async fn run(config: &Config, arguments: &Arguments) -> Result<ExitCode, CliError> {
     let target = wiring::target_config(config, &arguments.target)?;
     if !target.enabled {
-        return Err(CliError::Usage(format!("target `{}` is disabled: enable it first", arguments.target)));
+        return Err(CliError::Usage(format!("target `{}` is disabled; fix: set enabled = true", arguments.target)));
     }
     if !target.aggregate_types.iter().any(|kind| kind.as_str() == "patient") {
-        return Err(CliError::Usage(format!("target `{}` takes no patients", arguments.target)));
+        return Err(CliError::Usage(format!("target `{}` accepts no patients", arguments.target)));
     }
     let store = wiring::migrated_store(config).await?;
     wiring::know_target(&store, target).await?;

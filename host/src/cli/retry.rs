@@ -14,25 +14,25 @@ const REFUSED_SHOWN_MAX: u32 = 1_000;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
-    /// Only deliveries to this target
+    /// Select this target only
     #[arg(long)]
     target: Option<String>,
-    /// Only deliveries of this patient
+    /// Select this patient only
     #[arg(long)]
     patient: Option<String>,
-    /// Only deliveries of this change, by the number that `host failed list` shows
+    /// Select this change only, by its number
     #[arg(long, value_name = "NUMBER")]
     change: Option<i64>,
-    /// Only deliveries that failed for this reason, for example `invalid`
+    /// Select failures of this kind, for example `invalid`
     #[arg(long, value_parser = kind)]
     kind: Option<FailureKind>,
-    /// Only deliveries that failed at least so many seconds ago
+    /// Select failures at least this many seconds old
     #[arg(long, value_name = "SECONDS")]
     older_than: Option<u64>,
-    /// All failed deliveries; needed where nothing else narrows it down
+    /// Select all failed deliveries
     #[arg(long)]
     failed: bool,
-    /// Say how many it would be, and change nothing
+    /// Count them and change nothing
     #[arg(long)]
     dry_run: bool,
 }
@@ -63,21 +63,21 @@ pub(super) async fn run(config: &Config, arguments: &Arguments) -> Result<ExitCo
         require_known(&store, &filter).await?;
     }
     output::line(&if arguments.dry_run {
-        format!("{count} failed deliveries would be tried again")
+        format!("{count} failed deliveries would be retried")
     } else {
         format!("{count} failed deliveries are pending again")
     });
     let refused = store.failed(&filter, REFUSED_SHOWN_MAX).await?.iter().filter(|failed| failed.attempts == 0).count();
     if refused > 0 {
         output::line(&format!(
-            "{refused} more were refused by the host itself, since their outbox rows are at fault: insert a corrected row, then \
+            "{refused} more cannot be retried: their outbox rows are invalid; fix: insert a corrected row, then \
              `host failed dismiss`"
         ));
     }
     Ok(ExitCode::SUCCESS)
 }
 
-/// Whether something says which deliveries are meant.
+/// Whether a filter is set.
 pub(super) fn is_narrowed(filter: &RetryFilter) -> bool {
     filter.target.is_some()
         || filter.patient.is_some()
@@ -86,11 +86,11 @@ pub(super) fn is_narrowed(filter: &RetryFilter) -> bool {
         || filter.change_id.is_some()
 }
 
-/// A patient whom the store has never seen is a slip of the pen, not a patient with nothing to do.
+/// Refuses a patient whom the store has never seen: that is a typo, not a patient without failures.
 pub(super) async fn require_known(store: &Store, filter: &RetryFilter) -> Result<(), CliError> {
     match &filter.patient {
         Some(patient) if !store.knows_patient(patient).await? => {
-            Err(CliError::Failed(format!("the store knows no patient `{patient}`")))
+            Err(CliError::Failed(format!("the store has no patient `{patient}`")))
         }
         _ => Ok(()),
     }

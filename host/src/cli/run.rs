@@ -16,14 +16,14 @@ use crate::target::Target;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
-    /// End when nothing more can be delivered now, instead of waiting for more; exit code 1 when something is left
+    /// Exit when nothing can be delivered; 1 if some is left
     #[arg(long)]
     until_idle: bool,
 }
 
 pub(super) async fn run(config: &Config, arguments: &Arguments) -> Result<ExitCode, CliError> {
     for warning in permissions::warnings(config) {
-        tracing::warn!(warning, "others may change what this host relies on");
+        tracing::warn!(warning, "others can write to files that this host relies on");
     }
     let store = wiring::migrated_store(config).await?;
     let runtime = wiring::runtime(config)?;
@@ -39,7 +39,7 @@ pub(super) async fn run(config: &Config, arguments: &Arguments) -> Result<ExitCo
         tracing::warn!("no target is enabled: changes wait in the outbox until one is");
     }
     let names: Vec<_> = targets.iter().map(|target: &Arc<Target>| target.spec.name.as_str()).collect();
-    tracing::info!(store = %store.database().locator().location(), targets = names.join(", "), "host runs");
+    tracing::info!(store = %store.database().locator().location(), targets = names.join(", "), "host started");
     let (stop, abort) = (CancellationToken::new(), CancellationToken::new());
     let drain = Duration::from_millis(config.sync.drain_timeout_ms);
     signals::on_stop(obey_signals(stop.clone(), abort.clone(), drain))
@@ -57,7 +57,7 @@ pub(super) async fn run(config: &Config, arguments: &Arguments) -> Result<ExitCo
     match &end.broken {
         Some(Breakdown::Task(death)) => return Err(CliError::Failed(death.to_string())),
         Some(Breakdown::Store(message)) => {
-            return Err(CliError::Database(format!("the store cannot be written into: {message}")));
+            return Err(CliError::Database(format!("cannot write to the store: {message}")));
         }
         None => {}
     }
@@ -65,33 +65,33 @@ pub(super) async fn run(config: &Config, arguments: &Arguments) -> Result<ExitCo
     Ok(if left { ExitCode::from(1) } else { ExitCode::SUCCESS })
 }
 
-/// The first signal asks for an orderly end, the second breaks off what is under way. Either has its bound.
+/// The first signal requests an orderly shutdown, the second aborts running calls. Both have a time limit.
 fn obey_signals(
     stop: CancellationToken,
     abort: CancellationToken,
     drain: Duration,
 ) -> impl FnMut(u32) + Send + 'static {
     move |number| {
-        // First the deed, then the word: a log that cannot be written must not keep a host from stopping.
+        // Act before logging: a log that cannot be written must not keep a host from stopping.
         if number == 1 {
             stop.cancel();
             exit::end_within(drain + exit::MARGIN);
-            tracing::info!("stopping: nothing more is claimed, calls under way may end");
+            tracing::info!("shutdown requested; running calls may finish");
         } else if !abort.is_cancelled() {
             abort.cancel();
             exit::end_within(exit::AT_ONCE);
-            tracing::warn!("stopping at once: calls under way are broken off");
+            tracing::warn!("shutdown requested again; running calls aborted");
         }
     }
 }
 
-/// An end that nobody asked for by a signal has the same bound.
+/// A shutdown without a signal has the same time limit.
 async fn bound_the_end(stop: CancellationToken, drain: Duration) {
     stop.cancelled().await;
     exit::end_within(drain + exit::MARGIN);
 }
 
-/// SIGHUP: every adapter's file is looked at again.
+/// Loads every adapter's file again on SIGHUP.
 #[cfg(unix)]
 async fn obey_hangups(ask: watch::Sender<u64>) {
     use tokio::signal::unix::{SignalKind, signal};
@@ -99,7 +99,7 @@ async fn obey_hangups(ask: watch::Sender<u64>) {
         Ok(mut hangups) => {
             while hangups.recv().await.is_some() {
                 ask.send_modify(|count| *count += 1);
-                tracing::info!("SIGHUP: adapters are looked at again");
+                tracing::info!("SIGHUP received; adapter files are loaded again");
             }
         }
         Err(error) => tracing::error!(%error, "cannot listen for SIGHUP"),
@@ -108,7 +108,7 @@ async fn obey_hangups(ask: watch::Sender<u64>) {
 
 #[cfg(not(unix))]
 async fn obey_hangups(ask: watch::Sender<u64>) {
-    // Kept alive: a channel without a sender would wake its readers for ever.
+    // Keep the sender: a channel without one would wake its readers for ever.
     ask.closed().await;
 }
 

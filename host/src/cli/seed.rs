@@ -23,10 +23,10 @@ const PATIENTS_AT_ONCE: usize = 500;
 pub(super) struct Arguments {
     /// The seed file, for example seeds/initial.toml
     file: PathBuf,
-    /// Wait until a running host has delivered everything; exit code 1 when something failed
+    /// Wait until everything is delivered; exit 1 on failures
     #[arg(long)]
     wait: bool,
-    /// Let development passwords of the file into a store that is not on this machine
+    /// Allow development passwords in a store elsewhere
     #[arg(long)]
     allow_dev_passwords: bool,
 }
@@ -181,6 +181,6 @@ async fn wait(store: &Store) -> Result<ExitCode, CliError> {
     }
     bar.finish_and_clear();
     let failed = store.status(0).await?.totals().failed;
-    output::line(&format!("   [INFO] everything is delivered, {failed} failed"));
+    output::line(&format!("   [INFO] all deliveries ended, {failed} failed"));
     Ok(if failed == 0 { ExitCode::SUCCESS } else { ExitCode::from(1) })
 }

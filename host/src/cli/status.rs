@@ -1,4 +1,4 @@
-//! `host status`: what waits, what is done, what is wrong.
+//! `host status`: shows pending, finished and failed deliveries, targets, and what needs attention.
 
 use std::io::IsTerminal as _;
 use std::process::ExitCode;
@@ -9,26 +9,24 @@ use serde_json::json;
 
 use super::error::CliError;
 use super::output::{age, line, paint, printable, time};
+use super::status_summary::{AttentionSummary, clock_trouble, describe, differences, error_of, read_status};
 use super::{output, status_json, wiring};
 use crate::config::Config;
 use crate::domain::delivery::Status;
-use crate::store::{
-    BlockedKey, ClockState, Notice, NoticeKind, RecentSync, StatusSnapshot, Store, StoreError, TargetStatus,
-};
-use crate::sync::Difference;
+use crate::store::{BlockedKey, RecentSync, StatusSnapshot, TargetStatus};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
-    /// One JSON object instead of text
+    /// Print one JSON object
     #[arg(long)]
     json: bool,
-    /// Show it again and again, until interrupted
+    /// Repeat until interrupted
     #[arg(long)]
     watch: bool,
-    /// With --watch, how often, in seconds
+    /// Repeat after this many seconds, with --watch
     #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u64).range(1..=3_600), requires = "watch")]
     every: u64,
-    /// How many recent deliveries to show
+    /// Show this many recent deliveries
     #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(0..=1_000))]
     recent: u32,
 }
@@ -37,14 +35,14 @@ pub(super) async fn run(config: &Config, arguments: &Arguments) -> Result<ExitCo
     let store = wiring::readable_store(config).await?;
     let mut was_shown = false;
     loop {
-        let looked = look(config, &store, arguments.recent).await;
+        let status = read_status(config, &store, arguments.recent).await;
         if arguments.watch && !arguments.json {
             begin_screen(arguments.every, was_shown);
         }
-        match looked {
+        match status {
             Ok((snapshot, attention)) if arguments.json => output::json(&status_json::as_json(&snapshot, &attention)),
             Ok((snapshot, attention)) => show(&snapshot, &attention),
-            // A store that is away for a moment ends no watch.
+            // A store that is unreachable for a moment must not end the watch.
             Err(error) if was_shown && arguments.json => output::json(&json!({ "error": error.to_string() })),
             Err(error) if was_shown => line(&paint(AnsiColor::Red, &format!("{error}; trying again"))),
             Err(error) => return Err(error.into()),
@@ -57,7 +55,7 @@ pub(super) async fn run(config: &Config, arguments: &Arguments) -> Result<ExitCo
     }
 }
 
-/// On a terminal the screen is drawn anew; elsewhere one look follows the other. Both say when.
+/// Clears a terminal, or separates two outputs elsewhere, and prints the time.
 fn begin_screen(every: u64, was_shown: bool) {
     if std::io::stdout().is_terminal() {
         line("\u{1b}[H\u{1b}[2J\u{1b}[3J");
@@ -67,69 +65,6 @@ fn begin_screen(every: u64, was_shown: bool) {
     let now = time(jiff::Timestamp::now().as_millisecond());
     line(&format!("host status, {now}, every {every} s; Ctrl-C ends it"));
     line("");
-}
-
-async fn look(
-    config: &Config,
-    store: &Store,
-    recent_max: u32,
-) -> Result<(StatusSnapshot, AttentionSummary), StoreError> {
-    let snapshot = with_configured(store.status(recent_max).await?, config);
-    let attention = AttentionSummary {
-        conflicts: store.count_conflicts().await?,
-        blocked: store.blocked_keys(&wiring::fifo_types(config), BLOCKED_MAX).await?,
-        notices: store.notices().await?,
-        types: aggregate_types(config),
-        clock: store.clock_state().await?,
-        write_trouble: store.write_trouble().await,
-        now: store.now_ms().await?,
-    };
-    Ok((snapshot, attention))
-}
-
-/// The types that targets take.
-pub(super) fn aggregate_types(config: &Config) -> Vec<String> {
-    let types = config.targets.values().flat_map(|target| &target.aggregate_types);
-    let mut types: Vec<_> = types.map(|kind| kind.as_str().to_owned()).collect();
-    types.sort();
-    types.dedup();
-    types
-}
-
-/// Configured targets that no host has registered yet are shown as well; nothing is written.
-fn with_configured(mut snapshot: StatusSnapshot, config: &Config) -> StatusSnapshot {
-    for target in config.targets.values() {
-        let new = || TargetStatus {
-            enabled: target.enabled,
-            state: "unknown".to_owned(),
-            breaker: "closed".to_owned(),
-            ..TargetStatus::default()
-        };
-        snapshot.targets.entry(target.name.as_str().to_owned()).or_insert_with(new);
-    }
-    snapshot
-}
-
-/// Where the running hosts differ from each other and from the store.
-pub(super) fn differences(snapshot: &StatusSnapshot) -> Vec<Difference> {
-    let enabled = snapshot.targets.iter().filter(|(_, target)| target.enabled).map(|(name, _)| name.as_str());
-    crate::sync::differences(&snapshot.hosts, enabled)
-}
-
-/// How many blocked keys are shown; more say nothing more.
-const BLOCKED_MAX: u32 = 20;
-
-/// What waits for a person.
-pub(super) struct AttentionSummary {
-    pub(super) conflicts: u64,
-    pub(super) blocked: Vec<BlockedKey>,
-    pub(super) notices: Vec<Notice>,
-    types: Vec<String>,
-    pub(super) clock: ClockState,
-    /// Why the store cannot be written.
-    pub(super) write_trouble: Option<String>,
-    /// The store's time.
-    now: i64,
 }
 
 fn show(snapshot: &StatusSnapshot, attention: &AttentionSummary) {
@@ -148,16 +83,16 @@ fn show(snapshot: &StatusSnapshot, attention: &AttentionSummary) {
     if snapshot.unrouted > 0 {
         let about = if snapshot.unrouted_is_estimate { "about " } else { "" };
         let oldest = snapshot.oldest_unrouted_ms.map(|ms| format!(", oldest {}", age(ms))).unwrap_or_default();
-        let text = format!("{about}{} of the pending are not routed to their targets yet{oldest}", snapshot.unrouted);
+        let text = format!("{about}{} pending changes are not routed to targets yet{oldest}", snapshot.unrouted);
         line(&format!("   ({text})"));
     }
     if attention.conflicts > 0 {
-        let text = format!("{} of the failed are conflicts: decide them with `host conflicts`", attention.conflicts);
+        let text = format!("{} of the failed are conflicts; see `host conflicts`", attention.conflicts);
         line(&format!("   {}", paint(AnsiColor::Yellow, &text)));
     }
     if snapshot.hosts.is_empty() {
         let waiting = totals.pending + snapshot.unrouted;
-        let hint = if waiting > 0 { ": what is pending waits until one does (start `host run`)" } else { "" };
+        let hint = if waiting > 0 { "; fix: start `host run` to deliver pending changes" } else { "" };
         line(&format!("   {}", paint(AnsiColor::Yellow, &format!("No host runs on this store{hint}"))));
     }
     show_store_attention(attention);
@@ -189,7 +124,7 @@ fn show(snapshot: &StatusSnapshot, attention: &AttentionSummary) {
 
 fn show_store_attention(attention: &AttentionSummary) {
     let mut lines = Vec::new();
-    lines.extend(attention.write_trouble.as_ref().map(|trouble| format!("the store cannot be written: {trouble}")));
+    lines.extend(attention.write_trouble.as_ref().map(|trouble| format!("cannot write to the store: {trouble}")));
     lines.extend(clock_trouble(attention.clock));
     lines.extend(
         attention.notices.iter().map(|notice| describe(notice, &attention.types, Some(attention.now - notice.last_at))),
@@ -201,46 +136,6 @@ fn show_store_attention(attention: &AttentionSummary) {
     line("[Attention]");
     for text in lines {
         line(&format!("   {}", paint(AnsiColor::Yellow, &text)));
-    }
-}
-
-/// What is to be said of the store's clock, if anything.
-pub(super) fn clock_trouble(clock: ClockState) -> Option<String> {
-    match clock {
-        ClockState::Trusted => None,
-        ClockState::Ahead { step_ms } => Some(format!(
-            "the store's clock went ahead by {} at once: nothing is purged until it was set right, or has gone on for a day",
-            age(step_ms)
-        )),
-        ClockState::Behind { by_ms } => {
-            Some(format!("the store's clock is {} behind times that hosts have seen: set it right", age(by_ms)))
-        }
-    }
-}
-
-/// A notice for people. `types` are those that targets take: one that differs from them in case or blanks alone is a slip.
-pub(super) fn describe(notice: &Notice, types: &[String], age_ms: Option<i64>) -> String {
-    let Notice { kind, subject, changes, last_change_id, .. } = notice;
-    let last = format!(
-        "the last is change {last_change_id}{}",
-        age_ms.map(|ms| format!(", {} ago", age(ms))).unwrap_or_default()
-    );
-    match kind {
-        NoticeKind::NotTaken => {
-            let near = types.iter().find(|kind| kind.trim().to_lowercase() == subject.trim().to_lowercase());
-            let hint = match near {
-                Some(kind) if kind == subject => {
-                    "; a target takes it now, `host resync` brings what was passed over".to_owned()
-                }
-                Some(kind) => format!("; is `{kind}` meant?"),
-                None => String::new(),
-            };
-            let subject = printable(subject);
-            format!("{changes} changes of type `{subject}` ({last}) are taken by no target{hint}")
-        }
-        NoticeKind::TimeUnit => {
-            format!("created_at of {changes} changes ({last}) is in {subject}, milliseconds are expected")
-        }
     }
 }
 
@@ -283,7 +178,7 @@ fn show_blocked(blocked: &[BlockedKey]) {
         let BlockedKey { target, aggregate_type, aggregate_id, change_id, waiting, .. } = key;
         let error = key.error.as_deref().unwrap_or("no reason given");
         line(&format!(
-            "   {aggregate_type} {aggregate_id} [{target}]: {waiting} wait behind change {change_id}, which failed: {error}"
+            "   {aggregate_type} {aggregate_id} [{target}]: {waiting} wait behind failed change {change_id}: {error}"
         ));
     }
 }
@@ -298,22 +193,9 @@ fn state(target: &TargetStatus) -> &str {
     } else if target.paused {
         "paused"
     } else if target.state == "unknown" {
-        "not looked at yet"
+        "not checked yet"
     } else {
         &target.state
-    }
-}
-
-/// A pending delivery of a target that is down waits for what keeps the target down.
-pub(super) fn error_of<'a>(recent: &'a RecentSync, snapshot: &'a StatusSnapshot) -> Option<&'a str> {
-    match recent.status {
-        Status::Pending => snapshot
-            .targets
-            .get(&recent.target)
-            .and_then(|target| target.error_message.as_deref())
-            .or(recent.error_message.as_deref()),
-        Status::Failed => recent.error_message.as_deref(),
-        Status::Processing | Status::Done | Status::Superseded | Status::Dismissed => None,
     }
 }
 

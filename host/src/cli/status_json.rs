@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::status::{AttentionSummary, differences, error_of};
+use super::status_summary::{AttentionSummary, differences, error_of};
 use crate::store::{Counts, StatusSnapshot, TargetStatus};
 
 fn counts_json(counts: &Counts) -> Map<String, Value> {

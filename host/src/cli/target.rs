@@ -1,21 +1,22 @@
-//! `host target`: an operator pauses a target, lets it go on, has it looked at, or takes it out of the store.
+//! `host target`: pauses or resumes a target, checks it now, or removes it from the store.
 
 use std::process::ExitCode;
 
 use super::error::CliError;
 use super::{output, wiring};
 use crate::config::Config;
+use crate::domain::spelling;
 use crate::store::Store;
 
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Verb {
-    /// Deliver nothing more there; changes wait
+    /// Stop delivering to a target; its changes wait
     Pause(Name),
-    /// Deliver again
+    /// Resume deliveries to a paused target
     Resume(Name),
-    /// Look at a target that is down now, without waiting
+    /// Check a target now, also while its breaker is open
     Probe(Name),
-    /// Make no more deliveries for a target that no host has
+    /// Remove a target that no host has any more
     Disable(Name),
 }
 
@@ -33,8 +34,8 @@ pub(super) async fn run(config: &Config, verb: &Verb) -> Result<ExitCode, CliErr
         Verb::Probe(Name { target }) => {
             wiring::know_target(&store, wiring::target_config(config, target)?).await?;
             store.request_probe(target).await?;
-            output::line(&format!("target {target} is looked at again within a second or two: see `host status`"));
-            say_who_looks(&store).await?;
+            output::line(&format!("target {target} is checked within two seconds; see `host status`"));
+            report_missing_host(&store).await?;
         }
         Verb::Disable(Name { target }) => disable(&store, target).await?,
     }
@@ -52,11 +53,8 @@ async fn set_paused(config: &Config, store: &Store, target: &str, paused: bool) 
 async fn disable(store: &Store, target: &str) -> Result<(), CliError> {
     let snapshot = store.status(0).await?;
     if !snapshot.targets.contains_key(target) {
-        let known: Vec<_> = snapshot.targets.keys().map(String::as_str).collect();
-        return Err(CliError::Usage(format!(
-            "there is no target `{target}` in the store; there are {}",
-            known.join(", ")
-        )));
+        let known = snapshot.targets.keys().map(String::as_str);
+        return Err(CliError::Usage(format!("the store has {}", spelling::unknown("target", target, known))));
     }
     let hosts = snapshot.hosts_with(target);
     if !hosts.is_empty() {
@@ -72,9 +70,9 @@ async fn disable(store: &Store, target: &str) -> Result<(), CliError> {
     Ok(())
 }
 
-async fn say_who_looks(store: &Store) -> Result<(), CliError> {
+async fn report_missing_host(store: &Store) -> Result<(), CliError> {
     if store.running_hosts().await?.is_empty() {
-        output::line("no host runs on this store: the next one that starts looks at it");
+        output::line("no host runs on this store; the next one that starts checks it");
     }
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! Puts the parts together as the configuration says.
+//! Builds store, runtime and targets from the configuration.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -11,6 +11,7 @@ use crate::config::{
 };
 use crate::database::{Database, DatabaseError, Locator};
 use crate::distribution::Trust;
+use crate::domain::spelling;
 use crate::files;
 use crate::plugin::{
     ClientProof, CompileLimits, Compiler, Credentials, GrantOptions, HttpOptions, Runtime, RuntimeOptions, SecretValue,
@@ -22,16 +23,16 @@ use crate::target::{Target, TargetKind, TargetSpec};
 /// How long a statement of the store may take.
 const STORE_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// How long the end of a command waits for the store to be closed.
+/// How long a command waits at its end for the store to close.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The largest file of certificate authorities, bytes.
 pub(super) const CA_BYTES_MAX: u64 = 4 << 20;
 
-/// How often an adapter's file is looked at.
+/// How often the host looks for a change of an adapter's file, in milliseconds.
 const WATCH_MS: u64 = 1_000;
 
-/// The store, not connected yet. The folder of an SQLite file is made.
+/// Opens the store without connecting. Creates the folder and file of an SQLite store.
 pub(super) fn store(config: &Config) -> Result<Store, CliError> {
     let locator = locator(&config.store.url)?;
     if let Locator::Sqlite(path) = &locator
@@ -39,12 +40,12 @@ pub(super) fn store(config: &Config) -> Result<Store, CliError> {
     {
         make_private_folder(folder)
             .and_then(|()| make_private_file(path))
-            .map_err(|error| CliError::Database(format!("cannot make the store {}: {error}", path.display())))?;
+            .map_err(|error| CliError::Database(format!("cannot create the store {}: {error}", path.display())))?;
     }
     opened(config, locator)
 }
 
-/// The stores that this process has opened, to be closed at its end.
+/// The stores that this process has opened; `close_stores` closes them.
 static OPENED: Mutex<Vec<Store>> = Mutex::new(Vec::new());
 
 fn opened(config: &Config, locator: Locator) -> Result<Store, CliError> {
@@ -54,24 +55,24 @@ fn opened(config: &Config, locator: Locator) -> Result<Store, CliError> {
     Ok(store)
 }
 
-/// Closes the stores of this process, however its command ended: on SQLite the file then holds everything, so that it may be
+/// Closes the stores of this process, however its command ended. An SQLite file then holds everything and may be
 /// copied.
 pub(super) async fn close_stores() {
     let stores = std::mem::take(&mut *OPENED.lock().unwrap_or_else(PoisonError::into_inner));
     for store in stores {
-        // A process that is ending waits for nobody.
+        // A store that does not close in time must not delay the exit.
         drop(tokio::time::timeout(CLOSE_TIMEOUT, store.database().close()).await);
     }
 }
 
-/// The store for a command that only reads: it must be there and as this host needs it, and nothing of it is changed.
+/// Opens the store for a command that only reads. It must exist in this host's schema version, and is not changed.
 pub(super) async fn readable_store(config: &Config) -> Result<Store, CliError> {
     let store = existing_store(config)?;
     store.require_current().await?;
     Ok(store)
 }
 
-/// As [`readable_store`], for a command that has something to say without a store too.
+/// As [`readable_store`], but `None` when there is no store yet.
 pub(super) async fn store_if_there(config: &Config) -> Result<Option<Store>, CliError> {
     if matches!(locator(&config.store.url)?, Locator::Sqlite(path) if !path.is_file()) {
         return Ok(None);
@@ -84,25 +85,28 @@ pub(super) async fn store_if_there(config: &Config) -> Result<Option<Store>, Cli
     }
 }
 
-/// The store as it is, for a command that may write nothing into it.
+/// Opens an existing store of any version, for a command that must not write to it.
 pub(super) fn existing_store(config: &Config) -> Result<Store, CliError> {
     let locator = locator(&config.store.url)?;
     if let Locator::Sqlite(path) = &locator
         && !path.is_file()
     {
-        return Err(CliError::Database(format!("there is no store at {}: `host migrate` makes it", path.display())));
+        return Err(CliError::Database(format!(
+            "there is no store at {}; fix: `host migrate` creates it",
+            path.display()
+        )));
     }
     opened(config, locator)
 }
 
-/// The store with its tables. What the configuration says of targets is not written: only a host that runs does that.
+/// Opens and migrates the store. It registers no targets; only `host run` does.
 pub(super) async fn migrated_store(config: &Config) -> Result<Store, CliError> {
     let store = store(config)?;
     store.migrate().await?;
     Ok(store)
 }
 
-/// Makes a configured target known that no host has registered yet, for a command that decides about it.
+/// Registers a configured target that no host has registered yet.
 pub(super) async fn know_target(store: &Store, target: &TargetConfig) -> Result<(), CliError> {
     let known = store.status(0).await?.targets.contains_key(target.name.as_str());
     if !known {
@@ -111,22 +115,21 @@ pub(super) async fn know_target(store: &Store, target: &TargetConfig) -> Result<
     Ok(())
 }
 
-/// A configured target by its name.
+/// Finds a configured target by its name.
 pub(super) fn target_config<'a>(config: &'a Config, name: &str) -> Result<&'a TargetConfig, CliError> {
     config.targets.values().find(|target| target.name.as_str() == name).ok_or_else(|| {
-        let known: Vec<_> = config.targets.values().map(|target| format!("`{}`", target.name)).collect();
-        let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
-        CliError::Usage(format!("there is no target `{name}` in {}; there are {known}", config.path.display()))
+        let known = config.targets.values().map(|target| target.name.as_str());
+        CliError::Usage(format!("{}: {}", config.path.display(), spelling::unknown("target", name, known)))
     })
 }
 
-/// The runtime of adapters.
+/// Starts the runtime of adapters.
 pub(super) fn runtime(config: &Config) -> Result<Arc<Runtime>, CliError> {
     let options = runtime_options(config, Some(config.plugins.cache.clone()));
     Ok(Runtime::guarded(&options, Arc::new(trust(config)?))?)
 }
 
-/// What this configuration's runtime is made with.
+/// The runtime's options by this configuration.
 pub(super) fn runtime_options(config: &Config, cache_dir: Option<PathBuf>) -> RuntimeOptions {
     let calls: u32 = config.enabled_targets().map(|target| target.limits.concurrency.max(1) + 1).sum();
     let tables = config.targets.values().map(|target| target.limits.call.table_elements_max);
@@ -144,13 +147,13 @@ pub(super) fn runtime_options(config: &Config, cache_dir: Option<PathBuf>) -> Ru
     }
 }
 
-/// Which adapters may be loaded.
+/// The rules by which adapters may be loaded.
 pub(super) fn trust(config: &Config) -> Result<Trust, CliError> {
     let plugins = &config.plugins;
     Ok(Trust::new(&config.lock_file(), &plugins.directory, &plugins.trusted_keys, plugins.require_signature)?)
 }
 
-/// A target, not connected yet.
+/// Builds a target without connecting.
 pub(super) fn target(config: &TargetConfig) -> Result<Target, CliError> {
     let spec = TargetSpec {
         name: config.name.as_str().to_owned(),
@@ -167,7 +170,7 @@ pub(super) fn target(config: &TargetConfig) -> Result<Target, CliError> {
     Ok(Target::new(spec)?)
 }
 
-/// How this host synchronises.
+/// The options of `host run`.
 pub(super) fn sync_options(config: &Config) -> SyncOptions {
     let sync = &config.sync;
     let disabled = config.targets.values().filter(|target| !target.enabled);
@@ -186,7 +189,7 @@ pub(super) fn sync_options(config: &Config) -> SyncOptions {
     }
 }
 
-/// Aggregate types whose every change is delivered, in order.
+/// The aggregate types with `order = "fifo"`.
 pub(super) fn fifo_types(config: &Config) -> Vec<String> {
     let is_fifo = |order: &Order| *order == Order::Fifo;
     config.aggregates.iter().filter(|(_, order)| is_fifo(order)).map(|(kind, _)| kind.as_str().to_owned()).collect()
@@ -207,7 +210,7 @@ fn kind(config: &TargetConfig) -> Result<TargetKind, CliError> {
 
 fn http_options(target: &str, http: &HttpConfig) -> Result<HttpOptions, CliError> {
     let unreadable = |field: &str, error: std::io::Error| {
-        CliError::Config(format!("[targets.{target}.http] {field} cannot be read: {error}"))
+        CliError::Config(format!("[targets.{target}.http] cannot read {field}: {error}"))
     };
     let ca_pem = http
         .ca_file
@@ -264,7 +267,7 @@ fn credentials(authentication: &Authentication, unreadable: &Unreadable<'_>) -> 
     })
 }
 
-/// A file is read once here, so that one that cannot be is found out at the start, and again whenever it is needed.
+/// Reads a secret. A file is read once here, so that a missing one is reported at the start, and again at each use.
 fn secret(source: &SecretSource, field: &str, unreadable: &Unreadable<'_>) -> Result<SecretValue, CliError> {
     let secret = source.read().map_err(|error| unreadable(field, error))?;
     Ok(match source {
@@ -294,7 +297,7 @@ fn database_error(error: DatabaseError) -> CliError {
     CliError::Database(error.message)
 }
 
-/// An empty file is a new SQLite database; those beside it get its permissions.
+/// Creates an empty file, which is a new SQLite database. Its journal files get the same permissions.
 fn make_private_file(path: &Path) -> std::io::Result<()> {
     let mut options = std::fs::OpenOptions::new();
     options.append(true).create(true);
@@ -303,7 +306,7 @@ fn make_private_file(path: &Path) -> std::io::Result<()> {
     options.open(path).map(drop)
 }
 
-/// Patients' data lie in it, so it is for this user alone.
+/// Creates a folder for this user alone: it will hold patients' data.
 fn make_private_folder(folder: &Path) -> std::io::Result<()> {
     if folder.is_dir() {
         return Ok(());

@@ -1,7 +1,6 @@
-//! `[targets.NAME.database.allow]`: the tables that an adapter may touch. Without it nothing is granted.
+//! `[targets.NAME.database.allow]`: the tables that an adapter may use. Without it nothing is granted.
 //!
-//! A preset is what a bundled adapter needs, shipped beside its source and built into the host: an adapter never says
-//! itself what it may do.
+//! A preset lists the grants of a bundled adapter. It is built into the host: an adapter never grants itself anything.
 
 use serde::Deserialize;
 
@@ -12,7 +11,7 @@ use crate::domain::words::one_of;
 /// The presets by name: the adapter's own name.
 const PRESETS: [(&str, &str); grants::PRESETS.len()] =
     [(grants::PRESETS[0], include_str!("../../../plugins/openemr/grants.toml"))];
-/// Letters of a table's name; no database of ours takes longer ones.
+/// The longest name of a table, in characters; no supported database allows more.
 const TABLE_CHARS_MAX: usize = 64;
 /// Instead of a list of names: every table of the target's own database.
 const EVERY_TABLE: &str = "*";
@@ -31,7 +30,7 @@ struct Preset {
     delete: Vec<String>,
 }
 
-/// Reads the section; lists add to the preset.
+/// Reads the section. Lists add to the preset.
 pub(super) fn read_allow(mut allow: SectionReader<'_>) -> SqlGrants {
     let chosen = allow.text("preset").and_then(|entry| {
         let found = PRESETS.iter().find(|(name, _)| *name == entry.value);

@@ -1,4 +1,4 @@
-//! `auth` of `[targets.NAME.http]`: how the host shows who it is. Secrets come from variables or from files.
+//! `auth` of `[targets.NAME.http]`: the host's credentials. Secrets come from variables or from files.
 
 use std::path::PathBuf;
 
@@ -47,7 +47,7 @@ pub enum Authentication {
     },
     /// A token that the host fetches by OAuth 2.0 client credentials, with a secret.
     ClientCredentials {
-        /// Where, who and what for.
+        /// The endpoint and the client.
         grant: GrantConfig,
         /// The client's secret.
         client_secret: SecretSource,
@@ -56,11 +56,11 @@ pub enum Authentication {
     },
     /// The same with a signed assertion: SMART Backend Services.
     BackendServices {
-        /// Where, who and what for.
+        /// The endpoint and the client.
         grant: GrantConfig,
         /// The private key in PEM, always a file.
         private_key: SecretSource,
-        /// By which the server knows the key's public half.
+        /// The id of the key at the server (`kid`).
         key_id: String,
     },
 }
@@ -70,27 +70,27 @@ pub enum Authentication {
 pub struct GrantConfig {
     /// The token endpoint; https, or http with `allow_private`.
     pub token_url: String,
-    /// Who this host is there.
+    /// The client id of this host.
     pub client_id: String,
-    /// What it asks for, words with spaces between; none leaves it to the server.
+    /// The scopes, separated by spaces; without it the server decides.
     pub scope: Option<String>,
-    /// For whom the token is to be, where the server asks for it (Auth0 and others).
+    /// The audience of the token, for servers that need it (Auth0 and others).
     pub audience: Option<String>,
-    /// The resource that the token is to open (RFC 8707), where the server asks for it.
+    /// The resource of the token (RFC 8707), for servers that need it.
     pub resource: Option<String>,
 }
 
-/// Where a secret is.
+/// The source of a secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SecretSource {
-    /// In the configuration, or in the variable that stands there.
+    /// A value in the configuration, or in a variable.
     Value(Secret),
-    /// In a file of its own, absolute, read whenever it is needed: so it may be renewed while the host runs.
+    /// The absolute path of a file that is read at each use, so that it may be renewed while the host runs.
     File(PathBuf),
 }
 
 impl SecretSource {
-    /// The secret as it is now; white space around a file's content is not part of it.
+    /// Reads the secret. White space around a file's content is removed.
     ///
     /// # Errors
     /// When the file cannot be read, is too large, is not UTF-8 or is empty.
@@ -232,8 +232,8 @@ pub(super) fn read_secret(
     let value = auth.secret(key);
     let file = auth.file(file_key);
     match (auth.has(key), auth.has(file_key)) {
-        (true, true) => auth.note_key(file_key, format!("stands beside {key}: give one of them")),
-        (false, false) => auth.note_missing(key, format!("is missing, and so is {file_key}: give one of them")),
+        (true, true) => auth.note_key(file_key, format!("is given together with {key}; fix: give one of them")),
+        (false, false) => auth.note_missing(key, format!("is missing, and so is {file_key}; fix: give one of them")),
         _ => {}
     }
     if value.as_ref().is_some_and(|secret| secret.expose().chars().any(char::is_control)) {

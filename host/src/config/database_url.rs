@@ -1,4 +1,4 @@
-//! The address of a database: which kind, where, and never its password in a message.
+//! The URL of a database. No message shows its password.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -11,7 +11,7 @@ use crate::domain::secret::Secret;
 use crate::vocabulary;
 
 vocabulary! {
-    /// The kinds of database that the host speaks to. `mysql` is MySQL and MariaDB alike.
+    /// The supported databases. `mysql` stands for MySQL and MariaDB.
     pub enum DatabaseKind {
         /// A file, no server.
         Sqlite = "sqlite",
@@ -22,10 +22,10 @@ vocabulary! {
     }
 }
 
-/// Where a database is. `Display` and `Debug` hide the password.
+/// The location of a database. `Display` and `Debug` hide the password.
 #[derive(Clone, PartialEq, Eq)]
 pub enum DatabaseUrl {
-    /// A SQLite file, absolute; it need not be there yet, nor its folder.
+    /// The absolute path of a SQLite file, which need not exist yet.
     Sqlite(PathBuf),
     /// A server.
     Server(ServerUrl),
@@ -47,7 +47,7 @@ impl DatabaseUrl {
     /// Reads a URL; a SQLite path is taken from `directory`.
     ///
     /// # Errors
-    /// A lower-case fragment that says what is wrong; never with the password.
+    /// A lower-case fragment with the problem, never with the password.
     pub fn parse(text: &Secret, directory: &Path) -> Result<Self, String> {
         let (scheme, rest) = text.expose().split_once(':').ok_or_else(unknown_scheme)?;
         let kind = match scheme {
@@ -59,7 +59,7 @@ impl DatabaseUrl {
         ServerUrl::parse(kind, rest, directory).map(Self::Server)
     }
 
-    /// Which kind of database it is.
+    /// The kind of database.
     #[must_use]
     pub fn kind(&self) -> DatabaseKind {
         match self {
@@ -68,7 +68,7 @@ impl DatabaseUrl {
         }
     }
 
-    /// The URL for people, without the password and without parameters.
+    /// The URL without password and parameters, for messages.
     #[must_use]
     pub fn redacted(&self) -> String {
         match self {
@@ -125,7 +125,7 @@ impl ServerUrl {
         self.url.expose()
     }
 
-    /// Which kind of server it is; never SQLite.
+    /// The kind of server; never SQLite.
     #[must_use]
     pub fn kind(&self) -> DatabaseKind {
         self.kind
@@ -156,8 +156,8 @@ impl ServerUrl {
     }
 }
 
-/// Whether what looks like a path, a parameter or a fragment is the rest of a password: there is an `@` behind the place at which
-/// a URL's authority ends, or a `#` at all, which no database URL has.
+/// Whether a part that looks like path, parameter or fragment is the rest of a password: an `@` follows the end of the
+/// authority, or there is a `#`, which no database URL has.
 fn has_unencoded_password(rest: &str) -> bool {
     let rest = rest.trim_start_matches('/');
     let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
@@ -176,7 +176,7 @@ fn with_absolute_files(mut url: Url, server: Server, directory: &Path) -> Result
             }
             let path = directory.join(&value);
             if !path.is_file() {
-                // Not shown: whatever stands in a URL may be a part of its password.
+                // Not shown: any part of a URL may be a part of its password.
                 return Err(format!("names a file in `{key}` that is not there; it begins at the folder of this file"));
             }
             absolute.push((key, path.to_string_lossy().into_owned()));

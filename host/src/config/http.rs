@@ -1,4 +1,4 @@
-//! `[targets.NAME.http]`: a service that is spoken to over HTTP, and the credentials that the host adds.
+//! `[targets.NAME.http]`: an HTTP target, and the credentials that the host adds.
 
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -14,7 +14,7 @@ use crate::domain::words::one_of;
 use crate::vocabulary;
 
 vocabulary! {
-    /// What a request may ask for. TRACE, CONNECT and all others are never allowed.
+    /// The methods that a request may have. TRACE, CONNECT and all others are never allowed.
     pub enum HttpMethod {
         /// Read.
         Get = "GET",
@@ -33,13 +33,13 @@ vocabulary! {
     }
 }
 
-/// So many requests, each as slow as it may be, fit into a call by default.
+/// By default a call's deadline is this many times `timeout_ms`.
 const REQUESTS_IN_A_ROW: u64 = 3;
 
-/// The most headers that the host adds beside the credentials.
+/// How many headers the host adds at most, besides the credentials.
 const HEADERS_MAX: usize = 32;
 
-/// How a target is reached over HTTP.
+/// The address, limits and credentials of an HTTP target.
 #[derive(Clone, Debug)]
 pub struct HttpConfig {
     /// `http` or `https`, without user, query and fragment. Requests must stay below it.
@@ -48,13 +48,13 @@ pub struct HttpConfig {
     pub methods: Vec<HttpMethod>,
     /// Whether the name may resolve to a loopback, private or link-local address.
     pub allow_private: bool,
-    /// For one request, from connecting to the end of the answer.
+    /// The time for one request, from connecting to the end of the response.
     pub timeout_ms: u64,
-    /// How long the server may go on working on a request whose answer never came.
+    /// How long the server may go on processing a request whose response never came.
     pub in_doubt_ms: u64,
-    /// Certificates (PEM) to trust beside the system's own. Absolute.
+    /// The absolute path of further trusted certificates (PEM).
     pub ca_file: Option<PathBuf>,
-    /// What the host adds to every request.
+    /// The credentials that the host adds to every request.
     pub authentication: Authentication,
     /// Further headers of every request, as secret as the credentials: a tenant, a gateway's key.
     pub headers: Vec<(String, SecretSource)>,
@@ -68,7 +68,7 @@ impl HttpConfig {
     }
 }
 
-/// Reads the section. A call may last for several requests: where nothing is said of its deadline, it is made to fit.
+/// Reads the section. A call may make several requests, so an unset deadline becomes a multiple of `timeout_ms`.
 pub(super) fn read_http(mut http: SectionReader<'_>, limits: &mut Limits, deadline_is_set: bool) -> Option<HttpConfig> {
     let allow_private = http.boolean("allow_private", false);
     let base_url = read_base_url(&mut http, allow_private);
@@ -169,7 +169,7 @@ fn read_base_url(http: &mut SectionReader<'_>, allow_private: bool) -> Option<Ur
     None
 }
 
-/// Whether the URL itself names such an address. What a name resolves to is checked on every connection.
+/// Whether the URL itself names a private address. The addresses of a name are checked at every connection.
 fn names_private_address(url: &Url) -> bool {
     let address = match url.host() {
         Some(Host::Domain(name)) => return name == "localhost" || name.ends_with(".localhost"),

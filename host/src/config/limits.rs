@@ -1,5 +1,5 @@
-//! `[targets.NAME.limits]`: what one adapter may use up in one call, and how much it is given to do. Everything has a limit;
-//! each limit of a call, its default and its range are declared in `domain/limits.rs`.
+//! `[targets.NAME.limits]`: what one adapter may use up in one call, and how much it is given to do. Everything has a
+//! limit; each limit of a call, its default and its range are declared in `domain/limits.rs`.
 
 use super::section_reader::SectionReader;
 use crate::domain::limits::Limits as CallLimits;

@@ -1,4 +1,4 @@
-//! `host.toml`: everything that an operator decides, read once at start and found right or refused as a whole.
+//! `host.toml`: everything that an operator decides, read once at start, and valid or refused as a whole.
 //!
 //! Every problem is listed with its line and the fix. Relative paths begin at the file's own folder and are absolute
 //! from here on. Secrets are [`Secret`](crate::domain::secret::Secret)s and never shown. Every key is explained in
@@ -34,7 +34,7 @@ use variables::Variables;
 /// The configuration, checked.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// The file, absolute.
+    /// The file's absolute path.
     pub path: PathBuf,
     /// `[store]`.
     pub store: StoreConfig,
@@ -55,9 +55,9 @@ pub struct Config {
 pub struct StoreConfig {
     /// Where it is.
     pub url: DatabaseUrl,
-    /// The most connections that this host opens to it.
+    /// How many connections this host may open to it.
     pub connections_max: u32,
-    /// The table of those who may sign in to the application.
+    /// The name of the table of users.
     pub users_table: UsersTable,
 }
 
@@ -66,33 +66,33 @@ pub struct StoreConfig {
 pub struct PluginsConfig {
     /// The folder at which a target's `adapter` begins. Absolute.
     pub directory: PathBuf,
-    /// Where `host plugin install` pins what it put in place, if not beside the configuration. Absolute.
+    /// The absolute path of `adapters.lock`, if it is not next to the configuration.
     pub lock_file: Option<PathBuf>,
     /// The folder for compiled adapters; it may be deleted at any time. Absolute.
     pub cache: PathBuf,
     /// The stack of an adapter's own calls, KiB; the same for every target.
     pub stack_kib: u32,
-    /// Processor time that compiling one adapter may take, seconds.
+    /// The processor time for compiling one adapter, in seconds.
     pub compile_cpu_s: u32,
-    /// Memory that compiling one adapter may take, MiB.
+    /// The memory for compiling one adapter, in MiB.
     pub compile_memory_mib: u32,
-    /// Public keys in minisign's form; a signature by one of them is right.
+    /// Public keys in minisign's format. A signature by one of them is trusted.
     pub trusted_keys: Vec<String>,
     /// Whether an adapter without a signature is refused.
     pub require_signature: bool,
 }
 
 vocabulary! {
-    /// In which order the changes of one aggregate are delivered.
+    /// The order in which changes of one aggregate are delivered.
     pub enum Order {
-        /// Each change is the full state: the newest is delivered, older ones that still wait are superseded.
+        /// The newest state is delivered; older pending ones are superseded.
         State = "state",
-        /// Each change matters: one after the other.
+        /// Every change is delivered, one after the other.
         Fifo = "fifo",
     }
 }
 
-/// Why the configuration cannot be used: all of its problems, one per line.
+/// All problems of a configuration, one per line.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(transparent)]
 pub struct ConfigError(#[from] FileProblems);
@@ -106,7 +106,7 @@ impl ConfigError {
 }
 
 impl Config {
-    /// Reads the file, with variables from this process's environment and from `.env` beside the file.
+    /// Reads the file, with variables from the environment and from `.env` next to the file.
     ///
     /// # Errors
     /// Every problem of the file.
@@ -153,13 +153,13 @@ impl Config {
         Some(Self { path, store: store?, plugins, sync, retention, targets: targets?, aggregates })
     }
 
-    /// Where adapters are pinned: `adapters.lock` beside the configuration.
+    /// The file with the pins of adapters: `adapters.lock` next to the configuration, unless configured.
     #[must_use]
     pub fn lock_file(&self) -> PathBuf {
         self.plugins.lock_file.clone().unwrap_or_else(|| self.path.with_file_name("adapters.lock"))
     }
 
-    /// The targets that deliveries are made for.
+    /// The enabled targets.
     pub fn enabled_targets(&self) -> impl Iterator<Item = &TargetConfig> {
         self.targets.values().filter(|target| target.enabled)
     }
@@ -200,11 +200,11 @@ fn read_plugins(mut plugins: SectionReader<'_>) -> PluginsConfig {
     if let Some(bad) = trusted_keys.iter().position(|key| !is_key(&key.value)) {
         let which = bad + 1;
         let fix = "it is the second line of a .pub file, 56 characters that begin with RW (host plugin keygen)";
-        plugins.note_key("trusted_keys", format!("entry {which} is no public key: {fix}"));
+        plugins.note_key("trusted_keys", format!("entry {which} is not a public key: {fix}"));
     }
     let require_signature = plugins.boolean("require_signature", false);
     if require_signature && trusted_keys.is_empty() {
-        plugins.note_key("require_signature", "needs trusted_keys: without one no signature can be found right");
+        plugins.note_key("require_signature", "needs trusted_keys: without one no signature can be verified");
     }
     let trusted_keys = trusted_keys.into_iter().map(|key| key.value).collect();
     plugins.finish(&[]);
@@ -245,7 +245,7 @@ fn read_database_url(reader: &mut SectionReader<'_>) -> Option<DatabaseUrl> {
     DatabaseUrl::parse(&text, reader.context.directory).map_err(|message| reader.note_key("url", message)).ok()
 }
 
-/// Whether a host, as a URL names it, is this machine.
+/// Whether the host of a URL is this machine.
 fn is_loopback(host: &str) -> bool {
     let address = host.trim_start_matches('[').trim_end_matches(']');
     host == "localhost" || address.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())

@@ -1,6 +1,6 @@
-//! A table of the configuration under reading: a [`Section`] whose strings know variables, with defaults.
+//! Reads a table of the configuration: a [`Section`] with variables in its strings, and with defaults.
 //!
-//! A table that is not in the file reads like an empty one, so that every default stands in one place.
+//! A missing table reads like an empty one, so that every default is in one place.
 
 use std::borrow::Cow;
 use std::ops::RangeInclusive;
@@ -14,9 +14,9 @@ use crate::domain::secret::Secret;
 use crate::domain::words::one_of;
 use crate::spanned_toml::{Entry, Section};
 
-/// What reading needs beside the table.
+/// What reading needs in addition to the table.
 pub(super) struct Context<'a> {
-    /// Where variables come from.
+    /// The sources of variables.
     pub(super) variables: &'a Variables<'a>,
     /// The folder of the configuration, absolute; relative paths begin there.
     pub(super) directory: &'a Path,
@@ -30,14 +30,14 @@ impl Context<'_> {
     }
 }
 
-/// How variables are put into a string.
+/// How variables are inserted into a string.
 #[derive(Clone, Copy)]
 enum Form {
     Text,
     Url,
 }
 
-/// A table, or the place where one might have been.
+/// A table, which may be missing.
 pub(super) struct SectionReader<'a> {
     section: Option<Section<'a>>,
     pub(super) context: &'a Context<'a>,
@@ -98,7 +98,7 @@ impl<'a> SectionReader<'a> {
     pub(super) fn file(&mut self, key: &'static str) -> Option<PathBuf> {
         let path = self.path(key)?;
         if !path.is_file() {
-            // What a variable holds is not shown: a token may have been put where its file belongs.
+            // The value of a variable is not shown: it may be a token instead of its file.
             let written = self.section.as_mut()?.text(key)?.value;
             self.note_key(
                 key,
@@ -163,7 +163,7 @@ impl<'a> SectionReader<'a> {
         self.section.as_mut().and_then(|section| section.boolean(key)).unwrap_or(default)
     }
 
-    /// One of the words of a vocabulary.
+    /// One word of a closed set.
     pub(super) fn word<T: Copy>(
         &mut self,
         key: &'static str,
@@ -243,7 +243,7 @@ impl<'a> SectionReader<'a> {
         }
     }
 
-    /// Notes the keys that nobody asked for. `also` are keys that would be right here too.
+    /// Reports unknown keys. `also` are further known keys.
     pub(super) fn finish(self, also: &[&'static str]) {
         if let Some(section) = self.section {
             section.finish(also);

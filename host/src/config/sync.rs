@@ -1,4 +1,4 @@
-//! `[sync]` and `[retention]`: the pace of the engine.
+//! `[sync]` and `[retention]`: intervals, leases, retries and retention.
 
 use super::section_reader::SectionReader;
 use crate::domain::delivery::{BreakerPolicy, RetryPolicy};
@@ -6,27 +6,27 @@ use crate::domain::delivery::{BreakerPolicy, RetryPolicy};
 /// One hour in milliseconds.
 const HOUR_MS: u64 = 3_600_000;
 
-/// `[sync]`: how the host finds work, holds it and gives it up.
+/// `[sync]`: polling, leases, retries and breakers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SyncConfig {
-    /// How long the host waits, with nothing to do, before it looks for work that nothing announced.
+    /// How often an idle host polls the store.
     pub poll_interval_ms: u64,
-    /// How long a claimed batch is the host's own, unless renewed.
+    /// The length of a lease, unless it is renewed.
     pub lease_ms: u64,
-    /// How long a stopping host waits for the calls under way.
+    /// How long a stopping host waits for running calls.
     pub drain_timeout_ms: u64,
-    /// How often a target that is well is checked again.
+    /// How often a healthy target is checked again.
     pub recheck_interval_ms: u64,
-    /// `[sync.retry]`: one change that failed for a reason that may pass.
+    /// `[sync.retry]`: retries of a change after a transient failure.
     pub retry: RetryPolicy,
     /// `[sync.breaker]`: a target that is down.
     pub breaker: BreakerPolicy,
 }
 
-/// `[retention]`: how long finished work is kept.
+/// `[retention]`: how long finished deliveries are kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RetentionConfig {
-    /// Days for which deliveries that are done or superseded are kept.
+    /// How many days done and superseded deliveries are kept.
     pub done_days: u32,
 }
 

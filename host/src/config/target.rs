@@ -1,4 +1,4 @@
-//! `[targets.NAME]`: where changes go, through which adapter, and how.
+//! `[targets.NAME]`: a target and its adapter.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -12,30 +12,30 @@ use crate::domain::change::RemoteEdit;
 use crate::domain::grants::SqlGrants;
 use crate::domain::ids::{AggregateType, IdColumn, TargetName};
 
-/// One target.
+/// A configured target.
 #[derive(Clone, Debug)]
 pub struct TargetConfig {
-    /// Its name.
+    /// The name.
     pub name: TargetName,
-    /// The adapter's file. Absolute; whether it is there is found out when it is loaded.
+    /// The absolute path of the adapter's file. Loading it reports a missing file.
     pub adapter: PathBuf,
     /// Whether deliveries are made for it.
     pub enabled: bool,
-    /// Where the target's id of a patient is also written, beside the link.
+    /// The column of `patient_cache` that also gets the target's id.
     pub id_column: Option<IdColumn>,
-    /// What becomes of edits made at the target.
+    /// The policy for edits made at the target.
     pub on_remote_edit: RemoteEdit,
-    /// The aggregate types that go there; distinct, never empty.
+    /// The aggregate types that it accepts; distinct, never empty.
     pub aggregate_types: Vec<AggregateType>,
-    /// How it is reached.
+    /// The connection to it.
     pub connection: Connection,
-    /// `[targets.NAME.settings]`: for the adapter, who alone knows what it means.
+    /// `[targets.NAME.settings]`, which only the adapter interprets.
     pub settings: serde_json::Map<String, serde_json::Value>,
     /// `[targets.NAME.limits]`.
     pub limits: Limits,
 }
 
-/// How a target is reached; this decides which world its adapter must be of.
+/// The connection to a target. It determines the world of its adapter.
 #[derive(Clone, Debug)]
 pub enum Connection {
     /// `[targets.NAME.database]`.
@@ -49,13 +49,13 @@ pub enum Connection {
 pub struct DatabaseConfig {
     /// Where it is.
     pub url: DatabaseUrl,
-    /// The most connections that this host opens to it.
+    /// How many connections this host may open to it.
     pub connections_max: u32,
-    /// `[targets.NAME.database.allow]`: what the adapter may do there.
+    /// `[targets.NAME.database.allow]`: the adapter's grants.
     pub allow: SqlGrants,
 }
 
-/// Reads all targets; `None` when one of them could not be read, which was noted.
+/// Reads all targets; `None` when one has a problem, which was reported.
 pub(super) fn read_targets(
     targets: &SectionReader<'_>,
     adapters: &Path,
@@ -138,7 +138,7 @@ fn read_aggregate_types(target: &mut SectionReader<'_>) -> Option<Vec<AggregateT
 
 fn read_connection(target: &mut SectionReader<'_>, limits: &mut Limits, deadline_is_set: bool) -> Option<Connection> {
     match (target.has("database"), target.has("http")) {
-        (true, true) => target.note_key("http", "stands beside database: a target has exactly one of them"),
+        (true, true) => target.note_key("http", "is given together with database: a target has exactly one of them"),
         (false, false) => target.note_missing(
             "database",
             "is missing, and so is http: a target has exactly one of them, as a table with url or base_url",

@@ -1,4 +1,4 @@
-//! `${VAR}` and `${VAR:-default}` in the configuration, from the environment and a `.env` file beside it.
+//! `${VAR}` and `${VAR:-default}` in the configuration, from the environment and a `.env` file next to it.
 //!
 //! The process's own environment is only read, never changed, and wins over the file. Values are secrets until proven
 //! otherwise: no message repeats one.
@@ -11,7 +11,7 @@ use crate::domain::secret::Secret;
 use crate::files;
 use crate::spanned_toml::FileProblems;
 
-/// Where variables come from.
+/// The sources of variables.
 pub(super) struct Variables<'a> {
     environment: &'a dyn Fn(&str) -> Option<String>,
     file: BTreeMap<String, Secret>,
@@ -27,7 +27,7 @@ enum Piece<'t> {
 /// The largest `.env` that is read, bytes.
 const BYTES_MAX: u64 = 1 << 20;
 
-/// Who can write to what is configured controls the host: everybody is too many.
+/// Refuses a file that everybody may write to: its writer controls the host.
 pub(super) fn refuse_open(path: &Path) -> Result<(), FileProblems> {
     match files::world_writable_mode(path) {
         Ok(Some(mode)) => {
@@ -40,10 +40,10 @@ pub(super) fn refuse_open(path: &Path) -> Result<(), FileProblems> {
 }
 
 impl<'a> Variables<'a> {
-    /// Reads `.env` in `directory`, where there is one.
+    /// Reads `.env` in `directory`, if there is one.
     ///
     /// # Errors
-    /// When the file is there and cannot be read, or has a line that is not `NAME=value`.
+    /// When the file exists and cannot be read, or has a line that is not `NAME=value`.
     pub(super) fn read(
         directory: &Path,
         environment: &'a dyn Fn(&str) -> Option<String>,
@@ -68,7 +68,7 @@ impl<'a> Variables<'a> {
         (self.environment)(name).or_else(|| self.file.get(name).map(|value| value.expose().to_owned()))
     }
 
-    /// Puts the variables into a text.
+    /// Replaces the placeholders of a text.
     ///
     /// # Errors
     /// Every placeholder that is malformed or has neither a value nor a default.
@@ -76,8 +76,8 @@ impl<'a> Variables<'a> {
         self.join(&pieces(text).map_err(|message| vec![message])?, |_| false)
     }
 
-    /// As [`Variables::expand`], for a URL: what stands before the `@` of its authority is user and password, and
-    /// variables there are percent-encoded, so that a password may hold `@`, `/` or `#`.
+    /// As [`Variables::expand`], for a URL. Variables before the `@` of its authority (user and password) are
+    /// percent-encoded, so that a password may hold `@`, `/` or `#`.
     ///
     /// # Errors
     /// As [`Variables::expand`].
@@ -182,7 +182,7 @@ fn percent_encode(text: &str) -> String {
     })
 }
 
-/// dotenvy's own message repeats the line, which may hold a password.
+/// Replaces dotenvy's message, which repeats the line and may show a password.
 fn unreadable_line(path: &Path, text: &str, error: &dotenvy::Error) -> FileProblems {
     let mut problems = FileProblems::single(path, "is not NAME=value");
     if let dotenvy::Error::LineParse(content, _) = error {

@@ -1,4 +1,5 @@
-//! What the mock server answers for a service of the author's own shape: a file of rules, read with every problem and its line.
+//! What the mock server answers for a service of the author's own shape: a file of rules, read with every problem and
+//! its line.
 //!
 //! ```toml
 //! [[answer]]

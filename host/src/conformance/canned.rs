@@ -1,5 +1,5 @@
-//! The server as the author's file describes it: the first rule that fits a request answers it, and says what becomes of the
-//! record that the request is about. Pure, as `documents.rs`.
+//! The server as the author's file describes it: the first rule that fits a request answers it, and says what becomes
+//! of the record that the request is about. Pure, as `documents.rs`.
 
 use std::collections::BTreeMap;
 

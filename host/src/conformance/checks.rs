@@ -6,12 +6,10 @@
 use super::Line;
 use super::harness::Harness;
 use super::invalid;
+use super::judgement::{Judgement, applied};
 use super::patients::{link, personal};
 use crate::domain::change::{Change, FailureKind, FindingLevel, Link, Operation, Outcome, Receipt, RemoteEdit};
 use crate::target::CallFailure;
-
-/// What was seen; the error says what to mend.
-pub(super) type Judgement = Result<String, String>;
 
 /// Changes in the batch by which limits are judged.
 const LARGE_BATCH: usize = 100;
@@ -103,13 +101,6 @@ async fn deliver(harness: &Harness) -> Result<Vec<(Change, Receipt)>, String> {
 async fn receipts(harness: &Harness, changes: &[Change]) -> Result<Vec<Receipt>, String> {
     let outcomes = harness.deliver(changes).await.map_err(|failure| format!("the batch failed, {failure}"))?;
     outcomes.into_iter().map(|outcome| applied(outcome, "a sound change")).collect()
-}
-
-pub(super) fn applied(outcome: Outcome, what: &str) -> Result<Receipt, String> {
-    match outcome {
-        Outcome::Applied(receipt) => Ok(receipt),
-        Outcome::Failed(failure) => Err(format!("{what} failed, `{}`: {}", failure.kind.as_str(), failure.message)),
-    }
 }
 
 /// The same batch once more, with what the host remembers of it, or as after a crash between commit and settling.

@@ -1,8 +1,9 @@
 //! What is asked of an adapter for HTTP alone: the right word for a target that is down, busy, or will not let us in.
 
 use super::Line;
-use super::checks::{Judgement, say};
+use super::checks::say;
 use super::harness::{Harness, is_outage};
+use super::judgement::Judgement;
 use super::mock_server::{MockServer, Mood};
 use crate::domain::change::{FailureKind, Outcome, RemoteEdit};
 use crate::target::CallFailure;

@@ -1,5 +1,5 @@
-//! One adapter at one scratch database or mock server: makes calls exactly as the host makes them, and keeps everything that
-//! came out.
+//! One adapter at one scratch database or mock server: makes calls exactly as the host makes them, and keeps everything
+//! that came out.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -152,8 +152,8 @@ impl Harness {
         self.apply_in(self.session(finish).with_deadline_ms(deadline_ms), changes).await
     }
 
-    /// Delivers a batch as the host does: what fails as a whole is split. The suite fails a batch in which the adapter crashed,
-    /// and one that ends by a failure of the target as a whole.
+    /// Delivers a batch as the host does: what fails as a whole is split. The suite fails a batch in which the adapter
+    /// crashed, and one that ends by a failure of the target as a whole.
     pub(super) async fn deliver(&self, changes: &[Change]) -> Result<Vec<Outcome>, CallFailure> {
         let session = self.session(Finish::Commit(Arc::new(AlwaysHolds)));
         let delivered = session.deliver(&self.checked(), changes).await;

@@ -4,8 +4,8 @@
 
 use serde_json::{Value, json};
 
-use super::checks::{Judgement, applied};
 use super::harness::Harness;
+use super::judgement::{Judgement, applied};
 use crate::domain::change::Outcome;
 
 /// A rule, the field, and a value that breaks it.

@@ -1,6 +1,7 @@
 //! The mock server: a small server on loopback, for one run of the suite. It can be told to answer everything alike.
 //!
-//! One request for each connection. What it keeps and how it answers is in `documents.rs`, or as the author says in `canned.rs`.
+//! One request for each connection. What it keeps and how it answers is in `documents.rs`, or as the author says in
+//! `canned.rs`.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;

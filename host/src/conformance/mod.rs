@@ -11,6 +11,7 @@ mod checks_http;
 mod documents;
 mod harness;
 mod invalid;
+mod judgement;
 mod mock_server;
 mod patients;
 mod scratch;

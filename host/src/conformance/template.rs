@@ -61,8 +61,8 @@ impl Template {
         matches!(self.0.first(), Some(Piece::Text(text)) if is_so(text))
     }
 
-    /// The text for a request. What the request does not have is left empty. With `in_json` a text out of it is written as
-    /// it stands between the quotes of a JSON string.
+    /// The text for a request. What the request does not have is left empty. With `in_json` a text out of it is written
+    /// as it stands between the quotes of a JSON string.
     pub(super) fn fill(&self, filling: &Filling<'_>, in_json: bool) -> String {
         let text = |text: String| if in_json { escaped(&text) } else { text };
         let filled = self.0.iter().map(|piece| match piece {

@@ -56,8 +56,8 @@ impl Dialect {
         }
     }
 
-    /// The statement as the driver wants it: PostgreSQL numbers its parameters and needs to know the types of those that
-    /// travel as text. Question marks in quotes stay as they are.
+    /// The statement as the driver wants it: PostgreSQL numbers its parameters and needs to know the types of those
+    /// that travel as text. Question marks in quotes stay as they are.
     ///
     /// # Panics
     /// Never: a String takes any text.

@@ -10,7 +10,8 @@ use super::{DatabaseError, ErrorKind, Value, lock_wait};
 use crate::domain::database_parameters::{Server, Tls, bare_host, effective_tls};
 
 /// What every session is set to: strict about values, the same `||` as elsewhere, and each statement sees what is
-/// committed. Errors are in English, since the name of a key is found in their text. The time zone stays the server's, since a target's stored times are local to it.
+/// committed. Errors are in English, since the name of a key is found in their text. The time zone stays the server's,
+/// since a target's stored times are local to it.
 const SESSION: &str = "SET SESSION sql_mode = 'STRICT_TRANS_TABLES,NO_ENGINE_SUBSTITUTION,PIPES_AS_CONCAT', \
      SESSION lc_messages = 'en_US', SESSION transaction_isolation = 'READ-COMMITTED'";
 
@@ -25,7 +26,8 @@ pub(super) async fn prepare(connection: &mut MySqlConnection, timeout: Option<Du
         connection.execute(sqlx::raw_sql(SESSION_MARIADB)).await?;
     }
     let Some(timeout) = timeout else { return Ok(()) };
-    // The server's own limits are 50 seconds and a day: a lock that is held would be taken for a server that does not answer.
+    // The server's own limits are 50 seconds and a day: a lock that is held would be taken for a server that does not
+    // answer.
     let wait = lock_wait(timeout).as_secs().max(1);
     let waits = format!("SET SESSION innodb_lock_wait_timeout = {wait}, SESSION lock_wait_timeout = {wait}");
     connection.execute(sqlx::raw_sql(AssertSqlSafe(waits))).await?;

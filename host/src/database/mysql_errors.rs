@@ -1,8 +1,8 @@
 //! What each error of MySQL and MariaDB means, and in which words of ours it is shown.
 //!
-//! The server's own sentence is never repeated, since SIGNAL lets a trigger write anything there; only the name of a key, a
-//! table or a column is taken out of it (`names.rs`). A number that is not in the table is judged by its SQLSTATE.
-//! Numbers from 1 to 999 are the server's errors with its own files and memory.
+//! The server's own sentence is never repeated, since SIGNAL lets a trigger write anything there; only the name of a
+//! key, a table or a column is taken out of it (`names.rs`). A number that is not in the table is judged by its
+//! SQLSTATE. Numbers from 1 to 999 are the server's errors with its own files and memory.
 
 use super::ErrorKind::{
     self, Contention, DuplicateKey, InvalidValue, MissingObject, Other, PermissionDenied, Rejected, Unavailable,

@@ -1,5 +1,5 @@
-//! Reads the lines of MySQL's and MariaDB's SHOW GRANTS: the one place where a server shows also what comes by a role, to
-//! everybody, or for some columns of a table. Pure; a line that is not understood gives nothing.
+//! Reads the lines of MySQL's and MariaDB's SHOW GRANTS: the one place where a server shows also what comes by a role,
+//! to everybody, or for some columns of a table. Pure; a line that is not understood gives nothing.
 
 use super::{Privilege, PrivilegeOn};
 

@@ -1,8 +1,8 @@
 //! Names of columns, keys and tables that a database mentions in an error, and which of them may be shown.
 //!
-//! A database's sentences are never repeated: a trigger can build them from a patient's row. A name is taken out of one only
-//! where the sentence is one of the server's own, only when it is spelt like a name, and, for a table or column, only when
-//! our own statement names it too.
+//! A database's sentences are never repeated: a trigger can build them from a patient's row. A name is taken out of one
+//! only where the sentence is one of the server's own, only when it is spelt like a name, and, for a table or column,
+//! only when our own statement names it too.
 
 /// Characters of one part of a name; no database takes longer ones.
 const PART_CHARS_MAX: usize = 64;
@@ -21,7 +21,8 @@ pub(super) fn identifier(text: &str) -> Option<String> {
     (parts.len() <= PARTS_MAX && parts.iter().all(|part| is_part(part))).then(|| text.to_owned())
 }
 
-/// A table's or column's name without what it is qualified by, if the statement that was sent names it outside of its literals.
+/// A table's or column's name without what it is qualified by, if the statement that was sent names it outside of its
+/// literals.
 pub(super) fn named_in(statement: &str, text: &str) -> Option<String> {
     let name = identifier(text)?;
     let last = name.rsplit('.').next()?.to_owned();

@@ -1,14 +1,15 @@
 //! What each error of PostgreSQL means, and in which words of ours it is shown.
 //!
-//! Neither message, detail, hint nor context is repeated: RAISE lets a function write anything there, and set any SQLSTATE,
-//! column or constraint. Whether the server itself speaks is told by the source file that the error comes from.
+//! Neither message, detail, hint nor context is repeated: RAISE lets a function write anything there, and set any
+//! SQLSTATE, column or constraint. Whether the server itself speaks is told by the source file that the error comes
+//! from.
 
 use super::ErrorKind::{self, Contention, DuplicateKey, InvalidValue, MissingObject, Other, Rejected, Unavailable};
 use super::names::{between, identifier, named_in};
 use super::sqlstate;
 
-/// States, or classes of two characters, with their meaning and our words; the first that fits counts. What is missing here is in
-/// `sqlstate.rs`.
+/// States, or classes of two characters, with their meaning and our words; the first that fits counts. What is missing
+/// here is in `sqlstate.rs`.
 #[rustfmt::skip]
 const ERRORS: &[(&str, ErrorKind, &str)] = &[
     ("08P01", Unavailable, "the connection broke: a protocol error"),

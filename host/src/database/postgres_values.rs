@@ -70,8 +70,8 @@ fn json(bytes: &[u8]) -> Value {
     }
 }
 
-/// `digits, weight, sign, scale` of two bytes each, then digits to the base 10,000. The driver's own type forgets the scale and would
-/// make `12.5000` of `12.50`.
+/// `digits, weight, sign, scale` of two bytes each, then digits to the base 10,000. The driver's own type forgets the
+/// scale and would make `12.5000` of `12.50`.
 fn numeric(bytes: &[u8]) -> Option<Value> {
     let mut words = bytes.chunks_exact(2).map(|pair| u16::from_be_bytes([pair[0], pair[1]]));
     let (_, weight, sign, scale) = (words.next()?, words.next()?.cast_signed(), words.next()?, words.next()?);
@@ -124,8 +124,8 @@ fn time_of_day(micros: i64) -> Option<NaiveTime> {
     NaiveTime::from_num_seconds_from_midnight_opt(seconds, nanos)
 }
 
-/// The same query, with every column whose values may have no case of their own cast to text by the server; `None` for what is
-/// no query.
+/// The same query, with every column whose values may have no case of their own cast to text by the server; `None` for
+/// what is no query.
 pub(super) fn as_text(query: &str, columns: &[PgColumn]) -> Option<String> {
     let first = query.trim_start().get(..4)?.to_ascii_lowercase();
     if !matches!(&*first, "sele" | "with" | "valu") {

@@ -3,8 +3,8 @@
 use super::{DatabaseError, Dialect, RowLimits, Transaction, Value};
 
 impl Transaction {
-    /// Why nothing can be written here, in words for the operator; `None` when nothing is in the way. A table's own grants are not
-    /// asked for. On SQLite beginning has shown it.
+    /// Why nothing can be written here, in words for the operator; `None` when nothing is in the way. A table's own
+    /// grants are not asked for. On SQLite beginning has shown it.
     ///
     /// # Errors
     /// What the database says.

@@ -7,8 +7,8 @@ use super::DatabaseError;
 /// How often one piece of work is run before its contention is reported.
 const RUNS_MAX: u32 = 8;
 
-/// Runs `work`, which begins and commits a transaction of its own, and runs it again (with a growing, random pause) on a
-/// deadlock, a serialization failure or a busy database.
+/// Runs `work`, which begins and commits a transaction of its own, and runs it again (with a growing, random pause) on
+/// a deadlock, a serialization failure or a busy database.
 ///
 /// # Errors
 /// The first error that is not contention, or the last contention.

@@ -1,7 +1,7 @@
 //! What each result code of SQLite means, and in which words of ours it is shown.
 //!
-//! SQLite's sentence is never repeated, since `RAISE()` and a CHECK can hold anything; only the names that it gives in sentences of
-//! its own are taken out of it (`names.rs`), told apart by the extended code.
+//! SQLite's sentence is never repeated, since `RAISE()` and a CHECK can hold anything; only the names that it gives in
+//! sentences of its own are taken out of it (`names.rs`), told apart by the extended code.
 
 use super::ErrorKind::{
     self, Contention, DuplicateKey, InvalidValue, MissingObject, Other, PermissionDenied, Rejected, Unavailable,

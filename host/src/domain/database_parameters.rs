@@ -1,8 +1,8 @@
 //! What may stand behind `?` in the URL of a database server, and the TLS that it comes to.
 //!
-//! The drivers pass over what they do not know, so that a misspelt `ssl_mode` would connect in plain text: here it is refused, with
-//! the right word. Without a word about TLS it is required for every server that is not on this machine. Pure; messages
-//! hold no part of the URL but the plain name of a parameter.
+//! The drivers pass over what they do not know, so that a misspelt `ssl_mode` would connect in plain text: here it is
+//! refused, with the right word. Without a word about TLS it is required for every server that is not on this machine.
+//! Pure; messages hold no part of the URL but the plain name of a parameter.
 
 use core::net::IpAddr;
 use std::borrow::Cow;
@@ -162,8 +162,8 @@ pub fn effective_tls(server: Server, url: &Url) -> Result<Tls, String> {
     Ok(parameters.tls.unwrap_or(if is_here { Tls::Preferred } else { Tls::Required }))
 }
 
-/// Whether the host is a loopback address; the schemes are not special to the URL standard, so that an address may arrive as a
-/// name.
+/// Whether the host is a loopback address; the schemes are not special to the URL standard, so that an address may
+/// arrive as a name.
 #[must_use]
 pub fn is_this_machine(url: &Url) -> bool {
     match url.host() {

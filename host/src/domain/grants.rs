@@ -1,4 +1,5 @@
-//! Which tables of its target's database an adapter may touch, and how: the operator's word, and the default is nothing.
+//! Which tables of its target's database an adapter may touch, and how: the operator's word, and the default is
+//! nothing.
 //!
 //! Pure sets and one question. What a statement touches is found out in `plugin/capability/sql_guard/`.
 

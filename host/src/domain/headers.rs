@@ -1,7 +1,7 @@
 //! Which headers of an HTTP request are the host's own.
 
-/// The connection's own headers, and everything that authenticates: neither an adapter nor the operator's list of headers may
-/// set them, and an adapter does not see them in an answer. In small letters.
+/// The connection's own headers, and everything that authenticates: neither an adapter nor the operator's list of
+/// headers may set them, and an adapter does not see them in an answer. In small letters.
 pub const CONNECTION_AND_CREDENTIALS: [&str; 18] = [
     "host",
     "connection",
@@ -23,8 +23,8 @@ pub const CONNECTION_AND_CREDENTIALS: [&str; 18] = [
     "x-forwarded-for",
 ];
 
-/// What servers, gateways and proxies take for somebody else's word: who asks, from where, by which method, for which path. An
-/// adapter may not say it. With `-` behind, everything that begins so. In small letters.
+/// What servers, gateways and proxies take for somebody else's word: who asks, from where, by which method, for which
+/// path. An adapter may not say it. With `-` behind, everything that begins so. In small letters.
 const WORD_OF_OTHERS: [&str; 33] = [
     "cdn-loop",
     "cf-connecting-ip",

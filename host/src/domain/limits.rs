@@ -1,6 +1,7 @@
 //! What one call into an adapter may take of everything: each limit with its default and its range, declared once.
 //!
-//! `[targets.NAME.limits]` sets them (`config`), `plugin` enforces them, and `docs/configuration.md` lists them; a test compares.
+//! `[targets.NAME.limits]` sets them (`config`), `plugin` enforces them, and `docs/configuration.md` lists them; a test
+//! compares.
 
 use std::ops::RangeInclusive;
 

@@ -13,6 +13,7 @@ pub mod ids;
 pub mod limits;
 pub mod patient;
 pub mod secret;
+pub mod spelling;
 pub mod user;
 pub mod words;
 

@@ -1,4 +1,4 @@
-//! Records become patients or rejects, and patients become chunks: what one transaction takes.
+//! Turns records into patients or rejects, and collects them in chunks. The store writes each chunk in one transaction.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -7,60 +7,61 @@ use serde_json::Value;
 
 use super::columns::Header;
 use super::csv::{Quotes, Records};
+use super::draft::{Draft, problem};
 use super::fhir;
 use super::ndjson::{Line, next_line};
 use super::stream::Mark;
 use super::{ColumnMap, FhirOptions, Format, ImportError, Prefix, RECORD_BYTES_MAX, Stream};
 use crate::domain::Problem;
-use crate::domain::patient::{Day, Patient, PatientDraft};
+use crate::domain::patient::{Day, Patient};
 
-/// Patients in one chunk: whole blocks of rows for the store.
+/// Patients in one chunk: a multiple of the store's rows for each statement.
 const PATIENTS_MAX: usize = 2_000;
-/// Bytes of records in one chunk, unless one record has more: what it becomes must fit a database's largest packet.
+/// Bytes of records in one chunk, unless one record has more. A chunk must fit a database's largest packet.
 const BYTES_MAX: u64 = 4 << 20;
-/// Records in one chunk, whatever became of them.
+/// Records in one chunk, rejects included.
 const RECORDS_MAX: u64 = 20_000;
 
-/// What is read, and how.
+/// How a file is read.
 #[derive(Clone, Debug)]
 pub struct Options {
     /// How records are written.
     pub format: Format,
     /// For NDJSON.
     pub fhir: FhirOptions,
-    /// For CSV; what values are called here is for NDJSON too.
+    /// For CSV. Its translations of values apply to NDJSON too.
     pub columns: ColumnMap,
-    /// For CSV: what stands between two fields.
+    /// For CSV: the character between two fields.
     pub delimiter: u8,
     /// For CSV: how a quote in a quoted field is written.
     pub quotes: Quotes,
     /// The last date that counts as past.
     pub today: Day,
-    /// Whether a field that cannot be taken costs the whole record, also where the patient can go without it.
+    /// Whether an invalid optional field rejects the whole record.
     pub strict: bool,
     /// Whether a reject keeps its record.
     pub keep_rejected_records: bool,
 }
 
-/// A record that cannot be taken, or not wholly.
+/// A record that was not imported, or not as a whole.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reject {
     /// Its first line, counted from 1.
     pub line: u64,
-    /// Whether its patient was taken, without the fields that the problems name.
+    /// Whether the patient was imported without the fields that the problems name.
     pub is_taken: bool,
-    /// Why; never empty.
+    /// The reasons; never empty.
     pub problems: Vec<Problem>,
-    /// The record itself, where it was asked for.
+    /// The record itself, if [`Options::keep_rejected_records`] is set.
     pub record: Option<Value>,
 }
 
 /// A part of the file.
 #[derive(Clone, Debug, Default)]
 pub struct Chunk {
-    /// Patients, each once, in its last state within the chunk.
+    /// The patients, each once, in the last state within the chunk.
     pub patients: Vec<Patient>,
-    /// Records that cannot be taken, and those that were taken without some of their fields.
+    /// Records that were not imported, and those that were imported without some fields.
     pub rejects: Vec<Reject>,
     /// Records that a later one of the same patient replaced.
     pub repeated: u64,
@@ -73,7 +74,7 @@ pub struct Chunk {
 }
 
 impl Chunk {
-    /// How many records were not taken, and how many patients were taken without some of their fields.
+    /// How many records were rejected, and how many patients lack some fields.
     #[must_use]
     pub fn rejected_and_incomplete(&self) -> (u64, u64) {
         let incomplete = self.rejects.iter().filter(|reject| reject.is_taken).count() as u64;
@@ -89,11 +90,11 @@ pub struct Chunks {
     lines: u64,
     /// Records in one chunk, at most.
     records_max: u64,
-    /// Why the file ends here; told once the records before it were given out.
+    /// The error that ends the file. It is returned after the records before it.
     broken: Option<ImportError>,
 }
 
-/// What each format remembers between two records.
+/// The reader of a format.
 enum Reading {
     Ndjson { line: Vec<u8> },
     Csv { records: Box<Records>, header: Header },
@@ -105,16 +106,9 @@ struct Record {
     outcome: Result<Draft, Vec<Problem>>,
 }
 
-/// A patient as a record tells it, and what could not be read of it.
-#[derive(Default)]
-pub(super) struct Draft {
-    pub(super) patient: PatientDraft,
-    pub(super) left_out: Vec<Problem>,
-}
-
 impl Chunks {
-    /// Opens a file; `-` is stdin. With `earlier`, what an earlier run took (bytes and lines), it goes on behind that, if
-    /// these are still the same bytes; [`Chunks::lines`] tells.
+    /// Opens a file; `-` is stdin. `earlier` is what an earlier run imported, in bytes and lines. If the file still
+    /// begins with these bytes, reading begins after them, and [`Chunks::lines`] is not 0.
     ///
     /// # Errors
     /// When the file cannot be read, or a CSV header does not fit.
@@ -122,7 +116,7 @@ impl Chunks {
         Self::of(&|| Stream::open(file), options, earlier)
     }
 
-    /// As [`Self::open`], of whatever `open` opens.
+    /// As [`Self::open`], with the streams that `open` opens.
     pub(super) fn of(
         open: &dyn Fn() -> Result<Stream, ImportError>,
         options: Options,
@@ -133,7 +127,7 @@ impl Chunks {
             if stream.skip(prefix)? {
                 let records = match options.format {
                     Format::Ndjson => Reading::Ndjson { line: Vec::new() },
-                    Format::Csv => Self::csv(&mut open()?, &options)?.going_on_behind(lines),
+                    Format::Csv => Self::csv(&mut open()?, &options)?.resumed_after(lines),
                 };
                 return Ok(Self { stream, options, records, lines, records_max: RECORDS_MAX, broken: None });
             }
@@ -153,7 +147,7 @@ impl Chunks {
         self
     }
 
-    /// Lines that are behind.
+    /// How many lines were read.
     #[must_use]
     pub fn lines(&self) -> u64 {
         self.lines
@@ -182,10 +176,10 @@ impl Chunks {
         Ok(Reading::Csv { records: Box::new(records), header })
     }
 
-    /// The next chunk; after the last one there is none.
+    /// Reads the next chunk. Must not be called after the last one.
     ///
     /// # Errors
-    /// When the file cannot be read on; what stands before that was given out then.
+    /// When the file cannot be read further. Records before the fault were returned by earlier calls.
     pub fn next_chunk(&mut self) -> Result<Chunk, ImportError> {
         if let Some(error) = self.broken.take() {
             return Err(error);
@@ -251,9 +245,7 @@ impl Chunks {
                 }
                 *lines += 1;
                 let outcome = match found {
-                    Line::TooLong => {
-                        Err(vec![fhir::problem("record", format!("is longer than {RECORD_BYTES_MAX} bytes"))])
-                    }
+                    Line::TooLong => Err(vec![problem("record", format!("is longer than {RECORD_BYTES_MAX} bytes"))]),
                     _ if line.trim_ascii().is_empty() => {
                         stream.bound_blanks(*lines, blank_from)?;
                         continue;
@@ -270,7 +262,7 @@ impl Chunks {
                 *lines = records.lines();
                 let Some(row) = row else { return Ok(None) };
                 let outcome = match row.fault {
-                    Some(fault) => Err(vec![fhir::problem("record", fault.message())]),
+                    Some(fault) => Err(vec![problem("record", fault.message())]),
                     None => options.columns.draft(header, records.fields()),
                 };
                 Ok(Some(Record { line: row.line, outcome }))
@@ -280,7 +272,7 @@ impl Chunks {
 }
 
 impl Options {
-    /// The patient, and why fields of it were left out.
+    /// Validates a draft. Returns the patient and the problems of the fields that were left out.
     fn validate(&self, draft: Draft) -> Result<(Patient, Vec<Problem>), Vec<Problem>> {
         let Draft { patient, mut left_out } = draft;
         let (patient, found) = match patient.validate_leaving_out(self.today) {
@@ -296,14 +288,14 @@ impl Options {
 }
 
 impl Reading {
-    fn going_on_behind(mut self, lines: u64) -> Self {
+    fn resumed_after(mut self, lines: u64) -> Self {
         if let Self::Csv { records, .. } = &mut self {
-            records.go_on_behind(lines);
+            records.resume_after(lines);
         }
         self
     }
 
-    /// The last record as it stood in the file.
+    /// The last record as it is in the file.
     fn text(&self) -> Value {
         match self {
             Self::Ndjson { line } => String::from_utf8_lossy(line).into_owned().into(),

@@ -1,8 +1,8 @@
-//! What the columns of a CSV file mean: which field each is, and what its values are called here.
+//! Maps the columns and values of a CSV file to fields of a patient.
 //!
-//! A column whose name is that of a field needs nothing said. What does not fit is refused before the first patient, since a
-//! column that is left out by mistake would be noticed by nobody. A header's words are never repeated in a message: a file
-//! without a header has a patient there.
+//! A column that is named like a field needs no mapping. A header that does not fit is refused before the first
+//! patient: nobody would notice a column that was left out by mistake. No message repeats the header's words, since a
+//! file without a header has a patient there.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -10,28 +10,27 @@ use std::path::Path;
 use jiff::civil::Date;
 use toml::de::DeValue;
 
-use super::chunk::Draft;
-use super::fhir::problem;
+use super::draft::{Draft, problem};
 use crate::domain::Problem;
 use crate::domain::patient::PatientDraft;
 use crate::domain::words::one_of;
 use crate::spanned_toml::{FileProblems, Findings, Section, SpannedToml};
 
-/// How the columns are read. The default takes columns that are named as our fields.
+/// The mapping of columns and values. The default maps columns that are named like fields.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ColumnMap {
-    /// By the header's name, in small letters: the field, or `None` to pass over the column.
+    /// The field of each column, by the column's name in small letters; `None` ignores the column.
     columns: BTreeMap<String, Option<&'static str>>,
-    /// By field: what a value is called here.
+    /// The translations of values, by field.
     values: BTreeMap<&'static str, BTreeMap<String, String>>,
-    /// Texts that say that there is nothing, in any column.
+    /// Texts that stand for an empty cell, in any column.
     absent: Vec<String>,
-    /// How dates are written, as `strftime` says it; `YYYY-MM-DD` unless given.
+    /// The `strftime` format of dates; `YYYY-MM-DD` if absent.
     date_format: Option<String>,
     ignore_other_columns: bool,
 }
 
-/// The fields of a header's columns.
+/// The field of each column, in the header's order.
 #[derive(Clone, Debug)]
 pub(super) struct Header {
     fields: Vec<Option<&'static str>>,
@@ -65,7 +64,7 @@ impl ColumnMap {
             for (name, section) in values.named_sections() {
                 match field(&name.value) {
                     Some(field) => drop(map.values.insert(field, texts(&section).into_iter().collect())),
-                    None => values.note_key(&name.value, "is no field of a patient"),
+                    None => values.note_key(&name.value, "is not a field of a patient"),
                 }
             }
         }
@@ -80,16 +79,16 @@ impl ColumnMap {
         findings.into_result(map)
     }
 
-    /// Adds `THEIR HEADER=our_field`; with nothing after the `=` the column is passed over.
+    /// Adds `THEIR HEADER=our_field`; with nothing after the `=` the column is ignored.
     ///
     /// # Errors
-    /// Why it is none.
+    /// When the text is not such a mapping.
     pub fn add(&mut self, text: &str) -> Result<(), String> {
         let (name, field) = text.rsplit_once('=').ok_or("write it \"THEIR HEADER=our_field\"")?;
         self.add_column(name, field)
     }
 
-    /// Passes over columns that nobody named.
+    /// Ignores columns that are not mapped.
     pub fn ignore_other_columns(&mut self) {
         self.ignore_other_columns = true;
     }
@@ -107,7 +106,7 @@ impl ColumnMap {
         }
     }
 
-    /// What the columns of this header are.
+    /// Maps a header.
     ///
     /// # Errors
     /// Every problem of the header, never with its words.
@@ -123,8 +122,8 @@ impl ColumnMap {
                 Some(column) => column,
                 None if self.ignore_other_columns => None,
                 None => {
-                    let fix = "say --map \"ITS NAME=our_field\", or --ignore-other-columns";
-                    problems.push(format!("column {} is not named as a field of ours: {fix}", index + 1));
+                    let fix = "add --map \"ITS NAME=our_field\", or --ignore-other-columns";
+                    problems.push(format!("column {} is not a field of a patient; fix: {fix}", index + 1));
                     None
                 }
             };
@@ -138,12 +137,12 @@ impl ColumnMap {
         }
         let mut missing: Vec<_> = self.columns.keys().filter(|name| !found.contains(name)).collect();
         missing.sort();
-        // These names are the operator's own words, not the file's.
+        // These names come from the operator's mapping, not from the file.
         problems.extend(missing.iter().map(|name| format!("there is no column `{name}`, which is mapped")));
         if problems.is_empty() { Ok(Header { fields }) } else { Err(problems) }
     }
 
-    /// The draft of one record.
+    /// Reads the draft of one record.
     ///
     /// # Errors
     /// What is wrong with the record as a whole.
@@ -173,7 +172,7 @@ impl ColumnMap {
         Ok(draft)
     }
 
-    /// Says values of a draft in our words.
+    /// Translates the values of a draft.
     pub(super) fn translate(&self, draft: &mut PatientDraft) {
         if self.values.is_empty() && self.absent.is_empty() {
             return;
@@ -184,14 +183,14 @@ impl ColumnMap {
         }
     }
 
-    /// Whether it says only what values are called.
+    /// Whether it only translates values.
     #[must_use]
     pub fn is_of_values_alone(&self) -> bool {
         self.columns.is_empty() && self.date_format.is_none()
     }
 
-    /// A value in our words, `None` when it says that there is nothing; what cannot be translated stays, and the field's own
-    /// rules refuse it.
+    /// Translates a value; `None` for an absent one. A value without a translation stays, and the field's rules judge
+    /// it.
     fn value(&self, field: &str, text: &str) -> Option<String> {
         let text = text.trim();
         let ours = self.values.get(field).and_then(|values| values.get(text));
@@ -212,7 +211,7 @@ impl ColumnMap {
     }
 }
 
-/// Whether dates of every century survive being written and read so: with two digits of the year they do not.
+/// Whether a date of every century can be written and read back by this format. With two digits of the year it cannot.
 fn is_date_format(format: &str) -> bool {
     [1899, 1931, 1968, 2001, 2031].into_iter().all(|year| {
         let date = Date::constant(year, 12, 31);
@@ -221,12 +220,12 @@ fn is_date_format(format: &str) -> bool {
     })
 }
 
-/// Two spellings of one header are the same name.
+/// The name of a header, whatever its case and punctuation.
 fn key(name: &str) -> String {
     name.trim().to_lowercase()
 }
 
-/// The keys of a table whose values are texts; others are noted.
+/// The string values of a table. Other types are reported.
 fn texts(section: &Section<'_>) -> Vec<(String, String)> {
     let mut texts = Vec::new();
     for (key, value) in section.raw() {

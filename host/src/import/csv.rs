@@ -1,7 +1,7 @@
 //! Records of a CSV stream (RFC 4180), one at a time, none longer than the limit.
 //!
-//! It is strict about quotes: a quote that is open somewhere hides every record behind it, so what a lenient reader repairs is
-//! told here. One state machine reads, so that what is noticed is what is read. Lines end with LF, CRLF or CR alone.
+//! It is strict about quotes. An open quote hides every record behind it, so a fault that a lenient reader repairs is
+//! an error here. One state machine both reads and checks. Lines end with LF, CRLF or CR alone.
 
 use super::stream::{Stream, unreadable};
 use super::{ImportError, RECORD_BYTES_MAX};
@@ -14,7 +14,8 @@ pub enum Quotes {
     /// Twice, as RFC 4180 says.
     #[default]
     Doubled,
-    /// Behind a backslash (or twice), as MySQL's `SELECT ... INTO OUTFILE` writes it; a backslash itself is written twice.
+    /// Behind a backslash (or twice), as MySQL's `SELECT ... INTO OUTFILE` writes it; a backslash itself is written
+    /// twice.
     Backslash,
     /// A quote is a character like any other, as in many tab-separated files.
     None,
@@ -25,11 +26,11 @@ pub enum Quotes {
 pub(super) struct Row {
     /// The line that it begins on.
     pub(super) line: u64,
-    /// Why its fields cannot be believed.
+    /// The fault of its quotes, if any. Its fields are then unreliable.
     pub(super) fault: Option<Fault>,
 }
 
-/// What is wrong with a record's quotes.
+/// A fault of a record's quotes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Fault {
     TextBehindQuote,
@@ -43,7 +44,7 @@ impl Fault {
     pub(super) fn message(self) -> &'static str {
         match self {
             Self::TextBehindQuote => {
-                "text stands behind a closing quote; a quote inside a quoted cell is written twice, or say --quotes backslash"
+                "text follows a closing quote; a quote inside a quoted cell is written twice; fix: add --quotes backslash if it is written so"
             }
             Self::QuoteInField => {
                 "a quote stands inside a cell that does not begin with one; if quotes are plain text in this file, say \
@@ -60,23 +61,23 @@ enum State {
     Bare,
     Quoted,
     Escaped,
-    /// Behind a quote within a quoted field: the field's end, or the first half of a quote.
+    /// After a quote within a quoted field: the field ends, or the quote is doubled.
     BehindQuote,
 }
 
-/// Reads records; holds the one that was read last.
+/// Reads records, and holds the last one.
 pub(super) struct Records {
     delimiter: u8,
     quotes: Quotes,
     text: Vec<u8>,
     ends: Vec<usize>,
-    /// Line ends taken so far.
+    /// Line ends read so far.
     lines: u64,
-    /// The header's fields, once it was read.
+    /// The number of the header's fields, once it was read.
     columns: usize,
     state: State,
     fault: Option<Fault>,
-    /// Delimiters on the line that is being read, and those of them that stand in quotes.
+    /// Delimiters on the current line, and how many of them are in quotes.
     line_delimiters: usize,
     quoted_delimiters: usize,
     is_first_line: bool,
@@ -101,25 +102,25 @@ impl Records {
         }
     }
 
-    /// Lines taken so far, with those that another run took.
+    /// Lines read so far, those of an earlier run included.
     pub(super) fn lines(&self) -> u64 {
         self.lines
     }
 
-    /// The record that was read last is the header.
+    /// Makes the last record the header.
     pub(super) fn take_as_header(&mut self) {
         self.columns = self.ends.len();
     }
 
-    /// Goes on behind `lines` lines that were taken before.
-    pub(super) fn go_on_behind(&mut self, lines: u64) {
+    /// Continues after `lines` lines that an earlier run read.
+    pub(super) fn resume_after(&mut self, lines: u64) {
         self.lines = lines;
     }
 
     /// Reads the next record; `None` at the end.
     ///
     /// # Errors
-    /// When the stream cannot be read, the record is too long, or nobody can say where it ends.
+    /// When the stream cannot be read, the record is too long, or its end is ambiguous.
     pub(super) fn read(&mut self, stream: &mut Stream) -> Result<Option<Row>, ImportError> {
         if !self.pass_blank_lines(stream)? {
             return Ok(None);
@@ -174,7 +175,7 @@ impl Records {
         (self.is_first_line, self.is_behind_cr) = (true, false);
     }
 
-    /// Takes one byte; `true` when it ends the record.
+    /// Processes one byte; `true` when it ends the record.
     fn step(&mut self, byte: u8) -> bool {
         let is_quote = byte == b'"' && self.quotes != Quotes::None;
         match self.state {
@@ -231,7 +232,7 @@ impl Records {
         }
     }
 
-    /// A line ends within a field; a carriage return and its line feed are one line end.
+    /// Counts a line end within a field. A carriage return with its line feed is one line end.
     fn count_line_break(&mut self, byte: u8) {
         if byte == b'\n' && self.is_behind_cr {
             self.is_behind_cr = false;
@@ -243,10 +244,10 @@ impl Records {
     }
 
     fn end_line(&mut self) {
-        // A field may begin before this line and end on it, so the delimiters of both its parts count.
+        // A field may begin before this line and end on it, so delimiters inside and outside quotes both count.
         let looks_like_a_record = self.line_delimiters >= self.columns.saturating_sub(1) && self.quoted_delimiters > 0;
-        // A record's first line has delimiters of its own beside those of a long cell that goes on. Unless the cell is its first:
-        // then all of a record stands in it.
+        // A record's first line has delimiters of its own beside those of a long cell that goes on. Unless the cell is
+        // its first: then all of a record stands in it.
         let is_in_one_cell = self.quoted_delimiters == self.line_delimiters;
         if looks_like_a_record && (!self.is_first_line || is_in_one_cell) {
             self.note(Fault::RecordInField);
@@ -270,7 +271,7 @@ impl Records {
         self.end_line();
         self.lines += 1;
         match self.fault {
-            // Somewhere in these lines a quote may be missing, and nobody knows how many records they are.
+            // A quote may be missing somewhere in these lines, so the number of records is unknown.
             Some(fault) if !has_one_line => {
                 let message = format!(
                     "the record that begins here reaches to line {}, since a quote is open: {}. Close the quote, or write \
@@ -284,7 +285,7 @@ impl Records {
         }
     }
 
-    /// They are no records, but lines. `false` at the end.
+    /// Skips blank lines. `false` at the end of the file.
     fn pass_blank_lines(&mut self, stream: &mut Stream) -> Result<bool, ImportError> {
         let mut is_behind_cr = false;
         let blank_from = stream.taken_bytes();

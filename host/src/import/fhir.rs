@@ -1,16 +1,16 @@
-//! From a FHIR Patient (R4, R4B, R5) to a draft of ours: the inverse of what the FHIR adapter writes, and as much of other
-//! systems' Patients as our fields have a place for. The table is in `docs/commands.md`.
+//! Reads a FHIR Patient (R4, R4B, R5) into a draft. It is the inverse of what the FHIR adapter writes, and takes as
+//! much of other systems' Patients as our fields can hold. `docs/commands.md` has the table.
 //!
-//! Pure. Elements that we have no place for are passed over; what would be wrong to pass over (a record that is no longer in
-//! use, a death without a date) is refused. What a patient can go without and cannot be read is left out, and told.
+//! It does no I/O. Elements without a field are ignored. A record that must not be ignored in part (no longer in use, a
+//! death without a date) is rejected. An optional element that cannot be read is left out and reported.
 
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use super::chunk::Draft;
-use super::fhir_names::{self, HumanName};
+use super::draft::{Draft, present, problem};
+use super::fhir_names;
 use super::fhir_types::{
-    Address, CodeableConcept, Coding, Communication, ContactPoint, Extension, Identifier, Link, Patient,
+    Address, CodeableConcept, Coding, Communication, ContactPoint, Extension, HumanName, Identifier, Link, Patient,
 };
 use crate::domain::Problem;
 use crate::domain::patient::{Day, PatientDraft, omb};
@@ -20,32 +20,32 @@ const BCP_47: &str = "urn:ietf:bcp:47";
 const US_CORE_RACE: &str = "http://hl7.org/fhir/us/core/StructureDefinition/us-core-race";
 const US_CORE_ETHNICITY: &str = "http://hl7.org/fhir/us/core/StructureDefinition/us-core-ethnicity";
 
-/// How a Patient is read.
+/// How Patients are read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FhirOptions {
     /// The system of the identifier that is our patient id. `None`: that of the FHIR adapter, else the record's own id.
     pub identifier_system: Option<String>,
     /// The system of the national identification number. `None`: the identifier of type `NI`.
     pub national_id_system: Option<String>,
-    /// Whether race and ethnicity are taken from US Core's extensions.
+    /// Whether race and ethnicity are read from US Core's extensions.
     pub us_core: bool,
 }
 
 const WRONG_TYPE: &str = "is not of the type that FHIR gives it";
 
-/// The identifier system that the FHIR adapter writes unless it is told otherwise.
+/// The identifier system that the FHIR adapter writes by default.
 const OUR_SYSTEM: &str = "urn:neuronova:patient-id";
 
 /// Reads one line. `today` decides what is current.
 ///
 /// # Errors
-/// Why it is no Patient that we can take; the rules of our own fields come later.
+/// When it is not a Patient that can be imported. The rules of our own fields are applied later.
 pub(super) fn read(line: &[u8], options: &FhirOptions, today: Day) -> Result<Draft, Vec<Problem>> {
     let patient: Patient = serde_json::from_slice(line).map_err(|error| vec![explain(line, &error)])?;
     match patient.resource_type.as_deref() {
         Some("Patient") => {}
         Some(_) => return Err(vec![problem("resourceType", "is not Patient")]),
-        None => return Err(vec![problem("resourceType", "is missing: this is no FHIR resource")]),
+        None => return Err(vec![problem("resourceType", "is missing: not a FHIR resource")]),
     }
     if patient.active == Some(false) {
         return Err(vec![problem("active", "is false: the record is no longer in use")]);
@@ -68,9 +68,9 @@ fn draft(patient: Patient, options: &FhirOptions, today: Day) -> Result<Draft, V
         patient: PatientDraft {
             patient_id: Some(patient_id(&identifiers, patient.id, options, today)?),
             birth_date: present(patient.birth_date),
-            // FHIR leaves it out where it is not known.
+            // FHIR omits an unknown gender.
             gender: present(patient.gender).or_else(|| Some("unknown".to_owned())),
-            // Of a moment only the day.
+            // The day of the moment.
             deceased_date: present(patient.deceased_date_time).map(|moment| match moment.split_once('T') {
                 Some((day, _)) => day.to_owned(),
                 None => moment,
@@ -99,7 +99,7 @@ fn draft(patient: Patient, options: &FhirOptions, today: Day) -> Result<Draft, V
     Ok(draft)
 }
 
-/// The elements that the patient can go without, and that hold something of another type than FHIR's.
+/// The optional elements that hold a value of another type than FHIR's.
 fn misfits(patient: &Patient, options: &FhirOptions) -> Vec<Problem> {
     [
         ("extension", options.us_core && patient.extension.has_misfits),
@@ -125,7 +125,7 @@ fn patient_id(
     if let Some(value) = best_value(of_system(), today) {
         return Ok(value);
     }
-    // Another id in its place would make a second patient of this one.
+    // Another id instead would make a second patient.
     if of_system().any(|identifier| present(identifier.value.clone()).is_some()) {
         return Err(vec![problem(
             "identifier",
@@ -151,7 +151,7 @@ fn national_id(identifiers: &[Identifier], options: &FhirOptions, today: Day) ->
     best_value(identifiers.iter().filter(is_national), today)
 }
 
-/// Of those that are current the official one, else the usual one, one without a use, any other; the first of each.
+/// The current identifier: the official one, else the usual one, else one without a use, else any; the first of each.
 fn best_value<'a>(identifiers: impl Iterator<Item = &'a Identifier>, today: Day) -> Option<String> {
     let rank = |identifier: &Identifier| match identifier.r#use.as_deref() {
         Some("official") => 0,
@@ -164,8 +164,8 @@ fn best_value<'a>(identifiers: impl Iterator<Item = &'a Identifier>, today: Day)
     with_value.min_by_key(|(rank, _)| *rank).map(|(_, value)| value)
 }
 
-/// Phones by their use, one without a use is at home where no other is; of several the one with the lowest rank, then the
-/// first.
+/// Fills phones by their use. A phone without a use is the home phone if there is no other. The lowest rank wins, then
+/// the first.
 fn fill_telecom(draft: &mut PatientDraft, mut telecom: Vec<ContactPoint>, today: Day) {
     telecom.retain(|contact| contact.is_current(today));
     telecom.sort_by_key(|contact| contact.rank.unwrap_or(u32::MAX));
@@ -222,16 +222,16 @@ fn language(communication: Vec<Communication>) -> Option<String> {
     with_code.into_iter().next().map(|(_, code)| code)
 }
 
-/// A marital status as far as we have a word for it.
+/// A marital status, if there is a word for it.
 enum MaritalStatus {
     Word(&'static str),
-    /// It has a code that says something, and no word of ours.
+    /// A code without a word of ours.
     Unknown,
-    /// It has no code, or one that says that nothing is known.
+    /// No code, or a code for "unknown".
     Absent,
 }
 
-/// From HL7 v3's codes.
+/// Reads HL7 v3's codes.
 fn marital_status(concept: &CodeableConcept) -> MaritalStatus {
     let mut status = MaritalStatus::Absent;
     for code in codings(concept).filter_map(|coding| coding.code.as_deref()) {
@@ -249,7 +249,7 @@ fn marital_status(concept: &CodeableConcept) -> MaritalStatus {
     status
 }
 
-/// Our words for a US Core extension: its categories, else its text, known or not. Several are joined by `|`.
+/// The words of a US Core extension: its categories, else its text. Several are joined by `|`.
 fn us_core_words(extensions: &[Extension], url: &str, parts: fn(&str) -> Vec<omb::Part<'_>>) -> Option<String> {
     let outer = extensions.iter().find(|extension| extension.url.as_deref() == Some(url))?;
     let inner = |url: &'static str| {
@@ -266,7 +266,7 @@ fn us_core_words(extensions: &[Extension], url: &str, parts: fn(&str) -> Vec<omb
         return None;
     }
     let text = present(inner("text").next()?.value_string.clone())?;
-    // A text that itself holds the character is one text.
+    // A text that holds the character itself is one word.
     let words = if text.contains('|') { text.replace('|', "/") } else { joined_words(&parts(&text)) };
     Some(words)
 }
@@ -279,15 +279,6 @@ fn codings(concept: &CodeableConcept) -> impl Iterator<Item = &Coding> {
     concept.coding.iter().flatten()
 }
 
-/// The text, unless it is blank.
-pub(super) fn present(text: Option<String>) -> Option<String> {
-    text.filter(|text| !text.trim().is_empty())
-}
-
-pub(super) fn problem(field: &'static str, message: impl Into<String>) -> Problem {
-    Problem { field, message: message.into() }
-}
-
 /// An element's name, and whether a value is of its type.
 type Check = (&'static str, fn(Value) -> bool);
 
@@ -295,7 +286,7 @@ fn fits<T: DeserializeOwned>(value: Value) -> bool {
     serde_json::from_value::<Option<T>>(value).is_ok()
 }
 
-/// Names the element that has another type than FHIR's; serde's own words may repeat a value.
+/// Names the element of a wrong type. serde's own message may repeat a value, so it is not shown.
 fn explain(line: &[u8], error: &serde_json::Error) -> Problem {
     let Ok(value) = serde_json::from_slice::<Value>(line) else {
         return match std::str::from_utf8(line) {

@@ -1,29 +1,16 @@
-//! Which of a Patient's names is the romanised one, and which the one in the patient's own script.
+//! Chooses which of a Patient's names is the romanised one, and which is in the patient's own script.
 //!
-//! The ISO 21090 representation says it where it stands; else the letters do. The FHIR adapter writes the native name first,
-//! so that of two names in alphabets the first is taken as native where both carry a representation.
+//! The ISO 21090 representation decides if it is there, else the letters do. The FHIR adapter writes the native name
+//! first, so the first of two alphabetic names is native if both have a representation.
 
-use serde::Deserialize;
-
-use super::fhir::present;
-use super::fhir_types::{Extension, Period, is_current};
+use super::draft::present;
+use super::fhir_types::{HumanName, is_current};
 use crate::domain::patient::{Day, PatientDraft};
 
 const REPRESENTATION: &str = "http://hl7.org/fhir/StructureDefinition/iso21090-EN-representation";
 
-#[derive(Deserialize)]
-pub(super) struct HumanName {
-    r#use: Option<String>,
-    family: Option<String>,
-    given: Option<Vec<Option<String>>>,
-    prefix: Option<Vec<Option<String>>>,
-    suffix: Option<Vec<Option<String>>>,
-    extension: Option<Vec<Extension>>,
-    period: Option<Period>,
-}
-
 impl HumanName {
-    /// Smaller is better; `None` for names that are not the patient's own any more, or never were.
+    /// The preference, smaller is better; `None` for names that are not the patient's own today.
     fn rank(&self, today: Day) -> Option<u8> {
         if !is_current(self.r#use.as_deref(), self.period.as_ref(), today) {
             return None;
@@ -83,7 +70,7 @@ pub(super) fn fill(draft: &mut PatientDraft, names: Vec<HumanName>, today: Day) 
     }
 }
 
-/// Which name is the romanised one, and which the native one; the best ones stand first.
+/// The indices of the romanised and the native name. `names` begins with the best.
 fn choose(names: &[Option<HumanName>]) -> (Option<usize>, Option<usize>) {
     let position = |is_native: bool| names.iter().flatten().position(|name| name.is_native() == is_native);
     match (position(false), position(true)) {

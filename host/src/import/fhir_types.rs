@@ -1,13 +1,12 @@
 //! The elements of a FHIR Patient (R4, R4B, R5) that are read, with FHIR's names and types.
 //!
-//! What says who the patient is must be of the type that FHIR gives it. Of everything else, an entry of another type is counted
-//! and passed over: it must not cost the patient. Pure.
+//! An element that identifies the patient must be of FHIR's type. In every other element an entry of another type is
+//! reported and ignored, so that the patient is imported all the same. It does no I/O.
 
 use serde::Deserialize;
 use serde::de::{DeserializeOwned, Deserializer};
 use serde_json::Value;
 
-use super::fhir_names::HumanName;
 use crate::domain::patient::Day;
 
 #[derive(Default, Deserialize)]
@@ -30,7 +29,7 @@ pub(super) struct Patient {
     pub(super) communication: Entries<Communication>,
 }
 
-/// The entries of an element that the patient can go without, as far as they are of its type.
+/// The entries of an optional element that are of its type.
 #[derive(Debug)]
 pub(super) struct Entries<T> {
     pub(super) read: Vec<T>,
@@ -49,7 +48,7 @@ impl<'de, T: DeserializeOwned> Deserialize<'de> for Entries<T> {
         let values = match Value::deserialize(deserializer)? {
             Value::Null => Vec::new(),
             Value::Array(values) => values,
-            // `maritalStatus` is one, the others are lists.
+            // `maritalStatus` is a single value; the others are lists.
             value => vec![value],
         };
         for value in values {
@@ -60,6 +59,17 @@ impl<'de, T: DeserializeOwned> Deserialize<'de> for Entries<T> {
         }
         Ok(entries)
     }
+}
+
+#[derive(Deserialize)]
+pub(super) struct HumanName {
+    pub(super) r#use: Option<String>,
+    pub(super) family: Option<String>,
+    pub(super) given: Option<Vec<Option<String>>>,
+    pub(super) prefix: Option<Vec<Option<String>>>,
+    pub(super) suffix: Option<Vec<Option<String>>>,
+    pub(super) extension: Option<Vec<Extension>>,
+    pub(super) period: Option<Period>,
 }
 
 #[derive(Deserialize)]
@@ -125,7 +135,7 @@ pub(super) struct Communication {
     pub(super) preferred: Option<bool>,
 }
 
-/// From when until when something holds; each may be a year, a month, a day or a moment.
+/// A FHIR Period; each end may be a year, a month, a day or a moment.
 #[derive(Deserialize)]
 pub(super) struct Period {
     start: Option<String>,
@@ -133,7 +143,8 @@ pub(super) struct Period {
 }
 
 impl Period {
-    /// Whether it holds on this day. An end in a year holds until its last day, and what is no date says nothing.
+    /// Whether it covers this day. An end that is a year lasts until its last day. An end that is not a date is
+    /// ignored.
     pub(super) fn holds(&self, today: Day) -> bool {
         let has_ended = self.end.as_deref().and_then(date_part).is_some_and(|end| end < &today[..end.len()]);
         let begins_later = self.start.as_deref().and_then(date_part).is_some_and(|start| start > &today[..start.len()]);
@@ -148,7 +159,7 @@ fn date_part(text: &str) -> Option<&str> {
     is_date.then_some(part)
 }
 
-/// Whether something with this use and this period is the patient's own today.
+/// Whether an element with this use and period is current today.
 pub(super) fn is_current(used: Option<&str>, period: Option<&Period>, today: Day) -> bool {
     used != Some("old") && period.is_none_or(|period| period.holds(today))
 }

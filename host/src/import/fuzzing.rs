@@ -1,11 +1,11 @@
-//! What the fuzz targets (`fuzz/`) attack of this layer: a file out of memory, which comes in pieces. Nothing else may call it.
+//! The entry for fuzz targets (`fuzz/`): a file in memory that is read in pieces. Nothing else may call it.
 
 use std::io::{self, Cursor, Read};
 use std::path::Path;
 
 use super::{Chunks, ImportError, Options, Prefix, Stream};
 
-/// Gives at most so many bytes at a time, as a pipe may.
+/// A reader that returns at most this many bytes at a time, as a pipe may.
 struct Pieces {
     bytes: Cursor<Vec<u8>>,
     piece_bytes_max: usize,
@@ -18,7 +18,7 @@ impl Read for Pieces {
     }
 }
 
-/// As [`Chunks::open`], for a file of these bytes, with at most so many records in a chunk.
+/// As [`Chunks::open`], for a file of these bytes, with at most `records_max` records in a chunk.
 ///
 /// # Errors
 /// As [`Chunks::open`].

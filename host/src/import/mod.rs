@@ -1,12 +1,13 @@
-//! Files of patients that other systems exported: FHIR Patient as NDJSON, and CSV.
+//! Reads files of patients that other systems exported: FHIR Patient as NDJSON, and CSV.
 //!
-//! They are read as a stream: memory does not grow with the file, and every record that cannot be taken is told apart, with
-//! its line and the reason, from those that can. It knows no database and never repeats a value in a reason. What comes of
-//! the patients is decided by the service layer. Read next: `chunk.rs`, then `fhir.rs` and `columns.rs` for the mappings.
+//! It reads a stream, so memory does not grow with the file. Each record becomes a patient or a reject with line and
+//! reason. It knows no database, and a reason never repeats a value. The service layer writes the patients. Read next:
+//! `chunk.rs`, then `fhir.rs` and `columns.rs` for the mappings.
 
 mod chunk;
 mod columns;
 mod csv;
+mod draft;
 mod fhir;
 mod fhir_names;
 mod fhir_types;
@@ -25,13 +26,13 @@ pub use stream::{Prefix, Stream};
 
 use std::path::PathBuf;
 
-/// The longest record that is read, in bytes. A patient with a photograph may have a megabyte.
+/// The longest record, in bytes. A patient with a photograph may have a megabyte.
 pub const RECORD_BYTES_MAX: usize = 8 << 20;
 
-/// Blank lines between two records, in bytes: a file with more is none of patients.
+/// The most blank lines between two records, in bytes. A file with more is not a file of patients.
 const BLANK_BYTES_MAX: u64 = 16 << 20;
 
-/// How the records of a file are written.
+/// The format of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
     /// One FHIR Patient on each line, as JSON.
@@ -41,7 +42,7 @@ pub enum Format {
 }
 
 impl Format {
-    /// The format that a file's name tells, without `.gz`.
+    /// The format by a file's name, without `.gz`.
     #[must_use]
     pub fn of_name(name: &str) -> Option<Self> {
         let name = name.to_ascii_lowercase();
@@ -54,13 +55,13 @@ impl Format {
     }
 }
 
-/// Why a file cannot be read on.
+/// An error that ends the reading of a file.
 #[derive(Debug, thiserror::Error)]
 #[error("{}{}: {message}", file.display(), line.map(|line| format!(":{line}")).unwrap_or_default())]
 pub struct ImportError {
-    /// Which file.
+    /// The file.
     pub file: PathBuf,
-    /// In which line, counted from 1.
+    /// The line, counted from 1.
     pub line: Option<u64>,
     /// A lower-case fragment; never repeats a value.
     pub message: String,

@@ -3,14 +3,14 @@
 use super::stream::{Stream, unreadable};
 use super::{ImportError, RECORD_BYTES_MAX};
 
-/// What came next.
+/// The result of reading a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Line {
     /// A line, without its end; it may be empty.
     Whole,
-    /// One that is longer than a record may be; it was passed over.
+    /// A line that is longer than a record may be; it was skipped.
     TooLong,
-    /// There is none left.
+    /// The end of the file.
     End,
 }
 
@@ -50,7 +50,7 @@ pub(super) fn next_line(stream: &mut Stream, number: u64, line: &mut Vec<u8>) ->
     })
 }
 
-/// The second character of a line end that has two.
+/// Skips the second character of a line end that has two.
 fn take_line_feed(stream: &mut Stream, number: u64) -> Result<(), ImportError> {
     if stream.last_byte() != Some(b'\r') {
         return Ok(());

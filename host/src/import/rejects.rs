@@ -1,5 +1,5 @@
-//! The file of rejects: one JSON object for each record that was not taken (`problems`), or was taken without some of its
-//! fields (`left_out`). It is for its owner alone, and holds no value of a patient unless that was asked for.
+//! Writes the file of rejects: one JSON object for each record that was not imported (`problems`), or was imported
+//! without some fields (`left_out`). Only its owner can read it. It holds no value of a patient unless requested.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Seek as _, SeekFrom, Write as _};
@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::{ImportError, Reject};
 
-/// Written to from the first reject on; before, there is no file.
+/// The file of rejects. It is created at the first reject.
 pub struct Rejects {
     path: PathBuf,
     file: Option<File>,
@@ -17,7 +17,7 @@ pub struct Rejects {
 }
 
 impl Rejects {
-    /// Begins anew: what an earlier import left there goes.
+    /// Begins anew, and removes the file of an earlier import.
     ///
     /// # Errors
     /// When the earlier file cannot be removed.
@@ -28,11 +28,11 @@ impl Rejects {
         }
     }
 
-    /// Goes on behind the first `bytes`: what follows them was written by a run that did not come to note it.
+    /// Continues after the first `bytes`, and cuts off what follows: an earlier run wrote that without recording it.
     ///
     /// # Errors
     /// When the file cannot be written.
-    pub fn go_on(path: &Path, bytes: u64) -> Result<Self, ImportError> {
+    pub fn resume(path: &Path, bytes: u64) -> Result<Self, ImportError> {
         if bytes == 0 {
             return Self::begin(path);
         }
@@ -43,7 +43,7 @@ impl Rejects {
         Ok(Self { path: path.to_owned(), file: Some(file), bytes: kept })
     }
 
-    /// Writes rejects, and gives the length of the file; they are on the disk then.
+    /// Writes rejects to the disk and returns the length of the file.
     ///
     /// # Errors
     /// When the file cannot be written.

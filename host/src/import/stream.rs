@@ -1,6 +1,6 @@
-//! The bytes of a file in order, unpacked, counted, and digested as far as they were taken.
+//! Reads the bytes of a file in order: it unpacks, counts and digests them.
 //!
-//! The digest says which bytes were taken: a later run goes on only behind the very same ones.
+//! The digest identifies the bytes that were read. A later run resumes only after exactly these bytes.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Cursor, Read};
@@ -24,7 +24,7 @@ pub struct Prefix {
     pub sha256: String,
 }
 
-/// A place in a stream, with all before it.
+/// A position in a stream, with the digest of all bytes before it.
 #[derive(Clone)]
 pub(super) struct Mark {
     bytes: u64,
@@ -37,7 +37,7 @@ impl Mark {
     }
 }
 
-/// A file under reading.
+/// An open file.
 pub struct Stream {
     file: PathBuf,
     inner: Box<dyn BufRead + Send>,
@@ -48,7 +48,7 @@ pub struct Stream {
     size: Option<u64>,
 }
 
-/// Counts what is read of the packed file, for a progress bar.
+/// Counts the bytes read of the packed file, for a progress bar.
 struct Counting<R> {
     inner: R,
     read: Arc<AtomicU64>,
@@ -63,10 +63,10 @@ impl<R: Read> Read for Counting<R> {
 }
 
 impl Stream {
-    /// Opens a file; `-` is stdin. What is packed with gzip is unpacked, whatever its name.
+    /// Opens a file; `-` is stdin. Gzip is unpacked, whatever the file's name.
     ///
     /// # Errors
-    /// When it is not there, cannot be read, or is UTF-16.
+    /// When it is missing, cannot be read, or is UTF-16.
     pub fn open(file: &Path) -> Result<Self, ImportError> {
         let fail = |message: String| ImportError { file: file.to_owned(), line: None, message };
         if file.as_os_str() == "-" {
@@ -87,7 +87,7 @@ impl Stream {
         Self::new(file, opened, size)
     }
 
-    /// The bytes of any reader.
+    /// Reads the bytes of any reader.
     ///
     /// # Errors
     /// When it cannot be read, or is UTF-16.
@@ -103,8 +103,8 @@ impl Stream {
         Ok(Self { file: file.to_owned(), inner, digest, taken: 0, last_byte: None, read, size })
     }
 
-    /// Takes the bytes of an earlier run again, without looking at them. `false` when they are not the same ones, or do not
-    /// end with a line: the stream is then of no use, and the file must be opened anew.
+    /// Skips the bytes of an earlier run. `false` when they are not the same bytes or do not end with a line. Then the
+    /// stream is unusable, and the file must be opened again.
     ///
     /// # Errors
     /// When it cannot be read.
@@ -124,13 +124,13 @@ impl Stream {
         skip().map_err(|error| self.error(None, unreadable(&error)))
     }
 
-    /// What was taken so far.
+    /// The position after the bytes that were read.
     #[must_use]
     pub fn taken(&self) -> Prefix {
         self.mark().prefix()
     }
 
-    /// As [`Self::taken`], without the work of a digest.
+    /// The position as a count alone, without a digest.
     pub(super) fn mark(&self) -> Mark {
         Mark { bytes: self.taken, digest: self.digest.clone() }
     }
@@ -139,7 +139,7 @@ impl Stream {
         self.taken
     }
 
-    /// How many bytes of the (packed) file were read, for others to watch.
+    /// A counter of the bytes read of the (packed) file.
     #[must_use]
     pub fn read_count(&self) -> Arc<AtomicU64> {
         self.read.clone()
@@ -151,7 +151,7 @@ impl Stream {
         self.size
     }
 
-    /// Takes a byte order mark, if the stream begins with one.
+    /// Skips a byte order mark, if the stream begins with one.
     pub(super) fn take_byte_order_mark(&mut self) -> Result<(), ImportError> {
         let is_there = self.fill().map(|bytes| bytes.starts_with(BYTE_ORDER_MARK));
         if self.taken == 0 && is_there.map_err(|error| self.error(None, unreadable(&error)))? {
@@ -160,10 +160,10 @@ impl Stream {
         Ok(())
     }
 
-    /// What comes next, at least one byte unless the end is reached.
+    /// The next bytes: at least one, unless the end is reached.
     pub(super) fn fill(&mut self) -> io::Result<&[u8]> {
         loop {
-            // Borrowing in a loop needs two looks; the second costs nothing.
+            // The borrow checker needs two calls in a loop; the second returns buffered bytes.
             match self.inner.fill_buf() {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(error),
@@ -177,7 +177,7 @@ impl Stream {
         self.last_byte
     }
 
-    /// Takes some of what `fill` gave.
+    /// Consumes bytes that `fill` returned.
     pub(super) fn take(&mut self, count: usize) {
         if let Ok(bytes) = self.inner.fill_buf()
             && let Some(taken) = bytes.get(..count)
@@ -189,13 +189,13 @@ impl Stream {
         }
     }
 
-    /// Ends a stream that has nothing but blank lines since `from`.
+    /// Fails when too many blank lines follow `from`.
     pub(super) fn bound_blanks(&self, line: u64, from: u64) -> Result<(), ImportError> {
         if self.taken - from <= BLANK_BYTES_MAX {
             return Ok(());
         }
         let limit = BLANK_BYTES_MAX >> 20;
-        Err(self.error(Some(line), format!("more than {limit} MiB of blank lines: this is no file of patients")))
+        Err(self.error(Some(line), format!("more than {limit} MiB of blank lines: not a file of patients")))
     }
 
     pub(super) fn error(&self, line: Option<u64>, message: String) -> ImportError {
@@ -203,7 +203,7 @@ impl Stream {
     }
 }
 
-/// The reader, unpacked where it is packed, and how what is in it begins.
+/// The reader, unpacked if it is gzip, with the first bytes of its content.
 fn unpacked(reader: impl Read + Send + 'static) -> io::Result<(Vec<u8>, Box<dyn BufRead + Send>)> {
     let (start, packed) = with_start(reader)?;
     if !start.starts_with(&[0x1F, 0x8B]) {
@@ -213,7 +213,7 @@ fn unpacked(reader: impl Read + Send + 'static) -> io::Result<(Vec<u8>, Box<dyn 
     Ok((start, Box::new(inner)))
 }
 
-/// The first bytes, all that decide of what kind a file is, and the whole. A pipe may give fewer at a time.
+/// The first bytes, enough to recognise the format, and a reader of the whole. A pipe may return fewer at a time.
 fn with_start<R: Read>(mut reader: R) -> io::Result<(Vec<u8>, BufReader<impl Read + use<R>>)> {
     let mut start = Vec::with_capacity(BYTE_ORDER_MARK.len());
     reader.by_ref().take(BYTE_ORDER_MARK.len() as u64).read_to_end(&mut start)?;

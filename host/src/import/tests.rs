@@ -132,7 +132,7 @@ fn what_cannot_be_taken_is_named_by_line_and_never_by_value() {
             "3 record: is not JSON: an error at column 29",
             "4 record: is not a JSON object",
             "6 resourceType: is not Patient",
-            "7 resourceType: is missing: this is no FHIR resource",
+            "7 resourceType: is missing: not a FHIR resource",
             "8 active: is false: the record is no longer in use",
             "9 deceasedBoolean: is true without a date, which cannot be kept: give deceasedDateTime",
             "10 birth_date: is not a date of the calendar (YYYY-MM-DD)",
@@ -229,7 +229,7 @@ fn a_row_that_does_not_fit_is_a_reject_and_the_next_is_taken() {
 #[test]
 fn a_header_that_does_not_fit_is_refused_without_its_words() {
     let error = csv("Secretname,MinJun,1980-01-31,male\nP-1,a,b,c\n").unwrap_err().to_string();
-    assert!(error.contains(":1: column 1 is not named as a field of ours: say --map"), "{error}");
+    assert!(error.contains(":1: column 1 is not a field of a patient; fix: add --map"), "{error}");
     assert!(error.contains("no column is patient_id"), "{error}");
     assert!(!error.contains("Secretname"), "{error}");
     let error = csv(&format!("{HEADER},gender\n")).unwrap_err().to_string();
@@ -252,7 +252,7 @@ fn columns_values_and_dates_are_translated() {
     assert_eq!(reasons(&chunk), Vec::<String>::new());
     assert_eq!(chunk.patients.iter().map(|patient| patient.birth_date).collect::<Vec<_>>(), [day("1980-01-31"); 2]);
     let error = read_all(text.replace(";Notes", ";Other").as_bytes(), options.clone()).unwrap_err().to_string();
-    assert!(error.contains("column 6 is not named") && error.contains("there is no column `notes`"), "{error}");
+    assert!(error.contains("column 6 is not a field") && error.contains("there is no column `notes`"), "{error}");
     options.columns = ColumnMap::read(&map_file).unwrap();
     options.columns.add("sex=gender").unwrap();
     options.columns.ignore_other_columns();
@@ -269,7 +269,7 @@ fn a_bad_mapping_is_refused_with_every_problem() {
         ":1: date_format",
         ":3: columns.a: the field must be one of",
         ":4: columns.b",
-        "values.colour: is no field",
+        "values.colour: is not a field",
         "other: unknown key",
     ] {
         assert!(problems.contains(found), "no `{found}` in {problems}");
@@ -290,7 +290,7 @@ fn a_quote_that_is_never_closed_ends_the_import_with_its_line() {
 }
 
 /// What a run that took the first `chunks` chunks left to the next one.
-fn goes_on(content: &[u8], changed: &[u8], options: &Options, chunks: usize) -> (u64, Vec<Chunk>) {
+fn resumed(content: &[u8], changed: &[u8], options: &Options, chunks: usize) -> (u64, Vec<Chunk>) {
     let (_folder, path) = file(content);
     let mut first = Chunks::open(&path, options.clone(), None).unwrap();
     let mut taken = Chunk::default();
@@ -320,27 +320,27 @@ fn a_run_goes_on_behind_the_same_bytes_and_nothing_else() {
     for (format, content, header) in [(Format::Ndjson, ndjson, 0), (Format::Csv, format!("{HEADER}\r\n{rows}"), 1)] {
         let options = options(format);
         let content = content.as_bytes();
-        let (behind, rest) = goes_on(content, content, &options, 1);
+        let (behind, rest) = resumed(content, content, &options, 1);
         assert_eq!((behind, count(&rest)), (2_000 + header, 3_000), "{format:?}");
         assert_eq!(rest.last().unwrap().lines, 5_000 + header);
-        let (behind, rest) = goes_on(content, content, &options, 3);
+        let (behind, rest) = resumed(content, content, &options, 3);
         assert_eq!((behind, count(&rest)), (5_000 + header, 0), "all was taken");
         // One byte before the mark is another: from the beginning.
         let mut changed = content.to_vec();
         let at = 1_000;
         let digit = changed[at..].iter().position(u8::is_ascii_digit).unwrap() + at;
         changed[digit] = if changed[digit] == b'1' { b'2' } else { b'1' };
-        let (behind, _) = goes_on(content, &changed, &options, 1);
+        let (behind, _) = resumed(content, &changed, &options, 1);
         assert_eq!(behind, 0, "{format:?}");
         // A shorter file cannot be gone on with; a longer one can.
-        assert_eq!(goes_on(content, &content[..500], &options, 1).0, 0);
+        assert_eq!(resumed(content, &content[..500], &options, 1).0, 0);
         let longer = [content, &content[content.len() / 2..]].concat();
-        assert_eq!(goes_on(content, &longer, &options, 3).0, 5_000 + header);
+        assert_eq!(resumed(content, &longer, &options, 3).0, 5_000 + header);
     }
     // A file whose last line was not whole grew: that line is read again, with all before it.
     let options = options(Format::Ndjson);
     let (start, end) = (format!("{}\n{{\"resource", fhir("P-1")), format!("{}\n{}\n", fhir("P-1"), fhir("P-2")));
-    let (behind, rest) = goes_on(start.as_bytes(), end.as_bytes(), &options, 1);
+    let (behind, rest) = resumed(start.as_bytes(), end.as_bytes(), &options, 1);
     assert_eq!((behind, count(&rest)), (0, 2));
 }
 
@@ -366,7 +366,7 @@ fn rejects_are_written_without_the_record_unless_it_was_asked_for() {
     drop(rejects);
     options.keep_rejected_records = true;
     let chunk = read_all(line.as_bytes(), options).unwrap();
-    Rejects::go_on(&path, length).unwrap().write(&chunk.rejects).unwrap();
+    Rejects::resume(&path, length).unwrap().write(&chunk.rejects).unwrap();
     let lines: Vec<Value> =
         fs::read_to_string(&path).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert_eq!(lines.len(), 2);

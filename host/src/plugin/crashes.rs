@@ -1,7 +1,7 @@
 //! Which adapters crashed while they were loaded, by digest: none of them is tried again when the host starts anew.
 //!
-//! Beside the compiled adapters lie a file for each digest that is refused, with the reason, and a locked one for each load under
-//! way. A lock that nobody holds any more belongs to a process that did not live to see the end of it.
+//! Beside the compiled adapters lie a file for each digest that is refused, with the reason, and a locked one for each
+//! load under way. A lock that nobody holds any more belongs to a process that did not live to see the end of it.
 
 use std::fs::{self, File};
 use std::io::Write as _;
@@ -43,7 +43,8 @@ impl Crashes {
         }
     }
 
-    /// Marks a load under way, until the mark is dropped. The error says that too many processes ended in the midst of one.
+    /// Marks a load under way, until the mark is dropped. The error says that too many processes ended in the midst of
+    /// one.
     pub(super) fn begin(&self, sha256: &str) -> Result<Mark, String> {
         static NUMBER: AtomicU64 = AtomicU64::new(0);
         let dead = self.dead(sha256);

@@ -1,12 +1,11 @@
-//! A TOML file that people write: reading it so that every problem in it is found at once, with its line.
+//! Reads a TOML file and reports every problem in it at once, with its line.
 //!
-//! The parser recovers from syntax errors, so that a missing quote on line 3 does not hide a wrong date on line 90. What
-//! recovery guessed is never used: a document with a problem yields none of its content. Values are never repeated in a
-//! message. Read `section.rs` for how a table is read, `problem.rs` for what comes of it.
+//! The parser recovers from syntax errors, so that a missing quote on line 3 does not hide a wrong date on line 90. A
+//! file with a problem yields no content, so recovered guesses are never used. No message repeats a value. Read next:
+//! `section.rs` for reading a table, `problem.rs` for problems.
 
 mod problem;
 mod section;
-mod spelling;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::ErrorKind;
@@ -17,14 +16,14 @@ use toml::de::{DeTable, DeValue};
 pub use problem::{FileProblem, FileProblems, Findings};
 pub use section::{Entry, Section};
 
-/// The largest file that is read; a larger one is surely a mistake.
+/// The largest file, in bytes; a larger one is surely a mistake.
 pub const FILE_BYTES_MAX: u64 = 64 << 20;
 
-/// The text of a file, and where its lines begin.
+/// The text of a TOML file with the offsets of its lines.
 pub struct SpannedToml {
     path: PathBuf,
     text: String,
-    /// Where the last line with text ends.
+    /// The end of the last line with text.
     text_end: usize,
     line_starts: Vec<usize>,
     /// The lines on which tables begin.
@@ -55,7 +54,7 @@ impl SpannedToml {
         Ok(Self::from_bytes(path, bytes))
     }
 
-    /// Takes what was read elsewhere; `path` is for messages only.
+    /// Uses bytes that were read elsewhere; `path` is for messages only.
     #[must_use]
     pub fn from_bytes(path: &Path, bytes: Vec<u8>) -> Self {
         let mut lines_not_utf8 = BTreeSet::new();
@@ -89,8 +88,8 @@ impl SpannedToml {
         self.text.trim_start_matches('\u{feff}').trim().is_empty()
     }
 
-    /// Parses the text, notes every syntax error (one per line: the rest are its echoes), and gives what could be
-    /// understood, so that the search for problems can go on.
+    /// Parses the text and reports its syntax errors, one per line, since further ones on a line are consequences.
+    /// Returns what could be parsed, so that further problems are found.
     pub fn parse(&self, findings: &Findings) -> DeTable<'_> {
         let (table, errors) = DeTable::parse_recoverable(&self.text);
         let table = table.into_inner();
@@ -116,7 +115,7 @@ impl SpannedToml {
         table
     }
 
-    /// Which field each line belongs to, as far as the parser understood.
+    /// Maps lines to fields, as far as they could be parsed.
     fn name_lines(&self, table: &DeTable<'_>, path: &str, fields: &mut BTreeMap<usize, String>) {
         for (key, value) in table {
             let dot = if path.is_empty() { "" } else { "." };
@@ -139,19 +138,19 @@ impl SpannedToml {
         }
     }
 
-    /// The line of a byte's offset, counted from 1; what lies behind the end belongs to the last line with text.
+    /// The line of a byte's offset, counted from 1. An offset behind the end belongs to the last line with text.
     #[must_use]
     pub fn line(&self, offset: usize) -> usize {
         let offset = offset.min(self.text_end);
         self.line_starts.partition_point(|start| *start <= offset)
     }
 
-    /// The line of the header under which `line` stands; the first line when there is none above.
+    /// The line of the header above `line`; the first line if there is none.
     fn header_line(&self, line: usize) -> usize {
         self.headers[..self.headers.partition_point(|header| *header <= line)].last().copied().unwrap_or(1)
     }
 
-    /// The last line that belongs to the table whose header stands on `line`.
+    /// The last line of the table whose header is on `line`.
     fn last_line_of_section(&self, line: usize) -> usize {
         let next = self.headers.partition_point(|header| *header <= line);
         self.headers.get(next).map_or(self.line_starts.len(), |next| next - 1)

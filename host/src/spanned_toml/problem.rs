@@ -1,4 +1,4 @@
-//! What is wrong with a file: the list that is shown, and how it is gathered.
+//! Problems of a file: collecting and displaying them.
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
@@ -9,10 +9,10 @@ use crate::domain::words::one_line;
 
 /// Characters of a field's path.
 const FIELD_CHARS_MAX: usize = 400;
-/// Characters of what is wrong with it.
+/// Characters of a message.
 const MESSAGE_CHARS_MAX: usize = 1_000;
 
-/// One thing that is wrong, and where.
+/// A problem and its place.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FileProblem {
     /// CountDelta from 1; absent when it concerns the file as a whole.
@@ -24,13 +24,13 @@ pub struct FileProblem {
 }
 
 impl FileProblem {
-    /// Keys that others wrote stand in fields and messages: they become one bounded line here, wherever they came from.
+    /// Makes field and message one bounded line each: they may hold keys that others wrote.
     fn new(line: Option<usize>, field: &str, message: &str) -> Self {
         Self { line, field: one_line(field, FIELD_CHARS_MAX), message: one_line(message, MESSAGE_CHARS_MAX) }
     }
 }
 
-/// Everything that is wrong with one file, by line. Displays as one line per problem, `PATH:LINE: FIELD: MESSAGE`.
+/// All problems of one file, by line. Displays as one line per problem, `PATH:LINE: FIELD: MESSAGE`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FileProblems {
     /// The file, as the caller named it.
@@ -69,10 +69,10 @@ impl fmt::Display for FileProblems {
 
 impl std::error::Error for FileProblems {}
 
-/// Problems that are kept of one file: nobody reads more.
+/// How many problems of one file are kept.
 const PROBLEMS_MAX: usize = 1_000;
 
-/// Gathers problems while a file is read.
+/// Collects problems while a file is read.
 pub struct Findings {
     path: PathBuf,
     gathered: RefCell<Gathered>,
@@ -81,7 +81,7 @@ pub struct Findings {
 #[derive(Default)]
 struct Gathered {
     problems: Vec<FileProblem>,
-    /// How many there are beside those that are kept.
+    /// How many more problems there are than those that are kept.
     more: usize,
     lines_of_syntax_errors: BTreeSet<usize>,
 }
@@ -103,7 +103,7 @@ impl Findings {
         Self { path: path.to_owned(), gathered: RefCell::default() }
     }
 
-    /// Notes what is wrong with a field. On a line with a syntax error it is passed over: there the value is a guess.
+    /// Reports a problem of a field. On a line with a syntax error it is ignored, since the value there is a guess.
     pub fn note(&self, line: usize, field: impl Into<String>, message: impl Into<String>) {
         let mut gathered = self.gathered.borrow_mut();
         if !gathered.lines_of_syntax_errors.contains(&line) {
@@ -112,7 +112,7 @@ impl Findings {
         }
     }
 
-    /// Notes what is wrong with the file as a whole.
+    /// Reports a problem of the file as a whole.
     pub fn note_file(&self, message: impl Into<String>) {
         let message: String = message.into();
         let problem = FileProblem::new(None, "", &message);
@@ -139,16 +139,16 @@ impl Findings {
         self.gathered.borrow().lines_of_syntax_errors.contains(&line)
     }
 
-    /// Whether a syntax error was noted; then what is missing may only be unread.
+    /// Whether there is a syntax error. A missing key may then only be unread.
     #[must_use]
     pub fn has_syntax_errors(&self) -> bool {
         !self.gathered.borrow().lines_of_syntax_errors.is_empty()
     }
 
-    /// The value, when nothing was noted.
+    /// Returns the value if there is no problem.
     ///
     /// # Errors
-    /// Everything that was noted, by line.
+    /// All problems, by line.
     pub fn into_result<T>(self, value: T) -> Result<T, FileProblems> {
         let Gathered { mut problems, more, .. } = self.gathered.into_inner();
         if problems.is_empty() {

@@ -1,12 +1,12 @@
-//! One table of a document: typed reading of its keys. Keys that nobody asked for are unknown.
+//! Reads the keys of one table by type. A key that is never requested is unknown.
 
 use std::ops::RangeInclusive;
 
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::spelling::nearest;
 use super::{Findings, SpannedToml};
+use crate::domain::spelling::nearest;
 use crate::domain::words::{NAME_CHARS_MAX, one_line};
 
 /// A value, its line, and the path by which messages name it.
@@ -27,7 +27,7 @@ impl<T> Entry<T> {
     }
 }
 
-/// A table under reading. Every question about a key makes the key known; [`Section::finish`] refuses the others.
+/// A table. Requesting a key makes it known; [`Section::finish`] reports the others.
 pub struct Section<'a> {
     document: &'a SpannedToml,
     findings: &'a Findings,
@@ -56,23 +56,23 @@ impl<'a> Section<'a> {
         if self.path.is_empty() { key.to_owned() } else { format!("{}.{key}", self.path) }
     }
 
-    /// Notes what is wrong with the table as a whole.
+    /// Reports a problem of the table as a whole.
     pub fn note(&self, message: impl Into<String>) {
         self.findings.note(self.line, self.path.clone(), message);
     }
 
-    /// Notes what is wrong with one key, on its line where it stands here.
+    /// Reports a problem of a key, on the key's line.
     pub fn note_key(&self, key: &str, message: impl Into<String>) {
         let line = self.table.get(key).map_or(self.line, |value| self.line_of(value));
         self.findings.note(line, self.field(key), message);
     }
 
-    /// Notes what is wrong with a value somewhere below, which `path` leads to from here.
+    /// Reports a problem of a nested value at `path`.
     pub fn note_at<T>(&self, value: &Spanned<T>, path: &str, message: impl Into<String>) {
         self.findings.note(self.line_of(value), self.field(&printable(path)), message);
     }
 
-    /// Notes that a required key is not there, unless a syntax error in this table may have hidden it.
+    /// Reports a missing key, unless a syntax error in this table may have hidden it.
     pub fn note_missing(&self, key: &str, message: impl Into<String>) {
         let lines = self.line..=self.document.last_line_of_section(self.line);
         if !self.findings.has_syntax_error_within(lines) {
@@ -80,13 +80,13 @@ impl<'a> Section<'a> {
         }
     }
 
-    /// Whether the key stands in the file.
+    /// Whether the file has the key.
     #[must_use]
     pub fn has(&self, key: &str) -> bool {
         self.table.contains_key(key)
     }
 
-    /// A string, exactly as written. Anything else is noted and counts as absent.
+    /// A string, exactly as written. Anything else is reported and counts as absent.
     pub fn text(&mut self, key: &'static str) -> Option<Entry<String>> {
         let value = self.get(key)?;
         let DeValue::String(text) = value.get_ref() else {
@@ -107,7 +107,7 @@ impl<'a> Section<'a> {
         }
     }
 
-    /// A whole number within `range`. Anything else is noted and counts as absent.
+    /// A whole number within `range`. Anything else is reported and counts as absent.
     pub fn integer(&mut self, key: &'static str, range: RangeInclusive<u64>) -> Option<Entry<u64>> {
         let value = self.get(key)?;
         let number = match value.get_ref() {
@@ -121,7 +121,7 @@ impl<'a> Section<'a> {
         Some(Entry { value: number, line: self.line_of(value), field: self.field(key) })
     }
 
-    /// `true` or `false`. Anything else is noted and counts as absent.
+    /// `true` or `false`. Anything else is reported and counts as absent.
     pub fn boolean(&mut self, key: &'static str) -> Option<bool> {
         let boolean = self.get(key)?.get_ref().as_bool();
         if boolean.is_none() {
@@ -130,7 +130,7 @@ impl<'a> Section<'a> {
         boolean
     }
 
-    /// A list of strings. Anything else is noted and counts as absent.
+    /// A list of strings. Anything else is reported and counts as absent.
     pub fn texts(&mut self, key: &'static str) -> Option<Vec<Entry<String>>> {
         let value = self.get(key)?;
         let texts = value.get_ref().as_array().and_then(|array| {
@@ -146,7 +146,7 @@ impl<'a> Section<'a> {
         texts
     }
 
-    /// A table below this one. Anything else is noted and counts as absent.
+    /// A table below this one. Anything else is reported and counts as absent.
     pub fn section(&mut self, key: &'static str) -> Option<Section<'a>> {
         let value = self.get(key)?;
         let section = self.below(key, value);
@@ -193,7 +193,7 @@ impl<'a> Section<'a> {
         sections
     }
 
-    /// The whole table as it was parsed, for free-form content; every key of it is then known.
+    /// The whole parsed table, for free-form content.
     #[must_use]
     pub fn raw(&self) -> &'a DeTable<'a> {
         self.table
@@ -205,7 +205,7 @@ impl<'a> Section<'a> {
         self.document.line(value.span().start)
     }
 
-    /// Notes the keys that nobody asked for. `also` are keys that would be right here, though nobody asked for them.
+    /// Reports unknown keys. `also` are further known keys.
     pub fn finish(self, also: &[&'static str]) {
         for (key, _) in self.table {
             let name: &str = key.get_ref();
@@ -215,7 +215,7 @@ impl<'a> Section<'a> {
                 if self.findings.has_syntax_error_on(self.document.header_line(line)) {
                     continue; // its header could not be read, so it belongs elsewhere
                 }
-                // Looking for what was meant takes its time.
+                // Searching for a similar key is slow, so it ends when no more problems are kept.
                 let near = if self.findings.is_full() { None } else { nearest(name, known()) };
                 let hint = near.map(|word| format!("; did you mean `{word}`?")).unwrap_or_default();
                 self.findings.note(line, self.field(&printable(name)), format!("unknown key{hint}"));
@@ -241,7 +241,7 @@ impl<'a> Section<'a> {
     }
 }
 
-/// A key that someone wrote, short and without control characters, so that it can stand in a message.
+/// A key of the file, short and without control characters, for messages.
 pub(super) fn printable(key: &str) -> String {
     one_line(key, NAME_CHARS_MAX)
 }

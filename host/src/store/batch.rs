@@ -66,9 +66,9 @@ impl ClaimedIds {
 impl Store {
     /// Reads the changes under a new lease. A change that cannot be read fails alone (`refuse.rs`).
     ///
-    /// Returns `None` after releasing the lease when no change is left, or when the target confirmed a newer state between
-    /// the scan and the claim. A host that was paused in between may have been overtaken by another; once the claim has
-    /// committed no host can overtake it, so that this is the place to check.
+    /// Returns `None` after releasing the lease when no change is left, or when the target confirmed a newer state
+    /// between the scan and the claim. A host that was paused in between may have been overtaken by another; once the
+    /// claim has committed no host can overtake it, so that this is the place to check.
     ///
     /// # Errors
     /// When the store cannot be reached. The lease then expires.

@@ -1,9 +1,10 @@
 //! `sync_count`: how many deliveries each target was given, and how many of them are done, superseded or dismissed.
 //!
 //! Counting millions of finished rows takes seconds, so their number is kept. Each transaction that makes, finishes or
-//! deletes deliveries adds its changes, as its last statement, to one of several rows chosen at random. So no host waits for
-//! another's counting, and none can deadlock on it. Deliveries in flight and failed ones are few, and are counted by small
-//! indexes; pending is the rest. A count must never be written outside of the transaction that it counts.
+//! deletes deliveries adds its changes, as its last statement, to one of several rows chosen at random. So no host
+//! waits for another's counting, and none can deadlock on it. Deliveries in flight and failed ones are few, and are
+//! counted by small indexes; pending is the rest. A count must never be written outside of the transaction that it
+//! counts.
 
 use std::collections::BTreeMap;
 
@@ -84,7 +85,8 @@ impl std::ops::AddAssign for CountDelta {
 }
 
 impl StoreTransaction {
-    /// Adds to the counts of a target. It is the last statement of its transaction, so that the row is locked only briefly.
+    /// Adds to the counts of a target. It is the last statement of its transaction, so that the row is locked only
+    /// briefly.
     pub(super) async fn add_counts(&mut self, target: &str, delta: CountDelta) -> Result<(), StoreError> {
         if delta == CountDelta::default() {
             return Ok(());
@@ -94,7 +96,8 @@ impl StoreTransaction {
         self.run(AddCounts { target, shard, made, done, superseded, dismissed }).await.map(drop)
     }
 
-    /// How many deliveries of a target exist beyond those counted. It reads all of them, and what is in flight without a row.
+    /// How many deliveries of a target exist beyond those counted. It reads all of them, and what is in flight without
+    /// a row.
     pub(super) async fn uncounted(&mut self, target: &str) -> Result<i64, StoreError> {
         match self.fetch(Uncounted { target }).await?.rows.into_iter().next() {
             Some(row) => RowReader::new("count deliveries", row).integer(),

@@ -1,8 +1,8 @@
 //! Leases: one row of `sync_lease` for each batch in flight. A host that no longer finds its row has lost the batch.
 //!
-//! A renewal updates that row and a takeover deletes it, so exactly one of them happens. `lease_until` is by the database's
-//! clock. One row for a batch, instead of one for each delivery, makes the fence before a target's commit one small
-//! statement.
+//! A renewal updates that row and a takeover deletes it, so exactly one of them happens. `lease_until` is by the
+//! database's clock. One row for a batch, instead of one for each delivery, makes the fence before a target's commit
+//! one small statement.
 
 use super::batch::ClaimRequest;
 use super::sql::{BeginLease, EndExpiredLease, EndLease, ExpiredLeases, HoldLease, RenewLease};
@@ -16,8 +16,8 @@ pub struct Lease {
     pub target: String,
     /// The fencing token: every later statement names it.
     pub id: LeaseId,
-    /// The host that holds it. Every later statement names it too: a database may give an id a second time (MySQL 5.7 after
-    /// a restart), but never to the same host.
+    /// The host that holds it. Every later statement names it too: a database may give an id a second time (MySQL 5.7
+    /// after a restart), but never to the same host.
     pub owner: String,
     /// How long it lasts after it began or was renewed.
     pub lease_ms: u64,
@@ -34,8 +34,8 @@ impl Store {
         self.renew_for(lease, 0).await
     }
 
-    /// Renews a lease for at least `at_least_ms` from now. No renewal makes a lease shorter, so that a request that was sent
-    /// under it stays covered.
+    /// Renews a lease for at least `at_least_ms` from now. No renewal makes a lease shorter, so that a request that was
+    /// sent under it stays covered.
     ///
     /// # Errors
     /// As [`Store::renew`].
@@ -66,8 +66,8 @@ impl Store {
         .await
     }
 
-    /// Ends every expired lease and requeues its batch. Any host may do this at any time. Returns the leases that this call
-    /// ended.
+    /// Ends every expired lease and requeues its batch. Any host may do this at any time. Returns the leases that this
+    /// call ended.
     ///
     /// # Errors
     /// When the store cannot be reached.
@@ -112,8 +112,8 @@ impl StoreTransaction {
         Ok(Lease { target, id, owner, lease_ms: request.lease_ms, is_direct })
     }
 
-    /// Keeps other hosts from ending a lease until the end of this transaction, without renewing it. Returns `false` when it
-    /// was lost before.
+    /// Keeps other hosts from ending a lease until the end of this transaction, without renewing it. Returns `false`
+    /// when it was lost before.
     pub(super) async fn hold_lease(&mut self, lease: &Lease) -> Result<bool, StoreError> {
         let statement = HoldLease { lease_id: lease.id, owner: &lease.owner };
         Ok(self.run(statement).await?.rows_affected == 1)

@@ -14,7 +14,8 @@ pub(super) struct Candidate {
     pub(super) newest_id: i64,
     /// The newest change of the aggregate that the target confirmed.
     pub(super) delivered_id: Option<i64>,
-    /// Whether the aggregate has older deliveries after the confirmed one, in whatever status. Those before it are finished.
+    /// Whether the aggregate has older deliveries after the confirmed one, in whatever status. Those before it are
+    /// finished.
     pub(super) has_older: bool,
 }
 
@@ -33,8 +34,8 @@ pub(super) struct Supersede {
     pub(super) before_id: i64,
 }
 
-/// Selects the newest change of each aggregate, unless the target has confirmed a newer one. Of a fifo aggregate it selects
-/// the candidate as it is, because the query has already picked the head.
+/// Selects the newest change of each aggregate, unless the target has confirmed a newer one. Of a fifo aggregate it
+/// selects the candidate as it is, because the query has already picked the head.
 pub(super) fn select_newest(candidates: Vec<Candidate>, is_fifo: impl Fn(&str) -> bool) -> Selection {
     let mut selection = Selection::default();
     let mut seen = HashSet::new();
@@ -77,8 +78,9 @@ pub(super) struct DirectCandidate {
     pub(super) is_in_flight: bool,
 }
 
-/// Selects the changes that may be dispatched directly. Such a change is the only new one of its aggregate, it is newer than
-/// what the target confirmed, and no other delivery of the aggregate is open. So it is the newest and the head at once.
+/// Selects the changes that may be dispatched directly. Such a change is the only new one of its aggregate, it is newer
+/// than what the target confirmed, and no other delivery of the aggregate is open. So it is the newest and the head at
+/// once.
 pub(super) fn eligible_for_direct(candidates: &[DirectCandidate]) -> Vec<i64> {
     let mut times = HashMap::<(&str, &str), usize>::new();
     for one in candidates {

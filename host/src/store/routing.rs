@@ -1,8 +1,8 @@
-//! Routing: every outbox row gets one delivery for each target that takes its type. Any host may route, at any time; a row
-//! is routed once.
+//! Routing: every outbox row gets one delivery for each target that takes its type. Any host may route, at any time; a
+//! row is routed once.
 //!
-//! Changes that a claimer requested are dispatched directly under a lease where that is allowed (`direct.rs`); every other
-//! change is queued. A row that cannot be read becomes a failed delivery, so that an operator sees it.
+//! Changes that a claimer requested are dispatched directly under a lease where that is allowed (`direct.rs`); every
+//! other change is queued. A row that cannot be read becomes a failed delivery, so that an operator sees it.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -83,8 +83,8 @@ impl Store {
         self.route_all(routes, None, limit, cursor, requests).await
     }
 
-    /// As [`Store::route_to`], along the routes that the store had, and only while it still has them. So a change that was
-    /// committed after a target was registered is never routed without that target.
+    /// As [`Store::route_to`], along the routes that the store had, and only while it still has them. So a change that
+    /// was committed after a target was registered is never routed without that target.
     ///
     /// # Errors
     /// When the store cannot be reached.
@@ -166,8 +166,8 @@ impl Route {
         change.refused.is_none() && change.aggregate_type.as_ref() == Some(&self.aggregate_type)
     }
 
-    /// Whether the failed delivery of an unreadable change belongs to this target: the type is the route's, or is unreadable
-    /// too.
+    /// Whether the failed delivery of an unreadable change belongs to this target: the type is the route's, or is
+    /// unreadable too.
     fn answers_for(&self, change: &Unrouted) -> bool {
         change.aggregate_type.as_ref().is_none_or(|kind| *kind == self.aggregate_type)
     }
@@ -251,8 +251,8 @@ impl StoreTransaction {
         }
     }
 
-    /// Adds the deliveries that were made to the counts. When fewer were made than expected, some existed before, because an
-    /// operator reset `routed_at`. Then the rows themselves are counted, however long that takes.
+    /// Adds the deliveries that were made to the counts. When fewer were made than expected, some existed before,
+    /// because an operator reset `routed_at`. Then the rows themselves are counted, however long that takes.
     async fn count_made(&mut self, routed: &RoutedOnce) -> Result<(), StoreError> {
         for (target, made) in &routed.made {
             let made = if routed.some_existed { self.uncounted(target).await? } else { *made };

@@ -1,8 +1,9 @@
 //! The cursor of a scan that goes on where the last one ended, and begins further back now and then.
 //!
-//! Rows that left an index leave dead entries there, and a scan from the start would read them again and again. So a scan
-//! begins at its cursor. A row may still appear before the cursor: ids can commit out of order, and an operator may retry
-//! an old delivery. A rescan finds those. The cursor only saves reading; it must never decide that a row is absent.
+//! Rows that left an index leave dead entries there, and a scan from the start would read them again and again. So a
+//! scan begins at its cursor. A row may still appear before the cursor: ids can commit out of order, and an operator
+//! may retry an old delivery. A rescan finds those. The cursor only saves reading; it must never decide that a row is
+//! absent.
 
 use std::time::Duration;
 
@@ -108,7 +109,8 @@ impl ScanCursor {
         }
     }
 
-    /// Moves the cursor back after a scan that found nothing, so that the next one is a rescan. Returns whether it moved.
+    /// Moves the cursor back after a scan that found nothing, so that the next one is a rescan. Returns whether it
+    /// moved.
     pub(super) fn rewind(&mut self) -> bool {
         let to = if self.policy.recent.is_some() { self.recent } else { i64::MIN };
         let moves = self.position > to;
@@ -128,7 +130,8 @@ mod tests {
         assert_eq!(cursor.begin(now), i64::MIN, "the first scan");
         cursor.end(now, now + Duration::from_millis(100), None);
         let (mut full, mut recent) = (0, 0);
-        // A minute of scans, each of which routes a hundred changes. In the first seconds a recent rescan is a full one.
+        // A minute of scans, each of which routes a hundred changes. In the first seconds a recent rescan is a full
+        // one.
         for reached in (100..=120_000_i64).step_by(100) {
             cursor.position = reached;
             now += Duration::from_millis(50);

@@ -1,11 +1,12 @@
 //! Settling: the results of a batch are written in one transaction, and only while its lease is held.
 //!
-//! A constant number of statements: end the lease (the guard), delete what was in flight, write the deliveries, update the
-//! links, write the target's ids back next to the patients, count. Plain successes differ only in their id, so one list of
-//! ids writes them all. A directly dispatched change (`direct.rs`) gets its delivery here.
+//! A constant number of statements: end the lease (the guard), delete what was in flight, write the deliveries, update
+//! the links, write the target's ids back next to the patients, count. Plain successes differ only in their id, so one
+//! list of ids writes them all. A directly dispatched change (`direct.rs`) gets its delivery here.
 //!
-//! A change in doubt at an HTTP target (a request was sent and never answered) is not settled. It stays in flight under its
-//! lease until the server can no longer be working on it, so that no host delivers another state of the patient before.
+//! A change in doubt at an HTTP target (a request was sent and never answered) is not settled. It stays in flight under
+//! its lease until the server can no longer be working on it, so that no host delivers another state of the patient
+//! before.
 
 use serde::Serialize;
 
@@ -93,9 +94,9 @@ impl Store {
         .await
     }
 
-    /// Writes the results of some deliveries under `lease`, and leaves the others, `in_doubt`, in flight under it. The lease is
-    /// neither ended nor renewed, so it expires. Of a delivery in doubt only the attempts and the failure are written; if its
-    /// attempts are spent, it fails when the lease has expired.
+    /// Writes the results of some deliveries under `lease`, and leaves the others, `in_doubt`, in flight under it. The
+    /// lease is neither ended nor renewed, so it expires. Of a delivery in doubt only the attempts and the failure are
+    /// written; if its attempts are spent, it fails when the lease has expired.
     ///
     /// # Errors
     /// When the store cannot be reached. Nothing is then written, and the lease expires.
@@ -177,7 +178,8 @@ impl StoreTransaction {
         self.add_counts(&lease.target, count_delta(settlements)).await
     }
 
-    /// Writes the failures of deliveries that stay in flight. `finished_at` marks those that fail when their lease ends.
+    /// Writes the failures of deliveries that stay in flight. `finished_at` marks those that fail when their lease
+    /// ends.
     async fn record_in_doubt(&mut self, lease: &Lease, in_doubt: &[Settlement]) -> Result<(), StoreError> {
         if in_doubt.is_empty() {
             return Ok(());

@@ -1,4 +1,5 @@
-//! The table of users (`[store] users_table`): who may sign in to the application. Only `service::UserService` writes here.
+//! The table of users (`[store] users_table`): who may sign in to the application. Only `service::UserService` writes
+//! here.
 
 use super::sql::{ListUsers, PutUser};
 use super::{RowReader, Store, StoreError, StoreTransaction};

@@ -1,7 +1,8 @@
 //! The canary: a new adapter that gets a few deliveries before it is activated. The old one is the measure.
 //!
-//! Meanwhile everything else goes on through the old adapter. One worker takes the canary's batch. If the canary fails a
-//! delivery of it, the old adapter gets the batch too, and the old one's outcomes count. So a canary costs no delivery anything.
+//! Meanwhile everything else goes on through the old adapter. One worker takes the canary's batch. If the canary fails
+//! a delivery of it, the old adapter gets the batch too, and the old one's outcomes count. So a canary costs no
+//! delivery anything.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -48,7 +49,8 @@ impl Canary {
     }
 }
 
-/// Counts failures that the adapter is to blame for. Those that may pass, and those of the target as a whole, do not count.
+/// Counts failures that the adapter is to blame for. Those that may pass, and those of the target as a whole, do not
+/// count.
 pub(super) fn failures(outcomes: &[Outcome]) -> usize {
     outcomes.iter().filter(|outcome| is_failure(outcome)).count()
 }

@@ -1,4 +1,5 @@
-//! What the supervisor and the adapter swap of a target have in common: they set its gate and record its state in the store.
+//! What the supervisor and the adapter swap of a target have in common: they set its gate and record its state in the
+//! store.
 
 use std::sync::Arc;
 

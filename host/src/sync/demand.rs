@@ -1,8 +1,8 @@
-//! Where the router and the claimers of this host meet: claimers that have nothing queued request new changes from the router,
-//! to be dispatched directly under a lease. Whoever queues deliveries notifies the claimers.
+//! Where the router and the claimers of this host meet: claimers that have nothing queued request new changes from the
+//! router, to be dispatched directly under a lease. Whoever queues deliveries notifies the claimers.
 //!
-//! It holds pending requests only, never a batch. A request can be cancelled. If the router has already taken it, its batch
-//! must still be received.
+//! It holds pending requests only, never a batch. A request can be cancelled. If the router has already taken it, its
+//! batch must still be received.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -99,7 +99,8 @@ impl Demand {
         self.changed.notify_one();
     }
 
-    /// Returns when there is a request, or no consumer. A consumer that is busy with a batch will send a request afterwards.
+    /// Returns when there is a request, or no consumer. A consumer that is busy with a batch will send a request
+    /// afterwards.
     pub(super) async fn wait_for_request(&self) {
         loop {
             let changed = self.changed.notified();

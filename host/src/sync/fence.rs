@@ -1,4 +1,5 @@
-//! The fence of a batch: asks the store whether its lease stands, and renews it. Whoever commits or sends asks right before.
+//! The fence of a batch: asks the store whether its lease stands, and renews it. Whoever commits or sends asks right
+//! before.
 
 use futures::future::BoxFuture;
 
@@ -8,7 +9,8 @@ use crate::store::{Lease, Store};
 pub(super) struct StoreFence {
     pub(super) store: Store,
     pub(super) lease: Lease,
-    /// How long the server may work on a request that is sent now, in milliseconds. The renewal covers it; 0 at a database.
+    /// How long the server may work on a request that is sent now, in milliseconds. The renewal covers it; 0 at a
+    /// database.
     pub(super) in_doubt_ms: u64,
 }
 

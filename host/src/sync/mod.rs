@@ -13,13 +13,13 @@
 //!             sync_delivery ---+ <---------------- settle (settlement.rs) ----------- the target
 //! ```
 //!
-//! A claimer claims only while the channel to the workers has a free slot. When nothing is queued, it requests new changes from
-//! the router instead. A `LeasedBatch` renews its lease until it is settled, released or lost. Workers report failures to the
-//! supervisor (`events.rs`) and go on when the supervisor has set the gate.
+//! A claimer claims only while the channel to the workers has a free slot. When nothing is queued, it requests new
+//! changes from the router instead. A `LeasedBatch` renews its lease until it is settled, released or lost. Workers
+//! report failures to the supervisor (`events.rs`) and go on when the supervisor has set the gate.
 //!
 //! Other tasks of a daemon (`daemon.rs`; `tasks.rs` watches over all of them):
-//! - the rescuer (`rescuer.rs`) sends this host's heartbeat, reclaims expired leases, and reports where the hosts of the store
-//!   differ (`roster.rs`);
+//! - the rescuer (`rescuer.rs`) sends this host's heartbeat, reclaims expired leases, and reports where the hosts of
+//!   the store differ (`roster.rs`);
 //! - the purger (`purger.rs`) deletes old finished rows; the reporter (`reporter.rs`) logs what was delivered.
 //!
 //! Several hosts may work on one store at the same time: nothing here relies on being alone.

@@ -1,5 +1,5 @@
-//! The router of this host: makes one delivery of every outbox row for each target that takes it. Rows may come from this
-//! project or from another application. Claimers that request a batch get new changes directly under a lease.
+//! The router of this host: makes one delivery of every outbox row for each target that takes it. Rows may come from
+//! this project or from another application. Claimers that request a batch get new changes directly under a lease.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,9 +17,9 @@ const ROUTE_MAX: u32 = 1_000;
 /// The shortest pause between two scans.
 const POLL_MIN: Duration = Duration::from_millis(2);
 
-/// How long to wait for a ready target before queueing. Direct dispatch costs less than queueing, and a target that is busy
-/// with a batch could not take another yet. It must be longer than a batch takes: a claimer with queued work sends no request.
-/// If the router queued eagerly, it would never hand out a batch directly.
+/// How long to wait for a ready target before queueing. Direct dispatch costs less than queueing, and a target that is
+/// busy with a batch could not take another yet. It must be longer than a batch takes: a claimer with queued work sends
+/// no request. If the router queued eagerly, it would never hand out a batch directly.
 const REQUEST_WAIT: Duration = Duration::from_secs(5);
 
 /// The router's name in `StoreTrouble`.
@@ -41,8 +41,8 @@ struct Progress {
 }
 
 impl Router {
-    /// Routes until `stop`. While changes come it scans every few milliseconds; each scan that finds nothing doubles the pause,
-    /// up to `poll`.
+    /// Routes until `stop`. While changes come it scans every few milliseconds; each scan that finds nothing doubles
+    /// the pause, up to `poll`.
     pub(super) async fn run(self) {
         let mut progress = Progress { routes: None, cursor: ScanCursor::of_routing() };
         let mut pause = POLL_MIN;
@@ -84,8 +84,8 @@ impl Router {
         }
     }
 
-    /// Routes along the routes of the store. Without any target nothing is routed: a change that is routed nowhere would be
-    /// ignored permanently.
+    /// Routes along the routes of the store. Without any target nothing is routed: a change that is routed nowhere
+    /// would be ignored permanently.
     async fn route(&self, progress: &mut Progress, claims: &[ClaimRequest]) -> Result<Routed, StoreError> {
         let routes = match progress.routes.take() {
             Some(routes) => routes,

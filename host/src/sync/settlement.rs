@@ -36,8 +36,8 @@ pub fn settlements(
             };
             let (event, attempts, failure, receipt) = match outcome {
                 Outcome::Applied(receipt) => {
-                    // A delete of a record that the target does not have confirms no id. Without a link none is made. An existing link
-                    // loses its id and keeps which change was confirmed last.
+                    // A delete of a record that the target does not have confirms no id. Without a link none is made.
+                    // An existing link loses its id and keeps which change was confirmed last.
                     let is_linked = delivery.change.link.is_some();
                     let receipt = Some(receipt).filter(|receipt| is_linked || !receipt.remote_id.is_empty());
                     (Event::Confirm, delivery.attempts.saturating_add(1), None, receipt)

@@ -1,5 +1,5 @@
-//! The supervisor of one target: keeps an adapter active, checks the target, holds its breaker, and opens or shuts the gate
-//! that the workers pass. Which adapter is active, `swap.rs` decides.
+//! The supervisor of one target: keeps an adapter active, checks the target, holds its breaker, and opens or shuts the
+//! gate that the workers pass. Which adapter is active, `swap.rs` decides.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -87,7 +87,8 @@ impl Supervisor {
         }
     }
 
-    /// While the gate is open: waits until the target fails, and meanwhile swaps adapters and follows operators' pauses.
+    /// While the gate is open: waits until the target fails, and meanwhile swaps adapters and follows operators'
+    /// pauses.
     async fn supervise(&mut self) -> Ended {
         let checked = Instant::now();
         let every = Duration::from_millis(self.control.options.watch_ms);
@@ -171,8 +172,8 @@ impl Supervisor {
         }
     }
 
-    /// Waits, at most until the adapter's file changes or must be read again; `true` then. Events of calls that were still under
-    /// way report nothing new.
+    /// Waits, at most until the adapter's file changes or must be read again; `true` then. Events of calls that were
+    /// still under way report nothing new.
     async fn wait_for_file_or(&mut self, pause: Duration) -> bool {
         let until = Instant::now() + pause;
         loop {

@@ -1,9 +1,9 @@
 //! Which adapter a target uses: the file's, the one that the other hosts of this store use, or the one before.
 //!
-//! A new file is loaded and checked, and becomes a canary (`canary.rs`). A canary that passes is activated and recorded in the
-//! store; the other hosts then adopt it from there. One that fails more than the old one is rejected. An adapter that crashes
-//! within the rollback window is rolled back. A rejected or rolled back one stays out until there is another file or an operator
-//! asks (`host plugin reload`). Calls under way end on the adapter that they began with.
+//! A new file is loaded and checked, and becomes a canary (`canary.rs`). A canary that passes is activated and recorded
+//! in the store; the other hosts then adopt it from there. One that fails more than the old one is rejected. An adapter
+//! that crashes within the rollback window is rolled back. A rejected or rolled back one stays out until there is
+//! another file or an operator asks (`host plugin reload`). Calls under way end on the adapter that they began with.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -20,8 +20,8 @@ use crate::plugin::{Adapter, PluginError, Runtime, read_component};
 use crate::store::{AdapterEvent, BreakerState, DesiredState, TargetState};
 use crate::target::CheckedAdapter;
 
-/// When nothing was due for this long, the canary is activated on its check alone. Its first deliveries are compared with the
-/// old adapter's all the same.
+/// When nothing was due for this long, the canary is activated on its check alone. Its first deliveries are compared
+/// with the old adapter's all the same.
 const CANARY_WAIT: Duration = Duration::from_millis(1_500);
 
 /// An adapter that crashes within this time after its activation is rolled back.
@@ -82,8 +82,8 @@ impl AdapterSwap {
         }
     }
 
-    /// The adapter in use. The first one is the file's, or the store's in three cases: other hosts run another one, the file's was
-    /// rolled back, or the file cannot be used.
+    /// The adapter in use. The first one is the file's, or the store's in three cases: other hosts run another one, the
+    /// file's was rolled back, or the file cannot be used.
     pub(super) async fn current(&mut self) -> Result<Loaded, Failure> {
         if let Some(current) = &self.current {
             return Ok(current.clone());

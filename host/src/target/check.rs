@@ -59,8 +59,8 @@ impl TargetSession<'_> {
         (result, call.usage)
     }
 
-    /// Begins the transaction that the check reads in. A database that refuses writes fails here: the adapter's check, which
-    /// writes nothing, would not notice.
+    /// Begins the transaction that the check reads in. A database that refuses writes fails here: the adapter's check,
+    /// which writes nothing, would not notice.
     async fn begin_check(&self, database: &Database) -> Result<(Transaction, Option<Finding>), CallFailure> {
         let mut transaction = database.begin_reading_first().await.map_err(CallFailure::Database)?;
         if let Some(obstacle) = transaction.write_obstacle().await.map_err(CallFailure::Database)? {
@@ -70,7 +70,8 @@ impl TargetSession<'_> {
         Ok((transaction, lasting))
     }
 
-    /// Tables that the adapter may write and no roll back reaches: there a batch that fails half-way stays half written.
+    /// Tables that the adapter may write and no roll back reaches: there a batch that fails half-way stays half
+    /// written.
     async fn lasting_tables(&self, transaction: &mut Transaction) -> Option<Finding> {
         // What the catalogue does not show here is no finding; the adapter's own check follows.
         let tables = transaction.tables_without_transactions().await.unwrap_or_default();

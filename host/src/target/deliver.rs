@@ -1,12 +1,13 @@
 //! Delivers a batch: calls the adapter, and splits what fails as a whole.
 //!
-//! Only a failure of the target as a whole ends a batch. Any other failure of a part (a trigger that refuses one row, a lock,
-//! an adapter that crashes) halves the part, again and again. So one bad change costs about log2(n) extra calls and its own
-//! attempts alone. Each part has its own transaction at the target. Splitting is bounded (`splits.rs`): what it does not get to
-//! is delayed and spends no attempt.
+//! Only a failure of the target as a whole ends a batch. Any other failure of a part (a trigger that refuses one row, a
+//! lock, an adapter that crashes) halves the part, again and again. So one bad change costs about log2(n) extra calls
+//! and its own attempts alone. Each part has its own transaction at the target. Splitting is bounded (`splits.rs`):
+//! what it does not get to is delayed and spends no attempt.
 //!
-//! At an HTTP target a call may end with a request that was sent and has no complete answer. Its changes are then in doubt,
-//! except those with a definite outcome. They are neither split nor sent again here, and whoever settles keeps their lease.
+//! At an HTTP target a call may end with a request that was sent and has no complete answer. Its changes are then in
+//! doubt, except those with a definite outcome. They are neither split nor sent again here, and whoever settles keeps
+//! their lease.
 
 use std::collections::VecDeque;
 use std::ops::Range;

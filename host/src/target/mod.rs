@@ -1,9 +1,9 @@
 //! A target as this host calls it: where it is, what may be done there, and one way to run an adapter there.
 //!
 //! `spec.rs` holds what is configured and the connections. Every call of `apply` goes through a [`TargetSession`]
-//! (`session.rs`): it begins, calls the adapter, and finishes by a commit behind a fence or by a roll back. Workers, the dry
-//! run (`dry_run.rs`) and the conformance suite use the same session. `deliver.rs` delivers a whole batch by it and splits
-//! what fails. Nothing here reads or writes the store.
+//! (`session.rs`): it begins, calls the adapter, and finishes by a commit behind a fence or by a roll back. Workers,
+//! the dry run (`dry_run.rs`) and the conformance suite use the same session. `deliver.rs` delivers a whole batch by it
+//! and splits what fails. Nothing here reads or writes the store.
 
 mod check;
 mod deliver;

@@ -1,8 +1,9 @@
-//! One session of an adapter at a target: begin, call `apply`, finish. The only place where an adapter's work is committed.
+//! One session of an adapter at a target: begin, call `apply`, finish. The only place where an adapter's work is
+//! committed.
 //!
-//! At a database the session begins a transaction, lends it to the adapter, and ends it. It commits only behind the fence: the
-//! lease is renewed right before. Over HTTP the host asks the fence before each request that may write. A session that rolls
-//! back leaves nothing: over HTTP it withholds every such request.
+//! At a database the session begins a transaction, lends it to the adapter, and ends it. It commits only behind the
+//! fence: the lease is renewed right before. Over HTTP the host asks the fence before each request that may write. A
+//! session that rolls back leaves nothing: over HTTP it withholds every such request.
 
 use std::fmt;
 use std::sync::Arc;
@@ -260,7 +261,8 @@ pub(super) fn reported<T>(result: Result<Result<T, Failure>, CallError>) -> Resu
 }
 
 /// Translates a database's error into a failure of the deliveries that it ended. It judges as an adapter's SDK does
-/// (`plugins/sdk/src/database.rs`), for errors that no adapter sees: at BEGIN, at COMMIT, and those that end a transaction.
+/// (`plugins/sdk/src/database.rs`), for errors that no adapter sees: at BEGIN, at COMMIT, and those that end a
+/// transaction.
 pub(super) fn from_database(error: &DatabaseError) -> Failure {
     let kind = match error.kind {
         ErrorKind::Unavailable => FailureKind::Unavailable,

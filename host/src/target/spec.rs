@@ -75,8 +75,8 @@ impl Target {
     /// # Errors
     /// When a URL, a certificate or a credential is not valid.
     pub fn new(spec: TargetSpec) -> Result<Self, PluginError> {
-        // Shorter than the call's own deadline, so that a database that does not answer is reported as such, and not as the
-        // adapter's fault.
+        // Shorter than the call's own deadline, so that a database that does not answer is reported as such, and not as
+        // the adapter's fault.
         let statement_timeout = Duration::from_millis(spec.limits.deadline_ms - spec.limits.deadline_ms / 10);
         let access = match &spec.kind {
             TargetKind::Database { locator, connections_max, grants } => Access::Database {
@@ -108,7 +108,8 @@ impl Target {
         Ok(Self { spec, context, access })
     }
 
-    /// How long the server may go on working on a request that it has not answered. `None` at a database, which rolls back.
+    /// How long the server may go on working on a request that it has not answered. `None` at a database, which rolls
+    /// back.
     #[must_use]
     pub fn in_doubt_ms(&self) -> Option<u64> {
         match self.spec.kind {

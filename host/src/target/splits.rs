@@ -1,8 +1,8 @@
 //! Which parts of a batch are halved, and when that ends: pure counting, no I/O.
 //!
-//! Splitting pays while something works now and then; an adapter or target that fails whatever it is given is not tried a
-//! thousand times. On the way to the first single change no more than log2(n) parts are split, so that every batch judges at
-//! least one change by itself. Nobody is ever blamed for a part of more than one change.
+//! Splitting pays while something works now and then; an adapter or target that fails whatever it is given is not tried
+//! a thousand times. On the way to the first single change no more than log2(n) parts are split, so that every batch
+//! judges at least one change by itself. Nobody is ever blamed for a part of more than one change.
 
 /// What happens to a part that failed as a whole.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,8 +65,8 @@ mod tests {
 
     use super::*;
 
-    /// What a batch of `size` comes to when a call fails as a whole as soon as it holds one of these changes: calls, changes
-    /// that were delivered, changes that were judged by themselves, and how it ended.
+    /// What a batch of `size` comes to when a call fails as a whole as soon as it holds one of these changes: calls,
+    /// changes that were delivered, changes that were judged by themselves, and how it ended.
     fn split(
         size: usize,
         bad: &[usize],

@@ -127,7 +127,8 @@ fn heavy() -> Vec<u8> {
     bytes
 }
 
-/// Each limit by itself ends the compiler, which would otherwise have come to its end, and what was loaded before goes on.
+/// Each limit by itself ends the compiler, which would otherwise have come to its end, and what was loaded before goes
+/// on.
 #[cfg(target_os = "linux")]
 #[tokio::test]
 async fn hostile_weight_ends_the_compiler_at_each_of_its_limits() {

@@ -1,7 +1,8 @@
-//! The allow-list of an HTTP target: an accepted request stays on a granted origin and below its path, however a server reads the
-//! path, and goes to no private address that was not permitted.
+//! The allow-list of an HTTP target: an accepted request stays on a granted origin and below its path, however a server
+//! reads the path, and goes to no private address that was not permitted.
 //!
-//! Input: a line of base URLs, separated by blanks (`private` among them permits private networks), then the request's URL.
+//! Input: a line of base URLs, separated by blanks (`private` among them permits private networks), then the request's
+//! URL.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -62,7 +63,8 @@ fn below(base: &str, path: &str) -> bool {
     path.strip_prefix(base).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
-/// A path as a careless server resolves it: decoded three times, backslashes turned, parameters and padding cut off, dots followed.
+/// A path as a careless server resolves it: decoded three times, backslashes turned, parameters and padding cut off,
+/// dots followed.
 fn resolved(path: &str) -> String {
     let mut bytes = path.as_bytes().to_vec();
     for _ in 0..3 {

@@ -1,5 +1,5 @@
-//! A component, looked at before anything compiles it: it ends soon, and what passes is of one of our worlds and no deeper than another
-//! reading finds it.
+//! A component, looked at before anything compiles it: it ends soon, and what passes is of one of our worlds and no
+//! deeper than another reading finds it.
 //!
 //! Input: the file.
 

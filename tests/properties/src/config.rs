@@ -1,6 +1,7 @@
 //! `host.toml` with its `.env`: it is read or refused with lines, and no value of a variable is ever repeated.
 //!
-//! Input: `host.toml`, then, behind a line `=== .env`, the `.env`. The variables whose names begin with `SECRET` are set.
+//! Input: `host.toml`, then, behind a line `=== .env`, the `.env`. The variables whose names begin with `SECRET` are
+//! set.
 
 use std::fs;
 use std::time::Duration;

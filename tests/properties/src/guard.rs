@@ -1,8 +1,9 @@
-//! The SQL guard: judging ends soon; what it lets through is, to another parser, one statement that touches no table beyond the grant of
-//! its verb; what it wrote is permitted again, word for word; and a refusal repeats no literal.
+//! The SQL guard: judging ends soon; what it lets through is, to another parser, one statement that touches no table
+//! beyond the grant of its verb; what it wrote is permitted again, word for word; and a refusal repeats no literal.
 //!
-//! Input: the lower bits of the first byte choose the dialect, its highest bit the verb; the rest is the statement. `granted` may be read and
-//! written, `readable`, `addable`, `changeable` and `removable` are granted for one verb each, and nothing else is granted.
+//! Input: the lower bits of the first byte choose the dialect, its highest bit the verb; the rest is the statement.
+//! `granted` may be read and written, `readable`, `addable`, `changeable` and `removable` are granted for one verb
+//! each, and nothing else is granted.
 
 use std::ops::ControlFlow;
 use std::time::Duration;

@@ -1,7 +1,8 @@
-//! A file of patients: each record is counted once, as taken, replaced or refused, however the file comes in pieces, however it is cut
-//! into chunks, and wherever a killed import goes on. No reason repeats a value.
+//! A file of patients: each record is counted once, as taken, replaced or refused, however the file comes in pieces,
+//! however it is cut into chunks, and wherever a killed import goes on. No reason repeats a value.
 //!
-//! Input: a byte of choices (format, quotes, delimiter, strictness), one for the size of the pieces, one for that of the chunks; the file.
+//! Input: a byte of choices (format, quotes, delimiter, strictness), one for the size of the pieces, one for that of
+//! the chunks; the file.
 
 use std::collections::BTreeMap;
 use std::time::Duration;

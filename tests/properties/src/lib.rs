@@ -1,8 +1,8 @@
 //! What must hold of every input that the host reads from others, one module for each reader.
 //!
-//! `check(data)` panics where it does not hold. `cargo xtask fuzz` runs these functions on inputs that a fuzzer makes (`fuzz/`). The
-//! test below runs them on every committed seed, so that a finding stays fixed. They call the host's own code only through what
-//! it exposes, and judge it by other means: another parser, a count of lines, a second reading.
+//! `check(data)` panics where it does not hold. `cargo xtask fuzz` runs these functions on inputs that a fuzzer makes
+//! (`fuzz/`). The test below runs them on every committed seed, so that a finding stays fixed. They call the host's own
+//! code only through what it exposes, and judge it by other means: another parser, a count of lines, a second reading.
 
 // To panic is what they are for.
 #![allow(clippy::missing_panics_doc)]

@@ -1,8 +1,9 @@
-//! What an adapter answers, from its outcomes to what is stored of each delivery: nothing is believed that cannot be stored or shown,
-//! each delivery gets exactly one end, and attempts are spent as the failure's kind says.
+//! What an adapter answers, from its outcomes to what is stored of each delivery: nothing is believed that cannot be
+//! stored or shown, each delivery gets exactly one end, and attempts are spent as the failure's kind says.
 //!
 //! Input: one line for each change, its fields divided by `|`, `\n` in a field standing for a line break:
-//! - `OPERATION ATTEMPTS [linked]`, then `applied`, remote id, version, fingerprint; or a failure's kind, message, milliseconds to wait;
+//! - `OPERATION ATTEMPTS [linked]`, then `applied`, remote id, version, fingerprint; or a failure's kind, message,
+//!   milliseconds to wait;
 //! - `extra`: an outcome that no change asked for;
 //! - `report`, summary, findings; `adapter`, name, version, types.
 

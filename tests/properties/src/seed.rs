@@ -1,4 +1,5 @@
-//! A seed file: it is read or refused with lines, no password, name or date is repeated, and every patient of it can be delivered.
+//! A seed file: it is read or refused with lines, no password, name or date is repeated, and every patient of it can be
+//! delivered.
 //!
 //! Input: the file. The variable `SECRET` is set.
 
@@ -49,7 +50,8 @@ fn assert_read(seed: &SeedFile, today: Day) {
     }
 }
 
-/// Whether a key has the mark, since messages name keys. In a text that is not wholly understood each mark must stand in a simple value.
+/// Whether a key has the mark, since messages name keys. In a text that is not wholly understood each mark must stand
+/// in a simple value.
 fn names_a_mark(text: &str) -> bool {
     let (table, errors) = DeTable::parse_recoverable(text);
     let in_value = |line: &str| {

@@ -1,5 +1,5 @@
-//! Where an adapter comes from: what is accepted is written as it is read, uses no plain http to another machine, and its name leaves
-//! no folder.
+//! Where an adapter comes from: what is accepted is written as it is read, uses no plain http to another machine, and
+//! its name leaves no folder.
 //!
 //! Input: the source as a person writes it.
 

@@ -1,6 +1,6 @@
-//! A long backlog beside many finished rows, against a small table: the same drain, watched in the same way. It also says
-//! what `host status` and the host's memory are meanwhile, and what a native program does with as large a target: what both
-//! lose is the target's.
+//! A long backlog beside many finished rows, against a small table: the same drain, watched in the same way. It also
+//! says what `host status` and the host's memory are meanwhile, and what a native program does with as large a target:
+//! what both lose is the target's.
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 

@@ -1,6 +1,6 @@
-//! Beyond one machine: measures on this one what a batch costs in the host, in the store and in the target, checks that the
-//! simulation foretells what this machine itself does, also with a slow network between host and servers, and then lets it
-//! say what more machines would do. `docs/evidence/` keeps its table.
+//! Beyond one machine: measures on this one what a batch costs in the host, in the store and in the target, checks that
+//! the simulation foretells what this machine itself does, also with a slow network between host and servers, and then
+//! lets it say what more machines would do. `docs/evidence/` keeps its table.
 
 use std::fmt::Write as _;
 use std::time::{Duration, Instant};

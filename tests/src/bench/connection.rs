@@ -1,5 +1,5 @@
-//! One connection of any of the three databases for the native baseline: the thinnest layer over the drivers that lets one
-//! program run on all of them. It knows no table and decides nothing.
+//! One connection of any of the three databases for the native baseline: the thinnest layer over the drivers that lets
+//! one program run on all of them. It knows no table and decides nothing.
 
 use anyhow::{Context as _, Result, bail};
 use futures::TryStreamExt as _;

@@ -1,5 +1,6 @@
-//! Patients delivered to a real FHIR server, against a bare HTTP client that sends the same Bundles to a server of its own.
-//! The server is by far the slowest of all: what is measured is whether the host keeps it as busy as it can be kept.
+//! Patients delivered to a real FHIR server, against a bare HTTP client that sends the same Bundles to a server of its
+//! own. The server is by far the slowest of all: what is measured is whether the host keeps it as busy as it can be
+//! kept.
 
 use anyhow::{Result, ensure};
 use serde_json::Value;

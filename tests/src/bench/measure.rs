@@ -1,5 +1,5 @@
-//! Which rows there are, and what each compares. Every figure of the host stands beside a baseline of the same run: ratios
-//! carry over to another machine, figures do not.
+//! Which rows there are, and what each compares. Every figure of the host stands beside a baseline of the same run:
+//! ratios carry over to another machine, figures do not.
 
 use std::time::{Duration, Instant};
 

@@ -1,5 +1,5 @@
-//! The native baseline: a program with no sandbox, no adapter, no supervision and no second thought, that does the same job
-//! with the same statements, the same commits and as many workers as the host's default.
+//! The native baseline: a program with no sandbox, no adapter, no supervision and no second thought, that does the same
+//! job with the same statements, the same commits and as many workers as the host's default.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -1,6 +1,6 @@
-//! The native baseline of a FHIR server: a bare HTTP client that sends the same batch Bundles as the host's adapter (the
-//! same entries, headers, number of entries and of connections), and knows no store. It looks at every answer's status, and
-//! keeps the ids and versions that updates need.
+//! The native baseline of a FHIR server: a bare HTTP client that sends the same batch Bundles as the host's adapter
+//! (the same entries, headers, number of entries and of connections), and knows no store. It looks at every answer's
+//! status, and keeps the ids and versions that updates need.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

@@ -1,5 +1,5 @@
-//! The native baseline of `host import`: one thread reads and picks the fields, one task writes, with the same statements in
-//! chunks of the same size. No rules for the fields, no rejects, no resuming.
+//! The native baseline of `host import`: one thread reads and picks the fields, one task writes, with the same
+//! statements in chunks of the same size. No rules for the fields, no rejects, no resuming.
 
 use std::fs::File;
 use std::io::{BufRead as _, BufReader};

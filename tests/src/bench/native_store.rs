@@ -1,5 +1,5 @@
-//! The native baseline's side of the store: the same set-based statements as the host's, written by hand. No retries, no
-//! failures, no sandbox, no lease that anyone could lose: what a program would do that only ever succeeds.
+//! The native baseline's side of the store: the same set-based statements as the host's, written by hand. No retries,
+//! no failures, no sandbox, no lease that anyone could lose: what a program would do that only ever succeeds.
 
 use anyhow::{Result, bail};
 

@@ -1,7 +1,7 @@
 //! The picture: every row with the host's bar over its baseline's, and its goals as marks. It measures nothing.
 //!
-//! Rows have different units, so that each has a scale of its own, from zero to a little more than the largest of its figures
-//! and goals; what is compared is the two bars of a row, never those of two rows.
+//! Rows have different units, so that each has a scale of its own, from zero to a little more than the largest of its
+//! figures and goals; what is compared is the two bars of a row, never those of two rows.
 
 use std::fmt::Write as _;
 use std::path::Path;

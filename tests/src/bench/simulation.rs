@@ -1,9 +1,9 @@
-//! A queueing simulation of hosts, stores and targets on machines of their own: where batches wait for a processor, for the
-//! network, for a disk and for the target's lock. Pure and seeded, so that the same figures give the same answer. What goes
-//! in is measured by `beyond.rs`.
+//! A queueing simulation of hosts, stores and targets on machines of their own: where batches wait for a processor, for
+//! the network, for a disk and for the target's lock. Pure and seeded, so that the same figures give the same answer.
+//! What goes in is measured by `beyond.rs`.
 //!
-//! It knows no rows: what changing the same row in two places costs, deadlocks, caches that are too small and networks that
-//! lose packets are not in it.
+//! It knows no rows: what changing the same row in two places costs, deadlocks, caches that are too small and networks
+//! that lose packets are not in it.
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
@@ -78,8 +78,8 @@ struct Task {
     at: usize,
 }
 
-/// Which station is which: a machine for each host, then for each shard its store, its target, the target's lock, and the
-/// batches that are not under a lease yet and that are.
+/// Which station is which: a machine for each host, then for each shard its store, its target, the target's lock, and
+/// the batches that are not under a lease yet and that are.
 struct Places<'a>(&'a World);
 
 impl Places<'_> {

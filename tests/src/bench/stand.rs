@@ -65,7 +65,8 @@ impl Stand {
         let host = Host::new(configuration)?;
         let migrated = host.run(&["migrate"]);
         ensure!(migrated.status == Some(0), "host migrate: {}", migrated.stderr);
-        // It compiles the adapter into the cache: a host that has run once does not do so again. Warnings are no matter.
+        // It compiles the adapter into the cache: a host that has run once does not do so again. Warnings are no
+        // matter.
         let checked = host.run(&["check"]);
         ensure!(checked.status.is_some_and(|status| status <= 1), "host check: {}", checked.stderr);
         Ok(Self { host, store, target, next: 1 })
@@ -129,8 +130,8 @@ impl Stand {
         Ok(usize::try_from(rows[0][0].integer())?)
     }
 
-    /// Makes `count` finished deliveries, as years of work leave them behind: a tenth as many patients, each with the link
-    /// that its last delivery made. The store must be empty.
+    /// Makes `count` finished deliveries, as years of work leave them behind: a tenth as many patients, each with the
+    /// link that its last delivery made. The store must be empty.
     pub(crate) async fn age(&mut self, count: usize) -> Result<()> {
         let mut store = Connection::open(self.store.url()).await?;
         let dialect = store.dialect();

@@ -22,8 +22,8 @@ pub(super) fn processor_seconds(process: u32) -> Option<f64> {
     Some((ticks(11)? + ticks(12)?) / TICKS_PER_SECOND)
 }
 
-/// How many processes wanted a processor in the last minute, as the system tells it: above the bench's own two or three,
-/// others were at work, and rates are lower than they could be.
+/// How many processes wanted a processor in the last minute, as the system tells it: above the bench's own two or
+/// three, others were at work, and rates are lower than they could be.
 pub(super) fn load_average() -> Option<f64> {
     fs::read_to_string("/proc/loadavg").ok()?.split_whitespace().next()?.parse().ok()
 }

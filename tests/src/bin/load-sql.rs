@@ -1,4 +1,5 @@
-//! Loads a file of SQL into a database: `load-sql URL FILE`. What `cargo xtask demo` makes its OpenEMR-shaped file with.
+//! Loads a file of SQL into a database: `load-sql URL FILE`. What `cargo xtask demo` makes its OpenEMR-shaped file
+//! with.
 
 use std::path::Path;
 

@@ -1,5 +1,5 @@
-//! Owns the hosts of a run as processes: kills, freezes and stops them, and starts again whatever has ended, as a service
-//! manager does. It decides nothing about when.
+//! Owns the hosts of a run as processes: kills, freezes and stops them, and starts again whatever has ended, as a
+//! service manager does. It decides nothing about when.
 
 use std::{
     collections::BTreeMap,
@@ -109,7 +109,8 @@ impl Fleet {
         frozen
     }
 
-    /// Closes the pipe into which one logs; false when it does not run or has lost it already. It must go on all the same.
+    /// Closes the pipe into which one logs; false when it does not run or has lost it already. It must go on all the
+    /// same.
     pub(crate) fn lose_log_reader(&self, index: usize) -> bool {
         let mut member = lock(&self.members[index]);
         member.running.is_some() && member.reader.take().is_some_and(LogReader::close)

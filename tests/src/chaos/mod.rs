@@ -1,13 +1,14 @@
-//! Chaos: several hosts on one store, an OpenEMR database and a FHIR server, an application that keeps changing patients,
-//! and a saboteur with a seed. In the end everything is well again, and the books must balance.
+//! Chaos: several hosts on one store, an OpenEMR database and a FHIR server, an application that keeps changing
+//! patients, and a saboteur with a seed. In the end everything is well again, and the books must balance.
 //!
-//! The run owns everything that it breaks: private servers, proxies before them, hosts in folders of their own. The hosts
-//! are the binary that users get; nothing in it knows of this module. What was broken and when depends on the seed alone;
-//! how the processes meet it depends on the machine, so that a seed makes a failure likely again and not certain.
+//! The run owns everything that it breaks: private servers, proxies before them, hosts in folders of their own. The
+//! hosts are the binary that users get; nothing in it knows of this module. What was broken and when depends on the
+//! seed alone; how the processes meet it depends on the machine, so that a seed makes a failure likely again and not
+//! certain.
 //!
 //! `world` has the servers and their proxies, `fleet` the hosts, `writer` and `rival` the applications at both ends,
-//! `saboteur` the faults. In the end `evidence` reads what is where, and `verdict` says what is wrong with that: it is pure
-//! and has its own tests, since a check that cannot fail proves nothing. Read next: `run.rs`.
+//! `saboteur` the faults. In the end `evidence` reads what is where, and `verdict` says what is wrong with that: it is
+//! pure and has its own tests, since a check that cannot fail proves nothing. Read next: `run.rs`.
 
 mod evidence;
 mod faults;

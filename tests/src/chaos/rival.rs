@@ -1,5 +1,5 @@
-//! OpenEMR's own writer: it takes `MAX(pid) + 1` without a lock, inserts its chart, and begins again when somebody else had
-//! taken that number. It comes in bursts. No chart of its may be lost or changed by ours.
+//! OpenEMR's own writer: it takes `MAX(pid) + 1` without a lock, inserts its chart, and begins again when somebody else
+//! had taken that number. It comes in bursts. No chart of its may be lost or changed by ours.
 
 use std::{
     sync::atomic::{AtomicU64, Ordering},
@@ -34,8 +34,8 @@ impl Registered {
     }
 }
 
-/// Registers charts `W-1`, `W-2` and so on until the time of faults is over. A chart whose confirmation was lost is tried
-/// again only when it is not there.
+/// Registers charts `W-1`, `W-2` and so on until the time of faults is over. A chart whose confirmation was lost is
+/// tried again only when it is not there.
 pub(crate) async fn run(url: &str, registered: &Registered, faults: &Faults, seed: u64) {
     let mut dice = StdRng::seed_from_u64(seed);
     let mut session = None;

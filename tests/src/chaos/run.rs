@@ -54,7 +54,8 @@ pub struct Options {
 /// Runs it and gives the summary to print.
 ///
 /// # Errors
-/// The first violation, with the command that replays it, after the same summary; or that something could not be started.
+/// The first violation, with the command that replays it, after the same summary; or that something could not be
+/// started.
 pub async fn run(options: &Options) -> Result<String> {
     let name = format!("{}-{}", options.store.name(), options.seed);
     let folder = fresh_folder(&target_directory().join("chaos").join(name))?;

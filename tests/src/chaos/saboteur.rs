@@ -1,9 +1,9 @@
-//! The saboteur: breaks hosts, servers and the network between them, each in a thread of its own with dice of its own, all
-//! from one seed. Faults overlap; now and then nothing is broken for a while, so that work gets done.
+//! The saboteur: breaks hosts, servers and the network between them, each in a thread of its own with dice of its own,
+//! all from one seed. Faults overlap; now and then nothing is broken for a while, so that work gets done.
 //!
-//! What holds back requests to the FHIR server is shorter than `in_doubt_ms` of the hosts (`world::IN_DOUBT`): a request that
-//! arrives later than the operator reckoned with is the one thing that the protocol cannot fence over HTTP, and the
-//! documentation says so.
+//! What holds back requests to the FHIR server is shorter than `in_doubt_ms` of the hosts (`world::IN_DOUBT`): a
+//! request that arrives later than the operator reckoned with is the one thing that the protocol cannot fence over
+//! HTTP, and the documentation says so.
 
 use std::{thread, time::Duration};
 
@@ -70,7 +70,8 @@ fn break_hosts(fleet: &Fleet, faults: &Faults, mut dice: StdRng) {
     fleet.thaw();
 }
 
-/// Now and then OpenEMR's database takes nothing new, as one whose disk is full. It is emptied again with the last fault.
+/// Now and then OpenEMR's database takes nothing new, as one whose disk is full. It is emptied again with the last
+/// fault.
 fn fill_disk(world: &World, faults: &Faults, mut dice: StdRng, runtime: &Handle) {
     while faults.pause_and_calm(millis(&mut dice, 5_000..15_000)) {
         // The server may be away: then nothing is filled, and nobody needs to know.
@@ -107,7 +108,8 @@ enum NetworkFault {
     LoseAnswers,
     /// Only of an HTTP server: it does what it was asked, and the connection is cut before it answers.
     CutAfterSending,
-    /// Only of an HTTP server: requests that write hang in the network, their clients are cut off, and they arrive later.
+    /// Only of an HTTP server: requests that write hang in the network, their clients are cut off, and they arrive
+    /// later.
     ArriveLate,
     Status(&'static str, &'static [u8]),
 }

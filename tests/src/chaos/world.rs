@@ -23,8 +23,8 @@ use crate::{
 /// How long a lease of the hosts lasts: short, so that dead and frozen hosts lose theirs many times in a run.
 pub(crate) const LEASE: Duration = Duration::from_secs(2);
 
-/// How long the hosts reckon that the FHIR server may go on working on a request whose answer never came (`in_doubt_ms`). What
-/// is held back on its way there arrives earlier.
+/// How long the hosts reckon that the FHIR server may go on working on a request whose answer never came
+/// (`in_doubt_ms`). What is held back on its way there arrives earlier.
 pub(crate) const IN_DOUBT: Duration = Duration::from_secs(4);
 
 /// OpenEMR's database refuses new charts as one whose disk is full (error 1114), while a switch says so.
@@ -201,8 +201,8 @@ impl World {
         Ok(Self { store_urls, openemr_url, fhir_url: fhir.url(), parts, host_store_urls, _fhir: fhir })
     }
 
-    /// A host of this world, in a folder of its own below `folder`; all share compiled adapters. Where the store has several
-    /// nodes, each host goes to one.
+    /// A host of this world, in a folder of its own below `folder`; all share compiled adapters. Where the store has
+    /// several nodes, each host goes to one.
     pub(crate) fn host(&self, number: usize, folder: &Path) -> Result<Host> {
         let store_url = &self.host_store_urls[number % self.host_store_urls.len()];
         let configuration = self.configuration(store_url, &folder.join("cache"));

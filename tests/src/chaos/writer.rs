@@ -1,5 +1,5 @@
-//! The application beside the hosts: it creates, changes, removes and re-registers patients, each change with its row in the
-//! outbox, in one transaction and by the rules of `docs/outbox.md`.
+//! The application beside the hosts: it creates, changes, removes and re-registers patients, each change with its row
+//! in the outbox, in one transaction and by the rules of `docs/outbox.md`.
 //!
 //! Every state carries a version, counted per patient under the lock of the application's own row, in the field
 //! `phone_work`. By it every later check knows which state is newer. What the store confirmed is remembered: it must be

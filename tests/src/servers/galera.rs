@@ -101,7 +101,8 @@ impl GaleraNode {
                 format!("--wsrep-cluster-address=gcomm://{members}"),
                 format!("--wsrep-node-address=127.0.0.1:{}", ports.group),
                 format!("--wsrep-sst-receive-address=127.0.0.1:{}", ports.snapshots),
-                // A member that is gone is given up after two seconds: with the default of five the others stand longer.
+                // A member that is gone is given up after two seconds: with the default of five the others stand
+                // longer.
                 format!(
                     "--wsrep-provider-options=base_port={0};gmcast.listen_addr=tcp://127.0.0.1:{0};\
                      ist.recv_addr=127.0.0.1:{1};evs.keepalive_period=PT0.5S;evs.suspect_timeout=PT2S;\
@@ -135,7 +136,8 @@ impl GaleraNode {
         self.process.kill();
     }
 
-    /// Starts it again over its data, and waits until it has what the others wrote meanwhile. Does nothing while it runs.
+    /// Starts it again over its data, and waits until it has what the others wrote meanwhile. Does nothing while it
+    /// runs.
     ///
     /// # Errors
     /// When it does not join again; with the end of its log.

@@ -104,7 +104,8 @@ pub(super) fn make_data(directory: &Path, user: Option<RunAs>) -> Result<()> {
         install.args(["--no-defaults", "--auth-root-authentication-method=normal", "--skip-test-db"]);
         install.args((is_root() && user.is_none()).then_some("--user=root"));
     }
-    // A folder of its own for temporary files: a server that starts clears away what it takes for leftovers of an earlier one.
+    // A folder of its own for temporary files: a server that starts clears away what it takes for leftovers of an
+    // earlier one.
     install.arg(format!("--tmpdir={}", directory.display()));
     install.arg(format!("--datadir={}", data.display())).current_dir(directory);
     run_to_end(&mut install, user).context("make the data folder of MariaDB")

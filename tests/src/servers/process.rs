@@ -10,33 +10,44 @@ use std::{
     net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream},
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
-    sync::atomic::{AtomicBool, Ordering},
+    sync::{
+        Arc, LazyLock,
+        atomic::{AtomicBool, Ordering},
+    },
     thread,
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
 use anyhow::{Context as _, Result, bail};
 
-/// How long a server may take from its start until it answers: one of Java needs minutes on a machine that builds meanwhile.
+/// How long a server may take from its start until it answers: one of Java needs minutes on a machine that builds
+/// meanwhile.
 const READY_WITHIN: Duration = Duration::from_mins(5);
 /// How long an orderly stop may take before the process is killed.
 const STOPPED_WITHIN: Duration = Duration::from_secs(30);
 /// How often a foreign process is asked whether it is ready: it has no way to tell us.
 const POLL_EVERY: Duration = Duration::from_millis(40);
-/// Ports are taken below the range that systems hand to outgoing connections, so that a stopped server's port stays free.
+/// Ports are taken below the range that systems hand to outgoing connections, so that a stopped server's port stays
+/// free.
 const PORTS: std::ops::Range<u16> = 20_000..32_000;
 
-/// Set once a person has asked this process to end.
-static INTERRUPTED: AtomicBool = AtomicBool::new(false);
+/// Set once an operator has asked this process to end.
+static INTERRUPTED: LazyLock<Arc<AtomicBool>> = LazyLock::new(Arc::default);
 
-/// Makes every wait of this module end with an error, so that its caller unwinds and drops its servers.
+/// The flag that makes every wait of this module end with an error, so that its caller unwinds and drops its servers.
 ///
-/// For the handler of Ctrl-C in a process that owns servers: a process that is ended by the signal itself drops nothing.
+/// The handler of Ctrl-C sets it: a process that the signal itself ends drops nothing.
+#[must_use]
+pub fn interrupted() -> Arc<AtomicBool> {
+    Arc::clone(&INTERRUPTED)
+}
+
+/// Sets the flag.
 pub fn interrupt() {
     INTERRUPTED.store(true, Ordering::Relaxed);
 }
 
-/// Whether [`interrupt`] was called.
+/// Whether the flag of [`interrupted`] is set.
 #[must_use]
 pub fn is_interrupted() -> bool {
     INTERRUPTED.load(Ordering::Relaxed)

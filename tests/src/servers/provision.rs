@@ -1,5 +1,5 @@
-//! Owns getting the programs that the servers consist of: find them, install them where the system allows, or say exactly
-//! what to install. It never starts anything, and installs only as root on a system with apt.
+//! Owns getting the programs that the servers consist of: find them, install them where the system allows, or say
+//! exactly what to install. It never starts anything, and installs only as root on a system with apt.
 //!
 //! Read next: the servers beside this file, which each declare a [`Need`].
 

@@ -1,6 +1,6 @@
 //! Owns a TCP proxy on loopback that a test tells what to do to the connections through it: pass, delay, hold back the
-//! answers, hold back everything, answer in the server's place, cut, close one half, refuse. Of what passes it understands
-//! one thing: whether a piece begins an HTTP request that writes.
+//! answers, hold back everything, answer in the server's place, cut, close one half, refuse. Of what passes it
+//! understands one thing: whether a piece begins an HTTP request that writes.
 //!
 //! It works with threads of its own, so that a test may block its own thread on a process meanwhile.
 
@@ -116,8 +116,8 @@ impl Proxy {
         self.behave(Behaviour::HoldAnswers)
     }
 
-    /// Passes everything but HTTP requests that write, which hang in the network: what passes later arrives late, also when
-    /// its client has given it up.
+    /// Passes everything but HTTP requests that write, which hang in the network: what passes later arrives late, also
+    /// when its client has given it up.
     ///
     /// # Errors
     /// As [`Proxy::pass`].
@@ -187,8 +187,8 @@ impl Proxy {
         self.shared.changed.notify_all();
     }
 
-    /// Cuts every open connection for its client alone: what was sent and is held goes on to the server when it passes, and what
-    /// the server answers is lost.
+    /// Cuts every open connection for its client alone: what was sent and is held goes on to the server when it passes,
+    /// and what the server answers is lost.
     pub fn cut_clients(&self) {
         for (_, client, _) in &lock(&self.shared.connections).open {
             // A connection that is already down is as cut as can be.
@@ -268,7 +268,8 @@ impl Shared {
         lock(&self.connections).writing.contains(&connection)
     }
 
-    /// Keeps a piece where that was asked for, and notes whether it begins a request that writes. One that begins no request is more of the one before.
+    /// Keeps a piece where that was asked for, and notes whether it begins a request that writes. One that begins no
+    /// request is more of the one before.
     fn look_at_request(&self, connection: u64, piece: &[u8]) {
         let begins = |methods: &[&str]| methods.iter().any(|method| piece.starts_with(method.as_bytes()));
         if let Some(sent) = &mut lock(&self.connections).sent {

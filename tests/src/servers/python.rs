@@ -1,5 +1,5 @@
-//! Owns Python environments under `target/`: made once for a set of pinned packages, shared by every test, made anew when the
-//! set or the folder is another one.
+//! Owns Python environments under `target/`: made once for a set of pinned packages, shared by every test, made anew
+//! when the set or the folder is another one.
 
 use std::{
     fs::{self, File},

@@ -1,4 +1,5 @@
-//! Owns a private OCI registry: Debian's `docker-registry` (CNCF Distribution), its blobs in a folder that a test may spoil.
+//! Owns a private OCI registry: Debian's `docker-registry` (CNCF Distribution), its blobs in a folder that a test may
+//! spoil.
 
 use std::{
     fs,
@@ -48,7 +49,8 @@ impl Registry {
         Self::start_with("", "auth: {htpasswd: {realm: tests, path: users}}\n", &[("users", USERS)])
     }
 
-    /// Starts an empty registry with more in its settings: inside of `http: {...}`, and below. `files` are written beside them.
+    /// Starts an empty registry with more in its settings: inside of `http: {...}`, and below. `files` are written
+    /// beside them.
     ///
     /// # Errors
     /// As [`Self::start`].

@@ -1,4 +1,5 @@
-//! Where adapters come from: a real registry, files, https and its refusals, signatures, pins, and what a host that runs does.
+//! Where adapters come from: a real registry, files, https and its refusals, signatures, pins, and what a host that
+//! runs does.
 
 mod pins;
 mod registry;

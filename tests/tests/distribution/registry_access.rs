@@ -1,5 +1,5 @@
-//! Registries that are not open to everybody: behind a private certificate authority, and with tokens, which the real registry
-//! checks and a small endpoint here gives.
+//! Registries that are not open to everybody: behind a private certificate authority, and with tokens, which the real
+//! registry checks and a small endpoint here gives.
 
 use std::fs;
 use std::io::{BufRead as _, BufReader, Write as _};

@@ -16,7 +16,8 @@ pub(crate) fn registry() -> Option<Registry> {
     Some(Registry::start().expect("registry"))
 }
 
-/// A host with the target `openemr` at an SQLite file, whose adapter is to be installed; `plugins` goes into `[plugins]`.
+/// A host with the target `openemr` at an SQLite file, whose adapter is to be installed; `plugins` goes into
+/// `[plugins]`.
 pub(crate) fn host(plugins: &str) -> Host {
     let url = "sqlite://openemr.db";
     host_of(Configuration::new("sqlite://.host/host.db").openemr(Path::new("openemr.wasm"), url), plugins)

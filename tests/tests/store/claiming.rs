@@ -261,7 +261,8 @@ async fn a_target_that_is_no_longer_configured_holds_nothing_open(stand: Stand) 
     assert_eq!(stand.store.open_work().await.expect("open"), 1, "nothing was lost");
 }
 
-/// Each wants to retire what others have just looked at. One that waited for another would sooner or later be waited for.
+/// Each wants to retire what others have just looked at. One that waited for another would sooner or later be waited
+/// for.
 async fn claimers_of_the_same_patients_do_not_stand_in_each_others_way(stand: Stand) {
     for state in 0..8 {
         let patients: Vec<_> = (0..40).map(|number| patient(number, &format!("city {state}"))).collect();

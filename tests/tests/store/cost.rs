@@ -168,8 +168,8 @@ async fn a_claim_that_goes_on_finds_what_was_given_back(stand: Stand) {
 /// Finished deliveries in the table, of far more than any question may read.
 const FINISHED: u64 = 5_000;
 
-/// MariaDB alone tells how many rows were read of a table, and its planner is the one that is easily misled: once it has
-/// measured that all deliveries are of one target, walking over all of them seems as good as any index.
+/// MariaDB alone tells how many rows were read of a table, and its planner is the one that is easily misled: once it
+/// has measured that all deliveries are of one target, walking over all of them seems as good as any index.
 #[tokio::test(flavor = "multi_thread")]
 async fn no_question_walks_over_what_is_finished() {
     let Some(stand) = Stand::on(Backend::MariaDb).await else { return };
@@ -236,9 +236,9 @@ async fn rows_read(session: &mut Session) -> u64 {
     rows[0][0].as_deref().expect("a number").parse().expect("a number")
 }
 
-/// PostgreSQL plans the host's statements once, on each connection, and here while the tables are nearly empty: then it seems as
-/// well to walk over a whole table, or over all deliveries of a target, as to look for each of the batch. Which of them, depends
-/// on whether there is nothing at all or so little that one index has a page more than another.
+/// PostgreSQL plans the host's statements once, on each connection, and here while the tables are nearly empty: then it
+/// seems as well to walk over a whole table, or over all deliveries of a target, as to look for each of the batch.
+/// Which of them, depends on whether there is nothing at all or so little that one index has a page more than another.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_planned_of_small_tables_walks_over_nothing_later() {
     for planned_of in [0, 200] {
@@ -314,7 +314,8 @@ async fn carry_in_line(stand: &Stand, round: u32) {
     assert!(stand.store.purge_changes(500, PurgeCursor::default()).await.expect("purge").deleted > 0);
 }
 
-/// Entries of indexes of deliveries and patients that were read so far. A connection tells at the end of a transaction, once a second.
+/// Entries of indexes of deliveries and patients that were read so far. A connection tells at the end of a transaction,
+/// once a second.
 async fn entries_read(stand: &Stand, session: &mut Session) -> u64 {
     tokio::time::sleep(std::time::Duration::from_millis(1_100)).await;
     for _ in 0..4 {

@@ -1,4 +1,5 @@
-//! Someone else's database through the driver layer, on real servers: odd values, refusals, locks, servers that take no writes.
+//! Someone else's database through the driver layer, on real servers: odd values, refusals, locks, servers that take no
+//! writes.
 
 use std::time::{Duration, Instant};
 

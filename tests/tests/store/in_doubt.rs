@@ -1,4 +1,5 @@
-//! What was sent to a server and never answered: it stays in work under its lease, and everything else of its batch settles.
+//! What was sent to a server and never answered: it stays in work under its lease, and everything else of its batch
+//! settles.
 
 use host::domain::change::{Failure, FailureKind};
 use host::domain::delivery::{Settlement, Status};

@@ -1,4 +1,5 @@
-//! Somebody else's server that answers with more than a query may give: the answer is cut off on its way, before it is in memory.
+//! Somebody else's server that answers with more than a query may give: the answer is cut off on its way, before it is
+//! in memory.
 
 use std::time::Duration;
 

@@ -201,7 +201,8 @@ async fn what_is_refused_is_counted_once_and_purged_never(stand: Stand) {
     assert_eq!((counts.failed, counts.pending), (1, 0));
 }
 
-/// Values that SQLite takes for columns of another type, with the id that their delivery shows and a part of the reason.
+/// Values that SQLite takes for columns of another type, with the id that their delivery shows and a part of the
+/// reason.
 const SPOILT: [(&str, &str, &str); 11] = [
     ("'patient', 'B-1', 'create', '{}', 1763000000000.5", "B-1", "created_at is a number with a fraction (REAL)"),
     ("'patient', 'B-2', 'create', '{}', CURRENT_TIMESTAMP", "B-2", "created_at is text"),

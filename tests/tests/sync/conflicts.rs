@@ -52,7 +52,7 @@ async fn an_edit_in_openemr_is_written_over_or_kept_as_a_person_says() {
     openemr.execute("UPDATE patient_data SET email = 'edited@openemr'").await.expect("edit");
     moved_into_conflict(&host, "Daegu");
     let shown = host.run(&["status"]).expect_success().stdout;
-    assert!(shown.contains("1 of the failed are conflicts: decide them with `host conflicts`"), "{shown}");
+    assert!(shown.contains("1 of the failed are conflicts; see `host conflicts`"), "{shown}");
     let said = resolve(&host, &["--keep", "remote"]);
     assert_eq!(said, "C-1 stays at openemr as it is there\n");
     assert_eq!(chart(&openemr).await, [["1", "Busan", "edited@openemr"]]);
@@ -98,7 +98,8 @@ async fn a_chart_that_is_gone_comes_back_or_another_takes_its_place() {
     assert!(again.stderr.contains("has no conflict at target `openemr`"), "{}", again.stderr);
 }
 
-/// OpenEMR 5.x has no key of ours: what its users do to a public id must never end in a second chart, nor in another person's.
+/// OpenEMR 5.x has no key of ours: what its users do to a public id must never end in a second chart, nor in another
+/// person's.
 #[tokio::test]
 async fn on_openemr_5_no_decision_makes_a_second_chart_or_takes_another_persons() {
     let Some(openemr) = openemr_database("5.0.2").await else { return };

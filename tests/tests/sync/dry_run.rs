@@ -1,5 +1,5 @@
-//! `host plugin dry-run`: it shows what would be sent, leaves target and store as they were, and tells no patient's data
-//! unless it is asked to.
+//! `host plugin dry-run`: it shows what would be sent, leaves target and store as they were, and tells no patient's
+//! data unless it is asked to.
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::{TcpListener, TcpStream};
@@ -191,7 +191,7 @@ async fn a_dry_run_says_what_it_cannot_try() {
     let target = notes().await;
     let host = host_with_probe(target.url(), "");
     for (more, status, words) in [
-        (&["--target", "nowhere"][..], 2, "there is no target `nowhere`"),
+        (&["--target", "nowhere"][..], 2, "no target `nowhere`"),
         (&["--target", "idle"], 2, "target `idle` is disabled"),
     ] {
         let output = dry_run(&host, more);
@@ -199,7 +199,7 @@ async fn a_dry_run_says_what_it_cannot_try() {
         assert!(output.stderr.contains(words), "{}", output.stderr);
     }
     let output = host.run(&["plugin", "dry-run", "--patient", "nobody"]);
-    assert_eq!((output.status, output.stderr.as_str()), (Some(1), "error: there is no patient `nobody`\n"));
+    assert_eq!((output.status, output.stderr.as_str()), (Some(1), "error: the store has no patient `nobody`\n"));
     let empty = Host::new(&Configuration::new("sqlite://.host/host.db").fhir(&adapter("fhir"), "http://127.0.0.1:9/"));
     let empty = empty.expect("host");
     let output = dry_run(&empty, &[]);
@@ -265,8 +265,8 @@ fn a_dry_run_reads_over_http_and_sends_nothing_that_writes() {
         &create,
         "      <body, ",
         "-> NOT SENT: it would write",
-        "[NOTHING WRITTEN] the first request that would write was not sent",
-        "[ANSWER] none: what the target would say, and what would follow, cannot be known",
+        "[NOTHING WRITTEN] the first writing request was not sent",
+        "[ANSWER] unknown: nothing was written, so the target gave no answer",
     ] {
         assert!(masked.stdout.contains(words), "{words}:\n{}", masked.stdout);
     }

@@ -1,5 +1,5 @@
-//! What others wrote, in the log and on the terminal: databases on their own account, applications in ids and types, people in files.
-//! None of it begins a line, moves a cursor, or brings patients' data where it does not belong.
+//! What others wrote, in the log and on the terminal: databases on their own account, applications in ids and types,
+//! people in files. None of it begins a line, moves a cursor, or brings patients' data where it does not belong.
 
 use std::fs;
 use std::time::Duration;

@@ -263,7 +263,8 @@ async fn hostile_adapters_end_with_their_errors_while_the_healthy_target_goes_on
     let expected = AT_A_DATABASE.iter().map(|(name, .., error)| (*name, *error));
     let mut wrong = Vec::new();
     for (name, error) in expected.chain(OVER_HTTP.iter().map(|(name, .., error)| (*name, *error))) {
-        // A database that does not answer is down, whoever asked, and a grant that is missing is the configuration's: changes wait.
+        // A database that does not answer is down, whoever asked, and a grant that is missing is the configuration's:
+        // changes wait.
         let status = if ["query", "table"].contains(&name) { "pending" } else { "failed" };
         let wanted = vec![(status.to_owned(), error.to_owned()); 3];
         if found[name] != wanted {

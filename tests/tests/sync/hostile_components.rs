@@ -1,5 +1,5 @@
-//! Files that are made to cost much or to crash whoever looks at them, put in the place of an adapter that works: they are
-//! refused, the one before goes on, also after a restart, and no file costs more than its own refusal.
+//! Files that are made to cost much or to crash whoever looks at them, put in the place of an adapter that works: they
+//! are refused, the one before goes on, also after a restart, and no file costs more than its own refusal.
 
 use std::path::Path;
 use std::time::{Duration, Instant};

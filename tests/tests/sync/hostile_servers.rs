@@ -1,5 +1,5 @@
-//! Servers that answer without end, each in its own way, beside healthy targets in the same running host: those are served, the
-//! host says that it lives, and it ends when it is asked to.
+//! Servers that answer without end, each in its own way, beside healthy targets in the same running host: those are
+//! served, the host says that it lives, and it ends when it is asked to.
 
 use std::fmt::Write as _;
 use std::io::{Read as _, Write as _};

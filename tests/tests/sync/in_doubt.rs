@@ -62,7 +62,8 @@ fn what_broke_off_after_it_was_sent_waits_for_all_hosts() {
     assert_eq!(one.status()["totals"]["failed"], 0);
 }
 
-/// The adapter sends one patient after the other and stops where a connection breaks, so that a batch never gets beyond this one.
+/// The adapter sends one patient after the other and stops where a connection breaks, so that a batch never gets beyond
+/// this one.
 #[test]
 fn a_patient_who_breaks_every_connection_holds_up_no_other() {
     let server = SlowServer::start(Duration::ZERO, Answer::CutAll("D-3"));
@@ -115,8 +116,8 @@ fn stopping_keeps_the_lease_of_a_request_that_was_not_answered() {
     delivered_later(&server, &host);
 }
 
-/// Every write times out. The adapter sends one patient after the other, so that each batch makes one request; what became of its
-/// deliveries stays in work and shows how large it was.
+/// Every write times out. The adapter sends one patient after the other, so that each batch makes one request; what
+/// became of its deliveries stays in work and shows how large it was.
 #[tokio::test]
 async fn timeouts_make_batches_small() {
     const PATIENTS: usize = 900;

@@ -1,4 +1,5 @@
-//! What a target's own rules refuse, and what its server cannot do: who is blamed, who waits, and what may be read of it.
+//! What a target's own rules refuse, and what its server cannot do: who is blamed, who waits, and what may be read of
+//! it.
 
 use std::time::Duration;
 
@@ -37,7 +38,8 @@ async fn deliveries(host: &Host) -> Vec<Vec<String>> {
     found.iter().map(|row| (0..5).map(|index| row.get(index)).collect()).collect()
 }
 
-/// One patient is refused by the clinic's own trigger: it fails with its own attempts, and the others arrive at their first.
+/// One patient is refused by the clinic's own trigger: it fails with its own attempts, and the others arrive at their
+/// first.
 async fn one_refused_patient_costs_no_other_anything(signal: &str, kind: &str, attempts: &str) {
     let Some(openemr) = openemr_database("7.0.2").await else { return };
     refuse(&openemr, signal).await;
@@ -215,7 +217,8 @@ async fn a_database_user_who_may_do_more_than_the_adapter_is_warned_of() {
     assert!(after.contains(words) && after.contains("DELETE on `patient_data`"), "{after}");
 }
 
-/// Half dates that OpenEMR's forms leave behind: the chart is written over like any other that was edited, and no other waits.
+/// Half dates that OpenEMR's forms leave behind: the chart is written over like any other that was edited, and no other
+/// waits.
 #[tokio::test]
 async fn a_half_date_in_a_chart_is_written_over_and_holds_up_no_other() {
     let Some(openemr) = openemr_database("7.0.2").await else { return };

@@ -1,6 +1,6 @@
-//! `host plugin dry-run`: what would be sent of one patient, tried at the real target, and nothing of it left there.
+//! `host plugin dry-run`: runs one patient's delivery at the real target and leaves nothing there.
 //!
-//! It takes no lease and writes nothing into the store. What is shown, and how it is masked: `dry_run_report.rs`.
+//! It takes no lease and never writes to the store. `dry_run_report.rs` formats and masks the result.
 
 use std::process::ExitCode;
 
@@ -23,23 +23,23 @@ pub(in crate::cli) struct Arguments {
     /// The patient's id
     #[arg(long, value_name = "ID")]
     patient: String,
-    /// Only at this target; else at every enabled one that takes patients
+    /// Run at this target only
     #[arg(long, value_name = "NAME")]
     target: Option<String>,
-    /// Show values too: names, dates, ids, bodies. Credentials are never shown
+    /// Show patients' data too; credentials stay hidden
     #[arg(long)]
     reveal: bool,
-    /// One JSON object instead of text
+    /// Print one JSON object
     #[arg(long)]
     json: bool,
 }
 
-/// One target, and what was seen there.
+/// The result of a dry run at one target.
 struct Tried<'a> {
     config: &'a TargetConfig,
     next: NextState,
     adapter: String,
-    /// What the check found, and what came of the dry_run.
+    /// The check's summary and the result of the dry run.
     result: Result<(String, DryRun), Failure>,
 }
 
@@ -74,15 +74,15 @@ fn targets<'a>(config: &'a Config, arguments: &Arguments) -> Result<Vec<&'a Targ
     let takes_patients = |target: &&TargetConfig| target.aggregate_types.iter().any(|kind| kind.as_str() == "patient");
     let Some(name) = &arguments.target else {
         let all: Vec<_> = config.enabled_targets().filter(takes_patients).collect();
-        let none = || CliError::Usage("no enabled target takes patients".to_owned());
+        let none = || CliError::Usage("no enabled target accepts patients".to_owned());
         return if all.is_empty() { Err(none()) } else { Ok(all) };
     };
     let target = wiring::target_config(config, name)?;
     if !target.enabled {
-        return Err(CliError::Usage(format!("target `{name}` is disabled: enable it first")));
+        return Err(CliError::Usage(format!("target `{name}` is disabled; fix: set enabled = true")));
     }
     if !takes_patients(&target) {
-        return Err(CliError::Usage(format!("target `{name}` takes no patients")));
+        return Err(CliError::Usage(format!("target `{name}` accepts no patients")));
     }
     Ok(vec![target])
 }
@@ -94,7 +94,7 @@ async fn try_at<'a>(
     patient_id: &str,
 ) -> Result<Tried<'a>, CliError> {
     let next = store.next_state(config.name.as_str(), patient_id).await?;
-    let next = next.ok_or_else(|| CliError::Failed(format!("there is no patient `{patient_id}`")))?;
+    let next = next.ok_or_else(|| CliError::Failed(format!("the store has no patient `{patient_id}`")))?;
     let target = wiring::target(config)?;
     let adapter = runtime.load(&config.adapter, target.world()).await?;
     let name = format!("{} {}", adapter.descriptor().name, adapter.descriptor().version);
@@ -149,7 +149,7 @@ impl Tried<'_> {
                 Some(Outcome::Applied(receipt)) => output::line(&format!("[ANSWER] applied: ID {}", receipt.remote_id)),
                 Some(Outcome::Failed(_)) => {}
                 None => {
-                    output::line("[ANSWER] none: what the target would say, and what would follow, cannot be known");
+                    output::line("[ANSWER] unknown: nothing was written, so the target gave no answer");
                 }
             }
         }
@@ -159,14 +159,14 @@ impl Tried<'_> {
         }
     }
 
-    /// Which state was tried.
+    /// Describes the state that was tried.
     fn state_tried(&self) -> String {
         let NextState { change, source, status } = &self.next;
         let (id, operation) = (change.change_id, change.operation.as_str());
         let status = status.map_or("not routed yet", Status::as_str);
         match source {
             StateSource::Waiting => format!("change {id}: {operation}, {status}, attempt {}", change.attempt),
-            StateSource::Current => "the current state; nothing waits for this target".to_owned(),
+            StateSource::Current => "the current state; no change is pending for this target".to_owned(),
             StateSource::Last => format!("change {id}: {operation}, the last one known"),
         }
     }
@@ -205,7 +205,7 @@ impl Tried<'_> {
 fn trace(trace: DryRunEnd) -> &'static str {
     match trace {
         DryRunEnd::RolledBack => "the transaction was rolled back",
-        DryRunEnd::Withheld => "the first request that would write was not sent",
+        DryRunEnd::Withheld => "the first writing request was not sent",
         DryRunEnd::OnlyRead => "no request would have written",
     }
 }

@@ -1,7 +1,8 @@
-//! What `host plugin dry-run` shows of a dry run, as text and as JSON. Masked unless the operator asked for the values:
-//! what may be a patient's is then shown by its kind and length, but for the patient's id, which he typed himself.
+//! Formats a dry run as text and as JSON.
 //!
-//! Masked, a statement has no literals, a URL only its base, its first word and the names of its query, a header its name.
+//! Unless the operator asks for values, anything that may be a patient's is shown by kind and length only. The
+//! patient's id is shown, since the operator typed it. A masked statement has no literals; a masked URL has its base,
+//! its first word and the names of its query; a masked header has its name.
 
 use serde_json::{Value as Json, json};
 
@@ -9,20 +10,20 @@ use crate::cli::output::printable;
 use crate::database::{Rows, Value};
 use crate::plugin::{Operation, OperationResult, TranscriptEntry};
 
-/// Rows that are shown as text; JSON has them all.
+/// How many rows are shown as text; JSON has them all.
 const ROWS_SHOWN_MAX: usize = 20;
 
-/// How much is shown.
+/// What may be shown.
 pub(super) struct View<'a> {
-    /// Values too.
+    /// Show values, not only kinds and lengths.
     pub(super) reveal: bool,
-    /// Shown in any case.
+    /// The patient's id, which is always shown.
     pub(super) patient_id: &'a str,
-    /// The target's own, shown in any case.
+    /// The target's base URL, which is always shown.
     pub(super) base_url: Option<&'a str>,
 }
 
-/// A value, or what may be told of it.
+/// A value, or its kind and length.
 enum Seen {
     Value(String),
     Masked(&'static str, Option<usize>),
@@ -159,7 +160,7 @@ impl View<'_> {
         }
     }
 
-    /// A value whose length tells nothing.
+    /// Masks a value by its kind alone.
     fn number(&self, kind: &'static str, value: &impl ToString) -> Seen {
         if self.reveal { Seen::Value(value.to_string()) } else { Seen::Masked(kind, None) }
     }
@@ -192,7 +193,7 @@ impl View<'_> {
         let Some(rest) = url.as_str().strip_prefix(base).filter(|_| !self.reveal) else { return url.to_string() };
         let (path, query) = rest.split_once('?').map_or((rest, None), |(path, query)| (path, Some(query)));
         let segments = path.split('/').enumerate().map(|(place, segment)| match segment {
-            // What stands first below the base is a kind of thing, the rest may be ids.
+            // The first word below the base is a resource type; the rest may be ids.
             word if place <= 1 && is_word(word) => word.to_owned(),
             segment => self.guarded("text", segment).text(),
         });
@@ -221,7 +222,7 @@ fn hexadecimal(bytes: &[u8]) -> String {
     })
 }
 
-/// Letters and what joins them; empty counts.
+/// Whether a text has only letters and hyphens; an empty one has.
 fn is_word(text: &str) -> bool {
     text.chars().all(|letter| letter.is_ascii_alphabetic() || "_-$".contains(letter))
 }

@@ -1,4 +1,4 @@
-//! `host plugin history`: what happened to the adapters of each target.
+//! `host plugin history`: lists activations, rejections and rollbacks of each target's adapters.
 
 use std::process::ExitCode;
 
@@ -12,13 +12,13 @@ use crate::store::{AdapterEventKind, AdapterRecord};
 
 #[derive(Debug, clap::Args)]
 pub(in crate::cli) struct Arguments {
-    /// Only of this target
+    /// Select this target only
     #[arg(long)]
     target: Option<String>,
-    /// At most so many
+    /// Show at most this many
     #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     limit: u32,
-    /// One JSON object instead of text
+    /// Print one JSON object
     #[arg(long)]
     json: bool,
 }
@@ -34,7 +34,7 @@ pub(super) async fn run(config: &Config, arguments: &Arguments) -> Result<ExitCo
         return Ok(ExitCode::SUCCESS);
     }
     if history.is_empty() {
-        output::line("no adapter was put in force yet");
+        output::line("no adapter was activated yet");
     }
     let now = store.now_ms().await?;
     for record in &history {
@@ -45,8 +45,8 @@ pub(super) async fn run(config: &Config, arguments: &Arguments) -> Result<ExitCo
 
 fn described(record: &AdapterRecord, now: i64) -> String {
     let event = match record.event {
-        AdapterEventKind::InForce => "in force",
-        AdapterEventKind::Refused => "refused",
+        AdapterEventKind::InForce => "activated",
+        AdapterEventKind::Refused => "rejected",
         AdapterEventKind::RolledBack => "rolled back to",
     };
     let version = match (&record.name, &record.version) {

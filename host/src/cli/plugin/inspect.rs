@@ -1,4 +1,4 @@
-//! `host plugin inspect`: what a file is, read from its bytes; nothing of it is compiled or run.
+//! `host plugin inspect`: describes a component from its bytes. It compiles and runs nothing.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -13,12 +13,11 @@ use crate::plugin::{Inspection, Runtime};
 pub(in crate::cli) struct Arguments {
     /// The component's file
     file: PathBuf,
-    /// One JSON object instead of text
+    /// Print one JSON object
     #[arg(long)]
     json: bool,
 }
 
-/// Needs no configuration: a file is a file.
 pub(in crate::cli) async fn run(arguments: &Arguments) -> Result<ExitCode, CliError> {
     let inspection = Runtime::inspect(&arguments.file).await?;
     if arguments.json {

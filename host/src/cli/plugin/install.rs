@@ -1,4 +1,4 @@
-//! `host plugin install`: fetches an adapter, finds it right, and only then puts it in place and pins it.
+//! `host plugin install`: downloads and verifies an adapter, and only then installs and pins it.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -16,20 +16,20 @@ use crate::plugin::{Inspection, Runtime, World};
 
 #[derive(Debug, clap::Args)]
 pub(in crate::cli) struct Arguments {
-    /// A file, `https://...`, or `oci://REGISTRY/REPOSITORY:TAG[@sha256:DIGEST]`
+    /// A file, https:// address or oci:// reference
     source: String,
-    /// Its name; the file becomes NAME.wasm. Else the source's own
+    /// Install as NAME.wasm instead of the source's name
     #[arg(long)]
     name: Option<String>,
-    /// The file with its signature, when it is not beside the adapter
+    /// Read the signature from this file
     #[arg(long, value_name = "FILE")]
     signature: Option<PathBuf>,
-    /// Take label the source gives now, although adapters.lock pins it to something else
+    /// Replace the pin when the source has changed
     #[arg(long)]
     update: bool,
     #[command(flatten)]
     registry_auth: RegistryAuthArguments,
-    /// One JSON object instead of text
+    /// Print one JSON object
     #[arg(long)]
     json: bool,
 }
@@ -41,14 +41,14 @@ pub(super) async fn run(config: &Config, arguments: &Arguments) -> Result<ExitCo
         None => source.default_name()?,
     };
     let trust = wiring::trust(config)?;
-    let peer = arguments.registry_auth.read()?;
-    let fetched = distribution::fetch(&source, arguments.signature.as_deref(), &peer).await?;
+    let registry = arguments.registry_auth.read()?;
+    let fetched = distribution::fetch(&source, arguments.signature.as_deref(), &registry).await?;
     let Fetched { bytes, signature, manifest } = fetched;
     let (label, file) = (source.to_string(), name.file(&config.plugins.directory));
     let signed = trust.check_signature(&label, &bytes, signature.as_deref(), &signature_path(&file))?;
     let (inspection, bytes) = Runtime::inspect_bytes(&label, bytes).await?;
     expect_worlds(config, &file, &label, &inspection)?;
-    // Without a cache: the host may run as another user than the one who installs.
+    // Without a cache, since the host may run as another user than the installer.
     let runtime = Runtime::new(&wiring::runtime_options(config, None))?;
     runtime.try_to_compile(&label, &inspection, bytes.clone()).await?;
     distribution::install(&InstallPlan {
@@ -76,12 +76,12 @@ pub(super) async fn run(config: &Config, arguments: &Arguments) -> Result<ExitCo
         if let Some(other) = signed.as_ref().and_then(|signed| signed_as_another(signed, &name)) {
             output::line(&format!("{} its maker signed it as {other}, not as {name}.wasm", warning()));
         }
-        output::line(&format!("{} {} is in place and pinned in adapters.lock", ok(), file.display()));
+        output::line(&format!("{} {} is installed and pinned in adapters.lock", ok(), file.display()));
     }
     Ok(ExitCode::SUCCESS)
 }
 
-/// An adapter of the wrong kind would be refused by the target in any case; here it is refused before it is in the way.
+/// Refuses an adapter of the wrong world before it is installed.
 fn expect_worlds(
     config: &Config,
     file: &std::path::Path,
@@ -110,8 +110,8 @@ fn show(label: &str, inspection: &Inspection, signed: Option<&Signed>, has_signa
     });
 }
 
-/// The file's name in the comment that the signature covers, where it is not this adapter's: a registry may have sent
-/// another adapter by the same maker.
+/// The file name in the signed comment, when it is not this adapter's. A registry may have sent another adapter by the
+/// same maker.
 fn signed_as_another<'a>(signed: &'a Signed, name: &AdapterName) -> Option<&'a str> {
     let file = signed.comment.split_whitespace().find_map(|word| word.strip_prefix("file:"))?;
     (file.strip_suffix(".wasm") != Some(name.as_str())).then_some(file)

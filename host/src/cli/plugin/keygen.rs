@@ -9,7 +9,7 @@ use crate::distribution::SigningKey;
 
 #[derive(Debug, clap::Args)]
 pub(in crate::cli) struct Arguments {
-    /// The file for the secret key; the public one is written to FILE.pub
+    /// The secret key's file; the public key goes to FILE.pub
     file: PathBuf,
 }
 
@@ -20,7 +20,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, CliError> {
         key.secret.display()
     ));
     output::line(&format!("public key: {}", key.public.display()));
-    output::line("in host.toml of those who trust it:");
+    output::line("add to host.toml where it is trusted:");
     output::line(&format!("   [plugins]\n   trusted_keys = [\"{}\"]", key.trusted_key));
     Ok(ExitCode::SUCCESS)
 }

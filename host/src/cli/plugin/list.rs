@@ -1,4 +1,4 @@
-//! `host plugin list`: the adapter of every target, as a file and as it is in force.
+//! `host plugin list`: shows each target's adapter file and its active adapter.
 
 use std::process::ExitCode;
 
@@ -30,9 +30,9 @@ pub(super) async fn run(config: &Config, json: bool) -> Result<ExitCode, CliErro
             Ok(adapter) => {
                 let descriptor = adapter.descriptor();
                 let standing = match &in_force {
-                    Some(sha256) if sha256 == adapter.sha256() => "in force",
-                    Some(_) => "another one is in force",
-                    None => "not in force yet",
+                    Some(sha256) if sha256 == adapter.sha256() => "active",
+                    Some(_) => "another one is active",
+                    None => "not active yet",
                 };
                 (
                     format!("{} {} sha256:{} ({standing})", descriptor.name, descriptor.version, adapter.sha256()),

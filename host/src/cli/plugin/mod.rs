@@ -1,4 +1,4 @@
-//! `host plugin`: adapters, as files and as they are in force; one file for each verb.
+//! `host plugin`: commands for adapters, one file for each verb.
 
 mod dry_run;
 mod dry_run_report;
@@ -23,40 +23,40 @@ use crate::config::Config;
 
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Verb {
-    /// List the adapter of every target: its file, and what is in force
+    /// List the adapter file and active adapter of each target
     List {
-        /// One JSON object instead of text
+        /// Print one JSON object
         #[arg(long)]
         json: bool,
     },
-    /// Show what a file is: its digest, world, imports and exports; needs no configuration
+    /// Show an adapter's digest, world, imports and exports
     Inspect(inspect::Arguments),
-    /// Fetch an adapter, find it right, and put it in place
+    /// Download, verify and install an adapter
     Install(install::Arguments),
-    /// Bring an adapter to an OCI registry; needs no configuration
+    /// Push an adapter to an OCI registry
     Push(push::Arguments),
-    /// Make a key to sign adapters with; needs no configuration
+    /// Make a key to sign adapters with
     Keygen(keygen::Arguments),
-    /// Sign an adapter; needs no configuration
+    /// Sign an adapter
     Sign(sign::Arguments),
-    /// Tell whether an adapter is signed by a trusted key, and is the pinned one
+    /// Verify an adapter's signature and pin
     Verify(verify::Arguments),
-    /// Begin an adapter: a folder that builds and passes `host plugin test` as it is; needs no configuration
+    /// Create an adapter project
     New(new::Arguments),
-    /// Try an adapter on private databases or a mock server, as its author would; needs no configuration
+    /// Test an adapter on private databases or a mock server
     Test(test::Arguments),
-    /// Show what would be sent of one patient, tried at the real targets; nothing of it stays there
+    /// Show what a delivery would send, and change nothing
     DryRun(dry_run::Arguments),
-    /// Show what happened to the adapters of each target: put in force, refused, rolled back
+    /// Show which adapters were activated or rolled back
     History(history::Arguments),
-    /// Go back to an adapter that was in force before, on every host
+    /// Activate an earlier adapter on every host
     Rollback(rollback::Rollback),
-    /// Look at the adapters' files again, also at one that was rolled back, on every host
+    /// Load adapter files again on every host
     Reload(rollback::Reload),
 }
 
 impl Verb {
-    /// Whether it is about a file alone, and reads no `host.toml`.
+    /// Whether the command reads `host.toml`.
     pub(super) fn needs_configuration(&self) -> bool {
         match self {
             Self::List { .. }
@@ -72,7 +72,7 @@ impl Verb {
     }
 }
 
-/// A verb that needs no configuration.
+/// Runs a command that needs no configuration.
 pub(super) async fn run_on_file(verb: Verb) -> Result<ExitCode, CliError> {
     match verb {
         Verb::Inspect(arguments) => inspect::run(&arguments).await,

@@ -1,7 +1,6 @@
-//! `host plugin new`: a folder with a whole adapter, which builds and passes `host plugin test` as it is.
+//! `host plugin new`: creates the project of an adapter, which builds and passes `host plugin test` as it is.
 //!
-//! The folder needs nothing of ours but this host: the interface and, for Rust, the SDK are written into it. What is written
-//! is in `project.rs`.
+//! The project holds the interface and, for Rust, the SDK, so that it needs only this host. `project.rs` has its files.
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -12,20 +11,20 @@ use crate::cli::error::CliError;
 use crate::cli::output;
 use crate::plugin::World;
 
-/// Letters of a name.
+/// The longest name of an adapter, in characters.
 const NAME_LENGTH_MAX: usize = 48;
 
 #[derive(Debug, clap::Args)]
 pub(in crate::cli) struct Arguments {
     /// The adapter's name: lower-case letters, digits and `-`
     name: String,
-    /// What kind of target it is for
+    /// Write it for this kind of target
     #[arg(long, value_enum)]
     world: WorldName,
-    /// What it is written in
+    /// Write it in this language
     #[arg(long, value_enum)]
     lang: Language,
-    /// The folder to make; the adapter's name when left out
+    /// Make this folder instead of one with the name
     #[arg(long, value_name = "FOLDER")]
     path: Option<PathBuf>,
 }
@@ -53,7 +52,10 @@ pub(in crate::cli) fn run(arguments: &Arguments) -> Result<ExitCode, CliError> {
     let folder = arguments.path.clone().unwrap_or_else(|| PathBuf::from(name));
     let failed = |path: &Path, error: &std::io::Error| CliError::Failed(format!("{}: {error}", path.display()));
     if std::fs::read_dir(&folder).is_ok_and(|mut entries| entries.next().is_some()) {
-        return Err(CliError::Usage(format!("{} is not empty: name another folder with --path", folder.display())));
+        return Err(CliError::Usage(format!(
+            "{} is not empty; fix: name another folder with --path",
+            folder.display()
+        )));
     }
     for (path, text) in project::files(name, world, arguments.lang) {
         let path = folder.join(path);
@@ -74,7 +76,7 @@ fn is_name(name: &str) -> bool {
         && name.chars().all(|letter| letter.is_ascii_lowercase() || letter.is_ascii_digit() || letter == '-')
 }
 
-/// Never over a file that is there.
+/// Writes a file; never replaces one.
 fn write(path: &Path, text: &str) -> std::io::Result<()> {
     if let Some(folder) = path.parent() {
         std::fs::create_dir_all(folder)?;

@@ -1,18 +1,17 @@
-//! What a new adapter's folder holds: the examples of `plugins/examples/`, by another name, with all that they need.
+//! The files of a new adapter's project: an example of `plugins/examples/` under another name, with all that it needs.
 //!
-//! Pure: texts in, texts out. An example's own name stands for the adapter's, so that what is generated is what the tests
-//! build and try.
+//! It does no I/O. The tests build and run the examples, and the project differs from its example by the name only.
 
 use crate::plugin::World;
 
-/// A language that adapters can be begun in.
+/// A language of new adapters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub(super) enum Language {
-    /// With the SDK, a component of some 150 kB
+    /// With the SDK; a component of about 150 kB
     Rust,
-    /// With componentize-py, a component of some 18 MB
+    /// With componentize-py; about 18 MB
     Python,
-    /// With componentize-js, a component of some 13 MB
+    /// With componentize-js; about 13 MB
     #[value(name = "javascript")]
     JavaScript,
 }
@@ -64,7 +63,7 @@ publish = false
 patient-payload = { path = "../patient-payload" }
 serde = { version = "1", features = ["derive"] }
 serde_json = "1"
-wit-bindgen = "0.61"
+wit-bindgen = "0.60"
 "#;
 
 const PATIENT_MANIFEST: &str = r#"# A patient in the outbox, and its rules; the SDK hands it on.
@@ -183,7 +182,8 @@ fn component_folder(language: Language) -> &'static str {
     }
 }
 
-/// The component's file. Cargo writes underscores for the hyphens of a crate's name; the other tools take the name as it is.
+/// The component's file. Cargo writes underscores for the hyphens of a crate's name; the other tools take the name as
+/// it is.
 fn component_file(name: &str, language: Language) -> String {
     match language {
         Language::Rust => format!("{}.wasm", name.replace('-', "_")),
@@ -212,8 +212,8 @@ fn readme(name: &str, world: World, language: Language) -> String {
     };
     format!(
         "# The adapter {name}\n\nBuild it and try it:\n\n    {commands}\n\n\
-         `host plugin test` tries it on a private database or a mock server; each line that fails says what to mend.\n\
-         The contract is in `wit/`: every record, field and failure is described where it stands.\n\n\
+         `host plugin test` runs it on a private database or a mock server; each failed line says what to fix.\n\
+         The contract is in `wit/`: every record, field and failure is described there.\n\n\
          ## Use it\n\nCopy the component, `{folder}{file}`, into the folder of adapters, and add a target to `host.toml`:\n\n\
          ```toml\n[targets.{name}]\nadapter = \"{file}\"\n{target}```\n\n\
          `host check` looks at the target through it, `host run` delivers.\n"

@@ -1,4 +1,4 @@
-//! `host plugin push`: brings an adapter, with the signature that lies beside it, to an OCI registry.
+//! `host plugin push`: pushes an adapter and its signature file to an OCI registry.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -15,29 +15,29 @@ use crate::plugin::Runtime;
 pub(in crate::cli) struct Arguments {
     /// The component's file
     file: PathBuf,
-    /// `oci://REGISTRY/REPOSITORY:TAG`
+    /// The reference, oci://REGISTRY/REPOSITORY:TAG
     to: String,
     #[command(flatten)]
     registry_auth: RegistryAuthArguments,
-    /// One JSON object instead of text
+    /// Print one JSON object
     #[arg(long)]
     json: bool,
 }
 
-/// Needs no configuration: who releases an adapter has none.
+/// Needs no configuration: a machine that releases adapters has none.
 pub(super) async fn run(arguments: &Arguments) -> Result<ExitCode, CliError> {
     let usage = || CliError::Usage(format!("{}: push to oci://REGISTRY/REPOSITORY:TAG", arguments.to));
     let Source::Registry(reference) = Source::parse(&arguments.to)? else { return Err(usage()) };
     if reference.digest().is_some() {
         return Err(usage());
     }
-    let peer = arguments.registry_auth.read()?;
+    let registry = arguments.registry_auth.read()?;
     let source = Source::File(arguments.file.clone());
     let name = source.default_name()?;
-    let fetched = distribution::fetch(&source, None, &peer).await?;
+    let fetched = distribution::fetch(&source, None, &registry).await?;
     let (inspection, bytes) = Runtime::inspect_bytes(&source.to_string(), fetched.bytes).await?;
     let is_signed = fetched.signature.is_some();
-    let digest = distribution::push(&reference, &name, bytes, &inspection, fetched.signature, &peer).await?;
+    let digest = distribution::push(&reference, &name, bytes, &inspection, fetched.signature, &registry).await?;
     let by_digest = format!("oci://{}/{}@{digest}", reference.registry(), reference.repository());
     if arguments.json {
         output::json(&json!({
@@ -50,7 +50,7 @@ pub(super) async fn run(arguments: &Arguments) -> Result<ExitCode, CliError> {
     } else {
         let signature = if is_signed { "with its signature" } else { "without a signature" };
         output::line(&format!("pushed {} {signature}", arguments.to));
-        output::line(&format!("install it, and nothing else, by {by_digest}"));
+        output::line(&format!("to install exactly this adapter: {by_digest}"));
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -1,5 +1,5 @@
-//! Who we are at a registry, and by which authorities we know it, as `install` and `push` take it. A secret comes from a file
-//! or a variable, never from the command line, where every user of the machine could read it.
+//! Credentials for a registry and its certificate authorities, for `install` and `push`. A secret comes from a file or
+//! a variable, never from the command line, where every user of the machine could read it.
 
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
@@ -19,22 +19,22 @@ const TOKEN_VARIABLE: &str = "HOST_REGISTRY_TOKEN";
 
 #[derive(Debug, clap::Args)]
 pub(super) struct RegistryAuthArguments {
-    /// The user at the registry; the password is in `HOST_REGISTRY_PASSWORD` unless --password-file is given
-    #[arg(long, env = "HOST_REGISTRY_USER")]
+    /// Log in as this user, with HOST_REGISTRY_PASSWORD
+    #[arg(long, env = "HOST_REGISTRY_USER", hide_env_values = true)]
     user: Option<String>,
-    /// A file with the password
+    /// Read the password from this file
     #[arg(long, value_name = "FILE", requires = "user")]
     password_file: Option<PathBuf>,
-    /// A file with a token that the registry takes as it is, instead of user and password; else `HOST_REGISTRY_TOKEN`
+    /// Send the token in this file (or HOST_REGISTRY_TOKEN)
     #[arg(long, value_name = "FILE", conflicts_with = "password_file")]
     token_file: Option<PathBuf>,
-    /// Certificate authorities in PEM, trusted for this source instead of the system's
-    #[arg(long, value_name = "FILE", env = "HOST_REGISTRY_CA")]
+    /// Trust these authorities (PEM), not the system's
+    #[arg(long, value_name = "FILE", env = "HOST_REGISTRY_CA", hide_env_values = true)]
     ca: Option<PathBuf>,
 }
 
 impl RegistryAuthArguments {
-    /// Nobody in particular, where neither user nor token is given.
+    /// Reads the files. Without user and token the access is anonymous.
     pub(super) fn read(&self) -> Result<RegistryClient, CliError> {
         let authorities = self.ca.as_deref().map(authorities).transpose()?;
         Ok(RegistryClient { auth: self.account()?, authorities })
@@ -48,7 +48,9 @@ impl RegistryAuthArguments {
             let password = match &self.password_file {
                 Some(path) => secret_in(path, "password")?,
                 None => secret_of(PASSWORD_VARIABLE).ok_or_else(|| {
-                    CliError::Usage(format!("--user needs a password: set {PASSWORD_VARIABLE}, or say --password-file"))
+                    CliError::Usage(format!(
+                        "--user needs a password; fix: set {PASSWORD_VARIABLE} or add --password-file"
+                    ))
                 })?,
             };
             return Ok(Some(RegistryAuth::User { user: user.clone(), password }));
@@ -65,7 +67,7 @@ fn authorities(path: &Path) -> Result<Authorities, CliError> {
 
 fn secret_in(path: &Path, kind: &str) -> Result<Secret, CliError> {
     let mut text = String::new();
-    // A pipe is right here: it is this command's own.
+    // A pipe is allowed: the operator passes it to this command.
     std::fs::File::open(path)
         .and_then(|file| file.take(SECRET_BYTES_MAX).read_to_string(&mut text))
         .map_err(|error| CliError::Usage(format!("cannot read the {kind} in {}: {error}", path.display())))?;

@@ -1,6 +1,6 @@
-//! `host plugin rollback` and `host plugin reload`: a person decides which adapter is used.
+//! `host plugin rollback` and `host plugin reload`: an operator decides which adapter is active.
 //!
-//! Both write a wish into the store; the hosts that run on it follow within a second or two.
+//! Both write the desired state to the store. Running hosts follow within two seconds.
 
 use std::process::ExitCode;
 
@@ -11,17 +11,17 @@ use crate::store::{AdapterEvent, AdapterEventKind, AdapterRecord, Store};
 
 #[derive(Debug, clap::Args)]
 pub(in crate::cli) struct Rollback {
-    /// The target
+    /// Roll back this target
     #[arg(long)]
     target: String,
-    /// The digest to go back to, or its first digits; without it the last adapter that worked
+    /// Activate the adapter whose digest begins like this
     #[arg(long, value_name = "SHA256")]
     to: Option<String>,
 }
 
 #[derive(Debug, clap::Args)]
 pub(in crate::cli) struct Reload {
-    /// Only of this target
+    /// Select this target only
     #[arg(long)]
     target: Option<String>,
 }
@@ -31,17 +31,17 @@ pub(super) async fn rollback(config: &Config, arguments: &Rollback) -> Result<Ex
     wiring::target_config(config, target)?;
     let store = wiring::migrated_store(config).await?;
     let desired = store.desired_state(target).await?;
-    let Some(in_force) = desired.adapter_sha256 else {
-        return Err(CliError::Failed(format!("no adapter was put in force at target `{target}` yet")));
+    let Some(active) = desired.adapter_sha256 else {
+        return Err(CliError::Failed(format!("no adapter was activated at target `{target}` yet")));
     };
-    let chosen = chosen(&store, target, &in_force, arguments.to.as_deref()).await?;
+    let chosen = chosen(&store, target, &active, arguments.to.as_deref()).await?;
     if store.adapter_bytes(&chosen.sha256).await?.is_none() {
         return Err(CliError::Failed(format!(
             "the store no longer holds sha256:{}: put its file back in place instead",
             chosen.sha256
         )));
     }
-    let news = AdapterEvent {
+    let event = AdapterEvent {
         target,
         name: chosen.name.as_deref().unwrap_or_default(),
         version: chosen.version.as_deref().unwrap_or_default(),
@@ -49,33 +49,35 @@ pub(super) async fn rollback(config: &Config, arguments: &Rollback) -> Result<Ex
         reason: Some("by a person"),
         host: "command line",
     };
-    if !store.roll_adapter_back(&in_force, &news).await? {
-        return Err(CliError::Failed("another adapter was put in force meanwhile: look again".to_owned()));
+    if !store.roll_adapter_back(&active, &event).await? {
+        return Err(CliError::Failed("another adapter was activated meanwhile; fix: run the command again".to_owned()));
     }
-    output::line(&format!("target {target} goes back to {} {} sha256:{}", news.name, news.version, news.sha256));
+    output::line(&format!("target {target} rolls back to {} {} sha256:{}", event.name, event.version, event.sha256));
     say_who_follows(&store).await?;
     Ok(ExitCode::SUCCESS)
 }
 
-/// The adapter to go back to: one that was in force before. Unless it is named, it is the last one that was not rolled back.
-async fn chosen(store: &Store, target: &str, in_force: &str, to: Option<&str>) -> Result<AdapterRecord, CliError> {
+/// The earlier adapter to activate: the named one, or the last one that was not rolled back.
+async fn chosen(store: &Store, target: &str, active: &str, to: Option<&str>) -> Result<AdapterRecord, CliError> {
     let history = store.adapter_history(Some(target), 1_000).await?;
     let Some(digits) = to.map(|digits| digits.trim_start_matches("sha256:")) else {
-        return last_that_worked(&history, in_force).cloned().ok_or_else(|| {
+        return last_that_worked(&history, active).cloned().ok_or_else(|| {
             CliError::Failed(format!(
                 "no other adapter has worked at target `{target}`: see `host plugin history`; `--to` names one all the same"
             ))
         });
     };
-    let was_in_force = |record: &AdapterRecord| record.event != AdapterEventKind::Refused && record.sha256 != in_force;
-    history.into_iter().find(|record| was_in_force(record) && record.sha256.starts_with(digits)).ok_or_else(|| {
-        CliError::Failed(format!("no such adapter was in force at target `{target}`: see `host plugin history`"))
+    let was_active = |record: &AdapterRecord| record.event != AdapterEventKind::Refused && record.sha256 != active;
+    history.into_iter().find(|record| was_active(record) && record.sha256.starts_with(digits)).ok_or_else(|| {
+        CliError::Failed(format!(
+            "no such adapter was active at target `{target}`; fix: choose one of `host plugin history`"
+        ))
     })
 }
 
-/// Of a history, newest first: the adapter that was in force last before this one, without those that were rolled back. One that
-/// was put in force again after that counts as well.
-fn last_that_worked<'a>(history: &'a [AdapterRecord], in_force: &str) -> Option<&'a AdapterRecord> {
+/// The adapter that was active before this one, in a history that begins with the newest event. It skips adapters that
+/// were rolled back, unless they were activated again after that.
+fn last_that_worked<'a>(history: &'a [AdapterRecord], active: &str) -> Option<&'a AdapterRecord> {
     let mut worked: Vec<&AdapterRecord> = Vec::new();
     let mut current: Option<&AdapterRecord> = None;
     for record in history.iter().rev().filter(|record| record.event != AdapterEventKind::Refused) {
@@ -88,7 +90,7 @@ fn last_that_worked<'a>(history: &'a [AdapterRecord], in_force: &str) -> Option<
         worked.push(record);
         current = Some(record);
     }
-    worked.into_iter().rev().find(|record| record.sha256 != in_force)
+    worked.into_iter().rev().find(|record| record.sha256 != active)
 }
 
 pub(super) async fn reload(config: &Config, arguments: &Reload) -> Result<ExitCode, CliError> {
@@ -99,7 +101,7 @@ pub(super) async fn reload(config: &Config, arguments: &Reload) -> Result<ExitCo
     };
     for name in names {
         store.request_reload(name).await?;
-        output::line(&format!("target {name}: its adapter's file is looked at again"));
+        output::line(&format!("target {name}: its adapter's file is loaded again"));
     }
     say_who_follows(&store).await?;
     Ok(ExitCode::SUCCESS)
@@ -107,7 +109,7 @@ pub(super) async fn reload(config: &Config, arguments: &Reload) -> Result<ExitCo
 
 async fn say_who_follows(store: &Store) -> Result<(), CliError> {
     if store.other_hosts("command line").await? == 0 {
-        output::line("no host runs on this store: the next one that starts will do it");
+        output::line("no host runs on this store; the next one that starts does it");
     }
     Ok(())
 }
@@ -145,7 +147,7 @@ mod tests {
                 "a",
                 Some("z"),
             ),
-            ("a refused one was never in force", &[("a", InForce), ("c", Refused)], "a", None),
+            ("a rejected one was never active", &[("a", InForce), ("c", Refused)], "a", None),
             (
                 "twice by an operator",
                 &[("y", InForce), ("z", InForce), ("a", InForce), ("z", RolledBack)],
@@ -153,16 +155,16 @@ mod tests {
                 Some("y"),
             ),
             (
-                "one that was put in force again and replaced",
+                "one that was activated again and replaced",
                 &[("a", InForce), ("b", InForce), ("a", RolledBack), ("b", InForce), ("c", InForce)],
                 "c",
                 Some("b"),
             ),
             ("nothing before", &[("a", InForce)], "a", None),
         ];
-        for (case, events, in_force, expected) in cases {
+        for (case, events, active, expected) in cases {
             let history = history(events);
-            let found = last_that_worked(&history, in_force).map(|record| record.sha256.as_str());
+            let found = last_that_worked(&history, active).map(|record| record.sha256.as_str());
             assert_eq!(found, expected, "{case}");
         }
     }

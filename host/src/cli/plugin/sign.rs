@@ -1,4 +1,4 @@
-//! `host plugin sign`: writes the signature of a file beside it, as `FILE.minisig`.
+//! `host plugin sign`: writes the signature of a file to `FILE.minisig`.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -12,7 +12,7 @@ use crate::distribution::{DistributionError, SigningKey, signature_path};
 pub(in crate::cli) struct Arguments {
     /// The component's file
     file: PathBuf,
-    /// The secret key's file
+    /// Sign with this secret key
     #[arg(long, value_name = "FILE")]
     key: PathBuf,
 }
@@ -27,8 +27,8 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, CliError> {
         .map_err(failed("read", &arguments.file))?;
     let name = arguments.file.file_name().unwrap_or_default().to_string_lossy();
     let seconds = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
-    let beside = signature_path(&arguments.file);
-    std::fs::write(&beside, key.sign(&bytes, &name, seconds)).map_err(failed("write", &beside))?;
-    output::line(&format!("signed by key {}: {}", key.id_text(), beside.display()));
+    let signature_file = signature_path(&arguments.file);
+    std::fs::write(&signature_file, key.sign(&bytes, &name, seconds)).map_err(failed("write", &signature_file))?;
+    output::line(&format!("signed by key {}: {}", key.id_text(), signature_file.display()));
     Ok(ExitCode::SUCCESS)
 }

@@ -21,28 +21,28 @@ const TEXT_BYTES_MAX: u64 = 16 << 20;
 pub(in crate::cli) struct Arguments {
     /// The component's file
     file: PathBuf,
-    /// SQL that makes the target's tables in each private database; statements end with `;` at the end of a line
+    /// Make the target's tables with this SQL file
     #[arg(long, value_name = "FILE")]
     setup: Option<PathBuf>,
-    /// Also try it on this server: `mysql://...` or `postgres://.../DATABASE`; a private database is made there and removed
+    /// Test on this server too (mysql://, postgres://)
     #[arg(long, value_name = "URL")]
     database: Vec<url::Url>,
-    /// Leave SQLite out, for an adapter whose target is another database
+    /// Skip SQLite
     #[arg(long, requires = "database")]
     no_sqlite: bool,
-    /// What `[targets.NAME.settings]` would hold, as a TOML file
+    /// Read the adapter's settings from this TOML file
     #[arg(long, value_name = "FILE", conflicts_with = "target")]
     settings: Option<PathBuf>,
-    /// What the mock server answers, for an adapter of a service of another shape, as a TOML file
+    /// Read the mock server's answers from this TOML file
     #[arg(long, value_name = "FILE")]
     answers: Option<PathBuf>,
-    /// Take settings, limits and grants from this target of the configuration; nothing is sent to it
+    /// Use this target's settings, limits and grants
     #[arg(long, value_name = "NAME")]
     target: Option<String>,
-    /// Where compiled adapters are kept; without it, it is compiled anew
+    /// Cache compiled adapters in this folder
     #[arg(long, value_name = "FOLDER")]
     cache: Option<PathBuf>,
-    /// One JSON object instead of text
+    /// Print one JSON object
     #[arg(long)]
     json: bool,
 }

@@ -1,4 +1,4 @@
-//! `host plugin verify`: whether a file is signed by a trusted key, and is the one that is pinned.
+//! `host plugin verify`: verifies a file's signature by a trusted key, and its pin.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -13,16 +13,16 @@ use crate::distribution::{self, DistributionError, RegistryClient, Source, Trust
 pub(in crate::cli) struct Arguments {
     /// The component's file
     file: PathBuf,
-    /// The file with its signature, when it is not beside it
+    /// Read the signature from this file
     #[arg(long, value_name = "FILE")]
     signature: Option<PathBuf>,
-    /// The public key (56 characters, or its .pub file) instead of those in the configuration
+    /// Trust this public key (56 characters or .pub file)
     #[arg(long, value_name = "KEY")]
     key: Option<String>,
 }
 
 impl Arguments {
-    /// With a key of its own no configuration is read, and no pin is looked at.
+    /// With `--key` it reads neither configuration nor pins.
     pub(super) fn needs_configuration(&self) -> bool {
         self.key.is_none()
     }
@@ -36,7 +36,7 @@ pub(super) async fn run(config: Option<&Config>, arguments: &Arguments) -> Resul
     };
     if keys.is_empty() {
         return Err(CliError::Usage(
-            "no key is trusted: name one with --key, or in [plugins] trusted_keys of the configuration".to_owned(),
+            "no key is trusted; fix: add --key, or [plugins] trusted_keys to the configuration".to_owned(),
         ));
     }
     let name = arguments.file.display().to_string();
@@ -44,14 +44,14 @@ pub(super) async fn run(config: Option<&Config>, arguments: &Arguments) -> Resul
         Source::File(_) => Ok(source),
         _ => Err(DistributionError::Source {
             text: name.clone(),
-            reason: "is no file; install verifies by itself".to_owned(),
+            reason: "is not a file; `host plugin install` verifies on its own".to_owned(),
         }),
     })?;
     let fetched = distribution::fetch(&source, arguments.signature.as_deref(), &RegistryClient::default()).await?;
     let expected = signature_path(&arguments.file);
     let signature = fetched
         .signature
-        .ok_or_else(|| CliError::Plugin(format!("{name} has no signature: {} is not there", expected.display())))?;
+        .ok_or_else(|| CliError::Plugin(format!("{name} has no signature; fix: put it at {}", expected.display())))?;
     let signed = TrustedKeys::parse(&keys)?.verify(&name, &fetched.bytes, &signature)?;
     if let (Some(config), Source::File(path)) = (config, &source) {
         wiring::trust(config)?.check_pin(path, &fetched.bytes)?;
@@ -65,12 +65,13 @@ pub(super) async fn run(config: Option<&Config>, arguments: &Arguments) -> Resul
     Ok(ExitCode::SUCCESS)
 }
 
-/// The key itself, or the second line of its file.
+/// The key as given, or the second line of the file that is named.
 fn public_key(text: &str) -> Result<String, CliError> {
     if text.len() == 56 && !text.contains('.') {
         return Ok(text.to_owned());
     }
-    let file = crate::files::read_text(std::path::Path::new(text), 64 << 10)
-        .map_err(|error| CliError::Usage(format!("--key {text}: no key of 56 characters, and as a file: {error}")))?;
+    let file = crate::files::read_text(std::path::Path::new(text), 64 << 10).map_err(|error| {
+        CliError::Usage(format!("--key {text}: not a key of 56 characters, and not a readable file: {error}"))
+    })?;
     Ok(file.lines().nth(1).unwrap_or_default().trim().to_owned())
 }

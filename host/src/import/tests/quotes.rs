@@ -119,7 +119,7 @@ fn quotes_are_read_as_they_were_said_to_be_written_and_never_guessed() {
         }
     };
     assert_eq!(family(r#""O""Neil""#, Quotes::Doubled), "O\"Neil");
-    assert!(family(r#""O\"Neil""#, Quotes::Doubled).starts_with("2 text stands behind a closing quote;"));
+    assert!(family(r#""O\"Neil""#, Quotes::Doubled).starts_with("2 text follows a closing quote;"));
     assert!(family(r#" "Kim""#, Quotes::Doubled).starts_with("2 a quote stands inside a cell"));
     assert!(family(r#"O"Neil"#, Quotes::Doubled).starts_with("2 a quote stands inside a cell"));
     assert_eq!(family(r#""O\"Neil""#, Quotes::Backslash), "O\"Neil");

@@ -1,4 +1,5 @@
-//! `private_key_jwt`: a short statement of who the host is, signed with its private key (RFC 7523, SMART Backend Services).
+//! `private_key_jwt`: a short statement of who the host is, signed with its private key (RFC 7523, SMART Backend
+//! Services).
 //!
 //! RS384 for an RSA key, ES384 for one on P-384; the key itself says which. The signing is ring's.
 

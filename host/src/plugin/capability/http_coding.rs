@@ -1,7 +1,7 @@
 //! Answers that come compressed: gzip and deflate are read, whether asked for or not; anything else is refused by name.
 //!
-//! What is unpacked is counted, never what came over the wire: an answer that unpacks to more than its limit is refused before
-//! more of it is in memory.
+//! What is unpacked is counted, never what came over the wire: an answer that unpacks to more than its limit is refused
+//! before more of it is in memory.
 
 use std::io::{self, Write};
 

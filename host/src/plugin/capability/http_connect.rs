@@ -1,7 +1,7 @@
 //! Connections to a target: who may be dialled is checked, connecting has an end, and a connection can be told to stop.
 //!
-//! A connection counts what it reads, and refuses to read on once it was told to: the parser above it takes interim heads
-//! without end.
+//! A connection counts what it reads, and refuses to read on once it was told to: the parser above it takes interim
+//! heads without end.
 
 use std::error::Error;
 use std::future::Future;

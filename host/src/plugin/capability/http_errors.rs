@@ -1,4 +1,5 @@
-//! What the HTTP client's errors are in the words of `wasi:http`. Only the kind is passed on, never the client's own words.
+//! What the HTTP client's errors are in the words of `wasi:http`. Only the kind is passed on, never the client's own
+//! words.
 
 use wasmtime_wasi_http::Error;
 

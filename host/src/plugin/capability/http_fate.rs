@@ -1,8 +1,8 @@
-//! What became of the HTTP requests of a batch: whether one that may write was sent and has no answer, and whether one timed
-//! out.
+//! What became of the HTTP requests of a batch: whether one that may write was sent and has no answer, and whether one
+//! timed out.
 //!
-//! The caller shares it with the call, so that it can be read after a call was dropped half-way. It only counts; what follows
-//! from a request in doubt is decided by whoever holds the lease.
+//! The caller shares it with the call, so that it can be read after a call was dropped half-way. It only counts; what
+//! follows from a request in doubt is decided by whoever holds the lease.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -34,8 +34,8 @@ impl RequestFates {
 
     /// A request that may write is about to be sent.
     ///
-    /// It is counted before the lease is asked for: a caller that finds nothing unanswered and gives the lease up can then be
-    /// sure that the lease refuses the request.
+    /// It is counted before the lease is asked for: a caller that finds nothing unanswered and gives the lease up can
+    /// then be sure that the lease refuses the request.
     pub(super) fn sending(&self) -> Unanswered {
         self.0.unanswered.fetch_add(1, Ordering::AcqRel);
         Unanswered(self.clone())
@@ -57,9 +57,9 @@ impl Unanswered {
     }
 }
 
-/// Whether an answer may come from something before the server (a proxy, a load balancer, a content network) that gave up waiting:
-/// the server behind it may go on working. A 503 in the very format that was asked for is the server's own: nothing before it
-/// speaks that.
+/// Whether an answer may come from something before the server (a proxy, a load balancer, a content network) that gave
+/// up waiting: the server behind it may go on working. A 503 in the very format that was asked for is the server's own:
+/// nothing before it speaks that.
 pub(super) fn may_be_a_gateways_word(
     status: StatusCode,
     asked: Option<&HeaderValue>,

@@ -97,9 +97,9 @@ impl Prefix {
     }
 }
 
-/// A path that a server could read in another way than it is written: dot segments, also encoded, padded or with parameters;
-/// encoded or doubled separators; control characters; bytes that are no characters, as the longer forms of `.` and `/` are;
-/// characters that some servers take for `.`, `/` or `\`.
+/// A path that a server could read in another way than it is written: dot segments, also encoded, padded or with
+/// parameters; encoded or doubled separators; control characters; bytes that are no characters, as the longer forms of
+/// `.` and `/` are; characters that some servers take for `.`, `/` or `\`.
 fn is_ambiguous(path: &str) -> bool {
     let Some(decoded) = decoded(path) else { return true };
     path.contains('\\') || path.contains("//") || decoded.chars().any(char::is_control) || {

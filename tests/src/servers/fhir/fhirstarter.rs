@@ -1,4 +1,5 @@
-//! Owns `FHIRStarter`, in a Python environment under `target/fhirstarter/`; its main is `tests/servers/fhirstarter/server.py`.
+//! Owns `FHIRStarter`, in a Python environment under `target/fhirstarter/`; its main is
+//! `tests/servers/fhirstarter/server.py`.
 
 use std::path::Path;
 

@@ -1,7 +1,7 @@
 //! Owns HAPI FHIR's JPA server, built by Maven from `tests/servers/hapi/` into `target/hapi/`.
 //!
-//! The version is the one that `docker-compose.dev.yml` starts. It is built once; a changed source builds it anew. It keeps
-//! its data in memory, or in a PostgreSQL database that its caller names, where they outlast it.
+//! The version is the one that `docker-compose.dev.yml` starts. It is built once; a changed source builds it anew. It
+//! keeps its data in memory, or in a PostgreSQL database that its caller names, where they outlast it.
 
 use std::{
     fs::{self, File},

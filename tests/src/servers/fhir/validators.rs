@@ -1,5 +1,6 @@
-//! Owns asking validators that others wrote whether resources are FHIR R4: `fhir.resources` and the R4 JSON schema (through
-//! `tests/servers/fhirstarter/validate.py`), HAPI's strict parser and its validator (`tests/servers/hapi/.../Validate.java`).
+//! Owns asking validators that others wrote whether resources are FHIR R4: `fhir.resources` and the R4 JSON schema
+//! (through `tests/servers/fhirstarter/validate.py`), HAPI's strict parser and its validator
+//! (`tests/servers/hapi/.../Validate.java`).
 //!
 //! They have no definitions of US Core and KR Core; what those ask for is judged by rules beside the test.
 

@@ -1,7 +1,7 @@
 //! One store under the run: it does an operation and says what came of it in words that every store must say alike.
 //!
-//! Numbers that a database gives (of changes, of leases) are named by the order in which they came to be; random things (ids
-//! of events) are left out.
+//! Numbers that a database gives (of changes, of leases) are named by the order in which they came to be; random things
+//! (ids of events) are left out.
 
 use host::domain::change::{Failure, FailureKind, Receipt};
 use host::domain::conflict::Resolution;

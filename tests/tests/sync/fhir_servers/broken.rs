@@ -1,7 +1,7 @@
 //! What must hold on every FHIR server while hosts die, connections break and answers do not come.
 //!
-//! A request whose answer never came may still be worked on: the hosts wait `in_doubt_ms` before they look and go on. Here
-//! that is short, and nothing that is held back arrives later than that.
+//! A request whose answer never came may still be worked on: the hosts wait `in_doubt_ms` before they look and go on.
+//! Here that is short, and nothing that is held back arrives later than that.
 
 use std::time::Duration;
 
@@ -61,8 +61,8 @@ pub(crate) fn hosts_that_are_killed_double_nothing(server: &Server) {
     assert_once(server, &host, &ids, "Busan");
 }
 
-/// Runs a host while `disturb` does something to the connections, until everything is delivered. Gives back the host for newer
-/// states in the middle of it.
+/// Runs a host while `disturb` does something to the connections, until everything is delivered. Gives back the host
+/// for newer states in the middle of it.
 fn disturbed(
     server: &Server,
     prefix: &str,
@@ -94,8 +94,8 @@ fn held(proxy: &Proxy, host: &Host, running: &mut RunningHost) -> bool {
     is_held()
 }
 
-/// As long as a network or a server may take that is slower than the host waits (`timeout_ms`), and not slower than the host
-/// reckons with (`in_doubt_ms`).
+/// As long as a network or a server may take that is slower than the host waits (`timeout_ms`), and not slower than the
+/// host reckons with (`in_doubt_ms`).
 fn let_the_host_give_up() {
     std::thread::sleep(Duration::from_millis(4_500));
 }

@@ -1,4 +1,5 @@
-//! That independent validators, and the rules of US Core and KR Core, take every kind of resource that the adapter writes.
+//! That independent validators, and the rules of US Core and KR Core, take every kind of resource that the adapter
+//! writes.
 
 use serde_json::{Value, json};
 use tests::environment::Backend;
@@ -113,8 +114,8 @@ fn list<'a>(value: &'a Value, element: &str) -> &'a [Value] {
     value[element].as_array().map_or(&[], Vec::as_slice)
 }
 
-/// What US Core's Patient asks for (StructureDefinition/us-core-patient, 3.1.1 to 7.0.0): the elements with a lower bound, and
-/// the shape of its two extensions (us-core-race, us-core-ethnicity).
+/// What US Core's Patient asks for (StructureDefinition/us-core-patient, 3.1.1 to 7.0.0): the elements with a lower
+/// bound, and the shape of its two extensions (us-core-race, us-core-ethnicity).
 fn us_core_problems(patient: &Value) -> Vec<String> {
     let mut problems = Vec::new();
     let mut need = |holds: bool, rule: &str| {
@@ -160,7 +161,8 @@ fn us_core_problems(patient: &Value) -> Vec<String> {
     problems
 }
 
-/// What KR Core's Patient asks for (StructureDefinition/krcore-patient): `identifier` 1..*, `name` 1..*, `name.text` 1..1.
+/// What KR Core's Patient asks for (StructureDefinition/krcore-patient): `identifier` 1..*, `name` 1..*, `name.text`
+/// 1..1.
 fn kr_core_problems(patient: &Value) -> Vec<String> {
     let mut problems = Vec::new();
     for (holds, rule) in [

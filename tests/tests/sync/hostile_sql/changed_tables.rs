@@ -5,7 +5,8 @@ use tests::environment::Backend;
 
 use super::bench::{Bench, Fate};
 
-/// The host remembers a table's columns. Then the column goes, and a function of its name comes, which PostgreSQL would call.
+/// The host remembers a table's columns. Then the column goes, and a function of its name comes, which PostgreSQL would
+/// call.
 #[tokio::test]
 async fn hostile_function_in_the_place_of_a_dropped_column_is_not_called() {
     let Some(database) = Database::fresh(Backend::Postgres).await.expect("database") else { return };

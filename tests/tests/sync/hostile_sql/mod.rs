@@ -1,5 +1,6 @@
 //! Hostile SQL against the real servers, whose own grants are the judge: the database user may do what the adapter was
-//! granted and no more, so that whatever the guard lets through beyond that is denied by the server, and the test fails.
+//! granted and no more, so that whatever the guard lets through beyond that is denied by the server, and the test
+//! fails.
 
 mod attacks;
 mod bench;

@@ -1,4 +1,5 @@
-//! What the catalogue says that the database user may do, on the real servers: `host check` warns of what goes beyond the grants.
+//! What the catalogue says that the database user may do, on the real servers: `host check` warns of what goes beyond
+//! the grants.
 
 use host::database::PrivilegeOn;
 use tests::database::execute;

@@ -1,4 +1,5 @@
-//! Attacks that went through an earlier guard, with their kin: each is refused, or sent in a form in which it does no harm.
+//! Attacks that went through an earlier guard, with their kin: each is refused, or sent in a form in which it does no
+//! harm.
 
 use std::time::{Duration, Instant};
 

@@ -259,7 +259,8 @@ impl Lexer<'_> {
         }
     }
 
-    /// Whether PostgreSQL, too, ends the operator here: to it all of a row of such characters are one, except signs at its end.
+    /// Whether PostgreSQL, too, ends the operator here: to it all of a row of such characters are one, except signs at
+    /// its end.
     fn ends_here(&self, symbol: &str) -> bool {
         let is_operator = |text: &str| text.starts_with(|first: char| "+-*/<>=~!@#%^&|`".contains(first));
         if self.dialect != Dialect::Postgres || !is_operator(symbol) {

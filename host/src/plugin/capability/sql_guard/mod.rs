@@ -1,9 +1,9 @@
 //! Which SQL an adapter may run: one SELECT, or one INSERT, UPDATE or DELETE, on tables that were granted.
 //!
-//! The adapter's text is never sent. It is cut into tokens (`lexer.rs`), read into a tree that can hold nothing but what is
-//! allowed (`parser*.rs`, `tree.rs`, `words.rs`), judged (`resolve.rs`, `written.rs`), and written anew (`render*.rs`): what was judged is what
-//! runs. All of it is pure, takes time by the text's length, and recurses no deeper than `NESTING_MAX`. Reasons name tables, functions and
-//! places, never a literal.
+//! The adapter's text is never sent. It is cut into tokens (`lexer.rs`), read into a tree that can hold nothing but
+//! what is allowed (`parser*.rs`, `tree.rs`, `words.rs`), judged (`resolve.rs`, `written.rs`), and written anew
+//! (`render*.rs`): what was judged is what runs. All of it is pure, takes time by the text's length, and recurses no
+//! deeper than `NESTING_MAX`. Reasons name tables, functions and places, never a literal.
 
 mod lexer;
 mod parser;

@@ -1,8 +1,9 @@
-//! Writes a tree as the text that is sent: every name in quotes, every literal escaped, every word one of our own. Queries are in
-//! `render_query.rs`, expressions in `render_expression.rs`.
+//! Writes a tree as the text that is sent: every name in quotes, every literal escaped, every word one of our own.
+//! Queries are in `render_query.rs`, expressions in `render_expression.rs`.
 //!
-//! Literals stay literals. As parameters they would have a type of their own, which PostgreSQL resolves otherwise than a
-//! literal's. A text can be escaped for all three by doubling its quotes alone, since a backslash never gets here where it means something.
+//! Literals stay literals. As parameters they would have a type of their own, which PostgreSQL resolves otherwise than
+//! a literal's. A text can be escaped for all three by doubling its quotes alone, since a backslash never gets here
+//! where it means something.
 
 use super::tree::{Assignment, Conflict, ConflictTarget, Delete, Insert, Name, Query, Statement, Update};
 use crate::database::Dialect;

@@ -79,8 +79,8 @@ impl Writer {
         self.word("END");
     }
 
-    /// A function's name and the parenthesis after it, without a blank: MySQL would take another function otherwise. On PostgreSQL
-    /// with the schema of its own functions, unless it is a form of the grammar.
+    /// A function's name and the parenthesis after it, without a blank: MySQL would take another function otherwise. On
+    /// PostgreSQL with the schema of its own functions, unless it is a form of the grammar.
     pub(super) fn function(&mut self, name: &str, is_plain: bool) {
         self.word("");
         if self.dialect == Dialect::Postgres && is_plain && !words::is_form(name) {

@@ -1,8 +1,8 @@
-//! Judges a tree: which tables it reads and writes, whether they are granted, and that every name means to us what it means
-//! to the database.
+//! Judges a tree: which tables it reads and writes, whether they are granted, and that every name means to us what it
+//! means to the database.
 //!
-//! PostgreSQL calls a function by `alias.name` where the alias has no column of that name. So it is found out what each alias has, and
-//! what only the database can know is left as [`Wanted`], to be asked before the statement runs.
+//! PostgreSQL calls a function by `alias.name` where the alias has no column of that name. So it is found out what each
+//! alias has, and what only the database can know is left as [`Wanted`], to be asked before the statement runs.
 
 use std::collections::BTreeSet;
 use std::rc::Rc;

@@ -1,5 +1,5 @@
-//! Which name means what, and where: the queries that WITH named, and the sources in FROM with the columns that are known
-//! of them.
+//! Which name means what, and where: the queries that WITH named, and the sources in FROM with the columns that are
+//! known of them.
 
 use std::collections::{BTreeSet, HashMap};
 use std::rc::Rc;
@@ -121,8 +121,8 @@ impl Scopes {
         }
     }
 
-    /// Adds a source of the innermost level. On PostgreSQL an inner one may only hide an outer one that is the same: which of two is
-    /// meant depends there on rules of visibility that are not repeated here.
+    /// Adds a source of the innermost level. On PostgreSQL an inner one may only hide an outer one that is the same:
+    /// which of two is meant depends there on rules of visibility that are not repeated here.
     pub(super) fn add_source(&mut self, name: &Name, columns: Rc<Columns>) -> Verdict {
         self.spell(name)?;
         let key = self.key(name);

@@ -1,5 +1,6 @@
-//! The words that a statement may use: keywords, functions, types, and what a database says about its own tables. One list
-//! for each dialect, of what the database itself defines: a name that it does not know would be a routine of the target's.
+//! The words that a statement may use: keywords, functions, types, and what a database says about its own tables. One
+//! list for each dialect, of what the database itself defines: a name that it does not know would be a routine of the
+//! target's.
 //!
 //! Whatever stands in none of them may sleep, lock, read files, change the session, run text as SQL (PostgreSQL's
 //! `query_to_xml`), or be a routine that does anything at all.
@@ -21,7 +22,8 @@ const FUNCTIONS: &str = "abs avg coalesce concat concat_ws count cume_dist dense
 const NUMBERS: &str =
     "acos asin atan atan2 ceil ceiling cos degrees exp floor ln log mod pi power radians sin sqrt tan";
 
-/// Not `instr` and `replace`: SQLite cannot be stopped within a function, and theirs takes the square of a value's length.
+/// Not `instr` and `replace`: SQLite cannot be stopped within a function, and theirs takes the square of a value's
+/// length.
 const SQLITE: &str = "changes char date datetime format glob group_concat hex ifnull iif json json_array \
     json_array_length json_extract json_group_array json_group_object json_insert json_object json_patch json_quote \
     json_remove json_replace json_set json_type json_valid julianday last_insert_rowid like printf quote random sqlite_version strftime string_agg substr time timediff total total_changes typeof \

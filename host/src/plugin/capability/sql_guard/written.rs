@@ -106,8 +106,8 @@ impl Resolver<'_> {
         Ok(())
     }
 
-    /// Adds the sources of a write, and asks for the verb on those that it changes: each is one of them, by its very alias. No two
-    /// aliases differ in case alone, so that the server finds the same one whatever it makes of case.
+    /// Adds the sources of a write, and asks for the verb on those that it changes: each is one of them, by its very
+    /// alias. No two aliases differ in case alone, so that the server finds the same one whatever it makes of case.
     fn targets(&mut self, from: &[Joined], targets: &BTreeSet<Name>, verb: TableVerb) -> Verdict {
         let mut tables = BTreeMap::new();
         for joined in from {

@@ -1,10 +1,15 @@
-//! The layer rule of `host/src/lib.rs`: a module uses only what lies below it, and `plugin` and `store` never meet.
+//! Rules of the sources that no compiler checks. Here: the layers of `host/src/lib.rs` (a module uses only what is
+//! below it, and `plugin` and `store` never meet). Beside it: the frozen interface, the length of lines, the retired
+//! words.
 
-#[path = "architecture/circles.rs"]
 mod circles;
+mod interface;
+mod lines;
+mod words;
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use tests::environment::workspace;
 
@@ -44,6 +49,17 @@ const LAYERS: [(&str, &[&str]); 16] = [
     ),
     ("main", &["cli"]),
 ];
+
+/// The files below these folders that git knows, or would add, by name and path.
+fn tracked_files(below: &[&str]) -> Vec<(String, PathBuf)> {
+    let arguments = ["ls-files", "-z", "--cached", "--others", "--exclude-standard", "--"];
+    let listed = Command::new("git").args(arguments).args(below).current_dir(workspace()).output();
+    let listed = listed.expect("git lists the files");
+    assert!(listed.status.success(), "git ls-files failed: {}", String::from_utf8_lossy(&listed.stderr));
+    let names = String::from_utf8(listed.stdout).expect("names in UTF-8");
+    let names = names.split('\0').filter(|name| !name.is_empty());
+    names.map(|name| (name.to_owned(), workspace().join(name))).filter(|(_, path)| path.is_file()).collect()
+}
 
 /// The layers as `host/src/lib.rs` and docs/architecture.md show them: a line for each rank, the highest first.
 fn picture() -> Vec<String> {
@@ -119,69 +135,6 @@ fn every_layer_uses_only_what_lies_below() {
             let uses = format!("crate::{other}::");
             assert!(!text.contains(&uses), "{} uses {other}", path.display());
         }
-    }
-}
-
-/// The first name of each path behind `prefix`, also of those in braces: `super::a::B` and `super::{a::B, c}` give `a` and `c`.
-fn names_behind(text: &str, prefix: &str) -> Vec<String> {
-    let mut found = Vec::new();
-    for (at, _) in text.match_indices(prefix) {
-        let behind = &text[at + prefix.len()..];
-        let list = behind.strip_prefix('{').and_then(|list| Some(list.split_once(';')?.0)).unwrap_or(behind);
-        let (mut depth, mut begins) = (0, true);
-        for (index, character) in list.char_indices() {
-            if begins && (character.is_alphanumeric() || character == '_') {
-                let rest = list[index..].split(|one: char| !one.is_alphanumeric() && one != '_');
-                found.extend(rest.take(1).map(str::to_owned));
-                begins = false;
-            }
-            match character {
-                '{' => depth += 1,
-                '}' if depth == 0 => break,
-                '}' => depth -= 1,
-                ',' if depth == 0 => begins = true,
-                _ if list.len() == behind.len() && !begins => break,
-                _ => {}
-            }
-        }
-    }
-    found
-}
-
-/// The modules of a folder, each with those that it uses; a re-export of `mod.rs` counts as its module.
-fn modules_of(folder: &str) -> std::collections::BTreeMap<String, Vec<String>> {
-    let files: Vec<_> = all_sources().into_iter().filter(|(path, _)| path.starts_with(folder)).collect();
-    let stem = |path: &Path| path.file_stem().expect("a name").to_string_lossy().into_owned();
-    let root = &files.iter().find(|(path, _)| path.ends_with("mod.rs")).expect("mod.rs").1;
-    let exported = |name: &str| {
-        let exports = root.split("pub use ").skip(1).filter_map(|export| export.split_once(';')?.0.split_once("::"));
-        exports
-            .into_iter()
-            .find(|(_, names)| names.split(|one: char| !one.is_alphanumeric() && one != '_').any(|one| one == name))
-    };
-    let modules = files.iter().filter(|(path, _)| !path.ends_with("mod.rs"));
-    let known: Vec<_> = modules.clone().map(|(path, _)| stem(path)).collect();
-    let uses = |text: &str| {
-        let names = names_behind(text, "super::").into_iter().chain(names_behind(text, &format!("crate::{folder}::")));
-        let names = names.map(|name| exported(&name).map_or(name, |(module, _)| module.to_owned()));
-        names.filter(|name| known.contains(name)).collect()
-    };
-    modules.map(|(path, text)| (stem(path), uses(text))).collect()
-}
-
-#[test]
-fn no_two_files_of_these_folders_use_each_other_in_a_circle() {
-    for folder in ["sync", "target", "conformance"] {
-        let mut left = modules_of(folder);
-        assert!(left.values().map(Vec::len).sum::<usize>() >= left.len(), "{folder}: the uses were found");
-        // Whatever uses nothing that is left is in no circle.
-        while let Some(free) =
-            left.iter().find(|(name, uses)| uses.iter().all(|one| one == *name)).map(|(name, _)| name.clone())
-        {
-            left.remove(&free);
-            left.values_mut().for_each(|uses| uses.retain(|one| *one != free));
-        }
-        assert!(left.is_empty(), "host/src/{folder}: a circle among {left:?}");
     }
 }
 

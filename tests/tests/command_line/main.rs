@@ -1,4 +1,7 @@
-//! What the command line says to bad input: the thing and the mend, the right exit code, and nothing half-written.
+//! The command line over the real binary. Bad input: messages name the thing and the fix, the exit code fits, and
+//! nothing is written. `snapshots.rs` compares whole outputs.
+
+mod snapshots;
 
 use std::fs;
 use std::path::Path;
@@ -323,7 +326,7 @@ fn a_patient_that_nobody_knows_is_said_to_be_unknown() {
         ["retry --patient unknown", "failed list --patient unknown", "failed dismiss --patient unknown --reason x"]
     {
         let words: Vec<_> = command.split(' ').collect();
-        assert_says(&host.run(&words), 1, &["knows no patient `unknown`"]);
+        assert_says(&host.run(&words), 1, &["has no patient `unknown`"]);
     }
     assert_says(&host.run(&["retry", "--patient", "P-1"]), 0, &["0 failed deliveries"]);
     assert_says(&host.run(&["failed", "dismiss", "--reason", "x"]), 2, &["--change", "--all"]);

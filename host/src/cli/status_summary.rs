@@ -1,0 +1,126 @@
+//! What `host status` and `host check` report of the store: deliveries, targets, and what needs an operator.
+
+use super::output::{age, printable};
+use super::wiring;
+use crate::config::Config;
+use crate::domain::delivery::Status;
+use crate::store::{
+    BlockedKey, ClockState, Notice, NoticeKind, RecentSync, StatusSnapshot, Store, StoreError, TargetStatus,
+};
+use crate::sync::Difference;
+
+/// Reads what `host status` shows.
+pub(super) async fn read_status(
+    config: &Config,
+    store: &Store,
+    recent_max: u32,
+) -> Result<(StatusSnapshot, AttentionSummary), StoreError> {
+    let snapshot = with_configured(store.status(recent_max).await?, config);
+    let attention = AttentionSummary {
+        conflicts: store.count_conflicts().await?,
+        blocked: store.blocked_keys(&wiring::fifo_types(config), BLOCKED_MAX).await?,
+        notices: store.notices().await?,
+        types: aggregate_types(config),
+        clock: store.clock_state().await?,
+        write_trouble: store.write_trouble().await,
+        now: store.now_ms().await?,
+    };
+    Ok((snapshot, attention))
+}
+
+/// The aggregate types that targets accept.
+pub(super) fn aggregate_types(config: &Config) -> Vec<String> {
+    let types = config.targets.values().flat_map(|target| &target.aggregate_types);
+    let mut types: Vec<_> = types.map(|kind| kind.as_str().to_owned()).collect();
+    types.sort();
+    types.dedup();
+    types
+}
+
+/// Adds configured targets that no host has registered yet. Writes nothing.
+fn with_configured(mut snapshot: StatusSnapshot, config: &Config) -> StatusSnapshot {
+    for target in config.targets.values() {
+        let new = || TargetStatus {
+            enabled: target.enabled,
+            state: "unknown".to_owned(),
+            breaker: "closed".to_owned(),
+            ..TargetStatus::default()
+        };
+        snapshot.targets.entry(target.name.as_str().to_owned()).or_insert_with(new);
+    }
+    snapshot
+}
+
+/// The differences of running hosts from each other and from the store.
+pub(super) fn differences(snapshot: &StatusSnapshot) -> Vec<Difference> {
+    let enabled = snapshot.targets.iter().filter(|(_, target)| target.enabled).map(|(name, _)| name.as_str());
+    crate::sync::differences(&snapshot.hosts, enabled)
+}
+
+/// How many blocked keys are shown.
+const BLOCKED_MAX: u32 = 20;
+
+/// What needs an operator's attention.
+pub(super) struct AttentionSummary {
+    pub(super) conflicts: u64,
+    pub(super) blocked: Vec<BlockedKey>,
+    pub(super) notices: Vec<Notice>,
+    pub(super) types: Vec<String>,
+    pub(super) clock: ClockState,
+    /// Why the store cannot be written.
+    pub(super) write_trouble: Option<String>,
+    /// The store's time.
+    pub(super) now: i64,
+}
+
+/// A message about the store's clock, unless it is trusted.
+pub(super) fn clock_trouble(clock: ClockState) -> Option<String> {
+    match clock {
+        ClockState::Trusted => None,
+        ClockState::Ahead { step_ms } => Some(format!(
+            "the store's clock jumped ahead by {}: nothing is purged until it is corrected or a day has passed",
+            age(step_ms)
+        )),
+        ClockState::Behind { by_ms } => {
+            Some(format!("the store's clock is {} behind times that hosts have seen; fix: correct it", age(by_ms)))
+        }
+    }
+}
+
+/// A notice for people. `types` are those that targets take: one that differs from them in case or blanks alone is a
+/// slip.
+pub(super) fn describe(notice: &Notice, types: &[String], age_ms: Option<i64>) -> String {
+    let Notice { kind, subject, changes, last_change_id, .. } = notice;
+    let last = format!(
+        "the last is change {last_change_id}{}",
+        age_ms.map(|ms| format!(", {} ago", age(ms))).unwrap_or_default()
+    );
+    match kind {
+        NoticeKind::NotTaken => {
+            let near = types.iter().find(|kind| kind.trim().to_lowercase() == subject.trim().to_lowercase());
+            let hint = match near {
+                Some(kind) if kind == subject => "; a target accepts it now; fix: `host resync`".to_owned(),
+                Some(kind) => format!("; is `{kind}` meant?"),
+                None => String::new(),
+            };
+            let subject = printable(subject);
+            format!("{changes} changes of type `{subject}` ({last}) are accepted by no target{hint}")
+        }
+        NoticeKind::TimeUnit => {
+            format!("created_at of {changes} changes ({last}) is in {subject}, milliseconds are expected")
+        }
+    }
+}
+
+/// The error of a delivery. A pending one at a target that is down has the target's error.
+pub(super) fn error_of<'a>(recent: &'a RecentSync, snapshot: &'a StatusSnapshot) -> Option<&'a str> {
+    match recent.status {
+        Status::Pending => snapshot
+            .targets
+            .get(&recent.target)
+            .and_then(|target| target.error_message.as_deref())
+            .or(recent.error_message.as_deref()),
+        Status::Failed => recent.error_message.as_deref(),
+        Status::Processing | Status::Done | Status::Superseded | Status::Dismissed => None,
+    }
+}

@@ -1,0 +1,61 @@
+//! "Did you mean": the known word nearest to a misspelt one.
+
+use crate::domain::words::one_line;
+
+/// Characters that are compared: what is longer is no slip.
+const COMPARED_CHARS_MAX: usize = 64;
+
+/// The nearest of `known`, when it is near enough to be what was meant: a few slips away, or the beginning of it.
+pub fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str> + Clone) -> Option<&'a str> {
+    let begins = known.clone().into_iter().find(|candidate| word.len() >= 4 && candidate.starts_with(word));
+    let edits_max = (word.chars().count() / 3).clamp(1, 3);
+    let start: String = word.chars().take(COMPARED_CHARS_MAX).collect();
+    known
+        .into_iter()
+        .map(|candidate| (strsim::osa_distance(&start, candidate), candidate))
+        .filter(|(edits, _)| *edits <= edits_max)
+        .min_by_key(|(edits, _)| *edits)
+        .map(|(_, candidate)| candidate)
+        .or(begins)
+}
+
+/// "no KIND `name`", what was probably meant, and what there is.
+#[must_use]
+pub fn unknown<'a>(kind: &str, name: &str, known: impl IntoIterator<Item = &'a str> + Clone) -> String {
+    let hint = nearest(name, known.clone()).map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
+    let all: Vec<_> = known.into_iter().map(|name| format!("`{name}`")).collect();
+    let all = if all.is_empty() { "none".to_owned() } else { all.join(", ") };
+    format!("no {kind} `{}`{hint} (known: {all})", one_line(name, super::words::NAME_CHARS_MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{nearest, unknown};
+
+    #[test]
+    fn slips_are_recognised_and_strangers_are_not() {
+        let known = ["adapter", "enabled", "id_column", "http", "url"];
+        for (word, expected) in [
+            ("adaptor", Some("adapter")),
+            ("enalbed", Some("enabled")),
+            ("idcolumn", Some("id_column")),
+            ("htpp", Some("http")),
+            ("ulr", Some("url")),
+            ("enab", Some("enabled")),
+            ("colour", None),
+            ("", None),
+        ] {
+            assert_eq!(nearest(word, known), expected, "{word}");
+        }
+    }
+
+    #[test]
+    fn an_unknown_name_is_answered_with_what_is_meant_and_what_there_is() {
+        assert_eq!(
+            unknown("target", "openem", ["fhir", "openemr"]),
+            "no target `openem`; did you mean `openemr`? (known: `fhir`, `openemr`)"
+        );
+        assert_eq!(unknown("target", "a\nb", []), "no target `a b` (known: none)");
+        assert_eq!(nearest(&"x".repeat(100_000), ["x"]), None);
+    }
+}
