@@ -12,6 +12,9 @@ ALTER TABLE sync_lease CHANGE epoch lease_id BIGINT NOT NULL AUTO_INCREMENT;
 
 ALTER TABLE sync_delivery CHANGE lease_epoch lease_id BIGINT;
 
+-- The most deliveries in a batch of a target, since requests of larger ones went unanswered.
+ALTER TABLE sync_target ADD COLUMN batch_max BIGINT;
+
 ALTER TABLE patient_cache CHANGE room_for_id id_padding BINARY(8) DEFAULT '00000000';
 
 RENAME TABLE sync_adapter_wish TO sync_adapter_control;

@@ -140,7 +140,8 @@ CREATE TABLE IF NOT EXISTS sync_target (
     updated_at BIGINT NOT NULL,
     aggregate_types LONGTEXT,
     route_revision BIGINT NOT NULL DEFAULT 0,
-    probe_requests BIGINT NOT NULL DEFAULT 0
+    probe_requests BIGINT NOT NULL DEFAULT 0,
+    batch_max BIGINT
 ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE={NO_PAD_BIN};
 
 -- The running hosts, and the targets that each of them has.

@@ -14,6 +14,9 @@ ALTER SEQUENCE sync_lease_epoch_seq RENAME TO sync_lease_lease_id_seq;
 
 ALTER TABLE sync_delivery RENAME COLUMN lease_epoch TO lease_id;
 
+-- The most deliveries in a batch of a target, since requests of larger ones went unanswered.
+ALTER TABLE sync_target ADD COLUMN batch_max BIGINT;
+
 ALTER TABLE sync_adapter_wish RENAME TO sync_adapter_control;
 
 ALTER INDEX sync_adapter_wish_pkey RENAME TO sync_adapter_control_pkey;

@@ -12,6 +12,9 @@ ALTER TABLE sync_lease RENAME COLUMN epoch TO lease_id;
 
 ALTER TABLE sync_delivery RENAME COLUMN lease_epoch TO lease_id;
 
+-- The most deliveries in a batch of a target, since requests of larger ones went unanswered.
+ALTER TABLE sync_target ADD COLUMN batch_max BIGINT;
+
 ALTER TABLE sync_adapter_wish RENAME TO sync_adapter_control;
 
 DELETE FROM sqlite_stat1 WHERE tbl IN ('sync_work', 'sync_in_flight');

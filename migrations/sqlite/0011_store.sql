@@ -142,7 +142,8 @@ CREATE TABLE IF NOT EXISTS sync_target (
     updated_at INTEGER NOT NULL,
     aggregate_types TEXT,
     route_revision BIGINT NOT NULL DEFAULT 0,
-    probe_requests BIGINT NOT NULL DEFAULT 0
+    probe_requests BIGINT NOT NULL DEFAULT 0,
+    batch_max BIGINT
 );
 
 -- The running hosts, and the targets that each of them has.

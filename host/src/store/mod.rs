@@ -7,6 +7,7 @@
 
 mod adapters;
 mod batch;
+mod batch_max;
 mod blocked;
 mod bulk;
 mod claim;

@@ -403,6 +403,12 @@ SET state = ?,
     updated_at = CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS SIGNED)
 WHERE name = ?;
 
+-- read_batch_max
+SELECT batch_max FROM sync_target WHERE name = ?;
+
+-- set_batch_max
+UPDATE sync_target SET batch_max = ? WHERE name = ?;
+
 -- request_probe
 UPDATE sync_target SET probe_requests = probe_requests + 1 WHERE name = ?;
 

@@ -449,6 +449,12 @@ SET state = $1,
     updated_at = CAST(EXTRACT(EPOCH FROM statement_timestamp()) * 1000 AS BIGINT)
 WHERE name = $8;
 
+-- read_batch_max
+SELECT batch_max FROM sync_target WHERE name = $1;
+
+-- set_batch_max
+UPDATE sync_target SET batch_max = CAST($1 AS BIGINT) WHERE name = $2;
+
 -- request_probe
 UPDATE sync_target SET probe_requests = probe_requests + 1 WHERE name = $1;
 

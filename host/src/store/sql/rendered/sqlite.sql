@@ -398,6 +398,12 @@ SET state = ?,
     updated_at = CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER)
 WHERE name = ?;
 
+-- read_batch_max
+SELECT batch_max FROM sync_target WHERE name = ?;
+
+-- set_batch_max
+UPDATE sync_target SET batch_max = ? WHERE name = ?;
+
 -- request_probe
 UPDATE sync_target SET probe_requests = probe_requests + 1 WHERE name = ?;
 
