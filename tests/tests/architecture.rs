@@ -45,6 +45,36 @@ const LAYERS: [(&str, &[&str]); 16] = [
     ("main", &["cli"]),
 ];
 
+/// The layers as `host/src/lib.rs` and docs/architecture.md show them: a line for each rank, the highest first.
+fn picture() -> Vec<String> {
+    fn rank(layer: &str) -> usize {
+        let below = LAYERS.iter().find(|(name, _)| *name == layer).expect("a layer").1;
+        below.iter().map(|layer| rank(layer) + 1).max().unwrap_or(0)
+    }
+    let mut ranks = std::collections::BTreeMap::<usize, Vec<&str>>::new();
+    for (layer, _) in LAYERS {
+        ranks.entry(rank(layer)).or_default().push(layer);
+    }
+    let line = |mut layers: Vec<&str>| {
+        layers.sort_unstable();
+        layers.join("  ")
+    };
+    ranks.into_values().rev().map(line).collect()
+}
+
+#[test]
+fn the_layers_are_shown_as_they_are() {
+    for (file, margin) in [("host/src/lib.rs", "//! "), ("docs/architecture.md", "")] {
+        let text = fs::read_to_string(workspace().join(file)).expect(file);
+        let mut expected = format!("{margin}```text\n");
+        for line in picture() {
+            expected.push_str(&format!("{margin}{line}\n"));
+        }
+        expected.push_str(&format!("{margin}```\n"));
+        assert!(text.contains(&expected), "{file} does not show:\n{expected}");
+    }
+}
+
 fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
     for entry in fs::read_dir(folder).expect("folder") {
         let path = entry.expect("entry").path();

@@ -19,6 +19,7 @@ mod openemr;
 mod operators;
 mod read_only;
 mod refusals;
+mod remembered_size;
 mod several_hosts;
 mod shown;
 mod slow_server;

@@ -19,8 +19,6 @@ use crate::plugin::auth_failure::AuthFailure;
 pub struct HttpOptions {
     /// `http` or `https`, host, optional port, optional path: everything under it may be asked for.
     pub base_url: String,
-    /// Further URLs under which everything may be asked for.
-    pub also_allow: Vec<String>,
     /// The methods that may be used.
     pub methods: Vec<String>,
     /// Whether the target may be on this machine or in a private network.
@@ -41,7 +39,6 @@ impl Default for HttpOptions {
     fn default() -> Self {
         Self {
             base_url: String::new(),
-            also_allow: Vec::new(),
             methods: ["GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE"].map(str::to_owned).to_vec(),
             allow_private: false,
             timeout: Duration::from_millis(HTTP_TIMEOUT_MS_DEFAULT),
@@ -70,7 +67,7 @@ impl HttpAccess {
     /// [`PluginError::Access`] when a URL, a certificate or the credentials are not understood.
     pub fn new(target: &str, options: &HttpOptions) -> Result<Arc<Self>, PluginError> {
         let refuse = |reason: String| PluginError::Access { target: target.to_owned(), reason };
-        let urls = std::iter::once(&options.base_url).chain(&options.also_allow).map(String::as_str);
+        let urls = std::iter::once(options.base_url.as_str());
         let list = AllowList::new(urls, options.allow_private).map_err(refuse)?;
         let client = HttpClient::new(&ClientOptions {
             target,
