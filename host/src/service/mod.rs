@@ -1,5 +1,5 @@
-//! Writes the application's own records: a patient and its outbox row in one transaction, and users with hashed passwords.
-//! Nothing else writes `users` or the patients of `patient_cache`. Read next: `patients.rs`.
+//! Writes the application's own records: a patient and its outbox row in one transaction, and users with hashed
+//! passwords. Nothing else writes `users` or the patients of `patient_cache`. Read next: `patients.rs`.
 
 mod patients;
 mod users;

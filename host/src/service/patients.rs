@@ -1,4 +1,5 @@
-//! Patients: each change of one is written together with its outbox row, in one transaction. Without a change there is no row.
+//! Patients: each change of one is written together with its outbox row, in one transaction. Without a change there is
+//! no row.
 
 use crate::database::rerun;
 use crate::domain::change::Operation;
@@ -31,8 +32,8 @@ impl PatientService {
         Self { store }
     }
 
-    /// Writes these patients, all or none of them, and queues those that changed. Returns the result of each, in the same
-    /// order. No patient may be given twice.
+    /// Writes these patients, all or none of them, and queues those that changed. Returns the result of each, in the
+    /// same order. No patient may be given twice.
     ///
     /// # Errors
     /// When the store cannot be reached; nothing is then written.
@@ -49,8 +50,8 @@ impl PatientService {
         .await
     }
 
-    /// As [`PatientService::put`], and advances an import from `progress` to `reached` in the same transaction. Returns the
-    /// new progress; `None` when another process has advanced the import, and nothing was written.
+    /// As [`PatientService::put`], and advances an import from `progress` to `reached` in the same transaction. Returns
+    /// the new progress; `None` when another process has advanced the import, and nothing was written.
     ///
     /// # Errors
     /// When the store cannot be reached; nothing is then written.

@@ -35,7 +35,8 @@ pub(crate) fn within<T>(limit: Duration, read: impl FnOnce() -> T) -> T {
     value
 }
 
-/// Processor time of this thread where the system reports it, since the machine may be busy with other work; else the wall clock.
+/// Processor time of this thread where the system reports it, since the machine may be busy with other work; else the
+/// wall clock.
 fn time_spent() -> Duration {
     static STARTED: LazyLock<Instant> = LazyLock::new(Instant::now);
     let statistics = fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
