@@ -39,7 +39,7 @@ struct Tried<'a> {
     config: &'a TargetConfig,
     next: NextState,
     adapter: String,
-    /// What the check found, and what came of the dry_run.
+    /// What the check found, and what came of the dry run.
     result: Result<(String, DryRun), Failure>,
 }
 
