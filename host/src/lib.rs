@@ -1,7 +1,18 @@
 //! The library behind the command `host`: everything between a row in the outbox and a record at a target.
 //!
-//! Layers, downward only: `main -> cli -> {sync, distribution, conformance} -> target -> {service, plugin} -> store -> database -> {config, seed_file, import} -> spanned_toml -> files -> domain`.
-//! `plugin` and `store` never import each other: they meet in `sync`. A test checks this (`tests/architecture.rs`).
+//! A module uses only modules of the lines below its own; `tests/tests/architecture.rs` lists which, checks it, and prints this:
+//!
+//! ```text
+//! main
+//! cli
+//! conformance  sync
+//! distribution  service  target
+//! config  import  plugin  seed_file  store
+//! database  spanned_toml
+//! domain  files
+//! ```
+//!
+//! `plugin` and `store` never import each other: they meet in `sync`.
 
 #![allow(missing_docs, reason = "a comment that only repeats a name says nothing; `plugins/sdk` documents everything")]
 

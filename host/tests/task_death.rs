@@ -1,6 +1,7 @@
-//! A task of the daemon that panics ends the whole run, which names it: a host that no longer does all of its work must not stay.
+//! A task of the daemon that panics ends the whole run, which names it: a host that no longer does all of its work must
+//! not stay.
 //!
-//! What panics is the log, at a line that a worker writes. It is a process's only one, so that this test is alone in its file.
+//! The log panics, at a line that a worker writes. A process has one log only, so that this test is alone in its file.
 
 #[path = "support/mod.rs"]
 mod support;

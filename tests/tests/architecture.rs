@@ -1,5 +1,8 @@
 //! The layer rule of `host/src/lib.rs`: a module uses only what lies below it, and `plugin` and `store` never meet.
 
+#[path = "architecture/circles.rs"]
+mod circles;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -41,6 +44,36 @@ const LAYERS: [(&str, &[&str]); 16] = [
     ),
     ("main", &["cli"]),
 ];
+
+/// The layers as `host/src/lib.rs` and docs/architecture.md show them: a line for each rank, the highest first.
+fn picture() -> Vec<String> {
+    fn rank(layer: &str) -> usize {
+        let below = LAYERS.iter().find(|(name, _)| *name == layer).expect("a layer").1;
+        below.iter().map(|layer| rank(layer) + 1).max().unwrap_or(0)
+    }
+    let mut ranks = std::collections::BTreeMap::<usize, Vec<&str>>::new();
+    for (layer, _) in LAYERS {
+        ranks.entry(rank(layer)).or_default().push(layer);
+    }
+    let line = |mut layers: Vec<&str>| {
+        layers.sort_unstable();
+        layers.join("  ")
+    };
+    ranks.into_values().rev().map(line).collect()
+}
+
+#[test]
+fn the_layers_are_shown_as_they_are() {
+    for (file, margin) in [("host/src/lib.rs", "//! "), ("docs/architecture.md", "")] {
+        let text = fs::read_to_string(workspace().join(file)).expect(file);
+        let mut expected = format!("{margin}```text\n");
+        for line in picture() {
+            expected.push_str(&format!("{margin}{line}\n"));
+        }
+        expected.push_str(&format!("{margin}```\n"));
+        assert!(text.contains(&expected), "{file} does not show:\n{expected}");
+    }
+}
 
 fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
     for entry in fs::read_dir(folder).expect("folder") {
@@ -153,6 +186,12 @@ fn no_two_files_of_these_folders_use_each_other_in_a_circle() {
 }
 
 #[test]
+fn no_two_modules_of_a_folder_use_each_other() {
+    let found = circles::circles(&all_sources());
+    assert!(found.is_empty(), "circles between modules:\n{}", found.join("\n"));
+}
+
+#[test]
 fn the_domain_does_no_input_or_output() {
     for (path, text) in all_sources().iter().filter(|(path, _)| layer_of(path) == "domain") {
         for forbidden in ["std::fs", "std::net", "std::env", "tokio::", "sqlx::", "SystemTime", "async fn"] {
@@ -177,6 +216,20 @@ fn only_the_plugin_layer_knows_wasmtime_and_only_the_database_layer_knows_sqlx()
 fn every_file_says_what_it_owns() {
     for (path, text) in &all_sources() {
         assert!(text.starts_with("//!"), "{} opens without //!", path.display());
+    }
+}
+
+/// Outside of tests, whoever expects something says why it is so. (`unwrap` is a lint's to refuse.)
+#[test]
+fn what_is_expected_is_an_invariant() {
+    let is_test =
+        |path: &Path| path.iter().any(|part| part.to_string_lossy().trim_end_matches(".rs").ends_with("tests"));
+    for (path, text) in all_sources().iter().filter(|(path, _)| !is_test(path)) {
+        let code = text.split("#[cfg(test)]").next().unwrap_or_default();
+        for (at, word) in code.match_indices(".expect(\"").chain(code.match_indices("unreachable!(\"")) {
+            let reason = &code[at + word.len()..];
+            assert!(reason.starts_with("invariant: "), "{}: {:.60}", path.display(), &code[at..]);
+        }
     }
 }
 

@@ -222,7 +222,6 @@ fn http_options(target: &str, http: &HttpConfig) -> Result<HttpOptions, CliError
     let headers = http.headers.iter().map(header).collect::<Result<_, CliError>>()?;
     Ok(HttpOptions {
         base_url: http.base_url_text().to_owned(),
-        also_allow: Vec::new(),
         methods: http.methods.iter().map(|method| method.as_str().to_owned()).collect(),
         allow_private: http.allow_private,
         timeout: Duration::from_millis(http.timeout_ms),

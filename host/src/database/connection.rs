@@ -14,9 +14,9 @@ use super::{
 };
 
 pub(super) enum Connection {
-    /// With the means to stop what it is doing, where that is wanted.
+    /// With the means to stop a statement, on a target.
     Sqlite(PoolConnection<Sqlite>, Interrupt),
-    /// With the relay that it goes through, where the server is somebody else's.
+    /// With the relay of a target's connection.
     MySql(PoolConnection<MySql>, Option<Arc<RelayState>>),
     Postgres(PoolConnection<Postgres>, Option<Arc<RelayState>>),
 }
@@ -107,10 +107,11 @@ impl Connection {
         result
     }
 
-    /// How many answers were cut off at the relay so far; each took its connection with it.
-    pub(super) fn cuts(&self) -> u64 {
+    /// How often something was too large so far: an answer that was cut off at the relay, which took its connection with it, or
+    /// memory that SQLite was refused.
+    pub(super) fn refusals(&self) -> u64 {
         match self {
-            Self::Sqlite(..) => 0,
+            Self::Sqlite(_, interrupt) => interrupt.refusals(),
             Self::MySql(_, relay) | Self::Postgres(_, relay) => relay.as_ref().map_or(0, |relay| relay.cuts()),
         }
     }

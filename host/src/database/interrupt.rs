@@ -1,7 +1,7 @@
-//! Stopping a statement of SQLite that nobody waits for any more.
+//! Stops a statement of SQLite that no caller waits for any more.
 //!
-//! SQLite runs inside this process, on a thread of the driver. A server notices that its client is gone; this thread would
-//! count on for ever, with the file's only writer in its hand. So SQLite asks every few thousand steps whether to go on.
+//! SQLite runs inside this process, on a thread of the driver. A server notices that its client is gone; this thread would continue
+//! without end and keep the file's only write lock. So SQLite asks every few thousand steps whether to go on.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -9,30 +9,40 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use sqlx::pool::PoolConnection;
 use sqlx::{Error, Sqlite};
 
-use super::sqlite_limits;
+use super::sqlite_memory::Budget;
+use super::{sqlite_limits, sqlite_memory};
 
 /// Steps of SQLite's machine between two questions: some ten microseconds.
 const STEPS: i32 = 4_096;
 
 /// Whether the statement under way is to stop. Without effect on a connection that it was not set on.
 #[derive(Clone, Default)]
-pub(super) struct Interrupt(Option<Arc<AtomicBool>>);
+pub(super) struct Interrupt {
+    flag: Option<Arc<AtomicBool>>,
+    budget: Option<&'static Budget>,
+}
 
 impl Interrupt {
     /// Lets this connection be stopped from now on, and bounds what it does between two questions.
-    pub(super) async fn set(connection: &mut PoolConnection<Sqlite>) -> Result<Self, Error> {
+    pub(super) async fn set(connection: &mut PoolConnection<Sqlite>, budget: &'static Budget) -> Result<Self, Error> {
         let flag = Arc::new(AtomicBool::new(false));
         let asked = Arc::clone(&flag);
         let mut handle = connection.lock_handle().await?;
         handle.set_progress_handler(STEPS, move || !asked.load(Ordering::Relaxed));
         sqlite_limits::set(&mut handle);
+        sqlite_memory::watch_rows(&mut handle);
         drop(handle);
-        Ok(Self(Some(flag)))
+        Ok(Self { flag: Some(flag), budget: Some(budget) })
     }
 
     /// For the length of one statement: dropped before [`Watch::finish`], it stops the statement.
     pub(super) fn watch(&self) -> Watch {
-        Watch(self.0.clone())
+        Watch(self.flag.clone())
+    }
+
+    /// How often the connection's target was refused memory so far.
+    pub(super) fn refusals(&self) -> u64 {
+        self.budget.map_or(0, Budget::refusals)
     }
 }
 

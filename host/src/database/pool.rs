@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use futures::future::BoxFuture;
 use sqlx::pool::PoolOptions;
 use sqlx::{ConnectOptions, Connection as _, MySql, Pool, Postgres, Sqlite};
 use tokio::sync::OnceCell;
@@ -11,8 +12,11 @@ use super::connection::Connection;
 use super::interrupt::Interrupt;
 use super::locator::Locator;
 use super::relay::{Relay, Server};
+use super::sqlite_memory::Budget;
+use super::transaction::BeginsTransactions;
 use super::{
     DatabaseError, Dialect, ErrorKind, Execution, RowLimits, Rows, Transaction, Value, mysql, postgres, sqlite,
+    sqlite_memory,
 };
 
 /// How long a connection may take to be had.
@@ -24,7 +28,7 @@ const STALE_CONNECTIONS: Duration = Duration::from_millis(250);
 /// Between two such tries.
 const STALE_PAUSE: Duration = Duration::from_millis(5);
 
-/// Who waits so long for a connection asks whether the server is there at all.
+/// After this wait for a connection, a direct attempt shows whether the server can be reached at all.
 const SUSPICIOUS_WAIT: Duration = Duration::from_millis(500);
 
 /// MariaDB's, and MySQL's.
@@ -50,17 +54,19 @@ struct Inner {
     statement_timeout: Duration,
     /// See [`Database::exact_collation`].
     collation: OnceCell<&'static str>,
-    /// Whether it is someone else's, whose statements are not ours and need not end.
+    /// Whether it is a target's, whose statements are an adapter's and need not end.
     target_owned: bool,
 }
 
 enum Pools {
-    /// One writer, so that transactions wait in line instead of failing busy; readers beside it.
+    /// One writer, so that transactions queue instead of failing with `busy`; readers are separate.
     Sqlite {
         writer: Pool<Sqlite>,
         readers: Pool<Sqlite>,
+        /// What a target's connections may take together.
+        budget: Option<&'static Budget>,
     },
-    /// With the relay that they go through, where the server is somebody else's.
+    /// With the relay of a target's connections.
     MySql(Pool<MySql>, Option<Relay>),
     Postgres(Pool<Postgres>, Option<Relay>),
 }
@@ -70,7 +76,7 @@ enum Pools {
 enum Owner {
     /// The host's own.
     Host,
-    /// Somebody else's, whose statements are not ours and need not end, and whose answers may have so many bytes of values.
+    /// A target's, whose statements are an adapter's and need not end. A result may have so many bytes of values.
     Target { answer_bytes_max: u64 },
 }
 
@@ -83,8 +89,8 @@ impl Database {
         Self::prepare(locator, connections_max, statement_timeout, Owner::Host)
     }
 
-    /// A database of someone else's: an SQLite file must be there, and a statement that was given up is stopped, by SQLite
-    /// itself or by the server soon after `statement_timeout`. A server's answer ends soon after `answer_bytes_max`.
+    /// A target's database: an SQLite file must exist, and a statement that was given up is stopped, by SQLite itself or by the server
+    /// soon after `statement_timeout`. A server's result is cut off soon after `answer_bytes_max`; SQLite's memory is limited by it.
     ///
     /// # Errors
     /// `Rejected` when the URL does not fit the driver.
@@ -108,15 +114,19 @@ impl Database {
         let kept = if target_owned { STATEMENTS_KEPT_TARGET } else { STATEMENTS_KEPT_OWN };
         let server_timeout = target_owned.then(|| statement_timeout + Duration::from_secs(1));
         let pools = match &locator {
-            Locator::Sqlite(path) => Pools::Sqlite {
-                writer: pool_options(1).connect_lazy_with(
-                    sqlite::options(path, false, target_owned)
-                        .create_if_missing(!target_owned)
-                        .statement_cache_capacity(kept),
-                ),
-                readers: pool_options(connections_max.max(1))
-                    .connect_lazy_with(sqlite::options(path, true, target_owned).statement_cache_capacity(kept)),
-            },
+            Locator::Sqlite(path) => {
+                sqlite_memory::install();
+                let budget = match owner {
+                    Owner::Target { answer_bytes_max } => Some(Budget::of_target(answer_bytes_max)),
+                    Owner::Host => None,
+                };
+                let options = |read_only| sqlite::options(path, read_only, budget).statement_cache_capacity(kept);
+                Pools::Sqlite {
+                    writer: pool_options(1).connect_lazy_with(options(false).create_if_missing(!target_owned)),
+                    readers: pool_options(connections_max.max(1)).connect_lazy_with(options(true)),
+                    budget,
+                }
+            }
             Locator::MySql(url) => {
                 let options =
                     pool_options(connections_max).after_connect(move |connection: &mut sqlx::MySqlConnection, _| {
@@ -210,7 +220,7 @@ impl Database {
     /// does before does not keep others waiting.
     #[must_use]
     pub fn begin_with_first_statement(&self) -> Transaction {
-        Transaction::with_first_statement(self.clone(), self.inner.statement_timeout)
+        Transaction::with_first_statement(Arc::new(self.clone()), self.dialect(), self.inner.statement_timeout)
     }
 
     /// Begins a transaction that only reads, and that the database holds to it: on SQLite it does not wait for the writer.
@@ -230,7 +240,7 @@ impl Database {
             // A file that takes no writes shows at once.
             self.begin().await?.rollback().await?;
         }
-        Ok(self.begin_with(true).await?.writable_at(self.clone()))
+        Ok(self.begin_with(true).await?.writable_at(Arc::new(self.clone())))
     }
 
     async fn begin_with(&self, read_only: bool) -> Result<Transaction, DatabaseError> {
@@ -318,12 +328,13 @@ impl Database {
 
     async fn acquire(&self, read_only: bool) -> Result<Connection, DatabaseError> {
         match &self.inner.pools {
-            Pools::Sqlite { writer, readers } => {
+            Pools::Sqlite { writer, readers, budget } => {
                 let mut connection = acquire(if read_only { readers } else { writer }).await?;
-                let interrupt = if self.inner.target_owned {
-                    Interrupt::set(&mut connection).await.map_err(|error| DatabaseError::from_sqlx(&error))?
-                } else {
-                    Interrupt::default()
+                let interrupt = match budget {
+                    Some(budget) => Interrupt::set(&mut connection, budget)
+                        .await
+                        .map_err(|error| DatabaseError::from_sqlx(&error))?,
+                    None => Interrupt::default(),
                 };
                 Ok(Connection::Sqlite(connection, interrupt))
             }
@@ -342,7 +353,7 @@ impl Database {
     /// as far as no other process reads from it.
     pub async fn close(&self) {
         match &self.inner.pools {
-            Pools::Sqlite { writer, readers } => {
+            Pools::Sqlite { writer, readers, .. } => {
                 readers.close().await;
                 if writer.size() > 0
                     && !self.inner.target_owned
@@ -359,7 +370,13 @@ impl Database {
     }
 }
 
-/// The relay to somebody else's server; none to our own.
+impl BeginsTransactions for Database {
+    fn begin_to_write(&self) -> BoxFuture<'_, Result<Transaction, DatabaseError>> {
+        Box::pin(self.begin())
+    }
+}
+
+/// The relay to a target's server; none to the host's own.
 fn relay(owner: Owner, server: Server, name: &str) -> Result<Option<Relay>, DatabaseError> {
     let Owner::Target { answer_bytes_max } = owner else { return Ok(None) };
     Relay::open(server, answer_bytes_max, name).map_err(|error| {

@@ -1,28 +1,6 @@
 //! What the database user may do by the server's own word, so that it can be compared with what an adapter was granted.
 
-use super::{DatabaseError, Dialect, RowLimits, Transaction, mysql_grants};
-
-/// One thing that the user may do.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Privilege {
-    /// The server's word, for example `SELECT`.
-    pub name: String,
-    /// What it is for.
-    pub on: PrivilegeOn,
-}
-
-/// What a privilege is for.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum PrivilegeOn {
-    /// A table of the target's own database.
-    Table(String),
-    /// A table elsewhere, with its schema.
-    OtherTable(String),
-    /// All of a schema or database.
-    Schema(String),
-    /// The whole server.
-    Server,
-}
+use super::{DatabaseError, Dialect, Privilege, PrivilegeOn, RowLimits, Transaction, mysql_grants};
 
 /// More than anybody reads.
 const PRIVILEGES_MAX: u32 = 2_000;

@@ -1,9 +1,9 @@
-//! A relay between the driver and somebody else's server: it counts what each answer brings, and closes the connection over a limit.
+//! A relay between the driver and a target's server: it counts the bytes of each result, and closes the connection above a limit.
 //!
-//! The drivers read a value and a row whole, up to a gigabyte, before anybody can refuse them, and offer no limit. The relay is a
-//! socket in a folder of this process alone, where the driver connects instead. Each connection is carried on to the server as it
-//! is: TLS passes through, and the driver verifies the server by its own name. An answer ends where the driver says something again.
-//! It must never look into what passes. Where there are no such sockets (Windows) there is no relay.
+//! The drivers read a value and a row whole, up to a gigabyte, and offer no limit. The relay is a socket in a folder of this process
+//! alone, to which the driver connects. Each connection is forwarded to the server unchanged: TLS passes through, and the driver
+//! verifies the server by its own name. A result ends where the driver sends again. The relay must never read what passes. Windows
+//! has no such sockets, and so no relay.
 
 #![cfg_attr(not(unix), allow(dead_code, reason = "there is no relay"))]
 
@@ -17,7 +17,7 @@ use tempfile::TempDir;
 
 use super::DatabaseError;
 
-/// What an answer may have beside its values: lengths, names of columns, an error.
+/// Bytes that a result may have in addition to its values: lengths, names of columns, an error.
 const FRAMES_BYTES: u64 = 1 << 20;
 
 /// How long the server may take to accept a connection. The pool waits less long; this ends what it left.

@@ -7,6 +7,7 @@ use sqlx::query::Query;
 use sqlx::sqlite::{SqliteArguments, SqliteConnectOptions, SqliteJournalMode, SqliteRow, SqliteSynchronous};
 use sqlx::{ConnectOptions as _, Row as _, Sqlite, TypeInfo as _, ValueRef as _};
 
+use super::sqlite_memory::Budget;
 use super::{DatabaseError, Value};
 
 /// Rows of our own that may wait to be read: a batch passes from SQLite's thread to ours without one waiting for the other.
@@ -20,13 +21,14 @@ const CACHE_KIB: &str = "-32768";
 /// once.
 const CHECKPOINT_PAGES: &str = "4000";
 
-/// Durable commits, readers that never wait for the writer.
-pub(super) fn options(path: &Path, read_only: bool, target_owned: bool) -> SqliteConnectOptions {
+/// Durable commits, readers that never wait for the writer. A target's connections have a budget.
+pub(super) fn options(path: &Path, read_only: bool, budget: Option<&'static Budget>) -> SqliteConnectOptions {
     let mut options =
         SqliteConnectOptions::new().filename(path).busy_timeout(Duration::from_secs(10)).disable_statement_logging();
-    if !target_owned {
-        options = options.row_buffer_size(ROWS_AHEAD);
-    }
+    options = match budget {
+        Some(budget) => options.thread_name(move |connection| budget.thread_name(connection)),
+        None => options.row_buffer_size(ROWS_AHEAD),
+    };
     if read_only {
         options.read_only(true)
     } else {

@@ -1,5 +1,5 @@
-//! SQLite's own limits on somebody else's file, where the statements are an adapter's: what one of them may hold in memory, how deep
-//! and how long it may be, and that it opens no other file.
+//! SQLite's own limits on a target's file, where the statements are an adapter's: the size of a value, the depth and length of a
+//! statement, and that it opens no other file.
 //!
 //! SQLite asks whether to go on between two steps of its machine, never within one: a function over a value that is large enough
 //! cannot be stopped. So no value is.

@@ -6,39 +6,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::future::BoxFuture;
+
 use super::connection::{Connection, limit_exceeded};
-use super::{Database, DatabaseError, Dialect, ErrorKind, Value};
+use super::{DatabaseError, Dialect, ErrorKind, Execution, RowLimits, Rows, Value};
 
-/// What a statement changed.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Execution {
-    /// Rows matched.
-    pub rows_affected: u64,
-    /// The auto-increment value of the first row inserted; never on PostgreSQL, which has RETURNING.
-    pub last_insert_id: Option<u64>,
-}
-
-/// What a query gave.
-#[derive(Clone, Debug, Default)]
-pub struct Rows {
-    /// Names of the columns; empty when there are no rows.
-    pub columns: Vec<String>,
-    /// One list of values per row, in the order of `columns`.
-    pub rows: Vec<Vec<Value>>,
-}
-
-/// How much one query may give before it is refused.
-#[derive(Clone, Copy, Debug)]
-pub struct RowLimits {
-    /// Rows.
-    pub rows_max: usize,
-    /// Bytes of all values together.
-    pub bytes_max: usize,
-}
-
-impl RowLimits {
-    /// For the host's own statements, whose size the host decides.
-    pub const NONE: Self = Self { rows_max: usize::MAX, bytes_max: usize::MAX };
+/// Where a transaction that may write is begun.
+pub(super) trait BeginsTransactions: Send + Sync {
+    fn begin_to_write(&self) -> BoxFuture<'_, Result<Transaction, DatabaseError>>;
 }
 
 /// A transaction of any of the three databases. Dropped without [`Transaction::commit`], it never happened.
@@ -50,9 +25,9 @@ pub struct Transaction {
     locks: Vec<String>,
     broken: Option<DatabaseError>,
     /// Where one that may write is begun, while this one only reads.
-    writable_at: Option<Database>,
+    writable_at: Option<Arc<dyn BeginsTransactions>>,
     /// Where its first statement begins it.
-    begins_at: Option<Database>,
+    begins_at: Option<Arc<dyn BeginsTransactions>>,
 }
 
 impl Transaction {
@@ -87,10 +62,14 @@ impl Transaction {
     }
 
     /// One that may write and that its first statement begins. Without a statement the database hears nothing of it.
-    pub(super) fn with_first_statement(database: Database, statement_timeout: Duration) -> Self {
+    pub(super) fn with_first_statement(
+        database: Arc<dyn BeginsTransactions>,
+        dialect: Dialect,
+        statement_timeout: Duration,
+    ) -> Self {
         Self {
             connection: None,
-            dialect: database.dialect(),
+            dialect,
             statement_timeout,
             lock_scope: String::new(),
             locks: Vec::new(),
@@ -116,7 +95,7 @@ impl Transaction {
     }
 
     /// Lets one that only reads be exchanged by [`Transaction::make_writable`].
-    pub(super) fn writable_at(mut self, database: Database) -> Self {
+    pub(super) fn writable_at(mut self, database: Arc<dyn BeginsTransactions>) -> Self {
         self.writable_at = Some(database);
         self
     }
@@ -124,7 +103,7 @@ impl Transaction {
     /// Begins one that its first statement would begin; without effect on any other.
     ///
     /// # Errors
-    /// As [`Database::begin`], or that the transaction is gone already.
+    /// As [`super::Database::begin`], or that the transaction is gone already.
     pub async fn begin_now(&mut self) -> Result<(), DatabaseError> {
         self.usable().await.map(drop)
     }
@@ -166,8 +145,13 @@ impl Transaction {
     pub async fn execute_text(&mut self, sql: &Arc<str>, parameters: &[Value]) -> Result<Execution, DatabaseError> {
         let timeout = self.statement_timeout;
         let connection = self.usable().await?;
+        let refusals = connection.refusals();
         let result = tokio::time::timeout(timeout, connection.execute(sql, parameters)).await;
-        self.recorded(result.unwrap_or_else(|_| Err(DatabaseError::timeout("a statement", timeout))))
+        let was_too_large = connection.refusals() != refusals;
+        match result.unwrap_or_else(|_| Err(DatabaseError::timeout("a statement", timeout))) {
+            Err(error) if error.is_unavailable() && was_too_large => Err(self.ended(statement_too_large())),
+            result => self.recorded(result),
+        }
     }
 
     /// Runs one SELECT and gives its rows, within limits.
@@ -190,11 +174,11 @@ impl Transaction {
     ) -> Result<Rows, DatabaseError> {
         let timeout = self.statement_timeout;
         let connection = self.usable().await?;
-        let cuts = connection.cuts();
+        let refusals = connection.refusals();
         let result = tokio::time::timeout(timeout, connection.query(sql, parameters, limits)).await;
-        let was_cut_off = connection.cuts() != cuts;
+        let was_too_large = connection.refusals() != refusals;
         match result.unwrap_or_else(|_| Err(DatabaseError::timeout("a query", timeout))) {
-            Err(error) if error.is_unavailable() && was_cut_off => {
+            Err(error) if error.is_unavailable() && was_too_large => {
                 Err(self.ended(limit_exceeded("bytes", limits.bytes_max)))
             }
             result => self.recorded(result),
@@ -205,7 +189,7 @@ impl Transaction {
     /// nothing is held, so that nothing is lost. Without effect on any other. Whether it was exchanged.
     ///
     /// # Errors
-    /// As [`Database::begin`].
+    /// As [`super::Database::begin`].
     pub async fn make_writable(&mut self) -> Result<bool, DatabaseError> {
         let Some(database) = self.writable_at.take() else { return Ok(false) };
         self.usable().await?;
@@ -220,7 +204,7 @@ impl Transaction {
         };
         // The new one may need the connection that this gives back.
         let begun = match reading.rollback().await {
-            Ok(()) => database.begin().await,
+            Ok(()) => database.begin_to_write().await,
             Err(error) => Err(error),
         };
         *self = self.recorded(begun)?;
@@ -333,7 +317,7 @@ impl Transaction {
             return Err(error.clone());
         }
         if let Some(database) = self.begins_at.take() {
-            match Box::pin(database.begin()).await {
+            match database.begin_to_write().await {
                 Ok(begun) => *self = begun,
                 Err(error) => {
                     self.broken = Some(error.clone());
@@ -370,6 +354,12 @@ impl Drop for Transaction {
             connection.discard();
         }
     }
+}
+
+/// The error of a statement that changes rows; its object says which limit it met.
+fn statement_too_large() -> DatabaseError {
+    let message = "the statement takes more memory than query_bytes_max allows for".to_owned();
+    DatabaseError { object: Some("bytes".to_owned()), ..DatabaseError::new(ErrorKind::Refused, message) }
 }
 
 /// Lock names are global to a MySQL server and at most 64 characters long, so the database's name goes in, and a name

@@ -1,18 +1,18 @@
-//! A bound on what the client of registries may take for a small answer: a token, a manifest, the head of a layer.
+//! Limits what the client of registries may take for a small response: a token, a manifest, the head of a layer.
 //!
-//! That client reads such an answer whole, whatever its length, and passes over interim heads (103) without end. So the time is
-//! bounded, and on Linux the growth of this process, which does nothing else meanwhile. What was begun is dropped.
+//! That client reads such a response whole, whatever its length, and skips interim heads (103) without end. So its time is limited,
+//! and on Linux also the growth of this process, which does nothing else meanwhile. A request that exceeds a limit is dropped.
 
 use std::time::Duration;
 
-/// For all that is asked and answered, a token before a manifest included.
+/// For all requests together, including that of a token before a manifest.
 const TIME_MAX: Duration = Duration::from_secs(30);
-/// A manifest has some kilobytes. So much more memory shows that it has no end.
+/// A manifest has some kilobytes. This much more memory shows that the response has no end.
 const GROWTH_BYTES_MAX: u64 = 128 << 20;
 /// How often this process is measured.
 const LOOK: Duration = Duration::from_millis(20);
 
-/// What `asking` comes to, or why it was given up.
+/// The result of `asking`, or why it was given up.
 pub(super) async fn small_answer<T>(asking: impl Future<Output = T>) -> Result<T, String> {
     within(asking, TIME_MAX, GROWTH_BYTES_MAX).await
 }

@@ -1,4 +1,4 @@
-//! What keeps an adapter from being fetched, trusted or put in place. Every message names the thing and the mend.
+//! Why an adapter was not fetched, trusted or installed. Every message names the object and the fix.
 
 use std::path::PathBuf;
 
@@ -7,10 +7,10 @@ use crate::domain::words::one_line;
 /// Longest text of another machine that a message repeats, characters.
 const SANITIZED_CHARS_MAX: usize = 300;
 
-/// Why an adapter was not taken.
+/// Why an adapter was not accepted.
 #[derive(Debug, thiserror::Error)]
 pub enum DistributionError {
-    /// The source is not written as one.
+    /// The source is not valid.
     #[error("{text}: {reason}")]
     Source {
         /// As written.
@@ -18,7 +18,7 @@ pub enum DistributionError {
         /// What is wrong, and how it is written.
         reason: String,
     },
-    /// It could not be brought here.
+    /// It could not be fetched.
     #[error("cannot fetch {from}: {reason}")]
     Fetch {
         /// The source.
@@ -26,7 +26,7 @@ pub enum DistributionError {
         /// What happened.
         reason: String,
     },
-    /// It could not be brought there.
+    /// It could not be pushed.
     #[error("cannot push to {to}: {reason}")]
     Push {
         /// The registry's address.
@@ -34,7 +34,7 @@ pub enum DistributionError {
         /// What happened.
         reason: String,
     },
-    /// A file of ours cannot be read or written.
+    /// One of the host's files cannot be read or written.
     #[error("cannot {verb} {}: {source}", path.display())]
     File {
         /// What was tried.
@@ -44,7 +44,7 @@ pub enum DistributionError {
         /// What the system says.
         source: std::io::Error,
     },
-    /// `adapters.lock` is not what it should be.
+    /// `adapters.lock` is invalid.
     #[error("{}: {reason}; put back the last good one, or delete it to begin with no pins", path.display())]
     Lock {
         /// The file.
@@ -100,21 +100,21 @@ pub enum DistributionError {
     Signature {
         /// The file.
         what: String,
-        /// What is wrong, and the mend.
+        /// What is wrong, and the fix.
         reason: String,
     },
-    /// A key is not one.
+    /// A key is not valid.
     #[error("{what}: {reason}")]
     Key {
         /// The file or setting.
         what: String,
-        /// What is wrong, and the mend.
+        /// What is wrong, and the fix.
         reason: String,
     },
 }
 
 impl DistributionError {
-    /// For a file of ours.
+    /// For one of the host's files.
     pub(super) fn file(verb: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(std::io::Error) -> Self {
         let path = path.into();
         move |source| Self::File { verb, path, source }

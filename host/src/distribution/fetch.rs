@@ -1,10 +1,9 @@
-//! Brings an adapter into memory, with the signature that lies beside it. Nothing is written.
+//! Fetches an adapter into memory, with the signature next to it. Nothing is written.
 //!
 //! Everything that another machine sends has a limit, in bytes and in time. Plain http goes to this machine only, also
 //! after redirects.
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use reqwest::redirect::Policy;
 use url::Url;
@@ -14,32 +13,16 @@ use super::registry;
 use super::registry_client::RegistryClient;
 use super::signature::signature_path;
 use super::source::{Source, is_loopback};
+use super::transfer::{
+    CONNECT_TIMEOUT, DOWNLOAD_TIMEOUT, Fetched, READ_TIMEOUT, SIGNATURE_BYTES_MAX, install_crypto, too_large,
+};
 use super::trust::read_signature;
 use crate::plugin::{COMPONENT_BYTES_MAX, PluginError, read_component};
 
-/// The largest signature that is taken, bytes.
-pub(super) const SIGNATURE_BYTES_MAX: u64 = 16 << 10;
-/// How long a download may take as a whole.
-pub(super) const DOWNLOAD_TIMEOUT: Duration = Duration::from_secs(1_800);
-/// How long another machine may take to accept a connection.
-pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long another machine may be silent, and how long it may take until it begins to answer, interim heads (103) or not.
-pub(super) const READ_TIMEOUT: Duration = Duration::from_secs(30);
 /// Redirects that are followed.
 const REDIRECTS_MAX: usize = 5;
 
-/// What a source gave.
-#[derive(Clone, Debug)]
-pub struct Fetched {
-    /// The component, as far as anybody has looked.
-    pub bytes: Vec<u8>,
-    /// The text of a signature, not looked at yet.
-    pub signature: Option<String>,
-    /// The digest of the registry's manifest.
-    pub manifest: Option<String>,
-}
-
-/// Fetches an adapter; a signature from `signature` where that is given, else from beside the adapter.
+/// Fetches an adapter, and its signature from `signature` where that is given, else from next to the adapter.
 ///
 /// # Errors
 /// [`DistributionError::Fetch`] with what happened; [`DistributionError::File`] for files of this machine.
@@ -119,11 +102,6 @@ fn web_client(from_loopback: bool, access: &RegistryClient) -> reqwest::Result<r
     builder.build()
 }
 
-/// The first one stays; whoever came before us chose the same.
-pub(super) fn install_crypto() {
-    drop(rustls::crypto::ring::default_provider().install_default());
-}
-
 enum Answer {
     Body(Vec<u8>),
     Status(http::StatusCode),
@@ -143,9 +121,4 @@ async fn get(client: &reqwest::Client, url: &Url, bytes_max: u64) -> Result<Answ
         body.extend_from_slice(&chunk);
     }
     Ok(Answer::Body(body))
-}
-
-/// Whatever it is, it is no adapter.
-pub(super) fn too_large() -> String {
-    format!("it is larger than {} MiB, which no adapter is", COMPONENT_BYTES_MAX >> 20)
 }

@@ -1,9 +1,8 @@
-//! Puts an adapter where targets look for it: whole or not at all, and in an order that a host which runs can follow.
+//! Installs an adapter where targets look for it: completely or not at all, in an order that a running host can follow.
 //!
-//! Everything is written to files of other names first, in the same folders, and on the disk before anything changes. Then
-//! three renames: the signature, `adapters.lock`, and the component last, since its change is what a host looks for. A crash
-//! in between leaves a lock that names the new file beside the old one: the host refuses to load that, and says how to
-//! mend it. Files that were begun and not finished are removed.
+//! Everything is first written to files of other names in the same folders, and synced to the disk. Then follow three renames: the
+//! signature, `adapters.lock`, and the component last, since a host watches that file. A crash in between leaves a lock that names
+//! the new file next to the old one: the host refuses to load that, and its message states the fix. Unfinished files are removed.
 
 use std::fs::{self, File};
 use std::io::Write as _;
@@ -11,10 +10,10 @@ use std::path::Path;
 
 use tempfile::NamedTempFile;
 
-use super::fetch::SIGNATURE_BYTES_MAX;
+use super::transfer::SIGNATURE_BYTES_MAX;
 use super::{AdapterName, DistributionError, Lock, Pin, Source, digest, signature_path};
 
-/// What is put in place.
+/// What to install, and where.
 #[derive(Clone, Copy, Debug)]
 pub struct InstallPlan<'a> {
     /// The adapters' folder; it is made when it is not there.
@@ -37,7 +36,7 @@ pub struct InstallPlan<'a> {
     pub update: bool,
 }
 
-/// Puts it in place. Its signature and its imports were found right before.
+/// Installs it. The caller has verified its signature and its imports.
 ///
 /// # Errors
 /// [`DistributionError::Moved`] when the source gives another file than the pinned one; what the system says.

@@ -1,7 +1,7 @@
 //! Making signatures: Ed25519 keys in minisign's file format, without a password.
 //!
-//! The secret key's file is for its owner alone, from its first byte on. Keys with a password are minisign's own business:
-//! it signs, and what it signs is found right here.
+//! The secret key's file is readable by its owner alone, from its first byte on. Keys with a password are left to minisign, whose
+//! signatures are accepted here.
 
 use std::fs;
 use std::io::Write as _;
@@ -71,7 +71,7 @@ impl SigningKey {
     /// Reads a secret key's file.
     ///
     /// # Errors
-    /// When it cannot be read, is none, or has a password.
+    /// When it cannot be read, is not a secret key, or has a password.
     pub fn read(path: &Path) -> Result<Self, DistributionError> {
         let text = crate::files::read_text(path, KEY_BYTES_MAX)
             .map(Zeroizing::new)
@@ -131,7 +131,7 @@ impl SigningKey {
         Ok(NewKey { secret: path.to_owned(), public, trusted_key })
     }
 
-    /// Signs bytes; `file` and the time, in seconds since 1970-01-01 UTC, stand in the comment that the signature covers.
+    /// Signs bytes; `file` and the time, in seconds since 1970-01-01 UTC, are part of the comment that the signature covers.
     #[must_use]
     pub fn sign(&self, bytes: &[u8], file: &str, seconds: u64) -> String {
         let comment = format!("timestamp:{seconds}\tfile:{}\thashed", super::error::sanitized(file));
@@ -146,7 +146,7 @@ impl SigningKey {
         )
     }
 
-    /// The public half, as it stands in `[plugins] trusted_keys`.
+    /// The public half, as written in `[plugins] trusted_keys`.
     #[must_use]
     pub fn public_text(&self) -> String {
         BASE64_STANDARD.encode([ALGORITHM.as_slice(), &self.id, self.pair.public_key().as_ref()].concat())

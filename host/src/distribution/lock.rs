@@ -1,7 +1,7 @@
-//! `adapters.lock`, beside `host.toml`: what each adapter was when it was installed, and where it came from.
+//! `adapters.lock`, next to `host.toml`: the digest of each adapter when it was installed, and its source.
 //!
-//! It is written by `host plugin install` alone and read before every load. It belongs into version control with
-//! `host.toml`: then every host of a hospital runs the very same adapters.
+//! Only `host plugin install` writes it; every load reads it. Keep it in version control with `host.toml`: then every host of a
+//! hospital runs exactly the same adapters.
 
 use std::path::Path;
 
@@ -71,7 +71,7 @@ impl Lock {
             if AdapterName::parse(&pin.name).is_err() {
                 return Err(refuse(format!("the name of adapter {} is none that an adapter can have", index + 1)));
             }
-            // They stand in messages, each time that the adapter is not the pinned one.
+            // Messages show them whenever the adapter is not the pinned one.
             let is_plain = |text: &String| {
                 !text.trim().is_empty() && text.len() <= SOURCE_BYTES_MAX && !text.chars().any(is_unprintable)
             };

@@ -1,10 +1,10 @@
-//! Where adapters come from, and which may be loaded: fetching and pushing, signatures, and the pins of `adapters.lock`.
+//! Fetches, verifies, installs and pushes adapters: sources, signatures, and the pins of `adapters.lock`.
 //!
 //! [`fetch`](fetch::fetch) brings the bytes of a file, an https address or an OCI registry into memory and nothing else.
-//! [`install`] puts them where targets look for them, whole or not at all. [`Trust`] is asked before anything
-//! of an adapter is read as WebAssembly, by `host plugin install` and by every load of every host alike.
+//! [`install`] writes them where targets look for them, completely or not at all. `host plugin install` and every load of every host
+//! ask [`Trust`] before anything of an adapter is read as WebAssembly.
 //!
-//! What never happens here: a component compiled or run, a byte written before digest and signature were found right, a
+//! What never happens here: a component compiled or run, a byte written before digest and signature are verified, a
 //! plain http connection to another machine.
 //!
 //! Read next: `trust.rs` for the rules, `install.rs` for the order of the steps.
@@ -21,10 +21,11 @@ mod registry;
 mod registry_client;
 mod signature;
 mod source;
+mod transfer;
 mod trust;
 
 pub use error::DistributionError;
-pub use fetch::{Fetched, fetch};
+pub use fetch::fetch;
 pub use install::{InstallPlan, install};
 pub use keys::{NewKey, SigningKey};
 pub use lock::{Lock, Pin};
@@ -32,6 +33,7 @@ pub use registry::push;
 pub use registry_client::{Authorities, RegistryAuth, RegistryClient};
 pub use signature::{Signed, TrustedKeys, signature_path};
 pub use source::{AdapterName, Source};
+pub use transfer::Fetched;
 pub use trust::Trust;
 
 use sha2::{Digest as _, Sha256};

@@ -17,9 +17,9 @@ use serde_json::json;
 use url::Url;
 
 use super::error::{DistributionError, chain};
-use super::fetch::{CONNECT_TIMEOUT, Fetched, READ_TIMEOUT, SIGNATURE_BYTES_MAX, install_crypto, too_large};
 use super::registry_client::Authorities;
 use super::source::is_loopback;
+use super::transfer::{CONNECT_TIMEOUT, Fetched, READ_TIMEOUT, SIGNATURE_BYTES_MAX, install_crypto, too_large};
 use super::{AdapterName, RegistryClient, bounded, digest};
 use crate::plugin::{COMPONENT_BYTES_MAX, Inspection};
 
@@ -137,7 +137,7 @@ async fn pull_layer(client: &Client, reference: &Reference, layer: &OciDescripto
             }
         }
     }
-    // The client has compared it as well; this is the one that we rely on.
+    // The client has compared it as well; the host relies on this comparison.
     let found = digest(&bytes);
     if found == layer.digest {
         return Ok(bytes);
@@ -146,7 +146,7 @@ async fn pull_layer(client: &Client, reference: &Reference, layer: &OciDescripto
     Err(tampered(&DigestError::VerificationError { expected, actual: found }))
 }
 
-/// Plain http is for this machine alone, and not where somebody said who vouches for the registry.
+/// Plain http is used on this machine alone, and not where a certificate authority is configured.
 fn client(reference: &Reference, access: &RegistryClient) -> Result<Client, OciDistributionError> {
     install_crypto();
     let is_here =
@@ -170,7 +170,7 @@ fn tampered(error: &DigestError) -> String {
     )
 }
 
-/// What a registry's refusal means, with the mend where there is one.
+/// What a registry's refusal means, with the fix where there is one.
 fn explain(error: &OciDistributionError) -> String {
     use OciDistributionError as Error;
     let codes = match error {

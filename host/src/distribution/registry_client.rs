@@ -1,4 +1,4 @@
-//! Who stands at the other end of a download, and who we are to it.
+//! How the host authenticates at a registry, and which certificate authorities it trusts there.
 
 use oci_client::client::{Certificate, CertificateEncoding};
 use oci_client::secrets::RegistryAuth as ClientAuth;
@@ -8,26 +8,26 @@ use rustls::pki_types::pem::PemObject as _;
 
 use crate::domain::secret::Secret;
 
-/// The other end.
+/// The settings of a client of a registry or web server.
 #[derive(Clone, Debug, Default)]
 pub struct RegistryClient {
-    /// Who we are there; nobody in particular where there is none.
+    /// How the host authenticates; anonymous where there is none.
     pub auth: Option<RegistryAuth>,
-    /// Who vouches for it; the system's authorities where there are none.
+    /// The certificate authorities to trust; the system's where there are none.
     pub authorities: Option<Authorities>,
 }
 
-/// Who we are at a registry.
+/// How the host authenticates at a registry.
 #[derive(Clone, Debug)]
 pub enum RegistryAuth {
-    /// With a password, for which a registry may give a token of its own.
+    /// With a user and password, for which a registry may issue a token.
     User {
         /// The user.
         user: String,
         /// The password.
         password: Secret,
     },
-    /// With a token that the registry takes as it is.
+    /// With a token that the registry accepts as it is.
     Token(Secret),
 }
 

@@ -1,6 +1,6 @@
 //! Detached Ed25519 signatures in minisign's format, and the keys that are trusted.
 //!
-//! A signature says who released these very bytes; nothing is taken from it before it was found right.
+//! A signature proves who released exactly these bytes; nothing of it is used before it is verified.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -12,7 +12,7 @@ use minisign_verify::{Error, PublicKey, Signature};
 use super::DistributionError;
 use super::error::sanitized;
 
-/// Where the signature of a file lies: beside it, with `.minisig` behind its name.
+/// The path of the signature of a file: next to it, with `.minisig` behind its name.
 #[must_use]
 pub fn signature_path(file: &Path) -> PathBuf {
     let mut name = OsString::from(file);
@@ -20,7 +20,7 @@ pub fn signature_path(file: &Path) -> PathBuf {
     name.into()
 }
 
-/// What a signature that was found right says.
+/// A verified signature.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Signed {
     /// The id of the key, 16 hexadecimal digits, as minisign shows it.
@@ -37,7 +37,7 @@ impl TrustedKeys {
     /// Reads keys as minisign prints them: 56 characters that begin with `RW`.
     ///
     /// # Errors
-    /// The first that is none.
+    /// Names the first text that is not a key.
     pub fn parse(texts: &[String]) -> Result<Self, DistributionError> {
         let key = |text: &String| {
             PublicKey::from_base64(text.trim()).map_err(|_| DistributionError::Key {
@@ -49,13 +49,13 @@ impl TrustedKeys {
         texts.iter().map(key).collect::<Result<_, _>>().map(Self)
     }
 
-    /// Whether nobody is trusted.
+    /// Whether no key is trusted.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// Finds the signature right, or says what is wrong; `what` is the file's name for messages.
+    /// Verifies the signature; `what` is the file's name for messages.
     ///
     /// # Errors
     /// [`DistributionError::Signature`]

@@ -1,6 +1,6 @@
-//! Where an adapter comes from, as a person writes it: a file, an https address, or a place in an OCI registry.
+//! The source of an adapter as an operator writes it: a file, an https address, or an artifact in an OCI registry.
 //!
-//! Plain http is taken for this machine alone.
+//! Plain http is accepted for this machine alone.
 
 use std::path::{Path, PathBuf};
 
@@ -13,7 +13,7 @@ use crate::domain::words::is_unprintable;
 /// The longest source, bytes.
 const SOURCE_BYTES_MAX: usize = 4_096;
 
-/// A place that adapters are fetched from.
+/// Where an adapter is fetched from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Source {
     /// A file of this machine.
@@ -32,7 +32,7 @@ impl Source {
     pub fn parse(text: &str) -> Result<Self, DistributionError> {
         let refuse =
             |reason: &str| DistributionError::Source { text: super::error::sanitized(text), reason: reason.to_owned() };
-        // It will stand in adapters.lock, and from there in messages.
+        // It will be written to adapters.lock, and shown in messages.
         if text.len() > SOURCE_BYTES_MAX || text.chars().any(is_unprintable) {
             return Err(refuse("is no source: it is too long, or holds a character that cannot be shown"));
         }

@@ -1,8 +1,8 @@
-//! Which adapters may be loaded: the pin of `adapters.lock` and the signature by a trusted key, looked at for every load.
+//! Decides which adapters may be loaded, by the pin in `adapters.lock` and the signature of a trusted key, at every load.
 //!
-//! The rules: a file that the lock names must have its digest; a signature that is there must be right as soon as any key is
-//! trusted; with `require_signature` there must be one. Both files are read anew each time, so that a host that runs
-//! follows an installation. It looks at bytes that are in memory, the same that are compiled afterwards.
+//! The rules: a file that the lock names must have its digest; an existing signature must be valid as soon as any key is trusted; with
+//! `require_signature` there must be one. Both files are read again each time, so that a running host follows an installation. The
+//! bytes that are checked are the ones in memory that are compiled afterwards.
 
 use std::fs;
 use std::io::ErrorKind;
@@ -29,7 +29,7 @@ impl Trust {
     /// From the configuration: the lock's file, the adapters' folder, and whom to trust.
     ///
     /// # Errors
-    /// When a key is none.
+    /// When a key is not valid.
     pub fn new(
         lock_file: &Path,
         directory: &Path,
@@ -40,13 +40,13 @@ impl Trust {
         Ok(Self { lock_file: lock_file.to_owned(), directory: directory.to_owned(), keys, require_signature })
     }
 
-    /// Whether a signature can be found right at all.
+    /// Whether any signature can be verified.
     #[must_use]
     pub fn has_keys(&self) -> bool {
         !self.keys.is_empty()
     }
 
-    /// A file with the bytes that were read from it: its pin, and the signature beside it.
+    /// Checks a file with the bytes that were read from it: its pin, and the signature next to it.
     ///
     /// # Errors
     /// Why it must not be loaded.
@@ -56,7 +56,7 @@ impl Trust {
         self.check_signature(&path.display().to_string(), bytes, read_signature(&beside)?.as_deref(), &beside)
     }
 
-    /// Bytes with the signature that came with them, if one did; `beside` is where one would have to lie.
+    /// Checks bytes with their signature, if there is one; `beside` is where one would be expected.
     ///
     /// # Errors
     /// Why they must not be loaded.
@@ -76,7 +76,7 @@ impl Trust {
         }
     }
 
-    /// A file with the bytes that were read from it: whether it is the pinned one.
+    /// Checks that a file, with the bytes that were read from it, is the pinned one.
     ///
     /// # Errors
     /// [`DistributionError::NotPinned`], or why the lock cannot be read.
@@ -124,7 +124,7 @@ impl Trust {
     }
 }
 
-/// Where neither a pin nor a signature says that a file is the right one, not everybody may be able to exchange it.
+/// Without a pin or a signature, a file that everybody may replace is refused.
 fn refuse_open(path: &Path) -> Result<(), String> {
     for path in std::iter::once(path).chain(path.parent().filter(|folder| !folder.as_os_str().is_empty())) {
         if let Ok(Some(mode)) = files::world_writable_mode(path) {

@@ -74,13 +74,13 @@ pub struct Receipt {
 }
 
 vocabulary! {
-    /// What a failure means. The words stand in `sync_delivery.error_kind`.
+    /// What a failure means, as in `sync_delivery.error_kind`.
     pub enum FailureKind {
         /// The target as a whole does not answer.
         Unavailable = "unavailable",
         /// The target asks us to slow down.
         Throttled = "throttled",
-        /// The target refuses everything until a person mends it.
+        /// The target refuses everything until an operator fixes its configuration.
         Misconfigured = "misconfigured",
         /// This change failed for a reason that may pass.
         Transient = "transient",
@@ -90,17 +90,17 @@ vocabulary! {
         Denied = "denied",
         /// The adapter does not know the type or operation.
         Unsupported = "unsupported",
-        /// A person has to decide.
+        /// An operator has to decide.
         Conflict = "conflict",
-        /// The adapter broke off: a trap, a limit, a deadline, an answer that makes no sense.
+        /// The adapter crashed: a trap, an exceeded limit, or an invalid response.
         Adapter = "adapter",
-        /// Others stood in its way: a lock at the target, or too many failures in its batch. No attempt is spent.
+        /// A lock at the target, or too many failures in its batch. No attempt is spent.
         Delayed = "delayed",
     }
 }
 
 impl FailureKind {
-    /// Whether it speaks of the target as a whole: no attempt is spent, and the breaker opens.
+    /// Whether the target as a whole fails: no attempt is spent, and the breaker opens.
     #[must_use]
     pub fn is_target_wide(self) -> bool {
         matches!(self, Self::Unavailable | Self::Throttled | Self::Misconfigured)
@@ -112,41 +112,37 @@ impl FailureKind {
         !self.is_target_wide() && self != Self::Delayed
     }
 
-    /// Whether trying again by itself is of no use.
+    /// Whether a later attempt cannot succeed.
     #[must_use]
     pub fn is_permanent(self) -> bool {
         matches!(self, Self::Invalid | Self::Denied | Self::Unsupported | Self::Conflict)
     }
 }
 
-/// Why something did not work.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Failure {
-    /// What it means.
     pub kind: FailureKind,
-    /// One line for people, with no personal data.
+    /// One line, with no personal data.
     pub message: String,
-    /// How long the target asked us to wait, in milliseconds.
+    /// How long the target asked the host to wait.
     pub retry_after_ms: Option<u64>,
 }
 
 impl Failure {
-    /// A failure with no wish about when to come again.
     pub fn new(kind: FailureKind, message: impl Into<String>) -> Self {
         Self { kind, message: message.into(), retry_after_ms: None }
     }
 }
 
-/// What became of one change.
+/// The result of delivering one change.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// The target holds it.
+    /// The target confirmed it.
     Applied(Receipt),
-    /// It does not.
     Failed(Failure),
 }
 
-/// What an adapter is.
+/// An adapter's description of itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Descriptor {
     /// For example `openemr`.
@@ -157,43 +153,37 @@ pub struct Descriptor {
     pub aggregate_types: Vec<String>,
 }
 
-/// How a finding stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FindingLevel {
-    /// As it should be.
     Ok,
-    /// It works, but someone should know.
+    /// It works, but an operator should know.
     Warning,
-    /// It does not work.
     Problem,
 }
 
 /// One thing that a check found.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finding {
-    /// How it stands.
     pub level: FindingLevel,
-    /// One line for people.
     pub message: String,
 }
 
-/// What a check found.
+/// The result of a check.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Report {
     /// The target in a few words.
     pub summary: String,
-    /// For people.
     pub findings: Vec<Finding>,
-    /// What the adapter wants to be handed at every `apply`.
+    /// The adapter gets it with every `apply`.
     pub state: Vec<u8>,
 }
 
 vocabulary! {
-    /// What becomes of a record that somebody edited at the target.
+    /// What happens to a remote edit.
     pub enum RemoteEdit {
-        /// Our state is written over it.
+        /// The application's state replaces it.
         Overwrite = "overwrite",
-        /// The delivery fails as a conflict, and a person decides.
+        /// The delivery fails as a conflict, and an operator decides.
         Hold = "hold",
     }
 }

@@ -1,20 +1,20 @@
-//! What a person may decide about a conflict: a delivery that the target's own state forbids.
+//! An operator's decisions about a conflict: a delivery that the target's own state forbids.
 
 use crate::vocabulary;
 
 vocabulary! {
-    /// Whose word counts.
+    /// Which state is kept.
     pub enum Keep {
-        /// The application's: its state is written over what is there, and a record that is gone is made again.
+        /// The application's: it replaces the target's, and a deleted record is created again.
         Local = "local",
-        /// The target's: this change is not delivered, and what is there now is no conflict any more.
+        /// The target's: the change is not delivered, and the target's state is no conflict any more.
         Remote = "remote",
-        /// The application's, at another record of the target, which the person names.
+        /// The application's, at another record of the target, which the operator names.
         Relink = "relink",
     }
 }
 
-/// A decision, whole.
+/// A decision.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Resolution {
     /// See [`Keep::Local`].
@@ -23,7 +23,7 @@ pub enum Resolution {
     Remote,
     /// See [`Keep::Relink`].
     Relink {
-        /// The target's id of the record that is the right one.
+        /// The target's id of the right record.
         remote_id: String,
     },
 }
@@ -33,11 +33,11 @@ const HOLDS: &str = " [holds ";
 /// As long as the column of the link that it may be written to. Bytes.
 const HOLDS_BYTES_MAX: usize = 255;
 
-/// A conflict's message for people, and the fingerprint of what the target's record holds, where the adapter gave one.
+/// Splits a conflict's message into its text and the fingerprint of the target's record, if the adapter gave one.
 ///
-/// An adapter that finds a record changed by others may end its message with ` [holds FINGERPRINT]`. It says two things: the
-/// record is there, and this is what the link is to remember when a person keeps what the target holds. `plugins/README.md` has the
-/// rule for adapters.
+/// An adapter that finds a record changed by others may end its message with ` [holds FINGERPRINT]`. It means that the record
+/// exists, and that the link gets this fingerprint when an operator keeps the target's state. `plugins/README.md` has the rule
+/// for adapters.
 #[must_use]
 pub fn split_message(message: &str) -> (&str, Option<&str>) {
     let found = message.strip_suffix(']').and_then(|rest| rest.rsplit_once(HOLDS));

@@ -1,22 +1,24 @@
-//! The life of one delivery: its statuses, the one function that moves it, and what a failure does to it.
+//! The life of one delivery: its statuses, the events that move it, and what a failure does to it.
 //!
-//! SQL guards these moves and recovery goes through the same function, so that there is one place to read them.
+//! [`next_status`] decides every move. The statements that move deliveries take their statuses from it: `Transition::of`
+//! gives a template the statuses that an event moves from and to (`store/sql`). A test of the rendered statements compares
+//! each pair with `next_status`.
 
 use super::change::{Failure, FailureKind, Receipt};
 use crate::vocabulary;
 
 vocabulary! {
-    /// Where a delivery stands. The words stand in `sync_delivery.status`.
+    /// The status of a delivery, as in `sync_delivery.status`.
     pub enum Status {
-        /// Waiting for its turn or for a later try.
+        /// Queued: it waits for its turn or for a later attempt.
         Pending = "pending",
-        /// In work under a lease.
+        /// In flight under a lease.
         Processing = "processing",
-        /// The target holds it.
+        /// The target confirmed it.
         Done = "done",
-        /// A person has to look.
+        /// An operator has to decide.
         Failed = "failed",
-        /// A newer state of the same aggregate made it moot.
+        /// A newer state of the same aggregate replaces it.
         Superseded = "superseded",
         /// It failed, and an operator decided that it need not be delivered.
         Dismissed = "dismissed",
@@ -26,19 +28,19 @@ vocabulary! {
 /// What happens to a delivery.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Event {
-    /// A host takes it under a lease.
+    /// A host puts it under a lease.
     Claim,
     /// The target confirmed it.
     Confirm,
-    /// It did not work and is tried again later.
+    /// An attempt failed, and a later one follows.
     Defer,
-    /// It did not work and is left to a person.
+    /// An attempt failed, and none follows.
     GiveUp,
-    /// The lease was released, or ran out and was taken away.
-    Unlease,
-    /// A newer state of the same aggregate is there.
+    /// The lease was released, or it expired.
+    Requeue,
+    /// A newer state of the same aggregate is there, or an operator kept the target's.
     Supersede,
-    /// A person wants it tried again.
+    /// An operator wants another attempt.
     Retry,
     /// An operator decided that it need not be delivered.
     Dismiss,
@@ -51,38 +53,83 @@ impl Event {
         Self::Confirm,
         Self::Defer,
         Self::GiveUp,
-        Self::Unlease,
+        Self::Requeue,
         Self::Supersede,
         Self::Retry,
         Self::Dismiss,
     ];
 }
 
-/// The one transition function: where `event` takes a delivery that stands at `status`, or `None` where it may not
-/// happen.
+/// The status to which `event` moves a delivery, or `None` where the event may not happen.
 #[must_use]
 pub fn next_status(status: Status, event: Event) -> Option<Status> {
     match (status, event) {
         (Status::Pending, Event::Claim) => Some(Status::Processing),
         (Status::Processing, Event::Confirm) => Some(Status::Done),
-        (Status::Processing, Event::Defer | Event::Unlease) | (Status::Failed, Event::Retry) => Some(Status::Pending),
+        (Status::Processing, Event::Defer | Event::Requeue) | (Status::Failed, Event::Retry) => Some(Status::Pending),
         (Status::Processing, Event::GiveUp) => Some(Status::Failed),
         (Status::Pending | Status::Failed, Event::Supersede) => Some(Status::Superseded),
         (Status::Failed, Event::Dismiss) => Some(Status::Dismissed),
         (
             Status::Pending,
-            Event::Confirm | Event::Defer | Event::GiveUp | Event::Unlease | Event::Retry | Event::Dismiss,
+            Event::Confirm | Event::Defer | Event::GiveUp | Event::Requeue | Event::Retry | Event::Dismiss,
         )
         | (Status::Processing, Event::Claim | Event::Supersede | Event::Retry | Event::Dismiss)
-        | (Status::Failed, Event::Claim | Event::Confirm | Event::Defer | Event::GiveUp | Event::Unlease)
+        | (Status::Failed, Event::Claim | Event::Confirm | Event::Defer | Event::GiveUp | Event::Requeue)
         | (Status::Done | Status::Superseded | Status::Dismissed, _) => None,
+    }
+}
+
+/// How a delivery begins: the status with which its row is inserted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Entry {
+    /// The router queues it.
+    Queue,
+    /// The router dispatches it directly under a lease.
+    Dispatch,
+    /// The change cannot be read.
+    Refuse,
+}
+
+impl Entry {
+    pub const ALL: [Self; 3] = [Self::Queue, Self::Dispatch, Self::Refuse];
+
+    #[must_use]
+    pub fn status(self) -> Status {
+        match self {
+            Self::Queue => Status::Pending,
+            Self::Dispatch => Status::Processing,
+            Self::Refuse => Status::Failed,
+        }
+    }
+}
+
+/// A move as a statement makes it: by compare-and-set from one of some statuses to one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Transition {
+    pub from: Vec<Status>,
+    pub to: Status,
+}
+
+impl Transition {
+    /// The move that an event makes, from every status in which it may happen.
+    ///
+    /// # Panics
+    /// When `next_status` has no move for the event, or more than one `to`; a test asks for every event.
+    #[must_use]
+    pub fn of(event: Event) -> Self {
+        let moves = Status::ALL.iter().filter_map(|from| Some((*from, next_status(*from, event)?)));
+        let (from, to): (Vec<_>, Vec<_>) = moves.unzip();
+        let first = *to.first().expect("invariant: every event moves something");
+        assert!(to.iter().all(|to| *to == first), "invariant: an event moves to one status");
+        Self { from, to: first }
     }
 }
 
 /// How often and how fast a delivery is tried again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RetryPolicy {
-    /// Attempts before a delivery is left to a person.
+    /// Attempts before a delivery fails.
     pub attempts_max: u32,
     /// The longest pause after the first failed attempt, in milliseconds; it doubles with each.
     pub base_ms: u64,
@@ -97,18 +144,18 @@ impl Default for RetryPolicy {
 }
 
 impl RetryPolicy {
-    /// The pause after `attempts` failed attempts: exponential, capped, with full jitter, as `luck` in `0.0..1.0` says.
+    /// The pause after `attempts` failed attempts: exponential, capped, with full jitter (`jitter` is in `0.0..1.0`).
     #[must_use]
-    pub fn pause_ms(&self, attempts: u32, luck: f64) -> u64 {
+    pub fn pause_ms(&self, attempts: u32, jitter: f64) -> u64 {
         let doublings = attempts.saturating_sub(1).min(32);
         let longest = self.base_ms.saturating_mul(1 << doublings).min(self.cap_ms);
         #[allow(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss)]
-        let pause = (longest as f64 * luck.clamp(0.0, 1.0)) as u64;
+        let pause = (longest as f64 * jitter.clamp(0.0, 1.0)) as u64;
         pause.min(longest)
     }
 }
 
-/// How long a target that is down is left alone.
+/// How long a host sends nothing to a target that is down.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BreakerPolicy {
     /// The first pause, in milliseconds.
@@ -123,28 +170,23 @@ impl Default for BreakerPolicy {
     }
 }
 
-/// What is written about a delivery when its attempt is over.
+/// The result of one attempt, as it is settled.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settlement {
-    /// Which delivery of the target.
     pub outbox_id: i64,
-    /// Its aggregate.
     pub aggregate_type: String,
-    /// Its aggregate.
     pub aggregate_id: String,
-    /// Where it stands now.
     pub status: Status,
     /// Attempts spent so far.
     pub attempts: u32,
-    /// For a pending one, how long it waits from now, in milliseconds.
+    /// How long a pending one waits from now.
     pub pause_ms: u64,
-    /// Why it did not work.
     pub failure: Option<Failure>,
     /// What the target confirmed.
     pub receipt: Option<Receipt>,
 }
 
-/// What a failure does to a delivery that had spent `attempts` before: the event, and the attempts spent now.
+/// Judges the failure of a delivery that had spent `attempts` before. Returns the event, and the attempts spent now.
 #[must_use]
 pub fn after_failure(kind: FailureKind, attempts: u32, policy: &RetryPolicy) -> (Event, u32) {
     if !kind.spends_attempt() {
@@ -160,6 +202,17 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
+    fn every_event_is_one_transition() {
+        for event in Event::ALL {
+            let Transition { from, to } = Transition::of(event);
+            for status in Status::ALL.iter().copied() {
+                let expected = from.contains(&status).then_some(to);
+                assert_eq!(next_status(status, event), expected, "{status:?} {event:?}");
+            }
+        }
+    }
+
+    #[test]
     fn finished_is_finished() {
         for status in [Status::Done, Status::Superseded, Status::Dismissed] {
             for event in Event::ALL {
@@ -171,7 +224,7 @@ mod tests {
     #[test]
     fn only_a_leased_delivery_settles() {
         for status in Status::ALL.iter().copied() {
-            for event in [Event::Confirm, Event::Defer, Event::GiveUp, Event::Unlease] {
+            for event in [Event::Confirm, Event::Defer, Event::GiveUp, Event::Requeue] {
                 assert_eq!(next_status(status, event).is_some(), status == Status::Processing, "{status:?} {event:?}");
             }
         }
@@ -215,7 +268,7 @@ mod tests {
                 prop_assert!(!is_final, "{status:?} went on by {event:?}");
                 match event {
                     Event::Claim => claims_open += 1,
-                    Event::Confirm | Event::Defer | Event::GiveUp | Event::Unlease => claims_open -= 1,
+                    Event::Confirm | Event::Defer | Event::GiveUp | Event::Requeue => claims_open -= 1,
                     Event::Supersede | Event::Retry | Event::Dismiss => {}
                 }
                 prop_assert!((0..=1).contains(&claims_open));
@@ -229,7 +282,7 @@ mod tests {
         #[test]
         fn whatever_happened_it_can_still_be_delivered(events in prop::collection::vec(any_event(), 0..60)) {
             let mut status = events.into_iter().fold(Status::Pending, |status, event| next_status(status, event).unwrap_or(status));
-            for event in [Event::Unlease, Event::Retry, Event::Claim, Event::Confirm] {
+            for event in [Event::Requeue, Event::Retry, Event::Claim, Event::Confirm] {
                 status = next_status(status, event).unwrap_or(status);
             }
             prop_assert!(matches!(status, Status::Done | Status::Superseded | Status::Dismissed));
@@ -250,26 +303,26 @@ mod tests {
         }
 
         #[test]
-        fn a_pause_at_most_doubles_and_luck_only_shortens_it(
-            attempts in 0_u32..100, base in 1_u64..1_000_000, cap in 1_u64..100_000_000, luck in 0.0_f64..1.0
+        fn a_pause_at_most_doubles_and_jitter_only_shortens_it(
+            attempts in 0_u32..100, base in 1_u64..1_000_000, cap in 1_u64..100_000_000, jitter in 0.0_f64..1.0
         ) {
             let policy = RetryPolicy { attempts_max: 10, base_ms: base, cap_ms: cap };
             let longest = policy.pause_ms(attempts, 1.0);
             prop_assert!(policy.pause_ms(attempts + 1, 1.0) <= longest.saturating_mul(2));
-            prop_assert!(policy.pause_ms(attempts, luck) <= longest);
+            prop_assert!(policy.pause_ms(attempts, jitter) <= longest);
             prop_assert_eq!(policy.pause_ms(1, 1.0), base.min(cap));
         }
 
         #[test]
-        fn senseless_luck_makes_no_senseless_pause(attempts in any::<u32>(), luck in any::<f64>(), base in any::<u64>(), cap in any::<u64>()) {
+        fn senseless_jitter_makes_no_senseless_pause(attempts in any::<u32>(), jitter in any::<f64>(), base in any::<u64>(), cap in any::<u64>()) {
             let policy = RetryPolicy { attempts_max: 10, base_ms: base, cap_ms: cap };
-            prop_assert!(policy.pause_ms(attempts, luck) <= cap);
+            prop_assert!(policy.pause_ms(attempts, jitter) <= cap);
         }
 
         #[test]
-        fn a_pause_is_never_over_its_cap(attempts in 0_u32..10_000, luck in 0.0_f64..1.0, base in 1_u64..100_000, cap in 1_u64..10_000_000) {
+        fn a_pause_is_never_over_its_cap(attempts in 0_u32..10_000, jitter in 0.0_f64..1.0, base in 1_u64..100_000, cap in 1_u64..10_000_000) {
             let policy = RetryPolicy { attempts_max: 10, base_ms: base, cap_ms: cap };
-            prop_assert!(policy.pause_ms(attempts, luck) <= cap);
+            prop_assert!(policy.pause_ms(attempts, jitter) <= cap);
         }
 
         #[test]

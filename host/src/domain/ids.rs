@@ -149,20 +149,6 @@ identifier! {
     "must be 1 to 64 characters, none of them a control character"
 }
 
-identifier! {
-    /// The application's id of the thing that changed; for a patient, its [`PatientId`](super::patient::PatientId).
-    AggregateId, 255,
-    |character| !character.is_control(),
-    "must be 1 to 255 characters, none of them a control character"
-}
-
-identifier! {
-    /// The id that a target gave the record, in the target's own form.
-    RemoteId, 255,
-    |character| !character.is_control(),
-    "must be 1 to 255 characters, none of them a control character"
-}
-
 /// The id of a row of `sync_lease`: the fencing token of its batch. Two of them are only ever compared for equality.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct LeaseId(i64);
@@ -207,11 +193,7 @@ mod tests {
         for text in ["", "OpenEMR", "a.b", &"x".repeat(65)] {
             assert!(TargetName::new(text).is_err(), "{text}");
         }
-        assert!(AggregateId::new("환자 1").is_ok());
-        assert!(AggregateId::new("x".repeat(256)).is_err());
         assert!(AggregateType::new("a\nb").is_err());
-        assert!(RemoteId::new("가".repeat(255)).is_ok());
-        assert!(RemoteId::new("가".repeat(256)).is_err());
         assert!(Username::new("dr.kim@clinic").is_ok());
         assert!(Username::new("dr kim").is_err());
     }

@@ -1,4 +1,4 @@
-//! A loaded adapter: its component, ready to be instantiated, and who it says it is.
+//! A loaded adapter: its component, ready to be instantiated, and its own description.
 
 use std::sync::Arc;
 
@@ -7,7 +7,7 @@ use super::state::CallState;
 use super::{CallContext, Inspection, Limits, PluginError, Runtime, World, response};
 use crate::domain::change::Descriptor;
 
-/// Memory of the call that asks an adapter who it is, MiB. One with an interpreter inside takes some 15.
+/// Memory for the call of `describe`, MiB. An adapter with an interpreter inside takes about 15.
 const DESCRIBE_MEMORY_MIB: u64 = 128;
 
 /// A component whose imports were resolved and whose exports were found. Cloning shares it.
@@ -17,8 +17,8 @@ pub(super) enum Linked {
     Http(HttpTargetPre<CallState>),
 }
 
-/// A component that was inspected, compiled and asked who it is. Shared by all calls; calls under way on an old one go on
-/// when a new one is put in its place.
+/// A component that was inspected, compiled and described. All calls share it. Calls in progress on an old adapter continue
+/// when a new one replaces it.
 pub struct Adapter {
     pub(super) runtime: Arc<Runtime>,
     pub(super) linked: Linked,
@@ -27,15 +27,15 @@ pub struct Adapter {
 }
 
 impl Adapter {
-    /// Asks a linked component who it is. It gets nothing to work with, and little time.
+    /// Calls `describe` of a linked component, with no capability and little time.
     pub(super) async fn describe(
         runtime: Arc<Runtime>,
         name: &str,
         inspection: Inspection,
         linked: Linked,
     ) -> Result<Self, PluginError> {
-        let nobody = Descriptor { name: String::new(), version: String::new(), aggregate_types: Vec::new() };
-        let mut adapter = Self { runtime, linked, inspection, descriptor: nobody };
+        let unknown = Descriptor { name: String::new(), version: String::new(), aggregate_types: Vec::new() };
+        let mut adapter = Self { runtime, linked, inspection, descriptor: unknown };
         let context = CallContext {
             // An interpreter takes a while, and memory, to begin at all.
             limits: Limits { memory_mib: DESCRIBE_MEMORY_MIB, deadline_ms: 10_000, cpu_ms: 5_000, ..Limits::default() },
@@ -46,7 +46,7 @@ impl Adapter {
         Ok(adapter)
     }
 
-    /// What kind of target it is for.
+    /// The kind of target that the adapter is for.
     #[must_use]
     pub fn world(&self) -> World {
         self.inspection.world
@@ -58,13 +58,13 @@ impl Adapter {
         &self.inspection.sha256
     }
 
-    /// Who it says it is.
+    /// What `describe` returned.
     #[must_use]
     pub fn descriptor(&self) -> &Descriptor {
         &self.descriptor
     }
 
-    /// What its file says.
+    /// What was read from the file before it was compiled.
     #[must_use]
     pub fn inspection(&self) -> &Inspection {
         &self.inspection

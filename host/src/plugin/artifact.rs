@@ -1,75 +1,15 @@
-//! What a file is, read from its bytes before anything of it is compiled or run.
+//! Reads what a file is from its bytes, before anything of it is compiled or run.
 
 use sha2::{Digest as _, Sha256};
 use wasmparser::{Encoding, Parser, Payload};
 
-use super::PluginError;
-use super::structure::{self, Refused};
+use super::structure::{self, REASON_CHARS_MAX, Refused};
+use super::world::{INTERFACE_VERSION, PACKAGE};
+use super::{PluginError, World};
 use crate::domain::words::{NAME_CHARS_MAX, is_unprintable, one_line};
 
-/// The version of `neuronova:sync` that this host speaks.
-const INTERFACE_VERSION: &str = "0.1.0";
-/// The package of our own interfaces.
-const PACKAGE: &str = "neuronova:sync/";
 /// Imports that a message names.
 const SHOWN_MAX: usize = 10;
-/// What WASI 0.2 offers to both worlds; nothing of it is granted.
-const WASI: [&str; 6] = ["wasi:cli/", "wasi:clocks/", "wasi:filesystem/", "wasi:io/", "wasi:random/", "wasi:sockets/"];
-
-/// The kind of target that an adapter is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum World {
-    /// `database-target`
-    Database,
-    /// `http-target`
-    Http,
-}
-
-impl World {
-    /// The name in `wit/`.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Database => "database-target",
-            Self::Http => "http-target",
-        }
-    }
-
-    /// The interface that its adapters export.
-    fn export(self) -> &'static str {
-        match self {
-            Self::Database => "neuronova:sync/database-adapter",
-            Self::Http => "neuronova:sync/http-adapter",
-        }
-    }
-
-    /// The section of the configuration that makes a target one of this world.
-    fn section(self) -> &'static str {
-        match self {
-            Self::Database => "[targets.NAME.database]",
-            Self::Http => "[targets.NAME.http]",
-        }
-    }
-
-    fn gives(self, import: &str) -> bool {
-        let Some((name, version)) = import.split_once('@') else { return false };
-        let own = match name.strip_prefix(PACKAGE) {
-            Some("types" | "settings" | "logging") => true,
-            Some("database") => self == Self::Database,
-            _ => false,
-        };
-        let http = self == Self::Http && matches!(name, "wasi:http/types" | "wasi:http/outgoing-handler");
-        let wasi = http || WASI.iter().any(|package| name.starts_with(package));
-        (own && version == INTERFACE_VERSION) || (wasi && version.starts_with("0.2."))
-    }
-}
-
-impl std::fmt::Display for World {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.write_str(self.name())
-    }
-}
-
 /// What `host plugin inspect` shows of a component.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Inspection {
@@ -88,7 +28,7 @@ pub struct Inspection {
 }
 
 impl Inspection {
-    /// Says that the adapter is for another kind of target, when it is.
+    /// Fails when the adapter is for another kind of target.
     ///
     /// # Errors
     /// [`PluginError::WorldMismatch`]
@@ -173,9 +113,9 @@ fn looks_like(bytes: &[u8]) -> String {
 fn outer_names(name: &str, bytes: &[u8]) -> Result<(Vec<String>, Vec<String>), PluginError> {
     let malformed = |error: wasmparser::BinaryReaderError| PluginError::Malformed {
         name: name.to_owned(),
-        reason: error.to_string(),
+        reason: one_line(&error.to_string(), REASON_CHARS_MAX),
     };
-    // The parser takes any text; only what validates a component would refuse this.
+    // The parser accepts any text; only a validator would reject it.
     let shown = |found: &str| {
         if found.chars().any(is_unprintable) {
             let reason = "the name of an import or export cannot be shown".to_owned();
@@ -289,18 +229,5 @@ mod tests {
             assert!(!error.chars().any(is_unprintable), "{error:?}");
         }
         assert!(inspect("a.wasm", &component(&["wasi:http/types@0.2.4".to_owned()], "0.1.0")).is_ok());
-    }
-
-    #[test]
-    fn a_world_gives_its_own_and_empty_wasi() {
-        for import in ["neuronova:sync/types@0.1.0", "wasi:cli/environment@0.2.6", "wasi:sockets/tcp@0.2.0"] {
-            assert!(World::Database.gives(import) && World::Http.gives(import), "{import}");
-        }
-        assert!(World::Database.gives("neuronova:sync/database@0.1.0"));
-        assert!(!World::Http.gives("neuronova:sync/database@0.1.0"));
-        assert!(World::Http.gives("wasi:http/outgoing-handler@0.2.4"));
-        for import in ["wasi:http/outgoing-handler@0.2.4", "wasi:keyvalue/store@0.2.0", "env", "wasi:cli/run@0.3.0"] {
-            assert!(!World::Database.gives(import), "{import}");
-        }
     }
 }

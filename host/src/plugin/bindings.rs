@@ -1,6 +1,6 @@
 //! The bindings of both worlds, generated from `wit/`; they share one set of types.
 //!
-//! Read next: `convert.rs`, which turns these types into the host's own, and `capability/`, which implements the imports.
+//! Read next: `convert.rs`, which turns these types into the host's own, and `imports/`, which implements the imports.
 
 /// The world `database-target`.
 #[allow(missing_docs, unreachable_pub, clippy::all, clippy::pedantic)]
@@ -17,7 +17,7 @@ pub(super) mod database_target {
         exports: { default: async },
         require_store_data_send: true,
         with: {
-            "neuronova:sync/database.transaction": crate::plugin::capability::sql::LentTransaction,
+            "neuronova:sync/database.transaction": crate::plugin::lent::LentTransaction,
         },
     });
 }

@@ -1,9 +1,8 @@
 //! Compiled adapters on disk, so that a start takes a millisecond instead of a second.
 //!
-//! Loading machine code means trusting it, so the host loads only what it wrote itself: into a directory that is its own,
-//! under the digest of the component and of everything in the engine that shapes the code, behind a checksum. The
-//! checksum tells damage, not malice: who can write this directory can run code as the host in any case. Whatever does
-//! not fit is compiled anew.
+//! Loading machine code means trusting it, so the host loads only what it wrote itself: in a directory of its own, named by the
+//! digest of the component and of every engine setting that affects the code, with a checksum. The checksum detects damage,
+//! not malice: whoever can write to this directory can run code as the host. An entry that does not match is compiled again.
 
 use std::fs;
 use std::hash::{Hash as _, Hasher};
@@ -19,18 +18,20 @@ use wasmtime::component::Component;
 use super::PluginError;
 use super::artifact::hex;
 use super::crashes::Crashes;
+use super::structure::REASON_CHARS_MAX;
+use crate::domain::words::one_line;
 use crate::files;
 
 /// The checksum before the code, bytes.
 const CHECKSUM_BYTES: usize = 32;
-/// Entries that are kept; the ones that were written longest ago go first.
+/// Entries that are kept; the oldest are removed first.
 const ENTRIES_MAX: usize = 64;
 const EXTENSION: &str = "cwasm";
 /// The largest entry that is read, bytes.
 const ENTRY_BYTES_MAX: u64 = 2 << 30;
 /// What unfinished entries begin with.
 const UNFINISHED: &str = ".compiling-";
-/// An unfinished entry so old belongs to nobody.
+/// An unfinished entry of this age belongs to a process that is gone.
 const LEFT_AFTER: Duration = Duration::from_secs(3_600);
 
 /// The directory of compiled adapters.
@@ -58,7 +59,7 @@ impl Cache {
         Crashes::new(&self.directory, &self.engine_digest)
     }
 
-    /// The compiled component, if a sound one is there. A damaged one is said so and removed.
+    /// The compiled component, if there is a valid one. A damaged one is logged and removed.
     pub(super) fn load(&self, engine: &Engine, sha256: &str) -> Option<Component> {
         let path = self.path(sha256);
         let bytes = files::read(&path, ENTRY_BYTES_MAX).ok()?;
@@ -77,7 +78,7 @@ impl Cache {
         tempfile::Builder::new().prefix(UNFINISHED).tempfile_in(&self.directory)
     }
 
-    /// Keeps what was compiled. Doing without is possible, so a failure is only told.
+    /// Keeps what was compiled. The host works without it, so that a failure is only logged.
     pub(super) fn keep(&self, sha256: &str, file: NamedTempFile) {
         let kept =
             file.as_file().sync_all().and_then(|()| file.persist(self.path(sha256)).map_err(|error| error.error));
@@ -102,7 +103,7 @@ impl Cache {
         }
     }
 
-    /// What processes that were killed have left.
+    /// Removes what killed processes have left behind.
     fn remove_leftovers(&self) -> io::Result<()> {
         for entry in fs::read_dir(&self.directory)? {
             let entry = entry?;
@@ -134,7 +135,7 @@ impl Cache {
     }
 }
 
-/// The component of machine code behind its checksum, if it is sound and for this engine.
+/// The component of machine code behind its checksum, if it is valid and for this engine.
 ///
 /// # Errors
 /// Why it cannot be loaded: damage, or more tables and the like than an instance may have.
@@ -146,7 +147,7 @@ pub(super) fn component_of(engine: &Engine, bytes: &[u8]) -> Result<Component, S
     // SAFETY: the code was written by this program's own compiler into a file of its own, for this very engine, and is what
     // was written.
     #[allow(unsafe_code, reason = "wasmtime has no other way to load what it compiled")]
-    unsafe { Component::deserialize(engine, code) }.map_err(|error| format!("{error:#}"))
+    unsafe { Component::deserialize(engine, code) }.map_err(|error| one_line(&format!("{error:#}"), REASON_CHARS_MAX))
 }
 
 #[cfg(unix)]

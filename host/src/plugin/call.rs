@@ -1,9 +1,9 @@
-//! One call: a fresh instance in a store of its own, within limits, and what came of it.
+//! One call: a fresh instance in a store of its own, within limits, and its result.
 //!
-//! Cut off or not, everything that the call held is gone when it returns, except the transaction, which goes back to the
-//! caller. Read next: `state.rs` for what a call holds, `response.rs` for what is believed of its answer.
+//! When the call returns, whether it finished or was cut off, everything that it held is released, except the transaction, which
+//! returns to the caller. Read next: `state.rs` for what a call holds, `response.rs` for how its response is validated.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures::future::BoxFuture;
@@ -16,91 +16,34 @@ use super::capability::http::HttpCapability;
 use super::capability::http_fate::RequestFates;
 use super::capability::http_fence::{Fence, ReadOnly};
 use super::capability::sql::SqlCapability;
-use super::limits::{LimitExceeded, STACK_KIB};
+use super::error::STACK_KIB;
+use super::limits::LimitExceeded;
+use super::meters::Meters;
 use super::response;
-use super::state::{CallState, Meters, NoCapability};
+use super::state::{CallState, NoCapability};
 use super::ticker::TICK_MS;
-use super::{Adapter, CallError, HttpAccess, Limits, SqlAccess, Transcript};
+use super::{Adapter, CallContext, CallError, HttpAccess, Limits, SqlAccess, Usage};
 use crate::database::{DatabaseError, Transaction};
 use crate::domain::change::{Change, Descriptor, Failure, Outcome, RemoteEdit, Report};
 use crate::domain::words::one_line;
 
-/// What stays the same for every call to a target.
-#[derive(Clone, Debug, Default)]
-pub struct CallContext {
-    /// The target's name.
-    pub target: String,
-    /// `[targets.NAME.settings]` as one JSON object; `{}` when there is none. Never a secret.
-    pub settings_json: String,
-    /// `[targets.NAME.http] base_url` without a trailing slash.
-    pub base_url: Option<String>,
-    /// How much a call may take.
-    pub limits: Limits,
-    /// Who else hears the adapter's log lines.
-    pub log_tap: Option<LogTap>,
-    /// Who looks on at what is asked of the target.
-    pub transcript: Option<Transcript>,
-}
-
-/// Keeps the log lines of calls, for one who judges them.
-#[derive(Clone, Default)]
-pub struct LogTap(Arc<Mutex<Vec<String>>>);
-
-impl LogTap {
-    /// The lines so far.
-    #[must_use]
-    pub fn lines(&self) -> Vec<String> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    pub(super) fn hear(&self, line: &str) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(line.to_owned());
-    }
-}
-
-/// Shows no line.
-impl std::fmt::Debug for LogTap {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.write_str("LogTap(..)")
-    }
-}
-
-/// What a call took.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Usage {
-    /// Wall clock, milliseconds.
-    pub elapsed_ms: u64,
-    /// Time that the adapter computed, in steps of 10 milliseconds.
-    pub cpu_ms: u64,
-    /// Memory at the end, bytes (it never shrinks).
-    pub memory_bytes: u64,
-    /// Calls into the host.
-    pub host_calls: u64,
-    /// SQL statements that reached the database.
-    pub statements: u64,
-    /// HTTP requests that were sent.
-    pub requests: u64,
-    /// Log lines.
-    pub log_lines: u64,
-}
-
-/// What became of a call to a database target.
+/// The end of a call to a database target.
 pub struct DatabaseCall<T> {
     /// Lent to the call and given back, to be committed or rolled back. `None` when the call was cut off in the middle of
     /// a statement: the connection was closed, and the server rolls back.
     pub transaction: Option<Transaction>,
-    /// Set when the database ended the transaction (`Contention`: run the whole call again; `Unavailable`), whatever the
-    /// adapter made of it.
+    /// Set when the database ended the transaction (`Contention`: run the whole call again; `Unavailable`), whatever the adapter
+    /// responded.
     pub broken: Option<DatabaseError>,
-    /// The adapter's answer. The outer error is the host's judgement on the adapter.
+    /// The adapter's response. The outer error is the adapter's own fault or a limit.
     pub result: Result<Result<T, Failure>, CallError>,
-    /// What it took.
+    /// The resources that the call used.
     pub usage: Usage,
 }
 
-/// What became of a call to an HTTP target.
+/// The end of a call to an HTTP target.
 pub struct HttpCall<T> {
-    /// The adapter's answer. The outer error is the host's judgement on the adapter.
+    /// The adapter's response. The outer error is the adapter's own fault or a limit.
     pub result: Result<Result<T, Failure>, CallError>,
     /// The lease was lost before a request that would have written; that request was not sent.
     pub lease_lost: bool,
@@ -108,15 +51,15 @@ pub struct HttpCall<T> {
     pub in_doubt: bool,
     /// A request took longer than it may.
     pub timed_out: bool,
-    /// What it took.
+    /// The resources that the call used.
     pub usage: Usage,
 }
 
-/// What a guest answered, in the interface's own types.
+/// A guest's response, in the interface's own types.
 type Raw<T> = Result<T, types::Failure>;
 
 impl Adapter {
-    /// Looks at a database target. The caller rolls the transaction back.
+    /// Calls `check` at a database target. The caller rolls the transaction back.
     pub async fn check_database(
         &self,
         context: &CallContext,
@@ -137,7 +80,7 @@ impl Adapter {
         database_call(state, result.and_then(report), usage)
     }
 
-    /// Brings changes to a database target: one outcome per change, in order. The caller commits or rolls back.
+    /// Delivers changes to a database target: one outcome per change, in order. The caller commits or rolls back.
     pub async fn apply_database(
         &self,
         context: &CallContext,
@@ -164,7 +107,7 @@ impl Adapter {
         database_call(state, result.and_then(|raw| outcomes(raw, changes.len())), usage)
     }
 
-    /// Looks at an HTTP target. Requests other than GET, HEAD and OPTIONS are denied.
+    /// Calls `check` at an HTTP target. Requests other than GET, HEAD and OPTIONS are denied.
     pub async fn check_http(&self, context: &CallContext, access: &Arc<HttpAccess>) -> HttpCall<Report> {
         let meters = Arc::<Meters>::default();
         let fates = RequestFates::default();
@@ -185,8 +128,8 @@ impl Adapter {
         HttpCall { result: result.and_then(report), lease_lost: false, in_doubt: false, timed_out, usage }
     }
 
-    /// Brings changes to an HTTP target: one outcome per change, in order. Calls of one batch share the fates of their requests,
-    /// which tell also of a call that is dropped half-way.
+    /// Delivers changes to an HTTP target: one outcome per change, in order. Calls of one batch share the fates of their requests,
+    /// so that they are known also when the call is dropped half-way.
     pub async fn apply_http(
         &self,
         context: &CallContext,
@@ -223,7 +166,7 @@ impl Adapter {
         }
     }
 
-    /// Asks who it is, with nothing to work with.
+    /// Calls `describe`, with no capability.
     pub(super) async fn call_describe(&self, context: &CallContext) -> Result<Descriptor, CallError> {
         let linked = self.linked.clone();
         let (_, result, _) = self
@@ -249,7 +192,7 @@ impl Adapter {
         }
     }
 
-    /// Runs one call in a store of its own, and takes the store apart again.
+    /// Runs one call in a store of its own.
     async fn run<T>(
         &self,
         context: &CallContext,
@@ -269,9 +212,9 @@ impl Adapter {
         let elapsed_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
         let result = match ended {
             Some(Ok(answer)) => match (&answer, meters.recorded()) {
-                // It gave up because of a limit, so that is what the operator has to read.
+                // The adapter gave up because of a limit: the operator reads which one.
                 (Err(_), Some(exceeded)) => Err(exceeded.into_error(&context.target)),
-                // Likewise when it could do nothing for want of credentials.
+                // Likewise when the host had no credentials for it.
                 (Err(_), None) => Ok(meters.unauthorized().map_or(answer, |failure| Raw::Err(failure.into()))),
                 _ => Ok(answer),
             },
@@ -329,7 +272,7 @@ fn outcomes(raw: Raw<Vec<types::Outcome>>, expected: usize) -> Result<Result<Vec
     }
 }
 
-/// What ended the call: a limit, the guest itself, or the host.
+/// Tells whether a limit, the guest itself or the host ended the call.
 fn classify(
     error: &wasmtime::Error,
     context: &CallContext,

@@ -1,5 +1,5 @@
-//! Compiling in a process of its own, with limits on time and memory: whatever a file makes the validator or the compiler do, it
-//! costs that process and no more.
+//! Compiles in a child process with limits on time and memory, so that whatever a file makes the validator or the compiler do
+//! affects that process alone.
 //!
 //! The child is this program under a hidden command. It reads the component from stdin and writes a checksum and the machine
 //! code to stdout, which is a file of the parent's. It has no environment, dies with its parent, and leaves no core file.
@@ -7,78 +7,28 @@
 use std::io::{Read as _, Write as _};
 use std::path::PathBuf;
 use std::process::Stdio;
-use std::time::Duration;
 
 use sha2::{Digest as _, Sha256};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::process::Command;
 use wasmtime::Engine;
 
-use super::engine::{RuntimeOptions, config};
+use super::engine::config;
+use super::options::{COMMAND, CompileLimits, RuntimeOptions};
 use super::structure::COMPONENT_BYTES_MAX;
 use crate::domain::words::one_line;
 
-/// The name of the hidden command.
-pub const COMMAND: &str = "compile-adapter";
-
-/// What one compilation may take.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct CompileLimits {
-    /// Processor time, over all its threads, seconds.
-    pub cpu_seconds_max: u64,
-    /// Memory beyond what the process has when it begins, bytes.
-    pub memory_bytes_max: u64,
-    /// Machine code, bytes.
-    pub code_bytes_max: u64,
-}
-
-/// A component of 20 MB takes 10 seconds, and 40 in a host without optimisation.
-impl Default for CompileLimits {
-    fn default() -> Self {
-        Self { cpu_seconds_max: 120, memory_bytes_max: 2 << 30, code_bytes_max: 2 << 30 }
-    }
-}
-
-impl CompileLimits {
-    /// A machine under load gives less processor time than this.
-    fn wall_clock_max(&self) -> Duration {
-        Duration::from_secs(self.cpu_seconds_max.saturating_mul(3).max(30))
-    }
-}
-
-/// Of what the child says, so much is read.
+/// The most that is read of the child's messages.
 const WORDS_BYTES_MAX: u64 = 16 << 10;
 
-/// Where adapters are compiled.
-#[derive(Clone, Debug, Default)]
-pub enum Compiler {
-    /// In this process, which then is at the mercy of the file: for programs that load files of their own making.
-    #[default]
-    Here,
-    /// In a child process of this program, which knows [`COMMAND`].
-    Child(PathBuf),
-}
-
-impl Compiler {
-    /// The running program itself, also when its file was replaced since.
-    #[must_use]
-    pub fn of_this_program() -> Self {
-        let this = PathBuf::from("/proc/self/exe");
-        if cfg!(target_os = "linux") && this.exists() {
-            return Self::Child(this);
-        }
-        std::env::current_exe().map_or(Self::Here, Self::Child)
-    }
-}
-
-/// Why there is no machine code.
+/// Why compiling failed.
 #[derive(Debug)]
 pub(super) enum Failed {
-    /// The compiler does not take it.
+    /// The compiler rejected the component.
     Refused(String),
-    /// The process did not live to say so, by the file's doing: it crashed, or went over its limits.
+    /// The file made the process crash or exceed its limits.
     Crashed(String),
-    /// The process could not be run, or was ended by somebody else: of the file that says nothing.
+    /// The process could not be run, or another process ended it: this says nothing about the file.
     Unavailable(String),
 }
 
@@ -152,8 +102,8 @@ const NOT_WRITTEN: i32 = 1;
 /// How a Rust program ends that panicked.
 const PANICKED: i32 = 101;
 
-/// Signals that the system gives a process for what it did itself. Any other came from somebody else: a service manager that stops
-/// everything, the system when memory is short, a person.
+/// Signals that the system sends a process for its own fault. Any other came from outside: a service manager that stops everything,
+/// the system when memory is short, an operator.
 #[cfg(unix)]
 fn ended_by_signal(status: std::process::ExitStatus, limits: CompileLimits) -> Failed {
     use rustix::process::Signal;

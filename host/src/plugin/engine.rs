@@ -2,7 +2,6 @@
 //!
 //! Every limit here is for the process; the limits of a call are in `limits.rs`. Read next: `load.rs`.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use tokio::sync::Semaphore;
@@ -11,15 +10,13 @@ use wasmtime::{Config, Engine, InstanceAllocationStrategy, PoolingAllocationConf
 
 use super::bindings::{database, logging, settings, types};
 use super::cache::Cache;
-use super::load::Turns;
 use super::state::CallState;
 use super::ticker::Ticker;
-use super::{Admission, CompileLimits, Compiler, PluginError, World};
+use super::turns::Turns;
+use super::{Admission, PluginError, RuntimeOptions, World};
 use crate::domain::limits::Limits;
 
-/// The stack of an adapter's own calls unless configured, KiB.
-const STACK_KIB_DEFAULT: u32 = 1024;
-/// The stack beside it, of the host's functions that the adapter calls, bytes.
+/// The stack of the host's functions that the adapter calls, in addition to its own, bytes.
 const HOST_STACK_BYTES: usize = 3 << 20;
 /// Core instances in one component: a guest with an interpreter is made of dozens of libraries.
 const CORE_INSTANCES_PER_COMPONENT: u32 = 128;
@@ -32,37 +29,7 @@ const COMPILERS_MAX: usize = 2;
 /// What wasmtime itself keeps about one instance, bytes.
 const INSTANCE_BYTES: usize = 16 << 20;
 
-/// What a runtime is made with.
-#[derive(Clone, Debug)]
-pub struct RuntimeOptions {
-    /// Where compiled adapters are kept; `None` compiles anew at every start.
-    pub cache_dir: Option<PathBuf>,
-    /// Calls that may be under way at one time, over all targets; further ones wait.
-    pub instances_max: u32,
-    /// The stack of an adapter's own calls, KiB.
-    pub stack_kib: u32,
-    /// Entries of one table, for the target that is allowed the most; never less than the default.
-    pub table_elements_max: u64,
-    /// Where adapters are compiled.
-    pub compiler: Compiler,
-    /// What compiling one of them may take, in a child.
-    pub compile_limits: CompileLimits,
-}
-
-impl Default for RuntimeOptions {
-    fn default() -> Self {
-        Self {
-            cache_dir: None,
-            instances_max: 32,
-            stack_kib: STACK_KIB_DEFAULT,
-            table_elements_max: 0,
-            compiler: Compiler::Here,
-            compile_limits: CompileLimits::default(),
-        }
-    }
-}
-
-/// Loads adapters and runs them. Adapters keep it alive; its clock stops with it.
+/// Loads and runs adapters. Adapters keep it alive; its clock stops with it.
 pub struct Runtime {
     pub(super) engine: Engine,
     /// One permit per instance in the pool, so that the pool is never found empty.
@@ -88,7 +55,7 @@ impl Runtime {
         Self::make(options, None)
     }
 
-    /// As [`Runtime::new`], and whatever is loaded must be admitted first.
+    /// As [`Runtime::new`], with an admission that each adapter must pass before it is loaded.
     ///
     /// # Errors
     /// As [`Runtime::new`].

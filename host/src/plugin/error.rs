@@ -5,7 +5,9 @@
 use std::path::PathBuf;
 
 use super::World;
-use super::limits::STACK_KIB;
+
+/// The one that is the same for all targets, since every call's stack comes out of one pool.
+pub(super) const STACK_KIB: &str = "stack_kib";
 
 /// Why an adapter could not be loaded.
 #[derive(Debug, thiserror::Error)]
@@ -45,8 +47,8 @@ pub enum PluginError {
         /// What the validator says.
         reason: String,
     },
-    /// It is made of more than an adapter can need, and nobody looks at it any further.
-    #[error("{name} is made of more than an adapter may be: {reason}")]
+    /// It has more parts than an adapter can need, and is not examined any further.
+    #[error("{name} has more parts than an adapter may have: {reason}")]
     TooMuch {
         /// The file.
         name: String,
@@ -115,7 +117,7 @@ pub enum PluginError {
         /// What the compiler says.
         reason: String,
     },
-    /// It was loaded, and then did not even say who it is.
+    /// `describe` failed.
     #[error("{name} does not describe itself: {source}")]
     Describe {
         /// The file.
@@ -134,21 +136,21 @@ pub enum PluginError {
     /// The runtime itself could not be made.
     #[error("cannot prepare the runtime of adapters: {0}")]
     Engine(String),
-    /// The target's HTTP settings make no sense.
+    /// The target's HTTP settings are invalid.
     #[error("target `{target}`: {reason}")]
     Access {
         /// The target.
         target: String,
-        /// What is wrong, and how to mend it.
+        /// What is wrong, and the fix.
         reason: String,
     },
 }
 
-/// Why a call came to no answer.
+/// Why a call gave no response.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CallError {
-    /// The adapter went over a limit.
-    #[error("{limit}: {}{}", exceeded(limit, *value), mend(target, *setting))]
+    /// The adapter exceeded a limit.
+    #[error("{limit}: {}{}", exceeded(limit, *value), fix(target, *setting))]
     Limit {
         /// The limit's name, which is also the setting's.
         limit: &'static str,
@@ -165,13 +167,13 @@ pub enum CallError {
     /// The adapter gave an invalid response.
     #[error("invalid adapter response: {0}")]
     InvalidResponse(String),
-    /// The host could not run the adapter, through no fault of its own.
+    /// The host could not run the adapter, which is not the adapter's fault.
     #[error("the adapter could not be run: {0}")]
     Host(String),
 }
 
-/// What the operator can do about it.
-fn mend(target: &str, setting: Option<&str>) -> String {
+/// The fix.
+fn fix(target: &str, setting: Option<&str>) -> String {
     match setting {
         Some(STACK_KIB) => format!("; raise [plugins] {STACK_KIB}"),
         Some(setting) => format!("; raise [targets.{target}.limits] {setting}"),

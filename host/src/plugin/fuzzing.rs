@@ -6,8 +6,8 @@ use http::{HeaderValue, Uri};
 use url::Url;
 
 pub use super::artifact::inspect;
-use super::capability::http_credentials::header;
 use super::capability::http_list::AllowList;
+use super::capability::http_secret::header;
 pub use super::response::{descriptor, failure, outcomes, report};
 
 /// The URL that an adapter's request is sent to, for a target with these base URLs.

@@ -1,14 +1,12 @@
-//! How much one call may take of everything, and who counts it.
+//! The limits of one call, and the counters of memory and tables.
 
 use wasmtime::ResourceLimiter;
 
 use super::CallError;
+use super::error::STACK_KIB;
 use crate::domain::limits::{Limits, NAMES};
 
-/// The one that is the same for all targets, since every call's stack comes out of one pool.
-pub(super) const STACK_KIB: &str = "stack_kib";
-
-/// A limit that was overstepped. It travels through wasmtime as the cause of a trap.
+/// A limit that was exceeded. It passes through wasmtime as the cause of a trap.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{limit} of {value} exceeded")]
 pub(super) struct LimitExceeded {

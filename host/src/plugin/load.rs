@@ -1,12 +1,11 @@
-//! From a file to an adapter: read, admit, measure, inspect, compile (or take from the cache), link, ask who it is.
+//! Turns a file into an adapter: read, admit, measure, inspect, compile (or load from the cache), link, describe.
 //!
-//! Each step is there to keep its file from the next one. Up to the machine code nothing of it is kept or run in this process,
-//! unless the runtime was told to compile here. A load that ended a process is remembered (`crashes.rs`).
+//! Each step protects the next one from the file. Before there is machine code, nothing of the file is kept or run in this process,
+//! unless the runtime is configured to compile here. A load that ended a process is remembered (`crashes.rs`).
 
-use std::collections::HashMap;
 use std::io::{Read as _, Seek as _};
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use tempfile::NamedTempFile;
 use wasmtime::component::Component;
@@ -16,21 +15,10 @@ use super::bindings::{DatabaseTargetPre, HttpTargetPre};
 use super::cache::component_of;
 use super::compiler::{Failed, compile_in_child};
 use super::crashes::Mark;
-use super::structure::COMPONENT_BYTES_MAX;
+use super::structure::{COMPONENT_BYTES_MAX, REASON_CHARS_MAX};
 use super::{Adapter, Admission, Compiler, Inspection, PluginError, Runtime, World, artifact};
+use crate::domain::words::one_line;
 use crate::files;
-
-/// One load at a time for each digest: the second finds what the first has compiled.
-#[derive(Default)]
-pub(super) struct Turns(Mutex<HashMap<String, Arc<tokio::sync::Mutex<()>>>>);
-
-impl Turns {
-    fn of(&self, sha256: &str) -> Arc<tokio::sync::Mutex<()>> {
-        let mut turns = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        turns.retain(|_, turn| Arc::strong_count(turn) > 1);
-        Arc::clone(turns.entry(sha256.to_owned()).or_default())
-    }
-}
 
 /// What may be linked.
 enum Compiled {
@@ -51,10 +39,10 @@ pub async fn read_component(path: &Path) -> Result<Vec<u8>, PluginError> {
 }
 
 impl Runtime {
-    /// What a file is, without compiling or running it.
+    /// Inspects a file without compiling or running it.
     ///
     /// # Errors
-    /// Why it is no adapter for this host.
+    /// Why it is not an adapter for this host.
     pub async fn inspect(path: &Path) -> Result<Inspection, PluginError> {
         let bytes = read_component(path).await?;
         Self::inspect_bytes(&path.display().to_string(), bytes).await.map(|(inspection, _)| inspection)
@@ -69,7 +57,7 @@ impl Runtime {
         blocking(move || Ok((artifact::inspect(&name, &bytes)?, bytes))).await
     }
 
-    /// Compiles an adapter that was inspected, to see that it can be.
+    /// Compiles an inspected adapter, to verify that this is possible.
     ///
     /// # Errors
     /// [`PluginError::Compile`]
@@ -85,7 +73,7 @@ impl Runtime {
     /// Loads a file for a target that needs `world`.
     ///
     /// # Errors
-    /// Says which step failed and what was expected.
+    /// Which step failed, and what was expected.
     pub async fn load(self: &Arc<Self>, path: &Path, world: World) -> Result<Arc<Adapter>, PluginError> {
         let bytes = read_component(path).await?;
         self.load_file(path, bytes, world).await
@@ -142,14 +130,14 @@ impl Runtime {
         let _turn = turn.lock().await;
         self.refuse_what_crashed(name, &inspection.sha256)?;
         let compiled = self.compiled(name, &inspection.sha256, bytes).await?;
-        // Not before: compiling takes seconds, in a child of its own, and a host may be killed meanwhile for any reason.
+        // Only now: compiling takes seconds in a child process, and the host may be killed meanwhile for another reason.
         let mark = self.mark(name, &inspection.sha256)?;
         let (runtime, owned_name, sha256) = (Arc::clone(self), name.to_owned(), inspection.sha256.clone());
         let linked = blocking(move || {
             let component = runtime.component(&owned_name, &sha256, compiled)?;
             runtime
                 .link(world, &component)
-                .map_err(|error| PluginError::Interface { name: owned_name, reason: format!("{error:#}") })
+                .map_err(|error| PluginError::Interface { name: owned_name, reason: shown(&error) })
         })
         .await?;
         let adapter = Adapter::describe(Arc::clone(self), name, inspection, linked).await;
@@ -170,7 +158,7 @@ impl Runtime {
         mark.map_err(|reason| PluginError::Compile { name: name.to_owned(), reason })
     }
 
-    /// Slow, unless it is in the cache.
+    /// Compiles, unless the cache has the result.
     async fn compiled(self: &Arc<Self>, name: &str, sha256: &str, bytes: Vec<u8>) -> Result<Compiled, PluginError> {
         let failed = |reason: String| PluginError::Compile { name: name.to_owned(), reason };
         let (runtime, digest) = (Arc::clone(self), sha256.to_owned());
@@ -204,7 +192,7 @@ impl Runtime {
 
     fn compile_here(&self, name: &str, sha256: &str, bytes: &[u8]) -> Result<Compiled, PluginError> {
         let component = Component::from_binary(&self.engine, bytes)
-            .map_err(|error| PluginError::Compile { name: name.to_owned(), reason: format!("{error:#}") })?;
+            .map_err(|error| PluginError::Compile { name: name.to_owned(), reason: shown(&error) })?;
         if let Some(cache) = &self.cache {
             cache.store(sha256, &component);
         }
@@ -240,6 +228,11 @@ impl Runtime {
             }
         }
     }
+}
+
+/// What wasmtime reports, as one line: the names in it are the file's.
+fn shown(error: &wasmtime::Error) -> String {
+    one_line(&format!("{error:#}"), REASON_CHARS_MAX)
 }
 
 async fn blocking<T: Send + 'static>(

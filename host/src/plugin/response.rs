@@ -1,7 +1,7 @@
-//! What an adapter's answer must look like before the host believes it.
+//! Validates an adapter's response before the host uses it.
 //!
-//! Texts for people become one bounded line; ids, versions and counts that make no sense are refused. Nothing here repeats a
-//! value out of the answer in an error, for it may be a patient's.
+//! Texts for people become one bounded line; invalid ids, versions and counts are rejected. No error repeats a value of the response,
+//! because it may be a patient's.
 
 use super::CallError;
 use crate::domain::change::{Descriptor, Failure, Outcome, Receipt, Report};
@@ -18,14 +18,14 @@ const STATE_BYTES_MAX: usize = 1 << 20;
 /// An adapter cannot put a target to sleep for longer than a day.
 const RETRY_AFTER_MS_MAX: u64 = 24 * 60 * 60 * 1000;
 
-/// An adapter's word on the whole batch, or on one change.
+/// A failure of the whole batch, or of one change, as it may be shown and stored.
 #[must_use]
 pub fn failure(failure: &Failure) -> Failure {
     let message = one_line(&failure.message, MESSAGE_CHARS_MAX);
     Failure {
         kind: failure.kind,
         message: if message.is_empty() {
-            format!("the adapter said `{}` and gave no reason", failure.kind.as_str())
+            format!("the adapter reported `{}` without a reason", failure.kind.as_str())
         } else {
             message
         },
@@ -36,7 +36,7 @@ pub fn failure(failure: &Failure) -> Failure {
 /// One outcome per change, each of which can be stored.
 ///
 /// # Errors
-/// [`CallError::InvalidResponse`] when there are more or fewer, or a receipt makes no sense.
+/// [`CallError::InvalidResponse`] when their number differs, or a receipt is invalid.
 pub fn outcomes(outcomes: Vec<Outcome>, expected: usize) -> Result<Vec<Outcome>, CallError> {
     if outcomes.len() != expected {
         return Err(CallError::InvalidResponse(format!("{} outcomes for {expected} changes", outcomes.len())));
@@ -60,7 +60,7 @@ fn check_receipt(receipt: &Receipt, index: usize) -> Result<(), CallError> {
     ];
     for (field, text) in fields {
         let Some(text) = text else { continue };
-        // Whether there may be no id depends on the change: that is judged where changes and outcomes meet.
+        // Whether the id may be empty depends on the change: the caller, which has both, decides it.
         let fault = if text.is_empty() && field != "remote-id" {
             "is empty".to_owned()
         } else if text.chars().count() > REMOTE_ID_CHARS_MAX {

@@ -1,8 +1,8 @@
-//! What a component may be made of: refused here is what no compiler of adapters writes, before anything validates, compiles or
-//! keeps it.
+//! Limits the structure of a component: refuses what no compiler of adapters writes, before anything validates, compiles or keeps
+//! it.
 //!
-//! The parser reads section by section, keeps nothing and goes no deeper than it is told to. The limits are about ten times what
-//! an adapter with a whole interpreter inside has. What is within them may still be made to cost much: see `compiler.rs`.
+//! The parser reads section by section, keeps nothing and has a limit on depth. The limits are about ten times what an adapter
+//! with a whole interpreter inside has. A file within them may still be expensive to compile: see `compiler.rs`.
 
 use std::fmt::Display;
 
@@ -10,6 +10,8 @@ use wasmparser::{
     ComponentType, ComponentTypeDeclaration, CoreType, FunctionBody, InstanceTypeDeclaration, Parser, Payload,
     SectionLimited,
 };
+
+use crate::domain::words::one_line;
 
 /// The largest component, bytes. One with an interpreter inside has about 20 MB.
 pub const COMPONENT_BYTES_MAX: u64 = 256 << 20;
@@ -36,18 +38,21 @@ const LOCALS_TIMES_BYTES_MAX: u64 = 400_000_000;
 /// Bytes of one name of an import or export.
 const NAME_BYTES_MAX: usize = 4_096;
 
-/// Why it is not looked at any further.
+/// Characters of what the parser reports, which has line breaks in it.
+pub(super) const REASON_CHARS_MAX: usize = 300;
+
+/// Why a file is not examined any further.
 #[derive(Debug)]
 pub(super) enum Refused {
-    /// It is no component at all, or a damaged one.
+    /// It is not a component, or a damaged one.
     Malformed(String),
-    /// It is made of more than an adapter can need.
+    /// It has more parts than an adapter can need.
     TooMuch(String),
 }
 
 impl From<wasmparser::BinaryReaderError> for Refused {
     fn from(error: wasmparser::BinaryReaderError) -> Self {
-        Self::Malformed(error.to_string())
+        Self::Malformed(one_line(&error.to_string(), REASON_CHARS_MAX))
     }
 }
 
@@ -55,7 +60,7 @@ fn within<N: Copy + PartialOrd + Display>(what: &str, found: N, max: N) -> Resul
     if found <= max { Ok(()) } else { Err(Refused::TooMuch(format!("{what}: more than {max}"))) }
 }
 
-/// Whether these bytes may be looked at any further.
+/// Checks whether these bytes may be examined any further.
 pub(super) fn check(bytes: &[u8]) -> Result<(), Refused> {
     within("bytes", bytes.len() as u64, COMPONENT_BYTES_MAX)?;
     let mut found = Found::default();
@@ -137,7 +142,7 @@ impl Found {
     }
 }
 
-/// What a component says of itself, beside the modules in it and what tools have left.
+/// Whether a section describes the component itself, unlike the modules in it and tools' own sections.
 fn is_description(payload: &Payload<'_>) -> bool {
     matches!(
         payload,
@@ -241,6 +246,13 @@ mod tests {
         for text in [nested("(component ", 8), in_module(&locals(4_000))] {
             assert_eq!(refusal(&text), "nothing");
         }
+    }
+
+    #[test]
+    fn what_the_parser_reports_is_one_line() {
+        let nested = [&b"\0asm\x0d\0\x01\0\x04\x08\0\xffsm\x0d\0\x01\0"[..]].concat();
+        let Err(Refused::Malformed(reason)) = check(&nested) else { panic!("it is damaged") };
+        assert!(reason.contains("bad magic number") && !reason.contains('\n'), "{reason:?}");
     }
 
     #[test]

@@ -1,8 +1,7 @@
-//! What an adapter asked of its target in one call, and what it was answered, for one who looks on
-//! (`host plugin dry-run`).
+//! Records the operations of an adapter at its target in one call, with their results, for `host plugin dry-run`.
 //!
-//! It holds patients' data, so that it is never logged and shown only by whoever asked for it. Credentials never come in:
-//! a request is written down before the host adds them.
+//! It holds patients' data: it is never logged, and shown only by the command that asked for it. It never holds credentials: a request
+//! is recorded before the host adds them.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -11,13 +10,13 @@ use crate::database::{DatabaseError, Execution, Rows, Value};
 /// One operation and its result.
 #[derive(Clone)]
 pub struct TranscriptEntry {
-    /// What the adapter asked.
+    /// What the adapter requested.
     pub operation: Operation,
-    /// `None` when the call was cut off before there was one.
+    /// `None` when the call was cut off before.
     pub result: Option<OperationResult>,
 }
 
-/// What an adapter asked of its target.
+/// An operation at a target.
 #[derive(Clone)]
 pub enum Operation {
     /// A statement, with parameters written `?`.
@@ -44,7 +43,7 @@ pub enum Operation {
     },
 }
 
-/// What the adapter was answered.
+/// The result of an operation, as the adapter received it.
 #[derive(Clone)]
 pub enum OperationResult {
     /// Rows of a query.
@@ -53,7 +52,7 @@ pub enum OperationResult {
     Changed(Execution),
     /// The lock was taken.
     Locked,
-    /// The host or the target said no, in words without values.
+    /// The host or the target refused it; the reason holds no value.
     Refused(String),
     /// A response, whose body may have been cut off.
     Response {
@@ -62,7 +61,7 @@ pub enum OperationResult {
         /// As far as the adapter read it.
         body: Vec<u8>,
     },
-    /// It would have written, and was not sent.
+    /// The request would have written, and was not sent.
     Withheld,
 }
 
@@ -75,7 +74,7 @@ pub struct Transcript(Arc<Mutex<Vec<TranscriptEntry>>>);
 pub(super) struct EntryIndex(usize);
 
 impl Transcript {
-    /// What was written down so far.
+    /// What was recorded so far.
     #[must_use]
     pub fn entries(&self) -> Vec<TranscriptEntry> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
@@ -88,19 +87,19 @@ impl Transcript {
     }
 
     pub(super) fn complete(&self, index: EntryIndex, result: OperationResult) {
-        self.with(index, |entry| entry.result = Some(result));
+        self.update(index, |entry| entry.result = Some(result));
     }
 
     /// More of a response's body.
     pub(super) fn body(&self, index: EntryIndex, more: &[u8]) {
-        self.with(index, |entry| {
+        self.update(index, |entry| {
             if let Some(OperationResult::Response { body, .. }) = &mut entry.result {
                 body.extend_from_slice(more);
             }
         });
     }
 
-    fn with(&self, index: EntryIndex, change: impl FnOnce(&mut TranscriptEntry)) {
+    fn update(&self, index: EntryIndex, change: impl FnOnce(&mut TranscriptEntry)) {
         if let Some(entry) = self.0.lock().unwrap_or_else(PoisonError::into_inner).get_mut(index.0) {
             change(entry);
         }

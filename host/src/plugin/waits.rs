@@ -1,10 +1,10 @@
-//! The time of one call, without that in which it waited for its transaction to begin: that is others' doing, and the database
-//! layer bounds it. Never counts computing or a statement as waiting.
+//! Measures the time of one call without the wait for its transaction to begin. Other transactions cause that wait, and the database
+//! layer limits it. Computing and statements never count as waiting.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// How often a call that still waits is looked at again, at least.
+/// How often a waiting call is checked again, at least.
 const LOOK: Duration = Duration::from_millis(10);
 
 /// How long a call has waited so far.
@@ -29,7 +29,7 @@ impl Waits {
         ended + present.map_or(Duration::ZERO, |since| since.elapsed())
     }
 
-    /// The call's answer; `None` when it computed and asked for longer than `limit`.
+    /// The call's result; `None` when it took longer than `limit` without its wait.
     pub(super) async fn within<T>(&self, limit: Duration, call: impl Future<Output = T>) -> Option<T> {
         let began = Instant::now();
         let mut call = std::pin::pin!(call);

@@ -1,5 +1,5 @@
-//! Where the application's own records are written: patient and outbox row in one transaction, users with their
-//! passwords hashed. Nothing else writes `users` or the patients of `patient_cache`. Read next: `patients.rs`.
+//! Writes the application's own records: a patient and its outbox row in one transaction, and users with hashed passwords.
+//! Nothing else writes `users` or the patients of `patient_cache`. Read next: `patients.rs`.
 
 mod patients;
 mod users;
@@ -9,20 +9,13 @@ pub use users::{NewUser, UserChange, UserService};
 
 use crate::store::StoreError;
 
-/// Why a record could not be written.
 #[derive(Debug, thiserror::Error)]
 pub enum ServiceError {
-    /// The store said no; nothing was written.
     #[error(transparent)]
     Store(#[from] StoreError),
     /// A password could not be hashed, or a stored hash is not one.
     #[error("password of user `{username}`: {reason}")]
-    Password {
-        /// Whose.
-        username: String,
-        /// Why.
-        reason: String,
-    },
+    Password { username: String, reason: String },
 }
 
 impl crate::database::AsDatabaseError for ServiceError {

@@ -1,4 +1,4 @@
-//! Patients: every change of one is a row in the outbox, written in the same transaction; no change, no row.
+//! Patients: each change of one is written together with its outbox row, in one transaction. Without a change there is no row.
 
 use crate::database::rerun;
 use crate::domain::change::Operation;
@@ -10,14 +10,12 @@ use super::ServiceError;
 /// The aggregate type of a patient in the outbox.
 const AGGREGATE_TYPE: &str = "patient";
 
-/// What writing a patient did.
+/// The result of writing a patient.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PatientChange {
-    /// It was not there.
     Created,
-    /// It was there with another state.
     Updated,
-    /// It was there with this very state: nothing is queued.
+    /// It has this state already, so nothing is queued.
     Unchanged,
 }
 
@@ -28,14 +26,13 @@ pub struct PatientService {
 }
 
 impl PatientService {
-    /// Writes into this store.
     #[must_use]
     pub fn new(store: Store) -> Self {
         Self { store }
     }
 
-    /// Makes the store hold these patients, all or none of them, and queues what changed. Gives what was done to each,
-    /// in the same order. No patient may be named twice.
+    /// Writes these patients, all or none of them, and queues those that changed. Returns the result of each, in the same
+    /// order. No patient may be given twice.
     ///
     /// # Errors
     /// When the store cannot be reached; nothing is then written.
@@ -52,9 +49,8 @@ impl PatientService {
         .await
     }
 
-    /// As [`PatientService::put`], and moves an import on in the same transaction: `progress` is where it stood, `reached`
-    /// where these patients end. Gives where it stands now; `None` when another process has moved the import meanwhile, and
-    /// nothing was written then.
+    /// As [`PatientService::put`], and advances an import from `progress` to `reached` in the same transaction. Returns the
+    /// new progress; `None` when another process has advanced the import, and nothing was written.
     ///
     /// # Errors
     /// When the store cannot be reached; nothing is then written.
@@ -81,7 +77,7 @@ impl PatientService {
         .await
     }
 
-    /// What [`PatientService::put`] would do to each of these patients now.
+    /// Returns the result that [`PatientService::put`] would have, without writing.
     ///
     /// # Errors
     /// When the store cannot be reached.
@@ -95,7 +91,7 @@ impl PatientService {
         Ok(changes)
     }
 
-    /// Removes a patient and queues the removal with its last state. `false` when there is no such patient.
+    /// Deletes a patient, and queues the deletion with its last state. Returns `false` when there is no such patient.
     ///
     /// # Errors
     /// When the store cannot be reached; nothing is then written.

@@ -1,7 +1,7 @@
-//! Adapters as the store knows them: which one is in force at each target, their bytes, and what happened to them.
+//! The adapters in the store: which one is active at each target, their bytes, and their history.
 //!
-//! Every host on a store uses the adapter that stands here, also one that was put in force by another host: the bytes are
-//! here too, in pieces. What is read back is checked against its digest by whoever loads it.
+//! Every host on a store uses the adapter that is active here, including one that another host activated, so the bytes are
+//! kept here too, in pieces. The loader checks what it reads against the digest.
 
 use super::sql::{
     ActivateAdapter, AdapterControl, AdapterEvents, AdapterParts, AddAdapterEvent, CountAdapterParts, ForgetAdapter,
@@ -11,44 +11,39 @@ use super::{RowReader, Store, StoreError, StoreTransaction, corrupt};
 use crate::database::{Value, rerun};
 use crate::vocabulary;
 
-/// Bytes in one piece: well below what any server takes in one packet by default.
+/// Bytes in one piece, well below any server's default packet limit.
 const PART_BYTES: usize = 512 * 1024;
 
-/// So many different adapters of a target are kept, the one in force included.
+/// How many adapters of a target are kept, the active one included.
 const KEPT_MAX: usize = 5;
 
 vocabulary! {
-    /// What happened to an adapter.
+    /// What happened to an adapter, as in `sync_adapter_event.event`.
     pub enum AdapterEventKind {
-        /// It was put in force.
+        /// It was activated.
         InForce = "in-force",
-        /// It was tried and not taken; the one before went on.
+        /// It was rejected; the one before stays active.
         Refused = "refused",
-        /// The one before was put in force in its place.
+        /// The one before was activated in its place.
         RolledBack = "rolled-back",
     }
 }
 
-/// Which adapter, and what became of it.
+/// An adapter of a target, and why something happened to it.
 #[derive(Clone, Debug)]
 pub struct AdapterEvent<'a> {
-    /// At which target.
     pub target: &'a str,
-    /// Its own name.
     pub name: &'a str,
-    /// Its own version.
     pub version: &'a str,
     /// SHA-256 of its bytes, in hexadecimal.
     pub sha256: &'a str,
-    /// Why, for people; what the host says, with no personal data.
+    /// For operators, with no personal data.
     pub reason: Option<&'a str>,
-    /// Which host says so.
     pub host: &'a str,
 }
 
 /// One line of a target's history.
 #[derive(Clone, Debug, serde::Serialize)]
-#[allow(missing_docs)]
 pub struct AdapterRecord {
     pub target: String,
     pub sha256: String,
@@ -61,28 +56,27 @@ pub struct AdapterRecord {
     pub at: i64,
 }
 
-/// What a host is to do about a target.
+/// The state of a target that operators and the active adapter require.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct DesiredState {
-    /// A person has paused it.
     pub paused: bool,
-    /// The adapter that all hosts use, by digest.
+    /// The active adapter.
     pub adapter_sha256: Option<String>,
-    /// The adapter that was rolled back and is not taken from a file again.
+    /// The adapter that was rolled back, which no host loads from a file again.
     pub rejected_sha256: Option<String>,
-    /// How often a person asked to look at the file again.
+    /// How often an operator requested a reload of the file.
     pub reload_requests: i64,
-    /// How often a person asked to look at the target now.
+    /// How often an operator requested a probe.
     pub probe_requests: i64,
 }
 
 impl Store {
-    /// What is wanted of a target, in one look.
+    /// Reads the desired state of a target.
     ///
     /// # Errors
     /// When the store cannot be reached.
     pub async fn desired_state(&self, target: &str) -> Result<DesiredState, StoreError> {
-        let operation = "read what is wanted of a target";
+        let operation = "read the desired state of a target";
         let mut transaction = self.begin_read(operation).await?;
         let rows = transaction.fetch(AdapterControl { target }).await?;
         transaction.rollback().await?;
@@ -97,60 +91,59 @@ impl Store {
         })
     }
 
-    /// Records that an adapter is in force, with its bytes; nothing is written when it is already. A person's rollback is
-    /// over with it.
+    /// Records that an adapter is active, with its bytes. Writes nothing when it is active already. An earlier rollback ends.
     ///
     /// # Errors
     /// When the store cannot be reached.
-    pub async fn activate_adapter(&self, news: &AdapterEvent<'_>, bytes: &[u8]) -> Result<(), StoreError> {
-        self.keep_adapter(news.sha256, bytes).await?;
+    pub async fn activate_adapter(&self, event: &AdapterEvent<'_>, bytes: &[u8]) -> Result<(), StoreError> {
+        self.keep_adapter(event.sha256, bytes).await?;
         rerun("put adapter in force", || async {
-            let mut transaction = self.begin(&format!("record the adapter of target `{}`", news.target)).await?;
-            if transaction.activate(news).await? {
-                transaction.record_adapter_event(AdapterEventKind::InForce, news).await?;
-                transaction.reject(news.target, None).await?;
+            let mut transaction = self.begin(&format!("record the adapter of target `{}`", event.target)).await?;
+            if transaction.activate(event).await? {
+                transaction.record_adapter_event(AdapterEventKind::InForce, event).await?;
+                transaction.reject(event.target, None).await?;
             }
             transaction.commit().await
         })
         .await?;
-        self.forget_old_adapters(news.target).await
+        self.forget_old_adapters(event.target).await
     }
 
-    /// Puts the adapter of `news` in force in the place of `from`, which is not taken from a file again until a person asks
-    /// for it. `false` when `from` is no longer in force: somebody has decided meanwhile.
+    /// Activates an adapter in the place of `from`, which no host loads from a file again until an operator requests it.
+    /// Returns `false` when `from` is no longer active, because another decision was made meanwhile.
     ///
     /// # Errors
     /// When the store cannot be reached.
-    pub async fn roll_adapter_back(&self, from: &str, news: &AdapterEvent<'_>) -> Result<bool, StoreError> {
+    pub async fn roll_adapter_back(&self, from: &str, event: &AdapterEvent<'_>) -> Result<bool, StoreError> {
         rerun("roll adapter back", || async {
-            let mut transaction = self.begin(&format!("roll back the adapter of target `{}`", news.target)).await?;
-            let is_active = IsActiveAdapter { target: news.target, sha256: from };
-            if transaction.fetch(is_active).await?.rows.is_empty() || !transaction.activate(news).await? {
+            let mut transaction = self.begin(&format!("roll back the adapter of target `{}`", event.target)).await?;
+            let is_active = IsActiveAdapter { target: event.target, sha256: from };
+            if transaction.fetch(is_active).await?.rows.is_empty() || !transaction.activate(event).await? {
                 transaction.rollback().await?;
                 return Ok(false);
             }
-            transaction.record_adapter_event(AdapterEventKind::RolledBack, news).await?;
-            transaction.reject(news.target, Some(from)).await?;
+            transaction.record_adapter_event(AdapterEventKind::RolledBack, event).await?;
+            transaction.reject(event.target, Some(from)).await?;
             transaction.commit().await?;
             Ok(true)
         })
         .await
     }
 
-    /// Records that an adapter was tried and refused.
+    /// Records that an adapter was rejected.
     ///
     /// # Errors
     /// When the store cannot be reached.
-    pub async fn record_rejected_adapter(&self, news: &AdapterEvent<'_>) -> Result<(), StoreError> {
+    pub async fn record_rejected_adapter(&self, event: &AdapterEvent<'_>) -> Result<(), StoreError> {
         rerun("note refused adapter", || async {
             let mut transaction = self.begin("note that an adapter was refused").await?;
-            transaction.record_adapter_event(AdapterEventKind::Refused, news).await?;
+            transaction.record_adapter_event(AdapterEventKind::Refused, event).await?;
             transaction.commit().await
         })
         .await
     }
 
-    /// What happened to a target's adapters (or to all), newest first; at most `limit`.
+    /// The history of a target's adapters, or of all, newest first; at most `limit` records.
     ///
     /// # Errors
     /// When the store cannot be reached.
@@ -178,7 +171,7 @@ impl Store {
             .collect()
     }
 
-    /// Asks every host to look at a target's adapter file again, also when it holds one that was rolled back.
+    /// Requests that every host reloads a target's adapter file, even if the adapter in it was rolled back.
     ///
     /// # Errors
     /// When the store cannot be reached.
@@ -192,7 +185,7 @@ impl Store {
         .await
     }
 
-    /// The bytes of an adapter that is or was in force; `None` when they are not here or not whole.
+    /// Reads the bytes of an adapter; `None` when they are absent or incomplete.
     ///
     /// # Errors
     /// When the store cannot be reached.
@@ -218,9 +211,9 @@ impl Store {
 
     async fn keep_adapter(&self, sha256: &str, bytes: &[u8]) -> Result<(), StoreError> {
         let operation = "keep an adapter";
-        let mut look = self.begin_read(operation).await?;
-        let kept = look.number(CountAdapterParts { sha256 }).await?;
-        look.rollback().await?;
+        let mut check = self.begin_read(operation).await?;
+        let kept = check.number(CountAdapterParts { sha256 }).await?;
+        check.rollback().await?;
         let parts = i64::try_from(bytes.len().div_ceil(PART_BYTES)).unwrap_or(i64::MAX);
         if kept == Some(parts) {
             return Ok(());
@@ -236,7 +229,7 @@ impl Store {
         Ok(())
     }
 
-    /// Lets the bytes go that no target may want back.
+    /// Deletes the bytes of adapters that a target can no longer roll back to.
     async fn forget_old_adapters(&self, target: &str) -> Result<(), StoreError> {
         let mut seen: Vec<String> = Vec::new();
         for record in self.adapter_history(Some(target), 200).await? {
@@ -257,20 +250,20 @@ impl Store {
 }
 
 impl StoreTransaction {
-    /// `false` when it was in force already.
-    async fn activate(&mut self, news: &AdapterEvent<'_>) -> Result<bool, StoreError> {
-        let AdapterEvent { target, name, version, sha256, .. } = *news;
+    /// Returns `false` when it was active already.
+    async fn activate(&mut self, event: &AdapterEvent<'_>) -> Result<bool, StoreError> {
+        let AdapterEvent { target, name, version, sha256, .. } = *event;
         self.run(RememberPreviousAdapter { target, sha256 }).await?;
         Ok(self.run(ActivateAdapter { target, name, version, sha256 }).await?.rows_affected == 1)
     }
 
     async fn record_adapter_event(
         &mut self,
-        event: AdapterEventKind,
-        news: &AdapterEvent<'_>,
+        kind: AdapterEventKind,
+        event: &AdapterEvent<'_>,
     ) -> Result<(), StoreError> {
-        let AdapterEvent { target, name, version, sha256, reason, host } = *news;
-        self.run(AddAdapterEvent { target, sha256, name, version, event: event.as_str(), reason, host }).await.map(drop)
+        let AdapterEvent { target, name, version, sha256, reason, host } = *event;
+        self.run(AddAdapterEvent { target, sha256, name, version, event: kind.as_str(), reason, host }).await.map(drop)
     }
 
     async fn reject(&mut self, target: &str, sha256: Option<&str>) -> Result<(), StoreError> {

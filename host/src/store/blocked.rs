@@ -1,29 +1,25 @@
-//! Blocked keys: aggregates delivered in order (`order = "fifo"`) whose head failed, so that what follows waits.
+//! Blocked keys: aggregates delivered in order (`order = "fifo"`) whose head failed and blocks the rest.
 
 use super::sql::ListBlockedKeys;
 use super::{RowReader, Store, StoreError};
 
-/// An aggregate that waits behind its failed head.
+/// An aggregate whose head failed while later changes are queued.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct BlockedKey {
-    /// At which target.
     pub target: String,
-    /// For example `observation`.
     pub aggregate_type: String,
-    /// The application's id of it.
     pub aggregate_id: String,
     /// The change that failed: the id of its outbox row.
     pub change_id: i64,
-    /// Why it failed, as `domain::change::FailureKind` says it.
+    /// A word of `domain::change::FailureKind`.
     pub error_kind: Option<String>,
-    /// What the adapter said.
     pub error: Option<String>,
-    /// Changes that wait behind it.
+    /// Changes queued behind it.
     pub waiting: i64,
 }
 
 impl Store {
-    /// Aggregates of these types whose head failed while others wait behind it, oldest first; at most `limit`.
+    /// The blocked keys of these types, oldest first; at most `limit`.
     ///
     /// # Errors
     /// When the store cannot be reached.

@@ -7,7 +7,7 @@
 //! 3. mark the selected deliveries as processing, enter their aggregates as in flight, and supersede the older ones.
 //!
 //! Then the payloads are read (`batch.rs`). Correctness relies on compare-and-set (`status = 'pending'`) and on the key of
-//! `sync_work`, not on row locks; those only keep hosts from wasting effort on the same rows. A change that was dispatched
+//! `sync_in_flight`, not on row locks; those only keep hosts from wasting effort on the same rows. A change that was dispatched
 //! directly needs no claim: see `direct.rs`.
 
 use tokio::time::Instant;

@@ -1,53 +1,50 @@
-//! `sync_clock`: whether the store's clock can be believed when old rows are to be deleted.
+//! `sync_clock`: whether the store's clock can be trusted when old rows are deleted.
 //!
-//! Ages are judged by the store's clock, which on SQLite is the machine's. A clock that jumps weeks ahead would make everything
-//! old at once. So the newest time that hosts have seen is kept, nothing is deleted for being older than a day more than that, and
-//! a step of more than a day is believed only after the clock has gone on from there for a day. Which step is absurd is decided
-//! by a pure function (`judge`). It must never keep anything from being delivered.
+//! Ages are judged by the store's clock, which on SQLite is the machine's. A clock that jumps weeks ahead would make every row
+//! old at once. So the newest time that hosts have seen is kept, and rows count as old only by a time at most a day ahead of
+//! it. A step of more than a day is trusted after the clock has run on from there for a day. A pure function (`judge`)
+//! decides. This file must never delay a delivery.
 
 use super::sql::{MakeDue, NewestTime, ReadClock, ReadNow, RememberClock, ShortenLeases, TargetNames};
 use super::{RowReader, Store, StoreError, StoreTransaction, corrupt};
 use crate::database::rerun;
 
 pub(super) const HOUR_MS: i64 = 3_600_000;
-/// A clock that goes further than this between two looks, ten minutes apart, has jumped, or no host has run for so long.
+/// A clock that advances more than this between two checks, ten minutes apart, has jumped, or no host ran meanwhile.
 const STEP_MAX_MS: i64 = 24 * HOUR_MS;
-/// So long a clock has to go on after a jump before it is believed.
+/// How long a clock must run on after a jump before it is trusted.
 const PROBATION_MS: i64 = 24 * HOUR_MS;
-/// A clock that is behind what was seen by more than this is wrong; by less, servers differ that took over from each other.
+/// A clock further behind the newest seen time than this is wrong; servers that took over from each other differ by less.
 const BEHIND_MAX_MS: i64 = HOUR_MS;
 
-/// No wait and no lease lasts longer: what lies further ahead was written by a clock that was ahead.
+/// No wait and no lease lasts longer: a time further ahead was written by a clock that was ahead.
 const FAR_MS: i64 = 25 * HOUR_MS;
 
-/// What is to be thought of the store's clock.
+/// Whether the store's clock is trusted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "kebab-case", tag = "state")]
 pub enum ClockState {
-    /// It goes as it should.
     Trusted,
-    /// It went ahead at once: nothing is deleted for its age until it has gone on like that for a day.
+    /// It jumped ahead: no row is deleted for its age until the clock has run on for a day.
     Ahead {
-        /// By how much, in milliseconds.
         step_ms: i64,
     },
-    /// It is behind times that hosts have seen before.
+    /// It is behind a time that hosts have seen.
     Behind {
-        /// By how much, in milliseconds.
         by_ms: i64,
     },
 }
 
-/// What is remembered of the clock.
+/// The row of `sync_clock`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Seen {
-    /// The newest time that was believed.
+    /// The newest trusted time.
     seen_at: i64,
-    /// When a step was noticed that is not believed yet, and how large it was.
+    /// When a step was noticed that is not trusted yet, and its size.
     doubted: Option<(i64, i64)>,
 }
 
-/// What to think of `now`, and what to remember.
+/// Judges `now`. Returns the state, and the row to remember.
 fn judge(before: Seen, now: i64) -> (ClockState, Seen) {
     let step_ms = now.saturating_sub(before.seen_at);
     if step_ms <= STEP_MAX_MS {
@@ -62,13 +59,13 @@ fn judge(before: Seen, now: i64) -> (ClockState, Seen) {
                 (ClockState::Ahead { step_ms: first_step }, before)
             }
         }
-        // The first look after the step, or one more step.
+        // The first check after the step, or another step.
         _ => (ClockState::Ahead { step_ms }, Seen { doubted: Some((now, step_ms)), ..before }),
     }
 }
 
 impl Store {
-    /// Looks at the store's clock and remembers it. Called before old rows are deleted, and now and then while hosts run.
+    /// Judges the store's clock and remembers it. Hosts call this before they delete old rows, and periodically.
     ///
     /// # Errors
     /// When the store cannot be reached.
@@ -95,7 +92,7 @@ impl Store {
         .await
     }
 
-    /// What hosts think of the store's clock, read and nothing else.
+    /// Reads how hosts have judged the store's clock.
     ///
     /// # Errors
     /// When the store cannot be reached.
@@ -112,7 +109,7 @@ impl Store {
 }
 
 impl StoreTransaction {
-    /// The time before which things are older than `age_ms`, by the newest time that was believed and not by a clock that jumped.
+    /// The time before which rows are older than `age_ms`, by the newest trusted time and not by a clock that jumped.
     pub(super) async fn purge_cutoff(&mut self, age_ms: i64) -> Result<i64, StoreError> {
         let (now, seen) = self.clock().await?;
         let believed = seen.map_or(now, |seen| now.min(seen.seen_at.saturating_add(STEP_MAX_MS)));
@@ -129,12 +126,12 @@ impl StoreTransaction {
         Ok((now, Some(Seen { seen_at, doubted })))
     }
 
-    /// The newest time in a store that nobody has looked at in this way yet.
+    /// The newest time in a store whose clock was never judged.
     async fn newest_time(&mut self) -> Result<Option<i64>, StoreError> {
         self.number(NewestTime {}).await
     }
 
-    /// What a clock that was ahead has put off, and was set right since, is due now; its leases run out in an hour, which is longer
+    /// Makes deliveries due that a clock put off while it was ahead, and lets its leases expire within an hour, which is longer
     /// than any lease lasts. Otherwise patients would wait for as long as the clock was ahead.
     async fn bring_back(&mut self, ahead_ms: i64) -> Result<(), StoreError> {
         let mut moved = self.run(ShortenLeases { ahead_ms }).await?.rows_affected;
@@ -143,7 +140,7 @@ impl StoreTransaction {
             moved += self.run(MakeDue { target: &target, ahead_ms }).await?.rows_affected;
         }
         if moved > 0 {
-            tracing::warn!(count = moved, "times that a clock which was ahead has written were brought back");
+            tracing::warn!(count = moved, "times written by a clock that was ahead were corrected");
         }
         Ok(())
     }

@@ -1,7 +1,7 @@
-//! Conflicts: deliveries that failed because of what the target holds, and what a person decides about them.
+//! Conflicts: deliveries that failed because of the target's own state, and operators' decisions about them.
 //!
-//! A decision is one transaction and a compare-and-set on `status = 'failed'`: two people, or a person and a retry, never
-//! both decide. It changes what is remembered of the target (`sync_link`) and lets the ordinary delivery do the rest.
+//! A decision is one transaction with a compare-and-set on `failed`, so that two operators, or an operator and a retry, never
+//! both decide. It changes the link (`sync_link`), and the ordinary delivery does the rest.
 
 use super::counts::CountDelta;
 use super::sql::{
@@ -12,29 +12,24 @@ use crate::database::rerun;
 use crate::domain::change::FailureKind;
 use crate::domain::conflict::{Resolution, split_message};
 
-/// A conflict that waits for a person.
+/// A conflict that waits for an operator.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct Conflict {
-    /// At which target.
     pub target: String,
-    /// For example `patient`.
     pub aggregate_type: String,
-    /// The application's id of it.
     pub aggregate_id: String,
     /// The change that could not be delivered: the id of its outbox row.
     pub change_id: i64,
     /// The record that was linked at the target.
     pub remote_id: Option<String>,
-    /// What the adapter said.
     pub message: Option<String>,
     /// When it failed, milliseconds since 1970-01-01 UTC.
     pub failed_at: Option<i64>,
 }
 
-/// What became of a person's decision.
+/// The result of an operator's decision.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Resolved {
-    /// It holds.
     Decided,
     /// There was no conflict to decide.
     NoConflict,
@@ -42,14 +37,11 @@ pub enum Resolved {
     TakenBy(String),
 }
 
-/// Which aggregate's conflict is meant.
+/// An aggregate at a target.
 #[derive(Clone, Copy, Debug)]
 pub struct ConflictKey<'a> {
-    /// At which target.
     pub target: &'a str,
-    /// For example `patient`.
     pub aggregate_type: &'a str,
-    /// The application's id of it.
     pub aggregate_id: &'a str,
 }
 
@@ -57,7 +49,7 @@ pub struct ConflictKey<'a> {
 const KIND: &str = FailureKind::Conflict.as_str();
 
 impl Store {
-    /// Conflicts that wait for a person, oldest first, of one target or of all; at most `limit`.
+    /// The conflicts of one target or of all, oldest first; at most `limit`.
     ///
     /// # Errors
     /// When the store cannot be reached.
@@ -83,7 +75,7 @@ impl Store {
             .collect()
     }
 
-    /// How many conflicts wait for a person.
+    /// The number of conflicts.
     ///
     /// # Errors
     /// When the store cannot be reached.
@@ -92,7 +84,7 @@ impl Store {
         self.count_failed(&filter).await
     }
 
-    /// Settles an aggregate's conflict at a target as a person decided.
+    /// Resolves an aggregate's conflict at a target.
     ///
     /// # Errors
     /// When the store cannot be reached; nothing is then changed.
@@ -153,7 +145,7 @@ impl StoreTransaction {
         Ok(self.run(statement).await?.rows_affected)
     }
 
-    /// The fingerprint of what the record held when the newest of the conflicts was found, where the adapter gave it.
+    /// The fingerprint of the record when the newest conflict was found, if the adapter gave it.
     async fn holds(&mut self, key: ConflictKey<'_>) -> Result<Option<String>, StoreError> {
         let ConflictKey { target, aggregate_type, aggregate_id } = key;
         let statement = ConflictMessage { target, aggregate_type, aggregate_id, kind: KIND };

@@ -1,7 +1,8 @@
-//! What failed, for operators: the list, and the decision that something need not be delivered.
+//! Failed deliveries, for operators: the list, and the decision that one need not be delivered.
 //!
 //! A dismissal is final, counted, and kept with its reason until retention deletes the delivery. A later change of the same
-//! patient goes on normally. It must never touch what is pending or in work: the move is guarded by `status = 'failed'`.
+//! patient is delivered normally. A dismissal must never touch a delivery that is pending or in flight; a compare-and-set on
+//! `failed` guards that.
 
 use serde::Serialize;
 
@@ -15,20 +16,15 @@ use crate::database::rerun;
 /// Deliveries dismissed in one transaction.
 const DISMISS_MAX: u32 = 1_000;
 
-/// A delivery that failed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct FailedDelivery {
-    /// At which target.
     pub target: String,
-    /// For example `patient`.
     pub aggregate_type: String,
-    /// The application's id of it.
     pub aggregate_id: String,
     /// The change: the id of its outbox row.
     pub change_id: i64,
-    /// Why, as `domain::change::FailureKind` says it.
+    /// A word of `domain::change::FailureKind`.
     pub kind: Option<String>,
-    /// What the adapter or the host said.
     pub message: Option<String>,
     /// Attempts spent. With none the host itself refused it, and `host retry` leaves it alone.
     pub attempts: i64,
@@ -39,14 +35,12 @@ pub struct FailedDelivery {
 /// A failed delivery that an operator dismissed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct DismissedDelivery {
-    /// What failed, and why. `failed_at` is when it was dismissed.
+    /// Its `failed_at` is when it was dismissed.
     #[serde(flatten)]
     pub delivery: FailedDelivery,
-    /// What the operator said.
     pub reason: Option<String>,
-    /// Who said it.
     pub dismissed_by: Option<String>,
-    /// When, milliseconds since 1970-01-01 UTC.
+    /// Milliseconds since 1970-01-01 UTC.
     pub dismissed_at: Option<i64>,
 }
 
@@ -71,7 +65,7 @@ fn read(reader: &mut RowReader<'_>) -> Result<FailedDelivery, StoreError> {
 }
 
 impl Store {
-    /// Failed deliveries that the filter means, oldest change first; at most `limit`.
+    /// The failed deliveries that the filter selects, oldest change first; at most `limit`.
     ///
     /// # Errors
     /// When the store cannot be reached.
@@ -104,7 +98,7 @@ impl Store {
         dismissed.collect()
     }
 
-    /// Dismisses the failed deliveries that the filter means. Gives how many.
+    /// Dismisses the failed deliveries that the filter selects. Returns their number.
     ///
     /// # Errors
     /// When the store cannot be reached; some may then be dismissed.
@@ -152,7 +146,7 @@ impl Store {
 
 impl StoreTransaction {
     /// # Errors
-    /// `Contention` when one of them failed no more: another operator was quicker.
+    /// `Contention` when one of them is no longer failed, because another operator was quicker.
     async fn mark_dismissed(&mut self, keys: &[Key], reason: &str, by: &str) -> Result<(), StoreError> {
         let moved = self.run(MarkDismissed { batch: Json::of(keys) }).await?.rows_affected;
         if usize::try_from(moved) != Ok(keys.len()) {

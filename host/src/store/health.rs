@@ -1,7 +1,7 @@
-//! Whether the store could be written, looked at without leaving anything in it.
+//! Checks whether the store can be written, without leaving anything in it.
 //!
-//! A full disk or a read-only store shows only when something is written, and the hosts that meet it cannot say so in the store.
-//! So `host check` and `host status` ask here. It must never leave a row, nor make a host wait for SQLite's only writer.
+//! A full disk or a read-only store shows only when something is written, and hosts that meet it cannot record it in the store.
+//! So `host check` and `host status` call this. It must never leave a row, or hold SQLite's write lock.
 
 use std::io::{ErrorKind, Write as _};
 use std::path::Path;
@@ -10,7 +10,7 @@ use super::sql::TryWrite;
 use super::{Store, StoreError, failed};
 use crate::database::Locator;
 
-/// So much must be free next to an SQLite file; a store with less is as good as full.
+/// How much must be free next to an SQLite file; with less the disk counts as full.
 const FREE_BYTES: usize = 1 << 20;
 
 impl Store {
@@ -18,8 +18,8 @@ impl Store {
     pub async fn write_trouble(&self) -> Option<String> {
         if let Locator::Sqlite(path) = self.database.locator() {
             let path = path.clone();
-            let looked = tokio::task::spawn_blocking(move || file_trouble(&path)).await;
-            return looked.unwrap_or_else(|_| Some("the look at its file failed".to_owned()));
+            let checked = tokio::task::spawn_blocking(move || file_trouble(&path)).await;
+            return checked.unwrap_or_else(|_| Some("the check of its file failed".to_owned()));
         }
         self.write_and_undo().await.unwrap_or_else(|error| Some(error.to_string()))
     }
@@ -27,7 +27,7 @@ impl Store {
     async fn write_and_undo(&self) -> Result<Option<String>, StoreError> {
         let operation = "try to write the store";
         let mut transaction = self.begin(operation).await?;
-        // In words for the operator, where the server says why beforehand.
+        // Some servers report the reason beforehand.
         let obstacle = transaction.inner.write_obstacle().await.map_err(|error| failed(operation, error))?;
         if let Some(obstacle) = obstacle {
             return Ok(Some(obstacle.to_owned()));
@@ -54,7 +54,7 @@ fn file_trouble(path: &Path) -> Option<String> {
     }
 }
 
-/// Writes so many bytes into a file of its own and removes it.
+/// Writes so many bytes into a new file and removes it.
 fn fill(probe: &Path, bytes: usize) -> std::io::Result<()> {
     let written = std::fs::OpenOptions::new()
         .write(true)
@@ -69,7 +69,7 @@ fn fill(probe: &Path, bytes: usize) -> std::io::Result<()> {
 fn reason(error: &std::io::Error) -> String {
     match error.kind() {
         ErrorKind::ReadOnlyFilesystem => "its file system is read-only".to_owned(),
-        ErrorKind::PermissionDenied => "this user may not".to_owned(),
+        ErrorKind::PermissionDenied => "permission denied".to_owned(),
         _ => error.to_string(),
     }
 }

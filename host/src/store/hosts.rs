@@ -1,8 +1,8 @@
-//! `sync_host`: which hosts are at work, and which targets each of them has.
+//! `sync_host`: the running hosts, and the targets that each of them has.
 //!
-//! Targets belong to the store: routing goes by what the store has enabled (`sync_target`), and every host adds what it has when
-//! it starts. A host that lacks a target makes its deliveries all the same and leaves them to the hosts that have it. Only a
-//! running host, or an operator's command, changes what is enabled; commands that read never do.
+//! The store lists the enabled targets (`sync_target`), and every host adds its own when it starts. A host that lacks a target
+//! still queues its deliveries, and leaves them to the hosts that have it. Only a running host or an operator's command enables
+//! or disables a target; commands that read never do.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,7 +10,7 @@ use super::sql::{DeleteHost, DisableTarget, EnableTarget, ForgetHosts, PutHost, 
 use super::{RowReader, Store, StoreError, StoreTransaction};
 use crate::database::rerun;
 
-/// A host that was not seen for so long is not counted as running, in milliseconds.
+/// A host without a heartbeat for longer does not count as running.
 pub(super) const HOST_SEEN_MS: i64 = 15_000;
 
 /// The aggregate types of each target that a host has enabled.
@@ -19,28 +19,26 @@ pub type TargetTypes = BTreeMap<String, BTreeSet<String>>;
 /// A host as it registers.
 #[derive(Clone, Debug, Default)]
 pub struct HostRecord {
-    /// Its id, unlike any other's.
+    /// New at each start.
     pub id: String,
-    /// Its version.
     pub version: String,
     /// The targets that it has enabled.
     pub targets: TargetTypes,
-    /// The targets that its configuration names and disables.
+    /// The targets that its configuration disables.
     pub disabled: Vec<String>,
 }
 
-/// A host that was seen lately.
+/// A host with a recent heartbeat.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RunningHost {
-    /// Its id.
     pub id: String,
-    /// What it has; a host of an older version does not say.
+    /// `None` when a host of another version has written what cannot be read.
     pub targets: Option<TargetTypes>,
 }
 
 impl Store {
-    /// Registers a host that starts: it is at work, its targets are enabled in the store, and changes are routed to them from now
-    /// on, whichever host routes them. A target that it disables is disabled in the store unless another running host has it.
+    /// Registers a host that starts, and enables its targets in the store: every host routes changes to them from now on. A
+    /// target that this host disables is disabled in the store unless another running host has it.
     ///
     /// # Errors
     /// When the store cannot be reached.
@@ -48,8 +46,8 @@ impl Store {
         rerun("register host", || async {
             let mut transaction = self.begin("register this host and its targets").await?;
             transaction.record_host(host).await?;
-            // In the order of their names, so that hosts that start together wait for each other and do not deadlock. From here
-            // on no other host decides about the same targets.
+            // In the order of their names, so that hosts that start together do not deadlock. The rows stay locked, so that no
+            // other host decides about the same targets.
             for name in host.targets.keys() {
                 transaction.enable_target(name).await?;
             }
@@ -65,13 +63,13 @@ impl Store {
         .await
     }
 
-    /// Says that this host is at work, and forgets hosts that were not seen for a day.
+    /// Sends this host's heartbeat, and deletes hosts without one for a day.
     ///
     /// # Errors
     /// When the store cannot be reached.
     pub async fn host_is_alive(&self, host: &HostRecord) -> Result<(), StoreError> {
         rerun("host is alive", || async {
-            let mut transaction = self.begin("note that this host is at work").await?;
+            let mut transaction = self.begin("send this host's heartbeat").await?;
             transaction.record_host(host).await?;
             transaction.run(ForgetHosts {}).await?;
             transaction.commit().await
@@ -79,7 +77,7 @@ impl Store {
         .await
     }
 
-    /// The hosts that are at work on the store, by their ids.
+    /// The running hosts, by their ids.
     ///
     /// # Errors
     /// When the store cannot be reached.
@@ -90,7 +88,7 @@ impl Store {
         Ok(running)
     }
 
-    /// How many hosts beside this one are at work on the store.
+    /// The number of running hosts next to this one.
     ///
     /// # Errors
     /// When the store cannot be reached.
@@ -99,13 +97,13 @@ impl Store {
         Ok(u64::try_from(others).unwrap_or(u64::MAX))
     }
 
-    /// Says that this host has stopped.
+    /// Deletes a host that stops.
     ///
     /// # Errors
-    /// When the store cannot be reached; the host is then forgotten by time.
+    /// When the store cannot be reached. The host's heartbeat then becomes too old.
     pub async fn host_stopped(&self, id: &str) -> Result<(), StoreError> {
         rerun("host stopped", || async {
-            let mut transaction = self.begin("note that this host has stopped").await?;
+            let mut transaction = self.begin("delete the row of this host").await?;
             transaction.run(DeleteHost { id }).await?;
             transaction.commit().await
         })
@@ -113,7 +111,7 @@ impl Store {
     }
 }
 
-/// What running hosts take at a target, all together.
+/// The types that any running host sends to a target.
 fn types_of(target: &str, running: &[RunningHost]) -> BTreeSet<String> {
     running.iter().filter_map(|host| host.targets.as_ref()?.get(target)).flatten().cloned().collect()
 }
@@ -124,7 +122,6 @@ impl StoreTransaction {
         self.run(PutHost { id: &host.id, version: &host.version, targets: &targets }).await.map(drop)
     }
 
-    /// Hosts that were seen lately.
     pub(super) async fn running_hosts(&mut self) -> Result<Vec<RunningHost>, StoreError> {
         let rows = self.fetch(RunningHosts {}).await?;
         rows.rows
@@ -132,14 +129,14 @@ impl StoreTransaction {
             .map(|row| {
                 let mut reader = RowReader::new("read which hosts run", row);
                 let id = reader.text()?;
-                // What cannot be read was written by somebody else, and says nothing.
+                // Another version may have written what this one cannot read.
                 let targets = reader.optional_text()?.and_then(|text| serde_json::from_str(&text).ok());
                 Ok(RunningHost { id, targets })
             })
             .collect()
     }
 
-    /// Makes a target known and enabled; its row is this transaction's from now on.
+    /// Enables a target, and locks its row until the end of the transaction.
     async fn enable_target(&mut self, name: &str) -> Result<(), StoreError> {
         self.run(EnableTarget { name }).await.map(drop)
     }
@@ -149,7 +146,7 @@ impl StoreTransaction {
         self.run(SetTypes { name, types: &types }).await.map(drop)
     }
 
-    /// `false` when there is no such target that is enabled.
+    /// Returns `false` when no enabled target has this name.
     pub(super) async fn disable_target(&mut self, name: &str) -> Result<bool, StoreError> {
         Ok(self.run(DisableTarget { name }).await?.rows_affected == 1)
     }

@@ -1,7 +1,7 @@
-//! `sync_import`: how far an import of a file has come. It moves in the transaction that writes the patients, so that a run
-//! that was killed goes on where it stood, and nothing is taken twice.
+//! `sync_import`: the progress of an import. The transaction that writes the patients advances it, so that a killed run resumes
+//! where it was, and no record is imported twice.
 //!
-//! A row says which bytes were taken (how many, and their digest), never that a name was. Whoever goes on compares.
+//! A row holds the number and the digest of the bytes that were imported. A run that resumes compares them with its file.
 
 use super::sql::{AdvanceImport, BeginImport, DeleteImport, ReadImportProgress};
 use super::{RowReader, Store, StoreError, StoreTransaction};
@@ -10,23 +10,23 @@ use crate::database::rerun;
 /// How far an import has come, and what it did.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ImportProgress {
-    /// Bytes of the (unpacked) file that were taken.
+    /// Imported bytes of the (unpacked) file.
     pub bytes_done: u64,
     /// The SHA-256 of these bytes, in hexadecimal digits.
     pub bytes_sha256: String,
     /// Lines in these bytes.
     pub lines_done: u64,
-    /// Patients that were not there.
+    /// New patients.
     pub created: u64,
-    /// Patients that were there with another state.
+    /// Known patients with another state.
     pub updated: u64,
-    /// Patients that were there with this state.
+    /// Known patients with the same state.
     pub unchanged: u64,
-    /// Records that a later one of the same patient, taken in the same transaction, made moot.
+    /// Records that a later one of the same patient, in the same transaction, replaced.
     pub repeated: u64,
-    /// Records that were not taken.
+    /// Rejected records.
     pub rejected: u64,
-    /// Patients that were taken without some of their fields.
+    /// Patients imported without some of their fields.
     pub incomplete: u64,
     /// Length of the file of rejects.
     pub rejects_bytes: u64,
@@ -35,7 +35,7 @@ pub struct ImportProgress {
 }
 
 impl Store {
-    /// How far this import has come; `None` when it was never begun.
+    /// The progress of an import; `None` when it was never begun.
     ///
     /// # Errors
     /// When the store cannot be reached.
@@ -62,7 +62,7 @@ impl Store {
         }))
     }
 
-    /// Notes that this import begins with the first byte of `file`, whatever was known of it before.
+    /// Begins an import at the first byte of `file`, and forgets earlier progress.
     ///
     /// # Errors
     /// When the store cannot be reached.
@@ -79,7 +79,7 @@ impl Store {
 }
 
 impl StoreTransaction {
-    /// Moves an import on from `bytes_before`. `false` when it does not stand there: another process imports the file.
+    /// Advances an import from `bytes_before`. Returns `false` when it is elsewhere, because another process imports the file.
     ///
     /// # Errors
     /// What the database says.

@@ -1,4 +1,4 @@
-//! `sync_work`: which aggregate is in flight at which target, under which lease, by which of its changes.
+//! `sync_in_flight`: which aggregate is in flight at which target, under which lease, by which of its changes.
 //!
 //! Its key allows a target one delivery of an aggregate at a time, over all hosts; the code alone guarantees nothing. The
 //! transaction that begins a lease inserts the rows, and the one that ends the lease deletes them. So the table is as small

@@ -1,138 +1,73 @@
-//! Bringing the store's tables to this version, under a lock, so that hosts that start together all come up.
+//! Brings the store's tables to this version, under a lock, so that hosts may start together.
 //!
-//! The files are embedded. A file that was applied must never change: its digest is remembered and compared.
+//! Which files there are is `schema.rs`. Every statement may be run again, because MySQL commits each one by itself. It must
+//! never touch a table of another program (`ours.rs`). Commands that only read call [`Store::require_current`], which changes
+//! nothing.
 
 use std::time::Duration;
 
-use sha2::{Digest as _, Sha256};
-
+use super::schema::{Migration, RENAMED, Schema, schema, statements};
 use super::{Store, StoreError, ours, users_table};
 use crate::database::{AsDatabaseError, DatabaseError, Dialect, ErrorKind, RowLimits, Transaction, rerun};
 use crate::domain::ids::UsersTable;
 
 const LOCK: &str = "store.migrations";
 const LOCK_TIMEOUT: Duration = Duration::from_mins(1);
-/// A step may write tables of millions of rows anew.
+/// A step may rewrite tables of millions of rows.
 const STEP_TIMEOUT: Duration = Duration::from_hours(6);
-/// Stands in MySQL's files for the collation that the server at hand has, see `Database::exact_collation`.
+/// Stands in MySQL's files for the collation of the server, see `Database::exact_collation`.
 const COLLATION: &str = "{NO_PAD_BIN}";
 
 /// MySQL's `ER_DUP_FIELDNAME` and `ER_CANT_DROP_FIELD_OR_KEY`.
 const ADDED_OR_DROPPED_ALREADY: [i32; 2] = [1_060, 1_091];
+/// MySQL's `ER_TABLE_EXISTS_ERROR`, `ER_BAD_FIELD_ERROR` and `ER_NO_SUCH_TABLE`.
+const RENAMED_ALREADY: [i32; 3] = [1_050, 1_054, 1_146];
 
-/// One step of the schema.
-struct Migration {
-    version: i64,
-    name: &'static str,
-    sql: &'static str,
-}
-
-impl Migration {
-    fn digest(&self) -> String {
-        hex(&Sha256::digest(self.sql.as_bytes()))
-    }
-}
-
-/// What was applied. In the form of the files, so that it too is recognised as ours.
+/// Records what was applied. It has the form of the files, so that it too is recognised as ours.
 const TABLE: &str = "CREATE TABLE IF NOT EXISTS schema_migration (
     version BIGINT NOT NULL PRIMARY KEY,
     name VARCHAR(64) NOT NULL,
     sha256 VARCHAR(64) NOT NULL
 )";
 
-/// The file `migrations/FOLDER/FILE.sql`, which begins with the version in four digits.
-macro_rules! migration {
-    ($folder:literal, $version:literal, $file:literal, $name:literal) => {
-        Migration {
-            version: $version,
-            name: $name,
-            sql: include_str!(concat!("../../../migrations/", $folder, "/", $file, "_", $name, ".sql")),
-        }
-    };
-}
-
-macro_rules! migrations {
-    ($folder:literal) => {
-        &[
-            migration!($folder, 1, "0001", "initial"),
-            migration!($folder, 2, "0002", "import"),
-            migration!($folder, 3, "0003", "counts"),
-            migration!($folder, 4, "0004", "adapters"),
-            migration!($folder, 5, "0005", "work"),
-            migration!($folder, 6, "0006", "room"),
-            migration!($folder, 7, "0007", "incomplete"),
-            migration!($folder, 8, "0008", "hosts"),
-            migration!($folder, 9, "0009", "exact"),
-            migration!($folder, 10, "0010", "settings"),
-        ]
-    };
-}
-
-fn migrations(dialect: Dialect) -> &'static [Migration] {
-    match dialect {
-        Dialect::Sqlite => migrations!("sqlite"),
-        Dialect::MySql => migrations!("mysql"),
-        Dialect::Postgres => migrations!("postgres"),
-    }
-}
-
 /// Why the tables could not be brought to this version.
 #[derive(Debug, thiserror::Error)]
 pub enum MigrationError {
-    /// The database said no.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// A newer host was here.
+    /// A newer host has migrated the store.
     #[error(
         "the store has schema version {found}, this host knows {known}: run a host at least as new as the one that migrated it"
     )]
-    Newer {
-        /// The store's.
-        found: i64,
-        /// Ours.
-        known: i64,
-    },
-    /// An older host, or none, was here, and this command does not migrate.
+    Newer { found: i64, known: i64 },
+    /// An older host has migrated the store, and this command only reads.
     #[error(
         "the store has schema version {found}, this host needs {known}: run `host migrate`, and this version of the host everywhere"
     )]
-    Older {
-        /// The store's.
-        found: i64,
-        /// Ours.
-        known: i64,
-    },
-    /// No host has been here.
+    Older { found: i64, known: i64 },
+    /// The store was made by a development build whose schema is not carried over.
+    #[error(
+        "the store has schema version {found}, and only version {carried} is carried over: run a build of that version once, then this one"
+    )]
+    TooOld { found: i64, carried: i64 },
+    /// No host has migrated the database.
     #[error("the database has no tables of this host yet: `host migrate` makes them")]
     Absent,
-    /// A table has our name and is not ours.
+    /// A table of another program has one of our names.
     #[error(
         "the database has a table `{table}` that this host did not make; it is another program's: give the host a database of its own{}",
         hint(*.dialect)
     )]
-    Foreign {
-        /// Which.
-        table: String,
-        /// Where.
-        dialect: Dialect,
-    },
+    Foreign { table: String, dialect: Dialect },
     /// The users are in a table of another name.
     #[error(
         "the store keeps its users in the table `{found}`, and [store] users_table is \"{configured}\": write users_table = \"{found}\", \
          or rename the table first (docs/operations.md, \"Rename the table of users\")"
     )]
-    UsersTable {
-        /// The store's.
-        found: String,
-        /// The configuration's.
-        configured: UsersTable,
-    },
-    /// A migration that was applied is not the one that we have.
+    UsersTable { found: String, configured: UsersTable },
+    /// A migration that was applied is not the one of this host.
     #[error("migration {version} of the store differs from this host's: they were built from different sources")]
-    Different {
-        /// Which.
-        version: i64,
-    },
+    Different { version: i64 },
 }
 
 /// PostgreSQL can keep programs apart within one database.
@@ -143,12 +78,12 @@ fn hint(dialect: Dialect) -> &'static str {
     }
 }
 
-/// What was done.
+/// The result of a migration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Migrations {
-    /// How many steps were applied now.
+    /// Steps that this call applied.
     pub applied: usize,
-    /// The version that the store has now.
+    /// The store's version after it.
     pub version: i64,
 }
 
@@ -158,6 +93,7 @@ impl AsDatabaseError for MigrationError {
             Self::Store(error) => error.as_database_error(),
             Self::Newer { .. }
             | Self::Older { .. }
+            | Self::TooOld { .. }
             | Self::Absent
             | Self::Foreign { .. }
             | Self::UsersTable { .. }
@@ -178,13 +114,13 @@ impl Store {
         rerun("migrate", || self.migrate_once()).await
     }
 
-    /// The version of a store that is as this host needs it: for commands that only read.
+    /// Returns the store's version if it is the one that this host needs. For commands that only read.
     ///
     /// # Errors
-    /// When it is older, newer, or not there; when the database cannot be reached.
+    /// When the store is older, newer or absent; when the database cannot be reached.
     pub async fn require_current(&self) -> Result<i64, MigrationError> {
-        let known = migrations(self.database.dialect());
-        let newest = known.last().map_or(0, |migration| migration.version);
+        let schema = schema(self.database.dialect());
+        let newest = schema.newest();
         let mut transaction = self.database.begin_read().await.map_err(failed)?;
         let applied = match applied(&mut transaction).await {
             Err(MigrationError::Store(StoreError::Database { error, .. }))
@@ -194,84 +130,108 @@ impl Store {
             }
             applied => applied?,
         };
-        let found = applied.iter().map(|(version, _)| *version).max().unwrap_or_default();
-        if found > newest {
-            return Err(MigrationError::Newer { found, known: newest });
+        let found = found(&applied);
+        let state = state_of(&schema, &applied)?;
+        if state != State::Current {
+            return Err(MigrationError::Older { found, known: newest });
         }
-        for migration in known {
-            match applied.iter().find(|(version, _)| *version == migration.version) {
-                None => return Err(MigrationError::Older { found, known: newest }),
-                Some((_, digest)) if *digest != migration.digest() => {
-                    return Err(MigrationError::Different { version: migration.version });
-                }
-                Some(_) => {}
-            }
-        }
-        self.expect_users_table(&mut transaction, applied.iter().map(|(version, _)| *version)).await?;
+        self.expect_users_table(&mut transaction).await?;
         transaction.rollback().await.map_err(failed)?;
         Ok(newest)
     }
 
-    /// The version, if there is nothing to do: seen without a lock, so that a command that only reads stays out of
-    /// everyone's way. Whatever keeps this look from its answer is met again, and said, by the real thing.
+    /// Returns the version if there is nothing to do. It takes no lock, so that starting hosts do not wait for each other.
+    /// `migrate_once` meets and reports every error that this check passes over.
     async fn is_current(&self) -> Option<i64> {
-        let known = migrations(self.database.dialect());
+        let schema = schema(self.database.dialect());
         let mut transaction = self.database.begin_read().await.ok()?;
         let applied = applied(&mut transaction).await.ok()?;
-        self.expect_users_table(&mut transaction, applied.iter().map(|(version, _)| *version)).await.ok()?;
+        self.expect_users_table(&mut transaction).await.ok()?;
         transaction.rollback().await.ok()?;
-        let same = applied.len() == known.len()
-            && known
-                .iter()
-                .zip(&applied)
-                .all(|(migration, (version, digest))| migration.version == *version && *digest == migration.digest());
-        same.then(|| known.last().map_or(0, |migration| migration.version))
+        (state_of(&schema, &applied).ok()? == State::Current).then(|| schema.newest())
     }
 
     async fn migrate_once(&self) -> Result<Migrations, MigrationError> {
-        let known = migrations(self.database.dialect());
+        let schema = schema(self.database.dialect());
         let collation = self.database.exact_collation().await.map_err(failed)?;
         let mut transaction = self.database.begin().await.map_err(failed)?;
         transaction.allow(STEP_TIMEOUT);
         transaction.lock(LOCK, LOCK_TIMEOUT).await.map_err(failed)?;
         let dialect = transaction.dialect();
-        let written = |migration: &Migration| {
-            users_table::written(&migration.sql.replace(COLLATION, collation), dialect, &self.users_table)
-        };
-        if let Some(table) = ours::foreign_table(&mut transaction, TABLE, true).await.map_err(failed)? {
-            return Err(MigrationError::Foreign { table, dialect });
-        }
-        let was_here = ours::is_there(&mut transaction, TABLE).await.map_err(failed)?;
-        let applied = if was_here { applied(&mut transaction).await? } else { Vec::new() };
-        self.expect_users_table(&mut transaction, applied.iter().map(|(version, _)| *version)).await?;
-        // Every table that is to be made is looked for before anything is written.
-        let may_be_half_made = was_here && dialect == Dialect::MySql;
-        for migration in known.iter().filter(|known| !applied.iter().any(|(version, _)| *version == known.version)) {
-            let sql = written(migration);
-            if let Some(table) = ours::foreign_table(&mut transaction, &sql, may_be_half_made).await.map_err(failed)? {
-                return Err(MigrationError::Foreign { table, dialect });
-            }
-        }
-        transaction.execute(TABLE, &[]).await.map_err(failed)?;
-        let newest = known.last().map_or(0, |migration| migration.version);
-        if let Some((found, _)) = applied.iter().find(|(version, _)| *version > newest) {
-            return Err(MigrationError::Newer { found: *found, known: newest });
+        let written = |sql: &str| users_table::written(&sql.replace(COLLATION, collation), dialect, &self.users_table);
+        expect_ours(&mut transaction, TABLE, true).await?;
+        let has_marker = ours::exists(&mut transaction, TABLE).await.map_err(failed)?;
+        let applied = if has_marker { applied(&mut transaction).await? } else { Vec::new() };
+        let state = state_of(&schema, &applied)?;
+        if state != State::Empty {
+            self.expect_users_table(&mut transaction).await?;
         }
         let mut count = 0;
-        for migration in known {
-            let digest = migration.digest();
-            match applied.iter().find(|(version, _)| *version == migration.version) {
-                Some((_, found)) if *found == digest => {}
-                Some(_) => return Err(MigrationError::Different { version: migration.version }),
-                None => {
-                    apply(&mut transaction, migration, &written(migration), &digest).await?;
-                    count += 1;
+        match state {
+            State::Current => {}
+            State::Predecessor => {
+                carry_over(&mut transaction, &schema, written).await?;
+                count += 1;
+            }
+            State::Empty | State::Behind => {
+                // Every table that is to be made is checked before anything is written.
+                let may_be_half_made = has_marker && dialect == Dialect::MySql;
+                for migration in schema.missing(&applied) {
+                    expect_ours(&mut transaction, &written(migration.sql), may_be_half_made).await?;
                 }
+                transaction.execute(TABLE, &[]).await.map_err(failed)?;
             }
         }
+        let carried = i64::from(state == State::Predecessor) * schema.first().version;
+        for migration in schema.missing(&applied).filter(|migration| migration.version != carried) {
+            run(&mut transaction, &written(migration.sql), &ADDED_OR_DROPPED_ALREADY).await?;
+            record(&mut transaction, migration).await?;
+            count += 1;
+        }
         transaction.commit().await.map_err(failed)?;
-        Ok(Migrations { applied: count, version: newest })
+        Ok(Migrations { applied: count, version: schema.newest() })
     }
+}
+
+/// What a database needs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    /// All tables.
+    Empty,
+    /// To be carried over, and then the later migrations.
+    Predecessor,
+    /// Later migrations.
+    Behind,
+    Current,
+}
+
+/// Judges the rows of `schema_migration`.
+fn state_of(schema: &Schema, applied: &[(i64, String)]) -> Result<State, MigrationError> {
+    let (found, known) = (found(applied), schema.newest());
+    if found > known {
+        return Err(MigrationError::Newer { found, known });
+    }
+    if found < schema.first().version {
+        return match found {
+            0 => Ok(State::Empty),
+            _ if found < schema.predecessor.version => {
+                Err(MigrationError::TooOld { found, carried: schema.predecessor.version })
+            }
+            _ if schema.predecessor.is(applied) => Ok(State::Predecessor),
+            _ => Err(MigrationError::Different { version: found }),
+        };
+    }
+    for migration in schema.migrations {
+        let digest = applied.iter().find(|(version, _)| *version == migration.version).map(|(_, digest)| digest);
+        if digest.is_some_and(|digest| *digest != migration.digest()) {
+            return Err(MigrationError::Different { version: migration.version });
+        }
+    }
+    Ok(if schema.missing(applied).next().is_none() { State::Current } else { State::Behind })
+}
+
+fn found(applied: &[(i64, String)]) -> i64 {
+    applied.iter().map(|(version, _)| *version).max().unwrap_or_default()
 }
 
 async fn applied(transaction: &mut Transaction) -> Result<Vec<(i64, String)>, MigrationError> {
@@ -285,49 +245,62 @@ async fn applied(transaction: &mut Transaction) -> Result<Vec<(i64, String)>, Mi
     read.collect::<Result<_, StoreError>>().map_err(MigrationError::from)
 }
 
-/// Every statement may be run again: MySQL commits each by itself, so a host may have died between two of them.
-async fn apply(
+/// # Errors
+/// When a table that this SQL makes exists and is another program's.
+async fn expect_ours(transaction: &mut Transaction, sql: &str, may_be_half_made: bool) -> Result<(), MigrationError> {
+    let dialect = transaction.dialect();
+    match ours::foreign_table(transaction, sql, may_be_half_made).await.map_err(failed)? {
+        Some(table) => Err(MigrationError::Foreign { table, dialect }),
+        None => Ok(()),
+    }
+}
+
+/// Makes the first migration's tables of the predecessor's, and then checks that all of them are there with all columns.
+async fn carry_over(
     transaction: &mut Transaction,
-    migration: &Migration,
-    sql: &str,
-    digest: &str,
+    schema: &Schema,
+    written: impl Fn(&str) -> String,
 ) -> Result<(), MigrationError> {
+    let dialect = transaction.dialect();
+    for (from, to) in RENAMED {
+        let has = |name: &str| format!("CREATE TABLE IF NOT EXISTS {name} (\n)");
+        if ours::exists(transaction, &has(from)).await.map_err(failed)?
+            && ours::exists(transaction, &has(to)).await.map_err(failed)?
+        {
+            return Err(MigrationError::Foreign { table: to.to_owned(), dialect });
+        }
+    }
+    let repeated: Vec<i32> = ADDED_OR_DROPPED_ALREADY.into_iter().chain(RENAMED_ALREADY).collect();
+    run(transaction, schema.predecessor.sql, &repeated).await?;
+    if let Some(table) = ours::incomplete_table(transaction, &written(schema.first().sql)).await.map_err(failed)? {
+        let found = format!("the table `{table}` is not as this host's migrations leave it");
+        return Err(super::corrupt("migrate the store", found).into());
+    }
+    record(transaction, schema.first()).await
+}
+
+/// Runs a file. On MySQL the errors in `done_already` only say that a statement was run before.
+async fn run(transaction: &mut Transaction, sql: &str, done_already: &[i32]) -> Result<(), MigrationError> {
     for statement in statements(sql) {
         match transaction.execute(&statement, &[]).await {
-            Err(error) if is_done_already(transaction.dialect(), &error) => {}
+            Err(error)
+                if transaction.dialect() == Dialect::MySql
+                    && error.vendor_code.is_some_and(|code| done_already.contains(&code)) => {}
             result => drop(result.map_err(failed)?),
         }
     }
+    Ok(())
+}
+
+async fn record(transaction: &mut Transaction, migration: &Migration) -> Result<(), MigrationError> {
     let insert = "INSERT INTO schema_migration (version, name, sha256) VALUES (?, ?, ?)";
-    let values = [migration.version.into(), migration.name.into(), digest.into()];
+    let values = [migration.version.into(), migration.name.into(), migration.digest().into()];
     match transaction.execute(insert, &values).await {
         Err(error) if error.kind == ErrorKind::DuplicateKey && transaction.dialect() == Dialect::MySql => Ok(()),
         result => result.map(drop).map_err(failed),
     }
 }
 
-/// MySQL has no `DROP INDEX IF EXISTS` and no `ADD COLUMN IF NOT EXISTS`: an ALTER that is run again says what it finds.
-fn is_done_already(dialect: Dialect, error: &DatabaseError) -> bool {
-    dialect == Dialect::MySql && error.vendor_code.is_some_and(|code| ADDED_OR_DROPPED_ALREADY.contains(&code))
-}
-
-fn statements(sql: &str) -> Vec<String> {
-    let code: Vec<_> = sql.lines().filter(|line| !line.trim_start().starts_with("--")).collect();
-    code.join("\n")
-        .split(";\n")
-        .map(|text| text.trim().trim_end_matches(';').to_owned())
-        .filter(|text| !text.is_empty())
-        .collect()
-}
-
 fn failed(error: DatabaseError) -> MigrationError {
     MigrationError::Store(super::failed("migrate the store", error))
-}
-
-fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write as _;
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        write!(text, "{byte:02x}").expect("invariant: a String takes text");
-        text
-    })
 }

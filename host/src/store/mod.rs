@@ -1,11 +1,13 @@
-//! The host's own database. Every statement on our tables is a template in `sql/`; this folder runs them.
+//! The host's own database. Every statement on its tables is a template in `sql/`; this folder runs them.
 //!
-//! One file per table or per step of the protocol. What it must never do: hold a transaction open across a call into an
-//! adapter, know an adapter, or decide what a failure means (`domain::delivery` does). Read next: `claim.rs`, and
+//! There is one file for each table or step of the protocol: a change is routed (`routing.rs`, `direct.rs`), claimed
+//! (`claim.rs`), read (`batch.rs`) and settled (`settle.rs`). This folder must never hold a transaction open across a call
+//! into an adapter, know an adapter, or decide what a failure means (`domain::delivery` does). Read next: `claim.rs`, and
 //! `sql/mod.rs` for how statements are written.
 
 mod adapters;
 mod batch;
+mod batch_max;
 mod blocked;
 mod bulk;
 mod claim;
@@ -33,6 +35,7 @@ mod retention;
 mod retry;
 mod routing;
 mod scan;
+mod schema;
 mod settle;
 mod sql;
 mod status;
@@ -76,30 +79,22 @@ pub use status::{RecentSync, StatusSnapshot, TargetStatus};
 pub use targets::{BreakerState, TargetReport, TargetState};
 pub use users::StoredUser;
 
-/// Why the store could not do something.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
-    /// The database said no.
     #[error("{operation}: {error}")]
     Database {
-        /// What was being done, for example "claim batch for target `openemr`".
+        /// For example "claim batch for target `openemr`".
         operation: String,
-        /// What the database said.
         #[source]
         error: DatabaseError,
     },
-    /// The store holds something that this version does not understand.
+    /// The store holds a value that this version does not understand.
     #[error("{operation}: {found}")]
-    Corrupt {
-        /// Where.
-        operation: String,
-        /// What.
-        found: String,
-    },
+    Corrupt { operation: String, found: String },
 }
 
 impl StoreError {
-    /// Whether the store is out of reach, so that trying again later makes sense.
+    /// Whether the store cannot be reached, so that a later attempt may succeed.
     #[must_use]
     pub fn is_transient(&self) -> bool {
         matches!(self, Self::Database { error, .. } if error.is_unavailable() || error.is_contention())
@@ -115,7 +110,7 @@ impl AsDatabaseError for StoreError {
     }
 }
 
-/// Where the store's times come from.
+/// The source of the store's times.
 #[derive(Clone, Debug, Default)]
 pub enum StoreClock {
     /// The database's own clock, which all hosts share.
@@ -126,7 +121,6 @@ pub enum StoreClock {
 }
 
 impl StoreClock {
-    /// Where statements take the time from.
     fn now(&self) -> Now {
         match self {
             Self::Database => Now::Database,
@@ -134,7 +128,6 @@ impl StoreClock {
         }
     }
 
-    /// What a test's clock says.
     fn now_ms(&self) -> Option<i64> {
         match self {
             Self::Database => None,
@@ -168,19 +161,18 @@ impl Store {
         }
     }
 
-    /// The same store with another name of its table of users.
+    /// The same store with another table of users.
     #[must_use]
     pub fn with_users_table(self, users_table: UsersTable) -> Self {
         Self { users_table, statements: Arc::default(), ..self }
     }
 
-    /// How many statements this store has run, without BEGIN and COMMIT. Speed is decided by this number.
+    /// The number of statements that this store has run, without BEGIN and COMMIT.
     #[must_use]
     pub fn statements_run(&self) -> u64 {
         self.statements_run.load(Ordering::Relaxed)
     }
 
-    /// Where it is.
     #[must_use]
     pub fn database(&self) -> &Database {
         &self.database
@@ -211,7 +203,7 @@ impl Store {
         StoreTransaction { inner, operation, statements, now_ms, statements_run: self.statements_run.clone() }
     }
 
-    /// The statements as this database gets them. They are rendered with the first one.
+    /// The statements as this database gets them; the first call renders them.
     async fn statements(&self, operation: &str) -> Result<Arc<Statements>, StoreError> {
         if let Some(statements) = self.statements.get() {
             return Ok(Arc::clone(statements));
@@ -223,15 +215,15 @@ impl Store {
         Ok(Arc::clone(self.statements.get_or_init(|| Statements::of(dialect, &names))))
     }
 
-    /// Runs one statement that is a transaction by itself, without the way to the database and back for BEGIN and COMMIT.
-    /// It may run twice when a connection is lost.
+    /// Runs one statement as its own transaction, without round trips for BEGIN and COMMIT. It may run twice when a connection
+    /// is lost.
     async fn run_alone(&self, operation: &str, statement: impl Statement) -> Result<Execution, StoreError> {
         let Bound { sql, values } = self.statements(operation).await?.bind(statement, self.clock.now_ms());
         self.statements_run.fetch_add(1, Ordering::Relaxed);
         self.database.execute_alone(&sql, &values).await.map_err(|error| failed(operation, error))
     }
 
-    /// Runs one SELECT that is a transaction by itself.
+    /// Runs one SELECT as its own transaction.
     async fn fetch_alone(&self, operation: &str, statement: impl Statement) -> Result<Rows, StoreError> {
         let Bound { sql, values } = self.statements(operation).await?.bind(statement, self.clock.now_ms());
         self.statements_run.fetch_add(1, Ordering::Relaxed);
@@ -252,12 +244,12 @@ impl Store {
     }
 }
 
-/// A transaction of the store, with statements by name and errors that say what was being done.
+/// A transaction of the store, whose errors name the operation.
 pub struct StoreTransaction {
     inner: Transaction,
     operation: String,
     statements: Arc<Statements>,
-    /// What a test's clock said when it began.
+    /// The time of a test's clock when it began.
     now_ms: Option<i64>,
     statements_run: Arc<AtomicU64>,
 }
@@ -281,12 +273,12 @@ impl StoreTransaction {
         self.inner.query_text(&sql, &values, RowLimits::NONE).await.map_err(|error| failed(&self.operation, error))
     }
 
-    /// The one number that a SELECT of `sql/` gives.
+    /// Runs a SELECT of `sql/` that returns one number.
     async fn number(&mut self, statement: impl Statement) -> Result<Option<i64>, StoreError> {
         Ok(self.fetch(statement).await?.rows.first().and_then(|row| row.first()).and_then(Value::as_i64))
     }
 
-    /// Makes everything last.
+    /// Commits.
     ///
     /// # Errors
     /// What the database says.
@@ -295,10 +287,10 @@ impl StoreTransaction {
         self.inner.commit().await.map_err(|error| failed(&operation, error))
     }
 
-    /// Undoes everything so far.
+    /// Rolls back.
     ///
     /// # Errors
-    /// What the database says; the effect is undone all the same.
+    /// What the database says; the transaction is rolled back all the same.
     pub async fn rollback(self) -> Result<(), StoreError> {
         let operation = self.operation;
         self.inner.rollback().await.map_err(|error| failed(&operation, error))
@@ -344,13 +336,13 @@ impl<'a> RowReader<'a> {
         Ok(self.next()?.into_text())
     }
 
-    /// A delivery's failure as people read it, without the fingerprint that a conflict's message carries for its adapter.
+    /// A delivery's failure, without the fingerprint that a conflict's message carries for its adapter.
     fn failure_message(&mut self) -> Result<Option<String>, StoreError> {
         Ok(self.optional_text()?.map(|message| split_message(&message).0.to_owned()))
     }
 
-    /// An aggregate's type or id, or another word for people. What is not text is shown as far as that goes: a row that somebody
-    /// else spoilt must not keep the others from being read.
+    /// An aggregate's type or id. A value that is not text is shown as well as possible, so that a row that another program
+    /// changed does not keep the others from being read.
     fn key(&mut self) -> Result<String, StoreError> {
         Ok(match self.next()? {
             Value::Bytes(bytes) => String::from_utf8_lossy(&bytes).into_owned(),

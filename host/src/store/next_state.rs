@@ -1,4 +1,4 @@
-//! What a target would be brought next of one patient, read and nothing else: no lease is taken, no row is changed.
+//! Reads the next state of one patient for a target, for dry runs. It begins no lease and changes no row.
 
 use std::collections::HashMap;
 
@@ -11,25 +11,23 @@ use crate::domain::delivery::Status;
 use crate::vocabulary;
 
 vocabulary! {
-    /// Where a state comes from.
+    /// The source of a state.
     pub enum StateSource {
-        /// A change that the target does not hold yet.
+        /// A change that the target has not confirmed.
         Waiting = "waiting",
-        /// The patient as the application has it now; nothing waits.
+        /// The patient's current row; no change waits.
         Current = "current",
-        /// The newest change that is known; the application has no such patient (any more).
+        /// The newest known change; the application has no such patient, or deleted it.
         Last = "last",
     }
 }
 
-/// The state that a target would be brought.
+/// The state that a target would get next.
 #[derive(Clone, Debug)]
 pub struct NextState {
-    /// As an adapter is given it.
     pub change: Change,
-    /// Where it comes from.
     pub source: StateSource,
-    /// How its delivery stands; none for a change that is not routed yet, and for the current state.
+    /// The delivery's status; none for an unrouted change, and for the current state.
     pub status: Option<Status>,
 }
 
@@ -41,13 +39,13 @@ struct Newest {
 }
 
 impl Store {
-    /// What `target` would be brought of this patient: the newest change that waits or failed, else the current state, else
-    /// the last change that is known. `None` when nobody knows the patient.
+    /// The state that `target` would get of this patient: the newest change that waits or failed, else the current state, else
+    /// the newest known change. `None` when the patient is unknown.
     ///
     /// # Errors
     /// When the store cannot be reached, or holds what this version does not understand.
     pub async fn next_state(&self, target: &str, patient_id: &str) -> Result<Option<NextState>, StoreError> {
-        let mut transaction = self.begin_read(&format!("read what target `{target}` would be brought")).await?;
+        let mut transaction = self.begin_read(&format!("read the next state for target `{target}`")).await?;
         let found = transaction.next_state(target, patient_id).await?;
         transaction.rollback().await?;
         Ok(found)
@@ -82,17 +80,17 @@ impl StoreTransaction {
         }
     }
 
-    /// The newest delivery, or a change behind it that is in work without a delivery's row or that nobody has routed yet.
+    /// The newest change: of a delivery, in flight without a delivery, or unrouted.
     async fn newest(&mut self, target: &str, patient_id: &str) -> Result<Option<Newest>, StoreError> {
         let routed = self.fetch(NewestDelivery { target, patient_id }).await?.rows.into_iter().next();
         let unrouted = self.number(NewestUnrouted { patient_id }).await?;
-        let in_work = self.number(InFlightChange { target, patient_id }).await?;
+        let in_flight = self.number(InFlightChange { target, patient_id }).await?;
         let operation = self.operation.clone();
         let routed = routed.map(|row| read_newest(&operation, row)).transpose()?;
-        let in_work = in_work.map(|outbox_id| Newest { outbox_id, delivery: Some((Status::Processing, 0)) });
+        let in_flight = in_flight.map(|outbox_id| Newest { outbox_id, delivery: Some((Status::Processing, 0)) });
         let unrouted = unrouted.map(|outbox_id| Newest { outbox_id, delivery: None });
-        // Of one that has a row and is in work, the row knows more: among equals the last counts.
-        Ok(in_work.into_iter().chain(routed).chain(unrouted).max_by_key(|newest| newest.outbox_id))
+        // The last maximum wins, so that a delivery's row is preferred to its entry in flight.
+        Ok(in_flight.into_iter().chain(routed).chain(unrouted).max_by_key(|newest| newest.outbox_id))
     }
 
     /// `None` when its row was purged.

@@ -1,7 +1,7 @@
-//! `sync_notice`: what operators should know of changes that were not refused and yet are not as they should be.
+//! `sync_notice`: what operators should know of changes that were not refused.
 //!
-//! A type that no target takes is passed over for good, and a time in another unit makes ages senseless; neither is an error of
-//! one delivery, so each is counted here when it is routed. It must never keep anything from being routed.
+//! A type that no target takes is ignored permanently, and a time in another unit makes ages wrong. Neither is the failure of a
+//! delivery, so each is counted here when it is routed. This must never keep a change from being routed.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
@@ -15,7 +15,7 @@ use crate::domain::words::{NAME_CHARS_MAX, one_line};
 use crate::vocabulary;
 
 vocabulary! {
-    /// What is noticed. The words stand in `sync_notice.kind`.
+    /// The kind of a notice, as in `sync_notice.kind`.
     pub enum NoticeKind {
         /// No target takes changes of this type.
         NotTaken = "not-taken",
@@ -24,16 +24,14 @@ vocabulary! {
     }
 }
 
-/// What was noticed of some changes.
+/// What was found in some changes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Notice {
-    /// What.
     pub kind: NoticeKind,
     /// The type that no target takes; the unit that the times seem to have.
     pub subject: String,
-    /// How many changes.
     pub changes: i64,
-    /// The last of them: the id of its outbox row.
+    /// The id of the last one's outbox row.
     pub last_change_id: i64,
     /// When that one was routed, milliseconds since 1970-01-01 UTC.
     pub last_at: i64,
@@ -41,9 +39,9 @@ pub struct Notice {
 
 /// Subjects are as long as a type may be.
 const SUBJECT_CHARACTERS_MAX: usize = 64;
-/// More of them say nothing more.
+/// The number of notices that are kept.
 pub(super) const NOTICES_MAX: i64 = 50;
-/// So many different ones are logged by one process.
+/// The number of different notices that one process logs.
 const SAID_MAX: usize = 100;
 
 #[derive(Serialize)]
@@ -55,7 +53,7 @@ struct Row {
 }
 
 impl Store {
-    /// What was noticed, the latest first.
+    /// The notices, latest first.
     ///
     /// # Errors
     /// When the store cannot be reached.
@@ -65,7 +63,7 @@ impl Store {
         let mut notices = Vec::new();
         for row in rows.rows {
             let mut reader = RowReader::new(operation, row);
-            // A kind of a newer host says nothing to this one.
+            // A newer host may have written another kind.
             let Some(kind) = NoticeKind::from_word(&reader.key()?) else { continue };
             notices.push(Notice {
                 kind,
@@ -78,7 +76,7 @@ impl Store {
         Ok(notices)
     }
 
-    /// Forgets what was not noticed again for `age_ms`.
+    /// Deletes notices without a new change for `age_ms`.
     ///
     /// # Errors
     /// When the store cannot be reached.
@@ -92,7 +90,7 @@ impl Store {
 }
 
 impl StoreTransaction {
-    /// Counts what is to be noticed of changes that are being routed: one statement, and none when there is nothing.
+    /// Counts the notices of changes that are being routed: one statement, or none.
     pub(super) async fn notice(
         &mut self,
         changes: &[Unrouted],
@@ -115,7 +113,7 @@ impl StoreTransaction {
     }
 }
 
-/// In the order of their keys, so that two hosts never wait for each other.
+/// Sorted by their keys, so that two hosts never deadlock.
 fn rows(changes: &[Unrouted], is_taken: impl Fn(&str) -> bool) -> Vec<Row> {
     let mut counted = BTreeMap::<(NoticeKind, String), (i64, i64)>::new();
     let mut count = |kind, subject: &str, id| {
@@ -142,7 +140,7 @@ fn rows(changes: &[Unrouted], is_taken: impl Fn(&str) -> bool) -> Vec<Row> {
         .collect()
 }
 
-/// Whether this process has not logged it yet: an application that writes a wrong unit does so in every row.
+/// Whether this process has not logged it yet. An application that writes a wrong unit does so in every row.
 fn is_said_first(kind: &'static str, subject: &str) -> bool {
     static SAID: Mutex<BTreeSet<(&str, String)>> = Mutex::new(BTreeSet::new());
     let mut said = SAID.lock().unwrap_or_else(std::sync::PoisonError::into_inner);

@@ -1,9 +1,9 @@
-//! Whether the tables that bear our names are ours: another program's `users` is never taken for the host's.
+//! Tells the host's tables from another program's tables of the same name, for example `users`.
 //!
-//! What shows that a table is ours is the row of `schema_migration` for the migration that made it. A table that is there without
-//! that row is another program's, with one exception: MySQL commits each statement by itself, so that a host that died between
-//! two of them leaves tables without the row. Those have all of our columns, and `schema_migration` is there before them. It owns
-//! the question only; `migrate.rs` asks it.
+//! A table is ours when `schema_migration` has the row of the migration that made it. Without that row it is another
+//! program's, with one exception: MySQL commits each statement by itself, so a host that died between two of them leaves
+//! tables without the row. Those have all of our columns, and `schema_migration` exists. This file only reads; `migrate.rs`
+//! decides what follows.
 
 use std::collections::BTreeSet;
 
@@ -11,15 +11,15 @@ use crate::database::{DatabaseError, Dialect, RowLimits, Transaction, Value};
 
 const CREATE: &str = "CREATE TABLE IF NOT EXISTS ";
 
-/// A table that is made by a migration, with its columns.
+/// A table that a migration makes.
 #[derive(Debug, PartialEq, Eq)]
 struct Table {
     name: String,
     columns: BTreeSet<String>,
 }
 
-/// The name of a table that is there and is not ours, among those that this SQL makes. One that may be half made is ours when it
-/// has all of our columns.
+/// Returns a table that exists and is not ours, among those that this SQL makes. If tables may be half made, one with all of
+/// our columns is ours.
 pub(super) async fn foreign_table(
     transaction: &mut Transaction,
     sql: &str,
@@ -35,8 +35,21 @@ pub(super) async fn foreign_table(
     Ok(None)
 }
 
-/// Whether a table that this SQL makes is there.
-pub(super) async fn is_there(transaction: &mut Transaction, sql: &str) -> Result<bool, DatabaseError> {
+/// Returns a table that this SQL makes and that is absent or lacks one of our columns.
+pub(super) async fn incomplete_table(
+    transaction: &mut Transaction,
+    sql: &str,
+) -> Result<Option<String>, DatabaseError> {
+    for table in tables(sql) {
+        if !table.columns.is_subset(&columns(transaction, &table.name).await?) {
+            return Ok(Some(table.name));
+        }
+    }
+    Ok(None)
+}
+
+/// Whether a table that this SQL makes exists.
+pub(super) async fn exists(transaction: &mut Transaction, sql: &str) -> Result<bool, DatabaseError> {
     for table in tables(sql) {
         if !columns(transaction, &table.name).await?.is_empty() {
             return Ok(true);
@@ -45,7 +58,7 @@ pub(super) async fn is_there(transaction: &mut Transaction, sql: &str) -> Result
     Ok(false)
 }
 
-/// In lower case; none when there is no such table where ours would be made.
+/// A table's columns in lower case; none when it does not exist where ours would be made.
 async fn columns(transaction: &mut Transaction, table: &str) -> Result<BTreeSet<String>, DatabaseError> {
     let sql = match transaction.dialect() {
         Dialect::Sqlite => "SELECT name FROM pragma_table_info(?)",
@@ -62,7 +75,7 @@ async fn columns(transaction: &mut Transaction, table: &str) -> Result<BTreeSet<
     Ok(names.map(|name| name.to_lowercase()).collect())
 }
 
-/// Our files have one column in each line, and keys and constraints in lines of their own.
+/// Reads the tables of one of our files, which have one column in each line, and keys and constraints in lines of their own.
 fn tables(sql: &str) -> Vec<Table> {
     let mut tables = Vec::new();
     for (at, _) in sql.match_indices(CREATE) {

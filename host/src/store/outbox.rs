@@ -1,4 +1,4 @@
-//! `sync_outbox`: what changed. Ours and other applications' rows alike wait here to be routed (`routing.rs`).
+//! `sync_outbox`: the changes, of the host's own service and of other applications, until they are routed (`routing.rs`).
 
 use serde::Serialize;
 
@@ -11,21 +11,18 @@ use super::sql::{
 use super::{Store, StoreError, StoreTransaction};
 use crate::domain::change::Operation;
 
-/// A change to be written to the outbox.
+/// A change that is appended to the outbox.
 #[derive(Clone, Debug)]
 pub struct NewChange<'a> {
-    /// For example `patient`.
     pub aggregate_type: &'a str,
-    /// The application's id.
     pub aggregate_id: &'a str,
-    /// What was done.
     pub operation: Operation,
     /// The full state as a JSON object.
     pub payload: &'a str,
 }
 
 impl Store {
-    /// Whether anything waits to be routed: a look without a lock, which keeps an idle host from taking SQLite's only writer.
+    /// Whether a change is unrouted. It checks without locking, so that idle hosts do not hold SQLite's write lock.
     ///
     /// # Errors
     /// When the store cannot be reached.
@@ -45,23 +42,23 @@ struct AppendRow<'a> {
     payload: &'a str,
 }
 
-/// Changes that wait to be routed.
+/// The number and age of the unrouted changes.
 pub(super) struct WaitingChanges {
     pub(super) count: i64,
-    /// There are at least [`COUNTED_MAX`], and ids are taken to follow each other closely.
+    /// There are more than [`COUNTED_MAX`]; the count assumes that ids follow each other closely.
     pub(super) is_estimate: bool,
-    /// How long the oldest waits, in milliseconds.
+    /// How long the oldest has been waiting.
     pub(super) oldest_ms: Option<i64>,
 }
 
-/// So many changes are counted one by one; counting a million takes longer than anybody waits for `host status`.
+/// More changes than this are not counted one by one, so that `host status` stays quick.
 pub(super) const COUNTED_MAX: i64 = 10_000;
 
-/// Ids before the newest delivery among which a change may still wait that became visible late.
+/// How far before the newest delivery an unrouted change may be that committed late.
 const LOOK_BACK: i64 = 5_000;
 
 impl StoreTransaction {
-    /// Writes changes, in the transaction that also changes their aggregates. Gives the ids of their events.
+    /// Appends changes, in the transaction that also changes their aggregates. Returns the ids of their events.
     pub(super) async fn append(&mut self, changes: &[NewChange<'_>]) -> Result<Vec<String>, StoreError> {
         let events: Vec<_> = changes.iter().map(|_| uuid::Uuid::now_v7().to_string()).collect();
         let in_blocks = rows_in_blocks(self.dialect(), changes.len());
@@ -98,18 +95,18 @@ impl StoreTransaction {
         self.insert_blocks(rows, |rows| AppendBlock { rows }).await
     }
 
-    /// Up to `limit` changes behind `after` that nobody has routed yet, passing over those that another host routes now.
+    /// Up to `limit` unrouted changes behind `after`, without those that another host is routing.
     pub(super) async fn unrouted(&mut self, after: i64, limit: u32) -> Result<Vec<Unrouted>, StoreError> {
         let rows = self.fetch(UnroutedChanges { after, limit }).await?;
         Ok(rows.rows.into_iter().map(readable::unrouted).collect())
     }
 
-    /// Marks changes as routed, all of them or, when what is routed where is no longer of this revision, none. Gives how many.
+    /// Marks changes as routed: all of them or, if the routes have another revision by now, none. Returns their number.
     pub(super) async fn mark_routed(&mut self, ids: &[i64], revision: Option<i64>) -> Result<u64, StoreError> {
         Ok(self.run(MarkRouted { ids, revision }).await?.rows_affected)
     }
 
-    /// What waits to be routed: counted as far as that is quick, and from there on estimated.
+    /// Counts the unrouted changes, and estimates beyond [`COUNTED_MAX`].
     pub(super) async fn waiting(&mut self) -> Result<WaitingChanges, StoreError> {
         let after = self.nearly_routed().await?;
         let counted = self.number(CountUnrouted { after }).await?.unwrap_or_default();
@@ -121,8 +118,7 @@ impl StoreTransaction {
         Ok(WaitingChanges { count: between.unwrap_or_default().max(counted), is_estimate: true, oldest_ms })
     }
 
-    /// An id below which nearly everything is routed. Whoever looks from the beginning walks over the dead entries of all that
-    /// was routed and is not tidied up yet, which may be a million.
+    /// An id below which nearly every change is routed. A scan from the start would read the dead entries of all of them.
     async fn nearly_routed(&mut self) -> Result<i64, StoreError> {
         Ok(self.number(NearlyRouted {}).await?.map_or(0, |newest| newest - LOOK_BACK))
     }

@@ -1,5 +1,5 @@
-//! `patient_cache`: the application's patients with the ids that targets gave them. Only `service::PatientService`
-//! writes the patients; `settle` writes the ids.
+//! `patient_cache`: the application's patients, with the ids that targets gave them. Only `service::PatientService` writes the
+//! patients; `settle` writes the ids.
 //!
 //! The columns are the payload's fields (`PatientDraft::FIELDS`), so that a patient travels as its own JSON.
 
@@ -18,11 +18,8 @@ use crate::domain::patient::{Patient, PatientDraft};
 /// A row of `patient_cache`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoredPatient {
-    /// The patient.
     pub patient: Patient,
-    /// The id that OpenEMR gave it.
     pub openemr_patient_id: Option<i64>,
-    /// The id that a FHIR server gave it.
     pub fhir_patient_id: Option<String>,
 }
 
@@ -32,8 +29,6 @@ struct Id<'a> {
 }
 
 impl Store {
-    /// One patient.
-    ///
     /// # Errors
     /// When the store cannot be reached or the row does not read as a patient.
     pub async fn patient(&self, patient_id: &str) -> Result<Option<StoredPatient>, StoreError> {
@@ -80,7 +75,7 @@ impl StoreTransaction {
             .collect()
     }
 
-    /// Makes the rows of these patients hold them; ids of targets stay.
+    /// Inserts or updates patients; the ids of targets stay.
     ///
     /// # Errors
     /// What the database says.
@@ -95,8 +90,6 @@ impl StoreTransaction {
         self.run(PutPatients { batch: Json::of(patients) }).await.map(drop)
     }
 
-    /// Removes these patients' rows.
-    ///
     /// # Errors
     /// What the database says.
     pub async fn delete_patient(&mut self, patient_id: &str) -> Result<(), StoreError> {

@@ -1,8 +1,8 @@
-//! Judges one outbox row as an application wrote it: readable, or refused with the column that is not. Pure.
+//! Reads one outbox row as an application wrote it, or refuses it and names the unreadable column. Pure functions.
 //!
-//! SQLite stores a value of any type in any column, so nothing about a row of `sync_outbox` is taken for granted. One row that
-//! cannot be read becomes its own failed delivery; it must never keep a batch or the router from the rows next to it.
-//! Read next: `routing.rs` and `batch.rs`, which ask here, and `refuse.rs`, which writes what was refused.
+//! SQLite stores a value of any type in any column, so a row of `sync_outbox` may hold anything. A row that cannot be read
+//! becomes its own failed delivery; it must never stop a batch or the router. Read next: `routing.rs` and `batch.rs`, which
+//! call this, and `refuse.rs`, which writes the failed deliveries.
 
 use std::collections::HashMap;
 
@@ -13,35 +13,34 @@ use crate::domain::change::{Change, Failure, FailureKind, Link, Operation};
 /// Times between 2000 and 2100, in milliseconds. Outside of it `created_at` was written in another unit.
 pub(super) const PLAUSIBLE_MS: std::ops::Range<i64> = 946_684_800_000..4_102_444_800_000;
 
-/// What `sync_delivery` holds instead of a type that cannot be read.
+/// Stands in `sync_delivery` for an unreadable type.
 const NO_TYPE: &str = "?";
 const TYPE_CHARACTERS_MAX: usize = 64;
 const ID_CHARACTERS_MAX: usize = 255;
 
-/// A change that no target is given, since the row itself is at fault.
+/// A change that cannot be delivered, because its row cannot be read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Refused {
     pub(super) outbox_id: i64,
-    /// As far as it can be read.
+    /// `?` when it cannot be read.
     pub(super) aggregate_type: String,
-    /// As far as it can be read; else `?` and the row's id, which is no other aggregate's.
+    /// `?` and the row's id when it cannot be read, so that it equals no other aggregate's.
     pub(super) aggregate_id: String,
     pub(super) failure: Failure,
 }
 
-/// An outbox row that nobody has routed yet.
+/// An unrouted outbox row.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Unrouted {
     pub(super) id: i64,
     /// `None` when it cannot be read.
     pub(super) aggregate_type: Option<String>,
-    /// Why it can be given to no target.
     pub(super) refused: Option<Refused>,
-    /// The unit in which `created_at` seems to be written, when it is not milliseconds.
+    /// The apparent unit of `created_at`, when it is not milliseconds.
     pub(super) time_unit: Option<&'static str>,
 }
 
-/// A row's values, taken one by one; each that is of another type than its column's is named.
+/// Reads a row's values one by one, and notes each whose type is not the column's.
 struct Columns {
     outbox_id: i64,
     values: std::vec::IntoIter<Value>,
@@ -61,12 +60,30 @@ impl Columns {
 
     fn text(&mut self, column: &str) -> Option<String> {
         let value = self.values.next().unwrap_or(Value::Null);
+        self.text_of(column, value)
+    }
+
+    fn text_of(&mut self, column: &str, value: Value) -> Option<String> {
         let found = type_name(&value);
         let text = value.into_text();
         if text.is_none() {
             self.refuse(FailureKind::Invalid, &format!("{column} is {found}, text is expected"));
         }
         text
+    }
+
+    /// The payload and its length in bytes: one that is too long was not read.
+    fn payload(&mut self) -> Option<String> {
+        let value = self.values.next().unwrap_or(Value::Null);
+        let bytes = self.values.next().and_then(|bytes| bytes.as_i64()).unwrap_or_default();
+        if bytes > PAYLOAD_BYTES_MAX {
+            self.refuse(
+                FailureKind::Invalid,
+                &format!("payload has {bytes} bytes, at most {PAYLOAD_BYTES_MAX} are delivered"),
+            );
+            return None;
+        }
+        self.text_of("payload", value)
     }
 
     fn time(&mut self, column: &str) -> Option<i64> {
@@ -82,7 +99,7 @@ impl Columns {
         time
     }
 
-    /// The rules of docs/outbox.md on ids that hold for every type.
+    /// Checks the rules of docs/outbox.md on ids of every type.
     fn check_ids(&mut self, aggregate_id: Option<&str>) {
         if self.outbox_id < 1 {
             self.refuse(FailureKind::Invalid, "id is below 1, the database has to give it");
@@ -92,7 +109,7 @@ impl Columns {
         }
     }
 
-    /// `None` when nothing is at fault; the first fault counts.
+    /// Returns the refusal for the first fault, if there is one.
     fn refused(self, aggregate_type: Option<&str>, aggregate_id: Option<&str>) -> Option<Refused> {
         let outbox_id = self.outbox_id;
         let failure = self.faults.into_iter().next()?;
@@ -107,7 +124,7 @@ impl Columns {
     }
 }
 
-/// Judges a row of the statement `unrouted`: the columns but for the payload, and the name of its type, NULL where it is text.
+/// Reads a row of the statement `unrouted`: all columns but the payload, of which only the type is checked.
 pub(super) fn unrouted(row: Vec<Value>) -> Unrouted {
     let mut columns = Columns::new(row);
     let aggregate_type = columns.text("aggregate_type");
@@ -127,11 +144,14 @@ pub(super) fn unrouted(row: Vec<Value>) -> Unrouted {
     Unrouted { id, aggregate_type, refused, time_unit: created_at.and_then(time_unit) }
 }
 
+/// As `change_columns` has it (sql/fragments/common.sql).
+const PAYLOAD_BYTES_MAX: i64 = 1 << 20;
 const UNKNOWN_OPERATION: &str = "operation must be create, update or delete";
 
-/// The delivery of a row of `change_columns` (sql/fragments/common.sql), and the newest change of its aggregate that the target confirmed (0 for none).
+/// Reads a row of `change_columns` (sql/fragments/common.sql). Returns the delivery, and the newest change of its aggregate that
+/// the target confirmed (0 for none).
 ///
-/// Ids are not judged again by their rules: what an earlier version has routed goes on.
+/// The rules on ids are not checked again, so that a change that an earlier version has routed is delivered.
 pub(super) fn delivery(row: Vec<Value>, attempts: &HashMap<i64, u32>) -> Result<(Delivery, i64), Refused> {
     let mut columns = Columns::new(row);
     let change_id = columns.outbox_id;
@@ -143,7 +163,7 @@ pub(super) fn delivery(row: Vec<Value>, attempts: &HashMap<i64, u32>) -> Result<
         columns.refuse(FailureKind::Unsupported, UNKNOWN_OPERATION);
     }
     let event_id = columns.text("event_id");
-    let payload = columns.text("payload");
+    let payload = columns.payload();
     let created_at_ms = columns.time("created_at");
     let (remote_id, remote_version, fingerprint) =
         (next_text(&mut columns), next_text(&mut columns), next_text(&mut columns));
@@ -177,7 +197,7 @@ pub(super) fn delivery(row: Vec<Value>, attempts: &HashMap<i64, u32>) -> Result<
     }
 }
 
-/// What stands for a delivery whose outbox row is not there any more.
+/// The refusal of a change whose outbox row was deleted.
 pub(super) fn gone(outbox_id: i64) -> Refused {
     Refused {
         outbox_id,
@@ -187,7 +207,6 @@ pub(super) fn gone(outbox_id: i64) -> Refused {
     }
 }
 
-/// Rows are the applications' to insert and the host's to delete: docs/outbox.md, rule 3.
 fn gone_message(outbox_id: i64) -> String {
     format!("outbox row {outbox_id}: it was deleted before it was delivered")
 }
@@ -216,7 +235,7 @@ fn id_fault(id: &str) -> Option<&'static str> {
     }
 }
 
-/// The unit of a time that is not in milliseconds, as far as its size tells.
+/// The apparent unit of a time that is not in milliseconds.
 pub(super) fn time_unit(created_at: i64) -> Option<&'static str> {
     let is_in = |per_millisecond: fn(i64) -> i64| PLAUSIBLE_MS.contains(&per_millisecond(created_at));
     if PLAUSIBLE_MS.contains(&created_at) {
@@ -232,7 +251,7 @@ pub(super) fn time_unit(created_at: i64) -> Option<&'static str> {
     }
 }
 
-/// What a value is, for an application's developer. Bytes are a BLOB, or text that is not UTF-8.
+/// A value's type in words for developers. Bytes are a BLOB, or text that is not UTF-8.
 fn type_name(value: &Value) -> &'static str {
     match value {
         Value::Null => "NULL",
@@ -357,12 +376,24 @@ mod tests {
     #[test]
     fn a_batch_reads_row_by_row() {
         let row = |id: i64, payload: Value| {
-            let mut row =
-                vec![id.into(), "patient".into(), "P-1".into(), "create".into(), "e".into(), payload, 5.into()];
+            let mut row = vec![
+                id.into(),
+                "patient".into(),
+                "P-1".into(),
+                "create".into(),
+                "e".into(),
+                payload,
+                2.into(),
+                5.into(),
+            ];
             row.extend([Value::Null, Value::Null, Value::Null, Value::Null]);
             row
         };
         let none = HashMap::new();
+        let mut large = row(9, Value::Null);
+        large[6] = (PAYLOAD_BYTES_MAX + 1).into();
+        let refused = delivery(large, &none).expect_err("too large");
+        assert_eq!(refused.failure.message, "outbox row 9: payload has 1048577 bytes, at most 1048576 are delivered");
         assert!(delivery(row(7, "{}".into()), &none).is_ok());
         let refused = delivery(row(8, Value::Bytes(vec![0xff])), &none).expect_err("bytes");
         assert!(refused.failure.message.starts_with("outbox row 8: payload is bytes"), "{}", refused.failure.message);

@@ -1,7 +1,7 @@
-//! Writes the failed deliveries of changes that the host itself refuses: their outbox row cannot be read, or is gone.
+//! Writes the failed deliveries of changes that the host itself refuses, because their outbox row is unreadable or deleted.
 //!
-//! What is refused has spent no attempt, which tells it from what a target refused: `host retry` leaves it alone, since a row is
-//! never changed and would be refused again. It must never take anything with it that can be delivered.
+//! Such a delivery has spent no attempt. So `host retry` skips it: a row is never changed, and would be refused again. A refusal
+//! must never fail a change that can be delivered.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -13,7 +13,6 @@ use super::sql::{FailRefused, InsertRefused, Json};
 use super::{Lease, Store, StoreError, StoreTransaction};
 use crate::database::rerun;
 
-/// A failed delivery of one target, as its row has it.
 #[derive(Serialize)]
 struct Row<'a> {
     target: &'a str,
@@ -37,7 +36,7 @@ impl<'a> Row<'a> {
     }
 }
 
-/// How many changes this process has refused for each target, for the summary of its run.
+/// The number of changes that this process has refused for each target, for the summary of its run.
 #[derive(Clone, Debug, Default)]
 pub(super) struct RefusedHere(Arc<Mutex<BTreeMap<String, u64>>>);
 
@@ -48,14 +47,13 @@ impl RefusedHere {
 }
 
 impl Store {
-    /// How many changes this process has refused for a target since it started, because they could not be read.
+    /// The number of unreadable changes that this process has refused for a target.
     #[must_use]
     pub fn refused_here(&self, target: &str) -> u64 {
         self.refused.0.lock().unwrap_or_else(PoisonError::into_inner).get(target).copied().unwrap_or_default()
     }
 
-    /// Takes changes that cannot be read out of a batch: they are failed, and the rest stays under its lease. `false` when the
-    /// lease was taken away before.
+    /// Fails the unreadable changes of a batch; the others stay under its lease. Returns `false` when the lease was lost before.
     pub(super) async fn refuse(&self, lease: &Lease, refused: &[Refused]) -> Result<bool, StoreError> {
         for one in refused {
             tracing::warn!(target_name = %lease.target, change_id = one.outbox_id, reason = %one.failure.message, "change refused");
@@ -86,7 +84,7 @@ impl Store {
 }
 
 impl StoreTransaction {
-    /// Makes a failed delivery of each change at the target that stands with it, where there is none yet. Gives how many.
+    /// Inserts a failed delivery of each change at its target, unless there is one. Returns their number.
     pub(super) async fn insert_refused(&mut self, refused: &[(&str, &Refused)]) -> Result<u64, StoreError> {
         let rows: Vec<_> = refused.iter().map(|(target, one)| Row::new(target, one)).collect();
         Ok(self.run(InsertRefused { batch: Json::of(&rows) }).await?.rows_affected)

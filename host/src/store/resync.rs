@@ -1,7 +1,7 @@
-//! Resync: the current state of every patient is queued for one target, for a target that is new or was restored.
+//! Resync: queues the current state of every patient for one target that is new or was restored.
 //!
-//! Each page is one transaction: a change with the current state, already routed, and one delivery of it for this target
-//! alone. A page that is queued twice does no harm: the newest state wins.
+//! Each page is one transaction: changes with the current states, already routed, and one delivery of each for this target
+//! alone. A page that is queued twice does no harm, because the newest state wins.
 
 use serde::Serialize;
 
@@ -18,8 +18,7 @@ struct EventId {
 }
 
 impl Store {
-    /// Queues up to `limit` patients after `after` (by id) for `target`. Gives the last id queued, or `None` when there
-    /// was none left.
+    /// Queues up to `limit` patients after `after` (by id) for `target`. Returns the last id, or `None` at the end.
     ///
     /// # Errors
     /// When the store cannot be reached; nothing of the page is then queued.
@@ -37,7 +36,7 @@ impl Store {
         let count = rerun("resync", || async {
             let mut transaction = self.begin(&format!("queue patients for target `{target}`")).await?;
             let names: Vec<_> = ids.iter().map(String::as_str).collect();
-            // Read again under a lock: a change that is made meanwhile gets a later id, and wins.
+            // Read again under a lock, so that a change that is made meanwhile gets a later id and wins.
             let current = transaction.patients_by_id(&names, true).await?;
             let payload = |id: &&str| current.get(*id).map(|stored| stored.patient.payload());
             let payloads: Vec<_> = names.iter().filter_map(|id| Some((*id, payload(id)?))).collect();
@@ -61,7 +60,7 @@ impl Store {
 }
 
 impl StoreTransaction {
-    /// Gives these changes one delivery each, for one target, and marks them routed.
+    /// Inserts one delivery of each change, for one target, and marks the changes as routed.
     async fn deliver_only_to(&mut self, target: &str, events: &[String]) -> Result<(), StoreError> {
         let rows: Vec<_> = events.iter().map(|event_id| EventId { event_id: event_id.clone() }).collect();
         let made = self.run(EnqueueForTarget { target, batch: Json::of(&rows) }).await?.rows_affected;

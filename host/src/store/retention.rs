@@ -1,7 +1,7 @@
-//! Retention: finished deliveries and routed changes go when they are old, a little at a time.
+//! Retention: deletes old finished deliveries and routed changes in small steps, to avoid long locks.
 //!
-//! Never one that something still needs: what is pending, in work or failed stays, a change stays as long as one of its
-//! deliveries does, and what a target confirmed last is kept by its link. Any host may purge at any time.
+//! It must never delete a delivery that is pending, in flight or failed, or a change that still has a delivery. Links stay, and
+//! with them what each target confirmed last. Any host may purge at any time.
 
 use super::counts::CountDelta;
 use super::sql::{DeleteChanges, DeleteDeliveries, DeleteDismissals, OldChanges, OldDeliveries, Statement};
@@ -9,10 +9,10 @@ use super::{RowReader, Store, StoreError, StoreTransaction};
 use crate::database::rerun;
 use crate::domain::delivery::Status;
 
-/// Rows looked at, and at most deleted, in one transaction.
+/// Rows that one transaction scans at most.
 pub(super) const CHUNK: i64 = 1_000;
 
-/// Where a purge stands; begin with the default.
+/// Where the next step of a purge begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PurgeCursor {
     after_id: i64,
@@ -24,16 +24,15 @@ impl Default for PurgeCursor {
     }
 }
 
-/// What one step of a purge did.
+/// The result of one step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Purged {
-    /// Rows deleted.
     pub deleted: u64,
-    /// Where to go on; `None` when everything old was looked at.
+    /// Where the next step begins; `None` after the last old row.
     pub next: Option<PurgeCursor>,
 }
 
-/// A row that may go.
+/// A row that may be deleted.
 struct Old {
     id: i64,
     /// 1: a delivery that is done, or a change; 2: a delivery that is superseded; 3: one that was dismissed.
@@ -41,7 +40,7 @@ struct Old {
 }
 
 impl Store {
-    /// Deletes finished deliveries of one target that are older than `age_ms`, a chunk of them.
+    /// Deletes finished deliveries of one target that are older than `age_ms`, one step of them.
     ///
     /// # Errors
     /// When the store cannot be reached.
@@ -65,7 +64,7 @@ impl Store {
         .await
     }
 
-    /// Deletes routed changes older than `age_ms` that have no delivery any more and are not in work, a chunk of them.
+    /// Deletes routed changes older than `age_ms` that have no delivery and are not in flight, one step of them.
     ///
     /// # Errors
     /// When the store cannot be reached.
@@ -87,7 +86,7 @@ impl Store {
 }
 
 impl StoreTransaction {
-    /// Another host may purge the same rows at the same time: what is counted is what this one deleted.
+    /// Returns the number of rows that this host deleted; another host may purge the same ones at the same time.
     async fn delete_deliveries(&mut self, target: &str, status: Status, ids: &[i64]) -> Result<u64, StoreError> {
         if ids.is_empty() {
             return Ok(0);
@@ -99,7 +98,8 @@ impl StoreTransaction {
         Ok(deleted)
     }
 
-    /// The ids to delete, and where to go on: rows come in the order of their making, so that the first young one ends it.
+    /// The ids to delete, and where the next step begins. Rows are in the order in which they were made, so the first young one
+    /// ends the purge.
     async fn chunk(&mut self, statement: impl Statement) -> Result<(Vec<Old>, Option<PurgeCursor>), StoreError> {
         let rows = self.fetch(statement).await?.rows;
         let is_full = i64::try_from(rows.len()) == Ok(CHUNK);

@@ -1,28 +1,24 @@
-//! What a person asks for: failed deliveries are to be tried again.
+//! Retries failed deliveries on an operator's request.
 
 use super::sql::{CountFailed, ListFailed, RetryFailed};
 use super::{Store, StoreError};
 use crate::database::rerun;
 use crate::domain::change::FailureKind;
 
-/// Which failed deliveries.
+/// Selects failed deliveries; a field that is `None` selects all.
 #[derive(Clone, Debug, Default)]
 pub struct RetryFilter {
-    /// Only of this target.
     pub target: Option<String>,
-    /// Only of this patient.
     pub patient: Option<String>,
-    /// Only failed for this reason.
     pub kind: Option<FailureKind>,
-    /// Only failed at least so long ago, in milliseconds.
+    /// How long ago they failed at least.
     pub older_than_ms: Option<u64>,
-    /// Only of this change: the id of its outbox row.
+    /// The id of an outbox row.
     pub change_id: Option<i64>,
 }
 
 impl RetryFilter {
-    /// The failed deliveries that the filter means, as a question. What it does not name is not asked for
-    /// (`sql/operators.sql`).
+    /// The statement that lists the selected deliveries (`sql/operators.sql`).
     pub(super) fn list(&self, limit: u32) -> ListFailed<'_> {
         let RetryFilter { target, patient, change_id, .. } = self;
         let (target, patient, kind) = (target.as_deref(), patient.as_deref(), self.kind());
@@ -39,7 +35,7 @@ impl RetryFilter {
 }
 
 impl Store {
-    /// How many failed deliveries that may be tried again the filter means.
+    /// The number of failed deliveries that the filter selects and that may be retried.
     ///
     /// # Errors
     /// When the store cannot be reached.
@@ -53,8 +49,8 @@ impl Store {
         Ok(u64::try_from(count).unwrap_or_default())
     }
 
-    /// Makes failed deliveries pending again, with their attempts forgotten. A newer state of the same
-    /// aggregate still wins: the older delivery is then found moot when it is claimed.
+    /// Makes failed deliveries pending again, and resets their attempts. A newer state of the same aggregate still wins: the
+    /// claim then supersedes the older delivery.
     ///
     /// # Errors
     /// When the store cannot be reached.

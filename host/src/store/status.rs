@@ -1,5 +1,5 @@
-//! What `host status` shows: counts, targets, recent syncs. Nothing here walks over what is finished or over all that
-//! waits, so that it stays quick beside millions of rows.
+//! What `host status` shows: counts, targets, recent deliveries. No statement here scans the finished rows or the whole queue,
+//! so that it stays quick next to millions of rows.
 
 use std::collections::BTreeMap;
 
@@ -9,12 +9,10 @@ use super::sql::{CountOpen, EnabledTargets, HasDue, OldestPending, ReadTargetSta
 use super::{Counts, RowReader, Store, StoreError, StoreTransaction};
 use crate::domain::delivery::Status;
 
-/// The oldest pending delivery is looked for among so many that are next in line.
+/// The oldest pending delivery is searched among the next so many that are queued.
 pub(super) const OLDEST_AMONG: i64 = 10_000;
 
-/// One target.
 #[derive(Clone, Debug, Default)]
-#[allow(missing_docs)]
 pub struct TargetStatus {
     pub counts: Counts,
     pub enabled: bool,
@@ -23,27 +21,25 @@ pub struct TargetStatus {
     pub state: String,
     /// `closed`, `open` or `half-open`.
     pub breaker: String,
-    /// Until when nothing is tried, milliseconds from now.
+    /// How long the breaker stays open, milliseconds from now.
     pub breaker_ms: Option<i64>,
     pub adapter_name: Option<String>,
     pub adapter_version: Option<String>,
     pub adapter_sha256: Option<String>,
-    /// What the last check found.
+    /// The result of the last check.
     pub summary: Option<String>,
     pub error_kind: Option<String>,
     pub error_message: Option<String>,
-    /// For how long, milliseconds.
+    /// How long ago, milliseconds.
     pub error_ms: Option<i64>,
-    /// How long the oldest pending delivery waits, milliseconds.
+    /// The age of the oldest pending delivery, milliseconds.
     pub oldest_pending_ms: Option<i64>,
 }
 
-/// One recent delivery.
 #[derive(Clone, Debug)]
-#[allow(missing_docs)]
 pub struct RecentSync {
     pub target: String,
-    /// The change: the id of its outbox row.
+    /// The id of its outbox row.
     pub change_id: i64,
     pub aggregate_type: String,
     pub aggregate_id: String,
@@ -56,31 +52,29 @@ pub struct RecentSync {
     pub finished_at: Option<i64>,
 }
 
-/// Everything at one moment.
+/// The state of the store at one moment.
 #[derive(Clone, Debug, Default)]
-#[allow(missing_docs)]
 pub struct StatusSnapshot {
-    /// Changes that no host has routed yet.
     pub unrouted: u64,
-    /// Whether that is an estimate, from the first and the last id: there are more than 10,000.
+    /// Whether that is an estimate from the first and the last id, because there are more than 10,000.
     pub unrouted_is_estimate: bool,
-    /// How long the oldest of them waits, milliseconds.
+    /// The age of the oldest of them, milliseconds.
     pub oldest_unrouted_ms: Option<i64>,
     pub targets: BTreeMap<String, TargetStatus>,
     pub recent: Vec<RecentSync>,
-    /// Hosts that were seen lately.
+    /// The running hosts.
     pub hosts: Vec<RunningHost>,
 }
 
 impl StatusSnapshot {
-    /// The running hosts that have a target. One that does not say what it has may have it.
+    /// The running hosts that have a target, or whose targets are unknown.
     #[must_use]
     pub fn hosts_with(&self, target: &str) -> Vec<&str> {
         let has = |host: &&RunningHost| host.targets.as_ref().is_none_or(|targets| targets.contains_key(target));
         self.hosts.iter().filter(has).map(|host| host.id.as_str()).collect()
     }
 
-    /// All targets together.
+    /// The counts of all targets together.
     #[must_use]
     pub fn totals(&self) -> Counts {
         self.targets.values().fold(Counts::default(), |mut totals, target| {
@@ -91,7 +85,7 @@ impl StatusSnapshot {
 }
 
 impl Store {
-    /// The state of everything, with up to `recent_max` recent deliveries.
+    /// Reads the state of the store, with up to `recent_max` recent deliveries.
     ///
     /// # Errors
     /// When the store cannot be reached.
@@ -116,7 +110,7 @@ impl Store {
         Ok(snapshot)
     }
 
-    /// How many changes and deliveries are still to be routed or delivered, now or later, at targets that are enabled.
+    /// The number of changes and deliveries that are still to be routed or delivered at enabled targets, now or later.
     ///
     /// # Errors
     /// When the store cannot be reached.
@@ -132,7 +126,7 @@ impl Store {
         Ok(u64::try_from(open).unwrap_or_default())
     }
 
-    /// Whether anything could be done right now: changes to route, or deliveries of these targets that are due or in work.
+    /// Whether a change is unrouted, or a delivery of these targets is due or in flight.
     ///
     /// # Errors
     /// When the store cannot be reached.
@@ -140,7 +134,7 @@ impl Store {
         if self.has_unrouted(i64::MIN).await? {
             return Ok(true);
         }
-        let mut transaction = self.begin_read("look for due work").await?;
+        let mut transaction = self.begin_read("check for due deliveries").await?;
         let mut is_due = false;
         for target in targets {
             is_due |= transaction.number(HasDue { target }).await? == Some(1);
@@ -188,7 +182,7 @@ impl StoreTransaction {
         Ok(())
     }
 
-    /// The newest deliveries of all targets, the newest first.
+    /// The newest deliveries of all targets, newest first.
     async fn recent(&mut self, targets: &[String], limit: u32) -> Result<Vec<RecentSync>, StoreError> {
         let mut recent = Vec::new();
         for target in targets {

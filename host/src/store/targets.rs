@@ -1,4 +1,4 @@
-//! `sync_target`: what is known of each target, for people and for other hosts.
+//! `sync_target`: the state of each target, as hosts report it for operators and for each other.
 
 use std::collections::BTreeSet;
 
@@ -8,19 +8,18 @@ use super::{RowReader, Store, StoreError, StoreTransaction};
 use crate::database::rerun;
 use crate::domain::change::Failure;
 
-/// Whether a target works, as far as this host knows.
+/// Whether a target works, as this host sees it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TargetState {
-    /// Not looked at yet.
+    /// Not checked yet.
     Unknown,
-    /// Its adapter is in force and it answers.
+    /// Its adapter is active and it answers.
     Up,
     /// No adapter, or it does not answer.
     Down,
 }
 
 impl TargetState {
-    /// The word in the store.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -31,14 +30,12 @@ impl TargetState {
     }
 }
 
-/// The breaker of a target, as far as others need to know.
+/// The state of a target's circuit breaker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BreakerState {
-    /// Deliveries flow.
     Closed,
-    /// Nothing is tried before this time, in milliseconds from now.
     Open {
-        /// How long, in milliseconds.
+        /// How long from now.
         pause_ms: u64,
     },
     /// One probe is under way.
@@ -46,7 +43,6 @@ pub enum BreakerState {
 }
 
 impl BreakerState {
-    /// The word in the store.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -57,24 +53,21 @@ impl BreakerState {
     }
 }
 
-/// What a host tells about a target.
+/// A host's report of a target.
 #[derive(Clone, Debug)]
 pub struct TargetReport<'a> {
-    /// Which.
     pub name: &'a str,
-    /// Whether it works.
     pub state: TargetState,
-    /// Its breaker.
     pub breaker: BreakerState,
-    /// The trouble, while there is one.
+    /// The present failure.
     pub failure: Option<&'a Failure>,
-    /// What the last check found, in a few words; `None` leaves what is there.
+    /// The result of the last check, in a few words; `None` leaves the earlier one.
     pub summary: Option<&'a str>,
 }
 
 impl Store {
-    /// Makes targets known, enabled or not, whatever hosts have them. For commands that decide about one, and for tests; a host
-    /// that starts registers itself (`hosts.rs`).
+    /// Registers targets, enabled or not, whichever hosts have them. For operators' commands and tests; a host that starts
+    /// registers its own (`hosts.rs`).
     ///
     /// # Errors
     /// When the store cannot be reached.
@@ -90,7 +83,7 @@ impl Store {
         .await
     }
 
-    /// Makes no more deliveries for a target, also not for what changes meanwhile. `false` when it is not enabled.
+    /// Stops making deliveries for a target. Returns `false` when it is not enabled.
     ///
     /// # Errors
     /// When the store cannot be reached.
@@ -104,12 +97,12 @@ impl Store {
         .await
     }
 
-    /// What changes are routed to, as all hosts of this store see it.
+    /// The routes to the enabled targets of all hosts.
     ///
     /// # Errors
     /// When the store cannot be reached.
     pub async fn routes(&self) -> Result<Routes, StoreError> {
-        let operation = "read what is routed where";
+        let operation = "read the routes";
         let rows = self.fetch_alone(operation, ReadRoutes {}).await?;
         let mut routes = Routes::default();
         for row in rows.rows {
@@ -126,26 +119,26 @@ impl Store {
         Ok(routes)
     }
 
-    /// Notes what a host learnt about a target.
+    /// Records a host's report of a target.
     ///
     /// # Errors
     /// When the store cannot be reached.
-    pub async fn report_target(&self, news: &TargetReport<'_>) -> Result<(), StoreError> {
+    pub async fn report_target(&self, report: &TargetReport<'_>) -> Result<(), StoreError> {
         rerun("note target", || async {
-            let mut transaction = self.begin(&format!("note state of target `{}`", news.name)).await?;
-            let breaker_pause_ms = match news.breaker {
+            let mut transaction = self.begin(&format!("record the state of target `{}`", report.name)).await?;
+            let breaker_pause_ms = match report.breaker {
                 BreakerState::Open { pause_ms } => Some(i64::try_from(pause_ms).unwrap_or(i64::MAX / 2)),
                 BreakerState::Closed | BreakerState::HalfOpen => None,
             };
             let statement = ReportTarget {
-                name: news.name,
-                state: news.state.as_str(),
-                breaker: news.breaker.as_str(),
+                name: report.name,
+                state: report.state.as_str(),
+                breaker: report.breaker.as_str(),
                 breaker_pause_ms,
-                failed: news.failure.is_some(),
-                error_kind: news.failure.map(|failure| failure.kind.as_str()),
-                error_message: news.failure.map(|failure| failure.message.as_str()),
-                summary: news.summary,
+                failed: report.failure.is_some(),
+                error_kind: report.failure.map(|failure| failure.kind.as_str()),
+                error_message: report.failure.map(|failure| failure.message.as_str()),
+                summary: report.summary,
             };
             transaction.run(statement).await?;
             transaction.commit().await
@@ -153,7 +146,7 @@ impl Store {
         .await
     }
 
-    /// Asks every host to look at a target now, whatever its breaker says.
+    /// Requests that every host probes a target now, whatever its breaker's state is.
     ///
     /// # Errors
     /// When the store cannot be reached.
@@ -167,14 +160,13 @@ impl Store {
         .await
     }
 
-    /// Pauses a target or lets it go on, which also has it looked at. `false` when there is no such target.
+    /// Pauses a target, or resumes and probes it. Returns `false` when there is no such target.
     ///
     /// # Errors
     /// When the store cannot be reached.
     pub async fn set_paused(&self, target: &str, paused: bool) -> Result<bool, StoreError> {
         rerun("pause target", || async {
             let mut transaction = self.begin(&format!("pause or resume target `{target}`")).await?;
-            // What was put right meanwhile is found at once.
             let found = transaction.run(SetPaused { name: target, paused }).await?.rows_affected == 1;
             transaction.commit().await?;
             Ok(found)
@@ -183,14 +175,14 @@ impl Store {
     }
 }
 
-/// The types that a target takes. A target that no host of this version has registered yet takes what is the default.
+/// The types that a target takes. A target that no host has registered yet takes patients.
 fn aggregate_types(registered: Option<&str>) -> BTreeSet<String> {
     let registered = registered.and_then(|text| serde_json::from_str(text).ok());
     registered.unwrap_or_else(|| BTreeSet::from(["patient".to_owned()]))
 }
 
 impl StoreTransaction {
-    /// Every host looks again at what is routed where.
+    /// Makes every host read the routes again.
     async fn change_routes(&mut self, target: &str) -> Result<(), StoreError> {
         self.run(ChangeRoutes { name: target }).await.map(drop)
     }

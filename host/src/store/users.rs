@@ -6,15 +6,10 @@ use super::{RowReader, Store, StoreError, StoreTransaction};
 /// A row of the table.
 #[derive(Clone, PartialEq, Eq)]
 pub struct StoredUser {
-    /// The key.
     pub username: String,
-    /// For people.
     pub display_name: String,
-    /// For example `doctor`.
     pub role: String,
-    /// Electronic mail address.
     pub email: Option<String>,
-    /// Where they work.
     pub department: Option<String>,
     /// Argon2id, in the PHC string form.
     pub password_hash: String,
@@ -59,7 +54,7 @@ impl Store {
 }
 
 impl StoreTransaction {
-    /// Makes the user's row this one.
+    /// Inserts or updates a user.
     ///
     /// # Errors
     /// What the database says.

@@ -1,53 +1,30 @@
-//! The name of the table of users, which an operator may choose: how migrations write it, and what a store remembers of it.
+//! The name of the table of users, which an operator may choose: how migrations write it, and how a store remembers it.
 //!
-//! A store keeps the name that its table was made with. Another name in `host.toml` is refused, since the users would seem to be
-//! gone. It must never rename a table by itself: applications read it.
+//! A store keeps the name that its table was made with. A host whose `host.toml` has another name is refused, since the users
+//! would seem to be gone. The host never renames the table by itself: applications read it.
 
 use super::{MigrationError, RowReader, Store, failed};
 use crate::database::{Dialect, RowLimits, Transaction};
 use crate::domain::ids::UsersTable;
 
-/// Stands in migrations for the name as a text.
+/// Stands in migrations for the name as a text, and as an identifier.
 const NAME: &str = "{USERS_TABLE}";
+const IDENTIFIER: &str = "{USERS_TABLE_QUOTED}";
 
-/// What the first files say for the table itself: they were written before its name could be chosen, and a file that was applied
-/// never changes.
-const IN_FIRST_FILES: [(&str, &str); 2] =
-    [("TABLE IF NOT EXISTS users (", "TABLE IF NOT EXISTS {} ("), ("ALTER TABLE users ", "ALTER TABLE {} ")];
-
-/// The migration that makes the table, and the one from which on the store remembers its name.
-const MADE_BY: i64 = 1;
-const REMEMBERED_SINCE: i64 = 10;
-
-/// A migration's text with the name in its places.
+/// Writes the name into a migration's text.
 pub(super) fn written(sql: &str, dialect: Dialect, users_table: &UsersTable) -> String {
-    let quoted = dialect.quoted(users_table.as_str());
-    let sql = sql.replace(NAME, users_table.as_str());
-    IN_FIRST_FILES.iter().fold(sql, |sql, (from, to)| sql.replace(from, &to.replace("{}", &quoted)))
+    sql.replace(IDENTIFIER, &dialect.quoted(users_table.as_str())).replace(NAME, users_table.as_str())
 }
 
 impl Store {
-    /// Refuses a store whose users are in a table of another name than the configuration says. `versions` are the migrations that
-    /// were applied.
-    pub(super) async fn expect_users_table(
-        &self,
-        transaction: &mut Transaction,
-        versions: impl Iterator<Item = i64>,
-    ) -> Result<(), MigrationError> {
-        let newest = versions.max().unwrap_or_default();
-        if newest < MADE_BY {
-            return Ok(());
-        }
-        let found = if newest < REMEMBERED_SINCE {
-            UsersTable::default().as_str().to_owned()
-        } else {
-            let operation = "read the name of the table of users";
-            let sql = "SELECT value FROM sync_setting WHERE name = 'users_table'";
-            let rows = transaction.query(sql, &[], RowLimits::NONE).await.map_err(|error| failed(operation, error))?;
-            match rows.rows.into_iter().next() {
-                Some(row) => RowReader::new(operation, row).text()?,
-                None => UsersTable::default().as_str().to_owned(),
-            }
+    /// Refuses a store whose users are in a table of another name than the configured one.
+    pub(super) async fn expect_users_table(&self, transaction: &mut Transaction) -> Result<(), MigrationError> {
+        let operation = "read the name of the table of users";
+        let sql = "SELECT value FROM sync_setting WHERE name = 'users_table'";
+        let rows = transaction.query(sql, &[], RowLimits::NONE).await.map_err(|error| failed(operation, error))?;
+        let found = match rows.rows.into_iter().next() {
+            Some(row) => RowReader::new(operation, row).text()?,
+            None => UsersTable::default().as_str().to_owned(),
         };
         if found == self.users_table.as_str() {
             return Ok(());
@@ -82,7 +59,7 @@ mod tests {
                         .count()
                 };
                 assert_eq!(words(&written, "users"), 0, "{path}");
-                assert!(!written.contains(NAME), "{path}");
+                assert!(!written.contains(NAME) && !written.contains(IDENTIFIER), "{path}");
                 named += words(&written, "people");
             }
             assert!(named >= 2, "{folder}: made and remembered");

@@ -1,9 +1,9 @@
 //! The size of a target's next batch: as many deliveries as it takes in about half a second, within its limit.
 //!
-//! A database takes hundreds in that time, and soon reaches the limit. A slow server gets few at a time, so that a call stays
-//! well within its deadline, the host stops soon, and little is sent again after a crash. A batch with a request that timed
-//! out, or that was sent and never answered, makes the next ones much smaller, down to one delivery. From then on the size
-//! grows slowly.
+//! A database takes hundreds in that time, and soon reaches the limit. A slow server gets few at a time, so that a call
+//! stays well within its deadline, the host stops soon, and little is sent again after a crash. A batch with a request
+//! that timed out, or that was sent and never answered, makes the next ones much smaller, down to one delivery. From then
+//! on the size grows slowly. The store keeps such a size, so that a host that starts begins with it.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -56,6 +56,17 @@ impl BatchSize {
         *state = state.after_unanswered(u32::try_from(deliveries).unwrap_or(u32::MAX));
     }
 
+    /// Begins with what hosts have remembered of the target.
+    pub(super) fn begin_with(&self, remembered: u32) {
+        *self.lock() = State { size: remembered.clamp(1, self.max), is_careful: true };
+    }
+
+    /// What other hosts should know: the size, while a missing answer keeps it small.
+    pub(super) fn to_remember(&self) -> Option<u32> {
+        let state = self.lock();
+        state.is_careful.then_some(state.size)
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -73,7 +84,9 @@ impl State {
             return self;
         }
         let more = if self.is_careful { (self.size / SLOW_GROWTH_DIVISOR).max(1) } else { self.size };
-        Self { size: self.size.saturating_add(more).min(max), ..self }
+        let size = self.size.saturating_add(more).min(max);
+        // A full batch that was quick says that what was slow once is over.
+        Self { size, is_careful: self.is_careful && size < max }
     }
 
     fn after_unanswered(self, deliveries: u32) -> Self {
@@ -122,6 +135,23 @@ mod tests {
         // A batch that was claimed before the first timeout makes the size no smaller.
         size.unanswered(100);
         assert_eq!(size.get(), 11);
+    }
+
+    #[test]
+    fn a_host_begins_with_what_was_remembered_until_full_batches_are_quick_again() {
+        let size = BatchSize::new(16);
+        assert_eq!(size.to_remember(), None, "nothing was slow");
+        size.begin_with(7);
+        assert_eq!((size.get(), size.to_remember()), (7, Some(7)));
+        for _ in 0..9 {
+            size.observe(size.get() as usize, Duration::from_millis(20));
+        }
+        assert_eq!((size.get(), size.to_remember()), (16, None));
+        // A limit that was lowered since, and a number that makes no sense.
+        for (remembered, expected) in [(400, 16), (0, 1)] {
+            size.begin_with(remembered);
+            assert_eq!(size.get(), expected);
+        }
     }
 
     proptest! {

@@ -63,6 +63,10 @@ impl Queue {
 impl Claimer {
     /// Claims until `stop`, and then drops its end of the channel: the workers release what is left in it.
     pub(super) async fn run(mut self) {
+        // Without it the target is measured anew.
+        if let Ok(Some(remembered)) = self.store.batch_max(&self.target.spec.name).await {
+            self.size.begin_with(remembered);
+        }
         let mut queue =
             Queue { cursor: ScanCursor::of_claims(), notified: self.demand.subscribe_pending(), empty_since: None };
         while self.pass_gate().await {

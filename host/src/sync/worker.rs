@@ -79,6 +79,7 @@ impl Worker {
             }
         };
         let timed_out = session.fates().timed_out() > 0;
+        let remembered = self.size.to_remember();
         if timed_out {
             self.size.unanswered(changes.len());
         }
@@ -87,6 +88,7 @@ impl Worker {
             if let Some(canary) = canary {
                 canary.put_back();
             }
+            self.remember_size(remembered).await;
             self.tally.lease_lost();
             return;
         };
@@ -96,6 +98,7 @@ impl Worker {
         } else if target_failure.is_none() && !timed_out {
             self.size.observe(changes.len(), started.elapsed());
         }
+        self.remember_size(remembered).await;
         let id_column = self.target.spec.id_column;
         let takes_id = |remote_id: &str| id_column.is_none_or(|column| column.takes(remote_id));
         let settled = settlements(&batch.deliveries, outcomes, &self.options.retry, takes_id, rand::random);
@@ -113,6 +116,18 @@ impl Worker {
             Some(failure) => self.events.failed(failure).await,
             None if confirmed => self.events.delivered(),
             None => {}
+        }
+    }
+
+    /// Writes the batch size into the store where it is no longer what it was before this batch.
+    async fn remember_size(&self, before: Option<u32>) {
+        let now = self.size.to_remember();
+        if now == before {
+            return;
+        }
+        let target = &self.target.spec.name;
+        if let Err(error) = self.store.remember_batch_max(target, now).await {
+            tracing::debug!(target_name = %target, %error, "the batch size was not remembered");
         }
     }
 

@@ -1,7 +1,7 @@
 """Reads the payload of a `patient` change by the rules of the outbox contract (docs/outbox.md).
 
-The rules are those of the host and of the SDK for Rust, so that the same payload is refused by every adapter. They use no clock:
-every attempt gives the same answer. No message repeats a value: values are patients' data.
+The rules are those of the host and of the SDK for Rust, so that the same payload is refused by every adapter. They use
+no clock: every attempt gives the same answer. No message repeats a value: values are patients' data.
 """
 
 import datetime

@@ -123,7 +123,6 @@ pub(crate) enum Suspect {
 
 /// One change under way.
 #[derive(Debug)]
-#[expect(clippy::struct_excessive_bools, reason = "each is something that was seen on the way")]
 pub(crate) struct Delivery<'a> {
     change: &'a Change,
     stage: Stage,

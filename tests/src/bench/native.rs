@@ -51,12 +51,12 @@ pub(crate) async fn follow(store: &str, target: &str) -> Result<()> {
 
 /// One batch: take, write, fence, commit, settle.
 async fn carry(store: &mut Connection, target: &mut Connection, batch: usize) -> Result<usize> {
-    let Some((epoch, changes)) = take(store, batch).await? else { return Ok(0) };
+    let Some((lease_id, changes)) = take(store, batch).await? else { return Ok(0) };
     target.begin().await?;
     let confirmed = apply(target, &changes).await?;
-    fence(store, epoch).await?;
+    fence(store, lease_id).await?;
     target.commit().await?;
     unlock(target).await?;
-    settle(store, epoch, &confirmed).await?;
+    settle(store, lease_id, &confirmed).await?;
     Ok(changes.len())
 }

@@ -68,21 +68,21 @@ pub(crate) async fn take(store: &mut Connection, batch: usize) -> Result<Option<
         return Ok(None);
     }
     let ids: Vec<_> = rows.iter().map(|row| row[0].integer()).collect();
-    let epoch = lease(store, now).await?;
+    let lease_id = lease(store, now).await?;
     let (condition, parameters) = among(dialect, "id", &ids);
-    let with_epoch: Vec<_> = std::iter::once(epoch.into()).chain(parameters.iter().cloned()).collect();
+    let with_lease_id: Vec<_> = std::iter::once(lease_id.into()).chain(parameters.iter().cloned()).collect();
     store
         .execute(
             &format!(
-                "INSERT INTO sync_work (target, aggregate_type, aggregate_id, outbox_id, epoch) \
+                "INSERT INTO sync_in_flight (target, aggregate_type, aggregate_id, outbox_id, lease_id) \
                  SELECT '{TARGET}', aggregate_type, aggregate_id, id, ? FROM sync_outbox WHERE {condition}"
             ),
-            &with_epoch,
+            &with_lease_id,
         )
         .await?;
     store.execute(&format!("UPDATE sync_outbox SET routed_at = {now} WHERE {condition}"), &parameters).await?;
     store.commit().await?;
-    Ok(Some((epoch, load(store, &ids).await?)))
+    Ok(Some((lease_id, load(store, &ids).await?)))
 }
 
 async fn lease(store: &mut Connection, now: &str) -> Result<i64> {
@@ -90,13 +90,13 @@ async fn lease(store: &mut Connection, now: &str) -> Result<i64> {
         "INSERT INTO sync_lease (target, owner, acquired_at, lease_until) \
          VALUES ('{TARGET}', 'native', {now}, {now} + 30000)"
     );
-    let epoch = if store.dialect() == Dialect::MySql {
+    let lease_id = if store.dialect() == Dialect::MySql {
         store.execute(&lease, &[]).await?;
         store.rows("SELECT LAST_INSERT_ID()", &[]).await?
     } else {
-        store.rows(&format!("{lease} RETURNING epoch"), &[]).await?
+        store.rows(&format!("{lease} RETURNING lease_id"), &[]).await?
     };
-    Ok(epoch[0][0].integer())
+    Ok(lease_id[0][0].integer())
 }
 
 async fn load(store: &mut Connection, ids: &[i64]) -> Result<Vec<Change>> {
@@ -122,18 +122,18 @@ async fn load(store: &mut Connection, ids: &[i64]) -> Result<Vec<Change>> {
 }
 
 /// Asks once more whether the lease stands, before the target's commit.
-pub(crate) async fn fence(store: &mut Connection, epoch: i64) -> Result<()> {
-    let sql = format!("UPDATE sync_lease SET lease_until = {} + 30000 WHERE epoch = ?", now(store.dialect()));
-    store.execute(&sql, &[epoch.into()]).await.map(drop)
+pub(crate) async fn fence(store: &mut Connection, lease_id: i64) -> Result<()> {
+    let sql = format!("UPDATE sync_lease SET lease_until = {} + 30000 WHERE lease_id = ?", now(store.dialect()));
+    store.execute(&sql, &[lease_id.into()]).await.map(drop)
 }
 
 /// Writes down what the target confirmed.
-pub(crate) async fn settle(store: &mut Connection, epoch: i64, confirmed: &[Confirmed]) -> Result<()> {
+pub(crate) async fn settle(store: &mut Connection, lease_id: i64, confirmed: &[Confirmed]) -> Result<()> {
     let dialect = store.dialect();
     let now = now(dialect);
     store.begin().await?;
-    store.execute("DELETE FROM sync_lease WHERE epoch = ?", &[epoch.into()]).await?;
-    store.execute("DELETE FROM sync_work WHERE epoch = ?", &[epoch.into()]).await?;
+    store.execute("DELETE FROM sync_lease WHERE lease_id = ?", &[lease_id.into()]).await?;
+    store.execute("DELETE FROM sync_in_flight WHERE lease_id = ?", &[lease_id.into()]).await?;
     let ids: Vec<_> = confirmed.iter().map(|one| one.id).collect();
     let (condition, parameters) = among(dialect, "id", &ids);
     let made = store
@@ -203,7 +203,7 @@ fn write_back(dialect: Dialect) -> String {
         Dialect::MySql => format!(
             "UPDATE {table} STRAIGHT_JOIN patient_cache t FORCE INDEX (PRIMARY) ON t.patient_id = j.p \
              AND (t.openemr_patient_id IS NULL OR t.openemr_patient_id <> CAST(j.r AS SIGNED)) \
-             SET t.openemr_patient_id = CAST(j.r AS SIGNED), t.room_for_id = NULL"
+             SET t.openemr_patient_id = CAST(j.r AS SIGNED), t.id_padding = NULL"
         ),
         Dialect::Sqlite | Dialect::Postgres => format!(
             "UPDATE patient_cache AS t SET openemr_patient_id = CAST(j.r AS BIGINT) FROM {table} \

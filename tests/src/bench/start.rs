@@ -36,7 +36,7 @@ pub(super) async fn row(options: &Options) -> Result<Row> {
 
 async fn first_claim(stand: &Stand) -> Result<f64> {
     let mut store = Connection::open(stand.store.url()).await?;
-    let lease = "SELECT epoch FROM sync_lease LIMIT 1";
+    let lease = "SELECT lease_id FROM sync_lease LIMIT 1";
     ensure!(store.rows(lease, &[]).await?.is_empty(), "a host before this one left a lease");
     let done = stand.count("done").await?;
     let began = Instant::now();

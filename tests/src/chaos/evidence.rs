@@ -118,7 +118,7 @@ impl Evidence {
                 is_routed: number(&row, 4)? == 1,
             });
         }
-        let sql = "SELECT target, outbox_id, aggregate_id, status, (SELECT COUNT(*) FROM sync_work w \
+        let sql = "SELECT target, outbox_id, aggregate_id, status, (SELECT COUNT(*) FROM sync_in_flight w \
                    WHERE w.target = d.target AND w.outbox_id = d.outbox_id), attempts, error_kind, error_message \
                    FROM sync_delivery d ORDER BY target, outbox_id";
         for row in store.rows(sql).await? {

@@ -1,5 +1,7 @@
 //! One suite of behaviour over every store: SQLite, MariaDB and PostgreSQL run the same protocol.
 
+mod batch_max;
+mod carried_over;
 mod claiming;
 mod conflicts;
 mod connecting;

@@ -208,11 +208,10 @@ async fn a_store_that_is_not_current_is_named_and_left_alone(backend: Backend) {
     assert!(matches!(stand.store.require_current().await, Err(MigrationError::Absent)));
     let migrated = stand.store.migrate().await.expect("migrate");
     assert_eq!(stand.store.require_current().await.expect("current"), migrated.version);
-    let newest = format!("DELETE FROM schema_migration WHERE version = {}", migrated.version);
-    stand.database.execute(&newest).await.expect("delete");
+    stand.database.execute("DELETE FROM schema_migration").await.expect("delete");
     let error = stand.store.require_current().await.expect_err("older");
     assert!(error.to_string().contains("host migrate"), "{error}");
-    assert!(matches!(error, MigrationError::Older { found, known } if found == known - 1));
+    assert!(matches!(error, MigrationError::Older { found: 0, known } if known == migrated.version));
 }
 
 async fn another_programs_table_is_not_taken_for_ours(backend: Backend) {
@@ -241,15 +240,16 @@ async fn another_programs_table_is_not_taken_for_ours(backend: Backend) {
 #[tokio::test(flavor = "multi_thread")]
 async fn tables_that_a_host_left_half_made_are_taken_up() {
     let Some(stand) = Stand::empty(Backend::MariaDb).await else { return };
-    let file = tests::environment::workspace().join("migrations/mysql/0001_initial.sql");
+    let file = tests::environment::workspace().join("migrations/mysql/0011_store.sql");
     let sql = std::fs::read_to_string(file).expect("our own file");
+    let sql = sql.replace("{USERS_TABLE_QUOTED}", "users").replace("{NO_PAD_BIN}", "utf8mb4_nopad_bin");
     let first = sql.split(";\n").next().expect("a statement");
     assert!(first.contains("CREATE TABLE IF NOT EXISTS users"));
     let marker = "CREATE TABLE schema_migration (version BIGINT NOT NULL PRIMARY KEY, name VARCHAR(64) NOT NULL, sha256 VARCHAR(64) NOT NULL)";
     stand.database.execute(marker).await.expect("what a host makes first");
     stand.database.execute(first).await.expect("the first statement of the first migration");
     stand.store.migrate().await.expect("migrate");
-    stand.database.execute("DELETE FROM schema_migration WHERE version = 9").await.expect("delete");
+    stand.database.execute("DELETE FROM schema_migration").await.expect("delete");
     assert_eq!(stand.store.migrate().await.expect("again").applied, 1, "every statement may be run again");
 }
 

@@ -77,8 +77,8 @@ pub(super) const SAFEGUARDS: &[Safeguard] = &[
         name: "a failed head blocks its key",
         file: "host/src/store/sql/claim.sql",
         mutation: &[(
-            "AND e.status IN ('pending', 'processing', 'failed')",
-            "AND e.status IN ('pending', 'processing')",
+            "AND e.status IN ({pending}, {processing}, {failed})",
+            "AND e.status IN ({pending}, {processing})",
         )],
         suite: Suite::Store,
         test: "on_sqlite::fifo_delivers_every_change_in_order",
@@ -101,10 +101,10 @@ pub(super) const SAFEGUARDS: &[Safeguard] = &[
         name: "only what is finished is purged",
         file: "host/src/store/sql/retention.sql",
         mutation: &[
-            ("WHEN status = 'done' THEN 1", "WHEN status IN ('done', 'failed') THEN 1"),
+            ("WHEN status = {done} THEN 1", "WHEN status IN ({done}, {failed}) THEN 1"),
             (
                 "WHERE {deliveries_by_id} AND status = :status;",
-                "WHERE {deliveries_by_id} AND status IN (:status, 'failed');",
+                "WHERE {deliveries_by_id} AND status IN (:status, {failed});",
             ),
         ],
         suite: Suite::Store,
@@ -123,7 +123,7 @@ pub(super) const SAFEGUARDS: &[Safeguard] = &[
     Safeguard {
         name: "a row that cannot be read stops nothing else",
         file: "host/src/store/routing.rs",
-        mutation: &[("transaction.refuse_unreadable(&mut done, routes).await?;", "")],
+        mutation: &[("transaction.refuse_unreadable(&mut routed, routes).await?;", "")],
         suite: Suite::Store,
         test: "spoilt::rows_of_another_type_stop_nothing_in_line",
     },
@@ -148,8 +148,8 @@ pub(super) const SAFEGUARDS: &[Safeguard] = &[
         name: "fence before the commit, and the lease's keeper",
         file: "host/src/store/lease.rs",
         mutation: &[(
-            "Ok(self.run_alone(&what, statement).await?.rows_affected == 1)",
-            "Ok(self.run_alone(&what, statement).await?.rows_affected < 2)",
+            "Ok(self.run_alone(&operation, statement).await?.rows_affected == 1)",
+            "Ok(self.run_alone(&operation, statement).await?.rows_affected < 2)",
         )],
         suite: Suite::Sync,
         test: "lifecycle::a_host_that_froze_for_longer_than_its_lease",

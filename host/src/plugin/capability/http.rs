@@ -1,7 +1,7 @@
-//! Outgoing HTTP: every request of an adapter is compared with the target's allow-list, stripped of what it may not set,
-//! given the credentials, fenced if it may write, and counted in number and bytes.
+//! Outgoing HTTP: checks every request of an adapter against the target's allow-list, removes the headers that it may not set, adds
+//! the credentials, renews the lease before a write, and counts requests and bytes.
 //!
-//! The guest sees errors of `wasi:http`. A limit that was met is also recorded, so that the operator reads which one it was.
+//! The guest sees errors of `wasi:http`. An exceeded limit is also recorded, so that the operator learns which one it was.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -17,31 +17,23 @@ use wasmtime_wasi_http::{Error, ForbiddenHeaderFilter, RequestOptions, WasiBody,
 use super::http_access::HttpAccess;
 use super::http_client::{AnswerBody, INTERIM_HEADS_MAX, SendError};
 use super::http_coding::{ACCEPTED, Decoder};
-use super::http_credentials::{AuthFailure, Authorization};
+use super::http_credentials::Authorization;
 use super::http_errors::{translate, was_never_sent};
 use super::http_fate::{RequestFates, Unanswered, may_be_a_gateways_word};
 use super::http_fence::Fence;
 use super::http_incoming::{Incoming, Seen, Ticket};
 use super::http_list::Refusal;
+use super::http_open::Open;
 use crate::domain::headers::{is_closed_to_adapters, is_same};
+use crate::plugin::auth_failure::AuthFailure;
 use crate::plugin::limits::LimitExceeded;
-use crate::plugin::state::Meters;
+use crate::plugin::meters::Meters;
 use crate::plugin::transcript::Operation;
-use crate::plugin::{CallContext, Limits, Transcript};
+use crate::plugin::{CallContext, Limits};
 
-/// The way out for the HTTP requests of one call; closed for a call that was given none.
+/// The HTTP capability of one call; `none` for a call without one.
 pub(in crate::plugin) struct HttpCapability {
     open: Option<Arc<Open>>,
-}
-
-pub(super) struct Open {
-    access: Arc<HttpAccess>,
-    fence: Arc<dyn Fence>,
-    pub(super) fates: RequestFates,
-    pub(super) limits: Limits,
-    meters: Arc<Meters>,
-    transcript: Option<Transcript>,
-    pub(super) in_flight: AtomicU64,
 }
 
 impl HttpCapability {
@@ -126,7 +118,7 @@ impl Open {
             });
             let wait = first_byte_timeout(options.as_ref(), self.access.timeout);
             let prepared = Prepared { method: parts.method, url, headers, body };
-            let seen = self.watch(&prepared)?;
+            let seen = self.record(&prepared)?;
             let response = if let Ok(exchanged) = tokio::time::timeout(wait, self.exchange(&prepared)).await {
                 exchanged
             } else {
@@ -151,7 +143,7 @@ impl Open {
                 self.access.authorizer.authorize().await.map_err(|failure| self.unauthorized(failure))?;
             let added = self.access.added_headers().await.map_err(|failure| self.unauthorized(failure))?;
             let unanswered = is_write(&prepared.method).then(|| self.fates.sending());
-            // Asked last, so that as little time as possible lies between the answer and the request.
+            // Last, so that as little time as possible passes between the renewal and the request.
             if unanswered.is_some() && !self.fence.renew().await {
                 if let Some(unanswered) = unanswered {
                     unanswered.resolve();
@@ -183,7 +175,7 @@ impl Open {
         Error::InternalError(Some("the host has no credentials for the target".to_owned()))
     }
 
-    /// There is no answer: the request stays in doubt, unless it cannot have reached the server.
+    /// There is no response: the request stays in doubt, unless it cannot have reached the server.
     fn failed_to_answer(&self, error: &SendError, unanswered: Option<Unanswered>) -> Error {
         if let Some(unanswered) = unanswered.filter(|_| was_never_sent(error)) {
             unanswered.resolve();
@@ -208,9 +200,9 @@ impl Open {
         }
     }
 
-    /// Writes the request down where somebody looks on. He is told of nothing after a write that was withheld: from there
-    /// on the adapter does what it would not have done.
-    fn watch(&self, prepared: &Prepared) -> Result<Option<Seen>, Error> {
+    /// Records the request in a dry run; stops after the first withheld write, since the adapter then does what it would not have
+    /// done.
+    fn record(&self, prepared: &Prepared) -> Result<Option<Seen>, Error> {
         let Some(transcript) = &self.transcript else { return Ok(None) };
         if self.meters.lease_lost() {
             return Err(Error::HttpRequestDenied);
@@ -249,7 +241,7 @@ impl Open {
         let decoder =
             Decoder::of(response.headers(), max).map_err(|coding| Error::HttpResponseContentCoding(Some(coding)))?;
         if decoder.is_some() {
-            // They speak of what came over the wire.
+            // Both describe the packed bytes.
             response.headers_mut().remove(header::CONTENT_ENCODING);
             response.headers_mut().remove(header::CONTENT_LENGTH);
         }
@@ -272,7 +264,7 @@ impl Open {
         self.limit_exceeded(exceeded, Error::HttpResponseHeaderSectionSize(max))
     }
 
-    /// What came before the answer is bounded as the answer is.
+    /// Interim heads have the same limits as the response.
     fn translate_head(&self, error: &SendError) -> Error {
         let Limits { http_headers_max, http_header_bytes_max, .. } = self.limits;
         self.headers_exceeded(match error {
@@ -284,14 +276,9 @@ impl Open {
             }
         })
     }
-
-    pub(super) fn limit_exceeded(&self, exceeded: LimitExceeded, error: Error) -> Error {
-        self.meters.record(exceeded);
-        error
-    }
 }
 
-/// A request as it goes out, but for the credentials.
+/// A request without the credentials.
 struct Prepared {
     method: Method,
     url: url::Url,
@@ -300,7 +287,7 @@ struct Prepared {
 }
 
 impl Prepared {
-    /// With what the host adds; it replaces whatever the guest set under the same name.
+    /// Adds the host's headers; each replaces the guest's header of the same name.
     fn request(
         &self,
         authorization: Option<Authorization>,
@@ -309,7 +296,7 @@ impl Prepared {
         let mut headers = self.headers.clone();
         headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static(ACCEPTED));
         for (name, value) in added {
-            // `extend` would leave the guest's value beside it.
+            // `extend` would keep the guest's value as well.
             remove_where(&mut headers, |own| is_same(own, name.as_str()));
             headers.insert(name, value);
         }
@@ -344,7 +331,7 @@ fn is_write(method: &Method) -> bool {
     !matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS)
 }
 
-/// The guest may be less patient than the operator, not more.
+/// The guest may wait for a shorter time than the operator allows, not for a longer one.
 fn first_byte_timeout(options: Option<&RequestOptions>, longest: Duration) -> Duration {
     options.and_then(|options| options.first_byte_timeout).map_or(longest, |wish| wish.min(longest))
 }

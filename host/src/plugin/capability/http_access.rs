@@ -6,19 +6,19 @@ use std::time::Duration;
 use http::{HeaderName, HeaderValue, Method};
 
 use super::http_client::{ClientOptions, HttpClient};
-use super::http_credentials::{AuthFailure, Authorizer, Credentials, SecretValue, header};
+use super::http_credentials::{Authorizer, Credentials};
 use super::http_list::{AllowList, Refusal};
+use super::http_secret::{SecretValue, header};
 use crate::domain::headers::check_added;
 use crate::domain::limits::{HTTP_TIMEOUT_MS_DEFAULT, Limits};
 use crate::plugin::PluginError;
+use crate::plugin::auth_failure::AuthFailure;
 
 /// The HTTP section of a target.
 #[derive(Clone, Debug)]
 pub struct HttpOptions {
     /// `http` or `https`, host, optional port, optional path: everything under it may be asked for.
     pub base_url: String,
-    /// Further URLs under which everything may be asked for.
-    pub also_allow: Vec<String>,
     /// The methods that may be used.
     pub methods: Vec<String>,
     /// Whether the target may be on this machine or in a private network.
@@ -39,7 +39,6 @@ impl Default for HttpOptions {
     fn default() -> Self {
         Self {
             base_url: String::new(),
-            also_allow: Vec::new(),
             methods: ["GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE"].map(str::to_owned).to_vec(),
             allow_private: false,
             timeout: Duration::from_millis(HTTP_TIMEOUT_MS_DEFAULT),
@@ -68,7 +67,7 @@ impl HttpAccess {
     /// [`PluginError::Access`] when a URL, a certificate or the credentials are not understood.
     pub fn new(target: &str, options: &HttpOptions) -> Result<Arc<Self>, PluginError> {
         let refuse = |reason: String| PluginError::Access { target: target.to_owned(), reason };
-        let urls = std::iter::once(&options.base_url).chain(&options.also_allow).map(String::as_str);
+        let urls = std::iter::once(options.base_url.as_str());
         let list = AllowList::new(urls, options.allow_private).map_err(refuse)?;
         let client = HttpClient::new(&ClientOptions {
             target,

@@ -34,7 +34,7 @@ use super::http_connect::{ConnectionWatch, Connector, Stopped};
 pub(super) const INTERIM_HEADS_MAX: u64 = 16;
 /// What is kept of an answer before its head is complete: more than the largest head that a target may allow.
 const HEAD_BUFFER_BYTES: usize = 192 << 10;
-/// How long a connection is kept that nobody uses.
+/// How long an idle connection is kept.
 const IDLE_TIMEOUT: Duration = Duration::from_mins(1);
 /// Threads on which names are resolved, which the system does while the caller waits.
 const RESOLVING_THREADS: usize = 4;
@@ -171,7 +171,7 @@ impl HttpClient {
     }
 }
 
-/// What came before the answer to one request.
+/// What came before the response to one request.
 struct Interim {
     heads: AtomicU64,
     bytes: AtomicU64,
@@ -241,7 +241,7 @@ fn complete(request: &mut Request<Full<Bytes>>) {
 
 /// Verified against the operator's authorities where they are named, else the system's.
 fn tls(ca_pem: Option<&[u8]>) -> Result<rustls::ClientConfig, String> {
-    // The first one stays; whoever came before us chose the same.
+    // The first provider stays; all callers in this process install the same one.
     drop(rustls::crypto::ring::default_provider().install_default());
     let builder = rustls::ClientConfig::builder();
     let Some(pem) = ca_pem else {

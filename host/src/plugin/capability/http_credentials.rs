@@ -1,56 +1,18 @@
-//! What the host adds to a target's requests so that they are believed. An adapter never sees any of it.
+//! The credentials that the host adds to a target's requests. An adapter never sees them.
 //!
 //! Secrets in files are read whenever they are needed, so that they can be renewed while the host runs. Nothing here is
 //! ever shown: not in `Debug`, an error or a log. Read next: `http_token.rs`, for tokens that the host fetches.
 
-use std::io;
 use std::sync::Arc;
 
-use base64::Engine as _;
-use base64::prelude::BASE64_STANDARD;
 use http::HeaderValue;
 use zeroize::Zeroizing;
 
 use super::http_client::HttpClient;
+use super::http_secret::{SecretValue, basic_text, header};
 use super::http_token::{GrantOptions, TokenSource};
-use crate::domain::change::FailureKind;
 use crate::domain::secret::Secret;
-use crate::plugin::bindings::types;
-
-/// Where a secret comes from.
-#[derive(Clone)]
-pub enum SecretValue {
-    /// It stays the same.
-    Fixed(Secret),
-    /// It is asked for each time, from a file.
-    Reread(Arc<dyn Fn() -> io::Result<Secret> + Send + Sync>),
-}
-
-impl SecretValue {
-    /// The secret as it is now; `what` names it in the failure.
-    pub(super) async fn read(&self, what: &str) -> Result<Secret, AuthFailure> {
-        let read = match self {
-            Self::Fixed(secret) => return Ok(secret.clone()),
-            Self::Reread(read) => Arc::clone(read),
-        };
-        let result =
-            tokio::task::spawn_blocking(move || read()).await.unwrap_or_else(|error| Err(io::Error::other(error)));
-        result.map_err(|error| AuthFailure::misconfigured(format!("the file of the {what} cannot be read: {error}")))
-    }
-}
-
-impl From<Secret> for SecretValue {
-    fn from(secret: Secret) -> Self {
-        Self::Fixed(secret)
-    }
-}
-
-/// Shows nothing.
-impl std::fmt::Debug for SecretValue {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.write_str("SecretValue(***)")
-    }
-}
+use crate::plugin::auth_failure::AuthFailure;
 
 /// What the host adds to every request; the adapter never sees it.
 #[derive(Clone, Debug, Default)]
@@ -64,34 +26,6 @@ pub enum Credentials {
     Basic(String, SecretValue),
     /// A bearer token that the host fetches by OAuth 2.0 client credentials and renews.
     Grant(GrantOptions),
-}
-
-/// Why no credentials are to be had: the target as a whole cannot be used. For the operator.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{message}")]
-pub(in crate::plugin) struct AuthFailure {
-    pub(in crate::plugin) kind: FailureKind,
-    pub(in crate::plugin) message: String,
-}
-
-impl AuthFailure {
-    pub(super) fn misconfigured(message: impl Into<String>) -> Self {
-        Self { kind: FailureKind::Misconfigured, message: message.into() }
-    }
-
-    pub(super) fn unavailable(message: impl Into<String>) -> Self {
-        Self { kind: FailureKind::Unavailable, message: message.into() }
-    }
-}
-
-impl From<AuthFailure> for types::Failure {
-    fn from(failure: AuthFailure) -> Self {
-        let kind = match failure.kind {
-            FailureKind::Unavailable => types::FailureKind::Unavailable,
-            _ => types::FailureKind::Misconfigured,
-        };
-        Self { kind, message: failure.message, retry_after_ms: None }
-    }
 }
 
 /// The header of one request, and which token it holds.
@@ -168,24 +102,12 @@ fn basic(user: &str, password: &Secret) -> Result<HeaderValue, AuthFailure> {
     header(&basic_text(user, password))
 }
 
-/// `Basic` and the encoded pair.
-pub(super) fn basic_text(user: &str, password: &Secret) -> Zeroizing<String> {
-    let pair = Zeroizing::new(format!("{user}:{}", password.expose()));
-    let encoded = Zeroizing::new(BASE64_STANDARD.encode(pair.as_bytes()));
-    Zeroizing::new(format!("Basic {}", *encoded))
-}
-
-/// A header that the client never shows.
-pub(in crate::plugin) fn header(text: &str) -> Result<HeaderValue, AuthFailure> {
-    let mut value = HeaderValue::from_str(text)
-        .map_err(|_| AuthFailure::misconfigured("the credentials hold a character that cannot stand in a header"))?;
-    value.set_sensitive(true);
-    Ok(value)
-}
-
 #[cfg(test)]
 mod tests {
+    use std::io;
+
     use super::*;
+    use crate::domain::change::FailureKind;
 
     fn secret(text: &str) -> SecretValue {
         Secret::new(text).into()

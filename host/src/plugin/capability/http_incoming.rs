@@ -1,4 +1,4 @@
-//! The answer to a request, as the guest reads it: unpacked, counted as it comes in, and written down where somebody looks on.
+//! The response to a request as the guest reads it: unpacked, counted while it arrives, and recorded in a dry run.
 //!
 //! When it is complete, the request is no longer in flight, nor in doubt.
 
@@ -12,11 +12,11 @@ use http::Response;
 use http_body::{Body, Frame, SizeHint};
 use wasmtime_wasi_http::Error;
 
-use super::http::Open;
 use super::http_client::AnswerBody;
 use super::http_coding::{CodingError, Decoder};
 use super::http_errors::translate;
 use super::http_fate::Unanswered;
+use super::http_open::Open;
 use crate::plugin::Transcript;
 use crate::plugin::limits::LimitExceeded;
 use crate::plugin::transcript::{EntryIndex, OperationResult};

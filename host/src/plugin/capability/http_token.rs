@@ -20,17 +20,17 @@ use zeroize::Zeroizing;
 use super::http_assertion::SigningKey;
 use super::http_client::{AnswerBody, HttpClient, SendError};
 use super::http_coding::{ACCEPTED, CodingError, Decoder};
-use super::http_credentials::header as header_value;
-use super::http_credentials::{AuthFailure, SecretValue, basic_text};
 use super::http_list::AllowList;
+use super::http_secret::{SecretValue, basic_text, header as header_value};
 use crate::domain::secret::Secret;
 use crate::domain::words::one_line;
+use crate::plugin::auth_failure::AuthFailure;
 
 /// Bytes of a token endpoint's answer.
 const ANSWER_BYTES_MAX: usize = 64 << 10;
 /// Bytes of the headers of its answer.
 const HEADER_BYTES_MAX: u64 = 64 << 10;
-/// How long a token is good for when the endpoint does not say.
+/// How long a token is valid when the endpoint does not say.
 const LIFE_DEFAULT: Duration = Duration::from_secs(300);
 /// A token is renewed so long before its end, or after three quarters of a short life.
 const RENEW_BEFORE: Duration = Duration::from_secs(60);
@@ -43,7 +43,7 @@ const ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-be
 pub struct GrantOptions {
     /// The token endpoint.
     pub token_url: String,
-    /// Who the host is there.
+    /// The host's client id there.
     pub client_id: String,
     /// What it wants to do, in the words of the target; none leaves it to the endpoint.
     pub scope: Option<String>,
@@ -51,11 +51,11 @@ pub struct GrantOptions {
     pub audience: Option<String>,
     /// The resource that the token is to open (RFC 8707), where the endpoint asks for it.
     pub resource: Option<String>,
-    /// How it proves who it is.
+    /// How the host authenticates there.
     pub proof: ClientProof,
 }
 
-/// How the host proves to the token endpoint who it is.
+/// How the host authenticates at the token endpoint.
 #[derive(Clone, Debug)]
 pub enum ClientProof {
     /// A secret that both know, in the header (`client_secret_basic`).
@@ -104,7 +104,7 @@ impl TokenSource {
         Ok(Arc::new(Self { options, client, url, state: Mutex::default() }))
     }
 
-    /// The token, fetched when there is none that is good.
+    /// The token, fetched when there is no valid one.
     pub(super) async fn token(self: &Arc<Self>) -> Fetched {
         self.kept_or_fetching().await
     }
@@ -281,7 +281,7 @@ struct Refusal {
     error: String,
 }
 
-/// The endpoint's word for what is wrong, which is one of a few.
+/// The endpoint's error code, where it is a plain word.
 fn reason(body: &[u8]) -> String {
     let word = serde_json::from_slice::<Refusal>(body).map(|refusal| refusal.error).unwrap_or_default();
     let plain = word.len() <= 64 && word.chars().all(|c| c.is_ascii_lowercase() || c == '_');

@@ -1,4 +1,4 @@
-//! What the host does for an adapter during one call, one capability per module.
+//! What the host does for an adapter during one call, one capability per module; `imports/` answers the adapter's calls with them.
 //!
 //! Each of them counts what it is asked for and refuses what was not granted. None of them hands out a secret, opens a
 //! file, or keeps anything of one call for the next. Read next: `sql.rs`, then `http.rs`.
@@ -16,11 +16,11 @@ pub(super) mod http_fate;
 pub(super) mod http_fence;
 mod http_incoming;
 pub(super) mod http_list;
+mod http_open;
+pub(super) mod http_secret;
 pub(super) mod http_token;
-mod logging;
-mod settings;
 pub(super) mod sql;
 pub(super) mod sql_access;
 pub(super) mod sql_guard;
-mod sql_refusal;
-mod sql_shape;
+pub(super) mod sql_refusal;
+pub(super) mod sql_shape;

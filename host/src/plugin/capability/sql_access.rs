@@ -1,4 +1,4 @@
-//! A database target's statements, judged once and remembered: an adapter runs the same few texts over and over.
+//! A database target's statements, checked once and cached: an adapter runs the same few texts again and again.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -15,7 +15,7 @@ use crate::domain::grants::SqlGrants;
 const VERDICTS_MAX: usize = 1_024;
 /// Bytes of the texts in one generation.
 const VERDICT_BYTES_MAX: usize = 8 << 20;
-/// What one verdict takes beside its text, about.
+/// Bytes of one verdict in addition to its text, approximately.
 const VERDICT_BYTES: usize = 256;
 /// Tables whose columns are remembered.
 const TABLES_MAX: usize = 256;
@@ -66,7 +66,7 @@ impl SqlAccess {
         self.grants.only_read()
     }
 
-    /// The statement that may run; the reason when none may.
+    /// The statement to run, or why it is refused.
     pub(in crate::plugin) async fn permit(&self, sql: &str, verb: Verb) -> Verdict<Arc<Permit>> {
         let key = (Sha256::digest(sql.as_bytes()).into(), verb);
         if let Some(verdict) = lock(&self.verdicts).get(&key) {
@@ -77,13 +77,13 @@ impl SqlAccess {
         verdict
     }
 
-    /// Judges on a thread for such work: we are on an adapter's small stack here, and others wait for this one.
+    /// Checks on a thread for blocking work: the caller is on an adapter's small stack, and other tasks wait for its thread.
     async fn judge(&self, sql: String, verb: Verb) -> Verdict<Permit> {
         let (dialect, grants) = (self.dialect, Arc::clone(&self.grants));
         let turn = Arc::clone(&self.judging).acquire_owned().await.expect("invariant: it is never closed");
         tokio::task::spawn_blocking(move || {
             let verdict = sql_guard::judge(dialect, &grants, &sql, verb);
-            // Held to the end also when the call was cut off meanwhile.
+            // Held to the end, also when the call was cut off meanwhile.
             drop(turn);
             verdict
         })
@@ -98,12 +98,12 @@ impl SqlAccess {
         wanted.tables.iter().filter(has).cloned().collect()
     }
 
-    /// Has the tables looked up again: one of them has changed.
+    /// Forgets all columns, since a table has changed.
     pub(super) fn forget_columns(&self) {
         lock(&self.columns).clear();
     }
 
-    /// Remembers a table's columns.
+    /// Caches a table's columns.
     pub(super) fn learn_columns(&self, table: &TableKey, columns: BTreeSet<String>) {
         let mut known = lock(&self.columns);
         if known.len() >= TABLES_MAX {

@@ -34,7 +34,7 @@ impl Refusal {
     /// As the adapter gets it: the table as its object, and the fix in the message. A table that the operator has not granted is
     /// `permission-denied`, as if the database's own grants lacked it: no patient is to blame, and everything waits until
     /// the line is there. What no setting allows is `refused`.
-    pub(super) fn into_error(self, target: &str, adapter: &str) -> DatabaseError {
+    pub(in crate::plugin) fn into_error(self, target: &str, adapter: &str) -> DatabaseError {
         let mut message = self.words(target);
         if let (Self::NotGranted { .. }, Some(preset)) = (&self, PRESETS.iter().find(|name| **name == adapter)) {
             message = format!("{message} (preset = \"{preset}\" grants all that the bundled adapter needs)");

@@ -1,5 +1,5 @@
-//! A statement without its literals, for people who may not see a patient's data. A good adapter has parameters instead;
-//! this is for the others.
+//! A statement without its literals, for people who may not see a patient's data. Most adapters use parameters; this protects the
+//! literals of the others.
 
 use sqlparser::dialect::{Dialect as Grammar, MySqlDialect, PostgreSqlDialect, SQLiteDialect};
 use sqlparser::tokenizer::{Token, Tokenizer, Whitespace};
@@ -10,7 +10,7 @@ use crate::database::Dialect;
 const DIGITS_SHOWN: usize = 2;
 
 /// One line; texts and long numbers are replaced by `'...'`.
-pub(super) fn shape(dialect: Dialect, sql: &str) -> String {
+pub(in crate::plugin) fn shape(dialect: Dialect, sql: &str) -> String {
     let Ok(tokens) = Tokenizer::new(grammar(dialect), sql).tokenize() else {
         return format!("(a statement of {} bytes that cannot be read)", sql.len());
     };

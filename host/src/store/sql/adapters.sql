@@ -3,7 +3,7 @@
 -- name: adapter_control
 -- What is wanted of a target.
 SELECT t.paused, t.adapter_sha256, w.rejected_sha256, w.reload_requests, t.probe_requests
-FROM sync_target t LEFT JOIN sync_adapter_wish w ON w.target = t.name
+FROM sync_target t LEFT JOIN sync_adapter_control w ON w.target = t.name
 WHERE t.name = :target;
 
 -- name: is_active_adapter
@@ -31,11 +31,11 @@ LIMIT :limit;
 
 -- name: reject_adapter
 -- The adapter that is not taken from a file again; NULL for none.
-INSERT INTO sync_adapter_wish (target, rejected_sha256) VALUES (:target, :sha256)
+INSERT INTO sync_adapter_control (target, rejected_sha256) VALUES (:target, :sha256)
 {on_conflict(target)} rejected_sha256 = {new(rejected_sha256)};
 
 -- name: request_reload
-UPDATE sync_adapter_wish SET reload_requests = reload_requests + 1 WHERE target = :target;
+UPDATE sync_adapter_control SET reload_requests = reload_requests + 1 WHERE target = :target;
 
 -- name: adapter_parts
 SELECT part, parts, bytes FROM sync_adapter_part WHERE sha256 = :sha256 ORDER BY part;

@@ -10,19 +10,19 @@ SELECT d.outbox_id, d.aggregate_type, d.aggregate_id, d.next_attempt_at, d.attem
     {confirmed_id(d.target, d)}
 FROM sync_delivery d {force_index(sync_delivery_due)}
 WHERE d.target = :target
-    AND d.status = 'pending'
+    AND d.status = {from_claim}
     AND d.next_attempt_at >= :from_ms
     AND d.next_attempt_at <= {now}
     AND {in_flight_count(d.target, d)} = 0
     [[AND (d.aggregate_type NOT IN (:fifo_types...) OR NOT EXISTS (SELECT 1
         FROM sync_delivery e {force_index(sync_delivery_aggregate)}
-        WHERE {is_sibling(e, d.target, d, < d.outbox_id)} AND e.status IN ('pending', 'processing', 'failed')))]]
+        WHERE {is_sibling(e, d.target, d, < d.outbox_id)} AND e.status IN ({pending}, {processing}, {failed})))]]
 ORDER BY d.next_attempt_at, d.outbox_id
 LIMIT :limit
 {lock_free_rows};
 
 -- fragment: superseded_sibling
-{is_sibling(t, :target, j, < j.before_id)} AND t.status IN ('pending', 'failed')
+{is_sibling(t, :target, j, < j.before_id)} AND t.status IN ({from_supersede})
 
 -- name: mark_superseded
 -- Finishes what a newer state replaces, also what failed: nobody has to decide about a state that is no
@@ -30,7 +30,7 @@ LIMIT :limit
 -- time. Claims that wait for each other's rows are a deadlock, which that database notices only after a
 -- second.
 UPDATE sync_delivery AS t {force_index(sync_delivery_aggregate)}
-SET status = 'superseded',
+SET status = {to_supersede},
     next_attempt_at = NULL,
     finished_at = {now}
 FROM {locate_by_ctid(
@@ -42,13 +42,13 @@ WHERE {by_ctid({superseded_sibling})};
 -- name: mark_processing
 -- Moves deliveries from pending to processing, by compare-and-set.
 UPDATE sync_delivery {force_index(PRIMARY)}
-SET status = 'processing', next_attempt_at = NULL, lease_epoch = :lease_id
-WHERE {deliveries_by_id} AND status = 'pending';
+SET status = {to_claim}, next_attempt_at = NULL, lease_id = :lease_id
+WHERE {deliveries_by_id} AND status = {from_claim};
 
 -- name: begin_in_flight
 -- Enters claimed deliveries as in flight. By the deliveries' own keys: an outbox row may have been changed
 -- or deleted since, which is found when it is read.
-INSERT INTO sync_work (target, aggregate_type, aggregate_id, outbox_id, epoch)
+INSERT INTO sync_in_flight (target, aggregate_type, aggregate_id, outbox_id, lease_id)
 SELECT target, aggregate_type, aggregate_id, outbox_id, :lease_id
 FROM sync_delivery {force_index(PRIMARY)}
 WHERE {deliveries_by_id};

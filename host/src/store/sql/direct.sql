@@ -12,7 +12,7 @@ ORDER BY o.id;
 
 -- name: begin_in_flight_direct
 -- Enters changes that have no delivery yet as in flight.
-INSERT INTO sync_work (target, aggregate_type, aggregate_id, outbox_id, epoch)
+INSERT INTO sync_in_flight (target, aggregate_type, aggregate_id, outbox_id, lease_id)
 SELECT :target, o.aggregate_type, o.aggregate_id, o.id, :lease_id
 FROM sync_outbox o
 WHERE {key_in_ids(o.id)};

@@ -11,7 +11,7 @@ LIMIT 1;
 SELECT MAX(id) FROM sync_outbox WHERE routed_at IS NULL AND aggregate_type = 'patient' AND aggregate_id = :patient_id;
 
 -- name: in_flight_change
-SELECT outbox_id FROM sync_work
+SELECT outbox_id FROM sync_in_flight
 WHERE target = :target AND aggregate_type = 'patient' AND aggregate_id = :patient_id;
 
 -- name: read_change

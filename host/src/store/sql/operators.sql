@@ -4,7 +4,7 @@
 -- fragment: is_failed
 -- Whether the delivery `t` of the target `j` failed and the operator means it. By target, so that the index
 -- finds what failed.
-t.target = j.name AND t.next_attempt_at = {never} AND t.status = 'failed'
+t.target = j.name AND t.next_attempt_at = {never} AND t.status = {from_retry}
     [[AND j.name = :target]]
     [[AND t.aggregate_type = 'patient' AND t.aggregate_id = :patient]]
     [[AND t.error_kind = :kind]]
@@ -28,7 +28,7 @@ FROM sync_target j JOIN sync_delivery t {force_index(sync_delivery_due)} ON {is_
 -- name: retry_failed
 -- Makes failed deliveries pending again, with their attempts forgotten.
 UPDATE sync_delivery AS t {force_index(sync_delivery_due)}
-SET status = 'pending',
+SET status = {to_retry},
     attempts = 0,
     next_attempt_at = {now},
     finished_at = NULL
@@ -48,11 +48,11 @@ t.target = j.target AND t.outbox_id = j.outbox_id
 
 -- name: mark_dismissed
 UPDATE sync_delivery AS t {force_index(PRIMARY)}
-SET status = 'dismissed',
+SET status = {to_dismiss},
     next_attempt_at = NULL,
     finished_at = {now}
 FROM {locate_by_ctid(sync_delivery, {batch(target text, outbox_id integer)}, {dismissed_key})}
-WHERE {by_ctid({dismissed_key})} AND t.status = 'failed';
+WHERE {by_ctid({dismissed_key})} AND t.status = {from_dismiss};
 
 -- name: insert_dismissals
 INSERT INTO sync_dismissal (target, outbox_id, reason, dismissed_by, dismissed_at)
@@ -67,14 +67,14 @@ SELECT 1 FROM sync_delivery d {force_index(sync_delivery_aggregate)}
 WHERE d.aggregate_id = :patient_id AND d.aggregate_type = 'patient' LIMIT 1;
 
 -- name: knows_patient_in_flight
-SELECT 1 FROM sync_work WHERE aggregate_id = :patient_id AND aggregate_type = 'patient' LIMIT 1;
+SELECT 1 FROM sync_in_flight WHERE aggregate_id = :patient_id AND aggregate_type = 'patient' LIMIT 1;
 
 -- name: blocked_keys
 -- Aggregates of fifo types whose head failed while others are queued behind it.
 SELECT *
 FROM (SELECT d.target, d.aggregate_type, d.aggregate_id, d.outbox_id, d.error_kind, d.error_message,
         (SELECT COUNT(*) FROM sync_delivery w {force_index(sync_delivery_aggregate)}
-            WHERE {is_sibling(w, d.target, d, > d.outbox_id)} AND w.status = 'pending') AS waiting
+            WHERE {is_sibling(w, d.target, d, > d.outbox_id)} AND w.status = {pending}) AS waiting
     FROM sync_target t JOIN sync_delivery d {force_index(sync_delivery_due)}
         ON d.target = t.name AND d.next_attempt_at = {never} AND d.aggregate_type IN (:fifo_types...)) b
 WHERE b.waiting > 0
@@ -98,18 +98,18 @@ target = :target AND aggregate_type = :aggregate_type AND aggregate_id = :aggreg
 
 -- fragment: is_conflict
 -- The compare-and-set of every decision: two operators, or an operator and a retry, never both decide.
-status = 'failed' AND error_kind = :kind
+status = {failed} AND error_kind = :kind
 
 -- name: retry_conflict
 -- The conflicting deliveries are pending again; of several the newest will win, as always.
 UPDATE sync_delivery
-SET status = 'pending', attempts = 0, next_attempt_at = {now}, finished_at = NULL
+SET status = {to_retry}, attempts = 0, next_attempt_at = {now}, finished_at = NULL
 WHERE {aggregate_at_target} AND {is_conflict};
 
 -- name: keep_remote
 -- The conflicting deliveries are finished: what the target holds stays.
 UPDATE sync_delivery
-SET status = 'superseded', next_attempt_at = NULL, finished_at = {now},
+SET status = {to_supersede}, next_attempt_at = NULL, finished_at = {now},
     error_message = 'resolved: what the target holds was kept'
 WHERE {aggregate_at_target} AND {is_conflict};
 

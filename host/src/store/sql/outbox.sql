@@ -20,7 +20,7 @@ FROM unnest(:rows) AS j(event_id, aggregate_type, aggregate_id, operation, paylo
 -- name: enqueue_for_target
 -- One pending delivery of each of these changes, for one target alone.
 INSERT INTO sync_delivery (target, outbox_id, aggregate_type, aggregate_id, status, next_attempt_at, created_at)
-SELECT :target, o.id, o.aggregate_type, o.aggregate_id, 'pending', {now}, {now}
+SELECT :target, o.id, o.aggregate_type, o.aggregate_id, {at_queue}, {now}, {now}
 FROM {batch(event_id text)} JOIN sync_outbox o ON o.event_id = j.event_id;
 
 -- name: mark_events_routed

@@ -5,8 +5,8 @@
 -- and old; the last column says whether it was made before the cutoff: the first that was not ends the
 -- purge.
 SELECT outbox_id,
-    CASE WHEN finished_at >= :cutoff THEN NULL WHEN status = 'done' THEN 1 WHEN status = 'superseded' THEN 2
-        WHEN status = 'dismissed' THEN 3 END,
+    CASE WHEN finished_at >= :cutoff THEN NULL WHEN status = {done} THEN 1 WHEN status = {superseded} THEN 2
+        WHEN status = {dismissed} THEN 3 END,
     CASE WHEN created_at < :cutoff THEN 1 ELSE 0 END
 FROM sync_delivery
 WHERE target = :target AND outbox_id > :after
@@ -82,4 +82,4 @@ UPDATE sync_delivery {force_index(sync_delivery_due)}
 SET next_attempt_at = {now}
 WHERE target = :target
     AND next_attempt_at > {now} + :ahead_ms AND next_attempt_at < {never}
-    AND status = 'pending';
+    AND status = {pending};

@@ -19,7 +19,7 @@ LIMIT :limit
 -- One pending delivery for each change and each route that takes its type, unless there is one or the change
 -- is in flight.
 INSERT INTO sync_delivery (target, outbox_id, aggregate_type, aggregate_id, status, next_attempt_at, created_at)
-SELECT j.target, o.id, o.aggregate_type, o.aggregate_id, 'pending', {now}, {now}
+SELECT j.target, o.id, o.aggregate_type, o.aggregate_id, {at_queue}, {now}, {now}
 FROM sync_outbox o
 JOIN {batch(target text, aggregate_type text)} ON j.aggregate_type = o.aggregate_type
 WHERE {key_in_ids(o.id)}
@@ -43,7 +43,7 @@ WHERE {key_in_ids(id)}
 INSERT INTO sync_delivery
     (target, outbox_id, aggregate_type, aggregate_id, status, next_attempt_at, error_kind, error_message,
     created_at, finished_at)
-SELECT j.target, j.outbox_id, j.aggregate_type, j.aggregate_id, 'failed', {never}, j.error_kind, j.error_message,
+SELECT j.target, j.outbox_id, j.aggregate_type, j.aggregate_id, {at_refuse}, {never}, j.error_kind, j.error_message,
     {now}, {now}
 FROM {refused}
 WHERE (SELECT COUNT(*) FROM sync_delivery d WHERE d.target = j.target AND d.outbox_id = j.outbox_id) = 0;
@@ -51,15 +51,15 @@ WHERE (SELECT COUNT(*) FROM sync_delivery d WHERE d.target = j.target AND d.outb
 -- name: fail_refused
 -- Fails claimed deliveries whose change cannot be read.
 UPDATE sync_delivery AS t {force_index(PRIMARY)}
-SET status = 'failed',
+SET status = {to_give_up},
     attempts = 0,
-    lease_epoch = NULL,
+    lease_id = NULL,
     error_kind = j.error_kind,
     error_message = j.error_message,
     next_attempt_at = {never},
     finished_at = {now}
 FROM {locate_by_ctid(sync_delivery, {refused}, {delivery_key})}
-WHERE {by_ctid({delivery_key})} AND t.lease_epoch = :lease_id AND t.status = 'processing';
+WHERE {by_ctid({delivery_key})} AND t.lease_id = :lease_id AND t.status = {from_give_up};
 
 -- name: nearly_routed
 -- The newest change that has a delivery: nearly everything before it is routed. Whoever counts from the

@@ -14,43 +14,43 @@ SET attempts = j.attempts,
     error_message = j.error_message,
     finished_at = CASE WHEN j.is_final = 1 THEN {now} ELSE NULL END
 FROM {locate_by_ctid(sync_delivery, {settlements}, {delivery_key})}
-WHERE {by_ctid({delivery_key})} AND t.lease_epoch = :lease_id AND t.status = 'processing';
+WHERE {by_ctid({delivery_key})} AND t.lease_id = :lease_id AND t.status = {processing};
 
 -- name: insert_done
 -- The deliveries of directly dispatched changes that are done.
 INSERT INTO sync_delivery (target, outbox_id, aggregate_type, aggregate_id, status, attempts, created_at, finished_at)
-SELECT :target, o.id, o.aggregate_type, o.aggregate_id, 'done', :attempts, COALESCE(o.routed_at, {now}), {now}
+SELECT :target, o.id, o.aggregate_type, o.aggregate_id, {to_confirm}, :attempts, COALESCE(o.routed_at, {now}), {now}
 FROM sync_outbox o
 WHERE {key_in_ids(o.id)};
 
 -- name: insert_processing
 -- The deliveries of directly dispatched changes, as a claim would have left them.
-INSERT INTO sync_delivery (target, outbox_id, aggregate_type, aggregate_id, status, lease_epoch, created_at)
-SELECT :target, o.id, o.aggregate_type, o.aggregate_id, 'processing', :lease_id, COALESCE(o.routed_at, {now})
+INSERT INTO sync_delivery (target, outbox_id, aggregate_type, aggregate_id, status, lease_id, created_at)
+SELECT :target, o.id, o.aggregate_type, o.aggregate_id, {at_dispatch}, :lease_id, COALESCE(o.routed_at, {now})
 FROM sync_outbox o
 WHERE {key_in_ids(o.id)};
 
 -- name: mark_done
 -- Plain success with the same attempt count: by far the most common outcome.
 UPDATE sync_delivery {force_index(PRIMARY)}
-SET status = 'done', attempts = :attempts, lease_epoch = NULL,
+SET status = {to_confirm}, attempts = :attempts, lease_id = NULL,
     error_kind = NULL, error_message = NULL, finished_at = {now}
-WHERE {deliveries_by_id} AND lease_epoch = :lease_id AND status = 'processing';
+WHERE {deliveries_by_id} AND lease_id = :lease_id AND status = {from_confirm};
 
 -- name: update_each
--- Every other outcome, delivery by delivery. What is queued again without a pause gets the place that its
+-- Every other outcome, delivery by delivery. `next_status` has decided each of them; all begin where a success does. What is queued again without a pause gets the place that its
 -- age gives it.
 UPDATE sync_delivery AS t {force_index(PRIMARY)}
 SET status = j.status,
     attempts = j.attempts,
-    lease_epoch = NULL,
+    lease_id = NULL,
     error_kind = j.error_kind,
     error_message = j.error_message,
-    next_attempt_at = CASE WHEN j.status = 'failed' THEN {never} WHEN j.is_final = 1 THEN NULL
+    next_attempt_at = CASE WHEN j.status = {failed} THEN {never} WHEN j.is_final = 1 THEN NULL
         WHEN j.pause_ms > 0 THEN {now} + j.pause_ms ELSE t.created_at END,
     finished_at = CASE WHEN j.is_final = 1 THEN {now} ELSE NULL END
 FROM {locate_by_ctid(sync_delivery, {settlements}, {delivery_key})}
-WHERE {by_ctid({delivery_key})} AND t.lease_epoch = :lease_id AND t.status = 'processing';
+WHERE {by_ctid({delivery_key})} AND t.lease_id = :lease_id AND t.status = {from_confirm};
 
 -- fragment: replace_link
 {on_conflict(target, aggregate_type, aggregate_id)} remote_id = {new(remote_id)},

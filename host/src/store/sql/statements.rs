@@ -126,6 +126,8 @@ statements! {
             error_message: Option<&'a str>,
             summary: Option<&'a str>,
         }
+        ReadBatchMax<'a> = read_batch_max { name: &'a str }
+        SetBatchMax<'a> = set_batch_max { name: &'a str, batch_max: Option<i64> }
         RequestProbe<'a> = request_probe { name: &'a str }
         SetPaused<'a> = set_paused { name: &'a str, paused: bool }
         PutHost<'a> = put_host { id: &'a str, version: &'a str, targets: &'a str }

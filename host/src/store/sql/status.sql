@@ -13,7 +13,7 @@ VALUES (:target, :shard, :made, :done, :superseded, :dismissed)
 -- How many deliveries of a target there are beyond those that were counted, with those in flight that have
 -- no row yet. It reads all of them.
 SELECT COUNT(*)
-    + (SELECT COUNT(*) FROM sync_work w WHERE w.target = :target
+    + (SELECT COUNT(*) FROM sync_in_flight w WHERE w.target = :target
         AND (SELECT COUNT(*) FROM sync_delivery s WHERE s.target = w.target AND s.outbox_id = w.outbox_id) = 0)
     - CAST((SELECT COALESCE(SUM(c.made), 0) FROM sync_count c WHERE c.target = :target) AS DECIMAL(20))
 FROM sync_delivery d
@@ -70,7 +70,7 @@ FROM sync_delivery d
     l.remote_id)}
 WHERE d.target = :target
     AND d.outbox_id > (SELECT COALESCE(MAX(n.outbox_id), 0) FROM sync_delivery n WHERE n.target = :target) - :window
-    AND d.status <> 'superseded'
+    AND d.status <> {superseded}
 ORDER BY d.outbox_id DESC
 LIMIT :limit;
 

@@ -44,6 +44,13 @@ SET state = :state,
     updated_at = {now}
 WHERE name = :name;
 
+-- name: read_batch_max
+SELECT batch_max FROM sync_target WHERE name = :name;
+
+-- name: set_batch_max
+-- How large a batch of a target may be, as far as answers came; NULL where none was missing.
+UPDATE sync_target SET batch_max = :batch_max WHERE name = :name;
+
 -- name: request_probe
 UPDATE sync_target SET probe_requests = probe_requests + 1 WHERE name = :name;
 

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use super::{CONSTANTS, Names, Now};
 use crate::database::Dialect;
+use crate::domain::delivery::{Entry, Event, Status, Transition};
 
 /// A fragment that expands to itself would never end.
 const DEPTH_MAX: usize = 16;
@@ -24,6 +25,29 @@ pub(super) struct Library<'a> {
     statements: BTreeMap<&'a str, String>,
 }
 
+/// The fragments of statuses: `{pending}` and its siblings; `{from_claim}` and `{to_claim}` for each event; `{at_queue}` for
+/// each way in which a delivery begins. `domain::delivery` decides what they are.
+pub(super) fn statuses() -> Vec<(String, String)> {
+    let quoted = |status: &Status| format!("'{}'", status.as_str());
+    let mut all: Vec<_> = Status::ALL.iter().map(|status| (status.as_str().to_owned(), quoted(status))).collect();
+    for event in Event::ALL {
+        let Transition { from, to } = Transition::of(event);
+        let name = snake_case(&format!("{event:?}"));
+        all.push((format!("from_{name}"), from.iter().map(quoted).collect::<Vec<_>>().join(", ")));
+        all.push((format!("to_{name}"), quoted(&to)));
+    }
+    all.extend(Entry::ALL.map(|entry| (format!("at_{}", snake_case(&format!("{entry:?}"))), quoted(&entry.status()))));
+    all
+}
+
+fn snake_case(name: &str) -> String {
+    let word = |(index, character): (usize, char)| match character {
+        upper if upper.is_ascii_uppercase() && index > 0 => format!("_{}", upper.to_ascii_lowercase()),
+        other => other.to_ascii_lowercase().to_string(),
+    };
+    name.chars().enumerate().map(word).collect()
+}
+
 impl<'a> Library<'a> {
     pub(super) fn read(
         dialect: Dialect,
@@ -34,6 +58,9 @@ impl<'a> Library<'a> {
         let mut library = Self { dialect, fragments: BTreeMap::new(), statements: BTreeMap::new() };
         for (name, number) in CONSTANTS {
             library.define(name, Vec::new(), number.to_string())?;
+        }
+        for (name, text) in statuses() {
+            library.define(&name, Vec::new(), text)?;
         }
         let now = if names.now == Now::Database { dialect.now_ms() } else { ":now" };
         library.define("now", Vec::new(), now.to_owned())?;

@@ -1,5 +1,6 @@
 //! What each database is sent, as files that a reviewer reads, and the rules of templates.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use expect_test::expect_file;
@@ -9,6 +10,7 @@ use super::render::Rendered;
 use super::template::Library;
 use super::{ALL, Declared, FRAGMENTS, Names, Now, Statements, TEMPLATES};
 use crate::database::{Dialect, Value};
+use crate::domain::delivery::{Event, Status, Transition, next_status};
 use crate::domain::patient::PatientDraft;
 
 const NAMES: Names<'static> = Names { collation: "", users_table: "users", now: Now::Database };
@@ -49,6 +51,55 @@ fn every_template_renders_for_every_database_and_clock() {
     for (dialect, collation) in DATABASES {
         for now in [Now::Database, Now::Parameter] {
             Statements::render(dialect, &Names { collation, now, ..NAMES }).expect("the templates render");
+        }
+    }
+}
+
+/// The statuses between quotes in this text.
+fn statuses_in(text: &str) -> Vec<Status> {
+    text.split('\'').skip(1).step_by(2).filter_map(Status::from_word).collect()
+}
+
+/// Whichever way a template is written, what the database gets moves deliveries as `next_status` does.
+#[test]
+fn every_statement_moves_deliveries_as_next_status_does() {
+    let statements = Statements::render(Dialect::Sqlite, &NAMES).expect("the templates render");
+    let mut moves = BTreeSet::new();
+    for (declared, rendered) in ALL.iter().zip(&statements.rendered) {
+        for (_, text) in rendered.examples() {
+            let is_update = text.starts_with("UPDATE sync_delivery");
+            let Some((_, set)) = text.split_once("SET status = ").filter(|_| is_update) else { continue };
+            let (to, rest) = set.split_once(['\n', ',']).expect("more columns");
+            let (_, guard) = rest.rsplit_once("status ").expect("a guard");
+            let (from, to) = (statuses_in(guard), statuses_in(to));
+            assert!(!from.is_empty(), "`{}` moves without a compare-and-set", declared.name);
+            // `update_each` takes what `next_status` has decided.
+            let by_row = declared.name == "update_each";
+            assert_eq!(to.is_empty(), by_row, "{}", declared.name);
+            let decided = [Event::Confirm, Event::Defer, Event::GiveUp].map(|event| Transition::of(event).to);
+            for (from, to) in from.iter().flat_map(|from| {
+                let to = if by_row { decided.to_vec() } else { to.clone() };
+                to.into_iter().map(|to| (*from, to))
+            }) {
+                let is_allowed = Event::ALL.iter().any(|event| next_status(from, *event) == Some(to));
+                assert!(is_allowed, "`{}` moves from {from} to {to}", declared.name);
+                moves.insert((from, to));
+            }
+        }
+    }
+    let of = |event| {
+        let Transition { from, to } = Transition::of(event);
+        from.into_iter().map(move |from| (from, to))
+    };
+    let expected: BTreeSet<_> = Event::ALL.into_iter().flat_map(of).collect();
+    assert_eq!(moves, expected, "every move is made by a statement");
+}
+
+#[test]
+fn no_template_writes_a_status_by_itself() {
+    for source in FRAGMENTS.iter().chain(TEMPLATES) {
+        for line in source.lines().filter(|line| !line.trim_start().starts_with("--")) {
+            assert!(statuses_in(line).is_empty(), "{line}");
         }
     }
 }

@@ -33,15 +33,15 @@ const TABLES: [(&str, &[&str]); 8] = [
             "status",
             "attempts",
             "next_attempt_at",
-            "@lease_epoch",
+            "@lease_id",
             "error_kind",
             "error_message",
             "created_at",
             "finished_at",
         ],
     ),
-    ("sync_work", &["#outbox_id", "target", "aggregate_type", "aggregate_id", "@epoch"]),
-    ("sync_lease", &["@epoch", "target", "owner", "acquired_at", "lease_until"]),
+    ("sync_in_flight", &["#outbox_id", "target", "aggregate_type", "aggregate_id", "@lease_id"]),
+    ("sync_lease", &["@lease_id", "target", "owner", "acquired_at", "lease_until"]),
     (
         "sync_link",
         &[

@@ -198,13 +198,12 @@ impl<'a> Parser<'a> {
     }
 
     fn size(&mut self) -> Verdict<u16> {
-        match self.peek() {
-            Token::Number(digits) if digits.parse::<u16>().is_ok() => {
-                let size = digits.parse().expect("invariant: it was just parsed");
-                self.skip();
-                Ok(size)
-            }
-            _ => self.unexpected("a type's size"),
-        }
+        let size = match self.peek() {
+            Token::Number(digits) => digits.parse::<u16>().ok(),
+            _ => None,
+        };
+        let Some(size) = size else { return self.unexpected("a type's size") };
+        self.skip();
+        Ok(size)
     }
 }

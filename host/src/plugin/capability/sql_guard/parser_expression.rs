@@ -141,7 +141,9 @@ impl Parser<'_> {
             "CAST" if calls => return self.cast(),
             "INTERVAL" => return self.interval(),
             "DATE" | "TIME" | "TIMESTAMP" if matches!(self.peek_at(1), Token::Text(_)) => {
-                let kind = self.accept_one_of(&["DATE", "TIMESTAMP", "TIME"]).expect("invariant: it is one of these");
+                let Some(kind) = self.accept_one_of(&["DATE", "TIMESTAMP", "TIME"]) else {
+                    return self.unexpected("a type of time");
+                };
                 return Ok(Piece::Typed(kind, self.text()?));
             }
             _ => {}

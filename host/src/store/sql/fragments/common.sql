@@ -4,19 +4,19 @@
 -- How many deliveries of this row's aggregate are in flight at the target: 0 or 1. A count, not NOT EXISTS:
 -- PostgreSQL turns that into a join over everything that is queued, while a count is one lookup of the key
 -- for each row, and stops with the limit.
-(SELECT COUNT(*) FROM sync_work w
+(SELECT COUNT(*) FROM sync_in_flight w
  WHERE w.target = {target} AND w.aggregate_type = {row}.aggregate_type AND w.aggregate_id = {row}.aggregate_id)
 
 -- fragment: change_in_flight_count(target, change)
 -- How many times this very row of sync_outbox is in flight at the target: 0 or 1.
-(SELECT COUNT(*) FROM sync_work w
+(SELECT COUNT(*) FROM sync_in_flight w
  WHERE w.target = {target} AND w.aggregate_type = {change}.aggregate_type
    AND w.aggregate_id = {change}.aggregate_id AND w.outbox_id = {change}.id)
 
 -- fragment: in_flight_at(target)
 -- How many deliveries are in flight at the target. They are found by their leases, which are few: a search
 -- by the target alone would read the dead entries of all that was in flight lately.
-(SELECT COUNT(*) FROM sync_lease l JOIN sync_work w {force_index(sync_work_epoch)} ON w.epoch = l.epoch
+(SELECT COUNT(*) FROM sync_lease l JOIN sync_in_flight w {force_index(sync_in_flight_lease)} ON w.lease_id = l.lease_id
  WHERE l.target = {target} AND w.target = {target})
 
 -- fragment: confirmed_id(target, row)
@@ -78,7 +78,9 @@ excluded.{column}
 
 -- fragment: change_columns
 -- What `readable::delivery` reads, in its order: the change and its link.
-o.id, o.aggregate_type, o.aggregate_id, o.operation, o.event_id, o.payload, o.created_at,
+o.id, o.aggregate_type, o.aggregate_id, o.operation, o.event_id,
+-- A payload of more than 1 MiB is not read; its length is.
+CASE WHEN {byte_length(o.payload)} <= 1048576 THEN o.payload END, {byte_length(o.payload)}, o.created_at,
 l.remote_id, l.remote_version, l.fingerprint, l.delivered_outbox_id
 
 -- fragment: created_at

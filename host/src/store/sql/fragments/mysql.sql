@@ -45,7 +45,10 @@ CAST({text} AS SIGNED)
 
 -- fragment: and_free_padding (mysql)
 -- The id of OpenEMR takes the room that was kept for it, so that the row keeps its length (docs/store.md).
-, room_for_id = NULL
+, id_padding = NULL
 
 -- fragment: payload_type (mysql)
 NULL
+
+-- fragment: byte_length(text) (mysql)
+LENGTH({text})

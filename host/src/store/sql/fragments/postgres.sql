@@ -101,3 +101,7 @@ CAST({text} AS BIGINT)
 
 -- fragment: payload_type (postgres)
 NULL
+
+-- fragment: byte_length(text) (postgres)
+-- Without reading the text.
+octet_length({text})

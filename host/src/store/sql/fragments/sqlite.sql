@@ -37,3 +37,7 @@ CAST({text} AS BIGINT)
 -- fragment: payload_type (sqlite)
 -- The type of a payload that is not text: SQLite stores a value of any type in any column.
 CASE typeof(o.payload) WHEN 'text' THEN NULL ELSE typeof(o.payload) END
+
+-- fragment: byte_length(text) (sqlite)
+-- Without reading the text.
+octet_length({text})

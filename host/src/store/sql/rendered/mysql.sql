@@ -15,7 +15,7 @@ WHERE d.target = ?
     AND d.status = 'pending'
     AND d.next_attempt_at >= ?
     AND d.next_attempt_at <= CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS SIGNED)
-    AND (SELECT COUNT(*) FROM sync_work w
+    AND (SELECT COUNT(*) FROM sync_in_flight w
          WHERE w.target = d.target AND w.aggregate_type = d.aggregate_type AND w.aggregate_id = d.aggregate_id) = 0
     AND (d.aggregate_type NOT IN (?, ?) OR NOT EXISTS (SELECT 1
         FROM sync_delivery e FORCE INDEX (sync_delivery_aggregate)
@@ -40,7 +40,7 @@ WHERE d.target = ?
     AND d.status = 'pending'
     AND d.next_attempt_at >= ?
     AND d.next_attempt_at <= CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS SIGNED)
-    AND (SELECT COUNT(*) FROM sync_work w
+    AND (SELECT COUNT(*) FROM sync_in_flight w
          WHERE w.target = d.target AND w.aggregate_type = d.aggregate_type AND w.aggregate_id = d.aggregate_id) = 0
 ORDER BY d.next_attempt_at, d.outbox_id
 LIMIT ?
@@ -57,17 +57,18 @@ SET t.status = 'superseded',
 
 -- mark_processing
 UPDATE sync_delivery FORCE INDEX (PRIMARY)
-SET status = 'processing', next_attempt_at = NULL, lease_epoch = ?
+SET status = 'processing', next_attempt_at = NULL, lease_id = ?
 WHERE target = ? AND outbox_id IN (?, ?) AND status = 'pending';
 
 -- begin_in_flight
-INSERT INTO sync_work (target, aggregate_type, aggregate_id, outbox_id, epoch)
+INSERT INTO sync_in_flight (target, aggregate_type, aggregate_id, outbox_id, lease_id)
 SELECT target, aggregate_type, aggregate_id, outbox_id, ?
 FROM sync_delivery FORCE INDEX (PRIMARY)
 WHERE target = ? AND outbox_id IN (?, ?);
 
 -- read_batch
-SELECT o.id, o.aggregate_type, o.aggregate_id, o.operation, o.event_id, o.payload, o.created_at,
+SELECT o.id, o.aggregate_type, o.aggregate_id, o.operation, o.event_id,
+    CASE WHEN LENGTH(o.payload) <= 1048576 THEN o.payload END, LENGTH(o.payload), o.created_at,
     l.remote_id, l.remote_version, l.fingerprint, l.delivered_outbox_id
 FROM sync_outbox o
 LEFT JOIN sync_link l ON l.target = ? AND l.aggregate_type = o.aggregate_type AND l.aggregate_id = o.aggregate_id
@@ -79,14 +80,14 @@ SELECT o.id, o.aggregate_type, o.aggregate_id,
          WHERE s.target = ? AND s.aggregate_type = o.aggregate_type AND s.aggregate_id = o.aggregate_id),
     (SELECT l.delivered_outbox_id FROM sync_link l
          WHERE l.target = ? AND l.aggregate_type = o.aggregate_type AND l.aggregate_id = o.aggregate_id),
-    (SELECT COUNT(*) FROM sync_work w
+    (SELECT COUNT(*) FROM sync_in_flight w
          WHERE w.target = ? AND w.aggregate_type = o.aggregate_type AND w.aggregate_id = o.aggregate_id)
 FROM sync_outbox o
 WHERE o.id IN (?, ?)
 ORDER BY o.id;
 
 -- begin_in_flight_direct
-INSERT INTO sync_work (target, aggregate_type, aggregate_id, outbox_id, epoch)
+INSERT INTO sync_in_flight (target, aggregate_type, aggregate_id, outbox_id, lease_id)
 SELECT ?, o.aggregate_type, o.aggregate_id, o.id, ?
 FROM sync_outbox o
 WHERE o.id IN (?, ?);
@@ -98,48 +99,48 @@ VALUES (?, ?, CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS SIGNED), CAST(UNIX_TIMESTAMP
 -- renew_lease
 UPDATE sync_lease
 SET lease_until = CASE WHEN lease_until > CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS SIGNED) + ? THEN lease_until ELSE CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS SIGNED) + ? END
-WHERE epoch = ? AND owner = ?;
+WHERE lease_id = ? AND owner = ?;
 
 -- hold_lease
-UPDATE sync_lease SET lease_until = lease_until WHERE epoch = ? AND owner = ?;
+UPDATE sync_lease SET lease_until = lease_until WHERE lease_id = ? AND owner = ?;
 
 -- end_lease
-DELETE FROM sync_lease WHERE epoch = ? AND owner = ?;
+DELETE FROM sync_lease WHERE lease_id = ? AND owner = ?;
 
 -- expired_leases
-SELECT target, owner, epoch FROM sync_lease WHERE lease_until < CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS SIGNED);
+SELECT target, owner, lease_id FROM sync_lease WHERE lease_until < CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS SIGNED);
 
 -- end_expired_lease
-DELETE FROM sync_lease WHERE epoch = ? AND owner = ? AND lease_until < CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS SIGNED);
+DELETE FROM sync_lease WHERE lease_id = ? AND owner = ? AND lease_until < CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS SIGNED);
 
 -- end_in_flight
-DELETE w FROM sync_work AS w FORCE INDEX (sync_work_epoch) WHERE w.epoch = ? AND w.target = ?;
+DELETE w FROM sync_in_flight AS w FORCE INDEX (sync_in_flight_lease) WHERE w.lease_id = ? AND w.target = ?;
 
 -- end_in_flight_of
-DELETE w FROM sync_work AS w FORCE INDEX (sync_work_epoch)
-WHERE w.epoch = ? AND w.target = ? AND w.outbox_id IN (?, ?);
+DELETE w FROM sync_in_flight AS w FORCE INDEX (sync_in_flight_lease)
+WHERE w.lease_id = ? AND w.target = ? AND w.outbox_id IN (?, ?);
 
 -- enqueue_direct_in_flight
 INSERT INTO sync_delivery (target, outbox_id, aggregate_type, aggregate_id, status, next_attempt_at, created_at)
 SELECT w.target, w.outbox_id, w.aggregate_type, w.aggregate_id, 'pending',
     COALESCE(o.routed_at, CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS SIGNED)), COALESCE(o.routed_at, CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS SIGNED))
-FROM sync_work w FORCE INDEX (sync_work_epoch)
+FROM sync_in_flight w FORCE INDEX (sync_in_flight_lease)
 LEFT JOIN sync_outbox o ON o.id = w.outbox_id
-WHERE w.epoch = ? AND w.target = ?
+WHERE w.lease_id = ? AND w.target = ?
     AND (SELECT COUNT(*) FROM sync_delivery d WHERE d.target = w.target AND d.outbox_id = w.outbox_id) = 0;
 
 -- requeue_in_flight
-UPDATE (SELECT w.outbox_id FROM sync_work w FORCE INDEX (sync_work_epoch) WHERE w.epoch = ? AND w.target = ?) AS j
+UPDATE (SELECT w.outbox_id FROM sync_in_flight w FORCE INDEX (sync_in_flight_lease) WHERE w.lease_id = ? AND w.target = ?) AS j
 STRAIGHT_JOIN sync_delivery AS t FORCE INDEX (PRIMARY)
-   ON t.target = ? AND t.outbox_id = j.outbox_id AND t.lease_epoch = ? AND t.status = 'processing'
+   ON t.target = ? AND t.outbox_id = j.outbox_id AND t.lease_id = ? AND t.status = 'processing'
 SET t.status = CASE WHEN t.finished_at IS NULL THEN 'pending' ELSE 'failed' END,
     t.next_attempt_at = CASE WHEN t.finished_at IS NULL THEN t.created_at ELSE 9223372036854775807 END,
-    t.lease_epoch = NULL;
+    t.lease_id = NULL;
 
 -- note_in_doubt
 UPDATE JSON_TABLE(?, '$[*]' COLUMNS(outbox_id BIGINT PATH '$.outbox_id', status VARCHAR(1024) CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin PATH '$.status', attempts BIGINT PATH '$.attempts', pause_ms BIGINT PATH '$.pause_ms', is_final BIGINT PATH '$.is_final', error_kind VARCHAR(1024) CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin PATH '$.error_kind', error_message VARCHAR(1024) CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin PATH '$.error_message')) AS j
 STRAIGHT_JOIN sync_delivery AS t FORCE INDEX (PRIMARY)
-   ON t.target = ? AND t.outbox_id = j.outbox_id AND t.lease_epoch = ? AND t.status = 'processing'
+   ON t.target = ? AND t.outbox_id = j.outbox_id AND t.lease_id = ? AND t.status = 'processing'
 SET t.attempts = j.attempts,
     t.error_kind = j.error_kind,
     t.error_message = j.error_message,
@@ -152,24 +153,24 @@ FROM sync_outbox o
 WHERE o.id IN (?, ?);
 
 -- insert_processing
-INSERT INTO sync_delivery (target, outbox_id, aggregate_type, aggregate_id, status, lease_epoch, created_at)
+INSERT INTO sync_delivery (target, outbox_id, aggregate_type, aggregate_id, status, lease_id, created_at)
 SELECT ?, o.id, o.aggregate_type, o.aggregate_id, 'processing', ?, COALESCE(o.routed_at, CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS SIGNED))
 FROM sync_outbox o
 WHERE o.id IN (?, ?);
 
 -- mark_done
 UPDATE sync_delivery FORCE INDEX (PRIMARY)
-SET status = 'done', attempts = ?, lease_epoch = NULL,
+SET status = 'done', attempts = ?, lease_id = NULL,
     error_kind = NULL, error_message = NULL, finished_at = CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS SIGNED)
-WHERE target = ? AND outbox_id IN (?, ?) AND lease_epoch = ? AND status = 'processing';
+WHERE target = ? AND outbox_id IN (?, ?) AND lease_id = ? AND status = 'processing';
 
 -- update_each
 UPDATE JSON_TABLE(?, '$[*]' COLUMNS(outbox_id BIGINT PATH '$.outbox_id', status VARCHAR(1024) CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin PATH '$.status', attempts BIGINT PATH '$.attempts', pause_ms BIGINT PATH '$.pause_ms', is_final BIGINT PATH '$.is_final', error_kind VARCHAR(1024) CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin PATH '$.error_kind', error_message VARCHAR(1024) CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin PATH '$.error_message')) AS j
 STRAIGHT_JOIN sync_delivery AS t FORCE INDEX (PRIMARY)
-   ON t.target = ? AND t.outbox_id = j.outbox_id AND t.lease_epoch = ? AND t.status = 'processing'
+   ON t.target = ? AND t.outbox_id = j.outbox_id AND t.lease_id = ? AND t.status = 'processing'
 SET t.status = j.status,
     t.attempts = j.attempts,
-    t.lease_epoch = NULL,
+    t.lease_id = NULL,
     t.error_kind = j.error_kind,
     t.error_message = j.error_message,
     t.next_attempt_at = CASE WHEN j.status = 'failed' THEN 9223372036854775807 WHEN j.is_final = 1 THEN NULL
@@ -189,7 +190,7 @@ UPDATE JSON_TABLE(?, '$[*]' COLUMNS(patient_id VARCHAR(1024) CHARACTER SET utf8m
 STRAIGHT_JOIN patient_cache AS t FORCE INDEX (PRIMARY)
    ON t.patient_id = j.patient_id AND (t.openemr_patient_id IS NULL OR t.openemr_patient_id <> CAST(j.remote_id AS SIGNED))
 SET t.openemr_patient_id = CAST(j.remote_id AS SIGNED),
-    t.room_for_id = NULL;
+    t.id_padding = NULL;
 
 -- write_back_fhir_id
 UPDATE JSON_TABLE(?, '$[*]' COLUMNS(patient_id VARCHAR(1024) CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin PATH '$.patient_id', remote_id VARCHAR(1024) CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin PATH '$.remote_id')) AS j
@@ -215,7 +216,7 @@ FROM sync_outbox o
 JOIN JSON_TABLE(?, '$[*]' COLUMNS(target VARCHAR(1024) CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin PATH '$.target', aggregate_type VARCHAR(1024) CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin PATH '$.aggregate_type')) AS j ON j.aggregate_type = o.aggregate_type
 WHERE o.id IN (?, ?)
     AND (SELECT COUNT(*) FROM sync_delivery d WHERE d.target = j.target AND d.outbox_id = o.id) = 0
-    AND (SELECT COUNT(*) FROM sync_work w
+    AND (SELECT COUNT(*) FROM sync_in_flight w
          WHERE w.target = j.target AND w.aggregate_type = o.aggregate_type
            AND w.aggregate_id = o.aggregate_id AND w.outbox_id = o.id) = 0;
 
@@ -244,10 +245,10 @@ WHERE (SELECT COUNT(*) FROM sync_delivery d WHERE d.target = j.target AND d.outb
 -- fail_refused
 UPDATE JSON_TABLE(?, '$[*]' COLUMNS(target VARCHAR(1024) CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin PATH '$.target', outbox_id BIGINT PATH '$.outbox_id', aggregate_type VARCHAR(1024) CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin PATH '$.aggregate_type', aggregate_id VARCHAR(1024) CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin PATH '$.aggregate_id', error_kind VARCHAR(1024) CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin PATH '$.error_kind', error_message VARCHAR(1024) CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin PATH '$.error_message')) AS j
 STRAIGHT_JOIN sync_delivery AS t FORCE INDEX (PRIMARY)
-   ON t.target = ? AND t.outbox_id = j.outbox_id AND t.lease_epoch = ? AND t.status = 'processing'
+   ON t.target = ? AND t.outbox_id = j.outbox_id AND t.lease_id = ? AND t.status = 'processing'
 SET t.status = 'failed',
     t.attempts = 0,
-    t.lease_epoch = NULL,
+    t.lease_id = NULL,
     t.error_kind = j.error_kind,
     t.error_message = j.error_message,
     t.next_attempt_at = 9223372036854775807,
@@ -402,6 +403,12 @@ SET state = ?,
     updated_at = CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS SIGNED)
 WHERE name = ?;
 
+-- read_batch_max
+SELECT batch_max FROM sync_target WHERE name = ?;
+
+-- set_batch_max
+UPDATE sync_target SET batch_max = ? WHERE name = ?;
+
 -- request_probe
 UPDATE sync_target SET probe_requests = probe_requests + 1 WHERE name = ?;
 
@@ -435,7 +442,7 @@ ON DUPLICATE KEY UPDATE made = sync_count.made + VALUES(made), done = sync_count
 
 -- uncounted
 SELECT COUNT(*)
-    + (SELECT COUNT(*) FROM sync_work w WHERE w.target = ?
+    + (SELECT COUNT(*) FROM sync_in_flight w WHERE w.target = ?
         AND (SELECT COUNT(*) FROM sync_delivery s WHERE s.target = w.target AND s.outbox_id = w.outbox_id) = 0)
     - CAST((SELECT COALESCE(SUM(c.made), 0) FROM sync_count c WHERE c.target = ?) AS DECIMAL(20))
 FROM sync_delivery d
@@ -443,7 +450,7 @@ WHERE d.target = ?;
 
 -- read_counts
 SELECT c.target, c.made, c.done, c.superseded, c.dismissed,
-    (SELECT COUNT(*) FROM sync_lease l JOIN sync_work w FORCE INDEX (sync_work_epoch) ON w.epoch = l.epoch
+    (SELECT COUNT(*) FROM sync_lease l JOIN sync_in_flight w FORCE INDEX (sync_in_flight_lease) ON w.lease_id = l.lease_id
          WHERE l.target = c.target AND w.target = c.target),
     (SELECT COUNT(*) FROM sync_delivery d FORCE INDEX (sync_delivery_due)
         WHERE d.target = c.target AND d.next_attempt_at = ?)
@@ -452,7 +459,7 @@ FROM (SELECT target, CAST(SUM(made) AS DECIMAL(20)) AS made, CAST(SUM(done) AS D
     FROM sync_count GROUP BY target) c;
 
 -- count_open
-SELECT COUNT(*) + (SELECT COUNT(*) FROM sync_lease l JOIN sync_work w FORCE INDEX (sync_work_epoch) ON w.epoch = l.epoch
+SELECT COUNT(*) + (SELECT COUNT(*) FROM sync_lease l JOIN sync_in_flight w FORCE INDEX (sync_in_flight_lease) ON w.lease_id = l.lease_id
      WHERE l.target = ? AND w.target = ?)
 FROM sync_delivery d FORCE INDEX (sync_delivery_due)
 WHERE d.target = ? AND d.next_attempt_at < 9223372036854775807;
@@ -463,7 +470,7 @@ SELECT name FROM sync_target WHERE enabled = 1;
 -- has_due
 SELECT CASE WHEN EXISTS (SELECT 1 FROM sync_delivery d FORCE INDEX (sync_delivery_due)
         WHERE d.target = ? AND d.next_attempt_at <= CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS SIGNED))
-    OR (SELECT COUNT(*) FROM sync_lease l JOIN sync_work w FORCE INDEX (sync_work_epoch) ON w.epoch = l.epoch
+    OR (SELECT COUNT(*) FROM sync_lease l JOIN sync_in_flight w FORCE INDEX (sync_in_flight_lease) ON w.lease_id = l.lease_id
          WHERE l.target = ? AND w.target = ?) > 0 THEN 1 ELSE 0 END;
 
 -- target_status
@@ -583,7 +590,7 @@ SELECT 1 FROM sync_delivery d FORCE INDEX (sync_delivery_aggregate)
 WHERE d.aggregate_id = ? AND d.aggregate_type = 'patient' LIMIT 1;
 
 -- knows_patient_in_flight
-SELECT 1 FROM sync_work WHERE aggregate_id = ? AND aggregate_type = 'patient' LIMIT 1;
+SELECT 1 FROM sync_in_flight WHERE aggregate_id = ? AND aggregate_type = 'patient' LIMIT 1;
 
 -- blocked_keys
 SELECT *
@@ -677,7 +684,7 @@ SELECT o.id,
     CASE WHEN o.routed_at < ?
         AND (SELECT COUNT(*) FROM sync_target t
             WHERE (SELECT COUNT(*) FROM sync_delivery d WHERE d.target = t.name AND d.outbox_id = o.id) > 0) = 0
-        AND (SELECT COUNT(*) FROM sync_target t WHERE (SELECT COUNT(*) FROM sync_work w
+        AND (SELECT COUNT(*) FROM sync_target t WHERE (SELECT COUNT(*) FROM sync_in_flight w
              WHERE w.target = t.name AND w.aggregate_type = o.aggregate_type
                AND w.aggregate_id = o.aggregate_id AND w.outbox_id = o.id) > 0) = 0
         THEN 1 ELSE 0 END,
@@ -741,11 +748,12 @@ LIMIT 1;
 SELECT MAX(id) FROM sync_outbox WHERE routed_at IS NULL AND aggregate_type = 'patient' AND aggregate_id = ?;
 
 -- in_flight_change
-SELECT outbox_id FROM sync_work
+SELECT outbox_id FROM sync_in_flight
 WHERE target = ? AND aggregate_type = 'patient' AND aggregate_id = ?;
 
 -- read_change
-SELECT o.id, o.aggregate_type, o.aggregate_id, o.operation, o.event_id, o.payload, o.created_at,
+SELECT o.id, o.aggregate_type, o.aggregate_id, o.operation, o.event_id,
+    CASE WHEN LENGTH(o.payload) <= 1048576 THEN o.payload END, LENGTH(o.payload), o.created_at,
     l.remote_id, l.remote_version, l.fingerprint, l.delivered_outbox_id
 FROM sync_outbox o
 LEFT JOIN sync_link l ON l.target = ? AND l.aggregate_type = o.aggregate_type AND l.aggregate_id = o.aggregate_id
@@ -758,7 +766,7 @@ WHERE target = ? AND aggregate_type = 'patient' AND aggregate_id = ?;
 
 -- adapter_control
 SELECT t.paused, t.adapter_sha256, w.rejected_sha256, w.reload_requests, t.probe_requests
-FROM sync_target t LEFT JOIN sync_adapter_wish w ON w.target = t.name
+FROM sync_target t LEFT JOIN sync_adapter_control w ON w.target = t.name
 WHERE t.name = ?;
 
 -- is_active_adapter
@@ -790,11 +798,11 @@ ORDER BY id DESC
 LIMIT ?;
 
 -- reject_adapter
-INSERT INTO sync_adapter_wish (target, rejected_sha256) VALUES (?, ?)
+INSERT INTO sync_adapter_control (target, rejected_sha256) VALUES (?, ?)
 ON DUPLICATE KEY UPDATE rejected_sha256 = VALUES(rejected_sha256);
 
 -- request_reload
-UPDATE sync_adapter_wish SET reload_requests = reload_requests + 1 WHERE target = ?;
+UPDATE sync_adapter_control SET reload_requests = reload_requests + 1 WHERE target = ?;
 
 -- adapter_parts
 SELECT part, parts, bytes FROM sync_adapter_part WHERE sha256 = ? ORDER BY part;

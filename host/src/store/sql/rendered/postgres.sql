@@ -22,7 +22,7 @@ WHERE d.target = $1
     AND d.status = 'pending'
     AND d.next_attempt_at >= CAST($2 AS BIGINT)
     AND d.next_attempt_at <= CAST(EXTRACT(EPOCH FROM statement_timestamp()) * 1000 AS BIGINT)
-    AND (SELECT COUNT(*) FROM sync_work w
+    AND (SELECT COUNT(*) FROM sync_in_flight w
          WHERE w.target = d.target AND w.aggregate_type = d.aggregate_type AND w.aggregate_id = d.aggregate_id) = 0
     AND (d.aggregate_type NOT IN ($3, $4) OR NOT EXISTS (SELECT 1
         FROM sync_delivery e
@@ -54,7 +54,7 @@ WHERE d.target = $1
     AND d.status = 'pending'
     AND d.next_attempt_at >= CAST($2 AS BIGINT)
     AND d.next_attempt_at <= CAST(EXTRACT(EPOCH FROM statement_timestamp()) * 1000 AS BIGINT)
-    AND (SELECT COUNT(*) FROM sync_work w
+    AND (SELECT COUNT(*) FROM sync_in_flight w
          WHERE w.target = d.target AND w.aggregate_type = d.aggregate_type AND w.aggregate_id = d.aggregate_id) = 0
 ORDER BY d.next_attempt_at, d.outbox_id
 LIMIT CAST($3 AS BIGINT)
@@ -73,13 +73,13 @@ WHERE t.ctid = j.place;
 
 -- mark_processing
 UPDATE sync_delivery
-SET status = 'processing', next_attempt_at = NULL, lease_epoch = CAST($1 AS BIGINT)
+SET status = 'processing', next_attempt_at = NULL, lease_id = CAST($1 AS BIGINT)
 WHERE ctid = ANY(ARRAY(SELECT j.place FROM (SELECT t.place, j.* FROM (SELECT CAST(value AS BIGINT) AS id FROM jsonb_array_elements_text(CAST($2 AS JSONB))) AS j
          CROSS JOIN LATERAL (SELECT t.ctid AS place FROM sync_delivery AS t
             WHERE t.target = $3 AND t.outbox_id = j.id OFFSET 0) AS t) AS j)) AND status = 'pending';
 
 -- begin_in_flight
-INSERT INTO sync_work (target, aggregate_type, aggregate_id, outbox_id, epoch)
+INSERT INTO sync_in_flight (target, aggregate_type, aggregate_id, outbox_id, lease_id)
 SELECT target, aggregate_type, aggregate_id, outbox_id, CAST($1 AS BIGINT)
 FROM sync_delivery
 WHERE ctid = ANY(ARRAY(SELECT j.place FROM (SELECT t.place, j.* FROM (SELECT CAST(value AS BIGINT) AS id FROM jsonb_array_elements_text(CAST($2 AS JSONB))) AS j
@@ -87,7 +87,8 @@ WHERE ctid = ANY(ARRAY(SELECT j.place FROM (SELECT t.place, j.* FROM (SELECT CAS
             WHERE t.target = $3 AND t.outbox_id = j.id OFFSET 0) AS t) AS j));
 
 -- read_batch
-SELECT o.id, o.aggregate_type, o.aggregate_id, o.operation, o.event_id, o.payload, o.created_at,
+SELECT o.id, o.aggregate_type, o.aggregate_id, o.operation, o.event_id,
+    CASE WHEN octet_length(o.payload) <= 1048576 THEN o.payload END, octet_length(o.payload), o.created_at,
     l.remote_id, l.remote_version, l.fingerprint, l.delivered_outbox_id
 FROM sync_outbox o
 LEFT JOIN LATERAL (SELECT l.remote_id, l.remote_version, l.fingerprint, l.delivered_outbox_id FROM sync_link l
@@ -104,14 +105,14 @@ SELECT o.id, o.aggregate_type, o.aggregate_id,
             ORDER BY s.aggregate_id DESC, s.aggregate_type DESC, s.target DESC, s.outbox_id DESC LIMIT 1) s),
     (SELECT l.delivered_outbox_id FROM sync_link l
          WHERE l.target = $3 AND l.aggregate_type = o.aggregate_type AND l.aggregate_id = o.aggregate_id),
-    (SELECT COUNT(*) FROM sync_work w
+    (SELECT COUNT(*) FROM sync_in_flight w
          WHERE w.target = $4 AND w.aggregate_type = o.aggregate_type AND w.aggregate_id = o.aggregate_id)
 FROM sync_outbox o
 WHERE o.id = ANY(ARRAY(SELECT CAST(value AS BIGINT) FROM jsonb_array_elements_text(CAST($5 AS JSONB))))
 ORDER BY o.id;
 
 -- begin_in_flight_direct
-INSERT INTO sync_work (target, aggregate_type, aggregate_id, outbox_id, epoch)
+INSERT INTO sync_in_flight (target, aggregate_type, aggregate_id, outbox_id, lease_id)
 SELECT $1, o.aggregate_type, o.aggregate_id, o.id, CAST($2 AS BIGINT)
 FROM sync_outbox o
 WHERE o.id = ANY(ARRAY(SELECT CAST(value AS BIGINT) FROM jsonb_array_elements_text(CAST($3 AS JSONB))));
@@ -119,49 +120,49 @@ WHERE o.id = ANY(ARRAY(SELECT CAST(value AS BIGINT) FROM jsonb_array_elements_te
 -- begin_lease
 INSERT INTO sync_lease (target, owner, acquired_at, lease_until)
 VALUES ($1, $2, CAST(EXTRACT(EPOCH FROM statement_timestamp()) * 1000 AS BIGINT), CAST(EXTRACT(EPOCH FROM statement_timestamp()) * 1000 AS BIGINT) + CAST($3 AS BIGINT))
-RETURNING epoch;
+RETURNING lease_id;
 
 -- renew_lease
 UPDATE sync_lease
 SET lease_until = CASE WHEN lease_until > CAST(EXTRACT(EPOCH FROM statement_timestamp()) * 1000 AS BIGINT) + CAST($1 AS BIGINT) THEN lease_until ELSE CAST(EXTRACT(EPOCH FROM statement_timestamp()) * 1000 AS BIGINT) + CAST($2 AS BIGINT) END
-WHERE epoch = CAST($3 AS BIGINT) AND owner = $4;
+WHERE lease_id = CAST($3 AS BIGINT) AND owner = $4;
 
 -- hold_lease
-UPDATE sync_lease SET lease_until = lease_until WHERE epoch = CAST($1 AS BIGINT) AND owner = $2;
+UPDATE sync_lease SET lease_until = lease_until WHERE lease_id = CAST($1 AS BIGINT) AND owner = $2;
 
 -- end_lease
-DELETE FROM sync_lease WHERE epoch = CAST($1 AS BIGINT) AND owner = $2;
+DELETE FROM sync_lease WHERE lease_id = CAST($1 AS BIGINT) AND owner = $2;
 
 -- expired_leases
-SELECT target, owner, epoch FROM sync_lease WHERE lease_until < CAST(EXTRACT(EPOCH FROM statement_timestamp()) * 1000 AS BIGINT);
+SELECT target, owner, lease_id FROM sync_lease WHERE lease_until < CAST(EXTRACT(EPOCH FROM statement_timestamp()) * 1000 AS BIGINT);
 
 -- end_expired_lease
-DELETE FROM sync_lease WHERE epoch = CAST($1 AS BIGINT) AND owner = $2 AND lease_until < CAST(EXTRACT(EPOCH FROM statement_timestamp()) * 1000 AS BIGINT);
+DELETE FROM sync_lease WHERE lease_id = CAST($1 AS BIGINT) AND owner = $2 AND lease_until < CAST(EXTRACT(EPOCH FROM statement_timestamp()) * 1000 AS BIGINT);
 
 -- end_in_flight
-DELETE FROM sync_work WHERE epoch = CAST($1 AS BIGINT) AND target = $2;
+DELETE FROM sync_in_flight WHERE lease_id = CAST($1 AS BIGINT) AND target = $2;
 
 -- end_in_flight_of
-DELETE FROM sync_work WHERE epoch = CAST($1 AS BIGINT) AND target = $2 AND outbox_id = ANY(ARRAY(SELECT CAST(value AS BIGINT) FROM jsonb_array_elements_text(CAST($3 AS JSONB))));
+DELETE FROM sync_in_flight WHERE lease_id = CAST($1 AS BIGINT) AND target = $2 AND outbox_id = ANY(ARRAY(SELECT CAST(value AS BIGINT) FROM jsonb_array_elements_text(CAST($3 AS JSONB))));
 
 -- enqueue_direct_in_flight
 INSERT INTO sync_delivery (target, outbox_id, aggregate_type, aggregate_id, status, next_attempt_at, created_at)
 SELECT w.target, w.outbox_id, w.aggregate_type, w.aggregate_id, 'pending',
     COALESCE(o.routed_at, CAST(EXTRACT(EPOCH FROM statement_timestamp()) * 1000 AS BIGINT)), COALESCE(o.routed_at, CAST(EXTRACT(EPOCH FROM statement_timestamp()) * 1000 AS BIGINT))
-FROM sync_work w
+FROM sync_in_flight w
 LEFT JOIN sync_outbox o ON o.id = w.outbox_id
-WHERE w.epoch = CAST($1 AS BIGINT) AND w.target = $2
+WHERE w.lease_id = CAST($1 AS BIGINT) AND w.target = $2
     AND (SELECT COUNT(*) FROM sync_delivery d WHERE d.target = w.target AND d.outbox_id = w.outbox_id) = 0;
 
 -- requeue_in_flight
 UPDATE sync_delivery AS t
 SET status = CASE WHEN t.finished_at IS NULL THEN 'pending' ELSE 'failed' END,
     next_attempt_at = CASE WHEN t.finished_at IS NULL THEN t.created_at ELSE 9223372036854775807 END,
-    lease_epoch = NULL
-FROM (SELECT t.place, j.* FROM (SELECT w.outbox_id FROM sync_work w WHERE w.epoch = CAST($1 AS BIGINT) AND w.target = $2) AS j
+    lease_id = NULL
+FROM (SELECT t.place, j.* FROM (SELECT w.outbox_id FROM sync_in_flight w WHERE w.lease_id = CAST($1 AS BIGINT) AND w.target = $2) AS j
      CROSS JOIN LATERAL (SELECT t.ctid AS place FROM sync_delivery AS t
         WHERE t.target = $3 AND t.outbox_id = j.outbox_id OFFSET 0) AS t) AS j
-WHERE t.ctid = j.place AND t.lease_epoch = CAST($4 AS BIGINT) AND t.status = 'processing';
+WHERE t.ctid = j.place AND t.lease_id = CAST($4 AS BIGINT) AND t.status = 'processing';
 
 -- note_in_doubt
 UPDATE sync_delivery AS t
@@ -172,7 +173,7 @@ SET attempts = j.attempts,
 FROM (SELECT t.place, j.* FROM jsonb_to_recordset(CAST($1 AS JSONB)) AS j(outbox_id BIGINT, status TEXT, attempts BIGINT, pause_ms BIGINT, is_final BIGINT, error_kind TEXT, error_message TEXT)
      CROSS JOIN LATERAL (SELECT t.ctid AS place FROM sync_delivery AS t
         WHERE t.target = $2 AND t.outbox_id = j.outbox_id OFFSET 0) AS t) AS j
-WHERE t.ctid = j.place AND t.lease_epoch = CAST($3 AS BIGINT) AND t.status = 'processing';
+WHERE t.ctid = j.place AND t.lease_id = CAST($3 AS BIGINT) AND t.status = 'processing';
 
 -- insert_done
 INSERT INTO sync_delivery (target, outbox_id, aggregate_type, aggregate_id, status, attempts, created_at, finished_at)
@@ -181,24 +182,24 @@ FROM sync_outbox o
 WHERE o.id = ANY(ARRAY(SELECT CAST(value AS BIGINT) FROM jsonb_array_elements_text(CAST($3 AS JSONB))));
 
 -- insert_processing
-INSERT INTO sync_delivery (target, outbox_id, aggregate_type, aggregate_id, status, lease_epoch, created_at)
+INSERT INTO sync_delivery (target, outbox_id, aggregate_type, aggregate_id, status, lease_id, created_at)
 SELECT $1, o.id, o.aggregate_type, o.aggregate_id, 'processing', CAST($2 AS BIGINT), COALESCE(o.routed_at, CAST(EXTRACT(EPOCH FROM statement_timestamp()) * 1000 AS BIGINT))
 FROM sync_outbox o
 WHERE o.id = ANY(ARRAY(SELECT CAST(value AS BIGINT) FROM jsonb_array_elements_text(CAST($3 AS JSONB))));
 
 -- mark_done
 UPDATE sync_delivery
-SET status = 'done', attempts = CAST($1 AS BIGINT), lease_epoch = NULL,
+SET status = 'done', attempts = CAST($1 AS BIGINT), lease_id = NULL,
     error_kind = NULL, error_message = NULL, finished_at = CAST(EXTRACT(EPOCH FROM statement_timestamp()) * 1000 AS BIGINT)
 WHERE ctid = ANY(ARRAY(SELECT j.place FROM (SELECT t.place, j.* FROM (SELECT CAST(value AS BIGINT) AS id FROM jsonb_array_elements_text(CAST($2 AS JSONB))) AS j
          CROSS JOIN LATERAL (SELECT t.ctid AS place FROM sync_delivery AS t
-            WHERE t.target = $3 AND t.outbox_id = j.id OFFSET 0) AS t) AS j)) AND lease_epoch = CAST($4 AS BIGINT) AND status = 'processing';
+            WHERE t.target = $3 AND t.outbox_id = j.id OFFSET 0) AS t) AS j)) AND lease_id = CAST($4 AS BIGINT) AND status = 'processing';
 
 -- update_each
 UPDATE sync_delivery AS t
 SET status = j.status,
     attempts = j.attempts,
-    lease_epoch = NULL,
+    lease_id = NULL,
     error_kind = j.error_kind,
     error_message = j.error_message,
     next_attempt_at = CASE WHEN j.status = 'failed' THEN 9223372036854775807 WHEN j.is_final = 1 THEN NULL
@@ -207,7 +208,7 @@ SET status = j.status,
 FROM (SELECT t.place, j.* FROM jsonb_to_recordset(CAST($1 AS JSONB)) AS j(outbox_id BIGINT, status TEXT, attempts BIGINT, pause_ms BIGINT, is_final BIGINT, error_kind TEXT, error_message TEXT)
      CROSS JOIN LATERAL (SELECT t.ctid AS place FROM sync_delivery AS t
         WHERE t.target = $2 AND t.outbox_id = j.outbox_id OFFSET 0) AS t) AS j
-WHERE t.ctid = j.place AND t.lease_epoch = CAST($3 AS BIGINT) AND t.status = 'processing';
+WHERE t.ctid = j.place AND t.lease_id = CAST($3 AS BIGINT) AND t.status = 'processing';
 
 -- put_links
 INSERT INTO sync_link
@@ -250,7 +251,7 @@ FROM sync_outbox o
 JOIN jsonb_to_recordset(CAST($1 AS JSONB)) AS j(target TEXT, aggregate_type TEXT) ON j.aggregate_type = o.aggregate_type
 WHERE o.id = ANY(ARRAY(SELECT CAST(value AS BIGINT) FROM jsonb_array_elements_text(CAST($2 AS JSONB))))
     AND (SELECT COUNT(*) FROM sync_delivery d WHERE d.target = j.target AND d.outbox_id = o.id) = 0
-    AND (SELECT COUNT(*) FROM sync_work w
+    AND (SELECT COUNT(*) FROM sync_in_flight w
          WHERE w.target = j.target AND w.aggregate_type = o.aggregate_type
            AND w.aggregate_id = o.aggregate_id AND w.outbox_id = o.id) = 0;
 
@@ -280,7 +281,7 @@ WHERE (SELECT COUNT(*) FROM sync_delivery d WHERE d.target = j.target AND d.outb
 UPDATE sync_delivery AS t
 SET status = 'failed',
     attempts = 0,
-    lease_epoch = NULL,
+    lease_id = NULL,
     error_kind = j.error_kind,
     error_message = j.error_message,
     next_attempt_at = 9223372036854775807,
@@ -288,7 +289,7 @@ SET status = 'failed',
 FROM (SELECT t.place, j.* FROM jsonb_to_recordset(CAST($1 AS JSONB)) AS j(target TEXT, outbox_id BIGINT, aggregate_type TEXT, aggregate_id TEXT, error_kind TEXT, error_message TEXT)
      CROSS JOIN LATERAL (SELECT t.ctid AS place FROM sync_delivery AS t
         WHERE t.target = $2 AND t.outbox_id = j.outbox_id OFFSET 0) AS t) AS j
-WHERE t.ctid = j.place AND t.lease_epoch = CAST($3 AS BIGINT) AND t.status = 'processing';
+WHERE t.ctid = j.place AND t.lease_id = CAST($3 AS BIGINT) AND t.status = 'processing';
 
 -- nearly_routed
 SELECT MAX(m.newest)
@@ -448,6 +449,12 @@ SET state = $1,
     updated_at = CAST(EXTRACT(EPOCH FROM statement_timestamp()) * 1000 AS BIGINT)
 WHERE name = $8;
 
+-- read_batch_max
+SELECT batch_max FROM sync_target WHERE name = $1;
+
+-- set_batch_max
+UPDATE sync_target SET batch_max = CAST($1 AS BIGINT) WHERE name = $2;
+
 -- request_probe
 UPDATE sync_target SET probe_requests = probe_requests + 1 WHERE name = $1;
 
@@ -481,7 +488,7 @@ ON CONFLICT (target, shard) DO UPDATE SET made = sync_count.made + excluded.made
 
 -- uncounted
 SELECT COUNT(*)
-    + (SELECT COUNT(*) FROM sync_work w WHERE w.target = $1
+    + (SELECT COUNT(*) FROM sync_in_flight w WHERE w.target = $1
         AND (SELECT COUNT(*) FROM sync_delivery s WHERE s.target = w.target AND s.outbox_id = w.outbox_id) = 0)
     - CAST((SELECT COALESCE(SUM(c.made), 0) FROM sync_count c WHERE c.target = $2) AS DECIMAL(20))
 FROM sync_delivery d
@@ -489,7 +496,7 @@ WHERE d.target = $3;
 
 -- read_counts
 SELECT c.target, c.made, c.done, c.superseded, c.dismissed,
-    (SELECT COUNT(*) FROM sync_lease l JOIN sync_work w ON w.epoch = l.epoch
+    (SELECT COUNT(*) FROM sync_lease l JOIN sync_in_flight w ON w.lease_id = l.lease_id
          WHERE l.target = c.target AND w.target = c.target),
     (SELECT COUNT(*) FROM sync_delivery d
         WHERE d.target = c.target AND d.next_attempt_at = CAST($1 AS BIGINT))
@@ -498,7 +505,7 @@ FROM (SELECT target, CAST(SUM(made) AS DECIMAL(20)) AS made, CAST(SUM(done) AS D
     FROM sync_count GROUP BY target) c;
 
 -- count_open
-SELECT COUNT(*) + (SELECT COUNT(*) FROM sync_lease l JOIN sync_work w ON w.epoch = l.epoch
+SELECT COUNT(*) + (SELECT COUNT(*) FROM sync_lease l JOIN sync_in_flight w ON w.lease_id = l.lease_id
      WHERE l.target = $1 AND w.target = $2)
 FROM sync_delivery d
 WHERE d.target = $3 AND d.next_attempt_at < 9223372036854775807;
@@ -509,7 +516,7 @@ SELECT name FROM sync_target WHERE enabled = 1;
 -- has_due
 SELECT CASE WHEN EXISTS (SELECT 1 FROM sync_delivery d
         WHERE d.target = $1 AND d.next_attempt_at <= CAST(EXTRACT(EPOCH FROM statement_timestamp()) * 1000 AS BIGINT))
-    OR (SELECT COUNT(*) FROM sync_lease l JOIN sync_work w ON w.epoch = l.epoch
+    OR (SELECT COUNT(*) FROM sync_lease l JOIN sync_in_flight w ON w.lease_id = l.lease_id
          WHERE l.target = $2 AND w.target = $3) > 0 THEN 1 ELSE 0 END;
 
 -- target_status
@@ -632,7 +639,7 @@ SELECT 1 FROM sync_delivery d
 WHERE d.aggregate_id = $1 AND d.aggregate_type = 'patient' LIMIT 1;
 
 -- knows_patient_in_flight
-SELECT 1 FROM sync_work WHERE aggregate_id = $1 AND aggregate_type = 'patient' LIMIT 1;
+SELECT 1 FROM sync_in_flight WHERE aggregate_id = $1 AND aggregate_type = 'patient' LIMIT 1;
 
 -- blocked_keys
 SELECT *
@@ -728,7 +735,7 @@ SELECT o.id,
     CASE WHEN o.routed_at < CAST($1 AS BIGINT)
         AND (SELECT COUNT(*) FROM sync_target t
             WHERE (SELECT COUNT(*) FROM sync_delivery d WHERE d.target = t.name AND d.outbox_id = o.id) > 0) = 0
-        AND (SELECT COUNT(*) FROM sync_target t WHERE (SELECT COUNT(*) FROM sync_work w
+        AND (SELECT COUNT(*) FROM sync_target t WHERE (SELECT COUNT(*) FROM sync_in_flight w
              WHERE w.target = t.name AND w.aggregate_type = o.aggregate_type
                AND w.aggregate_id = o.aggregate_id AND w.outbox_id = o.id) > 0) = 0
         THEN 1 ELSE 0 END,
@@ -792,11 +799,12 @@ LIMIT 1;
 SELECT MAX(id) FROM sync_outbox WHERE routed_at IS NULL AND aggregate_type = 'patient' AND aggregate_id = $1;
 
 -- in_flight_change
-SELECT outbox_id FROM sync_work
+SELECT outbox_id FROM sync_in_flight
 WHERE target = $1 AND aggregate_type = 'patient' AND aggregate_id = $2;
 
 -- read_change
-SELECT o.id, o.aggregate_type, o.aggregate_id, o.operation, o.event_id, o.payload, o.created_at,
+SELECT o.id, o.aggregate_type, o.aggregate_id, o.operation, o.event_id,
+    CASE WHEN octet_length(o.payload) <= 1048576 THEN o.payload END, octet_length(o.payload), o.created_at,
     l.remote_id, l.remote_version, l.fingerprint, l.delivered_outbox_id
 FROM sync_outbox o
 LEFT JOIN sync_link l ON l.target = $1 AND l.aggregate_type = o.aggregate_type AND l.aggregate_id = o.aggregate_id
@@ -809,7 +817,7 @@ WHERE target = $1 AND aggregate_type = 'patient' AND aggregate_id = $2;
 
 -- adapter_control
 SELECT t.paused, t.adapter_sha256, w.rejected_sha256, w.reload_requests, t.probe_requests
-FROM sync_target t LEFT JOIN sync_adapter_wish w ON w.target = t.name
+FROM sync_target t LEFT JOIN sync_adapter_control w ON w.target = t.name
 WHERE t.name = $1;
 
 -- is_active_adapter
@@ -841,11 +849,11 @@ ORDER BY id DESC
 LIMIT CAST($1 AS BIGINT);
 
 -- reject_adapter
-INSERT INTO sync_adapter_wish (target, rejected_sha256) VALUES ($1, $2)
+INSERT INTO sync_adapter_control (target, rejected_sha256) VALUES ($1, $2)
 ON CONFLICT (target) DO UPDATE SET rejected_sha256 = excluded.rejected_sha256;
 
 -- request_reload
-UPDATE sync_adapter_wish SET reload_requests = reload_requests + 1 WHERE target = $1;
+UPDATE sync_adapter_control SET reload_requests = reload_requests + 1 WHERE target = $1;
 
 -- adapter_parts
 SELECT part, parts, bytes FROM sync_adapter_part WHERE sha256 = $1 ORDER BY part;

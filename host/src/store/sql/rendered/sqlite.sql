@@ -15,7 +15,7 @@ WHERE d.target = ?
     AND d.status = 'pending'
     AND d.next_attempt_at >= ?
     AND d.next_attempt_at <= CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER)
-    AND (SELECT COUNT(*) FROM sync_work w
+    AND (SELECT COUNT(*) FROM sync_in_flight w
          WHERE w.target = d.target AND w.aggregate_type = d.aggregate_type AND w.aggregate_id = d.aggregate_id) = 0
     AND (d.aggregate_type NOT IN (?, ?) OR NOT EXISTS (SELECT 1
         FROM sync_delivery e
@@ -39,7 +39,7 @@ WHERE d.target = ?
     AND d.status = 'pending'
     AND d.next_attempt_at >= ?
     AND d.next_attempt_at <= CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER)
-    AND (SELECT COUNT(*) FROM sync_work w
+    AND (SELECT COUNT(*) FROM sync_in_flight w
          WHERE w.target = d.target AND w.aggregate_type = d.aggregate_type AND w.aggregate_id = d.aggregate_id) = 0
 ORDER BY d.next_attempt_at, d.outbox_id
 LIMIT ?;
@@ -55,17 +55,18 @@ WHERE t.target = ? AND t.aggregate_type = j.aggregate_type
 
 -- mark_processing
 UPDATE sync_delivery
-SET status = 'processing', next_attempt_at = NULL, lease_epoch = ?
+SET status = 'processing', next_attempt_at = NULL, lease_id = ?
 WHERE target = ? AND outbox_id IN (SELECT value FROM json_each(?)) AND status = 'pending';
 
 -- begin_in_flight
-INSERT INTO sync_work (target, aggregate_type, aggregate_id, outbox_id, epoch)
+INSERT INTO sync_in_flight (target, aggregate_type, aggregate_id, outbox_id, lease_id)
 SELECT target, aggregate_type, aggregate_id, outbox_id, ?
 FROM sync_delivery
 WHERE target = ? AND outbox_id IN (SELECT value FROM json_each(?));
 
 -- read_batch
-SELECT o.id, o.aggregate_type, o.aggregate_id, o.operation, o.event_id, o.payload, o.created_at,
+SELECT o.id, o.aggregate_type, o.aggregate_id, o.operation, o.event_id,
+    CASE WHEN octet_length(o.payload) <= 1048576 THEN o.payload END, octet_length(o.payload), o.created_at,
     l.remote_id, l.remote_version, l.fingerprint, l.delivered_outbox_id
 FROM sync_outbox o
 LEFT JOIN sync_link l ON l.target = ? AND l.aggregate_type = o.aggregate_type AND l.aggregate_id = o.aggregate_id
@@ -77,14 +78,14 @@ SELECT o.id, o.aggregate_type, o.aggregate_id,
          WHERE s.target = ? AND s.aggregate_type = o.aggregate_type AND s.aggregate_id = o.aggregate_id),
     (SELECT l.delivered_outbox_id FROM sync_link l
          WHERE l.target = ? AND l.aggregate_type = o.aggregate_type AND l.aggregate_id = o.aggregate_id),
-    (SELECT COUNT(*) FROM sync_work w
+    (SELECT COUNT(*) FROM sync_in_flight w
          WHERE w.target = ? AND w.aggregate_type = o.aggregate_type AND w.aggregate_id = o.aggregate_id)
 FROM sync_outbox o
 WHERE o.id IN (SELECT value FROM json_each(?))
 ORDER BY o.id;
 
 -- begin_in_flight_direct
-INSERT INTO sync_work (target, aggregate_type, aggregate_id, outbox_id, epoch)
+INSERT INTO sync_in_flight (target, aggregate_type, aggregate_id, outbox_id, lease_id)
 SELECT ?, o.aggregate_type, o.aggregate_id, o.id, ?
 FROM sync_outbox o
 WHERE o.id IN (SELECT value FROM json_each(?));
@@ -96,42 +97,42 @@ VALUES (?, ?, CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER), CAST
 -- renew_lease
 UPDATE sync_lease
 SET lease_until = CASE WHEN lease_until > CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER) + ? THEN lease_until ELSE CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER) + ? END
-WHERE epoch = ? AND owner = ?;
+WHERE lease_id = ? AND owner = ?;
 
 -- hold_lease
-UPDATE sync_lease SET lease_until = lease_until WHERE epoch = ? AND owner = ?;
+UPDATE sync_lease SET lease_until = lease_until WHERE lease_id = ? AND owner = ?;
 
 -- end_lease
-DELETE FROM sync_lease WHERE epoch = ? AND owner = ?;
+DELETE FROM sync_lease WHERE lease_id = ? AND owner = ?;
 
 -- expired_leases
-SELECT target, owner, epoch FROM sync_lease WHERE lease_until < CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER);
+SELECT target, owner, lease_id FROM sync_lease WHERE lease_until < CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER);
 
 -- end_expired_lease
-DELETE FROM sync_lease WHERE epoch = ? AND owner = ? AND lease_until < CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER);
+DELETE FROM sync_lease WHERE lease_id = ? AND owner = ? AND lease_until < CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER);
 
 -- end_in_flight
-DELETE FROM sync_work WHERE epoch = ? AND target = ?;
+DELETE FROM sync_in_flight WHERE lease_id = ? AND target = ?;
 
 -- end_in_flight_of
-DELETE FROM sync_work WHERE epoch = ? AND target = ? AND outbox_id IN (SELECT value FROM json_each(?));
+DELETE FROM sync_in_flight WHERE lease_id = ? AND target = ? AND outbox_id IN (SELECT value FROM json_each(?));
 
 -- enqueue_direct_in_flight
 INSERT INTO sync_delivery (target, outbox_id, aggregate_type, aggregate_id, status, next_attempt_at, created_at)
 SELECT w.target, w.outbox_id, w.aggregate_type, w.aggregate_id, 'pending',
     COALESCE(o.routed_at, CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER)), COALESCE(o.routed_at, CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER))
-FROM sync_work w
+FROM sync_in_flight w
 LEFT JOIN sync_outbox o ON o.id = w.outbox_id
-WHERE w.epoch = ? AND w.target = ?
+WHERE w.lease_id = ? AND w.target = ?
     AND (SELECT COUNT(*) FROM sync_delivery d WHERE d.target = w.target AND d.outbox_id = w.outbox_id) = 0;
 
 -- requeue_in_flight
 UPDATE sync_delivery AS t
 SET status = CASE WHEN t.finished_at IS NULL THEN 'pending' ELSE 'failed' END,
     next_attempt_at = CASE WHEN t.finished_at IS NULL THEN t.created_at ELSE 9223372036854775807 END,
-    lease_epoch = NULL
-FROM (SELECT w.outbox_id FROM sync_work w WHERE w.epoch = ? AND w.target = ?) AS j
-WHERE t.target = ? AND t.outbox_id = j.outbox_id AND t.lease_epoch = ? AND t.status = 'processing';
+    lease_id = NULL
+FROM (SELECT w.outbox_id FROM sync_in_flight w WHERE w.lease_id = ? AND w.target = ?) AS j
+WHERE t.target = ? AND t.outbox_id = j.outbox_id AND t.lease_id = ? AND t.status = 'processing';
 
 -- note_in_doubt
 UPDATE sync_delivery AS t
@@ -140,7 +141,7 @@ SET attempts = j.attempts,
     error_message = j.error_message,
     finished_at = CASE WHEN j.is_final = 1 THEN CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER) ELSE NULL END
 FROM (SELECT value->>'outbox_id' AS outbox_id, value->>'status' AS status, value->>'attempts' AS attempts, value->>'pause_ms' AS pause_ms, value->>'is_final' AS is_final, value->>'error_kind' AS error_kind, value->>'error_message' AS error_message FROM json_each(?)) AS j
-WHERE t.target = ? AND t.outbox_id = j.outbox_id AND t.lease_epoch = ? AND t.status = 'processing';
+WHERE t.target = ? AND t.outbox_id = j.outbox_id AND t.lease_id = ? AND t.status = 'processing';
 
 -- insert_done
 INSERT INTO sync_delivery (target, outbox_id, aggregate_type, aggregate_id, status, attempts, created_at, finished_at)
@@ -149,29 +150,29 @@ FROM sync_outbox o
 WHERE o.id IN (SELECT value FROM json_each(?));
 
 -- insert_processing
-INSERT INTO sync_delivery (target, outbox_id, aggregate_type, aggregate_id, status, lease_epoch, created_at)
+INSERT INTO sync_delivery (target, outbox_id, aggregate_type, aggregate_id, status, lease_id, created_at)
 SELECT ?, o.id, o.aggregate_type, o.aggregate_id, 'processing', ?, COALESCE(o.routed_at, CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER))
 FROM sync_outbox o
 WHERE o.id IN (SELECT value FROM json_each(?));
 
 -- mark_done
 UPDATE sync_delivery
-SET status = 'done', attempts = ?, lease_epoch = NULL,
+SET status = 'done', attempts = ?, lease_id = NULL,
     error_kind = NULL, error_message = NULL, finished_at = CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER)
-WHERE target = ? AND outbox_id IN (SELECT value FROM json_each(?)) AND lease_epoch = ? AND status = 'processing';
+WHERE target = ? AND outbox_id IN (SELECT value FROM json_each(?)) AND lease_id = ? AND status = 'processing';
 
 -- update_each
 UPDATE sync_delivery AS t
 SET status = j.status,
     attempts = j.attempts,
-    lease_epoch = NULL,
+    lease_id = NULL,
     error_kind = j.error_kind,
     error_message = j.error_message,
     next_attempt_at = CASE WHEN j.status = 'failed' THEN 9223372036854775807 WHEN j.is_final = 1 THEN NULL
         WHEN j.pause_ms > 0 THEN CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER) + j.pause_ms ELSE t.created_at END,
     finished_at = CASE WHEN j.is_final = 1 THEN CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER) ELSE NULL END
 FROM (SELECT value->>'outbox_id' AS outbox_id, value->>'status' AS status, value->>'attempts' AS attempts, value->>'pause_ms' AS pause_ms, value->>'is_final' AS is_final, value->>'error_kind' AS error_kind, value->>'error_message' AS error_message FROM json_each(?)) AS j
-WHERE t.target = ? AND t.outbox_id = j.outbox_id AND t.lease_epoch = ? AND t.status = 'processing';
+WHERE t.target = ? AND t.outbox_id = j.outbox_id AND t.lease_id = ? AND t.status = 'processing';
 
 -- put_links
 INSERT INTO sync_link
@@ -210,7 +211,7 @@ FROM sync_outbox o
 JOIN (SELECT value->>'target' AS target, value->>'aggregate_type' AS aggregate_type FROM json_each(?)) AS j ON j.aggregate_type = o.aggregate_type
 WHERE o.id IN (SELECT value FROM json_each(?))
     AND (SELECT COUNT(*) FROM sync_delivery d WHERE d.target = j.target AND d.outbox_id = o.id) = 0
-    AND (SELECT COUNT(*) FROM sync_work w
+    AND (SELECT COUNT(*) FROM sync_in_flight w
          WHERE w.target = j.target AND w.aggregate_type = o.aggregate_type
            AND w.aggregate_id = o.aggregate_id AND w.outbox_id = o.id) = 0;
 
@@ -240,13 +241,13 @@ WHERE (SELECT COUNT(*) FROM sync_delivery d WHERE d.target = j.target AND d.outb
 UPDATE sync_delivery AS t
 SET status = 'failed',
     attempts = 0,
-    lease_epoch = NULL,
+    lease_id = NULL,
     error_kind = j.error_kind,
     error_message = j.error_message,
     next_attempt_at = 9223372036854775807,
     finished_at = CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER)
 FROM (SELECT value->>'target' AS target, value->>'outbox_id' AS outbox_id, value->>'aggregate_type' AS aggregate_type, value->>'aggregate_id' AS aggregate_id, value->>'error_kind' AS error_kind, value->>'error_message' AS error_message FROM json_each(?)) AS j
-WHERE t.target = ? AND t.outbox_id = j.outbox_id AND t.lease_epoch = ? AND t.status = 'processing';
+WHERE t.target = ? AND t.outbox_id = j.outbox_id AND t.lease_id = ? AND t.status = 'processing';
 
 -- nearly_routed
 SELECT MAX(m.newest)
@@ -397,6 +398,12 @@ SET state = ?,
     updated_at = CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER)
 WHERE name = ?;
 
+-- read_batch_max
+SELECT batch_max FROM sync_target WHERE name = ?;
+
+-- set_batch_max
+UPDATE sync_target SET batch_max = ? WHERE name = ?;
+
 -- request_probe
 UPDATE sync_target SET probe_requests = probe_requests + 1 WHERE name = ?;
 
@@ -430,7 +437,7 @@ ON CONFLICT (target, shard) DO UPDATE SET made = sync_count.made + excluded.made
 
 -- uncounted
 SELECT COUNT(*)
-    + (SELECT COUNT(*) FROM sync_work w WHERE w.target = ?
+    + (SELECT COUNT(*) FROM sync_in_flight w WHERE w.target = ?
         AND (SELECT COUNT(*) FROM sync_delivery s WHERE s.target = w.target AND s.outbox_id = w.outbox_id) = 0)
     - CAST((SELECT COALESCE(SUM(c.made), 0) FROM sync_count c WHERE c.target = ?) AS DECIMAL(20))
 FROM sync_delivery d
@@ -438,7 +445,7 @@ WHERE d.target = ?;
 
 -- read_counts
 SELECT c.target, c.made, c.done, c.superseded, c.dismissed,
-    (SELECT COUNT(*) FROM sync_lease l JOIN sync_work w ON w.epoch = l.epoch
+    (SELECT COUNT(*) FROM sync_lease l JOIN sync_in_flight w ON w.lease_id = l.lease_id
          WHERE l.target = c.target AND w.target = c.target),
     (SELECT COUNT(*) FROM sync_delivery d
         WHERE d.target = c.target AND d.next_attempt_at = ?)
@@ -447,7 +454,7 @@ FROM (SELECT target, CAST(SUM(made) AS DECIMAL(20)) AS made, CAST(SUM(done) AS D
     FROM sync_count GROUP BY target) c;
 
 -- count_open
-SELECT COUNT(*) + (SELECT COUNT(*) FROM sync_lease l JOIN sync_work w ON w.epoch = l.epoch
+SELECT COUNT(*) + (SELECT COUNT(*) FROM sync_lease l JOIN sync_in_flight w ON w.lease_id = l.lease_id
      WHERE l.target = ? AND w.target = ?)
 FROM sync_delivery d
 WHERE d.target = ? AND d.next_attempt_at < 9223372036854775807;
@@ -458,7 +465,7 @@ SELECT name FROM sync_target WHERE enabled = 1;
 -- has_due
 SELECT CASE WHEN EXISTS (SELECT 1 FROM sync_delivery d
         WHERE d.target = ? AND d.next_attempt_at <= CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER))
-    OR (SELECT COUNT(*) FROM sync_lease l JOIN sync_work w ON w.epoch = l.epoch
+    OR (SELECT COUNT(*) FROM sync_lease l JOIN sync_in_flight w ON w.lease_id = l.lease_id
          WHERE l.target = ? AND w.target = ?) > 0 THEN 1 ELSE 0 END;
 
 -- target_status
@@ -578,7 +585,7 @@ SELECT 1 FROM sync_delivery d
 WHERE d.aggregate_id = ? AND d.aggregate_type = 'patient' LIMIT 1;
 
 -- knows_patient_in_flight
-SELECT 1 FROM sync_work WHERE aggregate_id = ? AND aggregate_type = 'patient' LIMIT 1;
+SELECT 1 FROM sync_in_flight WHERE aggregate_id = ? AND aggregate_type = 'patient' LIMIT 1;
 
 -- blocked_keys
 SELECT *
@@ -672,7 +679,7 @@ SELECT o.id,
     CASE WHEN o.routed_at < ?
         AND (SELECT COUNT(*) FROM sync_target t
             WHERE (SELECT COUNT(*) FROM sync_delivery d WHERE d.target = t.name AND d.outbox_id = o.id) > 0) = 0
-        AND (SELECT COUNT(*) FROM sync_target t WHERE (SELECT COUNT(*) FROM sync_work w
+        AND (SELECT COUNT(*) FROM sync_target t WHERE (SELECT COUNT(*) FROM sync_in_flight w
              WHERE w.target = t.name AND w.aggregate_type = o.aggregate_type
                AND w.aggregate_id = o.aggregate_id AND w.outbox_id = o.id) > 0) = 0
         THEN 1 ELSE 0 END,
@@ -737,11 +744,12 @@ LIMIT 1;
 SELECT MAX(id) FROM sync_outbox WHERE routed_at IS NULL AND aggregate_type = 'patient' AND aggregate_id = ?;
 
 -- in_flight_change
-SELECT outbox_id FROM sync_work
+SELECT outbox_id FROM sync_in_flight
 WHERE target = ? AND aggregate_type = 'patient' AND aggregate_id = ?;
 
 -- read_change
-SELECT o.id, o.aggregate_type, o.aggregate_id, o.operation, o.event_id, o.payload, o.created_at,
+SELECT o.id, o.aggregate_type, o.aggregate_id, o.operation, o.event_id,
+    CASE WHEN octet_length(o.payload) <= 1048576 THEN o.payload END, octet_length(o.payload), o.created_at,
     l.remote_id, l.remote_version, l.fingerprint, l.delivered_outbox_id
 FROM sync_outbox o
 LEFT JOIN sync_link l ON l.target = ? AND l.aggregate_type = o.aggregate_type AND l.aggregate_id = o.aggregate_id
@@ -754,7 +762,7 @@ WHERE target = ? AND aggregate_type = 'patient' AND aggregate_id = ?;
 
 -- adapter_control
 SELECT t.paused, t.adapter_sha256, w.rejected_sha256, w.reload_requests, t.probe_requests
-FROM sync_target t LEFT JOIN sync_adapter_wish w ON w.target = t.name
+FROM sync_target t LEFT JOIN sync_adapter_control w ON w.target = t.name
 WHERE t.name = ?;
 
 -- is_active_adapter
@@ -786,11 +794,11 @@ ORDER BY id DESC
 LIMIT ?;
 
 -- reject_adapter
-INSERT INTO sync_adapter_wish (target, rejected_sha256) VALUES (?, ?)
+INSERT INTO sync_adapter_control (target, rejected_sha256) VALUES (?, ?)
 ON CONFLICT (target) DO UPDATE SET rejected_sha256 = excluded.rejected_sha256;
 
 -- request_reload
-UPDATE sync_adapter_wish SET reload_requests = reload_requests + 1 WHERE target = ?;
+UPDATE sync_adapter_control SET reload_requests = reload_requests + 1 WHERE target = ?;
 
 -- adapter_parts
 SELECT part, parts, bytes FROM sync_adapter_part WHERE sha256 = ? ORDER BY part;

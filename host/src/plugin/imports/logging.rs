@@ -1,4 +1,4 @@
-//! The adapter's lines in the host's log: bounded in number and length, with control characters taken out.
+//! The adapter's lines in the host's log: bounded in number and length, without control characters.
 
 use crate::domain::words::one_line;
 use crate::plugin::bindings::logging;
@@ -15,7 +15,7 @@ impl logging::Host for CallState {
         let bytes_max = usize::try_from(limits.log_line_bytes_max).unwrap_or(usize::MAX);
         let message = one_line(&message[..message.floor_char_boundary(bytes_max)], bytes_max);
         if let Some(tap) = &self.context.log_tap {
-            tap.hear(&message);
+            tap.record(&message);
         }
         if self.meters.log_bytes.add_many(message.len() as u64) > limits.log_bytes_max {
             return Err(LimitExceeded::new("log_bytes_max", limits.log_bytes_max).into());

@@ -1,0 +1,24 @@
+//! What an error of any of the three databases means. Nothing above this layer reads a vendor's number.
+
+/// The meaning of a database error; nothing above this layer reads a vendor's number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ErrorKind {
+    /// The server cannot work for anybody now: no connection, no room, no memory, shutting down. The transaction is gone.
+    Unavailable,
+    /// The server is there but does not let us in, or has no such database.
+    Rejected,
+    /// Deadlock, serialization failure, busy or lock timeout: run the whole transaction again.
+    Contention,
+    /// A unique key refused a row.
+    DuplicateKey,
+    /// A value does not fit its column, or a constraint or trigger of the database refuses the row.
+    InvalidValue,
+    /// A table or column is missing.
+    MissingObject,
+    /// The database user may not do this, the database takes no writes, or the operator has not granted the table.
+    PermissionDenied,
+    /// This host refused the statement or its answer.
+    Refused,
+    /// Anything else.
+    Other,
+}

@@ -1,0 +1,64 @@
+//! What a call is given, and what it took.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::{Limits, Transcript};
+
+/// What stays the same for every call to a target.
+#[derive(Clone, Debug, Default)]
+pub struct CallContext {
+    /// The target's name.
+    pub target: String,
+    /// `[targets.NAME.settings]` as one JSON object; `{}` when there is none. Never a secret.
+    pub settings_json: String,
+    /// `[targets.NAME.http] base_url` without a trailing slash.
+    pub base_url: Option<String>,
+    /// How much a call may take.
+    pub limits: Limits,
+    /// Receives a copy of the adapter's log lines.
+    pub log_tap: Option<LogTap>,
+    /// Records the operations at the target, in a dry run.
+    pub transcript: Option<Transcript>,
+}
+
+/// Keeps the log lines of calls, for the conformance suite.
+#[derive(Clone, Default)]
+pub struct LogTap(Arc<Mutex<Vec<String>>>);
+
+impl LogTap {
+    /// The lines so far.
+    #[must_use]
+    pub fn lines(&self) -> Vec<String> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(super) fn record(&self, line: &str) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(line.to_owned());
+    }
+}
+
+/// Shows no line.
+impl std::fmt::Debug for LogTap {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("LogTap(..)")
+    }
+}
+
+/// The resources that a call used.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Usage {
+    /// Wall clock, milliseconds.
+    pub elapsed_ms: u64,
+    /// Time that the adapter computed, in steps of 10 milliseconds.
+    pub cpu_ms: u64,
+    /// Memory at the end, bytes (it never shrinks).
+    pub memory_bytes: u64,
+    /// Calls into the host.
+    pub host_calls: u64,
+    /// SQL statements that reached the database.
+    pub statements: u64,
+    /// HTTP requests that were sent.
+    pub requests: u64,
+    /// Log lines.
+    pub log_lines: u64,
+}

@@ -1,0 +1,36 @@
+//! How large a batch of a target may be, as far as requests of larger ones went unanswered (`sync_target.batch_max`).
+//!
+//! A host measures it while it delivers and writes it here, so that one that starts later begins with it. It must never
+//! be needed for a delivery: a host that cannot read it begins as with a target that nobody has measured.
+
+use super::sql::{ReadBatchMax, SetBatchMax};
+use super::{RowReader, Store, StoreError};
+use crate::database::rerun;
+
+impl Store {
+    /// The most deliveries in a batch that hosts have remembered; `None` where no answer was missing.
+    ///
+    /// # Errors
+    /// When the store cannot be reached.
+    pub async fn batch_max(&self, target: &str) -> Result<Option<u32>, StoreError> {
+        let operation = "read a target's batch size";
+        let rows = self.fetch_alone(operation, ReadBatchMax { name: target }).await?;
+        let Some(row) = rows.rows.into_iter().next() else { return Ok(None) };
+        let remembered = RowReader::new(operation, row).optional_integer()?;
+        Ok(remembered.and_then(|batch_max| u32::try_from(batch_max).ok()).filter(|batch_max| *batch_max > 0))
+    }
+
+    /// Remembers it for all hosts; `None` forgets it.
+    ///
+    /// # Errors
+    /// When the store cannot be reached.
+    pub async fn remember_batch_max(&self, target: &str, batch_max: Option<u32>) -> Result<(), StoreError> {
+        let operation = format!("remember the batch size of target `{target}`");
+        rerun("remember batch size", || async {
+            let mut transaction = self.begin(&operation).await?;
+            transaction.run(SetBatchMax { name: target, batch_max: batch_max.map(i64::from) }).await?;
+            transaction.commit().await
+        })
+        .await
+    }
+}

@@ -1,0 +1,137 @@
+//! The store's schema: the file that makes it, the later migrations, and what carries the schema before it over.
+//!
+//! An empty database gets one file, `0011_store.sql`, which is version 11. Versions 1 to 10 were made by development builds;
+//! a store of version 10 is carried over by `0011_from_0010.sql`, and then has the same tables as a new one. Versions go on
+//! counting from there, so that a newer store is never taken for an older one. A file that was applied must never change:
+//! its digest is recorded and compared.
+
+use std::fmt::Write as _;
+
+use sha2::{Digest as _, Sha256};
+
+use crate::database::Dialect;
+
+/// One step of the schema.
+pub(super) struct Migration {
+    pub(super) version: i64,
+    pub(super) name: &'static str,
+    pub(super) sql: &'static str,
+}
+
+impl Migration {
+    pub(super) fn digest(&self) -> String {
+        sha256(self.sql)
+    }
+}
+
+/// The last schema before the first migration of this host.
+pub(super) struct Predecessor {
+    pub(super) version: i64,
+    /// The digest of its rows in `schema_migration`: for each, a line of its version, a blank and its digest.
+    rows_sha256: &'static str,
+    /// Makes the first migration's tables of its tables.
+    pub(super) sql: &'static str,
+}
+
+impl Predecessor {
+    /// Whether these rows of `schema_migration`, in order, are those of this schema.
+    pub(super) fn is(&self, applied: &[(i64, String)]) -> bool {
+        let mut rows = String::new();
+        for (version, digest) in applied {
+            writeln!(rows, "{version} {digest}").expect("invariant: a String takes text");
+        }
+        sha256(&rows) == self.rows_sha256
+    }
+}
+
+/// Tables that the predecessor's file renames: from, to.
+pub(super) const RENAMED: [(&str, &str); 2] =
+    [("sync_work", "sync_in_flight"), ("sync_adapter_wish", "sync_adapter_control")];
+
+/// Everything that brings a database of one kind to this version.
+pub(super) struct Schema {
+    pub(super) predecessor: Predecessor,
+    /// Never empty; the first makes all tables of an empty database.
+    pub(super) migrations: &'static [Migration],
+}
+
+impl Schema {
+    pub(super) fn first(&self) -> &Migration {
+        &self.migrations[0]
+    }
+
+    /// The migrations that no row of `schema_migration` names, in order.
+    pub(super) fn missing(&self, applied: &[(i64, String)]) -> impl Iterator<Item = &'static Migration> {
+        let versions: Vec<i64> = applied.iter().map(|(version, _)| *version).collect();
+        self.migrations.iter().filter(move |migration| !versions.contains(&migration.version))
+    }
+
+    /// The version that this host needs.
+    pub(super) fn newest(&self) -> i64 {
+        self.migrations.last().map_or(0, |migration| migration.version)
+    }
+}
+
+macro_rules! schema {
+    ($folder:literal, $rows_sha256:literal) => {
+        Schema {
+            predecessor: Predecessor {
+                version: 10,
+                rows_sha256: $rows_sha256,
+                sql: include_str!(concat!("../../../migrations/", $folder, "/0011_from_0010.sql")),
+            },
+            migrations: &[Migration {
+                version: 11,
+                name: "store",
+                sql: include_str!(concat!("../../../migrations/", $folder, "/0011_store.sql")),
+            }],
+        }
+    };
+}
+
+pub(super) fn schema(dialect: Dialect) -> Schema {
+    match dialect {
+        Dialect::Sqlite => schema!("sqlite", "01fdf3c2b683043a01e5e422716dab66d514505424fd918cc5000e46ff27a164"),
+        Dialect::MySql => schema!("mysql", "b34c964973537408efbfcc1929297b94cbc88467906254c86d27040d91827df3"),
+        Dialect::Postgres => schema!("postgres", "de4e2a6ba66caa2483a534f5065dacdbce2828f4892312b142dcdea39c5ef66f"),
+    }
+}
+
+/// The statements of a file, without its comment lines.
+pub(super) fn statements(sql: &str) -> Vec<String> {
+    let code: Vec<_> = sql.lines().filter(|line| !line.trim_start().starts_with("--")).collect();
+    code.join("\n")
+        .split(";\n")
+        .map(|text| text.trim().trim_end_matches(';').to_owned())
+        .filter(|text| !text.is_empty())
+        .collect()
+}
+
+fn sha256(text: &str) -> String {
+    Sha256::digest(text.as_bytes()).iter().fold(String::new(), |mut hex, byte| {
+        write!(hex, "{byte:02x}").expect("invariant: a String takes text");
+        hex
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A changed file would need a digest of its own here; the schema's versions stay in order and without gaps.
+    #[test]
+    fn versions_count_on_from_the_predecessor() {
+        for dialect in [Dialect::Sqlite, Dialect::MySql, Dialect::Postgres] {
+            let schema = schema(dialect);
+            let versions: Vec<_> = schema.migrations.iter().map(|migration| migration.version).collect();
+            let expected: Vec<_> = (schema.predecessor.version + 1..).take(versions.len()).collect();
+            assert_eq!(versions, expected);
+        }
+    }
+
+    #[test]
+    fn another_set_of_applied_files_is_not_the_predecessor() {
+        let applied: Vec<_> = (1..=10).map(|version| (version, "x".to_owned())).collect();
+        assert!(!schema(Dialect::Sqlite).predecessor.is(&applied));
+    }
+}

@@ -1,0 +1,19 @@
+//! How large a batch of a target may be: what one host remembers, all of them read.
+
+use crate::on_every_store;
+use crate::support::{Stand, TARGET};
+
+on_every_store!(what_a_host_remembers_of_a_slow_target_another_one_reads);
+
+async fn what_a_host_remembers_of_a_slow_target_another_one_reads(stand: Stand) {
+    let other = stand.other_host();
+    assert_eq!(other.batch_max(TARGET).await.expect("read"), None);
+    for remembered in [Some(25), Some(1), None] {
+        stand.store.remember_batch_max(TARGET, remembered).await.expect("remember");
+        assert_eq!(other.batch_max(TARGET).await.expect("read"), remembered);
+    }
+    // A target that nobody has registered, and a number that no host wrote.
+    assert_eq!(other.batch_max("none").await.expect("read"), None);
+    stand.database.execute("UPDATE sync_target SET batch_max = -3").await.expect("spoil");
+    assert_eq!(other.batch_max(TARGET).await.expect("read"), None);
+}
