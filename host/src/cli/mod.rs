@@ -129,7 +129,7 @@ pub fn main() -> ExitCode {
         }
     };
     let ended = runtime.block_on(async {
-        let ended = dispatch(cli).await;
+        let ended = Box::pin(dispatch(cli)).await;
         wiring::close_stores().await;
         ended
     });

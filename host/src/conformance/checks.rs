@@ -1,7 +1,7 @@
-//! What is asked of every adapter, and the words that tell the mend.
+//! The checks of every adapter, and the messages that name the fix.
 //!
-//! A check leaves the place as a working target would be; a later one may rely on nothing but that. When the adapter
-//! cannot deliver at all, the rest is not tried, since it would only repeat why.
+//! A check leaves the target as a working one would be; a later check relies on nothing else. When the adapter cannot deliver
+//! at all, the other checks are skipped, since they would only repeat why.
 
 use super::Line;
 use super::harness::Harness;
@@ -14,10 +14,10 @@ use crate::target::CallFailure;
 /// Changes in the batch by which limits are judged.
 const LARGE_BATCH: usize = 100;
 
-/// Notes how a check ended; gives whether it passed.
-pub(super) fn say(lines: &mut Vec<Line>, place: &str, check: &'static str, judgement: Judgement) -> bool {
+/// Records the result of a check; returns whether it passed.
+pub(super) fn record(lines: &mut Vec<Line>, place: &str, check: &'static str, judgement: Judgement) -> bool {
     let passed = judgement.is_ok();
-    let message = judgement.unwrap_or_else(|mend| mend);
+    let message = judgement.unwrap_or_else(|fix| fix);
     lines.push(Line { place: place.to_owned(), check, message, passed });
     passed
 }
@@ -25,35 +25,35 @@ pub(super) fn say(lines: &mut Vec<Line>, place: &str, check: &'static str, judge
 /// Runs them in order.
 pub(super) async fn run(harness: &Harness, lines: &mut Vec<Line>) {
     let place = harness.place.clone();
-    if !say(lines, &place, "describe", describe(harness)) || !say(lines, &place, "check", check(harness).await) {
+    if !record(lines, &place, "describe", describe(harness)) || !record(lines, &place, "check", check(harness).await) {
         return;
     }
-    say(lines, &place, "empty batch", empty_batch(harness).await);
+    record(lines, &place, "empty batch", empty_batch(harness).await);
     let delivered = match deliver(harness).await {
         Ok(delivered) => delivered,
-        Err(mend) => {
-            say(lines, &place, "deliver", Err(mend));
+        Err(fix) => {
+            record(lines, &place, "deliver", Err(fix));
             return;
         }
     };
-    say(lines, &place, "deliver", Ok(format!("{} patients, each with an id of its own", delivered.len())));
-    say(lines, &place, "same batch twice", again(harness, &delivered, true).await);
-    say(lines, &place, "crash after commit", again(harness, &delivered, false).await);
+    record(lines, &place, "deliver", Ok(format!("{} patients, each with an id of its own", delivered.len())));
+    record(lines, &place, "same batch twice", again(harness, &delivered, true).await);
+    record(lines, &place, "crash after commit", again(harness, &delivered, false).await);
     if harness.is_database() {
-        say(lines, &place, "crash before commit", rolled_back(harness).await);
+        record(lines, &place, "crash before commit", rolled_back(harness).await);
     }
-    say(lines, &place, "update", update(harness, &delivered).await);
-    say(lines, &place, "unknown aggregate type", unknown_type(harness).await);
-    say(lines, &place, "bad change among good ones", bad_among_good(harness).await);
-    say(lines, &place, "invalid payloads", invalid::judge(harness).await);
-    say(lines, &place, "unicode", unicode(harness).await);
-    say(lines, &place, "long text", long_text(harness).await);
-    say(lines, &place, "edited at the target", conflict(harness).await);
-    say(lines, &place, "record gone", gone(harness).await);
-    say(lines, &place, "delete", delete(harness).await);
-    say(lines, &place, "cancelled call", cancelled(harness).await);
-    say(lines, &place, "limits", limits(harness).await);
-    say(lines, &place, "nothing personal", nothing_personal(harness));
+    record(lines, &place, "update", update(harness, &delivered).await);
+    record(lines, &place, "unknown aggregate type", unknown_type(harness).await);
+    record(lines, &place, "bad change among good ones", bad_among_good(harness).await);
+    record(lines, &place, "invalid payloads", invalid::judge(harness).await);
+    record(lines, &place, "unicode", unicode(harness).await);
+    record(lines, &place, "long text", long_text(harness).await);
+    record(lines, &place, "edited at the target", conflict(harness).await);
+    record(lines, &place, "record gone", gone(harness).await);
+    record(lines, &place, "delete", delete(harness).await);
+    record(lines, &place, "cancelled call", cancelled(harness).await);
+    record(lines, &place, "limits", limits(harness).await);
+    record(lines, &place, "nothing personal", nothing_personal(harness));
 }
 
 fn describe(harness: &Harness) -> Judgement {
@@ -324,7 +324,7 @@ async fn delete(harness: &Harness) -> Judgement {
     Ok(format!("{seen}; twice is harmless"))
 }
 
-/// Cut off in the middle: the batch comes again, and ends as if nothing had been.
+/// A call that is cut off in the middle: the batch comes again, and ends as if nothing had happened.
 async fn cancelled(harness: &Harness) -> Judgement {
     let changes = harness.patients.create(20);
     let before = records(harness).await?;
@@ -346,7 +346,7 @@ async fn cancelled(harness: &Harness) -> Judgement {
 
 async fn limits(harness: &Harness) -> Judgement {
     let changes = harness.patients.create(LARGE_BATCH);
-    receipts(harness, &changes).await.map_err(|mend| format!("a batch of {LARGE_BATCH}: {mend}"))?;
+    receipts(harness, &changes).await.map_err(|fix| format!("a batch of {LARGE_BATCH}: {fix}"))?;
     let most = harness.most();
     let memory_mib = most.memory_bytes.div_ceil(1 << 20);
     Ok(format!(
@@ -356,7 +356,7 @@ async fn limits(harness: &Harness) -> Judgement {
     ))
 }
 
-/// Judged last, over everything that came out.
+/// Checked last, over everything that came out.
 fn nothing_personal(harness: &Harness) -> Judgement {
     let words = harness.texts();
     match words.iter().find_map(|text| personal(text)) {

@@ -1,14 +1,14 @@
-//! What is asked of an adapter for HTTP alone: the right word for a target that is down, busy, or will not let us in.
+//! The checks of an adapter over HTTP alone: the right failure kind for a target that is down, busy, or refuses access.
 
 use super::Line;
-use super::checks::say;
+use super::checks::record;
 use super::harness::{Harness, is_outage};
 use super::judgement::Judgement;
 use super::mock_server::{MockServer, Mood};
 use crate::domain::change::{FailureKind, Outcome, RemoteEdit};
 use crate::target::CallFailure;
 
-/// Each state of the target with the kind of failure that it must become.
+/// Each behaviour of the server with the failure kind that the adapter must report.
 const MOODS: [(&str, Mood, FailureKind); 4] = [
     ("target down", Mood::Closed, FailureKind::Unavailable),
     ("target answers 503", Mood::Status(503), FailureKind::Unavailable),
@@ -18,14 +18,14 @@ const MOODS: [(&str, Mood, FailureKind); 4] = [
 
 pub(super) async fn run(harness: &Harness, server: &MockServer, lines: &mut Vec<Line>) {
     for (check, mood, kind) in MOODS {
-        server.be(mood);
+        server.set_mood(mood);
         let judgement = outage(harness, kind).await;
-        server.be(Mood::Well);
-        say(lines, &harness.place, check, judgement);
+        server.set_mood(Mood::Working);
+        record(lines, &harness.place, check, judgement);
     }
 }
 
-/// Whether the author's file has an answer to everything that was requested.
+/// Checks that the author's file has an answer to every request.
 pub(super) fn answered(harness: &Harness, server: &MockServer, lines: &mut Vec<Line>) {
     let Some(unanswered) = server.unanswered() else { return };
     let judgement = match unanswered.first() {
@@ -35,13 +35,13 @@ pub(super) fn answered(harness: &Harness, server: &MockServer, lines: &mut Vec<L
             unanswered.len()
         )),
     };
-    say(lines, &harness.place, "canned answers", judgement);
+    record(lines, &harness.place, "canned answers", judgement);
 }
 
-/// The batch as a whole, or each of its changes, says so; nothing is confirmed.
+/// The batch as a whole, or each of its changes, must report the outage; nothing may be confirmed.
 async fn outage(harness: &Harness, kind: FailureKind) -> Judgement {
     let changes = harness.patients.create(2);
-    let mend = |seen: String| {
+    let fix = |seen: String| {
         format!(
             "{seen}, expected `{}`: what concerns the target as a whole must not cost a change its attempts",
             kind.as_str()
@@ -55,14 +55,14 @@ async fn outage(harness: &Harness, kind: FailureKind) -> Judgement {
             }
             Ok(format!("said as `{}`", kind.as_str()))
         }
-        Err(stop) => Err(mend(stop.to_string())),
+        Err(stop) => Err(fix(stop.to_string())),
         Ok(outcomes) => {
             for outcome in &outcomes {
                 match outcome {
                     Outcome::Applied(_) => return Err("confirmed although the target did not".to_owned()),
                     Outcome::Failed(failure) if failure.kind == kind => {}
                     Outcome::Failed(failure) => {
-                        return Err(mend(format!("`{}`: {}", failure.kind.as_str(), failure.message)));
+                        return Err(fix(format!("`{}`: {}", failure.kind.as_str(), failure.message)));
                     }
                 }
             }

@@ -1,4 +1,4 @@
-//! The mock server: a small server on loopback, for one run of the suite. It can be told to answer everything alike.
+//! The mock server: a small server on loopback, for one run of the suite. It can answer every request alike.
 //!
 //! One request for each connection. What it keeps and how it answers is in `documents.rs`, or as the author says in
 //! `canned.rs`.
@@ -14,16 +14,16 @@ use super::answers::Answers;
 use super::canned::Canned;
 use super::documents::{Documents, MockRequest, MockResponse};
 
-/// A request of an adapter under test is small, and here at once.
+/// A request of an adapter under test is small and arrives at once.
 const REQUEST_BYTES_MAX: usize = 32 << 20;
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 const BASE_PATH: &str = "/base";
 
-/// What every request is answered with, whatever it asks.
+/// How the server behaves, whatever the request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Mood {
-    /// As a server that works.
-    Well,
+    /// Answers as a working server.
+    Working,
     /// With this status; 429 has `Retry-After: 7`.
     Status(u16),
     /// Not at all: the connection is closed.
@@ -43,7 +43,7 @@ struct Shared {
     mood: Mutex<Mood>,
 }
 
-/// Who answers.
+/// What the answers come from.
 enum Keeper {
     Documents(Documents),
     Canned(Canned),
@@ -64,7 +64,7 @@ impl MockServer {
         let port = listener.local_addr()?.port();
         let documents = || Keeper::Documents(Documents::default());
         let keeper = answers.map_or_else(documents, |answers| Keeper::Canned(Canned::new(answers)));
-        let shared = Arc::new(Shared { keeper: Mutex::new(keeper), mood: Mutex::new(Mood::Well) });
+        let shared = Arc::new(Shared { keeper: Mutex::new(keeper), mood: Mutex::new(Mood::Working) });
         let stop = CancellationToken::new();
         tokio::spawn(serve(listener, Arc::clone(&shared), stop.clone()));
         Ok(Self { port, shared, _stop: Arc::new(stop.drop_guard()) })
@@ -81,7 +81,7 @@ impl MockServer {
         }
     }
 
-    /// Requests that the author's answers say nothing of; `None` where there are no such answers.
+    /// Requests that no rule of the author's file fits; `None` without such a file.
     pub(super) fn unanswered(&self) -> Option<Vec<String>> {
         match &*lock(&self.shared.keeper) {
             Keeper::Documents(_) => None,
@@ -89,7 +89,7 @@ impl MockServer {
         }
     }
 
-    pub(super) fn be(&self, mood: Mood) {
+    pub(super) fn set_mood(&self, mood: Mood) {
         *lock(&self.shared.mood) = mood;
     }
 }
@@ -117,7 +117,7 @@ async fn talk(mut stream: TcpStream, shared: &Shared) -> std::io::Result<()> {
             let waits = (status == 429).then(|| ("retry-after".to_owned(), "7".to_owned()));
             MockResponse { status, headers: waits.into_iter().collect(), body: Vec::new() }
         }
-        Mood::Well => lock(&shared.keeper).answer(&request),
+        Mood::Working => lock(&shared.keeper).answer(&request),
     };
     let mut head = format!("HTTP/1.1 {} Answer\r\nconnection: close\r\n", response.status);
     for (name, value) in &response.headers {
@@ -135,7 +135,7 @@ async fn talk(mut stream: TcpStream, shared: &Shared) -> std::io::Result<()> {
     stream.shutdown().await
 }
 
-/// One request, or nothing when the client broke off or sent what is none.
+/// Reads one request; `None` when the client closed the connection or sent something else.
 async fn read(stream: &mut TcpStream) -> std::io::Result<Option<MockRequest>> {
     let mut bytes = Vec::new();
     loop {
@@ -148,7 +148,7 @@ async fn read(stream: &mut TcpStream) -> std::io::Result<Option<MockRequest>> {
     }
 }
 
-/// The request, when all of it is there. The host's client always says how long a body is.
+/// Parses the request when all of it has arrived. The host's client always sends the length of a body.
 fn parse(bytes: &[u8]) -> Option<MockRequest> {
     let mut headers = [httparse::EMPTY_HEADER; 64];
     let mut request = httparse::Request::new(&mut headers);

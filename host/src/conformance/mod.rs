@@ -1,8 +1,8 @@
-//! The conformance suite: what every adapter must get right, tried on private databases and a mock server.
+//! The conformance suite: checks what every adapter must get right, on scratch databases and a mock server.
 //!
-//! It needs nothing of ours but the component, so that any author can run it (`host plugin test`). It delivers patients that
-//! it made up itself, and every finding says what was seen and how to mend it. It never touches the host's own store, and
-//! never a target that somebody uses. Read next: `checks.rs` for what is asked, `harness.rs` for how a call is made.
+//! It needs only the component, so that any author can run it (`host plugin test`). It delivers patients that it made up, and
+//! every finding names what was seen and how to fix it. It never touches the host's own store, and never a target in use.
+//! Read next: `checks.rs` for the checks, `harness.rs` for how a call is made.
 
 mod answers;
 mod canned;
@@ -26,39 +26,38 @@ pub use scratch::ScratchServer;
 
 use crate::plugin::{Adapter, Limits, PluginError, Runtime, SqlGrants, World};
 
-/// What the suite is given.
+/// What the suite runs with.
 #[derive(Clone, Debug)]
 pub struct Options {
     /// The component.
     pub adapter: PathBuf,
-    /// Statements that make the target's tables, in every private database.
+    /// Statements that make the target's tables, in every scratch database.
     pub setup: Option<String>,
-    /// Where private databases are made, for an adapter of a database.
+    /// Where scratch databases are made, for an adapter of a database.
     pub databases: Vec<ScratchServer>,
     /// `[targets.NAME.settings]` as JSON.
     pub settings_json: String,
-    /// What a call may take.
+    /// Limits of one call.
     pub limits: Limits,
     /// What the mock server answers, instead of keeping documents.
     pub answers: Option<Answers>,
-    /// What may be done to which table; everything in a private database, where nothing else is said.
+    /// Which verb is granted on which table. Without a target of the configuration everything is.
     pub grants: SqlGrants,
 }
 
-/// How one check ended.
+/// The result of one check.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Line {
     /// Where: `SQLite`, `mock server`.
     pub place: String,
-    /// What was asked, for example `same batch twice`.
+    /// Its name, for example `same batch twice`.
     pub check: &'static str,
-    /// What was seen, and the mend where it failed.
+    /// What was seen, and how to fix it where it failed.
     pub message: String,
-    /// Whether the adapter did right.
     pub passed: bool,
 }
 
-/// What the suite came to.
+/// The results of a run.
 #[derive(Clone, Debug)]
 pub struct ConformanceReport {
     /// `name version` of the adapter.
@@ -77,13 +76,13 @@ impl ConformanceReport {
     }
 }
 
-/// What kept the suite from beginning. What an adapter does wrong is no error but a [`Line`].
+/// Why the suite could not begin. An adapter's mistake is not an error but a [`Line`].
 #[derive(Debug, thiserror::Error)]
 pub enum ConformanceError {
-    /// It is no adapter for this host.
+    /// The file is not an adapter for this host.
     #[error(transparent)]
     Plugin(#[from] PluginError),
-    /// A private database could not be made.
+    /// A scratch database could not be made.
     #[error("{place}: {reason}")]
     ScratchServer {
         /// Which.
@@ -91,7 +90,7 @@ pub enum ConformanceError {
         /// Why, and what to do.
         reason: String,
     },
-    /// Answers were given for an adapter that asks for nothing over HTTP.
+    /// Answers were given for an adapter that sends no HTTP requests.
     #[error("answers are for an adapter over HTTP, and this one is for a database: leave --answers out")]
     NoMockServer,
     /// The mock server could not be started.
@@ -102,7 +101,7 @@ pub enum ConformanceError {
 /// Runs every check of the adapter's world, at every place.
 ///
 /// # Errors
-/// When the file is no adapter, or a place cannot be made.
+/// When the file is not an adapter, or a scratch database cannot be made.
 pub async fn run(runtime: &Arc<Runtime>, options: &Options) -> Result<ConformanceReport, ConformanceError> {
     let world = Runtime::inspect(&options.adapter).await?.world;
     let adapter = runtime.load(&options.adapter, world).await?;

@@ -1,14 +1,14 @@
-//! The patients that the suite makes up, and the words by which it would know them again in a message.
+//! The patients that the suite makes up, and the words by which it recognizes them in a message.
 
 use serde_json::{Value, json};
 
 use crate::domain::change::{Change, Link, Operation, Receipt};
 
-/// Words that stand in payloads and nowhere else: found in a message or a log line, they came out of a payload.
+/// Words that occur in payloads and nowhere else: in a message or a log line, they came out of a payload.
 pub(super) const WORDS: [&str; 6] =
     ["Quetzalmann", "Wolkenstein", "1903-02-07", "555-0199-7", "Nirgendwostrasse", "nobody.at.all"];
 
-/// Makes changes whose aggregates belong to this run alone.
+/// Makes changes of aggregates that only this run has.
 pub(super) struct Patients {
     run: String,
     next: std::cell::Cell<i64>,
@@ -74,7 +74,7 @@ impl Patients {
     }
 }
 
-/// What the host would remember of a receipt.
+/// The link that the host would make of a receipt.
 pub(super) fn link(receipt: &Receipt) -> Link {
     Link {
         remote_id: receipt.remote_id.clone(),
@@ -83,7 +83,7 @@ pub(super) fn link(receipt: &Receipt) -> Link {
     }
 }
 
-/// The word out of a payload that stands in a text, if one does.
+/// Returns a word of a payload that occurs in a text, if one does.
 pub(super) fn personal(text: &str) -> Option<&'static str> {
     WORDS.into_iter().find(|word| text.contains(word))
 }

@@ -1,4 +1,4 @@
-//! Scratch databases: made for one run of the suite, filled by the author's file, and gone afterwards.
+//! Scratch databases: made for one run of the suite, filled by the author's file, and removed afterwards.
 
 use std::time::Duration;
 
@@ -8,12 +8,12 @@ use url::Url;
 use super::ConformanceError;
 use crate::database::{Database, DatabaseError, Locator, Transaction};
 
-/// A setup asks for next to nothing.
+/// A setup reads next to nothing.
 const ANSWER_BYTES_MAX: u64 = 1 << 20;
 /// Long enough for a server that is busy with tests.
 const STATEMENT_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Where private databases are made.
+/// Where scratch databases are made.
 #[derive(Clone, Debug)]
 pub enum ScratchServer {
     /// A file in a folder of its own.
@@ -24,7 +24,7 @@ pub enum ScratchServer {
     Postgres(Url),
 }
 
-/// One private database.
+/// One scratch database.
 pub(super) struct ScratchDatabase {
     pub(super) name: &'static str,
     pub(super) locator: Locator,
@@ -94,7 +94,7 @@ impl ScratchServer {
 }
 
 impl ScratchDatabase {
-    /// Best effort: what stays is empty of real data, and its name says what it was.
+    /// Removes it as far as possible: one that stays holds no real data, and its name shows what it was.
     pub(super) async fn remove(self) {
         if let Some((at, statement)) = self.made
             && let Err(error) = run(&at, &[statement]).await

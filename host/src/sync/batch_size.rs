@@ -1,27 +1,27 @@
-//! How many deliveries the next batch of a target has: as many as it takes in about half a second, within its limit.
+//! The size of a target's next batch: as many deliveries as it takes in about half a second, within its limit.
 //!
-//! A database takes hundreds in that time, and the limit is soon met. A slow server is given few at a time: a call stays
-//! well within its deadline, a stop is not long in coming, and little is sent again after a crash. A batch with a request that
-//! timed out, or that was sent and never answered, makes the next ones much smaller, down to one delivery; from then on the
-//! size grows slowly. The store keeps such a size, so that a host that starts begins with it.
+//! A database takes hundreds in that time, and soon reaches the limit. A slow server gets few at a time, so that a call
+//! stays well within its deadline, the host stops soon, and little is sent again after a crash. A batch with a request
+//! that timed out, or that was sent and never answered, makes the next ones much smaller, down to one delivery. From then
+//! on the size grows slowly. The store keeps such a size, so that a host that starts begins with it.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 /// A batch that takes longer makes the next one smaller.
 const SLOW: Duration = Duration::from_secs(1);
-/// What the next one is then to take.
+/// The time that the next one should then take.
 const WANTED: Duration = Duration::from_millis(500);
 /// A full batch that takes less makes the next one larger.
 const QUICK: Duration = Duration::from_millis(250);
-/// What a target that nobody has measured yet is given.
+/// The size before the first measurement.
 const FIRST: u32 = 100;
-/// A missing answer leaves the next batch this part of what was sent: from 100 to 1 in four steps.
+/// A missing answer divides the size by this: from 100 to 1 in four steps.
 const UNANSWERED_DIVISOR: u32 = 4;
-/// After that a quick batch adds this part of the size instead of doubling it.
+/// After a missing answer a quick batch adds this part of the size instead of doubling it.
 const SLOW_GROWTH_DIVISOR: u32 = 8;
 
-/// Shared by those who claim and those who deliver.
+/// Shared by the claimer and the workers of a target.
 #[derive(Debug)]
 pub(super) struct BatchSize {
     max: u32,
@@ -31,7 +31,7 @@ pub(super) struct BatchSize {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct State {
     size: u32,
-    /// A request got no answer here once.
+    /// A request once got no answer here: the size grows slowly.
     is_careful: bool,
 }
 
@@ -44,13 +44,13 @@ impl BatchSize {
         self.lock().size
     }
 
-    /// So many deliveries took so long.
+    /// Learns from a batch that got its answers.
     pub(super) fn observe(&self, deliveries: usize, elapsed: Duration) {
         let mut state = self.lock();
         *state = state.after(u32::try_from(deliveries).unwrap_or(u32::MAX), elapsed, self.max);
     }
 
-    /// A request of a batch of so many deliveries got no answer.
+    /// Learns from a batch with a request that got no answer.
     pub(super) fn unanswered(&self, deliveries: usize) {
         let mut state = self.lock();
         *state = state.after_unanswered(u32::try_from(deliveries).unwrap_or(u32::MAX));
@@ -100,7 +100,7 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn a_quick_target_is_given_more_and_a_slow_one_less() {
+    fn a_quick_target_gets_larger_batches_and_a_slow_one_smaller() {
         let cases = [
             ("full and quick", 100, 100, 20, 200),
             ("full and quick, at the limit", 400, 400, 20, 500),
@@ -132,7 +132,7 @@ mod tests {
         assert_eq!(size.get(), 10, "one more with each quick batch");
         quick(&size);
         assert_eq!(size.get(), 11);
-        // A batch that was taken before the first timeout says no more than that one did.
+        // A batch that was claimed before the first timeout makes the size no smaller.
         size.unanswered(100);
         assert_eq!(size.get(), 11);
     }

@@ -1,6 +1,6 @@
-//! The breaker of one target: while it is open nothing is sent there, and one probe decides when that ends.
+//! The circuit breaker of one target: while it is open nothing is sent there, and one probe decides when that ends.
 //!
-//! Closed, then open after a failure that speaks of the whole target, then half-open while one `check` runs. The pause
+//! It is closed, then open after a target-wide failure, then half-open while one `check` runs. The pause
 //! doubles with every failure up to a cap, with jitter, and shrinks back only when a delivery has worked: a target that
 //! answers `check` but refuses every delivery is not hammered.
 
@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use crate::domain::delivery::BreakerPolicy;
 
-/// How often a target failed since a delivery worked.
+/// Counts the failures of a target since a delivery worked.
 #[derive(Clone, Debug)]
 pub(super) struct Breaker {
     policy: BreakerPolicy,
@@ -20,8 +20,8 @@ impl Breaker {
         Self { policy, failures: 0 }
     }
 
-    /// The target failed: how long to leave it alone. `jitter` in `0.0..1.0` spreads hosts apart; what the target itself
-    /// asked for is a lower bound.
+    /// Counts a failure. Returns the pause after it. `jitter` in `0.0..1.0` spreads hosts apart; what the target itself asked for
+    /// is a lower bound.
     pub(super) fn failed(&mut self, retry_after_ms: Option<u64>, jitter: f64) -> Duration {
         let doublings = self.failures.min(32);
         self.failures = self.failures.saturating_add(1);
@@ -39,7 +39,7 @@ impl Breaker {
     }
 }
 
-/// A target that asks for more than an hour is probed after an hour all the same.
+/// A target that asks for a longer pause is probed after an hour all the same.
 const MAX_RETRY_AFTER_MS: u64 = 3_600_000;
 
 #[cfg(test)]
@@ -63,7 +63,7 @@ mod tests {
     }
 
     #[test]
-    fn the_targets_own_wish_is_a_lower_bound() {
+    fn a_retry_after_of_the_target_is_a_lower_bound() {
         assert_eq!(breaker().failed(Some(30_000), 0.0).as_millis(), 30_000);
         assert_eq!(breaker().failed(Some(u64::MAX), 0.0).as_millis(), 3_600_000);
     }

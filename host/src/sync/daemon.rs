@@ -1,8 +1,8 @@
-//! The daemon: starts the tasks, watches over them, and brings them to an end in order.
+//! The daemon: starts the tasks, supervises them, and stops them in order.
 //!
-//! A task that ends unasked ends the daemon: a host that does only a part of its work would look alive and lose time for
-//! everybody. Stopping has two steps. First nothing more is claimed or routed and calls under way may end; then, after the drain
-//! limit or at a second request, calls are broken off and their batches released.
+//! A task that ends unasked ends the daemon: a host that does only a part of its work would look alive and hold up its
+//! deliveries. Stopping has two steps. First nothing more is claimed or routed, and calls under way may end. Then, after the
+//! drain limit or at a second request, calls are aborted and their batches released.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -31,17 +31,17 @@ use crate::plugin::Runtime;
 use crate::store::{HostRecord, Store, StoreError};
 use crate::target::Target;
 
-/// How long a run until idle waits for a store that it cannot write into.
+/// How long a run until idle waits for a store that it cannot write.
 const STORE_PATIENCE: Duration = Duration::from_secs(15);
 
-/// What a run did.
+/// The deliveries of a run.
 #[derive(Clone, Debug, Default)]
 pub struct RunSummary {
-    /// Per target.
+    /// By target.
     pub targets: BTreeMap<String, TargetTally>,
 }
 
-/// What was still to do when a run until idle ended.
+/// What was left when a run until idle ended.
 #[derive(Clone, Debug)]
 pub struct Remaining {
     /// Changes and deliveries that are not finished.
@@ -53,11 +53,10 @@ pub struct Remaining {
 /// How a run ended.
 #[derive(Clone, Debug, Default)]
 pub struct RunEnd {
-    /// What it did.
     pub summary: RunSummary,
     /// What is left; `None` when it ran until it was stopped.
     pub remaining: Option<Remaining>,
-    /// Why it ended although nobody asked it to and it was not idle.
+    /// Why it ended before it was asked to or idle.
     pub broken: Option<Breakdown>,
 }
 
@@ -66,7 +65,7 @@ pub struct RunEnd {
 pub enum Breakdown {
     /// A task of the daemon died.
     Task(TaskDeath),
-    /// It was to end when idle, and could not get there: the store cannot be written into.
+    /// A run until idle could not become idle: the store cannot be written.
     Store(String),
 }
 
@@ -79,7 +78,7 @@ pub struct Daemon {
     reload: watch::Receiver<u64>,
 }
 
-/// The name under which waiting for idleness notes its trouble.
+/// The name of waiting for idleness in `StoreTrouble`.
 const IDLE: &str = "until idle";
 
 impl RunEnd {
@@ -106,8 +105,8 @@ struct Running {
 }
 
 impl Daemon {
-    /// A daemon over these enabled targets. Whenever the number of `reload` changes, every target's adapter file is looked
-    /// at again.
+    /// Makes a daemon for these enabled targets. Whenever the number of `reload` changes, every target's adapter file is read
+    /// again.
     #[must_use]
     pub fn new(
         store: Store,
@@ -119,11 +118,11 @@ impl Daemon {
         Self { store, runtime, targets, options: Arc::new(options), reload }
     }
 
-    /// Runs until `stop`, or with `until_idle` until nothing more can be delivered now. `abort` breaks off what is under
+    /// Runs until `stop`, or with `until_idle` until nothing more can be delivered now. `abort` aborts the calls under
     /// way.
     ///
     /// # Errors
-    /// When the store cannot be reached at the start. Later absences of the store are waited out.
+    /// When the store cannot be reached at the start. Later outages of the store are waited out.
     pub async fn run(
         self,
         stop: CancellationToken,
@@ -145,7 +144,7 @@ impl Daemon {
         let mut end = tokio::select! {
             biased;
             end = self.run_until(until_idle, &running, &shared) => end,
-            // Once it is stopped, tasks end as they should.
+            // After `stop`, tasks end as they should.
             death = tasks.next_death() => {
                 let unasked = death.filter(|death| death.panicked || !stop.is_cancelled());
                 RunEnd::broken(unasked.map(Breakdown::Task))
@@ -161,7 +160,7 @@ impl Daemon {
         Ok(end)
     }
 
-    /// What the workers counted, and what was refused before a worker saw it.
+    /// What the workers counted, with the changes that failed before they reached a worker.
     fn tally_of(&self, target: &Running) -> TargetTally {
         let tally = target.tally.read();
         TargetTally { failed: tally.failed + self.store.refused_here(&target.name), ..tally }
@@ -297,7 +296,7 @@ impl Daemon {
             match self.idle(&up).await {
                 Ok(None) => drop(trouble.end(IDLE)),
                 Ok(Some(open)) => {
-                    self.name_foreign_targets(&mut held_up).await;
+                    self.name_targets_of_other_hosts(&mut held_up).await;
                     return RunEnd { remaining: Some(Remaining { open, held_up }), ..RunEnd::default() };
                 }
                 Err(error) => {
@@ -309,8 +308,8 @@ impl Daemon {
         }
     }
 
-    /// What the store has enabled and this host lacks is carried by other hosts.
-    async fn name_foreign_targets(&self, held_up: &mut BTreeMap<String, String>) {
+    /// Names the targets that the store has enabled and this host lacks: other hosts deliver there.
+    async fn name_targets_of_other_hosts(&self, held_up: &mut BTreeMap<String, String>) {
         let Ok(routes) = self.store.routes().await else { return };
         let has = |name: &str| self.targets.iter().any(|target| target.spec.name == name);
         for route in routes.list.into_iter().filter(|route| !has(&route.target)) {
@@ -318,12 +317,12 @@ impl Daemon {
         }
     }
 
-    /// How much is left when nothing can be done now.
+    /// How much is left when nothing can be done now; `None` while something can.
     async fn idle(&self, up: &[&str]) -> Result<Option<u64>, StoreError> {
         if self.store.has_due_work(up).await? { Ok(None) } else { self.store.open_work().await.map(Some) }
     }
 
-    /// Lets the tasks end. Gives the first one that panicked meanwhile.
+    /// Waits for the tasks to end. Returns the first one that panicked meanwhile.
     async fn drain(&self, tasks: &mut Tasks, abort: &CancellationToken) -> Option<TaskDeath> {
         let limit = tokio::time::sleep(Duration::from_millis(self.options.drain_ms));
         tokio::pin!(limit);
@@ -336,7 +335,7 @@ impl Daemon {
                     Some(_) => {}
                 },
                 () = &mut limit, if !abort.is_cancelled() => {
-                    tracing::warn!("calls under way did not end in time and are broken off");
+                    tracing::warn!("calls under way did not end in time and are aborted");
                     abort.cancel();
                 }
             }

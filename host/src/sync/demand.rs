@@ -118,8 +118,8 @@ impl Demand {
 
 impl PendingRequest {
     /// Answers the request. Gives the claimed ids back when its claimer has ended.
-    pub(super) fn answer(self, claimed: ClaimedIds) -> Result<(), ClaimedIds> {
-        self.answer.send(claimed)
+    pub(super) fn answer(self, claimed: ClaimedIds) -> Result<(), Box<ClaimedIds>> {
+        self.answer.send(claimed).map_err(Box::new)
     }
 }
 

@@ -108,3 +108,63 @@ pub(super) async fn release(store: &Store, lease: &Lease) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::database::{Database, Locator};
+    use crate::domain::ids::LeaseId;
+    use crate::store::StoreClock;
+
+    /// A batch of a store that is never reached: its first renewal is a day away.
+    fn batch(id: i64) -> LeasedBatch {
+        let locator = Locator::Sqlite("/nonexistent/host.db".into());
+        let database = Database::new(locator, 1, Duration::from_secs(1)).expect("prepared");
+        let store = Store::new(database, StoreClock::Database);
+        let (target, owner) = ("a".to_owned(), "host".to_owned());
+        let lease = Lease { target, id: LeaseId::new(id), owner, lease_ms: 3 * 24 * 3_600_000, is_direct: false };
+        LeasedBatch::new(&store, Batch { lease, deliveries: Vec::new() })
+    }
+
+    #[tokio::test]
+    async fn the_next_batch_is_claimed_only_when_a_worker_has_taken_the_one_before() {
+        let (claimer, ready) = channel();
+        claimer.try_reserve().expect("a free slot").send(batch(1));
+        assert!(claimer.try_reserve().is_err(), "one batch is ready already");
+        assert_eq!(ready.next().await.expect("a batch").lease.id, LeaseId::new(1));
+        assert!(claimer.try_reserve().is_ok());
+    }
+
+    #[tokio::test]
+    async fn a_batch_is_taken_back_unless_a_worker_waits_for_it() {
+        let (claimer, ready) = channel();
+        claimer.send(batch(1)).await.expect("sent");
+        assert!(ready.take_back().is_some());
+        assert!(ready.take_back().is_none(), "nothing is left");
+        let worker = tokio::spawn({
+            let ready = ready.clone();
+            async move { ready.next().await }
+        });
+        tokio::task::yield_now().await;
+        claimer.send(batch(2)).await.expect("sent");
+        assert!(ready.take_back().is_none(), "it is the waiting worker's");
+        assert!(worker.await.expect("no panic").is_some());
+    }
+
+    #[tokio::test]
+    async fn workers_get_what_is_left_after_the_claimer_has_ended() {
+        let (claimer, ready) = channel();
+        claimer.send(batch(1)).await.expect("sent");
+        drop(claimer);
+        assert!(ready.next().await.is_some());
+        assert!(ready.next().await.is_none());
+    }
+
+    #[tokio::test]
+    async fn a_worker_that_begins_takes_the_keep_alive_over() {
+        let batch = batch(1);
+        assert!(batch.begin(), "the lease was not lost");
+        tokio::task::yield_now().await;
+        assert!(batch.waiting.is_finished(), "nothing else renews the lease");
+    }
+}

@@ -1,4 +1,4 @@
-//! The purger: lets old finished rows go, in small steps, so that it never stands in anyone's way.
+//! The purger: deletes old finished rows in small steps to avoid long locks.
 
 use std::time::Duration;
 
@@ -6,16 +6,16 @@ use tokio_util::sync::CancellationToken;
 
 use crate::store::{ClockState, PurgeCursor, Store, StoreError};
 
-/// How often it begins anew.
+/// The pause between two purges.
 const EVERY: Duration = Duration::from_secs(600);
 /// The pause between two steps.
 const STEP_PAUSE: Duration = Duration::from_millis(50);
 
-/// Runs until `stop`. `age_ms` is how old finished rows get.
+/// Runs until `stop`. `age_ms` is how long finished rows are kept.
 pub(super) async fn run(store: Store, targets: Vec<String>, age_ms: i64, stop: CancellationToken) {
-    let mut said = ClockState::Trusted;
+    let mut logged = ClockState::Trusted;
     loop {
-        match purge_by_clock(&store, &targets, age_ms, &stop, &mut said).await {
+        match purge_by_clock(&store, &targets, age_ms, &stop, &mut logged).await {
             Ok(0) => {}
             Ok(deleted) => tracing::info!(deleted, "old finished rows purged"),
             Err(error) => tracing::warn!(%error, "cannot purge old rows; trying again later"),
@@ -27,32 +27,32 @@ pub(super) async fn run(store: Store, targets: Vec<String>, age_ms: i64, stop: C
     }
 }
 
-/// Purges, unless the store's clock has made a step that nobody believes.
+/// Purges, unless the store's clock has made a step that is not trusted.
 async fn purge_by_clock(
     store: &Store,
     targets: &[String],
     age_ms: i64,
     stop: &CancellationToken,
-    said: &mut ClockState,
+    logged: &mut ClockState,
 ) -> Result<u64, StoreError> {
     let state = store.judge_clock().await?;
-    // Once for each change, not at every look.
-    if std::mem::discriminant(&state) != std::mem::discriminant(said) {
+    // Logged once for each change of the state.
+    if std::mem::discriminant(&state) != std::mem::discriminant(logged) {
         match state {
-            ClockState::Trusted => tracing::info!("the store's clock is believed again; old rows are purged"),
+            ClockState::Trusted => tracing::info!("the store's clock is trusted again; old rows are purged"),
             ClockState::Ahead { step_ms } => tracing::error!(
                 step_hours = step_ms / 3_600_000,
-                "the store's clock went ahead at once: nothing is purged until it was set right, or has gone on for a day"
+                "the store's clock jumped ahead: nothing is purged until it is corrected, or has run on for a day"
             ),
             ClockState::Behind { by_ms } => {
                 tracing::warn!(
                     minutes = by_ms / 60_000,
-                    "the store's clock is behind times that hosts have seen; set it right"
+                    "the store's clock is behind times that hosts have seen; correct it"
                 );
             }
         }
     }
-    *said = state;
+    *logged = state;
     if matches!(state, ClockState::Ahead { .. }) {
         return Ok(0);
     }

@@ -1,6 +1,6 @@
-//! The rescuer: sends this host's heartbeat, reclaims leases that ran out, and reports where the hosts of the store differ.
+//! The rescuer: sends this host's heartbeat, reclaims expired leases, and reports where the hosts of the store differ.
 //!
-//! The heartbeat says that this host delivers: it stays out when a task of the daemon hangs.
+//! The heartbeat means that this host delivers: none is sent while a task of the daemon hangs.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -28,7 +28,7 @@ impl Rescuer {
     pub(super) async fn run(self) {
         let mut known = BTreeSet::new();
         let mut hanging = None;
-        // For the log alone: a host that cannot say that it lives may still deliver.
+        // For the log alone: a host that cannot send its heartbeat may still deliver.
         let trouble = StoreTrouble::default();
         loop {
             self.beat(&mut hanging, &trouble).await;
@@ -43,7 +43,7 @@ impl Rescuer {
             }
         }
         if let Err(error) = self.store.host_stopped(&self.host.id).await {
-            tracing::debug!(%error, "cannot say that this host has stopped");
+            tracing::debug!(%error, "cannot record that this host has stopped");
         }
     }
 
@@ -53,22 +53,22 @@ impl Rescuer {
             if let Some(task) = &hanging {
                 tracing::error!(task, "a task of this host hangs: it no longer counts as running");
             } else {
-                tracing::info!("the task that hung goes on");
+                tracing::info!("no task of this host hangs any more");
             }
             known.clone_from(&hanging);
         }
         if hanging.is_none() {
             let alive = self.store.host_is_alive(&self.host).await;
-            say_once(trouble, "say that this host is at work", alive.as_ref().err());
+            log_once(trouble, "send the heartbeat", alive.as_ref().err());
         }
     }
 
     async fn reclaim(&self, trouble: &StoreTrouble) {
         let taken = self.store.take_expired_leases().await;
-        say_once(trouble, "look for leases that ran out", taken.as_ref().err());
+        log_once(trouble, "look for expired leases", taken.as_ref().err());
         let leases = taken.unwrap_or_default();
         for lease in &leases {
-            tracing::warn!(target_name = %lease.target, lease_id = lease.id.get(), "a lease ran out: its batch is free again");
+            tracing::warn!(target_name = %lease.target, lease_id = lease.id.get(), "lease expired, batch requeued");
         }
         if !leases.is_empty() {
             self.demand.notify_pending();
@@ -82,8 +82,8 @@ impl Rescuer {
     }
 }
 
-/// What cannot be done is logged once, and once when it can be done again.
-fn say_once(trouble: &StoreTrouble, what: &str, error: Option<&StoreError>) {
+/// Logs once that something cannot be done, and once that it can be done again.
+fn log_once(trouble: &StoreTrouble, what: &str, error: Option<&StoreError>) {
     match error {
         Some(error) if trouble.note(what, error) => tracing::warn!(%error, "cannot {what}; trying again"),
         None if trouble.end(what) => tracing::info!("can {what} again"),
@@ -91,7 +91,7 @@ fn say_once(trouble: &StoreTrouble, what: &str, error: Option<&StoreError>) {
     }
 }
 
-/// Each difference is logged once, and once when it is gone.
+/// Logs each difference once, and once when it is gone.
 fn report(known: &mut BTreeSet<Difference>, found: BTreeSet<Difference>) {
     for difference in found.difference(known) {
         tracing::warn!(target_name = difference.target(), "{difference}");

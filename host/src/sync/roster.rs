@@ -1,6 +1,6 @@
 //! What the hosts of a store have in common, and where they differ: pure comparison of what each of them registered.
 //!
-//! A difference is no error while a target is added machine by machine, but nobody must have to guess it.
+//! A difference is not an error while a target is added machine by machine, but an operator must see it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -12,12 +12,10 @@ use crate::store::{RunningHost, TargetTypes};
 pub enum Difference {
     /// The store has the target enabled, and no running host has it.
     NobodyHas {
-        /// The target.
         target: String,
     },
     /// Some running hosts have the target, others do not.
     SomeLack {
-        /// The target.
         target: String,
         /// The hosts without it.
         lacking: Vec<String>,
@@ -26,13 +24,11 @@ pub enum Difference {
     },
     /// Running hosts send different types of aggregates there.
     TypesDiffer {
-        /// The target.
         target: String,
     },
 }
 
 impl Difference {
-    /// Which target it is about.
     #[must_use]
     pub fn target(&self) -> &str {
         match self {
@@ -67,7 +63,7 @@ impl fmt::Display for Difference {
 /// Where the running hosts differ from each other, and from what the store has enabled.
 #[must_use]
 pub fn differences<'a>(running: &[RunningHost], enabled: impl IntoIterator<Item = &'a str>) -> Vec<Difference> {
-    // A host of an older version does not say what it has, and is not accused.
+    // A host of an older version does not register its targets, so that nothing can be compared.
     let known: Vec<(&str, &TargetTypes)> =
         running.iter().filter_map(|host| Some((host.id.as_str(), host.targets.as_ref()?))).collect();
     if known.len() < running.len() || known.is_empty() {

@@ -94,11 +94,11 @@ impl Router {
         if routes.list.is_empty() {
             return Ok(Routed { claimed: vec![None; claims.len()], ..Routed::default() });
         }
-        let routed = self.store.route_along(&routes, limit(claims), &mut progress.cursor, claims).await?;
-        if !routed.routes_changed {
+        let result = self.store.route_along(&routes, limit(claims), &mut progress.cursor, claims).await?;
+        if !result.routes_changed {
             progress.routes = Some(routes);
         }
-        Ok(routed)
+        Ok(result)
     }
 
     /// Answers each request that got a batch; the others wait on.

@@ -1,24 +1,24 @@
-//! What a run did at each target, counted by its workers.
+//! Counts what a run did at each target.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::domain::delivery::{Settlement, Status};
 
-/// What a run did at one target.
+/// The counts of one target.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
 pub struct TargetTally {
     /// Deliveries confirmed.
     pub delivered: u64,
-    /// Attempts that are tried again later.
+    /// Attempts that are retried later.
     pub deferred: u64,
-    /// Deliveries left to a person.
+    /// Deliveries left to an operator.
     pub failed: u64,
     /// Batches whose lease was lost before they could be settled.
     pub leases_lost: u64,
 }
 
 impl TargetTally {
-    /// What came since an earlier look; `None` when nothing was delivered or failed.
+    /// The difference to an earlier reading; `None` when nothing was delivered or failed.
     pub(super) fn since(&self, earlier: &Self) -> Option<Self> {
         let since = Self {
             delivered: self.delivered - earlier.delivered,
@@ -51,7 +51,7 @@ impl Tally {
         }
     }
 
-    /// So many deliveries wait for the end of their lease.
+    /// Counts deliveries that wait for the end of their lease.
     pub(super) fn deferred(&self, deliveries: usize) {
         self.deferred.fetch_add(u64::try_from(deliveries).unwrap_or(u64::MAX), Ordering::Relaxed);
     }

@@ -1,8 +1,8 @@
 //! The tasks of the daemon: each has a name and a pulse, and all are joined.
 //!
-//! A task that ends before it was asked to, by a panic or otherwise, ends the daemon. A task that is not polled any more (it blocks
-//! its thread, or all threads are blocked) loses its pulse, and this host then no longer says that it is at work: `hosts
-//! running` counts hosts that can deliver.
+//! A task that ends before it was asked to, by a panic or otherwise, ends the daemon. A task that is not polled any more (it
+//! blocks its thread, or all threads are blocked) loses its pulse. This host then sends no heartbeat: `hosts running` counts
+//! hosts that can deliver.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -14,9 +14,9 @@ use std::time::Duration;
 use tokio::task::{Id, JoinError, JoinSet};
 use tokio::time::Instant;
 
-/// How often a task shows that it is polled.
+/// The time between two beats of a pulse.
 const BEAT_EVERY: Duration = Duration::from_secs(1);
-/// A task that was not polled for so long hangs. No step of a task computes for as long.
+/// A task that was not polled for this long hangs. No step of a task computes for as long.
 const HANGS_AFTER: Duration = Duration::from_secs(20);
 
 /// All tasks of a daemon.
@@ -26,7 +26,7 @@ pub(super) struct Tasks {
     pulses: Pulses,
 }
 
-/// Why a task ended that nobody asked to end.
+/// A task that ended before it was asked to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TaskDeath {
     /// Which task.
@@ -47,7 +47,7 @@ impl Tasks {
         Self { set: JoinSet::new(), names: HashMap::new(), pulses: Pulses::default() }
     }
 
-    /// Starts a task, watched.
+    /// Starts a task with a pulse.
     pub(super) fn spawn(&mut self, name: impl Into<String>, task: impl Future<Output = ()> + Send + 'static) {
         let name = name.into();
         let pulse = self.pulses.add(&name);
@@ -60,7 +60,7 @@ impl Tasks {
         self.names.insert(handle.id(), name);
     }
 
-    /// Whether the tasks are polled.
+    /// The pulses of all tasks.
     pub(super) fn pulses(&self) -> Pulses {
         self.pulses.clone()
     }
@@ -78,7 +78,7 @@ impl Tasks {
     }
 }
 
-/// When each task was polled last. Cloning shares them.
+/// When each task was last polled. Clones share it.
 #[derive(Clone, Default)]
 pub(super) struct Pulses(Arc<Mutex<Vec<(String, Pulse)>>>);
 
@@ -89,7 +89,7 @@ struct Pulse {
 }
 
 impl Pulse {
-    /// Shows again and again that the task is polled; never returns.
+    /// Beats while the task is polled; never returns.
     async fn beat(self) {
         loop {
             let elapsed = u64::try_from(self.born.elapsed().as_millis()).unwrap_or(u64::MAX);
@@ -114,7 +114,7 @@ impl Pulses {
         self.lock().retain(|(known, _)| known != name);
     }
 
-    /// A task that hangs, if there is one.
+    /// The name of a task that hangs, if one does.
     pub(super) fn hanging(&self) -> Option<String> {
         self.hanging_at(Instant::now())
     }

@@ -1,4 +1,4 @@
-//! What keeps this host from writing into the store, task by task, so that a run that waits for idleness can give up.
+//! Which tasks cannot reach or write the store, and since when. A run until idle gives up on a long outage.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -8,12 +8,12 @@ use tokio::time::Instant;
 
 use crate::store::StoreError;
 
-/// Since when each task has trouble with the store, and which. Cloning shares it.
+/// The trouble of each task, with its begin. Clones share it.
 #[derive(Clone, Debug, Default)]
 pub(super) struct StoreTrouble(Arc<Mutex<BTreeMap<String, (Instant, String)>>>);
 
 impl StoreTrouble {
-    /// A task could not do its work. `true` when it could before, so that an outage is logged once.
+    /// Notes that a task could not do its work. `true` when it could before, so that an outage is logged once.
     pub(super) fn note(&self, task: &str, error: &StoreError) -> bool {
         let mut troubles = self.lock();
         if let Some((_, message)) = troubles.get_mut(task) {
@@ -24,12 +24,12 @@ impl StoreTrouble {
         true
     }
 
-    /// A task could do its work. `true` when it could not before.
+    /// Notes that a task could do its work. `true` when it could not before.
     pub(super) fn end(&self, task: &str) -> bool {
         self.lock().remove(task).is_some()
     }
 
-    /// What a task has had trouble with for so long, if there is one.
+    /// The trouble of a task that has had it for at least `limit`.
     pub(super) fn longer_than(&self, limit: Duration) -> Option<String> {
         let troubles = self.lock();
         let lasting = troubles.values().find(|(since, _)| since.elapsed() >= limit);

@@ -166,6 +166,7 @@ impl Progress {
 }
 
 /// The larger of each number.
+#[must_use]
 pub fn most(one: Usage, other: Usage) -> Usage {
     Usage {
         elapsed_ms: one.elapsed_ms.max(other.elapsed_ms),

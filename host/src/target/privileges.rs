@@ -1,4 +1,4 @@
-//! Warns where the database user may do more than the adapter was granted: the guard is then the only wall.
+//! Warns where the database user may do more than the adapter was granted: the SQL guard is then the only protection.
 
 use std::collections::BTreeMap;
 
@@ -9,10 +9,10 @@ use crate::domain::words::one_line;
 
 /// Places that a warning names.
 const PLACES_SHOWN: usize = 5;
-/// Characters of what it says of all places.
+/// Characters of the whole list of places.
 const CHARS_MAX: usize = 600;
 
-/// The warning, where there is something to warn of. What the catalogue does not show is no finding.
+/// Returns a warning where the user may do more. What the catalogue does not show is no finding.
 pub(super) async fn excess(grants: &SqlGrants, database: &Database) -> Option<Finding> {
     let privileges = privileges_at(database).await.unwrap_or_default();
     let excess = beyond(grants, &privileges);
@@ -34,7 +34,7 @@ pub(super) async fn excess(grants: &SqlGrants, database: &Database) -> Option<Fi
     })
 }
 
-/// In a transaction of its own: on PostgreSQL a question that is refused ends the one that it was asked in.
+/// Reads in a transaction of its own: on PostgreSQL a refused query ends its transaction.
 async fn privileges_at(database: &Database) -> Result<Vec<Privilege>, DatabaseError> {
     let mut transaction = database.begin_read().await?;
     let privileges = transaction.privileges().await?;
@@ -42,7 +42,7 @@ async fn privileges_at(database: &Database) -> Result<Vec<Privilege>, DatabaseEr
     Ok(privileges)
 }
 
-/// What goes beyond the grants, by place.
+/// The privileges beyond the grants, by place.
 fn beyond(grants: &SqlGrants, privileges: &[Privilege]) -> BTreeMap<String, Vec<String>> {
     let all = TableVerb::ALL.iter().all(|verb| *grants.of(*verb) == Tables::All);
     let mut excess = BTreeMap::<String, Vec<String>>::new();
@@ -70,7 +70,7 @@ fn verb(privilege: &str) -> Option<TableVerb> {
     }
 }
 
-/// To change the rows of a table that meet a condition takes SELECT as well.
+/// An UPDATE or DELETE with a condition needs SELECT as well.
 fn is_granted(grants: &SqlGrants, table: &str, privilege: &str) -> bool {
     match verb(privilege) {
         None => false,

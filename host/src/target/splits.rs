@@ -1,23 +1,23 @@
-//! Which parts of a batch are halved, and when that ends: pure counting, no I/O.
+//! Decides which parts of a batch are halved, and when that ends. Pure.
 //!
-//! Splitting pays while something works now and then; an adapter or target that fails whatever it is given is not tried
-//! a thousand times. On the way to the first single change no more than log2(n) parts are split, so that every batch
-//! judges at least one change by itself. Nobody is ever blamed for a part of more than one change.
+//! Splitting goes on only while some part succeeds: an adapter or target that fails every call is not called a thousand
+//! times. On the way to the first single change at most log2(n) parts are split, so that every batch judges at least one
+//! change by itself. A change is never blamed for a part that holds others.
 
-/// What happens to a part that failed as a whole.
+/// The next step after a part failed as a whole.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Next {
     /// Each half is tried by itself.
     Halve,
     /// It is a single change, and the failure is its own.
     Settle,
-    /// Too much failed in a row; the rest waits.
+    /// Too many parts failed in a row; the rest is delayed.
     Stop,
     /// Nothing of the batch gets through to the target.
     TargetFailed,
 }
 
-/// How often parts were split in a row.
+/// Counts how often parts were split in a row.
 pub(super) struct Splits {
     halvings: usize,
     in_a_row: usize,

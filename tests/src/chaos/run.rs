@@ -28,7 +28,7 @@ const FENCE_LOST: &str = "fence: the lease was lost";
 const FENCE_UNKNOWN: &str = "fence: the lease cannot be renewed";
 const LOST_DURING_CALL: &str = "the lease was lost during a call";
 const NOT_SETTLED: &str = "not settled: the lease was lost";
-const RAN_OUT: &str = "a lease ran out: its batch is free again";
+const RAN_OUT: &str = "lease expired, batch requeued";
 const PANIC: &str = "panicked";
 const NOTED: [&str; 6] = [FENCE_LOST, FENCE_UNKNOWN, LOST_DURING_CALL, NOT_SETTLED, RAN_OUT, PANIC];
 
