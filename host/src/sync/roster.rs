@@ -11,9 +11,7 @@ use crate::store::{RunningHost, TargetTypes};
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Difference {
     /// The store has the target enabled, and no running host has it.
-    NobodyHas {
-        target: String,
-    },
+    NobodyHas { target: String },
     /// Some running hosts have the target, others do not.
     SomeLack {
         target: String,
@@ -23,9 +21,7 @@ pub enum Difference {
         running: usize,
     },
     /// Running hosts send different types of aggregates there.
-    TypesDiffer {
-        target: String,
-    },
+    TypesDiffer { target: String },
 }
 
 impl Difference {
