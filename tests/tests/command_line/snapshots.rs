@@ -72,7 +72,7 @@ fn mask_line(line: &str) -> String {
         if index > 1 && words[index - 2] == "schema" && words[index - 1] == "version" {
             words[index] = words[index].replace(|character: char| character.is_ascii_digit(), "N");
         } else if words[index].starts_with("[\"RW") || (index > 1 && words[index - 2..index] == ["by", "key"]) {
-            "KEY".clone_into(&mut words[index]);
+            words[index] = format!("KEY{}", if words[index].ends_with('\n') { "\n" } else { "" });
         } else if words.get(index + 1).is_some_and(|next| next == "applied") {
             "(N".clone_into(&mut words[index]);
         }

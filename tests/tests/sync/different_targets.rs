@@ -67,7 +67,7 @@ fn a_target_that_no_host_has_any_more_is_disabled_by_an_operator() {
     assert_eq!(ended.status, Some(1), "its change waits: {}", ended.stdout);
     assert!(ended.stdout.contains("y: this host does not have it"), "{}", ended.stdout);
     let refused = host.run(&["target", "disable", "z"]);
-    assert!(refused.stderr.contains("there are x, y"), "{}", refused.stderr);
+    assert!(refused.stderr.contains("(known: `x`, `y`)"), "{}", refused.stderr);
     let _ = host.run(&["target", "disable", "y"]).expect_success();
     put(&host, &patient("P-3"));
     let _ = host.run(&["run", "--until-idle"]).expect_success();

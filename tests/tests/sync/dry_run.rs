@@ -85,7 +85,7 @@ async fn a_dry_run_shows_the_sql_and_leaves_sqlite_as_it_was() {
     let _ = host.run(&["run", "--until-idle"]).expect_success();
     let (target_before, store_before) = (everything(openemr.url()).await, store(&host).await);
     let again = dry_run(&host, &[]).expect_success().stdout;
-    for words in ["the current state; nothing waits", "linked to ID 1", "[ANSWER] applied: ID 1"] {
+    for words in ["the current state; no change is pending", "linked to ID 1", "[ANSWER] applied: ID 1"] {
         assert!(again.contains(words), "{words}:\n{again}");
     }
     let mut changed = patient("D-1");

@@ -56,7 +56,7 @@ fn a_file_that_is_not_the_adapter_in_use_is_shown() {
     std::fs::write(&file, &original).expect("write");
     put(&host, &patient("S-1"));
     let _ = host.run(&["run", "--until-idle"]).expect_success();
-    let words = "is not the one in use";
+    let words = "is not the active one";
     let same = host.run(&["check"]).expect_success().stdout;
     assert!(!same.contains(words), "{same}");
     // An empty custom section at the end: another file with the same behaviour.
@@ -87,10 +87,10 @@ fn without_space(host: &Host, arguments: &[&str]) -> Output {
 fn a_store_that_cannot_be_written_is_shown() {
     let host = working();
     let healthy = host.run(&["status"]).expect_success().stdout;
-    assert!(!healthy.contains("cannot be written"), "{healthy}");
+    assert!(!healthy.contains("cannot write"), "{healthy}");
     let status = without_space(&host, &["status"]);
     let shown = String::from_utf8_lossy(&status.stdout);
-    assert!(shown.contains("[Attention]") && shown.contains("the store cannot be written: "), "{shown}");
+    assert!(shown.contains("[Attention]") && shown.contains("cannot write to the store: "), "{shown}");
     let check = without_space(&host, &["check"]);
     let shown = String::from_utf8_lossy(&check.stdout);
     assert!(shown.contains("[PROBLEM] store") && shown.contains("cannot be written"), "{shown}");

@@ -119,7 +119,7 @@ async fn an_adapter_that_fails_its_trial_is_refused_and_costs_no_delivery() {
     put_in_place(host.folder(), "openemr.wasm", &build(&bad, 1));
     running.signal(HostSignal::Hangup).expect("signal");
     let mut inserted = FLOW;
-    while !history().contains("refused probe") {
+    while !history().contains("rejected probe") {
         assert!(inserted < 100 * FLOW, "{}", history());
         tests::database::execute(&store, &insert(inserted, FLOW)).await.expect("insert");
         inserted += FLOW;
