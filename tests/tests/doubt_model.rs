@@ -37,7 +37,7 @@ type Change = u8;
 enum Without {
     /// The protocol as it is.
     Nothing,
-    /// What broke off is pending again at once.
+    /// An aborted request is pending again at once.
     KeptLease,
     /// A lease may run out while the server works on the request under it.
     Cover,

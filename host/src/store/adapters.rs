@@ -97,7 +97,7 @@ impl Store {
     /// When the store cannot be reached.
     pub async fn activate_adapter(&self, event: &AdapterEvent<'_>, bytes: &[u8]) -> Result<(), StoreError> {
         self.keep_adapter(event.sha256, bytes).await?;
-        rerun("put adapter in force", || async {
+        rerun("activate adapter", || async {
             let mut transaction = self.begin(&format!("record the adapter of target `{}`", event.target)).await?;
             if transaction.activate(event).await? {
                 transaction.record_adapter_event(AdapterEventKind::InForce, event).await?;

@@ -70,7 +70,7 @@ pub(super) fn compare(new: &[Outcome], old: &[Outcome]) -> CanaryResult {
         Outcome::Failed(_) | Outcome::Applied(_) => None,
     });
     CanaryResult::Rejected(format!(
-        "on trial {with_new} of {} deliveries failed, {with_old} with the old one: {}",
+        "as canary {with_new} of {} deliveries failed, {with_old} with the previous adapter: {}",
         new.len(),
         first.unwrap_or("no reason given")
     ))
@@ -95,7 +95,7 @@ mod tests {
         assert_eq!(compare(&[bad(), applied()], &[bad(), applied()]), CanaryResult::Passed);
         assert_eq!(compare(&[applied(), applied()], &[bad(), applied()]), CanaryResult::Passed);
         let CanaryResult::Rejected(why) = compare(&[bad(), bad()], &[bad(), applied()]) else { panic!("passed") };
-        assert_eq!(why, "on trial 2 of 2 deliveries failed, 1 with the old one: no");
+        assert_eq!(why, "as canary 2 of 2 deliveries failed, 1 with the previous adapter: no");
     }
 
     #[test]

@@ -148,7 +148,10 @@ impl Worker {
         self.crashed_batches = 0;
         let why = settled.iter().find_map(|settlement| settlement.failure.as_ref());
         let why = why.map_or("no reason given", |failure| failure.message.as_str());
-        Some(Failure::new(FailureKind::Adapter, format!("{CRASHED_BATCHES_MAX} batches in a row broke off: {why}")))
+        Some(Failure::new(
+            FailureKind::Adapter,
+            format!("{CRASHED_BATCHES_MAX} batches in a row crashed the adapter: {why}"),
+        ))
     }
 
     /// Delivers, through the canary first if this worker has taken it. When the canary fails a delivery, the active adapter gets

@@ -200,7 +200,7 @@ fn ways_found(capabilities: &Capabilities, settings: &Settings) -> Vec<Finding> 
         (true, _) => finding(FindingLevel::Ok, "update creates: patients get ids of ours, so that none is made twice"),
         (false, true) => finding(
             FindingLevel::Ok,
-            "conditional create: what broke off while the server worked on it waits for in_doubt_ms, and is looked for",
+            "conditional create: what was aborted while the server worked on it waits for in_doubt_ms, and is searched for",
         ),
         (false, false) => finding(
             FindingLevel::Warning,

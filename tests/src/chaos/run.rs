@@ -223,7 +223,7 @@ fn protection(text: &mut String, logs: &std::collections::BTreeMap<&'static str,
     let _written = writeln!(
         text,
         "protection: {} leases ran out and were taken over; {} commits or requests refused by the fence, {} more because \
-         the store could not be asked; {} calls broken off and {} batches not settled because the lease was lost\n\
+         the store could not be asked; {} calls aborted and {} batches not settled because the lease was lost\n\
          at rest {:.1} s after the last fault",
         logs[RAN_OUT],
         logs[FENCE_LOST],

@@ -88,22 +88,22 @@ async fn a_host_that_runs_takes_up_what_is_installed_and_nothing_else() {
     let host = host_of(configuration, "");
     install(&host);
     let target = || host.status()["targets"]["openemr"].clone();
-    let in_force = || target()["adapter"]["sha256"].as_str().map(str::to_owned);
+    let active = || target()["adapter"]["sha256"].as_str().map(str::to_owned);
     let error = |words: &str| target()["error"].as_str().is_some_and(|error| error.contains(words));
     let limit = Duration::from_secs(60);
     let mut running = host.spawn(&["run"]).expect("spawn");
     running.wait_until("the target is up", limit, || target()["state"] == "up").expect("wait");
-    let first = in_force().expect("in force");
+    let first = active().expect("active");
 
     newer_build(&host.folder().join("release.wasm"));
     let _ = host.run(&["plugin", "install", "release.wasm", "--name", "openemr", "--update"]).expect_success();
-    let swapped = || in_force().is_some_and(|sha256| sha256 != first);
-    running.wait_until("the installed one is in force", limit, swapped).expect("wait");
-    let second = in_force();
+    let swapped = || active().is_some_and(|sha256| sha256 != first);
+    running.wait_until("the installed one is active", limit, swapped).expect("wait");
+    let second = active();
 
     newer_build(&installed(&host));
     running.wait_until("the changed file is refused", limit, || error("adapters.lock pins")).expect("wait");
-    assert_eq!((in_force(), &target()["state"]), (second, &serde_json::json!("up")), "the old one goes on");
+    assert_eq!((active(), &target()["state"]), (second, &serde_json::json!("up")), "the old one goes on");
 }
 
 #[test]

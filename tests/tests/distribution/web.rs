@@ -1,4 +1,4 @@
-//! Files and addresses: what is refused before anything is asked, and an installation that is broken off.
+//! Files and addresses: what is refused before anything is asked, and an aborted installation.
 
 use std::fs;
 use std::io::{Read as _, Write as _};

@@ -26,21 +26,21 @@ async fn a_newer_build_is_taken_up_without_restart_and_a_broken_one_is_refused()
     let file = host.folder().join("openemr.wasm");
     fs::write(&file, &original).expect("write");
     let mut running = host.spawn(&["run"]).expect("spawn");
-    let in_force = || host.status()["targets"]["openemr"]["adapter"]["sha256"].as_str().map(str::to_owned);
+    let active = || host.status()["targets"]["openemr"]["adapter"]["sha256"].as_str().map(str::to_owned);
     let up = || host.status()["targets"]["openemr"]["state"] == "up";
     running.wait_until("the target is up", Duration::from_secs(60), up).expect("wait");
-    let first = in_force().expect("in force");
+    let first = active().expect("active");
 
     fs::write(&file, newer_build(&original)).expect("write");
-    let swapped = || in_force().is_some_and(|sha256| sha256 != first);
-    running.wait_until("the newer build is in force", Duration::from_secs(60), swapped).expect("wait");
-    let second = in_force();
+    let swapped = || active().is_some_and(|sha256| sha256 != first);
+    running.wait_until("the newer build is active", Duration::from_secs(60), swapped).expect("wait");
+    let second = active();
 
     fs::write(&file, b"no component").expect("write");
     let refused =
         || host.status()["targets"]["openemr"]["error"].as_str().is_some_and(|error| error.contains("refused"));
     running.wait_until("the broken one is refused", Duration::from_secs(60), refused).expect("wait");
-    assert_eq!(in_force(), second, "the old one goes on");
+    assert_eq!(active(), second, "the old one goes on");
     put(&host, &patient("A-1"));
     let done = || host.status()["totals"]["done"] == 1;
     running.wait_until("it still delivers", Duration::from_secs(60), done).expect("wait");

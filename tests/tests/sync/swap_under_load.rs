@@ -13,7 +13,7 @@ use crate::support::{QUICK, adapter, openemr_database, patient, put, rows};
 const LIMIT: Duration = Duration::from_secs(180);
 const SWAPS: usize = 50;
 const CHANGES: usize = 20_000;
-/// Changes that are inserted at once while an adapter is on trial.
+/// Changes that are inserted at once while an adapter is a canary.
 const FLOW: usize = 1_000;
 
 /// Another file with the same behaviour: a custom section at the end, as any tool may append one.
@@ -39,7 +39,7 @@ fn host(openemr: &Database) -> Host {
     host
 }
 
-fn in_force(host: &Host) -> String {
+fn active(host: &Host) -> String {
     host.status()["targets"]["openemr"]["adapter"]["sha256"].as_str().unwrap_or_default().to_owned()
 }
 
@@ -68,11 +68,11 @@ async fn fifty_swaps_while_twenty_thousand_changes_flow() {
     for swap in 0..SWAPS {
         let chunk = CHANGES / SWAPS;
         tests::database::execute(&store, &insert(swap * chunk, chunk)).await.expect("insert");
-        let before = in_force(&host);
+        let before = active(&host);
         // Three builds in turn: what is swapped is then always another one, and compiled once.
         put_in_place(host.folder(), "openemr.wasm", &build(&component, u8::try_from(swap % 3).expect("small")));
         running.signal(HostSignal::Hangup).expect("signal");
-        running.wait_until("the swap", LIMIT, || in_force(&host) != before).expect("wait");
+        running.wait_until("the swap", LIMIT, || active(&host) != before).expect("wait");
     }
     let all = || host.status()["totals"]["done"] == CHANGES;
     running.wait_until("everything is delivered", LIMIT, all).expect("wait");
@@ -104,15 +104,15 @@ async fn an_adapter_that_fails_its_trial_is_refused_and_costs_no_delivery() {
     running.wait_until("delivered", LIMIT, || host.status()["totals"]["done"] == 1).expect("wait");
     let good = fs::read(host.folder().join("openemr.wasm")).expect("adapter");
     let bad = fs::read(adapter("testing-probe")).expect("probe");
-    let first = in_force(&host);
-    // With nothing due it is put in force, and measured by its first deliveries.
+    let first = active(&host);
+    // With nothing due it is activated, and measured by its first deliveries.
     put_in_place(host.folder(), "openemr.wasm", &bad);
-    running.wait_until("it is in force", LIMIT, || in_force(&host) != first).expect("wait");
+    running.wait_until("it is active", LIMIT, || active(&host) != first).expect("wait");
     put(&host, &patient("A-1"));
     running.wait_until("delivered", LIMIT, || host.status()["totals"]["done"] == 2).expect("wait");
-    running.wait_until("it is rolled back", LIMIT, || in_force(&host) == first).expect("wait");
+    running.wait_until("it is rolled back", LIMIT, || active(&host) == first).expect("wait");
     put_in_place(host.folder(), "openemr.wasm", &good);
-    // While changes flow it is never put in force. They flow until it was tried, however quick the host is.
+    // While changes flow it is never activated. They flow until it was tried, however quick the host is.
     let store = tests::database::sqlite_url(&host.folder().join(".host/host.db"));
     let history = || host.run(&["plugin", "history"]).expect_success().stdout;
     tests::database::execute(&store, &insert(0, FLOW)).await.expect("insert");
@@ -126,7 +126,7 @@ async fn an_adapter_that_fails_its_trial_is_refused_and_costs_no_delivery() {
     }
     let all = inserted + 2;
     running.wait_until("all delivered", LIMIT, || host.status()["totals"]["done"] == all).expect("wait");
-    assert_eq!(in_force(&host), first);
+    assert_eq!(active(&host), first);
     assert!(history().contains("rolled back to openemr"), "{}", history());
     assert_eq!(host.status()["totals"]["failed"], 0);
     let slow = rows(openemr.url(), "SELECT CAST(COUNT(DISTINCT pubpid) AS CHAR) FROM patient_data").await;
@@ -140,26 +140,26 @@ async fn a_person_rolls_back_and_the_file_stays_out_until_it_is_asked_for() {
     let component = fs::read(adapter("openemr")).expect("adapter");
     let mut running = host.spawn(&["run"]).expect("spawn");
     wait_for_up(&host, &mut running);
-    let first = in_force(&host);
+    let first = active(&host);
     put_in_place(host.folder(), "openemr.wasm", &build(&component, 7));
-    running.wait_until("the swap", LIMIT, || in_force(&host) != first).expect("wait");
-    let second = in_force(&host);
+    running.wait_until("the swap", LIMIT, || active(&host) != first).expect("wait");
+    let second = active(&host);
     let said = host.run(&["plugin", "rollback", "--target", "openemr"]).expect_success().stdout;
     assert!(said.contains(&first), "{said}");
     let log = running.stderr_file();
     let told = || fs::read_to_string(&log).is_ok_and(|text| text.contains("adapter of the other hosts active"));
     running.wait_until("it follows", LIMIT, told).expect("wait");
-    assert_eq!(in_force(&host), first);
+    assert_eq!(active(&host), first);
     // Neither the running host nor one that starts takes the file again.
     running.kill();
     let mut running = host.spawn(&["run"]).expect("spawn");
     wait_for_up(&host, &mut running);
     put(&host, &patient("A-1"));
     running.wait_until("delivered", LIMIT, || host.status()["totals"]["done"] == 1).expect("wait");
-    assert_eq!(in_force(&host), first);
+    assert_eq!(active(&host), first);
     assert!(running.stderr().contains("the file's adapter was rolled back"), "{}", running.stderr());
     let _ = host.run(&["plugin", "reload", "--target", "openemr"]).expect_success();
-    running.wait_until("the file again", LIMIT, || in_force(&host) == second).expect("wait");
+    running.wait_until("the file again", LIMIT, || active(&host) == second).expect("wait");
     let unknown = host.run(&["plugin", "rollback", "--target", "openemr", "--to", "ffffff"]);
     assert_eq!(unknown.status, Some(1));
     assert!(unknown.stderr.contains("host plugin history"), "{}", unknown.stderr);
@@ -183,18 +183,18 @@ async fn another_host_on_the_store_follows_although_its_own_file_is_old() {
     wait_for_up(&one, &mut first);
     let mut second = other.spawn(&["run"]).expect("spawn");
     second.wait_until("two hosts", LIMIT, || one.status()["hosts_running"] == 2).expect("wait");
-    let old = in_force(&one);
+    let old = active(&one);
     put_in_place(one.folder(), "openemr.wasm", &build(&fs::read(adapter("openemr")).expect("adapter"), 9));
-    first.wait_until("the swap", LIMIT, || in_force(&one) != old).expect("wait");
+    first.wait_until("the swap", LIMIT, || active(&one) != old).expect("wait");
     let log = second.stderr_file();
     let followed = || fs::read_to_string(&log).is_ok_and(|text| text.contains("adapter of the other hosts active"));
     second.wait_until("the other host follows", LIMIT, followed).expect("wait");
     // And it keeps to it when it starts anew beside the first.
-    let new = in_force(&one);
+    let new = active(&one);
     second.kill();
     let mut again = other.spawn(&["run"]).expect("spawn");
     let log = again.stderr_file();
     let kept = || fs::read_to_string(&log).is_ok_and(|text| text.contains("other hosts use another adapter"));
     again.wait_until("it takes the store's", LIMIT, kept).expect("wait");
-    assert_eq!(in_force(&one), new);
+    assert_eq!(active(&one), new);
 }

@@ -162,7 +162,7 @@ pub(super) const SAFEGUARDS: &[Safeguard] = &[
         test: "lifecycle::one_bad_change_among_500",
     },
     Safeguard {
-        name: "a batch that is broken off is given back",
+        name: "an aborted batch is requeued",
         file: "host/src/sync/worker.rs",
         mutation: &[("return batch.release().await;\n        }", "return;\n        }")],
         suite: Suite::Sync,
