@@ -272,7 +272,7 @@ fn a_wrong_call_says_what_is_wrong_before_anything_is_written() {
         (&["import", "patients"], 2, "cannot tell the format"),
         (&["import", "patients.ndjson", "--map", "a=city"], 2, "apply to CSV only"),
         (&["import", "p.csv", "--map", "a=colour"], 2, "the field must be one of"),
-        (&["import", "p.csv"], 3, "column 1 is not named as a field of ours"),
+        (&["import", "p.csv"], 3, "column 1 is not a field of a patient"),
         (&["import", "p.csv", "--delimiter", "ab"], 2, "--delimiter must be one character"),
         (&["import", "p.csv", "--rejects", "p.csv"], 2, "--rejects names a folder or a file that is read"),
     ];

@@ -1,8 +1,8 @@
 //! Fetches, verifies, installs and pushes adapters: sources, signatures, and the pins of `adapters.lock`.
 //!
-//! [`fetch`](fetch::fetch) brings the bytes of a file, an https address or an OCI registry into memory and nothing else.
-//! [`install`] writes them where targets look for them, completely or not at all. `host plugin install` and every load of every host
-//! ask [`Trust`] before anything of an adapter is read as WebAssembly.
+//! `fetch` brings the bytes of a file, an https address or an OCI registry into memory and nothing else. `install`
+//! writes them where targets look for them, completely or not at all. `host plugin install` and every load of every
+//! host ask [`Trust`] before anything of an adapter is read as WebAssembly.
 //!
 //! What never happens here: a component compiled or run, a byte written before digest and signature are verified, a
 //! plain http connection to another machine.

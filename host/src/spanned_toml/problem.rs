@@ -15,7 +15,7 @@ const MESSAGE_CHARS_MAX: usize = 1_000;
 /// A problem and its place.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FileProblem {
-    /// CountDelta from 1; absent when it concerns the file as a whole.
+    /// Counted from 1; absent when it concerns the file as a whole.
     pub line: Option<usize>,
     /// The field's path, for example `patients[2].birth_date`; empty when it concerns no field.
     pub field: String,

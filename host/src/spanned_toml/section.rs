@@ -14,7 +14,7 @@ use crate::domain::words::{NAME_CHARS_MAX, one_line};
 pub struct Entry<T> {
     /// The value.
     pub value: T,
-    /// CountDelta from 1.
+    /// Counted from 1.
     pub line: usize,
     /// For example `targets.openemr.adapter`.
     pub field: String,

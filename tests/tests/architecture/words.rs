@@ -15,7 +15,6 @@ const RETIRED: &[(&str, &str)] = &[
     ("AdapterNews", "AdapterEvent"),
     ("BREATH", "STEP_PAUSE"),
     ("Breach", "LimitExceeded"),
-    ("Counted", "CountDelta"),
     ("Exchange", "TranscriptEntry"),
     ("Fixture", "SeedFile (the file that `host seed` reads)"),
     ("FixtureError", "SeedFileError"),

@@ -15,7 +15,7 @@ use crate::plugin::Runtime;
 pub(in crate::cli) struct Arguments {
     /// The component's file
     file: PathBuf,
-    /// The reference, oci://REGISTRY/REPOSITORY:TAG
+    /// The reference, `oci://REGISTRY/REPOSITORY:TAG`
     to: String,
     #[command(flatten)]
     registry_auth: RegistryAuthArguments,

@@ -19,13 +19,13 @@ const TOKEN_VARIABLE: &str = "HOST_REGISTRY_TOKEN";
 
 #[derive(Debug, clap::Args)]
 pub(super) struct RegistryAuthArguments {
-    /// Log in as this user, with HOST_REGISTRY_PASSWORD
+    /// Log in as this user, with `HOST_REGISTRY_PASSWORD`
     #[arg(long, env = "HOST_REGISTRY_USER", hide_env_values = true)]
     user: Option<String>,
     /// Read the password from this file
     #[arg(long, value_name = "FILE", requires = "user")]
     password_file: Option<PathBuf>,
-    /// Send the token in this file (or HOST_REGISTRY_TOKEN)
+    /// Send the token in this file (or `HOST_REGISTRY_TOKEN`)
     #[arg(long, value_name = "FILE", conflicts_with = "password_file")]
     token_file: Option<PathBuf>,
     /// Trust these authorities (PEM), not the system's
