@@ -292,7 +292,7 @@ mod tests {
         ] {
             let mut transaction = database.begin().await.unwrap();
             let started = used();
-            let error = transaction.query(&sql, &[], limits).await.err().unwrap_or_else(|| panic!("{:.60}", sql));
+            let error = transaction.query(&sql, &[], limits).await.err().unwrap_or_else(|| panic!("{sql:.60}"));
             assert_eq!((error.kind, error.object.as_deref()), (ErrorKind::Refused, Some("bytes")), "{error} {sql:.60}");
             drop(transaction.rollback().await);
             let most = usize::try_from(BASE_BYTES + ROWS_IN_MEMORY * QUERY_BYTES_MAX).unwrap();

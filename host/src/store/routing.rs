@@ -115,13 +115,13 @@ impl Store {
             }
             return Ok(Routed { claimed: vec![None; requests.len()], ..Routed::default() });
         }
-        let mut routed = rerun("route", || self.route_once(routes, revision, limit, after, requests)).await?;
-        for (target, changes) in &routed.refused {
+        let mut step = rerun("route", || self.route_once(routes, revision, limit, after, requests)).await?;
+        for (target, changes) in &step.refused {
             self.refused.add(target, *changes);
         }
-        cursor.end(begun, Instant::now(), routed.changes.last().map(|last| last.id));
-        let claimed = (0..requests.len()).map(|index| routed.claimed.remove(&index)).collect();
-        let RoutedOnce { changes, some_queued, routes_changed, .. } = routed;
+        cursor.end(begun, Instant::now(), step.changes.last().map(|last| last.id));
+        let claimed = (0..requests.len()).map(|index| step.claimed.remove(&index)).collect();
+        let RoutedOnce { changes, some_queued, routes_changed, .. } = step;
         Ok(Routed { changes: changes.len(), some_queued, routes_changed, claimed })
     }
 
@@ -139,24 +139,24 @@ impl Store {
             transaction.rollback().await?;
             return Ok(RoutedOnce::default());
         }
-        let mut routed = RoutedOnce { changes, ..RoutedOnce::default() };
+        let mut step = RoutedOnce { changes, ..RoutedOnce::default() };
         let requesting: BTreeSet<&str> = requests.iter().map(|request| request.target.as_str()).collect();
         let others = routes.iter().filter(|route| !requesting.contains(route.target.as_str())).cloned();
-        transaction.enqueue(&mut routed, &others.collect::<Vec<_>>(), &BTreeSet::new()).await?;
+        transaction.enqueue(&mut step, &others.collect::<Vec<_>>(), &BTreeSet::new()).await?;
         for target in requesting {
-            transaction.dispatch(&mut routed, routes, target, requests).await?;
+            transaction.dispatch(&mut step, routes, target, requests).await?;
         }
-        transaction.refuse_unreadable(&mut routed, routes).await?;
-        let ids: Vec<_> = routed.changes.iter().map(|change| change.id).collect();
+        transaction.refuse_unreadable(&mut step, routes).await?;
+        let ids: Vec<_> = step.changes.iter().map(|change| change.id).collect();
         if transaction.mark_routed(&ids, revision).await? == 0 && revision.is_some() {
             transaction.rollback().await?;
             return Ok(RoutedOnce { routes_changed: true, ..RoutedOnce::default() });
         }
         let is_taken = |kind: &str| routes.iter().any(|route| route.aggregate_type == kind);
-        transaction.notice(&routed.changes, is_taken).await?;
-        transaction.count_made(&routed).await?;
+        transaction.notice(&step.changes, is_taken).await?;
+        transaction.count_made(&step).await?;
         transaction.commit().await?;
-        Ok(routed)
+        Ok(step)
     }
 }
 
@@ -177,28 +177,28 @@ impl StoreTransaction {
     /// Dispatches changes directly to the requests for one target, and queues the others that it takes.
     async fn dispatch(
         &mut self,
-        routed: &mut RoutedOnce,
+        step: &mut RoutedOnce,
         routes: &[Route],
         target: &str,
         requests: &[ClaimRequest],
     ) -> Result<(), StoreError> {
         let own: Vec<_> = routes.iter().filter(|route| route.target == target).cloned().collect();
-        let ids = routed.changes.iter().filter(|change| own.iter().any(|route| route.takes(change)));
+        let ids = step.changes.iter().filter(|change| own.iter().any(|route| route.takes(change)));
         let ids: Vec<_> = ids.map(|change| change.id).collect();
         let requests: Vec<_> = requests.iter().enumerate().filter(|(_, request)| request.target == target).collect();
         let claimed = self.dispatch_direct(&ids, &requests).await?;
         let direct: BTreeSet<i64> =
             claimed.iter().flat_map(|(_, claimed)| claimed.outbox_ids.iter().copied()).collect();
-        self.enqueue(routed, &own, &direct).await?;
-        *routed.made.entry(target.to_owned()).or_default() += i64::try_from(direct.len()).unwrap_or(i64::MAX);
-        routed.claimed.extend(claimed);
+        self.enqueue(step, &own, &direct).await?;
+        *step.made.entry(target.to_owned()).or_default() += i64::try_from(direct.len()).unwrap_or(i64::MAX);
+        step.claimed.extend(claimed);
         Ok(())
     }
 
     /// Inserts failed deliveries of the unreadable changes: one statement, or none.
-    async fn refuse_unreadable(&mut self, routed: &mut RoutedOnce, routes: &[Route]) -> Result<(), StoreError> {
+    async fn refuse_unreadable(&mut self, step: &mut RoutedOnce, routes: &[Route]) -> Result<(), StoreError> {
         let mut refused = BTreeMap::<(&str, i64), &Refused>::new();
-        for change in &routed.changes {
+        for change in &step.changes {
             let Some(why) = &change.refused else { continue };
             let targets = routes.iter().filter(|route| route.answers_for(change));
             refused.extend(targets.map(|route| ((route.target.as_str(), change.id), why)));
@@ -208,36 +208,36 @@ impl StoreTransaction {
         }
         for ((target, change_id), why) in &refused {
             tracing::warn!(target_name = %target, change_id, reason = %why.failure.message, "change refused");
-            *routed.made.entry((*target).to_owned()).or_default() += 1;
-            *routed.refused.entry((*target).to_owned()).or_default() += 1;
+            *step.made.entry((*target).to_owned()).or_default() += 1;
+            *step.refused.entry((*target).to_owned()).or_default() += 1;
         }
         let rows: Vec<_> = refused.iter().map(|((target, _), why)| (*target, *why)).collect();
         let made = self.insert_refused(&rows).await?;
-        routed.some_existed |= usize::try_from(made) != Ok(rows.len());
+        step.some_existed |= usize::try_from(made) != Ok(rows.len());
         Ok(())
     }
 
     /// Queues the deliveries of these routes, except for changes that were dispatched directly.
     async fn enqueue(
         &mut self,
-        routed: &mut RoutedOnce,
+        step: &mut RoutedOnce,
         routes: &[Route],
         direct: &BTreeSet<i64>,
     ) -> Result<(), StoreError> {
         let is_queued = |change: &&Unrouted| change.refused.is_none() && !direct.contains(&change.id);
-        let changes: Vec<_> = routed.changes.iter().filter(is_queued).collect();
+        let changes: Vec<_> = step.changes.iter().filter(is_queued).collect();
         let mut expected = 0;
         for route in routes {
             let rows = changes.iter().filter(|change| route.takes(change)).count();
             let rows = i64::try_from(rows).unwrap_or(i64::MAX);
-            *routed.made.entry(route.target.clone()).or_default() += rows;
+            *step.made.entry(route.target.clone()).or_default() += rows;
             expected += rows;
         }
         if expected > 0 {
             let ids: Vec<_> = changes.iter().map(|change| change.id).collect();
             let made = self.insert_pending(&ids, routes).await?;
-            routed.some_queued = true;
-            routed.some_existed |= i64::try_from(made) != Ok(expected);
+            step.some_queued = true;
+            step.some_existed |= i64::try_from(made) != Ok(expected);
         }
         Ok(())
     }
@@ -253,9 +253,9 @@ impl StoreTransaction {
 
     /// Adds the deliveries that were made to the counts. When fewer were made than expected, some existed before,
     /// because an operator reset `routed_at`. Then the rows themselves are counted, however long that takes.
-    async fn count_made(&mut self, routed: &RoutedOnce) -> Result<(), StoreError> {
-        for (target, made) in &routed.made {
-            let made = if routed.some_existed { self.uncounted(target).await? } else { *made };
+    async fn count_made(&mut self, step: &RoutedOnce) -> Result<(), StoreError> {
+        for (target, made) in &step.made {
+            let made = if step.some_existed { self.uncounted(target).await? } else { *made };
             self.add_counts(target, CountDelta { made, ..CountDelta::default() }).await?;
         }
         Ok(())
