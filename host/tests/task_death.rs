@@ -3,6 +3,8 @@
 //!
 //! The log panics, at a line that a worker writes. A process has one log only, so that this test is alone in its file.
 
+#![allow(clippy::unwrap_used, reason = "a test that fails says what it found")]
+
 #[path = "support/mod.rs"]
 mod support;
 

@@ -67,7 +67,7 @@ fn verify_tells_right_from_wrong_with_and_without_a_configuration() {
     trust(&host, &trusting(&ours, true));
     let _ = verify(&["release.wasm"]).expect_success();
     fs::rename(host.folder().join("release.wasm.minisig"), host.folder().join("elsewhere")).expect("rename");
-    assert_refused(&verify(&["release.wasm"]), 5, &["release.wasm.minisig is not there"]);
+    assert_refused(&verify(&["release.wasm"]), 5, &["release.wasm has no signature"]);
     let _ = verify(&["release.wasm", "--signature", "elsewhere"]).expect_success();
     newer_build(&host.folder().join("release.wasm"));
     assert_refused(&verify(&["release.wasm", "--signature", "elsewhere"]), 5, &["is not what key"]);
@@ -97,7 +97,7 @@ fn a_configuration_that_could_trust_nobody_is_refused() {
         host.run(&["plugin", "list"])
     };
     assert_refused(&configure("require_signature = true\n"), 3, &["host.toml:4", "needs trusted_keys"]);
-    assert_refused(&configure("trusted_keys = [\"RWQ\"]\n"), 3, &["host.toml:4", "entry 1 is no public key"]);
+    assert_refused(&configure("trusted_keys = [\"RWQ\"]\n"), 3, &["host.toml:4", "entry 1 is not a public key"]);
 }
 
 #[cfg(unix)]
