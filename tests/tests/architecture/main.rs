@@ -82,11 +82,8 @@ fn picture() -> Vec<String> {
 fn the_layers_are_shown_as_they_are() {
     for (file, margin) in [("host/src/lib.rs", "//! "), ("docs/architecture.md", "")] {
         let text = fs::read_to_string(workspace().join(file)).expect(file);
-        let mut expected = format!("{margin}```text\n");
-        for line in picture() {
-            expected.push_str(&format!("{margin}{line}\n"));
-        }
-        expected.push_str(&format!("{margin}```\n"));
+        let lines = [vec!["```text".to_owned()], picture(), vec!["```".to_owned()]].concat();
+        let expected = lines.iter().fold(String::new(), |shown, line| shown + margin + line + "\n");
         assert!(text.contains(&expected), "{file} does not show:\n{expected}");
     }
 }

@@ -61,7 +61,8 @@ async fn make_schema_10(stand: &Stand) {
     stand.database.execute(marker).await.expect("the marker");
     for (version, file) in (1..).zip(files) {
         let sql = std::fs::read_to_string(&file).expect("read");
-        let digest: String = Sha256::digest(sql.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect();
+        let digest = Sha256::digest(sql.as_bytes());
+        let digest = digest.iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().concat();
         let written = sql.replace("{NO_PAD_BIN}", "utf8mb4_nopad_bin").replace("{USERS_TABLE}", "users");
         let code: Vec<_> = written.lines().filter(|line| !line.trim_start().starts_with("--")).collect();
         for statement in code.join("\n").split(";\n").map(str::trim).filter(|statement| !statement.is_empty()) {

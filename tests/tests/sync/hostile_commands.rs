@@ -195,8 +195,9 @@ fn pipe(path: &Path) {
 
 /// Texts that are no good as a seed file, an import or a configuration, each in its own way.
 fn texts() -> Vec<(&'static str, Vec<u8>)> {
-    let keys: String = (0..40_000).map(|number| format!("key{number} = 1\n")).collect();
-    let tables: String = (0..20_000).map(|number| format!("[table{number}.\"\\u001b[2J\\u202e\"]\na = 1\n")).collect();
+    let keys = (0..40_000).map(|number| format!("key{number} = 1\n")).collect::<Vec<_>>().concat();
+    let tables = (0..20_000).map(|number| format!("[table{number}.\"\\u001b[2J\\u202e\"]\na = 1\n"));
+    let tables = tables.collect::<Vec<_>>().concat();
     vec![
         ("no text", vec![0xff; 1 << 20]),
         ("unknown keys", keys.into_bytes()),
