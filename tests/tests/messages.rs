@@ -54,11 +54,10 @@ fn literals(source: &str) -> Vec<String> {
 fn windows(text: &str) -> Vec<String> {
     let is_plain = |word: &str| {
         let letters = word.trim_matches(|c: char| !c.is_alphanumeric());
-        !letters.is_empty()
-            && !word.contains(['{', '}', '`', '[', ']', '<'])
-            && !word.contains("...")
-            && letters.chars().all(|c| c.is_lowercase() || "'-:;,".contains(c) || letters.starts_with(c))
-            && !(letters.len() > 1 && letters.chars().all(char::is_uppercase))
+        let is_placeholder = word.contains(['{', '}', '`', '[', ']', '<']) || word.contains("...");
+        let is_name = letters.len() > 1 && letters.chars().all(char::is_uppercase);
+        let is_written = letters.chars().all(|c| c.is_lowercase() || "'-:;,".contains(c) || letters.starts_with(c));
+        !letters.is_empty() && !is_placeholder && !is_name && is_written
     };
     let trim = |word: &str| word.trim_matches(|c: char| !c.is_alphanumeric()).to_lowercase();
     let words: Vec<&str> = text.split_whitespace().collect();
