@@ -54,7 +54,7 @@ async fn an_edit_in_openemr_is_written_over_or_kept_as_a_person_says() {
     let shown = host.run(&["status"]).expect_success().stdout;
     assert!(shown.contains("1 of the failed are conflicts; see `host conflicts`"), "{shown}");
     let said = resolve(&host, &["--keep", "remote"]);
-    assert_eq!(said, "C-1 stays at openemr as it is there\n");
+    assert_eq!(said, "C-1 stays as it is at openemr\n");
     assert_eq!(chart(&openemr).await, [["1", "Busan", "edited@openemr"]]);
     // What was kept stays: a newer state that would write over it waits for a person too.
     moved_into_conflict(&host, "Jeju");
