@@ -85,6 +85,14 @@ async function answer(request, body, response) {
   if (pathname === 'metadata') {
     return send(response, 200, statement);
   }
+  let parsed = {};
+  try {
+    parsed = body.length > 0 ? JSON.parse(body.toString('utf8')) : {};
+  } catch {
+    // As Medplum's own server, whose parser comes before the router.
+    const issue = [{ severity: 'error', code: 'invalid', details: { text: 'Content could not be parsed' } }];
+    return send(response, 400, { resourceType: 'OperationOutcome', issue });
+  }
   const [outcome, resource] = await router.handleRequest(
     {
       method: request.method,
@@ -92,7 +100,7 @@ async function answer(request, body, response) {
       params: {},
       query: Object.fromEntries(url.searchParams),
       headers: request.headers,
-      body: body.length > 0 ? JSON.parse(body.toString('utf8')) : {},
+      body: parsed,
     },
     store,
   );
