@@ -38,7 +38,7 @@ async fn a_newer_build_is_taken_up_without_restart_and_a_broken_one_is_refused()
 
     fs::write(&file, b"no component").expect("write");
     let refused =
-        || host.status()["targets"]["openemr"]["error"].as_str().is_some_and(|error| error.contains("refused"));
+        || host.status()["targets"]["openemr"]["error"].as_str().is_some_and(|error| error.contains("rejected"));
     running.wait_until("the broken one is refused", Duration::from_secs(60), refused).expect("wait");
     assert_eq!(active(), second, "the old one goes on");
     put(&host, &patient("A-1"));
