@@ -26,7 +26,7 @@ pub(super) struct Safeguard {
 
 pub(super) const SAFEGUARDS: &[Safeguard] = &[
     Safeguard {
-        name: "settling only under a lease that stands",
+        name: "settling only under a valid lease",
         file: "host/src/store/settle.rs",
         mutation: &[("if !transaction.end_lease(lease).await? {", "transaction.end_lease(lease).await?; if false {")],
         suite: Suite::Store,
