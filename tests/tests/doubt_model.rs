@@ -15,7 +15,7 @@
 //! Left out: what lies between fence and arrival (not promised, `docs/reliability.md`), batches, and servers that let
 //! clients choose ids, where two creates meet on one. That the model can find anything is tested too: each safeguard is
 //! taken away in turn, and a counterexample must appear. Must never do: touch a database or a server. Read next:
-//! `protocol_model.rs` for targets with transactions, `host/src/store/settle.rs`.
+//! `protocol_model` for targets with transactions, `host/src/store/settle.rs`.
 
 use stateright::{Checker, Model, Property};
 

@@ -1,61 +1,31 @@
-//! The delivery protocol as a model, every interleaving of which is tried: two hosts, one patient, two changes of it (1 and 2,
-//! which may appear at any time and in either order), and a target database. A host may crash between any two steps and may
-//! release a batch, a lease may expire at any time, and a pause of any length is a host that does not act while the others do.
-//!
-//! | model | code |
-//! |---|---|
-//! | `World::statuses` | the rows of `sync_delivery`; `Absent` is no row |
-//! | `World::in_flight` | the rows of `sync_in_flight` |
-//! | `World::leases` | the rows of `sync_lease` |
-//! | `World::links` | the values of `sync_link.delivered_outbox_id`, in order |
-//! | `Route` | `Store::route_to` queues a change: its delivery is pending |
-//! | `Dispatch` | `Store::route_to` dispatches a change directly (`store/direct.rs`): in flight under a lease, without a delivery |
-//! | `Protocol::eligible` | `newest::eligible_for_direct` |
-//! | `Claim` | `Store::claim`: the newest change goes under a lease, older ones are superseded, a patient in flight is skipped |
-//! | `Expire` | `Store::take_expired_leases`: the lease goes and its change is pending, in one transaction |
-//! | `Release` | `Store::release`, also after a call that was aborted: the same, by the lease's own host |
-//! | `World::requeue` | `StoreTransaction::requeue_in_flight`, which inserts the delivery of a change that has none |
-//! | `Apply` | `Target::apply` in `deliver_once`: the adapter writes in a transaction of the target that stays open. The row is locked; another host's write of it waits, so its `Apply` is not enabled |
-//! | `Fence` | `StoreFence::holds`, which is `Store::renew`: without the lease's row the transaction is rolled back |
-//! | `Commit` | the commit that follows; between the two the lease may still be lost |
-//! | `Settle` | `Store::settle`: done and linked while the lease is held, dropped otherwise. A directly dispatched change gets its delivery |
-//! | `Crash` | forgets what the host did not commit; the target releases its locks |
-//!
-//! Left out: batches and their splitting (each part has its own transaction and fence), failures of the target, deletes, fifo
-//! aggregates, retention, and targets without transactions (`doubt_model.rs`). Each statement group of the store is one step,
-//! because it is one transaction there. Crashes, releases and leases taken from a living host are bounded by `FAULTS_MAX`; a
-//! lease whose host is gone always expires.
-//!
-//! The model is tested too: each safeguard is taken away in turn, and a counterexample must appear. It must never touch a
-//! database, or check the SQL; the store's own tests do that. Read next: `host/src/sync/delivery.rs`, `host/src/store/lease.rs`.
+//! The steps of the protocol, when each may happen, and what must hold in every state.
 
-use stateright::{Checker, Model, Property};
+use stateright::{Model, Property};
 
-const HOSTS: usize = 2;
-const CHANGES: usize = 2;
+use crate::world::{Batch, CHANGES, Change, HOSTS, Lease, Status, Step, World};
+
 /// Crashes and leases lost by a living host, together.
 const FAULTS_MAX: u8 = 3;
 
-const ONE_ROW: &str = "at most one row at the target";
-const NO_WAY_BACK: &str = "no older state after a newer one at the target";
-const NO_LOST_SETTLE: &str = "no settle by a lost lease";
-const LINK_NO_WAY_BACK: &str = "the link never goes back";
-const DONE_IS_THERE: &str = "what is done has been committed at the target";
-const NOTHING_LOST: &str = "no lost change";
-const LOST_AFTER_FENCE: &str = "a lease is lost between fence and commit";
-const WAITS: &str = "a host waits for another's row";
-const TWICE: &str = "a change is delivered twice";
-const SUPERSEDED: &str = "a change is superseded";
-const SUPERSEDED_AFTER_DISPATCH: &str = "a directly dispatched change is requeued, and superseded by a newer one";
-const QUEUED_BEHIND_DIRECT: &str = "a newer change is queued while an older one is in flight without a delivery";
-const SETTLED_DIRECT: &str = "a directly dispatched change is settled";
-
-/// A change's id; also the state that it brings to the target.
-type Change = u8;
+pub(crate) const ONE_ROW: &str = "at most one row at the target";
+pub(crate) const NO_WAY_BACK: &str = "no older state after a newer one at the target";
+pub(crate) const NO_LOST_SETTLE: &str = "no settle by a lost lease";
+pub(crate) const LINK_NO_WAY_BACK: &str = "the link never goes back";
+pub(crate) const DONE_IS_THERE: &str = "what is done has been committed at the target";
+pub(crate) const NOTHING_LOST: &str = "no lost change";
+pub(crate) const LOST_AFTER_FENCE: &str = "a lease is lost between fence and commit";
+pub(crate) const WAITS: &str = "a host waits for another's row";
+pub(crate) const TWICE: &str = "a change is delivered twice";
+pub(crate) const SUPERSEDED: &str = "a change is superseded";
+pub(crate) const SUPERSEDED_AFTER_DISPATCH: &str =
+    "a directly dispatched change is requeued, and superseded by a newer one";
+pub(crate) const QUEUED_BEHIND_DIRECT: &str =
+    "a newer change is queued while an older one is in flight without a delivery";
+pub(crate) const SETTLED_DIRECT: &str = "a directly dispatched change is settled";
 
 /// Which safeguard is taken away.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Without {
+pub(crate) enum Without {
     /// The protocol as it is.
     Nothing,
     /// Commits without a check of the lease.
@@ -81,135 +51,7 @@ enum Without {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-enum Status {
-    Absent,
-    Pending,
-    Processing,
-    Done,
-    Superseded,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-struct Lease {
-    id: u8,
-    change: Change,
-    is_direct: bool,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-enum Step {
-    /// Only without `DispatchAtOnce`: marked as routed, not in flight.
-    Routed,
-    /// Under a lease, nothing written.
-    Claimed,
-    /// Only without `FenceAfterApply`: the lease was checked, nothing written.
-    Checked,
-    /// Written in an open transaction.
-    Applied,
-    /// The same, and the next thing the host does is to commit.
-    MayCommit,
-    /// Committed at the target, not settled.
-    Committed,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-struct Batch {
-    lease: Lease,
-    step: Step,
-    /// Whether the open transaction inserts: it saw no row.
-    inserts: bool,
-}
-
-impl Batch {
-    fn in_transaction(self) -> bool {
-        matches!(self.step, Step::Applied | Step::MayCommit)
-    }
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-struct World {
-    // The store.
-    statuses: [Status; CHANGES],
-    routed: [bool; CHANGES],
-    in_flight: Vec<Lease>,
-    leases: Vec<Lease>,
-    last_lease_id: u8,
-    /// Changes that were dispatched directly and then requeued.
-    requeued: [bool; CHANGES],
-    /// What `sync_link.delivered_outbox_id` was set to, in order.
-    links: Vec<Change>,
-    // The target.
-    rows: Vec<Change>,
-    /// What was committed, in order.
-    history: Vec<Change>,
-    /// The batch of each host; `None` is idle.
-    hosts: [Option<Batch>; HOSTS],
-    faults: u8,
-    /// Set when a settle wrote after its lease had been lost.
-    lost_lease_settled: bool,
-    /// Set when a directly dispatched change was settled.
-    direct_settled: bool,
-}
-
-impl World {
-    fn status(&mut self, change: Change) -> &mut Status {
-        &mut self.statuses[usize::from(change) - 1]
-    }
-
-    /// The newest change that has a delivery; 0 when there is none.
-    fn newest(&self) -> Change {
-        (1..)
-            .zip(self.statuses)
-            .filter(|(_, status)| *status != Status::Absent)
-            .map(|(change, _)| change)
-            .max()
-            .unwrap_or(0)
-    }
-
-    /// The newest change that the target confirmed; 0 when there is none.
-    fn confirmed(&self) -> Change {
-        self.links.iter().max().copied().unwrap_or(0)
-    }
-
-    fn holds(&self, lease: Lease) -> bool {
-        self.leases.contains(&lease)
-    }
-
-    /// Begins a lease for a change and enters it as in flight.
-    fn begin(&mut self, host: usize, change: Change, is_direct: bool) {
-        self.last_lease_id += 1;
-        let lease = Lease { id: self.last_lease_id, change, is_direct };
-        self.leases.push(lease);
-        self.in_flight.push(lease);
-        self.hosts[host] = Some(Batch { lease, step: Step::Claimed, inserts: false });
-    }
-
-    fn drop_lease(&mut self, lease: Lease) -> bool {
-        let held = self.holds(lease);
-        self.leases.retain(|other| *other != lease);
-        held
-    }
-
-    /// Ends a lease and makes its change pending; nothing when the lease was lost before.
-    fn requeue(&mut self, lease: Lease, without: Without) {
-        if !self.drop_lease(lease) {
-            return;
-        }
-        self.in_flight.retain(|other| *other != lease);
-        let status = *self.status(lease.change);
-        if status == Status::Processing || (status == Status::Absent && without != Without::RequeueInsert) {
-            *self.status(lease.change) = Status::Pending;
-        }
-        self.requeued[usize::from(lease.change) - 1] |= lease.is_direct;
-    }
-
-    fn has_host(&self, lease: Lease) -> bool {
-        self.hosts.iter().flatten().any(|batch| batch.lease == lease)
-    }
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-enum Action {
+pub(crate) enum Action {
     Route(Change),
     Dispatch(usize, Change),
     /// Only without `DispatchAtOnce`: the second half of `Dispatch`.
@@ -224,8 +66,8 @@ enum Action {
     Crash(usize),
 }
 
-struct Protocol {
-    without: Without,
+pub(crate) struct Protocol {
+    pub(crate) without: Without,
 }
 
 impl Protocol {
@@ -459,78 +301,4 @@ impl Model for Protocol {
             Property::sometimes(SETTLED_DIRECT, |_, world: &World| world.direct_settled),
         ]
     }
-}
-
-/// Tries every interleaving.
-fn check(without: Without) -> impl Checker<Protocol> {
-    Protocol { without }.checker().spawn_bfs().join()
-}
-
-/// Expects exactly the `broken` ones of the properties that must always hold to have a counterexample.
-fn breaks(without: Without, broken: &[&str]) {
-    let checker = check(without);
-    let always = [ONE_ROW, NO_WAY_BACK, NO_LOST_SETTLE, LINK_NO_WAY_BACK, DONE_IS_THERE, NOTHING_LOST];
-    let found: Vec<_> = always.into_iter().filter(|property| checker.discovery(property).is_some()).collect();
-    assert_eq!(found, broken, "without {without:?}");
-}
-
-#[test]
-fn the_protocol_holds() {
-    let checker = check(Without::Nothing);
-    assert!(checker.is_done());
-    checker.assert_properties();
-}
-
-#[test]
-fn without_the_fence_an_older_state_follows_a_newer_one() {
-    breaks(Without::Fence, &[NO_WAY_BACK, NOTHING_LOST]);
-}
-
-#[test]
-fn a_fence_before_the_write_is_no_fence() {
-    breaks(Without::FenceAfterApply, &[NO_WAY_BACK, NOTHING_LOST]);
-}
-
-#[test]
-fn without_the_guard_a_lost_lease_settles() {
-    // Settled under its new holder, the change no longer keeps the next one from being claimed: the two race.
-    breaks(Without::SettleGuard, &[NO_WAY_BACK, NO_LOST_SETTLE, LINK_NO_WAY_BACK, NOTHING_LOST]);
-}
-
-#[test]
-fn without_the_key_of_what_is_in_flight_two_changes_overtake_each_other() {
-    breaks(Without::InFlightKey, &[NO_WAY_BACK, LINK_NO_WAY_BACK, NOTHING_LOST]);
-}
-
-#[test]
-fn without_the_unique_key_a_patient_is_there_twice() {
-    // And where the inserts do not wait for each other, the fence orders nothing either.
-    breaks(Without::UniqueKey, &[ONE_ROW, NO_WAY_BACK, NOTHING_LOST]);
-}
-
-#[test]
-fn without_the_row_lock_an_older_state_follows_a_newer_one() {
-    breaks(Without::RowLock, &[NO_WAY_BACK, NOTHING_LOST]);
-}
-
-#[test]
-fn without_expiry_a_crash_loses_a_change() {
-    breaks(Without::Expiry, &[NOTHING_LOST]);
-}
-
-#[test]
-fn without_a_comparison_an_older_change_is_dispatched_after_a_newer_one() {
-    breaks(Without::DirectEligibility, &[NO_WAY_BACK, LINK_NO_WAY_BACK, NOTHING_LOST]);
-}
-
-#[test]
-fn without_a_row_when_its_lease_ends_a_directly_dispatched_change_is_lost() {
-    // Without a trace of it, an older change is also dispatched after it.
-    breaks(Without::RequeueInsert, &[NO_WAY_BACK, NOTHING_LOST]);
-}
-
-#[test]
-fn a_change_that_is_routed_before_it_is_in_flight_is_lost_or_overtaken() {
-    // In between, a newer change is dispatched and settled, and the older one follows.
-    breaks(Without::DispatchAtOnce, &[NO_WAY_BACK, LINK_NO_WAY_BACK, NOTHING_LOST]);
 }
