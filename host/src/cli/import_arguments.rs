@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use sha2::{Digest as _, Sha256};
 
 use super::error::CliError;
+use crate::domain::hex::hex;
 use crate::domain::patient::latest_today;
 use crate::import::{ColumnMap, FhirOptions, Format, Options, Quotes};
 
@@ -160,13 +161,9 @@ pub(super) fn rejects_path(arguments: &Arguments) -> Result<PathBuf, CliError> {
 /// The name under which the store keeps this import's progress. The same file with other options is another import.
 /// `None` for a pipe, which cannot be read twice.
 pub(super) fn import_id(file: &Path, options: &Options) -> Option<String> {
-    use std::fmt::Write as _;
     let path = file.canonicalize().ok().filter(|path| path.is_file())?;
     let Options { format, fhir, columns, delimiter, quotes, strict, today: _, keep_rejected_records: _ } = options;
     let how = format!("{format:?} {fhir:?} {columns:?} {delimiter} {quotes:?} {strict}");
     let digest = Sha256::new().chain_update(path.to_string_lossy().as_bytes()).chain_update([0]).chain_update(how);
-    Some(digest.finalize().iter().fold(String::new(), |mut text, byte| {
-        write!(text, "{byte:02x}").expect("invariant: a String takes text");
-        text
-    }))
+    Some(hex(&digest.finalize()))
 }

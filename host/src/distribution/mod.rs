@@ -38,12 +38,10 @@ pub use trust::Trust;
 
 use sha2::{Digest as _, Sha256};
 
+use crate::domain::hex::hex;
+
 /// The digest of a file as it is written everywhere: `sha256:` and 64 hexadecimal digits.
 #[must_use]
 pub fn digest(bytes: &[u8]) -> String {
-    use std::fmt::Write as _;
-    Sha256::digest(bytes).iter().fold("sha256:".to_owned(), |mut text, byte| {
-        write!(text, "{byte:02x}").expect("invariant: a String takes text");
-        text
-    })
+    format!("sha256:{}", hex(&Sha256::digest(bytes)))
 }

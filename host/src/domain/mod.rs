@@ -9,6 +9,7 @@ pub mod database_parameters;
 pub mod delivery;
 pub mod grants;
 pub mod headers;
+pub mod hex;
 pub mod ids;
 pub mod limits;
 pub mod patient;

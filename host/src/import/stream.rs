@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use sha2::{Digest as _, Sha256};
 
 use super::{BLANK_BYTES_MAX, ImportError};
+use crate::domain::hex::hex;
 
 const BUFFER_BYTES: usize = 256 << 10;
 const BYTE_ORDER_MARK: &[u8] = &[0xEF, 0xBB, 0xBF];
@@ -223,12 +224,4 @@ fn with_start<R: Read>(mut reader: R) -> io::Result<(Vec<u8>, BufReader<impl Rea
 
 pub(super) fn unreadable(error: &io::Error) -> String {
     format!("cannot be read: {error}")
-}
-
-fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write as _;
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        write!(text, "{byte:02x}").expect("invariant: a String takes text");
-        text
-    })
 }

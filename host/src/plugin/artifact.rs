@@ -6,6 +6,7 @@ use wasmparser::{Encoding, Parser, Payload};
 use super::structure::{self, REASON_CHARS_MAX, Refused};
 use super::world::{INTERFACE_VERSION, PACKAGE};
 use super::{PluginError, World};
+use crate::domain::hex::hex;
 use crate::domain::words::{NAME_CHARS_MAX, is_unprintable, one_line};
 
 /// Imports that a message names.
@@ -86,15 +87,6 @@ pub fn inspect(name: &str, bytes: &[u8]) -> Result<Inspection, PluginError> {
         imports,
         exports,
         size: bytes.len() as u64,
-    })
-}
-
-/// Lower-case hexadecimal digits.
-pub(super) fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write as _;
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-        write!(text, "{byte:02x}").expect("invariant: a String takes text");
-        text
     })
 }
 

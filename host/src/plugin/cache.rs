@@ -16,9 +16,9 @@ use wasmtime::Engine;
 use wasmtime::component::Component;
 
 use super::PluginError;
-use super::artifact::hex;
 use super::crashes::Crashes;
 use super::structure::REASON_CHARS_MAX;
+use crate::domain::hex::hex;
 use crate::domain::words::one_line;
 use crate::files;
 

@@ -8,6 +8,7 @@ use serde_json::{Value as Json, json};
 
 use crate::cli::output::printable;
 use crate::database::{Rows, Value};
+use crate::domain::hex::hex;
 use crate::plugin::{Operation, OperationResult, TranscriptEntry};
 
 /// How many rows are shown as text; JSON has them all.
@@ -176,7 +177,7 @@ impl View<'_> {
     fn bytes(&self, kind: &'static str, bytes: &[u8]) -> Seen {
         match std::str::from_utf8(bytes) {
             Ok(text) if self.reveal => Seen::Value(text.to_owned()),
-            _ if self.reveal => Seen::Value(hexadecimal(bytes)),
+            _ if self.reveal => Seen::Value(hex(bytes)),
             _ => Seen::Masked(kind, Some(bytes.len())),
         }
     }
@@ -212,14 +213,6 @@ impl View<'_> {
 
 fn rows_in_words(count: u64) -> String {
     if count == 1 { "1 row".to_owned() } else { format!("{count} rows") }
-}
-
-fn hexadecimal(bytes: &[u8]) -> String {
-    use std::fmt::Write as _;
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-        write!(text, "{byte:02x}").expect("invariant: a String takes text");
-        text
-    })
 }
 
 /// Whether a text has only letters and hyphens; an empty one has.
