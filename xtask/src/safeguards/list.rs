@@ -123,7 +123,7 @@ pub(super) const SAFEGUARDS: &[Safeguard] = &[
     Safeguard {
         name: "a row that cannot be read stops nothing else",
         file: "host/src/store/routing.rs",
-        mutation: &[("transaction.refuse_unreadable(&mut routed, routes).await?;", "")],
+        mutation: &[("transaction.refuse_unreadable(&mut step, routes).await?;", "")],
         suite: Suite::Store,
         test: "spoilt::rows_of_another_type_stop_nothing_in_line",
     },
