@@ -16,8 +16,8 @@ use toml::de::{DeTable, DeValue};
 pub use problem::{FileProblem, FileProblems, Findings};
 pub use section::{Entry, Section};
 
-/// The largest file, in bytes; a larger one is surely a mistake.
-pub const FILE_BYTES_MAX: u64 = 64 << 20;
+/// The largest file, in bytes. The parser takes up to fifty times as much memory; large imports are for `host import`.
+pub const FILE_BYTES_MAX: u64 = 8 << 20;
 
 /// The text of a TOML file with the offsets of its lines.
 pub struct SpannedToml {
