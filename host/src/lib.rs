@@ -1,6 +1,6 @@
 //! The library behind the command `host`: everything between a row in the outbox and a record at a target.
 //!
-//! A module uses only modules of the lines below its own; `tests/tests/architecture.rs` lists which, checks it, and
+//! A module uses only modules of the lines below its own; `tests/tests/architecture/main.rs` lists which, checks it, and
 //! prints this:
 //!
 //! ```text

@@ -56,9 +56,6 @@ impl Backend {
     pub const ALL: [Self; 7] =
         [Self::Sqlite, Self::MariaDb, Self::Postgres, Self::Fhir, Self::Hapi, Self::Medplum, Self::FhirStarter];
 
-    /// The FHIR servers, each unlike the others.
-    pub const FHIR_SERVERS: [Self; 4] = [Self::Fhir, Self::Hapi, Self::Medplum, Self::FhirStarter];
-
     /// The name for people, which is also the name of the file under [`REACHED`].
     #[must_use]
     pub fn name(self) -> &'static str {

@@ -84,6 +84,7 @@ fn known() -> HashSet<String> {
 /// At least half of the message's runs: the rest may be filled in where the message is made.
 fn is_held(message: &str, known: &HashSet<String>) -> bool {
     let windows = windows(message);
+    // One word alone, as `paused`, is in many sources.
     windows.iter().filter(|window| known.contains(*window)).count() * 2 >= windows.len()
 }
 

@@ -1,6 +1,7 @@
 //! Payloads that break the outbox contract: an adapter refuses each for good, whatever its target would take.
 //!
-//! The list is of kinds: each rule of `docs/outbox.md` under "Payload" once or twice. Read next: `checks.rs`.
+//! They break the rules of `docs/outbox.md` for names, dates, ids, white space and control characters. Read next:
+//! `checks.rs`.
 
 use serde_json::{Value, json};
 

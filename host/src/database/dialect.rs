@@ -47,15 +47,6 @@ impl Dialect {
         }
     }
 
-    /// What makes a SELECT lock the rows that no one else has locked; nothing on SQLite, whose writer is alone.
-    #[must_use]
-    pub fn lock_free_rows(self) -> &'static str {
-        match self {
-            Self::Sqlite => "",
-            Self::MySql | Self::Postgres => " FOR UPDATE SKIP LOCKED",
-        }
-    }
-
     /// The statement as the driver wants it: PostgreSQL numbers its parameters and needs to know the types of those
     /// that travel as text. Question marks in quotes stay as they are.
     ///

@@ -22,7 +22,7 @@ const THREAD_NAME: &str = "sqlite-target-";
 const BASE_BYTES: u64 = 64 << 20;
 /// A row is in memory twice at a time, and rows that nobody has read yet may wait behind it.
 const ROWS_IN_MEMORY: u64 = 4;
-/// Larger than a page of the cache, smaller than what a statement could fill the memory with.
+/// Larger than a usual page of the cache, smaller than what a statement could fill the memory with.
 const ALWAYS_GRANTED_BYTES: usize = 8 << 10;
 /// Before each block: a pointer, in as many bytes as blocks are aligned to.
 const HEADER_BYTES: c_int = 16;
@@ -242,7 +242,8 @@ pub(super) fn watch_rows(handle: &mut LockedSqliteHandle<'_>) {
 #[expect(unsafe_code, reason = "called by SQLite")]
 unsafe extern "C" fn row_is_ready(_: c_uint, _: *mut c_void, statement: *mut c_void, _: *mut c_void) -> c_int {
     let statement = statement.cast::<ffi::sqlite3_stmt>();
-    // SAFETY: SQLite gives the statement that has the row. Only texts and blobs are measured, which changes nothing of them.
+    // SAFETY: SQLite gives the statement that has the row. Only texts and blobs are measured. In a UTF-16 database this
+    // converts a text, as the copy would.
     let bytes = unsafe {
         (0..ffi::sqlite3_data_count(statement))
             .map(|column| match ffi::sqlite3_column_type(statement, column) {

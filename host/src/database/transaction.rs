@@ -10,6 +10,7 @@ use futures::future::BoxFuture;
 
 use super::connection::{Connection, limit_exceeded};
 use super::{DatabaseError, Dialect, ErrorKind, Execution, RowLimits, Rows, Value};
+use crate::domain::hex::hex;
 
 /// Where a transaction that may write is begun.
 pub(super) trait BeginsTransactions: Send + Sync {
@@ -149,7 +150,7 @@ impl Transaction {
         let result = tokio::time::timeout(timeout, connection.execute(sql, parameters)).await;
         let was_too_large = connection.refusals() != refusals;
         match result.unwrap_or_else(|_| Err(DatabaseError::timeout("a statement", timeout))) {
-            Err(error) if error.is_unavailable() && was_too_large => Err(self.ended(statement_too_large())),
+            Err(error) if lacked_memory(&error) && was_too_large => Err(self.ended(statement_too_large())),
             result => self.recorded(result),
         }
     }
@@ -178,7 +179,7 @@ impl Transaction {
         let result = tokio::time::timeout(timeout, connection.query(sql, parameters, limits)).await;
         let was_too_large = connection.refusals() != refusals;
         match result.unwrap_or_else(|_| Err(DatabaseError::timeout("a query", timeout))) {
-            Err(error) if error.is_unavailable() && was_too_large => {
+            Err(error) if lacked_memory(&error) && was_too_large => {
                 Err(self.ended(limit_exceeded("bytes", limits.bytes_max)))
             }
             result => self.recorded(result),
@@ -295,18 +296,10 @@ impl Transaction {
         let Some(mut connection) = self.connection.take() else { return Ok(()) };
         let locks = std::mem::take(&mut self.locks);
         let scope = std::mem::take(&mut self.lock_scope);
-        let result = tokio::time::timeout(timeout, async {
-            connection.run(verb).await?;
-            if connection.dialect() == Dialect::MySql {
-                for name in &locks {
-                    connection.execute(&"DO RELEASE_LOCK(?)".into(), &[scoped_name(&scope, name).into()]).await?;
-                }
-            }
-            Ok(())
-        })
-        .await
-        .unwrap_or_else(|_| Err(DatabaseError::timeout(verb, timeout)));
-        if result.is_err() {
+        let ended = tokio::time::timeout(timeout, connection.run(verb)).await;
+        let result = ended.unwrap_or_else(|_| Err(DatabaseError::timeout(verb, timeout)));
+        // The locks end with the connection. What happens to them changes nothing of the transaction's end.
+        if result.is_err() || !released(&mut connection, &scope, &locks, timeout).await {
             connection.discard();
         }
         result
@@ -356,6 +349,22 @@ impl Drop for Transaction {
     }
 }
 
+/// Releases the locks of a transaction that has ended. Whether all are free, so that the connection may be used again.
+async fn released(connection: &mut Connection, scope: &str, locks: &[String], timeout: Duration) -> bool {
+    if connection.dialect() != Dialect::MySql {
+        return true;
+    }
+    for name in locks {
+        let parameters = [scoped_name(scope, name).into()];
+        let sql = "DO RELEASE_LOCK(?)".into();
+        let release = tokio::time::timeout(timeout, connection.execute(&sql, &parameters));
+        if !matches!(release.await, Ok(Ok(_))) {
+            return false;
+        }
+    }
+    true
+}
+
 /// The error of a statement that changes rows; its object says which limit it met.
 fn statement_too_large() -> DatabaseError {
     let message = "the statement takes more memory than query_bytes_max allows for".to_owned();
@@ -371,5 +380,10 @@ fn scoped_name(scope: &str, name: &str) -> String {
         return full;
     }
     let digest = sha2::Sha256::digest(full.as_bytes());
-    digest.iter().take(31).fold(String::from("s:"), |text, byte| format!("{text}{byte:02x}"))
+    format!("s:{}", hex(&digest[..31]))
+}
+
+/// Whether SQLite could not allocate (`SQLITE_NOMEM`, `SQLITE_IOERR_NOMEM`).
+fn lacked_memory(error: &DatabaseError) -> bool {
+    matches!(error.vendor_code, Some(7 | 3082))
 }

@@ -16,8 +16,8 @@ pub struct Lease {
     pub target: String,
     /// The fencing token: every later statement names it.
     pub id: LeaseId,
-    /// The host that holds it. Every later statement names it too: a database may give an id a second time (MySQL 5.7
-    /// after a restart), but never to the same host.
+    /// The host that holds it. Every later statement names it too: a database that was
+    /// restored may give an id a second time.
     pub owner: String,
     /// How long it lasts after it began or was renewed.
     pub lease_ms: u64,

@@ -182,8 +182,8 @@ impl Store {
                 transaction.execute(TABLE, &[]).await.map_err(failed)?;
             }
         }
-        let carried = i64::from(state == State::Predecessor) * schema.first().version;
-        for migration in schema.missing(&applied).filter(|migration| migration.version != carried) {
+        let carried = (state == State::Predecessor).then_some(schema.first().version);
+        for migration in schema.missing(&applied).filter(|migration| Some(migration.version) != carried) {
             run(&mut transaction, &written(migration.sql), &ADDED_OR_DROPPED_ALREADY).await?;
             record(&mut transaction, migration).await?;
             count += 1;

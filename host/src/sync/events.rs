@@ -1,22 +1,23 @@
 //! What workers report to the supervisor of their target.
 
+use std::sync::Arc;
+
 use tokio::sync::{mpsc, oneshot};
 
-use super::canary::CanaryResult;
+use super::canary::{Canary, CanaryResult};
 use crate::domain::change::Failure;
 
 /// Events that may wait for the supervisor.
 const WAITING_MAX: usize = 64;
 
 /// One report of a worker.
-#[derive(Debug)]
 pub(super) enum TargetEvent {
     /// The target as a whole failed. The worker waits until `handled` is dropped.
     Failed { failure: Failure, handled: Handled },
     /// A delivery worked.
     Delivered,
-    /// The canary had its batch.
-    CanaryTried(CanaryResult),
+    /// This canary had its batch.
+    CanaryTried(Arc<Canary>, CanaryResult),
 }
 
 /// Held by the supervisor until it has set the gate after a failure. Dropping it is the acknowledgement.
@@ -41,8 +42,8 @@ impl EventSender {
         drop(self.0.try_send(TargetEvent::Delivered));
     }
 
-    pub(super) async fn canary_tried(&self, result: CanaryResult) {
-        drop(self.0.send(TargetEvent::CanaryTried(result)).await);
+    pub(super) async fn canary_tried(&self, canary: &Arc<Canary>, result: CanaryResult) {
+        drop(self.0.send(TargetEvent::CanaryTried(Arc::clone(canary), result)).await);
     }
 
     /// Reports a failure, and returns when the supervisor has set the gate after it, or has ended.

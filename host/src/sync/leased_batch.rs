@@ -1,4 +1,5 @@
-//! A batch under a lease, from its claim until it is settled, released or lost. It owns its keep-alive and its release.
+//! A batch under a lease, from its claim until its call has ended, or it is released or lost. It owns its keep-alive and
+//! its release.
 //!
 //! While the batch waits for a worker, a task of its own renews the lease. Once a worker has begun it, the worker's own task
 //! does ([`LeasedBatch::keep_alive`]): a worker that hangs then lets its lease expire, and another host takes over.
@@ -67,6 +68,7 @@ impl LeasedBatch {
 
     /// Ends the lease; the deliveries are pending again.
     pub(super) async fn release(self) {
+        self.waiting.abort();
         release(&self.store, &self.lease).await;
     }
 }
@@ -98,11 +100,14 @@ async fn keep_alive(store: &Store, lease: &Lease) {
     }
 }
 
-/// Ends a lease whose batch was never loaded.
+/// Ends a lease before its batch was delivered.
 pub(super) async fn release(store: &Store, lease: &Lease) {
     let Lease { target, id, .. } = lease;
     match store.release(lease).await {
-        Ok(_) => tracing::info!(target_name = %target, lease_id = id.get(), "batch released"),
+        Ok(true) => tracing::info!(target_name = %target, lease_id = id.get(), "batch released"),
+        Ok(false) => {
+            tracing::info!(target_name = %target, lease_id = id.get(), "batch not released: the lease was lost");
+        }
         Err(error) => {
             tracing::warn!(target_name = %target, lease_id = id.get(), %error, "cannot release a batch; its lease will expire");
         }

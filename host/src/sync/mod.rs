@@ -14,7 +14,7 @@
 //! ```
 //!
 //! A claimer claims only while the channel to the workers has a free slot. When nothing is queued, it requests new
-//! changes from the router instead. A `LeasedBatch` renews its lease until it is settled, released or lost. Workers
+//! changes from the router instead. A `LeasedBatch` renews its lease until its call has ended. Workers
 //! report failures to the supervisor (`events.rs`) and go on when the supervisor has set the gate.
 //!
 //! Other tasks of a daemon (`daemon.rs`; `tasks.rs` watches over all of them):

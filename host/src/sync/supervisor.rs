@@ -100,7 +100,7 @@ impl Supervisor {
             match woken {
                 Woken::Event(TargetEvent::Failed { failure, handled }) => return Ended::Failed(failure, handled),
                 Woken::Event(TargetEvent::Delivered) => self.breaker.succeeded(),
-                Woken::Event(TargetEvent::CanaryTried(result)) => self.swap.judge(result).await,
+                Woken::Event(TargetEvent::CanaryTried(canary, result)) => self.swap.judge(&canary, result).await,
                 Woken::Reload => self.swap.reload().await,
                 Woken::Stop => return Ended::Recheck,
                 Woken::Tick => {

@@ -180,6 +180,8 @@ impl AdapterSwap {
             self.current = Some(loaded);
             return self.record_active().await;
         };
+        // A canary that was activated and has delivered nothing yet is what this one is measured against.
+        let active = self.canary_run.take().map_or(active, |activated| activated.canary.candidate.clone());
         let candidate = Arc::new(CheckedAdapter { adapter: loaded.adapter.clone(), state: report.state });
         let canary = Arc::new(Canary::new(candidate));
         self.control.set_gate(Gate::Open(OpenGate { active, canary: Some(canary.clone()) }));
@@ -198,9 +200,10 @@ impl AdapterSwap {
         self.canary_run.is_some()
     }
 
-    /// Activates or rejects the canary that a worker has tried.
-    pub(super) async fn judge(&mut self, result: CanaryResult) {
-        let Some(run) = self.canary_run.take() else { return };
+    /// Activates or rejects the canary that a worker has tried. A result that came too late, of a canary that another one has
+    /// replaced, is ignored.
+    pub(super) async fn judge(&mut self, tried: &Arc<Canary>, result: CanaryResult) {
+        let Some(run) = self.canary_run.take_if(|run| Arc::ptr_eq(&run.canary, tried)) else { return };
         match result {
             CanaryResult::Passed => {
                 if !run.is_active {

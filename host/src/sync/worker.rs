@@ -98,11 +98,11 @@ impl Worker {
         } else if target_failure.is_none() && !timed_out {
             self.size.observe(changes.len(), started.elapsed());
         }
-        self.remember_size(remembered).await;
         let id_column = self.target.spec.id_column;
         let takes_id = |remote_id: &str| id_column.is_none_or(|column| column.takes(remote_id));
         let settled = settlements(&batch.deliveries, outcomes, &self.options.retry, takes_id, rand::random);
         self.settle(&batch, &settled, &in_doubt).await;
+        self.remember_size(remembered).await;
         tracing::debug!(
             target_name = %self.target.spec.name,
             lease_id = batch.lease.id.get(),
@@ -174,13 +174,13 @@ impl Worker {
             }
         };
         if failures(new) == 0 {
-            self.events.canary_tried(CanaryResult::Passed).await;
+            self.events.canary_tried(canary, CanaryResult::Passed).await;
             return tried;
         }
         let measured = session.deliver(&open.active, changes).await;
         match &measured {
             Ok(Delivered { outcomes: old, target_failure: None, .. }) => {
-                self.events.canary_tried(compare(new, old)).await;
+                self.events.canary_tried(canary, compare(new, old)).await;
             }
             Ok(_) | Err(FenceLost) => canary.put_back(),
         }

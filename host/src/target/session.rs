@@ -45,7 +45,8 @@ pub enum Finish {
 /// The result of one call, after its transaction has ended.
 #[derive(Debug)]
 pub struct Applied {
-    /// One outcome for each change, in order. After a failure nothing of the call lasts, except what is in doubt.
+    /// One outcome for each change, in order. After a failure nothing of the call lasts, except what is in doubt
+    /// and a commit whose answer was lost.
     pub result: Result<Vec<Outcome>, CallFailure>,
     /// A request that may write was sent and has no complete answer.
     pub in_doubt: bool,
@@ -204,9 +205,18 @@ impl TargetSession<'_> {
         Applied { result, in_doubt: call.in_doubt, usage: call.usage }
     }
 
-    /// Ends the transaction of a call that gave outcomes.
+    /// Ends the transaction of a call that gave outcomes. Without a transaction there is nothing that a commit could make
+    /// last.
     async fn end(&self, transaction: Option<Transaction>) -> Result<(), CallFailure> {
-        let Some(transaction) = transaction else { return Ok(()) };
+        let Some(transaction) = transaction else {
+            return match &self.finish {
+                Finish::RollBack => Ok(()),
+                Finish::Commit(_) => Err(CallFailure::Database(DatabaseError::new(
+                    ErrorKind::Unavailable,
+                    "the transaction ended before its commit",
+                ))),
+            };
+        };
         match &self.finish {
             Finish::RollBack => {
                 // A connection that was lost on the way has rolled back as well.
@@ -215,7 +225,8 @@ impl TargetSession<'_> {
             }
             Finish::Commit(fence) if fence.renew().await => transaction.commit().await.map_err(CallFailure::Database),
             Finish::Commit(_) => {
-                transaction.rollback().await.map_err(CallFailure::Database)?;
+                // As above; that the lease was lost is what counts.
+                transaction.rollback().await.ok();
                 Err(CallFailure::FenceLost)
             }
         }

@@ -8,8 +8,7 @@ use std::path::PathBuf;
 type ModulePath = Vec<String>;
 
 /// The circles that are still there: a folder, and modules of it that may be in one. The list only shrinks.
-const LEFT: &[(&str, &[&str])] =
-    &[("store", &["batch", "counts", "failed", "in_flight", "lease", "migrate", "readable", "users_table"])];
+const LEFT: &[(&str, &[&str])] = &[("store", &["batch", "lease", "migrate", "readable", "users_table"])];
 
 struct Module {
     path: ModulePath,
@@ -37,7 +36,7 @@ fn module(file: &std::path::Path, text: &str) -> Option<Module> {
     if is_folder {
         path.pop();
     }
-    let code = text.split("#[cfg(test)]").next().unwrap_or_default();
+    let code = text.split("#[cfg(test)]\nmod ").next().unwrap_or_default();
     let lines = code.lines().filter(|line| !line.trim_start().starts_with("//"));
     Some(Module { path, is_folder, text: lines.collect::<Vec<_>>().join("\n") })
 }

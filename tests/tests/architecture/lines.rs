@@ -23,7 +23,7 @@ const JUDGED: [&str; 13] = [
 ];
 
 /// What still has longer lines. Take a part out as soon as it has none.
-const NOT_YET: [&str; 15] = [
+const NOT_YET: [&str; 14] = [
     "docs/architecture.md",
     "docs/operations.md",
     "docs/outbox.md",
@@ -36,7 +36,6 @@ const NOT_YET: [&str; 15] = [
     "host/src/plugin/",
     "host/src/store/",
     "host/src/sync/",
-    "host/src/target/",
     "plugins/",
     "tests/tests/",
 ];

@@ -16,7 +16,7 @@
 //! | `Release` | `Store::release`, also after a call that was aborted: the same, by the lease's own host |
 //! | `World::requeue` | `StoreTransaction::requeue_in_flight`, which inserts the delivery of a change that has none |
 //! | `Apply` | `TargetSession` (`host/src/target/session.rs`): the adapter writes in a transaction of the target that stays open. The row is locked; another host's write of it waits, so its `Apply` is not enabled |
-//! | `Fence` | `StoreFence::holds`, which is `Store::renew`: without the lease's row the transaction is rolled back |
+//! | `Fence` | `StoreFence::renew`, which is `Store::renew_for`: without the lease's row the transaction is rolled back |
 //! | `Commit` | the commit that follows; between the two the lease may still be lost |
 //! | `Settle` | `Store::settle`: done and linked while the lease is held, dropped otherwise. A directly dispatched change gets its delivery |
 //! | `Crash` | forgets what the host did not commit; the target releases its locks |

@@ -15,7 +15,6 @@ use super::{
 use crate::answer::{Answer, version_of};
 use crate::identity::{Carries, carries, derived_id};
 use crate::outcome::failure;
-use crate::ownership::Fingerprint;
 
 const SEVERAL: &str = "several Patients at the target carry our identifier";
 
@@ -109,9 +108,7 @@ impl Delivery<'_> {
                             .to_owned(),
                     );
                 }
-                if let (None, Some(wanted)) = (&self.written, &self.wanted) {
-                    self.written = Some(Fingerprint::of_own(wanted, rules.settings));
-                }
+                self.note_written(rules);
                 self.version = answer.version();
                 // Our id keeps our own requests apart. Another program may have created a record under an id of its
                 // own.
@@ -174,9 +171,7 @@ impl Delivery<'_> {
         if answer.record().is_some_and(|record| self.carries(rules, record) != Carries::Exactly) {
             return conflict(NOT_OURS);
         }
-        if let (None, Some(wanted)) = (&self.written, &self.wanted) {
-            self.written = Some(Fingerprint::of_own(wanted, rules.settings));
-        }
+        self.note_written(rules);
         if let Some(status) = self.id_refused.filter(|status| !matches!(status, 410 | 412)) {
             self.notice = Some(format!(
                 "the server says that it creates on update, but refused an id of ours ({status}) and took the Patient \
@@ -199,9 +194,7 @@ impl Delivery<'_> {
                 conflict("the server named a record for our write, and there is no Patient under that id")
             }
             (200, Some(chosen)) if !has_looked => {
-                if let (None, Some(wanted)) = (&self.written, &self.wanted) {
-                    self.written = Some(Fingerprint::of_own(wanted, rules.settings));
-                }
+                self.note_written(rules);
                 self.version = version_of(chosen).or_else(|| answer.version()).or_else(|| self.version.take());
                 self.notice = Some(
                     "the server took a Patient under another id than the one that was asked for; the link follows it (set \

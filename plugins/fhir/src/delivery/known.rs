@@ -203,11 +203,16 @@ impl Delivery<'_> {
         if lost { self.update(rules, merged.resource, version) } else { self.applied(version) }
     }
 
-    /// A write was taken.
-    pub(super) fn confirmed(&mut self, rules: &Rules<'_>, answer: &Answer) -> Step {
+    /// Remembers the fingerprint of the state that was sent, unless another one is remembered.
+    pub(super) fn note_written(&mut self, rules: &Rules<'_>) {
         if let (None, Some(wanted)) = (&self.written, &self.wanted) {
             self.written = Some(Fingerprint::of_own(wanted, rules.settings));
         }
+    }
+
+    /// A write was taken.
+    pub(super) fn confirmed(&mut self, rules: &Rules<'_>, answer: &Answer) -> Step {
+        self.note_written(rules);
         self.applied(answer.version())
     }
 
