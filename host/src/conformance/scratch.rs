@@ -6,7 +6,7 @@ use tempfile::TempDir;
 use url::Url;
 
 use super::ConformanceError;
-use crate::database::{Database, DatabaseError, Locator, Transaction};
+use crate::database::{Database, DatabaseError, Locator, Transaction, statements};
 
 /// A setup reads next to nothing.
 const ANSWER_BYTES_MAX: u64 = 1 << 20;
@@ -124,38 +124,4 @@ async fn all(mut transaction: Transaction, statements: &[String]) -> Result<(), 
         transaction.execute(statement, &[]).await?;
     }
     transaction.commit().await
-}
-
-/// Statements that end with `;` at the end of a line; lines of comment between them are left out.
-fn statements(text: &str) -> Vec<String> {
-    let mut found = Vec::new();
-    let mut current = String::new();
-    for line in text.lines() {
-        let blank = line.trim().is_empty() || line.trim_start().starts_with("--");
-        if current.is_empty() && blank {
-            continue;
-        }
-        current.push_str(line);
-        current.push('\n');
-        if line.trim_end().ends_with(';') {
-            found.push(std::mem::take(&mut current).trim_end().trim_end_matches(';').to_owned());
-        }
-    }
-    if !current.trim().is_empty() {
-        found.push(current);
-    }
-    found
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn statements_end_with_a_semicolon_at_the_end_of_a_line() {
-        let text =
-            "-- one; with a comment\nCREATE TABLE a (\n  b TEXT DEFAULT ';' -- inside\n);\n\nINSERT INTO a VALUES (1)";
-        assert_eq!(statements(text).len(), 2);
-        assert!(statements(text)[0].ends_with(')'));
-    }
 }

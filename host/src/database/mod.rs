@@ -25,6 +25,7 @@ mod readiness;
 mod relay;
 mod rerun;
 mod rows;
+mod script;
 mod sqlite;
 mod sqlite_errors;
 mod sqlite_limits;
@@ -41,6 +42,7 @@ pub use pool::Database;
 pub use privilege::{Privilege, PrivilegeOn};
 pub use rerun::{AsDatabaseError, rerun};
 pub use rows::{Execution, RowLimits, Rows};
+pub use script::statements;
 pub use transaction::Transaction;
 pub use value::Value;
 

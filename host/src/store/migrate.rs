@@ -6,9 +6,9 @@
 
 use std::time::Duration;
 
-use super::schema::{Migration, RENAMED, Schema, schema, statements};
+use super::schema::{Migration, RENAMED, Schema, schema};
 use super::{Store, StoreError, ours, users_table};
-use crate::database::{AsDatabaseError, DatabaseError, Dialect, ErrorKind, RowLimits, Transaction, rerun};
+use crate::database::{AsDatabaseError, DatabaseError, Dialect, ErrorKind, RowLimits, Transaction, rerun, statements};
 use crate::domain::ids::UsersTable;
 
 const LOCK: &str = "store.migrations";

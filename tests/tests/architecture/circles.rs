@@ -18,7 +18,7 @@ struct Module {
     text: String,
 }
 
-/// Modules that are in a circle and not on the list, each with what it uses in it.
+/// Modules that are in a circle and not on the list, each with what it uses in it; and those on the list that are in none.
 pub(crate) fn circles(sources: &[(PathBuf, String)]) -> Vec<String> {
     let modules: Vec<Module> = sources.iter().filter_map(|(path, text)| module(path, text)).collect();
     let folders: BTreeSet<ModulePath> =
@@ -59,8 +59,11 @@ fn circles_in(folder: &[String], modules: &[Module]) -> Vec<String> {
     let folder = folder.join("/");
     let left = LEFT.iter().find(|(known, _)| *known == folder).map_or(&[][..], |(_, modules)| modules);
     let in_a_circle = |name: &&&str| reached(name, &uses).contains(**name);
-    let found = names.iter().filter(in_a_circle).filter(|name| !left.contains(name));
-    found.map(|name| format!("{folder}: {name} -> {:?}", uses[name])).collect()
+    let found: Vec<&&str> = names.iter().filter(in_a_circle).collect();
+    let gone = left.iter().filter(|name| !found.contains(name));
+    let gone = gone.map(|name| format!("{folder}: {name} is in no circle any more: take it off the list"));
+    let new = found.iter().filter(|name| !left.contains(name));
+    new.map(|name| format!("{folder}: {name} -> {:?}", uses[**name])).chain(gone).collect()
 }
 
 /// Every module that one uses, and what those use.
@@ -86,7 +89,7 @@ fn absolute(path: &[String], module: &[String]) -> Option<ModulePath> {
 }
 
 /// Every path in a text that begins with `crate` or `super`.
-fn paths(text: &str) -> Vec<ModulePath> {
+pub(crate) fn paths(text: &str) -> Vec<ModulePath> {
     let mut found = Vec::new();
     let mut rest = text;
     while let Some(at) = ["crate::", "super::"].iter().filter_map(|word| rest.find(word)).min() {
@@ -158,7 +161,7 @@ fn a_circle_is_found_through_a_third_module_and_a_re_export() {
         source("m/mod.rs", "mod a;\npub use c::Third as Gone;\npub use c::Third;"),
         source("m/a.rs", "use super::b::B;"),
         source("m/b.rs", "use super::Third;\n// use super::a::A;"),
-        source("m/c.rs", "//! Nothing\n#[cfg(test)]\nuse super::a::A;"),
+        source("m/c.rs", "//! Nothing\n#[cfg(test)]\nmod tests { use super::super::a::A; }"),
     ];
     assert_eq!(circles(&sources), Vec::<String>::new());
     sources[3].1 = "use super::a::A;".to_owned();
