@@ -1,7 +1,7 @@
 //! The library behind the command `host`: everything between a row in the outbox and a record at a target.
 //!
-//! A module uses only modules of the lines below its own; `tests/tests/architecture/main.rs` lists which, checks it, and
-//! prints this:
+//! A module uses only modules of the lines below its own; `tests/tests/architecture/main.rs` lists which, checks it,
+//! and prints this:
 //!
 //! ```text
 //! main

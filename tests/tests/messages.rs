@@ -1,5 +1,5 @@
-//! The operator's pages quote messages of the host and of the adapters. A quoted message that no source holds any more fails here, so
-//! that an operator can search the page for what the screen shows.
+//! The operator's pages quote messages of the host and of the adapters. A quoted message that no source holds any more
+//! fails here, so that an operator can search the page for what the screen shows.
 
 use std::{
     collections::HashSet,
@@ -65,7 +65,8 @@ fn windows(text: &str) -> Vec<String> {
     runs.map(|window| window.iter().map(|word| trim(word)).collect::<Vec<_>>().join(" ")).collect()
 }
 
-/// What stands in backticks in the first cells of a page's tables; two backticks enclose one that holds backticks itself.
+/// What stands in backticks in the first cells of a page's tables; two backticks enclose one that holds backticks
+/// itself.
 fn quoted(page: &str) -> Vec<String> {
     let rows = page.lines().filter(|line| line.starts_with("| `"));
     let cells = rows.filter_map(|row| row.strip_prefix("| ")?.split(" | ").next());

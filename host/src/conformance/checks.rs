@@ -1,7 +1,7 @@
 //! The checks of every adapter, and the messages that name the fix.
 //!
-//! A check leaves the target as a working one would be; a later check relies on nothing else. When the adapter cannot deliver
-//! at all, the other checks are skipped, since they would only repeat why.
+//! A check leaves the target as a working one would be; a later check relies on nothing else. When the adapter cannot
+//! deliver at all, the other checks are skipped, since they would only repeat why.
 
 use super::Line;
 use super::harness::Harness;

@@ -1,8 +1,8 @@
 //! The conformance suite: checks what every adapter must get right, on scratch databases and a mock server.
 //!
-//! It needs only the component, so that any author can run it (`host plugin test`). It delivers patients that it made up, and
-//! every finding names what was seen and how to fix it. It never touches the host's own store, and never a target in use.
-//! Read next: `checks.rs` for the checks, `harness.rs` for how a call is made.
+//! It needs only the component, so that any author can run it (`host plugin test`). It delivers patients that it made
+//! up, and every finding names what was seen and how to fix it. It never touches the host's own store, and never a
+//! target in use. Read next: `checks.rs` for the checks, `harness.rs` for how a call is made.
 
 mod answers;
 mod canned;

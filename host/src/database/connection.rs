@@ -31,8 +31,8 @@ macro_rules! query {
     };
 }
 
-/// A longer statement is prepared anew each time. The driver keeps prepared statements by their number (`pool.rs`), so that
-/// this bounds what a connection keeps of them. A batch of 1,000 inserted rows of OpenEMR has 110 KB.
+/// A longer statement is prepared anew each time. The driver keeps prepared statements by their number (`pool.rs`), so
+/// that this bounds what a connection keeps of them. A batch of 1,000 inserted rows of OpenEMR has 110 KB.
 const PREPARED_BYTES_MAX: usize = 256 << 10;
 
 impl Connection {
@@ -107,8 +107,8 @@ impl Connection {
         result
     }
 
-    /// How often something was too large so far: an answer that was cut off at the relay, which took its connection with it, or
-    /// memory that SQLite was refused.
+    /// How often something was too large so far: an answer that was cut off at the relay, which took its connection
+    /// with it, or memory that SQLite was refused.
     pub(super) fn refusals(&self) -> u64 {
         match self {
             Self::Sqlite(_, interrupt) => interrupt.refusals(),

@@ -1,7 +1,8 @@
 //! What a database error means, in words of ours.
 //!
 //! A database's free text is never stored nor shown: each driver's table (`mysql_errors.rs`, `postgres_errors.rs`,
-//! `sqlite_errors.rs`) has our words for each number, and only names of columns, keys and tables are added (`names.rs`).
+//! `sqlite_errors.rs`) has our words for each number, and only names of columns, keys and tables are added
+//! (`names.rs`).
 
 use std::time::Duration;
 
@@ -137,7 +138,8 @@ fn reason(error: &std::io::Error) -> String {
 fn tls(error: &(dyn std::error::Error + 'static)) -> String {
     match error.downcast_ref::<rustls::Error>() {
         Some(error) => handshake(error),
-        // The driver has a text of its own, and no type, for a server that offers none. It quotes nothing of the server's.
+        // The driver has a text of its own, and no type, for a server that offers none. It quotes nothing of the
+        // server's.
         None if error.to_string().contains("not support TLS") => {
             "the server offers no TLS: turn it on there, or write \
              ?ssl-mode=disabled (PostgreSQL: ?sslmode=disable) into the URL to send patients' data unencrypted"
@@ -167,7 +169,8 @@ fn handshake(error: &rustls::Error) -> String {
     }
 }
 
-/// The driver's protocol errors have no type either; what a server sent may stand in one, so that only known ones are told apart.
+/// The driver's protocol errors have no type either; what a server sent may stand in one, so that only known ones are
+/// told apart.
 fn protocol(text: &str) -> DatabaseError {
     match text.split_once("unknown authentication plugin: ") {
         Some((_, rest)) => {

@@ -1,7 +1,8 @@
 //! Stops a statement of SQLite that no caller waits for any more.
 //!
-//! SQLite runs inside this process, on a thread of the driver. A server notices that its client is gone; this thread would continue
-//! without end and keep the file's only write lock. So SQLite asks every few thousand steps whether to go on.
+//! SQLite runs inside this process, on a thread of the driver. A server notices that its client is gone; this thread
+//! would continue without end and keep the file's only write lock. So SQLite asks every few thousand steps whether to
+//! go on.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

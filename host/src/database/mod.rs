@@ -1,8 +1,9 @@
 //! The only driver layer: three databases behind one neutral value, one transaction and one kind of error.
 //!
-//! Both the host's own store and the transactions that are lent to adapters use it; these two must not know each other. It owns
-//! connections, parameters, rows and the meaning of errors. It knows none of the host's tables, and must never put a value, or a
-//! sentence of a database, into an error message. Read next: `transaction.rs`, and `error.rs` for what errors mean.
+//! Both the host's own store and the transactions that are lent to adapters use it; these two must not know each other.
+//! It owns connections, parameters, rows and the meaning of errors. It knows none of the host's tables, and must never
+//! put a value, or a sentence of a database, into an error message. Read next: `transaction.rs`, and `error.rs` for
+//! what errors mean.
 
 mod connection;
 mod dialect;
@@ -46,7 +47,8 @@ pub use script::statements;
 pub use transaction::Transaction;
 pub use value::Value;
 
-/// How long a statement on a target's database waits for a lock: short enough to be distinguished from a server that does not respond.
+/// How long a statement on a target's database waits for a lock: short enough to be distinguished from a server that
+/// does not respond.
 fn lock_wait(statement_timeout: std::time::Duration) -> std::time::Duration {
     (statement_timeout / 3).clamp(std::time::Duration::from_millis(500), std::time::Duration::from_secs(5))
 }

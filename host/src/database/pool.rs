@@ -37,8 +37,8 @@ const EXACT_COLLATIONS: [&str; 2] = ["utf8mb4_nopad_bin", "utf8mb4_0900_bin"];
 /// The name of a relay's socket for MySQL.
 const MYSQL_SOCKET: &str = "mysql.sock";
 
-/// Prepared statements that a connection keeps. An adapter runs few, and may make them as long as it likes (`connection.rs` bounds
-/// what is kept of each).
+/// Prepared statements that a connection keeps. An adapter runs few, and may make them as long as it likes
+/// (`connection.rs` bounds what is kept of each).
 const STATEMENTS_KEPT_OWN: usize = 100;
 const STATEMENTS_KEPT_TARGET: usize = 32;
 
@@ -81,7 +81,8 @@ enum Owner {
 }
 
 impl Database {
-    /// Our own database: an SQLite file is made when it is not there. Nothing is connected before the first transaction.
+    /// Our own database: an SQLite file is made when it is not there. Nothing is connected before the first
+    /// transaction.
     ///
     /// # Errors
     /// `Rejected` when the URL does not fit the driver.
@@ -89,8 +90,9 @@ impl Database {
         Self::prepare(locator, connections_max, statement_timeout, Owner::Host)
     }
 
-    /// A target's database: an SQLite file must exist, and a statement that was given up is stopped, by SQLite itself or by the server
-    /// soon after `statement_timeout`. A server's result is cut off soon after `answer_bytes_max`; SQLite's memory is limited by it.
+    /// A target's database: an SQLite file must exist, and a statement that was given up is stopped, by SQLite itself
+    /// or by the server soon after `statement_timeout`. A server's result is cut off soon after `answer_bytes_max`;
+    /// SQLite's memory is limited by it.
     ///
     /// # Errors
     /// `Rejected` when the URL does not fit the driver.
@@ -181,8 +183,8 @@ impl Database {
         self.inner.locator.dialect()
     }
 
-    /// The name of the collation that compares texts byte for byte, blanks at the end included. MariaDB and MySQL each have one
-    /// that the other lacks. The other dialects need none: the name is empty.
+    /// The name of the collation that compares texts byte for byte, blanks at the end included. MariaDB and MySQL each
+    /// have one that the other lacks. The other dialects need none: the name is empty.
     ///
     /// # Errors
     /// `Rejected` when the server has neither (MySQL before 8.0.17), and what the database says.
@@ -216,14 +218,15 @@ impl Database {
         self.begin_with(false).await
     }
 
-    /// A transaction that may write, begun with its first statement. On SQLite that one takes the only writer: what its user
-    /// does before does not keep others waiting.
+    /// A transaction that may write, begun with its first statement. On SQLite that one takes the only writer: what its
+    /// user does before does not keep others waiting.
     #[must_use]
     pub fn begin_with_first_statement(&self) -> Transaction {
         Transaction::with_first_statement(Arc::new(self.clone()), self.dialect(), self.inner.statement_timeout)
     }
 
-    /// Begins a transaction that only reads, and that the database holds to it: on SQLite it does not wait for the writer.
+    /// Begins a transaction that only reads, and that the database holds to it: on SQLite it does not wait for the
+    /// writer.
     ///
     /// # Errors
     /// As [`Database::begin`].
@@ -265,8 +268,8 @@ impl Database {
         }
     }
 
-    /// Runs one statement by itself, as [`Transaction::execute_text`]: no BEGIN and no COMMIT travel with it. It may run twice when its connection is lost,
-    /// so it must do no harm then.
+    /// Runs one statement by itself, as [`Transaction::execute_text`]: no BEGIN and no COMMIT travel with it. It may
+    /// run twice when its connection is lost, so it must do no harm then.
     ///
     /// # Errors
     /// What the database says.
@@ -283,7 +286,8 @@ impl Database {
         }
     }
 
-    /// Runs one SELECT by itself, as [`Transaction::query_text`], and gives its rows: no BEGIN and no COMMIT travel with it.
+    /// Runs one SELECT by itself, as [`Transaction::query_text`], and gives its rows: no BEGIN and no COMMIT travel
+    /// with it.
     ///
     /// # Errors
     /// What the database says.
@@ -349,8 +353,8 @@ impl Database {
         }
     }
 
-    /// Closes every connection, and waits for them. On SQLite what stands in the write-ahead log is brought into the file first,
-    /// as far as no other process reads from it.
+    /// Closes every connection, and waits for them. On SQLite what stands in the write-ahead log is brought into the
+    /// file first, as far as no other process reads from it.
     pub async fn close(&self) {
         match &self.inner.pools {
             Pools::Sqlite { writer, readers, .. } => {

@@ -1,9 +1,10 @@
-//! A relay between the driver and a target's server: it counts the bytes of each result, and closes the connection above a limit.
+//! A relay between the driver and a target's server: it counts the bytes of each result, and closes the connection
+//! above a limit.
 //!
-//! The drivers read a value and a row whole, up to a gigabyte, and offer no limit. The relay is a socket in a folder of this process
-//! alone, to which the driver connects. Each connection is forwarded to the server unchanged: TLS passes through, and the driver
-//! verifies the server by its own name. A result ends where the driver sends again. The relay must never read what passes. Windows
-//! has no such sockets, and so no relay.
+//! The drivers read a value and a row whole, up to a gigabyte, and offer no limit. The relay is a socket in a folder of
+//! this process alone, to which the driver connects. Each connection is forwarded to the server unchanged: TLS passes
+//! through, and the driver verifies the server by its own name. A result ends where the driver sends again. The relay
+//! must never read what passes. Windows has no such sockets, and so no relay.
 
 #![cfg_attr(not(unix), allow(dead_code, reason = "there is no relay"))]
 
@@ -23,7 +24,8 @@ const FRAMES_BYTES: u64 = 1 << 20;
 /// How long the server may take to accept a connection. The pool waits less long; this ends what it left.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How long a piece of a request may wait until the server takes it. The driver's own time is shorter; this ends what it left.
+/// How long a piece of a request may wait until the server takes it. The driver's own time is shorter; this ends what
+/// it left.
 const STALLED: Duration = Duration::from_mins(1);
 
 /// What is read at a time.
@@ -58,7 +60,8 @@ impl RelayState {
         self.cuts.load(Ordering::SeqCst)
     }
 
-    /// Why the server could not be reached the last time; none when it was. The driver itself sees a connection that ends.
+    /// Why the server could not be reached the last time; none when it was. The driver itself sees a connection that
+    /// ends.
     pub(super) fn refusal(&self) -> Option<DatabaseError> {
         self.refused.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }

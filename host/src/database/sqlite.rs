@@ -10,15 +10,16 @@ use sqlx::{ConnectOptions as _, Row as _, Sqlite, TypeInfo as _, ValueRef as _};
 use super::sqlite_memory::Budget;
 use super::{DatabaseError, Value};
 
-/// Rows of our own that may wait to be read: a batch passes from SQLite's thread to ours without one waiting for the other.
-/// Somebody else's rows may be of any size, and keep to the driver's own few.
+/// Rows of our own that may wait to be read: a batch passes from SQLite's thread to ours without one waiting for the
+/// other. Somebody else's rows may be of any size, and keep to the driver's own few.
 const ROWS_AHEAD: usize = 1_024;
 
-/// What the writer keeps of the file, as SQLite writes it: kibibytes, negative. Its own 2 MiB are fewer pages than a batch touches.
+/// What the writer keeps of the file, as SQLite writes it: kibibytes, negative. Its own 2 MiB are fewer pages than a
+/// batch touches.
 const CACHE_KIB: &str = "-32768";
 
-/// Pages in the write-ahead log before they are brought into the file. A page that several batches change is written there
-/// once.
+/// Pages in the write-ahead log before they are brought into the file. A page that several batches change is written
+/// there once.
 const CHECKPOINT_PAGES: &str = "4000";
 
 /// Durable commits, readers that never wait for the writer. A target's connections have a budget.

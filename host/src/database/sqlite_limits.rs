@@ -1,16 +1,16 @@
-//! SQLite's own limits on a target's file, where the statements are an adapter's: the size of a value, the depth and length of a
-//! statement, and that it opens no other file.
+//! SQLite's own limits on a target's file, where the statements are an adapter's: the size of a value, the depth and
+//! length of a statement, and that it opens no other file.
 //!
-//! SQLite asks whether to go on between two steps of its machine, never within one: a function over a value that is large enough
-//! cannot be stopped. So no value is.
+//! SQLite asks whether to go on between two steps of its machine, never within one: a function over a value that is
+//! large enough cannot be stopped. So no value is.
 
 use std::os::raw::c_int;
 
 use libsqlite3_sys as ffi;
 use sqlx::sqlite::LockedSqliteHandle;
 
-/// Bytes of one value or row: a batch's JSON fits, and a function over it ends in a second or so, since those whose time is the square
-/// of a length are not granted (`sql_guard/words.rs`).
+/// Bytes of one value or row: a batch's JSON fits, and a function over it ends in a second or so, since those whose
+/// time is the square of a length are not granted (`sql_guard/words.rs`).
 const VALUE_BYTES_MAX: c_int = 32 << 20;
 
 /// What SQLite calls it, and the most that it may be. SQLite never goes above its own compiled limit.

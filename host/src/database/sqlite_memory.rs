@@ -1,11 +1,13 @@
 //! A bound on the memory that SQLite takes for one target, over all of its connections.
 //!
-//! SQLite runs inside this process and has one heap for all connections; its own heap limit would let one target's statement fail the
-//! host's store. So SQLite allocates through this file. Each block begins with a pointer to the budget that pays for it: that of the
-//! driver's thread that asked for it, which is found by the thread's name. The host's own connections have no budget.
+//! SQLite runs inside this process and has one heap for all connections; its own heap limit would let one target's
+//! statement fail the host's store. So SQLite allocates through this file. Each block begins with a pointer to the
+//! budget that pays for it: that of the driver's thread that asked for it, which is found by the thread's name. The
+//! host's own connections have no budget.
 //!
-//! Only blocks above [`ALWAYS_GRANTED_BYTES`] are refused, since drivers and SQLite keep their own order with small ones, and never
-//! the copy that the driver makes of a row that is ready: it takes a refusal there for the end of the program.
+//! Only blocks above [`ALWAYS_GRANTED_BYTES`] are refused, since drivers and SQLite keep their own order with small
+//! ones, and never the copy that the driver makes of a row that is ready: it takes a refusal there for the end of the
+//! program.
 
 use std::cell::Cell;
 use std::os::raw::{c_int, c_uint, c_void};

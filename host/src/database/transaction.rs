@@ -80,7 +80,8 @@ impl Transaction {
         }
     }
 
-    /// For one statement by itself, which the database commits as it runs: nothing is begun, and nothing is to be ended.
+    /// For one statement by itself, which the database commits as it runs: nothing is begun, and nothing is to be
+    /// ended.
     pub(super) fn alone(connection: Connection, statement_timeout: Duration) -> Self {
         let dialect = connection.dialect();
         Self {
@@ -186,8 +187,8 @@ impl Transaction {
         }
     }
 
-    /// Ends a transaction that was begun to read first, and begins one that may write in its place. Nothing was written and
-    /// nothing is held, so that nothing is lost. Without effect on any other. Whether it was exchanged.
+    /// Ends a transaction that was begun to read first, and begins one that may write in its place. Nothing was written
+    /// and nothing is held, so that nothing is lost. Without effect on any other. Whether it was exchanged.
     ///
     /// # Errors
     /// As [`super::Database::begin`].

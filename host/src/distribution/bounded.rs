@@ -1,7 +1,8 @@
 //! Limits what the client of registries may take for a small response: a token, a manifest, the head of a layer.
 //!
-//! That client reads such a response whole, whatever its length, and skips interim heads (103) without end. So its time is limited,
-//! and on Linux also the growth of this process, which does nothing else meanwhile. A request that exceeds a limit is dropped.
+//! That client reads such a response whole, whatever its length, and skips interim heads (103) without end. So its time
+//! is limited, and on Linux also the growth of this process, which does nothing else meanwhile. A request that exceeds
+//! a limit is dropped.
 
 use std::time::Duration;
 

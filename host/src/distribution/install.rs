@@ -1,8 +1,9 @@
 //! Installs an adapter where targets look for it: completely or not at all, in an order that a running host can follow.
 //!
-//! Everything is first written to files of other names in the same folders, and synced to the disk. Then follow three renames: the
-//! signature, `adapters.lock`, and the component last, since a host watches that file. A crash in between leaves a lock that names
-//! the new file next to the old one: the host refuses to load that, and its message states the fix. Unfinished files are removed.
+//! Everything is first written to files of other names in the same folders, and synced to the disk. Then follow three
+//! renames: the signature, `adapters.lock`, and the component last, since a host watches that file. A crash in between
+//! leaves a lock that names the new file next to the old one: the host refuses to load that, and its message states the
+//! fix. Unfinished files are removed.
 
 use std::fs::{self, File};
 use std::io::Write as _;
@@ -92,7 +93,8 @@ fn keep_previous_signature(
     }
 }
 
-/// A source that is pinned gives what it gave, unless a change is asked for. Another source is a change that was asked for.
+/// A source that is pinned gives what it gave, unless a change is asked for. Another source is a change that was asked
+/// for.
 fn expect_unmoved(lock: &Lock, plan: &InstallPlan<'_>, found: &str) -> Result<(), DistributionError> {
     let source_text = plan.source.to_string();
     match lock.pin(plan.name.as_str()) {

@@ -1,7 +1,7 @@
 //! Making signatures: Ed25519 keys in minisign's file format, without a password.
 //!
-//! The secret key's file is readable by its owner alone, from its first byte on. Keys with a password are left to minisign, whose
-//! signatures are accepted here.
+//! The secret key's file is readable by its owner alone, from its first byte on. Keys with a password are left to
+//! minisign, whose signatures are accepted here.
 
 use std::fs;
 use std::io::Write as _;
@@ -131,7 +131,8 @@ impl SigningKey {
         Ok(NewKey { secret: path.to_owned(), public, trusted_key })
     }
 
-    /// Signs bytes; `file` and the time, in seconds since 1970-01-01 UTC, are part of the comment that the signature covers.
+    /// Signs bytes; `file` and the time, in seconds since 1970-01-01 UTC, are part of the comment that the signature
+    /// covers.
     #[must_use]
     pub fn sign(&self, bytes: &[u8], file: &str, seconds: u64) -> String {
         let comment = format!("timestamp:{seconds}\tfile:{}\thashed", super::error::sanitized(file));

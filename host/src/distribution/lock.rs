@@ -1,7 +1,7 @@
 //! `adapters.lock`, next to `host.toml`: the digest of each adapter when it was installed, and its source.
 //!
-//! Only `host plugin install` writes it; every load reads it. Keep it in version control with `host.toml`: then every host of a
-//! hospital runs exactly the same adapters.
+//! Only `host plugin install` writes it; every load reads it. Keep it in version control with `host.toml`: then every
+//! host of a hospital runs exactly the same adapters.
 
 use std::path::Path;
 

@@ -1,5 +1,5 @@
-//! Adapters in an OCI registry, in the standard layout of WebAssembly components: one layer of type `application/wasm` under
-//! a manifest whose configuration is of type `application/vnd.wasm.config.v0+json`.
+//! Adapters in an OCI registry, in the standard layout of WebAssembly components: one layer of type `application/wasm`
+//! under a manifest whose configuration is of type `application/vnd.wasm.config.v0+json`.
 //!
 //! The signature travels as an annotation of the manifest. A registry is never believed: what it sends is compared with
 //! the digest that names it, and the signature is over the component itself.
@@ -57,8 +57,8 @@ pub(super) fn read_manifest(manifest: OciManifest) -> Result<(OciDescriptor, Opt
     Ok((layer, signature.transpose()?))
 }
 
-/// Brings a component, which was inspected before, to a registry. Gives the digest of the manifest: the name under which it
-/// never changes.
+/// Brings a component, which was inspected before, to a registry. Gives the digest of the manifest: the name under
+/// which it never changes.
 ///
 /// # Errors
 /// [`DistributionError::Push`] with what happened.

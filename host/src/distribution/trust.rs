@@ -1,8 +1,9 @@
-//! Decides which adapters may be loaded, by the pin in `adapters.lock` and the signature of a trusted key, at every load.
+//! Decides which adapters may be loaded, by the pin in `adapters.lock` and the signature of a trusted key, at every
+//! load.
 //!
-//! The rules: a file that the lock names must have its digest; an existing signature must be valid as soon as any key is trusted; with
-//! `require_signature` there must be one. Both files are read again each time, so that a running host follows an installation. The
-//! bytes that are checked are the ones in memory that are compiled afterwards.
+//! The rules: a file that the lock names must have its digest; an existing signature must be valid as soon as any key
+//! is trusted; with `require_signature` there must be one. Both files are read again each time, so that a running host
+//! follows an installation. The bytes that are checked are the ones in memory that are compiled afterwards.
 
 use std::fs;
 use std::io::ErrorKind;
@@ -102,7 +103,8 @@ impl Trust {
         Ok(Lock::read(&self.lock_file)?.pin(&name).is_some())
     }
 
-    /// The name by which the lock knows a file: only files of the adapters' folder have one, however the path is written.
+    /// The name by which the lock knows a file: only files of the adapters' folder have one, however the path is
+    /// written.
     fn name_of(&self, path: &Path) -> Option<String> {
         let folder = path.parent()?;
         let real = |folder: &Path| folder.canonicalize().unwrap_or_else(|_| folder.to_owned());

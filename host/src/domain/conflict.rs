@@ -35,9 +35,9 @@ const HOLDS_BYTES_MAX: usize = 255;
 
 /// Splits a conflict's message into its text and the fingerprint of the target's record, if the adapter gave one.
 ///
-/// An adapter that finds a record changed by others may end its message with ` [holds FINGERPRINT]`. It means that the record
-/// exists, and that the link gets this fingerprint when an operator keeps the target's state. `plugins/README.md` has the rule
-/// for adapters.
+/// An adapter that finds a record changed by others may end its message with ` [holds FINGERPRINT]`. It means that the
+/// record exists, and that the link gets this fingerprint when an operator keeps the target's state.
+/// `plugins/README.md` has the rule for adapters.
 #[must_use]
 pub fn split_message(message: &str) -> (&str, Option<&str>) {
     let found = message.strip_suffix(']').and_then(|rest| rest.rsplit_once(HOLDS));

@@ -1,8 +1,8 @@
 //! The life of one delivery: its statuses, the events that move it, and what a failure does to it.
 //!
-//! [`next_status`] decides every move. The statements that move deliveries take their statuses from it: `Transition::of`
-//! gives a template the statuses that an event moves from and to (`store/sql`). A test of the rendered statements compares
-//! each pair with `next_status`.
+//! [`next_status`] decides every move. The statements that move deliveries take their statuses from it:
+//! `Transition::of` gives a template the statuses that an event moves from and to (`store/sql`). A test of the rendered
+//! statements compares each pair with `next_status`.
 
 use super::change::{Failure, FailureKind, Receipt};
 use crate::vocabulary;
@@ -259,7 +259,9 @@ mod tests {
         /// Whatever happens in whatever order: it is claimed only while it waits, settled only while it is claimed, and
         /// what is over stays over.
         #[test]
-        fn no_history_settles_without_a_claim_or_goes_on_after_the_end(events in prop::collection::vec(any_event(), 0..60)) {
+        fn no_history_settles_without_a_claim_or_goes_on_after_the_end(
+            events in prop::collection::vec(any_event(), 0..60)
+        ) {
             let mut status = Status::Pending;
             let mut claims_open = 0;
             for event in events {
@@ -281,7 +283,10 @@ mod tests {
         /// Nothing is ever stuck: from wherever a history leads, a few events more end it.
         #[test]
         fn whatever_happened_it_can_still_be_delivered(events in prop::collection::vec(any_event(), 0..60)) {
-            let mut status = events.into_iter().fold(Status::Pending, |status, event| next_status(status, event).unwrap_or(status));
+            let mut status = Status::Pending;
+            for event in events {
+                status = next_status(status, event).unwrap_or(status);
+            }
             for event in [Event::Requeue, Event::Retry, Event::Claim, Event::Confirm] {
                 status = next_status(status, event).unwrap_or(status);
             }
@@ -314,13 +319,17 @@ mod tests {
         }
 
         #[test]
-        fn senseless_jitter_makes_no_senseless_pause(attempts in any::<u32>(), jitter in any::<f64>(), base in any::<u64>(), cap in any::<u64>()) {
+        fn senseless_jitter_makes_no_senseless_pause(
+            attempts in any::<u32>(), jitter in any::<f64>(), base in any::<u64>(), cap in any::<u64>()
+        ) {
             let policy = RetryPolicy { attempts_max: 10, base_ms: base, cap_ms: cap };
             prop_assert!(policy.pause_ms(attempts, jitter) <= cap);
         }
 
         #[test]
-        fn a_pause_is_never_over_its_cap(attempts in 0_u32..10_000, jitter in 0.0_f64..1.0, base in 1_u64..100_000, cap in 1_u64..10_000_000) {
+        fn a_pause_is_never_over_its_cap(
+            attempts in 0_u32..10_000, jitter in 0.0_f64..1.0, base in 1_u64..100_000, cap in 1_u64..10_000_000
+        ) {
             let policy = RetryPolicy { attempts_max: 10, base_ms: base, cap_ms: cap };
             prop_assert!(policy.pause_ms(attempts, jitter) <= cap);
         }
@@ -332,7 +341,9 @@ mod tests {
         }
 
         #[test]
-        fn attempts_run_out(kind in prop::sample::select(vec![FailureKind::Transient, FailureKind::Adapter]), limit in 1_u32..20) {
+        fn attempts_run_out(
+            kind in prop::sample::select(vec![FailureKind::Transient, FailureKind::Adapter]), limit in 1_u32..20
+        ) {
             let policy = RetryPolicy { attempts_max: limit, ..RetryPolicy::default() };
             let mut attempts = 0;
             let mut tries = 0;

@@ -17,8 +17,8 @@ pub(super) enum Linked {
     Http(HttpTargetPre<CallState>),
 }
 
-/// A component that was inspected, compiled and described. All calls share it. Calls in progress on an old adapter continue
-/// when a new one replaces it.
+/// A component that was inspected, compiled and described. All calls share it. Calls in progress on an old adapter
+/// continue when a new one replaces it.
 pub struct Adapter {
     pub(super) runtime: Arc<Runtime>,
     pub(super) linked: Linked,

@@ -1,8 +1,9 @@
 //! Compiled adapters on disk, so that a start takes a millisecond instead of a second.
 //!
-//! Loading machine code means trusting it, so the host loads only what it wrote itself: in a directory of its own, named by the
-//! digest of the component and of every engine setting that affects the code, with a checksum. The checksum detects damage,
-//! not malice: whoever can write to this directory can run code as the host. An entry that does not match is compiled again.
+//! Loading machine code means trusting it, so the host loads only what it wrote itself: in a directory of its own,
+//! named by the digest of the component and of every engine setting that affects the code, with a checksum. The
+//! checksum detects damage, not malice: whoever can write to this directory can run code as the host. An entry that
+//! does not match is compiled again.
 
 use std::fs;
 use std::hash::{Hash as _, Hasher};
@@ -144,8 +145,8 @@ pub(super) fn component_of(engine: &Engine, bytes: &[u8]) -> Result<Component, S
     if Sha256::digest(code).as_slice() != checksum {
         return Err("its machine code is damaged".to_owned());
     }
-    // SAFETY: the code was written by this program's own compiler into a file of its own, for this very engine, and is what
-    // was written.
+    // SAFETY: the code was written by this program's own compiler into a file of its own, for this very engine, and is
+    // what was written.
     #[allow(unsafe_code, reason = "wasmtime has no other way to load what it compiled")]
     unsafe { Component::deserialize(engine, code) }.map_err(|error| one_line(&format!("{error:#}"), REASON_CHARS_MAX))
 }

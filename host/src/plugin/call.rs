@@ -1,7 +1,8 @@
 //! One call: a fresh instance in a store of its own, within limits, and its result.
 //!
-//! When the call returns, whether it finished or was cut off, everything that it held is released, except the transaction, which
-//! returns to the caller. Read next: `state.rs` for what a call holds, `response.rs` for how its response is validated.
+//! When the call returns, whether it finished or was cut off, everything that it held is released, except the
+//! transaction, which returns to the caller. Read next: `state.rs` for what a call holds, `response.rs` for how its
+//! response is validated.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -29,11 +30,11 @@ use crate::domain::words::one_line;
 
 /// The end of a call to a database target.
 pub struct DatabaseCall<T> {
-    /// Lent to the call and given back, to be committed or rolled back. `None` when the call was cut off in the middle of
-    /// a statement: the connection was closed, and the server rolls back.
+    /// Lent to the call and given back, to be committed or rolled back. `None` when the call was cut off in the middle
+    /// of a statement: the connection was closed, and the server rolls back.
     pub transaction: Option<Transaction>,
-    /// Set when the database ended the transaction (`Contention`: run the whole call again; `Unavailable`), whatever the adapter
-    /// responded.
+    /// Set when the database ended the transaction (`Contention`: run the whole call again; `Unavailable`), whatever
+    /// the adapter responded.
     pub broken: Option<DatabaseError>,
     /// The adapter's response. The outer error is the adapter's own fault or a limit.
     pub result: Result<Result<T, Failure>, CallError>,
@@ -128,8 +129,8 @@ impl Adapter {
         HttpCall { result: result.and_then(report), lease_lost: false, in_doubt: false, timed_out, usage }
     }
 
-    /// Delivers changes to an HTTP target: one outcome per change, in order. Calls of one batch share the fates of their requests,
-    /// so that they are known also when the call is dropped half-way.
+    /// Delivers changes to an HTTP target: one outcome per change, in order. Calls of one batch share the fates of
+    /// their requests, so that they are known also when the call is dropped half-way.
     pub async fn apply_http(
         &self,
         context: &CallContext,

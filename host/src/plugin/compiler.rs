@@ -1,8 +1,9 @@
-//! Compiles in a child process with limits on time and memory, so that whatever a file makes the validator or the compiler do
-//! affects that process alone.
+//! Compiles in a child process with limits on time and memory, so that whatever a file makes the validator or the
+//! compiler do affects that process alone.
 //!
-//! The child is this program under a hidden command. It reads the component from stdin and writes a checksum and the machine
-//! code to stdout, which is a file of the parent's. It has no environment, dies with its parent, and leaves no core file.
+//! The child is this program under a hidden command. It reads the component from stdin and writes a checksum and the
+//! machine code to stdout, which is a file of the parent's. It has no environment, dies with its parent, and leaves no
+//! core file.
 
 use std::io::{Read as _, Write as _};
 use std::path::PathBuf;
@@ -102,8 +103,8 @@ const NOT_WRITTEN: i32 = 1;
 /// How a Rust program ends that panicked.
 const PANICKED: i32 = 101;
 
-/// Signals that the system sends a process for its own fault. Any other came from outside: a service manager that stops everything,
-/// the system when memory is short, an operator.
+/// Signals that the system sends a process for its own fault. Any other came from outside: a service manager that stops
+/// everything, the system when memory is short, an operator.
 #[cfg(unix)]
 fn ended_by_signal(status: std::process::ExitStatus, limits: CompileLimits) -> Failed {
     use rustix::process::Signal;

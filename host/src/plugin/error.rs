@@ -20,7 +20,8 @@ pub enum PluginError {
         /// What the system says.
         source: std::io::Error,
     },
-    /// It is not to be loaded, whatever is in it: another file than the pinned one, or without the signature that is needed.
+    /// It is not to be loaded, whatever is in it: another file than the pinned one, or without the signature that is
+    /// needed.
     #[error("{0}")]
     NotAdmitted(String),
     /// The bytes are not WebAssembly at all.

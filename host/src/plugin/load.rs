@@ -1,7 +1,8 @@
 //! Turns a file into an adapter: read, admit, measure, inspect, compile (or load from the cache), link, describe.
 //!
-//! Each step protects the next one from the file. Before there is machine code, nothing of the file is kept or run in this process,
-//! unless the runtime is configured to compile here. A load that ended a process is remembered (`crashes.rs`).
+//! Each step protects the next one from the file. Before there is machine code, nothing of the file is kept or run in
+//! this process, unless the runtime is configured to compile here. A load that ended a process is remembered
+//! (`crashes.rs`).
 
 use std::io::{Read as _, Seek as _};
 use std::path::Path;
@@ -130,7 +131,8 @@ impl Runtime {
         let _turn = turn.lock().await;
         self.refuse_what_crashed(name, &inspection.sha256)?;
         let compiled = self.compiled(name, &inspection.sha256, bytes).await?;
-        // Only now: compiling takes seconds in a child process, and the host may be killed meanwhile for another reason.
+        // Only now: compiling takes seconds in a child process, and the host may be killed meanwhile for another
+        // reason.
         let mark = self.mark(name, &inspection.sha256)?;
         let (runtime, owned_name, sha256) = (Arc::clone(self), name.to_owned(), inspection.sha256.clone());
         let linked = blocking(move || {

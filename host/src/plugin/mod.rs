@@ -7,7 +7,8 @@
 //! What never happens here: a commit or rollback (the caller begins and ends transactions), a look into the host's own
 //! store, a secret or a payload in an error or a log line. An adapter's fault is always a [`CallError`], never a panic.
 //!
-//! Read next: `engine.rs` (once per process), `load.rs` and `adapter.rs` (once per component), `call.rs` (once per batch).
+//! Read next: `engine.rs` (once per process), `load.rs` and `adapter.rs` (once per component), `call.rs` (once per
+//! batch).
 
 mod adapter;
 mod admission;

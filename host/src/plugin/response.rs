@@ -1,7 +1,7 @@
 //! Validates an adapter's response before the host uses it.
 //!
-//! Texts for people become one bounded line; invalid ids, versions and counts are rejected. No error repeats a value of the response,
-//! because it may be a patient's.
+//! Texts for people become one bounded line; invalid ids, versions and counts are rejected. No error repeats a value of
+//! the response, because it may be a patient's.
 
 use super::CallError;
 use crate::domain::change::{Descriptor, Failure, Outcome, Receipt, Report};

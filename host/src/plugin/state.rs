@@ -39,7 +39,8 @@ impl CallState {
         Self { context, adapter, memory, meters, sql, http, table, wasi: nothing(), wasi_http: WasiHttpCtx::new() }
     }
 
-    /// Counts one call of the guest to an interface of this project. `describe` has no capability and must not call any.
+    /// Counts one call of the guest to an interface of this project. `describe` has no capability and must not call
+    /// any.
     pub(super) fn count_host_call(&self) -> wasmtime::Result<()> {
         if self.sql.is_none() && !self.http.is_open() {
             return Err(NoCapability.into());

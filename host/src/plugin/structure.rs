@@ -1,8 +1,9 @@
-//! Limits the structure of a component: refuses what no compiler of adapters writes, before anything validates, compiles or keeps
-//! it.
+//! Limits the structure of a component: refuses what no compiler of adapters writes, before anything validates,
+//! compiles or keeps it.
 //!
-//! The parser reads section by section, keeps nothing and has a limit on depth. The limits are about ten times what an adapter
-//! with a whole interpreter inside has. A file within them may still be expensive to compile: see `compiler.rs`.
+//! The parser reads section by section, keeps nothing and has a limit on depth. The limits are about ten times what an
+//! adapter with a whole interpreter inside has. A file within them may still be expensive to compile: see
+//! `compiler.rs`.
 
 use std::fmt::Display;
 

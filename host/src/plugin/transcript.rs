@@ -1,7 +1,7 @@
 //! Records the operations of an adapter at its target in one call, with their results, for `host plugin dry-run`.
 //!
-//! It holds patients' data: it is never logged, and shown only by the command that asked for it. It never holds credentials: a request
-//! is recorded before the host adds them.
+//! It holds patients' data: it is never logged, and shown only by the command that asked for it. It never holds
+//! credentials: a request is recorded before the host adds them.
 
 use std::sync::{Arc, Mutex, PoisonError};
 

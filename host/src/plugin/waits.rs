@@ -1,5 +1,5 @@
-//! Measures the time of one call without the wait for its transaction to begin. Other transactions cause that wait, and the database
-//! layer limits it. Computing and statements never count as waiting.
+//! Measures the time of one call without the wait for its transaction to begin. Other transactions cause that wait, and
+//! the database layer limits it. Computing and statements never count as waiting.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};

@@ -1,7 +1,7 @@
 //! The adapters in the store: which one is active at each target, their bytes, and their history.
 //!
-//! Every host on a store uses the adapter that is active here, including one that another host activated, so the bytes are
-//! kept here too, in pieces. The loader checks what it reads against the digest.
+//! Every host on a store uses the adapter that is active here, including one that another host activated, so the bytes
+//! are kept here too, in pieces. The loader checks what it reads against the digest.
 
 use super::sql::{
     ActivateAdapter, AdapterControl, AdapterEvents, AdapterParts, AddAdapterEvent, CountAdapterParts, ForgetAdapter,
@@ -91,7 +91,8 @@ impl Store {
         })
     }
 
-    /// Records that an adapter is active, with its bytes. Writes nothing when it is active already. An earlier rollback ends.
+    /// Records that an adapter is active, with its bytes. Writes nothing when it is active already. An earlier rollback
+    /// ends.
     ///
     /// # Errors
     /// When the store cannot be reached.
@@ -109,8 +110,8 @@ impl Store {
         self.forget_old_adapters(event.target).await
     }
 
-    /// Activates an adapter in the place of `from`, which no host loads from a file again until an operator requests it.
-    /// Returns `false` when `from` is no longer active, because another decision was made meanwhile.
+    /// Activates an adapter in the place of `from`, which no host loads from a file again until an operator requests
+    /// it. Returns `false` when `from` is no longer active, because another decision was made meanwhile.
     ///
     /// # Errors
     /// When the store cannot be reached.

@@ -1,8 +1,8 @@
 //! How many rows one statement inserts.
 //!
-//! One JSON parameter (`sql::Json`) makes one statement for any number of rows, but the database reads it field by field,
-//! which is slow for wide rows. So whole blocks of rows go as a list of VALUES on SQLite and MySQL, and as one array for each
-//! column on PostgreSQL. Blocks have a few fixed sizes, so that their statements stay prepared.
+//! One JSON parameter (`sql::Json`) makes one statement for any number of rows, but the database reads it field by
+//! field, which is slow for wide rows. So whole blocks of rows go as a list of VALUES on SQLite and MySQL, and as one
+//! array for each column on PostgreSQL. Blocks have a few fixed sizes, so that their statements stay prepared.
 
 use super::sql::{Statement, TextRows};
 use super::{StoreError, StoreTransaction};
@@ -14,7 +14,8 @@ pub(super) const BLOCK_ROWS: usize = 1_000;
 /// A row's texts, in the order of its statement's columns.
 pub(super) type Texts = Vec<Option<String>>;
 
-/// How many of these rows [`StoreTransaction::insert_blocks`] takes; the others go by JSON. PostgreSQL's arrays have any length.
+/// How many of these rows [`StoreTransaction::insert_blocks`] takes; the others go by JSON. PostgreSQL's arrays have
+/// any length.
 pub(super) fn rows_in_blocks(dialect: Dialect, rows: usize) -> usize {
     match dialect {
         Dialect::Postgres => rows,
@@ -22,8 +23,8 @@ pub(super) fn rows_in_blocks(dialect: Dialect, rows: usize) -> usize {
     }
 }
 
-/// Pads rows for a statement that replaces those with the same key, so that few texts are prepared. The last row is repeated,
-/// which changes nothing.
+/// Pads rows for a statement that replaces those with the same key, so that few texts are prepared. The last row is
+/// repeated, which changes nothing.
 pub(super) fn padded_rows(dialect: Dialect, mut rows: Vec<Texts>) -> Vec<Texts> {
     if let Some(last) = rows.last().filter(|_| dialect != Dialect::Postgres).cloned() {
         rows.resize(padded(rows.len()), last);

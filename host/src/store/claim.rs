@@ -1,14 +1,14 @@
 //! Claiming: the next batch of a target's queued deliveries goes under a lease.
 //!
 //! One transaction, a constant number of statements:
-//! 1. scan what is due, skipping aggregates in flight, together with the other deliveries of each aggregate; `newest.rs`
-//!    (pure) decides which are delivered and which are superseded;
+//! 1. scan what is due, skipping aggregates in flight, together with the other deliveries of each aggregate;
+//!    `newest.rs` (pure) decides which are delivered and which are superseded;
 //! 2. insert the lease, whose id every later statement names;
 //! 3. mark the selected deliveries as processing, enter their aggregates as in flight, and supersede the older ones.
 //!
-//! Then the payloads are read (`batch.rs`). Correctness relies on compare-and-set (`status = 'pending'`) and on the key of
-//! `sync_in_flight`, not on row locks; those only keep hosts from wasting effort on the same rows. A change that was dispatched
-//! directly needs no claim: see `direct.rs`.
+//! Then the payloads are read (`batch.rs`). Correctness relies on compare-and-set (`status = 'pending'`) and on the key
+//! of `sync_in_flight`, not on row locks; those only keep hosts from wasting effort on the same rows. A change that was
+//! dispatched directly needs no claim: see `direct.rs`.
 
 use tokio::time::Instant;
 
@@ -116,9 +116,9 @@ impl Store {
 }
 
 impl StoreTransaction {
-    /// Scans what is due, oldest first, without aggregates in flight or, for fifo, deliveries that are not the head. With each
-    /// delivery come three of its aggregate at this target: the newest, the oldest after the one that was confirmed last, and
-    /// that one.
+    /// Scans what is due, oldest first, without aggregates in flight or, for fifo, deliveries that are not the head.
+    /// With each delivery come three of its aggregate at this target: the newest, the oldest after the one that was
+    /// confirmed last, and that one.
     async fn due(&mut self, request: &ClaimRequest, from_ms: i64, limit: u32) -> Result<Vec<Due>, StoreError> {
         let target = &request.target;
         let rows = self.fetch(ClaimDue { target, from_ms, limit, fifo_types: &request.fifo_types }).await?;

@@ -1,9 +1,9 @@
 //! `sync_clock`: whether the store's clock can be trusted when old rows are deleted.
 //!
-//! Ages are judged by the store's clock, which on SQLite is the machine's. A clock that jumps weeks ahead would make every row
-//! old at once. So the newest time that hosts have seen is kept, and rows count as old only by a time at most a day ahead of
-//! it. A step of more than a day is trusted after the clock has run on from there for a day. A pure function (`judge`)
-//! decides. This file must never delay a delivery.
+//! Ages are judged by the store's clock, which on SQLite is the machine's. A clock that jumps weeks ahead would make
+//! every row old at once. So the newest time that hosts have seen is kept, and rows count as old only by a time at most
+//! a day ahead of it. A step of more than a day is trusted after the clock has run on from there for a day. A pure
+//! function (`judge`) decides. This file must never delay a delivery.
 
 use super::sql::{MakeDue, NewestTime, ReadClock, ReadNow, RememberClock, ShortenLeases, TargetNames};
 use super::{RowReader, Store, StoreError, StoreTransaction, corrupt};
@@ -14,7 +14,8 @@ pub(super) const HOUR_MS: i64 = 3_600_000;
 const STEP_MAX_MS: i64 = 24 * HOUR_MS;
 /// How long a clock must run on after a jump before it is trusted.
 const PROBATION_MS: i64 = 24 * HOUR_MS;
-/// A clock further behind the newest seen time than this is wrong; servers that took over from each other differ by less.
+/// A clock further behind the newest seen time than this is wrong; servers that took over from each other differ by
+/// less.
 const BEHIND_MAX_MS: i64 = HOUR_MS;
 
 /// No wait and no lease lasts longer: a time further ahead was written by a clock that was ahead.
@@ -131,8 +132,8 @@ impl StoreTransaction {
         self.number(NewestTime {}).await
     }
 
-    /// Makes deliveries due that a clock put off while it was ahead, and lets its leases expire within an hour, which is longer
-    /// than any lease lasts. Otherwise patients would wait for as long as the clock was ahead.
+    /// Makes deliveries due that a clock put off while it was ahead, and lets its leases expire within an hour, which
+    /// is longer than any lease lasts. Otherwise patients would wait for as long as the clock was ahead.
     async fn bring_back(&mut self, ahead_ms: i64) -> Result<(), StoreError> {
         let mut moved = self.run(ShortenLeases { ahead_ms }).await?.rows_affected;
         for row in self.fetch(TargetNames {}).await?.rows {

@@ -1,7 +1,7 @@
 //! Conflicts: deliveries that failed because of the target's own state, and operators' decisions about them.
 //!
-//! A decision is one transaction with a compare-and-set on `failed`, so that two operators, or an operator and a retry, never
-//! both decide. It changes the link (`sync_link`), and the ordinary delivery does the rest.
+//! A decision is one transaction with a compare-and-set on `failed`, so that two operators, or an operator and a retry,
+//! never both decide. It changes the link (`sync_link`), and the ordinary delivery does the rest.
 
 use super::counts::CountDelta;
 use super::sql::{

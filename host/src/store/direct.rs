@@ -1,9 +1,9 @@
 //! Direct dispatch: new changes go under a lease in the transaction that routes them, without being queued.
 //!
-//! A directly dispatched change exists only in `sync_in_flight` until it is settled, requeued or taken over. Its delivery is then
-//! inserted once, instead of as pending, as processing and as done. Only a change that `newest::eligible_for_direct` selects
-//! goes this way; every other change is queued. The promises are those of a claim: the same lease, the same key of
-//! `sync_in_flight`. Read next: `settle.rs`.
+//! A directly dispatched change exists only in `sync_in_flight` until it is settled, requeued or taken over. Its
+//! delivery is then inserted once, instead of as pending, as processing and as done. Only a change that
+//! `newest::eligible_for_direct` selects goes this way; every other change is queued. The promises are those of a
+//! claim: the same lease, the same key of `sync_in_flight`. Read next: `settle.rs`.
 
 use std::collections::HashMap;
 

@@ -1,8 +1,8 @@
 //! Failed deliveries, for operators: the list, and the decision that one need not be delivered.
 //!
-//! A dismissal is final, counted, and kept with its reason until retention deletes the delivery. A later change of the same
-//! patient is delivered normally. A dismissal must never touch a delivery that is pending or in flight; a compare-and-set on
-//! `failed` guards that.
+//! A dismissal is final, counted, and kept with its reason until retention deletes the delivery. A later change of the
+//! same patient is delivered normally. A dismissal must never touch a delivery that is pending or in flight; a
+//! compare-and-set on `failed` guards that.
 
 use serde::Serialize;
 

@@ -1,7 +1,7 @@
 //! Checks whether the store can be written, without leaving anything in it.
 //!
-//! A full disk or a read-only store shows only when something is written, and hosts that meet it cannot record it in the store.
-//! So `host check` and `host status` call this. It must never leave a row, or hold SQLite's write lock.
+//! A full disk or a read-only store shows only when something is written, and hosts that meet it cannot record it in
+//! the store. So `host check` and `host status` call this. It must never leave a row, or hold SQLite's write lock.
 
 use std::io::{ErrorKind, Write as _};
 use std::path::Path;

@@ -1,8 +1,8 @@
 //! `sync_host`: the running hosts, and the targets that each of them has.
 //!
-//! The store lists the enabled targets (`sync_target`), and every host adds its own when it starts. A host that lacks a target
-//! still queues its deliveries, and leaves them to the hosts that have it. Only a running host or an operator's command enables
-//! or disables a target; commands that read never do.
+//! The store lists the enabled targets (`sync_target`), and every host adds its own when it starts. A host that lacks a
+//! target still queues its deliveries, and leaves them to the hosts that have it. Only a running host or an operator's
+//! command enables or disables a target; commands that read never do.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -37,8 +37,8 @@ pub struct RunningHost {
 }
 
 impl Store {
-    /// Registers a host that starts, and enables its targets in the store: every host routes changes to them from now on. A
-    /// target that this host disables is disabled in the store unless another running host has it.
+    /// Registers a host that starts, and enables its targets in the store: every host routes changes to them from now
+    /// on. A target that this host disables is disabled in the store unless another running host has it.
     ///
     /// # Errors
     /// When the store cannot be reached.
@@ -46,8 +46,8 @@ impl Store {
         rerun("register host", || async {
             let mut transaction = self.begin("register this host and its targets").await?;
             transaction.record_host(host).await?;
-            // In the order of their names, so that hosts that start together do not deadlock. The rows stay locked, so that no
-            // other host decides about the same targets.
+            // In the order of their names, so that hosts that start together do not deadlock. The rows stay locked, so
+            // that no other host decides about the same targets.
             for name in host.targets.keys() {
                 transaction.enable_target(name).await?;
             }

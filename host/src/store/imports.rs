@@ -1,7 +1,8 @@
-//! `sync_import`: the progress of an import. The transaction that writes the patients advances it, so that a killed run resumes
-//! where it was, and no record is imported twice.
+//! `sync_import`: the progress of an import. The transaction that writes the patients advances it, so that a killed run
+//! resumes where it was, and no record is imported twice.
 //!
-//! A row holds the number and the digest of the bytes that were imported. A run that resumes compares them with its file.
+//! A row holds the number and the digest of the bytes that were imported. A run that resumes compares them with its
+//! file.
 
 use super::sql::{AdvanceImport, BeginImport, DeleteImport, ReadImportProgress};
 use super::{RowReader, Store, StoreError, StoreTransaction};
@@ -79,7 +80,8 @@ impl Store {
 }
 
 impl StoreTransaction {
-    /// Advances an import from `bytes_before`. Returns `false` when it is elsewhere, because another process imports the file.
+    /// Advances an import from `bytes_before`. Returns `false` when it is elsewhere, because another process imports
+    /// the file.
     ///
     /// # Errors
     /// What the database says.

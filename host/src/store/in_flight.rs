@@ -1,9 +1,9 @@
 //! `sync_in_flight`: which aggregate is in flight at which target, under which lease, by which of its changes.
 //!
-//! Its key allows a target one delivery of an aggregate at a time, over all hosts; the code alone guarantees nothing. The
-//! transaction that begins a lease inserts the rows, and the one that ends the lease deletes them. So the table is as small
-//! as what is in flight. Of a directly dispatched change the row is the only record: whoever deletes it must insert a row
-//! into `sync_delivery`.
+//! Its key allows a target one delivery of an aggregate at a time, over all hosts; the code alone guarantees nothing.
+//! The transaction that begins a lease inserts the rows, and the one that ends the lease deletes them. So the table is
+//! as small as what is in flight. Of a directly dispatched change the row is the only record: whoever deletes it must
+//! insert a row into `sync_delivery`.
 
 use super::sql::{BeginInFlightDirect, EndInFlight, EndInFlightOf, EnqueueDirectInFlight, RequeueInFlight, Statement};
 use super::{Lease, StoreError, StoreTransaction, failed};

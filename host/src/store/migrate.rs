@@ -1,8 +1,8 @@
 //! Brings the store's tables to this version, under a lock, so that hosts may start together.
 //!
-//! Which files there are is `schema.rs`. Every statement may be run again, because MySQL commits each one by itself. It must
-//! never touch a table of another program (`ours.rs`). Commands that only read call [`Store::require_current`], which changes
-//! nothing.
+//! Which files there are is `schema.rs`. Every statement may be run again, because MySQL commits each one by itself. It
+//! must never touch a table of another program (`ours.rs`). Commands that only read call [`Store::require_current`],
+//! which changes nothing.
 
 use std::time::Duration;
 
@@ -140,8 +140,8 @@ impl Store {
         Ok(newest)
     }
 
-    /// Returns the version if there is nothing to do. It takes no lock, so that starting hosts do not wait for each other.
-    /// `migrate_once` meets and reports every error that this check passes over.
+    /// Returns the version if there is nothing to do. It takes no lock, so that starting hosts do not wait for each
+    /// other. `migrate_once` meets and reports every error that this check passes over.
     async fn is_current(&self) -> Option<i64> {
         let schema = schema(self.database.dialect());
         let mut transaction = self.database.begin_read().await.ok()?;
@@ -255,7 +255,8 @@ async fn expect_ours(transaction: &mut Transaction, sql: &str, may_be_half_made:
     }
 }
 
-/// Makes the first migration's tables of the predecessor's, and then checks that all of them are there with all columns.
+/// Makes the first migration's tables of the predecessor's, and then checks that all of them are there with all
+/// columns.
 async fn carry_over(
     transaction: &mut Transaction,
     schema: &Schema,

@@ -1,9 +1,9 @@
 //! The host's own database. Every statement on its tables is a template in `sql/`; this folder runs them.
 //!
 //! There is one file for each table or step of the protocol: a change is routed (`routing.rs`, `direct.rs`), claimed
-//! (`claim.rs`), read (`batch.rs`) and settled (`settle.rs`). This folder must never hold a transaction open across a call
-//! into an adapter, know an adapter, or decide what a failure means (`domain::delivery` does). Read next: `claim.rs`, and
-//! `sql/mod.rs` for how statements are written.
+//! (`claim.rs`), read (`batch.rs`) and settled (`settle.rs`). This folder must never hold a transaction open across a
+//! call into an adapter, know an adapter, or decide what a failure means (`domain::delivery` does). Read next:
+//! `claim.rs`, and `sql/mod.rs` for how statements are written.
 
 mod adapters;
 mod batch;
@@ -215,8 +215,8 @@ impl Store {
         Ok(Arc::clone(self.statements.get_or_init(|| Statements::of(dialect, &names))))
     }
 
-    /// Runs one statement as its own transaction, without round trips for BEGIN and COMMIT. It may run twice when a connection
-    /// is lost.
+    /// Runs one statement as its own transaction, without round trips for BEGIN and COMMIT. It may run twice when a
+    /// connection is lost.
     async fn run_alone(&self, operation: &str, statement: impl Statement) -> Result<Execution, StoreError> {
         let Bound { sql, values } = self.statements(operation).await?.bind(statement, self.clock.now_ms());
         self.statements_run.fetch_add(1, Ordering::Relaxed);
@@ -341,8 +341,8 @@ impl<'a> RowReader<'a> {
         Ok(self.optional_text()?.map(|message| split_message(&message).0.to_owned()))
     }
 
-    /// An aggregate's type or id. A value that is not text is shown as well as possible, so that a row that another program
-    /// changed does not keep the others from being read.
+    /// An aggregate's type or id. A value that is not text is shown as well as possible, so that a row that another
+    /// program changed does not keep the others from being read.
     fn key(&mut self) -> Result<String, StoreError> {
         Ok(match self.next()? {
             Value::Bytes(bytes) => String::from_utf8_lossy(&bytes).into_owned(),

@@ -39,8 +39,8 @@ struct Newest {
 }
 
 impl Store {
-    /// The state that `target` would get of this patient: the newest change that waits or failed, else the current state, else
-    /// the newest known change. `None` when the patient is unknown.
+    /// The state that `target` would get of this patient: the newest change that waits or failed, else the current
+    /// state, else the newest known change. `None` when the patient is unknown.
     ///
     /// # Errors
     /// When the store cannot be reached, or holds what this version does not understand.

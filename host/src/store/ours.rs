@@ -1,9 +1,9 @@
 //! Tells the host's tables from another program's tables of the same name, for example `users`.
 //!
 //! A table is ours when `schema_migration` has the row of the migration that made it. Without that row it is another
-//! program's, with one exception: MySQL commits each statement by itself, so a host that died between two of them leaves
-//! tables without the row. Those have all of our columns, and `schema_migration` exists. This file only reads; `migrate.rs`
-//! decides what follows.
+//! program's, with one exception: MySQL commits each statement by itself, so a host that died between two of them
+//! leaves tables without the row. Those have all of our columns, and `schema_migration` exists. This file only reads;
+//! `migrate.rs` decides what follows.
 
 use std::collections::BTreeSet;
 
@@ -18,8 +18,8 @@ struct Table {
     columns: BTreeSet<String>,
 }
 
-/// Returns a table that exists and is not ours, among those that this SQL makes. If tables may be half made, one with all of
-/// our columns is ours.
+/// Returns a table that exists and is not ours, among those that this SQL makes. If tables may be half made, one with
+/// all of our columns is ours.
 pub(super) async fn foreign_table(
     transaction: &mut Transaction,
     sql: &str,
@@ -75,7 +75,8 @@ async fn columns(transaction: &mut Transaction, table: &str) -> Result<BTreeSet<
     Ok(names.map(|name| name.to_lowercase()).collect())
 }
 
-/// Reads the tables of one of our files, which have one column in each line, and keys and constraints in lines of their own.
+/// Reads the tables of one of our files, which have one column in each line, and keys and constraints in lines of their
+/// own.
 fn tables(sql: &str) -> Vec<Table> {
     let mut tables = Vec::new();
     for (at, _) in sql.match_indices(CREATE) {

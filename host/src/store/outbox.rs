@@ -1,4 +1,5 @@
-//! `sync_outbox`: the changes, of the host's own service and of other applications, until they are routed (`routing.rs`).
+//! `sync_outbox`: the changes, of the host's own service and of other applications, until they are routed
+//! (`routing.rs`).
 
 use serde::Serialize;
 
@@ -118,7 +119,8 @@ impl StoreTransaction {
         Ok(WaitingChanges { count: between.unwrap_or_default().max(counted), is_estimate: true, oldest_ms })
     }
 
-    /// An id below which nearly every change is routed. A scan from the start would read the dead entries of all of them.
+    /// An id below which nearly every change is routed. A scan from the start would read the dead entries of all of
+    /// them.
     async fn nearly_routed(&mut self) -> Result<i64, StoreError> {
         Ok(self.number(NearlyRouted {}).await?.map_or(0, |newest| newest - LOOK_BACK))
     }

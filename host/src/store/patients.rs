@@ -1,5 +1,5 @@
-//! `patient_cache`: the application's patients, with the ids that targets gave them. Only `service::PatientService` writes the
-//! patients; `settle` writes the ids.
+//! `patient_cache`: the application's patients, with the ids that targets gave them. Only `service::PatientService`
+//! writes the patients; `settle` writes the ids.
 //!
 //! The columns are the payload's fields (`PatientDraft::FIELDS`), so that a patient travels as its own JSON.
 

@@ -1,8 +1,8 @@
 //! Reads one outbox row as an application wrote it, or refuses it and names the unreadable column. Pure functions.
 //!
-//! SQLite stores a value of any type in any column, so a row of `sync_outbox` may hold anything. A row that cannot be read
-//! becomes its own failed delivery; it must never stop a batch or the router. Read next: `routing.rs` and `batch.rs`, which
-//! call this, and `refuse.rs`, which writes the failed deliveries.
+//! SQLite stores a value of any type in any column, so a row of `sync_outbox` may hold anything. A row that cannot be
+//! read becomes its own failed delivery; it must never stop a batch or the router. Read next: `routing.rs` and
+//! `batch.rs`, which call this, and `refuse.rs`, which writes the failed deliveries.
 
 use std::collections::HashMap;
 
@@ -148,8 +148,8 @@ pub(super) fn unrouted(row: Vec<Value>) -> Unrouted {
 const PAYLOAD_BYTES_MAX: i64 = 1 << 20;
 const UNKNOWN_OPERATION: &str = "operation must be create, update or delete";
 
-/// Reads a row of `change_columns` (sql/fragments/common.sql). Returns the delivery, and the newest change of its aggregate that
-/// the target confirmed (0 for none).
+/// Reads a row of `change_columns` (sql/fragments/common.sql). Returns the delivery, and the newest change of its
+/// aggregate that the target confirmed (0 for none).
 ///
 /// The rules on ids are not checked again, so that a change that an earlier version has routed is delivered.
 pub(super) fn delivery(row: Vec<Value>, attempts: &HashMap<i64, u32>) -> Result<(Delivery, i64), Refused> {

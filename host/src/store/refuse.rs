@@ -1,7 +1,8 @@
-//! Writes the failed deliveries of changes that the host itself refuses, because their outbox row is unreadable or deleted.
+//! Writes the failed deliveries of changes that the host itself refuses, because their outbox row is unreadable or
+//! deleted.
 //!
-//! Such a delivery has spent no attempt. So `host retry` skips it: a row is never changed, and would be refused again. A refusal
-//! must never fail a change that can be delivered.
+//! Such a delivery has spent no attempt. So `host retry` skips it: a row is never changed, and would be refused again.
+//! A refusal must never fail a change that can be delivered.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -53,7 +54,8 @@ impl Store {
         self.refused.0.lock().unwrap_or_else(PoisonError::into_inner).get(target).copied().unwrap_or_default()
     }
 
-    /// Fails the unreadable changes of a batch; the others stay under its lease. Returns `false` when the lease was lost before.
+    /// Fails the unreadable changes of a batch; the others stay under its lease. Returns `false` when the lease was
+    /// lost before.
     pub(super) async fn refuse(&self, lease: &Lease, refused: &[Refused]) -> Result<bool, StoreError> {
         for one in refused {
             tracing::warn!(target_name = %lease.target, change_id = one.outbox_id, reason = %one.failure.message, "change refused");

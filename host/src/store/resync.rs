@@ -1,7 +1,7 @@
 //! Resync: queues the current state of every patient for one target that is new or was restored.
 //!
-//! Each page is one transaction: changes with the current states, already routed, and one delivery of each for this target
-//! alone. A page that is queued twice does no harm, because the newest state wins.
+//! Each page is one transaction: changes with the current states, already routed, and one delivery of each for this
+//! target alone. A page that is queued twice does no harm, because the newest state wins.
 
 use serde::Serialize;
 

@@ -1,7 +1,7 @@
 //! Retention: deletes old finished deliveries and routed changes in small steps, to avoid long locks.
 //!
-//! It must never delete a delivery that is pending, in flight or failed, or a change that still has a delivery. Links stay, and
-//! with them what each target confirmed last. Any host may purge at any time.
+//! It must never delete a delivery that is pending, in flight or failed, or a change that still has a delivery. Links
+//! stay, and with them what each target confirmed last. Any host may purge at any time.
 
 use super::counts::CountDelta;
 use super::sql::{DeleteChanges, DeleteDeliveries, DeleteDismissals, OldChanges, OldDeliveries, Statement};
@@ -98,8 +98,8 @@ impl StoreTransaction {
         Ok(deleted)
     }
 
-    /// The ids to delete, and where the next step begins. Rows are in the order in which they were made, so the first young one
-    /// ends the purge.
+    /// The ids to delete, and where the next step begins. Rows are in the order in which they were made, so the first
+    /// young one ends the purge.
     async fn chunk(&mut self, statement: impl Statement) -> Result<(Vec<Old>, Option<PurgeCursor>), StoreError> {
         let rows = self.fetch(statement).await?.rows;
         let is_full = i64::try_from(rows.len()) == Ok(CHUNK);

@@ -49,8 +49,8 @@ impl Store {
         Ok(u64::try_from(count).unwrap_or_default())
     }
 
-    /// Makes failed deliveries pending again, and resets their attempts. A newer state of the same aggregate still wins: the
-    /// claim then supersedes the older delivery.
+    /// Makes failed deliveries pending again, and resets their attempts. A newer state of the same aggregate still
+    /// wins: the claim then supersedes the older delivery.
     ///
     /// # Errors
     /// When the store cannot be reached.

@@ -1,9 +1,9 @@
 //! The store's schema: the file that makes it, the later migrations, and what carries the schema before it over.
 //!
-//! An empty database gets one file, `0011_store.sql`, which is version 11. Versions 1 to 10 were made by development builds;
-//! a store of version 10 is carried over by `0011_from_0010.sql`, and then has the same tables as a new one. Versions go on
-//! counting from there, so that a newer store is never taken for an older one. A file that was applied must never change:
-//! its digest is recorded and compared.
+//! An empty database gets one file, `0011_store.sql`, which is version 11. Versions 1 to 10 were made by development
+//! builds; a store of version 10 is carried over by `0011_from_0010.sql`, and then has the same tables as a new one.
+//! Versions go on counting from there, so that a newer store is never taken for an older one. A file that was applied
+//! must never change: its digest is recorded and compared.
 
 use std::fmt::Write as _;
 

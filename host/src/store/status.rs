@@ -1,5 +1,5 @@
-//! What `host status` shows: counts, targets, recent deliveries. No statement here scans the finished rows or the whole queue,
-//! so that it stays quick next to millions of rows.
+//! What `host status` shows: counts, targets, recent deliveries. No statement here scans the finished rows or the whole
+//! queue, so that it stays quick next to millions of rows.
 
 use std::collections::BTreeMap;
 

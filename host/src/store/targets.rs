@@ -66,8 +66,8 @@ pub struct TargetReport<'a> {
 }
 
 impl Store {
-    /// Registers targets, enabled or not, whichever hosts have them. For operators' commands and tests; a host that starts
-    /// registers its own (`hosts.rs`).
+    /// Registers targets, enabled or not, whichever hosts have them. For operators' commands and tests; a host that
+    /// starts registers its own (`hosts.rs`).
     ///
     /// # Errors
     /// When the store cannot be reached.

@@ -1,7 +1,7 @@
 //! The name of the table of users, which an operator may choose: how migrations write it, and how a store remembers it.
 //!
-//! A store keeps the name that its table was made with. A host whose `host.toml` has another name is refused, since the users
-//! would seem to be gone. The host never renames the table by itself: applications read it.
+//! A store keeps the name that its table was made with. A host whose `host.toml` has another name is refused, since the
+//! users would seem to be gone. The host never renames the table by itself: applications read it.
 
 use super::{MigrationError, RowReader, Store, failed};
 use crate::database::{Dialect, RowLimits, Transaction};

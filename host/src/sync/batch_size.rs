@@ -2,8 +2,8 @@
 //!
 //! A database takes hundreds in that time, and soon reaches the limit. A slow server gets few at a time, so that a call
 //! stays well within its deadline, the host stops soon, and little is sent again after a crash. A batch with a request
-//! that timed out, or that was sent and never answered, makes the next ones much smaller, down to one delivery. From then
-//! on the size grows slowly. The store keeps such a size, so that a host that starts begins with it.
+//! that timed out, or that was sent and never answered, makes the next ones much smaller, down to one delivery. From
+//! then on the size grows slowly. The store keeps such a size, so that a host that starts begins with it.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;

@@ -1,8 +1,8 @@
 //! The claimer of one target: has the next batch ready before a worker is, so that claiming overlaps with delivering.
 //!
-//! It claims only while the channel to the workers has a free slot. The batch comes from what is queued. When nothing is
-//! queued, the claimer requests one from the router. A batch that no worker has taken when the gate shuts is released.
-//! Read next: `leased_batch.rs`, `worker.rs`.
+//! It claims only while the channel to the workers has a free slot. The batch comes from what is queued. When nothing
+//! is queued, the claimer requests one from the router. A batch that no worker has taken when the gate shuts is
+//! released. Read next: `leased_batch.rs`, `worker.rs`.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,8 +21,8 @@ use super::trouble::StoreTrouble;
 use crate::store::{Batch, Claim, ClaimRequest, ClaimedIds, ScanCursor, Store};
 use crate::target::Target;
 
-/// While batches come directly from the router, the queue is scanned this often all the same: another host may have requeued
-/// deliveries, and retries come due.
+/// While batches come directly from the router, the queue is scanned this often all the same: another host may have
+/// requeued deliveries, and retries come due.
 const QUEUE_SCAN_EVERY: Duration = Duration::from_millis(100);
 
 /// The pause after a claim that failed, at least.

@@ -1,8 +1,8 @@
 //! The daemon: starts the tasks, supervises them, and stops them in order.
 //!
 //! A task that ends unasked ends the daemon: a host that does only a part of its work would look alive and hold up its
-//! deliveries. Stopping has two steps. First nothing more is claimed or routed, and calls under way may end. Then, after the
-//! drain limit or at a second request, calls are aborted and their batches released.
+//! deliveries. Stopping has two steps. First nothing more is claimed or routed, and calls under way may end. Then,
+//! after the drain limit or at a second request, calls are aborted and their batches released.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -105,8 +105,8 @@ struct Running {
 }
 
 impl Daemon {
-    /// Makes a daemon for these enabled targets. Whenever the number of `reload` changes, every target's adapter file is read
-    /// again.
+    /// Makes a daemon for these enabled targets. Whenever the number of `reload` changes, every target's adapter file
+    /// is read again.
     #[must_use]
     pub fn new(
         store: Store,

@@ -1,11 +1,12 @@
-//! A batch under a lease, from its claim until its call has ended, or it is released or lost. It owns its keep-alive and
-//! its release.
+//! A batch under a lease, from its claim until its call has ended, or it is released or lost. It owns its keep-alive
+//! and its release.
 //!
-//! While the batch waits for a worker, a task of its own renews the lease. Once a worker has begun it, the worker's own task
-//! does ([`LeasedBatch::keep_alive`]): a worker that hangs then lets its lease expire, and another host takes over.
+//! While the batch waits for a worker, a task of its own renews the lease. Once a worker has begun it, the worker's own
+//! task does ([`LeasedBatch::keep_alive`]): a worker that hangs then lets its lease expire, and another host takes
+//! over.
 //!
-//! Claimer and workers are joined by one bounded channel ([`channel`]). A free slot in it is the demand for a batch. The claimer
-//! ends by dropping its sender; the workers go on receiving until then, so that no batch is left behind.
+//! Claimer and workers are joined by one bounded channel ([`channel`]). A free slot in it is the demand for a batch.
+//! The claimer ends by dropping its sender; the workers go on receiving until then, so that no batch is left behind.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -200,8 +200,8 @@ impl AdapterSwap {
         self.canary_run.is_some()
     }
 
-    /// Activates or rejects the canary that a worker has tried. A result that came too late, of a canary that another one has
-    /// replaced, is ignored.
+    /// Activates or rejects the canary that a worker has tried. A result that came too late, of a canary that another
+    /// one has replaced, is ignored.
     pub(super) async fn judge(&mut self, tried: &Arc<Canary>, result: CanaryResult) {
         let Some(run) = self.canary_run.take_if(|run| Arc::ptr_eq(&run.canary, tried)) else { return };
         match result {

@@ -1,8 +1,8 @@
 //! The tasks of the daemon: each has a name and a pulse, and all are joined.
 //!
-//! A task that ends before it was asked to, by a panic or otherwise, ends the daemon. A task that is not polled any more (it
-//! blocks its thread, or all threads are blocked) loses its pulse. This host then sends no heartbeat: `hosts running` counts
-//! hosts that can deliver.
+//! A task that ends before it was asked to, by a panic or otherwise, ends the daemon. A task that is not polled any
+//! more (it blocks its thread, or all threads are blocked) loses its pulse. This host then sends no heartbeat: `hosts
+//! running` counts hosts that can deliver.
 
 use std::collections::HashMap;
 use std::fmt;

@@ -1,7 +1,8 @@
 //! A worker of one target: takes a ready batch, delivers it, settles it, again and again.
 //!
-//! Several work at the same time, so that settling one batch overlaps with delivering the next. The store never gives two of
-//! them the same aggregate. Read next: `host/src/target/deliver.rs` for the delivery, `settlement.rs` for its results.
+//! Several work at the same time, so that settling one batch overlaps with delivering the next. The store never gives
+//! two of them the same aggregate. Read next: `host/src/target/deliver.rs` for the delivery, `settlement.rs` for its
+//! results.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -154,8 +155,8 @@ impl Worker {
         ))
     }
 
-    /// Delivers, through the canary first if this worker has taken it. When the canary fails a delivery, the active adapter gets
-    /// the batch too, and its outcomes count.
+    /// Delivers, through the canary first if this worker has taken it. When the canary fails a delivery, the active
+    /// adapter gets the batch too, and its outcomes count.
     async fn deliver_with_canary(
         &self,
         session: &TargetSession<'_>,
@@ -187,8 +188,8 @@ impl Worker {
         measured
     }
 
-    /// The call under way was dropped. A batch with a request that was sent and not answered keeps its lease; any other is
-    /// released.
+    /// The call under way was dropped. A batch with a request that was sent and not answered keeps its lease; any other
+    /// is released.
     async fn abort_call(&self, session: &TargetSession<'_>, batch: LeasedBatch) {
         let (target_name, lease_id) = (&batch.lease.target, batch.lease.id.get());
         if session.fates().unanswered() == 0 {
@@ -203,8 +204,8 @@ impl Worker {
         );
     }
 
-    /// Settles a batch. What is in doubt keeps the lease: nothing of these aggregates is delivered before the server must be
-    /// done with them.
+    /// Settles a batch. What is in doubt keeps the lease: nothing of these aggregates is delivered before the server
+    /// must be done with them.
     async fn settle(&self, batch: &LeasedBatch, settlements: &[Settlement], in_doubt: &[bool]) {
         let of = |wanted: bool| -> Vec<Settlement> {
             let chosen = settlements.iter().zip(in_doubt).filter(|(_, in_doubt)| **in_doubt == wanted);
@@ -224,8 +225,8 @@ impl Worker {
         self.settle_all(batch, &of(false), &doubtful).await;
     }
 
-    /// Settles also across a short outage of the store. After that the lease expires, and the next attempt finds what is at the
-    /// target already.
+    /// Settles also across a short outage of the store. After that the lease expires, and the next attempt finds what
+    /// is at the target already.
     async fn settle_all(&self, batch: &LeasedBatch, settlements: &[Settlement], in_doubt: &[Settlement]) {
         let until = Instant::now() + Duration::from_millis(self.options.lease_ms);
         let (target_name, lease_id) = (&batch.lease.target, batch.lease.id.get());

@@ -205,8 +205,8 @@ impl TargetSession<'_> {
         Applied { result, in_doubt: call.in_doubt, usage: call.usage }
     }
 
-    /// Ends the transaction of a call that gave outcomes. Without a transaction there is nothing that a commit could make
-    /// last.
+    /// Ends the transaction of a call that gave outcomes. Without a transaction there is nothing that a commit could
+    /// make last.
     async fn end(&self, transaction: Option<Transaction>) -> Result<(), CallFailure> {
         let Some(transaction) = transaction else {
             return match &self.finish {

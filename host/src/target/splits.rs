@@ -1,8 +1,8 @@
 //! Decides which parts of a batch are halved, and when that ends. Pure.
 //!
-//! Splitting goes on only while some part succeeds: an adapter or target that fails every call is not called a
-//! thousand times. On the way to the first single change at most log2(n) parts are split, so that every batch judges at least one
-//! change by itself. A change is never blamed for a part that holds others.
+//! Splitting goes on only while some part succeeds: an adapter or target that fails every call is not called a thousand
+//! times. On the way to the first single change at most log2(n) parts are split, so that every batch judges at least
+//! one change by itself. A change is never blamed for a part that holds others.
 
 /// The next step after a part failed as a whole.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

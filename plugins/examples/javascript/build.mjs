@@ -4,7 +4,8 @@ import { writeFile } from 'node:fs/promises';
 import { componentize } from '@bytecodealliance/componentize-js';
 
 const [, , sourcePath, witPath, worldName, output] = process.argv;
-// Only `fetch` is left, for a world that has HTTP: the host links no clock, no random numbers and no console worth having.
+// Only `fetch` is left, for a world that has HTTP: the host links no clock, no random numbers and no console worth
+// having.
 const disableFeatures = ['stdio', 'random', 'clocks', 'fetch-event'];
 if (worldName !== 'http-target') disableFeatures.push('http');
 const { component } = await componentize({ sourcePath, witPath, worldName, disableFeatures });

@@ -18,7 +18,8 @@ struct Module {
     text: String,
 }
 
-/// Modules that are in a circle and not on the list, each with what it uses in it; and those on the list that are in none.
+/// Modules that are in a circle and not on the list, each with what it uses in it; and those on the list that are in
+/// none.
 pub(crate) fn circles(sources: &[(PathBuf, String)]) -> Vec<String> {
     let modules: Vec<Module> = sources.iter().filter_map(|(path, text)| module(path, text)).collect();
     let folders: BTreeSet<ModulePath> =

@@ -1,6 +1,7 @@
-//! The delivery protocol as a model, every interleaving of which is tried: two hosts, one patient, two changes of it (1 and 2,
-//! which may appear at any time and in either order), and a target database. A host may crash between any two steps and may
-//! release a batch, a lease may expire at any time, and a pause of any length is a host that does not act while the others do.
+//! The delivery protocol as a model, every interleaving of which is tried: two hosts, one patient, two changes of it (1
+//! and 2, which may appear at any time and in either order), and a target database. A host may crash between any two
+//! steps and may release a batch, a lease may expire at any time, and a pause of any length is a host that does not act
+//! while the others do.
 //!
 //! | model | code |
 //! |---|---|
@@ -21,13 +22,14 @@
 //! | `Settle` | `Store::settle`: done and linked while the lease is held, dropped otherwise. A directly dispatched change gets its delivery |
 //! | `Crash` | forgets what the host did not commit; the target releases its locks |
 //!
-//! Left out: batches and their splitting (each part has its own transaction and fence), failures of the target, deletes, fifo
-//! aggregates, retention, and targets without transactions (`doubt_model.rs`). Each statement group of the store is one step,
-//! because it is one transaction there. Crashes, releases and leases taken from a living host are bounded by `FAULTS_MAX`; a
-//! lease whose host is gone always expires.
+//! Left out: batches and their splitting (each part has its own transaction and fence), failures of the target,
+//! deletes, fifo aggregates, retention, and targets without transactions (`doubt_model.rs`). Each statement group of
+//! the store is one step, because it is one transaction there. Crashes, releases and leases taken from a living host
+//! are bounded by `FAULTS_MAX`; a lease whose host is gone always expires.
 //!
-//! The model is tested too: each safeguard is taken away in turn, and a counterexample must appear. It must never touch a
-//! database, or check the SQL; the store's own tests do that. Read next: `host/src/target/session.rs`, `host/src/store/lease.rs`.
+//! The model is tested too: each safeguard is taken away in turn, and a counterexample must appear. It must never touch
+//! a database, or check the SQL; the store's own tests do that. Read next: `host/src/target/session.rs`,
+//! `host/src/store/lease.rs`.
 
 mod protocol;
 mod world;

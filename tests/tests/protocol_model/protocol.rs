@@ -92,8 +92,8 @@ impl Protocol {
         }
     }
 
-    /// Whether a change may be dispatched directly: nothing of the patient is in flight, every other delivery is confirmed or
-    /// replaced by what was, and the change is newer.
+    /// Whether a change may be dispatched directly: nothing of the patient is in flight, every other delivery is
+    /// confirmed or replaced by what was, and the change is newer.
     fn eligible(&self, world: &World, change: Change) -> bool {
         let is_newest = change > world.confirmed() && world.newest() <= world.confirmed();
         self.may_begin(world) && (is_newest || self.without == Without::DirectEligibility)

@@ -11,8 +11,9 @@ use tests::environment::{Backend, workspace};
 
 use crate::support::{Stand, TARGET, confirmed, request};
 
-/// What a host of schema 10 leaves behind when it is killed: a claimed batch (lease 1), a directly dispatched change (lease
-/// 2), an expired lease with a change in doubt whose attempts are spent (lease 3), queued, failed and finished deliveries.
+/// What a host of schema 10 leaves behind when it is killed: a claimed batch (lease 1), a directly dispatched change
+/// (lease 2), an expired lease with a change in doubt whose attempts are spent (lease 3), queued, failed and finished
+/// deliveries.
 const LEFT_BEHIND: &[&str] = &[
     "INSERT INTO sync_target (name, enabled, state, updated_at, aggregate_types, adapter_sha256) \
      VALUES ('openemr', 1, 'up', 1700000000000, '[\"patient\"]', 'a1')",

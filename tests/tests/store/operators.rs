@@ -1,4 +1,5 @@
-//! What operators decide about failures, and what keeps them from losing history: dismissals, the clock, a store that is not ours.
+//! What operators decide about failures, and what keeps them from losing history: dismissals, the clock, a store that
+//! is not ours.
 
 use host::domain::delivery::Status;
 use host::store::{ClockState, MigrationError, PurgeCursor, RetryFilter};

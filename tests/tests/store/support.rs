@@ -21,13 +21,16 @@ pub(crate) const TARGET: &str = "openemr";
 macro_rules! on_every_store {
     ($($behaviour:ident),+ $(,)?) => {
         mod on_sqlite { $( #[tokio::test(flavor = "multi_thread")] async fn $behaviour() {
-            if let Some(stand) = $crate::support::Stand::on(tests::environment::Backend::Sqlite).await { super::$behaviour(stand).await; }
+            let backend = tests::environment::Backend::Sqlite;
+            if let Some(stand) = $crate::support::Stand::on(backend).await { super::$behaviour(stand).await; }
         } )+ }
         mod on_mariadb { $( #[tokio::test(flavor = "multi_thread")] async fn $behaviour() {
-            if let Some(stand) = $crate::support::Stand::on(tests::environment::Backend::MariaDb).await { super::$behaviour(stand).await; }
+            let backend = tests::environment::Backend::MariaDb;
+            if let Some(stand) = $crate::support::Stand::on(backend).await { super::$behaviour(stand).await; }
         } )+ }
         mod on_postgres { $( #[tokio::test(flavor = "multi_thread")] async fn $behaviour() {
-            if let Some(stand) = $crate::support::Stand::on(tests::environment::Backend::Postgres).await { super::$behaviour(stand).await; }
+            let backend = tests::environment::Backend::Postgres;
+            if let Some(stand) = $crate::support::Stand::on(backend).await { super::$behaviour(stand).await; }
         } )+ }
     };
 }

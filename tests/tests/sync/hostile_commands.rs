@@ -1,6 +1,6 @@
-//! Commands on hostile input next to a running daemon: registries that answer without end, seed files, imports and configurations that
-//! are made to cost much. Each command is refused within its bound of time and memory, while the daemon delivers and then ends on
-//! SIGTERM within its own.
+//! Commands on hostile input next to a running daemon: registries that answer without end, seed files, imports and
+//! configurations that are made to cost much. Each command is refused within its bound of time and memory, while the
+//! daemon delivers and then ends on SIGTERM within its own.
 
 use std::fs::{self, File};
 use std::io::{Read as _, Write as _};

@@ -1,5 +1,6 @@
-//! An application writes a payload of hundreds of megabytes into the outbox: that row fails by its size, which the host learns without
-//! reading it, and the rows before and behind it are delivered. On SQLite the row is rewritten once, when it is routed.
+//! An application writes a payload of hundreds of megabytes into the outbox: that row fails by its size, which the host
+//! learns without reading it, and the rows before and behind it are delivered. On SQLite the row is rewritten once,
+//! when it is routed.
 
 use std::time::Duration;
 
@@ -22,7 +23,8 @@ fn configuration(store: &str) -> Configuration {
     Configuration::new(store).more(&more).more(QUICK)
 }
 
-/// The payload in SQL, and its length. MariaDB takes no larger packet than 16 MiB, and SQLite rewrites the row in the host's memory.
+/// The payload in SQL, and its length. MariaDB takes no larger packet than 16 MiB, and SQLite rewrites the row in the
+/// host's memory.
 fn payload(backend: Backend) -> (&'static str, u64) {
     match backend {
         Backend::Sqlite => ("hex(zeroblob(6000000))", 12_000_000),

@@ -1,7 +1,8 @@
-//! Outgoing HTTP: checks every request of an adapter against the target's allow-list, removes the headers that it may not set, adds
-//! the credentials, renews the lease before a write, and counts requests and bytes.
+//! Outgoing HTTP: checks every request of an adapter against the target's allow-list, removes the headers that it may
+//! not set, adds the credentials, renews the lease before a write, and counts requests and bytes.
 //!
-//! The guest sees errors of `wasi:http`. An exceeded limit is also recorded, so that the operator learns which one it was.
+//! The guest sees errors of `wasi:http`. An exceeded limit is also recorded, so that the operator learns which one it
+//! was.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -134,8 +135,8 @@ impl Open {
         })
     }
 
-    /// One request with the credentials; once more with new ones when the target does not accept a token. What may write comes
-    /// with its doubt, until the body of the answer is there too.
+    /// One request with the credentials; once more with new ones when the target does not accept a token. What may
+    /// write comes with its doubt, until the body of the answer is there too.
     async fn exchange(&self, prepared: &Prepared) -> Result<(Response<AnswerBody>, Option<Unanswered>), Error> {
         let mut renewed = false;
         loop {
@@ -200,8 +201,8 @@ impl Open {
         }
     }
 
-    /// Records the request in a dry run; stops after the first withheld write, since the adapter then does what it would not have
-    /// done.
+    /// Records the request in a dry run; stops after the first withheld write, since the adapter then does what it
+    /// would not have done.
     fn record(&self, prepared: &Prepared) -> Result<Option<Seen>, Error> {
         let Some(transcript) = &self.transcript else { return Ok(None) };
         if self.meters.lease_lost() {

@@ -1,8 +1,8 @@
-//! The HTTP client of one target, on a thread and runtime of its own: whatever its server sends, timers, routing, signals
-//! and the other targets go on.
+//! The HTTP client of one target, on a thread and runtime of its own: whatever its server sends, timers, routing,
+//! signals and the other targets go on.
 //!
-//! HTTP/1.1 only. What may come before a final answer is bounded here: the number and bytes of interim heads, of headers, and
-//! the time. Read next: `http_connect.rs`.
+//! HTTP/1.1 only. What may come before a final answer is bounded here: the number and bytes of interim heads, of
+//! headers, and the time. Read next: `http_connect.rs`.
 
 use std::error::Error as StdError;
 use std::io;
@@ -141,8 +141,8 @@ impl HttpClient {
         Self::new(&ClientOptions { target: "t", allow_private: true, ca_pem: None, timeout, headers_max: 100 }).unwrap()
     }
 
-    /// Sends a request and waits for the head of its answer, in which `header_bytes_max` are allowed, interim heads included.
-    /// Dropping the future takes the request back as far as that goes.
+    /// Sends a request and waits for the head of its answer, in which `header_bytes_max` are allowed, interim heads
+    /// included. Dropping the future takes the request back as far as that goes.
     pub(super) async fn send(
         &self,
         mut request: Request<Full<Bytes>>,

@@ -1,9 +1,9 @@
 //! Access tokens that the host fetches itself: OAuth 2.0 client credentials, by secret or by a signed assertion (SMART
 //! Backend Services).
 //!
-//! A token is fetched when it is first needed, kept until shortly before it runs out, and fetched once however many calls
-//! wait for it: by a task of its own, so that a call that is cut off takes nothing from the others. It never leaves the
-//! host but in the header of a request to its target. Read next: `http_assertion.rs`.
+//! A token is fetched when it is first needed, kept until shortly before it runs out, and fetched once however many
+//! calls wait for it: by a task of its own, so that a call that is cut off takes nothing from the others. It never
+//! leaves the host but in the header of a request to its target. Read next: `http_assertion.rs`.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -249,8 +249,8 @@ struct TokenResponse {
     scope: Option<String>,
 }
 
-/// Whether there are scopes of SMART's form (`system/Patient.read`, `system/*.rs`) and none of them lets the client create or
-/// update anything. Scopes of other forms say nothing here.
+/// Whether there are scopes of SMART's form (`system/Patient.read`, `system/*.rs`) and none of them lets the client
+/// create or update anything. Scopes of other forms say nothing here.
 fn only_reads(scope: &str) -> bool {
     let mut permissions = scope.split_ascii_whitespace().filter_map(|one| {
         let (context, rest) = one.split_once('/')?;

@@ -1,4 +1,5 @@
-//! The lent transaction: sends the statements that the guard wrote, within limits. No statement of an adapter ends the transaction.
+//! The lent transaction: sends the statements that the guard wrote, within limits. No statement of an adapter ends the
+//! transaction.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -13,8 +14,8 @@ use crate::plugin::waits::Waits;
 const COLUMNS_OF_TABLE: &str = "SELECT CAST(attname AS pg_catalog.text) FROM pg_catalog.pg_attribute \
      WHERE attrelid = CAST(pg_catalog.to_regclass(?) AS pg_catalog.oid) AND NOT attisdropped";
 
-/// The transaction of one call. While a statement runs it is owned by that statement's future: cut off in the middle, it
-/// is dropped with it, and its connection is closed.
+/// The transaction of one call. While a statement runs it is owned by that statement's future: cut off in the middle,
+/// it is dropped with it, and its connection is closed.
 pub(in crate::plugin) struct SqlCapability {
     pub(in crate::plugin) transaction: Option<Transaction>,
     pub(in crate::plugin) broken: Option<DatabaseError>,
@@ -51,8 +52,8 @@ impl SqlCapability {
         result
     }
 
-    /// Returns the transaction, and records whether the database ended it. A result that was cut off is the adapter's own fault: it
-    /// was told which limit that was, and its commit fails.
+    /// Returns the transaction, and records whether the database ended it. A result that was cut off is the adapter's
+    /// own fault: it was told which limit that was, and its commit fails.
     fn put_back(&mut self, transaction: Transaction) {
         if self.broken.is_none() {
             self.broken = transaction.ended_by().filter(|error| error.kind != ErrorKind::Refused).cloned();
@@ -60,8 +61,8 @@ impl SqlCapability {
         self.transaction = Some(transaction);
     }
 
-    /// Prepares for a permitted statement: begins a writing transaction for a statement that writes, and locks the columns that it
-    /// relies on. Returns the first column that does not exist.
+    /// Prepares for a permitted statement: begins a writing transaction for a statement that writes, and locks the
+    /// columns that it relies on. Returns the first column that does not exist.
     pub(in crate::plugin) async fn make_ready(&mut self, permit: &Permit) -> Result<Option<Wanted>, DatabaseError> {
         let mut transaction = self.take()?;
         if let Err(error) = self.begin(&mut transaction).await {
@@ -127,8 +128,8 @@ impl SqlCapability {
     }
 }
 
-/// The first column of these that no table has. Tables that are not known well enough are looked up, once; what is known may have
-/// changed since, so that each transaction makes sure of it anew.
+/// The first column of these that no table has. Tables that are not known well enough are looked up, once; what is
+/// known may have changed since, so that each transaction makes sure of it anew.
 async fn missing_column(
     access: &SqlAccess,
     transaction: &mut Transaction,
@@ -166,8 +167,8 @@ async fn missing_column(
     Ok(None)
 }
 
-/// Fails where one of the columns does not exist, and keeps them until the transaction ends: a bare name is never read as a call, and
-/// a transaction that has read a table, even no row of it, keeps others from changing its columns.
+/// Fails where one of the columns does not exist, and keeps them until the transaction ends: a bare name is never read
+/// as a call, and a transaction that has read a table, even no row of it, keeps others from changing its columns.
 async fn hold(transaction: &mut Transaction, table: &TableKey, columns: &BTreeSet<&str>) -> Result<(), DatabaseError> {
     let conditions: Vec<String> = columns.iter().map(|column| format!("{} IS NULL", quoted(column))).collect();
     let sql = format!("SELECT 1 FROM {} WHERE {} LIMIT 0", table_sql(table), conditions.join(" OR "));

@@ -77,7 +77,8 @@ impl SqlAccess {
         verdict
     }
 
-    /// Checks on a thread for blocking work: the caller is on an adapter's small stack, and other tasks wait for its thread.
+    /// Checks on a thread for blocking work: the caller is on an adapter's small stack, and other tasks wait for its
+    /// thread.
     async fn judge(&self, sql: String, verb: Verb) -> Verdict<Permit> {
         let (dialect, grants) = (self.dialect, Arc::clone(&self.grants));
         let turn = Arc::clone(&self.judging).acquire_owned().await.expect("invariant: it is never closed");

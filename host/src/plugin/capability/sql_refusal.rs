@@ -31,9 +31,9 @@ impl From<&str> for Refusal {
 }
 
 impl Refusal {
-    /// As the adapter gets it: the table as its object, and the fix in the message. A table that the operator has not granted is
-    /// `permission-denied`, as if the database's own grants lacked it: no patient is to blame, and everything waits until
-    /// the line is there. What no setting allows is `refused`.
+    /// As the adapter gets it: the table as its object, and the fix in the message. A table that the operator has not
+    /// granted is `permission-denied`, as if the database's own grants lacked it: no patient is to blame, and
+    /// everything waits until the line is there. What no setting allows is `refused`.
     pub(in crate::plugin) fn into_error(self, target: &str, adapter: &str) -> DatabaseError {
         let mut message = self.words(target);
         if let (Self::NotGranted { .. }, Some(preset)) = (&self, PRESETS.iter().find(|name| **name == adapter)) {

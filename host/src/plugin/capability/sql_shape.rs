@@ -1,5 +1,5 @@
-//! A statement without its literals, for people who may not see a patient's data. Most adapters use parameters; this protects the
-//! literals of the others.
+//! A statement without its literals, for people who may not see a patient's data. Most adapters use parameters; this
+//! protects the literals of the others.
 
 use sqlparser::dialect::{Dialect as Grammar, MySqlDialect, PostgreSqlDialect, SQLiteDialect};
 use sqlparser::tokenizer::{Token, Tokenizer, Whitespace};

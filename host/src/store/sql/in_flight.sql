@@ -6,7 +6,8 @@ DELETE FROM sync_in_flight WHERE lease_id = :lease_id AND target = :target;
 
 -- name: end_in_flight (mysql)
 -- In the form for several tables, since only there an index may be named.
-DELETE w FROM sync_in_flight AS w {force_index(sync_in_flight_lease)} WHERE w.lease_id = :lease_id AND w.target = :target;
+DELETE w FROM sync_in_flight AS w {force_index(sync_in_flight_lease)}
+WHERE w.lease_id = :lease_id AND w.target = :target;
 
 -- name: end_in_flight_of (sqlite, postgres)
 -- Some changes are no longer in flight under a lease, others are.
@@ -29,7 +30,8 @@ WHERE w.lease_id = :lease_id AND w.target = :target
     AND (SELECT COUNT(*) FROM sync_delivery d WHERE d.target = w.target AND d.outbox_id = w.outbox_id) = 0;
 
 -- fragment: in_flight_under
-(SELECT w.outbox_id FROM sync_in_flight w {force_index(sync_in_flight_lease)} WHERE w.lease_id = :lease_id AND w.target = :target) AS j
+(SELECT w.outbox_id FROM sync_in_flight w {force_index(sync_in_flight_lease)}
+WHERE w.lease_id = :lease_id AND w.target = :target) AS j
 
 -- name: requeue_in_flight
 -- Makes what is in flight under a lease pending again, in the place that its age gives it. What was in doubt

@@ -13,11 +13,12 @@
 //! WHERE {deliveries_by_id} AND status = {from_claim};
 //! ```
 //!
-//! - `:name` is a parameter. `:name...` is one parameter for each element of a list, `(:rows, ...)...` a group for each row.
+//! - `:name` is a parameter. `:name...` is one parameter for each element of a list, `(:rows, ...)...` a group for each
+//!   row.
 //! - `{name}` or `{name(argument, ...)}` is a fragment: SQL that a database writes in its own way
 //!   (`fragments/sqlite.sql` and its siblings), or that several statements share (`fragments/common.sql`, or next to
-//!   them). `{now}` is the store's clock. Constants of the code, as `{never}`, are fragments too ([`CONSTANTS`]), and so
-//!   are statuses: `{pending}`, or `{from_claim}` and `{to_claim}` for each event of `domain::delivery`.
+//!   them). `{now}` is the store's clock. Constants of the code, as `{never}`, are fragments too ([`CONSTANTS`]), and
+//!   so are statuses: `{pending}`, or `{from_claim}` and `{to_claim}` for each event of `domain::delivery`.
 //! - `{batch(outbox_id integer, ...)}` reads the parameter `:batch`, a JSON list of objects, as a table `j`.
 //! - `[[ ... ]]` is left out while one of the parameters in it is not given (`None`, or an empty list).
 //! - `(mysql)` after a name: this form is for that database alone.

@@ -38,8 +38,8 @@ SET status = {to_confirm}, attempts = :attempts, lease_id = NULL,
 WHERE {deliveries_by_id} AND lease_id = :lease_id AND status = {from_confirm};
 
 -- name: update_each
--- Every other outcome, delivery by delivery. `next_status` has decided each of them; all begin where a success does. What is queued again without a pause gets the place that its
--- age gives it.
+-- Every other outcome, delivery by delivery. `next_status` has decided each of them; all begin where a success
+-- does. What is queued again without a pause gets the place that its age gives it.
 UPDATE sync_delivery AS t {force_index(PRIMARY)}
 SET status = j.status,
     attempts = j.attempts,

@@ -8,7 +8,9 @@ use super::{Bound, Declared, Ids, Json, Statement, TextRows, Texts};
 
 /// Declares statements: the struct that the code builds, and the name and parameters of its template.
 macro_rules! statements {
-    ($($file:literal { $($name:ident $(<$life:lifetime>)? = $template:ident { $($field:ident: $type:ty),* $(,)? })* })*) => {
+    ($($file:literal { $(
+        $name:ident $(<$life:lifetime>)? = $template:ident { $($field:ident: $type:ty),* $(,)? }
+    )* })*) => {
         /// The template files.
         pub(super) const TEMPLATES: &[&str] = &[$(include_str!($file)),*];
 
@@ -186,7 +188,12 @@ statements! {
         KnowsPatientInFlight<'a> = knows_patient_in_flight { patient_id: &'a str }
         ListBlockedKeys<'a> = blocked_keys { fifo_types: Texts<'a>, limit: u32 }
         ListConflicts<'a> = list_conflicts { kind: &'a str, target: Option<&'a str>, limit: u32 }
-        RetryConflict<'a> = retry_conflict { target: &'a str, aggregate_type: &'a str, aggregate_id: &'a str, kind: &'a str }
+        RetryConflict<'a> = retry_conflict {
+            target: &'a str,
+            aggregate_type: &'a str,
+            aggregate_id: &'a str,
+            kind: &'a str,
+        }
         KeepRemote<'a> = keep_remote { target: &'a str, aggregate_type: &'a str, aggregate_id: &'a str, kind: &'a str }
         ConflictMessage<'a> = conflict_message {
             target: &'a str,

@@ -25,8 +25,8 @@ pub(super) struct Library<'a> {
     statements: BTreeMap<&'a str, String>,
 }
 
-/// The fragments of statuses: `{pending}` and its siblings; `{from_claim}` and `{to_claim}` for each event; `{at_queue}` for
-/// each way in which a delivery begins. `domain::delivery` decides what they are.
+/// The fragments of statuses: `{pending}` and its siblings; `{from_claim}` and `{to_claim}` for each event;
+/// `{at_queue}` for each way in which a delivery begins. `domain::delivery` decides what they are.
 pub(super) fn statuses() -> Vec<(String, String)> {
     let quoted = |status: &Status| format!("'{}'", status.as_str());
     let mut all: Vec<_> = Status::ALL.iter().map(|status| (status.as_str().to_owned(), quoted(status))).collect();

@@ -22,7 +22,8 @@ macro_rules! on_server {
             $(
                 #[test]
                 fn $promise() {
-                    let Some(server) = super::server::Server::reach(tests::environment::Backend::$backend) else { return };
+                    let backend = tests::environment::Backend::$backend;
+                    let Some(server) = super::server::Server::reach(backend) else { return };
                     super::$file::$promise(&server);
                 }
             )*

@@ -1,5 +1,5 @@
-//! Hostile statements of several targets in one running host: the healthy target beside them is served to the end, the host's memory
-//! stays what it was, and SIGTERM is answered within its bound.
+//! Hostile statements of several targets in one running host: the healthy target beside them is served to the end, the
+//! host's memory stays what it was, and SIGTERM is answered within its bound.
 
 use std::fmt::Write as _;
 use std::time::{Duration, Instant};
@@ -20,12 +20,12 @@ const ONCE: &str =
 const ENDLESS: &str = "SELECT COUNT(*) FROM note a, note b, note c, note d, note e, note f WHERE a.id < f.body";
 const ENDLESS_ROWS: &str = "SELECT a.body, b.body, c.body, d.body FROM note a, note b, note c, note d, note e, note f";
 
-/// More than the host may hold for all targets together, KiB: the driver's buffer grows by doubling, and holds what comes through the
-/// relay (25 MiB) several times while it does.
+/// More than the host may hold for all targets together, KiB: the driver's buffer grows by doubling, and holds what
+/// comes through the relay (25 MiB) several times while it does.
 const GROWTH_KIB_MAX: u64 = 160 << 10;
 
-/// A row of half a gigabyte where the database takes the same value again and again. On PostgreSQL, which reads the value before it sends
-/// any of it, one of 64 MB; on SQLite, which runs within the host, one over the limit.
+/// A row of half a gigabyte where the database takes the same value again and again. On PostgreSQL, which reads the
+/// value before it sends any of it, one of 64 MB; on SQLite, which runs within the host, one over the limit.
 fn large(backend: Backend) -> String {
     let count = if backend == Backend::MariaDb { 32 } else { 1 };
     format!("SELECT {} FROM big", vec!["body"; count].join(", "))

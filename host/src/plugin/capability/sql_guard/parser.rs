@@ -1,8 +1,8 @@
-//! Reads tokens into a tree, top down, without ever going back: one token is looked at, sometimes two, and each is taken
-//! once, so that the work is as long as the statement. Depth is bounded by a counter.
+//! Reads tokens into a tree, top down, without ever going back: one token is looked at, sometimes two, and each is
+//! taken once, so that the work is as long as the statement. Depth is bounded by a counter.
 //!
-//! This file has what all rules share. Statements are in `parser_statement.rs`, queries in `parser_query.rs`, expressions
-//! in `parser_expression.rs`.
+//! This file has what all rules share. Statements are in `parser_statement.rs`, queries in `parser_query.rs`,
+//! expressions in `parser_expression.rs`.
 
 use super::super::sql_refusal::{Refusal, Verdict};
 use super::lexer::{PositionedToken, Token, position};
@@ -152,7 +152,8 @@ impl<'a> Parser<'a> {
         Ok(Name(name))
     }
 
-    /// The name of a table, an alias or a query: databases fold other letters than those of ASCII each in their own way.
+    /// The name of a table, an alias or a query: databases fold other letters than those of ASCII each in their own
+    /// way.
     pub(super) fn relation(&mut self) -> Verdict<Name> {
         match self.peek() {
             Token::Word(name) | Token::Quoted(name) if !name.is_ascii() => {

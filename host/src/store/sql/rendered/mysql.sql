@@ -114,7 +114,8 @@ SELECT target, owner, lease_id FROM sync_lease WHERE lease_until < CAST(UNIX_TIM
 DELETE FROM sync_lease WHERE lease_id = ? AND owner = ? AND lease_until < CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS SIGNED);
 
 -- end_in_flight
-DELETE w FROM sync_in_flight AS w FORCE INDEX (sync_in_flight_lease) WHERE w.lease_id = ? AND w.target = ?;
+DELETE w FROM sync_in_flight AS w FORCE INDEX (sync_in_flight_lease)
+WHERE w.lease_id = ? AND w.target = ?;
 
 -- end_in_flight_of
 DELETE w FROM sync_in_flight AS w FORCE INDEX (sync_in_flight_lease)
@@ -130,7 +131,8 @@ WHERE w.lease_id = ? AND w.target = ?
     AND (SELECT COUNT(*) FROM sync_delivery d WHERE d.target = w.target AND d.outbox_id = w.outbox_id) = 0;
 
 -- requeue_in_flight
-UPDATE (SELECT w.outbox_id FROM sync_in_flight w FORCE INDEX (sync_in_flight_lease) WHERE w.lease_id = ? AND w.target = ?) AS j
+UPDATE (SELECT w.outbox_id FROM sync_in_flight w FORCE INDEX (sync_in_flight_lease)
+            WHERE w.lease_id = ? AND w.target = ?) AS j
 STRAIGHT_JOIN sync_delivery AS t FORCE INDEX (PRIMARY)
    ON t.target = ? AND t.outbox_id = j.outbox_id AND t.lease_id = ? AND t.status = 'processing'
 SET t.status = CASE WHEN t.finished_at IS NULL THEN 'pending' ELSE 'failed' END,

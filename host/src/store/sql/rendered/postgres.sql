@@ -159,7 +159,8 @@ UPDATE sync_delivery AS t
 SET status = CASE WHEN t.finished_at IS NULL THEN 'pending' ELSE 'failed' END,
     next_attempt_at = CASE WHEN t.finished_at IS NULL THEN t.created_at ELSE 9223372036854775807 END,
     lease_id = NULL
-FROM (SELECT t.place, j.* FROM (SELECT w.outbox_id FROM sync_in_flight w WHERE w.lease_id = CAST($1 AS BIGINT) AND w.target = $2) AS j
+FROM (SELECT t.place, j.* FROM (SELECT w.outbox_id FROM sync_in_flight w
+            WHERE w.lease_id = CAST($1 AS BIGINT) AND w.target = $2) AS j
      CROSS JOIN LATERAL (SELECT t.ctid AS place FROM sync_delivery AS t
         WHERE t.target = $3 AND t.outbox_id = j.outbox_id OFFSET 0) AS t) AS j
 WHERE t.ctid = j.place AND t.lease_id = CAST($4 AS BIGINT) AND t.status = 'processing';

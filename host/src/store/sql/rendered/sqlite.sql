@@ -131,7 +131,8 @@ UPDATE sync_delivery AS t
 SET status = CASE WHEN t.finished_at IS NULL THEN 'pending' ELSE 'failed' END,
     next_attempt_at = CASE WHEN t.finished_at IS NULL THEN t.created_at ELSE 9223372036854775807 END,
     lease_id = NULL
-FROM (SELECT w.outbox_id FROM sync_in_flight w WHERE w.lease_id = ? AND w.target = ?) AS j
+FROM (SELECT w.outbox_id FROM sync_in_flight w
+            WHERE w.lease_id = ? AND w.target = ?) AS j
 WHERE t.target = ? AND t.outbox_id = j.outbox_id AND t.lease_id = ? AND t.status = 'processing';
 
 -- note_in_doubt
