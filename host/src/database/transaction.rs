@@ -151,7 +151,9 @@ impl Transaction {
         let result = tokio::time::timeout(timeout, connection.execute(sql, parameters)).await;
         let was_too_large = connection.refusals() != refusals;
         match result.unwrap_or_else(|_| Err(DatabaseError::timeout("a statement", timeout))) {
-            Err(error) if lacked_memory(&error) && was_too_large => Err(self.ended(statement_too_large())),
+            Err(error) if was_too_large && is_of_refusal(&error, self.dialect) => {
+                Err(self.ended(statement_too_large()))
+            }
             result => self.recorded(result),
         }
     }
@@ -180,7 +182,7 @@ impl Transaction {
         let result = tokio::time::timeout(timeout, connection.query(sql, parameters, limits)).await;
         let was_too_large = connection.refusals() != refusals;
         match result.unwrap_or_else(|_| Err(DatabaseError::timeout("a query", timeout))) {
-            Err(error) if lacked_memory(&error) && was_too_large => {
+            Err(error) if was_too_large && is_of_refusal(&error, self.dialect) => {
                 Err(self.ended(limit_exceeded("bytes", limits.bytes_max)))
             }
             result => self.recorded(result),
@@ -384,7 +386,11 @@ fn scoped_name(scope: &str, name: &str) -> String {
     format!("s:{}", hex(&digest[..31]))
 }
 
-/// Whether SQLite could not allocate (`SQLITE_NOMEM`, `SQLITE_IOERR_NOMEM`).
-fn lacked_memory(error: &DatabaseError) -> bool {
-    matches!(error.vendor_code, Some(7 | 3082))
+/// Whether this is the error after a refusal: SQLite could not allocate (`SQLITE_NOMEM`, `SQLITE_IOERR_NOMEM`), or the
+/// connection to a server was cut.
+fn is_of_refusal(error: &DatabaseError, dialect: Dialect) -> bool {
+    match dialect {
+        Dialect::Sqlite => matches!(error.vendor_code, Some(7 | 3082)),
+        Dialect::MySql | Dialect::Postgres => error.is_unavailable(),
+    }
 }
