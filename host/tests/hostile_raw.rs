@@ -6,10 +6,10 @@
 mod support;
 
 use host::database::Dialect;
-use host::domain::change::{Outcome, RemoteEdit};
+use host::domain::change::Outcome;
 use host::plugin::{CallContext, CallError, Limits, SqlAccess, SqlGrants, World};
 
-use support::{Target, changes, runtime};
+use support::{Target, changes, given, runtime};
 
 /// The component of `fixtures/raw.wat` with this body of `apply`, and `more` beside it.
 fn component(apply: &str, more: &str) -> Vec<u8> {
@@ -23,9 +23,9 @@ async fn apply(body: &str, more: &str) -> Result<Vec<Outcome>, CallError> {
     let access = SqlAccess::new(Dialect::Sqlite, SqlGrants::default());
     let context = CallContext { target: "t".to_owned(), limits: Limits::default(), ..CallContext::default() };
     let transaction = target.begin().await;
-    let call = adapter.apply_database(&context, &access, transaction, b"", RemoteEdit::Overwrite, &changes(1)).await;
+    let call = adapter.apply_database(&context, &access, transaction, given(b""), &changes(1)).await;
     call.transaction.expect("the transaction comes back").rollback().await.unwrap();
-    call.result.map(|answer| answer.unwrap())
+    call.result.map(|answer| answer.unwrap().outcomes)
 }
 
 const DROP: &str = "(call $drop (local.get $db))";

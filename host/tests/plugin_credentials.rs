@@ -12,7 +12,7 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use futures::future::BoxFuture;
-use host::domain::change::{Failure, FailureKind, RemoteEdit};
+use host::domain::change::{Failure, FailureKind};
 use host::plugin::{
     Adapter, CallContext, CallError, ClientProof, Credentials, Fence, GrantOptions, HttpAccess, HttpOptions, Limits,
     RequestFates, Secret, SecretValue, World,
@@ -27,7 +27,7 @@ use rustls::pki_types::pem::PemObject as _;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
-use support::{adapter, changes, runtime};
+use support::{adapter, changes, given, runtime};
 
 /// What the server was asked and what it is to say.
 #[derive(Default)]
@@ -181,8 +181,7 @@ impl Bench {
                 &context,
                 &self.access,
                 (Arc::new(Held) as Arc<dyn Fence>, &RequestFates::default()),
-                b"",
-                RemoteEdit::Overwrite,
+                given(b""),
                 &changes(1),
             )
             .await;

@@ -131,6 +131,12 @@ pub fn adapter(name: &str) -> PathBuf {
     component
 }
 
+/// An adapter that was built for the interface 0.1.0 and is kept in the repository.
+#[must_use]
+pub fn adapter_0_1(name: &str) -> PathBuf {
+    fixture(&format!("adapters-0.1.0/{name}.wasm"))
+}
+
 /// An adapter whose language may be missing here, or `None` after saying that it was not built.
 ///
 /// # Panics

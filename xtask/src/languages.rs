@@ -1,5 +1,5 @@
 //! Owns building the example adapters that are not in Rust: their tools at pinned versions under
-//! `target/example-tools/`, and each component anew only when its source, its tools' versions or `wit/` changed.
+//! `target/example-tools/`, and each component anew only when its source, its tools' versions or `wit/0.2.0/` changed.
 //!
 //! Where Python or Node is missing it is named and its examples are left out; where `CI` is set that is an error.
 
@@ -19,6 +19,9 @@ use tests::{
         provision::{Need, find_program, provide},
     },
 };
+
+/// The version of the interface that the examples are written for.
+const WIT: &str = "wit/0.2.0";
 
 /// A language that components are made of.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -100,7 +103,7 @@ fn build_language(language: Language, target: &Path, wanted: impl Fn(&str) -> bo
 
 impl Example {
     fn componentize(&self, tools: &Path, output: &Path) -> Result<()> {
-        let (wit, folder) = (workspace().join("wit"), self.language.folder());
+        let (wit, folder) = (workspace().join(WIT), self.language.folder());
         let mut command = match self.language {
             Language::Python => {
                 let mut command = Command::new(python_program(tools, "componentize-py"));
@@ -121,7 +124,7 @@ impl Example {
     fn digest(&self) -> Result<String> {
         let mut files = self.language.pins();
         files.extend([self.source, self.language.contract()].map(|name| self.language.folder().join(name)));
-        collect(&workspace().join("wit"), &mut files)?;
+        collect(&workspace().join(WIT), &mut files)?;
         files.sort();
         let mut digest = Sha256::new();
         for file in files.iter().filter(|file| file.extension().is_none_or(|extension| extension != "md")) {

@@ -57,8 +57,8 @@ pub(super) async fn run(harness: &Harness, lines: &mut Vec<Line>) {
 }
 
 fn describe(harness: &Harness) -> Judgement {
-    let types = harness.aggregate_types();
-    if types.iter().any(|kind| kind == "patient") {
+    let types: Vec<_> = harness.descriptor().type_names().collect();
+    if types.contains(&"patient") {
         return Ok(format!("delivers {}", types.join(", ")));
     }
     Err("`aggregate-types` does not name `patient`, and this suite has patients only".to_owned())
@@ -190,6 +190,9 @@ async fn bad_among_good(harness: &Harness) -> Judgement {
     for (index, outcome) in outcomes.into_iter().enumerate() {
         match (index, outcome) {
             (2, Outcome::Applied(_)) => return Err("a payload that is no patient was confirmed".to_owned()),
+            (2, Outcome::Skipped(_)) => {
+                return Err("a payload that is no patient was skipped, expected `invalid`".to_owned());
+            }
             (2, Outcome::Failed(failure)) if failure.kind.is_permanent() => {}
             (2, Outcome::Failed(failure)) => {
                 return Err(format!(
@@ -234,6 +237,7 @@ fn taken_or_refused(outcomes: Vec<Outcome>, what: &str) -> Judgement {
         Some(Outcome::Failed(failure)) => {
             Err(format!("{what}: `{}`, expected to be taken, or refused for good", failure.kind.as_str()))
         }
+        Some(Outcome::Skipped(_)) => Err(format!("{what}: skipped, expected to be taken, or refused for good")),
         None => Err(format!("{what}: no outcome")),
     }
 }
@@ -285,6 +289,7 @@ async fn gone(harness: &Harness) -> Judgement {
         Some(Outcome::Failed(failure)) => {
             Err(format!("`{}`: {}; expected it to be made anew, or `conflict`", failure.kind.as_str(), failure.message))
         }
+        Some(Outcome::Skipped(_)) => Err("skipped, expected it to be made anew, or `conflict`".to_owned()),
         None => Err("no outcome".to_owned()),
     }
 }
@@ -318,6 +323,7 @@ async fn delete(harness: &Harness) -> Judgement {
                     failure.message
                 ));
             }
+            Some(Outcome::Skipped(_)) => seen = "skipped",
             None => return Err(format!("{what}: no outcome")),
         }
     }

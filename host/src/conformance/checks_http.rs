@@ -60,6 +60,7 @@ async fn outage(harness: &Harness, kind: FailureKind) -> Judgement {
             for outcome in &outcomes {
                 match outcome {
                     Outcome::Applied(_) => return Err("confirmed although the target did not".to_owned()),
+                    Outcome::Skipped(_) => return Err(fix("skipped".to_owned())),
                     Outcome::Failed(failure) if failure.kind == kind => {}
                     Outcome::Failed(failure) => {
                         return Err(fix(format!("`{}`: {}", failure.kind.as_str(), failure.message)));

@@ -10,7 +10,7 @@ use super::patients::Patients;
 use super::scratch::ScratchDatabase;
 use super::{ConformanceError, Options};
 use crate::database::{Database, Dialect, RowLimits, Value};
-use crate::domain::change::{Change, Failure, FailureKind, Outcome, RemoteEdit, Report};
+use crate::domain::change::{BatchOutcome, Change, Descriptor, Failure, FailureKind, Outcome, RemoteEdit, Report};
 use crate::plugin::{Adapter, Fence, HttpOptions, LogTap, Usage};
 use crate::target::{
     Applied, CallFailure, CheckedAdapter, FenceLost, Finish, Target, TargetKind, TargetSession, TargetSpec, most,
@@ -77,7 +77,7 @@ impl Harness {
             kind,
             id_column: None,
             on_remote_edit: RemoteEdit::Overwrite,
-            aggregate_types: adapter.descriptor().aggregate_types.clone(),
+            aggregate_types: adapter.descriptor().type_names().map(str::to_owned).collect(),
             settings_json: options.settings_json.clone(),
             limits: options.limits.clone(),
             batch_max: 1,
@@ -100,8 +100,8 @@ impl Harness {
         self.server.is_none()
     }
 
-    pub(super) fn aggregate_types(&self) -> &[String] {
-        &self.adapter.descriptor().aggregate_types
+    pub(super) fn descriptor(&self) -> &Descriptor {
+        self.adapter.descriptor()
     }
 
     /// Everything that came out so far.
@@ -170,7 +170,7 @@ impl Harness {
     async fn apply_in(&self, session: TargetSession<'_>, changes: &[Change]) -> Result<Vec<Outcome>, CallFailure> {
         let Applied { result, usage, .. } = session.apply(&self.checked(), changes).await;
         self.note_usage(usage);
-        let outcomes = result.inspect_err(|failure| self.keep_failure(failure))?;
+        let BatchOutcome { outcomes, .. } = result.inspect_err(|failure| self.keep_failure(failure))?;
         self.keep_outcomes(&outcomes);
         Ok(outcomes)
     }
@@ -199,6 +199,7 @@ impl Harness {
         for outcome in outcomes {
             match outcome {
                 Outcome::Failed(failure) => self.keep(&failure.message),
+                Outcome::Skipped(reason) => self.keep(reason),
                 Outcome::Applied(receipt) => {
                     self.keep(&receipt.remote_id);
                     receipt.remote_version.iter().chain(&receipt.fingerprint).for_each(|text| self.keep(text));

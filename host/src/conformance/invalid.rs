@@ -51,7 +51,7 @@ pub(super) async fn judge(harness: &Harness) -> Judgement {
                 let kind = failure.kind.as_str();
                 return Err(format!("{rule} ({field}) is `{kind}`, expected `invalid`: trying it again is of no use"));
             }
-            Outcome::Applied(_) => {
+            Outcome::Applied(_) | Outcome::Skipped(_) => {
                 return Err(format!(
                     "{rule} ({field}) was confirmed: read payloads by the rules of docs/outbox.md, with the SDK's \
                      `patient::read`, or `patient.py` or `patient.js` of a project of `host plugin new`"

@@ -10,5 +10,6 @@ pub(super) fn applied(outcome: Outcome, what: &str) -> Result<Receipt, String> {
     match outcome {
         Outcome::Applied(receipt) => Ok(receipt),
         Outcome::Failed(failure) => Err(format!("{what} failed, `{}`: {}", failure.kind.as_str(), failure.message)),
+        Outcome::Skipped(reason) => Err(format!("{what} was skipped: {reason}")),
     }
 }

@@ -51,6 +51,8 @@ impl Patients {
             aggregate_id: id,
             operation: Operation::Create,
             payload: payload.to_string(),
+            references: Vec::new(),
+            survivor: None,
             created_at_ms: 1_750_000_000_000,
             attempt: 1,
             link: None,

@@ -1,4 +1,4 @@
-//! The vocabulary that the host shares with adapters: the same nouns as `wit/types.wit`.
+//! The vocabulary that the host shares with adapters: the same nouns as `wit/0.2.0/types.wit`.
 
 use crate::vocabulary;
 
@@ -11,6 +11,22 @@ vocabulary! {
         Update = "update",
         /// It is gone.
         Delete = "delete",
+        /// It is one with another, which survives. No row of the outbox has this operation yet.
+        Merge = "merge",
+    }
+}
+
+impl Operation {
+    /// Whether nothing need be at the target afterwards, so that a receipt may be without an id.
+    #[must_use]
+    pub fn ends_record(self) -> bool {
+        matches!(self, Self::Delete | Self::Merge)
+    }
+
+    /// The operation of an outbox row. Until the store can name a survivor, `merge` is none.
+    #[must_use]
+    pub fn of_outbox(word: &str) -> Option<Self> {
+        Self::from_word(word).filter(|operation| *operation != Self::Merge)
     }
 }
 
@@ -23,6 +39,17 @@ pub struct Link {
     pub remote_version: Option<String>,
     /// The adapter's digest of what it last wrote.
     pub fingerprint: Option<String>,
+}
+
+/// Another aggregate that a change refers to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reference {
+    /// The role in the payload.
+    pub name: String,
+    pub aggregate_type: String,
+    pub aggregate_id: String,
+    /// The id that the target gave it. `None` where the adapter does not deliver that type.
+    pub remote_id: Option<String>,
 }
 
 /// One row of the outbox, on its way to one target.
@@ -40,6 +67,10 @@ pub struct Change {
     pub operation: Operation,
     /// Its full state as a JSON object. Personal data: never logged.
     pub payload: String,
+    /// What it refers to. Empty: the outbox names no references yet.
+    pub references: Vec<Reference>,
+    /// With [`Operation::Merge`], the aggregate that stays.
+    pub survivor: Option<Reference>,
     /// When the application wrote the row, milliseconds since 1970-01-01 UTC.
     pub created_at_ms: i64,
     /// 1 for the first attempt.
@@ -140,6 +171,51 @@ pub enum Outcome {
     /// The target confirmed it.
     Applied(Receipt),
     Failed(Failure),
+    /// The target has no place for it, for this reason: one line, with no personal data.
+    Skipped(String),
+}
+
+/// The result of delivering a batch in one call.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BatchOutcome {
+    /// One for each change, in order.
+    pub outcomes: Vec<Outcome>,
+    /// What the adapter learned of the target, for the calls after it.
+    pub learned: Option<Vec<u8>>,
+}
+
+/// A record at a target, as the host asks for it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Subject {
+    pub aggregate_type: String,
+    pub aggregate_id: String,
+    pub link: Link,
+}
+
+/// What a target holds now for one subject.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Observation {
+    /// The record is there, and is ours. Unedited when the fingerprint is that of the link.
+    Present { fingerprint: String, remote_version: Option<String> },
+    /// No record is there.
+    Gone,
+    /// Several records carry our identifier.
+    Several(Vec<String>),
+    /// The link's record is another aggregate's, or nobody's.
+    NotOurs,
+    /// The target cannot tell, for this reason.
+    Unknown(String),
+}
+
+/// What an adapter does with one type of aggregates.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AggregateSupport {
+    pub aggregate_type: String,
+    pub operations: Vec<Operation>,
+    /// Whether `observe` answers for it.
+    pub observes: bool,
+    /// The `$id` of the payload's JSON Schema. `None` when it takes any object.
+    pub schema: Option<String>,
 }
 
 /// An adapter's description of itself.
@@ -149,8 +225,21 @@ pub struct Descriptor {
     pub name: String,
     /// For example `0.1.0`.
     pub version: String,
-    /// For example `["patient"]`.
-    pub aggregate_types: Vec<String>,
+    /// Each type once.
+    pub aggregate_types: Vec<AggregateSupport>,
+}
+
+impl Descriptor {
+    /// What it does with a type; `None` when it does not deliver that type.
+    #[must_use]
+    pub fn support(&self, aggregate_type: &str) -> Option<&AggregateSupport> {
+        self.aggregate_types.iter().find(|support| support.aggregate_type == aggregate_type)
+    }
+
+    /// The names of the types that it delivers.
+    pub fn type_names(&self) -> impl Iterator<Item = &str> {
+        self.aggregate_types.iter().map(|support| support.aggregate_type.as_str())
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,27 +1,19 @@
-//! A loaded adapter: its component, ready to be instantiated, and its own description.
+//! A loaded adapter: its component, linked, and its own description.
 
 use std::sync::Arc;
 
-use super::bindings::{DatabaseTargetPre, HttpTargetPre};
-use super::state::CallState;
+use super::exports::Exports;
 use super::{CallContext, Inspection, Limits, PluginError, Runtime, World, response};
 use crate::domain::change::Descriptor;
 
 /// Memory for the call of `describe`, MiB. An adapter with an interpreter inside takes about 15.
 const DESCRIBE_MEMORY_MIB: u64 = 128;
 
-/// A component whose imports were resolved and whose exports were found. Cloning shares it.
-#[derive(Clone)]
-pub(super) enum Linked {
-    Database(DatabaseTargetPre<CallState>),
-    Http(HttpTargetPre<CallState>),
-}
-
 /// A component that was inspected, compiled and described. All calls share it. Calls in progress on an old adapter
 /// continue when a new one replaces it.
 pub struct Adapter {
     pub(super) runtime: Arc<Runtime>,
-    pub(super) linked: Linked,
+    pub(super) exports: Arc<dyn Exports>,
     inspection: Inspection,
     descriptor: Descriptor,
 }
@@ -32,10 +24,10 @@ impl Adapter {
         runtime: Arc<Runtime>,
         name: &str,
         inspection: Inspection,
-        linked: Linked,
+        exports: Arc<dyn Exports>,
     ) -> Result<Self, PluginError> {
         let unknown = Descriptor { name: String::new(), version: String::new(), aggregate_types: Vec::new() };
-        let mut adapter = Self { runtime, linked, inspection, descriptor: unknown };
+        let mut adapter = Self { runtime, exports, inspection, descriptor: unknown };
         let context = CallContext {
             // An interpreter takes a while, and memory, to begin at all.
             limits: Limits { memory_mib: DESCRIBE_MEMORY_MIB, deadline_ms: 10_000, cpu_ms: 5_000, ..Limits::default() },

@@ -4,7 +4,7 @@ use sha2::{Digest as _, Sha256};
 use wasmparser::{Encoding, Parser, Payload};
 
 use super::structure::{self, REASON_CHARS_MAX, Refused};
-use super::world::{INTERFACE_VERSION, PACKAGE};
+use super::world::{Interface, PACKAGE};
 use super::{PluginError, World};
 use crate::domain::hex::hex;
 use crate::domain::words::{NAME_CHARS_MAX, is_unprintable, one_line};
@@ -18,8 +18,8 @@ pub struct Inspection {
     pub sha256: String,
     /// What it is for.
     pub world: World,
-    /// The version of `neuronova:sync` that it was built for.
-    pub interface_version: String,
+    /// What it was built for.
+    pub(super) interface: Interface,
     /// What it asks of the host.
     pub imports: Vec<String>,
     /// What it offers.
@@ -29,6 +29,12 @@ pub struct Inspection {
 }
 
 impl Inspection {
+    /// The version of `neuronova:sync` that it was built for.
+    #[must_use]
+    pub fn interface_version(&self) -> &'static str {
+        self.interface.version()
+    }
+
     /// Fails when the adapter is for another kind of target.
     ///
     /// # Errors
@@ -66,12 +72,15 @@ pub fn inspect(name: &str, bytes: &[u8]) -> Result<Inspection, PluginError> {
         .filter(|import| import.starts_with(PACKAGE))
         .filter_map(|import| import.split_once('@'))
         .map(|(_, version)| version.to_owned())
-        .find(|version| version != INTERFACE_VERSION);
-    if let Some(found) = other_version {
-        let found = one_line(&found, NAME_CHARS_MAX);
-        return Err(PluginError::VersionMismatch { name: name.to_owned(), found, expected: INTERFACE_VERSION });
-    }
-    let ungranted: Vec<&String> = imports.iter().filter(|import| !world.gives(import)).collect();
+        .find(|other| Interface::of(other).is_none() || *other != version);
+    let interface = match (Interface::of(&version), other_version) {
+        (Some(interface), None) => interface,
+        (_, found) => {
+            let found = one_line(&found.unwrap_or(version), NAME_CHARS_MAX);
+            return Err(PluginError::VersionMismatch { name: name.to_owned(), found, expected: Interface::versions() });
+        }
+    };
+    let ungranted: Vec<&String> = imports.iter().filter(|import| !world.gives(interface, import)).collect();
     if !ungranted.is_empty() {
         let mut imports: Vec<String> =
             ungranted.iter().take(SHOWN_MAX).map(|import| one_line(import, NAME_CHARS_MAX)).collect();
@@ -83,7 +92,7 @@ pub fn inspect(name: &str, bytes: &[u8]) -> Result<Inspection, PluginError> {
     Ok(Inspection {
         sha256: hex(&Sha256::digest(bytes)),
         world,
-        interface_version: version,
+        interface,
         imports,
         exports,
         size: bytes.len() as u64,
@@ -153,7 +162,7 @@ fn world_of(name: &str, exports: &[String]) -> Result<(World, String), PluginErr
         [] => "nothing".to_owned(),
         [first, ..] => format!("`{}`", one_line(first, NAME_CHARS_MAX)),
     };
-    let expected = [World::Database, World::Http].map(|world| format!("{}@{INTERFACE_VERSION}", world.export()));
+    let expected = [World::Database, World::Http].map(|world| format!("{}@{}", world.export(), Interface::NEWEST.version()));
     Err(PluginError::UnknownWorld { name: name.to_owned(), found, expected: expected.join("` or `") })
 }
 
@@ -184,7 +193,7 @@ mod tests {
         assert!(error(b"\0asm\x01\0\0\0").contains("core WebAssembly module"));
         assert!(
             error(b"\0asm\x0d\0\x01\0")
-                .contains("it exports nothing, expected `neuronova:sync/database-adapter@0.1.0`")
+                .contains("it exports nothing, expected `neuronova:sync/database-adapter@0.2.0`")
         );
         assert!(error(b"\0asm\x0d\0").contains("damaged"));
     }
@@ -220,6 +229,15 @@ mod tests {
             assert!(error.contains(words) && error.len() < 2_000, "{error}");
             assert!(!error.chars().any(is_unprintable), "{error:?}");
         }
-        assert!(inspect("a.wasm", &component(&["wasi:http/types@0.2.4".to_owned()], "0.1.0")).is_ok());
+        for version in ["0.1.0", "0.2.0"] {
+            let found = inspect("a.wasm", &component(&["wasi:http/types@0.2.4".to_owned()], version)).unwrap();
+            assert_eq!(found.interface_version(), version);
+        }
+    }
+
+    #[test]
+    fn a_component_speaks_one_version() {
+        let mixed = error(&component(&["neuronova:sync/types@0.1.0".to_owned()], "0.2.0"));
+        assert!(mixed.contains("was built for version 0.1.0"), "{mixed}");
     }
 }

@@ -1,12 +1,13 @@
-//! The bindings of both worlds, generated from `wit/`; they share one set of types.
+//! The bindings of both worlds of the interface 0.2.0, generated from `wit/0.2.0/`; they share one set of types.
 //!
-//! Read next: `convert.rs`, which turns these types into the host's own, and `imports/`, which implements the imports.
+//! Read next: `exports.rs`, which calls them, `convert.rs`, which turns these types into the host's own, and `imports/`,
+//! which implements the imports. Adapters of 0.1.0: `interface_0_1.rs`.
 
 /// The world `database-target`.
 #[allow(missing_docs, unreachable_pub, clippy::all, clippy::pedantic)]
 pub(super) mod database_target {
     wasmtime::component::bindgen!({
-        path: "../wit",
+        path: "../wit/0.2.0",
         world: "database-target",
         imports: {
             "neuronova:sync/database.[method]transaction.query": async | trappable,
@@ -26,11 +27,11 @@ pub(super) mod database_target {
 #[allow(missing_docs, unreachable_pub, clippy::all, clippy::pedantic)]
 pub(super) mod http_target {
     wasmtime::component::bindgen!({
-        path: "../wit",
+        path: "../wit/0.2.0",
         inline: "
             package neuronova:host;
             world http-target {
-                export neuronova:sync/http-adapter@0.1.0;
+                export neuronova:sync/http-adapter@0.2.0;
             }
         ",
         world: "neuronova:host/http-target",

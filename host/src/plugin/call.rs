@@ -7,25 +7,27 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use futures::future::BoxFuture;
-use wasmtime::component::{Resource, ResourceTableError};
+use wasmtime::component::ResourceTableError;
 use wasmtime::{CallHook, Store, Trap, UpdateDeadline};
 
-use super::adapter::Linked;
 use super::bindings::types;
 use super::capability::http::HttpCapability;
 use super::capability::http_fate::RequestFates;
 use super::capability::http_fence::{Fence, ReadOnly};
 use super::capability::sql::SqlCapability;
+use super::convert::wire;
 use super::error::STACK_KIB;
+use super::exports::{Exports, Response};
 use super::limits::LimitExceeded;
 use super::meters::Meters;
 use super::response;
 use super::state::{CallState, NoCapability};
 use super::ticker::TICK_MS;
-use super::{Adapter, CallContext, CallError, HttpAccess, Limits, SqlAccess, Usage};
+use super::{Adapter, CallContext, CallError, HttpAccess, Limits, SqlAccess, Usage, World};
 use crate::database::{DatabaseError, Transaction};
-use crate::domain::change::{Change, Descriptor, Failure, Outcome, RemoteEdit, Report};
+use crate::domain::change::{
+    BatchOutcome, Change, Descriptor, Failure, Observation, RemoteEdit, Report, Subject,
+};
 use crate::domain::words::one_line;
 
 /// The end of a call to a database target.
@@ -56,6 +58,17 @@ pub struct HttpCall<T> {
     pub usage: Usage,
 }
 
+/// What an adapter is given with every `apply` and `observe`, beside their subjects.
+#[derive(Clone, Copy, Debug)]
+pub struct Given<'a> {
+    /// What its last `check` returned.
+    pub state: &'a [u8],
+    /// What an `apply` since then returned as learned.
+    pub learned: &'a [u8],
+    /// What it does to a record that was edited at the target.
+    pub on_remote_edit: RemoteEdit,
+}
+
 /// A guest's response, in the interface's own types.
 type Raw<T> = Result<T, types::Failure>;
 
@@ -67,18 +80,7 @@ impl Adapter {
         access: &Arc<SqlAccess>,
         transaction: Transaction,
     ) -> DatabaseCall<Report> {
-        let sql = SqlCapability::new(Arc::clone(access), transaction);
-        let linked = self.linked.clone();
-        let (state, result, usage) = self
-            .run(context, Some(sql), HttpCapability::none(), Arc::default(), move |store| {
-                Box::pin(async move {
-                    let Linked::Database(linked) = linked else { return Err(WorldMismatch.into()) };
-                    let instance = linked.instantiate_async(&mut *store).await?;
-                    instance.neuronova_sync_database_adapter().call_check(store, Resource::new_borrow(0)).await
-                })
-            })
-            .await;
-        database_call(state, result.and_then(report), usage)
+        self.at_database(context, access, transaction, |exports, store| exports.check(store), report).await
     }
 
     /// Delivers changes to a database target: one outcome per change, in order. The caller commits or rolls back.
@@ -87,46 +89,35 @@ impl Adapter {
         context: &CallContext,
         access: &Arc<SqlAccess>,
         transaction: Transaction,
-        state: &[u8],
-        on_remote_edit: RemoteEdit,
+        given: Given<'_>,
         changes: &[Change],
-    ) -> DatabaseCall<Vec<Outcome>> {
-        let sql = SqlCapability::new(Arc::clone(access), transaction);
-        let given = types::Context { state: state.to_vec(), on_remote_edit: on_remote_edit.into() };
-        let list: Vec<types::Change> = changes.iter().map(types::Change::from).collect();
-        let linked = self.linked.clone();
-        let (state, result, usage) = self
-            .run(context, Some(sql), HttpCapability::none(), Arc::default(), move |store| {
-                Box::pin(async move {
-                    let Linked::Database(linked) = linked else { return Err(WorldMismatch.into()) };
-                    let instance = linked.instantiate_async(&mut *store).await?;
-                    let adapter = instance.neuronova_sync_database_adapter();
-                    adapter.call_apply(store, Resource::new_borrow(0), &given, &list).await
-                })
-            })
-            .await;
-        database_call(state, result.and_then(|raw| outcomes(raw, changes.len())), usage)
+    ) -> DatabaseCall<BatchOutcome> {
+        let (given, list) = (types::Context::from(given), wire(changes));
+        let call = move |exports: &'_ dyn Exports, store: &'_ mut Store<CallState>| exports.apply(store, given, list);
+        self.at_database(context, access, transaction, call, |applied| outcomes(applied, changes.len())).await
+    }
+
+    /// Calls `observe` at a database target: one observation per subject, in order. The caller rolls back; statements
+    /// that write are refused, because `access` is one that only reads.
+    pub async fn observe_database(
+        &self,
+        context: &CallContext,
+        access: &Arc<SqlAccess>,
+        transaction: Transaction,
+        given: Given<'_>,
+        subjects: &[Subject],
+    ) -> DatabaseCall<Vec<Observation>> {
+        let (given, list) = (types::Context::from(given), wire(subjects));
+        let call = move |exports: &'_ dyn Exports, store: &'_ mut Store<CallState>| exports.observe(store, given, list);
+        self.at_database(context, access, transaction, call, |found| observations(found, subjects.len())).await
     }
 
     /// Calls `check` at an HTTP target. Requests other than GET, HEAD and OPTIONS are denied.
     pub async fn check_http(&self, context: &CallContext, access: &Arc<HttpAccess>) -> HttpCall<Report> {
-        let meters = Arc::<Meters>::default();
-        let fates = RequestFates::default();
-        let http =
-            HttpCapability::open(Arc::clone(access), (Arc::new(ReadOnly), fates.clone()), context, Arc::clone(&meters));
-        let linked = self.linked.clone();
-        let (state, result, usage) = self
-            .run(context, None, http, meters, move |store| {
-                Box::pin(async move {
-                    let Linked::Http(linked) = linked else { return Err(WorldMismatch.into()) };
-                    let instance = linked.instantiate_async(&mut *store).await?;
-                    instance.neuronova_sync_http_adapter().call_check(store).await
-                })
-            })
-            .await;
-        drop(state);
-        let timed_out = fates.timed_out() > 0;
-        HttpCall { result: result.and_then(report), lease_lost: false, in_doubt: false, timed_out, usage }
+        let permit: (Arc<dyn Fence>, _) = (Arc::new(ReadOnly), &RequestFates::default());
+        let call = self.over_http(context, access, permit, |exports, store| exports.check(store), report).await;
+        // What was denied is the adapter's to report: no lease is involved.
+        HttpCall { lease_lost: false, in_doubt: false, ..call }
     }
 
     /// Delivers changes to an HTTP target: one outcome per change, in order. Calls of one batch share the fates of
@@ -135,61 +126,85 @@ impl Adapter {
         &self,
         context: &CallContext,
         access: &Arc<HttpAccess>,
-        (fence, fates): (Arc<dyn Fence>, &RequestFates),
-        state: &[u8],
-        on_remote_edit: RemoteEdit,
+        permit: (Arc<dyn Fence>, &RequestFates),
+        given: Given<'_>,
         changes: &[Change],
-    ) -> HttpCall<Vec<Outcome>> {
-        let meters = Arc::<Meters>::default();
-        let before = (fates.unanswered(), fates.timed_out());
-        let http = HttpCapability::open(Arc::clone(access), (fence, fates.clone()), context, Arc::clone(&meters));
-        let given = types::Context { state: state.to_vec(), on_remote_edit: on_remote_edit.into() };
-        let list: Vec<types::Change> = changes.iter().map(types::Change::from).collect();
-        let linked = self.linked.clone();
-        let (state, result, usage) = self
-            .run(context, None, http, meters, move |store| {
-                Box::pin(async move {
-                    let Linked::Http(linked) = linked else { return Err(WorldMismatch.into()) };
-                    let instance = linked.instantiate_async(&mut *store).await?;
-                    instance.neuronova_sync_http_adapter().call_apply(store, &given, &list).await
-                })
-            })
-            .await;
-        let lease_lost = state.meters.lease_lost();
-        // What was still under way is dropped with the call's store, and stays unanswered.
-        drop(state);
-        HttpCall {
-            result: result.and_then(|raw| outcomes(raw, changes.len())),
-            lease_lost,
-            in_doubt: fates.unanswered() > before.0,
-            timed_out: fates.timed_out() > before.1,
-            usage,
-        }
+    ) -> HttpCall<BatchOutcome> {
+        let (given, list) = (types::Context::from(given), wire(changes));
+        let call = move |exports: &'_ dyn Exports, store: &'_ mut Store<CallState>| exports.apply(store, given, list);
+        self.over_http(context, access, permit, call, |applied| outcomes(applied, changes.len())).await
+    }
+
+    /// Calls `observe` at an HTTP target: one observation per subject, in order. Requests other than GET, HEAD and
+    /// OPTIONS are denied.
+    pub async fn observe_http(
+        &self,
+        context: &CallContext,
+        access: &Arc<HttpAccess>,
+        given: Given<'_>,
+        subjects: &[Subject],
+    ) -> HttpCall<Vec<Observation>> {
+        let (given, list) = (types::Context::from(given), wire(subjects));
+        let permit: (Arc<dyn Fence>, _) = (Arc::new(ReadOnly), &RequestFates::default());
+        let call = move |exports: &'_ dyn Exports, store: &'_ mut Store<CallState>| exports.observe(store, given, list);
+        self.over_http(context, access, permit, call, |found| observations(found, subjects.len())).await
     }
 
     /// Calls `describe`, with no capability.
     pub(super) async fn call_describe(&self, context: &CallContext) -> Result<Descriptor, CallError> {
-        let linked = self.linked.clone();
-        let (_, result, _) = self
-            .run(context, None, HttpCapability::none(), Arc::default(), move |store| {
-                Box::pin(async move {
-                    let descriptor = match linked {
-                        Linked::Database(linked) => {
-                            let instance = linked.instantiate_async(&mut *store).await?;
-                            instance.neuronova_sync_database_adapter().call_describe(store).await?
-                        }
-                        Linked::Http(linked) => {
-                            let instance = linked.instantiate_async(&mut *store).await?;
-                            instance.neuronova_sync_http_adapter().call_describe(store).await?
-                        }
-                    };
-                    Ok(Raw::Ok(descriptor))
-                })
-            })
-            .await;
+        let call = |exports: &'_ dyn Exports, store: &'_ mut Store<CallState>| exports.describe(store);
+        let (_, result, _) = self.run(context, None, HttpCapability::none(), Arc::default(), call).await;
         match result? {
             Ok(descriptor) => Ok(descriptor.into()),
             Err(failure) => Err(CallError::InvalidResponse(failure.message)),
+        }
+    }
+
+    /// One call with a transaction.
+    async fn at_database<T, U>(
+        &self,
+        context: &CallContext,
+        access: &Arc<SqlAccess>,
+        transaction: Transaction,
+        call: impl for<'a> FnOnce(&'a dyn Exports, &'a mut Store<CallState>) -> Response<'a, T>,
+        judge: impl FnOnce(T) -> Result<U, CallError>,
+    ) -> DatabaseCall<U> {
+        if self.world() != World::Database {
+            let (transaction, result) = (Some(transaction), Err(other_world()));
+            return DatabaseCall { transaction, broken: None, result, usage: Usage::default() };
+        }
+        let sql = SqlCapability::new(Arc::clone(access), transaction);
+        let (state, raw, usage) = self.run(context, Some(sql), HttpCapability::none(), Arc::default(), call).await;
+        let (transaction, broken) = state.sql.map_or((None, None), |sql| (sql.transaction, sql.broken));
+        DatabaseCall { transaction, broken, result: judged(raw, judge), usage }
+    }
+
+    /// One call with an HTTP client.
+    async fn over_http<T, U>(
+        &self,
+        context: &CallContext,
+        access: &Arc<HttpAccess>,
+        (fence, fates): (Arc<dyn Fence>, &RequestFates),
+        call: impl for<'a> FnOnce(&'a dyn Exports, &'a mut Store<CallState>) -> Response<'a, T>,
+        judge: impl FnOnce(T) -> Result<U, CallError>,
+    ) -> HttpCall<U> {
+        if self.world() != World::Http {
+            let (result, usage) = (Err(other_world()), Usage::default());
+            return HttpCall { result, lease_lost: false, in_doubt: false, timed_out: false, usage };
+        }
+        let meters = Arc::<Meters>::default();
+        let before = (fates.unanswered(), fates.timed_out());
+        let http = HttpCapability::open(Arc::clone(access), (fence, fates.clone()), context, Arc::clone(&meters));
+        let (state, raw, usage) = self.run(context, None, http, meters, call).await;
+        let lease_lost = state.meters.lease_lost();
+        // What was still under way is dropped with the call's store, and stays unanswered.
+        drop(state);
+        HttpCall {
+            result: judged(raw, judge),
+            lease_lost,
+            in_doubt: fates.unanswered() > before.0,
+            timed_out: fates.timed_out() > before.1,
+            usage,
         }
     }
 
@@ -200,7 +215,7 @@ impl Adapter {
         sql: Option<SqlCapability>,
         http: HttpCapability,
         meters: Arc<Meters>,
-        call: impl for<'a> FnOnce(&'a mut Store<CallState>) -> BoxFuture<'a, wasmtime::Result<Raw<T>>>,
+        call: impl for<'a> FnOnce(&'a dyn Exports, &'a mut Store<CallState>) -> Response<'a, T>,
     ) -> (CallState, Result<Raw<T>, CallError>, Usage) {
         let permit = self.runtime.instances.acquire().await.expect("invariant: the semaphore is never closed");
         let limits = &context.limits;
@@ -209,7 +224,7 @@ impl Adapter {
         let mut store = Store::new(&self.runtime.engine, state);
         limit(&mut store, limits, &meters);
         let began = Instant::now();
-        let ended = waits.within(Duration::from_millis(limits.deadline_ms), call(&mut store)).await;
+        let ended = waits.within(Duration::from_millis(limits.deadline_ms), call(self.exports.as_ref(), &mut store)).await;
         let elapsed_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
         let result = match ended {
             Some(Ok(answer)) => match (&answer, meters.recorded()) {
@@ -250,27 +265,33 @@ fn limit(store: &mut Store<CallState>, limits: &Limits, meters: &Arc<Meters>) {
 }
 
 /// The caller asked an adapter of one world for a call of the other.
-#[derive(Debug, thiserror::Error)]
-#[error("the adapter is for another kind of target")]
-struct WorldMismatch;
-
-fn database_call<T>(state: CallState, result: Result<Result<T, Failure>, CallError>, usage: Usage) -> DatabaseCall<T> {
-    let (transaction, broken) = state.sql.map_or((None, None), |sql| (sql.transaction, sql.broken));
-    DatabaseCall { transaction, broken, result, usage }
+fn other_world() -> CallError {
+    CallError::Host("the adapter is for another kind of target".to_owned())
 }
 
-fn report(raw: Raw<types::Report>) -> Result<Result<Report, Failure>, CallError> {
-    match raw {
-        Ok(found) => response::report(found.into()).map(Ok),
+/// The response as the host uses it. The adapter's own failure is shown and stored like one of a single change.
+fn judged<T, U>(
+    raw: Result<Raw<T>, CallError>,
+    judge: impl FnOnce(T) -> Result<U, CallError>,
+) -> Result<Result<U, Failure>, CallError> {
+    match raw? {
+        Ok(answer) => judge(answer).map(Ok),
         Err(failure) => Ok(Err(response::failure(&failure.into()))),
     }
 }
 
-fn outcomes(raw: Raw<Vec<types::Outcome>>, expected: usize) -> Result<Result<Vec<Outcome>, Failure>, CallError> {
-    match raw {
-        Ok(list) => response::outcomes(list.into_iter().map(Outcome::from).collect(), expected).map(Ok),
-        Err(failure) => Ok(Err(response::failure(&failure.into()))),
-    }
+fn report(found: types::Report) -> Result<Report, CallError> {
+    response::report(found.into())
+}
+
+fn outcomes(applied: types::Applied, expected: usize) -> Result<BatchOutcome, CallError> {
+    response::outcomes(applied.into(), expected)
+}
+
+fn observations(found: Vec<types::Observation>, expected: usize) -> Result<Vec<Observation>, CallError> {
+    // Compared before anything is copied: there may be a million.
+    response::count("observations", found.len(), "subjects", expected)?;
+    found.into_iter().enumerate().map(|(index, found)| response::observation(found.into(), index)).collect()
 }
 
 /// Tells whether a limit, the guest itself or the host ended the call.
@@ -299,7 +320,7 @@ fn classify(
     if let Some(exceeded) = recorded {
         return exceeded.into_error(target);
     }
-    if error.is::<wasmtime::PoolConcurrencyLimitError>() || error.is::<WorldMismatch>() {
+    if error.is::<wasmtime::PoolConcurrencyLimitError>() {
         return CallError::Host(one_line(&root, 200));
     }
     if error.chain().any(<dyn std::error::Error>::is::<NoCapability>) {

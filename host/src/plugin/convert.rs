@@ -1,11 +1,49 @@
 //! Between the interface's types and the host's own. Pure, and total in the direction of the guest.
 
+use super::Given;
 use super::bindings::{database, types};
 use crate::database::{DatabaseError, Dialect, ErrorKind, Value};
 use crate::domain::change::{
-    Change, Descriptor, Failure, FailureKind, Finding, FindingLevel, Link, Operation, Outcome, Receipt, RemoteEdit,
-    Report,
+    AggregateSupport, BatchOutcome, Change, Descriptor, Failure, FailureKind, Finding, FindingLevel, Link, Observation,
+    Operation, Outcome, Receipt, Reference, RemoteEdit, Report, Subject,
 };
+
+/// A list as it is passed to a guest.
+pub(super) fn wire<'a, T, W: From<&'a T>>(list: &'a [T]) -> Vec<W> {
+    list.iter().map(W::from).collect()
+}
+
+impl From<Given<'_>> for types::Context {
+    fn from(given: Given<'_>) -> Self {
+        Self {
+            state: given.state.to_vec(),
+            learned: given.learned.to_vec(),
+            on_remote_edit: given.on_remote_edit.into(),
+        }
+    }
+}
+
+impl From<Operation> for types::Operation {
+    fn from(operation: Operation) -> Self {
+        match operation {
+            Operation::Create => Self::Create,
+            Operation::Update => Self::Update,
+            Operation::Delete => Self::Delete,
+            Operation::Merge => Self::Merge,
+        }
+    }
+}
+
+impl From<types::Operation> for Operation {
+    fn from(operation: types::Operation) -> Self {
+        match operation {
+            types::Operation::Create => Self::Create,
+            types::Operation::Update => Self::Update,
+            types::Operation::Delete => Self::Delete,
+            types::Operation::Merge => Self::Merge,
+        }
+    }
+}
 
 impl From<&Change> for types::Change {
     fn from(change: &Change) -> Self {
@@ -14,16 +52,35 @@ impl From<&Change> for types::Change {
             event_id: change.event_id.clone(),
             aggregate_type: change.aggregate_type.clone(),
             aggregate_id: change.aggregate_id.clone(),
-            operation: match change.operation {
-                Operation::Create => types::Operation::Create,
-                Operation::Update => types::Operation::Update,
-                Operation::Delete => types::Operation::Delete,
-            },
+            operation: change.operation.into(),
             payload: change.payload.clone(),
+            references: wire(&change.references),
+            survivor: change.survivor.as_ref().map(Into::into),
             created_at_ms: change.created_at_ms,
             attempt: change.attempt,
             // Without an id it says only which change was confirmed last: the target has no record.
             link: change.link.as_ref().filter(|link| !link.remote_id.is_empty()).map(types::Link::from),
+        }
+    }
+}
+
+impl From<&Reference> for types::Reference {
+    fn from(reference: &Reference) -> Self {
+        Self {
+            name: reference.name.clone(),
+            aggregate_type: reference.aggregate_type.clone(),
+            aggregate_id: reference.aggregate_id.clone(),
+            remote_id: reference.remote_id.clone(),
+        }
+    }
+}
+
+impl From<&Subject> for types::Subject {
+    fn from(subject: &Subject) -> Self {
+        Self {
+            aggregate_type: subject.aggregate_type.clone(),
+            aggregate_id: subject.aggregate_id.clone(),
+            link: types::Link::from(&subject.link),
         }
     }
 }
@@ -79,13 +136,44 @@ impl From<types::Outcome> for Outcome {
         match outcome {
             types::Outcome::Applied(receipt) => Self::Applied(receipt.into()),
             types::Outcome::Failed(failure) => Self::Failed(failure.into()),
+            types::Outcome::Skipped(reason) => Self::Skipped(reason),
+        }
+    }
+}
+
+impl From<types::Applied> for BatchOutcome {
+    fn from(applied: types::Applied) -> Self {
+        Self { outcomes: applied.outcomes.into_iter().map(Outcome::from).collect(), learned: applied.learned }
+    }
+}
+
+impl From<types::Observation> for Observation {
+    fn from(observation: types::Observation) -> Self {
+        match observation {
+            types::Observation::Present(current) => {
+                Self::Present { fingerprint: current.fingerprint, remote_version: current.remote_version }
+            }
+            types::Observation::Gone => Self::Gone,
+            types::Observation::Several(ids) => Self::Several(ids),
+            types::Observation::NotOurs => Self::NotOurs,
+            types::Observation::Unknown(reason) => Self::Unknown(reason),
         }
     }
 }
 
 impl From<types::Descriptor> for Descriptor {
     fn from(descriptor: types::Descriptor) -> Self {
-        Self { name: descriptor.name, version: descriptor.version, aggregate_types: descriptor.aggregate_types }
+        let support = |support: types::AggregateSupport| AggregateSupport {
+            aggregate_type: support.aggregate_type,
+            operations: support.operations.into_iter().map(Operation::from).collect(),
+            observes: support.observes,
+            schema: support.schema,
+        };
+        Self {
+            name: descriptor.name,
+            version: descriptor.version,
+            aggregate_types: descriptor.aggregate_types.into_iter().map(support).collect(),
+        }
     }
 }
 

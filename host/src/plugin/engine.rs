@@ -13,7 +13,7 @@ use super::cache::Cache;
 use super::state::CallState;
 use super::ticker::Ticker;
 use super::turns::Turns;
-use super::{Admission, PluginError, RuntimeOptions, World};
+use super::{Admission, PluginError, RuntimeOptions, World, interface_0_1};
 use crate::domain::limits::Limits;
 
 /// The stack of the host's functions that the adapter calls, in addition to its own, bytes.
@@ -119,7 +119,7 @@ pub(super) fn config(instances_max: u32, options: &RuntimeOptions) -> Config {
     config
 }
 
-/// All of WASI 0.2, so that guests of every language link, and this world's own interfaces. What WASI grants is decided
+/// All of WASI 0.2, so that guests of every language link, and this world's own interfaces in every version. What WASI grants is decided
 /// by the state of each call: nothing.
 fn linker(engine: &Engine, world: World) -> wasmtime::Result<Linker<CallState>> {
     let mut linker = Linker::new(engine);
@@ -131,5 +131,6 @@ fn linker(engine: &Engine, world: World) -> wasmtime::Result<Linker<CallState>> 
         World::Database => database::add_to_linker::<_, HasSelf<CallState>>(&mut linker, |state| state)?,
         World::Http => wasmtime_wasi_http::p2::add_only_http_to_linker_async(&mut linker)?,
     }
+    interface_0_1::add_to_linker(&mut linker, world)?;
     Ok(linker)
 }

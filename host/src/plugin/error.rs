@@ -90,7 +90,7 @@ pub enum PluginError {
         /// The adapter's version.
         found: String,
         /// Ours.
-        expected: &'static str,
+        expected: String,
     },
     /// It wants something that its world does not give.
     #[error("{name} imports what the world `{world}` does not give: {}", imports.join(", "))]

@@ -8,7 +8,7 @@ use url::Url;
 pub use super::artifact::inspect;
 use super::capability::http_list::AllowList;
 use super::capability::http_secret::header;
-pub use super::response::{descriptor, failure, outcomes, report};
+pub use super::response::{descriptor, failure, observation, outcomes, report};
 
 /// The URL that an adapter's request is sent to, for a target with these base URLs.
 ///

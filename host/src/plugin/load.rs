@@ -11,13 +11,14 @@ use std::sync::Arc;
 use tempfile::NamedTempFile;
 use wasmtime::component::Component;
 
-use super::adapter::Linked;
 use super::bindings::{DatabaseTargetPre, HttpTargetPre};
 use super::cache::component_of;
 use super::compiler::{Failed, compile_in_child};
 use super::crashes::Mark;
+use super::exports::Exports;
 use super::structure::{COMPONENT_BYTES_MAX, REASON_CHARS_MAX};
-use super::{Adapter, Admission, Compiler, Inspection, PluginError, Runtime, World, artifact};
+use super::world::Interface;
+use super::{Adapter, Admission, Compiler, Inspection, PluginError, Runtime, World, artifact, interface_0_1};
 use crate::domain::words::one_line;
 use crate::files;
 
@@ -135,10 +136,11 @@ impl Runtime {
         // reason.
         let mark = self.mark(name, &inspection.sha256)?;
         let (runtime, owned_name, sha256) = (Arc::clone(self), name.to_owned(), inspection.sha256.clone());
+        let interface = inspection.interface;
         let linked = blocking(move || {
             let component = runtime.component(&owned_name, &sha256, compiled)?;
             runtime
-                .link(world, &component)
+                .link(world, interface, &component)
                 .map_err(|error| PluginError::Interface { name: owned_name, reason: shown(&error) })
         })
         .await?;
@@ -218,17 +220,24 @@ impl Runtime {
         Ok(component)
     }
 
-    fn link(&self, world: World, component: &Component) -> wasmtime::Result<Linked> {
-        match world {
-            World::Database => {
-                let instance = self.database_linker.instantiate_pre(component)?;
-                DatabaseTargetPre::new(instance).map(Linked::Database)
-            }
-            World::Http => {
-                let instance = self.http_linker.instantiate_pre(component)?;
-                HttpTargetPre::new(instance).map(Linked::Http)
-            }
-        }
+    /// Resolves the imports and finds the exports: the one place where a component's world and interface are compared.
+    fn link(
+        &self,
+        world: World,
+        interface: Interface,
+        component: &Component,
+    ) -> wasmtime::Result<Arc<dyn Exports>> {
+        let linker = match world {
+            World::Database => &self.database_linker,
+            World::Http => &self.http_linker,
+        };
+        let instance = linker.instantiate_pre(component)?;
+        Ok(match (world, interface) {
+            (World::Database, Interface::V0_2) => Arc::new(DatabaseTargetPre::new(instance)?),
+            (World::Http, Interface::V0_2) => Arc::new(HttpTargetPre::new(instance)?),
+            (World::Database, Interface::V0_1) => Arc::new(interface_0_1::DatabaseTargetPre::new(instance)?),
+            (World::Http, Interface::V0_1) => Arc::new(interface_0_1::HttpTargetPre::new(instance)?),
+        })
     }
 }
 

@@ -4,7 +4,7 @@
 //! the response, because it may be a patient's.
 
 use super::CallError;
-use crate::domain::change::{Descriptor, Failure, Outcome, Receipt, Report};
+use crate::domain::change::{BatchOutcome, Descriptor, Failure, Observation, Outcome, Receipt, Report};
 use crate::domain::words::{is_unprintable, one_line};
 
 /// Characters of a message for people.
@@ -15,6 +15,10 @@ const REMOTE_ID_CHARS_MAX: usize = 255;
 const FINDINGS_MAX: usize = 200;
 /// Bytes of a report's state.
 const STATE_BYTES_MAX: usize = 1 << 20;
+/// Bytes of what an adapter learned.
+const LEARNED_BYTES_MAX: usize = 64 << 10;
+/// Ids of one observation of several records.
+const SEVERAL_MAX: usize = 16;
 /// An adapter cannot put a target to sleep for longer than a day.
 const RETRY_AFTER_MS_MAX: u64 = 24 * 60 * 60 * 1000;
 
@@ -33,22 +37,68 @@ pub fn failure(failure: &Failure) -> Failure {
     }
 }
 
-/// One outcome per change, each of which can be stored.
+/// A list with as many members as were asked for.
 ///
 /// # Errors
-/// [`CallError::InvalidResponse`] when their number differs, or a receipt is invalid.
-pub fn outcomes(outcomes: Vec<Outcome>, expected: usize) -> Result<Vec<Outcome>, CallError> {
-    if outcomes.len() != expected {
-        return Err(CallError::InvalidResponse(format!("{} outcomes for {expected} changes", outcomes.len())));
+/// [`CallError::InvalidResponse`] when their number differs.
+pub fn count(answers: &str, found: usize, questions: &str, expected: usize) -> Result<(), CallError> {
+    if found == expected {
+        return Ok(());
     }
-    outcomes
-        .into_iter()
-        .enumerate()
-        .map(|(index, outcome)| match outcome {
-            Outcome::Applied(receipt) => check_receipt(&receipt, index).map(|()| Outcome::Applied(receipt)),
-            Outcome::Failed(reason) => Ok(Outcome::Failed(failure(&reason))),
-        })
-        .collect()
+    Err(CallError::InvalidResponse(format!("{found} {answers} for {expected} {questions}")))
+}
+
+/// One outcome per change, each of which can be stored, and what was learned.
+///
+/// # Errors
+/// [`CallError::InvalidResponse`] when their number differs, a receipt is invalid, or too much was learned.
+pub fn outcomes(batch: BatchOutcome, expected: usize) -> Result<BatchOutcome, CallError> {
+    count("outcomes", batch.outcomes.len(), "changes", expected)?;
+    let learned = batch.learned.as_ref().map_or(0, Vec::len);
+    if learned > LEARNED_BYTES_MAX {
+        return Err(CallError::InvalidResponse(format!("learned {learned} bytes, at most {LEARNED_BYTES_MAX}")));
+    }
+    let shown = |(index, outcome)| match outcome {
+        Outcome::Applied(receipt) => check_receipt(&receipt, index).map(|()| Outcome::Applied(receipt)),
+        Outcome::Failed(reason) => Ok(Outcome::Failed(failure(&reason))),
+        Outcome::Skipped(reason) => Ok(Outcome::Skipped(reason_line(&reason, "the adapter skipped it"))),
+    };
+    let outcomes = batch.outcomes.into_iter().enumerate().map(shown).collect::<Result<_, _>>()?;
+    Ok(BatchOutcome { outcomes, learned: batch.learned })
+}
+
+/// An observation that can be compared and shown.
+///
+/// # Errors
+/// [`CallError::InvalidResponse`] when an id or a fingerprint is none, or there are too many ids.
+pub fn observation(observation: Observation, index: usize) -> Result<Observation, CallError> {
+    let refuse = |fault: String| Err(CallError::InvalidResponse(format!("observation {index}: {fault}")));
+    match observation {
+        Observation::Present { fingerprint, remote_version } => {
+            let fields = [("fingerprint", Some(&fingerprint)), ("remote-version", remote_version.as_ref())];
+            let faults = fields.into_iter().filter_map(|(field, text)| Some((field, text?)));
+            for (field, text) in faults {
+                if let Some(fault) = text_fault(text, false) {
+                    return refuse(format!("the {field} {fault}"));
+                }
+            }
+            Ok(Observation::Present { fingerprint, remote_version })
+        }
+        Observation::Several(ids) if ids.len() > SEVERAL_MAX => {
+            refuse(format!("{} ids of several records, at most {SEVERAL_MAX}", ids.len()))
+        }
+        Observation::Several(ids) => match ids.iter().find_map(|id| text_fault(id, false)) {
+            Some(fault) => refuse(format!("the id of one of several {fault}")),
+            None => Ok(Observation::Several(ids)),
+        },
+        Observation::Unknown(reason) => Ok(Observation::Unknown(reason_line(&reason, "the adapter cannot tell"))),
+        Observation::Gone | Observation::NotOurs => Ok(observation),
+    }
+}
+
+fn reason_line(reason: &str, otherwise: &str) -> String {
+    let line = one_line(reason, MESSAGE_CHARS_MAX);
+    if line.is_empty() { format!("{otherwise} without a reason") } else { line }
 }
 
 fn check_receipt(receipt: &Receipt, index: usize) -> Result<(), CallError> {
@@ -61,18 +111,24 @@ fn check_receipt(receipt: &Receipt, index: usize) -> Result<(), CallError> {
     for (field, text) in fields {
         let Some(text) = text else { continue };
         // Whether the id may be empty depends on the change: the caller, which has both, decides it.
-        let fault = if text.is_empty() && field != "remote-id" {
-            "is empty".to_owned()
-        } else if text.chars().count() > REMOTE_ID_CHARS_MAX {
-            format!("is longer than {REMOTE_ID_CHARS_MAX} characters")
-        } else if text.chars().any(is_unprintable) {
-            "holds a control character".to_owned()
-        } else {
-            continue;
-        };
-        return Err(CallError::InvalidResponse(format!("the {field} of outcome {index} {fault}")));
+        if let Some(fault) = text_fault(text, field == "remote-id") {
+            return Err(CallError::InvalidResponse(format!("the {field} of outcome {index} {fault}")));
+        }
     }
     Ok(())
+}
+
+/// Why the store could not keep a text, or an operator could not read it.
+fn text_fault(text: &str, may_be_empty: bool) -> Option<String> {
+    if text.is_empty() && !may_be_empty {
+        Some("is empty".to_owned())
+    } else if text.chars().count() > REMOTE_ID_CHARS_MAX {
+        Some(format!("is longer than {REMOTE_ID_CHARS_MAX} characters"))
+    } else if text.chars().any(is_unprintable) {
+        Some("holds a control character".to_owned())
+    } else {
+        None
+    }
 }
 
 /// A report that can be shown, with a state that can be kept.
@@ -110,8 +166,16 @@ pub fn descriptor(descriptor: Descriptor) -> Result<Descriptor, CallError> {
     if !plain(&descriptor.version, ".-+") {
         return Err(CallError::InvalidResponse("its version is not 1 to 64 of a-z, 0-9, `.`, `-` and `+`".to_owned()));
     }
-    if descriptor.aggregate_types.len() > 64 || !descriptor.aggregate_types.iter().all(|kind| plain(kind, "-_.")) {
+    if descriptor.aggregate_types.len() > 64 || !descriptor.type_names().all(|kind| plain(kind, "-_.")) {
         return Err(CallError::InvalidResponse("its aggregate types are not plain words".to_owned()));
+    }
+    let names: std::collections::BTreeSet<_> = descriptor.type_names().collect();
+    if names.len() != descriptor.aggregate_types.len() {
+        return Err(CallError::InvalidResponse("it names an aggregate type twice".to_owned()));
+    }
+    let is_schema = |schema: &String| text_fault(schema, false).is_none();
+    if !descriptor.aggregate_types.iter().filter_map(|support| support.schema.as_ref()).all(is_schema) {
+        return Err(CallError::InvalidResponse("the id of a schema is not 1 to 255 printable characters".to_owned()));
     }
     Ok(descriptor)
 }
@@ -119,28 +183,74 @@ pub fn descriptor(descriptor: Descriptor) -> Result<Descriptor, CallError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::change::FailureKind;
+    use crate::domain::change::{AggregateSupport, FailureKind};
 
     fn applied(id: &str) -> Outcome {
         Outcome::Applied(Receipt { remote_id: id.to_owned(), remote_version: None, fingerprint: None })
     }
 
+    fn batch(outcomes: Vec<Outcome>) -> BatchOutcome {
+        BatchOutcome { outcomes, learned: None }
+    }
+
     #[test]
     fn a_list_of_another_length_is_refused() {
-        assert!(outcomes(vec![applied("1")], 1).is_ok());
+        assert!(outcomes(batch(vec![applied("1")]), 1).is_ok());
         for given in [vec![], vec![applied("1"), applied("2")]] {
-            assert!(matches!(outcomes(given, 1), Err(CallError::InvalidResponse(_))));
+            assert!(matches!(outcomes(batch(given), 1), Err(CallError::InvalidResponse(_))));
         }
+        let refused = count("observations", 1_000_000, "subjects", 3).unwrap_err().to_string();
+        assert!(refused.ends_with("1000000 observations for 3 subjects"), "{refused}");
     }
 
     #[test]
     fn ids_that_cannot_be_stored_are_refused_without_being_repeated() {
         for id in ["4\n5", "a\u{202e}b", &"9".repeat(256)] {
-            let error = outcomes(vec![applied(id)], 1).unwrap_err().to_string();
+            let error = outcomes(batch(vec![applied(id)]), 1).unwrap_err().to_string();
             assert!(error.contains("remote-id of outcome 0"), "{error}");
             assert!(!error.contains(id));
         }
-        assert!(outcomes(vec![applied(&"9".repeat(255))], 1).is_ok());
+        assert!(outcomes(batch(vec![applied(&"9".repeat(255))]), 1).is_ok());
+    }
+
+    #[test]
+    fn a_reason_to_skip_is_one_line_and_never_empty() {
+        let skipped = vec![Outcome::Skipped("no\nplace".to_owned()), Outcome::Skipped(" \u{1b}".to_owned())];
+        let BatchOutcome { outcomes, .. } = outcomes(batch(skipped), 2).unwrap();
+        let reasons = ["no place", "the adapter skipped it without a reason"].map(str::to_owned);
+        assert_eq!(outcomes, reasons.map(Outcome::Skipped));
+    }
+
+    #[test]
+    fn what_was_learned_has_a_limit() {
+        let learned = |bytes| BatchOutcome { outcomes: vec![], learned: Some(vec![0; bytes]) };
+        assert!(outcomes(learned(LEARNED_BYTES_MAX), 0).is_ok());
+        assert!(outcomes(learned(LEARNED_BYTES_MAX + 1), 0).is_err());
+    }
+
+    #[test]
+    fn observations_that_cannot_be_compared_or_shown_are_refused_without_being_repeated() {
+        let present = |fingerprint: &str, version: Option<&str>| Observation::Present {
+            fingerprint: fingerprint.to_owned(),
+            remote_version: version.map(str::to_owned),
+        };
+        let several = |count, id: &str| Observation::Several(vec![id.to_owned(); count]);
+        for good in [present("f", None), present("f", Some("1")), several(16, "7"), Observation::Gone] {
+            assert_eq!(observation(good.clone(), 0).unwrap(), good);
+        }
+        for bad in [
+            present("", None),
+            present("S\u{202e}", None),
+            present("f", Some("")),
+            several(17, "S"),
+            several(1, ""),
+            several(2, "S\n"),
+        ] {
+            let error = observation(bad, 4).unwrap_err().to_string();
+            assert!(error.contains("observation 4") && !error.contains('S'), "{error}");
+        }
+        let unknown = observation(Observation::Unknown("a\nb".to_owned()), 0).unwrap();
+        assert_eq!(unknown, Observation::Unknown("a b".to_owned()));
     }
 
     #[test]
@@ -175,5 +285,18 @@ mod tests {
         assert!(descriptor(named("openemr")).is_ok());
         assert!(descriptor(named("open\u{1b}emr")).is_err());
         assert!(descriptor(named("")).is_err());
+        let with = |names: &[&str], schema: Option<&str>| {
+            let support = |name: &&str| AggregateSupport {
+                aggregate_type: (*name).to_owned(),
+                operations: Vec::new(),
+                observes: false,
+                schema: schema.map(str::to_owned),
+            };
+            Descriptor { aggregate_types: names.iter().map(support).collect(), ..named("openemr") }
+        };
+        assert!(descriptor(with(&["patient", "encounter"], Some("https://example.org/patient.json"))).is_ok());
+        assert!(descriptor(with(&["patient", "patient"], None)).is_err());
+        assert!(descriptor(with(&["pa tient"], None)).is_err());
+        assert!(descriptor(with(&["patient"], Some(""))).is_err());
     }
 }

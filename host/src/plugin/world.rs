@@ -1,7 +1,38 @@
-//! The two worlds that an adapter can be of, and what each of them imports.
+//! The worlds that an adapter can be of, the versions of the interface, and what each of them imports.
 
-/// The version of `neuronova:sync` that this host speaks.
-pub(super) const INTERFACE_VERSION: &str = "0.1.0";
+/// A version of `neuronova:sync` that this host speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Interface {
+    /// Spoken through `interface_0_1.rs`.
+    V0_1,
+    /// The host's own.
+    V0_2,
+}
+
+impl Interface {
+    /// Every one, the oldest first.
+    const ALL: [Self; 2] = [Self::V0_1, Self::V0_2];
+    /// What new adapters are built for.
+    pub(super) const NEWEST: Self = Self::V0_2;
+
+    pub(super) fn version(self) -> &'static str {
+        match self {
+            Self::V0_1 => "0.1.0",
+            Self::V0_2 => "0.2.0",
+        }
+    }
+
+    /// The interface of a version that a component names.
+    pub(super) fn of(version: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|interface| interface.version() == version)
+    }
+
+    /// All versions, for messages.
+    pub(super) fn versions() -> String {
+        Self::ALL.map(Self::version).join(" and ")
+    }
+}
+
 /// The package of our own interfaces.
 pub(super) const PACKAGE: &str = "neuronova:sync/";
 /// What WASI 0.2 offers to both worlds; nothing of it is granted.
@@ -42,7 +73,8 @@ impl World {
         }
     }
 
-    pub(super) fn gives(self, import: &str) -> bool {
+    /// Whether a component of this interface may import this.
+    pub(super) fn gives(self, interface: Interface, import: &str) -> bool {
         let Some((name, version)) = import.split_once('@') else { return false };
         let own = match name.strip_prefix(PACKAGE) {
             Some("types" | "settings" | "logging") => true,
@@ -51,7 +83,7 @@ impl World {
         };
         let http = self == Self::Http && matches!(name, "wasi:http/types" | "wasi:http/outgoing-handler");
         let wasi = http || WASI.iter().any(|package| name.starts_with(package));
-        (own && version == INTERFACE_VERSION) || (wasi && version.starts_with("0.2."))
+        (own && version == interface.version()) || (wasi && version.starts_with("0.2."))
     }
 }
 
@@ -67,14 +99,17 @@ mod tests {
 
     #[test]
     fn a_world_gives_its_own_and_empty_wasi() {
-        for import in ["neuronova:sync/types@0.1.0", "wasi:cli/environment@0.2.6", "wasi:sockets/tcp@0.2.0"] {
-            assert!(World::Database.gives(import) && World::Http.gives(import), "{import}");
+        let all = |import| Interface::ALL.map(|interface| World::Database.gives(interface, import));
+        for import in ["wasi:cli/environment@0.2.6", "wasi:sockets/tcp@0.2.0"] {
+            assert_eq!(all(import), [true, true], "{import}");
         }
-        assert!(World::Database.gives("neuronova:sync/database@0.1.0"));
-        assert!(!World::Http.gives("neuronova:sync/database@0.1.0"));
-        assert!(World::Http.gives("wasi:http/outgoing-handler@0.2.4"));
+        assert_eq!(all("neuronova:sync/database@0.1.0"), [true, false]);
+        assert_eq!(all("neuronova:sync/types@0.2.0"), [false, true]);
         for import in ["wasi:http/outgoing-handler@0.2.4", "wasi:keyvalue/store@0.2.0", "env", "wasi:cli/run@0.3.0"] {
-            assert!(!World::Database.gives(import), "{import}");
+            assert_eq!(all(import), [false, false], "{import}");
         }
+        assert!(!World::Http.gives(Interface::V0_2, "neuronova:sync/database@0.2.0"));
+        assert!(World::Http.gives(Interface::V0_2, "wasi:http/outgoing-handler@0.2.4"));
+        assert!(World::Http.gives(Interface::V0_1, "neuronova:sync/settings@0.1.0"));
     }
 }

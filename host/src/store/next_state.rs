@@ -68,6 +68,8 @@ impl StoreTransaction {
                 aggregate_id: patient_id.to_owned(),
                 operation: Operation::Update,
                 payload: stored.patient.payload(),
+                references: Vec::new(),
+                survivor: None,
                 created_at_ms: 0,
                 attempt: 1,
                 link: self.link(target, patient_id).await?,

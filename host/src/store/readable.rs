@@ -131,7 +131,7 @@ pub(super) fn unrouted(row: Vec<Value>) -> Unrouted {
     let aggregate_id = columns.text("aggregate_id");
     columns.check_ids(aggregate_id.as_deref());
     let operation = columns.text("operation");
-    if operation.is_some_and(|word| Operation::from_word(&word).is_none()) {
+    if operation.is_some_and(|word| Operation::of_outbox(&word).is_none()) {
         columns.refuse(FailureKind::Unsupported, UNKNOWN_OPERATION);
     }
     columns.text("event_id");
@@ -158,7 +158,7 @@ pub(super) fn delivery(row: Vec<Value>, attempts: &HashMap<i64, u32>) -> Result<
     let aggregate_type = columns.text("aggregate_type");
     let aggregate_id = columns.text("aggregate_id");
     let word = columns.text("operation");
-    let operation = word.as_deref().and_then(Operation::from_word);
+    let operation = word.as_deref().and_then(Operation::of_outbox);
     if word.is_some() && operation.is_none() {
         columns.refuse(FailureKind::Unsupported, UNKNOWN_OPERATION);
     }
@@ -185,6 +185,8 @@ pub(super) fn delivery(row: Vec<Value>, attempts: &HashMap<i64, u32>) -> Result<
                 aggregate_id,
                 operation,
                 payload,
+                references: Vec::new(),
+                survivor: None,
                 created_at_ms,
                 attempt: attempts.saturating_add(1),
                 link: remote_id.map(|remote_id| Link { remote_id, remote_version, fingerprint }),
@@ -305,6 +307,7 @@ mod tests {
             (2, Value::Null, "aggregate_id is NULL"),
             (3, blob(), "operation is bytes"),
             (3, "upsert".into(), "operation must be"),
+            (3, "merge".into(), "operation must be"),
             (3, "create ".into(), "operation must be"),
             (4, Value::F64(1.5), "event_id is a number"),
             (5, Value::F64(1_700_000_000_000.25), "created_at is a number with a fraction (REAL)"),

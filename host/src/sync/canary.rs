@@ -67,7 +67,7 @@ pub(super) fn compare(new: &[Outcome], old: &[Outcome]) -> CanaryResult {
     }
     let first = new.iter().find_map(|outcome| match outcome {
         Outcome::Failed(failure) if is_failure(outcome) => Some(failure.message.as_str()),
-        Outcome::Failed(_) | Outcome::Applied(_) => None,
+        Outcome::Failed(_) | Outcome::Applied(_) | Outcome::Skipped(_) => None,
     });
     CanaryResult::Rejected(format!(
         "as canary {with_new} of {} deliveries failed, {with_old} with the previous adapter: {}",

@@ -28,7 +28,7 @@ pub fn settlements(
                     ))
                 }
                 Outcome::Applied(receipt)
-                    if receipt.remote_id.is_empty() && delivery.change.operation != Operation::Delete =>
+                    if receipt.remote_id.is_empty() && !delivery.change.operation.ends_record() =>
                 {
                     Outcome::Failed(Failure::new(FailureKind::Adapter, "the adapter confirmed it without a remote id"))
                 }
@@ -41,6 +41,11 @@ pub fn settlements(
                     let is_linked = delivery.change.link.is_some();
                     let receipt = Some(receipt).filter(|receipt| is_linked || !receipt.remote_id.is_empty());
                     (Event::Confirm, delivery.attempts.saturating_add(1), None, receipt)
+                }
+                Outcome::Skipped(reason) => {
+                    let failure = Failure::new(FailureKind::Denied, reason);
+                    let (event, attempts) = after_failure(failure.kind, delivery.attempts, retry);
+                    (event, attempts, Some(failure), None)
                 }
                 Outcome::Failed(failure) => {
                     let (event, attempts) = after_failure(failure.kind, delivery.attempts, retry);
@@ -81,6 +86,8 @@ mod tests {
             aggregate_id: "P-1".to_owned(),
             operation,
             payload: "{}".to_owned(),
+            references: Vec::new(),
+            survivor: None,
             created_at_ms: 0,
             attempt: attempts + 1,
             link: None,

@@ -14,7 +14,7 @@ use std::ops::Range;
 
 use super::session::{Applied, CallFailure, CheckedAdapter, TargetSession};
 use super::splits::{Next, Splits};
-use crate::domain::change::{Change, Failure, FailureKind, Outcome};
+use crate::domain::change::{BatchOutcome, Change, Failure, FailureKind, Outcome};
 use crate::plugin::{CallError, Usage};
 
 /// The result of a batch.
@@ -51,7 +51,7 @@ impl TargetSession<'_> {
             progress.most = most(progress.most, usage);
             let (failure, next) = match result {
                 Err(CallFailure::FenceLost) => return Err(FenceLost),
-                Ok(outcomes) => {
+                Ok(BatchOutcome { outcomes, .. }) => {
                     splits.worked();
                     let target_failure = outcomes.iter().find_map(target_wide);
                     progress.put(part, outcomes, in_doubt);
@@ -107,7 +107,7 @@ impl TargetSession<'_> {
 fn target_wide(outcome: &Outcome) -> Option<Failure> {
     match outcome {
         Outcome::Failed(failure) if failure.kind.is_target_wide() => Some(failure.clone()),
-        Outcome::Failed(_) | Outcome::Applied(_) => None,
+        Outcome::Failed(_) | Outcome::Applied(_) | Outcome::Skipped(_) => None,
     }
 }
 
@@ -182,7 +182,7 @@ pub fn most(one: Usage, other: Usage) -> Usage {
 /// Whether the outcome is certain, whatever became of other requests of the call.
 fn is_definite(outcome: &Outcome) -> bool {
     match outcome {
-        Outcome::Applied(_) => true,
+        Outcome::Applied(_) | Outcome::Skipped(_) => true,
         Outcome::Failed(failure) => failure.kind.is_permanent(),
     }
 }

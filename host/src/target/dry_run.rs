@@ -7,7 +7,7 @@ use super::Finish;
 use super::session::{CallFailure, CheckedAdapter, from_database};
 use super::spec::Target;
 use crate::database::{Database, DatabaseError};
-use crate::domain::change::{Change, Failure, FailureKind, Outcome};
+use crate::domain::change::{BatchOutcome, Change, Failure, FailureKind, Outcome};
 use crate::plugin::{Transcript, TranscriptEntry, World};
 use crate::vocabulary;
 
@@ -69,9 +69,9 @@ impl Target {
     }
 }
 
-fn only_outcome(result: Result<Vec<Outcome>, CallFailure>) -> Outcome {
+fn only_outcome(result: Result<BatchOutcome, CallFailure>) -> Outcome {
     match result {
-        Ok(outcomes) => outcomes.into_iter().next().expect("invariant: one outcome for one change"),
+        Ok(batch) => batch.outcomes.into_iter().next().expect("invariant: one outcome for one change"),
         Err(failure) => Outcome::Failed(failure.into_failure()),
     }
 }

@@ -14,9 +14,9 @@ use tokio::time::Instant;
 
 use super::spec::{Access, Target};
 use crate::database::{Database, DatabaseError, ErrorKind, Transaction};
-use crate::domain::change::{Change, Failure, FailureKind, Outcome, RemoteEdit};
+use crate::domain::change::{BatchOutcome, Change, Failure, FailureKind, RemoteEdit};
 use crate::plugin::{
-    Adapter, CallContext, CallError, Fence, HttpAccess, LogTap, RequestFates, SqlAccess, Transcript, Usage,
+    Adapter, CallContext, CallError, Fence, Given, HttpAccess, LogTap, RequestFates, SqlAccess, Transcript, Usage,
 };
 
 /// Runs of one call at most, while the target's database is contended.
@@ -33,6 +33,12 @@ pub struct CheckedAdapter {
     pub state: Vec<u8>,
 }
 
+impl CheckedAdapter {
+    fn given(&self, on_remote_edit: RemoteEdit) -> Given<'_> {
+        Given { state: &self.state, learned: &[], on_remote_edit }
+    }
+}
+
 /// How a session ends what an adapter did.
 #[derive(Clone)]
 pub enum Finish {
@@ -45,9 +51,9 @@ pub enum Finish {
 /// The result of one call, after its transaction has ended.
 #[derive(Debug)]
 pub struct Applied {
-    /// One outcome for each change, in order. After a failure nothing of the call lasts, except what is in doubt
+    /// What the adapter returned. After a failure nothing of the call lasts, except what is in doubt
     /// and a commit whose answer was lost.
-    pub result: Result<Vec<Outcome>, CallFailure>,
+    pub result: Result<BatchOutcome, CallFailure>,
     /// A request that may write was sent and has no complete answer.
     pub in_doubt: bool,
     /// What the call used.
@@ -162,7 +168,7 @@ impl TargetSession<'_> {
         &self,
         database: &Database,
         sql: &Arc<SqlAccess>,
-        CheckedAdapter { adapter, state }: &CheckedAdapter,
+        checked: &CheckedAdapter,
         changes: &[Change],
     ) -> Applied {
         let begun =
@@ -174,10 +180,11 @@ impl TargetSession<'_> {
                 return Applied { result, in_doubt: false, usage: Usage::default() };
             }
         };
-        let call = adapter.apply_database(&self.context, sql, transaction, state, self.on_remote_edit, changes).await;
+        let given = checked.given(self.on_remote_edit);
+        let call = checked.adapter.apply_database(&self.context, sql, transaction, given, changes).await;
         let result = match (call.broken, reported(call.result)) {
             (Some(error), _) => Err(CallFailure::Database(error)),
-            (None, Ok(outcomes)) => self.end(call.transaction).await.map(|()| outcomes),
+            (None, Ok(batch)) => self.end(call.transaction).await.map(|()| batch),
             (None, Err(failure)) => {
                 if let Some(transaction) = call.transaction {
                     // What cannot be rolled back is closed, which undoes it as well; the failure is what counts.
@@ -192,7 +199,7 @@ impl TargetSession<'_> {
     async fn apply_over_http(
         &self,
         http: &Arc<HttpAccess>,
-        CheckedAdapter { adapter, state }: &CheckedAdapter,
+        checked: &CheckedAdapter,
         changes: &[Change],
     ) -> Applied {
         let fence = match &self.finish {
@@ -200,7 +207,8 @@ impl TargetSession<'_> {
             Finish::RollBack => Arc::new(NeverHolds),
         };
         let permit = (fence, &self.fates);
-        let call = adapter.apply_http(&self.context, http, permit, state, self.on_remote_edit, changes).await;
+        let given = checked.given(self.on_remote_edit);
+        let call = checked.adapter.apply_http(&self.context, http, permit, given, changes).await;
         let result = if call.lease_lost { Err(CallFailure::FenceLost) } else { reported(call.result) };
         Applied { result, in_doubt: call.in_doubt, usage: call.usage }
     }

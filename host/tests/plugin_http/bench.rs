@@ -5,12 +5,11 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures::future::BoxFuture;
-use host::domain::change::RemoteEdit;
 use host::plugin::{Adapter, CallContext, Fence, HttpAccess, HttpCall, HttpOptions, Limits, RequestFates, World};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
-use crate::support::{adapter, changes, runtime};
+use crate::support::{adapter, changes, given, runtime};
 
 /// A server that says `200 hello` to everything, but redirects, stalls and pours by its path.
 pub(crate) struct Server {
@@ -209,9 +208,9 @@ impl Bench {
     ) -> HttpCall<String> {
         let access = HttpAccess::new("t", options).unwrap();
         let permit = (fence as Arc<dyn Fence>, &RequestFates::default());
-        let call = self.adapter.apply_http(context, &access, permit, b"", RemoteEdit::Overwrite, &changes(1)).await;
+        let call = self.adapter.apply_http(context, &access, permit, given(b""), &changes(1)).await;
         HttpCall {
-            result: call.result.map(|answer| answer.map(|outcomes| format!("{:?}", outcomes[0]))),
+            result: call.result.map(|answer| answer.map(|batch| format!("{:?}", batch.outcomes[0]))),
             lease_lost: call.lease_lost,
             in_doubt: call.in_doubt,
             timed_out: call.timed_out,

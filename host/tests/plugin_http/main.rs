@@ -11,13 +11,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use host::domain::change::RemoteEdit;
+use host::domain::change::{Link, Observation, Subject};
 use host::plugin::{CallError, Credentials, Fence, HttpAccess, HttpOptions, RequestFates, Secret, SecretValue};
 
 use tokio::net::TcpListener;
 
 use bench::{Bench, lease, none};
-use support::changes;
+use support::{changes, given};
 
 #[tokio::test]
 async fn a_request_under_the_base_url_is_answered() {
@@ -178,7 +178,7 @@ async fn a_call_that_is_cut_off_leaves_its_write_in_doubt() {
     let (access, fates) = (HttpAccess::new("t", &bench.server.options()).unwrap(), RequestFates::default());
     let changes = changes(1);
     let permit = (lease(true) as Arc<dyn Fence>, &fates);
-    let call = bench.adapter.apply_http(&context, &access, permit, b"", RemoteEdit::Overwrite, &changes);
+    let call = bench.adapter.apply_http(&context, &access, permit, given(b""), &changes);
     tokio::select! {
         _ = call => panic!("the server stalls"),
         () = async { while fates.unanswered() == 0 { tokio::time::sleep(Duration::from_millis(5)).await } } => {}
@@ -193,7 +193,7 @@ async fn connections_outlive_a_call() {
     let context = bench.context("GET", "/fhir/Patient", none());
     for _ in 0..5 {
         let permit = (lease(true) as Arc<dyn Fence>, &RequestFates::default());
-        let call = bench.adapter.apply_http(&context, &access, permit, b"", RemoteEdit::Overwrite, &changes(1)).await;
+        let call = bench.adapter.apply_http(&context, &access, permit, given(b""), &changes(1)).await;
         assert!(call.result.unwrap().is_ok());
     }
     assert_eq!(bench.server.seen().len(), 5);

@@ -100,14 +100,14 @@ async fn a_file_that_is_no_adapter_is_named_with_what_was_expected() {
     assert!(matches!(missing, PluginError::Unreadable { .. }), "{missing}");
     // The same component, as if it had been built against another version of the interface.
     let mut newer = bytes;
-    let (from, to) = (b"neuronova:sync/database-adapter@0.1.0", b"neuronova:sync/database-adapter@0.9.0");
+    let (from, to) = (b"neuronova:sync/database-adapter@0.2.0", b"neuronova:sync/database-adapter@0.9.0");
     let places: Vec<usize> =
         newer.windows(from.len()).enumerate().filter(|(_, part)| part == from).map(|(at, _)| at).collect();
     for at in places {
         newer[at..at + to.len()].copy_from_slice(to);
     }
     let version = load("probe.wasm", &newer, World::Database).await;
-    assert!(version.contains("version 0.9.0") && version.contains("this host speaks 0.1.0"), "{version}");
+    assert!(version.contains("version 0.9.0") && version.contains("this host speaks 0.1.0 and 0.2.0"), "{version}");
 }
 
 /// The probe with a module behind it that nobody calls: some ten thousand loops.
@@ -157,7 +157,7 @@ async fn hostile_weight_ends_the_compiler_at_each_of_its_limits() {
             Err(error) => assert!(words.iter().any(|words| error.contains(words)), "{compile_limits:?}: {error}"),
         }
         let call = bench.apply("echo", "").await;
-        assert_eq!(call.result.unwrap().unwrap().len(), 3, "the one before goes on");
+        assert_eq!(call.result.unwrap().unwrap().outcomes.len(), 3, "the one before goes on");
         call.transaction.unwrap().rollback().await.unwrap();
     }
 }

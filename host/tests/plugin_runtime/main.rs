@@ -10,12 +10,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use host::database::{Dialect, ErrorKind};
-use host::domain::change::{FailureKind, Outcome, RemoteEdit};
+use host::domain::change::{BatchOutcome, FailureKind, Observation, Outcome, Reference, RemoteEdit, Subject};
 use host::plugin::{
-    Adapter, CallContext, CallError, DatabaseCall, Runtime, RuntimeOptions, SqlAccess, SqlGrants, World,
+    Adapter, CallContext, CallError, DatabaseCall, Given, Runtime, RuntimeOptions, SqlAccess, SqlGrants, World,
 };
 
-use support::{Target, behaving, changes, probe, runtime};
+use support::{Target, behaving, changes, given, probe, runtime};
 
 struct Bench {
     adapter: Arc<Adapter>,
@@ -32,14 +32,14 @@ impl Bench {
         }
     }
 
-    async fn apply_in(&self, context: &CallContext) -> DatabaseCall<Vec<Outcome>> {
+    async fn apply_in(&self, context: &CallContext) -> DatabaseCall<BatchOutcome> {
         let transaction = self.target.begin().await;
         self.adapter
-            .apply_database(context, &self.access, transaction, b"state", RemoteEdit::Overwrite, &changes(3))
+            .apply_database(context, &self.access, transaction, given(b"state"), &changes(3))
             .await
     }
 
-    async fn apply(&self, behaviour: &str, argument: &str) -> DatabaseCall<Vec<Outcome>> {
+    async fn apply(&self, behaviour: &str, argument: &str) -> DatabaseCall<BatchOutcome> {
         self.apply_in(&behaving(behaviour, argument)).await
     }
 
@@ -49,7 +49,7 @@ impl Bench {
         call.transaction.expect("the transaction comes back").rollback().await.unwrap();
         let error = call.result.expect_err("the host judges");
         let next = self.apply("echo", "").await;
-        assert_eq!(next.result.unwrap().unwrap().len(), 3, "the host goes on");
+        assert_eq!(next.result.unwrap().unwrap().outcomes.len(), 3, "the host goes on");
         next.transaction.unwrap().rollback().await.unwrap();
         error
     }
@@ -73,18 +73,19 @@ fn ids(outcomes: &[Outcome]) -> Vec<&str> {
 async fn an_adapter_says_who_it_is() {
     let adapter = probe(&runtime()).await;
     assert_eq!(adapter.descriptor().name, "probe");
-    assert_eq!(adapter.descriptor().aggregate_types, ["patient"]);
+    let [support] = &adapter.descriptor().aggregate_types[..] else { panic!("one type") };
+    assert!(support.aggregate_type == "patient" && support.observes && support.operations.len() == 3, "{support:?}");
     assert_eq!(adapter.world(), World::Database);
     assert_eq!(adapter.sha256().len(), 64);
-    assert_eq!(adapter.inspection().interface_version, "0.1.0");
-    assert!(adapter.inspection().imports.iter().any(|import| import == "neuronova:sync/database@0.1.0"));
+    assert_eq!(adapter.inspection().interface_version(), "0.2.0");
+    assert!(adapter.inspection().imports.iter().any(|import| import == "neuronova:sync/database@0.2.0"));
 }
 
 #[tokio::test]
 async fn changes_and_state_reach_the_adapter_and_its_outcomes_come_back() {
     let bench = Bench::new().await;
     let call = bench.apply("echo", "").await;
-    assert_eq!(ids(&call.result.unwrap().unwrap()), ["P-1-5", "P-2-5", "P-3-5"]);
+    assert_eq!(ids(&call.result.unwrap().unwrap().outcomes), ["P-1-5", "P-2-5", "P-3-5"]);
     assert!(call.usage.memory_bytes > 0);
     call.transaction.unwrap().rollback().await.unwrap();
     let transaction = bench.target.begin().await;
@@ -96,7 +97,7 @@ async fn changes_and_state_reach_the_adapter_and_its_outcomes_come_back() {
 async fn what_an_adapter_writes_is_the_callers_to_commit_or_to_undo() {
     let bench = Bench::new().await;
     let call = bench.apply("insert", "").await;
-    assert_eq!(call.result.unwrap().unwrap().len(), 3);
+    assert_eq!(call.result.unwrap().unwrap().outcomes.len(), 3);
     assert_eq!(call.usage.statements, 3);
     call.transaction.unwrap().rollback().await.unwrap();
     assert_eq!(bench.target.notes().await, 0);
@@ -111,7 +112,7 @@ async fn hostile_state_smuggled_between_calls_is_gone() {
     let bench = Bench::new().await;
     for _ in 0..3 {
         let call = bench.apply("twice", "").await;
-        assert_eq!(ids(&call.result.unwrap().unwrap()), ["1", "1", "1"]);
+        assert_eq!(ids(&call.result.unwrap().unwrap().outcomes), ["1", "1", "1"]);
     }
 }
 
@@ -222,7 +223,7 @@ async fn hostile_floods_are_dammed() {
 async fn hostile_numbers_and_waits_are_taken_for_what_they_are() {
     let bench = Bench::new().await;
     let call = bench.apply("extreme-numbers", "").await;
-    assert_eq!(call.result.unwrap().unwrap().len(), 3);
+    assert_eq!(call.result.unwrap().unwrap().outcomes.len(), 3);
     call.transaction.unwrap().commit().await.unwrap();
     assert_eq!(bench.target.notes().await, 12);
     let mut bench = bench;
@@ -308,7 +309,7 @@ async fn a_query_over_its_limit_names_the_setting() {
     bench.apply("insert", "").await.transaction.unwrap().commit().await.unwrap();
     let mut context = behaving("query", "SELECT id FROM note");
     context.limits.query_rows_max = 3;
-    assert_eq!(ids(&bench.apply_in(&context).await.result.unwrap().unwrap()), ["3", "3", "3"]);
+    assert_eq!(ids(&bench.apply_in(&context).await.result.unwrap().unwrap().outcomes), ["3", "3", "3"]);
     context.limits.query_rows_max = 2;
     let words = "query_rows_max: a query gives more than 2 rows; raise [targets.t.limits] query_rows_max";
     assert_eq!(bench.apply_in(&context).await.result.unwrap_err().to_string(), words);
@@ -334,7 +335,7 @@ async fn with_many_notes() -> Bench {
     let transaction = bench.target.begin().await;
     let call = bench
         .adapter
-        .apply_database(&context, &bench.access, transaction, b"", RemoteEdit::Overwrite, &changes(150))
+        .apply_database(&context, &bench.access, transaction, given(b""), &changes(150))
         .await;
     assert!(call.result.unwrap().is_ok());
     call.transaction.unwrap().commit().await.unwrap();
@@ -376,12 +377,13 @@ async fn many_calls_run_beside_each_other_and_the_surplus_waits() {
     let adapter = probe(&runtime).await;
     let target = Target::new().await;
     let access = SqlAccess::new(Dialect::Sqlite, SqlGrants::everything());
+    let hold = Given { state: b"", learned: b"", on_remote_edit: RemoteEdit::Hold };
     let calls = (0..20).map(|_| async {
         let transaction = target.database.begin_read().await.unwrap();
         let context = behaving("echo", "");
-        adapter.apply_database(&context, &access, transaction, b"", RemoteEdit::Hold, &changes(5)).await.result
+        adapter.apply_database(&context, &access, transaction, hold, &changes(5)).await.result
     });
     for result in futures::future::join_all(calls).await {
-        assert_eq!(result.unwrap().unwrap().len(), 5);
+        assert_eq!(result.unwrap().unwrap().outcomes.len(), 5);
     }
 }

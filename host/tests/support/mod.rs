@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use host::database::{Database, Locator, Transaction};
-use host::domain::change::{Change, Operation};
-use host::plugin::{Adapter, CallContext, Limits, Runtime, RuntimeOptions, World};
+use host::domain::change::{Change, Operation, RemoteEdit};
+use host::plugin::{Adapter, CallContext, Given, Limits, Runtime, RuntimeOptions, World};
 
 /// A probe's file, which `cargo xtask adapters` builds.
 pub fn adapter(name: &str) -> PathBuf {
@@ -93,9 +93,16 @@ pub fn changes(count: i64) -> Vec<Change> {
             aggregate_id: format!("P-{number}"),
             operation: Operation::Create,
             payload: "{}".to_owned(),
+            references: Vec::new(),
+            survivor: None,
             created_at_ms: 0,
             attempt: 1,
             link: None,
         })
         .collect()
+}
+
+/// What a call is given by an earlier check.
+pub fn given(state: &[u8]) -> Given<'_> {
+    Given { state, learned: &[], on_remote_edit: RemoteEdit::Overwrite }
 }

@@ -7,10 +7,16 @@ import { Invalid, read } from './patient.js';
 const TABLE = 'example_chart';
 const COLUMNS = ['family_name', 'given_name', 'birth_date', 'phone'];
 
-// The host calls these three, each time in a fresh instance.
+// The host calls these, each time in a fresh instance.
 export const databaseAdapter = {
   describe() {
-    return { name: 'example-chart', version: '0.1.0', aggregateTypes: ['patient'] };
+    const patients = {
+      aggregateType: 'patient',
+      operations: ['create', 'update', 'delete'],
+      observes: false,
+      schema: undefined,
+    };
+    return { name: 'example-chart', version: '0.1.0', aggregateTypes: [patients] };
   },
 
   // Asks for every column without reading a row, so that `host check` can say what is missing.
@@ -21,13 +27,19 @@ export const databaseAdapter = {
   },
 
   apply(db, _context, changes) {
-    return changes.map((change) => applyOne(db, change));
+    return { outcomes: changes.map((change) => applyOne(db, change)), learned: undefined };
+  },
+
+  // Not called, since the description does not name it.
+  observe(_db, _context, subjects) {
+    return subjects.map(() => ({ tag: 'unknown', val: 'this adapter does not observe' }));
   },
 };
 
 // What concerns one change becomes its outcome; what the database refuses speaks for the batch.
 function applyOne(db, change) {
   if (change.aggregateType !== 'patient') return failed('unsupported', 'only patients are kept here');
+  if (change.operation === 'merge') return failed('unsupported', 'patients are not merged here');
   const key = { tag: 'text', val: change.aggregateId };
   if (change.operation === 'delete') {
     run(`delete from ${TABLE}`, () => db.execute(`DELETE FROM ${TABLE} WHERE patient_id = ?`, [key]));

@@ -3,16 +3,22 @@
 // The id in the address is the patient's own, so that the same change twice writes the same document. The host adds the
 // credentials and refuses every other address. What it may call, and what each failure means, is said in `wit/`.
 
-import { baseUrl } from 'neuronova:sync/settings@0.1.0';
+import { baseUrl } from 'neuronova:sync/settings@0.2.0';
 
 import { Invalid, read } from './patient.js';
 
 const FIELDS = ['family_name', 'given_name', 'birth_date', 'gender', 'phone_mobile', 'email'];
 
-// The host calls these three, each time in a fresh instance.
+// The host calls these, each time in a fresh instance.
 export const httpAdapter = {
   describe() {
-    return { name: 'example-directory', version: '0.1.0', aggregateTypes: ['patient'] };
+    const patients = {
+      aggregateType: 'patient',
+      operations: ['create', 'update', 'delete'],
+      observes: false,
+      schema: undefined,
+    };
+    return { name: 'example-directory', version: '0.1.0', aggregateTypes: [patients] };
   },
 
   async check() {
@@ -25,12 +31,18 @@ export const httpAdapter = {
     const outcomes = [];
     // One after the other: what speaks for the whole target ends the batch.
     for (const change of changes) outcomes.push(await applyOne(context, change));
-    return outcomes;
+    return { outcomes, learned: undefined };
+  },
+
+  // Not called, since the description does not name it.
+  async observe(_context, subjects) {
+    return subjects.map(() => ({ tag: 'unknown', val: 'this adapter does not observe' }));
   },
 };
 
 async function applyOne(context, change) {
   if (change.aggregateType !== 'patient') return failed('unsupported', 'only patients are kept here');
+  if (change.operation === 'merge') return failed('unsupported', 'patients are not merged here');
   const path = encodeURIComponent(change.aggregateId);
   if (change.operation === 'delete') {
     const response = await ask('DELETE', path);

@@ -7,7 +7,17 @@ from componentize_py_types import Err
 from wit_world import exports
 from wit_world.imports import database, types
 from wit_world.imports.database import DatabaseErrorKind, Value_Null, Value_Text
-from wit_world.imports.types import Failure, FailureKind, Operation, Outcome_Applied, Outcome_Failed, Receipt
+from wit_world.imports.types import (
+    AggregateSupport,
+    Applied,
+    Failure,
+    FailureKind,
+    Observation_Unknown,
+    Operation,
+    Outcome_Applied,
+    Outcome_Failed,
+    Receipt,
+)
 
 import patient as contract
 
@@ -16,10 +26,12 @@ COLUMNS = ["family_name", "given_name", "birth_date", "phone"]
 
 
 class DatabaseAdapter(exports.DatabaseAdapter):
-    """The host calls these three, each time in a fresh instance."""
+    """The host calls these, each time in a fresh instance."""
 
     def describe(self):
-        return types.Descriptor("example-chart", "0.1.0", ["patient"])
+        operations = [Operation.CREATE, Operation.UPDATE, Operation.DELETE]
+        patients = AggregateSupport("patient", operations, observes=False, schema=None)
+        return types.Descriptor("example-chart", "0.1.0", [patients])
 
     def check(self, db):
         """Asks for every column without reading a row, so that `host check` can say what is missing."""
@@ -27,13 +39,19 @@ class DatabaseAdapter(exports.DatabaseAdapter):
         return types.Report(f"a table {TABLE}", [], b"")
 
     def apply(self, db, context, changes):
-        return [apply_one(db, change) for change in changes]
+        return Applied([apply_one(db, change) for change in changes], learned=None)
+
+    def observe(self, db, context, subjects):
+        """Not called, since the description does not name it."""
+        return [Observation_Unknown("this adapter does not observe") for _ in subjects]
 
 
 def apply_one(db, change):
     """What concerns one change becomes its outcome; what the database refuses speaks for the batch."""
     if change.aggregate_type != "patient":
         return failed(FailureKind.UNSUPPORTED, "only patients are kept here")
+    if change.operation == Operation.MERGE:
+        return failed(FailureKind.UNSUPPORTED, "patients are not merged here")
     key = Value_Text(change.aggregate_id)
     if change.operation == Operation.DELETE:
         run(db.execute, f"delete from {TABLE}", f"DELETE FROM {TABLE} WHERE patient_id = ?", [key])

@@ -13,8 +13,11 @@ from wit_world.imports import neuronova_sync_types as types
 from wit_world.imports import outgoing_handler, settings
 from wit_world.imports import wasi_http_types as http
 from wit_world.imports.neuronova_sync_types import (
+    AggregateSupport,
+    Applied,
     Failure,
     FailureKind,
+    Observation_Unknown,
     Operation,
     Outcome_Applied,
     Outcome_Failed,
@@ -29,10 +32,12 @@ METHODS = {"GET": http.Method_Get(), "PUT": http.Method_Put(), "DELETE": http.Me
 
 
 class HttpAdapter(exports.HttpAdapter):
-    """The host calls these three, each time in a fresh instance."""
+    """The host calls these, each time in a fresh instance."""
 
     def describe(self):
-        return types.Descriptor("example-directory", "0.1.0", ["patient"])
+        operations = [Operation.CREATE, Operation.UPDATE, Operation.DELETE]
+        patients = AggregateSupport("patient", operations, observes=False, schema=None)
+        return types.Descriptor("example-directory", "0.1.0", [patients])
 
     def check(self):
         status, headers = ask("GET", "")
@@ -42,12 +47,18 @@ class HttpAdapter(exports.HttpAdapter):
 
     def apply(self, context, changes):
         # One after the other: what speaks for the whole target ends the batch.
-        return [apply_one(context, change) for change in changes]
+        return Applied([apply_one(context, change) for change in changes], learned=None)
+
+    def observe(self, context, subjects):
+        """Not called, since the description does not name it."""
+        return [Observation_Unknown("this adapter does not observe") for _ in subjects]
 
 
 def apply_one(context, change):
     if change.aggregate_type != "patient":
         return failed(FailureKind.UNSUPPORTED, "only patients are kept here")
+    if change.operation == Operation.MERGE:
+        return failed(FailureKind.UNSUPPORTED, "patients are not merged here")
     path = quote(change.aggregate_id, safe="")
     if change.operation == Operation.DELETE:
         status, headers = ask("DELETE", path)

@@ -159,7 +159,7 @@ fn target_wide(kind: FailureKind) -> bool {
 fn whole(outcomes: Vec<Outcome>) -> Result<Vec<Outcome>, Failure> {
     let failures = outcomes.iter().map_while(|outcome| match outcome {
         Outcome::Failed(failure) if target_wide(failure.kind) => Some(failure),
-        Outcome::Failed(_) | Outcome::Applied(_) => None,
+        Outcome::Failed(_) | Outcome::Applied(_) | Outcome::Skipped(_) => None,
     });
     if failures.clone().count() < outcomes.len() {
         return Ok(outcomes);

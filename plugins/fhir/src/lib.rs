@@ -19,7 +19,9 @@ mod settings;
 mod testing;
 
 use adapter_sdk::http::{Client, Error, Request, Response};
-use adapter_sdk::{Change, Context, Descriptor, Failure, HttpAdapter, Outcome, Report};
+use adapter_sdk::{
+    AggregateSupport, Applied, Change, Context, Descriptor, Failure, HttpAdapter, Observation, Report, Subject,
+};
 
 use crate::capability::Capabilities;
 use crate::delivery::Rules;
@@ -56,7 +58,7 @@ impl HttpAdapter for Fhir {
         Descriptor {
             name: "fhir".to_owned(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            aggregate_types: vec!["patient".to_owned()],
+            aggregate_types: vec![AggregateSupport::written("patient")],
         }
     }
 
@@ -65,9 +67,9 @@ impl HttpAdapter for Fhir {
         capability::check(&host, &settings)
     }
 
-    fn apply(context: Context, changes: Vec<Change>) -> Result<Vec<Outcome>, Failure> {
+    fn apply(context: Context, changes: Vec<Change>) -> Result<Applied, Failure> {
         if changes.is_empty() {
-            return Ok(Vec::new());
+            return Ok(Vec::new().into());
         }
         let (settings, host) = configured()?;
         let capabilities = match Capabilities::from_state(&context.state) {
@@ -75,7 +77,11 @@ impl HttpAdapter for Fhir {
             None => capability::discover(&host, &settings)?,
         };
         let rules = Rules { settings: &settings, capabilities: &capabilities, on_remote_edit: context.on_remote_edit };
-        exchange::deliver(&host, &rules, &changes)
+        exchange::deliver(&host, &rules, &changes).map(Applied::from)
+    }
+
+    fn observe(_: Context, subjects: Vec<Subject>) -> Result<Vec<Observation>, Failure> {
+        Ok(adapter_sdk::not_observed(&subjects))
     }
 }
 

@@ -369,6 +369,8 @@ pub(crate) fn change(number: usize, operation: Operation, given_name: &str, link
         aggregate_id: format!("P-{number}"),
         operation,
         payload: payload.to_string(),
+        references: Vec::new(),
+        survivor: None,
         created_at_ms: 0,
         attempt: 1,
         link: link.map(|receipt| Link {
@@ -383,6 +385,7 @@ pub(crate) fn receipt(outcome: &Outcome) -> &Receipt {
     match outcome {
         Outcome::Applied(receipt) => receipt,
         Outcome::Failed(failure) => panic!("failed: {:?} {}", failure.kind, failure.message),
+        Outcome::Skipped(reason) => panic!("skipped: {reason}"),
     }
 }
 
@@ -396,6 +399,7 @@ pub(crate) fn failed(outcome: &Outcome) -> (FailureKind, &str) {
     match outcome {
         Outcome::Failed(failure) => (failure.kind, &failure.message),
         Outcome::Applied(receipt) => panic!("applied: {receipt:?}"),
+        Outcome::Skipped(reason) => panic!("skipped: {reason}"),
     }
 }
 

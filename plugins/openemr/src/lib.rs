@@ -37,7 +37,9 @@ mod unfit;
 mod upgraded;
 
 use adapter_sdk::database::Transaction;
-use adapter_sdk::{Change, Context, DatabaseAdapter, Descriptor, Failure, Outcome, Report, log};
+use adapter_sdk::{
+    AggregateSupport, Applied, Change, Context, DatabaseAdapter, Descriptor, Failure, Observation, Report, Subject, log,
+};
 
 struct OpenEmr;
 
@@ -46,7 +48,7 @@ impl DatabaseAdapter for OpenEmr {
         Descriptor {
             name: "openemr".to_owned(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            aggregate_types: vec!["patient".to_owned()],
+            aggregate_types: vec![AggregateSupport::written("patient")],
         }
     }
 
@@ -54,12 +56,16 @@ impl DatabaseAdapter for OpenEmr {
         check::check(db, &adapter_sdk::settings::read()?)
     }
 
-    fn apply(db: &Transaction, context: Context, changes: Vec<Change>) -> Result<Vec<Outcome>, Failure> {
+    fn apply(db: &Transaction, context: Context, changes: Vec<Change>) -> Result<Applied, Failure> {
         let applied = apply::apply(db, &adapter_sdk::settings::read()?, &context, &changes)?;
         for note in &applied.notes {
             log::warn(note);
         }
-        Ok(applied.outcomes)
+        Ok(applied.outcomes.into())
+    }
+
+    fn observe(_: &Transaction, _: Context, subjects: Vec<Subject>) -> Result<Vec<Observation>, Failure> {
+        Ok(adapter_sdk::not_observed(&subjects))
     }
 }
 

@@ -69,6 +69,7 @@ fn plan_one(
             fingerprint: link.fingerprint.clone(),
         }))),
         (Operation::Delete, OnDelete::Keep, None) => Ok(Plan::Keep { uuid }),
+        (Operation::Merge, _, _) => Err(unsupported("this adapter does not merge patients")),
     }
 }
 

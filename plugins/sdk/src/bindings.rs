@@ -4,7 +4,7 @@
 #[allow(missing_docs, unreachable_pub, unsafe_code, clippy::all, clippy::pedantic)]
 pub mod database_target {
     wit_bindgen::generate!({
-        path: "../../wit",
+        path: "../../wit/0.2.0",
         world: "database-target",
         pub_export_macro: true,
         generate_all,
@@ -15,13 +15,13 @@ pub mod database_target {
 #[allow(missing_docs, unreachable_pub, unsafe_code, clippy::all, clippy::pedantic)]
 pub mod http_target {
     wit_bindgen::generate!({
-        path: "../../wit",
+        path: "../../wit/0.2.0",
         world: "http-target",
         pub_export_macro: true,
         with: {
-            "neuronova:sync/types@0.1.0": crate::bindings::database_target::neuronova::sync::types,
-            "neuronova:sync/settings@0.1.0": crate::bindings::database_target::neuronova::sync::settings,
-            "neuronova:sync/logging@0.1.0": crate::bindings::database_target::neuronova::sync::logging,
+            "neuronova:sync/types@0.2.0": crate::bindings::database_target::neuronova::sync::types,
+            "neuronova:sync/settings@0.2.0": crate::bindings::database_target::neuronova::sync::settings,
+            "neuronova:sync/logging@0.2.0": crate::bindings::database_target::neuronova::sync::logging,
         },
         generate_all,
     });

@@ -2,7 +2,7 @@
 //!
 //! It owns the dance with `wasi:http`: the request's parts, writing the body as fast as the host takes it, waiting,
 //! reading the answer to its end. It never follows a redirect, never adds a credential (the host does) and never
-//! retries. Read next: `wit/http.wit`, then `plugins/fhir/src/exchange.rs` for a use of it.
+//! retries. Read next: `wit/0.2.0/http.wit`, then `plugins/fhir/src/exchange.rs` for a use of it.
 
 use std::fmt;
 

@@ -2,8 +2,9 @@
 //!
 //! An adapter implements [`DatabaseAdapter`] or [`HttpAdapter`] and names itself with [`export_database_adapter!`] or
 //! [`export_http_adapter!`]. This crate knows nothing of the host and must never do anything that the interface in
-//! `wit/` does not allow. Read next: `wit/types.wit`, then `plugins/openemr`.
+//! `wit/0.2.0/` does not allow. Read next: `wit/0.2.0/types.wit`, then `plugins/openemr`.
 
+mod answers;
 mod bindings;
 pub mod database;
 pub mod http;
@@ -11,10 +12,11 @@ pub mod log;
 pub mod patient;
 pub mod settings;
 
+pub use answers::not_observed;
 pub use bindings::database_target::exports::neuronova::sync::database_adapter::Guest as DatabaseAdapter;
 pub use bindings::database_target::neuronova::sync::types::{
-    Change, Context, Descriptor, Failure, FailureKind, Finding, FindingLevel, Link, Operation, Outcome, Receipt,
-    RemoteEdit, Report,
+    AggregateSupport, Applied, Change, Context, Current, Descriptor, Failure, FailureKind, Finding, FindingLevel, Link,
+    Observation, Operation, Outcome, Receipt, Reference, RemoteEdit, Report, Subject,
 };
 pub use bindings::http_target::exports::neuronova::sync::http_adapter::Guest as HttpAdapter;
 #[doc(hidden)]

@@ -5,7 +5,7 @@
 
 pub use patient_payload::{Day, Gender, MaritalStatus, Patient, PatientId, omb};
 
-use crate::{Change, Failure, FailureKind};
+use crate::{Change, Failure, FailureKind, Operation};
 
 /// Change times before this (2000-01-01 UTC, in milliseconds) are none: an application that writes seconds gives such.
 const CREATED_AT_MS_MIN: i64 = 946_684_800_000;
@@ -14,8 +14,13 @@ const CREATED_AT_MS_MIN: i64 = 946_684_800_000;
 /// every attempt gives the same answer: a date counts as past when it is not after the change itself.
 ///
 /// # Errors
-/// `invalid`, naming every field that breaks a rule, and none of the payload's values.
+/// `invalid`, naming every field that breaks a rule, and none of the payload's values. `unsupported` for a merge, whose
+/// payload is no state to be written.
 pub fn read(change: &Change) -> Result<Patient, Failure> {
+    if change.operation == Operation::Merge {
+        let message = "this adapter does not merge patients".to_owned();
+        return Err(Failure { kind: FailureKind::Unsupported, message, retry_after_ms: None });
+    }
     let today =
         if change.created_at_ms < CREATED_AT_MS_MIN { Day::MAX } else { Day::latest_on_earth(change.created_at_ms) };
     let patient = Patient::from_payload(&change.payload, today).map_err(|problems| {
@@ -36,7 +41,6 @@ fn invalid(message: String) -> Failure {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Operation;
 
     fn change(payload: &str, created_at_ms: i64) -> Change {
         Change {
@@ -46,6 +50,8 @@ mod tests {
             aggregate_id: "P-1".to_owned(),
             operation: Operation::Create,
             payload: payload.to_owned(),
+            references: Vec::new(),
+            survivor: None,
             created_at_ms,
             attempt: 1,
             link: None,
@@ -82,6 +88,12 @@ mod tests {
         let other =
             read(&Change { aggregate_id: "P-2".to_owned(), ..change(GOOD, NOON_OF_30_APRIL_2024) }).unwrap_err();
         assert_eq!(other.message, "payload's patient_id is not the change's aggregate_id");
+    }
+
+    #[test]
+    fn a_merge_is_never_read_as_a_state() {
+        let merge = Change { operation: Operation::Merge, ..change(GOOD, NOON_OF_30_APRIL_2024) };
+        assert_eq!(read(&merge).unwrap_err().kind, FailureKind::Unsupported);
     }
 
     #[test]

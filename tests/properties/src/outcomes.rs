@@ -8,7 +8,8 @@
 //! - `report`, summary, findings; `adapter`, name, version, types.
 
 use host::domain::change::{
-    Change, Descriptor, Failure, FailureKind, Finding, FindingLevel, Link, Operation, Outcome, Receipt, Report,
+    AggregateSupport, BatchOutcome, Change, Descriptor, Failure, FailureKind, Finding, FindingLevel, Link, Operation,
+    Outcome, Receipt, Report,
 };
 use host::domain::delivery::{RetryPolicy, Settlement, Status};
 use host::domain::ids::IdColumn;
@@ -35,17 +36,18 @@ pub fn check(data: &[u8]) {
             }
         }
     }
-    match outcomes(given.clone(), deliveries.len()) {
+    let batch = BatchOutcome { outcomes: given.clone(), learned: None };
+    match outcomes(batch, deliveries.len()) {
         Err(error) => {
             assert_plain(&error.to_string(), 500);
             assert_unmarked(&error.to_string());
             let is_storable = |outcome: &Outcome| match outcome {
                 Outcome::Applied(receipt) => is_plain_receipt(receipt),
-                Outcome::Failed(_) => true,
+                Outcome::Failed(_) | Outcome::Skipped(_) => true,
             };
             assert!(given.len() != deliveries.len() || !given.iter().all(is_storable), "refused without need: {error}");
         }
-        Ok(believed) => {
+        Ok(BatchOutcome { outcomes: believed, .. }) => {
             assert_believed(&given, &believed);
             for column in [None, Some(IdColumn::OpenemrPatientId), Some(IdColumn::FhirPatientId)] {
                 check_settlements(&deliveries, &believed, column);
@@ -68,6 +70,7 @@ fn assert_believed(given: &[Outcome], believed: &[Outcome]) {
                 assert!(other.retry_after_ms.is_none_or(|wait| wait <= 86_400_000));
                 assert_eq!(failure(other), *other, "cleaning it again changes it");
             }
+            (Outcome::Skipped(_), Outcome::Skipped(reason)) => assert_plain(reason, 4_100),
             (one, other) => panic!("{one:?} became {other:?}"),
         }
     }
@@ -137,11 +140,18 @@ fn check_report(fields: &[String]) {
 
 fn check_descriptor(fields: &[String]) {
     let [name, version, types @ ..] = fields else { return };
-    let given = Descriptor { name: name.clone(), version: version.clone(), aggregate_types: types.to_vec() };
+    let support = |aggregate_type: &String| AggregateSupport {
+        aggregate_type: aggregate_type.clone(),
+        operations: Vec::new(),
+        observes: false,
+        schema: None,
+    };
+    let aggregate_types = types.iter().map(support).collect();
+    let given = Descriptor { name: name.clone(), version: version.clone(), aggregate_types };
     match descriptor(given.clone()) {
         Ok(shown) => {
             assert_eq!(shown, given);
-            for text in [&shown.name, &shown.version].into_iter().chain(&shown.aggregate_types) {
+            for text in [shown.name.as_str(), shown.version.as_str()].into_iter().chain(shown.type_names()) {
                 assert!((1..=64).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic()), "{text:?}");
             }
         }
@@ -161,6 +171,8 @@ fn delivery(number: i64, words: &str) -> Delivery {
         aggregate_id: format!("P-{number}"),
         operation,
         payload: "{}".to_owned(),
+        references: Vec::new(),
+        survivor: None,
         created_at_ms: 0,
         attempt: 1,
         link: words.next().map(|_| link),

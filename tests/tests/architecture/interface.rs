@@ -8,12 +8,12 @@ use super::tracked_files;
 
 /// Each file of the interface with its digest. A change of one is a new version of the package, with files of its own.
 const FROZEN: [(&str, &str); 6] = [
-    ("wit/database.wit", "fdb5403ff553aaaf9e47f892b2188025807228b7da5a0fb06af2bc91ea3d854d"),
-    ("wit/deps/clocks/clocks.wit", "0185072a431ddefa5ce6960ba1c2f5a45a1cbb12af58ef5f959d622a3ff886ef"),
-    ("wit/deps/http/http.wit", "e4b57ce62f3ae1098ebac3577223d416740d6a4770e22d7540376b66ee162145"),
-    ("wit/deps/io/io.wit", "8b5e121a4a13de1b9a86775155cb12ae017010a20170e59729495f43421e731e"),
-    ("wit/http.wit", "bee3c1ec696fa857c49d2ad3aacbd3b4df7424a78a6eed7860f3af461d9cd305"),
-    ("wit/types.wit", "3a941e1e528b3041d1932a95a3d4c37d1eb31d29f1d31f1d9f3e8256dca3cf4b"),
+    ("wit/0.1.0/database.wit", "fdb5403ff553aaaf9e47f892b2188025807228b7da5a0fb06af2bc91ea3d854d"),
+    ("wit/0.1.0/deps/clocks/clocks.wit", "0185072a431ddefa5ce6960ba1c2f5a45a1cbb12af58ef5f959d622a3ff886ef"),
+    ("wit/0.1.0/deps/http/http.wit", "e4b57ce62f3ae1098ebac3577223d416740d6a4770e22d7540376b66ee162145"),
+    ("wit/0.1.0/deps/io/io.wit", "8b5e121a4a13de1b9a86775155cb12ae017010a20170e59729495f43421e731e"),
+    ("wit/0.1.0/http.wit", "bee3c1ec696fa857c49d2ad3aacbd3b4df7424a78a6eed7860f3af461d9cd305"),
+    ("wit/0.1.0/types.wit", "3a941e1e528b3041d1932a95a3d4c37d1eb31d29f1d31f1d9f3e8256dca3cf4b"),
 ];
 
 fn hex(digit: u8) -> Option<char> {
@@ -22,7 +22,7 @@ fn hex(digit: u8) -> Option<char> {
 
 #[test]
 fn the_interface_0_1_0_is_as_it_was_frozen() {
-    let mut found: Vec<(String, String)> = tracked_files(&["wit"])
+    let mut found: Vec<(String, String)> = tracked_files(&["wit/0.1.0"])
         .into_iter()
         .filter(|(_, path)| path.extension().is_some_and(|extension| extension == "wit"))
         .map(|(name, path)| {

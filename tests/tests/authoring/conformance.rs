@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use tests::environment::{Backend, adapter, adapter_if_built, fixture, workspace};
+use tests::environment::{Backend, adapter, adapter_0_1, adapter_if_built, fixture, workspace};
 
 use crate::{conformance, example_table, failed, host};
 
@@ -31,6 +31,13 @@ fn openemr_passes_on_sqlite() {
 #[test]
 fn fhir_passes_against_the_double() {
     passes("fhir", &adapter("fhir"), &[]);
+}
+
+#[test]
+fn adapters_of_the_interface_0_1_pass_as_they_did() {
+    let tables = fixture("openemr/sqlite.sql").to_string_lossy().into_owned();
+    passes("openemr 0.1", &adapter_0_1("openemr"), &["--setup", &tables]);
+    passes("fhir 0.1", &adapter_0_1("fhir"), &[]);
 }
 
 #[test]
@@ -153,7 +160,7 @@ fn hostile_each_misbehaviour_fails_with_words_that_tell_the_mend() {
 fn an_adapter_of_another_interface_version_is_refused_by_name_of_both() {
     let host = host();
     let mut bytes = fs::read(adapter("example-chart")).expect("adapter");
-    let (ours, theirs) = (b"@0.1.0", b"@0.7.0");
+    let (ours, theirs) = (b"@0.2.0", b"@0.7.0");
     for start in 0..bytes.len() - ours.len() {
         // Only the names of our own package: a short way before the version stands its name.
         let before = &bytes[start.saturating_sub(40)..start];
@@ -165,7 +172,7 @@ fn an_adapter_of_another_interface_version_is_refused_by_name_of_both() {
     for verb in ["inspect", "test"] {
         let output = host.run(&["plugin", verb, "later.wasm"]);
         assert_eq!(output.status, Some(5));
-        for words in ["0.7.0", "0.1.0", "wit/", "host plugin new"] {
+        for words in ["0.7.0", "0.1.0 and 0.2.0", "wit/", "host plugin new"] {
             assert!(output.stderr.contains(words), "{verb}: {}", output.stderr);
         }
     }

@@ -3,9 +3,10 @@
 use std::fs;
 use std::time::Duration;
 
+use tests::environment::adapter_0_1;
 use tests::host::{Configuration, Host};
 
-use crate::support::{QUICK, adapter, openemr_database, patient, put};
+use crate::support::{QUICK, adapter, openemr_database, patient, put, rows};
 
 /// Another file with the same behaviour: an empty custom section at the end, as any tool may append one.
 fn newer_build(component: &[u8]) -> Vec<u8> {
@@ -44,4 +45,55 @@ async fn a_newer_build_is_taken_up_without_restart_and_a_broken_one_is_refused()
     put(&host, &patient("A-1"));
     let done = || host.status()["totals"]["done"] == 1;
     running.wait_until("it still delivers", Duration::from_secs(60), done).expect("wait");
+}
+
+/// The interface that the active adapter of `openemr` speaks, as `plugin inspect` reads it.
+fn interface(host: &Host) -> String {
+    let output = host.run(&["plugin", "inspect", "--json", "openemr.wasm"]).expect_success();
+    let found: serde_json::Value = serde_json::from_str(&output.stdout).expect("JSON");
+    found["interface_version"].as_str().expect("a version").to_owned()
+}
+
+#[tokio::test]
+async fn an_adapter_of_the_interface_0_1_delivers_and_is_swapped_for_0_2_and_back() {
+    let Some(openemr) = openemr_database("7.0.2").await else { return };
+    let (old, new) =
+        (fs::read(adapter_0_1("openemr")).expect("fixture"), fs::read(adapter("openemr")).expect("adapter"));
+    let configuration = Configuration::new("sqlite://.host/host.db")
+        .openemr(std::path::Path::new("openemr.wasm"), openemr.url())
+        .more("\n[plugins]\ndirectory = \".\"\n")
+        .more(QUICK);
+    let host = Host::new(&configuration).expect("host");
+    let file = host.folder().join("openemr.wasm");
+    fs::write(&file, &old).expect("write");
+    assert_eq!(interface(&host), "0.1.0");
+
+    put(&host, &patient("V-0"));
+    let dry_run = host.run(&["plugin", "dry-run", "--patient", "V-0"]).expect_success();
+    assert!(dry_run.stdout.contains("[ANSWER] applied: ID 1\n"), "{}", dry_run.stdout);
+
+    let mut running = host.spawn(&["run"]).expect("spawn");
+    let active = || host.status()["targets"]["openemr"]["adapter"]["sha256"].as_str().map(str::to_owned);
+    let done = |count: u64| host.status()["totals"]["done"] == count;
+    running.wait_until("0.1 delivers", Duration::from_secs(60), || done(1)).expect("wait");
+    let first = active().expect("active");
+
+    // A newer build is written under another name and moved over the old file, as the documentation says.
+    for (step, component) in [(1_u64, &new), (2, &old)] {
+        let before = active();
+        let next = host.folder().join("next.wasm");
+        fs::write(&next, component).expect("write");
+        fs::rename(&next, &file).expect("rename");
+        // The first delivery of each is its canary: an update of what the other one wrote, and a new patient.
+        let mut moved = patient("V-0");
+        moved["city"] = format!("Town {step}").into();
+        put(&host, &moved);
+        put(&host, &patient(&format!("V-{step}")));
+        running.wait_until("the other interface is active", Duration::from_secs(60), || active() != before).expect("wait");
+        running.wait_until("it delivers", Duration::from_secs(60), || done(1 + 2 * step)).expect("wait");
+    }
+    assert_eq!(active(), Some(first), "back at 0.1");
+    let charts = rows(openemr.url(), "SELECT pubpid, city FROM patient_data ORDER BY pubpid").await;
+    let expected = [["V-0", "Town 2"], ["V-1", "Busan"], ["V-2", "Busan"]].map(|row| row.map(str::to_owned).to_vec());
+    assert_eq!(charts, expected, "each patient once, the newest state");
 }

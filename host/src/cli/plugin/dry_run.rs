@@ -147,6 +147,7 @@ impl Tried<'_> {
                     output::line("[ANSWER] applied: the target never had it");
                 }
                 Some(Outcome::Applied(receipt)) => output::line(&format!("[ANSWER] applied: ID {}", receipt.remote_id)),
+                Some(Outcome::Skipped(reason)) => output::line(&format!("[ANSWER] skipped: {reason}")),
                 Some(Outcome::Failed(_)) => {}
                 None => {
                     output::line("[ANSWER] unknown: nothing was written, so the target gave no answer");
@@ -183,6 +184,10 @@ impl Tried<'_> {
             })),
             _ => None,
         });
+        let skipped = dry_run.and_then(|(_, dry_run)| match &dry_run.outcome {
+            Some(Outcome::Skipped(reason)) => Some(reason),
+            _ => None,
+        });
         json!({
             "target": self.config.name,
             "adapter": self.adapter,
@@ -197,6 +202,7 @@ impl Tried<'_> {
             "exchanges": exchanges,
             "ended": dry_run.map(|(_, dry_run)| dry_run.end.as_str()),
             "applied": applied,
+            "skipped": skipped,
             "failed": self.failure().map(|failure| json!({"kind": failure.kind, "message": failure.message})),
         })
     }

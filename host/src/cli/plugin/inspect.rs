@@ -30,7 +30,7 @@ pub(in crate::cli) async fn run(arguments: &Arguments) -> Result<ExitCode, CliEr
 
 fn show(file: &std::path::Path, inspection: &Inspection) {
     output::line(&format!("{}: {} bytes, sha256:{}", file.display(), inspection.size, inspection.sha256));
-    output::line(&format!("world {} of neuronova:sync@{}", inspection.world, inspection.interface_version));
+    output::line(&format!("world {} of neuronova:sync@{}", inspection.world, inspection.interface_version()));
     for (title, names) in [("imports", &inspection.imports), ("exports", &inspection.exports)] {
         output::line(&format!("{title}:"));
         for name in names {
@@ -44,7 +44,7 @@ fn as_json(inspection: &Inspection) -> serde_json::Value {
         "sha256": inspection.sha256,
         "bytes": inspection.size,
         "world": inspection.world.name(),
-        "interface_version": inspection.interface_version,
+        "interface_version": inspection.interface_version(),
         "imports": inspection.imports,
         "exports": inspection.exports,
     })

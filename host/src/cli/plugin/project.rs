@@ -23,17 +23,18 @@ macro_rules! repository {
 }
 
 const WIT: [(&str, &str); 6] = [
-    ("wit/types.wit", repository!("wit/types.wit")),
-    ("wit/database.wit", repository!("wit/database.wit")),
-    ("wit/http.wit", repository!("wit/http.wit")),
-    ("wit/deps/clocks/clocks.wit", repository!("wit/deps/clocks/clocks.wit")),
-    ("wit/deps/http/http.wit", repository!("wit/deps/http/http.wit")),
-    ("wit/deps/io/io.wit", repository!("wit/deps/io/io.wit")),
+    ("wit/0.2.0/types.wit", repository!("wit/0.2.0/types.wit")),
+    ("wit/0.2.0/database.wit", repository!("wit/0.2.0/database.wit")),
+    ("wit/0.2.0/http.wit", repository!("wit/0.2.0/http.wit")),
+    ("wit/0.2.0/deps/clocks/clocks.wit", repository!("wit/0.2.0/deps/clocks/clocks.wit")),
+    ("wit/0.2.0/deps/http/http.wit", repository!("wit/0.2.0/deps/http/http.wit")),
+    ("wit/0.2.0/deps/io/io.wit", repository!("wit/0.2.0/deps/io/io.wit")),
 ];
 
-/// The SDK looks for `wit/` two folders above its own.
-const SDK: [(&str, &str); 16] = [
+/// The SDK looks for `wit/0.2.0/` two folders above its own.
+const SDK: [(&str, &str); 17] = [
     ("vendor/adapter-sdk/src/lib.rs", repository!("plugins/sdk/src/lib.rs")),
+    ("vendor/adapter-sdk/src/answers.rs", repository!("plugins/sdk/src/answers.rs")),
     ("vendor/adapter-sdk/src/bindings.rs", repository!("plugins/sdk/src/bindings.rs")),
     ("vendor/adapter-sdk/src/database.rs", repository!("plugins/sdk/src/database.rs")),
     ("vendor/adapter-sdk/src/http.rs", repository!("plugins/sdk/src/http.rs")),
@@ -163,10 +164,10 @@ pub(super) fn commands(name: &str, world: World, language: Language) -> Vec<Stri
         Language::Python => vec![
             "python3 -m venv .venv".to_owned(),
             ".venv/bin/pip install -r requirements.txt".to_owned(),
-            format!(".venv/bin/componentize-py -d wit -w {world_name} componentize adapter -o {file}"),
+            format!(".venv/bin/componentize-py -d wit/0.2.0 -w {world_name} componentize adapter -o {file}"),
         ],
         Language::JavaScript => {
-            vec!["npm ci".to_owned(), format!("node build.mjs adapter.js wit {world_name} {file}")]
+            vec!["npm ci".to_owned(), format!("node build.mjs adapter.js wit/0.2.0 {world_name} {file}")]
         }
     };
     let setup = if world == World::Database { " --setup tables.sql" } else { "" };
@@ -213,7 +214,7 @@ fn readme(name: &str, world: World, language: Language) -> String {
     format!(
         "# The adapter {name}\n\nBuild it and try it:\n\n    {commands}\n\n\
          `host plugin test` runs it on a private database or a mock server; each failed line says what to fix.\n\
-         The contract is in `wit/`: every record, field and failure is described there.\n\n\
+         The contract is in `wit/0.2.0/`: every record, field and failure is described there.\n\n\
          ## Use it\n\nCopy the component, `{folder}{file}`, into the folder of adapters, and add a target to `host.toml`:\n\n\
          ```toml\n[targets.{name}]\nadapter = \"{file}\"\n{target}```\n\n\
          `host check` looks at the target through it, `host run` delivers.\n"

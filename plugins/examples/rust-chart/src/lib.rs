@@ -5,7 +5,8 @@
 use adapter_sdk::database::{Transaction, Value};
 use adapter_sdk::patient;
 use adapter_sdk::{
-    Change, Context, DatabaseAdapter, Descriptor, Failure, FailureKind, Operation, Outcome, Receipt, Report,
+    AggregateSupport, Applied, Change, Context, DatabaseAdapter, Descriptor, Failure, FailureKind, Observation, Operation,
+    Outcome, Receipt, Report, Subject,
 };
 
 struct Chart;
@@ -15,7 +16,7 @@ impl DatabaseAdapter for Chart {
         Descriptor {
             name: "example-chart".to_owned(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            aggregate_types: vec!["patient".to_owned()],
+            aggregate_types: vec![AggregateSupport::written("patient")],
         }
     }
 
@@ -26,8 +27,14 @@ impl DatabaseAdapter for Chart {
         Ok(Report { summary: "a table example_chart".to_owned(), findings: Vec::new(), state: Vec::new() })
     }
 
-    fn apply(db: &Transaction, _: Context, changes: Vec<Change>) -> Result<Vec<Outcome>, Failure> {
-        changes.iter().map(|change| apply_one(db, change)).collect()
+    fn apply(db: &Transaction, _: Context, changes: Vec<Change>) -> Result<Applied, Failure> {
+        let outcomes: Result<Vec<_>, _> = changes.iter().map(|change| apply_one(db, change)).collect();
+        outcomes.map(Applied::from)
+    }
+
+    /// Not called, since the description does not name it.
+    fn observe(_: &Transaction, _: Context, subjects: Vec<Subject>) -> Result<Vec<Observation>, Failure> {
+        Ok(adapter_sdk::not_observed(&subjects))
     }
 }
 

@@ -6,7 +6,8 @@
 use adapter_sdk::http::{Client, Method, Request, Response};
 use adapter_sdk::patient;
 use adapter_sdk::{
-    Change, Context, Descriptor, Failure, FailureKind, HttpAdapter, Operation, Outcome, Receipt, RemoteEdit, Report,
+    AggregateSupport, Applied, Change, Context, Descriptor, Failure, FailureKind, HttpAdapter, Observation, Operation,
+    Outcome, Receipt, RemoteEdit, Report, Subject,
 };
 
 /// What the directory keeps of a patient.
@@ -19,7 +20,7 @@ impl HttpAdapter for Directory {
         Descriptor {
             name: "example-directory".to_owned(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            aggregate_types: vec!["patient".to_owned()],
+            aggregate_types: vec![AggregateSupport::written("patient")],
         }
     }
 
@@ -32,8 +33,15 @@ impl HttpAdapter for Directory {
     }
 
     /// One after the other: what speaks for the whole target ends the batch.
-    fn apply(context: Context, changes: Vec<Change>) -> Result<Vec<Outcome>, Failure> {
-        changes.iter().map(|change| apply_one(context.on_remote_edit, change)).collect()
+    fn apply(context: Context, changes: Vec<Change>) -> Result<Applied, Failure> {
+        let outcomes: Result<Vec<_>, _> =
+            changes.iter().map(|change| apply_one(context.on_remote_edit, change)).collect();
+        outcomes.map(Applied::from)
+    }
+
+    /// Not called, since the description does not name it.
+    fn observe(_: Context, subjects: Vec<Subject>) -> Result<Vec<Observation>, Failure> {
+        Ok(adapter_sdk::not_observed(&subjects))
     }
 }
 

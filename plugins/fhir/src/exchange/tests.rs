@@ -50,7 +50,7 @@ pub(super) fn kinds(outcomes: &[Outcome]) -> Vec<Option<FailureKind>> {
     outcomes
         .iter()
         .map(|outcome| match outcome {
-            Outcome::Applied(_) => None,
+            Outcome::Applied(_) | Outcome::Skipped(_) => None,
             Outcome::Failed(failure) => Some(failure.kind),
         })
         .collect()

@@ -166,7 +166,7 @@ fn what_only_the_database_refuses_fails_the_batch_naming_the_column() {
     schema.form = None;
     // Both lines then go into one column.
     schema.patient.remove("street_line_2");
-    let blind = Context { state: schema.to_state(), on_remote_edit: RemoteEdit::Overwrite };
+    let blind = Context { state: schema.to_state(), learned: Vec::new(), on_remote_edit: RemoteEdit::Overwrite };
     let long = format!(r#"{{"street": "{}", "street_line_2": "3F"}}"#, "x".repeat(255));
     let failure = run(&database, &blind, &[change("P-1", "{}"), change("P-2", &long)]).unwrap_err();
     assert!(described(&failure).starts_with("Invalid: insert into patient_data"), "{}", failure.message);

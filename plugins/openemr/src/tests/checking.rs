@@ -43,7 +43,7 @@ fn a_missing_column_of_the_minimum_is_named() {
     let failure = check::check(&database, &Settings::default()).unwrap_err();
     assert!(described(&failure).starts_with("Misconfigured: "));
     assert!(failure.message.ends_with("missing patient_data.sex"));
-    let nothing = Context { state: Vec::new(), on_remote_edit: RemoteEdit::Overwrite };
+    let nothing = Context { state: Vec::new(), learned: Vec::new(), on_remote_edit: RemoteEdit::Overwrite };
     assert_eq!(described(&run(&database, &nothing, &[change("P-1", "{}")]).unwrap_err()), described(&failure));
 }
 

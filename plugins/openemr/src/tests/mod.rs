@@ -18,7 +18,7 @@ pub(super) use sqlite::Sqlite as Database;
 /// The batch's context after a `check`.
 fn context(database: &Database) -> Context {
     let state = check::check(database, &Settings::default()).unwrap().state;
-    Context { state, on_remote_edit: RemoteEdit::Overwrite }
+    Context { state, learned: Vec::new(), on_remote_edit: RemoteEdit::Overwrite }
 }
 
 /// A change of one patient; `fields` is JSON that stands over the defaults.
@@ -38,6 +38,8 @@ fn change(id: &str, fields: &str) -> Change {
         aggregate_id: id.into(),
         operation: Operation::Create,
         payload: payload.to_string(),
+        references: Vec::new(),
+        survivor: None,
         created_at_ms: 0,
         attempt: 1,
         link: None,

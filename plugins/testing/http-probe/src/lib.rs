@@ -8,7 +8,10 @@ use adapter_sdk::http_target::wasi::http::types::{
     ErrorCode, Fields, FutureIncomingResponse, IncomingResponse, Method, OutgoingBody, OutgoingRequest, Scheme,
 };
 use adapter_sdk::http_target::wasi::io::streams::StreamError;
-use adapter_sdk::{Change, Context, Descriptor, Failure, FailureKind, HttpAdapter, Outcome, Receipt, Report, settings};
+use adapter_sdk::{
+    AggregateSupport, Applied, Change, Context, Current, Descriptor, Failure, FailureKind, HttpAdapter, Observation, Outcome,
+    Receipt, Report, Subject, settings,
+};
 use serde::Deserialize;
 
 #[derive(Deserialize)]
@@ -57,7 +60,7 @@ impl HttpAdapter for HttpProbe {
         Descriptor {
             name: "http-probe".to_owned(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            aggregate_types: vec!["patient".to_owned()],
+            aggregate_types: vec![AggregateSupport::written("patient").observed()],
         }
     }
 
@@ -67,14 +70,21 @@ impl HttpAdapter for HttpProbe {
         Ok(Report { summary, findings: Vec::new(), state: Vec::new() })
     }
 
-    fn apply(_: Context, changes: Vec<Change>) -> Result<Vec<Outcome>, Failure> {
+    fn apply(_: Context, changes: Vec<Change>) -> Result<Applied, Failure> {
         let settings: Settings = settings::read()?;
         let answer = send()?;
         if settings.tell {
             return Err(failed(format!("{answer} {}", everything())));
         }
         let receipt = || Receipt { remote_id: answer.clone(), remote_version: None, fingerprint: None };
-        Ok(changes.iter().map(|_| Outcome::Applied(receipt())).collect())
+        Ok(changes.iter().map(|_| Outcome::Applied(receipt())).collect::<Vec<_>>().into())
+    }
+
+    /// The answer to its request stands for the record's state.
+    fn observe(_: Context, subjects: Vec<Subject>) -> Result<Vec<Observation>, Failure> {
+        let answer = send()?;
+        let present = || Current { fingerprint: answer.clone(), remote_version: None };
+        Ok(subjects.iter().map(|_| Observation::Present(present())).collect())
     }
 }
 

@@ -6,7 +6,9 @@
 mod behaviours;
 
 use adapter_sdk::database::Transaction;
-use adapter_sdk::{Change, Context, DatabaseAdapter, Descriptor, Failure, Outcome, Report};
+use adapter_sdk::{
+    AggregateSupport, Applied, Change, Context, DatabaseAdapter, Descriptor, Failure, Observation, Report, Subject,
+};
 
 struct Probe;
 
@@ -15,7 +17,7 @@ impl DatabaseAdapter for Probe {
         Descriptor {
             name: "probe".to_owned(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            aggregate_types: vec!["patient".to_owned()],
+            aggregate_types: vec![AggregateSupport::written("patient").observed()],
         }
     }
 
@@ -23,8 +25,12 @@ impl DatabaseAdapter for Probe {
         behaviours::chosen()?.check(db)
     }
 
-    fn apply(db: &Transaction, context: Context, changes: Vec<Change>) -> Result<Vec<Outcome>, Failure> {
+    fn apply(db: &Transaction, context: Context, changes: Vec<Change>) -> Result<Applied, Failure> {
         behaviours::chosen()?.apply(db, &context, &changes)
+    }
+
+    fn observe(db: &Transaction, context: Context, subjects: Vec<Subject>) -> Result<Vec<Observation>, Failure> {
+        behaviours::chosen()?.observe(db, &context, &subjects)
     }
 }
 

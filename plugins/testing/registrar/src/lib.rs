@@ -5,7 +5,8 @@
 use adapter_sdk::http::{Client, Method, Request, Response};
 use adapter_sdk::patient;
 use adapter_sdk::{
-    Change, Context, Descriptor, Failure, FailureKind, HttpAdapter, Operation, Outcome, Receipt, Report,
+    AggregateSupport, Applied, Change, Context, Descriptor, Failure, FailureKind, HttpAdapter, Observation, Operation,
+    Outcome, Receipt, Report, Subject,
 };
 use serde_json::{Value, json};
 
@@ -16,7 +17,7 @@ impl HttpAdapter for Registrar {
         Descriptor {
             name: "registrar".to_owned(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            aggregate_types: vec!["patient".to_owned()],
+            aggregate_types: vec![AggregateSupport::written("patient")],
         }
     }
 
@@ -27,8 +28,12 @@ impl HttpAdapter for Registrar {
         Ok(Report { summary: format!("the office {office}"), findings: Vec::new(), state: Vec::new() })
     }
 
-    fn apply(_: Context, changes: Vec<Change>) -> Result<Vec<Outcome>, Failure> {
-        changes.iter().map(apply_one).collect()
+    fn apply(_: Context, changes: Vec<Change>) -> Result<Applied, Failure> {
+        Ok(changes.iter().map(apply_one).collect::<Result<Vec<_>, _>>()?.into())
+    }
+
+    fn observe(_: Context, subjects: Vec<Subject>) -> Result<Vec<Observation>, Failure> {
+        Ok(adapter_sdk::not_observed(&subjects))
     }
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use host::database::{Database as Target, Locator, Transaction};
 use host::domain::change::{Change, Failure, FailureKind, Operation, Outcome, RemoteEdit};
-use host::plugin::{Adapter, CallContext, Limits, Runtime, RuntimeOptions, SqlAccess, SqlGrants, World};
+use host::plugin::{Adapter, CallContext, Given, Limits, Runtime, RuntimeOptions, SqlAccess, SqlGrants, World};
 use tests::database::{Database, execute};
 use tests::environment::{Backend, adapter};
 
@@ -106,7 +106,7 @@ impl Bench {
         let transaction = self.target.begin().await.expect("begin");
         let call = self
             .adapter
-            .apply_database(&Self::context(sql), &self.access, transaction, b"", RemoteEdit::Overwrite, &[change()])
+            .apply_database(&Self::context(sql), &self.access, transaction, given(), &[change()])
             .await;
         assert_eq!(call.usage.statements, 1, "{sql}");
         call.transaction.expect("it stays open")
@@ -116,14 +116,14 @@ impl Bench {
         let transaction = self.target.begin().await.expect("begin");
         let call = self
             .adapter
-            .apply_database(&Self::context(sql), &self.access, transaction, b"", RemoteEdit::Overwrite, &[change()])
+            .apply_database(&Self::context(sql), &self.access, transaction, given(), &[change()])
             .await;
         if let Some(transaction) = call.transaction {
             transaction.rollback().await.ok();
         }
         let reached = call.usage.statements > 0;
         match call.result.expect("the probe answers") {
-            Ok(outcomes) => match outcomes.as_slice() {
+            Ok(batch) => match batch.outcomes.as_slice() {
                 [Outcome::Failed(failure)] => fate(failure, reached),
                 _ => Fate::Ran,
             },
@@ -144,6 +144,10 @@ fn quoted(text: &str) -> String {
     serde_json::Value::from(text).to_string()
 }
 
+fn given() -> Given<'static> {
+    Given { state: &[], learned: &[], on_remote_edit: RemoteEdit::Overwrite }
+}
+
 fn change() -> Change {
     Change {
         change_id: 1,
@@ -152,6 +156,8 @@ fn change() -> Change {
         aggregate_id: "P-1".to_owned(),
         operation: Operation::Create,
         payload: "{}".to_owned(),
+        references: Vec::new(),
+        survivor: None,
         created_at_ms: 0,
         attempt: 1,
         link: None,

@@ -135,6 +135,7 @@ fn one_patient_whom_a_gateway_never_answers_holds_up_no_other_for_good() {
                         for (change, outcome) in part.iter().zip(outcomes) {
                             match outcome {
                                 Outcome::Applied(receipt) => done.push(receipt),
+                                Outcome::Skipped(reason) => panic!("skipped: {reason}"),
                                 Outcome::Failed(failure) => {
                                     attempts += u32::from(failure.kind == FailureKind::Transient);
                                     open.push(change.clone());

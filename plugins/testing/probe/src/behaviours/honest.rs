@@ -3,13 +3,44 @@
 use std::cell::Cell;
 
 use adapter_sdk::database::{DatabaseError, DatabaseErrorKind, Value};
-use adapter_sdk::{Failure, FailureKind, Outcome};
+use adapter_sdk::{Change, Failure, FailureKind, Outcome, Reference};
 
 use super::{Call, applied, computing, failure};
 
 /// The application's id becomes the target's.
 pub(super) fn echo(call: &Call<'_>) -> Result<Vec<Outcome>, Failure> {
-    Ok(call.changes.iter().map(|change| applied(format!("{}-{}", change.aggregate_id, call.state.len()))).collect())
+    Ok(call.changes.iter().map(|change| applied(format!("{}-{}", change.aggregate_id, call.context.state.len()))).collect())
+}
+
+/// The target's id says what was learned before; the argument is learned now, unless it is known already. A number is
+/// so many bytes.
+pub(super) fn learn(call: &Call<'_>) -> Result<Vec<Outcome>, Failure> {
+    let new = call.argument.parse().map_or_else(|_| call.argument.as_bytes().to_vec(), |bytes| vec![b'x'; bytes]);
+    if call.context.learned != new {
+        call.learns.replace(Some(new));
+    }
+    let known = String::from_utf8_lossy(&call.context.learned);
+    Ok(call.changes.iter().map(|change| applied(format!("{}-{known}", change.aggregate_id))).collect())
+}
+
+/// Skips those whose id ends with the argument.
+pub(super) fn skip(call: &Call<'_>) -> Result<Vec<Outcome>, Failure> {
+    let skips = |id: &str| !call.argument.is_empty() && id.ends_with(call.argument);
+    let outcome = |id: &str| if skips(id) { Outcome::Skipped("no place for it".to_owned()) } else { applied(id) };
+    Ok(call.changes.iter().map(|change| outcome(&change.aggregate_id)).collect())
+}
+
+/// Tells what each change refers to.
+pub(super) fn references(call: &Call<'_>) -> Result<Vec<Outcome>, Failure> {
+    let shown = |reference: &Reference| {
+        let remote_id = reference.remote_id.as_deref().unwrap_or("none");
+        format!("{}={}/{}@{remote_id}", reference.name, reference.aggregate_type, reference.aggregate_id)
+    };
+    let outcome = |change: &Change| {
+        let all: Vec<_> = change.references.iter().chain(&change.survivor).map(shown).collect();
+        applied(format!("{:?} {}", change.operation, all.join(" ")))
+    };
+    Ok(call.changes.iter().map(outcome).collect())
 }
 
 /// One row per change into `note(id, body)`. The argument may say what comes then: `panic`, `sleep`.

@@ -4,10 +4,15 @@
 mod answers;
 mod computing;
 mod honest;
+mod observing;
 mod reaching;
 
+use std::cell::RefCell;
+
 use adapter_sdk::database::Transaction;
-use adapter_sdk::{Change, Context, Failure, FailureKind, Outcome, Receipt, Report, settings};
+use adapter_sdk::{
+    Applied, Change, Context, Failure, FailureKind, Observation, Outcome, Receipt, RemoteEdit, Report, Subject, settings,
+};
 use serde::Deserialize;
 
 /// What the test configures.
@@ -33,14 +38,40 @@ fn late_panic() -> String {
 pub(crate) struct Call<'a> {
     pub(crate) db: &'a Transaction,
     pub(crate) argument: &'a str,
-    pub(crate) state: &'a [u8],
+    pub(crate) context: &'a Context,
     pub(crate) changes: &'a [Change],
+    /// What the call returns as learned.
+    pub(crate) learns: RefCell<Option<Vec<u8>>>,
 }
+
+/// What a behaviour of `observe` is given.
+pub(crate) struct Question<'a> {
+    pub(crate) db: &'a Transaction,
+    pub(crate) argument: &'a str,
+    pub(crate) subjects: &'a [Subject],
+}
+
+type Observing = fn(&Question<'_>) -> Result<Vec<Observation>, Failure>;
+
+/// What `observe` does; every other behaviour observes honestly.
+const OBSERVING: &[(&str, Observing)] = &[
+    ("observe-too-few", observing::too_few),
+    ("observe-million", observing::million),
+    ("observe-odd", observing::odd),
+    ("statement", observing::statement),
+    ("panic", observing::panic),
+];
 
 type Behaviour = fn(&Call<'_>) -> Result<Vec<Outcome>, Failure>;
 
 const TABLE: &[(&str, Behaviour)] = &[
     ("echo", honest::echo),
+    ("observe-too-few", honest::echo),
+    ("observe-million", honest::echo),
+    ("observe-odd", honest::echo),
+    ("learn", honest::learn),
+    ("skip", honest::skip),
+    ("references", honest::references),
     ("insert", honest::insert),
     ("statement", honest::statement),
     ("query", honest::query),
@@ -74,6 +105,7 @@ const TABLE: &[(&str, Behaviour)] = &[
 /// The behaviour that the settings name.
 pub(crate) struct Chosen {
     run: Behaviour,
+    observe: Observing,
     argument: String,
     quiet_check: bool,
 }
@@ -81,7 +113,11 @@ pub(crate) struct Chosen {
 pub(crate) fn chosen() -> Result<Chosen, Failure> {
     let settings: Settings = settings::read()?;
     match TABLE.iter().find(|(name, _)| *name == settings.behaviour) {
-        Some((_, run)) => Ok(Chosen { run: *run, argument: settings.argument, quiet_check: settings.quiet_check }),
+        Some((name, run)) => {
+            let special = OBSERVING.iter().find(|(known, _)| known == name);
+            let observe = special.map_or(observing::honest as Observing, |(_, observe)| *observe);
+            Ok(Chosen { run: *run, observe, argument: settings.argument, quiet_check: settings.quiet_check })
+        }
         None => Err(failure(FailureKind::Misconfigured, &format!("there is no behaviour `{}`", settings.behaviour))),
     }
 }
@@ -89,18 +125,30 @@ pub(crate) fn chosen() -> Result<Chosen, Failure> {
 impl Chosen {
     pub(crate) fn check(&self, db: &Transaction) -> Result<Report, Failure> {
         if !self.quiet_check {
-            (self.run)(&Call { db, argument: &self.argument, state: &[], changes: &[] })?;
+            let context =
+                Context { state: Vec::new(), learned: Vec::new(), on_remote_edit: RemoteEdit::Overwrite };
+            self.call(db, &context, &[])?;
         }
         Ok(Report { summary: "a probe".to_owned(), findings: Vec::new(), state: b"seen".to_vec() })
     }
 
-    pub(crate) fn apply(
+    pub(crate) fn apply(&self, db: &Transaction, context: &Context, changes: &[Change]) -> Result<Applied, Failure> {
+        self.call(db, context, changes)
+    }
+
+    pub(crate) fn observe(
         &self,
         db: &Transaction,
-        context: &Context,
-        changes: &[Change],
-    ) -> Result<Vec<Outcome>, Failure> {
-        (self.run)(&Call { db, argument: &self.argument, state: &context.state, changes })
+        _: &Context,
+        subjects: &[Subject],
+    ) -> Result<Vec<Observation>, Failure> {
+        (self.observe)(&Question { db, argument: &self.argument, subjects })
+    }
+
+    fn call(&self, db: &Transaction, context: &Context, changes: &[Change]) -> Result<Applied, Failure> {
+        let call = Call { db, argument: &self.argument, context, changes, learns: RefCell::new(None) };
+        let outcomes = (self.run)(&call)?;
+        Ok(Applied { outcomes, learned: call.learns.into_inner() })
     }
 }
 
