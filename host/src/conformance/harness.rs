@@ -180,7 +180,7 @@ impl Harness {
     }
 
     fn checked(&self) -> CheckedAdapter {
-        CheckedAdapter { adapter: Arc::clone(&self.adapter), state: lock(&self.state).clone() }
+        CheckedAdapter::new(Arc::clone(&self.adapter), lock(&self.state).clone())
     }
 
     /// Counts the records there, over all tables or addresses.

@@ -89,14 +89,7 @@ pub fn inspect(name: &str, bytes: &[u8]) -> Result<Inspection, PluginError> {
         }
         return Err(PluginError::UngrantedImports { name: name.to_owned(), world, imports });
     }
-    Ok(Inspection {
-        sha256: hex(&Sha256::digest(bytes)),
-        world,
-        interface,
-        imports,
-        exports,
-        size: bytes.len() as u64,
-    })
+    Ok(Inspection { sha256: hex(&Sha256::digest(bytes)), world, interface, imports, exports, size: bytes.len() as u64 })
 }
 
 fn looks_like(bytes: &[u8]) -> String {
@@ -162,7 +155,8 @@ fn world_of(name: &str, exports: &[String]) -> Result<(World, String), PluginErr
         [] => "nothing".to_owned(),
         [first, ..] => format!("`{}`", one_line(first, NAME_CHARS_MAX)),
     };
-    let expected = [World::Database, World::Http].map(|world| format!("{}@{}", world.export(), Interface::NEWEST.version()));
+    let expected =
+        [World::Database, World::Http].map(|world| format!("{}@{}", world.export(), Interface::NEWEST.version()));
     Err(PluginError::UnknownWorld { name: name.to_owned(), found, expected: expected.join("` or `") })
 }
 

@@ -25,9 +25,7 @@ use super::state::{CallState, NoCapability};
 use super::ticker::TICK_MS;
 use super::{Adapter, CallContext, CallError, HttpAccess, Limits, SqlAccess, Usage, World};
 use crate::database::{DatabaseError, Transaction};
-use crate::domain::change::{
-    BatchOutcome, Change, Descriptor, Failure, Observation, RemoteEdit, Report, Subject,
-};
+use crate::domain::change::{BatchOutcome, Change, Descriptor, Failure, Observation, RemoteEdit, Report, Subject};
 use crate::domain::words::one_line;
 
 /// The end of a call to a database target.
@@ -93,8 +91,9 @@ impl Adapter {
         changes: &[Change],
     ) -> DatabaseCall<BatchOutcome> {
         let (given, list) = (types::Context::from(given), wire(changes));
-        let call = move |exports: &'_ dyn Exports, store: &'_ mut Store<CallState>| exports.apply(store, given, list);
-        self.at_database(context, access, transaction, call, |applied| outcomes(applied, changes.len())).await
+        let judge = |applied| outcomes(applied, changes.len());
+        self.at_database(context, access, transaction, move |exports, store| exports.apply(store, given, list), judge)
+            .await
     }
 
     /// Calls `observe` at a database target: one observation per subject, in order. The caller rolls back; statements
@@ -108,8 +107,9 @@ impl Adapter {
         subjects: &[Subject],
     ) -> DatabaseCall<Vec<Observation>> {
         let (given, list) = (types::Context::from(given), wire(subjects));
-        let call = move |exports: &'_ dyn Exports, store: &'_ mut Store<CallState>| exports.observe(store, given, list);
-        self.at_database(context, access, transaction, call, |found| observations(found, subjects.len())).await
+        let judge = |found| observations(found, subjects.len());
+        self.at_database(context, access, transaction, move |exports, store| exports.observe(store, given, list), judge)
+            .await
     }
 
     /// Calls `check` at an HTTP target. Requests other than GET, HEAD and OPTIONS are denied.
@@ -131,8 +131,8 @@ impl Adapter {
         changes: &[Change],
     ) -> HttpCall<BatchOutcome> {
         let (given, list) = (types::Context::from(given), wire(changes));
-        let call = move |exports: &'_ dyn Exports, store: &'_ mut Store<CallState>| exports.apply(store, given, list);
-        self.over_http(context, access, permit, call, |applied| outcomes(applied, changes.len())).await
+        let judge = |applied| outcomes(applied, changes.len());
+        self.over_http(context, access, permit, move |exports, store| exports.apply(store, given, list), judge).await
     }
 
     /// Calls `observe` at an HTTP target: one observation per subject, in order. Requests other than GET, HEAD and
@@ -146,14 +146,15 @@ impl Adapter {
     ) -> HttpCall<Vec<Observation>> {
         let (given, list) = (types::Context::from(given), wire(subjects));
         let permit: (Arc<dyn Fence>, _) = (Arc::new(ReadOnly), &RequestFates::default());
-        let call = move |exports: &'_ dyn Exports, store: &'_ mut Store<CallState>| exports.observe(store, given, list);
-        self.over_http(context, access, permit, call, |found| observations(found, subjects.len())).await
+        let judge = |found| observations(found, subjects.len());
+        self.over_http(context, access, permit, move |exports, store| exports.observe(store, given, list), judge).await
     }
 
     /// Calls `describe`, with no capability.
     pub(super) async fn call_describe(&self, context: &CallContext) -> Result<Descriptor, CallError> {
-        let call = |exports: &'_ dyn Exports, store: &'_ mut Store<CallState>| exports.describe(store);
-        let (_, result, _) = self.run(context, None, HttpCapability::none(), Arc::default(), call).await;
+        let (_, result, _) = self
+            .run(context, None, HttpCapability::none(), Arc::default(), |exports, store| exports.describe(store))
+            .await;
         match result? {
             Ok(descriptor) => Ok(descriptor.into()),
             Err(failure) => Err(CallError::InvalidResponse(failure.message)),
@@ -224,7 +225,8 @@ impl Adapter {
         let mut store = Store::new(&self.runtime.engine, state);
         limit(&mut store, limits, &meters);
         let began = Instant::now();
-        let ended = waits.within(Duration::from_millis(limits.deadline_ms), call(self.exports.as_ref(), &mut store)).await;
+        let ended =
+            waits.within(Duration::from_millis(limits.deadline_ms), call(self.exports.as_ref(), &mut store)).await;
         let elapsed_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
         let result = match ended {
             Some(Ok(answer)) => match (&answer, meters.recorded()) {

@@ -30,7 +30,7 @@ mod guest {
             exports: { default: async },
             require_store_data_send: true,
             with: {
-                "neuronova:sync/database": crate::plugin::bindings::database,
+                "neuronova:sync/database": crate::plugin::bindings::database_target::neuronova::sync::database,
             },
         });
     }

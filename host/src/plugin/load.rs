@@ -221,12 +221,7 @@ impl Runtime {
     }
 
     /// Resolves the imports and finds the exports: the one place where a component's world and interface are compared.
-    fn link(
-        &self,
-        world: World,
-        interface: Interface,
-        component: &Component,
-    ) -> wasmtime::Result<Arc<dyn Exports>> {
+    fn link(&self, world: World, interface: Interface, component: &Component) -> wasmtime::Result<Arc<dyn Exports>> {
         let linker = match world {
             World::Database => &self.database_linker,
             World::Http => &self.http_linker,

@@ -68,6 +68,10 @@ pub struct DesiredState {
     pub reload_requests: i64,
     /// How often an operator requested a probe.
     pub probe_requests: i64,
+    /// On what basis something was learned last, see [`super::Learned`].
+    pub learned_basis: Option<String>,
+    /// How often something was learned.
+    pub learned_revision: i64,
 }
 
 impl Store {
@@ -88,6 +92,8 @@ impl Store {
             rejected_sha256: reader.optional_text()?,
             reload_requests: reader.optional_integer()?.unwrap_or_default(),
             probe_requests: reader.integer()?,
+            learned_basis: reader.optional_text()?,
+            learned_revision: reader.optional_integer()?.unwrap_or_default(),
         })
     }
 

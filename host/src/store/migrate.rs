@@ -170,6 +170,10 @@ impl Store {
         match state {
             State::Current => {}
             State::Predecessor => {
+                // The tables of the first file are the predecessor's own; those of the later files are new.
+                for migration in &schema.migrations[1..] {
+                    expect_ours(&mut transaction, &written(migration.sql), dialect == Dialect::MySql).await?;
+                }
                 carry_over(&mut transaction, &schema, written).await?;
                 count += 1;
             }

@@ -1,7 +1,7 @@
 //! The store's schema: the file that makes it, the later migrations, and what carries the schema before it over.
 //!
-//! An empty database gets one file, `0011_store.sql`, which is version 11. Versions 1 to 10 were made by development
-//! builds; a store of version 10 is carried over by `0011_from_0010.sql`, and then has the same tables as a new one.
+//! An empty database gets `0011_store.sql`, which is version 11, and each later file. Versions 1 to 10 were made by
+//! development builds; a store of version 10 is carried over by `0011_from_0010.sql` in the place of the first file.
 //! Versions go on counting from there, so that a newer store is never taken for an older one. A file that was applied
 //! must never change: its digest is recorded and compared.
 
@@ -81,11 +81,18 @@ macro_rules! schema {
                 rows_sha256: $rows_sha256,
                 sql: include_str!(concat!("../../../migrations/", $folder, "/0011_from_0010.sql")),
             },
-            migrations: &[Migration {
-                version: 11,
-                name: "store",
-                sql: include_str!(concat!("../../../migrations/", $folder, "/0011_store.sql")),
-            }],
+            migrations: &[
+                Migration {
+                    version: 11,
+                    name: "store",
+                    sql: include_str!(concat!("../../../migrations/", $folder, "/0011_store.sql")),
+                },
+                Migration {
+                    version: 12,
+                    name: "learned",
+                    sql: include_str!(concat!("../../../migrations/", $folder, "/0012_learned.sql")),
+                },
+            ],
         }
     };
 }
@@ -113,6 +120,9 @@ mod tests {
             (Dialect::Sqlite, 11, "e726d8f8905418a36086703a31a2e8274f8252c973c12b1a9566d169d2f383e8"),
             (Dialect::MySql, 11, "35bdfcaea876c2ebe70c2acd723505a9b6bd24b6f59aaf54c84daf63870376f0"),
             (Dialect::Postgres, 11, "6f3761a3269d39aa589b32f743e8911fab97f128fb12a959eb038daad33e697f"),
+            (Dialect::Sqlite, 12, "db9e775ef69922fe0083418c57a438afc9a8f149e61cb0124fa9e835e8f0aa43"),
+            (Dialect::MySql, 12, "f4dfed2a1ee2044a53df65dc007512b7f5730437b9b0bc6c710efc57dce001a3"),
+            (Dialect::Postgres, 12, "198bcc61d4bdecd1c7a401d1b529d5b5534a2fe7d20b635efb0ac9aff8f7679b"),
         ];
         for (dialect, version, digest) in released {
             let schema = schema(dialect);

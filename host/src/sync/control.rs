@@ -74,8 +74,32 @@ impl TargetControl {
             Some(desired) => desired.paused,
             None => self.is_paused(),
         };
-        let active = Arc::new(CheckedAdapter { adapter, state: report.state });
+        let active = self.checked(adapter, report.state).await;
         self.set_gate(if is_paused { Gate::Paused } else { Gate::Open(OpenGate { active, canary: None }) });
+    }
+
+    /// An adapter that was just checked, with what any host has learned through it.
+    pub(super) async fn checked(&self, adapter: Arc<Adapter>, state: Vec<u8>) -> Arc<CheckedAdapter> {
+        let checked = Arc::new(CheckedAdapter::new(adapter, state));
+        self.read_learned(&checked).await;
+        checked
+    }
+
+    /// Takes over what another host has learned meanwhile.
+    pub(super) async fn follow_learned(&self, desired: &DesiredState) {
+        if let Some(OpenGate { active, .. }) = self.open_gate()
+            && active.is_behind(desired.learned_basis.as_deref(), desired.learned_revision)
+        {
+            self.read_learned(&active).await;
+        }
+    }
+
+    async fn read_learned(&self, checked: &CheckedAdapter) {
+        match self.store.learned(self.name(), checked.basis()).await {
+            Ok(Some(learned)) => checked.remember(learned.revision, learned.bytes),
+            Ok(None) => {}
+            Err(error) => tracing::debug!(target_name = %self.name(), %error, "what was learned cannot be read"),
+        }
     }
 
     /// Records the target's state in the store, for `host status`.

@@ -1,6 +1,6 @@
 //! What becomes of each delivery of a batch: its outcome becomes a status, an attempt, a pause. Pure.
 
-use crate::domain::change::{Failure, FailureKind, Operation, Outcome};
+use crate::domain::change::{Failure, FailureKind, Outcome};
 use crate::domain::delivery::{Event, RetryPolicy, Settlement, Status, after_failure, next_status};
 use crate::store::Delivery;
 
@@ -76,7 +76,7 @@ pub fn settlements(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::change::{Change, Link, Receipt};
+    use crate::domain::change::{Change, Link, Operation, Receipt};
 
     fn delivery(operation: Operation, attempts: u32) -> Delivery {
         let change = Change {

@@ -134,9 +134,11 @@ impl Supervisor {
         self.probes_seen.replace(desired.probe_requests).is_some_and(|seen| seen < desired.probe_requests)
     }
 
-    /// Pauses or resumes the target as an operator wishes; `true` when it may go on after a check.
+    /// Pauses or resumes the target as an operator wishes; `true` when it may go on after a check. Also takes over what
+    /// other hosts have learned.
     async fn follow_pause(&self) -> bool {
         let Some(desired) = self.control.desired_state().await else { return false };
+        self.control.follow_learned(&desired).await;
         match (desired.paused, self.control.is_paused()) {
             (true, false) => {
                 tracing::info!(target_name = %self.control.name(), "target paused");

@@ -18,7 +18,6 @@ use super::gate::{Gate, OpenGate};
 use crate::domain::change::{Failure, FailureKind};
 use crate::plugin::{Adapter, PluginError, Runtime, read_component};
 use crate::store::{AdapterEvent, BreakerState, DesiredState, TargetState};
-use crate::target::CheckedAdapter;
 
 /// When nothing was due for this long, the canary is activated on its check alone. Its first deliveries are compared
 /// with the old adapter's all the same.
@@ -182,7 +181,7 @@ impl AdapterSwap {
         };
         // A canary that was activated and has delivered nothing yet is what this one is measured against.
         let active = self.canary_run.take().map_or(active, |activated| activated.canary.candidate.clone());
-        let candidate = Arc::new(CheckedAdapter { adapter: loaded.adapter.clone(), state: report.state });
+        let candidate = self.control.checked(loaded.adapter.clone(), report.state).await;
         let canary = Arc::new(Canary::new(candidate));
         self.control.set_gate(Gate::Open(OpenGate { active, canary: Some(canary.clone()) }));
         self.demand.notify_pending();

@@ -24,7 +24,7 @@ use super::trouble::StoreTrouble;
 use crate::domain::change::{Change, Failure, FailureKind};
 use crate::domain::delivery::Settlement;
 use crate::store::{Settled, Store};
-use crate::target::{Delivered, FenceLost, Finish, Target, TargetSession};
+use crate::target::{CheckedAdapter, Delivered, FenceLost, Finish, Target, TargetSession};
 
 /// The adapter may crash this many batches in a row before the target is left alone for a while.
 const CRASHED_BATCHES_MAX: u32 = 3;
@@ -104,6 +104,7 @@ impl Worker {
         let settled = settlements(&batch.deliveries, outcomes, &self.options.retry, takes_id, rand::random);
         self.settle(&batch, &settled, &in_doubt).await;
         self.remember_size(remembered).await;
+        self.remember_learned(&open.active).await;
         tracing::debug!(
             target_name = %self.target.spec.name,
             lease_id = batch.lease.id.get(),
@@ -129,6 +130,16 @@ impl Worker {
         let target = &self.target.spec.name;
         if let Err(error) = self.store.remember_batch_max(target, now).await {
             tracing::debug!(target_name = %target, %error, "the batch size was not remembered");
+        }
+    }
+
+    /// Writes what the active adapter learned into the store, when it is new. What a canary learned follows once it is
+    /// active.
+    async fn remember_learned(&self, active: &CheckedAdapter) {
+        let Some(learned) = active.take_new() else { return };
+        let target = &self.target.spec.name;
+        if let Err(error) = self.store.remember_learned(target, active.basis(), &learned).await {
+            tracing::debug!(target_name = %target, %error, "what was learned was not kept");
         }
     }
 

@@ -12,7 +12,8 @@
 use std::collections::VecDeque;
 use std::ops::Range;
 
-use super::session::{Applied, CallFailure, CheckedAdapter, TargetSession};
+use super::checked::CheckedAdapter;
+use super::session::{Applied, CallFailure, TargetSession};
 use super::splits::{Next, Splits};
 use crate::domain::change::{BatchOutcome, Change, Failure, FailureKind, Outcome};
 use crate::plugin::{CallError, Usage};
@@ -51,8 +52,11 @@ impl TargetSession<'_> {
             progress.most = most(progress.most, usage);
             let (failure, next) = match result {
                 Err(CallFailure::FenceLost) => return Err(FenceLost),
-                Ok(BatchOutcome { outcomes, .. }) => {
+                Ok(BatchOutcome { outcomes, learned }) => {
                     splits.worked();
+                    if let Some(learned) = learned {
+                        adapter.learn(learned);
+                    }
                     let target_failure = outcomes.iter().find_map(target_wide);
                     progress.put(part, outcomes, in_doubt);
                     // An adapter that meets an outage half-way reports it for the changes that it did not get to.

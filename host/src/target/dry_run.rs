@@ -4,7 +4,8 @@
 //! really sent and the first one that would write is withheld. It takes no lease and writes nothing into the store.
 
 use super::Finish;
-use super::session::{CallFailure, CheckedAdapter, from_database};
+use super::checked::CheckedAdapter;
+use super::session::{CallFailure, from_database};
 use super::spec::Target;
 use crate::database::{Database, DatabaseError};
 use crate::domain::change::{BatchOutcome, Change, Failure, FailureKind, Outcome};

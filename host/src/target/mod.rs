@@ -6,6 +6,7 @@
 //! and splits what fails. Nothing here reads or writes the store.
 
 mod check;
+mod checked;
 mod deliver;
 mod dry_run;
 mod privileges;
@@ -13,7 +14,8 @@ mod session;
 mod spec;
 mod splits;
 
+pub use checked::CheckedAdapter;
 pub use deliver::{Delivered, FenceLost, most};
 pub use dry_run::{DryRun, DryRunEnd};
-pub use session::{Applied, CallFailure, CheckedAdapter, Finish, TargetSession};
+pub use session::{Applied, CallFailure, Finish, TargetSession};
 pub use spec::{Target, TargetKind, TargetSpec};

@@ -12,11 +12,12 @@ use std::time::Duration;
 use futures::future::BoxFuture;
 use tokio::time::Instant;
 
+use super::checked::CheckedAdapter;
 use super::spec::{Access, Target};
 use crate::database::{Database, DatabaseError, ErrorKind, Transaction};
 use crate::domain::change::{BatchOutcome, Change, Failure, FailureKind, RemoteEdit};
 use crate::plugin::{
-    Adapter, CallContext, CallError, Fence, Given, HttpAccess, LogTap, RequestFates, SqlAccess, Transcript, Usage,
+    CallContext, CallError, Fence, Given, HttpAccess, LogTap, RequestFates, SqlAccess, Transcript, Usage,
 };
 
 /// Runs of one call at most, while the target's database is contended.
@@ -24,20 +25,6 @@ const CONTENTION_RUNS_MAX: u32 = 6;
 
 /// How long a contended call is run again. A lock that is held for longer is found by splitting the batch.
 const CONTENTION_PATIENCE: Duration = Duration::from_secs(3);
-
-/// An adapter with the state that its last `check` returned.
-pub struct CheckedAdapter {
-    /// The adapter.
-    pub adapter: Arc<Adapter>,
-    /// What its `check` hands to each `apply`.
-    pub state: Vec<u8>,
-}
-
-impl CheckedAdapter {
-    fn given(&self, on_remote_edit: RemoteEdit) -> Given<'_> {
-        Given { state: &self.state, learned: &[], on_remote_edit }
-    }
-}
 
 /// How a session ends what an adapter did.
 #[derive(Clone)]
@@ -180,7 +167,8 @@ impl TargetSession<'_> {
                 return Applied { result, in_doubt: false, usage: Usage::default() };
             }
         };
-        let given = checked.given(self.on_remote_edit);
+        let learned = checked.learned();
+        let given = Given { state: &checked.state, learned: &learned, on_remote_edit: self.on_remote_edit };
         let call = checked.adapter.apply_database(&self.context, sql, transaction, given, changes).await;
         let result = match (call.broken, reported(call.result)) {
             (Some(error), _) => Err(CallFailure::Database(error)),
@@ -196,18 +184,14 @@ impl TargetSession<'_> {
         Applied { result, in_doubt: false, usage: call.usage }
     }
 
-    async fn apply_over_http(
-        &self,
-        http: &Arc<HttpAccess>,
-        checked: &CheckedAdapter,
-        changes: &[Change],
-    ) -> Applied {
+    async fn apply_over_http(&self, http: &Arc<HttpAccess>, checked: &CheckedAdapter, changes: &[Change]) -> Applied {
         let fence = match &self.finish {
             Finish::Commit(fence) => Arc::clone(fence),
             Finish::RollBack => Arc::new(NeverHolds),
         };
         let permit = (fence, &self.fates);
-        let given = checked.given(self.on_remote_edit);
+        let learned = checked.learned();
+        let given = Given { state: &checked.state, learned: &learned, on_remote_edit: self.on_remote_edit };
         let call = checked.adapter.apply_http(&self.context, http, permit, given, changes).await;
         let result = if call.lease_lost { Err(CallFailure::FenceLost) } else { reported(call.result) };
         Applied { result, in_doubt: call.in_doubt, usage: call.usage }

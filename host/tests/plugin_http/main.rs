@@ -111,6 +111,24 @@ async fn a_redirect_is_shown_and_not_followed() {
 }
 
 #[tokio::test]
+async fn observing_cannot_write() {
+    let bench = Bench::new().await;
+    let access = HttpAccess::new("t", &bench.server.options()).unwrap();
+    let link = Link { remote_id: "1".to_owned(), remote_version: None, fingerprint: None };
+    let subject = Subject { aggregate_type: "patient".to_owned(), aggregate_id: "P-1".to_owned(), link };
+    for method in ["POST", "PUT"] {
+        let context = bench.context(method, "/fhir/Patient", none());
+        let call = bench.adapter.observe_http(&context, &access, given(b""), std::slice::from_ref(&subject)).await;
+        assert_eq!(call.result.unwrap().unwrap_err().message, "ErrorCode::HttpRequestDenied");
+    }
+    assert!(bench.server.seen().is_empty());
+    let context = bench.context("GET", "/fhir/Patient/1", none());
+    let call = bench.adapter.observe_http(&context, &access, given(b""), &[subject]).await;
+    assert!(matches!(&call.result.unwrap().unwrap()[..], [Observation::Present { .. }]));
+    assert_eq!(bench.server.seen().len(), 1);
+}
+
+#[tokio::test]
 async fn a_write_waits_for_the_lease_and_a_read_does_not() {
     let bench = Bench::new().await;
     let body = serde_json::json!({ "body_bytes": 100_000 });

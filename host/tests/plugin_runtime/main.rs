@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::needless_pass_by_value, reason = "a test that fails says what it found")]
 
 mod compiling;
+mod interface;
 #[path = "../support/mod.rs"]
 mod support;
 
@@ -10,7 +11,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use host::database::{Dialect, ErrorKind};
-use host::domain::change::{BatchOutcome, FailureKind, Observation, Outcome, Reference, RemoteEdit, Subject};
+use host::domain::change::{BatchOutcome, FailureKind, Outcome, RemoteEdit};
 use host::plugin::{
     Adapter, CallContext, CallError, DatabaseCall, Given, Runtime, RuntimeOptions, SqlAccess, SqlGrants, World,
 };
@@ -34,9 +35,7 @@ impl Bench {
 
     async fn apply_in(&self, context: &CallContext) -> DatabaseCall<BatchOutcome> {
         let transaction = self.target.begin().await;
-        self.adapter
-            .apply_database(context, &self.access, transaction, given(b"state"), &changes(3))
-            .await
+        self.adapter.apply_database(context, &self.access, transaction, given(b"state"), &changes(3)).await
     }
 
     async fn apply(&self, behaviour: &str, argument: &str) -> DatabaseCall<BatchOutcome> {
@@ -65,6 +64,7 @@ fn ids(outcomes: &[Outcome]) -> Vec<&str> {
         .map(|outcome| match outcome {
             Outcome::Applied(receipt) => receipt.remote_id.as_str(),
             Outcome::Failed(failure) => failure.message.as_str(),
+            Outcome::Skipped(reason) => reason.as_str(),
         })
         .collect()
 }
@@ -333,10 +333,7 @@ async fn with_many_notes() -> Bench {
     let bench = Bench::new().await;
     let context = behaving("insert", "");
     let transaction = bench.target.begin().await;
-    let call = bench
-        .adapter
-        .apply_database(&context, &bench.access, transaction, given(b""), &changes(150))
-        .await;
+    let call = bench.adapter.apply_database(&context, &bench.access, transaction, given(b""), &changes(150)).await;
     assert!(call.result.unwrap().is_ok());
     call.transaction.unwrap().commit().await.unwrap();
     bench

@@ -31,6 +31,8 @@ pub(crate) struct Capabilities {
     pub(crate) versioning: Versioning,
     /// `GET Patient/ID/_history`.
     pub(crate) history: bool,
+    /// Which server it is. Another one, or a newer release, may do what this one was seen to refuse.
+    pub(crate) server: String,
 }
 
 /// FHIR's `versioning` of a resource type.
@@ -53,7 +55,7 @@ impl Capabilities {
     }
 
     fn to_state(&self) -> Vec<u8> {
-        serde_json::to_vec(self).expect("invariant: five plain fields are always JSON")
+        serde_json::to_vec(self).expect("invariant: plain fields are always JSON")
     }
 }
 
@@ -145,6 +147,10 @@ fn read(statement: &Value) -> Result<Read, Failure> {
         return Err(failure(FailureKind::Misconfigured, "the server keeps no Patient resources"));
     };
 
+    let name = text("/software/name").or_else(|| text("/name")).unwrap_or_else(|| "FHIR server".to_owned());
+    let release = text("/software/version").map(|release| format!(" {release}")).unwrap_or_default();
+    let server_name = format!("{name}{release}, FHIR {version}");
+
     let flag = |element: &str| patient.get(element).and_then(Value::as_bool).unwrap_or(false);
     let system = list(server, "interaction");
     let interactions = list(&patient, "interaction");
@@ -159,6 +165,7 @@ fn read(statement: &Value) -> Result<Read, Failure> {
             _ => Versioning::NoVersion,
         },
         history: has(&interactions, "code", "history-instance"),
+        server: server_name,
     };
     let mut findings = interactions_found(&|code| has(&interactions, "code", code));
     if version.starts_with("4.3") {
@@ -171,9 +178,7 @@ fn read(statement: &Value) -> Result<Read, Failure> {
         ));
     }
 
-    let name = text("/software/name").or_else(|| text("/name")).unwrap_or_else(|| "FHIR server".to_owned());
-    let release = text("/software/version").map(|release| format!(" {release}")).unwrap_or_default();
-    Ok(Read { summary: format!("{name}{release}, FHIR {version}"), capabilities, findings })
+    Ok(Read { summary: capabilities.server.clone(), capabilities, findings })
 }
 
 /// Interactions without which changes fail. A statement that lists none at all has left them out.

@@ -13,6 +13,7 @@ use adapter_sdk::{Change, Failure, FailureKind, Outcome};
 use serde_json::Value;
 
 use crate::delivery::{Delivery, Rules, Step, Suspect};
+use crate::learned::Learned;
 use crate::outcome::failure;
 use line::{Line, Reply};
 
@@ -31,13 +32,21 @@ pub(crate) trait Outside {
     fn warn(&self, message: &str);
 }
 
-/// Delivers the changes; one outcome for each, in their order.
+/// Delivers the changes; one outcome for each, in their order, and what is known of the server afterwards.
+///
+/// Something new counts as learnt only in a call in which the server confirmed a change. Where nothing worked, a refusal
+/// may be a proxy's.
 ///
 /// # Errors
 /// The target as a whole gave up before any change had an outcome. Once one has, the others carry the failure instead,
 /// so that no receipt is lost.
-pub(crate) fn deliver(outside: &dyn Outside, rules: &Rules<'_>, changes: &[Change]) -> Result<Vec<Outcome>, Failure> {
-    let mut line = Line::new(outside, rules);
+pub(crate) fn deliver(
+    outside: &dyn Outside,
+    rules: &Rules<'_>,
+    learned: Learned,
+    changes: &[Change],
+) -> Result<(Vec<Outcome>, Learned), Failure> {
+    let mut line = Line::new(outside, rules, learned);
     let mut outcomes: Vec<Option<Outcome>> = vec![None; changes.len()];
     let mut was_asked = vec![false; changes.len()];
     let mut deliveries = Vec::with_capacity(changes.len());
@@ -92,7 +101,9 @@ pub(crate) fn deliver(outside: &dyn Outside, rules: &Rules<'_>, changes: &[Chang
     let suspects: Vec<Option<Suspect>> = deliveries.iter().map(Delivery::suspect).collect();
     let may_write = deliveries.iter().any(Delivery::may_write);
     blame(&mut outcomes, &suspects, &was_asked, may_write, || line.refuses_every_write());
-    whole(outcomes)
+    let outcomes = whole(outcomes)?;
+    let confirmed = outcomes.iter().any(|outcome| matches!(outcome, Outcome::Applied(_)));
+    Ok((outcomes, if confirmed { line.learned() } else { learned }))
 }
 
 /// What is wrong with every record is told once, with the first change that it was seen on.

@@ -11,6 +11,7 @@ mod capability;
 mod delivery;
 mod exchange;
 mod identity;
+mod learned;
 mod mapping;
 mod outcome;
 mod ownership;
@@ -26,6 +27,7 @@ use adapter_sdk::{
 use crate::capability::Capabilities;
 use crate::delivery::Rules;
 use crate::exchange::Outside;
+use crate::learned::Learned;
 use crate::settings::Settings;
 
 struct Fhir;
@@ -77,7 +79,9 @@ impl HttpAdapter for Fhir {
             None => capability::discover(&host, &settings)?,
         };
         let rules = Rules { settings: &settings, capabilities: &capabilities, on_remote_edit: context.on_remote_edit };
-        exchange::deliver(&host, &rules, &changes).map(Applied::from)
+        let before = Learned::from_bytes(&context.learned);
+        let (outcomes, after) = exchange::deliver(&host, &rules, before, &changes)?;
+        Ok(Applied { outcomes, learned: (after != before).then(|| after.to_bytes()) })
     }
 
     fn observe(_: Context, subjects: Vec<Subject>) -> Result<Vec<Observation>, Failure> {

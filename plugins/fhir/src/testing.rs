@@ -5,12 +5,13 @@
 use std::cell::RefCell;
 
 use adapter_sdk::http::{Error, Method, Request, Response};
-use adapter_sdk::{Change, FailureKind, Link, Operation, Outcome, Receipt, RemoteEdit};
+use adapter_sdk::{Change, Failure, FailureKind, Link, Operation, Outcome, Receipt, RemoteEdit};
 use serde_json::{Value, json};
 
 use crate::capability::{Capabilities, Versioning};
 use crate::delivery::Rules;
-use crate::exchange::{FHIR_JSON, Outside, deliver};
+use crate::exchange::{self, FHIR_JSON, Outside};
+use crate::learned::Learned;
 use crate::settings::Settings;
 
 /// One stored Patient.
@@ -341,6 +342,7 @@ pub(crate) fn able() -> Capabilities {
         batch: true,
         versioning: Versioning::VersionedUpdate,
         history: true,
+        server: "a server".to_owned(),
     }
 }
 
@@ -406,4 +408,9 @@ pub(crate) fn failed(outcome: &Outcome) -> (FailureKind, &str) {
 /// The receipt of a patient who was created just now.
 pub(crate) fn created(server: &Server, rules: &Rules<'_>) -> Receipt {
     receipt(&one(server, rules, &change(1, Operation::Create, "MinJun", None))).clone()
+}
+
+/// Delivers as a first call does, which knows nothing of the server yet.
+pub(crate) fn deliver(outside: &dyn Outside, rules: &Rules<'_>, changes: &[Change]) -> Result<Vec<Outcome>, Failure> {
+    exchange::deliver(outside, rules, Learned::default(), changes).map(|(outcomes, _)| outcomes)
 }

@@ -13,6 +13,7 @@ mod foreign;
 mod in_doubt;
 mod kept_statements;
 mod large_answers;
+mod learned;
 mod low_ids;
 mod migrating;
 mod operators;

@@ -14,6 +14,7 @@ mod hostile_payload;
 mod hostile_servers;
 mod hostile_sql;
 mod in_doubt;
+mod learned;
 mod lifecycle;
 mod openemr;
 mod operators;

@@ -89,7 +89,9 @@ async fn an_adapter_of_the_interface_0_1_delivers_and_is_swapped_for_0_2_and_bac
         moved["city"] = format!("Town {step}").into();
         put(&host, &moved);
         put(&host, &patient(&format!("V-{step}")));
-        running.wait_until("the other interface is active", Duration::from_secs(60), || active() != before).expect("wait");
+        running
+            .wait_until("the other interface is active", Duration::from_secs(60), || active() != before)
+            .expect("wait");
         running.wait_until("it delivers", Duration::from_secs(60), || done(1 + 2 * step)).expect("wait");
     }
     assert_eq!(active(), Some(first), "back at 0.1");

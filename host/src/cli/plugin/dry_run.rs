@@ -100,7 +100,10 @@ async fn try_at<'a>(
     let name = format!("{} {}", adapter.descriptor().name, adapter.descriptor().version);
     let result = async {
         let report = target.check(&adapter).await?;
-        let checked = CheckedAdapter { adapter, state: report.state };
+        let checked = CheckedAdapter::new(adapter, report.state);
+        if let Ok(Some(learned)) = store.learned(config.name.as_str(), checked.basis()).await {
+            checked.remember(learned.revision, learned.bytes);
+        }
         let dry_run = target.dry_run(&checked, &next.change).await?;
         Ok((report.summary, dry_run))
     };

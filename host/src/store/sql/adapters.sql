@@ -1,9 +1,9 @@
 -- Adapters as the store knows them (adapters.rs).
 
 -- name: adapter_control
--- What is wanted of a target.
-SELECT t.paused, t.adapter_sha256, w.rejected_sha256, w.reload_requests, t.probe_requests
-FROM sync_target t LEFT JOIN sync_adapter_control w ON w.target = t.name
+-- What is wanted of a target, and whether another host has learned something of it.
+SELECT t.paused, t.adapter_sha256, w.rejected_sha256, w.reload_requests, t.probe_requests, l.basis, l.revision
+FROM sync_target t LEFT JOIN sync_adapter_control w ON w.target = t.name LEFT JOIN sync_learned l ON l.target = t.name
 WHERE t.name = :target;
 
 -- name: is_active_adapter

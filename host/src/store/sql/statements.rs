@@ -130,6 +130,8 @@ statements! {
         }
         ReadBatchMax<'a> = read_batch_max { name: &'a str }
         SetBatchMax<'a> = set_batch_max { name: &'a str, batch_max: Option<i64> }
+        ReadLearned<'a> = read_learned { target: &'a str, basis: &'a str }
+        PutLearned<'a> = put_learned { target: &'a str, basis: &'a str, learned: Vec<u8> }
         RequestProbe<'a> = request_probe { name: &'a str }
         SetPaused<'a> = set_paused { name: &'a str, paused: bool }
         PutHost<'a> = put_host { id: &'a str, version: &'a str, targets: &'a str }

@@ -51,6 +51,13 @@ SELECT batch_max FROM sync_target WHERE name = :name;
 -- How large a batch of a target may be, as far as answers came; NULL where none was missing.
 UPDATE sync_target SET batch_max = :batch_max WHERE name = :name;
 
+-- name: read_learned
+SELECT revision, learned FROM sync_learned WHERE target = :target AND basis = :basis;
+
+-- name: put_learned
+INSERT INTO sync_learned (target, basis, revision, learned) VALUES (:target, :basis, 1, :learned)
+{on_conflict(target)} basis = {new(basis)}, revision = sync_learned.revision + 1, learned = {new(learned)};
+
 -- name: request_probe
 UPDATE sync_target SET probe_requests = probe_requests + 1 WHERE name = :name;
 

@@ -5,8 +5,8 @@
 use adapter_sdk::database::{Transaction, Value};
 use adapter_sdk::patient;
 use adapter_sdk::{
-    AggregateSupport, Applied, Change, Context, DatabaseAdapter, Descriptor, Failure, FailureKind, Observation, Operation,
-    Outcome, Receipt, Report, Subject,
+    AggregateSupport, Applied, Change, Context, DatabaseAdapter, Descriptor, Failure, FailureKind, Observation,
+    Operation, Outcome, Receipt, Report, Subject,
 };
 
 struct Chart;

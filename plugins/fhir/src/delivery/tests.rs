@@ -10,9 +10,8 @@ use adapter_sdk::http::Error;
 use serde_json::json;
 
 use super::*;
-use crate::exchange::deliver;
 use crate::settings::Existing;
-use crate::testing::{Server, able, change, created, failed, id_of, one, own_ids, receipt, rules};
+use crate::testing::{Server, able, change, created, deliver, failed, id_of, one, own_ids, receipt, rules};
 
 fn given(server: &Server, id: usize) -> Value {
     server.record(id)["name"][0]["given"][0].clone()

@@ -1,7 +1,7 @@
 //! The line to the server during one call: sends a round's requests in Bundles or one by one, and learns on the way.
 //!
-//! Owns what this call has learnt of the server (no Bundles, no searches in them, no ids of ours, smaller Bundles) and
-//! the way from one bad request to its own answer: a Bundle that is refused or breaks is cut until the entry is found.
+//! Owns what was learnt of the server, by earlier calls and in this one (no Bundles, no searches in them, no ids of ours,
+//! smaller Bundles), and the way from one bad request to its own answer: a Bundle that is refused or breaks is cut until the entry is found.
 //! A write that the server may still be working on is never part of that: it ends as unanswered. Before anything odd is
 //! laid to a patient, a small search asks whether the target is well. It judges no change, and `wire` sends.
 
@@ -15,6 +15,7 @@ use crate::answer::Answer;
 use crate::bundle::{self, Entry};
 use crate::capability::probe_query;
 use crate::delivery::{Interaction, Rules};
+use crate::learned::Learned;
 
 /// Bundles in a row that break before requests are sent one by one.
 const BROKEN_BUNDLES_MAX: u32 = 3;
@@ -49,30 +50,35 @@ pub(super) struct Line<'a> {
     rules: &'a Rules<'a>,
     bundles: bool,
     searches_in_bundles: bool,
+    learned: Learned,
     entries_max: usize,
     broken_bundles: u32,
     odd_in_a_row: u32,
     timeouts: u32,
     /// The target answered a search of our own in this call.
     is_well: bool,
-    refuses_ids: bool,
 }
 
 impl<'a> Line<'a> {
-    pub(super) fn new(outside: &'a dyn Outside, rules: &'a Rules<'a>) -> Self {
+    pub(super) fn new(outside: &'a dyn Outside, rules: &'a Rules<'a>, learned: Learned) -> Self {
         Self {
             outside,
             rules,
-            bundles: rules.settings.batch && rules.capabilities.batch,
-            searches_in_bundles: rules.settings.searches_in_bundles,
-            wire: Wire::new(outside),
+            bundles: rules.settings.batch && rules.capabilities.batch && !learned.no_bundles,
+            searches_in_bundles: rules.settings.searches_in_bundles && !learned.no_searches_in_bundles,
+            learned,
+            wire: Wire::new(outside, learned.slash),
             entries_max: rules.settings.bundle_entries_max,
             broken_bundles: 0,
             odd_in_a_row: 0,
             timeouts: 0,
             is_well: false,
-            refuses_ids: false,
         }
+    }
+
+    /// What is known of the server now.
+    pub(super) fn learned(&self) -> Learned {
+        Learned { slash: self.wire.needs_slash(), ..self.learned }
     }
 
     /// Sends the requests; each at most once, unless doing it twice changes nothing.
@@ -144,6 +150,7 @@ impl<'a> Line<'a> {
             Sent::Answered(Posted::Refused) => halve(entries, queue),
             Sent::Answered(Posted::NotTaken) => {
                 self.bundles = false;
+                self.learned.no_bundles = true;
                 self.outside.warn(
                     "the server says that it takes batch Bundles but refuses them; sending requests one by one \
                      (set batch = false to do so from the start)",
@@ -212,6 +219,7 @@ impl<'a> Line<'a> {
 
     fn search_alone(&mut self, entries: Vec<Entry>, queue: &mut VecDeque<Vec<Entry>>) {
         self.searches_in_bundles = false;
+        self.learned.no_searches_in_bundles = true;
         self.outside.warn(
             "the server refuses searches in batch Bundles; sending searches one by one (set searches_in_bundles = false \
              to do so from the start)",
@@ -221,7 +229,7 @@ impl<'a> Line<'a> {
 
     /// Sends one request for itself.
     fn alone(&mut self, index: usize, interaction: &Interaction, round: &mut Round) -> Result<(), Failure> {
-        if interaction.only_if_new && self.refuses_ids {
+        if interaction.only_if_new && self.learned.no_ids {
             round.replies.push((index, Reply::Answer(Answer::of_status(405))));
             return Ok(());
         }
@@ -230,7 +238,7 @@ impl<'a> Line<'a> {
                 if is_sound(&answer) {
                     self.odd_in_a_row = 0;
                 }
-                self.refuses_ids |= interaction.only_if_new && matches!(answer.status, 404 | 405 | 501);
+                self.learned.no_ids |= interaction.only_if_new && matches!(answer.status, 404 | 405 | 501);
                 Reply::Answer(answer)
             }
             Sent::Odd(failure, answer) => {

@@ -11,7 +11,7 @@ use serde_json::json;
 use super::*;
 use crate::capability::Capabilities;
 use crate::settings::Settings;
-use crate::testing::{Server, able, change, id_of, outcome as told, own_ids, receipt, rules};
+use crate::testing::{Server, able, change, deliver, id_of, outcome as told, own_ids, receipt, rules};
 
 pub(super) fn batch(count: usize) -> Vec<Change> {
     (1..=count).map(|number| change(number, Operation::Create, "MinJun", None)).collect()

@@ -44,8 +44,12 @@ pub(super) struct Wire<'a> {
 }
 
 impl<'a> Wire<'a> {
-    pub(super) fn new(outside: &'a dyn Outside) -> Self {
-        Self { outside, base: "" }
+    pub(super) fn new(outside: &'a dyn Outside, needs_slash: bool) -> Self {
+        Self { outside, base: if needs_slash { "/" } else { "" } }
+    }
+
+    pub(super) fn needs_slash(&self) -> bool {
+        self.base == "/"
     }
 
     /// Sends a search that finds nobody: whether the server is there and lets us in.

@@ -9,8 +9,8 @@ use adapter_sdk::http_target::wasi::http::types::{
 };
 use adapter_sdk::http_target::wasi::io::streams::StreamError;
 use adapter_sdk::{
-    AggregateSupport, Applied, Change, Context, Current, Descriptor, Failure, FailureKind, HttpAdapter, Observation, Outcome,
-    Receipt, Report, Subject, settings,
+    AggregateSupport, Applied, Change, Context, Current, Descriptor, Failure, FailureKind, HttpAdapter, Observation,
+    Outcome, Receipt, Report, Subject, settings,
 };
 use serde::Deserialize;
 
@@ -83,7 +83,8 @@ impl HttpAdapter for HttpProbe {
     /// The answer to its request stands for the record's state.
     fn observe(_: Context, subjects: Vec<Subject>) -> Result<Vec<Observation>, Failure> {
         let answer = send()?;
-        let present = || Current { fingerprint: answer.clone(), remote_version: None };
+        let fingerprint: String = answer.chars().take(200).collect();
+        let present = || Current { fingerprint: fingerprint.clone(), remote_version: None };
         Ok(subjects.iter().map(|_| Observation::Present(present())).collect())
     }
 }

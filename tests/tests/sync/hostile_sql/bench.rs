@@ -104,20 +104,16 @@ impl Bench {
     /// The transaction in which an adapter has run this statement.
     pub(super) async fn after(&self, sql: &str) -> Transaction {
         let transaction = self.target.begin().await.expect("begin");
-        let call = self
-            .adapter
-            .apply_database(&Self::context(sql), &self.access, transaction, given(), &[change()])
-            .await;
+        let call =
+            self.adapter.apply_database(&Self::context(sql), &self.access, transaction, given(), &[change()]).await;
         assert_eq!(call.usage.statements, 1, "{sql}");
         call.transaction.expect("it stays open")
     }
 
     pub(super) async fn try_out(&self, sql: &str) -> Fate {
         let transaction = self.target.begin().await.expect("begin");
-        let call = self
-            .adapter
-            .apply_database(&Self::context(sql), &self.access, transaction, given(), &[change()])
-            .await;
+        let call =
+            self.adapter.apply_database(&Self::context(sql), &self.access, transaction, given(), &[change()]).await;
         if let Some(transaction) = call.transaction {
             transaction.rollback().await.ok();
         }

@@ -8,10 +8,9 @@ use adapter_sdk::http::{Error, Method, Request, Response};
 use adapter_sdk::{Change, FailureKind, Operation, Outcome, Receipt};
 
 use crate::capability::{Capabilities, Versioning};
-use crate::exchange::deliver;
 use crate::exchange::tests::{batch, entries, is_poisoned, kinds, page, poisoned, updates, writes};
 use crate::settings::Settings;
-use crate::testing::{Server, able, change, id_of, outcome as told, own_ids, receipt, rules};
+use crate::testing::{Server, able, change, deliver, id_of, outcome as told, own_ids, receipt, rules};
 
 /// What a gateway says while the server behind it may go on working.
 const DOUBTFUL: [u16; 19] =

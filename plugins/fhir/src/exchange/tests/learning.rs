@@ -1,6 +1,9 @@
-//! What is learnt of a server in a call, once.
+//! What is learnt of a server, once: in a call, and for the calls after it.
+
+use adapter_sdk::http::Method;
 
 use super::*;
+use crate::exchange;
 
 #[test]
 fn a_server_that_promised_bundles_and_does_not_take_them_gets_single_requests() {
@@ -67,4 +70,47 @@ fn a_base_address_that_wants_its_slash_gets_it() {
     };
     let failure = deliver(&server, &rules(&settings, &capabilities), &batch(3)).unwrap_err();
     assert_eq!((failure.kind, server.requests().len()), (FailureKind::Misconfigured, 1));
+}
+
+/// Calls one after the other, each with what the one before has learnt; gives the requests of each.
+fn calls(server: &Server, count: usize, changes: usize) -> Vec<usize> {
+    let (settings, capabilities) = (Settings::default(), able());
+    let (mut learned, mut requests) = (Learned::default(), Vec::new());
+    for call in 0..count {
+        let before = server.requests().len();
+        let changes: Vec<_> =
+            (0..changes).map(|number| change(call * changes + number, Operation::Create, "Min", None)).collect();
+        let (outcomes, after) = exchange::deliver(server, &rules(&settings, &capabilities), learned, &changes).unwrap();
+        assert_eq!(kinds(&outcomes), vec![None; changes.len()]);
+        // As the host keeps it.
+        learned = Learned::from_bytes(&after.to_bytes());
+        requests.push(server.requests().len() - before);
+    }
+    requests
+}
+
+#[test]
+fn what_is_refused_as_such_costs_one_request_and_not_one_in_each_call() {
+    let server = Server { refuses_searches_in_bundles: true, ..Server::default() };
+    assert_eq!(calls(&server, 4, 10), [1 + 10 + 1 + 10, 10 + 1 + 10, 10 + 1 + 10, 10 + 1 + 10]);
+    assert_eq!(server.warnings.borrow().len(), 1);
+    let no_bundles = |_: usize, request: &Request| request.path.is_empty().then(|| Ok(page(405, "<html>")));
+    let server = Server { before: Some(Box::new(no_bundles)), ..Server::default() };
+    let requests = calls(&server, 3, 3);
+    assert!(requests[0] == requests[1] + 1 && requests[1] == requests[2], "{requests:?}");
+}
+
+#[test]
+fn where_nothing_worked_nothing_is_learnt() {
+    let (settings, capabilities) = (Settings::default(), able());
+    // A proxy's page for the Bundle, and a server that refuses each patient.
+    let refuses = |_: usize, request: &Request| match request.method {
+        Method::Post if request.path.is_empty() => Some(Ok(page(405, "<html>"))),
+        Method::Get => None,
+        _ => Some(Ok(told(422))),
+    };
+    let server = Server { before: Some(Box::new(refuses)), ..Server::default() };
+    let (_, after) =
+        exchange::deliver(&server, &rules(&settings, &capabilities), Learned::default(), &batch(3)).unwrap();
+    assert_eq!(after, Learned::default());
 }

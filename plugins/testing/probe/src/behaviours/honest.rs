@@ -9,7 +9,11 @@ use super::{Call, applied, computing, failure};
 
 /// The application's id becomes the target's.
 pub(super) fn echo(call: &Call<'_>) -> Result<Vec<Outcome>, Failure> {
-    Ok(call.changes.iter().map(|change| applied(format!("{}-{}", change.aggregate_id, call.context.state.len()))).collect())
+    Ok(call
+        .changes
+        .iter()
+        .map(|change| applied(format!("{}-{}", change.aggregate_id, call.context.state.len())))
+        .collect())
 }
 
 /// The target's id says what was learned before; the argument is learned now, unless it is known already. A number is

@@ -11,7 +11,8 @@ use std::cell::RefCell;
 
 use adapter_sdk::database::Transaction;
 use adapter_sdk::{
-    Applied, Change, Context, Failure, FailureKind, Observation, Outcome, Receipt, RemoteEdit, Report, Subject, settings,
+    Applied, Change, Context, Failure, FailureKind, Observation, Outcome, Receipt, RemoteEdit, Report, Subject,
+    settings,
 };
 use serde::Deserialize;
 
@@ -125,8 +126,7 @@ pub(crate) fn chosen() -> Result<Chosen, Failure> {
 impl Chosen {
     pub(crate) fn check(&self, db: &Transaction) -> Result<Report, Failure> {
         if !self.quiet_check {
-            let context =
-                Context { state: Vec::new(), learned: Vec::new(), on_remote_edit: RemoteEdit::Overwrite };
+            let context = Context { state: Vec::new(), learned: Vec::new(), on_remote_edit: RemoteEdit::Overwrite };
             self.call(db, &context, &[])?;
         }
         Ok(Report { summary: "a probe".to_owned(), findings: Vec::new(), state: b"seen".to_vec() })
