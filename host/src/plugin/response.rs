@@ -41,7 +41,7 @@ pub fn failure(failure: &Failure) -> Failure {
 ///
 /// # Errors
 /// [`CallError::InvalidResponse`] when their number differs.
-pub fn count(answers: &str, found: usize, questions: &str, expected: usize) -> Result<(), CallError> {
+pub(super) fn count(answers: &str, found: usize, questions: &str, expected: usize) -> Result<(), CallError> {
     if found == expected {
         return Ok(());
     }
