@@ -70,6 +70,7 @@ fn receipt(outcome: Outcome) -> Receipt {
     match outcome {
         Outcome::Applied(receipt) => receipt,
         Outcome::Failed(failure) => panic!("{:?}: {}", failure.kind, failure.message),
+        Outcome::Skipped(reason) => panic!("skipped: {reason}"),
     }
 }
 
@@ -78,6 +79,7 @@ fn refusal(outcome: &Outcome) -> String {
     match outcome {
         Outcome::Failed(failure) => described(failure),
         Outcome::Applied(_) => panic!("it was applied"),
+        Outcome::Skipped(reason) => panic!("skipped: {reason}"),
     }
 }
 
