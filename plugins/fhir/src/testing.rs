@@ -342,7 +342,7 @@ pub(crate) fn able() -> Capabilities {
         batch: true,
         versioning: Versioning::VersionedUpdate,
         history: true,
-        server: "a server".to_owned(),
+        server: "Example 1.2, FHIR 4.0.1".to_owned(),
     }
 }
 

@@ -58,7 +58,8 @@ fn what_is_not_said_is_not_assumed() {
     let silent = json!({ "resourceType": "CapabilityStatement", "fhirVersion": "4.0.1",
         "rest": [{ "mode": "server", "resource": [{ "type": "Patient" }] }] });
     let report = checked(&silent).unwrap();
-    assert_eq!(capabilities(&report), Capabilities::default());
+    let server = "FHIR server, FHIR 4.0.1".to_owned();
+    assert_eq!(capabilities(&report), Capabilities { server, ..Capabilities::default() });
     assert!(report.findings.iter().any(|finding| finding.level == FindingLevel::Warning));
 }
 

@@ -411,6 +411,13 @@ SELECT batch_max FROM sync_target WHERE name = ?;
 -- set_batch_max
 UPDATE sync_target SET batch_max = ? WHERE name = ?;
 
+-- read_learned
+SELECT revision, learned FROM sync_learned WHERE target = ? AND basis = ?;
+
+-- put_learned
+INSERT INTO sync_learned (target, basis, revision, learned) VALUES (?, ?, 1, ?)
+ON DUPLICATE KEY UPDATE basis = VALUES(basis), revision = sync_learned.revision + 1, learned = VALUES(learned);
+
 -- request_probe
 UPDATE sync_target SET probe_requests = probe_requests + 1 WHERE name = ?;
 
@@ -767,8 +774,8 @@ FROM sync_link
 WHERE target = ? AND aggregate_type = 'patient' AND aggregate_id = ?;
 
 -- adapter_control
-SELECT t.paused, t.adapter_sha256, w.rejected_sha256, w.reload_requests, t.probe_requests
-FROM sync_target t LEFT JOIN sync_adapter_control w ON w.target = t.name
+SELECT t.paused, t.adapter_sha256, w.rejected_sha256, w.reload_requests, t.probe_requests, l.basis, l.revision
+FROM sync_target t LEFT JOIN sync_adapter_control w ON w.target = t.name LEFT JOIN sync_learned l ON l.target = t.name
 WHERE t.name = ?;
 
 -- is_active_adapter

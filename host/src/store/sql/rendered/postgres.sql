@@ -456,6 +456,13 @@ SELECT batch_max FROM sync_target WHERE name = $1;
 -- set_batch_max
 UPDATE sync_target SET batch_max = CAST($1 AS BIGINT) WHERE name = $2;
 
+-- read_learned
+SELECT revision, learned FROM sync_learned WHERE target = $1 AND basis = $2;
+
+-- put_learned
+INSERT INTO sync_learned (target, basis, revision, learned) VALUES ($1, $2, 1, $3)
+ON CONFLICT (target) DO UPDATE SET basis = excluded.basis, revision = sync_learned.revision + 1, learned = excluded.learned;
+
 -- request_probe
 UPDATE sync_target SET probe_requests = probe_requests + 1 WHERE name = $1;
 
@@ -817,8 +824,8 @@ FROM sync_link
 WHERE target = $1 AND aggregate_type = 'patient' AND aggregate_id = $2;
 
 -- adapter_control
-SELECT t.paused, t.adapter_sha256, w.rejected_sha256, w.reload_requests, t.probe_requests
-FROM sync_target t LEFT JOIN sync_adapter_control w ON w.target = t.name
+SELECT t.paused, t.adapter_sha256, w.rejected_sha256, w.reload_requests, t.probe_requests, l.basis, l.revision
+FROM sync_target t LEFT JOIN sync_adapter_control w ON w.target = t.name LEFT JOIN sync_learned l ON l.target = t.name
 WHERE t.name = $1;
 
 -- is_active_adapter
