@@ -66,20 +66,7 @@ pub fn inspect(name: &str, bytes: &[u8]) -> Result<Inspection, PluginError> {
     })?;
     let (imports, exports) = outer_names(name, bytes)?;
     let (world, version) = world_of(name, &exports)?;
-    let other_version = imports
-        .iter()
-        .chain([&format!("{}@{version}", world.export())])
-        .filter(|import| import.starts_with(PACKAGE))
-        .filter_map(|import| import.split_once('@'))
-        .map(|(_, version)| version.to_owned())
-        .find(|other| Interface::of(other).is_none() || *other != version);
-    let interface = match (Interface::of(&version), other_version) {
-        (Some(interface), None) => interface,
-        (_, found) => {
-            let found = one_line(&found.unwrap_or(version), NAME_CHARS_MAX);
-            return Err(PluginError::VersionMismatch { name: name.to_owned(), found, expected: Interface::versions() });
-        }
-    };
+    let interface = interface_of(name, &version, &imports)?;
     let ungranted: Vec<&String> = imports.iter().filter(|import| !world.gives(interface, import)).collect();
     if !ungranted.is_empty() {
         let mut imports: Vec<String> =
@@ -139,6 +126,22 @@ fn outer_names(name: &str, bytes: &[u8]) -> Result<(Vec<String>, Vec<String>), P
         }
     }
     Ok((imports, exports))
+}
+
+/// The one version that the export and all imports of our package name.
+fn interface_of(name: &str, exported: &str, imports: &[String]) -> Result<Interface, PluginError> {
+    let own = imports.iter().filter(|import| import.starts_with(PACKAGE));
+    let imported: Vec<&str> = own.filter_map(|import| import.split_once('@')).map(|(_, version)| version).collect();
+    let all = || std::iter::once(exported).chain(imported.iter().copied());
+    let unknown = all().find(|version| Interface::of(version).is_none());
+    let other = || imported.iter().find(|version| **version != exported).map(|other| format!("{exported} and {other}"));
+    match (Interface::of(exported), unknown.map(str::to_owned).or_else(other)) {
+        (Some(interface), None) => Ok(interface),
+        (_, found) => {
+            let found = one_line(&found.unwrap_or_else(|| exported.to_owned()), NAME_CHARS_MAX);
+            Err(PluginError::VersionMismatch { name: name.to_owned(), found, expected: Interface::versions() })
+        }
+    }
 }
 
 fn world_of(name: &str, exports: &[String]) -> Result<(World, String), PluginError> {
@@ -232,6 +235,8 @@ mod tests {
     #[test]
     fn a_component_speaks_one_version() {
         let mixed = error(&component(&["neuronova:sync/types@0.1.0".to_owned()], "0.2.0"));
-        assert!(mixed.contains("was built for version 0.1.0"), "{mixed}");
+        assert!(mixed.contains("was built for version 0.2.0 and 0.1.0"), "{mixed}");
+        let unknown = error(&component(&["neuronova:sync/types@0.2.0".to_owned()], "0.9.0"));
+        assert!(unknown.contains("was built for version 0.9.0"), "{unknown}");
     }
 }

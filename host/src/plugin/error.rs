@@ -80,7 +80,7 @@ pub enum PluginError {
     },
     /// Built against another version of the interface.
     #[error(
-        "{name} was built for version {found} of the interface neuronova:sync, this host speaks {expected}; rebuild the \
+        "{name} was built for version {found} of the interface neuronova:sync, this host speaks {expected}, one at a time; rebuild the \
          adapter with this host's wit/ (and SDK, in Rust: `host plugin new` writes both), or run the host that it was \
          built for"
     )]
