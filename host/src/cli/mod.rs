@@ -168,7 +168,7 @@ async fn dispatch(cli: Cli) -> Result<ExitCode, CliError> {
         Verb::Check(arguments) => check::run(&config, &arguments).await,
         Verb::Migrate => migrate(&config).await,
         Verb::Patient(verb) => patient::run(&config, &verb).await,
-        Verb::Plugin(verb) => plugin::run(&config, verb).await,
+        Verb::Plugin(verb) => Box::pin(plugin::run(&config, verb)).await,
         Verb::Target(verb) => target::run(&config, &verb).await,
         Verb::Completions { .. } | Verb::CompileAdapter { .. } => {
             unreachable!("invariant: neither needs a configuration")

@@ -1,7 +1,7 @@
 //! The bindings of both worlds of the interface 0.2.0, generated from `wit/0.2.0/`; they share one set of types.
 //!
-//! Read next: `exports.rs`, which calls them, `convert.rs`, which turns these types into the host's own, and `imports/`,
-//! which implements the imports. Adapters of 0.1.0: `interface_0_1.rs`.
+//! Read next: `exports.rs`, which calls them, `convert.rs`, which turns these types into the host's own, and
+//! `imports/`, which implements the imports. Adapters of 0.1.0: `interface_0_1.rs`.
 
 /// The world `database-target`.
 #[allow(missing_docs, unreachable_pub, clippy::all, clippy::pedantic)]

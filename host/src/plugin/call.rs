@@ -23,9 +23,9 @@ use super::meters::Meters;
 use super::response;
 use super::state::{CallState, NoCapability};
 use super::ticker::TICK_MS;
-use super::{Adapter, CallContext, CallError, HttpAccess, Limits, SqlAccess, Usage, World};
+use super::{Adapter, CallContext, CallError, Given, HttpAccess, Limits, SqlAccess, Usage, World};
 use crate::database::{DatabaseError, Transaction};
-use crate::domain::change::{BatchOutcome, Change, Descriptor, Failure, Observation, RemoteEdit, Report, Subject};
+use crate::domain::change::{BatchOutcome, Change, Descriptor, Failure, Observation, Report, Subject};
 use crate::domain::words::one_line;
 
 /// The end of a call to a database target.
@@ -54,17 +54,6 @@ pub struct HttpCall<T> {
     pub timed_out: bool,
     /// The resources that the call used.
     pub usage: Usage,
-}
-
-/// What an adapter is given with every `apply` and `observe`, beside their subjects.
-#[derive(Clone, Copy, Debug)]
-pub struct Given<'a> {
-    /// What its last `check` returned.
-    pub state: &'a [u8],
-    /// What an `apply` since then returned as learned.
-    pub learned: &'a [u8],
-    /// What it does to a record that was edited at the target.
-    pub on_remote_edit: RemoteEdit,
 }
 
 /// A guest's response, in the interface's own types.

@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::{Limits, Transcript};
+use crate::domain::change::RemoteEdit;
 
 /// What stays the same for every call to a target.
 #[derive(Clone, Debug, Default)]
@@ -19,6 +20,17 @@ pub struct CallContext {
     pub log_tap: Option<LogTap>,
     /// Records the operations at the target, in a dry run.
     pub transcript: Option<Transcript>,
+}
+
+/// What an adapter is given with every `apply` and `observe`, beside their subjects.
+#[derive(Clone, Copy, Debug)]
+pub struct Given<'a> {
+    /// What its last `check` returned.
+    pub state: &'a [u8],
+    /// What an `apply` since then returned as learned.
+    pub learned: &'a [u8],
+    /// What it does to a record that was edited at the target.
+    pub on_remote_edit: RemoteEdit,
 }
 
 /// Keeps the log lines of calls, for the conformance suite.

@@ -119,8 +119,8 @@ pub(super) fn config(instances_max: u32, options: &RuntimeOptions) -> Config {
     config
 }
 
-/// All of WASI 0.2, so that guests of every language link, and this world's own interfaces in every version. What WASI grants is decided
-/// by the state of each call: nothing.
+/// All of WASI 0.2, so that guests of every language link, and this world's own interfaces in every version. What WASI
+/// grants is decided by the state of each call: nothing.
 fn linker(engine: &Engine, world: World) -> wasmtime::Result<Linker<CallState>> {
     let mut linker = Linker::new(engine);
     wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;

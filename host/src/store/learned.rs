@@ -1,8 +1,8 @@
 //! What the adapter of a target learned (`sync_learned`), which the host gives to every later call, on every host.
 //!
-//! It is known together with its basis: the adapter, and the state that its check returned. Another adapter, or one that
-//! finds another server, is never given it and replaces it. It must never be needed for a delivery: a host that cannot
-//! read it delivers as the first call did. Read next: `target/session.rs`, where calls get it.
+//! It is known together with its basis: the adapter, and the state that its check returned. Another adapter, or one
+//! that finds another server, is never given it and replaces it. It must never be needed for a delivery: a host that
+//! cannot read it delivers as the first call did. Read next: `target/session.rs`, where calls get it.
 
 use super::sql::{PutLearned, ReadLearned};
 use super::{RowReader, Store, StoreError};

@@ -34,12 +34,11 @@ pub(crate) trait Outside {
 
 /// Delivers the changes; one outcome for each, in their order, and what is known of the server afterwards.
 ///
-/// Something new counts as learnt only in a call in which the server confirmed a change. Where nothing worked, a refusal
-/// may be a proxy's.
+/// Something new counts as learnt only in a call in which the server confirmed a change. Where nothing worked, a
+/// refusal may be a proxy's.
 ///
-/// # Errors
-/// The target as a whole gave up before any change had an outcome. Once one has, the others carry the failure instead,
-/// so that no receipt is lost.
+/// # Errors The target as a whole gave up before any change had an outcome. Once one has, the others carry the failure
+/// instead, so that no receipt is lost.
 pub(crate) fn deliver(
     outside: &dyn Outside,
     rules: &Rules<'_>,

@@ -1,6 +1,7 @@
 //! What an adapter for a database works with: the lent transaction, its values, and comforts around them.
 //!
-//! Owns nothing and never talks to a database by itself: an adapter writes its own SQL. Read next: `wit/0.2.0/database.wit`.
+//! Owns nothing and never talks to a database by itself: an adapter writes its own SQL. Read next:
+//! `wit/0.2.0/database.wit`.
 
 pub use crate::bindings::database_target::neuronova::sync::database::{
     DatabaseError, DatabaseErrorKind, Dialect, Execution, Rows, Transaction, Value,

@@ -1,9 +1,10 @@
 //! The line to the server during one call: sends a round's requests in Bundles or one by one, and learns on the way.
 //!
-//! Owns what was learnt of the server, by earlier calls and in this one (no Bundles, no searches in them, no ids of ours,
-//! smaller Bundles), and the way from one bad request to its own answer: a Bundle that is refused or breaks is cut until the entry is found.
-//! A write that the server may still be working on is never part of that: it ends as unanswered. Before anything odd is
-//! laid to a patient, a small search asks whether the target is well. It judges no change, and `wire` sends.
+//! Owns what was learnt of the server, by earlier calls and in this one (no Bundles, no searches in them, no ids of
+//! ours, smaller Bundles), and the way from one bad request to its own answer: a Bundle that is refused or breaks is
+//! cut until the entry is found. A write that the server may still be working on is never part of that: it ends as
+//! unanswered. Before anything odd is laid to a patient, a small search asks whether the target is well. It judges no
+//! change, and `wire` sends.
 
 use std::collections::VecDeque;
 
