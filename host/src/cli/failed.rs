@@ -47,6 +47,9 @@ pub(super) struct List {
     /// List dismissed deliveries instead, newest first
     #[arg(long, conflicts_with_all = ["patient", "change", "kind", "older_than"])]
     dismissed: bool,
+    /// List skipped deliveries instead: the target has no place for them
+    #[arg(long, conflicts_with_all = ["dismissed", "kind"])]
+    skipped: bool,
     /// Show at most this many
     #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     limit: u32,
@@ -105,6 +108,7 @@ impl Which {
 pub(super) async fn run(config: &Config, verb: &Verb) -> Result<ExitCode, CliError> {
     match verb {
         Verb::List(arguments) if arguments.dismissed => list_dismissed(config, arguments).await,
+        Verb::List(arguments) if arguments.skipped => list_skipped(config, arguments).await,
         Verb::List(arguments) => list(config, arguments).await,
         Verb::Dismiss(arguments) => dismiss(config, arguments).await,
     }
@@ -132,6 +136,32 @@ async fn list(config: &Config, arguments: &List) -> Result<ExitCode, CliError> {
     }
     line("");
     line("Fix the cause, then `host retry`; or `host failed dismiss --change NUMBER --reason TEXT`");
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn list_skipped(config: &Config, arguments: &List) -> Result<ExitCode, CliError> {
+    let filter = arguments.which.filter(config)?;
+    let store = wiring::readable_store(config).await?;
+    let skipped = store.skipped(&filter, arguments.limit).await?;
+    if skipped.is_empty() {
+        require_known(&store, &filter).await?;
+    }
+    if arguments.json {
+        output::json(&json!({ "skipped": skipped }));
+        return Ok(ExitCode::SUCCESS);
+    }
+    if skipped.is_empty() {
+        line("no skipped deliveries");
+        return Ok(ExitCode::SUCCESS);
+    }
+    for one in &skipped {
+        let FailedDelivery { target, aggregate_type, aggregate_id, change_id, .. } = one;
+        let reason = one.message.as_deref().unwrap_or("no reason given");
+        let (kind, id, reason) = (printable(aggregate_type), printable(aggregate_id), printable(reason));
+        line(&format!("{kind} {id} [{target}]: change {change_id} was skipped: {reason}"));
+    }
+    line("");
+    line("`host retry --skipped` tries them again; a new adapter does so by itself");
     Ok(ExitCode::SUCCESS)
 }
 

@@ -1,4 +1,4 @@
-//! `host retry`: a person wants failed deliveries tried again.
+//! `host retry`: an operator wants failed or skipped deliveries tried again.
 
 use std::process::ExitCode;
 
@@ -32,6 +32,9 @@ pub(super) struct Arguments {
     /// Select all failed deliveries
     #[arg(long)]
     failed: bool,
+    /// Select skipped deliveries instead of failed ones
+    #[arg(long, conflicts_with_all = ["failed", "kind"])]
+    skipped: bool,
     /// Count them and change nothing
     #[arg(long)]
     dry_run: bool,
@@ -49,15 +52,18 @@ pub(super) async fn run(config: &Config, arguments: &Arguments) -> Result<ExitCo
         older_than_ms: arguments.older_than.map(|seconds| seconds.saturating_mul(1_000)),
         change_id: arguments.change,
     };
-    if !is_narrowed(&filter) && !arguments.failed {
+    if !is_narrowed(&filter) && !arguments.failed && !arguments.skipped {
         return Err(CliError::Usage(
-            "say which: --target, --patient, --change, --kind, --older-than, or --failed for all of them".to_owned(),
+            "say which: --target, --patient, --change, --kind, --older-than, or --failed for all of them (--skipped for all skipped ones)".to_owned(),
         ));
     }
     if let Some(name) = &filter.target {
         wiring::target_config(config, name)?;
     }
     let store = wiring::migrated_store(config).await?;
+    if arguments.skipped {
+        return retry_skipped(&store, &filter, arguments.dry_run).await;
+    }
     let count = if arguments.dry_run { store.count_failed(&filter).await? } else { store.retry(&filter).await? };
     if count == 0 {
         require_known(&store, &filter).await?;
@@ -74,6 +80,16 @@ pub(super) async fn run(config: &Config, arguments: &Arguments) -> Result<ExitCo
              `host failed dismiss`"
         ));
     }
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn retry_skipped(store: &Store, filter: &RetryFilter, dry_run: bool) -> Result<ExitCode, CliError> {
+    let count = if dry_run { store.count_skipped(filter).await? } else { store.retry_skipped(filter).await? };
+    if count == 0 {
+        require_known(store, filter).await?;
+    }
+    let what = if dry_run { "would be retried" } else { "are pending again" };
+    output::line(&format!("{count} skipped deliveries {what}"));
     Ok(ExitCode::SUCCESS)
 }
 

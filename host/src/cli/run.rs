@@ -118,9 +118,10 @@ fn show(end: &RunEnd, started: Instant) {
     for (name, tally) in &end.summary.targets {
         let also = |count: u64, label: &str| if count > 0 { format!(", {count} {label}") } else { String::new() };
         output::line(&format!(
-            "   {name}: {} delivered, {} failed{}{}",
+            "   {name}: {} delivered, {} failed{}{}{}",
             tally.delivered,
             tally.failed,
+            also(tally.skipped, "skipped"),
             also(tally.deferred, "to be tried again"),
             also(tally.leases_lost, "batches lost to another host"),
         ));

@@ -80,6 +80,9 @@ fn show(snapshot: &StatusSnapshot, attention: &AttentionSummary) {
     if totals.dismissed > 0 {
         line(&format!("   Dismissed: {}", totals.dismissed));
     }
+    if totals.skipped > 0 {
+        line(&format!("   Skipped: {}; see `host failed list --skipped`", totals.skipped));
+    }
     if snapshot.unrouted > 0 {
         let about = if snapshot.unrouted_is_estimate { "about " } else { "" };
         let oldest = snapshot.oldest_unrouted_ms.map(|ms| format!(", oldest {}", age(ms))).unwrap_or_default();
@@ -211,5 +214,6 @@ fn outcome(recent: &RecentSync, snapshot: &StatusSnapshot) -> String {
         Status::Processing => "Processing".to_owned(),
         Status::Superseded => "Superseded".to_owned(),
         Status::Dismissed => "Dismissed".to_owned(),
+        Status::Skipped => format!("{}{error}", paint(AnsiColor::Yellow, "Skipped")),
     }
 }

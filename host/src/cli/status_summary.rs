@@ -120,7 +120,7 @@ pub(super) fn error_of<'a>(recent: &'a RecentSync, snapshot: &'a StatusSnapshot)
             .get(&recent.target)
             .and_then(|target| target.error_message.as_deref())
             .or(recent.error_message.as_deref()),
-        Status::Failed => recent.error_message.as_deref(),
+        Status::Failed | Status::Skipped => recent.error_message.as_deref(),
         Status::Processing | Status::Done | Status::Superseded | Status::Dismissed => None,
     }
 }

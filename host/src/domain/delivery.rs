@@ -22,6 +22,8 @@ vocabulary! {
         Superseded = "superseded",
         /// It failed, and an operator decided that it need not be delivered.
         Dismissed = "dismissed",
+        /// The target has no place for it: neither done nor failed.
+        Skipped = "skipped",
     }
 }
 
@@ -44,11 +46,15 @@ pub enum Event {
     Retry,
     /// An operator decided that it need not be delivered.
     Dismiss,
+    /// The target has no place for it.
+    Skip,
+    /// An operator, or another adapter, wants a skipped one tried again.
+    Reconsider,
 }
 
 impl Event {
     /// Every event.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 10] = [
         Self::Claim,
         Self::Confirm,
         Self::Defer,
@@ -57,6 +63,8 @@ impl Event {
         Self::Supersede,
         Self::Retry,
         Self::Dismiss,
+        Self::Skip,
+        Self::Reconsider,
     ];
 }
 
@@ -66,16 +74,47 @@ pub fn next_status(status: Status, event: Event) -> Option<Status> {
     match (status, event) {
         (Status::Pending, Event::Claim) => Some(Status::Processing),
         (Status::Processing, Event::Confirm) => Some(Status::Done),
-        (Status::Processing, Event::Defer | Event::Requeue) | (Status::Failed, Event::Retry) => Some(Status::Pending),
+        (Status::Processing, Event::Defer | Event::Requeue)
+        | (Status::Failed, Event::Retry)
+        | (Status::Skipped, Event::Reconsider) => Some(Status::Pending),
+        (Status::Processing, Event::Skip) => Some(Status::Skipped),
         (Status::Processing, Event::GiveUp) => Some(Status::Failed),
         (Status::Pending | Status::Failed, Event::Supersede) => Some(Status::Superseded),
         (Status::Failed, Event::Dismiss) => Some(Status::Dismissed),
         (
             Status::Pending,
-            Event::Confirm | Event::Defer | Event::GiveUp | Event::Requeue | Event::Retry | Event::Dismiss,
+            Event::Confirm
+            | Event::Defer
+            | Event::GiveUp
+            | Event::Requeue
+            | Event::Retry
+            | Event::Dismiss
+            | Event::Skip
+            | Event::Reconsider,
         )
-        | (Status::Processing, Event::Claim | Event::Supersede | Event::Retry | Event::Dismiss)
-        | (Status::Failed, Event::Claim | Event::Confirm | Event::Defer | Event::GiveUp | Event::Requeue)
+        | (Status::Processing, Event::Claim | Event::Supersede | Event::Retry | Event::Dismiss | Event::Reconsider)
+        | (
+            Status::Failed,
+            Event::Claim
+            | Event::Confirm
+            | Event::Defer
+            | Event::GiveUp
+            | Event::Requeue
+            | Event::Skip
+            | Event::Reconsider,
+        )
+        | (
+            Status::Skipped,
+            Event::Claim
+            | Event::Confirm
+            | Event::Defer
+            | Event::GiveUp
+            | Event::Requeue
+            | Event::Supersede
+            | Event::Retry
+            | Event::Dismiss
+            | Event::Skip,
+        )
         | (Status::Done | Status::Superseded | Status::Dismissed, _) => None,
     }
 }
@@ -182,6 +221,8 @@ pub struct Settlement {
     /// How long a pending one waits from now.
     pub pause_ms: u64,
     pub failure: Option<Failure>,
+    /// Why the target has no place for it, when it was skipped.
+    pub skipped: Option<String>,
     /// What the target confirmed.
     pub receipt: Option<Receipt>,
 }
@@ -224,7 +265,7 @@ mod tests {
     #[test]
     fn only_a_leased_delivery_settles() {
         for status in Status::ALL.iter().copied() {
-            for event in [Event::Confirm, Event::Defer, Event::GiveUp, Event::Requeue] {
+            for event in [Event::Confirm, Event::Defer, Event::GiveUp, Event::Requeue, Event::Skip] {
                 assert_eq!(next_status(status, event).is_some(), status == Status::Processing, "{status:?} {event:?}");
             }
         }

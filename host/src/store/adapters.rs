@@ -7,7 +7,7 @@ use super::sql::{
     ActivateAdapter, AdapterControl, AdapterEvents, AdapterParts, AddAdapterEvent, CountAdapterParts, ForgetAdapter,
     IsActiveAdapter, PutAdapterPart, RejectAdapter, RememberPreviousAdapter, RequestReload,
 };
-use super::{RowReader, Store, StoreError, StoreTransaction, corrupt};
+use super::{RetryFilter, RowReader, Store, StoreError, StoreTransaction, corrupt};
 use crate::database::{Value, rerun};
 use crate::vocabulary;
 
@@ -98,7 +98,7 @@ impl Store {
     }
 
     /// Records that an adapter is active, with its bytes. Writes nothing when it is active already. An earlier rollback
-    /// ends.
+    /// ends, and what the adapter before skipped is tried again.
     ///
     /// # Errors
     /// When the store cannot be reached.
@@ -109,6 +109,8 @@ impl Store {
             if transaction.activate(event).await? {
                 transaction.record_adapter_event(AdapterEventKind::InForce, event).await?;
                 transaction.reject(event.target, None).await?;
+                // Another adapter may have a place for them.
+                transaction.retry_skipped(event.target, &RetryFilter::default()).await?;
             }
             transaction.commit().await
         })
@@ -131,6 +133,7 @@ impl Store {
             }
             transaction.record_adapter_event(AdapterEventKind::RolledBack, event).await?;
             transaction.reject(event.target, Some(from)).await?;
+            transaction.retry_skipped(event.target, &RetryFilter::default()).await?;
             transaction.commit().await?;
             Ok(true)
         })

@@ -1,4 +1,5 @@
-//! `sync_count`: how many deliveries each target was given, and how many of them are done, superseded or dismissed.
+//! `sync_count`: how many deliveries each target was given, and how many of them are done, superseded,
+//! dismissed or skipped.
 //!
 //! Counting millions of finished rows takes seconds, so their number is kept. Each transaction that makes, finishes or
 //! deletes deliveries adds its changes, as its last statement, to one of several rows chosen at random. So no host
@@ -26,6 +27,7 @@ pub struct Counts {
     pub failed: u64,
     pub superseded: u64,
     pub dismissed: u64,
+    pub skipped: u64,
 }
 
 impl std::ops::AddAssign for Counts {
@@ -36,6 +38,7 @@ impl std::ops::AddAssign for Counts {
         self.failed += other.failed;
         self.superseded += other.superseded;
         self.dismissed += other.dismissed;
+        self.skipped += other.skipped;
     }
 }
 
@@ -50,6 +53,8 @@ pub(super) struct CountDelta {
     pub(super) superseded: i64,
     /// Of these, those that became dismissed, less those deleted.
     pub(super) dismissed: i64,
+    /// Of these, those that became skipped, less those deleted or tried again.
+    pub(super) skipped: i64,
 }
 
 impl CountDelta {
@@ -63,6 +68,11 @@ impl CountDelta {
         Self { dismissed: i64::try_from(rows).unwrap_or(i64::MAX), ..Self::default() }
     }
 
+    /// So many skipped rows are pending again.
+    pub(super) fn reconsidered(rows: u64) -> Self {
+        Self { skipped: -i64::try_from(rows).unwrap_or(i64::MAX), ..Self::default() }
+    }
+
     /// So many rows of this status were deleted.
     pub(super) fn deleted(status: Status, rows: u64) -> Self {
         let rows = i64::try_from(rows).unwrap_or(i64::MAX);
@@ -71,6 +81,7 @@ impl CountDelta {
             done: if status == Status::Done { -rows } else { 0 },
             superseded: if status == Status::Superseded { -rows } else { 0 },
             dismissed: if status == Status::Dismissed { -rows } else { 0 },
+            skipped: if status == Status::Skipped { -rows } else { 0 },
         }
     }
 }
@@ -81,6 +92,7 @@ impl std::ops::AddAssign for CountDelta {
         self.done += other.done;
         self.superseded += other.superseded;
         self.dismissed += other.dismissed;
+        self.skipped += other.skipped;
     }
 }
 
@@ -91,9 +103,9 @@ impl StoreTransaction {
         if delta == CountDelta::default() {
             return Ok(());
         }
-        let CountDelta { made, done, superseded, dismissed } = delta;
+        let CountDelta { made, done, superseded, dismissed, skipped } = delta;
         let shard = rand::random_range(0..SHARDS);
-        self.run(AddCounts { target, shard, made, done, superseded, dismissed }).await.map(drop)
+        self.run(AddCounts { target, shard, made, done, superseded, dismissed, skipped }).await.map(drop)
     }
 
     /// How many deliveries of a target exist beyond those counted. It reads all of them, and what is in flight without
@@ -112,18 +124,19 @@ impl StoreTransaction {
             let mut reader = RowReader::new("count deliveries", row);
             let target = reader.text()?;
             let (made, done, superseded) = (reader.integer()?, reader.integer()?, reader.integer()?);
-            let dismissed = reader.integer()?;
+            let (dismissed, skipped) = (reader.integer()?, reader.integer()?);
             let (processing, failed) = (reader.integer()?, reader.integer()?);
             let count = |number: i64| u64::try_from(number).unwrap_or_default();
             counts.insert(
                 target,
                 Counts {
-                    pending: count(made - done - superseded - dismissed - processing - failed),
+                    pending: count(made - done - superseded - dismissed - skipped - processing - failed),
                     processing: count(processing),
                     done: count(done),
                     failed: count(failed),
                     superseded: count(superseded),
                     dismissed: count(dismissed),
+                    skipped: count(skipped),
                 },
             );
         }

@@ -51,7 +51,7 @@ struct Key {
 }
 
 /// A row of `failed_columns` (sql/operators.sql).
-fn read(reader: &mut RowReader<'_>) -> Result<FailedDelivery, StoreError> {
+pub(super) fn read(reader: &mut RowReader<'_>) -> Result<FailedDelivery, StoreError> {
     Ok(FailedDelivery {
         target: reader.text()?,
         aggregate_type: reader.key()?,

@@ -11,6 +11,8 @@ use crate::database::{DatabaseError, ErrorKind};
 
 /// `next_attempt_at` of a failed delivery: only an operator makes it due again.
 pub(super) const NEVER: i64 = i64::MAX;
+/// That of a skipped one, so that neither is found among the other.
+pub(super) const NEVER_SKIPPED: i64 = NEVER - 1;
 
 impl StoreTransaction {
     /// Enters changes that have no delivery yet as in flight under `lease`.

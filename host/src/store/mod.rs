@@ -38,6 +38,7 @@ mod routing;
 mod scan;
 mod schema;
 mod settle;
+mod skipped;
 mod sql;
 mod status;
 mod targets;

@@ -136,7 +136,9 @@ impl Newest {
     fn waits(&self) -> bool {
         match self.delivery {
             None => true,
-            Some((status, _)) => matches!(status, Status::Pending | Status::Processing | Status::Failed),
+            Some((status, _)) => {
+                matches!(status, Status::Pending | Status::Processing | Status::Failed | Status::Skipped)
+            }
         }
     }
 }

@@ -35,7 +35,7 @@ pub struct Purged {
 /// A row that may be deleted.
 struct Old {
     id: i64,
-    /// 1: a delivery that is done, or a change; 2: a delivery that is superseded; 3: one that was dismissed.
+    /// 1: a delivery that is done, or a change; 2: a delivery that is superseded; 3: one that was dismissed; 4: one that was skipped.
     kind: i64,
 }
 
@@ -51,7 +51,9 @@ impl Store {
             let (old, next) = transaction.chunk(OldDeliveries { target, after: cursor.after_id, cutoff }).await?;
             let mut deleted = 0;
             let mut delta = CountDelta::default();
-            for (status, kind) in [(Status::Done, 1), (Status::Superseded, 2), (Status::Dismissed, 3)] {
+            for (status, kind) in
+                [(Status::Done, 1), (Status::Superseded, 2), (Status::Dismissed, 3), (Status::Skipped, 4)]
+            {
                 let ids: Vec<_> = old.iter().filter(|old| old.kind == kind).map(|old| old.id).collect();
                 let rows = transaction.delete_deliveries(target, status, &ids).await?;
                 delta += CountDelta::deleted(status, rows);

@@ -29,7 +29,7 @@ impl RetryFilter {
         self.kind.map(FailureKind::as_str)
     }
 
-    fn age_ms(&self) -> Option<i64> {
+    pub(super) fn age_ms(&self) -> Option<i64> {
         self.older_than_ms.map(|age_ms| i64::try_from(age_ms).unwrap_or(i64::MAX / 2))
     }
 }

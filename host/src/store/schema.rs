@@ -92,6 +92,11 @@ macro_rules! schema {
                     name: "learned",
                     sql: include_str!(concat!("../../../migrations/", $folder, "/0012_learned.sql")),
                 },
+                Migration {
+                    version: 13,
+                    name: "skipped",
+                    sql: include_str!(concat!("../../../migrations/", $folder, "/0013_skipped.sql")),
+                },
             ],
         }
     };
@@ -123,6 +128,9 @@ mod tests {
             (Dialect::Sqlite, 12, "db9e775ef69922fe0083418c57a438afc9a8f149e61cb0124fa9e835e8f0aa43"),
             (Dialect::MySql, 12, "f4dfed2a1ee2044a53df65dc007512b7f5730437b9b0bc6c710efc57dce001a3"),
             (Dialect::Postgres, 12, "198bcc61d4bdecd1c7a401d1b529d5b5534a2fe7d20b635efb0ac9aff8f7679b"),
+            (Dialect::Sqlite, 13, "ba74b64340b6753778f5d8dfc147e8e0bee3a6d4c8ee9d076354ab894e806c95"),
+            (Dialect::MySql, 13, "42d3f54e7561233432df7965b2c61aa60c5a99d1ef66abc71c7b5a47ed6ebfa2"),
+            (Dialect::Postgres, 13, "42d3f54e7561233432df7965b2c61aa60c5a99d1ef66abc71c7b5a47ed6ebfa2"),
         ];
         for (dialect, version, digest) in released {
             let schema = schema(dialect);

@@ -48,7 +48,11 @@ fn delivery_row(settlement: &Settlement) -> DeliveryRow<'_> {
         pause_ms: i64::try_from(settlement.pause_ms).unwrap_or(i64::MAX / 2),
         is_final: u8::from(settlement.status != Status::Pending),
         error_kind: settlement.failure.as_ref().map(|failure| failure.kind.as_str()),
-        error_message: settlement.failure.as_ref().map(|failure| failure.message.as_str()),
+        error_message: settlement
+            .failure
+            .as_ref()
+            .map(|failure| failure.message.as_str())
+            .or(settlement.skipped.as_deref()),
     }
 }
 
@@ -151,7 +155,12 @@ fn link_rows(settlements: &[Settlement]) -> Vec<LinkRow<'_>> {
 fn count_delta(settlements: &[Settlement]) -> CountDelta {
     let of = |status| settlements.iter().filter(|settlement| settlement.status == status).count();
     let count = |status| i64::try_from(of(status)).unwrap_or(i64::MAX);
-    CountDelta { done: count(Status::Done), superseded: count(Status::Superseded), ..CountDelta::default() }
+    CountDelta {
+        done: count(Status::Done),
+        superseded: count(Status::Superseded),
+        skipped: count(Status::Skipped),
+        ..CountDelta::default()
+    }
 }
 
 /// Plain success with this attempt count (the common case).

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use super::hosts::RunningHost;
-use super::in_flight::NEVER;
+use super::in_flight::NEVER_SKIPPED;
 use super::sql::{CountOpen, EnabledTargets, HasDue, OldestPending, ReadTargetStatus, RecentDeliveries};
 use super::{Counts, RowReader, Store, StoreError, StoreTransaction};
 use crate::domain::delivery::Status;
@@ -174,7 +174,9 @@ impl StoreTransaction {
 
     async fn oldest_pending(&mut self, targets: &mut BTreeMap<String, TargetStatus>) -> Result<(), StoreError> {
         for (name, target) in targets.iter_mut().filter(|(_, target)| target.counts.pending > 0) {
-            if let Some(row) = self.fetch(OldestPending { target: name, never: NEVER }).await?.rows.into_iter().next() {
+            if let Some(row) =
+                self.fetch(OldestPending { target: name, never: NEVER_SKIPPED }).await?.rows.into_iter().next()
+            {
                 target.oldest_pending_ms =
                     RowReader::new("find oldest pending", row).optional_integer()?.map(|age| age.max(0));
             }

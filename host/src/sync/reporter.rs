@@ -26,8 +26,8 @@ async fn run_every(every: Duration, targets: Vec<(String, Arc<Tally>)>, stop: Ca
         };
         for ((name, tally), reported) in targets.iter().zip(&mut reported) {
             let now = tally.read();
-            if let Some(TargetTally { delivered, deferred, failed, .. }) = now.since(reported) {
-                tracing::info!(target_name = %name, delivered, deferred, failed, "delivered");
+            if let Some(TargetTally { delivered, deferred, failed, skipped, .. }) = now.since(reported) {
+                tracing::info!(target_name = %name, delivered, deferred, failed, skipped, "delivered");
             }
             *reported = now;
         }
@@ -59,6 +59,7 @@ mod tests {
             attempts: 1,
             pause_ms: 0,
             failure: None,
+            skipped: None,
             receipt: None,
         }
     }

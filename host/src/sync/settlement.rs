@@ -34,6 +34,7 @@ pub fn settlements(
                 }
                 outcome => outcome,
             };
+            let mut skipped = None;
             let (event, attempts, failure, receipt) = match outcome {
                 Outcome::Applied(receipt) => {
                     // A delete of a record that the target does not have confirms no id. Without a link none is made.
@@ -43,9 +44,8 @@ pub fn settlements(
                     (Event::Confirm, delivery.attempts.saturating_add(1), None, receipt)
                 }
                 Outcome::Skipped(reason) => {
-                    let failure = Failure::new(FailureKind::Denied, reason);
-                    let (event, attempts) = after_failure(failure.kind, delivery.attempts, retry);
-                    (event, attempts, Some(failure), None)
+                    skipped = Some(reason);
+                    (Event::Skip, delivery.attempts.saturating_add(1), None, None)
                 }
                 Outcome::Failed(failure) => {
                     let (event, attempts) = after_failure(failure.kind, delivery.attempts, retry);
@@ -67,6 +67,7 @@ pub fn settlements(
                 attempts,
                 pause_ms,
                 failure,
+                skipped,
                 receipt,
             }
         })
@@ -103,6 +104,14 @@ mod tests {
         let takes_id = |remote_id: &str| remote_id.parse::<i64>().is_ok();
         let policy = RetryPolicy::default();
         settlements(std::slice::from_ref(delivery), vec![outcome], &policy, takes_id, || 1.0).remove(0)
+    }
+
+    #[test]
+    fn a_skipped_change_is_over_with_its_reason() {
+        let settlement = settled(&delivery(Operation::Create, 2), Outcome::Skipped("no place for it".to_owned()));
+        assert_eq!((settlement.status, settlement.attempts, settlement.pause_ms), (Status::Skipped, 3, 0));
+        assert_eq!(settlement.skipped.as_deref(), Some("no place for it"));
+        assert!(settlement.failure.is_none() && settlement.receipt.is_none());
     }
 
     #[test]

@@ -13,6 +13,8 @@ pub struct TargetTally {
     pub deferred: u64,
     /// Deliveries left to an operator.
     pub failed: u64,
+    /// Deliveries that the target has no place for.
+    pub skipped: u64,
     /// Batches whose lease was lost before they could be settled.
     pub leases_lost: u64,
 }
@@ -24,9 +26,10 @@ impl TargetTally {
             delivered: self.delivered - earlier.delivered,
             deferred: self.deferred - earlier.deferred,
             failed: self.failed - earlier.failed,
+            skipped: self.skipped - earlier.skipped,
             leases_lost: self.leases_lost - earlier.leases_lost,
         };
-        (since.delivered + since.failed > 0).then_some(since)
+        (since.delivered + since.failed + since.skipped > 0).then_some(since)
     }
 }
 
@@ -36,6 +39,7 @@ pub(super) struct Tally {
     delivered: AtomicU64,
     deferred: AtomicU64,
     failed: AtomicU64,
+    skipped: AtomicU64,
     leases_lost: AtomicU64,
 }
 
@@ -45,6 +49,7 @@ impl Tally {
             let counter = match settlement.status {
                 Status::Done => &self.delivered,
                 Status::Failed => &self.failed,
+                Status::Skipped => &self.skipped,
                 _ => &self.deferred,
             };
             counter.fetch_add(1, Ordering::Relaxed);
@@ -65,6 +70,7 @@ impl Tally {
             delivered: self.delivered.load(Ordering::Relaxed),
             deferred: self.deferred.load(Ordering::Relaxed),
             failed: self.failed.load(Ordering::Relaxed),
+            skipped: self.skipped.load(Ordering::Relaxed),
             leases_lost: self.leases_lost.load(Ordering::Relaxed),
         }
     }

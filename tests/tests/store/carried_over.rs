@@ -140,11 +140,11 @@ fn described(backend: Backend) -> &'static [&'static str] {
 async fn a_store_of_schema_10_is_carried_over_with_what_is_in_flight(backend: Backend) {
     let Some(stand) = left_behind(backend).await else { return };
     let error = stand.store.require_current().await.expect_err("older");
-    assert!(matches!(error, MigrationError::Older { found: 10, known: 12 }), "{error}");
+    assert!(matches!(error, MigrationError::Older { found: 10, known: 13 }), "{error}");
     let hosts: Vec<_> = (0..3).map(|_| stand.other_host()).collect();
     let results = futures::future::join_all(hosts.iter().map(Store::migrate)).await;
     let applied: usize = results.into_iter().map(|result| result.expect("migrate").applied).sum();
-    assert_eq!((applied, stand.store.require_current().await.expect("current")), (2, 12));
+    assert_eq!((applied, stand.store.require_current().await.expect("current")), (3, 13));
 
     let store = &stand.store;
     let control = store.desired_state(TARGET).await.expect("read");
@@ -170,6 +170,7 @@ async fn a_store_of_schema_10_is_carried_over_with_what_is_in_flight(backend: Ba
             attempts: 1,
             pause_ms: 0,
             failure: None,
+            skipped: None,
             receipt: None,
         };
         let settled = store.settle(&lease(id, is_direct), &[settlement], None).await.expect("settle");
@@ -226,7 +227,7 @@ async fn a_carrying_over_that_was_cut_off_is_finished() {
         for statement in &statements[..done] {
             stand.database.execute(statement).await.expect(statement);
         }
-        assert_eq!(stand.store.migrate().await.expect("finish").applied, 2, "after {done} statements");
+        assert_eq!(stand.store.migrate().await.expect("finish").applied, 3, "after {done} statements");
         assert_eq!(stand.counts().await.processing, 3);
     }
 }
@@ -255,13 +256,17 @@ async fn a_foreign_table_of_a_new_name_stops_the_carrying_over() {
 async fn a_store_of_schema_11_gets_what_is_new(backend: Backend) {
     let Some(stand) = Stand::empty(backend).await else { return };
     stand.store.migrate().await.expect("migrate");
-    for sql in ["DROP TABLE sync_learned", "DELETE FROM schema_migration WHERE version > 11"] {
+    for sql in [
+        "DROP TABLE sync_learned",
+        "ALTER TABLE sync_count DROP COLUMN skipped",
+        "DELETE FROM schema_migration WHERE version > 11",
+    ] {
         stand.database.execute(sql).await.expect(sql);
     }
     let error = stand.store.require_current().await.expect_err("older");
-    assert!(matches!(error, MigrationError::Older { found: 11, known: 12 }), "{error}");
+    assert!(matches!(error, MigrationError::Older { found: 11, known: 13 }), "{error}");
     stand.store.register_targets(&[(TARGET, true)]).await.expect("it is in use");
-    assert_eq!(stand.store.migrate().await.expect("migrate").applied, 1);
+    assert_eq!(stand.store.migrate().await.expect("migrate").applied, 2);
     stand.store.remember_learned(TARGET, "a", b"x").await.expect("keep");
     let routes = stand.store.routes().await.expect("routes");
     assert_eq!(routes.list.len(), 1, "what was there is there");

@@ -106,6 +106,7 @@ async fn counted(stand: &Stand) -> Counts {
         failed: of(Status::Failed),
         superseded: of(Status::Superseded),
         dismissed: of(Status::Dismissed),
+        skipped: of(Status::Skipped),
     }
 }
 

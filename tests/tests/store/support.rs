@@ -140,6 +140,7 @@ pub(crate) fn settlement(delivery: &Delivery, status: Status) -> Settlement {
         attempts: delivery.attempts + 1,
         pause_ms: 0,
         failure: None,
+        skipped: None,
         receipt: None,
     }
 }

@@ -71,7 +71,7 @@ async fn a_host_that_froze_for_longer_than_its_lease_does_no_harm_when_it_wakes(
     let mut other = host.spawn(&["run"]).expect("spawn");
     let newest = || {
         host.status()["totals"]
-            == json!({"pending": 0, "processing": 0, "done": 2, "failed": 0, "superseded": 1, "dismissed": 0})
+            == json!({"pending": 0, "processing": 0, "done": 2, "failed": 0, "superseded": 1, "dismissed": 0, "skipped": 0})
     };
     other.wait_until("the other host has brought the newest state", LIMIT, newest).expect("wait");
     frozen.signal(HostSignal::Thaw).expect("thaw");

@@ -87,7 +87,7 @@ async fn fifty_swaps_while_twenty_thousand_changes_flow() {
     let totals = host.status()["totals"].clone();
     assert_eq!(
         totals,
-        json!({"pending": 0, "processing": 0, "done": CHANGES, "failed": 0, "superseded": 0, "dismissed": 0})
+        json!({"pending": 0, "processing": 0, "done": CHANGES, "failed": 0, "superseded": 0, "dismissed": 0, "skipped": 0})
     );
     let history = host.run(&["plugin", "history", "--json", "--limit", "100"]).expect_success().json();
     let puts = history["history"].as_array().expect("list").iter().filter(|line| line["event"] == "in-force").count();

@@ -135,6 +135,7 @@ impl Statements {
 /// Numbers of the code that stand in statements as they are.
 const CONSTANTS: &[(&str, i64)] = &[
     ("never", super::in_flight::NEVER),
+    ("never_skipped", super::in_flight::NEVER_SKIPPED),
     ("hour_ms", super::clock::HOUR_MS),
     ("host_seen_ms", super::hosts::HOST_SEEN_MS),
     ("notices_max", super::notices::NOTICES_MAX),

@@ -35,6 +35,37 @@ SET status = {to_retry},
 FROM sync_target AS j
 WHERE {is_failed} AND t.attempts > 0;
 
+-- fragment: is_skipped
+t.target = j.name AND t.next_attempt_at = {never_skipped} AND t.status = {from_reconsider}
+    [[AND j.name = :target]]
+    [[AND t.aggregate_type = 'patient' AND t.aggregate_id = :patient]]
+    [[AND t.finished_at <= {now} - :age_ms]]
+    [[AND t.outbox_id = :change_id]]
+
+-- name: list_skipped
+SELECT {failed_columns}
+FROM sync_target j JOIN sync_delivery t {force_index(sync_delivery_due)} ON {is_skipped}
+ORDER BY t.outbox_id, t.target
+LIMIT :limit;
+
+-- name: count_skipped
+SELECT COUNT(*)
+FROM sync_target j JOIN sync_delivery t {force_index(sync_delivery_due)} ON {is_skipped};
+
+-- name: retry_skipped
+-- Makes skipped deliveries of one target pending again, with their attempts forgotten.
+UPDATE sync_delivery {force_index(sync_delivery_due)}
+SET status = {to_reconsider},
+    attempts = 0,
+    next_attempt_at = {now},
+    finished_at = NULL,
+    error_message = NULL
+WHERE target = :target
+    [[AND aggregate_type = 'patient' AND aggregate_id = :patient]]
+    [[AND finished_at <= {now} - :age_ms]]
+    [[AND outbox_id = :change_id]]
+    AND next_attempt_at = {never_skipped} AND status = {from_reconsider};
+
 -- name: list_dismissed
 SELECT {failed_columns}, d.reason, d.dismissed_by, d.dismissed_at
 FROM sync_dismissal d

@@ -1,12 +1,12 @@
 -- Retention and notices: what is old is deleted, a little at a time (retention.rs, notices.rs, clock.rs).
 
 -- name: old_deliveries
--- A chunk of a target's deliveries in the order of their making. The kind is 1, 2 or 3 when one is finished
+-- A chunk of a target's deliveries in the order of their making. The kind is 1 to 4 when one is finished
 -- and old; the last column says whether it was made before the cutoff: the first that was not ends the
 -- purge.
 SELECT outbox_id,
     CASE WHEN finished_at >= :cutoff THEN NULL WHEN status = {done} THEN 1 WHEN status = {superseded} THEN 2
-        WHEN status = {dismissed} THEN 3 END,
+        WHEN status = {dismissed} THEN 3 WHEN status = {skipped} THEN 4 END,
     CASE WHEN created_at < :cutoff THEN 1 ELSE 0 END
 FROM sync_delivery
 WHERE target = :target AND outbox_id > :after

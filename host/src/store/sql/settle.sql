@@ -46,7 +46,8 @@ SET status = j.status,
     lease_id = NULL,
     error_kind = j.error_kind,
     error_message = j.error_message,
-    next_attempt_at = CASE WHEN j.status = {failed} THEN {never} WHEN j.is_final = 1 THEN NULL
+    next_attempt_at = CASE WHEN j.status = {failed} THEN {never} WHEN j.status = {skipped} THEN {never_skipped}
+        WHEN j.is_final = 1 THEN NULL
         WHEN j.pause_ms > 0 THEN {now} + j.pause_ms ELSE t.created_at END,
     finished_at = CASE WHEN j.is_final = 1 THEN {now} ELSE NULL END
 FROM {locate_by_ctid(sync_delivery, {settlements}, {delivery_key})}

@@ -148,6 +148,7 @@ statements! {
             done: i64,
             superseded: i64,
             dismissed: i64,
+            skipped: i64,
         }
         Uncounted<'a> = uncounted { target: &'a str }
         ReadCounts = read_counts { never: i64 }
@@ -179,6 +180,25 @@ statements! {
             target: Option<&'a str>,
             patient: Option<&'a str>,
             kind: Option<&'a str>,
+            age_ms: Option<i64>,
+            change_id: Option<i64>,
+        }
+        ListSkipped<'a> = list_skipped {
+            target: Option<&'a str>,
+            patient: Option<&'a str>,
+            age_ms: Option<i64>,
+            change_id: Option<i64>,
+            limit: u32,
+        }
+        CountSkipped<'a> = count_skipped {
+            target: Option<&'a str>,
+            patient: Option<&'a str>,
+            age_ms: Option<i64>,
+            change_id: Option<i64>,
+        }
+        RetrySkipped<'a> = retry_skipped {
+            target: &'a str,
+            patient: Option<&'a str>,
             age_ms: Option<i64>,
             change_id: Option<i64>,
         }

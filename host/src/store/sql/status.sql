@@ -4,10 +4,11 @@
 -- name: add_counts
 -- Adds what a transaction did to one of several rows of its target, chosen at random: no host waits for
 -- another's counting.
-INSERT INTO sync_count (target, shard, made, done, superseded, dismissed)
-VALUES (:target, :shard, :made, :done, :superseded, :dismissed)
+INSERT INTO sync_count (target, shard, made, done, superseded, dismissed, skipped)
+VALUES (:target, :shard, :made, :done, :superseded, :dismissed, :skipped)
 {on_conflict(target, shard)} made = sync_count.made + {new(made)}, done = sync_count.done + {new(done)},
-    superseded = sync_count.superseded + {new(superseded)}, dismissed = sync_count.dismissed + {new(dismissed)};
+    superseded = sync_count.superseded + {new(superseded)}, dismissed = sync_count.dismissed + {new(dismissed)},
+    skipped = sync_count.skipped + {new(skipped)};
 
 -- name: uncounted
 -- How many deliveries of a target there are beyond those that were counted, with those in flight that have
@@ -21,19 +22,20 @@ WHERE d.target = :target;
 
 -- name: read_counts
 -- The counts of every target, as they were at one moment: one statement sees one state.
-SELECT c.target, c.made, c.done, c.superseded, c.dismissed,
+SELECT c.target, c.made, c.done, c.superseded, c.dismissed, c.skipped,
     {in_flight_at(c.target)},
     (SELECT COUNT(*) FROM sync_delivery d {force_index(sync_delivery_due)}
         WHERE d.target = c.target AND d.next_attempt_at = :never)
 FROM (SELECT target, CAST(SUM(made) AS DECIMAL(20)) AS made, CAST(SUM(done) AS DECIMAL(20)) AS done,
-        CAST(SUM(superseded) AS DECIMAL(20)) AS superseded, CAST(SUM(dismissed) AS DECIMAL(20)) AS dismissed
+        CAST(SUM(superseded) AS DECIMAL(20)) AS superseded, CAST(SUM(dismissed) AS DECIMAL(20)) AS dismissed,
+        CAST(SUM(skipped) AS DECIMAL(20)) AS skipped
     FROM sync_count GROUP BY target) c;
 
 -- name: count_open
 -- What is pending or in flight at a target.
 SELECT COUNT(*) + {in_flight_at(:target)}
 FROM sync_delivery d {force_index(sync_delivery_due)}
-WHERE d.target = :target AND d.next_attempt_at < {never};
+WHERE d.target = :target AND d.next_attempt_at < {never_skipped};
 
 -- name: enabled_targets
 SELECT name FROM sync_target WHERE enabled = 1;

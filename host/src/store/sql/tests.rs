@@ -76,7 +76,8 @@ fn every_statement_moves_deliveries_as_next_status_does() {
             // `update_each` takes what `next_status` has decided.
             let by_row = declared.name == "update_each";
             assert_eq!(to.is_empty(), by_row, "{}", declared.name);
-            let decided = [Event::Confirm, Event::Defer, Event::GiveUp].map(|event| Transition::of(event).to);
+            let decided =
+                [Event::Confirm, Event::Defer, Event::GiveUp, Event::Skip].map(|event| Transition::of(event).to);
             for (from, to) in from.iter().flat_map(|from| {
                 let to = if by_row { decided.to_vec() } else { to.clone() };
                 to.into_iter().map(|to| (*from, to))
