@@ -271,6 +271,7 @@ fn settled(delivery: &Delivery, dice: &mut Dice) -> Settlement {
         attempts,
         pause_ms: if status == Status::Pending { dice.pick(&[0, 1, 5_000]) } else { 0 },
         failure,
+        skipped: None,
         receipt,
     }
 }
