@@ -311,8 +311,8 @@ mod tests {
                 prop_assert!(!is_final, "{status:?} went on by {event:?}");
                 match event {
                     Event::Claim => claims_open += 1,
-                    Event::Confirm | Event::Defer | Event::GiveUp | Event::Requeue => claims_open -= 1,
-                    Event::Supersede | Event::Retry | Event::Dismiss => {}
+                    Event::Confirm | Event::Defer | Event::GiveUp | Event::Requeue | Event::Skip => claims_open -= 1,
+                    Event::Supersede | Event::Retry | Event::Dismiss | Event::Reconsider => {}
                 }
                 prop_assert!((0..=1).contains(&claims_open));
                 prop_assert_eq!(claims_open == 1, next == Status::Processing);
@@ -328,7 +328,7 @@ mod tests {
             for event in events {
                 status = next_status(status, event).unwrap_or(status);
             }
-            for event in [Event::Requeue, Event::Retry, Event::Claim, Event::Confirm] {
+            for event in [Event::Requeue, Event::Retry, Event::Reconsider, Event::Claim, Event::Confirm] {
                 status = next_status(status, event).unwrap_or(status);
             }
             prop_assert!(matches!(status, Status::Done | Status::Superseded | Status::Dismissed));
