@@ -23,6 +23,7 @@ mod refusals;
 mod remembered_size;
 mod several_hosts;
 mod shown;
+mod skipped;
 mod slow_server;
 mod support;
 mod swap;
