@@ -47,7 +47,7 @@ pub(super) struct List {
     /// List dismissed deliveries instead, newest first
     #[arg(long, conflicts_with_all = ["patient", "change", "kind", "older_than"])]
     dismissed: bool,
-    /// List skipped deliveries instead: the target has no place for them
+    /// List skipped deliveries instead, with their reasons
     #[arg(long, conflicts_with_all = ["dismissed", "kind"])]
     skipped: bool,
     /// Show at most this many

@@ -175,7 +175,8 @@ SET t.status = j.status,
     t.lease_id = NULL,
     t.error_kind = j.error_kind,
     t.error_message = j.error_message,
-    t.next_attempt_at = CASE WHEN j.status = 'failed' THEN 9223372036854775807 WHEN j.is_final = 1 THEN NULL
+    t.next_attempt_at = CASE WHEN j.status = 'failed' THEN 9223372036854775807 WHEN j.status = 'skipped' THEN 9223372036854775806
+        WHEN j.is_final = 1 THEN NULL
         WHEN j.pause_ms > 0 THEN CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS SIGNED) + j.pause_ms ELSE t.created_at END,
     t.finished_at = CASE WHEN j.is_final = 1 THEN CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS SIGNED) ELSE NULL END;
 
@@ -444,10 +445,11 @@ DELETE FROM sync_host WHERE id = ?;
 INSERT INTO sync_host (id, version, started_at, seen_at) VALUES (?, 'check', CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS SIGNED), CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS SIGNED));
 
 -- add_counts
-INSERT INTO sync_count (target, shard, made, done, superseded, dismissed)
-VALUES (?, ?, ?, ?, ?, ?)
+INSERT INTO sync_count (target, shard, made, done, superseded, dismissed, skipped)
+VALUES (?, ?, ?, ?, ?, ?, ?)
 ON DUPLICATE KEY UPDATE made = sync_count.made + VALUES(made), done = sync_count.done + VALUES(done),
-    superseded = sync_count.superseded + VALUES(superseded), dismissed = sync_count.dismissed + VALUES(dismissed);
+    superseded = sync_count.superseded + VALUES(superseded), dismissed = sync_count.dismissed + VALUES(dismissed),
+    skipped = sync_count.skipped + VALUES(skipped);
 
 -- uncounted
 SELECT COUNT(*)
@@ -458,20 +460,21 @@ FROM sync_delivery d
 WHERE d.target = ?;
 
 -- read_counts
-SELECT c.target, c.made, c.done, c.superseded, c.dismissed,
+SELECT c.target, c.made, c.done, c.superseded, c.dismissed, c.skipped,
     (SELECT COUNT(*) FROM sync_lease l JOIN sync_in_flight w FORCE INDEX (sync_in_flight_lease) ON w.lease_id = l.lease_id
          WHERE l.target = c.target AND w.target = c.target),
     (SELECT COUNT(*) FROM sync_delivery d FORCE INDEX (sync_delivery_due)
         WHERE d.target = c.target AND d.next_attempt_at = ?)
 FROM (SELECT target, CAST(SUM(made) AS DECIMAL(20)) AS made, CAST(SUM(done) AS DECIMAL(20)) AS done,
-        CAST(SUM(superseded) AS DECIMAL(20)) AS superseded, CAST(SUM(dismissed) AS DECIMAL(20)) AS dismissed
+        CAST(SUM(superseded) AS DECIMAL(20)) AS superseded, CAST(SUM(dismissed) AS DECIMAL(20)) AS dismissed,
+        CAST(SUM(skipped) AS DECIMAL(20)) AS skipped
     FROM sync_count GROUP BY target) c;
 
 -- count_open
 SELECT COUNT(*) + (SELECT COUNT(*) FROM sync_lease l JOIN sync_in_flight w FORCE INDEX (sync_in_flight_lease) ON w.lease_id = l.lease_id
      WHERE l.target = ? AND w.target = ?)
 FROM sync_delivery d FORCE INDEX (sync_delivery_due)
-WHERE d.target = ? AND d.next_attempt_at < 9223372036854775807;
+WHERE d.target = ? AND d.next_attempt_at < 9223372036854775806;
 
 -- enabled_targets
 SELECT name FROM sync_target WHERE enabled = 1;
@@ -562,6 +565,57 @@ SET t.status = 'pending',
     t.attempts = 0,
     t.next_attempt_at = CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS SIGNED),
     t.finished_at = NULL;
+
+-- list_skipped
+SELECT t.target, t.aggregate_type, t.aggregate_id, t.outbox_id, t.error_kind, t.error_message, t.attempts, t.finished_at
+FROM sync_target j JOIN sync_delivery t FORCE INDEX (sync_delivery_due) ON t.target = j.name AND t.next_attempt_at = 9223372036854775806 AND t.status = 'skipped'
+        AND j.name = ?
+        AND t.aggregate_type = 'patient' AND t.aggregate_id = ?
+        AND t.finished_at <= CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS SIGNED) - ?
+        AND t.outbox_id = ?
+ORDER BY t.outbox_id, t.target
+LIMIT ?;
+
+-- list_skipped, without target, patient, age_ms, change_id
+SELECT t.target, t.aggregate_type, t.aggregate_id, t.outbox_id, t.error_kind, t.error_message, t.attempts, t.finished_at
+FROM sync_target j JOIN sync_delivery t FORCE INDEX (sync_delivery_due) ON t.target = j.name AND t.next_attempt_at = 9223372036854775806 AND t.status = 'skipped'
+ORDER BY t.outbox_id, t.target
+LIMIT ?;
+
+-- count_skipped
+SELECT COUNT(*)
+FROM sync_target j JOIN sync_delivery t FORCE INDEX (sync_delivery_due) ON t.target = j.name AND t.next_attempt_at = 9223372036854775806 AND t.status = 'skipped'
+        AND j.name = ?
+        AND t.aggregate_type = 'patient' AND t.aggregate_id = ?
+        AND t.finished_at <= CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS SIGNED) - ?
+        AND t.outbox_id = ?;
+
+-- count_skipped, without target, patient, age_ms, change_id
+SELECT COUNT(*)
+FROM sync_target j JOIN sync_delivery t FORCE INDEX (sync_delivery_due) ON t.target = j.name AND t.next_attempt_at = 9223372036854775806 AND t.status = 'skipped';
+
+-- retry_skipped
+UPDATE sync_delivery FORCE INDEX (sync_delivery_due)
+SET status = 'pending',
+    attempts = 0,
+    next_attempt_at = CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS SIGNED),
+    finished_at = NULL,
+    error_message = NULL
+WHERE target = ?
+    AND aggregate_type = 'patient' AND aggregate_id = ?
+    AND finished_at <= CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS SIGNED) - ?
+    AND outbox_id = ?
+    AND next_attempt_at = 9223372036854775806 AND status = 'skipped';
+
+-- retry_skipped, without patient, age_ms, change_id
+UPDATE sync_delivery FORCE INDEX (sync_delivery_due)
+SET status = 'pending',
+    attempts = 0,
+    next_attempt_at = CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS SIGNED),
+    finished_at = NULL,
+    error_message = NULL
+WHERE target = ?
+    AND next_attempt_at = 9223372036854775806 AND status = 'skipped';
 
 -- list_dismissed
 SELECT t.target, t.aggregate_type, t.aggregate_id, t.outbox_id, t.error_kind, t.error_message, t.attempts, t.finished_at, d.reason, d.dismissed_by, d.dismissed_at
@@ -675,7 +729,7 @@ ON DUPLICATE KEY UPDATE remote_id = VALUES(remote_id),
 -- old_deliveries
 SELECT outbox_id,
     CASE WHEN finished_at >= ? THEN NULL WHEN status = 'done' THEN 1 WHEN status = 'superseded' THEN 2
-        WHEN status = 'dismissed' THEN 3 END,
+        WHEN status = 'dismissed' THEN 3 WHEN status = 'skipped' THEN 4 END,
     CASE WHEN created_at < ? THEN 1 ELSE 0 END
 FROM sync_delivery
 WHERE target = ? AND outbox_id > ?

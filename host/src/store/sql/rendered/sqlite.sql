@@ -169,7 +169,8 @@ SET status = j.status,
     lease_id = NULL,
     error_kind = j.error_kind,
     error_message = j.error_message,
-    next_attempt_at = CASE WHEN j.status = 'failed' THEN 9223372036854775807 WHEN j.is_final = 1 THEN NULL
+    next_attempt_at = CASE WHEN j.status = 'failed' THEN 9223372036854775807 WHEN j.status = 'skipped' THEN 9223372036854775806
+        WHEN j.is_final = 1 THEN NULL
         WHEN j.pause_ms > 0 THEN CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER) + j.pause_ms ELSE t.created_at END,
     finished_at = CASE WHEN j.is_final = 1 THEN CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER) ELSE NULL END
 FROM (SELECT value->>'outbox_id' AS outbox_id, value->>'status' AS status, value->>'attempts' AS attempts, value->>'pause_ms' AS pause_ms, value->>'is_final' AS is_final, value->>'error_kind' AS error_kind, value->>'error_message' AS error_message FROM json_each(?)) AS j
@@ -438,10 +439,11 @@ DELETE FROM sync_host WHERE id = ?;
 INSERT INTO sync_host (id, version, started_at, seen_at) VALUES (?, 'check', CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER), CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER));
 
 -- add_counts
-INSERT INTO sync_count (target, shard, made, done, superseded, dismissed)
-VALUES (?, ?, ?, ?, ?, ?)
+INSERT INTO sync_count (target, shard, made, done, superseded, dismissed, skipped)
+VALUES (?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (target, shard) DO UPDATE SET made = sync_count.made + excluded.made, done = sync_count.done + excluded.done,
-    superseded = sync_count.superseded + excluded.superseded, dismissed = sync_count.dismissed + excluded.dismissed;
+    superseded = sync_count.superseded + excluded.superseded, dismissed = sync_count.dismissed + excluded.dismissed,
+    skipped = sync_count.skipped + excluded.skipped;
 
 -- uncounted
 SELECT COUNT(*)
@@ -452,20 +454,21 @@ FROM sync_delivery d
 WHERE d.target = ?;
 
 -- read_counts
-SELECT c.target, c.made, c.done, c.superseded, c.dismissed,
+SELECT c.target, c.made, c.done, c.superseded, c.dismissed, c.skipped,
     (SELECT COUNT(*) FROM sync_lease l JOIN sync_in_flight w ON w.lease_id = l.lease_id
          WHERE l.target = c.target AND w.target = c.target),
     (SELECT COUNT(*) FROM sync_delivery d
         WHERE d.target = c.target AND d.next_attempt_at = ?)
 FROM (SELECT target, CAST(SUM(made) AS DECIMAL(20)) AS made, CAST(SUM(done) AS DECIMAL(20)) AS done,
-        CAST(SUM(superseded) AS DECIMAL(20)) AS superseded, CAST(SUM(dismissed) AS DECIMAL(20)) AS dismissed
+        CAST(SUM(superseded) AS DECIMAL(20)) AS superseded, CAST(SUM(dismissed) AS DECIMAL(20)) AS dismissed,
+        CAST(SUM(skipped) AS DECIMAL(20)) AS skipped
     FROM sync_count GROUP BY target) c;
 
 -- count_open
 SELECT COUNT(*) + (SELECT COUNT(*) FROM sync_lease l JOIN sync_in_flight w ON w.lease_id = l.lease_id
      WHERE l.target = ? AND w.target = ?)
 FROM sync_delivery d
-WHERE d.target = ? AND d.next_attempt_at < 9223372036854775807;
+WHERE d.target = ? AND d.next_attempt_at < 9223372036854775806;
 
 -- enabled_targets
 SELECT name FROM sync_target WHERE enabled = 1;
@@ -556,6 +559,57 @@ SET status = 'pending',
 FROM sync_target AS j
 WHERE t.target = j.name AND t.next_attempt_at = 9223372036854775807 AND t.status = 'failed'
          AND t.attempts > 0;
+
+-- list_skipped
+SELECT t.target, t.aggregate_type, t.aggregate_id, t.outbox_id, t.error_kind, t.error_message, t.attempts, t.finished_at
+FROM sync_target j JOIN sync_delivery t ON t.target = j.name AND t.next_attempt_at = 9223372036854775806 AND t.status = 'skipped'
+        AND j.name = ?
+        AND t.aggregate_type = 'patient' AND t.aggregate_id = ?
+        AND t.finished_at <= CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER) - ?
+        AND t.outbox_id = ?
+ORDER BY t.outbox_id, t.target
+LIMIT ?;
+
+-- list_skipped, without target, patient, age_ms, change_id
+SELECT t.target, t.aggregate_type, t.aggregate_id, t.outbox_id, t.error_kind, t.error_message, t.attempts, t.finished_at
+FROM sync_target j JOIN sync_delivery t ON t.target = j.name AND t.next_attempt_at = 9223372036854775806 AND t.status = 'skipped'
+ORDER BY t.outbox_id, t.target
+LIMIT ?;
+
+-- count_skipped
+SELECT COUNT(*)
+FROM sync_target j JOIN sync_delivery t ON t.target = j.name AND t.next_attempt_at = 9223372036854775806 AND t.status = 'skipped'
+        AND j.name = ?
+        AND t.aggregate_type = 'patient' AND t.aggregate_id = ?
+        AND t.finished_at <= CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER) - ?
+        AND t.outbox_id = ?;
+
+-- count_skipped, without target, patient, age_ms, change_id
+SELECT COUNT(*)
+FROM sync_target j JOIN sync_delivery t ON t.target = j.name AND t.next_attempt_at = 9223372036854775806 AND t.status = 'skipped';
+
+-- retry_skipped
+UPDATE sync_delivery
+SET status = 'pending',
+    attempts = 0,
+    next_attempt_at = CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER),
+    finished_at = NULL,
+    error_message = NULL
+WHERE target = ?
+    AND aggregate_type = 'patient' AND aggregate_id = ?
+    AND finished_at <= CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER) - ?
+    AND outbox_id = ?
+    AND next_attempt_at = 9223372036854775806 AND status = 'skipped';
+
+-- retry_skipped, without patient, age_ms, change_id
+UPDATE sync_delivery
+SET status = 'pending',
+    attempts = 0,
+    next_attempt_at = CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER),
+    finished_at = NULL,
+    error_message = NULL
+WHERE target = ?
+    AND next_attempt_at = 9223372036854775806 AND status = 'skipped';
 
 -- list_dismissed
 SELECT t.target, t.aggregate_type, t.aggregate_id, t.outbox_id, t.error_kind, t.error_message, t.attempts, t.finished_at, d.reason, d.dismissed_by, d.dismissed_at
@@ -669,7 +723,7 @@ ON CONFLICT (target, aggregate_type, aggregate_id) DO UPDATE SET remote_id = exc
 -- old_deliveries
 SELECT outbox_id,
     CASE WHEN finished_at >= ? THEN NULL WHEN status = 'done' THEN 1 WHEN status = 'superseded' THEN 2
-        WHEN status = 'dismissed' THEN 3 END,
+        WHEN status = 'dismissed' THEN 3 WHEN status = 'skipped' THEN 4 END,
     CASE WHEN created_at < ? THEN 1 ELSE 0 END
 FROM sync_delivery
 WHERE target = ? AND outbox_id > ?
