@@ -35,7 +35,7 @@ pub struct Purged {
 /// A row that may be deleted.
 struct Old {
     id: i64,
-    /// 1: a delivery that is done, or a change; 2: a delivery that is superseded; 3: one that was dismissed; 4: one that
+    /// 1: a delivery that is done, or a change; 2: one that is superseded; 3: one that was dismissed; 4: one that
     /// was skipped.
     kind: i64,
 }

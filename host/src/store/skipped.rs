@@ -11,7 +11,7 @@ use super::{RetryFilter, RowReader, Store, StoreError, StoreTransaction};
 use crate::database::rerun;
 
 impl Store {
-    /// The skipped deliveries that the filter selects, oldest change first; at most `limit`. Their message is the reason.
+    /// The skipped deliveries that the filter selects, oldest change first; at most `limit`. The message is the reason.
     ///
     /// # Errors
     /// When the store cannot be reached.

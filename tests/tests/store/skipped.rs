@@ -1,4 +1,4 @@
-//! Skipped deliveries: final, counted, listed with their reason, tried again when an operator or a new adapter wants it.
+//! Skipped deliveries: final, counted, listed with a reason, tried again when an operator or a new adapter wants it.
 
 use host::domain::delivery::{Settlement, Status};
 use host::store::{AdapterEvent, Claim, Delivery, PurgeCursor, RetryFilter, Settled};
