@@ -1,5 +1,5 @@
-//! Notices a target that denies every change. Credentials that may read and not write look like a refusal of each patient,
-//! one by one; no check sees them, since a check must not write.
+//! Notices a target that denies every change. Credentials that may read and not write look like a refusal of each
+//! patient, one by one; no check sees them, since a check must not write.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -13,8 +13,8 @@ const IN_A_ROW_MAX: u32 = 3;
 pub(super) struct Denials(AtomicU32);
 
 impl Denials {
-    /// Counts a batch's denied changes. When they are too many in a row, makes each of them a failure of the target as a
-    /// whole, which spends no attempt, and returns that failure.
+    /// Counts a batch's denied changes. When they are too many in a row, makes each of them a failure of the target as
+    /// a whole, which spends no attempt, and returns that failure.
     pub(super) fn judge(&self, outcomes: &mut [Outcome]) -> Option<Failure> {
         if outcomes.iter().any(|outcome| matches!(outcome, Outcome::Applied(_))) {
             self.0.store(0, Ordering::Relaxed);
