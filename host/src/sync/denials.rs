@@ -43,7 +43,7 @@ impl Denials {
 fn denied(outcome: &Outcome) -> Option<&Failure> {
     match outcome {
         Outcome::Failed(failure) if failure.kind == FailureKind::Denied => Some(failure),
-        Outcome::Failed(_) | Outcome::Applied(_) => None,
+        Outcome::Failed(_) | Outcome::Applied(_) | Outcome::Skipped(_) => None,
     }
 }
 
