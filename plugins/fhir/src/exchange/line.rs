@@ -44,7 +44,6 @@ pub(super) struct Round {
     pub(super) stopped: Option<Failure>,
 }
 
-#[expect(clippy::struct_excessive_bools, reason = "each is one thing learnt of the server in this call")]
 pub(super) struct Line<'a> {
     outside: &'a dyn Outside,
     wire: Wire<'a>,
