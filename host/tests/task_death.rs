@@ -15,6 +15,7 @@ use host::database::{Database, Locator};
 use host::domain::change::RemoteEdit;
 use host::domain::delivery::{BreakerPolicy, RetryPolicy};
 use host::domain::grants::SqlGrants;
+use host::domain::ids::TargetName;
 use host::domain::patient::{Day, Patient};
 use host::plugin::Limits;
 use host::service::PatientService;
@@ -54,7 +55,7 @@ fn options() -> SyncOptions {
 
 fn spec(locator: Locator) -> TargetSpec {
     TargetSpec {
-        name: "x".to_owned(),
+        name: TargetName::new("x").unwrap(),
         adapter: support::adapter("testing-probe"),
         kind: TargetKind::Database { locator, connections_max: 2, grants: SqlGrants::everything() },
         id_column: None,

@@ -10,6 +10,7 @@ use super::retry::{is_narrowed, kind, require_known};
 use super::{output, wiring};
 use crate::config::Config;
 use crate::domain::change::FailureKind;
+use crate::domain::ids::ChangeId;
 use crate::store::{DismissedDelivery, FailedDelivery, RetryFilter};
 
 #[derive(Debug, clap::Subcommand)]
@@ -97,7 +98,7 @@ impl Which {
             patient: self.patient.clone(),
             kind: self.kind,
             older_than_ms: self.older_than.map(|seconds| seconds.saturating_mul(1_000)),
-            change_id: self.change,
+            change_id: self.change.map(ChangeId::new),
         })
     }
 }
@@ -159,13 +160,11 @@ async fn list_dismissed(config: &Config, arguments: &List) -> Result<ExitCode, C
 }
 
 fn show(failed: &FailedDelivery, since: &str) {
-    let kind = if failed.aggregate_type == "patient" { String::new() } else { format!("{} ", failed.aggregate_type) };
     let why = failed.kind.as_deref().unwrap_or("unknown");
     line(&format!(
-        "{}: {}{} (change {}, {why}{since})",
+        "{}: {} (change {}, {why}{since})",
         failed.target,
-        printable(&kind),
-        printable(&failed.aggregate_id),
+        printable(&failed.key.to_string()),
         failed.change_id
     ));
     line(&format!("   {}", printable(failed.message.as_deref().unwrap_or("no reason given"))));

@@ -6,6 +6,7 @@ use super::error::CliError;
 use super::{output, wiring};
 use crate::config::Config;
 use crate::domain::change::FailureKind;
+use crate::domain::ids::ChangeId;
 use crate::domain::words::one_of;
 use crate::store::{RetryFilter, Store};
 
@@ -47,7 +48,7 @@ pub(super) async fn run(config: &Config, arguments: &Arguments) -> Result<ExitCo
         patient: arguments.patient.clone(),
         kind: arguments.kind,
         older_than_ms: arguments.older_than.map(|seconds| seconds.saturating_mul(1_000)),
-        change_id: arguments.change,
+        change_id: arguments.change.map(ChangeId::new),
     };
     if !is_narrowed(&filter) && !arguments.failed {
         return Err(CliError::Usage(

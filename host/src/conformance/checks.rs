@@ -160,7 +160,8 @@ async fn update(harness: &Harness, delivered: &[(Change, Receipt)]) -> Judgement
 
 async fn unknown_type(harness: &Harness) -> Judgement {
     let good = harness.patients.create(1).remove(0);
-    let odd = Change { aggregate_type: "conformance-unknown".to_owned(), ..harness.patients.create(1).remove(0) };
+    let mut odd = harness.patients.create(1).remove(0);
+    odd.key.aggregate_type = "conformance-unknown".to_owned();
     let mut outcomes = harness.deliver(&[good, odd]).await.map_err(|failure| format!("the batch failed, {failure}"))?;
     let odd = outcomes.pop();
     for outcome in outcomes {

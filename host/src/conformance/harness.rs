@@ -11,6 +11,7 @@ use super::scratch::ScratchDatabase;
 use super::{ConformanceError, Options};
 use crate::database::{Database, Dialect, RowLimits, Value};
 use crate::domain::change::{Change, Failure, FailureKind, Outcome, RemoteEdit, Report};
+use crate::domain::ids::TargetName;
 use crate::plugin::{Adapter, Fence, HttpOptions, LogTap, Usage};
 use crate::target::{
     Applied, CallFailure, CheckedAdapter, FenceLost, Finish, Target, TargetKind, TargetSession, TargetSpec, most,
@@ -72,7 +73,7 @@ impl Harness {
         server: Option<MockServer>,
     ) -> Result<Self, ConformanceError> {
         let spec = TargetSpec {
-            name: "conformance".to_owned(),
+            name: TargetName::new("conformance").expect("invariant: it is a name"),
             adapter: options.adapter.clone(),
             kind,
             id_column: None,

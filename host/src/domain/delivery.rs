@@ -5,6 +5,7 @@
 //! statements compares each pair with `next_status`.
 
 use super::change::{Failure, FailureKind, Receipt};
+use super::ids::{AggregateKey, ChangeId};
 use crate::vocabulary;
 
 vocabulary! {
@@ -173,9 +174,8 @@ impl Default for BreakerPolicy {
 /// The result of one attempt, as it is settled.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settlement {
-    pub outbox_id: i64,
-    pub aggregate_type: String,
-    pub aggregate_id: String,
+    pub change_id: ChangeId,
+    pub key: AggregateKey,
     pub status: Status,
     /// Attempts spent so far.
     pub attempts: u32,

@@ -11,26 +11,27 @@ use super::batch::{ClaimRequest, ClaimedIds};
 use super::newest::{DirectCandidate, eligible_for_direct};
 use super::sql::DirectCandidates;
 use super::{RowReader, StoreError, StoreTransaction};
+use crate::domain::ids::{AggregateKey, ChangeId};
 
 impl StoreTransaction {
     /// Dispatches eligible changes to requests that are all for one target. Each result names its request by index.
     pub(super) async fn dispatch_direct(
         &mut self,
-        outbox_ids: &[i64],
+        change_ids: &[ChangeId],
         requests: &[(usize, &ClaimRequest)],
     ) -> Result<Vec<(usize, ClaimedIds)>, StoreError> {
         let mut claimed = Vec::new();
-        let Some((_, first)) = requests.first().filter(|_| !outbox_ids.is_empty()) else { return Ok(claimed) };
-        let candidates = self.direct_candidates(&first.target, outbox_ids).await?;
+        let Some((_, first)) = requests.first().filter(|_| !change_ids.is_empty()) else { return Ok(claimed) };
+        let candidates = self.direct_candidates(first.target.as_str(), change_ids).await?;
         let mut eligible = eligible_for_direct(&candidates).into_iter();
         for (index, request) in requests {
-            let outbox_ids: Vec<_> = eligible.by_ref().take(request.batch_max as usize).collect();
-            if outbox_ids.is_empty() {
+            let change_ids: Vec<_> = eligible.by_ref().take(request.batch_max as usize).collect();
+            if change_ids.is_empty() {
                 break;
             }
             let lease = self.begin_lease(request, true).await?;
-            self.begin_in_flight(&lease, &outbox_ids).await?;
-            claimed.push((*index, ClaimedIds { lease, outbox_ids, attempts: HashMap::new() }));
+            self.begin_in_flight(&lease, &change_ids).await?;
+            claimed.push((*index, ClaimedIds { lease, change_ids, attempts: HashMap::new() }));
         }
         Ok(claimed)
     }
@@ -38,18 +39,17 @@ impl StoreTransaction {
     async fn direct_candidates(
         &mut self,
         target: &str,
-        outbox_ids: &[i64],
+        change_ids: &[ChangeId],
     ) -> Result<Vec<DirectCandidate>, StoreError> {
-        let rows = self.fetch(DirectCandidates { target, ids: outbox_ids }).await?;
+        let rows = self.fetch(DirectCandidates { target, ids: change_ids }).await?;
         let operation = self.operation.clone();
         let read = rows.rows.into_iter().map(|row| {
             let mut reader = RowReader::new(&operation, row);
             Ok(DirectCandidate {
-                outbox_id: reader.integer()?,
-                aggregate_type: reader.text()?,
-                aggregate_id: reader.text()?,
-                newest_id: reader.optional_integer()?,
-                delivered_id: reader.optional_integer()?,
+                change_id: reader.change_id()?,
+                key: AggregateKey { aggregate_type: reader.text()?, aggregate_id: reader.text()? },
+                newest_id: reader.optional_change_id()?,
+                delivered_id: reader.optional_change_id()?,
                 is_in_flight: reader.integer()? > 0,
             })
         });

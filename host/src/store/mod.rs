@@ -52,7 +52,7 @@ use crate::database::{
     AsDatabaseError, Database, DatabaseError, Dialect, Execution, RowLimits, Rows, Transaction, Value,
 };
 use crate::domain::conflict::split_message;
-use crate::domain::ids::UsersTable;
+use crate::domain::ids::{AggregateKey, ChangeId, UsersTable};
 
 pub use adapters::{AdapterEvent, AdapterEventKind, AdapterRecord, DesiredState};
 pub use batch::{Batch, ClaimRequest, ClaimedIds, Delivery};
@@ -328,6 +328,14 @@ impl<'a> RowReader<'a> {
         Ok(self.next()?.as_i64())
     }
 
+    fn change_id(&mut self) -> Result<ChangeId, StoreError> {
+        self.integer().map(ChangeId::new)
+    }
+
+    fn optional_change_id(&mut self) -> Result<Option<ChangeId>, StoreError> {
+        Ok(self.optional_integer()?.map(ChangeId::new))
+    }
+
     fn text(&mut self) -> Result<String, StoreError> {
         self.optional_text()?.ok_or_else(|| corrupt(self.operation, "a text is missing"))
     }
@@ -339,6 +347,10 @@ impl<'a> RowReader<'a> {
     /// A delivery's failure, without the fingerprint that a conflict's message carries for its adapter.
     fn failure_message(&mut self) -> Result<Option<String>, StoreError> {
         Ok(self.optional_text()?.map(|message| split_message(&message).0.to_owned()))
+    }
+
+    fn aggregate_key(&mut self) -> Result<AggregateKey, StoreError> {
+        Ok(AggregateKey { aggregate_type: self.key()?, aggregate_id: self.key()? })
     }
 
     /// An aggregate's type or id. A value that is not text is shown as well as possible, so that a row that another

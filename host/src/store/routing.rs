@@ -16,11 +16,12 @@ use super::scan::ScanCursor;
 use super::sql::{Enqueue, Json};
 use super::{Store, StoreError, StoreTransaction};
 use crate::database::{ErrorKind, rerun};
+use crate::domain::ids::{ChangeId, TargetName};
 
 /// A target and a type that it takes.
 #[derive(Clone, Debug, Serialize)]
 pub struct Route {
-    pub target: String,
+    pub target: TargetName,
     pub aggregate_type: String,
 }
 
@@ -49,9 +50,9 @@ pub struct Routed {
 struct RoutedOnce {
     changes: Vec<Unrouted>,
     /// Deliveries that were made for each target, provided that all of them were new.
-    made: BTreeMap<String, i64>,
+    made: BTreeMap<TargetName, i64>,
     /// Of these, those that failed at once because the change cannot be read.
-    refused: BTreeMap<String, u64>,
+    refused: BTreeMap<TargetName, u64>,
     some_queued: bool,
     some_existed: bool,
     routes_changed: bool,
@@ -119,7 +120,7 @@ impl Store {
         for (target, changes) in &step.refused {
             self.refused.add(target, *changes);
         }
-        cursor.end(begun, Instant::now(), step.changes.last().map(|last| last.id));
+        cursor.end(begun, Instant::now(), step.changes.last().map(|last| last.id.get()));
         let claimed = (0..requests.len()).map(|index| step.claimed.remove(&index)).collect();
         let RoutedOnce { changes, some_queued, routes_changed, .. } = step;
         Ok(Routed { changes: changes.len(), some_queued, routes_changed, claimed })
@@ -140,8 +141,8 @@ impl Store {
             return Ok(RoutedOnce::default());
         }
         let mut step = RoutedOnce { changes, ..RoutedOnce::default() };
-        let requesting: BTreeSet<&str> = requests.iter().map(|request| request.target.as_str()).collect();
-        let others = routes.iter().filter(|route| !requesting.contains(route.target.as_str())).cloned();
+        let requesting: BTreeSet<&TargetName> = requests.iter().map(|request| &request.target).collect();
+        let others = routes.iter().filter(|route| !requesting.contains(&route.target)).cloned();
         transaction.enqueue(&mut step, &others.collect::<Vec<_>>(), &BTreeSet::new()).await?;
         for target in requesting {
             transaction.dispatch(&mut step, routes, target, requests).await?;
@@ -179,37 +180,37 @@ impl StoreTransaction {
         &mut self,
         step: &mut RoutedOnce,
         routes: &[Route],
-        target: &str,
+        target: &TargetName,
         requests: &[ClaimRequest],
     ) -> Result<(), StoreError> {
-        let own: Vec<_> = routes.iter().filter(|route| route.target == target).cloned().collect();
+        let own: Vec<_> = routes.iter().filter(|route| route.target == *target).cloned().collect();
         let ids = step.changes.iter().filter(|change| own.iter().any(|route| route.takes(change)));
         let ids: Vec<_> = ids.map(|change| change.id).collect();
-        let requests: Vec<_> = requests.iter().enumerate().filter(|(_, request)| request.target == target).collect();
+        let requests: Vec<_> = requests.iter().enumerate().filter(|(_, request)| request.target == *target).collect();
         let claimed = self.dispatch_direct(&ids, &requests).await?;
-        let direct: BTreeSet<i64> =
-            claimed.iter().flat_map(|(_, claimed)| claimed.outbox_ids.iter().copied()).collect();
+        let direct: BTreeSet<ChangeId> =
+            claimed.iter().flat_map(|(_, claimed)| claimed.change_ids.iter().copied()).collect();
         self.enqueue(step, &own, &direct).await?;
-        *step.made.entry(target.to_owned()).or_default() += i64::try_from(direct.len()).unwrap_or(i64::MAX);
+        *step.made.entry(target.clone()).or_default() += i64::try_from(direct.len()).unwrap_or(i64::MAX);
         step.claimed.extend(claimed);
         Ok(())
     }
 
     /// Inserts failed deliveries of the unreadable changes: one statement, or none.
     async fn refuse_unreadable(&mut self, step: &mut RoutedOnce, routes: &[Route]) -> Result<(), StoreError> {
-        let mut refused = BTreeMap::<(&str, i64), &Refused>::new();
+        let mut refused = BTreeMap::<(&TargetName, ChangeId), &Refused>::new();
         for change in &step.changes {
             let Some(why) = &change.refused else { continue };
             let targets = routes.iter().filter(|route| route.answers_for(change));
-            refused.extend(targets.map(|route| ((route.target.as_str(), change.id), why)));
+            refused.extend(targets.map(|route| ((&route.target, change.id), why)));
         }
         if refused.is_empty() {
             return Ok(());
         }
         for ((target, change_id), why) in &refused {
-            tracing::warn!(target_name = %target, change_id, reason = %why.failure.message, "change refused");
-            *step.made.entry((*target).to_owned()).or_default() += 1;
-            *step.refused.entry((*target).to_owned()).or_default() += 1;
+            tracing::warn!(target_name = %target, change_id = change_id.get(), reason = %why.failure.message, "change refused");
+            *step.made.entry((*target).clone()).or_default() += 1;
+            *step.refused.entry((*target).clone()).or_default() += 1;
         }
         let rows: Vec<_> = refused.iter().map(|((target, _), why)| (*target, *why)).collect();
         let made = self.insert_refused(&rows).await?;
@@ -222,7 +223,7 @@ impl StoreTransaction {
         &mut self,
         step: &mut RoutedOnce,
         routes: &[Route],
-        direct: &BTreeSet<i64>,
+        direct: &BTreeSet<ChangeId>,
     ) -> Result<(), StoreError> {
         let is_queued = |change: &&Unrouted| change.refused.is_none() && !direct.contains(&change.id);
         let changes: Vec<_> = step.changes.iter().filter(is_queued).collect();
@@ -242,7 +243,7 @@ impl StoreTransaction {
         Ok(())
     }
 
-    async fn insert_pending(&mut self, ids: &[i64], routes: &[Route]) -> Result<u64, StoreError> {
+    async fn insert_pending(&mut self, ids: &[ChangeId], routes: &[Route]) -> Result<u64, StoreError> {
         match self.run(Enqueue { batch: Json::of(routes), ids }).await {
             Ok(execution) => Ok(execution.rows_affected),
             // A host at another node of a cluster has just routed the same change; the transaction is run again.
@@ -255,8 +256,8 @@ impl StoreTransaction {
     /// because an operator reset `routed_at`. Then the rows themselves are counted, however long that takes.
     async fn count_made(&mut self, step: &RoutedOnce) -> Result<(), StoreError> {
         for (target, made) in &step.made {
-            let made = if step.some_existed { self.uncounted(target).await? } else { *made };
-            self.add_counts(target, CountDelta { made, ..CountDelta::default() }).await?;
+            let made = if step.some_existed { self.uncounted(target.as_str()).await? } else { *made };
+            self.add_counts(target.as_str(), CountDelta { made, ..CountDelta::default() }).await?;
         }
         Ok(())
     }

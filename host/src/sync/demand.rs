@@ -126,12 +126,12 @@ impl PendingRequest {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::ids::LeaseId;
+    use crate::domain::ids::{LeaseId, TargetName};
     use crate::store::Lease;
 
     fn claim(target: &str) -> ClaimRequest {
         ClaimRequest {
-            target: target.to_owned(),
+            target: TargetName::new(target).expect("a name"),
             owner: "host".to_owned(),
             batch_max: 1,
             lease_ms: 1,
@@ -140,7 +140,7 @@ mod tests {
     }
 
     fn claimed(target: &str) -> ClaimedIds {
-        let (target, owner) = (target.to_owned(), "host".to_owned());
+        let (target, owner) = (TargetName::new(target).expect("a name"), "host".to_owned());
         ClaimedIds::of(Lease { target, id: LeaseId::new(1), owner, lease_ms: 1, is_direct: true })
     }
 
@@ -186,7 +186,7 @@ mod tests {
         let request = demand.take_all().remove(0);
         demand.cancel(&handle);
         request.answer(claimed("a")).expect("its claimer waits");
-        assert_eq!(handle.answer.await.expect("a batch").lease.target, "a");
+        assert_eq!(handle.answer.await.expect("a batch").lease.target.as_str(), "a");
     }
 
     #[tokio::test]

@@ -119,7 +119,7 @@ pub(super) async fn release(store: &Store, lease: &Lease) {
 mod tests {
     use super::*;
     use crate::database::{Database, Locator};
-    use crate::domain::ids::LeaseId;
+    use crate::domain::ids::{LeaseId, TargetName};
     use crate::store::StoreClock;
 
     /// A batch of a store that is never reached: its first renewal is a day away.
@@ -127,7 +127,7 @@ mod tests {
         let locator = Locator::Sqlite("/nonexistent/host.db".into());
         let database = Database::new(locator, 1, Duration::from_secs(1)).expect("prepared");
         let store = Store::new(database, StoreClock::Database);
-        let (target, owner) = ("a".to_owned(), "host".to_owned());
+        let (target, owner) = (TargetName::new("a").expect("a name"), "host".to_owned());
         let lease = Lease { target, id: LeaseId::new(id), owner, lease_ms: 3 * 24 * 3_600_000, is_direct: false };
         LeasedBatch::new(&store, Batch { lease, deliveries: Vec::new() })
     }

@@ -1,6 +1,7 @@
 //! How this host synchronises: what is configured for all targets.
 
 use crate::domain::delivery::{BreakerPolicy, RetryPolicy};
+use crate::domain::ids::TargetName;
 
 /// How this host synchronises.
 #[derive(Clone, Debug)]
@@ -26,5 +27,5 @@ pub struct SyncOptions {
     /// Aggregate types whose every change is delivered, in order.
     pub fifo_types: Vec<String>,
     /// Targets that the configuration names and disables.
-    pub disabled_targets: Vec<String>,
+    pub disabled_targets: Vec<TargetName>,
 }

@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 use super::demand::{Demand, PendingRequest};
 use super::leased_batch::release;
 use super::trouble::StoreTrouble;
+use crate::domain::ids::TargetName;
 use crate::store::{ClaimRequest, ClaimedIds, Routed, Routes, ScanCursor, Store, StoreError};
 
 /// Rows routed in one transaction at most.
@@ -131,7 +132,8 @@ impl Router {
 
 /// How many changes to route at once: no more than were requested, so that none of them has to be queued.
 fn limit(claims: &[ClaimRequest]) -> u32 {
-    let of = |target: &str| claims.iter().filter(|one| one.target == target).map(|one| one.batch_max).sum::<u32>();
+    let of =
+        |target: &TargetName| claims.iter().filter(|one| one.target == *target).map(|one| one.batch_max).sum::<u32>();
     claims.iter().map(|one| of(&one.target)).max().map_or(ROUTE_MAX, |most| most.min(ROUTE_MAX))
 }
 
@@ -142,7 +144,7 @@ mod tests {
     #[test]
     fn no_more_is_routed_than_was_requested() {
         let claim = |target: &str, batch_max| ClaimRequest {
-            target: target.to_owned(),
+            target: TargetName::new(target).expect("a name"),
             owner: "host".to_owned(),
             batch_max,
             lease_ms: 1,

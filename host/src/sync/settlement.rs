@@ -55,9 +55,8 @@ pub fn settlements(
             let spent = if attempts > delivery.attempts { attempts } else { 1 };
             let pause_ms = if pauses { retry.pause_ms(spent, jitter()).max(1) } else { 0 };
             Settlement {
-                outbox_id: delivery.change.change_id,
-                aggregate_type: delivery.change.aggregate_type.clone(),
-                aggregate_id: delivery.change.aggregate_id.clone(),
+                change_id: delivery.change.change_id,
+                key: delivery.change.key.clone(),
                 status,
                 attempts,
                 pause_ms,
@@ -72,13 +71,13 @@ pub fn settlements(
 mod tests {
     use super::*;
     use crate::domain::change::{Change, Link, Receipt};
+    use crate::domain::ids::{AggregateKey, ChangeId};
 
     fn delivery(operation: Operation, attempts: u32) -> Delivery {
         let change = Change {
-            change_id: 1,
+            change_id: ChangeId::new(1),
             event_id: String::new(),
-            aggregate_type: "patient".to_owned(),
-            aggregate_id: "P-1".to_owned(),
+            key: AggregateKey::patient("P-1"),
             operation,
             payload: "{}".to_owned(),
             created_at_ms: 0,

@@ -127,7 +127,7 @@ impl Worker {
             return;
         }
         let target = &self.target.spec.name;
-        if let Err(error) = self.store.remember_batch_max(target, now).await {
+        if let Err(error) = self.store.remember_batch_max(target.as_str(), now).await {
             tracing::debug!(target_name = %target, %error, "the batch size was not remembered");
         }
     }

@@ -11,7 +11,7 @@ use host::domain::change::{
     Change, Descriptor, Failure, FailureKind, Finding, FindingLevel, Link, Operation, Outcome, Receipt, Report,
 };
 use host::domain::delivery::{RetryPolicy, Settlement, Status};
-use host::domain::ids::IdColumn;
+use host::domain::ids::{AggregateKey, ChangeId, IdColumn};
 use host::plugin::fuzzing::{descriptor, failure, outcomes, report};
 use host::store::Delivery;
 use host::sync::fuzzing::settlements;
@@ -86,7 +86,7 @@ fn check_settlements(deliveries: &[Delivery], believed: &[Outcome], column: Opti
     let settled = settlements(deliveries, believed.to_vec(), &policy, takes_id, || 1.0);
     assert_eq!(settled.len(), deliveries.len());
     for ((delivery, outcome), settlement) in deliveries.iter().zip(believed).zip(&settled) {
-        assert_eq!(settlement.outbox_id, delivery.change.change_id);
+        assert_eq!(settlement.change_id, delivery.change.change_id);
         let spent = settlement.attempts.checked_sub(delivery.attempts).expect("attempts are never given back");
         assert!(spent <= 1 && settlement.pause_ms <= policy.cap_ms);
         assert_one_end(delivery, settlement, spent);
@@ -155,10 +155,9 @@ fn delivery(number: i64, words: &str) -> Delivery {
     let attempts = words.next().and_then(|word| word.parse().ok()).unwrap_or(0);
     let link = Link { remote_id: "7".to_owned(), remote_version: None, fingerprint: None };
     let change = Change {
-        change_id: number,
+        change_id: ChangeId::new(number),
         event_id: String::new(),
-        aggregate_type: "patient".to_owned(),
-        aggregate_id: format!("P-{number}"),
+        key: AggregateKey::patient(format!("P-{number}")),
         operation,
         payload: "{}".to_owned(),
         created_at_ms: 0,

@@ -195,7 +195,7 @@ async fn fifo_delivers_every_change_in_order_and_a_failed_head_blocks_its_own_ke
     stand.store.settle(&batch.lease, &rows, None).await.expect("settle");
     stand.put(&[patient(2, "Busan")]).await;
     let Claim::Batch(batch) = stand.store.claim(&request).await.expect("claim") else { panic!("no batch") };
-    let ids: Vec<_> = batch.deliveries.iter().map(|delivery| delivery.change.aggregate_id.as_str()).collect();
+    let ids: Vec<_> = batch.deliveries.iter().map(|delivery| delivery.change.key.aggregate_id.as_str()).collect();
     assert_eq!(ids, ["P-0002"], "the failed head holds back its own key only");
 }
 
@@ -246,7 +246,8 @@ async fn old_finished_rows_go_and_what_is_needed_stays(stand: Stand) {
     // What the target confirmed is still known: the next change carries the link.
     stand.put(&[patient(1, "Busan")]).await;
     let batch = stand.claim_batch().await;
-    let linked = batch.deliveries.iter().find(|delivery| delivery.change.aggregate_id == "P-0001").expect("claimed");
+    let linked =
+        batch.deliveries.iter().find(|delivery| delivery.change.key.aggregate_id == "P-0001").expect("claimed");
     assert!(linked.change.link.is_some());
     assert_eq!(purge().await, (0, 0));
 }

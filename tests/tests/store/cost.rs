@@ -9,7 +9,7 @@ use tests::environment::Backend;
 use tests::session::Session;
 
 use crate::on_every_store;
-use crate::support::{Stand, TARGET, confirmed, failed, patient, request, routes};
+use crate::support::{Stand, TARGET, confirmed, failed, patient, request, routes, target_name};
 
 on_every_store!(
     a_batch_takes_so_many_statements_and_no_more,
@@ -206,7 +206,7 @@ async fn no_question_walks_over_what_is_finished() {
             "blocked" => drop(store.blocked_keys(&["patient".to_owned()], 10).await.expect(question)),
             "open" => assert_eq!(store.open_work().await.expect(question), 1),
             "due" => assert!(store.has_due_work(&[TARGET]).await.expect(question)),
-            "next state" => assert!(store.next_state(TARGET, "P-0004").await.expect(question).is_some()),
+            "next state" => assert!(store.next_state(&target_name(TARGET), "P-0004").await.expect(question).is_some()),
             "retry" => assert_eq!(store.retry(&RetryFilter::default()).await.expect(question), 1),
             "claim in order" => {
                 let in_order = ClaimRequest { fifo_types: vec!["patient".to_owned()], ..request(1) };

@@ -6,7 +6,7 @@ use host::store::{Batch, ClaimRequest, HostRecord, PurgeCursor, Route, ScanCurso
 use tests::session::Session;
 
 use crate::on_every_store;
-use crate::support::{Stand, TARGET, confirmed, failed, patient, request, routes};
+use crate::support::{Stand, TARGET, confirmed, failed, patient, request, routes, target_name};
 
 on_every_store!(
     a_target_that_asks_is_given_new_changes_under_a_lease,
@@ -29,13 +29,13 @@ fn host(id: &str, targets: &[&str], disabled: &[&str]) -> HostRecord {
     HostRecord {
         id: id.to_owned(),
         version: "0.1.0".to_owned(),
-        targets: targets.iter().map(|name| ((*name).to_owned(), types())).collect(),
-        disabled: disabled.iter().map(|name| (*name).to_owned()).collect(),
+        targets: targets.iter().map(|name| (target_name(name), types())).collect(),
+        disabled: disabled.iter().map(|name| target_name(name)).collect(),
     }
 }
 
 async fn routed_to(store: &Store) -> Vec<String> {
-    store.routes().await.expect("routes").list.into_iter().map(|route| route.target).collect()
+    store.routes().await.expect("routes").list.into_iter().map(|route| route.target.into()).collect()
 }
 
 /// A host has read what is routed where; another registers a target; then a change comes.
@@ -111,7 +111,7 @@ async fn given(stand: &Stand) -> Batch {
 }
 
 fn ids(batch: &Batch) -> Vec<&str> {
-    batch.deliveries.iter().map(|delivery| delivery.change.aggregate_id.as_str()).collect()
+    batch.deliveries.iter().map(|delivery| delivery.change.key.aggregate_id.as_str()).collect()
 }
 
 async fn a_target_that_asks_is_given_new_changes_under_a_lease(stand: Stand) {
@@ -166,8 +166,9 @@ async fn a_batch_holds_no_more_than_was_asked_for(stand: Stand) {
 async fn who_did_not_ask_finds_its_deliveries_in_line(stand: Stand) {
     stand.store.register_targets(&[(TARGET, true), ("fhir", true)]).await.expect("register");
     put(&stand, 1..4, "Seoul").await;
-    let both: Vec<_> =
-        ["fhir", TARGET].map(|target| Route { target: target.to_owned(), aggregate_type: "patient".to_owned() }).into();
+    let both: Vec<_> = ["fhir", TARGET]
+        .map(|target| Route { target: target_name(target), aggregate_type: "patient".to_owned() })
+        .into();
     let routed = ask_along(&stand.store, &both, 1_000, &[request(100)]).await;
     assert_eq!(routed.batches[0].as_ref().expect("a batch").deliveries.len(), 3);
     let targets = stand.store.status(1).await.expect("status").targets;

@@ -85,7 +85,7 @@ async fn check_that_one_waits(stand: &Stand) {
     let stored = stand.store.patient("P-0001").await.expect("read").expect("there");
     assert_eq!(stored.fhir_patient_id.as_deref(), Some("7"), "what the target confirmed is written back at once");
     let waiting = &stand.store.status(5).await.expect("status").recent[0];
-    assert_eq!((waiting.aggregate_id.as_str(), waiting.status), ("P-0003", Status::Processing));
+    assert_eq!((waiting.key.aggregate_id.as_str(), waiting.status), ("P-0003", Status::Processing));
     assert_eq!(waiting.error_message.as_deref(), Some("connection broke"));
     stand.pass(59_000);
     assert!(stand.store.take_expired_leases().await.expect("take").is_empty());
@@ -95,7 +95,7 @@ async fn check_that_one_waits(stand: &Stand) {
     let again = stand.claim_batch().await;
     assert_eq!(again.deliveries.len(), 1);
     let change = &again.deliveries[0].change;
-    assert_eq!((change.aggregate_id.as_str(), change.attempt), ("P-0003", 1), "an outage spends no attempt");
+    assert_eq!((change.key.aggregate_id.as_str(), change.attempt), ("P-0003", 1), "an outage spends no attempt");
     let rows = [confirmed(&again.deliveries[0], "9")];
     assert_eq!(stand.store.settle(&again.lease, &rows, None).await.expect("settle"), Settled::Written);
     let counts = stand.counts().await;

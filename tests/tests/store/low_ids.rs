@@ -53,7 +53,7 @@ async fn an_id_below_one_fails_by_itself_when_queued(stand: Stand) {
     let bad = spoil(&stand).await;
     stand.store.route(&routes(), 1_000).await.expect("route");
     let batch = stand.claim_batch().await;
-    let ids: Vec<_> = batch.deliveries.iter().map(|delivery| delivery.change.aggregate_id.as_str()).collect();
+    let ids: Vec<_> = batch.deliveries.iter().map(|delivery| delivery.change.key.aggregate_id.as_str()).collect();
     assert_eq!(ids, ["G-1", "G-2"]);
     assert_only_these_failed(&stand, &bad).await;
 }
@@ -64,7 +64,7 @@ async fn an_id_below_one_fails_by_itself_when_dispatched_directly(stand: Stand) 
         stand.store.route_to(&routes(), 1_000, &mut ScanCursor::of_routing(), &[request(100)]).await.expect("route");
     let claimed = routed.claimed.into_iter().next().flatten().expect("a batch");
     let batch = stand.store.load(claimed, &request(100)).await.expect("load").expect("not empty");
-    let ids: Vec<_> = batch.deliveries.iter().map(|delivery| delivery.change.aggregate_id.as_str()).collect();
+    let ids: Vec<_> = batch.deliveries.iter().map(|delivery| delivery.change.key.aggregate_id.as_str()).collect();
     assert_eq!(ids, ["G-1", "G-2"]);
     assert_only_these_failed(&stand, &bad).await;
 }

@@ -4,7 +4,7 @@ use host::service::PatientService;
 use host::store::{Claim, RetryFilter};
 
 use crate::on_every_store;
-use crate::support::{Stand, TARGET, patient, routes};
+use crate::support::{Stand, TARGET, patient, routes, target_name};
 
 on_every_store!(
     a_row_of_another_application_is_routed_and_claimed,
@@ -25,7 +25,7 @@ async fn a_row_of_another_application_is_routed_and_claimed(stand: Stand) {
     assert_eq!(stand.store.route(&routes(), 10).await.expect("route"), 1);
     let batch = stand.claim_batch().await;
     let change = &batch.deliveries[0].change;
-    assert_eq!(change.aggregate_id, "D-1");
+    assert_eq!(change.key.aggregate_id, "D-1");
     assert!(change.payload.contains("민준"));
     assert!(change.event_id.len() >= 32, "the event got an id of its own");
     assert!(change.created_at_ms > 1_700_000_000_000, "the database's own time, in milliseconds");
@@ -70,7 +70,9 @@ async fn a_resync_queues_every_patient_for_one_target_alone(stand: Stand) {
     // They were routed while no target took them.
     stand.store.route(&[], 100).await.expect("route");
     let (mut after, mut pages) = (None, 0);
-    while let Some((last, count)) = stand.store.resync_page("fhir", after.as_deref(), 2).await.expect("resync") {
+    while let Some((last, count)) =
+        stand.store.resync_page(&target_name("fhir"), after.as_deref(), 2).await.expect("resync")
+    {
         assert!(count <= 2);
         pages += 1;
         after = Some(last);

@@ -7,7 +7,7 @@ use tests::environment::Backend;
 use tests::session::Session;
 
 use crate::on_every_store;
-use crate::support::{Stand, TARGET, confirmed, patient, request, routes};
+use crate::support::{Stand, TARGET, confirmed, patient, request, routes, target_name};
 
 on_every_store!(
     ids_are_told_apart_to_the_letter_straight_and_in_line,
@@ -27,9 +27,9 @@ async fn insert(stand: &Stand, kind: &str, id: &str) {
 /// Routes along both targets, which both ask, and reads what they are given.
 async fn route_straight(stand: &Stand) -> Vec<Batch> {
     stand.store.register_targets(&[(TARGET, true), ("fhir", true)]).await.expect("register");
-    let route = |target: &str| Route { target: target.to_owned(), aggregate_type: "patient".to_owned() };
+    let route = |target: &str| Route { target: target_name(target), aggregate_type: "patient".to_owned() };
     let requests: Vec<_> =
-        [TARGET, "fhir"].map(|target| host::store::ClaimRequest { target: target.to_owned(), ..request(100) }).into();
+        [TARGET, "fhir"].map(|target| host::store::ClaimRequest { target: target_name(target), ..request(100) }).into();
     let routes = [route(TARGET), route("fhir")];
     let done = stand.store.route_to(&routes, 1_000, &mut ScanCursor::of_routing(), &requests).await.expect("route");
     let mut batches = Vec::new();
@@ -42,7 +42,7 @@ async fn route_straight(stand: &Stand) -> Vec<Batch> {
 }
 
 fn ids(batch: &Batch) -> Vec<&str> {
-    batch.deliveries.iter().map(|delivery| delivery.change.aggregate_id.as_str()).collect()
+    batch.deliveries.iter().map(|delivery| delivery.change.key.aggregate_id.as_str()).collect()
 }
 
 async fn settle_all(stand: &Stand, batch: &Batch) {

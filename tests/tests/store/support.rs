@@ -7,6 +7,7 @@ use std::time::Duration;
 use host::database::{Database as HostDatabase, Locator};
 use host::domain::change::{Failure, FailureKind, Receipt};
 use host::domain::delivery::{Settlement, Status};
+use host::domain::ids::TargetName;
 use host::domain::patient::{Day, Patient};
 use host::service::PatientService;
 use host::store::{Batch, Claim, ClaimRequest, Delivery, Route, Store, StoreClock};
@@ -105,13 +106,17 @@ pub(crate) fn connect(database: &Database) -> HostDatabase {
     HostDatabase::new(locator, 4, Duration::from_secs(30)).expect("database")
 }
 
+pub(crate) fn target_name(name: &str) -> TargetName {
+    TargetName::new(name).expect("a target's name")
+}
+
 pub(crate) fn routes() -> Vec<Route> {
-    vec![Route { target: TARGET.to_owned(), aggregate_type: "patient".to_owned() }]
+    vec![Route { target: target_name(TARGET), aggregate_type: "patient".to_owned() }]
 }
 
 pub(crate) fn request(batch_max: u32) -> ClaimRequest {
     ClaimRequest {
-        target: TARGET.to_owned(),
+        target: target_name(TARGET),
         owner: "host-a".to_owned(),
         batch_max,
         lease_ms: 30_000,
@@ -133,9 +138,8 @@ pub(crate) fn patient(number: u32, city: &str) -> Patient {
 
 pub(crate) fn settlement(delivery: &Delivery, status: Status) -> Settlement {
     Settlement {
-        outbox_id: delivery.change.change_id,
-        aggregate_type: delivery.change.aggregate_type.clone(),
-        aggregate_id: delivery.change.aggregate_id.clone(),
+        change_id: delivery.change.change_id,
+        key: delivery.change.key.clone(),
         status,
         attempts: delivery.attempts + 1,
         pause_ms: 0,

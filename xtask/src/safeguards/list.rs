@@ -50,7 +50,7 @@ pub(super) const SAFEGUARDS: &[Safeguard] = &[
         name: "newest state wins",
         file: "host/src/store/newest.rs",
         mutation: &[(
-            "let is_superseded = candidate.newest_id > candidate.outbox_id || confirmed;",
+            "let is_superseded = candidate.newest_id > candidate.change_id || confirmed;",
             "let is_superseded = confirmed;",
         )],
         suite: Suite::Store,
@@ -60,7 +60,7 @@ pub(super) const SAFEGUARDS: &[Safeguard] = &[
         name: "nothing older than what was confirmed",
         file: "host/src/store/newest.rs",
         mutation: &[(
-            "let confirmed = candidate.delivered_id.is_some_and(|delivered| delivered > candidate.outbox_id);",
+            "let confirmed = candidate.delivered_id.is_some_and(|delivered| delivered > candidate.change_id);",
             "let confirmed = false;",
         )],
         suite: Suite::Unit,

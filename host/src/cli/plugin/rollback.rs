@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use crate::cli::error::CliError;
 use crate::cli::{output, wiring};
 use crate::config::Config;
+use crate::domain::ids::TargetName;
 use crate::store::{AdapterEvent, AdapterEventKind, AdapterRecord, Store};
 
 #[derive(Debug, clap::Args)]
@@ -27,10 +28,9 @@ pub(in crate::cli) struct Reload {
 }
 
 pub(super) async fn rollback(config: &Config, arguments: &Rollback) -> Result<ExitCode, CliError> {
-    let target = arguments.target.as_str();
-    wiring::target_config(config, target)?;
+    let target = &wiring::target_config(config, &arguments.target)?.name;
     let store = wiring::migrated_store(config).await?;
-    let desired = store.desired_state(target).await?;
+    let desired = store.desired_state(target.as_str()).await?;
     let Some(active) = desired.adapter_sha256 else {
         return Err(CliError::Failed(format!("no adapter was activated at target `{target}` yet")));
     };
@@ -58,8 +58,8 @@ pub(super) async fn rollback(config: &Config, arguments: &Rollback) -> Result<Ex
 }
 
 /// The earlier adapter to activate: the named one, or the last one that was not rolled back.
-async fn chosen(store: &Store, target: &str, active: &str, to: Option<&str>) -> Result<AdapterRecord, CliError> {
-    let history = store.adapter_history(Some(target), 1_000).await?;
+async fn chosen(store: &Store, target: &TargetName, active: &str, to: Option<&str>) -> Result<AdapterRecord, CliError> {
+    let history = store.adapter_history(Some(target.as_str()), 1_000).await?;
     let Some(digits) = to.map(|digits| digits.trim_start_matches("sha256:")) else {
         return last_that_worked(&history, active).cloned().ok_or_else(|| {
             CliError::Failed(format!(
@@ -96,8 +96,8 @@ fn last_that_worked<'a>(history: &'a [AdapterRecord], active: &str) -> Option<&'
 pub(super) async fn reload(config: &Config, arguments: &Reload) -> Result<ExitCode, CliError> {
     let store = wiring::migrated_store(config).await?;
     let names: Vec<_> = match &arguments.target {
-        Some(name) => vec![wiring::target_config(config, name)?.name.as_str()],
-        None => config.enabled_targets().map(|target| target.name.as_str()).collect(),
+        Some(name) => vec![&wiring::target_config(config, name)?.name],
+        None => config.enabled_targets().map(|target| &target.name).collect(),
     };
     for name in names {
         store.request_reload(name).await?;

@@ -10,6 +10,7 @@ use super::parameter::{Kind, Parameter};
 use super::parse::{Parser, Piece, walk};
 use super::{Bound, Declared};
 use crate::database::{Dialect, Value};
+use crate::domain::ids::ChangeId;
 
 /// The parameter that every statement has: the time by a test's clock.
 const NOW: (&str, Kind) = ("now", Kind::Integer);
@@ -160,7 +161,7 @@ impl Rendered {
                 },
                 Piece::List(index) => match &parameters[*index] {
                     Parameter::Ids([]) => values.push(Value::I64(-1)),
-                    Parameter::Ids(ids) => values.extend(padded(ids, shape.size).map(|id| Value::I64(*id))),
+                    Parameter::Ids(ids) => values.extend(padded(ids, shape.size).map(|id| Value::I64(id.get()))),
                     Parameter::Texts(texts) => {
                         values.extend(padded(texts, shape.size).map(|text| text.as_str().into()));
                     }
@@ -198,8 +199,8 @@ fn write_marks(count: usize, sample: &Value, sql: &mut String, samples: &mut Vec
     }
 }
 
-fn json_list(ids: &[i64]) -> Value {
-    let ids: Vec<_> = ids.iter().map(i64::to_string).collect();
+fn json_list(ids: &[ChangeId]) -> Value {
+    let ids: Vec<_> = ids.iter().map(ChangeId::to_string).collect();
     Value::Json(format!("[{}]", ids.join(",")))
 }
 

@@ -11,6 +11,7 @@ use super::template::Library;
 use super::{ALL, Declared, FRAGMENTS, Names, Now, Statements, TEMPLATES};
 use crate::database::{Dialect, Value};
 use crate::domain::delivery::{Event, Status, Transition, next_status};
+use crate::domain::ids::ChangeId;
 use crate::domain::patient::PatientDraft;
 
 const NAMES: Names<'static> = Names { collation: "", users_table: "users", now: Now::Database };
@@ -182,9 +183,10 @@ fn names_become_positions_outside_of_quotes() {
 fn ids_are_padded_where_each_is_a_parameter_and_one_list_elsewhere() {
     const PARAMETERS: &[(&str, Kind)] = &[("a", Kind::Integer), ("ids", Kind::Ids)];
     let run = |dialect, ids: &[i64]| {
+        let ids: Vec<_> = ids.iter().copied().map(ChangeId::new).collect();
         let text = library(dialect, &[], &["-- name: x\na = :a AND {key_in_ids(id)}"]).expand("x").expect("expanded");
         let rendered = rendered(dialect, PARAMETERS, &text).expect("rendered");
-        rendered.bind(&mut [Parameter::One(1.into()), Parameter::Ids(ids), Parameter::One(Value::Null)])
+        rendered.bind(&mut [Parameter::One(1.into()), Parameter::Ids(&ids), Parameter::One(Value::Null)])
     };
     let bound = run(Dialect::MySql, &[7, 8, 9]);
     assert_eq!(&*bound.sql, "a = ? AND id IN (?, ?, ?, ?)");

@@ -6,17 +6,17 @@
 use host::domain::change::{Failure, FailureKind, Receipt};
 use host::domain::conflict::Resolution;
 use host::domain::delivery::{Event, RetryPolicy, Settlement, Status, after_failure, next_status};
-use host::domain::ids::IdColumn;
+use host::domain::ids::{AggregateKey, IdColumn};
 use host::domain::patient::{Day, Patient};
 use host::service::PatientService;
 use host::store::{Batch, Claim, ClaimRequest, ConflictKey, Delivery, PurgeCursor, RetryFilter, Route, ScanCursor};
 
 use super::plan::{Dice, Operation, TARGETS};
-use crate::support::Stand;
+use crate::support::{Stand, target_name};
 
 fn request(target: &str, owner: &str, batch_max: u32, lease_ms: u64) -> ClaimRequest {
     ClaimRequest {
-        target: target.to_owned(),
+        target: target_name(target),
         owner: owner.to_owned(),
         batch_max,
         lease_ms,
@@ -109,7 +109,7 @@ impl World {
                 format!("{known} {}", store.desired_state(target).await.expect("look").paused)
             }
             Operation::Resync { target, after, limit } => {
-                format!("{:?}", store.resync_page(target, *after, *limit).await.expect("resync"))
+                format!("{:?}", store.resync_page(&target_name(target), *after, *limit).await.expect("resync"))
             }
             Operation::Purge { age_ms } => self.purge(*age_ms).await,
             Operation::Resolve { target, patient, how } => {
@@ -118,7 +118,8 @@ impl World {
                     1 => Resolution::Remote,
                     _ => Resolution::Relink { remote_id: "777".to_owned() },
                 };
-                let key = ConflictKey { target, aggregate_type: "patient", aggregate_id: patient };
+                let (target, aggregate) = (target_name(target), AggregateKey::patient(*patient));
+                let key = ConflictKey { target: &target, aggregate: &aggregate };
                 format!("{:?}", store.resolve_conflict(key, &how).await.expect("resolve"))
             }
             Operation::Look => self.look().await,
@@ -134,9 +135,9 @@ impl World {
             let change = &delivery.change;
             let text = format!(
                 "\n   #{} {} `{}` {} {} created {} attempts {} {} {:?}",
-                self.change(change.change_id),
-                change.aggregate_type,
-                change.aggregate_id,
+                self.change(change.change_id.get()),
+                change.key.aggregate_type,
+                change.key.aggregate_id,
                 change.operation,
                 change.payload,
                 change.created_at_ms,
@@ -207,7 +208,7 @@ impl World {
             .map(|conflict| {
                 format!(
                     "#{} {:?}",
-                    self.change(conflict.change_id),
+                    self.change(conflict.change_id.get()),
                     (conflict.target, conflict.remote_id, conflict.message, conflict.failed_at)
                 )
             })
@@ -237,7 +238,7 @@ impl World {
 }
 
 fn routes() -> Vec<Route> {
-    let route = |target: &str, kind: &str| Route { target: target.to_owned(), aggregate_type: kind.to_owned() };
+    let route = |target: &str, kind: &str| Route { target: target_name(target), aggregate_type: kind.to_owned() };
     vec![route("openemr", "patient"), route("fhir", "patient"), route("fhir", "message")]
 }
 
@@ -264,9 +265,8 @@ fn settled(delivery: &Delivery, dice: &mut Dice) -> Settlement {
     };
     let status = next_status(Status::Processing, event).expect("a batch is in work");
     Settlement {
-        outbox_id: delivery.change.change_id,
-        aggregate_type: delivery.change.aggregate_type.clone(),
-        aggregate_id: delivery.change.aggregate_id.clone(),
+        change_id: delivery.change.change_id,
+        key: delivery.change.key.clone(),
         status,
         attempts,
         pause_ms: if status == Status::Pending { dice.pick(&[0, 1, 5_000]) } else { 0 },

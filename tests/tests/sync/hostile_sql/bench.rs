@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use host::database::{Database as Target, Locator, Transaction};
 use host::domain::change::{Change, Failure, FailureKind, Operation, Outcome, RemoteEdit};
+use host::domain::ids::{AggregateKey, ChangeId};
 use host::plugin::{Adapter, CallContext, Limits, Runtime, RuntimeOptions, SqlAccess, SqlGrants, World};
 use tests::database::{Database, execute};
 use tests::environment::{Backend, adapter};
@@ -146,10 +147,9 @@ fn quoted(text: &str) -> String {
 
 fn change() -> Change {
     Change {
-        change_id: 1,
+        change_id: ChangeId::new(1),
         event_id: "0190-1".to_owned(),
-        aggregate_type: "patient".to_owned(),
-        aggregate_id: "P-1".to_owned(),
+        key: AggregateKey::patient("P-1"),
         operation: Operation::Create,
         payload: "{}".to_owned(),
         created_at_ms: 0,
