@@ -1,5 +1,5 @@
 //! What a newcomer and CI run, on every platform: `cargo xtask adapters | demo | test | chaos | bench | fuzz |
-//! servers`.
+//! safeguards | servers`.
 //!
 //! It owns the order of the steps and the messages about them. It starts cargo, the host and
 //! private servers as processes, and ends what it started, also on Ctrl-C. It never links the host.

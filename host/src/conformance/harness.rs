@@ -1,11 +1,12 @@
 //! One adapter at one scratch database or mock server: makes calls exactly as the host makes them, and keeps everything
 //! that came out.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use futures::future::BoxFuture;
 
 use super::mock_server::MockServer;
+use super::mutex::lock;
 use super::patients::Patients;
 use super::scratch::ScratchDatabase;
 use super::{ConformanceError, Options};
@@ -123,7 +124,7 @@ impl Harness {
 
     /// Calls `check`. Its state is then handed to every `apply`.
     pub(super) async fn check(&self) -> Result<Report, CallFailure> {
-        let (result, usage) = self.session(Finish::RollBack).check(&self.adapter).await;
+        let (result, usage) = self.target.measured_check(&self.adapter, Some(self.log.clone())).await;
         self.note_usage(usage);
         let report = result.inspect_err(|failure| self.keep_failure(failure))?;
         self.keep(&report.summary);
@@ -259,10 +260,6 @@ fn as_number(value: &Value) -> Option<u64> {
         Value::U64(number) => Some(*number),
         _ => None,
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Whether a failure is of the target as a whole, as an outage must be.

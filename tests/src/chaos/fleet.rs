@@ -10,11 +10,9 @@ use std::{
 
 use anyhow::{Context as _, Result, bail, ensure};
 
-use super::{
-    faults::{Faults, lock},
-    world::World,
-};
+use super::{faults::Faults, world::World};
 use crate::host::{Host, HostSignal, LogReader, RunningHost};
+use crate::mutex::lock;
 
 /// How often the keeper looks whether a host has ended.
 const LOOK_EVERY: Duration = Duration::from_millis(100);

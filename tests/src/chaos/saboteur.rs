@@ -12,10 +12,11 @@ use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
 use tokio::runtime::Handle;
 
 use super::{
-    faults::{Faults, lock},
+    faults::Faults,
     fleet::Fleet,
     world::{LATENCY, LEASE, Part, World},
 };
+use crate::mutex::lock;
 use crate::servers::Half;
 
 /// Breaks things until the time of faults is over.

@@ -12,7 +12,7 @@ use std::{
 
 use anyhow::{Context as _, Result};
 
-use super::faults::lock;
+use crate::mutex::lock;
 use crate::{
     database::{execute, load_sql, sqlite_url},
     environment::{adapter, fixture, host_binary},

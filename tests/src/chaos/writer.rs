@@ -17,7 +17,8 @@ use std::{
 use anyhow::{Context as _, Result};
 use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
 
-use super::faults::{Faults, lock};
+use super::faults::Faults;
+use crate::mutex::lock;
 use crate::session::Session;
 
 /// The application's own table.
