@@ -4,7 +4,7 @@
 //! `Transition::of` gives a template the statuses that an event moves from and to (`store/sql`). A test of the rendered
 //! statements compares each pair with `next_status`.
 
-use super::change::{Failure, FailureKind, Receipt};
+use super::change::{Change, Failure, FailureKind, Receipt};
 use super::ids::{AggregateKey, ChangeId};
 use crate::vocabulary;
 
@@ -169,6 +169,14 @@ impl Default for BreakerPolicy {
     fn default() -> Self {
         Self { open_ms: 1_000, cap_ms: 60_000 }
     }
+}
+
+/// One delivery under a lease.
+#[derive(Clone, Debug)]
+pub struct Delivery {
+    pub change: Change,
+    /// Attempts spent before this one.
+    pub attempts: u32,
 }
 
 /// The result of one attempt, as it is settled.

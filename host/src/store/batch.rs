@@ -6,38 +6,12 @@
 use std::collections::{BTreeSet, HashMap};
 
 use super::readable;
+use super::request::ClaimRequest;
 use super::sql::ReadBatch;
 use super::{Lease, Store, StoreError};
 use crate::database::Value;
-use crate::domain::change::Change;
-use crate::domain::ids::{ChangeId, TargetName};
-
-/// Which deliveries a claimer wants.
-#[derive(Clone, Debug)]
-pub struct ClaimRequest {
-    pub target: TargetName,
-    /// This host's id.
-    pub owner: String,
-    pub batch_max: u32,
-    /// How long the lease lasts unless it is renewed.
-    pub lease_ms: u64,
-    /// Aggregate types whose every change is delivered, in order.
-    pub fifo_types: Vec<String>,
-}
-
-impl ClaimRequest {
-    pub(super) fn is_fifo(&self, aggregate_type: &str) -> bool {
-        self.fifo_types.iter().any(|fifo| fifo == aggregate_type)
-    }
-}
-
-/// One delivery under a lease.
-#[derive(Clone, Debug)]
-pub struct Delivery {
-    pub change: Change,
-    /// Attempts spent before this one.
-    pub attempts: u32,
-}
+use crate::domain::delivery::Delivery;
+use crate::domain::ids::ChangeId;
 
 /// Deliveries under one lease, at most one of each aggregate.
 #[derive(Clone, Debug)]

@@ -12,9 +12,10 @@
 
 use tokio::time::Instant;
 
-use super::batch::{Batch, ClaimRequest, ClaimedIds};
+use super::batch::{Batch, ClaimedIds};
 use super::counts::CountDelta;
 use super::newest::{Candidate, Supersede, select_newest};
+use super::request::ClaimRequest;
 use super::scan::ScanCursor;
 use super::sql::{BeginInFlight, ClaimDue, Json, MarkProcessing, MarkSuperseded};
 use super::{Lease, RowReader, Store, StoreError, StoreTransaction};

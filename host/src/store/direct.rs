@@ -7,31 +7,32 @@
 
 use std::collections::HashMap;
 
-use super::batch::{ClaimRequest, ClaimedIds};
+use super::batch::ClaimedIds;
 use super::newest::{DirectCandidate, eligible_for_direct};
+use super::request::{DirectRequest, RequestId};
 use super::sql::DirectCandidates;
 use super::{RowReader, StoreError, StoreTransaction};
 use crate::domain::ids::{AggregateKey, ChangeId};
 
 impl StoreTransaction {
-    /// Dispatches eligible changes to requests that are all for one target. Each result names its request by index.
+    /// Dispatches eligible changes to requests that are all for one target.
     pub(super) async fn dispatch_direct(
         &mut self,
         change_ids: &[ChangeId],
-        requests: &[(usize, &ClaimRequest)],
-    ) -> Result<Vec<(usize, ClaimedIds)>, StoreError> {
+        requests: &[&DirectRequest],
+    ) -> Result<Vec<(RequestId, ClaimedIds)>, StoreError> {
         let mut claimed = Vec::new();
-        let Some((_, first)) = requests.first().filter(|_| !change_ids.is_empty()) else { return Ok(claimed) };
-        let candidates = self.direct_candidates(first.target.as_str(), change_ids).await?;
+        let Some(first) = requests.first().filter(|_| !change_ids.is_empty()) else { return Ok(claimed) };
+        let candidates = self.direct_candidates(first.claim.target.as_str(), change_ids).await?;
         let mut eligible = eligible_for_direct(&candidates).into_iter();
-        for (index, request) in requests {
-            let change_ids: Vec<_> = eligible.by_ref().take(request.batch_max as usize).collect();
+        for DirectRequest { id, claim } in requests {
+            let change_ids: Vec<_> = eligible.by_ref().take(claim.batch_max as usize).collect();
             if change_ids.is_empty() {
                 break;
             }
-            let lease = self.begin_lease(request, true).await?;
+            let lease = self.begin_lease(claim, true).await?;
             self.begin_in_flight(&lease, &change_ids).await?;
-            claimed.push((*index, ClaimedIds { lease, change_ids, attempts: HashMap::new() }));
+            claimed.push((*id, ClaimedIds { lease, change_ids, attempts: HashMap::new() }));
         }
         Ok(claimed)
     }

@@ -4,7 +4,7 @@
 //! database's clock. One row for a batch, instead of one for each delivery, makes the fence before a target's commit
 //! one small statement.
 
-use super::batch::ClaimRequest;
+use super::request::ClaimRequest;
 use super::sql::{BeginLease, EndExpiredLease, EndLease, ExpiredLeases, HoldLease, RenewLease};
 use super::{RowReader, Store, StoreError, StoreTransaction, corrupt};
 use crate::database::{Dialect, rerun};

@@ -6,9 +6,9 @@
 
 use std::collections::HashMap;
 
-use super::batch::Delivery;
 use crate::database::Value;
 use crate::domain::change::{Change, Failure, FailureKind, Link, Operation};
+use crate::domain::delivery::Delivery;
 use crate::domain::ids::{AggregateKey, ChangeId};
 
 /// Times between 2000 and 2100, in milliseconds. Outside of it `created_at` was written in another unit.

@@ -4,14 +4,15 @@
 //! Changes that a claimer requested are dispatched directly under a lease where that is allowed (`direct.rs`); every
 //! other change is queued. A row that cannot be read becomes a failed delivery, so that an operator sees it.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 use tokio::time::Instant;
 
-use super::batch::{ClaimRequest, ClaimedIds};
+use super::batch::ClaimedIds;
 use super::counts::CountDelta;
 use super::readable::{Refused, Unrouted};
+use super::request::{DirectRequest, RequestId};
 use super::scan::ScanCursor;
 use super::sql::{Enqueue, Json};
 use super::{Store, StoreError, StoreTransaction};
@@ -41,8 +42,8 @@ pub struct Routed {
     pub some_queued: bool,
     /// The routes changed meanwhile: nothing was routed, and the caller must read them again.
     pub routes_changed: bool,
-    /// For each request, in their order, what was dispatched directly to it; [`Store::load`] reads it.
-    pub claimed: Vec<Option<ClaimedIds>>,
+    /// What was dispatched directly to each request that got something; [`Store::load`] reads it.
+    pub claimed: BTreeMap<RequestId, ClaimedIds>,
 }
 
 /// The result of one transaction.
@@ -56,83 +57,47 @@ struct RoutedOnce {
     some_queued: bool,
     some_existed: bool,
     routes_changed: bool,
-    /// By the index of the request.
-    claimed: HashMap<usize, ClaimedIds>,
+    claimed: BTreeMap<RequestId, ClaimedIds>,
 }
 
 impl Store {
-    /// Routes up to `limit` changes, and queues all their deliveries. Returns the number of changes.
-    ///
-    /// # Errors
-    /// When the store cannot be reached.
-    pub async fn route(&self, routes: &[Route], limit: u32) -> Result<usize, StoreError> {
-        Ok(self.route_to(routes, limit, &mut ScanCursor::of_routing(), &[]).await?.changes)
-    }
-
     /// Routes up to `limit` changes that the cursor reaches, and dispatches them directly to the requests where that is
-    /// allowed. Several requests may be for one target.
+    /// allowed. Several requests may be for one target. Nothing is routed when the store no longer has these routes. So
+    /// a change that was committed after a target was registered is never routed without that target.
     ///
     /// # Errors
     /// When the store cannot be reached.
-    pub async fn route_to(
-        &self,
-        routes: &[Route],
-        limit: u32,
-        cursor: &mut ScanCursor,
-        requests: &[ClaimRequest],
-    ) -> Result<Routed, StoreError> {
-        self.route_all(routes, None, limit, cursor, requests).await
-    }
-
-    /// As [`Store::route_to`], along the routes that the store had, and only while it still has them. So a change that
-    /// was committed after a target was registered is never routed without that target.
-    ///
-    /// # Errors
-    /// When the store cannot be reached.
-    pub async fn route_along(
+    pub async fn route(
         &self,
         routes: &Routes,
         limit: u32,
         cursor: &mut ScanCursor,
-        requests: &[ClaimRequest],
-    ) -> Result<Routed, StoreError> {
-        self.route_all(&routes.list, Some(routes.revision), limit, cursor, requests).await
-    }
-
-    async fn route_all(
-        &self,
-        routes: &[Route],
-        revision: Option<i64>,
-        limit: u32,
-        cursor: &mut ScanCursor,
-        requests: &[ClaimRequest],
+        requests: &[DirectRequest],
     ) -> Result<Routed, StoreError> {
         let begun = Instant::now();
         let after = cursor.begin(begun);
         if !self.has_unrouted(after).await? {
             cursor.end(begun, Instant::now(), None);
             if cursor.rewind() {
-                return Box::pin(self.route_all(routes, revision, limit, cursor, requests)).await;
+                return Box::pin(self.route(routes, limit, cursor, requests)).await;
             }
-            return Ok(Routed { claimed: vec![None; requests.len()], ..Routed::default() });
+            return Ok(Routed::default());
         }
-        let mut step = rerun("route", || self.route_once(routes, revision, limit, after, requests)).await?;
+        let step = rerun("route", || self.route_once(routes, limit, after, requests)).await?;
         for (target, changes) in &step.refused {
             self.refused.add(target, *changes);
         }
         cursor.end(begun, Instant::now(), step.changes.last().map(|last| last.id.get()));
-        let claimed = (0..requests.len()).map(|index| step.claimed.remove(&index)).collect();
-        let RoutedOnce { changes, some_queued, routes_changed, .. } = step;
+        let RoutedOnce { changes, some_queued, routes_changed, claimed, .. } = step;
         Ok(Routed { changes: changes.len(), some_queued, routes_changed, claimed })
     }
 
     async fn route_once(
         &self,
-        routes: &[Route],
-        revision: Option<i64>,
+        Routes { list: routes, revision }: &Routes,
         limit: u32,
         after: i64,
-        requests: &[ClaimRequest],
+        requests: &[DirectRequest],
     ) -> Result<RoutedOnce, StoreError> {
         let mut transaction = self.begin("route changes").await?;
         let changes = transaction.unrouted(after, limit).await?;
@@ -141,7 +106,7 @@ impl Store {
             return Ok(RoutedOnce::default());
         }
         let mut step = RoutedOnce { changes, ..RoutedOnce::default() };
-        let requesting: BTreeSet<&TargetName> = requests.iter().map(|request| &request.target).collect();
+        let requesting: BTreeSet<&TargetName> = requests.iter().map(|request| &request.claim.target).collect();
         let others = routes.iter().filter(|route| !requesting.contains(&route.target)).cloned();
         transaction.enqueue(&mut step, &others.collect::<Vec<_>>(), &BTreeSet::new()).await?;
         for target in requesting {
@@ -149,7 +114,7 @@ impl Store {
         }
         transaction.refuse_unreadable(&mut step, routes).await?;
         let ids: Vec<_> = step.changes.iter().map(|change| change.id).collect();
-        if transaction.mark_routed(&ids, revision).await? == 0 && revision.is_some() {
+        if transaction.mark_routed(&ids, *revision).await? == 0 {
             transaction.rollback().await?;
             return Ok(RoutedOnce { routes_changed: true, ..RoutedOnce::default() });
         }
@@ -181,12 +146,12 @@ impl StoreTransaction {
         step: &mut RoutedOnce,
         routes: &[Route],
         target: &TargetName,
-        requests: &[ClaimRequest],
+        requests: &[DirectRequest],
     ) -> Result<(), StoreError> {
         let own: Vec<_> = routes.iter().filter(|route| route.target == *target).cloned().collect();
         let ids = step.changes.iter().filter(|change| own.iter().any(|route| route.takes(change)));
         let ids: Vec<_> = ids.map(|change| change.id).collect();
-        let requests: Vec<_> = requests.iter().enumerate().filter(|(_, request)| request.target == *target).collect();
+        let requests: Vec<_> = requests.iter().filter(|request| request.claim.target == *target).collect();
         let claimed = self.dispatch_direct(&ids, &requests).await?;
         let direct: BTreeSet<ChangeId> =
             claimed.iter().flat_map(|(_, claimed)| claimed.change_ids.iter().copied()).collect();

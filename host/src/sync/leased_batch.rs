@@ -14,7 +14,8 @@ use std::time::Duration;
 use tokio::sync::{Mutex, mpsc};
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::store::{Batch, Delivery, Lease, Store};
+use crate::domain::delivery::Delivery;
+use crate::store::{Batch, Lease, Store};
 
 /// Batches that are ready before a worker is: claiming the next one overlaps with delivering.
 const READY_MAX: usize = 1;

@@ -1,8 +1,7 @@
 //! What becomes of each delivery of a batch: its outcome becomes a status, an attempt, a pause. Pure.
 
 use crate::domain::change::{Failure, FailureKind, Operation, Outcome};
-use crate::domain::delivery::{Event, RetryPolicy, Settlement, Status, after_failure, next_status};
-use crate::store::Delivery;
+use crate::domain::delivery::{Delivery, Event, RetryPolicy, Settlement, Status, after_failure, next_status};
 
 /// Decides what is written about each delivery. `jitter` in `0.0..1.0` spreads the retries.
 ///

@@ -10,10 +10,9 @@
 use host::domain::change::{
     Change, Descriptor, Failure, FailureKind, Finding, FindingLevel, Link, Operation, Outcome, Receipt, Report,
 };
-use host::domain::delivery::{RetryPolicy, Settlement, Status};
+use host::domain::delivery::{Delivery, RetryPolicy, Settlement, Status};
 use host::domain::ids::{AggregateKey, ChangeId, IdColumn};
 use host::plugin::fuzzing::{descriptor, failure, outcomes, report};
-use host::store::Delivery;
 use host::sync::fuzzing::settlements;
 
 use crate::said::{assert_plain, assert_unmarked};

@@ -2,9 +2,9 @@
 
 use host::domain::change::{Failure, FailureKind};
 use host::domain::conflict::Resolution;
-use host::domain::delivery::Status;
+use host::domain::delivery::{Delivery, Status};
 use host::domain::ids::AggregateKey;
-use host::store::{Claim, ClaimRequest, ConflictKey, Delivery, Resolved, RetryFilter};
+use host::store::{Claim, ClaimRequest, ConflictKey, Resolved, RetryFilter};
 
 use crate::on_every_store;
 use crate::support::{Stand, TARGET, confirmed, failed, patient, request, settlement, target_name};

@@ -9,7 +9,9 @@ use tests::environment::Backend;
 use tests::session::Session;
 
 use crate::on_every_store;
-use crate::support::{Stand, TARGET, confirmed, failed, patient, request, routes, target_name};
+use crate::support::{
+    Stand, TARGET, confirmed, dispatch, dispatch_along, failed, patient, request, route, target_name,
+};
 
 on_every_store!(
     a_batch_takes_so_many_statements_and_no_more,
@@ -32,8 +34,8 @@ async fn a_batch_takes_so_many_statements_and_no_more(stand: Stand) {
         let spent = |before: u64| stand.store.statements_run() - before;
 
         let before = stand.store.statements_run();
-        stand.store.route(&routes(), 1_000).await.expect("route");
-        assert_eq!(spent(before), 5, "a look; the changes, their deliveries, the mark, the count");
+        route(&stand.store, 1_000).await;
+        assert_eq!(spent(before), 6, "the routes; a look; the changes, their deliveries, the mark, the count");
 
         let before = stand.store.statements_run();
         let request = request(1_000);
@@ -63,15 +65,14 @@ async fn going_straight_takes_so_many_statements_and_no_more(stand: Stand) {
         let before = stand.store.statements_run();
         let request = request(1_000);
         let asked = std::slice::from_ref(&request);
-        let mut routed =
-            stand.store.route_to(&routes(), 1_000, &mut ScanCursor::of_routing(), asked).await.expect("route");
+        let mut routed = dispatch(&stand.store, 1_000, asked).await;
         let taken = routed.claimed.remove(0).expect("something was taken");
         let batch = stand.store.load(taken, &request).await.expect("load").expect("a batch");
         assert_eq!(batch.deliveries.len(), size as usize);
         let spent = stand.store.statements_run() - before;
         assert_eq!(
-            spent, 8,
-            "a look; the changes, their siblings, the lease, their work, the mark, the count; what they hold"
+            spent, 9,
+            "the routes; a look; the changes, their siblings, the lease, their work, the mark, the count; what they hold"
         );
         let before = stand.store.statements_run();
         let rows: Vec<_> = batch.deliveries.iter().map(|delivery| confirmed(delivery, "1")).collect();
@@ -82,8 +83,9 @@ async fn going_straight_takes_so_many_statements_and_no_more(stand: Stand) {
 }
 
 async fn an_idle_look_takes_one_statement(stand: Stand) {
+    let routes = stand.store.routes().await.expect("routes");
     let before = stand.store.statements_run();
-    assert_eq!(stand.store.route(&routes(), 1_000).await.expect("route"), 0);
+    assert_eq!(dispatch_along(&stand.store, &routes, 1_000, &[]).await.changes, 0);
     assert!(matches!(stand.claim().await, Claim::Nothing));
     assert_eq!(stand.store.statements_run() - before, 2);
 }
@@ -280,7 +282,7 @@ async fn carry_straight(stand: &Stand, round: u32) {
     host::service::PatientService::new(stand.store.clone()).put(&patients).await.expect("put");
     let request = request(10);
     let asked = std::slice::from_ref(&request);
-    let mut done = stand.store.route_to(&routes(), 10, &mut ScanCursor::of_routing(), asked).await.expect("route");
+    let mut done = dispatch(&stand.store, 10, asked).await;
     let taken = done.claimed.remove(0).expect("a batch");
     let batch = stand.store.load(taken, &request).await.expect("load").expect("a batch");
     let settlements: Vec<_> = batch.deliveries.iter().map(|delivery| confirmed(delivery, "1")).collect();

@@ -2,11 +2,13 @@
 
 use host::domain::delivery::Status;
 use host::service::PatientService;
-use host::store::{Batch, ClaimRequest, HostRecord, PurgeCursor, Route, ScanCursor, Settled, Store};
+use host::store::{Batch, ClaimRequest, HostRecord, PurgeCursor, Settled, Store};
 use tests::session::Session;
 
 use crate::on_every_store;
-use crate::support::{Stand, TARGET, confirmed, failed, patient, request, routes, target_name};
+use crate::support::{
+    Stand, TARGET, confirmed, dispatch, dispatch_along, failed, patient, request, route, target_name,
+};
 
 on_every_store!(
     a_target_that_asks_is_given_new_changes_under_a_lease,
@@ -45,17 +47,17 @@ async fn a_change_is_never_routed_along_routes_that_are_no_longer_so(stand: Stan
     stand.other_host().register_host(&host("b", &[TARGET, "fhir"], &[])).await.expect("register");
     put(&stand, 1..3, "Seoul").await;
     let asked = [request(100)];
-    let done = stand.store.route_along(&old, 100, &mut ScanCursor::of_routing(), &asked).await.expect("route");
+    let done = dispatch_along(&stand.store, &old, 100, &asked).await;
     assert_eq!((done.changes, done.routes_changed, done.claimed[0].is_none()), (0, true, true));
     let new = stand.store.routes().await.expect("routes");
-    let done = stand.store.route_along(&new, 100, &mut ScanCursor::of_routing(), &asked).await.expect("route");
+    let done = dispatch_along(&stand.store, &new, 100, &asked).await;
     assert_eq!((done.changes, done.routes_changed, done.claimed[0].is_some()), (2, false, true));
     let targets = stand.store.status(1).await.expect("status").targets;
     assert_eq!((targets[TARGET].counts.processing, targets["fhir"].counts.pending), (2, 2));
     // Registering again what is known changes nothing.
     stand.store.register_host(&host("a", &[TARGET], &[])).await.expect("register");
     put(&stand, 3..4, "Seoul").await;
-    let done = stand.store.route_along(&new, 100, &mut ScanCursor::of_routing(), &[]).await.expect("route");
+    let done = dispatch_along(&stand.store, &new, 100, &[]).await;
     assert_eq!((done.changes, done.routes_changed), (1, false));
 }
 
@@ -91,11 +93,11 @@ struct Given {
 }
 
 async fn ask(store: &Store, asked: &[ClaimRequest]) -> Given {
-    ask_along(store, &routes(), 1_000, asked).await
+    ask_for(store, 1_000, asked).await
 }
 
-async fn ask_along(store: &Store, routes: &[Route], limit: u32, asked: &[ClaimRequest]) -> Given {
-    let done = store.route_to(routes, limit, &mut ScanCursor::of_routing(), asked).await.expect("route");
+async fn ask_for(store: &Store, limit: u32, asked: &[ClaimRequest]) -> Given {
+    let done = dispatch(store, limit, asked).await;
     let mut batches = Vec::new();
     for (request, taken) in asked.iter().zip(done.claimed) {
         batches.push(match taken {
@@ -166,10 +168,7 @@ async fn a_batch_holds_no_more_than_was_asked_for(stand: Stand) {
 async fn who_did_not_ask_finds_its_deliveries_in_line(stand: Stand) {
     stand.store.register_targets(&[(TARGET, true), ("fhir", true)]).await.expect("register");
     put(&stand, 1..4, "Seoul").await;
-    let both: Vec<_> = ["fhir", TARGET]
-        .map(|target| Route { target: target_name(target), aggregate_type: "patient".to_owned() })
-        .into();
-    let routed = ask_along(&stand.store, &both, 1_000, &[request(100)]).await;
+    let routed = ask(&stand.store, &[request(100)]).await;
     assert_eq!(routed.batches[0].as_ref().expect("a batch").deliveries.len(), 3);
     let targets = stand.store.status(1).await.expect("status").targets;
     let of = |name: &str| (targets[name].counts.processing, targets[name].counts.pending);
@@ -267,7 +266,7 @@ async fn a_change_in_flight_that_is_routed_again_is_counted_once(stand: Stand) {
     let batch = given(&stand).await;
     stand.database.execute("UPDATE sync_outbox SET routed_at = NULL").await.expect("set back");
     put(&stand, 3..4, "Seoul").await;
-    stand.store.route(&routes(), 1_000).await.expect("route");
+    route(&stand.store, 1_000).await;
     let counts = stand.counts().await;
     assert_eq!((counts.processing, counts.pending), (2, 1));
     let settlements: Vec<_> = batch.deliveries.iter().map(|delivery| confirmed(delivery, "1")).collect();
@@ -286,7 +285,7 @@ async fn hosts_that_ask_at_once_never_share_a_patient(stand: Stand) {
             let request = ClaimRequest { owner: format!("host-{host}"), ..request(7) };
             let mut mine = Vec::new();
             loop {
-                let routed = ask_along(&store, &routes(), 9, std::slice::from_ref(&request)).await;
+                let routed = ask_for(&store, 9, std::slice::from_ref(&request)).await;
                 mine.extend(routed.batches.into_iter().flatten());
                 if routed.changes == 0 {
                     return mine;

@@ -2,13 +2,13 @@
 //! settles.
 
 use host::domain::change::{Failure, FailureKind};
-use host::domain::delivery::{Settlement, Status};
+use host::domain::delivery::{Delivery, Settlement, Status};
 use host::domain::ids::IdColumn;
 use host::service::PatientService;
-use host::store::{Batch, Claim, Delivery, RetryFilter, ScanCursor, Settled};
+use host::store::{Batch, Claim, RetryFilter, Settled};
 
 use crate::on_every_store;
-use crate::support::{Stand, confirmed, failed, patient, request, routes, settlement};
+use crate::support::{Stand, confirmed, dispatch, failed, patient, request, settlement};
 
 on_every_store!(
     no_renewal_makes_a_lease_shorter,
@@ -33,8 +33,7 @@ async fn batch_in_doubt(stand: &Stand, is_direct: bool) -> Batch {
     let batch = if is_direct {
         PatientService::new(stand.store.clone()).put(&patients).await.expect("put");
         let asked = [request(100)];
-        let mut routed =
-            stand.store.route_to(&routes(), 100, &mut ScanCursor::of_routing(), &asked).await.expect("route");
+        let mut routed = dispatch(&stand.store, 100, &asked).await;
         let taken = routed.claimed.remove(0).expect("a batch");
         stand.store.load(taken, &asked[0]).await.expect("load").expect("a batch")
     } else {
@@ -109,7 +108,7 @@ async fn a_newer_state_waits_until_the_doubt_is_over(stand: Stand) {
     PatientService::new(stand.store.clone()).put(&newer).await.expect("put");
     let asked = [request(100)];
     let other = stand.other_host();
-    let routed = other.route_to(&routes(), 100, &mut ScanCursor::of_routing(), &asked).await.expect("route");
+    let routed = dispatch(&other, 100, &asked).await;
     assert!(routed.claimed[0].is_none(), "it is not dispatched to another host");
     assert!(matches!(other.claim(&asked[0]).await.expect("claim"), Claim::Nothing));
     stand.pass(61_000);
@@ -157,8 +156,7 @@ async fn settling_in_part_takes_as_many_statements_for_one_as_for_many(stand: St
         let patients: Vec<_> = (size * 100..size * 101).map(|number| patient(number, "Seoul")).collect();
         PatientService::new(stand.store.clone()).put(&patients).await.expect("put");
         let asked = [request(100)];
-        let mut routed =
-            stand.store.route_to(&routes(), 100, &mut ScanCursor::of_routing(), &asked).await.expect("route");
+        let mut routed = dispatch(&stand.store, 100, &asked).await;
         let taken = routed.claimed.remove(0).expect("a batch");
         let batch = stand.store.load(taken, &asked[0]).await.expect("load").expect("a batch");
         let (settled, in_doubt) = batch.deliveries.split_at(batch.deliveries.len() / 2);

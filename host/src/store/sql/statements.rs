@@ -80,7 +80,7 @@ statements! {
         HasUnrouted = has_unrouted { after: i64 }
         UnroutedChanges = unrouted { after: i64, limit: u32 }
         Enqueue<'a> = enqueue { batch: Json, ids: Ids<'a> }
-        MarkRouted<'a> = mark_routed { ids: Ids<'a>, revision: Option<i64> }
+        MarkRouted<'a> = mark_routed { ids: Ids<'a>, revision: i64 }
         InsertRefused = insert_refused { batch: Json }
         FailRefused<'a> = fail_refused { target: &'a str, lease_id: LeaseId, batch: Json }
         NearlyRouted = nearly_routed {}

@@ -5,14 +5,14 @@
 
 use host::domain::change::{Failure, FailureKind, Receipt};
 use host::domain::conflict::Resolution;
-use host::domain::delivery::{Event, RetryPolicy, Settlement, Status, after_failure, next_status};
+use host::domain::delivery::{Delivery, Event, RetryPolicy, Settlement, Status, after_failure, next_status};
 use host::domain::ids::{AggregateKey, IdColumn};
 use host::domain::patient::{Day, Patient};
 use host::service::PatientService;
-use host::store::{Batch, Claim, ClaimRequest, ConflictKey, Delivery, PurgeCursor, RetryFilter, Route, ScanCursor};
+use host::store::{Batch, Claim, ClaimRequest, ConflictKey, HostRecord, PurgeCursor, RetryFilter};
 
 use super::plan::{Dice, Operation, TARGETS};
-use crate::support::{Stand, target_name};
+use crate::support::{Stand, dispatch, route, target_name};
 
 fn request(target: &str, owner: &str, batch_max: u32, lease_ms: u64) -> ClaimRequest {
     ClaimRequest {
@@ -34,7 +34,7 @@ pub(super) struct World {
 
 impl World {
     pub(super) async fn new(stand: Stand) -> Self {
-        stand.store.register_targets(&TARGETS.map(|name| (name, true))).await.expect("register");
+        stand.store.register_host(&host_record()).await.expect("register");
         Self { stand, held: Vec::new(), changes: Vec::new(), leases: Vec::new() }
     }
 
@@ -59,12 +59,11 @@ impl World {
                 self.stand.database.execute(&insert).await.expect("insert");
                 String::new()
             }
-            Operation::Route(limit) => store.route(&routes(), *limit).await.expect("route").to_string(),
+            Operation::Route(limit) => route(&store, *limit).await.to_string(),
             Operation::Direct { limit, asked } => {
                 let asked: Vec<_> =
                     asked.iter().map(|(target, most)| request(target, "host-a", *most, 30_000)).collect();
-                let routed =
-                    store.route_to(&routes(), *limit, &mut ScanCursor::of_routing(), &asked).await.expect("route");
+                let routed = dispatch(&store, *limit, &asked).await;
                 let mut words = format!("{} {}", routed.changes, routed.some_queued);
                 for (request, taken) in asked.iter().zip(routed.claimed) {
                     let batch = match taken {
@@ -237,9 +236,15 @@ impl World {
     }
 }
 
-fn routes() -> Vec<Route> {
-    let route = |target: &str, kind: &str| Route { target: target_name(target), aggregate_type: kind.to_owned() };
-    vec![route("openemr", "patient"), route("fhir", "patient"), route("fhir", "message")]
+/// A host that has both targets, and sends messages to one of them too.
+fn host_record() -> HostRecord {
+    let types = |types: &[&str]| types.iter().map(|kind| (*kind).to_owned()).collect();
+    let targets = [("openemr", types(&["patient"])), ("fhir", types(&["patient", "message"]))];
+    HostRecord {
+        id: "host-a".to_owned(),
+        targets: targets.map(|(name, types)| (target_name(name), types)).into(),
+        ..HostRecord::default()
+    }
 }
 
 fn patient(id: &str, city: &str) -> Patient {
