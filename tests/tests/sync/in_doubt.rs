@@ -105,9 +105,9 @@ fn a_killed_hosts_request_is_waited_for() {
 #[test]
 fn stopping_keeps_the_lease_of_a_request_that_was_not_answered() {
     let server = SlowServer::start(WORK, Answer::HoldTheFirst);
-    let (host, running) = held_call(&server);
+    let (host, mut running) = held_call(&server);
     running.signal(HostSignal::Terminate).expect("signal");
-    std::thread::sleep(Duration::from_millis(200));
+    running.wait_for_log("shutdown requested", LIMIT).expect("it hears the first signal");
     running.signal(HostSignal::Terminate).expect("signal");
     let ended = running.wait(LIMIT).expect("end");
     assert_eq!(ended.status, Some(0), "{}", ended.stderr);
