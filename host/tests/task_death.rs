@@ -3,7 +3,7 @@
 //!
 //! The log panics, at a line that a worker writes. A process has one log only, so that this test is alone in its file.
 
-#![allow(clippy::unwrap_used, reason = "a test that fails says what it found")]
+#![allow(clippy::unwrap_used, reason = "a test that fails shows what it found")]
 
 #[path = "support/mod.rs"]
 mod support;
@@ -85,7 +85,7 @@ async fn a_worker_that_panics_ends_the_run_and_is_named() {
     let (_reload, reloads) = watch::channel(0);
     let daemon = Daemon::new(store, support::runtime(), vec![Arc::new(target)], options(), reloads);
     let run = daemon.run(CancellationToken::new(), CancellationToken::new(), false);
-    let end = tokio::time::timeout(Duration::from_secs(120), run).await.expect("nobody stopped it").unwrap();
+    let end = tokio::time::timeout(Duration::from_secs(120), run).await.expect("it stops by itself").unwrap();
     let Some(Breakdown::Task(death)) = end.broken else { panic!("{end:?}") };
     assert!(death.panicked && death.task.starts_with("worker "), "{death:?}");
     assert!(death.to_string().contains("panicked: this host ends"), "{death}");

@@ -1,8 +1,8 @@
 //! Owns the contract between `cargo xtask test` and the tests: which variables say where the servers are, and what a
 //! test does when one is not there. It never starts a server.
 //!
-//! A test without its server says `not reached: MariaDB (run cargo xtask test)` and returns early, except where `CI` is
-//! set: there it fails. What was used is noted in a folder, from which `cargo xtask test` makes its closing list.
+//! A test without its server prints `not reached: MariaDB (run cargo xtask test)` and returns early, except where `CI`
+//! is set: there it fails. What was used is noted in a folder, from which `cargo xtask test` makes its closing list.
 //!
 //! Read next: `database.rs`, which makes a fresh database on one of these servers.
 

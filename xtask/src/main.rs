@@ -6,7 +6,7 @@
 //!
 //! Read next: `demo.rs` for the newcomer's way through everything, `test.rs` for CI's.
 
-#![allow(clippy::print_stdout, reason = "a task speaks to the person at the terminal")]
+#![allow(clippy::print_stdout, reason = "a task prints to the terminal")]
 
 mod adapters;
 mod bench;

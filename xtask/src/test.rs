@@ -115,7 +115,7 @@ fn has_nextest() -> bool {
     asked.is_ok_and(|status| status.success())
 }
 
-/// Says by name what the tests reached and what not; true when nothing was left out.
+/// Names what the tests reached and what not; true when nothing was left out.
 fn closing_list(servers: Option<&Servers>, reached: &Path) -> bool {
     let (mut yes, mut no) = (Vec::new(), Vec::new());
     let all = servers.map(Servers::all);

@@ -1,4 +1,4 @@
-//! `host retry`: a person wants failed deliveries tried again.
+//! `host retry`: makes failed deliveries pending again.
 
 use std::process::ExitCode;
 

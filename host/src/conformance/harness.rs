@@ -30,7 +30,7 @@ pub(super) struct Harness {
     /// Present for an adapter over HTTP.
     server: Option<MockServer>,
     state: Mutex<Vec<u8>>,
-    /// Everything that a person might read: messages, findings, ids.
+    /// Everything that an operator might read: messages, findings, ids.
     texts: Mutex<Vec<String>>,
     log: LogTap,
     most: Mutex<Usage>,

@@ -1,6 +1,6 @@
 //! The mock server: a small server on loopback, for one run of the suite. It can answer every request alike.
 //!
-//! One request for each connection. What it keeps and how it answers is in `documents.rs`, or as the author says in
+//! One request for each connection. What it keeps and how it answers is in `documents.rs`, or as the author defines in
 //! `canned.rs`.
 
 use std::sync::{Arc, Mutex};

@@ -312,7 +312,7 @@ mod tests {
             prop_assert!(spent >= attempts && spent - attempts <= 1);
             prop_assert!(!kind.is_target_wide() || spent == attempts, "an outage spends no attempt");
             prop_assert!(!kind.is_target_wide() || next == Some(Status::Pending), "an outage never fails a delivery");
-            prop_assert!(!kind.is_permanent() || next == Some(Status::Failed), "no use in trying again");
+            prop_assert!(!kind.is_permanent() || next == Some(Status::Failed), "a retry cannot help");
         }
 
         #[test]

@@ -283,7 +283,7 @@ impl StoreTransaction {
     /// Commits.
     ///
     /// # Errors
-    /// What the database says.
+    /// The database's error.
     pub async fn commit(self) -> Result<(), StoreError> {
         let operation = self.operation;
         self.inner.commit().await.map_err(|error| failed(&operation, error))
@@ -292,7 +292,7 @@ impl StoreTransaction {
     /// Rolls back.
     ///
     /// # Errors
-    /// What the database says; the transaction is rolled back all the same.
+    /// The database's error; the transaction is rolled back all the same.
     pub async fn rollback(self) -> Result<(), StoreError> {
         let operation = self.operation;
         self.inner.rollback().await.map_err(|error| failed(&operation, error))

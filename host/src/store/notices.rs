@@ -43,7 +43,7 @@ const SUBJECT_CHARACTERS_MAX: usize = 64;
 /// The number of notices that are kept.
 pub(super) const NOTICES_MAX: i64 = 50;
 /// The number of different notices that one process logs.
-const SAID_MAX: usize = 100;
+const LOGGED_MAX: usize = 100;
 
 #[derive(Serialize)]
 struct Row {
@@ -101,7 +101,7 @@ impl StoreTransaction {
         if rows.is_empty() {
             return Ok(());
         }
-        for row in rows.iter().filter(|row| is_said_first(row.kind, &row.subject)) {
+        for row in rows.iter().filter(|row| is_logged_first(row.kind, &row.subject)) {
             tracing::warn!(
                 kind = row.kind,
                 subject = %one_line(&row.subject, NAME_CHARS_MAX),
@@ -142,10 +142,10 @@ fn rows(changes: &[Unrouted], is_taken: impl Fn(&str) -> bool) -> Vec<Row> {
 }
 
 /// Whether this process has not logged it yet. An application that writes a wrong unit does so in every row.
-fn is_said_first(kind: &'static str, subject: &str) -> bool {
-    static SAID: Mutex<BTreeSet<(&str, String)>> = Mutex::new(BTreeSet::new());
-    let mut said = SAID.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-    said.len() < SAID_MAX && said.insert((kind, subject.to_owned()))
+fn is_logged_first(kind: &'static str, subject: &str) -> bool {
+    static LOGGED: Mutex<BTreeSet<(&str, String)>> = Mutex::new(BTreeSet::new());
+    let mut logged = LOGGED.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    logged.len() < LOGGED_MAX && logged.insert((kind, subject.to_owned()))
 }
 
 #[cfg(test)]

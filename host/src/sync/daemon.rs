@@ -56,7 +56,7 @@ pub struct RunEnd {
     pub summary: RunSummary,
     /// What is left; `None` when it ran until it was stopped.
     pub remaining: Option<Remaining>,
-    /// Why it ended before it was asked to or idle.
+    /// Why it ended although neither stopped nor idle.
     pub broken: Option<Breakdown>,
 }
 

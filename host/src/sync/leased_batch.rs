@@ -96,7 +96,7 @@ async fn keep_alive(store: &Store, lease: &Lease) {
         match store.renew(lease).await {
             Ok(true) => {}
             Ok(false) => return,
-            // Whether the lease stands is unknown; the fence decides.
+            // Whether the lease is held is unknown; the fence decides.
             Err(error) => tracing::warn!(target_name = %target, lease_id = id.get(), %error, "cannot renew a lease"),
         }
     }

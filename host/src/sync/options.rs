@@ -10,7 +10,7 @@ pub struct SyncOptions {
     pub host_id: String,
     /// How long a lease lasts, in milliseconds.
     pub lease_ms: u64,
-    /// How often an idle host looks for work, in milliseconds.
+    /// How often an idle host scans for changes and deliveries, in milliseconds.
     pub poll_ms: u64,
     /// How long calls under way may go on after a request to stop, in milliseconds.
     pub drain_ms: u64,

@@ -109,7 +109,7 @@ mod tests {
         let lacks =
             |id: &str, running| Difference::SomeLack { target: "y".to_owned(), lacking: vec![id.to_owned()], running };
         let cases: [Case; 6] = [
-            ("nobody runs", vec![], &["x"], vec![]),
+            ("no host runs", vec![], &["x"], vec![]),
             ("alone and complete", vec![a.clone()], &["x"], vec![]),
             ("alike", vec![b.clone(), b.clone()], &["x", "y"], vec![]),
             ("one lacks a target", vec![a.clone(), b.clone()], &["x", "y"], vec![lacks("a", 2)]),

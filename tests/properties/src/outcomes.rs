@@ -1,5 +1,5 @@
 //! What an adapter answers, from its outcomes to what is stored of each delivery: nothing is believed that cannot be
-//! stored or shown, each delivery gets exactly one end, and attempts are spent as the failure's kind says.
+//! stored or shown, each delivery gets exactly one end, and attempts are spent by the failure's kind.
 //!
 //! Input: one line for each change, its fields divided by `|`, `\n` in a field standing for a line break:
 //! - `OPERATION ATTEMPTS [linked]`, then `applied`, remote id, version, fingerprint; or a failure's kind, message,
@@ -86,7 +86,7 @@ fn check_settlements(deliveries: &[Delivery], believed: &[Outcome], column: Opti
     assert_eq!(settled.len(), deliveries.len());
     for ((delivery, outcome), settlement) in deliveries.iter().zip(believed).zip(&settled) {
         assert_eq!(settlement.change_id, delivery.change.change_id);
-        let spent = settlement.attempts.checked_sub(delivery.attempts).expect("attempts are never given back");
+        let spent = settlement.attempts.checked_sub(delivery.attempts).expect("attempts never decrease");
         assert!(spent <= 1 && settlement.pause_ms <= policy.cap_ms);
         assert_one_end(delivery, settlement, spent);
         if let Outcome::Failed(failure) = outcome {

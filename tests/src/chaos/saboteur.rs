@@ -3,7 +3,7 @@
 //!
 //! What holds back requests to the FHIR server is shorter than `in_doubt_ms` of the hosts (`world::IN_DOUBT`): a
 //! request that arrives later than the operator reckoned with is the one thing that the protocol cannot fence over
-//! HTTP, and the documentation says so.
+//! HTTP, as the documentation states.
 
 use std::{thread, time::Duration};
 
@@ -75,7 +75,7 @@ fn break_hosts(fleet: &Fleet, faults: &Faults, mut dice: StdRng) {
 /// fault.
 fn fill_disk(world: &World, faults: &Faults, mut dice: StdRng, runtime: &Handle) {
     while faults.pause_and_calm(millis(&mut dice, 5_000..15_000)) {
-        // The server may be away: then nothing is filled, and nobody needs to know.
+        // The server may be away: then nothing is filled, which is no error.
         if runtime.block_on(world.set_disk_full(true)).is_ok() {
             faults.note("openemr: disk full", "openemr");
         }

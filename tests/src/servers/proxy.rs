@@ -109,7 +109,7 @@ impl Proxy {
         self.behave(Behaviour::Delay(pause))
     }
 
-    /// Passes what clients send and holds back what the server answers: the work is done and nobody hears of it.
+    /// Passes what clients send and holds back what the server answers: the work is done and the answer is lost.
     ///
     /// # Errors
     /// As [`Proxy::pass`].
@@ -126,7 +126,7 @@ impl Proxy {
         self.behave(Behaviour::HoldWrites)
     }
 
-    /// Passes everything but the answers to HTTP requests that write: the server does the work and nobody hears of it.
+    /// Passes everything but the answers to HTTP requests that write: the server does the work and the answer is lost.
     ///
     /// # Errors
     /// As [`Proxy::pass`].

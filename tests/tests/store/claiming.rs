@@ -27,7 +27,7 @@ on_every_store!(
     two_hosts_share_the_work_and_never_a_delivery,
     old_finished_rows_go_and_what_is_needed_stays,
     a_target_that_is_no_longer_configured_holds_nothing_open,
-    claimers_of_the_same_patients_do_not_stand_in_each_others_way,
+    claimers_of_the_same_patients_do_not_deadlock,
 );
 
 async fn a_confirmed_delivery_leaves_link_and_id(stand: Stand) {
@@ -161,7 +161,7 @@ async fn an_older_change_is_never_delivered_after_a_newer_one(stand: Stand) {
     let newer = stand.claim_batch().await;
     let rows = [confirmed(&newer.deliveries[0], "1")];
     stand.store.settle(&newer.lease, &rows, None).await.expect("settle");
-    // Nobody has to decide about the old failure any more, and nobody can bring the old state back.
+    // The old failure needs no decision any more, and the old state cannot come back.
     assert_eq!(stand.store.retry(&RetryFilter::default()).await.expect("retry"), 0);
     assert!(matches!(stand.claim().await, Claim::Nothing));
     let counts = stand.counts().await;
@@ -286,9 +286,9 @@ async fn a_target_that_is_no_longer_configured_holds_nothing_open(stand: Stand) 
     assert_eq!(stand.store.open_work().await.expect("open"), 1, "nothing was lost");
 }
 
-/// Each wants to retire what others have just looked at. One that waited for another would sooner or later be waited
+/// Each wants to supersede what others have just read. One that waited for another would sooner or later be waited
 /// for.
-async fn claimers_of_the_same_patients_do_not_stand_in_each_others_way(stand: Stand) {
+async fn claimers_of_the_same_patients_do_not_deadlock(stand: Stand) {
     for state in 0..8 {
         let patients: Vec<_> = (0..40).map(|number| patient(number, &format!("city {state}"))).collect();
         stand.put(&patients).await;

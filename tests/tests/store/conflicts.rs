@@ -1,4 +1,4 @@
-//! What a person decides about conflicts, and keys that are blocked.
+//! What an operator decides about conflicts, and blocked keys.
 
 use host::domain::change::{Failure, FailureKind};
 use host::domain::conflict::Resolution;

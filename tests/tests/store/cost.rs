@@ -15,7 +15,7 @@ use crate::support::{
 
 on_every_store!(
     a_batch_takes_so_many_statements_and_no_more,
-    going_straight_takes_so_many_statements_and_no_more,
+    direct_dispatch_takes_so_many_statements_and_no_more,
     an_idle_look_takes_one_statement,
     counts_say_what_the_rows_say,
     a_change_that_is_routed_again_is_counted_once,
@@ -58,7 +58,7 @@ async fn a_batch_takes_so_many_statements_and_no_more(stand: Stand) {
     }
 }
 
-async fn going_straight_takes_so_many_statements_and_no_more(stand: Stand) {
+async fn direct_dispatch_takes_so_many_statements_and_no_more(stand: Stand) {
     for size in [1, 10, 300] {
         let patients: Vec<_> = (0..size).map(|number| patient(size * 1_000 + number, "Seoul")).collect();
         host::service::PatientService::new(stand.store.clone()).put(&patients).await.expect("put");
@@ -248,13 +248,13 @@ async fn what_is_planned_of_small_tables_walks_over_nothing_later() {
         let mut session = Session::open(stand.database.url()).await.expect("session");
         fill(&mut session, 1..=planned_of).await;
         for round in 0..4 {
-            carry_straight(&stand, round).await;
-            carry_in_line(&stand, round).await;
+            carry_directly(&stand, round).await;
+            carry_queued(&stand, round).await;
         }
         fill(&mut session, planned_of + 1..=FINISHED).await;
         let before = entries_read(&stand, &mut session).await;
-        carry_straight(&stand, 4).await;
-        carry_in_line(&stand, 4).await;
+        carry_directly(&stand, 4).await;
+        carry_queued(&stand, 4).await;
         let read = entries_read(&stand, &mut session).await - before;
         assert!(read > 0, "the server counts nothing");
         // Purging looks at a thousand deliveries, and at a thousand changes, to begin with.
@@ -277,7 +277,7 @@ async fn fill(session: &mut Session, numbers: std::ops::RangeInclusive<u64>) {
     }
 }
 
-async fn carry_straight(stand: &Stand, round: u32) {
+async fn carry_directly(stand: &Stand, round: u32) {
     let patients: Vec<_> = (0..10).map(|number| patient(1_000 + 10 * round + number, "Seoul")).collect();
     host::service::PatientService::new(stand.store.clone()).put(&patients).await.expect("put");
     let request = request(10);
@@ -289,8 +289,8 @@ async fn carry_straight(stand: &Stand, round: u32) {
     stand.store.settle(&batch.lease, &settlements, Some(IdColumn::OpenemrPatientId)).await.expect("settle");
 }
 
-/// Every way that a delivery in line can go: superseded, failed, put off, done, given back, purged.
-async fn carry_in_line(stand: &Stand, round: u32) {
+/// Every way that a queued delivery can go: superseded, failed, deferred, done, released, purged.
+async fn carry_queued(stand: &Stand, round: u32) {
     let of = |number| patient(10 * round + number, "Seoul");
     stand.put(&[of(1), of(2), of(3), of(4)]).await;
     stand.put(&[patient(10 * round + 1, "Busan")]).await;

@@ -1,4 +1,4 @@
-//! What was sent to a server and never answered: it stays in work under its lease, and everything else of its batch
+//! What was sent to a server and never answered: it stays in flight under its lease, and everything else of its batch
 //! settles.
 
 use host::domain::change::{Failure, FailureKind};
@@ -13,7 +13,7 @@ use crate::support::{Stand, confirmed, dispatch, failed, patient, request, settl
 on_every_store!(
     no_renewal_makes_a_lease_shorter,
     what_is_in_doubt_keeps_the_lease_and_the_rest_settles,
-    what_came_straight_from_the_router_may_be_in_doubt_too,
+    what_was_dispatched_directly_may_be_in_doubt_too,
     a_newer_state_waits_until_the_doubt_is_over,
     the_attempts_of_what_is_in_doubt_are_counted_and_the_last_one_fails_when_the_lease_ends,
     a_part_is_not_settled_without_the_lease,
@@ -72,7 +72,7 @@ async fn what_is_in_doubt_keeps_the_lease_and_the_rest_settles(stand: Stand) {
     check_that_one_waits(&stand).await;
 }
 
-async fn what_came_straight_from_the_router_may_be_in_doubt_too(stand: Stand) {
+async fn what_was_dispatched_directly_may_be_in_doubt_too(stand: Stand) {
     let batch = batch_in_doubt(&stand, true).await;
     settle_two_of_three(&stand, &batch).await;
     check_that_one_waits(&stand).await;
@@ -135,7 +135,7 @@ async fn the_attempts_of_what_is_in_doubt_are_counted_and_the_last_one_fails_whe
     assert_eq!(attempts, [4, 1]);
     assert!(stand.store.release(&again.lease).await.expect("release"));
     assert_eq!(stand.store.retry(&RetryFilter::default()).await.expect("retry"), 1);
-    assert_eq!(stand.claim_batch().await.deliveries.len(), 3, "a person may let it be tried again");
+    assert_eq!(stand.claim_batch().await.deliveries.len(), 3, "an operator may retry it");
 }
 
 async fn a_part_is_not_settled_without_the_lease(stand: Stand) {

@@ -9,7 +9,7 @@ use crate::support::{Stand, TARGET, patient, route, target_name};
 on_every_store!(
     a_row_of_another_application_is_routed_and_claimed,
     an_unknown_operation_becomes_a_failed_delivery,
-    a_type_that_nobody_takes_is_routed_nowhere,
+    a_type_that_no_target_takes_is_routed_nowhere,
     a_row_is_routed_once,
     a_resync_queues_every_patient_for_one_target_alone,
 );
@@ -43,7 +43,7 @@ async fn an_unknown_operation_becomes_a_failed_delivery(stand: Stand) {
     assert!(matches!(stand.claim().await, Claim::Nothing));
 }
 
-async fn a_type_that_nobody_takes_is_routed_nowhere(stand: Stand) {
+async fn a_type_that_no_target_takes_is_routed_nowhere(stand: Stand) {
     stand.database.execute(&format!("{INSERT} ('invoice', 'I-1', 'create', '{{}}')")).await.expect("insert");
     assert_eq!(route(&stand.store, 10).await, 1);
     assert_eq!(stand.counts().await, host::store::Counts::default());

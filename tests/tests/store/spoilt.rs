@@ -10,7 +10,7 @@ use crate::on_every_store;
 use crate::support::{Stand, TARGET, confirmed, dispatch, patient, request, route, target_name};
 
 on_every_store!(
-    ids_are_told_apart_to_the_letter_straight_and_in_line,
+    ids_are_told_apart_to_the_letter_directly_and_queued,
     a_change_that_was_deleted_stops_nothing,
     a_type_that_no_target_takes_is_counted_to_the_letter,
     a_time_in_another_unit_is_noticed_and_its_change_delivered,
@@ -25,7 +25,7 @@ async fn insert(stand: &Stand, kind: &str, id: &str) {
 }
 
 /// Routes along both targets, which both ask, and reads what they are given.
-async fn route_straight(stand: &Stand) -> Vec<Batch> {
+async fn route_directly(stand: &Stand) -> Vec<Batch> {
     stand.store.register_targets(&[(TARGET, true), ("fhir", true)]).await.expect("register");
     let requests =
         [TARGET, "fhir"].map(|target| host::store::ClaimRequest { target: target_name(target), ..request(100) });
@@ -68,14 +68,14 @@ const BAD_IDS: [(&str, &str); 5] = [
     ("t-1\u{a0}", "aggregate_id begins or ends with a blank"),
 ];
 
-async fn ids_are_told_apart_to_the_letter_straight_and_in_line(stand: Stand) {
+async fn ids_are_told_apart_to_the_letter_directly_and_queued(stand: Stand) {
     for (id, _) in BAD_IDS {
         insert(&stand, "patient", id).await;
     }
     for id in GOOD_IDS {
         insert(&stand, "patient", id).await;
     }
-    let batches = route_straight(&stand).await;
+    let batches = route_directly(&stand).await;
     assert_eq!(batches.len(), 2, "both targets are given what they can be given");
     for batch in &batches {
         assert_eq!(ids(batch), GOOD_IDS, "{}", batch.lease.target);
@@ -87,7 +87,7 @@ async fn ids_are_told_apart_to_the_letter_straight_and_in_line(stand: Stand) {
         let message = &failed[id];
         assert!(message.starts_with("invalid: outbox row ") && message.ends_with(reason), "{message}");
     }
-    // In line: a second state of each, of which none replaces another's.
+    // Queued: a second state of each, of which none replaces another's.
     for (id, _) in BAD_IDS {
         insert(&stand, "patient", id).await;
     }
@@ -125,7 +125,7 @@ async fn a_change_that_was_deleted_stops_nothing(stand: Stand) {
     settle_all(&stand, &batch).await;
     let counts = stand.counts().await;
     assert_eq!((counts.done, counts.failed, counts.pending, counts.processing), (3, 2, 0, 0));
-    // In work, by a host that dies: it is not lost without a word.
+    // In flight, at a host that dies: it is not lost silently.
     host::service::PatientService::new(stand.store.clone()).put(&[patient(6, "Jeju")]).await.expect("put");
     let taken = dispatch(&stand.store, 100, asked).await.claimed.remove(0);
     assert!(taken.is_some());
@@ -241,7 +241,7 @@ async fn assert_only_the_spoilt_failed(stand: &Stand) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn rows_of_another_type_stop_nothing_in_line() {
+async fn rows_of_another_type_stop_nothing_queued() {
     let Some(stand) = Stand::on(Backend::Sqlite).await else { return };
     spoil(&stand).await;
     route(&stand.store, 1_000).await;
@@ -254,10 +254,10 @@ async fn rows_of_another_type_stop_nothing_in_line() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn rows_of_another_type_stop_nothing_straight() {
+async fn rows_of_another_type_stop_nothing_dispatched_directly() {
     let Some(stand) = Stand::on(Backend::Sqlite).await else { return };
     spoil(&stand).await;
-    for batch in route_straight(&stand).await {
+    for batch in route_directly(&stand).await {
         assert_eq!(ids(&batch), ["G-1", "G-2", "G-3", "G-4", "G-5", "G-6"]);
         settle_all(&stand, &batch).await;
     }

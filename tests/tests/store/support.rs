@@ -139,7 +139,7 @@ pub(crate) async fn dispatch_along(store: &Store, routes: &Routes, limit: u32, c
         .collect();
     let mut routed = store.route(routes, limit, &mut ScanCursor::of_routing(), &requests).await.expect("route");
     let claimed = requests.iter().map(|request| routed.claimed.remove(&request.id)).collect();
-    assert!(routed.claimed.is_empty(), "an answer to a request that nobody sent");
+    assert!(routed.claimed.is_empty(), "an answer to a request that was not sent");
     let Routed { changes, some_queued, routes_changed, .. } = routed;
     Dispatched { changes, some_queued, routes_changed, claimed }
 }

@@ -185,7 +185,7 @@ async fn another_host_on_the_store_follows_although_its_own_file_is_old() {
     put_in_place(one.folder(), "openemr.wasm", &build(&fs::read(adapter("openemr")).expect("adapter"), 9));
     first.wait_until("the swap", LIMIT, || active(&one) != old).expect("wait");
     second.wait_for_log("adapter of the other hosts active", LIMIT).expect("the other host follows");
-    // And it keeps to it when it starts anew beside the first.
+    // And it keeps to it when it starts anew next to the first.
     let new = active(&one);
     second.kill();
     let mut again = other.spawn(&["run"]).expect("spawn");

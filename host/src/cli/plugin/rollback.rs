@@ -46,14 +46,14 @@ pub(super) async fn rollback(config: &Config, arguments: &Rollback) -> Result<Ex
         name: chosen.name.as_deref().unwrap_or_default(),
         version: chosen.version.as_deref().unwrap_or_default(),
         sha256: &chosen.sha256,
-        reason: Some("by a person"),
+        reason: Some("by an operator"),
         host: "command line",
     };
     if !store.roll_adapter_back(&active, &event).await? {
         return Err(CliError::Failed("another adapter was activated meanwhile; fix: run the command again".to_owned()));
     }
     output::line(&format!("target {target} rolls back to {} {} sha256:{}", event.name, event.version, event.sha256));
-    say_who_follows(&store).await?;
+    report_followers(&store).await?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -103,11 +103,11 @@ pub(super) async fn reload(config: &Config, arguments: &Reload) -> Result<ExitCo
         store.request_reload(name).await?;
         output::line(&format!("target {name}: its adapter's file is loaded again"));
     }
-    say_who_follows(&store).await?;
+    report_followers(&store).await?;
     Ok(ExitCode::SUCCESS)
 }
 
-async fn say_who_follows(store: &Store) -> Result<(), CliError> {
+async fn report_followers(store: &Store) -> Result<(), CliError> {
     if store.other_hosts("command line").await? == 0 {
         output::line("no host runs on this store; the next one that starts does it");
     }

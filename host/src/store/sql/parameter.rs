@@ -23,7 +23,7 @@ pub(in crate::store) enum Kind {
 }
 
 impl Kind {
-    /// A value of this kind, to know what stands for it in the text.
+    /// A value of this kind, for the placeholder in the text.
     pub(super) fn sample(self) -> Value {
         match self {
             Self::Text | Self::Texts => Value::Text(String::new()),
@@ -49,7 +49,7 @@ pub(in crate::store) enum Parameter<'a> {
 }
 
 impl Parameter<'_> {
-    /// Whether what stands in `[[ ... ]]` with it is left out.
+    /// Whether the `[[ ... ]]` around it is left out.
     pub(super) fn is_absent(&self) -> bool {
         match self {
             Self::One(value) => *value == Value::Null,

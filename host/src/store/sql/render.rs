@@ -30,7 +30,7 @@ pub(in crate::store) struct Rendered {
     dialect: Dialect,
     parameters: Vec<(&'static str, Kind)>,
     pieces: Vec<Piece>,
-    /// How often each parameter stands in it.
+    /// How often it has each parameter.
     uses: Vec<usize>,
     /// The parameters by whose absence the text differs.
     optional: u32,
@@ -238,7 +238,7 @@ fn by_column(rows: Vec<Vec<Option<String>>>) -> Vec<Value> {
     columns.into_iter().map(Value::Texts).collect()
 }
 
-/// The parameters by whose absence the text differs: those in `[[ ... ]]`; on PostgreSQL all, since NULL stands
+/// The parameters by whose absence the text differs: those in `[[ ... ]]`; on PostgreSQL all, since NULL is
 /// in the text there.
 fn optional(dialect: Dialect, pieces: &[Piece], parameters: &[(&'static str, Kind)]) -> Result<u32, String> {
     if parameters.len() > 32 {

@@ -41,7 +41,7 @@ fn texts(dialect: Dialect, collation: &str) -> String {
 }
 
 #[test]
-fn each_database_is_sent_what_stands_in_its_file() {
+fn each_database_is_sent_what_is_in_its_file() {
     expect_file!["rendered/sqlite.sql"].assert_eq(&texts(Dialect::Sqlite, ""));
     expect_file!["rendered/mysql.sql"].assert_eq(&texts(Dialect::MySql, "utf8mb4_nopad_bin"));
     expect_file!["rendered/postgres.sql"].assert_eq(&texts(Dialect::Postgres, ""));
@@ -198,7 +198,7 @@ fn ids_are_padded_where_each_is_a_parameter_and_one_list_elsewhere() {
 }
 
 #[test]
-fn what_is_not_given_is_left_out_and_null_stands_in_postgres_text() {
+fn what_is_not_given_is_left_out_and_postgres_text_has_null() {
     const PARAMETERS: &[(&str, Kind)] = &[("a", Kind::Text), ("b", Kind::Text), ("list", Kind::Texts)];
     let text = "UPDATE t SET a = :a WHERE TRUE [[AND b = :b]]\n  [[AND c IN (:list...)]]";
     let list = ["x".to_owned(), "y".to_owned(), "z".to_owned()];

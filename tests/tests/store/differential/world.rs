@@ -1,4 +1,4 @@
-//! One store under the run: it does an operation and says what came of it in words that every store must say alike.
+//! One store under the run: it does an operation and describes the result in words that must be the same for all.
 //!
 //! Numbers that a database gives (of changes, of leases) are named by the order in which they came to be; random things
 //! (ids of events) are left out.
@@ -38,7 +38,7 @@ impl World {
         Self { stand, held: Vec::new(), changes: Vec::new(), leases: Vec::new() }
     }
 
-    /// Does it, and says what came of it.
+    /// Does it, and describes the result.
     pub(super) async fn run(&mut self, operation: &Operation) -> String {
         let store = self.stand.store.clone();
         let service = PatientService::new(store.clone());
@@ -231,7 +231,7 @@ impl World {
         match self.leases.iter().position(|known| *known == lease_id) {
             Some(index) => index.to_string(),
             None if lease_id == 0 => "-".to_owned(),
-            None => panic!("a lease that nobody claimed"),
+            None => panic!("a lease that no host claimed"),
         }
     }
 }
@@ -268,7 +268,7 @@ fn settled(delivery: &Delivery, dice: &mut Dice) -> Settlement {
         failure = Some(Failure::new(kind, dice.pick(&["no answer", "fname: 'é' 300 \\ characters"])));
         after_failure(kind, delivery.attempts, &RetryPolicy { attempts_max: 3, ..RetryPolicy::default() })
     };
-    let status = next_status(Status::Processing, event).expect("a batch is in work");
+    let status = next_status(Status::Processing, event).expect("a batch is in flight");
     Settlement {
         change_id: delivery.change.change_id,
         key: delivery.change.key.clone(),

@@ -42,7 +42,7 @@ pub(super) fn grants() -> SqlGrants {
     }
 }
 
-/// A target on one server, with a user that may do what [`grants`] says.
+/// A target on one server, with a user that may do what [`grants`] allows.
 pub(super) struct Bench {
     adapter: Arc<Adapter>,
     access: Arc<SqlAccess>,
