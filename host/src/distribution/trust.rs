@@ -62,7 +62,7 @@ impl Trust {
         )
     }
 
-    /// Checks bytes with their signature, if there is one; `path` is where one would be expected.
+    /// Checks bytes with their signature, if there is one; `signature_file` is where one would be expected.
     ///
     /// # Errors
     /// Why they must not be loaded.

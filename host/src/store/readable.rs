@@ -23,8 +23,7 @@ const ID_CHARACTERS_MAX: usize = 255;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Refused {
     pub(super) change_id: ChangeId,
-    /// Its type is `?` when it cannot be read. Its id is then `?` and the row's id, so that it equals no other
-    /// aggregate's.
+    /// A type that cannot be read is `?`. Such an id is `?` and the row's id, so that it equals no other aggregate's.
     pub(super) key: AggregateKey,
     pub(super) failure: Failure,
 }
