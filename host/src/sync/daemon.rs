@@ -16,6 +16,7 @@ use super::breaker::Breaker;
 use super::claimer::Claimer;
 use super::control::TargetControl;
 use super::demand::Demand;
+use super::denials::Denials;
 use super::gate::Gate;
 use super::rescuer::Rescuer;
 use super::router::Router;
@@ -248,6 +249,7 @@ impl Daemon {
             stop: shared.stop.clone(),
         };
         tasks.spawn(format!("claimer of {name}"), claimer.run());
+        let denials = Arc::new(Denials::default());
         for number in 1..=target.spec.concurrency.max(1) {
             let worker = Worker {
                 target: target.clone(),
@@ -258,6 +260,7 @@ impl Daemon {
                 ready: ready.clone(),
                 size: size.clone(),
                 tally: tally.clone(),
+                denials: denials.clone(),
                 trouble: shared.trouble.clone(),
                 stop: shared.stop.clone(),
                 abort: shared.abort.clone(),

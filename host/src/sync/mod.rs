@@ -31,6 +31,7 @@ mod claimer;
 mod control;
 mod daemon;
 mod demand;
+mod denials;
 mod events;
 mod fence;
 mod gate;

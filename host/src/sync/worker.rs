@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 use super::SyncOptions;
 use super::batch_size::BatchSize;
 use super::canary::{CANARY_MAX, Canary, CanaryResult, compare, failures};
+use super::denials::Denials;
 use super::events::EventSender;
 use super::fence::StoreFence;
 use super::gate::{Gate, OpenGate};
@@ -41,6 +42,7 @@ pub(super) struct Worker {
     pub(super) ready: ReadyBatches,
     pub(super) size: Arc<BatchSize>,
     pub(super) tally: Arc<Tally>,
+    pub(super) denials: Arc<Denials>,
     pub(super) trouble: StoreTrouble,
     /// Ready batches are released and not delivered.
     pub(super) stop: CancellationToken,
@@ -84,7 +86,7 @@ impl Worker {
         if timed_out {
             self.size.unanswered(changes.len());
         }
-        let Ok(Delivered { outcomes, in_doubt, target_failure, crash, .. }) = delivered else {
+        let Ok(Delivered { mut outcomes, in_doubt, target_failure, crash, .. }) = delivered else {
             // A canary that was aborted has shown nothing: another worker tries it.
             if let Some(canary) = canary {
                 canary.put_back();
@@ -99,6 +101,7 @@ impl Worker {
         } else if target_failure.is_none() && !timed_out {
             self.size.observe(changes.len(), started.elapsed());
         }
+        let target_failure = target_failure.or_else(|| self.denials.judge(&mut outcomes));
         let id_column = self.target.spec.id_column;
         let takes_id = |remote_id: &str| id_column.is_none_or(|column| column.takes(remote_id));
         let settled = settlements(&batch.deliveries, outcomes, &self.options.retry, takes_id, rand::random);

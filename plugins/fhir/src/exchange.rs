@@ -128,19 +128,14 @@ fn blame(
     };
     let (credentials, server) = (of(Suspect::Credentials), of(Suspect::Server));
     let is_served = asked().any(|index| suspects[index].is_none() && !is_target_wide(&outcomes[index]));
-    let is_alone = asked().count() == 1;
     let gave_up = asked().any(|index| is_target_wide(&outcomes[index]));
     let may_not_write = !may_write && !credentials.is_empty() && (credentials.len() > 1 || refuses_every_write());
-    for index in &credentials {
+    // One patient who stays denied here says too little: the host counts how many are, one after the other.
+    for index in credentials.iter().filter(|_| may_not_write) {
         let Outcome::Failed(failure) = &mut outcomes[*index] else { continue };
-        if may_not_write {
-            failure.kind = FailureKind::Misconfigured;
-            failure.message =
-                format!("every write was refused: the credentials are wrong, or may only read ({})", failure.message);
-        } else if is_alone || !may_write {
-            // One patient says too little: the next ones will show whether it is the credentials.
-            failure.kind = FailureKind::Transient;
-        }
+        failure.kind = FailureKind::Misconfigured;
+        failure.message =
+            format!("every write was refused: the credentials are wrong, or may only read ({})", failure.message);
     }
     if is_served {
         return;

@@ -5,9 +5,10 @@ use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 use std::thread;
+use std::time::Duration;
 
 use serde_json::{Value, json};
-use tests::host::{Configuration, Host, quoted};
+use tests::host::{Configuration, Host, HostSignal, quoted};
 
 use crate::support::{QUICK, adapter, patient, put};
 
@@ -15,21 +16,26 @@ use crate::support::{QUICK, adapter, patient, put};
 #[derive(Clone, Default)]
 struct Server {
     records: Arc<Mutex<BTreeMap<String, Value>>>,
+    /// It refuses a body that is no JSON before it looks at the user.
+    reads_the_body_first: bool,
 }
 
 impl Server {
     fn start() -> (Self, String) {
+        Self::default().listen()
+    }
+
+    fn listen(self) -> (Self, String) {
         let listener = TcpListener::bind(("127.0.0.1", 0)).expect("listen");
         let url = format!("http://{}", listener.local_addr().expect("address"));
-        let server = Self::default();
-        let serving = server.clone();
+        let serving = self.clone();
         thread::spawn(move || {
             for stream in listener.incoming().flatten() {
                 let server = serving.clone();
                 thread::spawn(move || server.serve(&stream));
             }
         });
-        (server, url)
+        (self, url)
     }
 
     fn serve(&self, stream: &TcpStream) {
@@ -60,6 +66,7 @@ impl Server {
                 let found = records.values().filter(carries).map(|record| json!({ "resource": record }));
                 (200, json!({ "resourceType": "Bundle", "type": "searchset", "entry": found.collect::<Vec<_>>() }))
             }
+            _ if self.reads_the_body_first && serde_json::from_slice::<Value>(body).is_err() => refuse(400),
             _ if !head.contains(&user("writer")) => refuse(403),
             "PUT" => {
                 let record: Value = serde_json::from_slice(body).expect("a resource");
@@ -126,4 +133,36 @@ fn credentials_that_may_only_read_stop_the_target_and_fail_nobody() {
         assert_eq!(host.status()["totals"]["done"], count);
         assert_eq!(server.records.lock().expect("lock").len(), count);
     }
+}
+
+/// Nothing tells such a refusal from one of a patient until there are too many.
+#[test]
+fn patients_that_come_one_by_one_are_not_all_failed_by_credentials_that_may_only_read() {
+    let (server, url) = Server { reads_the_body_first: true, ..Server::default() }.listen();
+    let host = Host::new(&configuration(&url, "reader")).expect("host");
+    let _ = host.run(&["migrate"]).expect_success();
+    let mut daemon = host.spawn(&["run"]).expect("start");
+    let patience = Duration::from_secs(60);
+    for number in 1..=3 {
+        put(&host, &patient(&format!("R-{number}")));
+        let failed = || host.status()["totals"]["failed"] == number;
+        daemon.wait_until("a refused patient", patience, failed).expect("refused");
+    }
+    for number in 4..=6 {
+        put(&host, &patient(&format!("R-{number}")));
+        let is_down = || host.status()["targets"]["fhir"]["state"] == "down";
+        daemon.wait_until("the target is down", patience, is_down).expect("down");
+    }
+    let status = host.status();
+    let error = status["targets"]["fhir"]["error"].as_str().expect("error");
+    assert!(error.contains("denies every change, 4 in a row; fix: let its credentials write"), "{error}");
+    assert_eq!((&status["totals"]["pending"], &status["totals"]["failed"]), (&json!(3), &json!(3)), "{status}");
+    daemon.signal(HostSignal::Terminate).expect("signal");
+    let _ = daemon.wait(patience).expect("an end").expect_success();
+
+    host.configure(&configuration(&url, "writer")).expect("configure");
+    let _ = host.run(&["retry", "--failed"]).expect_success();
+    let _ = host.run(&["run", "--until-idle"]).expect_success();
+    assert_eq!(host.status()["totals"]["done"], 6);
+    assert_eq!(server.records.lock().expect("lock").len(), 6);
 }

@@ -169,7 +169,7 @@ fn one_refused_patient_alone_says_too_little_of_the_credentials() {
     let no_writes = |_: usize, request: &Request| writes(request).then(|| Ok(told(403)));
     let server = Server { before: Some(Box::new(no_writes)), ..Server::default() };
     let outcomes = deliver(&server, &rules(&settings, &capabilities), &batch(1)).unwrap();
-    assert_eq!(kinds(&outcomes), [Some(FailureKind::Transient)]);
+    assert_eq!(kinds(&outcomes), [Some(FailureKind::Denied)]);
     assert_eq!((server.requests().last().unwrap().as_str(), server.count()), ("broken body", 0));
 }
 
