@@ -1,4 +1,4 @@
-//! How long the guard takes for the statements of a batch, beside a general parser that only reads them: one line of
+//! How long the guard takes for the statements of a batch, next to a general parser that only reads them: one line of
 //! JSON for each.
 //!
 //! Run by `cargo xtask bench --only judging`. The host judges each text once and then knows it.

@@ -58,7 +58,7 @@ fn too_large(bytes_max: u64) -> io::Error {
     io::Error::new(ErrorKind::FileTooLarge, format!("is larger than {limit}"))
 }
 
-/// The mode of a file or folder, if everybody may write to it.
+/// The mode of a file or folder, if it is world-writable.
 ///
 /// # Errors
 /// The system's error.

@@ -15,7 +15,7 @@
 //!
 //! `plugin` and `store` never import each other: they meet in `sync`.
 
-#![allow(missing_docs, reason = "a comment that only repeats a name says nothing; `plugins/sdk` documents everything")]
+#![allow(missing_docs, reason = "a comment that only repeats a name is noise; `plugins/sdk` documents everything")]
 
 pub use patient_payload::vocabulary;
 

@@ -1,7 +1,7 @@
 //! Components written by hand, since no language's compiler would write them: answers and handles that break the rules
 //! of the interface itself, and tables without end.
 
-#![allow(clippy::unwrap_used, reason = "a test that fails says what it found")]
+#![allow(clippy::unwrap_used, reason = "a test that fails shows what it found")]
 
 mod support;
 
@@ -11,7 +11,7 @@ use host::plugin::{CallContext, CallError, Limits, SqlAccess, SqlGrants, World};
 
 use support::{Target, changes, given, runtime};
 
-/// The component of `fixtures/raw.wat` with this body of `apply`, and `more` beside it.
+/// The component of `fixtures/raw.wat` with this body of `apply`, and `more` next to it.
 fn component(apply: &str, more: &str) -> Vec<u8> {
     let text = include_str!("fixtures/raw.wat").replacen("      ;; APPLY", apply, 1).replacen("    ;; MORE", more, 1);
     wat::parse_str(text).unwrap()

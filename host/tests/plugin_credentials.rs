@@ -1,7 +1,7 @@
 //! Tokens that the host fetches: against a token endpoint that verifies what it is sent, with a component that tells
 //! everything it can get at.
 
-#![allow(clippy::unwrap_used, reason = "a test that fails says what it found")]
+#![allow(clippy::unwrap_used, reason = "a test that fails shows what it found")]
 
 mod support;
 
@@ -39,7 +39,7 @@ struct Server {
     requests: Mutex<Vec<String>>,
     /// Tokens up to this number are no longer accepted.
     revoked: AtomicU32,
-    /// Seconds that a token is good for.
+    /// Seconds that a token is valid.
     life_s: u32,
     /// Instead of a token.
     refusal: Option<&'static str>,
@@ -354,7 +354,7 @@ async fn check_assertions(pem: String, algorithm: &str, key: UnparsedPublicKey<V
         assert!((1..=300).contains(&life), "at most five minutes, not {life} s");
         ids.insert(claims["jti"].to_string());
     }
-    assert_eq!(ids.len(), 2, "each assertion is good once");
+    assert_eq!(ids.len(), 2, "each assertion is valid once");
 }
 
 #[tokio::test]

@@ -1,6 +1,6 @@
 //! TLS of an HTTP target: a private certificate authority of the operator's, and what is refused without it.
 
-#![allow(clippy::unwrap_used, reason = "a test that fails says what it found")]
+#![allow(clippy::unwrap_used, reason = "a test that fails shows what it found")]
 
 mod support;
 

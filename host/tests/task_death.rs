@@ -3,7 +3,7 @@
 //!
 //! The log panics, at a line that a worker writes. A process has one log only, so that this test is alone in its file.
 
-#![allow(clippy::unwrap_used, reason = "a test that fails says what it found")]
+#![allow(clippy::unwrap_used, reason = "a test that fails shows what it found")]
 
 #[path = "support/mod.rs"]
 mod support;
@@ -15,6 +15,7 @@ use host::database::{Database, Locator};
 use host::domain::change::RemoteEdit;
 use host::domain::delivery::{BreakerPolicy, RetryPolicy};
 use host::domain::grants::SqlGrants;
+use host::domain::ids::TargetName;
 use host::domain::patient::{Day, Patient};
 use host::plugin::Limits;
 use host::service::PatientService;
@@ -54,7 +55,7 @@ fn options() -> SyncOptions {
 
 fn spec(locator: Locator) -> TargetSpec {
     TargetSpec {
-        name: "x".to_owned(),
+        name: TargetName::new("x").unwrap(),
         adapter: support::adapter("testing-probe"),
         kind: TargetKind::Database { locator, connections_max: 2, grants: SqlGrants::everything() },
         id_column: None,
@@ -84,7 +85,7 @@ async fn a_worker_that_panics_ends_the_run_and_is_named() {
     let (_reload, reloads) = watch::channel(0);
     let daemon = Daemon::new(store, support::runtime(), vec![Arc::new(target)], options(), reloads);
     let run = daemon.run(CancellationToken::new(), CancellationToken::new(), false);
-    let end = tokio::time::timeout(Duration::from_secs(120), run).await.expect("nobody stopped it").unwrap();
+    let end = tokio::time::timeout(Duration::from_secs(120), run).await.expect("it stops by itself").unwrap();
     let Some(Breakdown::Task(death)) = end.broken else { panic!("{end:?}") };
     assert!(death.panicked && death.task.starts_with("worker "), "{death:?}");
     assert!(death.to_string().contains("panicked: this host ends"), "{death}");

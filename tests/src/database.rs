@@ -118,7 +118,7 @@ pub fn sqlite_url(file: &Path) -> String {
     format!("sqlite://{}", file.to_string_lossy().replace('\\', "/"))
 }
 
-/// Loads a file of statements, each ending with `;` at the end of a line, and says which one failed.
+/// Loads a file of statements, each ending with `;` at the end of a line, and names the one that failed.
 ///
 /// An SQLite file is made when it is not there.
 ///

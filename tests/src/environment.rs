@@ -1,8 +1,8 @@
 //! Owns the contract between `cargo xtask test` and the tests: which variables say where the servers are, and what a
 //! test does when one is not there. It never starts a server.
 //!
-//! A test without its server says `not reached: MariaDB (run cargo xtask test)` and returns early, except where `CI` is
-//! set: there it fails. What was used is noted in a folder, from which `cargo xtask test` makes its closing list.
+//! A test without its server prints `not reached: MariaDB (run cargo xtask test)` and returns early, except where `CI`
+//! is set: there it fails. What was used is noted in a folder, from which `cargo xtask test` makes its closing list.
 //!
 //! Read next: `database.rs`, which makes a fresh database on one of these servers.
 
@@ -96,7 +96,7 @@ impl Backend {
             return Some(url);
         }
         let message = format!("not reached: {} (run cargo xtask test)", self.name());
-        assert!(non_empty("CI").is_none(), "{message}");
+        assert!(!is_ci(), "{message}");
         say(&message);
         None
     }
@@ -148,7 +148,7 @@ pub fn adapter_if_built(name: &str) -> Option<PathBuf> {
         return Some(component);
     }
     let message = format!("not built: {} (run cargo xtask adapters)", component.display());
-    assert!(non_empty("CI").is_none(), "{message}");
+    assert!(!is_ci(), "{message}");
     say(&message);
     None
 }
@@ -200,6 +200,12 @@ pub(crate) fn note_reached(backend: Backend) {
     if let Err(error) = written {
         say(&format!("could not note in {} that {} was reached: {error}", file.display(), backend.name()));
     }
+}
+
+/// Whether CI runs this: there a missing server or tool is a failure.
+#[must_use]
+pub fn is_ci() -> bool {
+    non_empty("CI").is_some()
 }
 
 /// The value of a variable that is set to something.

@@ -363,6 +363,15 @@ impl RunningHost {
         Ok(())
     }
 
+    /// Waits until its log has these words.
+    ///
+    /// # Errors
+    /// As [`Self::wait_until`].
+    pub fn wait_for_log(&mut self, words: &str, limit: Duration) -> Result<()> {
+        let log = self.stderr.clone();
+        self.wait_until(&format!("its log has `{words}`"), limit, || read(&log).contains(words))
+    }
+
     /// What it has printed to standard output so far.
     #[must_use]
     pub fn stdout(&self) -> String {
@@ -373,12 +382,6 @@ impl RunningHost {
     #[must_use]
     pub fn stderr(&self) -> String {
         read(&self.stderr)
-    }
-
-    /// The file that takes its standard error, for a look while it is being waited for.
-    #[must_use]
-    pub fn stderr_file(&self) -> PathBuf {
-        self.stderr.clone()
     }
 
     fn printed(&self) -> String {

@@ -15,6 +15,7 @@ pub mod chaos;
 pub mod database;
 pub mod environment;
 pub mod host;
+mod mutex;
 pub mod servers;
 #[cfg(feature = "database")]
 pub mod session;

@@ -1,7 +1,7 @@
 //! Owns one connection to any of the three databases, for plain SQL in and text out. It knows nothing of any table.
 //!
-//! It is for what a test does beside the host: fixtures, an application that writes to the outbox, looking at what is
-//! there in the end. Values stand in the text of the statement, so they must be the test's own.
+//! It is for what a test does next to the host: fixtures, an application that writes to the outbox, looking at what is
+//! there in the end. Values are part of the statement's text, so they must be the test's own.
 
 use anyhow::{Result, bail};
 use sqlx::{
@@ -42,7 +42,7 @@ impl Session {
     /// Runs a text of SQL; gives the number of rows that it changed.
     ///
     /// # Errors
-    /// What the database says.
+    /// The database's error.
     pub async fn execute(&mut self, sql: &str) -> Result<u64> {
         let statement = raw_sql(AssertSqlSafe(sql.to_owned()));
         Ok(match self {
@@ -55,7 +55,7 @@ impl Session {
     /// Runs a query; gives its rows as text. Numbers and text only.
     ///
     /// # Errors
-    /// What the database says, or that a column is of another kind.
+    /// The database's error, or that a column is of another kind.
     pub async fn rows(&mut self, sql: &str) -> Result<Vec<TextRow>> {
         let statement = raw_sql(AssertSqlSafe(sql.to_owned()));
         match self {
@@ -84,7 +84,7 @@ impl Session {
     /// Closes it in order.
     ///
     /// # Errors
-    /// What the database says.
+    /// The database's error.
     pub async fn close(self) -> Result<()> {
         match self {
             Self::Sqlite(connection) => connection.close().await,

@@ -9,7 +9,7 @@
 //! - `Send` is the fence right before a request that writes (`Store::renew_for` with `in_doubt_ms`), and the request.
 //! - `Work` is the server's: a create makes a record, an update needs the version that was read (`If-Match`).
 //! - `Answer` reaches the host; `Cut` does not, and the call ends in doubt: `Store::settle_in_part` keeps the lease.
-//! - `Expire` is `Store::take_expired_leases`. A lease that covers a request stands until the server is done with it:
+//! - `Expire` is `Store::take_expired_leases`. A lease that covers a request lasts until the server is done with it:
 //!   this is what `in_doubt_ms` promises, and all that is assumed of time.
 //!
 //! Left out: what lies between fence and arrival (not promised, `docs/reliability.md`), batches, and servers that let
@@ -87,7 +87,7 @@ struct Call {
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct World {
-    // The store. One patient, so at most one lease stands.
+    // The store. One patient, so at most one lease exists.
     statuses: [Status; 2],
     lease: Option<(u8, Change)>,
     last_lease: u8,
@@ -253,9 +253,9 @@ impl Model for Protocol {
             Action::Send(host) => {
                 let call = before.hosts[host]?;
                 let Step::Looked(write) = call.step else { return None };
-                let stands = world.lease == Some((call.lease, call.change));
-                world.hosts[host] = stands.then_some(Call { step: Step::Sent, ..call });
-                if stands {
+                let is_held = world.lease == Some((call.lease, call.change));
+                world.hosts[host] = is_held.then_some(Call { step: Step::Sent, ..call });
+                if is_held {
                     world.at_work.push(Request { lease: call.lease, change: call.change, write, is_heard: true });
                 }
             }
@@ -266,7 +266,7 @@ impl Model for Protocol {
                 let Step::Answered { was_taken } = call.step else { return None };
                 world.hosts[host] = None;
                 if !was_taken {
-                    // Somebody wrote in between: the adapter looks again.
+                    // Another wrote in between: the adapter searches again.
                     world.hosts[host] = Some(Call { step: Step::Claimed, ..call });
                 } else if world.lease == Some((call.lease, call.change)) {
                     world.lease = None;

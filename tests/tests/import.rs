@@ -161,7 +161,7 @@ async fn patients_of_a_csv_read_back_as_they_were_written() {
             );
         }
         let again = host.run(&[&arguments[..], &["--again", "--json"]].concat()).expect_success().json();
-        assert_eq!(again["unchanged"], 1_003, "the store holds what the file says");
+        assert_eq!(again["unchanged"], 1_003, "the store holds what the file has");
     }
 }
 

@@ -12,7 +12,7 @@ use tests::environment::workspace;
 /// Words in a row that a quotation and a string literal must share.
 const WINDOW: usize = 2;
 
-/// Put together from words that stand apart in the sources, or the operating system's own.
+/// Put together from words that are apart in the sources, or the operating system's own.
 const ASSEMBLED: [&str; 3] = ["created_at of N changes", "breaker half-open", "failed to lookup address information"];
 
 fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
@@ -65,7 +65,7 @@ fn windows(text: &str) -> Vec<String> {
     runs.map(|window| window.iter().map(|word| trim(word)).collect::<Vec<_>>().join(" ")).collect()
 }
 
-/// What stands in backticks in the first cells of a page's tables; two backticks enclose one that holds backticks
+/// What is in backticks in the first cells of a page's tables; two backticks enclose one that holds backticks
 /// itself.
 fn quoted(page: &str) -> Vec<String> {
     let rows = page.lines().filter(|line| line.starts_with("| `"));
@@ -104,7 +104,7 @@ fn every_message_that_the_operators_pages_quote_is_in_the_sources() {
             }
         }
     }
-    assert!(missing.is_empty(), "no source says this:\n{}", missing.join("\n"));
+    assert!(missing.is_empty(), "no source has this:\n{}", missing.join("\n"));
 }
 
 #[test]

@@ -2,7 +2,7 @@
 //! server on loopback, everything under `target/demo/`.
 //!
 //! What it made stays: a second run finds the store, both targets and their ids as they were, and has nothing to do.
-//! The FHIR server keeps its data; it gets its old port again unless somebody took it, and only then its address
+//! The FHIR server keeps its data; it gets its old port again unless another program took it, and only then its address
 //! changes.
 
 use std::{collections::BTreeSet, env, fs, path::Path, process::Command};

@@ -4,7 +4,7 @@
 //! Where Python or Node is missing it is named and its examples are left out; where `CI` is set that is an error.
 
 use std::{
-    env, fs,
+    fs,
     path::{Path, PathBuf},
     process::Command,
     thread,
@@ -13,7 +13,7 @@ use std::{
 use anyhow::{Context as _, Result, bail};
 use sha2::{Digest as _, Sha256};
 use tests::{
-    environment::workspace,
+    environment::{is_ci, workspace},
     servers::{
         process::run_to_end,
         provision::{Need, find_program, provide},
@@ -84,7 +84,7 @@ fn build_language(language: Language, target: &Path, wanted: impl Fn(&str) -> bo
             continue;
         }
         if let Err(missing) = provide(&[language.need()]) {
-            if env::var_os("CI").is_some_and(|value| !value.is_empty()) {
+            if is_ci() {
                 return Err(missing);
             }
             println!("adapter {}: not built: {missing}", example.name);

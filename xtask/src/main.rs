@@ -1,12 +1,12 @@
 //! What a newcomer and CI run, on every platform: `cargo xtask adapters | demo | test | chaos | bench | fuzz |
-//! servers`.
+//! safeguards | servers`.
 //!
 //! It owns the order of the steps and the messages about them. It starts cargo, the host and
 //! private servers as processes, and ends what it started, also on Ctrl-C. It never links the host.
 //!
 //! Read next: `demo.rs` for the newcomer's way through everything, `test.rs` for CI's.
 
-#![allow(clippy::print_stdout, reason = "a task speaks to the person at the terminal")]
+#![allow(clippy::print_stdout, reason = "a task prints to the terminal")]
 
 mod adapters;
 mod bench;

@@ -100,7 +100,7 @@ impl Copy {
         Ok(Self { host: root.join(name), folder, built, kept })
     }
 
-    /// Whether the safeguard's test fails without it. The test passes with it: `cargo xtask test` says so.
+    /// Whether the safeguard's test fails without it. The test passes with it: `cargo xtask test` checks that.
     fn without(&self, safeguard: &Safeguard, variables: &[(&str, std::ffi::OsString)]) -> Result<bool> {
         let file = self.folder.join(safeguard.file);
         let original = fs::read_to_string(&file).with_context(|| format!("read {}", safeguard.file))?;

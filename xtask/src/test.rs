@@ -8,7 +8,7 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, bail};
-use tests::environment::{ADAPTERS, Backend, HOST, REACHED};
+use tests::environment::{ADAPTERS, Backend, HOST, REACHED, is_ci};
 
 use crate::{
     adapters,
@@ -33,7 +33,7 @@ const CHAOS: [(&str, &str, &str); 2] = [("sqlite", "7", "3"), ("postgres", "8", 
 
 /// Runs them. Fails when a test does, or in CI when a backend was not reached.
 pub(crate) fn run(options: &Options) -> Result<()> {
-    let is_ci = env::var_os("CI").is_some_and(|value| !value.is_empty());
+    let is_ci = is_ci();
     let target = Metadata::read()?.target_directory()?;
     let is_everything = options.filter.is_empty() && !options.quick;
     let mut steps = Steps::new(3 + usize::from(!options.quick) + if is_everything { CHAOS.len() } else { 0 });
@@ -115,7 +115,7 @@ fn has_nextest() -> bool {
     asked.is_ok_and(|status| status.success())
 }
 
-/// Says by name what the tests reached and what not; true when nothing was left out.
+/// Names what the tests reached and what not; true when nothing was left out.
 fn closing_list(servers: Option<&Servers>, reached: &Path) -> bool {
     let (mut yes, mut no) = (Vec::new(), Vec::new());
     let all = servers.map(Servers::all);

@@ -106,7 +106,7 @@ async fn read_status(config: &Config) -> Result<StatusSnapshot, CliError> {
 /// The differences of this configuration from the running hosts, and from the targets that the store has enabled.
 fn compare_hosts(config: &Config, snapshot: &StatusSnapshot) -> Option<Line> {
     let types = |target: &TargetConfig| target.aggregate_types.iter().map(|kind| kind.as_str().to_owned()).collect();
-    let targets = config.enabled_targets().map(|target| (target.name.as_str().to_owned(), types(target))).collect();
+    let targets = config.enabled_targets().map(|target| (target.name.clone(), types(target))).collect();
     let mut hosts = snapshot.hosts.clone();
     hosts.push(RunningHost { id: "this configuration".to_owned(), targets: Some(targets) });
     let enabled = snapshot.targets.iter().filter(|(_, target)| target.enabled).map(|(name, _)| name.as_str());

@@ -9,6 +9,7 @@ use super::output::{age, line};
 use super::{output, wiring};
 use crate::config::Config;
 use crate::domain::conflict::{Keep, Resolution};
+use crate::domain::ids::AggregateKey;
 use crate::domain::words::one_of;
 use crate::store::{Conflict, ConflictKey, Resolved};
 
@@ -100,11 +101,10 @@ async fn list(config: &Config, arguments: &List) -> Result<ExitCode, CliError> {
 }
 
 fn show(conflict: &Conflict, now: i64) {
-    let Conflict { target, aggregate_type, aggregate_id, change_id, .. } = conflict;
-    let kind = if aggregate_type == "patient" { String::new() } else { format!("{aggregate_type} ") };
+    let Conflict { target, key, change_id, .. } = conflict;
     let linked = conflict.remote_id.as_deref().map(|id| format!(", linked to ID {id}")).unwrap_or_default();
     let since = conflict.failed_at.map(|failed| format!(", since {}", age(now - failed))).unwrap_or_default();
-    line(&format!("{target}: {kind}{aggregate_id} (change {change_id}{linked}{since})"));
+    line(&format!("{target}: {key} (change {change_id}{linked}{since})"));
     line(&format!("   {}", conflict.message.as_deref().unwrap_or("no reason given")));
 }
 
@@ -126,12 +126,13 @@ async fn resolve(config: &Config, arguments: &Resolve) -> Result<ExitCode, CliEr
             return Err(CliError::Usage("--remote-id is for --keep relink only".to_owned()));
         }
     };
-    let (aggregate_type, aggregate_id) = match (&arguments.patient, &arguments.aggregate_type, &arguments.id) {
-        (Some(patient), _, _) => ("patient", patient.as_str()),
-        (None, Some(kind), Some(id)) => (kind.as_str(), id.as_str()),
+    let aggregate = match (&arguments.patient, &arguments.aggregate_type, &arguments.id) {
+        (Some(patient), _, _) => AggregateKey::patient(patient),
+        (None, Some(kind), Some(id)) => AggregateKey { aggregate_type: kind.clone(), aggregate_id: id.clone() },
         (None, _, _) => unreachable!("invariant: clap asks for --patient or --id with --aggregate-type"),
     };
-    let key = ConflictKey { target: &arguments.target, aggregate_type, aggregate_id };
+    let key = ConflictKey { target: &target.name, aggregate: &aggregate };
+    let AggregateKey { aggregate_type, aggregate_id } = &aggregate;
     let store = wiring::migrated_store(config).await?;
     match store.resolve_conflict(key, &resolution).await? {
         Resolved::Decided => {}
@@ -149,7 +150,7 @@ async fn resolve(config: &Config, arguments: &Resolve) -> Result<ExitCode, CliEr
             )));
         }
     }
-    tracing::info!(target_name = key.target, aggregate_type, aggregate_id, keep = %arguments.keep, "conflict resolved");
+    tracing::info!(target_name = %key.target, aggregate_type, aggregate_id, keep = %arguments.keep, "conflict resolved");
     line(&match resolution {
         Resolution::Local => format!("{aggregate_id} is delivered to {} again and replaces what is there", key.target),
         Resolution::Remote => format!("{aggregate_id} stays as it is at {}", key.target),

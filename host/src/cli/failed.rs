@@ -10,6 +10,7 @@ use super::retry::{is_narrowed, kind, require_known};
 use super::{output, wiring};
 use crate::config::Config;
 use crate::domain::change::FailureKind;
+use crate::domain::ids::ChangeId;
 use crate::store::{DismissedDelivery, FailedDelivery, RetryFilter};
 
 #[derive(Debug, clap::Subcommand)]
@@ -100,7 +101,7 @@ impl Which {
             patient: self.patient.clone(),
             kind: self.kind,
             older_than_ms: self.older_than.map(|seconds| seconds.saturating_mul(1_000)),
-            change_id: self.change,
+            change_id: self.change.map(ChangeId::new),
         })
     }
 }
@@ -155,9 +156,9 @@ async fn list_skipped(config: &Config, arguments: &List) -> Result<ExitCode, Cli
         return Ok(ExitCode::SUCCESS);
     }
     for one in &skipped {
-        let FailedDelivery { target, aggregate_type, aggregate_id, change_id, .. } = one;
+        let FailedDelivery { target, key, change_id, .. } = one;
         let reason = one.message.as_deref().unwrap_or("no reason given");
-        let (kind, id, reason) = (printable(aggregate_type), printable(aggregate_id), printable(reason));
+        let (kind, id, reason) = (printable(&key.aggregate_type), printable(&key.aggregate_id), printable(reason));
         line(&format!("{kind} {id} [{target}]: change {change_id} was skipped: {reason}"));
     }
     line("");
@@ -189,13 +190,11 @@ async fn list_dismissed(config: &Config, arguments: &List) -> Result<ExitCode, C
 }
 
 fn show(failed: &FailedDelivery, since: &str) {
-    let kind = if failed.aggregate_type == "patient" { String::new() } else { format!("{} ", failed.aggregate_type) };
     let why = failed.kind.as_deref().unwrap_or("unknown");
     line(&format!(
-        "{}: {}{} (change {}, {why}{since})",
+        "{}: {} (change {}, {why}{since})",
         failed.target,
-        printable(&kind),
-        printable(&failed.aggregate_id),
+        printable(&failed.key.to_string()),
         failed.change_id
     ));
     line(&format!("   {}", printable(failed.message.as_deref().unwrap_or("no reason given"))));

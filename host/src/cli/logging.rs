@@ -58,7 +58,7 @@ pub(super) fn start(format: LogFormat) -> std::io::Result<Log> {
     Ok(Log(writer))
 }
 
-/// The most that is logged, whatever `RUST_LOG` says. Below warnings, libraries log requests and statements with
+/// The most that is logged, whatever `RUST_LOG` is. Below warnings, libraries log requests and statements with
 /// patients' data, some of them gigabytes. A database driver often logs the server's own words (PostgreSQL's NOTICE and
 /// WARNING), which may be anything. Its errors reach the host as errors.
 fn may_be_shown(event: &Metadata<'_>) -> bool {
@@ -75,7 +75,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn libraries_say_nothing_below_a_warning_and_the_drivers_nothing_at_all() {
+    fn libraries_log_nothing_below_a_warning_and_drivers_nothing() {
         let everything = tracing_subscriber::registry().with(EnvFilter::new("trace,sqlx::postgres::notice=trace"));
         tracing::subscriber::with_default(everything.with(filter_fn(may_be_shown)), || {
             assert!(tracing::enabled!(target: "host::sync", Level::TRACE));

@@ -1,7 +1,7 @@
 //! Warns of files and folders that others than this host's user may change: who controls one of them controls the host,
 //! or a part of it.
 //!
-//! What everybody may write to is refused elsewhere (`config`, `distribution`, the compile cache). A group, or another
+//! What is world-writable is refused elsewhere (`config`, `distribution`, the compile cache). A group, or another
 //! owner, may be wanted, so that it is a warning, in `host check` and once in the log of `host run`. It owns the list
 //! of places; it changes nothing.
 
@@ -32,7 +32,6 @@ fn places(config: &Config) -> Vec<PathBuf> {
 /// A place that is not there is said elsewhere, where it is needed.
 fn warning(path: &Path) -> Option<String> {
     let writers = files::other_writers(path).ok()??;
-    let more =
-        if writers.is_group { "; fix: chmod g-w it, unless everybody in that group may control this host" } else { "" };
+    let more = if writers.is_group { "; fix: chmod g-w it, unless the whole group may control this host" } else { "" };
     Some(format!("{}: {}{more}", path.display(), writers.description))
 }

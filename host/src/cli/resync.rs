@@ -35,7 +35,7 @@ pub(super) async fn run(config: &Config, arguments: &Arguments) -> Result<ExitCo
     wiring::know_target(&store, target).await?;
     let mut after = arguments.after.clone();
     let mut total = 0;
-    while let Some((last, count)) = store.resync_page(&arguments.target, after.as_deref(), arguments.page).await? {
+    while let Some((last, count)) = store.resync_page(&target.name, after.as_deref(), arguments.page).await? {
         total += count;
         output::line(&format!("   [OK] {count} patients queued, up to {last}"));
         after = Some(last);

@@ -1,4 +1,4 @@
-//! `host retry`: an operator wants failed or skipped deliveries tried again.
+//! `host retry`: makes failed or skipped deliveries pending again.
 
 use std::process::ExitCode;
 
@@ -6,6 +6,7 @@ use super::error::CliError;
 use super::{output, wiring};
 use crate::config::Config;
 use crate::domain::change::FailureKind;
+use crate::domain::ids::ChangeId;
 use crate::domain::words::one_of;
 use crate::store::{RetryFilter, Store};
 
@@ -50,7 +51,7 @@ pub(super) async fn run(config: &Config, arguments: &Arguments) -> Result<ExitCo
         patient: arguments.patient.clone(),
         kind: arguments.kind,
         older_than_ms: arguments.older_than.map(|seconds| seconds.saturating_mul(1_000)),
-        change_id: arguments.change,
+        change_id: arguments.change.map(ChangeId::new),
     };
     if !is_narrowed(&filter) && !arguments.failed && !arguments.skipped {
         return Err(CliError::Usage(

@@ -13,6 +13,7 @@ use super::status_summary::{AttentionSummary, clock_trouble, describe, differenc
 use super::{output, status_json, wiring};
 use crate::config::Config;
 use crate::domain::delivery::Status;
+use crate::domain::ids::AggregateKey;
 use crate::store::{BlockedKey, RecentSync, StatusSnapshot, TargetStatus};
 
 #[derive(Debug, clap::Args)]
@@ -121,7 +122,7 @@ fn show(snapshot: &StatusSnapshot, attention: &AttentionSummary) {
     for recent in &snapshot.recent {
         let place = if several { format!(" [{}]", recent.target) } else { String::new() };
         let at = recent.finished_at.map(|at| format!(", {} ago", age(attention.now - at))).unwrap_or_default();
-        line(&format!("   {}{place}: {}{at}", printable(&recent.aggregate_id), outcome(recent, snapshot)));
+        line(&format!("   {}{place}: {}{at}", printable(&recent.key.aggregate_id), outcome(recent, snapshot)));
     }
 }
 
@@ -177,9 +178,10 @@ fn show_blocked(blocked: &[BlockedKey]) {
     }
     line("");
     line("[Blocked]");
-    for key in blocked {
-        let BlockedKey { target, aggregate_type, aggregate_id, change_id, waiting, .. } = key;
-        let error = key.error.as_deref().unwrap_or("no reason given");
+    for one in blocked {
+        let BlockedKey { target, key, change_id, waiting, .. } = one;
+        let AggregateKey { aggregate_type, aggregate_id } = key;
+        let error = one.error.as_deref().unwrap_or("no reason given");
         line(&format!(
             "   {aggregate_type} {aggregate_id} [{target}]: {waiting} wait behind failed change {change_id}: {error}"
         ));

@@ -23,8 +23,8 @@ pub(super) fn as_json(snapshot: &StatusSnapshot, attention: &AttentionSummary) -
         .iter()
         .map(|recent| {
             json!({
-                "patient_id": recent.aggregate_id,
-                "aggregate_type": recent.aggregate_type,
+                "patient_id": recent.key.aggregate_id,
+                "aggregate_type": recent.key.aggregate_type,
                 "change_id": recent.change_id,
                 "target": recent.target,
                 "status": recent.status,

@@ -156,7 +156,7 @@ pub(super) fn trust(config: &Config) -> Result<Trust, CliError> {
 /// Builds a target without connecting.
 pub(super) fn target(config: &TargetConfig) -> Result<Target, CliError> {
     let spec = TargetSpec {
-        name: config.name.as_str().to_owned(),
+        name: config.name.clone(),
         adapter: config.adapter.clone(),
         kind: kind(config)?,
         id_column: config.id_column,
@@ -185,7 +185,7 @@ pub(super) fn sync_options(config: &Config) -> SyncOptions {
         breaker: sync.breaker,
         retention_ms: i64::from(config.retention.done_days) * 86_400_000,
         fifo_types: fifo_types(config),
-        disabled_targets: disabled.map(|target| target.name.as_str().to_owned()).collect(),
+        disabled_targets: disabled.map(|target| target.name.clone()).collect(),
     }
 }
 

@@ -24,7 +24,7 @@ fn load(text: &str) -> Result<Config, ConfigError> {
 
 #[cfg(unix)]
 #[test]
-fn hostile_hands_in_files_for_everybody_are_refused() {
+fn hostile_world_writable_files_are_refused() {
     use std::os::unix::fs::PermissionsExt as _;
     for name in ["host.toml", ".env"] {
         let folder = tempfile::tempdir().unwrap();
@@ -39,7 +39,7 @@ fn hostile_hands_in_files_for_everybody_are_refused() {
 }
 
 #[test]
-fn the_value_of_a_variable_stands_in_no_message() {
+fn the_value_of_a_variable_is_in_no_message() {
     let text = "[store]\nurl = \"mysql://u:p@h/d?ssl-mode=verify_ca&ssl-ca=${TOKEN}\"\n[targets.f]\nadapter = \"f.wasm\"\n\
                 [targets.f.http]\nbase_url = \"https://h/\"\nca_file = \"${TOKEN}\"\nauth = { type = \"bearer\", token_file = \"a/${TOKEN}\" }\n";
     let error = load(text).err().unwrap().to_string();
@@ -62,7 +62,7 @@ fn root() -> PathBuf {
 }
 
 #[test]
-fn every_case_says_what_is_expected() {
+fn every_case_gives_the_expected_problems() {
     let mut cases: Vec<_> =
         std::fs::read_dir(root().join("tests/cases/config")).unwrap().map(|entry| entry.unwrap().path()).collect();
     cases.sort();
@@ -122,7 +122,7 @@ fn defaults_are_those_of_the_documentation() {
 }
 
 #[test]
-fn password_from_the_environment_reaches_the_driver_and_nobody_else() {
+fn password_from_the_environment_reaches_the_driver_alone() {
     let config = load(
         "[store]\nurl = 'mysql://${OPENEMR_DB_USER}:${OPENEMR_DB_PASSWORD}@${OPENEMR_DB_HOST}:${PORT:-3307}/host'\n\
          [targets.fhir]\nadapter = 'a.wasm'\n[targets.fhir.http]\nbase_url = 'https://fhir.example/r4/'\n\
@@ -156,7 +156,7 @@ fn secret_file_is_read_anew_each_time_and_trimmed() {
 }
 
 #[test]
-fn missing_file_says_what_to_do() {
+fn missing_file_is_reported_with_the_fix() {
     let error = Config::load(Path::new("no/such/host.toml")).unwrap_err().to_string();
     assert!(error.starts_with("no/such/host.toml: not found: ") && error.contains("--config"), "{error}");
 }

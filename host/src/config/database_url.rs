@@ -298,7 +298,7 @@ mod tests {
     }
 
     #[test]
-    fn a_literal_password_that_breaks_the_url_shows_no_part_of_itself_and_says_what_to_do() {
+    fn a_literal_password_that_breaks_the_url_is_not_shown_and_the_fix_is() {
         for password in
             ["SECRET/HIDDEN", "SECRET#HIDDEN", "SECRET?HIDDEN", "7788/SECRET", "77#88", "1@SECRET/2", "a/SECRET@b"]
         {

@@ -27,7 +27,7 @@ enum Piece<'t> {
 /// The largest `.env` that is read, bytes.
 const BYTES_MAX: u64 = 1 << 20;
 
-/// Refuses a file that everybody may write to: its writer controls the host.
+/// Refuses a world-writable file: its writer controls the host.
 pub(super) fn refuse_open(path: &Path) -> Result<(), FileProblems> {
     match files::world_writable_mode(path) {
         Ok(Some(mode)) => {
@@ -104,7 +104,7 @@ impl<'a> Variables<'a> {
                         Some(value) if encoded(index) => text.push_str(&percent_encode(&value)),
                         Some(value) => text.push_str(&value),
                         None => problems.push(format!(
-                            "the environment variable {name} is not set: set it, put it into .env beside this file, \
+                            "the environment variable {name} is not set: set it, put it into .env next to this file, \
                              or write ${{{name}:-default}}"
                         )),
                     }
@@ -251,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn file_beside_the_configuration_yields_to_the_environment() {
+    fn the_environment_wins_over_the_env_file() {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join(".env"), "\u{feff}# comment\nUSER=lee\nOTHER='a $b'\nOTHER=second\n")
             .unwrap();

@@ -100,7 +100,7 @@ fn read_rule(mut section: Section<'_>) -> Option<Rule> {
     let headers = read_headers(&mut section, stars);
     if record.is_none() && !section.has("record") {
         for key in ["when", "then"].into_iter().filter(|key| section.has(key)) {
-            section.note_key(key, "needs `record`, which says of which record");
+            section.note_key(key, "needs `record`, which names the record");
         }
     }
     let is_kept = when == Some(When::Kept) || then == Some(Then::Keep);
@@ -156,7 +156,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_bad_file_is_refused_with_every_line_and_the_mend() {
+    fn a_bad_file_is_refused_with_every_line_and_the_fix() {
         let text = r#"
 [[answer]]
 method = "get"
@@ -187,7 +187,7 @@ body = "${number}"
             "a.toml:8: answer[1].headers.content-length: is written by the server itself: leave it out",
             "a.toml:8: answer[1].headers.a b: cannot be the name of a header",
             "a.toml:9: answer[1].colour: unknown key",
-            "a.toml:13: answer[2].when: needs `record`, which says of which record",
+            "a.toml:13: answer[2].when: needs `record`, which names the record",
             "a.toml:14: answer[2].status: must be",
             "a.toml:15: answer[2].body: `${` has no `}`",
             "a.toml:16: answer[3]: ${number} and ${kept} need a record",

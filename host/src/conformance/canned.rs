@@ -1,5 +1,5 @@
-//! The server as the author's file describes it: the first rule that fits a request answers it, and says what becomes
-//! of the record that the request is about. Pure, as `documents.rs`.
+//! The server as the author's file describes it: the first rule that fits a request answers it, and defines what
+//! becomes of the record that the request is about. Pure, as `documents.rs`.
 
 use std::collections::BTreeMap;
 
@@ -118,7 +118,7 @@ impl Rule {
         Some(stars)
     }
 
-    /// As its header says; without one, what begins as JSON does.
+    /// By its header; without one, what begins as JSON does.
     fn body_is_json(&self) -> bool {
         match self.headers.iter().find(|(name, _)| name == "content-type") {
             Some((_, kind)) => kind.starts_with_text(|text| text.contains("json")),

@@ -160,15 +160,16 @@ async fn update(harness: &Harness, delivered: &[(Change, Receipt)]) -> Judgement
 
 async fn unknown_type(harness: &Harness) -> Judgement {
     let good = harness.patients.create(1).remove(0);
-    let odd = Change { aggregate_type: "conformance-unknown".to_owned(), ..harness.patients.create(1).remove(0) };
+    let mut odd = harness.patients.create(1).remove(0);
+    odd.key.aggregate_type = "conformance-unknown".to_owned();
     let mut outcomes = harness.deliver(&[good, odd]).await.map_err(|failure| format!("the batch failed, {failure}"))?;
     let odd = outcomes.pop();
     for outcome in outcomes {
-        applied(outcome, "the patient beside it")?;
+        applied(outcome, "the patient next to it")?;
     }
     match odd {
         Some(Outcome::Failed(failure)) if failure.kind == FailureKind::Unsupported => {
-            Ok("`unsupported`, and the patient beside it was delivered".to_owned())
+            Ok("`unsupported`, and the patient next to it was delivered".to_owned())
         }
         Some(Outcome::Failed(failure)) => Err(format!(
             "`{}`, expected `unsupported`: compare `aggregate-type` before reading the payload",
@@ -196,11 +197,11 @@ async fn bad_among_good(harness: &Harness) -> Judgement {
             (2, Outcome::Failed(failure)) if failure.kind.is_permanent() => {}
             (2, Outcome::Failed(failure)) => {
                 return Err(format!(
-                    "the bad change is `{}`, expected `invalid`: trying it again is of no use",
+                    "the bad change is `{}`, expected `invalid`: a retry cannot help",
                     failure.kind.as_str()
                 ));
             }
-            (_, outcome) => drop(applied(outcome, "a good change beside the bad one")?),
+            (_, outcome) => drop(applied(outcome, "a good change next to the bad one")?),
         }
     }
     Ok("the bad one failed for good, the others were delivered".to_owned())
@@ -223,7 +224,7 @@ async fn long_text(harness: &Harness) -> Judgement {
     })?;
     let last = outcomes.pop();
     for outcome in outcomes {
-        applied(outcome, "the patient beside the long one")?;
+        applied(outcome, "the patient next to the long one")?;
     }
     taken_or_refused(last.into_iter().collect(), "a name of 11,000 letters")
 }
@@ -242,7 +243,7 @@ fn taken_or_refused(outcomes: Vec<Outcome>, what: &str) -> Judgement {
     }
 }
 
-/// A link that says that something else was written last is what an edit by others looks like.
+/// A link that shows that something else was written last is what an edit by others looks like.
 async fn conflict(harness: &Harness) -> Judgement {
     let changes = harness.patients.create(2);
     let receipts = receipts(harness, &changes).await?;
@@ -369,7 +370,7 @@ fn nothing_personal(harness: &Harness) -> Judgement {
         None => Ok(format!("{} messages, ids and log lines", words.len())),
         // The patient was made up, so the word may be shown: it is how the author finds the place.
         Some(word) => Err(format!(
-            "`{word}` out of a payload stands in a message, an id, a finding or a log line: name columns and codes, never values"
+            "`{word}` out of a payload is in a message, an id, a finding or a log line: name columns and codes, never values"
         )),
     }
 }

@@ -40,7 +40,7 @@ impl MockRequest {
 }
 
 impl MockResponse {
-    /// What went wrong, as a FHIR server says it; others read the status alone.
+    /// What went wrong, in a FHIR server's words; others read the status alone.
     fn refused(status: u16) -> Self {
         let issue = json!([{"severity": "error", "code": "processing"}]);
         Self::json(status, &json!({"resourceType": "OperationOutcome", "issue": issue}))

@@ -1,16 +1,18 @@
 //! One adapter at one scratch database or mock server: makes calls exactly as the host makes them, and keeps everything
 //! that came out.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use futures::future::BoxFuture;
 
 use super::mock_server::MockServer;
+use super::mutex::lock;
 use super::patients::Patients;
 use super::scratch::ScratchDatabase;
 use super::{ConformanceError, Options};
 use crate::database::{Database, Dialect, RowLimits, Value};
 use crate::domain::change::{BatchOutcome, Change, Descriptor, Failure, FailureKind, Outcome, RemoteEdit, Report};
+use crate::domain::ids::TargetName;
 use crate::plugin::{Adapter, Fence, HttpOptions, LogTap, Usage};
 use crate::target::{
     Applied, CallFailure, CheckedAdapter, FenceLost, Finish, Target, TargetKind, TargetSession, TargetSpec, most,
@@ -28,7 +30,7 @@ pub(super) struct Harness {
     /// Present for an adapter over HTTP.
     server: Option<MockServer>,
     state: Mutex<Vec<u8>>,
-    /// Everything that a person might read: messages, findings, ids.
+    /// Everything that an operator might read: messages, findings, ids.
     texts: Mutex<Vec<String>>,
     log: LogTap,
     most: Mutex<Usage>,
@@ -72,7 +74,7 @@ impl Harness {
         server: Option<MockServer>,
     ) -> Result<Self, ConformanceError> {
         let spec = TargetSpec {
-            name: "conformance".to_owned(),
+            name: TargetName::new("conformance").expect("invariant: it is a name"),
             adapter: options.adapter.clone(),
             kind,
             id_column: None,
@@ -122,7 +124,7 @@ impl Harness {
 
     /// Calls `check`. Its state is then handed to every `apply`.
     pub(super) async fn check(&self) -> Result<Report, CallFailure> {
-        let (result, usage) = self.session(Finish::RollBack).check(&self.adapter).await;
+        let (result, usage) = self.target.measured_check(&self.adapter, Some(self.log.clone())).await;
         self.note_usage(usage);
         let report = result.inspect_err(|failure| self.keep_failure(failure))?;
         self.keep(&report.summary);
@@ -259,10 +261,6 @@ fn as_number(value: &Value) -> Option<u64> {
         Value::U64(number) => Some(*number),
         _ => None,
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Whether a failure is of the target as a whole, as an outage must be.

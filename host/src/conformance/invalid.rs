@@ -49,7 +49,7 @@ pub(super) async fn judge(harness: &Harness) -> Judgement {
             Outcome::Failed(failure) if failure.kind.is_permanent() => {}
             Outcome::Failed(failure) => {
                 let kind = failure.kind.as_str();
-                return Err(format!("{rule} ({field}) is `{kind}`, expected `invalid`: trying it again is of no use"));
+                return Err(format!("{rule} ({field}) is `{kind}`, expected `invalid`: a retry cannot help"));
             }
             Outcome::Applied(_) | Outcome::Skipped(_) => {
                 return Err(format!(

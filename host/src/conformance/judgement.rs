@@ -2,7 +2,7 @@
 
 use crate::domain::change::{Outcome, Receipt};
 
-/// What a check found; the error says what to fix.
+/// What a check found; the error names the fix.
 pub(super) type Judgement = Result<String, String>;
 
 /// The receipt of a change that must be applied; `what` names the change in the error.

@@ -1,9 +1,9 @@
 //! The mock server: a small server on loopback, for one run of the suite. It can answer every request alike.
 //!
-//! One request for each connection. What it keeps and how it answers is in `documents.rs`, or as the author says in
+//! One request for each connection. What it keeps and how it answers is in `documents.rs`, or as the author defines in
 //! `canned.rs`.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -13,6 +13,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use super::answers::Answers;
 use super::canned::Canned;
 use super::documents::{Documents, MockRequest, MockResponse};
+use super::mutex::lock;
 
 /// A request of an adapter under test is small and arrives at once.
 const REQUEST_BYTES_MAX: usize = 32 << 20;
@@ -170,8 +171,4 @@ fn parse(bytes: &[u8]) -> Option<MockRequest> {
         headers,
         body,
     })
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -13,6 +13,7 @@ mod harness;
 mod invalid;
 mod judgement;
 mod mock_server;
+mod mutex;
 mod patients;
 mod scratch;
 mod template;

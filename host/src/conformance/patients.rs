@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::domain::change::{Change, Link, Operation, Receipt};
+use crate::domain::ids::{AggregateKey, ChangeId};
 
 /// Words that occur in payloads and nowhere else: in a message or a log line, they came out of a payload.
 pub(super) const WORDS: [&str; 6] =
@@ -45,10 +46,9 @@ impl Patients {
         });
         alter(&mut payload);
         Change {
-            change_id: number,
+            change_id: ChangeId::new(number),
             event_id: uuid::Uuid::now_v7().to_string(),
-            aggregate_type: "patient".to_owned(),
-            aggregate_id: id,
+            key: AggregateKey::patient(id),
             operation: Operation::Create,
             payload: payload.to_string(),
             references: Vec::new(),
@@ -66,7 +66,7 @@ impl Patients {
         payload["city"] = json!(city);
         payload["given_name"] = json!(format!("Wolkenstein {city}"));
         Change {
-            change_id: number,
+            change_id: ChangeId::new(number),
             event_id: uuid::Uuid::now_v7().to_string(),
             operation: Operation::Update,
             payload: payload.to_string(),

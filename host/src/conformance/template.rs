@@ -31,14 +31,14 @@ pub(super) struct Filling<'a> {
 }
 
 impl Piece {
-    /// Whether it says something of a record.
+    /// Whether it is about a record.
     pub(super) fn needs_record(&self) -> bool {
         matches!(self, Self::Number | Self::Kept)
     }
 }
 
 impl Template {
-    /// Reads a text; `stars` is how many `*` the path has. The error says what is not understood.
+    /// Reads a text; `stars` is how many `*` the path has. The error names what is not understood.
     pub(super) fn parse(text: &str, stars: usize) -> Result<Self, String> {
         let mut pieces = Vec::new();
         let mut rest = text;
@@ -62,7 +62,7 @@ impl Template {
     }
 
     /// The text for a request. What the request does not have is left empty. With `in_json` a text out of it is written
-    /// as it stands between the quotes of a JSON string.
+    /// as it is between the quotes of a JSON string.
     pub(super) fn fill(&self, filling: &Filling<'_>, in_json: bool) -> String {
         let text = |text: String| if in_json { escaped(&text) } else { text };
         let filled = self.0.iter().map(|piece| match piece {

@@ -213,7 +213,7 @@ impl Gathering {
     }
 }
 
-/// The error over a limit; its object says which.
+/// The error over a limit; its object names it.
 pub(super) fn limit_exceeded(what: &str, limit: usize) -> DatabaseError {
     let message = format!("the query gives more than {limit} {what}");
     DatabaseError { object: Some(what.to_owned()), ..DatabaseError::new(ErrorKind::Refused, message) }

@@ -81,7 +81,7 @@ impl DatabaseError {
         if let Some(error) = error.try_downcast_ref::<MySqlDatabaseError>() {
             let number = error.number();
             let (kind, words) = mysql_errors::judge(number, sqlstate.as_deref());
-            // What SIGNAL says is not the server's own.
+            // What SIGNAL reports is not the server's own.
             let is_own = !sqlstate.as_ref().is_some_and(|state| state.starts_with("45"));
             let object = mysql_errors::object(number, error.message(), statement).filter(|_| is_own);
             let message = worded(words, object.as_deref(), &number.to_string());
@@ -169,7 +169,7 @@ fn handshake(error: &rustls::Error) -> String {
     }
 }
 
-/// The driver's protocol errors have no type either; what a server sent may stand in one, so that only known ones are
+/// The driver's protocol errors have no type either; one may hold what a server sent, so that only known ones are
 /// told apart.
 fn protocol(text: &str) -> DatabaseError {
     match text.split_once("unknown authentication plugin: ") {
@@ -196,7 +196,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_authentication_plugin_that_is_not_spoken_is_named_with_the_mend() {
+    fn an_unknown_authentication_plugin_is_named_with_the_fix() {
         let error = protocol("unknown authentication plugin: client_ed25519\0\u{fffd}x");
         assert_eq!(error.kind, ErrorKind::Rejected);
         assert!(error.message.contains("by client_ed25519") && error.message.contains("mysql_native_password"));

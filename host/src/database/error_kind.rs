@@ -3,7 +3,7 @@
 /// The meaning of a database error; nothing above this layer reads a vendor's number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ErrorKind {
-    /// The server cannot work for anybody now: no connection, no room, no memory, shutting down. The transaction is
+    /// The server can serve no one now: no connection, no room, no memory, shutting down. The transaction is
     /// gone.
     Unavailable,
     /// The server is there but does not let us in, or has no such database.

@@ -55,7 +55,7 @@ impl Locator {
         }
     }
 
-    /// Says where it was and what was tried, in the words that operators know.
+    /// Describes where it was and what was tried, in operators' terms.
     pub(super) fn explain(&self, error: DatabaseError) -> DatabaseError {
         let message = match (self, error.kind) {
             (Self::MySql(url), ErrorKind::Unavailable) => format!(

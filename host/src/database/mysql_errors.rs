@@ -209,7 +209,7 @@ pub(super) fn object(number: u16, sentence: &str, statement: &str) -> Option<Str
     }
 }
 
-/// What stands between the last `before` and `after`, which ends the sentence.
+/// What is between the last `before` and `after`, which ends the sentence.
 fn last_quoted<'text>(sentence: &'text str, before: &str, after: &str) -> Option<&'text str> {
     sentence.strip_suffix(after)?.rsplit_once(before).map(|(_, name)| name)
 }

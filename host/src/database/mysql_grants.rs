@@ -1,12 +1,12 @@
 //! Reads the lines of MySQL's and MariaDB's SHOW GRANTS: the one place where a server shows also what comes by a role,
-//! to everybody, or for some columns of a table. Pure; a line that is not understood gives nothing.
+//! to PUBLIC, or for some columns of a table. Pure; a line that is not understood gives nothing.
 
 use super::{Privilege, PrivilegeOn};
 
 /// What one line grants. `database` is the session's own.
 pub(super) fn read(line: &str, database: &str) -> Vec<Privilege> {
     let Some(rest) = line.strip_prefix("GRANT ") else { return Vec::new() };
-    // A role that was given has no place. What it may do stands in lines of its own.
+    // A role that was given has no place. What it may do is in lines of its own.
     let Some((names, rest)) = split_outside(rest, " ON ") else { return Vec::new() };
     let Some((place, rest)) = split_outside(rest, " TO ") else { return Vec::new() };
     let on = place_of(place, database);

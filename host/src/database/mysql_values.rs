@@ -34,7 +34,7 @@ fn value(row: &MySqlRow, index: usize) -> Result<Value, DatabaseError> {
         "DECIMAL" => {
             row.try_get_unchecked::<BigDecimal, _>(index).map(|number| Value::Decimal(number.to_plain_string()))
         }
-        // The name says "binary" for text with a binary collation, too; only the collation tells them apart.
+        // The name has "binary" for text with a binary collation, too; only the collation tells them apart.
         "CHAR" | "VARCHAR" | "TINYTEXT" | "TEXT" | "MEDIUMTEXT" | "LONGTEXT" | "ENUM" | "SET" | "BINARY"
         | "VARBINARY" | "TINYBLOB" | "BLOB" | "MEDIUMBLOB" | "LONGBLOB" => {
             if <str as sqlx::Type<MySql>>::compatible(kind) {

@@ -40,7 +40,7 @@ fn words(statement: &str) -> impl Iterator<Item = &str> {
         .filter(|word| !word.is_empty())
 }
 
-/// What stands between `before` and `after` in a sentence that begins with the one and goes on with the other.
+/// What is between `before` and `after` in a sentence that begins with the one and goes on with the other.
 pub(super) fn between<'text>(sentence: &'text str, before: &str, after: &str) -> Option<&'text str> {
     sentence.strip_prefix(before)?.split_once(after).map(|(name, _)| name)
 }

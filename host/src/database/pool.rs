@@ -187,7 +187,7 @@ impl Database {
     /// have one that the other lacks. The other dialects need none: the name is empty.
     ///
     /// # Errors
-    /// `Rejected` when the server has neither (MySQL before 8.0.17), and what the database says.
+    /// `Rejected` when the server has neither (MySQL before 8.0.17), and the database's error.
     pub async fn exact_collation(&self) -> Result<&'static str, DatabaseError> {
         if self.dialect() != Dialect::MySql {
             return Ok("");
@@ -272,7 +272,7 @@ impl Database {
     /// run twice when its connection is lost, so it must do no harm then.
     ///
     /// # Errors
-    /// What the database says.
+    /// The database's error.
     pub async fn execute_alone(&self, sql: &Arc<str>, parameters: &[Value]) -> Result<Execution, DatabaseError> {
         let mut began = None;
         loop {
@@ -290,7 +290,7 @@ impl Database {
     /// with it.
     ///
     /// # Errors
-    /// What the database says.
+    /// The database's error.
     pub async fn query_alone(&self, sql: &Arc<str>, parameters: &[Value]) -> Result<Rows, DatabaseError> {
         let mut began = None;
         loop {
@@ -353,7 +353,7 @@ impl Database {
         }
     }
 
-    /// Closes every connection, and waits for them. On SQLite what stands in the write-ahead log is brought into the
+    /// Closes every connection, and waits for them. On SQLite the write-ahead log is written into the
     /// file first, as far as no other process reads from it.
     pub async fn close(&self) {
         match &self.inner.pools {
@@ -405,7 +405,7 @@ fn pool_options<DB: sqlx::Database>(connections_max: u32) -> PoolOptions<DB> {
         .test_before_acquire(false)
 }
 
-/// The pool keeps trying while connections are refused, and then only says that time is up. So where one is long in
+/// The pool keeps trying while connections are refused, and then only reports that time is up. So where one is long in
 /// coming, a direct attempt asks for the reason.
 async fn acquire<DB: sqlx::Database>(pool: &Pool<DB>) -> Result<sqlx::pool::PoolConnection<DB>, DatabaseError> {
     let acquiring = pool.acquire();

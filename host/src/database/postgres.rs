@@ -11,7 +11,7 @@ use super::{DatabaseError, ErrorKind, Value, lock_wait};
 use crate::domain::database_parameters::{Server, Tls, effective_tls};
 
 /// What every session is set to. Notices and warnings may hold anything, a trigger's words about a patient too, and
-/// nobody reads them: the server sends none.
+/// they are not read: the server sends none.
 const SESSION: &str =
     "SET SESSION CHARACTERISTICS AS TRANSACTION ISOLATION LEVEL READ COMMITTED; SET client_min_messages = error";
 

@@ -61,7 +61,7 @@ const ERRORS: &[(&str, ErrorKind, &str)] = &[
 const FILES_THAT_NAME: [&str; 6] =
     ["nbtinsert.c", "execMain.c", "execIndexing.c", "ri_triggers.c", "execExprInterp.c", "domains.c"];
 
-/// What an error says about itself.
+/// The fields of an error.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Said<'a> {
     pub(super) state: &'a str,

@@ -46,7 +46,7 @@ fn value(row: &PgRow, index: usize, bytes: &[u8]) -> Option<Value> {
         "BYTEA" => Some(Value::Bytes(bytes.to_vec())),
         "UUID" => row.try_get::<Uuid, _>(index).ok().map(|uuid| Value::Text(uuid.to_string())),
         "JSON" => Some(json(bytes)),
-        // A byte before the text says its version.
+        // A byte before the text is its version.
         "JSONB" => bytes.split_first().map(|(_, text)| json(text)),
         "DATE" => date(i32::from_be_bytes(bytes.try_into().ok()?)),
         "TIMESTAMP" | "TIMESTAMPTZ" => timestamp(i64::from_be_bytes(bytes.try_into().ok()?)),

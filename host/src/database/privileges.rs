@@ -2,7 +2,7 @@
 
 use super::{DatabaseError, Dialect, Privilege, PrivilegeOn, RowLimits, Transaction, mysql_grants};
 
-/// More than anybody reads.
+/// More than an operator reads.
 const PRIVILEGES_MAX: u32 = 2_000;
 
 /// What comes by a role that is inherited is the user's own here, and so is what is granted for some columns.
@@ -24,10 +24,10 @@ const POSTGRES: &str = "SELECT p.privilege, p.kind, p.place, p.name FROM ( \
      THEN pg_catalog.has_any_column_privilege(c.oid, v.verb) ELSE FALSE END)) p ORDER BY 2, 3, 4, 1 LIMIT ";
 
 impl Transaction {
-    /// What this session's user may do here, as far as the catalogue says; nothing on SQLite, which has no users.
+    /// What this session's user may do here, as far as the catalogue shows; nothing on SQLite, which has no users.
     ///
     /// # Errors
-    /// What the database says.
+    /// The database's error.
     pub async fn privileges(&mut self) -> Result<Vec<Privilege>, DatabaseError> {
         match self.dialect() {
             Dialect::Sqlite => Ok(Vec::new()),

@@ -7,7 +7,7 @@ impl Transaction {
     /// grants are not asked for. On SQLite beginning has shown it.
     ///
     /// # Errors
-    /// What the database says.
+    /// The database's error.
     pub async fn write_obstacle(&mut self) -> Result<Option<&'static str>, DatabaseError> {
         match self.dialect() {
             Dialect::Sqlite => Ok(None),

@@ -11,7 +11,7 @@ use super::sqlite_memory::Budget;
 use super::{DatabaseError, Value};
 
 /// Rows of our own that may wait to be read: a batch passes from SQLite's thread to ours without one waiting for the
-/// other. Somebody else's rows may be of any size, and keep to the driver's own few.
+/// other. A target's rows may be of any size, and keep to the driver's own few.
 const ROWS_AHEAD: usize = 1_024;
 
 /// What the writer keeps of the file, as SQLite writes it: kibibytes, negative. Its own 2 MiB are fewer pages than a

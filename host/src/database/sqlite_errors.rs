@@ -59,7 +59,7 @@ const EXTENDED: &[(i32, ErrorKind, &str)] = &[
     (3091, InvalidValue, "a value is not of its column's type"),
 ];
 
-/// What stands before the name in sentences about something missing, for which SQLite has no code of its own.
+/// What is before the name in sentences about something missing, for which SQLite has no code of its own.
 const MISSING: [(&str, &str); 4] = [
     ("no such table: ", "a table is missing"),
     ("no such column: ", "a column is missing"),

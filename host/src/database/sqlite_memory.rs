@@ -22,13 +22,13 @@ use sqlx::sqlite::LockedSqliteHandle;
 const THREAD_NAME: &str = "sqlite-target-";
 /// A target's page caches, statements and schema, and intermediate values of moderate statements.
 const BASE_BYTES: u64 = 64 << 20;
-/// A row is in memory twice at a time, and rows that nobody has read yet may wait behind it.
+/// A row is in memory twice at a time, and rows that are not read yet may wait behind it.
 const ROWS_IN_MEMORY: u64 = 4;
 /// Larger than a usual page of the cache, smaller than what a statement could fill the memory with.
 const ALWAYS_GRANTED_BYTES: usize = 8 << 10;
 /// Before each block: a pointer, in as many bytes as blocks are aligned to.
 const HEADER_BYTES: c_int = 16;
-/// What the copy of one value takes beside its bytes, at most.
+/// What the copy of one value takes in addition to its bytes, at most.
 const VALUE_OVERHEAD_BYTES: usize = 256;
 
 /// What one target's connections may take together.

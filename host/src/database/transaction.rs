@@ -135,7 +135,7 @@ impl Transaction {
     /// Runs one statement. Parameters are written `?` in every dialect.
     ///
     /// # Errors
-    /// What the database says, or that the transaction is gone already.
+    /// The database's error, or that the transaction is gone already.
     pub async fn execute(&mut self, sql: &str, parameters: &[Value]) -> Result<Execution, DatabaseError> {
         self.execute_text(&self.dialect.placeholders(sql, parameters).into(), parameters).await
     }
@@ -161,7 +161,7 @@ impl Transaction {
     /// Runs one SELECT and gives its rows, within limits.
     ///
     /// # Errors
-    /// What the database says, `Refused` over a limit, or that the transaction is gone already.
+    /// The database's error, `Refused` over a limit, or that the transaction is gone already.
     pub async fn query(&mut self, sql: &str, parameters: &[Value], limits: RowLimits) -> Result<Rows, DatabaseError> {
         self.query_text(&self.dialect.placeholders(sql, parameters).into(), parameters, limits).await
     }
@@ -206,7 +206,7 @@ impl Transaction {
             begins_at: None,
             ..*self
         };
-        // The new one may need the connection that this gives back.
+        // The new one may need the connection that this returns.
         let begun = match reading.rollback().await {
             Ok(()) => database.begin_to_write().await,
             Err(error) => Err(error),
@@ -263,7 +263,7 @@ impl Transaction {
     /// Names, in lower case, of the tables here that no rollback reaches: of an engine without transactions.
     ///
     /// # Errors
-    /// What the database says.
+    /// The database's error.
     pub async fn tables_without_transactions(&mut self) -> Result<Vec<String>, DatabaseError> {
         if self.dialect != Dialect::MySql {
             return Ok(Vec::new());
@@ -278,7 +278,7 @@ impl Transaction {
     /// Makes everything so far last.
     ///
     /// # Errors
-    /// What the database says. After a lost connection it is unknown whether the commit took place.
+    /// The database's error. After a lost connection it is unknown whether the commit took place.
     pub async fn commit(self) -> Result<(), DatabaseError> {
         self.end("COMMIT").await
     }
@@ -286,7 +286,7 @@ impl Transaction {
     /// Undoes everything so far.
     ///
     /// # Errors
-    /// What the database says; the effect is undone all the same, since the connection is then closed.
+    /// The database's error; the effect is undone all the same, since the connection is then closed.
     pub async fn rollback(self) -> Result<(), DatabaseError> {
         self.end("ROLLBACK").await
     }
@@ -368,7 +368,7 @@ async fn released(connection: &mut Connection, scope: &str, locks: &[String], ti
     true
 }
 
-/// The error of a statement that changes rows; its object says which limit it met.
+/// The error of a statement that changes rows; its object names the limit.
 fn statement_too_large() -> DatabaseError {
     let message = "the statement takes more memory than query_bytes_max allows for".to_owned();
     DatabaseError { object: Some("bytes".to_owned()), ..DatabaseError::new(ErrorKind::Refused, message) }

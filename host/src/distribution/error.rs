@@ -41,7 +41,7 @@ pub enum DistributionError {
         verb: &'static str,
         /// The file.
         path: PathBuf,
-        /// What the system says.
+        /// The system's error.
         source: std::io::Error,
     },
     /// `adapters.lock` is invalid.
@@ -87,7 +87,7 @@ pub enum DistributionError {
     /// There is no signature, and one is needed.
     #[error(
         "{what} has no signature, and [plugins] require_signature is true: let its maker sign it (`host plugin sign`), and \
-         put the signature beside it as {expected}"
+         put the signature next to it as {expected}"
     )]
     Unsigned {
         /// The file.

@@ -69,9 +69,9 @@ async fn fetch_web(url: &Url, access: &RegistryClient) -> Result<Fetched, Distri
         Answer::Body(bytes) => bytes,
         Answer::Status(status) => return Err(refuse(format!("the server answers {status}"))),
     };
-    let mut beside = url.clone();
-    beside.set_path(&format!("{}.minisig", url.path()));
-    let signature = match get(&client, &beside, SIGNATURE_BYTES_MAX).await.map_err(refuse)? {
+    let mut signature_url = url.clone();
+    signature_url.set_path(&format!("{}.minisig", url.path()));
+    let signature = match get(&client, &signature_url, SIGNATURE_BYTES_MAX).await.map_err(refuse)? {
         Answer::Body(text) => Some(String::from_utf8_lossy(&text).into_owned()),
         Answer::Status(_) => None,
     };
@@ -87,7 +87,7 @@ fn web_client(from_loopback: bool, access: &RegistryClient) -> reqwest::Result<r
         } else if attempt.url().scheme() == "https" || may_be_plain {
             attempt.follow()
         } else {
-            attempt.error("it redirects to plain http, which anybody on the way can change")
+            attempt.error("it redirects to plain http, which every machine on the way can change")
         }
     });
     let mut builder = reqwest::Client::builder()

@@ -2,7 +2,7 @@
 
 use super::registry::read_manifest;
 
-/// What a registry's manifest says of an adapter.
+/// An adapter as a registry's manifest describes it.
 #[derive(Debug)]
 pub struct Named {
     /// The type of the layer.

@@ -40,7 +40,7 @@ pub struct InstallPlan<'a> {
 /// Installs it. The caller has verified its signature and its imports.
 ///
 /// # Errors
-/// [`DistributionError::Moved`] when the source gives another file than the pinned one; what the system says.
+/// [`DistributionError::Moved`] when the source gives another file than the pinned one; the system's error.
 pub fn install(plan: &InstallPlan<'_>) -> Result<(), DistributionError> {
     let InstallPlan { directory, lock_file, name, .. } = *plan;
     fs::create_dir_all(directory).map_err(DistributionError::file("make", directory))?;
@@ -55,17 +55,17 @@ pub fn install(plan: &InstallPlan<'_>) -> Result<(), DistributionError> {
         manifest: plan.manifest.map(str::to_owned),
     });
     let file = name.file(directory);
-    let beside = signature_path(&file);
+    let signature_file = signature_path(&file);
     let lock_folder = lock_file.parent().unwrap_or(directory);
     remove_leftovers(directory);
     remove_leftovers(lock_folder);
     let component = written(directory, plan.bytes)?;
     let signature = plan.signature.map(|text| written(directory, text.as_bytes())).transpose()?;
     let new_lock = written(lock_folder, lock.text().as_bytes())?;
-    keep_previous_signature(directory, name, &beside, plan.signature)?;
+    keep_previous_signature(directory, name, &signature_file, plan.signature)?;
     match signature {
-        Some(signature) => persist(signature, &beside)?,
-        None => remove(&beside)?,
+        Some(signature) => persist(signature, &signature_file)?,
+        None => remove(&signature_file)?,
     }
     persist(new_lock, lock_file)?;
     persist(component, &file)?;
@@ -82,10 +82,10 @@ pub fn install(plan: &InstallPlan<'_>) -> Result<(), DistributionError> {
 fn keep_previous_signature(
     directory: &Path,
     name: &AdapterName,
-    beside: &Path,
+    signature_file: &Path,
     new: Option<&str>,
 ) -> Result<(), DistributionError> {
-    match crate::files::read(beside, SIGNATURE_BYTES_MAX) {
+    match crate::files::read(signature_file, SIGNATURE_BYTES_MAX) {
         Ok(old) if new.is_none_or(|new| new.as_bytes() != old) => {
             persist(written(directory, &old)?, &directory.join(format!("{name}.wasm.previous.minisig")))
         }
@@ -148,7 +148,7 @@ fn remove(path: &Path) -> Result<(), DistributionError> {
     }
 }
 
-/// Files of an installation that was killed while it wrote. Nobody else is at work: the guard is ours.
+/// Files of an installation that was killed while it wrote. No other installation runs: this process holds the guard.
 fn remove_leftovers(directory: &Path) {
     for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
         if entry.file_name().to_string_lossy().starts_with(UNFINISHED) {
@@ -214,7 +214,7 @@ mod tests {
         let lock = Lock::read(&folder.0.path().join("adapters.lock")).unwrap();
         assert_eq!(lock.pin("a").unwrap().digest, digest(b"one"));
         folder.install("oci://h.example/a:2", b"two", None, false).unwrap();
-        assert_eq!(folder.files(), ["a.wasm", "a.wasm.previous.minisig"], "no old signature stays beside a new file");
+        assert_eq!(folder.files(), ["a.wasm", "a.wasm.previous.minisig"], "no old signature stays next to a new file");
         assert_eq!(folder.read("adapters/a.wasm.previous.minisig").unwrap(), "signature");
     }
 

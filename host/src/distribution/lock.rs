@@ -88,7 +88,7 @@ impl Lock {
                 return Err(refuse(format!("`{}` has no digest of the form sha256: and 64 digits", pin.name)));
             }
             if lock.pins[..index].iter().any(|other| other.name == pin.name) {
-                return Err(refuse(format!("`{}` stands in it twice", pin.name)));
+                return Err(refuse(format!("`{}` is in it twice", pin.name)));
             }
         }
         Ok(lock)

@@ -86,7 +86,7 @@ pub async fn push(
     client.fetch_manifest_digest(reference, &authentication).await.map_err(refuse)
 }
 
-/// What the layout says of a component. The time is always the same, so that the same file has the same digest.
+/// The layout's entry of a component. The time is always the same, so that the same file has the same digest.
 fn config_json(layer: &str, inspection: &Inspection) -> Vec<u8> {
     json!({
         "created": "1970-01-01T00:00:00Z",

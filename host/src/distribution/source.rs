@@ -47,13 +47,13 @@ impl Source {
         if !url.username().is_empty() || url.password().is_some() {
             return Err(DistributionError::Source {
                 text: "the address".to_owned(),
-                reason: "holds a user or a password; it would stand in adapters.lock for everybody".to_owned(),
+                reason: "holds a user or a password; adapters.lock would show it to every reader".to_owned(),
             });
         }
         match scheme {
             "https" => Ok(Self::Web(url)),
             "http" if is_loopback(&url) => Ok(Self::Web(url)),
-            "http" => Err(refuse("is plain http, which anybody on the way can change: use https")),
+            "http" => Err(refuse("is plain http, which every machine on the way can change: use https")),
             _ => Err(refuse("begins with none of https:// and oci://, and is no file")),
         }
     }
@@ -190,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_stand_in_the_lock_is_no_source() {
+    fn what_the_lock_file_cannot_hold_is_no_source() {
         for text in ["/a\u{1b}[2J.wasm", "oci://h.example/a:1\n", "https://h/\u{202e}", &"x".repeat(5_000)] {
             let error = Source::parse(text).unwrap_err().to_string();
             assert!(error.contains("is no source") && !error.chars().any(is_unprintable), "{error:?}");

@@ -53,11 +53,16 @@ impl Trust {
     /// Why it must not be loaded.
     pub fn check_file(&self, path: &Path, bytes: &[u8]) -> Result<Option<Signed>, DistributionError> {
         self.check_pin(path, bytes)?;
-        let beside = signature_path(path);
-        self.check_signature(&path.display().to_string(), bytes, read_signature(&beside)?.as_deref(), &beside)
+        let signature_file = signature_path(path);
+        self.check_signature(
+            &path.display().to_string(),
+            bytes,
+            read_signature(&signature_file)?.as_deref(),
+            &signature_file,
+        )
     }
 
-    /// Checks bytes with their signature, if there is one; `beside` is where one would be expected.
+    /// Checks bytes with their signature, if there is one; `signature_file` is where one would be expected.
     ///
     /// # Errors
     /// Why they must not be loaded.
@@ -66,13 +71,14 @@ impl Trust {
         what: &str,
         bytes: &[u8],
         signature: Option<&str>,
-        beside: &Path,
+        signature_file: &Path,
     ) -> Result<Option<Signed>, DistributionError> {
         match signature {
             Some(text) if self.has_keys() => self.keys.verify(what, bytes, text).map(Some),
-            None if self.require_signature => {
-                Err(DistributionError::Unsigned { what: what.to_owned(), expected: beside.display().to_string() })
-            }
+            None if self.require_signature => Err(DistributionError::Unsigned {
+                what: what.to_owned(),
+                expected: signature_file.display().to_string(),
+            }),
             Some(_) | None => Ok(None),
         }
     }
@@ -126,7 +132,7 @@ impl Trust {
     }
 }
 
-/// Without a pin or a signature, a file that everybody may replace is refused.
+/// Without a pin or a signature, a file in a world-writable folder is refused.
 fn refuse_open(path: &Path) -> Result<(), String> {
     for path in std::iter::once(path).chain(path.parent().filter(|folder| !folder.as_os_str().is_empty())) {
         if let Ok(Some(mode)) = files::world_writable_mode(path) {
@@ -244,7 +250,10 @@ mod tests {
         let others = [SigningKey::generate().unwrap().public_text()];
         let error = refusal(folder.trust(&others, false).check_file(&file, b"good"));
         assert!(error.contains("trusted_keys does not name"), "{error}");
-        assert!(folder.trust(&[], false).check_file(&file, b"evil").is_ok(), "nobody is trusted, nothing is asked");
+        assert!(
+            folder.trust(&[], false).check_file(&file, b"evil").is_ok(),
+            "no key is trusted, no signature is required"
+        );
     }
 
     #[test]
@@ -261,7 +270,7 @@ mod tests {
 
     #[cfg(unix)]
     #[test]
-    fn hostile_hands_in_a_folder_for_everybody_need_a_pin_or_a_signature() {
+    fn hostile_world_writable_folder_needs_a_pin_or_a_signature() {
         use std::os::unix::fs::PermissionsExt as _;
         let folder = Folder::new();
         let (file, keys) = (folder.file(), [folder.key.public_text()]);
@@ -277,7 +286,7 @@ mod tests {
         }
         mode(folder.folder.path(), 0o777);
         folder.sign(b"good");
-        assert_eq!(admit(&keys), Ok(()), "nobody else could have signed it");
+        assert_eq!(admit(&keys), Ok(()), "no other key could have signed it");
         folder.pin(b"good");
         assert_eq!(admit(&[]), Ok(()), "no other file would be loaded");
     }

@@ -1,5 +1,6 @@
 //! The vocabulary that the host shares with adapters: the same nouns as `wit/0.2.0/types.wit`.
 
+use super::ids::{AggregateKey, ChangeId};
 use crate::vocabulary;
 
 vocabulary! {
@@ -55,14 +56,11 @@ pub struct Reference {
 /// One row of the outbox, on its way to one target.
 #[derive(Clone)]
 pub struct Change {
-    /// The outbox row's id.
-    pub change_id: i64,
+    pub change_id: ChangeId,
     /// The event's UUID, as text.
     pub event_id: String,
-    /// What kind of thing changed.
-    pub aggregate_type: String,
-    /// The application's id of it.
-    pub aggregate_id: String,
+    /// What changed.
+    pub key: AggregateKey,
     /// What was done to it.
     pub operation: Operation,
     /// Its full state as a JSON object. Personal data: never logged.
@@ -85,8 +83,7 @@ impl std::fmt::Debug for Change {
         formatter
             .debug_struct("Change")
             .field("change_id", &self.change_id)
-            .field("aggregate_type", &self.aggregate_type)
-            .field("aggregate_id", &self.aggregate_id)
+            .field("key", &self.key)
             .field("operation", &self.operation)
             .field("attempt", &self.attempt)
             .finish_non_exhaustive()

@@ -1,7 +1,7 @@
-//! What may stand behind `?` in the URL of a database server, and the TLS that it comes to.
+//! What may follow `?` in the URL of a database server, and the TLS that it comes to.
 //!
 //! The drivers pass over what they do not know, so that a misspelt `ssl_mode` would connect in plain text: here it is
-//! refused, with the right word. Without a word about TLS it is required for every server that is not on this machine.
+//! refused, with the right name. Without a TLS parameter it is required for every server that is not on this machine.
 //! Pure; messages hold no part of the URL but the plain name of a parameter.
 
 use core::net::IpAddr;
@@ -68,7 +68,7 @@ const POSTGRES_TLS: &[(&str, Tls)] = &[
     ("verify-full", Tls::VerifyHost),
 ];
 
-/// What stands behind the `?` of one URL.
+/// What follows the `?` of one URL.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Parameters {
     /// What was said about TLS.
@@ -152,7 +152,7 @@ pub fn read(server: Server, url: &Url) -> Result<Parameters, String> {
     Ok(found)
 }
 
-/// The TLS of a connection: what the URL says, or required unless the server is on this machine.
+/// The TLS of a connection: as in the URL, or required unless the server is on this machine.
 ///
 /// # Errors
 /// As [`read`].
@@ -240,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn tls_is_required_to_every_other_machine_unless_the_url_says_otherwise() {
+    fn tls_is_required_to_every_other_machine_unless_the_url_has_another_mode() {
         for (text, expected) in [
             ("mysql://u@db.example/x", Tls::Required),
             ("mysql://u@10.0.0.3/x", Tls::Required),
@@ -268,7 +268,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_known_is_refused_with_the_right_word() {
+    fn an_unknown_parameter_is_refused_with_the_right_name() {
         for (server, query, expected) in [
             (Server::Mysql, "ssl_mode=REQUIRED", "unknown parameter `ssl_mode`: write `ssl-mode`"),
             (Server::Mysql, "useSSL=true", "`useSSL`: TLS is asked for by `ssl-mode=required`"),

@@ -4,7 +4,8 @@
 //! `Transition::of` gives a template the statuses that an event moves from and to (`store/sql`). A test of the rendered
 //! statements compares each pair with `next_status`.
 
-use super::change::{Failure, FailureKind, Receipt};
+use super::change::{Change, Failure, FailureKind, Receipt};
+use super::ids::{AggregateKey, ChangeId};
 use crate::vocabulary;
 
 vocabulary! {
@@ -209,12 +210,19 @@ impl Default for BreakerPolicy {
     }
 }
 
+/// One delivery under a lease.
+#[derive(Clone, Debug)]
+pub struct Delivery {
+    pub change: Change,
+    /// Attempts spent before this one.
+    pub attempts: u32,
+}
+
 /// The result of one attempt, as it is settled.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settlement {
-    pub outbox_id: i64,
-    pub aggregate_type: String,
-    pub aggregate_id: String,
+    pub change_id: ChangeId,
+    pub key: AggregateKey,
     pub status: Status,
     /// Attempts spent so far.
     pub attempts: u32,
@@ -345,7 +353,7 @@ mod tests {
             prop_assert!(spent >= attempts && spent - attempts <= 1);
             prop_assert!(!kind.is_target_wide() || spent == attempts, "an outage spends no attempt");
             prop_assert!(!kind.is_target_wide() || next == Some(Status::Pending), "an outage never fails a delivery");
-            prop_assert!(!kind.is_permanent() || next == Some(Status::Failed), "no use in trying again");
+            prop_assert!(!kind.is_permanent() || next == Some(Status::Failed), "a retry cannot help");
         }
 
         #[test]

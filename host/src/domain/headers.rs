@@ -23,8 +23,8 @@ pub const CONNECTION_AND_CREDENTIALS: [&str; 18] = [
     "x-forwarded-for",
 ];
 
-/// What servers, gateways and proxies take for somebody else's word: who asks, from where, by which method, for which
-/// path. An adapter may not say it. With `-` behind, everything that begins so. In small letters.
+/// Headers that servers, gateways and proxies trust as another machine's: who sends, from where, by which method, for
+/// which path. An adapter may not set them. A name that ends with `-` means all that begin so. In lower case.
 const WORD_OF_OTHERS: [&str; 33] = [
     "cdn-loop",
     "cf-connecting-ip",
@@ -79,7 +79,7 @@ fn folded(name: &str) -> String {
     name.to_ascii_lowercase().replace('_', "-")
 }
 
-/// What says how a body is written or on which condition it is: it belongs to each request, not to a target.
+/// Headers about a body's form or condition: they belong to each request, not to a target.
 const OF_ONE_REQUEST: [&str; 13] = [
     "accept",
     "accept-encoding",

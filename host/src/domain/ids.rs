@@ -1,6 +1,6 @@
 //! The names by which things are known, each its own type, valid by construction.
 //!
-//! Ids that a database assigns are plain integers and live where they are used.
+//! Ids that a database assigns are integers, each kind its own type too.
 
 use std::fmt;
 
@@ -149,27 +149,91 @@ identifier! {
     "must be 1 to 64 characters, none of them a control character"
 }
 
-/// The id of a row of `sync_lease`: the fencing token of its batch. Two of them are only ever compared for equality.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct LeaseId(i64);
-
-impl LeaseId {
-    /// The id that the database has given.
-    #[must_use]
-    pub const fn new(id: i64) -> Self {
-        Self(id)
-    }
-
-    /// As the database and log lines have it.
-    #[must_use]
-    pub const fn get(self) -> i64 {
-        self.0
+impl TargetName {
+    /// A name that the store has. It is not checked again: a name that another program wrote must not stop the router.
+    pub(crate) fn stored(text: String) -> Self {
+        Self(text)
     }
 }
 
-impl fmt::Display for LeaseId {
+macro_rules! row_id {
+    ($(#[$outer:meta])* $name:ident) => {
+        $(#[$outer])*
+        #[derive(Clone, Copy, PartialEq, Eq, Hash)]
+        pub struct $name(i64);
+
+        impl $name {
+            /// The id that the database has given.
+            #[must_use]
+            pub const fn new(id: i64) -> Self {
+                Self(id)
+            }
+
+            /// As the database and log lines have it.
+            #[must_use]
+            pub const fn get(self) -> i64 {
+                self.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                fmt::Display::fmt(&self.0, formatter)
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                fmt::Debug::fmt(&self.0, formatter)
+            }
+        }
+    };
+}
+
+row_id! {
+    /// The id of a row of `sync_lease`: the fencing token of its batch. Two of them are only ever compared for
+    /// equality.
+    LeaseId
+}
+
+row_id! {
+    /// The id of a row of `sync_outbox`. Of two changes of one aggregate, the newer one has the greater id.
+    #[derive(PartialOrd, Ord, serde::Serialize)]
+    #[serde(transparent)]
+    ChangeId
+}
+
+/// An aggregate: what kind of thing it is, and the application's id of it. Both are as an application wrote them, so
+/// the type need not be an [`AggregateType`].
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize)]
+pub struct AggregateKey {
+    pub aggregate_type: String,
+    pub aggregate_id: String,
+}
+
+impl AggregateKey {
+    /// The key of a patient.
+    #[must_use]
+    pub fn patient(patient_id: impl Into<String>) -> Self {
+        Self { aggregate_type: Self::PATIENT.to_owned(), aggregate_id: patient_id.into() }
+    }
+
+    #[must_use]
+    pub fn is_patient(&self) -> bool {
+        self.aggregate_type == Self::PATIENT
+    }
+
+    const PATIENT: &str = "patient";
+}
+
+/// As operators' lists name it: a patient by its id alone.
+impl fmt::Display for AggregateKey {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(formatter)
+        if self.is_patient() {
+            formatter.write_str(&self.aggregate_id)
+        } else {
+            write!(formatter, "{} {}", self.aggregate_type, self.aggregate_id)
+        }
     }
 }
 

@@ -49,7 +49,7 @@ macro_rules! limits {
             }
         }
 
-        /// The names of all limits, by which a breach says what to raise.
+        /// The names of all limits, so that an error names what to raise.
         pub const NAMES: &[&str] = &[ $( stringify!($name), )+ ];
     };
 }

@@ -49,7 +49,7 @@ pub struct User {
     pub department: Option<String>,
 }
 
-/// A user as somebody wrote it, not checked yet.
+/// A user as it was written, not checked yet.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 #[allow(missing_docs, reason = "the fields are documented on `User`")]
@@ -106,7 +106,7 @@ impl UserDraft {
     }
 }
 
-/// Whether a password may be used: a lower-case fragment says why not.
+/// Whether a password may be used: a lower-case fragment gives the reason.
 ///
 /// # Errors
 /// When it is too short, too long, or holds a NUL character.

@@ -1,14 +1,14 @@
-//! Words in messages: lists of them, and what must not be shown of anybody's words.
+//! Words in messages: lists of them, and what must not be shown of foreign text.
 //!
 //! Every text that is not ours (an adapter's, a target's, a registry's, an id, a key that someone wrote) passes through
-//! [`one_line`] before it stands in a message, and log and output let nothing through that [`is_unprintable`] names.
+//! [`one_line`] before it is put into a message, and log and output let nothing through that [`is_unprintable`] names.
 
 pub use patient_payload::one_of;
 
-/// Characters of somebody else's name or word within a sentence of ours.
+/// Characters of a foreign name or word within a sentence of ours.
 pub const NAME_CHARS_MAX: usize = 100;
 
-/// Control characters, and those that reorder or hide what stands around them.
+/// Control characters, and those that reorder or hide what is around them.
 #[must_use]
 pub fn is_unprintable(character: char) -> bool {
     character.is_control()
@@ -19,7 +19,7 @@ pub fn is_unprintable(character: char) -> bool {
             | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
 }
 
-/// Somebody else's text, fit to be shown: one line, nothing unprintable, at most so many characters and then `…`.
+/// Foreign text, fit to be shown: one line, nothing unprintable, at most so many characters and then `…`.
 #[must_use]
 pub fn one_line(text: &str, chars_max: usize) -> String {
     let mut clean = String::with_capacity(text.len().min(chars_max.saturating_mul(4)));

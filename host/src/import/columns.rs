@@ -1,7 +1,7 @@
 //! Maps the columns and values of a CSV file to fields of a patient.
 //!
 //! A column that is named like a field needs no mapping. A header that does not fit is refused before the first
-//! patient: nobody would notice a column that was left out by mistake. No message repeats the header's words, since a
+//! patient: a column left out by mistake would go unnoticed. No message repeats the header's words, since a
 //! file without a header has a patient there.
 
 use std::collections::BTreeMap;

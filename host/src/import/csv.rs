@@ -11,7 +11,7 @@ const FIELDS_MAX: usize = 4_096;
 /// How a quote inside a quoted field is written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Quotes {
-    /// Twice, as RFC 4180 says.
+    /// Twice, by RFC 4180.
     #[default]
     Doubled,
     /// Behind a backslash (or twice), as MySQL's `SELECT ... INTO OUTFILE` writes it; a backslash itself is written
@@ -47,7 +47,7 @@ impl Fault {
                 "text follows a closing quote; a quote inside a quoted cell is written twice; fix: add --quotes backslash if it is written so"
             }
             Self::QuoteInField => {
-                "a quote stands inside a cell that does not begin with one; if quotes are plain text in this file, say \
+                "a quote is inside a cell that does not begin with one; if quotes are plain text in this file, say \
                  --quotes none"
             }
             Self::RecordInField => "a line inside one cell looks like a record of its own",
@@ -246,8 +246,8 @@ impl Records {
     fn end_line(&mut self) {
         // A field may begin before this line and end on it, so delimiters inside and outside quotes both count.
         let looks_like_a_record = self.line_delimiters >= self.columns.saturating_sub(1) && self.quoted_delimiters > 0;
-        // A record's first line has delimiters of its own beside those of a long cell that goes on. Unless the cell is
-        // its first: then all of a record stands in it.
+        // A record's first line has delimiters of its own next to those of a long cell that goes on. Unless the cell is
+        // its first: then it holds all of a record.
         let is_in_one_cell = self.quoted_delimiters == self.line_delimiters;
         if looks_like_a_record && (!self.is_first_line || is_in_one_cell) {
             self.note(Fault::RecordInField);

@@ -225,7 +225,7 @@ fn language(communication: Vec<Communication>) -> Option<String> {
 /// A marital status, if there is a word for it.
 enum MaritalStatus {
     Word(&'static str),
-    /// A code without a word of ours.
+    /// A code that has no value of ours.
     Unknown,
     /// No code, or a code for "unknown".
     Absent,

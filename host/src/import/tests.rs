@@ -197,7 +197,7 @@ fn csv(text: &str) -> Result<Chunk, ImportError> {
 }
 
 #[test]
-fn a_header_of_our_fields_needs_nothing_said() {
+fn a_header_of_our_fields_needs_no_options() {
     let chunk = csv(&format!(
         "\u{FEFF}{HEADER},street\r\nP-1,Kim,MinJun,1980-01-31,male,\"1, \"\"A\"\"-ro\"\r\n\r\nP-2,김,민준,1980-01-31,female,\r\n"
     ))

@@ -48,10 +48,10 @@ impl From<types::Operation> for Operation {
 impl From<&Change> for types::Change {
     fn from(change: &Change) -> Self {
         Self {
-            change_id: change.change_id,
+            change_id: change.change_id.get(),
             event_id: change.event_id.clone(),
-            aggregate_type: change.aggregate_type.clone(),
-            aggregate_id: change.aggregate_id.clone(),
+            aggregate_type: change.key.aggregate_type.clone(),
+            aggregate_id: change.key.aggregate_id.clone(),
             operation: change.operation.into(),
             payload: change.payload.clone(),
             references: wire(&change.references),

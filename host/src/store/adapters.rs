@@ -9,6 +9,7 @@ use super::sql::{
 };
 use super::{RetryFilter, RowReader, Store, StoreError, StoreTransaction, corrupt};
 use crate::database::{Value, rerun};
+use crate::domain::ids::TargetName;
 use crate::vocabulary;
 
 /// Bytes in one piece, well below any server's default packet limit.
@@ -32,7 +33,7 @@ vocabulary! {
 /// An adapter of a target, and why something happened to it.
 #[derive(Clone, Debug)]
 pub struct AdapterEvent<'a> {
-    pub target: &'a str,
+    pub target: &'a TargetName,
     pub name: &'a str,
     pub version: &'a str,
     /// SHA-256 of its bytes, in hexadecimal.
@@ -110,12 +111,12 @@ impl Store {
                 transaction.record_adapter_event(AdapterEventKind::InForce, event).await?;
                 transaction.reject(event.target, None).await?;
                 // Another adapter may have a place for them.
-                transaction.retry_skipped(event.target, &RetryFilter::default()).await?;
+                transaction.retry_skipped(event.target.as_str(), &RetryFilter::default()).await?;
             }
             transaction.commit().await
         })
         .await?;
-        self.forget_old_adapters(event.target).await
+        self.forget_old_adapters(event.target.as_str()).await
     }
 
     /// Activates an adapter in the place of `from`, which no host loads from a file again until an operator requests
@@ -126,14 +127,14 @@ impl Store {
     pub async fn roll_adapter_back(&self, from: &str, event: &AdapterEvent<'_>) -> Result<bool, StoreError> {
         rerun("roll adapter back", || async {
             let mut transaction = self.begin(&format!("roll back the adapter of target `{}`", event.target)).await?;
-            let is_active = IsActiveAdapter { target: event.target, sha256: from };
+            let is_active = IsActiveAdapter { target: event.target.as_str(), sha256: from };
             if transaction.fetch(is_active).await?.rows.is_empty() || !transaction.activate(event).await? {
                 transaction.rollback().await?;
                 return Ok(false);
             }
             transaction.record_adapter_event(AdapterEventKind::RolledBack, event).await?;
             transaction.reject(event.target, Some(from)).await?;
-            transaction.retry_skipped(event.target, &RetryFilter::default()).await?;
+            transaction.retry_skipped(event.target.as_str(), &RetryFilter::default()).await?;
             transaction.commit().await?;
             Ok(true)
         })
@@ -185,11 +186,11 @@ impl Store {
     ///
     /// # Errors
     /// When the store cannot be reached.
-    pub async fn request_reload(&self, target: &str) -> Result<(), StoreError> {
+    pub async fn request_reload(&self, target: &TargetName) -> Result<(), StoreError> {
         rerun("request reload", || async {
             let mut transaction = self.begin(&format!("ask for a reload of target `{target}`")).await?;
             transaction.reject(target, None).await?;
-            transaction.run(RequestReload { target }).await?;
+            transaction.run(RequestReload { target: target.as_str() }).await?;
             transaction.commit().await
         })
         .await
@@ -263,6 +264,7 @@ impl StoreTransaction {
     /// Returns `false` when it was active already.
     async fn activate(&mut self, event: &AdapterEvent<'_>) -> Result<bool, StoreError> {
         let AdapterEvent { target, name, version, sha256, .. } = *event;
+        let target = target.as_str();
         self.run(RememberPreviousAdapter { target, sha256 }).await?;
         Ok(self.run(ActivateAdapter { target, name, version, sha256 }).await?.rows_affected == 1)
     }
@@ -273,10 +275,11 @@ impl StoreTransaction {
         event: &AdapterEvent<'_>,
     ) -> Result<(), StoreError> {
         let AdapterEvent { target, name, version, sha256, reason, host } = *event;
-        self.run(AddAdapterEvent { target, sha256, name, version, event: kind.as_str(), reason, host }).await.map(drop)
+        let (target, event) = (target.as_str(), kind.as_str());
+        self.run(AddAdapterEvent { target, sha256, name, version, event, reason, host }).await.map(drop)
     }
 
-    async fn reject(&mut self, target: &str, sha256: Option<&str>) -> Result<(), StoreError> {
-        self.run(RejectAdapter { target, sha256 }).await.map(drop)
+    async fn reject(&mut self, target: &TargetName, sha256: Option<&str>) -> Result<(), StoreError> {
+        self.run(RejectAdapter { target: target.as_str(), sha256 }).await.map(drop)
     }
 }

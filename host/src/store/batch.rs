@@ -6,37 +6,12 @@
 use std::collections::{BTreeSet, HashMap};
 
 use super::readable;
+use super::request::ClaimRequest;
 use super::sql::ReadBatch;
 use super::{Lease, Store, StoreError};
 use crate::database::Value;
-use crate::domain::change::Change;
-
-/// Which deliveries a claimer wants.
-#[derive(Clone, Debug)]
-pub struct ClaimRequest {
-    pub target: String,
-    /// This host's id.
-    pub owner: String,
-    pub batch_max: u32,
-    /// How long the lease lasts unless it is renewed.
-    pub lease_ms: u64,
-    /// Aggregate types whose every change is delivered, in order.
-    pub fifo_types: Vec<String>,
-}
-
-impl ClaimRequest {
-    pub(super) fn is_fifo(&self, aggregate_type: &str) -> bool {
-        self.fifo_types.iter().any(|fifo| fifo == aggregate_type)
-    }
-}
-
-/// One delivery under a lease.
-#[derive(Clone, Debug)]
-pub struct Delivery {
-    pub change: Change,
-    /// Attempts spent before this one.
-    pub attempts: u32,
-}
+use crate::domain::delivery::Delivery;
+use crate::domain::ids::ChangeId;
 
 /// Deliveries under one lease, at most one of each aggregate.
 #[derive(Clone, Debug)]
@@ -50,16 +25,16 @@ pub struct Batch {
 #[derive(Clone, Debug)]
 pub struct ClaimedIds {
     pub lease: Lease,
-    pub(super) outbox_ids: Vec<i64>,
+    pub(super) change_ids: Vec<ChangeId>,
     /// Attempts spent before, by change; 0 for a change that is not in the map.
-    pub(super) attempts: HashMap<i64, u32>,
+    pub(super) attempts: HashMap<ChangeId, u32>,
 }
 
 impl ClaimedIds {
     /// A lease without any changes.
     #[cfg(test)]
     pub(crate) fn of(lease: Lease) -> Self {
-        Self { lease, outbox_ids: Vec::new(), attempts: HashMap::new() }
+        Self { lease, change_ids: Vec::new(), attempts: HashMap::new() }
     }
 }
 
@@ -75,14 +50,14 @@ impl Store {
     pub async fn load(&self, claimed: ClaimedIds, request: &ClaimRequest) -> Result<Option<Batch>, StoreError> {
         let operation = format!("read batch for target `{}`", claimed.lease.target);
         let rows = self.changes_of(&operation, &claimed).await?;
-        let mut missing: BTreeSet<_> = claimed.outbox_ids.iter().copied().collect();
+        let mut missing: BTreeSet<_> = claimed.change_ids.iter().copied().collect();
         let mut deliveries = Vec::with_capacity(rows.len());
         let mut refused = Vec::new();
         for row in rows {
             match readable::delivery(row, &claimed.attempts) {
                 Ok((delivery, delivered_id)) => {
                     let change = &delivery.change;
-                    if delivered_id > change.change_id && !request.is_fifo(&change.aggregate_type) {
+                    if delivered_id > Some(change.change_id) && !request.is_fifo(&change.key.aggregate_type) {
                         self.release(&claimed.lease).await?;
                         return Ok(None);
                     }
@@ -90,7 +65,7 @@ impl Store {
                     deliveries.push(delivery);
                 }
                 Err(one) => {
-                    missing.remove(&one.outbox_id);
+                    missing.remove(&one.change_id);
                     refused.push(one);
                 }
             }
@@ -108,7 +83,7 @@ impl Store {
     }
 
     async fn changes_of(&self, operation: &str, claimed: &ClaimedIds) -> Result<Vec<Vec<Value>>, StoreError> {
-        let statement = ReadBatch { target: &claimed.lease.target, ids: &claimed.outbox_ids };
+        let statement = ReadBatch { target: claimed.lease.target.as_str(), ids: &claimed.change_ids };
         Ok(self.fetch_alone(operation, statement).await?.rows)
     }
 }

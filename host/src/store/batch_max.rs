@@ -1,7 +1,7 @@
 //! How large a batch of a target may be, as far as requests of larger ones went unanswered (`sync_target.batch_max`).
 //!
 //! A host measures it while it delivers and writes it here, so that one that starts later begins with it. It must never
-//! be needed for a delivery: a host that cannot read it begins as with a target that nobody has measured.
+//! be needed for a delivery: a host that cannot read it begins as with a target that was not measured yet.
 
 use super::sql::{ReadBatchMax, SetBatchMax};
 use super::{RowReader, Store, StoreError};

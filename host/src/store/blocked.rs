@@ -2,15 +2,16 @@
 
 use super::sql::ListBlockedKeys;
 use super::{RowReader, Store, StoreError};
+use crate::domain::ids::{AggregateKey, ChangeId};
 
 /// An aggregate whose head failed while later changes are queued.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct BlockedKey {
     pub target: String,
-    pub aggregate_type: String,
-    pub aggregate_id: String,
+    #[serde(flatten)]
+    pub key: AggregateKey,
     /// The change that failed: the id of its outbox row.
-    pub change_id: i64,
+    pub change_id: ChangeId,
     /// A word of `domain::change::FailureKind`.
     pub error_kind: Option<String>,
     pub error: Option<String>,
@@ -37,9 +38,8 @@ impl Store {
                 let mut reader = RowReader::new(operation, row);
                 Ok(BlockedKey {
                     target: reader.text()?,
-                    aggregate_type: reader.key()?,
-                    aggregate_id: reader.key()?,
-                    change_id: reader.integer()?,
+                    key: reader.aggregate_key()?,
+                    change_id: reader.change_id()?,
                     error_kind: reader.optional_text()?,
                     error: reader.failure_message()?,
                     waiting: reader.integer()?,

@@ -12,13 +12,15 @@
 
 use tokio::time::Instant;
 
-use super::batch::{Batch, ClaimRequest, ClaimedIds};
+use super::batch::{Batch, ClaimedIds};
 use super::counts::CountDelta;
 use super::newest::{Candidate, Supersede, select_newest};
+use super::request::ClaimRequest;
 use super::scan::ScanCursor;
 use super::sql::{BeginInFlight, ClaimDue, Json, MarkProcessing, MarkSuperseded};
 use super::{Lease, RowReader, Store, StoreError, StoreTransaction};
 use crate::database::{Dialect, Value, rerun};
+use crate::domain::ids::ChangeId;
 
 /// The result of a claim.
 #[derive(Clone, Debug)]
@@ -94,23 +96,23 @@ impl Store {
             transaction.rollback().await?;
             return Ok(ClaimOutcome::Nothing);
         };
-        let attempts = due.iter().map(|due| (due.candidate.outbox_id, due.attempts)).collect();
+        let attempts = due.iter().map(|due| (due.candidate.change_id, due.attempts)).collect();
         let candidates = due.into_iter().map(|due| due.candidate).collect();
         let selection = select_newest(candidates, |kind| request.is_fifo(kind));
         let mut delta = CountDelta::default();
         if !selection.supersede.is_empty() {
-            delta = CountDelta::superseded(transaction.supersede(&request.target, &selection.supersede).await?);
+            delta = CountDelta::superseded(transaction.supersede(request.target.as_str(), &selection.supersede).await?);
         }
         if selection.deliver.is_empty() {
-            transaction.add_counts(&request.target, delta).await?;
+            transaction.add_counts(request.target.as_str(), delta).await?;
             transaction.commit().await?;
             return Ok(ClaimOutcome::OnlySuperseded);
         }
         let lease = transaction.begin_lease(request, false).await?;
         transaction.mark_processing(&lease, &selection.deliver).await?;
-        transaction.add_counts(&request.target, delta).await?;
+        transaction.add_counts(request.target.as_str(), delta).await?;
         transaction.commit().await?;
-        let claimed = ClaimedIds { lease, outbox_ids: selection.deliver, attempts };
+        let claimed = ClaimedIds { lease, change_ids: selection.deliver, attempts };
         Ok(ClaimOutcome::Batch { claimed, reached_ms })
     }
 }
@@ -120,7 +122,7 @@ impl StoreTransaction {
     /// With each delivery come three of its aggregate at this target: the newest, the oldest after the one that was
     /// confirmed last, and that one.
     async fn due(&mut self, request: &ClaimRequest, from_ms: i64, limit: u32) -> Result<Vec<Due>, StoreError> {
-        let target = &request.target;
+        let target = request.target.as_str();
         let rows = self.fetch(ClaimDue { target, from_ms, limit, fifo_types: &request.fifo_types }).await?;
         let operation = self.operation.clone();
         rows.rows.into_iter().map(|row| due(&operation, row)).collect()
@@ -132,8 +134,8 @@ impl StoreTransaction {
     }
 
     /// Moves deliveries from pending to processing, by compare-and-set, and enters them as in flight.
-    async fn mark_processing(&mut self, lease: &Lease, outbox_ids: &[i64]) -> Result<(), StoreError> {
-        let (target, lease_id, ids) = (lease.target.as_str(), lease.id, outbox_ids);
+    async fn mark_processing(&mut self, lease: &Lease, change_ids: &[ChangeId]) -> Result<(), StoreError> {
+        let (target, lease_id, ids) = (lease.target.as_str(), lease.id, change_ids);
         self.execute_exactly(ids.len(), MarkProcessing { target, lease_id, ids }).await?;
         self.execute_exactly(ids.len(), BeginInFlight { target, lease_id, ids }).await
     }
@@ -141,18 +143,17 @@ impl StoreTransaction {
 
 fn due(operation: &str, row: Vec<Value>) -> Result<Due, StoreError> {
     let mut reader = RowReader::new(operation, row);
-    let outbox_id = reader.integer()?;
-    let (aggregate_type, aggregate_id) = (reader.key()?, reader.key()?);
+    let change_id = reader.change_id()?;
+    let key = reader.aggregate_key()?;
     let next_attempt_at_ms = reader.integer()?;
     let attempts = u32::try_from(reader.integer()?).unwrap_or(u32::MAX);
-    let (newest, oldest) = (reader.optional_integer()?, reader.optional_integer()?);
+    let (newest, oldest) = (reader.optional_change_id()?, reader.optional_change_id()?);
     let candidate = Candidate {
-        outbox_id,
-        aggregate_type,
-        aggregate_id,
-        newest_id: newest.unwrap_or(outbox_id),
-        delivered_id: reader.optional_integer()?,
-        has_older: oldest.is_some_and(|oldest| oldest < outbox_id),
+        change_id,
+        key,
+        newest_id: newest.unwrap_or(change_id),
+        delivered_id: reader.optional_change_id()?,
+        has_older: oldest.is_some_and(|oldest| oldest < change_id),
     };
     Ok(Due { candidate, next_attempt_at_ms, attempts })
 }

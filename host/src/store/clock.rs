@@ -132,7 +132,7 @@ impl StoreTransaction {
         self.number(NewestTime {}).await
     }
 
-    /// Makes deliveries due that a clock put off while it was ahead, and lets its leases expire within an hour, which
+    /// Makes deliveries due that a clock deferred while it was ahead, and lets its leases expire within an hour, which
     /// is longer than any lease lasts. Otherwise patients would wait for as long as the clock was ahead.
     async fn bring_back(&mut self, ahead_ms: i64) -> Result<(), StoreError> {
         let mut moved = self.run(ShortenLeases { ahead_ms }).await?.rows_affected;

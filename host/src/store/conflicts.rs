@@ -11,15 +11,16 @@ use super::{RetryFilter, RowReader, Store, StoreError, StoreTransaction};
 use crate::database::rerun;
 use crate::domain::change::FailureKind;
 use crate::domain::conflict::{Resolution, split_message};
+use crate::domain::ids::{AggregateKey, ChangeId, TargetName};
 
 /// A conflict that waits for an operator.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct Conflict {
     pub target: String,
-    pub aggregate_type: String,
-    pub aggregate_id: String,
+    #[serde(flatten)]
+    pub key: AggregateKey,
     /// The change that could not be delivered: the id of its outbox row.
-    pub change_id: i64,
+    pub change_id: ChangeId,
     /// The record that was linked at the target.
     pub remote_id: Option<String>,
     pub message: Option<String>,
@@ -40,9 +41,15 @@ pub enum Resolved {
 /// An aggregate at a target.
 #[derive(Clone, Copy, Debug)]
 pub struct ConflictKey<'a> {
-    pub target: &'a str,
-    pub aggregate_type: &'a str,
-    pub aggregate_id: &'a str,
+    pub target: &'a TargetName,
+    pub aggregate: &'a AggregateKey,
+}
+
+impl<'a> ConflictKey<'a> {
+    /// The target, and the aggregate's type and id, as statements take them.
+    fn columns(self) -> (&'a str, &'a str, &'a str) {
+        (self.target.as_str(), &self.aggregate.aggregate_type, &self.aggregate.aggregate_id)
+    }
 }
 
 /// The kind of failure that a decision is about.
@@ -64,9 +71,8 @@ impl Store {
                 let mut reader = RowReader::new(operation, row);
                 Ok(Conflict {
                     target: reader.text()?,
-                    aggregate_type: reader.key()?,
-                    aggregate_id: reader.key()?,
-                    change_id: reader.integer()?,
+                    key: reader.aggregate_key()?,
+                    change_id: reader.change_id()?,
                     remote_id: reader.optional_text()?,
                     message: reader.failure_message()?,
                     failed_at: reader.optional_integer()?,
@@ -121,7 +127,7 @@ impl Store {
                     if left > 0 {
                         transaction.remember_state(key, holds.as_deref().unwrap_or_default()).await?;
                     }
-                    transaction.add_counts(key.target, CountDelta::superseded(left)).await?;
+                    transaction.add_counts(key.target.as_str(), CountDelta::superseded(left)).await?;
                     left > 0
                 }
             };
@@ -134,20 +140,20 @@ impl Store {
 
 impl StoreTransaction {
     async fn try_again(&mut self, key: ConflictKey<'_>) -> Result<bool, StoreError> {
-        let ConflictKey { target, aggregate_type, aggregate_id } = key;
+        let (target, aggregate_type, aggregate_id) = key.columns();
         let statement = RetryConflict { target, aggregate_type, aggregate_id, kind: KIND };
         Ok(self.run(statement).await?.rows_affected > 0)
     }
 
     async fn leave_remote(&mut self, key: ConflictKey<'_>) -> Result<u64, StoreError> {
-        let ConflictKey { target, aggregate_type, aggregate_id } = key;
+        let (target, aggregate_type, aggregate_id) = key.columns();
         let statement = KeepRemote { target, aggregate_type, aggregate_id, kind: KIND };
         Ok(self.run(statement).await?.rows_affected)
     }
 
     /// The fingerprint of the record when the newest conflict was found, if the adapter gave it.
     async fn holds(&mut self, key: ConflictKey<'_>) -> Result<Option<String>, StoreError> {
-        let ConflictKey { target, aggregate_type, aggregate_id } = key;
+        let (target, aggregate_type, aggregate_id) = key.columns();
         let statement = ConflictMessage { target, aggregate_type, aggregate_id, kind: KIND };
         let Some(row) = self.fetch(statement).await?.rows.into_iter().next() else { return Ok(None) };
         let message = RowReader::new("read a conflict", row).optional_text()?;
@@ -155,28 +161,28 @@ impl StoreTransaction {
     }
 
     async fn forget_link(&mut self, key: ConflictKey<'_>) -> Result<(), StoreError> {
-        let ConflictKey { target, aggregate_type, aggregate_id } = key;
+        let (target, aggregate_type, aggregate_id) = key.columns();
         self.run(ForgetLink { target, aggregate_type, aggregate_id }).await.map(drop)
     }
 
     async fn confirm_link(&mut self, key: ConflictKey<'_>) -> Result<(), StoreError> {
-        let ConflictKey { target, aggregate_type, aggregate_id } = key;
+        let (target, aggregate_type, aggregate_id) = key.columns();
         self.run(ConfirmLink { target, aggregate_type, aggregate_id }).await.map(drop)
     }
 
     async fn remember_state(&mut self, key: ConflictKey<'_>, fingerprint: &str) -> Result<(), StoreError> {
-        let ConflictKey { target, aggregate_type, aggregate_id } = key;
+        let (target, aggregate_type, aggregate_id) = key.columns();
         self.run(RememberState { target, aggregate_type, aggregate_id, fingerprint }).await.map(drop)
     }
 
     async fn linked_to(&mut self, key: ConflictKey<'_>, remote_id: &str) -> Result<Option<String>, StoreError> {
-        let ConflictKey { target, aggregate_type, aggregate_id } = key;
+        let (target, aggregate_type, aggregate_id) = key.columns();
         let rows = self.fetch(LinkedTo { target, aggregate_type, aggregate_id, remote_id }).await?.rows;
         rows.into_iter().next().map(|row| RowReader::new("read a link", row).key()).transpose()
     }
 
     async fn relink(&mut self, key: ConflictKey<'_>, remote_id: &str) -> Result<(), StoreError> {
-        let ConflictKey { target, aggregate_type, aggregate_id } = key;
+        let (target, aggregate_type, aggregate_id) = key.columns();
         self.run(Relink { target, aggregate_type, aggregate_id, remote_id }).await.map(drop)
     }
 }

@@ -7,30 +7,32 @@
 
 use std::collections::HashMap;
 
-use super::batch::{ClaimRequest, ClaimedIds};
+use super::batch::ClaimedIds;
 use super::newest::{DirectCandidate, eligible_for_direct};
+use super::request::{DirectRequest, RequestId};
 use super::sql::DirectCandidates;
 use super::{RowReader, StoreError, StoreTransaction};
+use crate::domain::ids::{AggregateKey, ChangeId};
 
 impl StoreTransaction {
-    /// Dispatches eligible changes to requests that are all for one target. Each result names its request by index.
+    /// Dispatches eligible changes to requests that are all for one target.
     pub(super) async fn dispatch_direct(
         &mut self,
-        outbox_ids: &[i64],
-        requests: &[(usize, &ClaimRequest)],
-    ) -> Result<Vec<(usize, ClaimedIds)>, StoreError> {
+        change_ids: &[ChangeId],
+        requests: &[&DirectRequest],
+    ) -> Result<Vec<(RequestId, ClaimedIds)>, StoreError> {
         let mut claimed = Vec::new();
-        let Some((_, first)) = requests.first().filter(|_| !outbox_ids.is_empty()) else { return Ok(claimed) };
-        let candidates = self.direct_candidates(&first.target, outbox_ids).await?;
+        let Some(first) = requests.first().filter(|_| !change_ids.is_empty()) else { return Ok(claimed) };
+        let candidates = self.direct_candidates(first.claim.target.as_str(), change_ids).await?;
         let mut eligible = eligible_for_direct(&candidates).into_iter();
-        for (index, request) in requests {
-            let outbox_ids: Vec<_> = eligible.by_ref().take(request.batch_max as usize).collect();
-            if outbox_ids.is_empty() {
+        for DirectRequest { id, claim } in requests {
+            let change_ids: Vec<_> = eligible.by_ref().take(claim.batch_max as usize).collect();
+            if change_ids.is_empty() {
                 break;
             }
-            let lease = self.begin_lease(request, true).await?;
-            self.begin_in_flight(&lease, &outbox_ids).await?;
-            claimed.push((*index, ClaimedIds { lease, outbox_ids, attempts: HashMap::new() }));
+            let lease = self.begin_lease(claim, true).await?;
+            self.begin_in_flight(&lease, &change_ids).await?;
+            claimed.push((*id, ClaimedIds { lease, change_ids, attempts: HashMap::new() }));
         }
         Ok(claimed)
     }
@@ -38,18 +40,17 @@ impl StoreTransaction {
     async fn direct_candidates(
         &mut self,
         target: &str,
-        outbox_ids: &[i64],
+        change_ids: &[ChangeId],
     ) -> Result<Vec<DirectCandidate>, StoreError> {
-        let rows = self.fetch(DirectCandidates { target, ids: outbox_ids }).await?;
+        let rows = self.fetch(DirectCandidates { target, ids: change_ids }).await?;
         let operation = self.operation.clone();
         let read = rows.rows.into_iter().map(|row| {
             let mut reader = RowReader::new(&operation, row);
             Ok(DirectCandidate {
-                outbox_id: reader.integer()?,
-                aggregate_type: reader.text()?,
-                aggregate_id: reader.text()?,
-                newest_id: reader.optional_integer()?,
-                delivered_id: reader.optional_integer()?,
+                change_id: reader.change_id()?,
+                key: AggregateKey { aggregate_type: reader.text()?, aggregate_id: reader.text()? },
+                newest_id: reader.optional_change_id()?,
+                delivered_id: reader.optional_change_id()?,
                 is_in_flight: reader.integer()? > 0,
             })
         });

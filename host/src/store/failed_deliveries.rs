@@ -12,6 +12,7 @@ use super::sql::{
 };
 use super::{RetryFilter, RowReader, Store, StoreError, StoreTransaction};
 use crate::database::rerun;
+use crate::domain::ids::{AggregateKey, ChangeId};
 
 /// Deliveries dismissed in one transaction.
 const DISMISS_MAX: u32 = 1_000;
@@ -19,10 +20,10 @@ const DISMISS_MAX: u32 = 1_000;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct FailedDelivery {
     pub target: String,
-    pub aggregate_type: String,
-    pub aggregate_id: String,
+    #[serde(flatten)]
+    pub key: AggregateKey,
     /// The change: the id of its outbox row.
-    pub change_id: i64,
+    pub change_id: ChangeId,
     /// A word of `domain::change::FailureKind`.
     pub kind: Option<String>,
     pub message: Option<String>,
@@ -47,16 +48,15 @@ pub struct DismissedDelivery {
 #[derive(Serialize)]
 struct Key {
     target: String,
-    outbox_id: i64,
+    outbox_id: ChangeId,
 }
 
 /// A row of `failed_columns` (sql/operators.sql).
 pub(super) fn read(reader: &mut RowReader<'_>) -> Result<FailedDelivery, StoreError> {
     Ok(FailedDelivery {
         target: reader.text()?,
-        aggregate_type: reader.key()?,
-        aggregate_id: reader.key()?,
-        change_id: reader.integer()?,
+        key: reader.aggregate_key()?,
+        change_id: reader.change_id()?,
         kind: reader.optional_text()?,
         message: reader.failure_message()?,
         attempts: reader.integer()?,

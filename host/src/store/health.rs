@@ -100,7 +100,7 @@ mod tests {
     /// `/dev/full` is a disk that is full.
     #[cfg(target_os = "linux")]
     #[test]
-    fn a_full_disk_is_told_by_its_error() {
+    fn a_full_disk_is_recognised_by_its_error() {
         let error = std::fs::OpenOptions::new().append(true).open("/dev/full").unwrap().write_all(b"x").unwrap_err();
         assert_eq!(error.kind(), ErrorKind::StorageFull);
     }

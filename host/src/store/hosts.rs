@@ -9,12 +9,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::sql::{DeleteHost, DisableTarget, EnableTarget, ForgetHosts, PutHost, RunningHosts, SetTypes};
 use super::{RowReader, Store, StoreError, StoreTransaction};
 use crate::database::rerun;
+use crate::domain::ids::TargetName;
 
 /// A host without a heartbeat for longer does not count as running.
 pub(super) const HOST_SEEN_MS: i64 = 15_000;
 
 /// The aggregate types of each target that a host has enabled.
-pub type TargetTypes = BTreeMap<String, BTreeSet<String>>;
+pub type TargetTypes = BTreeMap<TargetName, BTreeSet<String>>;
 
 /// A host as it registers.
 #[derive(Clone, Debug, Default)]
@@ -25,7 +26,7 @@ pub struct HostRecord {
     /// The targets that it has enabled.
     pub targets: TargetTypes,
     /// The targets that its configuration disables.
-    pub disabled: Vec<String>,
+    pub disabled: Vec<TargetName>,
 }
 
 /// A host with a recent heartbeat.
@@ -49,14 +50,14 @@ impl Store {
             // In the order of their names, so that hosts that start together do not deadlock. The rows stay locked, so
             // that no other host decides about the same targets.
             for name in host.targets.keys() {
-                transaction.enable_target(name).await?;
+                transaction.enable_target(name.as_str()).await?;
             }
             let running = transaction.running_hosts().await?;
             for name in host.targets.keys() {
-                transaction.set_types(name, &types_of(name, &running)).await?;
+                transaction.set_types(name.as_str(), &types_of(name, &running)).await?;
             }
             for name in host.disabled.iter().filter(|name| types_of(name, &running).is_empty()) {
-                transaction.disable_target(name).await?;
+                transaction.disable_target(name.as_str()).await?;
             }
             transaction.commit().await
         })
@@ -112,7 +113,7 @@ impl Store {
 }
 
 /// The types that any running host sends to a target.
-fn types_of(target: &str, running: &[RunningHost]) -> BTreeSet<String> {
+fn types_of(target: &TargetName, running: &[RunningHost]) -> BTreeSet<String> {
     running.iter().filter_map(|host| host.targets.as_ref()?.get(target)).flatten().cloned().collect()
 }
 

@@ -84,7 +84,7 @@ impl StoreTransaction {
     /// the file.
     ///
     /// # Errors
-    /// What the database says.
+    /// The database's error.
     pub async fn advance_import(
         &mut self,
         id: &str,

@@ -8,6 +8,7 @@
 use super::sql::{BeginInFlightDirect, EndInFlight, EndInFlightOf, EnqueueDirectInFlight, RequeueInFlight, Statement};
 use super::{Lease, StoreError, StoreTransaction, failed};
 use crate::database::{DatabaseError, ErrorKind};
+use crate::domain::ids::ChangeId;
 
 /// `next_attempt_at` of a failed delivery: only an operator makes it due again.
 pub(super) const NEVER: i64 = i64::MAX;
@@ -19,8 +20,8 @@ impl StoreTransaction {
     ///
     /// # Errors
     /// `Contention` when the aggregate of one is in flight already.
-    pub(super) async fn begin_in_flight(&mut self, lease: &Lease, outbox_ids: &[i64]) -> Result<(), StoreError> {
-        let (target, lease_id, ids) = (lease.target.as_str(), lease.id, outbox_ids);
+    pub(super) async fn begin_in_flight(&mut self, lease: &Lease, change_ids: &[ChangeId]) -> Result<(), StoreError> {
+        let (target, lease_id, ids) = (lease.target.as_str(), lease.id, change_ids);
         self.execute_exactly(ids.len(), BeginInFlightDirect { target, lease_id, ids }).await
     }
 
@@ -39,12 +40,12 @@ impl StoreTransaction {
 
     /// Deletes the rows of everything in flight under `lease`. Returns their number.
     pub(super) async fn end_in_flight(&mut self, lease: &Lease) -> Result<u64, StoreError> {
-        Ok(self.run(EndInFlight { target: &lease.target, lease_id: lease.id }).await?.rows_affected)
+        Ok(self.run(EndInFlight { target: lease.target.as_str(), lease_id: lease.id }).await?.rows_affected)
     }
 
     /// Deletes the rows of these changes; others stay in flight under `lease`. Returns how many were deleted.
-    pub(super) async fn end_in_flight_of(&mut self, lease: &Lease, outbox_ids: &[i64]) -> Result<u64, StoreError> {
-        let statement = EndInFlightOf { target: &lease.target, lease_id: lease.id, ids: outbox_ids };
+    pub(super) async fn end_in_flight_of(&mut self, lease: &Lease, change_ids: &[ChangeId]) -> Result<u64, StoreError> {
+        let statement = EndInFlightOf { target: lease.target.as_str(), lease_id: lease.id, ids: change_ids };
         Ok(self.run(statement).await?.rows_affected)
     }
 

@@ -4,16 +4,16 @@
 //! database's clock. One row for a batch, instead of one for each delivery, makes the fence before a target's commit
 //! one small statement.
 
-use super::batch::ClaimRequest;
+use super::request::ClaimRequest;
 use super::sql::{BeginLease, EndExpiredLease, EndLease, ExpiredLeases, HoldLease, RenewLease};
 use super::{RowReader, Store, StoreError, StoreTransaction, corrupt};
 use crate::database::{Dialect, rerun};
-use crate::domain::ids::LeaseId;
+use crate::domain::ids::{LeaseId, TargetName};
 
 /// A host's right to a batch.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Lease {
-    pub target: String,
+    pub target: TargetName,
     /// The fencing token: every later statement names it.
     pub id: LeaseId,
     /// The host that holds it. Every later statement names it too: a database that was
@@ -77,7 +77,7 @@ impl Store {
         let mut expired = Vec::new();
         for row in rows.rows {
             let mut reader = RowReader::new(operation, row);
-            let (target, owner) = (reader.text()?, reader.text()?);
+            let (target, owner) = (TargetName::stored(reader.text()?), reader.text()?);
             let lease = Lease { target, id: LeaseId::new(reader.integer()?), owner, lease_ms: 0, is_direct: false };
             if rerun(operation, || self.take_expired_lease(&lease)).await? {
                 expired.push(lease);
@@ -101,7 +101,7 @@ impl Store {
 impl StoreTransaction {
     pub(super) async fn begin_lease(&mut self, request: &ClaimRequest, is_direct: bool) -> Result<Lease, StoreError> {
         let lease_ms = i64::try_from(request.lease_ms).unwrap_or(i64::MAX / 2);
-        let statement = BeginLease { target: &request.target, owner: &request.owner, lease_ms };
+        let statement = BeginLease { target: request.target.as_str(), owner: &request.owner, lease_ms };
         let id = if self.dialect() == Dialect::Postgres {
             self.number(statement).await?
         } else {

@@ -140,6 +140,15 @@ impl Store {
         Ok(newest)
     }
 
+    /// Refuses a store whose users are in a table of another name than the configured one.
+    async fn expect_users_table(&self, transaction: &mut Transaction) -> Result<(), MigrationError> {
+        let found = users_table::remembered(transaction).await?;
+        if found == self.users_table.as_str() {
+            return Ok(());
+        }
+        Err(MigrationError::UsersTable { found, configured: self.users_table.clone() })
+    }
+
     /// Returns the version if there is nothing to do. It takes no lock, so that starting hosts do not wait for each
     /// other. `migrate_once` meets and reports every error that this check passes over.
     async fn is_current(&self) -> Option<i64> {

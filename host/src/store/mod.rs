@@ -31,6 +31,7 @@ mod outbox;
 mod patients;
 mod readable;
 mod refuse;
+mod request;
 mod resync;
 mod retention;
 mod retry;
@@ -54,10 +55,10 @@ use crate::database::{
     AsDatabaseError, Database, DatabaseError, Dialect, Execution, RowLimits, Rows, Transaction, Value,
 };
 use crate::domain::conflict::split_message;
-use crate::domain::ids::UsersTable;
+use crate::domain::ids::{AggregateKey, ChangeId, UsersTable};
 
 pub use adapters::{AdapterEvent, AdapterEventKind, AdapterRecord, DesiredState};
-pub use batch::{Batch, ClaimRequest, ClaimedIds, Delivery};
+pub use batch::{Batch, ClaimedIds};
 pub use blocked::BlockedKey;
 pub use claim::Claim;
 pub use clock::ClockState;
@@ -73,6 +74,7 @@ pub use next_state::{NextState, StateSource};
 pub use notices::{Notice, NoticeKind};
 pub use outbox::NewChange;
 pub use patients::StoredPatient;
+pub use request::{ClaimRequest, DirectRequest, RequestId};
 pub use retention::{PurgeCursor, Purged};
 pub use retry::RetryFilter;
 pub use routing::{Route, Routed, Routes};
@@ -284,7 +286,7 @@ impl StoreTransaction {
     /// Commits.
     ///
     /// # Errors
-    /// What the database says.
+    /// The database's error.
     pub async fn commit(self) -> Result<(), StoreError> {
         let operation = self.operation;
         self.inner.commit().await.map_err(|error| failed(&operation, error))
@@ -293,7 +295,7 @@ impl StoreTransaction {
     /// Rolls back.
     ///
     /// # Errors
-    /// What the database says; the transaction is rolled back all the same.
+    /// The database's error; the transaction is rolled back all the same.
     pub async fn rollback(self) -> Result<(), StoreError> {
         let operation = self.operation;
         self.inner.rollback().await.map_err(|error| failed(&operation, error))
@@ -331,6 +333,14 @@ impl<'a> RowReader<'a> {
         Ok(self.next()?.as_i64())
     }
 
+    fn change_id(&mut self) -> Result<ChangeId, StoreError> {
+        self.integer().map(ChangeId::new)
+    }
+
+    fn optional_change_id(&mut self) -> Result<Option<ChangeId>, StoreError> {
+        Ok(self.optional_integer()?.map(ChangeId::new))
+    }
+
     fn text(&mut self) -> Result<String, StoreError> {
         self.optional_text()?.ok_or_else(|| corrupt(self.operation, "a text is missing"))
     }
@@ -342,6 +352,10 @@ impl<'a> RowReader<'a> {
     /// A delivery's failure, without the fingerprint that a conflict's message carries for its adapter.
     fn failure_message(&mut self) -> Result<Option<String>, StoreError> {
         Ok(self.optional_text()?.map(|message| split_message(&message).0.to_owned()))
+    }
+
+    fn aggregate_key(&mut self) -> Result<AggregateKey, StoreError> {
+        Ok(AggregateKey { aggregate_type: self.key()?, aggregate_id: self.key()? })
     }
 
     /// An aggregate's type or id. A value that is not text is shown as well as possible, so that a row that another

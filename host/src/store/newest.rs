@@ -4,16 +4,17 @@ use std::collections::{HashMap, HashSet};
 
 use serde::Serialize;
 
+use crate::domain::ids::{AggregateKey, ChangeId};
+
 /// A due delivery, with the other deliveries of its aggregate to the same target.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Candidate {
-    pub(super) outbox_id: i64,
-    pub(super) aggregate_type: String,
-    pub(super) aggregate_id: String,
+    pub(super) change_id: ChangeId,
+    pub(super) key: AggregateKey,
     /// The newest delivery of the aggregate, in whatever status.
-    pub(super) newest_id: i64,
+    pub(super) newest_id: ChangeId,
     /// The newest change of the aggregate that the target confirmed.
-    pub(super) delivered_id: Option<i64>,
+    pub(super) delivered_id: Option<ChangeId>,
     /// Whether the aggregate has older deliveries after the confirmed one, in whatever status. Those before it are
     /// finished.
     pub(super) has_older: bool,
@@ -22,16 +23,16 @@ pub(super) struct Candidate {
 /// What a claim does with its candidates.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Selection {
-    pub(super) deliver: Vec<i64>,
+    pub(super) deliver: Vec<ChangeId>,
     /// Aggregates, each with the id below which every pending or failed delivery is superseded.
     pub(super) supersede: Vec<Supersede>,
 }
 
 #[derive(Debug, PartialEq, Eq, Serialize)]
 pub(super) struct Supersede {
-    pub(super) aggregate_type: String,
-    pub(super) aggregate_id: String,
-    pub(super) before_id: i64,
+    #[serde(flatten)]
+    pub(super) key: AggregateKey,
+    pub(super) before_id: ChangeId,
 }
 
 /// Selects the newest change of each aggregate, unless the target has confirmed a newer one. Of a fifo aggregate it
@@ -40,25 +41,20 @@ pub(super) fn select_newest(candidates: Vec<Candidate>, is_fifo: impl Fn(&str) -
     let mut selection = Selection::default();
     let mut seen = HashSet::new();
     for candidate in candidates {
-        let key = (candidate.aggregate_type.clone(), candidate.aggregate_id.clone());
-        if is_fifo(&candidate.aggregate_type) {
-            if seen.insert(key) {
-                selection.deliver.push(candidate.outbox_id);
+        if is_fifo(&candidate.key.aggregate_type) {
+            if seen.insert(candidate.key) {
+                selection.deliver.push(candidate.change_id);
             }
             continue;
         }
-        let confirmed = candidate.delivered_id.is_some_and(|delivered| delivered > candidate.outbox_id);
-        let is_superseded = candidate.newest_id > candidate.outbox_id || confirmed;
+        let confirmed = candidate.delivered_id.is_some_and(|delivered| delivered > candidate.change_id);
+        let is_superseded = candidate.newest_id > candidate.change_id || confirmed;
         if !is_superseded {
-            selection.deliver.push(candidate.outbox_id);
+            selection.deliver.push(candidate.change_id);
         }
-        if (is_superseded || candidate.has_older) && seen.insert(key) {
-            let before_id = candidate.newest_id.max(candidate.delivered_id.unwrap_or(0));
-            selection.supersede.push(Supersede {
-                aggregate_type: candidate.aggregate_type,
-                aggregate_id: candidate.aggregate_id,
-                before_id,
-            });
+        if (is_superseded || candidate.has_older) && seen.insert(candidate.key.clone()) {
+            let before_id = candidate.delivered_id.map_or(candidate.newest_id, |id| id.max(candidate.newest_id));
+            selection.supersede.push(Supersede { key: candidate.key, before_id });
         }
     }
     selection
@@ -67,13 +63,12 @@ pub(super) fn select_newest(candidates: Vec<Candidate>, is_fifo: impl Fn(&str) -
 /// A change without a delivery to the target, with the deliveries of its aggregate there.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct DirectCandidate {
-    pub(super) outbox_id: i64,
-    pub(super) aggregate_type: String,
-    pub(super) aggregate_id: String,
+    pub(super) change_id: ChangeId,
+    pub(super) key: AggregateKey,
     /// The newest delivery of the aggregate, in whatever status.
-    pub(super) newest_id: Option<i64>,
+    pub(super) newest_id: Option<ChangeId>,
     /// The newest change of the aggregate that the target confirmed.
-    pub(super) delivered_id: Option<i64>,
+    pub(super) delivered_id: Option<ChangeId>,
     /// Whether the aggregate is in flight at the target.
     pub(super) is_in_flight: bool,
 }
@@ -81,21 +76,21 @@ pub(super) struct DirectCandidate {
 /// Selects the changes that may be dispatched directly. Such a change is the only new one of its aggregate, it is newer
 /// than what the target confirmed, and no other delivery of the aggregate is open. So it is the newest and the head at
 /// once.
-pub(super) fn eligible_for_direct(candidates: &[DirectCandidate]) -> Vec<i64> {
-    let mut times = HashMap::<(&str, &str), usize>::new();
+pub(super) fn eligible_for_direct(candidates: &[DirectCandidate]) -> Vec<ChangeId> {
+    let mut times = HashMap::<&AggregateKey, usize>::new();
     for one in candidates {
-        *times.entry((&one.aggregate_type, &one.aggregate_id)).or_default() += 1;
+        *times.entry(&one.key).or_default() += 1;
     }
     candidates
         .iter()
         .filter(|one| {
-            let delivered_id = one.delivered_id.unwrap_or(i64::MIN);
+            // An `Option` orders `None`, nothing confirmed, before every id.
             !one.is_in_flight
-                && times[&(one.aggregate_type.as_str(), one.aggregate_id.as_str())] == 1
-                && one.outbox_id > delivered_id
-                && one.newest_id.is_none_or(|newest| newest <= delivered_id)
+                && times[&one.key] == 1
+                && Some(one.change_id) > one.delivered_id
+                && one.newest_id <= one.delivered_id
         })
-        .map(|one| one.outbox_id)
+        .map(|one| one.change_id)
         .collect()
 }
 
@@ -103,11 +98,14 @@ pub(super) fn eligible_for_direct(candidates: &[DirectCandidate]) -> Vec<i64> {
 mod tests {
     use super::*;
 
-    fn direct_candidate(outbox_id: i64, aggregate_id: &str) -> DirectCandidate {
+    fn ids(ids: &[i64]) -> Vec<ChangeId> {
+        ids.iter().copied().map(ChangeId::new).collect()
+    }
+
+    fn direct_candidate(change_id: i64, patient_id: &str) -> DirectCandidate {
         DirectCandidate {
-            outbox_id,
-            aggregate_type: "patient".into(),
-            aggregate_id: aggregate_id.into(),
+            change_id: ChangeId::new(change_id),
+            key: AggregateKey::patient(patient_id),
             newest_id: None,
             delivered_id: None,
             is_in_flight: false,
@@ -116,8 +114,11 @@ mod tests {
 
     #[test]
     fn only_the_sole_open_change_of_an_aggregate_is_dispatched_directly() {
-        let confirmed =
-            |newest_id, delivered_id| DirectCandidate { newest_id, delivered_id, ..direct_candidate(7, "P") };
+        let confirmed = |newest: Option<i64>, delivered: Option<i64>| DirectCandidate {
+            newest_id: newest.map(ChangeId::new),
+            delivered_id: delivered.map(ChangeId::new),
+            ..direct_candidate(7, "P")
+        };
         let cases = [
             ("new", vec![direct_candidate(7, "P")], vec![7]),
             ("two of different ones", vec![direct_candidate(7, "P"), direct_candidate(8, "Q")], vec![7, 8]),
@@ -137,30 +138,29 @@ mod tests {
             ("one sign or two", vec![direct_candidate(7, "\u{c9}"), direct_candidate(8, "E\u{301}")], vec![7, 8]),
         ];
         for (case, candidates, expected) in cases {
-            assert_eq!(eligible_for_direct(&candidates), expected, "{case}");
+            assert_eq!(eligible_for_direct(&candidates), ids(&expected), "{case}");
         }
     }
 
-    fn candidate(outbox_id: i64, newest_id: i64, delivered_id: Option<i64>) -> Candidate {
+    fn candidate(change_id: i64, newest_id: i64, delivered_id: Option<i64>) -> Candidate {
         Candidate {
-            outbox_id,
-            aggregate_type: "patient".into(),
-            aggregate_id: "P".into(),
-            newest_id,
-            delivered_id,
+            change_id: ChangeId::new(change_id),
+            key: AggregateKey::patient("P"),
+            newest_id: ChangeId::new(newest_id),
+            delivered_id: delivered_id.map(ChangeId::new),
             has_older: false,
         }
     }
 
     fn supersede(before_id: i64) -> Vec<Supersede> {
-        vec![Supersede { aggregate_type: "patient".into(), aggregate_id: "P".into(), before_id }]
+        vec![Supersede { key: AggregateKey::patient("P"), before_id: ChangeId::new(before_id) }]
     }
 
     #[test]
     fn the_newest_change_is_delivered_and_older_ones_are_superseded() {
         let selection =
             select_newest(vec![candidate(1, 3, None), candidate(2, 3, None), candidate(3, 3, None)], |_| false);
-        assert_eq!(selection, Selection { deliver: vec![3], supersede: supersede(3) });
+        assert_eq!(selection, Selection { deliver: ids(&[3]), supersede: supersede(3) });
     }
 
     #[test]
@@ -179,6 +179,6 @@ mod tests {
     #[test]
     fn fifo_delivers_one_per_aggregate_and_supersedes_nothing() {
         let selection = select_newest(vec![candidate(1, 3, None), candidate(2, 3, None)], |_| true);
-        assert_eq!(selection, Selection { deliver: vec![1], supersede: vec![] });
+        assert_eq!(selection, Selection { deliver: ids(&[1]), supersede: vec![] });
     }
 }

@@ -8,6 +8,7 @@ use super::{RowReader, Store, StoreError, StoreTransaction};
 use crate::database::Value;
 use crate::domain::change::{Change, Link, Operation};
 use crate::domain::delivery::Status;
+use crate::domain::ids::{AggregateKey, ChangeId, TargetName};
 use crate::vocabulary;
 
 vocabulary! {
@@ -33,7 +34,7 @@ pub struct NextState {
 
 /// The newest change of a patient at a target.
 struct Newest {
-    outbox_id: i64,
+    change_id: ChangeId,
     /// `None` when it is not routed yet.
     delivery: Option<(Status, u32)>,
 }
@@ -44,7 +45,7 @@ impl Store {
     ///
     /// # Errors
     /// When the store cannot be reached, or holds what this version does not understand.
-    pub async fn next_state(&self, target: &str, patient_id: &str) -> Result<Option<NextState>, StoreError> {
+    pub async fn next_state(&self, target: &TargetName, patient_id: &str) -> Result<Option<NextState>, StoreError> {
         let mut transaction = self.begin_read(&format!("read the next state for target `{target}`")).await?;
         let found = transaction.next_state(target, patient_id).await?;
         transaction.rollback().await?;
@@ -53,7 +54,7 @@ impl Store {
 }
 
 impl StoreTransaction {
-    async fn next_state(&mut self, target: &str, patient_id: &str) -> Result<Option<NextState>, StoreError> {
+    async fn next_state(&mut self, target: &TargetName, patient_id: &str) -> Result<Option<NextState>, StoreError> {
         let newest = self.newest(target, patient_id).await?;
         if let Some(newest) = &newest
             && newest.waits()
@@ -62,10 +63,9 @@ impl StoreTransaction {
         }
         if let Some(stored) = self.patients_by_id(&[patient_id], false).await?.remove(patient_id) {
             let change = Change {
-                change_id: newest.map_or(0, |newest| newest.outbox_id),
+                change_id: newest.map_or(ChangeId::new(0), |newest| newest.change_id),
                 event_id: uuid::Uuid::now_v7().to_string(),
-                aggregate_type: "patient".to_owned(),
-                aggregate_id: patient_id.to_owned(),
+                key: AggregateKey::patient(patient_id),
                 operation: Operation::Update,
                 payload: stored.patient.payload(),
                 references: Vec::new(),
@@ -83,28 +83,29 @@ impl StoreTransaction {
     }
 
     /// The newest change: of a delivery, in flight without a delivery, or unrouted.
-    async fn newest(&mut self, target: &str, patient_id: &str) -> Result<Option<Newest>, StoreError> {
-        let routed = self.fetch(NewestDelivery { target, patient_id }).await?.rows.into_iter().next();
+    async fn newest(&mut self, target: &TargetName, patient_id: &str) -> Result<Option<Newest>, StoreError> {
+        let routed = self.fetch(NewestDelivery { target: target.as_str(), patient_id }).await?.rows.into_iter().next();
         let unrouted = self.number(NewestUnrouted { patient_id }).await?;
-        let in_flight = self.number(InFlightChange { target, patient_id }).await?;
+        let in_flight = self.number(InFlightChange { target: target.as_str(), patient_id }).await?;
         let operation = self.operation.clone();
         let routed = routed.map(|row| read_newest(&operation, row)).transpose()?;
-        let in_flight = in_flight.map(|outbox_id| Newest { outbox_id, delivery: Some((Status::Processing, 0)) });
-        let unrouted = unrouted.map(|outbox_id| Newest { outbox_id, delivery: None });
+        let in_flight =
+            in_flight.map(|id| Newest { change_id: ChangeId::new(id), delivery: Some((Status::Processing, 0)) });
+        let unrouted = unrouted.map(|id| Newest { change_id: ChangeId::new(id), delivery: None });
         // The last maximum wins, so that a delivery's row is preferred to its entry in flight.
-        Ok(in_flight.into_iter().chain(routed).chain(unrouted).max_by_key(|newest| newest.outbox_id))
+        Ok(in_flight.into_iter().chain(routed).chain(unrouted).max_by_key(|newest| newest.change_id))
     }
 
     /// `None` when its row was purged.
     async fn change(
         &mut self,
-        target: &str,
+        target: &TargetName,
         newest: &Newest,
         source: StateSource,
     ) -> Result<Option<NextState>, StoreError> {
-        let rows = self.fetch(ReadChange { target, change_id: newest.outbox_id }).await?;
+        let rows = self.fetch(ReadChange { target: target.as_str(), change_id: newest.change_id }).await?;
         let attempts: HashMap<_, _> =
-            newest.delivery.iter().map(|(_, attempts)| (newest.outbox_id, *attempts)).collect();
+            newest.delivery.iter().map(|(_, attempts)| (newest.change_id, *attempts)).collect();
         let operation = self.operation.clone();
         let read = rows.rows.into_iter().next().map(|row| {
             readable::delivery(row, &attempts).map_err(|refused| super::corrupt(&operation, refused.failure.message))
@@ -117,8 +118,8 @@ impl StoreTransaction {
         }))
     }
 
-    async fn link(&mut self, target: &str, patient_id: &str) -> Result<Option<Link>, StoreError> {
-        let rows = self.fetch(ReadLink { target, patient_id }).await?;
+    async fn link(&mut self, target: &TargetName, patient_id: &str) -> Result<Option<Link>, StoreError> {
+        let rows = self.fetch(ReadLink { target: target.as_str(), patient_id }).await?;
         let operation = self.operation.clone();
         let link = |row| {
             let mut reader = RowReader::new(&operation, row);
@@ -145,10 +146,10 @@ impl Newest {
 
 fn read_newest(operation: &str, row: Vec<Value>) -> Result<Newest, StoreError> {
     let mut reader = RowReader::new(operation, row);
-    let outbox_id = reader.integer()?;
+    let change_id = reader.change_id()?;
     let word = reader.text()?;
     let status =
-        Status::from_word(&word).ok_or_else(|| super::corrupt(operation, format!("the status of {outbox_id}")))?;
+        Status::from_word(&word).ok_or_else(|| super::corrupt(operation, format!("the status of {change_id}")))?;
     let attempts = u32::try_from(reader.integer()?).unwrap_or(u32::MAX);
-    Ok(Newest { outbox_id, delivery: Some((status, attempts)) })
+    Ok(Newest { change_id, delivery: Some((status, attempts)) })
 }

@@ -11,6 +11,7 @@ use serde::Serialize;
 use super::readable::Unrouted;
 use super::sql::{AddNotices, Json, ListNotices, PurgeNotices};
 use super::{RowReader, Store, StoreError, StoreTransaction};
+use crate::domain::ids::ChangeId;
 use crate::domain::words::{NAME_CHARS_MAX, one_line};
 use crate::vocabulary;
 
@@ -32,7 +33,7 @@ pub struct Notice {
     pub subject: String,
     pub changes: i64,
     /// The id of the last one's outbox row.
-    pub last_change_id: i64,
+    pub last_change_id: ChangeId,
     /// When that one was routed, milliseconds since 1970-01-01 UTC.
     pub last_at: i64,
 }
@@ -42,14 +43,14 @@ const SUBJECT_CHARACTERS_MAX: usize = 64;
 /// The number of notices that are kept.
 pub(super) const NOTICES_MAX: i64 = 50;
 /// The number of different notices that one process logs.
-const SAID_MAX: usize = 100;
+const LOGGED_MAX: usize = 100;
 
 #[derive(Serialize)]
 struct Row {
     kind: &'static str,
     subject: String,
     changes: i64,
-    last_change_id: i64,
+    last_change_id: ChangeId,
 }
 
 impl Store {
@@ -69,7 +70,7 @@ impl Store {
                 kind,
                 subject: reader.key()?,
                 changes: reader.integer()?,
-                last_change_id: reader.integer()?,
+                last_change_id: reader.change_id()?,
                 last_at: reader.integer()?,
             });
         }
@@ -100,12 +101,12 @@ impl StoreTransaction {
         if rows.is_empty() {
             return Ok(());
         }
-        for row in rows.iter().filter(|row| is_said_first(row.kind, &row.subject)) {
+        for row in rows.iter().filter(|row| is_logged_first(row.kind, &row.subject)) {
             tracing::warn!(
                 kind = row.kind,
                 subject = %one_line(&row.subject, NAME_CHARS_MAX),
                 count = row.changes,
-                last_change_id = row.last_change_id,
+                last_change_id = row.last_change_id.get(),
                 "changes to look at: see `host status`"
             );
         }
@@ -115,10 +116,10 @@ impl StoreTransaction {
 
 /// Sorted by their keys, so that two hosts never deadlock.
 fn rows(changes: &[Unrouted], is_taken: impl Fn(&str) -> bool) -> Vec<Row> {
-    let mut counted = BTreeMap::<(NoticeKind, String), (i64, i64)>::new();
-    let mut count = |kind, subject: &str, id| {
+    let mut counted = BTreeMap::<(NoticeKind, String), (i64, ChangeId)>::new();
+    let mut count = |kind, subject: &str, id: ChangeId| {
         let subject = subject.chars().filter(|character| *character != '\0').take(SUBJECT_CHARACTERS_MAX).collect();
-        let (changes, last) = counted.entry((kind, subject)).or_default();
+        let (changes, last) = counted.entry((kind, subject)).or_insert((0, id));
         (*changes, *last) = (*changes + 1, (*last).max(id));
     };
     for change in changes {
@@ -141,10 +142,10 @@ fn rows(changes: &[Unrouted], is_taken: impl Fn(&str) -> bool) -> Vec<Row> {
 }
 
 /// Whether this process has not logged it yet. An application that writes a wrong unit does so in every row.
-fn is_said_first(kind: &'static str, subject: &str) -> bool {
-    static SAID: Mutex<BTreeSet<(&str, String)>> = Mutex::new(BTreeSet::new());
-    let mut said = SAID.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-    said.len() < SAID_MAX && said.insert((kind, subject.to_owned()))
+fn is_logged_first(kind: &'static str, subject: &str) -> bool {
+    static LOGGED: Mutex<BTreeSet<(&str, String)>> = Mutex::new(BTreeSet::new());
+    let mut logged = LOGGED.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    logged.len() < LOGGED_MAX && logged.insert((kind, subject.to_owned()))
 }
 
 #[cfg(test)]
@@ -154,7 +155,7 @@ mod tests {
     #[test]
     fn types_are_counted_to_the_letter_and_times_by_their_unit() {
         let change = |id, kind: &str, time_unit| Unrouted {
-            id,
+            id: ChangeId::new(id),
             aggregate_type: Some(kind.to_owned()),
             refused: None,
             time_unit,
@@ -168,7 +169,7 @@ mod tests {
         ];
         let rows = rows(&changes, |kind| kind == "patient");
         let found: Vec<_> =
-            rows.iter().map(|row| (row.kind, row.subject.as_str(), row.changes, row.last_change_id)).collect();
+            rows.iter().map(|row| (row.kind, row.subject.as_str(), row.changes, row.last_change_id.get())).collect();
         let expected =
             [("not-taken", "Patient", 2, 4), ("not-taken", "patient ", 1, 3), ("time-unit", "seconds", 1, 3)];
         assert_eq!(found, expected);

@@ -11,6 +11,7 @@ use super::sql::{
 };
 use super::{Store, StoreError, StoreTransaction};
 use crate::domain::change::Operation;
+use crate::domain::ids::ChangeId;
 
 /// A change that is appended to the outbox.
 #[derive(Clone, Debug)]
@@ -103,7 +104,7 @@ impl StoreTransaction {
     }
 
     /// Marks changes as routed: all of them or, if the routes have another revision by now, none. Returns their number.
-    pub(super) async fn mark_routed(&mut self, ids: &[i64], revision: Option<i64>) -> Result<u64, StoreError> {
+    pub(super) async fn mark_routed(&mut self, ids: &[ChangeId], revision: i64) -> Result<u64, StoreError> {
         Ok(self.run(MarkRouted { ids, revision }).await?.rows_affected)
     }
 

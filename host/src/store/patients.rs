@@ -55,7 +55,7 @@ impl StoreTransaction {
     /// that the outbox rows of one patient get their ids in the order of its states.
     ///
     /// # Errors
-    /// What the database says, or that a row does not read as a patient.
+    /// The database's error, or that a row is not a valid patient.
     pub async fn patients_by_id(
         &mut self,
         patient_ids: &[&str],
@@ -78,7 +78,7 @@ impl StoreTransaction {
     /// Inserts or updates patients; the ids of targets stay.
     ///
     /// # Errors
-    /// What the database says.
+    /// The database's error.
     pub async fn put_patients(&mut self, patients: &[&Patient]) -> Result<(), StoreError> {
         let (blocks, patients) = patients.split_at(rows_in_blocks(self.dialect(), patients.len()));
         let texts =
@@ -91,7 +91,7 @@ impl StoreTransaction {
     }
 
     /// # Errors
-    /// What the database says.
+    /// The database's error.
     pub async fn delete_patient(&mut self, patient_id: &str) -> Result<(), StoreError> {
         self.run(DeletePatient { patient_id }).await.map(drop)
     }
@@ -99,7 +99,7 @@ impl StoreTransaction {
     /// Writes changes to the outbox, in the transaction that also writes the patients.
     ///
     /// # Errors
-    /// What the database says.
+    /// The database's error.
     pub async fn append_changes(&mut self, changes: &[NewChange<'_>]) -> Result<(), StoreError> {
         self.append(changes).await.map(drop)
     }

@@ -6,9 +6,10 @@
 
 use std::collections::HashMap;
 
-use super::batch::Delivery;
 use crate::database::Value;
 use crate::domain::change::{Change, Failure, FailureKind, Link, Operation};
+use crate::domain::delivery::Delivery;
+use crate::domain::ids::{AggregateKey, ChangeId};
 
 /// Times between 2000 and 2100, in milliseconds. Outside of it `created_at` was written in another unit.
 pub(super) const PLAUSIBLE_MS: std::ops::Range<i64> = 946_684_800_000..4_102_444_800_000;
@@ -21,18 +22,16 @@ const ID_CHARACTERS_MAX: usize = 255;
 /// A change that cannot be delivered, because its row cannot be read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Refused {
-    pub(super) outbox_id: i64,
-    /// `?` when it cannot be read.
-    pub(super) aggregate_type: String,
-    /// `?` and the row's id when it cannot be read, so that it equals no other aggregate's.
-    pub(super) aggregate_id: String,
+    pub(super) change_id: ChangeId,
+    /// A type that cannot be read is `?`. Such an id is `?` and the row's id, so that it equals no other aggregate's.
+    pub(super) key: AggregateKey,
     pub(super) failure: Failure,
 }
 
 /// An unrouted outbox row.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Unrouted {
-    pub(super) id: i64,
+    pub(super) id: ChangeId,
     /// `None` when it cannot be read.
     pub(super) aggregate_type: Option<String>,
     pub(super) refused: Option<Refused>,
@@ -42,7 +41,7 @@ pub(super) struct Unrouted {
 
 /// Reads a row's values one by one, and notes each whose type is not the column's.
 struct Columns {
-    outbox_id: i64,
+    change_id: ChangeId,
     values: std::vec::IntoIter<Value>,
     faults: Vec<Failure>,
 }
@@ -50,12 +49,12 @@ struct Columns {
 impl Columns {
     fn new(row: Vec<Value>) -> Self {
         let mut values = row.into_iter();
-        let outbox_id = values.next().and_then(|id| id.as_i64()).unwrap_or_default();
-        Self { outbox_id, values, faults: Vec::new() }
+        let change_id = ChangeId::new(values.next().and_then(|id| id.as_i64()).unwrap_or_default());
+        Self { change_id, values, faults: Vec::new() }
     }
 
     fn refuse(&mut self, kind: FailureKind, operation: &str) {
-        self.faults.push(Failure::new(kind, format!("outbox row {}: {operation}", self.outbox_id)));
+        self.faults.push(Failure::new(kind, format!("outbox row {}: {operation}", self.change_id)));
     }
 
     fn text(&mut self, column: &str) -> Option<String> {
@@ -101,7 +100,7 @@ impl Columns {
 
     /// Checks the rules of docs/outbox.md on ids of every type.
     fn check_ids(&mut self, aggregate_id: Option<&str>) {
-        if self.outbox_id < 1 {
+        if self.change_id < ChangeId::new(1) {
             self.refuse(FailureKind::Invalid, "id is below 1, the database has to give it");
         }
         if let Some(rule) = aggregate_id.and_then(id_fault) {
@@ -111,16 +110,15 @@ impl Columns {
 
     /// Returns the refusal for the first fault, if there is one.
     fn refused(self, aggregate_type: Option<&str>, aggregate_id: Option<&str>) -> Option<Refused> {
-        let outbox_id = self.outbox_id;
+        let change_id = self.change_id;
         let failure = self.faults.into_iter().next()?;
         let aggregate_type = aggregate_type.filter(|kind| fits(kind, TYPE_CHARACTERS_MAX)).unwrap_or(NO_TYPE);
         let aggregate_id = aggregate_id.filter(|id| fits(id, ID_CHARACTERS_MAX));
-        Some(Refused {
-            outbox_id,
+        let key = AggregateKey {
             aggregate_type: aggregate_type.to_owned(),
-            aggregate_id: aggregate_id.map_or_else(|| format!("?{outbox_id}"), str::to_owned),
-            failure,
-        })
+            aggregate_id: aggregate_id.map_or_else(|| format!("?{change_id}"), str::to_owned),
+        };
+        Some(Refused { change_id, key, failure })
     }
 }
 
@@ -139,7 +137,7 @@ pub(super) fn unrouted(row: Vec<Value>) -> Unrouted {
     if let Some(found) = columns.values.next().and_then(Value::into_text) {
         columns.refuse(FailureKind::Invalid, &format!("payload is of type {found}, text is expected"));
     }
-    let id = columns.outbox_id;
+    let id = columns.change_id;
     let refused = columns.refused(aggregate_type.as_deref(), aggregate_id.as_deref());
     Unrouted { id, aggregate_type, refused, time_unit: created_at.and_then(time_unit) }
 }
@@ -149,12 +147,15 @@ const PAYLOAD_BYTES_MAX: i64 = 1 << 20;
 const UNKNOWN_OPERATION: &str = "operation must be create, update or delete";
 
 /// Reads a row of `change_columns` (sql/fragments/common.sql). Returns the delivery, and the newest change of its
-/// aggregate that the target confirmed (0 for none).
+/// aggregate that the target confirmed.
 ///
 /// The rules on ids are not checked again, so that a change that an earlier version has routed is delivered.
-pub(super) fn delivery(row: Vec<Value>, attempts: &HashMap<i64, u32>) -> Result<(Delivery, i64), Refused> {
+pub(super) fn delivery(
+    row: Vec<Value>,
+    attempts: &HashMap<ChangeId, u32>,
+) -> Result<(Delivery, Option<ChangeId>), Refused> {
     let mut columns = Columns::new(row);
-    let change_id = columns.outbox_id;
+    let change_id = columns.change_id;
     let aggregate_type = columns.text("aggregate_type");
     let aggregate_id = columns.text("aggregate_id");
     let word = columns.text("operation");
@@ -167,7 +168,7 @@ pub(super) fn delivery(row: Vec<Value>, attempts: &HashMap<i64, u32>) -> Result<
     let created_at_ms = columns.time("created_at");
     let (remote_id, remote_version, fingerprint) =
         (next_text(&mut columns), next_text(&mut columns), next_text(&mut columns));
-    let delivered_id = columns.values.next().and_then(|id| id.as_i64()).unwrap_or_default();
+    let delivered_id = columns.values.next().and_then(|id| id.as_i64()).map(ChangeId::new);
     match (aggregate_type, aggregate_id, operation, event_id, payload, created_at_ms) {
         (
             Some(aggregate_type),
@@ -181,8 +182,7 @@ pub(super) fn delivery(row: Vec<Value>, attempts: &HashMap<i64, u32>) -> Result<
             let change = Change {
                 change_id,
                 event_id,
-                aggregate_type,
-                aggregate_id,
+                key: AggregateKey { aggregate_type, aggregate_id },
                 operation,
                 payload,
                 references: Vec::new(),
@@ -200,17 +200,10 @@ pub(super) fn delivery(row: Vec<Value>, attempts: &HashMap<i64, u32>) -> Result<
 }
 
 /// The refusal of a change whose outbox row was deleted.
-pub(super) fn gone(outbox_id: i64) -> Refused {
-    Refused {
-        outbox_id,
-        aggregate_type: NO_TYPE.to_owned(),
-        aggregate_id: format!("?{outbox_id}"),
-        failure: Failure::new(FailureKind::Invalid, gone_message(outbox_id)),
-    }
-}
-
-fn gone_message(outbox_id: i64) -> String {
-    format!("outbox row {outbox_id}: it was deleted before it was delivered")
+pub(super) fn gone(change_id: ChangeId) -> Refused {
+    let message = format!("outbox row {change_id}: it was deleted before it was delivered");
+    let key = AggregateKey { aggregate_type: NO_TYPE.to_owned(), aggregate_id: format!("?{change_id}") };
+    Refused { change_id, key, failure: Failure::new(FailureKind::Invalid, message) }
 }
 
 fn next_text(columns: &mut Columns) -> Option<String> {
@@ -292,7 +285,7 @@ mod tests {
         let row = unrouted(good());
         assert_eq!(
             (row.id, row.aggregate_type.as_deref(), row.refused, row.time_unit),
-            (7, Some("patient"), None, None)
+            (ChangeId::new(7), Some("patient"), None, None)
         );
     }
 
@@ -321,7 +314,7 @@ mod tests {
             let refused = with(column, value).refused.expect(expected);
             let message = refused.failure.message;
             assert!(message.contains(expected), "{message}: {expected}");
-            assert!(message.starts_with(&format!("outbox row {}: ", refused.outbox_id)), "{message}");
+            assert!(message.starts_with(&format!("outbox row {}: ", refused.change_id)), "{message}");
         }
     }
 
@@ -353,10 +346,10 @@ mod tests {
     #[test]
     fn what_cannot_be_read_gets_a_key_that_is_no_other_aggregates() {
         let refused = with(2, Value::Bytes(b"P-1".to_vec())).refused.expect("refused");
-        assert_eq!((refused.aggregate_type.as_str(), refused.aggregate_id.as_str()), ("patient", "?7"));
+        assert_eq!((refused.key.aggregate_type.as_str(), refused.key.aggregate_id.as_str()), ("patient", "?7"));
         let refused = with(1, Value::Null).refused.expect("refused");
-        assert_eq!((refused.aggregate_type.as_str(), refused.aggregate_id.as_str()), ("?", "P-1"));
-        assert_eq!(with(2, "T-1 ".into()).refused.expect("refused").aggregate_id, "T-1 ");
+        assert_eq!((refused.key.aggregate_type.as_str(), refused.key.aggregate_id.as_str()), ("?", "P-1"));
+        assert_eq!(with(2, "T-1 ".into()).refused.expect("refused").key.aggregate_id, "T-1 ");
     }
 
     #[test]

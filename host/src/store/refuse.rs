@@ -13,24 +13,24 @@ use super::readable::Refused;
 use super::sql::{FailRefused, InsertRefused, Json};
 use super::{Lease, Store, StoreError, StoreTransaction};
 use crate::database::rerun;
+use crate::domain::ids::{AggregateKey, ChangeId, TargetName};
 
 #[derive(Serialize)]
 struct Row<'a> {
-    target: &'a str,
-    outbox_id: i64,
-    aggregate_type: &'a str,
-    aggregate_id: &'a str,
+    target: &'a TargetName,
+    outbox_id: ChangeId,
+    #[serde(flatten)]
+    key: &'a AggregateKey,
     error_kind: &'static str,
     error_message: &'a str,
 }
 
 impl<'a> Row<'a> {
-    fn new(target: &'a str, refused: &'a Refused) -> Self {
+    fn new(target: &'a TargetName, refused: &'a Refused) -> Self {
         Self {
             target,
-            outbox_id: refused.outbox_id,
-            aggregate_type: &refused.aggregate_type,
-            aggregate_id: &refused.aggregate_id,
+            outbox_id: refused.change_id,
+            key: &refused.key,
             error_kind: refused.failure.kind.as_str(),
             error_message: &refused.failure.message,
         }
@@ -39,11 +39,11 @@ impl<'a> Row<'a> {
 
 /// The number of changes that this process has refused for each target, for the summary of its run.
 #[derive(Clone, Debug, Default)]
-pub(super) struct RefusedHere(Arc<Mutex<BTreeMap<String, u64>>>);
+pub(super) struct RefusedHere(Arc<Mutex<BTreeMap<TargetName, u64>>>);
 
 impl RefusedHere {
-    pub(super) fn add(&self, target: &str, changes: u64) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner).entry(target.to_owned()).or_default() += changes;
+    pub(super) fn add(&self, target: &TargetName, changes: u64) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner).entry(target.clone()).or_default() += changes;
     }
 }
 
@@ -58,9 +58,10 @@ impl Store {
     /// lost before.
     pub(super) async fn refuse(&self, lease: &Lease, refused: &[Refused]) -> Result<bool, StoreError> {
         for one in refused {
-            tracing::warn!(target_name = %lease.target, change_id = one.outbox_id, reason = %one.failure.message, "change refused");
+            let (change_id, reason) = (one.change_id.get(), &one.failure.message);
+            tracing::warn!(target_name = %lease.target, change_id, %reason, "change refused");
         }
-        let ids: Vec<_> = refused.iter().map(|one| one.outbox_id).collect();
+        let ids: Vec<_> = refused.iter().map(|one| one.change_id).collect();
         let is_done = rerun("refuse changes", || async {
             let mut transaction = self.begin(&format!("refuse changes of target `{}`", lease.target)).await?;
             if !transaction.hold_lease(lease).await? {
@@ -69,7 +70,7 @@ impl Store {
             }
             transaction.end_in_flight_of(lease, &ids).await?;
             if lease.is_direct {
-                let rows: Vec<_> = refused.iter().map(|one| (lease.target.as_str(), one)).collect();
+                let rows: Vec<_> = refused.iter().map(|one| (&lease.target, one)).collect();
                 transaction.insert_refused(&rows).await?;
             } else {
                 transaction.fail_refused(lease, refused).await?;
@@ -87,14 +88,14 @@ impl Store {
 
 impl StoreTransaction {
     /// Inserts a failed delivery of each change at its target, unless there is one. Returns their number.
-    pub(super) async fn insert_refused(&mut self, refused: &[(&str, &Refused)]) -> Result<u64, StoreError> {
+    pub(super) async fn insert_refused(&mut self, refused: &[(&TargetName, &Refused)]) -> Result<u64, StoreError> {
         let rows: Vec<_> = refused.iter().map(|(target, one)| Row::new(target, one)).collect();
         Ok(self.run(InsertRefused { batch: Json::of(&rows) }).await?.rows_affected)
     }
 
     async fn fail_refused(&mut self, lease: &Lease, refused: &[Refused]) -> Result<(), StoreError> {
         let rows: Vec<_> = refused.iter().map(|one| Row::new(&lease.target, one)).collect();
-        let statement = FailRefused { target: &lease.target, lease_id: lease.id, batch: Json::of(&rows) };
+        let statement = FailRefused { target: lease.target.as_str(), lease_id: lease.id, batch: Json::of(&rows) };
         self.run(statement).await.map(drop)
     }
 }

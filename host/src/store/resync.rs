@@ -11,6 +11,7 @@ use super::sql::{EnqueueForTarget, Json, MarkEventsRouted};
 use super::{Store, StoreError, StoreTransaction};
 use crate::database::rerun;
 use crate::domain::change::Operation;
+use crate::domain::ids::TargetName;
 
 #[derive(Serialize)]
 struct EventId {
@@ -24,7 +25,7 @@ impl Store {
     /// When the store cannot be reached; nothing of the page is then queued.
     pub async fn resync_page(
         &self,
-        target: &str,
+        target: &TargetName,
         after: Option<&str>,
         limit: u32,
     ) -> Result<Option<(String, usize)>, StoreError> {
@@ -61,11 +62,11 @@ impl Store {
 
 impl StoreTransaction {
     /// Inserts one delivery of each change, for one target, and marks the changes as routed.
-    async fn deliver_only_to(&mut self, target: &str, events: &[String]) -> Result<(), StoreError> {
+    async fn deliver_only_to(&mut self, target: &TargetName, events: &[String]) -> Result<(), StoreError> {
         let rows: Vec<_> = events.iter().map(|event_id| EventId { event_id: event_id.clone() }).collect();
-        let made = self.run(EnqueueForTarget { target, batch: Json::of(&rows) }).await?.rows_affected;
+        let made = self.run(EnqueueForTarget { target: target.as_str(), batch: Json::of(&rows) }).await?.rows_affected;
         self.run(MarkEventsRouted { batch: Json::of(&rows) }).await?;
-        self.add_counts(target, CountDelta { made: i64::try_from(made).unwrap_or(i64::MAX), ..CountDelta::default() })
-            .await
+        let made = i64::try_from(made).unwrap_or(i64::MAX);
+        self.add_counts(target.as_str(), CountDelta { made, ..CountDelta::default() }).await
     }
 }

@@ -8,6 +8,7 @@ use super::sql::{DeleteChanges, DeleteDeliveries, DeleteDismissals, OldChanges, 
 use super::{RowReader, Store, StoreError, StoreTransaction};
 use crate::database::rerun;
 use crate::domain::delivery::Status;
+use crate::domain::ids::ChangeId;
 
 /// Rows that one transaction scans at most.
 pub(super) const CHUNK: i64 = 1_000;
@@ -34,7 +35,7 @@ pub struct Purged {
 
 /// A row that may be deleted.
 struct Old {
-    id: i64,
+    id: ChangeId,
     /// 1: a delivery that is done, or a change; 2: one that is superseded; 3: one that was dismissed; 4: one that
     /// was skipped.
     kind: i64,
@@ -90,7 +91,7 @@ impl Store {
 
 impl StoreTransaction {
     /// Returns the number of rows that this host deleted; another host may purge the same ones at the same time.
-    async fn delete_deliveries(&mut self, target: &str, status: Status, ids: &[i64]) -> Result<u64, StoreError> {
+    async fn delete_deliveries(&mut self, target: &str, status: Status, ids: &[ChangeId]) -> Result<u64, StoreError> {
         if ids.is_empty() {
             return Ok(0);
         }
@@ -110,9 +111,9 @@ impl StoreTransaction {
         let (mut old, mut last, mut all_old) = (Vec::new(), 0, true);
         for row in rows {
             let mut reader = RowReader::new(&operation, row);
-            let (id, kind, is_old) = (reader.integer()?, reader.optional_integer()?, reader.integer()? == 1);
+            let (id, kind, is_old) = (reader.change_id()?, reader.optional_integer()?, reader.integer()? == 1);
             old.extend(kind.filter(|kind| *kind > 0).map(|kind| Old { id, kind }));
-            last = id;
+            last = id.get();
             all_old &= is_old;
         }
         Ok((old, (is_full && all_old).then_some(PurgeCursor { after_id: last })))

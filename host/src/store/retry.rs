@@ -4,6 +4,7 @@ use super::sql::{CountFailed, ListFailed, RetryFailed};
 use super::{Store, StoreError};
 use crate::database::rerun;
 use crate::domain::change::FailureKind;
+use crate::domain::ids::ChangeId;
 
 /// Selects failed deliveries; a field that is `None` selects all.
 #[derive(Clone, Debug, Default)]
@@ -14,7 +15,7 @@ pub struct RetryFilter {
     /// How long ago they failed at least.
     pub older_than_ms: Option<u64>,
     /// The id of an outbox row.
-    pub change_id: Option<i64>,
+    pub change_id: Option<ChangeId>,
 }
 
 impl RetryFilter {

@@ -4,23 +4,25 @@
 //! Changes that a claimer requested are dispatched directly under a lease where that is allowed (`direct.rs`); every
 //! other change is queued. A row that cannot be read becomes a failed delivery, so that an operator sees it.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 use tokio::time::Instant;
 
-use super::batch::{ClaimRequest, ClaimedIds};
+use super::batch::ClaimedIds;
 use super::counts::CountDelta;
 use super::readable::{Refused, Unrouted};
+use super::request::{DirectRequest, RequestId};
 use super::scan::ScanCursor;
 use super::sql::{Enqueue, Json};
 use super::{Store, StoreError, StoreTransaction};
 use crate::database::{ErrorKind, rerun};
+use crate::domain::ids::{ChangeId, TargetName};
 
 /// A target and a type that it takes.
 #[derive(Clone, Debug, Serialize)]
 pub struct Route {
-    pub target: String,
+    pub target: TargetName,
     pub aggregate_type: String,
 }
 
@@ -40,8 +42,8 @@ pub struct Routed {
     pub some_queued: bool,
     /// The routes changed meanwhile: nothing was routed, and the caller must read them again.
     pub routes_changed: bool,
-    /// For each request, in their order, what was dispatched directly to it; [`Store::load`] reads it.
-    pub claimed: Vec<Option<ClaimedIds>>,
+    /// What was dispatched directly to each request that got something; [`Store::load`] reads it.
+    pub claimed: BTreeMap<RequestId, ClaimedIds>,
 }
 
 /// The result of one transaction.
@@ -49,89 +51,53 @@ pub struct Routed {
 struct RoutedOnce {
     changes: Vec<Unrouted>,
     /// Deliveries that were made for each target, provided that all of them were new.
-    made: BTreeMap<String, i64>,
+    made: BTreeMap<TargetName, i64>,
     /// Of these, those that failed at once because the change cannot be read.
-    refused: BTreeMap<String, u64>,
+    refused: BTreeMap<TargetName, u64>,
     some_queued: bool,
     some_existed: bool,
     routes_changed: bool,
-    /// By the index of the request.
-    claimed: HashMap<usize, ClaimedIds>,
+    claimed: BTreeMap<RequestId, ClaimedIds>,
 }
 
 impl Store {
-    /// Routes up to `limit` changes, and queues all their deliveries. Returns the number of changes.
-    ///
-    /// # Errors
-    /// When the store cannot be reached.
-    pub async fn route(&self, routes: &[Route], limit: u32) -> Result<usize, StoreError> {
-        Ok(self.route_to(routes, limit, &mut ScanCursor::of_routing(), &[]).await?.changes)
-    }
-
     /// Routes up to `limit` changes that the cursor reaches, and dispatches them directly to the requests where that is
-    /// allowed. Several requests may be for one target.
+    /// allowed. Several requests may be for one target. Nothing is routed when the store no longer has these routes. So
+    /// a change that was committed after a target was registered is never routed without that target.
     ///
     /// # Errors
     /// When the store cannot be reached.
-    pub async fn route_to(
-        &self,
-        routes: &[Route],
-        limit: u32,
-        cursor: &mut ScanCursor,
-        requests: &[ClaimRequest],
-    ) -> Result<Routed, StoreError> {
-        self.route_all(routes, None, limit, cursor, requests).await
-    }
-
-    /// As [`Store::route_to`], along the routes that the store had, and only while it still has them. So a change that
-    /// was committed after a target was registered is never routed without that target.
-    ///
-    /// # Errors
-    /// When the store cannot be reached.
-    pub async fn route_along(
+    pub async fn route(
         &self,
         routes: &Routes,
         limit: u32,
         cursor: &mut ScanCursor,
-        requests: &[ClaimRequest],
-    ) -> Result<Routed, StoreError> {
-        self.route_all(&routes.list, Some(routes.revision), limit, cursor, requests).await
-    }
-
-    async fn route_all(
-        &self,
-        routes: &[Route],
-        revision: Option<i64>,
-        limit: u32,
-        cursor: &mut ScanCursor,
-        requests: &[ClaimRequest],
+        requests: &[DirectRequest],
     ) -> Result<Routed, StoreError> {
         let begun = Instant::now();
         let after = cursor.begin(begun);
         if !self.has_unrouted(after).await? {
             cursor.end(begun, Instant::now(), None);
             if cursor.rewind() {
-                return Box::pin(self.route_all(routes, revision, limit, cursor, requests)).await;
+                return Box::pin(self.route(routes, limit, cursor, requests)).await;
             }
-            return Ok(Routed { claimed: vec![None; requests.len()], ..Routed::default() });
+            return Ok(Routed::default());
         }
-        let mut step = rerun("route", || self.route_once(routes, revision, limit, after, requests)).await?;
+        let step = rerun("route", || self.route_once(routes, limit, after, requests)).await?;
         for (target, changes) in &step.refused {
             self.refused.add(target, *changes);
         }
-        cursor.end(begun, Instant::now(), step.changes.last().map(|last| last.id));
-        let claimed = (0..requests.len()).map(|index| step.claimed.remove(&index)).collect();
-        let RoutedOnce { changes, some_queued, routes_changed, .. } = step;
+        cursor.end(begun, Instant::now(), step.changes.last().map(|last| last.id.get()));
+        let RoutedOnce { changes, some_queued, routes_changed, claimed, .. } = step;
         Ok(Routed { changes: changes.len(), some_queued, routes_changed, claimed })
     }
 
     async fn route_once(
         &self,
-        routes: &[Route],
-        revision: Option<i64>,
+        Routes { list: routes, revision }: &Routes,
         limit: u32,
         after: i64,
-        requests: &[ClaimRequest],
+        requests: &[DirectRequest],
     ) -> Result<RoutedOnce, StoreError> {
         let mut transaction = self.begin("route changes").await?;
         let changes = transaction.unrouted(after, limit).await?;
@@ -140,15 +106,15 @@ impl Store {
             return Ok(RoutedOnce::default());
         }
         let mut step = RoutedOnce { changes, ..RoutedOnce::default() };
-        let requesting: BTreeSet<&str> = requests.iter().map(|request| request.target.as_str()).collect();
-        let others = routes.iter().filter(|route| !requesting.contains(route.target.as_str())).cloned();
+        let requesting: BTreeSet<&TargetName> = requests.iter().map(|request| &request.claim.target).collect();
+        let others = routes.iter().filter(|route| !requesting.contains(&route.target)).cloned();
         transaction.enqueue(&mut step, &others.collect::<Vec<_>>(), &BTreeSet::new()).await?;
         for target in requesting {
             transaction.dispatch(&mut step, routes, target, requests).await?;
         }
         transaction.refuse_unreadable(&mut step, routes).await?;
         let ids: Vec<_> = step.changes.iter().map(|change| change.id).collect();
-        if transaction.mark_routed(&ids, revision).await? == 0 && revision.is_some() {
+        if transaction.mark_routed(&ids, *revision).await? == 0 {
             transaction.rollback().await?;
             return Ok(RoutedOnce { routes_changed: true, ..RoutedOnce::default() });
         }
@@ -179,37 +145,37 @@ impl StoreTransaction {
         &mut self,
         step: &mut RoutedOnce,
         routes: &[Route],
-        target: &str,
-        requests: &[ClaimRequest],
+        target: &TargetName,
+        requests: &[DirectRequest],
     ) -> Result<(), StoreError> {
-        let own: Vec<_> = routes.iter().filter(|route| route.target == target).cloned().collect();
+        let own: Vec<_> = routes.iter().filter(|route| route.target == *target).cloned().collect();
         let ids = step.changes.iter().filter(|change| own.iter().any(|route| route.takes(change)));
         let ids: Vec<_> = ids.map(|change| change.id).collect();
-        let requests: Vec<_> = requests.iter().enumerate().filter(|(_, request)| request.target == target).collect();
+        let requests: Vec<_> = requests.iter().filter(|request| request.claim.target == *target).collect();
         let claimed = self.dispatch_direct(&ids, &requests).await?;
-        let direct: BTreeSet<i64> =
-            claimed.iter().flat_map(|(_, claimed)| claimed.outbox_ids.iter().copied()).collect();
+        let direct: BTreeSet<ChangeId> =
+            claimed.iter().flat_map(|(_, claimed)| claimed.change_ids.iter().copied()).collect();
         self.enqueue(step, &own, &direct).await?;
-        *step.made.entry(target.to_owned()).or_default() += i64::try_from(direct.len()).unwrap_or(i64::MAX);
+        *step.made.entry(target.clone()).or_default() += i64::try_from(direct.len()).unwrap_or(i64::MAX);
         step.claimed.extend(claimed);
         Ok(())
     }
 
     /// Inserts failed deliveries of the unreadable changes: one statement, or none.
     async fn refuse_unreadable(&mut self, step: &mut RoutedOnce, routes: &[Route]) -> Result<(), StoreError> {
-        let mut refused = BTreeMap::<(&str, i64), &Refused>::new();
+        let mut refused = BTreeMap::<(&TargetName, ChangeId), &Refused>::new();
         for change in &step.changes {
             let Some(why) = &change.refused else { continue };
             let targets = routes.iter().filter(|route| route.answers_for(change));
-            refused.extend(targets.map(|route| ((route.target.as_str(), change.id), why)));
+            refused.extend(targets.map(|route| ((&route.target, change.id), why)));
         }
         if refused.is_empty() {
             return Ok(());
         }
         for ((target, change_id), why) in &refused {
-            tracing::warn!(target_name = %target, change_id, reason = %why.failure.message, "change refused");
-            *step.made.entry((*target).to_owned()).or_default() += 1;
-            *step.refused.entry((*target).to_owned()).or_default() += 1;
+            tracing::warn!(target_name = %target, change_id = change_id.get(), reason = %why.failure.message, "change refused");
+            *step.made.entry((*target).clone()).or_default() += 1;
+            *step.refused.entry((*target).clone()).or_default() += 1;
         }
         let rows: Vec<_> = refused.iter().map(|((target, _), why)| (*target, *why)).collect();
         let made = self.insert_refused(&rows).await?;
@@ -222,7 +188,7 @@ impl StoreTransaction {
         &mut self,
         step: &mut RoutedOnce,
         routes: &[Route],
-        direct: &BTreeSet<i64>,
+        direct: &BTreeSet<ChangeId>,
     ) -> Result<(), StoreError> {
         let is_queued = |change: &&Unrouted| change.refused.is_none() && !direct.contains(&change.id);
         let changes: Vec<_> = step.changes.iter().filter(is_queued).collect();
@@ -242,7 +208,7 @@ impl StoreTransaction {
         Ok(())
     }
 
-    async fn insert_pending(&mut self, ids: &[i64], routes: &[Route]) -> Result<u64, StoreError> {
+    async fn insert_pending(&mut self, ids: &[ChangeId], routes: &[Route]) -> Result<u64, StoreError> {
         match self.run(Enqueue { batch: Json::of(routes), ids }).await {
             Ok(execution) => Ok(execution.rows_affected),
             // A host at another node of a cluster has just routed the same change; the transaction is run again.
@@ -255,8 +221,8 @@ impl StoreTransaction {
     /// because an operator reset `routed_at`. Then the rows themselves are counted, however long that takes.
     async fn count_made(&mut self, step: &RoutedOnce) -> Result<(), StoreError> {
         for (target, made) in &step.made {
-            let made = if step.some_existed { self.uncounted(target).await? } else { *made };
-            self.add_counts(target, CountDelta { made, ..CountDelta::default() }).await?;
+            let made = if step.some_existed { self.uncounted(target.as_str()).await? } else { *made };
+            self.add_counts(target.as_str(), CountDelta { made, ..CountDelta::default() }).await?;
         }
         Ok(())
     }

@@ -19,7 +19,7 @@ use super::sql::{
 use super::{Lease, Store, StoreError, StoreTransaction, corrupt};
 use crate::database::rerun;
 use crate::domain::delivery::{Settlement, Status};
-use crate::domain::ids::IdColumn;
+use crate::domain::ids::{AggregateKey, ChangeId, IdColumn};
 
 /// Whether the results were written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,7 +31,7 @@ pub enum Settled {
 
 #[derive(Serialize)]
 struct DeliveryRow<'a> {
-    outbox_id: i64,
+    outbox_id: ChangeId,
     status: &'static str,
     attempts: u32,
     pause_ms: i64,
@@ -42,7 +42,7 @@ struct DeliveryRow<'a> {
 
 fn delivery_row(settlement: &Settlement) -> DeliveryRow<'_> {
     DeliveryRow {
-        outbox_id: settlement.outbox_id,
+        outbox_id: settlement.change_id,
         status: settlement.status.as_str(),
         attempts: settlement.attempts,
         pause_ms: i64::try_from(settlement.pause_ms).unwrap_or(i64::MAX / 2),
@@ -63,9 +63,8 @@ struct IdRow<'a> {
 }
 
 struct LinkRow<'a> {
-    outbox_id: i64,
-    aggregate_type: &'a str,
-    aggregate_id: &'a str,
+    change_id: ChangeId,
+    key: &'a AggregateKey,
     remote_id: &'a str,
     remote_version: Option<&'a str>,
     fingerprint: Option<&'a str>,
@@ -131,8 +130,8 @@ impl Store {
     }
 }
 
-fn ids(settlements: &[Settlement]) -> Vec<i64> {
-    settlements.iter().map(|settlement| settlement.outbox_id).collect()
+fn ids(settlements: &[Settlement]) -> Vec<ChangeId> {
+    settlements.iter().map(|settlement| settlement.change_id).collect()
 }
 
 fn link_rows(settlements: &[Settlement]) -> Vec<LinkRow<'_>> {
@@ -141,9 +140,8 @@ fn link_rows(settlements: &[Settlement]) -> Vec<LinkRow<'_>> {
         .filter_map(|settlement| {
             let receipt = settlement.receipt.as_ref()?;
             Some(LinkRow {
-                outbox_id: settlement.outbox_id,
-                aggregate_type: &settlement.aggregate_type,
-                aggregate_id: &settlement.aggregate_id,
+                change_id: settlement.change_id,
+                key: &settlement.key,
                 remote_id: &receipt.remote_id,
                 remote_version: receipt.remote_version.as_deref(),
                 fingerprint: receipt.fingerprint.as_deref(),
@@ -179,12 +177,12 @@ impl StoreTransaction {
         self.write_deliveries(lease, settlements).await?;
         let links = link_rows(settlements);
         if !links.is_empty() {
-            self.put_links(&lease.target, &links).await?;
+            self.put_links(lease.target.as_str(), &links).await?;
             if let Some(column) = id_column {
                 self.write_back(column, &links).await?;
             }
         }
-        self.add_counts(&lease.target, count_delta(settlements)).await
+        self.add_counts(lease.target.as_str(), count_delta(settlements)).await
     }
 
     /// Writes the failures of deliveries that stay in flight. `finished_at` marks those that fail when their lease
@@ -197,7 +195,7 @@ impl StoreTransaction {
             self.insert_processing(lease, &ids(in_doubt)).await?;
         }
         let rows: Vec<_> = in_doubt.iter().map(delivery_row).collect();
-        let statement = NoteInDoubt { target: &lease.target, lease_id: lease.id, batch: Json::of(&rows) };
+        let statement = NoteInDoubt { target: lease.target.as_str(), lease_id: lease.id, batch: Json::of(&rows) };
         let noted = self.run(statement).await?.rows_affected;
         self.expect_rows(in_doubt, noted, "are in doubt under the lease")
     }
@@ -206,7 +204,7 @@ impl StoreTransaction {
         let attempts = settlements.iter().map(|settlement| settlement.attempts).min().unwrap_or_default();
         let (plain, others): (Vec<_>, Vec<_>) =
             settlements.iter().partition(|settlement| is_plain(settlement, attempts));
-        let ids_of = |of: &[&Settlement]| of.iter().map(|settlement| settlement.outbox_id).collect::<Vec<_>>();
+        let ids_of = |of: &[&Settlement]| of.iter().map(|settlement| settlement.change_id).collect::<Vec<_>>();
         let mut written = 0;
         if !plain.is_empty() {
             written += if lease.is_direct {
@@ -233,25 +231,25 @@ impl StoreTransaction {
     }
 
     /// Inserts the deliveries of directly dispatched changes, as done.
-    async fn insert_done(&mut self, lease: &Lease, outbox_ids: &[i64], attempts: u32) -> Result<u64, StoreError> {
-        let statement = InsertDone { target: &lease.target, attempts, ids: outbox_ids };
+    async fn insert_done(&mut self, lease: &Lease, change_ids: &[ChangeId], attempts: u32) -> Result<u64, StoreError> {
+        let statement = InsertDone { target: lease.target.as_str(), attempts, ids: change_ids };
         Ok(self.run(statement).await?.rows_affected)
     }
 
     /// Inserts the deliveries of directly dispatched changes, as a claim would have left them.
-    async fn insert_processing(&mut self, lease: &Lease, outbox_ids: &[i64]) -> Result<(), StoreError> {
-        let statement = InsertProcessing { target: &lease.target, lease_id: lease.id, ids: outbox_ids };
+    async fn insert_processing(&mut self, lease: &Lease, change_ids: &[ChangeId]) -> Result<(), StoreError> {
+        let statement = InsertProcessing { target: lease.target.as_str(), lease_id: lease.id, ids: change_ids };
         self.run(statement).await.map(drop)
     }
 
-    async fn mark_done(&mut self, lease: &Lease, outbox_ids: &[i64], attempts: u32) -> Result<u64, StoreError> {
-        let statement = MarkDone { target: &lease.target, lease_id: lease.id, attempts, ids: outbox_ids };
+    async fn mark_done(&mut self, lease: &Lease, change_ids: &[ChangeId], attempts: u32) -> Result<u64, StoreError> {
+        let statement = MarkDone { target: lease.target.as_str(), lease_id: lease.id, attempts, ids: change_ids };
         Ok(self.run(statement).await?.rows_affected)
     }
 
     async fn update_each(&mut self, lease: &Lease, settlements: &[&Settlement]) -> Result<u64, StoreError> {
         let rows: Vec<_> = settlements.iter().map(|settlement| delivery_row(settlement)).collect();
-        let statement = UpdateEach { target: &lease.target, lease_id: lease.id, batch: Json::of(&rows) };
+        let statement = UpdateEach { target: lease.target.as_str(), lease_id: lease.id, batch: Json::of(&rows) };
         Ok(self.run(statement).await?.rows_affected)
     }
 
@@ -260,12 +258,12 @@ impl StoreTransaction {
         let row = |link: &LinkRow<'_>| {
             vec![
                 Some(target.to_owned()),
-                Some(link.aggregate_type.to_owned()),
-                Some(link.aggregate_id.to_owned()),
+                Some(link.key.aggregate_type.clone()),
+                Some(link.key.aggregate_id.clone()),
                 Some(link.remote_id.to_owned()),
                 link.remote_version.map(str::to_owned),
                 link.fingerprint.map(str::to_owned),
-                Some(link.outbox_id.to_string()),
+                Some(link.change_id.to_string()),
             ]
         };
         let rows = padded_rows(self.dialect(), links.iter().map(row).collect());
@@ -275,8 +273,8 @@ impl StoreTransaction {
     async fn write_back(&mut self, column: IdColumn, links: &[LinkRow<'_>]) -> Result<(), StoreError> {
         let ids: Vec<_> = links
             .iter()
-            .filter(|link| link.aggregate_type == "patient" && !link.remote_id.is_empty())
-            .map(|link| IdRow { patient_id: link.aggregate_id, remote_id: link.remote_id })
+            .filter(|link| link.key.is_patient() && !link.remote_id.is_empty())
+            .map(|link| IdRow { patient_id: &link.key.aggregate_id, remote_id: link.remote_id })
             .collect();
         if ids.is_empty() {
             return Ok(());

@@ -8,6 +8,7 @@ use super::in_flight::NEVER_SKIPPED;
 use super::sql::{CountOpen, EnabledTargets, HasDue, OldestPending, ReadTargetStatus, RecentDeliveries};
 use super::{Counts, RowReader, Store, StoreError, StoreTransaction};
 use crate::domain::delivery::Status;
+use crate::domain::ids::{AggregateKey, ChangeId};
 
 /// The oldest pending delivery is searched among the next so many that are queued.
 pub(super) const OLDEST_AMONG: i64 = 10_000;
@@ -40,9 +41,8 @@ pub struct TargetStatus {
 pub struct RecentSync {
     pub target: String,
     /// The id of its outbox row.
-    pub change_id: i64,
-    pub aggregate_type: String,
-    pub aggregate_id: String,
+    pub change_id: ChangeId,
+    pub key: AggregateKey,
     pub status: Status,
     pub remote_id: Option<String>,
     pub attempts: i64,
@@ -195,7 +195,7 @@ impl StoreTransaction {
         Ok(recent.into_iter().map(|(_, sync)| sync).collect())
     }
 
-    async fn recent_of(&mut self, target: &str, limit: u32) -> Result<Vec<(i64, RecentSync)>, StoreError> {
+    async fn recent_of(&mut self, target: &str, limit: u32) -> Result<Vec<(ChangeId, RecentSync)>, StoreError> {
         let rows = self.fetch(RecentDeliveries { target, window: limit.saturating_mul(4), limit }).await?;
         rows.rows
             .into_iter()
@@ -203,9 +203,8 @@ impl StoreTransaction {
                 let mut reader = RowReader::new("read recent deliveries", row);
                 let mut sync = RecentSync {
                     target: reader.text()?,
-                    change_id: 0,
-                    aggregate_type: reader.key()?,
-                    aggregate_id: reader.key()?,
+                    change_id: ChangeId::new(0),
+                    key: reader.aggregate_key()?,
                     status: Status::from_word(&reader.text()?)
                         .ok_or_else(|| super::corrupt("read recent deliveries", "an unknown status"))?,
                     remote_id: reader.optional_text()?,
@@ -214,7 +213,7 @@ impl StoreTransaction {
                     error_message: reader.failure_message()?,
                     finished_at: reader.optional_integer()?,
                 };
-                sync.change_id = reader.integer()?;
+                sync.change_id = reader.change_id()?;
                 Ok((sync.change_id, sync))
             })
             .collect()

@@ -7,6 +7,7 @@ use super::sql::{ChangeRoutes, ReadRoutes, RegisterTarget, ReportTarget, Request
 use super::{RowReader, Store, StoreError, StoreTransaction};
 use crate::database::rerun;
 use crate::domain::change::Failure;
+use crate::domain::ids::TargetName;
 
 /// Whether a target works, as this host sees it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -107,7 +108,7 @@ impl Store {
         let mut routes = Routes::default();
         for row in rows.rows {
             let mut reader = RowReader::new(operation, row);
-            let target = reader.text()?;
+            let target = TargetName::stored(reader.text()?);
             let types = reader.optional_text()?;
             let is_enabled = reader.integer()? != 0;
             routes.revision += reader.integer()?;

@@ -58,7 +58,7 @@ impl StoreTransaction {
     /// Inserts or updates a user.
     ///
     /// # Errors
-    /// What the database says.
+    /// The database's error.
     pub async fn put_user(&mut self, user: &StoredUser) -> Result<(), StoreError> {
         let statement = PutUser {
             username: &user.username,

@@ -3,7 +3,7 @@
 //! A store keeps the name that its table was made with. A host whose `host.toml` has another name is refused, since the
 //! users would seem to be gone. The host never renames the table by itself: applications read it.
 
-use super::{MigrationError, RowReader, Store, failed};
+use super::{RowReader, StoreError, failed};
 use crate::database::{Dialect, RowLimits, Transaction};
 use crate::domain::ids::UsersTable;
 
@@ -16,20 +16,14 @@ pub(super) fn written(sql: &str, dialect: Dialect, users_table: &UsersTable) -> 
     sql.replace(IDENTIFIER, &dialect.quoted(users_table.as_str())).replace(NAME, users_table.as_str())
 }
 
-impl Store {
-    /// Refuses a store whose users are in a table of another name than the configured one.
-    pub(super) async fn expect_users_table(&self, transaction: &mut Transaction) -> Result<(), MigrationError> {
-        let operation = "read the name of the table of users";
-        let sql = "SELECT value FROM sync_setting WHERE name = 'users_table'";
-        let rows = transaction.query(sql, &[], RowLimits::NONE).await.map_err(|error| failed(operation, error))?;
-        let found = match rows.rows.into_iter().next() {
-            Some(row) => RowReader::new(operation, row).text()?,
-            None => UsersTable::default().as_str().to_owned(),
-        };
-        if found == self.users_table.as_str() {
-            return Ok(());
-        }
-        Err(MigrationError::UsersTable { found, configured: self.users_table.clone() })
+/// Reads the name that a store's table was made with.
+pub(super) async fn remembered(transaction: &mut Transaction) -> Result<String, StoreError> {
+    let operation = "read the name of the table of users";
+    let sql = "SELECT value FROM sync_setting WHERE name = 'users_table'";
+    let rows = transaction.query(sql, &[], RowLimits::NONE).await.map_err(|error| failed(operation, error))?;
+    match rows.rows.into_iter().next() {
+        Some(row) => RowReader::new(operation, row).text(),
+        None => Ok(UsersTable::default().as_str().to_owned()),
     }
 }
 

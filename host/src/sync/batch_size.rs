@@ -85,7 +85,7 @@ impl State {
         }
         let more = if self.is_careful { (self.size / SLOW_GROWTH_DIVISOR).max(1) } else { self.size };
         let size = self.size.saturating_add(more).min(max);
-        // A full batch that was quick says that what was slow once is over.
+        // A quick full batch shows that the slow time is over.
         Self { size, is_careful: self.is_careful && size < max }
     }
 

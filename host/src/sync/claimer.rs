@@ -64,7 +64,7 @@ impl Claimer {
     /// Claims until `stop`, and then drops its end of the channel: the workers release what is left in it.
     pub(super) async fn run(mut self) {
         // Without it the target is measured anew.
-        if let Ok(Some(remembered)) = self.store.batch_max(&self.target.spec.name).await {
+        if let Ok(Some(remembered)) = self.store.batch_max(self.target.spec.name.as_str()).await {
             self.size.begin_with(remembered);
         }
         let mut queue =

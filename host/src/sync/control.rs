@@ -8,6 +8,7 @@ use tokio::sync::watch;
 use super::SyncOptions;
 use super::gate::{Gate, OpenGate};
 use crate::domain::change::{Failure, FindingLevel, Report};
+use crate::domain::ids::TargetName;
 use crate::plugin::Adapter;
 use crate::store::{BreakerState, DesiredState, Store, TargetReport, TargetState};
 use crate::target::{CheckedAdapter, Target};
@@ -20,7 +21,7 @@ pub(super) struct TargetControl {
 }
 
 impl TargetControl {
-    pub(super) fn name(&self) -> &str {
+    pub(super) fn name(&self) -> &TargetName {
         &self.target.spec.name
     }
 
@@ -95,7 +96,7 @@ impl TargetControl {
     }
 
     async fn read_learned(&self, checked: &CheckedAdapter) {
-        match self.store.learned(self.name(), checked.basis()).await {
+        match self.store.learned(self.name().as_str(), checked.basis()).await {
             Ok(Some(learned)) => checked.remember(learned.revision, learned.bytes),
             Ok(None) => {}
             Err(error) => tracing::debug!(target_name = %self.name(), %error, "what was learned cannot be read"),
@@ -110,7 +111,7 @@ impl TargetControl {
         failure: Option<&Failure>,
         summary: Option<&str>,
     ) {
-        let report = TargetReport { name: self.name(), state, breaker, failure, summary };
+        let report = TargetReport { name: self.name().as_str(), state, breaker, failure, summary };
         if let Err(error) = self.store.report_target(&report).await {
             tracing::warn!(target_name = %self.name(), %error, "cannot record the state of the target");
         }
@@ -118,7 +119,7 @@ impl TargetControl {
 
     /// What operators and other hosts want of the target; `None` when the store cannot be read.
     pub(super) async fn desired_state(&self) -> Option<DesiredState> {
-        match self.store.desired_state(self.name()).await {
+        match self.store.desired_state(self.name().as_str()).await {
             Ok(desired) => Some(desired),
             Err(error) => {
                 tracing::debug!(target_name = %self.name(), %error, "cannot read the desired state of the target");

@@ -57,7 +57,7 @@ pub struct RunEnd {
     pub summary: RunSummary,
     /// What is left; `None` when it ran until it was stopped.
     pub remaining: Option<Remaining>,
-    /// Why it ended before it was asked to or idle.
+    /// Why it ended although neither stopped nor idle.
     pub broken: Option<Breakdown>,
 }
 
@@ -314,9 +314,9 @@ impl Daemon {
     /// Names the targets that the store has enabled and this host lacks: other hosts deliver there.
     async fn name_targets_of_other_hosts(&self, held_up: &mut BTreeMap<String, String>) {
         let Ok(routes) = self.store.routes().await else { return };
-        let has = |name: &str| self.targets.iter().any(|target| target.spec.name == name);
-        for route in routes.list.into_iter().filter(|route| !has(&route.target)) {
-            held_up.insert(route.target, "this host does not have it: other hosts deliver".to_owned());
+        let has = |name: &str| self.targets.iter().any(|target| target.spec.name.as_str() == name);
+        for route in routes.list.into_iter().filter(|route| !has(route.target.as_str())) {
+            held_up.insert(route.target.into(), "this host does not have it: other hosts deliver".to_owned());
         }
     }
 

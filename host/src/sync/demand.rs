@@ -4,16 +4,16 @@
 //! It holds pending requests only, never a batch. A request can be cancelled. If the router has already taken it, its
 //! batch must still be received.
 
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::{Notify, oneshot, watch};
 
-use crate::store::{ClaimRequest, ClaimedIds};
+use crate::store::{ClaimRequest, ClaimedIds, DirectRequest, RequestId};
 
 /// A request as the router has it.
 pub(super) struct PendingRequest {
-    pub(super) claim: ClaimRequest,
+    pub(super) request: DirectRequest,
     answer: oneshot::Sender<ClaimedIds>,
     is_cancelled: Arc<AtomicBool>,
 }
@@ -38,6 +38,8 @@ impl Drop for ConsumerGuard {
 /// The pending requests of all targets of this host.
 pub(super) struct Demand {
     requests: Mutex<Vec<PendingRequest>>,
+    /// The id of the next request.
+    next_id: AtomicU64,
     /// A request came, or a consumer left.
     changed: Notify,
     /// Targets that take deliveries, and so will send requests.
@@ -50,6 +52,7 @@ impl Demand {
     pub(super) fn new() -> Self {
         Self {
             requests: Mutex::default(),
+            next_id: AtomicU64::default(),
             changed: Notify::new(),
             consumers: AtomicUsize::default(),
             pending: watch::Sender::new(0),
@@ -75,7 +78,8 @@ impl Demand {
     pub(super) fn request(&self, claim: ClaimRequest) -> RequestHandle {
         let (sender, receiver) = oneshot::channel();
         let is_cancelled = Arc::<AtomicBool>::default();
-        self.put(vec![PendingRequest { claim, answer: sender, is_cancelled: is_cancelled.clone() }]);
+        let request = DirectRequest { id: RequestId(self.next_id.fetch_add(1, Ordering::Relaxed)), claim };
+        self.put(vec![PendingRequest { request, answer: sender, is_cancelled: is_cancelled.clone() }]);
         RequestHandle { answer: receiver, is_cancelled }
     }
 
@@ -126,12 +130,12 @@ impl PendingRequest {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::ids::LeaseId;
+    use crate::domain::ids::{LeaseId, TargetName};
     use crate::store::Lease;
 
     fn claim(target: &str) -> ClaimRequest {
         ClaimRequest {
-            target: target.to_owned(),
+            target: TargetName::new(target).expect("a name"),
             owner: "host".to_owned(),
             batch_max: 1,
             lease_ms: 1,
@@ -140,7 +144,7 @@ mod tests {
     }
 
     fn claimed(target: &str) -> ClaimedIds {
-        let (target, owner) = (target.to_owned(), "host".to_owned());
+        let (target, owner) = (TargetName::new(target).expect("a name"), "host".to_owned());
         ClaimedIds::of(Lease { target, id: LeaseId::new(1), owner, lease_ms: 1, is_direct: true })
     }
 
@@ -150,7 +154,7 @@ mod tests {
         let (cancelled, left) = (demand.request(claim("a")), demand.request(claim("b")));
         demand.cancel(&cancelled);
         let requests = demand.take_all();
-        assert_eq!(requests.iter().map(|request| request.claim.target.as_str()).collect::<Vec<_>>(), ["b"]);
+        assert_eq!(requests.iter().map(|pending| pending.request.claim.target.as_str()).collect::<Vec<_>>(), ["b"]);
         assert!(cancelled.answer.await.is_err());
         drop(left);
     }
@@ -186,7 +190,7 @@ mod tests {
         let request = demand.take_all().remove(0);
         demand.cancel(&handle);
         request.answer(claimed("a")).expect("its claimer waits");
-        assert_eq!(handle.answer.await.expect("a batch").lease.target, "a");
+        assert_eq!(handle.answer.await.expect("a batch").lease.target.as_str(), "a");
     }
 
     #[tokio::test]

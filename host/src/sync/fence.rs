@@ -1,5 +1,5 @@
-//! The fence of a batch: asks the store whether its lease stands, and renews it. Whoever commits or sends asks right
-//! before.
+//! The fence of a batch: checks in the store that its lease is held, and renews it, right before a commit or a
+//! request.
 
 use futures::future::BoxFuture;
 

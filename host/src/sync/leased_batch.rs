@@ -14,7 +14,8 @@ use std::time::Duration;
 use tokio::sync::{Mutex, mpsc};
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::store::{Batch, Delivery, Lease, Store};
+use crate::domain::delivery::Delivery;
+use crate::store::{Batch, Lease, Store};
 
 /// Batches that are ready before a worker is: claiming the next one overlaps with delivering.
 const READY_MAX: usize = 1;
@@ -95,7 +96,7 @@ async fn keep_alive(store: &Store, lease: &Lease) {
         match store.renew(lease).await {
             Ok(true) => {}
             Ok(false) => return,
-            // Whether the lease stands is unknown; the fence decides.
+            // Whether the lease is held is unknown; the fence decides.
             Err(error) => tracing::warn!(target_name = %target, lease_id = id.get(), %error, "cannot renew a lease"),
         }
     }
@@ -119,7 +120,7 @@ pub(super) async fn release(store: &Store, lease: &Lease) {
 mod tests {
     use super::*;
     use crate::database::{Database, Locator};
-    use crate::domain::ids::LeaseId;
+    use crate::domain::ids::{LeaseId, TargetName};
     use crate::store::StoreClock;
 
     /// A batch of a store that is never reached: its first renewal is a day away.
@@ -127,7 +128,7 @@ mod tests {
         let locator = Locator::Sqlite("/nonexistent/host.db".into());
         let database = Database::new(locator, 1, Duration::from_secs(1)).expect("prepared");
         let store = Store::new(database, StoreClock::Database);
-        let (target, owner) = ("a".to_owned(), "host".to_owned());
+        let (target, owner) = (TargetName::new("a").expect("a name"), "host".to_owned());
         let lease = Lease { target, id: LeaseId::new(id), owner, lease_ms: 3 * 24 * 3_600_000, is_direct: false };
         LeasedBatch::new(&store, Batch { lease, deliveries: Vec::new() })
     }

@@ -1,6 +1,7 @@
 //! How this host synchronises: what is configured for all targets.
 
 use crate::domain::delivery::{BreakerPolicy, RetryPolicy};
+use crate::domain::ids::TargetName;
 
 /// How this host synchronises.
 #[derive(Clone, Debug)]
@@ -9,7 +10,7 @@ pub struct SyncOptions {
     pub host_id: String,
     /// How long a lease lasts, in milliseconds.
     pub lease_ms: u64,
-    /// How often an idle host looks for work, in milliseconds.
+    /// How often an idle host scans for changes and deliveries, in milliseconds.
     pub poll_ms: u64,
     /// How long calls under way may go on after a request to stop, in milliseconds.
     pub drain_ms: u64,
@@ -26,5 +27,5 @@ pub struct SyncOptions {
     /// Aggregate types whose every change is delivered, in order.
     pub fifo_types: Vec<String>,
     /// Targets that the configuration names and disables.
-    pub disabled_targets: Vec<String>,
+    pub disabled_targets: Vec<TargetName>,
 }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
+use crate::domain::ids::TargetName;
 use crate::store::{ClockState, PurgeCursor, Store, StoreError};
 
 /// The pause between two purges.
@@ -12,7 +13,7 @@ const EVERY: Duration = Duration::from_secs(600);
 const STEP_PAUSE: Duration = Duration::from_millis(50);
 
 /// Runs until `stop`. `age_ms` is how long finished rows are kept.
-pub(super) async fn run(store: Store, targets: Vec<String>, age_ms: i64, stop: CancellationToken) {
+pub(super) async fn run(store: Store, targets: Vec<TargetName>, age_ms: i64, stop: CancellationToken) {
     let mut logged = ClockState::Trusted;
     loop {
         match purge_by_clock(&store, &targets, age_ms, &stop, &mut logged).await {
@@ -30,7 +31,7 @@ pub(super) async fn run(store: Store, targets: Vec<String>, age_ms: i64, stop: C
 /// Purges, unless the store's clock has made a step that is not trusted.
 async fn purge_by_clock(
     store: &Store,
-    targets: &[String],
+    targets: &[TargetName],
     age_ms: i64,
     stop: &CancellationToken,
     logged: &mut ClockState,
@@ -59,12 +60,17 @@ async fn purge_by_clock(
     Ok(purge(store, targets, age_ms, stop).await? + store.purge_notices(age_ms).await?)
 }
 
-async fn purge(store: &Store, targets: &[String], age_ms: i64, stop: &CancellationToken) -> Result<u64, StoreError> {
+async fn purge(
+    store: &Store,
+    targets: &[TargetName],
+    age_ms: i64,
+    stop: &CancellationToken,
+) -> Result<u64, StoreError> {
     let mut deleted = 0;
     for target in targets {
         let mut cursor = Some(PurgeCursor::default());
         while let Some(from) = cursor.filter(|_| !stop.is_cancelled()) {
-            let purged = store.purge_deliveries(target, age_ms, from).await?;
+            let purged = store.purge_deliveries(target.as_str(), age_ms, from).await?;
             deleted += purged.deleted;
             cursor = purged.next;
             tokio::time::sleep(STEP_PAUSE).await;

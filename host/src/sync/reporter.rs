@@ -49,12 +49,12 @@ mod tests {
 
     use super::*;
     use crate::domain::delivery::{Settlement, Status};
+    use crate::domain::ids::{AggregateKey, ChangeId};
 
     fn failed() -> Settlement {
         Settlement {
-            outbox_id: 1,
-            aggregate_type: "patient".to_owned(),
-            aggregate_id: "P-1".to_owned(),
+            change_id: ChangeId::new(1),
+            key: AggregateKey::patient("P-1"),
             status: Status::Failed,
             attempts: 1,
             pause_ms: 0,

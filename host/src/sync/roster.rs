@@ -68,7 +68,7 @@ pub fn differences<'a>(running: &[RunningHost], enabled: impl IntoIterator<Item 
     let mut targets: BTreeMap<&str, Vec<&BTreeSet<String>>> =
         enabled.into_iter().map(|name| (name, Vec::new())).collect();
     for (name, types) in known.iter().flat_map(|(_, targets)| targets.iter()) {
-        targets.entry(name).or_default().push(types);
+        targets.entry(name.as_str()).or_default().push(types);
     }
     let mut found = Vec::new();
     for (name, types) in targets {
@@ -92,10 +92,11 @@ pub fn differences<'a>(running: &[RunningHost], enabled: impl IntoIterator<Item 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::ids::TargetName;
 
     fn host(id: &str, targets: &[(&str, &[&str])]) -> RunningHost {
         let types = |types: &[&str]| types.iter().map(|kind| (*kind).to_owned()).collect();
-        let targets = targets.iter().map(|(name, of)| ((*name).to_owned(), types(of))).collect();
+        let targets = targets.iter().map(|(name, of)| (TargetName::new(*name).expect("a name"), types(of))).collect();
         RunningHost { id: id.to_owned(), targets: Some(targets) }
     }
 
@@ -108,7 +109,7 @@ mod tests {
         let lacks =
             |id: &str, running| Difference::SomeLack { target: "y".to_owned(), lacking: vec![id.to_owned()], running };
         let cases: [Case; 6] = [
-            ("nobody runs", vec![], &["x"], vec![]),
+            ("no host runs", vec![], &["x"], vec![]),
             ("alone and complete", vec![a.clone()], &["x"], vec![]),
             ("alike", vec![b.clone(), b.clone()], &["x", "y"], vec![]),
             ("one lacks a target", vec![a.clone(), b.clone()], &["x", "y"], vec![lacks("a", 2)]),

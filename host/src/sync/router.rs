@@ -1,6 +1,7 @@
 //! The router of this host: makes one delivery of every outbox row for each target that takes it. Rows may come from
 //! this project or from another application. Claimers that request a batch get new changes directly under a lease.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,7 +10,8 @@ use tokio_util::sync::CancellationToken;
 use super::demand::{Demand, PendingRequest};
 use super::leased_batch::release;
 use super::trouble::StoreTrouble;
-use crate::store::{ClaimRequest, ClaimedIds, Routed, Routes, ScanCursor, Store, StoreError};
+use crate::domain::ids::TargetName;
+use crate::store::{ClaimedIds, DirectRequest, RequestId, Routed, Routes, ScanCursor, Store, StoreError};
 
 /// Rows routed in one transaction at most.
 const ROUTE_MAX: u32 = 1_000;
@@ -49,8 +51,8 @@ impl Router {
         self.wait_for_request().await;
         while !self.stop.is_cancelled() {
             let requests = self.demand.take_all();
-            let claims: Vec<_> = requests.iter().map(|request| request.claim.clone()).collect();
-            match self.route(&mut progress, &claims).await {
+            let direct: Vec<_> = requests.iter().map(|pending| pending.request.clone()).collect();
+            match self.route(&mut progress, &direct).await {
                 Ok(routed) => {
                     self.trouble.end(TASK);
                     self.answer(requests, routed.claimed).await;
@@ -86,15 +88,15 @@ impl Router {
 
     /// Routes along the routes of the store. Without any target nothing is routed: a change that is routed nowhere
     /// would be ignored permanently.
-    async fn route(&self, progress: &mut Progress, claims: &[ClaimRequest]) -> Result<Routed, StoreError> {
+    async fn route(&self, progress: &mut Progress, requests: &[DirectRequest]) -> Result<Routed, StoreError> {
         let routes = match progress.routes.take() {
             Some(routes) => routes,
             None => self.store.routes().await?,
         };
         if routes.list.is_empty() {
-            return Ok(Routed { claimed: vec![None; claims.len()], ..Routed::default() });
+            return Ok(Routed::default());
         }
-        let result = self.store.route_along(&routes, limit(claims), &mut progress.cursor, claims).await?;
+        let result = self.store.route(&routes, limit(requests), &mut progress.cursor, requests).await?;
         if !result.routes_changed {
             progress.routes = Some(routes);
         }
@@ -102,15 +104,15 @@ impl Router {
     }
 
     /// Answers each request that got a batch; the others wait on.
-    async fn answer(&self, requests: Vec<PendingRequest>, claimed: Vec<Option<ClaimedIds>>) {
+    async fn answer(&self, requests: Vec<PendingRequest>, mut claimed: BTreeMap<RequestId, ClaimedIds>) {
         let mut unanswered = Vec::new();
-        for (request, claimed) in requests.into_iter().zip(claimed) {
-            let Some(claimed) = claimed else {
-                unanswered.push(request);
+        for pending in requests {
+            let Some(claimed) = claimed.remove(&pending.request.id) else {
+                unanswered.push(pending);
                 continue;
             };
             // Its claimer has ended.
-            if let Err(claimed) = request.answer(claimed) {
+            if let Err(claimed) = pending.answer(claimed) {
                 release(&self.store, &claimed.lease).await;
             }
         }
@@ -130,27 +132,34 @@ impl Router {
 }
 
 /// How many changes to route at once: no more than were requested, so that none of them has to be queued.
-fn limit(claims: &[ClaimRequest]) -> u32 {
-    let of = |target: &str| claims.iter().filter(|one| one.target == target).map(|one| one.batch_max).sum::<u32>();
-    claims.iter().map(|one| of(&one.target)).max().map_or(ROUTE_MAX, |most| most.min(ROUTE_MAX))
+fn limit(requests: &[DirectRequest]) -> u32 {
+    let mut requested = BTreeMap::<&TargetName, u32>::new();
+    for DirectRequest { claim, .. } in requests {
+        *requested.entry(&claim.target).or_default() += claim.batch_max;
+    }
+    requested.into_values().max().map_or(ROUTE_MAX, |most| most.min(ROUTE_MAX))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::ClaimRequest;
 
     #[test]
     fn no_more_is_routed_than_was_requested() {
-        let claim = |target: &str, batch_max| ClaimRequest {
-            target: target.to_owned(),
-            owner: "host".to_owned(),
-            batch_max,
-            lease_ms: 1,
-            fifo_types: Vec::new(),
+        let request = |target: &str, batch_max| DirectRequest {
+            id: RequestId(0),
+            claim: ClaimRequest {
+                target: TargetName::new(target).expect("a name"),
+                owner: "host".to_owned(),
+                batch_max,
+                lease_ms: 1,
+                fifo_types: Vec::new(),
+            },
         };
         assert_eq!(limit(&[]), ROUTE_MAX);
-        assert_eq!(limit(&[claim("a", 100), claim("b", 500)]), 500);
-        assert_eq!(limit(&[claim("a", 100), claim("a", 200)]), 300);
-        assert_eq!(limit(&[claim("a", 800), claim("a", 800)]), ROUTE_MAX);
+        assert_eq!(limit(&[request("a", 100), request("b", 500)]), 500);
+        assert_eq!(limit(&[request("a", 100), request("a", 200)]), 300);
+        assert_eq!(limit(&[request("a", 800), request("a", 800)]), ROUTE_MAX);
     }
 }

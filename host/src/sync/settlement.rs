@@ -1,8 +1,7 @@
 //! What becomes of each delivery of a batch: its outcome becomes a status, an attempt, a pause. Pure.
 
 use crate::domain::change::{Failure, FailureKind, Outcome};
-use crate::domain::delivery::{Event, RetryPolicy, Settlement, Status, after_failure, next_status};
-use crate::store::Delivery;
+use crate::domain::delivery::{Delivery, Event, RetryPolicy, Settlement, Status, after_failure, next_status};
 
 /// Decides what is written about each delivery. `jitter` in `0.0..1.0` spreads the retries.
 ///
@@ -60,9 +59,8 @@ pub fn settlements(
             let spent = if attempts > delivery.attempts { attempts } else { 1 };
             let pause_ms = if pauses { retry.pause_ms(spent, jitter()).max(1) } else { 0 };
             Settlement {
-                outbox_id: delivery.change.change_id,
-                aggregate_type: delivery.change.aggregate_type.clone(),
-                aggregate_id: delivery.change.aggregate_id.clone(),
+                change_id: delivery.change.change_id,
+                key: delivery.change.key.clone(),
                 status,
                 attempts,
                 pause_ms,
@@ -78,13 +76,13 @@ pub fn settlements(
 mod tests {
     use super::*;
     use crate::domain::change::{Change, Link, Operation, Receipt};
+    use crate::domain::ids::{AggregateKey, ChangeId};
 
     fn delivery(operation: Operation, attempts: u32) -> Delivery {
         let change = Change {
-            change_id: 1,
+            change_id: ChangeId::new(1),
             event_id: String::new(),
-            aggregate_type: "patient".to_owned(),
-            aggregate_id: "P-1".to_owned(),
+            key: AggregateKey::patient("P-1"),
             operation,
             payload: "{}".to_owned(),
             references: Vec::new(),

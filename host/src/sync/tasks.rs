@@ -1,6 +1,6 @@
 //! The tasks of the daemon: each has a name and a pulse, and all are joined.
 //!
-//! A task that ends before it was asked to, by a panic or otherwise, ends the daemon. A task that is not polled any
+//! A task that ends before the stop, by a panic or otherwise, ends the daemon. A task that is not polled any
 //! more (it blocks its thread, or all threads are blocked) loses its pulse. This host then sends no heartbeat: `hosts
 //! running` counts hosts that can deliver.
 
@@ -26,7 +26,7 @@ pub(super) struct Tasks {
     pulses: Pulses,
 }
 
-/// A task that ended before it was asked to.
+/// A task that ended before the stop.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TaskDeath {
     /// Which task.

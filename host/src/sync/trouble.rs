@@ -51,7 +51,7 @@ mod tests {
         let trouble = StoreTrouble::default();
         assert!(trouble.note("router", &error));
         assert!(!trouble.note("router", &error), "said once");
-        assert!(!trouble.end("claimer"), "another task's success says nothing");
+        assert!(!trouble.end("claimer"), "another task's success does not count");
         assert_eq!(trouble.longer_than(Duration::ZERO).as_deref(), Some("route changes: nothing"));
         assert_eq!(trouble.longer_than(Duration::from_secs(60)), None);
         assert!(trouble.end("router"), "and once when it is over");

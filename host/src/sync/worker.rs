@@ -131,7 +131,7 @@ impl Worker {
             return;
         }
         let target = &self.target.spec.name;
-        if let Err(error) = self.store.remember_batch_max(target, now).await {
+        if let Err(error) = self.store.remember_batch_max(target.as_str(), now).await {
             tracing::debug!(target_name = %target, %error, "the batch size was not remembered");
         }
     }
@@ -141,7 +141,7 @@ impl Worker {
     async fn remember_learned(&self, active: &CheckedAdapter) {
         let Some(learned) = active.take_new() else { return };
         let target = &self.target.spec.name;
-        if let Err(error) = self.store.remember_learned(target, active.basis(), &learned).await {
+        if let Err(error) = self.store.remember_learned(target.as_str(), active.basis(), &learned).await {
             tracing::debug!(target_name = %target, %error, "what was learned was not kept");
         }
     }

@@ -1,12 +1,11 @@
 //! The check of a target: the adapter's own, and what the host finds by itself at a database.
 
-use super::Finish;
 use super::privileges;
-use super::session::{CallFailure, TargetSession, reported};
+use super::session::{CallFailure, reported};
 use super::spec::{Access, Target};
 use crate::database::{Database, Transaction};
 use crate::domain::change::{Failure, FailureKind, Finding, FindingLevel, Report};
-use crate::plugin::{Adapter, SqlAccess, Usage};
+use crate::plugin::{Adapter, CallContext, LogTap, SqlAccess, Usage};
 
 impl Target {
     /// Calls the adapter's `check` at the target. Nothing is changed there.
@@ -14,17 +13,20 @@ impl Target {
     /// # Errors
     /// Why nothing can be delivered.
     pub async fn check(&self, adapter: &Adapter) -> Result<Report, Failure> {
-        self.session(Finish::RollBack).check(adapter).await.0.map_err(CallFailure::into_failure)
+        self.measured_check(adapter, None).await.0.map_err(CallFailure::into_failure)
     }
-}
 
-impl TargetSession<'_> {
-    /// Calls the adapter's `check`, adds the host's own findings, and returns what the call used.
-    pub async fn check(&self, adapter: &Adapter) -> (Result<Report, CallFailure>, Usage) {
-        match &self.target.access {
-            Access::Database { database, sql } => self.check_database(adapter, database, sql).await,
+    /// As [`Target::check`], and returns what the call used. `log_tap` keeps the adapter's log lines.
+    pub async fn measured_check(
+        &self,
+        adapter: &Adapter,
+        log_tap: Option<LogTap>,
+    ) -> (Result<Report, CallFailure>, Usage) {
+        let context = CallContext { log_tap, ..self.context.clone() };
+        match &self.access {
+            Access::Database { database, sql } => self.check_database(adapter, &context, database, sql).await,
             Access::Http(http) => {
-                let call = adapter.check_http(&self.context, http).await;
+                let call = adapter.check_http(&context, http).await;
                 (reported(call.result), call.usage)
             }
         }
@@ -33,6 +35,7 @@ impl TargetSession<'_> {
     async fn check_database(
         &self,
         adapter: &Adapter,
+        context: &CallContext,
         database: &Database,
         sql: &std::sync::Arc<SqlAccess>,
     ) -> (Result<Report, CallFailure>, Usage) {
@@ -40,7 +43,7 @@ impl TargetSession<'_> {
             Ok(begun) => begun,
             Err(failure) => return (Err(failure), Usage::default()),
         };
-        let call = adapter.check_database(&self.context, sql, transaction).await;
+        let call = adapter.check_database(context, sql, transaction).await;
         let mut findings = Vec::from_iter(lasting);
         if let Some(transaction) = call.transaction {
             // Nothing was changed, so that a failed roll back changes nothing either.
@@ -75,8 +78,7 @@ impl TargetSession<'_> {
     async fn lasting_tables(&self, transaction: &mut Transaction) -> Option<Finding> {
         // What the catalogue does not show here is no finding; the adapter's own check follows.
         let tables = transaction.tables_without_transactions().await.unwrap_or_default();
-        let written: Vec<String> =
-            self.target.writable(&tables).into_iter().map(|table| format!("`{table}`")).collect();
+        let written: Vec<String> = self.writable(&tables).into_iter().map(|table| format!("`{table}`")).collect();
         (!written.is_empty()).then(|| Finding {
             level: FindingLevel::Warning,
             message: format!(

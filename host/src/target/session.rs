@@ -2,7 +2,7 @@
 //! committed.
 //!
 //! At a database the session begins a transaction, lends it to the adapter, and ends it. It commits only behind the
-//! fence: the lease is renewed right before. Over HTTP the host asks the fence before each request that may write. A
+//! fence: the lease is renewed right before. Over HTTP the host checks the fence before each request that may write. A
 //! session that rolls back leaves nothing: over HTTP it withholds every such request.
 
 use std::fmt;
@@ -79,7 +79,7 @@ impl Fence for NeverHolds {
 }
 
 impl Target {
-    /// A session that ends each call as `finish` says.
+    /// A session that ends each call by `finish`.
     #[must_use]
     pub fn session(&self, finish: Finish) -> TargetSession<'_> {
         TargetSession {

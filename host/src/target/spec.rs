@@ -7,14 +7,14 @@ use std::time::Duration;
 use crate::database::{Database, Locator};
 use crate::domain::change::RemoteEdit;
 use crate::domain::grants::{SqlGrants, TableVerb};
-use crate::domain::ids::IdColumn;
+use crate::domain::ids::{IdColumn, TargetName};
 use crate::plugin::{CallContext, HttpAccess, HttpOptions, Limits, PluginError, SqlAccess, World};
 
 /// A configured target.
 #[derive(Clone, Debug)]
 pub struct TargetSpec {
     /// `NAME` of `[targets.NAME]`.
-    pub name: String,
+    pub name: TargetName,
     /// The adapter's file.
     pub adapter: PathBuf,
     /// Database or HTTP.
@@ -86,12 +86,12 @@ impl Target {
                     statement_timeout,
                     spec.limits.query_bytes_max,
                 )
-                .map_err(|error| PluginError::Access { target: spec.name.clone(), reason: error.message })?,
+                .map_err(|error| PluginError::Access { target: spec.name.to_string(), reason: error.message })?,
                 sql: SqlAccess::new(locator.dialect(), grants.clone()),
             },
             TargetKind::Http { options, .. } => {
                 let options = HttpOptions { headers_max: spec.limits.http_headers_max, ..options.clone() };
-                Access::Http(HttpAccess::new(&spec.name, &options)?)
+                Access::Http(HttpAccess::new(spec.name.as_str(), &options)?)
             }
         };
         let base_url = match &spec.kind {
@@ -99,7 +99,7 @@ impl Target {
             TargetKind::Database { .. } => None,
         };
         let context = CallContext {
-            target: spec.name.clone(),
+            target: spec.name.to_string(),
             settings_json: spec.settings_json.clone(),
             base_url,
             limits: spec.limits.clone(),

@@ -1,4 +1,4 @@
-//! A small server, and an adapter that asks it what a test says.
+//! A small server, and an adapter that sends it a test's requests.
 
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -11,7 +11,7 @@ use tokio::net::{TcpListener, TcpStream};
 
 use crate::support::{adapter, changes, given, runtime};
 
-/// A server that says `200 hello` to everything, but redirects, stalls and pours by its path.
+/// A server that answers `200 hello` to everything, but redirects, stalls and pours by its path.
 pub(crate) struct Server {
     pub(crate) port: u16,
     pub(crate) seen: Arc<Mutex<Vec<String>>>,
@@ -143,7 +143,7 @@ async fn serve(mut stream: TcpStream, port: u16, (seen, poured): (Arc<Mutex<Vec<
     }
 }
 
-/// An answer whose body is packed: whole, cut off, a bomb, or in a coding that nobody asked for.
+/// An answer whose body is packed: whole, cut off, a bomb, or in a coding that was not requested.
 fn packed_answer(path: &str) -> Vec<u8> {
     use std::io::Write as _;
     let text = if path == "/fhir/bomb" { vec![b'0'; 64 << 20] } else { b"hello packed".to_vec() };

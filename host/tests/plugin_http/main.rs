@@ -1,6 +1,6 @@
 //! HTTP of a real component against a small server: what may go out, what is added, and what is held back.
 
-#![allow(clippy::unwrap_used, clippy::needless_pass_by_value, reason = "a test that fails says what it found")]
+#![allow(clippy::unwrap_used, clippy::needless_pass_by_value, reason = "a test that fails shows what it found")]
 
 mod bench;
 mod hostile;

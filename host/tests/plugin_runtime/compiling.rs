@@ -24,7 +24,7 @@ async fn compiled_code_is_kept_and_healed() {
     }
 }
 
-/// A program that stands in for the compiler.
+/// A program in place of the compiler.
 #[cfg(unix)]
 fn program(folder: &std::path::Path, body: &str) -> Compiler {
     use std::os::unix::fs::PermissionsExt as _;
@@ -51,7 +51,7 @@ async fn hostile_crash_of_the_compiler_is_remembered_and_not_repeated() {
         let runtime = Runtime::new(&options(compiler)).unwrap();
         runtime.load(&adapter("testing-probe"), World::Database).await.map(drop).map_err(|error| error.to_string())
     };
-    // What the compiler itself says is no crash, and may be tried again.
+    // What the compiler itself reports is no crash, and may be tried again.
     for expected in [1, 2] {
         let error = load(program(folder.path(), "echo no such thing >&2; exit 3")).await.unwrap_err();
         assert!(error.ends_with("testing-probe.wasm: no such thing"), "{error}");
@@ -110,7 +110,7 @@ async fn a_file_that_is_no_adapter_is_named_with_what_was_expected() {
     assert!(version.contains("version 0.9.0") && version.contains("this host speaks 0.1.0 and 0.2.0"), "{version}");
 }
 
-/// The probe with a module behind it that nobody calls: some ten thousand loops.
+/// The probe with a module behind it that is never called: some ten thousand loops.
 fn heavy() -> Vec<u8> {
     let function = format!("(func (local i32 i32) {})", "(loop (local.set 1 (local.get 0)))".repeat(2_000));
     let module = wat::parse_str(format!("(module {})", function.repeat(12))).unwrap();

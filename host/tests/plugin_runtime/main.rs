@@ -1,6 +1,6 @@
 //! Real components in the runtime: what a good one can do, and that a hostile one can do no more.
 
-#![allow(clippy::unwrap_used, clippy::needless_pass_by_value, reason = "a test that fails says what it found")]
+#![allow(clippy::unwrap_used, clippy::needless_pass_by_value, reason = "a test that fails shows what it found")]
 
 mod compiling;
 mod interface;
@@ -349,7 +349,7 @@ async fn a_transaction_that_the_database_ended_is_told_whatever_the_adapter_says
     assert!(call.transaction.unwrap().commit().await.is_err(), "nothing can be committed any more");
 }
 
-/// More rows to count than anybody will live to see.
+/// More rows than can be counted.
 const ENDLESS: &str = "SELECT COUNT(*) FROM note a, note b, note c, note d, note e, note f, note g WHERE a.id < g.body";
 
 #[tokio::test]
@@ -362,7 +362,7 @@ async fn hostile_endless_query_is_stopped_and_takes_the_transaction_with_it() {
     let words = "deadline_ms: the call took longer than 2000 ms; raise [targets.t.limits] deadline_ms";
     assert_eq!(call.result.unwrap_err().to_string(), words);
     assert!(call.transaction.is_none());
-    // There is one connection that writes, and it would count for ever had nobody stopped it.
+    // There is one connection that writes, and it would count for ever unless stopped.
     assert_eq!(bench.target.notes().await, 150);
     assert!(bench.apply("echo", "").await.result.unwrap().is_ok());
 }

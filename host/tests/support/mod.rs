@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use host::database::{Database, Locator, Transaction};
 use host::domain::change::{Change, Operation, RemoteEdit};
+use host::domain::ids::{AggregateKey, ChangeId};
 use host::plugin::{Adapter, CallContext, Given, Limits, Runtime, RuntimeOptions, World};
 
 /// A probe's file, which `cargo xtask adapters` builds.
@@ -87,10 +88,9 @@ pub fn behaving(behaviour: &str, argument: &str) -> CallContext {
 pub fn changes(count: i64) -> Vec<Change> {
     (1..=count)
         .map(|number| Change {
-            change_id: number,
+            change_id: ChangeId::new(number),
             event_id: format!("0190-{number}"),
-            aggregate_type: "patient".to_owned(),
-            aggregate_id: format!("P-{number}"),
+            key: AggregateKey::patient(format!("P-{number}")),
             operation: Operation::Create,
             payload: "{}".to_owned(),
             references: Vec::new(),

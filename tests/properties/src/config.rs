@@ -44,7 +44,7 @@ fn assert_read(config: &Config, data: &[u8]) {
             assert!(!http.methods.is_empty());
         }
     }
-    // Where each variable stands in a place for secrets, nothing that is shown of the configuration has its value.
+    // Where each variable is at a place for secrets, nothing that is shown of the configuration has its value.
     let placeholders = data.windows(8).filter(|window| *window == b"${SECRET").count();
     if !is_marked(data) && placeholders == secrets(config) {
         assert_unmarked(&format!("{config:?}"));

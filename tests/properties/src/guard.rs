@@ -20,7 +20,7 @@ use sqlparser::parser::Parser;
 
 use crate::said::{MARK, assert_plain, within};
 
-/// Functions that stand where a table may, and read nothing but their arguments.
+/// Functions that may be used as a table, and read nothing but their arguments.
 const TABLE_FUNCTIONS: [&str; 12] = [
     "json_array_elements",
     "json_array_elements_text",
@@ -76,7 +76,7 @@ fn grants() -> SqlGrants {
     SqlGrants { read: both("readable"), insert: both("addable"), update: both("changeable"), delete: both("removable") }
 }
 
-/// Whether each mark stands in a literal in single quotes, as far as that can be told without reading SQL.
+/// Whether each mark is in a literal in single quotes, as far as that can be told without reading SQL.
 fn only_in_literals(sql: &str) -> bool {
     let is_simple = !sql.contains(['"', '`', '[', '\\', '$', '#']) && !sql.contains("--") && !sql.contains("/*");
     is_simple && sql.match_indices(MARK).all(|(at, _)| sql[..at].matches('\'').count() % 2 == 1)
@@ -184,7 +184,7 @@ fn inserted(insert: &Insert) -> Vec<(String, &'static str)> {
     tables
 }
 
-/// What stands before the last dot of a column's name.
+/// What is before the last dot of a column's name.
 fn qualifier(column: &ObjectName) -> Option<String> {
     let (_, before) = column.0.split_last()?;
     (!before.is_empty()).then(|| plain(&ObjectName(before.to_vec())))

@@ -10,7 +10,7 @@ use host::plugin::COMPONENT_BYTES_MAX;
 
 use crate::said::{assert_plain, within};
 
-/// A key whose secret half nobody has kept: no signature is by it.
+/// A key whose secret half was not kept: no signature is by it.
 const KEY: &str = "RWTAf/flMuLqffzF+CPFB5RwUjI1mHHcod4mCWcUU/2DRYwQv+VvN+Au";
 
 /// See the module.
@@ -25,8 +25,8 @@ pub fn check(data: &[u8]) {
     let Some(signature) = named.signature else { return };
     assert!(signature.len() <= 16 << 10);
     let keys = TrustedKeys::parse(&[KEY.to_owned()]).expect("a key");
-    let bytes = b"what nobody has signed";
+    let bytes = b"what no key has signed";
     let verdict = within(Duration::from_secs(2), || keys.verify("a.wasm", bytes, &signature));
-    let error = verdict.expect_err("a signature of bytes that nobody signed");
+    let error = verdict.expect_err("a signature of bytes that no key signed");
     assert_plain(&error.to_string(), 1_000);
 }

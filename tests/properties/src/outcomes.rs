@@ -1,5 +1,5 @@
 //! What an adapter answers, from its outcomes to what is stored of each delivery: nothing is believed that cannot be
-//! stored or shown, each delivery gets exactly one end, and attempts are spent as the failure's kind says.
+//! stored or shown, each delivery gets exactly one end, and attempts are spent by the failure's kind.
 //!
 //! Input: one line for each change, its fields divided by `|`, `\n` in a field standing for a line break:
 //! - `OPERATION ATTEMPTS [linked]`, then `applied`, remote id, version, fingerprint; or a failure's kind, message,
@@ -11,10 +11,9 @@ use host::domain::change::{
     AggregateSupport, BatchOutcome, Change, Descriptor, Failure, FailureKind, Finding, FindingLevel, Link, Operation,
     Outcome, Receipt, Report,
 };
-use host::domain::delivery::{RetryPolicy, Settlement, Status};
-use host::domain::ids::IdColumn;
+use host::domain::delivery::{Delivery, RetryPolicy, Settlement, Status};
+use host::domain::ids::{AggregateKey, ChangeId, IdColumn};
 use host::plugin::fuzzing::{descriptor, failure, outcomes, report};
-use host::store::Delivery;
 use host::sync::fuzzing::settlements;
 
 use crate::said::{assert_plain, assert_unmarked};
@@ -89,8 +88,8 @@ fn check_settlements(deliveries: &[Delivery], believed: &[Outcome], column: Opti
     let settled = settlements(deliveries, believed.to_vec(), &policy, takes_id, || 1.0);
     assert_eq!(settled.len(), deliveries.len());
     for ((delivery, outcome), settlement) in deliveries.iter().zip(believed).zip(&settled) {
-        assert_eq!(settlement.outbox_id, delivery.change.change_id);
-        let spent = settlement.attempts.checked_sub(delivery.attempts).expect("attempts are never given back");
+        assert_eq!(settlement.change_id, delivery.change.change_id);
+        let spent = settlement.attempts.checked_sub(delivery.attempts).expect("attempts never decrease");
         assert!(spent <= 1 && settlement.pause_ms <= policy.cap_ms);
         assert_one_end(delivery, settlement, spent);
         if let Outcome::Failed(failure) = outcome {
@@ -165,10 +164,9 @@ fn delivery(number: i64, words: &str) -> Delivery {
     let attempts = words.next().and_then(|word| word.parse().ok()).unwrap_or(0);
     let link = Link { remote_id: "7".to_owned(), remote_version: None, fingerprint: None };
     let change = Change {
-        change_id: number,
+        change_id: ChangeId::new(number),
         event_id: String::new(),
-        aggregate_type: "patient".to_owned(),
-        aggregate_id: format!("P-{number}"),
+        key: AggregateKey::patient(format!("P-{number}")),
         operation,
         payload: "{}".to_owned(),
         references: Vec::new(),

@@ -50,7 +50,7 @@ fn assert_read(seed: &SeedFile, today: Day) {
     }
 }
 
-/// Whether a key has the mark, since messages name keys. In a text that is not wholly understood each mark must stand
+/// Whether a key has the mark, since messages name keys. In a text that is not wholly understood each mark must be
 /// in a simple value.
 fn names_a_mark(text: &str) -> bool {
     let (table, errors) = DeTable::parse_recoverable(text);

@@ -1,7 +1,7 @@
 //! Where an adapter comes from: what is accepted is written as it is read, uses no plain http to another machine, and
 //! its name leaves no folder.
 //!
-//! Input: the source as a person writes it.
+//! Input: the source as an operator writes it.
 
 use std::path::Path;
 use std::time::Duration;

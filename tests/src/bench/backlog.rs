@@ -1,5 +1,5 @@
-//! A long backlog beside many finished rows, against a small table: the same drain, watched in the same way. It also
-//! says what `host status` and the host's memory are meanwhile, and what a native program does with as large a target:
+//! A long backlog next to many finished rows, against a small table: the same drain, watched in the same way. It also
+//! shows what `host status` and the host's memory are meanwhile, and what a native program does with as large a target:
 //! what both lose is the target's.
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -63,7 +63,7 @@ pub(super) async fn rows(options: &Options) -> Result<Vec<Row>> {
     let of_baseline = |figure: fn(&Seen) -> f64| baseline.iter().map(figure).collect::<Vec<_>>();
     Ok(vec![
         row(
-            format!("{waiting} waiting beside {done} done"),
+            format!("{waiting} waiting next to {done} done"),
             "patients/s",
             vec![ours.rate],
             of_baseline(|seen| seen.rate),

@@ -69,7 +69,7 @@ async fn stand(store: &str, target: &str) -> Result<Stand> {
 impl Bench {
     /// From two runs of the host: one with nothing to do, one with everything to do.
     async fn demand(&mut self, patients: usize) -> Result<Demand> {
-        // The first pages, connections and plans are nobody's cost.
+        // The first pages, connections and plans are not measured.
         self.stand.fill(patients / 10, Work::Creates).await?;
         self.stand.host_drain().await?;
         let idle = Box::pin(self.used(&["run", "--until-idle"])).await?;
@@ -132,7 +132,7 @@ impl Bench {
         Ok(median(&took))
     }
 
-    /// What this machine does beside what the simulation says it does.
+    /// What this machine does against what the simulation predicts.
     async fn validation(&mut self, demand: &Demand, patients: usize) -> Result<String> {
         let mut text =
             String::from("\n| on this machine | measured | simulated | simulated / measured |\n|---|---|---|---|\n");

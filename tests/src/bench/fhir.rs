@@ -17,7 +17,7 @@ pub(super) async fn rows(options: &Options) -> Result<Vec<Row>> {
     let count = options.sized(1_000, 10_000);
     let (mut creates, mut updates) = ((Vec::new(), Vec::new()), (Vec::new(), Vec::new()));
     for repeat in 0..options.repeats() {
-        // Who comes first changes, so that a machine that grows slower or quicker favours nobody.
+        // Who comes first changes, so that a machine that grows slower or quicker favours neither.
         let (ours, native) = if repeat % 2 == 0 {
             let ours = Box::pin(by_host(count)).await?;
             (ours, Box::pin(by_client(count)).await?)

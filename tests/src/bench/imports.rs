@@ -1,5 +1,5 @@
 //! `host import` of FHIR Patients as NDJSON and of CSV into the cache and the outbox, against a native program that
-//! reads the same file and makes the same rows with the same statements. It also says whether memory grows with the
+//! reads the same file and makes the same rows with the same statements. It also shows whether memory grows with the
 //! file.
 
 use std::fs::File;

@@ -1,4 +1,4 @@
-//! Which rows there are, and what each compares. Every figure of the host stands beside a baseline of the same run:
+//! Which rows there are, and what each compares. Every figure of the host has a baseline of the same run:
 //! ratios carry over to another machine, figures do not.
 
 use std::time::{Duration, Instant};
@@ -64,7 +64,7 @@ enum Group {
     Judging,
 }
 
-/// Measures, and says on standard error where it is.
+/// Measures, and prints its progress to standard error.
 ///
 /// # Errors
 /// When a server is not there, or a drain does not end well.
@@ -128,7 +128,7 @@ async fn drain(options: &Options, name: &str, (store, target): (Backend, Backend
     Ok(vec![
         row("creates", creates.0.clone(), creates.1, "native", Goal::both(goal, 0.7)),
         row("updates", updates.0.clone(), updates.1, "native", Goal::ratio(0.7)),
-        row("updates beside creates", updates.0, creates.0, "the host's creates", Goal::ratio(0.7)),
+        row("updates against creates", updates.0, creates.0, "the host's creates", Goal::ratio(0.7)),
     ])
 }
 

@@ -16,7 +16,7 @@ use super::native_target::{apply, unlock};
 pub(crate) const BATCH: usize = 1_000;
 const WORKERS: usize = 2;
 
-/// Carries `total` changes, and says how long it took.
+/// Carries `total` changes. Returns how long it took.
 pub(crate) async fn drain(store: &str, target: &str, total: usize) -> Result<Duration> {
     let began = Instant::now();
     let settled = Arc::new(AtomicUsize::new(0));

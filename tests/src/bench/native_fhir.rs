@@ -26,7 +26,7 @@ pub(super) struct Known {
     etag: String,
 }
 
-/// Asks the server what it can, as the host does before it delivers: the first request is nobody's cost.
+/// Asks the server what it can, as the host does before it delivers: the first request is not measured.
 pub(super) async fn greet(base_url: &str) -> Result<()> {
     let answer = client()?.get(format!("{base_url}/metadata")).header("accept", FHIR_JSON).send().await?;
     answer.error_for_status()?.bytes().await.map(drop).context("read the server's capabilities")
@@ -117,7 +117,7 @@ async fn send<T: Clone + Send + Sync + 'static>(
         tasks.spawn(async move {
             let mut known = Vec::new();
             loop {
-                let next = bundles.lock().expect("invariant: nobody panics with the lock").pop();
+                let next = bundles.lock().expect("invariant: no holder of the lock panics").pop();
                 let Some(items) = next else { return anyhow::Ok(known) };
                 let (numbers, entries): (Vec<_>, Vec<_>) = items.iter().map(&entry).unzip();
                 known.extend(post(&client, &url, &numbers, &entries).await?);

@@ -53,7 +53,7 @@ fn among(dialect: Dialect, column: &str, ids: &[i64]) -> (String, Vec<Value>) {
     }
 }
 
-/// Puts up to `batch` new changes straight under a lease, and reads what they carry.
+/// Puts up to `batch` new changes directly under a lease, and reads what they carry.
 pub(crate) async fn take(store: &mut Connection, batch: usize) -> Result<Option<(i64, Vec<Change>)>> {
     let dialect = store.dialect();
     let now = now(dialect);
@@ -121,7 +121,7 @@ async fn load(store: &mut Connection, ids: &[i64]) -> Result<Vec<Change>> {
         .collect())
 }
 
-/// Asks once more whether the lease stands, before the target's commit.
+/// Renews the lease once more, before the target's commit.
 pub(crate) async fn fence(store: &mut Connection, lease_id: i64) -> Result<()> {
     let sql = format!("UPDATE sync_lease SET lease_until = {} + 30000 WHERE lease_id = ?", now(store.dialect()));
     store.execute(&sql, &[lease_id.into()]).await.map(drop)

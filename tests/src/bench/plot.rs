@@ -11,7 +11,7 @@ use anyhow::{Context as _, Result};
 use super::report::{Better, Row, least, median, most, shown};
 
 const WIDTH: f64 = 1_240.0;
-/// Where bars begin and how long the longest may be; right of them stand the figures.
+/// Where bars begin and how long the longest may be; the figures are right of them.
 const BARS_AT: f64 = 400.0;
 const BARS_WIDTH: f64 = 480.0;
 const ROW_HEIGHT: f64 = 46.0;
@@ -25,7 +25,7 @@ const LEGEND: [(&str, f64, f64, &str); 4] = [
     (OURS, 22.0, 12.0, "the host (line: least to most of the repeats)"),
     (BASELINE, 22.0, 12.0, "its baseline in the same run"),
     (GOAL, 3.0, 14.0, "the goal"),
-    (RATIO_GOAL, 3.0, 14.0, "the goal beside the baseline"),
+    (RATIO_GOAL, 3.0, 14.0, "the goal against the baseline"),
 ];
 
 /// Writes all rows as an SVG file.
@@ -44,7 +44,7 @@ fn drawing(rows: &[Row]) -> String {
          font-family=\"DejaVu Sans, Arial, sans-serif\" font-size=\"12\">"
     );
     rectangle(&mut svg, (0.0, 0.0), (WIDTH, height), "white");
-    text(&mut svg, (12.0, 24.0), "font-size=\"16\"", "The host beside its baseline in the same run");
+    text(&mut svg, (12.0, 24.0), "font-size=\"16\"", "The host against its baseline in the same run");
     let mut x = 12.0;
     for (color, width, height, words) in LEGEND {
         rectangle(&mut svg, (x, 48.0 - height / 2.0), (width, height), color);
@@ -61,9 +61,9 @@ fn drawing(rows: &[Row]) -> String {
 fn draw(svg: &mut String, row: &Row, y: f64) {
     let (ours, baseline) = (median(&row.ours), median(&row.baseline));
     // A ratio is a goal for the host's figure as well: so much of the baseline's, or so much more time than it.
-    let beside =
+    let ratio_goal =
         row.goal.ratio.map(|ratio| if row.better == Better::More { baseline * ratio } else { baseline / ratio });
-    let figures = [most(&row.ours), most(&row.baseline), row.goal.figure.unwrap_or(0.0), beside.unwrap_or(0.0)];
+    let figures = [most(&row.ours), most(&row.baseline), row.goal.figure.unwrap_or(0.0), ratio_goal.unwrap_or(0.0)];
     let largest = most(&figures).max(f64::MIN_POSITIVE) * 1.02;
     let place = |figure: f64| BARS_AT + BARS_WIDTH * (figure / largest).clamp(0.0, 1.0);
     let _written = write!(
@@ -82,7 +82,7 @@ fn draw(svg: &mut String, row: &Row, y: f64) {
         let _written =
             write!(svg, "<line x1=\"{from:.1}\" y1=\"{at:.1}\" x2=\"{to:.1}\" y2=\"{at:.1}\" stroke=\"black\"/>");
     }
-    for (goal, color) in [(row.goal.figure, GOAL), (beside, RATIO_GOAL)] {
+    for (goal, color) in [(row.goal.figure, GOAL), (ratio_goal, RATIO_GOAL)] {
         if let Some(goal) = goal {
             rectangle(svg, (place(goal) - 1.5, y), (3.0, 34.0), color);
         }

@@ -62,7 +62,7 @@ pub struct Row {
 }
 
 impl Row {
-    /// How good the host's median is beside the baseline's: above 1 the host is the better one.
+    /// How good the host's median is against the baseline's: above 1 the host is the better one.
     #[must_use]
     pub fn ratio(&self) -> f64 {
         let (ours, baseline) = (median(&self.ours), median(&self.baseline));
@@ -119,7 +119,7 @@ pub fn median(figures: &[f64]) -> f64 {
     sorted.get(sorted.len().saturating_sub(1) / 2).copied().unwrap_or_default()
 }
 
-/// As a person reads it: no more digits than mean something.
+/// For reading: no more digits than mean something.
 pub(super) fn shown(figure: f64) -> String {
     if figure >= 100.0 { format!("{figure:.0}") } else { format!("{figure:.1}") }
 }
@@ -196,7 +196,7 @@ mod tests {
             (9.0, 9.0, Better::Less, Goal::ratio(0.9), Some(true)),
             (1.0, 1.0, Better::More, Goal::default(), None),
         ] {
-            assert_eq!(row(ours, baseline, better, goal).is_met(), met, "{ours} beside {baseline}, {goal:?}");
+            assert_eq!(row(ours, baseline, better, goal).is_met(), met, "{ours} against {baseline}, {goal:?}");
         }
     }
 

@@ -34,7 +34,7 @@ pub(super) struct Demand {
 /// Work takes so much more or less than its mean, evenly.
 const SPREAD: f64 = 0.5;
 
-/// What stands where.
+/// What is where.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct World {
     /// Machines with a host process for each shard.
@@ -170,7 +170,7 @@ fn laid_out(demand: &Demand, world: &World, batches: usize) -> (Vec<Task>, Vec<S
             steps.extend(work(places.host(worker / world.workers), demand.host_ms));
             steps.push(Step::Take(lock));
             steps.extend(work(target, demand.target_ms));
-            // The fence stands between the last statement and the commit: one more way, and a commit in the store.
+            // The fence is between the last statement and the commit: one more way, and a commit in the store.
             steps.extend([trips(demand.target_trips + 1.0), commit, commit, Step::Give(lock)]);
             steps.extend(work(store, demand.settle_ms));
             steps.extend([trips(demand.settle_trips), commit, Step::Settled]);
@@ -224,7 +224,7 @@ mod tests {
 
     #[test]
     fn one_worker_does_one_thing_after_the_other() {
-        // 40 ms for each batch (the next one is taken beside it), and 14 ways of 1 ms.
+        // 40 ms for each batch (the next one is taken meanwhile), and 14 ways of 1 ms.
         let rate = simulated(World { workers: 1, trip_ms: 1.0, ..WORLD });
         assert!(is_near(rate, 500.0 / 0.054), "{rate}");
     }
@@ -233,7 +233,7 @@ mod tests {
     fn stores_of_their_own_with_hosts_of_their_own_add_up_until_the_hosts_are_busy() {
         let one = simulated(World { hosts: 4, ..WORLD });
         let four = simulated(World { hosts: 4, shards: 4, ..WORLD });
-        assert!(is_near(four, one * 4.0), "{four} beside {one}");
+        assert!(is_near(four, one * 4.0), "{four} against {one}");
         let busy = simulated(World { hosts: 1, shards: 16, ..WORLD });
         assert!(is_near(busy, 500.0 / 0.010 * 2.0), "{busy}: one host of two processors");
     }

@@ -12,7 +12,7 @@ use crate::environment::Backend;
 
 /// At most so long, in milliseconds.
 const LIMIT_MS: f64 = 150.0;
-/// One batch: its lease stands for long enough to be seen.
+/// One batch: its lease lasts long enough to be seen.
 const CHANGES: usize = 500;
 
 /// The row of the start.

@@ -1,7 +1,7 @@
 //! What `cargo xtask bench` runs: measures, and prints a table or one JSON object. The servers and the binaries are
 //! named by the environment, as for the tests.
 
-#![allow(clippy::print_stdout, reason = "a program for a person at a terminal")]
+#![allow(clippy::print_stdout, reason = "a program for a terminal")]
 
 use std::path::PathBuf;
 

@@ -2,7 +2,7 @@
 //!
 //! `NEURONOVA_TEST_HOST` and `NEURONOVA_TEST_ADAPTERS` say what to run, as for the tests.
 
-#![allow(clippy::print_stdout, reason = "a task speaks to the person at the terminal")]
+#![allow(clippy::print_stdout, reason = "a task prints to the terminal")]
 
 use std::{process::ExitCode, time::Duration};
 

@@ -38,7 +38,7 @@ pub(crate) struct Delivery {
     pub(crate) error: Option<String>,
 }
 
-/// What the store says that a target confirmed.
+/// What a target confirmed, by the store.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct Link {
     pub(crate) target: String,

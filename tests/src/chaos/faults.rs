@@ -5,11 +5,13 @@ use std::{
     fs::File,
     io::Write as _,
     path::Path,
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::Mutex,
     time::{Duration, Instant},
 };
 
 use anyhow::{Context as _, Result};
+
+use crate::mutex::lock;
 
 /// Faults and calm follow each other: nothing is broken in the last part of each cycle, so that work gets done.
 const STORM: Duration = Duration::from_secs(16);
@@ -77,9 +79,4 @@ impl Faults {
     pub(crate) fn counts(&self) -> BTreeMap<String, u64> {
         lock(&self.counts).clone()
     }
-}
-
-/// The state stays whole whatever panics: every change of it is one assignment.
-pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -10,11 +10,9 @@ use std::{
 
 use anyhow::{Context as _, Result, bail, ensure};
 
-use super::{
-    faults::{Faults, lock},
-    world::World,
-};
+use super::{faults::Faults, world::World};
 use crate::host::{Host, HostSignal, LogReader, RunningHost};
+use crate::mutex::lock;
 
 /// How often the keeper looks whether a host has ended.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
@@ -146,7 +144,7 @@ impl Fleet {
         Ok(())
     }
 
-    /// How often each of these texts stands in the logs of all hosts.
+    /// How often each of these texts is in the logs of all hosts.
     pub(crate) fn count_in_logs(&self, texts: &[&'static str]) -> Result<BTreeMap<&'static str, u64>> {
         let mut counts: BTreeMap<&'static str, u64> = texts.iter().map(|text| (*text, 0)).collect();
         for log in &self.logs {

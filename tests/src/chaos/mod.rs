@@ -7,7 +7,7 @@
 //! certain.
 //!
 //! `world` has the servers and their proxies, `fleet` the hosts, `writer` and `rival` the applications at both ends,
-//! `saboteur` the faults. In the end `evidence` reads what is where, and `verdict` says what is wrong with that: it is
+//! `saboteur` the faults. In the end `evidence` reads what is where, and `verdict` finds what is wrong with that: it is
 //! pure and has its own tests, since a check that cannot fail proves nothing. Read next: `run.rs`.
 
 mod evidence;

@@ -1,4 +1,4 @@
-//! OpenEMR's own writer: it takes `MAX(pid) + 1` without a lock, inserts its chart, and begins again when somebody else
+//! OpenEMR's own writer: it takes `MAX(pid) + 1` without a lock, inserts its chart, and begins again when another
 //! had taken that number. It comes in bursts. No chart of its may be lost or changed by ours.
 
 use std::{
@@ -68,7 +68,7 @@ async fn register(url: &str, session: &mut Option<Session>, number: u64, registe
     loop {
         let highest = session.rows("SELECT COALESCE(MAX(pid), 0) + 1 FROM patient_data").await?;
         let pid = highest.first().and_then(|row| row.first().cloned().flatten()).unwrap_or_else(|| "1".to_owned());
-        // As long as a person needs to press a button twice, others may take the number.
+        // As long as a user needs to press a button twice, others may take the number.
         tokio::time::sleep(Duration::from_millis(2)).await;
         let sql = format!(
             "INSERT INTO patient_data (uuid, pid, pubpid, fname, lname, DOB, sex, phone_biz, date, regdate) \

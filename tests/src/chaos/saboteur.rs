@@ -3,7 +3,7 @@
 //!
 //! What holds back requests to the FHIR server is shorter than `in_doubt_ms` of the hosts (`world::IN_DOUBT`): a
 //! request that arrives later than the operator reckoned with is the one thing that the protocol cannot fence over
-//! HTTP, and the documentation says so.
+//! HTTP, as the documentation states.
 
 use std::{thread, time::Duration};
 
@@ -12,10 +12,11 @@ use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
 use tokio::runtime::Handle;
 
 use super::{
-    faults::{Faults, lock},
+    faults::Faults,
     fleet::Fleet,
     world::{LATENCY, LEASE, Part, World},
 };
+use crate::mutex::lock;
 use crate::servers::Half;
 
 /// Breaks things until the time of faults is over.
@@ -74,7 +75,7 @@ fn break_hosts(fleet: &Fleet, faults: &Faults, mut dice: StdRng) {
 /// fault.
 fn fill_disk(world: &World, faults: &Faults, mut dice: StdRng, runtime: &Handle) {
     while faults.pause_and_calm(millis(&mut dice, 5_000..15_000)) {
-        // The server may be away: then nothing is filled, and nobody needs to know.
+        // The server may be away: then nothing is filled, which is no error.
         if runtime.block_on(world.set_disk_full(true)).is_ok() {
             faults.note("openemr: disk full", "openemr");
         }

@@ -1,4 +1,4 @@
-//! Says what is wrong with the evidence: the promises of the engine as checks. Pure, so that each check is tested on a
+//! Finds what is wrong with the evidence: the promises of the engine as checks. Pure, so that each check is tested on a
 //! state that breaks just that promise.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -28,7 +28,7 @@ pub(crate) fn violations(evidence: &Evidence) -> Vec<String> {
 type Newest<'a> = BTreeMap<&'a str, &'a Change>;
 
 fn newest_changes(evidence: &Evidence) -> Newest<'_> {
-    // They stand by id, so that the last one stays.
+    // They are sorted by id, so that the last one stays.
     evidence.changes.iter().map(|change| (change.patient_id.as_str(), change)).collect()
 }
 
@@ -136,7 +136,7 @@ fn registry(evidence: &Evidence) -> Vec<String> {
     found
 }
 
-/// What OpenEMR's own writer put there stands as it was written.
+/// What OpenEMR's own writer put there is as it was written.
 fn rival(evidence: &Evidence) -> Vec<String> {
     let mut numbers: Vec<u64> = Vec::new();
     let mut found = Vec::new();
@@ -222,7 +222,7 @@ fn cache(evidence: &Evidence, newest: &Newest<'_>) -> Vec<String> {
     found
 }
 
-/// Nothing waits, is in work, or was left to a person; every change was routed to both targets.
+/// Nothing is pending, in flight, or left to an operator; every change was routed to both targets.
 fn stuck(evidence: &Evidence, newest: &Newest<'_>) -> Vec<String> {
     let mut found = Vec::new();
     if evidence.leases > 0 {

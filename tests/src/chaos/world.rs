@@ -12,7 +12,7 @@ use std::{
 
 use anyhow::{Context as _, Result};
 
-use super::faults::lock;
+use crate::mutex::lock;
 use crate::{
     database::{execute, load_sql, sqlite_url},
     environment::{adapter, fixture, host_binary},
@@ -27,7 +27,7 @@ pub(crate) const LEASE: Duration = Duration::from_secs(2);
 /// (`in_doubt_ms`). What is held back on its way there arrives earlier.
 pub(crate) const IN_DOUBT: Duration = Duration::from_secs(4);
 
-/// OpenEMR's database refuses new charts as one whose disk is full (error 1114), while a switch says so.
+/// OpenEMR's database refuses new charts as one whose disk is full (error 1114), while a switch is on.
 const DISK: [&str; 3] = [
     "CREATE TABLE chaos_disk (is_full INT NOT NULL)",
     "INSERT INTO chaos_disk VALUES (0)",
@@ -35,7 +35,7 @@ const DISK: [&str; 3] = [
      SIGNAL SQLSTATE 'HY000' SET MYSQL_ERRNO = 1114, MESSAGE_TEXT = 'The table is full'; END IF",
 ];
 
-/// How late each piece of data arrives while nothing is broken: without it a batch would be done before anybody could
+/// How late each piece of data arrives while nothing is broken: without it a batch would be done before a fault could
 /// break anything in the middle of it.
 pub(crate) const LATENCY: Duration = Duration::from_millis(6);
 
@@ -141,7 +141,7 @@ pub(crate) struct Part {
     pub(crate) speaks_http: bool,
 }
 
-/// Everything beside the hosts.
+/// Everything but the hosts.
 pub(crate) struct World {
     /// The store for the application, not through a proxy; one address for each node.
     pub(crate) store_urls: Vec<String>,
@@ -217,7 +217,7 @@ impl World {
         let (lease_ms, in_doubt_ms) = (LEASE.as_millis(), IN_DOUBT.as_millis());
         Configuration::new(store_url)
             .more(&format!("\n[plugins]\ncache = {}\n", quoted(&cache.to_string_lossy())))
-            // Transient failures are what this is about, so that nobody runs out of attempts.
+            // Transient failures are what this is about, so that no delivery runs out of attempts.
             .more(&format!(
                 "\n[sync]\npoll_interval_ms = 50\nlease_ms = {lease_ms}\ndrain_timeout_ms = 3000\nbatch = 10\n\
                  recheck_interval_ms = 5000\n[sync.retry]\nattempts_max = 1000\nbase_ms = 50\ncap_ms = 500\n\

@@ -1,4 +1,4 @@
-//! The application beside the hosts: it creates, changes, removes and re-registers patients, each change with its row
+//! The application next to the hosts: it creates, changes, removes and re-registers patients, each change with its row
 //! in the outbox, in one transaction and by the rules of `docs/outbox.md`.
 //!
 //! Every state carries a version, counted per patient under the lock of the application's own row, in the field
@@ -17,7 +17,8 @@ use std::{
 use anyhow::{Context as _, Result};
 use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
 
-use super::faults::{Faults, lock};
+use super::faults::Faults;
+use crate::mutex::lock;
 use crate::session::Session;
 
 /// The application's own table.
@@ -167,7 +168,7 @@ async fn open(url: &str) -> Result<Session> {
     Ok(session)
 }
 
-/// The patient as the host's own service keeps it, so that ids are written back beside it.
+/// The patient as the host's own service keeps it, so that ids are written back next to it.
 fn cache(patient_id: &str, version: i64, operation: &str, city: &str) -> Result<String> {
     let now_ms = SystemTime::now().duration_since(UNIX_EPOCH).context("read the clock")?.as_millis();
     Ok(match operation {

@@ -1,7 +1,7 @@
 //! Owns a private MariaDB Galera cluster: nodes on loopback that all take writes and certify each other's at COMMIT.
 //!
 //! A node that was killed finds the position up to which its data went and asks the others for the rest, as the service
-//! scripts of a distribution do. Whoever kills nodes leaves a majority alive: without one nobody takes writes.
+//! scripts of a distribution do. Whoever kills nodes leaves a majority alive: without one no node takes writes.
 
 use std::{
     ffi::OsString,
@@ -45,7 +45,7 @@ struct Ports {
 }
 
 impl Galera {
-    /// What it needs of the system, beside MariaDB.
+    /// What it needs of the system, in addition to MariaDB.
     pub const NEED: Need = Need {
         name: "Galera",
         packages: &["galera-4", "rsync"],
@@ -161,7 +161,7 @@ impl GaleraNode {
             .arg("--wsrep-recover")
             .arg(format!("--log-error={}", log.display()))
             .current_dir(self.directory.path());
-        // The data of a node that was killed while it received a snapshot is of no use: then it asks for another one.
+        // The data of a node that was killed while it received a snapshot is discarded: it then requests another one.
         if run_to_end(&mut recovery, self.launch.run_as).is_err() {
             return Ok(None);
         }

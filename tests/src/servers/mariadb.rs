@@ -160,7 +160,7 @@ fn programs() -> Option<Programs> {
     })
 }
 
-/// MariaDB speaks first: protocol version 10 in the fifth byte says that it takes sessions.
+/// MariaDB speaks first: protocol version 10 in the fifth byte shows that it takes sessions.
 fn greets(port: u16) -> bool {
     let mut greeting = [0; 5];
     connect(port).is_ok_and(|mut stream| stream.read_exact(&mut greeting).is_ok()) && greeting[4] == 10

@@ -1,6 +1,6 @@
 //! Private servers on loopback, each with a folder of its own, gone when dropped.
 //!
-//! Each kind says what it needs ([`provision::Need`]), how it is laid out and started, and how one sees that it is
+//! Each kind defines what it needs ([`provision::Need`]), how it is laid out and started, and how one sees that it is
 //! ready; [`process`] does the rest: stop, kill, start again on the same port over the same files. None of them ever
 //! listens on anything but loopback, and none touches a server of the system.
 

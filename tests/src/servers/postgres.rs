@@ -134,11 +134,11 @@ fn programs() -> Option<Programs> {
     // All three of one installation: what lies on the PATH may be a link to one of them, or a wrapper around several.
     find_programs("postgres", &folders).find_map(|found| {
         let server = found.canonicalize().ok()?;
-        let beside = |name: &str| {
+        let sibling = |name: &str| {
             let program = server.with_file_name(format!("{name}{}", std::env::consts::EXE_SUFFIX));
             program.is_file().then_some(program)
         };
-        let (initialize, is_ready) = (beside("initdb")?, beside("pg_isready")?);
+        let (initialize, is_ready) = (sibling("initdb")?, sibling("pg_isready")?);
         Some(Programs { server, initialize, is_ready })
     })
 }

@@ -1,6 +1,6 @@
 //! Owns a server's process: start until ready, stop, kill, start again on the same port, and never outlive its owner.
 //!
-//! It knows nothing of what the server speaks: the kinds beside this file say how to start one and when it is ready.
+//! It does not know the server's protocol: the kinds next to this file define how to start one and when it is ready.
 //! It never binds or probes anything but 127.0.0.1.
 
 use std::{
@@ -73,7 +73,7 @@ pub fn wait_for(child: &mut Child) -> Result<ExitStatus> {
     }
 }
 
-/// Waits until a person asks this process to end.
+/// Waits until a signal asks this process to end.
 pub fn wait_for_interrupt() {
     while !is_interrupted() {
         thread::sleep(POLL_EVERY);
@@ -127,7 +127,7 @@ pub struct Process {
 }
 
 impl Process {
-    /// Starts the server and waits until `ready` says yes.
+    /// Starts the server and waits until `ready` is true.
     ///
     /// # Errors
     /// When it cannot be started, ends by itself, or is not ready in two minutes; with the end of its log.

@@ -1,7 +1,7 @@
 //! Owns getting the programs that the servers consist of: find them, install them where the system allows, or say
 //! exactly what to install. It never starts anything, and installs only as root on a system with apt.
 //!
-//! Read next: the servers beside this file, which each declare a [`Need`].
+//! Read next: the servers next to this file, which each declare a [`Need`].
 
 use std::{
     env,
@@ -21,7 +21,7 @@ pub struct Need {
     pub name: &'static str,
     /// Debian's packages that bring it.
     pub packages: &'static [&'static str],
-    /// What a person on any other system is to install.
+    /// What to install on any other system.
     pub advice: &'static str,
     /// Whether the programs are there.
     pub is_met: fn() -> bool,
@@ -30,7 +30,7 @@ pub struct Need {
 /// Sees to it that every need is met, with one run of `apt-get` for all that are missing.
 ///
 /// # Errors
-/// When something is missing and cannot be installed here: the message says what to install.
+/// When something is missing and cannot be installed here: the message names what to install.
 pub fn provide(needs: &[Need]) -> Result<()> {
     let missing = || needs.iter().filter(|need| !(need.is_met)()).collect::<Vec<_>>();
     if missing().is_empty() {
@@ -106,7 +106,7 @@ fn run_apt(apt: &Path, arguments: &[&str], packages: &[&str]) -> Result<()> {
         .args(arguments)
         .args(packages)
         .env("DEBIAN_FRONTEND", "noninteractive")
-        // Packages bring system services that nobody wants started for a test.
+        // Packages bring system services that must not be started for a test.
         .env("RUNLEVEL", "1")
         .stdout(std::process::Stdio::null())
         .status()

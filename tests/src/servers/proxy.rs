@@ -8,7 +8,7 @@ use std::{
     collections::{BTreeMap, HashSet},
     io::{Read as _, Write as _},
     net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream},
-    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Condvar, Mutex, PoisonError},
     thread::{self, JoinHandle},
     time::{Duration, Instant},
 };
@@ -16,6 +16,7 @@ use std::{
 use anyhow::{Context as _, Result};
 
 use super::process::free_port;
+use crate::mutex::lock;
 
 #[derive(Debug, Clone)]
 enum Behaviour {
@@ -108,7 +109,7 @@ impl Proxy {
         self.behave(Behaviour::Delay(pause))
     }
 
-    /// Passes what clients send and holds back what the server answers: the work is done and nobody hears of it.
+    /// Passes what clients send and holds back what the server answers: the work is done and the answer is lost.
     ///
     /// # Errors
     /// As [`Proxy::pass`].
@@ -125,7 +126,7 @@ impl Proxy {
         self.behave(Behaviour::HoldWrites)
     }
 
-    /// Passes everything but the answers to HTTP requests that write: the server does the work and nobody hears of it.
+    /// Passes everything but the answers to HTTP requests that write: the server does the work and the answer is lost.
     ///
     /// # Errors
     /// As [`Proxy::pass`].
@@ -346,11 +347,6 @@ fn answer_instead(client: &mut TcpStream, canned: &[u8]) {
     let sent = client.write_all(canned).and_then(|()| client.shutdown(Shutdown::Write));
     let _limited = client.set_read_timeout(Some(Duration::from_secs(1)));
     while sent.is_ok() && client.read(&mut rest).is_ok_and(|bytes| bytes > 0) {}
-}
-
-/// The state stays whole whatever panics: every change of it is one assignment.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

@@ -77,7 +77,7 @@ impl PythonEnvironment {
         target_directory().join(self.folder)
     }
 
-    /// What the marker says of a complete one: what is in it, and where, since an environment knows its own path.
+    /// What the marker of a complete one has: what is in it, and where, since an environment knows its own path.
     fn installed(&self) -> String {
         format!("{}\nin {}", self.requirements, self.path().display())
     }

@@ -33,7 +33,7 @@ impl Registry {
         is_met: || program().is_some(),
     };
 
-    /// Starts an empty registry that lets everybody read and write.
+    /// Starts an empty registry that lets every client read and write.
     ///
     /// # Errors
     /// When it is missing and cannot be installed, or does not come up; with the end of its log.
@@ -50,7 +50,7 @@ impl Registry {
     }
 
     /// Starts an empty registry with more in its settings: inside of `http: {...}`, and below. `files` are written
-    /// beside them.
+    /// next to them.
     ///
     /// # Errors
     /// As [`Self::start`].
@@ -104,7 +104,7 @@ fn program() -> Option<PathBuf> {
     ["docker-registry", "registry"].into_iter().find_map(|name| find_program(name, &[]))
 }
 
-/// 400 is what it says in the clear where it speaks TLS.
+/// 400 is its answer in the clear where it speaks TLS.
 fn answers(port: u16) -> bool {
     let mut answer = [0; 12];
     connect(port).is_ok_and(|mut stream| {

@@ -7,9 +7,6 @@ use std::path::PathBuf;
 /// A path of modules, from the root of the crate.
 type ModulePath = Vec<String>;
 
-/// The circles that are still there: a folder, and modules of it that may be in one. The list only shrinks.
-const LEFT: &[(&str, &[&str])] = &[("store", &["batch", "lease", "migrate", "readable", "users_table"])];
-
 struct Module {
     path: ModulePath,
     /// Whether it is the `mod.rs` of its folder.
@@ -18,8 +15,7 @@ struct Module {
     text: String,
 }
 
-/// Modules that are in a circle and not on the list, each with what it uses in it; and those on the list that are in
-/// none.
+/// Modules that are in a circle, each with what it uses in its folder.
 pub(crate) fn circles(sources: &[(PathBuf, String)]) -> Vec<String> {
     let modules: Vec<Module> = sources.iter().filter_map(|(path, text)| module(path, text)).collect();
     let folders: BTreeSet<ModulePath> =
@@ -58,13 +54,8 @@ fn circles_in(folder: &[String], modules: &[Module]) -> Vec<String> {
         }
     }
     let folder = folder.join("/");
-    let left = LEFT.iter().find(|(known, _)| *known == folder).map_or(&[][..], |(_, modules)| modules);
-    let in_a_circle = |name: &&&str| reached(name, &uses).contains(**name);
-    let found: Vec<&&str> = names.iter().filter(in_a_circle).collect();
-    let gone = left.iter().filter(|name| !found.contains(name));
-    let gone = gone.map(|name| format!("{folder}: {name} is in no circle any more: take it off the list"));
-    let new = found.iter().filter(|name| !left.contains(name));
-    new.map(|name| format!("{folder}: {name} -> {:?}", uses[**name])).chain(gone).collect()
+    let found = names.iter().filter(|name| reached(name, &uses).contains(**name));
+    found.map(|name| format!("{folder}: {name} -> {:?}", uses[*name])).collect()
 }
 
 /// Every module that one uses, and what those use.

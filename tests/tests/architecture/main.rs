@@ -173,7 +173,7 @@ fn every_file_says_what_it_owns() {
     }
 }
 
-/// Outside of tests, whoever expects something says why it is so. (`unwrap` is a lint's to refuse.)
+/// Outside of tests, every `expect` gives its reason. (`unwrap` is a lint's to refuse.)
 #[test]
 fn what_is_expected_is_an_invariant() {
     let is_test =

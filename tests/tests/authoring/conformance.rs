@@ -1,4 +1,4 @@
-//! The bundled adapters and every example pass the suite; each misbehaviour fails it with the words that tell the mend.
+//! The bundled adapters and every example pass the suite; each misbehaviour fails it with the words that name the fix.
 
 use std::fs;
 
@@ -132,7 +132,7 @@ const MISBEHAVIOURS: &[(&str, &str, &str, &str)] = &[
     ("look-around", "", "check:", "found: []"),
     ("log-long", "", "bad change among good ones:", "a payload that is no patient was confirmed"),
     ("echo", "", "unknown aggregate type:", "compare `aggregate-type` before reading the payload"),
-    ("log-payload", "", "nothing personal:", "stands in a message, an id, a finding or a log line"),
+    ("log-payload", "", "nothing personal:", "is in a message, an id, a finding or a log line"),
 ];
 
 #[test]
@@ -162,7 +162,7 @@ fn an_adapter_of_another_interface_version_is_refused_by_name_of_both() {
     let mut bytes = fs::read(adapter("example-chart")).expect("adapter");
     let (ours, theirs) = (b"@0.2.0", b"@0.7.0");
     for start in 0..bytes.len() - ours.len() {
-        // Only the names of our own package: a short way before the version stands its name.
+        // Only the names of our own package: its name is shortly before the version.
         let before = &bytes[start.saturating_sub(40)..start];
         if &bytes[start..start + ours.len()] == ours && before.windows(14).any(|window| window == b"neuronova:sync") {
             bytes[start..start + theirs.len()].copy_from_slice(theirs);

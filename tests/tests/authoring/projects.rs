@@ -19,7 +19,7 @@ fn same(host: &Host, generated: &str, example: &str) {
     assert_eq!(read(&host.folder().join(generated)), read(&example), "{generated}");
 }
 
-/// Built as the project's own README says, apart from the network.
+/// Built as the project's own README describes, apart from the network.
 fn build(project: &Path, name: &str) -> std::path::PathBuf {
     // One folder for all, so that the SDK is compiled once.
     let target = target_directory().join("example-tools").join("rust");

@@ -372,7 +372,7 @@ async fn a_watch_survives_a_store_that_is_away_for_a_moment() {
     let before = looks(&host, "[Outbox Status]");
     tests::database::execute(&admin, &format!("ALTER DATABASE {name} ALLOW_CONNECTIONS true")).await.expect("back");
     watch.wait_until("a look after that", limit, || looks(&host, "[Outbox Status]") > before).expect("look");
-    assert!(looks(&host, "host status, 20") > 2, "each look says when");
+    assert!(looks(&host, "host status, 20") > 2, "each output has its time");
     watch.kill();
 }
 

@@ -41,7 +41,7 @@ impl Transcript {
         writeln!(self.text, "$ host {line}\n{printed}(exit code {exit_code})\n").expect("a String takes text");
     }
 
-    /// The same, of a command whose output says nothing here.
+    /// The same, of a command whose output does not matter here.
     fn run_silently(&self, arguments: &[&str]) {
         drop(self.host.run(arguments).expect_success());
     }

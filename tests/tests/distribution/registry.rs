@@ -59,7 +59,7 @@ fn a_blob_that_was_changed_in_the_registry_is_refused() {
     fs::write(&blob, &good[..good.len() / 2]).expect("tamper");
     assert_refused(&host.run(&["plugin", "install", &tag]), 5, &[&tag]);
     assert_nothing_installed(&host);
-    fs::write(&blob, &good).expect("mend");
+    fs::write(&blob, &good).expect("repair");
     let _ = host.run(&["plugin", "install", &tag]).expect_success();
 }
 

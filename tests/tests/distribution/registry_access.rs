@@ -1,4 +1,4 @@
-//! Registries that are not open to everybody: behind a private certificate authority, and with tokens, which the real
+//! Registries that need credentials: behind a private certificate authority, and with tokens, which the real
 //! registry checks and a small endpoint here gives.
 
 use std::fs;

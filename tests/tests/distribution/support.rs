@@ -3,13 +3,13 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use tests::environment::adapter;
+use tests::environment::{adapter, is_ci};
 use tests::host::{Configuration, Host, Output};
 use tests::servers::Registry;
 
 /// A registry, or `None` where it is not on this system; where `CI` is set it must be there.
 pub(crate) fn registry() -> Option<Registry> {
-    if !(Registry::NEED.is_met)() && std::env::var_os("CI").is_none() {
+    if !(Registry::NEED.is_met)() && !is_ci() {
         eprintln!("not reached: {} (run cargo xtask test)", Registry::NEED.name);
         return None;
     }

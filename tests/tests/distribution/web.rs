@@ -142,7 +142,7 @@ fn peak_kib(id: u32) -> Option<u64> {
     status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?.trim().trim_end_matches(" kB").parse().ok()
 }
 
-/// Says something again and again, and never comes to an end.
+/// Sends the same again and again, without end.
 fn go_on(stream: &mut TcpStream, words: &[u8], pause: Duration) {
     while stream.write_all(words).is_ok() {
         thread::sleep(pause);

@@ -9,8 +9,8 @@
 //! | `World::in_flight` | the rows of `sync_in_flight` |
 //! | `World::leases` | the rows of `sync_lease` |
 //! | `World::links` | the values of `sync_link.delivered_outbox_id`, in order |
-//! | `Route` | `Store::route_to` queues a change: its delivery is pending |
-//! | `Dispatch` | `Store::route_to` dispatches a change directly (`store/direct.rs`): in flight under a lease, without a delivery |
+//! | `Route` | `Store::route` queues a change: its delivery is pending |
+//! | `Dispatch` | `Store::route` dispatches a change directly (`store/direct.rs`): in flight under a lease, without a delivery |
 //! | `Protocol::eligible` | `newest::eligible_for_direct` |
 //! | `Claim` | `Store::claim`: the newest change goes under a lease, older ones are superseded, a patient in flight is skipped |
 //! | `Expire` | `Store::take_expired_leases`: the lease goes and its change is pending, in one transaction |

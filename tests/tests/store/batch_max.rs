@@ -12,7 +12,7 @@ async fn what_a_host_remembers_of_a_slow_target_another_one_reads(stand: Stand) 
         stand.store.remember_batch_max(TARGET, remembered).await.expect("remember");
         assert_eq!(other.batch_max(TARGET).await.expect("read"), remembered);
     }
-    // A target that nobody has registered, and a number that no host wrote.
+    // A target that no host has registered, and a number that no host wrote.
     assert_eq!(other.batch_max("none").await.expect("read"), None);
     stand.database.execute("UPDATE sync_target SET batch_max = -3").await.expect("spoil");
     assert_eq!(other.batch_max(TARGET).await.expect("read"), None);

@@ -4,12 +4,12 @@
 
 use host::database::{RowLimits, Value};
 use host::domain::delivery::Status;
-use host::domain::ids::LeaseId;
+use host::domain::ids::{AggregateKey, ChangeId, LeaseId};
 use host::store::{Claim, Lease, MigrationError, Settled, Store};
 use sha2::{Digest as _, Sha256};
 use tests::environment::{Backend, workspace};
 
-use crate::support::{Stand, TARGET, confirmed, request};
+use crate::support::{Stand, TARGET, confirmed, request, target_name};
 
 /// What a host of schema 10 leaves behind when it is killed: a claimed batch (lease 1), a directly dispatched change
 /// (lease 2), an expired lease with a change in doubt whose attempts are spent (lease 3), queued, failed and finished
@@ -154,7 +154,7 @@ async fn a_store_of_schema_10_is_carried_over_with_what_is_in_flight(backend: Ba
 
     // The killed host is up again under its own id, or was only paused: its leases are its own still.
     let lease = |id, is_direct| Lease {
-        target: TARGET.to_owned(),
+        target: target_name(TARGET),
         id: LeaseId::new(id),
         owner: "host-a".to_owned(),
         lease_ms: 30_000,
@@ -163,9 +163,8 @@ async fn a_store_of_schema_10_is_carried_over_with_what_is_in_flight(backend: Ba
     assert!(store.renew(&lease(1, false)).await.expect("renew"));
     for (id, is_direct, patient) in [(1, false, "P-1"), (2, true, "P-2")] {
         let settlement = host::domain::delivery::Settlement {
-            outbox_id: id,
-            aggregate_type: "patient".to_owned(),
-            aggregate_id: patient.to_owned(),
+            change_id: ChangeId::new(id),
+            key: AggregateKey::patient(patient),
             status: Status::Done,
             attempts: 1,
             pause_ms: 0,
@@ -180,7 +179,7 @@ async fn a_store_of_schema_10_is_carried_over_with_what_is_in_flight(backend: Ba
     let expired = store.take_expired_leases().await.expect("take");
     assert_eq!(expired.iter().map(|lease| lease.id.get()).collect::<Vec<_>>(), [3]);
     let Claim::Batch(batch) = store.claim(&request(100)).await.expect("claim") else { panic!("no batch") };
-    assert_eq!(batch.deliveries.iter().map(|delivery| delivery.change.change_id).collect::<Vec<_>>(), [4]);
+    assert_eq!(batch.deliveries.iter().map(|delivery| delivery.change.change_id.get()).collect::<Vec<_>>(), [4]);
     assert!(batch.lease.id.get() > 3, "ids of leases go on counting");
     let settlements: Vec<_> = batch.deliveries.iter().map(|delivery| confirmed(delivery, "7")).collect();
     assert_eq!(store.settle(&batch.lease, &settlements, None).await.expect("settle"), Settled::Written);

@@ -5,6 +5,7 @@ use std::time::Duration;
 use host::domain::delivery::Status;
 use host::domain::ids::IdColumn;
 use host::store::{Claim, ClaimRequest, PurgeCursor, RetryFilter, Settled};
+use tests::environment::Backend;
 use tests::session::Session;
 
 use crate::on_every_store;
@@ -26,7 +27,7 @@ on_every_store!(
     two_hosts_share_the_work_and_never_a_delivery,
     old_finished_rows_go_and_what_is_needed_stays,
     a_target_that_is_no_longer_configured_holds_nothing_open,
-    claimers_of_the_same_patients_do_not_stand_in_each_others_way,
+    claimers_of_the_same_patients_do_not_deadlock,
 );
 
 async fn a_confirmed_delivery_leaves_link_and_id(stand: Stand) {
@@ -53,6 +54,30 @@ async fn a_confirmed_delivery_leaves_link_and_id(stand: Stand) {
     assert_eq!((link.remote_id.as_str(), link.remote_version.as_deref()), ("456", Some("1")));
 }
 
+/// Waits until a transaction on this database waits for another's lock. SQLite shows none: there it cannot even begin.
+async fn wait_until_one_waits(stand: &Stand) {
+    let sql = match stand.database.backend() {
+        Backend::MariaDb => {
+            "SELECT 1 FROM information_schema.INNODB_TRX t \
+             JOIN information_schema.PROCESSLIST p ON p.ID = t.trx_mysql_thread_id \
+             WHERE t.trx_state = 'LOCK WAIT' AND p.DB = DATABASE()"
+        }
+        Backend::Postgres => {
+            "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+        }
+        _ => return,
+    };
+    let mut session = Session::open(stand.database.url()).await.expect("session");
+    for _ in 0..100 {
+        if !session.rows(sql).await.expect("read").is_empty() {
+            return;
+        }
+        // MariaDB shows the same picture to whoever reads it more often than ten times a second.
+        tokio::time::sleep(Duration::from_millis(150)).await;
+    }
+    panic!("no transaction waits");
+}
+
 async fn an_id_comes_also_to_a_patient_who_is_changed_meanwhile(stand: Stand) {
     stand.put(&[patient(1, "Seoul")]).await;
     let batch = stand.claim_batch().await;
@@ -65,8 +90,7 @@ async fn an_id_comes_also_to_a_patient_who_is_changed_meanwhile(stand: Stand) {
         let rows = [confirmed(&batch.deliveries[0], "456")];
         async move { store.settle(&batch.lease, &rows, Some(IdColumn::OpenemrPatientId)).await }
     });
-    // It waits for the patient's row.
-    tokio::time::sleep(Duration::from_millis(300)).await;
+    wait_until_one_waits(&stand).await;
     assert!(!settling.is_finished());
     application.execute("COMMIT").await.expect("commit");
     assert_eq!(settling.await.expect("join").expect("settle"), Settled::Written);
@@ -137,7 +161,7 @@ async fn an_older_change_is_never_delivered_after_a_newer_one(stand: Stand) {
     let newer = stand.claim_batch().await;
     let rows = [confirmed(&newer.deliveries[0], "1")];
     stand.store.settle(&newer.lease, &rows, None).await.expect("settle");
-    // Nobody has to decide about the old failure any more, and nobody can bring the old state back.
+    // The old failure needs no decision any more, and the old state cannot come back.
     assert_eq!(stand.store.retry(&RetryFilter::default()).await.expect("retry"), 0);
     assert!(matches!(stand.claim().await, Claim::Nothing));
     let counts = stand.counts().await;
@@ -195,7 +219,7 @@ async fn fifo_delivers_every_change_in_order_and_a_failed_head_blocks_its_own_ke
     stand.store.settle(&batch.lease, &rows, None).await.expect("settle");
     stand.put(&[patient(2, "Busan")]).await;
     let Claim::Batch(batch) = stand.store.claim(&request).await.expect("claim") else { panic!("no batch") };
-    let ids: Vec<_> = batch.deliveries.iter().map(|delivery| delivery.change.aggregate_id.as_str()).collect();
+    let ids: Vec<_> = batch.deliveries.iter().map(|delivery| delivery.change.key.aggregate_id.as_str()).collect();
     assert_eq!(ids, ["P-0002"], "the failed head holds back its own key only");
 }
 
@@ -246,7 +270,8 @@ async fn old_finished_rows_go_and_what_is_needed_stays(stand: Stand) {
     // What the target confirmed is still known: the next change carries the link.
     stand.put(&[patient(1, "Busan")]).await;
     let batch = stand.claim_batch().await;
-    let linked = batch.deliveries.iter().find(|delivery| delivery.change.aggregate_id == "P-0001").expect("claimed");
+    let linked =
+        batch.deliveries.iter().find(|delivery| delivery.change.key.aggregate_id == "P-0001").expect("claimed");
     assert!(linked.change.link.is_some());
     assert_eq!(purge().await, (0, 0));
 }
@@ -261,9 +286,9 @@ async fn a_target_that_is_no_longer_configured_holds_nothing_open(stand: Stand) 
     assert_eq!(stand.store.open_work().await.expect("open"), 1, "nothing was lost");
 }
 
-/// Each wants to retire what others have just looked at. One that waited for another would sooner or later be waited
+/// Each wants to supersede what others have just read. One that waited for another would sooner or later be waited
 /// for.
-async fn claimers_of_the_same_patients_do_not_stand_in_each_others_way(stand: Stand) {
+async fn claimers_of_the_same_patients_do_not_deadlock(stand: Stand) {
     for state in 0..8 {
         let patients: Vec<_> = (0..40).map(|number| patient(number, &format!("city {state}"))).collect();
         stand.put(&patients).await;

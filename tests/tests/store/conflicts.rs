@@ -1,12 +1,13 @@
-//! What a person decides about conflicts, and keys that are blocked.
+//! What an operator decides about conflicts, and blocked keys.
 
 use host::domain::change::{Failure, FailureKind};
 use host::domain::conflict::Resolution;
-use host::domain::delivery::Status;
-use host::store::{Claim, ClaimRequest, ConflictKey, Delivery, Resolved, RetryFilter};
+use host::domain::delivery::{Delivery, Status};
+use host::domain::ids::AggregateKey;
+use host::store::{Claim, ClaimRequest, ConflictKey, Resolved, RetryFilter};
 
 use crate::on_every_store;
-use crate::support::{Stand, TARGET, confirmed, failed, patient, request, settlement};
+use crate::support::{Stand, TARGET, confirmed, failed, patient, request, settlement, target_name};
 
 on_every_store!(
     local_delivers_again_as_if_the_target_had_never_confirmed,
@@ -20,8 +21,10 @@ on_every_store!(
     blocked_keys_are_listed_with_what_waits,
 );
 
-fn key(id: &str) -> ConflictKey<'_> {
-    ConflictKey { target: TARGET, aggregate_type: "patient", aggregate_id: id }
+async fn resolve_to(stand: &Stand, resolution: &Resolution) -> Resolved {
+    let (target, aggregate) = (target_name(TARGET), AggregateKey::patient("P-0001"));
+    let key = ConflictKey { target: &target, aggregate: &aggregate };
+    stand.store.resolve_conflict(key, resolution).await.expect("resolve")
 }
 
 fn conflict(delivery: &Delivery, message: &str) -> host::domain::delivery::Settlement {
@@ -46,15 +49,14 @@ async fn in_conflict_by(stand: &Stand, message: &str) {
 }
 
 async fn resolve(stand: &Stand, resolution: Resolution) -> bool {
-    let resolved = stand.store.resolve_conflict(key("P-0001"), &resolution).await.expect("resolve");
-    resolved == Resolved::Decided
+    resolve_to(stand, &resolution).await == Resolved::Decided
 }
 
 async fn local_delivers_again_as_if_the_target_had_never_confirmed(stand: Stand) {
     in_conflict(&stand).await;
     let listed = stand.store.conflicts(None, 10).await.expect("list");
     assert_eq!(listed.len(), 1);
-    assert_eq!((listed[0].aggregate_id.as_str(), listed[0].remote_id.as_deref()), ("P-0001", Some("456")));
+    assert_eq!((listed[0].key.aggregate_id.as_str(), listed[0].remote_id.as_deref()), ("P-0001", Some("456")));
     assert_eq!(listed[0].message.as_deref(), Some("the chart with pid 456 was edited"));
     assert!(stand.store.conflicts(Some("another"), 10).await.expect("list").is_empty());
     assert_eq!(stand.store.count_conflicts().await.expect("count"), 1);
@@ -114,7 +116,7 @@ async fn a_record_that_is_another_patients_is_not_linked_twice(stand: Stand) {
     let batch = stand.claim_batch().await;
     stand.store.settle(&batch.lease, &[confirmed(&batch.deliveries[0], "77")], None).await.expect("settle");
     let relink = |remote_id: &str| Resolution::Relink { remote_id: remote_id.to_owned() };
-    let resolved = stand.store.resolve_conflict(key("P-0001"), &relink("77")).await.expect("resolve");
+    let resolved = resolve_to(&stand, &relink("77")).await;
     assert_eq!(resolved, Resolved::TakenBy("P-0002".to_owned()));
     assert_eq!(stand.store.count_conflicts().await.expect("count"), 1, "it waits for a better decision");
     assert!(resolve(&stand, relink("456")).await, "its own");
@@ -154,7 +156,7 @@ async fn blocked_keys_are_listed_with_what_waits(stand: Stand) {
     stand.store.settle(&batch.lease, &rows, None).await.expect("settle");
     let blocked = stand.store.blocked_keys(&fifo, 10).await.expect("blocked");
     assert_eq!(blocked.len(), 1, "nothing waits behind the other failure");
-    assert_eq!((blocked[0].aggregate_id.as_str(), blocked[0].waiting), ("P-0001", 2));
+    assert_eq!((blocked[0].key.aggregate_id.as_str(), blocked[0].waiting), ("P-0001", 2));
     assert_eq!(blocked[0].error_kind.as_deref(), Some("invalid"));
     assert!(stand.store.blocked_keys(&[], 10).await.expect("blocked").is_empty());
 }

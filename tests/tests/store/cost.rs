@@ -9,11 +9,13 @@ use tests::environment::Backend;
 use tests::session::Session;
 
 use crate::on_every_store;
-use crate::support::{Stand, TARGET, confirmed, failed, patient, request, routes};
+use crate::support::{
+    Stand, TARGET, confirmed, dispatch, dispatch_along, failed, patient, request, route, target_name,
+};
 
 on_every_store!(
     a_batch_takes_so_many_statements_and_no_more,
-    going_straight_takes_so_many_statements_and_no_more,
+    direct_dispatch_takes_so_many_statements_and_no_more,
     an_idle_look_takes_one_statement,
     counts_say_what_the_rows_say,
     a_change_that_is_routed_again_is_counted_once,
@@ -32,8 +34,8 @@ async fn a_batch_takes_so_many_statements_and_no_more(stand: Stand) {
         let spent = |before: u64| stand.store.statements_run() - before;
 
         let before = stand.store.statements_run();
-        stand.store.route(&routes(), 1_000).await.expect("route");
-        assert_eq!(spent(before), 5, "a look; the changes, their deliveries, the mark, the count");
+        route(&stand.store, 1_000).await;
+        assert_eq!(spent(before), 6, "the routes; a look; the changes, their deliveries, the mark, the count");
 
         let before = stand.store.statements_run();
         let request = request(1_000);
@@ -56,22 +58,21 @@ async fn a_batch_takes_so_many_statements_and_no_more(stand: Stand) {
     }
 }
 
-async fn going_straight_takes_so_many_statements_and_no_more(stand: Stand) {
+async fn direct_dispatch_takes_so_many_statements_and_no_more(stand: Stand) {
     for size in [1, 10, 300] {
         let patients: Vec<_> = (0..size).map(|number| patient(size * 1_000 + number, "Seoul")).collect();
         host::service::PatientService::new(stand.store.clone()).put(&patients).await.expect("put");
         let before = stand.store.statements_run();
         let request = request(1_000);
         let asked = std::slice::from_ref(&request);
-        let mut routed =
-            stand.store.route_to(&routes(), 1_000, &mut ScanCursor::of_routing(), asked).await.expect("route");
+        let mut routed = dispatch(&stand.store, 1_000, asked).await;
         let taken = routed.claimed.remove(0).expect("something was taken");
         let batch = stand.store.load(taken, &request).await.expect("load").expect("a batch");
         assert_eq!(batch.deliveries.len(), size as usize);
         let spent = stand.store.statements_run() - before;
         assert_eq!(
-            spent, 8,
-            "a look; the changes, their siblings, the lease, their work, the mark, the count; what they hold"
+            spent, 9,
+            "the routes; a look; the changes, their siblings, the lease, their work, the mark, the count; what they hold"
         );
         let before = stand.store.statements_run();
         let rows: Vec<_> = batch.deliveries.iter().map(|delivery| confirmed(delivery, "1")).collect();
@@ -82,8 +83,9 @@ async fn going_straight_takes_so_many_statements_and_no_more(stand: Stand) {
 }
 
 async fn an_idle_look_takes_one_statement(stand: Stand) {
+    let routes = stand.store.routes().await.expect("routes");
     let before = stand.store.statements_run();
-    assert_eq!(stand.store.route(&routes(), 1_000).await.expect("route"), 0);
+    assert_eq!(dispatch_along(&stand.store, &routes, 1_000, &[]).await.changes, 0);
     assert!(matches!(stand.claim().await, Claim::Nothing));
     assert_eq!(stand.store.statements_run() - before, 2);
 }
@@ -207,7 +209,7 @@ async fn no_question_walks_over_what_is_finished() {
             "blocked" => drop(store.blocked_keys(&["patient".to_owned()], 10).await.expect(question)),
             "open" => assert_eq!(store.open_work().await.expect(question), 1),
             "due" => assert!(store.has_due_work(&[TARGET]).await.expect(question)),
-            "next state" => assert!(store.next_state(TARGET, "P-0004").await.expect(question).is_some()),
+            "next state" => assert!(store.next_state(&target_name(TARGET), "P-0004").await.expect(question).is_some()),
             "retry" => assert_eq!(store.retry(&RetryFilter::default()).await.expect(question), 1),
             "claim in order" => {
                 let in_order = ClaimRequest { fifo_types: vec!["patient".to_owned()], ..request(1) };
@@ -247,13 +249,13 @@ async fn what_is_planned_of_small_tables_walks_over_nothing_later() {
         let mut session = Session::open(stand.database.url()).await.expect("session");
         fill(&mut session, 1..=planned_of).await;
         for round in 0..4 {
-            carry_straight(&stand, round).await;
-            carry_in_line(&stand, round).await;
+            carry_directly(&stand, round).await;
+            carry_queued(&stand, round).await;
         }
         fill(&mut session, planned_of + 1..=FINISHED).await;
         let before = entries_read(&stand, &mut session).await;
-        carry_straight(&stand, 4).await;
-        carry_in_line(&stand, 4).await;
+        carry_directly(&stand, 4).await;
+        carry_queued(&stand, 4).await;
         let read = entries_read(&stand, &mut session).await - before;
         assert!(read > 0, "the server counts nothing");
         // Purging looks at a thousand deliveries, and at a thousand changes, to begin with.
@@ -276,20 +278,20 @@ async fn fill(session: &mut Session, numbers: std::ops::RangeInclusive<u64>) {
     }
 }
 
-async fn carry_straight(stand: &Stand, round: u32) {
+async fn carry_directly(stand: &Stand, round: u32) {
     let patients: Vec<_> = (0..10).map(|number| patient(1_000 + 10 * round + number, "Seoul")).collect();
     host::service::PatientService::new(stand.store.clone()).put(&patients).await.expect("put");
     let request = request(10);
     let asked = std::slice::from_ref(&request);
-    let mut done = stand.store.route_to(&routes(), 10, &mut ScanCursor::of_routing(), asked).await.expect("route");
+    let mut done = dispatch(&stand.store, 10, asked).await;
     let taken = done.claimed.remove(0).expect("a batch");
     let batch = stand.store.load(taken, &request).await.expect("load").expect("a batch");
     let settlements: Vec<_> = batch.deliveries.iter().map(|delivery| confirmed(delivery, "1")).collect();
     stand.store.settle(&batch.lease, &settlements, Some(IdColumn::OpenemrPatientId)).await.expect("settle");
 }
 
-/// Every way that a delivery in line can go: superseded, failed, put off, done, given back, purged.
-async fn carry_in_line(stand: &Stand, round: u32) {
+/// Every way that a queued delivery can go: superseded, failed, deferred, done, released, purged.
+async fn carry_queued(stand: &Stand, round: u32) {
     let of = |number| patient(10 * round + number, "Seoul");
     stand.put(&[of(1), of(2), of(3), of(4)]).await;
     stand.put(&[patient(10 * round + 1, "Busan")]).await;

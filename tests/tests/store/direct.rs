@@ -1,25 +1,27 @@
-//! New changes straight under a lease: the same promises as a claim, without the wait in line.
+//! Direct dispatch: new changes under a lease, with the promises of a claim and without being queued.
 
 use host::domain::delivery::Status;
 use host::service::PatientService;
-use host::store::{Batch, ClaimRequest, HostRecord, PurgeCursor, Route, ScanCursor, Settled, Store};
+use host::store::{Batch, ClaimRequest, HostRecord, PurgeCursor, Settled, Store};
 use tests::session::Session;
 
 use crate::on_every_store;
-use crate::support::{Stand, TARGET, confirmed, failed, patient, request, routes};
+use crate::support::{
+    Stand, TARGET, confirmed, dispatch, dispatch_along, failed, patient, request, route, target_name,
+};
 
 on_every_store!(
-    a_target_that_asks_is_given_new_changes_under_a_lease,
-    what_is_not_alone_of_its_aggregate_waits_in_line,
-    a_batch_holds_no_more_than_was_asked_for,
-    who_did_not_ask_finds_its_deliveries_in_line,
-    an_unknown_operation_is_given_to_nobody,
+    a_request_gets_new_changes_under_a_lease,
+    what_is_not_the_only_one_of_its_aggregate_is_queued,
+    a_batch_holds_no_more_than_was_requested,
+    a_target_without_a_request_finds_its_deliveries_queued,
+    an_unknown_operation_is_dispatched_to_no_target,
     a_batch_whose_host_died_is_claimed_by_another,
     a_delivery_gets_its_row_when_it_is_settled,
-    what_is_given_back_waits_in_the_place_of_its_age,
+    what_is_released_is_queued_by_its_age,
     what_is_in_flight_is_not_purged,
     a_change_in_flight_that_is_routed_again_is_counted_once,
-    hosts_that_ask_at_once_never_share_a_patient,
+    hosts_that_request_at_once_never_share_a_patient,
     a_change_is_never_routed_along_routes_that_are_no_longer_so,
     a_target_is_routed_to_until_no_host_wants_it,
 );
@@ -29,13 +31,13 @@ fn host(id: &str, targets: &[&str], disabled: &[&str]) -> HostRecord {
     HostRecord {
         id: id.to_owned(),
         version: "0.1.0".to_owned(),
-        targets: targets.iter().map(|name| ((*name).to_owned(), types())).collect(),
-        disabled: disabled.iter().map(|name| (*name).to_owned()).collect(),
+        targets: targets.iter().map(|name| (target_name(name), types())).collect(),
+        disabled: disabled.iter().map(|name| target_name(name)).collect(),
     }
 }
 
 async fn routed_to(store: &Store) -> Vec<String> {
-    store.routes().await.expect("routes").list.into_iter().map(|route| route.target).collect()
+    store.routes().await.expect("routes").list.into_iter().map(|route| route.target.into()).collect()
 }
 
 /// A host has read what is routed where; another registers a target; then a change comes.
@@ -45,17 +47,17 @@ async fn a_change_is_never_routed_along_routes_that_are_no_longer_so(stand: Stan
     stand.other_host().register_host(&host("b", &[TARGET, "fhir"], &[])).await.expect("register");
     put(&stand, 1..3, "Seoul").await;
     let asked = [request(100)];
-    let done = stand.store.route_along(&old, 100, &mut ScanCursor::of_routing(), &asked).await.expect("route");
+    let done = dispatch_along(&stand.store, &old, 100, &asked).await;
     assert_eq!((done.changes, done.routes_changed, done.claimed[0].is_none()), (0, true, true));
     let new = stand.store.routes().await.expect("routes");
-    let done = stand.store.route_along(&new, 100, &mut ScanCursor::of_routing(), &asked).await.expect("route");
+    let done = dispatch_along(&stand.store, &new, 100, &asked).await;
     assert_eq!((done.changes, done.routes_changed, done.claimed[0].is_some()), (2, false, true));
     let targets = stand.store.status(1).await.expect("status").targets;
     assert_eq!((targets[TARGET].counts.processing, targets["fhir"].counts.pending), (2, 2));
     // Registering again what is known changes nothing.
     stand.store.register_host(&host("a", &[TARGET], &[])).await.expect("register");
     put(&stand, 3..4, "Seoul").await;
-    let done = stand.store.route_along(&new, 100, &mut ScanCursor::of_routing(), &[]).await.expect("route");
+    let done = dispatch_along(&stand.store, &new, 100, &[]).await;
     assert_eq!((done.changes, done.routes_changed), (1, false));
 }
 
@@ -69,7 +71,7 @@ async fn a_target_is_routed_to_until_no_host_wants_it(stand: Stand) {
     assert_eq!(routed_to(store).await, ["fhir", TARGET]);
     store.host_stopped("a").await.expect("stop");
     store.register_host(&host("b", &[TARGET], &[])).await.expect("register");
-    assert_eq!(routed_to(store).await, ["fhir", TARGET], "nobody has said that it is over");
+    assert_eq!(routed_to(store).await, ["fhir", TARGET], "no host has disabled it");
     store.register_host(&host("c", &[TARGET], &["fhir"])).await.expect("register");
     assert_eq!(routed_to(store).await, [TARGET], "disabled, and no running host has it");
     let running = store.running_hosts().await.expect("read");
@@ -91,11 +93,11 @@ struct Given {
 }
 
 async fn ask(store: &Store, asked: &[ClaimRequest]) -> Given {
-    ask_along(store, &routes(), 1_000, asked).await
+    ask_for(store, 1_000, asked).await
 }
 
-async fn ask_along(store: &Store, routes: &[Route], limit: u32, asked: &[ClaimRequest]) -> Given {
-    let done = store.route_to(routes, limit, &mut ScanCursor::of_routing(), asked).await.expect("route");
+async fn ask_for(store: &Store, limit: u32, asked: &[ClaimRequest]) -> Given {
+    let done = dispatch(store, limit, asked).await;
     let mut batches = Vec::new();
     for (request, taken) in asked.iter().zip(done.claimed) {
         batches.push(match taken {
@@ -111,10 +113,10 @@ async fn given(stand: &Stand) -> Batch {
 }
 
 fn ids(batch: &Batch) -> Vec<&str> {
-    batch.deliveries.iter().map(|delivery| delivery.change.aggregate_id.as_str()).collect()
+    batch.deliveries.iter().map(|delivery| delivery.change.key.aggregate_id.as_str()).collect()
 }
 
-async fn a_target_that_asks_is_given_new_changes_under_a_lease(stand: Stand) {
+async fn a_request_gets_new_changes_under_a_lease(stand: Stand) {
     put(&stand, 1..4, "Seoul").await;
     let routed = ask(&stand.store, &[request(100)]).await;
     assert_eq!((routed.changes, routed.some_queued), (3, false));
@@ -131,28 +133,28 @@ async fn a_target_that_asks_is_given_new_changes_under_a_lease(stand: Stand) {
     assert_eq!(batch.deliveries[0].change.link.as_ref().map(|link| link.remote_id.as_str()), Some("7"));
 }
 
-async fn what_is_not_alone_of_its_aggregate_waits_in_line(stand: Stand) {
+async fn what_is_not_the_only_one_of_its_aggregate_is_queued(stand: Stand) {
     put(&stand, 1..2, "Seoul").await;
-    let in_work = given(&stand).await;
+    let in_flight = given(&stand).await;
     put(&stand, 2..3, "Seoul").await;
     let refused = given(&stand).await;
     let rows = [failed(&refused.deliveries[0], Status::Failed, 0)];
     stand.store.settle(&refused.lease, &rows, None).await.expect("settle");
-    // The first is in work, the second has failed, the third comes twice, the fourth is alone.
+    // The first is in flight, the second has failed, the third comes twice, the fourth once.
     put(&stand, 1..5, "Busan").await;
     put(&stand, 3..4, "Incheon").await;
     let routed = ask(&stand.store, &[request(100)]).await;
     assert!(routed.some_queued);
     assert_eq!(ids(routed.batches[0].as_ref().expect("a batch")), ["P-0004"]);
-    // In line the newest state wins, as always, and what is in work is passed over.
+    // Among what is queued the newest state wins, and what is in flight is skipped.
     let batch = stand.claim_batch().await;
     assert_eq!(ids(&batch), ["P-0002", "P-0003"]);
     assert!(batch.deliveries[1].change.payload.contains("Incheon"));
-    assert!(stand.store.release(&in_work.lease).await.expect("release"));
+    assert!(stand.store.release(&in_flight.lease).await.expect("release"));
     assert_eq!(ids(&stand.claim_batch().await), ["P-0001"]);
 }
 
-async fn a_batch_holds_no_more_than_was_asked_for(stand: Stand) {
+async fn a_batch_holds_no_more_than_was_requested(stand: Stand) {
     put(&stand, 1..8, "Seoul").await;
     let routed = ask(&stand.store, &[request(3), request(2)]).await;
     let sizes: Vec<_> = routed.batches.iter().map(|batch| batch.as_ref().map_or(0, |it| it.deliveries.len())).collect();
@@ -163,19 +165,17 @@ async fn a_batch_holds_no_more_than_was_asked_for(stand: Stand) {
     assert!(nothing.batches[0].is_none());
 }
 
-async fn who_did_not_ask_finds_its_deliveries_in_line(stand: Stand) {
+async fn a_target_without_a_request_finds_its_deliveries_queued(stand: Stand) {
     stand.store.register_targets(&[(TARGET, true), ("fhir", true)]).await.expect("register");
     put(&stand, 1..4, "Seoul").await;
-    let both: Vec<_> =
-        ["fhir", TARGET].map(|target| Route { target: target.to_owned(), aggregate_type: "patient".to_owned() }).into();
-    let routed = ask_along(&stand.store, &both, 1_000, &[request(100)]).await;
+    let routed = ask(&stand.store, &[request(100)]).await;
     assert_eq!(routed.batches[0].as_ref().expect("a batch").deliveries.len(), 3);
     let targets = stand.store.status(1).await.expect("status").targets;
     let of = |name: &str| (targets[name].counts.processing, targets[name].counts.pending);
     assert_eq!((of(TARGET), of("fhir")), ((3, 0), (0, 3)));
 }
 
-async fn an_unknown_operation_is_given_to_nobody(stand: Stand) {
+async fn an_unknown_operation_is_dispatched_to_no_target(stand: Stand) {
     let insert = "INSERT INTO sync_outbox (aggregate_type, aggregate_id, operation, payload) \
                   VALUES ('patient', 'D-1', 'upsert', '{}')";
     stand.database.execute(insert).await.expect("insert");
@@ -231,7 +231,7 @@ async fn a_delivery_gets_its_row_when_it_is_settled(stand: Stand) {
     assert_eq!((counts.done, counts.failed, counts.pending, counts.processing), (2, 1, 1, 0));
 }
 
-async fn what_is_given_back_waits_in_the_place_of_its_age(stand: Stand) {
+async fn what_is_released_is_queued_by_its_age(stand: Stand) {
     put(&stand, 1..3, "Seoul").await;
     let routed = stand.now();
     let batch = given(&stand).await;
@@ -266,7 +266,7 @@ async fn a_change_in_flight_that_is_routed_again_is_counted_once(stand: Stand) {
     let batch = given(&stand).await;
     stand.database.execute("UPDATE sync_outbox SET routed_at = NULL").await.expect("set back");
     put(&stand, 3..4, "Seoul").await;
-    stand.store.route(&routes(), 1_000).await.expect("route");
+    route(&stand.store, 1_000).await;
     let counts = stand.counts().await;
     assert_eq!((counts.processing, counts.pending), (2, 1));
     let settlements: Vec<_> = batch.deliveries.iter().map(|delivery| confirmed(delivery, "1")).collect();
@@ -275,7 +275,7 @@ async fn a_change_in_flight_that_is_routed_again_is_counted_once(stand: Stand) {
     assert_eq!((counts.done, counts.processing, counts.pending), (2, 0, 1));
 }
 
-async fn hosts_that_ask_at_once_never_share_a_patient(stand: Stand) {
+async fn hosts_that_request_at_once_never_share_a_patient(stand: Stand) {
     for city in ["Seoul", "Busan", "Incheon"] {
         put(&stand, 0..60, city).await;
     }
@@ -285,7 +285,7 @@ async fn hosts_that_ask_at_once_never_share_a_patient(stand: Stand) {
             let request = ClaimRequest { owner: format!("host-{host}"), ..request(7) };
             let mut mine = Vec::new();
             loop {
-                let routed = ask_along(&store, &routes(), 9, std::slice::from_ref(&request)).await;
+                let routed = ask_for(&store, 9, std::slice::from_ref(&request)).await;
                 mine.extend(routed.batches.into_iter().flatten());
                 if routed.changes == 0 {
                     return mine;
@@ -301,7 +301,7 @@ async fn hosts_that_ask_at_once_never_share_a_patient(stand: Stand) {
     let count = patients.len();
     patients.sort_unstable();
     patients.dedup();
-    assert_eq!(patients.len(), count, "nobody settled, so that no patient can be taken twice");
+    assert_eq!(patients.len(), count, "nothing was settled, so that no patient can be taken twice");
     let counts = stand.counts().await;
     assert_eq!((counts.processing, counts.processing + counts.pending), (count as u64, 180));
 }

@@ -1,4 +1,4 @@
-//! A target's transaction that its first statement begins: nobody waits for an adapter that still computes.
+//! A target's transaction that its first statement begins: no transaction waits for an adapter that still computes.
 
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ async fn a_transaction_is_begun_by_its_first_statement() {
         let at = target(backend, database.url(), Duration::from_secs(20));
         let mut waiting = at.begin_with_first_statement();
         let unused = at.begin_with_first_statement();
-        let mut other = at.begin().await.expect("nobody holds the writer");
+        let mut other = at.begin().await.expect("no one holds the writer");
         other.execute("INSERT INTO p VALUES (1)", &[]).await.expect("writes");
         other.commit().await.expect("commits");
         unused.commit().await.expect("nothing was begun");

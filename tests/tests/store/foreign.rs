@@ -305,7 +305,7 @@ async fn a_unique_key_names_itself_and_not_the_value() {
     }
 }
 
-/// A lock that somebody holds is contention, which names nobody and is told from a server that does not answer.
+/// A lock that another holds is contention, which names no one and is distinct from a server that does not answer.
 #[tokio::test]
 async fn a_row_that_is_locked_is_contention_long_before_the_statement_runs_out_of_time() {
     for backend in [Backend::MariaDb, Backend::Postgres] {
@@ -367,7 +367,7 @@ async fn a_file_that_may_not_be_written_is_misconfigured() {
     use std::io::{Seek as _, SeekFrom, Write as _};
     let database = Database::fresh(Backend::Sqlite).await.expect("fresh").expect("sqlite");
     execute(database.url(), "PRAGMA journal_mode = DELETE; CREATE TABLE p (id INT)").await.expect("table");
-    // A file format of the future is opened for reading alone, also for root: byte 18 says who may write.
+    // A file format of the future is opened for reading alone, also for root: byte 18 is about writing.
     let path = database.url().trim_start_matches("sqlite://").to_owned();
     let mut file = std::fs::OpenOptions::new().write(true).open(&path).expect("file");
     file.seek(SeekFrom::Start(18)).expect("seek");
@@ -413,7 +413,7 @@ async fn a_transaction_that_only_reads_is_held_to_it_by_the_database() {
     for backend in [Backend::Sqlite, Backend::MariaDb, Backend::Postgres] {
         let Some(database) = Database::fresh(backend).await.expect("database") else { continue };
         database.execute("CREATE TABLE note (id INT)").await.expect("table");
-        // One connection is enough: the one that reads is given back before the other is begun.
+        // One connection is enough: the one that reads is returned before the other is begun.
         let at = HostDatabase::of_target(locator(backend, database.url()), 1, Duration::from_secs(20), 16 << 20)
             .expect("database");
         let mut reading = at.begin_read().await.expect("begin");

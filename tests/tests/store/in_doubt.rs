@@ -1,19 +1,19 @@
-//! What was sent to a server and never answered: it stays in work under its lease, and everything else of its batch
+//! What was sent to a server and never answered: it stays in flight under its lease, and everything else of its batch
 //! settles.
 
 use host::domain::change::{Failure, FailureKind};
-use host::domain::delivery::{Settlement, Status};
+use host::domain::delivery::{Delivery, Settlement, Status};
 use host::domain::ids::IdColumn;
 use host::service::PatientService;
-use host::store::{Batch, Claim, Delivery, RetryFilter, ScanCursor, Settled};
+use host::store::{Batch, Claim, RetryFilter, Settled};
 
 use crate::on_every_store;
-use crate::support::{Stand, confirmed, failed, patient, request, routes, settlement};
+use crate::support::{Stand, confirmed, dispatch, failed, patient, request, settlement};
 
 on_every_store!(
     no_renewal_makes_a_lease_shorter,
     what_is_in_doubt_keeps_the_lease_and_the_rest_settles,
-    what_came_straight_from_the_router_may_be_in_doubt_too,
+    what_was_dispatched_directly_may_be_in_doubt_too,
     a_newer_state_waits_until_the_doubt_is_over,
     the_attempts_of_what_is_in_doubt_are_counted_and_the_last_one_fails_when_the_lease_ends,
     a_part_is_not_settled_without_the_lease,
@@ -33,8 +33,7 @@ async fn batch_in_doubt(stand: &Stand, is_direct: bool) -> Batch {
     let batch = if is_direct {
         PatientService::new(stand.store.clone()).put(&patients).await.expect("put");
         let asked = [request(100)];
-        let mut routed =
-            stand.store.route_to(&routes(), 100, &mut ScanCursor::of_routing(), &asked).await.expect("route");
+        let mut routed = dispatch(&stand.store, 100, &asked).await;
         let taken = routed.claimed.remove(0).expect("a batch");
         stand.store.load(taken, &asked[0]).await.expect("load").expect("a batch")
     } else {
@@ -73,7 +72,7 @@ async fn what_is_in_doubt_keeps_the_lease_and_the_rest_settles(stand: Stand) {
     check_that_one_waits(&stand).await;
 }
 
-async fn what_came_straight_from_the_router_may_be_in_doubt_too(stand: Stand) {
+async fn what_was_dispatched_directly_may_be_in_doubt_too(stand: Stand) {
     let batch = batch_in_doubt(&stand, true).await;
     settle_two_of_three(&stand, &batch).await;
     check_that_one_waits(&stand).await;
@@ -85,7 +84,7 @@ async fn check_that_one_waits(stand: &Stand) {
     let stored = stand.store.patient("P-0001").await.expect("read").expect("there");
     assert_eq!(stored.fhir_patient_id.as_deref(), Some("7"), "what the target confirmed is written back at once");
     let waiting = &stand.store.status(5).await.expect("status").recent[0];
-    assert_eq!((waiting.aggregate_id.as_str(), waiting.status), ("P-0003", Status::Processing));
+    assert_eq!((waiting.key.aggregate_id.as_str(), waiting.status), ("P-0003", Status::Processing));
     assert_eq!(waiting.error_message.as_deref(), Some("connection broke"));
     stand.pass(59_000);
     assert!(stand.store.take_expired_leases().await.expect("take").is_empty());
@@ -95,7 +94,7 @@ async fn check_that_one_waits(stand: &Stand) {
     let again = stand.claim_batch().await;
     assert_eq!(again.deliveries.len(), 1);
     let change = &again.deliveries[0].change;
-    assert_eq!((change.aggregate_id.as_str(), change.attempt), ("P-0003", 1), "an outage spends no attempt");
+    assert_eq!((change.key.aggregate_id.as_str(), change.attempt), ("P-0003", 1), "an outage spends no attempt");
     let rows = [confirmed(&again.deliveries[0], "9")];
     assert_eq!(stand.store.settle(&again.lease, &rows, None).await.expect("settle"), Settled::Written);
     let counts = stand.counts().await;
@@ -109,7 +108,7 @@ async fn a_newer_state_waits_until_the_doubt_is_over(stand: Stand) {
     PatientService::new(stand.store.clone()).put(&newer).await.expect("put");
     let asked = [request(100)];
     let other = stand.other_host();
-    let routed = other.route_to(&routes(), 100, &mut ScanCursor::of_routing(), &asked).await.expect("route");
+    let routed = dispatch(&other, 100, &asked).await;
     assert!(routed.claimed[0].is_none(), "it is not dispatched to another host");
     assert!(matches!(other.claim(&asked[0]).await.expect("claim"), Claim::Nothing));
     stand.pass(61_000);
@@ -136,7 +135,7 @@ async fn the_attempts_of_what_is_in_doubt_are_counted_and_the_last_one_fails_whe
     assert_eq!(attempts, [4, 1]);
     assert!(stand.store.release(&again.lease).await.expect("release"));
     assert_eq!(stand.store.retry(&RetryFilter::default()).await.expect("retry"), 1);
-    assert_eq!(stand.claim_batch().await.deliveries.len(), 3, "a person may let it be tried again");
+    assert_eq!(stand.claim_batch().await.deliveries.len(), 3, "an operator may retry it");
 }
 
 async fn a_part_is_not_settled_without_the_lease(stand: Stand) {
@@ -157,8 +156,7 @@ async fn settling_in_part_takes_as_many_statements_for_one_as_for_many(stand: St
         let patients: Vec<_> = (size * 100..size * 101).map(|number| patient(number, "Seoul")).collect();
         PatientService::new(stand.store.clone()).put(&patients).await.expect("put");
         let asked = [request(100)];
-        let mut routed =
-            stand.store.route_to(&routes(), 100, &mut ScanCursor::of_routing(), &asked).await.expect("route");
+        let mut routed = dispatch(&stand.store, 100, &asked).await;
         let taken = routed.claimed.remove(0).expect("a batch");
         let batch = stand.store.load(taken, &asked[0]).await.expect("load").expect("a batch");
         let (settled, in_doubt) = batch.deliveries.split_at(batch.deliveries.len() / 2);

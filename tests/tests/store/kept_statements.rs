@@ -1,4 +1,4 @@
-//! What a connection to somebody else's server keeps of the statements that an adapter made up.
+//! What a connection to a foreign server keeps of the statements that an adapter made up.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! Somebody else's server that answers with more than a query may give: the answer is cut off on its way, before it is
+//! A foreign server that answers with more than a query may give: the answer is cut off on its way, before it is
 //! in memory.
 
 use std::time::Duration;
@@ -44,7 +44,7 @@ async fn hostile_answer_of_half_a_gigabyte_is_cut_off_on_its_way() {
             let refused = transaction.query(&sql, &[], LIMITS).await.expect_err("too large");
             assert_eq!(refused.kind, ErrorKind::Refused, "{sql}: {refused}");
             assert_eq!(refused.object.as_deref(), Some("bytes"), "{sql}");
-            // The connection went with the answer, which nobody takes for a server that is down.
+            // The connection went with the answer, which is not taken for a server that is down.
             let next = transaction.query("SELECT 1", &[], LIMITS).await.expect_err("it is over");
             assert_eq!(next.kind, ErrorKind::Refused, "{sql}: {next}");
             assert!(transaction.commit().await.is_err(), "{sql}");

@@ -1,11 +1,10 @@
 //! Ids of outbox rows that no database gives by itself: below 1. Such a row fails by itself and stops nothing else.
 
-use host::store::ScanCursor;
 use tests::environment::Backend;
 use tests::session::Session;
 
 use crate::on_every_store;
-use crate::support::{Stand, TARGET, request, routes};
+use crate::support::{Stand, TARGET, dispatch, request, route};
 
 on_every_store!(an_id_below_one_fails_by_itself_when_queued, an_id_below_one_fails_by_itself_when_dispatched_directly);
 
@@ -51,20 +50,19 @@ async fn assert_only_these_failed(stand: &Stand, bad: &[i64]) {
 
 async fn an_id_below_one_fails_by_itself_when_queued(stand: Stand) {
     let bad = spoil(&stand).await;
-    stand.store.route(&routes(), 1_000).await.expect("route");
+    route(&stand.store, 1_000).await;
     let batch = stand.claim_batch().await;
-    let ids: Vec<_> = batch.deliveries.iter().map(|delivery| delivery.change.aggregate_id.as_str()).collect();
+    let ids: Vec<_> = batch.deliveries.iter().map(|delivery| delivery.change.key.aggregate_id.as_str()).collect();
     assert_eq!(ids, ["G-1", "G-2"]);
     assert_only_these_failed(&stand, &bad).await;
 }
 
 async fn an_id_below_one_fails_by_itself_when_dispatched_directly(stand: Stand) {
     let bad = spoil(&stand).await;
-    let routed =
-        stand.store.route_to(&routes(), 1_000, &mut ScanCursor::of_routing(), &[request(100)]).await.expect("route");
+    let routed = dispatch(&stand.store, 1_000, &[request(100)]).await;
     let claimed = routed.claimed.into_iter().next().flatten().expect("a batch");
     let batch = stand.store.load(claimed, &request(100)).await.expect("load").expect("not empty");
-    let ids: Vec<_> = batch.deliveries.iter().map(|delivery| delivery.change.aggregate_id.as_str()).collect();
+    let ids: Vec<_> = batch.deliveries.iter().map(|delivery| delivery.change.key.aggregate_id.as_str()).collect();
     assert_eq!(ids, ["G-1", "G-2"]);
     assert_only_these_failed(&stand, &bad).await;
 }

@@ -38,7 +38,7 @@ fn named(name: &str) -> UsersTable {
     UsersTable::free(name).expect("a name")
 }
 
-/// `order` is a word of every database's, and another program's `users` stands beside it.
+/// `order` is a word of every database's, and another program's `users` is next to it.
 async fn users_are_kept_in_the_table_that_was_named(backend: Backend) {
     let Some(stand) = Stand::empty(backend).await else { return };
     stand.database.execute("CREATE TABLE users (id BIGINT)").await.expect("another program's");
@@ -70,7 +70,7 @@ async fn another_name_for_a_store_that_has_users_is_refused(backend: Backend) {
         assert_eq!((found.as_str(), configured.as_str()), ("users", "people"));
         assert!(error.to_string().contains("users_table = \"users\""), "{error}");
     }
-    // As docs/operations.md says.
+    // As in docs/operations.md.
     stand.database.execute("ALTER TABLE users RENAME TO people").await.expect("rename");
     let remember = "UPDATE sync_setting SET value = 'people' WHERE name = 'users_table'";
     stand.database.execute(remember).await.expect("remember");

@@ -41,7 +41,7 @@ async fn a_dismissal_is_final_counted_and_kept_with_its_reason(stand: Stand) {
     let listed = stand.store.failed(&RetryFilter::default(), 10).await.expect("list");
     assert_eq!(listed.len(), 2);
     assert_eq!(
-        (listed[0].aggregate_id.as_str(), listed[0].kind.as_deref(), listed[0].attempts),
+        (listed[0].key.aggregate_id.as_str(), listed[0].kind.as_deref(), listed[0].attempts),
         ("P-0001", Some("invalid"), 1)
     );
     stand.pass(10);
@@ -178,7 +178,7 @@ async fn was_put_off(stand: Stand, ahead_ms: i64) {
     assert!(matches!(stand.claim().await, host::store::Claim::Nothing), "due in the future");
     assert!(!matches!(stand.store.judge_clock().await.expect("judge"), ClockState::Ahead { .. }));
     let batch = stand.claim_batch().await;
-    assert_eq!(batch.deliveries[0].change.aggregate_id, "P-0003");
+    assert_eq!(batch.deliveries[0].change.key.aggregate_id, "P-0003");
     stand.pass(3_600_001);
     let taken = stand.store.take_expired_leases().await.expect("take");
     assert!(taken.iter().any(|lease| lease.id == lost.lease.id), "the batch of a host that died meanwhile");

@@ -4,12 +4,12 @@ use host::service::PatientService;
 use host::store::{Claim, RetryFilter};
 
 use crate::on_every_store;
-use crate::support::{Stand, TARGET, patient, routes};
+use crate::support::{Stand, TARGET, patient, route, target_name};
 
 on_every_store!(
     a_row_of_another_application_is_routed_and_claimed,
     an_unknown_operation_becomes_a_failed_delivery,
-    a_type_that_nobody_takes_is_routed_nowhere,
+    a_type_that_no_target_takes_is_routed_nowhere,
     a_row_is_routed_once,
     a_resync_queues_every_patient_for_one_target_alone,
 );
@@ -22,10 +22,10 @@ async fn a_row_of_another_application_is_routed_and_claimed(stand: Stand) {
         format!("{INSERT} ('patient', 'D-1', 'create', '{{\"patient_id\": \"D-1\", \"given_name\": \"민준\"}}')");
     stand.database.execute(&insert).await.expect("insert");
     assert_eq!(stand.store.status(1).await.expect("status").unrouted, 1);
-    assert_eq!(stand.store.route(&routes(), 10).await.expect("route"), 1);
+    assert_eq!(route(&stand.store, 10).await, 1);
     let batch = stand.claim_batch().await;
     let change = &batch.deliveries[0].change;
-    assert_eq!(change.aggregate_id, "D-1");
+    assert_eq!(change.key.aggregate_id, "D-1");
     assert!(change.payload.contains("민준"));
     assert!(change.event_id.len() >= 32, "the event got an id of its own");
     assert!(change.created_at_ms > 1_700_000_000_000, "the database's own time, in milliseconds");
@@ -33,7 +33,7 @@ async fn a_row_of_another_application_is_routed_and_claimed(stand: Stand) {
 
 async fn an_unknown_operation_becomes_a_failed_delivery(stand: Stand) {
     stand.database.execute(&format!("{INSERT} ('patient', 'D-1', 'upsert', '{{}}')")).await.expect("insert");
-    stand.store.route(&routes(), 10).await.expect("route");
+    route(&stand.store, 10).await;
     assert!(matches!(stand.claim().await, Claim::Nothing));
     let recent = stand.store.status(5).await.expect("status").recent;
     assert_eq!(recent[0].error_message.as_deref(), Some("outbox row 1: operation must be create, update or delete"));
@@ -43,9 +43,9 @@ async fn an_unknown_operation_becomes_a_failed_delivery(stand: Stand) {
     assert!(matches!(stand.claim().await, Claim::Nothing));
 }
 
-async fn a_type_that_nobody_takes_is_routed_nowhere(stand: Stand) {
+async fn a_type_that_no_target_takes_is_routed_nowhere(stand: Stand) {
     stand.database.execute(&format!("{INSERT} ('invoice', 'I-1', 'create', '{{}}')")).await.expect("insert");
-    assert_eq!(stand.store.route(&routes(), 10).await.expect("route"), 1);
+    assert_eq!(route(&stand.store, 10).await, 1);
     assert_eq!(stand.counts().await, host::store::Counts::default());
     assert_eq!(stand.store.open_work().await.expect("open"), 0);
 }
@@ -55,22 +55,22 @@ async fn a_row_is_routed_once(stand: Stand) {
         stand.database.execute(&format!("{INSERT} ('patient', 'D-{number}', 'create', '{{}}')")).await.expect("insert");
     }
     let other = stand.other_host();
-    let routes = routes();
-    let (mine, theirs) =
-        Box::pin(futures::future::join(stand.store.route(&routes, 1_000), other.route(&routes, 1_000))).await;
-    let count = mine.expect("route") + theirs.expect("route") + stand.store.route(&routes, 1_000).await.expect("route");
-    assert_eq!(count, 50);
+    let (mine, theirs) = Box::pin(futures::future::join(route(&stand.store, 1_000), route(&other, 1_000))).await;
+    assert_eq!(mine + theirs + route(&stand.store, 1_000).await, 50);
     assert_eq!(stand.counts().await.pending, 50);
 }
 
 async fn a_resync_queues_every_patient_for_one_target_alone(stand: Stand) {
-    stand.store.register_targets(&[(TARGET, true), ("fhir", true)]).await.expect("register");
+    stand.store.register_targets(&[(TARGET, false)]).await.expect("register");
     let patients: Vec<_> = (0..5).map(|number| patient(number, "Seoul")).collect();
     PatientService::new(stand.store.clone()).put(&patients).await.expect("put");
     // They were routed while no target took them.
-    stand.store.route(&[], 100).await.expect("route");
+    assert_eq!(route(&stand.store, 100).await, 5);
+    stand.store.register_targets(&[(TARGET, true), ("fhir", true)]).await.expect("register");
     let (mut after, mut pages) = (None, 0);
-    while let Some((last, count)) = stand.store.resync_page("fhir", after.as_deref(), 2).await.expect("resync") {
+    while let Some((last, count)) =
+        stand.store.resync_page(&target_name("fhir"), after.as_deref(), 2).await.expect("resync")
+    {
         assert!(count <= 2);
         pages += 1;
         after = Some(last);

@@ -4,7 +4,7 @@ use host::domain::delivery::{Settlement, Status};
 use host::store::{AdapterEvent, Claim, Delivery, PurgeCursor, RetryFilter, Settled};
 
 use crate::on_every_store;
-use crate::support::{Stand, TARGET, confirmed, patient, settlement};
+use crate::support::{Stand, TARGET, confirmed, patient, settlement, target_name};
 
 on_every_store!(
     a_skipped_delivery_is_over_and_says_why,
@@ -32,7 +32,7 @@ async fn with_two_skipped(stand: &Stand) {
     let settlements: Vec<_> = batch
         .deliveries
         .iter()
-        .map(|delivery| match delivery.change.aggregate_id.as_str() {
+        .map(|delivery| match delivery.change.key.aggregate_id.as_str() {
             "P-0001" => confirmed(delivery, "1"),
             _ => skipped(delivery),
         })
@@ -45,7 +45,7 @@ async fn a_skipped_delivery_is_over_and_says_why(stand: Stand) {
     let counts = stand.counts().await;
     assert_eq!((counts.done, counts.skipped, counts.failed, counts.pending, counts.processing), (1, 2, 0, 0, 0));
     let listed = stand.store.skipped(&RetryFilter::default(), 100).await.expect("list");
-    let shown: Vec<_> = listed.iter().map(|one| (one.aggregate_id.as_str(), one.message.as_deref())).collect();
+    let shown: Vec<_> = listed.iter().map(|one| (one.key.aggregate_id.as_str(), one.message.as_deref())).collect();
     assert_eq!(shown, [("P-0002", Some(REASON)), ("P-0003", Some(REASON))]);
     assert!(listed.iter().all(|one| one.kind.is_none() && one.attempts == 1 && one.failed_at.is_some()));
     assert!(stand.store.failed(&RetryFilter::default(), 100).await.expect("failed").is_empty());
@@ -63,7 +63,7 @@ async fn what_was_skipped_is_tried_again_when_asked(stand: Stand) {
     assert_eq!((counts.skipped, counts.pending), (1, 1));
     let batch = stand.claim_batch().await;
     let [delivery] = &batch.deliveries[..] else { panic!("one delivery") };
-    assert_eq!((delivery.change.aggregate_id.as_str(), delivery.attempts), ("P-0002", 0));
+    assert_eq!((delivery.change.key.aggregate_id.as_str(), delivery.attempts), ("P-0002", 0));
     assert_eq!(
         stand.store.settle(&batch.lease, &[confirmed(delivery, "2")], None).await.expect("settle"),
         Settled::Written
@@ -74,7 +74,9 @@ async fn what_was_skipped_is_tried_again_when_asked(stand: Stand) {
 }
 
 async fn a_new_adapter_gets_what_the_one_before_skipped(stand: Stand) {
-    let event = |sha256| AdapterEvent { target: TARGET, name: "a", version: "1", sha256, reason: None, host: "host-a" };
+    let target = target_name(TARGET);
+    let event =
+        |sha256| AdapterEvent { target: &target, name: "a", version: "1", sha256, reason: None, host: "host-a" };
     stand.store.activate_adapter(&event("a1"), b"one").await.expect("activate");
     with_two_skipped(&stand).await;
     stand.store.activate_adapter(&event("a1"), b"one").await.expect("again");

@@ -2,15 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use host::store::{Batch, NoticeKind, PurgeCursor, RetryFilter, Route, ScanCursor, Settled};
+use host::store::{Batch, NoticeKind, PurgeCursor, RetryFilter, Settled};
 use tests::environment::Backend;
 use tests::session::Session;
 
 use crate::on_every_store;
-use crate::support::{Stand, TARGET, confirmed, patient, request, routes};
+use crate::support::{Stand, TARGET, confirmed, dispatch, patient, request, route, target_name};
 
 on_every_store!(
-    ids_are_told_apart_to_the_letter_straight_and_in_line,
+    ids_are_told_apart_to_the_letter_directly_and_queued,
     a_change_that_was_deleted_stops_nothing,
     a_type_that_no_target_takes_is_counted_to_the_letter,
     a_time_in_another_unit_is_noticed_and_its_change_delivered,
@@ -25,13 +25,11 @@ async fn insert(stand: &Stand, kind: &str, id: &str) {
 }
 
 /// Routes along both targets, which both ask, and reads what they are given.
-async fn route_straight(stand: &Stand) -> Vec<Batch> {
+async fn route_directly(stand: &Stand) -> Vec<Batch> {
     stand.store.register_targets(&[(TARGET, true), ("fhir", true)]).await.expect("register");
-    let route = |target: &str| Route { target: target.to_owned(), aggregate_type: "patient".to_owned() };
-    let requests: Vec<_> =
-        [TARGET, "fhir"].map(|target| host::store::ClaimRequest { target: target.to_owned(), ..request(100) }).into();
-    let routes = [route(TARGET), route("fhir")];
-    let done = stand.store.route_to(&routes, 1_000, &mut ScanCursor::of_routing(), &requests).await.expect("route");
+    let requests =
+        [TARGET, "fhir"].map(|target| host::store::ClaimRequest { target: target_name(target), ..request(100) });
+    let done = dispatch(&stand.store, 1_000, &requests).await;
     let mut batches = Vec::new();
     for (taken, request) in done.claimed.into_iter().zip(&requests) {
         if let Some(taken) = taken {
@@ -42,7 +40,7 @@ async fn route_straight(stand: &Stand) -> Vec<Batch> {
 }
 
 fn ids(batch: &Batch) -> Vec<&str> {
-    batch.deliveries.iter().map(|delivery| delivery.change.aggregate_id.as_str()).collect()
+    batch.deliveries.iter().map(|delivery| delivery.change.key.aggregate_id.as_str()).collect()
 }
 
 async fn settle_all(stand: &Stand, batch: &Batch) {
@@ -70,14 +68,14 @@ const BAD_IDS: [(&str, &str); 5] = [
     ("t-1\u{a0}", "aggregate_id begins or ends with a blank"),
 ];
 
-async fn ids_are_told_apart_to_the_letter_straight_and_in_line(stand: Stand) {
+async fn ids_are_told_apart_to_the_letter_directly_and_queued(stand: Stand) {
     for (id, _) in BAD_IDS {
         insert(&stand, "patient", id).await;
     }
     for id in GOOD_IDS {
         insert(&stand, "patient", id).await;
     }
-    let batches = route_straight(&stand).await;
+    let batches = route_directly(&stand).await;
     assert_eq!(batches.len(), 2, "both targets are given what they can be given");
     for batch in &batches {
         assert_eq!(ids(batch), GOOD_IDS, "{}", batch.lease.target);
@@ -89,14 +87,14 @@ async fn ids_are_told_apart_to_the_letter_straight_and_in_line(stand: Stand) {
         let message = &failed[id];
         assert!(message.starts_with("invalid: outbox row ") && message.ends_with(reason), "{message}");
     }
-    // In line: a second state of each, of which none replaces another's.
+    // Queued: a second state of each, of which none replaces another's.
     for (id, _) in BAD_IDS {
         insert(&stand, "patient", id).await;
     }
     for id in GOOD_IDS {
         insert(&stand, "patient", id).await;
     }
-    stand.store.route(&routes(), 1_000).await.expect("route");
+    route(&stand.store, 1_000).await;
     let batch = stand.claim_batch().await;
     assert_eq!(ids(&batch), GOOD_IDS);
     assert!(batch.deliveries.iter().all(|delivery| delivery.change.link.is_some()), "each has its own link");
@@ -119,7 +117,7 @@ async fn a_change_that_was_deleted_stops_nothing(stand: Stand) {
         .expect("put");
     let request = request(100);
     let asked = std::slice::from_ref(&request);
-    let mut done = stand.store.route_to(&routes(), 100, &mut ScanCursor::of_routing(), asked).await.expect("route");
+    let mut done = dispatch(&stand.store, 100, asked).await;
     stand.database.execute("DELETE FROM sync_outbox WHERE aggregate_id = 'P-0005'").await.expect("delete");
     let taken = done.claimed.remove(0).expect("taken");
     let batch = stand.store.load(taken, &request).await.expect("load").expect("a batch");
@@ -127,15 +125,9 @@ async fn a_change_that_was_deleted_stops_nothing(stand: Stand) {
     settle_all(&stand, &batch).await;
     let counts = stand.counts().await;
     assert_eq!((counts.done, counts.failed, counts.pending, counts.processing), (3, 2, 0, 0));
-    // In work, by a host that dies: it is not lost without a word.
+    // In flight, at a host that dies: it is not lost silently.
     host::service::PatientService::new(stand.store.clone()).put(&[patient(6, "Jeju")]).await.expect("put");
-    let taken = stand
-        .store
-        .route_to(&routes(), 100, &mut ScanCursor::of_routing(), asked)
-        .await
-        .expect("route")
-        .claimed
-        .remove(0);
+    let taken = dispatch(&stand.store, 100, asked).await.claimed.remove(0);
     assert!(taken.is_some());
     stand.database.execute("DELETE FROM sync_outbox WHERE aggregate_id = 'P-0006'").await.expect("delete");
     stand.pass(30_001);
@@ -148,9 +140,9 @@ async fn a_type_that_no_target_takes_is_counted_to_the_letter(stand: Stand) {
     for kind in ["Patient", "patient ", "invoice", "Patient", "patient"] {
         insert(&stand, kind, "P-1").await;
     }
-    assert_eq!(stand.store.route(&routes(), 100).await.expect("route"), 5);
+    assert_eq!(route(&stand.store, 100).await, 5);
     insert(&stand, "Patient", "P-1").await;
-    assert_eq!(stand.store.route(&routes(), 100).await.expect("route"), 1);
+    assert_eq!(route(&stand.store, 100).await, 1);
     let notices = stand.store.notices().await.expect("notices");
     let found: BTreeMap<_, _> = notices.iter().map(|notice| (notice.subject.as_str(), notice.changes)).collect();
     assert_eq!(found, BTreeMap::from([("Patient", 3), ("patient ", 1), ("invoice", 1)]));
@@ -170,7 +162,7 @@ async fn a_time_in_another_unit_is_noticed_and_its_change_delivered(stand: Stand
         stand.database.execute(&row).await.expect("insert");
     }
     assert_eq!(stand.store.status(1).await.expect("status").oldest_unrouted_ms, None, "unknown, not thousands of days");
-    stand.store.route(&routes(), 100).await.expect("route");
+    route(&stand.store, 100).await;
     stand.pass(2_000);
     let status = stand.store.status(1).await.expect("status");
     assert_eq!(status.targets[TARGET].oldest_pending_ms, Some(2_000), "since it was routed");
@@ -182,7 +174,7 @@ async fn a_time_in_another_unit_is_noticed_and_its_change_delivered(stand: Stand
 
 async fn what_the_host_refused_is_not_retried(stand: Stand) {
     insert(&stand, "patient", "T-1 ").await;
-    stand.store.route(&routes(), 100).await.expect("route");
+    route(&stand.store, 100).await;
     assert_eq!(stand.counts().await.failed, 1);
     assert_eq!(stand.store.count_failed(&RetryFilter::default()).await.expect("count"), 0);
     assert_eq!(stand.store.retry(&RetryFilter::default()).await.expect("retry"), 0);
@@ -190,9 +182,9 @@ async fn what_the_host_refused_is_not_retried(stand: Stand) {
 
 async fn what_is_refused_is_counted_once_and_purged_never(stand: Stand) {
     insert(&stand, "patient", "T-1 ").await;
-    stand.store.route(&routes(), 100).await.expect("route");
+    route(&stand.store, 100).await;
     stand.database.execute("UPDATE sync_outbox SET routed_at = NULL").await.expect("set back");
-    stand.store.route(&routes(), 100).await.expect("route");
+    route(&stand.store, 100).await;
     stand.pass(100_000);
     let purged = stand.store.purge_deliveries(TARGET, 1, PurgeCursor::default()).await.expect("purge").deleted;
     let changes = stand.store.purge_changes(1, PurgeCursor::default()).await.expect("purge").deleted;
@@ -249,10 +241,10 @@ async fn assert_only_the_spoilt_failed(stand: &Stand) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn rows_of_another_type_stop_nothing_in_line() {
+async fn rows_of_another_type_stop_nothing_queued() {
     let Some(stand) = Stand::on(Backend::Sqlite).await else { return };
     spoil(&stand).await;
-    stand.store.route(&routes(), 1_000).await.expect("route");
+    route(&stand.store, 1_000).await;
     let batch = stand.claim_batch().await;
     assert_eq!(ids(&batch), ["G-1", "G-2", "G-3", "G-4", "G-5", "G-6"]);
     settle_all(&stand, &batch).await;
@@ -262,10 +254,10 @@ async fn rows_of_another_type_stop_nothing_in_line() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn rows_of_another_type_stop_nothing_straight() {
+async fn rows_of_another_type_stop_nothing_dispatched_directly() {
     let Some(stand) = Stand::on(Backend::Sqlite).await else { return };
     spoil(&stand).await;
-    for batch in route_straight(&stand).await {
+    for batch in route_directly(&stand).await {
         assert_eq!(ids(&batch), ["G-1", "G-2", "G-3", "G-4", "G-5", "G-6"]);
         settle_all(&stand, &batch).await;
     }

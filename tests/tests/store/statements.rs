@@ -46,7 +46,7 @@ const MEANT: &[(&str, &str)] = &[
     ("count_unrouted", "n"),
     // Only its last row.
     ("newest_time", "sync_outbox"),
-    // An operator's question. SQLite begins with the deliveries, which should be mended.
+    // An operator's question. SQLite begins with the deliveries, which should be fixed.
     ("list_dismissed, without target", "t"),
 ];
 

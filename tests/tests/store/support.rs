@@ -6,10 +6,13 @@ use std::time::Duration;
 
 use host::database::{Database as HostDatabase, Locator};
 use host::domain::change::{Failure, FailureKind, Receipt};
-use host::domain::delivery::{Settlement, Status};
+use host::domain::delivery::{Delivery, Settlement, Status};
+use host::domain::ids::TargetName;
 use host::domain::patient::{Day, Patient};
 use host::service::PatientService;
-use host::store::{Batch, Claim, ClaimRequest, Delivery, Route, Store, StoreClock};
+use host::store::{
+    Batch, Claim, ClaimRequest, ClaimedIds, DirectRequest, RequestId, Routed, Routes, ScanCursor, Store, StoreClock,
+};
 use tests::database::Database;
 use tests::environment::Backend;
 
@@ -73,7 +76,7 @@ impl Stand {
 
     pub(crate) async fn put(&self, patients: &[Patient]) {
         PatientService::new(self.store.clone()).put(patients).await.expect("put");
-        self.store.route(&routes(), 1_000).await.expect("route");
+        route(&self.store, 1_000).await;
     }
 
     pub(crate) async fn claim(&self) -> Claim {
@@ -105,13 +108,45 @@ pub(crate) fn connect(database: &Database) -> HostDatabase {
     HostDatabase::new(locator, 4, Duration::from_secs(30)).expect("database")
 }
 
-pub(crate) fn routes() -> Vec<Route> {
-    vec![Route { target: TARGET.to_owned(), aggregate_type: "patient".to_owned() }]
+pub(crate) fn target_name(name: &str) -> TargetName {
+    TargetName::new(name).expect("a target's name")
+}
+
+/// Routes along the store's routes, and queues everything. Returns the number of changes.
+pub(crate) async fn route(store: &Store, limit: u32) -> usize {
+    dispatch(store, limit, &[]).await.changes
+}
+
+/// What routing did with requests.
+pub(crate) struct Dispatched {
+    pub(crate) changes: usize,
+    pub(crate) some_queued: bool,
+    pub(crate) routes_changed: bool,
+    /// What each request got, in their order.
+    pub(crate) claimed: Vec<Option<ClaimedIds>>,
+}
+
+/// Routes along the store's routes, with these requests.
+pub(crate) async fn dispatch(store: &Store, limit: u32, claims: &[ClaimRequest]) -> Dispatched {
+    dispatch_along(store, &store.routes().await.expect("routes"), limit, claims).await
+}
+
+pub(crate) async fn dispatch_along(store: &Store, routes: &Routes, limit: u32, claims: &[ClaimRequest]) -> Dispatched {
+    // Not in the order of the requests, so that an answer by position would be noticed.
+    let requests: Vec<_> = (0..)
+        .zip(claims)
+        .map(|(number, claim)| DirectRequest { id: RequestId(1_000 - number), claim: claim.clone() })
+        .collect();
+    let mut routed = store.route(routes, limit, &mut ScanCursor::of_routing(), &requests).await.expect("route");
+    let claimed = requests.iter().map(|request| routed.claimed.remove(&request.id)).collect();
+    assert!(routed.claimed.is_empty(), "an answer to a request that was not sent");
+    let Routed { changes, some_queued, routes_changed, .. } = routed;
+    Dispatched { changes, some_queued, routes_changed, claimed }
 }
 
 pub(crate) fn request(batch_max: u32) -> ClaimRequest {
     ClaimRequest {
-        target: TARGET.to_owned(),
+        target: target_name(TARGET),
         owner: "host-a".to_owned(),
         batch_max,
         lease_ms: 30_000,
@@ -133,9 +168,8 @@ pub(crate) fn patient(number: u32, city: &str) -> Patient {
 
 pub(crate) fn settlement(delivery: &Delivery, status: Status) -> Settlement {
     Settlement {
-        outbox_id: delivery.change.change_id,
-        aggregate_type: delivery.change.aggregate_type.clone(),
-        aggregate_id: delivery.change.aggregate_id.clone(),
+        change_id: delivery.change.change_id,
+        key: delivery.change.key.clone(),
         status,
         attempts: delivery.attempts + 1,
         pause_ms: 0,

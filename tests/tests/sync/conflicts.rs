@@ -1,4 +1,4 @@
-//! A person settles conflicts by the command line, against OpenEMR's tables.
+//! An operator resolves conflicts by the command line, against OpenEMR's tables.
 
 use serde_json::json;
 use tests::database::Database;
@@ -56,7 +56,7 @@ async fn an_edit_in_openemr_is_written_over_or_kept_as_a_person_says() {
     let said = resolve(&host, &["--keep", "remote"]);
     assert_eq!(said, "C-1 stays as it is at openemr\n");
     assert_eq!(chart(&openemr).await, [["1", "Busan", "edited@openemr"]]);
-    // What was kept stays: a newer state that would write over it waits for a person too.
+    // What was kept stays: a newer state that would write over it waits for an operator too.
     moved_into_conflict(&host, "Jeju");
     assert_eq!(chart(&openemr).await, [["1", "Busan", "edited@openemr"]]);
     resolve(&host, &["--keep", "remote"]);

@@ -31,10 +31,7 @@ fn a_target_that_only_one_of_two_hosts_has_gets_every_change() {
     }
     first.wait_until("y has every change", LIMIT, || done(&one, "y") == 20 && done(&one, "x") == 21).expect("wait");
     assert_eq!(servers[1].patients().len(), 20, "as many as were written while it was a target");
-    let named = || first.stderr_file();
-    let log = named();
-    let told = || std::fs::read_to_string(&log).is_ok_and(|text| text.contains("1 of 2 running hosts lack target `y`"));
-    first.wait_until("the log names the difference", LIMIT, told).expect("wait");
+    first.wait_for_log("1 of 2 running hosts lack target `y`", LIMIT).expect("wait");
     let shown = one.run(&["status"]).expect_success().stdout;
     assert!(shown.contains("1 of 2 running hosts lack target `y`"), "{shown}");
     assert!(one.run(&["check"]).stdout.contains("lack target `y`"), "check compares as well");

@@ -121,7 +121,7 @@ async fn a_dry_run_is_refused_where_a_table_has_no_transactions() {
     assert_eq!(rows(target.url(), "SELECT id FROM note").await.len(), 0);
 }
 
-/// A host with one patient, and the probe that inserts a row and then does what the argument says.
+/// A host with one patient, and the probe that inserts a row and then does what the argument is.
 fn host_with_probe(url: &str, argument: &str) -> Host {
     let configuration = Configuration::new("sqlite://.host/host.db").more(&format!(
         "[targets.probe]\nadapter = {}\n[targets.probe.database]\nurl = {}\nallow = {{ read = [\"note\"], insert = [\"note\"] }}\n\
@@ -172,7 +172,7 @@ async fn a_dry_run_that_is_broken_off_leaves_nothing() {
     assert_eq!(everything(target.url()).await, Vec::<String>::new());
 }
 
-/// Whether somebody writes in this file now.
+/// Whether a process writes this file now.
 fn is_locked(url: &str) -> bool {
     let url = url.to_owned();
     let look = async move {

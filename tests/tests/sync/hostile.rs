@@ -1,5 +1,5 @@
 //! Many hostile adapters and a healthy one in the same running host: each of them ends with its exact error, and the
-//! healthy target's changes arrive as if nobody else were there.
+//! healthy target's changes arrive as if it were alone.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;

@@ -40,7 +40,7 @@ fn function(locals: usize, piece: &[u8], count: usize) -> Vec<u8> {
     section(1, &module)
 }
 
-/// Components beside each other, and within each other.
+/// Components next to each other, and within each other.
 fn components(count: usize) -> Vec<u8> {
     section(4, b"\0asm\x0d\0\x01\0").repeat(count)
 }
@@ -147,7 +147,7 @@ fn hostile_files_that_are_none_are_refused_at_once() {
     }
 }
 
-/// Modules that nobody calls, each within what one may have.
+/// Modules that are never called, each within what one may have.
 fn heavy() -> Vec<u8> {
     // loop local.get 0 local.set 1 end
     function(2, &[0x03, 0x40, 0x20, 0x00, 0x21, 0x01, 0x0b], 100_000).repeat(6)

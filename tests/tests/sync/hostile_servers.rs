@@ -1,5 +1,5 @@
-//! Servers that answer without end, each in its own way, beside healthy targets in the same running host: those are
-//! served, the host says that it lives, and it ends when it is asked to.
+//! Servers that answer without end, each in its own way, next to healthy targets in the same running host: those are
+//! served, the host sends its heartbeat, and it ends when it is asked to.
 
 use std::fmt::Write as _;
 use std::io::{Read as _, Write as _};
@@ -132,7 +132,7 @@ fn hostile_file_that_never_opens_does_not_keep_the_host_from_ending() {
     let mut daemon = host.spawn(&["run"]).expect("start");
     let is_up = || host.status()["targets"]["healthy"]["state"] == "up";
     daemon.wait_until("the target is up", Duration::from_secs(60), is_up).expect("up");
-    // Whoever opens it for reading waits for somebody who writes.
+    // Whoever opens it for reading waits for a writer.
     std::fs::remove_file(&token).expect("remove");
     let made = std::process::Command::new("mkfifo").arg(&token).status().expect("mkfifo");
     assert!(made.success());

@@ -1,4 +1,4 @@
-//! A server that goes on working after the connection was cut: nobody sends the same patient again while it may.
+//! A server that goes on working after the connection was cut: no host sends the same patient again meanwhile.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -105,19 +105,19 @@ fn a_killed_hosts_request_is_waited_for() {
 #[test]
 fn stopping_keeps_the_lease_of_a_request_that_was_not_answered() {
     let server = SlowServer::start(WORK, Answer::HoldTheFirst);
-    let (host, running) = held_call(&server);
+    let (host, mut running) = held_call(&server);
     running.signal(HostSignal::Terminate).expect("signal");
-    std::thread::sleep(Duration::from_millis(200));
+    running.wait_for_log("shutdown requested", LIMIT).expect("it hears the first signal");
     running.signal(HostSignal::Terminate).expect("signal");
     let ended = running.wait(LIMIT).expect("end");
     assert_eq!(ended.status, Some(0), "{}", ended.stderr);
     assert!(ended.stderr.contains("its batch waits until its lease expires"), "{}", ended.stderr);
-    assert_eq!(host.status()["totals"]["processing"], 1, "it is not given back");
+    assert_eq!(host.status()["totals"]["processing"], 1, "it is not released");
     delivered_later(&server, &host);
 }
 
 /// Every write times out. The adapter sends one patient after the other, so that each batch makes one request; what
-/// became of its deliveries stays in work and shows how large it was.
+/// became of its deliveries stays in flight and shows how large it was.
 #[tokio::test]
 async fn timeouts_make_batches_small() {
     const PATIENTS: usize = 900;

@@ -15,6 +15,9 @@ use crate::support::{QUICK, adapter, host_with_openemr, openemr_database, patien
 /// More than the 50 seconds for which MariaDB lets a row wait that a frozen host holds.
 const LIMIT: Duration = Duration::from_secs(150);
 
+/// What a host logs when the first signal has reached it. Until then the system delivers two of a kind as one.
+const HEARD: &str = "shutdown requested";
+
 /// Holds every call into the adapter at its first look at the charts, until it is dropped.
 async fn hold_calls(openemr: &Database) -> MySqlConnection {
     let mut connection = MySqlConnection::connect(openemr.url()).await.expect("connect");
@@ -75,9 +78,7 @@ async fn a_host_that_froze_for_longer_than_its_lease_does_no_harm_when_it_wakes(
     };
     other.wait_until("the other host has brought the newest state", LIMIT, newest).expect("wait");
     frozen.signal(HostSignal::Thaw).expect("thaw");
-    let log = frozen.stderr_file();
-    let noticed = || std::fs::read_to_string(&log).is_ok_and(|text| text.contains("the lease was lost"));
-    frozen.wait_until("it notices that it lost its lease", LIMIT, noticed).expect("wait");
+    frozen.wait_for_log("the lease was lost", LIMIT).expect("it notices");
     assert_eq!(cities(&openemr).await, [["Jeju"]]);
     // It goes on as an ordinary host.
     other.kill();
@@ -95,7 +96,7 @@ async fn sigterm_lets_a_call_end_and_settles_it() {
     running.wait_until("it is in its call", LIMIT, || processing(&host)).expect("wait");
     running.signal(HostSignal::Terminate).expect("signal");
     put(&host, &patient("A-2"));
-    tokio::time::sleep(Duration::from_millis(500)).await;
+    running.wait_for_log(HEARD, LIMIT).expect("it hears the signal");
     assert!(running.is_running().expect("running"), "it waits for the call");
     release_calls(held).await;
     let ended = running.wait(LIMIT).expect("end");
@@ -113,7 +114,7 @@ async fn a_second_signal_breaks_the_call_off_and_gives_the_batch_back() {
     move_to(&host, "Daegu");
     running.wait_until("it is in its call", LIMIT, || processing(&host)).expect("wait");
     running.signal(HostSignal::Terminate).expect("signal");
-    tokio::time::sleep(Duration::from_millis(300)).await;
+    running.wait_for_log(HEARD, LIMIT).expect("it hears the signal");
     running.signal(HostSignal::Terminate).expect("signal");
     let ended = running.wait(LIMIT).expect("end while the call is held");
     for words in ["call aborted", "batch released"] {
@@ -139,8 +140,7 @@ async fn a_second_signal_ends_a_host_whose_database_says_nothing() {
     move_to(&host, "Jeju");
     running.wait_until("a call waits for the database", LIMIT, || processing(&host)).expect("wait");
     running.signal(HostSignal::Terminate).expect("signal");
-    // The system delivers two of a kind as one until the first was taken.
-    tokio::time::sleep(Duration::from_millis(300)).await;
+    running.wait_for_log(HEARD, LIMIT).expect("it hears the signal");
     running.signal(HostSignal::Terminate).expect("signal");
     let began = Instant::now();
     let ended = running.wait(LIMIT).expect("end");

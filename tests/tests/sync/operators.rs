@@ -1,4 +1,4 @@
-//! What an operator asks of a host that cannot go on, and what it says.
+//! What an operator asks of a host that cannot go on, and what it prints.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use crate::slow_server::{Answer, SlowServer};
 use crate::support::{QUICK, directory, patient, put};
 
 const LIMIT: Duration = Duration::from_secs(60);
-/// A breaker that nobody wants to wait for.
+/// A breaker that would delay the test too long.
 const PATIENT: &str = "\n[sync]\npoll_interval_ms = 20\n[sync.breaker]\nopen_ms = 600000\ncap_ms = 600000\n";
 
 fn is(host: &Host, state: &str) -> bool {

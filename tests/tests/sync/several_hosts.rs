@@ -52,9 +52,9 @@ async fn two_hosts_on_one_store_deliver_each_change_once() {
     assert_eq!(hosts[0].status()["hosts_running"], 0, "both said goodbye");
 }
 
-/// What goes straight is written once when it is done; a row that is made pending was put in line.
+/// A directly dispatched change gets its row when it is done; a row that is inserted as pending was queued.
 #[tokio::test]
-async fn a_backlog_goes_straight_to_a_target_that_takes_it() {
+async fn a_backlog_is_dispatched_directly_to_a_target_that_takes_it() {
     let Some(openemr) = openemr_database("8.2.0").await else { return };
     let host = host_with_openemr(openemr.url());
     put(&host, &patient("A-0"));
@@ -96,7 +96,7 @@ async fn a_host_killed_in_the_middle_leaves_no_double_and_no_gap() {
             .expect("wait");
         running.kill();
     }
-    // What the dead held comes free when its lease runs out; a person does not wait for that here.
+    // What the dead held comes free when its lease runs out; an operator does not wait for that here.
     tests::database::execute(
         &tests::database::sqlite_url(&host.folder().join(".host/host.db")),
         "UPDATE sync_lease SET lease_until = 0",

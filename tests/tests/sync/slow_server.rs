@@ -85,7 +85,7 @@ impl SlowServer {
             let first = self.note(&path);
             match self.answer {
                 Answer::CutAll(patient) if path.ends_with(patient) => return,
-                // The work is its own thread's, which nobody hears of any more.
+                // The work is its own thread's, whose result is not read any more.
                 Answer::CutTheFirst if first => return,
                 Answer::HoldTheFirst if first => thread::sleep(self.work),
                 Answer::HoldAll => thread::sleep(self.work),

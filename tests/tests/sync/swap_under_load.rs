@@ -146,9 +146,7 @@ async fn a_person_rolls_back_and_the_file_stays_out_until_it_is_asked_for() {
     let second = active(&host);
     let said = host.run(&["plugin", "rollback", "--target", "openemr"]).expect_success().stdout;
     assert!(said.contains(&first), "{said}");
-    let log = running.stderr_file();
-    let told = || fs::read_to_string(&log).is_ok_and(|text| text.contains("adapter of the other hosts active"));
-    running.wait_until("it follows", LIMIT, told).expect("wait");
+    running.wait_for_log("adapter of the other hosts active", LIMIT).expect("it follows");
     assert_eq!(active(&host), first);
     // Neither the running host nor one that starts takes the file again.
     running.kill();
@@ -186,15 +184,11 @@ async fn another_host_on_the_store_follows_although_its_own_file_is_old() {
     let old = active(&one);
     put_in_place(one.folder(), "openemr.wasm", &build(&fs::read(adapter("openemr")).expect("adapter"), 9));
     first.wait_until("the swap", LIMIT, || active(&one) != old).expect("wait");
-    let log = second.stderr_file();
-    let followed = || fs::read_to_string(&log).is_ok_and(|text| text.contains("adapter of the other hosts active"));
-    second.wait_until("the other host follows", LIMIT, followed).expect("wait");
-    // And it keeps to it when it starts anew beside the first.
+    second.wait_for_log("adapter of the other hosts active", LIMIT).expect("the other host follows");
+    // And it keeps to it when it starts anew next to the first.
     let new = active(&one);
     second.kill();
     let mut again = other.spawn(&["run"]).expect("spawn");
-    let log = again.stderr_file();
-    let kept = || fs::read_to_string(&log).is_ok_and(|text| text.contains("other hosts use another adapter"));
-    again.wait_until("it takes the store's", LIMIT, kept).expect("wait");
+    again.wait_for_log("other hosts use another adapter", LIMIT).expect("it takes the store's");
     assert_eq!(active(&one), new);
 }

@@ -22,7 +22,7 @@ async fn an_unreachable_openemr_is_named_and_nothing_is_lost() {
     assert!(error.contains("connection refused"), "with the reason: {error}");
     assert_eq!(status["targets"]["openemr"]["state"], "down");
     assert_eq!((&status["totals"]["pending"], &status["totals"]["failed"]), (&1.into(), &0.into()));
-    assert_eq!(status["recent"][0]["error"].as_str(), Some(error), "the row says it too");
+    assert_eq!(status["recent"][0]["error"].as_str(), Some(error), "the row has it too");
     let shown = host.run(&["status"]).expect_success();
     assert!(!format!("{}{}{}", ended.stderr, shown.stdout, status).contains("secret-word"));
 

@@ -1,4 +1,4 @@
-//! Owns the list of safeguards: where each stands, how it is taken out, and which test notices.
+//! Owns the list of safeguards: where each is, how it is removed, and which test fails.
 
 /// Where a test lives, which decides what has to be built.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -15,9 +15,9 @@ pub(super) enum Suite {
 pub(super) struct Safeguard {
     /// What it is, as docs/reliability.md calls it.
     pub(super) name: &'static str,
-    /// The file it stands in.
+    /// Its file.
     pub(super) file: &'static str,
-    /// Its text there; each pair is replaced, and each stands there once.
+    /// Its text there; each pair is replaced, and each is there once.
     pub(super) mutation: &'static [(&'static str, &'static str)],
     pub(super) suite: Suite,
     /// The test that fails without it.
@@ -50,7 +50,7 @@ pub(super) const SAFEGUARDS: &[Safeguard] = &[
         name: "newest state wins",
         file: "host/src/store/newest.rs",
         mutation: &[(
-            "let is_superseded = candidate.newest_id > candidate.outbox_id || confirmed;",
+            "let is_superseded = candidate.newest_id > candidate.change_id || confirmed;",
             "let is_superseded = confirmed;",
         )],
         suite: Suite::Store,
@@ -60,7 +60,7 @@ pub(super) const SAFEGUARDS: &[Safeguard] = &[
         name: "nothing older than what was confirmed",
         file: "host/src/store/newest.rs",
         mutation: &[(
-            "let confirmed = candidate.delivered_id.is_some_and(|delivered| delivered > candidate.outbox_id);",
+            "let confirmed = candidate.delivered_id.is_some_and(|delivered| delivered > candidate.change_id);",
             "let confirmed = false;",
         )],
         suite: Suite::Unit,
@@ -125,7 +125,7 @@ pub(super) const SAFEGUARDS: &[Safeguard] = &[
         file: "host/src/store/routing.rs",
         mutation: &[("transaction.refuse_unreadable(&mut step, routes).await?;", "")],
         suite: Suite::Store,
-        test: "spoilt::rows_of_another_type_stop_nothing_in_line",
+        test: "spoilt::rows_of_another_type_stop_nothing_queued",
     },
     Safeguard {
         name: "a conflict is decided once",

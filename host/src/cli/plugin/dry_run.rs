@@ -93,7 +93,7 @@ async fn try_at<'a>(
     config: &'a TargetConfig,
     patient_id: &str,
 ) -> Result<Tried<'a>, CliError> {
-    let next = store.next_state(config.name.as_str(), patient_id).await?;
+    let next = store.next_state(&config.name, patient_id).await?;
     let next = next.ok_or_else(|| CliError::Failed(format!("the store has no patient `{patient_id}`")))?;
     let target = wiring::target(config)?;
     let adapter = runtime.load(&config.adapter, target.world()).await?;

@@ -213,7 +213,7 @@ fn readme(name: &str, world: World, language: Language) -> String {
     };
     format!(
         "# The adapter {name}\n\nBuild it and try it:\n\n    {commands}\n\n\
-         `host plugin test` runs it on a private database or a mock server; each failed line says what to fix.\n\
+         `host plugin test` runs it on a private database or a mock server; each failed line names the fix.\n\
          The contract is in `wit/0.2.0/`: every record, field and failure is described there.\n\n\
          ## Use it\n\nCopy the component, `{folder}{file}`, into the folder of adapters, and add a target to `host.toml`:\n\n\
          ```toml\n[targets.{name}]\nadapter = \"{file}\"\n{target}```\n\n\

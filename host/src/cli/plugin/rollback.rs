@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use crate::cli::error::CliError;
 use crate::cli::{output, wiring};
 use crate::config::Config;
+use crate::domain::ids::TargetName;
 use crate::store::{AdapterEvent, AdapterEventKind, AdapterRecord, Store};
 
 #[derive(Debug, clap::Args)]
@@ -27,10 +28,9 @@ pub(in crate::cli) struct Reload {
 }
 
 pub(super) async fn rollback(config: &Config, arguments: &Rollback) -> Result<ExitCode, CliError> {
-    let target = arguments.target.as_str();
-    wiring::target_config(config, target)?;
+    let target = &wiring::target_config(config, &arguments.target)?.name;
     let store = wiring::migrated_store(config).await?;
-    let desired = store.desired_state(target).await?;
+    let desired = store.desired_state(target.as_str()).await?;
     let Some(active) = desired.adapter_sha256 else {
         return Err(CliError::Failed(format!("no adapter was activated at target `{target}` yet")));
     };
@@ -46,20 +46,20 @@ pub(super) async fn rollback(config: &Config, arguments: &Rollback) -> Result<Ex
         name: chosen.name.as_deref().unwrap_or_default(),
         version: chosen.version.as_deref().unwrap_or_default(),
         sha256: &chosen.sha256,
-        reason: Some("by a person"),
+        reason: Some("by an operator"),
         host: "command line",
     };
     if !store.roll_adapter_back(&active, &event).await? {
         return Err(CliError::Failed("another adapter was activated meanwhile; fix: run the command again".to_owned()));
     }
     output::line(&format!("target {target} rolls back to {} {} sha256:{}", event.name, event.version, event.sha256));
-    say_who_follows(&store).await?;
+    report_followers(&store).await?;
     Ok(ExitCode::SUCCESS)
 }
 
 /// The earlier adapter to activate: the named one, or the last one that was not rolled back.
-async fn chosen(store: &Store, target: &str, active: &str, to: Option<&str>) -> Result<AdapterRecord, CliError> {
-    let history = store.adapter_history(Some(target), 1_000).await?;
+async fn chosen(store: &Store, target: &TargetName, active: &str, to: Option<&str>) -> Result<AdapterRecord, CliError> {
+    let history = store.adapter_history(Some(target.as_str()), 1_000).await?;
     let Some(digits) = to.map(|digits| digits.trim_start_matches("sha256:")) else {
         return last_that_worked(&history, active).cloned().ok_or_else(|| {
             CliError::Failed(format!(
@@ -96,18 +96,18 @@ fn last_that_worked<'a>(history: &'a [AdapterRecord], active: &str) -> Option<&'
 pub(super) async fn reload(config: &Config, arguments: &Reload) -> Result<ExitCode, CliError> {
     let store = wiring::migrated_store(config).await?;
     let names: Vec<_> = match &arguments.target {
-        Some(name) => vec![wiring::target_config(config, name)?.name.as_str()],
-        None => config.enabled_targets().map(|target| target.name.as_str()).collect(),
+        Some(name) => vec![&wiring::target_config(config, name)?.name],
+        None => config.enabled_targets().map(|target| &target.name).collect(),
     };
     for name in names {
         store.request_reload(name).await?;
         output::line(&format!("target {name}: its adapter's file is loaded again"));
     }
-    say_who_follows(&store).await?;
+    report_followers(&store).await?;
     Ok(ExitCode::SUCCESS)
 }
 
-async fn say_who_follows(store: &Store) -> Result<(), CliError> {
+async fn report_followers(store: &Store) -> Result<(), CliError> {
     if store.other_hosts("command line").await? == 0 {
         output::line("no host runs on this store; the next one that starts does it");
     }

@@ -69,7 +69,7 @@ fn an_identifier_that_is_over_is_nobodys_and_no_other_id_takes_its_place() {
             "1 identifier: has none of our system that is current: its use is old or its period is over"
         );
     }
-    // One of another system says nothing of ours.
+    // One of another system is not ours.
     assert_eq!(id(json!([{ "system": "urn:mrn", "value": "M", "period": over() }])), "P-1");
     let national = with(&json!({ "identifier": [
         { "value": "1", "type": { "coding": [{ "code": "NI" }] }, "period": over() },

@@ -54,7 +54,7 @@ fn what_a_patient_cannot_go_without_costs_the_record() {
 }
 
 #[test]
-fn a_cell_that_says_nothing_is_absent_and_one_that_is_no_text_is_left_out() {
+fn an_empty_cell_is_absent_and_one_that_is_not_text_is_left_out() {
     let (_folder, map_file) = file(
         b"absent = [\"NULL\", \"\\\\N\"]\n[values.phone_home]\n\"n/a\" = \"\"\n[values.country]\nKorea = \"KR\"\n",
     );

@@ -1,4 +1,4 @@
-//! Quotes and line ends of CSV: no record is hidden behind a quote without a word.
+//! Quotes and line ends of CSV: no record is hidden behind a quote silently.
 
 use super::*;
 
@@ -63,7 +63,7 @@ fn a_quote_that_is_open_in_the_first_column_stops_the_import_too() {
 }
 
 #[test]
-fn what_stands_before_an_open_quote_is_taken_once_and_the_mended_file_goes_on_behind_it() {
+fn what_is_before_an_open_quote_is_imported_once_and_the_fixed_file_resumes_behind_it() {
     let good: String = (0..2_500).map(|number| row(&format!("P-{number}"), "ok")).collect();
     let broken = format!("{NOTES}\n{good}{}{}", row("Q-1", "\"open"), row("Q-2", ""));
     let (_folder, path) = file(broken.as_bytes());
@@ -120,8 +120,8 @@ fn quotes_are_read_as_they_were_said_to_be_written_and_never_guessed() {
     };
     assert_eq!(family(r#""O""Neil""#, Quotes::Doubled), "O\"Neil");
     assert!(family(r#""O\"Neil""#, Quotes::Doubled).starts_with("2 text follows a closing quote;"));
-    assert!(family(r#" "Kim""#, Quotes::Doubled).starts_with("2 a quote stands inside a cell"));
-    assert!(family(r#"O"Neil"#, Quotes::Doubled).starts_with("2 a quote stands inside a cell"));
+    assert!(family(r#" "Kim""#, Quotes::Doubled).starts_with("2 a quote is inside a cell"));
+    assert!(family(r#"O"Neil"#, Quotes::Doubled).starts_with("2 a quote is inside a cell"));
     assert_eq!(family(r#""O\"Neil""#, Quotes::Backslash), "O\"Neil");
     assert_eq!(family(r#""O""Neil""#, Quotes::Backslash), "O\"Neil");
     assert_eq!(family(r#""a\\b""#, Quotes::Backslash), "a\\b");

@@ -22,7 +22,7 @@ WHERE lease_id = :lease_id AND owner = :owner;
 UPDATE sync_lease SET lease_until = lease_until WHERE lease_id = :lease_id AND owner = :owner;
 
 -- name: end_lease
--- Whoever deletes the row settles or gives back the batch; no row means that the lease was lost.
+-- Whoever deletes the row settles or requeues the batch; no row means that the lease was lost.
 DELETE FROM sync_lease WHERE lease_id = :lease_id AND owner = :owner;
 
 -- name: expired_leases

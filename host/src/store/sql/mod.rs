@@ -61,7 +61,7 @@ pub(super) trait Statement {
     const DECLARED: Declared;
     /// Its index among all.
     const INDEX: usize;
-    /// Gives the values in the order of the rendered text. `now_ms` is what a test's clock says.
+    /// Gives the values in the order of the rendered text. `now_ms` is the time of a test's clock.
     fn bind(self, rendered: &Rendered, now_ms: Option<i64>) -> Bound;
 }
 
@@ -87,7 +87,7 @@ pub(super) enum Now {
     Parameter,
 }
 
-/// What a text depends on, beside the family of SQL.
+/// What a text depends on, apart from the family of SQL.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Names<'a> {
     /// The exact one of a MySQL server (`Database::exact_collation`).
@@ -110,7 +110,7 @@ impl Statements {
         let mut rendered = RENDERED.lock().unwrap_or_else(PoisonError::into_inner);
         let statements = rendered.entry(format!("{dialect:?} {names:?}")).or_insert_with(|| {
             let statements = Self::render(dialect, names).unwrap_or_else(|error| {
-                unreachable!("invariant: every template renders, as a unit test says: {error}")
+                unreachable!("invariant: every template renders, as a unit test checks: {error}")
             });
             Arc::new(statements)
         });
@@ -132,7 +132,7 @@ impl Statements {
     }
 }
 
-/// Numbers of the code that stand in statements as they are.
+/// Numbers of the code that statements contain.
 const CONSTANTS: &[(&str, i64)] = &[
     ("never", super::in_flight::NEVER),
     ("never_skipped", super::in_flight::NEVER_SKIPPED),

@@ -7,7 +7,7 @@
 use serde::Serialize;
 
 use crate::database::Value;
-use crate::domain::ids::LeaseId;
+use crate::domain::ids::{ChangeId, LeaseId};
 
 /// What kind of value a parameter takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,7 +23,7 @@ pub(in crate::store) enum Kind {
 }
 
 impl Kind {
-    /// A value of this kind, to know what stands for it in the text.
+    /// A value of this kind, for the placeholder in the text.
     pub(super) fn sample(self) -> Value {
         match self {
             Self::Text | Self::Texts => Value::Text(String::new()),
@@ -43,13 +43,13 @@ impl Kind {
 /// A value for a parameter.
 pub(in crate::store) enum Parameter<'a> {
     One(Value),
-    Ids(&'a [i64]),
+    Ids(&'a [ChangeId]),
     Texts(&'a [String]),
     Rows(Vec<Vec<Option<String>>>),
 }
 
 impl Parameter<'_> {
-    /// Whether what stands in `[[ ... ]]` with it is left out.
+    /// Whether the `[[ ... ]]` around it is left out.
     pub(super) fn is_absent(&self) -> bool {
         match self {
             Self::One(value) => *value == Value::Null,
@@ -111,6 +111,26 @@ impl Field for LeaseId {
     }
 }
 
+impl Field for ChangeId {
+    const KIND: Kind = Kind::Integer;
+    fn parameter<'a>(self) -> Parameter<'a>
+    where
+        Self: 'a,
+    {
+        Parameter::One(self.get().into())
+    }
+}
+
+impl Field for Option<ChangeId> {
+    const KIND: Kind = Kind::Integer;
+    fn parameter<'a>(self) -> Parameter<'a>
+    where
+        Self: 'a,
+    {
+        Parameter::One(self.map(ChangeId::get).into())
+    }
+}
+
 impl Field for u32 {
     const KIND: Kind = Kind::Integer;
     fn parameter<'a>(self) -> Parameter<'a>
@@ -162,7 +182,7 @@ impl Field for Json {
 }
 
 /// Ids of changes: `{key_in_ids(o.id)}`.
-pub(in crate::store) type Ids<'a> = &'a [i64];
+pub(in crate::store) type Ids<'a> = &'a [ChangeId];
 
 impl Field for Ids<'_> {
     const KIND: Kind = Kind::Ids;

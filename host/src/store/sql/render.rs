@@ -10,6 +10,7 @@ use super::parameter::{Kind, Parameter};
 use super::parse::{Parser, Piece, walk};
 use super::{Bound, Declared};
 use crate::database::{Dialect, Value};
+use crate::domain::ids::ChangeId;
 
 /// The parameter that every statement has: the time by a test's clock.
 const NOW: (&str, Kind) = ("now", Kind::Integer);
@@ -29,7 +30,7 @@ pub(in crate::store) struct Rendered {
     dialect: Dialect,
     parameters: Vec<(&'static str, Kind)>,
     pieces: Vec<Piece>,
-    /// How often each parameter stands in it.
+    /// How often it has each parameter.
     uses: Vec<usize>,
     /// The parameters by whose absence the text differs.
     optional: u32,
@@ -160,7 +161,7 @@ impl Rendered {
                 },
                 Piece::List(index) => match &parameters[*index] {
                     Parameter::Ids([]) => values.push(Value::I64(-1)),
-                    Parameter::Ids(ids) => values.extend(padded(ids, shape.size).map(|id| Value::I64(*id))),
+                    Parameter::Ids(ids) => values.extend(padded(ids, shape.size).map(|id| Value::I64(id.get()))),
                     Parameter::Texts(texts) => {
                         values.extend(padded(texts, shape.size).map(|text| text.as_str().into()));
                     }
@@ -198,8 +199,8 @@ fn write_marks(count: usize, sample: &Value, sql: &mut String, samples: &mut Vec
     }
 }
 
-fn json_list(ids: &[i64]) -> Value {
-    let ids: Vec<_> = ids.iter().map(i64::to_string).collect();
+fn json_list(ids: &[ChangeId]) -> Value {
+    let ids: Vec<_> = ids.iter().map(ChangeId::to_string).collect();
     Value::Json(format!("[{}]", ids.join(",")))
 }
 
@@ -237,7 +238,7 @@ fn by_column(rows: Vec<Vec<Option<String>>>) -> Vec<Value> {
     columns.into_iter().map(Value::Texts).collect()
 }
 
-/// The parameters by whose absence the text differs: those in `[[ ... ]]`; on PostgreSQL all, since NULL stands
+/// The parameters by whose absence the text differs: those in `[[ ... ]]`; on PostgreSQL all, since NULL is
 /// in the text there.
 fn optional(dialect: Dialect, pieces: &[Piece], parameters: &[(&'static str, Kind)]) -> Result<u32, String> {
     if parameters.len() > 32 {

@@ -2,7 +2,7 @@
 
 -- name: old_deliveries
 -- A chunk of a target's deliveries in the order of their making. The kind is 1 to 4 when one is finished
--- and old; the last column says whether it was made before the cutoff: the first that was not ends the
+-- and old; the last column is whether it was made before the cutoff: the first that was not ends the
 -- purge.
 SELECT outbox_id,
     CASE WHEN finished_at >= :cutoff THEN NULL WHEN status = {done} THEN 1 WHEN status = {superseded} THEN 2

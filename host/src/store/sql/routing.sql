@@ -27,12 +27,12 @@ WHERE {key_in_ids(o.id)}
     AND {change_in_flight_count(j.target, o)} = 0;
 
 -- name: mark_routed
--- Marks changes as routed: all of them or, when what is routed where is no longer of this revision, none.
+-- Marks changes as routed: all of them or, when the routes are no longer of this revision, none.
 UPDATE sync_outbox
 SET routed_at = {now}
 WHERE {key_in_ids(id)}
     AND COALESCE(routed_at, 0) = 0
-    [[AND (SELECT COALESCE(SUM(t.route_revision), 0) FROM sync_target t) = :revision]];
+    AND (SELECT COALESCE(SUM(t.route_revision), 0) FROM sync_target t) = :revision;
 
 -- fragment: refused
 {batch(

@@ -2,7 +2,7 @@
 
 use super::parameter::{Field, Parameter};
 use super::render::Rendered;
-use crate::domain::ids::LeaseId;
+use crate::domain::ids::{ChangeId, LeaseId};
 
 use super::{Bound, Declared, Ids, Json, Statement, TextRows, Texts};
 
@@ -80,7 +80,7 @@ statements! {
         HasUnrouted = has_unrouted { after: i64 }
         UnroutedChanges = unrouted { after: i64, limit: u32 }
         Enqueue<'a> = enqueue { batch: Json, ids: Ids<'a> }
-        MarkRouted<'a> = mark_routed { ids: Ids<'a>, revision: Option<i64> }
+        MarkRouted<'a> = mark_routed { ids: Ids<'a>, revision: i64 }
         InsertRefused = insert_refused { batch: Json }
         FailRefused<'a> = fail_refused { target: &'a str, lease_id: LeaseId, batch: Json }
         NearlyRouted = nearly_routed {}
@@ -166,7 +166,7 @@ statements! {
             patient: Option<&'a str>,
             kind: Option<&'a str>,
             age_ms: Option<i64>,
-            change_id: Option<i64>,
+            change_id: Option<ChangeId>,
             limit: u32,
         }
         CountFailed<'a> = count_failed {
@@ -174,33 +174,33 @@ statements! {
             patient: Option<&'a str>,
             kind: Option<&'a str>,
             age_ms: Option<i64>,
-            change_id: Option<i64>,
+            change_id: Option<ChangeId>,
         }
         RetryFailed<'a> = retry_failed {
             target: Option<&'a str>,
             patient: Option<&'a str>,
             kind: Option<&'a str>,
             age_ms: Option<i64>,
-            change_id: Option<i64>,
+            change_id: Option<ChangeId>,
         }
         ListSkipped<'a> = list_skipped {
             target: Option<&'a str>,
             patient: Option<&'a str>,
             age_ms: Option<i64>,
-            change_id: Option<i64>,
+            change_id: Option<ChangeId>,
             limit: u32,
         }
         CountSkipped<'a> = count_skipped {
             target: Option<&'a str>,
             patient: Option<&'a str>,
             age_ms: Option<i64>,
-            change_id: Option<i64>,
+            change_id: Option<ChangeId>,
         }
         RetrySkipped<'a> = retry_skipped {
             target: &'a str,
             patient: Option<&'a str>,
             age_ms: Option<i64>,
-            change_id: Option<i64>,
+            change_id: Option<ChangeId>,
         }
         ListDismissed<'a> = list_dismissed { target: Option<&'a str>, limit: u32 }
         MarkDismissed = mark_dismissed { batch: Json }
@@ -254,7 +254,7 @@ statements! {
         NewestDelivery<'a> = newest_delivery { target: &'a str, patient_id: &'a str }
         NewestUnrouted<'a> = newest_unrouted { patient_id: &'a str }
         InFlightChange<'a> = in_flight_change { target: &'a str, patient_id: &'a str }
-        ReadChange<'a> = read_change { target: &'a str, change_id: i64 }
+        ReadChange<'a> = read_change { target: &'a str, change_id: ChangeId }
         ReadLink<'a> = read_link { target: &'a str, patient_id: &'a str }
     }
     "adapters.sql" {

@@ -1,6 +1,6 @@
 //! Reads the template files, and expands fragments until nothing is left but SQL and parameters.
 //!
-//! It knows headers, comments, `{fragments}` and the one clause order that MySQL has for itself; it owns no
+//! It reads headers, comments, `{fragments}` and the one clause order that MySQL has for itself; it owns no
 //! SQL. Read next: `render.rs`.
 
 use std::collections::BTreeMap;
@@ -13,7 +13,7 @@ use crate::domain::delivery::{Entry, Event, Status, Transition};
 const DEPTH_MAX: usize = 16;
 
 struct Fragment<'a> {
-    /// Names that its text says in braces. The last takes all further arguments when it ends in `...`.
+    /// Names in braces in its text. The last takes all further arguments when it ends in `...`.
     arguments: Vec<&'a str>,
     text: String,
 }
@@ -207,7 +207,7 @@ fn closing(text: &str) -> Option<usize> {
     })
 }
 
-/// Splits at the commas that stand in no parentheses and no braces.
+/// Splits at the commas outside of parentheses and braces.
 fn split(text: &str) -> Vec<&str> {
     let (mut parts, mut depth, mut begin) = (Vec::new(), 0_usize, 0);
     for (at, character) in text.char_indices() {

@@ -11,6 +11,7 @@ use super::template::Library;
 use super::{ALL, Declared, FRAGMENTS, Names, Now, Statements, TEMPLATES};
 use crate::database::{Dialect, Value};
 use crate::domain::delivery::{Event, Status, Transition, next_status};
+use crate::domain::ids::ChangeId;
 use crate::domain::patient::PatientDraft;
 
 const NAMES: Names<'static> = Names { collation: "", users_table: "users", now: Now::Database };
@@ -40,7 +41,7 @@ fn texts(dialect: Dialect, collation: &str) -> String {
 }
 
 #[test]
-fn each_database_is_sent_what_stands_in_its_file() {
+fn each_database_is_sent_what_is_in_its_file() {
     expect_file!["rendered/sqlite.sql"].assert_eq(&texts(Dialect::Sqlite, ""));
     expect_file!["rendered/mysql.sql"].assert_eq(&texts(Dialect::MySql, "utf8mb4_nopad_bin"));
     expect_file!["rendered/postgres.sql"].assert_eq(&texts(Dialect::Postgres, ""));
@@ -183,9 +184,10 @@ fn names_become_positions_outside_of_quotes() {
 fn ids_are_padded_where_each_is_a_parameter_and_one_list_elsewhere() {
     const PARAMETERS: &[(&str, Kind)] = &[("a", Kind::Integer), ("ids", Kind::Ids)];
     let run = |dialect, ids: &[i64]| {
+        let ids: Vec<_> = ids.iter().copied().map(ChangeId::new).collect();
         let text = library(dialect, &[], &["-- name: x\na = :a AND {key_in_ids(id)}"]).expand("x").expect("expanded");
         let rendered = rendered(dialect, PARAMETERS, &text).expect("rendered");
-        rendered.bind(&mut [Parameter::One(1.into()), Parameter::Ids(ids), Parameter::One(Value::Null)])
+        rendered.bind(&mut [Parameter::One(1.into()), Parameter::Ids(&ids), Parameter::One(Value::Null)])
     };
     let bound = run(Dialect::MySql, &[7, 8, 9]);
     assert_eq!(&*bound.sql, "a = ? AND id IN (?, ?, ?, ?)");
@@ -197,7 +199,7 @@ fn ids_are_padded_where_each_is_a_parameter_and_one_list_elsewhere() {
 }
 
 #[test]
-fn what_is_not_given_is_left_out_and_null_stands_in_postgres_text() {
+fn what_is_not_given_is_left_out_and_postgres_text_has_null() {
     const PARAMETERS: &[(&str, Kind)] = &[("a", Kind::Text), ("b", Kind::Text), ("list", Kind::Texts)];
     let text = "UPDATE t SET a = :a WHERE TRUE [[AND b = :b]]\n  [[AND c IN (:list...)]]";
     let list = ["x".to_owned(), "y".to_owned(), "z".to_owned()];

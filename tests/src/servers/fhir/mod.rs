@@ -1,7 +1,7 @@
 //! Owns private FHIR servers: programs that others wrote, chosen for being unlike each other, each started over
 //! loopback.
 //!
-//! A [`FhirProduct`] says which one; its module installs it and says how it is started. Installed and built things are
+//! A [`FhirProduct`] names it; its module installs it and defines how it is started. Installed and built things are
 //! kept under `target/`, made once and shared; every server has its own port and its own folder. Read next:
 //! `sekmet.rs`, the one that most tests share; `hapi.rs`, the one that `docker-compose.dev.yml` starts.
 

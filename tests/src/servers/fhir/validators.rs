@@ -2,7 +2,7 @@
 //! (through `tests/servers/fhirstarter/validate.py`), HAPI's strict parser and its validator
 //! (`tests/servers/hapi/.../Validate.java`).
 //!
-//! They have no definitions of US Core and KR Core; what those ask for is judged by rules beside the test.
+//! They have no definitions of US Core and KR Core; what those ask for is judged by rules next to the test.
 
 use std::{
     fs,
@@ -23,7 +23,7 @@ pub struct Validators(());
 pub struct Verdict {
     /// Which of the resources, from 0.
     pub index: usize,
-    /// Where and what, as the validator says it.
+    /// Where and what, in the validator's words.
     pub problem: String,
 }
 

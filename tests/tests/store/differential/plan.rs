@@ -32,7 +32,7 @@ impl Dice {
     }
 }
 
-/// One operation, with everything that it needs but what stands in the store. A batch is meant by its place among those
+/// One operation, with everything that it needs but what is in the store. A batch is meant by its place among those
 /// that are held, an outcome by its own dice.
 #[derive(Clone, Debug)]
 pub(super) enum Operation {

@@ -4,7 +4,7 @@ use host::database::{RowLimits, Value};
 
 use super::world::World;
 
-/// Each table with its columns. `#` before one says that it names a change, `@` a lease.
+/// Each table with its columns. `#` before one marks a change's id, `@` a lease.
 const TABLES: [(&str, &[&str]); 8] = [
     (
         "patient_cache",
@@ -59,7 +59,7 @@ const TABLES: [(&str, &[&str]); 8] = [
     ("sync_notice", &["kind", "subject", "changes", "#last_change_id", "last_at"]),
 ];
 
-/// The place of `sync_outbox` among them; its key stands first.
+/// The place of `sync_outbox` among them; its key is first.
 const OUTBOX: usize = 1;
 
 impl World {
@@ -97,7 +97,7 @@ impl World {
         let fields = columns.iter().zip(row).map(|(column, value)| {
             let number = value.as_i64();
             match (column.chars().next(), number) {
-                // Padded, so that lines stand in the order of their numbers.
+                // Padded, so that lines are in the order of their numbers.
                 (Some('#'), Some(id)) => format!("{column} {:04}", self.change(id)),
                 (Some('@'), Some(lease_id)) => format!("{column} {}", self.lease(lease_id)),
                 (_, Some(number)) => format!("{column} {number}"),

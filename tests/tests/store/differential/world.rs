@@ -1,22 +1,22 @@
-//! One store under the run: it does an operation and says what came of it in words that every store must say alike.
+//! One store under the run: it does an operation and describes the result in words that must be the same for all.
 //!
 //! Numbers that a database gives (of changes, of leases) are named by the order in which they came to be; random things
 //! (ids of events) are left out.
 
 use host::domain::change::{Failure, FailureKind, Receipt};
 use host::domain::conflict::Resolution;
-use host::domain::delivery::{Event, RetryPolicy, Settlement, Status, after_failure, next_status};
-use host::domain::ids::IdColumn;
+use host::domain::delivery::{Delivery, Event, RetryPolicy, Settlement, Status, after_failure, next_status};
+use host::domain::ids::{AggregateKey, IdColumn};
 use host::domain::patient::{Day, Patient};
 use host::service::PatientService;
-use host::store::{Batch, Claim, ClaimRequest, ConflictKey, Delivery, PurgeCursor, RetryFilter, Route, ScanCursor};
+use host::store::{Batch, Claim, ClaimRequest, ConflictKey, HostRecord, PurgeCursor, RetryFilter};
 
 use super::plan::{Dice, Operation, TARGETS};
-use crate::support::Stand;
+use crate::support::{Stand, dispatch, route, target_name};
 
 fn request(target: &str, owner: &str, batch_max: u32, lease_ms: u64) -> ClaimRequest {
     ClaimRequest {
-        target: target.to_owned(),
+        target: target_name(target),
         owner: owner.to_owned(),
         batch_max,
         lease_ms,
@@ -34,11 +34,11 @@ pub(super) struct World {
 
 impl World {
     pub(super) async fn new(stand: Stand) -> Self {
-        stand.store.register_targets(&TARGETS.map(|name| (name, true))).await.expect("register");
+        stand.store.register_host(&host_record()).await.expect("register");
         Self { stand, held: Vec::new(), changes: Vec::new(), leases: Vec::new() }
     }
 
-    /// Does it, and says what came of it.
+    /// Does it, and describes the result.
     pub(super) async fn run(&mut self, operation: &Operation) -> String {
         let store = self.stand.store.clone();
         let service = PatientService::new(store.clone());
@@ -59,12 +59,11 @@ impl World {
                 self.stand.database.execute(&insert).await.expect("insert");
                 String::new()
             }
-            Operation::Route(limit) => store.route(&routes(), *limit).await.expect("route").to_string(),
+            Operation::Route(limit) => route(&store, *limit).await.to_string(),
             Operation::Direct { limit, asked } => {
                 let asked: Vec<_> =
                     asked.iter().map(|(target, most)| request(target, "host-a", *most, 30_000)).collect();
-                let routed =
-                    store.route_to(&routes(), *limit, &mut ScanCursor::of_routing(), &asked).await.expect("route");
+                let routed = dispatch(&store, *limit, &asked).await;
                 let mut words = format!("{} {}", routed.changes, routed.some_queued);
                 for (request, taken) in asked.iter().zip(routed.claimed) {
                     let batch = match taken {
@@ -109,7 +108,7 @@ impl World {
                 format!("{known} {}", store.desired_state(target).await.expect("look").paused)
             }
             Operation::Resync { target, after, limit } => {
-                format!("{:?}", store.resync_page(target, *after, *limit).await.expect("resync"))
+                format!("{:?}", store.resync_page(&target_name(target), *after, *limit).await.expect("resync"))
             }
             Operation::Purge { age_ms } => self.purge(*age_ms).await,
             Operation::Resolve { target, patient, how } => {
@@ -118,7 +117,8 @@ impl World {
                     1 => Resolution::Remote,
                     _ => Resolution::Relink { remote_id: "777".to_owned() },
                 };
-                let key = ConflictKey { target, aggregate_type: "patient", aggregate_id: patient };
+                let (target, aggregate) = (target_name(target), AggregateKey::patient(*patient));
+                let key = ConflictKey { target: &target, aggregate: &aggregate };
                 format!("{:?}", store.resolve_conflict(key, &how).await.expect("resolve"))
             }
             Operation::Look => self.look().await,
@@ -134,9 +134,9 @@ impl World {
             let change = &delivery.change;
             let text = format!(
                 "\n   #{} {} `{}` {} {} created {} attempts {} {} {:?}",
-                self.change(change.change_id),
-                change.aggregate_type,
-                change.aggregate_id,
+                self.change(change.change_id.get()),
+                change.key.aggregate_type,
+                change.key.aggregate_id,
                 change.operation,
                 change.payload,
                 change.created_at_ms,
@@ -207,7 +207,7 @@ impl World {
             .map(|conflict| {
                 format!(
                     "#{} {:?}",
-                    self.change(conflict.change_id),
+                    self.change(conflict.change_id.get()),
                     (conflict.target, conflict.remote_id, conflict.message, conflict.failed_at)
                 )
             })
@@ -231,14 +231,20 @@ impl World {
         match self.leases.iter().position(|known| *known == lease_id) {
             Some(index) => index.to_string(),
             None if lease_id == 0 => "-".to_owned(),
-            None => panic!("a lease that nobody claimed"),
+            None => panic!("a lease that no host claimed"),
         }
     }
 }
 
-fn routes() -> Vec<Route> {
-    let route = |target: &str, kind: &str| Route { target: target.to_owned(), aggregate_type: kind.to_owned() };
-    vec![route("openemr", "patient"), route("fhir", "patient"), route("fhir", "message")]
+/// A host that has both targets, and sends messages to one of them too.
+fn host_record() -> HostRecord {
+    let types = |types: &[&str]| types.iter().map(|kind| (*kind).to_owned()).collect();
+    let targets = [("openemr", types(&["patient"])), ("fhir", types(&["patient", "message"]))];
+    HostRecord {
+        id: "host-a".to_owned(),
+        targets: targets.map(|(name, types)| (target_name(name), types)).into(),
+        ..HostRecord::default()
+    }
 }
 
 fn patient(id: &str, city: &str) -> Patient {
@@ -262,11 +268,10 @@ fn settled(delivery: &Delivery, dice: &mut Dice) -> Settlement {
         failure = Some(Failure::new(kind, dice.pick(&["no answer", "fname: 'é' 300 \\ characters"])));
         after_failure(kind, delivery.attempts, &RetryPolicy { attempts_max: 3, ..RetryPolicy::default() })
     };
-    let status = next_status(Status::Processing, event).expect("a batch is in work");
+    let status = next_status(Status::Processing, event).expect("a batch is in flight");
     Settlement {
-        outbox_id: delivery.change.change_id,
-        aggregate_type: delivery.change.aggregate_type.clone(),
-        aggregate_id: delivery.change.aggregate_id.clone(),
+        change_id: delivery.change.change_id,
+        key: delivery.change.key.clone(),
         status,
         attempts,
         pause_ms: if status == Status::Pending { dice.pick(&[0, 1, 5_000]) } else { 0 },

@@ -12,7 +12,7 @@ use tests::servers::{FhirServer, Proxy};
 
 use super::server::{Server, Settings, host_at, import, sync, unique, written_back};
 
-/// All runs on two cores beside everything else.
+/// All runs on two cores next to everything else.
 const LIMIT: Duration = Duration::from_secs(240);
 
 /// How long a request may be worked on after its answer got lost, and how long the hosts wait for an answer.
@@ -61,7 +61,7 @@ pub(crate) fn hosts_that_are_killed_double_nothing(server: &Server) {
     assert_once(server, &host, &ids, "Busan");
 }
 
-/// Runs a host while `disturb` does something to the connections, until everything is delivered. Gives back the host
+/// Runs a host while `disturb` does something to the connections, until everything is delivered. Returns the host
 /// for newer states in the middle of it.
 fn disturbed(
     server: &Server,

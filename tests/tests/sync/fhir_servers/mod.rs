@@ -1,7 +1,7 @@
 //! The promises on every FHIR server that we have: one test for each promise and each server, in a module of the
 //! server's name.
 //!
-//! `promises` says what must hold on all of them, `broken` the same while hosts die and the network fails, and
+//! `promises` has what must hold on all of them, `broken` the same while hosts die and the network fails, and
 //! `validity` that independent validators take what was written. A server's own way is its own: nothing here asks which
 //! one it is.
 

@@ -11,7 +11,7 @@ use crate::support::{patient, put};
 
 const LIMIT: Duration = Duration::from_secs(120);
 
-/// A server in Java that has just started, beside everything else on two cores, takes its time.
+/// A server in Java that has just started, next to everything else on two cores, takes its time.
 const PATIENT: &str = "timeout_ms = 60000";
 
 fn plain(server: &Server) -> Host {
@@ -189,7 +189,7 @@ pub(crate) fn a_double_that_others_make_while_we_create_is_a_conflict_at_once(se
     let host = host_at(&proxy.address_of(&server.url), &Settings { http: PATIENT, ..Settings::default() });
     put(&host, &patient(&id));
     let mut running = host.spawn(&["run"]).expect("spawn");
-    // Our search has found nobody, and our create is on its way.
+    // Our search has found no patient, and our create is on its way.
     running.wait_until("the create is held", LIMIT, || proxy.held() > 0).expect("wait");
     server.create(&json!({
         "resourceType": "Patient", "identifier": [{ "system": SYSTEM, "value": id }], "gender": "female",

@@ -155,7 +155,7 @@ pub(crate) fn sync(host: &Host) {
     let _ = host.run(&["run", "--until-idle"]).expect_success();
 }
 
-/// The id at the server, as it was written back beside the patient.
+/// The id at the server, as it was written back next to the patient.
 pub(crate) fn written_back(host: &Host, patient_id: &str) -> String {
     let shown = host.run(&["patient", "show", patient_id]).expect_success().json();
     shown["fhir_patient_id"].as_str().unwrap_or_else(|| panic!("no id was written back: {shown}")).to_owned()

@@ -49,7 +49,7 @@ fn payloads() -> Vec<Value> {
 
 #[test]
 fn every_resource_that_is_written_is_valid() {
-    // On one server, which gives back what it was given: the resources are the same on all of them.
+    // On one server, which returns what it was sent: the resources are the same on all of them.
     let Some(server) = Server::reach(Backend::Fhir) else { return };
     let adapter = "national_id_system = \"urn:nation\"\nus_core = true";
     let proxy = Proxy::start(server.port()).expect("proxy");

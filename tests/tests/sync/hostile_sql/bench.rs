@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use host::database::{Database as Target, Locator, Transaction};
 use host::domain::change::{Change, Failure, FailureKind, Operation, Outcome, RemoteEdit};
+use host::domain::ids::{AggregateKey, ChangeId};
 use host::plugin::{Adapter, CallContext, Given, Limits, Runtime, RuntimeOptions, SqlAccess, SqlGrants, World};
 use tests::database::{Database, execute};
 use tests::environment::{Backend, adapter};
@@ -41,7 +42,7 @@ pub(super) fn grants() -> SqlGrants {
     }
 }
 
-/// A target on one server, with a user that may do what [`grants`] says.
+/// A target on one server, with a user that may do what [`grants`] allows.
 pub(super) struct Bench {
     adapter: Arc<Adapter>,
     access: Arc<SqlAccess>,
@@ -146,10 +147,9 @@ fn given() -> Given<'static> {
 
 fn change() -> Change {
     Change {
-        change_id: 1,
+        change_id: ChangeId::new(1),
         event_id: "0190-1".to_owned(),
-        aggregate_type: "patient".to_owned(),
-        aggregate_id: "P-1".to_owned(),
+        key: AggregateKey::patient("P-1"),
         operation: Operation::Create,
         payload: "{}".to_owned(),
         references: Vec::new(),

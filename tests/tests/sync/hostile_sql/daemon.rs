@@ -1,4 +1,4 @@
-//! Hostile statements of several targets in one running host: the healthy target beside them is served to the end, the
+//! Hostile statements of several targets in one running host: the healthy target next to them is served to the end, the
 //! host's memory stays what it was, and SIGTERM is answered within its bound.
 
 use std::fmt::Write as _;

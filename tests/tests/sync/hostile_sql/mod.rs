@@ -70,7 +70,7 @@ async fn generated_sql_touches_nothing_beyond_its_grant_on_real_servers() {
     }
 }
 
-/// SQLite has no users: its own program for a statement says which tables are opened, and how.
+/// SQLite has no users: its own program for a statement shows which tables are opened, and how.
 #[tokio::test]
 async fn generated_sql_opens_nothing_beyond_its_grant_on_sqlite() {
     let database = Database::fresh(Backend::Sqlite).await.expect("database").expect("SQLite is always there");

@@ -1,4 +1,4 @@
-//! What the catalogue says that the database user may do, on the real servers: `host check` warns of what goes beyond
+//! What the database user may do by the catalogue, on the real servers: `host check` warns of what goes beyond
 //! the grants.
 
 use host::database::PrivilegeOn;
@@ -27,7 +27,7 @@ async fn the_catalogue_says_what_the_database_user_may_do() {
     }
 }
 
-/// What comes by a role, to everybody, or for some columns of a table.
+/// What comes by a role, to PUBLIC, or for some columns of a table.
 #[tokio::test]
 async fn what_comes_by_a_role_or_for_some_columns_is_seen_too() {
     for database in servers().await {

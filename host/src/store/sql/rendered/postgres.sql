@@ -264,12 +264,6 @@ WHERE id = ANY(ARRAY(SELECT CAST(value AS BIGINT) FROM jsonb_array_elements_text
     AND COALESCE(routed_at, 0) = 0
     AND (SELECT COALESCE(SUM(t.route_revision), 0) FROM sync_target t) = CAST($2 AS BIGINT);
 
--- mark_routed, without revision
-UPDATE sync_outbox
-SET routed_at = CAST(EXTRACT(EPOCH FROM statement_timestamp()) * 1000 AS BIGINT)
-WHERE id = ANY(ARRAY(SELECT CAST(value AS BIGINT) FROM jsonb_array_elements_text(CAST($1 AS JSONB))))
-    AND COALESCE(routed_at, 0) = 0;
-
 -- insert_refused
 INSERT INTO sync_delivery
     (target, outbox_id, aggregate_type, aggregate_id, status, next_attempt_at, error_kind, error_message,

@@ -224,12 +224,6 @@ WHERE id IN (SELECT value FROM json_each(?))
     AND COALESCE(routed_at, 0) = 0
     AND (SELECT COALESCE(SUM(t.route_revision), 0) FROM sync_target t) = ?;
 
--- mark_routed, without revision
-UPDATE sync_outbox
-SET routed_at = CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER)
-WHERE id IN (SELECT value FROM json_each(?))
-    AND COALESCE(routed_at, 0) = 0;
-
 -- insert_refused
 INSERT INTO sync_delivery
     (target, outbox_id, aggregate_type, aggregate_id, status, next_attempt_at, error_kind, error_message,
