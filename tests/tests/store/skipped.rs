@@ -1,7 +1,7 @@
 //! Skipped deliveries: final, counted, listed with a reason, tried again when an operator or a new adapter wants it.
 
-use host::domain::delivery::{Settlement, Status};
-use host::store::{AdapterEvent, Claim, Delivery, PurgeCursor, RetryFilter, Settled};
+use host::domain::delivery::{Delivery, Settlement, Status};
+use host::store::{AdapterEvent, Claim, PurgeCursor, RetryFilter, Settled};
 
 use crate::on_every_store;
 use crate::support::{Stand, TARGET, confirmed, patient, settlement, target_name};
