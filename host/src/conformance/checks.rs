@@ -7,6 +7,7 @@ use super::Line;
 use super::harness::Harness;
 use super::invalid;
 use super::judgement::{Judgement, applied};
+use super::observing;
 use super::patients::{link, personal};
 use crate::domain::change::{Change, FailureKind, FindingLevel, Link, Operation, Outcome, Receipt, RemoteEdit};
 use crate::target::CallFailure;
@@ -50,6 +51,7 @@ pub(super) async fn run(harness: &Harness, lines: &mut Vec<Line>) {
     record(lines, &place, "long text", long_text(harness).await);
     record(lines, &place, "edited at the target", conflict(harness).await);
     record(lines, &place, "record gone", gone(harness).await);
+    record(lines, &place, "observe", observing::judge(harness, &delivered).await);
     record(lines, &place, "delete", delete(harness).await);
     record(lines, &place, "cancelled call", cancelled(harness).await);
     record(lines, &place, "limits", limits(harness).await);

@@ -11,7 +11,9 @@ use super::patients::Patients;
 use super::scratch::ScratchDatabase;
 use super::{ConformanceError, Options};
 use crate::database::{Database, Dialect, RowLimits, Value};
-use crate::domain::change::{BatchOutcome, Change, Descriptor, Failure, FailureKind, Outcome, RemoteEdit, Report};
+use crate::domain::change::{
+    BatchOutcome, Change, Descriptor, Failure, FailureKind, Observation, Outcome, RemoteEdit, Report, Subject,
+};
 use crate::domain::ids::TargetName;
 use crate::plugin::{Adapter, Fence, HttpOptions, LogTap, Usage};
 use crate::target::{
@@ -152,6 +154,25 @@ impl Harness {
     ) -> Result<Vec<Outcome>, CallFailure> {
         let finish = if self.is_database() { Finish::RollBack } else { Finish::Commit(Arc::new(AlwaysHolds)) };
         self.apply_in(self.session(finish).with_deadline_ms(deadline_ms), changes).await
+    }
+
+    /// What the adapter observes. Everything that came out is kept.
+    pub(super) async fn observe(&self, subjects: &[Subject]) -> Result<Vec<Observation>, CallFailure> {
+        let (found, usage) = self.session(Finish::RollBack).observe(&self.checked(), subjects).await;
+        self.note_usage(usage);
+        let found = found.inspect_err(|failure| self.keep_failure(failure))?;
+        for observation in &found {
+            match observation {
+                Observation::Present { fingerprint, remote_version } => {
+                    self.keep(fingerprint);
+                    remote_version.iter().for_each(|version| self.keep(version));
+                }
+                Observation::Several(ids) => ids.iter().for_each(|id| self.keep(id)),
+                Observation::Unknown(reason) => self.keep(reason),
+                Observation::Gone | Observation::NotOurs => {}
+            }
+        }
+        Ok(found)
     }
 
     /// Delivers a batch as the host does: what fails as a whole is split. The suite fails a batch in which the adapter

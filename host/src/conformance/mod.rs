@@ -14,6 +14,7 @@ mod invalid;
 mod judgement;
 mod mock_server;
 mod mutex;
+mod observing;
 mod patients;
 mod scratch;
 mod template;

@@ -113,6 +113,12 @@ impl SqlGrants {
         }
     }
 
+    /// The same tables to read, and none to write.
+    #[must_use]
+    pub fn for_reading(&self) -> Self {
+        Self { read: self.read.clone(), ..Self::default() }
+    }
+
     /// Whether any table is granted for this.
     #[must_use]
     pub fn allows_any(&self, verb: TableVerb) -> bool {

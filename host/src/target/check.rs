@@ -24,7 +24,7 @@ impl Target {
     ) -> (Result<Report, CallFailure>, Usage) {
         let context = CallContext { log_tap, ..self.context.clone() };
         match &self.access {
-            Access::Database { database, sql } => self.check_database(adapter, &context, database, sql).await,
+            Access::Database { database, sql, .. } => self.check_database(adapter, &context, database, sql).await,
             Access::Http(http) => {
                 let call = adapter.check_http(&context, http).await;
                 (reported(call.result), call.usage)

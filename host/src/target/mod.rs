@@ -9,6 +9,7 @@ mod check;
 mod checked;
 mod deliver;
 mod dry_run;
+mod observe;
 mod privileges;
 mod session;
 mod spec;

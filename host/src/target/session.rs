@@ -146,7 +146,7 @@ impl TargetSession<'_> {
 
     async fn apply_once(&self, adapter: &CheckedAdapter, changes: &[Change]) -> Applied {
         match &self.target.access {
-            Access::Database { database, sql } => self.apply_at_database(database, sql, adapter, changes).await,
+            Access::Database { database, sql, .. } => self.apply_at_database(database, sql, adapter, changes).await,
             Access::Http(http) => self.apply_over_http(http, adapter, changes).await,
         }
     }

@@ -65,7 +65,7 @@ pub struct Target {
 }
 
 pub(super) enum Access {
-    Database { database: Database, sql: Arc<SqlAccess> },
+    Database { database: Database, sql: Arc<SqlAccess>, reading: Arc<SqlAccess> },
     Http(Arc<HttpAccess>),
 }
 
@@ -88,6 +88,7 @@ impl Target {
                 )
                 .map_err(|error| PluginError::Access { target: spec.name.to_string(), reason: error.message })?,
                 sql: SqlAccess::new(locator.dialect(), grants.clone()),
+                reading: SqlAccess::new(locator.dialect(), grants.for_reading()),
             },
             TargetKind::Http { options, .. } => {
                 let options = HttpOptions { headers_max: spec.limits.http_headers_max, ..options.clone() };

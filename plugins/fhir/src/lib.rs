@@ -13,6 +13,7 @@ mod exchange;
 mod identity;
 mod learned;
 mod mapping;
+mod observe;
 mod outcome;
 mod ownership;
 mod settings;
@@ -60,7 +61,7 @@ impl HttpAdapter for Fhir {
         Descriptor {
             name: "fhir".to_owned(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            aggregate_types: vec![AggregateSupport::written("patient")],
+            aggregate_types: vec![AggregateSupport::written("patient").observed()],
         }
     }
 
@@ -85,7 +86,8 @@ impl HttpAdapter for Fhir {
     }
 
     fn observe(_: Context, subjects: Vec<Subject>) -> Result<Vec<Observation>, Failure> {
-        Ok(adapter_sdk::not_observed(&subjects))
+        let (settings, host) = configured()?;
+        observe::observe(&host, &settings, &subjects)
     }
 }
 

@@ -78,6 +78,11 @@ impl Kept {
         Self { declined: of(&merged.resource), held: of(current) }
     }
 
+    /// Whether a record still holds what was kept.
+    pub(crate) fn is_held(&self, current: &Value, settings: &Settings) -> bool {
+        digest(&split(current, settings).ours, true) == self.held
+    }
+
     /// Reads the text of a link.
     pub(crate) fn parse(text: &str) -> Option<Self> {
         let (declined, held) = text.strip_prefix("kept:")?.split_once(':')?;

@@ -21,6 +21,7 @@ mod lists;
 mod mapping;
 mod namesakes;
 mod notes;
+mod observe;
 mod options;
 mod permissions;
 mod person;
@@ -48,7 +49,7 @@ impl DatabaseAdapter for OpenEmr {
         Descriptor {
             name: "openemr".to_owned(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            aggregate_types: vec![AggregateSupport::written("patient")],
+            aggregate_types: vec![AggregateSupport::written("patient").observed()],
         }
     }
 
@@ -64,8 +65,8 @@ impl DatabaseAdapter for OpenEmr {
         Ok(applied.outcomes.into())
     }
 
-    fn observe(_: &Transaction, _: Context, subjects: Vec<Subject>) -> Result<Vec<Observation>, Failure> {
-        Ok(adapter_sdk::not_observed(&subjects))
+    fn observe(db: &Transaction, context: Context, subjects: Vec<Subject>) -> Result<Vec<Observation>, Failure> {
+        observe::observe(db, &adapter_sdk::settings::read()?, &context, &subjects)
     }
 }
 

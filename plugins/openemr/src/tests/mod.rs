@@ -3,6 +3,7 @@
 mod applying;
 mod checking;
 mod creating;
+mod observing;
 mod relinking;
 mod sqlite;
 mod without_uuid;

@@ -1,0 +1,157 @@
+//! What the server holds now for patients of ours. It sends reads alone, one search for each patient.
+//!
+//! The search by identifier finds every record that carries ours, so it shows a second one too. Only where it finds none
+//! the linked record is read: it may be there without our identifier. It judges nothing: the host compares fingerprints.
+
+use adapter_sdk::http::{Method, Request};
+use adapter_sdk::{Current, Failure, FailureKind, Observation, Subject};
+use serde_json::Value;
+
+use crate::answer::{Answer, version_of};
+use crate::exchange::{Outside, is_outcome, with_headers};
+use crate::identity::{Carries, carries, carries_any};
+use crate::mapping;
+use crate::outcome::{self, Whole};
+use crate::ownership::{Fingerprint, Kept};
+use crate::settings::Settings;
+
+/// Ids of one observation of several records; the host takes no more.
+const SEVERAL_MAX: usize = 16;
+
+/// One observation for each subject, in their order.
+///
+/// # Errors
+/// The target as a whole does not answer.
+pub(crate) fn observe(
+    outside: &dyn Outside,
+    settings: &Settings,
+    subjects: &[Subject],
+) -> Result<Vec<Observation>, Failure> {
+    subjects.iter().map(|subject| observe_one(outside, settings, subject)).collect()
+}
+
+fn observe_one(outside: &dyn Outside, settings: &Settings, subject: &Subject) -> Result<Observation, Failure> {
+    if subject.aggregate_type != "patient" {
+        return Ok(unknown(&format!("this adapter observes patients, not `{}`", subject.aggregate_type)));
+    }
+    let query = mapping::identifier_query(&settings.identifier_system, &subject.aggregate_id);
+    let answer = get(outside, "search of Patient", format!("Patient?{query}"))?;
+    let Some(found) = answer.patients() else {
+        return Ok(unknown(&format!("the search by identifier answered {}", answer.status)));
+    };
+    let ours =
+        |patient: &&&Value| carries(patient, &settings.identifier_system, &subject.aggregate_id) == Carries::Exactly;
+    let ours: Vec<&Value> = found.iter().filter(ours).copied().collect();
+    match ours[..] {
+        [] => read_linked(outside, settings, subject),
+        [one] if id_of(one) == Some(subject.link.remote_id.as_str()) => Ok(present(settings, subject, one)),
+        // The record that carries our identifier is another one than the link's.
+        [_] => read_linked(outside, settings, subject),
+        _ => {
+            let ids = ours.iter().filter_map(|patient| id_of(patient)).take(SEVERAL_MAX).map(str::to_owned).collect();
+            Ok(Observation::Several(ids))
+        }
+    }
+}
+
+/// The record of the link, which the search did not find.
+fn read_linked(outside: &dyn Outside, settings: &Settings, subject: &Subject) -> Result<Observation, Failure> {
+    let id = mapping::percent_encode(&subject.link.remote_id);
+    let answer = get(outside, "read of Patient", format!("Patient/{id}"))?;
+    Ok(match (answer.status, answer.patient()) {
+        (200, Some(patient)) => match carries(patient, &settings.identifier_system, &subject.aggregate_id) {
+            Carries::Exactly => present(settings, subject, patient),
+            // An operator linked it, whatever it carries, unless it is another patient's.
+            _ if subject.link.fingerprint.is_none() && !carries_any(patient, &settings.identifier_system) => {
+                present(settings, subject, patient)
+            }
+            _ => Observation::NotOurs,
+        },
+        (410, _) => Observation::Gone,
+        (404, _) if answer.outcome.is_some() => Observation::Gone,
+        (status, _) => unknown(&format!("the read of the record answered {status}")),
+    })
+}
+
+fn get(outside: &dyn Outside, what: &str, url: String) -> Result<Answer, Failure> {
+    let request = with_headers(Request::new(Method::Get, url), false);
+    let response = outside.send(&request).map_err(|error| outcome::of_error(what, &error))?;
+    let body: Option<Value> = serde_json::from_slice(&response.body).ok();
+    match outcome::of_response(what, &response, is_outcome(body.as_ref())) {
+        Whole::Answer => Ok(Answer::from_response(&response, body)),
+        // It may speak of this record alone.
+        Whole::Odd(failure) if failure.kind != FailureKind::Misconfigured => Ok(Answer::from_response(&response, None)),
+        Whole::Target(failure) | Whole::Odd(failure) | Whole::Unanswered(failure) | Whole::Slow(failure) => {
+            Err(failure)
+        }
+    }
+}
+
+fn present(settings: &Settings, subject: &Subject, patient: &Value) -> Observation {
+    let last = subject.link.fingerprint.as_deref().unwrap_or_default();
+    let is_last = Fingerprint::parse(last).is_some_and(|last| last.matches(patient, settings))
+        || Kept::parse(last).is_some_and(|kept| kept.is_held(patient, settings));
+    let fingerprint = if is_last { last.to_owned() } else { Fingerprint::of_own(patient, settings).to_text() };
+    Observation::Present(Current { fingerprint, remote_version: version_of(patient) })
+}
+
+fn id_of(patient: &Value) -> Option<&str> {
+    patient.get("id").and_then(Value::as_str)
+}
+
+fn unknown(reason: &str) -> Observation {
+    Observation::Unknown(reason.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use adapter_sdk::{Link, Operation};
+
+    use super::*;
+    use crate::testing::{Server, able, change, deliver, receipt, rules};
+
+    fn subjects(server: &Server, count: usize) -> Vec<Subject> {
+        let (settings, capabilities) = (Settings::default(), able());
+        let changes: Vec<_> = (1..=count).map(|number| change(number, Operation::Create, "Min", None)).collect();
+        let outcomes = deliver(server, &rules(&settings, &capabilities), &changes).unwrap();
+        let subject = |(number, outcome)| {
+            let receipt = receipt(outcome);
+            Subject {
+                aggregate_type: "patient".to_owned(),
+                aggregate_id: format!("P-{number}"),
+                link: Link {
+                    remote_id: receipt.remote_id.clone(),
+                    remote_version: receipt.remote_version.clone(),
+                    fingerprint: receipt.fingerprint.clone(),
+                },
+            }
+        };
+        (1..=count).zip(&outcomes).map(subject).collect()
+    }
+
+    #[test]
+    fn it_sees_what_was_written_an_edit_a_deletion_a_double_and_another_patient() {
+        let server = Server::default();
+        let mut subjects = subjects(&server, 6);
+        server.edit(2, |patient| patient["gender"] = "unknown".into());
+        server.delete(3);
+        server.plant(90, "P-4");
+        server.edit(5, |patient| patient["identifier"] = serde_json::json!([]));
+        // What others put beside ours is no edit.
+        server.edit(6, |patient| patient["contact"] = serde_json::json!([{ "name": { "text": "Kim" } }]));
+        subjects.push(Subject { aggregate_type: "encounter".to_owned(), ..subjects[0].clone() });
+        let before = server.requests().len();
+        let found = observe(&server, &Settings::default(), &subjects).unwrap();
+        let is_last = |at: usize| match &found[at] {
+            Observation::Present(current) => Some(Some(&current.fingerprint) == subjects[at].link.fingerprint.as_ref()),
+            _ => None,
+        };
+        assert_eq!((is_last(0), is_last(1), is_last(5)), (Some(true), Some(false), Some(true)), "{found:?}");
+        assert!(matches!(found[2], Observation::Gone), "{found:?}");
+        assert!(matches!(&found[3], Observation::Several(ids) if ids.len() == 2), "{found:?}");
+        assert!(matches!(found[4], Observation::NotOurs), "{found:?}");
+        assert!(matches!(&found[6], Observation::Unknown(reason) if reason.contains("encounter")), "{found:?}");
+        let sent = server.requests();
+        assert!(sent[before..].iter().all(|line| line.starts_with("GET ")), "{sent:?}");
+    }
+}
