@@ -69,6 +69,8 @@ pub struct DesiredState {
     pub reload_requests: i64,
     /// How often an operator requested a probe.
     pub probe_requests: i64,
+    /// The last report of a host, perhaps another one, was that the target is down.
+    pub is_reported_down: bool,
 }
 
 impl Store {
@@ -89,6 +91,7 @@ impl Store {
             rejected_sha256: reader.optional_text()?,
             reload_requests: reader.optional_integer()?.unwrap_or_default(),
             probe_requests: reader.integer()?,
+            is_reported_down: reader.integer()? != 0,
         })
     }
 
