@@ -152,7 +152,10 @@ async fn resolve(config: &Config, arguments: &Resolve) -> Result<ExitCode, CliEr
     }
     tracing::info!(target_name = %key.target, aggregate_type, aggregate_id, keep = %arguments.keep, "conflict resolved");
     line(&match resolution {
-        Resolution::Local => format!("{aggregate_id} will be delivered to {} again; see `host conflicts` for what it comes to", key.target),
+        Resolution::Local => format!(
+            "{aggregate_id} will be delivered to {} again; see `host conflicts` for what it comes to",
+            key.target
+        ),
         Resolution::Remote => format!("{aggregate_id} stays as it is at {}", key.target),
         Resolution::Relink { remote_id } => {
             format!(

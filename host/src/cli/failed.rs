@@ -184,12 +184,7 @@ fn shown(key: &AggregateKey) -> String {
 
 fn show(failed: &FailedDelivery, since: &str) {
     let why = failed.kind.as_deref().unwrap_or("unknown");
-    line(&format!(
-        "{}: {} (change {}, {why}{since})",
-        failed.target,
-        shown(&failed.key),
-        failed.change_id
-    ));
+    line(&format!("{}: {} (change {}, {why}{since})", failed.target, shown(&failed.key), failed.change_id));
     line(&format!("   {}", printable(failed.message.as_deref().unwrap_or("no reason given"))));
 }
 

@@ -15,8 +15,8 @@ pub(super) fn reader_is_gone() -> bool {
     READER_IS_GONE.load(Ordering::Relaxed)
 }
 
-/// Prints a line to stdout without control characters. A reader that is gone (`| head`) gets no more of them, and changes
-/// nothing of what the command does and how it ends.
+/// Prints a line to stdout without control characters. A reader that is gone (`| head`) gets no more of them, and
+/// changes nothing of what the command does and how it ends.
 pub(super) fn line(text: &str) {
     match writeln!(anstream::stdout(), "{}", harmless(text)) {
         Ok(()) => {}
