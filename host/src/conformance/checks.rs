@@ -161,7 +161,7 @@ async fn update(harness: &Harness, delivered: &[(Change, Receipt)]) -> Judgement
 async fn unknown_type(harness: &Harness) -> Judgement {
     let good = harness.patients.create(1).remove(0);
     let mut odd = harness.patients.create(1).remove(0);
-    odd.key.aggregate_type = "conformance-unknown".to_owned();
+    "conformance-unknown".clone_into(&mut odd.key.aggregate_type);
     let mut outcomes = harness.deliver(&[good, odd]).await.map_err(|failure| format!("the batch failed, {failure}"))?;
     let odd = outcomes.pop();
     for outcome in outcomes {
