@@ -137,10 +137,10 @@ pub(crate) async fn dispatch_along(store: &Store, routes: &Routes, limit: u32, c
         .zip(claims)
         .map(|(number, claim)| DirectRequest { id: RequestId(1_000 - number), claim: claim.clone() })
         .collect();
-    let mut routed = store.route(routes, limit, &mut ScanCursor::of_routing(), &requests).await.expect("route");
-    let claimed = requests.iter().map(|request| routed.claimed.remove(&request.id)).collect();
-    assert!(routed.claimed.is_empty(), "an answer to a request that was not sent");
-    let Routed { changes, some_queued, routes_changed, .. } = routed;
+    let mut result = store.route(routes, limit, &mut ScanCursor::of_routing(), &requests).await.expect("route");
+    let claimed = requests.iter().map(|request| result.claimed.remove(&request.id)).collect();
+    assert!(result.claimed.is_empty(), "an answer to a request that was not sent");
+    let Routed { changes, some_queued, routes_changed, .. } = result;
     Dispatched { changes, some_queued, routes_changed, claimed }
 }
 
