@@ -152,10 +152,16 @@ async fn resolve(config: &Config, arguments: &Resolve) -> Result<ExitCode, CliEr
     }
     tracing::info!(target_name = %key.target, aggregate_type, aggregate_id, keep = %arguments.keep, "conflict resolved");
     line(&match resolution {
-        Resolution::Local => format!("{aggregate_id} is delivered to {} again and replaces what is there", key.target),
+        Resolution::Local => format!(
+            "{aggregate_id} will be delivered to {} again; see `host conflicts` for what it comes to",
+            key.target
+        ),
         Resolution::Remote => format!("{aggregate_id} stays as it is at {}", key.target),
         Resolution::Relink { remote_id } => {
-            format!("{aggregate_id} is linked to ID {remote_id} at {} and delivered there", key.target)
+            format!(
+                "{aggregate_id} will be delivered to ID {remote_id} at {}; see `host conflicts` for what it comes to",
+                key.target
+            )
         }
     });
     Ok(ExitCode::SUCCESS)

@@ -10,7 +10,7 @@ use super::retry::{is_narrowed, kind, require_known};
 use super::{output, wiring};
 use crate::config::Config;
 use crate::domain::change::FailureKind;
-use crate::domain::ids::ChangeId;
+use crate::domain::ids::{AggregateKey, ChangeId};
 use crate::store::{DismissedDelivery, FailedDelivery, RetryFilter};
 
 #[derive(Debug, clap::Subcommand)]
@@ -136,7 +136,7 @@ async fn list(config: &Config, arguments: &List) -> Result<ExitCode, CliError> {
         show(one, &since);
     }
     line("");
-    line("Fix the cause, then `host retry`; or `host failed dismiss --change NUMBER --reason TEXT`");
+    advice(&failed).into_iter().for_each(line);
     Ok(ExitCode::SUCCESS)
 }
 
@@ -189,14 +189,32 @@ async fn list_dismissed(config: &Config, arguments: &List) -> Result<ExitCode, C
     Ok(ExitCode::SUCCESS)
 }
 
+/// What an operator can do about these.
+fn advice(failed: &[FailedDelivery]) -> Vec<&'static str> {
+    let is_conflict = |one: &FailedDelivery| one.kind.as_deref() == Some(FailureKind::Conflict.as_str());
+    let can_be_retried = |one: &FailedDelivery| one.attempts > 0 && !is_conflict(one);
+    let of = |applies: bool, text| applies.then_some(text);
+    let parts = [
+        of(failed.iter().any(can_be_retried), "Fix the cause, then `host retry`"),
+        of(failed.iter().any(is_conflict), "Decide conflicts with `host conflicts`"),
+        of(
+            failed.iter().any(|one| one.attempts == 0),
+            "What spent no attempt is an invalid outbox row: insert a corrected row, and dismiss this one",
+        ),
+        Some("Dismiss what needs no delivery with `host failed dismiss --change NUMBER --reason TEXT`"),
+    ];
+    parts.into_iter().flatten().collect()
+}
+
+/// An aggregate's name in quotes where its blanks would not be seen.
+fn shown(key: &AggregateKey) -> String {
+    let text = key.to_string();
+    if text.trim() == text && !text.is_empty() { printable(&text) } else { format!("{text:?}") }
+}
+
 fn show(failed: &FailedDelivery, since: &str) {
     let why = failed.kind.as_deref().unwrap_or("unknown");
-    line(&format!(
-        "{}: {} (change {}, {why}{since})",
-        failed.target,
-        printable(&failed.key.to_string()),
-        failed.change_id
-    ));
+    line(&format!("{}: {} (change {}, {why}{since})", failed.target, shown(&failed.key), failed.change_id));
     line(&format!("   {}", printable(failed.message.as_deref().unwrap_or("no reason given"))));
 }
 

@@ -2,16 +2,25 @@
 
 use std::borrow::Cow;
 use std::io::{ErrorKind, Write as _};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use anstyle::{AnsiColor, Style};
 
 use crate::domain::words::{is_unprintable, one_line};
 
-/// Prints a line to stdout without control characters. A reader that is gone (`| head`) ends the program quietly.
+static READER_IS_GONE: AtomicBool = AtomicBool::new(false);
+
+/// Whether nobody reads stdout any more: what repeats for a reader may end.
+pub(super) fn reader_is_gone() -> bool {
+    READER_IS_GONE.load(Ordering::Relaxed)
+}
+
+/// Prints a line to stdout without control characters. A reader that is gone (`| head`) gets no more of them, and
+/// changes nothing of what the command does and how it ends.
 pub(super) fn line(text: &str) {
     match writeln!(anstream::stdout(), "{}", harmless(text)) {
         Ok(()) => {}
-        Err(gone) if gone.kind() == ErrorKind::BrokenPipe => std::process::exit(0),
+        Err(gone) if gone.kind() == ErrorKind::BrokenPipe => READER_IS_GONE.store(true, Ordering::Relaxed),
         Err(full) => {
             error(&format!("cannot write the output: {full}"));
             std::process::exit(1);

@@ -49,7 +49,7 @@ pub(super) async fn run(config: &Config, arguments: &Arguments) -> Result<ExitCo
             Err(error) => return Err(error.into()),
         }
         was_shown = true;
-        if !arguments.watch {
+        if !arguments.watch || output::reader_is_gone() {
             return Ok(ExitCode::SUCCESS);
         }
         tokio::time::sleep(Duration::from_secs(arguments.every)).await;

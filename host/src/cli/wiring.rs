@@ -40,9 +40,17 @@ pub(super) fn store(config: &Config) -> Result<Store, CliError> {
     {
         make_private_folder(folder)
             .and_then(|()| make_private_file(path))
-            .map_err(|error| CliError::Database(format!("cannot create the store {}: {error}", path.display())))?;
+            .map_err(|error| CliError::Database(unwritable(path, &error)))?;
     }
     opened(config, locator)
+}
+
+fn unwritable(path: &Path, error: &std::io::Error) -> String {
+    let what = if path.exists() { "write to" } else { "create" };
+    format!(
+        "cannot {what} the store {}: {error}; fix: let this user write to the file and its folder, and mount them writable",
+        path.display()
+    )
 }
 
 /// The stores that this process has opened; `close_stores` closes them.
@@ -175,7 +183,7 @@ pub(super) fn sync_options(config: &Config) -> SyncOptions {
     let sync = &config.sync;
     let disabled = config.targets.values().filter(|target| !target.enabled);
     SyncOptions {
-        host_id: format!("{}-{}", std::process::id(), uuid::Uuid::now_v7().simple()),
+        host_id: host_id(),
         lease_ms: sync.lease_ms,
         poll_ms: sync.poll_interval_ms,
         drain_ms: sync.drain_timeout_ms,
@@ -187,6 +195,23 @@ pub(super) fn sync_options(config: &Config) -> SyncOptions {
         fifo_types: fifo_types(config),
         disabled_targets: disabled.map(|target| target.name.clone()).collect(),
     }
+}
+
+/// A name for this run of the host: its machine and process, for people, and a random part. At most 64 bytes.
+fn host_id() -> String {
+    let is_plain = |character: &char| character.is_ascii_alphanumeric() || matches!(character, '.' | '-');
+    let machine: String = machine().chars().filter(is_plain).take(24).collect();
+    format!("{machine}-{}-{:016x}", std::process::id(), rand::random::<u64>())
+}
+
+#[cfg(unix)]
+fn machine() -> String {
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
+}
+
+#[cfg(not(unix))]
+fn machine() -> String {
+    std::env::var("COMPUTERNAME").unwrap_or_else(|_| "host".to_owned())
 }
 
 /// The aggregate types with `order = "fifo"`.

@@ -73,6 +73,8 @@ pub struct DesiredState {
     pub learned_basis: Option<String>,
     /// How often something was learned.
     pub learned_revision: i64,
+    /// The last report of a host, perhaps another one, was that the target is down.
+    pub is_reported_down: bool,
 }
 
 impl Store {
@@ -95,6 +97,7 @@ impl Store {
             probe_requests: reader.integer()?,
             learned_basis: reader.optional_text()?,
             learned_revision: reader.optional_integer()?.unwrap_or_default(),
+            is_reported_down: reader.integer()? != 0,
         })
     }
 

@@ -121,7 +121,7 @@ impl Store {
     pub async fn require_current(&self) -> Result<i64, MigrationError> {
         let schema = schema(self.database.dialect());
         let newest = schema.newest();
-        let mut transaction = self.database.begin_read().await.map_err(failed)?;
+        let mut transaction = self.database.begin_read().await.map_err(unread)?;
         let applied = match applied(&mut transaction).await {
             Err(MigrationError::Store(StoreError::Database { error, .. }))
                 if error.kind == ErrorKind::MissingObject =>
@@ -313,6 +313,10 @@ async fn record(transaction: &mut Transaction, migration: &Migration) -> Result<
         Err(error) if error.kind == ErrorKind::DuplicateKey && transaction.dialect() == Dialect::MySql => Ok(()),
         result => result.map(drop).map_err(failed),
     }
+}
+
+fn unread(error: DatabaseError) -> MigrationError {
+    MigrationError::Store(super::failed("read the store", error))
 }
 
 fn failed(error: DatabaseError) -> MigrationError {

@@ -233,6 +233,7 @@ impl Daemon {
             breaker: Breaker::new(self.options.breaker),
             reload: self.reload.clone(),
             probes_seen: None,
+            has_delivered: false,
         };
         tasks.spawn(format!("supervisor of {name}"), supervisor.run());
         let claimer = Claimer {

@@ -17,8 +17,6 @@ pub enum Difference {
         target: String,
         /// The hosts without it.
         lacking: Vec<String>,
-        /// How many hosts run.
-        running: usize,
     },
     /// Running hosts send different types of aggregates there.
     TypesDiffer { target: String },
@@ -41,10 +39,9 @@ impl fmt::Display for Difference {
                 "no running host has target `{target}`, which the store has enabled: its changes wait; fix: start a host \
                  that has it, or `host target disable {target}`"
             ),
-            Self::SomeLack { target, lacking, running } => write!(
+            Self::SomeLack { target, lacking } => write!(
                 formatter,
-                "{} of {running} running hosts lack target `{target}` and leave its deliveries to the others ({})",
-                lacking.len(),
+                "not every host has target `{target}`: those without it leave its deliveries to the others ({})",
                 lacking.join(", ")
             ),
             Self::TypesDiffer { target } => write!(
@@ -83,7 +80,7 @@ pub fn differences<'a>(running: &[RunningHost], enabled: impl IntoIterator<Item 
         let lacks = |(_, targets): &&(&str, &TargetTypes)| !targets.contains_key(name);
         let lacking: Vec<_> = known.iter().filter(lacks).map(|(id, _)| (*id).to_owned()).collect();
         if !lacking.is_empty() {
-            found.push(Difference::SomeLack { target, lacking, running: known.len() });
+            found.push(Difference::SomeLack { target, lacking });
         }
     }
     found
@@ -106,13 +103,12 @@ mod tests {
         let (a, b) = (host("a", &[("x", &["patient"])]), host("b", &[("x", &["patient"]), ("y", &["patient"])]));
         let other_types = host("c", &[("x", &["note"])]);
         let older = RunningHost { id: "d".to_owned(), targets: None };
-        let lacks =
-            |id: &str, running| Difference::SomeLack { target: "y".to_owned(), lacking: vec![id.to_owned()], running };
+        let lacks = |id: &str| Difference::SomeLack { target: "y".to_owned(), lacking: vec![id.to_owned()] };
         let cases: [Case; 6] = [
             ("no host runs", vec![], &["x"], vec![]),
             ("alone and complete", vec![a.clone()], &["x"], vec![]),
             ("alike", vec![b.clone(), b.clone()], &["x", "y"], vec![]),
-            ("one lacks a target", vec![a.clone(), b.clone()], &["x", "y"], vec![lacks("a", 2)]),
+            ("one lacks a target", vec![a.clone(), b.clone()], &["x", "y"], vec![lacks("a")]),
             ("all lack one", vec![a.clone()], &["x", "z"], vec![Difference::NobodyHas { target: "z".to_owned() }]),
             ("one does not say", vec![a.clone(), older], &["x", "y"], vec![]),
         ];

@@ -26,6 +26,8 @@ pub(super) struct Supervisor {
     pub(super) reload: watch::Receiver<u64>,
     /// The number of probes that operators had requested when this host last read it; `None` before the first time.
     pub(super) probes_seen: Option<i64>,
+    /// A delivery was confirmed since the last tick.
+    pub(super) has_delivered: bool,
 }
 
 /// What ended a wait.
@@ -99,7 +101,10 @@ impl Supervisor {
             let woken = if left.is_zero() { Woken::Tick } else { self.wait(left).await };
             match woken {
                 Woken::Event(TargetEvent::Failed { failure, handled }) => return Ended::Failed(failure, handled),
-                Woken::Event(TargetEvent::Delivered) => self.breaker.succeeded(),
+                Woken::Event(TargetEvent::Delivered) => {
+                    self.breaker.succeeded();
+                    self.has_delivered = true;
+                }
                 Woken::Event(TargetEvent::CanaryTried(canary, result)) => self.swap.judge(&canary, result).await,
                 Woken::Reload => self.swap.reload().await,
                 Woken::Stop => return Ended::Recheck,
@@ -109,6 +114,7 @@ impl Supervisor {
                     if self.follow_pause().await || self.is_probe_requested().await {
                         return Ended::Recheck;
                     }
+                    self.correct_report().await;
                     let recheck = Duration::from_millis(self.control.options.recheck_ms);
                     if checked.elapsed() > recheck && !self.swap.has_canary() {
                         return Ended::Recheck;
@@ -125,6 +131,17 @@ impl Supervisor {
         drop(handled);
         if self.wait_for_file_or(pause).await {
             self.swap.forget_current();
+        }
+    }
+
+    /// Reports that the target is up where deliveries show it and another host has reported that it is down: `host
+    /// status` shows the last report.
+    async fn correct_report(&mut self) {
+        if std::mem::take(&mut self.has_delivered)
+            && self.control.open_gate().is_some()
+            && self.control.desired_state().await.is_some_and(|desired| desired.is_reported_down)
+        {
+            self.control.record(TargetState::Up, BreakerState::Closed, None, None).await;
         }
     }
 

@@ -102,6 +102,11 @@ impl Answer {
         [located, held].into_iter().flatten().find(|id| id != asked && *id != encoded)
     }
 
+    /// Whether it tells nothing of a record: it names none and shows none.
+    pub(crate) fn is_bare(&self) -> bool {
+        self.location.is_none() && self.etag.is_none() && self.resource.is_none() && self.outcome.is_none()
+    }
+
     /// The version that it now has.
     pub(crate) fn version(&self) -> Option<String> {
         let etag = self.etag.as_deref().and_then(etag_version);

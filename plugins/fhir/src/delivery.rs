@@ -95,9 +95,11 @@ enum Stage {
     /// `GET Patient?identifier=` after a create was refused in a way that something made before may explain.
     LookInto,
     /// `GET Patient?identifier=` once more after a create, for a second record.
-    LookAgain { was_read: bool },
+    LookAgain { told: Told },
     /// `GET Patient/ID` under an id that the server chose, before it is believed.
     ReadChosen { has_looked: bool },
+    /// `GET Patient/ID` after a write whose answer told nothing of a record.
+    ReadUnproven,
     /// `GET Patient/ID`.
     Read,
     /// `PUT Patient/ID`.
@@ -110,6 +112,17 @@ enum Stage {
     ConfirmGone,
     /// `GET Patient?_id=` after such a 404, where another record carries our identifier.
     ConfirmIdGone,
+}
+
+/// What a server told of the record that a create made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Told {
+    /// The record is under the id that was asked for, or was read.
+    Record,
+    /// An id of the server's own.
+    Id,
+    /// Nothing: a success with no body and no header that names a record. Any proxy can answer so.
+    Nothing,
 }
 
 /// How the server refused a change, as far as it says something of the server as a whole.
@@ -206,7 +219,8 @@ impl<'a> Delivery<'a> {
     /// The outcome of a change whose last request will not be answered in this call, where it has one already.
     pub(crate) fn conclude(&mut self) -> Option<Outcome> {
         let was_taken = match self.stage {
-            Stage::LookAgain { .. } | Stage::ReadOverwritten | Stage::ReadHistory => true,
+            Stage::LookAgain { told } => told != Told::Nothing,
+            Stage::ReadOverwritten | Stage::ReadHistory => true,
             // After a create without an id of ours the id can only be the server's.
             Stage::ReadChosen { has_looked } => has_looked,
             _ => false,
@@ -314,6 +328,7 @@ impl<'a> Delivery<'a> {
             },
             Stage::ReadOverwritten => self.on_version_before(rules, answer),
             Stage::ReadHistory => self.on_history(rules, answer),
+            Stage::ReadUnproven => self.on_unproven(rules, answer),
             Stage::ConfirmGone => self.confirm_gone(rules, answer),
             Stage::ConfirmIdGone => self.confirm_id_gone(answer),
             _ => self.advance_first(rules, answer),

@@ -31,10 +31,10 @@ fn a_target_that_only_one_of_two_hosts_has_gets_every_change() {
     }
     first.wait_until("y has every change", LIMIT, || done(&one, "y") == 20 && done(&one, "x") == 21).expect("wait");
     assert_eq!(servers[1].patients().len(), 20, "as many as were written while it was a target");
-    first.wait_for_log("1 of 2 running hosts lack target `y`", LIMIT).expect("wait");
+    first.wait_for_log("not every host has target `y`", LIMIT).expect("wait");
     let shown = one.run(&["status"]).expect_success().stdout;
-    assert!(shown.contains("1 of 2 running hosts lack target `y`"), "{shown}");
-    assert!(one.run(&["check"]).stdout.contains("lack target `y`"), "check compares as well");
+    assert!(shown.contains("not every host has target `y`"), "{shown}");
+    assert!(one.run(&["check"]).stdout.contains("not every host has target `y`"), "check compares as well");
 
     // Without the host that has it, its changes wait, and a look at the status changes nothing.
     second.signal(HostSignal::Terminate).expect("signal");
@@ -49,6 +49,28 @@ fn a_target_that_only_one_of_two_hosts_has_gets_every_change() {
     assert!(difference.contains("no running host has target `y`"), "{difference}");
     let mut again = other.spawn(&["run"]).expect("spawn");
     again.wait_until("it comes to the host that has it", LIMIT, || done(&one, "y") == 21).expect("wait");
+}
+
+/// The status shows the last report: one host that cannot reach a target must not hide that another one delivers.
+#[test]
+fn what_one_host_delivers_ends_the_outage_that_another_one_reported() {
+    let server = SlowServer::start(Duration::ZERO, Answer::AtOnce);
+    let sound = directory("x", &server.url());
+    let one = Host::new(&Configuration::new("sqlite://.host/host.db").more(&sound).more(QUICK)).expect("host");
+    let store = tests::database::sqlite_url(&one.folder().join(".host/host.db"));
+    let astray = directory("x", "http://127.0.0.1:9");
+    let other = Host::new(&Configuration::new(&store).more(&astray).more(QUICK)).expect("host");
+    let mut first = one.spawn(&["run"]).expect("spawn");
+    put(&one, &patient("P-1"));
+    first.wait_until("it delivers", LIMIT, || done(&one, "x") == 1).expect("wait");
+    let state = || one.status()["targets"]["x"]["state"].as_str().unwrap_or_default().to_owned();
+    let mut second = other.spawn(&["run"]).expect("spawn");
+    second.wait_until("the other one reports an outage", LIMIT, || state() == "down").expect("wait");
+    second.kill();
+    assert_eq!(state(), "down");
+    put(&one, &patient("P-2"));
+    first.wait_until("a delivery shows that it is up", LIMIT, || state() == "up").expect("wait");
+    assert_eq!(done(&one, "x"), 2);
 }
 
 #[test]

@@ -32,14 +32,14 @@ UPDATE sync_target SET route_revision = route_revision + 1 WHERE name = :name;
 SELECT name, aggregate_types, enabled, route_revision FROM sync_target ORDER BY name;
 
 -- name: report_target
--- What a host observed of a target. Without a summary the last one stays.
+-- What a host observed of a target. Without a summary the last one stays. `error_at` is when the outage began.
 UPDATE sync_target
 SET state = :state,
     breaker = :breaker,
     breaker_until = {now} + :breaker_pause_ms,
     error_kind = :error_kind,
     error_message = :error_message,
-    error_at = CASE WHEN :failed = 1 THEN {now} END,
+    error_at = CASE WHEN :failed = 1 THEN COALESCE(error_at, {now}) END,
     summary = COALESCE(:summary, summary),
     updated_at = {now}
 WHERE name = :name;

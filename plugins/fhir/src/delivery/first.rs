@@ -10,7 +10,8 @@ use adapter_sdk::{FailureKind, Outcome};
 use serde_json::{Value, json};
 
 use super::{
-    Delivery, Interaction, NOT_OURS, Rules, Stage, Step, UNREADABLE, conflict, is_proof, nothing_there, patient_url,
+    Delivery, Interaction, NOT_OURS, Rules, Stage, Step, Told, UNREADABLE, conflict, is_proof, nothing_there,
+    patient_url,
 };
 use crate::answer::{Answer, version_of};
 use crate::identity::{Carries, carries, derived_id};
@@ -56,12 +57,13 @@ impl Delivery<'_> {
                     failure(FailureKind::Transient, "the server says that Patient exists, and its search finds none")
                 }))),
             },
-            Stage::LookAgain { was_read } => self.looked_again(rules, answer, was_read),
+            Stage::LookAgain { told } => self.looked_again(rules, answer, told),
             Stage::ReadChosen { has_looked } => self.on_chosen(rules, answer, has_looked),
             Stage::Read
             | Stage::Update
             | Stage::ReadOverwritten
             | Stage::ReadHistory
+            | Stage::ReadUnproven
             | Stage::ConfirmGone
             | Stage::ConfirmIdGone => unreachable!("invariant: `advance` has these stages itself"),
         }
@@ -112,7 +114,8 @@ impl Delivery<'_> {
                 self.version = answer.version();
                 // Our id keeps our own requests apart. Another program may have created a record under an id of its
                 // own.
-                self.search(Stage::LookAgain { was_read: true })
+                let told = if answer.is_bare() { Told::Nothing } else { Told::Record };
+                self.search(Stage::LookAgain { told })
             }
             // It is there: made by a request of ours that was thought lost. Or it was there and is deleted.
             304 | 412 => self.read(Stage::ReadOurId { may_be_created: true }),
@@ -180,7 +183,7 @@ impl Delivery<'_> {
         }
         self.id = answer.patient_id();
         self.version = answer.version();
-        self.search(Stage::LookAgain { was_read: false })
+        self.search(Stage::LookAgain { told: Told::Id })
     }
 
     /// The record under an id that the server chose. After a create without an id of ours (`has_looked`) nothing was
@@ -201,7 +204,7 @@ impl Delivery<'_> {
                      client_ids = false where it is so for new patients)"
                         .to_owned(),
                 );
-                self.search(Stage::LookAgain { was_read: true })
+                self.search(Stage::LookAgain { told: Told::Record })
             }
             _ if has_looked => self.applied(self.version.clone().or_else(|| answer.version())),
             (200, None) => self.unreadable(UNREADABLE),
@@ -211,10 +214,11 @@ impl Delivery<'_> {
     }
 
     /// The search after a create: anything but our record alone is a conflict, said at once.
-    fn looked_again(&mut self, rules: &Rules<'_>, answer: &Answer, was_read: bool) -> Step {
+    fn looked_again(&mut self, rules: &Rules<'_>, answer: &Answer, told: Told) -> Step {
         let found = match self.found(rules, answer) {
             Ok(found) => found,
             Err(step @ Step::Done(Outcome::Failed(_))) if self.id.is_none() || answer.status == 200 => return step,
+            Err(_) if told == Told::Nothing => return self.read(Stage::ReadUnproven),
             // The record is there; that the search did not work this time takes nothing from that.
             Err(_) => {
                 self.suspect = None;
@@ -236,7 +240,8 @@ impl Delivery<'_> {
                 "the server confirmed the Patient without an id, and the search does not find it yet",
             ))),
             // Some servers index late. What they named is read before it is believed.
-            (Some(_), None) if !was_read => self.read(Stage::ReadChosen { has_looked: true }),
+            (Some(_), None) if told == Told::Id => self.read(Stage::ReadChosen { has_looked: true }),
+            (Some(_), None) if told == Told::Nothing => self.read(Stage::ReadUnproven),
             (Some(_), _) => self.applied(self.version.clone().or_else(|| found.as_ref().and_then(version_of))),
         }
     }

@@ -129,10 +129,41 @@ impl Delivery<'_> {
             self.notice = Some(told.to_owned());
             return self.confirmed(rules, answer);
         }
+        if answer.is_bare() {
+            return self.read(Stage::ReadUnproven);
+        }
         if let Some(step) = self.look_back(rules, answer.version()) {
             return step;
         }
         self.confirmed(rules, answer)
+    }
+
+    /// The record after a write that was answered with nothing: it is taken, unless the record is not there or still
+    /// holds what we wrote before.
+    pub(super) fn on_unproven(&mut self, rules: &Rules<'_>, answer: &Answer) -> Step {
+        const UNPROVEN: &str =
+            "the server answered a write of Patient with nothing, and the record shows that it was not done";
+        match (answer.status, answer.patient()) {
+            (200, Some(current)) => {
+                let current = current.clone();
+                if let Some(conflict) = self.identity_conflict(rules, &current) {
+                    return conflict;
+                }
+                let merged = ownership::merge(&current, self.wanted.as_ref(), self.last.as_ref(), rules.settings);
+                let is_as_before = self.last.as_ref().is_some_and(|last| last.matches(&current, rules.settings));
+                if is_as_before && !merged.unchanged {
+                    return self.unreadable(UNPROVEN);
+                }
+                let version = version_of(&current).or_else(|| answer.version());
+                if let Some(step) = self.look_back(rules, version.clone()) {
+                    return step;
+                }
+                self.note_written(rules);
+                self.applied(version)
+            }
+            (200, None) | (404 | 410, _) => self.unreadable(UNPROVEN),
+            _ => self.refused("read of Patient", answer),
+        }
     }
 
     /// The read that shows which version our update replaced, where the version that came back does not show that it

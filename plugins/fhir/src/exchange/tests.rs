@@ -1,5 +1,6 @@
 //! What a whole call comes to, at a server in memory. Shared: batches, and faults that know which request they meet.
 
+mod bare;
 mod blame;
 mod bundles;
 mod learning;

@@ -395,7 +395,7 @@ SET state = ?,
     breaker_until = CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS SIGNED) + ?,
     error_kind = ?,
     error_message = ?,
-    error_at = CASE WHEN ? = 1 THEN CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS SIGNED) END,
+    error_at = CASE WHEN ? = 1 THEN COALESCE(error_at, CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS SIGNED)) END,
     summary = COALESCE(?, summary),
     updated_at = CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS SIGNED)
 WHERE name = ?;
@@ -822,7 +822,8 @@ FROM sync_link
 WHERE target = ? AND aggregate_type = 'patient' AND aggregate_id = ?;
 
 -- adapter_control
-SELECT t.paused, t.adapter_sha256, w.rejected_sha256, w.reload_requests, t.probe_requests, l.basis, l.revision
+SELECT t.paused, t.adapter_sha256, w.rejected_sha256, w.reload_requests, t.probe_requests, l.basis, l.revision,
+    CASE WHEN t.state = 'down' THEN 1 ELSE 0 END
 FROM sync_target t LEFT JOIN sync_adapter_control w ON w.target = t.name LEFT JOIN sync_learned l ON l.target = t.name
 WHERE t.name = ?;
 

@@ -440,7 +440,7 @@ SET state = $1,
     breaker_until = CAST(EXTRACT(EPOCH FROM statement_timestamp()) * 1000 AS BIGINT) + CAST($3 AS BIGINT),
     error_kind = $4,
     error_message = $5,
-    error_at = CASE WHEN CAST($6 AS BIGINT) = 1 THEN CAST(EXTRACT(EPOCH FROM statement_timestamp()) * 1000 AS BIGINT) END,
+    error_at = CASE WHEN CAST($6 AS BIGINT) = 1 THEN COALESCE(error_at, CAST(EXTRACT(EPOCH FROM statement_timestamp()) * 1000 AS BIGINT)) END,
     summary = COALESCE($7, summary),
     updated_at = CAST(EXTRACT(EPOCH FROM statement_timestamp()) * 1000 AS BIGINT)
 WHERE name = $8;
@@ -872,7 +872,8 @@ FROM sync_link
 WHERE target = $1 AND aggregate_type = 'patient' AND aggregate_id = $2;
 
 -- adapter_control
-SELECT t.paused, t.adapter_sha256, w.rejected_sha256, w.reload_requests, t.probe_requests, l.basis, l.revision
+SELECT t.paused, t.adapter_sha256, w.rejected_sha256, w.reload_requests, t.probe_requests, l.basis, l.revision,
+    CASE WHEN t.state = 'down' THEN 1 ELSE 0 END
 FROM sync_target t LEFT JOIN sync_adapter_control w ON w.target = t.name LEFT JOIN sync_learned l ON l.target = t.name
 WHERE t.name = $1;
 

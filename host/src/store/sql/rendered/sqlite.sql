@@ -389,7 +389,7 @@ SET state = ?,
     breaker_until = CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER) + ?,
     error_kind = ?,
     error_message = ?,
-    error_at = CASE WHEN ? = 1 THEN CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER) END,
+    error_at = CASE WHEN ? = 1 THEN COALESCE(error_at, CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER)) END,
     summary = COALESCE(?, summary),
     updated_at = CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER)
 WHERE name = ?;
@@ -817,7 +817,8 @@ FROM sync_link
 WHERE target = ? AND aggregate_type = 'patient' AND aggregate_id = ?;
 
 -- adapter_control
-SELECT t.paused, t.adapter_sha256, w.rejected_sha256, w.reload_requests, t.probe_requests, l.basis, l.revision
+SELECT t.paused, t.adapter_sha256, w.rejected_sha256, w.reload_requests, t.probe_requests, l.basis, l.revision,
+    CASE WHEN t.state = 'down' THEN 1 ELSE 0 END
 FROM sync_target t LEFT JOIN sync_adapter_control w ON w.target = t.name LEFT JOIN sync_learned l ON l.target = t.name
 WHERE t.name = ?;
 

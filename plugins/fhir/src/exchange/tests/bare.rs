@@ -1,0 +1,57 @@
+//! Writes that are answered with a success and nothing else: any proxy can say so, and a server may.
+
+use super::*;
+
+fn bare(status: u16) -> Response {
+    Response { status, headers: Vec::new(), body: Vec::new() }
+}
+
+/// A server without Bundles that does what it is asked.
+fn honest(before: bool) -> Server {
+    let strip = |_: usize, request: &Request| writes(request).then(|| Ok(bare(200)));
+    if before {
+        Server { before: Some(Box::new(strip)), ..Server::default() }
+    } else {
+        Server { after: Some(Box::new(strip)), ..Server::default() }
+    }
+}
+
+#[test]
+fn a_create_that_was_answered_with_nothing_and_not_done_is_no_success() {
+    let settings = Settings::default();
+    for status in [200, 201, 204] {
+        for count in [1, 2] {
+            let capabilities = Capabilities { batch: false, ..able() };
+            let swallow = move |_: usize, request: &Request| writes(request).then(|| Ok(bare(status)));
+            let server = Server { before: Some(Box::new(swallow)), ..Server::default() };
+            let result = deliver(&server, &rules(&settings, &capabilities), &batch(count));
+            let kinds = result.map_or_else(|failure| vec![Some(failure.kind)], |outcomes| kinds(&outcomes));
+            let expected = if count == 1 { FailureKind::Transient } else { FailureKind::Unavailable };
+            assert_eq!((kinds, server.count()), (vec![Some(expected)], 0), "{status}");
+        }
+    }
+}
+
+#[test]
+fn an_update_that_was_answered_with_nothing_and_not_done_is_no_success() {
+    let settings = Settings::default();
+    let capabilities = Capabilities { batch: false, ..able() };
+    let mut server = Server::default();
+    let updates = updates(&server, 1);
+    server.before = honest(true).before;
+    let outcomes = deliver(&server, &rules(&settings, &capabilities), &updates).unwrap();
+    assert_eq!(kinds(&outcomes), [Some(FailureKind::Transient)]);
+}
+
+#[test]
+fn writes_that_were_done_are_a_success_whatever_little_was_said_of_them() {
+    let settings = Settings::default();
+    let capabilities = Capabilities { batch: false, ..able() };
+    let server = honest(false);
+    let outcomes = deliver(&server, &rules(&settings, &capabilities), &batch(1)).unwrap();
+    assert_eq!((receipt(&outcomes[0]).remote_id.clone(), server.count()), (id_of(1), 1));
+    let update = change(1, Operation::Update, "Jun", Some(receipt(&outcomes[0])));
+    let outcomes = deliver(&server, &rules(&settings, &capabilities), &[update]).unwrap();
+    assert_eq!(kinds(&outcomes), [None]);
+    assert_eq!(server.record(1)["name"][0]["given"], json!(["Jun"]));
+}
