@@ -43,10 +43,9 @@ fn observe_one(outside: &dyn Outside, settings: &Settings, subject: &Subject) ->
         |patient: &&&Value| carries(patient, &settings.identifier_system, &subject.aggregate_id) == Carries::Exactly;
     let ours: Vec<&Value> = found.iter().filter(ours).copied().collect();
     match ours[..] {
-        [] => read_linked(outside, settings, subject),
         [one] if id_of(one) == Some(subject.link.remote_id.as_str()) => Ok(present(settings, subject, one)),
-        // The record that carries our identifier is another one than the link's.
-        [_] => read_linked(outside, settings, subject),
+        // No record carries our identifier, or another one than the link's does.
+        [] | [_] => read_linked(outside, settings, subject),
         _ => {
             let ids = ours.iter().filter_map(|patient| id_of(patient)).take(SEVERAL_MAX).map(str::to_owned).collect();
             Ok(Observation::Several(ids))
