@@ -165,7 +165,9 @@ impl Harness {
             match observation {
                 Observation::Present { fingerprint, remote_version } => {
                     self.keep(fingerprint);
-                    remote_version.iter().for_each(|version| self.keep(version));
+                    if let Some(version) = remote_version {
+                        self.keep(version);
+                    }
                 }
                 Observation::Several(ids) => ids.iter().for_each(|id| self.keep(id)),
                 Observation::Unknown(reason) => self.keep(reason),

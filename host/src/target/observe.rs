@@ -24,11 +24,12 @@ impl TargetSession<'_> {
             let mut found = found.into_iter();
             let silent =
                 |kind: &str| Observation::Unknown(format!("adapter {} does not observe {kind}", descriptor.name));
-            let answer = |subject: &Subject| match observes(&subject.aggregate_type) {
-                true => found.next().expect("invariant: one observation for each subject that was asked about"),
-                false => silent(&subject.aggregate_type),
+            // The host has counted the observations: there is one for each subject that was asked about.
+            let mut answer = |subject: &Subject| {
+                let answered = observes(&subject.aggregate_type).then(|| found.next()).flatten();
+                answered.unwrap_or_else(|| silent(&subject.aggregate_type))
             };
-            subjects.iter().map(answer).collect()
+            subjects.iter().map(&mut answer).collect()
         });
         (found, usage)
     }
