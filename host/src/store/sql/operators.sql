@@ -1,5 +1,5 @@
--- What operators ask and decide: failed deliveries, conflicts, blocked keys (failed.rs, retry.rs,
--- conflicts.rs, blocked.rs).
+-- What operators ask and decide: failed deliveries, conflicts, blocked keys
+-- (failed_deliveries.rs, retry.rs, conflicts.rs, blocked.rs).
 
 -- fragment: is_failed
 -- Whether the delivery `t` of the target `j` failed and the operator means it. By target, so that the index

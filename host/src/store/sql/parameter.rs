@@ -99,35 +99,20 @@ fields! {
     Option<&str> => Kind::Text,
     i64 => Kind::Integer,
     Option<i64> => Kind::Integer,
+    LeaseId => Kind::Integer,
+    ChangeId => Kind::Integer,
+    Option<ChangeId> => Kind::Integer,
 }
 
-impl Field for LeaseId {
-    const KIND: Kind = Kind::Integer;
-    fn parameter<'a>(self) -> Parameter<'a>
-    where
-        Self: 'a,
-    {
-        Parameter::One(self.get().into())
+impl From<LeaseId> for Value {
+    fn from(id: LeaseId) -> Self {
+        Self::I64(id.get())
     }
 }
 
-impl Field for ChangeId {
-    const KIND: Kind = Kind::Integer;
-    fn parameter<'a>(self) -> Parameter<'a>
-    where
-        Self: 'a,
-    {
-        Parameter::One(self.get().into())
-    }
-}
-
-impl Field for Option<ChangeId> {
-    const KIND: Kind = Kind::Integer;
-    fn parameter<'a>(self) -> Parameter<'a>
-    where
-        Self: 'a,
-    {
-        Parameter::One(self.map(ChangeId::get).into())
+impl From<ChangeId> for Value {
+    fn from(id: ChangeId) -> Self {
+        Self::I64(id.get())
     }
 }
 
