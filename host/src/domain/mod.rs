@@ -13,6 +13,7 @@ pub mod hex;
 pub mod ids;
 pub mod limits;
 pub mod patient;
+pub mod references;
 pub mod secret;
 pub mod spelling;
 pub mod user;

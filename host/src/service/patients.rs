@@ -109,6 +109,7 @@ impl PatientService {
                 aggregate_id: patient_id,
                 operation: Operation::Delete,
                 payload: &payload,
+                references: &[],
             };
             transaction.append_changes(&[change]).await?;
             transaction.commit().await?;
@@ -166,6 +167,7 @@ async fn write(transaction: &mut StoreTransaction, patients: &[Patient]) -> Resu
             aggregate_id: patient.patient_id.as_str(),
             operation: if *change == PatientChange::Created { Operation::Create } else { Operation::Update },
             payload,
+            references: &[],
         })
         .collect();
     transaction.append_changes(&queued).await?;

@@ -39,7 +39,8 @@ impl ClaimedIds {
 }
 
 impl Store {
-    /// Reads the changes under a new lease. A change that cannot be read fails alone (`refuse.rs`).
+    /// Reads the changes under a new lease. A change that cannot be read fails alone (`refuse.rs`); one that refers to
+    /// something that the target does not have waits again (`dependencies.rs`).
     ///
     /// Returns `None` after releasing the lease when no change is left, or when the target confirmed a newer state
     /// between the scan and the claim. A host that was paused in between may have been overtaken by another; once the
@@ -73,6 +74,14 @@ impl Store {
         refused.extend(missing.into_iter().map(readable::gone));
         if !refused.is_empty() && !self.refuse(&claimed.lease, &refused).await? {
             return Ok(None);
+        }
+        let mut changes: Vec<_> = deliveries.iter_mut().map(|delivery| &mut delivery.change).collect();
+        let lacking = self.resolve_references(&operation, claimed.lease.target.as_str(), &mut changes).await?;
+        if !lacking.is_empty() {
+            deliveries.retain(|delivery| !lacking.contains(&delivery.change.change_id));
+            if !self.wait_again(&claimed.lease, &lacking.into_iter().collect::<Vec<_>>()).await? {
+                return Ok(None);
+            }
         }
         if deliveries.is_empty() {
             self.release(&claimed.lease).await?;

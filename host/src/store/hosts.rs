@@ -143,8 +143,12 @@ impl StoreTransaction {
     }
 
     async fn set_types(&mut self, name: &str, types: &BTreeSet<String>) -> Result<(), StoreError> {
-        let types = serde_json::to_string(types).expect("invariant: names are JSON");
-        self.run(SetTypes { name, types: &types }).await.map(drop)
+        let text = serde_json::to_string(types).expect("invariant: names are JSON");
+        let is_changed = self.run(SetTypes { name, types: &text }).await?.rows_affected > 0;
+        if is_changed && !types.is_empty() {
+            self.forget_dependencies(name, &types.iter().cloned().collect::<Vec<_>>()).await?;
+        }
+        Ok(())
     }
 
     /// Returns `false` when no enabled target has this name.

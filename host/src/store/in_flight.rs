@@ -14,6 +14,8 @@ use crate::domain::ids::ChangeId;
 pub(super) const NEVER: i64 = i64::MAX;
 /// That of a skipped one, so that neither is found among the other.
 pub(super) const NEVER_SKIPPED: i64 = NEVER - 1;
+/// That of a pending one that waits for something it refers to (`dependencies.rs`).
+pub(super) const WAITING: i64 = NEVER - 2;
 
 impl StoreTransaction {
     /// Enters changes that have no delivery yet as in flight under `lease`.

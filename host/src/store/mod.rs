@@ -14,6 +14,7 @@ mod claim;
 mod clock;
 mod conflicts;
 mod counts;
+mod dependencies;
 mod direct;
 mod failed_deliveries;
 mod health;
@@ -49,6 +50,7 @@ mod users_table;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
+use self::dependencies::TargetsWithDependents;
 use self::refuse::RefusedHere;
 use self::sql::{Bound, Names, Now, Statement, Statements};
 use crate::database::{
@@ -64,6 +66,7 @@ pub use claim::Claim;
 pub use clock::ClockState;
 pub use conflicts::{Conflict, ConflictKey, Resolved};
 pub use counts::Counts;
+pub use dependencies::WaitingCursor;
 pub use failed_deliveries::{DismissedDelivery, FailedDelivery};
 pub use hosts::{HostRecord, RunningHost, TargetTypes};
 pub use imports::ImportProgress;
@@ -149,6 +152,7 @@ pub struct Store {
     statements: Arc<OnceLock<Arc<Statements>>>,
     statements_run: Arc<AtomicU64>,
     refused: RefusedHere,
+    dependents: TargetsWithDependents,
     users_table: UsersTable,
 }
 
@@ -162,6 +166,7 @@ impl Store {
             statements: Arc::default(),
             statements_run: Arc::default(),
             refused: RefusedHere::default(),
+            dependents: TargetsWithDependents::default(),
             users_table: UsersTable::default(),
         }
     }

@@ -157,6 +157,7 @@ mod tests {
         let change = |id, kind: &str, time_unit| Unrouted {
             id: ChangeId::new(id),
             aggregate_type: Some(kind.to_owned()),
+            waits_for: Vec::new(),
             refused: None,
             time_unit,
         };

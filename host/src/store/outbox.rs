@@ -12,6 +12,7 @@ use super::sql::{
 use super::{Store, StoreError, StoreTransaction};
 use crate::domain::change::Operation;
 use crate::domain::ids::ChangeId;
+use crate::domain::references::{self, NamedReference};
 
 /// A change that is appended to the outbox.
 #[derive(Clone, Debug)]
@@ -21,6 +22,8 @@ pub struct NewChange<'a> {
     pub operation: Operation,
     /// The full state as a JSON object.
     pub payload: &'a str,
+    /// What it refers to.
+    pub references: &'a [NamedReference],
 }
 
 impl Store {
@@ -42,6 +45,7 @@ struct AppendRow<'a> {
     aggregate_id: &'a str,
     operation: &'static str,
     payload: &'a str,
+    refs: Option<String>,
 }
 
 /// The number and age of the unrouted changes.
@@ -77,6 +81,7 @@ impl StoreTransaction {
                 aggregate_id: change.aggregate_id,
                 operation: change.operation.as_str(),
                 payload: change.payload,
+                refs: references::to_column(change.references),
             })
             .collect();
         if rows.is_empty() {
@@ -91,7 +96,8 @@ impl StoreTransaction {
         let row = |(change, event_id): (&NewChange<'_>, &String)| {
             let texts =
                 [event_id, change.aggregate_type, change.aggregate_id, change.operation.as_str(), change.payload];
-            texts.into_iter().map(|text| Some(text.to_owned())).collect()
+            let refs = references::to_column(change.references);
+            texts.into_iter().map(|text| Some(text.to_owned())).chain([refs]).collect()
         };
         let rows = changes.iter().zip(events).map(row).collect();
         self.insert_blocks(rows, |rows| AppendBlock { rows }).await

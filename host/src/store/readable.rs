@@ -7,9 +7,10 @@
 use std::collections::HashMap;
 
 use crate::database::Value;
-use crate::domain::change::{Change, Failure, FailureKind, Link, Operation};
+use crate::domain::change::{Change, Failure, FailureKind, Link, Operation, Reference};
 use crate::domain::delivery::Delivery;
 use crate::domain::ids::{AggregateKey, ChangeId};
+use crate::domain::references::{self, NamedReference};
 
 /// Times between 2000 and 2100, in milliseconds. Outside of it `created_at` was written in another unit.
 pub(super) const PLAUSIBLE_MS: std::ops::Range<i64> = 946_684_800_000..4_102_444_800_000;
@@ -34,6 +35,8 @@ pub(super) struct Unrouted {
     pub(super) id: ChangeId,
     /// `None` when it cannot be read.
     pub(super) aggregate_type: Option<String>,
+    /// What its target must have before: what it refers to, unless it is a deletion.
+    pub(super) waits_for: Vec<NamedReference>,
     pub(super) refused: Option<Refused>,
     /// The apparent unit of `created_at`, when it is not milliseconds.
     pub(super) time_unit: Option<&'static str>,
@@ -98,6 +101,20 @@ impl Columns {
         time
     }
 
+    /// `refs` and its length in bytes: one that is too long was not read.
+    fn references(&mut self, own: Option<&AggregateKey>) -> Option<Vec<NamedReference>> {
+        let value = self.values.next().unwrap_or(Value::Null);
+        let bytes = self.values.next().and_then(|bytes| bytes.as_i64()).unwrap_or_default();
+        let parsed = match value {
+            Value::Null if bytes > REFS_BYTES_MAX => {
+                Err(format!("has {bytes} bytes, at most {REFS_BYTES_MAX} are read"))
+            }
+            Value::Null => return Some(Vec::new()),
+            value => references::parse(&self.text_of("refs", value)?, own),
+        };
+        parsed.map_err(|rule| self.refuse(FailureKind::Invalid, &format!("refs {rule}"))).ok()
+    }
+
     /// Checks the rules of docs/outbox.md on ids of every type.
     fn check_ids(&mut self, aggregate_id: Option<&str>) {
         if self.change_id < ChangeId::new(1) {
@@ -128,8 +145,9 @@ pub(super) fn unrouted(row: Vec<Value>) -> Unrouted {
     let aggregate_type = columns.text("aggregate_type");
     let aggregate_id = columns.text("aggregate_id");
     columns.check_ids(aggregate_id.as_deref());
-    let operation = columns.text("operation");
-    if operation.is_some_and(|word| Operation::of_outbox(&word).is_none()) {
+    let word = columns.text("operation");
+    let operation = word.as_deref().and_then(Operation::of_outbox);
+    if word.is_some() && operation.is_none() {
         columns.refuse(FailureKind::Unsupported, UNKNOWN_OPERATION);
     }
     columns.text("event_id");
@@ -137,13 +155,23 @@ pub(super) fn unrouted(row: Vec<Value>) -> Unrouted {
     if let Some(found) = columns.values.next().and_then(Value::into_text) {
         columns.refuse(FailureKind::Invalid, &format!("payload is of type {found}, text is expected"));
     }
+    let own = key(aggregate_type.as_deref(), aggregate_id.as_deref());
+    let references = columns.references(own.as_ref()).unwrap_or_default();
+    // What is deleted needs nothing else at the target.
+    let waits_for = if operation == Some(Operation::Delete) { Vec::new() } else { references };
     let id = columns.change_id;
     let refused = columns.refused(aggregate_type.as_deref(), aggregate_id.as_deref());
-    Unrouted { id, aggregate_type, refused, time_unit: created_at.and_then(time_unit) }
+    Unrouted { id, aggregate_type, waits_for, refused, time_unit: created_at.and_then(time_unit) }
+}
+
+fn key(aggregate_type: Option<&str>, aggregate_id: Option<&str>) -> Option<AggregateKey> {
+    Some(AggregateKey { aggregate_type: aggregate_type?.to_owned(), aggregate_id: aggregate_id?.to_owned() })
 }
 
 /// As `change_columns` has it (sql/fragments/common.sql).
 const PAYLOAD_BYTES_MAX: i64 = 1 << 20;
+/// As `refs_columns` has it.
+const REFS_BYTES_MAX: i64 = 1 << 15;
 const UNKNOWN_OPERATION: &str = "operation must be create, update or delete";
 
 /// Reads a row of `change_columns` (sql/fragments/common.sql). Returns the delivery, and the newest change of its
@@ -169,7 +197,8 @@ pub(super) fn delivery(
     let (remote_id, remote_version, fingerprint) =
         (next_text(&mut columns), next_text(&mut columns), next_text(&mut columns));
     let delivered_id = columns.values.next().and_then(|id| id.as_i64()).map(ChangeId::new);
-    match (aggregate_type, aggregate_id, operation, event_id, payload, created_at_ms) {
+    let references = columns.references(None);
+    match (aggregate_type, aggregate_id, operation, event_id, payload, created_at_ms, references) {
         (
             Some(aggregate_type),
             Some(aggregate_id),
@@ -177,6 +206,7 @@ pub(super) fn delivery(
             Some(event_id),
             Some(payload),
             Some(created_at_ms),
+            Some(references),
         ) => {
             let attempts = attempts.get(&change_id).copied().unwrap_or_default();
             let change = Change {
@@ -185,7 +215,7 @@ pub(super) fn delivery(
                 key: AggregateKey { aggregate_type, aggregate_id },
                 operation,
                 payload,
-                references: Vec::new(),
+                references: references.into_iter().map(without_id).collect(),
                 survivor: None,
                 created_at_ms,
                 attempt: attempts.saturating_add(1),
@@ -197,6 +227,12 @@ pub(super) fn delivery(
             .refused(aggregate_type.as_deref(), aggregate_id.as_deref())
             .expect("invariant: a column that could not be read was noted")),
     }
+}
+
+/// A reference of which the target's id is not known yet.
+fn without_id(reference: NamedReference) -> Reference {
+    let NamedReference { name, aggregate_type, aggregate_id } = reference;
+    Reference { name, aggregate_type, aggregate_id, remote_id: None }
 }
 
 /// The refusal of a change whose outbox row was deleted.
@@ -383,6 +419,7 @@ mod tests {
                 5.into(),
             ];
             row.extend([Value::Null, Value::Null, Value::Null, Value::Null]);
+            row.extend([Value::Null, Value::Null]);
             row
         };
         let none = HashMap::new();
@@ -391,6 +428,16 @@ mod tests {
         let refused = delivery(large, &none).expect_err("too large");
         assert_eq!(refused.failure.message, "outbox row 9: payload has 1048577 bytes, at most 1048576 are delivered");
         assert!(delivery(row(7, "{}".into()), &none).is_ok());
+        let mut referring = row(7, "{}".into());
+        referring[12] = r#"[{"name": "subject", "type": "patient", "id": "P-9"}]"#.into();
+        let (read, _) = delivery(referring, &none).expect("read");
+        let reference = Reference {
+            name: "subject".to_owned(),
+            aggregate_type: "patient".to_owned(),
+            aggregate_id: "P-9".to_owned(),
+            remote_id: None,
+        };
+        assert_eq!(read.change.references, [reference]);
         let refused = delivery(row(8, Value::Bytes(vec![0xff])), &none).expect_err("bytes");
         assert!(refused.failure.message.starts_with("outbox row 8: payload is bytes"), "{}", refused.failure.message);
     }

@@ -48,6 +48,7 @@ impl Store {
                     aggregate_id: id,
                     operation: Operation::Update,
                     payload,
+                    references: &[],
                 })
                 .collect();
             let events = transaction.append(&changes).await?;

@@ -96,6 +96,7 @@ impl StoreTransaction {
             return Ok(0);
         }
         let deleted = self.run(DeleteDeliveries { target, status: status.as_str(), ids }).await?.rows_affected;
+        self.delete_dependencies(target, ids).await?;
         if status == Status::Dismissed {
             self.run(DeleteDismissals { target, ids }).await?;
         }

@@ -58,6 +58,8 @@ struct RoutedOnce {
     some_existed: bool,
     routes_changed: bool,
     claimed: BTreeMap<RequestId, ClaimedIds>,
+    /// Targets at which some of them may wait.
+    may_wait: BTreeSet<TargetName>,
 }
 
 impl Store {
@@ -87,6 +89,7 @@ impl Store {
         for (target, changes) in &step.refused {
             self.refused.add(target, *changes);
         }
+        self.some_may_wait(&step.may_wait);
         cursor.end(begun, Instant::now(), step.changes.last().map(|last| last.id.get()));
         let RoutedOnce { changes, some_queued, routes_changed, claimed, .. } = step;
         Ok(Routed { changes: changes.len(), some_queued, routes_changed, claimed })
@@ -113,6 +116,7 @@ impl Store {
             transaction.dispatch(&mut step, routes, target, requests).await?;
         }
         transaction.refuse_unreadable(&mut step, routes).await?;
+        step.may_wait = transaction.hold_dependents(&step.changes, routes).await?;
         let ids: Vec<_> = step.changes.iter().map(|change| change.id).collect();
         if transaction.mark_routed(&ids, *revision).await? == 0 {
             transaction.rollback().await?;
@@ -128,7 +132,7 @@ impl Store {
 
 impl Route {
     /// Whether a readable change goes along this route.
-    fn takes(&self, change: &Unrouted) -> bool {
+    pub(super) fn takes(&self, change: &Unrouted) -> bool {
         change.refused.is_none() && change.aggregate_type.as_ref() == Some(&self.aggregate_type)
     }
 
@@ -140,7 +144,8 @@ impl Route {
 }
 
 impl StoreTransaction {
-    /// Dispatches changes directly to the requests for one target, and queues the others that it takes.
+    /// Dispatches changes directly to the requests for one target, and queues the others that it takes. One that waits
+    /// for another is queued.
     async fn dispatch(
         &mut self,
         step: &mut RoutedOnce,
@@ -149,7 +154,9 @@ impl StoreTransaction {
         requests: &[DirectRequest],
     ) -> Result<(), StoreError> {
         let own: Vec<_> = routes.iter().filter(|route| route.target == *target).cloned().collect();
+        let is_independent = |change: &&Unrouted| change.waits_for.is_empty();
         let ids = step.changes.iter().filter(|change| own.iter().any(|route| route.takes(change)));
+        let ids = ids.filter(is_independent);
         let ids: Vec<_> = ids.map(|change| change.id).collect();
         let requests: Vec<_> = requests.iter().filter(|request| request.claim.target == *target).collect();
         let claimed = self.dispatch_direct(&ids, &requests).await?;

@@ -97,6 +97,11 @@ macro_rules! schema {
                     name: "skipped",
                     sql: include_str!(concat!("../../../migrations/", $folder, "/0013_skipped.sql")),
                 },
+                Migration {
+                    version: 14,
+                    name: "references",
+                    sql: include_str!(concat!("../../../migrations/", $folder, "/0014_references.sql")),
+                },
             ],
         }
     };

@@ -29,7 +29,7 @@ use super::worker::Worker;
 use super::{SyncOptions, events, leased_batch, purger, reporter};
 use crate::domain::change::Failure;
 use crate::plugin::Runtime;
-use crate::store::{HostRecord, Store, StoreError};
+use crate::store::{HostRecord, Store, StoreError, WaitingCursor};
 use crate::target::Target;
 
 /// How long a run until idle waits for a store that it cannot write.
@@ -199,6 +199,7 @@ impl Daemon {
         let rescuer = Rescuer {
             store: self.store.clone(),
             host,
+            waiting: self.targets.iter().map(|target| (target.spec.name.clone(), WaitingCursor::default())).collect(),
             every: Duration::from_millis((self.options.lease_ms / 3).clamp(100, 5_000)),
             demand: shared.demand.clone(),
             pulses: tasks.pulses(),
@@ -256,6 +257,7 @@ impl Daemon {
                 target: target.clone(),
                 store: self.store.clone(),
                 options: self.options.clone(),
+                demand: shared.demand.clone(),
                 gate: gate_seen.clone(),
                 events: event_sender.clone(),
                 ready: ready.clone(),
@@ -323,7 +325,15 @@ impl Daemon {
 
     /// How much is left when nothing can be done now; `None` while something can.
     async fn idle(&self, up: &[&str]) -> Result<Option<u64>, StoreError> {
-        if self.store.has_due_work(up).await? { Ok(None) } else { self.store.open_work().await.map(Some) }
+        if self.store.has_due_work(up).await? {
+            return Ok(None);
+        }
+        for target in up {
+            if self.store.release_all_ready(target).await? > 0 {
+                return Ok(None);
+            }
+        }
+        self.store.open_work().await.map(Some)
     }
 
     /// Waits for the tasks to end. Returns the first one that panicked meanwhile.

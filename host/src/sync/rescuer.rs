@@ -1,8 +1,9 @@
-//! The rescuer: sends this host's heartbeat, reclaims expired leases, and reports where the hosts of the store differ.
+//! The rescuer: sends this host's heartbeat, reclaims expired leases, releases deliveries that wait for nothing, and
+//! reports where the hosts of the store differ.
 //!
 //! The heartbeat means that this host delivers: none is sent while a task of the daemon hangs.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,11 +13,14 @@ use super::demand::Demand;
 use super::roster::{Difference, differences};
 use super::tasks::Pulses;
 use super::trouble::StoreTrouble;
-use crate::store::{HostRecord, Store, StoreError};
+use crate::domain::ids::TargetName;
+use crate::store::{HostRecord, Store, StoreError, WaitingCursor};
 
 pub(super) struct Rescuer {
     pub(super) store: Store,
     pub(super) host: HostRecord,
+    /// This host's targets, and where the next look for deliveries that wait for nothing begins.
+    pub(super) waiting: BTreeMap<TargetName, WaitingCursor>,
     pub(super) every: Duration,
     pub(super) demand: Arc<Demand>,
     pub(super) pulses: Pulses,
@@ -25,7 +29,7 @@ pub(super) struct Rescuer {
 
 impl Rescuer {
     /// Runs until `stop`.
-    pub(super) async fn run(self) {
+    pub(super) async fn run(mut self) {
         let mut known = BTreeSet::new();
         let mut hanging = None;
         // For the log alone: a host that cannot send its heartbeat may still deliver.
@@ -33,6 +37,7 @@ impl Rescuer {
         loop {
             self.beat(&mut hanging, &trouble).await;
             self.reclaim(&trouble).await;
+            self.release(&trouble).await;
             match self.differences().await {
                 Ok(found) => report(&mut known, found),
                 Err(error) => tracing::debug!(%error, "cannot compare the hosts of the store"),
@@ -71,6 +76,19 @@ impl Rescuer {
             tracing::warn!(target_name = %lease.target, lease_id = lease.id.get(), "lease expired, batch requeued");
         }
         if !leases.is_empty() {
+            self.demand.notify_pending();
+        }
+    }
+
+    /// Releases what a host could not that died after a settlement, or was overtaken by it.
+    async fn release(&mut self, trouble: &StoreTrouble) {
+        let mut released = 0;
+        for (target, cursor) in &mut self.waiting {
+            let result = self.store.release_ready(target.as_str(), cursor).await;
+            log_once(trouble, "look for deliveries that wait for nothing", result.as_ref().err());
+            released += result.unwrap_or_default();
+        }
+        if released > 0 {
             self.demand.notify_pending();
         }
     }

@@ -4,6 +4,7 @@
 //! two of them the same aggregate. Read next: `host/src/target/deliver.rs` for the delivery, `settlement.rs` for its
 //! results.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 use super::SyncOptions;
 use super::batch_size::BatchSize;
 use super::canary::{CANARY_MAX, Canary, CanaryResult, compare, failures};
+use super::demand::Demand;
 use super::denials::Denials;
 use super::events::EventSender;
 use super::fence::StoreFence;
@@ -37,6 +39,7 @@ pub(super) struct Worker {
     pub(super) target: Arc<Target>,
     pub(super) store: Store,
     pub(super) options: Arc<SyncOptions>,
+    pub(super) demand: Arc<Demand>,
     pub(super) gate: watch::Receiver<Gate>,
     pub(super) events: EventSender,
     pub(super) ready: ReadyBatches,
@@ -258,7 +261,8 @@ impl Worker {
                         tracing::info!(%target_name, "batches are settled again");
                     }
                     self.tally.settled(settlements);
-                    return self.tally.deferred(in_doubt.len());
+                    self.tally.deferred(in_doubt.len());
+                    return self.release_dependents(batch, settlements).await;
                 }
                 Ok(Settled::LeaseLost) => {
                     self.trouble.end(&task);
@@ -276,6 +280,22 @@ impl Worker {
                 return;
             }
             tokio::time::sleep(SETTLE_AGAIN_AFTER).await;
+        }
+    }
+
+    /// Makes due what waited for the links that this batch has made.
+    async fn release_dependents(&self, batch: &LeasedBatch, settlements: &[Settlement]) {
+        let confirmed: HashSet<_> =
+            settlements.iter().filter(|one| one.receipt.is_some()).map(|one| one.change_id).collect();
+        let is_new = |change: &&Change| change.link.is_none() && confirmed.contains(&change.change_id);
+        let changes = batch.deliveries.iter().map(|delivery| &delivery.change);
+        let linked: Vec<_> = changes.filter(is_new).map(|change| change.key.clone()).collect();
+        let target_name = &batch.lease.target;
+        match self.store.release_dependents(target_name.as_str(), &linked).await {
+            Ok(0) => {}
+            Ok(_) => self.demand.notify_pending(),
+            // The rescuer finds them.
+            Err(error) => tracing::debug!(%target_name, %error, "cannot release what waits for this batch"),
         }
     }
 }

@@ -2,20 +2,22 @@
 
 -- name: append
 -- A few changes, in the order of their positions.
-INSERT INTO sync_outbox (event_id, aggregate_type, aggregate_id, operation, payload, created_at)
-SELECT j.event_id, j.aggregate_type, j.aggregate_id, j.operation, j.payload, {now}
-FROM {batch(position integer, event_id text, aggregate_type text, aggregate_id text, operation text, payload long_text)}
+INSERT INTO sync_outbox (event_id, aggregate_type, aggregate_id, operation, payload, refs, created_at)
+SELECT j.event_id, j.aggregate_type, j.aggregate_id, j.operation, j.payload, j.refs, {now}
+FROM {batch(
+    position integer, event_id text, aggregate_type text, aggregate_id text, operation text, payload long_text,
+    refs long_text)}
 ORDER BY j.position;
 
 -- name: append_block (sqlite, mysql)
 -- Many changes: read field by field from JSON, wide rows cost two to three times as much.
-INSERT INTO sync_outbox (event_id, aggregate_type, aggregate_id, operation, payload, created_at)
+INSERT INTO sync_outbox (event_id, aggregate_type, aggregate_id, operation, payload, refs, created_at)
 VALUES (:rows, {now})...;
 
 -- name: append_block (postgres)
-INSERT INTO sync_outbox (event_id, aggregate_type, aggregate_id, operation, payload, created_at)
-SELECT j.event_id, j.aggregate_type, j.aggregate_id, j.operation, j.payload, {now}
-FROM unnest(:rows) AS j(event_id, aggregate_type, aggregate_id, operation, payload);
+INSERT INTO sync_outbox (event_id, aggregate_type, aggregate_id, operation, payload, refs, created_at)
+SELECT j.event_id, j.aggregate_type, j.aggregate_id, j.operation, j.payload, j.refs, {now}
+FROM unnest(:rows) AS j(event_id, aggregate_type, aggregate_id, operation, payload, refs);
 
 -- name: enqueue_for_target
 -- One pending delivery of each of these changes, for one target alone.

@@ -81,5 +81,5 @@ SELECT name FROM sync_target;
 UPDATE sync_delivery {force_index(sync_delivery_due)}
 SET next_attempt_at = {now}
 WHERE target = :target
-    AND next_attempt_at > {now} + :ahead_ms AND next_attempt_at < {never}
+    AND next_attempt_at > {now} + :ahead_ms AND next_attempt_at < {waiting}
     AND status = {pending};

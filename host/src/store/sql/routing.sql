@@ -8,7 +8,7 @@ SELECT id FROM sync_outbox WHERE routed_at IS NULL AND id > :after ORDER BY id L
 -- name: unrouted
 -- Changes that nobody has routed yet, in the columns that `readable::unrouted` reads. The payload may be
 -- large: only its type is read.
-SELECT o.id, o.aggregate_type, o.aggregate_id, o.operation, o.event_id, o.created_at, {payload_type}
+SELECT o.id, o.aggregate_type, o.aggregate_id, o.operation, o.event_id, o.created_at, {payload_type}, {refs_columns}
 FROM sync_outbox o
 WHERE o.routed_at IS NULL AND o.id > :after
 ORDER BY o.id

@@ -52,6 +52,20 @@ statements! {
         DirectCandidates<'a> = direct_candidates { target: &'a str, ids: Ids<'a> }
         BeginInFlightDirect<'a> = begin_in_flight_direct { target: &'a str, lease_id: LeaseId, ids: Ids<'a> }
     }
+    "dependencies.sql" {
+        InsertDependencies = insert_dependencies { batch: Json }
+        HoldDependents = hold_dependents { batch: Json }
+        ReadyDependents<'a> = ready_dependents { target: &'a str, batch: Json }
+        NextWaiting<'a> = next_waiting { target: &'a str, after: i64 }
+        Release<'a> = release { target: &'a str, ids: Ids<'a> }
+        ReadReferences<'a> = read_references { target: &'a str, ids: Ids<'a> }
+        WaitAgain<'a> = wait_again { target: &'a str, lease_id: LeaseId, ids: Ids<'a> }
+        ForgetDependencies<'a> = forget_dependencies { target: &'a str, types: Texts<'a> }
+        DeleteDependencies<'a> = delete_dependencies { target: &'a str, ids: Ids<'a> }
+        CountWaiting<'a> = count_waiting { target: &'a str }
+        ListWaiting<'a> = list_waiting { target: &'a str, after: i64, limit: u32 }
+        NewestOfKeys<'a> = newest_of_keys { target: &'a str, batch: Json }
+    }
     "lease.sql" {
         BeginLease<'a> = begin_lease { target: &'a str, owner: &'a str, lease_ms: i64 }
         RenewLease<'a> = renew_lease { lease_id: LeaseId, owner: &'a str, lease_ms: i64 }
@@ -90,7 +104,7 @@ statements! {
     }
     "outbox.sql" {
         Append = append { batch: Json }
-        AppendBlock = append_block { rows: TextRows<5> }
+        AppendBlock = append_block { rows: TextRows<6> }
         EnqueueForTarget<'a> = enqueue_for_target { target: &'a str, batch: Json }
         MarkEventsRouted = mark_events_routed { batch: Json }
     }

@@ -53,6 +53,10 @@ target = :target AND {key_in_ids(outbox_id)}
 -- A LEFT JOIN whose condition names all columns of a unique key.
 LEFT JOIN {table} {alias} ON {condition}
 
+-- fragment: lookup(table, alias, index, condition, columns...) (sqlite, mysql)
+-- A JOIN that finds each row by this index.
+JOIN {table} {alias} {force_index({index})} ON {condition}
+
 -- fragment: key_in_batch(column, field, batch) (sqlite, mysql)
 -- Whether a key is one of the batch's.
 {column} IN (SELECT j.{field} FROM {batch})
@@ -81,7 +85,11 @@ excluded.{column}
 o.id, o.aggregate_type, o.aggregate_id, o.operation, o.event_id,
 -- A payload of more than 1 MiB is not read; its length is.
 CASE WHEN {byte_length(o.payload)} <= 1048576 THEN o.payload END, {byte_length(o.payload)}, o.created_at,
-l.remote_id, l.remote_version, l.fingerprint, l.delivered_outbox_id
+l.remote_id, l.remote_version, l.fingerprint, l.delivered_outbox_id, {refs_columns}
+
+-- fragment: refs_columns
+-- What a change refers to. More than 32 KiB are not read; their length is.
+CASE WHEN {byte_length(o.refs)} <= 32768 THEN o.refs END, {byte_length(o.refs)}
 
 -- fragment: created_at
 -- When a row of sync_outbox was written; NULL when that is in another unit or no number at all.

@@ -54,6 +54,11 @@ t.patient_id = ANY(ARRAY[j.patient_id])
 LEFT JOIN LATERAL (SELECT {columns} FROM {table} {alias}
     WHERE {condition} OFFSET 0) {alias} ON TRUE
 
+-- fragment: lookup(table, alias, index, condition, columns...) (postgres)
+-- A JOIN that looks up each row by itself. `index` is the one whose columns the condition names.
+CROSS JOIN LATERAL (SELECT {columns} FROM {table} {alias}
+    WHERE {condition} OFFSET 0) {alias}
+
 -- fragment: newest_sibling(target, row) (postgres)
 -- The id of the newest delivery of this row's aggregate to the target; NULL when there is none. It is the
 -- entry of the index by aggregate next to where the largest id would be, if that is of the aggregate. Only

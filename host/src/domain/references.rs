@@ -1,0 +1,136 @@
+//! What a change refers to: the column `refs` of an outbox row, read and written. Pure functions.
+//!
+//! It must never know a target: which of the references has an id there is the store's to find (`store/dependencies.rs`).
+
+use serde::{Deserialize, Serialize};
+
+use super::ids::AggregateKey;
+
+/// The most references of one change.
+pub const REFERENCES_MAX: usize = 16;
+const NAME_CHARACTERS_MAX: usize = 64;
+const TYPE_CHARACTERS_MAX: usize = 64;
+const ID_CHARACTERS_MAX: usize = 255;
+
+/// One element of `refs`: another aggregate, and the role that it has in the payload.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NamedReference {
+    /// The role, for example `subject`; unique in its change.
+    pub name: String,
+    #[serde(rename = "type")]
+    pub aggregate_type: String,
+    #[serde(rename = "id")]
+    pub aggregate_id: String,
+}
+
+impl NamedReference {
+    /// The aggregate that it names.
+    #[must_use]
+    pub fn key(&self) -> AggregateKey {
+        AggregateKey { aggregate_type: self.aggregate_type.clone(), aggregate_id: self.aggregate_id.clone() }
+    }
+}
+
+/// Reads `refs`, as an application wrote it, of a change of `own`.
+///
+/// # Errors
+/// A fragment that reads well after the column's name. It holds no value of the row.
+pub fn parse(refs: &str, own: Option<&AggregateKey>) -> Result<Vec<NamedReference>, String> {
+    let references: Vec<NamedReference> = serde_json::from_str(refs).map_err(|error| {
+        let place = format!("line {}, column {}", error.line(), error.column());
+        format!("is not a JSON list of {{\"name\", \"type\", \"id\"}} ({place})")
+    })?;
+    if references.len() > REFERENCES_MAX {
+        return Err(format!("has {} references, at most {REFERENCES_MAX} are taken", references.len()));
+    }
+    for (index, reference) in references.iter().enumerate() {
+        let number = index + 1;
+        let fault = |field: &str, text: &str, max: usize| {
+            fault(text, max).map(|rule| format!("number {number}: `{field}` {rule}"))
+        };
+        let faults = [
+            fault("name", &reference.name, NAME_CHARACTERS_MAX),
+            fault("type", &reference.aggregate_type, TYPE_CHARACTERS_MAX),
+            fault("id", &reference.aggregate_id, ID_CHARACTERS_MAX),
+        ];
+        if let Some(fault) = faults.into_iter().flatten().next() {
+            return Err(fault);
+        }
+        if references[..index].iter().any(|earlier| earlier.name == reference.name) {
+            return Err(format!("number {number}: another reference has the same name"));
+        }
+        if own == Some(&reference.key()) {
+            return Err(format!("number {number} is the aggregate itself"));
+        }
+    }
+    Ok(references)
+}
+
+/// As it is written to the outbox; `None` without references.
+///
+/// # Panics
+/// Never: texts are always JSON.
+#[must_use]
+pub fn to_column(references: &[NamedReference]) -> Option<String> {
+    let text = || serde_json::to_string(references).expect("invariant: texts are JSON");
+    (!references.is_empty()).then(text)
+}
+
+fn fault(text: &str, characters_max: usize) -> Option<String> {
+    if text.trim().is_empty() {
+        Some("is empty".to_owned())
+    } else if text.trim() != text {
+        Some("begins or ends with a blank".to_owned())
+    } else if text.chars().any(char::is_control) {
+        Some("holds a control character".to_owned())
+    } else if text.chars().count() > characters_max {
+        Some(format!("is longer than {characters_max} characters"))
+    } else {
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn reference(name: &str, kind: &str, id: &str) -> NamedReference {
+        NamedReference { name: name.to_owned(), aggregate_type: kind.to_owned(), aggregate_id: id.to_owned() }
+    }
+
+    #[test]
+    fn what_is_written_is_read_again() {
+        let references = vec![reference("subject", "patient", "P-1"), reference("encounter", "encounter", "E-\"1\"")];
+        let column = to_column(&references).expect("a column");
+        assert_eq!(parse(&column, Some(&AggregateKey::patient("P-2"))), Ok(references));
+        assert_eq!(to_column(&[]), None);
+        assert_eq!(parse("[]", None), Ok(Vec::new()));
+    }
+
+    #[test]
+    fn what_is_no_list_of_references_is_refused_without_its_values() {
+        let own = AggregateKey::patient("P-1");
+        let one = |name: &str, kind: &str, id: &str| to_column(&[reference(name, kind, id)]).expect("a column");
+        let many: Vec<_> = (0..17).map(|number| reference(&format!("r{number}"), "patient", "P-9")).collect();
+        let twice = [reference("subject", "patient", "P-8"), reference("subject", "patient", "P-9")];
+        let cases = [
+            ("{}".to_owned(), "is not a JSON list"),
+            ("[".to_owned(), "is not a JSON list"),
+            ("[{\"name\": \"Hong\"}]".to_owned(), "is not a JSON list"),
+            ("[{\"name\":\"a\",\"type\":\"b\",\"id\":\"c\",\"Hong\":1}]".to_owned(), "is not a JSON list"),
+            (to_column(&many).expect("a column"), "has 17 references, at most 16"),
+            (one("", "patient", "P-9"), "number 1: `name` is empty"),
+            (one("subject", " patient", "P-9"), "number 1: `type` begins or ends with a blank"),
+            (one("subject", "patient", "Hong\n9"), "number 1: `id` holds a control character"),
+            (one("subject", "patient", &"Hong".repeat(64)), "number 1: `id` is longer than 255 characters"),
+            (to_column(&twice).expect("a column"), "number 2: another reference has the same name"),
+            (one("subject", "patient", "P-1"), "number 1 is the aggregate itself"),
+        ];
+        for (refs, expected) in cases {
+            let error = parse(&refs, Some(&own)).expect_err(expected);
+            assert!(error.starts_with(expected), "{error}");
+            assert!(!error.contains("Hong"), "{error}");
+        }
+    }
+}

@@ -1,0 +1,266 @@
+//! Dependencies: a delivery waits until its target has a link of everything that it refers to.
+//!
+//! `sync_dependency` names what a delivery refers to, as far as its target takes the type. A delivery that lacks one is
+//! pending and never due ([`WAITING`](super::in_flight::WAITING)). Whoever has made a link releases what waited for it,
+//! in a step after the settlement: two settlements next to each other would each miss the other's link. A host that dies
+//! in between, or two hosts that miss each other, leave a delivery waiting for nothing; [`Store::release_ready`] finds it.
+//!
+//! Without references nothing of this runs: no statement of the drain knows this table. A delivery must never reach its
+//! adapter before its references are linked; `batch.rs` checks that once more when the batch is read.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use serde::Serialize;
+
+use super::readable::Unrouted;
+use super::routing::Route;
+use super::sql::{
+    DeleteDependencies, ForgetDependencies, HoldDependents, InsertDependencies, Json, NextWaiting, ReadReferences,
+    ReadyDependents, Release, WaitAgain,
+};
+use super::{Lease, RowReader, Store, StoreError, StoreTransaction};
+use crate::database::rerun;
+use crate::domain::change::Change;
+use crate::domain::ids::{AggregateKey, ChangeId, TargetName};
+
+/// The most deliveries that one step releases.
+pub(super) const CHUNK: i64 = 1_000;
+
+/// The targets at which deliveries may wait for something, as far as this process knows.
+#[derive(Clone, Debug, Default)]
+pub(super) struct TargetsWithDependents(Arc<Mutex<BTreeSet<String>>>);
+
+impl TargetsWithDependents {
+    fn add(&self, target: &str) {
+        let mut targets = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if !targets.contains(target) {
+            targets.insert(target.to_owned());
+        }
+    }
+
+    fn remove(&self, target: &str) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(target);
+    }
+
+    fn has(&self, target: &str) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).contains(target)
+    }
+}
+
+/// Where the next look for deliveries that wait for nothing begins.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct WaitingCursor {
+    after_id: i64,
+    /// Whether something waited since the last look from the beginning.
+    some_wait: bool,
+}
+
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+struct DependencyRow<'a> {
+    target: &'a TargetName,
+    outbox_id: ChangeId,
+    referenced_type: &'a str,
+    referenced_id: &'a str,
+}
+
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+struct DependentRow<'a> {
+    target: &'a TargetName,
+    outbox_id: ChangeId,
+}
+
+/// What these changes depend on at the targets that take them. Of two targets, one may take a type and the other not.
+fn dependencies<'a>(changes: &'a [Unrouted], routes: &'a [Route]) -> BTreeSet<DependencyRow<'a>> {
+    let takes = |target: &TargetName, kind: &str| {
+        routes.iter().any(|route| route.target == *target && route.aggregate_type == kind)
+    };
+    let mut rows = BTreeSet::new();
+    for change in changes.iter().filter(|change| !change.waits_for.is_empty()) {
+        for route in routes.iter().filter(|route| route.takes(change)) {
+            let known = change.waits_for.iter().filter(|one| takes(&route.target, &one.aggregate_type));
+            rows.extend(known.map(|one| DependencyRow {
+                target: &route.target,
+                outbox_id: change.id,
+                referenced_type: &one.aggregate_type,
+                referenced_id: &one.aggregate_id,
+            }));
+        }
+    }
+    rows
+}
+
+impl Store {
+    /// Makes deliveries due that waited for one of these aggregates, which now have a link, and for nothing else.
+    /// Returns their number. Without a statement where nothing waits.
+    ///
+    /// # Errors
+    /// When the store cannot be reached; [`Store::release_ready`] finds them later.
+    pub async fn release_dependents(&self, target: &str, linked: &[AggregateKey]) -> Result<u64, StoreError> {
+        if linked.is_empty() || !self.dependents.has(target) {
+            return Ok(0);
+        }
+        let operation = format!("look for deliveries of target `{target}` that wait for nothing");
+        let mut released = 0;
+        loop {
+            let rows = self.fetch_alone(&operation, ReadyDependents { target, batch: Json::of(&linked) }).await?.rows;
+            let ids = rows.into_iter().map(|row| RowReader::new(&operation, row).change_id());
+            let ids: Vec<_> = ids.collect::<Result<_, _>>()?;
+            released += self.release_waiting(target, &ids).await?;
+            if i64::try_from(ids.len()) != Ok(CHUNK) {
+                return Ok(released);
+            }
+        }
+    }
+
+    /// Makes deliveries of a target due that wait for nothing any more, among the next that wait. Returns their number.
+    /// One statement where nothing waits.
+    ///
+    /// # Errors
+    /// When the store cannot be reached.
+    pub async fn release_ready(&self, target: &str, cursor: &mut WaitingCursor) -> Result<u64, StoreError> {
+        let operation = format!("look for waiting deliveries of target `{target}`");
+        let rows = self.fetch_alone(&operation, NextWaiting { target, after: cursor.after_id }).await?.rows;
+        let is_full = i64::try_from(rows.len()) == Ok(CHUNK);
+        let mut ready = Vec::new();
+        let mut last = cursor.after_id;
+        cursor.some_wait |= !rows.is_empty();
+        for row in rows {
+            let mut reader = RowReader::new(&operation, row);
+            let (id, missing) = (reader.change_id()?, reader.integer()?);
+            last = id.get();
+            if missing == 0 {
+                ready.push(id);
+            }
+        }
+        if cursor.some_wait {
+            self.dependents.add(target);
+        }
+        if is_full {
+            cursor.after_id = last;
+        } else {
+            if !cursor.some_wait {
+                self.dependents.remove(target);
+            }
+            *cursor = WaitingCursor::default();
+        }
+        self.release_waiting(target, &ready).await
+    }
+
+    /// As [`Store::release_ready`], of all that wait at a target.
+    ///
+    /// # Errors
+    /// When the store cannot be reached.
+    pub async fn release_all_ready(&self, target: &str) -> Result<u64, StoreError> {
+        let mut cursor = WaitingCursor::default();
+        let mut released = 0;
+        loop {
+            released += self.release_ready(target, &mut cursor).await?;
+            if cursor == WaitingCursor::default() {
+                return Ok(released);
+            }
+        }
+    }
+
+    async fn release_waiting(&self, target: &str, ids: &[ChangeId]) -> Result<u64, StoreError> {
+        if ids.is_empty() {
+            return Ok(0);
+        }
+        rerun("release dependents", || async {
+            let mut transaction = self.begin(&format!("release deliveries of target `{target}`")).await?;
+            let released = transaction.run(Release { target, ids }).await?.rows_affected;
+            transaction.commit().await?;
+            Ok(released)
+        })
+        .await
+    }
+
+    /// Notes that deliveries may wait at these targets.
+    pub(super) fn some_may_wait(&self, targets: &BTreeSet<TargetName>) {
+        for target in targets {
+            self.dependents.add(target.as_str());
+        }
+    }
+
+    /// Gives each reference of these changes the target's id. Returns the changes that lack one that they depend on.
+    pub(super) async fn resolve_references(
+        &self,
+        operation: &str,
+        target: &str,
+        changes: &mut [&mut Change],
+    ) -> Result<BTreeSet<ChangeId>, StoreError> {
+        let mut lacking = BTreeSet::new();
+        let referring = changes.iter().filter(|change| !change.references.is_empty());
+        let ids: Vec<_> = referring.map(|change| change.change_id).collect();
+        if ids.is_empty() {
+            return Ok(lacking);
+        }
+        let mut links = BTreeMap::new();
+        for row in self.fetch_alone(operation, ReadReferences { target, ids: &ids }).await?.rows {
+            let mut reader = RowReader::new(operation, row);
+            let (id, key, remote_id) = (reader.change_id()?, reader.aggregate_key()?, reader.optional_text()?);
+            match remote_id {
+                Some(remote_id) => drop(links.insert((id, key), remote_id)),
+                None => drop(lacking.insert(id)),
+            }
+        }
+        for change in changes {
+            for reference in &mut change.references {
+                let key = AggregateKey {
+                    aggregate_type: reference.aggregate_type.clone(),
+                    aggregate_id: reference.aggregate_id.clone(),
+                };
+                // What was deleted there has a link without an id.
+                reference.remote_id = links.get(&(change.change_id, key)).filter(|id| !id.is_empty()).cloned();
+            }
+        }
+        Ok(lacking)
+    }
+
+    /// Makes claimed deliveries wait again; the others stay under the lease. Returns `false` when it was lost before.
+    pub(super) async fn wait_again(&self, lease: &Lease, ids: &[ChangeId]) -> Result<bool, StoreError> {
+        let target = lease.target.as_str();
+        self.dependents.add(target);
+        rerun("wait again", || async {
+            let mut transaction = self.begin(&format!("let deliveries of target `{target}` wait")).await?;
+            if !transaction.hold_lease(lease).await? {
+                transaction.rollback().await?;
+                return Ok(false);
+            }
+            transaction.end_in_flight_of(lease, ids).await?;
+            transaction.run(WaitAgain { target, lease_id: lease.id, ids }).await?;
+            transaction.commit().await?;
+            Ok(true)
+        })
+        .await
+    }
+}
+
+impl StoreTransaction {
+    /// Records what the queued deliveries of these changes depend on, and makes those wait that lack something. Returns
+    /// the targets of such deliveries.
+    pub(super) async fn hold_dependents(
+        &mut self,
+        changes: &[Unrouted],
+        routes: &[Route],
+    ) -> Result<BTreeSet<TargetName>, StoreError> {
+        let rows = dependencies(changes, routes);
+        if rows.is_empty() {
+            return Ok(BTreeSet::new());
+        }
+        let dependents: BTreeSet<_> =
+            rows.iter().map(|row| DependentRow { target: row.target, outbox_id: row.outbox_id }).collect();
+        self.run(InsertDependencies { batch: Json::of(&rows) }).await?;
+        self.run(HoldDependents { batch: Json::of(&dependents) }).await?;
+        Ok(rows.iter().map(|row| row.target.clone()).collect())
+    }
+
+    /// Forgets dependencies on types that a target no longer takes, so that nothing waits for them.
+    pub(super) async fn forget_dependencies(&mut self, target: &str, types: &[String]) -> Result<(), StoreError> {
+        self.run(ForgetDependencies { target, types }).await.map(drop)
+    }
+
+    pub(super) async fn delete_dependencies(&mut self, target: &str, ids: &[ChangeId]) -> Result<(), StoreError> {
+        self.run(DeleteDependencies { target, ids }).await.map(drop)
+    }
+}

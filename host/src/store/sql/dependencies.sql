@@ -1,0 +1,107 @@
+-- Dependencies: deliveries that wait until their target has what they refer to (dependencies.rs).
+
+-- fragment: missing_count(delivery)
+-- How many of the aggregates that this delivery refers to have no link at its target yet.
+(SELECT COUNT(*) FROM sync_dependency p
+ WHERE p.target = {delivery}.target AND p.outbox_id = {delivery}.outbox_id
+   AND (SELECT COUNT(*) FROM sync_link l
+     WHERE l.target = p.target AND l.aggregate_type = p.referenced_type AND l.aggregate_id = p.referenced_id) = 0)
+
+-- name: insert_dependencies
+-- What deliveries refer to, as far as their targets take its type.
+INSERT INTO sync_dependency (target, outbox_id, referenced_type, referenced_id)
+SELECT j.target, j.outbox_id, j.referenced_type, j.referenced_id
+FROM {batch(target text, outbox_id integer, referenced_type text, referenced_id text)}
+WHERE (SELECT COUNT(*) FROM sync_dependency p
+    WHERE p.target = j.target AND p.outbox_id = j.outbox_id
+        AND p.referenced_type = j.referenced_type AND p.referenced_id = j.referenced_id) = 0;
+
+-- fragment: delivery_of_target
+t.target = j.target AND t.outbox_id = j.outbox_id
+
+-- name: hold_dependents
+-- Queued deliveries that lack something they refer to wait until `release` makes them due.
+UPDATE sync_delivery AS t {force_index(PRIMARY)}
+SET next_attempt_at = {waiting}
+FROM {locate_by_ctid(sync_delivery, {batch(target text, outbox_id integer)}, {delivery_of_target})}
+WHERE {by_ctid({delivery_of_target})} AND t.status = {pending} AND {missing_count(t)} > 0;
+
+-- name: ready_dependents
+-- Deliveries that wait, refer to one of these aggregates, and lack nothing any more.
+SELECT DISTINCT d.outbox_id
+FROM {batch(aggregate_type text, aggregate_id text)}
+{lookup(
+    sync_dependency, p, sync_dependency_referenced,
+    p.target = :target AND p.referenced_type = j.aggregate_type AND p.referenced_id = j.aggregate_id,
+    p.target, p.outbox_id)}
+{lookup(
+    sync_delivery, d, PRIMARY,
+    d.target = p.target AND d.outbox_id = p.outbox_id,
+    d.target, d.outbox_id, d.status, d.next_attempt_at)}
+WHERE d.status = {pending} AND d.next_attempt_at = {waiting} AND {missing_count(d)} = 0
+ORDER BY d.outbox_id
+LIMIT {release_chunk};
+
+-- name: next_waiting
+-- The next deliveries of a target that wait for something, and how much each of them lacks.
+SELECT n.outbox_id, {missing_count(n)}
+FROM (SELECT d.target, d.outbox_id
+    FROM sync_delivery d {force_index(sync_delivery_due)}
+    WHERE d.target = :target AND d.next_attempt_at = {waiting} AND d.outbox_id > :after
+    ORDER BY d.outbox_id
+    LIMIT {release_chunk}) n
+ORDER BY n.outbox_id;
+
+-- name: release
+-- Makes deliveries due that wait for something.
+UPDATE sync_delivery {force_index(PRIMARY)}
+SET next_attempt_at = {now}
+WHERE {deliveries_by_id} AND status = {pending} AND next_attempt_at = {waiting};
+
+-- name: read_references
+-- The target's ids of what these changes refer to; NULL where it has no link.
+SELECT p.outbox_id, p.referenced_type, p.referenced_id, l.remote_id
+FROM sync_dependency p
+{left_lookup(
+    sync_link, l,
+    l.target = p.target AND l.aggregate_type = p.referenced_type AND l.aggregate_id = p.referenced_id,
+    l.remote_id)}
+WHERE p.target = :target AND {key_in_ids(p.outbox_id)};
+
+-- name: wait_again
+-- Claimed deliveries that lack something after all.
+UPDATE sync_delivery {force_index(PRIMARY)}
+SET status = {to_requeue}, next_attempt_at = {waiting}, lease_id = NULL
+WHERE {deliveries_by_id} AND lease_id = :lease_id AND status = {from_requeue};
+
+-- name: forget_dependencies
+-- The dependencies on types that a target no longer takes.
+DELETE FROM sync_dependency WHERE target = :target AND referenced_type NOT IN (:types...);
+
+-- name: delete_dependencies
+DELETE FROM sync_dependency WHERE target = :target AND {key_in_ids(outbox_id)};
+
+-- name: count_waiting
+-- How many deliveries of a target wait for something that they refer to.
+SELECT COUNT(*) FROM sync_delivery d {force_index(sync_delivery_due)}
+WHERE d.target = :target AND d.next_attempt_at = {waiting};
+
+-- name: list_waiting
+-- Deliveries that wait, oldest change first, each with what it lacks.
+SELECT n.outbox_id, n.aggregate_type, n.aggregate_id, {now} - n.created_at, p.referenced_type, p.referenced_id
+FROM (SELECT d.target, d.outbox_id, d.aggregate_type, d.aggregate_id, d.created_at
+    FROM sync_delivery d {force_index(sync_delivery_due)}
+    WHERE d.target = :target AND d.next_attempt_at = {waiting} AND d.outbox_id > :after
+    ORDER BY d.outbox_id
+    LIMIT :limit) n
+JOIN sync_dependency p ON p.target = n.target AND p.outbox_id = n.outbox_id
+WHERE (SELECT COUNT(*) FROM sync_link l
+    WHERE l.target = p.target AND l.aggregate_type = p.referenced_type AND l.aggregate_id = p.referenced_id) = 0
+ORDER BY n.outbox_id, p.referenced_type, p.referenced_id;
+
+-- name: newest_of_keys
+-- The newest delivery of each of these aggregates at a target, with its status and whether it waits for something.
+SELECT j.aggregate_type, j.aggregate_id, d.outbox_id, d.status,
+    CASE WHEN d.next_attempt_at = {waiting} THEN 1 ELSE 0 END
+FROM {batch(aggregate_type text, aggregate_id text)}
+JOIN sync_delivery d ON d.target = :target AND d.outbox_id = {newest_sibling(:target, j)};

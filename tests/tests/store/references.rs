@@ -1,0 +1,332 @@
+//! References: a delivery waits until its target has everything that it refers to, and no longer.
+
+use std::collections::BTreeMap;
+
+use host::domain::delivery::Status;
+use host::domain::ids::AggregateKey;
+use host::store::{Batch, Claim, HostRecord, PurgeCursor, RetryFilter, Store, WaitingCursor};
+
+use crate::on_every_store;
+use crate::support::{Stand, TARGET, confirmed, dispatch, failed, patient, request, route, settlement, target_name};
+
+on_every_store!(
+    what_refers_to_nothing_known_waits_until_it_is_linked,
+    what_is_linked_already_holds_up_nothing,
+    the_last_of_several_links_releases,
+    a_type_that_the_target_does_not_take_holds_up_nothing,
+    what_the_target_no_longer_takes_holds_up_nothing,
+    a_chain_is_delivered_in_its_order_whatever_the_order_of_the_rows,
+    a_failure_fails_no_dependent,
+    a_missed_release_is_found,
+    a_link_that_is_gone_again_is_noticed_before_the_call,
+    a_deletion_waits_for_nothing,
+    a_newer_state_replaces_one_that_waits,
+    refs_that_cannot_be_read_fail_their_change_alone,
+    references_cost_what_they_cost_and_nothing_without_them,
+    retention_deletes_dependencies,
+);
+
+const INSERT: &str = "INSERT INTO sync_outbox (aggregate_type, aggregate_id, operation, payload, refs) VALUES ";
+
+/// A host that sends these types to the target.
+async fn takes(stand: &Stand, types: &[&str]) {
+    let types = types.iter().map(|kind| (*kind).to_owned()).collect();
+    let targets = BTreeMap::from([(target_name(TARGET), types)]);
+    let host = HostRecord { id: "host-a".to_owned(), targets, ..HostRecord::default() };
+    stand.store.register_host(&host).await.expect("register");
+}
+
+/// A change of another application, with references as `name:type:id`.
+async fn append(stand: &Stand, key: &str, operation: &str, references: &[&str]) {
+    let (kind, id) = key.split_once(' ').expect("a type and an id");
+    let references = references.iter().map(|reference| {
+        let mut words = reference.split(':').map(|word| word.to_owned());
+        let mut word = || words.next().expect("name:type:id");
+        serde_json::json!({ "name": word(), "type": word(), "id": word() })
+    });
+    let refs = serde_json::Value::from_iter(references);
+    let row = format!("{INSERT}('{kind}', '{id}', '{operation}', '{{}}', '{refs}')");
+    stand.database.execute(&row).await.expect("insert");
+}
+
+async fn routed(stand: &Stand) {
+    route(&stand.store, 1_000).await;
+}
+
+fn keys(batch: &Batch) -> Vec<String> {
+    let name = |key: &AggregateKey| format!("{} {}", key.aggregate_type, key.aggregate_id);
+    batch.deliveries.iter().map(|delivery| name(&delivery.change.key)).collect()
+}
+
+/// Settles a batch as a worker does. Every remote id is `#` and the aggregate's id.
+async fn confirm(store: &Store, batch: &Batch) -> u64 {
+    let rows: Vec<_> = batch
+        .deliveries
+        .iter()
+        .map(|delivery| confirmed(delivery, &format!("#{}", delivery.change.key.aggregate_id)))
+        .collect();
+    store.settle(&batch.lease, &rows, None).await.expect("settle");
+    let linked: Vec<_> = batch.deliveries.iter().map(|delivery| delivery.change.key.clone()).collect();
+    store.release_dependents(TARGET, &linked).await.expect("release")
+}
+
+fn remote_ids(batch: &Batch) -> Vec<Option<&str>> {
+    let references = batch.deliveries.iter().flat_map(|delivery| &delivery.change.references);
+    references.map(|reference| reference.remote_id.as_deref()).collect()
+}
+
+async fn nothing_is_due(stand: &Stand) {
+    assert!(matches!(stand.claim().await, Claim::Nothing));
+}
+
+async fn what_refers_to_nothing_known_waits_until_it_is_linked(stand: Stand) {
+    takes(&stand, &["patient", "encounter"]).await;
+    append(&stand, "encounter E-1", "create", &["subject:patient:P-1"]).await;
+    routed(&stand).await;
+    nothing_is_due(&stand).await;
+    assert_eq!(stand.store.open_work().await.expect("open"), 1, "it is open");
+    assert_eq!(stand.counts().await.pending, 1);
+
+    append(&stand, "patient P-1", "create", &[]).await;
+    routed(&stand).await;
+    let batch = stand.claim_batch().await;
+    assert_eq!(keys(&batch), ["patient P-1"]);
+    assert_eq!(confirm(&stand.store, &batch).await, 1);
+    let batch = stand.claim_batch().await;
+    assert_eq!((keys(&batch), remote_ids(&batch)), (vec!["encounter E-1".to_owned()], vec![Some("#P-1")]));
+    assert_eq!(confirm(&stand.store, &batch).await, 0);
+    assert_eq!(stand.counts().await.done, 2);
+}
+
+async fn what_is_linked_already_holds_up_nothing(stand: Stand) {
+    takes(&stand, &["patient", "encounter"]).await;
+    append(&stand, "patient P-1", "create", &[]).await;
+    routed(&stand).await;
+    confirm(&stand.store, &stand.claim_batch().await).await;
+    append(&stand, "encounter E-1", "create", &["subject:patient:P-1"]).await;
+    // A request for direct dispatch gets it from the queue: its links are looked up there.
+    let claims = [request(10)];
+    assert!(dispatch(&stand.store, 100, &claims).await.claimed[0].is_none());
+    let batch = stand.claim_batch().await;
+    assert_eq!(remote_ids(&batch), [Some("#P-1")]);
+}
+
+async fn the_last_of_several_links_releases(stand: Stand) {
+    takes(&stand, &["patient", "encounter", "observation"]).await;
+    append(&stand, "observation O-1", "create", &["subject:patient:P-1", "encounter:encounter:E-1"]).await;
+    append(&stand, "patient P-1", "create", &[]).await;
+    append(&stand, "encounter E-1", "create", &[]).await;
+    routed(&stand).await;
+    // Two batches at the same time: whichever is settled last releases.
+    let claim = || async {
+        match stand.store.claim(&request(1)).await.expect("claim") {
+            Claim::Batch(batch) => batch,
+            other => panic!("{other:?}"),
+        }
+    };
+    let (first, second) = (claim().await, claim().await);
+    assert_eq!(confirm(&stand.store, &second).await, 0);
+    nothing_is_due(&stand).await;
+    assert_eq!(confirm(&stand.store, &first).await, 1);
+    assert_eq!(remote_ids(&stand.claim_batch().await), [Some("#P-1"), Some("#E-1")]);
+}
+
+async fn a_type_that_the_target_does_not_take_holds_up_nothing(stand: Stand) {
+    takes(&stand, &["encounter"]).await;
+    append(&stand, "encounter E-1", "create", &["subject:patient:P-1", "part:encounter:E-0"]).await;
+    append(&stand, "encounter E-2", "create", &["subject:patient:P-1"]).await;
+    routed(&stand).await;
+    let batch = stand.claim_batch().await;
+    assert_eq!((keys(&batch), remote_ids(&batch)), (vec!["encounter E-2".to_owned()], vec![None]));
+}
+
+async fn what_the_target_no_longer_takes_holds_up_nothing(stand: Stand) {
+    takes(&stand, &["patient", "encounter"]).await;
+    append(&stand, "encounter E-1", "create", &["subject:patient:P-1"]).await;
+    routed(&stand).await;
+    nothing_is_due(&stand).await;
+    takes(&stand, &["encounter"]).await;
+    assert_eq!(stand.store.release_all_ready(TARGET).await.expect("release"), 1);
+    assert_eq!(remote_ids(&stand.claim_batch().await), [None]);
+}
+
+async fn a_chain_is_delivered_in_its_order_whatever_the_order_of_the_rows(stand: Stand) {
+    takes(&stand, &["patient", "encounter", "observation"]).await;
+    append(&stand, "observation O-1", "create", &["encounter:encounter:E-1", "subject:patient:P-1"]).await;
+    append(&stand, "encounter E-1", "create", &["subject:patient:P-1"]).await;
+    append(&stand, "patient P-1", "create", &[]).await;
+    routed(&stand).await;
+    let mut order = Vec::new();
+    while let Claim::Batch(batch) = stand.claim().await {
+        order.extend(keys(&batch));
+        confirm(&stand.store, &batch).await;
+    }
+    assert_eq!(order, ["patient P-1", "encounter E-1", "observation O-1"]);
+}
+
+async fn a_failure_fails_no_dependent(stand: Stand) {
+    takes(&stand, &["patient", "encounter"]).await;
+    append(&stand, "patient P-1", "create", &[]).await;
+    append(&stand, "encounter E-1", "create", &["subject:patient:P-1"]).await;
+    routed(&stand).await;
+    let batch = stand.claim_batch().await;
+    let rows = [failed(&batch.deliveries[0], Status::Failed, 0)];
+    stand.store.settle(&batch.lease, &rows, None).await.expect("settle");
+    assert_eq!(stand.store.release_all_ready(TARGET).await.expect("release"), 0);
+    let counts = stand.counts().await;
+    assert_eq!((counts.failed, counts.pending), (1, 1));
+    nothing_is_due(&stand).await;
+    stand.store.retry(&RetryFilter::default()).await.expect("retry");
+    assert_eq!(confirm(&stand.store, &stand.claim_batch().await).await, 1);
+    assert_eq!(keys(&stand.claim_batch().await), ["encounter E-1"]);
+}
+
+/// As after a host that died between its settlement and the release.
+async fn a_missed_release_is_found(stand: Stand) {
+    takes(&stand, &["patient", "encounter"]).await;
+    append(&stand, "patient P-1", "create", &[]).await;
+    for number in 1..=3 {
+        append(&stand, &format!("encounter E-{number}"), "create", &[&format!("subject:patient:P-{}", number % 2)]).await;
+    }
+    routed(&stand).await;
+    let batch = stand.claim_batch().await;
+    stand.store.settle(&batch.lease, &[confirmed(&batch.deliveries[0], "1")], None).await.expect("settle");
+    nothing_is_due(&stand).await;
+
+    let other = stand.other_host();
+    let linked = [AggregateKey::patient("P-1")];
+    let before = other.statements_run();
+    assert_eq!(other.release_dependents(TARGET, &linked).await.expect("release"), 0);
+    assert_eq!(other.statements_run(), before, "it knows of none that wait, and looks for none");
+    let mut cursor = WaitingCursor::default();
+    assert_eq!(other.release_ready(TARGET, &mut cursor).await.expect("release"), 2);
+    assert_eq!(keys(&stand.claim_batch().await), ["encounter E-1", "encounter E-3"]);
+    assert_eq!(other.release_ready(TARGET, &mut cursor).await.expect("release"), 0);
+}
+
+async fn a_link_that_is_gone_again_is_noticed_before_the_call(stand: Stand) {
+    takes(&stand, &["patient", "encounter"]).await;
+    append(&stand, "patient P-1", "create", &[]).await;
+    append(&stand, "encounter E-1", "create", &["subject:patient:P-1"]).await;
+    append(&stand, "encounter E-2", "create", &[]).await;
+    routed(&stand).await;
+    let batch = stand.claim_batch().await;
+    assert_eq!(keys(&batch), ["patient P-1", "encounter E-2"]);
+    confirm(&stand.store, &batch).await;
+    append(&stand, "encounter E-3", "create", &[]).await;
+    routed(&stand).await;
+    stand.database.execute("DELETE FROM sync_link WHERE aggregate_id = 'P-1'").await.expect("unlink");
+    assert_eq!(keys(&stand.claim_batch().await), ["encounter E-3"], "the other of the batch is delivered");
+    let counts = stand.counts().await;
+    assert_eq!((counts.pending, counts.processing, counts.failed), (1, 1, 0));
+    nothing_is_due(&stand).await;
+    let attempts = "SELECT attempts FROM sync_delivery WHERE aggregate_id = 'E-1'";
+    assert_eq!(stand.database.text(attempts).await.expect("read").as_deref(), Some("0"));
+}
+
+async fn a_deletion_waits_for_nothing(stand: Stand) {
+    takes(&stand, &["patient", "encounter"]).await;
+    append(&stand, "encounter E-1", "delete", &["subject:patient:P-1"]).await;
+    routed(&stand).await;
+    assert_eq!(remote_ids(&stand.claim_batch().await), [None]);
+}
+
+async fn a_newer_state_replaces_one_that_waits(stand: Stand) {
+    takes(&stand, &["patient", "encounter"]).await;
+    append(&stand, "encounter E-1", "create", &["subject:patient:P-1"]).await;
+    routed(&stand).await;
+    append(&stand, "encounter E-1", "update", &[]).await;
+    routed(&stand).await;
+    let batch = stand.claim_batch().await;
+    assert_eq!(batch.deliveries.len(), 1);
+    assert!(batch.deliveries[0].change.references.is_empty());
+    confirm(&stand.store, &batch).await;
+    let counts = stand.counts().await;
+    assert_eq!((counts.done, counts.superseded, counts.pending), (1, 1, 0));
+
+    // And the other way round: an older state is not delivered because a newer one waits.
+    append(&stand, "encounter E-2", "create", &[]).await;
+    append(&stand, "encounter E-2", "update", &["subject:patient:P-2"]).await;
+    routed(&stand).await;
+    assert!(matches!(stand.claim().await, Claim::OnlySuperseded));
+    nothing_is_due(&stand).await;
+}
+
+async fn refs_that_cannot_be_read_fail_their_change_alone(stand: Stand) {
+    takes(&stand, &["patient", "encounter"]).await;
+    let many: Vec<_> = (0..17).map(|number| format!("r{number}:patient:P-{number}")).collect();
+    append(&stand, "encounter E-1", "create", &many.iter().map(String::as_str).collect::<Vec<_>>()).await;
+    append(&stand, "encounter E-2", "create", &["self:encounter:E-2"]).await;
+    for (id, refs) in [("E-3", "'no list'"), ("E-4", "'{}'"), ("E-5", "'[]'"), ("E-6", "NULL")] {
+        let row = format!("{INSERT}('encounter', '{id}', 'create', '{{}}', {refs})");
+        stand.database.execute(&row).await.expect("insert");
+    }
+    let long = format!("{INSERT}('encounter', 'E-7', 'create', '{{}}', '[{}]')", " ".repeat(40_000));
+    stand.database.execute(&long).await.expect("insert");
+    routed(&stand).await;
+    assert_eq!(keys(&stand.claim_batch().await), ["encounter E-5", "encounter E-6"]);
+    let failed = stand.store.failed(&RetryFilter::default(), 100).await.expect("failed");
+    let message = |id: &str| {
+        let one = failed.iter().find(|one| one.key.aggregate_id == id).expect(id);
+        one.message.clone().unwrap_or_default()
+    };
+    for (id, expected) in [
+        ("E-1", "refs has 17 references, at most 16 are taken"),
+        ("E-2", "refs number 1 is the aggregate itself"),
+        ("E-3", "refs is not a JSON list of {\"name\", \"type\", \"id\"}"),
+        ("E-4", "refs is not a JSON list"),
+        ("E-7", "refs has 40002 bytes, at most 32768 are read"),
+    ] {
+        assert!(message(id).contains(expected), "{id}: {}", message(id));
+    }
+}
+
+/// Statements of routing, claiming and settling one batch, the routes included.
+async fn spent(stand: &Stand) -> [u64; 3] {
+    let mut before = stand.store.statements_run();
+    let mut spent = || {
+        let now = stand.store.statements_run();
+        now - std::mem::replace(&mut before, now)
+    };
+    routed(stand).await;
+    let routing = spent();
+    let batch = stand.claim_batch().await;
+    let claiming = spent();
+    confirm(&stand.store, &batch).await;
+    [routing, claiming, spent()]
+}
+
+async fn references_cost_what_they_cost_and_nothing_without_them(stand: Stand) {
+    takes(&stand, &["patient", "encounter"]).await;
+    append(&stand, "patient P-1", "create", &[]).await;
+    let without = spent(&stand).await;
+    for size in [1, 50] {
+        for number in 0..size {
+            append(&stand, &format!("encounter E-{size}-{number}"), "create", &["subject:patient:P-1"]).await;
+        }
+        let with = spent(&stand).await;
+        let more = [with[0] - without[0], with[1] - without[1], with[2] - without[2]];
+        assert_eq!(more, [2, 1, 1], "what they depend on, and who waits; their ids; who waited for them");
+    }
+    // Once nothing waits, nobody looks any more for who waited.
+    stand.store.release_all_ready(TARGET).await.expect("release");
+    append(&stand, "patient P-2", "create", &[]).await;
+    assert_eq!(spent(&stand).await, without);
+}
+
+async fn retention_deletes_dependencies(stand: Stand) {
+    takes(&stand, &["patient", "encounter"]).await;
+    append(&stand, "patient P-1", "create", &[]).await;
+    append(&stand, "encounter E-1", "create", &["subject:patient:P-1"]).await;
+    append(&stand, "encounter E-2", "create", &["subject:patient:P-2"]).await;
+    routed(&stand).await;
+    confirm(&stand.store, &stand.claim_batch().await).await;
+    let batch = stand.claim_batch().await;
+    let rows = [settlement(&batch.deliveries[0], Status::Done)];
+    stand.store.settle(&batch.lease, &rows, None).await.expect("settle");
+    stand.pass(10_000);
+    let count = "SELECT COUNT(*) FROM sync_dependency";
+    assert_eq!(stand.database.text(count).await.expect("count").as_deref(), Some("2"));
+    stand.store.purge_deliveries(TARGET, 1_000, PurgeCursor::default()).await.expect("purge");
+    assert_eq!(stand.database.text(count).await.expect("count").as_deref(), Some("1"), "what waits keeps its own");
+}
