@@ -2,7 +2,7 @@
 ALTER TABLE sync_outbox ADD COLUMN refs TEXT;
 
 -- What a delivery refers to, as far as its target takes the type: the delivery is due once each has a row in sync_link.
--- The target is not the first column of the second key, so that no planner takes it to find the dependencies of a delivery.
+-- The target is not the first column of the second key, so that no planner takes it to find a delivery's dependencies.
 CREATE TABLE IF NOT EXISTS sync_dependency (
     target VARCHAR(64) NOT NULL,
     outbox_id BIGINT NOT NULL,

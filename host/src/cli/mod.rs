@@ -25,6 +25,7 @@ mod status;
 mod status_json;
 mod status_summary;
 mod target;
+mod waiting;
 mod wiring;
 
 use std::path::PathBuf;
@@ -66,6 +67,8 @@ enum Verb {
     /// List or dismiss failed deliveries
     #[command(subcommand)]
     Failed(failed::Verb),
+    /// List deliveries that wait for something that they refer to
+    Waiting(waiting::Arguments),
     /// List or resolve conflicts with a target's own state
     Conflicts(conflicts::Arguments),
     /// Queue every patient's current state for one target
@@ -163,6 +166,7 @@ async fn dispatch(cli: Cli) -> Result<ExitCode, CliError> {
         Verb::Status(arguments) => status::run(&config, &arguments).await,
         Verb::Retry(arguments) => retry::run(&config, &arguments).await,
         Verb::Failed(verb) => failed::run(&config, &verb).await,
+        Verb::Waiting(arguments) => waiting::run(&config, &arguments).await,
         Verb::Conflicts(arguments) => conflicts::run(&config, &arguments).await,
         Verb::Resync(arguments) => resync::run(&config, &arguments).await,
         Verb::Check(arguments) => check::run(&config, &arguments).await,

@@ -10,7 +10,7 @@ use serde_json::json;
 use super::error::CliError;
 use super::output::{age, line, paint, printable, time};
 use super::status_summary::{AttentionSummary, clock_trouble, describe, differences, error_of, read_status};
-use super::{output, status_json, wiring};
+use super::{output, status_json, waiting, wiring};
 use crate::config::Config;
 use crate::domain::delivery::Status;
 use crate::domain::ids::AggregateKey;
@@ -113,6 +113,7 @@ fn show(snapshot: &StatusSnapshot, attention: &AttentionSummary) {
         }
     }
     show_blocked(&attention.blocked);
+    show_waiting(snapshot, attention);
     line("");
     line("[Recent Syncs]");
     if snapshot.recent.is_empty() {
@@ -185,6 +186,22 @@ fn show_blocked(blocked: &[BlockedKey]) {
         line(&format!(
             "   {aggregate_type} {aggregate_id} [{target}]: {waiting} wait behind failed change {change_id}: {error}"
         ));
+    }
+}
+
+fn show_waiting(snapshot: &StatusSnapshot, attention: &AttentionSummary) {
+    let count: u64 = snapshot.targets.values().map(|target| target.waiting).sum();
+    if count == 0 {
+        return;
+    }
+    line("");
+    line("[Waiting]");
+    for (target, one) in &attention.waiting {
+        line(&format!("   {}", waiting::describe(target, one)));
+    }
+    let others = count.saturating_sub(attention.waiting.len() as u64);
+    if others > 0 {
+        line(&format!("   and {others} more; see `host waiting`"));
     }
 }
 

@@ -3,6 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::status_summary::{AttentionSummary, differences, error_of};
+use super::waiting;
 use crate::store::{Counts, StatusSnapshot, TargetStatus};
 
 fn counts_json(counts: &Counts) -> Map<String, Value> {
@@ -46,6 +47,7 @@ pub(super) fn as_json(snapshot: &StatusSnapshot, attention: &AttentionSummary) -
         "targets": targets,
         "conflicts": attention.conflicts,
         "blocked": attention.blocked,
+        "waiting": attention.waiting.iter().map(|(name, one)| waiting::as_json(name, one)).collect::<Vec<_>>(),
         "notices": attention.notices,
         "clock": attention.clock,
         "store_trouble": attention.write_trouble,
@@ -63,6 +65,7 @@ fn target_json(target: &TargetStatus, hosts: usize) -> Value {
         "state": if target.enabled && target.paused { "paused" } else { target.state.as_str() },
         "enabled": target.enabled,
         "hosts": hosts,
+        "waiting_for_references": target.waiting,
         "breaker": target.breaker,
         "adapter": adapter,
         "summary": target.summary,

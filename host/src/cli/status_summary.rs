@@ -6,6 +6,7 @@ use crate::config::Config;
 use crate::domain::delivery::Status;
 use crate::store::{
     BlockedKey, ClockState, Notice, NoticeKind, RecentSync, StatusSnapshot, Store, StoreError, TargetStatus,
+    WaitingDelivery,
 };
 use crate::sync::Difference;
 
@@ -16,7 +17,13 @@ pub(super) async fn read_status(
     recent_max: u32,
 ) -> Result<(StatusSnapshot, AttentionSummary), StoreError> {
     let snapshot = with_configured(store.status(recent_max).await?, config);
+    let mut waiting = Vec::new();
+    for name in snapshot.targets.iter().filter(|(_, target)| target.waiting > 0).map(|(name, _)| name) {
+        let found = store.waiting(name, None, WAITING_MAX).await?;
+        waiting.extend(found.into_iter().map(|one| (name.clone(), one)));
+    }
     let attention = AttentionSummary {
+        waiting,
         conflicts: store.count_conflicts().await?,
         blocked: store.blocked_keys(&wiring::fifo_types(config), BLOCKED_MAX).await?,
         notices: store.notices().await?,
@@ -60,10 +67,15 @@ pub(super) fn differences(snapshot: &StatusSnapshot) -> Vec<Difference> {
 /// How many blocked keys are shown.
 const BLOCKED_MAX: u32 = 20;
 
+/// How many waiting deliveries of a target are shown.
+const WAITING_MAX: u32 = 5;
+
 /// What needs an operator's attention.
 pub(super) struct AttentionSummary {
     pub(super) conflicts: u64,
     pub(super) blocked: Vec<BlockedKey>,
+    /// Targets, each with some of the deliveries that wait there for something that they refer to.
+    pub(super) waiting: Vec<(String, WaitingDelivery)>,
     pub(super) notices: Vec<Notice>,
     pub(super) types: Vec<String>,
     pub(super) clock: ClockState,

@@ -1,6 +1,7 @@
 //! What a change refers to: the column `refs` of an outbox row, read and written. Pure functions.
 //!
-//! It must never know a target: which of the references has an id there is the store's to find (`store/dependencies.rs`).
+//! It must never know a target: which of the references has an id there is the store's to find
+//! (`store/dependencies.rs`).
 
 use serde::{Deserialize, Serialize};
 

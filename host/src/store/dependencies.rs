@@ -1,9 +1,10 @@
 //! Dependencies: a delivery waits until its target has a link of everything that it refers to.
 //!
 //! `sync_dependency` names what a delivery refers to, as far as its target takes the type. A delivery that lacks one is
-//! pending and never due ([`WAITING`](super::in_flight::WAITING)). Whoever has made a link releases what waited for it,
-//! in a step after the settlement: two settlements next to each other would each miss the other's link. A host that dies
-//! in between, or two hosts that miss each other, leave a delivery waiting for nothing; [`Store::release_ready`] finds it.
+//! pending and never due ([`WAITING`](super::in_flight::WAITING)). Whoever has made a link wakes what waited for it, in
+//! a step after the settlement: two settlements next to each other would each miss the other's link. For the same
+//! reason the router looks once more after its commit. Whatever order they commit in, the later one sees both. A host
+//! that dies in between leaves a delivery waiting for nothing, and [`Store::wake_ready`] finds it.
 //!
 //! Without references nothing of this runs: no statement of the drain knows this table. A delivery must never reach its
 //! adapter before its references are linked; `batch.rs` checks that once more when the batch is read.
@@ -17,14 +18,14 @@ use super::readable::Unrouted;
 use super::routing::Route;
 use super::sql::{
     DeleteDependencies, ForgetDependencies, HoldDependents, InsertDependencies, Json, NextWaiting, ReadReferences,
-    ReadyDependents, Release, WaitAgain,
+    ReadyAmong, ReadyDependents, WaitAgain, Wake,
 };
 use super::{Lease, RowReader, Store, StoreError, StoreTransaction};
 use crate::database::rerun;
 use crate::domain::change::Change;
 use crate::domain::ids::{AggregateKey, ChangeId, TargetName};
 
-/// The most deliveries that one step releases.
+/// The most deliveries that one step wakes.
 pub(super) const CHUNK: i64 = 1_000;
 
 /// The targets at which deliveries may wait for something, as far as this process knows.
@@ -95,20 +96,20 @@ impl Store {
     /// Returns their number. Without a statement where nothing waits.
     ///
     /// # Errors
-    /// When the store cannot be reached; [`Store::release_ready`] finds them later.
-    pub async fn release_dependents(&self, target: &str, linked: &[AggregateKey]) -> Result<u64, StoreError> {
+    /// When the store cannot be reached; [`Store::wake_ready`] finds them later.
+    pub async fn wake_dependents(&self, target: &str, linked: &[AggregateKey]) -> Result<u64, StoreError> {
         if linked.is_empty() || !self.dependents.has(target) {
             return Ok(0);
         }
         let operation = format!("look for deliveries of target `{target}` that wait for nothing");
-        let mut released = 0;
+        let mut woken = 0;
         loop {
             let rows = self.fetch_alone(&operation, ReadyDependents { target, batch: Json::of(&linked) }).await?.rows;
             let ids = rows.into_iter().map(|row| RowReader::new(&operation, row).change_id());
             let ids: Vec<_> = ids.collect::<Result<_, _>>()?;
-            released += self.release_waiting(target, &ids).await?;
+            woken += self.wake_waiting(target, &ids).await?;
             if i64::try_from(ids.len()) != Ok(CHUNK) {
-                return Ok(released);
+                return Ok(woken);
             }
         }
     }
@@ -118,7 +119,7 @@ impl Store {
     ///
     /// # Errors
     /// When the store cannot be reached.
-    pub async fn release_ready(&self, target: &str, cursor: &mut WaitingCursor) -> Result<u64, StoreError> {
+    pub async fn wake_ready(&self, target: &str, cursor: &mut WaitingCursor) -> Result<u64, StoreError> {
         let operation = format!("look for waiting deliveries of target `{target}`");
         let rows = self.fetch_alone(&operation, NextWaiting { target, after: cursor.after_id }).await?.rows;
         let is_full = i64::try_from(rows.len()) == Ok(CHUNK);
@@ -144,42 +145,54 @@ impl Store {
             }
             *cursor = WaitingCursor::default();
         }
-        self.release_waiting(target, &ready).await
+        self.wake_waiting(target, &ready).await
     }
 
-    /// As [`Store::release_ready`], of all that wait at a target.
+    /// As [`Store::wake_ready`], of all that wait at a target.
     ///
     /// # Errors
     /// When the store cannot be reached.
-    pub async fn release_all_ready(&self, target: &str) -> Result<u64, StoreError> {
+    pub async fn wake_all_ready(&self, target: &str) -> Result<u64, StoreError> {
         let mut cursor = WaitingCursor::default();
-        let mut released = 0;
+        let mut woken = 0;
         loop {
-            released += self.release_ready(target, &mut cursor).await?;
+            woken += self.wake_ready(target, &mut cursor).await?;
             if cursor == WaitingCursor::default() {
-                return Ok(released);
+                return Ok(woken);
             }
         }
     }
 
-    async fn release_waiting(&self, target: &str, ids: &[ChangeId]) -> Result<u64, StoreError> {
+    async fn wake_waiting(&self, target: &str, ids: &[ChangeId]) -> Result<u64, StoreError> {
         if ids.is_empty() {
             return Ok(0);
         }
-        rerun("release dependents", || async {
-            let mut transaction = self.begin(&format!("release deliveries of target `{target}`")).await?;
-            let released = transaction.run(Release { target, ids }).await?.rows_affected;
+        rerun("wake dependents", || async {
+            let mut transaction = self.begin(&format!("wake deliveries of target `{target}`")).await?;
+            let woken = transaction.run(Wake { target, ids }).await?.rows_affected;
             transaction.commit().await?;
-            Ok(released)
+            Ok(woken)
         })
         .await
     }
 
-    /// Notes that deliveries may wait at these targets.
-    pub(super) fn some_may_wait(&self, targets: &BTreeSet<TargetName>) {
-        for target in targets {
-            self.dependents.add(target.as_str());
+    /// Wakes those of the deliveries that were just queued whose links were made meanwhile.
+    pub(super) async fn wake_queued(&self, queued: &BTreeMap<TargetName, Vec<ChangeId>>) {
+        for (target_name, ids) in queued {
+            let target = target_name.as_str();
+            self.dependents.add(target);
+            // The rescuer finds what is missed.
+            if let Err(error) = self.wake_among(target, ids).await {
+                tracing::debug!(%target_name, %error, "cannot look again for what waits");
+            }
         }
+    }
+
+    async fn wake_among(&self, target: &str, ids: &[ChangeId]) -> Result<u64, StoreError> {
+        let operation = format!("look for deliveries of target `{target}` that wait for nothing");
+        let rows = self.fetch_alone(&operation, ReadyAmong { target, ids }).await?.rows;
+        let ready = rows.into_iter().map(|row| RowReader::new(&operation, row).change_id());
+        self.wake_waiting(target, &ready.collect::<Result<Vec<_>, _>>()?).await
     }
 
     /// Gives each reference of these changes the target's id. Returns the changes that lack one that they depend on.
@@ -238,21 +251,25 @@ impl Store {
 
 impl StoreTransaction {
     /// Records what the queued deliveries of these changes depend on, and makes those wait that lack something. Returns
-    /// the targets of such deliveries.
+    /// those deliveries, whether they wait or not.
     pub(super) async fn hold_dependents(
         &mut self,
         changes: &[Unrouted],
         routes: &[Route],
-    ) -> Result<BTreeSet<TargetName>, StoreError> {
+    ) -> Result<BTreeMap<TargetName, Vec<ChangeId>>, StoreError> {
         let rows = dependencies(changes, routes);
+        let mut queued = BTreeMap::<_, Vec<_>>::new();
         if rows.is_empty() {
-            return Ok(BTreeSet::new());
+            return Ok(queued);
         }
         let dependents: BTreeSet<_> =
             rows.iter().map(|row| DependentRow { target: row.target, outbox_id: row.outbox_id }).collect();
-        self.run(InsertDependencies { batch: Json::of(&rows) }).await?;
-        self.run(HoldDependents { batch: Json::of(&dependents) }).await?;
-        Ok(rows.iter().map(|row| row.target.clone()).collect())
+        self.run(InsertDependencies { batch: Json::of(&Vec::from_iter(&rows)) }).await?;
+        self.run(HoldDependents { batch: Json::of(&Vec::from_iter(&dependents)) }).await?;
+        for dependent in dependents {
+            queued.entry(dependent.target.clone()).or_default().push(dependent.outbox_id);
+        }
+        Ok(queued)
     }
 
     /// Forgets dependencies on types that a target no longer takes, so that nothing waits for them.

@@ -46,6 +46,7 @@ mod status;
 mod targets;
 mod users;
 mod users_table;
+mod waiting;
 
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -86,6 +87,7 @@ pub use settle::Settled;
 pub use status::{RecentSync, StatusSnapshot, TargetStatus};
 pub use targets::{BreakerState, TargetReport, TargetState};
 pub use users::StoredUser;
+pub use waiting::{Lacking, LackingReason, WaitingDelivery};
 
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {

@@ -307,6 +307,8 @@ mod tests {
             "e".into(),
             1_700_000_000_000.into(),
             Value::Null,
+            Value::Null,
+            Value::Null,
         ]
     }
 
@@ -343,6 +345,9 @@ mod tests {
             (5, "2026-01-01 00:00:00".into(), "created_at is text, an integer is expected"),
             (5, Value::Null, "created_at is NULL"),
             (6, "blob".into(), "payload is of type blob"),
+            (7, blob(), "refs is bytes"),
+            (7, "{}".into(), "refs is not a JSON list"),
+            (8, (REFS_BYTES_MAX + 1).into(), "refs has 32769 bytes, at most 32768 are read"),
             (0, Value::I64(0), "id is below 1"),
             (0, Value::I64(-7), "id is below 1"),
         ];

@@ -58,8 +58,8 @@ struct RoutedOnce {
     some_existed: bool,
     routes_changed: bool,
     claimed: BTreeMap<RequestId, ClaimedIds>,
-    /// Targets at which some of them may wait.
-    may_wait: BTreeSet<TargetName>,
+    /// Deliveries that were queued and depend on something.
+    dependents: BTreeMap<TargetName, Vec<ChangeId>>,
 }
 
 impl Store {
@@ -89,7 +89,7 @@ impl Store {
         for (target, changes) in &step.refused {
             self.refused.add(target, *changes);
         }
-        self.some_may_wait(&step.may_wait);
+        self.wake_queued(&step.dependents).await;
         cursor.end(begun, Instant::now(), step.changes.last().map(|last| last.id.get()));
         let RoutedOnce { changes, some_queued, routes_changed, claimed, .. } = step;
         Ok(Routed { changes: changes.len(), some_queued, routes_changed, claimed })
@@ -116,7 +116,7 @@ impl Store {
             transaction.dispatch(&mut step, routes, target, requests).await?;
         }
         transaction.refuse_unreadable(&mut step, routes).await?;
-        step.may_wait = transaction.hold_dependents(&step.changes, routes).await?;
+        step.dependents = transaction.hold_dependents(&step.changes, routes).await?;
         let ids: Vec<_> = step.changes.iter().map(|change| change.id).collect();
         if transaction.mark_routed(&ids, *revision).await? == 0 {
             transaction.rollback().await?;

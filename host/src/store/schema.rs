@@ -136,6 +136,9 @@ mod tests {
             (Dialect::Sqlite, 13, "ba74b64340b6753778f5d8dfc147e8e0bee3a6d4c8ee9d076354ab894e806c95"),
             (Dialect::MySql, 13, "42d3f54e7561233432df7965b2c61aa60c5a99d1ef66abc71c7b5a47ed6ebfa2"),
             (Dialect::Postgres, 13, "42d3f54e7561233432df7965b2c61aa60c5a99d1ef66abc71c7b5a47ed6ebfa2"),
+            (Dialect::Sqlite, 14, "01c191b5ceed6fb5a76b6049ae8d6ffe34e8fe899e359c67815deb7367b35e37"),
+            (Dialect::MySql, 14, "4b259ec0c85e4376c1303c65010944d22ec5114f72b3eef23be58618a3018d58"),
+            (Dialect::Postgres, 14, "496ccb9fe132fde7f9c23b51c24aeeabdd423ad7bd49054469d8c5954b741508"),
         ];
         for (dialect, version, digest) in released {
             let schema = schema(dialect);

@@ -35,6 +35,8 @@ pub struct TargetStatus {
     pub error_ms: Option<i64>,
     /// The age of the oldest pending delivery, milliseconds.
     pub oldest_pending_ms: Option<i64>,
+    /// How many of the pending ones wait for something that they refer to.
+    pub waiting: u64,
 }
 
 #[derive(Clone, Debug)]
@@ -103,6 +105,9 @@ impl Store {
             snapshot.targets.entry(target).or_default().counts = counts;
         }
         transaction.oldest_pending(&mut snapshot.targets).await?;
+        for (name, target) in snapshot.targets.iter_mut().filter(|(_, target)| target.counts.pending > 0) {
+            target.waiting = transaction.count_waiting(name).await?;
+        }
         let names: Vec<_> = snapshot.targets.keys().cloned().collect();
         snapshot.recent = transaction.recent(&names, recent_max).await?;
         snapshot.hosts = transaction.running_hosts().await?;

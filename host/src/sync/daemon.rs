@@ -329,7 +329,7 @@ impl Daemon {
             return Ok(None);
         }
         for target in up {
-            if self.store.release_all_ready(target).await? > 0 {
+            if self.store.wake_all_ready(target).await? > 0 {
                 return Ok(None);
             }
         }

@@ -1,4 +1,4 @@
-//! The rescuer: sends this host's heartbeat, reclaims expired leases, releases deliveries that wait for nothing, and
+//! The rescuer: sends this host's heartbeat, reclaims expired leases, wakes deliveries that wait for nothing, and
 //! reports where the hosts of the store differ.
 //!
 //! The heartbeat means that this host delivers: none is sent while a task of the daemon hangs.
@@ -37,7 +37,7 @@ impl Rescuer {
         loop {
             self.beat(&mut hanging, &trouble).await;
             self.reclaim(&trouble).await;
-            self.release(&trouble).await;
+            self.wake(&trouble).await;
             match self.differences().await {
                 Ok(found) => report(&mut known, found),
                 Err(error) => tracing::debug!(%error, "cannot compare the hosts of the store"),
@@ -80,15 +80,15 @@ impl Rescuer {
         }
     }
 
-    /// Releases what a host could not that died after a settlement, or was overtaken by it.
-    async fn release(&mut self, trouble: &StoreTrouble) {
-        let mut released = 0;
+    /// Wakes what a host could not that died after a settlement, or was overtaken by it.
+    async fn wake(&mut self, trouble: &StoreTrouble) {
+        let mut woken = 0;
         for (target, cursor) in &mut self.waiting {
-            let result = self.store.release_ready(target.as_str(), cursor).await;
+            let result = self.store.wake_ready(target.as_str(), cursor).await;
             log_once(trouble, "look for deliveries that wait for nothing", result.as_ref().err());
-            released += result.unwrap_or_default();
+            woken += result.unwrap_or_default();
         }
-        if released > 0 {
+        if woken > 0 {
             self.demand.notify_pending();
         }
     }

@@ -262,7 +262,7 @@ impl Worker {
                     }
                     self.tally.settled(settlements);
                     self.tally.deferred(in_doubt.len());
-                    return self.release_dependents(batch, settlements).await;
+                    return self.wake_dependents(batch, settlements).await;
                 }
                 Ok(Settled::LeaseLost) => {
                     self.trouble.end(&task);
@@ -284,18 +284,18 @@ impl Worker {
     }
 
     /// Makes due what waited for the links that this batch has made.
-    async fn release_dependents(&self, batch: &LeasedBatch, settlements: &[Settlement]) {
+    async fn wake_dependents(&self, batch: &LeasedBatch, settlements: &[Settlement]) {
         let confirmed: HashSet<_> =
             settlements.iter().filter(|one| one.receipt.is_some()).map(|one| one.change_id).collect();
         let is_new = |change: &&Change| change.link.is_none() && confirmed.contains(&change.change_id);
         let changes = batch.deliveries.iter().map(|delivery| &delivery.change);
         let linked: Vec<_> = changes.filter(is_new).map(|change| change.key.clone()).collect();
         let target_name = &batch.lease.target;
-        match self.store.release_dependents(target_name.as_str(), &linked).await {
+        match self.store.wake_dependents(target_name.as_str(), &linked).await {
             Ok(0) => {}
             Ok(_) => self.demand.notify_pending(),
             // The rescuer finds them.
-            Err(error) => tracing::debug!(%target_name, %error, "cannot release what waits for this batch"),
+            Err(error) => tracing::debug!(%target_name, %error, "cannot wake what waits for this batch"),
         }
     }
 }

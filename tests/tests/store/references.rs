@@ -6,18 +6,20 @@ use host::domain::delivery::Status;
 use host::domain::ids::AggregateKey;
 use host::store::{Batch, Claim, HostRecord, PurgeCursor, RetryFilter, Store, WaitingCursor};
 
+use tests::session::Session;
+
 use crate::on_every_store;
-use crate::support::{Stand, TARGET, confirmed, dispatch, failed, patient, request, route, settlement, target_name};
+use crate::support::{Stand, TARGET, confirmed, dispatch, failed, request, route, settlement, target_name};
 
 on_every_store!(
     what_refers_to_nothing_known_waits_until_it_is_linked,
     what_is_linked_already_holds_up_nothing,
-    the_last_of_several_links_releases,
+    the_last_of_several_links_wakes,
     a_type_that_the_target_does_not_take_holds_up_nothing,
     what_the_target_no_longer_takes_holds_up_nothing,
     a_chain_is_delivered_in_its_order_whatever_the_order_of_the_rows,
     a_failure_fails_no_dependent,
-    a_missed_release_is_found,
+    a_missed_wake_up_is_found,
     a_link_that_is_gone_again_is_noticed_before_the_call,
     a_deletion_waits_for_nothing,
     a_newer_state_replaces_one_that_waits,
@@ -67,12 +69,19 @@ async fn confirm(store: &Store, batch: &Batch) -> u64 {
         .collect();
     store.settle(&batch.lease, &rows, None).await.expect("settle");
     let linked: Vec<_> = batch.deliveries.iter().map(|delivery| delivery.change.key.clone()).collect();
-    store.release_dependents(TARGET, &linked).await.expect("release")
+    store.wake_dependents(TARGET, &linked).await.expect("wake")
 }
 
 fn remote_ids(batch: &Batch) -> Vec<Option<&str>> {
     let references = batch.deliveries.iter().flat_map(|delivery| &delivery.change.references);
     references.map(|reference| reference.remote_id.as_deref()).collect()
+}
+
+/// The first column of the first row.
+async fn text(stand: &Stand, sql: &str) -> String {
+    let mut session = Session::open(stand.database.url()).await.expect("connect");
+    let rows = session.rows(sql).await.expect("read");
+    rows[0][0].clone().expect("a value")
 }
 
 async fn nothing_is_due(stand: &Stand) {
@@ -111,13 +120,13 @@ async fn what_is_linked_already_holds_up_nothing(stand: Stand) {
     assert_eq!(remote_ids(&batch), [Some("#P-1")]);
 }
 
-async fn the_last_of_several_links_releases(stand: Stand) {
+async fn the_last_of_several_links_wakes(stand: Stand) {
     takes(&stand, &["patient", "encounter", "observation"]).await;
     append(&stand, "observation O-1", "create", &["subject:patient:P-1", "encounter:encounter:E-1"]).await;
     append(&stand, "patient P-1", "create", &[]).await;
     append(&stand, "encounter E-1", "create", &[]).await;
     routed(&stand).await;
-    // Two batches at the same time: whichever is settled last releases.
+    // Two batches at the same time: whichever is settled last wakes.
     let claim = || async {
         match stand.store.claim(&request(1)).await.expect("claim") {
             Claim::Batch(batch) => batch,
@@ -146,7 +155,7 @@ async fn what_the_target_no_longer_takes_holds_up_nothing(stand: Stand) {
     routed(&stand).await;
     nothing_is_due(&stand).await;
     takes(&stand, &["encounter"]).await;
-    assert_eq!(stand.store.release_all_ready(TARGET).await.expect("release"), 1);
+    assert_eq!(stand.store.wake_all_ready(TARGET).await.expect("wake"), 1);
     assert_eq!(remote_ids(&stand.claim_batch().await), [None]);
 }
 
@@ -172,7 +181,7 @@ async fn a_failure_fails_no_dependent(stand: Stand) {
     let batch = stand.claim_batch().await;
     let rows = [failed(&batch.deliveries[0], Status::Failed, 0)];
     stand.store.settle(&batch.lease, &rows, None).await.expect("settle");
-    assert_eq!(stand.store.release_all_ready(TARGET).await.expect("release"), 0);
+    assert_eq!(stand.store.wake_all_ready(TARGET).await.expect("wake"), 0);
     let counts = stand.counts().await;
     assert_eq!((counts.failed, counts.pending), (1, 1));
     nothing_is_due(&stand).await;
@@ -181,12 +190,13 @@ async fn a_failure_fails_no_dependent(stand: Stand) {
     assert_eq!(keys(&stand.claim_batch().await), ["encounter E-1"]);
 }
 
-/// As after a host that died between its settlement and the release.
-async fn a_missed_release_is_found(stand: Stand) {
+/// As after a host that died between its settlement and the wake-up.
+async fn a_missed_wake_up_is_found(stand: Stand) {
     takes(&stand, &["patient", "encounter"]).await;
     append(&stand, "patient P-1", "create", &[]).await;
     for number in 1..=3 {
-        append(&stand, &format!("encounter E-{number}"), "create", &[&format!("subject:patient:P-{}", number % 2)]).await;
+        append(&stand, &format!("encounter E-{number}"), "create", &[&format!("subject:patient:P-{}", number % 2)])
+            .await;
     }
     routed(&stand).await;
     let batch = stand.claim_batch().await;
@@ -196,12 +206,12 @@ async fn a_missed_release_is_found(stand: Stand) {
     let other = stand.other_host();
     let linked = [AggregateKey::patient("P-1")];
     let before = other.statements_run();
-    assert_eq!(other.release_dependents(TARGET, &linked).await.expect("release"), 0);
+    assert_eq!(other.wake_dependents(TARGET, &linked).await.expect("wake"), 0);
     assert_eq!(other.statements_run(), before, "it knows of none that wait, and looks for none");
     let mut cursor = WaitingCursor::default();
-    assert_eq!(other.release_ready(TARGET, &mut cursor).await.expect("release"), 2);
+    assert_eq!(other.wake_ready(TARGET, &mut cursor).await.expect("wake"), 2);
     assert_eq!(keys(&stand.claim_batch().await), ["encounter E-1", "encounter E-3"]);
-    assert_eq!(other.release_ready(TARGET, &mut cursor).await.expect("release"), 0);
+    assert_eq!(other.wake_ready(TARGET, &mut cursor).await.expect("wake"), 0);
 }
 
 async fn a_link_that_is_gone_again_is_noticed_before_the_call(stand: Stand) {
@@ -221,7 +231,7 @@ async fn a_link_that_is_gone_again_is_noticed_before_the_call(stand: Stand) {
     assert_eq!((counts.pending, counts.processing, counts.failed), (1, 1, 0));
     nothing_is_due(&stand).await;
     let attempts = "SELECT attempts FROM sync_delivery WHERE aggregate_id = 'E-1'";
-    assert_eq!(stand.database.text(attempts).await.expect("read").as_deref(), Some("0"));
+    assert_eq!(text(&stand, attempts).await, "0");
 }
 
 async fn a_deletion_waits_for_nothing(stand: Stand) {
@@ -306,10 +316,14 @@ async fn references_cost_what_they_cost_and_nothing_without_them(stand: Stand) {
         }
         let with = spent(&stand).await;
         let more = [with[0] - without[0], with[1] - without[1], with[2] - without[2]];
-        assert_eq!(more, [2, 1, 1], "what they depend on, and who waits; their ids; who waited for them");
+        assert_eq!(
+            more,
+            [3, 1, 1],
+            "what they depend on, who waits, and who no longer does; their ids; their dependents"
+        );
     }
     // Once nothing waits, nobody looks any more for who waited.
-    stand.store.release_all_ready(TARGET).await.expect("release");
+    stand.store.wake_all_ready(TARGET).await.expect("wake");
     append(&stand, "patient P-2", "create", &[]).await;
     assert_eq!(spent(&stand).await, without);
 }
@@ -326,7 +340,7 @@ async fn retention_deletes_dependencies(stand: Stand) {
     stand.store.settle(&batch.lease, &rows, None).await.expect("settle");
     stand.pass(10_000);
     let count = "SELECT COUNT(*) FROM sync_dependency";
-    assert_eq!(stand.database.text(count).await.expect("count").as_deref(), Some("2"));
+    assert_eq!(text(&stand, count).await, "2");
     stand.store.purge_deliveries(TARGET, 1_000, PurgeCursor::default()).await.expect("purge");
-    assert_eq!(stand.database.text(count).await.expect("count").as_deref(), Some("1"), "what waits keeps its own");
+    assert_eq!(text(&stand, count).await, "1", "what waits keeps its own");
 }

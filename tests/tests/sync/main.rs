@@ -19,6 +19,7 @@ mod lifecycle;
 mod openemr;
 mod operators;
 mod read_only;
+mod references;
 mod refusals;
 mod remembered_size;
 mod several_hosts;

@@ -20,7 +20,7 @@ WHERE (SELECT COUNT(*) FROM sync_dependency p
 t.target = j.target AND t.outbox_id = j.outbox_id
 
 -- name: hold_dependents
--- Queued deliveries that lack something they refer to wait until `release` makes them due.
+-- Queued deliveries that lack something they refer to wait until `wake` makes them due.
 UPDATE sync_delivery AS t {force_index(PRIMARY)}
 SET next_attempt_at = {waiting}
 FROM {locate_by_ctid(sync_delivery, {batch(target text, outbox_id integer)}, {delivery_of_target})}
@@ -40,7 +40,15 @@ FROM {batch(aggregate_type text, aggregate_id text)}
     d.target, d.outbox_id, d.status, d.next_attempt_at)}
 WHERE d.status = {pending} AND d.next_attempt_at = {waiting} AND {missing_count(d)} = 0
 ORDER BY d.outbox_id
-LIMIT {release_chunk};
+LIMIT {wake_chunk};
+
+-- name: ready_among
+-- Which of these deliveries wait and lack nothing any more.
+SELECT d.outbox_id
+FROM sync_delivery d {force_index(PRIMARY)}
+WHERE d.target = :target AND {key_in_ids(d.outbox_id)}
+    AND d.status = {pending} AND d.next_attempt_at = {waiting} AND {missing_count(d)} = 0
+ORDER BY d.outbox_id;
 
 -- name: next_waiting
 -- The next deliveries of a target that wait for something, and how much each of them lacks.
@@ -49,10 +57,10 @@ FROM (SELECT d.target, d.outbox_id
     FROM sync_delivery d {force_index(sync_delivery_due)}
     WHERE d.target = :target AND d.next_attempt_at = {waiting} AND d.outbox_id > :after
     ORDER BY d.outbox_id
-    LIMIT {release_chunk}) n
+    LIMIT {wake_chunk}) n
 ORDER BY n.outbox_id;
 
--- name: release
+-- name: wake
 -- Makes deliveries due that wait for something.
 UPDATE sync_delivery {force_index(PRIMARY)}
 SET next_attempt_at = {now}

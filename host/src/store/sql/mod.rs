@@ -137,7 +137,7 @@ const CONSTANTS: &[(&str, i64)] = &[
     ("never", super::in_flight::NEVER),
     ("never_skipped", super::in_flight::NEVER_SKIPPED),
     ("waiting", super::in_flight::WAITING),
-    ("release_chunk", super::dependencies::CHUNK),
+    ("wake_chunk", super::dependencies::CHUNK),
     ("hour_ms", super::clock::HOUR_MS),
     ("host_seen_ms", super::hosts::HOST_SEEN_MS),
     ("notices_max", super::notices::NOTICES_MAX),

@@ -56,8 +56,9 @@ statements! {
         InsertDependencies = insert_dependencies { batch: Json }
         HoldDependents = hold_dependents { batch: Json }
         ReadyDependents<'a> = ready_dependents { target: &'a str, batch: Json }
+        ReadyAmong<'a> = ready_among { target: &'a str, ids: Ids<'a> }
         NextWaiting<'a> = next_waiting { target: &'a str, after: i64 }
-        Release<'a> = release { target: &'a str, ids: Ids<'a> }
+        Wake<'a> = wake { target: &'a str, ids: Ids<'a> }
         ReadReferences<'a> = read_references { target: &'a str, ids: Ids<'a> }
         WaitAgain<'a> = wait_again { target: &'a str, lease_id: LeaseId, ids: Ids<'a> }
         ForgetDependencies<'a> = forget_dependencies { target: &'a str, types: Texts<'a> }

@@ -17,7 +17,10 @@ impl DatabaseAdapter for Probe {
         Descriptor {
             name: "probe".to_owned(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            aggregate_types: vec![AggregateSupport::written("patient").observed()],
+            aggregate_types: vec![
+                AggregateSupport::written("patient").observed(),
+                AggregateSupport::written("encounter"),
+            ],
         }
     }
 

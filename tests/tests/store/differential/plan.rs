@@ -40,6 +40,10 @@ pub(super) enum Operation {
     Delete(&'static str),
     /// A row of another application: type, id, operation, payload, age in milliseconds.
     Foreign(&'static str, &'static str, &'static str, &'static str, i64),
+    /// An encounter of another application: its id, operation and references.
+    Refer(&'static str, &'static str, &'static str),
+    /// Wakes what waits for nothing.
+    Wake(&'static str),
     Route(u32),
     /// Routing while these targets ask for so many.
     Direct {
@@ -93,7 +97,8 @@ fn operation(dice: &mut Dice) -> Operation {
     match dice.below(100) {
         0..20 => put(dice),
         20..23 => Operation::Delete(dice.pick(&PATIENT_IDS)),
-        23..31 => foreign(dice),
+        23..29 => foreign(dice),
+        29..31 => refer(dice),
         31..37 => Operation::Route(dice.pick(&[1, 2, 3, 100])),
         37..43 => Operation::Direct {
             limit: dice.pick(&[1, 3, 100]),
@@ -111,7 +116,8 @@ fn operation(dice: &mut Dice) -> Operation {
         78..83 => Operation::Pass(dice.pick(&[1, 400, 5_000, 31_000])),
         83..86 => Operation::TakeExpired,
         86..89 => retry(dice),
-        89..90 => Operation::Pause(dice.pick(&["openemr", "fhir", "nowhere"]), dice.below(2) == 0),
+        89 if dice.below(2) == 0 => Operation::Wake(dice.pick(&TARGETS)),
+        89 => Operation::Pause(dice.pick(&["openemr", "fhir", "nowhere"]), dice.below(2) == 0),
         90..93 => Operation::Resync {
             target: dice.pick(&TARGETS),
             after: dice.pick(&[None, Some("P-0001"), Some("p")]),
@@ -148,6 +154,15 @@ fn foreign(dice: &mut Dice) -> Operation {
         _ => ("message", dice.pick(&["M-1", "m-1"]), "create", "{\"text\": 1}"),
     };
     Operation::Foreign(kind, id, verb, payload, dice.pick(&[0, 10, 100_000]))
+}
+
+fn refer(dice: &mut Dice) -> Operation {
+    let subject = r#"[{"name": "subject", "type": "patient", "id": "P-0001"}]"#;
+    let other = r#"[{"name": "subject", "type": "patient", "id": "p-0001"}]"#;
+    let both = r#"[{"name": "a", "type": "patient", "id": "P-0001"}, {"name": "b", "type": "encounter", "id": "E-1"}]"#;
+    let circle = r#"[{"name": "part", "type": "encounter", "id": "E-2"}]"#;
+    let refs = dice.pick(&[subject, subject, other, both, circle, "[]", "{}"]);
+    Operation::Refer(dice.pick(&["E-1", "e-1", "E-2"]), dice.pick(&["create", "update", "update", "delete"]), refs)
 }
 
 fn retry(dice: &mut Dice) -> Operation {

@@ -5,7 +5,7 @@ use host::database::{RowLimits, Value};
 use super::world::World;
 
 /// Each table with its columns. `#` before one marks a change's id, `@` a lease.
-const TABLES: [(&str, &[&str]); 8] = [
+const TABLES: [(&str, &[&str]); 9] = [
     (
         "patient_cache",
         &[
@@ -22,7 +22,10 @@ const TABLES: [(&str, &[&str]); 8] = [
             "updated_at",
         ],
     ),
-    ("sync_outbox", &["#id", "aggregate_type", "aggregate_id", "operation", "payload", "created_at", "routed_at"]),
+    (
+        "sync_outbox",
+        &["#id", "aggregate_type", "aggregate_id", "operation", "payload", "refs", "created_at", "routed_at"],
+    ),
     (
         "sync_delivery",
         &[
@@ -40,6 +43,7 @@ const TABLES: [(&str, &[&str]); 8] = [
             "finished_at",
         ],
     ),
+    ("sync_dependency", &["#outbox_id", "target", "referenced_type", "referenced_id"]),
     ("sync_in_flight", &["#outbox_id", "target", "aggregate_type", "aggregate_id", "@lease_id"]),
     ("sync_lease", &["@lease_id", "target", "owner", "acquired_at", "lease_until"]),
     (

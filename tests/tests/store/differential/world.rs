@@ -59,6 +59,20 @@ impl World {
                 self.stand.database.execute(&insert).await.expect("insert");
                 String::new()
             }
+            Operation::Refer(id, verb, refs) => {
+                let columns = "aggregate_type, aggregate_id, operation, payload, refs, created_at";
+                let values = format!("'encounter', '{id}', '{verb}', '{{}}', '{refs}', {}", self.stand.now());
+                let insert = format!("INSERT INTO sync_outbox ({columns}) VALUES ({values})");
+                self.stand.database.execute(&insert).await.expect("insert");
+                String::new()
+            }
+            Operation::Wake(target) => {
+                let woken = store.wake_all_ready(target).await.expect("wake");
+                let waiting = store.waiting(target, None, 100).await.expect("list");
+                assert!(waiting.iter().all(|one| !one.lacks.is_empty()), "it waits for nothing: {waiting:?}");
+                self.learn_changes().await;
+                self.renumbered(&format!("{woken} {waiting:?}"))
+            }
             Operation::Route(limit) => route(&store, *limit).await.to_string(),
             Operation::Direct { limit, asked } => {
                 let asked: Vec<_> =
@@ -144,6 +158,14 @@ impl World {
                 change.attempt,
                 change.link,
             );
+            assert!(
+                change.operation == host::domain::change::Operation::Delete
+                    || batch.lease.target.as_str() != "fhir"
+                    || change.references.iter().all(|reference| reference.remote_id.is_some()),
+                "delivered before what it refers to: {:?}",
+                change.references
+            );
+            let text = format!("{text} {:?}", change.references);
             words.push_str(&text);
         }
         self.held.push(batch);
@@ -175,11 +197,14 @@ impl World {
                     _ => IdColumn::FhirPatientId,
                 };
                 let settled = store.settle(&batch.lease, &settlements, Some(column)).await.expect("settle");
+                let linked: Vec<_> = settlements.iter().filter(|one| one.receipt.is_some()).collect();
+                let linked: Vec<_> = linked.into_iter().map(|one| one.key.clone()).collect();
+                let woken = store.wake_dependents(batch.lease.target.as_str(), &linked).await.expect("wake");
                 // Who does not forget a batch settles it twice, or late.
                 if *forget {
                     self.held.remove(place);
                 }
-                format!("{settled:?}")
+                format!("{settled:?} {woken}")
             }
             other => unreachable!("{other:?} needs no batch"),
         }
@@ -236,10 +261,10 @@ impl World {
     }
 }
 
-/// A host that has both targets, and sends messages to one of them too.
+/// A host that has both targets, and sends messages and encounters to one of them too.
 fn host_record() -> HostRecord {
     let types = |types: &[&str]| types.iter().map(|kind| (*kind).to_owned()).collect();
-    let targets = [("openemr", types(&["patient"])), ("fhir", types(&["patient", "message"]))];
+    let targets = [("openemr", types(&["patient"])), ("fhir", types(&["patient", "message", "encounter"]))];
     HostRecord {
         id: "host-a".to_owned(),
         targets: targets.map(|(name, types)| (target_name(name), types)).into(),

@@ -69,7 +69,7 @@ WHERE target = ? AND outbox_id IN (?, ?);
 -- read_batch
 SELECT o.id, o.aggregate_type, o.aggregate_id, o.operation, o.event_id,
     CASE WHEN LENGTH(o.payload) <= 1048576 THEN o.payload END, LENGTH(o.payload), o.created_at,
-    l.remote_id, l.remote_version, l.fingerprint, l.delivered_outbox_id
+    l.remote_id, l.remote_version, l.fingerprint, l.delivered_outbox_id, CASE WHEN LENGTH(o.refs) <= 32768 THEN o.refs END, LENGTH(o.refs)
 FROM sync_outbox o
 LEFT JOIN sync_link l ON l.target = ? AND l.aggregate_type = o.aggregate_type AND l.aggregate_id = o.aggregate_id
 WHERE o.id IN (?, ?);
@@ -91,6 +91,102 @@ INSERT INTO sync_in_flight (target, aggregate_type, aggregate_id, outbox_id, lea
 SELECT ?, o.aggregate_type, o.aggregate_id, o.id, ?
 FROM sync_outbox o
 WHERE o.id IN (?, ?);
+
+-- insert_dependencies
+INSERT INTO sync_dependency (target, outbox_id, referenced_type, referenced_id)
+SELECT j.target, j.outbox_id, j.referenced_type, j.referenced_id
+FROM JSON_TABLE(?, '$[*]' COLUMNS(target VARCHAR(1024) CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin PATH '$.target', outbox_id BIGINT PATH '$.outbox_id', referenced_type VARCHAR(1024) CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin PATH '$.referenced_type', referenced_id VARCHAR(1024) CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin PATH '$.referenced_id')) AS j
+WHERE (SELECT COUNT(*) FROM sync_dependency p
+    WHERE p.target = j.target AND p.outbox_id = j.outbox_id
+        AND p.referenced_type = j.referenced_type AND p.referenced_id = j.referenced_id) = 0;
+
+-- hold_dependents
+UPDATE JSON_TABLE(?, '$[*]' COLUMNS(target VARCHAR(1024) CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin PATH '$.target', outbox_id BIGINT PATH '$.outbox_id')) AS j
+STRAIGHT_JOIN sync_delivery AS t FORCE INDEX (PRIMARY)
+   ON t.target = j.target AND t.outbox_id = j.outbox_id AND t.status = 'pending' AND (SELECT COUNT(*) FROM sync_dependency p
+     WHERE p.target = t.target AND p.outbox_id = t.outbox_id
+       AND (SELECT COUNT(*) FROM sync_link l
+         WHERE l.target = p.target AND l.aggregate_type = p.referenced_type AND l.aggregate_id = p.referenced_id) = 0) > 0
+SET t.next_attempt_at = 9223372036854775805;
+
+-- ready_dependents
+SELECT DISTINCT d.outbox_id
+FROM JSON_TABLE(?, '$[*]' COLUMNS(aggregate_type VARCHAR(1024) CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin PATH '$.aggregate_type', aggregate_id VARCHAR(1024) CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin PATH '$.aggregate_id')) AS j
+JOIN sync_dependency p FORCE INDEX (sync_dependency_referenced) ON p.target = ? AND p.referenced_type = j.aggregate_type AND p.referenced_id = j.aggregate_id
+JOIN sync_delivery d FORCE INDEX (PRIMARY) ON d.target = p.target AND d.outbox_id = p.outbox_id
+WHERE d.status = 'pending' AND d.next_attempt_at = 9223372036854775805 AND (SELECT COUNT(*) FROM sync_dependency p
+     WHERE p.target = d.target AND p.outbox_id = d.outbox_id
+       AND (SELECT COUNT(*) FROM sync_link l
+         WHERE l.target = p.target AND l.aggregate_type = p.referenced_type AND l.aggregate_id = p.referenced_id) = 0) = 0
+ORDER BY d.outbox_id
+LIMIT 1000;
+
+-- ready_among
+SELECT d.outbox_id
+FROM sync_delivery d FORCE INDEX (PRIMARY)
+WHERE d.target = ? AND d.outbox_id IN (?, ?)
+    AND d.status = 'pending' AND d.next_attempt_at = 9223372036854775805 AND (SELECT COUNT(*) FROM sync_dependency p
+         WHERE p.target = d.target AND p.outbox_id = d.outbox_id
+           AND (SELECT COUNT(*) FROM sync_link l
+             WHERE l.target = p.target AND l.aggregate_type = p.referenced_type AND l.aggregate_id = p.referenced_id) = 0) = 0
+ORDER BY d.outbox_id;
+
+-- next_waiting
+SELECT n.outbox_id, (SELECT COUNT(*) FROM sync_dependency p
+     WHERE p.target = n.target AND p.outbox_id = n.outbox_id
+       AND (SELECT COUNT(*) FROM sync_link l
+         WHERE l.target = p.target AND l.aggregate_type = p.referenced_type AND l.aggregate_id = p.referenced_id) = 0)
+FROM (SELECT d.target, d.outbox_id
+    FROM sync_delivery d FORCE INDEX (sync_delivery_due)
+    WHERE d.target = ? AND d.next_attempt_at = 9223372036854775805 AND d.outbox_id > ?
+    ORDER BY d.outbox_id
+    LIMIT 1000) n
+ORDER BY n.outbox_id;
+
+-- wake
+UPDATE sync_delivery FORCE INDEX (PRIMARY)
+SET next_attempt_at = CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS SIGNED)
+WHERE target = ? AND outbox_id IN (?, ?) AND status = 'pending' AND next_attempt_at = 9223372036854775805;
+
+-- read_references
+SELECT p.outbox_id, p.referenced_type, p.referenced_id, l.remote_id
+FROM sync_dependency p
+LEFT JOIN sync_link l ON l.target = p.target AND l.aggregate_type = p.referenced_type AND l.aggregate_id = p.referenced_id
+WHERE p.target = ? AND p.outbox_id IN (?, ?);
+
+-- wait_again
+UPDATE sync_delivery FORCE INDEX (PRIMARY)
+SET status = 'pending', next_attempt_at = 9223372036854775805, lease_id = NULL
+WHERE target = ? AND outbox_id IN (?, ?) AND lease_id = ? AND status = 'processing';
+
+-- forget_dependencies
+DELETE FROM sync_dependency WHERE target = ? AND referenced_type NOT IN (?, ?);
+
+-- delete_dependencies
+DELETE FROM sync_dependency WHERE target = ? AND outbox_id IN (?, ?);
+
+-- count_waiting
+SELECT COUNT(*) FROM sync_delivery d FORCE INDEX (sync_delivery_due)
+WHERE d.target = ? AND d.next_attempt_at = 9223372036854775805;
+
+-- list_waiting
+SELECT n.outbox_id, n.aggregate_type, n.aggregate_id, CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS SIGNED) - n.created_at, p.referenced_type, p.referenced_id
+FROM (SELECT d.target, d.outbox_id, d.aggregate_type, d.aggregate_id, d.created_at
+    FROM sync_delivery d FORCE INDEX (sync_delivery_due)
+    WHERE d.target = ? AND d.next_attempt_at = 9223372036854775805 AND d.outbox_id > ?
+    ORDER BY d.outbox_id
+    LIMIT ?) n
+JOIN sync_dependency p ON p.target = n.target AND p.outbox_id = n.outbox_id
+WHERE (SELECT COUNT(*) FROM sync_link l
+    WHERE l.target = p.target AND l.aggregate_type = p.referenced_type AND l.aggregate_id = p.referenced_id) = 0
+ORDER BY n.outbox_id, p.referenced_type, p.referenced_id;
+
+-- newest_of_keys
+SELECT j.aggregate_type, j.aggregate_id, d.outbox_id, d.status,
+    CASE WHEN d.next_attempt_at = 9223372036854775805 THEN 1 ELSE 0 END
+FROM JSON_TABLE(?, '$[*]' COLUMNS(aggregate_type VARCHAR(1024) CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin PATH '$.aggregate_type', aggregate_id VARCHAR(1024) CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin PATH '$.aggregate_id')) AS j
+JOIN sync_delivery d ON d.target = ? AND d.outbox_id = (SELECT MAX(s.outbox_id) FROM sync_delivery s FORCE INDEX (sync_delivery_aggregate)
+     WHERE s.target = ? AND s.aggregate_type = j.aggregate_type AND s.aggregate_id = j.aggregate_id);
 
 -- begin_lease
 INSERT INTO sync_lease (target, owner, acquired_at, lease_until)
@@ -205,7 +301,7 @@ SET t.fhir_patient_id = j.remote_id;
 SELECT id FROM sync_outbox WHERE routed_at IS NULL AND id > ? ORDER BY id LIMIT 1;
 
 -- unrouted
-SELECT o.id, o.aggregate_type, o.aggregate_id, o.operation, o.event_id, o.created_at, NULL
+SELECT o.id, o.aggregate_type, o.aggregate_id, o.operation, o.event_id, o.created_at, NULL, CASE WHEN LENGTH(o.refs) <= 32768 THEN o.refs END, LENGTH(o.refs)
 FROM sync_outbox o
 WHERE o.routed_at IS NULL AND o.id > ?
 ORDER BY o.id
@@ -269,14 +365,14 @@ SELECT (SELECT id FROM sync_outbox WHERE routed_at IS NULL AND id > ? ORDER BY i
     - (SELECT id FROM sync_outbox WHERE routed_at IS NULL AND id > ? ORDER BY id ASC LIMIT 1) + 1;
 
 -- append
-INSERT INTO sync_outbox (event_id, aggregate_type, aggregate_id, operation, payload, created_at)
-SELECT j.event_id, j.aggregate_type, j.aggregate_id, j.operation, j.payload, CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS SIGNED)
-FROM JSON_TABLE(?, '$[*]' COLUMNS(position BIGINT PATH '$.position', event_id VARCHAR(1024) CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin PATH '$.event_id', aggregate_type VARCHAR(1024) CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin PATH '$.aggregate_type', aggregate_id VARCHAR(1024) CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin PATH '$.aggregate_id', operation VARCHAR(1024) CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin PATH '$.operation', payload LONGTEXT CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin PATH '$.payload')) AS j
+INSERT INTO sync_outbox (event_id, aggregate_type, aggregate_id, operation, payload, refs, created_at)
+SELECT j.event_id, j.aggregate_type, j.aggregate_id, j.operation, j.payload, j.refs, CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS SIGNED)
+FROM JSON_TABLE(?, '$[*]' COLUMNS(position BIGINT PATH '$.position', event_id VARCHAR(1024) CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin PATH '$.event_id', aggregate_type VARCHAR(1024) CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin PATH '$.aggregate_type', aggregate_id VARCHAR(1024) CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin PATH '$.aggregate_id', operation VARCHAR(1024) CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin PATH '$.operation', payload LONGTEXT CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin PATH '$.payload', refs LONGTEXT CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin PATH '$.refs')) AS j
 ORDER BY j.position;
 
 -- append_block
-INSERT INTO sync_outbox (event_id, aggregate_type, aggregate_id, operation, payload, created_at)
-VALUES (?, ?, ?, ?, ?, CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS SIGNED)), (?, ?, ?, ?, ?, CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS SIGNED));
+INSERT INTO sync_outbox (event_id, aggregate_type, aggregate_id, operation, payload, refs, created_at)
+VALUES (?, ?, ?, ?, ?, ?, CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS SIGNED)), (?, ?, ?, ?, ?, ?, CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS SIGNED));
 
 -- enqueue_for_target
 INSERT INTO sync_delivery (target, outbox_id, aggregate_type, aggregate_id, status, next_attempt_at, created_at)
@@ -791,7 +887,7 @@ SELECT name FROM sync_target;
 UPDATE sync_delivery FORCE INDEX (sync_delivery_due)
 SET next_attempt_at = CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS SIGNED)
 WHERE target = ?
-    AND next_attempt_at > CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS SIGNED) + ? AND next_attempt_at < 9223372036854775807
+    AND next_attempt_at > CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS SIGNED) + ? AND next_attempt_at < 9223372036854775805
     AND status = 'pending';
 
 -- newest_delivery
@@ -811,7 +907,7 @@ WHERE target = ? AND aggregate_type = 'patient' AND aggregate_id = ?;
 -- read_change
 SELECT o.id, o.aggregate_type, o.aggregate_id, o.operation, o.event_id,
     CASE WHEN LENGTH(o.payload) <= 1048576 THEN o.payload END, LENGTH(o.payload), o.created_at,
-    l.remote_id, l.remote_version, l.fingerprint, l.delivered_outbox_id
+    l.remote_id, l.remote_version, l.fingerprint, l.delivered_outbox_id, CASE WHEN LENGTH(o.refs) <= 32768 THEN o.refs END, LENGTH(o.refs)
 FROM sync_outbox o
 LEFT JOIN sync_link l ON l.target = ? AND l.aggregate_type = o.aggregate_type AND l.aggregate_id = o.aggregate_id
 WHERE o.id = ?;

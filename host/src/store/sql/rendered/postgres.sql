@@ -89,7 +89,7 @@ WHERE ctid = ANY(ARRAY(SELECT j.place FROM (SELECT t.place, j.* FROM (SELECT CAS
 -- read_batch
 SELECT o.id, o.aggregate_type, o.aggregate_id, o.operation, o.event_id,
     CASE WHEN octet_length(o.payload) <= 1048576 THEN o.payload END, octet_length(o.payload), o.created_at,
-    l.remote_id, l.remote_version, l.fingerprint, l.delivered_outbox_id
+    l.remote_id, l.remote_version, l.fingerprint, l.delivered_outbox_id, CASE WHEN octet_length(o.refs) <= 32768 THEN o.refs END, octet_length(o.refs)
 FROM sync_outbox o
 LEFT JOIN LATERAL (SELECT l.remote_id, l.remote_version, l.fingerprint, l.delivered_outbox_id FROM sync_link l
         WHERE l.target = $1 AND l.aggregate_type = o.aggregate_type AND l.aggregate_id = o.aggregate_id OFFSET 0) l ON TRUE
@@ -116,6 +116,115 @@ INSERT INTO sync_in_flight (target, aggregate_type, aggregate_id, outbox_id, lea
 SELECT $1, o.aggregate_type, o.aggregate_id, o.id, CAST($2 AS BIGINT)
 FROM sync_outbox o
 WHERE o.id = ANY(ARRAY(SELECT CAST(value AS BIGINT) FROM jsonb_array_elements_text(CAST($3 AS JSONB))));
+
+-- insert_dependencies
+INSERT INTO sync_dependency (target, outbox_id, referenced_type, referenced_id)
+SELECT j.target, j.outbox_id, j.referenced_type, j.referenced_id
+FROM jsonb_to_recordset(CAST($1 AS JSONB)) AS j(target TEXT, outbox_id BIGINT, referenced_type TEXT, referenced_id TEXT)
+WHERE (SELECT COUNT(*) FROM sync_dependency p
+    WHERE p.target = j.target AND p.outbox_id = j.outbox_id
+        AND p.referenced_type = j.referenced_type AND p.referenced_id = j.referenced_id) = 0;
+
+-- hold_dependents
+UPDATE sync_delivery AS t
+SET next_attempt_at = 9223372036854775805
+FROM (SELECT t.place, j.* FROM jsonb_to_recordset(CAST($1 AS JSONB)) AS j(target TEXT, outbox_id BIGINT)
+     CROSS JOIN LATERAL (SELECT t.ctid AS place FROM sync_delivery AS t
+        WHERE t.target = j.target AND t.outbox_id = j.outbox_id OFFSET 0) AS t) AS j
+WHERE t.ctid = j.place AND t.status = 'pending' AND (SELECT COUNT(*) FROM sync_dependency p
+     WHERE p.target = t.target AND p.outbox_id = t.outbox_id
+       AND (SELECT COUNT(*) FROM sync_link l
+         WHERE l.target = p.target AND l.aggregate_type = p.referenced_type AND l.aggregate_id = p.referenced_id) = 0) > 0;
+
+-- ready_dependents
+SELECT DISTINCT d.outbox_id
+FROM jsonb_to_recordset(CAST($1 AS JSONB)) AS j(aggregate_type TEXT, aggregate_id TEXT)
+CROSS JOIN LATERAL (SELECT p.target, p.outbox_id FROM sync_dependency p
+        WHERE p.target = $2 AND p.referenced_type = j.aggregate_type AND p.referenced_id = j.aggregate_id OFFSET 0) p
+CROSS JOIN LATERAL (SELECT d.target, d.outbox_id, d.status, d.next_attempt_at FROM sync_delivery d
+        WHERE d.target = p.target AND d.outbox_id = p.outbox_id OFFSET 0) d
+WHERE d.status = 'pending' AND d.next_attempt_at = 9223372036854775805 AND (SELECT COUNT(*) FROM sync_dependency p
+     WHERE p.target = d.target AND p.outbox_id = d.outbox_id
+       AND (SELECT COUNT(*) FROM sync_link l
+         WHERE l.target = p.target AND l.aggregate_type = p.referenced_type AND l.aggregate_id = p.referenced_id) = 0) = 0
+ORDER BY d.outbox_id
+LIMIT 1000;
+
+-- ready_among
+SELECT d.outbox_id
+FROM sync_delivery d
+WHERE d.target = $1 AND d.outbox_id = ANY(ARRAY(SELECT CAST(value AS BIGINT) FROM jsonb_array_elements_text(CAST($2 AS JSONB))))
+    AND d.status = 'pending' AND d.next_attempt_at = 9223372036854775805 AND (SELECT COUNT(*) FROM sync_dependency p
+         WHERE p.target = d.target AND p.outbox_id = d.outbox_id
+           AND (SELECT COUNT(*) FROM sync_link l
+             WHERE l.target = p.target AND l.aggregate_type = p.referenced_type AND l.aggregate_id = p.referenced_id) = 0) = 0
+ORDER BY d.outbox_id;
+
+-- next_waiting
+SELECT n.outbox_id, (SELECT COUNT(*) FROM sync_dependency p
+     WHERE p.target = n.target AND p.outbox_id = n.outbox_id
+       AND (SELECT COUNT(*) FROM sync_link l
+         WHERE l.target = p.target AND l.aggregate_type = p.referenced_type AND l.aggregate_id = p.referenced_id) = 0)
+FROM (SELECT d.target, d.outbox_id
+    FROM sync_delivery d
+    WHERE d.target = $1 AND d.next_attempt_at = 9223372036854775805 AND d.outbox_id > CAST($2 AS BIGINT)
+    ORDER BY d.outbox_id
+    LIMIT 1000) n
+ORDER BY n.outbox_id;
+
+-- wake
+UPDATE sync_delivery
+SET next_attempt_at = CAST(EXTRACT(EPOCH FROM statement_timestamp()) * 1000 AS BIGINT)
+WHERE ctid = ANY(ARRAY(SELECT j.place FROM (SELECT t.place, j.* FROM (SELECT CAST(value AS BIGINT) AS id FROM jsonb_array_elements_text(CAST($1 AS JSONB))) AS j
+         CROSS JOIN LATERAL (SELECT t.ctid AS place FROM sync_delivery AS t
+            WHERE t.target = $2 AND t.outbox_id = j.id OFFSET 0) AS t) AS j)) AND status = 'pending' AND next_attempt_at = 9223372036854775805;
+
+-- read_references
+SELECT p.outbox_id, p.referenced_type, p.referenced_id, l.remote_id
+FROM sync_dependency p
+LEFT JOIN LATERAL (SELECT l.remote_id FROM sync_link l
+        WHERE l.target = p.target AND l.aggregate_type = p.referenced_type AND l.aggregate_id = p.referenced_id OFFSET 0) l ON TRUE
+WHERE p.target = $1 AND p.outbox_id = ANY(ARRAY(SELECT CAST(value AS BIGINT) FROM jsonb_array_elements_text(CAST($2 AS JSONB))));
+
+-- wait_again
+UPDATE sync_delivery
+SET status = 'pending', next_attempt_at = 9223372036854775805, lease_id = NULL
+WHERE ctid = ANY(ARRAY(SELECT j.place FROM (SELECT t.place, j.* FROM (SELECT CAST(value AS BIGINT) AS id FROM jsonb_array_elements_text(CAST($1 AS JSONB))) AS j
+         CROSS JOIN LATERAL (SELECT t.ctid AS place FROM sync_delivery AS t
+            WHERE t.target = $2 AND t.outbox_id = j.id OFFSET 0) AS t) AS j)) AND lease_id = CAST($3 AS BIGINT) AND status = 'processing';
+
+-- forget_dependencies
+DELETE FROM sync_dependency WHERE target = $1 AND referenced_type NOT IN ($2, $3);
+
+-- delete_dependencies
+DELETE FROM sync_dependency WHERE target = $1 AND outbox_id = ANY(ARRAY(SELECT CAST(value AS BIGINT) FROM jsonb_array_elements_text(CAST($2 AS JSONB))));
+
+-- count_waiting
+SELECT COUNT(*) FROM sync_delivery d
+WHERE d.target = $1 AND d.next_attempt_at = 9223372036854775805;
+
+-- list_waiting
+SELECT n.outbox_id, n.aggregate_type, n.aggregate_id, CAST(EXTRACT(EPOCH FROM statement_timestamp()) * 1000 AS BIGINT) - n.created_at, p.referenced_type, p.referenced_id
+FROM (SELECT d.target, d.outbox_id, d.aggregate_type, d.aggregate_id, d.created_at
+    FROM sync_delivery d
+    WHERE d.target = $1 AND d.next_attempt_at = 9223372036854775805 AND d.outbox_id > CAST($2 AS BIGINT)
+    ORDER BY d.outbox_id
+    LIMIT CAST($3 AS BIGINT)) n
+JOIN sync_dependency p ON p.target = n.target AND p.outbox_id = n.outbox_id
+WHERE (SELECT COUNT(*) FROM sync_link l
+    WHERE l.target = p.target AND l.aggregate_type = p.referenced_type AND l.aggregate_id = p.referenced_id) = 0
+ORDER BY n.outbox_id, p.referenced_type, p.referenced_id;
+
+-- newest_of_keys
+SELECT j.aggregate_type, j.aggregate_id, d.outbox_id, d.status,
+    CASE WHEN d.next_attempt_at = 9223372036854775805 THEN 1 ELSE 0 END
+FROM jsonb_to_recordset(CAST($1 AS JSONB)) AS j(aggregate_type TEXT, aggregate_id TEXT)
+JOIN sync_delivery d ON d.target = $2 AND d.outbox_id = (SELECT CASE WHEN s.aggregate_id = j.aggregate_id AND s.aggregate_type = j.aggregate_type
+        AND s.target = $3 THEN s.outbox_id END
+     FROM (SELECT s.aggregate_id, s.aggregate_type, s.target, s.outbox_id FROM sync_delivery s
+        WHERE (s.aggregate_id, s.aggregate_type, s.target, s.outbox_id)
+            <= (j.aggregate_id, j.aggregate_type, $4, 9223372036854775807)
+        ORDER BY s.aggregate_id DESC, s.aggregate_type DESC, s.target DESC, s.outbox_id DESC LIMIT 1) s);
 
 -- begin_lease
 INSERT INTO sync_lease (target, owner, acquired_at, lease_until)
@@ -239,7 +348,7 @@ WHERE t.patient_id = ANY(ARRAY[j.patient_id]) AND (t.fhir_patient_id IS NULL OR 
 SELECT id FROM sync_outbox WHERE routed_at IS NULL AND id > CAST($1 AS BIGINT) ORDER BY id LIMIT 1;
 
 -- unrouted
-SELECT o.id, o.aggregate_type, o.aggregate_id, o.operation, o.event_id, o.created_at, NULL
+SELECT o.id, o.aggregate_type, o.aggregate_id, o.operation, o.event_id, o.created_at, NULL, CASE WHEN octet_length(o.refs) <= 32768 THEN o.refs END, octet_length(o.refs)
 FROM sync_outbox o
 WHERE o.routed_at IS NULL AND o.id > CAST($1 AS BIGINT)
 ORDER BY o.id
@@ -305,15 +414,15 @@ SELECT (SELECT id FROM sync_outbox WHERE routed_at IS NULL AND id > CAST($1 AS B
     - (SELECT id FROM sync_outbox WHERE routed_at IS NULL AND id > CAST($2 AS BIGINT) ORDER BY id ASC LIMIT 1) + 1;
 
 -- append
-INSERT INTO sync_outbox (event_id, aggregate_type, aggregate_id, operation, payload, created_at)
-SELECT j.event_id, j.aggregate_type, j.aggregate_id, j.operation, j.payload, CAST(EXTRACT(EPOCH FROM statement_timestamp()) * 1000 AS BIGINT)
-FROM jsonb_to_recordset(CAST($1 AS JSONB)) AS j(position BIGINT, event_id TEXT, aggregate_type TEXT, aggregate_id TEXT, operation TEXT, payload TEXT)
+INSERT INTO sync_outbox (event_id, aggregate_type, aggregate_id, operation, payload, refs, created_at)
+SELECT j.event_id, j.aggregate_type, j.aggregate_id, j.operation, j.payload, j.refs, CAST(EXTRACT(EPOCH FROM statement_timestamp()) * 1000 AS BIGINT)
+FROM jsonb_to_recordset(CAST($1 AS JSONB)) AS j(position BIGINT, event_id TEXT, aggregate_type TEXT, aggregate_id TEXT, operation TEXT, payload TEXT, refs TEXT)
 ORDER BY j.position;
 
 -- append_block
-INSERT INTO sync_outbox (event_id, aggregate_type, aggregate_id, operation, payload, created_at)
-SELECT j.event_id, j.aggregate_type, j.aggregate_id, j.operation, j.payload, CAST(EXTRACT(EPOCH FROM statement_timestamp()) * 1000 AS BIGINT)
-FROM unnest($1, $2, $3, $4, $5) AS j(event_id, aggregate_type, aggregate_id, operation, payload);
+INSERT INTO sync_outbox (event_id, aggregate_type, aggregate_id, operation, payload, refs, created_at)
+SELECT j.event_id, j.aggregate_type, j.aggregate_id, j.operation, j.payload, j.refs, CAST(EXTRACT(EPOCH FROM statement_timestamp()) * 1000 AS BIGINT)
+FROM unnest($1, $2, $3, $4, $5, $6) AS j(event_id, aggregate_type, aggregate_id, operation, payload, refs);
 
 -- enqueue_for_target
 INSERT INTO sync_delivery (target, outbox_id, aggregate_type, aggregate_id, status, next_attempt_at, created_at)
@@ -841,7 +950,7 @@ SELECT name FROM sync_target;
 UPDATE sync_delivery
 SET next_attempt_at = CAST(EXTRACT(EPOCH FROM statement_timestamp()) * 1000 AS BIGINT)
 WHERE target = $1
-    AND next_attempt_at > CAST(EXTRACT(EPOCH FROM statement_timestamp()) * 1000 AS BIGINT) + CAST($2 AS BIGINT) AND next_attempt_at < 9223372036854775807
+    AND next_attempt_at > CAST(EXTRACT(EPOCH FROM statement_timestamp()) * 1000 AS BIGINT) + CAST($2 AS BIGINT) AND next_attempt_at < 9223372036854775805
     AND status = 'pending';
 
 -- newest_delivery
@@ -861,7 +970,7 @@ WHERE target = $1 AND aggregate_type = 'patient' AND aggregate_id = $2;
 -- read_change
 SELECT o.id, o.aggregate_type, o.aggregate_id, o.operation, o.event_id,
     CASE WHEN octet_length(o.payload) <= 1048576 THEN o.payload END, octet_length(o.payload), o.created_at,
-    l.remote_id, l.remote_version, l.fingerprint, l.delivered_outbox_id
+    l.remote_id, l.remote_version, l.fingerprint, l.delivered_outbox_id, CASE WHEN octet_length(o.refs) <= 32768 THEN o.refs END, octet_length(o.refs)
 FROM sync_outbox o
 LEFT JOIN sync_link l ON l.target = $1 AND l.aggregate_type = o.aggregate_type AND l.aggregate_id = o.aggregate_id
 WHERE o.id = CAST($2 AS BIGINT);

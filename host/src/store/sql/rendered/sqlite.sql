@@ -67,7 +67,7 @@ WHERE target = ? AND outbox_id IN (SELECT value FROM json_each(?));
 -- read_batch
 SELECT o.id, o.aggregate_type, o.aggregate_id, o.operation, o.event_id,
     CASE WHEN octet_length(o.payload) <= 1048576 THEN o.payload END, octet_length(o.payload), o.created_at,
-    l.remote_id, l.remote_version, l.fingerprint, l.delivered_outbox_id
+    l.remote_id, l.remote_version, l.fingerprint, l.delivered_outbox_id, CASE WHEN octet_length(o.refs) <= 32768 THEN o.refs END, octet_length(o.refs)
 FROM sync_outbox o
 LEFT JOIN sync_link l ON l.target = ? AND l.aggregate_type = o.aggregate_type AND l.aggregate_id = o.aggregate_id
 WHERE o.id IN (SELECT value FROM json_each(?));
@@ -89,6 +89,102 @@ INSERT INTO sync_in_flight (target, aggregate_type, aggregate_id, outbox_id, lea
 SELECT ?, o.aggregate_type, o.aggregate_id, o.id, ?
 FROM sync_outbox o
 WHERE o.id IN (SELECT value FROM json_each(?));
+
+-- insert_dependencies
+INSERT INTO sync_dependency (target, outbox_id, referenced_type, referenced_id)
+SELECT j.target, j.outbox_id, j.referenced_type, j.referenced_id
+FROM (SELECT value->>'target' AS target, value->>'outbox_id' AS outbox_id, value->>'referenced_type' AS referenced_type, value->>'referenced_id' AS referenced_id FROM json_each(?)) AS j
+WHERE (SELECT COUNT(*) FROM sync_dependency p
+    WHERE p.target = j.target AND p.outbox_id = j.outbox_id
+        AND p.referenced_type = j.referenced_type AND p.referenced_id = j.referenced_id) = 0;
+
+-- hold_dependents
+UPDATE sync_delivery AS t
+SET next_attempt_at = 9223372036854775805
+FROM (SELECT value->>'target' AS target, value->>'outbox_id' AS outbox_id FROM json_each(?)) AS j
+WHERE t.target = j.target AND t.outbox_id = j.outbox_id AND t.status = 'pending' AND (SELECT COUNT(*) FROM sync_dependency p
+     WHERE p.target = t.target AND p.outbox_id = t.outbox_id
+       AND (SELECT COUNT(*) FROM sync_link l
+         WHERE l.target = p.target AND l.aggregate_type = p.referenced_type AND l.aggregate_id = p.referenced_id) = 0) > 0;
+
+-- ready_dependents
+SELECT DISTINCT d.outbox_id
+FROM (SELECT value->>'aggregate_type' AS aggregate_type, value->>'aggregate_id' AS aggregate_id FROM json_each(?)) AS j
+JOIN sync_dependency p ON p.target = ? AND p.referenced_type = j.aggregate_type AND p.referenced_id = j.aggregate_id
+JOIN sync_delivery d ON d.target = p.target AND d.outbox_id = p.outbox_id
+WHERE d.status = 'pending' AND d.next_attempt_at = 9223372036854775805 AND (SELECT COUNT(*) FROM sync_dependency p
+     WHERE p.target = d.target AND p.outbox_id = d.outbox_id
+       AND (SELECT COUNT(*) FROM sync_link l
+         WHERE l.target = p.target AND l.aggregate_type = p.referenced_type AND l.aggregate_id = p.referenced_id) = 0) = 0
+ORDER BY d.outbox_id
+LIMIT 1000;
+
+-- ready_among
+SELECT d.outbox_id
+FROM sync_delivery d
+WHERE d.target = ? AND d.outbox_id IN (SELECT value FROM json_each(?))
+    AND d.status = 'pending' AND d.next_attempt_at = 9223372036854775805 AND (SELECT COUNT(*) FROM sync_dependency p
+         WHERE p.target = d.target AND p.outbox_id = d.outbox_id
+           AND (SELECT COUNT(*) FROM sync_link l
+             WHERE l.target = p.target AND l.aggregate_type = p.referenced_type AND l.aggregate_id = p.referenced_id) = 0) = 0
+ORDER BY d.outbox_id;
+
+-- next_waiting
+SELECT n.outbox_id, (SELECT COUNT(*) FROM sync_dependency p
+     WHERE p.target = n.target AND p.outbox_id = n.outbox_id
+       AND (SELECT COUNT(*) FROM sync_link l
+         WHERE l.target = p.target AND l.aggregate_type = p.referenced_type AND l.aggregate_id = p.referenced_id) = 0)
+FROM (SELECT d.target, d.outbox_id
+    FROM sync_delivery d
+    WHERE d.target = ? AND d.next_attempt_at = 9223372036854775805 AND d.outbox_id > ?
+    ORDER BY d.outbox_id
+    LIMIT 1000) n
+ORDER BY n.outbox_id;
+
+-- wake
+UPDATE sync_delivery
+SET next_attempt_at = CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER)
+WHERE target = ? AND outbox_id IN (SELECT value FROM json_each(?)) AND status = 'pending' AND next_attempt_at = 9223372036854775805;
+
+-- read_references
+SELECT p.outbox_id, p.referenced_type, p.referenced_id, l.remote_id
+FROM sync_dependency p
+LEFT JOIN sync_link l ON l.target = p.target AND l.aggregate_type = p.referenced_type AND l.aggregate_id = p.referenced_id
+WHERE p.target = ? AND p.outbox_id IN (SELECT value FROM json_each(?));
+
+-- wait_again
+UPDATE sync_delivery
+SET status = 'pending', next_attempt_at = 9223372036854775805, lease_id = NULL
+WHERE target = ? AND outbox_id IN (SELECT value FROM json_each(?)) AND lease_id = ? AND status = 'processing';
+
+-- forget_dependencies
+DELETE FROM sync_dependency WHERE target = ? AND referenced_type NOT IN (?, ?);
+
+-- delete_dependencies
+DELETE FROM sync_dependency WHERE target = ? AND outbox_id IN (SELECT value FROM json_each(?));
+
+-- count_waiting
+SELECT COUNT(*) FROM sync_delivery d
+WHERE d.target = ? AND d.next_attempt_at = 9223372036854775805;
+
+-- list_waiting
+SELECT n.outbox_id, n.aggregate_type, n.aggregate_id, CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER) - n.created_at, p.referenced_type, p.referenced_id
+FROM (SELECT d.target, d.outbox_id, d.aggregate_type, d.aggregate_id, d.created_at
+    FROM sync_delivery d
+    WHERE d.target = ? AND d.next_attempt_at = 9223372036854775805 AND d.outbox_id > ?
+    ORDER BY d.outbox_id
+    LIMIT ?) n
+JOIN sync_dependency p ON p.target = n.target AND p.outbox_id = n.outbox_id
+WHERE (SELECT COUNT(*) FROM sync_link l
+    WHERE l.target = p.target AND l.aggregate_type = p.referenced_type AND l.aggregate_id = p.referenced_id) = 0
+ORDER BY n.outbox_id, p.referenced_type, p.referenced_id;
+
+-- newest_of_keys
+SELECT j.aggregate_type, j.aggregate_id, d.outbox_id, d.status,
+    CASE WHEN d.next_attempt_at = 9223372036854775805 THEN 1 ELSE 0 END
+FROM (SELECT value->>'aggregate_type' AS aggregate_type, value->>'aggregate_id' AS aggregate_id FROM json_each(?)) AS j
+JOIN sync_delivery d ON d.target = ? AND d.outbox_id = (SELECT MAX(s.outbox_id) FROM sync_delivery s
+     WHERE s.target = ? AND s.aggregate_type = j.aggregate_type AND s.aggregate_id = j.aggregate_id);
 
 -- begin_lease
 INSERT INTO sync_lease (target, owner, acquired_at, lease_until)
@@ -200,7 +296,7 @@ WHERE t.patient_id = j.patient_id AND (t.fhir_patient_id IS NULL OR t.fhir_patie
 SELECT id FROM sync_outbox WHERE routed_at IS NULL AND id > ? ORDER BY id LIMIT 1;
 
 -- unrouted
-SELECT o.id, o.aggregate_type, o.aggregate_id, o.operation, o.event_id, o.created_at, CASE typeof(o.payload) WHEN 'text' THEN NULL ELSE typeof(o.payload) END
+SELECT o.id, o.aggregate_type, o.aggregate_id, o.operation, o.event_id, o.created_at, CASE typeof(o.payload) WHEN 'text' THEN NULL ELSE typeof(o.payload) END, CASE WHEN octet_length(o.refs) <= 32768 THEN o.refs END, octet_length(o.refs)
 FROM sync_outbox o
 WHERE o.routed_at IS NULL AND o.id > ?
 ORDER BY o.id
@@ -263,14 +359,14 @@ SELECT (SELECT id FROM sync_outbox WHERE routed_at IS NULL AND id > ? ORDER BY i
     - (SELECT id FROM sync_outbox WHERE routed_at IS NULL AND id > ? ORDER BY id ASC LIMIT 1) + 1;
 
 -- append
-INSERT INTO sync_outbox (event_id, aggregate_type, aggregate_id, operation, payload, created_at)
-SELECT j.event_id, j.aggregate_type, j.aggregate_id, j.operation, j.payload, CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER)
-FROM (SELECT value->>'position' AS position, value->>'event_id' AS event_id, value->>'aggregate_type' AS aggregate_type, value->>'aggregate_id' AS aggregate_id, value->>'operation' AS operation, value->>'payload' AS payload FROM json_each(?)) AS j
+INSERT INTO sync_outbox (event_id, aggregate_type, aggregate_id, operation, payload, refs, created_at)
+SELECT j.event_id, j.aggregate_type, j.aggregate_id, j.operation, j.payload, j.refs, CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER)
+FROM (SELECT value->>'position' AS position, value->>'event_id' AS event_id, value->>'aggregate_type' AS aggregate_type, value->>'aggregate_id' AS aggregate_id, value->>'operation' AS operation, value->>'payload' AS payload, value->>'refs' AS refs FROM json_each(?)) AS j
 ORDER BY j.position;
 
 -- append_block
-INSERT INTO sync_outbox (event_id, aggregate_type, aggregate_id, operation, payload, created_at)
-VALUES (?, ?, ?, ?, ?, CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER)), (?, ?, ?, ?, ?, CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER));
+INSERT INTO sync_outbox (event_id, aggregate_type, aggregate_id, operation, payload, refs, created_at)
+VALUES (?, ?, ?, ?, ?, ?, CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER)), (?, ?, ?, ?, ?, ?, CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER));
 
 -- enqueue_for_target
 INSERT INTO sync_delivery (target, outbox_id, aggregate_type, aggregate_id, status, next_attempt_at, created_at)
@@ -786,7 +882,7 @@ SELECT name FROM sync_target;
 UPDATE sync_delivery
 SET next_attempt_at = CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER)
 WHERE target = ?
-    AND next_attempt_at > CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER) + ? AND next_attempt_at < 9223372036854775807
+    AND next_attempt_at > CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER) + ? AND next_attempt_at < 9223372036854775805
     AND status = 'pending';
 
 -- newest_delivery
@@ -806,7 +902,7 @@ WHERE target = ? AND aggregate_type = 'patient' AND aggregate_id = ?;
 -- read_change
 SELECT o.id, o.aggregate_type, o.aggregate_id, o.operation, o.event_id,
     CASE WHEN octet_length(o.payload) <= 1048576 THEN o.payload END, octet_length(o.payload), o.created_at,
-    l.remote_id, l.remote_version, l.fingerprint, l.delivered_outbox_id
+    l.remote_id, l.remote_version, l.fingerprint, l.delivered_outbox_id, CASE WHEN octet_length(o.refs) <= 32768 THEN o.refs END, octet_length(o.refs)
 FROM sync_outbox o
 LEFT JOIN sync_link l ON l.target = ? AND l.aggregate_type = o.aggregate_type AND l.aggregate_id = o.aggregate_id
 WHERE o.id = ?;

@@ -1,0 +1,233 @@
+//! Which deliveries wait for something that they refer to, and what has become of that. It only reads;
+//! `dependencies.rs` decides who waits.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::sql::{CountWaiting, Json, ListWaiting, NewestOfKeys, ReadReferences};
+use super::{RowReader, Store, StoreError, StoreTransaction};
+use crate::domain::delivery::Status;
+use crate::domain::ids::{AggregateKey, ChangeId};
+
+/// How far a chain of deliveries that wait for each other is followed.
+const CHAIN_MAX: usize = 16;
+
+/// A delivery that waits.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WaitingDelivery {
+    pub change_id: ChangeId,
+    pub key: AggregateKey,
+    /// How long it has been queued, in milliseconds.
+    pub age_ms: i64,
+    /// What its target does not have yet.
+    pub lacks: Vec<Lacking>,
+}
+
+/// Something that a delivery refers to and its target does not have.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Lacking {
+    pub key: AggregateKey,
+    pub reason: LackingReason,
+}
+
+/// Why a target does not have an aggregate.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LackingReason {
+    /// There is no delivery of it.
+    NotWritten,
+    /// Its newest delivery has this status.
+    Delivery(Status),
+    /// Its newest delivery waits for something itself.
+    Waits,
+    /// It waits for itself, through these aggregates in turn.
+    Circle(Vec<AggregateKey>),
+}
+
+/// What is known of an aggregate at a target.
+struct Known {
+    status: Status,
+    /// What its newest delivery waits for.
+    lacks: Option<Vec<AggregateKey>>,
+}
+
+impl Store {
+    /// The deliveries of a target that wait, oldest change first and behind `after`; at most `limit`.
+    ///
+    /// # Errors
+    /// When the store cannot be reached.
+    pub async fn waiting(
+        &self,
+        target: &str,
+        after: Option<ChangeId>,
+        limit: u32,
+    ) -> Result<Vec<WaitingDelivery>, StoreError> {
+        let mut transaction = self.begin_read(&format!("read what waits at target `{target}`")).await?;
+        let mut waiting = transaction.list_waiting(target, after, limit).await?;
+        let known = transaction.known(target, &waiting).await?;
+        transaction.rollback().await?;
+        for lacking in waiting.iter_mut().flat_map(|delivery| &mut delivery.lacks) {
+            lacking.reason = reason(&lacking.key, &known);
+        }
+        Ok(waiting)
+    }
+}
+
+/// Why a target does not have this aggregate.
+fn reason(key: &AggregateKey, known: &BTreeMap<AggregateKey, Known>) -> LackingReason {
+    match known.get(key) {
+        None => LackingReason::NotWritten,
+        Some(Known { status, lacks: None }) => LackingReason::Delivery(*status),
+        Some(Known { lacks: Some(_), .. }) => circle(key, known).map_or(LackingReason::Waits, LackingReason::Circle),
+    }
+}
+
+/// The way from this aggregate back to itself, if there is one.
+fn circle(start: &AggregateKey, known: &BTreeMap<AggregateKey, Known>) -> Option<Vec<AggregateKey>> {
+    let mut seen = BTreeSet::from([start]);
+    let mut ways = vec![vec![start]];
+    while let Some(way) = ways.pop() {
+        let end = way.last().and_then(|key| known.get(*key)).and_then(|known| known.lacks.as_ref());
+        for next in end.into_iter().flatten() {
+            if next == start {
+                return Some(way.into_iter().cloned().collect());
+            }
+            if seen.insert(next) {
+                ways.push([&way[..], &[next]].concat());
+            }
+        }
+    }
+    None
+}
+
+impl StoreTransaction {
+    /// How many deliveries of a target wait for something that they refer to.
+    pub(super) async fn count_waiting(&mut self, target: &str) -> Result<u64, StoreError> {
+        let count = self.number(CountWaiting { target }).await?.unwrap_or_default();
+        Ok(u64::try_from(count).unwrap_or_default())
+    }
+
+    async fn list_waiting(
+        &mut self,
+        target: &str,
+        after: Option<ChangeId>,
+        limit: u32,
+    ) -> Result<Vec<WaitingDelivery>, StoreError> {
+        let after = after.map_or(i64::MIN, ChangeId::get);
+        let rows = self.fetch(ListWaiting { target, after, limit }).await?;
+        let mut waiting = Vec::<WaitingDelivery>::new();
+        for row in rows.rows {
+            let mut reader = RowReader::new(&self.operation, row);
+            let (change_id, key, age_ms) = (reader.change_id()?, reader.aggregate_key()?, reader.integer()?);
+            let lacking = Lacking { key: reader.aggregate_key()?, reason: LackingReason::NotWritten };
+            match waiting.last_mut().filter(|last| last.change_id == change_id) {
+                Some(last) => last.lacks.push(lacking),
+                None => waiting.push(WaitingDelivery { change_id, key, age_ms, lacks: vec![lacking] }),
+            }
+        }
+        Ok(waiting)
+    }
+
+    /// What is known of everything that these deliveries wait for, directly or through others.
+    async fn known(
+        &mut self,
+        target: &str,
+        waiting: &[WaitingDelivery],
+    ) -> Result<BTreeMap<AggregateKey, Known>, StoreError> {
+        let mut known = BTreeMap::new();
+        let lacks = waiting.iter().flat_map(|delivery| &delivery.lacks);
+        let mut next: BTreeSet<_> = lacks.map(|lacking| lacking.key.clone()).collect();
+        for _ in 0..CHAIN_MAX {
+            next.retain(|key| !known.contains_key(key));
+            if next.is_empty() {
+                break;
+            }
+            let newest = self.newest_of(target, &next).await?;
+            let ids: Vec<_> = newest.iter().filter_map(|(_, _, waiting)| *waiting).collect();
+            let missing = self.missing(target, &ids).await?;
+            next.clear();
+            for (key, status, waiting) in newest {
+                let lacks = waiting.map(|id| missing.get(&id).cloned().unwrap_or_default());
+                next.extend(lacks.iter().flatten().cloned());
+                known.insert(key, Known { status, lacks });
+            }
+        }
+        Ok(known)
+    }
+
+    /// The newest delivery of each aggregate: its status, and its change if it waits for something.
+    async fn newest_of(
+        &mut self,
+        target: &str,
+        keys: &BTreeSet<AggregateKey>,
+    ) -> Result<Vec<(AggregateKey, Status, Option<ChangeId>)>, StoreError> {
+        let batch = Json::of(&Vec::from_iter(keys));
+        let rows = self.fetch(NewestOfKeys { target, batch }).await?;
+        let operation = self.operation.clone();
+        let read = rows.rows.into_iter().map(|row| {
+            let mut reader = RowReader::new(&operation, row);
+            let (key, change_id, word) = (reader.aggregate_key()?, reader.change_id()?, reader.text()?);
+            let status = Status::from_word(&word)
+                .ok_or_else(|| super::corrupt(&operation, format!("the status of {change_id}")))?;
+            Ok((key, status, (reader.integer()? == 1).then_some(change_id)))
+        });
+        read.collect()
+    }
+
+    /// What each of these changes depends on without a link.
+    async fn missing(
+        &mut self,
+        target: &str,
+        ids: &[ChangeId],
+    ) -> Result<BTreeMap<ChangeId, Vec<AggregateKey>>, StoreError> {
+        let mut missing = BTreeMap::<_, Vec<_>>::new();
+        if ids.is_empty() {
+            return Ok(missing);
+        }
+        for row in self.fetch(ReadReferences { target, ids }).await?.rows {
+            let mut reader = RowReader::new(&self.operation, row);
+            let (change_id, key) = (reader.change_id()?, reader.aggregate_key()?);
+            if reader.optional_text()?.is_none() {
+                missing.entry(change_id).or_default().push(key);
+            }
+        }
+        Ok(missing)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(id: &str) -> AggregateKey {
+        AggregateKey { aggregate_type: "condition".to_owned(), aggregate_id: id.to_owned() }
+    }
+
+    fn known(pairs: &[(&str, Status, Option<&[&str]>)]) -> BTreeMap<AggregateKey, Known> {
+        let of = |(id, status, lacks): &(&str, Status, Option<&[&str]>)| {
+            let lacks = lacks.map(|ids| ids.iter().map(|id| key(id)).collect());
+            (key(id), Known { status: *status, lacks })
+        };
+        pairs.iter().map(of).collect()
+    }
+
+    #[test]
+    fn what_an_aggregate_is_lacking_for_is_told_apart() {
+        let known = known(&[
+            ("failed", Status::Failed, None),
+            ("a", Status::Pending, Some(&["b", "failed"])),
+            ("b", Status::Pending, Some(&["c"])),
+            ("c", Status::Pending, Some(&["failed", "a"])),
+            ("outside", Status::Pending, Some(&["a"])),
+            ("self", Status::Pending, Some(&["self"])),
+        ]);
+        let cases = [
+            ("unknown", LackingReason::NotWritten),
+            ("failed", LackingReason::Delivery(Status::Failed)),
+            ("a", LackingReason::Circle(vec![key("a"), key("b"), key("c")])),
+            ("outside", LackingReason::Waits),
+            ("self", LackingReason::Circle(vec![key("self")])),
+        ];
+        for (id, expected) in cases {
+            assert_eq!(reason(&key(id), &known), expected, "{id}");
+        }
+    }
+}

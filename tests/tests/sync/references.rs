@@ -1,0 +1,68 @@
+//! References over the binary: an encounter waits for its patient, says so, and arrives with the target's id of him.
+
+use serde_json::json;
+use tests::database::{self, Database};
+use tests::environment::Backend;
+use tests::host::{Configuration, Host, quoted};
+use tests::session::Session;
+
+use crate::support::{QUICK, adapter, patient, put};
+
+/// The probe, whose ids tell what a change refers to.
+fn configuration(url: &str) -> Configuration {
+    Configuration::new("sqlite://.host/host.db").more(&format!(
+        "[targets.probe]\nadapter = {}\naggregate_types = [\"patient\", \"encounter\"]\n\
+         [targets.probe.database]\nurl = {}\n\
+         [targets.probe.settings]\nbehaviour = \"references\"\nquiet_check = true\n{QUICK}",
+        quoted(&adapter("testing-probe").to_string_lossy()),
+        quoted(url)
+    ))
+}
+
+async fn append(host: &Host, id: &str, refs: &str) {
+    let insert = "INSERT INTO sync_outbox (aggregate_type, aggregate_id, operation, payload, refs) VALUES";
+    let row = format!("{insert} ('encounter', '{id}', 'create', '{{}}', '{refs}')");
+    database::execute(&store_url(host), &row).await.expect("insert");
+}
+
+fn store_url(host: &Host) -> String {
+    database::sqlite_url(&host.folder().join(".host/host.db"))
+}
+
+fn subject(id: &str) -> String {
+    json!([{ "name": "subject", "type": "patient", "id": id }]).to_string()
+}
+
+#[tokio::test]
+async fn an_encounter_waits_for_its_patient_and_arrives_with_his_id() {
+    let target = Database::fresh(Backend::Sqlite).await.expect("database").expect("SQLite is always there");
+    let host = Host::new(&configuration(target.url())).expect("host");
+    let _ = host.run(&["migrate"]).expect_success();
+    append(&host, "E-1", &subject("P-1")).await;
+    append(&host, "E-2", &json!([{ "name": "part", "type": "encounter", "id": "E-3" }]).to_string()).await;
+    append(&host, "E-3", &json!([{ "name": "part", "type": "encounter", "id": "E-2" }]).to_string()).await;
+    let run = host.run(&["run", "--until-idle"]);
+    assert_eq!(run.status, Some(1), "it ends, and something is left: {}", run.stdout);
+
+    let waiting = host.run(&["waiting"]).expect_success().stdout;
+    let expected = "change 1 of encounter E-1 [probe] waits for patient P-1 (not written yet), for ";
+    assert!(waiting.contains(expected), "{waiting}");
+    let circle = "change 2 of encounter E-2 [probe] waits for encounter E-3 (in a circle: it waits for encounter E-2, \
+                  which waits for encounter E-3)";
+    assert!(waiting.contains(circle), "{waiting}");
+    let json = host.run(&["waiting", "--target", "probe", "--after", "1", "--json"]).expect_success().json();
+    assert_eq!(json["waiting"][0]["waits_for"][0]["reason"], "circle", "{json}");
+    assert_eq!(json["waiting"].as_array().map(Vec::len), Some(2));
+    let status = host.run(&["status"]).expect_success().stdout;
+    assert!(status.contains("[Waiting]") && status.contains("encounter E-1 [probe] waits for patient P-1"), "{status}");
+    assert_eq!(host.status()["targets"]["probe"]["waiting_for_references"], 3);
+
+    put(&host, &patient("P-1"));
+    let _ = host.run(&["run", "--until-idle"]);
+    let mut session = Session::open(&store_url(&host)).await.expect("open");
+    let links =
+        session.rows("SELECT aggregate_id, remote_id FROM sync_link ORDER BY aggregate_id").await.expect("links");
+    let links: Vec<_> = links.into_iter().map(|row| row.into_iter().flatten().collect::<Vec<_>>().join(": ")).collect();
+    assert_eq!(links, ["E-1: Operation::Create subject=patient/P-1@Operation::Create ", "P-1: Operation::Create "]);
+    assert_eq!(host.status()["totals"]["done"], 2);
+}
