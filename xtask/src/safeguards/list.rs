@@ -128,6 +128,37 @@ pub(super) const SAFEGUARDS: &[Safeguard] = &[
         test: "spoilt::rows_of_another_type_stop_nothing_queued",
     },
     Safeguard {
+        name: "what lacks a reference is held",
+        file: "host/src/store/sql/dependencies.sql",
+        mutation: &[("AND t.status = {pending} AND {missing_count(t)} > 0;", "AND t.status = {pending} AND {now} < 0;")],
+        suite: Suite::Store,
+        test: "references::on_sqlite::what_refers_to_nothing_known",
+    },
+    Safeguard {
+        name: "references are linked when the batch is read",
+        file: "host/src/store/batch.rs",
+        mutation: &[("if !lacking.is_empty() {", "if false && !lacking.is_empty() {")],
+        suite: Suite::Store,
+        test: "references::on_sqlite::a_link_that_is_gone_again",
+    },
+    Safeguard {
+        name: "only what lacks nothing is woken",
+        file: "host/src/store/sql/dependencies.sql",
+        mutation: &[(
+            "WHERE d.status = {pending} AND d.next_attempt_at = {waiting} AND {missing_count(d)} = 0\nORDER BY d.outbox_id\nLIMIT",
+            "WHERE d.status = {pending} AND d.next_attempt_at = {waiting} AND {missing_count(d)} >= 0\nORDER BY d.outbox_id\nLIMIT",
+        )],
+        suite: Suite::Store,
+        test: "references::on_sqlite::the_last_of_several_links",
+    },
+    Safeguard {
+        name: "a missed wake-up is found",
+        file: "host/src/store/dependencies.rs",
+        mutation: &[("if missing == 0 {", "if missing < 0 {")],
+        suite: Suite::Store,
+        test: "references::on_sqlite::a_missed_wake_up",
+    },
+    Safeguard {
         name: "a conflict is decided once",
         file: "host/src/store/sql/operators.sql",
         mutation: &[(
