@@ -4,6 +4,7 @@ use super::output::{age, printable};
 use super::wiring;
 use crate::config::Config;
 use crate::domain::delivery::Status;
+use crate::domain::ids::AggregateKey;
 use crate::store::{
     BlockedKey, ClockState, Notice, NoticeKind, RecentSync, StatusSnapshot, Store, StoreError, TargetStatus,
 };
@@ -14,8 +15,9 @@ pub(super) async fn read_status(
     config: &Config,
     store: &Store,
     recent_max: u32,
+    aggregate: Option<&AggregateKey>,
 ) -> Result<(StatusSnapshot, AttentionSummary), StoreError> {
-    let snapshot = with_configured(store.status(recent_max).await?, config);
+    let snapshot = with_configured(store.status_with(recent_max, aggregate).await?, config);
     let attention = AttentionSummary {
         conflicts: store.count_conflicts().await?,
         blocked: store.blocked_keys(&wiring::fifo_types(config), BLOCKED_MAX).await?,

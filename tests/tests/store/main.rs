@@ -19,6 +19,7 @@ mod migrating;
 mod operators;
 mod outbox;
 mod people;
+mod resend;
 mod skipped;
 mod spoilt;
 mod statements;
