@@ -1,7 +1,7 @@
 //! Whether an adapter sees at its target what it wrote there, and what others did to it.
 //!
-//! An edit by others looks like a link that says that something else was written last; a deletion like a link to a
-//! record that was never there.
+//! An edit by others looks like a link whose fingerprint is of something else; a deletion like a link to a record that
+//! was never there.
 
 use super::harness::Harness;
 use super::judgement::Judgement;
@@ -11,7 +11,7 @@ use crate::domain::change::{Change, Link, Observation, Receipt, Subject};
 /// Observes what was delivered, and two links that do not fit what is there.
 pub(super) async fn judge(harness: &Harness, delivered: &[(Change, Receipt)]) -> Judgement {
     if !harness.descriptor().support(&harness.subjects.aggregate_type()).is_some_and(|support| support.observes) {
-        return Ok("not observed, as the description says".to_owned());
+        return Ok("the adapter describes itself as one that does not observe".to_owned());
     }
     let before = harness.records().await.map_err(|failure| failure.to_string())?;
     let subject = |change: &Change, link: Link| Subject {

@@ -1,5 +1,6 @@
-//! Asks an adapter what the target holds now for some links. Nothing is written: at a database the transaction is one
-//! that only reads, no table is granted for writing, and it is rolled back; over HTTP requests that write are denied.
+//! Calls an adapter's `observe`: what the target holds now for some links. Nothing is written: at a database the
+//! transaction only reads, no table is granted for writing, and it is rolled back; over HTTP requests that write are
+//! denied.
 
 use super::checked::CheckedAdapter;
 use super::session::{CallFailure, TargetSession, reported};

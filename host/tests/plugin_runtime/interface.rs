@@ -1,5 +1,5 @@
-//! What the interface 0.2.0 added, at the boundary: references, merges, skipping, learning, observing. And 0.1.0 beside
-//! it.
+//! What the interface 0.2.0 added, at the boundary: references, merges, skipping, learning, observing. And 0.1.0,
+//! which is spoken as well.
 
 use host::domain::change::{Change, FailureKind, Link, Observation, Operation, Reference, Subject};
 use host::plugin::{CallError, DatabaseCall, Given, SqlAccess, SqlGrants, World};

@@ -1,7 +1,8 @@
 //! What the server holds now for patients of ours. It sends reads alone, one search for each patient.
 //!
-//! The search by identifier finds every record that carries ours, so it shows a second one too. Only where it finds none
-//! the linked record is read: it may be there without our identifier. It judges nothing: the host compares fingerprints.
+//! The search by identifier finds every record that carries ours, so it shows a second one too. Only where it finds
+//! none the linked record is read: it may be there without our identifier. It judges nothing: the host compares
+//! fingerprints.
 
 use adapter_sdk::http::{Method, Request};
 use adapter_sdk::{Current, Failure, FailureKind, Observation, Subject};

@@ -1,7 +1,7 @@
 //! What OpenEMR holds now for patients of ours, in a number of statements that does not grow with them. It only reads.
 //!
-//! A chart is found as a delivery would find it (`charts.rs`), and its fingerprint is the link's where the link stands for
-//! what it holds. A second chart of the same patient cannot carry our uuid: its key is unique.
+//! A chart is found as a delivery would find it (`charts.rs`), and its fingerprint is the link's where the link stands
+//! for what it holds. A second chart of the same patient cannot carry our uuid: its key is unique.
 
 use adapter_sdk::{Context, Current, Failure, Observation, Subject};
 

@@ -78,7 +78,7 @@ async fn an_adapter_of_the_interface_0_1_delivers_and_is_swapped_for_0_2_and_bac
     running.wait_until("0.1 delivers", Duration::from_secs(60), || done(1)).expect("wait");
     let first = active().expect("active");
 
-    // A newer build is written under another name and moved over the old file, as the documentation says.
+    // A newer build is written under another name and moved over the old file, as the documentation describes.
     for (step, component) in [(1_u64, &new), (2, &old)] {
         let before = active();
         let next = host.folder().join("next.wasm");

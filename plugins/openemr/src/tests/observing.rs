@@ -50,6 +50,7 @@ fn a_chart_that_became_somebody_elses_is_not_ours() {
     let database = Database::open();
     let context = context(&database);
     let receipts = receipts(&database, &context, &[change("P-1", "{}")]);
-    database.change("UPDATE patient_data SET uuid = x'00112233445566778899aabbccddeeff'");
+    let others = "uuid = x'00112233445566778899aabbccddeeff', pubpid = 'X-9', fname = 'Other', lname = 'Person'";
+    database.change(&format!("UPDATE patient_data SET {others}"));
     assert_eq!(seen(&database, &context, &[subject("P-1", &receipts[0])]), ["not ours"]);
 }
