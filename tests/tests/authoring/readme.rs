@@ -110,7 +110,8 @@ impl PageRun {
         );
     }
 
-    /// The packages of the registry are compiled once, not for each page. The project itself is built as the page tells.
+    /// The packages of the registry are compiled once, not for each page. The project itself is built as the page
+    /// tells.
     fn share_what_is_compiled(&self) {
         let target = self.current.join("target");
         if self.current.join("Cargo.toml").is_file() && !target.exists() {

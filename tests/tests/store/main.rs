@@ -20,6 +20,7 @@ mod operators;
 mod outbox;
 mod people;
 mod resend;
+mod resend_under_load;
 mod skipped;
 mod spoilt;
 mod statements;
