@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use serde_json::json;
 
+use super::aggregate::{AggregateArguments, require_known};
 use super::error::CliError;
 use super::output::{age, line};
 use super::{output, wiring};
@@ -35,6 +36,8 @@ struct List {
     /// Select this target only
     #[arg(long)]
     target: Option<String>,
+    #[command(flatten)]
+    aggregate: AggregateArguments,
     /// Show at most this many
     #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     limit: u32,
@@ -48,15 +51,8 @@ struct Resolve {
     /// The target of the conflict
     #[arg(long)]
     target: String,
-    /// The patient of the conflict
-    #[arg(long, required_unless_present = "id")]
-    patient: Option<String>,
-    /// The aggregate's id, if it is not a patient
-    #[arg(long, conflicts_with = "patient", requires = "aggregate_type")]
-    id: Option<String>,
-    /// The aggregate's type, for --id
-    #[arg(long, value_name = "TYPE", requires = "id")]
-    aggregate_type: Option<String>,
+    #[command(flatten)]
+    aggregate: AggregateArguments,
     /// Keep this state: local, remote, or relink
     #[arg(long, value_parser = keep)]
     keep: Keep,
@@ -82,7 +78,11 @@ async fn list(config: &Config, arguments: &List) -> Result<ExitCode, CliError> {
         wiring::target_config(config, target)?;
     }
     let store = wiring::readable_store(config).await?;
-    let conflicts = store.conflicts(arguments.target.as_deref(), arguments.limit).await?;
+    let aggregate = arguments.aggregate.key();
+    let conflicts = store.conflicts(arguments.target.as_deref(), aggregate.as_ref(), arguments.limit).await?;
+    if conflicts.is_empty() {
+        require_known(&store, aggregate.as_ref()).await?;
+    }
     if arguments.json {
         output::json(&json!({ "conflicts": conflicts }));
         return Ok(ExitCode::SUCCESS);
@@ -97,6 +97,9 @@ async fn list(config: &Config, arguments: &List) -> Result<ExitCode, CliError> {
     }
     line("");
     line("Resolve with: host conflicts resolve --target TARGET --patient ID --keep local|remote|relink");
+    if conflicts.iter().any(|conflict| !conflict.key.is_patient()) {
+        line("   (--type TYPE --id ID instead of --patient ID, if it is not a patient)");
+    }
     Ok(ExitCode::SUCCESS)
 }
 
@@ -126,11 +129,7 @@ async fn resolve(config: &Config, arguments: &Resolve) -> Result<ExitCode, CliEr
             return Err(CliError::Usage("--remote-id is for --keep relink only".to_owned()));
         }
     };
-    let aggregate = match (&arguments.patient, &arguments.aggregate_type, &arguments.id) {
-        (Some(patient), _, _) => AggregateKey::patient(patient),
-        (None, Some(kind), Some(id)) => AggregateKey { aggregate_type: kind.clone(), aggregate_id: id.clone() },
-        (None, _, _) => unreachable!("invariant: clap asks for --patient or --id with --aggregate-type"),
-    };
+    let aggregate = arguments.aggregate.required()?;
     let key = ConflictKey { target: &target.name, aggregate: &aggregate };
     let AggregateKey { aggregate_type, aggregate_id } = &aggregate;
     let store = wiring::migrated_store(config).await?;

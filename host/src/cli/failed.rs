@@ -4,9 +4,10 @@ use std::process::ExitCode;
 
 use serde_json::json;
 
+use super::aggregate::{AggregateArguments, require_known};
 use super::error::CliError;
 use super::output::{age, line, printable, time};
-use super::retry::{is_narrowed, kind, require_known};
+use super::retry::{is_narrowed, kind};
 use super::{output, wiring};
 use crate::config::Config;
 use crate::domain::change::FailureKind;
@@ -27,9 +28,8 @@ struct Which {
     /// Select this target only
     #[arg(long)]
     target: Option<String>,
-    /// Select this patient only
-    #[arg(long)]
-    patient: Option<String>,
+    #[command(flatten)]
+    aggregate: AggregateArguments,
     /// Select this change only, by its number
     #[arg(long, value_name = "NUMBER")]
     change: Option<i64>,
@@ -46,7 +46,7 @@ pub(super) struct List {
     #[command(flatten)]
     which: Which,
     /// List dismissed deliveries instead, newest first
-    #[arg(long, conflicts_with_all = ["patient", "change", "kind", "older_than"])]
+    #[arg(long, conflicts_with_all = ["patient", "aggregate_type", "aggregate_id", "change", "kind", "older_than"])]
     dismissed: bool,
     /// List skipped deliveries instead, with their reasons
     #[arg(long, conflicts_with_all = ["dismissed", "kind"])]
@@ -98,7 +98,7 @@ impl Which {
         }
         Ok(RetryFilter {
             target: self.target.clone(),
-            patient: self.patient.clone(),
+            aggregate: self.aggregate.key(),
             kind: self.kind,
             older_than_ms: self.older_than.map(|seconds| seconds.saturating_mul(1_000)),
             change_id: self.change.map(ChangeId::new),
@@ -120,7 +120,7 @@ async fn list(config: &Config, arguments: &List) -> Result<ExitCode, CliError> {
     let store = wiring::readable_store(config).await?;
     let failed = store.failed(&filter, arguments.limit).await?;
     if failed.is_empty() {
-        require_known(&store, &filter).await?;
+        require_known(&store, filter.aggregate.as_ref()).await?;
     }
     if arguments.json {
         output::json(&json!({ "failed": failed }));
@@ -145,7 +145,7 @@ async fn list_skipped(config: &Config, arguments: &List) -> Result<ExitCode, Cli
     let store = wiring::readable_store(config).await?;
     let skipped = store.skipped(&filter, arguments.limit).await?;
     if skipped.is_empty() {
-        require_known(&store, &filter).await?;
+        require_known(&store, filter.aggregate.as_ref()).await?;
     }
     if arguments.json {
         output::json(&json!({ "skipped": skipped }));
@@ -222,7 +222,7 @@ async fn dismiss(config: &Config, arguments: &Dismiss) -> Result<ExitCode, CliEr
     let filter = arguments.which.filter(config)?;
     if !is_narrowed(&filter) && !arguments.all {
         return Err(CliError::Usage(
-            "cannot dismiss: say which with --change, --patient, --target, --kind, --older-than, or --all".to_owned(),
+            "cannot dismiss: say which with --change, --patient, --type and --id, --target, --kind, --older-than, or --all".to_owned(),
         ));
     }
     let store = wiring::migrated_store(config).await?;
@@ -234,13 +234,15 @@ async fn dismiss(config: &Config, arguments: &Dismiss) -> Result<ExitCode, CliEr
     let by = arguments.by.clone().unwrap_or_else(user);
     let count = store.dismiss(&filter, &arguments.reason, &by).await?;
     if count == 0 {
-        require_known(&store, &filter).await?;
+        require_known(&store, filter.aggregate.as_ref()).await?;
         return Err(CliError::Failed(
             "no failed delivery is meant by these options: see `host failed list`".to_owned(),
         ));
     }
     tracing::info!(count, "failed deliveries dismissed");
-    line(&format!("dismissed {count} failed deliveries; later changes of these patients are delivered as usual"));
+    line(&format!(
+        "dismissed {count} failed deliveries; later changes of the same patients or other aggregates are delivered as usual"
+    ));
     Ok(ExitCode::SUCCESS)
 }
 

@@ -2,6 +2,7 @@
 //!
 //! It wires the parts together and prints their results. It never decides about deliveries.
 
+mod aggregate;
 mod check;
 mod conflicts;
 mod error;

@@ -33,6 +33,12 @@ pub(super) fn json(value: &serde_json::Value) {
     line(&value.to_string());
 }
 
+/// Tells on stderr what a command is busy with.
+pub(super) fn progress(text: &str) {
+    // If stderr is gone, the command goes on all the same.
+    drop(writeln!(anstream::stderr(), "{}", harmless(text)));
+}
+
 /// Prints a command's error to stderr.
 pub(super) fn error(text: &str) {
     // If stderr is gone, nothing can report that.

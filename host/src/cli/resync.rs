@@ -1,20 +1,32 @@
-//! `host resync`: every patient's current state goes to one target again.
+//! `host resync`: current states go to one target again: the host's own patients from their rows, everything else from
+//! the outbox.
 
 use std::process::ExitCode;
 use std::time::Duration;
 
+use super::aggregate::{self, AggregateArguments};
 use super::error::CliError;
 use super::{output, wiring};
-use crate::config::Config;
+use crate::config::{Config, TargetConfig};
+use crate::domain::ids::{AggregateKey, ChangeId};
+use crate::store::{Resend, ResendCounts, ResendScope, Store};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
     /// Queue for this target
     #[arg(long)]
     target: String,
+    #[command(flatten)]
+    aggregate: AggregateArguments,
+    /// Queue these types only, separated by commas
+    #[arg(long, value_name = "TYPE", value_delimiter = ',', conflicts_with_all = ["patient", "aggregate_type"])]
+    types: Vec<String>,
     /// Begin after this patient id, to resume a resync
-    #[arg(long, value_name = "ID")]
+    #[arg(long, value_name = "ID", conflicts_with_all = ["patient", "aggregate_type"])]
     after: Option<String>,
+    /// Begin before this change, to resume behind the patients
+    #[arg(long, value_name = "NUMBER", conflicts_with_all = ["patient", "aggregate_type", "after"])]
+    before: Option<i64>,
     /// Queue this many patients at once
     #[arg(long, default_value_t = 500, value_parser = clap::value_parser!(u32).range(1..=1_000))]
     page: u32,
@@ -28,11 +40,78 @@ pub(super) async fn run(config: &Config, arguments: &Arguments) -> Result<ExitCo
     if !target.enabled {
         return Err(CliError::Usage(format!("target `{}` is disabled; fix: set enabled = true", arguments.target)));
     }
-    if !target.aggregate_types.iter().any(|kind| kind.as_str() == "patient") {
-        return Err(CliError::Usage(format!("target `{}` accepts no patients", arguments.target)));
-    }
+    let key = arguments.aggregate.key();
+    let types = chosen_types(config, target, key.as_ref(), &arguments.types)?;
     let store = wiring::migrated_store(config).await?;
     wiring::know_target(&store, target).await?;
+    match key {
+        Some(key) => resync_one(&store, target, key).await?,
+        None => resync_types(&store, target, types.clone(), arguments).await?,
+    }
+    warn_of_missing_routes(&store, target, &types).await?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The types to queue. One that is delivered in order is refused where it is named, and left out elsewhere: each of its
+/// changes counts, so that its newest one is not its state.
+fn chosen_types(
+    config: &Config,
+    target: &TargetConfig,
+    key: Option<&AggregateKey>,
+    named: &[String],
+) -> Result<Vec<String>, CliError> {
+    let ordered = wiring::fifo_types(config);
+    let named: Vec<_> = key.map(|key| key.aggregate_type.clone()).into_iter().chain(named.iter().cloned()).collect();
+    if let Some(kind) = named.iter().find(|kind| !aggregate::takes(target, kind)) {
+        return Err(aggregate::not_taken(target, kind));
+    }
+    if let Some(kind) = named.iter().find(|kind| ordered.contains(kind)) {
+        return Err(CliError::Usage(format!(
+            "cannot resync `{kind}`: it has order = \"fifo\", so that each of its changes counts and the newest is not the \
+             whole state; fix: let the application insert again what the target lost"
+        )));
+    }
+    if !named.is_empty() {
+        return Ok(named);
+    }
+    let (left, chosen): (Vec<_>, Vec<_>) =
+        target.aggregate_types.iter().map(|kind| kind.as_str().to_owned()).partition(|kind| ordered.contains(kind));
+    for kind in left {
+        output::line(&format!(
+            "   [INFO] `{kind}` is left out: with order = \"fifo\" its newest change is not its state"
+        ));
+    }
+    Ok(chosen)
+}
+
+async fn resync_types(
+    store: &Store,
+    target: &TargetConfig,
+    types: Vec<String>,
+    arguments: &Arguments,
+) -> Result<(), CliError> {
+    let has_patients = types.contains(&AggregateKey::patient("").aggregate_type);
+    if has_patients && arguments.before.is_none() {
+        let total = resync_patients(store, target, arguments).await?;
+        output::line(&format!("{total} patients queued for {} sync", target.name));
+    }
+    let before = arguments.before.map(ChangeId::new);
+    let mut walk = Resend::new(target.name.clone(), ResendScope::Types(types), before);
+    let mut shown = 0;
+    while let Some(reached) = store.resend_step(&mut walk).await? {
+        let queued = walk.counts().queued;
+        if queued > shown {
+            output::line(&format!("   [OK] {} queued from the outbox, back to change {reached}", queued - shown));
+            shown = queued;
+            tokio::time::sleep(Duration::from_millis(arguments.pause_ms)).await;
+        }
+    }
+    store.count_without_state(&mut walk).await?;
+    show(&walk.counts(), target);
+    Ok(())
+}
+
+async fn resync_patients(store: &Store, target: &TargetConfig, arguments: &Arguments) -> Result<usize, CliError> {
     let mut after = arguments.after.clone();
     let mut total = 0;
     while let Some((last, count)) = store.resync_page(&target.name, after.as_deref(), arguments.page).await? {
@@ -41,6 +120,52 @@ pub(super) async fn run(config: &Config, arguments: &Arguments) -> Result<ExitCo
         after = Some(last);
         tokio::time::sleep(Duration::from_millis(arguments.pause_ms)).await;
     }
-    output::line(&format!("{total} patients queued for {} sync", arguments.target));
-    Ok(ExitCode::SUCCESS)
+    Ok(total)
+}
+
+async fn resync_one(store: &Store, target: &TargetConfig, key: AggregateKey) -> Result<(), CliError> {
+    if key.is_patient() && store.resync_patient(&target.name, &key.aggregate_id).await? {
+        output::line(&format!("1 patients queued for {} sync", target.name));
+        return Ok(());
+    }
+    aggregate::require_known(store, Some(&key)).await?;
+    let mut walk = Resend::new(target.name.clone(), ResendScope::One(key), None);
+    while store.resend_step(&mut walk).await?.is_some() {}
+    store.count_without_state(&mut walk).await?;
+    show(&walk.counts(), target);
+    Ok(())
+}
+
+fn show(counts: &ResendCounts, target: &TargetConfig) {
+    let name = &target.name;
+    output::line(&format!("{} states of the outbox queued for {name} sync", counts.queued));
+    let left = [
+        (counts.waiting, "are on their way already"),
+        (counts.dismissed, "are left: an operator dismissed their newest change here"),
+        (counts.invalid, "are left: their newest outbox row is invalid"),
+        (counts.deletes, "are left: they are deleted, and this target never had them"),
+    ];
+    for (count, why) in left.into_iter().filter(|(count, _)| *count > 0) {
+        output::line(&format!("   [INFO] {count} {why}"));
+    }
+    if counts.without_state > 0 {
+        output::line(&format!(
+            "   [WARNING] {} have no state left in the outbox; fix: let their application insert it again",
+            counts.without_state
+        ));
+    }
+}
+
+/// New changes go to a target only when a host has begun to send their types there.
+async fn warn_of_missing_routes(store: &Store, target: &TargetConfig, types: &[String]) -> Result<(), CliError> {
+    let routes = store.routes().await?.list;
+    let is_routed =
+        |kind: &&String| routes.iter().any(|route| route.target == target.name && route.aggregate_type == **kind);
+    for kind in types.iter().filter(|kind| !is_routed(kind)) {
+        output::line(&format!(
+            "   [WARNING] no host sends new changes of `{kind}` to {} yet; fix: start `host run`, then resync again",
+            target.name
+        ));
+    }
+    Ok(())
 }

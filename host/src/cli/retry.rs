@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 
+use super::aggregate::{AggregateArguments, require_known};
 use super::error::CliError;
 use super::{output, wiring};
 use crate::config::Config;
@@ -18,9 +19,8 @@ pub(super) struct Arguments {
     /// Select this target only
     #[arg(long)]
     target: Option<String>,
-    /// Select this patient only
-    #[arg(long)]
-    patient: Option<String>,
+    #[command(flatten)]
+    aggregate: AggregateArguments,
     /// Select this change only, by its number
     #[arg(long, value_name = "NUMBER")]
     change: Option<i64>,
@@ -48,14 +48,15 @@ pub(super) fn kind(word: &str) -> Result<FailureKind, String> {
 pub(super) async fn run(config: &Config, arguments: &Arguments) -> Result<ExitCode, CliError> {
     let filter = RetryFilter {
         target: arguments.target.clone(),
-        patient: arguments.patient.clone(),
+        aggregate: arguments.aggregate.key(),
         kind: arguments.kind,
         older_than_ms: arguments.older_than.map(|seconds| seconds.saturating_mul(1_000)),
         change_id: arguments.change.map(ChangeId::new),
     };
     if !is_narrowed(&filter) && !arguments.failed && !arguments.skipped {
         return Err(CliError::Usage(
-            "say which: --target, --patient, --change, --kind, --older-than, or --failed for all of them (--skipped for all skipped ones)".to_owned(),
+            "say which: --target, --patient, --type and --id, --change, --kind, --older-than, or --failed for all of them \
+             (--skipped for all skipped ones)".to_owned(),
         ));
     }
     if let Some(name) = &filter.target {
@@ -67,7 +68,7 @@ pub(super) async fn run(config: &Config, arguments: &Arguments) -> Result<ExitCo
     }
     let count = if arguments.dry_run { store.count_failed(&filter).await? } else { store.retry(&filter).await? };
     if count == 0 {
-        require_known(&store, &filter).await?;
+        require_known(&store, filter.aggregate.as_ref()).await?;
     }
     output::line(&if arguments.dry_run {
         format!("{count} failed deliveries would be retried")
@@ -87,7 +88,7 @@ pub(super) async fn run(config: &Config, arguments: &Arguments) -> Result<ExitCo
 async fn retry_skipped(store: &Store, filter: &RetryFilter, dry_run: bool) -> Result<ExitCode, CliError> {
     let count = if dry_run { store.count_skipped(filter).await? } else { store.retry_skipped(filter).await? };
     if count == 0 {
-        require_known(store, filter).await?;
+        require_known(store, filter.aggregate.as_ref()).await?;
     }
     let what = if dry_run { "would be retried" } else { "are pending again" };
     output::line(&format!("{count} skipped deliveries {what}"));
@@ -97,18 +98,8 @@ async fn retry_skipped(store: &Store, filter: &RetryFilter, dry_run: bool) -> Re
 /// Whether a filter is set.
 pub(super) fn is_narrowed(filter: &RetryFilter) -> bool {
     filter.target.is_some()
-        || filter.patient.is_some()
+        || filter.aggregate.is_some()
         || filter.kind.is_some()
         || filter.older_than_ms.is_some()
         || filter.change_id.is_some()
-}
-
-/// Refuses a patient whom the store has never seen: that is a typo, not a patient without failures.
-pub(super) async fn require_known(store: &Store, filter: &RetryFilter) -> Result<(), CliError> {
-    match &filter.patient {
-        Some(patient) if !store.knows_patient(patient).await? => {
-            Err(CliError::Failed(format!("the store has no patient `{patient}`")))
-        }
-        _ => Ok(()),
-    }
 }

@@ -9,8 +9,10 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::error::CliError;
+use super::output::printable;
 use super::{exit, output, permissions, signals, wiring};
 use crate::config::Config;
+use crate::store::BlockedKey;
 use crate::sync::{Breakdown, Daemon, RunEnd};
 use crate::target::Target;
 
@@ -133,6 +135,20 @@ fn show(end: &RunEnd, started: Instant) {
         for (name, reason) in hold_ups(&remaining.held_up) {
             output::line(&format!("   {name}: {reason}"));
         }
+        show_blocked(&remaining.blocked);
+    }
+}
+
+/// Only an operator can let these go on.
+fn show_blocked(blocked: &[BlockedKey]) {
+    for BlockedKey { target, key, change_id, waiting, .. } in blocked {
+        let key = printable(&key.to_string());
+        output::line(&format!("   {target}: {waiting} of {key} wait behind change {change_id}, which failed"));
+    }
+    if !blocked.is_empty() {
+        output::line(
+            "   fix: `host failed list`, then `host retry` or `host failed dismiss --change NUMBER --reason TEXT`",
+        );
     }
 }
 

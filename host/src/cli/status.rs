@@ -7,6 +7,7 @@ use std::time::Duration;
 use anstyle::AnsiColor;
 use serde_json::json;
 
+use super::aggregate::{AggregateArguments, require_known};
 use super::error::CliError;
 use super::output::{age, line, paint, printable, time};
 use super::status_summary::{AttentionSummary, clock_trouble, describe, differences, error_of, read_status};
@@ -30,13 +31,17 @@ pub(super) struct Arguments {
     /// Show this many recent deliveries
     #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(0..=1_000))]
     recent: u32,
+    #[command(flatten)]
+    aggregate: AggregateArguments,
 }
 
 pub(super) async fn run(config: &Config, arguments: &Arguments) -> Result<ExitCode, CliError> {
     let store = wiring::readable_store(config).await?;
+    let aggregate = arguments.aggregate.key();
+    require_known(&store, aggregate.as_ref()).await?;
     let mut was_shown = false;
     loop {
-        let status = read_status(config, &store, arguments.recent).await;
+        let status = read_status(config, &store, arguments.recent, aggregate.as_ref()).await;
         if arguments.watch && !arguments.json {
             begin_screen(arguments.every, was_shown);
         }

@@ -26,6 +26,7 @@ pub(super) fn as_json(snapshot: &StatusSnapshot, attention: &AttentionSummary) -
             json!({
                 "patient_id": recent.key.aggregate_id,
                 "aggregate_type": recent.key.aggregate_type,
+                "aggregate_id": recent.key.aggregate_id,
                 "change_id": recent.change_id,
                 "target": recent.target,
                 "status": recent.status,

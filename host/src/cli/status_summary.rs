@@ -4,6 +4,7 @@ use super::output::{age, printable};
 use super::wiring;
 use crate::config::Config;
 use crate::domain::delivery::Status;
+use crate::domain::ids::AggregateKey;
 use crate::store::{
     BlockedKey, ClockState, Notice, NoticeKind, RecentSync, StatusSnapshot, Store, StoreError, TargetStatus,
     WaitingDelivery,
@@ -15,8 +16,9 @@ pub(super) async fn read_status(
     config: &Config,
     store: &Store,
     recent_max: u32,
+    aggregate: Option<&AggregateKey>,
 ) -> Result<(StatusSnapshot, AttentionSummary), StoreError> {
-    let snapshot = with_configured(store.status(recent_max).await?, config);
+    let snapshot = with_configured(store.status_with(recent_max, aggregate).await?, config);
     let mut waiting = Vec::new();
     for name in snapshot.targets.iter().filter(|(_, target)| target.waiting > 0).map(|(name, _)| name) {
         let found = store.waiting(name, None, WAITING_MAX).await?;

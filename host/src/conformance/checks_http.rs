@@ -4,7 +4,7 @@ use super::Line;
 use super::checks::record;
 use super::harness::{Harness, is_outage};
 use super::judgement::Judgement;
-use super::mock_server::{MockServer, Mood};
+use super::mock_server::{MockServer, Mood, PLACE};
 use crate::domain::change::{FailureKind, Outcome, RemoteEdit};
 use crate::target::CallFailure;
 
@@ -26,7 +26,7 @@ pub(super) async fn run(harness: &Harness, server: &MockServer, lines: &mut Vec<
 }
 
 /// Checks that the author's file has an answer to every request.
-pub(super) fn answered(harness: &Harness, server: &MockServer, lines: &mut Vec<Line>) {
+pub(super) fn answered(server: &MockServer, lines: &mut Vec<Line>) {
     let Some(unanswered) = server.unanswered() else { return };
     let judgement = match unanswered.first() {
         None => Ok("the file has one for every request".to_owned()),
@@ -35,12 +35,12 @@ pub(super) fn answered(harness: &Harness, server: &MockServer, lines: &mut Vec<L
             unanswered.len()
         )),
     };
-    record(lines, &harness.place, "canned answers", judgement);
+    record(lines, PLACE, "canned answers", judgement);
 }
 
 /// The batch as a whole, or each of its changes, must report the outage; nothing may be confirmed.
 async fn outage(harness: &Harness, kind: FailureKind) -> Judgement {
-    let changes = harness.patients.create(2);
+    let changes = harness.subjects.create(2);
     let fix = |seen: String| {
         format!(
             "{seen}, expected `{}`: what concerns the target as a whole must not cost a change its attempts",

@@ -5,10 +5,10 @@ use std::sync::{Arc, Mutex};
 
 use futures::future::BoxFuture;
 
-use super::mock_server::MockServer;
+use super::mock_server::{MockServer, PLACE};
 use super::mutex::lock;
-use super::patients::Patients;
 use super::scratch::ScratchDatabase;
+use super::subjects::{Source, Subjects};
 use super::{ConformanceError, Options};
 use crate::database::{Database, Dialect, RowLimits, Value};
 use crate::domain::change::{
@@ -26,7 +26,7 @@ const CONNECTIONS_MAX: u32 = 2;
 /// An adapter at one place.
 pub(super) struct Harness {
     pub(super) place: String,
-    pub(super) patients: Patients,
+    pub(super) subjects: Subjects,
     adapter: Arc<Adapter>,
     target: Target,
     /// Present for an adapter over HTTP.
@@ -51,27 +51,30 @@ impl Harness {
     pub(super) fn database(
         adapter: Arc<Adapter>,
         options: &Options,
+        source: Source,
         scratch: &ScratchDatabase,
     ) -> Result<Self, ConformanceError> {
         let (locator, grants) = (scratch.locator.clone(), options.grants.clone());
         let kind = TargetKind::Database { locator, connections_max: CONNECTIONS_MAX, grants };
-        Self::new(scratch.name, adapter, options, kind, None)
+        Self::new(scratch.name, adapter, options, source, kind, None)
     }
 
     pub(super) fn http(
         adapter: Arc<Adapter>,
         options: &Options,
+        source: Source,
         server: &MockServer,
     ) -> Result<Self, ConformanceError> {
         let http = HttpOptions { base_url: server.base_url(), allow_private: true, ..HttpOptions::default() };
         let kind = TargetKind::Http { options: http, in_doubt_ms: 0 };
-        Self::new("mock server", adapter, options, kind, Some(server.clone()))
+        Self::new(PLACE, adapter, options, source, kind, Some(server.clone()))
     }
 
     fn new(
         place: &str,
         adapter: Arc<Adapter>,
         options: &Options,
+        source: Source,
         kind: TargetKind,
         server: Option<MockServer>,
     ) -> Result<Self, ConformanceError> {
@@ -88,8 +91,11 @@ impl Harness {
             concurrency: 1,
         };
         Ok(Self {
-            place: place.to_owned(),
-            patients: Patients::new(),
+            place: match &source {
+                Source::Patients => place.to_owned(),
+                Source::Example(example) => format!("{place}, {}", example.aggregate_type()),
+            },
+            subjects: Subjects::new(source),
             adapter,
             target: Target::new(spec)?,
             server,

@@ -19,6 +19,8 @@ use super::mutex::lock;
 const REQUEST_BYTES_MAX: usize = 32 << 20;
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 const BASE_PATH: &str = "/base";
+/// Its name for people.
+pub(super) const PLACE: &str = "mock server";
 
 /// How the server behaves, whatever the request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -5,12 +5,12 @@
 
 use super::harness::Harness;
 use super::judgement::Judgement;
-use super::patients::link;
+use super::subjects::link;
 use crate::domain::change::{Change, Link, Observation, Receipt, Subject};
 
 /// Observes what was delivered, and two links that do not fit what is there.
 pub(super) async fn judge(harness: &Harness, delivered: &[(Change, Receipt)]) -> Judgement {
-    if !harness.descriptor().support("patient").is_some_and(|support| support.observes) {
+    if !harness.descriptor().support(&harness.subjects.aggregate_type()).is_some_and(|support| support.observes) {
         return Ok("the adapter describes itself as one that does not observe".to_owned());
     }
     let before = harness.records().await.map_err(|failure| failure.to_string())?;
@@ -20,14 +20,14 @@ pub(super) async fn judge(harness: &Harness, delivered: &[(Change, Receipt)]) ->
         link,
     };
     // Anew, since checks before may have changed the others.
-    let fresh = harness.patients.create(2);
+    let fresh = harness.subjects.create(2);
     let outcomes = harness.deliver(&fresh).await.map_err(|failure| format!("the batch failed, {failure}"))?;
     let receipts: Vec<Receipt> = outcomes
         .into_iter()
         .map(|outcome| super::judgement::applied(outcome, "a sound change"))
         .collect::<Result<_, _>>()?;
     let edited = Link { fingerprint: delivered[0].1.fingerprint.clone(), ..link(&receipts[1]) };
-    let never = harness.patients.create(1).remove(0);
+    let never = harness.subjects.create(1).remove(0);
     let gone =
         Link { remote_id: "999999999".to_owned(), remote_version: None, fingerprint: receipts[0].fingerprint.clone() };
     let subjects = [subject(&fresh[0], link(&receipts[0])), subject(&fresh[1], edited.clone()), subject(&never, gone)];

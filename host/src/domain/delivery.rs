@@ -51,11 +51,13 @@ pub enum Event {
     Skip,
     /// An operator, or another adapter, wants a skipped one tried again.
     Reconsider,
+    /// An operator wants the aggregate's newest state at the target again, whatever became of it there.
+    Resend,
 }
 
 impl Event {
     /// Every event.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Claim,
         Self::Confirm,
         Self::Defer,
@@ -66,6 +68,7 @@ impl Event {
         Self::Dismiss,
         Self::Skip,
         Self::Reconsider,
+        Self::Resend,
     ];
 }
 
@@ -77,7 +80,10 @@ pub fn next_status(status: Status, event: Event) -> Option<Status> {
         (Status::Processing, Event::Confirm) => Some(Status::Done),
         (Status::Processing, Event::Defer | Event::Requeue)
         | (Status::Failed, Event::Retry)
-        | (Status::Skipped, Event::Reconsider) => Some(Status::Pending),
+        | (Status::Skipped, Event::Reconsider)
+        | (Status::Done | Status::Superseded | Status::Failed | Status::Skipped, Event::Resend) => {
+            Some(Status::Pending)
+        }
         (Status::Processing, Event::Skip) => Some(Status::Skipped),
         (Status::Processing, Event::GiveUp) => Some(Status::Failed),
         (Status::Pending | Status::Failed, Event::Supersede) => Some(Status::Superseded),
@@ -91,9 +97,13 @@ pub fn next_status(status: Status, event: Event) -> Option<Status> {
             | Event::Retry
             | Event::Dismiss
             | Event::Skip
-            | Event::Reconsider,
+            | Event::Reconsider
+            | Event::Resend,
         )
-        | (Status::Processing, Event::Claim | Event::Supersede | Event::Retry | Event::Dismiss | Event::Reconsider)
+        | (
+            Status::Processing,
+            Event::Claim | Event::Supersede | Event::Retry | Event::Dismiss | Event::Reconsider | Event::Resend,
+        )
         | (
             Status::Failed,
             Event::Claim
@@ -116,7 +126,20 @@ pub fn next_status(status: Status, event: Event) -> Option<Status> {
             | Event::Dismiss
             | Event::Skip,
         )
-        | (Status::Done | Status::Superseded | Status::Dismissed, _) => None,
+        | (
+            Status::Done | Status::Superseded,
+            Event::Claim
+            | Event::Confirm
+            | Event::Defer
+            | Event::GiveUp
+            | Event::Requeue
+            | Event::Supersede
+            | Event::Retry
+            | Event::Dismiss
+            | Event::Skip
+            | Event::Reconsider,
+        )
+        | (Status::Dismissed, _) => None,
     }
 }
 
@@ -306,7 +329,7 @@ mod tests {
 
     proptest! {
         /// Whatever happens in whatever order: it is claimed only while it waits, settled only while it is claimed, and
-        /// what is over stays over.
+        /// what is over stays over, unless an operator sends it again.
         #[test]
         fn no_history_settles_without_a_claim_or_goes_on_after_the_end(
             events in prop::collection::vec(any_event(), 0..60)
@@ -315,12 +338,12 @@ mod tests {
             let mut claims_open = 0;
             for event in events {
                 let Some(next) = next_status(status, event) else { continue };
-                let is_final = matches!(status, Status::Done | Status::Superseded | Status::Dismissed);
-                prop_assert!(!is_final, "{status:?} went on by {event:?}");
+                let is_over = matches!(status, Status::Done | Status::Superseded) && event != Event::Resend;
+                prop_assert!(!is_over && status != Status::Dismissed, "{status:?} went on by {event:?}");
                 match event {
                     Event::Claim => claims_open += 1,
                     Event::Confirm | Event::Defer | Event::GiveUp | Event::Requeue | Event::Skip => claims_open -= 1,
-                    Event::Supersede | Event::Retry | Event::Dismiss | Event::Reconsider => {}
+                    Event::Supersede | Event::Retry | Event::Dismiss | Event::Reconsider | Event::Resend => {}
                 }
                 prop_assert!((0..=1).contains(&claims_open));
                 prop_assert_eq!(claims_open == 1, next == Status::Processing);

@@ -4,6 +4,7 @@
 //! never both decide. It changes the link (`sync_link`), and the ordinary delivery does the rest.
 
 use super::counts::CountDelta;
+use super::retry::optional_columns;
 use super::sql::{
     ConfirmLink, ConflictMessage, ForgetLink, KeepRemote, LinkedTo, ListConflicts, Relink, RememberState, RetryConflict,
 };
@@ -56,14 +57,21 @@ impl<'a> ConflictKey<'a> {
 const KIND: &str = FailureKind::Conflict.as_str();
 
 impl Store {
-    /// The conflicts of one target or of all, oldest first; at most `limit`.
+    /// The conflicts of one target or of all, and of one aggregate or of all, oldest first; at most `limit`.
     ///
     /// # Errors
     /// When the store cannot be reached.
-    pub async fn conflicts(&self, target: Option<&str>, limit: u32) -> Result<Vec<Conflict>, StoreError> {
+    pub async fn conflicts(
+        &self,
+        target: Option<&str>,
+        aggregate: Option<&AggregateKey>,
+        limit: u32,
+    ) -> Result<Vec<Conflict>, StoreError> {
         let operation = "read conflicts";
         let mut transaction = self.begin_read(operation).await?;
-        let rows = transaction.fetch(ListConflicts { kind: KIND, target, limit }).await?;
+        let (aggregate_type, aggregate_id) = optional_columns(aggregate);
+        let statement = ListConflicts { kind: KIND, target, aggregate_type, aggregate_id, limit };
+        let rows = transaction.fetch(statement).await?;
         transaction.rollback().await?;
         rows.rows
             .into_iter()

@@ -73,6 +73,11 @@ impl CountDelta {
         Self { skipped: -i64::try_from(rows).unwrap_or(i64::MAX), ..Self::default() }
     }
 
+    /// So many finished rows of this status are pending again.
+    pub(super) fn resent(status: Status, rows: u64) -> Self {
+        Self { made: 0, ..Self::deleted(status, rows) }
+    }
+
     /// So many rows of this status were deleted.
     pub(super) fn deleted(status: Status, rows: u64) -> Self {
         let rows = i64::try_from(rows).unwrap_or(i64::MAX);

@@ -1,14 +1,15 @@
 //! Failed deliveries, for operators: the list, and the decision that one need not be delivered.
 //!
 //! A dismissal is final, counted, and kept with its reason until retention deletes the delivery. A later change of the
-//! same patient is delivered normally. A dismissal must never touch a delivery that is pending or in flight; a
+//! same aggregate is delivered normally. A dismissal must never touch a delivery that is pending or in flight; a
 //! compare-and-set on `failed` guards that.
 
 use serde::Serialize;
 
 use super::counts::CountDelta;
 use super::sql::{
-    InsertDismissals, Json, KnowsPatient, KnowsPatientDelivery, KnowsPatientInFlight, ListDismissed, MarkDismissed,
+    InsertDismissals, Json, KnowsDelivery, KnowsInFlight, KnowsLink, KnowsPatient, ListDismissed, MarkDismissed,
+    NewestUnrouted,
 };
 use super::{RetryFilter, RowReader, Store, StoreError, StoreTransaction};
 use crate::database::rerun;
@@ -130,21 +131,29 @@ impl Store {
         Ok(u64::try_from(keys.len()).unwrap_or(u64::MAX))
     }
 
-    /// Whether the store has any trace of this patient.
+    /// Whether the store has any trace of this aggregate.
     ///
     /// # Errors
     /// When the store cannot be reached.
-    pub async fn knows_patient(&self, patient_id: &str) -> Result<bool, StoreError> {
-        let mut transaction = self.begin_read("look for a patient").await?;
-        let known = transaction.number(KnowsPatient { patient_id }).await?.is_some()
-            | transaction.number(KnowsPatientDelivery { patient_id }).await?.is_some()
-            | transaction.number(KnowsPatientInFlight { patient_id }).await?.is_some();
+    pub async fn knows(&self, key: &AggregateKey) -> Result<bool, StoreError> {
+        let mut transaction = self.begin_read("look for an aggregate").await?;
+        let known = transaction.knows(key).await?;
         transaction.rollback().await?;
         Ok(known)
     }
 }
 
 impl StoreTransaction {
+    /// Asks the cheapest first: the unrouted changes have no index by their keys.
+    async fn knows(&mut self, key: &AggregateKey) -> Result<bool, StoreError> {
+        let AggregateKey { aggregate_type, aggregate_id } = key;
+        Ok((key.is_patient() && self.number(KnowsPatient { patient_id: aggregate_id }).await?.is_some())
+            || self.number(KnowsDelivery { aggregate_type, aggregate_id }).await?.is_some()
+            || self.number(KnowsInFlight { aggregate_type, aggregate_id }).await?.is_some()
+            || self.number(KnowsLink { aggregate_type, aggregate_id }).await?.is_some()
+            || self.number(NewestUnrouted { aggregate_type, aggregate_id }).await?.is_some())
+    }
+
     /// # Errors
     /// `Contention` when one of them is no longer failed, because another operator was quicker.
     async fn mark_dismissed(&mut self, keys: &[Key], reason: &str, by: &str) -> Result<(), StoreError> {

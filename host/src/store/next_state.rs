@@ -1,10 +1,10 @@
-//! Reads the next state of one patient for a target, for dry runs. It begins no lease and changes no row.
+//! Reads the next state of one aggregate for a target, for dry runs. It begins no lease and changes no row.
 
 use std::collections::HashMap;
 
 use super::readable;
 use super::sql::{InFlightChange, NewestDelivery, NewestUnrouted, ReadChange, ReadLink};
-use super::{RowReader, Store, StoreError, StoreTransaction};
+use super::{RowReader, Store, StoreError, StoreTransaction, StoredPatient};
 use crate::database::Value;
 use crate::domain::change::{Change, Link, Operation};
 use crate::domain::delivery::Status;
@@ -16,9 +16,9 @@ vocabulary! {
     pub enum StateSource {
         /// A change that the target has not confirmed.
         Waiting = "waiting",
-        /// The patient's current row; no change waits.
+        /// The patient's current row; no change waits. Only the host's own patients have one.
         Current = "current",
-        /// The newest known change; the application has no such patient, or deleted it.
+        /// The newest known change: of another aggregate, or of a patient that was deleted.
         Last = "last",
     }
 }
@@ -32,7 +32,7 @@ pub struct NextState {
     pub status: Option<Status>,
 }
 
-/// The newest change of a patient at a target.
+/// The newest change of an aggregate at a target.
 struct Newest {
     change_id: ChangeId,
     /// `None` when it is not routed yet.
@@ -40,39 +40,39 @@ struct Newest {
 }
 
 impl Store {
-    /// The state that `target` would get of this patient: the newest change that waits or failed, else the current
-    /// state, else the newest known change. `None` when the patient is unknown.
+    /// The state that `target` would get of this aggregate: the newest change that waits or failed, else the current
+    /// state of a patient, else the newest known change. `None` when the aggregate is unknown.
     ///
     /// # Errors
     /// When the store cannot be reached, or holds what this version does not understand.
-    pub async fn next_state(&self, target: &TargetName, patient_id: &str) -> Result<Option<NextState>, StoreError> {
+    pub async fn next_state(&self, target: &TargetName, key: &AggregateKey) -> Result<Option<NextState>, StoreError> {
         let mut transaction = self.begin_read(&format!("read the next state for target `{target}`")).await?;
-        let found = transaction.next_state(target, patient_id).await?;
+        let found = transaction.next_state(target, key).await?;
         transaction.rollback().await?;
         Ok(found)
     }
 }
 
 impl StoreTransaction {
-    async fn next_state(&mut self, target: &TargetName, patient_id: &str) -> Result<Option<NextState>, StoreError> {
-        let newest = self.newest(target, patient_id).await?;
+    async fn next_state(&mut self, target: &TargetName, key: &AggregateKey) -> Result<Option<NextState>, StoreError> {
+        let newest = self.newest(target, key).await?;
         if let Some(newest) = &newest
             && newest.waits()
         {
             return self.change(target, newest, StateSource::Waiting).await;
         }
-        if let Some(stored) = self.patients_by_id(&[patient_id], false).await?.remove(patient_id) {
+        if let Some(stored) = self.stored_patient(key).await? {
             let change = Change {
                 change_id: newest.map_or(ChangeId::new(0), |newest| newest.change_id),
                 event_id: uuid::Uuid::now_v7().to_string(),
-                key: AggregateKey::patient(patient_id),
+                key: key.clone(),
                 operation: Operation::Update,
                 payload: stored.patient.payload(),
                 references: Vec::new(),
                 survivor: None,
                 created_at_ms: 0,
                 attempt: 1,
-                link: self.link(target, patient_id).await?,
+                link: self.link(target, key).await?,
             };
             return Ok(Some(NextState { change, source: StateSource::Current, status: None }));
         }
@@ -83,10 +83,13 @@ impl StoreTransaction {
     }
 
     /// The newest change: of a delivery, in flight without a delivery, or unrouted.
-    async fn newest(&mut self, target: &TargetName, patient_id: &str) -> Result<Option<Newest>, StoreError> {
-        let routed = self.fetch(NewestDelivery { target: target.as_str(), patient_id }).await?.rows.into_iter().next();
-        let unrouted = self.number(NewestUnrouted { patient_id }).await?;
-        let in_flight = self.number(InFlightChange { target: target.as_str(), patient_id }).await?;
+    async fn newest(&mut self, target: &TargetName, key: &AggregateKey) -> Result<Option<Newest>, StoreError> {
+        let AggregateKey { aggregate_type, aggregate_id } = key;
+        let target = target.as_str();
+        let routed = NewestDelivery { target, aggregate_type, aggregate_id };
+        let routed = self.fetch(routed).await?.rows.into_iter().next();
+        let unrouted = self.number(NewestUnrouted { aggregate_type, aggregate_id }).await?;
+        let in_flight = self.number(InFlightChange { target, aggregate_type, aggregate_id }).await?;
         let operation = self.operation.clone();
         let routed = routed.map(|row| read_newest(&operation, row)).transpose()?;
         let in_flight =
@@ -118,8 +121,18 @@ impl StoreTransaction {
         }))
     }
 
-    async fn link(&mut self, target: &TargetName, patient_id: &str) -> Result<Option<Link>, StoreError> {
-        let rows = self.fetch(ReadLink { target: target.as_str(), patient_id }).await?;
+    /// The host's own patient of this key.
+    async fn stored_patient(&mut self, key: &AggregateKey) -> Result<Option<StoredPatient>, StoreError> {
+        if !key.is_patient() {
+            return Ok(None);
+        }
+        let id = key.aggregate_id.as_str();
+        Ok(self.patients_by_id(&[id], false).await?.remove(id))
+    }
+
+    async fn link(&mut self, target: &TargetName, key: &AggregateKey) -> Result<Option<Link>, StoreError> {
+        let AggregateKey { aggregate_type, aggregate_id } = key;
+        let rows = self.fetch(ReadLink { target: target.as_str(), aggregate_type, aggregate_id }).await?;
         let operation = self.operation.clone();
         let link = |row| {
             let mut reader = RowReader::new(&operation, row);

@@ -1,4 +1,5 @@
-//! Resync: queues the current state of every patient for one target that is new or was restored.
+//! Resync: queues the current state of the host's own patients for one target that is new or was restored. What only
+//! the outbox holds is sent again by `resend.rs`.
 //!
 //! Each page is one transaction: changes with the current states, already routed, and one delivery of each for this
 //! target alone. A page that is queued twice does no harm, because the newest state wins.
@@ -34,7 +35,20 @@ impl Store {
             return Ok(None);
         };
         let ids: Vec<_> = patients.iter().map(|stored| stored.patient.patient_id.as_str().to_owned()).collect();
-        let count = rerun("resync", || async {
+        let count = self.queue_patients(target, &ids).await?;
+        Ok(Some((last, count)))
+    }
+
+    /// Queues one patient for `target`. Returns `false` when the host has no row of them.
+    ///
+    /// # Errors
+    /// When the store cannot be reached; nothing is then queued.
+    pub async fn resync_patient(&self, target: &TargetName, patient_id: &str) -> Result<bool, StoreError> {
+        Ok(self.queue_patients(target, &[patient_id.to_owned()]).await? > 0)
+    }
+
+    async fn queue_patients(&self, target: &TargetName, ids: &[String]) -> Result<usize, StoreError> {
+        rerun("resync", || async {
             let mut transaction = self.begin(&format!("queue patients for target `{target}`")).await?;
             let names: Vec<_> = ids.iter().map(String::as_str).collect();
             // Read again under a lock, so that a change that is made meanwhile gets a later id and wins.
@@ -51,13 +65,16 @@ impl Store {
                     references: &[],
                 })
                 .collect();
+            if changes.is_empty() {
+                transaction.rollback().await?;
+                return Ok(0);
+            }
             let events = transaction.append(&changes).await?;
             transaction.deliver_only_to(target, &events).await?;
             transaction.commit().await?;
             Ok::<_, StoreError>(changes.len())
         })
-        .await?;
-        Ok(Some((last, count)))
+        .await
     }
 }
 

@@ -4,13 +4,13 @@ use super::sql::{CountFailed, ListFailed, RetryFailed};
 use super::{Store, StoreError};
 use crate::database::rerun;
 use crate::domain::change::FailureKind;
-use crate::domain::ids::ChangeId;
+use crate::domain::ids::{AggregateKey, ChangeId};
 
 /// Selects failed deliveries; a field that is `None` selects all.
 #[derive(Clone, Debug, Default)]
 pub struct RetryFilter {
     pub target: Option<String>,
-    pub patient: Option<String>,
+    pub aggregate: Option<AggregateKey>,
     pub kind: Option<FailureKind>,
     /// How long ago they failed at least.
     pub older_than_ms: Option<u64>,
@@ -21,9 +21,18 @@ pub struct RetryFilter {
 impl RetryFilter {
     /// The statement that lists the selected deliveries (`sql/operators.sql`).
     pub(super) fn list(&self, limit: u32) -> ListFailed<'_> {
-        let RetryFilter { target, patient, change_id, .. } = self;
-        let (target, patient, kind) = (target.as_deref(), patient.as_deref(), self.kind());
-        ListFailed { target, patient, kind, age_ms: self.age_ms(), change_id: *change_id, limit }
+        let (target, kind, age_ms, change_id) = (self.target(), self.kind(), self.age_ms(), self.change_id);
+        let (aggregate_type, aggregate_id) = self.aggregate();
+        ListFailed { target, aggregate_type, aggregate_id, kind, age_ms, change_id, limit }
+    }
+
+    pub(super) fn target(&self) -> Option<&str> {
+        self.target.as_deref()
+    }
+
+    /// The aggregate's type and id, as statements take them.
+    pub(super) fn aggregate(&self) -> (Option<&str>, Option<&str>) {
+        optional_columns(self.aggregate.as_ref())
     }
 
     fn kind(&self) -> Option<&'static str> {
@@ -35,6 +44,11 @@ impl RetryFilter {
     }
 }
 
+/// An aggregate's type and id, as statements take them; without an aggregate a statement's condition is left out.
+pub(super) fn optional_columns(key: Option<&AggregateKey>) -> (Option<&str>, Option<&str>) {
+    (key.map(|key| key.aggregate_type.as_str()), key.map(|key| key.aggregate_id.as_str()))
+}
+
 impl Store {
     /// The number of failed deliveries that the filter selects and that may be retried.
     ///
@@ -42,9 +56,9 @@ impl Store {
     /// When the store cannot be reached.
     pub async fn count_failed(&self, filter: &RetryFilter) -> Result<u64, StoreError> {
         let mut transaction = self.begin_read("count failed deliveries").await?;
-        let RetryFilter { target, patient, change_id, .. } = filter;
-        let (target, patient, kind) = (target.as_deref(), patient.as_deref(), filter.kind());
-        let statement = CountFailed { target, patient, kind, age_ms: filter.age_ms(), change_id: *change_id };
+        let (target, kind, age_ms, change_id) = (filter.target(), filter.kind(), filter.age_ms(), filter.change_id);
+        let (aggregate_type, aggregate_id) = filter.aggregate();
+        let statement = CountFailed { target, aggregate_type, aggregate_id, kind, age_ms, change_id };
         let count = transaction.number(statement).await?.unwrap_or_default();
         transaction.rollback().await?;
         Ok(u64::try_from(count).unwrap_or_default())
@@ -58,9 +72,9 @@ impl Store {
     pub async fn retry(&self, filter: &RetryFilter) -> Result<u64, StoreError> {
         rerun("retry", || async {
             let mut transaction = self.begin("retry failed deliveries").await?;
-            let RetryFilter { target, patient, change_id, .. } = filter;
-            let (target, patient, kind) = (target.as_deref(), patient.as_deref(), filter.kind());
-            let statement = RetryFailed { target, patient, kind, age_ms: filter.age_ms(), change_id: *change_id };
+            let (target, kind, age_ms, change_id) = (filter.target(), filter.kind(), filter.age_ms(), filter.change_id);
+            let (aggregate_type, aggregate_id) = filter.aggregate();
+            let statement = RetryFailed { target, aggregate_type, aggregate_id, kind, age_ms, change_id };
             let retried = transaction.run(statement).await?.rows_affected;
             transaction.commit().await?;
             Ok(retried)

@@ -18,9 +18,9 @@ impl Store {
     pub async fn skipped(&self, filter: &RetryFilter, limit: u32) -> Result<Vec<FailedDelivery>, StoreError> {
         let operation = "read skipped deliveries";
         let mut transaction = self.begin_read(operation).await?;
-        let RetryFilter { target, patient, change_id, .. } = filter;
-        let (target, patient, age_ms) = (target.as_deref(), patient.as_deref(), filter.age_ms());
-        let statement = ListSkipped { target, patient, age_ms, change_id: *change_id, limit };
+        let (target, age_ms, change_id) = (filter.target(), filter.age_ms(), filter.change_id);
+        let (aggregate_type, aggregate_id) = filter.aggregate();
+        let statement = ListSkipped { target, aggregate_type, aggregate_id, age_ms, change_id, limit };
         let rows = transaction.fetch(statement).await?;
         transaction.rollback().await?;
         rows.rows.into_iter().map(|row| read(&mut RowReader::new(operation, row))).collect()
@@ -32,9 +32,9 @@ impl Store {
     /// When the store cannot be reached.
     pub async fn count_skipped(&self, filter: &RetryFilter) -> Result<u64, StoreError> {
         let mut transaction = self.begin_read("count skipped deliveries").await?;
-        let RetryFilter { target, patient, change_id, .. } = filter;
-        let (target, patient, age_ms) = (target.as_deref(), patient.as_deref(), filter.age_ms());
-        let statement = CountSkipped { target, patient, age_ms, change_id: *change_id };
+        let (target, age_ms, change_id) = (filter.target(), filter.age_ms(), filter.change_id);
+        let (aggregate_type, aggregate_id) = filter.aggregate();
+        let statement = CountSkipped { target, aggregate_type, aggregate_id, age_ms, change_id };
         let count = transaction.number(statement).await?.unwrap_or_default();
         transaction.rollback().await?;
         Ok(u64::try_from(count).unwrap_or_default())
@@ -62,7 +62,7 @@ impl Store {
         Ok(retried)
     }
 
-    async fn target_names(&self) -> Result<Vec<String>, StoreError> {
+    pub(super) async fn target_names(&self) -> Result<Vec<String>, StoreError> {
         let operation = "read the targets' names";
         let rows = self.fetch_alone(operation, TargetNames {}).await?;
         rows.rows.into_iter().map(|row| RowReader::new(operation, row).text()).collect()
@@ -72,9 +72,9 @@ impl Store {
 impl StoreTransaction {
     /// Makes a target's skipped deliveries pending again, and counts them. It is the last of its transaction.
     pub(super) async fn retry_skipped(&mut self, target: &str, filter: &RetryFilter) -> Result<u64, StoreError> {
-        let RetryFilter { patient, change_id, .. } = filter;
-        let (patient, age_ms) = (patient.as_deref(), filter.age_ms());
-        let statement = RetrySkipped { target, patient, age_ms, change_id: *change_id };
+        let (age_ms, change_id) = (filter.age_ms(), filter.change_id);
+        let (aggregate_type, aggregate_id) = filter.aggregate();
+        let statement = RetrySkipped { target, aggregate_type, aggregate_id, age_ms, change_id };
         let rows = self.run(statement).await?.rows_affected;
         self.add_counts(target, CountDelta::reconsidered(rows)).await?;
         Ok(rows)

@@ -5,8 +5,11 @@ use std::collections::BTreeMap;
 
 use super::hosts::RunningHost;
 use super::in_flight::NEVER_SKIPPED;
-use super::sql::{CountOpen, EnabledTargets, HasDue, OldestPending, ReadTargetStatus, RecentDeliveries};
+use super::sql::{
+    CountOpen, EnabledTargets, HasDue, OldestPending, ReadTargetStatus, RecentDeliveries, RecentOfAggregate,
+};
 use super::{Counts, RowReader, Store, StoreError, StoreTransaction};
+use crate::database::Value;
 use crate::domain::delivery::Status;
 use crate::domain::ids::{AggregateKey, ChangeId};
 
@@ -92,6 +95,18 @@ impl Store {
     /// # Errors
     /// When the store cannot be reached.
     pub async fn status(&self, recent_max: u32) -> Result<StatusSnapshot, StoreError> {
+        self.status_with(recent_max, None).await
+    }
+
+    /// As [`Store::status`], with the recent deliveries of one aggregate alone, also those that were superseded.
+    ///
+    /// # Errors
+    /// When the store cannot be reached.
+    pub async fn status_with(
+        &self,
+        recent_max: u32,
+        aggregate: Option<&AggregateKey>,
+    ) -> Result<StatusSnapshot, StoreError> {
         let mut transaction = self.begin_read("read status").await?;
         let waiting = transaction.waiting().await?;
         let mut snapshot = StatusSnapshot {
@@ -109,7 +124,7 @@ impl Store {
             target.waiting = transaction.count_waiting(name).await?;
         }
         let names: Vec<_> = snapshot.targets.keys().cloned().collect();
-        snapshot.recent = transaction.recent(&names, recent_max).await?;
+        snapshot.recent = transaction.recent(&names, recent_max, aggregate).await?;
         snapshot.hosts = transaction.running_hosts().await?;
         transaction.rollback().await?;
         Ok(snapshot)
@@ -131,18 +146,19 @@ impl Store {
         Ok(u64::try_from(open).unwrap_or_default())
     }
 
-    /// Whether a change is unrouted, or a delivery of these targets is due or in flight.
+    /// Whether a change is unrouted, or a delivery of these targets may be claimed now or is in flight. Of a fifo type
+    /// only the head of an aggregate may be: what is behind one that failed is not due.
     ///
     /// # Errors
     /// When the store cannot be reached.
-    pub async fn has_due_work(&self, targets: &[&str]) -> Result<bool, StoreError> {
+    pub async fn has_due_work(&self, targets: &[&str], fifo_types: &[String]) -> Result<bool, StoreError> {
         if self.has_unrouted(i64::MIN).await? {
             return Ok(true);
         }
         let mut transaction = self.begin_read("check for due deliveries").await?;
         let mut is_due = false;
         for target in targets {
-            is_due |= transaction.number(HasDue { target }).await? == Some(1);
+            is_due |= transaction.number(HasDue { target, fifo_types }).await? == Some(1);
         }
         transaction.rollback().await?;
         Ok(is_due)
@@ -190,37 +206,53 @@ impl StoreTransaction {
     }
 
     /// The newest deliveries of all targets, newest first.
-    async fn recent(&mut self, targets: &[String], limit: u32) -> Result<Vec<RecentSync>, StoreError> {
+    async fn recent(
+        &mut self,
+        targets: &[String],
+        limit: u32,
+        aggregate: Option<&AggregateKey>,
+    ) -> Result<Vec<RecentSync>, StoreError> {
         let mut recent = Vec::new();
         for target in targets {
-            recent.extend(self.recent_of(target, limit).await?);
+            recent.extend(self.recent_of(target, limit, aggregate).await?);
         }
-        recent.sort_by(|(id, sync), (other_id, other)| other_id.cmp(id).then_with(|| sync.target.cmp(&other.target)));
+        let by_age = |sync: &RecentSync, other: &RecentSync| {
+            other.change_id.cmp(&sync.change_id).then_with(|| sync.target.cmp(&other.target))
+        };
+        recent.sort_by(by_age);
         recent.truncate(limit as usize);
-        Ok(recent.into_iter().map(|(_, sync)| sync).collect())
+        Ok(recent)
     }
 
-    async fn recent_of(&mut self, target: &str, limit: u32) -> Result<Vec<(ChangeId, RecentSync)>, StoreError> {
-        let rows = self.fetch(RecentDeliveries { target, window: limit.saturating_mul(4), limit }).await?;
-        rows.rows
-            .into_iter()
-            .map(|row| {
-                let mut reader = RowReader::new("read recent deliveries", row);
-                let mut sync = RecentSync {
-                    target: reader.text()?,
-                    change_id: ChangeId::new(0),
-                    key: reader.aggregate_key()?,
-                    status: Status::from_word(&reader.text()?)
-                        .ok_or_else(|| super::corrupt("read recent deliveries", "an unknown status"))?,
-                    remote_id: reader.optional_text()?,
-                    attempts: reader.integer()?,
-                    error_kind: reader.optional_text()?,
-                    error_message: reader.failure_message()?,
-                    finished_at: reader.optional_integer()?,
-                };
-                sync.change_id = reader.change_id()?;
-                Ok((sync.change_id, sync))
-            })
-            .collect()
+    async fn recent_of(
+        &mut self,
+        target: &str,
+        limit: u32,
+        aggregate: Option<&AggregateKey>,
+    ) -> Result<Vec<RecentSync>, StoreError> {
+        let rows = match aggregate {
+            None => self.fetch(RecentDeliveries { target, window: limit.saturating_mul(4), limit }).await?,
+            Some(AggregateKey { aggregate_type, aggregate_id }) => {
+                self.fetch(RecentOfAggregate { target, aggregate_type, aggregate_id, limit }).await?
+            }
+        };
+        rows.rows.into_iter().map(recent_sync).collect()
     }
+}
+
+/// A row of `recent_columns` (sql/status.sql).
+fn recent_sync(row: Vec<Value>) -> Result<RecentSync, StoreError> {
+    let operation = "read recent deliveries";
+    let mut reader = RowReader::new(operation, row);
+    Ok(RecentSync {
+        target: reader.text()?,
+        key: reader.aggregate_key()?,
+        status: Status::from_word(&reader.text()?).ok_or_else(|| super::corrupt(operation, "an unknown status"))?,
+        remote_id: reader.optional_text()?,
+        attempts: reader.integer()?,
+        error_kind: reader.optional_text()?,
+        error_message: reader.failure_message()?,
+        finished_at: reader.optional_integer()?,
+        change_id: reader.change_id()?,
+    })
 }

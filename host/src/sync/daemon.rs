@@ -29,7 +29,7 @@ use super::worker::Worker;
 use super::{SyncOptions, events, leased_batch, purger, reporter};
 use crate::domain::change::Failure;
 use crate::plugin::Runtime;
-use crate::store::{HostRecord, Store, StoreError, WaitingCursor};
+use crate::store::{BlockedKey, HostRecord, Store, StoreError, WaitingCursor};
 use crate::target::Target;
 
 /// How long a run until idle waits for a store that it cannot write.
@@ -49,6 +49,8 @@ pub struct Remaining {
     pub open: u64,
     /// Targets that are down or paused, and why.
     pub held_up: BTreeMap<String, String>,
+    /// Keys of ordered types whose head failed, so that what is behind it waits for an operator.
+    pub blocked: Vec<BlockedKey>,
 }
 
 /// How a run ended.
@@ -78,6 +80,9 @@ pub struct Daemon {
     options: Arc<SyncOptions>,
     reload: watch::Receiver<u64>,
 }
+
+/// So many blocked keys are named when a run until idle ends.
+const BLOCKED_NAMED_MAX: u32 = 20;
 
 /// The name of waiting for idleness in `StoreTrouble`.
 const IDLE: &str = "until idle";
@@ -303,7 +308,8 @@ impl Daemon {
                 Ok(None) => drop(trouble.end(IDLE)),
                 Ok(Some(open)) => {
                     self.name_targets_of_other_hosts(&mut held_up).await;
-                    return RunEnd { remaining: Some(Remaining { open, held_up }), ..RunEnd::default() };
+                    let blocked = self.blocked().await;
+                    return RunEnd { remaining: Some(Remaining { open, held_up, blocked }), ..RunEnd::default() };
                 }
                 Err(error) => {
                     if trouble.note(IDLE, &error) {
@@ -323,9 +329,18 @@ impl Daemon {
         }
     }
 
+    /// The keys that wait behind a failed head. They are only named, so that a store that is gone by now is no error.
+    async fn blocked(&self) -> Vec<BlockedKey> {
+        let blocked = self.store.blocked_keys(&self.options.fifo_types, BLOCKED_NAMED_MAX).await;
+        blocked.unwrap_or_else(|error| {
+            tracing::warn!(%error, "cannot see what waits behind failed deliveries");
+            Vec::new()
+        })
+    }
+
     /// How much is left when nothing can be done now; `None` while something can.
     async fn idle(&self, up: &[&str]) -> Result<Option<u64>, StoreError> {
-        if self.store.has_due_work(up).await? {
+        if self.store.has_due_work(up, &self.options.fifo_types).await? {
             return Ok(None);
         }
         for target in up {

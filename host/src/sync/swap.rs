@@ -356,14 +356,8 @@ impl AdapterSwap {
     /// Accepts an adapter that takes every type of this target.
     fn accepted(&self, loaded: Result<Arc<Adapter>, PluginError>, bytes: Vec<u8>) -> Result<Loaded, Failure> {
         let adapter = loaded.map_err(|error| Failure::new(FailureKind::Adapter, error.to_string()))?;
-        let descriptor = adapter.descriptor();
-        match self.control.target.spec.aggregate_types.iter().find(|kind| descriptor.support(kind).is_none()) {
-            None => Ok(Loaded { adapter, bytes: Arc::new(bytes) }),
-            Some(kind) => Err(Failure::new(
-                FailureKind::Misconfigured,
-                format!("adapter {} does not take aggregates of type {kind}", descriptor.name),
-            )),
-        }
+        self.control.target.accept(&adapter)?;
+        Ok(Loaded { adapter, bytes: Arc::new(bytes) })
     }
 
     async fn other_hosts_running(&self) -> bool {

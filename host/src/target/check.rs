@@ -8,6 +8,25 @@ use crate::domain::change::{Failure, FailureKind, Finding, FindingLevel, Report}
 use crate::plugin::{Adapter, CallContext, LogTap, SqlAccess, Usage};
 
 impl Target {
+    /// Refuses an adapter that does not take every type of this target. Every check begins with it, so that a command
+    /// that checks a target and a running host report the same.
+    ///
+    /// # Errors
+    /// The type, what the adapter takes, and the fix.
+    pub fn accept(&self, adapter: &Adapter) -> Result<(), Failure> {
+        let descriptor = adapter.descriptor();
+        let Some(kind) = self.spec.aggregate_types.iter().find(|kind| descriptor.support(kind).is_none()) else {
+            return Ok(());
+        };
+        let taken = descriptor.type_names().map(|taken| format!("\"{taken}\"")).collect::<Vec<_>>().join(", ");
+        let message = format!(
+            "adapter {} does not take aggregates of type {kind}; fix: another adapter, or aggregate_types = [{taken}] in \
+             [targets.{}]",
+            descriptor.name, self.spec.name
+        );
+        Err(Failure::new(FailureKind::Misconfigured, message))
+    }
+
     /// Calls the adapter's `check` at the target. Nothing is changed there.
     ///
     /// # Errors
@@ -22,6 +41,9 @@ impl Target {
         adapter: &Adapter,
         log_tap: Option<LogTap>,
     ) -> (Result<Report, CallFailure>, Usage) {
+        if let Err(failure) = self.accept(adapter) {
+            return (Err(CallFailure::Reported(failure)), Usage::default());
+        }
         let context = CallContext { log_tap, ..self.context.clone() };
         match &self.access {
             Access::Database { database, sql, .. } => self.check_database(adapter, &context, database, sql).await,

@@ -82,6 +82,58 @@ fn an_adapter_of_another_shape_passes_with_canned_answers_and_not_without() {
     assert!(database.stderr.contains("leave --answers out"), "{}", database.stderr);
 }
 
+/// The checks that were not tried.
+fn not_tried(said: &serde_json::Value) -> Vec<&str> {
+    let checks = said["checks"].as_array().expect("checks").iter().filter(|check| check["tried"] == false);
+    checks.map(|check| check["check"].as_str().expect("text")).collect()
+}
+
+#[test]
+fn an_adapter_without_patients_is_tried_with_an_example_of_its_payload() {
+    let host = host();
+    let laboratory = adapter("testing-laboratory");
+    let write = |name: &str, text: &str| fs::write(host.folder().join(name), text).expect("write");
+    write(
+        "tables.sql",
+        "CREATE TABLE lab_result (result_id VARCHAR(64) PRIMARY KEY, code VARCHAR(255), value VARCHAR(255));",
+    );
+    write("varied.json", r#"{"result": "${id}", "code": "${text}", "value": "${number} mg/dl"}"#);
+    write("fixed.json", r#"{"code": "718-7", "value": "13"}"#);
+    write("wrong.json", r#"{"code": "${name}"}"#);
+    let (Some(mysql), Some(postgres)) = (Backend::MariaDb.url(), Backend::Postgres.url()) else { return };
+    let postgres = format!("{postgres}/postgres");
+    let everywhere = ["--setup", "tables.sql", "--database", &mysql, "--database", &postgres];
+
+    let varied = [&everywhere[..], &["--payload", "lab-result=varied.json"]].concat();
+    let (output, said) = conformance(&host, &laboratory, &varied);
+    assert_eq!((failed(&said), not_tried(&said)), (Vec::new(), Vec::new()), "{said}");
+    assert_eq!(output.status, Some(0));
+    let lines = said["checks"].as_array().expect("checks").len();
+    assert!(lines > 3 * 15, "{lines} checks on three databases");
+    assert!(said["checks"][0]["place"] == "SQLite, lab-result", "{said}");
+    for words in ["compiling ", "testing on SQLite", "testing on MySQL", "testing on PostgreSQL"] {
+        assert!(output.stderr.contains(words), "{words}: {}", output.stderr);
+    }
+
+    let (_, said) = conformance(&host, &laboratory, &["--setup", "tables.sql", "--payload", "lab-result=fixed.json"]);
+    assert_eq!(failed(&said), Vec::<String>::new());
+    assert_eq!(not_tried(&said), ["update", "unicode", "long text", "edited at the target"], "{said}");
+
+    let output = host.run(&["plugin", "test", &laboratory.to_string_lossy(), "--setup", "tables.sql"]);
+    assert_eq!(output.status, Some(5));
+    assert!(output.stdout.contains("give an example of its payload, --payload lab-result=FILE"), "{}", output.stdout);
+    for (payload, status, words) in [
+        ("lab-result=wrong.json", 3, "wrong.json: ${name} is not known: write ${id}, ${text} or ${number}"),
+        ("lab=fixed.json", 2, "--payload lab=...: the adapter delivers lab-result"),
+        ("patient=fixed.json", 2, "patients are made up by the suite"),
+        ("lab-result", 2, "expected TYPE=FILE"),
+    ] {
+        let output = host.run(&["plugin", "test", &laboratory.to_string_lossy(), "--payload", payload]);
+        assert_eq!(output.status, Some(status), "{payload}: {}", output.stderr);
+        assert!(output.stderr.contains(words), "{payload}: {}", output.stderr);
+    }
+}
+
 fn both_examples_pass(language: &str) {
     if let Some(component) = adapter_if_built(&format!("example-chart-{language}")) {
         passes(language, &component, &["--setup", &example_table()]);

@@ -4,6 +4,7 @@
 mod conformance;
 mod examples;
 mod projects;
+mod readme;
 
 use std::path::PathBuf;
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use host::domain::delivery::Status;
-use host::domain::ids::IdColumn;
+use host::domain::ids::{AggregateKey, IdColumn};
 use host::store::{Claim, ClaimRequest, PurgeCursor, RetryFilter, Settled};
 use tests::environment::Backend;
 use tests::session::Session;
@@ -187,9 +187,9 @@ async fn a_failed_delivery_waits_for_a_person(stand: Stand) {
     assert!(matches!(stand.claim().await, Claim::Nothing));
     let recent = stand.store.status(5).await.expect("status").recent;
     assert_eq!(recent[1].error_message.as_deref(), Some("fname: 300 characters, at most 255"));
-    let other = RetryFilter { patient: Some("P-0002".to_owned()), ..RetryFilter::default() };
+    let other = RetryFilter { aggregate: Some(AggregateKey::patient("P-0002")), ..RetryFilter::default() };
     assert_eq!(stand.store.count_failed(&other).await.expect("count"), 0);
-    let this = RetryFilter { patient: Some("P-0001".to_owned()), ..RetryFilter::default() };
+    let this = RetryFilter { aggregate: Some(AggregateKey::patient("P-0001")), ..RetryFilter::default() };
     assert_eq!(stand.store.count_failed(&this).await.expect("count"), 1);
     assert_eq!(stand.store.retry(&this).await.expect("retry"), 1);
     assert_eq!(stand.claim_batch().await.deliveries[0].attempts, 0);

@@ -54,11 +54,11 @@ async fn resolve(stand: &Stand, resolution: Resolution) -> bool {
 
 async fn local_delivers_again_as_if_the_target_had_never_confirmed(stand: Stand) {
     in_conflict(&stand).await;
-    let listed = stand.store.conflicts(None, 10).await.expect("list");
+    let listed = stand.store.conflicts(None, None, 10).await.expect("list");
     assert_eq!(listed.len(), 1);
     assert_eq!((listed[0].key.aggregate_id.as_str(), listed[0].remote_id.as_deref()), ("P-0001", Some("456")));
     assert_eq!(listed[0].message.as_deref(), Some("the chart with pid 456 was edited"));
-    assert!(stand.store.conflicts(Some("another"), 10).await.expect("list").is_empty());
+    assert!(stand.store.conflicts(Some("another"), None, 10).await.expect("list").is_empty());
     assert_eq!(stand.store.count_conflicts().await.expect("count"), 1);
     assert!(resolve(&stand, Resolution::Local).await);
     assert_eq!(stand.store.count_conflicts().await.expect("count"), 0);
@@ -81,7 +81,7 @@ async fn remote_leaves_the_change_and_is_no_edit_any_more(stand: Stand) {
 
 async fn remote_remembers_what_the_record_held(stand: Stand) {
     in_conflict_by(&stand, "the chart with pid 456 was edited [holds kept:1.ab:1.cd]").await;
-    let listed = stand.store.conflicts(None, 10).await.expect("list");
+    let listed = stand.store.conflicts(None, None, 10).await.expect("list");
     assert_eq!(listed[0].message.as_deref(), Some(EDITED), "the fingerprint is not for people");
     let failed = stand.store.failed(&RetryFilter::default(), 10).await.expect("list");
     assert_eq!(failed[0].message.as_deref(), Some(EDITED), "nor is it in any other list");
@@ -139,9 +139,9 @@ async fn a_newer_state_ends_a_conflict_by_itself(stand: Stand) {
     in_conflict(&stand).await;
     stand.put(&[patient(1, "Incheon")]).await;
     let batch = stand.claim_batch().await;
-    assert!(stand.store.conflicts(None, 10).await.expect("list").is_empty(), "the newer state is tried first");
+    assert!(stand.store.conflicts(None, None, 10).await.expect("list").is_empty(), "the newer state is tried first");
     stand.store.settle(&batch.lease, &[conflict(&batch.deliveries[0], EDITED)], None).await.expect("settle");
-    assert_eq!(stand.store.conflicts(None, 10).await.expect("list").len(), 1, "one patient, one conflict");
+    assert_eq!(stand.store.conflicts(None, None, 10).await.expect("list").len(), 1, "one patient, one conflict");
 }
 
 async fn blocked_keys_are_listed_with_what_waits(stand: Stand) {

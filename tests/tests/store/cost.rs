@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use host::domain::delivery::Status;
-use host::domain::ids::IdColumn;
+use host::domain::ids::{AggregateKey, IdColumn};
 use host::store::{Claim, ClaimRequest, Counts, PurgeCursor, RetryFilter, ScanCursor};
 use tests::environment::Backend;
 use tests::session::Session;
@@ -204,12 +204,15 @@ async fn no_question_walks_over_what_is_finished() {
     {
         match question {
             "status" => drop(store.status(10).await.expect(question)),
-            "conflicts" => drop(store.conflicts(None, 10).await.expect(question)),
+            "conflicts" => drop(store.conflicts(None, None, 10).await.expect(question)),
             "failed" => assert_eq!(store.count_failed(&RetryFilter::default()).await.expect(question), 1),
             "blocked" => drop(store.blocked_keys(&["patient".to_owned()], 10).await.expect(question)),
             "open" => assert_eq!(store.open_work().await.expect(question), 1),
-            "due" => assert!(store.has_due_work(&[TARGET]).await.expect(question)),
-            "next state" => assert!(store.next_state(&target_name(TARGET), "P-0004").await.expect(question).is_some()),
+            "due" => assert!(store.has_due_work(&[TARGET], &["patient".to_owned()]).await.expect(question)),
+            "next state" => {
+                let key = AggregateKey::patient("P-0004");
+                assert!(store.next_state(&target_name(TARGET), &key).await.expect(question).is_some());
+            }
             "retry" => assert_eq!(store.retry(&RetryFilter::default()).await.expect(question), 1),
             "claim in order" => {
                 let in_order = ClaimRequest { fifo_types: vec!["patient".to_owned()], ..request(1) };

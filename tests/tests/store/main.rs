@@ -20,6 +20,8 @@ mod operators;
 mod outbox;
 mod people;
 mod references;
+mod resend;
+mod resend_under_load;
 mod skipped;
 mod spoilt;
 mod statements;

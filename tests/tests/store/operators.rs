@@ -2,6 +2,7 @@
 //! is not ours.
 
 use host::domain::delivery::Status;
+use host::domain::ids::AggregateKey;
 use host::store::{ClockState, MigrationError, PurgeCursor, RetryFilter};
 use tests::environment::Backend;
 
@@ -13,7 +14,9 @@ on_every_store!(
     a_later_change_of_a_dismissed_patient_goes_on,
     a_dismissal_goes_when_retention_says_so,
     a_dismissed_head_blocks_its_key_no_more,
-    a_patient_is_known_by_any_trace,
+    an_aggregate_is_known_by_any_trace,
+    failures_of_any_aggregate_are_listed_retried_and_dismissed,
+    what_is_behind_a_failed_head_is_not_due,
     a_clock_that_jumps_ahead_purges_nothing,
     a_clock_that_stays_ahead_for_a_day_is_believed,
     a_clock_that_is_behind_is_named,
@@ -33,7 +36,7 @@ async fn fail(stand: &Stand, numbers: &[u32]) {
 }
 
 fn of(patient: &str) -> RetryFilter {
-    RetryFilter { patient: Some(patient.to_owned()), ..RetryFilter::default() }
+    RetryFilter { aggregate: Some(AggregateKey::patient(patient)), ..RetryFilter::default() }
 }
 
 async fn a_dismissal_is_final_counted_and_kept_with_its_reason(stand: Stand) {
@@ -98,14 +101,92 @@ async fn a_dismissed_head_blocks_its_key_no_more(stand: Stand) {
     assert!(matches!(stand.store.claim(&in_order).await.expect("claim"), host::store::Claim::Batch(_)));
 }
 
-async fn a_patient_is_known_by_any_trace(stand: Stand) {
+async fn an_aggregate_is_known_by_any_trace(stand: Stand) {
     let insert = "INSERT INTO sync_outbox (aggregate_type, aggregate_id, operation, payload) VALUES ('patient', 'D-1', 'create', '{}')";
     stand.database.execute(insert).await.expect("insert");
     stand.put(&[patient(1, "Seoul")]).await;
     for (patient, known) in [("P-0001", true), ("D-1", true), ("p-0001", false), ("P-0001 ", false), ("unknown", false)]
     {
-        assert_eq!(stand.store.knows_patient(patient).await.expect("look"), known, "{patient}");
+        let key = AggregateKey::patient(patient);
+        assert_eq!(stand.store.knows(&key).await.expect("look"), known, "{patient}");
     }
+    let lab = |id: &str| AggregateKey { aggregate_type: "lab".to_owned(), aggregate_id: id.to_owned() };
+    assert!(!stand.store.knows(&lab("D-1")).await.expect("look"), "of another type");
+    let unrouted = "INSERT INTO sync_outbox (aggregate_type, aggregate_id, operation, payload) VALUES ('lab', 'L-1', 'create', '{}')";
+    stand.database.execute(unrouted).await.expect("insert");
+    assert!(stand.store.knows(&lab("L-1")).await.expect("look"), "nobody has routed it yet");
+    let linked = format!(
+        "INSERT INTO sync_link (target, aggregate_type, aggregate_id, remote_id, delivered_outbox_id, synced_at) \
+         VALUES ('{TARGET}', 'lab', 'L-2', '7', 1, 1)"
+    );
+    stand.database.execute(&linked).await.expect("insert");
+    assert!(stand.store.knows(&lab("L-2")).await.expect("look"), "a target has it");
+}
+
+/// A target that takes messages, which are delivered in order, and one message with three changes whose first fails.
+async fn blocked(stand: &Stand) -> (host::store::ClaimRequest, AggregateKey) {
+    let types = ["patient", "message"].map(str::to_owned).into();
+    let targets = [(crate::support::target_name(TARGET), types)].into();
+    let host = host::store::HostRecord { id: "host-a".to_owned(), targets, ..host::store::HostRecord::default() };
+    stand.store.register_host(&host).await.expect("register");
+    for text in [1, 2, 3] {
+        let insert = format!(
+            "INSERT INTO sync_outbox (aggregate_type, aggregate_id, operation, payload) \
+             VALUES ('message', 'M-1', 'update', '{{\"text\": {text}}}')"
+        );
+        stand.database.execute(&insert).await.expect("insert");
+    }
+    crate::support::route(&stand.store, 100).await;
+    let in_order = host::store::ClaimRequest { fifo_types: vec!["message".to_owned()], ..request(10) };
+    let host::store::Claim::Batch(batch) = stand.store.claim(&in_order).await.expect("claim") else {
+        panic!("no batch")
+    };
+    let rows = [failed(&batch.deliveries[0], Status::Failed, 0)];
+    stand.store.settle(&batch.lease, &rows, None).await.expect("settle");
+    (in_order, AggregateKey { aggregate_type: "message".to_owned(), aggregate_id: "M-1".to_owned() })
+}
+
+async fn failures_of_any_aggregate_are_listed_retried_and_dismissed(stand: Stand) {
+    let (_, key) = blocked(&stand).await;
+    let of = |key: &AggregateKey| RetryFilter { aggregate: Some(key.clone()), ..RetryFilter::default() };
+    let patient = AggregateKey::patient("M-1");
+    for (key, expected) in [(&key, 1), (&patient, 0)] {
+        assert_eq!(stand.store.failed(&of(key), 10).await.expect("list").len(), expected);
+        assert_eq!(stand.store.count_failed(&of(key)).await.expect("count"), expected as u64);
+    }
+    assert_eq!(stand.store.retry(&of(&patient)).await.expect("retry"), 0);
+    assert_eq!(stand.store.dismiss(&of(&patient), "another type", "kim").await.expect("dismiss"), 0);
+    assert_eq!(stand.store.retry(&of(&key)).await.expect("retry"), 1);
+    let target = crate::support::target_name(TARGET);
+    let next = stand.store.next_state(&target, &key).await.expect("read").expect("a state");
+    assert!(next.change.payload.contains('3'), "the newest that waits: {}", next.change.payload);
+    assert!(stand.store.next_state(&target, &patient).await.expect("read").is_none());
+    let recent = stand.store.status_with(10, Some(&key)).await.expect("status").recent;
+    assert_eq!(recent.len(), 3);
+    assert!(stand.store.status_with(10, Some(&patient)).await.expect("status").recent.is_empty());
+}
+
+async fn what_is_behind_a_failed_head_is_not_due(stand: Stand) {
+    let (in_order, key) = blocked(&stand).await;
+    let fifo = vec!["message".to_owned()];
+    let is_due = async || stand.store.has_due_work(&[TARGET], &fifo).await.expect("look");
+    assert!(!is_due().await, "two wait behind the failed one");
+    assert_eq!(stand.store.open_work().await.expect("count"), 2);
+    assert_eq!(stand.store.blocked_keys(&fifo, 10).await.expect("look")[0].waiting, 2);
+    let this = RetryFilter { aggregate: Some(key), ..RetryFilter::default() };
+    assert_eq!(stand.store.dismiss(&this, "can never be delivered", "kim").await.expect("dismiss"), 1);
+    assert!(is_due().await, "the next one is the head");
+    for text in ["2", "3"] {
+        let claim = stand.store.claim(&in_order).await.expect("claim");
+        let host::store::Claim::Batch(batch) = claim else { panic!("no batch") };
+        assert!(batch.deliveries[0].change.payload.contains(text));
+        stand.store.settle(&batch.lease, &[confirmed(&batch.deliveries[0], "7")], None).await.expect("settle");
+    }
+    assert!(!is_due().await);
+    assert_eq!(
+        stand.store.dismissed(None, 10).await.expect("list")[0].reason.as_deref(),
+        Some("can never be delivered")
+    );
 }
 
 /// A finished delivery of now, in a store whose clock was looked at now.

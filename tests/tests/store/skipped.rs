@@ -1,6 +1,7 @@
 //! Skipped deliveries: final, counted, listed with a reason, tried again when an operator or a new adapter wants it.
 
 use host::domain::delivery::{Delivery, Settlement, Status};
+use host::domain::ids::AggregateKey;
 use host::store::{AdapterEvent, Claim, PurgeCursor, RetryFilter, Settled};
 
 use crate::on_every_store;
@@ -21,7 +22,7 @@ fn skipped(delivery: &Delivery) -> Settlement {
 }
 
 fn of_patient(number: u32) -> RetryFilter {
-    RetryFilter { patient: Some(format!("P-{number:04}")), ..RetryFilter::default() }
+    RetryFilter { aggregate: Some(AggregateKey::patient(format!("P-{number:04}"))), ..RetryFilter::default() }
 }
 
 /// Three patients of whom the first is done and the others are skipped, one of them by direct dispatch.

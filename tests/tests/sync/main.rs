@@ -1,5 +1,6 @@
 //! The whole way of a change, with the host as its users run it: real adapters, real databases, a real FHIR server.
 
+mod any_type;
 mod broken_log;
 mod conflicts;
 mod different_targets;

@@ -1,4 +1,4 @@
-//! `host plugin dry-run`: runs one patient's delivery at the real target and leaves nothing there.
+//! `host plugin dry-run`: runs one aggregate's delivery at the real target and leaves nothing there.
 //!
 //! It takes no lease and never writes to the store. `dry_run_report.rs` formats and masks the result.
 
@@ -8,21 +8,22 @@ use anstyle::AnsiColor;
 use serde_json::json;
 
 use super::dry_run_report::View;
+use crate::cli::aggregate::{self, AggregateArguments};
 use crate::cli::error::{CliError, failure_exit_code};
 use crate::cli::output::{self, paint, printable};
 use crate::cli::{signals, wiring};
 use crate::config::{Config, Connection, TargetConfig};
 use crate::domain::change::{Failure, Outcome};
 use crate::domain::delivery::Status;
+use crate::domain::ids::AggregateKey;
 use crate::plugin::Runtime;
 use crate::store::{NextState, StateSource, Store};
 use crate::target::{CheckedAdapter, DryRun, DryRunEnd};
 
 #[derive(Debug, clap::Args)]
 pub(in crate::cli) struct Arguments {
-    /// The patient's id
-    #[arg(long, value_name = "ID")]
-    patient: String,
+    #[command(flatten)]
+    aggregate: AggregateArguments,
     /// Run at this target only
     #[arg(long, value_name = "NAME")]
     target: Option<String>,
@@ -44,7 +45,8 @@ struct Tried<'a> {
 }
 
 pub(super) async fn run(config: &Config, arguments: &Arguments) -> Result<ExitCode, CliError> {
-    let targets = targets(config, arguments)?;
+    let key = arguments.aggregate.required()?;
+    let targets = targets(config, arguments.target.as_deref(), &key)?;
     let store = wiring::readable_store(config).await?;
     let runtime = wiring::runtime(config)?;
     let stop = signals::stop_token().map_err(|error| CliError::Failed(error.to_string()))?;
@@ -52,7 +54,7 @@ pub(super) async fn run(config: &Config, arguments: &Arguments) -> Result<ExitCo
     let mut said = Vec::new();
     for target in targets {
         let tried = tokio::select! {
-            tried = try_at(&store, &runtime, target, &arguments.patient) => tried?,
+            tried = try_at(&store, &runtime, target, &key) => tried?,
             () = stop.cancelled() => {
                 return Err(CliError::Failed(format!("stopped: nothing was changed at target `{}`", target.name)));
             }
@@ -60,29 +62,35 @@ pub(super) async fn run(config: &Config, arguments: &Arguments) -> Result<ExitCo
         if exit_code == 0 {
             exit_code = tried.exit_code();
         }
-        let view = tried.view(arguments);
+        let view = tried.view(&key, arguments.reveal);
         if arguments.json { said.push(tried.json(&view)) } else { tried.show(&view) }
     }
     store.database().close().await;
     if arguments.json {
-        output::json(&json!({"patient_id": arguments.patient, "revealed": arguments.reveal, "targets": said}));
+        output::json(&json!({
+            "aggregate_type": key.aggregate_type,
+            "aggregate_id": key.aggregate_id,
+            "patient_id": key.is_patient().then_some(&key.aggregate_id),
+            "revealed": arguments.reveal,
+            "targets": said,
+        }));
     }
     Ok(ExitCode::from(exit_code))
 }
 
-fn targets<'a>(config: &'a Config, arguments: &Arguments) -> Result<Vec<&'a TargetConfig>, CliError> {
-    let takes_patients = |target: &&TargetConfig| target.aggregate_types.iter().any(|kind| kind.as_str() == "patient");
-    let Some(name) = &arguments.target else {
-        let all: Vec<_> = config.enabled_targets().filter(takes_patients).collect();
-        let none = || CliError::Usage("no enabled target accepts patients".to_owned());
+fn targets<'a>(config: &'a Config, name: Option<&str>, key: &AggregateKey) -> Result<Vec<&'a TargetConfig>, CliError> {
+    let takes = |target: &&TargetConfig| aggregate::takes(target, &key.aggregate_type);
+    let Some(name) = name else {
+        let all: Vec<_> = config.enabled_targets().filter(takes).collect();
+        let none = || CliError::Usage(format!("no enabled target takes `{}`", key.aggregate_type));
         return if all.is_empty() { Err(none()) } else { Ok(all) };
     };
     let target = wiring::target_config(config, name)?;
     if !target.enabled {
         return Err(CliError::Usage(format!("target `{name}` is disabled; fix: set enabled = true")));
     }
-    if !takes_patients(&target) {
-        return Err(CliError::Usage(format!("target `{name}` accepts no patients")));
+    if !takes(&target) {
+        return Err(aggregate::not_taken(target, &key.aggregate_type));
     }
     Ok(vec![target])
 }
@@ -91,10 +99,10 @@ async fn try_at<'a>(
     store: &Store,
     runtime: &std::sync::Arc<Runtime>,
     config: &'a TargetConfig,
-    patient_id: &str,
+    key: &AggregateKey,
 ) -> Result<Tried<'a>, CliError> {
-    let next = store.next_state(&config.name, patient_id).await?;
-    let next = next.ok_or_else(|| CliError::Failed(format!("the store has no patient `{patient_id}`")))?;
+    let next = store.next_state(&config.name, key).await?;
+    let next = next.ok_or_else(|| aggregate::unknown(key))?;
     let target = wiring::target(config)?;
     let adapter = runtime.load(&config.adapter, target.world()).await?;
     let name = format!("{} {}", adapter.descriptor().name, adapter.descriptor().version);
@@ -113,12 +121,12 @@ async fn try_at<'a>(
 }
 
 impl Tried<'_> {
-    fn view<'a>(&'a self, arguments: &'a Arguments) -> View<'a> {
+    fn view<'a>(&'a self, key: &'a AggregateKey, reveal: bool) -> View<'a> {
         let base_url = match &self.config.connection {
             Connection::Http(http) => Some(http.base_url_text()),
             Connection::Database(_) => None,
         };
-        View { reveal: arguments.reveal, patient_id: &arguments.patient, base_url }
+        View { reveal, aggregate_id: &key.aggregate_id, base_url }
     }
 
     fn failure(&self) -> Option<&Failure> {
@@ -133,7 +141,8 @@ impl Tried<'_> {
     }
 
     fn show(&self, view: &View<'_>) {
-        output::line(&format!("[DRY RUN] {} at {}, by {}", view.patient_id, self.config.name, self.adapter));
+        let key = printable(&self.next.change.key.to_string());
+        output::line(&format!("[DRY RUN] {key} at {}, by {}", self.config.name, self.adapter));
         output::line(&format!("   {}", self.state_tried()));
         output::line(&match &self.next.change.link {
             Some(link) => format!("   linked to ID {}", printable(&link.remote_id)),

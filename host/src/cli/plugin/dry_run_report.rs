@@ -1,7 +1,7 @@
 //! Formats a dry run as text and as JSON.
 //!
 //! Unless the operator asks for values, anything that may be a patient's is shown by kind and length only. The
-//! patient's id is shown, since the operator typed it. A masked statement has no literals; a masked URL has its base,
+//! aggregate's id is shown, since the operator typed it. A masked statement has no literals; a masked URL has its base,
 //! its first word and the names of its query; a masked header has its name.
 
 use serde_json::{Value as Json, json};
@@ -18,8 +18,8 @@ const ROWS_SHOWN_MAX: usize = 20;
 pub(super) struct View<'a> {
     /// Show values, not only kinds and lengths.
     pub(super) reveal: bool,
-    /// The patient's id, which is always shown.
-    pub(super) patient_id: &'a str,
+    /// The aggregate's id, which is always shown.
+    pub(super) aggregate_id: &'a str,
     /// The target's base URL, which is always shown.
     pub(super) base_url: Option<&'a str>,
 }
@@ -167,7 +167,7 @@ impl View<'_> {
     }
 
     fn guarded(&self, kind: &'static str, text: &str) -> Seen {
-        if self.reveal || text == self.patient_id {
+        if self.reveal || text == self.aggregate_id {
             Seen::Value(text.to_owned())
         } else {
             Seen::Masked(kind, Some(text.chars().count()))
@@ -224,7 +224,7 @@ fn is_word(text: &str) -> bool {
 mod tests {
     use super::*;
 
-    const VIEW: View<'_> = View { reveal: false, patient_id: "P-1", base_url: Some("http://h/fhir") };
+    const VIEW: View<'_> = View { reveal: false, aggregate_id: "P-1", base_url: Some("http://h/fhir") };
 
     #[test]
     fn a_url_shows_no_id_but_the_one_that_was_typed() {

@@ -201,24 +201,53 @@ fn named(text: &str, name: &str) -> String {
 }
 
 fn readme(name: &str, world: World, language: Language) -> String {
-    let commands = commands(name, world, language).join("\n    ");
-    let (folder, file) = (component_folder(language), component_file(name, language));
-    let table = name.replace('-', "_");
+    let file = component_file(name, language);
     let target = match world {
-        World::Database => format!(
-            "[targets.{name}.database]\nurl = \"sqlite://target.db\"\n\
-             allow = {{ read = [\"{table}\"], insert = [\"{table}\"], update = [\"{table}\"], delete = [\"{table}\"] }}\n"
-        ),
+        World::Database => {
+            let table = format!("[\"{}\"]", name.replace('-', "_"));
+            format!(
+                "[targets.{name}.database]\nurl = \"sqlite://target.db\"\n\
+                 allow = {{ read = {table}, insert = {table}, update = {table}, delete = {table} }}\n"
+            )
+        }
         World::Http => format!("[targets.{name}.http]\nbase_url = \"https://directory.example.org/api\"\n"),
     };
     format!(
-        "# The adapter {name}\n\nBuild it and try it:\n\n    {commands}\n\n\
-         `host plugin test` runs it on a private database or a mock server; each failed line names the fix.\n\
+        "# The adapter {name}\n\nBuild it and try it, in this folder:\n\n{}\n\
+         `host plugin test` runs it on a private database or a mock server; each failed line names the fix. For a type of \
+         your own\ninstead of patients give it an example of a payload, `--payload TYPE=FILE`: JSON with `${{id}}`, \
+         `${{text}}` and `${{number}}`\nin the places of the aggregate's id, a text and a number.\n\n\
          The contract is in `wit/0.2.0/`: every record, field and failure is described there.\n\n\
-         ## Use it\n\nCopy the component, `{folder}{file}`, into the folder of adapters, and add a target to `host.toml`:\n\n\
-         ```toml\n[targets.{name}]\nadapter = \"{file}\"\n{target}```\n\n\
-         `host check` looks at the target through it, `host run` delivers.\n"
+         ## Use it\n\nA `host.toml` in this folder, with the component as a target:\n\n\
+         ```toml host.toml\n[store]\nurl = \"sqlite://.host/host.db\"\n\n[plugins]\ndirectory = \".\"\n\n\
+         [targets.{name}]\nadapter = \"{file}\"\n\n{target}```\n\n{}\n\
+         `host check` looks at the target through it, `host run` delivers.\n",
+        console(&commands(name, world, language)),
+        console(&commands_of_use(name, world, language)),
     )
+}
+
+/// What to run in the folder to use the component.
+fn commands_of_use(name: &str, world: World, language: Language) -> Vec<String> {
+    let mut commands = Vec::new();
+    let folder = component_folder(language);
+    if !folder.is_empty() {
+        commands.push(format!("cp {folder}{} .", component_file(name, language)));
+    }
+    if world == World::Database {
+        commands.push("sqlite3 target.db < tables.sql".to_owned());
+    }
+    commands.push("host migrate".to_owned());
+    if world == World::Database {
+        // Nothing answers at the address of the other example.
+        commands.push("host check".to_owned());
+    }
+    commands
+}
+
+fn console(commands: &[String]) -> String {
+    let lines: Vec<_> = commands.iter().map(|command| format!("$ {command}\n")).collect();
+    format!("```console\n{}```\n", lines.concat())
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use crate::cli::error::CliError;
 use crate::cli::output::paint;
 use crate::cli::{output, wiring};
 use crate::config::{Config, Connection};
-use crate::conformance::{self, Answers, ConformanceError, ConformanceReport, Options, ScratchServer};
+use crate::conformance::{self, Answers, ConformanceError, ConformanceReport, Example, Options, ScratchServer};
 use crate::files;
 use crate::plugin::{Compiler, Limits, Runtime, RuntimeOptions, SqlGrants};
 
@@ -36,6 +36,9 @@ pub(in crate::cli) struct Arguments {
     /// Read the mock server's answers from this TOML file
     #[arg(long, value_name = "FILE")]
     answers: Option<PathBuf>,
+    /// Test this type of the adapter's own too, by a JSON example
+    #[arg(long, value_name = "TYPE=FILE", value_parser = payload)]
+    payload: Vec<(String, PathBuf)>,
     /// Use this target's settings, limits and grants
     #[arg(long, value_name = "NAME")]
     target: Option<String>,
@@ -58,9 +61,11 @@ pub(in crate::cli) async fn run(config: Option<&Config>, arguments: &Arguments) 
     let cache_dir = arguments.cache.clone().or_else(|| config.map(|config| config.plugins.cache.clone()));
     let compiler = Compiler::of_this_program();
     let runtime = Runtime::new(&RuntimeOptions { cache_dir, instances_max: 4, compiler, ..RuntimeOptions::default() })?;
-    let report = conformance::run(&runtime, &options).await.map_err(|error| match error {
+    let report = conformance::run(&runtime, &options, output::progress).await.map_err(|error| match error {
         ConformanceError::Plugin(error) => CliError::from(error),
-        error @ ConformanceError::NoMockServer => CliError::Usage(error.to_string()),
+        error @ (ConformanceError::NoMockServer
+        | ConformanceError::NotDelivered { .. }
+        | ConformanceError::PatientExample) => CliError::Usage(error.to_string()),
         other => CliError::Database(other.to_string()),
     })?;
     if arguments.json {
@@ -83,12 +88,18 @@ fn options(config: Option<&Config>, arguments: &Arguments) -> Result<Options, Cl
         settings_json: "{}".to_owned(),
         limits: Limits::default(),
         answers: None,
+        examples: Vec::new(),
         grants: SqlGrants::everything(),
     };
     let unreadable = |file: &PathBuf, reason: String| CliError::Usage(format!("{}: {reason}", file.display()));
     if let Some(file) = &arguments.setup {
         options.setup =
             Some(files::read_text(file, TEXT_BYTES_MAX).map_err(|error| unreadable(file, error.to_string()))?);
+    }
+    for (kind, file) in &arguments.payload {
+        let text = files::read_text(file, TEXT_BYTES_MAX).map_err(|error| unreadable(file, error.to_string()))?;
+        let example = Example::parse(kind, &text);
+        options.examples.push(example.map_err(|reason| CliError::Config(format!("{}: {reason}", file.display())))?);
     }
     if let Some(file) = &arguments.answers {
         options.answers = Some(Answers::read(file).map_err(|problems| CliError::Config(problems.to_string()))?);
@@ -110,6 +121,14 @@ fn options(config: Option<&Config>, arguments: &Arguments) -> Result<Options, Cl
     Ok(options)
 }
 
+/// `TYPE=FILE`.
+fn payload(text: &str) -> Result<(String, PathBuf), String> {
+    match text.split_once('=') {
+        Some((kind, file)) if !kind.is_empty() && !file.is_empty() => Ok((kind.to_owned(), PathBuf::from(file))),
+        _ => Err("expected TYPE=FILE".to_owned()),
+    }
+}
+
 fn place(url: &url::Url) -> Result<ScratchServer, CliError> {
     match url.scheme() {
         "mysql" => Ok(ScratchServer::MySql(url.clone())),
@@ -123,18 +142,33 @@ fn place(url: &url::Url) -> Result<ScratchServer, CliError> {
 fn show(report: &ConformanceReport) {
     output::line(&format!("{}, {}", report.adapter, report.world));
     for line in &report.lines {
-        let tag = if line.passed { paint(AnsiColor::Green, "[OK]") } else { paint(AnsiColor::Red, "[FAIL]") };
+        let tag = match (line.tried, line.passed) {
+            (false, _) => paint(AnsiColor::Yellow, "[SKIP]"),
+            (true, true) => paint(AnsiColor::Green, "[OK]"),
+            (true, false) => paint(AnsiColor::Red, "[FAIL]"),
+        };
         output::line(&format!("{tag} {}: {}: {}", line.place, line.check, line.message));
     }
     let failed = report.lines.iter().filter(|line| !line.passed).count();
-    output::line(&format!("{} checks, {failed} failed", report.lines.len()));
+    let skipped = report.lines.iter().filter(|line| !line.tried).count();
+    let tried = report.lines.len() - skipped;
+    let skipped = if skipped > 0 { format!(", {skipped} not tried") } else { String::new() };
+    output::line(&format!("{tried} checks, {failed} failed{skipped}"));
 }
 
 fn as_json(report: &ConformanceReport) -> serde_json::Value {
     let checks: Vec<_> = report
         .lines
         .iter()
-        .map(|line| json!({"place": line.place, "check": line.check, "passed": line.passed, "message": line.message}))
+        .map(|line| {
+            json!({
+                "place": line.place,
+                "check": line.check,
+                "tried": line.tried,
+                "passed": line.passed,
+                "message": line.message,
+            })
+        })
         .collect();
     json!({"adapter": report.adapter, "world": report.world.name(), "passed": report.passed(), "checks": checks})
 }

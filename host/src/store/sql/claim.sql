@@ -14,9 +14,7 @@ WHERE d.target = :target
     AND d.next_attempt_at >= :from_ms
     AND d.next_attempt_at <= {now}
     AND {in_flight_count(d.target, d)} = 0
-    [[AND (d.aggregate_type NOT IN (:fifo_types...) OR NOT EXISTS (SELECT 1
-        FROM sync_delivery e {force_index(sync_delivery_aggregate)}
-        WHERE {is_sibling(e, d.target, d, < d.outbox_id)} AND e.status IN ({pending}, {processing}, {failed})))]]
+    [[AND {is_head_or_unordered(:fifo_types...)}]]
 ORDER BY d.next_attempt_at, d.outbox_id
 LIMIT :limit
 {lock_free_rows};

@@ -1,18 +1,19 @@
--- What a target would be given next of one patient (next_state.rs). Nothing is changed.
+-- What a target would be given next of one aggregate (next_state.rs). Nothing is changed.
 
 -- name: newest_delivery
 SELECT outbox_id, status, attempts
 FROM sync_delivery {force_index(sync_delivery_aggregate)}
-WHERE target = :target AND aggregate_type = 'patient' AND aggregate_id = :patient_id
+WHERE target = :target AND aggregate_type = :aggregate_type AND aggregate_id = :aggregate_id
 ORDER BY outbox_id DESC
 LIMIT 1;
 
 -- name: newest_unrouted
-SELECT MAX(id) FROM sync_outbox WHERE routed_at IS NULL AND aggregate_type = 'patient' AND aggregate_id = :patient_id;
+SELECT MAX(id) FROM sync_outbox
+WHERE routed_at IS NULL AND aggregate_type = :aggregate_type AND aggregate_id = :aggregate_id;
 
 -- name: in_flight_change
 SELECT outbox_id FROM sync_in_flight
-WHERE target = :target AND aggregate_type = 'patient' AND aggregate_id = :patient_id;
+WHERE target = :target AND aggregate_type = :aggregate_type AND aggregate_id = :aggregate_id;
 
 -- name: read_change
 SELECT {change_columns}
@@ -23,4 +24,4 @@ WHERE o.id = :change_id;
 -- name: read_link
 SELECT remote_id, remote_version, fingerprint
 FROM sync_link
-WHERE target = :target AND aggregate_type = 'patient' AND aggregate_id = :patient_id;
+WHERE target = :target AND aggregate_type = :aggregate_type AND aggregate_id = :aggregate_id;

@@ -6,7 +6,7 @@
 -- finds what failed.
 t.target = j.name AND t.next_attempt_at = {never} AND t.status = {from_retry}
     [[AND j.name = :target]]
-    [[AND t.aggregate_type = 'patient' AND t.aggregate_id = :patient]]
+    [[AND t.aggregate_type = :aggregate_type AND t.aggregate_id = :aggregate_id]]
     [[AND t.error_kind = :kind]]
     [[AND t.finished_at <= {now} - :age_ms]]
     [[AND t.outbox_id = :change_id]]
@@ -38,7 +38,7 @@ WHERE {is_failed} AND t.attempts > 0;
 -- fragment: is_skipped
 t.target = j.name AND t.next_attempt_at = {never_skipped} AND t.status = {from_reconsider}
     [[AND j.name = :target]]
-    [[AND t.aggregate_type = 'patient' AND t.aggregate_id = :patient]]
+    [[AND t.aggregate_type = :aggregate_type AND t.aggregate_id = :aggregate_id]]
     [[AND t.finished_at <= {now} - :age_ms]]
     [[AND t.outbox_id = :change_id]]
 
@@ -61,7 +61,7 @@ SET status = {to_reconsider},
     finished_at = NULL,
     error_message = NULL
 WHERE target = :target
-    [[AND aggregate_type = 'patient' AND aggregate_id = :patient]]
+    [[AND aggregate_type = :aggregate_type AND aggregate_id = :aggregate_id]]
     [[AND finished_at <= {now} - :age_ms]]
     [[AND outbox_id = :change_id]]
     AND next_attempt_at = {never_skipped} AND status = {from_reconsider};
@@ -93,12 +93,19 @@ FROM {batch(target text, outbox_id integer)};
 -- name: knows_patient
 SELECT 1 FROM patient_cache WHERE patient_id = :patient_id;
 
--- name: knows_patient_delivery
+-- name: knows_delivery
 SELECT 1 FROM sync_delivery d {force_index(sync_delivery_aggregate)}
-WHERE d.aggregate_id = :patient_id AND d.aggregate_type = 'patient' LIMIT 1;
+WHERE d.aggregate_id = :aggregate_id AND d.aggregate_type = :aggregate_type LIMIT 1;
 
--- name: knows_patient_in_flight
-SELECT 1 FROM sync_in_flight WHERE aggregate_id = :patient_id AND aggregate_type = 'patient' LIMIT 1;
+-- name: knows_in_flight
+SELECT 1 FROM sync_in_flight WHERE aggregate_id = :aggregate_id AND aggregate_type = :aggregate_type LIMIT 1;
+
+-- name: knows_link
+-- One lookup of the key for each of the few targets.
+SELECT 1 FROM sync_target t
+WHERE (SELECT COUNT(*) FROM sync_link l
+    WHERE l.target = t.name AND l.aggregate_type = :aggregate_type AND l.aggregate_id = :aggregate_id) > 0
+LIMIT 1;
 
 -- name: blocked_keys
 -- Aggregates of fifo types whose head failed while others are queued behind it.
@@ -121,6 +128,7 @@ JOIN sync_delivery d {force_index(sync_delivery_due)}
 LEFT JOIN sync_link l ON l.target = d.target AND l.aggregate_type = d.aggregate_type AND l.aggregate_id = d.aggregate_id
 WHERE 1 = 1
     [[AND t.name = :target]]
+    [[AND d.aggregate_type = :aggregate_type AND d.aggregate_id = :aggregate_id]]
 ORDER BY d.outbox_id, d.target
 LIMIT :limit;
 

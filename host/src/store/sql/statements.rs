@@ -109,6 +109,15 @@ statements! {
         EnqueueForTarget<'a> = enqueue_for_target { target: &'a str, batch: Json }
         MarkEventsRouted = mark_events_routed { batch: Json }
     }
+    "resend.sql" {
+        ScanChanges = scan_changes { before: i64, limit: u32 }
+        OwnPatients = own_patients { batch: Json }
+        ResendCandidates<'a> = resend_candidates { target: &'a str, ids: Ids<'a> }
+        EnqueueAgain<'a> = enqueue_again { target: &'a str, ids: Ids<'a> }
+        ResendDeliveries<'a> = resend { target: &'a str, status: &'a str, ids: Ids<'a> }
+        DoubtConfirmed<'a> = doubt_confirmed { target: &'a str, batch: Json }
+        LinksOfType<'a> = links_of_type { target: &'a str, aggregate_type: &'a str, after: &'a str, limit: u32 }
+    }
     "people.sql" {
         ListPatients<'a> = list_patients { after: &'a str, limit: u32 }
         PatientsById = patients_by_id { batch: Json }
@@ -169,16 +178,23 @@ statements! {
         ReadCounts = read_counts { never: i64 }
         CountOpen<'a> = count_open { target: &'a str }
         EnabledTargets = enabled_targets {}
-        HasDue<'a> = has_due { target: &'a str }
+        HasDue<'a> = has_due { target: &'a str, fifo_types: Texts<'a> }
         ReadTargetStatus = target_status {}
         OldestPending<'a> = oldest_pending { target: &'a str, never: i64 }
         RecentDeliveries<'a> = recent_deliveries { target: &'a str, window: u32, limit: u32 }
+        RecentOfAggregate<'a> = recent_of_aggregate {
+            target: &'a str,
+            aggregate_type: &'a str,
+            aggregate_id: &'a str,
+            limit: u32,
+        }
         ReadNow = store_clock {}
     }
     "operators.sql" {
         ListFailed<'a> = list_failed {
             target: Option<&'a str>,
-            patient: Option<&'a str>,
+            aggregate_type: Option<&'a str>,
+            aggregate_id: Option<&'a str>,
             kind: Option<&'a str>,
             age_ms: Option<i64>,
             change_id: Option<ChangeId>,
@@ -186,34 +202,39 @@ statements! {
         }
         CountFailed<'a> = count_failed {
             target: Option<&'a str>,
-            patient: Option<&'a str>,
+            aggregate_type: Option<&'a str>,
+            aggregate_id: Option<&'a str>,
             kind: Option<&'a str>,
             age_ms: Option<i64>,
             change_id: Option<ChangeId>,
         }
         RetryFailed<'a> = retry_failed {
             target: Option<&'a str>,
-            patient: Option<&'a str>,
+            aggregate_type: Option<&'a str>,
+            aggregate_id: Option<&'a str>,
             kind: Option<&'a str>,
             age_ms: Option<i64>,
             change_id: Option<ChangeId>,
         }
         ListSkipped<'a> = list_skipped {
             target: Option<&'a str>,
-            patient: Option<&'a str>,
+            aggregate_type: Option<&'a str>,
+            aggregate_id: Option<&'a str>,
             age_ms: Option<i64>,
             change_id: Option<ChangeId>,
             limit: u32,
         }
         CountSkipped<'a> = count_skipped {
             target: Option<&'a str>,
-            patient: Option<&'a str>,
+            aggregate_type: Option<&'a str>,
+            aggregate_id: Option<&'a str>,
             age_ms: Option<i64>,
             change_id: Option<ChangeId>,
         }
         RetrySkipped<'a> = retry_skipped {
             target: &'a str,
-            patient: Option<&'a str>,
+            aggregate_type: Option<&'a str>,
+            aggregate_id: Option<&'a str>,
             age_ms: Option<i64>,
             change_id: Option<ChangeId>,
         }
@@ -221,10 +242,17 @@ statements! {
         MarkDismissed = mark_dismissed { batch: Json }
         InsertDismissals<'a> = insert_dismissals { batch: Json, reason: &'a str, dismissed_by: &'a str }
         KnowsPatient<'a> = knows_patient { patient_id: &'a str }
-        KnowsPatientDelivery<'a> = knows_patient_delivery { patient_id: &'a str }
-        KnowsPatientInFlight<'a> = knows_patient_in_flight { patient_id: &'a str }
+        KnowsDelivery<'a> = knows_delivery { aggregate_type: &'a str, aggregate_id: &'a str }
+        KnowsInFlight<'a> = knows_in_flight { aggregate_type: &'a str, aggregate_id: &'a str }
+        KnowsLink<'a> = knows_link { aggregate_type: &'a str, aggregate_id: &'a str }
         ListBlockedKeys<'a> = blocked_keys { fifo_types: Texts<'a>, limit: u32 }
-        ListConflicts<'a> = list_conflicts { kind: &'a str, target: Option<&'a str>, limit: u32 }
+        ListConflicts<'a> = list_conflicts {
+            kind: &'a str,
+            target: Option<&'a str>,
+            aggregate_type: Option<&'a str>,
+            aggregate_id: Option<&'a str>,
+            limit: u32,
+        }
         RetryConflict<'a> = retry_conflict {
             target: &'a str,
             aggregate_type: &'a str,
@@ -266,11 +294,11 @@ statements! {
         MakeDue<'a> = make_due { target: &'a str, ahead_ms: i64 }
     }
     "next_state.sql" {
-        NewestDelivery<'a> = newest_delivery { target: &'a str, patient_id: &'a str }
-        NewestUnrouted<'a> = newest_unrouted { patient_id: &'a str }
-        InFlightChange<'a> = in_flight_change { target: &'a str, patient_id: &'a str }
+        NewestDelivery<'a> = newest_delivery { target: &'a str, aggregate_type: &'a str, aggregate_id: &'a str }
+        NewestUnrouted<'a> = newest_unrouted { aggregate_type: &'a str, aggregate_id: &'a str }
+        InFlightChange<'a> = in_flight_change { target: &'a str, aggregate_type: &'a str, aggregate_id: &'a str }
         ReadChange<'a> = read_change { target: &'a str, change_id: ChangeId }
-        ReadLink<'a> = read_link { target: &'a str, patient_id: &'a str }
+        ReadLink<'a> = read_link { target: &'a str, aggregate_type: &'a str, aggregate_id: &'a str }
     }
     "adapters.sql" {
         AdapterControl<'a> = adapter_control { target: &'a str }

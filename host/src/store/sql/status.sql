@@ -41,10 +41,11 @@ WHERE d.target = :target AND d.next_attempt_at < {never_skipped};
 SELECT name FROM sync_target WHERE enabled = 1;
 
 -- name: has_due
--- Whether anything of a target is due or in flight. One target at a time: over several, MySQL would not
--- begin where the due ones begin in its index.
+-- Whether anything of a target may be claimed or is in flight. One target at a time: over several, MySQL would
+-- not begin where the due ones begin in its index.
 SELECT CASE WHEN EXISTS (SELECT 1 FROM sync_delivery d {force_index(sync_delivery_due)}
-        WHERE d.target = :target AND d.next_attempt_at <= {now})
+        WHERE d.target = :target AND d.next_attempt_at <= {now}
+            [[AND {is_head_or_unordered(:fifo_types...)}]])
     OR {in_flight_at(:target)} > 0 THEN 1 ELSE 0 END;
 
 -- name: target_status
@@ -61,18 +62,33 @@ WHERE o.id = (SELECT MIN(n.outbox_id) FROM (SELECT d.outbox_id FROM sync_deliver
         WHERE d.target = :target AND d.next_attempt_at < :never
         ORDER BY d.next_attempt_at, d.outbox_id LIMIT {oldest_among}) n);
 
--- name: recent_deliveries
--- The newest deliveries of a target.
-SELECT d.target, d.aggregate_type, d.aggregate_id, d.status, NULLIF(l.remote_id, ''), d.attempts, d.error_kind,
+-- fragment: recent_columns
+d.target, d.aggregate_type, d.aggregate_id, d.status, NULLIF(l.remote_id, ''), d.attempts, d.error_kind,
     d.error_message, d.finished_at, d.outbox_id
-FROM sync_delivery d
+
+-- fragment: link_of_delivery
 {left_lookup(
     sync_link, l,
     l.target = d.target AND l.aggregate_type = d.aggregate_type AND l.aggregate_id = d.aggregate_id,
     l.remote_id)}
+
+-- name: recent_deliveries
+-- The newest deliveries of a target.
+SELECT {recent_columns}
+FROM sync_delivery d
+{link_of_delivery}
 WHERE d.target = :target
     AND d.outbox_id > (SELECT COALESCE(MAX(n.outbox_id), 0) FROM sync_delivery n WHERE n.target = :target) - :window
     AND d.status <> {superseded}
+ORDER BY d.outbox_id DESC
+LIMIT :limit;
+
+-- name: recent_of_aggregate
+-- The newest deliveries of one aggregate to a target, with those that were superseded.
+SELECT {recent_columns}
+FROM sync_delivery d {force_index(sync_delivery_aggregate)}
+{link_of_delivery}
+WHERE d.target = :target AND d.aggregate_type = :aggregate_type AND d.aggregate_id = :aggregate_id
 ORDER BY d.outbox_id DESC
 LIMIT :limit;
 

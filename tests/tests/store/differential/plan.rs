@@ -77,6 +77,10 @@ pub(super) enum Operation {
         after: Option<&'static str>,
         limit: u32,
     },
+    /// The states of messages and of other applications' patients.
+    Resend {
+        target: &'static str,
+    },
     Purge {
         age_ms: i64,
     },
@@ -118,11 +122,12 @@ fn operation(dice: &mut Dice) -> Operation {
         86..89 => retry(dice),
         89 if dice.below(2) == 0 => Operation::Wake(dice.pick(&TARGETS)),
         89 => Operation::Pause(dice.pick(&["openemr", "fhir", "nowhere"]), dice.below(2) == 0),
-        90..93 => Operation::Resync {
+        90..92 => Operation::Resync {
             target: dice.pick(&TARGETS),
             after: dice.pick(&[None, Some("P-0001"), Some("p")]),
             limit: dice.pick(&[1, 3, 100]),
         },
+        92..93 => Operation::Resend { target: dice.pick(&TARGETS) },
         93..95 => Operation::Purge { age_ms: dice.pick(&[0, 1_000, 60_000]) },
         95..97 => {
             Operation::Resolve { target: dice.pick(&TARGETS), patient: dice.pick(&PATIENT_IDS), how: dice.below(3) }

@@ -9,7 +9,7 @@ use host::domain::delivery::{Delivery, Event, RetryPolicy, Settlement, Status, a
 use host::domain::ids::{AggregateKey, IdColumn};
 use host::domain::patient::{Day, Patient};
 use host::service::PatientService;
-use host::store::{Batch, Claim, ClaimRequest, ConflictKey, HostRecord, PurgeCursor, RetryFilter};
+use host::store::{Batch, Claim, ClaimRequest, ConflictKey, HostRecord, PurgeCursor, Resend, ResendScope, RetryFilter};
 
 use super::plan::{Dice, Operation, TARGETS};
 use crate::support::{Stand, dispatch, route, target_name};
@@ -109,7 +109,7 @@ impl World {
             Operation::Retry { target, patient, kind, older_than_ms } => {
                 let filter = RetryFilter {
                     target: target.map(str::to_owned),
-                    patient: patient.map(str::to_owned),
+                    aggregate: patient.map(AggregateKey::patient),
                     kind: *kind,
                     older_than_ms: *older_than_ms,
                     change_id: None,
@@ -123,6 +123,13 @@ impl World {
             }
             Operation::Resync { target, after, limit } => {
                 format!("{:?}", store.resync_page(&target_name(target), *after, *limit).await.expect("resync"))
+            }
+            Operation::Resend { target } => {
+                let types = ["patient", "message", "invoice"].map(str::to_owned).to_vec();
+                let mut walk = Resend::new(target_name(target), ResendScope::Types(types), None);
+                while store.resend_step(&mut walk).await.expect("resend").is_some() {}
+                store.count_without_state(&mut walk).await.expect("count");
+                format!("{:?}", walk.counts())
             }
             Operation::Purge { age_ms } => self.purge(*age_ms).await,
             Operation::Resolve { target, patient, how } => {
@@ -226,7 +233,7 @@ impl World {
         self.learn_changes().await;
         let store = &self.stand.store;
         let status = store.status(20).await.expect("status");
-        let conflicts = store.conflicts(None, 50).await.expect("conflicts");
+        let conflicts = store.conflicts(None, None, 50).await.expect("conflicts");
         let conflicts: Vec<_> = conflicts
             .into_iter()
             .map(|conflict| {
@@ -242,7 +249,7 @@ impl World {
         let words = format!(
             "{status:#?}\n{conflicts:?}\nopen {} due {} blocked {}\n{ids:?}",
             store.open_work().await.expect("open"),
-            store.has_due_work(&TARGETS).await.expect("due"),
+            store.has_due_work(&TARGETS, &["message".to_owned()]).await.expect("due"),
             store.blocked_keys(&["message".to_owned()], 50).await.expect("blocked").len(),
         );
         self.renumbered(&words)

@@ -41,6 +41,12 @@
 {sibling}.target = {target} AND {sibling}.aggregate_type = {row}.aggregate_type
 AND {sibling}.aggregate_id = {row}.aggregate_id AND {sibling}.outbox_id {order}
 
+-- fragment: is_head_or_unordered(fifo_types)
+-- Whether the delivery `d` is the head of its aggregate (no older one is open), or not of a fifo type.
+(d.aggregate_type NOT IN ({fifo_types}) OR NOT EXISTS (SELECT 1
+        FROM sync_delivery e {force_index(sync_delivery_aggregate)}
+        WHERE {is_sibling(e, d.target, d, < d.outbox_id)} AND e.status IN ({pending}, {processing}, {failed})))
+
 -- fragment: delivery_key
 -- The delivery `t` of the batch's row `j`.
 t.target = :target AND t.outbox_id = j.outbox_id

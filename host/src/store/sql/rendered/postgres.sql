@@ -25,9 +25,9 @@ WHERE d.target = $1
     AND (SELECT COUNT(*) FROM sync_in_flight w
          WHERE w.target = d.target AND w.aggregate_type = d.aggregate_type AND w.aggregate_id = d.aggregate_id) = 0
     AND (d.aggregate_type NOT IN ($3, $4) OR NOT EXISTS (SELECT 1
-        FROM sync_delivery e
-        WHERE e.target || '' = d.target AND e.aggregate_type = d.aggregate_type
-            AND e.aggregate_id = d.aggregate_id AND e.outbox_id + 0 < d.outbox_id AND e.status IN ('pending', 'processing', 'failed')))
+                FROM sync_delivery e
+                WHERE e.target || '' = d.target AND e.aggregate_type = d.aggregate_type
+                    AND e.aggregate_id = d.aggregate_id AND e.outbox_id + 0 < d.outbox_id AND e.status IN ('pending', 'processing', 'failed')))
 ORDER BY d.next_attempt_at, d.outbox_id
 LIMIT CAST($5 AS BIGINT)
 FOR UPDATE SKIP LOCKED;
@@ -432,6 +432,73 @@ FROM jsonb_to_recordset(CAST($2 AS JSONB)) AS j(event_id TEXT) JOIN sync_outbox 
 -- mark_events_routed
 UPDATE sync_outbox SET routed_at = CAST(EXTRACT(EPOCH FROM statement_timestamp()) * 1000 AS BIGINT) WHERE event_id = ANY (ARRAY(SELECT j.event_id FROM jsonb_to_recordset(CAST($1 AS JSONB)) AS j(event_id TEXT)));
 
+-- scan_changes
+SELECT o.id, o.aggregate_type, o.aggregate_id
+FROM sync_outbox o
+WHERE o.id < CAST($1 AS BIGINT)
+ORDER BY o.id DESC
+LIMIT CAST($2 AS BIGINT);
+
+-- own_patients
+SELECT t.patient_id
+FROM patient_cache t
+WHERE t.patient_id = ANY (ARRAY(SELECT j.patient_id FROM jsonb_to_recordset(CAST($1 AS JSONB)) AS j(patient_id TEXT)));
+
+-- resend_candidates
+SELECT o.id, o.operation,
+    CASE WHEN o.routed_at IS NULL THEN 0 ELSE 1 END,
+    (SELECT d.status FROM sync_delivery d WHERE d.target = $1 AND d.outbox_id = o.id),
+    (SELECT d.attempts FROM sync_delivery d WHERE d.target = $2 AND d.outbox_id = o.id),
+    (SELECT COUNT(*) FROM sync_in_flight w
+         WHERE w.target = $3 AND w.aggregate_type = o.aggregate_type
+           AND w.aggregate_id = o.aggregate_id AND w.outbox_id = o.id),
+    (SELECT l.delivered_outbox_id FROM sync_link l
+         WHERE l.target = $4 AND l.aggregate_type = o.aggregate_type AND l.aggregate_id = o.aggregate_id),
+    (SELECT COUNT(*) FROM sync_target t WHERE (SELECT l.delivered_outbox_id FROM sync_link l
+         WHERE l.target = t.name AND l.aggregate_type = o.aggregate_type AND l.aggregate_id = o.aggregate_id) > o.id)
+FROM sync_outbox o
+WHERE o.id = ANY(ARRAY(SELECT CAST(value AS BIGINT) FROM jsonb_array_elements_text(CAST($5 AS JSONB))))
+ORDER BY o.id;
+
+-- enqueue_again
+INSERT INTO sync_delivery (target, outbox_id, aggregate_type, aggregate_id, status, next_attempt_at, created_at)
+SELECT $1, o.id, o.aggregate_type, o.aggregate_id, 'pending', CAST(EXTRACT(EPOCH FROM statement_timestamp()) * 1000 AS BIGINT), o.routed_at
+FROM sync_outbox o
+WHERE o.id = ANY(ARRAY(SELECT CAST(value AS BIGINT) FROM jsonb_array_elements_text(CAST($2 AS JSONB))))
+    AND o.routed_at IS NOT NULL
+    AND (SELECT COUNT(*) FROM sync_delivery d WHERE d.target = $3 AND d.outbox_id = o.id) = 0
+    AND (SELECT COUNT(*) FROM sync_in_flight w
+         WHERE w.target = $4 AND w.aggregate_type = o.aggregate_type
+           AND w.aggregate_id = o.aggregate_id AND w.outbox_id = o.id) = 0;
+
+-- resend
+UPDATE sync_delivery
+SET status = 'pending',
+    attempts = 0,
+    next_attempt_at = CAST(EXTRACT(EPOCH FROM statement_timestamp()) * 1000 AS BIGINT),
+    finished_at = NULL,
+    error_kind = NULL,
+    error_message = NULL
+WHERE ctid = ANY(ARRAY(SELECT j.place FROM (SELECT t.place, j.* FROM (SELECT CAST(value AS BIGINT) AS id FROM jsonb_array_elements_text(CAST($1 AS JSONB))) AS j
+         CROSS JOIN LATERAL (SELECT t.ctid AS place FROM sync_delivery AS t
+            WHERE t.target = $2 AND t.outbox_id = j.id OFFSET 0) AS t) AS j)) AND status = $3 AND status IN ('done', 'failed', 'superseded', 'skipped');
+
+-- doubt_confirmed
+UPDATE sync_link AS t
+SET delivered_outbox_id = j.outbox_id - 1
+FROM jsonb_to_recordset(CAST($1 AS JSONB)) AS j(aggregate_type TEXT, aggregate_id TEXT, outbox_id BIGINT)
+WHERE t.target = $2
+    AND t.aggregate_type = j.aggregate_type
+    AND t.aggregate_id = j.aggregate_id
+    AND t.delivered_outbox_id = j.outbox_id;
+
+-- links_of_type
+SELECT l.aggregate_id
+FROM sync_link l
+WHERE l.target = $1 AND l.aggregate_type = $2 AND l.aggregate_id > $3 AND l.remote_id <> ''
+ORDER BY l.aggregate_id
+LIMIT CAST($4 AS BIGINT);
+
 -- list_patients
 SELECT t.patient_id, t.family_name, t.given_name, t.birth_date, t.gender, t.middle_name, t.native_family_name,
     t.native_given_name, t.title, t.suffix, t.marital_status, t.phone_home, t.phone_mobile, t.phone_work, t.email,
@@ -629,7 +696,18 @@ SELECT name FROM sync_target WHERE enabled = 1;
 
 -- has_due
 SELECT CASE WHEN EXISTS (SELECT 1 FROM sync_delivery d
-        WHERE d.target = $1 AND d.next_attempt_at <= CAST(EXTRACT(EPOCH FROM statement_timestamp()) * 1000 AS BIGINT))
+        WHERE d.target = $1 AND d.next_attempt_at <= CAST(EXTRACT(EPOCH FROM statement_timestamp()) * 1000 AS BIGINT)
+            AND (d.aggregate_type NOT IN ($2, $3) OR NOT EXISTS (SELECT 1
+                        FROM sync_delivery e
+                        WHERE e.target || '' = d.target AND e.aggregate_type = d.aggregate_type
+                            AND e.aggregate_id = d.aggregate_id AND e.outbox_id + 0 < d.outbox_id AND e.status IN ('pending', 'processing', 'failed'))))
+    OR (SELECT COUNT(*) FROM sync_lease l JOIN sync_in_flight w ON w.lease_id = l.lease_id
+         WHERE l.target = $4 AND w.target = $5) > 0 THEN 1 ELSE 0 END;
+
+-- has_due, without fifo_types
+SELECT CASE WHEN EXISTS (SELECT 1 FROM sync_delivery d
+        WHERE d.target = $1 AND d.next_attempt_at <= CAST(EXTRACT(EPOCH FROM statement_timestamp()) * 1000 AS BIGINT)
+            )
     OR (SELECT COUNT(*) FROM sync_lease l JOIN sync_in_flight w ON w.lease_id = l.lease_id
          WHERE l.target = $2 AND w.target = $3) > 0 THEN 1 ELSE 0 END;
 
@@ -647,13 +725,23 @@ WHERE o.id = (SELECT MIN(n.outbox_id) FROM (SELECT d.outbox_id FROM sync_deliver
 
 -- recent_deliveries
 SELECT d.target, d.aggregate_type, d.aggregate_id, d.status, NULLIF(l.remote_id, ''), d.attempts, d.error_kind,
-    d.error_message, d.finished_at, d.outbox_id
+        d.error_message, d.finished_at, d.outbox_id
 FROM sync_delivery d
 LEFT JOIN LATERAL (SELECT l.remote_id FROM sync_link l
-        WHERE l.target = d.target AND l.aggregate_type = d.aggregate_type AND l.aggregate_id = d.aggregate_id OFFSET 0) l ON TRUE
+            WHERE l.target = d.target AND l.aggregate_type = d.aggregate_type AND l.aggregate_id = d.aggregate_id OFFSET 0) l ON TRUE
 WHERE d.target = $1
     AND d.outbox_id > (SELECT COALESCE(MAX(n.outbox_id), 0) FROM sync_delivery n WHERE n.target = $2) - CAST($3 AS BIGINT)
     AND d.status <> 'superseded'
+ORDER BY d.outbox_id DESC
+LIMIT CAST($4 AS BIGINT);
+
+-- recent_of_aggregate
+SELECT d.target, d.aggregate_type, d.aggregate_id, d.status, NULLIF(l.remote_id, ''), d.attempts, d.error_kind,
+        d.error_message, d.finished_at, d.outbox_id
+FROM sync_delivery d
+LEFT JOIN LATERAL (SELECT l.remote_id FROM sync_link l
+            WHERE l.target = d.target AND l.aggregate_type = d.aggregate_type AND l.aggregate_id = d.aggregate_id OFFSET 0) l ON TRUE
+WHERE d.target = $1 AND d.aggregate_type = $2 AND d.aggregate_id = $3
 ORDER BY d.outbox_id DESC
 LIMIT CAST($4 AS BIGINT);
 
@@ -664,14 +752,14 @@ SELECT CAST(EXTRACT(EPOCH FROM statement_timestamp()) * 1000 AS BIGINT);
 SELECT t.target, t.aggregate_type, t.aggregate_id, t.outbox_id, t.error_kind, t.error_message, t.attempts, t.finished_at
 FROM sync_target j JOIN sync_delivery t ON t.target = j.name AND t.next_attempt_at = 9223372036854775807 AND t.status = 'failed'
         AND j.name = $1
-        AND t.aggregate_type = 'patient' AND t.aggregate_id = $2
-        AND t.error_kind = $3
-        AND t.finished_at <= CAST(EXTRACT(EPOCH FROM statement_timestamp()) * 1000 AS BIGINT) - CAST($4 AS BIGINT)
-        AND t.outbox_id = CAST($5 AS BIGINT)
+        AND t.aggregate_type = $2 AND t.aggregate_id = $3
+        AND t.error_kind = $4
+        AND t.finished_at <= CAST(EXTRACT(EPOCH FROM statement_timestamp()) * 1000 AS BIGINT) - CAST($5 AS BIGINT)
+        AND t.outbox_id = CAST($6 AS BIGINT)
 ORDER BY t.outbox_id, t.target
-LIMIT CAST($6 AS BIGINT);
+LIMIT CAST($7 AS BIGINT);
 
--- list_failed, without target, patient, kind, age_ms, change_id
+-- list_failed, without target, aggregate_type, aggregate_id, kind, age_ms, change_id
 SELECT t.target, t.aggregate_type, t.aggregate_id, t.outbox_id, t.error_kind, t.error_message, t.attempts, t.finished_at
 FROM sync_target j JOIN sync_delivery t ON t.target = j.name AND t.next_attempt_at = 9223372036854775807 AND t.status = 'failed'
 ORDER BY t.outbox_id, t.target
@@ -681,12 +769,12 @@ LIMIT CAST($1 AS BIGINT);
 SELECT COUNT(*)
 FROM sync_target j JOIN sync_delivery t ON t.target = j.name AND t.next_attempt_at = 9223372036854775807 AND t.status = 'failed'
         AND j.name = $1
-        AND t.aggregate_type = 'patient' AND t.aggregate_id = $2
-        AND t.error_kind = $3
-        AND t.finished_at <= CAST(EXTRACT(EPOCH FROM statement_timestamp()) * 1000 AS BIGINT) - CAST($4 AS BIGINT)
-        AND t.outbox_id = CAST($5 AS BIGINT) AND t.attempts > 0;
+        AND t.aggregate_type = $2 AND t.aggregate_id = $3
+        AND t.error_kind = $4
+        AND t.finished_at <= CAST(EXTRACT(EPOCH FROM statement_timestamp()) * 1000 AS BIGINT) - CAST($5 AS BIGINT)
+        AND t.outbox_id = CAST($6 AS BIGINT) AND t.attempts > 0;
 
--- count_failed, without target, patient, kind, age_ms, change_id
+-- count_failed, without target, aggregate_type, aggregate_id, kind, age_ms, change_id
 SELECT COUNT(*)
 FROM sync_target j JOIN sync_delivery t ON t.target = j.name AND t.next_attempt_at = 9223372036854775807 AND t.status = 'failed'
          AND t.attempts > 0;
@@ -700,12 +788,12 @@ SET status = 'pending',
 FROM sync_target AS j
 WHERE t.target = j.name AND t.next_attempt_at = 9223372036854775807 AND t.status = 'failed'
         AND j.name = $1
-        AND t.aggregate_type = 'patient' AND t.aggregate_id = $2
-        AND t.error_kind = $3
-        AND t.finished_at <= CAST(EXTRACT(EPOCH FROM statement_timestamp()) * 1000 AS BIGINT) - CAST($4 AS BIGINT)
-        AND t.outbox_id = CAST($5 AS BIGINT) AND t.attempts > 0;
+        AND t.aggregate_type = $2 AND t.aggregate_id = $3
+        AND t.error_kind = $4
+        AND t.finished_at <= CAST(EXTRACT(EPOCH FROM statement_timestamp()) * 1000 AS BIGINT) - CAST($5 AS BIGINT)
+        AND t.outbox_id = CAST($6 AS BIGINT) AND t.attempts > 0;
 
--- retry_failed, without target, patient, kind, age_ms, change_id
+-- retry_failed, without target, aggregate_type, aggregate_id, kind, age_ms, change_id
 UPDATE sync_delivery AS t
 SET status = 'pending',
     attempts = 0,
@@ -719,13 +807,13 @@ WHERE t.target = j.name AND t.next_attempt_at = 9223372036854775807 AND t.status
 SELECT t.target, t.aggregate_type, t.aggregate_id, t.outbox_id, t.error_kind, t.error_message, t.attempts, t.finished_at
 FROM sync_target j JOIN sync_delivery t ON t.target = j.name AND t.next_attempt_at = 9223372036854775806 AND t.status = 'skipped'
         AND j.name = $1
-        AND t.aggregate_type = 'patient' AND t.aggregate_id = $2
-        AND t.finished_at <= CAST(EXTRACT(EPOCH FROM statement_timestamp()) * 1000 AS BIGINT) - CAST($3 AS BIGINT)
-        AND t.outbox_id = CAST($4 AS BIGINT)
+        AND t.aggregate_type = $2 AND t.aggregate_id = $3
+        AND t.finished_at <= CAST(EXTRACT(EPOCH FROM statement_timestamp()) * 1000 AS BIGINT) - CAST($4 AS BIGINT)
+        AND t.outbox_id = CAST($5 AS BIGINT)
 ORDER BY t.outbox_id, t.target
-LIMIT CAST($5 AS BIGINT);
+LIMIT CAST($6 AS BIGINT);
 
--- list_skipped, without target, patient, age_ms, change_id
+-- list_skipped, without target, aggregate_type, aggregate_id, age_ms, change_id
 SELECT t.target, t.aggregate_type, t.aggregate_id, t.outbox_id, t.error_kind, t.error_message, t.attempts, t.finished_at
 FROM sync_target j JOIN sync_delivery t ON t.target = j.name AND t.next_attempt_at = 9223372036854775806 AND t.status = 'skipped'
 ORDER BY t.outbox_id, t.target
@@ -735,11 +823,11 @@ LIMIT CAST($1 AS BIGINT);
 SELECT COUNT(*)
 FROM sync_target j JOIN sync_delivery t ON t.target = j.name AND t.next_attempt_at = 9223372036854775806 AND t.status = 'skipped'
         AND j.name = $1
-        AND t.aggregate_type = 'patient' AND t.aggregate_id = $2
-        AND t.finished_at <= CAST(EXTRACT(EPOCH FROM statement_timestamp()) * 1000 AS BIGINT) - CAST($3 AS BIGINT)
-        AND t.outbox_id = CAST($4 AS BIGINT);
+        AND t.aggregate_type = $2 AND t.aggregate_id = $3
+        AND t.finished_at <= CAST(EXTRACT(EPOCH FROM statement_timestamp()) * 1000 AS BIGINT) - CAST($4 AS BIGINT)
+        AND t.outbox_id = CAST($5 AS BIGINT);
 
--- count_skipped, without target, patient, age_ms, change_id
+-- count_skipped, without target, aggregate_type, aggregate_id, age_ms, change_id
 SELECT COUNT(*)
 FROM sync_target j JOIN sync_delivery t ON t.target = j.name AND t.next_attempt_at = 9223372036854775806 AND t.status = 'skipped';
 
@@ -751,12 +839,12 @@ SET status = 'pending',
     finished_at = NULL,
     error_message = NULL
 WHERE target = $1
-    AND aggregate_type = 'patient' AND aggregate_id = $2
-    AND finished_at <= CAST(EXTRACT(EPOCH FROM statement_timestamp()) * 1000 AS BIGINT) - CAST($3 AS BIGINT)
-    AND outbox_id = CAST($4 AS BIGINT)
+    AND aggregate_type = $2 AND aggregate_id = $3
+    AND finished_at <= CAST(EXTRACT(EPOCH FROM statement_timestamp()) * 1000 AS BIGINT) - CAST($4 AS BIGINT)
+    AND outbox_id = CAST($5 AS BIGINT)
     AND next_attempt_at = 9223372036854775806 AND status = 'skipped';
 
--- retry_skipped, without patient, age_ms, change_id
+-- retry_skipped, without aggregate_type, aggregate_id, age_ms, change_id
 UPDATE sync_delivery
 SET status = 'pending',
     attempts = 0,
@@ -799,12 +887,18 @@ FROM jsonb_to_recordset(CAST($3 AS JSONB)) AS j(target TEXT, outbox_id BIGINT);
 -- knows_patient
 SELECT 1 FROM patient_cache WHERE patient_id = $1;
 
--- knows_patient_delivery
+-- knows_delivery
 SELECT 1 FROM sync_delivery d
-WHERE d.aggregate_id = $1 AND d.aggregate_type = 'patient' LIMIT 1;
+WHERE d.aggregate_id = $1 AND d.aggregate_type = $2 LIMIT 1;
 
--- knows_patient_in_flight
-SELECT 1 FROM sync_in_flight WHERE aggregate_id = $1 AND aggregate_type = 'patient' LIMIT 1;
+-- knows_in_flight
+SELECT 1 FROM sync_in_flight WHERE aggregate_id = $1 AND aggregate_type = $2 LIMIT 1;
+
+-- knows_link
+SELECT 1 FROM sync_target t
+WHERE (SELECT COUNT(*) FROM sync_link l
+    WHERE l.target = t.name AND l.aggregate_type = $1 AND l.aggregate_id = $2) > 0
+LIMIT 1;
 
 -- blocked_keys
 SELECT *
@@ -826,10 +920,11 @@ JOIN sync_delivery d
 LEFT JOIN sync_link l ON l.target = d.target AND l.aggregate_type = d.aggregate_type AND l.aggregate_id = d.aggregate_id
 WHERE 1 = 1
     AND t.name = $2
+    AND d.aggregate_type = $3 AND d.aggregate_id = $4
 ORDER BY d.outbox_id, d.target
-LIMIT CAST($3 AS BIGINT);
+LIMIT CAST($5 AS BIGINT);
 
--- list_conflicts, without target
+-- list_conflicts, without target, aggregate_type, aggregate_id
 SELECT d.target, d.aggregate_type, d.aggregate_id, d.outbox_id, NULLIF(l.remote_id, ''), d.error_message, d.finished_at
 FROM sync_target t
 JOIN sync_delivery d
@@ -956,16 +1051,17 @@ WHERE target = $1
 -- newest_delivery
 SELECT outbox_id, status, attempts
 FROM sync_delivery
-WHERE target = $1 AND aggregate_type = 'patient' AND aggregate_id = $2
+WHERE target = $1 AND aggregate_type = $2 AND aggregate_id = $3
 ORDER BY outbox_id DESC
 LIMIT 1;
 
 -- newest_unrouted
-SELECT MAX(id) FROM sync_outbox WHERE routed_at IS NULL AND aggregate_type = 'patient' AND aggregate_id = $1;
+SELECT MAX(id) FROM sync_outbox
+WHERE routed_at IS NULL AND aggregate_type = $1 AND aggregate_id = $2;
 
 -- in_flight_change
 SELECT outbox_id FROM sync_in_flight
-WHERE target = $1 AND aggregate_type = 'patient' AND aggregate_id = $2;
+WHERE target = $1 AND aggregate_type = $2 AND aggregate_id = $3;
 
 -- read_change
 SELECT o.id, o.aggregate_type, o.aggregate_id, o.operation, o.event_id,
@@ -978,7 +1074,7 @@ WHERE o.id = CAST($2 AS BIGINT);
 -- read_link
 SELECT remote_id, remote_version, fingerprint
 FROM sync_link
-WHERE target = $1 AND aggregate_type = 'patient' AND aggregate_id = $2;
+WHERE target = $1 AND aggregate_type = $2 AND aggregate_id = $3;
 
 -- adapter_control
 SELECT t.paused, t.adapter_sha256, w.rejected_sha256, w.reload_requests, t.probe_requests, l.basis, l.revision,

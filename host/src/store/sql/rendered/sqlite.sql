@@ -18,9 +18,9 @@ WHERE d.target = ?
     AND (SELECT COUNT(*) FROM sync_in_flight w
          WHERE w.target = d.target AND w.aggregate_type = d.aggregate_type AND w.aggregate_id = d.aggregate_id) = 0
     AND (d.aggregate_type NOT IN (?, ?) OR NOT EXISTS (SELECT 1
-        FROM sync_delivery e
-        WHERE e.target = d.target AND e.aggregate_type = d.aggregate_type
-            AND e.aggregate_id = d.aggregate_id AND e.outbox_id < d.outbox_id AND e.status IN ('pending', 'processing', 'failed')))
+                FROM sync_delivery e
+                WHERE e.target = d.target AND e.aggregate_type = d.aggregate_type
+                    AND e.aggregate_id = d.aggregate_id AND e.outbox_id < d.outbox_id AND e.status IN ('pending', 'processing', 'failed')))
 ORDER BY d.next_attempt_at, d.outbox_id
 LIMIT ?;
 
@@ -376,6 +376,71 @@ FROM (SELECT value->>'event_id' AS event_id FROM json_each(?)) AS j JOIN sync_ou
 -- mark_events_routed
 UPDATE sync_outbox SET routed_at = CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER) WHERE event_id IN (SELECT j.event_id FROM (SELECT value->>'event_id' AS event_id FROM json_each(?)) AS j);
 
+-- scan_changes
+SELECT o.id, o.aggregate_type, o.aggregate_id
+FROM sync_outbox o
+WHERE o.id < ?
+ORDER BY o.id DESC
+LIMIT ?;
+
+-- own_patients
+SELECT t.patient_id
+FROM patient_cache t
+WHERE t.patient_id IN (SELECT j.patient_id FROM (SELECT value->>'patient_id' AS patient_id FROM json_each(?)) AS j);
+
+-- resend_candidates
+SELECT o.id, o.operation,
+    CASE WHEN o.routed_at IS NULL THEN 0 ELSE 1 END,
+    (SELECT d.status FROM sync_delivery d WHERE d.target = ? AND d.outbox_id = o.id),
+    (SELECT d.attempts FROM sync_delivery d WHERE d.target = ? AND d.outbox_id = o.id),
+    (SELECT COUNT(*) FROM sync_in_flight w
+         WHERE w.target = ? AND w.aggregate_type = o.aggregate_type
+           AND w.aggregate_id = o.aggregate_id AND w.outbox_id = o.id),
+    (SELECT l.delivered_outbox_id FROM sync_link l
+         WHERE l.target = ? AND l.aggregate_type = o.aggregate_type AND l.aggregate_id = o.aggregate_id),
+    (SELECT COUNT(*) FROM sync_target t WHERE (SELECT l.delivered_outbox_id FROM sync_link l
+         WHERE l.target = t.name AND l.aggregate_type = o.aggregate_type AND l.aggregate_id = o.aggregate_id) > o.id)
+FROM sync_outbox o
+WHERE o.id IN (SELECT value FROM json_each(?))
+ORDER BY o.id;
+
+-- enqueue_again
+INSERT INTO sync_delivery (target, outbox_id, aggregate_type, aggregate_id, status, next_attempt_at, created_at)
+SELECT ?, o.id, o.aggregate_type, o.aggregate_id, 'pending', CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER), o.routed_at
+FROM sync_outbox o
+WHERE o.id IN (SELECT value FROM json_each(?))
+    AND o.routed_at IS NOT NULL
+    AND (SELECT COUNT(*) FROM sync_delivery d WHERE d.target = ? AND d.outbox_id = o.id) = 0
+    AND (SELECT COUNT(*) FROM sync_in_flight w
+         WHERE w.target = ? AND w.aggregate_type = o.aggregate_type
+           AND w.aggregate_id = o.aggregate_id AND w.outbox_id = o.id) = 0;
+
+-- resend
+UPDATE sync_delivery
+SET status = 'pending',
+    attempts = 0,
+    next_attempt_at = CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER),
+    finished_at = NULL,
+    error_kind = NULL,
+    error_message = NULL
+WHERE target = ? AND outbox_id IN (SELECT value FROM json_each(?)) AND status = ? AND status IN ('done', 'failed', 'superseded', 'skipped');
+
+-- doubt_confirmed
+UPDATE sync_link AS t
+SET delivered_outbox_id = j.outbox_id - 1
+FROM (SELECT value->>'aggregate_type' AS aggregate_type, value->>'aggregate_id' AS aggregate_id, value->>'outbox_id' AS outbox_id FROM json_each(?)) AS j
+WHERE t.target = ?
+    AND t.aggregate_type = j.aggregate_type
+    AND t.aggregate_id = j.aggregate_id
+    AND t.delivered_outbox_id = j.outbox_id;
+
+-- links_of_type
+SELECT l.aggregate_id
+FROM sync_link l
+WHERE l.target = ? AND l.aggregate_type = ? AND l.aggregate_id > ? AND l.remote_id <> ''
+ORDER BY l.aggregate_id
+LIMIT ?;
+
 -- list_patients
 SELECT t.patient_id, t.family_name, t.given_name, t.birth_date, t.gender, t.middle_name, t.native_family_name,
     t.native_given_name, t.title, t.suffix, t.marital_status, t.phone_home, t.phone_mobile, t.phone_work, t.email,
@@ -565,7 +630,18 @@ SELECT name FROM sync_target WHERE enabled = 1;
 
 -- has_due
 SELECT CASE WHEN EXISTS (SELECT 1 FROM sync_delivery d
-        WHERE d.target = ? AND d.next_attempt_at <= CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER))
+        WHERE d.target = ? AND d.next_attempt_at <= CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER)
+            AND (d.aggregate_type NOT IN (?, ?) OR NOT EXISTS (SELECT 1
+                        FROM sync_delivery e
+                        WHERE e.target = d.target AND e.aggregate_type = d.aggregate_type
+                            AND e.aggregate_id = d.aggregate_id AND e.outbox_id < d.outbox_id AND e.status IN ('pending', 'processing', 'failed'))))
+    OR (SELECT COUNT(*) FROM sync_lease l JOIN sync_in_flight w ON w.lease_id = l.lease_id
+         WHERE l.target = ? AND w.target = ?) > 0 THEN 1 ELSE 0 END;
+
+-- has_due, without fifo_types
+SELECT CASE WHEN EXISTS (SELECT 1 FROM sync_delivery d
+        WHERE d.target = ? AND d.next_attempt_at <= CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER)
+            )
     OR (SELECT COUNT(*) FROM sync_lease l JOIN sync_in_flight w ON w.lease_id = l.lease_id
          WHERE l.target = ? AND w.target = ?) > 0 THEN 1 ELSE 0 END;
 
@@ -583,12 +659,21 @@ WHERE o.id = (SELECT MIN(n.outbox_id) FROM (SELECT d.outbox_id FROM sync_deliver
 
 -- recent_deliveries
 SELECT d.target, d.aggregate_type, d.aggregate_id, d.status, NULLIF(l.remote_id, ''), d.attempts, d.error_kind,
-    d.error_message, d.finished_at, d.outbox_id
+        d.error_message, d.finished_at, d.outbox_id
 FROM sync_delivery d
 LEFT JOIN sync_link l ON l.target = d.target AND l.aggregate_type = d.aggregate_type AND l.aggregate_id = d.aggregate_id
 WHERE d.target = ?
     AND d.outbox_id > (SELECT COALESCE(MAX(n.outbox_id), 0) FROM sync_delivery n WHERE n.target = ?) - ?
     AND d.status <> 'superseded'
+ORDER BY d.outbox_id DESC
+LIMIT ?;
+
+-- recent_of_aggregate
+SELECT d.target, d.aggregate_type, d.aggregate_id, d.status, NULLIF(l.remote_id, ''), d.attempts, d.error_kind,
+        d.error_message, d.finished_at, d.outbox_id
+FROM sync_delivery d
+LEFT JOIN sync_link l ON l.target = d.target AND l.aggregate_type = d.aggregate_type AND l.aggregate_id = d.aggregate_id
+WHERE d.target = ? AND d.aggregate_type = ? AND d.aggregate_id = ?
 ORDER BY d.outbox_id DESC
 LIMIT ?;
 
@@ -599,14 +684,14 @@ SELECT CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER);
 SELECT t.target, t.aggregate_type, t.aggregate_id, t.outbox_id, t.error_kind, t.error_message, t.attempts, t.finished_at
 FROM sync_target j JOIN sync_delivery t ON t.target = j.name AND t.next_attempt_at = 9223372036854775807 AND t.status = 'failed'
         AND j.name = ?
-        AND t.aggregate_type = 'patient' AND t.aggregate_id = ?
+        AND t.aggregate_type = ? AND t.aggregate_id = ?
         AND t.error_kind = ?
         AND t.finished_at <= CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER) - ?
         AND t.outbox_id = ?
 ORDER BY t.outbox_id, t.target
 LIMIT ?;
 
--- list_failed, without target, patient, kind, age_ms, change_id
+-- list_failed, without target, aggregate_type, aggregate_id, kind, age_ms, change_id
 SELECT t.target, t.aggregate_type, t.aggregate_id, t.outbox_id, t.error_kind, t.error_message, t.attempts, t.finished_at
 FROM sync_target j JOIN sync_delivery t ON t.target = j.name AND t.next_attempt_at = 9223372036854775807 AND t.status = 'failed'
 ORDER BY t.outbox_id, t.target
@@ -616,12 +701,12 @@ LIMIT ?;
 SELECT COUNT(*)
 FROM sync_target j JOIN sync_delivery t ON t.target = j.name AND t.next_attempt_at = 9223372036854775807 AND t.status = 'failed'
         AND j.name = ?
-        AND t.aggregate_type = 'patient' AND t.aggregate_id = ?
+        AND t.aggregate_type = ? AND t.aggregate_id = ?
         AND t.error_kind = ?
         AND t.finished_at <= CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER) - ?
         AND t.outbox_id = ? AND t.attempts > 0;
 
--- count_failed, without target, patient, kind, age_ms, change_id
+-- count_failed, without target, aggregate_type, aggregate_id, kind, age_ms, change_id
 SELECT COUNT(*)
 FROM sync_target j JOIN sync_delivery t ON t.target = j.name AND t.next_attempt_at = 9223372036854775807 AND t.status = 'failed'
          AND t.attempts > 0;
@@ -635,12 +720,12 @@ SET status = 'pending',
 FROM sync_target AS j
 WHERE t.target = j.name AND t.next_attempt_at = 9223372036854775807 AND t.status = 'failed'
         AND j.name = ?
-        AND t.aggregate_type = 'patient' AND t.aggregate_id = ?
+        AND t.aggregate_type = ? AND t.aggregate_id = ?
         AND t.error_kind = ?
         AND t.finished_at <= CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER) - ?
         AND t.outbox_id = ? AND t.attempts > 0;
 
--- retry_failed, without target, patient, kind, age_ms, change_id
+-- retry_failed, without target, aggregate_type, aggregate_id, kind, age_ms, change_id
 UPDATE sync_delivery AS t
 SET status = 'pending',
     attempts = 0,
@@ -654,13 +739,13 @@ WHERE t.target = j.name AND t.next_attempt_at = 9223372036854775807 AND t.status
 SELECT t.target, t.aggregate_type, t.aggregate_id, t.outbox_id, t.error_kind, t.error_message, t.attempts, t.finished_at
 FROM sync_target j JOIN sync_delivery t ON t.target = j.name AND t.next_attempt_at = 9223372036854775806 AND t.status = 'skipped'
         AND j.name = ?
-        AND t.aggregate_type = 'patient' AND t.aggregate_id = ?
+        AND t.aggregate_type = ? AND t.aggregate_id = ?
         AND t.finished_at <= CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER) - ?
         AND t.outbox_id = ?
 ORDER BY t.outbox_id, t.target
 LIMIT ?;
 
--- list_skipped, without target, patient, age_ms, change_id
+-- list_skipped, without target, aggregate_type, aggregate_id, age_ms, change_id
 SELECT t.target, t.aggregate_type, t.aggregate_id, t.outbox_id, t.error_kind, t.error_message, t.attempts, t.finished_at
 FROM sync_target j JOIN sync_delivery t ON t.target = j.name AND t.next_attempt_at = 9223372036854775806 AND t.status = 'skipped'
 ORDER BY t.outbox_id, t.target
@@ -670,11 +755,11 @@ LIMIT ?;
 SELECT COUNT(*)
 FROM sync_target j JOIN sync_delivery t ON t.target = j.name AND t.next_attempt_at = 9223372036854775806 AND t.status = 'skipped'
         AND j.name = ?
-        AND t.aggregate_type = 'patient' AND t.aggregate_id = ?
+        AND t.aggregate_type = ? AND t.aggregate_id = ?
         AND t.finished_at <= CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER) - ?
         AND t.outbox_id = ?;
 
--- count_skipped, without target, patient, age_ms, change_id
+-- count_skipped, without target, aggregate_type, aggregate_id, age_ms, change_id
 SELECT COUNT(*)
 FROM sync_target j JOIN sync_delivery t ON t.target = j.name AND t.next_attempt_at = 9223372036854775806 AND t.status = 'skipped';
 
@@ -686,12 +771,12 @@ SET status = 'pending',
     finished_at = NULL,
     error_message = NULL
 WHERE target = ?
-    AND aggregate_type = 'patient' AND aggregate_id = ?
+    AND aggregate_type = ? AND aggregate_id = ?
     AND finished_at <= CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER) - ?
     AND outbox_id = ?
     AND next_attempt_at = 9223372036854775806 AND status = 'skipped';
 
--- retry_skipped, without patient, age_ms, change_id
+-- retry_skipped, without aggregate_type, aggregate_id, age_ms, change_id
 UPDATE sync_delivery
 SET status = 'pending',
     attempts = 0,
@@ -732,12 +817,18 @@ FROM (SELECT value->>'target' AS target, value->>'outbox_id' AS outbox_id FROM j
 -- knows_patient
 SELECT 1 FROM patient_cache WHERE patient_id = ?;
 
--- knows_patient_delivery
+-- knows_delivery
 SELECT 1 FROM sync_delivery d
-WHERE d.aggregate_id = ? AND d.aggregate_type = 'patient' LIMIT 1;
+WHERE d.aggregate_id = ? AND d.aggregate_type = ? LIMIT 1;
 
--- knows_patient_in_flight
-SELECT 1 FROM sync_in_flight WHERE aggregate_id = ? AND aggregate_type = 'patient' LIMIT 1;
+-- knows_in_flight
+SELECT 1 FROM sync_in_flight WHERE aggregate_id = ? AND aggregate_type = ? LIMIT 1;
+
+-- knows_link
+SELECT 1 FROM sync_target t
+WHERE (SELECT COUNT(*) FROM sync_link l
+    WHERE l.target = t.name AND l.aggregate_type = ? AND l.aggregate_id = ?) > 0
+LIMIT 1;
 
 -- blocked_keys
 SELECT *
@@ -759,10 +850,11 @@ JOIN sync_delivery d
 LEFT JOIN sync_link l ON l.target = d.target AND l.aggregate_type = d.aggregate_type AND l.aggregate_id = d.aggregate_id
 WHERE 1 = 1
     AND t.name = ?
+    AND d.aggregate_type = ? AND d.aggregate_id = ?
 ORDER BY d.outbox_id, d.target
 LIMIT ?;
 
--- list_conflicts, without target
+-- list_conflicts, without target, aggregate_type, aggregate_id
 SELECT d.target, d.aggregate_type, d.aggregate_id, d.outbox_id, NULLIF(l.remote_id, ''), d.error_message, d.finished_at
 FROM sync_target t
 JOIN sync_delivery d
@@ -888,16 +980,17 @@ WHERE target = ?
 -- newest_delivery
 SELECT outbox_id, status, attempts
 FROM sync_delivery
-WHERE target = ? AND aggregate_type = 'patient' AND aggregate_id = ?
+WHERE target = ? AND aggregate_type = ? AND aggregate_id = ?
 ORDER BY outbox_id DESC
 LIMIT 1;
 
 -- newest_unrouted
-SELECT MAX(id) FROM sync_outbox WHERE routed_at IS NULL AND aggregate_type = 'patient' AND aggregate_id = ?;
+SELECT MAX(id) FROM sync_outbox
+WHERE routed_at IS NULL AND aggregate_type = ? AND aggregate_id = ?;
 
 -- in_flight_change
 SELECT outbox_id FROM sync_in_flight
-WHERE target = ? AND aggregate_type = 'patient' AND aggregate_id = ?;
+WHERE target = ? AND aggregate_type = ? AND aggregate_id = ?;
 
 -- read_change
 SELECT o.id, o.aggregate_type, o.aggregate_id, o.operation, o.event_id,
@@ -910,7 +1003,7 @@ WHERE o.id = ?;
 -- read_link
 SELECT remote_id, remote_version, fingerprint
 FROM sync_link
-WHERE target = ? AND aggregate_type = 'patient' AND aggregate_id = ?;
+WHERE target = ? AND aggregate_type = ? AND aggregate_id = ?;
 
 -- adapter_control
 SELECT t.paused, t.adapter_sha256, w.rejected_sha256, w.reload_requests, t.probe_requests, l.basis, l.revision,

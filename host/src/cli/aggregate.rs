@@ -1,0 +1,68 @@
+//! The options by which an operator names one aggregate: `--type TYPE --id ID`, and `--patient ID` for a patient.
+//!
+//! Every command that is about one aggregate takes them from here, so that none is for patients only.
+
+use super::error::CliError;
+use crate::config::TargetConfig;
+use crate::domain::ids::AggregateKey;
+use crate::store::Store;
+
+/// One aggregate, or none.
+#[derive(Debug, clap::Args)]
+pub(super) struct AggregateArguments {
+    /// Select this patient only
+    #[arg(long, value_name = "ID", conflicts_with_all = ["aggregate_type", "aggregate_id"])]
+    patient: Option<String>,
+    /// Select one aggregate only: its type, with --id
+    #[arg(long = "type", alias = "aggregate-type", value_name = "TYPE", requires = "aggregate_id")]
+    aggregate_type: Option<String>,
+    /// Select one aggregate only: its id, with --type
+    #[arg(long = "id", value_name = "ID", requires = "aggregate_type")]
+    aggregate_id: Option<String>,
+}
+
+impl AggregateArguments {
+    pub(super) fn key(&self) -> Option<AggregateKey> {
+        match (&self.patient, &self.aggregate_type, &self.aggregate_id) {
+            (Some(patient), _, _) => Some(AggregateKey::patient(patient)),
+            (None, Some(kind), Some(id)) => {
+                Some(AggregateKey { aggregate_type: kind.clone(), aggregate_id: id.clone() })
+            }
+            // clap refuses half of the pair.
+            (None, _, _) => None,
+        }
+    }
+
+    /// The aggregate, for a command that needs one.
+    pub(super) fn required(&self) -> Result<AggregateKey, CliError> {
+        let missing =
+            || CliError::Usage("say which: --patient ID, or --type TYPE --id ID for another aggregate".to_owned());
+        self.key().ok_or_else(missing)
+    }
+}
+
+/// Whether changes of this type go to a target.
+pub(super) fn takes(target: &TargetConfig, aggregate_type: &str) -> bool {
+    target.aggregate_types.iter().any(|kind| kind.as_str() == aggregate_type)
+}
+
+/// The refusal of a target that does not take this type.
+pub(super) fn not_taken(target: &TargetConfig, aggregate_type: &str) -> CliError {
+    CliError::Usage(format!(
+        "target `{}` takes no `{aggregate_type}`; fix: choose another target, or add the type to its aggregate_types",
+        target.name
+    ))
+}
+
+/// The refusal of an aggregate of which the store has no trace.
+pub(super) fn unknown(key: &AggregateKey) -> CliError {
+    CliError::Failed(format!("the store has no {} `{}`", key.aggregate_type, key.aggregate_id))
+}
+
+/// Refuses an aggregate that the store has never seen: that is a typo, not an aggregate without failures.
+pub(super) async fn require_known(store: &Store, key: Option<&AggregateKey>) -> Result<(), CliError> {
+    match key {
+        Some(key) if !store.knows(key).await? => Err(unknown(key)),
+        _ => Ok(()),
+    }
+}

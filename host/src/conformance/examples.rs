@@ -1,0 +1,137 @@
+//! Payloads of an adapter's own types: one JSON example for each, which the suite varies.
+//!
+//! `${id}` in a text of the example stands for the aggregate's id, `${text}` for a text and `${number}` for a number
+//! that are others in each state. The suite knows nothing else of such a type, so that it never sets a field that the
+//! example does not have.
+
+use serde_json::{Map, Value};
+
+/// An example of one type's payload.
+#[derive(Clone, Debug)]
+pub struct Example {
+    aggregate_type: String,
+    payload: Map<String, Value>,
+    has_text: bool,
+    has_number: bool,
+}
+
+/// What fills an example.
+pub(super) struct Filling<'a> {
+    pub(super) id: &'a str,
+    pub(super) text: &'a str,
+    pub(super) number: i64,
+}
+
+impl Example {
+    /// Reads a JSON example.
+    ///
+    /// # Errors
+    /// What is wrong with it, and the fix.
+    pub fn parse(aggregate_type: &str, text: &str) -> Result<Self, String> {
+        let value: Value = serde_json::from_str(text).map_err(|error| format!("is not JSON: {error}"))?;
+        let Value::Object(payload) = value else {
+            return Err("is not a JSON object: a payload is one".to_owned());
+        };
+        let mut example =
+            Self { aggregate_type: aggregate_type.to_owned(), payload, has_text: false, has_number: false };
+        let mut places = Vec::new();
+        example.payload.values().for_each(|value| collect_places(value, &mut places));
+        for place in places {
+            match place.as_str() {
+                "id" => {}
+                "text" => example.has_text = true,
+                "number" => example.has_number = true,
+                other => return Err(format!("${{{other}}} is not known: write ${{id}}, ${{text}} or ${{number}}")),
+            }
+        }
+        Ok(example)
+    }
+
+    #[must_use]
+    pub fn aggregate_type(&self) -> &str {
+        &self.aggregate_type
+    }
+
+    /// Whether it has a place for a text.
+    pub(super) fn has_text(&self) -> bool {
+        self.has_text
+    }
+
+    /// Whether two states of one aggregate can differ.
+    pub(super) fn varies(&self) -> bool {
+        self.has_text || self.has_number
+    }
+
+    /// The payload as JSON text.
+    pub(super) fn fill(&self, filling: &Filling<'_>) -> String {
+        Value::Object(self.payload.iter().map(|(key, value)| (key.clone(), filled(value, filling))).collect())
+            .to_string()
+    }
+}
+
+fn collect_places(value: &Value, places: &mut Vec<String>) {
+    match value {
+        Value::String(text) => {
+            let begun = text.split("${").skip(1);
+            places.extend(begun.map(|rest| {
+                rest.split_once('}').map_or_else(|| format!("{rest} without its end"), |(name, _)| name.to_owned())
+            }));
+        }
+        Value::Array(values) => values.iter().for_each(|value| collect_places(value, places)),
+        Value::Object(object) => object.values().for_each(|value| collect_places(value, places)),
+        Value::Null | Value::Bool(_) | Value::Number(_) => {}
+    }
+}
+
+fn filled(value: &Value, filling: &Filling<'_>) -> Value {
+    match value {
+        // Alone it is a number, within a text it is written as one.
+        Value::String(text) if text == "${number}" => filling.number.into(),
+        Value::String(text) => text
+            .replace("${id}", filling.id)
+            .replace("${number}", &filling.number.to_string())
+            .replace("${text}", filling.text)
+            .into(),
+        Value::Array(values) => values.iter().map(|value| filled(value, filling)).collect(),
+        Value::Object(object) => {
+            Value::Object(object.iter().map(|(key, value)| (key.clone(), filled(value, filling))).collect())
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) => value.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places_are_filled_wherever_they_are() {
+        let text =
+            r#"{"id": "${id}", "values": [{"n": "${number}", "t": "<${text}> of ${id}, ${number}"}], "kept": 7}"#;
+        let example = Example::parse("lab", text).unwrap();
+        assert!(example.has_text() && example.varies());
+        let filled: Value =
+            serde_json::from_str(&example.fill(&Filling { id: "L-1", text: "a \"b\"", number: 3 })).unwrap();
+        let expected = serde_json::json!({"id": "L-1", "values": [{"n": 3, "t": "<a \"b\"> of L-1, 3"}], "kept": 7});
+        assert_eq!(filled, expected);
+    }
+
+    #[test]
+    fn an_example_without_places_never_varies() {
+        let example = Example::parse("lab", r#"{"id": "${id}", "unit": "mg"}"#).unwrap();
+        assert!(!example.has_text() && !example.varies());
+    }
+
+    #[test]
+    fn what_is_no_example_says_why() {
+        for (text, expected) in [
+            ("{", "is not JSON"),
+            ("[1]", "is not a JSON object"),
+            (r#"{"a": ["${name}"]}"#, "${name} is not known: write ${id}, ${text} or ${number}"),
+            (r#"{"a": "${id"}"#, "${id without its end} is not known"),
+        ] {
+            let message = Example::parse("lab", text).unwrap_err();
+            assert!(message.contains(expected), "{text}: {message}");
+        }
+    }
+}

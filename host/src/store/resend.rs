@@ -1,0 +1,377 @@
+//! Sends again what only the outbox holds: the newest state of each aggregate that is not a patient of the host's own
+//! (those are in `patient_cache`, see `resync.rs`), for one target.
+//!
+//! **No copy is made.** The change that brought the state is delivered again, under its own id: its delivery becomes
+//! pending anew, or gets made. Ids order the states of an aggregate, and an application may have taken the next id long
+//! ago and commit it only now, on MySQL and PostgreSQL alike. A copy would get an id after that one and win over the
+//! newer state, whatever was looked at before or verified afterwards. A change that keeps its id cannot: whichever
+//! newer state is there, comes meanwhile or commits later, has a greater id. If it is queued, the claim supersedes the
+//! older one (`newest.rs`); if it was delivered meanwhile, `Store::load` sees that once the claim has committed and no
+//! host can overtake it any more (`batch.rs`). So nothing has to be locked, and a scan that saw an old state does no
+//! harm.
+//!
+//! That rule is for states. Of a type with `order = "fifo"` every change counts and the newest is not the whole state,
+//! so that callers must not send such a type again.
+//!
+//! Retention may delete a change between the scan and its delivery. The delivery then fails and names that; the state
+//! was about to be gone.
+
+use std::collections::{BTreeMap, HashSet};
+
+use serde::Serialize;
+use sha2::{Digest as _, Sha256};
+
+use super::counts::CountDelta;
+use super::sql::{
+    DoubtConfirmed, EnqueueAgain, Json, LinksOfType, OwnPatients, ResendCandidates, ResendDeliveries, ScanChanges,
+};
+use super::{RowReader, Store, StoreError, StoreTransaction};
+use crate::database::{ErrorKind, Value, rerun};
+use crate::domain::change::Operation;
+use crate::domain::delivery::{Event, Status, next_status};
+use crate::domain::ids::{AggregateKey, ChangeId, TargetName};
+
+/// Changes that one step scans.
+const SCAN_MAX: u32 = 1_000;
+
+/// Which aggregates are sent again.
+#[derive(Clone, Debug)]
+pub enum ResendScope {
+    /// All of these types.
+    Types(Vec<String>),
+    One(AggregateKey),
+}
+
+/// What became of the newest states.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ResendCounts {
+    /// Pending for the target now.
+    pub queued: u64,
+    /// Left, since they are on their way: not routed yet, pending or in flight.
+    pub waiting: u64,
+    /// Left, since an operator dismissed them at this target.
+    pub dismissed: u64,
+    /// Left, since their outbox rows are invalid.
+    pub invalid: u64,
+    /// Deletes that were left, since the target never confirmed anything of the aggregate.
+    pub deletes: u64,
+    /// Aggregates whose newest state is no longer in the outbox.
+    pub without_state: u64,
+}
+
+/// A walk over the outbox, from the newest change to the oldest. It remembers 16 bytes of each aggregate that it met,
+/// so that only the newest change of each counts.
+#[derive(Debug)]
+pub struct Resend {
+    target: TargetName,
+    scope: ResendScope,
+    /// The next step scans before this id.
+    before: i64,
+    /// Changes from this id on were sent by an earlier run: they are only met.
+    queue_before: i64,
+    met: HashSet<[u8; 16]>,
+    counts: ResendCounts,
+}
+
+/// What is known of a newest change, and of its aggregate at the target.
+struct Candidate {
+    change_id: ChangeId,
+    operation: Option<Operation>,
+    is_routed: bool,
+    delivery: Option<(Status, i64)>,
+    is_in_flight: bool,
+    confirmed_id: Option<ChangeId>,
+    /// Whether some target has confirmed a newer state, which is gone from the outbox.
+    is_outdated: bool,
+}
+
+/// What is done with it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Decision {
+    Enqueue,
+    /// Its delivery has this status.
+    Resend(Status),
+    Waiting,
+    Dismissed,
+    Invalid,
+    DeleteOfNothing,
+    WithoutState,
+}
+
+#[derive(Serialize)]
+struct Confirmed<'a> {
+    #[serde(flatten)]
+    key: &'a AggregateKey,
+    outbox_id: ChangeId,
+}
+
+#[derive(Serialize)]
+struct PatientId<'a> {
+    patient_id: &'a str,
+}
+
+impl Resend {
+    /// A walk that sends the scope's states to the target again. With `before` it resumes: what is not older than that
+    /// change was sent already.
+    #[must_use]
+    pub fn new(target: TargetName, scope: ResendScope, before: Option<ChangeId>) -> Self {
+        let queue_before = before.map_or(i64::MAX, ChangeId::get);
+        Self { target, scope, before: i64::MAX, queue_before, met: HashSet::new(), counts: ResendCounts::default() }
+    }
+
+    #[must_use]
+    pub fn counts(&self) -> ResendCounts {
+        self.counts
+    }
+
+    /// Whether this is the first change of an aggregate of the scope.
+    fn meets(&mut self, key: &AggregateKey) -> bool {
+        let is_meant = match &self.scope {
+            ResendScope::Types(types) => types.contains(&key.aggregate_type),
+            ResendScope::One(one) => one == key,
+        };
+        is_meant && self.met.insert(digest(key))
+    }
+
+    /// Whether nothing older can matter.
+    fn is_over(&self) -> bool {
+        matches!(self.scope, ResendScope::One(_)) && !self.met.is_empty()
+    }
+}
+
+fn digest(key: &AggregateKey) -> [u8; 16] {
+    let mut hash = Sha256::new();
+    // A target cannot name a type with a control character, so that the NUL ends the type.
+    hash.update(key.aggregate_type.as_bytes());
+    hash.update([0]);
+    hash.update(key.aggregate_id.as_bytes());
+    let mut first = [0; 16];
+    first.copy_from_slice(&hash.finalize()[..16]);
+    first
+}
+
+impl Candidate {
+    fn decide(&self) -> Decision {
+        let Some(operation) = self.operation else { return Decision::Invalid };
+        if !self.is_routed || self.is_in_flight {
+            return Decision::Waiting;
+        }
+        if self.is_outdated {
+            return Decision::WithoutState;
+        }
+        match self.delivery {
+            Some((Status::Pending | Status::Processing, _)) => Decision::Waiting,
+            Some((Status::Dismissed, _)) => Decision::Dismissed,
+            // The host itself refused it, and would again.
+            Some((Status::Failed, 0)) => Decision::Invalid,
+            _ if operation == Operation::Delete && self.confirmed_id.is_none() => Decision::DeleteOfNothing,
+            Some((status, _)) => {
+                debug_assert_eq!(next_status(status, Event::Resend), Some(Status::Pending));
+                Decision::Resend(status)
+            }
+            None => Decision::Enqueue,
+        }
+    }
+}
+
+impl Store {
+    /// One step of a walk: scans some changes and sends the newest of their aggregates again. Returns the id down to
+    /// which it came, or `None` when it was at the end.
+    ///
+    /// # Errors
+    /// When the store cannot be reached. Nothing of the step is then sent, and the walk has to begin anew.
+    pub async fn resend_step(&self, walk: &mut Resend) -> Result<Option<ChangeId>, StoreError> {
+        if walk.is_over() {
+            return Ok(None);
+        }
+        let operation = "scan the outbox";
+        let rows = self.fetch_alone(operation, ScanChanges { before: walk.before, limit: SCAN_MAX }).await?.rows;
+        let mut met = BTreeMap::new();
+        let mut last = None;
+        for row in rows {
+            let mut reader = RowReader::new(operation, row);
+            let (change_id, key) = (reader.change_id()?, reader.aggregate_key()?);
+            last = Some(change_id);
+            if walk.meets(&key) && change_id.get() < walk.queue_before {
+                met.insert(change_id, key);
+            }
+        }
+        let Some(last) = last else { return Ok(None) };
+        let own = self.own_patients(met.values()).await?;
+        met.retain(|_, key| !(key.is_patient() && own.contains(&key.aggregate_id)));
+        if !met.is_empty() {
+            let done = rerun("resend", || self.resend(&walk.target, &met)).await?;
+            walk.counts += done;
+        }
+        walk.before = last.get();
+        Ok(Some(last))
+    }
+
+    /// Counts the aggregates of the walk's types that some target has and the outbox no longer holds. It is the last
+    /// step of a walk.
+    ///
+    /// # Errors
+    /// When the store cannot be reached.
+    pub async fn count_without_state(&self, walk: &mut Resend) -> Result<(), StoreError> {
+        let types = match &walk.scope {
+            ResendScope::Types(types) => types.clone(),
+            ResendScope::One(key) => {
+                let is_gone = walk.met.is_empty() && self.knows(key).await?;
+                walk.counts.without_state += u64::from(is_gone);
+                return Ok(());
+            }
+        };
+        for target in self.target_names().await? {
+            for aggregate_type in &types {
+                let mut after = String::new();
+                while let Some(last) = self.count_links(walk, &target, aggregate_type, &after).await? {
+                    after = last;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn count_links(
+        &self,
+        walk: &mut Resend,
+        target: &str,
+        aggregate_type: &str,
+        after: &str,
+    ) -> Result<Option<String>, StoreError> {
+        let operation = "look for aggregates without a state";
+        let statement = LinksOfType { target, aggregate_type, after, limit: SCAN_MAX };
+        let rows = self.fetch_alone(operation, statement).await?.rows;
+        let ids: Vec<_> = rows.into_iter().map(|row| RowReader::new(operation, row).key()).collect::<Result<_, _>>()?;
+        let key = |id: &String| AggregateKey { aggregate_type: aggregate_type.to_owned(), aggregate_id: id.clone() };
+        let gone: Vec<_> = ids.iter().map(key).filter(|key| walk.meets(key)).collect();
+        let own = self.own_patients(gone.iter()).await?;
+        let gone = gone.iter().filter(|key| !(key.is_patient() && own.contains(&key.aggregate_id))).count();
+        walk.counts.without_state += u64::try_from(gone).unwrap_or(u64::MAX);
+        Ok(ids.last().cloned())
+    }
+
+    /// The patients among these that the host has a row of.
+    async fn own_patients(&self, keys: impl Iterator<Item = &AggregateKey>) -> Result<HashSet<String>, StoreError> {
+        let ids: Vec<_> =
+            keys.filter(|key| key.is_patient()).map(|key| PatientId { patient_id: &key.aggregate_id }).collect();
+        if ids.is_empty() {
+            return Ok(HashSet::new());
+        }
+        let operation = "look for the host's own patients";
+        let rows = self.fetch_alone(operation, OwnPatients { batch: Json::of(&ids) }).await?;
+        rows.rows.into_iter().map(|row| RowReader::new(operation, row).text()).collect()
+    }
+
+    async fn resend(
+        &self,
+        target: &TargetName,
+        newest: &BTreeMap<ChangeId, AggregateKey>,
+    ) -> Result<ResendCounts, StoreError> {
+        let mut transaction = self.begin(&format!("send states to target `{target}` again")).await?;
+        let ids: Vec<_> = newest.keys().copied().collect();
+        let candidates = transaction.resend_candidates(target.as_str(), &ids).await?;
+        let mut decided = BTreeMap::<Decision, Vec<ChangeId>>::new();
+        for candidate in &candidates {
+            decided.entry(candidate.decide()).or_default().push(candidate.change_id);
+        }
+        let confirmed = |candidate: &&Candidate| {
+            candidate.confirmed_id == Some(candidate.change_id) && matches!(candidate.decide(), Decision::Resend(_))
+        };
+        let confirmed: Vec<_> = candidates
+            .iter()
+            .filter(confirmed)
+            .filter_map(|one| Some(Confirmed { key: newest.get(&one.change_id)?, outbox_id: one.change_id }))
+            .collect();
+        let counts = transaction.send_decided(target.as_str(), &decided, &confirmed).await?;
+        transaction.commit().await?;
+        Ok(counts)
+    }
+}
+
+impl StoreTransaction {
+    async fn resend_candidates(&mut self, target: &str, ids: &[ChangeId]) -> Result<Vec<Candidate>, StoreError> {
+        let rows = self.fetch(ResendCandidates { target, ids }).await?.rows;
+        let operation = self.operation.clone();
+        rows.into_iter().map(|row| candidate(&operation, row)).collect()
+    }
+
+    async fn send_decided(
+        &mut self,
+        target: &str,
+        decided: &BTreeMap<Decision, Vec<ChangeId>>,
+        confirmed: &[Confirmed<'_>],
+    ) -> Result<ResendCounts, StoreError> {
+        let (mut counts, mut delta) = (ResendCounts::default(), CountDelta::default());
+        for (decision, ids) in decided {
+            let met = u64::try_from(ids.len()).unwrap_or(u64::MAX);
+            match decision {
+                Decision::Enqueue => {
+                    let made = self.enqueue_again(target, ids).await?;
+                    delta += CountDelta { made: i64::try_from(made).unwrap_or(i64::MAX), ..CountDelta::default() };
+                    counts.queued += made;
+                    // What is missing was routed or queued by another host meanwhile.
+                    counts.waiting += met.saturating_sub(made);
+                }
+                Decision::Resend(status) => {
+                    let moved =
+                        self.run(ResendDeliveries { target, status: status.as_str(), ids }).await?.rows_affected;
+                    delta += CountDelta::resent(*status, moved);
+                    counts.queued += moved;
+                    counts.waiting += met.saturating_sub(moved);
+                }
+                Decision::Waiting => counts.waiting += met,
+                Decision::Dismissed => counts.dismissed += met,
+                Decision::Invalid => counts.invalid += met,
+                Decision::DeleteOfNothing => counts.deletes += met,
+                Decision::WithoutState => counts.without_state += met,
+            }
+        }
+        if !confirmed.is_empty() {
+            self.run(DoubtConfirmed { target, batch: Json::of(confirmed) }).await?;
+        }
+        self.add_counts(target, delta).await?;
+        Ok(counts)
+    }
+
+    async fn enqueue_again(&mut self, target: &str, ids: &[ChangeId]) -> Result<u64, StoreError> {
+        match self.run(EnqueueAgain { target, ids }).await {
+            Ok(execution) => Ok(execution.rows_affected),
+            // Another command has just queued the same change; the transaction is run again.
+            Err(StoreError::Database { error, .. }) if error.kind == ErrorKind::DuplicateKey => Err(self.lost_race()),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+/// A row of `resend_candidates` (sql/resend.sql).
+fn candidate(operation: &str, row: Vec<Value>) -> Result<Candidate, StoreError> {
+    let mut reader = RowReader::new(operation, row);
+    let (change_id, word) = (reader.change_id()?, reader.key()?);
+    let is_routed = reader.integer()? > 0;
+    let (status, attempts) = (reader.optional_text()?, reader.optional_integer()?);
+    let known = |word: String| {
+        Status::from_word(&word).ok_or_else(|| super::corrupt(operation, format!("the status of {change_id}")))
+    };
+    let status = status.map(known).transpose()?;
+    Ok(Candidate {
+        change_id,
+        operation: Operation::of_outbox(&word),
+        is_routed,
+        delivery: status.zip(attempts),
+        is_in_flight: reader.integer()? > 0,
+        confirmed_id: reader.optional_change_id()?,
+        is_outdated: reader.integer()? > 0,
+    })
+}
+
+impl std::ops::AddAssign for ResendCounts {
+    fn add_assign(&mut self, other: Self) {
+        self.queued += other.queued;
+        self.waiting += other.waiting;
+        self.dismissed += other.dismissed;
+        self.invalid += other.invalid;
+        self.deletes += other.deletes;
+        self.without_state += other.without_state;
+    }
+}
