@@ -107,7 +107,10 @@ async fn resync_types(
         }
     }
     store.count_without_state(&mut walk).await?;
-    show(&walk.counts(), target);
+    // Of a store that holds patients of the host's own alone there is nothing more to tell.
+    if !has_patients || walk.counts() != ResendCounts::default() {
+        show(&walk.counts(), target);
+    }
     Ok(())
 }
 
