@@ -153,7 +153,8 @@ fn show(counts: &ResendCounts, target: &TargetConfig) {
     }
     if counts.without_state > 0 {
         output::line(&format!(
-            "   [WARNING] {} have no state left in the outbox; fix: let their application insert it again",
+            "   [WARNING] {} have no state left in the outbox, or were deleted long ago; fix: let their application insert what \
+             it still has",
             counts.without_state
         ));
     }
