@@ -240,9 +240,7 @@ async fn dismiss(config: &Config, arguments: &Dismiss) -> Result<ExitCode, CliEr
         ));
     }
     tracing::info!(count, "failed deliveries dismissed");
-    line(&format!(
-        "dismissed {count} failed deliveries; later changes of the same patients or other aggregates are delivered as usual"
-    ));
+    line(&format!("dismissed {count} failed deliveries; later changes of the same aggregates are delivered as usual"));
     Ok(ExitCode::SUCCESS)
 }
 

@@ -107,7 +107,10 @@ async fn resync_types(
         }
     }
     store.count_without_state(&mut walk).await?;
-    show(&walk.counts(), target);
+    // Of a store that holds patients of the host's own alone there is nothing more to tell.
+    if !has_patients || walk.counts() != ResendCounts::default() {
+        show(&walk.counts(), target);
+    }
     Ok(())
 }
 
@@ -150,7 +153,8 @@ fn show(counts: &ResendCounts, target: &TargetConfig) {
     }
     if counts.without_state > 0 {
         output::line(&format!(
-            "   [WARNING] {} have no state left in the outbox; fix: let their application insert it again",
+            "   [WARNING] {} have no state left in the outbox, or were deleted long ago; fix: let their application insert what \
+             it still has",
             counts.without_state
         ));
     }

@@ -156,7 +156,7 @@ async fn what_was_sent_again_loses_against_a_state_that_commits_later(stand: Sta
     assert!(direct.some_queued && direct.claimed[0].is_none());
     assert_eq!(deliver(&stand).await, ["L-1 new"]);
     let counts = stand.counts().await;
-    assert_eq!((counts.pending, counts.superseded), (1, 1), "the other target has its one pending");
+    assert_eq!((counts.pending, counts.superseded), (2, 1), "the other target has its two pending");
 }
 
 /// An application has taken its number, and commits only after the state before it was sent again and confirmed. A copy

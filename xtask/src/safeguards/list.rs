@@ -75,7 +75,7 @@ pub(super) const SAFEGUARDS: &[Safeguard] = &[
     },
     Safeguard {
         name: "a failed head blocks its key",
-        file: "host/src/store/sql/claim.sql",
+        file: "host/src/store/sql/fragments/common.sql",
         mutation: &[(
             "AND e.status IN ({pending}, {processing}, {failed})",
             "AND e.status IN ({pending}, {processing})",
