@@ -126,7 +126,10 @@ impl std::fmt::Display for AdapterName {
 fn shown(text: &str) -> String {
     let (address, digest) = text.split_at(text.rfind("@sha256:").unwrap_or(text.len()));
     let hidden = match (address.split_once("://"), address.rsplit_once('@')) {
-        (Some((scheme, _)), Some((_, rest))) => format!("{scheme}://...@{rest}{digest}"),
+        (Some((scheme, _)), Some((_, rest))) => {
+            let is_scheme = scheme.len() <= 8 && scheme.chars().all(|letter| letter.is_ascii_lowercase());
+            format!("{}...@{rest}{digest}", if is_scheme { format!("{scheme}://") } else { String::new() })
+        }
         _ => text.to_owned(),
     };
     super::error::sanitized(&hidden)
@@ -209,6 +212,7 @@ mod tests {
             "oci://u:secret@h.example/openemr",
             "oci://u:secret@h.example/openemr@sha256:12",
             "gopher:u://u:sec@secret@h",
+            "http23r:1:secret@9a/oci://h:secret@9a/",
         ] {
             let error = Source::parse(text).unwrap_err().to_string();
             assert!(!error.contains("secret"), "{error}");
