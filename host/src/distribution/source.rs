@@ -30,8 +30,7 @@ impl Source {
     /// # Errors
     /// What is wrong, and how it is written.
     pub fn parse(text: &str) -> Result<Self, DistributionError> {
-        let refuse =
-            |reason: &str| DistributionError::Source { text: super::error::sanitized(text), reason: reason.to_owned() };
+        let refuse = |reason: &str| DistributionError::Source { text: shown(text), reason: reason.to_owned() };
         // It will be written to adapters.lock, and shown in messages.
         if text.len() > SOURCE_BYTES_MAX || text.chars().any(is_unprintable) {
             return Err(refuse("is no source: it is too long, or holds a character that cannot be shown"));
@@ -123,6 +122,19 @@ impl std::fmt::Display for AdapterName {
     }
 }
 
+/// A source in a message about it: without the user and the password that an address may hold, however it is damaged.
+fn shown(text: &str) -> String {
+    let (address, digest) = text.split_at(text.rfind("@sha256:").unwrap_or(text.len()));
+    let hidden = match (address.split_once("://"), address.rsplit_once('@')) {
+        (Some((scheme, _)), Some((_, rest))) => {
+            let is_scheme = scheme.len() <= 8 && scheme.chars().all(|letter| letter.is_ascii_lowercase());
+            format!("{}...@{rest}{digest}", if is_scheme { format!("{scheme}://") } else { String::new() })
+        }
+        _ => text.to_owned(),
+    };
+    super::error::sanitized(&hidden)
+}
+
 /// Whether the address is this very machine's, by its text: a name that merely resolves to loopback is not.
 pub(super) fn is_loopback(url: &Url) -> bool {
     match url.host() {
@@ -138,7 +150,7 @@ fn parse_reference(text: &str) -> Result<Reference, String> {
     let (registry, _) = text.split_once('/').ok_or(FORM)?;
     // Without these a short name would silently mean Docker Hub.
     if !(registry.contains('.') || registry.contains(':') || registry == "localhost") {
-        return Err(format!("`{}` is no registry's host; {FORM}", super::error::sanitized(registry)));
+        return Err(format!("has no registry's host; {FORM}"));
     }
     let reference: Reference = text.parse().map_err(|error| format!("{error}; {FORM}"))?;
     if reference.digest().is_some_and(|digest| !digest.starts_with("sha256:")) {
@@ -187,6 +199,26 @@ mod tests {
             let error = Source::parse(text).unwrap_err().to_string();
             assert!(error.contains(words) && !error.contains("secret"), "{error}");
         }
+    }
+
+    #[test]
+    fn no_refusal_repeats_a_password() {
+        for text in [
+            "https://h:secret@\u{0}example.org/fhir.wasm",
+            "https://u:secret@:bad/fhir.wasm",
+            "http://u:secret@example.org/fhir.wasm",
+            "ftp://u:secret@example.org/fhir.wasm",
+            "oci://u:secret@library/openemr:1.0",
+            "oci://u:secret@h.example/openemr",
+            "oci://u:secret@h.example/openemr@sha256:12",
+            "gopher:u://u:sec@secret@h",
+            "http23r:1:secret@9a/oci://h:secret@9a/",
+        ] {
+            let error = Source::parse(text).unwrap_err().to_string();
+            assert!(!error.contains("secret"), "{error}");
+        }
+        let error = Source::parse("oci://h.example/openemr@sha256:12").unwrap_err().to_string();
+        assert!(error.contains("oci://h.example/openemr@sha256:12"), "{error}");
     }
 
     #[test]

@@ -36,6 +36,9 @@ pub(super) struct Header {
     fields: Vec<Option<&'static str>>,
 }
 
+/// How many columns that do not fit are named.
+const COLUMN_PROBLEMS_MAX: usize = 10;
+
 const REQUIRED: [&str; 5] = ["patient_id", "family_name", "given_name", "birth_date", "gender"];
 
 fn field(name: &str) -> Option<&'static str> {
@@ -109,7 +112,7 @@ impl ColumnMap {
     /// Maps a header.
     ///
     /// # Errors
-    /// Every problem of the header, never with its words.
+    /// The problems of the header, never with its words. Of columns that do not fit, the first ones are named.
     pub(super) fn header<'a>(&self, names: impl Iterator<Item = &'a [u8]>) -> Result<Header, Vec<String>> {
         let mut problems = Vec::new();
         let mut fields: Vec<Option<&'static str>> = Vec::new();
@@ -131,6 +134,10 @@ impl ColumnMap {
                 problems.push(format!("column {} has a field that another column has", index + 1));
             }
             fields.push(column);
+        }
+        if problems.len() > COLUMN_PROBLEMS_MAX {
+            let others = problems.split_off(COLUMN_PROBLEMS_MAX).len();
+            problems.push(format!("{others} other columns do not fit either"));
         }
         for required in REQUIRED.iter().filter(|required| !fields.contains(&Some(**required))) {
             problems.push(format!("no column is {required}"));

@@ -235,6 +235,9 @@ fn a_header_that_does_not_fit_is_refused_without_its_words() {
     let error = csv(&format!("{HEADER},gender\n")).unwrap_err().to_string();
     assert!(error.contains("column 6 has a field that another column has"), "{error}");
     assert!(csv("").unwrap_err().to_string().ends_with("is empty: a header was expected"));
+    let many: Vec<_> = (0..4_000).map(|number| format!("c{number}")).collect();
+    let error = csv(&format!("{HEADER},{}\n", many.join(","))).unwrap_err().to_string();
+    assert!(error.contains("3990 other columns do not fit either") && error.len() < 2_000, "{error}");
 }
 
 #[test]
