@@ -53,6 +53,14 @@ pub struct Reference {
     pub remote_id: Option<String>,
 }
 
+impl Reference {
+    /// The aggregate that it names.
+    #[must_use]
+    pub fn key(&self) -> AggregateKey {
+        AggregateKey { aggregate_type: self.aggregate_type.clone(), aggregate_id: self.aggregate_id.clone() }
+    }
+}
+
 /// One row of the outbox, on its way to one target.
 #[derive(Clone)]
 pub struct Change {

@@ -256,6 +256,8 @@ pub struct Settlement {
     pub skipped: Option<String>,
     /// What the target confirmed.
     pub receipt: Option<Receipt>,
+    /// Whether that is another record than the one that the target confirmed before.
+    pub is_moved: bool,
 }
 
 /// Judges the failure of a delivery that had spent `attempts` before. Returns the event, and the attempts spent now.

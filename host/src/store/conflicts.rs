@@ -117,6 +117,7 @@ impl Store {
                         transaction.confirm_link(key).await?;
                     } else if decided {
                         transaction.forget_link(key).await?;
+                        transaction.resend_dependents(key.target, &[key.aggregate]).await?;
                     }
                     decided
                 }
@@ -127,6 +128,7 @@ impl Store {
                     let decided = transaction.try_again(key).await?;
                     if decided {
                         transaction.relink(key, remote_id).await?;
+                        transaction.resend_dependents(key.target, &[key.aggregate]).await?;
                     }
                     decided
                 }

@@ -14,15 +14,15 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use serde::Serialize;
 
-use super::readable::Unrouted;
+use super::readable::{self, Unrouted};
 use super::routing::Route;
 use super::sql::{
-    DeleteDependencies, ForgetDependencies, HoldDependents, InsertDependencies, Json, NextWaiting, ReadReferences,
-    ReadyAmong, ReadyDependents, WaitAgain, Wake,
+    ConfirmedDependents, DeleteDependencies, ForgetDependencies, HoldDependents, InsertDependencies, Json, LinksOfKeys,
+    NextWaiting, ReadReferences, ReadRouted, ReadyAmong, ReadyDependents, WaitAgain, Wake,
 };
 use super::{Lease, RowReader, Store, StoreError, StoreTransaction};
 use crate::database::rerun;
-use crate::domain::change::Change;
+use crate::domain::change::{Change, Reference};
 use crate::domain::ids::{AggregateKey, ChangeId, TargetName};
 
 /// The most deliveries that one step wakes.
@@ -219,15 +219,30 @@ impl Store {
         }
         for change in changes {
             for reference in &mut change.references {
-                let key = AggregateKey {
-                    aggregate_type: reference.aggregate_type.clone(),
-                    aggregate_id: reference.aggregate_id.clone(),
-                };
                 // What was deleted there has a link without an id.
-                reference.remote_id = links.get(&(change.change_id, key)).filter(|id| !id.is_empty()).cloned();
+                reference.remote_id =
+                    links.get(&(change.change_id, reference.key())).filter(|id| !id.is_empty()).cloned();
             }
         }
         Ok(lacking)
+    }
+
+    /// Gives each reference of a change the target's id, whether it is routed or not. For dry runs.
+    pub(super) async fn show_references(&self, target: &str, change: &mut Change) -> Result<(), StoreError> {
+        let keys: Vec<_> = change.references.iter().map(Reference::key).collect();
+        if keys.is_empty() {
+            return Ok(());
+        }
+        let operation = format!("read links at target `{target}`");
+        let mut links = BTreeMap::new();
+        for row in self.fetch_alone(&operation, LinksOfKeys { target, batch: Json::of(&keys) }).await?.rows {
+            let mut reader = RowReader::new(&operation, row);
+            links.insert(reader.aggregate_key()?, reader.text()?);
+        }
+        for reference in &mut change.references {
+            reference.remote_id = links.get(&reference.key()).filter(|id| !id.is_empty()).cloned();
+        }
+        Ok(())
     }
 
     /// Makes claimed deliveries wait again; the others stay under the lease. Returns `false` when it was lost before.
@@ -275,6 +290,39 @@ impl StoreTransaction {
     /// Forgets dependencies on types that a target no longer takes, so that nothing waits for them.
     pub(super) async fn forget_dependencies(&mut self, target: &str, types: &[String]) -> Result<(), StoreError> {
         self.run(ForgetDependencies { target, types }).await.map(drop)
+    }
+
+    /// As [`Self::hold_dependents`], of deliveries that were queued for one target without the router.
+    pub(super) async fn hold_queued(
+        &mut self,
+        ids: &[ChangeId],
+        routes: &[Route],
+    ) -> Result<BTreeMap<TargetName, Vec<ChangeId>>, StoreError> {
+        let rows = self.fetch(ReadRouted { ids }).await?.rows;
+        let changes: Vec<_> = rows.into_iter().map(readable::unrouted).collect();
+        self.hold_dependents(&changes, routes).await
+    }
+
+    /// Sends again what refers to one of these aggregates, whose records at the target are others now: of each
+    /// dependent the state that the target confirmed last. One whose state retention has deleted keeps the old id.
+    pub(super) async fn resend_dependents(
+        &mut self,
+        target: &TargetName,
+        moved: &[&AggregateKey],
+    ) -> Result<u64, StoreError> {
+        let rows = self.fetch(ConfirmedDependents { target: target.as_str(), batch: Json::of(&moved) }).await?.rows;
+        let mut dependents = BTreeMap::new();
+        for row in rows {
+            let mut reader = RowReader::new(&self.operation, row);
+            dependents.insert(reader.change_id()?, reader.aggregate_key()?);
+        }
+        if dependents.is_empty() {
+            return Ok(0);
+        }
+        let resent = self.resend_confirmed(target.as_str(), &dependents).await?;
+        let rows: Vec<_> = dependents.keys().map(|id| DependentRow { target, outbox_id: *id }).collect();
+        self.run(HoldDependents { batch: Json::of(&rows) }).await?;
+        Ok(resent)
     }
 
     pub(super) async fn delete_dependencies(&mut self, target: &str, ids: &[ChangeId]) -> Result<(), StoreError> {

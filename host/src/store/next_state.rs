@@ -47,8 +47,11 @@ impl Store {
     /// When the store cannot be reached, or holds what this version does not understand.
     pub async fn next_state(&self, target: &TargetName, key: &AggregateKey) -> Result<Option<NextState>, StoreError> {
         let mut transaction = self.begin_read(&format!("read the next state for target `{target}`")).await?;
-        let found = transaction.next_state(target, key).await?;
+        let mut found = transaction.next_state(target, key).await?;
         transaction.rollback().await?;
+        if let Some(next) = &mut found {
+            self.show_references(target.as_str(), &mut next.change).await?;
+        }
         Ok(found)
     }
 }

@@ -268,6 +268,8 @@ impl Store {
         target: &TargetName,
         newest: &BTreeMap<ChangeId, AggregateKey>,
     ) -> Result<ResendCounts, StoreError> {
+        let mut routes = self.routes().await?.list;
+        routes.retain(|route| route.target == *target);
         let mut transaction = self.begin(&format!("send states to target `{target}` again")).await?;
         let ids: Vec<_> = newest.keys().copied().collect();
         let candidates = transaction.resend_candidates(target.as_str(), &ids).await?;
@@ -284,7 +286,12 @@ impl Store {
             .filter_map(|one| Some(Confirmed { key: newest.get(&one.change_id)?, outbox_id: one.change_id }))
             .collect();
         let counts = transaction.send_decided(target.as_str(), &decided, &confirmed).await?;
+        let mut dependents = BTreeMap::new();
+        if let Some(queued) = decided.get(&Decision::Enqueue) {
+            dependents = transaction.hold_queued(queued, &routes).await?;
+        }
         transaction.commit().await?;
+        self.wake_queued(&dependents).await;
         Ok(counts)
     }
 }
@@ -332,6 +339,18 @@ impl StoreTransaction {
         }
         self.add_counts(target, delta).await?;
         Ok(counts)
+    }
+
+    /// Sends the states of done deliveries again, each the newest that the target confirmed. Returns their number.
+    pub(super) async fn resend_confirmed(
+        &mut self,
+        target: &str,
+        deliveries: &BTreeMap<ChangeId, AggregateKey>,
+    ) -> Result<u64, StoreError> {
+        let ids = deliveries.keys().copied().collect();
+        let confirmed: Vec<_> = deliveries.iter().map(|(id, key)| Confirmed { key, outbox_id: *id }).collect();
+        let decided = BTreeMap::from([(Decision::Resend(Status::Done), ids)]);
+        Ok(self.send_decided(target, &decided, &confirmed).await?.queued)
     }
 
     async fn enqueue_again(&mut self, target: &str, ids: &[ChangeId]) -> Result<u64, StoreError> {

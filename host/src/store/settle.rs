@@ -182,6 +182,10 @@ impl StoreTransaction {
                 self.write_back(column, &links).await?;
             }
         }
+        let moved: Vec<_> = settlements.iter().filter(|one| one.is_moved).map(|one| &one.key).collect();
+        if !moved.is_empty() {
+            self.resend_dependents(&lease.target, &moved).await?;
+        }
         self.add_counts(lease.target.as_str(), count_delta(settlements)).await
     }
 

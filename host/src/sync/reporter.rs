@@ -61,6 +61,7 @@ mod tests {
             failure: None,
             skipped: None,
             receipt: None,
+            is_moved: false,
         }
     }
 

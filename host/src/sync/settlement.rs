@@ -1,6 +1,6 @@
 //! What becomes of each delivery of a batch: its outcome becomes a status, an attempt, a pause. Pure.
 
-use crate::domain::change::{Failure, FailureKind, Outcome};
+use crate::domain::change::{Change, Failure, FailureKind, Outcome, Receipt};
 use crate::domain::delivery::{Delivery, Event, RetryPolicy, Settlement, Status, after_failure, next_status};
 
 /// Decides what is written about each delivery. `jitter` in `0.0..1.0` spreads the retries.
@@ -66,16 +66,23 @@ pub fn settlements(
                 pause_ms,
                 failure,
                 skipped,
+                is_moved: is_moved(&delivery.change, receipt.as_ref()),
                 receipt,
             }
         })
         .collect()
 }
 
+fn is_moved(change: &Change, receipt: Option<&Receipt>) -> bool {
+    let before = change.link.as_ref().map(|link| &link.remote_id).filter(|id| !id.is_empty());
+    let now = receipt.map(|receipt| &receipt.remote_id).filter(|id| !id.is_empty());
+    before.is_some() && now.is_some() && before != now
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::change::{Change, Link, Operation, Receipt};
+    use crate::domain::change::{Link, Operation};
     use crate::domain::ids::{AggregateKey, ChangeId};
 
     fn delivery(operation: Operation, attempts: u32) -> Delivery {

@@ -2,9 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use host::domain::delivery::Status;
+use host::domain::delivery::{Settlement, Status};
 use host::domain::ids::AggregateKey;
-use host::store::{Batch, Claim, HostRecord, PurgeCursor, RetryFilter, Store, WaitingCursor};
+use host::store::{
+    Batch, Claim, ClaimRequest, HostRecord, PurgeCursor, Resend, ResendScope, RetryFilter, Store, WaitingCursor,
+};
 
 use tests::session::Session;
 
@@ -26,6 +28,8 @@ on_every_store!(
     refs_that_cannot_be_read_fail_their_change_alone,
     references_cost_what_they_cost_and_nothing_without_them,
     retention_deletes_dependencies,
+    a_record_that_became_another_sends_its_dependents_again,
+    what_is_sent_again_to_a_new_target_waits_there_too,
 );
 
 const INSERT: &str = "INSERT INTO sync_outbox (aggregate_type, aggregate_id, operation, payload, refs) VALUES ";
@@ -343,4 +347,50 @@ async fn retention_deletes_dependencies(stand: Stand) {
     assert_eq!(text(&stand, count).await, "2");
     stand.store.purge_deliveries(TARGET, 1_000, PurgeCursor::default()).await.expect("purge");
     assert_eq!(text(&stand, count).await, "1", "what waits keeps its own");
+}
+
+async fn a_record_that_became_another_sends_its_dependents_again(stand: Stand) {
+    takes(&stand, &["patient", "encounter"]).await;
+    append(&stand, "patient P-1", "create", &[]).await;
+    append(&stand, "encounter E-1", "create", &["subject:patient:P-1"]).await;
+    append(&stand, "encounter E-2", "create", &["subject:patient:P-1"]).await;
+    routed(&stand).await;
+    confirm(&stand.store, &stand.claim_batch().await).await;
+    confirm(&stand.store, &stand.claim_batch().await).await;
+    append(&stand, "encounter E-2", "update", &[]).await;
+    append(&stand, "patient P-1", "update", &[]).await;
+    routed(&stand).await;
+    let batch = stand.claim_batch().await;
+    let place = keys(&batch).iter().position(|key| key == "patient P-1").expect("the patient");
+    let rows: Vec<_> = batch
+        .deliveries
+        .iter()
+        .enumerate()
+        .map(|(index, delivery)| Settlement { is_moved: index == place, ..confirmed(delivery, "other") })
+        .collect();
+    stand.store.settle(&batch.lease, &rows, None).await.expect("settle");
+    // What refers to him in its newest state only: E-2 does no longer.
+    let batch = stand.claim_batch().await;
+    assert_eq!((keys(&batch), remote_ids(&batch)), (vec!["encounter E-1".to_owned()], vec![Some("other")]));
+    confirm(&stand.store, &batch).await;
+    nothing_is_due(&stand).await;
+    let counts = stand.counts().await;
+    assert_eq!((counts.done, counts.pending, counts.processing), (5, 0, 0));
+}
+
+async fn what_is_sent_again_to_a_new_target_waits_there_too(stand: Stand) {
+    takes(&stand, &["patient", "encounter"]).await;
+    append(&stand, "encounter E-1", "create", &["subject:patient:P-1"]).await;
+    routed(&stand).await;
+    let types = ["patient", "encounter"].map(str::to_owned).into();
+    let targets = BTreeMap::from([(target_name("fhir"), types)]);
+    let host = HostRecord { id: "host-b".to_owned(), targets, ..HostRecord::default() };
+    stand.store.register_host(&host).await.expect("register");
+    let scope = ResendScope::Types(vec!["encounter".to_owned()]);
+    let mut walk = Resend::new(target_name("fhir"), scope, None);
+    while stand.store.resend_step(&mut walk).await.expect("step").is_some() {}
+    assert_eq!(walk.counts().queued, 1);
+    let request = ClaimRequest { target: target_name("fhir"), ..request(10) };
+    assert!(matches!(stand.store.claim(&request).await.expect("claim"), Claim::Nothing));
+    assert_eq!(stand.store.waiting("fhir", None, 10).await.expect("list").len(), 1);
 }

@@ -176,6 +176,7 @@ pub(crate) fn settlement(delivery: &Delivery, status: Status) -> Settlement {
         failure: None,
         skipped: None,
         receipt: None,
+        is_moved: false,
     }
 }
 

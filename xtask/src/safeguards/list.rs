@@ -130,7 +130,10 @@ pub(super) const SAFEGUARDS: &[Safeguard] = &[
     Safeguard {
         name: "what lacks a reference is held",
         file: "host/src/store/sql/dependencies.sql",
-        mutation: &[("AND t.status = {pending} AND {missing_count(t)} > 0;", "AND t.status = {pending} AND {now} < 0;")],
+        mutation: &[(
+            "AND t.status = {pending} AND {missing_count(t)} > 0;",
+            "AND t.status = {pending} AND {now} < 0;",
+        )],
         suite: Suite::Store,
         test: "references::on_sqlite::what_refers_to_nothing_known",
     },

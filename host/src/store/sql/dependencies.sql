@@ -26,6 +26,35 @@ SET next_attempt_at = {waiting}
 FROM {locate_by_ctid(sync_delivery, {batch(target text, outbox_id integer)}, {delivery_of_target})}
 WHERE {by_ctid({delivery_of_target})} AND t.status = {pending} AND {missing_count(t)} > 0;
 
+-- name: read_routed
+-- The columns of `unrouted`, of changes that are routed: what they refer to is read once more.
+SELECT o.id, o.aggregate_type, o.aggregate_id, o.operation, o.event_id, o.created_at, {payload_type}, {refs_columns}
+FROM sync_outbox o
+WHERE {key_in_ids(o.id)}
+ORDER BY o.id;
+
+-- name: confirmed_dependents
+-- Deliveries that are done, refer to one of these aggregates, and brought the newest state that the target confirmed
+-- of their own.
+SELECT DISTINCT d.outbox_id, d.aggregate_type, d.aggregate_id
+FROM {batch(aggregate_type text, aggregate_id text)}
+{lookup(
+    sync_dependency, p, sync_dependency_referenced,
+    p.target = :target AND p.referenced_type = j.aggregate_type AND p.referenced_id = j.aggregate_id,
+    p.target, p.outbox_id)}
+{lookup(
+    sync_delivery, d, PRIMARY,
+    d.target = p.target AND d.outbox_id = p.outbox_id,
+    d.target, d.outbox_id, d.aggregate_type, d.aggregate_id, d.status)}
+WHERE d.status = {done} AND {confirmed_id(:target, d)} = d.outbox_id
+ORDER BY d.outbox_id;
+
+-- name: links_of_keys
+-- The target's ids of these aggregates.
+SELECT j.aggregate_type, j.aggregate_id, l.remote_id
+FROM {batch(aggregate_type text, aggregate_id text)}
+JOIN sync_link l ON l.target = :target AND l.aggregate_type = j.aggregate_type AND l.aggregate_id = j.aggregate_id;
+
 -- name: ready_dependents
 -- Deliveries that wait, refer to one of these aggregates, and lack nothing any more.
 SELECT DISTINCT d.outbox_id

@@ -55,6 +55,9 @@ statements! {
     "dependencies.sql" {
         InsertDependencies = insert_dependencies { batch: Json }
         HoldDependents = hold_dependents { batch: Json }
+        ReadRouted<'a> = read_routed { ids: Ids<'a> }
+        ConfirmedDependents<'a> = confirmed_dependents { target: &'a str, batch: Json }
+        LinksOfKeys<'a> = links_of_keys { target: &'a str, batch: Json }
         ReadyDependents<'a> = ready_dependents { target: &'a str, batch: Json }
         ReadyAmong<'a> = ready_among { target: &'a str, ids: Ids<'a> }
         NextWaiting<'a> = next_waiting { target: &'a str, after: i64 }

@@ -309,6 +309,12 @@ fn settled(delivery: &Delivery, dice: &mut Dice) -> Settlement {
         pause_ms: if status == Status::Pending { dice.pick(&[0, 1, 5_000]) } else { 0 },
         failure,
         skipped: None,
+        is_moved: moved(delivery, receipt.as_ref()),
         receipt,
     }
+}
+
+fn moved(delivery: &Delivery, receipt: Option<&Receipt>) -> bool {
+    let before = delivery.change.link.as_ref().map(|link| &link.remote_id);
+    before.zip(receipt).is_some_and(|(before, now)| !before.is_empty() && *before != now.remote_id)
 }

@@ -109,6 +109,26 @@ STRAIGHT_JOIN sync_delivery AS t FORCE INDEX (PRIMARY)
          WHERE l.target = p.target AND l.aggregate_type = p.referenced_type AND l.aggregate_id = p.referenced_id) = 0) > 0
 SET t.next_attempt_at = 9223372036854775805;
 
+-- read_routed
+SELECT o.id, o.aggregate_type, o.aggregate_id, o.operation, o.event_id, o.created_at, NULL, CASE WHEN LENGTH(o.refs) <= 32768 THEN o.refs END, LENGTH(o.refs)
+FROM sync_outbox o
+WHERE o.id IN (?, ?)
+ORDER BY o.id;
+
+-- confirmed_dependents
+SELECT DISTINCT d.outbox_id, d.aggregate_type, d.aggregate_id
+FROM JSON_TABLE(?, '$[*]' COLUMNS(aggregate_type VARCHAR(1024) CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin PATH '$.aggregate_type', aggregate_id VARCHAR(1024) CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin PATH '$.aggregate_id')) AS j
+JOIN sync_dependency p FORCE INDEX (sync_dependency_referenced) ON p.target = ? AND p.referenced_type = j.aggregate_type AND p.referenced_id = j.aggregate_id
+JOIN sync_delivery d FORCE INDEX (PRIMARY) ON d.target = p.target AND d.outbox_id = p.outbox_id
+WHERE d.status = 'done' AND (SELECT l.delivered_outbox_id FROM sync_link l
+     WHERE l.target = ? AND l.aggregate_type = d.aggregate_type AND l.aggregate_id = d.aggregate_id) = d.outbox_id
+ORDER BY d.outbox_id;
+
+-- links_of_keys
+SELECT j.aggregate_type, j.aggregate_id, l.remote_id
+FROM JSON_TABLE(?, '$[*]' COLUMNS(aggregate_type VARCHAR(1024) CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin PATH '$.aggregate_type', aggregate_id VARCHAR(1024) CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin PATH '$.aggregate_id')) AS j
+JOIN sync_link l ON l.target = ? AND l.aggregate_type = j.aggregate_type AND l.aggregate_id = j.aggregate_id;
+
 -- ready_dependents
 SELECT DISTINCT d.outbox_id
 FROM JSON_TABLE(?, '$[*]' COLUMNS(aggregate_type VARCHAR(1024) CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin PATH '$.aggregate_type', aggregate_id VARCHAR(1024) CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin PATH '$.aggregate_id')) AS j

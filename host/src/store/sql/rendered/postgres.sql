@@ -136,6 +136,28 @@ WHERE t.ctid = j.place AND t.status = 'pending' AND (SELECT COUNT(*) FROM sync_d
        AND (SELECT COUNT(*) FROM sync_link l
          WHERE l.target = p.target AND l.aggregate_type = p.referenced_type AND l.aggregate_id = p.referenced_id) = 0) > 0;
 
+-- read_routed
+SELECT o.id, o.aggregate_type, o.aggregate_id, o.operation, o.event_id, o.created_at, NULL, CASE WHEN octet_length(o.refs) <= 32768 THEN o.refs END, octet_length(o.refs)
+FROM sync_outbox o
+WHERE o.id = ANY(ARRAY(SELECT CAST(value AS BIGINT) FROM jsonb_array_elements_text(CAST($1 AS JSONB))))
+ORDER BY o.id;
+
+-- confirmed_dependents
+SELECT DISTINCT d.outbox_id, d.aggregate_type, d.aggregate_id
+FROM jsonb_to_recordset(CAST($1 AS JSONB)) AS j(aggregate_type TEXT, aggregate_id TEXT)
+CROSS JOIN LATERAL (SELECT p.target, p.outbox_id FROM sync_dependency p
+        WHERE p.target = $2 AND p.referenced_type = j.aggregate_type AND p.referenced_id = j.aggregate_id OFFSET 0) p
+CROSS JOIN LATERAL (SELECT d.target, d.outbox_id, d.aggregate_type, d.aggregate_id, d.status FROM sync_delivery d
+        WHERE d.target = p.target AND d.outbox_id = p.outbox_id OFFSET 0) d
+WHERE d.status = 'done' AND (SELECT l.delivered_outbox_id FROM sync_link l
+     WHERE l.target = $3 AND l.aggregate_type = d.aggregate_type AND l.aggregate_id = d.aggregate_id) = d.outbox_id
+ORDER BY d.outbox_id;
+
+-- links_of_keys
+SELECT j.aggregate_type, j.aggregate_id, l.remote_id
+FROM jsonb_to_recordset(CAST($1 AS JSONB)) AS j(aggregate_type TEXT, aggregate_id TEXT)
+JOIN sync_link l ON l.target = $2 AND l.aggregate_type = j.aggregate_type AND l.aggregate_id = j.aggregate_id;
+
 -- ready_dependents
 SELECT DISTINCT d.outbox_id
 FROM jsonb_to_recordset(CAST($1 AS JSONB)) AS j(aggregate_type TEXT, aggregate_id TEXT)

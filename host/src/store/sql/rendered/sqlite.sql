@@ -107,6 +107,26 @@ WHERE t.target = j.target AND t.outbox_id = j.outbox_id AND t.status = 'pending'
        AND (SELECT COUNT(*) FROM sync_link l
          WHERE l.target = p.target AND l.aggregate_type = p.referenced_type AND l.aggregate_id = p.referenced_id) = 0) > 0;
 
+-- read_routed
+SELECT o.id, o.aggregate_type, o.aggregate_id, o.operation, o.event_id, o.created_at, CASE typeof(o.payload) WHEN 'text' THEN NULL ELSE typeof(o.payload) END, CASE WHEN octet_length(o.refs) <= 32768 THEN o.refs END, octet_length(o.refs)
+FROM sync_outbox o
+WHERE o.id IN (SELECT value FROM json_each(?))
+ORDER BY o.id;
+
+-- confirmed_dependents
+SELECT DISTINCT d.outbox_id, d.aggregate_type, d.aggregate_id
+FROM (SELECT value->>'aggregate_type' AS aggregate_type, value->>'aggregate_id' AS aggregate_id FROM json_each(?)) AS j
+JOIN sync_dependency p ON p.target = ? AND p.referenced_type = j.aggregate_type AND p.referenced_id = j.aggregate_id
+JOIN sync_delivery d ON d.target = p.target AND d.outbox_id = p.outbox_id
+WHERE d.status = 'done' AND (SELECT l.delivered_outbox_id FROM sync_link l
+     WHERE l.target = ? AND l.aggregate_type = d.aggregate_type AND l.aggregate_id = d.aggregate_id) = d.outbox_id
+ORDER BY d.outbox_id;
+
+-- links_of_keys
+SELECT j.aggregate_type, j.aggregate_id, l.remote_id
+FROM (SELECT value->>'aggregate_type' AS aggregate_type, value->>'aggregate_id' AS aggregate_id FROM json_each(?)) AS j
+JOIN sync_link l ON l.target = ? AND l.aggregate_type = j.aggregate_type AND l.aggregate_id = j.aggregate_id;
+
 -- ready_dependents
 SELECT DISTINCT d.outbox_id
 FROM (SELECT value->>'aggregate_type' AS aggregate_type, value->>'aggregate_id' AS aggregate_id FROM json_each(?)) AS j
