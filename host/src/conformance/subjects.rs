@@ -75,7 +75,7 @@ impl Subjects {
 
     /// New ones, as many as asked for.
     pub(super) fn create(&self, count: usize) -> Vec<Change> {
-        (0..count).map(|_| self.made(|source, id, number| source.payload(id, number))).collect()
+        (0..count).map(|_| self.made(Source::payload)).collect()
     }
 
     /// A new one with these two texts in it.

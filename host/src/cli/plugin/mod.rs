@@ -77,7 +77,7 @@ pub(super) async fn run_on_file(verb: Verb) -> Result<ExitCode, CliError> {
     match verb {
         Verb::Inspect(arguments) => inspect::run(&arguments).await,
         Verb::New(arguments) => new::run(&arguments),
-        Verb::Test(arguments) => test::run(None, &arguments).await,
+        Verb::Test(arguments) => Box::pin(test::run(None, &arguments)).await,
         Verb::Push(arguments) => push::run(&arguments).await,
         Verb::Keygen(arguments) => keygen::run(&arguments),
         Verb::Sign(arguments) => sign::run(&arguments),
@@ -96,7 +96,7 @@ pub(super) async fn run_on_file(verb: Verb) -> Result<ExitCode, CliError> {
 pub(super) async fn run(config: &Config, verb: Verb) -> Result<ExitCode, CliError> {
     match verb {
         Verb::List { json } => list::run(config, json).await,
-        Verb::Test(arguments) => test::run(Some(config), &arguments).await,
+        Verb::Test(arguments) => Box::pin(test::run(Some(config), &arguments)).await,
         Verb::Install(arguments) => install::run(config, &arguments).await,
         Verb::Verify(arguments) => verify::run(Some(config), &arguments).await,
         Verb::DryRun(arguments) => dry_run::run(config, &arguments).await,
