@@ -73,7 +73,8 @@ fn ids(outcomes: &[Outcome]) -> Vec<&str> {
 async fn an_adapter_says_who_it_is() {
     let adapter = probe(&runtime()).await;
     assert_eq!(adapter.descriptor().name, "probe");
-    let [support] = &adapter.descriptor().aggregate_types[..] else { panic!("one type") };
+    let [support, encounter] = &adapter.descriptor().aggregate_types[..] else { panic!("two types") };
+    assert!(encounter.aggregate_type == "encounter" && !encounter.observes, "{encounter:?}");
     assert!(support.aggregate_type == "patient" && support.observes && support.operations.len() == 3, "{support:?}");
     assert_eq!(adapter.world(), World::Database);
     assert_eq!(adapter.sha256().len(), 64);

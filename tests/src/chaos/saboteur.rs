@@ -113,6 +113,8 @@ enum NetworkFault {
     /// later.
     ArriveLate,
     Status(&'static str, &'static [u8]),
+    /// Only of an HTTP server: what speaks of some patients is answered by something that is not FHIR.
+    Poison,
 }
 
 const NETWORK_FAULTS: [NetworkFault; 8] = [
@@ -127,7 +129,7 @@ const NETWORK_FAULTS: [NetworkFault; 8] = [
     NetworkFault::LoseAnswers,
 ];
 
-const HTTP_FAULTS: [NetworkFault; 9] = [
+const HTTP_FAULTS: [NetworkFault; 10] = [
     NetworkFault::CutAfterSending,
     // Twice: the fault that doubles come from.
     NetworkFault::ArriveLate,
@@ -156,7 +158,14 @@ const HTTP_FAULTS: [NetworkFault; 9] = [
         "503 with Retry-After",
         b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nContent-Length: 0\r\nConnection: close\r\n\r\n",
     ),
+    NetworkFault::Poison,
 ];
+
+/// At most ten patients, among those that change most often: the writer counts them up.
+const POISONED: &str = "C-00000";
+
+const POISON: &[u8] =
+    b"HTTP/1.1 500 Internal Server Error\r\nContent-Type: text/html\r\nContent-Length: 13\r\nConnection: close\r\n\r\n<html></html>";
 
 fn break_network(part: &Part, faults: &Faults, mut dice: StdRng) -> Result<()> {
     let mut choice = NETWORK_FAULTS.to_vec();
@@ -210,6 +219,10 @@ fn apply(part: &Part, fault: NetworkFault, lasting: Duration, faults: &Faults) -
             lock(&part.proxy).hold_writes()?;
             faults.pause(lasting / 2);
             lock(&part.proxy).cut_clients();
+        }
+        NetworkFault::Poison => {
+            note("some patients' requests answered 500 that is not FHIR");
+            lock(&part.proxy).answer_to(POISONED, POISON)?;
         }
         NetworkFault::Status(status, answer) => {
             note(&format!("answered {status}"));

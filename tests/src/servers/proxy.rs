@@ -1,6 +1,6 @@
 //! Owns a TCP proxy on loopback that a test tells what to do to the connections through it: pass, delay, hold back the
-//! answers, hold back everything, answer in the server's place, cut, close one half, refuse. Of what passes it
-//! understands one thing: whether a piece begins an HTTP request that writes.
+//! answers, hold back everything, answer in the server's place (all or what holds a text), cut, close one half, refuse.
+//! Of what passes it understands one thing: whether a piece begins an HTTP request that writes.
 //!
 //! It works with threads of its own, so that a test may block its own thread on a process meanwhile.
 
@@ -27,6 +27,7 @@ enum Behaviour {
     HoldWrites,
     HoldAnswersToWrites,
     Answer(Arc<[u8]>),
+    AnswerTo(Arc<[u8]>, Arc<[u8]>),
 }
 
 /// Which half of a connection is closed, as the other half sees it.
@@ -167,6 +168,14 @@ impl Proxy {
         self.behave(Behaviour::Answer(bytes.into()))
     }
 
+    /// As [`Proxy::answer`], of what holds this text alone; everything else passes.
+    ///
+    /// # Errors
+    /// As [`Proxy::pass`].
+    pub fn answer_to(&mut self, text: &str, bytes: &[u8]) -> Result<()> {
+        self.behave(Behaviour::AnswerTo(text.as_bytes().into(), bytes.into()))
+    }
+
     /// Closes one half of every open connection; new ones are taken as before.
     pub fn half_close(&self, half: Half) {
         for (_, client, server) in &lock(&self.shared.connections).open {
@@ -242,7 +251,7 @@ impl Shared {
                 return false;
             }
             let left = match &*behaviour {
-                Behaviour::Pass | Behaviour::Answer(_) => return true,
+                Behaviour::Pass | Behaviour::Answer(_) | Behaviour::AnswerTo(..) => return true,
                 Behaviour::HoldAnswers if !is_answer => return true,
                 Behaviour::HoldWrites if is_answer || !self.is_writing(connection) => return true,
                 Behaviour::HoldAnswersToWrites if !is_answer || !self.is_writing(connection) => return true,
@@ -325,6 +334,9 @@ fn copy(mut from: TcpStream, mut to: TcpStream, shared: &Shared, connection: u64
     while let Ok(bytes) = from.read(&mut buffer) {
         let canned = match &*lock(&shared.behaviour) {
             Behaviour::Answer(canned) if bytes > 0 && !is_answer => Some(Arc::clone(canned)),
+            Behaviour::AnswerTo(text, canned) if !is_answer && holds(&buffer[..bytes], text) => {
+                Some(Arc::clone(canned))
+            }
             _ => None,
         };
         if let Some(canned) = canned {
@@ -339,6 +351,10 @@ fn copy(mut from: TcpStream, mut to: TcpStream, shared: &Shared, connection: u64
         }
     }
     shared.close(connection);
+}
+
+fn holds(piece: &[u8], text: &[u8]) -> bool {
+    piece.windows(text.len()).any(|window| window == text)
 }
 
 /// Answers and lets the client finish: who closes on unread bytes resets the connection, and the answer is lost.

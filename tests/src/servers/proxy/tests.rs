@@ -63,6 +63,14 @@ fn a_delay_makes_each_direction_late() {
 }
 
 #[test]
+fn what_holds_a_text_is_answered_alone() {
+    let mut proxy = Proxy::start(counting_server()).unwrap();
+    proxy.answer_to("\u{7}", b"\xff").unwrap();
+    assert_eq!(ask(&mut connect(&proxy), 7).unwrap(), 0xff);
+    assert_eq!(ask(&mut connect(&proxy), 8).unwrap(), 9);
+}
+
+#[test]
 fn held_answers_arrive_once_they_pass_again() {
     let mut proxy = Proxy::start(counting_server()).unwrap();
     proxy.hold_answers().unwrap();
