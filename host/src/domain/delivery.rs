@@ -285,10 +285,12 @@ mod tests {
     }
 
     #[test]
-    fn finished_is_finished() {
+    fn finished_is_finished_unless_an_operator_sends_it_again() {
         for status in [Status::Done, Status::Superseded, Status::Dismissed] {
             for event in Event::ALL {
-                assert_eq!(next_status(status, event), None, "{status:?} {event:?}");
+                let is_sent_again = event == Event::Resend && status != Status::Dismissed;
+                let expected = is_sent_again.then_some(Status::Pending);
+                assert_eq!(next_status(status, event), expected, "{status:?} {event:?}");
             }
         }
     }
