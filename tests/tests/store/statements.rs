@@ -41,6 +41,9 @@ const SMALL: &[&str] = &[
 const MEANT: &[(&str, &str)] = &[
     ("mark_routed", "t"),
     ("old_changes", "t"),
+    // The few targets.
+    ("resend_candidates", "t"),
+    ("knows_link", "t"),
     ("read_counts", "c"),
     // Of at most 10,001 rows.
     ("count_unrouted", "n"),
