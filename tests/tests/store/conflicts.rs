@@ -59,6 +59,12 @@ async fn local_delivers_again_as_if_the_target_had_never_confirmed(stand: Stand)
     assert_eq!((listed[0].key.aggregate_id.as_str(), listed[0].remote_id.as_deref()), ("P-0001", Some("456")));
     assert_eq!(listed[0].message.as_deref(), Some("the chart with pid 456 was edited"));
     assert!(stand.store.conflicts(Some("another"), None, 10).await.expect("list").is_empty());
+    let of_another_type = AggregateKey { aggregate_type: "lab".to_owned(), aggregate_id: "P-0001".to_owned() };
+    for (key, expected) in
+        [(AggregateKey::patient("P-0001"), 1), (AggregateKey::patient("P-0002"), 0), (of_another_type, 0)]
+    {
+        assert_eq!(stand.store.conflicts(None, Some(&key), 10).await.expect("list").len(), expected, "{key}");
+    }
     assert_eq!(stand.store.count_conflicts().await.expect("count"), 1);
     assert!(resolve(&stand, Resolution::Local).await);
     assert_eq!(stand.store.count_conflicts().await.expect("count"), 0);

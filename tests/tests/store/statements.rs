@@ -41,9 +41,15 @@ const SMALL: &[&str] = &[
 const MEANT: &[(&str, &str)] = &[
     ("mark_routed", "t"),
     ("old_changes", "t"),
+    // The few targets.
+    ("resend_candidates", "t"),
+    ("knows_link", "t"),
     ("read_counts", "c"),
     // Of at most 10,001 rows.
     ("count_unrouted", "n"),
+    // Of so many as one step takes, or as are shown.
+    ("next_waiting", "n"),
+    ("list_waiting", "n"),
     // Only its last row.
     ("newest_time", "sync_outbox"),
     // An operator's question. SQLite begins with the deliveries, which should be fixed.
