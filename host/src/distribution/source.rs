@@ -124,7 +124,8 @@ impl std::fmt::Display for AdapterName {
 
 /// A source in a message about it: without the user and the password that an address may hold, however it is damaged.
 fn shown(text: &str) -> String {
-    let (address, digest) = text.split_at(text.rfind("@sha256:").unwrap_or(text.len()));
+    let is_digest = |start: &usize| text[start + "@sha256:".len()..].chars().all(|digit| digit.is_ascii_hexdigit());
+    let (address, digest) = text.split_at(text.rfind("@sha256:").filter(is_digest).unwrap_or(text.len()));
     let hidden = match (address.split_once("://"), address.rsplit_once('@')) {
         (Some((scheme, _)), Some((_, rest))) => {
             let is_scheme = scheme.len() <= 8 && scheme.chars().all(|letter| letter.is_ascii_lowercase());
@@ -212,6 +213,7 @@ mod tests {
             "oci://u:secret@h.example/openemr",
             "oci://u:secret@h.example/openemr@sha256:12",
             "gopher:u://u:sec@secret@h",
+            "https://h.example/a@sha256:0124/b:secret@h",
             "http23r:1:secret@9a/oci://h:secret@9a/",
         ] {
             let error = Source::parse(text).unwrap_err().to_string();

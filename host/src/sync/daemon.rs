@@ -343,10 +343,13 @@ impl Daemon {
         if self.store.has_due_work(up, &self.options.fifo_types).await? {
             return Ok(None);
         }
+        let mut woken = 0;
         for target in up {
-            if self.store.wake_all_ready(target).await? > 0 {
-                return Ok(None);
-            }
+            woken += self.store.wake_all_ready(target).await?;
+        }
+        // A worker may have woken something between the first look and this one.
+        if woken > 0 || self.store.has_due_work(up, &self.options.fifo_types).await? {
+            return Ok(None);
         }
         self.store.open_work().await.map(Some)
     }

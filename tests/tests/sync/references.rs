@@ -1,5 +1,5 @@
-//! References over the binary: an encounter waits for its patient, is listed with what it waits for, and arrives with the
-//! id that the target gave him.
+//! References over the binary: an encounter waits for its patient, is listed with what it waits for, and arrives with
+//! the id that the target gave him.
 
 use serde_json::json;
 use tests::database::{self, Database};
