@@ -213,7 +213,7 @@ mod tests {
             "oci://u:secret@h.example/openemr",
             "oci://u:secret@h.example/openemr@sha256:12",
             "gopher:u://u:sec@secret@h",
-            "https://h.example/a@sha256:0124/b:secret@h",
+            "http://h.example/a@sha256:0124/b:secret@h",
             "http23r:1:secret@9a/oci://h:secret@9a/",
         ] {
             let error = Source::parse(text).unwrap_err().to_string();
