@@ -64,6 +64,7 @@ enum Step {
     Over,
 }
 
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact about the history of a run")]
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct World {
     links: [bool; REFERENCES],

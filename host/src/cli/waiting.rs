@@ -9,7 +9,7 @@ use super::output::{age, line, printable};
 use super::{output, wiring};
 use crate::config::Config;
 use crate::domain::delivery::Status;
-use crate::domain::ids::{AggregateKey, ChangeId};
+use crate::domain::ids::{AggregateKey, ChangeId, TargetName};
 use crate::store::{Lacking, LackingReason, WaitingDelivery};
 
 #[derive(Debug, clap::Args)]
@@ -33,7 +33,7 @@ pub(super) async fn run(config: &Config, arguments: &Arguments) -> Result<ExitCo
         wiring::target_config(config, target)?;
     }
     let store = wiring::readable_store(config).await?;
-    let names = config.targets.keys().map(|name| name.as_str());
+    let names = config.targets.keys().map(TargetName::as_str);
     let names: Vec<_> = names.filter(|name| arguments.target.as_deref().is_none_or(|target| target == *name)).collect();
     let mut waiting = Vec::new();
     for target in names {

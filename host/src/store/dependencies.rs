@@ -104,7 +104,7 @@ impl Store {
         let operation = format!("look for deliveries of target `{target}` that wait for nothing");
         let mut woken = 0;
         loop {
-            let rows = self.fetch_alone(&operation, ReadyDependents { target, batch: Json::of(&linked) }).await?.rows;
+            let rows = self.fetch_alone(&operation, ReadyDependents { target, batch: Json::of(linked) }).await?.rows;
             let ids = rows.into_iter().map(|row| RowReader::new(&operation, row).change_id());
             let ids: Vec<_> = ids.collect::<Result<_, _>>()?;
             woken += self.wake_waiting(target, &ids).await?;
@@ -310,7 +310,7 @@ impl StoreTransaction {
         target: &TargetName,
         moved: &[&AggregateKey],
     ) -> Result<u64, StoreError> {
-        let rows = self.fetch(ConfirmedDependents { target: target.as_str(), batch: Json::of(&moved) }).await?.rows;
+        let rows = self.fetch(ConfirmedDependents { target: target.as_str(), batch: Json::of(moved) }).await?.rows;
         let mut dependents = BTreeMap::new();
         for row in rows {
             let mut reader = RowReader::new(&self.operation, row);

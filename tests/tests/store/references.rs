@@ -46,11 +46,11 @@ async fn takes(stand: &Stand, types: &[&str]) {
 async fn append(stand: &Stand, key: &str, operation: &str, references: &[&str]) {
     let (kind, id) = key.split_once(' ').expect("a type and an id");
     let references = references.iter().map(|reference| {
-        let mut words = reference.split(':').map(|word| word.to_owned());
+        let mut words = reference.split(':').map(str::to_owned);
         let mut word = || words.next().expect("name:type:id");
         serde_json::json!({ "name": word(), "type": word(), "id": word() })
     });
-    let refs = serde_json::Value::from_iter(references);
+    let refs: serde_json::Value = references.collect();
     let row = format!("{INSERT}('{kind}', '{id}', '{operation}', '{{}}', '{refs}')");
     stand.database.execute(&row).await.expect("insert");
 }

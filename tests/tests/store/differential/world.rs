@@ -59,20 +59,8 @@ impl World {
                 self.stand.database.execute(&insert).await.expect("insert");
                 String::new()
             }
-            Operation::Refer(id, verb, refs) => {
-                let columns = "aggregate_type, aggregate_id, operation, payload, refs, created_at";
-                let values = format!("'encounter', '{id}', '{verb}', '{{}}', '{refs}', {}", self.stand.now());
-                let insert = format!("INSERT INTO sync_outbox ({columns}) VALUES ({values})");
-                self.stand.database.execute(&insert).await.expect("insert");
-                String::new()
-            }
-            Operation::Wake(target) => {
-                let woken = store.wake_all_ready(target).await.expect("wake");
-                let waiting = store.waiting(target, None, 100).await.expect("list");
-                assert!(waiting.iter().all(|one| !one.lacks.is_empty()), "it waits for nothing: {waiting:?}");
-                self.learn_changes().await;
-                self.renumbered(&format!("{woken} {waiting:?}"))
-            }
+            Operation::Refer(id, verb, refs) => self.refer(id, verb, refs).await,
+            Operation::Wake(target) => self.wake(target).await,
             Operation::Route(limit) => route(&store, *limit).await.to_string(),
             Operation::Direct { limit, asked } => {
                 let asked: Vec<_> =
@@ -144,6 +132,23 @@ impl World {
             }
             Operation::Look => self.look().await,
         }
+    }
+
+    async fn refer(&self, id: &str, verb: &str, refs: &str) -> String {
+        let columns = "aggregate_type, aggregate_id, operation, payload, refs, created_at";
+        let values = format!("'encounter', '{id}', '{verb}', '{{}}', '{refs}', {}", self.stand.now());
+        let insert = format!("INSERT INTO sync_outbox ({columns}) VALUES ({values})");
+        self.stand.database.execute(&insert).await.expect("insert");
+        String::new()
+    }
+
+    async fn wake(&mut self, target: &str) -> String {
+        let store = self.stand.store.clone();
+        let woken = store.wake_all_ready(target).await.expect("wake");
+        let waiting = store.waiting(target, None, 100).await.expect("list");
+        assert!(waiting.iter().all(|one| !one.lacks.is_empty()), "it waits for nothing: {waiting:?}");
+        self.learn_changes().await;
+        self.renumbered(&format!("{woken} {waiting:?}"))
     }
 
     async fn claimed(&mut self, claim: Claim) -> String {
