@@ -224,6 +224,28 @@ impl AggregateKey {
     }
 
     const PATIENT: &str = "patient";
+    /// The longest that a type may be, in characters.
+    pub const TYPE_CHARACTERS_MAX: usize = 64;
+    /// The longest that an id may be, in characters.
+    pub const ID_CHARACTERS_MAX: usize = 255;
+}
+
+/// What is wrong with a text that names something, in the words that follow its column's name.
+#[must_use]
+pub fn name_fault(text: &str, characters_max: usize) -> Option<String> {
+    if text.is_empty() {
+        Some("is empty".to_owned())
+    } else if text.trim().is_empty() {
+        Some("is blank".to_owned())
+    } else if text.trim() != text {
+        Some("begins or ends with a blank".to_owned())
+    } else if text.chars().any(char::is_control) {
+        Some("holds a control character".to_owned())
+    } else if text.chars().count() > characters_max {
+        Some(format!("is longer than {characters_max} characters"))
+    } else {
+        None
+    }
 }
 
 /// As operators' lists name it: a patient by its id alone.

@@ -5,13 +5,11 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::ids::AggregateKey;
+use super::ids::{AggregateKey, name_fault};
 
 /// The most references of one change.
 pub const REFERENCES_MAX: usize = 16;
 const NAME_CHARACTERS_MAX: usize = 64;
-const TYPE_CHARACTERS_MAX: usize = 64;
-const ID_CHARACTERS_MAX: usize = 255;
 
 /// One element of `refs`: another aggregate, and the role that it has in the payload.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -48,12 +46,12 @@ pub fn parse(refs: &str, own: Option<&AggregateKey>) -> Result<Vec<NamedReferenc
     for (index, reference) in references.iter().enumerate() {
         let number = index + 1;
         let fault = |field: &str, text: &str, max: usize| {
-            fault(text, max).map(|rule| format!("number {number}: `{field}` {rule}"))
+            name_fault(text, max).map(|rule| format!("number {number}: `{field}` {rule}"))
         };
         let faults = [
             fault("name", &reference.name, NAME_CHARACTERS_MAX),
-            fault("type", &reference.aggregate_type, TYPE_CHARACTERS_MAX),
-            fault("id", &reference.aggregate_id, ID_CHARACTERS_MAX),
+            fault("type", &reference.aggregate_type, AggregateKey::TYPE_CHARACTERS_MAX),
+            fault("id", &reference.aggregate_id, AggregateKey::ID_CHARACTERS_MAX),
         ];
         if let Some(fault) = faults.into_iter().flatten().next() {
             return Err(fault);
@@ -76,20 +74,6 @@ pub fn parse(refs: &str, own: Option<&AggregateKey>) -> Result<Vec<NamedReferenc
 pub fn to_column(references: &[NamedReference]) -> Option<String> {
     let text = || serde_json::to_string(references).expect("invariant: texts are JSON");
     (!references.is_empty()).then(text)
-}
-
-fn fault(text: &str, characters_max: usize) -> Option<String> {
-    if text.trim().is_empty() {
-        Some("is empty".to_owned())
-    } else if text.trim() != text {
-        Some("begins or ends with a blank".to_owned())
-    } else if text.chars().any(char::is_control) {
-        Some("holds a control character".to_owned())
-    } else if text.chars().count() > characters_max {
-        Some(format!("is longer than {characters_max} characters"))
-    } else {
-        None
-    }
 }
 
 #[cfg(test)]

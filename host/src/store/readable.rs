@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use crate::database::Value;
 use crate::domain::change::{Change, Failure, FailureKind, Link, Operation, Reference};
 use crate::domain::delivery::Delivery;
-use crate::domain::ids::{AggregateKey, ChangeId};
+use crate::domain::ids::{AggregateKey, ChangeId, name_fault};
 use crate::domain::references::{self, NamedReference};
 
 /// Times between 2000 and 2100, in milliseconds. Outside of it `created_at` was written in another unit.
@@ -17,8 +17,6 @@ pub(super) const PLAUSIBLE_MS: std::ops::Range<i64> = 946_684_800_000..4_102_444
 
 /// Stands in `sync_delivery` for an unreadable type.
 const NO_TYPE: &str = "?";
-const TYPE_CHARACTERS_MAX: usize = 64;
-const ID_CHARACTERS_MAX: usize = 255;
 
 /// A change that cannot be delivered, because its row cannot be read.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -120,7 +118,7 @@ impl Columns {
         if self.change_id < ChangeId::new(1) {
             self.refuse(FailureKind::Invalid, "id is below 1, the database has to give it");
         }
-        if let Some(rule) = aggregate_id.and_then(id_fault) {
+        if let Some(rule) = aggregate_id.and_then(|id| name_fault(id, AggregateKey::ID_CHARACTERS_MAX)) {
             self.refuse(FailureKind::Invalid, &format!("aggregate_id {rule}"));
         }
     }
@@ -129,8 +127,9 @@ impl Columns {
     fn refused(self, aggregate_type: Option<&str>, aggregate_id: Option<&str>) -> Option<Refused> {
         let change_id = self.change_id;
         let failure = self.faults.into_iter().next()?;
-        let aggregate_type = aggregate_type.filter(|kind| fits(kind, TYPE_CHARACTERS_MAX)).unwrap_or(NO_TYPE);
-        let aggregate_id = aggregate_id.filter(|id| fits(id, ID_CHARACTERS_MAX));
+        let aggregate_type =
+            aggregate_type.filter(|kind| fits(kind, AggregateKey::TYPE_CHARACTERS_MAX)).unwrap_or(NO_TYPE);
+        let aggregate_id = aggregate_id.filter(|id| fits(id, AggregateKey::ID_CHARACTERS_MAX));
         let key = AggregateKey {
             aggregate_type: aggregate_type.to_owned(),
             aggregate_id: aggregate_id.map_or_else(|| format!("?{change_id}"), str::to_owned),
@@ -248,22 +247,6 @@ fn next_text(columns: &mut Columns) -> Option<String> {
 
 fn fits(text: &str, characters_max: usize) -> bool {
     text.chars().count() <= characters_max && !text.chars().any(char::is_control)
-}
-
-fn id_fault(id: &str) -> Option<&'static str> {
-    if id.is_empty() {
-        Some("is empty")
-    } else if id.trim().is_empty() {
-        Some("is blank")
-    } else if id.trim() != id {
-        Some("begins or ends with a blank")
-    } else if id.chars().any(char::is_control) {
-        Some("holds a control character")
-    } else if id.chars().count() > ID_CHARACTERS_MAX {
-        Some("is longer than 255 characters")
-    } else {
-        None
-    }
 }
 
 /// The apparent unit of a time that is not in milliseconds.
