@@ -218,7 +218,8 @@ impl<L: TargetDb> Batch<'_, L> {
             }
             Step::Write { chart, edited } => {
                 if edited {
-                    self.notes.overwritten(&wanted.change.aggregate_id, chart.pid, wanted.change.change_id);
+                    let (aggregate, pid) = (format!("patient {}", wanted.change.aggregate_id), chart.pid);
+                    self.notes.overwritten(&aggregate, &format!("pid {pid}"), wanted.change.change_id);
                 }
                 updates.push((writing, chart));
             }
@@ -241,7 +242,7 @@ impl<L: TargetDb> Batch<'_, L> {
         for (writing, created) in creations.iter().zip(created) {
             let found = match created {
                 Created::New(pid) => {
-                    self.notes.omitted(&writing.wanted.change.aggregate_id, &writing.mapped.omissions);
+                    self.notes.omitted("patients", &writing.wanted.change.aggregate_id, &writing.mapped.omissions);
                     let chart =
                         Chart { pid, record: writing.mapped.record.clone(), own_version: None, other_uuid: None };
                     self.outcomes[writing.wanted.index] = Some(self.applied(writing.wanted, &chart, writing.mapped));
@@ -306,7 +307,7 @@ impl<L: TargetDb> Batch<'_, L> {
             return Err(transient(format!("update patient_data: {count} charts were there, {written} were written")));
         }
         for (writing, chart) in updates {
-            self.notes.omitted(&writing.wanted.change.aggregate_id, &writing.mapped.omissions);
+            self.notes.omitted("patients", &writing.wanted.change.aggregate_id, &writing.mapped.omissions);
             self.outcomes[writing.wanted.index] = Some(self.applied(writing.wanted, chart, writing.mapped));
         }
         Ok(())
