@@ -51,11 +51,8 @@ impl<'a> Shape<'a> {
     /// What is missing, as `table` or `table.column`.
     pub(crate) fn new(kind: Kind, schema: &'a Schema) -> Result<Self, Vec<String>> {
         let layout = kind.layout();
-        let missing: Vec<String> = tables(kind)
-            .into_iter()
-            .filter(|table| !schema.records.contains_key(*table))
-            .map(str::to_owned)
-            .collect();
+        let missing: Vec<String> =
+            tables(kind).into_iter().filter(|table| !schema.records.contains_key(*table)).map(str::to_owned).collect();
         if !missing.is_empty() {
             return Err(missing);
         }

@@ -95,9 +95,7 @@ impl RecordStatements<'_> {
                 ("facility_id", number(facility_id)),
                 ("billing_facility", number(facility_id)),
             ],
-            Kind::VitalSign => {
-                [by_user(), vec![("authorized", number(1)), ("activity", number(1))]].concat()
-            }
+            Kind::VitalSign => [by_user(), vec![("authorized", number(1)), ("activity", number(1))]].concat(),
             Kind::Condition | Kind::Allergy | Kind::Medication => {
                 let list_type = self.shape.layout.list_type.unwrap_or_default();
                 let written = vec![("date", "CURRENT_TIMESTAMP".to_owned()), ("type", format!("'{list_type}'"))];
@@ -106,7 +104,7 @@ impl RecordStatements<'_> {
             Kind::Appointment => vec![
                 ("pc_catid", number(self.settings.appointment_category)),
                 ("pc_multiple", number(0)),
-                ("pc_aid", format!("'{provider_id}'")),
+                ("pc_aid", if provider_id == 0 { "NULL".to_owned() } else { format!("'{provider_id}'") }),
                 ("pc_time", "CURRENT_TIMESTAMP".to_owned()),
                 ("pc_informant", format!("'{}'", self.settings.user_id.unwrap_or(1))),
                 ("pc_eventstatus", number(1)),
@@ -175,40 +173,36 @@ impl RecordStatements<'_> {
     /// Writes the own columns of rows of the kind's table, found by their id. Parameters of a row: the id, then these.
     pub(crate) fn update(&self, count: usize) -> String {
         let layout = self.shape.layout;
-        self.update_of(layout.table, layout.id, self.shape.table_columns(), 0, "", count)
+        self.update_of(layout.table, layout.id, self.shape.table_columns(), 0, count)
     }
 
     /// The same for their rows in `forms`.
     pub(crate) fn update_forms(&self, count: usize) -> String {
-        let directory = self.shape.layout.form.as_ref().map_or("", |form| form.directory);
-        let filter = format!(" AND p.`formdir` = '{directory}'");
-        self.update_of("forms", "form_id", self.shape.form_columns(), self.shape.of_table, &filter, count)
+        self.update_of("forms", "form_id", self.shape.form_columns(), self.shape.of_table, count)
     }
 
-    fn update_of(
-        &self,
-        table: &str,
-        key: &str,
-        columns: &[OwnColumn],
-        first: usize,
-        filter: &str,
-        count: usize,
-    ) -> String {
+    fn update_of(&self, table: &str, key: &str, columns: &[OwnColumn], first: usize, count: usize) -> String {
         let set = |prefix: &str, source: &dyn Fn(usize, &OwnColumn) -> String| {
             let assigned = columns.iter().enumerate();
             let assigned = assigned.map(|(at, column)| format!("{prefix}`{}` = {}", column.name, source(at, column)));
             assigned.collect::<Vec<_>>().join(", ")
         };
+        let of_kind = |prefix: &str| match &self.shape.layout.form {
+            Some(form) if key == "form_id" => format!(" AND {prefix}.`formdir` = '{}'", form.directory),
+            _ => String::new(),
+        };
         if self.dialect == Dialect::Sqlite {
             return format!(
-                "UPDATE `{table}` AS p SET {} FROM (VALUES {}) AS v WHERE p.`{key}` = v.column1{filter}",
+                "UPDATE `{table}` SET {} FROM (VALUES {}) AS v WHERE `{table}`.`{key}` = v.column1{}",
                 set("", &|at, _| format!("v.column{}", at + 2)),
-                repeated(&format!("({})", placeholders(1 + columns.len())), ", ", count)
+                repeated(&format!("({})", placeholders(1 + columns.len())), ", ", count),
+                of_kind(&format!("`{table}`"))
             );
         }
         format!(
-            "UPDATE `{table}` AS p INNER JOIN ({}) AS v ON p.`{key}` = v.row_key{filter} SET {}",
+            "UPDATE `{table}` AS p INNER JOIN ({}) AS v ON p.`{key}` = v.row_key{} SET {}",
             self.rows_for_mysql(columns, first, count),
+            of_kind("p"),
             set("p.", &|_, column| format!("v.`{}`", column.name))
         )
     }
