@@ -4,6 +4,7 @@ mod applying;
 mod checking;
 mod creating;
 mod observing;
+mod records;
 mod relinking;
 mod sqlite;
 mod without_uuid;
