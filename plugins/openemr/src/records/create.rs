@@ -90,7 +90,7 @@ struct Run<'s, 'a, L> {
     numbers: Vec<i64>,
 }
 
-impl<'a, L: TargetDb> Run<'_, 'a, L> {
+impl<L: TargetDb> Run<'_, '_, L> {
     fn attempt(&mut self) -> Result<Attempt, Failure> {
         if self.statements.shape.has_uuid
             && let Err(error) = self.register()
