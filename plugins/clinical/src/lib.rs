@@ -19,6 +19,7 @@ mod time;
 
 use std::fmt;
 
+pub use checker::unknown_fields;
 pub use fhir_resource::{FhirResource, LocalReference, aggregate_type_of};
 pub use record::{Record, Ref};
 pub use records::{
