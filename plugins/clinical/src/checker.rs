@@ -131,6 +131,40 @@ impl<'a> Checker<'a> {
     }
 }
 
+/// The paths of all fields of a payload that its schema does not know. They are passed over: a newer application may
+/// write more. Only where people write payloads by hand may they be told of.
+#[must_use]
+pub fn unknown_fields(aggregate_type: &str, payload: &Value) -> Vec<String> {
+    let mut found = Vec::new();
+    if let Some(schema) = crate::schema(aggregate_type) {
+        collect_unknown(schema, &schema["$defs"], payload, "", &mut found);
+    }
+    found
+}
+
+fn collect_unknown(schema: &Value, definitions: &Value, value: &Value, path: &str, found: &mut Vec<String>) {
+    let schema = match schema["$ref"].as_str().and_then(|reference| reference.strip_prefix("#/$defs/")) {
+        Some(name) => &definitions[name],
+        None => schema,
+    };
+    match value {
+        Value::Object(fields) => {
+            for (name, value) in fields {
+                match schema["properties"].get(name) {
+                    Some(schema) => collect_unknown(schema, definitions, value, &field(path, name), found),
+                    None => found.push(field(path, name)),
+                }
+            }
+        }
+        Value::Array(items) => {
+            for (index, item) in items.iter().enumerate() {
+                collect_unknown(&schema["items"], definitions, item, &format!("{path}[{index}]"), found);
+            }
+        }
+        _ => {}
+    }
+}
+
 /// What a value of another type is told; `None` when it has the expected one.
 fn wrong_type(expected: &str, value: &Value) -> Option<&'static str> {
     match expected {
@@ -181,6 +215,17 @@ mod tests {
                 _ => {}
             }
         }
+    }
+
+    #[test]
+    fn fields_that_a_schema_does_not_know_are_found_at_any_depth() {
+        let payload = serde_json::json!({
+            "status": "active", "reaction": [{ "severity": "mild", "sevrity": 1, "manifestation": { "dispaly": 1 } }],
+        });
+        let expected = ["reaction[0].manifestation.dispaly", "reaction[0].sevrity", "status"];
+        let mut found = super::unknown_fields("allergy", &payload);
+        found.sort();
+        assert_eq!(found, expected);
     }
 
     #[test]

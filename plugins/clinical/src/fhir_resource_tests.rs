@@ -63,11 +63,8 @@ fn what_belongs_to_another_type_is_refused() {
         ["resourceType: must not be Patient, which is the aggregate type patient"]
     );
     assert_eq!(
-        read(
-            r#"{"resourceType":"Condition","identifier":[{"system":"http://a"},{"system":"urn:neuronova:x"}]}"#,
-            &[]
-        )
-        .unwrap_err(),
+        read(r#"{"resourceType":"Condition","identifier":[{"system":"http://a"},{"system":"urn:neuronova:x"}]}"#, &[])
+            .unwrap_err(),
         ["identifier[1].system: must not begin with urn:neuronova:, which names our own records"]
     );
     assert!(read(r#"{"resourceType":"Condition","identifier":[{"system":"http://other"}]}"#, &[]).is_ok());

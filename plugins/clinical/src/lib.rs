@@ -6,6 +6,8 @@
 //! knowledge of the host or of the interface. No message repeats a value. Read next: `record.rs`.
 
 mod checker;
+#[cfg(test)]
+mod docs_tests;
 mod fhir_resource;
 mod json;
 mod patterns;
@@ -19,6 +21,7 @@ mod time;
 
 use std::fmt;
 
+pub use checker::unknown_fields;
 pub use fhir_resource::{FhirResource, LocalReference, aggregate_type_of};
 pub use record::{Record, Ref};
 pub use records::{
