@@ -23,6 +23,22 @@ fn of_patient() -> Value {
     json!([{"name": "subject", "type": "patient", "id": "A-1"}])
 }
 
+/// A host whose OpenEMR target takes every type that the adapter has rows for.
+fn host(openemr: &str) -> Host {
+    let host = host_with_openemr(openemr);
+    let types = r#"["patient", "encounter", "condition", "allergy", "medication", "observation", "appointment"]"#;
+    configure(&host, "[targets.openemr]", &format!("[targets.openemr]\naggregate_types = {types}"));
+    let _ = host.run(&["migrate"]).expect_success();
+    host
+}
+
+fn configure(host: &Host, from: &str, to: &str) {
+    let path = host.folder().join("host.toml");
+    let text = std::fs::read_to_string(&path).expect("read");
+    assert!(text.contains(from), "{text}");
+    std::fs::write(&path, text.replacen(from, to, 1)).expect("write");
+}
+
 /// A record of each type: type, id, a state, and a later one.
 fn records() -> Vec<(&'static str, &'static str, Value, Value)> {
     let period = json!({"start": "2025-03-01T09:30:00+09:00"});
@@ -76,8 +92,7 @@ async fn counted(url: &str, sql: &str) -> String {
 
 async fn deliver_update_and_delete(version: &str) {
     let Some(openemr) = openemr_database(version).await else { return };
-    let host = host_with_openemr(openemr.url());
-    let _ = host.run(&["migrate"]).expect_success();
+    let host = host(openemr.url());
     let checked = host.run(&["check"]).expect_success().stdout;
     assert!(checked.contains("clinical records: encounter, condition, allergy, medication, observation"), "{checked}");
     for (aggregate_type, id, created, _) in records() {
@@ -156,12 +171,9 @@ async fn openemr_8_2_0_takes_clinical_records() {
 #[tokio::test]
 async fn an_allow_list_from_before_delivers_patients_and_skips_the_records() {
     let Some(openemr) = openemr_database("8.2.0").await else { return };
-    let host = host_with_openemr(openemr.url());
-    let _ = host.run(&["migrate"]).expect_success();
-    let path = host.folder().join("host.toml");
+    let host = host(openemr.url());
     let old = r#"allow = { read = ["patient_data", "uuid_registry", "version", "list_options", "layout_options"], insert = ["patient_data", "uuid_registry"], update = ["patient_data"] }"#;
-    let text = std::fs::read_to_string(&path).expect("read").replace(r#"allow = { preset = "openemr" }"#, old);
-    std::fs::write(&path, text).expect("write");
+    configure(&host, r#"allow = { preset = "openemr" }"#, old);
     put(&host, &patient("A-1"));
     let (aggregate_type, id, created, _) = records().remove(1);
     append(&host, "create", aggregate_type, id, &created, &of_patient()).await;

@@ -2,7 +2,8 @@
 //!
 //! The protocol: register the uuids, take numbers for encounters, insert all rows at once, read back the ids that the
 //! database gave them. The unique key over the uuid refuses a second row of ours; where there is none, the named lock
-//! keeps hosts apart. A refused insert changed nothing: what turned up meanwhile is the record, the rest is tried again.
+//! keeps hosts apart. A refused insert changed nothing: what turned up meanwhile is the record, the rest is tried
+//! again.
 
 use adapter_sdk::Failure;
 use adapter_sdk::database::{DatabaseError, DatabaseErrorKind, Value, rows_per_statement};
