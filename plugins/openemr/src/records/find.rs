@@ -105,7 +105,7 @@ pub(crate) fn find(
     rows.extend(of_ids(db, statements, By::Id, &ids.collect::<Vec<_>>(), locked)?);
     let by_id: BTreeMap<i64, Row> = rows.into_iter().map(|row| (row.id, row)).collect();
     let named = places.iter().filter_map(|place| if let Place::RemoteId(id) = place { Some(*id) } else { None });
-    let named = of_ids(db, statements, By::RemoteId, &named.collect::<Vec<_>>(), locked)?;
+    let by_remote_id = of_ids(db, statements, By::RemoteId, &named.collect::<Vec<_>>(), locked)?;
     Ok(queries
         .iter()
         .zip(&places)
@@ -120,7 +120,8 @@ pub(crate) fn find(
             },
             Place::RemoteId(id) => {
                 let is_it = |row: &&Row| row.remote_id == id.to_string();
-                only(named.iter().filter(is_it).map(|row| Row { is_named: true, ..row.clone() }).collect())
+                let named = |row: &Row| Row { is_named: !row.carries(&query.uuid), ..row.clone() };
+                only(by_remote_id.iter().filter(is_it).map(named).collect())
             }
         })
         .collect())

@@ -223,6 +223,9 @@ fn a_row_that_an_operator_named_is_written_to_and_stays_linked() {
         assert!(taken.remote_version.as_ref().is_some_and(|version| version.starts_with("named:")));
         assert_eq!(database.ask(case.read), [case.updated]);
         one(&database, &context, linked(other, &taken));
+        // A conflict over our own row, resolved for our state, leaves it ours.
+        let ours = one(&database, &context, linked(case.update.clone(), &named));
+        assert_eq!(ours.remote_version, first.remote_version);
         assert_eq!(database.ask(&format!("SELECT COUNT(*) FROM {}", case.table)), ["1"]);
     }
 }
