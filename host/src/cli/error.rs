@@ -78,7 +78,7 @@ impl From<ServiceError> for CliError {
     fn from(error: ServiceError) -> Self {
         match error {
             ServiceError::Store(error) => error.into(),
-            ServiceError::Password { .. } => Self::Failed(error.to_string()),
+            ServiceError::Password { .. } | ServiceError::Refused(_) => Self::Failed(error.to_string()),
         }
     }
 }

@@ -1,6 +1,6 @@
-//! `host seed`: users and patients from a TOML file, in the words of the seed document.
+//! `host seed`: users, patients and clinical records from TOML files, in the words of the seed document.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -13,16 +13,17 @@ use super::{output, wiring};
 use crate::config::Config;
 use crate::domain::patient::latest_today;
 use crate::seed_file::{SeedFile, SeedPassword};
-use crate::service::{NewUser, PatientChange, PatientService, UserChange, UserService};
+use crate::service::{ClinicalService, NewUser, PatientChange, PatientService, RecordChange, UserChange, UserService};
 use crate::store::Store;
 
-/// Patients written in one transaction.
-const PATIENTS_AT_ONCE: usize = 500;
+/// Patients, or clinical records, written in one transaction.
+const RECORDS_AT_ONCE: usize = 500;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
-    /// The seed file, for example seeds/initial.toml
-    file: PathBuf,
+    /// The seed files, for example seeds/initial.toml
+    #[arg(value_name = "FILE", required = true)]
+    files: Vec<PathBuf>,
     /// Wait until everything is delivered; exit 1 on failures
     #[arg(long)]
     wait: bool,
@@ -47,28 +48,17 @@ impl std::fmt::Display for Tally {
 
 pub(super) async fn run(config: &Config, arguments: &Arguments) -> Result<ExitCode, CliError> {
     let environment = |name: &str| std::env::var(name).ok();
-    let seed = SeedFile::read(&arguments.file, latest_today(jiff::Timestamp::now()), environment)?;
-    refuse_dev_passwords(config, arguments, &seed)?;
+    let mut seeds = Vec::with_capacity(arguments.files.len());
+    for file in &arguments.files {
+        let seed = SeedFile::read(file, latest_today(jiff::Timestamp::now()), environment)?;
+        refuse_dev_passwords(config, arguments, file, &seed)?;
+        seeds.push(seed);
+    }
     let store = wiring::migrated_store(config).await?;
-
-    line("[START] Initial Data Seeding");
-    line(&"=".repeat(60));
-    line("[STEP 1/4] Creating Users...");
-    let users = seed_users(&store, &seed).await?;
-    line(&format!("[STEP 2/4] Creating Patients ({})...", store.database().dialect().name()));
     let targets: Vec<_> = config.enabled_targets().map(|target| target.name.as_str()).collect();
-    let patients = seed_patients(&store, &seed, &targets).await?;
-    line("[STEP 3/4] Syncing (Outbox pattern)...");
-    let queued = patients.created + patients.updated;
-    for target in &targets {
-        line(&format!("   [INFO] {queued} patients queued for {target} sync"));
+    for seed in &seeds {
+        write(&store, seed, &targets).await?;
     }
-    if targets.is_empty() {
-        line(&format!("   [INFO] {queued} patients queued; no target is enabled yet"));
-    }
-    line("[STEP 4/4] Summary");
-    line(&format!("   Users: {users}"));
-    line(&format!("   Patients: {patients}"));
     if arguments.wait {
         return wait(&store).await;
     }
@@ -76,7 +66,43 @@ pub(super) async fn run(config: &Config, arguments: &Arguments) -> Result<ExitCo
     Ok(ExitCode::SUCCESS)
 }
 
-fn refuse_dev_passwords(config: &Config, arguments: &Arguments, seed: &SeedFile) -> Result<(), CliError> {
+/// Writes one file. The step of clinical records is there only when the file has some.
+async fn write(store: &Store, seed: &SeedFile, targets: &[&str]) -> Result<(), CliError> {
+    let has_records = !seed.records.is_empty();
+    let steps = if has_records { 5 } else { 4 };
+    let dialect = store.database().dialect().name();
+    line("[START] Initial Data Seeding");
+    line(&"=".repeat(60));
+    line(&format!("[STEP 1/{steps}] Creating Users..."));
+    let users = seed_users(store, seed).await?;
+    line(&format!("[STEP 2/{steps}] Creating Patients ({dialect})..."));
+    let patients = seed_patients(store, seed, targets).await?;
+    let mut records = Tally::default();
+    if has_records {
+        line(&format!("[STEP 3/{steps}] Creating Clinical Records ({dialect})..."));
+        records = seed_records(store, seed).await?;
+    }
+    line(&format!("[STEP {}/{steps}] Syncing (Outbox pattern)...", steps - 1));
+    let mut queued = format!("{} patients", patients.created + patients.updated);
+    if has_records {
+        queued = format!("{queued} and {} clinical records", records.created + records.updated);
+    }
+    for target in targets {
+        line(&format!("   [INFO] {queued} queued for {target} sync"));
+    }
+    if targets.is_empty() {
+        line(&format!("   [INFO] {queued} queued; no target is enabled yet"));
+    }
+    line(&format!("[STEP {steps}/{steps}] Summary"));
+    line(&format!("   Users: {users}"));
+    line(&format!("   Patients: {patients}"));
+    if has_records {
+        line(&format!("   Clinical records: {records}"));
+    }
+    Ok(())
+}
+
+fn refuse_dev_passwords(config: &Config, arguments: &Arguments, file: &Path, seed: &SeedFile) -> Result<(), CliError> {
     let is_development = |password: &SeedPassword| matches!(password, SeedPassword::Development(_));
     if arguments.allow_dev_passwords
         || config.store.url.is_local()
@@ -87,7 +113,7 @@ fn refuse_dev_passwords(config: &Config, arguments: &Arguments, seed: &SeedFile)
     Err(CliError::Config(format!(
         "{} holds development passwords, and the store {} is not on this machine: use password_env, or say \
          --allow-dev-passwords",
-        arguments.file.display(),
+        file.display(),
         config.store.url.redacted()
     )))
 }
@@ -123,7 +149,7 @@ async fn seed_users(store: &Store, seed: &SeedFile) -> Result<Tally, CliError> {
 async fn seed_patients(store: &Store, seed: &SeedFile, targets: &[&str]) -> Result<Tally, CliError> {
     let service = PatientService::new(store.clone());
     let mut tally = Tally::default();
-    for patients in seed.patients.chunks(PATIENTS_AT_ONCE) {
+    for patients in seed.patients.chunks(RECORDS_AT_ONCE) {
         let changes = service.put(patients).await?;
         for (patient, change) in patients.iter().zip(changes) {
             let who = format!("{} - {} {}", patient.patient_id, patient.family_name, patient.given_name);
@@ -144,6 +170,32 @@ async fn seed_patients(store: &Store, seed: &SeedFile, targets: &[&str]) -> Resu
             }
             for target in targets {
                 line(&format!("   [INFO] {} Sync: Pending (queued)", target_label(target)));
+            }
+        }
+    }
+    Ok(tally)
+}
+
+async fn seed_records(store: &Store, seed: &SeedFile) -> Result<Tally, CliError> {
+    let service = ClinicalService::new(store.clone());
+    let mut tally = Tally::default();
+    for records in seed.records.chunks(RECORDS_AT_ONCE) {
+        let changes = service.put(records).await?;
+        for (record, change) in records.iter().zip(changes) {
+            let (kind, id) = (&record.key().aggregate_type, &record.key().aggregate_id);
+            match change {
+                RecordChange::Created => {
+                    tally.created += 1;
+                    ok(&format!("Record created: {kind} {id}"));
+                }
+                RecordChange::Updated => {
+                    tally.updated += 1;
+                    ok(&format!("Record updated: {kind} {id}"));
+                }
+                RecordChange::Unchanged => {
+                    tally.unchanged += 1;
+                    skip(&format!("Record unchanged: {kind} {id}"));
+                }
             }
         }
     }

@@ -117,7 +117,7 @@ impl UsersTable {
         if text.starts_with(|character: char| character.is_ascii_digit()) {
             Err(IdError("must begin with a letter or `_`"))
         } else if ["sync_", "sqlite_", "pg_"].iter().any(|prefix| text.starts_with(prefix))
-            || ["patient_cache", "schema_migration"].contains(&text)
+            || ["patient_cache", "clinical_record", "deleted_record", "schema_migration"].contains(&text)
         {
             Err(IdError(
                 "must not be the name of another table of the host's, or begin with `sync_`, `sqlite_` or `pg_`",

@@ -4,6 +4,7 @@
 //! Everything here is pure and total. It must never read a clock, a file or a database. Read next: `delivery.rs`.
 
 pub mod change;
+pub mod clinical;
 pub mod conflict;
 pub mod database_parameters;
 pub mod delivery;

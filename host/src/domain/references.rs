@@ -40,6 +40,15 @@ pub fn parse(refs: &str, own: Option<&AggregateKey>) -> Result<Vec<NamedReferenc
         let place = format!("line {}, column {}", error.line(), error.column());
         format!("is not a JSON list of {{\"name\", \"type\", \"id\"}} ({place})")
     })?;
+    check(&references, own)?;
+    Ok(references)
+}
+
+/// Checks references of a change of `own`, by every rule that needs no payload.
+///
+/// # Errors
+/// A fragment that reads well after the column's name. It holds no value of the row.
+pub fn check(references: &[NamedReference], own: Option<&AggregateKey>) -> Result<(), String> {
     if references.len() > REFERENCES_MAX {
         return Err(format!("has {} references, at most {REFERENCES_MAX} are taken", references.len()));
     }
@@ -63,7 +72,7 @@ pub fn parse(refs: &str, own: Option<&AggregateKey>) -> Result<Vec<NamedReferenc
             return Err(format!("number {number} is the aggregate itself"));
         }
     }
-    Ok(references)
+    Ok(())
 }
 
 /// As it is written to the outbox; `None` without references.

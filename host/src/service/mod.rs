@@ -1,9 +1,12 @@
-//! Writes the application's own records: a patient and its outbox row in one transaction, and users with hashed
-//! passwords. Nothing else writes `users` or the patients of `patient_cache`. Read next: `patients.rs`.
+//! Writes the application's own records: a patient or a clinical record with its outbox row in one transaction, and
+//! users with hashed passwords. Nothing else writes `users`, `clinical_record` or the patients of `patient_cache`. Read
+//! next: `patients.rs`.
 
+mod clinical;
 mod patients;
 mod users;
 
+pub use clinical::{ClinicalService, RecordChange, RefusedRecord};
 pub use patients::{PatientChange, PatientService, count};
 pub use users::{NewUser, UserChange, UserService};
 
@@ -16,13 +19,16 @@ pub enum ServiceError {
     /// A password could not be hashed, or a stored hash is not one.
     #[error("password of user `{username}`: {reason}")]
     Password { username: String, reason: String },
+    /// Each with its reason; never empty.
+    #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n   "))]
+    Refused(Vec<RefusedRecord>),
 }
 
 impl crate::database::AsDatabaseError for ServiceError {
     fn as_database_error(&self) -> Option<&crate::database::DatabaseError> {
         match self {
             Self::Store(error) => error.as_database_error(),
-            Self::Password { .. } => None,
+            Self::Password { .. } | Self::Refused(_) => None,
         }
     }
 }

@@ -3,6 +3,7 @@
 
 use crate::database::rerun;
 use crate::domain::change::Operation;
+use crate::domain::ids::AggregateKey;
 use crate::domain::patient::Patient;
 use crate::store::{ImportProgress, NewChange, Store, StoreTransaction};
 
@@ -103,6 +104,7 @@ impl PatientService {
                 return Ok(false);
             };
             transaction.delete_patient(patient_id).await?;
+            transaction.remember_deleted(&AggregateKey::patient(patient_id)).await?;
             let payload = stored.patient.payload();
             let change = NewChange {
                 aggregate_type: AGGREGATE_TYPE,

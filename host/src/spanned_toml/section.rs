@@ -80,6 +80,16 @@ impl<'a> Section<'a> {
         }
     }
 
+    /// Reports a missing nested value, unless a syntax error in this table may have hidden it.
+    pub fn note_missing_at(&self, path: &str, message: impl Into<String>) {
+        self.note_missing(&printable(path), message);
+    }
+
+    /// Makes a key known that is read by [`Section::raw`].
+    pub fn know(&mut self, key: &'static str) {
+        self.known.push(key);
+    }
+
     /// Whether the file has the key.
     #[must_use]
     pub fn has(&self, key: &str) -> bool {

@@ -102,6 +102,11 @@ macro_rules! schema {
                     name: "references",
                     sql: include_str!(concat!("../../../migrations/", $folder, "/0014_references.sql")),
                 },
+                Migration {
+                    version: 15,
+                    name: "clinical",
+                    sql: include_str!(concat!("../../../migrations/", $folder, "/0015_clinical.sql")),
+                },
             ],
         }
     };
@@ -139,6 +144,9 @@ mod tests {
             (Dialect::Sqlite, 14, "01c191b5ceed6fb5a76b6049ae8d6ffe34e8fe899e359c67815deb7367b35e37"),
             (Dialect::MySql, 14, "4b259ec0c85e4376c1303c65010944d22ec5114f72b3eef23be58618a3018d58"),
             (Dialect::Postgres, 14, "496ccb9fe132fde7f9c23b51c24aeeabdd423ad7bd49054469d8c5954b741508"),
+            (Dialect::Sqlite, 15, "7a3b375bde5842bb1327f4a7cd19be3b12768a6514d2029b33b9401fadc464d4"),
+            (Dialect::MySql, 15, "13e23d04e52e609529bac4b9a44c7424d5633147713d9993edeaa75255bd9d8e"),
+            (Dialect::Postgres, 15, "062f05b44ce699b1380545193fc27e1566f80513e46a37e24330f75f0456f433"),
         ];
         for (dialect, version, digest) in released {
             let schema = schema(dialect);

@@ -1,4 +1,4 @@
-//! Makes OpenEMR hold the state of a batch of changes, in a number of statements that does not grow with the batch.
+//! Makes OpenEMR hold the state of a batch of patients, in a number of statements that does not grow with the batch.
 //!
 //! Plan every change by itself, look all charts up at once, decide each, create what is missing, write what differs. A
 //! change that is refused has touched nothing; a statement that the database refuses is the whole batch's failure, and
@@ -8,7 +8,7 @@
 use std::collections::BTreeMap;
 
 use adapter_sdk::database::{Dialect, Value, rows_per_statement};
-use adapter_sdk::{Change, Context, Failure, Outcome, Receipt, RemoteEdit};
+use adapter_sdk::{Change, Failure, Outcome, Receipt, RemoteEdit};
 
 use crate::charts::{self, Chart, ChartQuery, Found};
 use crate::columns::{Fingerprints, OwnColumn};
@@ -19,41 +19,29 @@ use crate::namesakes::{self, Namesake};
 use crate::notes::Notes;
 use crate::person::Person;
 use crate::plan::{Plan, Step, decide, plan};
+use crate::relinked;
 use crate::schema::Schema;
 use crate::settings::{PublicId, SamePatient, Settings};
 use crate::statements::Statements;
 use crate::target_db::TargetDb;
-use crate::{check, detect, relinked};
 
-/// What an apply did: one outcome per change, and what the operator should read in the log.
-#[derive(Debug)]
-pub(crate) struct Applied {
-    pub(crate) outcomes: Vec<Outcome>,
-    /// Lines that name ids and nothing else of a patient.
-    pub(crate) notes: Vec<String>,
-}
-
-/// Applies the batch.
+/// Applies the changes of patients; the outcomes are in their order.
 ///
 /// # Errors
 /// A failure for the batch as a whole; the host rolls back.
 pub(crate) fn apply(
     db: &impl TargetDb,
     settings: &Settings,
-    context: &Context,
-    changes: &[Change],
-) -> Result<Applied, Failure> {
-    let schema = match Schema::from_state(&context.state) {
-        Some(schema) => schema,
-        None => detect::schema(db)?,
-    };
-    check::usable(&schema, settings)?;
+    schema: &Schema,
+    policy: RemoteEdit,
+    changes: &[&Change],
+    notes: &mut Notes,
+) -> Result<Vec<Outcome>, Failure> {
     let columns = schema.own_columns();
-    let statements =
-        Statements { dialect: db.dialect(), schema: &schema, columns: &columns, user_id: settings.user_id };
+    let statements = Statements { dialect: db.dialect(), schema, columns: &columns, user_id: settings.user_id };
     let mut outcomes: Vec<Option<Outcome>> = Vec::with_capacity(changes.len());
     let mut wanted = Vec::new();
-    for (change, plan) in changes.iter().zip(plan(changes, &statements, settings)) {
+    for (change, plan) in changes.iter().copied().zip(plan(changes, &statements, settings)) {
         let index = outcomes.len();
         outcomes.push(match plan {
             Plan::Done(outcome) => Some(outcome),
@@ -73,13 +61,12 @@ pub(crate) fn apply(
         statements: &statements,
         fingerprints: Fingerprints::new(&columns),
         settings,
-        policy: context.on_remote_edit,
+        policy,
         outcomes,
-        notes: Notes::default(),
+        notes,
     };
     batch.run(&wanted)?;
-    let outcomes = batch.outcomes.into_iter().map(|it| it.expect("invariant: every plan ends in an outcome")).collect();
-    Ok(Applied { outcomes, notes: batch.notes.lines() })
+    Ok(batch.outcomes.into_iter().map(|it| it.expect("invariant: every plan ends in an outcome")).collect())
 }
 
 /// A change whose chart has to be looked up.
@@ -149,7 +136,7 @@ struct Batch<'a, L> {
     policy: RemoteEdit,
     /// In the order of the changes; `None` while it is open.
     outcomes: Vec<Option<Outcome>>,
-    notes: Notes,
+    notes: &'a mut Notes,
 }
 
 impl<L: TargetDb> Batch<'_, L> {
@@ -218,7 +205,8 @@ impl<L: TargetDb> Batch<'_, L> {
             }
             Step::Write { chart, edited } => {
                 if edited {
-                    self.notes.overwritten(&wanted.change.aggregate_id, chart.pid, wanted.change.change_id);
+                    let (aggregate, pid) = (format!("patient {}", wanted.change.aggregate_id), chart.pid);
+                    self.notes.overwritten(&aggregate, &format!("pid {pid}"), wanted.change.change_id);
                 }
                 updates.push((writing, chart));
             }
@@ -241,7 +229,7 @@ impl<L: TargetDb> Batch<'_, L> {
         for (writing, created) in creations.iter().zip(created) {
             let found = match created {
                 Created::New(pid) => {
-                    self.notes.omitted(&writing.wanted.change.aggregate_id, &writing.mapped.omissions);
+                    self.notes.omitted("patients", &writing.wanted.change.aggregate_id, &writing.mapped.omissions);
                     let chart =
                         Chart { pid, record: writing.mapped.record.clone(), own_version: None, other_uuid: None };
                     self.outcomes[writing.wanted.index] = Some(self.applied(writing.wanted, &chart, writing.mapped));
@@ -306,7 +294,7 @@ impl<L: TargetDb> Batch<'_, L> {
             return Err(transient(format!("update patient_data: {count} charts were there, {written} were written")));
         }
         for (writing, chart) in updates {
-            self.notes.omitted(&writing.wanted.change.aggregate_id, &writing.mapped.omissions);
+            self.notes.omitted("patients", &writing.wanted.change.aggregate_id, &writing.mapped.omissions);
             self.outcomes[writing.wanted.index] = Some(self.applied(writing.wanted, chart, writing.mapped));
         }
         Ok(())

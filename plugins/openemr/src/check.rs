@@ -8,6 +8,7 @@ use crate::failures::misconfigured;
 use crate::keys::Keys;
 use crate::namesakes::SCANNED_PIDS_MAX;
 use crate::options::LISTS;
+use crate::records::availability;
 use crate::schema::{Charset, Listed, Schema};
 use crate::settings::{PublicId, Settings};
 use crate::statements::HIGHEST_PID;
@@ -37,6 +38,8 @@ pub(crate) fn check(db: &impl TargetDb, settings: &Settings) -> Result<Report, F
     findings.extend(lists(&schema));
     findings.extend(check_form::findings(&schema, settings));
     findings.push(permissions);
+    schema.unavailable = availability::find(db, &schema, settings)?;
+    findings.extend(availability::findings(&schema));
     let summary = schema.version.as_ref().map_or_else(|| "OpenEMR of unknown version".to_owned(), ToString::to_string);
     Ok(Report { summary, findings, state: schema.to_state() })
 }

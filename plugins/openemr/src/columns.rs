@@ -1,8 +1,10 @@
 //! The columns of `patient_data` that this adapter owns, and a patient's values for them.
 //!
 //! Everything else in the row belongs to OpenEMR's users and is never written. Read next: `mapping.rs` for what goes
-//! into them, `schema.rs` for which of them a given OpenEMR has.
+//! into them, `schema.rs` for which of them a given OpenEMR has. The rows of the clinical records are compared in the
+//! same way; `records/kinds.rs` names their columns.
 
+use std::borrow::Borrow;
 use std::collections::BTreeSet;
 
 use adapter_sdk::database::Value;
@@ -19,6 +21,12 @@ pub(crate) enum Content {
     Date,
     /// `YYYY-MM-DD HH:MM:SS`, the clinic's local time.
     Datetime,
+    /// `HH:MM:SS`, the clinic's local time.
+    Time,
+    /// A whole number.
+    Integer,
+    /// A measured value with so many decimals; OpenEMR writes 0 for what was not measured.
+    Measure(u8),
 }
 
 impl Content {
@@ -29,7 +37,7 @@ impl Content {
 }
 
 /// One column that this adapter writes.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct OwnColumn {
     pub(crate) name: &'static str,
     pub(crate) content: Content,
@@ -81,8 +89,8 @@ impl std::fmt::Debug for Record {
 
 impl Record {
     /// Reads back what a row holds; `values` are in the order of `columns`.
-    pub(crate) fn from_row(columns: &[&'static OwnColumn], values: &[Value]) -> Self {
-        Self(columns.iter().zip(values).map(|(column, value)| canonical(column.content, value)).collect())
+    pub(crate) fn from_row<C: Borrow<OwnColumn>>(columns: &[C], values: &[Value]) -> Self {
+        Self(columns.iter().zip(values).map(|(column, value)| canonical(column.borrow().content, value)).collect())
     }
 }
 
@@ -91,10 +99,10 @@ pub(crate) struct Fingerprints(String);
 
 impl Fingerprints {
     /// The columns are digested once, for all records.
-    pub(crate) fn new(columns: &[&'static OwnColumn]) -> Self {
+    pub(crate) fn new<C: Borrow<OwnColumn>>(columns: &[C]) -> Self {
         let mut names = Sha256::new();
         for column in columns {
-            names.update(column.name);
+            names.update(column.borrow().name);
             names.update([0]);
         }
         Self(format!("1.{}", hexadecimal(&names.finalize()[..4])))
@@ -148,6 +156,8 @@ fn canonical(content: Content, value: &Value) -> Option<String> {
     let text = match value {
         Value::Signed(number) => number.to_string(),
         Value::Unsigned(number) => number.to_string(),
+        Value::Double(number) => number.to_string(),
+        Value::Boolean(truth) => i64::from(*truth).to_string(),
         other => other.as_text()?.to_owned(),
     };
     if text.is_empty() || (!content.is_text() && text.starts_with("0000-00-00")) {
@@ -155,6 +165,9 @@ fn canonical(content: Content, value: &Value) -> Option<String> {
     }
     Some(match content {
         Content::Text => text,
+        Content::Integer => text.trim().to_owned(),
+        Content::Measure(decimals) => return measure(text.trim().parse().ok()?, decimals),
+        Content::Time => text.get(..8).unwrap_or(&text).to_owned(),
         Content::Options => return options(text.split('|')),
         Content::Date => text.get(..10).unwrap_or(&text).to_owned(),
         Content::Datetime => {
@@ -163,6 +176,12 @@ fn canonical(content: Content, value: &Value) -> Option<String> {
             if whole_seconds.len() == 10 { format!("{whole_seconds} 00:00:00") } else { whole_seconds.to_owned() }
         }
     })
+}
+
+/// A measured value in canonical form; 0 stands for none.
+pub(crate) fn measure(value: f64, decimals: u8) -> Option<String> {
+    let text = format!("{value:.*}", usize::from(decimals));
+    text.bytes().any(|byte| (b'1'..=b'9').contains(&byte)).then_some(text)
 }
 
 /// Option ids in canonical form: none is empty or comes twice, and their order says nothing.
@@ -256,6 +275,21 @@ mod tests {
             canonical(Content::Options, &Value::from("Asian|white"))
         );
         assert_eq!(canonical(Content::Date, &Value::from("1980-00-00")).as_deref(), Some("1980-00-00"));
+    }
+
+    #[test]
+    fn a_measure_is_the_same_however_the_database_types_it_and_0_is_none() {
+        for (value, expected) in [
+            (Value::Decimal("154.323584".into()), Some("154.32")),
+            (Value::Double(f64::from(154.32_f32)), Some("154.32")),
+            (Value::Signed(154), Some("154.00")),
+            (Value::Decimal("0.000000".into()), None),
+            (Value::Double(0.0), None),
+            (Value::Null, None),
+        ] {
+            assert_eq!(canonical(Content::Measure(2), &value).as_deref(), expected, "{value:?}");
+        }
+        assert_eq!(measure(154.323_583_5, 6).as_deref(), Some("154.323584"));
     }
 
     #[test]

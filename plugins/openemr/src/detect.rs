@@ -12,10 +12,16 @@ use crate::failures::misconfigured;
 use crate::form::{Form, LayoutRow};
 use crate::lists::ListOption;
 use crate::options::LISTS;
+use crate::records::kinds;
 use crate::schema::{Charset, Column, Schema, Version};
 use crate::target_db::TargetDb;
 
 const TABLES: [&str; 5] = ["patient_data", "uuid_registry", "version", "list_options", "layout_options"];
+
+/// The tables above and those of the clinical records.
+fn tables() -> impl Iterator<Item = &'static str> {
+    TABLES.into_iter().chain(kinds::TABLES)
+}
 
 /// More columns or options than any OpenEMR has.
 const ROWS_MAX: u32 = 5_000;
@@ -41,12 +47,17 @@ pub(crate) fn schema(db: &impl TargetDb) -> Result<Schema, Failure> {
     }
     if let Some(columns) = tables.get("list_options") {
         let of_form = schema.form.iter().flat_map(|form| form.0.values()).flat_map(|field| &field.lists);
-        let lists: BTreeSet<&str> = LISTS.into_iter().chain(of_form.map(String::as_str)).collect();
+        let lists: BTreeSet<&str> = LISTS.into_iter().chain(kinds::LISTS).chain(of_form.map(String::as_str)).collect();
         schema.options = read.options(columns, &lists)?;
     }
     schema.unread = read.unread;
     schema.patient = tables.remove("patient_data").unwrap_or_default();
     schema.registry = tables.remove("uuid_registry").unwrap_or_default();
+    schema.records = tables
+        .into_iter()
+        .filter(|(name, _)| kinds::TABLES.contains(name))
+        .map(|(name, columns)| (name.to_owned(), columns))
+        .collect();
     Ok(schema)
 }
 
@@ -55,17 +66,18 @@ type Tables = BTreeMap<&'static str, BTreeMap<String, Column>>;
 fn mysql_tables(db: &impl TargetDb) -> Result<Tables, Failure> {
     let sql = format!(
         "SELECT TABLE_NAME, COLUMN_NAME, IS_NULLABLE, COLUMN_DEFAULT, EXTRA, CHARACTER_MAXIMUM_LENGTH, \
-         CHARACTER_OCTET_LENGTH, CHARACTER_SET_NAME FROM information_schema.COLUMNS \
+         CHARACTER_OCTET_LENGTH, CHARACTER_SET_NAME, NUMERIC_SCALE FROM information_schema.COLUMNS \
          WHERE TABLE_SCHEMA = DATABASE() AND TABLE_NAME IN ({}) ORDER BY TABLE_NAME, ORDINAL_POSITION",
-        placeholders(TABLES.len())
+        placeholders(tables().count())
     );
-    let parameters = TABLES.map(Value::from);
+    let parameters: Vec<Value> = tables().map(Value::from).collect();
     let found = db.query(&sql, &parameters, ROWS_MAX).map_err(|error| error.during("read information_schema"))?;
-    let mut tables = Tables::new();
+    let mut found_tables = Tables::new();
     for row in &found.rows {
-        let [table, name, nullable, default, extra, characters, bytes, charset] = row.as_slice() else { continue };
-        let Some(table) =
-            TABLES.iter().find(|known| table.as_text().is_some_and(|name| name.eq_ignore_ascii_case(known)))
+        let [table, name, nullable, default, extra, characters, bytes, charset, decimals] = row.as_slice() else {
+            continue;
+        };
+        let Some(table) = tables().find(|known| table.as_text().is_some_and(|name| name.eq_ignore_ascii_case(known)))
         else {
             continue;
         };
@@ -75,16 +87,17 @@ fn mysql_tables(db: &impl TargetDb) -> Result<Tables, Failure> {
             has_default: !default.is_null() || extra.contains("auto_increment") || extra.contains("generated"),
             characters_max: characters.as_i64().and_then(|length| u64::try_from(length).ok()),
             bytes_max: bytes.as_i64().and_then(|length| u64::try_from(length).ok()),
+            decimals: decimals.as_i64().and_then(|digits| u8::try_from(digits).ok()),
             charset: Charset::named(charset.as_text()),
         };
-        tables.entry(table).or_default().insert(lower(name), column);
+        found_tables.entry(table).or_default().insert(lower(name), column);
     }
-    Ok(tables)
+    Ok(found_tables)
 }
 
 fn sqlite_tables(db: &impl TargetDb) -> Result<Tables, Failure> {
-    let mut tables = Tables::new();
-    for table in TABLES {
+    let mut found_tables = Tables::new();
+    for table in tables() {
         let sql = format!(r#"SELECT name, type, "notnull", dflt_value, pk FROM pragma_table_info('{table}')"#);
         let found = db.query(&sql, &[], ROWS_MAX).map_err(|error| error.during("read the table's columns"))?;
         for row in &found.rows {
@@ -96,18 +109,25 @@ fn sqlite_tables(db: &impl TargetDb) -> Result<Tables, Failure> {
                 has_default: !default.is_null() || (primary_key && declared == "integer"),
                 characters_max: declared_length(&declared),
                 bytes_max: (declared == "tinytext").then_some(255),
+                decimals: declared_decimals(&declared),
                 charset: Charset::Any,
             };
-            tables.entry(table).or_default().insert(lower(name), column);
+            found_tables.entry(table).or_default().insert(lower(name), column);
         }
     }
-    Ok(tables)
+    Ok(found_tables)
 }
 
 /// The 255 of `varchar(255)`.
 fn declared_length(declared: &str) -> Option<u64> {
     let (kind, length) = declared.split_once('(')?;
     kind.contains("char").then(|| length.trim_end_matches(')').trim().parse().ok())?
+}
+
+/// The 6 of `decimal(12,6)`.
+fn declared_decimals(declared: &str) -> Option<u8> {
+    let (_, digits) = declared.strip_prefix("decimal(")?.trim_end_matches(')').split_once(',')?;
+    digits.trim().parse().ok()
 }
 
 fn lower(name: &Value) -> String {
@@ -232,5 +252,6 @@ mod tests {
         ] {
             assert_eq!(declared_length(declared), expected, "{declared}");
         }
+        assert_eq!(["decimal(12,6)", "decimal(6, 2)", "bigint(20)"].map(declared_decimals), [Some(6), Some(2), None]);
     }
 }

@@ -15,6 +15,18 @@ pub(crate) fn patient_uuid(namespace: &Uuid, patient_id: &str) -> [u8; 16] {
     *Uuid::new_v5(namespace, patient_id.as_bytes()).as_bytes()
 }
 
+/// The uuid of another record within the namespace. No patient's id has a slash, so no patient has the same.
+pub(crate) fn record_uuid(namespace: &Uuid, aggregate_type: &str, aggregate_id: &str) -> [u8; 16] {
+    *Uuid::new_v5(namespace, format!("{aggregate_type}/{aggregate_id}").as_bytes()).as_bytes()
+}
+
+/// The same in 20 characters of one case, where OpenEMR has no uuid: 100 bits of it.
+pub(crate) fn marker(uuid: &[u8; 16]) -> String {
+    const LETTERS: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
+    let number = u128::from_be_bytes(*uuid);
+    (0..20).map(|at| char::from(LETTERS[(number >> (123 - 5 * at)) as usize & 31])).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -26,6 +38,19 @@ mod tests {
         let uuid = Uuid::from_bytes(patient_uuid(&namespace, "P-2025-001"));
         assert_eq!(uuid.to_string(), "ad8e862f-264e-555e-89ae-33bb208e3531");
         assert_eq!(uuid.get_version_num(), 5);
+    }
+
+    #[test]
+    fn a_record_has_the_published_uuid_of_type_and_id_and_a_marker_that_fits() {
+        let namespace = namespace("urn:neuronova:patient-id");
+        let uuid = record_uuid(&namespace, "encounter", "E-1");
+        assert_eq!(Uuid::from_bytes(uuid), Uuid::new_v5(&namespace, b"encounter/E-1"));
+        assert_ne!(uuid, record_uuid(&namespace, "condition", "E-1"));
+        assert_eq!(marker(&[0; 16]), "0".repeat(20));
+        assert_eq!(marker(&[255; 16]), "z".repeat(20));
+        let first = [0b0000_1000, 0b0100_0000, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+        assert!(marker(&first).starts_with("110000"), "five bits a letter, from the left");
+        assert_ne!(marker(&uuid), marker(&record_uuid(&namespace, "encounter", "E-2")));
     }
 
     #[test]

@@ -1,8 +1,9 @@
-//! The OpenEMR adapter: carries patients into `patient_data` of any OpenEMR from 5.0.2 to 8.2.
+//! The OpenEMR adapter: carries patients and their clinical records into any OpenEMR from 5.0.2 to 8.2.
 //!
-//! This file joins the adapter to its host: settings in, log lines out. The work is in `check.rs` and `apply.rs`, which
-//! know neither and so run natively in tests. The adapter must never write a table that is not `patient_data` or
-//! `uuid_registry`, a column that is not in `columns.rs`, or a patient's value into a message. Read next: `apply.rs`.
+//! This file joins the adapter to its host: settings in, log lines out. The work is in `check.rs` and `deliver.rs`,
+//! which know neither and so run natively in tests. The adapter must never write a table that `grants.toml` does not
+//! name, write over a column that is not in `columns.rs` or `records/kinds.rs`, delete a row, or put a patient's value
+//! into a message. Read next: `deliver.rs`.
 
 mod apply;
 mod charts;
@@ -10,6 +11,7 @@ mod check;
 mod check_form;
 mod columns;
 mod create;
+mod deliver;
 mod detect;
 mod edits;
 mod failures;
@@ -27,6 +29,7 @@ mod permissions;
 mod person;
 mod plan;
 mod public_ids;
+mod records;
 mod relinked;
 mod schema;
 mod settings;
@@ -37,10 +40,13 @@ mod tests;
 mod unfit;
 mod upgraded;
 
+use adapter_sdk::clinical::schema_id;
 use adapter_sdk::database::Transaction;
 use adapter_sdk::{
     AggregateSupport, Applied, Change, Context, DatabaseAdapter, Descriptor, Failure, Observation, Report, Subject, log,
 };
+
+use crate::records::kinds::Kind;
 
 struct OpenEmr;
 
@@ -49,7 +55,7 @@ impl DatabaseAdapter for OpenEmr {
         Descriptor {
             name: "openemr".to_owned(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            aggregate_types: vec![AggregateSupport::written("patient").observed()],
+            aggregate_types: supported(),
         }
     }
 
@@ -58,7 +64,7 @@ impl DatabaseAdapter for OpenEmr {
     }
 
     fn apply(db: &Transaction, context: Context, changes: Vec<Change>) -> Result<Applied, Failure> {
-        let applied = apply::apply(db, &adapter_sdk::settings::read()?, &context, &changes)?;
+        let applied = deliver::apply(db, &adapter_sdk::settings::read()?, &context, &changes)?;
         for note in &applied.notes {
             log::warn(note);
         }
@@ -66,8 +72,19 @@ impl DatabaseAdapter for OpenEmr {
     }
 
     fn observe(db: &Transaction, context: Context, subjects: Vec<Subject>) -> Result<Vec<Observation>, Failure> {
-        observe::observe(db, &adapter_sdk::settings::read()?, &context, &subjects)
+        deliver::observe(db, &adapter_sdk::settings::read()?, &context, &subjects)
     }
+}
+
+/// Patients, the kinds of records, and what is skipped so that nobody misses it.
+fn supported() -> Vec<AggregateSupport> {
+    let records = Kind::ALL.map(|kind| AggregateSupport {
+        schema: schema_id(kind.aggregate_type()).map(str::to_owned),
+        ..AggregateSupport::written(kind.aggregate_type()).observed()
+    });
+    let patients = AggregateSupport::written("patient").observed();
+    let nowhere = AggregateSupport::written("fhir-resource");
+    std::iter::once(patients).chain(records).chain([nowhere]).collect()
 }
 
 adapter_sdk::export_database_adapter!(OpenEmr);

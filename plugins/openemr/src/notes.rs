@@ -17,14 +17,14 @@ const LINES_MAX: usize = 200;
 #[derive(Debug, Default)]
 pub(crate) struct Notes {
     lines: Vec<String>,
-    omissions: BTreeMap<Omission, Vec<String>>,
+    /// What was left out, by the plural of the aggregates that it concerns.
+    omissions: BTreeMap<(&'static str, Omission), Vec<String>>,
 }
 
 impl Notes {
-    /// What others wrote was written over.
-    pub(crate) fn overwritten(&mut self, patient_id: &str, pid: i64, change_id: i64) {
-        self.lines
-            .push(format!("wrote over an edit made in OpenEMR: patient {patient_id}, pid {pid}, change {change_id}"));
+    /// What others wrote was written over: `aggregate` is type and id, `record` what OpenEMR's users know it by.
+    pub(crate) fn overwritten(&mut self, aggregate: &str, record: &str, change_id: i64) {
+        self.lines.push(format!("wrote over an edit made in OpenEMR: {aggregate}, {record}, change {change_id}"));
     }
 
     /// A patient was created beside a chart with the same public id.
@@ -38,18 +38,18 @@ impl Notes {
     }
 
     /// Columns were left empty.
-    pub(crate) fn omitted(&mut self, patient_id: &str, omissions: &[Omission]) {
+    pub(crate) fn omitted(&mut self, of: &'static str, aggregate_id: &str, omissions: &[Omission]) {
         for omission in omissions {
-            self.omissions.entry(omission.clone()).or_default().push(patient_id.to_owned());
+            self.omissions.entry((of, omission.clone())).or_default().push(aggregate_id.to_owned());
         }
     }
 
     pub(crate) fn lines(self) -> Vec<String> {
-        let omitted = self.omissions.into_iter().map(|(omission, patients)| {
-            let named = patients.iter().take(NAMED_MAX).cloned().collect::<Vec<_>>().join(", ");
-            let more = patients.len().saturating_sub(NAMED_MAX);
+        let omitted = self.omissions.into_iter().map(|((of, omission), ids)| {
+            let named = ids.iter().take(NAMED_MAX).cloned().collect::<Vec<_>>().join(", ");
+            let more = ids.len().saturating_sub(NAMED_MAX);
             let more = if more > 0 { format!(" and {more} more") } else { String::new() };
-            format!("left `{}` empty: {}; patients {named}{more}", omission.column, omission.why)
+            format!("left `{}` empty: {}; {of} {named}{more}", omission.column, omission.why)
         });
         let beyond = self.lines.len().saturating_sub(LINES_MAX);
         let beyond = (beyond > 0).then(|| format!("and {beyond} more such lines"));
@@ -65,7 +65,7 @@ mod tests {
     fn a_batch_of_edits_does_not_fill_the_log() {
         let mut notes = Notes::default();
         for patient in 0..500 {
-            notes.overwritten(&format!("P-{patient}"), patient, patient);
+            notes.overwritten(&format!("patient P-{patient}"), "pid 1", patient);
         }
         let lines = notes.lines();
         assert_eq!(lines.len(), LINES_MAX + 1);
@@ -76,9 +76,9 @@ mod tests {
     fn what_concerns_many_is_one_line() {
         let mut notes = Notes::default();
         for patient in 1..=7 {
-            notes.omitted(&format!("P-{patient}"), &[Omission { column: "ss", why: "too long".into() }]);
+            notes.omitted("patients", &format!("P-{patient}"), &[Omission { column: "ss", why: "too long".into() }]);
         }
-        notes.overwritten("P-1", 4, 9);
+        notes.overwritten("patient P-1", "pid 4", 9);
         assert_eq!(
             notes.lines(),
             [

@@ -29,7 +29,7 @@ pub(crate) enum Plan {
 }
 
 /// Plans each change by itself; the plans are in the order of `changes`.
-pub(crate) fn plan(changes: &[Change], statements: &Statements<'_>, settings: &Settings) -> Vec<Plan> {
+pub(crate) fn plan(changes: &[&Change], statements: &Statements<'_>, settings: &Settings) -> Vec<Plan> {
     let namespace = identity::namespace(&settings.system);
     let mut seen = BTreeSet::new();
     changes
@@ -51,7 +51,7 @@ fn plan_one(
     settings: &Settings,
 ) -> Result<Plan, Failure> {
     if change.aggregate_type != "patient" {
-        return Err(unsupported(format!("this adapter delivers patients, not `{}`", change.aggregate_type)));
+        return Err(unsupported(format!("this adapter does not deliver changes of type `{}`", change.aggregate_type)));
     }
     match (change.operation, settings.on_delete, &change.link) {
         (Operation::Create | Operation::Update, _, _) => {

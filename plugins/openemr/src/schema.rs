@@ -12,7 +12,7 @@ use crate::form::Form;
 use crate::lists::{self, ListOption};
 
 /// Raised whenever the serialised form changes its meaning, so that an older state is made anew.
-const STATE_FORMAT: u32 = 2;
+const STATE_FORMAT: u32 = 3;
 
 /// Where `patient_data` cannot lack a column, besides the required ones of [`OWN_COLUMNS`].
 const REQUIRED_COLUMNS: [&str; 4] = ["pid", "pubpid", "date", "regdate"];
@@ -26,6 +26,10 @@ pub(crate) struct Schema {
     pub(crate) patient: BTreeMap<String, Column>,
     /// Columns of `uuid_registry` by lower-case name; empty when there is no such table.
     pub(crate) registry: BTreeMap<String, Column>,
+    /// The tables of the clinical records that are there, each with its columns by lower-case name.
+    pub(crate) records: BTreeMap<String, BTreeMap<String, Column>>,
+    /// Why records of a type cannot be written here, by aggregate type; see `records/availability.rs`.
+    pub(crate) unavailable: BTreeMap<String, String>,
     /// Options by list. A list that is not here is not known.
     pub(crate) options: BTreeMap<String, Vec<ListOption>>,
     /// OpenEMR's demographics form; `None` when it could not be read.
@@ -72,6 +76,8 @@ pub(crate) struct Column {
     pub(crate) has_default: bool,
     pub(crate) characters_max: Option<u64>,
     pub(crate) bytes_max: Option<u64>,
+    /// Digits behind the point, of a number that has such.
+    pub(crate) decimals: Option<u8>,
     pub(crate) charset: Charset,
 }
 
@@ -253,27 +259,33 @@ impl Schema {
         self.version.as_ref().is_some_and(|version| (version.major, version.minor, version.patch) >= (7, 0, 2))
     }
 
-    /// Says how a value does not fit its column; `None` when it does.
+    /// Says how a value does not fit its column of `patient_data`; `None` when it does.
     pub(crate) fn misfit(&self, name: &str, content: Content, text: &str) -> Option<String> {
-        let column = self.column(name)?;
+        self.column(name)?.misfit(name, content, text)
+    }
+}
+
+impl Column {
+    /// Says how a value does not fit; `None` when it does.
+    pub(crate) fn misfit(&self, name: &str, content: Content, text: &str) -> Option<String> {
         if !content.is_text() {
             return None;
         }
         let characters = text.chars().count() as u64;
-        if let Some(limit) = column.characters_max.filter(|limit| characters > *limit) {
+        if let Some(limit) = self.characters_max.filter(|limit| characters > *limit) {
             return Some(format!("column `{name}` takes {limit} characters, the value has {characters}"));
         }
-        let bytes = match column.charset {
+        let bytes = match self.charset {
             Charset::Latin1 | Charset::Ascii => characters,
             Charset::Any | Charset::Utf8Mb3 | Charset::Other => text.len() as u64,
         };
-        if let Some(limit) = column.bytes_max.filter(|limit| bytes > *limit) {
+        if let Some(limit) = self.bytes_max.filter(|limit| bytes > *limit) {
             return Some(format!("column `{name}` takes {limit} bytes, the value has {bytes}"));
         }
         if text.contains('\0') {
             return Some(format!("column `{name}` is text, the value has a NUL character"));
         }
-        (!column.charset.holds(text)).then(|| {
+        (!self.charset.holds(text)).then(|| {
             format!("column `{name}` cannot hold every character of the value: its character set is too small")
         })
     }
@@ -297,6 +309,7 @@ pub(crate) mod tests {
             has_default: true,
             characters_max: Some(characters),
             bytes_max: Some(characters * 4),
+            decimals: None,
             charset: Charset::Any,
         }
     }

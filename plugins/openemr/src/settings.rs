@@ -8,6 +8,9 @@ use serde::Deserialize;
 
 use crate::unfit::Unfit;
 
+/// OpenEMR's own category for a visit, where nobody chose another.
+const OFFICE_VISIT: i64 = 5;
+
 /// What the operator decided. Unknown keys are refused.
 #[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
 #[serde(deny_unknown_fields, default)]
@@ -29,6 +32,19 @@ pub(crate) struct Settings {
     pub(crate) unfit: BTreeMap<String, Unfit>,
     /// What is done when a chart that is not ours has a new patient's id, name and birth date.
     pub(crate) same_patient: SamePatient,
+    /// The OpenEMR user's login name that new clinical records are signed with; empty for none.
+    pub(crate) user_name: String,
+    /// The OpenEMR user whom new encounters and appointments are given to; 0 for nobody.
+    pub(crate) provider_id: i64,
+    /// The facility of new encounters and appointments; 0 for none.
+    pub(crate) facility_id: i64,
+    /// The calendar category of new encounters.
+    pub(crate) encounter_category: i64,
+    /// The calendar category of new appointments.
+    pub(crate) appointment_category: i64,
+    /// The clinic's offset from UTC, such as `+09:00`. Without it a moment is written with the clock time that the
+    /// payload gives it.
+    pub(crate) utc_offset: Option<Offset>,
 }
 
 impl Default for Settings {
@@ -42,6 +58,38 @@ impl Default for Settings {
             unknown_option: UnknownOption::LeaveEmpty,
             unfit: BTreeMap::new(),
             same_patient: SamePatient::Hold,
+            user_name: String::new(),
+            provider_id: 0,
+            facility_id: 0,
+            encounter_category: OFFICE_VISIT,
+            appointment_category: OFFICE_VISIT,
+            utc_offset: None,
+        }
+    }
+}
+
+/// A time zone without daylight saving: minutes east of UTC.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
+#[serde(try_from = "String")]
+pub(crate) struct Offset {
+    pub(crate) minutes: i64,
+}
+
+impl TryFrom<String> for Offset {
+    type Error = &'static str;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        const WRONG: &str = "must be an offset from UTC such as +09:00 or -05:30";
+        let (sign, digits) = match text.split_at_checked(1) {
+            Some(("+", digits)) => (1, digits),
+            Some(("-", digits)) => (-1, digits),
+            _ => return Err(WRONG),
+        };
+        let two = |part: &str| (part.len() == 2).then(|| part.parse::<u8>().ok()).flatten().map(i64::from);
+        let minutes = digits.split_once(':').and_then(|(hours, minutes)| Some((two(hours)?, two(minutes)?)));
+        match minutes {
+            Some((hours @ 0..=14, minutes @ 0..=59)) => Ok(Self { minutes: sign * (hours * 60 + minutes) }),
+            _ => Err(WRONG),
         }
     }
 }
@@ -98,7 +146,9 @@ mod tests {
     #[test]
     fn every_setting_is_read() {
         let document = r#"{"system": "urn:clinic", "name_script": "native", "pubpid": "pid", "user_id": 7,
-            "on_delete": "keep", "unknown_option": "refuse", "unfit": {"ss": "write"}, "same_patient": "create"}"#;
+            "on_delete": "keep", "unknown_option": "refuse", "unfit": {"ss": "write"}, "same_patient": "create",
+            "user_name": "admin", "provider_id": 3, "facility_id": 4, "encounter_category": 9,
+            "appointment_category": 10, "utc_offset": "-05:30"}"#;
         let expected = Settings {
             system: "urn:clinic".into(),
             name_script: NameScript::Native,
@@ -108,6 +158,12 @@ mod tests {
             unknown_option: UnknownOption::Refuse,
             unfit: [("ss".to_owned(), Unfit::Write)].into(),
             same_patient: SamePatient::Create,
+            user_name: "admin".into(),
+            provider_id: 3,
+            facility_id: 4,
+            encounter_category: 9,
+            appointment_category: 10,
+            utc_offset: Some(Offset { minutes: -330 }),
         };
         assert_eq!(serde_json::from_str::<Settings>(document).unwrap(), expected);
     }
@@ -119,6 +175,9 @@ mod tests {
             r#"{"name_script": "hangul"}"#,
             r#"{"user_id": "admin"}"#,
             r#"{"unfit": {"ss": "cut"}}"#,
+            r#"{"utc_offset": "Asia/Seoul"}"#,
+            r#"{"utc_offset": "+9:00"}"#,
+            r#"{"utc_offset": "+09:60"}"#,
         ] {
             assert!(serde_json::from_str::<Settings>(document).is_err(), "{document}");
         }

@@ -4,12 +4,14 @@
 //! an integer. It never says REPLACE or ON DUPLICATE KEY UPDATE: a collision of `pid` would overwrite another patient.
 //! Nothing here needs more than MySQL 5.7, MariaDB 10.2 or SQLite 3.33.
 
+use std::collections::BTreeMap;
+
 use adapter_sdk::database::{Dialect, placeholders, repeated};
 
 use crate::columns::{Content, OwnColumn};
 use crate::namesakes::SCANNED_PIDS_MAX;
 use crate::person;
-use crate::schema::Schema;
+use crate::schema::{Column, Schema};
 
 /// The highest pid in use, 0 for none.
 pub(crate) const HIGHEST_PID: &str = "SELECT COALESCE(MAX(`pid`), 0) FROM `patient_data`";
@@ -78,24 +80,7 @@ impl Statements<'_> {
 
     /// Registers uuids; one parameter each.
     pub(crate) fn register(&self, count: usize) -> String {
-        let (names, values): (Vec<&str>, Vec<&str>) =
-            std::iter::once(("uuid", "?")).chain(self.registry_columns()).unzip();
-        let row = format!("({})", values.join(", "));
-        format!("INSERT INTO `uuid_registry` (`{}`) VALUES {}", names.join("`, `"), repeated(&row, ", ", count))
-    }
-
-    /// What a registered uuid says beside itself: columns that this version has, and constants.
-    fn registry_columns(&self) -> impl Iterator<Item = (&'static str, &'static str)> {
-        let constants = [
-            ("table_name", "'patient_data'"),
-            ("table_id", "'id'"),
-            ("table_vertical", "''"),
-            ("couchdb", "''"),
-            ("document_drive", "0"),
-            ("mapped", "0"),
-            ("created", "CURRENT_TIMESTAMP"),
-        ];
-        constants.into_iter().filter(|(name, _)| self.schema.registry.contains_key(*name))
+        register(&self.schema.registry, "patient_data", "id", count)
     }
 
     /// What identifies a new chart, in the order of the parameters.
@@ -174,6 +159,7 @@ impl Statements<'_> {
                 Content::Text | Content::Options => {
                     self.schema.column(column.name).and_then(|found| found.characters_max)
                 }
+                Content::Time | Content::Integer | Content::Measure(_) => None,
             };
             match characters {
                 Some(characters) => format!("CAST(? AS CHAR({characters})) AS `{}`", column.name),
@@ -206,10 +192,9 @@ impl Statements<'_> {
 
     /// Changes nothing, but only runs where the database user may register uuids.
     pub(crate) fn register_probe(&self) -> String {
-        let names = self.registry_columns().map(|(name, _)| name).collect::<Vec<_>>().join("`, `");
-        format!(
-            "INSERT INTO `uuid_registry` (`uuid`, `{names}`) SELECT `uuid`, `{names}` FROM `uuid_registry` WHERE 1 = 0"
-        )
+        let there = registry_row(&self.schema.registry, "patient_data", "id");
+        let names = there.into_iter().map(|(name, _)| name).collect::<Vec<_>>().join("`, `");
+        format!("INSERT INTO `uuid_registry` (`{names}`) SELECT `{names}` FROM `uuid_registry` WHERE 1 = 0")
     }
 
     /// The named columns and then the own ones, quoted.
@@ -217,6 +202,28 @@ impl Statements<'_> {
         let own = self.columns.iter().map(|column| column.name);
         first.iter().copied().chain(own).map(|name| format!("`{name}`")).collect()
     }
+}
+
+/// Registers uuids of a table; one parameter each.
+pub(crate) fn register(registry: &BTreeMap<String, Column>, table: &str, id: &str, count: usize) -> String {
+    let (names, values): (Vec<&str>, Vec<String>) = registry_row(registry, table, id).into_iter().unzip();
+    let row = format!("({})", values.join(", "));
+    format!("INSERT INTO `uuid_registry` (`{}`) VALUES {}", names.join("`, `"), repeated(&row, ", ", count))
+}
+
+/// A row of `uuid_registry`: the columns that this version has, and constants beside the uuid.
+fn registry_row(registry: &BTreeMap<String, Column>, table: &str, id: &str) -> Vec<(&'static str, String)> {
+    let constants = [
+        ("uuid", "?".to_owned()),
+        ("table_name", format!("'{table}'")),
+        ("table_id", format!("'{id}'")),
+        ("table_vertical", "''".to_owned()),
+        ("couchdb", "''".to_owned()),
+        ("document_drive", "0".to_owned()),
+        ("mapped", "0".to_owned()),
+        ("created", "CURRENT_TIMESTAMP".to_owned()),
+    ];
+    constants.into_iter().filter(|(name, _)| registry.contains_key(*name)).collect()
 }
 
 #[cfg(test)]

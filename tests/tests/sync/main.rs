@@ -18,6 +18,7 @@ mod in_doubt;
 mod learned;
 mod lifecycle;
 mod openemr;
+mod openemr_records;
 mod operators;
 mod read_only;
 mod references;

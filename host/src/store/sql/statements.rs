@@ -138,6 +138,14 @@ statements! {
             password_hash: &'a str,
         }
     }
+    "clinical.sql" {
+        RecordsById = records_by_id { batch: Json }
+        LockRecordsById = lock_records_by_id { batch: Json }
+        PutRecords = put_records { rows: TextRows<5> }
+        DeleteRecord<'a> = delete_record { aggregate_type: &'a str, aggregate_id: &'a str }
+        RememberDeleted<'a> = remember_deleted { aggregate_type: &'a str, aggregate_id: &'a str }
+        DeletedAmong = deleted_among { batch: Json }
+    }
     "targets.sql" {
         RegisterTarget<'a> = register_target { name: &'a str, enabled: bool }
         EnableTarget<'a> = enable_target { name: &'a str }

@@ -139,7 +139,7 @@ fn a_change_that_cannot_be_taken_fails_alone() {
         change("P-2", &long),
         change("P-3", r#"{"birth_date": "1980-02-31"}"#),
         change("P-4", r#"{"race": "martian"}"#),
-        Change { aggregate_type: "observation".into(), ..change("P-5", "{}") },
+        Change { aggregate_type: "radiology".into(), ..change("P-5", "{}") },
         Change { payload: "{".into(), ..change("P-6", "{}") },
         change("P-1", "{}"),
         change("P-7", "{}"),

@@ -4,14 +4,15 @@ mod applying;
 mod checking;
 mod creating;
 mod observing;
+mod records;
 mod relinking;
 mod sqlite;
 mod without_uuid;
 
 use adapter_sdk::{Change, Context, Failure, Link, Operation, Outcome, Receipt, RemoteEdit};
 
-use crate::apply::{Applied, apply};
 use crate::check;
+use crate::deliver::{Applied, apply};
 use crate::settings::Settings;
 
 pub(super) use sqlite::Sqlite as Database;

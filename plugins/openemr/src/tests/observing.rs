@@ -3,7 +3,7 @@
 use adapter_sdk::{Observation, Subject};
 
 use super::*;
-use crate::observe::observe;
+use crate::deliver::observe;
 
 fn subject(id: &str, receipt: &Receipt) -> Subject {
     let link = linked(change(id, "{}"), receipt).link.unwrap();
@@ -34,7 +34,7 @@ fn observed_with(database: &Database) {
     assert_eq!(seen(database, &context, &subjects), ["as written"; 4]);
     database.change(&format!("UPDATE patient_data SET city = 'Daegu' WHERE pid = {}", receipts[1].remote_id));
     database.change(&format!("DELETE FROM patient_data WHERE pid = {}", receipts[2].remote_id));
-    subjects.push(Subject { aggregate_type: "encounter".into(), ..subjects[0].clone() });
+    subjects.push(Subject { aggregate_type: "radiology".into(), ..subjects[0].clone() });
     let found = seen(database, &context, &subjects);
     assert_eq!(found, ["as written", "edited", "gone", "as written", "unknown"]);
 }

@@ -543,6 +543,42 @@ VALUES (?, ?, ?, ?, ?, ?, CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS SIGNED), CAST(UN
 ON DUPLICATE KEY UPDATE display_name = VALUES(display_name), role = VALUES(role), email = VALUES(email),
     department = VALUES(department), password_hash = VALUES(password_hash), updated_at = VALUES(updated_at);
 
+-- records_by_id
+SELECT t.aggregate_type, t.aggregate_id, t.patient_id, t.payload, t.refs
+FROM clinical_record t
+WHERE t.aggregate_id IN (SELECT j.aggregate_id FROM JSON_TABLE(?, '$[*]' COLUMNS(aggregate_id VARCHAR(1024) CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin PATH '$.aggregate_id')) AS j)
+ORDER BY t.aggregate_id, t.aggregate_type;
+
+-- lock_records_by_id
+SELECT t.aggregate_type, t.aggregate_id, t.patient_id, t.payload, t.refs
+FROM clinical_record t
+WHERE t.aggregate_id IN (SELECT j.aggregate_id FROM JSON_TABLE(?, '$[*]' COLUMNS(aggregate_id VARCHAR(1024) CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin PATH '$.aggregate_id')) AS j)
+ORDER BY t.aggregate_id, t.aggregate_type
+FOR UPDATE;
+
+-- put_records
+INSERT INTO clinical_record (aggregate_type, aggregate_id, patient_id, payload, refs, created_at, updated_at)
+VALUES (?, ?, ?, ?, ?, CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS SIGNED), CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS SIGNED)), (?, ?, ?, ?, ?, CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS SIGNED), CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS SIGNED))
+ON DUPLICATE KEY UPDATE
+        patient_id = VALUES(patient_id), payload = VALUES(payload), refs = VALUES(refs), updated_at = VALUES(updated_at);
+
+-- delete_record
+DELETE FROM clinical_record WHERE aggregate_id = ? AND aggregate_type = ?;
+
+-- remember_deleted
+INSERT INTO deleted_record (aggregate_type, aggregate_id, deleted_at)
+VALUES (?, ?, CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS SIGNED))
+ON DUPLICATE KEY UPDATE deleted_at = VALUES(deleted_at);
+
+-- deleted_among
+SELECT t.aggregate_type, t.aggregate_id
+FROM deleted_record t
+WHERE t.aggregate_id IN (SELECT j.aggregate_id FROM JSON_TABLE(?, '$[*]' COLUMNS(aggregate_id VARCHAR(1024) CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin PATH '$.aggregate_id')) AS j)
+    AND NOT EXISTS (SELECT 1 FROM patient_cache p
+        WHERE t.aggregate_type = 'patient' AND p.patient_id = t.aggregate_id)
+    AND NOT EXISTS (SELECT 1 FROM clinical_record r
+        WHERE r.aggregate_id = t.aggregate_id AND r.aggregate_type = t.aggregate_type);
+
 -- register_target
 INSERT INTO sync_target (name, enabled, state, updated_at)
 VALUES (?, ?, 'unknown', CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS SIGNED))

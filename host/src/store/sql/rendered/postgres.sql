@@ -605,6 +605,43 @@ VALUES ($1, $2, $3, $4, $5, $6, CAST(EXTRACT(EPOCH FROM statement_timestamp()) *
 ON CONFLICT (username) DO UPDATE SET display_name = excluded.display_name, role = excluded.role, email = excluded.email,
     department = excluded.department, password_hash = excluded.password_hash, updated_at = excluded.updated_at;
 
+-- records_by_id
+SELECT t.aggregate_type, t.aggregate_id, t.patient_id, t.payload, t.refs
+FROM clinical_record t
+WHERE t.aggregate_id = ANY (ARRAY(SELECT j.aggregate_id FROM jsonb_to_recordset(CAST($1 AS JSONB)) AS j(aggregate_id TEXT)))
+ORDER BY t.aggregate_id, t.aggregate_type;
+
+-- lock_records_by_id
+SELECT t.aggregate_type, t.aggregate_id, t.patient_id, t.payload, t.refs
+FROM clinical_record t
+WHERE t.aggregate_id = ANY (ARRAY(SELECT j.aggregate_id FROM jsonb_to_recordset(CAST($1 AS JSONB)) AS j(aggregate_id TEXT)))
+ORDER BY t.aggregate_id, t.aggregate_type
+FOR UPDATE;
+
+-- put_records
+INSERT INTO clinical_record (aggregate_type, aggregate_id, patient_id, payload, refs, created_at, updated_at)
+SELECT j.aggregate_type, j.aggregate_id, j.patient_id, j.payload, j.refs, CAST(EXTRACT(EPOCH FROM statement_timestamp()) * 1000 AS BIGINT), CAST(EXTRACT(EPOCH FROM statement_timestamp()) * 1000 AS BIGINT)
+FROM unnest($1, $2, $3, $4, $5) AS j(aggregate_type, aggregate_id, patient_id, payload, refs)
+ON CONFLICT (aggregate_id, aggregate_type) DO UPDATE SET
+        patient_id = excluded.patient_id, payload = excluded.payload, refs = excluded.refs, updated_at = excluded.updated_at;
+
+-- delete_record
+DELETE FROM clinical_record WHERE aggregate_id = $1 AND aggregate_type = $2;
+
+-- remember_deleted
+INSERT INTO deleted_record (aggregate_type, aggregate_id, deleted_at)
+VALUES ($1, $2, CAST(EXTRACT(EPOCH FROM statement_timestamp()) * 1000 AS BIGINT))
+ON CONFLICT (aggregate_id, aggregate_type) DO UPDATE SET deleted_at = excluded.deleted_at;
+
+-- deleted_among
+SELECT t.aggregate_type, t.aggregate_id
+FROM deleted_record t
+WHERE t.aggregate_id = ANY (ARRAY(SELECT j.aggregate_id FROM jsonb_to_recordset(CAST($1 AS JSONB)) AS j(aggregate_id TEXT)))
+    AND NOT EXISTS (SELECT 1 FROM patient_cache p
+        WHERE t.aggregate_type = 'patient' AND p.patient_id = t.aggregate_id)
+    AND NOT EXISTS (SELECT 1 FROM clinical_record r
+        WHERE r.aggregate_id = t.aggregate_id AND r.aggregate_type = t.aggregate_type);
+
 -- register_target
 INSERT INTO sync_target (name, enabled, state, updated_at)
 VALUES ($1, CAST($2 AS BIGINT), 'unknown', CAST(EXTRACT(EPOCH FROM statement_timestamp()) * 1000 AS BIGINT))

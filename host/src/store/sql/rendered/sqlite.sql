@@ -537,6 +537,41 @@ VALUES (?, ?, ?, ?, ?, ?, CAST((julianday('now') - 2440587.5) * 86400000.0 AS IN
 ON CONFLICT (username) DO UPDATE SET display_name = excluded.display_name, role = excluded.role, email = excluded.email,
     department = excluded.department, password_hash = excluded.password_hash, updated_at = excluded.updated_at;
 
+-- records_by_id
+SELECT t.aggregate_type, t.aggregate_id, t.patient_id, t.payload, t.refs
+FROM clinical_record t
+WHERE t.aggregate_id IN (SELECT j.aggregate_id FROM (SELECT value->>'aggregate_id' AS aggregate_id FROM json_each(?)) AS j)
+ORDER BY t.aggregate_id, t.aggregate_type;
+
+-- lock_records_by_id
+SELECT t.aggregate_type, t.aggregate_id, t.patient_id, t.payload, t.refs
+FROM clinical_record t
+WHERE t.aggregate_id IN (SELECT j.aggregate_id FROM (SELECT value->>'aggregate_id' AS aggregate_id FROM json_each(?)) AS j)
+ORDER BY t.aggregate_id, t.aggregate_type;
+
+-- put_records
+INSERT INTO clinical_record (aggregate_type, aggregate_id, patient_id, payload, refs, created_at, updated_at)
+VALUES (?, ?, ?, ?, ?, CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER), CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER)), (?, ?, ?, ?, ?, CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER), CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER))
+ON CONFLICT (aggregate_id, aggregate_type) DO UPDATE SET
+        patient_id = excluded.patient_id, payload = excluded.payload, refs = excluded.refs, updated_at = excluded.updated_at;
+
+-- delete_record
+DELETE FROM clinical_record WHERE aggregate_id = ? AND aggregate_type = ?;
+
+-- remember_deleted
+INSERT INTO deleted_record (aggregate_type, aggregate_id, deleted_at)
+VALUES (?, ?, CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER))
+ON CONFLICT (aggregate_id, aggregate_type) DO UPDATE SET deleted_at = excluded.deleted_at;
+
+-- deleted_among
+SELECT t.aggregate_type, t.aggregate_id
+FROM deleted_record t
+WHERE t.aggregate_id IN (SELECT j.aggregate_id FROM (SELECT value->>'aggregate_id' AS aggregate_id FROM json_each(?)) AS j)
+    AND NOT EXISTS (SELECT 1 FROM patient_cache p
+        WHERE t.aggregate_type = 'patient' AND p.patient_id = t.aggregate_id)
+    AND NOT EXISTS (SELECT 1 FROM clinical_record r
+        WHERE r.aggregate_id = t.aggregate_id AND r.aggregate_type = t.aggregate_type);
+
 -- register_target
 INSERT INTO sync_target (name, enabled, state, updated_at)
 VALUES (?, ?, 'unknown', CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER))

@@ -1,0 +1,175 @@
+//! Clinical records: each change of one is written together with its outbox row, in one transaction. Without a change
+//! there is no row.
+//!
+//! A record may refer to what the store does not know: its delivery waits. It may not refer to what was deleted, nor to
+//! the encounter of another patient. Read next: `domain/clinical.rs` for what makes a record valid.
+
+use std::collections::{HashMap, HashSet};
+
+use crate::database::rerun;
+use crate::domain::change::Operation;
+use crate::domain::clinical::{ClinicalRecord, Problem};
+use crate::domain::ids::AggregateKey;
+use crate::store::{NewChange, Store, StoreTransaction, StoredRecord};
+
+use super::ServiceError;
+
+/// The result of writing a record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RecordChange {
+    Created,
+    Updated,
+    /// It has this state already, so nothing is queued.
+    Unchanged,
+}
+
+/// A record that may not be written, given what the store holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RefusedRecord {
+    pub key: AggregateKey,
+    pub problem: Problem,
+}
+
+impl std::fmt::Display for RefusedRecord {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(formatter, "{} {}: {}", self.key.aggregate_type, self.key.aggregate_id, self.problem)
+    }
+}
+
+/// The only writer of clinical records.
+#[derive(Clone)]
+pub struct ClinicalService {
+    store: Store,
+}
+
+impl ClinicalService {
+    #[must_use]
+    pub fn new(store: Store) -> Self {
+        Self { store }
+    }
+
+    /// Writes these records, all or none of them, and queues those that changed. Returns the result of each, in the
+    /// same order. No record may be given twice.
+    ///
+    /// # Errors
+    /// When the store cannot be reached, or refuses a record; nothing is then written.
+    pub async fn put(&self, records: &[ClinicalRecord]) -> Result<Vec<RecordChange>, ServiceError> {
+        if records.is_empty() {
+            return Ok(Vec::new());
+        }
+        rerun("put clinical records", || async {
+            let mut transaction = self.store.begin("write clinical records").await?;
+            let changes = write(&mut transaction, records).await?;
+            transaction.commit().await?;
+            Ok(changes)
+        })
+        .await
+    }
+
+    /// Deletes a record, and queues the deletion with its last state. Returns `false` when there is no such record.
+    ///
+    /// # Errors
+    /// When the store cannot be reached; nothing is then written.
+    pub async fn delete(&self, key: &AggregateKey) -> Result<bool, ServiceError> {
+        rerun("delete clinical record", || async {
+            let mut transaction = self.store.begin("delete clinical record").await?;
+            let Some(stored) = transaction.records_by_id([key.aggregate_id.as_str()], true).await?.remove(key) else {
+                return Ok(false);
+            };
+            transaction.delete_record(key).await?;
+            transaction.remember_deleted(key).await?;
+            let payload = stored.payload.to_string();
+            let change = NewChange {
+                aggregate_type: &key.aggregate_type,
+                aggregate_id: &key.aggregate_id,
+                operation: Operation::Delete,
+                payload: &payload,
+                references: &stored.references,
+            };
+            transaction.append_changes(&[change]).await?;
+            transaction.commit().await?;
+            Ok(true)
+        })
+        .await
+    }
+}
+
+/// Makes the store hold these records and queues what changed, within a transaction.
+async fn write(
+    transaction: &mut StoreTransaction,
+    records: &[ClinicalRecord],
+) -> Result<Vec<RecordChange>, ServiceError> {
+    let encounters = records.iter().flat_map(ClinicalRecord::encounters).map(|encounter| &encounter.aggregate_id);
+    let ids = records.iter().map(|record| &record.key().aggregate_id).chain(encounters).map(String::as_str);
+    let known = transaction.records_by_id(ids, true).await?;
+    let changes: Vec<_> = records.iter().map(|record| change(record, &known)).collect();
+    let written: Vec<_> =
+        records.iter().zip(&changes).filter(|(_, change)| **change != RecordChange::Unchanged).collect();
+    if written.is_empty() {
+        return Ok(changes);
+    }
+    let referenced = written.iter().flat_map(|(record, _)| record.references());
+    let deleted = transaction.deleted_among(referenced.map(|reference| reference.aggregate_id.as_str())).await?;
+    let refused = refused(&written, records, &known, &deleted);
+    if !refused.is_empty() {
+        return Err(ServiceError::Refused(refused));
+    }
+    let rows: Vec<_> = written.iter().map(|(record, _)| *record).collect();
+    transaction.put_records(&rows).await?;
+    let payloads: Vec<_> = rows.iter().map(|record| record.payload()).collect();
+    let queued: Vec<_> = written
+        .iter()
+        .zip(&payloads)
+        .map(|((record, change), payload)| NewChange {
+            aggregate_type: &record.key().aggregate_type,
+            aggregate_id: &record.key().aggregate_id,
+            operation: if **change == RecordChange::Created { Operation::Create } else { Operation::Update },
+            payload,
+            references: record.references(),
+        })
+        .collect();
+    transaction.append_changes(&queued).await?;
+    Ok(changes)
+}
+
+fn change(record: &ClinicalRecord, known: &HashMap<AggregateKey, StoredRecord>) -> RecordChange {
+    match known.get(record.key()) {
+        None => RecordChange::Created,
+        Some(stored) if record.is_state(&stored.payload, &stored.references) => RecordChange::Unchanged,
+        Some(_) => RecordChange::Updated,
+    }
+}
+
+/// What may not be written: a reference to what was deleted, or to the encounter of another patient. An encounter is
+/// that of `records` if it is among them, else the stored one; one that nobody knows may be anyone's.
+fn refused(
+    written: &[(&ClinicalRecord, &RecordChange)],
+    records: &[ClinicalRecord],
+    known: &HashMap<AggregateKey, StoredRecord>,
+    deleted: &HashSet<AggregateKey>,
+) -> Vec<RefusedRecord> {
+    let given: HashMap<_, _> = records.iter().map(|record| (record.key(), record)).collect();
+    let patient_of = |key: &AggregateKey| match given.get(key) {
+        Some(record) => record.patient_id().map(str::to_owned),
+        None => known.get(key).and_then(|stored| stored.patient_id.clone()),
+    };
+    let mut refused = Vec::new();
+    for (record, _) in written {
+        let mut note = |name: &str, message: &str| {
+            let problem = Problem { path: format!("refs.{name}"), message: message.to_owned() };
+            refused.push(RefusedRecord { key: record.key().clone(), problem });
+        };
+        for reference in record.references() {
+            if deleted.contains(&reference.key()) && !given.contains_key(&reference.key()) {
+                note(&reference.name, "was deleted");
+            }
+        }
+        for encounter in record.encounters() {
+            let (own, other) = (record.patient_id(), patient_of(&encounter.key()));
+            if own.zip(other.as_deref()).is_some_and(|(own, other)| own != other) {
+                note(&encounter.name, "belongs to another patient");
+            }
+        }
+    }
+    refused
+}

@@ -1,0 +1,138 @@
+//! `clinical_record`: the application's clinical records, and `deleted_record`: the keys of what it has deleted. Only
+//! `service::ClinicalService` writes the records.
+
+use std::collections::{HashMap, HashSet};
+
+use serde::Serialize;
+
+use super::bulk::padded_rows;
+use super::sql::{
+    DeleteRecord, DeletedAmong, Json, LockRecordsById, PutRecords, RecordsById, RememberDeleted, TextRows,
+};
+use super::{RowReader, Store, StoreError, StoreTransaction, corrupt};
+use crate::database::{Dialect, Value};
+use crate::domain::clinical::ClinicalRecord;
+use crate::domain::ids::AggregateKey;
+use crate::domain::references::{self, NamedReference};
+
+/// Rows in one statement, as for other wide rows.
+const ROWS_MAX: usize = super::bulk::BLOCK_ROWS;
+
+/// A row of `clinical_record`. It was valid when it was written; a newer version may have other rules.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StoredRecord {
+    pub key: AggregateKey,
+    /// The patient that it refers to.
+    pub patient_id: Option<String>,
+    pub payload: serde_json::Value,
+    pub references: Vec<NamedReference>,
+}
+
+#[derive(Serialize)]
+struct Id<'a> {
+    aggregate_id: &'a str,
+}
+
+impl Store {
+    /// # Errors
+    /// When the store cannot be reached or the row does not read as a record.
+    pub async fn clinical_record(&self, key: &AggregateKey) -> Result<Option<StoredRecord>, StoreError> {
+        let mut transaction = self.begin_read("read clinical record").await?;
+        let found = transaction.records_by_id([key.aggregate_id.as_str()], false).await?.remove(key);
+        transaction.rollback().await?;
+        Ok(found)
+    }
+}
+
+impl StoreTransaction {
+    /// The records with these ids, of whatever type, by key. `for_update` keeps others from changing them until this
+    /// transaction ends, so that the outbox rows of one record get their ids in the order of its states.
+    ///
+    /// # Errors
+    /// The database's error, or that a row is not a record.
+    pub async fn records_by_id<'a>(
+        &mut self,
+        ids: impl IntoIterator<Item = &'a str>,
+        for_update: bool,
+    ) -> Result<HashMap<AggregateKey, StoredRecord>, StoreError> {
+        let batch = batch_of_ids(ids);
+        let rows = if for_update {
+            self.fetch(LockRecordsById { batch }).await?
+        } else {
+            self.fetch(RecordsById { batch }).await?
+        };
+        rows.rows.into_iter().map(|row| stored(row).map(|record| (record.key.clone(), record))).collect()
+    }
+
+    /// Inserts or updates records: at most one statement for each thousand of them.
+    ///
+    /// # Errors
+    /// The database's error.
+    pub async fn put_records(&mut self, records: &[&ClinicalRecord]) -> Result<(), StoreError> {
+        let row = |record: &&ClinicalRecord| {
+            vec![
+                Some(record.key().aggregate_type.clone()),
+                Some(record.key().aggregate_id.clone()),
+                record.patient_id().map(str::to_owned),
+                Some(record.payload()),
+                references::to_column(record.references()),
+            ]
+        };
+        let rows_max = if self.dialect() == Dialect::Postgres { records.len().max(1) } else { ROWS_MAX };
+        for records in records.chunks(rows_max) {
+            let rows = padded_rows(self.dialect(), records.iter().map(row).collect());
+            self.run(PutRecords { rows: TextRows(rows) }).await?;
+        }
+        Ok(())
+    }
+
+    /// # Errors
+    /// The database's error.
+    pub async fn delete_record(&mut self, key: &AggregateKey) -> Result<(), StoreError> {
+        let AggregateKey { aggregate_type, aggregate_id } = key;
+        self.run(DeleteRecord { aggregate_type, aggregate_id }).await.map(drop)
+    }
+
+    /// Remembers that a patient or a record was deleted, in the transaction that deletes it.
+    ///
+    /// # Errors
+    /// The database's error.
+    pub async fn remember_deleted(&mut self, key: &AggregateKey) -> Result<(), StoreError> {
+        let AggregateKey { aggregate_type, aggregate_id } = key;
+        self.run(RememberDeleted { aggregate_type, aggregate_id }).await.map(drop)
+    }
+
+    /// What was deleted and not written again since, among the patients and records with these ids, of whatever type.
+    ///
+    /// # Errors
+    /// The database's error.
+    pub async fn deleted_among<'a>(
+        &mut self,
+        ids: impl IntoIterator<Item = &'a str>,
+    ) -> Result<HashSet<AggregateKey>, StoreError> {
+        let rows = self.fetch(DeletedAmong { batch: batch_of_ids(ids) }).await?;
+        rows.rows.into_iter().map(|row| RowReader::new("read deleted records", row).aggregate_key()).collect()
+    }
+}
+
+/// Each id once, in order, so that two transactions lock in the same order.
+fn batch_of_ids<'a>(ids: impl IntoIterator<Item = &'a str>) -> Json {
+    let mut ids: Vec<_> = ids.into_iter().collect();
+    ids.sort_unstable();
+    ids.dedup();
+    let ids: Vec<_> = ids.into_iter().map(|aggregate_id| Id { aggregate_id }).collect();
+    Json::of(&ids)
+}
+
+/// A row of `record_columns` (sql/clinical.sql).
+fn stored(row: Vec<Value>) -> Result<StoredRecord, StoreError> {
+    let operation = "read clinical record";
+    let mut reader = RowReader::new(operation, row);
+    let key = reader.aggregate_key()?;
+    let patient_id = reader.optional_text()?;
+    let payload = serde_json::from_str(&reader.text()?)
+        .map_err(|_| corrupt(operation, "a payload of clinical_record is not JSON"))?;
+    let references = reader.optional_text()?.map(|refs| references::parse(&refs, None)).transpose();
+    let references = references.map_err(|fault| corrupt(operation, format!("refs of clinical_record: {fault}")))?;
+    Ok(StoredRecord { key, patient_id, payload, references: references.unwrap_or_default() })
+}

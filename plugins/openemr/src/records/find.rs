@@ -1,0 +1,201 @@
+//! Finds the rows that OpenEMR already holds for records of ours.
+//!
+//! A link carries the row's primary key, so that a linked row is found by it and then has to carry our uuid or marker
+//! still. Without a link a row with our uuid is ours, whatever answer was lost; where the table has no uuid, one with
+//! our marker is. A row that an operator named is taken as it is.
+
+use std::collections::BTreeMap;
+
+use adapter_sdk::database::Value;
+use adapter_sdk::{Failure, Link};
+
+use crate::columns::Record;
+use crate::identity::marker;
+use crate::records::statements::{By, RecordStatements};
+use crate::target_db::TargetDb;
+
+const OURS: &str = "id:";
+const NAMED: &str = "named:";
+
+/// Which record is looked for.
+#[derive(Clone, Copy)]
+pub(crate) struct RecordQuery<'a> {
+    pub(crate) uuid: [u8; 16],
+    /// The pid of its patient, where the change says it.
+    pub(crate) pid: Option<&'a str>,
+    pub(crate) link: Option<&'a Link>,
+}
+
+/// One row of a kind's table, with what belongs to it in `forms`.
+#[derive(Clone, Debug)]
+pub(crate) struct Row {
+    pub(crate) id: i64,
+    /// What OpenEMR's users know it by.
+    pub(crate) remote_id: String,
+    pub(crate) record: Record,
+    /// Whether its row in `forms` is there, for a kind that has one.
+    pub(crate) has_form: bool,
+    /// Whether an operator named it, so that it carries no key of ours.
+    pub(crate) is_named: bool,
+    uuid: Option<Vec<u8>>,
+    marker: Option<String>,
+}
+
+impl Row {
+    /// What a receipt remembers, so that the row is found again by its primary key.
+    pub(crate) fn remote_version(&self) -> String {
+        format!("{}{}", if self.is_named { NAMED } else { OURS }, self.id)
+    }
+
+    fn carries(&self, uuid: &[u8; 16]) -> bool {
+        self.uuid.as_deref() == Some(uuid.as_slice()) || self.marker.as_deref() == Some(&marker(uuid))
+    }
+}
+
+/// What the database says of one record.
+#[derive(Clone, Debug)]
+pub(crate) enum Found {
+    Absent,
+    Here(Row),
+    /// The linked row is there, but carries no key of ours.
+    NotOurs,
+    /// So many rows carry our key.
+    Several(Vec<String>),
+}
+
+/// Where a record is looked for.
+enum Place {
+    Key,
+    Id {
+        id: i64,
+        is_named: bool,
+    },
+    /// By the id that users know: an operator named it, and it was not written yet.
+    RemoteId(i64),
+}
+
+fn place(link: Option<&Link>) -> Place {
+    let Some(link) = link else { return Place::Key };
+    let id = |prefix: &str| link.remote_version.as_deref()?.strip_prefix(prefix)?.parse().ok();
+    match (id(OURS), id(NAMED), link.remote_id.parse()) {
+        (Some(id), _, _) => Place::Id { id, is_named: false },
+        (None, Some(id), _) => Place::Id { id, is_named: true },
+        (None, None, Ok(id)) if link.remote_version.is_none() && link.fingerprint.is_none() => Place::RemoteId(id),
+        _ => Place::Key,
+    }
+}
+
+/// Looks all of them up, with one query for each kind of place; the answers are in the order of `queries`.
+///
+/// `locked` keeps the rows found as they are until the transaction ends.
+///
+/// # Errors
+/// What the database says, as a failure.
+pub(crate) fn find(
+    db: &impl TargetDb,
+    statements: &RecordStatements<'_>,
+    queries: &[RecordQuery<'_>],
+    locked: bool,
+) -> Result<Vec<Found>, Failure> {
+    let places: Vec<Place> = queries.iter().map(|query| place(query.link)).collect();
+    let by_key: Vec<&RecordQuery<'_>> =
+        queries.iter().zip(&places).filter(|(_, place)| matches!(place, Place::Key)).map(|(query, _)| query).collect();
+    let mut rows = of_keys(db, statements, &by_key, locked)?;
+    let ids = places.iter().filter_map(|place| if let Place::Id { id, .. } = place { Some(*id) } else { None });
+    rows.extend(of_ids(db, statements, By::Id, &ids.collect::<Vec<_>>(), locked)?);
+    let by_id: BTreeMap<i64, Row> = rows.into_iter().map(|row| (row.id, row)).collect();
+    let named = places.iter().filter_map(|place| if let Place::RemoteId(id) = place { Some(*id) } else { None });
+    let by_remote_id = of_ids(db, statements, By::RemoteId, &named.collect::<Vec<_>>(), locked)?;
+    Ok(queries
+        .iter()
+        .zip(&places)
+        .map(|(query, place)| match place {
+            Place::Key => only(by_id.values().filter(|row| row.carries(&query.uuid)).cloned().collect()),
+            Place::Id { id, is_named } => match by_id.get(id) {
+                None => Found::Absent,
+                Some(row) if *is_named || row.carries(&query.uuid) => {
+                    Found::Here(Row { is_named: *is_named, ..row.clone() })
+                }
+                Some(_) => Found::NotOurs,
+            },
+            Place::RemoteId(id) => {
+                let is_it = |row: &&Row| row.remote_id == id.to_string();
+                let named = |row: &Row| Row { is_named: !row.carries(&query.uuid), ..row.clone() };
+                only(by_remote_id.iter().filter(is_it).map(named).collect())
+            }
+        })
+        .collect())
+}
+
+fn only(mut rows: Vec<Row>) -> Found {
+    match (rows.len(), rows.pop()) {
+        (_, None) => Found::Absent,
+        (1, Some(row)) => Found::Here(row),
+        (_, Some(row)) => Found::Several(rows.into_iter().chain([row]).map(|row| row.remote_id).collect()),
+    }
+}
+
+fn of_keys(
+    db: &impl TargetDb,
+    statements: &RecordStatements<'_>,
+    queries: &[&RecordQuery<'_>],
+    locked: bool,
+) -> Result<Vec<Row>, Failure> {
+    if queries.is_empty() {
+        return Ok(Vec::new());
+    }
+    if statements.shape.has_uuid {
+        let uuids: Vec<Value> = queries.iter().map(|query| Value::from(query.uuid.as_slice())).collect();
+        return read(db, statements, By::Uuid, uuids.len(), &uuids, locked);
+    }
+    // The marker has no index, the patient has one; a deletion may not say whose record it is.
+    let pids: Option<Vec<Value>> = queries.iter().map(|query| query.pid.map(Value::from)).collect();
+    let mut parameters = pids.unwrap_or_default();
+    let by = By::Marker { pids: parameters.len() };
+    parameters.extend(queries.iter().map(|query| Value::from(marker(&query.uuid))));
+    read(db, statements, by, queries.len(), &parameters, locked)
+}
+
+fn of_ids(
+    db: &impl TargetDb,
+    statements: &RecordStatements<'_>,
+    by: By,
+    ids: &[i64],
+    locked: bool,
+) -> Result<Vec<Row>, Failure> {
+    if ids.is_empty() {
+        return Ok(Vec::new());
+    }
+    let parameters: Vec<Value> = ids.iter().copied().map(Value::Signed).collect();
+    read(db, statements, by, ids.len(), &parameters, locked)
+}
+
+fn read(
+    db: &impl TargetDb,
+    statements: &RecordStatements<'_>,
+    by: By,
+    count: usize,
+    parameters: &[Value],
+    locked: bool,
+) -> Result<Vec<Row>, Failure> {
+    let sql = statements.find(by, count, locked);
+    // A marker is not unique, and OpenEMR may have made several rows in `forms` for one record.
+    let rows_max = u32::try_from(count * 4 + 100).unwrap_or(u32::MAX);
+    let table = statements.shape.layout.table;
+    let found = db.query(&sql, parameters, rows_max).map_err(|error| error.during(&format!("read {table}")))?;
+    let mut rows: BTreeMap<i64, Row> = BTreeMap::new();
+    for row in &found.rows {
+        let [id, remote_id, uuid, marker, form, values @ ..] = row.as_slice() else { continue };
+        let (Some(id), Some(remote_id)) = (id.as_i64(), remote_id.as_i64()) else { continue };
+        rows.entry(id).or_insert_with(|| Row {
+            id,
+            remote_id: remote_id.to_string(),
+            record: Record::from_row(&statements.shape.columns, values),
+            has_form: statements.shape.layout.form.is_none() || !form.is_null(),
+            is_named: false,
+            uuid: uuid.as_bytes().map(<[u8]>::to_vec),
+            marker: marker.as_text().map(str::to_owned),
+        });
+    }
+    Ok(rows.into_values().collect())
+}

@@ -1,0 +1,22 @@
+//! The clinical records: encounters, conditions, allergies, medications, vital signs and appointments.
+//!
+//! All kinds share one way of finding, creating, writing and observing rows; a kind has a layout (`kinds.rs`) and a
+//! mapping of its own (`encounter.rs`, `issues.rs`, `vital_sign.rs`, `appointment.rs`). Nothing here deletes a row.
+//! Read next: `kinds.rs`, then `apply.rs`.
+
+pub(crate) mod apply;
+mod appointment;
+pub(crate) mod availability;
+mod belongings;
+mod clock;
+mod create;
+mod encounter;
+mod find;
+mod issues;
+pub(crate) mod kinds;
+pub(crate) mod observe;
+mod plan;
+mod shape;
+mod source;
+mod statements;
+mod vital_sign;
