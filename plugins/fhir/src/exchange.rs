@@ -1,7 +1,7 @@
 //! Sends the requests of all changes of a call, round by round, and hands each answer to its change.
 //!
-//! Owns the rounds, and decides what a failure concerns: one patient, or the target as a whole. It knows nothing of
-//! patients (`delivery` decides what to send) and nothing of HTTP (`line` sends, in Bundles or one by one, over
+//! Owns the rounds, and decides what a failure concerns: one record, or the target as a whole. It knows nothing of
+//! records (`delivery` decides what to send) and nothing of HTTP (`line` sends, in Bundles or one by one, over
 //! `wire`). A round is as few HTTP requests as the server allows. Nothing that the server may still be working on is
 //! sent again, unless doing it twice changes nothing.
 
@@ -51,14 +51,16 @@ pub(crate) fn deliver(
     let mut deliveries = Vec::with_capacity(changes.len());
     let mut interactions = Vec::with_capacity(changes.len());
     for (index, change) in changes.iter().enumerate() {
-        let (delivery, step) = Delivery::begin(rules, change);
-        deliveries.push(delivery);
-        match step {
-            Step::Send(interaction) => {
+        match Delivery::begin(rules, change) {
+            Ok((delivery, interaction)) => {
                 was_asked[index] = true;
+                deliveries.push(Some(delivery));
                 interactions.push((index, interaction));
             }
-            Step::Done(outcome) => outcomes[index] = Some(outcome),
+            Err(outcome) => {
+                deliveries.push(None);
+                outcomes[index] = Some(outcome);
+            }
         }
     }
     let mut stopped = None;
@@ -70,7 +72,7 @@ pub(crate) fn deliver(
         let round = line.round(&std::mem::take(&mut interactions));
         stopped = round.stopped;
         for (index, reply) in round.replies {
-            let delivery = &mut deliveries[index];
+            let Some(delivery) = &mut deliveries[index] else { continue };
             let step = match reply {
                 Reply::Answer(answer) => delivery.advance(rules, &answer),
                 Reply::LookFirst => delivery.look_first(),
@@ -89,7 +91,7 @@ pub(crate) fn deliver(
         .unwrap_or_else(|| failure(FailureKind::Transient, format!("gave up after {ROUNDS_MAX} rounds of responses")));
     for (outcome, delivery) in outcomes.iter_mut().zip(&mut deliveries) {
         if outcome.is_none() {
-            *outcome = delivery.conclude();
+            *outcome = delivery.as_mut().and_then(Delivery::conclude);
         }
     }
     if !changes.is_empty() && outcomes.iter().all(Option::is_none) {
@@ -97,8 +99,9 @@ pub(crate) fn deliver(
     }
     let mut outcomes: Vec<Outcome> =
         outcomes.into_iter().map(|outcome| outcome.unwrap_or_else(|| Outcome::Failed(rest.clone()))).collect();
-    let suspects: Vec<Option<Suspect>> = deliveries.iter().map(Delivery::suspect).collect();
-    let may_write = deliveries.iter().any(Delivery::may_write);
+    let suspects: Vec<Option<Suspect>> =
+        deliveries.iter().map(|delivery| delivery.as_ref().and_then(Delivery::suspect)).collect();
+    let may_write = deliveries.iter().flatten().any(Delivery::may_write);
     blame(&mut outcomes, &suspects, &was_asked, may_write, || line.refuses_every_write());
     let outcomes = whole(outcomes)?;
     let confirmed = outcomes.iter().any(|outcome| matches!(outcome, Outcome::Applied(_)));

@@ -11,6 +11,7 @@ mod capability;
 mod delivery;
 mod exchange;
 mod identity;
+mod kind;
 mod learned;
 mod mapping;
 mod observe;
@@ -19,6 +20,7 @@ mod ownership;
 mod settings;
 #[cfg(test)]
 mod testing;
+mod wanted;
 
 use adapter_sdk::http::{Client, Error, Request, Response};
 use adapter_sdk::{

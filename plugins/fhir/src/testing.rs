@@ -8,11 +8,14 @@ use adapter_sdk::http::{Error, Method, Request, Response};
 use adapter_sdk::{Change, Failure, FailureKind, Link, Operation, Outcome, Receipt, RemoteEdit};
 use serde_json::{Value, json};
 
-use crate::capability::{Capabilities, Versioning};
+use crate::capability::{Abilities, Capabilities, Versioning};
 use crate::delivery::Rules;
 use crate::exchange::{self, FHIR_JSON, Outside};
 use crate::learned::Learned;
 use crate::settings::Settings;
+
+/// The resource types that a server with everything keeps.
+pub(crate) const TYPES: [&str; 1] = ["Patient"];
 
 /// One stored Patient.
 pub(crate) struct Record {
@@ -336,14 +339,25 @@ impl Outside for Server {
 
 /// A server with everything.
 pub(crate) fn able() -> Capabilities {
-    Capabilities {
+    let abilities = Abilities {
         update_create: true,
         conditional_create: true,
-        batch: true,
         versioning: Versioning::VersionedUpdate,
         history: true,
+        missing: Vec::new(),
+    };
+    Capabilities {
+        batch: true,
         server: "Example 1.2, FHIR 4.0.1".to_owned(),
+        types: TYPES.map(|name| (name.to_owned(), abilities.clone())).into(),
     }
+}
+
+/// The same server, of which every type does this otherwise.
+pub(crate) fn but(capabilities: Capabilities, change: impl Fn(&mut Abilities)) -> Capabilities {
+    let mut capabilities = capabilities;
+    capabilities.types.values_mut().for_each(change);
+    capabilities
 }
 
 pub(crate) fn rules<'a>(settings: &'a Settings, capabilities: &'a Capabilities) -> Rules<'a> {
@@ -352,12 +366,12 @@ pub(crate) fn rules<'a>(settings: &'a Settings, capabilities: &'a Capabilities) 
 
 /// A server that gives ids itself.
 pub(crate) fn own_ids() -> Capabilities {
-    Capabilities { update_create: false, ..able() }
+    but(able(), |it| it.update_create = false)
 }
 
 /// The id that the adapter gives patient `P-number`.
 pub(crate) fn id_of(number: usize) -> String {
-    crate::identity::derived_id("urn:neuronova:patient-id", &format!("P-{number}"))
+    crate::identity::derived_id("patient", "urn:neuronova:patient-id", &format!("P-{number}"))
 }
 
 /// A change of patient `P-n` with this given name.

@@ -11,7 +11,7 @@ use serde_json::json;
 
 use super::*;
 use crate::settings::Existing;
-use crate::testing::{Server, able, change, created, deliver, failed, id_of, one, own_ids, receipt, rules};
+use crate::testing::{Server, able, but, change, created, deliver, failed, id_of, one, own_ids, receipt, rules};
 
 fn given(server: &Server, id: usize) -> Value {
     server.record(id)["name"][0]["given"][0].clone()
@@ -27,7 +27,7 @@ const SEARCH: &str = "GET Patient?identifier=urn%3Aneuronova%3Apatient-id%7CP-1"
 
 /// The ways a server may let us create: ids of ours, a condition on ids of its own, nothing at all.
 fn ways() -> [Capabilities; 3] {
-    [able(), own_ids(), Capabilities { conditional_create: false, ..own_ids() }]
+    [able(), own_ids(), but(own_ids(), |it| it.conditional_create = false)]
 }
 
 #[test]
