@@ -1,7 +1,7 @@
 //! Prints lines to stdout and errors to stderr, with colour on a terminal only (`NO_COLOR` is honoured).
 
 use std::borrow::Cow;
-use std::io::{ErrorKind, Write as _};
+use std::io::{ErrorKind, IsTerminal as _, Write as _};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use anstyle::{AnsiColor, Style};
@@ -26,6 +26,17 @@ pub(super) fn line(text: &str) {
             std::process::exit(1);
         }
     }
+}
+
+/// Empties the screen and what can be scrolled back, where stdout is a terminal. Returns whether it is one.
+pub(super) fn clear_screen() -> bool {
+    let mut stdout = std::io::stdout();
+    let is_terminal = stdout.is_terminal();
+    if is_terminal {
+        // A terminal that takes no more shows that with the next line.
+        drop(stdout.write_all(b"\x1b[H\x1b[2J\x1b[3J"));
+    }
+    is_terminal
 }
 
 /// Prints one JSON object to stdout.

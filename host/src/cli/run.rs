@@ -56,6 +56,10 @@ pub(super) async fn run(config: &Config, arguments: &Arguments) -> Result<ExitCo
     store.database().close().await;
     let end = end?;
     show(&end, started);
+    exit_code(&end)
+}
+
+fn exit_code(end: &RunEnd) -> Result<ExitCode, CliError> {
     match &end.broken {
         Some(Breakdown::Task(death)) => return Err(CliError::Failed(death.to_string())),
         Some(Breakdown::Store(message)) => {
@@ -154,4 +158,26 @@ fn show_blocked(blocked: &[BlockedKey]) {
 
 fn hold_ups(held_up: &BTreeMap<String, String>) -> impl Iterator<Item = (&str, &str)> {
     held_up.iter().map(|(name, reason)| (name.as_str(), reason.as_str()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sync::TaskDeath;
+
+    #[test]
+    fn a_task_that_died_ends_the_command_with_an_error_that_names_it() {
+        let death = TaskDeath { task: "router".to_owned(), panicked: true };
+        let end = RunEnd { broken: Some(Breakdown::Task(death)), ..RunEnd::default() };
+        let error = exit_code(&end).expect_err("an error");
+        assert_eq!(error.exit_code(), 1);
+        assert!(error.to_string().contains("the task `router` panicked"), "{error}");
+    }
+
+    #[test]
+    fn a_store_that_cannot_be_written_is_a_database_error() {
+        let end = RunEnd { broken: Some(Breakdown::Store("the disk is full".to_owned())), ..RunEnd::default() };
+        assert_eq!(exit_code(&end).expect_err("an error").exit_code(), 4);
+        assert!(exit_code(&RunEnd::default()).is_ok());
+    }
 }

@@ -1,6 +1,5 @@
 //! `host status`: shows pending, finished and failed deliveries, targets, and what needs attention.
 
-use std::io::IsTerminal as _;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -63,9 +62,7 @@ pub(super) async fn run(config: &Config, arguments: &Arguments) -> Result<ExitCo
 
 /// Clears a terminal, or separates two outputs elsewhere, and prints the time.
 fn begin_screen(every: u64, was_shown: bool) {
-    if std::io::stdout().is_terminal() {
-        line("\u{1b}[H\u{1b}[2J\u{1b}[3J");
-    } else if was_shown {
+    if !output::clear_screen() && was_shown {
         line("");
     }
     let now = time(jiff::Timestamp::now().as_millisecond());

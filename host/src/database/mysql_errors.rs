@@ -61,6 +61,7 @@ const ERRORS: &[(u16, ErrorKind, &str)] = &[
     (1142, PermissionDenied, "the database user may not do this to the table"),
     (1143, PermissionDenied, "the database user may not do this to the column"),
     (1146, MissingObject, "a table is missing"),
+    (1151, Unavailable, "the server has too many delayed inserts"),
     (1152, Unavailable, "the connection was aborted"),
     (1153, InvalidValue, "the statement is larger than the server's max_allowed_packet"),
     (1154, Unavailable, "the connection was lost"),
@@ -77,6 +78,7 @@ const ERRORS: &[(u16, ErrorKind, &str)] = &[
     (1184, Unavailable, "the connection was aborted"),
     (1194, Unavailable, "a table is damaged: repair it"),
     (1195, Unavailable, "a table is damaged and its last repair failed"),
+    (1197, InvalidValue, "the transaction is larger than the server's binary log takes"),
     (1203, Unavailable, "the database user has too many connections"),
     (1205, Contention, "a lock was not free in time"),
     (1206, Unavailable, "the server has no memory for more locks"),
@@ -86,6 +88,7 @@ const ERRORS: &[(u16, ErrorKind, &str)] = &[
     (1226, Unavailable, "the database user has used up a limit of the server"),
     (1227, PermissionDenied, "the database user may not do this"),
     (1251, Rejected, "the server wants an authentication that this host does not speak"),
+    (1257, Unavailable, "the server is out of memory"),
     (1264, InvalidValue, "a value is out of its column's range"),
     (1265, InvalidValue, "a value does not fit its column's type"),
     (1273, MissingObject, "a collation is missing"),
@@ -110,6 +113,8 @@ const ERRORS: &[(u16, ErrorKind, &str)] = &[
     (1449, MissingObject, "the user who defined a trigger or view is missing"),
     (1451, InvalidValue, "a foreign key refuses the row"),
     (1452, InvalidValue, "a foreign key refuses the row"),
+    (1457, Unavailable, "the server cannot load a function or procedure"),
+    (1467, Unavailable, "the table's counter gives no more numbers"),
     (1524, Rejected, "the server lacks the authentication plugin of this user"),
     (1525, InvalidValue, "a value is not of its column's type"),
     (1526, InvalidValue, "the table has no partition for a value"),
@@ -117,26 +122,37 @@ const ERRORS: &[(u16, ErrorKind, &str)] = &[
     (1557, DuplicateKey, "a unique key has this value already"),
     (1586, DuplicateKey, "a unique key has this value already"),
     (1598, Unavailable, "the server cannot write its binary log"),
+    (1602, Unavailable, "a trigger's file is damaged"),
     (1613, Contention, "the server rolled the transaction back"),
     (1614, Contention, "a deadlock"),
     (1615, Contention, "the table was altered meanwhile"),
+    (1622, Contention, "the server rolled the transaction back"),
     (1630, MissingObject, "a function is missing"),
     (1637, Unavailable, "the server has too many transactions at once"),
     (1643, InvalidValue, "a trigger or routine of the database refuses the row"),
     (1644, InvalidValue, "a trigger or routine of the database refuses the row"),
+    (1661, Unavailable, "the server cannot write its binary log for this table"),
+    (1662, Unavailable, "the server cannot write its binary log for this table"),
+    (1663, Unavailable, "the server cannot write its binary log for this table"),
+    (1665, Unavailable, "the server cannot write its binary log for this table"),
+    (1667, Unavailable, "the server cannot write its binary log for this table"),
     (1689, Contention, "a lock was given up for another connection"),
     (1690, InvalidValue, "a number is out of range"),
     (1698, Rejected, "the user or the password is wrong, or the user may not come from this machine"),
+    (1705, InvalidValue, "the statement is larger than the server's binary log takes"),
     (1712, Unavailable, "an index is damaged"),
     (1713, InvalidValue, "the row is too long for the undo log"),
+    (1728, Unavailable, "a system table is damaged: run mysql_upgrade at the server"),
     (1748, InvalidValue, "the row is not of the named partition"),
     (1761, DuplicateKey, "a unique key has this value already"),
     (1762, DuplicateKey, "a unique key has this value already"),
     (1792, PermissionDenied, "the transaction is read-only"),
+    (1805, Unavailable, "a system table is damaged: run mysql_upgrade at the server"),
     (1812, Unavailable, "a tablespace is missing"),
     (1813, Unavailable, "a tablespace exists already"),
     (1814, Unavailable, "a tablespace was discarded"),
     (1815, Unavailable, "the server met an internal error"),
+    (1817, Unavailable, "an index is damaged"),
     (1820, Rejected, "the user's password has expired"),
     (1836, PermissionDenied, "the server takes no writes: it is read-only, a replica for example"),
     (1859, DuplicateKey, "a unique key has this value already"),
@@ -146,14 +162,19 @@ const ERRORS: &[(u16, ErrorKind, &str)] = &[
     (1878, Unavailable, "the server cannot write a temporary file"),
     (1927, Unavailable, "the connection was killed at the server"),
     (1932, MissingObject, "a table is missing in its storage engine"),
+    (1950, Unavailable, "the server's binary log is out of order"),
     (1969, Unavailable, "the statement took longer than it may"),
     (2002, Unavailable, "the server is not there"),
     (2003, Unavailable, "the server is not there"),
     (2006, Unavailable, "the connection was lost"),
     (2013, Unavailable, "the connection was lost"),
+    (3000, Unavailable, "a file of the server is damaged"),
+    (3003, Unavailable, "a storage engine is not loaded"),
+    (3015, Unavailable, "the storage engine is out of memory"),
     (3019, Unavailable, "the server's undo log is full"),
     (3024, Unavailable, "the statement took longer than it may"),
     (3032, Unavailable, "the server is in offline mode"),
+    (3044, Unavailable, "the server is out of memory"),
     (3058, Contention, "a deadlock between named locks"),
     (3098, PermissionDenied, "the cluster takes no writes to a table of this form"),
     (3100, Unavailable, "the cluster could not commit"),
@@ -169,7 +190,10 @@ const ERRORS: &[(u16, ErrorKind, &str)] = &[
     (3819, InvalidValue, "a CHECK of the table refuses the row"),
     (4025, InvalidValue, "a CHECK of the table refuses the row"),
     (4031, Unavailable, "the server closed the idle connection"),
+    (4139, Unavailable, "an index's file is full"),
+    (4150, Rejected, "the server blocks the user after too many failed connections"),
     (4151, Rejected, "the user's account is locked"),
+    (4182, Unavailable, "a storage engine is disabled"),
 ];
 
 /// The meaning of an error and our words for it.
@@ -252,6 +276,65 @@ mod tests {
         of(DuplicateKey, &[1022, 1062, 1169, 1586]);
         of(InvalidValue, &[1048, 1264, 1265, 1292, 1364, 1366, 1406, 1452, 1644, 3819, 4025, 1153]);
         of(MissingObject, &[1051, 1054, 1146, 1449]);
+    }
+
+    /// Numbers of MariaDB whose text has one of [`SERVER_WORDS`], and which are no state of the server that a SELECT,
+    /// INSERT, UPDATE or DELETE can meet: they speak of replication, of partitions, of definitions, or of a statement
+    /// that the host refuses.
+    #[rustfmt::skip]
+    const LOOKED_AT: &[u16] = &[
+        1069, 1070, 1097, 1116, 1117, 1186, 1224, 1236, 1244, 1256, 1258, 1259, 1289, 1315, 1316, 1373,
+        1374, 1375, 1381, 1387, 1417, 1418, 1419, 1499, 1518, 1536, 1544, 1559, 1560, 1577, 1587, 1592, 1609,
+        1610, 1620, 1621, 1639, 1651, 1655, 1664, 1666, 1679, 1685, 1686, 1703, 1704, 1730, 1738, 1745,
+        1789, 1802, 1844, 1866, 1869, 1924, 1925, 1945, 1947, 1948, 1951, 1955, 1956, 3001, 3023, 3025, 4003,
+        4034, 4056, 4058, 4069, 4088, 4133, 4166, 4185,
+    ];
+    const SERVER_WORDS: &[&str] = &[
+        "disk",
+        "memory",
+        "shutdown",
+        "timeout",
+        "timed out",
+        "deadlock",
+        "corrupt",
+        "too many",
+        " is full",
+        "crashed",
+        "killed",
+        "blocked",
+        "read-only",
+        "read only",
+        "aborted",
+        "write to binary log",
+        "binlog",
+        "binary log",
+        "not loaded",
+        "disabled",
+        "i/o error",
+        "auto-increment value",
+    ];
+
+    /// Against the list of the server that the tests install: `perror` prints it.
+    #[test]
+    fn every_error_of_mariadb_that_speaks_of_the_server_is_in_the_table() {
+        let numbers = (1_000..5_000).map(|number: u16| number.to_string());
+        let Ok(output) = std::process::Command::new("perror").args(numbers).output() else {
+            assert!(std::env::var_os("CI").is_none(), "perror of MariaDB is not installed");
+            return;
+        };
+        let text = String::from_utf8_lossy(&output.stdout);
+        let listed = text.lines().filter_map(|line| line.strip_prefix("MariaDB error code ")?.split_once(' '));
+        let listed: Vec<_> = listed.filter_map(|(number, text)| Some((number.parse().ok()?, text))).collect();
+        if listed.is_empty() {
+            return; // the perror of MySQL, which has other numbers
+        }
+        assert!(listed.len() > 1_000, "perror printed {} errors", listed.len());
+        for (number, text) in listed {
+            let message = text.split_once("): ").map_or(text, |(_, message)| message).to_lowercase();
+            let speaks_of_the_server = SERVER_WORDS.iter().any(|word| message.contains(word));
+            let is_known = ERRORS.binary_search_by_key(&number, |(known, ..)| *known).is_ok();
+            assert!(is_known || !speaks_of_the_server || LOOKED_AT.contains(&number), "{number} {text}");
+        }
     }
 
     #[test]

@@ -6,6 +6,7 @@
 
 mod answers;
 mod bindings;
+pub mod clinical;
 pub mod database;
 pub mod http;
 pub mod log;

@@ -19,4 +19,5 @@ pub use galera::{Galera, GaleraNode};
 pub use mariadb::MariaDb;
 pub use postgres::Postgres;
 pub use proxy::{Half, Proxy};
+pub use python::PythonEnvironment;
 pub use registry::Registry;

@@ -21,16 +21,19 @@ pub(crate) const ADVICE: &str = "install Python 3.11 or newer with its venv modu
 
 /// One environment.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct PythonEnvironment {
+pub struct PythonEnvironment {
     /// Its folder under `target/`.
-    pub(crate) folder: &'static str,
+    pub folder: &'static str,
     /// Requirements as pip reads them, one a line, all pinned.
-    pub(crate) requirements: &'static str,
+    pub requirements: &'static str,
 }
 
 impl PythonEnvironment {
     /// Makes it, where it is not there yet.
-    pub(crate) fn provision(&self) -> Result<()> {
+    ///
+    /// # Errors
+    /// When there is no Python that can make environments, or a package cannot be installed.
+    pub fn provision(&self) -> Result<()> {
         if self.is_complete() {
             return Ok(());
         }
@@ -68,7 +71,8 @@ impl PythonEnvironment {
     }
 
     /// A program of it.
-    pub(crate) fn program(&self, name: &str) -> PathBuf {
+    #[must_use]
+    pub fn program(&self, name: &str) -> PathBuf {
         let (folder, suffix) = if cfg!(windows) { ("Scripts", ".exe") } else { ("bin", "") };
         self.path().join("environment").join(folder).join(format!("{name}{suffix}"))
     }

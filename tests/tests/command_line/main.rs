@@ -376,6 +376,42 @@ async fn a_watch_survives_a_store_that_is_away_for_a_moment() {
     watch.kill();
 }
 
+/// Python's `pty` gives the terminal; without Python there is none.
+#[cfg(unix)]
+#[tokio::test(flavor = "multi_thread")]
+async fn a_watch_on_a_terminal_redraws_the_screen_with_a_clock() {
+    const TERMINAL: &str = "import os, pty, sys, time, signal
+pid, terminal = pty.fork()
+if pid == 0:
+    os.execv(sys.argv[1], sys.argv[1:])
+shown, began = b'', time.time()
+while shown.count(b'[Outbox Status]') < 3 and time.time() - began < 60:
+    shown += os.read(terminal, 65536)
+os.kill(pid, signal.SIGINT)
+os.waitpid(pid, 0)
+sys.stdout.buffer.write(shown)
+";
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = tests::database::sqlite_url(&folder.path().join("host.db"));
+    let host = Host::new(&Configuration::new(&store)).expect("host");
+    let _ = host.run(&["migrate"]).expect_success();
+    let mut command = std::process::Command::new("python3");
+    command.args(["-c", TERMINAL]).arg(tests::environment::host_binary());
+    command.args(["status", "--watch", "--every", "1"]).current_dir(host.folder());
+    let output = match command.output() {
+        Ok(output) => output,
+        Err(error) if tests::environment::is_ci() => panic!("python3: {error}"),
+        Err(error) => return eprintln!("not run: python3: {error}"),
+    };
+    let shown = String::from_utf8_lossy(&output.stdout);
+    let screens: Vec<_> = shown.split("\u{1b}[H\u{1b}[2J\u{1b}[3J").skip(1).collect();
+    assert!(screens.len() >= 3, "{shown}{}", String::from_utf8_lossy(&output.stderr));
+    let clocks: Vec<_> = screens.iter().map(|screen| screen.trim_start().lines().next().unwrap_or_default()).collect();
+    assert!(clocks.iter().all(|clock| clock.starts_with("host status, 20")), "{clocks:?}");
+    assert_ne!(clocks[0], clocks[1], "the clock goes on");
+    assert!(screens[..3].iter().all(|screen| screen.contains("[Outbox Status]")), "each screen is whole");
+}
+
 /// How often these words were printed by what was started in the host's folder.
 fn looks(host: &Host, words: &str) -> usize {
     everything(host.folder()).iter().map(|(_, text)| String::from_utf8_lossy(text).matches(words).count()).sum()

@@ -18,6 +18,7 @@ mod low_ids;
 mod migrating;
 mod operators;
 mod outbox;
+mod outbox_page;
 mod people;
 mod references;
 mod resend;

@@ -31,16 +31,34 @@ const WIT: [(&str, &str); 6] = [
     ("wit/0.2.0/deps/io/io.wit", repository!("wit/0.2.0/deps/io/io.wit")),
 ];
 
-/// The SDK looks for `wit/0.2.0/` two folders above its own.
-const SDK: [(&str, &str); 17] = [
+/// The SDK looks for `wit/0.2.0/` two folders above its own, and `clinical-payload` for `schemas/`.
+const SDK: [(&str, &str); 35] = [
     ("vendor/adapter-sdk/src/lib.rs", repository!("plugins/sdk/src/lib.rs")),
     ("vendor/adapter-sdk/src/answers.rs", repository!("plugins/sdk/src/answers.rs")),
     ("vendor/adapter-sdk/src/bindings.rs", repository!("plugins/sdk/src/bindings.rs")),
+    ("vendor/adapter-sdk/src/clinical.rs", repository!("plugins/sdk/src/clinical.rs")),
     ("vendor/adapter-sdk/src/database.rs", repository!("plugins/sdk/src/database.rs")),
     ("vendor/adapter-sdk/src/http.rs", repository!("plugins/sdk/src/http.rs")),
     ("vendor/adapter-sdk/src/log.rs", repository!("plugins/sdk/src/log.rs")),
     ("vendor/adapter-sdk/src/patient.rs", repository!("plugins/sdk/src/patient.rs")),
     ("vendor/adapter-sdk/src/settings.rs", repository!("plugins/sdk/src/settings.rs")),
+    ("vendor/clinical-payload/src/lib.rs", repository!("plugins/clinical/src/lib.rs")),
+    ("vendor/clinical-payload/src/checker.rs", repository!("plugins/clinical/src/checker.rs")),
+    ("vendor/clinical-payload/src/fhir_resource.rs", repository!("plugins/clinical/src/fhir_resource.rs")),
+    ("vendor/clinical-payload/src/json.rs", repository!("plugins/clinical/src/json.rs")),
+    ("vendor/clinical-payload/src/patterns.rs", repository!("plugins/clinical/src/patterns.rs")),
+    ("vendor/clinical-payload/src/record.rs", repository!("plugins/clinical/src/record.rs")),
+    ("vendor/clinical-payload/src/records.rs", repository!("plugins/clinical/src/records.rs")),
+    ("vendor/clinical-payload/src/rules.rs", repository!("plugins/clinical/src/rules.rs")),
+    ("vendor/clinical-payload/src/schemas.rs", repository!("plugins/clinical/src/schemas.rs")),
+    ("vendor/clinical-payload/src/time.rs", repository!("plugins/clinical/src/time.rs")),
+    ("schemas/encounter.schema.json", repository!("schemas/encounter.schema.json")),
+    ("schemas/condition.schema.json", repository!("schemas/condition.schema.json")),
+    ("schemas/allergy.schema.json", repository!("schemas/allergy.schema.json")),
+    ("schemas/medication.schema.json", repository!("schemas/medication.schema.json")),
+    ("schemas/observation.schema.json", repository!("schemas/observation.schema.json")),
+    ("schemas/appointment.schema.json", repository!("schemas/appointment.schema.json")),
+    ("schemas/fhir-resource.schema.json", repository!("schemas/fhir-resource.schema.json")),
     ("vendor/patient-payload/src/lib.rs", repository!("plugins/patient/src/lib.rs")),
     ("vendor/patient-payload/src/day.rs", repository!("plugins/patient/src/day.rs")),
     ("vendor/patient-payload/src/field_text.rs", repository!("plugins/patient/src/field_text.rs")),
@@ -61,10 +79,25 @@ license = "Apache-2.0"
 publish = false
 
 [dependencies]
+clinical-payload = { path = "../clinical-payload" }
 patient-payload = { path = "../patient-payload" }
 serde = { version = "1", features = ["derive"] }
 serde_json = "1"
 wit-bindgen = "0.60"
+"#;
+
+const CLINICAL_MANIFEST: &str = r#"# The clinical records in the outbox, and their rules; the SDK hands them on.
+[package]
+name = "clinical-payload"
+version = "0.1.0"
+edition = "2024"
+license = "Apache-2.0"
+publish = false
+
+[dependencies]
+patient-payload = { path = "../patient-payload" }
+serde = { version = "1", features = ["derive"] }
+serde_json = "1"
 "#;
 
 const PATIENT_MANIFEST: &str = r#"# A patient in the outbox, and its rules; the SDK hands it on.
@@ -117,6 +150,7 @@ pub(super) fn files(name: &str, world: World, language: Language) -> Vec<(&'stat
         (Language::Rust, _) => {
             add("Cargo.toml", MANIFEST);
             add("vendor/adapter-sdk/Cargo.toml", SDK_MANIFEST);
+            add("vendor/clinical-payload/Cargo.toml", CLINICAL_MANIFEST);
             add("vendor/patient-payload/Cargo.toml", PATIENT_MANIFEST);
             for (path, text) in SDK {
                 add(path, text);

@@ -1,0 +1,50 @@
+//! The payloads of the clinical changes: encounters, conditions, allergies, medications, observations, appointments,
+//! and any other resource of FHIR R4.
+//!
+//! The JSON Schemas in `schemas/` are the one source of their fields; this crate interprets them, and adds the rules
+//! that a schema cannot express. The host and every Rust adapter (through the SDK) use it. Pure: no I/O, no clock, no
+//! knowledge of the host or of the interface. No message repeats a value. Read next: `record.rs`.
+
+mod checker;
+mod fhir_resource;
+mod json;
+mod patterns;
+mod record;
+mod records;
+mod rules;
+#[cfg(test)]
+mod samples;
+mod schemas;
+mod time;
+
+use std::fmt;
+
+pub use fhir_resource::{FhirResource, LocalReference, aggregate_type_of};
+pub use record::{Record, Ref};
+pub use records::{
+    Allergy, Appointment, Component, Concept, Condition, Effective, Encounter, Medication, Observation, Period,
+    Quantity, Reaction, ReferenceRange,
+};
+pub use schemas::{REFERENCE_NAMES, TYPES, schema, schema_id};
+pub use time::unix_ms;
+
+/// What is wrong with one part of a payload or of its references.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Problem {
+    /// Where it is: `reaction[0].severity`, `refs.subject`, or `payload` for the whole.
+    pub path: String,
+    /// A lower-case fragment that reads well after `path: `.
+    pub message: String,
+}
+
+impl Problem {
+    pub(crate) fn new(path: impl Into<String>, message: impl Into<String>) -> Self {
+        Self { path: path.into(), message: message.into() }
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}: {}", self.path, self.message)
+    }
+}

@@ -1,0 +1,104 @@
+//! The payloads of the clinical changes, as the outbox contract gives them.
+//!
+//! The fields and their rules are those of the host itself (crate `clinical-payload`), which reads them from the JSON
+//! Schemas in `schemas/`. Unknown fields are passed over, so that an older adapter reads what a newer application
+//! writes.
+
+pub use clinical_payload::{
+    Allergy, Appointment, Component, Concept, Condition, Effective, Encounter, FhirResource, LocalReference,
+    Medication, Observation, Period, Problem, Quantity, Reaction, Record, Ref, ReferenceRange, TYPES,
+    aggregate_type_of, schema_id, unix_ms,
+};
+
+use crate::{Change, Failure, FailureKind, Operation};
+
+/// The record whose full state this change carries, by every rule of `docs/outbox.md`, the references included. The
+/// rules use no clock, so that every attempt gives the same answer.
+///
+/// # Errors
+/// `invalid`, naming everything that breaks a rule, and none of the payload's values. `unsupported` for a type that is
+/// no clinical one, and for a merge, whose payload is no state to be written.
+pub fn read(change: &Change) -> Result<Record, Failure> {
+    if !TYPES.contains(&change.aggregate_type.as_str()) {
+        return Err(unsupported("this is not a change of a clinical record"));
+    }
+    if change.operation == Operation::Merge {
+        return Err(unsupported("this adapter does not merge clinical records"));
+    }
+    let refs: Vec<_> = change
+        .references
+        .iter()
+        .map(|reference| Ref {
+            name: &reference.name,
+            aggregate_type: &reference.aggregate_type,
+            aggregate_id: &reference.aggregate_id,
+        })
+        .collect();
+    Record::read(&change.aggregate_type, &change.payload, &refs).map_err(|problems| {
+        let problems: Vec<_> = problems.iter().map(ToString::to_string).collect();
+        let message = format!("payload is not of type {}: {}", change.aggregate_type, problems.join("; "));
+        Failure { kind: FailureKind::Invalid, message, retry_after_ms: None }
+    })
+}
+
+fn unsupported(message: &str) -> Failure {
+    Failure { kind: FailureKind::Unsupported, message: message.to_owned(), retry_after_ms: None }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Reference;
+
+    fn change(payload: &str) -> Change {
+        let reference = |name: &str, aggregate_type: &str, aggregate_id: &str| Reference {
+            name: name.to_owned(),
+            aggregate_type: aggregate_type.to_owned(),
+            aggregate_id: aggregate_id.to_owned(),
+            remote_id: Some("17".to_owned()),
+        };
+        Change {
+            change_id: 1,
+            event_id: String::new(),
+            aggregate_type: "condition".to_owned(),
+            aggregate_id: "C-1".to_owned(),
+            operation: Operation::Create,
+            payload: payload.to_owned(),
+            references: vec![reference("subject", "patient", "P-1"), reference("encounter", "encounter", "E-1")],
+            survivor: None,
+            created_at_ms: 0,
+            attempt: 1,
+            link: None,
+        }
+    }
+
+    const GOOD: &str = r#"{"clinical_status":"active","code":{"display":"Asthma"},"onset":"2019-03"}"#;
+
+    #[test]
+    fn a_change_gives_its_record() {
+        let Ok(Record::Condition(condition)) = read(&change(GOOD)) else { panic!("not a condition") };
+        assert_eq!((condition.code.display.as_str(), condition.onset.as_deref()), ("Asthma", Some("2019-03")));
+    }
+
+    #[test]
+    fn what_the_contract_refuses_is_invalid_by_path_and_never_by_value() {
+        let failure = read(&change(&GOOD.replace("active", "Secret").replace("2019-03", "Secret"))).unwrap_err();
+        assert_eq!(failure.kind, FailureKind::Invalid);
+        assert_eq!(
+            failure.message,
+            "payload is not of type condition: clinical_status: is not one of active, recurrence, relapse, inactive, \
+             remission, resolved; onset: is not a day, a month or a year (YYYY-MM-DD, YYYY-MM or YYYY)"
+        );
+        let failure = read(&Change { references: Vec::new(), ..change(GOOD) }).unwrap_err();
+        assert_eq!(failure.kind, FailureKind::Invalid);
+        assert_eq!(failure.message, "payload is not of type condition: refs.subject: is missing; it names the patient");
+    }
+
+    #[test]
+    fn a_merge_and_another_type_are_never_read_as_a_record() {
+        let merge = Change { operation: Operation::Merge, ..change(GOOD) };
+        assert_eq!(read(&merge).unwrap_err().kind, FailureKind::Unsupported);
+        let patient = Change { aggregate_type: "patient".to_owned(), ..change(GOOD) };
+        assert_eq!(read(&patient).unwrap_err().kind, FailureKind::Unsupported);
+    }
+}
