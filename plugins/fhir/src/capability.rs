@@ -15,6 +15,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::exchange::{Outside, content_type, with_headers};
+use crate::kind::Kind;
+use crate::mapping;
 use crate::outcome::{self, Whole, failure};
 use crate::settings::Settings;
 
@@ -45,6 +47,8 @@ pub(crate) struct Abilities {
     pub(crate) versioning: Versioning,
     /// `GET TYPE/ID/_history`.
     pub(crate) history: bool,
+    /// `DELETE TYPE/ID`.
+    pub(crate) deletes: bool,
     /// Interactions that a delivery needs, and that the server says it does not have.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) missing: Vec<String>,
@@ -67,6 +71,22 @@ impl Capabilities {
     /// What the server does with a resource type; `None` for one that it does not keep.
     pub(crate) fn of(&self, resource_type: &str) -> Option<&Abilities> {
         self.types.get(resource_type)
+    }
+
+    /// What the server does with a kind of record that it takes.
+    ///
+    /// # Errors
+    /// Why it does not take that kind, for an operator. It always takes patients: without them it is no target.
+    pub(crate) fn taking(&self, kind: &Kind<'_>) -> Result<&Abilities, String> {
+        let name = &kind.resource_type;
+        if !mapping::pass_through::has_identifier(name) {
+            return Err(format!("{name} has no identifier in FHIR R4, so its records could not be found again"));
+        }
+        match self.of(name) {
+            None => Err(format!("the server keeps no {name}")),
+            Some(abilities) if kind.is_patient() || abilities.missing.is_empty() => Ok(abilities),
+            Some(abilities) => Err(format!("the server's {name} has no interaction {}", abilities.missing.join(", "))),
+        }
     }
 
     /// The state that an earlier check left; `None` for an empty one or one of another version of this adapter.

@@ -113,6 +113,8 @@ enum Stage {
     Read,
     /// `PUT TYPE/ID`.
     Update,
+    /// `DELETE TYPE/ID`.
+    Remove,
     /// `GET TYPE/ID/_history/VERSION` of a version that we may have written over.
     ReadOverwritten,
     /// `GET TYPE/ID/_history` after an update whose version does not show which one it replaced.
@@ -188,20 +190,18 @@ impl<'a> Delivery<'a> {
     pub(crate) fn begin(rules: &Rules<'a>, change: &'a Change) -> Result<(Self, Interaction), Outcome> {
         let wanted = wanted::read(rules.settings, change).map_err(Outcome::Failed)?;
         let kind = wanted.kind;
-        let Some(abilities) = rules.capabilities.of(&kind.resource_type) else {
-            return Err(Outcome::Skipped(format!("the server keeps no {}", kind.resource_type)));
-        };
+        let abilities = rules.capabilities.taking(&kind).map_err(Outcome::Skipped)?;
         let deletes = change.operation == Operation::Delete;
         let link = change.link.as_ref();
         let mut delivery = Self {
             change,
             stage: Stage::Search,
             query: mapping::identifier_query(&kind.system, &change.aggregate_id),
-            kind,
             abilities,
             wanted: wanted.resource,
             deletes,
-            id: link.map(|link| link.remote_id.clone()),
+            id: link.map(|link| kind.id_of(&link.remote_id).to_owned()),
+            kind,
             link_version: link.and_then(|link| link.remote_version.clone()).filter(|version| !version.is_empty()),
             last: link.and_then(|link| link.fingerprint.as_deref()).and_then(Fingerprint::parse),
             kept: link.and_then(|link| link.fingerprint.as_deref()).and_then(Kept::parse),
@@ -311,8 +311,10 @@ impl<'a> Delivery<'a> {
 
     /// Takes the answer to the last request.
     pub(crate) fn advance(&mut self, rules: &Rules<'_>, answer: &Answer) -> Step {
-        let is_write =
-            matches!(self.stage, Stage::CreateWithId | Stage::ConditionalCreate | Stage::Create | Stage::Update);
+        let is_write = matches!(
+            self.stage,
+            Stage::CreateWithId | Stage::ConditionalCreate | Stage::Create | Stage::Update | Stage::Remove
+        );
         self.may_write |= is_write && matches!(answer.status, 200..=299 | 304 | 400 | 409 | 410 | 412 | 422);
         match self.stage {
             Stage::Read => match (answer.status, self.shown(answer)) {
@@ -331,6 +333,7 @@ impl<'a> Delivery<'a> {
                 ))),
                 _ => self.refused("update of TYPE", answer),
             },
+            Stage::Remove => self.removed(answer),
             Stage::ReadOverwritten => self.on_version_before(rules, answer),
             Stage::ReadHistory => self.on_history(rules, answer),
             Stage::ReadUnproven => self.on_unproven(answer),
@@ -347,7 +350,9 @@ impl<'a> Delivery<'a> {
 
     fn applied(&self, version: Option<String>) -> Step {
         Step::Done(Outcome::Applied(Receipt {
-            remote_id: self.id.clone().expect("invariant: a confirmed delivery knows its record"),
+            remote_id: self
+                .kind
+                .remote_id(self.id.as_deref().expect("invariant: a confirmed delivery knows its record")),
             remote_version: version,
             fingerprint: self.written.as_ref().map(Fingerprint::to_text),
         }))
@@ -356,6 +361,9 @@ impl<'a> Delivery<'a> {
     fn refused(&mut self, what: &str, answer: &Answer) -> Step {
         let mut failure = outcome::of_answer(&self.say(what), answer, &self.change.payload);
         let is_fhir = answer.outcome.is_some();
+        if self.is_refused_as_a_type(answer) {
+            return Step::Done(Outcome::Skipped(failure.message));
+        }
         self.suspect = match answer.status {
             401 | 403 => Some(Suspect::Credentials),
             // What looks like a success and is none was not said by a FHIR server that is well, nor was a bare 404 or
@@ -368,6 +376,24 @@ impl<'a> Delivery<'a> {
             failure.kind = FailureKind::Transient;
         }
         Step::Done(Outcome::Failed(failure))
+    }
+
+    /// Whether FHIR says that the server does not keep our type, whatever its statement says.
+    fn is_refused_as_a_type(&self, answer: &Answer) -> bool {
+        let says = |code: &str| {
+            let issues = answer.outcome.as_ref().and_then(|outcome| outcome.get("issue")).and_then(Value::as_array);
+            issues.is_some_and(|issues| issues.iter().any(|issue| issue.get("code").is_some_and(|it| it == code)))
+        };
+        let is_searched = self.stage == Stage::Search && matches!(answer.status, 404 | 405 | 501);
+        let is_at_the_type = matches!(self.stage, Stage::Search | Stage::ConditionalCreate | Stage::Create);
+        !self.kind.is_patient()
+            && answer.outcome.is_some()
+            && (is_searched || (is_at_the_type && answer.status >= 400 && says("not-supported")))
+    }
+
+    /// Whether the record is of the one type without which a target is none.
+    pub(crate) fn is_patient(&self) -> bool {
+        self.kind.is_patient()
     }
 
     fn unreadable(&mut self, message: &str) -> Step {

@@ -102,7 +102,9 @@ pub(crate) fn deliver(
     let suspects: Vec<Option<Suspect>> =
         deliveries.iter().map(|delivery| delivery.as_ref().and_then(Delivery::suspect)).collect();
     let may_write = deliveries.iter().flatten().any(Delivery::may_write);
-    blame(&mut outcomes, &suspects, &was_asked, may_write, || line.refuses_every_write());
+    let patients: Vec<bool> =
+        deliveries.iter().map(|delivery| delivery.as_ref().is_some_and(Delivery::is_patient)).collect();
+    blame(&mut outcomes, &suspects, &Asked { was_asked, patients, may_write }, || line.refuses_every_write());
     let outcomes = whole(outcomes)?;
     let confirmed = outcomes.iter().any(|outcome| matches!(outcome, Outcome::Applied(_)));
     Ok((outcomes, if confirmed { line.learned() } else { learned }))
@@ -123,6 +125,15 @@ impl Notices {
     }
 }
 
+/// What was asked of the server for each change.
+struct Asked {
+    was_asked: Vec<bool>,
+    /// The change is a patient's.
+    patients: Vec<bool>,
+    /// The server looked at a write.
+    may_write: bool,
+}
+
 /// Decides what refusals mean that may speak of the server: where several patients met them and none was served, the
 /// target is to blame, and no change pays for it. Where others were served, each speaks for its own patient. Only a
 /// write that the server looked at (`may_write`) says that the credentials may write: read-only ones serve whoever
@@ -130,19 +141,20 @@ impl Notices {
 fn blame(
     outcomes: &mut [Outcome],
     suspects: &[Option<Suspect>],
-    was_asked: &[bool],
-    may_write: bool,
+    of_server: &Asked,
     refuses_every_write: impl FnOnce() -> bool,
 ) {
     let is_target_wide = |outcome: &Outcome| matches!(outcome, Outcome::Failed(failure) if target_wide(failure.kind));
-    let asked = || (0..outcomes.len()).filter(|index| was_asked[*index]);
+    let asked = || (0..outcomes.len()).filter(|index| of_server.was_asked[*index]);
     let of = |wanted: Suspect| -> Vec<usize> {
         asked().filter(|index| suspects[*index] == Some(wanted) && !is_target_wide(&outcomes[*index])).collect()
     };
     let (credentials, server) = (of(Suspect::Credentials), of(Suspect::Server));
     let is_served = asked().any(|index| suspects[index].is_none() && !is_target_wide(&outcomes[index]));
     let gave_up = asked().any(|index| is_target_wide(&outcomes[index]));
-    let may_not_write = !may_write && !credentials.is_empty() && (credentials.len() > 1 || refuses_every_write());
+    // Credentials may hold for patients alone, so two refused patients say more than two refused observations.
+    let patients = credentials.iter().filter(|index| of_server.patients[**index]).count();
+    let may_not_write = !of_server.may_write && !credentials.is_empty() && (patients > 1 || refuses_every_write());
     // One patient who stays denied here says too little: the host counts how many are, one after the other.
     for index in credentials.iter().filter(|_| may_not_write) {
         let Outcome::Failed(failure) = &mut outcomes[*index] else { continue };

@@ -58,7 +58,7 @@ pub(crate) fn carries_any(record: &Value, system: &str) -> bool {
 }
 
 /// The identifiers of a record. Some types of FHIR have one alone, which is no list.
-pub(crate) fn identifiers(record: &Value) -> &[Value] {
+fn identifiers(record: &Value) -> &[Value] {
     match record.get("identifier") {
         Some(Value::Array(identifiers)) => identifiers,
         Some(identifier) => std::slice::from_ref(identifier),

@@ -4,9 +4,44 @@
 //! and no others; what becomes of other people's elements is decided in `ownership`. It never validates what a server
 //! should.
 
+pub(crate) mod allergy;
+pub(crate) mod appointment;
+pub(crate) mod condition;
+pub(crate) mod element;
+pub(crate) mod encounter;
+pub(crate) mod medication;
+pub(crate) mod observation;
+pub(crate) mod pass_through;
 pub(crate) mod patient;
 
+use adapter_sdk::Failure;
+use adapter_sdk::clinical::Record;
 use serde_json::{Map, Value};
+
+use crate::kind::Kind;
+use element::References;
+
+/// The resource of a clinical record as we want it to be, without an id.
+///
+/// # Errors
+/// `invalid` for what FHIR has no place for.
+pub(crate) fn clinical(
+    kind: &Kind<'_>,
+    id: &str,
+    record: &Record,
+    references: References<'_>,
+) -> Result<Value, Failure> {
+    let resource = match record {
+        Record::Encounter(encounter) => encounter::resource(kind, id, encounter, references),
+        Record::Condition(condition) => condition::resource(kind, id, condition, references)?,
+        Record::Allergy(allergy) => allergy::resource(kind, id, allergy, references),
+        Record::Medication(medication) => medication::resource(kind, id, medication, references),
+        Record::Observation(observation) => observation::resource(kind, id, observation, references),
+        Record::Appointment(appointment) => appointment::resource(kind, id, appointment, references),
+        Record::FhirResource(resource) => pass_through::resource(kind, id, resource, references)?,
+    };
+    Ok(Value::Object(resource))
+}
 
 /// The search by which a server finds the record: `identifier=SYSTEM|VALUE`, escaped and percent-encoded once.
 pub(crate) fn identifier_query(system: &str, value: &str) -> String {

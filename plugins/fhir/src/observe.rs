@@ -11,7 +11,7 @@ use serde_json::Value;
 use crate::answer::{Answer, version_of};
 use crate::exchange::{Outside, is_outcome, with_headers};
 use crate::identity::{Carries, carries, carries_any};
-use crate::kind::Kind;
+use crate::kind::{Kind, PASS_THROUGH};
 use crate::mapping;
 use crate::outcome::{self, Whole};
 use crate::ownership::{Fingerprint, Kept};
@@ -33,10 +33,9 @@ pub(crate) fn observe(
 }
 
 fn observe_one(outside: &dyn Outside, settings: &Settings, subject: &Subject) -> Result<Observation, Failure> {
-    if subject.aggregate_type != "patient" {
-        return Ok(unknown(&format!("this adapter observes patients, not `{}`", subject.aggregate_type)));
-    }
-    let kind = Kind::patient(settings);
+    let Some(kind) = kind_of(settings, subject) else {
+        return Ok(unknown(&format!("this adapter does not observe a `{}`", subject.aggregate_type)));
+    };
     let query = mapping::identifier_query(&kind.system, &subject.aggregate_id);
     let answer = get(outside, &format!("search of {}", kind.resource_type), kind.search(&query))?;
     let Some(found) = answer.found(&kind.resource_type) else {
@@ -45,20 +44,33 @@ fn observe_one(outside: &dyn Outside, settings: &Settings, subject: &Subject) ->
     let ours = |record: &&&Value| carries(record, &kind.system, &subject.aggregate_id) == Carries::Exactly;
     let ours: Vec<&Value> = found.iter().filter(ours).copied().collect();
     match ours[..] {
-        [one] if id_of(one) == Some(subject.link.remote_id.as_str()) => Ok(present(&kind, subject, one)),
+        [one] if id_of(one) == Some(kind.id_of(&subject.link.remote_id)) => Ok(present(&kind, subject, one)),
         // No record carries our identifier, or another one than the link's does.
         [] | [_] => read_linked(outside, &kind, subject),
         _ => {
-            let ids = ours.iter().filter_map(|record| id_of(record)).take(SEVERAL_MAX).map(str::to_owned).collect();
+            let ids = ours.iter().filter_map(|record| id_of(record)).take(SEVERAL_MAX);
+            let ids = ids.map(|id| kind.remote_id(id)).collect();
             Ok(Observation::Several(ids))
         }
+    }
+}
+
+/// What kind of record it is; of one that was passed through the link says it.
+fn kind_of<'a>(settings: &'a Settings, subject: &Subject) -> Option<Kind<'a>> {
+    let passed_through = || {
+        let (resource_type, _) = subject.link.remote_id.split_once('/')?;
+        Some(Kind::passed_through(resource_type.to_owned(), settings))
+    };
+    match subject.aggregate_type.as_str() {
+        PASS_THROUGH => passed_through(),
+        aggregate_type => Kind::of(aggregate_type, settings),
     }
 }
 
 /// The record of the link, which the search did not find.
 fn read_linked(outside: &dyn Outside, kind: &Kind<'_>, subject: &Subject) -> Result<Observation, Failure> {
     let what = format!("read of {}", kind.resource_type);
-    let answer = get(outside, &what, kind.url(&subject.link.remote_id))?;
+    let answer = get(outside, &what, kind.url(kind.id_of(&subject.link.remote_id)))?;
     Ok(match (answer.status, answer.resource_of(&kind.resource_type)) {
         (200, Some(record)) => match carries(record, &kind.system, &subject.aggregate_id) {
             Carries::Exactly => present(kind, subject, record),
@@ -140,7 +152,7 @@ mod tests {
         server.edit(5, |patient| patient["identifier"] = serde_json::json!([]));
         // What others put beside ours is no edit.
         server.edit(6, |patient| patient["contact"] = serde_json::json!([{ "name": { "text": "Kim" } }]));
-        subjects.push(Subject { aggregate_type: "encounter".to_owned(), ..subjects[0].clone() });
+        subjects.push(Subject { aggregate_type: "lab-order".to_owned(), ..subjects[0].clone() });
         let before = server.requests().len();
         let found = observe(&server, &Settings::default(), &subjects).unwrap();
         let is_last = |at: usize| match &found[at] {
@@ -151,7 +163,7 @@ mod tests {
         assert!(matches!(found[2], Observation::Gone), "{found:?}");
         assert!(matches!(&found[3], Observation::Several(ids) if ids.len() == 2), "{found:?}");
         assert!(matches!(found[4], Observation::NotOurs), "{found:?}");
-        assert!(matches!(&found[6], Observation::Unknown(reason) if reason.contains("encounter")), "{found:?}");
+        assert!(matches!(&found[6], Observation::Unknown(reason) if reason.contains("lab-order")), "{found:?}");
         let sent = server.requests();
         assert!(sent[before..].iter().all(|line| line.starts_with("GET ")), "{sent:?}");
     }

@@ -109,7 +109,7 @@ pub(crate) fn merge(current: &Value, wanted: Option<&Value>, last: Option<&Finge
     let kept_was_ours = last.is_some_and(|last| last.kept_is_ours);
     let mut ours = wanted.map_or_else(|| current_ours.clone(), |wanted| split(wanted, kind).ours);
     if wanted.is_none() {
-        (kind.parts.retire)(&mut ours);
+        kind.retire(&mut ours);
     }
     let kept_is_ours = if wanted.is_some() { has_kept(kind, &ours) } else { kept_was_ours };
     let mut keeps = false;
@@ -121,7 +121,7 @@ pub(crate) fn merge(current: &Value, wanted: Option<&Value>, last: Option<&Finge
             }
         }
     }
-    let unchanged = ours == current_ours && wanted.is_none_or(|wanted| claims_profile(current, wanted));
+    let unchanged = ours == current_ours && wanted.is_none_or(|wanted| holds_meta(current, wanted));
     let shared = keeps || holds_others(&others, kind);
     let fingerprint = Fingerprint { digest: digest(kind, &ours, kept_is_ours), shared, kept_is_ours };
     tidy(&mut others, kind, &ours, &current_ours, wanted);
@@ -193,13 +193,18 @@ fn tidy(
         meta.remove("versionId");
         meta.remove("lastUpdated");
     }
-    for profile in wanted.map(profiles).unwrap_or_default() {
+    let Some(wanted) = wanted else { return };
+    for (list, entry) in META.iter().flat_map(|list| meta_list(wanted, list).iter().map(move |entry| (list, entry))) {
         let meta = others.entry("meta").or_insert_with(|| json!({}));
-        match meta.get_mut("profile") {
-            Some(Value::Array(known)) if known.contains(&profile) => {}
-            Some(Value::Array(known)) => known.push(profile),
-            _ => meta["profile"] = json!([profile]),
+        match meta.get_mut(*list) {
+            Some(Value::Array(known)) if known.contains(entry) => {}
+            Some(Value::Array(known)) => known.push(entry.clone()),
+            _ => meta[*list] = json!([entry]),
         }
+    }
+    // A narrative that was passed through.
+    if let Some(text) = wanted.get("text") {
+        others.insert("text".to_owned(), text.clone());
     }
 }
 
@@ -211,13 +216,15 @@ fn list<'a>(object: &'a Map<String, Value>, element: &str) -> &'a [Value] {
     object.get(element).and_then(Value::as_array).map_or(&[], Vec::as_slice)
 }
 
-fn profiles(resource: &Value) -> Vec<Value> {
-    resource.pointer("/meta/profile").and_then(Value::as_array).cloned().unwrap_or_default()
+/// What a resource may claim in `meta`: others' entries stay, and ours are added.
+const META: [&str; 3] = ["profile", "tag", "security"];
+
+fn meta_list<'a>(resource: &'a Value, list: &str) -> &'a [Value] {
+    resource.get("meta").and_then(|meta| meta.get(list)).and_then(Value::as_array).map_or(&[], Vec::as_slice)
 }
 
-fn claims_profile(current: &Value, wanted: &Value) -> bool {
-    let known = profiles(current);
-    profiles(wanted).iter().all(|profile| known.contains(profile))
+fn holds_meta(current: &Value, wanted: &Value) -> bool {
+    META.iter().all(|list| meta_list(wanted, list).iter().all(|entry| meta_list(current, list).contains(entry)))
 }
 
 fn has_kept(kind: &Kind<'_>, ours: &Map<String, Value>) -> bool {

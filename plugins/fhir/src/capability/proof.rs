@@ -11,7 +11,6 @@ use serde_json::Value;
 use super::{Capabilities, PATIENT, Versioning, finding};
 use crate::answer::{Answer, version_of};
 use crate::exchange::{Outside, content_type, with_headers};
-use crate::kind::Kind;
 use crate::mapping;
 use crate::outcome::{self, Whole, failure};
 use crate::settings::Settings;
@@ -82,7 +81,7 @@ pub(super) fn versions(outside: &dyn Outside, settings: &Settings, capabilities:
     }
     let untried = || Some(finding(FindingLevel::Ok, "no record of ours is there yet to try the versions on"));
     let Some(id) = any_of_ours(outside, settings) else { return untried() };
-    let record = Kind::patient(settings).url(&id);
+    let record = format!("{PATIENT}/{}", mapping::percent_encode(&id));
     let Some(answer) = read(outside, &record) else { return untried() };
     if answer.status != 200 || answer.resource_of(PATIENT).is_none() {
         return untried();

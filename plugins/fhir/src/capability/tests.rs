@@ -7,19 +7,23 @@ use super::*;
 use crate::testing::Server;
 
 fn statement() -> Value {
+    let listed = |name: &str| {
+        json!({ "type": name, "versioning": "versioned-update", "updateCreate": true,
+            "conditionalCreate": true, "conditionalUpdate": true,
+            "interaction": [{ "code": "read" }, { "code": "search-type" }, { "code": "create" }, { "code": "update" },
+                { "code": "delete" }, { "code": "history-instance" }],
+            "searchParam": [{ "name": "identifier", "type": "token" }] })
+    };
+    let mut types = crate::testing::TYPES.map(listed).to_vec();
+    // Patient first, so that tests find it.
+    types.sort_by_key(|listed| listed["type"] != "Patient");
     json!({
         "resourceType": "CapabilityStatement", "fhirVersion": "4.0.1",
         "software": { "name": "Example", "version": "1.2" },
         "rest": [{
             "mode": "server",
             "interaction": [{ "code": "transaction" }, { "code": "batch" }],
-            "resource": [
-                { "type": "Patient", "versioning": "versioned-update", "updateCreate": true,
-                  "conditionalCreate": true, "conditionalUpdate": true,
-                  "interaction": [{ "code": "read" }, { "code": "search-type" }, { "code": "create" }, { "code": "update" },
-                      { "code": "history-instance" }],
-                  "searchParam": [{ "name": "identifier", "type": "token" }] }
-            ]
+            "resource": types
         }]
     })
 }
@@ -57,7 +61,7 @@ fn what_is_not_said_is_not_assumed() {
     let silent = json!({ "resourceType": "CapabilityStatement", "fhirVersion": "4.0.1",
         "rest": [{ "mode": "server", "resource": [{ "type": "Patient" }] }] });
     let report = checked(&silent).unwrap();
-    let types = [("Patient".to_owned(), Abilities::default())].into();
+    let types = [("Patient".to_owned(), Abilities { deletes: true, ..Abilities::default() })].into();
     let server = "FHIR server, FHIR 4.0.1".to_owned();
     assert_eq!(capabilities(&report), Capabilities { batch: false, server, types });
     assert!(report.findings.iter().any(|finding| finding.level == FindingLevel::Warning));

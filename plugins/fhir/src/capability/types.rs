@@ -7,6 +7,7 @@ use adapter_sdk::{Finding, FindingLevel};
 use serde_json::Value;
 
 use super::{Abilities, PATIENT, Versioning, finding, has, list};
+use crate::kind::TYPED;
 
 /// Interactions without which changes fail.
 const NEEDED: [&str; 4] = ["read", "search-type", "create", "update"];
@@ -42,6 +43,7 @@ fn read_one(resource: &Value) -> Option<Listed> {
             _ => Versioning::NoVersion,
         },
         history: listed("history-instance"),
+        deletes: !says || listed("delete"),
         missing: missing.collect(),
     };
     Some(Listed { name, abilities, says, finds: has(list(resource, "searchParam"), "name", "identifier") })
@@ -52,6 +54,29 @@ pub(super) fn found(listed: &[Listed]) -> Vec<Finding> {
     let mut findings = Vec::new();
     if let Some(patient) = listed.iter().find(|listed| listed.name == PATIENT) {
         findings.extend(patient_found(patient));
+    }
+    let clinical = TYPED.into_iter().filter(|(_, name, _)| *name != PATIENT);
+    let mut taken = Vec::new();
+    for (aggregate_type, name, _) in clinical {
+        let told = |message: String| finding(FindingLevel::Warning, message);
+        match listed.iter().find(|listed| listed.name == name) {
+            None => {
+                findings
+                    .push(told(format!("the server keeps no {name}: changes of type {aggregate_type} are skipped")));
+            }
+            Some(listed) if !listed.abilities.missing.is_empty() => {
+                let missing = listed.abilities.missing.join(", ");
+                let then = format!("changes of type {aggregate_type} are skipped");
+                findings.push(told(format!("{name} has no interaction {missing}: {then}")));
+            }
+            Some(listed) if listed.says && !listed.finds => findings.push(told(format!(
+                "the server does not name identifier among the search parameters of {name}; without it nothing is found"
+            ))),
+            Some(_) => taken.push(name),
+        }
+    }
+    if !taken.is_empty() {
+        findings.push(finding(FindingLevel::Ok, format!("clinical records: {}", taken.join(", "))));
     }
     findings
 }

@@ -59,6 +59,7 @@ impl Delivery<'_> {
             Stage::ReadChosen { has_looked } => self.on_chosen(answer, has_looked),
             Stage::Read
             | Stage::Update
+            | Stage::Remove
             | Stage::ReadOverwritten
             | Stage::ReadHistory
             | Stage::ReadUnproven
@@ -243,13 +244,16 @@ impl Delivery<'_> {
 
     /// A refusal that a record made before may explain: another host's, or our own whose answer was lost.
     fn look_into(&mut self, what: &str, answer: &Answer) -> Step {
-        if let Step::Done(Outcome::Failed(mut refusal)) = self.refused(what, answer) {
-            if matches!(answer.status, 409 | 412) {
-                refusal.kind = FailureKind::Transient;
+        match self.refused(what, answer) {
+            Step::Done(Outcome::Failed(mut refusal)) => {
+                if matches!(answer.status, 409 | 412) {
+                    refusal.kind = FailureKind::Transient;
+                }
+                self.refusal = Some(refusal);
+                self.search(Stage::LookInto)
             }
-            self.refusal = Some(refusal);
+            step => step,
         }
-        self.search(Stage::LookInto)
     }
 
     /// The one record that a search found, if any.
@@ -271,10 +275,12 @@ impl Delivery<'_> {
         let ours: Vec<_> = judged.filter(|(_, carries)| *carries != Carries::InAnotherCase).collect();
         // A server that passes over a parameter which it does not know answers with everybody: never take one of them.
         if ours.iter().any(|(_, carries)| *carries == Carries::Not) {
-            return Err(self.failed(
-                FailureKind::Misconfigured,
-                "the server does not search TYPE by identifier: it answered with TYPEs that do not carry it",
-            ));
+            let message = "the server does not search TYPE by identifier: it answered with TYPEs that do not carry it";
+            return Err(match self.kind.is_patient() {
+                true => self.failed(FailureKind::Misconfigured, message),
+                // The others go on.
+                false => Step::Done(Outcome::Skipped(self.say(message))),
+            });
         }
         Ok(ours.into_iter().map(|(patient, _)| patient).collect())
     }

@@ -56,6 +56,10 @@ impl Delivery<'_> {
         let version = version.or_else(|| version_of(current));
         let merged = ownership::merge(current, self.wanted.as_ref(), self.last.as_ref(), &self.kind);
         let guard = version.clone().filter(|_| self.abilities.versioning != Versioning::NoVersion);
+        if self.deletes && self.kind.parts.retire.is_none() {
+            let held = self.held_back(rules, current, &merged, version);
+            return held.unwrap_or_else(|| self.remove(guard));
+        }
         if let (false, Existing::Replace, Some(wanted)) = (self.is_linked(), rules.settings.existing, &self.wanted)
             && (merged.fingerprint.shared || !merged.unchanged)
         {
@@ -80,7 +84,7 @@ impl Delivery<'_> {
         if is_kept && self.kept.as_ref() == Some(&now) {
             // The very state that the operator declined comes again: the decision is kept.
             return Some(Step::Done(Outcome::Applied(Receipt {
-                remote_id: self.id.clone().unwrap_or_default(),
+                remote_id: self.kind.remote_id(self.id.as_deref().unwrap_or_default()),
                 remote_version: version,
                 fingerprint: Some(now.to_text()),
             })));
@@ -112,6 +116,31 @@ impl Delivery<'_> {
         self.replaces.clone_from(&version);
         let update = Interaction::new(Method::Put, self.kind.url(&id), Some(resource));
         Step::Send(Interaction { if_match: version.map(|version| format!("W/\"{version}\"")), ..update })
+    }
+
+    /// Deletes a record whose type has no word for what the application deleted.
+    fn remove(&mut self, version: Option<String>) -> Step {
+        if !self.abilities.deletes {
+            return self.failed(
+                FailureKind::Denied,
+                "the server does not delete TYPE; delete the record there, or send an update that says it is not valid",
+            );
+        }
+        self.stage = Stage::Remove;
+        self.writes += 1;
+        let url = self.kind.url(self.id.as_deref().unwrap_or_default());
+        let remove = Interaction::new(Method::Delete, url, None);
+        Step::Send(Interaction { if_match: version.map(|version| format!("W/\"{version}\"")), ..remove })
+    }
+
+    pub(super) fn removed(&mut self, answer: &Answer) -> Step {
+        match answer.status {
+            // Without an id the host forgets the link, so that the aggregate may come back.
+            200 | 202 | 204 => nothing_there(),
+            404 | 410 => self.absent(answer),
+            412 if self.writes < WRITES_MAX => self.read(Stage::Read),
+            _ => self.refused("delete of TYPE", answer),
+        }
     }
 
     /// An update was taken.

@@ -36,7 +36,7 @@ fn what_is_no_patient_is_refused_before_anything_is_sent() {
     let rules = rules(&settings, &capabilities);
     let good = change(1, Operation::Create, "MinJun", None);
     for (change, kind) in [
-        (Change { aggregate_type: "observation".to_owned(), ..good.clone() }, FailureKind::Unsupported),
+        (Change { aggregate_type: "lab-order".to_owned(), ..good.clone() }, FailureKind::Unsupported),
         (Change { payload: "{}".to_owned(), ..good.clone() }, FailureKind::Invalid),
         (Change { payload: "Kim MinJun".to_owned(), ..good.clone() }, FailureKind::Invalid),
         (Change { aggregate_id: "P-2".to_owned(), ..good.clone() }, FailureKind::Invalid),

@@ -7,11 +7,11 @@ use adapter_sdk::patient::{Gender, MaritalStatus, Patient};
 use serde_json::{Map, Value, json};
 
 use super::{insert_list, present, text};
-use crate::kind::{Kind, Parts};
+use crate::kind::{Kind, Parts, Whole};
 use crate::settings::Settings;
 
 /// `deceased[x]` in its two forms.
-pub(crate) const DECEASED: [&str; 2] = ["deceasedBoolean", "deceasedDateTime"];
+const DECEASED: [&str; 2] = ["deceasedBoolean", "deceasedDateTime"];
 pub(crate) const US_CORE_RACE: &str = "http://hl7.org/fhir/us/core/StructureDefinition/us-core-race";
 pub(crate) const US_CORE_ETHNICITY: &str = "http://hl7.org/fhir/us/core/StructureDefinition/us-core-ethnicity";
 const EN_REPRESENTATION: &str = "http://hl7.org/fhir/StructureDefinition/iso21090-EN-representation";
@@ -22,7 +22,7 @@ const IDENTIFIER_TYPE: &str = "http://terminology.hl7.org/CodeSystem/v2-0203";
 
 /// What of a Patient is ours. An entry without a `use` counts as ours, since a server or a form may have dropped it.
 pub(crate) const PARTS: Parts = Parts {
-    whole: &["active", "gender", "birthDate", "maritalStatus", DECEASED[0], DECEASED[1]],
+    whole: Whole::These(&["active", "gender", "birthDate", "maritalStatus", "deceased[x]"]),
     entries: &[
         ("extension", |kind, entry| {
             kind.settings.us_core && matches!(text(entry, "url"), Some(US_CORE_RACE | US_CORE_ETHNICITY))
@@ -40,7 +40,7 @@ pub(crate) const PARTS: Parts = Parts {
     ],
     // A death that others recorded is not undone by an application that knows of none.
     kept: &DECEASED,
-    retire: |patient| _ = patient.insert("active".to_owned(), json!(false)),
+    retire: Some(|patient| _ = patient.insert("active".to_owned(), json!(false))),
 };
 
 fn is_our_identifier(kind: &Kind<'_>, entry: &Value) -> bool {

@@ -1,6 +1,28 @@
-//! The search by identifier.
+//! The search by identifier, and what each type writes.
+
+mod passed_through;
+mod typed;
+
+use adapter_sdk::{Change, Failure};
+use serde_json::json;
 
 use super::*;
+use crate::settings::Settings;
+use crate::testing::of_type;
+use crate::wanted;
+
+const SUBJECT: (&str, &str, &str, Option<&str>) = ("subject", "patient", "P-1", Some("17"));
+const ENCOUNTER: (&str, &str, &str, Option<&str>) = ("encounter", "encounter", "E-1", Some("e9"));
+
+/// What a change of this type, id and references writes.
+fn written(change: &Change) -> Result<Value, Failure> {
+    wanted::read(&Settings::default(), change).map(|wanted| wanted.resource.unwrap())
+}
+
+fn typed(aggregate_type: &str, payload: &Value) -> Value {
+    let references = if aggregate_type == "encounter" { &[SUBJECT][..] } else { &[SUBJECT, ENCOUNTER] };
+    written(&of_type(aggregate_type, "X-1", payload, references)).unwrap()
+}
 
 #[test]
 fn the_search_is_escaped_once_and_encoded_once() {
