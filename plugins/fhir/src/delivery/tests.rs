@@ -1,5 +1,6 @@
 //! The paths of one change against a server in memory: no loss, no double, one request where one is enough.
 
+mod clinical;
 mod creating;
 mod deleting;
 mod edits;
