@@ -38,6 +38,7 @@ pub(crate) struct Capabilities {
 
 /// What the server does with one resource type.
 #[derive(Clone, Debug, Default, Deserialize, Serialize, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a feature of its own in the statement")]
 pub(crate) struct Abilities {
     /// `PUT TYPE/ID` creates a record under an id of ours.
     pub(crate) update_create: bool,

@@ -104,7 +104,7 @@ pub(crate) fn deliver(
     let may_write = deliveries.iter().flatten().any(Delivery::may_write);
     let patients: Vec<bool> =
         deliveries.iter().map(|delivery| delivery.as_ref().is_some_and(Delivery::is_patient)).collect();
-    blame(&mut outcomes, &suspects, &Asked { was_asked, patients, may_write }, || line.refuses_every_write());
+    blame(&mut outcomes, &suspects, &Asked { sent: was_asked, patients, may_write }, || line.refuses_every_write());
     let outcomes = whole(outcomes)?;
     let confirmed = outcomes.iter().any(|outcome| matches!(outcome, Outcome::Applied(_)));
     Ok((outcomes, if confirmed { line.learned() } else { learned }))
@@ -125,9 +125,10 @@ impl Notices {
     }
 }
 
-/// What was asked of the server for each change.
+/// What was asked of the server.
 struct Asked {
-    was_asked: Vec<bool>,
+    /// Something was sent for the change.
+    sent: Vec<bool>,
     /// The change is a patient's.
     patients: Vec<bool>,
     /// The server looked at a write.
@@ -145,7 +146,7 @@ fn blame(
     refuses_every_write: impl FnOnce() -> bool,
 ) {
     let is_target_wide = |outcome: &Outcome| matches!(outcome, Outcome::Failed(failure) if target_wide(failure.kind));
-    let asked = || (0..outcomes.len()).filter(|index| of_server.was_asked[*index]);
+    let asked = || (0..outcomes.len()).filter(|index| of_server.sent[*index]);
     let of = |wanted: Suspect| -> Vec<usize> {
         asked().filter(|index| suspects[*index] == Some(wanted) && !is_target_wide(&outcomes[*index])).collect()
     };

@@ -276,10 +276,11 @@ impl Delivery<'_> {
         // A server that passes over a parameter which it does not know answers with everybody: never take one of them.
         if ours.iter().any(|(_, carries)| *carries == Carries::Not) {
             let message = "the server does not search TYPE by identifier: it answered with TYPEs that do not carry it";
-            return Err(match self.kind.is_patient() {
-                true => self.failed(FailureKind::Misconfigured, message),
-                // The others go on.
-                false => Step::Done(Outcome::Skipped(self.say(message))),
+            // Without that search there are no patients, but without this type the others go on.
+            return Err(if self.kind.is_patient() {
+                self.failed(FailureKind::Misconfigured, message)
+            } else {
+                Step::Done(Outcome::Skipped(self.say(message)))
             });
         }
         Ok(ours.into_iter().map(|(patient, _)| patient).collect())

@@ -134,8 +134,8 @@ fn what_others_wrote_into_a_record_stays_and_their_edit_of_ours_is_held() {
 
         let element = if record.get("status").is_some() { "status" } else { "recordedDate" };
         server.edit(1, |record| record[element] = json!("2020"));
-        let held = one(&server, &hold, &later(&change, Operation::Update, &link));
-        let (kind, message) = failed(&held);
+        let outcome = one(&server, &hold, &later(&change, Operation::Update, &link));
+        let (kind, message) = failed(&outcome);
         assert_eq!(kind, FailureKind::Conflict);
         assert!(message.starts_with(&format!("{name} was edited at the target")) && message.contains("[holds "));
         receipt(&one(&server, &overwrite, &later(&change, Operation::Update, &link)));
