@@ -15,7 +15,8 @@ pub(crate) const PARTS: Parts =
     Parts { whole: Whole::AllBut(&["resourceType", "id", "meta", "text"]), entries: &[], kept: &[], retire: None };
 
 /// Types of R4 that have one identifier at most.
-const ONE: [&str; 9] = [
+const ONE: [&str; 10] = [
+    "AdverseEvent",
     "Bundle",
     "Composition",
     "ConceptMap",
