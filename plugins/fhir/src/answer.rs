@@ -13,7 +13,7 @@ use crate::mapping::percent_encode;
 pub(crate) struct Answer {
     /// The status code; 0 where the server gave none.
     pub(crate) status: u16,
-    /// `Patient/ID` in any of its forms.
+    /// `TYPE/ID` in any of its forms.
     location: Option<String>,
     etag: Option<String>,
     /// The resource that came back, where it is no `OperationOutcome`.
@@ -86,20 +86,22 @@ impl Answer {
         }
     }
 
-    /// The id of the Patient that was written or read.
-    pub(crate) fn patient_id(&self) -> Option<String> {
-        self.location.as_deref().and_then(|location| Some(patient_location(location)?.0)).or_else(|| {
-            let patient = self.patient()?;
-            patient.get("id").and_then(Value::as_str).map(str::to_owned)
-        })
+    /// The id of the record of this type that was written or read.
+    pub(crate) fn id(&self, resource_type: &str) -> Option<String> {
+        let located = self.location.as_deref().and_then(|location| location_of(resource_type, location));
+        located.map(|(id, _)| id).or_else(|| self.held_id(resource_type))
     }
 
     /// An id in the answer that is another than the one that was asked for.
-    pub(crate) fn other_id(&self, asked: &str) -> Option<String> {
-        let located = self.location.as_deref().and_then(patient_location).map(|(id, _)| id);
-        let held = self.patient().and_then(|patient| patient.get("id")).and_then(Value::as_str).map(str::to_owned);
+    pub(crate) fn other_id(&self, resource_type: &str, asked: &str) -> Option<String> {
+        let located = self.location.as_deref().and_then(|location| location_of(resource_type, location));
         let encoded = percent_encode(asked);
-        [located, held].into_iter().flatten().find(|id| id != asked && *id != encoded)
+        let ids = [located.map(|(id, _)| id), self.held_id(resource_type)];
+        ids.into_iter().flatten().find(|id| id != asked && *id != encoded)
+    }
+
+    fn held_id(&self, resource_type: &str) -> Option<String> {
+        self.resource_of(resource_type)?.get("id").and_then(Value::as_str).map(str::to_owned)
     }
 
     /// Whether it tells nothing of a record: it names none and shows none.
@@ -107,36 +109,39 @@ impl Answer {
         self.location.is_none() && self.etag.is_none() && self.resource.is_none() && self.outcome.is_none()
     }
 
-    /// The version that it now has.
-    pub(crate) fn version(&self) -> Option<String> {
+    /// The version that the record of this type now has.
+    pub(crate) fn version(&self, resource_type: &str) -> Option<String> {
         let etag = self.etag.as_deref().and_then(etag_version);
-        let located = || self.location.as_deref().and_then(|location| patient_location(location)?.1);
-        etag.or_else(located).or_else(|| self.patient().and_then(version_of))
+        let located = || self.location.as_deref().and_then(|location| location_of(resource_type, location)?.1);
+        etag.or_else(located).or_else(|| self.resource_of(resource_type).and_then(version_of))
     }
 
-    /// The Patient that came back.
-    pub(crate) fn patient(&self) -> Option<&Value> {
-        self.resource
-            .as_ref()
-            .filter(|resource| resource.get("resourceType").and_then(Value::as_str) == Some("Patient"))
+    /// The resource that came back, where it is of this type.
+    pub(crate) fn resource_of(&self, resource_type: &str) -> Option<&Value> {
+        self.resource.as_ref().filter(|resource| is(resource, resource_type))
     }
 
-    /// The Patient that came back with more than its id and version, so that it shows which record it is.
-    pub(crate) fn record(&self) -> Option<&Value> {
+    /// The resource of this type that came back with more than its id and version, so that it shows which record it
+    /// is.
+    pub(crate) fn record(&self, resource_type: &str) -> Option<&Value> {
         let says = |name: &String| {
             !matches!(name.as_str(), "resourceType" | "id" | "meta" | "text" | "implicitRules" | "language")
         };
-        self.patient().filter(|patient| patient.as_object().is_some_and(|elements| elements.keys().any(says)))
+        self.resource_of(resource_type)
+            .filter(|resource| resource.as_object().is_some_and(|elements| elements.keys().any(says)))
     }
 
-    /// The Patients that a search found; `None` where this is not its answer.
-    pub(crate) fn patients(&self) -> Option<Vec<&Value>> {
-        let is = |resource: &Value, name: &str| resource.get("resourceType").and_then(Value::as_str) == Some(name);
+    /// The resources of this type that a search found; `None` where this is not its answer.
+    pub(crate) fn found(&self, resource_type: &str) -> Option<Vec<&Value>> {
         let bundle = self.resource.as_ref().filter(|bundle| self.status == 200 && is(bundle, "Bundle"))?;
         let entries = bundle.get("entry").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
         let resources = entries.iter().filter_map(|entry| entry.get("resource"));
-        Some(resources.filter(|resource| is(resource, "Patient")).collect())
+        Some(resources.filter(|resource| is(resource, resource_type)).collect())
     }
+}
+
+fn is(resource: &Value, resource_type: &str) -> bool {
+    resource.get("resourceType").and_then(Value::as_str) == Some(resource_type)
 }
 
 /// `meta.versionId` of a resource.
@@ -158,13 +163,13 @@ fn etag_version(etag: &str) -> Option<String> {
     (!opaque.is_empty()).then(|| opaque.to_owned())
 }
 
-/// Id and version out of `[base/]Patient/ID[/_history/V]`.
-fn patient_location(location: &str) -> Option<(String, Option<String>)> {
+/// Id and version out of `[base/]TYPE/ID[/_history/V]`.
+fn location_of(resource_type: &str, location: &str) -> Option<(String, Option<String>)> {
     let path = location.split(['?', '#']).next()?;
     let segments: Vec<&str> = path.split('/').filter(|segment| !segment.is_empty()).collect();
-    let patient = segments.iter().rposition(|segment| *segment == "Patient")?;
-    let id = *segments.get(patient + 1)?;
-    let version = match segments.get(patient + 2..) {
+    let place = segments.iter().rposition(|segment| *segment == resource_type)?;
+    let id = *segments.get(place + 1)?;
+    let version = match segments.get(place + 2..) {
         Some(["_history", version, ..]) => Some((*version).to_owned()),
         _ => None,
     };
@@ -186,11 +191,12 @@ mod tests {
             ("https://Patient/fhir/Patient/7", Some("7"), None),
             ("Patient?identifier=x", None, None),
             ("Observation/7", None, None),
+            ("Patient/7/Observation/8", Some("7"), None),
             ("urn:uuid:1", None, None),
         ] {
             let answer = Answer { location: Some(location.to_owned()), ..Answer::default() };
-            assert_eq!(answer.patient_id().as_deref(), id, "{location}");
-            assert_eq!(answer.version().as_deref(), version, "{location}");
+            assert_eq!(answer.id("Patient").as_deref(), id, "{location}");
+            assert_eq!(answer.version("Patient").as_deref(), version, "{location}");
         }
     }
 
@@ -220,11 +226,14 @@ mod tests {
         let mut entry = json!({ "response": { "status": "200 OK" },
             "resource": { "resourceType": "Patient", "id": "9", "meta": { "versionId": "5" } } });
         let answer = Answer::from_entry(&mut entry);
-        assert_eq!((answer.status, answer.patient_id(), answer.version()), (200, Some("9".into()), Some("5".into())));
+        assert_eq!(
+            (answer.status, answer.id("Patient"), answer.version("Patient")),
+            (200, Some("9".into()), Some("5".into()))
+        );
 
         let mut entry = json!({ "fullUrl": "http://h/Patient/9", "response": { "status": "200", "etag": "W/\"6\"" } });
         let answer = Answer::from_entry(&mut entry);
-        assert_eq!((answer.patient_id(), answer.version()), (Some("9".into()), Some("6".into())));
+        assert_eq!((answer.id("Patient"), answer.version("Patient")), (Some("9".into()), Some("6".into())));
     }
 
     #[test]
@@ -240,7 +249,7 @@ mod tests {
             let asked = if location == Some("Patient/a%20b") { "a b" } else { "7" };
             let resource = id.map(|id| json!({ "resourceType": "Patient", "id": id }));
             let answer = Answer { location: location.map(str::to_owned), resource, ..Answer::default() };
-            assert_eq!(answer.other_id(asked).as_deref(), other, "{location:?} {id:?}");
+            assert_eq!(answer.other_id("Patient", asked).as_deref(), other, "{location:?} {id:?}");
         }
     }
 
@@ -248,11 +257,11 @@ mod tests {
     fn an_answer_that_holds_no_more_than_id_and_version_is_no_record() {
         let answer = |resource: Value| Answer { resource: Some(resource), ..Answer::default() };
         let bare = json!({ "resourceType": "Patient", "id": "9", "meta": { "versionId": "5" } });
-        assert_eq!(answer(bare.clone()).record(), None);
+        assert_eq!(answer(bare.clone()).record("Patient"), None);
         let mut full = bare;
         full["active"] = json!(true);
-        assert!(answer(full).record().is_some());
-        assert_eq!(answer(json!({ "resourceType": "Bundle", "entry": [] })).record(), None);
+        assert!(answer(full).record("Patient").is_some());
+        assert_eq!(answer(json!({ "resourceType": "Bundle", "entry": [] })).record("Patient"), None);
     }
 
     #[test]

@@ -48,20 +48,22 @@ impl Entry {
         let key = interaction
             .if_none_exist
             .as_ref()
-            .map_or_else(|| interaction.url.clone(), |query| format!("Patient?{query}"));
-        // A plain create has no key of its own: its url says nothing about which patient it is.
-        let key = if key == "Patient" { format!("create {index}") } else { key };
+            .map_or_else(|| interaction.url.clone(), |query| format!("{}?{query}", interaction.url));
+        // A plain create has no key of its own: its url says nothing about which record it is.
+        let is_post = interaction.method == Method::Post;
+        let key = if is_post && interaction.if_none_exist.is_none() { format!("create {index}") } else { key };
         Self {
             index,
             may_be_repeated: interaction.may_be_repeated(capabilities),
-            is_post: interaction.method == Method::Post,
+            is_post,
             key,
             text: entry.to_string(),
         }
     }
 }
 
-fn method(method: Method) -> &'static str {
+/// The method's name.
+pub(crate) fn method(method: Method) -> &'static str {
     match method {
         Method::Get => "GET",
         Method::Post => "POST",

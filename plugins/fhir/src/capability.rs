@@ -5,6 +5,9 @@
 //! tried without leaving a trace is tried in `proof`. Read next: `delivery`, which chooses the way.
 
 mod proof;
+mod types;
+
+use std::collections::BTreeMap;
 
 use adapter_sdk::http::{Method, Request};
 use adapter_sdk::{Failure, FailureKind, Finding, FindingLevel, Report};
@@ -12,27 +15,44 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::exchange::{Outside, content_type, with_headers};
+use crate::kind::Kind;
+use crate::mapping;
 use crate::outcome::{self, Whole, failure};
 use crate::settings::Settings;
 
 pub(crate) use proof::probe_query;
 
+/// The one type without which there is nothing to deliver to.
+pub(crate) const PATIENT: &str = "Patient";
+
 /// What a delivery needs to know of the server.
 #[derive(Clone, Debug, Default, Deserialize, Serialize, PartialEq, Eq)]
-#[expect(clippy::struct_excessive_bools, reason = "each is a feature of its own in the statement")]
 pub(crate) struct Capabilities {
-    /// `PUT Patient/ID` creates a record under an id of ours.
-    pub(crate) update_create: bool,
-    /// `POST Patient` with `If-None-Exist`.
-    pub(crate) conditional_create: bool,
     /// Bundles of independent requests.
     pub(crate) batch: bool,
-    /// What its versions are worth.
-    pub(crate) versioning: Versioning,
-    /// `GET Patient/ID/_history`.
-    pub(crate) history: bool,
     /// Which server it is. Another one, or a newer release, may do what this one was seen to refuse.
     pub(crate) server: String,
+    /// The resource types that it keeps.
+    pub(crate) types: BTreeMap<String, Abilities>,
+}
+
+/// What the server does with one resource type.
+#[derive(Clone, Debug, Default, Deserialize, Serialize, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a feature of its own in the statement")]
+pub(crate) struct Abilities {
+    /// `PUT TYPE/ID` creates a record under an id of ours.
+    pub(crate) update_create: bool,
+    /// `POST TYPE` with `If-None-Exist`.
+    pub(crate) conditional_create: bool,
+    /// What its versions are worth.
+    pub(crate) versioning: Versioning,
+    /// `GET TYPE/ID/_history`.
+    pub(crate) history: bool,
+    /// `DELETE TYPE/ID`.
+    pub(crate) deletes: bool,
+    /// Interactions that a delivery needs, and that the server says it does not have.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) missing: Vec<String>,
 }
 
 /// FHIR's `versioning` of a resource type.
@@ -49,6 +69,27 @@ pub(crate) enum Versioning {
 }
 
 impl Capabilities {
+    /// What the server does with a resource type; `None` for one that it does not keep.
+    pub(crate) fn of(&self, resource_type: &str) -> Option<&Abilities> {
+        self.types.get(resource_type)
+    }
+
+    /// What the server does with a kind of record that it takes.
+    ///
+    /// # Errors
+    /// Why it does not take that kind, for an operator. It always takes patients: without them it is no target.
+    pub(crate) fn taking(&self, kind: &Kind<'_>) -> Result<&Abilities, String> {
+        let name = &kind.resource_type;
+        if !mapping::pass_through::has_identifier(name) {
+            return Err(format!("{name} has no identifier in FHIR R4, so its records could not be found again"));
+        }
+        match self.of(name) {
+            None => Err(format!("the server keeps no {name}")),
+            Some(abilities) if kind.is_patient() || abilities.missing.is_empty() => Ok(abilities),
+            Some(abilities) => Err(format!("the server's {name} has no interaction {}", abilities.missing.join(", "))),
+        }
+    }
+
     /// The state that an earlier check left; `None` for an empty one or one of another version of this adapter.
     pub(crate) fn from_state(state: &[u8]) -> Option<Self> {
         serde_json::from_slice(state).ok()
@@ -134,74 +175,52 @@ fn read(statement: &Value) -> Result<Read, Failure> {
             format!("the server speaks FHIR {version}, and this adapter speaks R4 (4.0)"),
         ));
     }
-    let list = |value: &Value, element: &str| value.get(element).and_then(Value::as_array).cloned().unwrap_or_default();
-    let has = |entries: &[Value], element: &str, wanted: &str| {
-        entries.iter().any(|entry| entry.get(element).and_then(Value::as_str) == Some(wanted))
-    };
     let rest = list(statement, "rest");
-    let server = rest.iter().find(|rest| rest.get("mode").and_then(Value::as_str) != Some("client"));
-    let patient = server.and_then(|server| {
-        list(server, "resource").into_iter().find(|entry| entry.get("type").and_then(Value::as_str) == Some("Patient"))
-    });
-    let (Some(server), Some(patient)) = (server, patient) else {
-        return Err(failure(FailureKind::Misconfigured, "the server keeps no Patient resources"));
+    let Some(server) = rest.iter().find(|rest| rest.get("mode").and_then(Value::as_str) != Some("client")) else {
+        return Err(no_patients());
     };
-
+    let listed = types::read(list(server, "resource"));
+    if !listed.iter().any(|listed| listed.name == PATIENT) {
+        return Err(no_patients());
+    }
     let name = text("/software/name").or_else(|| text("/name")).unwrap_or_else(|| "FHIR server".to_owned());
     let release = text("/software/version").map(|release| format!(" {release}")).unwrap_or_default();
-    let server_name = format!("{name}{release}, FHIR {version}");
-
-    let flag = |element: &str| patient.get(element).and_then(Value::as_bool).unwrap_or(false);
     let system = list(server, "interaction");
-    let interactions = list(&patient, "interaction");
-    let capabilities = Capabilities {
-        update_create: flag("updateCreate"),
-        conditional_create: flag("conditionalCreate"),
-        // Widespread servers name only `transaction` and take batches at the same place.
-        batch: has(&system, "code", "batch") || has(&system, "code", "transaction"),
-        versioning: match patient.get("versioning").and_then(Value::as_str) {
-            Some("versioned-update") => Versioning::VersionedUpdate,
-            Some("versioned") => Versioning::Versioned,
-            _ => Versioning::NoVersion,
-        },
-        history: has(&interactions, "code", "history-instance"),
-        server: server_name,
-    };
-    let mut findings = interactions_found(&|code| has(&interactions, "code", code));
+    let mut findings = types::found(&listed);
     if version.starts_with("4.3") {
-        findings.push(finding(FindingLevel::Warning, format!("FHIR {version} (R4B): Patient is the same as in R4")));
-    }
-    if !has(&list(&patient, "searchParam"), "name", "identifier") {
         findings.push(finding(
             FindingLevel::Warning,
-            "the server does not name identifier among the search parameters of Patient; without it nothing is found",
+            format!("FHIR {version} (R4B): Patient and the clinical types are the same as in R4"),
         ));
     }
-
+    let capabilities = Capabilities {
+        // Widespread servers name only `transaction` and take batches at the same place.
+        batch: has(system, "code", "batch") || has(system, "code", "transaction"),
+        server: format!("{name}{release}, FHIR {version}"),
+        types: listed.into_iter().map(|listed| (listed.name, listed.abilities)).collect(),
+    };
     Ok(Read { summary: capabilities.server.clone(), capabilities, findings })
 }
 
-/// Interactions without which changes fail. A statement that lists none at all has left them out.
-fn interactions_found(listed: &dyn Fn(&str) -> bool) -> Vec<Finding> {
-    let needed = ["read", "search-type", "create", "update"];
-    if !needed.iter().any(|code| listed(code)) {
-        return vec![finding(FindingLevel::Warning, "the server does not say what can be done with Patient")];
-    }
-    let missing: Vec<&str> = needed.into_iter().filter(|code| !listed(code)).collect();
-    match missing.as_slice() {
-        [] => vec![finding(FindingLevel::Ok, "Patient can be read, searched, created and updated")],
-        missing => missing
-            .iter()
-            .map(|code| finding(FindingLevel::Problem, format!("Patient has no interaction {code}: changes will fail")))
-            .collect(),
-    }
+fn no_patients() -> Failure {
+    failure(FailureKind::Misconfigured, "the server keeps no Patient resources")
 }
 
+fn list<'a>(value: &'a Value, element: &str) -> &'a [Value] {
+    value.get(element).and_then(Value::as_array).map_or(&[], Vec::as_slice)
+}
+
+fn has(entries: &[Value], element: &str, wanted: &str) -> bool {
+    entries.iter().any(|entry| entry.get(element).and_then(Value::as_str) == Some(wanted))
+}
+
+/// The ways that records of ours take, as Patient shows them.
 fn ways_found(capabilities: &Capabilities, settings: &Settings) -> Vec<Finding> {
+    let patient = capabilities.of(PATIENT).cloned().unwrap_or_default();
     let choose = |good: bool, ok: &str, warning: &str| {
         if good { finding(FindingLevel::Ok, ok) } else { finding(FindingLevel::Warning, warning) }
     };
-    let creates = match (capabilities.update_create && settings.client_ids, capabilities.conditional_create) {
+    let creates = match (patient.update_create && settings.client_ids, patient.conditional_create) {
         (true, _) => finding(FindingLevel::Ok, "update creates: patients get ids of ours, so that none is made twice"),
         (false, true) => finding(
             FindingLevel::Ok,
@@ -213,7 +232,7 @@ fn ways_found(capabilities: &Capabilities, settings: &Settings) -> Vec<Finding> 
              hosts' own order and in_doubt_ms prevents doubles",
         ),
     };
-    let versions = match capabilities.versioning {
+    let versions = match patient.versioning {
         Versioning::VersionedUpdate if settings.read_first => {
             finding(FindingLevel::Ok, "version-aware updates; records are read first, as the settings say")
         }

@@ -2,8 +2,8 @@
 //!
 //! Owns the protocol of a single change as a pure state machine: [`Delivery::begin`] and [`Delivery::advance`] give
 //! either the next request or the outcome. It knows nothing of HTTP or Bundles (`exchange` sends the requests of all
-//! changes of a batch together), so every path can be tested without a server. `known` has the way of a record that is
-//! known, `first` the way of a patient without a link.
+//! changes of a batch together), so every path can be tested without a server, and nothing of what a type holds (its
+//! `Kind` says that). `known` has the way of a record that is known, `first` the way of one without a link.
 //!
 //! Four promises decide the paths: a record that others wrote into never loses what is theirs, a lost answer never
 //! leads to a second record, no request that arrives late turns a record back, and no record is taken for ours that
@@ -13,21 +13,23 @@ mod first;
 mod known;
 
 use adapter_sdk::http::Method;
-use adapter_sdk::patient;
 use adapter_sdk::{Change, Failure, FailureKind, Operation, Outcome, Receipt, RemoteEdit};
 use serde_json::Value;
 
 use crate::answer::Answer;
-use crate::capability::{Capabilities, Versioning};
+use crate::capability::{Abilities, Capabilities, Versioning};
+use crate::identity::{Carries, carries};
+use crate::kind::Kind;
 use crate::mapping;
 use crate::outcome::{self, failure};
 use crate::ownership::{Fingerprint, Kept};
 use crate::settings::Settings;
+use crate::wanted;
 
 /// How often one change is read and written again because someone else wrote in between.
 const WRITES_MAX: u32 = 3;
-const UNREADABLE: &str = "read of Patient answered 200 without a Patient";
-const NOT_OURS: &str = "the server answered our write with a Patient that does not carry our identifier";
+
+const NOT_OURS: &str = "the server answered our write of TYPE with a record that does not carry our identifier";
 
 /// What holds for every change of a call.
 #[derive(Clone, Copy, Debug)]
@@ -37,11 +39,11 @@ pub(crate) struct Rules<'a> {
     pub(crate) on_remote_edit: RemoteEdit,
 }
 
-/// One request about one Patient.
+/// One request about one record.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Interaction {
     pub(crate) method: Method,
-    /// Relative to the base URL: `Patient`, `Patient/ID` or `Patient?identifier=...`.
+    /// Relative to the base URL: `TYPE`, `TYPE/ID` or `TYPE?identifier=...`.
     pub(crate) url: String,
     /// As in the header: `W/"3"`.
     pub(crate) if_match: Option<String>,
@@ -61,12 +63,19 @@ impl Interaction {
     /// version guards at a server that promises to look at it. A create may not, not even one under an id of ours: not
     /// every server keeps to `If-None-Match: *`, and the late one would turn back what was written since.
     pub(crate) fn may_be_repeated(&self, capabilities: &Capabilities) -> bool {
-        let is_guarded = self.if_match.is_some() && capabilities.versioning == Versioning::VersionedUpdate;
-        self.method == Method::Get || is_guarded
+        let promises = || {
+            let abilities = capabilities.of(self.resource_type());
+            abilities.is_some_and(|abilities| abilities.versioning == Versioning::VersionedUpdate)
+        };
+        self.method == Method::Get || (self.if_match.is_some() && promises())
     }
 
     pub(crate) fn is_search(&self) -> bool {
-        self.method == Method::Get && self.url.starts_with("Patient?")
+        self.method == Method::Get && self.url[self.resource_type().len()..].starts_with('?')
+    }
+
+    pub(crate) fn resource_type(&self) -> &str {
+        self.url.split(['/', '?']).next().unwrap_or_default()
     }
 }
 
@@ -80,37 +89,39 @@ pub(crate) enum Step {
 /// Which answer is awaited.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stage {
-    /// `GET Patient?identifier=` to see what is there.
+    /// `GET TYPE?identifier=` to see what is there.
     Search,
-    /// `PUT Patient/ID` with `If-None-Match: *`, under an id of ours.
+    /// `PUT TYPE/ID` with `If-None-Match: *`, under an id of ours.
     CreateWithId,
-    /// `GET Patient/ID`, since something has the id of ours already.
+    /// `GET TYPE/ID`, since something has the id of ours already.
     ReadOurId { may_be_created: bool },
-    /// `POST Patient` with `If-None-Exist`.
+    /// `POST TYPE` with `If-None-Exist`.
     ConditionalCreate,
-    /// `GET Patient/ID` of what a conditional create says that it found.
+    /// `GET TYPE/ID` of what a conditional create says that it found.
     ReadMatch,
-    /// `POST Patient`.
+    /// `POST TYPE`.
     Create,
-    /// `GET Patient?identifier=` after a create was refused in a way that something made before may explain.
+    /// `GET TYPE?identifier=` after a create was refused in a way that something made before may explain.
     LookInto,
-    /// `GET Patient?identifier=` once more after a create, for a second record.
+    /// `GET TYPE?identifier=` once more after a create, for a second record.
     LookAgain { told: Told },
-    /// `GET Patient/ID` under an id that the server chose, before it is believed.
+    /// `GET TYPE/ID` under an id that the server chose, before it is believed.
     ReadChosen { has_looked: bool },
-    /// `GET Patient/ID` after a write whose answer told nothing of a record.
+    /// `GET TYPE/ID` after a write whose answer told nothing of a record.
     ReadUnproven,
-    /// `GET Patient/ID`.
+    /// `GET TYPE/ID`.
     Read,
-    /// `PUT Patient/ID`.
+    /// `PUT TYPE/ID`.
     Update,
-    /// `GET Patient/ID/_history/VERSION` of a version that we may have written over.
+    /// `DELETE TYPE/ID`.
+    Remove,
+    /// `GET TYPE/ID/_history/VERSION` of a version that we may have written over.
     ReadOverwritten,
-    /// `GET Patient/ID/_history` after an update whose version does not show which one it replaced.
+    /// `GET TYPE/ID/_history` after an update whose version does not show which one it replaced.
     ReadHistory,
-    /// `GET Patient?identifier=` after a 404 that no FHIR server gave.
+    /// `GET TYPE?identifier=` after a 404 that no FHIR server gave.
     ConfirmGone,
-    /// `GET Patient?_id=` after such a 404, where another record carries our identifier.
+    /// `GET TYPE?_id=` after such a 404, where another record carries our identifier.
     ConfirmIdGone,
 }
 
@@ -138,6 +149,9 @@ pub(crate) enum Suspect {
 #[derive(Debug)]
 pub(crate) struct Delivery<'a> {
     change: &'a Change,
+    kind: Kind<'a>,
+    /// What the server does with this type.
+    abilities: &'a Abilities,
     stage: Stage,
     query: String,
     /// Our resource; `None` for a delete that carries no state.
@@ -169,17 +183,25 @@ pub(crate) struct Delivery<'a> {
 }
 
 impl<'a> Delivery<'a> {
-    /// Reads a change; gives its delivery and the first step.
-    pub(crate) fn begin(rules: &Rules<'_>, change: &'a Change) -> (Self, Step) {
+    /// Reads a change; gives its delivery and the first request.
+    ///
+    /// # Errors
+    /// The outcome of a change for which nothing is sent.
+    pub(crate) fn begin(rules: &Rules<'a>, change: &'a Change) -> Result<(Self, Interaction), Outcome> {
+        let wanted = wanted::read(rules.settings, change).map_err(Outcome::Failed)?;
+        let kind = wanted.kind;
+        let abilities = rules.capabilities.taking(&kind).map_err(Outcome::Skipped)?;
         let deletes = change.operation == Operation::Delete;
         let link = change.link.as_ref();
         let mut delivery = Self {
             change,
             stage: Stage::Search,
-            query: mapping::identifier_query(&rules.settings.identifier_system, &change.aggregate_id),
-            wanted: None,
+            query: mapping::identifier_query(&kind.system, &change.aggregate_id),
+            abilities,
+            wanted: wanted.resource,
             deletes,
-            id: link.map(|link| link.remote_id.clone()),
+            id: link.map(|link| kind.id_of(&link.remote_id).to_owned()),
+            kind,
             link_version: link.and_then(|link| link.remote_version.clone()).filter(|version| !version.is_empty()),
             last: link.and_then(|link| link.fingerprint.as_deref()).and_then(Fingerprint::parse),
             kept: link.and_then(|link| link.fingerprint.as_deref()).and_then(Kept::parse),
@@ -194,11 +216,10 @@ impl<'a> Delivery<'a> {
             writes: 0,
             notice: None,
         };
-        let step = match delivery.read_state(rules) {
-            Ok(()) => delivery.first(rules),
-            Err(failure) => Step::Done(Outcome::Failed(failure)),
-        };
-        (delivery, step)
+        match delivery.first(rules) {
+            Step::Send(interaction) => Ok((delivery, interaction)),
+            Step::Done(outcome) => Err(outcome),
+        }
     }
 
     /// Something that happened on the way and that an operator should know of; told once.
@@ -265,27 +286,11 @@ impl<'a> Delivery<'a> {
         self.change.link.as_ref()?.fingerprint.as_deref()
     }
 
-    fn read_state(&mut self, rules: &Rules<'_>) -> Result<(), Failure> {
-        let change = self.change;
-        if change.aggregate_type != "patient" {
-            return Err(failure(FailureKind::Unsupported, "only aggregates of type patient can be delivered"));
-        }
-        if change.aggregate_id.is_empty() || change.aggregate_id.chars().any(char::is_control) {
-            return Err(failure(FailureKind::Invalid, "aggregate_id is empty or holds control characters"));
-        }
-        if self.deletes && is_empty_object(&change.payload) {
-            return Ok(());
-        }
-        let patient = patient::read(change)?;
-        self.wanted = Some(mapping::resource(&patient, !self.deletes, rules.settings));
-        Ok(())
-    }
-
     fn first(&mut self, rules: &Rules<'_>) -> Step {
         match (&self.id, &self.wanted) {
             (Some(_), Some(wanted)) if !self.must_read(rules) => {
                 let (resource, version) = (wanted.clone(), self.link_version.clone());
-                self.update(rules, resource, version)
+                self.update(resource, version)
             }
             (Some(_), _) => self.read(Stage::Read),
             (None, _) => self.search(Stage::Search),
@@ -295,26 +300,28 @@ impl<'a> Delivery<'a> {
     /// Whether what is there could be other than what the link says, with no precondition to guard us.
     fn must_read(&self, rules: &Rules<'_>) -> bool {
         // A server that says only `versioned` has not promised to honour `If-Match`.
-        let guarded = rules.capabilities.versioning == Versioning::VersionedUpdate;
+        let guarded = self.abilities.versioning == Versioning::VersionedUpdate;
         let alone = self.last.as_ref().is_some_and(|last| !last.shared);
         // Where neither a number nor the history shows what an update replaced, an ignored `If-Match` would go
         // unnoticed.
         let is_provable =
-            self.link_version.as_deref().is_some_and(|version| rules.capabilities.history || is_number(version));
+            self.link_version.as_deref().is_some_and(|version| self.abilities.history || is_number(version));
         rules.settings.read_first || !guarded || !alone || !is_provable
     }
 
     /// Takes the answer to the last request.
     pub(crate) fn advance(&mut self, rules: &Rules<'_>, answer: &Answer) -> Step {
-        let is_write =
-            matches!(self.stage, Stage::CreateWithId | Stage::ConditionalCreate | Stage::Create | Stage::Update);
+        let is_write = matches!(
+            self.stage,
+            Stage::CreateWithId | Stage::ConditionalCreate | Stage::Create | Stage::Update | Stage::Remove
+        );
         self.may_write |= is_write && matches!(answer.status, 200..=299 | 304 | 400 | 409 | 410 | 412 | 422);
         match self.stage {
-            Stage::Read => match (answer.status, answer.patient()) {
-                (200, Some(current)) => self.on_read(rules, &current.clone(), answer.version()),
+            Stage::Read => match (answer.status, self.shown(answer)) {
+                (200, Some(current)) => self.on_read(rules, &current.clone(), self.version_in(answer)),
                 (404 | 410, _) => self.absent(answer),
-                (200, None) => self.unreadable(UNREADABLE),
-                _ => self.refused("read of Patient", answer),
+                (200, None) => self.unreadable("read of TYPE answered 200 without one"),
+                _ => self.refused("read of TYPE", answer),
             },
             Stage::Update => match answer.status {
                 200 | 201 | 204 => self.updated(rules, answer),
@@ -322,14 +329,15 @@ impl<'a> Delivery<'a> {
                 409 | 412 if self.writes < WRITES_MAX => self.read(Stage::Read),
                 409 | 412 => Step::Done(Outcome::Failed(failure(
                     FailureKind::Transient,
-                    format!("Patient was changed at the target {WRITES_MAX} times while we wrote it"),
+                    self.say(&format!("TYPE was changed at the target {WRITES_MAX} times while we wrote it")),
                 ))),
-                _ => self.refused("update of Patient", answer),
+                _ => self.refused("update of TYPE", answer),
             },
+            Stage::Remove => self.removed(answer),
             Stage::ReadOverwritten => self.on_version_before(rules, answer),
             Stage::ReadHistory => self.on_history(rules, answer),
-            Stage::ReadUnproven => self.on_unproven(rules, answer),
-            Stage::ConfirmGone => self.confirm_gone(rules, answer),
+            Stage::ReadUnproven => self.on_unproven(answer),
+            Stage::ConfirmGone => self.confirm_gone(answer),
             Stage::ConfirmIdGone => self.confirm_id_gone(answer),
             _ => self.advance_first(rules, answer),
         }
@@ -337,20 +345,25 @@ impl<'a> Delivery<'a> {
 
     fn read(&mut self, stage: Stage) -> Step {
         self.stage = stage;
-        Step::Send(Interaction::new(Method::Get, patient_url(self.id.as_deref().unwrap_or_default()), None))
+        Step::Send(Interaction::new(Method::Get, self.kind.url(self.id.as_deref().unwrap_or_default()), None))
     }
 
     fn applied(&self, version: Option<String>) -> Step {
         Step::Done(Outcome::Applied(Receipt {
-            remote_id: self.id.clone().expect("invariant: a confirmed delivery knows its record"),
+            remote_id: self
+                .kind
+                .remote_id(self.id.as_deref().expect("invariant: a confirmed delivery knows its record")),
             remote_version: version,
             fingerprint: self.written.as_ref().map(Fingerprint::to_text),
         }))
     }
 
     fn refused(&mut self, what: &str, answer: &Answer) -> Step {
-        let mut failure = outcome::of_answer(what, answer, &self.change.payload);
+        let mut failure = outcome::of_answer(&self.say(what), answer, &self.change.payload);
         let is_fhir = answer.outcome.is_some();
+        if self.is_refused_as_a_type(answer) {
+            return Step::Done(Outcome::Skipped(failure.message));
+        }
         self.suspect = match answer.status {
             401 | 403 => Some(Suspect::Credentials),
             // What looks like a success and is none was not said by a FHIR server that is well, nor was a bare 404 or
@@ -365,14 +378,54 @@ impl<'a> Delivery<'a> {
         Step::Done(Outcome::Failed(failure))
     }
 
+    /// Whether FHIR says that the server does not keep our type, whatever its statement says.
+    fn is_refused_as_a_type(&self, answer: &Answer) -> bool {
+        let says = |code: &str| {
+            let issues = answer.outcome.as_ref().and_then(|outcome| outcome.get("issue")).and_then(Value::as_array);
+            issues.is_some_and(|issues| issues.iter().any(|issue| issue.get("code").is_some_and(|it| it == code)))
+        };
+        let is_searched = self.stage == Stage::Search && matches!(answer.status, 404 | 405 | 501);
+        let is_at_the_type = matches!(self.stage, Stage::Search | Stage::ConditionalCreate | Stage::Create);
+        !self.kind.is_patient()
+            && answer.outcome.is_some()
+            && (is_searched || (is_at_the_type && answer.status >= 400 && says("not-supported")))
+    }
+
+    /// Whether the record is of the one type without which a target is none.
+    pub(crate) fn is_patient(&self) -> bool {
+        self.kind.is_patient()
+    }
+
     fn unreadable(&mut self, message: &str) -> Step {
         self.suspect = Some(Suspect::Server);
-        Step::Done(Outcome::Failed(failure(FailureKind::Transient, message)))
+        self.failed(FailureKind::Transient, message)
     }
-}
 
-fn conflict(message: &str) -> Step {
-    Step::Done(Outcome::Failed(failure(FailureKind::Conflict, message)))
+    fn conflict(&self, message: &str) -> Step {
+        self.failed(FailureKind::Conflict, message)
+    }
+
+    fn failed(&self, kind: FailureKind, message: &str) -> Step {
+        Step::Done(Outcome::Failed(failure(kind, self.say(message))))
+    }
+
+    /// The message, with what kind of record it is about in the place of `TYPE` and `AGGREGATE`.
+    fn say(&self, message: &str) -> String {
+        message.replace("TYPE", &self.kind.resource_type).replace("AGGREGATE", self.kind.aggregate_type)
+    }
+
+    /// The record of our type that came back.
+    fn shown<'b>(&self, answer: &'b Answer) -> Option<&'b Value> {
+        answer.resource_of(&self.kind.resource_type)
+    }
+
+    fn version_in(&self, answer: &Answer) -> Option<String> {
+        answer.version(&self.kind.resource_type)
+    }
+
+    fn carries(&self, record: &Value) -> Carries {
+        carries(record, &self.kind.system, &self.change.aggregate_id)
+    }
 }
 
 /// A delete of what the target does not have: confirmed, with no id.
@@ -387,15 +440,6 @@ fn is_proof(answer: &Answer) -> bool {
 
 fn is_number(version: &str) -> bool {
     version.parse::<u64>().is_ok()
-}
-
-fn patient_url(id: &str) -> String {
-    format!("Patient/{}", mapping::percent_encode(id))
-}
-
-fn is_empty_object(payload: &str) -> bool {
-    serde_json::from_str::<Value>(payload)
-        .is_ok_and(|payload| payload.as_object().is_some_and(serde_json::Map::is_empty))
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! Sends the requests of all changes of a call, round by round, and hands each answer to its change.
 //!
-//! Owns the rounds, and decides what a failure concerns: one patient, or the target as a whole. It knows nothing of
-//! patients (`delivery` decides what to send) and nothing of HTTP (`line` sends, in Bundles or one by one, over
+//! Owns the rounds, and decides what a failure concerns: one record, or the target as a whole. It knows nothing of
+//! records (`delivery` decides what to send) and nothing of HTTP (`line` sends, in Bundles or one by one, over
 //! `wire`). A round is as few HTTP requests as the server allows. Nothing that the server may still be working on is
 //! sent again, unless doing it twice changes nothing.
 
@@ -51,14 +51,16 @@ pub(crate) fn deliver(
     let mut deliveries = Vec::with_capacity(changes.len());
     let mut interactions = Vec::with_capacity(changes.len());
     for (index, change) in changes.iter().enumerate() {
-        let (delivery, step) = Delivery::begin(rules, change);
-        deliveries.push(delivery);
-        match step {
-            Step::Send(interaction) => {
+        match Delivery::begin(rules, change) {
+            Ok((delivery, interaction)) => {
                 was_asked[index] = true;
+                deliveries.push(Some(delivery));
                 interactions.push((index, interaction));
             }
-            Step::Done(outcome) => outcomes[index] = Some(outcome),
+            Err(outcome) => {
+                deliveries.push(None);
+                outcomes[index] = Some(outcome);
+            }
         }
     }
     let mut stopped = None;
@@ -70,7 +72,7 @@ pub(crate) fn deliver(
         let round = line.round(&std::mem::take(&mut interactions));
         stopped = round.stopped;
         for (index, reply) in round.replies {
-            let delivery = &mut deliveries[index];
+            let Some(delivery) = &mut deliveries[index] else { continue };
             let step = match reply {
                 Reply::Answer(answer) => delivery.advance(rules, &answer),
                 Reply::LookFirst => delivery.look_first(),
@@ -89,7 +91,7 @@ pub(crate) fn deliver(
         .unwrap_or_else(|| failure(FailureKind::Transient, format!("gave up after {ROUNDS_MAX} rounds of responses")));
     for (outcome, delivery) in outcomes.iter_mut().zip(&mut deliveries) {
         if outcome.is_none() {
-            *outcome = delivery.conclude();
+            *outcome = delivery.as_mut().and_then(Delivery::conclude);
         }
     }
     if !changes.is_empty() && outcomes.iter().all(Option::is_none) {
@@ -97,9 +99,12 @@ pub(crate) fn deliver(
     }
     let mut outcomes: Vec<Outcome> =
         outcomes.into_iter().map(|outcome| outcome.unwrap_or_else(|| Outcome::Failed(rest.clone()))).collect();
-    let suspects: Vec<Option<Suspect>> = deliveries.iter().map(Delivery::suspect).collect();
-    let may_write = deliveries.iter().any(Delivery::may_write);
-    blame(&mut outcomes, &suspects, &was_asked, may_write, || line.refuses_every_write());
+    let suspects: Vec<Option<Suspect>> =
+        deliveries.iter().map(|delivery| delivery.as_ref().and_then(Delivery::suspect)).collect();
+    let may_write = deliveries.iter().flatten().any(Delivery::may_write);
+    let patients: Vec<bool> =
+        deliveries.iter().map(|delivery| delivery.as_ref().is_some_and(Delivery::is_patient)).collect();
+    blame(&mut outcomes, &suspects, &Asked { sent: was_asked, patients, may_write }, || line.refuses_every_write());
     let outcomes = whole(outcomes)?;
     let confirmed = outcomes.iter().any(|outcome| matches!(outcome, Outcome::Applied(_)));
     Ok((outcomes, if confirmed { line.learned() } else { learned }))
@@ -120,6 +125,16 @@ impl Notices {
     }
 }
 
+/// What was asked of the server.
+struct Asked {
+    /// Something was sent for the change.
+    sent: Vec<bool>,
+    /// The change is a patient's.
+    patients: Vec<bool>,
+    /// The server looked at a write.
+    may_write: bool,
+}
+
 /// Decides what refusals mean that may speak of the server: where several patients met them and none was served, the
 /// target is to blame, and no change pays for it. Where others were served, each speaks for its own patient. Only a
 /// write that the server looked at (`may_write`) says that the credentials may write: read-only ones serve whoever
@@ -127,19 +142,20 @@ impl Notices {
 fn blame(
     outcomes: &mut [Outcome],
     suspects: &[Option<Suspect>],
-    was_asked: &[bool],
-    may_write: bool,
+    of_server: &Asked,
     refuses_every_write: impl FnOnce() -> bool,
 ) {
     let is_target_wide = |outcome: &Outcome| matches!(outcome, Outcome::Failed(failure) if target_wide(failure.kind));
-    let asked = || (0..outcomes.len()).filter(|index| was_asked[*index]);
+    let asked = || (0..outcomes.len()).filter(|index| of_server.sent[*index]);
     let of = |wanted: Suspect| -> Vec<usize> {
         asked().filter(|index| suspects[*index] == Some(wanted) && !is_target_wide(&outcomes[*index])).collect()
     };
     let (credentials, server) = (of(Suspect::Credentials), of(Suspect::Server));
     let is_served = asked().any(|index| suspects[index].is_none() && !is_target_wide(&outcomes[index]));
     let gave_up = asked().any(|index| is_target_wide(&outcomes[index]));
-    let may_not_write = !may_write && !credentials.is_empty() && (credentials.len() > 1 || refuses_every_write());
+    // Credentials may hold for patients alone, so two refused patients say more than two refused observations.
+    let patients = credentials.iter().filter(|index| of_server.patients[**index]).count();
+    let may_not_write = !of_server.may_write && !credentials.is_empty() && (patients > 1 || refuses_every_write());
     // One patient who stays denied here says too little: the host counts how many are, one after the other.
     for index in credentials.iter().filter(|_| may_not_write) {
         let Outcome::Failed(failure) = &mut outcomes[*index] else { continue };

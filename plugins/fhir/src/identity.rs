@@ -1,4 +1,4 @@
-//! Identifies our patients at a server: by their identifier, and by an id of ours where clients may choose ids.
+//! Identifies our records at a server: by their identifier, and by an id of ours where clients may choose ids.
 //!
 //! Pure. It never asks the server anything; `delivery::first` does. The same identifier always gives the same id, so
 //! two simultaneous first deliveries meet on one record. The id is a UUID (version 8 of RFC 9562: computed by a rule of
@@ -8,13 +8,13 @@
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
-/// Keeps these ids apart from anyone else's hash of the same text. Changing it would create every patient anew.
-const NAMESPACE: &str = "neuronova-sync/patient";
+/// Keeps these ids apart from anyone else's hash of the same text. Changing it would create every record anew.
+const NAMESPACE: &str = "neuronova-sync";
 
-/// The id of the patient with this identifier.
-pub(crate) fn derived_id(system: &str, value: &str) -> String {
-    // A line feed is allowed in neither part, so no two pairs give the same text.
-    let digest = Sha256::digest(format!("{NAMESPACE}\n{system}\n{value}").as_bytes());
+/// The id of the record with this identifier.
+pub(crate) fn derived_id(aggregate_type: &str, system: &str, value: &str) -> String {
+    // A line feed is allowed in no part, so no two of them give the same text.
+    let digest = Sha256::digest(format!("{NAMESPACE}/{aggregate_type}\n{system}\n{value}").as_bytes());
     let mut bytes: [u8; 16] = digest[..16].try_into().expect("invariant: SHA-256 has 32 bytes");
     bytes[0] = (0xa0 + 0x10 * ((bytes[0] >> 4) % 6)) | (bytes[0] & 0x0f);
     bytes[6] = 0x80 | (bytes[6] & 0x0f);
@@ -23,22 +23,21 @@ pub(crate) fn derived_id(system: &str, value: &str) -> String {
     [&hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..]].join("-")
 }
 
-/// How a Patient that a server found for an identifier relates to it.
+/// How a record that a server found for an identifier relates to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Carries {
     /// It carries the identifier, letter by letter.
     Exactly,
-    /// Only where case does not count: another patient's record, found by a server that compares so.
+    /// Only where case does not count: another record of ours, found by a server that compares so.
     InAnotherCase,
     /// Not at all.
     Not,
 }
 
-/// Whether a Patient carries an identifier.
-pub(crate) fn carries(patient: &Value, system: &str, value: &str) -> Carries {
-    let identifiers = patient.get("identifier").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
+/// Whether a record carries an identifier.
+pub(crate) fn carries(record: &Value, system: &str, value: &str) -> Carries {
     let values = || {
-        identifiers
+        identifiers(record)
             .iter()
             .filter(|identifier| identifier.get("system").and_then(Value::as_str) == Some(system))
             .filter_map(|identifier| identifier.get("value").and_then(Value::as_str))
@@ -50,13 +49,21 @@ pub(crate) fn carries(patient: &Value, system: &str, value: &str) -> Carries {
     if values().any(|known| known.trim().to_lowercase() == folded) { Carries::InAnotherCase } else { Carries::Not }
 }
 
-/// Whether a Patient carries any identifier of the system.
-pub(crate) fn carries_any(patient: &Value, system: &str) -> bool {
-    let identifiers = patient.get("identifier").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
-    identifiers.iter().any(|identifier| {
+/// Whether a record carries any identifier of the system.
+pub(crate) fn carries_any(record: &Value, system: &str) -> bool {
+    identifiers(record).iter().any(|identifier| {
         let has_value = identifier.get("value").and_then(Value::as_str).is_some_and(|value| !value.is_empty());
         has_value && identifier.get("system").and_then(Value::as_str) == Some(system)
     })
+}
+
+/// The identifiers of a record. Some types of FHIR have one alone, which is no list.
+fn identifiers(record: &Value) -> &[Value] {
+    match record.get("identifier") {
+        Some(Value::Array(identifiers)) => identifiers,
+        Some(identifier) => std::slice::from_ref(identifier),
+        None => &[],
+    }
 }
 
 #[cfg(test)]
@@ -87,14 +94,14 @@ mod tests {
     #[test]
     fn the_id_never_changes() {
         // A changed value here means that every patient would be created a second time.
-        assert_eq!(derived_id(SYSTEM, "P-2025-001"), "b9ecd379-d875-8b55-8497-41ef5b695f83");
+        assert_eq!(derived_id("patient", SYSTEM, "P-2025-001"), "b9ecd379-d875-8b55-8497-41ef5b695f83");
     }
 
     #[test]
     fn every_id_fits_the_rules_of_the_servers_that_we_know() {
         let mut seen = HashSet::new();
         for number in 0..2_000 {
-            let id = derived_id(SYSTEM, &format!("P-{number}"));
+            let id = derived_id("patient", SYSTEM, &format!("P-{number}"));
             assert_eq!(id.len(), 36, "FHIR allows 64 characters");
             assert!(id.bytes().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte) || byte == b'-'));
             assert!(id.starts_with(|first: char| first.is_ascii_alphabetic()), "{id}");
@@ -105,12 +112,24 @@ mod tests {
     }
 
     #[test]
-    fn case_and_system_make_another_id() {
-        let ids: HashSet<String> =
-            [(SYSTEM, "AB-1"), (SYSTEM, "ab-1"), ("urn:other", "AB-1"), ("urn:neuronova:patient-id\nAB", "-1")]
-                .into_iter()
-                .map(|(system, value)| derived_id(system, value))
-                .collect();
-        assert_eq!(ids.len(), 4);
+    fn type_system_and_case_make_another_id() {
+        let ids: HashSet<String> = [
+            ("patient", SYSTEM, "AB-1"),
+            ("patient", SYSTEM, "ab-1"),
+            ("encounter", SYSTEM, "AB-1"),
+            ("patient", "urn:other", "AB-1"),
+            ("patient", "urn:neuronova:patient-id\nAB", "-1"),
+        ]
+        .into_iter()
+        .map(|(aggregate_type, system, value)| derived_id(aggregate_type, system, value))
+        .collect();
+        assert_eq!(ids.len(), 5);
+    }
+
+    #[test]
+    fn an_identifier_that_is_no_list_counts_too() {
+        let one = json!({ "identifier": { "system": SYSTEM, "value": "AB-1" } });
+        assert_eq!(carries(&one, SYSTEM, "AB-1"), Carries::Exactly);
+        assert!(carries_any(&one, SYSTEM) && !carries_any(&one, "urn:other"));
     }
 }

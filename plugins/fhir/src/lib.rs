@@ -1,4 +1,5 @@
-//! The FHIR R4 adapter: makes a FHIR server hold the state of our patients.
+//! The FHIR R4 adapter: makes a FHIR server hold the state of our patients and their clinical
+//! records.
 //!
 //! Owns the joints only: settings in, `check` and `apply` out, the host's HTTP client behind `exchange::Outside`. It
 //! never sees a credential, and no value of a payload leaves it in a message or a log line. Read next: `delivery` (the
@@ -11,6 +12,7 @@ mod capability;
 mod delivery;
 mod exchange;
 mod identity;
+mod kind;
 mod learned;
 mod mapping;
 mod observe;
@@ -19,10 +21,12 @@ mod ownership;
 mod settings;
 #[cfg(test)]
 mod testing;
+mod wanted;
 
 use adapter_sdk::http::{Client, Error, Request, Response};
 use adapter_sdk::{
     AggregateSupport, Applied, Change, Context, Descriptor, Failure, HttpAdapter, Observation, Report, Subject,
+    clinical,
 };
 
 use crate::capability::Capabilities;
@@ -61,7 +65,13 @@ impl HttpAdapter for Fhir {
         Descriptor {
             name: "fhir".to_owned(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            aggregate_types: vec![AggregateSupport::written("patient").observed()],
+            aggregate_types: std::iter::once("patient")
+                .chain(clinical::TYPES)
+                .map(|aggregate_type| AggregateSupport {
+                    schema: clinical::schema_id(aggregate_type).map(str::to_owned),
+                    ..AggregateSupport::written(aggregate_type).observed()
+                })
+                .collect(),
         }
     }
 

@@ -1,49 +1,49 @@
-//! From our patient to a FHIR R4 Patient, and to the search that finds it.
+//! From our aggregates to FHIR R4 resources, and to the search that finds them.
 //!
-//! Pure. It writes the elements that are ours and no others; what becomes of other people's elements is decided in
-//! `ownership`. It never validates what a server should; what is read as a patient has dates that every server reads.
-//! Sources: FHIR R4 Patient; KR Core Patient (`name.text` 1..1); the ISO 21090 EN representation extension; US Core.
+//! Pure. Each type has a file of its own, which also says which elements it writes. It writes the elements that are ours
+//! and no others; what becomes of other people's elements is decided in `ownership`. It never validates what a server
+//! should.
 
-use adapter_sdk::patient::omb::{self, Category, Part};
-use adapter_sdk::patient::{Gender, MaritalStatus, Patient};
-use serde_json::{Map, Value, json};
+pub(crate) mod allergy;
+pub(crate) mod appointment;
+pub(crate) mod condition;
+pub(crate) mod element;
+pub(crate) mod encounter;
+pub(crate) mod medication;
+pub(crate) mod observation;
+pub(crate) mod pass_through;
+pub(crate) mod patient;
 
-use crate::settings::Settings;
+use adapter_sdk::Failure;
+use adapter_sdk::clinical::Record;
+use serde_json::{Map, Value};
 
-pub(crate) const US_CORE_RACE: &str = "http://hl7.org/fhir/us/core/StructureDefinition/us-core-race";
-pub(crate) const US_CORE_ETHNICITY: &str = "http://hl7.org/fhir/us/core/StructureDefinition/us-core-ethnicity";
-const EN_REPRESENTATION: &str = "http://hl7.org/fhir/StructureDefinition/iso21090-EN-representation";
-const MARITAL_STATUS: &str = "http://terminology.hl7.org/CodeSystem/v3-MaritalStatus";
-/// US Core allows so many categories of race.
-const RACES_MAX: usize = 5;
-const IDENTIFIER_TYPE: &str = "http://terminology.hl7.org/CodeSystem/v2-0203";
+use crate::kind::Kind;
+use element::References;
 
-/// The Patient as we want it to be, without an id.
-pub(crate) fn resource(patient: &Patient, active: bool, settings: &Settings) -> Value {
-    let mut resource = Map::new();
-    resource.insert("resourceType".to_owned(), json!("Patient"));
-    if let Some(profile) = &settings.profile {
-        resource.insert("meta".to_owned(), json!({ "profile": [profile] }));
-    }
-    insert_list(&mut resource, "extension", extensions(patient, settings));
-    insert_list(&mut resource, "identifier", identifiers(patient, settings));
-    resource.insert("active".to_owned(), json!(active));
-    insert_list(&mut resource, "name", names(patient));
-    insert_list(&mut resource, "telecom", telecom(patient));
-    resource.insert("gender".to_owned(), json!(gender(patient.gender)));
-    resource.insert("birthDate".to_owned(), json!(patient.birth_date));
-    if let Some(deceased) = &patient.deceased_date {
-        resource.insert("deceasedDateTime".to_owned(), json!(deceased));
-    }
-    insert_list(&mut resource, "address", address(patient).into_iter().collect());
-    if let Some(status) = patient.marital_status {
-        resource.insert("maritalStatus".to_owned(), marital_status(status));
-    }
-    insert_list(&mut resource, "communication", communication(patient).into_iter().collect());
-    Value::Object(resource)
+/// The resource of a clinical record as we want it to be, without an id.
+///
+/// # Errors
+/// `invalid` for what FHIR has no place for.
+pub(crate) fn clinical(
+    kind: &Kind<'_>,
+    id: &str,
+    record: &Record,
+    references: References<'_>,
+) -> Result<Value, Failure> {
+    let resource = match record {
+        Record::Encounter(encounter) => encounter::resource(kind, id, encounter, references),
+        Record::Condition(condition) => condition::resource(kind, id, condition, references)?,
+        Record::Allergy(allergy) => allergy::resource(kind, id, allergy, references),
+        Record::Medication(medication) => medication::resource(kind, id, medication, references),
+        Record::Observation(observation) => observation::resource(kind, id, observation, references),
+        Record::Appointment(appointment) => appointment::resource(kind, id, appointment, references),
+        Record::FhirResource(resource) => pass_through::resource(kind, id, resource, references)?,
+    };
+    Ok(Value::Object(resource))
 }
 
-/// The search by which a server finds the patient: `identifier=SYSTEM|VALUE`, escaped and percent-encoded once.
+/// The search by which a server finds the record: `identifier=SYSTEM|VALUE`, escaped and percent-encoded once.
 pub(crate) fn identifier_query(system: &str, value: &str) -> String {
     format!("identifier={}%7C{}", percent_encode(&search_escape(system)), percent_encode(&search_escape(value)))
 }
@@ -77,212 +77,6 @@ fn search_escape(text: &str) -> String {
     escaped
 }
 
-fn identifiers(patient: &Patient, settings: &Settings) -> Vec<Value> {
-    let mut identifiers = vec![json!({ "system": settings.identifier_system, "value": patient.patient_id })];
-    if let (Some(system), Some(value)) = (&settings.national_id_system, present(patient.national_id.as_ref())) {
-        identifiers.push(json!({
-            "use": "official",
-            "type": { "coding": [{ "system": IDENTIFIER_TYPE, "code": "NI" }] },
-            "system": system,
-            "value": value,
-        }));
-    }
-    identifiers
-}
-
-/// One name; or two where the patient has a name in another script, the native one first.
-fn names(patient: &Patient) -> Vec<Value> {
-    let title = present(patient.title.as_ref());
-    let suffix = present(patient.suffix.as_ref());
-    let given: Vec<&str> = [Some(patient.given_name.as_str()), present(patient.middle_name.as_ref())]
-        .into_iter()
-        .flatten()
-        .filter(|part| !part.is_empty())
-        .collect();
-    let native_family = present(patient.native_family_name.as_ref());
-    let native_given = present(patient.native_given_name.as_ref());
-    let native_text: Vec<&str> = [native_family, native_given].into_iter().flatten().collect();
-    let native_script = (!native_text.is_empty()).then(|| Script::of(&native_text.concat()));
-
-    // A name whose native form puts the family name first is written so in Latin letters too: Kim MinJun.
-    let family_first = native_script.is_some_and(Script::is_east_asian);
-    let family = Some(patient.family_name.as_str()).filter(|part| !part.is_empty());
-    let mut parts: Vec<&str> = title.into_iter().collect();
-    if family_first {
-        parts.extend(family);
-        parts.extend(&given);
-    } else {
-        parts.extend(&given);
-        parts.extend(family);
-    }
-    parts.extend(suffix);
-    let mut romanised = name(&parts.join(" "), family, &given);
-    if let Some(title) = title {
-        romanised.insert("prefix".to_owned(), json!([title]));
-    }
-    if let Some(suffix) = suffix {
-        romanised.insert("suffix".to_owned(), json!([suffix]));
-    }
-    let Some(script) = native_script else { return vec![Value::Object(romanised)] };
-
-    let text = if script.is_east_asian() {
-        native_text.concat()
-    } else {
-        native_text.iter().rev().copied().collect::<Vec<_>>().join(" ")
-    };
-    let mut native = name(&text, native_family, native_given.as_slice());
-    native.insert("extension".to_owned(), representation(script.code()));
-    romanised.insert("extension".to_owned(), representation("ABC"));
-    vec![Value::Object(native), Value::Object(romanised)]
-}
-
-fn name(text: &str, family: Option<&str>, given: &[&str]) -> Map<String, Value> {
-    let mut name = Map::new();
-    name.insert("use".to_owned(), json!("official"));
-    name.insert("text".to_owned(), json!(text));
-    if let Some(family) = family {
-        name.insert("family".to_owned(), json!(family));
-    }
-    insert_list(&mut name, "given", given.iter().map(|part| json!(part)).collect());
-    name
-}
-
-fn representation(code: &str) -> Value {
-    json!([{ "url": EN_REPRESENTATION, "valueCode": code }])
-}
-
-/// What a name is written in, as far as ISO 21090 tells apart.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Script {
-    /// Hangul, kana.
-    Syllabic,
-    /// Han characters.
-    Ideographic,
-    /// Everything else.
-    Alphabetic,
-}
-
-impl Script {
-    fn of(text: &str) -> Self {
-        let syllabic =
-            |c: char| matches!(c, '\u{1100}'..='\u{11FF}' | '\u{3040}'..='\u{318F}' | '\u{AC00}'..='\u{D7A3}');
-        let ideographic =
-            |c: char| matches!(c, '\u{3400}'..='\u{4DBF}' | '\u{4E00}'..='\u{9FFF}' | '\u{20000}'..='\u{323AF}');
-        if text.contains(ideographic) {
-            Self::Ideographic
-        } else if text.contains(syllabic) {
-            Self::Syllabic
-        } else {
-            Self::Alphabetic
-        }
-    }
-
-    fn code(self) -> &'static str {
-        match self {
-            Self::Syllabic => "SYL",
-            Self::Ideographic => "IDE",
-            Self::Alphabetic => "ABC",
-        }
-    }
-
-    fn is_east_asian(self) -> bool {
-        self != Self::Alphabetic
-    }
-}
-
-fn telecom(patient: &Patient) -> Vec<Value> {
-    let phone = |number: &Option<String>, used: &str| {
-        present(number.as_ref()).map(|value| json!({ "system": "phone", "value": value, "use": used }))
-    };
-    [
-        phone(&patient.phone_home, "home"),
-        phone(&patient.phone_mobile, "mobile"),
-        phone(&patient.phone_work, "work"),
-        present(patient.email.as_ref()).map(|value| json!({ "system": "email", "value": value })),
-    ]
-    .into_iter()
-    .flatten()
-    .collect()
-}
-
-fn address(patient: &Patient) -> Option<Value> {
-    let mut address = Map::new();
-    let lines = [present(patient.street.as_ref()), present(patient.street_line_2.as_ref())];
-    insert_list(&mut address, "line", lines.into_iter().flatten().map(|line| json!(line)).collect());
-    for (element, value) in [
-        ("city", &patient.city),
-        ("state", &patient.state),
-        ("postalCode", &patient.postal_code),
-        ("country", &patient.country),
-    ] {
-        if let Some(value) = present(value.as_ref()) {
-            address.insert(element.to_owned(), json!(value));
-        }
-    }
-    if address.is_empty() {
-        return None;
-    }
-    address.insert("use".to_owned(), json!("home"));
-    Some(Value::Object(address))
-}
-
-fn communication(patient: &Patient) -> Option<Value> {
-    let tag = present(patient.language.as_ref())?;
-    Some(json!({ "language": { "coding": [{ "system": "urn:ietf:bcp:47", "code": tag }] }, "preferred": true }))
-}
-
-fn extensions(patient: &Patient, settings: &Settings) -> Vec<Value> {
-    if !settings.us_core {
-        return Vec::new();
-    }
-    let race: Vec<_> = patient.race.as_deref().map(omb::race).into_iter().flatten().collect();
-    let ethnicity: Vec<_> = patient.ethnicity.as_deref().map(omb::ethnicity).into_iter().flatten().collect();
-    // The value set of races has HL7's reasons for an absent value, and that of ethnicities has not.
-    let races = us_core(US_CORE_RACE, &race, RACES_MAX, |_| true);
-    let ethnicities = us_core(US_CORE_ETHNICITY, &ethnicity, 1, |category| !category.is_null_flavor());
-    [races, ethnicities].into_iter().flatten().collect()
-}
-
-/// US Core's extension: the codes of the categories that are known, and everything as text, which it asks for.
-fn us_core(url: &str, parts: &[Part<'_>], codes_max: usize, has_code: fn(&Category) -> bool) -> Option<Value> {
-    let text: Vec<&str> = parts.iter().map(Part::text).collect();
-    let text = text.join(", ");
-    let known = parts.iter().filter_map(|part| match part {
-        Part::Known(category) if has_code(category) => Some(category),
-        Part::Known(_) | Part::Text(_) => None,
-    });
-    let mut inner: Vec<Value> = known
-        .take(codes_max)
-        .map(|category| {
-            let coding = json!({ "system": category.system, "code": category.code, "display": category.text });
-            json!({ "url": "ombCategory", "valueCoding": coding })
-        })
-        .collect();
-    inner.push(json!({ "url": "text", "valueString": text }));
-    (!text.is_empty()).then(|| json!({ "url": url, "extension": inner }))
-}
-
-fn gender(gender: Gender) -> &'static str {
-    match gender {
-        Gender::Male => "male",
-        Gender::Female => "female",
-        Gender::Other => "other",
-        Gender::Unknown => "unknown",
-    }
-}
-
-fn marital_status(status: MaritalStatus) -> Value {
-    let (code, display) = match status {
-        MaritalStatus::Married => ("M", "Married"),
-        MaritalStatus::Single => ("S", "Never Married"),
-        MaritalStatus::Divorced => ("D", "Divorced"),
-        MaritalStatus::Widowed => ("W", "Widowed"),
-        MaritalStatus::Separated => ("L", "Legally Separated"),
-        MaritalStatus::DomesticPartner => ("T", "Domestic partner"),
-    };
-    json!({ "coding": [{ "system": MARITAL_STATUS, "code": code, "display": display }] })
-}
-
 /// The value, unless it is empty: FHIR knows no empty strings.
 fn present(value: Option<&String>) -> Option<&str> {
     value.map(String::as_str).filter(|text| !text.trim().is_empty())
@@ -293,6 +87,11 @@ fn insert_list(object: &mut Map<String, Value>, element: &str, list: Vec<Value>)
     if !list.is_empty() {
         object.insert(element.to_owned(), Value::Array(list));
     }
+}
+
+/// The text of an element of an entry.
+fn text<'a>(entry: &'a Value, element: &str) -> Option<&'a str> {
+    entry.get(element).and_then(Value::as_str)
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! What the server holds now for patients of ours. It sends reads alone, one search for each patient.
+//! What the server holds now for aggregates of ours. It sends reads alone, one search for each.
 //!
 //! The search by identifier finds every record that carries ours, so it shows a second one too. Only where it finds
 //! none the linked record is read: it may be there without our identifier. It judges nothing: the host compares
@@ -11,6 +11,7 @@ use serde_json::Value;
 use crate::answer::{Answer, version_of};
 use crate::exchange::{Outside, is_outcome, with_headers};
 use crate::identity::{Carries, carries, carries_any};
+use crate::kind::{Kind, PASS_THROUGH};
 use crate::mapping;
 use crate::outcome::{self, Whole};
 use crate::ownership::{Fingerprint, Kept};
@@ -32,38 +33,50 @@ pub(crate) fn observe(
 }
 
 fn observe_one(outside: &dyn Outside, settings: &Settings, subject: &Subject) -> Result<Observation, Failure> {
-    if subject.aggregate_type != "patient" {
-        return Ok(unknown(&format!("this adapter observes patients, not `{}`", subject.aggregate_type)));
-    }
-    let query = mapping::identifier_query(&settings.identifier_system, &subject.aggregate_id);
-    let answer = get(outside, "search of Patient", format!("Patient?{query}"))?;
-    let Some(found) = answer.patients() else {
+    let Some(kind) = kind_of(settings, subject) else {
+        return Ok(unknown(&format!("this adapter does not observe a `{}`", subject.aggregate_type)));
+    };
+    let query = mapping::identifier_query(&kind.system, &subject.aggregate_id);
+    let answer = get(outside, &format!("search of {}", kind.resource_type), kind.search(&query))?;
+    let Some(found) = answer.found(&kind.resource_type) else {
         return Ok(unknown(&format!("the search by identifier answered {}", answer.status)));
     };
-    let ours =
-        |patient: &&&Value| carries(patient, &settings.identifier_system, &subject.aggregate_id) == Carries::Exactly;
+    let ours = |record: &&&Value| carries(record, &kind.system, &subject.aggregate_id) == Carries::Exactly;
     let ours: Vec<&Value> = found.iter().filter(ours).copied().collect();
     match ours[..] {
-        [one] if id_of(one) == Some(subject.link.remote_id.as_str()) => Ok(present(settings, subject, one)),
+        [one] if id_of(one) == Some(kind.id_of(&subject.link.remote_id)) => Ok(present(&kind, subject, one)),
         // No record carries our identifier, or another one than the link's does.
-        [] | [_] => read_linked(outside, settings, subject),
+        [] | [_] => read_linked(outside, &kind, subject),
         _ => {
-            let ids = ours.iter().filter_map(|patient| id_of(patient)).take(SEVERAL_MAX).map(str::to_owned).collect();
+            let ids = ours.iter().filter_map(|record| id_of(record)).take(SEVERAL_MAX);
+            let ids = ids.map(|id| kind.remote_id(id)).collect();
             Ok(Observation::Several(ids))
         }
     }
 }
 
+/// What kind of record it is; of one that was passed through the link says it.
+fn kind_of<'a>(settings: &'a Settings, subject: &Subject) -> Option<Kind<'a>> {
+    let passed_through = || {
+        let (resource_type, _) = subject.link.remote_id.split_once('/')?;
+        Some(Kind::passed_through(resource_type.to_owned(), settings))
+    };
+    match subject.aggregate_type.as_str() {
+        PASS_THROUGH => passed_through(),
+        aggregate_type => Kind::of(aggregate_type, settings),
+    }
+}
+
 /// The record of the link, which the search did not find.
-fn read_linked(outside: &dyn Outside, settings: &Settings, subject: &Subject) -> Result<Observation, Failure> {
-    let id = mapping::percent_encode(&subject.link.remote_id);
-    let answer = get(outside, "read of Patient", format!("Patient/{id}"))?;
-    Ok(match (answer.status, answer.patient()) {
-        (200, Some(patient)) => match carries(patient, &settings.identifier_system, &subject.aggregate_id) {
-            Carries::Exactly => present(settings, subject, patient),
-            // An operator linked it, whatever it carries, unless it is another patient's.
-            _ if subject.link.fingerprint.is_none() && !carries_any(patient, &settings.identifier_system) => {
-                present(settings, subject, patient)
+fn read_linked(outside: &dyn Outside, kind: &Kind<'_>, subject: &Subject) -> Result<Observation, Failure> {
+    let what = format!("read of {}", kind.resource_type);
+    let answer = get(outside, &what, kind.url(kind.id_of(&subject.link.remote_id)))?;
+    Ok(match (answer.status, answer.resource_of(&kind.resource_type)) {
+        (200, Some(record)) => match carries(record, &kind.system, &subject.aggregate_id) {
+            Carries::Exactly => present(kind, subject, record),
+            // An operator linked it, whatever it carries, unless it is another one's of ours.
+            _ if subject.link.fingerprint.is_none() && !carries_any(record, &kind.system) => {
+                present(kind, subject, record)
             }
             _ => Observation::NotOurs,
         },
@@ -87,16 +100,16 @@ fn get(outside: &dyn Outside, what: &str, url: String) -> Result<Answer, Failure
     }
 }
 
-fn present(settings: &Settings, subject: &Subject, patient: &Value) -> Observation {
+fn present(kind: &Kind<'_>, subject: &Subject, record: &Value) -> Observation {
     let last = subject.link.fingerprint.as_deref().unwrap_or_default();
-    let is_last = Fingerprint::parse(last).is_some_and(|last| last.matches(patient, settings))
-        || Kept::parse(last).is_some_and(|kept| kept.is_held(patient, settings));
-    let fingerprint = if is_last { last.to_owned() } else { Fingerprint::of_own(patient, settings).to_text() };
-    Observation::Present(Current { fingerprint, remote_version: version_of(patient) })
+    let is_last = Fingerprint::parse(last).is_some_and(|last| last.matches(record, kind))
+        || Kept::parse(last).is_some_and(|kept| kept.is_held(record, kind));
+    let fingerprint = if is_last { last.to_owned() } else { Fingerprint::of_own(record, kind).to_text() };
+    Observation::Present(Current { fingerprint, remote_version: version_of(record) })
 }
 
-fn id_of(patient: &Value) -> Option<&str> {
-    patient.get("id").and_then(Value::as_str)
+fn id_of(record: &Value) -> Option<&str> {
+    record.get("id").and_then(Value::as_str)
 }
 
 fn unknown(reason: &str) -> Observation {
@@ -139,7 +152,7 @@ mod tests {
         server.edit(5, |patient| patient["identifier"] = serde_json::json!([]));
         // What others put beside ours is no edit.
         server.edit(6, |patient| patient["contact"] = serde_json::json!([{ "name": { "text": "Kim" } }]));
-        subjects.push(Subject { aggregate_type: "encounter".to_owned(), ..subjects[0].clone() });
+        subjects.push(Subject { aggregate_type: "lab-order".to_owned(), ..subjects[0].clone() });
         let before = server.requests().len();
         let found = observe(&server, &Settings::default(), &subjects).unwrap();
         let is_last = |at: usize| match &found[at] {
@@ -150,7 +163,7 @@ mod tests {
         assert!(matches!(found[2], Observation::Gone), "{found:?}");
         assert!(matches!(&found[3], Observation::Several(ids) if ids.len() == 2), "{found:?}");
         assert!(matches!(found[4], Observation::NotOurs), "{found:?}");
-        assert!(matches!(&found[6], Observation::Unknown(reason) if reason.contains("encounter")), "{found:?}");
+        assert!(matches!(&found[6], Observation::Unknown(reason) if reason.contains("lab-order")), "{found:?}");
         let sent = server.requests();
         assert!(sent[before..].iter().all(|line| line.starts_with("GET ")), "{sent:?}");
     }

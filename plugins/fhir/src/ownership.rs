@@ -1,19 +1,13 @@
-//! Which elements of a Patient are ours, and how a record keeps those that are not.
+//! How a record keeps the elements that are not ours.
 //!
 //! Owns the split of a resource into our part and the rest, the merge, and the fingerprint. Pure; it never decides
-//! whether to write (that is `delivery`). The rules, element by element, are in `docs/adapters/fhir.md`.
+//! whether to write (that is `delivery`). Which elements are
+//! ours the `Kind` says; the rules are in `docs/adapters/fhir.md`.
 
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
-use crate::mapping::{US_CORE_ETHNICITY, US_CORE_RACE};
-use crate::settings::Settings;
-
-const DECEASED: [&str; 2] = ["deceasedBoolean", "deceasedDateTime"];
-/// Elements that belong to us as a whole.
-const WHOLE: [&str; 6] = ["active", "gender", "birthDate", "maritalStatus", DECEASED[0], DECEASED[1]];
-/// Elements of which some entries belong to us.
-const LISTS: [&str; 6] = ["extension", "identifier", "name", "telecom", "address", "communication"];
+use crate::kind::Kind;
 
 /// What a link remembers of our last write: a digest of our elements, and two facts without which the next write could
 /// lose something.
@@ -22,8 +16,8 @@ pub(crate) struct Fingerprint {
     digest: String,
     /// The record also holds elements of others: it has to be read before it is written.
     pub(crate) shared: bool,
-    /// The death that the record holds was written by us, so we may take it back.
-    deceased_is_ours: bool,
+    /// What others' states would leave there (the death of a patient) was written by us, so we may take it back.
+    kept_is_ours: bool,
 }
 
 impl Fingerprint {
@@ -34,14 +28,14 @@ impl Fingerprint {
         known.then(|| Self {
             digest: digest.to_owned(),
             shared: flags.contains('s'),
-            deceased_is_ours: flags.contains('d'),
+            kept_is_ours: flags.contains('d'),
         })
     }
 
     /// The text for a receipt.
     pub(crate) fn to_text(&self) -> String {
         let flag = |set: bool, letter: &'static str| if set { letter } else { "" };
-        format!("1:{}:{}{}", self.digest, flag(self.shared, "s"), flag(self.deceased_is_ours, "d"))
+        format!("1:{}:{}{}", self.digest, flag(self.shared, "s"), flag(self.kept_is_ours, "d"))
     }
 
     /// The same, of a record that has to be read before each write.
@@ -50,15 +44,15 @@ impl Fingerprint {
     }
 
     /// The fingerprint of a resource that is ours as a whole.
-    pub(crate) fn of_own(resource: &Value, settings: &Settings) -> Self {
-        let ours = split(resource, settings).ours;
-        let deceased_is_ours = has_deceased(&ours);
-        Self { digest: digest(&ours, deceased_is_ours), shared: false, deceased_is_ours }
+    pub(crate) fn of_own(resource: &Value, kind: &Kind<'_>) -> Self {
+        let ours = split(resource, kind).ours;
+        let kept_is_ours = has_kept(kind, &ours);
+        Self { digest: digest(kind, &ours, kept_is_ours), shared: false, kept_is_ours }
     }
 
     /// Whether our elements of this record are still what we last wrote.
-    pub(crate) fn matches(&self, current: &Value, settings: &Settings) -> bool {
-        digest(&split(current, settings).ours, self.deceased_is_ours) == self.digest
+    pub(crate) fn matches(&self, current: &Value, kind: &Kind<'_>) -> bool {
+        digest(kind, &split(current, kind).ours, self.kept_is_ours) == self.digest
     }
 }
 
@@ -73,14 +67,14 @@ pub(crate) struct Kept {
 
 impl Kept {
     /// Of a record, and of what would be written to it.
-    pub(crate) fn of(current: &Value, merged: &Merged, settings: &Settings) -> Self {
-        let of = |resource: &Value| digest(&split(resource, settings).ours, true);
+    pub(crate) fn of(current: &Value, merged: &Merged, kind: &Kind<'_>) -> Self {
+        let of = |resource: &Value| digest(kind, &split(resource, kind).ours, true);
         Self { declined: of(&merged.resource), held: of(current) }
     }
 
     /// Whether a record still holds what was kept.
-    pub(crate) fn is_held(&self, current: &Value, settings: &Settings) -> bool {
-        digest(&split(current, settings).ours, true) == self.held
+    pub(crate) fn is_held(&self, current: &Value, kind: &Kind<'_>) -> bool {
+        digest(kind, &split(current, kind).ours, true) == self.held
     }
 
     /// Reads the text of a link.
@@ -108,35 +102,29 @@ pub(crate) struct Merged {
 
 /// Puts our elements into a record and keeps all others.
 ///
-/// `wanted` is our resource, or `None` to change nothing but `active`, which becomes false. `last` is what the link
+/// `wanted` is our resource, or `None` to change nothing but what says that the aggregate was deleted. `last` is what the link
 /// remembers, where there is one.
-pub(crate) fn merge(
-    current: &Value,
-    wanted: Option<&Value>,
-    last: Option<&Fingerprint>,
-    settings: &Settings,
-) -> Merged {
-    let Split { ours: current_ours, mut others } = split(current, settings);
-    let deceased_was_ours = last.is_some_and(|last| last.deceased_is_ours);
-    let mut ours = wanted.map_or_else(|| current_ours.clone(), |wanted| split(wanted, settings).ours);
+pub(crate) fn merge(current: &Value, wanted: Option<&Value>, last: Option<&Fingerprint>, kind: &Kind<'_>) -> Merged {
+    let Split { ours: current_ours, mut others } = split(current, kind);
+    let kept_was_ours = last.is_some_and(|last| last.kept_is_ours);
+    let mut ours = wanted.map_or_else(|| current_ours.clone(), |wanted| split(wanted, kind).ours);
     if wanted.is_none() {
-        ours.insert("active".to_owned(), json!(false));
+        kind.retire(&mut ours);
     }
-    let deceased_is_ours = if wanted.is_some() { has_deceased(&ours) } else { deceased_was_ours };
-    let mut kept_deceased = false;
-    if wanted.is_some() && !deceased_is_ours && !deceased_was_ours {
-        // A death that others recorded is not undone by an application that knows of none.
-        for element in DECEASED {
-            if let Some(value) = current_ours.get(element) {
-                ours.insert(element.to_owned(), value.clone());
-                kept_deceased = true;
+    let kept_is_ours = if wanted.is_some() { has_kept(kind, &ours) } else { kept_was_ours };
+    let mut keeps = false;
+    if wanted.is_some() && !kept_is_ours && !kept_was_ours {
+        for element in kind.parts.kept {
+            if let Some(value) = current_ours.get(*element) {
+                ours.insert((*element).to_owned(), value.clone());
+                keeps = true;
             }
         }
     }
-    let unchanged = ours == current_ours && wanted.is_none_or(|wanted| claims_profile(current, wanted));
-    let shared = kept_deceased || holds_others(&others, settings);
-    let fingerprint = Fingerprint { digest: digest(&ours, deceased_is_ours), shared, deceased_is_ours };
-    tidy(&mut others, &ours, &current_ours, wanted);
+    let unchanged = ours == current_ours && wanted.is_none_or(|wanted| holds_meta(current, wanted));
+    let shared = keeps || holds_others(&others, kind);
+    let fingerprint = Fingerprint { digest: digest(kind, &ours, kept_is_ours), shared, kept_is_ours };
+    tidy(&mut others, kind, &ours, &current_ours, wanted);
     Merged { resource: join(ours, others), fingerprint, unchanged }
 }
 
@@ -145,45 +133,24 @@ struct Split {
     others: Map<String, Value>,
 }
 
-fn split(resource: &Value, settings: &Settings) -> Split {
+fn split(resource: &Value, kind: &Kind<'_>) -> Split {
     let mut parts = Split { ours: Map::new(), others: Map::new() };
     let Some(object) = resource.as_object() else { return parts };
     for (element, value) in object {
-        match value.as_array() {
-            Some(entries) if LISTS.contains(&element.as_str()) => {
-                let (ours, others): (Vec<_>, Vec<_>) =
-                    entries.iter().cloned().partition(|entry| is_ours(element, entry, settings));
+        match (value.as_array(), kind.entries(element)) {
+            (Some(entries), Some(is_ours)) => {
+                let (ours, others): (Vec<_>, Vec<_>) = entries.iter().cloned().partition(|entry| is_ours(kind, entry));
                 for (part, entries) in [(&mut parts.ours, ours), (&mut parts.others, others)] {
                     if !entries.is_empty() {
                         part.insert(element.clone(), Value::Array(entries));
                     }
                 }
             }
-            _ if WHOLE.contains(&element.as_str()) => _ = parts.ours.insert(element.clone(), value.clone()),
+            _ if kind.is_whole(element) => _ = parts.ours.insert(element.clone(), value.clone()),
             _ => _ = parts.others.insert(element.clone(), value.clone()),
         }
     }
     parts
-}
-
-/// Whether an entry of a list is one that our mapping writes. An entry without a `use` counts as ours, since a server
-/// or a form may have dropped it.
-fn is_ours(element: &str, entry: &Value, settings: &Settings) -> bool {
-    let text = |key: &str| entry.get(key).and_then(Value::as_str);
-    match element {
-        "identifier" => text("system").is_some_and(|system| {
-            system == settings.identifier_system || settings.national_id_system.as_deref() == Some(system)
-        }),
-        "name" => matches!(text("use"), None | Some("official")),
-        "telecom" => matches!(
-            (text("system"), text("use")),
-            (Some("phone"), Some("home" | "mobile" | "work")) | (Some("email"), None)
-        ),
-        "address" => matches!(text("use"), None | Some("home")),
-        "communication" => entry.get("preferred") == Some(&Value::Bool(true)),
-        "extension" => settings.us_core && matches!(text("url"), Some(US_CORE_RACE | US_CORE_ETHNICITY)),
-        _ => false,
-    }
 }
 
 fn join(ours: Map<String, Value>, mut others: Map<String, Value>) -> Value {
@@ -202,6 +169,7 @@ fn join(ours: Map<String, Value>, mut others: Map<String, Value>) -> Value {
 /// Takes out of the others' part what our change makes untrue, and what the server sets by itself.
 fn tidy(
     others: &mut Map<String, Value>,
+    kind: &Kind<'_>,
     ours: &Map<String, Value>,
     before: &Map<String, Value>,
     wanted: Option<&Value>,
@@ -211,11 +179,8 @@ fn tidy(
         others.remove("text");
     }
     // A primitive's extensions (a time of birth) speak of the value that was there.
-    for element in WHOLE {
-        if ours.get(element) != before.get(element) {
-            others.remove(&format!("_{element}"));
-        }
-    }
+    let is_stale = |element: &str| kind.is_whole(element) && ours.get(element) != before.get(element);
+    others.retain(|name, _| !name.strip_prefix('_').is_some_and(is_stale));
     // The same language must not be there twice, once as ours and once as theirs.
     let languages: Vec<Value> = list(ours, "communication").iter().map(language).collect();
     if let Some(Value::Array(theirs)) = others.get_mut("communication") {
@@ -228,13 +193,18 @@ fn tidy(
         meta.remove("versionId");
         meta.remove("lastUpdated");
     }
-    for profile in wanted.map(profiles).unwrap_or_default() {
+    let Some(wanted) = wanted else { return };
+    for (list, entry) in META.iter().flat_map(|list| meta_list(wanted, list).iter().map(move |entry| (list, entry))) {
         let meta = others.entry("meta").or_insert_with(|| json!({}));
-        match meta.get_mut("profile") {
-            Some(Value::Array(known)) if known.contains(&profile) => {}
-            Some(Value::Array(known)) => known.push(profile),
-            _ => meta["profile"] = json!([profile]),
+        match meta.get_mut(*list) {
+            Some(Value::Array(known)) if known.contains(entry) => {}
+            Some(Value::Array(known)) => known.push(entry.clone()),
+            _ => meta[*list] = json!([entry]),
         }
+    }
+    // A narrative that was passed through.
+    if let Some(text) = wanted.get("text") {
+        others.insert("text".to_owned(), text.clone());
     }
 }
 
@@ -246,41 +216,44 @@ fn list<'a>(object: &'a Map<String, Value>, element: &str) -> &'a [Value] {
     object.get(element).and_then(Value::as_array).map_or(&[], Vec::as_slice)
 }
 
-fn profiles(resource: &Value) -> Vec<Value> {
-    resource.pointer("/meta/profile").and_then(Value::as_array).cloned().unwrap_or_default()
+/// What a resource may claim in `meta`: others' entries stay, and ours are added.
+const META: [&str; 3] = ["profile", "tag", "security"];
+
+fn meta_list<'a>(resource: &'a Value, list: &str) -> &'a [Value] {
+    resource.get("meta").and_then(|meta| meta.get(list)).and_then(Value::as_array).map_or(&[], Vec::as_slice)
 }
 
-fn claims_profile(current: &Value, wanted: &Value) -> bool {
-    let known = profiles(current);
-    profiles(wanted).iter().all(|profile| known.contains(profile))
+fn holds_meta(current: &Value, wanted: &Value) -> bool {
+    META.iter().all(|list| meta_list(wanted, list).iter().all(|entry| meta_list(current, list).contains(entry)))
 }
 
-fn has_deceased(ours: &Map<String, Value>) -> bool {
-    DECEASED.iter().any(|element| ours.contains_key(*element))
+fn has_kept(kind: &Kind<'_>, ours: &Map<String, Value>) -> bool {
+    kind.parts.kept.iter().any(|element| ours.contains_key(*element))
 }
 
 /// Whether a write of our resource alone would lose something that others put there.
-fn holds_others(others: &Map<String, Value>, settings: &Settings) -> bool {
+fn holds_others(others: &Map<String, Value>, kind: &Kind<'_>) -> bool {
     others.iter().any(|(element, value)| match element.as_str() {
         "resourceType" | "id" => false,
         "text" => value.get("status").and_then(Value::as_str) != Some("generated"),
         "meta" => {
             value.get("tag").is_some()
                 || value.get("security").is_some()
-                || value.get("profile").and_then(Value::as_array).is_some_and(|profiles| {
-                    profiles.iter().any(|profile| profile.as_str() != settings.profile.as_deref())
-                })
+                || value
+                    .get("profile")
+                    .and_then(Value::as_array)
+                    .is_some_and(|profiles| profiles.iter().any(|profile| profile.as_str() != kind.profile()))
         }
         _ => true,
     })
 }
 
 /// A digest that does not depend on the order in which a server writes an object's keys.
-fn digest(ours: &Map<String, Value>, with_deceased: bool) -> String {
+fn digest(kind: &Kind<'_>, ours: &Map<String, Value>, with_kept: bool) -> String {
     let mut ours = ours.clone();
-    if !with_deceased {
-        for element in DECEASED {
-            ours.remove(element);
+    if !with_kept {
+        for element in kind.parts.kept {
+            ours.remove(*element);
         }
     }
     let mut canonical = String::new();

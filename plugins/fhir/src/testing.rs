@@ -2,20 +2,23 @@
 //!
 //! It must never be more lenient than a real server. It counts requests, so that tests can hold the adapter to them.
 
+mod changes;
+
 use std::cell::RefCell;
 
 use adapter_sdk::http::{Error, Method, Request, Response};
-use adapter_sdk::{Change, Failure, FailureKind, Link, Operation, Outcome, Receipt, RemoteEdit};
 use serde_json::{Value, json};
 
-use crate::capability::{Capabilities, Versioning};
-use crate::delivery::Rules;
-use crate::exchange::{self, FHIR_JSON, Outside};
-use crate::learned::Learned;
-use crate::settings::Settings;
+use crate::exchange::{FHIR_JSON, Outside};
+use crate::mapping::identifier_query;
 
-/// One stored Patient.
+pub(crate) use changes::{
+    TYPES, able, but, change, created, deliver, failed, id_of, later, of_type, one, own_ids, receipt, rules,
+};
+
+/// One stored record.
 pub(crate) struct Record {
+    pub(crate) resource_type: String,
     pub(crate) id: String,
     pub(crate) version: u32,
     /// What it held at each version that someone wrote over, for `_history`.
@@ -56,6 +59,8 @@ pub(crate) struct Server {
     /// The status of each entry that writes.
     pub(crate) fails_entries: Option<u16>,
     pub(crate) refuses_searches_in_bundles: bool,
+    /// A resource type that it does not keep, whatever its statement says.
+    pub(crate) refuses_type: Option<&'static str>,
 }
 
 impl Server {
@@ -96,17 +101,22 @@ impl Server {
         let id = number.to_string();
         let resource = json!({ "resourceType": "Patient", "id": id, "meta": { "versionId": "1" },
             "identifier": [{ "system": "urn:neuronova:patient-id", "value": value }] });
-        self.records.borrow_mut().push(Record { id, version: 1, history: Vec::new(), resource: Some(resource) });
+        let resource_type = "Patient".to_owned();
+        let record = Record { resource_type, id, version: 1, history: Vec::new(), resource: Some(resource) };
+        self.records.borrow_mut().push(record);
     }
 
     fn store(&self, id: Option<String>, resource: &Value) -> Value {
         let mut records = self.records.borrow_mut();
         let total: u32 = records.iter().map(|record| record.version).sum();
         let id = id.unwrap_or_else(|| (records.len() + 1).to_string());
-        if !records.iter().any(|record| record.id == id) {
-            records.push(Record { id: id.clone(), version: 0, history: Vec::new(), resource: None });
+        let resource_type = resource["resourceType"].as_str().unwrap().to_owned();
+        let is_it = |record: &Record| record.id == id && record.resource_type == resource_type;
+        if !records.iter().any(is_it) {
+            let resource_type = resource_type.clone();
+            records.push(Record { resource_type, id: id.clone(), version: 0, history: Vec::new(), resource: None });
         }
-        let record = records.iter_mut().find(|record| record.id == id).unwrap();
+        let record = records.iter_mut().find(|record| is_it(record)).unwrap();
         let created = record.resource.is_none();
         record.keep();
         record.version = if self.counts_all { total + 10 } else { record.version + 1 };
@@ -117,22 +127,21 @@ impl Server {
         record.resource = Some(stored);
         let mut response = json!({ "status": if created { "201 Created" } else { "200 OK" } });
         if !self.keeps_ids_to_itself {
-            response["location"] = json!(format!("http://host/fhir/Patient/{id}/_history/{version}"));
+            response["location"] = json!(format!("http://host/fhir/{resource_type}/{id}/_history/{version}"));
             response["etag"] = json!(format!("W/\"{version}\""));
         }
         json!({ "response": response })
     }
 
-    fn matches(&self, query: &str) -> Vec<usize> {
-        let value = query.rsplit("%7C").next().unwrap();
+    fn matches(&self, resource_type: &str, query: &str) -> Vec<usize> {
         let carries = |resource: &Value| {
-            resource["identifier"].as_array().is_some_and(|all| {
-                all.iter().any(|one| {
-                    let known = one["value"].as_str().unwrap_or_default();
-                    let same = known == value || self.ignores_case && known.eq_ignore_ascii_case(value);
-                    one["system"] == "urn:neuronova:patient-id" && same
+            let one = std::slice::from_ref(&resource["identifier"]);
+            resource["resourceType"] == resource_type
+                && resource["identifier"].as_array().map_or(one, Vec::as_slice).iter().any(|one| {
+                    let text = |element: &str| one[element].as_str().unwrap_or_default();
+                    let known = identifier_query(text("system"), text("value"));
+                    known == query || self.ignores_case && known.eq_ignore_ascii_case(query)
                 })
-            })
         };
         let records = self.records.borrow();
         (1..=records.len()).filter(|id| records[id - 1].resource.as_ref().is_some_and(carries)).collect()
@@ -147,8 +156,13 @@ impl Server {
             return refuse("422 Unprocessable Entity", "gender is refused here");
         }
         let (if_match, if_none_exist) = (header("ifMatch"), header("ifNoneExist"));
-        let conditional = url.strip_prefix("Patient?").or(if_none_exist.as_str());
-        let found = conditional.map(|query| self.matches(query)).unwrap_or_default();
+        let resource_type = url.split(['/', '?']).next().unwrap();
+        if self.refuses_type == Some(resource_type) {
+            return refuse("404", "unknown resource type");
+        }
+        let conditional = url.split_once('?').filter(|(path, _)| !path.contains('/')).map(|(_, query)| query);
+        let conditional = conditional.or(if_none_exist.as_str());
+        let found = conditional.map(|query| self.matches(resource_type, query)).unwrap_or_default();
         match (method, conditional) {
             ("GET", Some(_)) => {
                 let entries: Vec<Value> = found.iter().map(|id| json!({ "resource": self.record(*id) })).collect();
@@ -159,11 +173,11 @@ impl Server {
             (_, Some(_)) if found.len() > 1 => refuse("412", "several match"),
             ("POST", Some(_)) if found.len() == 1 => {
                 let id = self.records.borrow()[found[0] - 1].id.clone();
-                json!({ "response": { "status": "200", "location": format!("Patient/{id}") } })
+                json!({ "response": { "status": "200", "location": format!("{resource_type}/{id}") } })
             }
             ("POST", _) => self.store(None, resource),
             (_, None) => self.by_id(method, url, &if_match, &header("ifNoneMatch"), resource, &refuse),
-            _ => unreachable!("the adapter uses GET, PUT and POST"),
+            _ => unreachable!("the adapter uses GET, PUT, POST and DELETE"),
         }
     }
 
@@ -176,9 +190,11 @@ impl Server {
         resource: &Value,
         refuse: &dyn Fn(&str, &str) -> Value,
     ) -> Value {
-        let mut segments = url.split('/').skip(1);
+        let mut segments = url.split('/');
+        let resource_type = segments.next().unwrap();
         let (id, past) = (segments.next().unwrap(), segments.nth(1));
-        let known = self.records.borrow().iter().position(|record| record.id == id);
+        let known =
+            self.records.borrow().iter().position(|record| record.id == id && record.resource_type == resource_type);
         let there = known.map(|place| {
             let records = self.records.borrow();
             (records[place].version, records[place].resource.is_none())
@@ -214,7 +230,9 @@ impl Server {
                 }
             };
         }
-        assert_eq!(resource["id"], id, "the body's id is the url's");
+        if method != "DELETE" {
+            assert_eq!((&resource["id"], &resource["resourceType"]), (&json!(id), &json!(resource_type)));
+        }
         let is_new = there.is_none_or(|(_, gone)| gone);
         if if_none_match == "*" && !is_new && !self.ignores_if_none_match {
             return refuse("412 Precondition Failed", "it exists");
@@ -223,6 +241,15 @@ impl Server {
             |tag: &str| there.is_some_and(|(version, gone)| !gone && tag == format!("W/\"{}\"", self.version(version)));
         if if_match.as_str().is_some_and(|tag| !fits(tag)) && !self.ignores_if_match {
             return refuse("412 Precondition Failed", "stale");
+        }
+        if method == "DELETE" {
+            return match known.filter(|_| !is_new) {
+                Some(place) => {
+                    self.delete(place + 1);
+                    json!({ "response": { "status": "204 No Content" } })
+                }
+                None => refuse("404", "unknown"),
+            };
         }
         match self.refuses_ids {
             Some(status) if there.is_none() => refuse(&status.to_string(), "no id of a client"),
@@ -247,6 +274,7 @@ impl Server {
         let method = match request.method {
             Method::Get => "GET",
             Method::Put => "PUT",
+            Method::Delete => "DELETE",
             _ => "POST",
         };
         let mut line = format!("{method} {}", request.path);
@@ -332,85 +360,4 @@ impl Outside for Server {
     fn warn(&self, message: &str) {
         self.warnings.borrow_mut().push(message.to_owned());
     }
-}
-
-/// A server with everything.
-pub(crate) fn able() -> Capabilities {
-    Capabilities {
-        update_create: true,
-        conditional_create: true,
-        batch: true,
-        versioning: Versioning::VersionedUpdate,
-        history: true,
-        server: "Example 1.2, FHIR 4.0.1".to_owned(),
-    }
-}
-
-pub(crate) fn rules<'a>(settings: &'a Settings, capabilities: &'a Capabilities) -> Rules<'a> {
-    Rules { settings, capabilities, on_remote_edit: RemoteEdit::Overwrite }
-}
-
-/// A server that gives ids itself.
-pub(crate) fn own_ids() -> Capabilities {
-    Capabilities { update_create: false, ..able() }
-}
-
-/// The id that the adapter gives patient `P-number`.
-pub(crate) fn id_of(number: usize) -> String {
-    crate::identity::derived_id("urn:neuronova:patient-id", &format!("P-{number}"))
-}
-
-/// A change of patient `P-n` with this given name.
-pub(crate) fn change(number: usize, operation: Operation, given_name: &str, link: Option<&Receipt>) -> Change {
-    let payload = json!({ "patient_id": format!("P-{number}"), "family_name": "Kim", "given_name": given_name,
-                          "birth_date": "1985-03-15", "gender": "male" });
-    Change {
-        change_id: i64::try_from(number).unwrap(),
-        event_id: format!("event-{number}"),
-        aggregate_type: "patient".to_owned(),
-        aggregate_id: format!("P-{number}"),
-        operation,
-        payload: payload.to_string(),
-        references: Vec::new(),
-        survivor: None,
-        created_at_ms: 0,
-        attempt: 1,
-        link: link.map(|receipt| Link {
-            remote_id: receipt.remote_id.clone(),
-            remote_version: receipt.remote_version.clone(),
-            fingerprint: receipt.fingerprint.clone(),
-        }),
-    }
-}
-
-pub(crate) fn receipt(outcome: &Outcome) -> &Receipt {
-    match outcome {
-        Outcome::Applied(receipt) => receipt,
-        Outcome::Failed(failure) => panic!("failed: {:?} {}", failure.kind, failure.message),
-        Outcome::Skipped(reason) => panic!("skipped: {reason}"),
-    }
-}
-
-/// Delivers one change, and gives its outcome.
-pub(crate) fn one(server: &Server, rules: &Rules<'_>, change: &Change) -> Outcome {
-    deliver(server, rules, std::slice::from_ref(change)).unwrap().remove(0)
-}
-
-/// Kind and message of a change that was not applied.
-pub(crate) fn failed(outcome: &Outcome) -> (FailureKind, &str) {
-    match outcome {
-        Outcome::Failed(failure) => (failure.kind, &failure.message),
-        Outcome::Applied(receipt) => panic!("applied: {receipt:?}"),
-        Outcome::Skipped(reason) => panic!("skipped: {reason}"),
-    }
-}
-
-/// The receipt of a patient who was created just now.
-pub(crate) fn created(server: &Server, rules: &Rules<'_>) -> Receipt {
-    receipt(&one(server, rules, &change(1, Operation::Create, "MinJun", None))).clone()
-}
-
-/// Delivers as a first call does, which knows nothing of the server yet.
-pub(crate) fn deliver(outside: &dyn Outside, rules: &Rules<'_>, changes: &[Change]) -> Result<Vec<Outcome>, Failure> {
-    exchange::deliver(outside, rules, Learned::default(), changes).map(|(outcomes, _)| outcomes)
 }

@@ -8,7 +8,7 @@ use adapter_sdk::http::{self, Method, Request, Response};
 use adapter_sdk::{Failure, FailureKind, Finding, FindingLevel};
 use serde_json::Value;
 
-use super::{Capabilities, Versioning, finding};
+use super::{Capabilities, PATIENT, Versioning, finding};
 use crate::answer::{Answer, version_of};
 use crate::exchange::{Outside, content_type, with_headers};
 use crate::mapping;
@@ -72,34 +72,41 @@ pub(super) fn search(outside: &dyn Outside, settings: &Settings) -> Result<Findi
     Ok(finding(FindingLevel::Ok, "Patient is searched by identifier; that we may write shows at the first delivery"))
 }
 
-/// What a record of ours shows of the versions that the statement promises; takes back what the record does not have.
+/// What a record of ours shows of the versions that the statement promises; takes back, for every type, what the record
+/// does not have.
 pub(super) fn versions(outside: &dyn Outside, settings: &Settings, capabilities: &mut Capabilities) -> Option<Finding> {
-    if capabilities.versioning == Versioning::NoVersion {
+    let promised = capabilities.of(PATIENT)?.clone();
+    if promised.versioning == Versioning::NoVersion {
         return None;
     }
     let untried = || Some(finding(FindingLevel::Ok, "no record of ours is there yet to try the versions on"));
     let Some(id) = any_of_ours(outside, settings) else { return untried() };
-    let record = format!("Patient/{}", mapping::percent_encode(&id));
+    let record = format!("{PATIENT}/{}", mapping::percent_encode(&id));
     let Some(answer) = read(outside, &record) else { return untried() };
-    if answer.status != 200 || answer.patient().is_none() {
+    if answer.status != 200 || answer.resource_of(PATIENT).is_none() {
         return untried();
     }
-    let Some(version) = answer.version() else {
-        capabilities.versioning = Versioning::NoVersion;
+    let Some(version) = answer.version(PATIENT) else {
+        for abilities in capabilities.types.values_mut() {
+            abilities.versioning = Versioning::NoVersion;
+        }
         let message = "the server promises versions, and the record of ours that was tried has none";
         return Some(finding(FindingLevel::Warning, message));
     };
-    if capabilities.history {
+    let has_history = promised.history && {
         let history = read(outside, &format!("{record}/_history?_count=1"));
-        let newest = |answer: &Answer| answer.patients().and_then(|entries| version_of(entries.first()?));
+        let newest = |answer: &Answer| answer.found(PATIENT).and_then(|entries| version_of(entries.first()?));
         // Another author may have written in between: any version will do.
-        capabilities.history = history.is_some_and(|history| newest(&history).is_some());
+        history.is_some_and(|history| newest(&history).is_some())
+    };
+    for abilities in capabilities.types.values_mut().filter(|_| promised.history && !has_history) {
+        abilities.history = false;
     }
-    if capabilities.versioning != Versioning::VersionedUpdate {
+    if promised.versioning != Versioning::VersionedUpdate {
         return None;
     }
     let is_number = version.parse::<u64>().is_ok();
-    Some(match (is_number, capabilities.history) {
+    Some(match (is_number, has_history) {
         (_, true) => finding(FindingLevel::Ok, "an update that ignores If-Match is noticed in the record's history"),
         (true, false) => finding(FindingLevel::Ok, "an update that ignores If-Match is noticed by its version number"),
         (false, false) => finding(

@@ -7,20 +7,23 @@ use super::*;
 use crate::testing::Server;
 
 fn statement() -> Value {
+    let listed = |name: &str| {
+        json!({ "type": name, "versioning": "versioned-update", "updateCreate": true,
+            "conditionalCreate": true, "conditionalUpdate": true,
+            "interaction": [{ "code": "read" }, { "code": "search-type" }, { "code": "create" }, { "code": "update" },
+                { "code": "delete" }, { "code": "history-instance" }],
+            "searchParam": [{ "name": "identifier", "type": "token" }] })
+    };
+    let mut types = crate::testing::TYPES.map(listed).to_vec();
+    // Patient first, so that tests find it.
+    types.sort_by_key(|listed| listed["type"] != "Patient");
     json!({
         "resourceType": "CapabilityStatement", "fhirVersion": "4.0.1",
         "software": { "name": "Example", "version": "1.2" },
         "rest": [{
             "mode": "server",
             "interaction": [{ "code": "transaction" }, { "code": "batch" }],
-            "resource": [
-                { "type": "Observation" },
-                { "type": "Patient", "versioning": "versioned-update", "updateCreate": true,
-                  "conditionalCreate": true, "conditionalUpdate": true,
-                  "interaction": [{ "code": "read" }, { "code": "search-type" }, { "code": "create" }, { "code": "update" },
-                      { "code": "history-instance" }],
-                  "searchParam": [{ "name": "identifier", "type": "token" }] }
-            ]
+            "resource": types
         }]
     })
 }
@@ -58,32 +61,34 @@ fn what_is_not_said_is_not_assumed() {
     let silent = json!({ "resourceType": "CapabilityStatement", "fhirVersion": "4.0.1",
         "rest": [{ "mode": "server", "resource": [{ "type": "Patient" }] }] });
     let report = checked(&silent).unwrap();
+    let types = [("Patient".to_owned(), Abilities { deletes: true, ..Abilities::default() })].into();
     let server = "FHIR server, FHIR 4.0.1".to_owned();
-    assert_eq!(capabilities(&report), Capabilities { server, ..Capabilities::default() });
+    assert_eq!(capabilities(&report), Capabilities { batch: false, server, types });
     assert!(report.findings.iter().any(|finding| finding.level == FindingLevel::Warning));
 }
 
 #[test]
 fn features_are_read_one_by_one() {
-    let variant = |pointer: &str, value: Value| {
+    let all = |pointer: &str, value: Value| {
         let mut statement = statement();
         *statement.pointer_mut(pointer).unwrap() = value;
         capabilities(&checked(&statement).unwrap())
     };
-    let patient = "/rest/0/resource/1";
+    let variant = |pointer: &str, value: Value| all(pointer, value).of("Patient").unwrap().clone();
+    let patient = "/rest/0/resource/0";
     assert!(!variant(&format!("{patient}/updateCreate"), json!(false)).update_create);
     assert!(!variant(&format!("{patient}/conditionalCreate"), json!(false)).conditional_create);
     assert_eq!(variant(&format!("{patient}/versioning"), json!("versioned")).versioning, Versioning::Versioned);
     assert_eq!(variant(&format!("{patient}/versioning"), json!("no-version")).versioning, Versioning::NoVersion);
-    assert!(variant("/rest/0/interaction", json!([{ "code": "transaction" }])).batch);
-    assert!(!variant("/rest/0/interaction", json!([{ "code": "history-system" }])).batch);
+    assert!(all("/rest/0/interaction", json!([{ "code": "transaction" }])).batch);
+    assert!(!all("/rest/0/interaction", json!([{ "code": "history-system" }])).batch);
     assert!(!variant(&format!("{patient}/interaction"), json!([{ "code": "read" }])).history);
 }
 
 #[test]
 fn a_missing_interaction_is_a_problem_by_name() {
     let mut statement = statement();
-    statement["rest"][0]["resource"][1]["interaction"] = json!([{ "code": "read" }, { "code": "search-type" }]);
+    statement["rest"][0]["resource"][0]["interaction"] = json!([{ "code": "read" }, { "code": "search-type" }]);
     let report = checked(&statement).unwrap();
     let problems: Vec<&str> = report
         .findings
@@ -244,7 +249,7 @@ fn versions_are_tried_on_a_record_of_ours_without_a_trace() {
             metadata(number, request).or(Some(Ok(answer)))
         }));
         let report = check(&server, &Settings::default()).unwrap();
-        let found = capabilities(&report);
+        let found = capabilities(&report).of("Patient").unwrap().clone();
         assert_eq!((found.versioning, found.history), expected, "{version:?} {history}");
         let findings: Vec<_> = report.findings.iter().map(|finding| finding.message.as_str()).collect();
         assert!(findings.iter().any(|finding| finding.contains(told)), "{findings:?}");

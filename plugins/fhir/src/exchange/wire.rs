@@ -137,11 +137,8 @@ impl<'a> Wire<'a> {
         if interaction.only_if_new {
             request = request.with_header("if-none-match", "*");
         }
-        let what = match interaction.method {
-            Method::Get => "GET Patient",
-            Method::Post => "POST Patient",
-            _ => "PUT Patient",
-        };
+        let what = format!("{} {}", bundle::method(interaction.method), interaction.resource_type());
+        let what = what.as_str();
         let response = match self.outside.send(&request) {
             Ok(response) => response,
             Err(error) => return unsent(what, &error),

@@ -1,6 +1,8 @@
 //! What is kept, what is replaced, and when an edit is noticed.
 
 use super::*;
+use crate::mapping::patient::US_CORE_RACE;
+use crate::settings::Settings;
 
 fn ours() -> Value {
     json!({
@@ -36,6 +38,10 @@ fn shared() -> Value {
     record
 }
 
+fn patient_kind(settings: &Settings) -> Kind<'_> {
+    Kind::of("patient", settings).unwrap()
+}
+
 fn settings() -> Settings {
     Settings::default()
 }
@@ -45,7 +51,7 @@ fn a_merge_replaces_our_elements_and_keeps_all_others() {
     let mut wanted = ours();
     wanted["name"] = json!([{ "use": "official", "text": "Park" }]);
     wanted.as_object_mut().unwrap().remove("telecom");
-    let merged = merge(&shared(), Some(&wanted), None, &settings());
+    let merged = merge(&shared(), Some(&wanted), None, &patient_kind(&settings()));
 
     let mut expected = shared();
     let object = expected.as_object_mut().unwrap();
@@ -62,17 +68,17 @@ fn a_merge_replaces_our_elements_and_keeps_all_others() {
 
 #[test]
 fn a_record_that_holds_our_state_already_needs_no_write_whatever_others_added() {
-    let merged = merge(&shared(), Some(&ours()), None, &settings());
+    let merged = merge(&shared(), Some(&ours()), None, &patient_kind(&settings()));
     assert!(merged.unchanged && merged.fingerprint.shared);
-    let alone = merge(&ours(), Some(&ours()), None, &settings());
+    let alone = merge(&ours(), Some(&ours()), None, &patient_kind(&settings()));
     assert!(alone.unchanged && !alone.fingerprint.shared);
-    assert_eq!(alone.fingerprint, Fingerprint::of_own(&ours(), &settings()));
+    assert_eq!(alone.fingerprint, Fingerprint::of_own(&ours(), &patient_kind(&settings())));
 }
 
 #[test]
 fn an_edit_of_our_elements_is_noticed_and_an_edit_of_others_is_not() {
-    let written = Fingerprint::of_own(&ours(), &settings());
-    assert!(written.matches(&shared(), &settings()));
+    let written = Fingerprint::of_own(&ours(), &patient_kind(&settings()));
+    assert!(written.matches(&shared(), &patient_kind(&settings())));
     for (pointer, value) in [
         ("/name/1/text", json!("Choi")),
         ("/telecom/1/value", json!("9")),
@@ -83,7 +89,7 @@ fn an_edit_of_our_elements_is_noticed_and_an_edit_of_others_is_not() {
     ] {
         let mut edited = shared();
         *edited.pointer_mut(pointer).unwrap() = value;
-        assert!(!written.matches(&edited, &settings()), "{pointer}");
+        assert!(!written.matches(&edited, &patient_kind(&settings())), "{pointer}");
     }
 }
 
@@ -91,15 +97,15 @@ fn an_edit_of_our_elements_is_noticed_and_an_edit_of_others_is_not() {
 fn the_fingerprint_does_not_depend_on_the_order_of_keys_and_carries_no_data() {
     let one: Value = serde_json::from_str(r#"{"active":true,"name":[{"text":"Kim","use":"official"}]}"#).unwrap();
     let two: Value = serde_json::from_str(r#"{"name":[{"use":"official","text":"Kim"}],"active":true}"#).unwrap();
-    let text = Fingerprint::of_own(&one, &settings()).to_text();
-    assert_eq!(text, Fingerprint::of_own(&two, &settings()).to_text());
+    let text = Fingerprint::of_own(&one, &patient_kind(&settings())).to_text();
+    assert_eq!(text, Fingerprint::of_own(&two, &patient_kind(&settings())).to_text());
     assert!(text.starts_with("1:") && text.len() == 35 && !text.contains("Kim"), "{text}");
 }
 
 #[test]
 fn a_fingerprint_survives_its_text_and_unknown_forms_are_refused() {
-    for (shared, deceased_is_ours) in [(false, false), (true, false), (false, true), (true, true)] {
-        let fingerprint = Fingerprint { digest: "ab".to_owned(), shared, deceased_is_ours };
+    for (shared, kept_is_ours) in [(false, false), (true, false), (false, true), (true, true)] {
+        let fingerprint = Fingerprint { digest: "ab".to_owned(), shared, kept_is_ours };
         assert_eq!(Fingerprint::parse(&fingerprint.to_text()), Some(fingerprint));
     }
     for text in ["", "1:ab", "2:ab:", "1::", "1:ab:x", "ab"] {
@@ -111,30 +117,35 @@ fn a_fingerprint_survives_its_text_and_unknown_forms_are_refused() {
 fn a_death_recorded_by_others_is_kept_and_one_of_ours_can_be_taken_back() {
     let mut theirs = ours();
     theirs["deceasedBoolean"] = json!(true);
-    let kept = merge(&theirs, Some(&ours()), Some(&Fingerprint::of_own(&ours(), &settings())), &settings());
+    let kept = merge(
+        &theirs,
+        Some(&ours()),
+        Some(&Fingerprint::of_own(&ours(), &patient_kind(&settings()))),
+        &patient_kind(&settings()),
+    );
     assert_eq!(kept.resource["deceasedBoolean"], true);
     assert!(kept.fingerprint.shared && kept.unchanged);
     // ... also the second time, when the link already speaks of the merged record.
-    assert!(kept.fingerprint.matches(&theirs, &settings()));
-    let again = merge(&theirs, Some(&ours()), Some(&kept.fingerprint), &settings());
+    assert!(kept.fingerprint.matches(&theirs, &patient_kind(&settings())));
+    let again = merge(&theirs, Some(&ours()), Some(&kept.fingerprint), &patient_kind(&settings()));
     assert_eq!(again.resource["deceasedBoolean"], true);
 
     let mut dead = ours();
     dead["deceasedDateTime"] = json!("2024-12-31");
-    let written = Fingerprint::of_own(&dead, &settings());
-    let corrected = merge(&dead, Some(&ours()), Some(&written), &settings());
+    let written = Fingerprint::of_own(&dead, &patient_kind(&settings()));
+    let corrected = merge(&dead, Some(&ours()), Some(&written), &patient_kind(&settings()));
     assert_eq!(corrected.resource.get("deceasedDateTime"), None);
     assert!(!corrected.unchanged);
 
     // Ours replaces the other form, since a record may have only one.
-    let replaced = merge(&theirs, Some(&dead), None, &settings());
+    let replaced = merge(&theirs, Some(&dead), None, &patient_kind(&settings()));
     assert_eq!(replaced.resource["deceasedDateTime"], "2024-12-31");
     assert_eq!(replaced.resource.get("deceasedBoolean"), None);
 }
 
 #[test]
 fn deactivating_without_a_state_changes_nothing_else() {
-    let merged = merge(&shared(), None, None, &settings());
+    let merged = merge(&shared(), None, None, &patient_kind(&settings()));
     let mut expected = shared();
     expected["active"] = json!(false);
     let object = expected.as_object_mut().unwrap();
@@ -146,21 +157,24 @@ fn deactivating_without_a_state_changes_nothing_else() {
         entries.rotate_left(1);
     }
     assert_eq!(merged.resource, expected);
-    assert!(merge(&merged.resource, None, Some(&merged.fingerprint), &settings()).unchanged);
+    assert!(merge(&merged.resource, None, Some(&merged.fingerprint), &patient_kind(&settings())).unchanged);
 }
 
 #[test]
 fn what_our_change_makes_untrue_goes_with_it() {
     let mut record = ours();
     record["_birthDate"] = json!({ "extension": [{ "url": "time-of-birth" }] });
-    assert_eq!(merge(&record, Some(&ours()), None, &settings()).resource["_birthDate"], record["_birthDate"]);
+    assert_eq!(
+        merge(&record, Some(&ours()), None, &patient_kind(&settings())).resource["_birthDate"],
+        record["_birthDate"]
+    );
     let mut moved = ours();
     moved["birthDate"] = json!("1985-03-16");
-    assert_eq!(merge(&record, Some(&moved), None, &settings()).resource.get("_birthDate"), None);
+    assert_eq!(merge(&record, Some(&moved), None, &patient_kind(&settings())).resource.get("_birthDate"), None);
 
     let mut english = ours();
     english["communication"] = json!([{ "language": { "coding": [{ "code": "en" }] }, "preferred": true }]);
-    let merged = merge(&shared(), Some(&english), None, &settings());
+    let merged = merge(&shared(), Some(&english), None, &patient_kind(&settings()));
     assert_eq!(merged.resource["communication"], english["communication"]);
 }
 
@@ -171,18 +185,21 @@ fn profiles_and_tags_of_others_stay_and_ours_is_added() {
     wanted["meta"] = json!({ "profile": ["urn:ours"] });
     let mut record = ours();
     record["meta"] = json!({ "versionId": "1", "tag": [{ "code": "vip" }], "profile": ["urn:theirs"] });
-    let merged = merge(&record, Some(&wanted), None, &with_profile);
+    let merged = merge(&record, Some(&wanted), None, &patient_kind(&with_profile));
     assert_eq!(merged.resource["meta"], json!({ "tag": [{ "code": "vip" }], "profile": ["urn:theirs", "urn:ours"] }));
     assert!(merged.fingerprint.shared && !merged.unchanged);
-    assert!(!merge(&wanted, Some(&wanted), None, &with_profile).fingerprint.shared);
+    assert!(!merge(&wanted, Some(&wanted), None, &patient_kind(&with_profile)).fingerprint.shared);
 }
 
 #[test]
 fn race_is_ours_only_with_us_core() {
     let mut record = ours();
     record["extension"] = json!([{ "url": US_CORE_RACE, "valueString": "x" }, { "url": "urn:other" }]);
-    assert_eq!(merge(&record, Some(&ours()), None, &settings()).resource["extension"], record["extension"]);
+    assert_eq!(
+        merge(&record, Some(&ours()), None, &patient_kind(&settings())).resource["extension"],
+        record["extension"]
+    );
     let us_core = Settings { us_core: true, ..settings() };
-    let merged = merge(&record, Some(&ours()), None, &us_core);
+    let merged = merge(&record, Some(&ours()), None, &patient_kind(&us_core));
     assert_eq!(merged.resource["extension"], json!([{ "url": "urn:other" }]));
 }

@@ -8,7 +8,7 @@ use crate::capability::{Capabilities, Versioning};
 use crate::delivery::Rules;
 use crate::settings::Settings;
 use crate::testing::{
-    Fault, Server, able, change, created, failed, id_of, one, outcome as told, own_ids, receipt, rules,
+    Fault, Server, able, but, change, created, failed, id_of, one, outcome as told, own_ids, receipt, rules,
 };
 
 fn page() -> Response {
@@ -22,7 +22,7 @@ fn fhir(status: u16, location: Option<&str>, body: &Value) -> Response {
 
 /// A server of single requests, one of which is answered like this.
 fn single(versioning: Versioning) -> Capabilities {
-    Capabilities { batch: false, versioning, ..able() }
+    but(Capabilities { batch: false, ..able() }, |it| it.versioning = versioning)
 }
 
 fn identified(id: &str, value: &str) -> Value {
@@ -119,7 +119,7 @@ fn a_search_that_fails_confirms_nothing() {
 
 #[test]
 fn no_second_record_is_made_when_a_page_hides_the_one_with_our_id() {
-    let capabilities = Capabilities { conditional_create: false, ..single(Versioning::VersionedUpdate) };
+    let capabilities = but(single(Versioning::VersionedUpdate), |it| it.conditional_create = false);
     let settings = Settings::default();
     let rules = rules(&settings, &capabilities);
     let mut server = Server::default();
@@ -243,13 +243,13 @@ fn an_answer_with_a_record_shows_our_identifier_or_is_a_conflict() {
             (false, Capabilities { batch: false, ..own_ids() }),
         ] {
             for (value, is_ours) in [("P-1", true), ("P-2", false), ("p-1", false)] {
-                if status == 200 && !capabilities.update_create {
+                if status == 200 && !capabilities.of("Patient").unwrap().update_create {
                     continue; // What a conditional create found is read anyway.
                 }
                 let mut server = Server::default();
                 let rules = rules(&settings, &capabilities);
                 let link = linked.then(|| created(&server, &rules));
-                let id = if capabilities.update_create { id_of(1) } else { "1".to_owned() };
+                let id = if capabilities.of("Patient").unwrap().update_create { id_of(1) } else { "1".to_owned() };
                 let answer = fhir(status, Some(&format!("Patient/{id}")), &identified(&id, value));
                 // It does what it should, and shows this.
                 server.after =
@@ -258,11 +258,8 @@ fn an_answer_with_a_record_shows_our_identifier_or_is_a_conflict() {
                 if is_ours {
                     receipt(&outcome);
                 } else {
-                    assert_eq!(
-                        failed(&outcome),
-                        (FailureKind::Conflict, crate::delivery::NOT_OURS),
-                        "{status} {value}"
-                    );
+                    let told = crate::delivery::NOT_OURS.replace("TYPE", "Patient");
+                    assert_eq!(failed(&outcome), (FailureKind::Conflict, told.as_str()), "{status} {value}");
                 }
             }
         }

@@ -31,7 +31,7 @@ fn a_first_request_that_arrives_late_changes_nothing() {
     let rules = rules(&settings, &capabilities);
     // The first request of a delivery, held up in the network...
     let first = change(1, Operation::Create, "Old", None);
-    let (mut delivery, _) = Delivery::begin(&rules, &first);
+    let (mut delivery, _) = Delivery::begin(&rules, &first).unwrap();
     let nobody = nobody();
     let Step::Send(late) = delivery.advance(&rules, &nobody) else { panic!("no create") };
     // ... while a newer state arrives, and someone else adds a contact.
@@ -53,7 +53,7 @@ fn a_server_that_writes_over_what_should_be_new_is_told_of() {
         (Server { ignores_if_none_match: true, ..Server::default() }, Settings::default(), able());
     let rules = rules(&settings, &capabilities);
     let change = change(1, Operation::Create, "MinJun", None);
-    let (mut delivery, _) = Delivery::begin(&rules, &change);
+    let (mut delivery, _) = Delivery::begin(&rules, &change).unwrap();
     let mut entry = json!({ "response": { "status": "200",
         "location": format!("Patient/{}/_history/2", id_of(1)) } });
     let nobody = nobody();
@@ -208,12 +208,11 @@ fn an_id_that_the_server_keeps_to_itself_is_looked_up() {
 
 #[test]
 fn a_server_that_ignores_the_search_never_gives_us_somebody_else() {
-    let (settings, capabilities) =
-        (Settings::default(), Capabilities { versioning: Versioning::Versioned, ..Capabilities::default() });
+    let (settings, capabilities) = (Settings::default(), but(own_ids(), |it| it.versioning = Versioning::Versioned));
     let rules = rules(&settings, &capabilities);
     let change = change(1, Operation::Update, "Jun", None);
-    let (mut delivery, step) = Delivery::begin(&rules, &change);
-    assert!(matches!(step, Step::Send(Interaction { method: Method::Get, .. })));
+    let (mut delivery, search) = Delivery::begin(&rules, &change).unwrap();
+    assert!(search.is_search());
     let somebody = json!({ "resourceType": "Patient", "id": "7",
         "identifier": [{ "system": "urn:other", "value": "P-1" }] });
     let mut entry = json!({ "response": { "status": "200" },

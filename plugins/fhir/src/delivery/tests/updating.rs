@@ -42,7 +42,7 @@ fn without_a_guard_by_version_the_record_is_read_first() {
         (Versioning::Versioned, RemoteEdit::Hold, true),
         (Versioning::VersionedUpdate, RemoteEdit::Hold, false),
     ] {
-        let capabilities = Capabilities { versioning, ..able() };
+        let capabilities = but(able(), |it| it.versioning = versioning);
         let server = Server::default();
         let rules = Rules { on_remote_edit, ..rules(&settings, &capabilities) };
         let link = created(&server, &rules);
@@ -65,7 +65,7 @@ fn without_a_guard_by_version_the_record_is_read_first() {
 fn an_update_over_an_edit_that_if_match_should_have_stopped_is_noticed_and_mended() {
     let settings = Settings::default();
     for (opaque_versions, history) in [(false, false), (false, true), (true, true)] {
-        let capabilities = Capabilities { history, ..able() };
+        let capabilities = but(able(), |it| it.history = history);
         for (on_remote_edit, edits_ours) in
             [(RemoteEdit::Overwrite, false), (RemoteEdit::Overwrite, true), (RemoteEdit::Hold, true)]
         {
@@ -97,7 +97,7 @@ fn versions_that_are_not_numbers_are_followed_in_the_history_or_read_first() {
     let settings = Settings::default();
     let record = format!("Patient/{}", id_of(1));
     for history in [true, false] {
-        let capabilities = Capabilities { history, ..able() };
+        let capabilities = but(able(), |it| it.history = history);
         let server = Server { opaque_versions: true, has_no_history: !history, ..Server::default() };
         let rules = rules(&settings, &capabilities);
         let link = created(&server, &rules);
@@ -145,7 +145,8 @@ fn a_record_that_never_rests_is_given_up_for_now() {
     let link =
         Link { remote_id: "1".to_owned(), remote_version: Some("1".to_owned()), fingerprint: Some("1:ab:".to_owned()) };
     let linked = Change { link: Some(link), ..change(1, Operation::Update, "Jun", None) };
-    let (mut delivery, mut step) = Delivery::begin(&rules, &linked);
+    let (mut delivery, first) = Delivery::begin(&rules, &linked).unwrap();
+    let mut step = Step::Send(first);
     for round in 0.. {
         let Step::Send(interaction) = step else { break };
         assert!(round < 10, "it has an end");

@@ -10,7 +10,7 @@ use adapter_sdk::{Change, FailureKind, Operation, Outcome, Receipt};
 use crate::capability::{Capabilities, Versioning};
 use crate::exchange::tests::{batch, entries, is_poisoned, kinds, page, poisoned, updates, writes};
 use crate::settings::Settings;
-use crate::testing::{Server, able, change, deliver, id_of, outcome as told, own_ids, receipt, rules};
+use crate::testing::{Server, able, but, change, deliver, id_of, outcome as told, own_ids, receipt, rules};
 
 /// What a gateway says while the server behind it may go on working.
 const DOUBTFUL: [u16; 19] =
@@ -47,7 +47,7 @@ fn is_open(kind: Option<FailureKind>) -> bool {
 fn a_create_that_a_gateway_gave_up_is_not_sent_again_in_the_call() {
     let settings = Settings::default();
     for status in DOUBTFUL {
-        for capabilities in [able(), own_ids(), Capabilities { conditional_create: false, ..own_ids() }] {
+        for capabilities in [able(), own_ids(), but(own_ids(), |it| it.conditional_create = false)] {
             for batch in [true, false] {
                 let capabilities = Capabilities { batch, ..capabilities.clone() };
                 let (server, sent) = late(status, |_| true);
@@ -76,7 +76,7 @@ fn an_update_is_sent_again_only_where_a_promised_version_guards_it() {
     for versioning in [Versioning::VersionedUpdate, Versioning::Versioned, Versioning::NoVersion] {
         for status in DOUBTFUL {
             for batch in [true, false] {
-                let capabilities = Capabilities { batch, versioning, ..able() };
+                let capabilities = but(Capabilities { batch, ..able() }, |it| it.versioning = versioning);
                 let mut server = Server::default();
                 let updates = linked(&server, &capabilities, 8);
                 // Large Bundles and single requests meet the gateway.

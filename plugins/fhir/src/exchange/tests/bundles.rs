@@ -1,6 +1,7 @@
 //! Rounds in Bundles and in single requests, and one bad entry in a Bundle.
 
 use super::*;
+use crate::testing::but;
 
 #[test]
 fn a_batch_of_new_patients_is_three_requests_and_receipts_keep_their_order() {
@@ -78,7 +79,7 @@ fn without_batch_every_change_is_a_request_of_its_own() {
 #[test]
 fn without_ids_of_ours_all_are_searched_and_written_together() {
     let (server, settings) = (Server::default(), Settings::default());
-    let capabilities = Capabilities { conditional_create: false, ..own_ids() };
+    let capabilities = but(own_ids(), |it| it.conditional_create = false);
     let rules = rules(&settings, &capabilities);
     deliver(&server, &rules, &batch(10)).unwrap();
     assert_eq!((server.requests().len(), server.count()), (3, 10), "looked for, created, looked for again");

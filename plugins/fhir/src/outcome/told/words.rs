@@ -8,7 +8,8 @@ pub(super) fn is_word(word: &str) -> bool {
     WORDS.binary_search(&word).is_ok() || CAPITALS.contains(&word)
 }
 
-/// Whether it is the name of a type, or of an element of Patient, of its parts or of a Bundle.
+/// Whether it is the name of a type, of an element that we write, of its parts or of a Bundle. Names that are words of
+/// medicine (`high`, `severity`, `reaction`) are none here: a value may hold them.
 pub(super) fn is_element(name: &str) -> bool {
     ELEMENTS.binary_search(&name).is_ok()
 }
@@ -37,19 +38,24 @@ const CAPITALS: [&str; 7] = [
 
 /// In the order of their bytes.
 #[rustfmt::skip]
-const ELEMENTS: [&str; 101] = [
-    "Address", "Bundle", "CodeableConcept", "Coding", "ContactPoint", "Extension", "HumanName", "Identifier", "Meta",
-    "Narrative", "OperationOutcome", "Patient", "Period", "Reference", "active", "address", "assigner", "birthDate",
-    "city", "code", "coding", "communication", "contact", "contained", "contentType", "country", "data", "deceased",
-    "deceasedBoolean", "deceasedDateTime", "display", "district", "div", "end", "entry", "extension", "family",
-    "fullUrl", "gender", "generalPractitioner", "given", "id", "identifier", "ifMatch", "ifNoneExist", "ifNoneMatch",
-    "implicitRules", "language", "lastUpdated", "line", "link", "managingOrganization", "maritalStatus", "meta",
-    "method", "modifierExtension", "multipleBirth", "multipleBirthBoolean", "multipleBirthInteger", "name",
-    "organization", "period", "photo", "postalCode", "preferred", "prefix", "profile", "rank", "reference",
-    "relationship", "request", "resource", "resourceType", "response", "security", "source", "start", "state",
-    "status", "suffix", "system", "tag", "telecom", "text", "type", "url", "use", "userSelected", "value",
-    "valueBoolean", "valueCode", "valueCodeableConcept", "valueCoding", "valueDate", "valueDateTime",
-    "valueIdentifier", "valueReference", "valueString", "valueUri", "version", "versionId",
+const ELEMENTS: [&str; 140] = [
+    "Address", "AllergyIntolerance", "Annotation", "Appointment", "Bundle", "CodeableConcept", "Coding", "Condition",
+    "ContactPoint", "Encounter", "Extension", "HumanName", "Identifier", "MedicationStatement", "Meta", "Narrative",
+    "Observation", "OperationOutcome", "Patient", "Period", "Quantity", "Reference", "abatementDateTime", "active",
+    "actor", "address", "assigner", "birthDate", "category", "city", "class", "clinicalStatus", "code", "coding",
+    "communication", "component", "contact", "contained", "contentType", "context", "country", "criticality", "data",
+    "dataAbsentReason", "dateAsserted", "deceased", "deceasedBoolean", "deceasedDateTime", "description", "display",
+    "district", "div", "dosage", "effectiveDateTime", "effectivePeriod", "encounter", "end", "entry", "extension",
+    "family", "fullUrl", "gender", "generalPractitioner", "given", "id", "identifier", "ifMatch", "ifNoneExist",
+    "ifNoneMatch", "implicitRules", "individual", "interpretation", "language", "lastUpdated", "line", "link",
+    "location", "managingOrganization", "manifestation", "maritalStatus", "medicationCodeableConcept", "meta",
+    "method", "modifierExtension", "multipleBirth", "multipleBirthBoolean", "multipleBirthInteger", "name", "note",
+    "onsetDateTime", "organization", "participant", "period", "photo", "postalCode", "preferred", "prefix", "profile",
+    "rank", "reasonCode", "recordedDate", "reference", "referenceRange", "relationship", "request", "resource",
+    "resourceType", "response", "security", "serviceType", "source", "start", "state", "status", "subject", "suffix",
+    "system", "tag", "telecom", "text", "type", "unit", "url", "use", "userSelected", "value", "valueBoolean",
+    "valueCode", "valueCodeableConcept", "valueCoding", "valueDate", "valueDateTime", "valueIdentifier",
+    "valueQuantity", "valueReference", "valueString", "valueUri", "verificationStatus", "version", "versionId",
 ];
 
 /// In the order of their bytes.

@@ -1,0 +1,94 @@
+//! Reads a change: what kind of record it is about, and how that record should be.
+//!
+//! Owns the way from an aggregate's type to its mapping. It judges the payload, and knows nothing of what a server
+//! holds. Read next: `mapping`.
+
+use adapter_sdk::{Change, Failure, FailureKind, Operation, clinical, patient};
+use serde_json::Value;
+
+use crate::kind::{Kind, PASS_THROUGH};
+use crate::mapping::{self, element::References};
+use crate::outcome::failure;
+use crate::settings::Settings;
+
+/// A record as a change wants it.
+pub(crate) struct Wanted<'a> {
+    pub(crate) kind: Kind<'a>,
+    /// `None` for a delete that writes no state.
+    pub(crate) resource: Option<Value>,
+}
+
+/// Reads a change.
+///
+/// # Errors
+/// `unsupported` and `invalid`, with nothing of the payload.
+pub(crate) fn read<'a>(settings: &'a Settings, change: &'a Change) -> Result<Wanted<'a>, Failure> {
+    let kind = match Kind::of(&change.aggregate_type, settings) {
+        Some(kind) => Some(kind),
+        None if change.aggregate_type == PASS_THROUGH => None,
+        None => {
+            return Err(failure(FailureKind::Unsupported, "only patients and clinical records can be delivered"));
+        }
+    };
+    if change.aggregate_id.is_empty() || change.aggregate_id.chars().any(char::is_control) {
+        return Err(invalid("aggregate_id is empty or holds control characters"));
+    }
+    match kind {
+        Some(kind) if kind.is_patient() => read_patient(kind, settings, change),
+        Some(kind) => read_clinical(kind, settings, change),
+        None => read_clinical(pass_through(settings, change)?, settings, change),
+    }
+}
+
+fn read_patient<'a>(kind: Kind<'a>, settings: &'a Settings, change: &Change) -> Result<Wanted<'a>, Failure> {
+    let deletes = change.operation == Operation::Delete;
+    if deletes && is_empty_object(&change.payload) {
+        return Ok(Wanted { kind, resource: None });
+    }
+    let patient = patient::read(change)?;
+    Ok(Wanted { kind, resource: Some(mapping::patient::resource(&patient, !deletes, settings)) })
+}
+
+/// A delete writes nothing of its payload: the record says that it should never have been there, whatever its state.
+fn read_clinical<'a>(kind: Kind<'a>, settings: &'a Settings, change: &'a Change) -> Result<Wanted<'a>, Failure> {
+    if change.operation == Operation::Delete {
+        return Ok(Wanted { kind, resource: None });
+    }
+    let record = clinical::read(change)?;
+    let references = References { all: &change.references, settings };
+    let resource = mapping::clinical(&kind, &change.aggregate_id, &record, references)?;
+    Ok(Wanted { kind, resource: Some(resource) })
+}
+
+/// The kind of a resource that is passed through: its payload says its type, and so does the link.
+fn pass_through<'a>(settings: &'a Settings, change: &Change) -> Result<Kind<'a>, Failure> {
+    let payload: Value = serde_json::from_str(&change.payload).map_err(|_| invalid("payload must be a JSON object"))?;
+    let given = payload.get("resourceType").and_then(Value::as_str);
+    let linked = change.link.as_ref().and_then(|link| link.remote_id.split_once('/')).map(|(name, _)| name);
+    let resource_type = match (given, linked) {
+        (Some(given), Some(linked)) if given != linked => {
+            return Err(invalid(
+                "resourceType: the record at the target is of another type; delete this aggregate, and create another",
+            ));
+        }
+        (Some(name), _) | (None, Some(name)) => name,
+        (None, None) => {
+            return Err(invalid("resourceType: is missing; without it the record at the target cannot be found"));
+        }
+    };
+    let is_name = resource_type.starts_with(|first: char| first.is_ascii_uppercase())
+        && resource_type.bytes().all(|byte| byte.is_ascii_alphabetic());
+    if !is_name || resource_type == "Patient" {
+        return Err(invalid("resourceType: must be the name of a FHIR resource type, and not Patient"));
+    }
+    Ok(Kind::passed_through(resource_type.to_owned(), settings))
+}
+
+fn invalid(message: &str) -> Failure {
+    failure(FailureKind::Invalid, message)
+}
+
+fn is_empty_object(payload: &str) -> bool {
+    serde_json::from_str::<Value>(payload)
+        .is_ok_and(|payload| payload.as_object().is_some_and(serde_json::Map::is_empty))
+}
