@@ -40,6 +40,8 @@ pub enum ResendScope {
     /// All of these types.
     Types(Vec<String>),
     One(AggregateKey),
+    /// These aggregates.
+    These(HashSet<AggregateKey>),
 }
 
 /// What became of the newest states.
@@ -129,13 +131,18 @@ impl Resend {
         let is_meant = match &self.scope {
             ResendScope::Types(types) => types.contains(&key.aggregate_type),
             ResendScope::One(one) => one == key,
+            ResendScope::These(keys) => keys.contains(key),
         };
         is_meant && self.met.insert(digest(key))
     }
 
     /// Whether nothing older can matter.
     fn is_over(&self) -> bool {
-        matches!(self.scope, ResendScope::One(_)) && !self.met.is_empty()
+        match &self.scope {
+            ResendScope::Types(_) => false,
+            ResendScope::One(_) => !self.met.is_empty(),
+            ResendScope::These(keys) => self.met.len() >= keys.len(),
+        }
     }
 }
 
@@ -220,6 +227,11 @@ impl Store {
                 walk.counts.without_state += u64::from(is_gone);
                 return Ok(());
             }
+            ResendScope::These(keys) => {
+                let left = keys.len().saturating_sub(walk.met.len());
+                walk.counts.without_state += u64::try_from(left).unwrap_or(u64::MAX);
+                return Ok(());
+            }
         };
         for target in self.target_names().await? {
             for aggregate_type in &types {
@@ -252,7 +264,10 @@ impl Store {
     }
 
     /// The patients among these that the host has a row of.
-    async fn own_patients(&self, keys: impl Iterator<Item = &AggregateKey>) -> Result<HashSet<String>, StoreError> {
+    pub(super) async fn own_patients(
+        &self,
+        keys: impl Iterator<Item = &AggregateKey>,
+    ) -> Result<HashSet<String>, StoreError> {
         let ids: Vec<_> =
             keys.filter(|key| key.is_patient()).map(|key| PatientId { patient_id: &key.aggregate_id }).collect();
         if ids.is_empty() {

@@ -4,6 +4,8 @@
 //! Each page is one transaction: changes with the current states, already routed, and one delivery of each for this
 //! target alone. A page that is queued twice does no harm, because the newest state wins.
 
+use std::collections::HashSet;
+
 use serde::Serialize;
 
 use super::counts::CountDelta;
@@ -12,7 +14,7 @@ use super::sql::{EnqueueForTarget, Json, MarkEventsRouted};
 use super::{Store, StoreError, StoreTransaction};
 use crate::database::rerun;
 use crate::domain::change::Operation;
-use crate::domain::ids::TargetName;
+use crate::domain::ids::{AggregateKey, TargetName};
 
 #[derive(Serialize)]
 struct EventId {
@@ -45,6 +47,23 @@ impl Store {
     /// When the store cannot be reached; nothing is then queued.
     pub async fn resync_patient(&self, target: &TargetName, patient_id: &str) -> Result<bool, StoreError> {
         Ok(self.queue_patients(target, &[patient_id.to_owned()]).await? > 0)
+    }
+
+    /// Queues those of these aggregates that are patients of the host's own. Returns them.
+    ///
+    /// # Errors
+    /// When the store cannot be reached; nothing is then queued.
+    pub async fn resync_patients(
+        &self,
+        target: &TargetName,
+        keys: &[AggregateKey],
+    ) -> Result<HashSet<AggregateKey>, StoreError> {
+        let own = self.own_patients(keys.iter()).await?;
+        let ids: Vec<_> = own.iter().cloned().collect();
+        if !ids.is_empty() {
+            self.queue_patients(target, &ids).await?;
+        }
+        Ok(own.into_iter().map(|id| AggregateKey::patient(&id)).collect())
     }
 
     async fn queue_patients(&self, target: &TargetName, ids: &[String]) -> Result<usize, StoreError> {

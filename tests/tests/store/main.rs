@@ -27,3 +27,4 @@ mod skipped;
 mod spoilt;
 mod statements;
 mod support;
+mod verification;
