@@ -56,7 +56,7 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
-    /// Write users and patients of a TOML file to the store
+    /// Write users, patients and records of TOML files
     Seed(seed::Arguments),
     /// Import patients from another system's export
     Import(import_arguments::Arguments),

@@ -78,7 +78,7 @@ impl ClinicalRecord {
         self.references.iter().filter(|reference| reference.aggregate_type == "encounter")
     }
 
-    /// Whether it says the same as this payload with these references.
+    /// Whether it is this payload with these references.
     #[must_use]
     pub fn is_state(&self, payload: &Value, references: &[NamedReference]) -> bool {
         self.payload == *payload && self.references == references

@@ -61,8 +61,10 @@ pub(super) fn read(
         } else {
             read_fields(&section, aggregate_type)
         };
-        if let (Some(id), Some(payload)) = (id, payload) {
-            let key = AggregateKey { aggregate_type: aggregate_type.to_owned(), aggregate_id: id.value };
+        if let Some(payload) = payload {
+            // Without an id, which was reported, the rest is checked all the same.
+            let aggregate_id = id.map_or_else(|| "-".to_owned(), |id| id.value);
+            let key = AggregateKey { aggregate_type: aggregate_type.to_owned(), aggregate_id };
             match ClinicalRecord::new(key, payload, references) {
                 Ok(record) => records.push(record),
                 Err(problems) => problems.iter().for_each(|problem| note(&section, problem)),

@@ -6,6 +6,8 @@
 //! knowledge of the host or of the interface. No message repeats a value. Read next: `record.rs`.
 
 mod checker;
+#[cfg(test)]
+mod docs_tests;
 mod fhir_resource;
 mod json;
 mod patterns;

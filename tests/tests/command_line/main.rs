@@ -98,6 +98,35 @@ fn seeding_twice_says_what_was_skipped_and_what_changed() {
 }
 
 #[test]
+fn clinical_records_are_seeded_after_the_patients_of_another_file() {
+    let host = host("");
+    let seeds = tests::environment::workspace().join("seeds");
+    let files = ["initial.toml", "clinical.toml"].map(|name| seeds.join(name).to_string_lossy().into_owned());
+    let arguments = ["seed", &files[0], &files[1]];
+    let first = host.run(&arguments).expect_success();
+    for line in [
+        "[STEP 3/5] Creating Clinical Records (SQLite)...",
+        "   [OK] Record created: encounter E-2025-0001",
+        "   [OK] Record created: fhir-resource I-2025-0001",
+        "   [INFO] 0 patients and 21 clinical records queued; no target is enabled yet",
+        "   Clinical records: 21 created, 0 updated, 0 unchanged",
+    ] {
+        assert!(first.stdout.lines().any(|found| found == line), "no `{line}` in {}", first.stdout);
+    }
+    assert_eq!(host.status()["unrouted"], 26);
+    let second = host.run(&arguments).expect_success();
+    assert!(second.stdout.contains("Clinical records: 0 created, 0 updated, 21 unchanged"), "{}", second.stdout);
+    assert_eq!(host.status()["unrouted"], 26);
+    let stranger = "[[conditions]]\nid = 'C-9'\npatient = 'P-2025-002'\nencounter = 'E-2025-0001'\n\
+                    clinical_status = 'active'\ncode = { display = 'Secret' }\n";
+    write(&host, "seed.toml", stranger.as_bytes());
+    let output = host.run(&["seed", "seed.toml"]);
+    assert_says(&output, 1, &["condition C-9: refs.encounter: belongs to another patient"]);
+    assert!(!output.stderr.contains("Secret"), "{}", output.stderr);
+    assert_eq!(host.status()["unrouted"], 26);
+}
+
+#[test]
 fn a_bad_configuration_is_named_with_line_and_mend() {
     let host = host("");
     let with = |text: &str| {

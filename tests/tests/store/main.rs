@@ -3,6 +3,7 @@
 mod batch_max;
 mod carried_over;
 mod claiming;
+mod clinical;
 mod conflicts;
 mod connecting;
 mod cost;

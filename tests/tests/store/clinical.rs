@@ -1,0 +1,150 @@
+//! Clinical records through their service.
+
+use host::database::RowLimits;
+use host::domain::clinical::ClinicalRecord;
+use host::domain::ids::AggregateKey;
+use host::domain::references::NamedReference;
+use host::service::{ClinicalService, PatientService, RecordChange, ServiceError};
+use serde_json::json;
+
+use crate::on_every_store;
+use crate::support::{Stand, patient};
+
+on_every_store!(
+    a_record_and_its_outbox_row_are_written_together_and_an_unchanged_one_writes_none,
+    a_deleted_record_leaves_its_last_state_in_the_outbox,
+    a_record_of_an_unknown_patient_is_taken_and_one_of_a_deleted_patient_is_refused,
+    another_patients_encounter_is_refused,
+    a_refused_record_keeps_all_of_its_transaction_from_being_written,
+    many_records_take_as_many_statements_as_few,
+    records_of_one_id_and_of_different_types_are_different,
+);
+
+fn key(aggregate_type: &str, aggregate_id: &str) -> AggregateKey {
+    AggregateKey { aggregate_type: aggregate_type.to_owned(), aggregate_id: aggregate_id.to_owned() }
+}
+
+fn reference(name: &str, aggregate_type: &str, aggregate_id: &str) -> NamedReference {
+    let AggregateKey { aggregate_type, aggregate_id } = key(aggregate_type, aggregate_id);
+    NamedReference { name: name.to_owned(), aggregate_type, aggregate_id }
+}
+
+fn encounter(id: &str, patient: &str) -> ClinicalRecord {
+    let period = json!({ "start": "2026-01-01T09:00:00+09:00" });
+    let payload = json!({ "status": "planned", "class": "AMB", "period": period });
+    ClinicalRecord::new(key("encounter", id), payload, vec![reference("subject", "patient", patient)]).expect("valid")
+}
+
+fn condition(id: &str, patient: &str, encounter: &str, text: &str) -> ClinicalRecord {
+    let payload = json!({ "clinical_status": "active", "code": { "display": text } });
+    let references = vec![reference("subject", "patient", patient), reference("encounter", "encounter", encounter)];
+    ClinicalRecord::new(key("condition", id), payload, references).expect("valid")
+}
+
+fn service(stand: &Stand) -> ClinicalService {
+    ClinicalService::new(stand.store.clone())
+}
+
+/// The problems for which the service refuses these records.
+async fn refused(stand: &Stand, records: &[ClinicalRecord]) -> Vec<String> {
+    match service(stand).put(records).await {
+        Err(ServiceError::Refused(refused)) => refused.iter().map(ToString::to_string).collect(),
+        other => panic!("not refused: {other:?}"),
+    }
+}
+
+async fn unrouted(stand: &Stand) -> u64 {
+    stand.store.status(1).await.expect("status").unrouted
+}
+
+async fn a_record_and_its_outbox_row_are_written_together_and_an_unchanged_one_writes_none(stand: Stand) {
+    let records = [encounter("E-1", "P-1"), condition("C-1", "P-1", "E-1", "Asthma \"x\" 천식")];
+    let first = service(&stand).put(&records).await.expect("put");
+    assert_eq!(first, [RecordChange::Created, RecordChange::Created]);
+    assert_eq!(unrouted(&stand).await, 2);
+    let again = [records[0].clone(), condition("C-1", "P-1", "E-1", "Bronchitis")];
+    let second = service(&stand).put(&again).await.expect("put");
+    assert_eq!(second, [RecordChange::Unchanged, RecordChange::Updated]);
+    assert_eq!(unrouted(&stand).await, 3);
+    // References belong to the state.
+    let moved = service(&stand).put(&[condition("C-1", "P-1", "E-2", "Bronchitis")]).await.expect("put");
+    assert_eq!(moved, [RecordChange::Updated]);
+    let stored = stand.store.clinical_record(&key("condition", "C-1")).await.expect("read").expect("there");
+    assert_eq!(stored.patient_id.as_deref(), Some("P-1"));
+    assert_eq!(stored.payload["code"]["display"], "Bronchitis");
+    assert_eq!(stored.references[1], reference("encounter", "encounter", "E-2"));
+    assert_eq!(service(&stand).put(&[]).await.expect("put"), []);
+}
+
+async fn a_deleted_record_leaves_its_last_state_in_the_outbox(stand: Stand) {
+    let record = condition("C-1", "P-1", "E-1", "Asthma");
+    service(&stand).put(std::slice::from_ref(&record)).await.expect("put");
+    assert!(service(&stand).delete(record.key()).await.expect("delete"));
+    assert!(!service(&stand).delete(record.key()).await.expect("delete"), "there is nothing left");
+    assert!(stand.store.clinical_record(record.key()).await.expect("read").is_none());
+    let sql = "SELECT id FROM sync_outbox WHERE aggregate_id = 'C-1' AND operation = 'delete' \
+               AND payload LIKE '%Asthma%' AND refs LIKE '%E-1%'";
+    let mut transaction = stand.store.database().begin_read().await.expect("begin");
+    assert_eq!(transaction.query(sql, &[], RowLimits::NONE).await.expect("query").rows.len(), 1);
+    transaction.rollback().await.expect("rollback");
+}
+
+async fn a_record_of_an_unknown_patient_is_taken_and_one_of_a_deleted_patient_is_refused(stand: Stand) {
+    assert_eq!(service(&stand).put(&[encounter("E-1", "P-0001")]).await.expect("put"), [RecordChange::Created]);
+    stand.put(&[patient(1, "Seoul")]).await;
+    PatientService::new(stand.store.clone()).delete("P-0001").await.expect("delete");
+    let was_deleted = ["encounter E-2: refs.subject: was deleted"];
+    assert_eq!(refused(&stand, &[encounter("E-2", "P-0001")]).await, was_deleted);
+    // What is there, and stays as it is, is no new reference.
+    assert_eq!(service(&stand).put(&[encounter("E-1", "P-0001")]).await.expect("put"), [RecordChange::Unchanged]);
+    stand.put(&[patient(1, "Busan")]).await;
+    assert_eq!(service(&stand).put(&[encounter("E-2", "P-0001")]).await.expect("put"), [RecordChange::Created]);
+    service(&stand).delete(&key("encounter", "E-2")).await.expect("delete");
+    let visit = condition("C-1", "P-0001", "E-2", "Asthma");
+    let was_deleted = ["condition C-1: refs.encounter: was deleted"];
+    assert_eq!(refused(&stand, std::slice::from_ref(&visit)).await, was_deleted);
+    let both = [visit, encounter("E-2", "P-0001")];
+    assert_eq!(service(&stand).put(&both).await.expect("put"), [RecordChange::Created, RecordChange::Created]);
+}
+
+async fn another_patients_encounter_is_refused(stand: Stand) {
+    service(&stand).put(&[encounter("E-1", "P-1")]).await.expect("put");
+    let another = ["condition C-1: refs.encounter: belongs to another patient"];
+    assert_eq!(refused(&stand, &[condition("C-1", "P-2", "E-1", "Asthma")]).await, another);
+    // The encounter as it will be decides, whatever the order.
+    let both = [condition("C-1", "P-2", "E-1", "Asthma"), encounter("E-1", "P-2")];
+    assert_eq!(service(&stand).put(&both).await.expect("put"), [RecordChange::Created, RecordChange::Updated]);
+    assert_eq!(refused(&stand, &[condition("C-2", "P-1", "E-1", "Asthma")]).await.len(), 1);
+    // One that nobody knows may be anyone's.
+    let unknown = condition("C-3", "P-1", "E-9", "Asthma");
+    assert_eq!(service(&stand).put(&[unknown]).await.expect("put"), [RecordChange::Created]);
+}
+
+async fn a_refused_record_keeps_all_of_its_transaction_from_being_written(stand: Stand) {
+    service(&stand).put(&[encounter("E-1", "P-1")]).await.expect("put");
+    let records = [condition("C-1", "P-1", "E-1", "Asthma"), condition("C-2", "P-2", "E-1", "Asthma")];
+    assert_eq!(refused(&stand, &records).await.len(), 1);
+    assert!(stand.store.clinical_record(records[0].key()).await.expect("read").is_none());
+    assert_eq!(unrouted(&stand).await, 1);
+}
+
+async fn many_records_take_as_many_statements_as_few(stand: Stand) {
+    let records: Vec<_> = (0..503).map(|number| condition(&format!("C-{number}"), "P-1", "E-1", "Asthma")).collect();
+    let statements = async |records: &[ClinicalRecord]| {
+        let before = stand.store.statements_run();
+        service(&stand).put(records).await.expect("put");
+        stand.store.statements_run() - before
+    };
+    // Look for the records, and for what was deleted; write records, write changes.
+    assert_eq!((statements(&records[..3]).await, statements(&records[3..]).await), (4, 4));
+    assert_eq!((statements(&records[..3]).await, statements(&records).await), (1, 1), "nothing changed");
+    assert_eq!(unrouted(&stand).await, 503);
+}
+
+async fn records_of_one_id_and_of_different_types_are_different(stand: Stand) {
+    let records = [encounter("1", "P-1"), condition("1", "P-1", "1", "Asthma")];
+    assert_eq!(service(&stand).put(&records).await.expect("put"), [RecordChange::Created, RecordChange::Created]);
+    assert_eq!(service(&stand).put(&records).await.expect("put"), [RecordChange::Unchanged, RecordChange::Unchanged]);
+    assert!(service(&stand).delete(&key("encounter", "1")).await.expect("delete"));
+    assert!(stand.store.clinical_record(&key("condition", "1")).await.expect("read").is_some());
+}
