@@ -34,8 +34,8 @@ async fn a_record_that_was_edited_or_deleted_is_found_named_and_repaired() {
         "{}",
         found.stdout
     );
-    assert!(found.stdout.contains("   edited: patient P-2025-002\n"), "{}", found.stdout);
-    assert!(found.stdout.contains("   gone: patient P-2025-004\n"), "{}", found.stdout);
+    assert!(found.stdout.contains("   edited: P-2025-002\n"), "{}", found.stdout);
+    assert!(found.stdout.contains("   gone: P-2025-004\n"), "{}", found.stdout);
     assert!(!found.stdout.contains("Elsewhere"), "a value is never shown");
     let json = host.status();
     assert_eq!(json["targets"]["openemr"]["verified"]["equal"], 3);
