@@ -151,7 +151,7 @@ async fn verify(
         }
     }
     let repaired = match arguments.repair {
-        true => Some(repair(store, &config.name, types).await?),
+        true => Some(repair(store, &config.name, types, config.on_remote_edit).await?),
         false => None,
     };
     let verification = store.verifications(name).await?.last.unwrap_or(verification);

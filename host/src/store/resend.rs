@@ -72,6 +72,8 @@ pub struct Resend {
     /// Changes from this id on were sent by an earlier run: they are only met.
     queue_before: i64,
     met: HashSet<[u8; 16]>,
+    /// Their records are gone at the target: their links are forgotten as they are sent.
+    gone: HashSet<AggregateKey>,
     counts: ResendCounts,
 }
 
@@ -118,7 +120,21 @@ impl Resend {
     #[must_use]
     pub fn new(target: TargetName, scope: ResendScope, before: Option<ChangeId>) -> Self {
         let queue_before = before.map_or(i64::MAX, ChangeId::get);
-        Self { target, scope, before: i64::MAX, queue_before, met: HashSet::new(), counts: ResendCounts::default() }
+        Self {
+            target,
+            scope,
+            before: i64::MAX,
+            queue_before,
+            met: HashSet::new(),
+            gone: HashSet::new(),
+            counts: ResendCounts::default(),
+        }
+    }
+
+    /// A walk that repairs: it sends these aggregates again, and forgets the links of those that are gone.
+    #[must_use]
+    pub fn repairing(target: TargetName, keys: HashSet<AggregateKey>, gone: HashSet<AggregateKey>) -> Self {
+        Self { gone, ..Self::new(target, ResendScope::These(keys), None) }
     }
 
     #[must_use]
@@ -207,7 +223,7 @@ impl Store {
         let own = self.own_patients(met.values()).await?;
         met.retain(|_, key| !(key.is_patient() && own.contains(&key.aggregate_id)));
         if !met.is_empty() {
-            let done = rerun("resend", || self.resend(&walk.target, &met)).await?;
+            let done = rerun("resend", || self.resend(&walk.target, &met, &walk.gone)).await?;
             walk.counts += done;
         }
         walk.before = last.get();
@@ -282,6 +298,7 @@ impl Store {
         &self,
         target: &TargetName,
         newest: &BTreeMap<ChangeId, AggregateKey>,
+        gone: &HashSet<AggregateKey>,
     ) -> Result<ResendCounts, StoreError> {
         let mut routes = self.routes().await?.list;
         routes.retain(|route| route.target == *target);
@@ -301,6 +318,10 @@ impl Store {
             .filter_map(|one| Some(Confirmed { key: newest.get(&one.change_id)?, outbox_id: one.change_id }))
             .collect();
         let counts = transaction.send_decided(target.as_str(), &decided, &confirmed).await?;
+        let sent = decided.iter().filter(|(decision, _)| matches!(decision, Decision::Enqueue | Decision::Resend(_)));
+        let sent = sent.flat_map(|(_, ids)| ids).filter_map(|id| newest.get(id));
+        let gone: Vec<_> = sent.filter(|key| gone.contains(key)).collect();
+        transaction.forget_gone(target, &gone).await?;
         let mut dependents = BTreeMap::new();
         if let Some(queued) = decided.get(&Decision::Enqueue) {
             dependents = transaction.hold_queued(queued, &routes).await?;

@@ -6,10 +6,10 @@
 
 use std::collections::HashSet;
 
-use crate::domain::change::{Failure, Subject};
+use crate::domain::change::{Failure, RemoteEdit, Subject};
 use crate::domain::ids::{AggregateKey, TargetName};
 use crate::domain::verification::Finding;
-use crate::store::{LinkedRecord, Resend, ResendScope, Store, StoreError, Verification, VerificationCounts};
+use crate::store::{FoundRecord, LinkedRecord, Resend, Store, StoreError, Verification, VerificationCounts};
 use crate::target::{CheckedAdapter, Finish, Target};
 
 /// Records that one repair sends again at once.
@@ -97,11 +97,18 @@ pub struct Repaired {
     pub left: u64,
 }
 
-/// Queues the current state of every record of these types that differs and can be put right.
+/// Queues the current state of every record of these types that differs and can be put right. A record that is gone is
+/// created again, unless the target holds edits for an operator: then its delivery becomes a conflict, as any edit.
 ///
 /// # Errors
 /// When the store cannot be reached. What was queued before stays queued.
-pub async fn repair(store: &Store, target: &TargetName, types: &[String]) -> Result<Repaired, StoreError> {
+pub async fn repair(
+    store: &Store,
+    target: &TargetName,
+    types: &[String],
+    on_remote_edit: RemoteEdit,
+) -> Result<Repaired, StoreError> {
+    let is_recreated = |found: &FoundRecord| found.finding == Finding::Gone && on_remote_edit == RemoteEdit::Overwrite;
     let mut repaired = Repaired::default();
     for aggregate_type in types {
         let mut after = String::new();
@@ -109,9 +116,10 @@ pub async fn repair(store: &Store, target: &TargetName, types: &[String]) -> Res
             let page = store.verification_findings(target.as_str(), aggregate_type, &after, REPAIR_CHUNK).await?;
             let Some(last) = page.last() else { break };
             after.clone_from(&last.key.aggregate_id);
+            let gone = page.iter().filter(|found| is_recreated(found)).map(|found| found.key.clone()).collect();
             let keys: Vec<_> =
                 page.into_iter().filter(|found| found.finding.can_be_repaired()).map(|found| found.key).collect();
-            let queued = send_again(store, target, &keys).await?;
+            let queued = send_again(store, target, &keys, gone).await?;
             repaired.queued += queued;
             repaired.left += count(keys.len()).saturating_sub(queued);
         }
@@ -119,10 +127,15 @@ pub async fn repair(store: &Store, target: &TargetName, types: &[String]) -> Res
     Ok(repaired)
 }
 
-async fn send_again(store: &Store, target: &TargetName, keys: &[AggregateKey]) -> Result<u64, StoreError> {
-    let own = store.resync_patients(target, keys).await?;
+async fn send_again(
+    store: &Store,
+    target: &TargetName,
+    keys: &[AggregateKey],
+    gone: HashSet<AggregateKey>,
+) -> Result<u64, StoreError> {
+    let own = store.resync_patients(target, keys, &gone).await?;
     let rest: HashSet<_> = keys.iter().filter(|key| !own.contains(*key)).cloned().collect();
-    let mut walk = Resend::new(target.clone(), ResendScope::These(rest), None);
+    let mut walk = Resend::repairing(target.clone(), rest, gone);
     while store.resend_step(&mut walk).await?.is_some() {}
     Ok(count(own.len()) + walk.counts().queued)
 }
