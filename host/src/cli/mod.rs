@@ -26,6 +26,7 @@ mod status;
 mod status_json;
 mod status_summary;
 mod target;
+mod verify;
 mod waiting;
 mod wiring;
 
@@ -70,6 +71,8 @@ enum Verb {
     Failed(failed::Verb),
     /// List deliveries that wait for something that they refer to
     Waiting(waiting::Arguments),
+    /// Compare what a target holds with what was delivered
+    Verify(verify::Arguments),
     /// List or resolve conflicts with a target's own state
     Conflicts(conflicts::Arguments),
     /// Queue every patient's current state for one target
@@ -168,6 +171,7 @@ async fn dispatch(cli: Cli) -> Result<ExitCode, CliError> {
         Verb::Retry(arguments) => retry::run(&config, &arguments).await,
         Verb::Failed(verb) => failed::run(&config, &verb).await,
         Verb::Waiting(arguments) => waiting::run(&config, &arguments).await,
+        Verb::Verify(arguments) => verify::run(&config, &arguments).await,
         Verb::Conflicts(arguments) => conflicts::run(&config, &arguments).await,
         Verb::Resync(arguments) => resync::run(&config, &arguments).await,
         Verb::Check(arguments) => check::run(&config, &arguments).await,

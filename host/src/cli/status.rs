@@ -10,6 +10,7 @@ use super::aggregate::{AggregateArguments, require_known};
 use super::error::CliError;
 use super::output::{age, line, paint, printable, time};
 use super::status_summary::{AttentionSummary, clock_trouble, describe, differences, error_of, read_status};
+use super::verify::sentence;
 use super::{output, status_json, waiting, wiring};
 use crate::config::Config;
 use crate::domain::delivery::Status;
@@ -163,6 +164,9 @@ fn show_target(name: &str, target: &TargetStatus) {
     line(&format!("   {name}: {}{adapter}  pending {}, oldest {oldest}{failed}", paint(colour, state), counts.pending));
     if let Some(summary) = &target.summary {
         line(&format!("      found: {summary}"));
+    }
+    if let Some(verification) = &target.verified {
+        line(&format!("      {}", sentence(name, verification)));
     }
     if let Some(error) = &target.error_message {
         let since = target.error_ms.map(|millis| format!(" (since {})", age(millis))).unwrap_or_default();

@@ -3,6 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::status_summary::{AttentionSummary, differences, error_of};
+use super::verify::verification_json;
 use super::waiting;
 use crate::store::{Counts, StatusSnapshot, TargetStatus};
 
@@ -67,6 +68,7 @@ fn target_json(target: &TargetStatus, hosts: usize) -> Value {
         "enabled": target.enabled,
         "hosts": hosts,
         "waiting_for_references": target.waiting,
+        "verified": target.verified.as_ref().map(verification_json),
         "breaker": target.breaker,
         "adapter": adapter,
         "summary": target.summary,

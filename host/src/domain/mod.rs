@@ -18,6 +18,7 @@ pub mod references;
 pub mod secret;
 pub mod spelling;
 pub mod user;
+pub mod verification;
 pub mod words;
 
 pub use patient_payload::Problem;

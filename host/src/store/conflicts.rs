@@ -170,6 +170,18 @@ impl StoreTransaction {
         Ok(message.as_deref().and_then(|message| split_message(message).1).map(str::to_owned))
     }
 
+    /// Forgets links to records that are gone at the target, so that the next delivery of each creates one. What refers
+    /// to them is sent again.
+    pub(super) async fn forget_gone(&mut self, target: &TargetName, gone: &[&AggregateKey]) -> Result<(), StoreError> {
+        for aggregate in gone.iter().copied() {
+            self.forget_link(ConflictKey { target, aggregate }).await?;
+        }
+        if !gone.is_empty() {
+            self.resend_dependents(target, gone).await?;
+        }
+        Ok(())
+    }
+
     async fn forget_link(&mut self, key: ConflictKey<'_>) -> Result<(), StoreError> {
         let (target, aggregate_type, aggregate_id) = key.columns();
         self.run(ForgetLink { target, aggregate_type, aggregate_id }).await.map(drop)

@@ -48,6 +48,7 @@ mod status;
 mod targets;
 mod users;
 mod users_table;
+mod verification;
 mod waiting;
 
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
@@ -91,6 +92,7 @@ pub use settle::Settled;
 pub use status::{RecentSync, StatusSnapshot, TargetStatus};
 pub use targets::{BreakerState, TargetReport, TargetState};
 pub use users::StoredUser;
+pub use verification::{FoundRecord, LinkedRecord, Verification, VerificationCounts, Verifications};
 pub use waiting::{Lacking, LackingReason, WaitingDelivery};
 
 #[derive(Debug, thiserror::Error)]

@@ -40,6 +40,8 @@ pub enum ResendScope {
     /// All of these types.
     Types(Vec<String>),
     One(AggregateKey),
+    /// These aggregates.
+    These(HashSet<AggregateKey>),
 }
 
 /// What became of the newest states.
@@ -70,6 +72,8 @@ pub struct Resend {
     /// Changes from this id on were sent by an earlier run: they are only met.
     queue_before: i64,
     met: HashSet<[u8; 16]>,
+    /// Their records are gone at the target: their links are forgotten as they are sent.
+    gone: HashSet<AggregateKey>,
     counts: ResendCounts,
 }
 
@@ -116,7 +120,21 @@ impl Resend {
     #[must_use]
     pub fn new(target: TargetName, scope: ResendScope, before: Option<ChangeId>) -> Self {
         let queue_before = before.map_or(i64::MAX, ChangeId::get);
-        Self { target, scope, before: i64::MAX, queue_before, met: HashSet::new(), counts: ResendCounts::default() }
+        Self {
+            target,
+            scope,
+            before: i64::MAX,
+            queue_before,
+            met: HashSet::new(),
+            gone: HashSet::new(),
+            counts: ResendCounts::default(),
+        }
+    }
+
+    /// A walk that repairs: it sends these aggregates again, and forgets the links of those that are gone.
+    #[must_use]
+    pub fn repairing(target: TargetName, keys: HashSet<AggregateKey>, gone: HashSet<AggregateKey>) -> Self {
+        Self { gone, ..Self::new(target, ResendScope::These(keys), None) }
     }
 
     #[must_use]
@@ -129,13 +147,18 @@ impl Resend {
         let is_meant = match &self.scope {
             ResendScope::Types(types) => types.contains(&key.aggregate_type),
             ResendScope::One(one) => one == key,
+            ResendScope::These(keys) => keys.contains(key),
         };
         is_meant && self.met.insert(digest(key))
     }
 
     /// Whether nothing older can matter.
     fn is_over(&self) -> bool {
-        matches!(self.scope, ResendScope::One(_)) && !self.met.is_empty()
+        match &self.scope {
+            ResendScope::Types(_) => false,
+            ResendScope::One(_) => !self.met.is_empty(),
+            ResendScope::These(keys) => self.met.len() >= keys.len(),
+        }
     }
 }
 
@@ -200,7 +223,7 @@ impl Store {
         let own = self.own_patients(met.values()).await?;
         met.retain(|_, key| !(key.is_patient() && own.contains(&key.aggregate_id)));
         if !met.is_empty() {
-            let done = rerun("resend", || self.resend(&walk.target, &met)).await?;
+            let done = rerun("resend", || self.resend(&walk.target, &met, &walk.gone)).await?;
             walk.counts += done;
         }
         walk.before = last.get();
@@ -218,6 +241,11 @@ impl Store {
             ResendScope::One(key) => {
                 let is_gone = walk.met.is_empty() && self.knows(key).await?;
                 walk.counts.without_state += u64::from(is_gone);
+                return Ok(());
+            }
+            ResendScope::These(keys) => {
+                let left = keys.len().saturating_sub(walk.met.len());
+                walk.counts.without_state += u64::try_from(left).unwrap_or(u64::MAX);
                 return Ok(());
             }
         };
@@ -252,7 +280,10 @@ impl Store {
     }
 
     /// The patients among these that the host has a row of.
-    async fn own_patients(&self, keys: impl Iterator<Item = &AggregateKey>) -> Result<HashSet<String>, StoreError> {
+    pub(super) async fn own_patients(
+        &self,
+        keys: impl Iterator<Item = &AggregateKey>,
+    ) -> Result<HashSet<String>, StoreError> {
         let ids: Vec<_> =
             keys.filter(|key| key.is_patient()).map(|key| PatientId { patient_id: &key.aggregate_id }).collect();
         if ids.is_empty() {
@@ -267,6 +298,7 @@ impl Store {
         &self,
         target: &TargetName,
         newest: &BTreeMap<ChangeId, AggregateKey>,
+        gone: &HashSet<AggregateKey>,
     ) -> Result<ResendCounts, StoreError> {
         let mut routes = self.routes().await?.list;
         routes.retain(|route| route.target == *target);
@@ -286,6 +318,10 @@ impl Store {
             .filter_map(|one| Some(Confirmed { key: newest.get(&one.change_id)?, outbox_id: one.change_id }))
             .collect();
         let counts = transaction.send_decided(target.as_str(), &decided, &confirmed).await?;
+        let sent = decided.iter().filter(|(decision, _)| matches!(decision, Decision::Enqueue | Decision::Resend(_)));
+        let sent = sent.flat_map(|(_, ids)| ids).filter_map(|id| newest.get(id));
+        let gone: Vec<_> = sent.filter(|key| gone.contains(key)).collect();
+        transaction.forget_gone(target, &gone).await?;
         let mut dependents = BTreeMap::new();
         if let Some(queued) = decided.get(&Decision::Enqueue) {
             dependents = transaction.hold_queued(queued, &routes).await?;

@@ -4,6 +4,8 @@
 //! Each page is one transaction: changes with the current states, already routed, and one delivery of each for this
 //! target alone. A page that is queued twice does no harm, because the newest state wins.
 
+use std::collections::HashSet;
+
 use serde::Serialize;
 
 use super::counts::CountDelta;
@@ -12,7 +14,7 @@ use super::sql::{EnqueueForTarget, Json, MarkEventsRouted};
 use super::{Store, StoreError, StoreTransaction};
 use crate::database::rerun;
 use crate::domain::change::Operation;
-use crate::domain::ids::TargetName;
+use crate::domain::ids::{AggregateKey, TargetName};
 
 #[derive(Serialize)]
 struct EventId {
@@ -35,7 +37,7 @@ impl Store {
             return Ok(None);
         };
         let ids: Vec<_> = patients.iter().map(|stored| stored.patient.patient_id.as_str().to_owned()).collect();
-        let count = self.queue_patients(target, &ids).await?;
+        let count = self.queue_patients(target, &ids, &HashSet::new()).await?;
         Ok(Some((last, count)))
     }
 
@@ -44,10 +46,34 @@ impl Store {
     /// # Errors
     /// When the store cannot be reached; nothing is then queued.
     pub async fn resync_patient(&self, target: &TargetName, patient_id: &str) -> Result<bool, StoreError> {
-        Ok(self.queue_patients(target, &[patient_id.to_owned()]).await? > 0)
+        Ok(self.queue_patients(target, &[patient_id.to_owned()], &HashSet::new()).await? > 0)
     }
 
-    async fn queue_patients(&self, target: &TargetName, ids: &[String]) -> Result<usize, StoreError> {
+    /// Queues those of these aggregates that are patients of the host's own, and forgets the links of those that are
+    /// gone at the target. Returns all that were queued.
+    ///
+    /// # Errors
+    /// When the store cannot be reached; nothing is then queued.
+    pub async fn resync_patients(
+        &self,
+        target: &TargetName,
+        keys: &[AggregateKey],
+        gone: &HashSet<AggregateKey>,
+    ) -> Result<HashSet<AggregateKey>, StoreError> {
+        let own = self.own_patients(keys.iter()).await?;
+        let ids: Vec<_> = own.iter().cloned().collect();
+        if !ids.is_empty() {
+            self.queue_patients(target, &ids, gone).await?;
+        }
+        Ok(own.into_iter().map(|id| AggregateKey::patient(id)).collect())
+    }
+
+    async fn queue_patients(
+        &self,
+        target: &TargetName,
+        ids: &[String],
+        gone: &HashSet<AggregateKey>,
+    ) -> Result<usize, StoreError> {
         rerun("resync", || async {
             let mut transaction = self.begin(&format!("queue patients for target `{target}`")).await?;
             let names: Vec<_> = ids.iter().map(String::as_str).collect();
@@ -71,6 +97,9 @@ impl Store {
             }
             let events = transaction.append(&changes).await?;
             transaction.deliver_only_to(target, &events).await?;
+            let queued: Vec<_> = payloads.iter().map(|(id, _)| AggregateKey::patient(*id)).collect();
+            let gone: Vec<_> = queued.iter().filter(|key| gone.contains(key)).collect();
+            transaction.forget_gone(target, &gone).await?;
             transaction.commit().await?;
             Ok::<_, StoreError>(changes.len())
         })

@@ -107,6 +107,11 @@ macro_rules! schema {
                     name: "clinical",
                     sql: include_str!(concat!("../../../migrations/", $folder, "/0015_clinical.sql")),
                 },
+                Migration {
+                    version: 16,
+                    name: "verification",
+                    sql: include_str!(concat!("../../../migrations/", $folder, "/0016_verification.sql")),
+                },
             ],
         }
     };
@@ -147,6 +152,9 @@ mod tests {
             (Dialect::Sqlite, 15, "7a3b375bde5842bb1327f4a7cd19be3b12768a6514d2029b33b9401fadc464d4"),
             (Dialect::MySql, 15, "13e23d04e52e609529bac4b9a44c7424d5633147713d9993edeaa75255bd9d8e"),
             (Dialect::Postgres, 15, "062f05b44ce699b1380545193fc27e1566f80513e46a37e24330f75f0456f433"),
+            (Dialect::Sqlite, 16, "6f670867da09147048d7921a97158bf7cbf5a5ceb26072eed267d0365f0cb1cb"),
+            (Dialect::MySql, 16, "b984b43f370407006ce2ec290ea552cd4449187f2c973d06193fc42b4c17ccf6"),
+            (Dialect::Postgres, 16, "0c8e29caa25570eeba2c7782471a131a6f164d4be06d70116d69f4e936a99607"),
         ];
         for (dialect, version, digest) in released {
             let schema = schema(dialect);

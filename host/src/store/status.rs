@@ -8,7 +8,7 @@ use super::in_flight::NEVER_SKIPPED;
 use super::sql::{
     CountOpen, EnabledTargets, HasDue, OldestPending, ReadTargetStatus, RecentDeliveries, RecentOfAggregate,
 };
-use super::{Counts, RowReader, Store, StoreError, StoreTransaction};
+use super::{Counts, RowReader, Store, StoreError, StoreTransaction, Verification};
 use crate::database::Value;
 use crate::domain::delivery::Status;
 use crate::domain::ids::{AggregateKey, ChangeId};
@@ -40,6 +40,8 @@ pub struct TargetStatus {
     pub oldest_pending_ms: Option<i64>,
     /// How many of the pending ones wait for something that they refer to.
     pub waiting: u64,
+    /// Whether it still holds what was delivered.
+    pub verified: Option<Verification>,
 }
 
 #[derive(Clone, Debug)]
@@ -122,6 +124,9 @@ impl Store {
         transaction.oldest_pending(&mut snapshot.targets).await?;
         for (name, target) in snapshot.targets.iter_mut().filter(|(_, target)| target.counts.pending > 0) {
             target.waiting = transaction.count_waiting(name).await?;
+        }
+        for (name, target) in &mut snapshot.targets {
+            target.verified = transaction.verifications(name).await?.last;
         }
         let names: Vec<_> = snapshot.targets.keys().cloned().collect();
         snapshot.recent = transaction.recent(&names, recent_max, aggregate).await?;

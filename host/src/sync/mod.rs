@@ -48,6 +48,7 @@ mod swap;
 mod tally;
 mod tasks;
 mod trouble;
+mod verifier;
 mod worker;
 
 /// What the fuzz targets (`fuzz/`) attack of this layer. Nothing else may call it.
@@ -61,3 +62,4 @@ pub use options::SyncOptions;
 pub use roster::{Difference, differences};
 pub use tally::TargetTally;
 pub use tasks::TaskDeath;
+pub use verifier::{Repaired, Verifier, VerifyError, repair};

@@ -28,3 +28,4 @@ mod skipped;
 mod spoilt;
 mod statements;
 mod support;
+mod verification;

@@ -32,3 +32,4 @@ mod support;
 mod swap;
 mod swap_under_load;
 mod trouble;
+mod verify;

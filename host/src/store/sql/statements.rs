@@ -333,6 +333,37 @@ statements! {
         PutAdapterPart<'a> = put_adapter_part { sha256: &'a str, part: i64, parts: i64, bytes: Vec<u8> }
         ForgetAdapter<'a> = forget_adapter { sha256: &'a str }
     }
+    "verification.sql" {
+        LinksToVerify<'a> = links_to_verify { target: &'a str, aggregate_type: &'a str, after: &'a str, limit: u32 }
+        LinksSettled<'a> = links_settled { target: &'a str, batch: Json }
+        NewestChange = newest_change {}
+        ReadVerifications<'a> = read_verifications { target: &'a str }
+        BeginVerification<'a> = begin_verification {
+            target: &'a str,
+            types: &'a str,
+            through: i64,
+            next_type: &'a str,
+        }
+        AdvanceVerification<'a> = advance_verification {
+            target: &'a str,
+            from_type: &'a str,
+            from_id: &'a str,
+            next_type: &'a str,
+            after_id: &'a str,
+            checked: i64,
+            edited: i64,
+            gone: i64,
+            several: i64,
+            not_ours: i64,
+            unknown: i64,
+            moved: i64,
+        }
+        DeleteVerification<'a> = delete_verification { target: &'a str, run: &'a str }
+        FinishVerification<'a> = finish_verification { target: &'a str }
+        PutFindings<'a> = put_findings { target: &'a str, batch: Json }
+        ForgetFindings<'a> = forget_findings { target: &'a str, aggregate_type: &'a str, before: i64 }
+        ListFindings<'a> = list_findings { target: &'a str, aggregate_type: &'a str, after: &'a str, limit: u32 }
+    }
     "imports.sql" {
         ReadImportProgress<'a> = import_progress { id: &'a str }
         DeleteImport<'a> = delete_import { id: &'a str }

@@ -1121,6 +1121,72 @@ ON DUPLICATE KEY UPDATE parts = VALUES(parts);
 DELETE FROM sync_adapter_part
 WHERE sha256 = ? AND NOT EXISTS (SELECT 1 FROM sync_target WHERE adapter_sha256 = ?);
 
+-- links_to_verify
+SELECT l.aggregate_id, l.remote_id, l.remote_version, l.fingerprint, l.delivered_outbox_id
+FROM sync_link l
+WHERE l.target = ? AND l.aggregate_type = ? AND l.aggregate_id > ? AND l.remote_id <> ''
+ORDER BY l.aggregate_id
+LIMIT ?;
+
+-- links_settled
+SELECT j.aggregate_type, j.aggregate_id
+FROM JSON_TABLE(?, '$[*]' COLUMNS(aggregate_type VARCHAR(1024) CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin PATH '$.aggregate_type', aggregate_id VARCHAR(1024) CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin PATH '$.aggregate_id', remote_id VARCHAR(1024) CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin PATH '$.remote_id', delivered_outbox_id BIGINT PATH '$.delivered_outbox_id')) AS j
+JOIN sync_link l ON l.target = ? AND l.aggregate_type = j.aggregate_type AND l.aggregate_id = j.aggregate_id
+WHERE l.remote_id = j.remote_id AND l.delivered_outbox_id = j.delivered_outbox_id
+    AND (SELECT COUNT(*) FROM sync_in_flight w
+         WHERE w.target = ? AND w.aggregate_type = j.aggregate_type AND w.aggregate_id = j.aggregate_id) = 0;
+
+-- newest_change
+SELECT MAX(o.id) FROM sync_outbox o;
+
+-- read_verifications
+SELECT v.run, v.types, v.started_at, v.finished_at, v.through_outbox_id, v.next_type, v.after_id,
+    v.checked, v.edited, v.gone, v.several, v.not_ours, v.unknown, v.moved
+FROM sync_verification v
+WHERE v.target = ?;
+
+-- begin_verification
+INSERT INTO sync_verification
+    (target, run, types, started_at, through_outbox_id, next_type, after_id,
+     checked, edited, gone, several, not_ours, unknown, moved)
+VALUES (?, 'current', ?, CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS SIGNED), ?, ?, '', 0, 0, 0, 0, 0, 0, 0);
+
+-- advance_verification
+UPDATE sync_verification
+SET next_type = ?,
+    after_id = ?,
+    checked = checked + ?,
+    edited = edited + ?,
+    gone = gone + ?,
+    several = several + ?,
+    not_ours = not_ours + ?,
+    unknown = unknown + ?,
+    moved = moved + ?
+WHERE target = ? AND run = 'current' AND next_type = ? AND after_id = ?;
+
+-- delete_verification
+DELETE FROM sync_verification WHERE target = ? AND run = ?;
+
+-- finish_verification
+UPDATE sync_verification SET run = 'last', finished_at = CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS SIGNED) WHERE target = ? AND run = 'current';
+
+-- put_findings
+INSERT INTO sync_verification_finding (target, aggregate_type, aggregate_id, state, found_at)
+SELECT ?, j.aggregate_type, j.aggregate_id, j.state, CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS SIGNED)
+FROM JSON_TABLE(?, '$[*]' COLUMNS(aggregate_type VARCHAR(1024) CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin PATH '$.aggregate_type', aggregate_id VARCHAR(1024) CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin PATH '$.aggregate_id', state VARCHAR(1024) CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin PATH '$.state')) AS j
+ON DUPLICATE KEY UPDATE state = VALUES(state), found_at = VALUES(found_at);
+
+-- forget_findings
+DELETE FROM sync_verification_finding
+WHERE target = ? AND aggregate_type = ? AND found_at < ?;
+
+-- list_findings
+SELECT f.aggregate_type, f.aggregate_id, f.state, f.found_at
+FROM sync_verification_finding f
+WHERE f.target = ? AND f.aggregate_type = ? AND f.aggregate_id > ?
+ORDER BY f.aggregate_id
+LIMIT ?;
+
 -- import_progress
 SELECT bytes_done, bytes_sha256, lines_done, created_count, updated_count, unchanged_count, repeated_count,
     rejected_count, incomplete_count, rejects_bytes, finished_at

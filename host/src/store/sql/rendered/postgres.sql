@@ -1190,6 +1190,72 @@ ON CONFLICT (sha256, part) DO UPDATE SET parts = excluded.parts;
 DELETE FROM sync_adapter_part
 WHERE sha256 = $1 AND NOT EXISTS (SELECT 1 FROM sync_target WHERE adapter_sha256 = $2);
 
+-- links_to_verify
+SELECT l.aggregate_id, l.remote_id, l.remote_version, l.fingerprint, l.delivered_outbox_id
+FROM sync_link l
+WHERE l.target = $1 AND l.aggregate_type = $2 AND l.aggregate_id > $3 AND l.remote_id <> ''
+ORDER BY l.aggregate_id
+LIMIT CAST($4 AS BIGINT);
+
+-- links_settled
+SELECT j.aggregate_type, j.aggregate_id
+FROM jsonb_to_recordset(CAST($1 AS JSONB)) AS j(aggregate_type TEXT, aggregate_id TEXT, remote_id TEXT, delivered_outbox_id BIGINT)
+JOIN sync_link l ON l.target = $2 AND l.aggregate_type = j.aggregate_type AND l.aggregate_id = j.aggregate_id
+WHERE l.remote_id = j.remote_id AND l.delivered_outbox_id = j.delivered_outbox_id
+    AND (SELECT COUNT(*) FROM sync_in_flight w
+         WHERE w.target = $3 AND w.aggregate_type = j.aggregate_type AND w.aggregate_id = j.aggregate_id) = 0;
+
+-- newest_change
+SELECT MAX(o.id) FROM sync_outbox o;
+
+-- read_verifications
+SELECT v.run, v.types, v.started_at, v.finished_at, v.through_outbox_id, v.next_type, v.after_id,
+    v.checked, v.edited, v.gone, v.several, v.not_ours, v.unknown, v.moved
+FROM sync_verification v
+WHERE v.target = $1;
+
+-- begin_verification
+INSERT INTO sync_verification
+    (target, run, types, started_at, through_outbox_id, next_type, after_id,
+     checked, edited, gone, several, not_ours, unknown, moved)
+VALUES ($1, 'current', $2, CAST(EXTRACT(EPOCH FROM statement_timestamp()) * 1000 AS BIGINT), CAST($3 AS BIGINT), $4, '', 0, 0, 0, 0, 0, 0, 0);
+
+-- advance_verification
+UPDATE sync_verification
+SET next_type = $1,
+    after_id = $2,
+    checked = checked + CAST($3 AS BIGINT),
+    edited = edited + CAST($4 AS BIGINT),
+    gone = gone + CAST($5 AS BIGINT),
+    several = several + CAST($6 AS BIGINT),
+    not_ours = not_ours + CAST($7 AS BIGINT),
+    unknown = unknown + CAST($8 AS BIGINT),
+    moved = moved + CAST($9 AS BIGINT)
+WHERE target = $10 AND run = 'current' AND next_type = $11 AND after_id = $12;
+
+-- delete_verification
+DELETE FROM sync_verification WHERE target = $1 AND run = $2;
+
+-- finish_verification
+UPDATE sync_verification SET run = 'last', finished_at = CAST(EXTRACT(EPOCH FROM statement_timestamp()) * 1000 AS BIGINT) WHERE target = $1 AND run = 'current';
+
+-- put_findings
+INSERT INTO sync_verification_finding (target, aggregate_type, aggregate_id, state, found_at)
+SELECT $1, j.aggregate_type, j.aggregate_id, j.state, CAST(EXTRACT(EPOCH FROM statement_timestamp()) * 1000 AS BIGINT)
+FROM jsonb_to_recordset(CAST($2 AS JSONB)) AS j(aggregate_type TEXT, aggregate_id TEXT, state TEXT)
+ON CONFLICT (target, aggregate_type, aggregate_id) DO UPDATE SET state = excluded.state, found_at = excluded.found_at;
+
+-- forget_findings
+DELETE FROM sync_verification_finding
+WHERE target = $1 AND aggregate_type = $2 AND found_at < CAST($3 AS BIGINT);
+
+-- list_findings
+SELECT f.aggregate_type, f.aggregate_id, f.state, f.found_at
+FROM sync_verification_finding f
+WHERE f.target = $1 AND f.aggregate_type = $2 AND f.aggregate_id > $3
+ORDER BY f.aggregate_id
+LIMIT CAST($4 AS BIGINT);
+
 -- import_progress
 SELECT bytes_done, bytes_sha256, lines_done, created_count, updated_count, unchanged_count, repeated_count,
     rejected_count, incomplete_count, rejects_bytes, finished_at

@@ -1115,6 +1115,73 @@ ON CONFLICT (sha256, part) DO UPDATE SET parts = excluded.parts;
 DELETE FROM sync_adapter_part
 WHERE sha256 = ? AND NOT EXISTS (SELECT 1 FROM sync_target WHERE adapter_sha256 = ?);
 
+-- links_to_verify
+SELECT l.aggregate_id, l.remote_id, l.remote_version, l.fingerprint, l.delivered_outbox_id
+FROM sync_link l
+WHERE l.target = ? AND l.aggregate_type = ? AND l.aggregate_id > ? AND l.remote_id <> ''
+ORDER BY l.aggregate_id
+LIMIT ?;
+
+-- links_settled
+SELECT j.aggregate_type, j.aggregate_id
+FROM (SELECT value->>'aggregate_type' AS aggregate_type, value->>'aggregate_id' AS aggregate_id, value->>'remote_id' AS remote_id, value->>'delivered_outbox_id' AS delivered_outbox_id FROM json_each(?)) AS j
+JOIN sync_link l ON l.target = ? AND l.aggregate_type = j.aggregate_type AND l.aggregate_id = j.aggregate_id
+WHERE l.remote_id = j.remote_id AND l.delivered_outbox_id = j.delivered_outbox_id
+    AND (SELECT COUNT(*) FROM sync_in_flight w
+         WHERE w.target = ? AND w.aggregate_type = j.aggregate_type AND w.aggregate_id = j.aggregate_id) = 0;
+
+-- newest_change
+SELECT MAX(o.id) FROM sync_outbox o;
+
+-- read_verifications
+SELECT v.run, v.types, v.started_at, v.finished_at, v.through_outbox_id, v.next_type, v.after_id,
+    v.checked, v.edited, v.gone, v.several, v.not_ours, v.unknown, v.moved
+FROM sync_verification v
+WHERE v.target = ?;
+
+-- begin_verification
+INSERT INTO sync_verification
+    (target, run, types, started_at, through_outbox_id, next_type, after_id,
+     checked, edited, gone, several, not_ours, unknown, moved)
+VALUES (?, 'current', ?, CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER), ?, ?, '', 0, 0, 0, 0, 0, 0, 0);
+
+-- advance_verification
+UPDATE sync_verification
+SET next_type = ?,
+    after_id = ?,
+    checked = checked + ?,
+    edited = edited + ?,
+    gone = gone + ?,
+    several = several + ?,
+    not_ours = not_ours + ?,
+    unknown = unknown + ?,
+    moved = moved + ?
+WHERE target = ? AND run = 'current' AND next_type = ? AND after_id = ?;
+
+-- delete_verification
+DELETE FROM sync_verification WHERE target = ? AND run = ?;
+
+-- finish_verification
+UPDATE sync_verification SET run = 'last', finished_at = CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER) WHERE target = ? AND run = 'current';
+
+-- put_findings
+INSERT INTO sync_verification_finding (target, aggregate_type, aggregate_id, state, found_at)
+SELECT ?, j.aggregate_type, j.aggregate_id, j.state, CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER)
+FROM (SELECT value->>'aggregate_type' AS aggregate_type, value->>'aggregate_id' AS aggregate_id, value->>'state' AS state FROM json_each(?)) AS j
+WHERE TRUE
+ON CONFLICT (target, aggregate_type, aggregate_id) DO UPDATE SET state = excluded.state, found_at = excluded.found_at;
+
+-- forget_findings
+DELETE FROM sync_verification_finding
+WHERE target = ? AND aggregate_type = ? AND found_at < ?;
+
+-- list_findings
+SELECT f.aggregate_type, f.aggregate_id, f.state, f.found_at
+FROM sync_verification_finding f
+WHERE f.target = ? AND f.aggregate_type = ? AND f.aggregate_id > ?
+ORDER BY f.aggregate_id
+LIMIT ?;
+
 -- import_progress
 SELECT bytes_done, bytes_sha256, lines_done, created_count, updated_count, unchanged_count, repeated_count,
     rejected_count, incomplete_count, rejects_bytes, finished_at

@@ -1,0 +1,266 @@
+//! `host verify`: whether a target still holds what was delivered, and what to do where it does not.
+
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use super::aggregate;
+use super::error::{CliError, failure_exit_code};
+use super::output::{line, printable, time};
+use super::{output, signals, wiring};
+use crate::config::{Config, Connection, TargetConfig};
+use crate::domain::change::Failure;
+use crate::store::{FoundRecord, Store, Verification};
+use crate::sync::{Repaired, Verifier, VerifyError, repair};
+use crate::target::{CheckedAdapter, Target};
+
+/// Records that one call observes at a database: a number of statements that does not grow with them.
+const DATABASE_PAGE: u32 = 500;
+/// The same over HTTP, where each record is a request.
+const HTTP_PAGE: u32 = 50;
+/// How often a long verification reports how far it is.
+const REPORT_EVERY: Duration = Duration::from_secs(5);
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Arguments {
+    /// Verify this target
+    #[arg(long)]
+    target: String,
+    /// Verify these types only, separated by commas
+    #[arg(long, value_name = "TYPE", value_delimiter = ',')]
+    types: Vec<String>,
+    /// Queue the current state of each record that differs
+    #[arg(long)]
+    repair: bool,
+    /// Verify at most this many records a second
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    rate: Option<u32>,
+    /// List at most this many records that differ
+    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(0..=100_000))]
+    limit: u32,
+    /// Print one JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+/// What a verification came to.
+struct Verified {
+    verification: Verification,
+    findings: Vec<FoundRecord>,
+    repaired: Option<Repaired>,
+}
+
+pub(super) async fn run(config: &Config, arguments: &Arguments) -> Result<ExitCode, CliError> {
+    let target = wiring::target_config(config, &arguments.target)?;
+    if let Some(kind) = arguments.types.iter().find(|kind| !aggregate::takes(target, kind)) {
+        return Err(aggregate::not_taken(target, kind));
+    }
+    let store = wiring::migrated_store(config).await?;
+    wiring::know_target(&store, target).await?;
+    let runtime = wiring::runtime(config)?;
+    let stop = signals::stop_token().map_err(|error| CliError::Failed(error.to_string()))?;
+    let at = wiring::target(target)?;
+    let adapter = runtime.load(&target.adapter, at.world()).await?;
+    let types = observed_types(&adapter, target, &arguments.types)?;
+    let report = match at.check(&adapter).await {
+        Ok(report) => report,
+        Err(failure) => return Ok(show_failure(target, &failure)),
+    };
+    let checked = CheckedAdapter::new(adapter, report.state);
+    let verified = tokio::select! {
+        verified = verify(&store, target, &at, &checked, &types, arguments) => verified,
+        () = stop.cancelled() => {
+            return Err(CliError::Failed("stopped; the same command goes on where it stopped".to_owned()));
+        }
+    };
+    at.close().await;
+    match verified? {
+        Ok(verified) => Ok(show(target, &verified, arguments)),
+        Err(failure) => Ok(show_failure(target, &failure)),
+    }
+}
+
+/// The types to verify, in order. A named one that the adapter does not observe is an error.
+fn observed_types(
+    adapter: &crate::plugin::Adapter,
+    target: &TargetConfig,
+    named: &[String],
+) -> Result<Vec<String>, CliError> {
+    let descriptor = adapter.descriptor();
+    let observes = |kind: &str| descriptor.support(kind).is_some_and(|support| support.observes);
+    if let Some(kind) = named.iter().find(|kind| !observes(kind)) {
+        return Err(CliError::Usage(format!(
+            "cannot verify `{kind}`: adapter {} does not observe it; fix: use an adapter that does, see plugins/README.md",
+            descriptor.name
+        )));
+    }
+    let all = target.aggregate_types.iter().map(|kind| kind.as_str().to_owned()).filter(|kind| observes(kind));
+    let mut types: Vec<_> = if named.is_empty() { all.collect() } else { named.to_vec() };
+    types.sort_unstable();
+    types.dedup();
+    if types.is_empty() {
+        return Err(CliError::Usage(format!(
+            "cannot verify target `{}`: adapter {} observes none of its types",
+            target.name, descriptor.name
+        )));
+    }
+    Ok(types)
+}
+
+async fn verify(
+    store: &Store,
+    config: &TargetConfig,
+    target: &Target,
+    adapter: &CheckedAdapter,
+    types: &[String],
+    arguments: &Arguments,
+) -> Result<Result<Verified, Failure>, CliError> {
+    let name = config.name.as_str();
+    let (mut verification, goes_on) = store.begin_verification(name, types).await?;
+    if goes_on && !arguments.json {
+        line(&format!("going on behind {} verified records", verification.counts.checked));
+    }
+    let page = match config.connection {
+        Connection::Database(_) => DATABASE_PAGE,
+        Connection::Http(_) => HTTP_PAGE,
+    };
+    // A page is never more than one second's worth.
+    let page = arguments.rate.map_or(page, |rate| page.min(rate));
+    let verifier = Verifier { store, target, adapter, page };
+    let mut reported = Instant::now();
+    loop {
+        let began = Instant::now();
+        let records = match verifier.step(&mut verification).await {
+            Ok(Some(records)) => records,
+            Ok(None) => break,
+            Err(VerifyError::Target(failure)) => return Ok(Err(failure)),
+            Err(VerifyError::Store(error)) => return Err(error.into()),
+            Err(VerifyError::Overtaken) => {
+                return Err(CliError::Failed(format!("another command verifies target `{name}` at the moment")));
+            }
+        };
+        if reported.elapsed() >= REPORT_EVERY {
+            output::progress(&format!("{} records verified", verification.counts.checked));
+            reported = Instant::now();
+        }
+        if let Some(rate) = arguments.rate {
+            let share =
+                Duration::from_secs_f64(f64::from(u32::try_from(records).unwrap_or(u32::MAX)) / f64::from(rate));
+            tokio::time::sleep(share.saturating_sub(began.elapsed())).await;
+        }
+    }
+    let repaired = match arguments.repair {
+        true => Some(repair(store, &config.name, types, config.on_remote_edit).await?),
+        false => None,
+    };
+    let verification = store.verifications(name).await?.last.unwrap_or(verification);
+    let findings = findings(store, name, types, arguments.limit).await?;
+    Ok(Ok(Verified { verification, findings, repaired }))
+}
+
+async fn findings(store: &Store, target: &str, types: &[String], limit: u32) -> Result<Vec<FoundRecord>, CliError> {
+    let mut found = Vec::new();
+    for kind in types {
+        let left = limit.saturating_sub(u32::try_from(found.len()).unwrap_or(u32::MAX));
+        if left > 0 {
+            found.extend(store.verification_findings(target, kind, "", left).await?);
+        }
+    }
+    Ok(found)
+}
+
+/// One sentence about a verification that has ended, for operators and auditors.
+pub(super) fn sentence(target: &str, verification: &Verification) -> String {
+    let counts = &verification.counts;
+    let kinds = [
+        (counts.edited, "edited"),
+        (counts.gone, "gone"),
+        (counts.several, "there several times"),
+        (counts.not_ours, "not ours"),
+        (counts.unknown, "unknown"),
+        (counts.moved, "delivered meanwhile"),
+    ];
+    let others: Vec<_> =
+        kinds.iter().filter(|(count, _)| *count > 0).map(|(count, label)| format!("{count} {label}")).collect();
+    let others = if others.is_empty() { String::new() } else { format!("; {}", others.join(", ")) };
+    let at = verification.finished_at.map_or_else(|| "not finished yet".to_owned(), |at| format!("at {}", time(at)));
+    format!(
+        "{target} equals the store for {} of {} records of {}, verified through change {} {at}{others}",
+        counts.equal(),
+        counts.checked,
+        verification.types.join(", "),
+        verification.through
+    )
+}
+
+fn show(target: &TargetConfig, verified: &Verified, arguments: &Arguments) -> ExitCode {
+    let Verified { verification, findings, repaired } = verified;
+    let differ = verification.counts.checked - verification.counts.equal() - verification.counts.moved;
+    if arguments.json {
+        output::json(&as_json(target.name.as_str(), verified));
+    } else {
+        line(&sentence(target.name.as_str(), verification));
+        for found in findings {
+            line(&format!("   {}: {}", found.finding.as_str(), printable(&found.key.to_string())));
+        }
+        let shown = u64::try_from(findings.len()).unwrap_or(u64::MAX);
+        if differ > shown {
+            line(&format!("   and {} more: --limit {differ} lists all", differ - shown));
+        }
+        match repaired {
+            Some(Repaired { queued, left }) => {
+                line(&format!("{queued} queued for repair; `host run` delivers them, then verify again"));
+                if *left > 0 {
+                    line(&format!("   {left} left: on their way, or without a state; see `host resync`"));
+                }
+            }
+            None if differ > 0 => line("fix: `host verify --repair` delivers the current states again"),
+            None => {}
+        }
+    }
+    ExitCode::from(u8::from(differ > 0))
+}
+
+/// A verification for machines.
+pub(super) fn verification_json(verification: &Verification) -> Value {
+    json!({
+        "types": verification.types,
+        "equal": verification.counts.equal(),
+        "counts": verification.counts,
+        "through_change_id": verification.through,
+        "started_at": verification.started_at,
+        "finished_at": verification.finished_at,
+    })
+}
+
+fn as_json(target: &str, verified: &Verified) -> Value {
+    let findings: Vec<_> = verified
+        .findings
+        .iter()
+        .map(|found| {
+            json!({
+                "aggregate_type": found.key.aggregate_type,
+                "aggregate_id": found.key.aggregate_id,
+                "state": found.finding.as_str(),
+                "found_at": found.found_at,
+            })
+        })
+        .collect();
+    json!({
+        "target": target,
+        "verification": verification_json(&verified.verification),
+        "findings": findings,
+        "repair": verified.repaired.map(|repaired| json!({ "queued": repaired.queued, "left": repaired.left })),
+    })
+}
+
+fn show_failure(target: &TargetConfig, failure: &Failure) -> ExitCode {
+    output::error(&format!(
+        "cannot verify target `{}`: {}: {}; the same command goes on where it stopped",
+        target.name,
+        failure.kind.as_str(),
+        failure.message
+    ));
+    ExitCode::from(failure_exit_code(failure.kind))
+}

@@ -1,0 +1,371 @@
+//! Whether a target still holds what was delivered: how far a verification has come, and what it found.
+//!
+//! A verification walks over the links of a target, type after type and by id, a page at a time. Its progress is in
+//! `sync_verification`, so that one that was killed goes on where it was, on any host. Each page is written in one
+//! transaction, together with what was found. This file never calls a target: `sync/verifier.rs` does.
+//!
+//! A record may be delivered while it is observed. So a record that differs counts only if its link is as it was before
+//! the observation and nothing of it is in flight; else it has `moved`, and the next verification looks at it.
+
+use serde::Serialize;
+
+use super::sql::{
+    AdvanceVerification, BeginVerification, DeleteVerification, FinishVerification, ForgetFindings, Json, LinksSettled,
+    LinksToVerify, ListFindings, NewestChange, PutFindings, ReadVerifications,
+};
+use super::{RowReader, Store, StoreError, StoreTransaction, corrupt};
+use crate::database::rerun;
+use crate::domain::change::{Link, Subject};
+use crate::domain::ids::{AggregateKey, ChangeId};
+use crate::domain::verification::Finding;
+
+/// What stands between the types of a verification. No type can hold it: it is a control character.
+const SEPARATOR: char = '\n';
+const CURRENT: &str = "current";
+const LAST: &str = "last";
+
+/// How many records were looked at, and how many of them differ.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct VerificationCounts {
+    pub checked: u64,
+    pub edited: u64,
+    pub gone: u64,
+    pub several: u64,
+    pub not_ours: u64,
+    pub unknown: u64,
+    /// Delivered while they were observed, so that they were not judged.
+    pub moved: u64,
+}
+
+impl VerificationCounts {
+    /// How many records equal what was delivered.
+    #[must_use]
+    pub fn equal(&self) -> u64 {
+        let others = self.edited + self.gone + self.several + self.not_ours + self.unknown + self.moved;
+        self.checked.saturating_sub(others)
+    }
+
+    /// Counts one record that differs.
+    pub fn add(&mut self, finding: Finding) {
+        *match finding {
+            Finding::Edited => &mut self.edited,
+            Finding::Gone => &mut self.gone,
+            Finding::Several => &mut self.several,
+            Finding::NotOurs => &mut self.not_ours,
+            Finding::Unknown => &mut self.unknown,
+        } += 1;
+    }
+}
+
+impl std::ops::AddAssign for VerificationCounts {
+    fn add_assign(&mut self, more: Self) {
+        self.checked += more.checked;
+        self.edited += more.edited;
+        self.gone += more.gone;
+        self.several += more.several;
+        self.not_ours += more.not_ours;
+        self.unknown += more.unknown;
+        self.moved += more.moved;
+    }
+}
+
+/// A verification of one target.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Verification {
+    pub target: String,
+    /// The types that it looks at, in order.
+    pub types: Vec<String>,
+    /// Milliseconds since 1970-01-01 UTC, as all times here.
+    pub started_at: i64,
+    pub finished_at: Option<i64>,
+    /// The newest change when it began: later ones may or may not have been seen.
+    pub through: ChangeId,
+    pub counts: VerificationCounts,
+    /// Where it goes on: behind this id of this type.
+    next: AggregateKey,
+}
+
+/// The last whole verification of a target, and the one under way.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Verifications {
+    pub last: Option<Verification>,
+    pub current: Option<Verification>,
+}
+
+/// A record that a target has, as the last delivery left it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LinkedRecord {
+    pub subject: Subject,
+    pub delivered: ChangeId,
+}
+
+impl LinkedRecord {
+    #[must_use]
+    pub fn key(&self) -> AggregateKey {
+        AggregateKey {
+            aggregate_type: self.subject.aggregate_type.clone(),
+            aggregate_id: self.subject.aggregate_id.clone(),
+        }
+    }
+}
+
+/// A record that differs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FoundRecord {
+    pub key: AggregateKey,
+    pub finding: Finding,
+    pub found_at: i64,
+}
+
+#[derive(Serialize)]
+struct SettledKey<'a> {
+    #[serde(flatten)]
+    key: AggregateKey,
+    remote_id: &'a str,
+    delivered_outbox_id: ChangeId,
+}
+
+#[derive(Serialize)]
+struct FindingRow<'a> {
+    #[serde(flatten)]
+    key: &'a AggregateKey,
+    state: &'static str,
+}
+
+impl Store {
+    /// What is known of the verification of a target.
+    ///
+    /// # Errors
+    /// When the store cannot be reached.
+    pub async fn verifications(&self, target: &str) -> Result<Verifications, StoreError> {
+        let mut transaction = self.begin_read(&format!("read the verification of target `{target}`")).await?;
+        let found = transaction.verifications(target).await?;
+        transaction.rollback().await?;
+        Ok(found)
+    }
+
+    /// Goes on with the verification of these types that is under way, or begins a new one. Returns whether it goes on.
+    ///
+    /// # Errors
+    /// When the store cannot be reached.
+    pub async fn begin_verification(&self, target: &str, types: &[String]) -> Result<(Verification, bool), StoreError> {
+        if let Some(current) = self.verifications(target).await?.current
+            && current.types == types
+        {
+            return Ok((current, true));
+        }
+        let all = types.join(&SEPARATOR.to_string());
+        rerun("begin a verification", || async {
+            let mut transaction = self.begin(&format!("begin a verification of target `{target}`")).await?;
+            let through = transaction.number(NewestChange {}).await?.unwrap_or_default();
+            let next_type = types.first().map_or("", String::as_str);
+            transaction.run(DeleteVerification { target, run: CURRENT }).await?;
+            transaction.run(BeginVerification { target, types: &all, through, next_type }).await?;
+            transaction.commit().await
+        })
+        .await?;
+        let begun = self.verifications(target).await?.current;
+        begun.map(|begun| (begun, false)).ok_or_else(|| corrupt("begin a verification", "no verification"))
+    }
+
+    /// The next records to look at; empty at the end of a type.
+    ///
+    /// # Errors
+    /// When the store cannot be reached.
+    pub async fn verification_page(
+        &self,
+        verification: &Verification,
+        limit: u32,
+    ) -> Result<Vec<LinkedRecord>, StoreError> {
+        let AggregateKey { aggregate_type, aggregate_id: after } = &verification.next;
+        let operation = format!("read what target `{}` has", verification.target);
+        let statement = LinksToVerify { target: &verification.target, aggregate_type, after, limit };
+        let rows = self.fetch_alone(&operation, statement).await?.rows;
+        let read = |row| {
+            let mut reader = RowReader::new(&operation, row);
+            let aggregate_id = reader.key()?;
+            let link = Link {
+                remote_id: reader.text()?,
+                remote_version: reader.optional_text()?,
+                fingerprint: reader.optional_text()?,
+            };
+            let subject = Subject { aggregate_type: aggregate_type.clone(), aggregate_id, link };
+            Ok(LinkedRecord { subject, delivered: reader.change_id()? })
+        };
+        rows.into_iter().map(read).collect()
+    }
+
+    /// Which of these records nothing was delivered to since they were read, and nothing is in flight of.
+    ///
+    /// # Errors
+    /// When the store cannot be reached.
+    pub async fn settled_records(
+        &self,
+        target: &str,
+        records: &[&LinkedRecord],
+    ) -> Result<Vec<AggregateKey>, StoreError> {
+        if records.is_empty() {
+            return Ok(Vec::new());
+        }
+        let operation = format!("look what moved at target `{target}`");
+        let rows: Vec<_> = records
+            .iter()
+            .map(|record| SettledKey {
+                key: record.key(),
+                remote_id: &record.subject.link.remote_id,
+                delivered_outbox_id: record.delivered,
+            })
+            .collect();
+        let rows = self.fetch_alone(&operation, LinksSettled { target, batch: Json::of(&rows) }).await?.rows;
+        rows.into_iter().map(|row| RowReader::new(&operation, row).aggregate_key()).collect()
+    }
+
+    /// Writes what was found of one page, and moves the verification behind it. With an empty page it goes on with the
+    /// next type. Returns `false` when another host has moved it meanwhile: then nothing is written.
+    ///
+    /// # Errors
+    /// When the store cannot be reached; nothing is then written.
+    pub async fn put_verified_page(
+        &self,
+        verification: &mut Verification,
+        page: &[LinkedRecord],
+        findings: &[(AggregateKey, Finding)],
+        counts: VerificationCounts,
+    ) -> Result<bool, StoreError> {
+        let next = match page.last() {
+            Some(last) => last.key(),
+            None => AggregateKey { aggregate_type: next_type(verification), aggregate_id: String::new() },
+        };
+        let from = verification.clone();
+        let moved = rerun("write a verified page", || async {
+            let mut transaction = self.begin(&format!("write what target `{}` was found to hold", from.target)).await?;
+            let moved = transaction.advance_verification(&from, &next, counts).await?;
+            if moved && !findings.is_empty() {
+                let rows: Vec<_> =
+                    findings.iter().map(|(key, found)| FindingRow { key, state: found.as_str() }).collect();
+                transaction.run(PutFindings { target: &from.target, batch: Json::of(&rows) }).await?;
+            }
+            transaction.commit().await.map(|()| moved)
+        })
+        .await?;
+        if moved {
+            verification.next = next;
+            verification.counts += counts;
+        }
+        Ok(moved)
+    }
+
+    /// Ends a verification: it becomes the last one, and what earlier ones found and it did not is forgotten.
+    ///
+    /// # Errors
+    /// When the store cannot be reached; nothing is then written.
+    pub async fn finish_verification(&self, verification: &Verification) -> Result<(), StoreError> {
+        let target = verification.target.as_str();
+        rerun("end a verification", || async {
+            let mut transaction = self.begin(&format!("end the verification of target `{target}`")).await?;
+            for aggregate_type in &verification.types {
+                let before = verification.started_at;
+                transaction.run(ForgetFindings { target, aggregate_type, before }).await?;
+            }
+            transaction.run(DeleteVerification { target, run: LAST }).await?;
+            transaction.run(FinishVerification { target }).await?;
+            transaction.commit().await
+        })
+        .await
+    }
+
+    /// The records of one type that differ, behind `after` by id.
+    ///
+    /// # Errors
+    /// When the store cannot be reached.
+    pub async fn verification_findings(
+        &self,
+        target: &str,
+        aggregate_type: &str,
+        after: &str,
+        limit: u32,
+    ) -> Result<Vec<FoundRecord>, StoreError> {
+        let operation = format!("list what differs at target `{target}`");
+        let rows = self.fetch_alone(&operation, ListFindings { target, aggregate_type, after, limit }).await?.rows;
+        let read = |row| {
+            let mut reader = RowReader::new(&operation, row);
+            let (key, state, found_at) = (reader.aggregate_key()?, reader.text()?, reader.integer()?);
+            let finding = Finding::from_word(&state).ok_or_else(|| corrupt(&operation, format!("`{state}`")))?;
+            Ok(FoundRecord { key, finding, found_at })
+        };
+        rows.into_iter().map(read).collect()
+    }
+}
+
+impl Verification {
+    /// Whether every type was looked at.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        self.next.aggregate_type.is_empty()
+    }
+}
+
+impl StoreTransaction {
+    pub(super) async fn verifications(&mut self, target: &str) -> Result<Verifications, StoreError> {
+        let rows = self.fetch(ReadVerifications { target }).await?.rows;
+        let mut found = Verifications::default();
+        for row in rows {
+            let mut reader = RowReader::new(&self.operation, row);
+            match reader.text()?.as_str() {
+                CURRENT => found.current = Some(read_verification(target, reader)?),
+                LAST => found.last = Some(read_verification(target, reader)?),
+                other => return Err(corrupt(&self.operation, format!("a verification that is `{other}`"))),
+            }
+        }
+        Ok(found)
+    }
+
+    async fn advance_verification(
+        &mut self,
+        from: &Verification,
+        next: &AggregateKey,
+        counts: VerificationCounts,
+    ) -> Result<bool, StoreError> {
+        let number = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
+        let done = self
+            .run(AdvanceVerification {
+                target: &from.target,
+                from_type: &from.next.aggregate_type,
+                from_id: &from.next.aggregate_id,
+                next_type: &next.aggregate_type,
+                after_id: &next.aggregate_id,
+                checked: number(counts.checked),
+                edited: number(counts.edited),
+                gone: number(counts.gone),
+                several: number(counts.several),
+                not_ours: number(counts.not_ours),
+                unknown: number(counts.unknown),
+                moved: number(counts.moved),
+            })
+            .await?;
+        Ok(done.rows_affected == 1)
+    }
+}
+
+/// The type behind the one that ends; empty behind the last.
+fn next_type(verification: &Verification) -> String {
+    let mut types = verification.types.iter().skip_while(|kind| **kind != verification.next.aggregate_type);
+    types.nth(1).cloned().unwrap_or_default()
+}
+
+fn read_verification(target: &str, mut reader: RowReader<'_>) -> Result<Verification, StoreError> {
+    let types = reader.text()?.split(SEPARATOR).filter(|kind| !kind.is_empty()).map(str::to_owned).collect();
+    let (started_at, finished_at, through) = (reader.integer()?, reader.optional_integer()?, reader.change_id()?);
+    let next = AggregateKey { aggregate_type: reader.text()?, aggregate_id: reader.text()? };
+    let mut count = || reader.integer().map(|count| u64::try_from(count).unwrap_or_default());
+    let counts = VerificationCounts {
+        checked: count()?,
+        edited: count()?,
+        gone: count()?,
+        several: count()?,
+        not_ours: count()?,
+        unknown: count()?,
+        moved: count()?,
+    };
+    Ok(Verification { target: target.to_owned(), types, started_at, finished_at, through, counts, next })
+}

@@ -1,0 +1,145 @@
+//! Verifies a target: asks its adapter what the target holds now, and compares that with what was delivered.
+//!
+//! It reads the store's links page by page and observes each page in one call, in which nothing can be written. It
+//! takes no lease and changes nothing at the target. What differs is put right by [`repair`], which only queues: the
+//! workers deliver it as any other change, behind their fence and by the target's policy for edits.
+
+use std::collections::HashSet;
+
+use crate::domain::change::{Failure, RemoteEdit, Subject};
+use crate::domain::ids::{AggregateKey, TargetName};
+use crate::domain::verification::Finding;
+use crate::store::{FoundRecord, LinkedRecord, Resend, Store, StoreError, Verification, VerificationCounts};
+use crate::target::{CheckedAdapter, Finish, Target};
+
+/// Records that one repair sends again at once.
+const REPAIR_CHUNK: u32 = 1_000;
+
+/// Why a verification cannot go on. It resumes where it stopped.
+#[derive(Debug)]
+pub enum VerifyError {
+    Store(StoreError),
+    /// The target or its adapter failed.
+    Target(Failure),
+    /// Another host verifies the same target.
+    Overtaken,
+}
+
+impl From<StoreError> for VerifyError {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}
+
+/// A verification of one target by one adapter.
+pub struct Verifier<'a> {
+    pub store: &'a Store,
+    pub target: &'a Target,
+    pub adapter: &'a CheckedAdapter,
+    /// Records that one call observes.
+    pub page: u32,
+}
+
+impl Verifier<'_> {
+    /// Looks at the next page. Returns how many records it had, and `None` when the verification has ended.
+    ///
+    /// # Errors
+    /// See [`VerifyError`]. Nothing of the page is then written.
+    pub async fn step(&self, verification: &mut Verification) -> Result<Option<u64>, VerifyError> {
+        if verification.is_over() {
+            self.store.finish_verification(verification).await?;
+            return Ok(None);
+        }
+        let page = self.store.verification_page(verification, self.page).await?;
+        let differing = self.differing(&page).await?;
+        let records: Vec<_> = differing.iter().map(|(record, _)| *record).collect();
+        let settled: HashSet<_> =
+            self.store.settled_records(self.target.spec.name.as_str(), &records).await?.into_iter().collect();
+        let mut counts = VerificationCounts { checked: count(page.len()), ..VerificationCounts::default() };
+        let mut findings = Vec::new();
+        for (record, finding) in differing {
+            let key = record.key();
+            if settled.contains(&key) {
+                counts.add(finding);
+                findings.push((key, finding));
+            } else {
+                counts.moved += 1;
+            }
+        }
+        match self.store.put_verified_page(verification, &page, &findings, counts).await? {
+            true => Ok(Some(counts.checked)),
+            false => Err(VerifyError::Overtaken),
+        }
+    }
+
+    /// The records of a page that are not as they were delivered, as far as one observation tells.
+    async fn differing<'page>(
+        &self,
+        page: &'page [LinkedRecord],
+    ) -> Result<Vec<(&'page LinkedRecord, Finding)>, VerifyError> {
+        if page.is_empty() {
+            return Ok(Vec::new());
+        }
+        let subjects: Vec<Subject> = page.iter().map(|record| record.subject.clone()).collect();
+        let (found, _) = self.target.session(Finish::RollBack).observe(self.adapter, &subjects).await;
+        let found = found.map_err(|failure| VerifyError::Target(failure.into_failure()))?;
+        let compared = page.iter().zip(&found);
+        Ok(compared.filter_map(|(record, found)| Some((record, Finding::of(&record.subject.link, found)?))).collect())
+    }
+}
+
+/// What a repair did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Repaired {
+    /// Records whose current state is queued.
+    pub queued: u64,
+    /// Records that were left: their state is no longer in the store, is on its way, was refused, or was dismissed.
+    pub left: u64,
+}
+
+/// Queues the current state of every record of these types that differs and can be put right. A record that is gone is
+/// created again, unless the target holds edits for an operator: then its delivery becomes a conflict, as any edit.
+///
+/// # Errors
+/// When the store cannot be reached. What was queued before stays queued.
+pub async fn repair(
+    store: &Store,
+    target: &TargetName,
+    types: &[String],
+    on_remote_edit: RemoteEdit,
+) -> Result<Repaired, StoreError> {
+    let is_recreated = |found: &FoundRecord| found.finding == Finding::Gone && on_remote_edit == RemoteEdit::Overwrite;
+    let mut repaired = Repaired::default();
+    for aggregate_type in types {
+        let mut after = String::new();
+        loop {
+            let page = store.verification_findings(target.as_str(), aggregate_type, &after, REPAIR_CHUNK).await?;
+            let Some(last) = page.last() else { break };
+            after.clone_from(&last.key.aggregate_id);
+            let gone = page.iter().filter(|found| is_recreated(found)).map(|found| found.key.clone()).collect();
+            let keys: Vec<_> =
+                page.into_iter().filter(|found| found.finding.can_be_repaired()).map(|found| found.key).collect();
+            let queued = send_again(store, target, &keys, gone).await?;
+            repaired.queued += queued;
+            repaired.left += count(keys.len()).saturating_sub(queued);
+        }
+    }
+    Ok(repaired)
+}
+
+async fn send_again(
+    store: &Store,
+    target: &TargetName,
+    keys: &[AggregateKey],
+    gone: HashSet<AggregateKey>,
+) -> Result<u64, StoreError> {
+    let own = store.resync_patients(target, keys, &gone).await?;
+    let rest: HashSet<_> = keys.iter().filter(|key| !own.contains(*key)).cloned().collect();
+    let mut walk = Resend::repairing(target.clone(), rest, gone);
+    while store.resend_step(&mut walk).await?.is_some() {}
+    Ok(count(own.len()) + walk.counts().queued)
+}
+
+fn count(length: usize) -> u64 {
+    u64::try_from(length).unwrap_or(u64::MAX)
+}
