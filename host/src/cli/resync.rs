@@ -1,5 +1,5 @@
-//! `host resync`: current states go to one target again: the host's own patients from their rows, everything else from
-//! the outbox.
+//! `host resync`: current states go to one target again: the host's own patients and clinical records from their rows,
+//! everything else from the outbox.
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -8,6 +8,7 @@ use super::aggregate::{self, AggregateArguments};
 use super::error::CliError;
 use super::{output, wiring};
 use crate::config::{Config, TargetConfig};
+use crate::domain::clinical::TYPES;
 use crate::domain::ids::{AggregateKey, ChangeId};
 use crate::store::{Resend, ResendCounts, ResendScope, Store};
 
@@ -95,6 +96,11 @@ async fn resync_types(
         let total = resync_patients(store, target, arguments).await?;
         output::line(&format!("{total} patients queued for {} sync", target.name));
     }
+    let has_records = types.iter().any(|kind| TYPES.contains(&kind.as_str()));
+    if has_records && arguments.before.is_none() {
+        let total = resync_records(store, target, &types, arguments).await?;
+        output::line(&format!("{total} clinical records queued for {} sync", target.name));
+    }
     let before = arguments.before.map(ChangeId::new);
     let mut walk = Resend::new(target.name.clone(), ResendScope::Types(types), before);
     let mut shown = 0;
@@ -107,8 +113,8 @@ async fn resync_types(
         }
     }
     store.count_without_state(&mut walk).await?;
-    // Of a store that holds patients of the host's own alone there is nothing more to tell.
-    if !has_patients || walk.counts() != ResendCounts::default() {
+    // Of a store that holds nothing but the host's own there is nothing more to tell.
+    if !(has_patients || has_records) || walk.counts() != ResendCounts::default() {
         show(&walk.counts(), target);
     }
     Ok(())
@@ -126,9 +132,34 @@ async fn resync_patients(store: &Store, target: &TargetConfig, arguments: &Argum
     Ok(total)
 }
 
+async fn resync_records(
+    store: &Store,
+    target: &TargetConfig,
+    types: &[String],
+    arguments: &Arguments,
+) -> Result<usize, CliError> {
+    let mut after = None;
+    let mut total = 0;
+    while let Some((last, count)) =
+        store.resync_records_page(&target.name, types, after.as_ref(), arguments.page).await?
+    {
+        if count > 0 {
+            total += count;
+            output::line(&format!("   [OK] {count} clinical records queued, up to {last}"));
+            tokio::time::sleep(Duration::from_millis(arguments.pause_ms)).await;
+        }
+        after = Some(last);
+    }
+    Ok(total)
+}
+
 async fn resync_one(store: &Store, target: &TargetConfig, key: AggregateKey) -> Result<(), CliError> {
     if key.is_patient() && store.resync_patient(&target.name, &key.aggregate_id).await? {
         output::line(&format!("1 patients queued for {} sync", target.name));
+        return Ok(());
+    }
+    if store.resync_record(&target.name, &key).await? {
+        output::line(&format!("1 clinical records queued for {} sync", target.name));
         return Ok(());
     }
     aggregate::require_known(store, Some(&key)).await?;

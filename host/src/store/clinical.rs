@@ -7,7 +7,8 @@ use serde::Serialize;
 
 use super::bulk::padded_rows;
 use super::sql::{
-    DeleteRecord, DeletedAmong, Json, LockRecordsById, PutRecords, RecordsById, RememberDeleted, TextRows,
+    DeleteRecord, DeletedAmong, Json, ListRecords, LockRecordsById, OwnRecords, PutRecords, RecordsById,
+    RememberDeleted, TextRows,
 };
 use super::{RowReader, Store, StoreError, StoreTransaction, corrupt};
 use crate::database::{Dialect, Value};
@@ -41,6 +42,34 @@ impl Store {
         let found = transaction.records_by_id([key.aggregate_id.as_str()], false).await?.remove(key);
         transaction.rollback().await?;
         Ok(found)
+    }
+
+    /// Up to `limit` keys of records after `after`, by id and type.
+    ///
+    /// # Errors
+    /// When the store cannot be reached or a row does not read as a record.
+    pub(super) async fn record_keys(
+        &self,
+        after: Option<&AggregateKey>,
+        limit: u32,
+    ) -> Result<Vec<AggregateKey>, StoreError> {
+        let (after_id, after_type) = after.map_or(("", ""), |key| (&key.aggregate_id, &key.aggregate_type));
+        let operation = "list clinical records";
+        let rows = self.fetch_alone(operation, ListRecords { after_id, after_type, limit }).await?;
+        rows.rows.into_iter().map(|row| RowReader::new(operation, row).aggregate_key()).collect()
+    }
+
+    /// The records with these ids that the host has, of whatever type.
+    ///
+    /// # Errors
+    /// When the store cannot be reached.
+    pub(super) async fn own_records<'a>(
+        &self,
+        ids: impl IntoIterator<Item = &'a str>,
+    ) -> Result<HashSet<AggregateKey>, StoreError> {
+        let operation = "look for the host's own clinical records";
+        let rows = self.fetch_alone(operation, OwnRecords { batch: batch_of_ids(ids) }).await?;
+        rows.rows.into_iter().map(|row| RowReader::new(operation, row).aggregate_key()).collect()
     }
 }
 

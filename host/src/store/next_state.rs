@@ -4,9 +4,10 @@ use std::collections::HashMap;
 
 use super::readable;
 use super::sql::{InFlightChange, NewestDelivery, NewestUnrouted, ReadChange, ReadLink};
-use super::{RowReader, Store, StoreError, StoreTransaction, StoredPatient};
+use super::{RowReader, Store, StoreError, StoreTransaction};
 use crate::database::Value;
-use crate::domain::change::{Change, Link, Operation};
+use crate::domain::change::{Change, Link, Operation, Reference};
+use crate::domain::clinical::TYPES;
 use crate::domain::delivery::Status;
 use crate::domain::ids::{AggregateKey, ChangeId, TargetName};
 use crate::vocabulary;
@@ -16,7 +17,7 @@ vocabulary! {
     pub enum StateSource {
         /// A change that the target has not confirmed.
         Waiting = "waiting",
-        /// The patient's current row; no change waits. Only the host's own patients have one.
+        /// The current row; no change waits. Only the host's own patients and clinical records have one.
         Current = "current",
         /// The newest known change: of another aggregate, or of a patient that was deleted.
         Last = "last",
@@ -41,7 +42,7 @@ struct Newest {
 
 impl Store {
     /// The state that `target` would get of this aggregate: the newest change that waits or failed, else the current
-    /// state of a patient, else the newest known change. `None` when the aggregate is unknown.
+    /// state of a patient or a clinical record, else the newest known change. `None` when the aggregate is unknown.
     ///
     /// # Errors
     /// When the store cannot be reached, or holds what this version does not understand.
@@ -64,14 +65,14 @@ impl StoreTransaction {
         {
             return self.change(target, newest, StateSource::Waiting).await;
         }
-        if let Some(stored) = self.stored_patient(key).await? {
+        if let Some((payload, references)) = self.stored_state(key).await? {
             let change = Change {
                 change_id: newest.map_or(ChangeId::new(0), |newest| newest.change_id),
                 event_id: uuid::Uuid::now_v7().to_string(),
                 key: key.clone(),
                 operation: Operation::Update,
-                payload: stored.patient.payload(),
-                references: Vec::new(),
+                payload,
+                references,
                 survivor: None,
                 created_at_ms: 0,
                 attempt: 1,
@@ -124,13 +125,21 @@ impl StoreTransaction {
         }))
     }
 
-    /// The host's own patient of this key.
-    async fn stored_patient(&mut self, key: &AggregateKey) -> Result<Option<StoredPatient>, StoreError> {
-        if !key.is_patient() {
+    /// The payload and the references of the host's own patient or clinical record of this key.
+    async fn stored_state(&mut self, key: &AggregateKey) -> Result<Option<(String, Vec<Reference>)>, StoreError> {
+        let id = key.aggregate_id.as_str();
+        if key.is_patient() {
+            let stored = self.patients_by_id(&[id], false).await?.remove(id);
+            return Ok(stored.map(|stored| (stored.patient.payload(), Vec::new())));
+        }
+        if !TYPES.contains(&key.aggregate_type.as_str()) {
             return Ok(None);
         }
-        let id = key.aggregate_id.as_str();
-        Ok(self.patients_by_id(&[id], false).await?.remove(id))
+        let stored = self.records_by_id([id], false).await?.remove(key);
+        Ok(stored.map(|stored| {
+            let references = stored.references.into_iter().map(readable::without_id).collect();
+            (stored.payload.to_string(), references)
+        }))
     }
 
     async fn link(&mut self, target: &TargetName, key: &AggregateKey) -> Result<Option<Link>, StoreError> {

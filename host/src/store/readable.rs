@@ -229,7 +229,7 @@ pub(super) fn delivery(
 }
 
 /// A reference of which the target's id is not known yet.
-fn without_id(reference: NamedReference) -> Reference {
+pub(super) fn without_id(reference: NamedReference) -> Reference {
     let NamedReference { name, aggregate_type, aggregate_id } = reference;
     Reference { name, aggregate_type, aggregate_id, remote_id: None }
 }

@@ -1,5 +1,5 @@
-//! Sends again what only the outbox holds: the newest state of each aggregate that is not a patient of the host's own
-//! (those are in `patient_cache`, see `resync.rs`), for one target.
+//! Sends again what only the outbox holds: the newest state of each aggregate that is not the host's own
+//! (those are in `patient_cache` and `clinical_record`, see `resync.rs`), for one target.
 //!
 //! **No copy is made.** The change that brought the state is delivered again, under its own id: its delivery becomes
 //! pending anew, or gets made. Ids order the states of an aggregate, and an application may have taken the next id long
@@ -28,6 +28,7 @@ use super::sql::{
 use super::{RowReader, Store, StoreError, StoreTransaction};
 use crate::database::{ErrorKind, Value, rerun};
 use crate::domain::change::Operation;
+use crate::domain::clinical::TYPES;
 use crate::domain::delivery::{Event, Status, next_status};
 use crate::domain::ids::{AggregateKey, ChangeId, TargetName};
 
@@ -220,8 +221,8 @@ impl Store {
             }
         }
         let Some(last) = last else { return Ok(None) };
-        let own = self.own_patients(met.values()).await?;
-        met.retain(|_, key| !(key.is_patient() && own.contains(&key.aggregate_id)));
+        let own = self.own_rows(met.values()).await?;
+        met.retain(|_, key| !own.contains(key));
         if !met.is_empty() {
             let done = rerun("resend", || self.resend(&walk.target, &met, &walk.gone)).await?;
             walk.counts += done;
@@ -273,25 +274,32 @@ impl Store {
         let ids: Vec<_> = rows.into_iter().map(|row| RowReader::new(operation, row).key()).collect::<Result<_, _>>()?;
         let key = |id: &String| AggregateKey { aggregate_type: aggregate_type.to_owned(), aggregate_id: id.clone() };
         let gone: Vec<_> = ids.iter().map(key).filter(|key| walk.meets(key)).collect();
-        let own = self.own_patients(gone.iter()).await?;
-        let gone = gone.iter().filter(|key| !(key.is_patient() && own.contains(&key.aggregate_id))).count();
+        let own = self.own_rows(gone.iter()).await?;
+        let gone = gone.iter().filter(|key| !own.contains(key)).count();
         walk.counts.without_state += u64::try_from(gone).unwrap_or(u64::MAX);
         Ok(ids.last().cloned())
     }
 
-    /// The patients among these that the host has a row of.
-    pub(super) async fn own_patients(
+    /// The patients and clinical records among these that the host has a row of.
+    pub(super) async fn own_rows<'a>(
         &self,
-        keys: impl Iterator<Item = &AggregateKey>,
-    ) -> Result<HashSet<String>, StoreError> {
-        let ids: Vec<_> =
-            keys.filter(|key| key.is_patient()).map(|key| PatientId { patient_id: &key.aggregate_id }).collect();
-        if ids.is_empty() {
-            return Ok(HashSet::new());
+        keys: impl Iterator<Item = &'a AggregateKey> + Clone,
+    ) -> Result<HashSet<AggregateKey>, StoreError> {
+        let mut own = HashSet::new();
+        let patients = keys.clone().filter(|key| key.is_patient());
+        let ids: Vec<_> = patients.map(|key| PatientId { patient_id: &key.aggregate_id }).collect();
+        if !ids.is_empty() {
+            let operation = "look for the host's own patients";
+            for row in self.fetch_alone(operation, OwnPatients { batch: Json::of(&ids) }).await?.rows {
+                own.insert(AggregateKey::patient(RowReader::new(operation, row).text()?));
+            }
         }
-        let operation = "look for the host's own patients";
-        let rows = self.fetch_alone(operation, OwnPatients { batch: Json::of(&ids) }).await?;
-        rows.rows.into_iter().map(|row| RowReader::new(operation, row).text()).collect()
+        let records = keys.filter(|key| TYPES.contains(&key.aggregate_type.as_str()));
+        let ids: Vec<_> = records.map(|key| key.aggregate_id.as_str()).collect();
+        if !ids.is_empty() {
+            own.extend(self.own_records(ids).await?);
+        }
+        Ok(own)
     }
 
     async fn resend(

@@ -1,5 +1,5 @@
-//! Resync: queues the current state of the host's own patients for one target that is new or was restored. What only
-//! the outbox holds is sent again by `resend.rs`.
+//! Resync: queues the current state of the host's own patients and clinical records for one target that is new or was
+//! restored. What only the outbox holds is sent again by `resend.rs`.
 //!
 //! Each page is one transaction: changes with the current states, already routed, and one delivery of each for this
 //! target alone. A page that is queued twice does no harm, because the newest state wins.
@@ -10,11 +10,11 @@ use serde::Serialize;
 
 use super::counts::CountDelta;
 use super::outbox::NewChange;
-use super::sql::{EnqueueForTarget, Json, MarkEventsRouted};
-use super::{Store, StoreError, StoreTransaction};
+use super::sql::{EnqueueForTarget, IdsOfEvents, Json, MarkEventsRouted};
+use super::{RowReader, Store, StoreError, StoreTransaction};
 use crate::database::rerun;
 use crate::domain::change::Operation;
-use crate::domain::ids::{AggregateKey, TargetName};
+use crate::domain::ids::{AggregateKey, ChangeId, TargetName};
 
 #[derive(Serialize)]
 struct EventId {
@@ -49,23 +49,97 @@ impl Store {
         Ok(self.queue_patients(target, &[patient_id.to_owned()], &HashSet::new()).await? > 0)
     }
 
-    /// Queues those of these aggregates that are patients of the host's own, and forgets the links of those that are
-    /// gone at the target. Returns all that were queued.
+    /// Queues those of these aggregates that the host has rows of, and forgets the links of those that are gone at the
+    /// target. Returns all that were queued.
     ///
     /// # Errors
-    /// When the store cannot be reached; nothing is then queued.
-    pub async fn resync_patients(
+    /// When the store cannot be reached. What was queued before stays queued.
+    pub async fn resync_own(
         &self,
         target: &TargetName,
         keys: &[AggregateKey],
         gone: &HashSet<AggregateKey>,
     ) -> Result<HashSet<AggregateKey>, StoreError> {
-        let own = self.own_patients(keys.iter()).await?;
-        let ids: Vec<_> = own.iter().cloned().collect();
+        let own = self.own_rows(keys.iter()).await?;
+        let (patients, records): (Vec<_>, Vec<_>) = own.iter().cloned().partition(AggregateKey::is_patient);
+        let ids: Vec<_> = patients.into_iter().map(|key| key.aggregate_id).collect();
         if !ids.is_empty() {
             self.queue_patients(target, &ids, gone).await?;
         }
-        Ok(own.into_iter().map(|id| AggregateKey::patient(id)).collect())
+        self.queue_records(target, &records, gone).await?;
+        Ok(own)
+    }
+
+    /// Queues the records of these types among up to `limit` after `after` (by id and type) for `target`. Returns the
+    /// last key, or `None` at the end.
+    ///
+    /// # Errors
+    /// When the store cannot be reached; nothing of the page is then queued.
+    pub async fn resync_records_page(
+        &self,
+        target: &TargetName,
+        types: &[String],
+        after: Option<&AggregateKey>,
+        limit: u32,
+    ) -> Result<Option<(AggregateKey, usize)>, StoreError> {
+        let mut keys = self.record_keys(after, limit).await?;
+        let Some(last) = keys.last().cloned() else { return Ok(None) };
+        keys.retain(|key| types.contains(&key.aggregate_type));
+        let count = self.queue_records(target, &keys, &HashSet::new()).await?;
+        Ok(Some((last, count)))
+    }
+
+    /// Queues one clinical record for `target`. Returns `false` when the host has no row of it.
+    ///
+    /// # Errors
+    /// When the store cannot be reached; nothing is then queued.
+    pub async fn resync_record(&self, target: &TargetName, key: &AggregateKey) -> Result<bool, StoreError> {
+        Ok(self.queue_records(target, std::slice::from_ref(key), &HashSet::new()).await? > 0)
+    }
+
+    async fn queue_records(
+        &self,
+        target: &TargetName,
+        keys: &[AggregateKey],
+        gone: &HashSet<AggregateKey>,
+    ) -> Result<usize, StoreError> {
+        if keys.is_empty() {
+            return Ok(0);
+        }
+        let mut routes = self.routes().await?.list;
+        routes.retain(|route| route.target == *target);
+        rerun("resync", || async {
+            let mut transaction = self.begin(&format!("queue clinical records for target `{target}`")).await?;
+            // Read again under a lock, as patients are.
+            let current = transaction.records_by_id(keys.iter().map(|key| key.aggregate_id.as_str()), true).await?;
+            let records: Vec<_> = keys.iter().filter_map(|key| current.get(key)).collect();
+            let payloads: Vec<_> = records.iter().map(|record| record.payload.to_string()).collect();
+            let changes: Vec<_> = records
+                .iter()
+                .zip(&payloads)
+                .map(|(record, payload)| NewChange {
+                    aggregate_type: &record.key.aggregate_type,
+                    aggregate_id: &record.key.aggregate_id,
+                    operation: Operation::Update,
+                    payload,
+                    references: &record.references,
+                })
+                .collect();
+            if changes.is_empty() {
+                transaction.rollback().await?;
+                return Ok(0);
+            }
+            let events = transaction.append(&changes).await?;
+            transaction.deliver_only_to(target, &events).await?;
+            let ids = transaction.ids_of_events(&events).await?;
+            let dependents = transaction.hold_queued(&ids, &routes).await?;
+            let gone: Vec<_> = records.iter().map(|record| &record.key).filter(|key| gone.contains(key)).collect();
+            transaction.forget_gone(target, &gone).await?;
+            transaction.commit().await?;
+            self.wake_queued(&dependents).await;
+            Ok::<_, StoreError>(changes.len())
+        })
+        .await
     }
 
     async fn queue_patients(
@@ -110,10 +184,19 @@ impl Store {
 impl StoreTransaction {
     /// Inserts one delivery of each change, for one target, and marks the changes as routed.
     async fn deliver_only_to(&mut self, target: &TargetName, events: &[String]) -> Result<(), StoreError> {
-        let rows: Vec<_> = events.iter().map(|event_id| EventId { event_id: event_id.clone() }).collect();
+        let rows = event_rows(events);
         let made = self.run(EnqueueForTarget { target: target.as_str(), batch: Json::of(&rows) }).await?.rows_affected;
         self.run(MarkEventsRouted { batch: Json::of(&rows) }).await?;
         let made = i64::try_from(made).unwrap_or(i64::MAX);
         self.add_counts(target.as_str(), CountDelta { made, ..CountDelta::default() }).await
     }
+
+    async fn ids_of_events(&mut self, events: &[String]) -> Result<Vec<ChangeId>, StoreError> {
+        let rows = self.fetch(IdsOfEvents { batch: Json::of(&event_rows(events)) }).await?.rows;
+        rows.into_iter().map(|row| RowReader::new(&self.operation, row).change_id()).collect()
+    }
+}
+
+fn event_rows(events: &[String]) -> Vec<EventId> {
+    events.iter().map(|event_id| EventId { event_id: event_id.clone() }).collect()
 }

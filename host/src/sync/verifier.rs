@@ -133,7 +133,7 @@ async fn send_again(
     keys: &[AggregateKey],
     gone: HashSet<AggregateKey>,
 ) -> Result<u64, StoreError> {
-    let own = store.resync_patients(target, keys, &gone).await?;
+    let own = store.resync_own(target, keys, &gone).await?;
     let rest: HashSet<_> = keys.iter().filter(|key| !own.contains(*key)).cloned().collect();
     let mut walk = Resend::repairing(target.clone(), rest, gone);
     while store.resend_step(&mut walk).await?.is_some() {}

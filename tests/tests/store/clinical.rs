@@ -1,14 +1,17 @@
 //! Clinical records through their service.
 
+use std::collections::BTreeSet;
+
 use host::database::RowLimits;
 use host::domain::clinical::ClinicalRecord;
 use host::domain::ids::AggregateKey;
 use host::domain::references::NamedReference;
 use host::service::{ClinicalService, PatientService, RecordChange, ServiceError};
+use host::store::{HostRecord, Resend, ResendCounts, ResendScope, StateSource};
 use serde_json::json;
 
 use crate::on_every_store;
-use crate::support::{Stand, patient};
+use crate::support::{Stand, TARGET, confirmed, patient, route, target_name};
 
 on_every_store!(
     a_record_and_its_outbox_row_are_written_together_and_an_unchanged_one_writes_none,
@@ -18,6 +21,7 @@ on_every_store!(
     a_refused_record_keeps_all_of_its_transaction_from_being_written,
     many_records_take_as_many_statements_as_few,
     records_of_one_id_and_of_different_types_are_different,
+    a_resync_queues_records_whose_rows_of_the_outbox_are_gone,
 );
 
 fn key(aggregate_type: &str, aggregate_id: &str) -> AggregateKey {
@@ -147,4 +151,58 @@ async fn records_of_one_id_and_of_different_types_are_different(stand: Stand) {
     assert_eq!(service(&stand).put(&records).await.expect("put"), [RecordChange::Unchanged, RecordChange::Unchanged]);
     assert!(service(&stand).delete(&key("encounter", "1")).await.expect("delete"));
     assert!(stand.store.clinical_record(&key("condition", "1")).await.expect("read").is_some());
+}
+
+/// Delivers what is due, and returns the ids of the aggregates with those that the target gave what they refer to.
+async fn deliver(stand: &Stand) -> Vec<(String, Vec<Option<String>>)> {
+    let batch = stand.claim_batch().await;
+    let settlements: Vec<_> = batch.deliveries.iter().map(|delivery| confirmed(delivery, "7")).collect();
+    stand.store.settle(&batch.lease, &settlements, None).await.expect("settle");
+    stand.store.wake_all_ready(TARGET).await.expect("wake");
+    let change = |delivery: host::domain::delivery::Delivery| {
+        let remote_ids = delivery.change.references.into_iter().map(|reference| reference.remote_id).collect();
+        (delivery.change.key.aggregate_id, remote_ids)
+    };
+    batch.deliveries.into_iter().map(change).collect()
+}
+
+async fn a_resync_queues_records_whose_rows_of_the_outbox_are_gone(stand: Stand) {
+    let records = [encounter("E-1", "P-0001"), condition("C-1", "P-0001", "E-1", "Asthma")];
+    service(&stand).put(&records).await.expect("put");
+    route(&stand.store, 10).await;
+    stand.database.execute("DELETE FROM sync_outbox").await.expect("purge");
+    let target = target_name(TARGET);
+    let types = ["patient", "encounter", "condition"].map(str::to_owned);
+    let host = HostRecord {
+        id: "host-a".to_owned(),
+        targets: [(target.clone(), BTreeSet::from(types.clone()))].into(),
+        ..HostRecord::default()
+    };
+    stand.store.register_host(&host).await.expect("register");
+    stand.put(&[patient(1, "Seoul")]).await;
+
+    // Pages go by id and type; records of other types are passed over.
+    let page = async |types: &[String], after: Option<&AggregateKey>, limit| {
+        stand.store.resync_records_page(&target, types, after, limit).await.expect("page")
+    };
+    let visits = &types[1..2];
+    assert_eq!(page(visits, None, 1).await, Some((key("condition", "C-1"), 0)));
+    assert_eq!(page(visits, Some(&key("condition", "C-1")), 1).await, Some((key("encounter", "E-1"), 1)));
+    assert_eq!(page(visits, Some(&key("encounter", "E-1")), 1).await, None);
+    assert!(stand.store.resync_record(&target, &key("condition", "C-1")).await.expect("queue"));
+    assert!(!stand.store.resync_record(&target, &key("condition", "E-1")).await.expect("nothing to queue"));
+
+    let one = |id: &str, remote_ids: usize| vec![(id.to_owned(), vec![Some("7".to_owned()); remote_ids])];
+    assert_eq!(deliver(&stand).await, one("P-0001", 0), "the others wait");
+    assert_eq!(deliver(&stand).await, one("E-1", 1));
+    assert_eq!(deliver(&stand).await, one("C-1", 2));
+    let next = stand.store.next_state(&target, &key("condition", "C-1")).await.expect("read").expect("known");
+    assert_eq!((next.source, next.change.references.len()), (StateSource::Current, 2));
+    assert_eq!(next.change.references[0].remote_id.as_deref(), Some("7"));
+
+    // Their rows of the outbox are left alone.
+    let mut walk = Resend::new(target.clone(), ResendScope::Types(types.to_vec()), None);
+    while stand.store.resend_step(&mut walk).await.expect("resend").is_some() {}
+    stand.store.count_without_state(&mut walk).await.expect("count");
+    assert_eq!(walk.counts(), ResendCounts::default());
 }

@@ -15,6 +15,20 @@ FROM clinical_record t
 WHERE {key_in_batch(t.aggregate_id, aggregate_id, {batch(aggregate_id text)})}
 ORDER BY t.aggregate_id, t.aggregate_type;
 
+-- name: list_records
+-- The first condition alone finds where the list goes on; MySQL uses no key for a comparison of rows.
+SELECT t.aggregate_type, t.aggregate_id
+FROM clinical_record t
+WHERE t.aggregate_id >= :after_id AND (t.aggregate_id > :after_id OR t.aggregate_type > :after_type)
+ORDER BY t.aggregate_id, t.aggregate_type
+LIMIT :limit;
+
+-- name: own_records
+-- Which records with these ids, of any type, the host has.
+SELECT t.aggregate_type, t.aggregate_id
+FROM clinical_record t
+WHERE {key_in_batch(t.aggregate_id, aggregate_id, {batch(aggregate_id text)})};
+
 -- name: lock_records_by_id
 -- Keeps others from changing them, so that the changes of one record get their ids in the order of its states.
 SELECT {record_columns}

@@ -25,5 +25,8 @@ INSERT INTO sync_delivery (target, outbox_id, aggregate_type, aggregate_id, stat
 SELECT :target, o.id, o.aggregate_type, o.aggregate_id, {at_queue}, {now}, {now}
 FROM {batch(event_id text)} JOIN sync_outbox o ON o.event_id = j.event_id;
 
+-- name: ids_of_events
+SELECT o.id FROM {batch(event_id text)} JOIN sync_outbox o ON o.event_id = j.event_id;
+
 -- name: mark_events_routed
 UPDATE sync_outbox SET routed_at = {now} WHERE {key_in_batch(event_id, event_id, {batch(event_id text)})};

@@ -110,6 +110,7 @@ statements! {
         Append = append { batch: Json }
         AppendBlock = append_block { rows: TextRows<6> }
         EnqueueForTarget<'a> = enqueue_for_target { target: &'a str, batch: Json }
+        IdsOfEvents = ids_of_events { batch: Json }
         MarkEventsRouted = mark_events_routed { batch: Json }
     }
     "resend.sql" {
@@ -140,6 +141,8 @@ statements! {
     }
     "clinical.sql" {
         RecordsById = records_by_id { batch: Json }
+        ListRecords<'a> = list_records { after_id: &'a str, after_type: &'a str, limit: u32 }
+        OwnRecords = own_records { batch: Json }
         LockRecordsById = lock_records_by_id { batch: Json }
         PutRecords = put_records { rows: TextRows<5> }
         DeleteRecord<'a> = delete_record { aggregate_type: &'a str, aggregate_id: &'a str }

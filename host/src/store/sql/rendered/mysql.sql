@@ -399,6 +399,9 @@ INSERT INTO sync_delivery (target, outbox_id, aggregate_type, aggregate_id, stat
 SELECT ?, o.id, o.aggregate_type, o.aggregate_id, 'pending', CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS SIGNED), CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS SIGNED)
 FROM JSON_TABLE(?, '$[*]' COLUMNS(event_id VARCHAR(1024) CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin PATH '$.event_id')) AS j JOIN sync_outbox o ON o.event_id = j.event_id;
 
+-- ids_of_events
+SELECT o.id FROM JSON_TABLE(?, '$[*]' COLUMNS(event_id VARCHAR(1024) CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin PATH '$.event_id')) AS j JOIN sync_outbox o ON o.event_id = j.event_id;
+
 -- mark_events_routed
 UPDATE sync_outbox SET routed_at = CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS SIGNED) WHERE event_id IN (SELECT j.event_id FROM JSON_TABLE(?, '$[*]' COLUMNS(event_id VARCHAR(1024) CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin PATH '$.event_id')) AS j);
 
@@ -548,6 +551,18 @@ SELECT t.aggregate_type, t.aggregate_id, t.patient_id, t.payload, t.refs
 FROM clinical_record t
 WHERE t.aggregate_id IN (SELECT j.aggregate_id FROM JSON_TABLE(?, '$[*]' COLUMNS(aggregate_id VARCHAR(1024) CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin PATH '$.aggregate_id')) AS j)
 ORDER BY t.aggregate_id, t.aggregate_type;
+
+-- list_records
+SELECT t.aggregate_type, t.aggregate_id
+FROM clinical_record t
+WHERE t.aggregate_id >= ? AND (t.aggregate_id > ? OR t.aggregate_type > ?)
+ORDER BY t.aggregate_id, t.aggregate_type
+LIMIT ?;
+
+-- own_records
+SELECT t.aggregate_type, t.aggregate_id
+FROM clinical_record t
+WHERE t.aggregate_id IN (SELECT j.aggregate_id FROM JSON_TABLE(?, '$[*]' COLUMNS(aggregate_id VARCHAR(1024) CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin PATH '$.aggregate_id')) AS j);
 
 -- lock_records_by_id
 SELECT t.aggregate_type, t.aggregate_id, t.patient_id, t.payload, t.refs

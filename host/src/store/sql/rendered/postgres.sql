@@ -451,6 +451,9 @@ INSERT INTO sync_delivery (target, outbox_id, aggregate_type, aggregate_id, stat
 SELECT $1, o.id, o.aggregate_type, o.aggregate_id, 'pending', CAST(EXTRACT(EPOCH FROM statement_timestamp()) * 1000 AS BIGINT), CAST(EXTRACT(EPOCH FROM statement_timestamp()) * 1000 AS BIGINT)
 FROM jsonb_to_recordset(CAST($2 AS JSONB)) AS j(event_id TEXT) JOIN sync_outbox o ON o.event_id = j.event_id;
 
+-- ids_of_events
+SELECT o.id FROM jsonb_to_recordset(CAST($1 AS JSONB)) AS j(event_id TEXT) JOIN sync_outbox o ON o.event_id = j.event_id;
+
 -- mark_events_routed
 UPDATE sync_outbox SET routed_at = CAST(EXTRACT(EPOCH FROM statement_timestamp()) * 1000 AS BIGINT) WHERE event_id = ANY (ARRAY(SELECT j.event_id FROM jsonb_to_recordset(CAST($1 AS JSONB)) AS j(event_id TEXT)));
 
@@ -610,6 +613,18 @@ SELECT t.aggregate_type, t.aggregate_id, t.patient_id, t.payload, t.refs
 FROM clinical_record t
 WHERE t.aggregate_id = ANY (ARRAY(SELECT j.aggregate_id FROM jsonb_to_recordset(CAST($1 AS JSONB)) AS j(aggregate_id TEXT)))
 ORDER BY t.aggregate_id, t.aggregate_type;
+
+-- list_records
+SELECT t.aggregate_type, t.aggregate_id
+FROM clinical_record t
+WHERE t.aggregate_id >= $1 AND (t.aggregate_id > $2 OR t.aggregate_type > $3)
+ORDER BY t.aggregate_id, t.aggregate_type
+LIMIT CAST($4 AS BIGINT);
+
+-- own_records
+SELECT t.aggregate_type, t.aggregate_id
+FROM clinical_record t
+WHERE t.aggregate_id = ANY (ARRAY(SELECT j.aggregate_id FROM jsonb_to_recordset(CAST($1 AS JSONB)) AS j(aggregate_id TEXT)));
 
 -- lock_records_by_id
 SELECT t.aggregate_type, t.aggregate_id, t.patient_id, t.payload, t.refs

@@ -393,6 +393,9 @@ INSERT INTO sync_delivery (target, outbox_id, aggregate_type, aggregate_id, stat
 SELECT ?, o.id, o.aggregate_type, o.aggregate_id, 'pending', CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER), CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER)
 FROM (SELECT value->>'event_id' AS event_id FROM json_each(?)) AS j JOIN sync_outbox o ON o.event_id = j.event_id;
 
+-- ids_of_events
+SELECT o.id FROM (SELECT value->>'event_id' AS event_id FROM json_each(?)) AS j JOIN sync_outbox o ON o.event_id = j.event_id;
+
 -- mark_events_routed
 UPDATE sync_outbox SET routed_at = CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER) WHERE event_id IN (SELECT j.event_id FROM (SELECT value->>'event_id' AS event_id FROM json_each(?)) AS j);
 
@@ -542,6 +545,18 @@ SELECT t.aggregate_type, t.aggregate_id, t.patient_id, t.payload, t.refs
 FROM clinical_record t
 WHERE t.aggregate_id IN (SELECT j.aggregate_id FROM (SELECT value->>'aggregate_id' AS aggregate_id FROM json_each(?)) AS j)
 ORDER BY t.aggregate_id, t.aggregate_type;
+
+-- list_records
+SELECT t.aggregate_type, t.aggregate_id
+FROM clinical_record t
+WHERE t.aggregate_id >= ? AND (t.aggregate_id > ? OR t.aggregate_type > ?)
+ORDER BY t.aggregate_id, t.aggregate_type
+LIMIT ?;
+
+-- own_records
+SELECT t.aggregate_type, t.aggregate_id
+FROM clinical_record t
+WHERE t.aggregate_id IN (SELECT j.aggregate_id FROM (SELECT value->>'aggregate_id' AS aggregate_id FROM json_each(?)) AS j);
 
 -- lock_records_by_id
 SELECT t.aggregate_type, t.aggregate_id, t.patient_id, t.payload, t.refs
