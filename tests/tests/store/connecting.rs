@@ -1,4 +1,4 @@
-//! Connecting to real servers: IPv6 in brackets, with and without TLS, and what is said where it cannot be.
+//! Connecting to real servers: IPv6 in brackets, with and without TLS, and the errors of refused connections.
 
 use std::path::Path;
 use std::time::Duration;
