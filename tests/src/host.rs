@@ -70,7 +70,7 @@ impl Configuration {
     }
 }
 
-/// A text as TOML writes it. JSON's escapes are all TOML's as well.
+/// A text as TOML writes it. Every escape of JSON is also valid in TOML.
 #[must_use]
 pub fn quoted(text: &str) -> String {
     serde_json::Value::from(text).to_string()

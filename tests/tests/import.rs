@@ -1,4 +1,4 @@
-//! `host import` as its user sees it, on every store: what is taken, what a kill leaves, what is said.
+//! `host import` as its user sees it, on every store: accepted records, the state after a kill, the messages.
 
 use std::fs;
 use std::io::Write as _;
@@ -191,7 +191,7 @@ fn rejects_are_written_with_line_and_reason_and_the_others_are_taken() {
     let fields: Vec<_> =
         reject["problems"].as_array().expect("problems").iter().map(|problem| &problem["field"]).collect();
     assert_eq!(fields, ["family_name", "given_name", "birth_date"]);
-    // Not doubled by the next run, and said again.
+    // The next run reports the reject again, and does not write it twice.
     let second = host.run(&["import", "patients.ndjson", "--json"]);
     assert_eq!((second.status, &second.json()["rejected"]), (Some(1), &json!(1)));
     assert_eq!(fs::read_to_string(host.folder().join("patients.ndjson.rejects.ndjson")).expect("rejects"), rejects);

@@ -60,7 +60,7 @@ enum Task {
     Servers,
 }
 
-/// What asks a task to end.
+/// The signals that end a task.
 #[cfg(unix)]
 const SIGNALS: &[i32] = &[SIGINT, SIGTERM, signal_hook::consts::SIGHUP];
 #[cfg(not(unix))]

@@ -1,4 +1,4 @@
-//! What a configuration may say, and what is said about one that is wrong.
+//! Tests of the settings that a configuration accepts, and of the errors for an invalid one.
 //!
 //! A case is a folder of `tests/cases/config` with `host.toml` and `expected.txt`: the problems, one per line, or `ok`.
 

@@ -11,7 +11,7 @@ use crate::domain::secret::Secret;
 use crate::vocabulary;
 
 vocabulary! {
-    /// The supported databases. `mysql` stands for MySQL and MariaDB.
+    /// The supported databases. `mysql` covers MySQL and MariaDB.
     pub enum DatabaseKind {
         /// A file, no server.
         Sqlite = "sqlite",

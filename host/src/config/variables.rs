@@ -137,7 +137,7 @@ fn position_of_at(pieces: &[Piece<'_>]) -> Option<usize> {
     found
 }
 
-/// Splits at placeholders. `$${` stands for `${`; any other `$` for itself.
+/// Splits at placeholders. `$${` means `${`; any other `$` is a plain dollar sign.
 fn pieces(text: &str) -> Result<Vec<Piece<'_>>, String> {
     let mut pieces = Vec::new();
     let mut rest = text;

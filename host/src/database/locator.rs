@@ -1,4 +1,4 @@
-//! Where a database is, and how that is told to operators. Never shows a user or a password.
+//! The address of a database, as operators see it. Never shows a user or a password.
 
 use std::path::PathBuf;
 

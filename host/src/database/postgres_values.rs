@@ -113,7 +113,7 @@ fn timestamp(micros: i64) -> Option<Value> {
     Some(Value::DateTime(time.format("%Y-%m-%d %H:%M:%S%.f").to_string()))
 }
 
-/// Microseconds of the day; PostgreSQL has 24:00:00 as well.
+/// Microseconds of the day; PostgreSQL also has 24:00:00.
 fn time(micros: i64) -> Option<Value> {
     time_of_day(micros).map(|time| Value::Time(time.to_string()))
 }

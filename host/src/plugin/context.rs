@@ -22,7 +22,7 @@ pub struct CallContext {
     pub transcript: Option<Transcript>,
 }
 
-/// What an adapter is given with every `apply` and `observe`, beside their subjects.
+/// The context that an adapter receives with every `apply` and `observe`, next to their subjects.
 #[derive(Clone, Copy, Debug)]
 pub struct Given<'a> {
     /// What its last `check` returned.

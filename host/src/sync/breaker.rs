@@ -39,7 +39,7 @@ impl Breaker {
     }
 }
 
-/// A target that asks for a longer pause is probed after an hour all the same.
+/// A target that requests a longer pause is still probed after an hour.
 const MAX_RETRY_AFTER_MS: u64 = 3_600_000;
 
 #[cfg(test)]

@@ -70,7 +70,7 @@ fn verb(privilege: &str) -> Option<TableVerb> {
     }
 }
 
-/// An UPDATE or DELETE with a condition needs SELECT as well.
+/// An UPDATE or DELETE with a condition also needs SELECT.
 fn is_granted(grants: &SqlGrants, table: &str, privilege: &str) -> bool {
     match verb(privilege) {
         None => false,

@@ -211,7 +211,7 @@ impl TargetSession<'_> {
         };
         match &self.finish {
             Finish::RollBack => {
-                // A connection that was lost on the way has rolled back as well.
+                // A connection that was lost has also rolled back.
                 transaction.rollback().await.ok();
                 Ok(())
             }

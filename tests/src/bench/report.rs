@@ -1,4 +1,4 @@
-//! What is said at the end: one table, one JSON object. It measures nothing; the picture is drawn in `plot.rs`.
+//! The report at the end: one table, one JSON object. It measures nothing; the picture is drawn in `plot.rs`.
 
 use std::fmt::Write as _;
 

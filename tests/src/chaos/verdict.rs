@@ -149,7 +149,7 @@ fn rival(evidence: &Evidence) -> Vec<String> {
         }
     }
     numbers.sort_unstable();
-    // The one whose confirmation was lost at the very end may be there as well.
+    // The change whose confirmation was lost at the very end may also be there.
     let expected = |last: u64| numbers.iter().copied().eq(1..=last);
     if !expected(evidence.rival_charts) && !expected(evidence.rival_charts + 1) {
         found.push(format!("OpenEMR's own writer made {} charts, {} are there", evidence.rival_charts, numbers.len()));

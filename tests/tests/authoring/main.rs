@@ -21,7 +21,7 @@ fn cache() -> PathBuf {
     target_directory().join("example-tools").join("cache")
 }
 
-/// Runs the suite over a component, and gives what it said.
+/// Runs the suite over a component, and returns its output.
 fn conformance(host: &Host, component: &std::path::Path, more: &[&str]) -> (Output, serde_json::Value) {
     let component = component.to_string_lossy().into_owned();
     let cache = cache().to_string_lossy().into_owned();

@@ -120,6 +120,6 @@ fn a_host_that_starts_with_a_changed_file_says_so_and_mends_itself_when_it_is_ba
     let limit = Duration::from_secs(60);
     running.wait_until("it is refused", limit, || error("is not the file that adapters.lock pins")).expect("wait");
     install(&host);
-    // The database of this test is not there: that is the next thing to be said.
+    // The database of this test does not exist: that is the next error.
     running.wait_until("it is loaded", limit, || error("openemr.db")).expect("wait");
 }

@@ -1,4 +1,4 @@
-//! Connecting to real servers: IPv6 in brackets, with and without TLS, and what is said where it cannot be.
+//! Connecting to real servers: IPv6 in brackets, with and without TLS, and the errors of refused connections.
 
 use std::path::Path;
 use std::time::Duration;
@@ -57,7 +57,7 @@ async fn an_ipv6_address_in_brackets_connects() {
 }
 
 #[tokio::test]
-async fn tls_that_was_asked_for_and_is_not_offered_is_said_with_the_way_out() {
+async fn requested_tls_that_is_not_offered_is_an_error_with_a_fix() {
     for (backend, query) in [(Backend::MariaDb, "ssl-mode=required"), (Backend::Postgres, "sslmode=require")] {
         let Some(database) = Database::fresh(backend).await.expect("fresh") else { continue };
         let error = refusal(&format!("{}?{query}", database.url())).await;
@@ -118,7 +118,7 @@ async fn until_encrypted(url: &str) {
 
 #[cfg(unix)]
 #[tokio::test]
-async fn a_certificate_is_verified_where_that_was_asked_for_and_its_fault_is_named() {
+async fn a_certificate_is_verified_on_request_and_its_fault_is_named() {
     if Backend::Postgres.url().is_none() {
         return;
     }

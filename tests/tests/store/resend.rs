@@ -167,7 +167,7 @@ async fn a_state_whose_transaction_began_before_the_resend_is_newer_all_the_same
     assert_eq!(deliver(&stand).await, ["L-1 old"]);
     let late = format!("{INSERT} ('lab', 'L-1', 'update', '{{\"state\": \"late\"}}')");
     if stand.database.backend() == Backend::Sqlite {
-        // There is one writer at a time, so that nobody can commit late.
+        // There is one writer at a time, so no transaction can commit late.
         assert_eq!(resend(&stand, labs(), None).await, queued(1));
         assert_eq!(deliver(&stand).await, ["L-1 old"]);
         stand.database.execute(&late).await.expect("insert");

@@ -17,7 +17,7 @@ fn host(url: &str) -> Host {
     host_with(url, "")
 }
 
-/// A host whose target has more said about it.
+/// A host whose target has additional settings.
 fn host_with(url: &str, more: &str) -> Host {
     let configuration = Configuration::new("sqlite://.host/host.db")
         .more(&format!(

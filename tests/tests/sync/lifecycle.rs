@@ -1,4 +1,4 @@
-//! Hosts that freeze, that are told to stop, and batches with one bad change in them.
+//! Hosts that freeze or receive a stop signal, and batches that contain one bad change.
 
 use std::time::{Duration, Instant};
 

@@ -1,4 +1,4 @@
-//! What an operator asks of a host that cannot go on, and what it prints.
+//! Commands of an operator to a host that cannot continue, and their output.
 
 use std::time::Duration;
 

@@ -297,7 +297,7 @@ impl Prepared {
         let mut headers = self.headers.clone();
         headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static(ACCEPTED));
         for (name, value) in added {
-            // `extend` would keep the guest's value as well.
+            // `extend` would also keep the guest's value.
             remove_where(&mut headers, |own| is_same(own, name.as_str()));
             headers.insert(name, value);
         }

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use flate2::write::{DeflateDecoder, MultiGzDecoder, ZlibDecoder};
 use http::{HeaderMap, header};
 
-/// What the host asks for.
+/// The encodings that the host requests.
 pub(super) const ACCEPTED: &str = "gzip, deflate";
 
 /// Why an answer cannot be unpacked.

@@ -22,7 +22,7 @@ use tower_service::Service;
 
 use super::http_address::CheckedResolver;
 
-/// The connection was told to stop.
+/// The connection was ordered to stop.
 #[derive(Debug, thiserror::Error)]
 #[error("nothing more is read from this connection")]
 pub(super) struct Stopped;

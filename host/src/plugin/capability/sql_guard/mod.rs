@@ -39,7 +39,7 @@ use super::sql_refusal::Verdict;
 use crate::database::Dialect;
 use crate::domain::grants::SqlGrants;
 
-/// What the adapter said that the statement does.
+/// The kind of statement that the adapter declared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(in crate::plugin) enum Verb {
     /// `query`

@@ -74,7 +74,7 @@ impl<'a> Parser<'a> {
         matches!(self.peek_at(ahead), Token::Word(found) if found.eq_ignore_ascii_case(word))
     }
 
-    /// The first of some words that stands here, which is taken.
+    /// Consumes the next word if it is one of these.
     pub(super) fn accept_one_of(&mut self, words: &[&'static str]) -> Option<&'static str> {
         words.iter().find(|word| self.accept_word(word)).copied()
     }
@@ -163,7 +163,7 @@ impl<'a> Parser<'a> {
         }
     }
 
-    /// Whether a name stands here that could be an alias without AS.
+    /// Whether the next token is a name that could be an alias without AS.
     pub(super) fn is_name(&self) -> bool {
         match self.peek() {
             Token::Word(word) => !words::is_reserved(word),

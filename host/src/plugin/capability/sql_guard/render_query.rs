@@ -1,4 +1,4 @@
-//! Writes queries, and what stands in FROM.
+//! Writes queries and their FROM clauses.
 
 use super::render::Writer;
 use super::tree::{

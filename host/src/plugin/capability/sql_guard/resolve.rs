@@ -319,7 +319,7 @@ pub(in crate::plugin) fn unknown_column(alias: &str, column: &str) -> Refusal {
         .into()
 }
 
-/// The name that a column keeps when it stands alone in a SELECT.
+/// The name that a column keeps when it is the whole expression in a SELECT.
 fn only_column(value: &Expression) -> Option<&Name> {
     match value.0.as_slice() {
         [Piece::Column(name) | Piece::Qualified(_, name)] => Some(name),

@@ -143,7 +143,7 @@ impl Scopes {
         self.levels.iter().rev().find_map(|level| level.sources.get(&key))
     }
 
-    /// Everything that `*` stands for.
+    /// All columns that `*` expands to.
     pub(super) fn all_columns(&self) -> Columns {
         let mut all = Columns::default();
         for columns in self.levels.last().into_iter().flat_map(|level| level.sources.values()) {

@@ -88,7 +88,7 @@ const TABLE_FUNCTIONS_POSTGRES: &[&str] = &[
     "unnest",
 ];
 
-/// What SQLite says about its tables. Other pragmas show paths or settings.
+/// The pragmas that describe SQLite's tables. Other pragmas show paths or settings.
 const CATALOGUE_FUNCTIONS_SQLITE: &[&str] = &[
     "json_each",
     "json_tree",
