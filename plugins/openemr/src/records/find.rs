@@ -64,7 +64,7 @@ pub(crate) enum Found {
 }
 
 /// Where a record is looked for.
-enum Place {
+enum LookUp {
     Key,
     Id {
         id: i64,
@@ -74,18 +74,18 @@ enum Place {
     RemoteId(i64),
 }
 
-fn place(link: Option<&Link>) -> Place {
-    let Some(link) = link else { return Place::Key };
+fn look_up(link: Option<&Link>) -> LookUp {
+    let Some(link) = link else { return LookUp::Key };
     let id = |prefix: &str| link.remote_version.as_deref()?.strip_prefix(prefix)?.parse().ok();
     match (id(OURS), id(NAMED), link.remote_id.parse()) {
-        (Some(id), _, _) => Place::Id { id, is_named: false },
-        (None, Some(id), _) => Place::Id { id, is_named: true },
-        (None, None, Ok(id)) if link.remote_version.is_none() && link.fingerprint.is_none() => Place::RemoteId(id),
-        _ => Place::Key,
+        (Some(id), _, _) => LookUp::Id { id, is_named: false },
+        (None, Some(id), _) => LookUp::Id { id, is_named: true },
+        (None, None, Ok(id)) if link.remote_version.is_none() && link.fingerprint.is_none() => LookUp::RemoteId(id),
+        _ => LookUp::Key,
     }
 }
 
-/// Looks all of them up, with one query for each kind of place; the answers are in the order of `queries`.
+/// Looks all of them up, with one query for each way of looking; the answers are in the order of `queries`.
 ///
 /// `locked` keeps the rows found as they are until the transaction ends.
 ///
@@ -97,28 +97,32 @@ pub(crate) fn find(
     queries: &[RecordQuery<'_>],
     locked: bool,
 ) -> Result<Vec<Found>, Failure> {
-    let places: Vec<Place> = queries.iter().map(|query| place(query.link)).collect();
-    let by_key: Vec<&RecordQuery<'_>> =
-        queries.iter().zip(&places).filter(|(_, place)| matches!(place, Place::Key)).map(|(query, _)| query).collect();
+    let look_ups: Vec<LookUp> = queries.iter().map(|query| look_up(query.link)).collect();
+    let by_key: Vec<&RecordQuery<'_>> = queries
+        .iter()
+        .zip(&look_ups)
+        .filter(|(_, look_up)| matches!(look_up, LookUp::Key))
+        .map(|(query, _)| query)
+        .collect();
     let mut rows = of_keys(db, statements, &by_key, locked)?;
-    let ids = places.iter().filter_map(|place| if let Place::Id { id, .. } = place { Some(*id) } else { None });
+    let ids = look_ups.iter().filter_map(|look_up| if let LookUp::Id { id, .. } = look_up { Some(*id) } else { None });
     rows.extend(of_ids(db, statements, By::Id, &ids.collect::<Vec<_>>(), locked)?);
     let by_id: BTreeMap<i64, Row> = rows.into_iter().map(|row| (row.id, row)).collect();
-    let named = places.iter().filter_map(|place| if let Place::RemoteId(id) = place { Some(*id) } else { None });
+    let named = look_ups.iter().filter_map(|look_up| if let LookUp::RemoteId(id) = look_up { Some(*id) } else { None });
     let by_remote_id = of_ids(db, statements, By::RemoteId, &named.collect::<Vec<_>>(), locked)?;
     Ok(queries
         .iter()
-        .zip(&places)
-        .map(|(query, place)| match place {
-            Place::Key => only(by_id.values().filter(|row| row.carries(&query.uuid)).cloned().collect()),
-            Place::Id { id, is_named } => match by_id.get(id) {
+        .zip(&look_ups)
+        .map(|(query, look_up)| match look_up {
+            LookUp::Key => only(by_id.values().filter(|row| row.carries(&query.uuid)).cloned().collect()),
+            LookUp::Id { id, is_named } => match by_id.get(id) {
                 None => Found::Absent,
                 Some(row) if *is_named || row.carries(&query.uuid) => {
                     Found::Here(Row { is_named: *is_named, ..row.clone() })
                 }
                 Some(_) => Found::NotOurs,
             },
-            Place::RemoteId(id) => {
+            LookUp::RemoteId(id) => {
                 let is_it = |row: &&Row| row.remote_id == id.to_string();
                 let named = |row: &Row| Row { is_named: !row.carries(&query.uuid), ..row.clone() };
                 only(by_remote_id.iter().filter(is_it).map(named).collect())
