@@ -61,13 +61,14 @@ impl Interaction {
 
     /// Whether it may be sent again while the server may still be working on the first: a read, or an update that a
     /// version guards at a server that promises to look at it. A create may not, not even one under an id of ours: not
-    /// every server keeps to `If-None-Match: *`, and the late one would turn back what was written since.
+    /// every server keeps to `If-None-Match: *`, and the late one would turn back what was written since. Nor may a
+    /// delete: the promise is one of updates.
     pub(crate) fn may_be_repeated(&self, capabilities: &Capabilities) -> bool {
         let promises = || {
             let abilities = capabilities.of(self.resource_type());
             abilities.is_some_and(|abilities| abilities.versioning == Versioning::VersionedUpdate)
         };
-        self.method == Method::Get || (self.if_match.is_some() && promises())
+        self.method == Method::Get || (self.method == Method::Put && self.if_match.is_some() && promises())
     }
 
     pub(crate) fn is_search(&self) -> bool {
