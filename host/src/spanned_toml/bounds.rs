@@ -1,14 +1,19 @@
-//! Bounds what a TOML text may be made of before it is parsed. The parser takes many times the memory of each token, and
-//! readers recurse by nesting; the lexer takes neither.
+//! Bounds what a TOML text may be made of before it is parsed: the parser takes up to 800 bytes for an error and 1,500
+//! for a table, and readers recurse by nesting.
 
 use serde::de::DeserializeOwned;
-use toml_parser::Source;
 use toml_parser::lexer::TokenKind;
+use toml_parser::parser::parse_document;
+use toml_parser::{ParseError, Source};
 
 /// Tables, lists and dots of a key within each other.
 const NESTING_MAX: usize = 32;
-/// Tokens of a text: a seed file of 8 MiB has about two million, and each takes up to 150 bytes of memory.
-const TOKENS_MAX: usize = 5 << 19;
+/// Keys, values, signs, spaces and ends of lines. A patient of a seed file has about a hundred.
+const TOKENS_MAX: usize = 1 << 20;
+/// Signs that may begin a table or list: `[`, `{`, and the dot of a key.
+const TABLES_MAX: usize = 1 << 16;
+/// Syntax errors. Messages list a thousand.
+const ERRORS_MAX: usize = 10_000;
 
 /// A text that cannot be parsed, and where.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,32 +45,101 @@ pub fn from_str<T: DeserializeOwned>(text: &str) -> Result<T, TomlError> {
     })
 }
 
-/// Refuses a text that would cost much to parse. Takes no memory, and time by the text's length.
+/// Refuses a text that would cost much to parse. Takes 25 MB of memory, and time by the text's length.
 pub(super) fn bound(text: &str) -> Result<(), TomlError> {
-    let (mut brackets, mut dots) = (0_usize, 0_usize);
-    for (index, token) in Source::new(text).lex().enumerate() {
-        match token.kind() {
-            TokenKind::LeftSquareBracket | TokenKind::LeftCurlyBracket => (brackets, dots) = (brackets + 1, 0),
-            TokenKind::RightSquareBracket | TokenKind::RightCurlyBracket => {
-                (brackets, dots) = (brackets.saturating_sub(1), 0);
+    let mut counts = Counts::default();
+    for token in Source::new(text).lex() {
+        counts.add(token.kind());
+        if let Some(message) = counts.excess() {
+            return Err(TomlError { offset: token.span().start(), message });
+        }
+    }
+    bound_errors(text)
+}
+
+/// What a text is made of so far.
+#[derive(Default)]
+struct Counts {
+    tokens: usize,
+    /// Signs that may begin a table or list.
+    tables: usize,
+    /// Brackets that are open.
+    brackets: usize,
+    /// Dots of the key at hand.
+    dots: usize,
+    /// `=` without a key or a value: the lexer's kind of error, which the parser reports one by one.
+    bare: usize,
+    /// Whether something stands on the line at hand, and whether `=` stands last.
+    is_begun: bool,
+    is_after_equals: bool,
+}
+
+impl Counts {
+    fn add(&mut self, kind: TokenKind) {
+        self.tokens += 1;
+        match kind {
+            TokenKind::LeftSquareBracket | TokenKind::LeftCurlyBracket => {
+                (self.brackets, self.tables, self.dots) = (self.brackets + 1, self.tables + 1, 0);
             }
-            TokenKind::Dot => dots += 1,
-            TokenKind::Equals | TokenKind::Comma | TokenKind::Newline | TokenKind::Eof => dots = 0,
-            TokenKind::Comment
-            | TokenKind::Whitespace
+            TokenKind::RightSquareBracket | TokenKind::RightCurlyBracket => {
+                (self.brackets, self.dots) = (self.brackets.saturating_sub(1), 0);
+            }
+            TokenKind::Dot => (self.dots, self.tables) = (self.dots + 1, self.tables + 1),
+            TokenKind::Equals => {
+                self.bare += usize::from(!self.is_begun || self.is_after_equals);
+                self.dots = 0;
+            }
+            TokenKind::Newline | TokenKind::Eof => {
+                self.bare += usize::from(self.is_after_equals);
+                self.dots = 0;
+            }
+            TokenKind::Comma => self.dots = 0,
+            TokenKind::Whitespace
+            | TokenKind::Comment
             | TokenKind::LiteralString
             | TokenKind::BasicString
             | TokenKind::MlLiteralString
             | TokenKind::MlBasicString
             | TokenKind::Atom => {}
         }
-        let fail = |message: String| Err(TomlError { offset: token.span().start(), message });
-        if brackets > NESTING_MAX || dots > NESTING_MAX {
-            return fail(format!("is nested more than {NESTING_MAX} levels deep"));
+        if !matches!(kind, TokenKind::Whitespace | TokenKind::Comment) {
+            self.is_begun = kind != TokenKind::Newline;
+            self.is_after_equals = kind == TokenKind::Equals;
         }
-        if index > TOKENS_MAX {
-            return fail(format!("has more than {TOKENS_MAX} keys, values and signs before here; split the file"));
+    }
+
+    fn excess(&self) -> Option<String> {
+        if self.brackets > NESTING_MAX || self.dots > NESTING_MAX {
+            Some(format!("is nested more than {NESTING_MAX} levels deep"))
+        } else if self.tables > TABLES_MAX {
+            Some(format!("has more than {TABLES_MAX} tables and lists; split the file"))
+        } else if self.tokens > TOKENS_MAX {
+            Some(format!("has more than {TOKENS_MAX} keys, values and signs; split the file"))
+        } else if self.bare > ERRORS_MAX {
+            Some(too_many_errors())
+        } else {
+            None
         }
+    }
+}
+
+fn too_many_errors() -> String {
+    format!("has more than {ERRORS_MAX} syntax errors up to here")
+}
+
+/// Counts the syntax errors without keeping them.
+fn bound_errors(text: &str) -> Result<(), TomlError> {
+    let tokens = Source::new(text).lex().into_vec();
+    let (mut errors, mut last) = (0_usize, 0_usize);
+    let mut count = |error: ParseError| {
+        errors += 1;
+        if errors <= ERRORS_MAX {
+            last = error.unexpected().or(error.context()).map_or(last, |span| span.start());
+        }
+    };
+    parse_document(&tokens, &mut (), &mut count);
+    if errors > ERRORS_MAX {
+        return Err(TomlError { offset: last, message: too_many_errors() });
     }
     Ok(())
 }
@@ -86,10 +160,23 @@ mod tests {
             assert_eq!(from_str::<toml::Table>(&made(100_000)).unwrap_err().message, error.message);
         }
         assert_eq!(bound(&keys(NESTING_MAX + 1)).unwrap_err().line(&keys(NESTING_MAX + 1)), 2);
-        for part in ["a\n", "= ", ", ", "[]\n", "]"] {
-            let message = bound(&part.repeat(TOKENS_MAX + 1)).unwrap_err().message;
-            assert!(message.contains("more than 2621440 keys, values and signs"), "{message}");
+        let ones = |count: usize| format!("a = [{}]", "1,".repeat(count));
+        assert_eq!(bound(&ones(TOKENS_MAX / 2 - 10)), Ok(()));
+        for (text, words) in [
+            (ones(TOKENS_MAX), "has more than 1048576 keys, values and signs"),
+            ("]".repeat(TOKENS_MAX + 1), "has more than 1048576 keys, values and signs"),
+            ("[[a]]\n".repeat(TABLES_MAX), "has more than 65536 tables and lists"),
+            (format!("a = [{}]", "{a=1},".repeat(TABLES_MAX)), "has more than 65536 tables and lists"),
+            ("a.b=1\n".repeat(TABLES_MAX + 1), "has more than 65536 tables and lists"),
+            ("=\n".repeat(ERRORS_MAX + 1), "has more than 10000 syntax errors"),
+            ("a=\n".repeat(ERRORS_MAX + 1), "has more than 10000 syntax errors"),
+            ("a\n".repeat(ERRORS_MAX + 1), "has more than 10000 syntax errors"),
+            ("=".repeat(TOKENS_MAX - 1), "has more than 10000 syntax errors"),
+        ] {
+            let message = bound(&text).err().map(|error| error.message).unwrap_or_default();
+            assert!(message.starts_with(words), "{message:?} for {}", &text[..20]);
         }
+        assert_eq!(bound(&"=\n".repeat(100)), Ok(()), "they are told one by one");
         // Brackets of texts and comments nest nothing.
         let plain = format!("a = \"{0}\" # {0}\nb = '''\n{0}'''\n", "[{".repeat(1_000));
         assert_eq!(bound(&plain), Ok(()));
