@@ -95,10 +95,16 @@ pub struct OtherWriters {
 pub fn other_writers(path: &Path) -> io::Result<Option<OtherWriters>> {
     use std::os::unix::fs::MetadataExt as _;
     let metadata = std::fs::metadata(path)?;
-    let (mode, owner, me) = (metadata.mode() & 0o7777, metadata.uid(), rustix::process::geteuid().as_raw());
+    let (mode, owners) = (metadata.mode() & 0o7777, (metadata.uid(), metadata.gid()));
+    Ok(writers_by_mode(mode, metadata.is_dir(), owners, rustix::process::geteuid().as_raw()))
+}
+
+/// The same by mode and owners (user and group), seen by the user `me`.
+#[cfg(unix)]
+fn writers_by_mode(mode: u32, is_dir: bool, (owner, group): (u32, u32), me: u32) -> Option<OtherWriters> {
     // In a sticky folder users change their own files only.
-    let is_sticky = metadata.is_dir() && mode & 0o1000 != 0;
-    Ok(if owner != me && owner != 0 {
+    let is_sticky = is_dir && mode & 0o1000 != 0;
+    if owner != me && owner != 0 {
         Some(OtherWriters {
             description: format!("belongs to another user (uid {owner}, this process is uid {me})"),
             is_group: false,
@@ -108,11 +114,11 @@ pub fn other_writers(path: &Path) -> io::Result<Option<OtherWriters>> {
             format!("everybody on this machine may write to it (mode {:o}); fix: chmod o-w it", mode & 0o777);
         Some(OtherWriters { description, is_group: false })
     } else if mode & 0o020 != 0 && !is_sticky {
-        let description = format!("its group may write to it (mode {:o}, gid {})", mode & 0o777, metadata.gid());
+        let description = format!("its group may write to it (mode {:o}, gid {group})", mode & 0o777);
         Some(OtherWriters { description, is_group: true })
     } else {
         None
-    })
+    }
 }
 
 /// Always `None`: this system has no such permissions.
@@ -158,11 +164,25 @@ mod tests {
         assert!(!at(&file, 0o666).unwrap().0);
         assert!(at(folder.path(), 0o770).unwrap().0);
         assert_eq!(at(folder.path(), 0o1777), None, "a sticky folder");
-        // Only root can give a file away.
+        // Only root can give a file away; the rule itself is tested below for every user.
         if std::os::unix::fs::chown(&file, Some(12_345), None).is_ok() {
             let (is_group, description) = at(&file, 0o644).unwrap();
             assert!(!is_group && description.starts_with("belongs to another user (uid 12345, "), "{description}");
         }
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn hostile_owner_is_named_whoever_runs_this() {
+        let by = |mode: u32, owner: u32, me: u32| writers_by_mode(mode, false, (owner, 7), me);
+        assert_eq!(by(0o644, 1_000, 1_000), None);
+        assert_eq!(by(0o644, 0, 1_000), None, "root may in any case");
+        for me in [0, 1_000] {
+            let found = by(0o644, 1_001, me).unwrap();
+            assert_eq!(found.description, format!("belongs to another user (uid 1001, this process is uid {me})"));
+            assert!(!found.is_group);
+        }
+        assert_eq!(by(0o664, 1_000, 1_000).unwrap().description, "its group may write to it (mode 664, gid 7)");
     }
 
     #[cfg(unix)]

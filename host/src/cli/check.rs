@@ -28,13 +28,15 @@ struct Line {
     level: FindingLevel,
     message: String,
     details: Vec<Finding>,
+    /// For an administrator of the target's database, who may run them.
+    statements: Vec<String>,
     /// The exit code when this is a problem.
     exit_code: u8,
 }
 
 impl Line {
     fn new(subject: String, level: FindingLevel, message: String) -> Self {
-        Self { subject, level, message, details: Vec::new(), exit_code: 0 }
+        Self { subject, level, message, details: Vec::new(), statements: Vec::new(), exit_code: 0 }
     }
 
     /// Adds a finding. The worst finding sets the level of the line.
@@ -136,8 +138,10 @@ async fn check_target(runtime: &std::sync::Arc<Runtime>, config: &TargetConfig, 
     };
     let name = format!("{} {}", adapter.descriptor().name, adapter.descriptor().version);
     let checked = target.check(&adapter).await;
+    // A database that did not answer is not asked again.
+    let statements = if checked.is_ok() { target.exact_user().await } else { Vec::new() };
     target.close().await;
-    match checked {
+    let line = match checked {
         Ok(mut report) => {
             report.findings.extend(compare_adapter(&adapter, active));
             let worst = report.findings.iter().map(|finding| finding.level).max_by_key(|level| severity(*level));
@@ -147,7 +151,8 @@ async fn check_target(runtime: &std::sync::Arc<Runtime>, config: &TargetConfig, 
             Line { details: report.findings, exit_code, ..Line::new(subject, level, message) }
         }
         Err(failure) => Line::problem(subject, format!("{name}: {}", failure.message), failure_exit_code(failure.kind)),
-    }
+    };
+    Line { statements, ..line }
 }
 
 /// A file that is not the active adapter was rolled back, or is about to be loaded.
@@ -191,6 +196,12 @@ fn show(lines: &[Line]) {
         for finding in &line.details {
             output::line(&format!("   {} {}", tag(finding.level), finding.message));
         }
+        if !line.statements.is_empty() {
+            output::line("   statements that give the database user the rights of `allow` and no more:");
+        }
+        for statement in &line.statements {
+            output::line(&format!("      {statement}"));
+        }
     }
 }
 
@@ -203,7 +214,13 @@ fn show_json(lines: &[Line]) {
                 .iter()
                 .map(|finding| json!({"level": word(finding.level), "message": finding.message}))
                 .collect();
-            json!({"subject": line.subject, "level": word(line.level), "message": line.message, "findings": findings})
+            let mut check = json!({
+                "subject": line.subject, "level": word(line.level), "message": line.message, "findings": findings
+            });
+            if !line.statements.is_empty() {
+                check["statements"] = json!(line.statements);
+            }
+            check
         })
         .collect();
     output::json(&json!({"checks": checks}));

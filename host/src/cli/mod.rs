@@ -30,6 +30,7 @@ mod verify;
 mod waiting;
 mod wiring;
 
+use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -114,7 +115,7 @@ enum Verb {
 /// Runs the command line of this process.
 #[must_use]
 pub fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = Cli::try_parse().unwrap_or_else(|error| refuse_arguments(&error));
     if let Verb::CompileAdapter { stack_kib, table_elements_max, cpu_seconds_max, memory_bytes_max, code_bytes_max } =
         cli.verb
     {
@@ -151,11 +152,32 @@ pub fn main() -> ExitCode {
     code
 }
 
+/// Prints help or what is wrong with the arguments, and ends. An argument that a message repeats may be a name that
+/// others gave: it is made one harmless line.
+fn refuse_arguments(error: &clap::Error) -> ! {
+    // Also the value of `--option=VALUE` alone.
+    let values = std::env::args().filter_map(|argument| argument.split_once('=').map(|(_, value)| value.to_owned()));
+    let foreign = std::env::args().chain(values).map(|argument| {
+        // The message has the argument without what colours it.
+        let repeated = anstream::adapter::strip_str(&argument).to_string();
+        let shown = output::printable(&repeated);
+        (repeated, shown)
+    });
+    let foreign: Vec<_> = foreign.filter(|(repeated, shown)| repeated != shown).collect();
+    if foreign.is_empty() {
+        error.exit();
+    }
+    let text = error.render().to_string();
+    let text = foreign.iter().fold(text, |text, (repeated, shown)| text.replace(repeated.as_str(), shown));
+    drop(write!(anstream::stderr(), "{}", output::harmless(&text)));
+    std::process::exit(error.exit_code());
+}
+
 async fn dispatch(cli: Cli) -> Result<ExitCode, CliError> {
     if let Verb::Completions { shell } = cli.verb {
         let mut script = Vec::new();
         clap_complete::generate(shell, &mut Cli::command(), "host", &mut script);
-        output::line(String::from_utf8_lossy(&script).trim_end());
+        output::lines(String::from_utf8_lossy(&script).trim_end());
         return Ok(ExitCode::SUCCESS);
     }
     let verb = match cli.verb {

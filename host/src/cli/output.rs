@@ -15,10 +15,10 @@ pub(super) fn reader_is_gone() -> bool {
     READER_IS_GONE.load(Ordering::Relaxed)
 }
 
-/// Prints a line to stdout without control characters. A reader that is gone (`| head`) gets no more of them, and
-/// changes nothing of what the command does and how it ends.
+/// Prints one line to stdout, without control characters: what others wrote into it cannot begin a second one. A reader
+/// that is gone (`| head`) gets no more of them, and changes nothing of what the command does and how it ends.
 pub(super) fn line(text: &str) {
-    match writeln!(anstream::stdout(), "{}", harmless(text)) {
+    match writeln!(anstream::stdout(), "{}", harmless(text).replace('\n', "\\n")) {
         Ok(()) => {}
         Err(gone) if gone.kind() == ErrorKind::BrokenPipe => READER_IS_GONE.store(true, Ordering::Relaxed),
         Err(full) => {
@@ -26,6 +26,11 @@ pub(super) fn line(text: &str) {
             std::process::exit(1);
         }
     }
+}
+
+/// Prints the lines of a text of our own.
+pub(super) fn lines(text: &str) {
+    text.lines().for_each(line);
 }
 
 /// Empties the screen and what can be scrolled back, where stdout is a terminal. Returns whether it is one.
@@ -41,7 +46,26 @@ pub(super) fn clear_screen() -> bool {
 
 /// Prints one JSON object to stdout.
 pub(super) fn json(value: &serde_json::Value) {
-    line(&value.to_string());
+    line(&in_ascii_where_it_matters(&value.to_string()));
+}
+
+/// Prints one JSON object to stdout, over several lines.
+pub(super) fn pretty_json(value: &serde_json::Value) {
+    let text = serde_json::to_string_pretty(value).unwrap_or_default();
+    text.lines().for_each(|text| line(&in_ascii_where_it_matters(text)));
+}
+
+/// Writes what a terminal would obey as JSON's own escapes. JSON has such characters in its texts alone.
+fn in_ascii_where_it_matters(json: &str) -> String {
+    let mut clean = String::with_capacity(json.len());
+    for character in json.chars() {
+        if is_unprintable(character) {
+            clean.extend(character.encode_utf16(&mut [0; 2]).iter().map(|unit| format!("\\u{unit:04x}")));
+        } else {
+            clean.push(character);
+        }
+    }
+    clean
 }
 
 /// Tells on stderr what a command is busy with.
@@ -134,6 +158,14 @@ mod tests {
         let foreign = "a\u{1b}[2Jb\u{1b}]0;title\u{7}c\u{9b}1md\u{202e}e\rf";
         let shown = harmless(foreign);
         assert_eq!(shown, "a\\u{1b}[2Jb\\u{1b}]0;title\\u{7}c\\u{9b}1md\\u{202e}e\\u{d}f");
+    }
+
+    #[test]
+    fn json_stays_json_when_it_is_made_harmless() {
+        let value = serde_json::json!({ "a\u{9b}": "b\u{1b}\u{7f}\u{202e}\u{e0041}김" });
+        let text = in_ascii_where_it_matters(&value.to_string());
+        assert_eq!(text, r#"{"a\u009b":"b\u001b\u007f\u202e\udb40\udc41김"}"#);
+        assert_eq!(serde_json::from_str::<serde_json::Value>(&text).unwrap(), value);
     }
 
     #[test]

@@ -66,8 +66,7 @@ pub(super) async fn run(config: &Config, verb: &Verb) -> Result<ExitCode, CliErr
         }
         Verb::Show { patient_id } => {
             let stored = store.patient(patient_id).await?.ok_or_else(|| unknown(patient_id))?;
-            let text = serde_json::to_string_pretty(&as_json(&stored)).unwrap_or_default();
-            output::line(&text);
+            output::pretty_json(&as_json(&stored));
         }
         Verb::Put { file } => {
             let draft = read(file)?;

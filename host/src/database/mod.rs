@@ -40,7 +40,7 @@ pub use error::DatabaseError;
 pub use error_kind::ErrorKind;
 pub use locator::Locator;
 pub use pool::Database;
-pub use privilege::{Privilege, PrivilegeOn};
+pub use privilege::{DatabaseUser, Privilege, PrivilegeOn};
 pub use rerun::{AsDatabaseError, rerun};
 pub use rows::{Execution, RowLimits, Rows};
 pub use script::statements;

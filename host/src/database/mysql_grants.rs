@@ -17,6 +17,26 @@ pub(super) fn read(line: &str, database: &str) -> Vec<Privilege> {
     names.into_iter().map(|name| Privilege { name, on: on.clone() }).collect()
 }
 
+/// What `CURRENT_USER()` returns, as statements take it: a name may hold `@`, a host may not.
+pub(super) fn account(user: &str) -> String {
+    let quoted = |text: &str| format!("'{}'", text.replace('\\', "\\\\").replace('\'', "''"));
+    match user.rsplit_once('@') {
+        Some((name, host)) => format!("{}@{}", quoted(name), quoted(host)),
+        None => quoted(user),
+    }
+}
+
+/// What `CURRENT_ROLE()` returns: MySQL quotes its list, MariaDB has one role and does not.
+pub(super) fn roles(current: &[String]) -> Vec<String> {
+    let Some(current) = current.first().filter(|roles| !roles.is_empty() && *roles != "NONE") else {
+        return Vec::new();
+    };
+    if current.starts_with('`') {
+        return vec![current.clone()];
+    }
+    vec![format!("`{}`", current.replace('`', "``"))]
+}
+
 /// Names of privileges. Columns in brackets are left out: who may do something to some columns may do it to the table.
 fn privileges(text: &str) -> Vec<String> {
     let mut depth = 0_usize;
@@ -85,6 +105,16 @@ fn split_outside<'text>(text: &'text str, separator: &str) -> Option<(&'text str
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn users_and_roles_are_quoted_as_statements_take_them() {
+        assert_eq!(account("sync@10.0.0.%"), "'sync'@'10.0.0.%'");
+        assert_eq!(account("o'brien@home@%"), "'o''brien@home'@'%'");
+        assert_eq!(roles(&["clerk".to_owned()]), ["`clerk`"]);
+        assert_eq!(roles(&["`a`@`%`,`b`@`%`".to_owned()]), ["`a`@`%`,`b`@`%`"]);
+        assert_eq!(roles(&["NONE".to_owned()]), [""; 0]);
+        assert_eq!(roles(&[]), [""; 0]);
+    }
 
     #[test]
     fn every_form_of_a_grant_is_read() {

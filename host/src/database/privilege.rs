@@ -21,3 +21,13 @@ pub enum PrivilegeOn {
     /// The whole server.
     Server,
 }
+
+/// The database user of a session and where it is, each quoted as statements take it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DatabaseUser {
+    pub user: String,
+    /// The target's own database, or its schema on PostgreSQL.
+    pub schema: String,
+    /// The roles that were given to the user and are active.
+    pub roles: Vec<String>,
+}

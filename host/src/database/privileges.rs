@@ -1,6 +1,6 @@
 //! What the database user may do by the server's own word, so that it can be compared with what an adapter was granted.
 
-use super::{DatabaseError, Dialect, Privilege, PrivilegeOn, RowLimits, Transaction, mysql_grants};
+use super::{DatabaseError, DatabaseUser, Dialect, Privilege, PrivilegeOn, RowLimits, Transaction, mysql_grants};
 
 /// More than an operator reads.
 const PRIVILEGES_MAX: u32 = 2_000;
@@ -23,6 +23,11 @@ const POSTGRES: &str = "SELECT p.privilege, p.kind, p.place, p.name FROM ( \
      AND (pg_catalog.has_table_privilege(c.oid, v.verb) OR CASE WHEN v.verb IN ('SELECT', 'INSERT', 'UPDATE') \
      THEN pg_catalog.has_any_column_privilege(c.oid, v.verb) ELSE FALSE END)) p ORDER BY 2, 3, 4, 1 LIMIT ";
 
+/// Roles that the user is a member of; what a role of the server's own allows is a privilege by itself.
+const ROLES_POSTGRES: &str = "SELECT CAST(r.rolname AS text) FROM pg_catalog.pg_auth_members m \
+     JOIN pg_catalog.pg_roles r ON r.oid = m.roleid JOIN pg_catalog.pg_roles u ON u.oid = m.member \
+     WHERE u.rolname = current_user AND r.rolname NOT LIKE 'pg|_%' ESCAPE '|' ORDER BY 1";
+
 impl Transaction {
     /// What this session's user may do here, as far as the catalogue shows; nothing on SQLite, which has no users.
     ///
@@ -34,6 +39,39 @@ impl Transaction {
             Dialect::MySql => self.privileges_mysql().await,
             Dialect::Postgres => self.privileges_postgres().await,
         }
+    }
+
+    /// The user of this session, for statements about its rights; nothing on SQLite, or where the server does not tell.
+    ///
+    /// # Errors
+    /// The database's error.
+    pub async fn account(&mut self) -> Result<Option<DatabaseUser>, DatabaseError> {
+        let dialect = self.dialect();
+        let (user, schema, roles) = match dialect {
+            Dialect::Sqlite => return Ok(None),
+            Dialect::MySql => (
+                self.texts("SELECT CAST(CURRENT_USER() AS CHAR)").await?.pop(),
+                self.texts("SELECT CAST(DATABASE() AS CHAR)").await?.pop(),
+                self.texts_if_known("SELECT CAST(CURRENT_ROLE() AS CHAR)").await?,
+            ),
+            Dialect::Postgres => (
+                self.texts("SELECT CAST(current_user AS text)").await?.pop(),
+                self.texts("SELECT CAST(current_schema() AS text)").await?.pop(),
+                self.texts(ROLES_POSTGRES).await?,
+            ),
+        };
+        let (Some(user), Some(schema)) = (user, schema) else { return Ok(None) };
+        let schema = dialect.quoted(&schema);
+        let account = match dialect {
+            Dialect::MySql => {
+                DatabaseUser { user: mysql_grants::account(&user), schema, roles: mysql_grants::roles(&roles) }
+            }
+            Dialect::Postgres | Dialect::Sqlite => {
+                let roles = roles.iter().map(|role| dialect.quoted(role)).collect();
+                DatabaseUser { user: dialect.quoted(&user), schema, roles }
+            }
+        };
+        Ok(Some(account))
     }
 
     async fn privileges_postgres(&mut self) -> Result<Vec<Privilege>, DatabaseError> {

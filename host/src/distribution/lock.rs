@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::error::sanitized;
 use super::{AdapterName, DistributionError};
 use crate::domain::words::is_unprintable;
+use crate::spanned_toml;
 
 /// What the file begins with.
 const HEADER: &str = "# Which file each adapter is. Written by `host plugin install`; every host looks at it before it loads an \
@@ -60,10 +61,8 @@ impl Lock {
             Err(error) => return Err(DistributionError::file("read", path)(error)),
         };
         let refuse = |reason: String| DistributionError::Lock { path: path.to_owned(), reason: sanitized(&reason) };
-        let lock: Self = toml::from_str(&text).map_err(|error| {
-            let line = error.span().map_or(1, |span| 1 + text[..span.start.min(text.len())].matches('\n').count());
-            refuse(format!("line {line}: {}", error.message()))
-        })?;
+        let lock: Self = spanned_toml::from_str(&text)
+            .map_err(|error| refuse(format!("line {}: {}", error.line(&text), error.message)))?;
         if lock.version != VERSION {
             return Err(refuse(format!("it is of version {}, this host reads {VERSION}", lock.version)));
         }

@@ -29,6 +29,9 @@ use std::path::PathBuf;
 /// The longest record, in bytes. A patient with a photograph may have a megabyte.
 pub const RECORD_BYTES_MAX: usize = 8 << 20;
 
+/// The longest line that is passed over, in bytes. A file with a longer one is not a file of patients.
+const LINE_BYTES_MAX: u64 = 16 << 20;
+
 /// The most blank lines between two records, in bytes. A file with more is not a file of patients.
 const BLANK_BYTES_MAX: u64 = 16 << 20;
 

@@ -1,7 +1,8 @@
-//! Lines of a stream, one at a time, none longer than the limit. They end with LF, CRLF or CR alone.
+//! Lines of a stream, one at a time. They end with LF, CRLF or CR alone. One that is longer than a record may be is
+//! passed over; one that does not seem to end is not read on.
 
 use super::stream::{Stream, unreadable};
-use super::{ImportError, RECORD_BYTES_MAX};
+use super::{ImportError, LINE_BYTES_MAX, RECORD_BYTES_MAX};
 
 /// The result of reading a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,8 +16,12 @@ pub(super) enum Line {
 }
 
 /// Reads the next line into `line`.
+///
+/// # Errors
+/// When it cannot be read, or is longer than [`LINE_BYTES_MAX`].
 pub(super) fn next_line(stream: &mut Stream, number: u64, line: &mut Vec<u8>) -> Result<Line, ImportError> {
     line.clear();
+    let from = stream.taken_bytes();
     let (mut is_too_long, mut is_at_end) = (false, true);
     loop {
         let bytes = match stream.fill() {
@@ -38,6 +43,10 @@ pub(super) fn next_line(stream: &mut Stream, number: u64, line: &mut Vec<u8>) ->
         }
         let count = part.len() + usize::from(end.is_some());
         stream.take(count);
+        if stream.taken_bytes() - from > LINE_BYTES_MAX {
+            let limit = LINE_BYTES_MAX >> 20;
+            return Err(stream.error(Some(number), format!("is longer than {limit} MiB: not a file of patients")));
+        }
         if end.is_some() {
             take_line_feed(stream, number)?;
             break;

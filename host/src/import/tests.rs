@@ -11,6 +11,7 @@ use super::*;
 use crate::domain::patient::Day;
 
 mod current;
+mod endless;
 mod leaving_out;
 mod mapping;
 mod pieces;

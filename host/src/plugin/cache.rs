@@ -156,16 +156,23 @@ fn make_private(directory: &Path) -> io::Result<()> {
     use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _};
     fs::DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
     let metadata = fs::metadata(directory)?;
-    let (mode, owner, me) = (metadata.permissions().mode(), metadata.uid(), rustix::process::geteuid().as_raw());
-    // Root may do whatever it likes in any case.
-    let reason = if owner != me && owner != 0 {
-        format!("it belongs to another user (uid {owner}, this process is uid {me}); remove it, or chown it")
+    let me = rustix::process::geteuid().as_raw();
+    match open_to_others(metadata.permissions().mode(), metadata.uid(), me) {
+        Some(reason) => Err(io::Error::new(io::ErrorKind::PermissionDenied, reason)),
+        None => Ok(()),
+    }
+}
+
+/// Why a directory of this mode and owner is not private to the user `me`. Root may do whatever it likes in any case.
+#[cfg(unix)]
+fn open_to_others(mode: u32, owner: u32, me: u32) -> Option<String> {
+    if owner != me && owner != 0 {
+        Some(format!("it belongs to another user (uid {owner}, this process is uid {me}); remove it, or chown it"))
     } else if mode & 0o022 != 0 {
-        format!("others may write to it (mode {:o}); chmod 700 it", mode & 0o777)
+        Some(format!("others may write to it (mode {:o}); chmod 700 it", mode & 0o777))
     } else {
-        return Ok(());
-    };
-    Err(io::Error::new(io::ErrorKind::PermissionDenied, reason))
+        None
+    }
 }
 
 #[cfg(not(unix))]
@@ -236,11 +243,28 @@ mod tests {
         fs::set_permissions(&directory, fs::Permissions::from_mode(0o777)).unwrap();
         assert!(matches!(Cache::open(&directory, &engine), Err(PluginError::Cache { .. })));
         fs::set_permissions(&directory, fs::Permissions::from_mode(0o700)).unwrap();
-        // Only root can give a folder away.
+        // Only root can give a folder away; the rule itself is tested below for every user.
         if std::os::unix::fs::chown(&directory, Some(12_345), None).is_ok() {
             let error = Cache::open(&directory, &engine).err().unwrap().to_string();
             assert!(error.contains("belongs to another user (uid 12345"), "{error}");
         }
         fs::remove_dir_all(directory).unwrap();
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn hostile_directory_of_another_owner_is_not_private_whoever_runs_this() {
+        for (mode, owner, me, words) in [
+            (0o700, 1_000, 1_000, None),
+            (0o755, 0, 1_000, None),
+            (0o700, 1_001, 1_000, Some("belongs to another user (uid 1001, this process is uid 1000)")),
+            (0o700, 1_000, 0, Some("belongs to another user (uid 1000, this process is uid 0)")),
+            (0o720, 1_000, 1_000, Some("others may write to it (mode 720)")),
+            (0o702, 0, 0, Some("others may write to it (mode 702)")),
+        ] {
+            let reason = open_to_others(mode, owner, me);
+            assert_eq!(reason.is_some(), words.is_some(), "{mode:o} {owner} {me}");
+            assert!(reason.unwrap_or_default().contains(words.unwrap_or_default()), "{mode:o} {owner} {me}");
+        }
     }
 }

@@ -1,9 +1,11 @@
 //! Reads a TOML file and reports every problem in it at once, with its line.
 //!
 //! The parser recovers from syntax errors, so that a missing quote on line 3 does not hide a wrong date on line 90. A
-//! file with a problem yields no content, so recovered guesses are never used. No message repeats a value. Read next:
-//! `section.rs` for reading a table, `problem.rs` for problems.
+//! file with a problem yields no content, so recovered guesses are never used. No message repeats a value. What would
+//! cost much to parse is refused before (`bounds.rs`). Read next: `section.rs` for reading a table, `problem.rs` for
+//! problems.
 
+mod bounds;
 mod problem;
 mod section;
 
@@ -13,10 +15,11 @@ use std::path::{Path, PathBuf};
 
 use toml::de::{DeTable, DeValue};
 
+pub use bounds::{TomlError, from_str};
 pub use problem::{FileProblem, FileProblems, Findings};
 pub use section::{Entry, Section};
 
-/// The largest file, in bytes. The parser takes up to fifty times as much memory; large imports are for `host import`.
+/// The largest file, in bytes. The parser takes a multiple of it; large imports are for `host import`.
 pub const FILE_BYTES_MAX: u64 = 8 << 20;
 
 /// The text of a TOML file with the offsets of its lines.
@@ -89,8 +92,12 @@ impl SpannedToml {
     }
 
     /// Parses the text and reports its syntax errors, one per line, since further ones on a line are consequences.
-    /// Returns what could be parsed, so that further problems are found.
+    /// Returns what could be parsed, so that further problems are found; nothing of a text beyond its bounds.
     pub fn parse(&self, findings: &Findings) -> DeTable<'_> {
+        if let Err(error) = bounds::bound(&self.text) {
+            findings.note_syntax(self.line(error.offset), "", &error.message);
+            return DeTable::default();
+        }
         let (table, errors) = DeTable::parse_recoverable(&self.text);
         let table = table.into_inner();
         let nul_lines = self.text.match_indices('\0').map(|(offset, _)| (self.line(offset), "contains a NUL byte"));

@@ -9,6 +9,7 @@ mod check;
 mod checked;
 mod deliver;
 mod dry_run;
+mod exact_user;
 mod observe;
 mod privileges;
 mod session;

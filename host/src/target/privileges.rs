@@ -28,7 +28,7 @@ pub(super) async fn excess(grants: &SqlGrants, database: &Database) -> Option<Fi
     Some(Finding {
         level: FindingLevel::Warning,
         message: format!(
-            "the database user may do more than the adapter: {}; make a user with the grants of `allow` and no more",
+            "the database user may do more than the adapter: {}; make a user with the grants of `allow` and no more (`host check` prints the statements)",
             one_line(&places.join("; "), CHARS_MAX)
         ),
     })
@@ -43,7 +43,7 @@ async fn privileges_at(database: &Database) -> Result<Vec<Privilege>, DatabaseEr
 }
 
 /// The privileges beyond the grants, by place.
-fn beyond(grants: &SqlGrants, privileges: &[Privilege]) -> BTreeMap<String, Vec<String>> {
+pub(super) fn beyond(grants: &SqlGrants, privileges: &[Privilege]) -> BTreeMap<String, Vec<String>> {
     let all = TableVerb::ALL.iter().all(|verb| *grants.of(*verb) == Tables::All);
     let mut excess = BTreeMap::<String, Vec<String>>::new();
     for Privilege { name, on } in privileges {

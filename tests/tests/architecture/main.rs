@@ -206,10 +206,30 @@ fn every_test_that_the_threat_model_names_exists() {
     }
     let text = fs::read_to_string(workspace().join("docs/security.md")).expect("docs/security.md");
     // In the last cell of a table's row, and in brackets in the text.
-    let cells = text.lines().filter(|line| line.starts_with("| ") && line.ends_with(" |"));
-    let cells = cells.filter_map(|line| line.trim_end_matches(" |").rsplit_once("| ").map(|(_, cell)| cell));
-    let named: Vec<&str> = cells.flat_map(|cell| cell.split('`').skip(1).step_by(2)).collect();
-    assert!(named.len() > 60, "only {} tests are named", named.len());
-    let missing: Vec<_> = named.iter().filter(|name| !known.contains(**name)).collect();
+    let (rows, prose): (Vec<_>, Vec<_>) = text.lines().partition(|line| line.starts_with("| ") && line.ends_with(" |"));
+    let cells = rows.iter().filter_map(|line| line.trim_end_matches(" |").rsplit_once("| ").map(|(_, cell)| cell));
+    let in_cells: Vec<&str> = cells.flat_map(|cell| cell.split('`').skip(1).step_by(2)).collect();
+    let prose = prose.join(" ");
+    let in_brackets = tests_in_brackets(&prose);
+    assert!(in_cells.len() > 60, "only {} tests are named in tables", in_cells.len());
+    assert!(in_brackets.len() > 15, "only {} tests are named in the text", in_brackets.len());
+    let missing: Vec<_> = in_cells.iter().chain(&in_brackets).filter(|name| !known.contains(**name)).collect();
     assert!(missing.is_empty(), "docs/security.md names tests that are not there: {missing:?}");
+}
+
+/// Names that stand alone in brackets, as (`a_test_of_this_name`, `another_one_of_them`). Settings do so too: they have
+/// fewer words than a test's name.
+fn tests_in_brackets(prose: &str) -> Vec<&str> {
+    let groups = prose.split('(').skip(1).filter_map(|rest| rest.split_once(')')).map(|(group, _)| group);
+    let only_names = |group: &&str| group.split('`').step_by(2).all(|between| matches!(between.trim(), "" | ","));
+    let names = groups.filter(only_names).flat_map(|group| group.split('`').skip(1).step_by(2));
+    names.filter(|name| name.matches('_').count() >= 3).collect()
+}
+
+#[test]
+fn tests_in_the_text_are_found_in_their_brackets() {
+    let prose = "It warns (`a_warning_is_there`,  `another_warning_is_there`), by two settings (`a_limit_ms`), a word \
+                 (see `not_a_test_at_all`) and a list of one (`a_third_name_is_there`).";
+    let expected = ["a_warning_is_there", "another_warning_is_there", "a_third_name_is_there"];
+    assert_eq!(tests_in_brackets(prose), expected);
 }

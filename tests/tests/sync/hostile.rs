@@ -6,10 +6,11 @@ use std::fmt::Write as _;
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use sqlx::sqlite::SqliteConnection;
 use sqlx::{Connection as _, Row as _};
-use tests::host::{Configuration, Host, quoted};
+use tests::host::{Configuration, Host, HostSignal, quoted};
 
 use crate::support::{adapter, patient, put};
 
@@ -277,4 +278,30 @@ async fn hostile_adapters_end_with_their_errors_while_the_healthy_target_goes_on
         (&status["targets"]["healthy"]["done"], &status["targets"]["healthy"]["state"]),
         (&3.into(), &"up".into())
     );
+}
+
+/// While all of them are at it, a running host serves the healthy target, and ends within its bound when asked to.
+#[tokio::test]
+async fn hostile_adapters_do_not_keep_the_host_from_ending() {
+    let folder = tempfile::tempdir().expect("folder");
+    for (name, ..) in AT_A_DATABASE.iter().chain([&("healthy", "", "", "", "")]) {
+        make_target(folder.path(), name).await;
+    }
+    let more = configuration(folder.path(), serve());
+    let host = Host::new(&Configuration::new("sqlite://.host/host.db").more(&more).more(ONCE)).expect("host");
+    let _ = host.run(&["migrate"]).expect_success();
+    put(&host, &patient("E-1"));
+    let mut daemon = host.spawn(&["run"]).expect("start");
+    let done = |count: u64| host.status()["targets"]["healthy"]["done"] == count;
+    daemon.wait_until("the first change", Duration::from_secs(120), || done(1)).expect("first");
+    // Each of them is called again.
+    put(&host, &patient("E-2"));
+    daemon.wait_until("the second change", Duration::from_secs(60), || done(2)).expect("second");
+    assert_eq!(host.status()["hosts_running"], 1);
+    put(&host, &patient("E-3"));
+    let asked = Instant::now();
+    daemon.signal(HostSignal::Terminate).expect("signal");
+    let ended = daemon.wait(Duration::from_secs(60)).expect("an end");
+    assert_eq!(ended.status, Some(0), "{}", ended.stderr);
+    assert!(asked.elapsed() < Duration::from_secs(35), "{:?}", asked.elapsed());
 }

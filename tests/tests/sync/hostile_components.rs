@@ -174,3 +174,39 @@ async fn hostile_weight_is_given_up_and_the_one_before_goes_on() {
     expect_delivered(&host, &mut daemon, 4);
     end(daemon);
 }
+
+/// The processes that this one has started and not ended, from whichever thread.
+#[cfg(target_os = "linux")]
+fn children(of: u32) -> Vec<String> {
+    let tasks = std::fs::read_dir(format!("/proc/{of}/task")).into_iter().flatten().flatten();
+    let of_task = |task: std::fs::DirEntry| std::fs::read_to_string(task.path().join("children")).unwrap_or_default();
+    tasks.map(of_task).collect::<Vec<_>>().join(" ").split_whitespace().map(str::to_owned).collect()
+}
+
+/// While a component is compiled that takes long: the host ends within its bound, and leaves no compiler behind.
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn hostile_weight_does_not_keep_the_host_from_ending() {
+    let folder = tempfile::tempdir().expect("folder");
+    let file = folder.path().join("note.wasm");
+    let healthy = std::fs::read(adapter("testing-probe")).expect("probe");
+    let (host, daemon) = host_that_delivers(&file, &healthy).await;
+    end(daemon);
+    // It waits so long for calls under way, and takes 20 seconds more at most.
+    let text = configuration(&file).text().replace("[sync]\n", "[sync]\ndrain_timeout_ms = 2000\n");
+    std::fs::write(host.folder().join("host.toml"), text).expect("configure");
+    let mut daemon = host.spawn(&["run"]).expect("start");
+    expect_delivered(&host, &mut daemon, 2);
+    let id = daemon.id();
+    std::fs::write(&file, [healthy, heavy()].concat()).expect("write");
+    daemon.wait_until("it is compiled", Duration::from_secs(30), || !children(id).is_empty()).expect("a compiler");
+    let compilers = children(id);
+    let asked = Instant::now();
+    end(daemon);
+    assert!(asked.elapsed() < Duration::from_secs(25), "{:?}", asked.elapsed());
+    let is_gone = |compiler: &String| {
+        let state = std::fs::read_to_string(format!("/proc/{compiler}/stat")).unwrap_or_default();
+        state.is_empty() || state.contains(") Z ")
+    };
+    assert!(compilers.iter().all(is_gone), "{compilers:?} still run");
+}

@@ -69,7 +69,8 @@ fn answer(mut stream: TcpStream) -> std::io::Result<()> {
     Ok(())
 }
 
-fn configuration(port: u16) -> String {
+/// `checks` are the targets whose adapter sends a request already when it is checked.
+fn configuration(port: u16, checks: bool) -> String {
     let probe = adapter("testing-http-probe");
     let probe = quoted(&probe.to_string_lossy());
     let mut text = String::new();
@@ -86,16 +87,20 @@ fn configuration(port: u16) -> String {
             text,
             "\n[targets.{name}]\nadapter = {probe}\n[targets.{name}.http]\nbase_url = \"http://127.0.0.1:{port}/fhir\"\n\
              allow_private = true\n{auth}[targets.{name}.settings]\nmethod = \"GET\"\nauthority = \"127.0.0.1:{port}\"\n\
-             quiet_check = true\npath = \"/fhir/{name}\"\n"
+             quiet_check = {}\npath = \"/fhir/{name}\"\n",
+            !checks || name == "healthy"
         )
         .expect("text");
+        if checks {
+            write!(text, "[targets.{name}.limits]\ndeadline_ms = 10000\n").expect("text");
+        }
     }
     text
 }
 
 #[test]
 fn hostile_servers_hold_up_neither_the_healthy_target_nor_the_host() {
-    let more = configuration(serve());
+    let more = configuration(serve(), false);
     let host = Host::new(&Configuration::new("sqlite://.host/host.db").more(&more).more(QUICK)).expect("host");
     let _ = host.run(&["migrate"]).expect_success();
     put(&host, &patient("S-1"));
@@ -107,6 +112,33 @@ fn hostile_servers_hold_up_neither_the_healthy_target_nor_the_host() {
     put(&host, &patient("S-2"));
     daemon.wait_until("the healthy target has its second change", Duration::from_secs(15), || done(2)).expect("second");
     assert_eq!(host.status()["hosts_running"], 1);
+    let asked = Instant::now();
+    daemon.signal(HostSignal::Terminate).expect("signal");
+    let ended = daemon.wait(Duration::from_secs(40)).expect("an end");
+    assert_eq!(ended.status, Some(0), "{}", ended.stderr);
+    assert!(asked.elapsed() < Duration::from_secs(35), "{:?}", asked.elapsed());
+}
+
+/// The same while adapters are checked: by a command, which ends, and by a running host, which serves the healthy one.
+#[test]
+fn hostile_servers_hold_up_no_check() {
+    let more = configuration(serve(), true);
+    let host = Host::new(&Configuration::new("sqlite://.host/host.db").more(&more).more(QUICK)).expect("host");
+    let _ = host.run(&["migrate"]).expect_success();
+    let command = host.spawn(&["check"]).expect("start");
+    // One after the other, each for its deadline at most.
+    let limit = Duration::from_secs(11 * (ENDLESS.len() + FURTHER.len()) as u64 + 30);
+    let checked = command.wait(limit).expect("it ends");
+    assert_ne!(checked.status, Some(0));
+    for name in ENDLESS.iter().map(|(name, ..)| *name).chain(FURTHER.iter().copied()) {
+        let line = format!("[PROBLEM] target {name}: ");
+        assert!(checked.stdout.contains(&line), "{name}: {}", checked.stdout);
+    }
+    assert!(checked.stdout.contains("[OK] target healthy: "), "{}", checked.stdout);
+    put(&host, &patient("S-1"));
+    let mut daemon = host.spawn(&["run"]).expect("start");
+    let done = || host.status()["targets"]["healthy"]["done"] == 1;
+    daemon.wait_until("the healthy target has its change", Duration::from_secs(60), done).expect("delivered");
     let asked = Instant::now();
     daemon.signal(HostSignal::Terminate).expect("signal");
     let ended = daemon.wait(Duration::from_secs(40)).expect("an end");

@@ -21,6 +21,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode, CliError> {
     ));
     output::line(&format!("public key: {}", key.public.display()));
     output::line("add to host.toml where it is trusted:");
-    output::line(&format!("   [plugins]\n   trusted_keys = [\"{}\"]", key.trusted_key));
+    output::line("   [plugins]");
+    output::line(&format!("   trusted_keys = [\"{}\"]", key.trusted_key));
     Ok(ExitCode::SUCCESS)
 }

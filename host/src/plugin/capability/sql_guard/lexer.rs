@@ -100,7 +100,12 @@ pub(super) fn tokens(dialect: Dialect, sql: &str) -> Verdict<Vec<PositionedToken
                 return Ok(tokens);
             }
             Token::Parameter | Token::Symbol("(" | ")" | ",") => {}
-            _ => words += 1,
+            Token::Word(_)
+            | Token::Quoted(_)
+            | Token::Text(_)
+            | Token::Number(_)
+            | Token::Hex(_)
+            | Token::Symbol(_) => words += 1,
         }
         if words > SQL_WORDS_MAX {
             return Err(format!("a statement of more than {SQL_WORDS_MAX} words").into());

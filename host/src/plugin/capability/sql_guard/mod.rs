@@ -5,6 +5,9 @@
 //! (`render*.rs`): what was judged is what runs. All of it is pure, takes time by the text's length, and recurses no
 //! deeper than `NESTING_MAX`. Reasons name tables, functions and places, never a literal.
 
+// A kind of node that is new does not compile until every rule here has judged it.
+#![deny(clippy::wildcard_enum_match_arm)]
+
 mod lexer;
 mod parser;
 mod parser_expression;

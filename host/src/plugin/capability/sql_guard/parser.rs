@@ -142,7 +142,9 @@ impl<'a> Parser<'a> {
             Token::Word(word) if self.dialect == Dialect::Postgres => word.to_ascii_lowercase(),
             Token::Word(word) => word.clone(),
             Token::Quoted(name) => name.clone(),
-            _ => return self.unexpected("a name"),
+            Token::Text(_) | Token::Number(_) | Token::Hex(_) | Token::Parameter | Token::Symbol(_) | Token::End => {
+                return self.unexpected("a name");
+            }
         };
         let bytes_max = if self.dialect == Dialect::Postgres { NAME_BYTES_MAX_POSTGRES } else { NAME_BYTES_MAX };
         if name.len() > bytes_max {
@@ -159,7 +161,10 @@ impl<'a> Parser<'a> {
             Token::Word(name) | Token::Quoted(name) if !name.is_ascii() => {
                 self.unexpected("a table, alias or query named in plain ASCII")
             }
-            _ => self.name(),
+            Token::Word(_) | Token::Quoted(_) => self.name(),
+            Token::Text(_) | Token::Number(_) | Token::Hex(_) | Token::Parameter | Token::Symbol(_) | Token::End => {
+                self.unexpected("a name")
+            }
         }
     }
 
@@ -168,18 +173,16 @@ impl<'a> Parser<'a> {
         match self.peek() {
             Token::Word(word) => !words::is_reserved(word),
             Token::Quoted(_) => true,
-            _ => false,
+            Token::Text(_) | Token::Number(_) | Token::Hex(_) | Token::Parameter | Token::Symbol(_) | Token::End => {
+                false
+            }
         }
     }
 
     pub(super) fn text(&mut self) -> Verdict<String> {
-        match self.peek() {
-            Token::Text(text) => {
-                self.skip();
-                Ok(text.clone())
-            }
-            _ => self.unexpected("a text in quotes"),
-        }
+        let Token::Text(text) = self.peek() else { return self.unexpected("a text in quotes") };
+        self.skip();
+        Ok(text.clone())
     }
 
     /// A type by words of the dialect's list.
@@ -199,11 +202,8 @@ impl<'a> Parser<'a> {
     }
 
     fn size(&mut self) -> Verdict<u16> {
-        let size = match self.peek() {
-            Token::Number(digits) => digits.parse::<u16>().ok(),
-            _ => None,
-        };
-        let Some(size) = size else { return self.unexpected("a type's size") };
+        let Token::Number(digits) = self.peek() else { return self.unexpected("a type's size") };
+        let Ok(size) = digits.parse::<u16>() else { return self.unexpected("a type's size") };
         self.skip();
         Ok(size)
     }

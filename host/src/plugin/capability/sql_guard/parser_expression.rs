@@ -87,14 +87,12 @@ impl Parser<'_> {
     }
 
     fn collation(&mut self) -> Verdict<super::tree::Name> {
-        match self.peek() {
-            Token::Word(name) | Token::Quoted(name)
-                if name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-') =>
-            {
-                self.name()
-            }
-            _ => self.unexpected("a collation"),
+        if let Token::Word(name) | Token::Quoted(name) = self.peek()
+            && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-')
+        {
+            return self.name();
         }
+        self.unexpected("a collation")
     }
 
     fn operand(&mut self) -> Verdict<Piece> {

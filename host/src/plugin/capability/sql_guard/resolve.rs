@@ -321,8 +321,22 @@ pub(in crate::plugin) fn unknown_column(alias: &str, column: &str) -> Refusal {
 
 /// The name that a column keeps when it is the whole expression in a SELECT.
 fn only_column(value: &Expression) -> Option<&Name> {
-    match value.0.as_slice() {
-        [Piece::Column(name) | Piece::Qualified(_, name)] => Some(name),
-        _ => None,
+    let [piece] = value.0.as_slice() else { return None };
+    match piece {
+        Piece::Column(name) | Piece::Qualified(_, name) => Some(name),
+        Piece::Parameter
+        | Piece::Text(_)
+        | Piece::Number(_)
+        | Piece::Hex(_)
+        | Piece::Word(_)
+        | Piece::Typed(..)
+        | Piece::Interval(..)
+        | Piece::Cast(..)
+        | Piece::CastTo(_)
+        | Piece::Collate(_)
+        | Piece::Case(_)
+        | Piece::Call(_)
+        | Piece::Nested(_)
+        | Piece::Subquery(_) => None,
     }
 }

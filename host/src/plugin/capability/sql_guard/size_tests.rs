@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 use std::thread;
+use std::time::{Duration, Instant};
 
 use super::{Verb, judge};
 use crate::database::Dialect::{self, MySql, Postgres, Sqlite};
@@ -81,4 +82,68 @@ fn a_statement_of_any_depth_is_answered() {
     assert!(deep(format!("SELECT 1 FROM {}a", "(".repeat(10_000))).unwrap_err().says("nested"));
     assert!(deep(format!("SELECT {}", "NOT ".repeat(10_000))).is_err());
     assert!(deep(format!("SELECT '{}'", "x".repeat(2 << 20))).unwrap_err().says("bytes"));
+}
+
+/// Statements that are as long as this number says, each in one respect.
+fn forms(count: usize) -> Vec<String> {
+    let many = |one: &dyn Fn(usize) -> String| (1..=count).map(one).collect::<Vec<_>>().concat();
+    let list = |one: &str| vec![one; count].join(", ");
+    vec![
+        format!("SELECT {}1", "NOT ".repeat(count)),
+        format!("SELECT {}1", "- ".repeat(count)),
+        format!("SELECT {}", repeated("a", " + ", count)),
+        format!("SELECT {}", repeated("a", " AND ", count)),
+        format!("SELECT {}", "'a' ".repeat(count)),
+        format!("SELECT '{}'", "''".repeat(count * 30)),
+        format!("SELECT {}", "a.".repeat(count)),
+        format!("SELECT {}", list("x COLLATE y")),
+        format!("SELECT {} FROM granted g", list("g.a")),
+        format!("SELECT {} FROM granted g", many(&|n| format!("g.a{n} AS b{n}, ")) + "1"),
+        format!("SELECT {} FROM granted g", list("g.*")),
+        format!("SELECT COALESCE({})", list("a")),
+        format!("SELECT 1 FROM granted WHERE a IN ({})", list("?")),
+        format!("SELECT CASE{} END", " WHEN a THEN 1".repeat(count)),
+        format!("SELECT 1 FROM granted ORDER BY {}", list("a")),
+        format!("SELECT 1 FROM granted GROUP BY {}", list("a")),
+        format!("SELECT 1 FROM granted g0{}", many(&|n| format!(" JOIN granted g{n} ON g{n}.a = g0.a"))),
+        format!("SELECT * FROM granted g0{}", many(&|n| format!(", granted g{n}"))),
+        format!("WITH {} w AS (SELECT 1) SELECT 1", many(&|n| format!("w{n} AS (SELECT 1),"))),
+        format!("SELECT 1{}", " UNION ALL SELECT *".repeat(count)),
+        format!("SELECT 1 FROM granted WHERE a = 1{}", " OR EXISTS (SELECT 1 FROM granted)".repeat(count)),
+        format!("UPDATE granted SET {}", list("a = 1")),
+        format!("UPDATE granted SET {}", many(&|n| format!("a{n} = 1, ")) + "a = 1"),
+        format!("INSERT INTO granted (a) VALUES {}", list("(1)")),
+        format!("INSERT INTO granted ({}) VALUES (1)", list("a")),
+    ]
+}
+
+/// The least time that judging it took so far, of one more run.
+fn least(sofar: Duration, dialect: Dialect, sql: &str) -> Duration {
+    let verb = if sql.starts_with("SELECT") || sql.starts_with("WITH") { Verb::Read } else { Verb::Write };
+    let began = Instant::now();
+    // What becomes of it is not the question here.
+    drop(judge(dialect, &SqlGrants::everything(), sql, verb));
+    sofar.min(began.elapsed())
+}
+
+/// Twice the text takes twice the time, where a quadratic form would take four times. A busy machine adds time to a run
+/// and takes none away: the least of several runs is compared, and a form gets more of them before it is found guilty.
+#[test]
+fn judging_takes_time_by_the_length_alone() {
+    let (count, ratio_max, runs_min, runs_max) = (4_000, 3.0, 3, 60);
+    let quick = Duration::from_millis(4);
+    for (short, long) in forms(count).iter().zip(&forms(2 * count)) {
+        for dialect in [MySql, Postgres, Sqlite] {
+            let (mut least_short, mut least_long) = (Duration::MAX, Duration::MAX);
+            let is_linear = (1..=runs_max).any(|run| {
+                least_short = least(least_short, dialect, short);
+                least_long = least(least_long, dialect, long);
+                // Whatever its growth: it is over at once for the longest statement that there is.
+                let is_linear = least_long.as_secs_f64() < ratio_max * least_short.as_secs_f64() || least_long < quick;
+                run >= runs_min && is_linear
+            });
+            let form = &short[..short.len().min(60)];
+            assert!(is_linear, "{dialect:?}: {least_short:?}, then {least_long:?} for twice the length: {form}");
+        }
+    }
 }

@@ -162,11 +162,12 @@ fn updated(tables: &[Joined], assignments: &[Assignment]) -> Verdict<BTreeSet<Na
 
 /// The alias, or else the name, of the one table that stands alone.
 fn only_table(joined: &Joined) -> Option<&Name> {
+    if !joined.joins.is_empty() {
+        return None;
+    }
     match &joined.first {
-        Factor::Table { name, alias } if joined.joins.is_empty() => {
-            Some(alias.as_ref().map_or(&name.name, |alias| &alias.name))
-        }
-        _ => None,
+        Factor::Table { name, alias } => Some(alias.as_ref().map_or(&name.name, |alias| &alias.name)),
+        Factor::Query { .. } | Factor::Function { .. } | Factor::JsonTable { .. } | Factor::Nested(_) => None,
     }
 }
 

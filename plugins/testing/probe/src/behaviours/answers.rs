@@ -1,6 +1,6 @@
 //! Answers that make no sense.
 
-use adapter_sdk::{Failure, FailureKind, Outcome};
+use adapter_sdk::{Failure, FailureKind, Outcome, log};
 
 use super::{Call, applied, failure, honest};
 
@@ -21,14 +21,27 @@ pub(super) fn gigabytes(_: &Call<'_>) -> Result<Vec<Outcome>, Failure> {
     Ok((0..400).map(|_| applied("9".repeat(100_000))).collect())
 }
 
-/// The argument says which: `empty`, `long`, `control`.
+/// The argument says which: `empty`, `long`, `control`, `backwards`.
 pub(super) fn bad_id(call: &Call<'_>) -> Result<Vec<Outcome>, Failure> {
     let id = match call.argument {
         "long" => "9".repeat(256),
         "control" => "4\u{0}5".to_owned(),
+        "backwards" => "4\u{202e}\u{2028}forged".to_owned(),
         _ => String::new(),
     };
     Ok(call.changes.iter().map(|_| applied(id.clone())).collect())
+}
+
+/// Says the argument wherever an adapter has words: in its log, and for changes that fail or are skipped, by their id.
+pub(super) fn say(call: &Call<'_>) -> Result<Vec<Outcome>, Failure> {
+    log::warn(call.argument);
+    let outcome = |id: &str| match id {
+        "applied" => applied(id),
+        "skipped" => Outcome::Skipped(call.argument.to_owned()),
+        "conflict" => Outcome::Failed(failure(FailureKind::Conflict, call.argument)),
+        _ => Outcome::Failed(failure(FailureKind::Invalid, call.argument)),
+    };
+    Ok(call.changes.iter().map(|change| outcome(&change.aggregate_id)).collect())
 }
 
 pub(super) fn control_characters(_: &Call<'_>) -> Result<Vec<Outcome>, Failure> {

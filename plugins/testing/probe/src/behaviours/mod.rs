@@ -11,8 +11,8 @@ use std::cell::RefCell;
 
 use adapter_sdk::database::Transaction;
 use adapter_sdk::{
-    Applied, Change, Context, Failure, FailureKind, Observation, Outcome, Receipt, RemoteEdit, Report, Subject,
-    settings,
+    Applied, Change, Context, Failure, FailureKind, Finding, FindingLevel, Observation, Outcome, Receipt, RemoteEdit,
+    Report, Subject, settings,
 };
 use serde::Deserialize;
 
@@ -94,6 +94,7 @@ const TABLE: &[(&str, Behaviour)] = &[
     ("gigabytes", answers::gigabytes),
     ("bad-id", answers::bad_id),
     ("control-characters", answers::control_characters),
+    ("say", answers::say),
     ("log-flood", reaching::log_flood),
     ("log-long", reaching::log_long),
     ("log-payload", reaching::log_payload),
@@ -105,6 +106,7 @@ const TABLE: &[(&str, Behaviour)] = &[
 
 /// The behaviour that the settings name.
 pub(crate) struct Chosen {
+    name: &'static str,
     run: Behaviour,
     observe: Observing,
     argument: String,
@@ -117,7 +119,7 @@ pub(crate) fn chosen() -> Result<Chosen, Failure> {
         Some((name, run)) => {
             let special = OBSERVING.iter().find(|(known, _)| known == name);
             let observe = special.map_or(observing::honest as Observing, |(_, observe)| *observe);
-            Ok(Chosen { run: *run, observe, argument: settings.argument, quiet_check: settings.quiet_check })
+            Ok(Chosen { name, run: *run, observe, argument: settings.argument, quiet_check: settings.quiet_check })
         }
         None => Err(failure(FailureKind::Misconfigured, &format!("there is no behaviour `{}`", settings.behaviour))),
     }
@@ -129,7 +131,12 @@ impl Chosen {
             let context = Context { state: Vec::new(), learned: Vec::new(), on_remote_edit: RemoteEdit::Overwrite };
             self.call(db, &context, &[])?;
         }
-        Ok(Report { summary: "a probe".to_owned(), findings: Vec::new(), state: b"seen".to_vec() })
+        let mut report = Report { summary: "a probe".to_owned(), findings: Vec::new(), state: b"seen".to_vec() };
+        if self.name == "say" {
+            report.summary.clone_from(&self.argument);
+            report.findings.push(Finding { level: FindingLevel::Warning, message: self.argument.clone() });
+        }
+        Ok(report)
     }
 
     pub(crate) fn apply(&self, db: &Transaction, context: &Context, changes: &[Change]) -> Result<Applied, Failure> {
