@@ -1,5 +1,5 @@
-//! Clinical records at a server of its own making: every type in one call, references to the server's ids, marks of what
-//! was deleted, and that independent validators take all of it.
+//! Clinical records at a FHIR server: every type in one call, references to the server's ids, marks of what was
+//! deleted, and that independent validators take all of it.
 
 use serde_json::{Value, json};
 use tests::environment::Backend;
@@ -25,8 +25,9 @@ fn records() -> Vec<(&'static str, &'static str, Value)> {
         (
             "condition",
             "Condition",
-            json!({ "clinical_status": "resolved", "verification_status": "confirmed", "category": "encounter-diagnosis",
-                "severity": "mild", "code": coded, "onset": "2019", "abatement": "2020-03", "note": "One.\nTwo." }),
+            json!({ "clinical_status": "resolved", "verification_status": "confirmed",
+                "category": "encounter-diagnosis", "severity": "mild", "code": coded, "onset": "2019",
+                "abatement": "2020-03", "note": "One.\nTwo." }),
         ),
         (
             "allergy",
@@ -74,8 +75,8 @@ async fn write(host: &Host, rows: &[(&str, &str, &str, &Value, &Value)]) {
 #[tokio::test]
 async fn clinical_records_are_written_with_the_ids_of_the_server_and_are_valid() {
     let Some(server) = Server::reach(Backend::Fhir) else { return };
-    let types = "aggregate_types = [\"patient\", \"encounter\", \"condition\", \"allergy\", \"medication\", \"observation\", \
-                 \"appointment\", \"fhir-resource\"]";
+    let types = "aggregate_types = [\"patient\", \"encounter\", \"condition\", \"allergy\", \"medication\", \
+                 \"observation\", \"appointment\", \"fhir-resource\"]";
     let host = host_at(&server.url, &Settings { target: types, ..Settings::default() });
     let (person, visit, other) = (unique("VP"), unique("VE"), unique("VR"));
     let subject = json!([{ "name": "subject", "type": "patient", "id": person }]);
