@@ -1,8 +1,8 @@
 //! From our aggregates to FHIR R4 resources, and to the search that finds them.
 //!
-//! Pure. Each type has a file of its own, which also says which elements it writes. It writes the elements that are ours
-//! and no others; what becomes of other people's elements is decided in `ownership`. It never validates what a server
-//! should.
+//! Pure. Each type has a file of its own, which also says which elements it writes. It writes the elements that are
+//! ours and no others; what becomes of other people's elements is decided in `ownership`. It never validates what a
+//! server should.
 
 pub(crate) mod allergy;
 pub(crate) mod appointment;

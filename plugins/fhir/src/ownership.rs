@@ -102,8 +102,8 @@ pub(crate) struct Merged {
 
 /// Puts our elements into a record and keeps all others.
 ///
-/// `wanted` is our resource, or `None` to change nothing but what says that the aggregate was deleted. `last` is what the link
-/// remembers, where there is one.
+/// `wanted` is our resource, or `None` to change nothing but what says that the aggregate was deleted. `last` is what
+/// the link remembers, where there is one.
 pub(crate) fn merge(current: &Value, wanted: Option<&Value>, last: Option<&Fingerprint>, kind: &Kind<'_>) -> Merged {
     let Split { ours: current_ours, mut others } = split(current, kind);
     let kept_was_ours = last.is_some_and(|last| last.kept_is_ours);

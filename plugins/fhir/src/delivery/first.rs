@@ -224,8 +224,8 @@ impl Delivery<'_> {
         let found_id = found.as_ref().and_then(|found| found.get("id")).and_then(Value::as_str).map(str::to_owned);
         match (&self.id, found_id) {
             (Some(ours), Some(found)) if *ours != found => self.conflict(
-                "the server named one record for our write, and the search finds another TYPE with our identifier: where both \
-                 are there, merge them at the target",
+                "the server named one record for our write, and the search finds another TYPE with our \
+                 identifier: where both are there, merge them at the target",
             ),
             (None, Some(_)) => {
                 self.id = found_id_of(found.as_ref());

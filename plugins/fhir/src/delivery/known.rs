@@ -93,8 +93,8 @@ impl Delivery<'_> {
             return None;
         }
         let message = if is_kept {
-            "TYPE holds what was kept of the target's, and this newer state would write over it: correct the AGGREGATE in \
-             the application too, or decide again"
+            "TYPE holds what was kept of the target's, and this newer state would write over it: correct the \
+             AGGREGATE in the application too, or decide again"
         } else if self.was_edited(current) {
             "TYPE was edited at the target since we last wrote it"
         } else {

@@ -9,7 +9,8 @@ use crate::kind::{Kind, Parts};
 
 pub(super) const ACT_CODE: &str = "http://terminology.hl7.org/CodeSystem/v3-ActCode";
 
-/// What of an Encounter is ours. A participant or a place without a reference is a name of ours; others refer to records.
+/// What of an Encounter is ours. A participant or a place without a reference is a name of ours; others refer to
+/// records.
 pub(crate) const PARTS: Parts = element::parts(
     &["status", "class", "type", "subject", "reasonCode", "period"],
     &[

@@ -1,6 +1,7 @@
 //! From our patient to a FHIR R4 Patient.
 //!
-//! What is read as a patient has dates that every server reads. Sources: FHIR R4 Patient; KR Core Patient (`name.text` 1..1); the ISO 21090 EN representation extension; US Core.
+//! What is read as a patient has dates that every server reads. Sources: FHIR R4 Patient; KR Core Patient (`name.text`
+//! 1..1); the ISO 21090 EN representation extension; US Core.
 
 use adapter_sdk::patient::omb::{self, Category, Part};
 use adapter_sdk::patient::{Gender, MaritalStatus, Patient};

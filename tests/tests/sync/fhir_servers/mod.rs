@@ -6,6 +6,7 @@
 //! one it is.
 
 mod broken;
+mod clinical;
 mod promises;
 mod server;
 mod validity;

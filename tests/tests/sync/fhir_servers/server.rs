@@ -35,9 +35,14 @@ impl Server {
         self.send("GET", &format!("Patient/{id}"), None)
     }
 
-    /// All records that carry this identifier of ours.
+    /// All patients that carry this identifier of ours.
     pub(crate) fn records(&self, patient_id: &str) -> Vec<Value> {
-        let (status, bundle) = self.send("GET", &format!("Patient?identifier={SYSTEM}%7C{patient_id}"), None);
+        self.found("Patient", SYSTEM, patient_id)
+    }
+
+    /// All records of a type that carry this identifier.
+    pub(crate) fn found(&self, resource_type: &str, system: &str, value: &str) -> Vec<Value> {
+        let (status, bundle) = self.send("GET", &format!("{resource_type}?identifier={system}%7C{value}"), None);
         assert_eq!(status, 200, "{bundle}");
         let entries = bundle["entry"].as_array().cloned().unwrap_or_default();
         entries.into_iter().map(|mut entry| entry["resource"].take()).collect()

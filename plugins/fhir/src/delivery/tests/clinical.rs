@@ -21,7 +21,8 @@ fn changes() -> Vec<(&'static str, Change)> {
         (
             "observation",
             "Observation",
-            json!({ "status": "final", "category": "laboratory", "code": text, "effective": time, "value_string": "x" }),
+            json!({ "status": "final", "category": "laboratory", "code": text, "effective": time,
+                "value_string": "x" }),
         ),
         ("appointment", "Appointment", json!({ "status": "booked", "start": time, "end": "2026-03-01T09:30:00Z" })),
         (

@@ -62,7 +62,8 @@ fn a_condition_has_its_two_statuses_and_dates_as_far_as_they_are_known() {
             "clinicalStatus": { "coding": [{ "system": condition::CLINICAL, "code": "resolved" }] },
             "verificationStatus": { "coding": [{ "system": condition::VERIFICATION, "code": "confirmed" }] },
             "category": [{ "coding": [{ "system": condition::CATEGORY, "code": "encounter-diagnosis" }] }],
-            "severity": { "coding": [{ "system": "http://snomed.info/sct", "code": "6736007", "display": "Moderate" }] },
+            "severity":
+                { "coding": [{ "system": "http://snomed.info/sct", "code": "6736007", "display": "Moderate" }] },
             "code": { "text": "Asthma" }, "subject": { "reference": "Patient/17" },
             "encounter": { "reference": "Encounter/e9" }, "onsetDateTime": "2019", "abatementDateTime": "2020-03",
             "recordedDate": "2020-04-01", "note": [{ "text": "One.\nTwo." }]
@@ -114,14 +115,10 @@ fn an_allergy_has_its_patient_and_its_reactions() {
 #[test]
 fn a_medication_is_a_statement_with_a_code_of_its_own() {
     let payload = json!({
-        "status": "active", "medication": text("Aspirin 100 mg"), "effective": { "start": "2026-01" }, "dosage": "1-0-0",
+        "status": "active", "medication": text("Aspirin 100 mg"), "effective": { "start": "2026-01-02" },
+        "dosage": "1-0-0",
         "date_asserted": "2026-01-02", "route": text("oral"), "reason_code": text("Prevention"), "note": "With food."
     });
-    let payload = {
-        let mut payload = payload;
-        payload["effective"]["start"] = json!("2026-01-02");
-        payload
-    };
     assert_eq!(
         typed("medication", &payload),
         json!({
