@@ -104,9 +104,9 @@ impl Answer {
         self.resource_of(resource_type)?.get("id").and_then(Value::as_str).map(str::to_owned)
     }
 
-    /// Whether it tells nothing of a record: it names none and shows none.
+    /// Whether it tells nothing of a record: it names none and shows none. An outcome speaks of the request alone.
     pub(crate) fn is_bare(&self) -> bool {
-        self.location.is_none() && self.etag.is_none() && self.resource.is_none() && self.outcome.is_none()
+        self.location.is_none() && self.etag.is_none() && self.resource.is_none()
     }
 
     /// The version that the record of this type now has.
@@ -262,6 +262,15 @@ mod tests {
         full["active"] = json!(true);
         assert!(answer(full).record("Patient").is_some());
         assert_eq!(answer(json!({ "resourceType": "Bundle", "entry": [] })).record("Patient"), None);
+    }
+
+    #[test]
+    fn a_success_with_nothing_but_an_outcome_tells_nothing_of_a_record() {
+        let outcome = json!({ "resourceType": "OperationOutcome", "issue": [{ "severity": "information" }] });
+        let mut entry = json!({ "response": { "status": "201 Created", "outcome": outcome } });
+        assert!(Answer::from_entry(&mut entry).is_bare());
+        let mut located = json!({ "response": { "status": "201", "location": "Patient/1", "outcome": outcome } });
+        assert!(!Answer::from_entry(&mut located).is_bare());
     }
 
     #[test]
