@@ -5,8 +5,8 @@ use std::fs;
 use std::time::Duration;
 
 use tests::database::{Database, execute, sqlite_url};
-use tests::environment::Backend;
-use tests::host::{Configuration, Host};
+use tests::environment::{Backend, adapter};
+use tests::host::{Configuration, Host, quoted};
 
 use crate::slow_server::{Answer, SlowServer};
 use crate::support::{QUICK, directory, patient};
@@ -33,6 +33,35 @@ async fn what_a_server_says_on_its_own_is_in_no_log() {
         output.stderr
     );
     assert!(!output.stderr.contains("INSERT INTO"), "no statement is in a log either: {}", output.stderr);
+}
+
+/// The same of a target's database: an adapter's INSERT makes its trigger speak, and no level of the log repeats it.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_target_says_on_its_own_is_in_no_log() {
+    let Some(target) = Database::fresh(Backend::Postgres).await.expect("fresh") else { return };
+    for sql in [
+        "CREATE TABLE note (id VARCHAR(64) PRIMARY KEY, body TEXT)",
+        "CREATE FUNCTION say() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN \
+         RAISE WARNING 'Kim-of-the-trigger %', NEW.id; RAISE NOTICE 'Kim-of-the-trigger %', NEW.body; RETURN NEW; END $$",
+        "CREATE TRIGGER say BEFORE INSERT ON note FOR EACH ROW EXECUTE FUNCTION say()",
+    ] {
+        target.execute(sql).await.expect("table and trigger");
+    }
+    let notes = format!(
+        "\n[targets.notes]\nadapter = {}\n[targets.notes.database]\nurl = {}\n\
+         allow = {{ read = [\"note\"], insert = [\"note\"] }}\n[targets.notes.settings]\nbehaviour = \"insert\"\n\
+         quiet_check = true\nargument = \"\"\n",
+        quoted(&adapter("testing-probe").to_string_lossy()),
+        quoted(target.url())
+    );
+    let configuration = Configuration::new("sqlite://.host/host.db").more(&notes).more(QUICK);
+    let host = Host::new(&configuration).expect("host").with_variable("RUST_LOG", "trace");
+    let _ = host.run(&["migrate"]).expect_success();
+    fs::write(host.folder().join("patient.json"), patient("W-1").to_string()).expect("write");
+    let _ = host.run(&["patient", "put", "patient.json"]).expect_success();
+    let output = host.run(&["run", "--until-idle"]).expect_success();
+    assert!(output.stdout.contains("notes: 1 delivered"), "{}", output.stdout);
+    assert!(!output.stderr.contains("Kim-of-the-trigger"), "{}", output.stderr);
 }
 
 #[tokio::test]

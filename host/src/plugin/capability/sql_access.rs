@@ -180,6 +180,19 @@ mod tests {
         assert!(kept <= 2 * (VERDICT_BYTES_MAX >> 20), "{kept} MiB");
     }
 
+    /// However many calls a target has under way, one thread judges their statements.
+    #[tokio::test]
+    async fn statements_of_one_target_are_judged_one_at_a_time() {
+        let access = SqlAccess::new(Dialect::Sqlite, SqlGrants::everything());
+        let turn = access.judging.clone().try_acquire_owned().expect("nothing is judged yet");
+        let mut second = std::pin::pin!(access.permit("SELECT 1", Verb::Read));
+        assert!(futures::poll!(&mut second).is_pending());
+        assert_eq!(access.judging.available_permits(), 0);
+        drop(turn);
+        assert!(second.await.is_ok());
+        assert_eq!(access.judging.available_permits(), 1, "its turn is over");
+    }
+
     #[tokio::test]
     async fn a_verdict_holds_for_its_verb_only() {
         let access = SqlAccess::new(Dialect::Sqlite, SqlGrants::everything());

@@ -104,7 +104,11 @@ impl Bench {
 
     /// The transaction in which an adapter has run this statement.
     pub(super) async fn after(&self, sql: &str) -> Transaction {
-        let transaction = self.target.begin().await.expect("begin");
+        self.during(self.target.begin().await.expect("begin"), sql).await
+    }
+
+    /// This transaction, in which an adapter has run this statement.
+    pub(super) async fn during(&self, transaction: Transaction, sql: &str) -> Transaction {
         let call =
             self.adapter.apply_database(&Self::context(sql), &self.access, transaction, given(), &[change()]).await;
         assert_eq!(call.usage.statements, 1, "{sql}");

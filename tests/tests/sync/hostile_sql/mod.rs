@@ -48,6 +48,23 @@ async fn hostile_sql_of_old_does_nothing_on_the_real_servers() {
     }
 }
 
+/// A statement of an adapter that only reads may run for long: it keeps no writer of the file waiting. One that may
+/// write holds the write lock, which shows that this test sees it.
+#[tokio::test]
+async fn a_read_takes_no_write_lock_on_sqlite() {
+    let database = Database::fresh(Backend::Sqlite).await.expect("fresh").expect("SQLite is always there");
+    database.execute("PRAGMA journal_mode = WAL").await.expect("a write-ahead log");
+    let bench = Bench::new(&database).await;
+    let reading = bench.during(bench.target.begin_read().await.expect("begin"), "SELECT a FROM readonly").await;
+    database.execute("INSERT INTO log VALUES (3, 4)").await.expect("the write lock is free");
+    reading.rollback().await.expect("roll back");
+    let writing = bench.after("INSERT INTO log (a, b) VALUES (5, 6)").await;
+    let refused = database.execute("PRAGMA busy_timeout = 1; INSERT INTO log VALUES (7, 8)").await;
+    assert!(refused.is_err(), "a transaction that writes has the lock");
+    writing.rollback().await.expect("roll back");
+    bench.target.close().await;
+}
+
 /// Statements made of names, functions and forms that are nearly right.
 #[tokio::test]
 async fn generated_sql_touches_nothing_beyond_its_grant_on_real_servers() {
