@@ -224,7 +224,7 @@ fn sqlite_file(stand: &Stand) -> &str {
 
 /// `text` with each `from` replaced, which must be there.
 fn replaced(text: &str, from: &str, to: &str) -> String {
-    assert!(text.contains(from), "the page no longer says `{from}`");
+    assert!(text.contains(from), "the page no longer has `{from}`");
     text.replace(from, to)
 }
 
