@@ -12,6 +12,9 @@ pub use clinical_payload::{
 
 use crate::{Change, Failure, FailureKind, Operation};
 
+/// Problems that one message names. A resource may have thousands.
+const PROBLEMS_MAX: usize = 20;
+
 /// The record whose full state this change carries, by every rule of `docs/outbox.md`, the references included. The
 /// rules use no clock, so that every attempt gives the same answer.
 ///
@@ -35,8 +38,10 @@ pub fn read(change: &Change) -> Result<Record, Failure> {
         })
         .collect();
     Record::read(&change.aggregate_type, &change.payload, &refs).map_err(|problems| {
-        let problems: Vec<_> = problems.iter().map(ToString::to_string).collect();
-        let message = format!("payload is not of type {}: {}", change.aggregate_type, problems.join("; "));
+        let named: Vec<_> = problems.iter().take(PROBLEMS_MAX).map(ToString::to_string).collect();
+        let more = problems.len() - named.len();
+        let more = if more > 0 { format!("; and {more} more problems") } else { String::new() };
+        let message = format!("payload is not of type {}: {}{more}", change.aggregate_type, named.join("; "));
         Failure { kind: FailureKind::Invalid, message, retry_after_ms: None }
     })
 }
@@ -92,6 +97,16 @@ mod tests {
         let failure = read(&Change { references: Vec::new(), ..change(GOOD) }).unwrap_err();
         assert_eq!(failure.kind, FailureKind::Invalid);
         assert_eq!(failure.message, "payload is not of type condition: refs.subject: is missing; it names the patient");
+    }
+
+    #[test]
+    fn a_message_names_the_first_problems_and_counts_the_rest() {
+        let performers = vec![r#"{"actor":{"reference":"Practitioner/Secret"}}"#; 1_000].join(",");
+        let payload = format!(r#"{{"resourceType":"Procedure","performer":[{performers}]}}"#);
+        let resource = Change { aggregate_type: "fhir-resource".to_owned(), ..change(&payload) };
+        let message = read(&resource).unwrap_err().message;
+        assert!(message.ends_with("; and 980 more problems"), "{message}");
+        assert!(message.len() < 3_000 && !message.contains("Secret"), "{message}");
     }
 
     #[test]

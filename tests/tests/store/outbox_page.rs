@@ -4,7 +4,10 @@
 use std::path::Path;
 use std::process::Command;
 
+use host::domain::clinical::ClinicalRecord;
+use host::domain::ids::AggregateKey;
 use host::domain::patient::{Day, Patient};
+use host::domain::references;
 use host::domain::secret::Secret;
 use host::domain::user::UserDraft;
 use host::service::{NewUser, UserService};
@@ -17,6 +20,7 @@ use crate::support::{Stand, route};
 
 on_every_store!(
     the_pages_sql_announces_a_change,
+    the_pages_clinical_records_are_valid,
     the_pages_queries_say_what_became_of_it,
     the_pages_django_code_works_with_the_pages_grants,
 );
@@ -224,7 +228,7 @@ fn sqlite_file(stand: &Stand) -> &str {
 
 /// `text` with each `from` replaced, which must be there.
 fn replaced(text: &str, from: &str, to: &str) -> String {
-    assert!(text.contains(from), "the page no longer says `{from}`");
+    assert!(text.contains(from), "the page no longer has `{from}`");
     text.replace(from, to)
 }
 
@@ -243,4 +247,21 @@ fn python() -> Option<std::path::PathBuf> {
 fn run(python: &Path, script: &str) {
     let output = Command::new(python).args(["-W", "error", "-c", script]).output().expect("start Python");
     assert!(output.status.success(), "{script}\n{}", String::from_utf8_lossy(&output.stderr));
+}
+
+async fn the_pages_clinical_records_are_valid(stand: Stand) {
+    let sql = blocks("The payloads of clinical records", "sql").remove(0);
+    stand.database.execute(&sql).await.expect("the page's rows");
+    let mut session = Session::open(stand.database.url()).await.expect("connect");
+    let rows = session.rows("SELECT aggregate_type, aggregate_id, payload, refs FROM sync_outbox ORDER BY id").await;
+    let rows = rows.expect("read");
+    assert_eq!(rows.len(), 2);
+    for row in rows {
+        let [aggregate_type, aggregate_id, payload, refs] =
+            [0, 1, 2, 3].map(|at: usize| row[at].clone().expect("text"));
+        let key = AggregateKey { aggregate_type, aggregate_id };
+        let references = references::parse(&refs, Some(&key)).expect("refs by the page's own rules");
+        let payload = serde_json::from_str(&payload).expect("JSON");
+        ClinicalRecord::new(key, payload, references).expect("a record by the page's own rules");
+    }
 }
