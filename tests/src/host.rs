@@ -56,6 +56,18 @@ impl Configuration {
         ))
     }
 
+    /// Lets a target that was added before take these types of aggregates, and not patients alone.
+    ///
+    /// # Panics
+    /// When there is no such target.
+    #[must_use]
+    pub fn taking(self, target: &str, types: &[&str]) -> Self {
+        let header = format!("[targets.{target}]\n");
+        assert!(self.text.contains(&header), "no target {target}");
+        let types: Vec<_> = types.iter().map(|kind| quoted(kind)).collect();
+        Self { text: self.text.replace(&header, &format!("{header}aggregate_types = [{}]\n", types.join(", "))) }
+    }
+
     /// Adds text as it is; tables of a target that was added last may go on here.
     #[must_use]
     pub fn more(mut self, text: &str) -> Self {

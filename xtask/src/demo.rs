@@ -1,5 +1,5 @@
-//! Owns the newcomer's first look: five patients through the outbox into an OpenEMR-shaped SQLite file and a FHIR
-//! server on loopback, everything under `target/demo/`.
+//! Owns the newcomer's first look: five patients and their clinical records through the outbox into an OpenEMR-shaped
+//! SQLite file and a FHIR server on loopback, everything under `target/demo/`.
 //!
 //! What it made stays: a second run finds the store, both targets and their ids as they were, and has nothing to do.
 //! The FHIR server keeps its data; it gets its old port again unless another program took it, and only then its address
@@ -26,10 +26,15 @@ use crate::{
 
 /// What `seeds/initial.toml` holds.
 const PATIENTS: usize = 5;
+/// What `seeds/clinical.toml` holds.
+const RECORDS: usize = 21;
 /// Its targets, each named as its adapter.
 const TARGETS: [&str; 2] = ["openemr", "fhir"];
+/// What both targets are sent. OpenEMR has no place for some of it, and says so.
+const TYPES: [&str; 8] =
+    ["patient", "encounter", "condition", "allergy", "medication", "observation", "appointment", "fhir-resource"];
 
-/// Runs it. Fails when the five patients are not at both targets in the end.
+/// Runs it. Fails when the five patients and their records are not at both targets in the end.
 pub(crate) fn run() -> Result<()> {
     let target = Metadata::read()?.target_directory()?;
     let folder = target.join("demo");
@@ -48,19 +53,23 @@ pub(crate) fn run() -> Result<()> {
     let configuration = Configuration::new("sqlite://.host/host.db")
         .openemr(&adapters.join("openemr.wasm"), &sqlite_url(&openemr))
         .fhir(&adapters.join("fhir.wasm"), &fhir.url());
+    let configuration =
+        TARGETS.iter().fold(configuration, |configuration, target| configuration.taking(target, &TYPES));
     let host = Host::in_folder(&folder, binary("host"), &configuration)?;
 
-    steps.next("Seed five patients and deliver them");
-    let seed = workspace().join("seeds").join("initial.toml");
-    step(host.command(&[Path::new("seed"), &seed]))?;
+    steps.next("Seed five patients with their clinical records, and deliver them");
+    let seeds = workspace().join("seeds");
+    step(host.command(&[Path::new("seed"), &seeds.join("initial.toml"), &seeds.join("clinical.toml")]))?;
     step(host.command(&["run", "--until-idle"]))?;
-    step(host.command(&["status"]))?;
+    step(host.command(&["status", "--recent", "100"]))?;
+    step(host.command(&["failed", "list", "--skipped"]))?;
     steps.next("Check that all of them are in both targets");
-    check(&host.status())?;
+    check(&host.run(&["status", "--json", "--recent", "100"]).expect_success().json())?;
     drop(steps);
     println!(
-        "\nThe {PATIENTS} patients are in both targets, with the ids above. To look further: {} holds the configuration and \
-         the store (.host/host.db), {} the patients as OpenEMR has them. Run the demo again: there is nothing left to do.",
+        "\nThe {PATIENTS} patients and their {RECORDS} records are in both targets, with the ids above; what OpenEMR has no \
+         place for is listed with the reason. To look further: {} holds the configuration and the store (.host/host.db), {} \
+         the patients as OpenEMR has them. Run the demo again: there is nothing left to do.",
         folder.display(),
         openemr.display(),
     );
@@ -102,24 +111,33 @@ fn step(mut command: Command) -> Result<()> {
     run_visibly(&mut command)
 }
 
-/// Every patient has an id at every target, and nothing is left to do.
+/// Every patient has an id at every target, every record has one or was skipped there, and nothing is left to do.
 fn check(status: &Value) -> Result<()> {
     let totals = &status["totals"];
     for left in ["pending", "processing", "failed"] {
         ensure!(totals[left] == 0, "{} deliveries are {left}", totals[left]);
     }
     for target in TARGETS {
-        let synced = synced_patients(status, target);
-        ensure!(synced.len() == PATIENTS, "{} of {PATIENTS} patients have an id at {target}", synced.len());
+        let (patients, records): (Vec<_>, Vec<_>) =
+            arrived(status, target).into_iter().partition(|(kind, _)| *kind == "patient");
+        ensure!(patients.len() == PATIENTS, "{} of {PATIENTS} patients have an id at {target}", patients.len());
+        ensure!(records.len() == RECORDS, "{} of {RECORDS} records are at {target} or skipped there", records.len());
     }
     Ok(())
 }
 
-fn synced_patients<'a>(status: &'a Value, target: &str) -> BTreeSet<&'a str> {
+/// The type and id of each aggregate that a target has, or has no place for.
+fn arrived<'a>(status: &'a Value, target: &str) -> BTreeSet<(&'a str, &'a str)> {
+    let has_arrived = |sync: &&Value| match sync["status"].as_str() {
+        Some("done") => !sync["remote_id"].is_null(),
+        Some("skipped") => true,
+        _ => false,
+    };
     let recent = status["recent"].as_array().into_iter().flatten();
     recent
-        .filter(|sync| sync["target"] == target && sync["status"] == "done" && !sync["remote_id"].is_null())
-        .filter_map(|sync| sync["patient_id"].as_str())
+        .filter(|sync| sync["target"] == target)
+        .filter(has_arrived)
+        .filter_map(|sync| Some((sync["aggregate_type"].as_str()?, sync["aggregate_id"].as_str()?)))
         .collect()
 }
 
@@ -129,29 +147,40 @@ mod check_tests {
 
     use super::*;
 
+    /// Patients and records at both targets, the last record skipped at one of them; the first `syncs` of all.
     fn status(syncs: usize) -> Value {
-        let recent: Vec<Value> = (0..syncs)
-            .map(|n| json!({"patient_id": format!("P-{}", n / 2), "target": TARGETS[n % 2], "status": "done", "remote_id": "1"}))
-            .collect();
+        let one = |n: usize| {
+            let (kind, id) =
+                if n / 2 < PATIENTS { ("patient", format!("P-{}", n / 2)) } else { ("condition", format!("C-{n}")) };
+            json!({"aggregate_type": kind, "aggregate_id": id, "target": TARGETS[n % 2], "status": "done", "remote_id": "1"})
+        };
+        let mut recent: Vec<Value> = (0..syncs).map(one).collect();
+        if let Some(last) = recent.last_mut().filter(|_| syncs == ALL) {
+            last["status"] = json!("skipped");
+            last["remote_id"] = Value::Null;
+        }
         json!({"totals": {"pending": 0, "processing": 0, "done": syncs, "failed": 0, "superseded": 0, "dismissed": 0}, "recent": recent})
     }
 
+    const ALL: usize = 2 * (PATIENTS + RECORDS);
+
     #[test]
-    fn five_patients_at_both_targets_pass() {
-        check(&status(10)).unwrap();
+    fn five_patients_and_their_records_at_both_targets_pass() {
+        check(&status(ALL)).unwrap();
     }
 
     #[test]
-    fn a_patient_without_an_id_at_one_target_fails() {
-        assert_eq!(check(&status(9)).unwrap_err().to_string(), "4 of 5 patients have an id at fhir");
-        let mut unlinked = status(10);
+    fn a_patient_without_an_id_or_a_record_at_one_target_fails() {
+        assert_eq!(check(&status(9)).unwrap_err().to_string(), "0 of 21 records are at openemr or skipped there");
+        assert_eq!(check(&status(ALL - 1)).unwrap_err().to_string(), "20 of 21 records are at fhir or skipped there");
+        let mut unlinked = status(ALL);
         unlinked["recent"][0]["remote_id"] = Value::Null;
         assert_eq!(check(&unlinked).unwrap_err().to_string(), "4 of 5 patients have an id at openemr");
     }
 
     #[test]
     fn a_delivery_that_waits_fails() {
-        let mut waiting = status(10);
+        let mut waiting = status(ALL);
         waiting["totals"]["pending"] = json!(1);
         assert_eq!(check(&waiting).unwrap_err().to_string(), "1 deliveries are pending");
     }
