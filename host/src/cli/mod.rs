@@ -37,6 +37,7 @@ use std::process::ExitCode;
 use clap::{CommandFactory as _, Parser, Subcommand};
 
 use crate::config::Config;
+use crate::domain::words::is_unprintable;
 use crate::plugin::{COMPILE_COMMAND, CompileLimits, compile_for_parent};
 use error::CliError;
 use logging::LogFormat;
@@ -157,18 +158,16 @@ pub fn main() -> ExitCode {
 fn refuse_arguments(error: &clap::Error) -> ! {
     // Also the value of `--option=VALUE` alone.
     let values = std::env::args().filter_map(|argument| argument.split_once('=').map(|(_, value)| value.to_owned()));
-    let foreign = std::env::args().chain(values).map(|argument| {
-        // The message has the argument without what colours it.
-        let repeated = anstream::adapter::strip_str(&argument).to_string();
-        let shown = output::printable(&repeated);
-        (repeated, shown)
-    });
-    let foreign: Vec<_> = foreign.filter(|(repeated, shown)| repeated != shown).collect();
+    // The message has each argument without what colours it.
+    let repeated = std::env::args().chain(values).map(|argument| anstream::adapter::strip_str(&argument).to_string());
+    let foreign: Vec<_> = repeated.filter(|argument| argument.contains(is_unprintable)).collect();
     if foreign.is_empty() {
         error.exit();
     }
     let text = error.render().to_string();
-    let text = foreign.iter().fold(text, |text, (repeated, shown)| text.replace(repeated.as_str(), shown));
+    let text = foreign
+        .iter()
+        .fold(text, |text, argument| text.replace(argument.as_str(), &argument.replace(is_unprintable, " ")));
     drop(write!(anstream::stderr(), "{}", output::harmless(&text)));
     std::process::exit(error.exit_code());
 }

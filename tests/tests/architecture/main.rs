@@ -24,7 +24,7 @@ const LAYERS: [(&str, &[&str]); 16] = [
     ("database", &["domain"]),
     ("store", &["database", "domain"]),
     ("plugin", &["database", "domain", "files"]),
-    ("distribution", &["domain", "files", "plugin"]),
+    ("distribution", &["spanned_toml", "domain", "files", "plugin"]),
     ("service", &["database", "domain", "store"]),
     ("target", &["database", "domain", "plugin"]),
     ("sync", &["domain", "plugin", "store", "target"]),

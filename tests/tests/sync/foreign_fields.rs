@@ -191,7 +191,7 @@ const COLUMNS: &[(&str, &[&str])] = &[
     ("sync_target", &["adapter_name", "adapter_version", "summary", "error_message"]),
     ("sync_dependency", &["referenced_id", "referenced_type"]),
     ("sync_notice", &["subject"]),
-    ("patient_cache", &["patient_id", "family_name", "given_name"]),
+    ("patient_cache", &["fhir_patient_id"]),
 ];
 
 #[tokio::test(flavor = "multi_thread")]
