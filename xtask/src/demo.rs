@@ -30,7 +30,7 @@ const PATIENTS: usize = 5;
 const RECORDS: usize = 21;
 /// Its targets, each named as its adapter.
 const TARGETS: [&str; 2] = ["openemr", "fhir"];
-/// What both targets are sent. OpenEMR has no place for some of it, and says so.
+/// What both targets are sent. OpenEMR has no place for some of it.
 const TYPES: [&str; 8] =
     ["patient", "encounter", "condition", "allergy", "medication", "observation", "appointment", "fhir-resource"];
 

@@ -150,10 +150,8 @@ async fn verify(
             tokio::time::sleep(share.saturating_sub(began.elapsed())).await;
         }
     }
-    let repaired = match arguments.repair {
-        true => Some(repair(store, &config.name, types, config.on_remote_edit).await?),
-        false => None,
-    };
+    let repaired =
+        if arguments.repair { Some(repair(store, &config.name, types, config.on_remote_edit).await?) } else { None };
     let verification = store.verifications(name).await?.last.unwrap_or(verification);
     let findings = findings(store, name, types, arguments.limit).await?;
     Ok(Ok(Verified { verification, findings, repaired }))

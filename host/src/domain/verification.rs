@@ -20,7 +20,7 @@ vocabulary! {
 }
 
 impl Finding {
-    /// What an observation says of a record that was delivered as the link tells; `None` when both are equal.
+    /// What an observation shows of a record that was delivered as the link tells; `None` when both are equal.
     #[must_use]
     pub fn of(link: &Link, observation: &Observation) -> Option<Self> {
         match observation {

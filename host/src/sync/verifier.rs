@@ -66,9 +66,10 @@ impl Verifier<'_> {
                 counts.moved += 1;
             }
         }
-        match self.store.put_verified_page(verification, &page, &findings, counts).await? {
-            true => Ok(Some(counts.checked)),
-            false => Err(VerifyError::Overtaken),
+        if self.store.put_verified_page(verification, &page, &findings, counts).await? {
+            Ok(Some(counts.checked))
+        } else {
+            Err(VerifyError::Overtaken)
         }
     }
 

@@ -27,7 +27,7 @@ async fn begin(stand: &Stand) -> (Verification, bool) {
     stand.store.begin_verification(TARGET, &["encounter".to_owned(), "patient".to_owned()]).await.expect("begin")
 }
 
-/// Walks over some pages, and says of each record that it was edited.
+/// Walks over some pages, and reports each record as edited.
 async fn walk(stand: &Stand, verification: &mut Verification, limit: u32, pages: usize) -> Vec<String> {
     let mut seen = Vec::new();
     for _ in 0..pages {

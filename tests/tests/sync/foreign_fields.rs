@@ -66,7 +66,7 @@ fn serve() -> u16 {
     thread::spawn(move || {
         for mut stream in listener.incoming().flatten() {
             thread::spawn(move || {
-                let mut head = [0; 65_536];
+                let mut head = vec![0; 65_536];
                 while let Ok(1..) = stream.read(&mut head) {
                     let issue = json!({ "severity": "error", "code": MARKED, "diagnostics": MARKED,
                                         "details": { "text": MARKED } });
@@ -204,7 +204,7 @@ async fn hostile_words_in_the_store_move_no_terminal() {
     append(&host, "unknown", "one", "[]").await;
     let _ = host.run(&["run", "--until-idle"]);
     dismiss(&host);
-    let hex: String = MARKED.bytes().map(|byte| format!("{byte:02x}")).collect();
+    let hex = MARKED.bytes().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().concat();
     let marked = format!("CAST(x'{hex}' AS TEXT)");
     for (table, columns) in COLUMNS {
         let set: Vec<String> = columns.iter().map(|column| format!("{column} = {marked}")).collect();

@@ -90,7 +90,7 @@ impl<'a> Resolver<'a> {
             Core::Select(select) if rest.is_empty() => {
                 self.select(select, order, lock.as_ref().map_or(&[], |it| &it.of))?
             }
-            core => {
+            core @ (Core::Select(_) | Core::Values(_) | Core::Nested(_)) => {
                 let columns = self.core(core)?;
                 for (_, core) in rest {
                     self.core(core)?;
