@@ -81,3 +81,18 @@ pub(super) fn bind<'q>(query: Query<'q, MySql, MySqlArguments>, value: &Value) -
         | Value::Other(text) => query.bind(text.as_str()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn mode(url: &str) -> MySqlSslMode {
+        options(&url.parse().expect("a url")).expect("options").get_ssl_mode()
+    }
+
+    #[test]
+    fn a_server_on_another_machine_is_spoken_to_through_tls_alone() {
+        assert!(matches!(mode("mysql://u@db.example/x"), MySqlSslMode::Required));
+        assert!(matches!(mode("mysql://u@db.example/x?ssl-mode=verify_identity"), MySqlSslMode::VerifyIdentity));
+    }
+}

@@ -82,3 +82,18 @@ pub(super) fn bind<'q>(query: Query<'q, Postgres, PgArguments>, value: &Value) -
         | Value::Other(text) => query.bind(text.as_str()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn mode(url: &str) -> PgSslMode {
+        options(&url.parse().expect("a url")).expect("options").get_ssl_mode()
+    }
+
+    #[test]
+    fn a_server_on_another_machine_is_spoken_to_through_tls_alone() {
+        assert!(matches!(mode("postgres://u@db.example/x"), PgSslMode::Require));
+        assert!(matches!(mode("postgres://u@db.example/x?sslmode=verify-full"), PgSslMode::VerifyFull));
+    }
+}

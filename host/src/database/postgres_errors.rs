@@ -160,7 +160,8 @@ mod tests {
         let lists: Vec<_> =
             lists.filter_map(|folder| std::fs::read_to_string(folder.path().join("errcodes.txt")).ok()).collect();
         if lists.is_empty() {
-            return; // the server keeps it elsewhere on this system
+            assert!(std::env::var_os("CI").is_none(), "errcodes.txt of PostgreSQL is not where Debian has it");
+            return;
         }
         for line in lists.iter().flat_map(|list| list.lines()) {
             let mut words = line.split_whitespace();

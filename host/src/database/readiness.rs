@@ -17,10 +17,11 @@ impl Transaction {
     }
 
     async fn mysql_obstacle(&mut self) -> Result<Option<&'static str>, DatabaseError> {
-        // Whoever has one of these writes all the same.
+        // A user with one of these writes all the same. Who may read the grants of others sees theirs too.
         let sql = "SELECT CAST(@@global.read_only AS CHAR), CAST(@@global.innodb_read_only AS CHAR), \
                    (SELECT COUNT(*) FROM information_schema.user_privileges \
-                   WHERE privilege_type IN ('SUPER', 'CONNECTION_ADMIN', 'READ_ONLY ADMIN', 'READ ONLY ADMIN'))";
+                   WHERE privilege_type IN ('SUPER', 'CONNECTION_ADMIN', 'READ_ONLY ADMIN', 'READ ONLY ADMIN') \
+                   AND REPLACE(grantee, '''', '') = CURRENT_USER())";
         let rows = self.query(sql, &[], RowLimits::NONE).await?;
         let Some([read_only, innodb, privileges]) = rows.rows.first().map(Vec::as_slice) else { return Ok(None) };
         if is_on(innodb) {

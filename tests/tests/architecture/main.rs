@@ -3,6 +3,7 @@
 //! lines, the retired words.
 
 mod circles;
+mod image;
 mod interface;
 mod lines;
 mod words;

@@ -4,7 +4,8 @@
 use std::time::Duration;
 
 use tests::database::Database;
-use tests::host::{Configuration, Host};
+use tests::environment::Backend;
+use tests::host::{Configuration, Host, quoted};
 
 use crate::support::{QUICK, adapter, host_with_openemr, openemr_database, patient, put, rows};
 
@@ -173,6 +174,74 @@ async fn with_too_few_grants_the_target_is_down_with_the_line_to_add() {
     let allow = "allow = { read = [\"patient_data\", \"uuid_registry\", \"version\", \"list_options\"], \
                  insert = [\"uuid_registry\"], update = [\"patient_data\"] }";
     missing_grants_fail_nobody(allow, "insert = [\"patient_data\"]").await;
+}
+
+/// A user of OpenEMR's database who may read everything and write nothing but the registry; returns it and the target's
+/// address for it.
+async fn narrow_user(openemr: &Database) -> (String, String) {
+    let (scheme, rest) = openemr.url().split_once("://").expect("a url");
+    let place = rest.rsplit('@').next().expect("a place");
+    let name = place.rsplit('/').next().expect("a database");
+    let user = format!("narrow_{}", &name[name.len().saturating_sub(16)..]);
+    for statement in [
+        format!("CREATE USER {user}@'%' IDENTIFIED BY 'guard'"),
+        format!("GRANT SELECT ON {name}.* TO {user}@'%'"),
+        format!("GRANT INSERT ON {name}.uuid_registry TO {user}@'%'"),
+    ] {
+        openemr.execute(&statement).await.expect("grant");
+    }
+    (user.clone(), format!("{scheme}://{user}:guard@{place}"))
+}
+
+/// What the database itself does not grant is seen beforehand, and costs no change its attempts.
+#[tokio::test]
+async fn a_database_user_without_a_grant_takes_the_target_down_and_fails_nobody() {
+    let Some(openemr) = openemr_database("7.0.2").await else { return };
+    let (user, url) = narrow_user(&openemr).await;
+    let host = host_with_openemr(&url);
+    let _ = host.run(&["migrate"]).expect_success();
+    put(&host, &patient("A-1"));
+    let check = host.run(&["check"]);
+    assert_ne!(check.status, Some(0), "{}", check.stdout);
+    assert!(check.stdout.contains("[PROBLEM]") && check.stdout.contains("patient_data"), "{}", check.stdout);
+    assert_eq!(host.run(&["run", "--until-idle"]).status, Some(1));
+    let status = host.status();
+    assert_eq!(status["targets"]["openemr"]["state"], "down", "{status}");
+    assert_eq!((&status["totals"]["pending"], &status["totals"]["failed"]), (&1.into(), &0.into()), "{status}");
+    let name = openemr.url().rsplit('/').next().expect("a database");
+    let grant = format!("GRANT INSERT, UPDATE ON {name}.patient_data TO {user}@'%'");
+    openemr.execute(&grant).await.expect("grant");
+    let _ = host.run(&["run", "--until-idle"]).expect_success();
+    assert_eq!(host.status()["totals"]["done"], 1);
+}
+
+/// A replica, or a user who only reads: `host check` finds it before a change does.
+#[tokio::test]
+async fn a_database_that_takes_no_writes_is_found_beforehand_and_fails_nobody() {
+    let Some(target) = Database::fresh(Backend::Postgres).await.expect("fresh") else { return };
+    target.execute("CREATE TABLE note (id VARCHAR(64) PRIMARY KEY, body TEXT)").await.expect("table");
+    let name = target.url().rsplit('/').next().expect("a database");
+    let read_only = |value: &str| format!("ALTER DATABASE {name} SET default_transaction_read_only = {value}");
+    target.execute(&read_only("on")).await.expect("read only");
+    let notes = format!(
+        "\n[targets.notes]\nadapter = {}\n[targets.notes.database]\nurl = {}\n\
+         allow = {{ read = [\"note\"], insert = [\"note\"] }}\n[targets.notes.settings]\nbehaviour = \"insert\"\n\
+         quiet_check = true\nargument = \"\"\n",
+        quoted(&adapter("testing-probe").to_string_lossy()),
+        quoted(target.url())
+    );
+    let host = Host::new(&Configuration::new("sqlite://.host/host.db").more(&notes).more(QUICK)).expect("host");
+    let _ = host.run(&["migrate"]).expect_success();
+    put(&host, &patient("A-1"));
+    let check = host.run(&["check"]);
+    assert_ne!(check.status, Some(0), "{}", check.stdout);
+    assert!(check.stdout.contains("[PROBLEM]") && check.stdout.contains("takes no writes"), "{}", check.stdout);
+    assert_eq!(host.run(&["run", "--until-idle"]).status, Some(1));
+    let status = host.status();
+    assert_eq!((&status["totals"]["pending"], &status["totals"]["failed"]), (&1.into(), &0.into()), "{status}");
+    target.execute(&format!("SET default_transaction_read_only = off; {}", read_only("off"))).await.expect("writable");
+    let _ = host.run(&["run", "--until-idle"]).expect_success();
+    assert_eq!(host.status()["totals"]["done"], 1);
 }
 
 /// The tables of an old installation: everything arrives, and someone should know that a batch cannot be rolled back.
