@@ -6,6 +6,7 @@ use std::time::Duration;
 use tests::database::Database;
 use tests::environment::Backend;
 use tests::host::{Configuration, Host, quoted};
+use tests::session::Session;
 
 use crate::support::{QUICK, adapter, host_with_openemr, openemr_database, patient, put, rows};
 
@@ -239,7 +240,9 @@ async fn a_database_that_takes_no_writes_is_found_beforehand_and_fails_nobody() 
     assert_eq!(host.run(&["run", "--until-idle"]).status, Some(1));
     let status = host.status();
     assert_eq!((&status["totals"]["pending"], &status["totals"]["failed"]), (&1.into(), &0.into()), "{status}");
-    target.execute(&format!("SET default_transaction_read_only = off; {}", read_only("off"))).await.expect("writable");
+    let mut session = Session::open(target.url()).await.expect("session");
+    session.execute("SET default_transaction_read_only = off").await.expect("this session writes");
+    session.execute(&read_only("off")).await.expect("writable");
     let _ = host.run(&["run", "--until-idle"]).expect_success();
     assert_eq!(host.status()["totals"]["done"], 1);
 }

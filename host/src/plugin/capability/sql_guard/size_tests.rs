@@ -127,8 +127,8 @@ fn least(sofar: Duration, dialect: Dialect, sql: &str) -> Duration {
 }
 
 /// Four times the text takes about four times the time, where a quadratic form would take sixteen times. A busy machine
-/// adds time to a run and takes none away: the least of several runs is compared, and a form gets more of them before it
-/// is found guilty.
+/// adds time to a run and takes none away: the least of several runs is compared, and a form gets more of them before
+/// it is found guilty.
 #[test]
 fn judging_takes_time_by_the_length_alone() {
     let (count, ratio_max, runs_min, runs_max) = (2_000, 8.0, 3, 60);
