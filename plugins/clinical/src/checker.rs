@@ -1,6 +1,6 @@
 //! Holds a JSON value against one of the schemas in `schemas/`.
 //!
-//! It interprets exactly the keywords of [`KEYWORDS`]; a test refuses a schema that uses another. Every problem is
+//! It interprets exactly the keywords of `KEYWORDS`; a test refuses a schema that uses another. Every problem is
 //! noted, so that one reading finds all of them.
 
 use serde_json::{Map, Value};
