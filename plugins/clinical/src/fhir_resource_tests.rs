@@ -1,3 +1,6 @@
+//! Resources of FHIR as payloads, whole and broken: which references and identifiers they may hold. It checks no other
+//! type, and no resource against FHIR itself.
+
 use crate::{Record, Ref};
 
 fn read(payload: &str, refs: &[Ref<'_>]) -> Result<super::FhirResource, Vec<String>> {

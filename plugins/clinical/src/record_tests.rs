@@ -1,3 +1,6 @@
+//! Every typed record read from its payload, whole and broken, with its references. What the schemas alone decide is
+//! compared with an independent validator elsewhere.
+
 use serde_json::{Value, json};
 
 use super::{Record, Ref};
