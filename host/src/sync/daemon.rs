@@ -233,7 +233,7 @@ impl Daemon {
         });
         let supervisor = Supervisor {
             control: control.clone(),
-            swap: AdapterSwap::new(control, self.runtime.clone(), shared.demand.clone()),
+            swap: AdapterSwap::new(control, self.runtime.clone(), shared.demand.clone(), shared.stop.clone()),
             events,
             stop: shared.stop.clone(),
             breaker: Breaker::new(self.options.breaker),

@@ -52,6 +52,7 @@ impl Supervisor {
         while !self.stop.is_cancelled() {
             let current = match self.swap.current().await {
                 Ok(current) => current,
+                Err(_) if self.stop.is_cancelled() => return,
                 Err(failure) => {
                     self.back_off(failure, handled.take()).await;
                     continue;

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
 use super::canary::{Canary, CanaryResult};
 use super::control::TargetControl;
@@ -64,14 +65,22 @@ pub(super) struct AdapterSwap {
     reloads_seen: Option<i64>,
     /// An adapter of other hosts that this one could not adopt, so that it is logged once.
     not_adopted: Option<String>,
+    stop: CancellationToken,
 }
 
 impl AdapterSwap {
-    pub(super) fn new(control: Arc<TargetControl>, runtime: Arc<Runtime>, demand: Arc<Demand>) -> Self {
+    /// What is being compiled at `stop` is given up.
+    pub(super) fn new(
+        control: Arc<TargetControl>,
+        runtime: Arc<Runtime>,
+        demand: Arc<Demand>,
+        stop: CancellationToken,
+    ) -> Self {
         Self {
             control,
             runtime,
             demand,
+            stop,
             current: None,
             previous: None,
             canary_run: None,
@@ -102,6 +111,9 @@ impl AdapterSwap {
         let desired = self.control.desired_state().await;
         self.reloads_seen = desired.as_ref().map(|desired| desired.reload_requests);
         let file = self.load_file().await;
+        if self.stop.is_cancelled() {
+            return file;
+        }
         let Some(DesiredState { adapter_sha256: Some(active), rejected_sha256: rejected, .. }) = desired else {
             return file;
         };
@@ -158,6 +170,7 @@ impl AdapterSwap {
     async fn consider_file(&mut self, rejected: Option<&str>) {
         let loaded = match self.load_file().await {
             Ok(loaded) => loaded,
+            Err(_) if self.stop.is_cancelled() => return,
             Err(failure) => return self.reject(None, &failure).await,
         };
         if self.current.as_ref().is_some_and(|current| current.sha256() == loaded.sha256()) {
@@ -275,6 +288,7 @@ impl AdapterSwap {
                 self.current = Some(loaded.clone());
                 self.control.activate(loaded.adapter, report).await;
             }
+            Err(_) if self.stop.is_cancelled() => {}
             Err(failure) => {
                 tracing::error!(target_name = %self.control.name(), sha256 = wanted, error = %failure.message, "the adapter of the other hosts cannot be used here");
                 self.not_adopted = Some(wanted.to_owned());
@@ -337,7 +351,7 @@ impl AdapterSwap {
         let bytes =
             read_component(path).await.map_err(|error| Failure::new(FailureKind::Adapter, error.to_string()))?;
         let kept = bytes.clone();
-        self.accepted(self.runtime.load_file(path, bytes, target.world()).await, kept)
+        self.loaded(self.runtime.load_file(path, bytes, target.world()), kept).await
     }
 
     async fn load_kept(&self, sha256: &str) -> Result<Loaded, Failure> {
@@ -346,16 +360,24 @@ impl AdapterSwap {
         let bytes = bytes.ok_or_else(|| unavailable(format!("the store does not hold the adapter sha256:{sha256}")))?;
         let (name, kept) = (format!("the store's adapter sha256:{sha256}"), bytes.clone());
         let world = self.control.target.world();
-        let loaded = self.accepted(self.runtime.load_bytes(&name, bytes, world).await, kept)?;
+        let loaded = self.loaded(self.runtime.load_bytes(&name, bytes, world), kept).await?;
         if loaded.sha256() == sha256 {
             return Ok(loaded);
         }
         Err(unavailable(format!("the store's adapter sha256:{sha256} is damaged: it has another digest")))
     }
 
-    /// Accepts an adapter that takes every type of this target.
-    fn accepted(&self, loaded: Result<Arc<Adapter>, PluginError>, bytes: Vec<u8>) -> Result<Loaded, Failure> {
-        let adapter = loaded.map_err(|error| Failure::new(FailureKind::Adapter, error.to_string()))?;
+    /// Waits for an adapter, which must take every type of this target. A host that is stopping waits no longer:
+    /// compiling may take minutes, and ends when nobody waits for it.
+    async fn loaded(
+        &self,
+        loading: impl Future<Output = Result<Arc<Adapter>, PluginError>>,
+        bytes: Vec<u8>,
+    ) -> Result<Loaded, Failure> {
+        let failed = |reason: String| Failure::new(FailureKind::Adapter, reason);
+        let loaded = self.stop.run_until_cancelled(loading).await;
+        let adapter = loaded.ok_or_else(|| failed("the host is stopping".to_owned()))?;
+        let adapter = adapter.map_err(|error| failed(error.to_string()))?;
         self.control.target.accept(&adapter)?;
         Ok(Loaded { adapter, bytes: Arc::new(bytes) })
     }
