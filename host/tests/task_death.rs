@@ -65,6 +65,7 @@ fn spec(locator: Locator) -> TargetSpec {
         limits: Limits::default(),
         batch_max: 100,
         concurrency: 1,
+        verify: None,
     }
 }
 

@@ -174,6 +174,7 @@ pub(super) fn target(config: &TargetConfig) -> Result<Target, CliError> {
         limits: config.limits.call.clone(),
         batch_max: config.limits.batch,
         concurrency: config.limits.concurrency,
+        verify: config.verify,
     };
     Ok(Target::new(spec)?)
 }

@@ -25,6 +25,7 @@ use super::swap::AdapterSwap;
 use super::tally::{Tally, TargetTally};
 use super::tasks::{TaskDeath, Tasks};
 use super::trouble::StoreTrouble;
+use super::verify_schedule::ScheduledVerification;
 use super::worker::Worker;
 use super::{SyncOptions, events, leased_batch, purger, reporter};
 use crate::domain::change::Failure;
@@ -275,6 +276,16 @@ impl Daemon {
                 crashed_batches: 0,
             };
             tasks.spawn(format!("worker {number} of {name}"), worker.run());
+        }
+        if let Some(schedule) = target.spec.verify {
+            let verification = ScheduledVerification {
+                target: target.clone(),
+                store: self.store.clone(),
+                schedule,
+                gate: gate_seen.clone(),
+                stop: shared.stop.clone(),
+            };
+            tasks.spawn(format!("verification of {name}"), verification.run());
         }
         Running { name: name.to_owned(), gate: gate_seen, tally }
     }

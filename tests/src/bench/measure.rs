@@ -8,7 +8,7 @@ use anyhow::{Result, bail, ensure};
 use super::latency::{self, Latency};
 use super::report::{Better, Goal, Row};
 use super::stand::{Stand, Work};
-use super::{backlog, fhir, imports, judging, native, start};
+use super::{backlog, fhir, imports, judging, native, start, verifying};
 use crate::environment::Backend;
 
 /// What is measured, and how thoroughly.
@@ -32,7 +32,7 @@ impl Options {
 }
 
 /// The rows of one group share what they are made of.
-const GROUPS: [(&str, Group); 15] = [
+const GROUPS: [(&str, Group); 17] = [
     ("drain MariaDB to MariaDB", Group::Drain(Backend::MariaDb, Backend::MariaDb, 15_000.0)),
     ("drain SQLite to SQLite", Group::Drain(Backend::Sqlite, Backend::Sqlite, 20_000.0)),
     ("drain PostgreSQL to MariaDB", Group::Drain(Backend::Postgres, Backend::MariaDb, 15_000.0)),
@@ -48,6 +48,8 @@ const GROUPS: [(&str, Group); 15] = [
     ("start", Group::Start),
     ("backlog MariaDB", Group::Backlog),
     ("judging", Group::Judging),
+    ("verify OpenEMR", Group::VerifyOpenEmr),
+    ("verify FHIR", Group::VerifyFhir),
 ];
 
 #[derive(Debug, Clone, Copy)]
@@ -62,6 +64,8 @@ enum Group {
     Start,
     Backlog,
     Judging,
+    VerifyOpenEmr,
+    VerifyFhir,
 }
 
 /// Measures, and prints its progress to standard error.
@@ -85,6 +89,8 @@ pub async fn all(options: &Options) -> Result<Vec<Row>> {
             Group::Start => vec![Box::pin(start::row(options)).await?],
             Group::Backlog => Box::pin(backlog::rows(options)).await?,
             Group::Judging => judging::rows()?,
+            Group::VerifyOpenEmr => Box::pin(verifying::openemr(options)).await?,
+            Group::VerifyFhir => vec![Box::pin(verifying::fhir(options)).await?],
         });
         eprintln!("   took {:.0} s", began.elapsed().as_secs_f64());
     }
