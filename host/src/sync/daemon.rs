@@ -5,7 +5,7 @@
 //! after the drain limit or at a second request, calls are aborted and their batches released.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -230,6 +230,7 @@ impl Daemon {
             store: self.store.clone(),
             options: self.options.clone(),
             gate,
+            unproven: Mutex::default(),
         });
         let supervisor = Supervisor {
             control: control.clone(),

@@ -17,7 +17,7 @@ use super::demand::Demand;
 use super::gate::{Gate, OpenGate};
 use crate::domain::change::{Failure, FailureKind};
 use crate::plugin::{Adapter, PluginError, Runtime, read_component};
-use crate::store::{AdapterEvent, BreakerState, DesiredState, TargetState};
+use crate::store::{AdapterEvent, DesiredState};
 
 /// When nothing was due for this long, the canary is activated on its check alone. Its first deliveries are compared
 /// with the old adapter's all the same.
@@ -239,7 +239,7 @@ impl AdapterSwap {
             self.previous = Some((old, Instant::now()));
         }
         self.record_active().await;
-        self.control.record(TargetState::Up, BreakerState::Closed, None, None).await;
+        self.control.record_check_passed(None, None).await;
     }
 
     /// The target failed or was paused during a canary: what was not activated yet is considered again when it is back.
@@ -308,7 +308,7 @@ impl AdapterSwap {
         }
         let message = format!("new adapter rejected; the previous one stays active: {}", failure.message);
         let failure = Failure::new(failure.kind, message);
-        self.control.record(TargetState::Up, BreakerState::Closed, Some(&failure), None).await;
+        self.control.record_check_passed(Some(&failure), None).await;
     }
 
     /// Records in the store which adapter is active here.
