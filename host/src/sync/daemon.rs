@@ -144,7 +144,7 @@ impl Daemon {
             stop: stop.clone(),
             abort: abort.clone(),
         };
-        let mut tasks = Tasks::new();
+        let mut tasks = Tasks::new(Duration::from_millis(self.options.hangs_after_ms));
         let running: Vec<_> = self.targets.iter().map(|target| self.start(target, &shared, &mut tasks)).collect();
         self.start_common(host, &shared, &running, &mut tasks);
         let mut end = tokio::select! {
