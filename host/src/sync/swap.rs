@@ -107,7 +107,7 @@ impl AdapterSwap {
         };
         let why = match &file {
             Ok(loaded) if loaded.sha256() == active => return file,
-            Ok(loaded) if rejected.as_deref() == Some(loaded.sha256()) => {
+            Ok(loaded) if self.is_rolled_back(loaded, rejected.as_deref()).await => {
                 "the file's adapter was rolled back".to_owned()
             }
             Ok(_) if !self.other_hosts_running().await => return file,
@@ -163,7 +163,7 @@ impl AdapterSwap {
         if self.current.as_ref().is_some_and(|current| current.sha256() == loaded.sha256()) {
             return;
         }
-        if rejected == Some(loaded.sha256()) {
+        if self.is_rolled_back(&loaded, rejected).await {
             let failure = Failure::new(
                 FailureKind::Adapter,
                 "it was rolled back: put another file in its place, or run `host plugin reload`",
@@ -187,6 +187,22 @@ impl AdapterSwap {
         self.demand.notify_pending();
         tracing::debug!(target_name = %self.control.name(), sha256 = loaded.sha256(), "canary begun");
         self.canary_run = Some(CanaryRun { loaded, canary, since: Instant::now(), is_active: false });
+    }
+
+    /// Whether an adapter was rolled back, by the last roll-back or by one in a row before it: the file may still hold
+    /// the broken adapter when an operator has rolled back further. `rejected` is the last one.
+    async fn is_rolled_back(&self, loaded: &Loaded, rejected: Option<&str>) -> bool {
+        let Some(rejected) = rejected else { return false };
+        if rejected == loaded.sha256() {
+            return true;
+        }
+        match self.control.store.rolled_back_adapters(self.control.name().as_str()).await {
+            Ok(all) => all.iter().any(|sha256| sha256 == loaded.sha256()),
+            Err(error) => {
+                tracing::warn!(target_name = %self.control.name(), %error, "cannot read which adapters were rolled back");
+                false
+            }
+        }
     }
 
     /// Whether a canary is under way that was not activated yet.

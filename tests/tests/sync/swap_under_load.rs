@@ -204,7 +204,8 @@ async fn after_an_automatic_roll_back_an_operators_own_goes_to_the_adapter_that_
     running.wait_until("what waited", LIMIT, || host.status()["totals"]["done"] == 6).expect("wait");
 
     // Both adapters that were rolled back stay out, also for a host that starts alone with the broken one's file.
-    running.kill();
+    running.signal(HostSignal::Terminate).expect("signal");
+    let _ = running.wait(LIMIT).expect("end").expect_success();
     let mut running = host.spawn(&["run"]).expect("spawn");
     wait_for_up(&host, &mut running);
     deliver(&mut running, 7);
