@@ -5,7 +5,7 @@
 //! after the drain limit or at a second request, calls are aborted and their batches released.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -145,7 +145,7 @@ impl Daemon {
             stop: stop.clone(),
             abort: abort.clone(),
         };
-        let mut tasks = Tasks::new();
+        let mut tasks = Tasks::new(Duration::from_millis(self.options.hangs_after_ms));
         let running: Vec<_> = self.targets.iter().map(|target| self.start(target, &shared, &mut tasks)).collect();
         self.start_common(host, &shared, &running, &mut tasks);
         let mut end = tokio::select! {
@@ -231,6 +231,7 @@ impl Daemon {
             store: self.store.clone(),
             options: self.options.clone(),
             gate,
+            unproven: Mutex::default(),
         });
         let supervisor = Supervisor {
             control: control.clone(),

@@ -18,7 +18,7 @@ use super::demand::Demand;
 use super::gate::{Gate, OpenGate};
 use crate::domain::change::{Failure, FailureKind};
 use crate::plugin::{Adapter, PluginError, Runtime, read_component};
-use crate::store::{AdapterEvent, BreakerState, DesiredState, TargetState};
+use crate::store::{AdapterEvent, DesiredState};
 
 /// When nothing was due for this long, the canary is activated on its check alone. Its first deliveries are compared
 /// with the old adapter's all the same.
@@ -119,7 +119,7 @@ impl AdapterSwap {
         };
         let why = match &file {
             Ok(loaded) if loaded.sha256() == active => return file,
-            Ok(loaded) if rejected.as_deref() == Some(loaded.sha256()) => {
+            Ok(loaded) if self.is_rolled_back(loaded, rejected.as_deref()).await => {
                 "the file's adapter was rolled back".to_owned()
             }
             Ok(_) if !self.other_hosts_running().await => return file,
@@ -176,7 +176,7 @@ impl AdapterSwap {
         if self.current.as_ref().is_some_and(|current| current.sha256() == loaded.sha256()) {
             return;
         }
-        if rejected == Some(loaded.sha256()) {
+        if self.is_rolled_back(&loaded, rejected).await {
             let failure = Failure::new(
                 FailureKind::Adapter,
                 "it was rolled back: put another file in its place, or run `host plugin reload`",
@@ -200,6 +200,22 @@ impl AdapterSwap {
         self.demand.notify_pending();
         tracing::debug!(target_name = %self.control.name(), sha256 = loaded.sha256(), "canary begun");
         self.canary_run = Some(CanaryRun { loaded, canary, since: Instant::now(), is_active: false });
+    }
+
+    /// Whether an adapter was rolled back, by the last roll-back or by one in a row before it: the file may still hold
+    /// the broken adapter when an operator has rolled back further. `rejected` is the last one.
+    async fn is_rolled_back(&self, loaded: &Loaded, rejected: Option<&str>) -> bool {
+        let Some(rejected) = rejected else { return false };
+        if rejected == loaded.sha256() {
+            return true;
+        }
+        match self.control.store.rolled_back_adapters(self.control.name().as_str()).await {
+            Ok(all) => all.iter().any(|sha256| sha256 == loaded.sha256()),
+            Err(error) => {
+                tracing::warn!(target_name = %self.control.name(), %error, "cannot read which adapters were rolled back");
+                false
+            }
+        }
     }
 
     /// Whether a canary is under way that was not activated yet.
@@ -252,7 +268,7 @@ impl AdapterSwap {
             self.previous = Some((old, Instant::now()));
         }
         self.record_active().await;
-        self.control.record(TargetState::Up, BreakerState::Closed, None, None).await;
+        self.control.record_check_passed(None, None).await;
     }
 
     /// The target failed or was paused during a canary: what was not activated yet is considered again when it is back.
@@ -322,7 +338,7 @@ impl AdapterSwap {
         }
         let message = format!("new adapter rejected; the previous one stays active: {}", failure.message);
         let failure = Failure::new(failure.kind, message);
-        self.control.record(TargetState::Up, BreakerState::Closed, Some(&failure), None).await;
+        self.control.record_check_passed(Some(&failure), None).await;
     }
 
     /// Records in the store which adapter is active here.
