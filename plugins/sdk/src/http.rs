@@ -17,6 +17,9 @@ use crate::{Failure, FailureKind, settings};
 /// Bytes asked for in one read of a response's body.
 const READ_BYTES: u64 = 64 * 1024;
 
+/// Characters of a coding's name that are shown.
+const CODING_CHARS_MAX: usize = 40;
+
 /// What a request asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[allow(missing_docs)]
@@ -97,7 +100,7 @@ impl Response {
     }
 }
 
-/// Why a request got no answer. What the target did with the request is then unknown.
+/// Why a request got no answer, or none that can be read. What the target did with the request is then unknown.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Error {
     /// No answer within the time limit.
@@ -108,6 +111,10 @@ pub enum Error {
     ConnectionFailed(String),
     /// The connection broke, or what came over it was not HTTP.
     Broken(String),
+    /// The server answered in a content coding that the host does not read; its name, or those of several.
+    UnknownCoding(String),
+    /// The server answered, and its body is not what its `Content-Encoding` says.
+    Damaged,
 }
 
 impl fmt::Display for Error {
@@ -117,6 +124,15 @@ impl fmt::Display for Error {
             Self::Refused(reason) => write!(formatter, "the host refused the request: {reason}"),
             Self::ConnectionFailed(reason) => write!(formatter, "connection failed: {reason}"),
             Self::Broken(reason) => write!(formatter, "connection broke: {reason}"),
+            Self::UnknownCoding(coding) => write!(
+                formatter,
+                "the answer is packed as `{coding}`, and the host asks for gzip or deflate, once; fix: set the server, \
+                 or the proxy before it, to one of them or to no packing"
+            ),
+            Self::Damaged => formatter.write_str(
+                "the answer cannot be unpacked: it is damaged, or not what its Content-Encoding says; fix: correct the \
+                 packing at the server or at the proxy before it",
+            ),
         }
     }
 }
@@ -310,6 +326,12 @@ fn stream_error(error: &StreamError) -> Error {
     }
 }
 
+/// The names of codings, which the server chose: what can be part of one, and not much of it.
+fn token_of(codings: &str) -> String {
+    let is_plain = |character: &char| character.is_ascii_alphanumeric() || "-_.+*, ".contains(*character);
+    codings.chars().filter(is_plain).take(CODING_CHARS_MAX).collect()
+}
+
 /// Sorts the interface's codes into what an adapter can act on. Texts are ours: a code's own may be anything.
 fn error_of(code: &ErrorCode) -> Error {
     let connection = |reason: &str| Error::ConnectionFailed(reason.to_owned());
@@ -346,9 +368,9 @@ fn error_of(code: &ErrorCode) -> Error {
         ErrorCode::ConfigurationError => refused("the host's HTTP configuration"),
         ErrorCode::ConnectionTerminated => broken("terminated by the other side"),
         ErrorCode::HttpResponseIncomplete => broken("the answer is incomplete"),
-        ErrorCode::HttpResponseTransferCoding(_) | ErrorCode::HttpResponseContentCoding(_) => {
-            broken("the answer's coding is unknown")
-        }
+        ErrorCode::HttpResponseTransferCoding(_) => broken("the answer's transfer coding is unknown"),
+        ErrorCode::HttpResponseContentCoding(Some(coding)) => Error::UnknownCoding(token_of(coding)),
+        ErrorCode::HttpResponseContentCoding(None) => Error::Damaged,
         ErrorCode::HttpUpgradeFailed | ErrorCode::HttpProtocolError => broken("not HTTP"),
         ErrorCode::LoopDetected => broken("a proxy sends in circles"),
         ErrorCode::InternalError(_) => broken("an error inside the host's HTTP client"),
@@ -434,6 +456,18 @@ mod tests {
         assert!(
             matches!(error_of(&ErrorCode::InternalError(Some("Kim".to_owned()))), Error::Broken(text) if !text.contains("Kim"))
         );
+    }
+
+    #[test]
+    fn an_answer_that_cannot_be_unpacked_is_told_with_its_coding_and_the_fix() {
+        let told = |coding: Option<&str>| {
+            error_of(&ErrorCode::HttpResponseContentCoding(coding.map(str::to_owned))).to_string()
+        };
+        assert!(told(Some("br")).starts_with("the answer is packed as `br`,"), "{}", told(Some("br")));
+        assert!(told(Some("gzip, gzip")).contains("`gzip, gzip`") && told(Some("zstd")).contains("fix: "));
+        assert!(told(None).contains("cannot be unpacked") && !told(None).contains("connection"), "{}", told(None));
+        let odd = told(Some(&format!("x\u{1b}[31m`\n{}", "y".repeat(300))));
+        assert!(odd.starts_with("the answer is packed as `x31my") && odd.len() < 250, "{odd}");
     }
 
     #[test]
