@@ -1,8 +1,8 @@
 //! The response to a request as the guest reads it: unpacked, counted while it arrives, and recorded in a dry run.
 //!
-//! When it is complete, the request is no longer in flight, nor in doubt. A packed body is unpacked to its end before the
-//! guest gets the response: a few packed bytes would otherwise exceed the guest's memory before they exceed the limit of
-//! a response, and wasmtime loses the code of an error that comes with a body.
+//! When it is complete, the request is no longer in flight, nor in doubt. A packed body is unpacked to its end before
+//! the guest gets the response: a few packed bytes would otherwise exceed the guest's memory before they exceed the
+//! limit of a response, and wasmtime loses the code of an error that comes with a body.
 
 use std::pin::Pin;
 use std::sync::Arc;

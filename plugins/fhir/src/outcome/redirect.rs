@@ -1,8 +1,8 @@
 //! What is said of a redirect: where it leads, and what helps.
 //!
-//! The location is the server's own text. Only its scheme, host and path are shown, bounded and in plain characters; what
-//! follows the path may hold a patient's identifier or a session. Where it only repeats the path of the request, that is
-//! left out, so that what is shown is the `base_url` to set.
+//! The location is the server's own text. Only its scheme, host and path are shown, bounded and in plain characters;
+//! what follows the path may hold a patient's identifier or a session. Where it only repeats the path of the request,
+//! that is left out, so that what is shown is the `base_url` to set.
 
 use super::Asked;
 
@@ -99,7 +99,8 @@ mod tests {
 
     #[test]
     fn a_redirect_in_a_circle_says_that_no_base_url_helps_and_what_does() {
-        for (path, location) in [("", "http://h/fhir"), ("/", "http://h/fhir"), ("", "/fhir/"), ("/", "HTTP://H/fhir/?a")]
+        for (path, location) in
+            [("", "http://h/fhir"), ("/", "http://h/fhir"), ("", "/fhir/"), ("/", "HTTP://H/fhir/?a")]
         {
             let told = told("http://h/fhir/", path, location);
             assert!(told.contains("no other base_url helps") && told.contains("batch = false"), "{location}: {told}");
