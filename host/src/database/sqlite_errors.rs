@@ -7,6 +7,7 @@ use super::ErrorKind::{
     self, Contention, DuplicateKey, InvalidValue, MissingObject, Other, PermissionDenied, Rejected, Unavailable,
 };
 use super::names::{identifier, named_in};
+use super::sqlstate::REFUSED_BY_ROUTINE;
 
 /// Primary codes (the low byte) with their meaning and our words.
 #[rustfmt::skip]
@@ -53,7 +54,7 @@ const EXTENDED: &[(i32, ErrorKind, &str)] = &[
     (1299, InvalidValue, "a column takes no NULL"),
     (1544, PermissionDenied, "the file's folder may not be written"),
     (1555, DuplicateKey, "a unique key has this value already"),
-    (1811, InvalidValue, "a trigger of the database refuses the row"),
+    (1811, InvalidValue, REFUSED_BY_ROUTINE),
     (2067, DuplicateKey, "a unique key has this value already"),
     (2579, DuplicateKey, "a unique key has this value already"),
     (3091, InvalidValue, "a value is not of its column's type"),
