@@ -22,7 +22,7 @@ fn working() -> Host {
 }
 
 #[tokio::test]
-async fn changes_of_a_type_that_no_target_takes_are_shown() {
+async fn changes_of_a_type_that_no_target_accepts_are_shown() {
     use sqlx::Connection as _;
     let host = working();
     let url = tests::database::sqlite_url(&host.folder().join(".host").join("host.db"));
@@ -63,7 +63,7 @@ async fn changes_of_a_type_that_no_target_takes_are_shown() {
 }
 
 #[test]
-fn a_file_that_is_not_the_adapter_in_use_is_shown() {
+fn a_file_that_differs_from_the_active_adapter_is_shown() {
     let server = SlowServer::start(Duration::ZERO, Answer::AtOnce);
     let original = std::fs::read(adapter("example-directory")).expect("adapter");
     let target = directory("x", &server.url())

@@ -15,7 +15,7 @@ fn deliver(host: &Host) {
 }
 
 #[tokio::test]
-async fn a_record_that_was_edited_or_deleted_is_found_named_and_repaired() {
+async fn an_edited_or_deleted_record_is_found_named_and_repaired() {
     let Some(openemr) = openemr_database("8.2.0").await else { return };
     let host = host_with_openemr(openemr.url());
     seed(&host);
@@ -55,7 +55,7 @@ async fn a_record_that_was_edited_or_deleted_is_found_named_and_repaired() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_verified_is_named() {
+async fn a_target_that_cannot_be_verified_is_named() {
     let Some(openemr) = openemr_database("8.2.0").await else { return };
     let host = host_with_openemr(openemr.url());
     put(&host, &patient("V-1"));
