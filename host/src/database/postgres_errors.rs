@@ -118,6 +118,21 @@ mod tests {
     }
 
     #[test]
+    fn what_a_trigger_may_have_met_is_told_apart_from_the_rights_on_a_sequence() {
+        for (state, sentence, may_be) in [
+            ("42P01", "relation \"audit\" does not exist", true),
+            ("42703", "record \"new\" has no field \"x\"", true),
+            ("42501", "permission denied for table audit", true),
+            ("42501", "new row violates row-level security policy for table \"patient_data\"", true),
+            ("42501", "permission denied for sequence patient_data_id_seq", false),
+            ("25006", "cannot execute INSERT in a read-only transaction", false),
+            ("42883", "operator does not exist: text = integer", false),
+        ] {
+            assert_eq!(may_be_of_routine(Said { state, sentence, ..Said::default() }), may_be, "{sentence}");
+        }
+    }
+
+    #[test]
     fn every_state_is_reached_and_has_words() {
         for (index, (start, kind, words)) in ERRORS.iter().enumerate() {
             assert!(
