@@ -251,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn urls_are_read_and_shown_without_their_password() {
+    fn urls_are_parsed_and_shown_without_their_password() {
         for (text, kind, shown, local) in [
             ("mysql://u:SECRET@db.example/app", "mysql", "mysql://u:***@db.example:3306/app", false),
             (
@@ -277,7 +277,7 @@ mod tests {
 
     #[cfg(unix)]
     #[test]
-    fn sqlite_paths_begin_at_the_folder() {
+    fn sqlite_paths_are_relative_to_the_configuration_folder() {
         for (text, path) in [
             ("sqlite://.host/host.db", "/etc/host/.host/host.db"),
             ("sqlite:./host.db", "/etc/host/host.db"),
@@ -289,7 +289,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_database_is_refused_without_the_password() {
+    fn an_invalid_database_url_is_refused_without_showing_the_password() {
         for text in [
             "oracle://u:SECRET@h/app",
             "SECRET",
@@ -329,7 +329,7 @@ mod tests {
     }
 
     #[test]
-    fn a_literal_password_that_breaks_the_url_is_not_shown_and_the_fix_is() {
+    fn an_unencoded_password_is_reported_with_the_fix_and_not_shown() {
         for password in
             ["SECRET/HIDDEN", "SECRET#HIDDEN", "SECRET?HIDDEN", "7788/SECRET", "77#88", "1@SECRET/2", "a/SECRET@b"]
         {
@@ -346,7 +346,7 @@ mod tests {
     }
 
     #[test]
-    fn files_of_certificates_begin_at_the_folder() {
+    fn certificate_paths_are_relative_to_the_configuration_folder() {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("ca.pem"), "").unwrap();
         let text = Secret::new("mysql://u:p@h/app?ssl-mode=verify_ca&ssl-ca=ca.pem".to_owned());

@@ -231,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn words_name_what_it_is_about_and_the_code() {
+    fn a_message_ends_with_object_and_code() {
         assert_eq!(worded("a deadlock", None, "1213"), "a deadlock [1213]");
         assert_eq!(worded("a column takes no NULL", Some("lname"), "1048"), "a column takes no NULL [lname, 1048]");
     }

@@ -77,7 +77,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_what_is_spelt_like_a_name_is_one() {
+    fn only_a_valid_identifier_is_a_name() {
         for name in ["pid", "patient_data.pid", "openemr.patient_data.DOB", "전화", "fk-1", "_2"] {
             assert_eq!(identifier(name).as_deref(), Some(name));
         }
@@ -90,7 +90,7 @@ mod tests {
     }
 
     #[test]
-    fn a_table_or_column_is_shown_only_when_our_statement_names_it() {
+    fn a_table_or_column_is_shown_only_if_our_statement_names_it() {
         let statement = "INSERT INTO patient_data (`fname`, DOB) VALUES (?, 'Kim')";
         assert_eq!(named_in(statement, "fname").as_deref(), Some("fname"));
         assert_eq!(named_in(statement, "openemr.patient_data.dob").as_deref(), Some("dob"));

@@ -118,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_trigger_may_have_met_is_told_apart_from_the_rights_on_a_sequence() {
+    fn trigger_errors_are_distinguished_from_missing_sequence_rights() {
         for (state, sentence, may_be) in [
             ("42P01", "relation \"audit\" does not exist", true),
             ("42703", "record \"new\" has no field \"x\"", true),
@@ -133,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn every_state_is_reached_and_has_words() {
+    fn every_sqlstate_entry_is_reachable_and_has_a_message() {
         for (index, (start, kind, words)) in ERRORS.iter().enumerate() {
             assert!(
                 !ERRORS[..index].iter().any(|(earlier, ..)| start.starts_with(earlier)),
@@ -146,7 +146,7 @@ mod tests {
 
     /// Every class of the manual's appendix.
     #[test]
-    fn each_class_is_of_the_kind_that_its_subject_asks_for() {
+    fn each_sqlstate_class_maps_to_its_kind() {
         for (states, kind) in [
             (&["08000", "08001", "08003", "08004", "08006", "08P01"][..], Unavailable),
             (&["53000", "53100", "53200", "53300", "53400"], Unavailable),
@@ -176,7 +176,7 @@ mod tests {
 
     /// Against the server's own list, which comes with it.
     #[test]
-    fn every_state_of_the_servers_list_is_judged() {
+    fn every_sqlstate_that_postgres_lists_is_classified() {
         let lists = std::fs::read_dir("/usr/share/postgresql").into_iter().flatten().flatten();
         let lists: Vec<_> =
             lists.filter_map(|folder| std::fs::read_to_string(folder.path().join("errcodes.txt")).ok()).collect();
@@ -194,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn raise_speaks_of_the_row_whatever_state_it_chooses() {
+    fn an_error_raised_by_a_trigger_is_an_invalid_value_with_any_sqlstate() {
         for state in ["P0001", "23505", "53100", "40001", "42501", "ABCDE"] {
             let said = Said { state, routine: Some("exec_stmt_raise"), file: Some("pl_exec.c"), ..Said::default() };
             assert_eq!(judge(said).0, InvalidValue, "{state}");
@@ -202,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn only_names_that_the_server_itself_gives_are_shown() {
+    fn only_names_from_the_servers_own_error_fields_are_shown() {
         let insert = "INSERT INTO patient (pid) VALUES ($1)";
         let unique =
             Said { state: "23505", constraint: Some("patient_pid_key"), file: Some("nbtinsert.c"), ..Said::default() };

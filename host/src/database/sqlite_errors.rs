@@ -121,7 +121,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_primary_code_is_there_and_extended_ones_follow_theirs() {
+    fn every_primary_code_is_listed_and_extended_codes_inherit_its_kind() {
         for code in 1..=28 {
             let (_, kind, words) = CODES[usize::try_from(code - 1).unwrap()];
             assert_eq!(judge(code, ""), (kind, words), "{code}");
@@ -134,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn each_code_is_of_the_kind_that_its_subject_asks_for() {
+    fn each_result_code_maps_to_its_kind() {
         for (codes, kind) in [
             (&[7, 9, 10, 13, 14, 22, 266, 778, 1032, 3082][..], Unavailable), // no memory, IOERR_*, FULL, CANTOPEN
             (&[3, 8, 23, 264, 520, 776, 1288, 1544], PermissionDenied),       // READONLY_*
@@ -151,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn names_come_from_sqlites_own_sentences_alone() {
+    fn names_are_taken_only_from_sqlites_own_messages() {
         let insert = "INSERT INTO t (pid, name) VALUES (?, ?)";
         for (code, sentence, expected) in [
             (2067, "UNIQUE constraint failed: t.pid, t.site", Some("pid,site")),

@@ -48,7 +48,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_state_comes_before_its_class() {
+    fn an_exact_sqlstate_takes_precedence_over_its_class() {
         for (index, (state, ..)) in STATES.iter().enumerate() {
             let shadowed = STATES[..index].iter().any(|(earlier, ..)| state.starts_with(earlier));
             assert!(!shadowed, "{state} is never reached");

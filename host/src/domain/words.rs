@@ -83,7 +83,7 @@ mod tests {
     }
 
     #[test]
-    fn a_foreign_text_is_one_bounded_line_that_moves_nothing() {
+    fn foreign_text_becomes_one_bounded_line_without_control_characters() {
         assert_eq!(one_line(" a\r\nb\u{1b}[31m\u{7}\u{9b}2J\u{202e}c\u{2028}d\u{200f}e ", 100), "a  b [31m  2J c d e");
         assert_eq!(one_line(&"é".repeat(200), 100), format!("{}…", "é".repeat(100)));
         assert_eq!(

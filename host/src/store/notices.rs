@@ -153,7 +153,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn types_are_counted_to_the_letter_and_times_by_their_unit() {
+    fn types_are_counted_byte_by_byte_and_times_by_unit() {
         let change = |id, kind: &str, time_unit| Unrouted {
             id: ChangeId::new(id),
             aggregate_type: Some(kind.to_owned()),

@@ -250,7 +250,7 @@ mod tests {
     use crate::domain::change::Receipt;
 
     #[test]
-    fn only_what_is_not_known_is_in_doubt() {
+    fn only_changes_without_a_known_result_are_in_doubt() {
         use FailureKind::{Adapter, Conflict, Invalid, Misconfigured, Throttled, Transient, Unavailable};
         let outcomes = |kinds: &[FailureKind]| -> Vec<_> {
             let applied = Receipt { remote_id: "1".to_owned(), remote_version: None, fingerprint: None };
@@ -271,7 +271,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_never_sent_is_not_in_doubt() {
+    fn changes_that_were_never_sent_are_not_in_doubt() {
         let outage = Failure::new(FailureKind::Unavailable, "connection broke");
         let mut progress = Progress::of(3);
         progress.put(0..1, vec![Outcome::Failed(outage.clone())], true);

@@ -144,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn it_sees_what_was_written_an_edit_a_deletion_a_double_and_another_patient() {
+    fn observe_reports_written_edited_deleted_duplicate_and_foreign_records() {
         let server = Server::default();
         let mut subjects = subjects(&server, 6);
         server.edit(2, |patient| patient["gender"] = "unknown".into());

@@ -19,10 +19,10 @@ use crate::on_every_store;
 use crate::support::{Stand, route};
 
 on_every_store!(
-    the_pages_sql_announces_a_change,
-    the_pages_clinical_records_are_valid,
-    the_pages_queries_say_what_became_of_it,
-    the_pages_django_code_works_with_the_pages_grants,
+    the_sql_of_the_outbox_page_writes_a_change,
+    the_clinical_records_of_the_outbox_page_are_valid,
+    the_queries_of_the_outbox_page_show_the_delivery_state,
+    the_django_code_of_the_outbox_page_works_with_its_grants,
 );
 
 const DJANGO: PythonEnvironment = PythonEnvironment {
@@ -71,13 +71,13 @@ fn announcing_sql(backend: Backend) -> String {
     blocks("In SQL", "sql").remove(at)
 }
 
-async fn the_pages_sql_announces_a_change(stand: Stand) {
+async fn the_sql_of_the_outbox_page_writes_a_change(stand: Stand) {
     clinic(&stand).await;
     stand.database.execute(&announcing_sql(stand.database.backend())).await.expect("the page's SQL");
     announced(&stand, "010-5550-1001").await;
 }
 
-async fn the_pages_queries_say_what_became_of_it(stand: Stand) {
+async fn the_queries_of_the_outbox_page_show_the_delivery_state(stand: Stand) {
     let mut session = Session::open(stand.database.url()).await.expect("session");
     let queries = blocks("What became of it", "sql");
     assert_eq!(queries.len(), 2);
@@ -87,7 +87,7 @@ async fn the_pages_queries_say_what_became_of_it(stand: Stand) {
 }
 
 #[test]
-fn the_pages_python_announces_a_change() {
+fn the_python_code_of_the_outbox_page_writes_a_change() {
     let Some(python) = python() else { return };
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
     runtime.block_on(async {
@@ -101,7 +101,7 @@ fn the_pages_python_announces_a_change() {
     });
 }
 
-async fn the_pages_django_code_works_with_the_pages_grants(stand: Stand) {
+async fn the_django_code_of_the_outbox_page_works_with_its_grants(stand: Stand) {
     let Some(python) = python() else { return };
     clinic(&stand).await;
     let user = UserDraft {
@@ -313,7 +313,7 @@ fn run(python: &Path, script: &str) {
     assert!(output.status.success(), "{script}\n{}", String::from_utf8_lossy(&output.stderr));
 }
 
-async fn the_pages_clinical_records_are_valid(stand: Stand) {
+async fn the_clinical_records_of_the_outbox_page_are_valid(stand: Stand) {
     let sql = blocks("The payloads of clinical records", "sql").remove(0);
     stand.database.execute(&sql).await.expect("the page's rows");
     let mut session = Session::open(stand.database.url()).await.expect("connect");

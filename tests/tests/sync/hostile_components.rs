@@ -102,7 +102,7 @@ async fn host_that_delivers(file: &Path, healthy: &[u8]) -> (Host, RunningHost) 
 }
 
 #[tokio::test]
-async fn hostile_components_are_refused_and_the_one_before_goes_on() {
+async fn hostile_components_are_refused_and_the_previous_adapter_stays_active() {
     let folder = tempfile::tempdir().expect("folder");
     let file = folder.path().join("note.wasm");
     let healthy = std::fs::read(adapter("testing-probe")).expect("probe");
@@ -131,7 +131,7 @@ async fn hostile_components_are_refused_and_the_one_before_goes_on() {
 }
 
 #[test]
-fn hostile_files_that_are_none_are_refused_at_once() {
+fn hostile_pipes_and_sparse_adapter_files_are_refused_at_once() {
     let host = Host::new(&Configuration::new("sqlite://.host/host.db")).expect("host");
     let pipe = host.folder().join("pipe.wasm");
     assert!(std::process::Command::new("mkfifo").arg(&pipe).status().expect("mkfifo").success());
@@ -154,7 +154,7 @@ fn heavy() -> Vec<u8> {
 }
 
 #[tokio::test]
-async fn hostile_weight_is_given_up_and_the_one_before_goes_on() {
+async fn hostile_component_that_compiles_too_long_leaves_the_previous_one_active() {
     let folder = tempfile::tempdir().expect("folder");
     let file = folder.path().join("note.wasm");
     let healthy = std::fs::read(adapter("testing-probe")).expect("probe");
@@ -186,14 +186,14 @@ fn children(of: u32) -> Vec<String> {
 /// While a component is compiled that takes long: the host ends within its bound, and leaves no compiler behind.
 #[cfg(target_os = "linux")]
 #[tokio::test]
-async fn hostile_weight_does_not_keep_the_host_from_ending() {
+async fn hostile_component_that_compiles_too_long_does_not_keep_the_host_from_stopping() {
     let folder = tempfile::tempdir().expect("folder");
     let file = folder.path().join("note.wasm");
     let healthy = std::fs::read(adapter("testing-probe")).expect("probe");
     let (host, daemon) = host_that_delivers(&file, &healthy).await;
     end(daemon);
-    // It waits so long for calls under way, and takes 20 seconds more at most.
-    let text = configuration(&file).text().replace("[sync]\n", "[sync]\ndrain_timeout_ms = 2000\n");
+    // It may wait a minute for calls under way; a compiler is none.
+    let text = configuration(&file).text().replace("[sync]\n", "[sync]\ndrain_timeout_ms = 60000\n");
     std::fs::write(host.folder().join("host.toml"), text).expect("configure");
     let mut daemon = host.spawn(&["run"]).expect("start");
     expect_delivered(&host, &mut daemon, 2);
@@ -202,7 +202,7 @@ async fn hostile_weight_does_not_keep_the_host_from_ending() {
     daemon.wait_until("it is compiled", Duration::from_secs(30), || !children(id).is_empty()).expect("a compiler");
     let compilers = children(id);
     daemon.signal(HostSignal::Terminate).expect("signal");
-    let ended = daemon.wait(Duration::from_secs(23)).expect("it ends within its bound");
+    let ended = daemon.wait(Duration::from_secs(20)).expect("it ends at once");
     assert!(ended.status.is_some(), "{}", ended.stderr);
     let is_gone = |compiler: &String| {
         let state = std::fs::read_to_string(format!("/proc/{compiler}/stat")).unwrap_or_default();

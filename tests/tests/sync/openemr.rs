@@ -164,7 +164,7 @@ async fn openemr_8_2_0_users_can_save_what_was_delivered() {
 }
 
 #[tokio::test]
-async fn what_the_database_or_the_operator_does_not_grant_fails_the_check_and_no_patient() {
+async fn a_missing_grant_fails_the_check_and_no_patient() {
     let Some(openemr) = openemr_database("8.2.0").await else { return };
     let configuration = tests::host::Configuration::new("sqlite://.host/host.db")
         .openemr(&crate::support::adapter("openemr"), openemr.url())
@@ -182,7 +182,7 @@ async fn what_the_database_or_the_operator_does_not_grant_fails_the_check_and_no
 }
 
 #[tokio::test]
-async fn a_chart_that_openemr_lost_is_a_conflict() {
+async fn a_chart_missing_in_openemr_is_a_conflict() {
     let Some(openemr) = openemr_database("7.0.2").await else { return };
     let host = host_with_openemr(openemr.url());
     put(&host, &patient("A-1"));

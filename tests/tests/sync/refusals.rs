@@ -72,13 +72,13 @@ async fn one_refused_patient_costs_no_other_anything(signal: &str, kind: &str, a
 }
 
 #[tokio::test]
-async fn a_trigger_that_refuses_one_patient_fails_that_one_at_once_and_no_other() {
+async fn a_trigger_that_refuses_one_patient_fails_only_that_patient() {
     one_refused_patient_costs_no_other_anything("SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = words", "invalid", "1")
         .await;
 }
 
 #[tokio::test]
-async fn an_error_that_nobody_knows_costs_its_own_patient_attempts_and_no_other() {
+async fn an_unknown_error_costs_only_its_own_patient_attempts() {
     let signal = "SIGNAL SQLSTATE 'HY000' SET MYSQL_ERRNO = 30001, MESSAGE_TEXT = words";
     one_refused_patient_costs_no_other_anything(signal, "transient", "3").await;
 }
@@ -118,7 +118,7 @@ async fn a_trigger_that_fails_for_every_patient_takes_the_target_down_and_fails_
 }
 
 #[tokio::test]
-async fn a_full_disk_at_the_target_costs_no_attempt_and_everything_arrives_when_there_is_room() {
+async fn a_full_disk_at_the_target_spends_no_attempt_and_delivery_resumes() {
     let Some(openemr) = openemr_database("7.0.2").await else { return };
     let full = "SIGNAL SQLSTATE 'HY000' SET MYSQL_ERRNO = 1114, MESSAGE_TEXT = words";
     refuse(&openemr, full).await;
@@ -139,7 +139,7 @@ async fn a_full_disk_at_the_target_costs_no_attempt_and_everything_arrives_when_
 }
 
 #[tokio::test]
-async fn a_chart_that_is_locked_waits_without_attempts_while_the_others_arrive() {
+async fn a_locked_chart_waits_without_spending_attempts_and_the_others_are_delivered() {
     let Some(openemr) = openemr_database("7.0.2").await else { return };
     let configuration = Configuration::new("sqlite://.host/host.db")
         .openemr(&adapter("openemr"), openemr.url())
@@ -201,12 +201,12 @@ async fn missing_grants_fail_nobody(allow: &str, line: &str) {
 }
 
 #[tokio::test]
-async fn without_any_grant_the_target_is_down_with_the_line_to_add() {
+async fn without_any_grant_the_target_is_down_and_the_missing_line_shown() {
     missing_grants_fail_nobody("", "[targets.openemr.database.allow] in host.toml").await;
 }
 
 #[tokio::test]
-async fn with_too_few_grants_the_target_is_down_with_the_line_to_add() {
+async fn with_too_few_grants_the_target_is_down_and_the_missing_line_shown() {
     let allow = "allow = { read = [\"patient_data\", \"uuid_registry\", \"version\", \"list_options\"], \
                  insert = [\"uuid_registry\"], update = [\"patient_data\"] }";
     missing_grants_fail_nobody(allow, "insert = [\"patient_data\"]").await;
@@ -231,7 +231,7 @@ async fn narrow_user(openemr: &Database) -> (String, String) {
 
 /// What the database itself does not grant is seen beforehand, and costs no change its attempts.
 #[tokio::test]
-async fn a_database_user_without_a_grant_takes_the_target_down_and_fails_nobody() {
+async fn a_database_user_without_privileges_takes_the_target_down_and_fails_no_patient() {
     let Some(openemr) = openemr_database("7.0.2").await else { return };
     let (user, url) = narrow_user(&openemr).await;
     let host = host_with_openemr(&url);
@@ -253,7 +253,7 @@ async fn a_database_user_without_a_grant_takes_the_target_down_and_fails_nobody(
 
 /// A replica, or a user who only reads: `host check` finds it before a change does.
 #[tokio::test]
-async fn a_database_that_takes_no_writes_is_found_beforehand_and_fails_nobody() {
+async fn a_read_only_target_database_is_detected_before_delivery_and_fails_no_patient() {
     let Some(target) = Database::fresh(Backend::Postgres).await.expect("fresh") else { return };
     target.execute("CREATE TABLE note (id VARCHAR(64) PRIMARY KEY, body TEXT)").await.expect("table");
     let name = target.url().rsplit('/').next().expect("a database");
@@ -284,7 +284,7 @@ async fn a_database_that_takes_no_writes_is_found_beforehand_and_fails_nobody() 
 
 /// The tables of an old installation: everything arrives, and someone should know that a batch cannot be rolled back.
 #[tokio::test]
-async fn tables_without_transactions_are_warned_of() {
+async fn tables_without_transactions_cause_a_warning() {
     let Some(openemr) = openemr_database("7.0.2").await else { return };
     let host = host_with_openemr(openemr.url());
     let _ = host.run(&["migrate"]).expect_success();
@@ -297,7 +297,7 @@ async fn tables_without_transactions_are_warned_of() {
 
 /// The guard is one wall; the database user's own grants are the other.
 #[tokio::test]
-async fn a_database_user_who_may_do_more_than_the_adapter_is_warned_of() {
+async fn a_database_user_with_more_privileges_than_the_adapter_causes_a_warning() {
     let Some(openemr) = openemr_database("7.0.2").await else { return };
     let (scheme, rest) = openemr.url().split_once("://").expect("a url");
     let place = rest.rsplit('@').next().expect("a place");
@@ -327,7 +327,7 @@ async fn a_database_user_who_may_do_more_than_the_adapter_is_warned_of() {
 /// Half dates that OpenEMR's forms leave behind: the chart is written over like any other that was edited, and no other
 /// waits.
 #[tokio::test]
-async fn a_half_date_in_a_chart_is_written_over_and_holds_up_no_other() {
+async fn a_partial_date_in_a_chart_is_overwritten_and_delays_no_other() {
     let Some(openemr) = openemr_database("7.0.2").await else { return };
     let host = host_with_openemr(openemr.url());
     let put_all = |city: &str| {

@@ -22,7 +22,7 @@ fn working() -> Host {
 }
 
 #[tokio::test]
-async fn changes_of_a_type_that_no_target_takes_are_shown() {
+async fn changes_of_a_type_that_no_target_accepts_are_shown() {
     use sqlx::Connection as _;
     let host = working();
     let url = tests::database::sqlite_url(&host.folder().join(".host").join("host.db"));
@@ -64,7 +64,7 @@ async fn changes_of_a_type_that_no_target_takes_are_shown() {
 
 /// As docs/operations.md says: a type that a target takes from now on, and `host resync` for what came before.
 #[tokio::test]
-async fn changes_of_a_type_that_a_target_takes_later_arrive_by_resync() {
+async fn resync_delivers_changes_of_a_type_that_a_target_newly_accepts() {
     use sqlx::Connection as _;
     let server = SlowServer::start(Duration::ZERO, Answer::AtOnce);
     let patients = Configuration::new("sqlite://.host/host.db").more(&directory("x", &server.url())).more(QUICK);
@@ -100,7 +100,7 @@ async fn changes_of_a_type_that_a_target_takes_later_arrive_by_resync() {
 }
 
 #[test]
-fn a_file_that_is_not_the_adapter_in_use_is_shown() {
+fn a_file_that_differs_from_the_active_adapter_is_shown() {
     let server = SlowServer::start(Duration::ZERO, Answer::AtOnce);
     let original = std::fs::read(adapter("example-directory")).expect("adapter");
     let target = directory("x", &server.url())

@@ -3,7 +3,7 @@
 use super::*;
 
 #[test]
-fn the_table_is_in_order_and_has_words_for_each() {
+fn the_table_is_sorted_and_has_a_message_for_each_code() {
     assert!(ERRORS.is_sorted_by(|(left, ..), (right, ..)| left < right));
     for (number, kind, words) in ERRORS {
         assert!(!words.is_empty() && !words.ends_with('.'), "{number}");
@@ -13,7 +13,7 @@ fn the_table_is_in_order_and_has_words_for_each() {
 
 /// What speaks of the server must cost no patient an attempt, and what speaks of a row must not open the breaker.
 #[test]
-fn each_number_is_of_the_kind_that_its_subject_asks_for() {
+fn each_error_number_maps_to_its_kind() {
     let of = |kind: ErrorKind, numbers: &[u16]| {
         for number in numbers {
             assert_eq!(judge(*number, None).0, kind, "{number}");
@@ -70,7 +70,7 @@ const SERVER_WORDS: &[&str] = &[
 
 /// Against the list of the server that the tests install: `perror` prints it.
 #[test]
-fn every_error_of_mariadb_that_speaks_of_the_server_is_in_the_table() {
+fn every_mariadb_error_about_the_server_is_in_the_table() {
     let numbers = (1_000..5_000).map(|number: u16| number.to_string());
     let Ok(output) = std::process::Command::new("perror").args(numbers).output() else {
         assert!(std::env::var_os("CI").is_none(), "perror of MariaDB is not installed");
@@ -92,7 +92,7 @@ fn every_error_of_mariadb_that_speaks_of_the_server_is_in_the_table() {
 }
 
 #[test]
-fn what_is_not_in_the_table_is_judged_by_its_sqlstate() {
+fn an_unlisted_number_is_classified_by_its_sqlstate() {
     for (number, state, kind) in [
         (30_001, Some("45000"), InvalidValue),
         (1205, Some("45000"), InvalidValue), // SIGNAL SQLSTATE '45000' SET MYSQL_ERRNO = 1205
@@ -111,7 +111,7 @@ fn what_is_not_in_the_table_is_judged_by_its_sqlstate() {
 }
 
 #[test]
-fn the_object_is_the_key_or_the_column_and_never_a_value() {
+fn the_object_of_an_error_is_a_key_or_column_and_never_a_value() {
     let insert = "INSERT INTO patient_data (fname, lname, DOB) VALUES (?, ?, ?)";
     for (number, sentence, expected) in [
         (1062, "Duplicate entry 'a' for key 'patient_data.pid'", Some("patient_data.pid")),

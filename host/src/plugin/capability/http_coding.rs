@@ -189,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_packed_is_unpacked_in_whatever_parts_it_comes() {
+    fn a_compressed_body_is_decompressed_in_parts_of_any_size() {
         let text: Vec<u8> = (0..100_000_u32).flat_map(u32::to_le_bytes).collect();
         for (coding, form) in
             [("gzip", "gzip"), ("X-GZip", "gzip"), ("deflate", "zlib"), ("deflate", "raw"), ("identity, gzip", "gzip")]
@@ -204,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn what_unpacks_to_too_much_is_refused_before_it_is_in_memory() {
+    fn a_body_that_decompresses_over_its_limit_is_refused_before_it_is_in_memory() {
         let bomb = packed("gzip", &vec![0; 64 << 20]);
         assert!(bomb.len() < 1 << 20);
         let mut decoder = decoder("gzip", 1 << 20);
@@ -214,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_cut_off_or_something_else_is_broken() {
+    fn a_truncated_or_invalid_compressed_body_is_an_error() {
         // Deflate has no such check of its own; what is cut off on the way is noticed by the length of the answer.
         let whole = packed("gzip", &[7; 10_000]);
         for cut in [1, 5, 12] {
@@ -229,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn a_coding_that_is_not_known_is_named() {
+    fn an_unknown_content_coding_is_named() {
         let of = |coding: &str| {
             Decoder::of(&HeaderMap::from_iter([(header::CONTENT_ENCODING, coding.parse().unwrap())]), 1)
                 .map(|decoder| decoder.is_some())

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 
 use sha2::{Digest as _, Sha256};
 use tokio::sync::Semaphore;
@@ -68,6 +69,14 @@ impl SqlAccess {
 
     /// The statement to run, or why it is refused.
     pub(in crate::plugin) async fn permit(&self, sql: &str, verb: Verb) -> Verdict<Arc<Permit>> {
+        let began = Instant::now();
+        let verdict = self.verdict(sql, verb).await;
+        // The bench adds these up.
+        tracing::debug!(microseconds = began.elapsed().as_micros(), "a statement was checked");
+        verdict
+    }
+
+    async fn verdict(&self, sql: &str, verb: Verb) -> Verdict<Arc<Permit>> {
         let key = (Sha256::digest(sql.as_bytes()).into(), verb);
         if let Some(verdict) = lock(&self.verdicts).get(&key) {
             return verdict;
@@ -160,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn verdicts_are_bounded_and_keep_what_is_used() {
+    fn cached_verdicts_are_bounded_in_number_and_evict_the_least_used() {
         let mut verdicts = Verdicts::default();
         for number in 0..VERDICTS_MAX * 10 {
             verdicts.put(key(number), Ok(permit(String::new())));
@@ -171,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn verdicts_are_bounded_by_their_bytes() {
+    fn cached_verdicts_are_bounded_in_bytes() {
         let mut verdicts = Verdicts::default();
         for number in 0..100 {
             verdicts.put(key(number), Ok(permit("x".repeat(1 << 20))));
@@ -182,7 +191,7 @@ mod tests {
 
     /// However many calls a target has under way, one thread judges their statements.
     #[tokio::test]
-    async fn statements_of_one_target_are_judged_one_at_a_time() {
+    async fn statements_of_one_target_are_checked_one_at_a_time() {
         let access = SqlAccess::new(Dialect::Sqlite, SqlGrants::everything());
         let turn = access.judging.clone().try_acquire_owned().expect("nothing is judged yet");
         let mut second = std::pin::pin!(access.permit("SELECT 1", Verb::Read));
@@ -194,7 +203,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_verdict_holds_for_its_verb_only() {
+    async fn a_cached_verdict_applies_to_its_verb_only() {
         let access = SqlAccess::new(Dialect::Sqlite, SqlGrants::everything());
         for _ in 0..2 {
             assert_eq!(

@@ -22,7 +22,7 @@ fn issue(diagnostics: &str) -> Value {
 }
 
 #[test]
-fn a_status_of_one_entry_decides_the_kind() {
+fn the_status_of_an_entry_decides_its_failure_kind() {
     for (status, kind) in [
         (400, FailureKind::Invalid),
         (422, FailureKind::Invalid),
@@ -43,7 +43,7 @@ fn a_status_of_one_entry_decides_the_kind() {
 }
 
 #[test]
-fn a_status_of_the_whole_request_speaks_for_the_target() {
+fn the_status_of_the_whole_request_decides_the_failure_of_the_target() {
     let response = |status, told: bool, retry_after: Option<&str>| Response {
         status,
         headers: [
@@ -96,7 +96,7 @@ fn a_status_of_the_whole_request_speaks_for_the_target() {
 }
 
 #[test]
-fn a_message_says_what_the_server_meant_and_nothing_of_the_payload() {
+fn a_message_carries_the_servers_reason_and_nothing_of_the_payload() {
     let said = of_answer("PUT Patient", &answer(422, Some(issue("name Kim is not a date"))), "{}").message;
     assert_eq!(said, "PUT Patient answered 422: invalid at Patient.birthDate - name ... is not a date");
     let said = of_answer("PUT Patient", &answer(422, Some(json!({ "issue": [] }))), "{}").message;
@@ -104,7 +104,7 @@ fn a_message_says_what_the_server_meant_and_nothing_of_the_payload() {
 }
 
 #[test]
-fn a_503_is_the_servers_own_word_only_where_it_is_fhir_throughout() {
+fn a_503_is_from_the_server_itself_only_if_header_and_body_are_fhir() {
     for (content_type, told, is_own) in [
         ("application/fhir+json", true, true),
         ("Application/FHIR+json; charset=utf-8", true, true),
@@ -120,7 +120,7 @@ fn a_503_is_the_servers_own_word_only_where_it_is_fhir_throughout() {
 }
 
 #[test]
-fn a_request_without_an_answer_is_an_outage() {
+fn a_request_without_a_response_is_an_outage() {
     let failure = of_error("POST Bundle", &http::Error::ConnectionFailed("connection refused".to_owned()));
     assert_eq!(failure.kind, FailureKind::Unavailable);
     assert_eq!(failure.message, "POST Bundle: connection failed: connection refused");

@@ -22,7 +22,7 @@ fn base_url_is_split_and_joined_without_double_slashes() {
 }
 
 #[test]
-fn retry_after_is_seconds_or_a_date_measured_against_the_answers_own() {
+fn retry_after_is_seconds_or_a_date_relative_to_the_response_date() {
     let date = ("date".to_owned(), "Sun, 06 Nov 1994 08:49:37 GMT".to_owned());
     for (value, dated, expected) in [
         ("3", false, Some(3000)),
@@ -50,7 +50,7 @@ fn http_dates_count_leap_years() {
 }
 
 #[test]
-fn codes_fall_into_kinds_that_an_adapter_can_act_on() {
+fn status_codes_map_to_kinds_that_an_adapter_can_act_on() {
     assert_eq!(error_of(&ErrorCode::HttpResponseTimeout), Error::Timeout);
     assert!(matches!(error_of(&ErrorCode::ConnectionRefused), Error::ConnectionFailed(_)));
     assert!(matches!(error_of(&ErrorCode::HttpRequestDenied), Error::Refused(_)));
