@@ -91,7 +91,7 @@ pub(super) async fn explain_none(config: &Config, store: &Store, key: Option<&Ag
     let meant = meant(&key.aggregate_type, &types).map(|kind| format!("; is `{kind}` meant?")).unwrap_or_default();
     Err(CliError::Failed(format!(
         "no target accepts changes of type {}, so {} has no delivery{meant}; fix: let the application write it again \
-         under a type that a target accepts, or add the type to a target's aggregate_types, and then run `host resync`",
+         under a type that a target accepts, or add the type to a target's aggregate_types, and then run `host resync --target NAME`",
         named(&key.aggregate_type),
         named(&key.aggregate_id)
     )))

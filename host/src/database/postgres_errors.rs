@@ -118,6 +118,21 @@ mod tests {
     }
 
     #[test]
+    fn trigger_errors_are_distinguished_from_missing_sequence_rights() {
+        for (state, sentence, may_be) in [
+            ("42P01", "relation \"audit\" does not exist", true),
+            ("42703", "record \"new\" has no field \"x\"", true),
+            ("42501", "permission denied for table audit", true),
+            ("42501", "new row violates row-level security policy for table \"patient_data\"", true),
+            ("42501", "permission denied for sequence patient_data_id_seq", false),
+            ("25006", "cannot execute INSERT in a read-only transaction", false),
+            ("42883", "operator does not exist: text = integer", false),
+        ] {
+            assert_eq!(may_be_of_routine(Said { state, sentence, ..Said::default() }), may_be, "{sentence}");
+        }
+    }
+
+    #[test]
     fn every_sqlstate_entry_is_reachable_and_has_a_message() {
         for (index, (start, kind, words)) in ERRORS.iter().enumerate() {
             assert!(

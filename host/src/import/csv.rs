@@ -77,7 +77,8 @@ pub(super) struct Records {
     quoted_delimiters: usize,
     is_first_line: bool,
     is_behind_cr: bool,
-    is_behind_backslash: bool,
+    /// The byte before the current one.
+    before: u8,
     /// A quote stood behind a backslash in this record.
     has_escaped_quote: bool,
 }
@@ -97,7 +98,7 @@ impl Records {
             quoted_delimiters: 0,
             is_first_line: true,
             is_behind_cr: false,
-            is_behind_backslash: false,
+            before: 0,
             has_escaped_quote: false,
         }
     }
@@ -185,14 +186,14 @@ impl Records {
         self.fault = None;
         (self.line_delimiters, self.quoted_delimiters) = (0, 0);
         (self.is_first_line, self.is_behind_cr) = (true, false);
-        (self.is_behind_backslash, self.has_escaped_quote) = (false, false);
+        (self.before, self.has_escaped_quote) = (0, false);
     }
 
     /// Processes one byte; `true` when it ends the record.
     fn step(&mut self, byte: u8) -> bool {
         let is_quote = byte == b'"' && self.quotes != Quotes::None;
-        self.has_escaped_quote |= is_quote && self.is_behind_backslash;
-        self.is_behind_backslash = byte == b'\\';
+        self.has_escaped_quote |= is_quote && self.before == b'\\';
+        self.before = byte;
         match self.state {
             State::Quoted | State::Escaped => {
                 self.step_quoted(byte, is_quote);

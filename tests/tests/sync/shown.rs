@@ -62,6 +62,43 @@ async fn changes_of_a_type_that_no_target_accepts_are_shown() {
     assert_eq!(host.status()["targets"]["x"]["done"], 2);
 }
 
+/// As docs/operations.md says: a type that a target takes from now on, and `host resync` for what came before.
+#[tokio::test]
+async fn resync_delivers_changes_of_a_type_that_a_target_newly_accepts() {
+    use sqlx::Connection as _;
+    let server = SlowServer::start(Duration::ZERO, Answer::AtOnce);
+    let patients = Configuration::new("sqlite://.host/host.db").more(&directory("x", &server.url())).more(QUICK);
+    let host = Host::new(&patients).expect("host");
+    let _ = host.run(&["migrate"]).expect_success();
+    let url = |file: &str| tests::database::sqlite_url(&host.folder().join(file));
+    let mut store = sqlx::SqliteConnection::connect(&url(".host/host.db")).await.expect("store");
+    let insert = "INSERT INTO sync_outbox (aggregate_type, aggregate_id, operation, payload) \
+                  VALUES ('lab-result', 'L-1', 'create', '{\"code\": \"718-7\", \"value\": \"13\"}')";
+    sqlx::query(insert).execute(&mut store).await.expect("insert");
+    let _ = host.run(&["run", "--until-idle"]).expect_success();
+    let status = host.run(&["status"]).expect_success().stdout;
+    assert!(status.contains("1 changes of type `lab-result`") && !status.contains("accepts it now"), "{status}");
+
+    let table = "CREATE TABLE lab_result (result_id TEXT PRIMARY KEY, code TEXT NOT NULL, value TEXT NOT NULL)";
+    tests::database::execute(&format!("{}?mode=rwc", url("labs.db")), table).await.expect("a table");
+    let labs = format!(
+        "\n[targets.labs]\nadapter = {}\naggregate_types = [\"lab-result\"]\n[targets.labs.database]\n\
+         url = \"sqlite://labs.db\"\n\
+         allow = {{ read = [\"*\"], insert = [\"*\"], update = [\"*\"], delete = [\"*\"] }}\n",
+        tests::host::quoted(&adapter("testing-laboratory").to_string_lossy())
+    );
+    host.configure(&patients.more(&labs)).expect("configure");
+    let _ = host.run(&["run", "--until-idle"]).expect_success();
+    let status = host.run(&["status"]).expect_success().stdout;
+    assert!(status.contains("a target accepts it now; fix: `host resync`"), "{status}");
+    assert_eq!(host.status()["targets"]["labs"]["done"], 0);
+    let told = host.run(&["retry", "--type", "lab-result", "--id", "L-1"]).expect_success().stdout;
+    assert_eq!(told, "0 failed deliveries are pending again\n", "it is known, and nothing of it has failed");
+    let _ = host.run(&["resync", "--target", "labs"]).expect_success();
+    let _ = host.run(&["run", "--until-idle"]).expect_success();
+    assert_eq!(host.status()["targets"]["labs"]["done"], 1);
+}
+
 #[test]
 fn a_file_that_differs_from_the_active_adapter_is_shown() {
     let server = SlowServer::start(Duration::ZERO, Answer::AtOnce);
