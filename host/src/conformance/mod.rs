@@ -33,6 +33,7 @@ use subjects::Source;
 
 use crate::domain::ids::AggregateType;
 use crate::plugin::{Adapter, Limits, PluginError, Runtime, SqlGrants, World};
+use crate::spanned_toml;
 
 /// What the suite runs with.
 #[derive(Clone, Debug)]
@@ -53,6 +54,16 @@ pub struct Options {
     pub examples: Vec<Example>,
     /// Which verb is granted on which table. Without a target of the configuration everything is.
     pub grants: SqlGrants,
+}
+
+/// An adapter's settings, written as the TOML of `[targets.NAME.settings]`, as JSON.
+///
+/// # Errors
+/// The line and what is wrong with it.
+pub fn settings_json(text: &str) -> Result<String, String> {
+    spanned_toml::from_str::<serde_json::Value>(text)
+        .map(|settings| settings.to_string())
+        .map_err(|error| format!("{}: {}", error.line(text), error.message))
 }
 
 /// The result of one check.

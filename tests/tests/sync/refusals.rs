@@ -61,7 +61,7 @@ async fn one_refused_patient_costs_no_other_anything(signal: &str, kind: &str, a
         assert_eq!(delivery[1..3], ["done", "1"], "{delivery:?}");
     }
     assert_eq!(found[0][1..4], ["failed", attempts, kind], "{:?}", found[0]);
-    assert!(kind != "invalid" || found[0][4].contains("then `host retry`"), "it says what to do: {:?}", found[0]);
+    assert!(kind != "invalid" || found[0][4].contains("then `host retry`"), "it names the fix: {:?}", found[0]);
     let status = host.status();
     assert_eq!(status["targets"]["openemr"]["state"], "up", "one patient is no outage");
     let shown = host.run(&["status"]);

@@ -1,4 +1,4 @@
-//! A store that takes no settlement for a while: workers try again until it does, and the log says so once.
+//! A store that takes no settlement for a while: workers try again until it does, and the log reports it once.
 
 use std::time::Duration;
 

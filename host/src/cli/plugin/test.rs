@@ -13,7 +13,6 @@ use crate::config::{Config, Connection};
 use crate::conformance::{self, Answers, ConformanceError, ConformanceReport, Example, Options, ScratchServer};
 use crate::files;
 use crate::plugin::{Compiler, Limits, Runtime, RuntimeOptions, SqlGrants};
-use crate::spanned_toml;
 
 /// The largest file of statements or settings, bytes.
 const TEXT_BYTES_MAX: u64 = 16 << 20;
@@ -107,9 +106,8 @@ fn options(config: Option<&Config>, arguments: &Arguments) -> Result<Options, Cl
     }
     if let Some(file) = &arguments.settings {
         let text = files::read_text(file, TEXT_BYTES_MAX).map_err(|error| unreadable(file, error.to_string()))?;
-        let settings: serde_json::Value = spanned_toml::from_str(&text)
-            .map_err(|error| CliError::Usage(format!("{}:{}: {}", file.display(), error.line(&text), error.message)))?;
-        options.settings_json = settings.to_string();
+        options.settings_json = conformance::settings_json(&text)
+            .map_err(|problem| CliError::Usage(format!("{}:{problem}", file.display())))?;
     }
     if let (Some(config), Some(name)) = (config, &arguments.target) {
         let target = wiring::target_config(config, name)?;
