@@ -29,7 +29,7 @@ impl TargetControl {
         matches!(*self.gate.borrow(), Gate::Paused)
     }
 
-    /// What deliveries flow through now.
+    /// The adapters that deliveries use now; `None` while the gate is shut.
     pub(super) fn open_gate(&self) -> Option<OpenGate> {
         self.gate.borrow().open().cloned()
     }
@@ -43,7 +43,7 @@ impl TargetControl {
         self.gate.send_replace(gate);
     }
 
-    /// Lets deliveries flow through this adapter, where they flow at all.
+    /// Makes deliveries use this adapter, if the gate is open.
     pub(super) fn deliver_through(&self, active: Arc<CheckedAdapter>) {
         if self.open_gate().is_some() {
             self.set_gate(Gate::Open(OpenGate { active, canary: None }));
@@ -70,7 +70,7 @@ impl TargetControl {
             tracing::info!(target_name = %self.name(), found = %report.summary, "target is up");
         }
         self.record(TargetState::Up, BreakerState::Closed, None, Some(&report.summary)).await;
-        // Read before the gate opens: a paused target gets not a single batch.
+        // Read before the gate opens, so that a paused target gets no batch.
         let is_paused = match self.desired_state().await {
             Some(desired) => desired.paused,
             None => self.is_paused(),
@@ -117,7 +117,7 @@ impl TargetControl {
         }
     }
 
-    /// What operators and other hosts want of the target; `None` when the store cannot be read.
+    /// The desired state of the target, set by operators and other hosts; `None` when the store cannot be read.
     pub(super) async fn desired_state(&self) -> Option<DesiredState> {
         match self.store.desired_state(self.name().as_str()).await {
             Ok(desired) => Some(desired),

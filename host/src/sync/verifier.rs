@@ -1,8 +1,8 @@
 //! Verifies a target: asks its adapter what the target holds now, and compares that with what was delivered.
 //!
 //! It reads the store's links page by page and observes each page in one call, in which nothing can be written. It
-//! takes no lease and changes nothing at the target. What differs is put right by [`repair`], which only queues: the
-//! workers deliver it as any other change, behind their fence and by the target's policy for edits.
+//! takes no lease and changes nothing at the target. [`repair`] corrects records that differ. It only queues their
+//! states: the workers deliver these as any other change, behind their fence and by the target's policy for edits.
 
 use std::collections::HashSet;
 
@@ -15,7 +15,7 @@ use crate::target::{CheckedAdapter, Finish, Target};
 /// Records that one repair sends again at once.
 const REPAIR_CHUNK: u32 = 1_000;
 
-/// Why a verification cannot go on. It resumes where it stopped.
+/// Why a verification cannot continue. The next run resumes where it stopped.
 #[derive(Debug)]
 pub enum VerifyError {
     Store(StoreError),
@@ -41,7 +41,7 @@ pub struct Verifier<'a> {
 }
 
 impl Verifier<'_> {
-    /// Looks at the next page. Returns how many records it had, and `None` when the verification has ended.
+    /// Checks the next page. Returns its number of records, and `None` when the verification has ended.
     ///
     /// # Errors
     /// See [`VerifyError`]. Nothing of the page is then written.
@@ -73,7 +73,7 @@ impl Verifier<'_> {
         }
     }
 
-    /// The records of a page that are not as they were delivered, as far as one observation tells.
+    /// The records of a page that differ from what was delivered, according to one observation.
     async fn differing<'page>(
         &self,
         page: &'page [LinkedRecord],
@@ -94,7 +94,8 @@ impl Verifier<'_> {
 pub struct Repaired {
     /// Records whose current state is queued.
     pub queued: u64,
-    /// Records that were left: their state is no longer in the store, is on its way, was refused, or was dismissed.
+    /// Records that were not queued: their state is no longer in the store, is open already, was refused, or was
+    /// dismissed.
     pub left: u64,
 }
 
