@@ -1,4 +1,4 @@
-//! The response to a request as the guest reads it: unpacked, counted while it arrives, and recorded in a dry run.
+//! The response to a request as the guest reads it: decompressed, counted while it arrives, and recorded in a dry run.
 //!
 //! When it is complete, the request is no longer in flight, nor in doubt.
 
@@ -38,7 +38,7 @@ impl Seen {
     }
 }
 
-/// One of the requests in flight, until its answer was read or given up.
+/// One of the requests in flight, until its response was read or abandoned.
 pub(super) struct Ticket(Arc<Open>);
 
 impl Ticket {
@@ -65,7 +65,7 @@ impl Drop for Ticket {
 pub(super) struct Incoming {
     body: AnswerBody,
     decoder: Option<Decoder>,
-    /// Whether the body was read to its end, which may be before all of it is unpacked.
+    /// Whether the body was read to its end. Some of it may not be decompressed yet.
     is_at_end: bool,
     open: Arc<Open>,
     left: u64,
@@ -76,7 +76,7 @@ pub(super) struct Incoming {
 }
 
 impl Incoming {
-    /// A body of at most `bytes_max` when it is unpacked.
+    /// A body of at most `bytes_max` decompressed bytes.
     pub(super) fn new(
         body: AnswerBody,
         decoder: Option<Decoder>,
@@ -87,7 +87,7 @@ impl Incoming {
     ) -> Self {
         let mut incoming =
             Self { body, decoder, is_at_end: false, open, left: bytes_max, ticket: Some(ticket), unanswered, seen };
-        // A guest may never look for a body that there is not.
+        // A guest may never read an empty body.
         if incoming.body.is_end_stream() {
             incoming.is_at_end = true;
             incoming.answered();
@@ -95,7 +95,8 @@ impl Incoming {
         incoming
     }
 
-    /// The server has answered, whatever this host makes of it: the request is no longer in flight, nor in doubt.
+    /// The server has responded, even if this host rejects the response: the request is no longer in flight, nor in
+    /// doubt.
     fn answered(&mut self) {
         self.ticket = None;
         if let Some(unanswered) = self.unanswered.take() {
@@ -103,7 +104,7 @@ impl Incoming {
         }
     }
 
-    /// A frame as the guest shall see it.
+    /// Converts a frame for the guest.
     fn take(&mut self, frame: Frame<Bytes>) -> Result<Frame<Bytes>, Error> {
         let packed = match frame.into_data() {
             Ok(packed) => packed,
@@ -137,7 +138,7 @@ impl Incoming {
         Ok(Frame::data(data))
     }
 
-    /// The server has answered; it is this host that does not read on.
+    /// The server has responded; this host stops reading.
     fn too_large(&mut self) -> Error {
         self.answered();
         let max = self.open.limits.http_response_bytes_max;
@@ -170,7 +171,7 @@ impl Body for Incoming {
             if self.body.is_end_stream() {
                 self.answered();
             }
-            // A part that unpacks to nothing yet is no part for the guest.
+            // A part without decompressed bytes is not passed to the guest.
             if !frame.as_ref().is_ok_and(|frame| frame.data_ref().is_some_and(Bytes::is_empty)) {
                 return Poll::Ready(Some(frame));
             }
@@ -179,7 +180,7 @@ impl Body for Incoming {
     }
 
     fn is_end_stream(&self) -> bool {
-        // What is left to unpack may come behind the last packed part.
+        // Decompressed bytes may remain after the last compressed part.
         if self.decoder.is_some() { self.is_at_end } else { self.body.is_end_stream() }
     }
 
