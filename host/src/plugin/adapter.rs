@@ -29,7 +29,7 @@ impl Adapter {
         let unknown = Descriptor { name: String::new(), version: String::new(), aggregate_types: Vec::new() };
         let mut adapter = Self { runtime, exports, inspection, descriptor: unknown };
         let context = CallContext {
-            // An interpreter takes a while, and memory, to begin at all.
+            // An interpreter needs time and memory to start.
             limits: Limits { memory_mib: DESCRIBE_MEMORY_MIB, deadline_ms: 10_000, cpu_ms: 5_000, ..Limits::default() },
             ..CallContext::default()
         };
@@ -56,7 +56,7 @@ impl Adapter {
         &self.descriptor
     }
 
-    /// What was read from the file before it was compiled.
+    /// The result of the inspection before it was compiled.
     #[must_use]
     pub fn inspection(&self) -> &Inspection {
         &self.inspection

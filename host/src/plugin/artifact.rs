@@ -1,4 +1,4 @@
-//! Reads what a file is from its bytes, before anything of it is compiled or run.
+//! Identifies a file by its bytes, before any part of it is compiled or run.
 
 use sha2::{Digest as _, Sha256};
 use wasmparser::{Encoding, Parser, Payload};
@@ -16,13 +16,13 @@ const SHOWN_MAX: usize = 10;
 pub struct Inspection {
     /// The digest of the file, 64 hexadecimal digits.
     pub sha256: String,
-    /// What it is for.
+    /// The kind of target that it is for.
     pub world: World,
-    /// What it was built for.
+    /// The interface that it was built for.
     pub(super) interface: Interface,
-    /// What it asks of the host.
+    /// The names of its imports.
     pub imports: Vec<String>,
-    /// What it offers.
+    /// The names of its exports.
     pub exports: Vec<String>,
     /// Bytes.
     pub size: u64,
@@ -52,10 +52,10 @@ impl Inspection {
     }
 }
 
-/// Reads what the bytes are.
+/// Identifies the bytes.
 ///
 /// # Errors
-/// When they are no adapter for this host.
+/// When they are not an adapter for this host.
 pub fn inspect(name: &str, bytes: &[u8]) -> Result<Inspection, PluginError> {
     if !bytes.starts_with(b"\0asm") {
         return Err(PluginError::NotWasm { name: name.to_owned(), found: looks_like(bytes) });

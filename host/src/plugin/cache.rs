@@ -30,9 +30,9 @@ const ENTRIES_MAX: usize = 64;
 const EXTENSION: &str = "cwasm";
 /// The largest entry that is read, bytes.
 const ENTRY_BYTES_MAX: u64 = 2 << 30;
-/// What unfinished entries begin with.
+/// The prefix of unfinished entries.
 const UNFINISHED: &str = ".compiling-";
-/// An unfinished entry of this age belongs to a process that is gone.
+/// An unfinished entry of this age belongs to a process that no longer runs.
 const LEFT_AFTER: Duration = Duration::from_secs(3_600);
 
 /// The directory of compiled adapters.
@@ -79,7 +79,7 @@ impl Cache {
         tempfile::Builder::new().prefix(UNFINISHED).tempfile_in(&self.directory)
     }
 
-    /// Keeps what was compiled. The host works without it, so that a failure is only logged.
+    /// Keeps compiled code. The host works without the cache, so a failure is only logged.
     pub(super) fn keep(&self, sha256: &str, file: NamedTempFile) {
         let kept =
             file.as_file().sync_all().and_then(|()| file.persist(self.path(sha256)).map_err(|error| error.error));
@@ -88,7 +88,7 @@ impl Cache {
         }
     }
 
-    /// As [`Cache::keep`], for what this process compiled itself.
+    /// As [`Cache::keep`], for code that this process compiled itself.
     pub(super) fn store(&self, sha256: &str, component: &Component) {
         let written = component.serialize().map_err(io::Error::other).and_then(|code| {
             let mut file = self.begin()?;
@@ -104,7 +104,7 @@ impl Cache {
         }
     }
 
-    /// Removes what killed processes have left behind.
+    /// Removes unfinished entries of killed processes.
     fn remove_leftovers(&self) -> io::Result<()> {
         for entry in fs::read_dir(&self.directory)? {
             let entry = entry?;
@@ -139,14 +139,14 @@ impl Cache {
 /// The component of machine code behind its checksum, if it is valid and for this engine.
 ///
 /// # Errors
-/// Why it cannot be loaded: damage, or more tables and the like than an instance may have.
+/// Why it cannot be loaded: damage, or more tables, memories or instances than allowed.
 pub(super) fn component_of(engine: &Engine, bytes: &[u8]) -> Result<Component, String> {
     let (checksum, code) = bytes.split_at_checked(CHECKSUM_BYTES).ok_or("its machine code is cut off")?;
     if Sha256::digest(code).as_slice() != checksum {
         return Err("its machine code is damaged".to_owned());
     }
-    // SAFETY: the code was written by this program's own compiler into a file of its own, for this very engine, and is
-    // what was written.
+    // SAFETY: this program's own compiler wrote the code into a file of its own for the same engine, and the checksum
+    // shows that it is unchanged.
     #[allow(unsafe_code, reason = "wasmtime has no other way to load what it compiled")]
     unsafe { Component::deserialize(engine, code) }.map_err(|error| one_line(&format!("{error:#}"), REASON_CHARS_MAX))
 }
@@ -163,7 +163,8 @@ fn make_private(directory: &Path) -> io::Result<()> {
     }
 }
 
-/// Why a directory of this mode and owner is not private to the user `me`. Root may do whatever it likes in any case.
+/// Why a directory of this mode and owner is not private to the user `me`. Root is ignored, because root has every
+/// permission anyway.
 #[cfg(unix)]
 fn open_to_others(mode: u32, owner: u32, me: u32) -> Option<String> {
     if owner != me && owner != 0 {
@@ -180,7 +181,7 @@ fn make_private(directory: &Path) -> io::Result<()> {
     fs::create_dir_all(directory)
 }
 
-/// Feeds what is hashed into SHA-256, which does not collide.
+/// Hashes with SHA-256, which has no known collisions.
 struct DigestHasher(Sha256);
 
 impl Hasher for DigestHasher {

@@ -30,8 +30,8 @@ use crate::domain::words::one_line;
 
 /// The end of a call to a database target.
 pub struct DatabaseCall<T> {
-    /// Lent to the call and given back, to be committed or rolled back. `None` when the call was cut off in the middle
-    /// of a statement: the connection was closed, and the server rolls back.
+    /// The transaction that was lent to the call, to be committed or rolled back. `None` when the call was aborted
+    /// during a statement: the connection was closed, and the server rolls back.
     pub transaction: Option<Transaction>,
     /// Set when the database ended the transaction (`Contention`: run the whole call again; `Unavailable`), whatever
     /// the adapter responded.
@@ -48,9 +48,9 @@ pub struct HttpCall<T> {
     pub result: Result<Result<T, Failure>, CallError>,
     /// The lease was lost before a request that would have written; that request was not sent.
     pub lease_lost: bool,
-    /// A request that may write was sent and got no complete answer: the server may go on working on it.
+    /// A request that may write was sent and got no complete response: the server may still be working on it.
     pub in_doubt: bool,
-    /// A request took longer than it may.
+    /// A request exceeded its time limit.
     pub timed_out: bool,
     /// The resources that the call used.
     pub usage: Usage,
@@ -105,12 +105,12 @@ impl Adapter {
     pub async fn check_http(&self, context: &CallContext, access: &Arc<HttpAccess>) -> HttpCall<Report> {
         let permit: (Arc<dyn Fence>, _) = (Arc::new(ReadOnly), &RequestFates::default());
         let call = self.over_http(context, access, permit, |exports, store| exports.check(store), report).await;
-        // What was denied is the adapter's to report: no lease is involved.
+        // The adapter reports denied requests itself: no lease is involved.
         HttpCall { lease_lost: false, in_doubt: false, ..call }
     }
 
-    /// Delivers changes to an HTTP target: one outcome per change, in order. Calls of one batch share the fates of
-    /// their requests, so that they are known also when the call is dropped half-way.
+    /// Delivers changes to an HTTP target: one outcome per change, in order. Calls of one batch share the record of
+    /// their requests, so that it is available even when the call is dropped halfway.
     pub async fn apply_http(
         &self,
         context: &CallContext,
@@ -187,7 +187,7 @@ impl Adapter {
         let http = HttpCapability::open(Arc::clone(access), (fence, fates.clone()), context, Arc::clone(&meters));
         let (state, raw, usage) = self.run(context, None, http, meters, call).await;
         let lease_lost = state.meters.lease_lost();
-        // What was still under way is dropped with the call's store, and stays unanswered.
+        // Requests still in flight are dropped with the call's store, and stay unanswered.
         drop(state);
         HttpCall {
             result: judged(raw, judge),
@@ -219,7 +219,7 @@ impl Adapter {
         let elapsed_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
         let result = match ended {
             Some(Ok(answer)) => match (&answer, meters.recorded()) {
-                // The adapter gave up because of a limit: the operator reads which one.
+                // The adapter ended because of a limit: the message names it.
                 (Err(_), Some(exceeded)) => Err(exceeded.into_error(&context.target)),
                 // Likewise when the host had no credentials for it.
                 (Err(_), None) => Ok(meters.unauthorized().map_or(answer, |failure| Raw::Err(failure.into()))),
@@ -280,12 +280,12 @@ fn outcomes(applied: types::Applied, expected: usize) -> Result<BatchOutcome, Ca
 }
 
 fn observations(found: Vec<types::Observation>, expected: usize) -> Result<Vec<Observation>, CallError> {
-    // Compared before anything is copied: there may be a million.
+    // The count is compared before anything is copied: there may be a million.
     response::count("observations", found.len(), "subjects", expected)?;
     found.into_iter().enumerate().map(|(index, found)| response::observation(found.into(), index)).collect()
 }
 
-/// Tells whether a limit, the guest itself or the host ended the call.
+/// Determines whether a limit, the guest itself or the host ended the call.
 fn classify(
     error: &wasmtime::Error,
     context: &CallContext,
@@ -300,7 +300,7 @@ fn classify(
         return LimitExceeded::new("handles_max", context.limits.handles_max).into_error(target);
     }
     let root = error.root_cause().to_string();
-    // wasmtime keeps this error's type to itself.
+    // wasmtime does not export the type of this error.
     if root.contains("fuel allocated for hostcalls has been exhausted") {
         return LimitExceeded::new("host_call_bytes_max", context.limits.host_call_bytes_max).into_error(target);
     }

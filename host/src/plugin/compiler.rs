@@ -1,5 +1,5 @@
-//! Compiles in a child process with limits on time and memory, so that whatever a file makes the validator or the
-//! compiler do affects that process alone.
+//! Compiles in a child process with limits on time and memory, so that a file that crashes or overloads the validator
+//! or the compiler affects only that process.
 //!
 //! The child is this program under a hidden command. It reads the component from stdin and writes a checksum and the
 //! machine code to stdout, which is a file of the parent's. It has no environment, dies with its parent, and leaves no
@@ -60,7 +60,7 @@ pub(super) async fn compile_in_child(
     let exchange = async {
         let feed = async {
             if let Some(mut stdin) = stdin.take() {
-                // A child that has ended takes no more; its exit code says why.
+                // A child that has ended reads no more; its exit code shows why.
                 drop(stdin.write_all(bytes).await);
             }
         };
@@ -75,7 +75,7 @@ pub(super) async fn compile_in_child(
         (child.wait().await, words)
     };
     match tokio::time::timeout(limits.wall_clock_max(), exchange).await {
-        // What the file costs is processor time, which has its own limit: it is the machine that is slow.
+        // The file's own cost is processor time, which has its own limit: here the machine is slow.
         Err(_) => {
             Err(Failed::Unavailable(format!("compiling it took longer than {} s", limits.wall_clock_max().as_secs())))
         }
@@ -96,11 +96,11 @@ pub(super) async fn compile_in_child(
     }
 }
 
-/// How the child says that it does not take the component.
+/// The child's exit code for a rejected component.
 const REFUSED: i32 = 3;
-/// How it says that its output takes nothing.
+/// The child's exit code when its output cannot be written.
 const NOT_WRITTEN: i32 = 1;
-/// How a Rust program ends that panicked.
+/// The exit code of a Rust program that panicked.
 const PANICKED: i32 = 101;
 
 /// Signals that the system sends a process for its own fault. Any other came from outside: a service manager that stops
@@ -165,12 +165,13 @@ fn compiled(stack_kib: u32, table_elements_max: u64, limits: CompileLimits) -> R
 fn limit_this_process(limits: CompileLimits) -> std::io::Result<()> {
     use rustix::process::{Resource, Rlimit, nice, setrlimit};
     let set = |resource, max| setrlimit(resource, Rlimit { current: Some(max), maximum: Some(max) });
-    // At the upper limit the system kills, which looks like anybody's doing: the lower one says what it is.
+    // At the hard limit the system sends SIGKILL, which has many possible causes. The soft limit sends a specific
+    // signal.
     let seconds = limits.cpu_seconds_max;
     let processor_time = Rlimit { current: Some(seconds), maximum: Some(seconds.saturating_add(10)) };
     #[cfg(target_os = "linux")]
     rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL))?;
-    // Deliveries come first; where that is not allowed, they do not.
+    // Deliveries have priority. An error is ignored.
     let _nicer = nice(10);
     set(Resource::Core, 0)?;
     setrlimit(Resource::Cpu, processor_time)?;
@@ -194,6 +195,6 @@ fn address_space() -> std::io::Result<u64> {
 
 #[cfg(all(unix, not(target_os = "linux")))]
 fn address_space() -> std::io::Result<u64> {
-    // Nothing tells: enough for the pool of one instance.
+    // Not known on this system: enough for the pool of one instance.
     Ok(64 << 30)
 }

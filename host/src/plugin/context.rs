@@ -1,4 +1,4 @@
-//! What a call is given, and what it took.
+//! The inputs of a call, and the resources that it used.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -14,7 +14,7 @@ pub struct CallContext {
     pub settings_json: String,
     /// `[targets.NAME.http] base_url` without a trailing slash.
     pub base_url: Option<String>,
-    /// How much a call may take.
+    /// The limits of a call.
     pub limits: Limits,
     /// Receives a copy of the adapter's log lines.
     pub log_tap: Option<LogTap>,
@@ -27,9 +27,9 @@ pub struct CallContext {
 pub struct Given<'a> {
     /// What its last `check` returned.
     pub state: &'a [u8],
-    /// What an `apply` since then returned as learned.
+    /// The learned state that an `apply` since then returned.
     pub learned: &'a [u8],
-    /// What it does to a record that was edited at the target.
+    /// What to do with a record that was edited at the target.
     pub on_remote_edit: RemoteEdit,
 }
 

@@ -1,7 +1,7 @@
-//! Which adapters crashed while they were loaded, by digest: none of them is tried again when the host starts anew.
+//! Remembers, by digest, which adapters crashed while they were loaded: a restarted host does not load them again.
 //!
 //! Beside the compiled adapters lie a file for each digest that is refused, with the reason, and a locked one for each
-//! load under way. A lock that nobody holds any more belongs to a process that did not live to see the end of it.
+//! load under way. A file whose lock is free belongs to a process that ended during its load.
 
 use std::fs::{self, File};
 use std::io::Write as _;
@@ -10,7 +10,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::domain::words::one_line;
 
-/// So many processes must have ended while they loaded the same adapter. One may have been killed for another reason.
+/// An adapter is refused after this number of processes ended while they loaded it. A single one may have been killed
+/// for another reason.
 const DEATHS_MAX: usize = 5;
 /// Digests that are remembered; the oldest go first.
 const REMEMBERED_MAX: usize = 64;
@@ -43,8 +44,7 @@ impl Crashes {
         }
     }
 
-    /// Marks a load under way, until the mark is dropped. The error says that too many processes ended in the midst of
-    /// one.
+    /// Marks a load in progress, until the mark is dropped. Fails when too many processes ended during such a load.
     pub(super) fn begin(&self, sha256: &str) -> Result<Mark, String> {
         static NUMBER: AtomicU64 = AtomicU64::new(0);
         let dead = self.dead(sha256);
@@ -64,7 +64,7 @@ impl Crashes {
         Ok(Mark { path, _file: file.ok(), dead })
     }
 
-    /// Marks that nobody holds.
+    /// Marks without a holder.
     fn dead(&self, sha256: &str) -> Vec<PathBuf> {
         let begins = format!("{sha256}-{}.", self.engine_digest);
         let is_dead = |path: &PathBuf| File::open(path).is_ok_and(|file| file.try_lock().is_ok());
@@ -111,7 +111,7 @@ pub(super) struct Mark {
 }
 
 impl Mark {
-    /// It came to an end, so that earlier deaths had other reasons.
+    /// The load finished, so that earlier deaths had other causes.
     pub(super) fn survived(self) {
         remove(&self.dead);
     }

@@ -29,10 +29,10 @@ const COMPILERS_MAX: usize = 2;
 /// What wasmtime itself keeps about one instance, bytes.
 const INSTANCE_BYTES: usize = 16 << 20;
 
-/// Loads and runs adapters. Adapters keep it alive; its clock stops with it.
+/// Loads and runs adapters. Adapters hold a reference to it; its clock thread ends with it.
 pub struct Runtime {
     pub(super) engine: Engine,
-    /// One permit per instance in the pool, so that the pool is never found empty.
+    /// One permit per instance in the pool, so that the pool is never exhausted.
     pub(super) instances: Semaphore,
     pub(super) options: RuntimeOptions,
     pub(super) database_linker: Linker<CallState>,

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use super::World;
 
-/// The one that is the same for all targets, since every call's stack comes out of one pool.
+/// The limit that is the same for all targets, because all stacks come from one pool.
 pub(super) const STACK_KIB: &str = "stack_kib";
 
 /// Why an adapter could not be loaded.
@@ -17,11 +17,10 @@ pub enum PluginError {
     Unreadable {
         /// As configured.
         path: PathBuf,
-        /// What the system says.
+        /// The system's error.
         source: std::io::Error,
     },
-    /// It is not to be loaded, whatever is in it: another file than the pinned one, or without the signature that is
-    /// needed.
+    /// It must not be loaded: it is not the pinned file, or lacks the required signature.
     #[error("{0}")]
     NotAdmitted(String),
     /// The bytes are not WebAssembly at all.
@@ -31,7 +30,7 @@ pub enum PluginError {
     NotWasm {
         /// The file.
         name: String,
-        /// What it looks like.
+        /// What the bytes look like.
         found: String,
     },
     /// A core module, which has no typed interface.
@@ -45,7 +44,7 @@ pub enum PluginError {
     Malformed {
         /// The file.
         name: String,
-        /// What the validator says.
+        /// The validator's error.
         reason: String,
     },
     /// It has more parts than an adapter can need, and is not examined any further.
@@ -56,7 +55,7 @@ pub enum PluginError {
         /// Of what, and the limit.
         reason: String,
     },
-    /// A component, but none of our adapters.
+    /// A component, but not an adapter.
     #[error("{name} is a component of another world: it exports {found}, expected `{expected}`")]
     UnknownWorld {
         /// The file.
@@ -92,7 +91,7 @@ pub enum PluginError {
         /// Ours.
         expected: String,
     },
-    /// It wants something that its world does not give.
+    /// It imports something that its world does not provide.
     #[error("{name} imports what the world `{world}` does not give: {}", imports.join(", "))]
     UngrantedImports {
         /// The file.
@@ -102,12 +101,12 @@ pub enum PluginError {
         /// The imports in question.
         imports: Vec<String>,
     },
-    /// It does not fit the interface although its names do.
+    /// Its types do not match the interface, although its names do.
     #[error("{name} does not fit the interface: {reason}")]
     Interface {
         /// The file.
         name: String,
-        /// What the linker says.
+        /// The linker's error.
         reason: String,
     },
     /// The component could not be compiled to machine code.
@@ -115,7 +114,7 @@ pub enum PluginError {
     Compile {
         /// The file.
         name: String,
-        /// What the compiler says.
+        /// The compiler's error.
         reason: String,
     },
     /// `describe` failed.

@@ -1,8 +1,8 @@
 //! What an adapter exports, as the rest of the host calls it: four functions in the types of the newest interface.
 //!
-//! Which version a component speaks, and for which world it is, is decided once, when it is linked. A call goes through
-//! [`Exports`] and compares nothing. Each call makes a fresh instance. Read next: `call.rs`, and `interface_0_1.rs` for
-//! adapters that were built earlier.
+//! The version and the world of a component are determined once, when it is linked. A call goes through [`Exports`] and
+//! compares nothing. Each call makes a fresh instance. Read next: `call.rs`, and `interface_0_1.rs` for adapters that
+//! were built earlier.
 
 use futures::future::BoxFuture;
 use wasmtime::Store;

@@ -1,6 +1,6 @@
-//! What the fuzz targets (`fuzz/`) attack of this layer, without a runtime around it. Nothing else may call it.
+//! The functions of this layer that the fuzz targets (`fuzz/`) call, without a runtime. Nothing else may call them.
 //!
-//! The functions are those that serve adapters. The guard is not here: [`rewrite_statement`](super::rewrite_statement).
+//! They are the functions that serve adapters. The guard is tested by [`rewrite_statement`](super::rewrite_statement).
 
 use http::{HeaderValue, Uri};
 use url::Url;

@@ -1,8 +1,8 @@
 //! Adapters that were built for the interface 0.1.0: thin glue between their exports and [`Exports`].
 //!
 //! Their imports are those of 0.2.0 under an older name, and are linked to the very same functions. Of their exports,
-//! only the types that 0.2.0 extended are translated. What 0.1.0 has no words for never reaches them: a merge is
-//! answered here, references are left out, and nothing is observed. Nothing else of the host knows this version.
+//! only the types that 0.2.0 extended are translated. Features that 0.1.0 lacks never reach them: a merge is answered
+//! here, references are left out, and nothing is observed. No other part of the host knows this version.
 
 use wasmtime::Store;
 use wasmtime::component::{HasSelf, Linker};
@@ -321,7 +321,7 @@ mod tests {
         let answers = shown(batch.applied(vec![receipt("1"), receipt("2")]).outcomes);
         assert_eq!((answers[1].as_str(), answers[3].as_str()), ("1", "2"));
         assert!(answers[0].contains("has no merge") && answers[2].contains("has no merge"), "{answers:?}");
-        // Too few or too many stay so, and the host refuses them.
+        // A wrong number of outcomes stays wrong, and the host refuses it.
         assert_eq!(batch.applied(vec![receipt("1")]).outcomes.len(), 3);
         assert_eq!(batch.applied(vec![]).outcomes.len(), 2);
     }

@@ -13,20 +13,20 @@ use super::ServiceError;
 /// What writing a user did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum UserChange {
-    /// It was not there.
+    /// It did not exist.
     Created,
-    /// It was there with other data or another password.
+    /// It existed with other data or another password.
     Updated,
-    /// It was there with this very data and password.
+    /// It existed with the same data and password.
     Unchanged,
 }
 
-/// A user to be written, with the password that it shall have.
+/// A user to write, with the password.
 #[derive(Clone, Debug)]
 pub struct NewUser {
-    /// Who.
+    /// The user.
     pub user: User,
-    /// What they type.
+    /// The password in plain text.
     pub password: Secret,
 }
 
@@ -43,7 +43,7 @@ impl UserService {
         Self { store }
     }
 
-    /// Makes the store hold these users, all or none of them. Gives what was done to each, in the same order.
+    /// Writes these users, all or none of them. Returns the result of each, in the same order.
     ///
     /// # Errors
     /// When the store cannot be reached or a hash cannot be made; nothing is then written.

@@ -12,7 +12,7 @@ use crate::database::{Value, rerun};
 use crate::domain::ids::TargetName;
 use crate::vocabulary;
 
-/// Bytes in one piece, well below any server's default packet limit.
+/// Bytes in one part, far below any server's default packet limit.
 const PART_BYTES: usize = 512 * 1024;
 
 /// How many adapters of a target are kept, the active one included.
@@ -72,9 +72,9 @@ pub struct DesiredState {
     pub reload_requests: i64,
     /// How often an operator requested a probe.
     pub probe_requests: i64,
-    /// On what basis something was learned last, see [`super::Learned`].
+    /// The basis of what was learned last; see [`super::Learned`].
     pub learned_basis: Option<String>,
-    /// How often something was learned.
+    /// The number of times that something was learned.
     pub learned_revision: i64,
     /// The last report of a host, perhaps another one, was that the target is down.
     pub is_reported_down: bool,
@@ -105,7 +105,7 @@ impl Store {
     }
 
     /// Records that an adapter is active, with its bytes. Writes nothing when it is active already. An earlier rollback
-    /// ends, and what the adapter before skipped is tried again.
+    /// ends, and deliveries that the previous adapter skipped become pending again.
     ///
     /// # Errors
     /// When the store cannot be reached.
@@ -116,7 +116,7 @@ impl Store {
             if transaction.activate(event).await? {
                 transaction.record_adapter_event(AdapterEventKind::InForce, event).await?;
                 transaction.reject(event.target, None).await?;
-                // Another adapter may have a place for them.
+                // Another adapter may support what the previous one skipped.
                 transaction.retry_skipped(event.target.as_str(), &RetryFilter::default()).await?;
             }
             transaction.commit().await

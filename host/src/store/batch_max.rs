@@ -1,14 +1,14 @@
-//! How large a batch of a target may be, as far as requests of larger ones went unanswered (`sync_target.batch_max`).
+//! The remembered batch limit of a target whose requests for larger batches got no answer (`sync_target.batch_max`).
 //!
-//! A host measures it while it delivers and writes it here, so that one that starts later begins with it. It must never
-//! be needed for a delivery: a host that cannot read it begins as with a target that was not measured yet.
+//! A host measures it while it delivers and writes it here, so that a host that starts later begins with it. No
+//! delivery may depend on it: a host that cannot read it treats the target as not measured yet.
 
 use super::sql::{ReadBatchMax, SetBatchMax};
 use super::{RowReader, Store, StoreError};
 use crate::database::rerun;
 
 impl Store {
-    /// The most deliveries in a batch that hosts have remembered; `None` where no answer was missing.
+    /// The remembered maximum of deliveries in a batch; `None` if every request was answered.
     ///
     /// # Errors
     /// When the store cannot be reached.
@@ -20,7 +20,7 @@ impl Store {
         Ok(remembered.and_then(|batch_max| u32::try_from(batch_max).ok()).filter(|batch_max| *batch_max > 0))
     }
 
-    /// Remembers it for all hosts; `None` forgets it.
+    /// Stores the limit for all hosts; `None` removes it.
     ///
     /// # Errors
     /// When the store cannot be reached.

@@ -12,7 +12,7 @@ pub struct BlockedKey {
     pub key: AggregateKey,
     /// The change that failed: the id of its outbox row.
     pub change_id: ChangeId,
-    /// A word of `domain::change::FailureKind`.
+    /// A name of a `domain::change::FailureKind`.
     pub error_kind: Option<String>,
     pub error: Option<String>,
     /// Changes queued behind it.

@@ -14,8 +14,8 @@ pub(super) const BLOCK_ROWS: usize = 1_000;
 /// A row's texts, in the order of its statement's columns.
 pub(super) type Texts = Vec<Option<String>>;
 
-/// How many of these rows [`StoreTransaction::insert_blocks`] takes; the others go by JSON. PostgreSQL's arrays have
-/// any length.
+/// The number of these rows that [`StoreTransaction::insert_blocks`] inserts; the others are sent as JSON. PostgreSQL's
+/// arrays have any length.
 pub(super) fn rows_in_blocks(dialect: Dialect, rows: usize) -> usize {
     match dialect {
         Dialect::Postgres => rows,

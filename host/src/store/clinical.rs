@@ -1,5 +1,5 @@
-//! `clinical_record`: the application's clinical records, and `deleted_record`: the keys of what it has deleted. Only
-//! `service::ClinicalService` writes the records.
+//! `clinical_record`: the application's clinical records, and `deleted_record`: the keys of deleted patients and
+//! records. Only `service::ClinicalService` writes the records.
 
 use std::collections::{HashMap, HashSet};
 
@@ -131,7 +131,8 @@ impl StoreTransaction {
         self.run(RememberDeleted { aggregate_type, aggregate_id }).await.map(drop)
     }
 
-    /// What was deleted and not written again since, among the patients and records with these ids, of whatever type.
+    /// The keys, among the patients and records of any type with these ids, that were deleted and not written again
+    /// since.
     ///
     /// # Errors
     /// The database's error.

@@ -14,11 +14,10 @@ pub(super) const HOUR_MS: i64 = 3_600_000;
 const STEP_MAX_MS: i64 = 24 * HOUR_MS;
 /// How long a clock must run on after a jump before it is trusted.
 const PROBATION_MS: i64 = 24 * HOUR_MS;
-/// A clock further behind the newest seen time than this is wrong; servers that took over from each other differ by
-/// less.
+/// A clock further behind the newest seen time than this is wrong. The clocks of servers in one cluster differ by less.
 const BEHIND_MAX_MS: i64 = HOUR_MS;
 
-/// No wait and no lease lasts longer: a time further ahead was written by a clock that was ahead.
+/// No wait and no lease lasts longer. A time further ahead was written by a clock that was ahead.
 const FAR_MS: i64 = 25 * HOUR_MS;
 
 /// Whether the store's clock is trusted.

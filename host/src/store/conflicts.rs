@@ -35,7 +35,7 @@ pub enum Resolved {
     Decided,
     /// There was no conflict to decide.
     NoConflict,
-    /// The record that was named is linked to this other aggregate of the same type; nothing was changed.
+    /// The named record is already linked to this other aggregate of the same type; nothing was changed.
     TakenBy(String),
 }
 
@@ -170,8 +170,8 @@ impl StoreTransaction {
         Ok(message.as_deref().and_then(|message| split_message(message).1).map(str::to_owned))
     }
 
-    /// Forgets links to records that are gone at the target, so that the next delivery of each creates one. What refers
-    /// to them is sent again.
+    /// Deletes links to records that no longer exist at the target, so that the next delivery of each creates one.
+    /// Changes that refer to them are sent again.
     pub(super) async fn forget_gone(&mut self, target: &TargetName, gone: &[&AggregateKey]) -> Result<(), StoreError> {
         for aggregate in gone.iter().copied() {
             self.forget_link(ConflictKey { target, aggregate }).await?;

@@ -58,27 +58,27 @@ pub(super) struct CountDelta {
 }
 
 impl CountDelta {
-    /// So many rows became superseded.
+    /// The change when `rows` deliveries became superseded.
     pub(super) fn superseded(rows: u64) -> Self {
         Self { superseded: i64::try_from(rows).unwrap_or(i64::MAX), ..Self::default() }
     }
 
-    /// So many rows became dismissed.
+    /// The change when `rows` deliveries became dismissed.
     pub(super) fn dismissed(rows: u64) -> Self {
         Self { dismissed: i64::try_from(rows).unwrap_or(i64::MAX), ..Self::default() }
     }
 
-    /// So many skipped rows are pending again.
+    /// The change when `rows` skipped deliveries became pending again.
     pub(super) fn reconsidered(rows: u64) -> Self {
         Self { skipped: -i64::try_from(rows).unwrap_or(i64::MAX), ..Self::default() }
     }
 
-    /// So many finished rows of this status are pending again.
+    /// The change when `rows` finished deliveries of this status became pending again.
     pub(super) fn resent(status: Status, rows: u64) -> Self {
         Self { made: 0, ..Self::deleted(status, rows) }
     }
 
-    /// So many rows of this status were deleted.
+    /// The change when `rows` deliveries of this status were deleted.
     pub(super) fn deleted(status: Status, rows: u64) -> Self {
         let rows = i64::try_from(rows).unwrap_or(i64::MAX);
         Self {
@@ -113,8 +113,8 @@ impl StoreTransaction {
         self.run(AddCounts { target, shard, made, done, superseded, dismissed, skipped }).await.map(drop)
     }
 
-    /// How many deliveries of a target exist beyond those counted. It reads all of them, and what is in flight without
-    /// a row.
+    /// The number of deliveries of a target that exist but are not counted. It reads all of them, and all changes in
+    /// flight without a delivery row.
     pub(super) async fn uncounted(&mut self, target: &str) -> Result<i64, StoreError> {
         match self.fetch(Uncounted { target }).await?.rows.into_iter().next() {
             Some(row) => RowReader::new("count deliveries", row).integer(),

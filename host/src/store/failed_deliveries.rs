@@ -27,10 +27,10 @@ pub struct FailedDelivery {
     pub key: AggregateKey,
     /// The change: the id of its outbox row.
     pub change_id: ChangeId,
-    /// A word of `domain::change::FailureKind`.
+    /// A name of a `domain::change::FailureKind`.
     pub kind: Option<String>,
     pub message: Option<String>,
-    /// Attempts spent. With none the host itself refused it, and `host retry` leaves it alone.
+    /// Attempts spent. 0 means that the host itself refused the change; `host retry` does not retry it.
     pub attempts: i64,
     /// When it failed, milliseconds since 1970-01-01 UTC.
     pub failed_at: Option<i64>,
@@ -165,7 +165,7 @@ impl Store {
 }
 
 impl StoreTransaction {
-    /// Asks the cheapest first: the unrouted changes have no index by their keys.
+    /// Queries the cheapest table first: unrouted changes have no index by their keys.
     async fn knows(&mut self, key: &AggregateKey) -> Result<bool, StoreError> {
         let AggregateKey { aggregate_type, aggregate_id } = key;
         Ok((key.is_patient() && self.number(KnowsPatient { patient_id: aggregate_id }).await?.is_some())
@@ -176,7 +176,7 @@ impl StoreTransaction {
     }
 
     /// # Errors
-    /// `Contention` when one of them is no longer failed, because another operator was quicker.
+    /// `Contention` when one of them is no longer failed, because another operator decided first.
     async fn mark_dismissed(&mut self, keys: &[Key], reason: &str, by: &str) -> Result<(), StoreError> {
         let moved = self.run(MarkDismissed { batch: Json::of(keys) }).await?.rows_affected;
         if usize::try_from(moved) != Ok(keys.len()) {

@@ -10,7 +10,7 @@ use super::sql::TryWrite;
 use super::{Store, StoreError, failed};
 use crate::database::Locator;
 
-/// How much must be free next to an SQLite file; with less the disk counts as full.
+/// The space that must be free next to an SQLite file; with less the disk counts as full.
 const FREE_BYTES: usize = 1 << 20;
 
 impl Store {
@@ -39,7 +39,7 @@ impl Store {
     }
 }
 
-/// SQLite writes the file and two more next to it: the file must be writable, and the folder must take another one.
+/// SQLite writes the file and two more next to it: the file must be writable, and the folder must accept a new file.
 fn file_trouble(path: &Path) -> Option<String> {
     if let Err(error) = std::fs::OpenOptions::new().append(true).open(path) {
         return Some(format!("{} cannot be written: {}", path.display(), reason(&error)));
@@ -54,7 +54,7 @@ fn file_trouble(path: &Path) -> Option<String> {
     }
 }
 
-/// Writes so many bytes into a new file and removes it.
+/// Writes this number of bytes into a new file and removes the file.
 fn fill(probe: &Path, bytes: usize) -> std::io::Result<()> {
     let written = std::fs::OpenOptions::new()
         .write(true)

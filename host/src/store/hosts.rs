@@ -33,7 +33,7 @@ pub struct HostRecord {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RunningHost {
     pub id: String,
-    /// `None` when a host of another version has written what cannot be read.
+    /// `None` when a host of another version has written a value that this one cannot read.
     pub targets: Option<TargetTypes>,
 }
 
@@ -130,7 +130,7 @@ impl StoreTransaction {
             .map(|row| {
                 let mut reader = RowReader::new("read which hosts run", row);
                 let id = reader.text()?;
-                // Another version may have written what this one cannot read.
+                // Another version may have written a value that this one cannot read.
                 let targets = reader.optional_text()?.and_then(|text| serde_json::from_str(&text).ok());
                 Ok(RunningHost { id, targets })
             })

@@ -80,8 +80,8 @@ impl Store {
 }
 
 impl StoreTransaction {
-    /// Advances an import from `bytes_before`. Returns `false` when it is elsewhere, because another process imports
-    /// the file.
+    /// Advances an import from `bytes_before`. Returns `false` when its position differs, because another process
+    /// imports the same file.
     ///
     /// # Errors
     /// The database's error.

@@ -12,9 +12,9 @@ use crate::domain::ids::ChangeId;
 
 /// `next_attempt_at` of a failed delivery: only an operator makes it due again.
 pub(super) const NEVER: i64 = i64::MAX;
-/// That of a skipped one, so that neither is found among the other.
+/// `next_attempt_at` of a skipped delivery. It differs, so that an index scan for one kind does not read the other.
 pub(super) const NEVER_SKIPPED: i64 = NEVER - 1;
-/// That of a pending one that waits for something it refers to (`dependencies.rs`).
+/// `next_attempt_at` of a pending delivery that waits for a dependency (`dependencies.rs`).
 pub(super) const WAITING: i64 = NEVER - 2;
 
 impl StoreTransaction {
@@ -27,7 +27,7 @@ impl StoreTransaction {
         self.execute_exactly(ids.len(), BeginInFlightDirect { target, lease_id, ids }).await
     }
 
-    /// Runs a statement that must write exactly so many rows.
+    /// Runs a statement that must write exactly `rows` rows.
     ///
     /// # Errors
     /// `Contention` when it writes another number, or violates a key: another host was quicker.

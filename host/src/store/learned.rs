@@ -1,14 +1,14 @@
 //! What the adapter of a target learned (`sync_learned`), which the host gives to every later call, on every host.
 //!
-//! It is known together with its basis: the adapter, and the state that its check returned. Another adapter, or one
-//! that finds another server, is never given it and replaces it. It must never be needed for a delivery: a host that
-//! cannot read it delivers as the first call did. Read next: `target/session.rs`, where calls get it.
+//! It is stored with its basis: the adapter, and the state that its check returned. Another adapter, or a check that
+//! finds another server, does not get it and replaces it. No delivery may depend on it: a host that cannot read it
+//! delivers as the first call did. Read next: `target/session.rs`, where calls get it.
 
 use super::sql::{PutLearned, ReadLearned};
 use super::{RowReader, Store, StoreError};
 use crate::database::{Value, rerun};
 
-/// What was learned, and how often something was before.
+/// The learned state, and its revision.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Learned {
     pub revision: i64,
@@ -16,7 +16,7 @@ pub struct Learned {
 }
 
 impl Store {
-    /// What was learned at a target on this basis, if anything was.
+    /// The learned state of a target on this basis, if there is one.
     ///
     /// # Errors
     /// When the store cannot be reached.
@@ -32,7 +32,7 @@ impl Store {
         })
     }
 
-    /// Keeps what was learned, in the place of what was learned before.
+    /// Stores learned state and replaces the previous one.
     ///
     /// # Errors
     /// When the store cannot be reached.

@@ -15,7 +15,7 @@ const LOCK: &str = "store.migrations";
 const LOCK_TIMEOUT: Duration = Duration::from_mins(1);
 /// A step may rewrite tables of millions of rows.
 const STEP_TIMEOUT: Duration = Duration::from_hours(6);
-/// Stands in MySQL's files for the collation of the server, see `Database::exact_collation`.
+/// The placeholder in MySQL's files for the server's collation; see `Database::exact_collation`.
 const COLLATION: &str = "{NO_PAD_BIN}";
 
 /// MySQL's `ER_DUP_FIELDNAME` and `ER_CANT_DROP_FIELD_OR_KEY`.
@@ -23,7 +23,7 @@ const ADDED_OR_DROPPED_ALREADY: [i32; 2] = [1_060, 1_091];
 /// MySQL's `ER_TABLE_EXISTS_ERROR`, `ER_BAD_FIELD_ERROR` and `ER_NO_SUCH_TABLE`.
 const RENAMED_ALREADY: [i32; 3] = [1_050, 1_054, 1_146];
 
-/// Records what was applied. It has the form of the files, so that it too is recognised as ours.
+/// The table of applied migrations. It has the form of the files, so that `ours.rs` recognises it too.
 const TABLE: &str = "CREATE TABLE IF NOT EXISTS schema_migration (
     version BIGINT NOT NULL PRIMARY KEY,
     name VARCHAR(64) NOT NULL,
@@ -211,7 +211,7 @@ impl Store {
 enum State {
     /// All tables.
     Empty,
-    /// To be carried over, and then the later migrations.
+    /// The predecessor's tables, which are carried over before the later migrations run.
     Predecessor,
     /// Later migrations.
     Behind,
@@ -268,8 +268,8 @@ async fn expect_ours(transaction: &mut Transaction, sql: &str, may_be_half_made:
     }
 }
 
-/// Makes the first migration's tables of the predecessor's, and then checks that all of them are there with all
-/// columns.
+/// Converts the predecessor's tables into those of the first migration, and then checks that all tables and columns
+/// exist.
 async fn carry_over(
     transaction: &mut Transaction,
     schema: &Schema,

@@ -19,7 +19,7 @@ vocabulary! {
         Waiting = "waiting",
         /// The current row; no change waits. Only the host's own patients and clinical records have one.
         Current = "current",
-        /// The newest known change: of another aggregate, or of a patient that was deleted.
+        /// The newest known change of an aggregate that is not the host's own, or of a deleted patient.
         Last = "last",
     }
 }

@@ -1,4 +1,4 @@
-//! `sync_notice`: what operators should know of changes that were not refused.
+//! `sync_notice`: what operators should know about changes that were not refused.
 //!
 //! A type that no target takes is ignored permanently, and a time in another unit makes ages wrong. Neither is the
 //! failure of a delivery, so each is counted here when it is routed. This must never keep a change from being routed.

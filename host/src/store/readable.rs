@@ -15,7 +15,7 @@ use crate::domain::references::{self, NamedReference};
 /// Times between 2000 and 2100, in milliseconds. Outside of it `created_at` was written in another unit.
 pub(super) const PLAUSIBLE_MS: std::ops::Range<i64> = 946_684_800_000..4_102_444_800_000;
 
-/// Stands in `sync_delivery` for an unreadable type.
+/// The value in `sync_delivery` for an unreadable type.
 const NO_TYPE: &str = "?";
 
 /// A change that cannot be delivered, because its row cannot be read.
@@ -33,7 +33,7 @@ pub(super) struct Unrouted {
     pub(super) id: ChangeId,
     /// `None` when it cannot be read.
     pub(super) aggregate_type: Option<String>,
-    /// What its target must have before: what it refers to, unless it is a deletion.
+    /// The references that its target must have first; empty for a deletion.
     pub(super) waits_for: Vec<NamedReference>,
     pub(super) refused: Option<Refused>,
     /// The apparent unit of `created_at`, when it is not milliseconds.
@@ -156,7 +156,7 @@ pub(super) fn unrouted(row: Vec<Value>) -> Unrouted {
     }
     let own = key(aggregate_type.as_deref(), aggregate_id.as_deref());
     let references = columns.references(own.as_ref()).unwrap_or_default();
-    // What is deleted needs nothing else at the target.
+    // A deletion depends on nothing at the target.
     let waits_for = if operation == Some(Operation::Delete) { Vec::new() } else { references };
     let id = columns.change_id;
     let refused = columns.refused(aggregate_type.as_deref(), aggregate_id.as_deref());
@@ -228,7 +228,7 @@ pub(super) fn delivery(
     }
 }
 
-/// A reference of which the target's id is not known yet.
+/// A reference whose id at the target is not known yet.
 pub(super) fn without_id(reference: NamedReference) -> Reference {
     let NamedReference { name, aggregate_type, aggregate_id } = reference;
     Reference { name, aggregate_type, aggregate_id, remote_id: None }

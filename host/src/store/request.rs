@@ -1,4 +1,4 @@
-//! What a claimer asks for: queued deliveries (`claim.rs`), or new changes (`routing.rs`). Plain data.
+//! The requests of a claimer: for queued deliveries (`claim.rs`), or for new changes (`routing.rs`). Plain data.
 
 use crate::domain::ids::TargetName;
 

@@ -3,18 +3,17 @@
 //!
 //! **No copy is made.** The change that brought the state is delivered again, under its own id: its delivery becomes
 //! pending anew, or gets made. Ids order the states of an aggregate, and an application may have taken the next id long
-//! ago and commit it only now, on MySQL and PostgreSQL alike. A copy would get an id after that one and win over the
-//! newer state, whatever was looked at before or verified afterwards. A change that keeps its id cannot: whichever
-//! newer state is there, comes meanwhile or commits later, has a greater id. If it is queued, the claim supersedes the
-//! older one (`newest.rs`); if it was delivered meanwhile, `Store::load` sees that once the claim has committed and no
-//! host can overtake it any more (`batch.rs`). So nothing has to be locked, and a scan that saw an old state does no
-//! harm.
+//! ago and commit it only now, on MySQL and PostgreSQL alike. A copy would get a greater id and win over the newer
+//! state, and no check before or after could prevent that. A change that keeps its id cannot win: every newer state has
+//! a greater id, even one that commits later. If it is queued, the claim supersedes the older one (`newest.rs`); if it
+//! was delivered meanwhile, `Store::load` sees that once the claim has committed and no host can overtake it any more
+//! (`batch.rs`). So nothing has to be locked, and a scan that saw an old state does no harm.
 //!
 //! That rule is for states. Of a type with `order = "fifo"` every change counts and the newest is not the whole state,
 //! so that callers must not send such a type again.
 //!
-//! Retention may delete a change between the scan and its delivery. The delivery then fails and names that; the state
-//! was about to be gone.
+//! Retention may delete a change between the scan and its delivery. The delivery then fails with that reason; retention
+//! would have deleted the state anyway.
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -45,40 +44,40 @@ pub enum ResendScope {
     These(HashSet<AggregateKey>),
 }
 
-/// What became of the newest states.
+/// The results of a resend, by newest state.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ResendCounts {
     /// Pending for the target now.
     pub queued: u64,
-    /// Left, since they are on their way: not routed yet, pending or in flight.
+    /// Not sent, because they will be delivered anyway: not routed yet, pending or in flight.
     pub waiting: u64,
-    /// Left, since an operator dismissed them at this target.
+    /// Not sent, because an operator dismissed them at this target.
     pub dismissed: u64,
-    /// Left, since their outbox rows are invalid.
+    /// Not sent, because their outbox rows are invalid.
     pub invalid: u64,
-    /// Deletes that were left, since the target never confirmed anything of the aggregate.
+    /// Deletes that were not sent, because the target never confirmed a state of the aggregate.
     pub deletes: u64,
     /// Aggregates whose newest state is no longer in the outbox.
     pub without_state: u64,
 }
 
-/// A walk over the outbox, from the newest change to the oldest. It remembers 16 bytes of each aggregate that it met,
-/// so that only the newest change of each counts.
+/// A scan of the outbox in steps, from the newest change to the oldest. It remembers 16 bytes of each aggregate that it
+/// has seen, so that only the newest change of each counts.
 #[derive(Debug)]
 pub struct Resend {
     target: TargetName,
     scope: ResendScope,
     /// The next step scans before this id.
     before: i64,
-    /// Changes from this id on were sent by an earlier run: they are only met.
+    /// Changes from this id on were sent by an earlier run: they are only remembered as seen.
     queue_before: i64,
     met: HashSet<[u8; 16]>,
-    /// Their records are gone at the target: their links are forgotten as they are sent.
+    /// Aggregates whose records no longer exist at the target: their links are deleted when they are sent.
     gone: HashSet<AggregateKey>,
     counts: ResendCounts,
 }
 
-/// What is known of a newest change, and of its aggregate at the target.
+/// The newest change of an aggregate, and the aggregate's state at the target.
 struct Candidate {
     change_id: ChangeId,
     operation: Option<Operation>,
@@ -90,7 +89,7 @@ struct Candidate {
     is_outdated: bool,
 }
 
-/// What is done with it.
+/// What the resend does with a candidate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Decision {
     Enqueue,
@@ -116,8 +115,7 @@ struct PatientId<'a> {
 }
 
 impl Resend {
-    /// A walk that sends the scope's states to the target again. With `before` it resumes: what is not older than that
-    /// change was sent already.
+    /// A resend of the scope's states. With `before` it resumes: that change and all newer ones were sent already.
     #[must_use]
     pub fn new(target: TargetName, scope: ResendScope, before: Option<ChangeId>) -> Self {
         let queue_before = before.map_or(i64::MAX, ChangeId::get);
@@ -132,7 +130,7 @@ impl Resend {
         }
     }
 
-    /// A walk that repairs: it sends these aggregates again, and forgets the links of those that are gone.
+    /// A resend for a repair: it sends these aggregates again, and deletes the links of those that no longer exist.
     #[must_use]
     pub fn repairing(target: TargetName, keys: HashSet<AggregateKey>, gone: HashSet<AggregateKey>) -> Self {
         Self { gone, ..Self::new(target, ResendScope::These(keys), None) }
@@ -199,11 +197,11 @@ impl Candidate {
 }
 
 impl Store {
-    /// One step of a walk: scans some changes and sends the newest of their aggregates again. Returns the id down to
-    /// which it came, or `None` when it was at the end.
+    /// One step of a resend: scans some changes and sends the newest of their aggregates again. Returns the lowest
+    /// scanned id, or `None` at the end.
     ///
     /// # Errors
-    /// When the store cannot be reached. Nothing of the step is then sent, and the walk has to begin anew.
+    /// When the store cannot be reached. Nothing of the step is then sent, and the resend must start again.
     pub async fn resend_step(&self, walk: &mut Resend) -> Result<Option<ChangeId>, StoreError> {
         if walk.is_over() {
             return Ok(None);
@@ -231,8 +229,8 @@ impl Store {
         Ok(Some(last))
     }
 
-    /// Counts the aggregates of the walk's types that some target has and the outbox no longer holds. It is the last
-    /// step of a walk.
+    /// Counts the aggregates of the scope's types that some target has and the outbox no longer holds. It is the last
+    /// step of a resend.
     ///
     /// # Errors
     /// When the store cannot be reached.
@@ -361,7 +359,7 @@ impl StoreTransaction {
                     let made = self.enqueue_again(target, ids).await?;
                     delta += CountDelta { made: i64::try_from(made).unwrap_or(i64::MAX), ..CountDelta::default() };
                     counts.queued += made;
-                    // What is missing was routed or queued by another host meanwhile.
+                    // The missing ones were routed or queued by another host meanwhile.
                     counts.waiting += met.saturating_sub(made);
                 }
                 Decision::Resend(status) => {

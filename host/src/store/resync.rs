@@ -49,8 +49,8 @@ impl Store {
         Ok(self.queue_patients(target, &[patient_id.to_owned()], &HashSet::new()).await? > 0)
     }
 
-    /// Queues those of these aggregates that the host has rows of, and forgets the links of those that are gone at the
-    /// target. Returns all that were queued.
+    /// Queues those of these aggregates that the host has rows of, and deletes the links of those that no longer exist
+    /// at the target. Returns all that were queued.
     ///
     /// # Errors
     /// When the store cannot be reached. What was queued before stays queued.

@@ -36,8 +36,7 @@ pub struct Purged {
 /// A row that may be deleted.
 struct Old {
     id: ChangeId,
-    /// 1: a delivery that is done, or a change; 2: one that is superseded; 3: one that was dismissed; 4: one that
-    /// was skipped.
+    /// 1: a done delivery, or a change; 2: a superseded delivery; 3: a dismissed one; 4: a skipped one.
     kind: i64,
 }
 

@@ -12,7 +12,7 @@ pub struct RetryFilter {
     pub target: Option<String>,
     pub aggregate: Option<AggregateKey>,
     pub kind: Option<FailureKind>,
-    /// How long ago they failed at least.
+    /// The minimum age of their failure.
     pub older_than_ms: Option<u64>,
     /// The id of an outbox row.
     pub change_id: Option<ChangeId>,

@@ -42,7 +42,7 @@ pub struct Routed {
     pub some_queued: bool,
     /// The routes changed meanwhile: nothing was routed, and the caller must read them again.
     pub routes_changed: bool,
-    /// What was dispatched directly to each request that got something; [`Store::load`] reads it.
+    /// The changes dispatched directly to each request that got some; [`Store::load`] reads them.
     pub claimed: BTreeMap<RequestId, ClaimedIds>,
 }
 
@@ -50,7 +50,7 @@ pub struct Routed {
 #[derive(Default)]
 struct RoutedOnce {
     changes: Vec<Unrouted>,
-    /// Deliveries that were made for each target, provided that all of them were new.
+    /// The number of deliveries made for each target, if all of them were new.
     made: BTreeMap<TargetName, i64>,
     /// Of these, those that failed at once because the change cannot be read.
     refused: BTreeMap<TargetName, u64>,
@@ -131,7 +131,7 @@ impl Store {
 }
 
 impl Route {
-    /// Whether a readable change goes along this route.
+    /// Whether a readable change takes this route.
     pub(super) fn takes(&self, change: &Unrouted) -> bool {
         change.refused.is_none() && change.aggregate_type.as_ref() == Some(&self.aggregate_type)
     }
@@ -144,8 +144,8 @@ impl Route {
 }
 
 impl StoreTransaction {
-    /// Dispatches changes directly to the requests for one target, and queues the others that it takes. One that waits
-    /// for another is queued.
+    /// Dispatches changes directly to the requests for one target, and queues the others that it takes. A change with
+    /// an unlinked dependency is queued.
     async fn dispatch(
         &mut self,
         step: &mut RoutedOnce,

@@ -1,4 +1,4 @@
-//! The cursor of a scan that goes on where the last one ended, and begins further back now and then.
+//! The cursor of a scan. A scan usually continues where the last one ended, and at intervals begins further back.
 //!
 //! Rows that left an index leave dead entries there, and a scan from the start would read them again and again. So a
 //! scan begins at its cursor. A row may still appear before the cursor: ids can commit out of order, and an operator
@@ -35,7 +35,7 @@ const CLAIMS: RescanPolicy = RescanPolicy {
     recent: None,
 };
 
-/// Routing rescans the last seconds often, and from the start so seldom that this takes a fiftieth of the time.
+/// Routing rescans the last seconds often. It rescans from the start so rarely that this takes 2 % of the time.
 const ROUTING: RescanPolicy = RescanPolicy {
     full_share: 50,
     full_every_min: Duration::ZERO,
@@ -100,7 +100,7 @@ impl ScanCursor {
         self.position
     }
 
-    /// Ends the scan that began at `begun`. The next one goes on behind `reached`, if the scan found anything.
+    /// Ends the scan that began at `begun`. The next one continues after `reached`, if the scan found anything.
     pub(super) fn end(&mut self, begun: Instant, now: Instant, reached: Option<i64>) {
         self.position = reached.unwrap_or(self.position);
         if self.is_full {

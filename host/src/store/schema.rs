@@ -1,9 +1,9 @@
-//! The store's schema: the file that makes it, the later migrations, and what carries the schema before it over.
+//! The store's schema: the file that creates it, the later migrations, and the file that converts the predecessor.
 //!
 //! An empty database gets `0011_store.sql`, which is version 11, and each later file. Versions 1 to 10 were made by
 //! development builds; a store of version 10 is carried over by `0011_from_0010.sql` in the place of the first file.
-//! Versions go on counting from there, so that a newer store is never taken for an older one. A file that was applied
-//! must never change: its digest is recorded and compared.
+//! Version numbers continue from there, so that a newer store is never mistaken for an older one. A file that was
+//! applied must never change: its digest is recorded and compared.
 
 use std::fmt::Write as _;
 
@@ -30,7 +30,7 @@ pub(super) struct Predecessor {
     pub(super) version: i64,
     /// The digest of its rows in `schema_migration`: for each, a line of its version, a blank and its digest.
     rows_sha256: &'static str,
-    /// Makes the first migration's tables of its tables.
+    /// Converts its tables into those of the first migration.
     pub(super) sql: &'static str,
 }
 

@@ -5,8 +5,8 @@
 //! list of ids writes them all. A directly dispatched change (`direct.rs`) gets its delivery here.
 //!
 //! A change in doubt at an HTTP target (a request was sent and never answered) is not settled. It stays in flight under
-//! its lease until the server can no longer be working on it, so that no host delivers another state of the patient
-//! before.
+//! its lease until the server can no longer be working on it. So no host delivers another state of the patient
+//! meanwhile.
 
 use serde::Serialize;
 
@@ -98,8 +98,8 @@ impl Store {
     }
 
     /// Writes the results of some deliveries under `lease`, and leaves the others, `in_doubt`, in flight under it. The
-    /// lease is neither ended nor renewed, so it expires. Of a delivery in doubt only the attempts and the failure are
-    /// written; if its attempts are spent, it fails when the lease has expired.
+    /// lease is neither ended nor renewed, so it expires. For a delivery in doubt only the attempts and the failure are
+    /// written. If its attempts are spent, it fails when the lease expires.
     ///
     /// # Errors
     /// When the store cannot be reached. Nothing is then written, and the lease expires.

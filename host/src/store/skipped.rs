@@ -1,7 +1,7 @@
-//! Skipped deliveries: the target has no place for their changes. They are final until an operator, or another adapter,
-//! wants them tried again.
+//! Skipped deliveries: the target does not support their changes. They are final until an operator, or the activation
+//! of another adapter, makes them pending again.
 //!
-//! Trying again must never touch a delivery that is not skipped; a compare-and-set guards that. A newer state that the
+//! A retry must never change a delivery that is not skipped; a compare-and-set guards that. A newer state that the
 //! target has confirmed still wins: the claim then supersedes the older delivery.
 
 use super::counts::CountDelta;

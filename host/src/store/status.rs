@@ -13,7 +13,7 @@ use crate::database::Value;
 use crate::domain::delivery::Status;
 use crate::domain::ids::{AggregateKey, ChangeId};
 
-/// The oldest pending delivery is searched among the next so many that are queued.
+/// The oldest pending delivery is searched among this number of queued ones.
 pub(super) const OLDEST_AMONG: i64 = 10_000;
 
 #[derive(Clone, Debug, Default)]
@@ -38,7 +38,7 @@ pub struct TargetStatus {
     pub error_ms: Option<i64>,
     /// The age of the oldest pending delivery, milliseconds.
     pub oldest_pending_ms: Option<i64>,
-    /// How many of the pending ones wait for something that they refer to.
+    /// The number of pending deliveries that wait for a dependency.
     pub waiting: u64,
     /// Whether it still holds what was delivered.
     pub verified: Option<Verification>,
@@ -151,8 +151,8 @@ impl Store {
         Ok(u64::try_from(open).unwrap_or_default())
     }
 
-    /// Whether a change is unrouted, or a delivery of these targets may be claimed now or is in flight. Of a fifo type
-    /// only the head of an aggregate may be: what is behind one that failed is not due.
+    /// Whether a change is unrouted, or a delivery of these targets may be claimed now or is in flight. For a fifo type
+    /// only the head of an aggregate counts: changes behind a failed head are not due.
     ///
     /// # Errors
     /// When the store cannot be reached.

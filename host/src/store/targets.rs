@@ -14,9 +14,9 @@ use crate::domain::ids::TargetName;
 pub enum TargetState {
     /// Not checked yet.
     Unknown,
-    /// Its adapter is active and it answers.
+    /// Its adapter is active and the target responds.
     Up,
-    /// No adapter, or it does not answer.
+    /// There is no adapter, or the target does not respond.
     Down,
 }
 

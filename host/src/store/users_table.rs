@@ -7,7 +7,7 @@ use super::{RowReader, StoreError, failed};
 use crate::database::{Dialect, RowLimits, Transaction};
 use crate::domain::ids::UsersTable;
 
-/// Stands in migrations for the name as a text, and as an identifier.
+/// The placeholder in migrations for the name, as a text and as an identifier.
 const NAME: &str = "{USERS_TABLE}";
 const IDENTIFIER: &str = "{USERS_TABLE_QUOTED}";
 

@@ -1,11 +1,12 @@
-//! Whether a target still holds what was delivered: how far a verification has come, and what it found.
+//! The progress and the findings of a verification: whether a target still holds what was delivered.
 //!
-//! A verification walks over the links of a target, type after type and by id, a page at a time. Its progress is in
-//! `sync_verification`, so that one that was killed goes on where it was, on any host. Each page is written in one
-//! transaction, together with what was found. This file never calls a target: `sync/verifier.rs` does.
+//! A verification reads the links of a target page by page, type after type and by id. Its progress is in
+//! `sync_verification`, so that any host can resume one that was killed. Each page is written in one transaction,
+//! together with what was found. This file never calls a target: `sync/verifier.rs` does.
 //!
-//! A record may be delivered while it is observed. So a record that differs counts only if its link is as it was before
-//! the observation and nothing of it is in flight; else it has `moved`, and the next verification looks at it.
+//! A record may be delivered while it is observed. So a record that differs counts only if its link is unchanged since
+//! before the observation and nothing of it is in flight. Otherwise it has `moved`, and the next verification checks
+//! it.
 
 use serde::Serialize;
 
@@ -19,12 +20,12 @@ use crate::domain::change::{Link, Subject};
 use crate::domain::ids::{AggregateKey, ChangeId};
 use crate::domain::verification::Finding;
 
-/// What stands between the types of a verification. No type can hold it: it is a control character.
+/// Separates the types of a verification. No type can contain it, because it is a control character.
 const SEPARATOR: char = '\n';
 const CURRENT: &str = "current";
 const LAST: &str = "last";
 
-/// How many records were looked at, and how many of them differ.
+/// The number of records checked, and of those that differ.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct VerificationCounts {
     pub checked: u64,
@@ -73,7 +74,7 @@ impl std::ops::AddAssign for VerificationCounts {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Verification {
     pub target: String,
-    /// The types that it looks at, in order.
+    /// The types to check, in order.
     pub types: Vec<String>,
     /// Milliseconds since 1970-01-01 UTC, as all times here.
     pub started_at: i64,
@@ -81,7 +82,7 @@ pub struct Verification {
     /// The newest change when it began: later ones may or may not have been seen.
     pub through: ChangeId,
     pub counts: VerificationCounts,
-    /// Where it goes on: behind this id of this type.
+    /// The next page begins after this id of this type.
     next: AggregateKey,
 }
 
@@ -133,7 +134,7 @@ struct FindingRow<'a> {
 }
 
 impl Store {
-    /// What is known of the verification of a target.
+    /// The last finished and the running verification of a target.
     ///
     /// # Errors
     /// When the store cannot be reached.
@@ -144,7 +145,7 @@ impl Store {
         Ok(found)
     }
 
-    /// Goes on with the verification of these types that is under way, or begins a new one. Returns whether it goes on.
+    /// Resumes the running verification of these types, or begins a new one. Returns whether it resumed.
     ///
     /// # Errors
     /// When the store cannot be reached.
@@ -168,7 +169,7 @@ impl Store {
         begun.map(|begun| (begun, false)).ok_or_else(|| corrupt("begin a verification", "no verification"))
     }
 
-    /// The next records to look at; empty at the end of a type.
+    /// The next records to check; empty at the end of a type.
     ///
     /// # Errors
     /// When the store cannot be reached.
@@ -195,7 +196,7 @@ impl Store {
         rows.into_iter().map(read).collect()
     }
 
-    /// Which of these records nothing was delivered to since they were read, and nothing is in flight of.
+    /// Those of these records that are not in flight and were not delivered to since they were read.
     ///
     /// # Errors
     /// When the store cannot be reached.
@@ -220,8 +221,8 @@ impl Store {
         rows.into_iter().map(|row| RowReader::new(&operation, row).aggregate_key()).collect()
     }
 
-    /// Writes what was found of one page, and moves the verification behind it. With an empty page it goes on with the
-    /// next type. Returns `false` when another host has moved it meanwhile: then nothing is written.
+    /// Writes the findings of one page, and advances the verification past it. An empty page advances it to the next
+    /// type. Returns `false` and writes nothing when another host has advanced it meanwhile.
     ///
     /// # Errors
     /// When the store cannot be reached; nothing is then written.
@@ -255,7 +256,7 @@ impl Store {
         Ok(moved)
     }
 
-    /// Ends a verification: it becomes the last one, and what earlier ones found and it did not is forgotten.
+    /// Ends a verification: it becomes the last one, and findings that it did not confirm are deleted.
     ///
     /// # Errors
     /// When the store cannot be reached; nothing is then written.
@@ -298,7 +299,7 @@ impl Store {
 }
 
 impl Verification {
-    /// Whether every type was looked at.
+    /// Whether every type was checked.
     #[must_use]
     pub fn is_over(&self) -> bool {
         self.next.aggregate_type.is_empty()
@@ -347,7 +348,7 @@ impl StoreTransaction {
     }
 }
 
-/// The type behind the one that ends; empty behind the last.
+/// The type after the current one; empty after the last.
 fn next_type(verification: &Verification) -> String {
     let mut types = verification.types.iter().skip_while(|kind| **kind != verification.next.aggregate_type);
     types.nth(1).cloned().unwrap_or_default()

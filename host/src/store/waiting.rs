@@ -1,5 +1,5 @@
-//! Which deliveries wait for something that they refer to, and what has become of that. It only reads;
-//! `dependencies.rs` decides who waits.
+//! Lists the deliveries that wait for a dependency, and the state of that dependency. It only reads; `dependencies.rs`
+//! decides which deliveries wait.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,7 +8,7 @@ use super::{RowReader, Store, StoreError, StoreTransaction};
 use crate::domain::delivery::Status;
 use crate::domain::ids::{AggregateKey, ChangeId};
 
-/// How far a chain of deliveries that wait for each other is followed.
+/// The maximum length of a followed chain of waiting deliveries.
 const CHAIN_MAX: usize = 16;
 
 /// A delivery that waits.
@@ -18,11 +18,11 @@ pub struct WaitingDelivery {
     pub key: AggregateKey,
     /// How long it has been queued, in milliseconds.
     pub age_ms: i64,
-    /// What its target does not have yet.
+    /// The dependencies that its target does not have yet.
     pub lacks: Vec<Lacking>,
 }
 
-/// Something that a delivery refers to and its target does not have.
+/// A dependency that the target does not have.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Lacking {
     pub key: AggregateKey,
@@ -32,20 +32,20 @@ pub struct Lacking {
 /// Why a target does not have an aggregate.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum LackingReason {
-    /// There is no delivery of it.
+    /// It has no delivery.
     NotWritten,
     /// Its newest delivery has this status.
     Delivery(Status),
-    /// Its newest delivery waits for something itself.
+    /// Its newest delivery waits for a dependency itself.
     Waits,
-    /// It waits for itself, through these aggregates in turn.
+    /// It waits for itself, through this cycle of aggregates.
     Circle(Vec<AggregateKey>),
 }
 
-/// What is known of an aggregate at a target.
+/// The state of an aggregate at a target.
 struct Known {
     status: Status,
-    /// What its newest delivery waits for.
+    /// The dependencies that its newest delivery waits for.
     lacks: Option<Vec<AggregateKey>>,
 }
 
@@ -80,7 +80,7 @@ fn reason(key: &AggregateKey, known: &BTreeMap<AggregateKey, Known>) -> LackingR
     }
 }
 
-/// The way from this aggregate back to itself, if there is one.
+/// The cycle from this aggregate back to itself, if there is one.
 fn circle(start: &AggregateKey, known: &BTreeMap<AggregateKey, Known>) -> Option<Vec<AggregateKey>> {
     let mut seen = BTreeSet::from([start]);
     let mut ways = vec![vec![start]];
@@ -99,7 +99,7 @@ fn circle(start: &AggregateKey, known: &BTreeMap<AggregateKey, Known>) -> Option
 }
 
 impl StoreTransaction {
-    /// How many deliveries of a target wait for something that they refer to.
+    /// The number of deliveries of a target that wait for a dependency.
     pub(super) async fn count_waiting(&mut self, target: &str) -> Result<u64, StoreError> {
         let count = self.number(CountWaiting { target }).await?.unwrap_or_default();
         Ok(u64::try_from(count).unwrap_or_default())
@@ -126,7 +126,7 @@ impl StoreTransaction {
         Ok(waiting)
     }
 
-    /// What is known of everything that these deliveries wait for, directly or through others.
+    /// The state of every aggregate that these deliveries wait for, directly or indirectly.
     async fn known(
         &mut self,
         target: &str,
@@ -172,7 +172,7 @@ impl StoreTransaction {
         read.collect()
     }
 
-    /// What each of these changes depends on without a link.
+    /// The dependencies of each of these changes that have no link.
     async fn missing(
         &mut self,
         target: &str,

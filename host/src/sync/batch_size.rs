@@ -1,7 +1,7 @@
 //! The size of a target's next batch: as many deliveries as it takes in about half a second, within its limit.
 //!
 //! A database takes hundreds in that time, and soon reaches the limit. A slow server gets few at a time, so that a call
-//! stays well within its deadline, the host stops soon, and little is sent again after a crash. A batch with a request
+//! stays far below its deadline, the host stops soon, and little is sent again after a crash. A batch with a request
 //! that timed out, or that was sent and never answered, makes the next ones much smaller, down to one delivery. From
 //! then on the size grows slowly. The store keeps such a size, so that a host that starts begins with it.
 
@@ -16,7 +16,7 @@ const WANTED: Duration = Duration::from_millis(500);
 const QUICK: Duration = Duration::from_millis(250);
 /// The size before the first measurement.
 const FIRST: u32 = 100;
-/// A missing answer divides the size by this: from 100 to 1 in four steps.
+/// A missing response divides the size by this: from 100 to 1 in four steps.
 const UNANSWERED_DIVISOR: u32 = 4;
 /// After a missing answer a quick batch adds this part of the size instead of doubling it.
 const SLOW_GROWTH_DIVISOR: u32 = 8;
@@ -31,7 +31,7 @@ pub(super) struct BatchSize {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct State {
     size: u32,
-    /// A request once got no answer here: the size grows slowly.
+    /// A request once got no response here: the size grows slowly.
     is_careful: bool,
 }
 
@@ -44,13 +44,13 @@ impl BatchSize {
         self.lock().size
     }
 
-    /// Learns from a batch that got its answers.
+    /// Adapts the size after a batch whose requests were answered.
     pub(super) fn observe(&self, deliveries: usize, elapsed: Duration) {
         let mut state = self.lock();
         *state = state.after(u32::try_from(deliveries).unwrap_or(u32::MAX), elapsed, self.max);
     }
 
-    /// Learns from a batch with a request that got no answer.
+    /// Reduces the size after a batch with an unanswered request.
     pub(super) fn unanswered(&self, deliveries: usize) {
         let mut state = self.lock();
         *state = state.after_unanswered(u32::try_from(deliveries).unwrap_or(u32::MAX));
@@ -61,7 +61,7 @@ impl BatchSize {
         *self.lock() = State { size: remembered.clamp(1, self.max), is_careful: true };
     }
 
-    /// What other hosts should know: the size, while a missing answer keeps it small.
+    /// The size to store for other hosts, while a missing response keeps it small.
     pub(super) fn to_remember(&self) -> Option<u32> {
         let state = self.lock();
         state.is_careful.then_some(state.size)

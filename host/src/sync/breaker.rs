@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use crate::domain::delivery::BreakerPolicy;
 
-/// Counts the failures of a target since a delivery worked.
+/// Counts the failures of a target since the last successful delivery.
 #[derive(Clone, Debug)]
 pub(super) struct Breaker {
     policy: BreakerPolicy,
@@ -21,8 +21,8 @@ impl Breaker {
         Self { policy, failures: 0 }
     }
 
-    /// Counts a failure. Returns the pause after it. `jitter` in `0.0..1.0` spreads hosts apart; what the target itself
-    /// asked for is a lower bound.
+    /// Counts a failure. Returns the pause after it. `jitter` in `0.0..1.0` spreads hosts apart. The target's own
+    /// Retry-After is a lower bound.
     pub(super) fn failed(&mut self, retry_after_ms: Option<u64>, jitter: f64) -> Duration {
         let doublings = self.failures.min(32);
         self.failures = self.failures.saturating_add(1);

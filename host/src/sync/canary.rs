@@ -1,8 +1,8 @@
-//! The canary: a new adapter that gets a few deliveries before it is activated. The old one is the measure.
+//! The canary: a new adapter that gets a few deliveries before it is activated. Its outcomes are compared with those of
+//! the old adapter.
 //!
-//! Meanwhile everything else goes on through the old adapter. One worker takes the canary's batch. If the canary fails
-//! a delivery of it, the old adapter gets the batch too, and the old one's outcomes count. So a canary costs no
-//! delivery anything.
+//! All other batches still use the old adapter. One worker delivers the canary's batch. If the canary fails a delivery
+//! of it, the old adapter gets the batch too, and the old one's outcomes count. So a faulty canary fails no delivery.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,7 +13,7 @@ use crate::target::CheckedAdapter;
 /// Deliveries of a canary at most.
 pub(super) const CANARY_MAX: u32 = 20;
 
-/// A new adapter with the right to its one batch.
+/// A new adapter that may deliver one batch.
 pub(super) struct Canary {
     pub(super) candidate: Arc<CheckedAdapter>,
     is_taken: AtomicBool,
@@ -49,7 +49,7 @@ impl Canary {
     }
 }
 
-/// Counts failures that the adapter is to blame for. Those that may pass, and those of the target as a whole, do not
+/// Counts failures that the adapter may have caused. Transient failures, and those of the target as a whole, do not
 /// count.
 pub(super) fn failures(outcomes: &[Outcome]) -> usize {
     outcomes.iter().filter(|outcome| is_failure(outcome)).count()

@@ -39,7 +39,7 @@ pub(super) struct Claimer {
     pub(super) consumer: Option<ConsumerGuard>,
     /// The claimer's end of the channel to the workers.
     pub(super) ready: mpsc::Sender<LeasedBatch>,
-    /// The workers' end, to take back what no worker has taken.
+    /// The workers' end, to take back a batch that no worker has taken.
     pub(super) taken_by_workers: ReadyBatches,
     pub(super) trouble: StoreTrouble,
     pub(super) stop: CancellationToken,
@@ -63,7 +63,7 @@ impl Queue {
 impl Claimer {
     /// Claims until `stop`, and then drops its end of the channel: the workers release what is left in it.
     pub(super) async fn run(mut self) {
-        // Without it the target is measured anew.
+        // Without it the batch size is measured again.
         if let Ok(Some(remembered)) = self.store.batch_max(self.target.spec.name.as_str()).await {
             self.size.begin_with(remembered);
         }
@@ -128,10 +128,10 @@ impl Claimer {
         }
     }
 
-    /// Claims what is queued.
+    /// Claims queued deliveries.
     async fn claim(&mut self, queue: &mut Queue) -> Option<Batch> {
         let task = format!("claim for {}", self.target.spec.name);
-        // Before the scan, so that nothing that is queued meanwhile goes unnoticed.
+        // Before the scan, so that deliveries queued during the scan cause another one.
         queue.notified.mark_unchanged();
         queue.empty_since = None;
         match self.store.claim_from(&self.claim_request(), &mut queue.cursor).await {

@@ -32,7 +32,7 @@ impl TargetControl {
         matches!(*self.gate.borrow(), Gate::Paused)
     }
 
-    /// What deliveries flow through now.
+    /// The adapters that deliveries use now; `None` while the gate is shut.
     pub(super) fn open_gate(&self) -> Option<OpenGate> {
         self.gate.borrow().open().cloned()
     }
@@ -69,7 +69,7 @@ impl TargetControl {
         self.gate.send_replace(gate);
     }
 
-    /// Lets deliveries flow through this adapter, where they flow at all.
+    /// Makes deliveries use this adapter, if the gate is open.
     pub(super) fn deliver_through(&self, active: Arc<CheckedAdapter>) {
         if self.open_gate().is_some() {
             self.set_gate(Gate::Open(OpenGate { active, canary: None }));
@@ -155,7 +155,7 @@ impl TargetControl {
         }
     }
 
-    /// What operators and other hosts want of the target; `None` when the store cannot be read.
+    /// The desired state of the target, set by operators and other hosts; `None` when the store cannot be read.
     pub(super) async fn desired_state(&self) -> Option<DesiredState> {
         match self.store.desired_state(self.name().as_str()).await {
             Ok(desired) => Some(desired),

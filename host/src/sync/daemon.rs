@@ -1,8 +1,8 @@
 //! The daemon: starts the tasks, supervises them, and stops them in order.
 //!
-//! A task that ends unasked ends the daemon: a host that does only a part of its work would look alive and hold up its
-//! deliveries. Stopping has two steps. First nothing more is claimed or routed, and calls under way may end. Then,
-//! after the drain limit or at a second request, calls are aborted and their batches released.
+//! A task that ends without a stop ends the daemon: otherwise a host that does only part of its work would seem alive
+//! and delay its deliveries. Stopping has two steps. First nothing more is claimed or routed, and calls under way may
+//! end. Then, after the drain limit or at a second request, calls are aborted and their batches released.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -64,7 +64,7 @@ pub struct RunEnd {
     pub broken: Option<Breakdown>,
 }
 
-/// Why a run could not go on.
+/// Why a run could not continue.
 #[derive(Clone, Debug)]
 pub enum Breakdown {
     /// A task of the daemon died.
@@ -82,10 +82,10 @@ pub struct Daemon {
     reload: watch::Receiver<u64>,
 }
 
-/// So many blocked keys are named when a run until idle ends.
+/// The number of blocked keys that are listed when a run until idle ends.
 const BLOCKED_NAMED_MAX: u32 = 20;
 
-/// The name of waiting for idleness in `StoreTrouble`.
+/// The task name in `StoreTrouble` of the wait for idleness.
 const IDLE: &str = "until idle";
 
 impl RunEnd {
@@ -137,7 +137,7 @@ impl Daemon {
         until_idle: bool,
     ) -> Result<RunEnd, StoreError> {
         let host = self.host_record();
-        // A wrong store, or one that this host may not write, is an error at once and not a line in a log.
+        // A wrong or read-only store ends the command with an error at once, instead of a line in the log.
         self.store.register_host(&host).await?;
         let shared = Shared {
             demand: Arc::new(Demand::new()),
@@ -350,7 +350,7 @@ impl Daemon {
         })
     }
 
-    /// How much is left when nothing can be done now; `None` while something can.
+    /// The number of open deliveries when none can be delivered now; `None` while some can.
     async fn idle(&self, up: &[&str]) -> Result<Option<u64>, StoreError> {
         if self.store.has_due_work(up, &self.options.fifo_types).await? {
             return Ok(None);
@@ -359,7 +359,7 @@ impl Daemon {
         for target in up {
             woken += self.store.wake_all_ready(target).await?;
         }
-        // A worker may have woken something between the first look and this one.
+        // A worker may have woken a delivery since the first check.
         if woken > 0 || self.store.has_due_work(up, &self.options.fifo_types).await? {
             return Ok(None);
         }

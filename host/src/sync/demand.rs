@@ -1,5 +1,5 @@
-//! Where the router and the claimers of this host meet: claimers that have nothing queued request new changes from the
-//! router, to be dispatched directly under a lease. Whoever queues deliveries notifies the claimers.
+//! Requests between the claimers and the router of this host: claimers that have nothing queued request new changes, to
+//! be dispatched directly under a lease. Every task that queues deliveries notifies the claimers.
 //!
 //! It holds pending requests only, never a batch. A request can be cancelled. If the router has already taken it, its
 //! batch must still be received.
@@ -11,14 +11,14 @@ use tokio::sync::{Notify, oneshot, watch};
 
 use crate::store::{ClaimRequest, ClaimedIds, DirectRequest, RequestId};
 
-/// A request as the router has it.
+/// The router's half of a request.
 pub(super) struct PendingRequest {
     pub(super) request: DirectRequest,
     answer: oneshot::Sender<ClaimedIds>,
     is_cancelled: Arc<AtomicBool>,
 }
 
-/// A request as the claimer has it.
+/// The claimer's half of a request.
 pub(super) struct RequestHandle {
     /// The ids of its batch, still to be loaded; closed when the request has ended without one.
     pub(super) answer: oneshot::Receiver<ClaimedIds>,
@@ -83,7 +83,7 @@ impl Demand {
         RequestHandle { answer: receiver, is_cancelled }
     }
 
-    /// Cancels a request. What the router has taken already still gets its answer.
+    /// Cancels a request. A request that the router has already taken still gets its answer.
     pub(super) fn cancel(&self, handle: &RequestHandle) {
         let mut requests = self.lock();
         handle.is_cancelled.store(true, Ordering::Release);
@@ -95,7 +95,7 @@ impl Demand {
         std::mem::take(&mut *self.lock())
     }
 
-    /// Puts requests there, also those that could not be answered yet. Those that were cancelled meanwhile end.
+    /// Adds requests, also those that the router returns unanswered. Those that were cancelled meanwhile end.
     pub(super) fn put(&self, mut more: Vec<PendingRequest>) {
         let mut requests = self.lock();
         requests.append(&mut more);
@@ -121,7 +121,7 @@ impl Demand {
 }
 
 impl PendingRequest {
-    /// Answers the request. Gives the claimed ids back when its claimer has ended.
+    /// Answers the request. Returns the claimed ids if its claimer has ended.
     pub(super) fn answer(self, claimed: ClaimedIds) -> Result<(), Box<ClaimedIds>> {
         self.answer.send(claimed).map_err(Box::new)
     }

@@ -1,11 +1,12 @@
-//! Notices a target that denies every change. Credentials that may read and not write look like a refusal of each
-//! patient, one by one; no check sees them, since a check must not write.
+//! Detects a target that denies every change. Read-only credentials look like a refusal of each patient, and no check
+//! detects them, because a check must not write.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use crate::domain::change::{Failure, FailureKind, Outcome};
 
-/// So many changes may be denied with nothing confirmed between them before it is the target that denies.
+/// After this number of denied changes in a row, with none confirmed between them, the next denial is a failure of the
+/// target.
 const IN_A_ROW_MAX: u32 = 3;
 
 /// The changes that a target denied since it last confirmed one. Its workers share it.
@@ -27,7 +28,7 @@ impl Denials {
             self.0.store(in_a_row, Ordering::Relaxed);
             return None;
         }
-        // Not counted: they are tried again.
+        // Not counted, because they are retried.
         let message = format!(
             "the target denies every change, {in_a_row} in a row; fix: let its credentials write, or see its policy. The \
              first: {message}"

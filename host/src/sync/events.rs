@@ -14,9 +14,9 @@ const WAITING_MAX: usize = 64;
 pub(super) enum TargetEvent {
     /// The target as a whole failed. The worker waits until `handled` is dropped.
     Failed { failure: Failure, handled: Handled },
-    /// A delivery worked.
+    /// A delivery succeeded.
     Delivered,
-    /// This canary had its batch.
+    /// This canary has delivered its batch.
     CanaryTried(Arc<Canary>, CanaryResult),
 }
 

@@ -1,4 +1,4 @@
-//! The gate of a target: what its workers deliver through, or why they must wait. The supervisor sets it.
+//! The gate of a target: the adapters that its workers use, or why they must wait. The supervisor sets it.
 
 use std::sync::Arc;
 
@@ -6,12 +6,12 @@ use super::canary::Canary;
 use crate::domain::change::Failure;
 use crate::target::CheckedAdapter;
 
-/// Whether deliveries may flow.
+/// Whether workers may deliver.
 #[derive(Clone)]
 pub(super) enum Gate {
     /// The target has not been checked yet.
     Unknown,
-    /// Deliveries flow.
+    /// Workers deliver.
     Open(OpenGate),
     /// The target is down, for this reason.
     Shut(Failure),
@@ -19,16 +19,16 @@ pub(super) enum Gate {
     Paused,
 }
 
-/// The adapters that deliveries flow through.
+/// The adapters that deliveries use.
 #[derive(Clone)]
 pub(super) struct OpenGate {
     pub(super) active: Arc<CheckedAdapter>,
-    /// A new adapter, to be tried on a few deliveries.
+    /// A new adapter that gets a few deliveries first.
     pub(super) canary: Option<Arc<Canary>>,
 }
 
 impl Gate {
-    /// What deliveries flow through; `None` while they must wait.
+    /// The adapters that deliveries use; `None` while they must wait.
     pub(super) fn open(&self) -> Option<&OpenGate> {
         match self {
             Self::Open(open) => Some(open),

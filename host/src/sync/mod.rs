@@ -1,6 +1,6 @@
-//! Where store and target meet: changes are routed, claimed, delivered and settled.
+//! Routes, claims, delivers and settles changes.
 //!
-//! The way of one batch, with the file of each step:
+//! The path of one batch, with the file of each step:
 //!
 //! ```text
 //!                      Demand (demand.rs)                    gate (gate.rs), set by the
@@ -14,8 +14,8 @@
 //! ```
 //!
 //! A claimer claims only while the channel to the workers has a free slot. When nothing is queued, it requests new
-//! changes from the router instead. A `LeasedBatch` renews its lease until its call has ended. Workers
-//! report failures to the supervisor (`events.rs`) and go on when the supervisor has set the gate.
+//! changes from the router instead. A `LeasedBatch` renews its lease until its call has ended. Workers report failures
+//! to the supervisor (`events.rs`) and continue when the supervisor has set the gate.
 //!
 //! Other tasks of a daemon (`daemon.rs`; `tasks.rs` watches over all of them):
 //! - the rescuer (`rescuer.rs`) sends this host's heartbeat, reclaims expired leases, and reports where the hosts of
@@ -53,7 +53,7 @@ mod verifier;
 mod verify_schedule;
 mod worker;
 
-/// What the fuzz targets (`fuzz/`) attack of this layer. Nothing else may call it.
+/// The functions of this layer that the fuzz targets (`fuzz/`) call. Nothing else may call it.
 #[doc(hidden)]
 pub mod fuzzing {
     pub use super::settlement::settlements;

@@ -12,7 +12,7 @@ pub struct SyncOptions {
     pub lease_ms: u64,
     /// How often an idle host scans for changes and deliveries, in milliseconds.
     pub poll_ms: u64,
-    /// How long calls under way may go on after a request to stop, in milliseconds.
+    /// How long running calls may continue after a request to stop, in milliseconds.
     pub drain_ms: u64,
     /// How often a working target is checked again, in milliseconds.
     pub recheck_ms: u64,
@@ -22,7 +22,7 @@ pub struct SyncOptions {
     pub hangs_after_ms: u64,
     /// How deliveries are retried.
     pub retry: RetryPolicy,
-    /// How long a failing target is left alone.
+    /// How long the breaker of a failing target stays open.
     pub breaker: BreakerPolicy,
     /// How long finished deliveries and routed changes are kept, in milliseconds.
     pub retention_ms: i64,

@@ -1,6 +1,6 @@
 //! The reporter: one line in the log for each target that delivered something, at most one in ten seconds.
 //!
-//! So the log of a quiet night shows that the night was quiet, and not that the log was.
+//! So an operator can see from the log that deliveries went through, and that logging works.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,7 +12,7 @@ use super::tally::{Tally, TargetTally};
 /// How often at most a target is reported.
 const EVERY: Duration = Duration::from_secs(10);
 
-/// Runs until `stop`, and reports what is left then.
+/// Runs until `stop`, and then reports the rest.
 pub(super) async fn run(targets: Vec<(String, Arc<Tally>)>, stop: CancellationToken) {
     run_every(EVERY, targets, stop).await;
 }

@@ -19,7 +19,7 @@ use crate::store::{HostRecord, Store, StoreError, WaitingCursor};
 pub(super) struct Rescuer {
     pub(super) store: Store,
     pub(super) host: HostRecord,
-    /// This host's targets, and where the next look for deliveries that wait for nothing begins.
+    /// This host's targets, each with the cursor of the next scan for ready deliveries that still wait.
     pub(super) waiting: BTreeMap<TargetName, WaitingCursor>,
     pub(super) every: Duration,
     pub(super) demand: Arc<Demand>,
@@ -80,7 +80,8 @@ impl Rescuer {
         }
     }
 
-    /// Wakes what a host could not that died after a settlement, or was overtaken by it.
+    /// Wakes deliveries whose dependencies are linked, which a host that died after a settlement, or lost a race, has
+    /// not woken.
     async fn wake(&mut self, trouble: &StoreTrouble) {
         let mut woken = 0;
         for (target, cursor) in &mut self.waiting {
@@ -100,7 +101,7 @@ impl Rescuer {
     }
 }
 
-/// Logs once that something cannot be done, and once that it can be done again.
+/// Logs a failure once, and its end once.
 fn log_once(trouble: &StoreTrouble, what: &str, error: Option<&StoreError>) {
     match error {
         Some(error) if trouble.note(what, error) => tracing::warn!(%error, "cannot {what}; trying again"),

@@ -1,4 +1,4 @@
-//! What becomes of each delivery of a batch: its outcome becomes a status, an attempt, a pause. Pure.
+//! Turns the outcome of each delivery of a batch into a status, an attempt count and a pause. Pure functions.
 
 use crate::domain::change::{Change, Failure, FailureKind, Outcome, Receipt};
 use crate::domain::delivery::{Delivery, Event, RetryPolicy, Settlement, Status, after_failure, next_status};
@@ -55,7 +55,7 @@ pub fn settlements(
             // Target-wide failures get no backoff; the breaker delays them.
             let waits_for_target = failure.as_ref().is_some_and(|failure| failure.kind.is_target_wide());
             let pauses = status == Status::Pending && !waits_for_target;
-            // A delivery that spent no attempt waits as after its first.
+            // A delivery that spent no attempt gets the backoff of a first attempt.
             let spent = if attempts > delivery.attempts { attempts } else { 1 };
             let pause_ms = if pauses { retry.pause_ms(spent, jitter()).max(1) } else { 0 };
             Settlement {

@@ -30,7 +30,7 @@ pub(super) struct Supervisor {
     pub(super) has_delivered: bool,
 }
 
-/// What ended a wait.
+/// The event that ended a wait.
 enum Woken {
     Event(TargetEvent),
     Tick,
@@ -99,7 +99,7 @@ impl Supervisor {
         let every = Duration::from_millis(self.control.options.watch_ms);
         let mut tick = checked + every;
         loop {
-            // A busy target reports all the time, which must not delay files and operators' requests.
+            // A busy target reports continuously, which must not delay file changes and operators' requests.
             let left = tick.saturating_duration_since(Instant::now());
             let woken = if left.is_zero() { Woken::Tick } else { self.wait(left).await };
             match woken {
@@ -129,7 +129,7 @@ impl Supervisor {
         }
     }
 
-    /// Shuts the gate and leaves the target alone for a while, unless its adapter's file changes before.
+    /// Shuts the gate for the breaker's pause, or until its adapter's file changes.
     async fn back_off(&mut self, failure: Failure, handled: Option<Handled>) {
         let pause = self.breaker.failed(failure.retry_after_ms, rand::random());
         self.shut(failure, pause).await;

@@ -1,4 +1,4 @@
-//! Which adapter a target uses: the file's, the one that the other hosts of this store use, or the one before.
+//! Decides which adapter a target uses: the file's, the one that other hosts of this store use, or the previous one.
 //!
 //! A new file is loaded and checked, and becomes a canary (`canary.rs`). A canary that passes is activated and recorded
 //! in the store; the other hosts then adopt it from there. One that fails more than the old one is rejected. An adapter
@@ -20,8 +20,8 @@ use crate::domain::change::{Failure, FailureKind};
 use crate::plugin::{Adapter, PluginError, Runtime, read_component};
 use crate::store::{AdapterEvent, DesiredState};
 
-/// When nothing was due for this long, the canary is activated on its check alone. Its first deliveries are compared
-/// with the old adapter's all the same.
+/// When nothing was due for this long, the canary is activated after its check alone. Its first deliveries are still
+/// compared with the old adapter's.
 const CANARY_WAIT: Duration = Duration::from_millis(1_500);
 
 /// An adapter that crashes within this time after its activation is rolled back.
@@ -63,7 +63,7 @@ pub(super) struct AdapterSwap {
     canary_run: Option<CanaryRun>,
     stamp: FileStamp,
     reloads_seen: Option<i64>,
-    /// An adapter of other hosts that this one could not adopt, so that it is logged once.
+    /// An adapter of other hosts that this one could not adopt; kept so that this is logged once.
     not_adopted: Option<String>,
     stop: CancellationToken,
 }
@@ -188,11 +188,11 @@ impl AdapterSwap {
             Err(failure) => return self.reject(Some(&loaded), &failure).await,
         };
         let Some(OpenGate { active, .. }) = self.control.open_gate() else {
-            // A paused target has no deliveries to try it on.
+            // A paused target has no deliveries for a canary.
             self.current = Some(loaded);
             return self.record_active().await;
         };
-        // A canary that was activated and has delivered nothing yet is what this one is measured against.
+        // The new canary is compared with the previous one if that was activated and has delivered nothing yet.
         let active = self.canary_run.take().map_or(active, |activated| activated.canary.candidate.clone());
         let candidate = self.control.checked(loaded.adapter.clone(), report.state).await;
         let canary = Arc::new(Canary::new(candidate));
@@ -251,7 +251,7 @@ impl AdapterSwap {
         }
     }
 
-    /// With nothing due there is nothing to try the canary on.
+    /// Without due deliveries the canary gets no batch.
     async fn activate_idle_canary(&mut self) {
         let Some(run) = &mut self.canary_run else { return };
         if run.since.elapsed() < CANARY_WAIT || run.canary.is_taken() {
@@ -271,7 +271,8 @@ impl AdapterSwap {
         self.control.record_check_passed(None, None).await;
     }
 
-    /// The target failed or was paused during a canary: what was not activated yet is considered again when it is back.
+    /// Drops the canary when the target fails or is paused. An adapter that was not activated yet becomes a canary
+    /// again later.
     pub(super) fn forget_canary(&mut self) {
         if self.canary_run.take().is_some_and(|run| !run.is_active) {
             self.stamp = None;

@@ -13,7 +13,7 @@ pub struct TargetTally {
     pub deferred: u64,
     /// Deliveries left to an operator.
     pub failed: u64,
-    /// Deliveries that the target has no place for.
+    /// Deliveries that the target does not support.
     pub skipped: u64,
     /// Batches whose lease was lost before they could be settled.
     pub leases_lost: u64,

@@ -1,8 +1,8 @@
 //! Verifies a target: asks its adapter what the target holds now, and compares that with what was delivered.
 //!
 //! It reads the store's links page by page and observes each page in one call, in which nothing can be written. It
-//! takes no lease and changes nothing at the target. What differs is put right by [`repair`], which only queues: the
-//! workers deliver it as any other change, behind their fence and by the target's policy for edits.
+//! takes no lease and changes nothing at the target. [`repair`] corrects records that differ. It only queues their
+//! states: the workers deliver these as any other change, behind their fence and by the target's policy for edits.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -53,7 +53,7 @@ pub fn observed_types(adapter: &Adapter, types: &[String]) -> Vec<String> {
 }
 
 impl Verifier<'_> {
-    /// Looks at the next page. Returns how many records it had, and `None` when the verification has ended.
+    /// Checks the next page. Returns its number of records, and `None` when the verification has ended.
     ///
     /// # Errors
     /// See [`VerifyError`]. Nothing of the page is then written.
@@ -122,7 +122,8 @@ impl Verifier<'_> {
 pub struct Repaired {
     /// Records whose current state is queued.
     pub queued: u64,
-    /// Records that were left: their state is no longer in the store, is on its way, was refused, or was dismissed.
+    /// Records that were not queued: their state is no longer in the store, is open already, was refused, or was
+    /// dismissed.
     pub left: u64,
 }
 

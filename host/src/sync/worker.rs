@@ -1,4 +1,4 @@
-//! A worker of one target: takes a ready batch, delivers it, settles it, again and again.
+//! A worker of one target. In a loop it takes a ready batch, delivers it and settles it.
 //!
 //! Several work at the same time, so that settling one batch overlaps with delivering the next. The store never gives
 //! two of them the same aggregate. Read next: `host/src/target/deliver.rs` for the delivery, `settlement.rs` for its
@@ -29,7 +29,7 @@ use crate::domain::delivery::Settlement;
 use crate::store::{Settled, Store};
 use crate::target::{CheckedAdapter, Delivered, FenceLost, Finish, Target, TargetSession};
 
-/// The adapter may crash this many batches in a row before the target is left alone for a while.
+/// After this number of crashed batches in a row the breaker of the target opens.
 const CRASHED_BATCHES_MAX: u32 = 3;
 
 /// The pause between two tries to settle.
@@ -90,7 +90,7 @@ impl Worker {
             self.size.unanswered(changes.len());
         }
         let Ok(Delivered { mut outcomes, in_doubt, target_failure, crash, .. }) = delivered else {
-            // A canary that was aborted has shown nothing: another worker tries it.
+            // An aborted canary has no result: another worker delivers its batch.
             if let Some(canary) = canary {
                 canary.put_back();
             }
@@ -99,7 +99,7 @@ impl Worker {
             return;
         };
         if in_doubt.contains(&true) && !timed_out {
-            // It may be one patient's request that breaks every connection: in small batches it holds up few others.
+            // One patient's request may break every connection. In small batches it delays few others.
             self.size.unanswered(changes.len());
         } else if target_failure.is_none() && !timed_out {
             self.size.observe(changes.len(), started.elapsed());
@@ -139,8 +139,8 @@ impl Worker {
         }
     }
 
-    /// Writes what the active adapter learned into the store, when it is new. What a canary learned follows once it is
-    /// active.
+    /// Writes what the active adapter learned into the store, when it is new. What a canary learned is written once it
+    /// is active.
     async fn remember_learned(&self, active: &CheckedAdapter) {
         let Some(learned) = active.take_new() else { return };
         let target = &self.target.spec.name;
@@ -184,7 +184,7 @@ impl Worker {
         let Some(canary) = canary else { return session.deliver(&open.active, changes).await };
         let tried = session.deliver(&canary.candidate, changes).await;
         let new = match &tried {
-            // What the server may still be working on is not sent again, by no adapter.
+            // Changes that the server may still be working on are not sent again, by either adapter.
             Ok(tried) if tried.target_failure.is_none() && !tried.in_doubt.contains(&true) => &tried.outcomes,
             Ok(_) | Err(FenceLost) => {
                 canary.put_back();
@@ -221,8 +221,8 @@ impl Worker {
         );
     }
 
-    /// Settles a batch. What is in doubt keeps the lease: nothing of these aggregates is delivered before the server
-    /// must be done with them.
+    /// Settles a batch. Changes in doubt keep the lease: no other state of these aggregates is delivered until the
+    /// server must have finished.
     async fn settle(&self, batch: &LeasedBatch, settlements: &[Settlement], in_doubt: &[bool]) {
         let of = |wanted: bool| -> Vec<Settlement> {
             let chosen = settlements.iter().zip(in_doubt).filter(|(_, in_doubt)| **in_doubt == wanted);
@@ -242,8 +242,8 @@ impl Worker {
         self.settle_all(batch, &of(false), &doubtful).await;
     }
 
-    /// Settles also across a short outage of the store. After that the lease expires, and the next attempt finds what
-    /// is at the target already.
+    /// Retries during a short outage of the store. After that the lease expires, and the next attempt finds the records
+    /// that are already at the target.
     async fn settle_all(&self, batch: &LeasedBatch, settlements: &[Settlement], in_doubt: &[Settlement]) {
         let until = Instant::now() + Duration::from_millis(self.options.lease_ms);
         let (target_name, lease_id) = (&batch.lease.target, batch.lease.id.get());
@@ -283,7 +283,7 @@ impl Worker {
         }
     }
 
-    /// Makes due what waited for the links that this batch has made.
+    /// Makes deliveries due that waited for the links of this batch.
     async fn wake_dependents(&self, batch: &LeasedBatch, settlements: &[Settlement]) {
         let confirmed: HashSet<_> =
             settlements.iter().filter(|one| one.receipt.is_some()).map(|one| one.change_id).collect();

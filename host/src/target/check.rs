@@ -1,4 +1,4 @@
-//! The check of a target: the adapter's own, and what the host finds by itself at a database.
+//! The check of a target: the adapter's own check, and the host's own findings at a database.
 
 use super::privileges;
 use super::session::{CallFailure, reported};
@@ -68,7 +68,7 @@ impl Target {
         let call = adapter.check_database(context, sql, transaction).await;
         let mut findings = Vec::from_iter(lasting);
         if let Some(transaction) = call.transaction {
-            // Nothing was changed, so that a failed roll back changes nothing either.
+            // Nothing was changed, so that a failed rollback does no harm.
             transaction.rollback().await.ok();
             // After the roll back: its connection may be the only one.
             findings.extend(privileges::excess(sql.grants(), database).await);
@@ -95,10 +95,9 @@ impl Target {
         Ok((transaction, lasting))
     }
 
-    /// Tables that the adapter may write and no roll back reaches: there a batch that fails half-way stays half
-    /// written.
+    /// Tables without transactions that the adapter may write: a batch that fails halfway stays half written there.
     async fn lasting_tables(&self, transaction: &mut Transaction) -> Option<Finding> {
-        // What the catalogue does not show here is no finding; the adapter's own check follows.
+        // A table that the catalogue does not show here is not reported; the adapter's own check follows.
         let tables = transaction.tables_without_transactions().await.unwrap_or_default();
         let written: Vec<String> = self.writable(&tables).into_iter().map(|table| format!("`{table}`")).collect();
         (!written.is_empty()).then(|| Finding {

@@ -1,7 +1,7 @@
-//! An adapter that was checked at a target: what every call is given of the check, and of what calls have learned.
+//! An adapter that was checked at a target, with the state of that check and the state that calls have learned.
 //!
-//! All workers of a target share it, so that what one call learned the next one knows. It reads and writes no store:
-//! whoever has one takes what is new ([`CheckedAdapter::take_new`]) and brings what other hosts learned
+//! All workers of a target share it, so that what one call learned the next one knows. It does not access the store:
+//! the caller stores new learned state ([`CheckedAdapter::take_new`]) and passes in what other hosts learned
 //! ([`CheckedAdapter::remember`]).
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -15,7 +15,7 @@ use crate::plugin::Adapter;
 pub struct CheckedAdapter {
     /// The adapter.
     pub adapter: Arc<Adapter>,
-    /// What its `check` hands to each `apply` and `observe`.
+    /// The state that its `check` passes to each `apply` and `observe`.
     pub(super) state: Vec<u8>,
     basis: String,
     learned: Mutex<Learning>,
@@ -40,7 +40,7 @@ impl CheckedAdapter {
         Self { adapter, state, basis: hex(&digest.finalize()), learned: Mutex::default() }
     }
 
-    /// What makes learned things true: a digest of the adapter and of the state that its check returned.
+    /// The basis of learned state: a digest of the adapter and of the state that its check returned.
     #[must_use]
     pub fn basis(&self) -> &str {
         &self.basis
@@ -52,12 +52,12 @@ impl CheckedAdapter {
         basis == Some(self.basis()) && self.lock().revision < revision
     }
 
-    /// Takes over what the store holds.
+    /// Takes over the learned state of the store.
     pub fn remember(&self, revision: i64, bytes: Vec<u8>) {
         *self.lock() = Learning { bytes: bytes.into(), is_new: false, revision };
     }
 
-    /// Keeps what a call learned.
+    /// Keeps the learned state of a call.
     pub fn learn(&self, bytes: Vec<u8>) {
         let mut learning = self.lock();
         if *learning.bytes != *bytes {
@@ -66,14 +66,14 @@ impl CheckedAdapter {
         }
     }
 
-    /// What is to be written into the store, once.
+    /// Returns new learned state once, to be written into the store.
     #[must_use]
     pub fn take_new(&self) -> Option<Arc<[u8]>> {
         let mut learning = self.lock();
         std::mem::take(&mut learning.is_new).then(|| Arc::clone(&learning.bytes))
     }
 
-    /// What the next call is given.
+    /// The learned state for the next call.
     pub(super) fn learned(&self) -> Arc<[u8]> {
         Arc::clone(&self.lock().bytes)
     }

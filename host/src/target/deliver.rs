@@ -1,4 +1,4 @@
-//! Delivers a batch: calls the adapter, and splits what fails as a whole.
+//! Delivers a batch: calls the adapter, and splits a part that fails as a whole.
 //!
 //! Only a failure of the target as a whole ends a batch. Any other failure of a part (a trigger that refuses one row, a
 //! lock, an adapter that crashes) halves the part, again and again. So one bad change costs about log2(n) extra calls
@@ -10,7 +10,7 @@
 //! just before, it is the change's own; where nothing arrives, the target is misconfigured and no change pays for it.
 //!
 //! At an HTTP target a call may end with a request that was sent and has no complete answer. Its changes are then in
-//! doubt, except those with a definite outcome. They are neither split nor sent again here, and whoever settles keeps
+//! doubt, except those with a definite outcome. They are neither split nor sent again here, and the settlement keeps
 //! their lease.
 
 use std::collections::VecDeque;
@@ -94,7 +94,7 @@ impl TargetSession<'_> {
                         progress.put(part.clone(), vec![Outcome::Failed(failure.clone()); part.len()], in_doubt);
                         return Ok(progress.end_by_target(failure));
                     }
-                    // What was sent is neither split nor sent again here.
+                    // Changes that were sent are neither split nor sent again here.
                     if in_doubt {
                         progress.put(part.clone(), vec![Outcome::Failed(failure); part.len()], true);
                         continue;
@@ -156,7 +156,7 @@ fn target_wide(outcome: &Outcome) -> Option<Failure> {
     }
 }
 
-/// What is known of a batch so far.
+/// The outcomes of a batch so far.
 struct Progress {
     outcomes: Vec<Option<Outcome>>,
     in_doubt: Vec<bool>,
@@ -195,13 +195,13 @@ impl Progress {
         }
     }
 
-    /// The target as a whole failed. What has no outcome yet was not sent, and waits for the target.
+    /// Ends with a failure of the target as a whole. Changes without an outcome were not sent, and wait for the target.
     fn end_by_target(mut self, failure: Failure) -> Delivered {
         self.fill(&failure);
         self.end(Some(failure))
     }
 
-    /// Too much failed in a row. What was not tried by itself is delayed.
+    /// Ends after too many failures in a row. Changes that were not tried alone are delayed.
     fn end_early(mut self, failure: &Failure) -> Delivered {
         let message = format!("not tried by itself yet, since much of its batch failed: {}", failure.message);
         self.fill(&Failure::new(FailureKind::Delayed, message));

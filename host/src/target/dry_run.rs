@@ -1,4 +1,4 @@
-//! The dry run: one change is given to the adapter at the real target, and nothing of it stays there.
+//! The dry run: the adapter delivers one change to the real target, and nothing of it stays there.
 //!
 //! At a database the statements really run, in a transaction that is rolled back. Over HTTP, reading requests are
 //! really sent and the first one that would write is withheld. It takes no lease and writes nothing into the store.
@@ -35,8 +35,8 @@ vocabulary! {
 }
 
 impl Target {
-    /// Gives one change to the adapter and leaves nothing of it. Dropped half-way, it leaves nothing either: the server
-    /// rolls back what was not committed.
+    /// Delivers one change and leaves nothing of it. If the future is dropped, nothing is left either: the server rolls
+    /// back an uncommitted transaction.
     ///
     /// # Errors
     /// When the target cannot be reached, or could not undo what would be written.

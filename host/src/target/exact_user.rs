@@ -33,7 +33,7 @@ async fn statements_at(grants: &SqlGrants, database: &Database) -> Result<Vec<St
     })
 }
 
-/// First what takes everything away, then what gives each table's verbs.
+/// First the statements that revoke everything, then those that grant each table's verbs.
 fn statements(dialect: Dialect, grants: &SqlGrants, privileges: &[Privilege], account: &DatabaseUser) -> Vec<String> {
     let user = &account.user;
     let mut lines: Vec<String> = account.roles.iter().map(|role| format!("REVOKE {role} FROM {user};")).collect();
@@ -79,8 +79,8 @@ fn by_table(grants: &SqlGrants) -> BTreeMap<&str, Vec<TableVerb>> {
     tables
 }
 
-/// What the user was given itself. What everybody may do is left, since others may need it, except the right to make
-/// tables, which PostgreSQL gave to everybody before version 15.
+/// Revokes the user's own privileges. Privileges of PUBLIC stay, because others may need them, except the right to
+/// create tables, which PostgreSQL granted to PUBLIC before version 15.
 fn revokes_postgres(privileges: &[Privilege], account: &DatabaseUser) -> Vec<String> {
     let user = &account.user;
     let quote = |name: &str| Dialect::Postgres.quoted(name);

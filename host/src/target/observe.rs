@@ -1,6 +1,6 @@
-//! Calls an adapter's `observe`: what the target holds now for some links. Nothing is written: at a database the
-//! transaction only reads, no table is granted for writing, and it is rolled back; over HTTP requests that write are
-//! denied.
+//! Calls an adapter's `observe`, which reads what the target holds now for some links. Nothing is written: at a
+//! database the transaction only reads, no table is granted for writing, and it is rolled back; over HTTP requests that
+//! write are denied.
 
 use super::checked::CheckedAdapter;
 use super::session::{CallFailure, TargetSession, reported};
@@ -51,7 +51,7 @@ impl TargetSession<'_> {
                 let adapter = &checked.adapter;
                 let call = adapter.observe_database(&self.context, reading, transaction, given, subjects).await;
                 if let Some(transaction) = call.transaction {
-                    // Nothing was changed, so that a failed roll back changes nothing either.
+                    // Nothing was changed, so that a failed rollback does no harm.
                     transaction.rollback().await.ok();
                 }
                 let result = match call.broken {

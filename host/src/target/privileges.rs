@@ -12,7 +12,7 @@ const PLACES_SHOWN: usize = 5;
 /// Characters of the whole list of places.
 const CHARS_MAX: usize = 600;
 
-/// Returns a warning where the user may do more. What the catalogue does not show is no finding.
+/// Returns a warning if the user may do more. Privileges that the catalogue does not show are ignored.
 pub(super) async fn excess(grants: &SqlGrants, database: &Database) -> Option<Finding> {
     let privileges = privileges_at(database).await.unwrap_or_default();
     let excess = beyond(grants, &privileges);

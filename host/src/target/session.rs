@@ -93,7 +93,7 @@ impl Target {
 }
 
 impl TargetSession<'_> {
-    /// Records what the adapter asks of the target. A contended call is then run once: the transcript shows one run.
+    /// Records the adapter's operations at the target. A contended call is then run once: the transcript shows one run.
     #[must_use]
     pub fn with_transcript(mut self, transcript: Transcript) -> Self {
         self.context.transcript = Some(transcript);
@@ -107,21 +107,21 @@ impl TargetSession<'_> {
         self
     }
 
-    /// Ends each call after so many milliseconds.
+    /// Limits each call to this number of milliseconds.
     #[must_use]
     pub fn with_deadline_ms(mut self, deadline_ms: u64) -> Self {
         self.context.limits.deadline_ms = deadline_ms;
         self
     }
 
-    /// Replaces what is configured for records that were edited at the target.
+    /// Replaces the configured policy for records that were edited at the target.
     #[must_use]
     pub fn with_remote_edit(mut self, on_remote_edit: RemoteEdit) -> Self {
         self.on_remote_edit = on_remote_edit;
         self
     }
 
-    /// What became of the requests of all calls of this session, also of a call that was dropped half-way.
+    /// The state of the requests of all calls of this session, including a call that was dropped halfway.
     #[must_use]
     pub fn fates(&self) -> &RequestFates {
         &self.fates
@@ -175,7 +175,8 @@ impl TargetSession<'_> {
             (None, Ok(batch)) => self.end(call.transaction).await.map(|()| batch),
             (None, Err(failure)) => {
                 if let Some(transaction) = call.transaction {
-                    // What cannot be rolled back is closed, which undoes it as well; the failure is what counts.
+                    // If the rollback fails, the connection is closed, which also undoes the transaction. The first
+                    // failure is the one to report.
                     transaction.rollback().await.ok();
                 }
                 Err(failure)
@@ -217,7 +218,7 @@ impl TargetSession<'_> {
             }
             Finish::Commit(fence) if fence.renew().await => transaction.commit().await.map_err(CallFailure::Database),
             Finish::Commit(_) => {
-                // As above; that the lease was lost is what counts.
+                // As above; the lost lease is the failure to report.
                 transaction.rollback().await.ok();
                 Err(CallFailure::FenceLost)
             }
@@ -226,7 +227,7 @@ impl TargetSession<'_> {
 }
 
 impl CallFailure {
-    /// Whether another's lock or transaction was in the way, so that the same call may work at once.
+    /// Whether another transaction's lock caused the failure, so that the same call may succeed at once.
     #[must_use]
     pub fn is_contention(&self) -> bool {
         matches!(self, Self::Database(error) if error.is_contention())
@@ -261,7 +262,7 @@ impl fmt::Display for CallFailure {
     }
 }
 
-/// Makes one level of an answer's two: the adapter's failure, and the host's judgement of the adapter.
+/// Flattens the two levels of a response: the adapter's own failure, and the host's error about the adapter.
 pub(super) fn reported<T>(result: Result<Result<T, Failure>, CallError>) -> Result<T, CallFailure> {
     match result {
         Ok(answer) => answer.map_err(CallFailure::Reported),
@@ -269,7 +270,7 @@ pub(super) fn reported<T>(result: Result<Result<T, Failure>, CallError>) -> Resu
     }
 }
 
-/// Translates a database's error into a failure of the deliveries that it ended. It judges as an adapter's SDK does
+/// Translates a database's error into a failure of the deliveries that it ended. It classifies as an adapter's SDK does
 /// (`plugins/sdk/src/database.rs`), for errors that no adapter sees: at BEGIN, at COMMIT, and those that end a
 /// transaction.
 pub(super) fn from_database(error: &DatabaseError) -> Failure {

@@ -1,4 +1,4 @@
-//! What is configured of a target, and its connections. Nothing is connected before the first call.
+//! The configuration of a target, and its connections. Nothing is connected before the first call.
 
 use std::path::PathBuf;
 use std::sync::Arc;

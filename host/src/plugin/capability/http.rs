@@ -135,8 +135,8 @@ impl Open {
         })
     }
 
-    /// One request with the credentials; once more with new ones when the target does not accept a token. What may
-    /// write comes with its doubt, until the body of the answer is there too.
+    /// Sends one request with the credentials, and once more with new ones when the target rejects a token. A request
+    /// that may write stays in doubt until the body of the response is complete.
     async fn exchange(&self, prepared: &Prepared) -> Result<(Response<AnswerBody>, Option<Unanswered>), Error> {
         let mut renewed = false;
         loop {
@@ -187,7 +187,7 @@ impl Open {
         self.translate_head(error)
     }
 
-    /// The whole body, within its limit. The guest writes it after it has handed the request over.
+    /// Reads the whole body, within its limit. The guest writes it after it has passed the request on.
     async fn gather(&self, body: WasiBody) -> Result<Bytes, Error> {
         let max = self.limits.http_request_bytes_max;
         match Limited::new(body, usize::try_from(max).unwrap_or(usize::MAX)).collect().await {
@@ -201,8 +201,8 @@ impl Open {
         }
     }
 
-    /// Records the request in a dry run; stops after the first withheld write, since the adapter then does what it
-    /// would not have done.
+    /// Records the request in a dry run. Stops after the first withheld write, because the adapter's later requests
+    /// depend on its response.
     fn record(&self, prepared: &Prepared) -> Result<Option<Seen>, Error> {
         let Some(transcript) = &self.transcript else { return Ok(None) };
         if self.meters.lease_lost() {
@@ -221,10 +221,10 @@ impl Open {
     ) -> Result<Response<WasiBody>, Error> {
         let status = response.status();
         if may_be_a_gateways_word(status, asked, response.headers().get(header::CONTENT_TYPE)) {
-            // Dropped, it stays in doubt.
+            // A dropped request stays in doubt.
             drop(unanswered.take());
         } else if status.is_client_error() || status.is_server_error() {
-            // The server does not go on working on what it refuses, whatever the rest of the answer says.
+            // A server does not continue to work on a request that it refuses, regardless of the rest of the response.
             if let Some(unanswered) = unanswered.take() {
                 unanswered.resolve();
             }

@@ -17,7 +17,7 @@ use crate::plugin::auth_failure::AuthFailure;
 /// The HTTP section of a target.
 #[derive(Clone, Debug)]
 pub struct HttpOptions {
-    /// `http` or `https`, host, optional port, optional path: everything under it may be asked for.
+    /// `http` or `https`, host, optional port, optional path: every URL under it may be requested.
     pub base_url: String,
     /// The methods that may be used.
     pub methods: Vec<String>,
@@ -27,11 +27,11 @@ pub struct HttpOptions {
     pub timeout: Duration,
     /// Certificate authorities in PEM, trusted instead of the system's.
     pub ca_pem: Option<Vec<u8>>,
-    /// What to add to every request.
+    /// The credentials to add to every request.
     pub credentials: Credentials,
     /// Headers to add to every request, as secret as the credentials.
     pub headers: Vec<(String, SecretValue)>,
-    /// Headers of one answer that are read at all.
+    /// The maximum number of headers of one response.
     pub headers_max: u64,
 }
 
@@ -91,7 +91,7 @@ impl HttpAccess {
         Ok(Arc::new(Self { client, authorizer, timeout: options.timeout, methods, list, headers }))
     }
 
-    /// The headers that the operator has added to every request, as they are now.
+    /// The current values of the headers that the operator adds to every request.
     pub(super) async fn added_headers(&self) -> Result<Vec<(HeaderName, HeaderValue)>, AuthFailure> {
         let mut headers = Vec::with_capacity(self.headers.len());
         for (name, value) in &self.headers {

@@ -1,5 +1,5 @@
-//! Which addresses may be dialled. Checked for every connection, on the address that is dialled, so that a name cannot
-//! change its mind between the check and the dial.
+//! Decides which addresses may be dialled. It checks the dialled address of every connection, so that a name that
+//! resolves differently later cannot bypass the check.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::task::{Context, Poll};
@@ -8,14 +8,15 @@ use futures::future::BoxFuture;
 use hyper_util::client::legacy::connect::dns::Name;
 use tower_service::Service;
 
-/// A name resolved to nothing but addresses that may not be dialled.
+/// A name resolved only to addresses that may not be dialled.
 #[derive(Debug, thiserror::Error)]
 #[error("`{host}` resolves to an address that may not be dialled; allow_private permits private networks")]
 pub(super) struct AddressRefused {
     host: String,
 }
 
-/// Where clouds hand out credentials, outside of the link-local range: never, whatever is allowed.
+/// Metadata addresses of cloud providers outside the link-local range, which give out credentials. They are never
+/// dialled, even with `allow_private`.
 const METADATA: [IpAddr; 4] = [
     IpAddr::V4(Ipv4Addr::new(169, 254, 169, 254)),
     IpAddr::V4(Ipv4Addr::new(100, 100, 100, 200)),
@@ -35,7 +36,7 @@ pub(super) fn may_dial(address: IpAddr, allow_private: bool) -> bool {
     }
 }
 
-/// An IPv4 address may come dressed as IPv6: mapped, compatible, NAT64 (well-known and local prefix), 6to4.
+/// An IPv4 address may be embedded in an IPv6 one: mapped, compatible, NAT64 (well-known and local prefix), 6to4.
 fn innermost(address: IpAddr) -> IpAddr {
     let IpAddr::V6(v6) = address else { return address };
     let segments = v6.segments();
@@ -44,7 +45,7 @@ fn innermost(address: IpAddr) -> IpAddr {
         IpAddr::V4(Ipv4Addr::new(a, b, c, d))
     };
     match segments {
-        // The loopback address of IPv6 looks like a compatible one.
+        // The IPv6 loopback address has the form of a compatible address.
         [0, 0, 0, 0, 0, 0, 0, 0 | 1] => address,
         [0, 0, 0, 0, 0, 0 | 0xffff, high, low]
         | [0, 0, 0, 0, 0xffff, 0, high, low]
@@ -81,7 +82,7 @@ fn may_dial_v6(address: Ipv6Addr, allow_private: bool) -> bool {
     if private {
         return allow_private;
     }
-    // What is neither private nor global unicast is not assigned.
+    // Addresses that are neither private nor global unicast are unassigned.
     segments[0] & 0xe000 == 0x2000
 }
 

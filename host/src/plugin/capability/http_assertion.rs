@@ -1,7 +1,7 @@
 //! `private_key_jwt`: a short statement of who the host is, signed with its private key (RFC 7523, SMART Backend
 //! Services).
 //!
-//! RS384 for an RSA key, ES384 for one on P-384; the key itself says which. The signing is ring's.
+//! RS384 for an RSA key, ES384 for a P-384 key; the key decides. The crate `ring` signs.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -15,7 +15,7 @@ use zeroize::Zeroizing;
 
 use crate::domain::secret::Secret;
 
-/// How long an assertion is good for, seconds. SMART allows five minutes at most.
+/// The lifetime of an assertion in seconds. SMART allows five minutes at most.
 const LIFE_S: u64 = 240;
 
 /// A private key in memory.
@@ -25,7 +25,7 @@ pub(super) enum SigningKey {
 }
 
 impl SigningKey {
-    /// Reads PEM; the error says how to make a key that is understood.
+    /// Reads PEM. The error explains how to create a supported key.
     pub(super) fn read(pem: &Secret) -> Result<Self, String> {
         const MEND: &str = "write it as PKCS #8: openssl pkcs8 -topk8 -nocrypt";
         let der = PrivateKeyDer::from_pem_slice(pem.expose().as_bytes())
@@ -54,7 +54,7 @@ impl SigningKey {
         }
     }
 
-    /// A statement for this endpoint, good once and for some minutes.
+    /// An assertion for this endpoint, for one use within some minutes.
     pub(super) fn assertion(&self, key_id: &str, client_id: &str, audience: &str) -> Result<Zeroizing<String>, String> {
         let now_s = SystemTime::now().duration_since(UNIX_EPOCH).map_err(|_| "the clock is before 1970")?.as_secs();
         let head = serde_json::json!({ "alg": self.algorithm(), "kid": key_id, "typ": "JWT" });

@@ -1,7 +1,7 @@
-//! The HTTP client of one target, on a thread and runtime of its own: whatever its server sends, timers, routing,
-//! signals and the other targets go on.
+//! The HTTP client of one target, on a thread and runtime of its own: its server cannot block timers, routing, signals
+//! or the other targets.
 //!
-//! HTTP/1.1 only. What may come before a final answer is bounded here: the number and bytes of interim heads, of
+//! HTTP/1.1 only. Bounds what a server may send before its final response: the number and bytes of interim heads and of
 //! headers, and the time. Read next: `http_connect.rs`.
 
 use std::error::Error as StdError;
@@ -32,14 +32,14 @@ use super::http_connect::{ConnectionWatch, Connector, Stopped};
 
 /// Interim heads (1xx) before one answer. Servers send one or two.
 pub(super) const INTERIM_HEADS_MAX: u64 = 16;
-/// What is kept of an answer before its head is complete: more than the largest head that a target may allow.
+/// The buffer for an incomplete response head; larger than the largest head that a target may allow.
 const HEAD_BUFFER_BYTES: usize = 192 << 10;
 /// How long an idle connection is kept.
 const IDLE_TIMEOUT: Duration = Duration::from_mins(1);
 /// Threads on which names are resolved, which the system does while the caller waits.
 const RESOLVING_THREADS: usize = 4;
 
-/// What a client is made with.
+/// The options of a client.
 pub(super) struct ClientOptions<'a> {
     /// For the names of its threads.
     pub(super) target: &'a str,
@@ -51,7 +51,7 @@ pub(super) struct ClientOptions<'a> {
     pub(super) headers_max: usize,
 }
 
-/// Why there is no answer, or not all of it.
+/// Why a response is missing or incomplete.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum SendError {
     #[error("the answer took too long")]
@@ -84,7 +84,7 @@ impl SendError {
     }
 }
 
-/// An error and what lies beneath it.
+/// An error and its sources.
 pub(super) fn causes<'a>(error: &'a (dyn StdError + 'static)) -> impl Iterator<Item = &'a (dyn StdError + 'static)> {
     std::iter::successors(Some(error), |error| (**error).source())
 }
@@ -95,14 +95,14 @@ pub(super) struct HttpClient(Arc<Inner>);
 
 struct Inner {
     client: Client<Connector, Full<Bytes>>,
-    /// There until it is dropped.
+    /// `Some` until the client is dropped.
     runtime: Option<Runtime>,
     timeout: Duration,
 }
 
 impl Drop for Inner {
     fn drop(&mut self) {
-        // Dropped as it is, a runtime would wait for its threads.
+        // Dropping a runtime directly would wait for its threads.
         if let Some(runtime) = self.runtime.take() {
             runtime.shutdown_background();
         }
@@ -115,7 +115,8 @@ impl HttpClient {
     /// # Errors
     /// What is wrong with the certificates, or that the system gives no thread.
     pub(super) fn new(options: &ClientOptions<'_>) -> Result<Self, String> {
-        // Less than the whole, so that a server that cannot be reached is known as such: its request was never sent.
+        // Shorter than the whole timeout, so that an unreachable server is recognised as one: its request was never
+        // sent.
         let connect_timeout = options.timeout.mul_f64(0.9).min(Duration::from_secs(10));
         let connector = Connector::new(tls(options.ca_pem)?, options.allow_private, connect_timeout);
         let client = Client::builder(TokioExecutor::new())
@@ -142,7 +143,7 @@ impl HttpClient {
     }
 
     /// Sends a request and waits for the head of its answer, in which `header_bytes_max` are allowed, interim heads
-    /// included. Dropping the future takes the request back as far as that goes.
+    /// included. Dropping the future cancels the request, if it was not sent yet.
     pub(super) async fn send(
         &self,
         mut request: Request<Full<Bytes>>,
@@ -171,7 +172,7 @@ impl HttpClient {
     }
 }
 
-/// What came before the response to one request.
+/// The interim heads before the response to one request.
 struct Interim {
     heads: AtomicU64,
     bytes: AtomicU64,
@@ -179,7 +180,7 @@ struct Interim {
 }
 
 impl Interim {
-    /// Counts one; whether it was one too many.
+    /// Counts one; `true` when it exceeds the limit.
     fn count(&self, headers: &HeaderMap) -> bool {
         let bytes: usize = headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
         self.bytes.fetch_add(bytes as u64, Ordering::AcqRel);
@@ -195,7 +196,7 @@ impl Interim {
         self.bytes.load(Ordering::Acquire) > self.header_bytes_max
     }
 
-    /// The parser has one word for everything that is too much.
+    /// The parser has one error for every exceeded size.
     fn explain(&self, error: ClientError, connection: &CaptureConnection) -> SendError {
         let too_large = |cause: &hyper::Error| cause.is_parse_too_large();
         if causes(&error).any(is_stopped) {

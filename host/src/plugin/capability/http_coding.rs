@@ -1,4 +1,4 @@
-//! Answers that come compressed: gzip and deflate are read, whether asked for or not; anything else is refused by name.
+//! Compressed responses: gzip and deflate are decompressed, requested or not; any other coding is refused by name.
 //!
 //! What is unpacked is counted, never what came over the wire: an answer that unpacks to more than its limit is refused
 //! before more of it is in memory. Each coding costs memory and time of its own, so one that was applied twice is
@@ -21,13 +21,13 @@ const CODING_CHARS_MAX: usize = 40;
 /// Why an answer cannot be unpacked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum CodingError {
-    /// It unpacks to more than its limit.
+    /// Its decompressed size exceeds the limit.
     TooLarge,
-    /// It is not what its header says, or was cut off.
+    /// It does not match its header, or it was cut off.
     Broken,
 }
 
-/// Unpacks one answer, part by part.
+/// Decompresses one response, part by part.
 pub(super) struct Decoder {
     stage: Stage,
     has_begun: bool,
@@ -35,13 +35,13 @@ pub(super) struct Decoder {
 
 enum Stage {
     Gzip(Box<MultiGzDecoder<Sink>>),
-    /// Before the first bytes told whether it is deflate in zlib's frame, as the standard says, or without.
+    /// Before the first bytes show whether deflate has zlib's frame, as the standard requires, or not.
     Deflate(Option<Sink>),
     Zlib(Box<ZlibDecoder<Sink>>),
     Raw(Box<DeflateDecoder<Sink>>),
 }
 
-/// Takes what was unpacked, as long as it is not too much.
+/// Collects decompressed bytes, up to the limit.
 struct Sink {
     unpacked: Vec<u8>,
     left: u64,
@@ -91,7 +91,7 @@ impl Decoder {
         Ok(Some(Self { stage, has_begun: false }))
     }
 
-    /// Unpacks the next part; it may yield nothing yet.
+    /// Decompresses the next part; the result may be empty.
     pub(super) fn push(&mut self, packed: &[u8]) -> Result<Bytes, CodingError> {
         if packed.is_empty() {
             return Ok(Bytes::new());
@@ -118,7 +118,7 @@ impl Decoder {
         self.taken(&written)
     }
 
-    /// The end of the answer: what was left to unpack. An answer without a body is whole.
+    /// Ends the response and returns the remaining bytes. A response without a body is complete.
     pub(super) fn finish(&mut self) -> Result<Bytes, CodingError> {
         if !self.has_begun {
             return Ok(Bytes::new());
@@ -215,7 +215,7 @@ mod tests {
 
     #[test]
     fn a_truncated_or_invalid_compressed_body_is_an_error() {
-        // Deflate has no such check of its own; what is cut off on the way is noticed by the length of the answer.
+        // Deflate has no checksum; a truncated response is detected by its length.
         let whole = packed("gzip", &[7; 10_000]);
         for cut in [1, 5, 12] {
             assert_eq!(

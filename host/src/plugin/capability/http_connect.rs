@@ -1,7 +1,7 @@
-//! Connections to a target: who may be dialled is checked, connecting has an end, and a connection can be told to stop.
+//! Connections to a target: checks the dialled address, limits the time to connect, and can stop a connection.
 //!
-//! A connection counts what it reads, and refuses to read on once it was told to: the parser above it takes interim
-//! heads without end.
+//! A connection counts its bytes, and stops reading on request, because the parser above it accepts endless interim
+//! heads.
 
 use std::error::Error;
 use std::future::Future;
@@ -27,7 +27,7 @@ use super::http_address::CheckedResolver;
 #[error("nothing more is read from this connection")]
 pub(super) struct Stopped;
 
-/// What a request knows of the connection that it was sent on.
+/// A request's handle of the connection that it was sent on.
 #[derive(Clone, Debug, Default)]
 pub(super) struct ConnectionWatch(Arc<Watched>);
 
@@ -43,13 +43,13 @@ impl ConnectionWatch {
         self.0.is_stopped.store(true, Ordering::Release);
     }
 
-    /// Bytes that were read since the last were written: the answer, as far as it has come.
+    /// Bytes read since the last write: the response so far.
     pub(super) fn read_bytes(&self) -> u64 {
         self.0.read_bytes.load(Ordering::Acquire)
     }
 }
 
-/// Dials what may be dialled, within a time that includes TLS.
+/// Dials allowed addresses, within a time limit that includes TLS.
 #[derive(Clone)]
 pub(super) struct Connector {
     inner: HttpsConnector<HttpConnector<CheckedResolver>>,

@@ -1,7 +1,7 @@
 //! The credentials that the host adds to a target's requests. An adapter never sees them.
 //!
-//! Secrets in files are read whenever they are needed, so that they can be renewed while the host runs. Nothing here is
-//! ever shown: not in `Debug`, an error or a log. Read next: `http_token.rs`, for tokens that the host fetches.
+//! Secrets in files are read whenever they are needed, so that they can be renewed while the host runs. Nothing here
+//! appears in `Debug`, an error or a log. Read next: `http_token.rs`, for tokens that the host fetches.
 
 use std::sync::Arc;
 
@@ -28,7 +28,7 @@ pub enum Credentials {
     Grant(GrantOptions),
 }
 
-/// The header of one request, and which token it holds.
+/// The header of one request, with the number of its token.
 pub(super) struct Authorization {
     pub(super) header: HeaderValue,
     pub(super) generation: u64,
@@ -75,7 +75,7 @@ impl Authorizer {
         }
     }
 
-    /// The target did not accept this token; `true` when another try with a new one makes sense.
+    /// Notes that the target rejected this token; `true` when a retry with a new one makes sense.
     pub(super) fn refused(&self, generation: u64) -> bool {
         match self {
             Self::Token(source) => {

@@ -1,12 +1,12 @@
-//! What the HTTP client's errors are in the words of `wasi:http`. Only the kind is passed on, never the client's own
-//! words.
+//! Translates the HTTP client's errors into those of `wasi:http`. Only the kind is passed on, never the client's own
+//! text.
 
 use wasmtime_wasi_http::Error;
 
 use super::http_address::AddressRefused;
 use super::http_client::{SendError, causes};
 
-/// What a failed request means. Only the kind is passed on: the client's words may hold the URL.
+/// Translates the error of a failed request. Only the kind is passed on: the client's text may contain the URL.
 pub(super) fn translate(error: &SendError) -> Error {
     if let Some(kind) = causes(error).find_map(kind_of_cause) {
         return kind;
@@ -15,7 +15,7 @@ pub(super) fn translate(error: &SendError) -> Error {
         return Error::HttpResponseTimeout;
     }
     if error.is_connect() {
-        // Refused, unreachable and timed out were told apart above: what is left is the name.
+        // Refused, unreachable and timed out are handled above: only name resolution is left.
         return Error::DnsError { rcode: None, info_code: None };
     }
     Error::HttpProtocolError
@@ -55,7 +55,7 @@ pub(super) fn was_never_sent(error: &SendError) -> bool {
     error.is_connect() || causes(error).any(is_unsent)
 }
 
-/// TLS errors come wrapped in one of these, or in several, whose `source` skips what they hold.
+/// TLS errors are wrapped in one or several of these, whose `source` skips the wrapped error.
 fn tls_error(io: &std::io::Error) -> Option<&rustls::Error> {
     let inner = io.get_ref()?;
     inner.downcast_ref().or_else(|| inner.downcast_ref().and_then(tls_error))

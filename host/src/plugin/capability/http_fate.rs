@@ -1,8 +1,8 @@
-//! What became of the HTTP requests of a batch: whether one that may write was sent and has no answer, and whether one
-//! timed out.
+//! The state of the HTTP requests of a batch: whether a request that may write was sent without a response, and whether
+//! one timed out.
 //!
-//! The caller shares it with the call, so that it can be read after a call was dropped half-way. It only counts; what
-//! follows from a request in doubt is decided by whoever holds the lease.
+//! The caller shares it with the call, so that it can be read after a call was dropped half-way. It only counts; the
+//! holder of the lease decides what follows from a request in doubt.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -26,7 +26,7 @@ impl RequestFates {
         self.0.unanswered.load(Ordering::Acquire)
     }
 
-    /// Requests of any kind that took longer than they may.
+    /// Requests of any kind that exceeded their time limit.
     #[must_use]
     pub fn timed_out(&self) -> u64 {
         self.0.timed_out.load(Ordering::Acquire)
@@ -34,8 +34,8 @@ impl RequestFates {
 
     /// A request that may write is about to be sent.
     ///
-    /// It is counted before the lease is asked for: a caller that finds nothing unanswered and gives the lease up can
-    /// then be sure that the lease refuses the request.
+    /// It is counted before the fence is checked. So a caller that finds nothing unanswered and releases the lease can
+    /// rely on the fence to refuse the request.
     pub(super) fn sending(&self) -> Unanswered {
         self.0.unanswered.fetch_add(1, Ordering::AcqRel);
         Unanswered(self.clone())
@@ -46,7 +46,7 @@ impl RequestFates {
     }
 }
 
-/// A request whose answer is awaited. Dropped without an answer, it stays unanswered for good.
+/// A request whose response is awaited. If it is dropped before, it stays unanswered permanently.
 #[must_use = "a request that was answered must say so"]
 pub(super) struct Unanswered(RequestFates);
 
@@ -57,9 +57,9 @@ impl Unanswered {
     }
 }
 
-/// Whether an answer may come from something before the server (a proxy, a load balancer, a content network) that gave
-/// up waiting: the server behind it may go on working. A 503 in the very format that was asked for is the server's own:
-/// nothing before it speaks that.
+/// Whether a response may come from a gateway (a proxy, a load balancer, a content network) that stopped waiting, while
+/// the server behind it continues to work. A 503 in exactly the requested format is the server's own, because gateways
+/// do not use that format.
 pub(super) fn may_be_a_gateways_word(
     status: StatusCode,
     asked: Option<&HeaderValue>,

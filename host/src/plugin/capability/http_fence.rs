@@ -2,8 +2,8 @@
 
 use futures::future::BoxFuture;
 
-/// The lease of the batch under way. HTTP has no transaction that could be rolled back, so it is asked before every
-/// request that may change something.
+/// The lease of the batch under way. HTTP has no transaction to roll back, so the lease is renewed before every request
+/// that may write.
 pub trait Fence: Send + Sync {
     /// Renews the lease; false when it was lost, and with it the right to write.
     fn renew(&self) -> BoxFuture<'_, bool>;

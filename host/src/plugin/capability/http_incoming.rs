@@ -1,4 +1,4 @@
-//! The response to a request as the guest reads it: unpacked, counted while it arrives, and recorded in a dry run.
+//! The response to a request as the guest reads it: decompressed, counted while it arrives, and recorded in a dry run.
 //!
 //! When it is complete, the request is no longer in flight, nor in doubt. A packed body is unpacked to its end before
 //! the guest gets the response: a few packed bytes would otherwise exceed the guest's memory before they exceed the
@@ -41,7 +41,7 @@ impl Seen {
     }
 }
 
-/// One of the requests in flight, until its answer was read or given up.
+/// One of the requests in flight, until its response was read or abandoned.
 pub(super) struct Ticket(Arc<Open>);
 
 impl Ticket {
@@ -151,7 +151,7 @@ impl Incoming {
         translate(error)
     }
 
-    /// The server has answered; it is this host that does not read on.
+    /// The server has responded; this host stops reading.
     fn too_large(&mut self) -> Error {
         self.answered();
         let max = self.open.limits.http_response_bytes_max;

@@ -6,10 +6,10 @@ use url::{Host, Url};
 
 use super::http_address::may_dial;
 
-/// Why a request is not let out.
+/// Why a request is not sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::plugin) enum Refusal {
-    /// The URL is not one, or could be read in two ways.
+    /// The URL is invalid or ambiguous.
     Malformed,
     /// It is not on the list.
     NotListed,
@@ -25,7 +25,7 @@ struct Prefix {
     path: String,
 }
 
-/// What may be asked for.
+/// The URLs that may be requested.
 #[derive(Clone, Debug)]
 pub(in crate::plugin) struct AllowList {
     prefixes: Vec<Prefix>,
@@ -33,7 +33,7 @@ pub(in crate::plugin) struct AllowList {
 }
 
 impl AllowList {
-    /// Reads the operator's URLs; the error says what is wrong with which.
+    /// Reads the operator's URLs. The error names the invalid one and the reason.
     pub(in crate::plugin) fn new<'a>(
         urls: impl IntoIterator<Item = &'a str>,
         allow_private: bool,
@@ -48,7 +48,7 @@ impl AllowList {
             return Err(Refusal::Malformed);
         }
         let url = Url::parse(&uri.to_string()).map_err(|_| Refusal::Malformed)?;
-        // What was checked must be what is sent.
+        // The checked URL must be the one that is sent.
         if url.path() != uri.path() && !(url.path() == "/" && uri.path().is_empty()) {
             return Err(Refusal::Malformed);
         }
@@ -97,8 +97,8 @@ impl Prefix {
     }
 }
 
-/// A path that a server could read in another way than it is written: dot segments, also encoded, padded or with
-/// parameters; encoded or doubled separators; control characters; bytes that are no characters, as the longer forms of
+/// Whether a server could interpret the path differently than it is written: dot segments, also encoded, padded or with
+/// parameters; encoded or doubled separators; control characters; bytes that are not characters, as the longer forms of
 /// `.` and `/` are; characters that some servers take for `.`, `/` or `\`.
 fn is_ambiguous(path: &str) -> bool {
     let Some(decoded) = decoded(path) else { return true };
@@ -144,7 +144,7 @@ fn is_look_alike(character: char) -> bool {
     )
 }
 
-/// Dots and nothing else, up to what a server may cut off.
+/// Only dots, apart from a suffix that a server may cut off.
 fn is_dots(segment: &str) -> bool {
     let segment = segment.split([';', '?', '#', ',', ':']).next().unwrap_or_default();
     let is_padding = |character: char| character.is_whitespace() || ('\u{200b}'..='\u{200f}').contains(&character);

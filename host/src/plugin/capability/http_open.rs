@@ -1,4 +1,4 @@
-//! What all requests of one call share: the target, the lease, the limits and what was counted of them.
+//! The state shared by all requests of one call: the target, the lease, the limits and the counts.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -12,7 +12,7 @@ use crate::plugin::limits::LimitExceeded;
 use crate::plugin::meters::Meters;
 use crate::plugin::{Limits, Transcript};
 
-/// The HTTP capability of a call that was given one.
+/// The open HTTP capability of a call.
 pub(super) struct Open {
     pub(super) access: Arc<HttpAccess>,
     pub(super) fence: Arc<dyn Fence>,

@@ -16,7 +16,7 @@ use crate::plugin::auth_failure::AuthFailure;
 pub enum SecretValue {
     /// It stays the same.
     Fixed(Secret),
-    /// It is asked for each time, from a file.
+    /// It is read each time, from a file.
     Reread(Arc<dyn Fn() -> io::Result<Secret> + Send + Sync>),
 }
 

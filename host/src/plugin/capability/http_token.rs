@@ -1,9 +1,9 @@
 //! Access tokens that the host fetches itself: OAuth 2.0 client credentials, by secret or by a signed assertion (SMART
 //! Backend Services).
 //!
-//! A token is fetched when it is first needed, kept until shortly before it runs out, and fetched once however many
-//! calls wait for it: by a task of its own, so that a call that is cut off takes nothing from the others. It never
-//! leaves the host but in the header of a request to its target. Read next: `http_assertion.rs`.
+//! A token is fetched when it is first needed and kept until shortly before it expires. All waiting calls share one
+//! fetch, which a task of its own runs, so that an aborted call does not affect the others. A token leaves the host
+//! only in the header of a request to its target. Read next: `http_assertion.rs`.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -32,10 +32,10 @@ const ANSWER_BYTES_MAX: usize = 64 << 10;
 const HEADER_BYTES_MAX: u64 = 64 << 10;
 /// How long a token is valid when the endpoint does not say.
 const LIFE_DEFAULT: Duration = Duration::from_secs(300);
-/// A token is renewed so long before its end, or after three quarters of a short life.
+/// A token is renewed this long before it expires, or after three quarters of a short lifetime.
 const RENEW_BEFORE: Duration = Duration::from_secs(60);
 
-/// What the assertion is, to the endpoint.
+/// The type of the assertion, for the endpoint.
 const ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
 
 /// How the host asks for tokens.
@@ -45,11 +45,11 @@ pub struct GrantOptions {
     pub token_url: String,
     /// The host's client id there.
     pub client_id: String,
-    /// What it wants to do, in the words of the target; none leaves it to the endpoint.
+    /// The requested scope, in the target's terms; without one the endpoint decides.
     pub scope: Option<String>,
-    /// For whom the token is to be, where the endpoint asks for it.
+    /// The audience of the token, if the endpoint requires one.
     pub audience: Option<String>,
-    /// The resource that the token is to open (RFC 8707), where the endpoint asks for it.
+    /// The resource of the token (RFC 8707), if the endpoint requires one.
     pub resource: Option<String>,
     /// How the host authenticates there.
     pub proof: ClientProof,
@@ -225,7 +225,7 @@ impl TokenSource {
             .map_err(|_| AuthFailure::misconfigured("token_url is not a URL"))
     }
 
-    /// For people; the URL holds no secret, but its query might.
+    /// For messages, without the query, which might hold a secret.
     fn endpoint(&self) -> String {
         format!("the token endpoint {}{}", self.url.origin().ascii_serialization(), self.url.path())
     }
@@ -238,19 +238,19 @@ impl TokenSource {
 #[derive(Deserialize)]
 struct TokenResponse {
     access_token: String,
-    /// Required by the standard, left out by some; what is there must be right.
+    /// The standard requires it, some servers omit it. A given value must be valid.
     #[serde(default)]
     token_type: Option<String>,
-    /// A number by the standard; some write it as text.
+    /// A number in the standard; some servers write it as text.
     #[serde(default)]
     expires_in: Option<serde_json::Value>,
-    /// What was granted, where that is not just what was asked for.
+    /// The granted scope, if it differs from the requested one.
     #[serde(default)]
     scope: Option<String>,
 }
 
 /// Whether there are scopes of SMART's form (`system/Patient.read`, `system/*.rs`) and none of them lets the client
-/// create or update anything. Scopes of other forms say nothing here.
+/// create or update anything. Scopes of other forms are ignored.
 fn only_reads(scope: &str) -> bool {
     let mut permissions = scope.split_ascii_whitespace().filter_map(|one| {
         let (context, rest) = one.split_once('/')?;
@@ -266,7 +266,8 @@ fn only_reads(scope: &str) -> bool {
     !writes(first) && !permissions.any(writes)
 }
 
-/// Whole seconds, in whatever form; `None` for what says nothing. A float that is too large becomes the largest number.
+/// Whole seconds, from a number or a text; `None` for any other value. A float that is too large becomes the largest
+/// number.
 #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "not below zero, and saturating")]
 fn seconds(value: Option<&serde_json::Value>) -> Option<u64> {
     let number = match value? {
@@ -281,7 +282,7 @@ struct Refusal {
     error: String,
 }
 
-/// The endpoint's error code, where it is a plain word.
+/// The endpoint's error code, if it is a plain word.
 fn reason(body: &[u8]) -> String {
     let word = serde_json::from_slice::<Refusal>(body).map(|refusal| refusal.error).unwrap_or_default();
     let plain = word.len() <= 64 && word.chars().all(|c| c.is_ascii_lowercase() || c == '_');

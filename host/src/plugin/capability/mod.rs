@@ -1,8 +1,8 @@
 //! What the host does for an adapter during one call, one capability per module; `imports/` answers the adapter's calls
 //! with them.
 //!
-//! Each of them counts what it is asked for and refuses what was not granted. None of them hands out a secret, opens a
-//! file, or keeps anything of one call for the next. Read next: `sql.rs`, then `http.rs`.
+//! Each of them counts its uses and refuses anything that was not granted. None of them reveals a secret, opens a file,
+//! or keeps anything of one call for the next. Read next: `sql.rs`, then `http.rs`.
 
 pub(super) mod http;
 pub(super) mod http_access;

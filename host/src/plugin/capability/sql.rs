@@ -14,16 +14,16 @@ use crate::plugin::waits::Waits;
 const COLUMNS_OF_TABLE: &str = "SELECT CAST(attname AS pg_catalog.text) FROM pg_catalog.pg_attribute \
      WHERE attrelid = CAST(pg_catalog.to_regclass(?) AS pg_catalog.oid) AND NOT attisdropped";
 
-/// The transaction of one call. While a statement runs it is owned by that statement's future: cut off in the middle,
-/// it is dropped with it, and its connection is closed.
+/// The transaction of one call. While a statement runs, the statement's future owns it. When that future is dropped,
+/// the connection is closed.
 pub(in crate::plugin) struct SqlCapability {
     pub(in crate::plugin) transaction: Option<Transaction>,
     pub(in crate::plugin) broken: Option<DatabaseError>,
     pub(in crate::plugin) statements: u64,
     pub(in crate::plugin) access: Arc<SqlAccess>,
-    /// How long it took to begin the transaction.
+    /// The time spent waiting to begin the transaction.
     pub(in crate::plugin) waits: Waits,
-    /// Columns that cannot go before the transaction ends.
+    /// Columns that cannot be dropped before the transaction ends.
     held: BTreeSet<(TableKey, String)>,
 }
 
@@ -44,7 +44,8 @@ impl SqlCapability {
         self.transaction.take().ok_or_else(|| DatabaseError::new(ErrorKind::Unavailable, "the transaction is over"))
     }
 
-    /// Begins the transaction where that has not been done. Waiting for others' transactions is no time of the call.
+    /// Begins the transaction if it has not begun yet. Waiting for other transactions does not count as time of the
+    /// call.
     async fn begin(&self, transaction: &mut Transaction) -> Result<(), DatabaseError> {
         self.waits.begin();
         let result = transaction.begin_now().await;
@@ -52,8 +53,8 @@ impl SqlCapability {
         result
     }
 
-    /// Returns the transaction, and records whether the database ended it. A result that was cut off is the adapter's
-    /// own fault: it was told which limit that was, and its commit fails.
+    /// Returns the transaction, and records whether the database ended it. A truncated result is the adapter's own
+    /// fault: it got an error that names the limit, and its commit fails.
     fn put_back(&mut self, transaction: Transaction) {
         if self.broken.is_none() {
             self.broken = transaction.ended_by().filter(|error| error.kind != ErrorKind::Refused).cloned();
@@ -113,7 +114,7 @@ impl SqlCapability {
             self.put_back(transaction);
             return Err(error);
         }
-        // A lock is there to write under, and would be lost if the transaction were exchanged later.
+        // A lock protects later writes, and would be lost if the transaction were replaced later.
         let result = match transaction.make_writable().await {
             Ok(exchanged) => {
                 if exchanged {
@@ -128,8 +129,8 @@ impl SqlCapability {
     }
 }
 
-/// The first column of these that no table has. Tables that are not known well enough are looked up, once; what is
-/// known may have changed since, so that each transaction makes sure of it anew.
+/// The first of these columns that no table has. Unknown tables are looked up once. Cached columns may have changed
+/// since, so each transaction verifies them again.
 async fn missing_column(
     access: &SqlAccess,
     transaction: &mut Transaction,
@@ -167,8 +168,8 @@ async fn missing_column(
     Ok(None)
 }
 
-/// Fails where one of the columns does not exist, and keeps them until the transaction ends: a bare name is never read
-/// as a call, and a transaction that has read a table, even no row of it, keeps others from changing its columns.
+/// Fails if one of the columns does not exist, and locks them until the transaction ends. A bare name is never read as
+/// a call, and a transaction that has read a table, even no row of it, keeps others from changing its columns.
 async fn hold(transaction: &mut Transaction, table: &TableKey, columns: &BTreeSet<&str>) -> Result<(), DatabaseError> {
     let conditions: Vec<String> = columns.iter().map(|column| format!("{} IS NULL", quoted(column))).collect();
     let sql = format!("SELECT 1 FROM {} WHERE {} LIMIT 0", table_sql(table), conditions.join(" OR "));

@@ -25,14 +25,14 @@ type Key = ([u8; 32], Verb);
 /// A schema, where one was written, and a table's name.
 pub(super) type TableKey = (Option<String>, String);
 
-/// What a target's adapter may do in a transaction. Made once per target; calls share its memory of verdicts.
+/// The SQL that a target's adapter may run. Created once per target; calls share its cache of verdicts.
 pub struct SqlAccess {
     dialect: Dialect,
     grants: Arc<SqlGrants>,
     verdicts: Mutex<Verdicts>,
     /// Columns by table, as PostgreSQL's catalogue had them.
     columns: Mutex<HashMap<TableKey, Arc<BTreeSet<String>>>>,
-    /// One statement is judged at a time, so that an adapter cannot take more than one thread for it.
+    /// One statement is checked at a time, so that an adapter cannot occupy more than one thread.
     judging: Arc<Semaphore>,
 }
 
@@ -127,7 +127,8 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Two generations: when the young one is full it becomes the old one, and what is asked for again is young again.
+/// A cache of two generations: a full young generation becomes the old one, and an entry that is used again becomes
+/// young.
 #[derive(Default)]
 struct Verdicts {
     young: HashMap<Key, Verdict<Arc<Permit>>>,
@@ -189,7 +190,7 @@ mod tests {
         assert!(kept <= 2 * (VERDICT_BYTES_MAX >> 20), "{kept} MiB");
     }
 
-    /// However many calls a target has under way, one thread judges their statements.
+    /// One thread checks the statements of a target, for any number of running calls.
     #[tokio::test]
     async fn statements_of_one_target_are_checked_one_at_a_time() {
         let access = SqlAccess::new(Dialect::Sqlite, SqlGrants::everything());

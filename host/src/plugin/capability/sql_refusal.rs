@@ -1,5 +1,5 @@
-//! Why a statement did not reach the database: one closed set, so that what the adapter and the operator read names the
-//! table and the setting.
+//! Why a statement was refused: a closed set, so that messages for the adapter and the operator name the table and the
+//! setting.
 
 use crate::database::{DatabaseError, ErrorKind};
 use crate::domain::grants::{PRESETS, TableVerb};
@@ -11,11 +11,11 @@ pub(in crate::plugin) enum Refusal {
     NotGranted { table: String, verb: TableVerb },
     /// A table or a routine of another schema, or of the database itself: no setting grants it.
     OutOfReach { name: String, why: &'static str },
-    /// What the statement is, in words.
+    /// The reason, for any other refused statement.
     Statement(String),
 }
 
-/// Short for what nearly every step of the guard gives.
+/// The result of a step of the guard.
 pub(super) type Verdict<T = ()> = Result<T, Refusal>;
 
 impl From<String> for Refusal {
@@ -31,9 +31,9 @@ impl From<&str> for Refusal {
 }
 
 impl Refusal {
-    /// As the adapter gets it: the table as its object, and the fix in the message. A table that the operator has not
-    /// granted is `permission-denied`, as if the database's own grants lacked it: no patient is to blame, and
-    /// everything waits until the line is there. What no setting allows is `refused`.
+    /// The error for the adapter: the table is its object, and the message has the fix. A table that is not granted is
+    /// `permission-denied`, like a missing grant of the database: no patient fails, and the target waits until the
+    /// setting is added. A refusal that no setting lifts is `refused`.
     pub(in crate::plugin) fn into_error(self, target: &str, adapter: &str) -> DatabaseError {
         let mut message = self.words(target);
         if let (Self::NotGranted { .. }, Some(preset)) = (&self, PRESETS.iter().find(|name| **name == adapter)) {

@@ -1,4 +1,4 @@
-//! A statement without its literals, for people who may not see a patient's data. Most adapters use parameters; this
+//! A statement without its literals, for output that must not show a patient's data. Most adapters use parameters; this
 //! protects the literals of the others.
 
 use sqlparser::dialect::{Dialect as Grammar, MySqlDialect, PostgreSqlDialect, SQLiteDialect};

@@ -1,4 +1,4 @@
-//! What the operator configured, read by the adapter. Never a secret: those stay in the host.
+//! Gives the adapter its settings. They never hold a secret: secrets stay in the host.
 
 use crate::plugin::bindings::{settings, types};
 use crate::plugin::state::CallState;

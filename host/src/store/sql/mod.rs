@@ -72,7 +72,7 @@ pub(super) struct Declared {
     parameters: &'static [(&'static str, Kind)],
 }
 
-/// What the driver is given.
+/// The text and the values for the driver.
 pub(super) struct Bound {
     pub(super) sql: Arc<str>,
     pub(super) values: Vec<Value>,
@@ -87,10 +87,10 @@ pub(super) enum Now {
     Parameter,
 }
 
-/// What a text depends on, apart from the family of SQL.
+/// The names that a text depends on, apart from the dialect.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Names<'a> {
-    /// The exact one of a MySQL server (`Database::exact_collation`).
+    /// The byte-exact collation of a MySQL server (`Database::exact_collation`).
     pub(super) collation: &'a str,
     /// As an identifier, quoted.
     pub(super) users_table: &'a str,

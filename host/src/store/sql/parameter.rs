@@ -18,7 +18,7 @@ pub(in crate::store) enum Kind {
     Json,
     Ids,
     Texts,
-    /// Rows of so many texts each.
+    /// Rows with this number of texts each.
     Rows(usize),
 }
 
@@ -58,8 +58,8 @@ impl Parameter<'_> {
         }
     }
 
-    /// How many elements or rows its text is made for. The last element is repeated up to a power of two, so
-    /// that few texts are prepared; whoever gives rows decides how many.
+    /// The number of elements or rows in its text. The last element is repeated up to a power of two, so that few texts
+    /// are prepared. For rows the caller decides the number.
     pub(super) fn size(&self) -> usize {
         match self {
             Self::One(_) => 0,

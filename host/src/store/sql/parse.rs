@@ -8,7 +8,7 @@ use super::parameter::Kind;
 pub(super) enum Piece {
     Sql(String),
     Parameter(usize),
-    /// One mark for each element of a list.
+    /// One placeholder for each element of a list.
     List(usize),
     /// Once for each row of the parameter in it.
     Repeated(Vec<Piece>),
@@ -52,7 +52,7 @@ impl Parser<'_> {
         Ok(pieces)
     }
 
-    /// What the text begins with, if it is no SQL, and its length.
+    /// The piece at the start of the text, if it is not plain SQL, and its length.
     fn piece(&self, text: &str) -> Result<(Option<Piece>, usize), String> {
         if let Some(inner) = text.strip_prefix('\'') {
             let end = inner.find('\'').ok_or("a quote is not closed")?;
@@ -64,7 +64,7 @@ impl Parser<'_> {
         }
         if text.starts_with('(') {
             let end = closing(text).ok_or("a parenthesis is not closed")?;
-            // Inside of it goes on what reads this, unless it is a group that is repeated.
+            // The caller parses the inside itself, unless the group is repeated.
             if !text[end..].starts_with(")...") {
                 return Ok((None, 1));
             }
@@ -86,7 +86,7 @@ impl Parser<'_> {
     }
 }
 
-/// Where the parenthesis closes that the text begins with.
+/// The position of the parenthesis that closes the first one of the text.
 fn closing(text: &str) -> Option<usize> {
     let (mut depth, mut is_quoted) = (0_usize, false);
     text.char_indices().find_map(|(at, character)| {

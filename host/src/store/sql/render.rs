@@ -1,7 +1,7 @@
 //! One statement as a database gets it: its text for each shape, and values in the order of that text.
 //!
-//! What a call costs here is a look for its text and one list of values. It must never make a text that depends
-//! on a value: only on how many there are, and on which are given.
+//! A call costs one lookup of its text and one list of values. A text must never depend on a value, only on the number
+//! of values and on which are given.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -18,7 +18,7 @@ const NOW: (&str, Kind) = ("now", Kind::Integer);
 /// What a text depends on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 struct Shape {
-    /// One bit for each parameter that is not given.
+    /// One bit for each absent parameter.
     absent: u32,
     /// Elements of the list, or rows.
     size: usize,
@@ -32,7 +32,7 @@ pub(in crate::store) struct Rendered {
     pieces: Vec<Piece>,
     /// How often it has each parameter.
     uses: Vec<usize>,
-    /// The parameters by whose absence the text differs.
+    /// The parameters whose absence changes the text.
     optional: u32,
     is_sized: bool,
     /// The text with everything given, when it has no list.
@@ -80,8 +80,7 @@ impl Rendered {
         Bound { sql: self.text(shape), values }
     }
 
-    /// Its texts for people: lists are of two, and what may be left out is there in the first and missing in
-    /// the second.
+    /// Example texts for reviewers. Lists have two elements. The first text has every optional part, the second none.
     #[cfg(test)]
     pub(super) fn examples(&self) -> Vec<(String, Arc<str>)> {
         let full = Shape { size: if self.is_sized { 2 } else { 0 }, ..Shape::default() };
@@ -115,7 +114,7 @@ impl Rendered {
         Arc::clone(others.entry(shape).or_insert_with(|| self.write(shape)))
     }
 
-    /// The text as the driver wants it, without the lines that are left empty.
+    /// The text in the driver's form, without empty lines.
     fn write(&self, shape: Shape) -> Arc<str> {
         let (mut sql, mut samples) = (String::new(), Vec::new());
         self.write_pieces(&self.pieces, shape, &mut sql, &mut samples);
@@ -204,7 +203,7 @@ fn json_list(ids: &[ChangeId]) -> Value {
     Value::Json(format!("[{}]", ids.join(",")))
 }
 
-/// The last one again and again, up to so many.
+/// Repeats the last element until there are `size` elements.
 fn padded<T>(list: &[T], size: usize) -> impl Iterator<Item = &T> {
     list.iter().chain(std::iter::repeat_with(|| list.last()).flatten()).take(size)
 }
@@ -226,7 +225,7 @@ fn row_values(group: &[Piece], parameters: &mut [Parameter<'_>], values: &mut Ve
     }
 }
 
-/// Rows turned round: one array for each column.
+/// Transposes rows: one array for each column.
 fn by_column(rows: Vec<Vec<Option<String>>>) -> Vec<Value> {
     let count = rows.first().map_or(0, Vec::len);
     let mut columns: Vec<Vec<Option<String>>> = (0..count).map(|_| Vec::with_capacity(rows.len())).collect();
@@ -238,8 +237,8 @@ fn by_column(rows: Vec<Vec<Option<String>>>) -> Vec<Value> {
     columns.into_iter().map(Value::Texts).collect()
 }
 
-/// The parameters by whose absence the text differs: those in `[[ ... ]]`; on PostgreSQL all, since NULL is
-/// in the text there.
+/// The parameters whose absence changes the text: those in `[[ ... ]]`; on PostgreSQL all, because NULL is written into
+/// the text there.
 fn optional(dialect: Dialect, pieces: &[Piece], parameters: &[(&'static str, Kind)]) -> Result<u32, String> {
     if parameters.len() > 32 {
         return Err("more than 31 parameters".to_owned());

@@ -1,7 +1,7 @@
-//! Reads the template files, and expands fragments until nothing is left but SQL and parameters.
+//! Reads the template files, and expands fragments until only SQL and parameters are left.
 //!
-//! It reads headers, comments, `{fragments}` and the one clause order that MySQL has for itself; it owns no
-//! SQL. Read next: `render.rs`.
+//! It handles headers, comments, `{fragments}` and the clause order that only MySQL has. It contains no SQL. Read next:
+//! `render.rs`.
 
 use std::collections::BTreeMap;
 
@@ -18,7 +18,7 @@ struct Fragment<'a> {
     text: String,
 }
 
-/// What the files hold for one database.
+/// The templates and fragments for one database.
 pub(super) struct Library<'a> {
     dialect: Dialect,
     fragments: BTreeMap<String, Fragment<'a>>,
@@ -76,7 +76,7 @@ impl<'a> Library<'a> {
         self.statements.keys().copied()
     }
 
-    /// A statement's text, with nothing left in it but SQL and parameters.
+    /// A statement's text, with only SQL and parameters left.
     pub(super) fn expand(&self, name: &str) -> Result<String, String> {
         let text = self.statements.get(name).ok_or_else(|| format!("there is no template `{name}`"))?;
         let text = self.expand_text(text, &[], 0).map_err(|error| format!("`{name}`: {error}"))?;
@@ -90,7 +90,7 @@ impl<'a> Library<'a> {
         }
     }
 
-    /// Lines before the first header, and comments, are for people.
+    /// Ignores comments and the lines before the first header.
     fn read_file(&mut self, source: &'a str) -> Result<(), String> {
         let mut header = None;
         let mut text = String::new();
@@ -194,7 +194,7 @@ fn word_of(dialect: Dialect) -> &'static str {
     }
 }
 
-/// Where the brace closes that the text begins with.
+/// The position of the brace that closes the first one of the text.
 fn closing(text: &str) -> Option<usize> {
     let mut depth = 0_usize;
     text.char_indices().find_map(|(at, character)| {

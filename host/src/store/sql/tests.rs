@@ -1,4 +1,4 @@
-//! What each database is sent, as files that a reviewer reads, and the rules of templates.
+//! Compares the statements of each database with the snapshots that reviewers read, and checks the rules of templates.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -61,7 +61,7 @@ fn statuses_in(text: &str) -> Vec<Status> {
     text.split('\'').skip(1).step_by(2).filter_map(Status::from_word).collect()
 }
 
-/// Whichever way a template is written, what the database gets moves deliveries as `next_status` does.
+/// Checks the rendered text, so that the form of the template does not matter.
 #[test]
 fn every_statement_moves_deliveries_as_next_status_does() {
     let statements = Statements::render(Dialect::Sqlite, &NAMES).expect("the templates render");
@@ -74,7 +74,7 @@ fn every_statement_moves_deliveries_as_next_status_does() {
             let (_, guard) = rest.rsplit_once("status ").expect("a guard");
             let (from, to) = (statuses_in(guard), statuses_in(to));
             assert!(!from.is_empty(), "`{}` moves without a compare-and-set", declared.name);
-            // `update_each` takes what `next_status` has decided.
+            // `update_each` writes the status that `next_status` has decided.
             let by_row = declared.name == "update_each";
             assert_eq!(to.is_empty(), by_row, "{}", declared.name);
             let decided =

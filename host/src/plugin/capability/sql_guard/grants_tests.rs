@@ -72,7 +72,7 @@ fn reading_a_table_anywhere_in_a_statement_needs_its_grant() {
     lacks(&[Postgres], TableVerb::Read, "users", "SELECT a FROM patient_data, LATERAL (SELECT a FROM users) v");
 }
 
-/// Two tables of one server may differ in case alone, or be one: that is for its settings to say.
+/// The server's settings decide whether two names that differ only in case are one table.
 #[test]
 fn a_grant_matches_names_as_the_database_folds_them() {
     passes(&[Sqlite, Postgres], "SELECT a FROM Patient_Data");

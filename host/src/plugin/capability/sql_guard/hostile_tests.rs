@@ -1,5 +1,4 @@
-//! Attacks that went through an earlier guard, with their kin: each is refused, or sent in a form in which it does no
-//! harm.
+//! Attacks that passed an earlier guard, and similar ones: each is refused, or sent in a harmless form.
 
 use std::time::{Duration, Instant};
 
@@ -33,7 +32,7 @@ fn sent(dialect: Dialect, sql: &str) -> String {
     judge(dialect, &grants(), sql, verb).unwrap_or_else(|refusal| panic!("{sql}: {refusal:?}")).sql
 }
 
-/// PostgreSQL takes `value.name` and `alias.name` for a call of `name`, where there is no such column.
+/// PostgreSQL reads `value.name` and `alias.name` as a call of `name`, if there is no such column.
 #[test]
 fn field_access_never_calls_a_function() {
     for sql in [
@@ -60,7 +59,7 @@ fn field_access_never_calls_a_function() {
     ] {
         refused(&[Postgres], sql);
     }
-    // What only the database can know is asked of it.
+    // Columns that only the database knows are queried there.
     for (sql, column) in [
         ("SELECT g.pg_sleep FROM granted g", "pg_sleep"),
         ("SELECT v.b FROM (SELECT * FROM granted) v", "b"),
@@ -92,7 +91,7 @@ fn only_the_databases_own_operators_are_allowed() {
     }
 }
 
-/// Each name has one spelling in a statement, and is sent in quotes: nobody folds it once more.
+/// Each name has one spelling in a statement, and is sent in quotes, so that the database does not fold its case again.
 #[test]
 fn a_with_name_never_gives_access_to_a_table() {
     for sql in [
@@ -125,7 +124,7 @@ fn a_with_name_never_gives_access_to_a_table() {
     );
 }
 
-/// MariaDB tells aliases apart by case, or does not, by a setting of the server's.
+/// A server setting decides whether MariaDB distinguishes aliases by case.
 #[test]
 fn a_write_changes_only_the_table_that_was_checked() {
     for sql in [
@@ -149,7 +148,7 @@ fn a_write_changes_only_the_table_that_was_checked() {
     );
 }
 
-/// MariaDB has no `age`, PostgreSQL no `total`: what is called there is a routine of the target's.
+/// MariaDB has no `age`, PostgreSQL no `total`: such a call would run a routine of the target.
 #[test]
 fn a_function_that_this_database_lacks_is_refused() {
     for (dialect, names) in [
@@ -213,7 +212,7 @@ fn checking_terminates_for_deeply_nested_statements() {
     ] {
         for dialect in ALL {
             let one = Instant::now();
-            // What becomes of it is not the question here.
+            // The verdict does not matter here.
             drop(judge(dialect, &grants(), &sql, if sql.starts_with("UPDATE") { Verb::Write } else { Verb::Read }));
             let took = one.elapsed();
             assert!(took < Duration::from_secs(10), "{dialect:?}: {took:?} for {}", &sql[..sql.len().min(60)]);

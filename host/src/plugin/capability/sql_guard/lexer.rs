@@ -1,7 +1,7 @@
-//! Cuts a statement's text into tokens, by rules so narrow that every database would cut it in the same way.
+//! Splits a statement's text into tokens, by rules so narrow that every database would split it in the same way.
 //!
-//! One pass, no look-back: the work grows with the text's length and with nothing else. What is not in these rules is
-//! refused, and a reason names a position, never what stands there.
+//! It is one pass without backtracking: the work depends only on the text's length. Text outside these rules is
+//! refused, and a reason names a position, never the text there.
 
 use super::super::sql_refusal::{Refusal, Verdict};
 use crate::database::Dialect;
@@ -117,8 +117,8 @@ pub(super) fn tokens(dialect: Dialect, sql: &str) -> Verdict<Vec<PositionedToken
     }
 }
 
-/// Comments may carry hints, and end differently for each database: there are none. Values belong into parameters, so
-/// that nothing is lost by being strict about quoting.
+/// Comments may carry hints, and end differently in each database, so they are refused. Values belong in parameters, so
+/// strict quoting rules cost nothing.
 fn check_characters(dialect: Dialect, sql: &str) -> Verdict {
     if sql.len() > SQL_BYTES_MAX {
         return Err(format!("a statement of more than {SQL_BYTES_MAX} bytes").into());
@@ -135,7 +135,7 @@ fn check_characters(dialect: Dialect, sql: &str) -> Verdict {
     }
 }
 
-/// Where a byte is, as an editor counts: `line 1, column 8`.
+/// The position of a byte as an editor counts: `line 1, column 8`.
 pub(super) fn position(sql: &str, offset: usize) -> String {
     let before = sql.get(..offset).unwrap_or(sql);
     let line = before.matches('\n').count() + 1;
@@ -194,7 +194,7 @@ impl Lexer<'_> {
         }
     }
 
-    /// What is between two quotes, which stand twice where they are meant.
+    /// The text between two quotes; a quote in it is doubled.
     fn quoted(&mut self, quote: char) -> Verdict<String> {
         let from = self.at;
         let mut text = String::new();
@@ -264,8 +264,8 @@ impl Lexer<'_> {
         }
     }
 
-    /// Whether PostgreSQL, too, ends the operator here: to it all of a row of such characters are one, except signs at
-    /// its end.
+    /// Whether PostgreSQL also ends the operator here: it reads a sequence of such characters as one operator, except
+    /// for signs at its end.
     fn ends_here(&self, symbol: &str) -> bool {
         let is_operator = |text: &str| text.starts_with(|first: char| "+-*/<>=~!@#%^&|`".contains(first));
         if self.dialect != Dialect::Postgres || !is_operator(symbol) {

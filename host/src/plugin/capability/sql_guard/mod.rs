@@ -1,11 +1,11 @@
 //! Which SQL an adapter may run: one SELECT, or one INSERT, UPDATE or DELETE, on tables that were granted.
 //!
-//! The adapter's text is never sent. It is cut into tokens (`lexer.rs`), read into a tree that can hold nothing but
-//! what is allowed (`parser*.rs`, `tree.rs`, `words.rs`), judged (`resolve.rs`, `written.rs`), and written anew
-//! (`render*.rs`): what was judged is what runs. All of it is pure, takes time by the text's length, and recurses no
-//! deeper than `NESTING_MAX`. Reasons name tables, functions and places, never a literal.
+//! The adapter's text is never sent. It is split into tokens (`lexer.rs`), parsed into a tree that can hold only
+//! allowed SQL (`parser*.rs`, `tree.rs`, `words.rs`), checked (`resolve.rs`, `written.rs`), and written again
+//! (`render*.rs`): the statement that was checked is the one that runs. All of it is pure, takes time by the text's
+//! length, and recurses no deeper than `NESTING_MAX`. Reasons name tables, functions and places, never a literal.
 
-// A kind of node that is new does not compile until every rule here has judged it.
+// A new kind of node does not compile until every rule here handles it.
 #![deny(clippy::wildcard_enum_match_arm)]
 
 mod lexer;
@@ -56,13 +56,13 @@ pub(in crate::plugin) enum Verb {
 pub(in crate::plugin) struct Permit {
     /// The text to send, with parameters written `?`.
     pub(in crate::plugin) sql: String,
-    /// Columns that must exist: to be asked of the database first.
+    /// Columns that must exist; the database is queried for them first.
     pub(in crate::plugin) wanted: Vec<Wanted>,
-    /// Whether it writes, or locks what it reads: no transaction that only reads takes it.
+    /// Whether it writes or locks rows: a read-only transaction refuses it.
     pub(in crate::plugin) writes: bool,
 }
 
-/// What would be sent in place of a statement, or why nothing would: for tools that measure or attack the guard.
+/// The text that would be sent for a statement, or why it is refused: for tools that measure or attack the guard.
 ///
 /// # Errors
 /// Why it is refused.
@@ -91,7 +91,7 @@ fn is_written_faithfully(dialect: Dialect, sql: &str, written: &str) -> bool {
     tree(sql).is_ok_and(|tree| tree.is_some() && Ok(tree) == again)
 }
 
-/// Judges one statement, and writes it anew.
+/// Checks one statement, and writes it again.
 pub(in crate::plugin) fn judge(dialect: Dialect, grants: &SqlGrants, sql: &str, verb: Verb) -> Verdict<Permit> {
     let tokens = lexer::tokens(dialect, sql)?;
     let statement = Parser::new(dialect, sql, &tokens).statement()?;

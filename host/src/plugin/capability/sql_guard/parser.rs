@@ -1,5 +1,5 @@
-//! Reads tokens into a tree, top down, without ever going back: one token is looked at, sometimes two, and each is
-//! taken once, so that the work is as long as the statement. Depth is bounded by a counter.
+//! Parses tokens into a tree, top down and without backtracking: it looks ahead one or two tokens and consumes each
+//! once, so that the work is linear. A counter bounds the depth.
 //!
 //! This file has what all rules share. Statements are in `parser_statement.rs`, queries in `parser_query.rs`,
 //! expressions in `parser_expression.rs`.
@@ -35,7 +35,7 @@ impl<'a> Parser<'a> {
         self.peek_at(0)
     }
 
-    /// The token after so many others; the last one is [`Token::End`], again and again.
+    /// The token at this distance; after the last one always [`Token::End`].
     pub(super) fn peek_at(&self, ahead: usize) -> &'a Token {
         let last = self.tokens.len() - 1;
         &self.tokens[(self.at + ahead).min(last)].token
@@ -45,7 +45,7 @@ impl<'a> Parser<'a> {
         self.at += 1;
     }
 
-    /// Refuses the token at hand, by its position alone: it may be a value.
+    /// Refuses the current token and names only its position: it may be a value.
     pub(super) fn unexpected<T>(&self, wanted: &str) -> Verdict<T> {
         let last = self.tokens.len() - 1;
         let position = position(self.sql, self.tokens[self.at.min(last)].offset);
@@ -154,8 +154,7 @@ impl<'a> Parser<'a> {
         Ok(Name(name))
     }
 
-    /// The name of a table, an alias or a query: databases fold other letters than those of ASCII each in their own
-    /// way.
+    /// The name of a table, an alias or a query, in ASCII only: databases fold other letters in different ways.
     pub(super) fn relation(&mut self) -> Verdict<Name> {
         match self.peek() {
             Token::Word(name) | Token::Quoted(name) if !name.is_ascii() => {

@@ -1,5 +1,5 @@
-//! The guard under random statements: it always answers, what it lets through touches granted tables alone, and what it
-//! writes is read again as the same tree.
+//! The guard with random statements: it always returns a verdict, accepted statements use only granted tables, and its
+//! output parses to the same tree.
 
 use proptest::prelude::*;
 use sqlparser::ast::{ObjectName, Visit as _, Visitor};
@@ -113,7 +113,7 @@ fn grammar(dialect: Dialect) -> Box<dyn Grammar> {
     }
 }
 
-/// Whether a relation of this name stands anywhere in a statement; asked of another parser than the guard's.
+/// Whether a statement uses a relation of this name, according to a parser other than the guard's.
 struct Names(&'static str);
 
 impl Visitor for Names {
@@ -137,7 +137,7 @@ fn check(sql: &str) {
             assert!(is_written_faithfully(dialect, sql, &sent), "{dialect:?}: {sql}: {sent}");
             assert!(!sent.contains(';') && !sent.contains("/*") && !sent.contains("--"), "{dialect:?}: {sent}");
             let text = dialect.placeholders(&sent, &[]);
-            // A second opinion, of a grammar that is wider than ours. What it does not understand no database may.
+            // Checks with an independent parser whose grammar is wider than ours.
             let Ok(statements) = Parser::parse_sql(&*grammar(dialect), &text) else { continue };
             assert_eq!(statements.len(), 1, "{dialect:?}: {sent}");
             let aliased = sent.contains("WITH");

@@ -2,8 +2,8 @@
 //! Queries are in `render_query.rs`, expressions in `render_expression.rs`.
 //!
 //! Literals stay literals. As parameters they would have a type of their own, which PostgreSQL resolves otherwise than
-//! a literal's. A text can be escaped for all three by doubling its quotes alone, since a backslash never gets here
-//! where it means something.
+//! a literal's. Doubling its quotes escapes a text for all three databases, because texts in which a backslash has a
+//! meaning were refused before.
 
 use super::tree::{Assignment, Conflict, ConflictTarget, Delete, Insert, Name, Query, Statement, Update};
 use crate::database::Dialect;

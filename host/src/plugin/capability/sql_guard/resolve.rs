@@ -1,8 +1,9 @@
-//! Judges a tree: which tables it reads and writes, whether they are granted, and that every name means to us what it
-//! means to the database.
+//! Checks a tree: which tables it reads and writes, whether they are granted, and that every name has the meaning here
+//! that it has for the database.
 //!
-//! PostgreSQL calls a function by `alias.name` where the alias has no column of that name. So it is found out what each
-//! alias has, and what only the database can know is left as [`Wanted`], to be asked before the statement runs.
+//! PostgreSQL calls a function by `alias.name` where the alias has no column of that name. So the columns of each alias
+//! are determined, and columns that only the database knows are returned as [`Wanted`], to be queried before the
+//! statement runs.
 
 use std::collections::BTreeSet;
 use std::rc::Rc;
@@ -53,7 +54,7 @@ impl<'a> Resolver<'a> {
     pub(super) fn statement(&mut self, query: &Query) -> Verdict<bool> {
         self.query(query, true)?;
         if query.lock.is_some() {
-            // Who waits for a row is held up whatever the lock was for, so it takes the right to change the row.
+            // A row lock delays others like a write does, so it needs the right to change the row.
             for table in &self.read {
                 self.check_grant(TableVerb::Update, &Name(table.clone()))?;
             }
@@ -295,7 +296,7 @@ impl<'a> Resolver<'a> {
         Ok(())
     }
 
-    /// Only PostgreSQL takes `alias.name` for anything but a column.
+    /// Only PostgreSQL may read `alias.name` as something other than a column.
     fn qualified(&mut self, alias: &Name, column: &Name) -> Verdict {
         if self.dialect != Dialect::Postgres {
             return Ok(());

@@ -1,5 +1,4 @@
-//! Which name means what, and where: the queries that WITH named, and the sources in FROM with the columns that are
-//! known of them.
+//! The scopes of names: the queries that WITH named, and the sources in FROM with their known columns.
 
 use std::collections::{BTreeSet, HashMap};
 use std::rc::Rc;
@@ -9,7 +8,7 @@ use super::tree::{Name, TableName};
 use super::words;
 use crate::database::Dialect;
 
-/// What is known of a source's columns: their names, and tables that have further ones, of which the database knows.
+/// The known columns of a source: their names, and the tables whose further columns only the database knows.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Columns {
     pub(super) names: BTreeSet<String>,
@@ -38,7 +37,7 @@ impl Columns {
 /// A query named by WITH.
 #[derive(Clone)]
 enum Named {
-    /// It is being read: what it says of its own name, or of a later one, is not the same to every database.
+    /// It is being read: databases differ in how they resolve its own name, or a later one, inside of it.
     Unread,
     Read(Rc<Columns>),
 }

@@ -117,18 +117,17 @@ fn forms(count: usize) -> Vec<String> {
     ]
 }
 
-/// The least time that judging it took so far, of one more run.
+/// The minimum checking time so far, including one more run.
 fn least(sofar: Duration, dialect: Dialect, sql: &str) -> Duration {
     let verb = if sql.starts_with("SELECT") || sql.starts_with("WITH") { Verb::Read } else { Verb::Write };
     let began = Instant::now();
-    // What becomes of it is not the question here.
+    // The verdict does not matter here.
     drop(judge(dialect, &SqlGrants::everything(), sql, verb));
     sofar.min(began.elapsed())
 }
 
 /// Four times the text takes about four times the time, where a quadratic form would take sixteen times. A busy machine
-/// adds time to a run and takes none away: the least of several runs is compared, and a form gets more of them before
-/// it is found guilty.
+/// only adds time to a run: the minimum of several runs is compared, and a form gets more runs before it fails.
 #[test]
 fn checking_time_grows_only_with_the_length() {
     let (count, ratio_max, runs_min, runs_max) = (2_000, 8.0, 3, 60);
@@ -139,7 +138,7 @@ fn checking_time_grows_only_with_the_length() {
             let is_linear = (1..=runs_max).any(|run| {
                 least_short = least(least_short, dialect, short);
                 least_long = least(least_long, dialect, long);
-                // Whatever its growth: it is over at once for the longest statement that there is.
+                // Even the longest statement takes little time, for any growth.
                 let is_linear = least_long.as_secs_f64() < ratio_max * least_short.as_secs_f64() || least_long < quick;
                 run >= runs_min && is_linear
             });

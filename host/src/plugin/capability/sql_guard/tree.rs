@@ -1,7 +1,7 @@
-//! What a statement may be made of. What cannot be said with these types cannot reach a database.
+//! The syntax tree of allowed statements. SQL that these types cannot express cannot reach a database.
 //!
-//! An expression is kept as a flat row of operands and operators in the order of the text: which operator binds closer
-//! is the database's own affair, and nothing that is judged depends on it.
+//! An expression is a flat list of operands and operators in the order of the text: the database decides the
+//! precedence, and no check depends on it.
 
 /// A name as the database means it: PostgreSQL's unquoted ones are in lower case already.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

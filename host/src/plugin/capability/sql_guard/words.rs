@@ -1,9 +1,8 @@
-//! The words that a statement may use: keywords, functions, types, and what a database says about its own tables. One
-//! list for each dialect, of what the database itself defines: a name that it does not know would be a routine of the
-//! target's.
+//! The words that a statement may use: keywords, functions, types, and the tables of the catalogue. There is one list
+//! for each dialect, with names that the database itself defines: any other name could be a routine of the target.
 //!
-//! Whatever stands in none of them may sleep, lock, read files, change the session, run text as SQL (PostgreSQL's
-//! `query_to_xml`), or be a routine that does anything at all.
+//! A function outside these lists may sleep, lock, read files, change the session, run text as SQL (PostgreSQL's
+//! `query_to_xml`), or be any routine.
 
 use std::collections::HashSet;
 use std::sync::LazyLock;
@@ -57,7 +56,7 @@ const POSTGRES: &str = "age array_agg array_length array_position ascii bit_and 
     starts_with statement_timestamp stddev stddev_pop stddev_samp string_agg strpos substr to_char to_date \
     to_json to_jsonb to_number to_timestamp transaction_timestamp translate trunc var_pop var_samp variance version";
 
-/// Calls that PostgreSQL's grammar knows by themselves: they have no schema, and nothing can stand in for them.
+/// Calls that are part of PostgreSQL's grammar: they have no schema, and no routine can replace them.
 const FORMS: &[&str] = &[
     "coalesce",
     "nullif",
@@ -73,7 +72,7 @@ const FORMS: &[&str] = &[
     "localtimestamp",
 ];
 
-/// Functions that stand where a table could.
+/// Functions that are allowed in FROM.
 const TABLE_FUNCTIONS_POSTGRES: &[&str] = &[
     "json_array_elements",
     "json_array_elements_text",

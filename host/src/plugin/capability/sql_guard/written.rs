@@ -1,4 +1,4 @@
-//! Judges statements that write: which tables, in which way, as the server itself would resolve them.
+//! Checks statements that write: which tables, and how, as the server itself would resolve them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
@@ -106,8 +106,8 @@ impl Resolver<'_> {
         Ok(())
     }
 
-    /// Adds the sources of a write, and asks for the verb on those that it changes: each is one of them, by its very
-    /// alias. No two aliases differ in case alone, so that the server finds the same one whatever it makes of case.
+    /// Adds the sources of a write, and requires the verb on those that it changes, by their aliases. No two aliases
+    /// differ only in case, so that the server finds the same one under any setting.
     fn targets(&mut self, from: &[Joined], targets: &BTreeSet<Name>, verb: TableVerb) -> Verdict {
         let mut tables = BTreeMap::new();
         for joined in from {
