@@ -96,10 +96,10 @@ enum QuotesName {
 
 /// How the files are to be read.
 pub(super) fn options(arguments: &Arguments) -> Result<Options, CliError> {
-    let format = format(arguments)?;
     if arguments.files.len() > 1 && arguments.files.iter().any(|file| file.as_os_str() == "-") {
         return Err(CliError::Usage("stdin is imported alone; fix: leave out the other files".to_owned()));
     }
+    let format = format(arguments)?;
     let mut columns = match &arguments.map_file {
         Some(path) => ColumnMap::read(path).map_err(|problems| CliError::Config(problems.to_string()))?,
         None => ColumnMap::default(),

@@ -153,7 +153,7 @@ impl Report {
             let word = paint(AnsiColor::Yellow, "[WAITING]");
             lines.push(format!(
                 "   {word} {waiting} records refer to what the store does not have; their deliveries wait for it: see \
-                 `host waiting`"
+                 `host waiting`. If it was imported under an identifier, name its file in the same command too"
             ));
         }
         lines.extend(self.lines_of_others());

@@ -16,6 +16,9 @@ use crate::store::{ImportProgress, NewChange, Store, StoreTransaction, StoredRec
 use super::ServiceError;
 use super::counts::{RecordChange, count};
 
+/// The aggregate type of resources that have no type of their own.
+const PASSED_THROUGH: &str = "fhir-resource";
+
 /// A record that may not be written, given what the store holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RefusedRecord {
@@ -101,19 +104,23 @@ impl ClinicalService {
         Ok(changes)
     }
 
-    /// How many of these records refer to a patient or a record that the host does not have, as of now. Their
-    /// deliveries wait.
+    /// How many of these records refer to a patient or to a record of a type of its own that the host does not have, as
+    /// of now. Their deliveries wait. Among resources that are passed through no order is known.
     ///
     /// # Errors
     /// When the store cannot be reached.
     pub async fn waiting_among(&self, records: &[ClinicalRecord]) -> Result<u64, ServiceError> {
-        let keys: HashSet<_> = records.iter().flat_map(ClinicalRecord::references).map(NamedReference::key).collect();
-        if keys.is_empty() {
+        let referred = |record: &ClinicalRecord| {
+            let references = record.references().iter().map(NamedReference::key);
+            references.filter(|key| key.aggregate_type != PASSED_THROUGH).collect::<Vec<_>>()
+        };
+        let keys: Vec<_> = records.iter().map(referred).collect();
+        let all: HashSet<_> = keys.iter().flatten().collect();
+        if all.is_empty() {
             return Ok(0);
         }
-        let own = self.store.own_rows(keys.iter()).await?;
-        let waits = |record: &&ClinicalRecord| record.references().iter().any(|it| !own.contains(&it.key()));
-        Ok(records.iter().filter(waits).count() as u64)
+        let own = self.store.own_rows(all.iter().copied()).await?;
+        Ok(keys.iter().filter(|keys| keys.iter().any(|key| !own.contains(key))).count() as u64)
     }
 
     /// Deletes a record, and queues the deletion with its last state. Returns `false` when there is no such record.

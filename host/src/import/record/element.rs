@@ -94,6 +94,12 @@ pub(super) fn number_in_unit_of<'a>(quantity: &'a Value, measured: Option<&Value
     quantity.get("value").and_then(Value::as_number).filter(|_| is_same && text(quantity, "comparator").is_none())
 }
 
+/// The ends of a `Period` that are there.
+pub(super) fn period(period: &Value) -> Map<String, Value> {
+    let end = |name: &str| text(period, name).map(|moment| (name.to_owned(), json!(moment)));
+    ["start", "end"].into_iter().filter_map(end).collect()
+}
+
 /// The day of a `dateTime`, or the month or the year where it has no more.
 pub(super) fn day(moment: &str) -> &str {
     moment.split_once('T').map_or(moment, |(day, _)| day)

@@ -15,7 +15,8 @@ pub(super) fn fill(resource: &mut Resource<'_>) {
     resource.put("class", code);
     resource.put_concept("type", "type");
     resource.put_concept("reason_code", "reasonCode");
-    resource.put_text("period", "period");
+    let period = resource.elements.get("period").map(element::period);
+    resource.put("period", period);
     let provider = name_in(resource, "participant", "individual");
     resource.put("provider", provider);
     let location = name_in(resource, "location", "location");

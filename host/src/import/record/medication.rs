@@ -1,12 +1,13 @@
 //! From a FHIR R4 `MedicationStatement` or `MedicationRequest` to our medication.
 
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::element;
 use super::resource::Resource;
 
 pub(super) fn fill(resource: &mut Resource<'_>) {
-    if resource.resource_type == "MedicationRequest" {
+    let is_request = resource.resource_type == "MedicationRequest";
+    if is_request {
         fill_request(resource);
     } else {
         fill_statement(resource);
@@ -16,6 +17,8 @@ pub(super) fn fill(resource: &mut Resource<'_>) {
     resource.put_note("note");
     let subject = resource.first("subject").cloned();
     resource.refer_to_patient(subject.as_ref());
+    // Of a statement it may also be an episode of care, which is no encounter.
+    resource.refer_to_encounter(if is_request { "encounter" } else { "context" });
 }
 
 fn fill_statement(resource: &mut Resource<'_>) {
@@ -23,8 +26,6 @@ fn fill_statement(resource: &mut Resource<'_>) {
     put_effective(resource);
     resource.put_day("date_asserted", "dateAsserted");
     put_dosage(resource, "dosage");
-    // It may also be an episode of care, which is no encounter.
-    resource.refer_to_encounter("context");
 }
 
 /// An order is told in the words of a statement.
@@ -43,7 +44,6 @@ fn fill_request(resource: &mut Resource<'_>) {
     resource.put("status", status);
     resource.put_day("date_asserted", "authoredOn");
     put_dosage(resource, "dosageInstruction");
-    resource.refer_to_encounter("encounter");
 }
 
 /// What is taken: a concept, that of a contained Medication, or the name of one elsewhere.
@@ -62,17 +62,10 @@ fn put_medication(resource: &mut Resource<'_>) {
 }
 
 fn put_effective(resource: &mut Resource<'_>) {
-    let mut effective = Map::new();
-    if let Some(period) = resource.elements.get("effectivePeriod") {
-        for end in ["start", "end"] {
-            if let Some(moment) = element::text(period, end) {
-                effective.insert(end.to_owned(), json!(moment));
-            }
-        }
-    } else if let Some(moment) = resource.text("effectiveDateTime") {
-        effective.insert("start".to_owned(), json!(moment));
-    }
-    resource.put("effective", (!effective.is_empty()).then_some(effective));
+    let period = resource.elements.get("effectivePeriod").map(element::period);
+    let moment = resource.text("effectiveDateTime").map(|moment| json!({ "start": moment }));
+    let period = period.filter(|period| !period.is_empty()).map(Value::Object);
+    resource.put("effective", period.or(moment));
 }
 
 /// The texts of all instructions, and the first way that one names.

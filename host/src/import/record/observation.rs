@@ -78,7 +78,8 @@ fn put_reference_range(resource: &mut Resource<'_>) {
         [] => return,
         [range] => range,
         _ => {
-            return resource.leave_out("reference_range", "has several ranges, of which each is for some patients only");
+            return resource
+                .leave_out("reference_range", "has several ranges, of which each is for some patients only");
         }
     };
     let measured = resource.elements.get("valueQuantity");

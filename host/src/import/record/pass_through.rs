@@ -12,7 +12,9 @@ use crate::import::kind::Kind;
 const OUR_SYSTEMS: &str = "urn:neuronova:";
 
 pub(super) fn fill(resource: &mut Resource<'_>) {
-    let mut elements = resource.elements.clone();
+    // The id is made of these two; the rest may be large, and is kept once.
+    let identity = json!({ "id": resource.elements["id"], "identifier": resource.elements["identifier"] });
+    let mut elements = std::mem::replace(&mut resource.elements, identity);
     let mut found = Found { referred: Vec::new(), context: resource.context };
     if let Value::Object(object) = &mut elements {
         drop_own_identifiers(object, &identity::system(Kind::Other, resource.context.options));

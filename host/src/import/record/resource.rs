@@ -170,7 +170,14 @@ impl<'a> Resource<'a> {
             }
         };
         let key = AggregateKey { aggregate_type: kind.aggregate_type().to_owned(), aggregate_id: id };
-        let validated = leaving_out::validate(key, Value::Object(self.payload), self.references);
+        let payload = Value::Object(self.payload);
+        let validated = match kind {
+            // It is kept as a whole or not at all.
+            Kind::Other => ClinicalRecord::new(key, payload, self.references)
+                .map(|record| (record, Vec::new()))
+                .map_err(|found| found.into_iter().map(Problem::from).collect()),
+            _ => leaving_out::validate(key, payload, self.references),
+        };
         match validated {
             Ok((record, found)) if self.rejected.is_empty() => {
                 self.left_out.extend(found);

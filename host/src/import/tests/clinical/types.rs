@@ -248,8 +248,8 @@ fn an_observation_without_its_value_is_refused() {
         ["1 category: is neither vital-signs nor laboratory: other observations are not imported"]
     );
     assert_eq!(
-        of(&json!({ "valueQuantity": { "unit": "mg" } })),
-        ["1 value_quantity: has no number, or an unknown comparator"]
+        of(&json!({ "valueQuantity": { "unit": "mg" } }))[0],
+        "1 value_quantity: has no number, or an unknown comparator"
     );
     assert_eq!(
         of(&json!({ "valueQuantity": null })),
