@@ -33,7 +33,7 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "URL")]
     base_url: Option<String>,
     /// FHIR: import resources without a type of their own
-    #[arg(long, value_enum)]
+    #[arg(long, value_enum, value_name = "TYPE")]
     other_types: Option<OtherTypes>,
     /// CSV: map a column to a field; no field: ignore it
     #[arg(long = "map", value_name = "HEADER=FIELD")]

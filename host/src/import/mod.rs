@@ -13,6 +13,7 @@ mod draft;
 mod fhir;
 mod fhir_names;
 mod fhir_options;
+mod fhir_r4;
 mod fhir_types;
 #[doc(hidden)]
 pub mod fuzzing;

@@ -67,7 +67,10 @@ pub(super) fn read(
 fn elements(line: &[u8]) -> Result<Value, Problem> {
     let text = std::str::from_utf8(line).map_err(|_| problem("record", "is not UTF-8"))?;
     match read_json(text) {
-        Ok(elements @ Value::Object(_)) => Ok(elements),
+        Ok(Value::Object(mut elements)) => {
+            elements.retain(|_, value| !value.is_null());
+            Ok(Value::Object(elements))
+        }
         Ok(_) => Err(problem("record", "is not a JSON object")),
         Err(_) => Err(match serde_json::from_str::<Value>(text) {
             Ok(_) => problem("record", "names an element twice"),
