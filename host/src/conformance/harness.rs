@@ -89,6 +89,7 @@ impl Harness {
             limits: options.limits.clone(),
             batch_max: 1,
             concurrency: 1,
+            verify: None,
         };
         Ok(Self {
             place: match &source {

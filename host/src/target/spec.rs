@@ -8,6 +8,7 @@ use crate::database::{Database, Locator};
 use crate::domain::change::RemoteEdit;
 use crate::domain::grants::{SqlGrants, TableVerb};
 use crate::domain::ids::{IdColumn, TargetName};
+use crate::domain::verification::VerifySchedule;
 use crate::plugin::{CallContext, HttpAccess, HttpOptions, Limits, PluginError, SqlAccess, World};
 
 /// A configured target.
@@ -33,6 +34,8 @@ pub struct TargetSpec {
     pub batch_max: u32,
     /// Batches in flight at most.
     pub concurrency: u32,
+    /// How a daemon verifies it by itself, if at all.
+    pub verify: Option<VerifySchedule>,
 }
 
 /// How the host reaches a target.
