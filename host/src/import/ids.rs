@@ -1,10 +1,11 @@
 //! The ids of ours of those resources of an import whose own id is another, so that references lead to the right
-//! record whatever the order of the files.
+//! record whatever the order of the files. Of a Medication it is the code, which a prescription has by reference only.
 //!
 //! Everything is kept in memory, up to [`IDS_MAX`] of them at about 50 bytes each. Resources that keep their own id take
 //! none.
 
 use serde::Deserialize;
+use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
 use super::fhir_options::FhirOptions;
@@ -14,8 +15,13 @@ use super::{identity, resource_type};
 use crate::domain::hex::hex;
 use crate::domain::patient::Day;
 
-/// The most ids that are kept.
+/// The most ids and codes that are kept.
 pub(super) const IDS_MAX: usize = 4_000_000;
+/// The most bytes of their texts.
+const TEXT_BYTES_MAX: usize = 256 << 20;
+
+/// Under this name a Medication's code is kept, next to the types of resources.
+pub(super) const CODE_OF_MEDICATION: &str = "Medication code";
 
 /// Ids of ours, by resource type and resource id.
 #[derive(Debug, Default)]
@@ -51,11 +57,21 @@ struct Identified {
     identifier: Entries<Identifier>,
 }
 
+/// What of a Medication a prescription needs.
+#[derive(Deserialize)]
+struct Medication {
+    id: Option<String>,
+    code: Option<Value>,
+}
+
 impl Ids {
     /// Keeps the id of the resource on this line, if it is another than its own. A line that cannot be read is left to
     /// the import itself. `false` when there are too many.
     pub(super) fn add_line(&mut self, line: &[u8], options: &FhirOptions, today: Day) -> bool {
         let Ok(name) = resource_type::of_line(line) else { return true };
+        if name == "Medication" && !self.add_medication(line) {
+            return false;
+        }
         let Some(kind) = Kind::of(name, options.other_types) else { return true };
         // Only resources that are passed through refer to anything else.
         if !options.other_types && !matches!(kind, Kind::Patient | Kind::Encounter) {
@@ -71,8 +87,15 @@ impl Ids {
         }
     }
 
+    fn add_medication(&mut self, line: &[u8]) -> bool {
+        match serde_json::from_slice(line) {
+            Ok(Medication { id: Some(id), code: Some(code) }) => self.add(CODE_OF_MEDICATION, &id, &code.to_string()),
+            _ => true,
+        }
+    }
+
     fn add(&mut self, resource_type: &str, id: &str, ours: &str) -> bool {
-        if self.entries.len() >= IDS_MAX {
+        if self.entries.len() >= IDS_MAX || self.texts.len() + ours.len() > TEXT_BYTES_MAX {
             return false;
         }
         self.entries.push(Entry { key: key(resource_type, id), start: self.texts.len(), length: ours.len() });

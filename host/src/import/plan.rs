@@ -170,8 +170,8 @@ fn ids_and_base_url(files: &[PathBuf], options: &Options) -> Result<(Ids, Option
         })?;
         if is_full {
             let message = format!(
-                "more than {IDS_MAX} resources have an identifier of ours that is not their id; fix: import the files \
-                 in parts, each with all resources that it refers to"
+                "too many resources (about {IDS_MAX}) have an identifier of ours that is not their id; fix: import the \
+                 files in parts, each with all resources that it refers to"
             );
             return Err(ImportError { file: file.clone(), line: None, message });
         }

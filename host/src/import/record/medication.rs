@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::element;
+use super::reference;
 use super::resource::Resource;
 
 pub(super) fn fill(resource: &mut Resource<'_>) {
@@ -46,18 +47,22 @@ fn fill_request(resource: &mut Resource<'_>) {
     put_dosage(resource, "dosageInstruction");
 }
 
-/// What is taken: a concept, that of a contained Medication, or the name of one elsewhere.
+/// What is taken: a concept, that of a Medication within the resource or in the files, or the name of one elsewhere.
 fn put_medication(resource: &mut Resource<'_>) {
     if let Some(concept) = resource.elements.get("medicationCodeableConcept").cloned() {
         return resource.put_read_concept("medication", Some(&concept));
     }
-    let Some(reference) = resource.first("medicationReference") else { return };
-    let contained = element::text(reference, "reference").and_then(|text| text.strip_prefix('#'));
+    let Some(reference) = resource.first("medicationReference").cloned() else { return };
+    let contained = element::text(&reference, "reference").and_then(|text| text.strip_prefix('#'));
     let is_it = |entry: &&Value| contained.is_some() && element::text(entry, "id") == contained;
     let code = resource.entries("contained").iter().find(is_it).and_then(|medication| medication.get("code"));
-    match (code.cloned(), element::text(reference, "display").map(|display| json!({ "text": display }))) {
-        (Some(concept), _) | (None, Some(concept)) => resource.put_read_concept("medication", Some(&concept)),
-        (None, None) => resource.reject("medication", "refers to a Medication by its id alone, without its name"),
+    let concept = code
+        .cloned()
+        .or_else(|| reference::code_of_medication(&reference, resource.context))
+        .or_else(|| element::text(&reference, "display").map(|display| json!({ "text": display })));
+    match concept {
+        Some(concept) => resource.put_read_concept("medication", Some(&concept)),
+        None => resource.reject("medication", "refers to a Medication that is not in the files, without its name"),
     }
 }
 

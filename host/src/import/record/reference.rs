@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::Context;
 use super::element::text;
 use crate::import::identity;
-use crate::import::ids::Found;
+use crate::import::ids::{CODE_OF_MEDICATION, Found};
 use crate::import::kind::Kind;
 use crate::import::resource_type;
 
@@ -35,8 +35,37 @@ pub(super) fn read(reference: &Value, expected: &'static str, context: &Context<
 
 /// As [`read`], of the text alone.
 pub(super) fn of_text(literal: &str, expected: &'static str, context: &Context<'_>) -> Result<Referred, &'static str> {
+    match locate(literal, expected, context)? {
+        Located::Id(name, id) => by_id(name, id, context),
+        Located::Identifier(name, token) => {
+            let (system, value) = token.split_once('|').ok_or("is a search by an identifier without a system")?;
+            by_identifier(name, Some(system), Some(value), context)
+        }
+    }
+}
+
+/// The code of a Medication in the files.
+pub(super) fn code_of_medication(reference: &Value, context: &Context<'_>) -> Option<Value> {
+    match locate(text(reference, "reference")?, "Medication", context) {
+        Ok(Located::Id("Medication", id)) => match context.ids.find(CODE_OF_MEDICATION, id) {
+            Found::Id(code) => serde_json::from_str(code).ok(),
+            Found::Several | Found::Own => None,
+        },
+        _ => None,
+    }
+}
+
+/// What a reference names, before it is looked for.
+enum Located<'a> {
+    /// A resource by type and id.
+    Id(&'static str, &'a str),
+    /// A resource by type and `SYSTEM|VALUE`.
+    Identifier(&'static str, String),
+}
+
+fn locate<'a>(literal: &'a str, expected: &'static str, context: &Context<'_>) -> Result<Located<'a>, &'static str> {
     if let Some(id) = literal.strip_prefix("urn:uuid:") {
-        return by_id(expected, id, context);
+        return Ok(Located::Id(expected, id));
     }
     let relative = match context.options.base_url.as_deref().map(|base| base.trim_end_matches('/')) {
         Some(base) => literal.strip_prefix(base).and_then(|rest| rest.strip_prefix('/')).unwrap_or(literal),
@@ -51,14 +80,11 @@ pub(super) fn of_text(literal: &str, expected: &'static str, context: &Context<'
     if let Some((name, query)) = relative.split_once('?') {
         let name = resource_type::known(name.as_bytes()).ok_or("names no resource type of FHIR R4")?;
         let token = query.strip_prefix("identifier=").ok_or("is a search that is not by identifier")?;
-        let token = percent_decoded(token).ok_or("is a search that cannot be read")?;
-        let (system, value) = token.split_once('|').ok_or("is a search by an identifier without a system")?;
-        return by_identifier(name, Some(system), Some(value), context);
+        return Ok(Located::Identifier(name, percent_decoded(token).ok_or("is a search that cannot be read")?));
     }
     let (name, id) = relative.split_once('/').ok_or("is not of the form that FHIR gives it")?;
     let name = resource_type::known(name.as_bytes()).ok_or("names no resource type of FHIR R4")?;
-    let id = id.split_once("/_history/").map_or(id, |(id, _)| id);
-    by_id(name, id, context)
+    Ok(Located::Id(name, id.split_once("/_history/").map_or(id, |(id, _)| id)))
 }
 
 fn by_id(resource_type: &'static str, id: &str, context: &Context<'_>) -> Result<Referred, &'static str> {

@@ -115,6 +115,15 @@ fn a_statement_and_a_request_become_medications_that_differ_in_id() {
     let both = read_kind(Kind::Medication, &[statement, request(&json!({ "status": "active" }))], |_| {});
     let ids: Vec<_> = both.records.iter().map(|record| record.key().aggregate_id.as_str()).collect();
     assert_eq!(ids, ["1", "MedicationRequest-1"], "{:?}", reasons(&both));
+    let medication = json!({ "resourceType": "Medication", "id": "9", "code": { "text": "Aspirin 100 mg" } });
+    for reference in ["Medication/9", "urn:uuid:9"] {
+        let by_id = request(&json!({ "status": "active", "medicationReference": { "reference": reference } }));
+        let chunk = read_kind(Kind::Medication, &[by_id.clone(), medication.clone()], |_| {});
+        assert!(chunk.records[0].payload().contains("Aspirin 100 mg"), "{:?}", reasons(&chunk));
+        let alone = read_kind(Kind::Medication, &[by_id], |_| {});
+        let reason = "1 medication: refers to a Medication that is not in the files, without its name";
+        assert_eq!(reasons(&alone)[0], reason);
+    }
     let refused = read_kind(Kind::Medication, &[request(&json!({ "status": "active", "doNotPerform": true }))], |_| {});
     assert_eq!(reasons(&refused), ["1 doNotPerform: is true: an order not to give a medication cannot be kept"]);
 }
