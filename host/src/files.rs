@@ -147,7 +147,7 @@ mod tests {
 
     #[cfg(unix)]
     #[test]
-    fn hostile_hands_of_a_group_or_another_owner_are_named() {
+    fn hostile_write_permission_of_a_group_or_another_owner_is_named() {
         use std::os::unix::fs::PermissionsExt as _;
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("file");
@@ -173,7 +173,7 @@ mod tests {
 
     #[cfg(unix)]
     #[test]
-    fn hostile_owner_is_named_whoever_runs_this() {
+    fn hostile_owner_is_named_for_every_user_including_root() {
         let by = |mode: u32, owner: u32, me: u32| writers_by_mode(mode, false, (owner, 7), me);
         assert_eq!(by(0o644, 1_000, 1_000), None);
         assert_eq!(by(0o644, 0, 1_000), None, "root may in any case");

@@ -31,13 +31,13 @@ async fn apply(body: &str, more: &str) -> Result<Vec<Outcome>, CallError> {
 const DROP: &str = "(call $drop (local.get $db))";
 
 #[tokio::test]
-async fn a_component_by_hand_that_keeps_the_rules_works() {
+async fn a_handwritten_component_that_follows_the_rules_works() {
     let Outcome::Applied(receipt) = apply(DROP, "").await.unwrap().remove(0) else { panic!("applied") };
     assert_eq!(receipt.remote_id, "raw");
 }
 
 #[tokio::test]
-async fn hostile_table_bomb_is_held() {
+async fn hostile_table_growth_is_limited() {
     let grow = format!(
         "{DROP} (loop $again (br_if $again (i32.ne (table.grow $t (ref.null func) (i32.const 1000)) (i32.const -1))))"
     );
@@ -82,7 +82,7 @@ async fn hostile_table_too_large_from_the_start_is_refused_at_load() {
 }
 
 #[tokio::test]
-async fn hostile_greed_while_it_is_asked_who_it_is_meets_a_fixed_limit() {
+async fn hostile_memory_use_in_describe_meets_a_fixed_limit() {
     let greedy = "(core module $greedy (memory 2100)) (core instance (instantiate $greedy))";
     let bytes = wat::parse_str(include_str!("fixtures/raw.wat").replacen("  ;; BESIDE", greedy, 1)).unwrap();
     let error = runtime().load_bytes("raw.wasm", bytes, World::Database).await.unwrap_err().to_string();
@@ -113,13 +113,13 @@ async fn hostile_answers_that_break_the_interface_are_refused() {
 }
 
 #[tokio::test]
-async fn hostile_handle_kept_beyond_the_call_breaks_it() {
+async fn hostile_handle_kept_beyond_the_call_ends_it() {
     let error = apply("", "").await.unwrap_err().to_string();
     assert_eq!(error, "the adapter crashed: borrow handles still remain at the end of the call");
 }
 
 #[tokio::test]
-async fn hostile_handle_that_was_given_back_is_gone() {
+async fn hostile_handle_used_after_return_is_refused() {
     let error = apply(&format!("{DROP} {DROP}"), "").await.unwrap_err().to_string();
     assert_eq!(error, "the adapter crashed: unknown handle index 1");
 }

@@ -206,7 +206,7 @@ fn long_life() -> Server {
 }
 
 #[tokio::test]
-async fn hostile_echo_of_everything_shows_no_secret() {
+async fn hostile_server_that_echoes_everything_reveals_no_secret() {
     let bench = Bench::new(long_life(), by_secret()).await;
     let told = bench.call().await.unwrap().message;
     assert!(told.contains("200") && told.contains("x-server: s") && told.contains("\"method\""), "{told}");
@@ -217,7 +217,7 @@ async fn hostile_echo_of_everything_shows_no_secret() {
 }
 
 #[tokio::test]
-async fn one_token_is_fetched_for_many_calls_at_once() {
+async fn concurrent_calls_share_one_token_request() {
     let bench = Bench::new(long_life(), by_secret()).await;
     for told in futures::future::join_all((0..8).map(|_| bench.call())).await {
         assert!(told.unwrap().message.contains("200"));
@@ -250,7 +250,7 @@ async fn a_secret_is_sent_in_the_body_where_the_endpoint_wants_it_there() {
 }
 
 #[tokio::test]
-async fn a_token_is_taken_without_its_type_and_with_its_life_as_text() {
+async fn a_token_without_type_and_with_its_lifetime_as_text_is_accepted() {
     for (answer, grants) in [
         (r#"{"access_token":"TOKEN","expires_in":"3600"}"#, 1),
         (r#"{"access_token":"TOKEN"}"#, 1),
@@ -268,7 +268,7 @@ async fn a_token_is_taken_without_its_type_and_with_its_life_as_text() {
 }
 
 #[tokio::test]
-async fn a_token_that_ran_out_is_fetched_anew() {
+async fn an_expired_token_is_fetched_again() {
     let bench = Bench::new(Server::default(), by_secret()).await;
     for _ in 0..3 {
         assert!(bench.call().await.unwrap().message.contains("200"));
@@ -277,7 +277,7 @@ async fn a_token_that_ran_out_is_fetched_anew() {
 }
 
 #[tokio::test]
-async fn a_token_that_is_not_accepted_is_renewed_once() {
+async fn a_rejected_token_is_renewed_once() {
     let bench = Bench::new(long_life(), by_secret()).await;
     assert!(bench.call().await.unwrap().message.contains("200"));
     bench.server.revoked.store(1, Ordering::SeqCst);
@@ -292,7 +292,7 @@ async fn a_token_that_is_not_accepted_is_renewed_once() {
 }
 
 #[tokio::test]
-async fn a_refusing_endpoint_is_the_targets_failure_and_told_without_secrets() {
+async fn a_refusing_token_endpoint_is_a_target_failure_reported_without_secrets() {
     let refusal = Some(r#"{"error":"invalid_client","error_description":"secret-hunter2 is wrong"}"#);
     let bench = Bench::new(Server { refusal, ..long_life() }, by_secret()).await;
     let failure = bench.call().await.unwrap();
@@ -303,7 +303,7 @@ async fn a_refusing_endpoint_is_the_targets_failure_and_told_without_secrets() {
 }
 
 #[tokio::test]
-async fn a_secret_file_that_changed_counts_for_the_next_token() {
+async fn a_changed_secret_file_is_used_for_the_next_token() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("secret");
     std::fs::write(&file, "first-hunter2").unwrap();

@@ -76,14 +76,14 @@ async fn get(port: u16, ca_pem: Option<&str>) -> Result<String, String> {
 }
 
 #[tokio::test]
-async fn a_private_authority_is_trusted_where_it_was_configured() {
+async fn a_private_certificate_authority_is_trusted_only_where_configured() {
     let authority = Authority::new();
     let port = authority.serve("localhost").await;
     assert!(get(port, Some(&authority.pem)).await.unwrap().contains("hello"));
 }
 
 #[tokio::test]
-async fn hostile_server_with_another_certificate_is_not_spoken_to() {
+async fn hostile_server_with_another_certificate_is_refused() {
     let (authority, other) = (Authority::new(), Authority::new());
     let port = authority.serve("localhost").await;
     for ca in [None, Some(other.pem.as_str())] {

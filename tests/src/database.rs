@@ -184,7 +184,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_broken_fixture_names_its_line() {
+    async fn an_invalid_fixture_names_its_line() {
         let database = Database::fresh(Backend::Sqlite).await.unwrap().unwrap();
         let directory = tempfile::tempdir().unwrap();
         let file = directory.path().join("broken.sql");

@@ -109,7 +109,7 @@ mod tests {
     use crate::{database::Database, environment::Backend};
 
     #[tokio::test]
-    async fn rows_come_as_text_from_every_database() {
+    async fn rows_are_read_as_text_from_every_database() {
         for backend in [Backend::Sqlite, Backend::MariaDb, Backend::Postgres] {
             let Some(database) = Database::fresh(backend).await.unwrap() else { continue };
             let mut session = Session::open(database.url()).await.unwrap();

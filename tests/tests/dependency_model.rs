@@ -272,19 +272,19 @@ fn breaks(without: Without, broken: &[&str]) {
 }
 
 #[test]
-fn nothing_comes_too_early_and_nothing_is_left_waiting() {
+fn no_delivery_precedes_its_dependency_and_none_waits_forever() {
     let checker = Dependencies { without: Without::Nothing }.checker().spawn_bfs().join();
     assert!(checker.is_done());
     checker.assert_properties();
 }
 
 #[test]
-fn without_a_second_look_at_the_links_a_delivery_comes_too_early() {
+fn without_a_second_check_of_the_links_a_delivery_precedes_its_dependency() {
     breaks(Without::Load, &[NEVER_BEFORE]);
 }
 
 #[test]
-fn without_the_rescuer_a_death_leaves_a_delivery_waiting() {
+fn without_the_rescuer_a_crash_leaves_a_delivery_waiting() {
     breaks(Without::Rescuer, &[NOT_LEFT]);
 }
 
@@ -294,11 +294,11 @@ fn without_faults_no_rescuer_is_needed() {
 }
 
 #[test]
-fn a_router_that_does_not_look_again_misses_a_link() {
+fn a_router_that_does_not_check_again_misses_a_link() {
     breaks(Without::LookAgain, &[NOT_LEFT]);
 }
 
 #[test]
-fn two_settlements_that_look_before_they_commit_miss_each_other() {
+fn settlements_that_check_before_they_commit_miss_each_other() {
     breaks(Without::LookAfterCommit, &[NOT_LEFT]);
 }

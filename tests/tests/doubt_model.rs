@@ -321,23 +321,23 @@ fn breaks(without: Without, broken: &[&str]) {
 }
 
 #[test]
-fn a_request_in_doubt_is_never_doubled() {
+fn a_request_in_doubt_is_never_repeated_early() {
     let checker = check(Without::Nothing);
     assert!(checker.is_done());
     checker.assert_properties();
 }
 
 #[test]
-fn without_the_kept_lease_two_creates_are_at_work_at_once() {
+fn without_the_kept_lease_two_creates_overlap() {
     breaks(Without::KeptLease, &[ONE_RECORD, NO_WAY_BACK, NOTHING_LOST]);
 }
 
 #[test]
-fn a_lease_that_ends_before_the_server_does_covers_nothing() {
+fn a_lease_that_ends_before_the_server_finishes_protects_nothing() {
     breaks(Without::Cover, &[ONE_RECORD, NO_WAY_BACK, NOTHING_LOST]);
 }
 
 #[test]
-fn without_a_look_a_repeat_creates_again() {
+fn without_a_search_a_repeat_creates_again() {
     breaks(Without::Look, &[ONE_RECORD]);
 }

@@ -90,7 +90,7 @@ fn is_held(message: &str, known: &HashSet<String>) -> bool {
 }
 
 #[test]
-fn every_message_that_the_operators_pages_quote_is_in_the_sources() {
+fn every_message_quoted_in_the_operations_pages_exists() {
     let known = known();
     assert!(known.len() > 3_000, "only {} runs of words: the literals were not found", known.len());
     let mut missing = Vec::new();
@@ -108,7 +108,7 @@ fn every_message_that_the_operators_pages_quote_is_in_the_sources() {
 }
 
 #[test]
-fn a_message_that_no_source_holds_is_missed() {
+fn a_message_in_no_source_is_reported() {
     let known = known();
     assert!(is_held("the server offers no TLS: ...", &known));
     assert!(!is_held("the giraffe ate ripe leaves of every lease", &known));

@@ -25,7 +25,7 @@ fn answers(port: u16) -> bool {
 }
 
 #[tokio::test]
-async fn mariadb_keeps_committed_rows_when_killed_and_comes_back_on_its_port() -> Result<()> {
+async fn mariadb_keeps_committed_rows_when_killed_and_restarts_on_its_port() -> Result<()> {
     if !is_here(&MariaDb::NEED) {
         return Ok(());
     }
@@ -46,7 +46,7 @@ async fn mariadb_keeps_committed_rows_when_killed_and_comes_back_on_its_port() -
 }
 
 #[tokio::test]
-async fn postgres_keeps_committed_rows_when_killed_and_stopped_and_comes_back_on_its_port() -> Result<()> {
+async fn postgres_keeps_committed_rows_when_killed_and_stopped_and_restarts_on_its_port() -> Result<()> {
     if !is_here(&Postgres::NEED) {
         return Ok(());
     }
@@ -69,7 +69,7 @@ async fn postgres_keeps_committed_rows_when_killed_and_stopped_and_comes_back_on
 }
 
 #[test]
-fn the_fhir_server_stops_and_comes_back_on_its_port() -> Result<()> {
+fn the_fhir_server_stops_and_restarts_on_its_port() -> Result<()> {
     if !is_here(&FhirServer::NEED) {
         return Ok(());
     }

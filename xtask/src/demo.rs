@@ -165,7 +165,7 @@ mod check_tests {
     const ALL: usize = 2 * (PATIENTS + RECORDS);
 
     #[test]
-    fn five_patients_and_their_records_at_both_targets_pass() {
+    fn five_patients_with_records_at_both_targets_pass() {
         check(&status(ALL)).unwrap();
     }
 
@@ -179,7 +179,7 @@ mod check_tests {
     }
 
     #[test]
-    fn a_delivery_that_waits_fails() {
+    fn an_undelivered_change_fails() {
         let mut waiting = status(ALL);
         waiting["totals"]["pending"] = json!(1);
         assert_eq!(check(&waiting).unwrap_err().to_string(), "1 deliveries are pending");

@@ -173,7 +173,7 @@ mod list_tests {
     use super::*;
 
     #[test]
-    fn every_safeguard_stands_where_the_list_says_and_its_test_is_there() {
+    fn every_safeguard_is_found_at_its_place_and_its_test_exists() {
         for safeguard in SAFEGUARDS {
             let source = fs::read_to_string(workspace().join(safeguard.file)).unwrap();
             mutated(&source, safeguard).unwrap();
@@ -188,7 +188,7 @@ mod list_tests {
     }
 
     #[test]
-    fn the_document_lists_them_all() {
+    fn the_reliability_page_lists_every_safeguard() {
         let document = fs::read_to_string(workspace().join("docs/reliability.md")).unwrap();
         for safeguard in SAFEGUARDS {
             assert!(document.contains(safeguard.name), "docs/reliability.md does not list `{}`", safeguard.name);

@@ -35,7 +35,7 @@ fn options(command: &clap::Command) -> BTreeSet<String> {
 }
 
 #[test]
-fn help_of_every_command_is_as_before() {
+fn help_of_every_command_matches_its_snapshot() {
     let mut text = String::new();
     for (words, mut command) in commands() {
         let command_line = [&["host".to_owned()][..], &words].concat().join(" ");
@@ -70,7 +70,7 @@ fn sections(document: &str) -> Vec<(&str, &str)> {
 }
 
 #[test]
-fn the_document_has_every_command_and_option() {
+fn the_commands_page_has_every_command_and_option() {
     let document = std::fs::read_to_string(workspace("docs/commands.md")).unwrap();
     let sections = sections(&document);
     let mut missing = Vec::new();
@@ -100,7 +100,7 @@ fn the_document_has_every_command_and_option() {
 }
 
 #[test]
-fn the_document_names_no_option_that_is_gone() {
+fn the_commands_page_names_no_removed_option() {
     let document = std::fs::read_to_string(workspace("docs/commands.md")).unwrap();
     let known: BTreeSet<String> =
         commands().iter().flat_map(|(_, command)| options(command)).chain(globals()).collect();
@@ -121,7 +121,7 @@ fn globals() -> impl Iterator<Item = String> {
 }
 
 #[test]
-fn the_document_names_no_command_that_is_gone() {
+fn the_commands_page_names_no_removed_command() {
     let document = std::fs::read_to_string(workspace("docs/commands.md")).unwrap();
     let known: BTreeSet<Vec<String>> = commands().into_iter().map(|(words, _)| words).collect();
     let groups: BTreeSet<&String> = known.iter().filter(|words| words.len() == 2).map(|words| &words[0]).collect();

@@ -121,8 +121,7 @@ impl Import {
                 ReaderEvent::Chunk(chunk) => chunk,
                 ReaderEvent::Failed(error) => {
                     self.bar.clear();
-                    let fix = if self.id.is_some() { ". Fix the file and run the same command to resume" } else { "" };
-                    return Err(CliError::Config(format!("{error}. Earlier records were imported{fix}")));
+                    return Err(CliError::Config(format!("{error}. {}", self.became_of_earlier())));
                 }
                 ReaderEvent::Open { .. } => continue,
             };
@@ -141,6 +140,17 @@ impl Import {
         }
         self.bar.clear();
         Ok(self.done)
+    }
+
+    /// What became of the records before one that ended the import.
+    fn became_of_earlier(&self) -> &'static str {
+        let had_any = self.done.progress.bytes_done > 0;
+        match (self.dry_run, had_any, self.id.is_some()) {
+            (true, ..) => "Nothing was written (--dry-run)",
+            (false, false, _) => "Nothing was imported of it",
+            (false, true, true) => "Earlier records were imported. Fix the file and run the same command to resume",
+            (false, true, false) => "Earlier records were imported",
+        }
     }
 
     /// Ends with an error when nothing of the file's beginning is a patient.

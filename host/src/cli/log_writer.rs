@@ -172,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn an_event_is_one_line_whatever_it_holds() {
+    fn an_event_with_line_breaks_is_logged_as_one_line() {
         let output = Output::default();
         let writer = LogWriter::start(output.clone()).unwrap();
         log(&writer, "WARN a\n2026-01-01 ERROR forged\u{1b}[2J\u{7}\n");

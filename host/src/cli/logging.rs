@@ -90,7 +90,7 @@ mod tests {
     }
 
     #[test]
-    fn what_adapters_say_is_shown_by_default() {
+    fn log_lines_of_adapters_are_shown_by_default() {
         use tracing_subscriber::prelude::*;
         let subscriber = tracing_subscriber::registry().with(EnvFilter::new(DEFAULT));
         tracing::subscriber::with_default(subscriber, || {

@@ -151,7 +151,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nothing_that_a_terminal_obeys_is_printed_but_our_own_colours() {
+    fn control_characters_are_not_printed_except_our_own_colours() {
         let painted = paint(AnsiColor::Red, "error");
         assert_eq!(harmless(&painted), painted);
         assert_eq!(harmless("김민준\n\tJosé"), "김민준\n\tJosé");
@@ -161,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn json_stays_json_when_it_is_made_harmless() {
+    fn escaping_control_characters_keeps_json_valid() {
         let value = serde_json::json!({ "a\u{9b}": "b\u{1b}\u{7f}\u{202e}\u{e0041}김" });
         let text = in_ascii_where_it_matters(&value.to_string());
         assert_eq!(text, r#"{"a\u009b":"b\u001b\u007f\u202e\udb40\udc41김"}"#);
@@ -169,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn ages_are_short() {
+    fn ages_are_shown_in_the_largest_unit() {
         let ages = [-5, 850, 12_000, 300_000, 10_800_000, 345_600_000].map(age);
         assert_eq!(ages, ["0 s", "850 ms", "12 s", "5 min", "3 h", "4 d"]);
     }

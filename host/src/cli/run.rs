@@ -166,7 +166,7 @@ mod tests {
     use crate::sync::TaskDeath;
 
     #[test]
-    fn a_task_that_died_ends_the_command_with_an_error_that_names_it() {
+    fn a_dead_task_ends_the_command_with_an_error_that_names_it() {
         let death = TaskDeath { task: "router".to_owned(), panicked: true };
         let end = RunEnd { broken: Some(Breakdown::Task(death)), ..RunEnd::default() };
         let error = exit_code(&end).expect_err("an error");

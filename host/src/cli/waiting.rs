@@ -114,7 +114,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_delivery_is_described_with_all_that_it_lacks() {
+    fn a_waiting_delivery_is_described_with_every_missing_dependency() {
         let key = |kind: &str, id: &str| AggregateKey { aggregate_type: kind.to_owned(), aggregate_id: id.to_owned() };
         let circle = vec![key("condition", "C-1"), key("condition", "C-2")];
         let lacks = vec![

@@ -103,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_is_a_plain_one() {
+    fn a_granted_name_is_an_unquoted_identifier() {
         assert_eq!(read_name("Patient_Data"), Ok(Some("Patient_Data".to_owned())));
         assert_eq!(read_name("*"), Ok(None));
         for name in ["", " ", "mysql.user", "a`b", "a\"b", "a;b", &"x".repeat(65)] {

@@ -39,7 +39,7 @@ fn hostile_world_writable_files_are_refused() {
 }
 
 #[test]
-fn the_value_of_a_variable_is_in_no_message() {
+fn no_message_shows_the_value_of_a_variable() {
     let text = "[store]\nurl = \"mysql://u:p@h/d?ssl-mode=verify_ca&ssl-ca=${TOKEN}\"\n[targets.f]\nadapter = \"f.wasm\"\n\
                 [targets.f.http]\nbase_url = \"https://h/\"\nca_file = \"${TOKEN}\"\nauth = { type = \"bearer\", token_file = \"a/${TOKEN}\" }\n";
     let error = load(text).err().unwrap().to_string();
@@ -48,7 +48,7 @@ fn the_value_of_a_variable_is_in_no_message() {
 }
 
 #[test]
-fn a_name_in_the_file_cannot_write_on_the_terminal() {
+fn control_characters_in_a_name_are_not_printed() {
     let text = "[store]\nurl = \"sqlite://a.db\"\n[targets.\"\\u001b[2J\\n\\u202e\"]\nadapter = 1\n";
     let error = load(text).err().unwrap();
     for problem in error.problems() {
@@ -83,7 +83,7 @@ fn every_case_gives_the_expected_problems() {
 }
 
 #[test]
-fn default_configuration_needs_no_edit_and_no_environment() {
+fn the_default_configuration_loads_without_edits_or_variables() {
     let config = Config::load_with(&root().join("host.toml"), &|_| None).unwrap();
     assert_eq!(config.store.url, DatabaseUrl::Sqlite(root().join(".host/host.db")));
     assert_eq!(config.plugins.cache, root().join(".host/cache"));
@@ -100,7 +100,7 @@ fn default_configuration_needs_no_edit_and_no_environment() {
 }
 
 #[test]
-fn defaults_are_those_of_the_documentation() {
+fn defaults_match_the_documentation() {
     let documentation = std::fs::read_to_string(root().join("docs/configuration.md")).unwrap().replace("\r\n", "\n");
     let reference = documentation.split("```toml\n").nth(1).unwrap().split("```").next().unwrap();
     let minimal = "[store]\nurl = 'sqlite://.host/host.db'\n[targets.openemr]\nadapter = 'openemr.wasm'\n\
@@ -122,7 +122,7 @@ fn defaults_are_those_of_the_documentation() {
 }
 
 #[test]
-fn password_from_the_environment_reaches_the_driver_alone() {
+fn password_from_the_environment_reaches_only_the_driver() {
     let config = load(
         "[store]\nurl = 'mysql://${OPENEMR_DB_USER}:${OPENEMR_DB_PASSWORD}@${OPENEMR_DB_HOST}:${PORT:-3307}/host'\n\
          [targets.fhir]\nadapter = 'a.wasm'\n[targets.fhir.http]\nbase_url = 'https://fhir.example/r4/'\n\
@@ -141,7 +141,7 @@ fn password_from_the_environment_reaches_the_driver_alone() {
 }
 
 #[test]
-fn secret_file_is_read_anew_each_time_and_trimmed() {
+fn a_secret_file_is_reread_each_time_and_trimmed() {
     let folder = tempfile::tempdir().unwrap();
     let token = folder.path().join("token");
     std::fs::write(&token, "first\n").unwrap();
@@ -162,7 +162,7 @@ fn missing_file_is_reported_with_the_fix() {
 }
 
 #[test]
-fn settings_are_free_in_form_and_know_variables() {
+fn adapter_settings_have_any_shape_and_may_use_variables() {
     let config = load(
         "[store]\nurl = 'sqlite://x.db'\n[targets.a]\nadapter = 'a.wasm'\n[targets.a.database]\nurl = 'sqlite://y.db'\n\
          [targets.a.settings]\ntext = '${UNSET:-x}'\nnumber = 1_000\nfraction = 1.5\nday = 2025-01-31\nlist = [1, '${UNSET:-y}']\n\
@@ -178,7 +178,7 @@ fn settings_are_free_in_form_and_know_variables() {
 }
 
 #[test]
-fn order_is_state_unless_configured() {
+fn the_default_order_is_state() {
     let config = load("[store]\nurl = 'sqlite://x.db'\n[aggregates.observation]\norder = 'fifo'\n").unwrap();
     assert_eq!(config.order(&AggregateType::patient()), Order::State);
     assert_eq!(config.order(&AggregateType::new("observation").unwrap()), Order::Fifo);

@@ -98,6 +98,11 @@ impl ServerUrl {
                  write {kind}://USER:${{DB_PASSWORD}}@HOST/DATABASE and set the variable: it is encoded by itself"
             ));
         }
+        if has_bare_ipv6(rest) {
+            return Err(format!(
+                "has an IPv6 address without brackets: write {kind}://USER:PASSWORD@[ADDRESS]:PORT/DATABASE"
+            ));
+        }
         let text = Secret::new(format!("{kind}:{rest}"));
         let url = Url::parse(text.expose()).map_err(|error| format!("is not a URL: {error}"))?;
         let host = url.host_str().unwrap_or_default().to_owned();
@@ -162,6 +167,14 @@ fn has_unencoded_password(rest: &str) -> bool {
     let rest = rest.trim_start_matches('/');
     let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
     rest[end..].contains('@') || rest.contains('#')
+}
+
+/// Whether the host is an IPv6 address, perhaps with a port behind it, that no brackets tell from a port.
+fn has_bare_ipv6(rest: &str) -> bool {
+    let authority = rest.trim_start_matches('/').split(['/', '?']).next().unwrap_or_default();
+    let host = authority.rsplit('@').next().unwrap_or_default();
+    let is_part = |character: char| character.is_ascii_hexdigit() || matches!(character, ':' | '.');
+    host.matches(':').count() > 1 && host.chars().all(is_part)
 }
 
 /// Certificates and keys begin at the configuration's folder, as every path in it does.
@@ -238,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn urls_are_read_and_shown_without_their_password() {
+    fn urls_are_parsed_and_shown_without_their_password() {
         for (text, kind, shown, local) in [
             ("mysql://u:SECRET@db.example/app", "mysql", "mysql://u:***@db.example:3306/app", false),
             (
@@ -264,7 +277,7 @@ mod tests {
 
     #[cfg(unix)]
     #[test]
-    fn sqlite_paths_begin_at_the_folder() {
+    fn sqlite_paths_are_relative_to_the_configuration_folder() {
         for (text, path) in [
             ("sqlite://.host/host.db", "/etc/host/.host/host.db"),
             ("sqlite:./host.db", "/etc/host/host.db"),
@@ -276,7 +289,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_database_is_refused_without_the_password() {
+    fn an_invalid_database_url_is_refused_without_showing_the_password() {
         for text in [
             "oracle://u:SECRET@h/app",
             "SECRET",
@@ -298,7 +311,25 @@ mod tests {
     }
 
     #[test]
-    fn a_literal_password_that_breaks_the_url_is_not_shown_and_the_fix_is() {
+    fn an_ipv6_address_without_brackets_is_told_to_need_them() {
+        for host in ["::1", "::1:34901", "2001:db8::2", "2001:db8::2:5432", "::ffff:10.0.0.1"] {
+            for scheme in ["mysql", "postgres"] {
+                let error = parse(&format!("{scheme}://root:SECRET@{host}/db")).unwrap_err();
+                assert!(
+                    error.contains("IPv6 address without brackets") && error.contains("@[ADDRESS]:PORT"),
+                    "{error}"
+                );
+                assert!(!error.contains("SECRET"), "{error}");
+            }
+        }
+        for text in ["mysql://root@[::1]:34901/db", "mysql://a:b@10.0.0.1:3306/db", "mysql://root@::1:34901/db"] {
+            let is_told = parse(text).is_err_and(|error| error.contains("brackets"));
+            assert_eq!(is_told, text.contains("@::1"), "{text}");
+        }
+    }
+
+    #[test]
+    fn an_unencoded_password_is_reported_with_the_fix_and_not_shown() {
         for password in
             ["SECRET/HIDDEN", "SECRET#HIDDEN", "SECRET?HIDDEN", "7788/SECRET", "77#88", "1@SECRET/2", "a/SECRET@b"]
         {
@@ -315,7 +346,7 @@ mod tests {
     }
 
     #[test]
-    fn files_of_certificates_begin_at_the_folder() {
+    fn certificate_paths_are_relative_to_the_configuration_folder() {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("ca.pem"), "").unwrap();
         let text = Secret::new("mysql://u:p@h/app?ssl-mode=verify_ca&ssl-ca=ca.pem".to_owned());

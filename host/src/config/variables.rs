@@ -229,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_replaced_is_named() {
+    fn an_unknown_placeholder_is_named() {
         let problems = variables().expand("${NO_HOST}:${NO_PORT}").unwrap_err();
         assert!(problems.len() == 2 && problems[0].contains("NO_HOST") && problems[1].contains("NO_PORT"));
         for text in ["${USER", "${}", "${1X}", "${A B}", "${:-x}"] {
@@ -260,7 +260,7 @@ mod tests {
     }
 
     #[test]
-    fn bad_line_is_named_but_not_shown() {
+    fn a_bad_env_line_is_reported_by_number_without_its_text() {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join(".env"), "A=1\nPASSWORD='SECRET\n").unwrap();
         let problems = Variables::read(folder.path(), &environment).err().unwrap().to_string();

@@ -196,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn documents_have_versions_and_conditions() {
+    fn stored_documents_have_versions_and_preconditions() {
         let mut documents = Documents::default();
         for (method, path, headers, status) in [
             ("GET", "p/1", &[][..], 404),

@@ -105,7 +105,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn places_are_filled_wherever_they_are() {
+    fn placeholders_are_filled_at_any_depth() {
         let text =
             r#"{"id": "${id}", "values": [{"n": "${number}", "t": "<${text}> of ${id}, ${number}"}], "kept": 7}"#;
         let example = Example::parse("lab", text).unwrap();
@@ -117,13 +117,13 @@ mod tests {
     }
 
     #[test]
-    fn an_example_without_places_never_varies() {
+    fn an_example_without_placeholders_does_not_vary() {
         let example = Example::parse("lab", r#"{"id": "${id}", "unit": "mg"}"#).unwrap();
         assert!(!example.has_text() && !example.varies());
     }
 
     #[test]
-    fn what_is_no_example_says_why() {
+    fn an_invalid_example_is_refused_with_the_reason() {
         for (text, expected) in [
             ("{", "is not JSON"),
             ("[1]", "is not a JSON object"),

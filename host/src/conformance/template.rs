@@ -112,7 +112,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn places_are_filled_and_texts_stay_inside_their_quotes() {
+    fn placeholders_are_filled_and_texts_stay_inside_their_quotes() {
         let body = serde_json::json!({"id": "a\"b", "n": 7});
         let filling = Filling { stars: &["x\"y"], query: "q=1%2F2", body: &body, number: 3, kept: "{}" };
         let template =

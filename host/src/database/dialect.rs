@@ -111,7 +111,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn postgres_numbers_only_what_is_a_parameter() {
+    fn postgres_numbers_only_parameters() {
         let sql = "SELECT '?', \"?\" FROM t WHERE a = ? AND b = ? AND c = ?";
         let parameters = [Value::from("x"), Value::Null, Value::I64(1)];
         assert_eq!(

@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use super::{ErrorKind, mysql_errors, postgres_errors, sqlite_errors};
+use super::{ErrorKind, mysql_errors, names, postgres_errors, sqlite_errors};
 
 /// An error of a database, safe to show: its message is ours and holds no value.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -80,10 +80,7 @@ impl DatabaseError {
         let sqlstate = error.code().map(std::borrow::Cow::into_owned);
         if let Some(error) = error.try_downcast_ref::<MySqlDatabaseError>() {
             let number = error.number();
-            let (kind, words) = mysql_errors::judge(number, sqlstate.as_deref());
-            // What SIGNAL reports is not the server's own.
-            let is_own = !sqlstate.as_ref().is_some_and(|state| state.starts_with("45"));
-            let object = mysql_errors::object(number, error.message(), statement).filter(|_| is_own);
+            let (kind, words, object) = mysql_errors::read((number, sqlstate.as_deref()), error.message(), statement);
             let message = worded(words, object.as_deref(), &number.to_string());
             return Self { kind, sqlstate, vendor_code: Some(i32::from(number)), object, message };
         }
@@ -97,16 +94,35 @@ impl DatabaseError {
                 routine: error.routine(),
             };
             let (kind, words) = postgres_errors::judge(said);
-            let object = postgres_errors::object(said, statement);
+            let mut read = (kind, words, postgres_errors::object(said, statement));
+            if postgres_errors::may_be_of_routine(said) {
+                read = of_routine(statement, read);
+            }
+            let (kind, words, object) = read;
             let message = worded(words, object.as_deref(), error.code());
             return Self { kind, sqlstate, vendor_code: None, object, message };
         }
         let code: i32 = sqlstate.as_deref().and_then(|code| code.parse().ok()).unwrap_or_default();
         let (kind, words) = sqlite_errors::judge(code, error.message());
-        let object = sqlite_errors::object(code, error.message(), statement);
+        let mut read = (kind, words, sqlite_errors::object(code, error.message(), statement));
+        if kind == ErrorKind::MissingObject {
+            read = of_routine(statement, read);
+        }
+        let (kind, words, object) = read;
         let message = worded(words, object.as_deref(), &code.to_string());
         Self { kind, sqlstate: None, vendor_code: Some(code), object, message }
     }
+}
+
+/// What is missing or not permitted, and what a write does not name, is a trigger's or routine's, which it set off.
+fn of_routine(
+    statement: &str,
+    (kind, words, object): (ErrorKind, &'static str, Option<String>),
+) -> (ErrorKind, &'static str, Option<String>) {
+    if object.is_none() && names::is_write(statement) {
+        return (ErrorKind::Routine, names::ROUTINE_LACKS, names::written_table(statement));
+    }
+    (kind, words, object)
 }
 
 /// Our words, with the key or column that it is about and the code by which it can be looked up.
@@ -196,6 +212,17 @@ mod tests {
     use super::*;
 
     #[test]
+    fn what_a_write_does_not_name_is_its_routines() {
+        let missing =
+            |object: Option<&str>| (ErrorKind::MissingObject, "a table is missing", object.map(str::to_owned));
+        let insert = "INSERT INTO t (a) VALUES (?)";
+        let (kind, _, object) = of_routine(insert, missing(None));
+        assert_eq!((kind, object.as_deref()), (ErrorKind::Routine, Some("t")));
+        assert_eq!(of_routine(insert, missing(Some("t"))).0, ErrorKind::MissingObject);
+        assert_eq!(of_routine("SELECT a FROM t", missing(None)).0, ErrorKind::MissingObject);
+    }
+
+    #[test]
     fn an_unknown_authentication_plugin_is_named_with_the_fix() {
         let error = protocol("unknown authentication plugin: client_ed25519\0\u{fffd}x");
         assert_eq!(error.kind, ErrorKind::Rejected);
@@ -204,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn words_name_what_it_is_about_and_the_code() {
+    fn a_message_ends_with_object_and_code() {
         assert_eq!(worded("a deadlock", None, "1213"), "a deadlock [1213]");
         assert_eq!(worded("a column takes no NULL", Some("lname"), "1048"), "a column takes no NULL [lname, 1048]");
     }

@@ -16,6 +16,8 @@ pub enum ErrorKind {
     InvalidValue,
     /// A table or column is missing.
     MissingObject,
+    /// A trigger or routine that a write set off needs what is missing or not permitted; perhaps for this row alone.
+    Routine,
     /// The database user may not do this, the database takes no writes, or the operator has not granted the table.
     PermissionDenied,
     /// This host refused the statement or its answer.

@@ -91,7 +91,7 @@ mod tests {
     }
 
     #[test]
-    fn a_server_on_another_machine_is_spoken_to_through_tls_alone() {
+    fn connections_to_another_machine_require_tls() {
         assert!(matches!(mode("mysql://u@db.example/x"), MySqlSslMode::Required));
         assert!(matches!(mode("mysql://u@db.example/x?ssl-mode=verify_identity"), MySqlSslMode::VerifyIdentity));
     }

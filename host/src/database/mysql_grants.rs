@@ -107,7 +107,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn users_and_roles_are_quoted_as_statements_take_them() {
+    fn users_and_roles_are_quoted_for_statements() {
         assert_eq!(account("sync@10.0.0.%"), "'sync'@'10.0.0.%'");
         assert_eq!(account("o'brien@home@%"), "'o''brien@home'@'%'");
         assert_eq!(roles(&["clerk".to_owned()]), ["`clerk`"]);
@@ -117,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn every_form_of_a_grant_is_read() {
+    fn every_form_of_a_grant_is_parsed() {
         let table = |name: &str| PrivilegeOn::Table(name.to_owned());
         for (line, names, on) in [
             (

@@ -121,7 +121,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn dates_are_days_and_everything_else_is_text() {
+    fn only_dates_are_read_as_days_and_other_temporal_values_as_text() {
         for (bytes, expected) in [
             (&[4, 0xBC, 0x07, 3, 15][..], Value::Date("1980-03-15".into())),
             (&[4, 0xBC, 0x07, 0, 0], Value::Other("1980-00-00".into())),
@@ -139,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn a_time_beyond_a_day_is_text() {
+    fn a_time_over_24_hours_is_read_as_text() {
         for (bytes, expected) in [
             (&[0][..], Value::Time("00:00:00".into())),
             (&[8, 0, 0, 0, 0, 0, 23, 59, 59], Value::Time("23:59:59".into())),

@@ -4,6 +4,10 @@
 //! only where the sentence is one of the server's own, only when it is spelt like a name, and, for a table or column,
 //! only when our own statement names it too.
 
+/// What is said of a write whose trigger or routine fails on something of its own.
+pub(super) const ROUTINE_LACKS: &str = "a trigger or routine of the database needs what is missing or not \
+     permitted; fix: correct it there, then `host retry`";
+
 /// Characters of one part of a name; no database takes longer ones.
 const PART_CHARS_MAX: usize = 64;
 /// `database.table.column`.
@@ -40,6 +44,29 @@ fn words(statement: &str) -> impl Iterator<Item = &str> {
         .filter(|word| !word.is_empty())
 }
 
+/// Whether a statement changes rows.
+pub(super) fn is_write(statement: &str) -> bool {
+    let verb = words(statement).next().unwrap_or_default();
+    ["INSERT", "UPDATE", "DELETE"].iter().any(|write| verb.eq_ignore_ascii_case(write))
+}
+
+/// The table that a statement of ours changes, as it names it.
+pub(super) fn written_table(statement: &str) -> Option<String> {
+    let behind = statement.split_whitespace().take(8).collect::<Vec<_>>();
+    let verb = behind.first()?.to_ascii_uppercase();
+    let name = match verb.as_str() {
+        "UPDATE" => behind.get(1)?,
+        "INSERT" | "DELETE" => {
+            let place =
+                behind.iter().position(|word| ["INTO", "FROM"].iter().any(|one| word.eq_ignore_ascii_case(one)))?;
+            behind.get(place + 1)?
+        }
+        _ => return None,
+    };
+    let end = name.find('(').unwrap_or(name.len());
+    identifier(&name[..end].replace(['`', '"'], ""))?.rsplit('.').next().map(str::to_owned)
+}
+
 /// What is between `before` and `after` in a sentence that begins with the one and goes on with the other.
 pub(super) fn between<'text>(sentence: &'text str, before: &str, after: &str) -> Option<&'text str> {
     sentence.strip_prefix(before)?.split_once(after).map(|(name, _)| name)
@@ -50,7 +77,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_what_is_spelt_like_a_name_is_one() {
+    fn only_a_valid_identifier_is_a_name() {
         for name in ["pid", "patient_data.pid", "openemr.patient_data.DOB", "전화", "fk-1", "_2"] {
             assert_eq!(identifier(name).as_deref(), Some(name));
         }
@@ -63,12 +90,27 @@ mod tests {
     }
 
     #[test]
-    fn a_table_or_column_is_shown_only_when_our_statement_names_it() {
+    fn a_table_or_column_is_shown_only_if_our_statement_names_it() {
         let statement = "INSERT INTO patient_data (`fname`, DOB) VALUES (?, 'Kim')";
         assert_eq!(named_in(statement, "fname").as_deref(), Some("fname"));
         assert_eq!(named_in(statement, "openemr.patient_data.dob").as_deref(), Some("dob"));
         assert_eq!(named_in(statement, "Kim"), None, "a value");
         assert_eq!(named_in(statement, "other"), None);
         assert_eq!(named_in("", "fname"), None);
+    }
+
+    #[test]
+    fn the_table_that_is_written_is_the_statements_own() {
+        for (statement, table) in [
+            ("INSERT INTO `patient_data` (fname) VALUES (?)", Some("patient_data")),
+            ("insert ignore into openemr.patient_data(fname) VALUES (?)", Some("patient_data")),
+            ("UPDATE \"patient_data\" SET fname = ?", Some("patient_data")),
+            ("DELETE FROM patient_data WHERE pid = ?", Some("patient_data")),
+            ("SELECT 1 FROM patient_data", None),
+            ("", None),
+        ] {
+            assert_eq!(written_table(statement).as_deref(), table, "{statement}");
+            assert_eq!(is_write(statement), table.is_some(), "{statement}");
+        }
     }
 }

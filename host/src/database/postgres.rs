@@ -92,7 +92,7 @@ mod tests {
     }
 
     #[test]
-    fn a_server_on_another_machine_is_spoken_to_through_tls_alone() {
+    fn connections_to_another_machine_require_tls() {
         assert!(matches!(mode("postgres://u@db.example/x"), PgSslMode::Require));
         assert!(matches!(mode("postgres://u@db.example/x?sslmode=verify-full"), PgSslMode::VerifyFull));
     }

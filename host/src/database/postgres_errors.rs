@@ -6,7 +6,7 @@
 
 use super::ErrorKind::{self, Contention, DuplicateKey, InvalidValue, MissingObject, Other, Rejected, Unavailable};
 use super::names::{between, identifier, named_in};
-use super::sqlstate;
+use super::sqlstate::{self, REFUSED_BY_ROUTINE};
 
 /// States, or classes of two characters, with their meaning and our words; the first that fits counts. What is missing
 /// here is in `sqlstate.rs`.
@@ -52,7 +52,7 @@ const ERRORS: &[(&str, ErrorKind, &str)] = &[
     ("58030", Unavailable, "the server cannot read or write its files"),
     ("72", Contention, "the snapshot is too old"),
     ("F0", Unavailable, "the server's configuration is in error"),
-    ("P0", InvalidValue, "a trigger or function of the database refuses the row"),
+    ("P0", InvalidValue, REFUSED_BY_ROUTINE),
     ("XX001", Unavailable, "data at the server are damaged"),
     ("XX002", Unavailable, "an index at the server is damaged"),
 ];
@@ -77,7 +77,7 @@ pub(super) struct Said<'a> {
 pub(super) fn judge(said: Said<'_>) -> (ErrorKind, &'static str) {
     // RAISE: whatever SQLSTATE it chose, a function of the database's own speaks of the row.
     if said.routine == Some("exec_stmt_raise") {
-        return (InvalidValue, "a trigger or function of the database refuses the row");
+        return (InvalidValue, REFUSED_BY_ROUTINE);
     }
     if said.state == "0A000" && said.routine == Some("RevalidateCachedQuery") {
         return (Contention, "the table was altered meanwhile");
@@ -102,6 +102,12 @@ pub(super) fn object(said: Said<'_>, statement: &str) -> Option<String> {
     named_in(statement, name?)
 }
 
+/// Whether a trigger may have met it: a table, a column or a right on a table is missing, or a policy refuses the row.
+/// The rights on a sequence are those of a column's default, in every row.
+pub(super) fn may_be_of_routine(said: Said<'_>) -> bool {
+    matches!(said.state, "42P01" | "42703") || said.state == "42501" && !said.sentence.contains("for sequence ")
+}
+
 #[cfg(test)]
 mod tests {
     use super::ErrorKind::PermissionDenied;
@@ -112,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn every_state_is_reached_and_has_words() {
+    fn every_sqlstate_entry_is_reachable_and_has_a_message() {
         for (index, (start, kind, words)) in ERRORS.iter().enumerate() {
             assert!(
                 !ERRORS[..index].iter().any(|(earlier, ..)| start.starts_with(earlier)),
@@ -125,7 +131,7 @@ mod tests {
 
     /// Every class of the manual's appendix.
     #[test]
-    fn each_class_is_of_the_kind_that_its_subject_asks_for() {
+    fn each_sqlstate_class_maps_to_its_kind() {
         for (states, kind) in [
             (&["08000", "08001", "08003", "08004", "08006", "08P01"][..], Unavailable),
             (&["53000", "53100", "53200", "53300", "53400"], Unavailable),
@@ -155,7 +161,7 @@ mod tests {
 
     /// Against the server's own list, which comes with it.
     #[test]
-    fn every_state_of_the_servers_list_is_judged() {
+    fn every_sqlstate_that_postgres_lists_is_classified() {
         let lists = std::fs::read_dir("/usr/share/postgresql").into_iter().flatten().flatten();
         let lists: Vec<_> =
             lists.filter_map(|folder| std::fs::read_to_string(folder.path().join("errcodes.txt")).ok()).collect();
@@ -173,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn raise_speaks_of_the_row_whatever_state_it_chooses() {
+    fn an_error_raised_by_a_trigger_is_an_invalid_value_with_any_sqlstate() {
         for state in ["P0001", "23505", "53100", "40001", "42501", "ABCDE"] {
             let said = Said { state, routine: Some("exec_stmt_raise"), file: Some("pl_exec.c"), ..Said::default() };
             assert_eq!(judge(said).0, InvalidValue, "{state}");
@@ -181,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn only_names_that_the_server_itself_gives_are_shown() {
+    fn only_names_from_the_servers_own_error_fields_are_shown() {
         let insert = "INSERT INTO patient (pid) VALUES ($1)";
         let unique =
             Said { state: "23505", constraint: Some("patient_pid_key"), file: Some("nbtinsert.c"), ..Said::default() };

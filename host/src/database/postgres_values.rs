@@ -189,7 +189,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn days_and_times_that_everyone_has_are_read_and_others_are_asked_for_as_text() {
+    fn dates_of_years_1_to_9999_are_decoded_and_others_are_read_as_text() {
         for (days, expected) in [
             (0, Some("2000-01-01")),
             (-7_231, Some("1980-03-15")),
@@ -211,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn a_number_keeps_its_digits_and_its_scale() {
+    fn a_decimal_keeps_its_digits_and_scale() {
         // Digits, weight, sign, scale; then groups of four digits.
         for (words, expected) in [
             (&[2, 0, 0, 2, 12, 5_000][..], Some("12.50")),
@@ -229,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn the_servers_text_is_read_as_what_its_column_was() {
+    fn text_results_are_converted_by_column_type() {
         let date = |text: &str| Value::Date(text.to_owned());
         let other = |text: &str| Value::Other(text.to_owned());
         for (text, name, expected) in [

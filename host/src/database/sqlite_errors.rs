@@ -7,6 +7,7 @@ use super::ErrorKind::{
     self, Contention, DuplicateKey, InvalidValue, MissingObject, Other, PermissionDenied, Rejected, Unavailable,
 };
 use super::names::{identifier, named_in};
+use super::sqlstate::REFUSED_BY_ROUTINE;
 
 /// Primary codes (the low byte) with their meaning and our words.
 #[rustfmt::skip]
@@ -53,7 +54,7 @@ const EXTENDED: &[(i32, ErrorKind, &str)] = &[
     (1299, InvalidValue, "a column takes no NULL"),
     (1544, PermissionDenied, "the file's folder may not be written"),
     (1555, DuplicateKey, "a unique key has this value already"),
-    (1811, InvalidValue, "a trigger of the database refuses the row"),
+    (1811, InvalidValue, REFUSED_BY_ROUTINE),
     (2067, DuplicateKey, "a unique key has this value already"),
     (2579, DuplicateKey, "a unique key has this value already"),
     (3091, InvalidValue, "a value is not of its column's type"),
@@ -120,7 +121,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_primary_code_is_there_and_extended_ones_follow_theirs() {
+    fn every_primary_code_is_listed_and_extended_codes_inherit_its_kind() {
         for code in 1..=28 {
             let (_, kind, words) = CODES[usize::try_from(code - 1).unwrap()];
             assert_eq!(judge(code, ""), (kind, words), "{code}");
@@ -133,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn each_code_is_of_the_kind_that_its_subject_asks_for() {
+    fn each_result_code_maps_to_its_kind() {
         for (codes, kind) in [
             (&[7, 9, 10, 13, 14, 22, 266, 778, 1032, 3082][..], Unavailable), // no memory, IOERR_*, FULL, CANTOPEN
             (&[3, 8, 23, 264, 520, 776, 1288, 1544], PermissionDenied),       // READONLY_*
@@ -150,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn names_come_from_sqlites_own_sentences_alone() {
+    fn names_are_taken_only_from_sqlites_own_messages() {
         let insert = "INSERT INTO t (pid, name) VALUES (?, ?)";
         for (code, sentence, expected) in [
             (2067, "UNIQUE constraint failed: t.pid, t.site", Some("pid,site")),

@@ -308,7 +308,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn hostile_statement_that_changes_rows_is_refused_alike() {
+    async fn hostile_write_over_the_memory_limit_is_refused_on_sqlite() {
         let folder = tempfile::tempdir().unwrap();
         let database = target(&folder);
         let mut transaction = database.begin().await.unwrap();

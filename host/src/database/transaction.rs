@@ -327,7 +327,7 @@ impl Transaction {
     /// Remembers an error that ended the transaction, and gets rid of its connection.
     fn recorded<T>(&mut self, result: Result<T, DatabaseError>) -> Result<T, DatabaseError> {
         if let Err(error) = &result
-            && matches!(error.kind, ErrorKind::Unavailable | ErrorKind::Contention)
+            && matches!(error.kind, ErrorKind::Unavailable | ErrorKind::Contention | ErrorKind::Routine)
         {
             self.ended(error.clone());
         }

@@ -50,7 +50,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn what_takes_too_long_is_given_up() {
+    async fn a_slow_transfer_is_aborted() {
         assert_eq!(small_answer(std::future::ready(1)).await, Ok(1));
         let error = within(std::future::pending::<()>(), Duration::from_millis(30), u64::MAX).await.unwrap_err();
         assert!(error.starts_with("it did not answer within"), "{error}");
@@ -58,7 +58,7 @@ mod tests {
 
     #[cfg(target_os = "linux")]
     #[tokio::test]
-    async fn what_grows_without_end_is_given_up() {
+    async fn an_oversized_transfer_is_aborted() {
         let growing = async {
             let mut kept = Vec::new();
             loop {

@@ -146,7 +146,7 @@ mod tests {
     use super::sanitized;
 
     #[test]
-    fn foreign_text_cannot_write_on_the_terminal() {
+    fn control_characters_in_foreign_text_are_not_printed() {
         assert_eq!(sanitized("denied\x1b[2J\r\n  now\u{7}"), "denied [2J now");
         assert_eq!(sanitized(&"x".repeat(1000)).chars().count(), 301);
     }

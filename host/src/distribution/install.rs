@@ -204,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn component_signature_and_pin_are_put_in_place_and_nothing_else_is_left() {
+    fn an_installation_leaves_only_component_signature_and_pin() {
         let folder = Folder(tempfile::tempdir().unwrap());
         fs::create_dir(folder.0.path().join("adapters")).unwrap();
         fs::write(folder.0.path().join("adapters/.installing-x"), "half").unwrap();
@@ -219,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn a_tag_that_moved_changes_nothing_unless_asked_for() {
+    fn a_moved_tag_is_installed_only_with_update() {
         let folder = Folder(tempfile::tempdir().unwrap());
         let source = "oci://h.example/a:1";
         folder.install(source, b"one", None, false).unwrap();

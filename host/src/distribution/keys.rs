@@ -185,7 +185,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_new_key_signs_and_its_public_half_finds_it_right() {
+    fn a_new_key_signs_and_its_public_key_verifies() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("release.key");
         let new = SigningKey::generate().unwrap().write(&path).unwrap();
@@ -201,7 +201,7 @@ mod tests {
 
     #[cfg(unix)]
     #[test]
-    fn the_secret_half_is_for_its_owner_alone_and_never_overwritten() {
+    fn the_secret_key_is_readable_by_its_owner_only_and_never_overwritten() {
         use std::os::unix::fs::PermissionsExt as _;
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("release.key");
@@ -215,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_key_without_password_is_refused() {
+    fn a_secret_key_that_is_invalid_or_has_a_password_is_refused() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("release.key");
         SigningKey::generate().unwrap().write(&path).unwrap();

@@ -140,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_written_is_read_again_and_a_pin_takes_the_place_of_the_one_before() {
+    fn a_lock_file_round_trips_and_a_new_pin_replaces_the_old_one() {
         let mut lock = Lock::read(Path::new("/nowhere/adapters.lock")).unwrap();
         assert!(lock.pins().is_empty());
         for one in [pin("openemr", "1"), pin("fhir", "2"), pin("openemr", "3")] {

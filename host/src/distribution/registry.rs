@@ -209,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn only_one_layer_of_a_component_of_sensible_size_is_taken() {
+    fn only_a_manifest_with_one_component_layer_within_the_size_limit_is_accepted() {
         assert!(component_layer(&manifest(&[(LAYER_TYPE, 400_000)])).is_ok());
         for (layers, words) in [
             (&[][..], "0 layers"),

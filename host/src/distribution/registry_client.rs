@@ -80,7 +80,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn authorities_that_are_none_are_refused() {
+    fn invalid_certificate_authorities_are_refused() {
         for (pem, words) in [
             ("hello", "holds no certificate"),
             ("-----BEGIN CERTIFICATE-----\nnone\n-----END CERTIFICATE-----\n", "is not a PEM file"),

@@ -109,14 +109,14 @@ mod tests {
     }
 
     #[test]
-    fn a_signature_of_minisign_itself_is_found_right() {
+    fn a_signature_made_by_minisign_verifies() {
         let signed = trusted(&[PUBLIC]).verify("a.wasm", b"hello\n", SIGNATURE).unwrap();
         assert_eq!(signed.key_id, "7DEAE232E5F77FC0");
         assert_eq!(signed.comment, "timestamp:1795489087 file:hello hashed");
     }
 
     #[test]
-    fn whatever_is_changed_is_refused_in_its_own_words() {
+    fn each_kind_of_invalid_signature_has_its_own_message() {
         let other = super::super::SigningKey::generate().unwrap();
         let keys = trusted(&[PUBLIC]);
         let comment = SIGNATURE.replace("hello", "hallo");
@@ -134,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn a_text_that_is_no_key_is_named() {
+    fn an_invalid_key_is_named() {
         for text in ["", "RWQ", "not a key"] {
             let error = TrustedKeys::parse(&[text.to_owned()]).unwrap_err().to_string();
             assert!(error.contains("is no public key"), "{error}");

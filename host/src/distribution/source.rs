@@ -169,7 +169,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn sources_are_told_apart() {
+    fn each_form_of_source_is_recognised() {
         for (text, shown, name) in [
             ("/a/openemr.wasm", "/a/openemr.wasm", "openemr"),
             ("https://h/x/fhir.wasm?v=1", "https://h/x/fhir.wasm?v=1", "fhir"),
@@ -185,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_source_is_refused_with_the_form() {
+    fn an_invalid_source_is_refused_with_the_expected_form() {
         for (text, words) in [
             ("http://example.org/fhir.wasm", "plain http"),
             ("http://localhost.example.org/fhir.wasm", "plain http"),
@@ -203,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn no_refusal_repeats_a_password() {
+    fn refusals_never_repeat_a_password() {
         for text in [
             "https://h:secret@\u{0}example.org/fhir.wasm",
             "https://u:secret@:bad/fhir.wasm",
@@ -224,7 +224,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_lock_file_cannot_hold_is_no_source() {
+    fn a_source_that_the_lock_file_cannot_hold_is_refused() {
         for text in ["/a\u{1b}[2J.wasm", "oci://h.example/a:1\n", "https://h/\u{202e}", &"x".repeat(5_000)] {
             let error = Source::parse(text).unwrap_err().to_string();
             assert!(error.contains("is no source") && !error.chars().any(is_unprintable), "{error:?}");

@@ -216,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pinned_file_must_be_the_pinned_one_and_others_are_free() {
+    fn a_pinned_file_must_match_its_pin_and_other_files_need_none() {
         let folder = Folder::new();
         let trust = folder.trust(&[], false);
         assert_eq!(trust.check_file(&folder.file(), b"any").unwrap(), None);
@@ -233,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn signatures_count_as_soon_as_a_key_is_trusted_and_are_needed_when_required() {
+    fn signatures_are_verified_once_a_key_is_trusted_and_needed_when_required() {
         let folder = Folder::new();
         let keys = [folder.key.public_text()];
         let file = folder.file();
@@ -257,7 +257,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_store_keeps_needs_a_signature_of_the_folder_when_required() {
+    fn an_adapter_from_the_store_needs_a_signature_in_the_folder_when_required() {
         let folder = Folder::new();
         let keys = [folder.key.public_text()];
         assert!(folder.trust(&keys, false).admit_kept("kept", b"good").is_ok());
@@ -292,7 +292,7 @@ mod tests {
     }
 
     #[test]
-    fn a_signature_of_gigabytes_is_not_read() {
+    fn an_oversized_signature_file_is_not_read() {
         let folder = Folder::new();
         let file = fs::File::create(signature_path(&folder.file())).unwrap();
         file.set_len(1 << 30).unwrap();

@@ -105,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn references_and_ids_are_checked_with_the_payload() {
+    fn references_and_ids_are_validated_with_the_payload() {
         let subject = ("subject", "patient", "P-1");
         assert_eq!(problems("E-1", &[subject]), [""; 0]);
         assert_eq!(problems(" E-1", &[subject]), ["id: begins or ends with a blank"]);

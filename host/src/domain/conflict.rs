@@ -57,7 +57,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_fingerprint_at_the_end_of_a_message_is_told_from_its_words() {
+    fn a_fingerprint_at_the_end_of_a_message_is_split_off() {
         for (message, expected) in [
             ("edited [holds 1.ab:2_c-d]", ("edited", Some("1.ab:2_c-d"))),
             ("edited", ("edited", None)),

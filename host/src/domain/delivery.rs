@@ -276,7 +276,7 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn every_event_is_one_transition() {
+    fn next_status_follows_the_transition_of_each_event() {
         for event in Event::ALL {
             let Transition { from, to } = Transition::of(event);
             for status in Status::ALL.iter().copied() {
@@ -287,7 +287,7 @@ mod tests {
     }
 
     #[test]
-    fn finished_is_finished_unless_it_is_sent_again() {
+    fn a_finished_delivery_changes_only_by_a_resync() {
         for status in [Status::Done, Status::Superseded, Status::Dismissed] {
             for event in Event::ALL {
                 let is_sent_again = event == Event::Resend && status != Status::Dismissed;
@@ -335,7 +335,7 @@ mod tests {
         /// Whatever happens in whatever order: it is claimed only while it waits, settled only while it is claimed, and
         /// what is over stays over, unless an operator sends it again.
         #[test]
-        fn no_history_settles_without_a_claim_or_goes_on_after_the_end(
+        fn no_sequence_of_events_settles_without_a_claim_or_continues_after_the_end(
             events in prop::collection::vec(any_event(), 0..60)
         ) {
             let mut status = Status::Pending;
@@ -358,7 +358,7 @@ mod tests {
 
         /// Nothing is ever stuck: from wherever a history leads, a few events more end it.
         #[test]
-        fn whatever_happened_it_can_still_be_delivered(events in prop::collection::vec(any_event(), 0..60)) {
+        fn after_any_events_a_delivery_can_still_be_finished(events in prop::collection::vec(any_event(), 0..60)) {
             let mut status = Status::Pending;
             for event in events {
                 status = next_status(status, event).unwrap_or(status);
@@ -370,7 +370,7 @@ mod tests {
         }
 
         #[test]
-        fn a_failure_is_always_a_move_from_processing_and_spends_one_attempt_at_most(
+        fn a_failure_leaves_processing_and_spends_at_most_one_attempt(
             kind in any_kind(), attempts in any::<u32>(), limit in any::<u32>()
         ) {
             let policy = RetryPolicy { attempts_max: limit, ..RetryPolicy::default() };
@@ -384,7 +384,7 @@ mod tests {
         }
 
         #[test]
-        fn a_pause_at_most_doubles_and_jitter_only_shortens_it(
+        fn backoff_at_most_doubles_and_jitter_only_shortens_it(
             attempts in 0_u32..100, base in 1_u64..1_000_000, cap in 1_u64..100_000_000, jitter in 0.0_f64..1.0
         ) {
             let policy = RetryPolicy { attempts_max: 10, base_ms: base, cap_ms: cap };
@@ -395,7 +395,7 @@ mod tests {
         }
 
         #[test]
-        fn senseless_jitter_makes_no_senseless_pause(
+        fn invalid_jitter_is_clamped(
             attempts in any::<u32>(), jitter in any::<f64>(), base in any::<u64>(), cap in any::<u64>()
         ) {
             let policy = RetryPolicy { attempts_max: 10, base_ms: base, cap_ms: cap };
@@ -403,7 +403,7 @@ mod tests {
         }
 
         #[test]
-        fn a_pause_is_never_over_its_cap(
+        fn backoff_never_exceeds_its_cap(
             attempts in 0_u32..10_000, jitter in 0.0_f64..1.0, base in 1_u64..100_000, cap in 1_u64..10_000_000
         ) {
             let policy = RetryPolicy { attempts_max: 10, base_ms: base, cap_ms: cap };
@@ -411,13 +411,13 @@ mod tests {
         }
 
         #[test]
-        fn the_longest_pause_never_shrinks_with_attempts(attempts in 0_u32..100) {
+        fn maximum_backoff_never_shrinks_with_attempts(attempts in 0_u32..100) {
             let policy = RetryPolicy::default();
             prop_assert!(policy.pause_ms(attempts, 1.0) <= policy.pause_ms(attempts + 1, 1.0));
         }
 
         #[test]
-        fn attempts_run_out(
+        fn a_delivery_fails_when_its_attempts_are_spent(
             kind in prop::sample::select(vec![FailureKind::Transient, FailureKind::Adapter]), limit in 1_u32..20
         ) {
             let policy = RetryPolicy { attempts_max: limit, ..RetryPolicy::default() };

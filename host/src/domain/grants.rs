@@ -143,7 +143,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nothing_is_granted_unless_it_was_named() {
+    fn nothing_is_granted_by_default() {
         for verb in TableVerb::ALL {
             assert!(!SqlGrants::default().allows_in_any_case(*verb, "patient_data"));
             assert!(!SqlGrants::default().allows_any(*verb));
@@ -153,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn each_verb_is_granted_by_itself() {
+    fn each_verb_is_granted_separately() {
         let grants = SqlGrants { insert: ["Patient_Data"].into_iter().collect(), ..SqlGrants::default() };
         let allowed: Vec<_> =
             TableVerb::ALL.iter().filter(|verb| grants.allows_in_any_case(**verb, "patient_data")).copied().collect();

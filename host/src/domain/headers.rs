@@ -121,7 +121,7 @@ mod tests {
     use super::{check_added, is_closed_to_adapters, is_same};
 
     #[test]
-    fn hostile_names_of_headers_are_closed_to_adapters() {
+    fn hostile_header_names_are_refused_from_adapters() {
         for name in [
             "X-HTTP-Method-Override",
             "x-http-method",
@@ -151,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn only_headers_that_are_nobodys_own_can_be_added() {
+    fn only_unreserved_headers_can_be_added() {
         for name in ["X-Tenant-ID", "x-api-key", "Ocp-Apim-Subscription-Key"] {
             assert_eq!(check_added(name), Ok(()), "{name}");
         }

@@ -272,7 +272,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ids_accept_what_their_rule_says_and_nothing_else() {
+    fn ids_accept_exactly_what_their_rule_allows() {
         for text in ["openemr", "fhir-2", "a_b"] {
             assert!(TargetName::new(text).is_ok(), "{text}");
         }

@@ -94,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_written_is_read_again() {
+    fn references_round_trip() {
         let references = vec![reference("subject", "patient", "P-1"), reference("encounter", "encounter", "E-\"1\"")];
         let column = to_column(&references).expect("a column");
         assert_eq!(parse(&column, Some(&AggregateKey::patient("P-2"))), Ok(references));
@@ -103,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_list_of_references_is_refused_without_its_values() {
+    fn an_invalid_list_of_references_is_refused_without_its_values() {
         let own = AggregateKey::patient("P-1");
         let one = |name: &str, kind: &str, id: &str| to_column(&[reference(name, kind, id)]).expect("a column");
         let many: Vec<_> = (0..17).map(|number| reference(&format!("r{number}"), "patient", "P-9")).collect();

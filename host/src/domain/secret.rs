@@ -35,7 +35,7 @@ mod tests {
     use super::Secret;
 
     #[test]
-    fn debug_shows_nothing_of_a_secret() {
+    fn debug_output_hides_secrets() {
         let secret = Secret::new("hunter2".to_owned());
         assert_eq!(format!("{secret:?}"), "Secret(***)");
         assert_eq!(secret.expose(), "hunter2");

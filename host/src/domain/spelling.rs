@@ -33,7 +33,7 @@ mod tests {
     use super::{nearest, unknown};
 
     #[test]
-    fn slips_are_recognised_and_strangers_are_not() {
+    fn misspelt_names_are_matched_and_unrelated_ones_are_not() {
         let known = ["adapter", "enabled", "id_column", "http", "url"];
         for (word, expected) in [
             ("adaptor", Some("adapter")),
@@ -50,7 +50,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_name_is_answered_with_what_is_meant_and_what_there_is() {
+    fn an_unknown_name_is_answered_with_a_suggestion_and_the_known_names() {
         assert_eq!(
             unknown("target", "openem", ["fhir", "openemr"]),
             "no target `openem`; did you mean `openemr`? (known: `fhir`, `openemr`)"

@@ -166,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn passwords_have_a_length() {
+    fn passwords_have_a_minimum_and_maximum_length() {
         let check = |text: &str| check_password(&Secret::new(text.to_owned()));
         assert!(check("short").is_err());
         assert!(check("long enough").is_ok());

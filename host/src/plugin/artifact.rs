@@ -172,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_wasm_is_named() {
+    fn a_file_that_is_not_wasm_is_named() {
         for (bytes, words) in [
             (&b""[..], "the file is empty"),
             (b"hello world, this is text", "it is a text file"),
@@ -186,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn a_core_module_is_told_from_a_component() {
+    fn a_core_module_is_distinguished_from_a_component() {
         assert!(error(b"\0asm\x01\0\0\0").contains("core WebAssembly module"));
         assert!(
             error(b"\0asm\x0d\0\x01\0")
@@ -214,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_component_names_moves_no_terminal_and_fills_no_log() {
+    fn names_in_a_component_are_escaped_and_bounded() {
         let many: Vec<String> = (0..100).map(|number| format!("a:b/{}@{number}.0.0", "c".repeat(100))).collect();
         for (imports, version, words) in [
             (vec!["wasi:cli/\u{1b}[2J@0.2.0".to_owned()], "0.1.0", "cannot be shown"),
@@ -233,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn a_component_speaks_one_version() {
+    fn a_component_must_use_one_supported_interface_version() {
         let mixed = error(&component(&["neuronova:sync/types@0.1.0".to_owned()], "0.2.0"));
         assert!(mixed.contains("was built for version 0.2.0 and 0.1.0"), "{mixed}");
         let unknown = error(&component(&["neuronova:sync/types@0.2.0".to_owned()], "0.9.0"));

@@ -213,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_compiled_is_loaded_again() {
+    fn compiled_code_is_loaded_from_the_cache() {
         let (directory, engine, cache) = filled();
         assert!(cache.load(&engine, "aa").is_some());
         assert!(cache.load(&engine, "bb").is_none());
@@ -221,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn a_damaged_entry_is_not_loaded_and_removed() {
+    fn a_damaged_cache_entry_is_removed_and_not_loaded() {
         for damage in [|bytes: &mut Vec<u8>| *bytes.last_mut().unwrap() ^= 1, |bytes: &mut Vec<u8>| bytes.truncate(9)] {
             let (directory, engine, cache) = filled();
             let path = cache.path("aa");
@@ -236,7 +236,7 @@ mod tests {
 
     #[cfg(unix)]
     #[test]
-    fn a_directory_that_others_may_write_to_is_refused() {
+    fn a_cache_directory_that_others_may_write_to_is_refused() {
         use std::os::unix::fs::PermissionsExt as _;
         let (directory, engine, _) = filled();
         assert_eq!(fs::metadata(&directory).unwrap().permissions().mode() & 0o777, 0o700);
@@ -253,7 +253,7 @@ mod tests {
 
     #[cfg(unix)]
     #[test]
-    fn hostile_directory_of_another_owner_is_not_private_whoever_runs_this() {
+    fn hostile_directory_of_another_owner_is_not_private_even_for_root() {
         for (mode, owner, me, words) in [
             (0o700, 1_000, 1_000, None),
             (0o755, 0, 1_000, None),

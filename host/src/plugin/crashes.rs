@@ -139,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn processes_that_end_in_the_midst_are_counted_until_one_survives() {
+    fn processes_that_die_while_loading_are_counted_until_one_survives() {
         let folder = tempfile::tempdir().unwrap();
         let crashes = Crashes::new(folder.path(), "e");
         let die = |number: usize| fs::write(folder.path().join(format!("aa-e.9-{number}.loading")), "").unwrap();

@@ -302,7 +302,7 @@ mod tests {
     }
 
     #[test]
-    fn a_merge_is_answered_in_its_place_and_never_sent() {
+    fn a_merge_is_answered_by_the_host_in_its_position_and_never_sent() {
         use types::Operation::{Create, Merge, Update};
         let batch = Batch::of(vec![change(Merge, "a"), change(Create, "b"), change(Merge, "c"), change(Update, "d")]);
         assert_eq!(batch.known.iter().map(|change| change.aggregate_id.as_str()).collect::<Vec<_>>(), ["b", "d"]);

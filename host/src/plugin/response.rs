@@ -222,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_learned_has_a_limit() {
+    fn learned_state_has_a_size_limit() {
         let learned = |bytes| BatchOutcome { outcomes: vec![], learned: Some(vec![0; bytes]) };
         assert!(outcomes(learned(LEARNED_BYTES_MAX), 0).is_ok());
         assert!(outcomes(learned(LEARNED_BYTES_MAX + 1), 0).is_err());
@@ -279,7 +279,7 @@ mod tests {
     }
 
     #[test]
-    fn a_descriptor_is_plain() {
+    fn a_descriptor_with_control_characters_or_invalid_types_is_refused() {
         let named =
             |name: &str| Descriptor { name: name.to_owned(), version: "0.1.0".to_owned(), aggregate_types: vec![] };
         assert!(descriptor(named("openemr")).is_ok());

@@ -230,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn hostile_structures_are_refused_for_what_they_are() {
+    fn hostile_structures_are_each_refused_with_their_own_reason() {
         let locals = |count: usize| format!("(func (local {}))", "i32 ".repeat(count));
         for (text, words) in [
             (nested("(component ", 9), "modules and components within each other: more than 8"),
@@ -250,7 +250,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_parser_reports_is_one_line() {
+    fn a_parser_error_is_one_line() {
         let nested = [&b"\0asm\x0d\0\x01\0\x04\x08\0\xffsm\x0d\0\x01\0"[..]].concat();
         let Err(Refused::Malformed(reason)) = check(&nested) else { panic!("it is damaged") };
         assert!(reason.contains("bad magic number") && !reason.contains('\n'), "{reason:?}");

@@ -50,7 +50,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn waiting_is_no_time_of_the_call_and_everything_else_is() {
+    async fn only_host_waits_are_excluded_from_the_call_time() {
         let limit = Duration::from_millis(80);
         let waits = Waits::default();
         let waiting = async {

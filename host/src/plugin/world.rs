@@ -98,7 +98,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_world_gives_its_own_and_empty_wasi() {
+    fn a_world_provides_its_own_interfaces_and_empty_wasi() {
         let all = |import| Interface::ALL.map(|interface| World::Database.gives(interface, import));
         for import in ["wasi:cli/environment@0.2.6", "wasi:sockets/tcp@0.2.0"] {
             assert_eq!(all(import), [true, true], "{import}");

@@ -177,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn byte_order_mark_of_utf8_is_passed_over() {
+    fn a_utf8_byte_order_mark_is_skipped() {
         let document = SpannedToml::from_bytes(Path::new("x.toml"), "\u{feff}a = 1\n".into());
         let findings = Findings::new(document.path());
         assert_eq!(document.parse(&findings).len(), 1);
@@ -185,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_read_is_one_problem() {
+    fn an_unreadable_file_is_one_problem() {
         let folder = tempfile::tempdir().unwrap();
         let utf16 = folder.path().join("utf16.toml");
         std::fs::write(&utf16, [0xFF, 0xFE, b'a', 0]).unwrap();

@@ -302,7 +302,7 @@ mod tests {
     }
 
     #[test]
-    fn hostile_crowd_of_unknown_keys_is_told_quickly() {
+    fn hostile_crowd_of_unknown_keys_is_reported_quickly() {
         use std::fmt::Write as _;
         let mut text = String::from("[[rows]]\nname = 'a'\n");
         (0..40_000).for_each(|number| writeln!(text, "k{number} = 1").unwrap());
@@ -319,7 +319,7 @@ mod tests {
     }
 
     #[test]
-    fn syntax_error_hides_neither_other_problems_nor_makes_up_new_ones() {
+    fn a_syntax_error_neither_hides_other_problems_nor_adds_false_ones() {
         let text = "[[rows]]\nname = \"a\nkey = 1\n[[rows]]\nkey = 2\n";
         let found = problems(text, |root| {
             for mut row in root.array("rows") {

@@ -58,7 +58,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn few_sizes_of_statement_are_prepared() {
+    fn statements_are_prepared_in_few_sizes() {
         assert_eq!([1, 3, 33, 64, 65, 500, 1_000].map(padded), [1, 4, 64, 64, 128, 512, 1_024]);
         let rows = vec![vec![Some("a".to_owned())], vec![None], vec![Some("b".to_owned())]];
         assert_eq!(padded_rows(Dialect::Postgres, rows.clone()), rows);
@@ -67,7 +67,7 @@ mod tests {
     }
 
     #[test]
-    fn only_whole_blocks_go_as_values() {
+    fn only_full_blocks_are_sent_as_values() {
         let counts = [0, 999, 1_000, 2_500].map(|rows| rows_in_blocks(Dialect::Sqlite, rows));
         assert_eq!(counts, [0, 0, 1_000, 2_000]);
         assert_eq!(rows_in_blocks(Dialect::Postgres, 7), 7);

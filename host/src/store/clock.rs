@@ -164,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_that_goes_on_is_trusted_and_one_behind_is_named() {
+    fn an_advancing_clock_is_trusted_and_one_behind_is_reported() {
         assert_eq!(judge(seen(NOW), NOW + HOUR_MS), (ClockState::Trusted, seen(NOW + HOUR_MS)));
         assert_eq!(judge(seen(NOW), NOW + DAY), (ClockState::Trusted, seen(NOW + DAY)));
         assert_eq!(judge(seen(NOW), NOW - 5), (ClockState::Trusted, seen(NOW)));
@@ -173,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn a_step_is_believed_only_after_a_day() {
+    fn a_forward_step_is_trusted_only_after_a_day() {
         let step_ms = 40 * DAY;
         let jumped = NOW + step_ms;
         let ahead = ClockState::Ahead { step_ms };
@@ -188,13 +188,13 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_that_was_set_right_is_trusted_again_at_once() {
+    fn a_corrected_clock_is_trusted_again_at_once() {
         let (_, doubted) = judge(seen(NOW), NOW + 40 * DAY);
         assert_eq!(judge(doubted, NOW + HOUR_MS), (ClockState::Trusted, seen(NOW + HOUR_MS)));
     }
 
     #[test]
-    fn a_second_step_begins_the_day_anew() {
+    fn a_second_step_restarts_the_day() {
         let (_, doubted) = judge(seen(NOW), NOW + 40 * DAY);
         let (state, again) = judge(doubted, NOW + 80 * DAY);
         assert_eq!(state, ClockState::Ahead { step_ms: 80 * DAY });

@@ -79,7 +79,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_file_that_can_be_written_is_no_trouble_and_nothing_stays() {
+    fn a_writable_file_is_healthy_and_left_unchanged() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("host.db");
         std::fs::write(&file, b"x").unwrap();
@@ -89,7 +89,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_is_not_there_or_no_file_is_named() {
+    fn a_missing_file_or_a_directory_is_named() {
         let folder = tempfile::tempdir().unwrap();
         let missing = folder.path().join("none").join("host.db");
         let trouble = file_trouble(&missing).unwrap();

@@ -101,7 +101,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn tables_and_their_columns_are_read_from_our_files() {
+    fn tables_and_columns_are_read_from_the_migrations() {
         let sql = "-- x\nCREATE TABLE IF NOT EXISTS users (\n    username VARCHAR(64) NOT NULL PRIMARY KEY,\n    role2 TEXT,\n    \
                    CONSTRAINT a UNIQUE (role2),\n    PRIMARY KEY (username)\n) ENGINE=InnoDB;\nCREATE TABLE IF NOT EXISTS `b` (\n    c TEXT\n);\n";
         let columns = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();

@@ -302,7 +302,7 @@ mod tests {
     }
 
     #[test]
-    fn a_good_row_is_refused_by_nothing() {
+    fn a_valid_row_is_accepted() {
         let row = unrouted(good());
         assert_eq!(
             (row.id, row.aggregate_type.as_deref(), row.refused, row.time_unit),
@@ -311,7 +311,7 @@ mod tests {
     }
 
     #[test]
-    fn every_column_of_another_type_is_named_with_the_row() {
+    fn a_column_of_the_wrong_type_is_named_with_its_row() {
         let blob = || Value::Bytes(b"B-9".to_vec());
         let cases = [
             (1, blob(), "aggregate_type is bytes"),
@@ -343,7 +343,7 @@ mod tests {
     }
 
     #[test]
-    fn ids_that_are_no_ids_say_why_and_good_ones_pass() {
+    fn invalid_ids_are_refused_with_the_reason_and_valid_ones_pass() {
         let cases = [
             ("", Some("is empty")),
             (" ", Some("is blank")),
@@ -368,7 +368,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_read_gets_a_key_that_is_no_other_aggregates() {
+    fn an_unreadable_row_gets_a_key_of_its_own() {
         let refused = with(2, Value::Bytes(b"P-1".to_vec())).refused.expect("refused");
         assert_eq!((refused.key.aggregate_type.as_str(), refused.key.aggregate_id.as_str()), ("patient", "?7"));
         let refused = with(1, Value::Null).refused.expect("refused");
@@ -377,7 +377,7 @@ mod tests {
     }
 
     #[test]
-    fn a_time_in_another_unit_is_noticed_and_not_refused() {
+    fn a_time_in_another_unit_is_reported_and_not_refused() {
         let cases = [
             (1_763_000_000, Some("seconds")),
             (1_763_000_000_000, None),
@@ -394,7 +394,7 @@ mod tests {
     }
 
     #[test]
-    fn a_batch_reads_row_by_row() {
+    fn one_unreadable_row_does_not_affect_the_rest_of_a_batch() {
         let row = |id: i64, payload: Value| {
             let mut row = vec![
                 id.into(),

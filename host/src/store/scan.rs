@@ -124,7 +124,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn routing_rescans_the_last_seconds_often_and_everything_seldom() {
+    fn routing_rescans_recent_ids_often_and_all_ids_rarely() {
         let mut now = Instant::now();
         let mut cursor = ScanCursor::new(ROUTING, now);
         assert_eq!(cursor.begin(now), i64::MIN, "the first scan");
@@ -149,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn a_full_scan_that_takes_long_is_repeated_every_half_minute() {
+    fn a_slow_full_scan_is_repeated_every_half_minute() {
         let now = Instant::now();
         let mut cursor = ScanCursor::new(ROUTING, now);
         cursor.begin(now);
@@ -162,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn claims_go_on_behind_the_last_one_and_rescan_every_second() {
+    fn claims_continue_after_the_last_one_and_rescan_every_second() {
         let now = Instant::now();
         let mut cursor = ScanCursor::new(CLAIMS, now);
         assert_eq!(cursor.begin(now), i64::MIN);

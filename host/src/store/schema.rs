@@ -164,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn versions_count_on_from_the_predecessor() {
+    fn versions_continue_from_the_predecessor() {
         for dialect in [Dialect::Sqlite, Dialect::MySql, Dialect::Postgres] {
             let schema = schema(dialect);
             let versions: Vec<_> = schema.migrations.iter().map(|migration| migration.version).collect();

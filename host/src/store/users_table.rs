@@ -38,7 +38,7 @@ mod tests {
     }
 
     #[test]
-    fn no_migration_names_the_table_in_a_way_that_is_not_replaced() {
+    fn every_mention_of_the_users_table_in_migrations_is_replaced() {
         let people = UsersTable::free("people").unwrap();
         for (folder, dialect) in
             [("sqlite", Dialect::Sqlite), ("mysql", Dialect::MySql), ("postgres", Dialect::Postgres)]

@@ -210,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn what_an_aggregate_is_lacking_for_is_told_apart() {
+    fn each_reason_why_a_dependency_is_missing_is_distinguished() {
         let known = known(&[
             ("failed", Status::Failed, None),
             ("a", Status::Pending, Some(&["b", "failed"])),

@@ -117,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn timeouts_lead_to_one_delivery_at_a_time_and_from_there_it_grows_slowly() {
+    fn timeouts_shrink_batches_to_one_and_growth_from_there_is_slow() {
         let size = BatchSize::new(1_000);
         let mut seen = Vec::new();
         for _ in 0..5 {
@@ -138,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn a_host_begins_with_what_was_remembered_until_full_batches_are_quick_again() {
+    fn a_host_starts_with_the_remembered_size_until_full_batches_are_quick_again() {
         let size = BatchSize::new(16);
         assert_eq!(size.to_remember(), None, "nothing was slow");
         size.begin_with(7);
@@ -156,7 +156,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn it_is_never_nothing_and_never_over_the_limit(
+        fn a_batch_size_is_between_one_and_the_limit(
             max in 1_u32..1_000,
             batches in prop::collection::vec((1_usize..1_000, 0_u64..100_000, any::<bool>()), 0..50)
         ) {

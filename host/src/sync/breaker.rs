@@ -52,7 +52,7 @@ mod tests {
     }
 
     #[test]
-    fn the_pause_doubles_up_to_its_cap() {
+    fn the_breakers_pause_doubles_up_to_its_cap() {
         let mut breaker = breaker();
         let pauses: Vec<_> = (0..6).map(|_| breaker.failed(None, 1.0).as_millis()).collect();
         assert_eq!(pauses, [1_000, 2_000, 4_000, 8_000, 8_000, 8_000]);
@@ -64,13 +64,13 @@ mod tests {
     }
 
     #[test]
-    fn a_retry_after_of_the_target_is_a_lower_bound() {
+    fn the_targets_retry_after_is_a_lower_bound() {
         assert_eq!(breaker().failed(Some(30_000), 0.0).as_millis(), 30_000);
         assert_eq!(breaker().failed(Some(u64::MAX), 0.0).as_millis(), 3_600_000);
     }
 
     #[test]
-    fn a_delivery_that_worked_resets_it() {
+    fn a_successful_delivery_resets_the_breaker() {
         let mut breaker = breaker();
         breaker.failed(None, 1.0);
         breaker.failed(None, 1.0);

@@ -90,7 +90,7 @@ mod tests {
     }
 
     #[test]
-    fn it_is_refused_only_when_it_fails_more_than_the_old_one() {
+    fn a_canary_is_rejected_only_if_it_fails_more_than_the_old_adapter() {
         let bad = || failed(FailureKind::Invalid);
         assert_eq!(compare(&[bad(), applied()], &[bad(), applied()]), CanaryResult::Passed);
         assert_eq!(compare(&[applied(), applied()], &[bad(), applied()]), CanaryResult::Passed);
@@ -99,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn what_may_pass_does_not_count_against_it() {
+    fn temporary_failures_do_not_count_against_a_canary() {
         let outcomes = [failed(FailureKind::Transient), failed(FailureKind::Unavailable)];
         assert_eq!(compare(&outcomes, &[applied(), applied()]), CanaryResult::Passed);
     }

@@ -160,7 +160,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_router_waits_for_consumers_until_one_sends_a_request_or_all_have_left() {
+    async fn the_router_waits_until_a_consumer_requests_or_all_have_left() {
         let demand = Arc::new(Demand::new());
         demand.wait_for_request().await;
         let (one, other) = (demand.register_consumer(), demand.register_consumer());

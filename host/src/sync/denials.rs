@@ -61,7 +61,7 @@ mod tests {
     }
 
     #[test]
-    fn three_alone_are_refusals_of_three_patients_and_the_fourth_is_the_targets() {
+    fn the_fourth_single_denial_is_the_targets_failure() {
         let denials = Denials::default();
         for _ in 0..3 {
             assert_eq!(denials.judge(&mut [failed(FailureKind::Denied)]), None);
@@ -75,7 +75,7 @@ mod tests {
     }
 
     #[test]
-    fn a_batch_that_is_denied_whole_fails_nobody_and_other_failures_stay_what_they_are() {
+    fn several_denials_in_a_batch_are_the_targets_failure_and_other_failures_stay() {
         let mut batch = vec![failed(FailureKind::Denied); 4];
         batch.push(failed(FailureKind::Invalid));
         assert!(Denials::default().judge(&mut batch).is_some());
@@ -84,7 +84,7 @@ mod tests {
     }
 
     #[test]
-    fn one_confirmed_change_says_that_the_target_takes_writes() {
+    fn one_confirmed_change_shows_that_the_target_accepts_writes() {
         let denials = Denials::default();
         for _ in 0..10 {
             assert_eq!(denials.judge(&mut [failed(FailureKind::Denied), failed(FailureKind::Denied), applied()]), None);

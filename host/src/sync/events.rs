@@ -67,7 +67,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_worker_that_reported_a_failure_goes_on_only_when_the_supervisor_has_handled_it() {
+    async fn a_worker_continues_after_a_failure_only_when_the_supervisor_has_handled_it() {
         let (sender, mut events) = channel();
         let worker = tokio::spawn(async move { sender.failed(failure()).await });
         let Some(TargetEvent::Failed { handled, .. }) = events.recv().await else { panic!("no failure") };

@@ -159,7 +159,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn workers_get_what_is_left_after_the_claimer_has_ended() {
+    async fn workers_get_the_remaining_batches_after_the_claimer_has_ended() {
         let (claimer, ready) = channel();
         claimer.send(batch(1)).await.expect("sent");
         drop(claimer);
@@ -168,7 +168,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_worker_that_begins_takes_the_keep_alive_over() {
+    async fn a_worker_takes_over_the_keep_alive_of_its_batch() {
         let batch = batch(1);
         assert!(batch.begin(), "the lease was not lost");
         tokio::task::yield_now().await;

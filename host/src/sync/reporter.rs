@@ -98,7 +98,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_busy_target_has_one_line_in_each_interval_and_one_that_only_waits_has_none() {
+    async fn a_busy_target_logs_one_line_per_interval_and_an_idle_one_none() {
         assert_eq!(EVERY, Duration::from_secs(10));
         let every = Duration::from_millis(200);
         let lines = Lines::default();

@@ -98,7 +98,7 @@ mod tests {
     }
 
     #[test]
-    fn differences_are_named() {
+    fn differences_between_hosts_are_named() {
         type Case = (&'static str, Vec<RunningHost>, &'static [&'static str], Vec<Difference>);
         let (a, b) = (host("a", &[("x", &["patient"])]), host("b", &[("x", &["patient"]), ("y", &["patient"])]));
         let other_types = host("c", &[("x", &["note"])]);

@@ -112,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn a_skipped_change_is_over_with_its_reason() {
+    fn a_skipped_change_is_finished_with_its_reason() {
         let settlement = settled(&delivery(Operation::Create, 2), Outcome::Skipped("no place for it".to_owned()));
         assert_eq!((settlement.status, settlement.attempts, settlement.pause_ms), (Status::Skipped, 3, 0));
         assert_eq!(settlement.skipped.as_deref(), Some("no place for it"));
@@ -140,14 +140,14 @@ mod tests {
     }
 
     #[test]
-    fn what_waits_for_its_target_keeps_attempts_and_place() {
+    fn a_target_wide_failure_keeps_attempts_and_adds_no_backoff() {
         let outage = Outcome::Failed(Failure::new(FailureKind::Unavailable, "down"));
         let settlement = settled(&delivery(Operation::Create, 3), outage);
         assert_eq!((settlement.status, settlement.attempts, settlement.pause_ms), (Status::Pending, 3, 0));
     }
 
     #[test]
-    fn what_was_not_tried_by_itself_keeps_its_attempts_and_waits_a_little() {
+    fn a_delayed_delivery_keeps_its_attempts_and_waits_shortly() {
         let delayed = Outcome::Failed(Failure::new(FailureKind::Delayed, "locked"));
         let settlement = settled(&delivery(Operation::Create, 9), delayed);
         assert_eq!((settlement.status, settlement.attempts), (Status::Pending, 9));

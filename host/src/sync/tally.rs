@@ -81,7 +81,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_report_has_what_came_since_the_last_one() {
+    fn a_report_covers_the_time_since_the_last_one() {
         let tally = Tally::default();
         let earlier = tally.read();
         tally.deferred(5);

@@ -149,7 +149,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn only_a_task_that_is_not_polled_hangs() {
+    async fn only_a_task_that_is_not_polled_counts_as_hanging() {
         let mut tasks = Tasks::new(HANGS_AFTER);
         tasks.spawn("waits", std::future::pending());
         tokio::task::yield_now().await;

@@ -46,7 +46,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn trouble_is_new_once_and_lasts_until_its_task_is_well() {
+    fn a_trouble_is_reported_once_and_lasts_until_its_task_recovers() {
         let error = StoreError::Corrupt { operation: "route changes".to_owned(), found: "nothing".to_owned() };
         let trouble = StoreTrouble::default();
         assert!(trouble.note("router", &error));

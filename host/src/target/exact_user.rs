@@ -125,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn everything_is_taken_and_each_table_is_given() {
+    fn all_privileges_are_revoked_and_each_table_is_granted() {
         let account =
             DatabaseUser { user: "'sync'@'%'".into(), schema: "`open_emr`".into(), roles: vec!["`clerk`".into()] };
         assert_eq!(
@@ -144,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn on_postgres_what_the_user_has_is_taken_place_by_place() {
+    fn postgres_privileges_are_revoked_object_by_object() {
         let account = DatabaseUser { user: "\"sync\"".into(), schema: "\"public\"".into(), roles: Vec::new() };
         let privilege = |name: &str, on: PrivilegeOn| Privilege { name: name.into(), on };
         let privileges = [

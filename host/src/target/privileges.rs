@@ -84,7 +84,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_the_user_may_do_beyond_the_grants_is_named_by_place() {
+    fn privileges_beyond_the_grants_are_named_with_their_object() {
         let grants = SqlGrants {
             read: ["patient_data"].into_iter().collect(),
             update: ["patient_data"].into_iter().collect(),

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use crate::database::{Database, Locator};
@@ -65,6 +66,8 @@ pub struct Target {
     pub spec: TargetSpec,
     pub(super) context: CallContext,
     pub(super) access: Access,
+    /// Whether changes arrived here since a trigger last failed on something of its own.
+    pub(super) has_worked: AtomicBool,
 }
 
 pub(super) enum Access {
@@ -109,7 +112,7 @@ impl Target {
             limits: spec.limits.clone(),
             ..CallContext::default()
         };
-        Ok(Self { spec, context, access })
+        Ok(Self { spec, context, access, has_worked: AtomicBool::new(false) })
     }
 
     /// How long the server may go on working on a request that it has not answered. `None` at a database, which rolls

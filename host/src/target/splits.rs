@@ -97,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn one_bad_change_of_500_is_found_wherever_it_is() {
+    fn one_bad_change_of_500_is_found_at_any_position() {
         for bad in [0, 1, 249, 250, 498, 499] {
             let (calls, delivered, settled, end) = split(500, &[bad], Splits::after_failure);
             assert_eq!((delivered, settled, end), (499, 1, None), "{bad}");
@@ -119,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn a_target_on_which_everything_is_locked_has_failed_after_a_few_calls() {
+    fn a_target_where_every_row_is_locked_fails_after_a_few_calls() {
         let all: Vec<usize> = (0..500).collect();
         let (calls, .., end) = split(500, &all, Splits::after_contention);
         assert_eq!(end, Some(Next::TargetFailed));

@@ -8,7 +8,7 @@ use host::plugin::{CallError, HttpOptions};
 use crate::bench::{Bench, lease, none};
 
 #[tokio::test]
-async fn hostile_request_off_the_list_never_leaves() {
+async fn hostile_request_to_an_unlisted_url_is_not_sent() {
     let bench = Bench::new().await;
     for (path, more) in [
         ("/admin", none()),
@@ -72,7 +72,7 @@ async fn hostile_response_of_gigabytes_is_cut_off() {
 }
 
 #[tokio::test]
-async fn hostile_heads_without_end_are_cut_off() {
+async fn hostile_endless_response_heads_are_cut_off() {
     let bench = Bench::new().await;
     let many = "http_headers_max: an HTTP request or response with more than 100 headers; raise [targets.t.limits] http_headers_max";
     let long =
@@ -89,7 +89,7 @@ async fn hostile_heads_without_end_are_cut_off() {
 }
 
 #[tokio::test]
-async fn hostile_interim_heads_without_end_are_cut_off() {
+async fn hostile_endless_interim_heads_are_cut_off() {
     let bench = Bench::new().await;
     assert!(bench.get("/fhir/few-interim", none()).await.unwrap().contains("hello"));
     let many = "interim_heads_max: an HTTP response with more than 16 interim heads (1xx) before it";
@@ -110,7 +110,7 @@ async fn hostile_interim_heads_without_end_are_cut_off() {
 }
 
 #[tokio::test]
-async fn hostile_hoard_of_handles_is_held() {
+async fn hostile_number_of_open_handles_is_limited() {
     let bench = Bench::new().await;
     let error = bench.get("/fhir/Patient", serde_json::json!({ "hoard": 20_000 })).await.unwrap_err();
     let words = "handles_max: the adapter holds more than 10000 handles; raise [targets.t.limits] handles_max";
@@ -118,7 +118,7 @@ async fn hostile_hoard_of_handles_is_held() {
 }
 
 #[tokio::test]
-async fn hostile_redirect_to_a_metadata_address_leads_nowhere() {
+async fn hostile_redirect_to_a_metadata_address_is_not_followed() {
     let bench = Bench::new().await;
     let answer = bench.get("/fhir/metadata-service", none()).await.unwrap();
     assert!(answer.contains("302") && answer.contains("location: http://169.254.169.254/latest"), "{answer}");
@@ -132,7 +132,7 @@ async fn hostile_redirect_to_a_metadata_address_leads_nowhere() {
 }
 
 #[tokio::test]
-async fn hostile_method_that_was_not_allowed_never_leaves() {
+async fn hostile_method_that_is_not_allowed_is_not_sent() {
     let bench = Bench::new().await;
     let options = HttpOptions { methods: vec!["GET".to_owned(), "POST".to_owned()], ..bench.server.options() };
     for (method, passes) in [("GET", true), ("POST", true), ("PUT", false), ("TRACE", false), ("PURGE", false)] {
@@ -148,7 +148,7 @@ async fn hostile_method_that_was_not_allowed_never_leaves() {
 }
 
 #[tokio::test]
-async fn hostile_request_of_megabytes_is_held_back() {
+async fn hostile_oversized_request_is_not_sent() {
     let bench = Bench::new().await;
     let mut context = bench.context("POST", "/fhir/Patient", serde_json::json!({ "body_bytes": 2_000_000 }));
     context.limits.http_request_bytes_max = 1 << 20;
@@ -158,7 +158,7 @@ async fn hostile_request_of_megabytes_is_held_back() {
 }
 
 #[tokio::test]
-async fn hostile_crowd_of_requests_is_limited() {
+async fn hostile_number_of_requests_is_limited() {
     let bench = Bench::new().await;
     let mut context = bench.context("GET", "/fhir/Patient", serde_json::json!({ "at_once": 5 }));
     context.limits.http_requests_in_flight_max = 5;
@@ -169,7 +169,7 @@ async fn hostile_crowd_of_requests_is_limited() {
 }
 
 #[tokio::test]
-async fn hostile_server_that_stalls_is_left() {
+async fn hostile_server_that_stalls_is_abandoned_at_the_deadline() {
     let bench = Bench::new().await;
     let context = bench.context("GET", "/fhir/stall", none());
     let options = HttpOptions { timeout: Duration::from_millis(100), ..bench.server.options() };

@@ -5,7 +5,7 @@ use host::plugin::{CompileLimits, Compiler, PluginError, Runtime, RuntimeOptions
 use crate::support::{adapter, probe, runtime};
 
 #[tokio::test]
-async fn compiled_code_is_kept_and_healed() {
+async fn compiled_code_is_cached_and_a_damaged_entry_is_rebuilt() {
     let directory = tempfile::tempdir().unwrap();
     let cache = directory.path().join("cache");
     let options = RuntimeOptions { cache_dir: Some(cache.clone()), instances_max: 2, ..RuntimeOptions::default() };
@@ -84,7 +84,7 @@ async fn hostile_crash_of_the_compiler_is_remembered_and_not_repeated() {
 }
 
 #[tokio::test]
-async fn a_file_that_is_no_adapter_is_named_with_what_was_expected() {
+async fn a_file_that_is_not_an_adapter_is_named_with_the_expected_form() {
     let runtime = runtime();
     let load = async |name: &str, bytes: &[u8], world| {
         runtime.load_bytes(name, bytes.to_vec(), world).await.unwrap_err().to_string()
@@ -131,7 +131,7 @@ fn heavy() -> Vec<u8> {
 /// on.
 #[cfg(target_os = "linux")]
 #[tokio::test]
-async fn hostile_weight_ends_the_compiler_at_each_of_its_limits() {
+async fn hostile_component_ends_the_compiler_at_each_of_its_limits() {
     let roomy = CompileLimits::default();
     let cases = [
         (CompileLimits { cpu_seconds_max: 1, ..roomy }, &["takes more than 1 s of processor time"][..]),

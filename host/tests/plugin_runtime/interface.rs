@@ -33,7 +33,7 @@ async fn told(bench: &Bench, change: Change) -> String {
 }
 
 #[tokio::test]
-async fn references_and_the_survivor_reach_the_adapter_as_they_are() {
+async fn references_and_survivor_reach_the_adapter_unchanged() {
     let bench = Bench::new().await;
     let plain = changes(1).remove(0);
     assert_eq!(told(&bench, plain.clone()).await, "Operation::Create ");
@@ -51,7 +51,7 @@ async fn references_and_the_survivor_reach_the_adapter_as_they_are() {
 }
 
 #[tokio::test]
-async fn what_a_call_learned_comes_back_and_the_next_one_is_given_it() {
+async fn learned_state_is_returned_and_passed_to_the_next_call() {
     let bench = Bench::new().await;
     let call = bench.apply("learn", "no Bundles").await.result.unwrap().unwrap();
     assert_eq!((ids(&call.outcomes)[0], call.learned.as_deref()), ("P-1-", Some(&b"no Bundles"[..])));
@@ -63,7 +63,7 @@ async fn what_a_call_learned_comes_back_and_the_next_one_is_given_it() {
 }
 
 #[tokio::test]
-async fn hostile_learning_of_more_than_its_limit_is_refused() {
+async fn hostile_learned_state_over_its_limit_is_refused() {
     let bench = Bench::new().await;
     assert_eq!(bench.apply("learn", "65536").await.result.unwrap().unwrap().learned.unwrap().len(), 65_536);
     let error = bench.fault("learn", "65537").await;
@@ -71,7 +71,7 @@ async fn hostile_learning_of_more_than_its_limit_is_refused() {
 }
 
 #[tokio::test]
-async fn a_skipped_change_comes_back_with_its_reason() {
+async fn a_skipped_change_is_returned_with_its_reason() {
     let bench = Bench::new().await;
     let batch = bench.apply("skip", "2").await.result.unwrap().unwrap();
     assert_eq!(ids(&batch.outcomes), ["P-1", "no place for it", "P-3"]);
@@ -85,7 +85,7 @@ async fn observe(bench: &Bench, behaviour: &str, argument: &str) -> DatabaseCall
 }
 
 #[tokio::test]
-async fn an_adapter_observes_one_by_one_in_order() {
+async fn an_adapter_observes_records_one_by_one_in_order() {
     let bench = Bench::new().await;
     let found = observe(&bench, "echo", "").await.result.unwrap().unwrap();
     let present =
@@ -94,7 +94,7 @@ async fn an_adapter_observes_one_by_one_in_order() {
 }
 
 #[tokio::test]
-async fn hostile_observations_are_counted_and_judged() {
+async fn hostile_observations_are_counted_and_validated() {
     let bench = Bench::new().await;
     for (behaviour, argument, words) in [
         ("observe-too-few", "", "2 observations for 3 subjects"),
@@ -111,7 +111,7 @@ async fn hostile_observations_are_counted_and_judged() {
 }
 
 #[tokio::test]
-async fn observing_writes_nothing() {
+async fn observing_cannot_write_to_a_database() {
     let bench = Bench::new().await;
     let call = observe(&bench, "statement", "INSERT INTO note (id, body) VALUES ('x', 'y')").await;
     assert_eq!(call.result.unwrap().unwrap_err().kind, FailureKind::Misconfigured, "not granted");
@@ -119,7 +119,7 @@ async fn observing_writes_nothing() {
 }
 
 #[tokio::test]
-async fn an_adapter_of_the_interface_0_1_says_what_it_can_and_what_it_cannot() {
+async fn an_adapter_of_interface_0_1_reports_its_capabilities() {
     let file = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures/adapters-0.1.0");
     for (name, world) in [("openemr", World::Database), ("fhir", World::Http)] {
         let adapter = runtime().load(&file.join(format!("{name}.wasm")), world).await.unwrap();

@@ -70,7 +70,7 @@ fn ids(outcomes: &[Outcome]) -> Vec<&str> {
 }
 
 #[tokio::test]
-async fn an_adapter_says_who_it_is() {
+async fn an_adapter_describes_itself() {
     let adapter = probe(&runtime()).await;
     assert_eq!(adapter.descriptor().name, "probe");
     let [support, encounter] = &adapter.descriptor().aggregate_types[..] else { panic!("two types") };
@@ -83,7 +83,7 @@ async fn an_adapter_says_who_it_is() {
 }
 
 #[tokio::test]
-async fn changes_and_state_reach_the_adapter_and_its_outcomes_come_back() {
+async fn changes_and_state_reach_the_adapter_and_its_outcomes_are_returned() {
     let bench = Bench::new().await;
     let call = bench.apply("echo", "").await;
     assert_eq!(ids(&call.result.unwrap().unwrap().outcomes), ["P-1-5", "P-2-5", "P-3-5"]);
@@ -95,7 +95,7 @@ async fn changes_and_state_reach_the_adapter_and_its_outcomes_come_back() {
 }
 
 #[tokio::test]
-async fn what_an_adapter_writes_is_the_callers_to_commit_or_to_undo() {
+async fn the_caller_commits_or_rolls_back_the_writes_of_an_adapter() {
     let bench = Bench::new().await;
     let call = bench.apply("insert", "").await;
     assert_eq!(call.result.unwrap().unwrap().outcomes.len(), 3);
@@ -109,7 +109,7 @@ async fn what_an_adapter_writes_is_the_callers_to_commit_or_to_undo() {
 }
 
 #[tokio::test]
-async fn hostile_state_smuggled_between_calls_is_gone() {
+async fn hostile_state_kept_between_calls_is_discarded() {
     let bench = Bench::new().await;
     for _ in 0..3 {
         let call = bench.apply("twice", "").await;
@@ -154,7 +154,7 @@ async fn hostile_sleeper_is_cut_off() {
 }
 
 #[tokio::test]
-async fn hostile_memory_bombs_are_held() {
+async fn hostile_memory_growth_is_limited() {
     let bench = Bench::new().await;
     for behaviour in ["memory-growing", "memory-many-small"] {
         let error = bench.fault(behaviour, "").await;
@@ -164,7 +164,7 @@ async fn hostile_memory_bombs_are_held() {
 }
 
 #[tokio::test]
-async fn hostile_recursion_hits_its_own_stack_and_nothing_else() {
+async fn hostile_recursion_overflows_only_its_own_stack() {
     let bench = Bench::new().await;
     let error = bench.fault("endless-recursion", "").await;
     let words = "stack_kib: the adapter's calls are nested too deeply for 1024 KiB of stack; raise [plugins] stack_kib";
@@ -173,7 +173,7 @@ async fn hostile_recursion_hits_its_own_stack_and_nothing_else() {
 }
 
 #[tokio::test]
-async fn hostile_panics_are_told_without_their_words() {
+async fn hostile_panic_messages_are_not_shown() {
     let bench = Bench::new().await;
     for behaviour in ["panic", "unreachable", "exit"] {
         let error = bench.fault(behaviour, "").await;
@@ -200,7 +200,7 @@ async fn hostile_answers_are_refused() {
 }
 
 #[tokio::test]
-async fn hostile_floods_are_dammed() {
+async fn hostile_floods_of_logs_and_calls_are_limited() {
     let bench = Bench::new().await;
     assert!(matches!(
         bench.fault("log-flood", "").await,
@@ -221,7 +221,7 @@ async fn hostile_floods_are_dammed() {
 }
 
 #[tokio::test]
-async fn hostile_numbers_and_waits_are_taken_for_what_they_are() {
+async fn hostile_extreme_numbers_and_waits_are_handled() {
     let bench = Bench::new().await;
     let call = bench.apply("extreme-numbers", "").await;
     assert_eq!(call.result.unwrap().unwrap().outcomes.len(), 3);
@@ -234,7 +234,7 @@ async fn hostile_numbers_and_waits_are_taken_for_what_they_are() {
 }
 
 #[tokio::test]
-async fn hostile_reach_into_other_schemas_and_tables_is_refused() {
+async fn hostile_access_to_other_schemas_and_tables_is_refused() {
     let mut bench = Bench::new().await;
     let only = |name: &str| std::iter::once(name).collect();
     let grants = SqlGrants { read: only("note"), insert: only("note"), ..SqlGrants::default() };
@@ -341,7 +341,7 @@ async fn with_many_notes() -> Bench {
 }
 
 #[tokio::test]
-async fn a_transaction_that_the_database_ended_is_told_whatever_the_adapter_says() {
+async fn a_transaction_that_the_database_ended_cannot_be_committed() {
     let mut bench = with_many_notes().await;
     bench.target.statement_timeout(Duration::from_millis(20));
     let call = bench.apply("query", SLOW).await;
@@ -354,7 +354,7 @@ async fn a_transaction_that_the_database_ended_is_told_whatever_the_adapter_says
 const ENDLESS: &str = "SELECT COUNT(*) FROM note a, note b, note c, note d, note e, note f, note g WHERE a.id < g.body";
 
 #[tokio::test]
-async fn hostile_endless_query_is_stopped_and_takes_the_transaction_with_it() {
+async fn hostile_endless_query_is_stopped_and_ends_its_transaction() {
     let mut bench = with_many_notes().await;
     bench.target.as_someone_elses();
     let mut context = behaving("query", ENDLESS);
@@ -369,7 +369,7 @@ async fn hostile_endless_query_is_stopped_and_takes_the_transaction_with_it() {
 }
 
 #[tokio::test]
-async fn many_calls_run_beside_each_other_and_the_surplus_waits() {
+async fn many_calls_run_in_parallel_and_the_excess_waits() {
     let runtime =
         Runtime::new(&RuntimeOptions { cache_dir: None, instances_max: 2, ..RuntimeOptions::default() }).unwrap();
     let adapter = probe(&runtime).await;

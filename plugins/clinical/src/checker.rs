@@ -218,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn fields_that_a_schema_does_not_know_are_found_at_any_depth() {
+    fn unknown_fields_are_found_at_any_depth() {
         let payload = serde_json::json!({
             "status": "active", "reaction": [{ "severity": "mild", "sevrity": 1, "manifestation": { "dispaly": 1 } }],
         });

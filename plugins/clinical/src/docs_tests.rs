@@ -78,7 +78,7 @@ fn kind(field: &Value) -> String {
 }
 
 #[test]
-fn the_pages_tables_are_those_of_the_schemas() {
+fn the_tables_of_the_outbox_page_match_the_schemas() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/outbox.md");
     let page = std::fs::read_to_string(&path).unwrap().replace("\r\n", "\n");
     let (before, rest) = page.split_once(BEGIN).expect("the mark where the tables begin");

@@ -21,7 +21,7 @@ const IMMUNIZATION: &str = r##"{"resourceType":"Immunization","patient":{"refere
                  {"actor":{"reference":"urn:uuid:1"}}]}"##;
 
 #[test]
-fn relative_references_are_those_that_refs_must_name() {
+fn relative_references_of_a_resource_must_be_named_in_refs() {
     let refs = [named("patient", "P-1"), named("fhir-resource", "D-9")];
     let resource = read(IMMUNIZATION, &refs).unwrap();
     assert_eq!(resource.resource_type, "Immunization");
@@ -44,7 +44,7 @@ fn relative_references_are_those_that_refs_must_name() {
 }
 
 #[test]
-fn references_are_replaced_by_the_servers_and_all_else_stays() {
+fn only_references_are_replaced_and_the_rest_of_a_resource_stays() {
     let refs = [named("patient", "P-1"), named("fhir-resource", "D-9")];
     let resource = read(IMMUNIZATION, &refs).unwrap();
     let written = resource.with_references(|reference| {
@@ -60,7 +60,7 @@ fn references_are_replaced_by_the_servers_and_all_else_stays() {
 }
 
 #[test]
-fn what_belongs_to_another_type_is_refused() {
+fn a_resource_of_a_type_with_its_own_mapping_is_refused() {
     assert_eq!(
         read(r#"{"resourceType":"Patient"}"#, &[]).unwrap_err(),
         ["resourceType: must not be Patient, which is the aggregate type patient"]

@@ -87,7 +87,7 @@ mod tests {
     use super::read;
 
     #[test]
-    fn every_value_is_read_as_it_is_and_a_field_given_twice_is_refused() {
+    fn json_is_read_unchanged_and_a_duplicate_field_is_refused() {
         let text = r#"{"a":[1,-2,2.5,true,null,"é"],"b":{"a":{}}}"#;
         assert_eq!(read(text).unwrap(), serde_json::from_str::<serde_json::Value>(text).unwrap());
         let refused = |text| read(text).unwrap_err().to_string();

@@ -30,7 +30,7 @@ fn problems(aggregate_type: &str, payload: &Value, refs: &[Ref<'_>]) -> Vec<Stri
 }
 
 #[test]
-fn a_full_record_of_each_type_is_read_and_unknown_fields_are_passed_over() {
+fn a_full_record_of_each_type_is_read_and_unknown_fields_are_ignored() {
     for aggregate_type in TYPES {
         let mut payload = full(aggregate_type);
         payload["field_of_a_newer_version"] = json!({ "a": 1 });
@@ -48,7 +48,7 @@ fn a_full_record_of_each_type_is_read_and_unknown_fields_are_passed_over() {
 }
 
 #[test]
-fn each_rule_is_told_by_its_path_and_never_by_a_value() {
+fn each_broken_rule_is_reported_by_path_and_never_by_value() {
     for (aggregate_type, pointer, value, expected) in [
         (
             "allergy",
@@ -119,7 +119,7 @@ fn each_rule_is_told_by_its_path_and_never_by_a_value() {
 }
 
 #[test]
-fn null_is_refused_and_what_to_do_instead_is_told() {
+fn null_is_refused_with_the_fix() {
     let payload = full("condition").to_string().replace("\"mild\"", "null");
     let problems = Record::read("condition", &payload, &[SUBJECT]).unwrap_err();
     assert_eq!(problems[0].to_string(), "severity: is not one of mild, moderate, severe");
@@ -129,7 +129,7 @@ fn null_is_refused_and_what_to_do_instead_is_told() {
 }
 
 #[test]
-fn an_observation_without_a_value_has_a_status_that_says_why() {
+fn an_observation_without_a_value_needs_a_status_that_explains_it() {
     for (status, is_read) in [("registered", true), ("cancelled", true), ("entered-in-error", true), ("final", false)] {
         let mut payload = changed("observation", "/value_quantity", Value::Null);
         payload["status"] = json!(status);
@@ -150,7 +150,7 @@ fn references_have_the_names_and_types_that_the_record_needs() {
 }
 
 #[test]
-fn what_is_not_a_clinical_record_at_all_is_told_as_the_payload() {
+fn a_payload_that_is_not_a_clinical_record_is_reported_as_payload() {
     assert_eq!(problems("patient", &json!({}), &[]), ["payload: its aggregate type is not a clinical one"]);
     assert_eq!(problems("condition", &json!([]), &[SUBJECT]), ["payload: must be a JSON object"]);
 }

@@ -136,7 +136,7 @@ mod tests {
     use super::{compare, is_partial_day, unix_ms};
 
     #[test]
-    fn a_moment_is_read_with_its_offset() {
+    fn an_instant_is_read_with_its_offset() {
         for (text, expected) in [
             ("1970-01-01T00:00:00Z", Some(0)),
             ("2025-06-01T08:00:00+09:00", Some(1_748_732_400_000)),
@@ -173,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_known_of_both_decides_their_order() {
+    fn dates_are_compared_at_their_common_precision() {
         assert_eq!(compare("2024", "2024-05-01"), Ordering::Equal);
         assert_eq!(compare("2024-06", "2024-05-31"), Ordering::Greater);
         assert_eq!(compare("2024-05-01", "2024-05-01T10:00:00Z"), Ordering::Equal);

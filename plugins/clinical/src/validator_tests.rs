@@ -111,7 +111,7 @@ fn without(document: &Value, pointer: &str) -> Option<Value> {
 }
 
 #[test]
-fn checker_judges_every_document_as_an_independent_validator_does() {
+fn the_checker_agrees_with_an_independent_validator() {
     for aggregate_type in TYPES {
         let (mut schemas, mut compiler) = (boon::Schemas::new(), boon::Compiler::new());
         let own = schema(aggregate_type).unwrap();

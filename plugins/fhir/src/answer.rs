@@ -237,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn another_id_than_the_one_asked_for_is_seen_in_location_and_body() {
+    fn an_unexpected_id_is_detected_in_location_and_body() {
         for (location, id, other) in [
             (Some("http://h/Patient/7/_history/2"), None, None),
             (Some("Patient/a%20b"), None, None),
@@ -254,7 +254,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_that_holds_no_more_than_id_and_version_is_no_record() {
+    fn a_response_with_only_id_and_version_is_not_a_record() {
         let answer = |resource: Value| Answer { resource: Some(resource), ..Answer::default() };
         let bare = json!({ "resourceType": "Patient", "id": "9", "meta": { "versionId": "5" } });
         assert_eq!(answer(bare.clone()).record("Patient"), None);
@@ -265,7 +265,7 @@ mod tests {
     }
 
     #[test]
-    fn a_success_with_nothing_but_an_outcome_tells_nothing_of_a_record() {
+    fn a_success_with_only_an_operation_outcome_is_bare() {
         let outcome = json!({ "resourceType": "OperationOutcome", "issue": [{ "severity": "information" }] });
         let mut entry = json!({ "response": { "status": "201 Created", "outcome": outcome } });
         assert!(Answer::from_entry(&mut entry).is_bare());
@@ -274,7 +274,7 @@ mod tests {
     }
 
     #[test]
-    fn an_outcome_is_found_in_either_place() {
+    fn an_operation_outcome_is_found_in_response_or_resource() {
         let outcome = json!({ "resourceType": "OperationOutcome", "issue": [] });
         for mut entry in [
             json!({ "response": { "status": "422", "outcome": outcome } }),

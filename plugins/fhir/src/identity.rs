@@ -75,7 +75,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_identifier_is_ours_only_letter_by_letter() {
+    fn our_identifier_is_compared_byte_by_byte() {
         let patient = json!({ "identifier": [{ "system": "urn:other", "value": "x-1" }, { "value": "x-1" },
             { "system": SYSTEM, "value": "AB-1" }, { "system": SYSTEM }] });
         for (value, expected) in [
@@ -92,13 +92,13 @@ mod tests {
     const SYSTEM: &str = "urn:neuronova:patient-id";
 
     #[test]
-    fn the_id_never_changes() {
+    fn a_derived_id_never_changes() {
         // A changed value here means that every patient would be created a second time.
         assert_eq!(derived_id("patient", SYSTEM, "P-2025-001"), "b9ecd379-d875-8b55-8497-41ef5b695f83");
     }
 
     #[test]
-    fn every_id_fits_the_rules_of_the_servers_that_we_know() {
+    fn every_derived_id_is_valid_on_all_known_servers() {
         let mut seen = HashSet::new();
         for number in 0..2_000 {
             let id = derived_id("patient", SYSTEM, &format!("P-{number}"));
@@ -112,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn type_system_and_case_make_another_id() {
+    fn type_system_and_case_each_change_the_derived_id() {
         let ids: HashSet<String> = [
             ("patient", SYSTEM, "AB-1"),
             ("patient", SYSTEM, "ab-1"),
@@ -127,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn an_identifier_that_is_no_list_counts_too() {
+    fn an_identifier_that_is_not_a_list_is_recognised() {
         let one = json!({ "identifier": { "system": SYSTEM, "value": "AB-1" } });
         assert_eq!(carries(&one, SYSTEM, "AB-1"), Carries::Exactly);
         assert!(carries_any(&one, SYSTEM) && !carries_any(&one, "urn:other"));

@@ -37,7 +37,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn it_comes_back_as_it_was_and_nothing_is_made_of_what_is_not_known() {
+    fn learned_state_round_trips_and_unknown_state_is_ignored() {
         let learned = Learned { no_searches_in_bundles: true, ..Learned::default() };
         assert_eq!(Learned::from_bytes(&learned.to_bytes()), learned);
         assert_eq!(

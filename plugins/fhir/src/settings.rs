@@ -114,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn what_others_wrote_is_kept_unless_replace_was_asked_for() {
+    fn elements_of_others_are_kept_unless_replace_is_set() {
         let existing = |text: &str| serde_json::from_str::<Settings>(text).unwrap().existing;
         assert_eq!(existing("{}"), Existing::Merge);
         assert_eq!(existing(r#"{"existing":"auto"}"#), Existing::Merge, "the word of earlier versions");

@@ -192,7 +192,7 @@ mod tests {
     use crate::schema::{Column, Version};
 
     #[test]
-    fn what_makes_delivery_impossible_is_misconfigured_and_named() {
+    fn an_unusable_schema_is_misconfigured_with_the_reason() {
         let message = |schema: &Schema, settings: &Settings| usable(schema, settings).unwrap_err().message;
         let (mut schema, settings) = (full(), Settings::default());
         assert!(usable(&schema, &settings).is_ok());
@@ -208,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn an_older_openemr_is_said_to_lack_columns() {
+    fn missing_columns_of_an_older_openemr_are_reported() {
         let mut schema = full();
         assert!(matches!(columns(&schema).level, FindingLevel::Ok));
         schema.patient.remove("suffix");
@@ -222,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn narrow_character_sets_are_warned_of() {
+    fn a_narrow_character_set_causes_a_warning() {
         let mut schema = full();
         assert!(charset(&schema).is_empty());
         schema.patient.insert("lname".into(), Column { charset: Charset::Latin1, ..varchar(255) });
@@ -230,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn lists_that_are_not_there_are_warned_of() {
+    fn a_missing_list_causes_a_warning() {
         let mut schema = full();
         assert!(lists(&schema)[0].message.ends_with("sex, marital, language, race, ethnicity"));
         for list in LISTS {
@@ -242,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn a_version_from_the_future_is_warned_of() {
+    fn a_newer_openemr_than_tested_causes_a_warning() {
         let mut schema = full();
         assert!(version(&schema).unwrap().message.contains("could not be read"));
         let known = Version { major: 8, minor: 2, patch: 0, real_patch: 0, tag: String::new(), database: 0 };

@@ -147,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn limits_are_named_where_patients_commonly_need_more() {
+    fn limits_below_common_patient_values_are_reported() {
         let found = messages(&[("ss", limit(11)), ("pubpid", limit(15)), ("street", limit(63))]);
         assert_eq!(
             found,
@@ -160,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn lists_are_named_with_what_a_save_does() {
+    fn lists_are_reported_with_the_effect_of_a_save() {
         let country = Field { lists: vec!["country".into()], ..Field::default() };
         let found = messages(&[("country_code", country)]);
         assert!(
@@ -172,14 +172,14 @@ mod tests {
     }
 
     #[test]
-    fn a_required_field_that_a_patient_need_not_have_is_named() {
+    fn a_required_field_that_patients_may_lack_is_reported() {
         let required = Field { required: true, ..Field::default() };
         let found = messages(&[("email", required.clone()), ("fname", required)]);
         assert!(found[0].contains("need not have: email;"), "{found:?}");
     }
 
     #[test]
-    fn a_form_that_could_not_be_read_is_said() {
+    fn an_unreadable_form_is_reported() {
         assert!(findings(&full(), &Settings::default())[0].message.contains("layout_options"));
     }
 }

@@ -203,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn the_same_content_is_equal_however_the_database_types_it() {
+    fn equal_content_compares_equal_for_every_database_type() {
         let from_mysql = record(&[
             Value::Text("A".into()),
             Value::Date("1980-01-31".into()),
@@ -226,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn a_fingerprint_tells_values_apart_and_shows_none() {
+    fn a_fingerprint_distinguishes_values_and_shows_none() {
         let one = Record(vec![Some("ab".into()), None, None]);
         let moved = Record(vec![Some("a".into()), Some("b".into()), None]);
         assert_ne!(Fingerprints::new(&columns()).of(&one), Fingerprints::new(&columns()).of(&moved));
@@ -235,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn fingerprints_of_other_columns_say_nothing() {
+    fn a_fingerprint_of_other_columns_is_not_comparable() {
         let more: Vec<&OwnColumn> = OWN_COLUMNS.iter().take(3).collect();
         let (ours, others) = (Fingerprints::new(&columns()), Fingerprints::new(&more));
         let one = Record(vec![None, None, None]);
@@ -246,7 +246,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_form_makes_of_a_record_is_that_record_too() {
+    fn a_fingerprint_also_matches_the_record_after_a_form_save() {
         let fingerprints = Fingerprints::new(&columns());
         let [ours, emptied, edited] =
             ["a", "", "b"].map(|text| Record(vec![Some(text.to_owned()).filter(|text| !text.is_empty()), None, None]));
@@ -258,7 +258,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_save_of_openemrs_form_leaves_is_the_same_content() {
+    fn content_after_a_save_of_openemrs_form_compares_equal() {
         for (content, written, saved) in [
             (Content::Options, "Asian", "|Asian"),
             (Content::Options, "Asian|white", "white|Asian|"),
@@ -278,7 +278,7 @@ mod tests {
     }
 
     #[test]
-    fn a_measure_is_the_same_however_the_database_types_it_and_0_is_none() {
+    fn a_measure_compares_equal_for_every_database_type_and_0_is_absent() {
         for (value, expected) in [
             (Value::Decimal("154.323584".into()), Some("154.32")),
             (Value::Double(f64::from(154.32_f32)), Some("154.32")),

@@ -242,7 +242,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_refusing_key_is_known_by_its_last_part() {
+    fn a_violated_key_is_recognised_by_the_last_part_of_its_name() {
         for (object, expected) in [
             (Some("pid"), true),
             (Some("patient_data.pid"), true),
@@ -262,7 +262,7 @@ mod tests {
     }
 
     #[test]
-    fn the_highest_pid_is_never_taken_for_none() {
+    fn an_out_of_range_pid_is_never_read_as_none() {
         for (value, expected) in [
             (None, 0),
             (Some(Value::Null), 0),
@@ -275,7 +275,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_stay_dense_until_others_are_faster_again_and_again() {
+    fn pid_gaps_grow_only_after_repeated_lost_races() {
         assert_eq!([0, 1, 4, 5, 6, 19].map(gap), [0, 0, 0, 16, 32, 240]);
     }
 }

@@ -74,7 +74,7 @@ mod tests {
     }
 
     #[test]
-    fn the_last_fingerprint_says_what_a_chart_holds() {
+    fn the_linked_fingerprint_decides_whether_a_chart_was_edited() {
         let wrote = |text: &str| Some(fingerprints().of(&record(text)));
         let mapped = |text: &str| Mapped { record: record(text), after_form: record(text), omissions: Vec::new() };
         let message = conflict_over("edited", &record("theirs"), &mapped("declined"), &fingerprints()).message;

@@ -77,7 +77,7 @@ mod tests {
     }
 
     #[test]
-    fn a_field_of_text_has_a_limit_and_a_field_with_a_list_has_options() {
+    fn text_fields_have_limits_and_list_fields_have_options() {
         let form = Form::read([
             LayoutRow { max_length: 11, ..row("ss") },
             LayoutRow { data_type: 26, max_length: 7, list_id: "state", ..row("state") },
@@ -94,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_form_does_not_show_does_not_count() {
+    fn hidden_form_fields_are_ignored() {
         let form = Form::read([
             LayoutRow { uor: 0, max_length: 5, ..row("pubpid") },
             LayoutRow { edit_options: "H", max_length: 5, ..row("ss") },

@@ -84,7 +84,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_key_counts_only_when_it_is_over_that_column_alone() {
+    fn only_a_unique_key_over_one_column_counts() {
         let row = |key: &str, column: &str| vec![Value::from(key), Value::from(column), Value::Signed(1)];
         let both = Keys::of(&[row("pid", "pid"), row("uuid", "UUID")]);
         assert!(both.findings(true).is_empty());
@@ -95,7 +95,7 @@ mod tests {
     }
 
     #[test]
-    fn an_index_is_no_unique_key_and_counts_by_its_first_column() {
+    fn an_index_is_not_a_unique_key_and_counts_by_its_first_column() {
         let index = |column: &str| vec![Value::from("one"), Value::from(column), Value::Signed(0)];
         let keys = Keys::of(&[index("pubpid"), index("pid")]);
         assert!(keys.pubpid_is_indexed());

@@ -87,7 +87,7 @@ mod tests {
     }
 
     #[test]
-    fn the_table_is_sorted_and_every_other_code_leads_into_it() {
+    fn the_language_table_is_sorted_and_every_other_code_maps_into_it() {
         assert!(LANGUAGES.windows(2).all(|pair| pair[0].0 < pair[1].0));
         for (code, language) in OTHER_CODES {
             assert!(option_id(code).is_some(), "{code} -> {language}");
@@ -95,7 +95,7 @@ mod tests {
     }
 
     #[test]
-    fn every_option_id_is_one_that_openemr_installs() {
+    fn every_language_option_id_is_one_that_openemr_installs() {
         let fixture = include_str!("../../../tests/fixtures/openemr/8.2.0.sql");
         for (code, option) in LANGUAGES {
             assert!(fixture.contains(&format!("('language', '{option}', ")), "{code} -> {option}");

@@ -84,7 +84,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn an_exact_id_goes_before_a_title() {
+    fn an_exact_id_takes_precedence_over_a_title() {
         let options = [ListOption::new("a", "b", &[]), ListOption::new("b", "c", &[])];
         assert_eq!(find(&options, "b"), Some("b"));
         assert_eq!(find(&options, "c"), Some("b"));

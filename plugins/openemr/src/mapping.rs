@@ -216,7 +216,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn every_field_goes_into_its_column() {
+    fn every_field_is_mapped_to_its_column() {
         let (schema, settings) = (full(), Settings::default());
         for (column, expected) in [
             ("title", "Dr."),
@@ -256,7 +256,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn native_names_are_taken_together_or_not_at_all() {
+    fn native_names_are_written_only_as_a_pair() {
         let schema = full();
         let native = Settings { name_script: NameScript::Native, ..Settings::default() };
         assert_eq!(field(&patient(), &schema, &native, "lname").as_deref(), Some("김"));
@@ -267,7 +267,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn both_street_lines_share_the_one_column_of_an_older_openemr() {
+    fn both_street_lines_share_one_column_in_an_older_openemr() {
         let settings = Settings::default();
         let mut old = full();
         old.patient.remove("street_line_2");
@@ -284,7 +284,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn what_does_not_fit_is_refused_and_never_cut() {
+    fn an_overlong_value_is_refused_and_never_truncated() {
         let (schema, settings) = (full(), Settings::default());
         let long = Patient { family_name: "x".repeat(256), ..patient() };
         assert_eq!(refusal(&long, &schema, &settings), "column `lname` takes 255 characters, the value has 256");
@@ -315,7 +315,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn an_unknown_code_is_left_empty_refused_or_written_by_setting() {
+    fn an_unknown_code_is_omitted_refused_or_written_by_setting() {
         let mut schema = full();
         schema.options.insert("ethnicity".into(), vec![]);
         let settings = Settings::default();
@@ -328,7 +328,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn what_the_form_could_not_save_is_left_out_and_a_name_is_refused() {
+    fn a_value_that_the_form_cannot_save_is_omitted_and_a_name_is_refused() {
         let schema = with_form(&[("ss", Some(7), &[]), ("street", Some(5), &[]), ("lname", Some(3), &[])]);
         let settings = Settings::default();
         assert_eq!(omissions(&patient(), &schema, &settings), ["street", "ss"]);
@@ -349,7 +349,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn a_public_id_that_the_form_could_not_save_is_refused() {
+    fn a_public_id_that_the_form_cannot_save_is_refused() {
         let schema = with_form(&[("pubpid", Some(9), &[])]);
         assert!(
             refusal(&patient(), &schema, &Settings::default())
@@ -360,7 +360,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn a_state_that_the_forms_list_lacks_is_written_and_known_to_be_emptied_by_a_save() {
+    fn a_state_missing_in_the_forms_list_is_written_and_expected_empty_after_a_save() {
         let mut schema = with_form(&[("state", None, &["state"])]);
         schema.options.insert("state".into(), ids(&["CA"]));
         let mapped = mapped(&patient(), &schema, &schema.own_columns(), &Settings::default()).unwrap();
@@ -371,7 +371,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn what_its_column_cannot_hold_is_left_out_where_that_is_safe() {
+    fn a_value_too_large_for_its_column_is_omitted_where_safe() {
         let mut schema = full();
         schema.patient.insert("city".into(), Column { characters_max: Some(3), ..varchar(3) });
         assert_eq!(omissions(&patient(), &schema, &Settings::default()), ["city"]);

@@ -62,7 +62,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_batch_of_edits_does_not_fill_the_log() {
+    fn a_batch_of_edits_logs_a_bounded_number_of_lines() {
         let mut notes = Notes::default();
         for patient in 0..500 {
             notes.overwritten(&format!("patient P-{patient}"), "pid 1", patient);
@@ -73,7 +73,7 @@ mod tests {
     }
 
     #[test]
-    fn what_concerns_many_is_one_line() {
+    fn omissions_of_one_column_share_one_line() {
         let mut notes = Notes::default();
         for patient in 1..=7 {
             notes.omitted("patients", &format!("P-{patient}"), &[Omission { column: "ss", why: "too long".into() }]);

@@ -224,7 +224,7 @@ mod tests {
     }
 
     #[test]
-    fn sex_is_an_option_id_that_the_list_has() {
+    fn sex_is_mapped_to_an_option_of_the_list() {
         let (modern, old) = (with("sex", &["Female", "Male", "UNK"]), with("sex", &["Female", "Male"]));
         let own = with("sex", &["female", "male", "UNK", "Other"]);
         let unknown = full();
@@ -249,7 +249,7 @@ mod tests {
     }
 
     #[test]
-    fn race_and_ethnicity_are_known_by_option_title_and_omb_code() {
+    fn race_and_ethnicity_match_by_option_title_and_omb_code() {
         let mut schema = with("ethnicity", &["hisp_or_latin", "not_hisp_or_latin"]);
         let races = [
             ("Asian", "Asian", ""),
@@ -300,7 +300,7 @@ mod tests {
     }
 
     #[test]
-    fn marital_status_is_openemrs_word() {
+    fn marital_status_is_mapped_to_openemrs_option() {
         let schema = with("marital", &["married", "domestic partner"]);
         for (status, expected) in [
             (MaritalStatus::Married, "married"),
@@ -312,7 +312,7 @@ mod tests {
     }
 
     #[test]
-    fn country_and_state_are_offered_or_not_by_the_forms_list() {
+    fn country_and_state_use_the_forms_list_if_there_is_one() {
         let free = with("country", &["USA"]);
         let listed = offering(free.clone(), "country_code", "country");
         for (code, by_form, without_form) in

@@ -41,7 +41,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn case_and_spaces_make_no_other_person_and_a_birth_date_does() {
+    fn persons_are_compared_without_case_and_spaces_and_with_birth_date() {
         let person = |values: [&str; 3]| Person::new(values.map(Some));
         let kim = person(["Kim", "Min Jun", "1980-03-15"]);
         assert_eq!(kim, person(["KIM ", "min  jun", "1980-03-15"]));

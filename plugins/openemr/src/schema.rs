@@ -329,7 +329,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn state_comes_back_as_it_was_and_other_bytes_do_not() {
+    fn state_round_trips_and_other_bytes_are_refused() {
         let mut schema = full();
         schema.options.insert("sex".into(), ids(&["Male"]));
         schema.form = Some(Form::default());
@@ -341,7 +341,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn version_reads_as_people_name_it() {
+    fn a_version_is_shown_in_its_usual_form() {
         let version = Version { major: 7, minor: 0, patch: 2, real_patch: 0, tag: String::new(), database: 512 };
         assert_eq!(version.to_string(), "OpenEMR 7.0.2 (database version 512)");
         let patched = Version { real_patch: 1, tag: "-dev".into(), database: 0, ..version };
@@ -349,7 +349,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn what_is_missing_is_named() {
+    fn missing_columns_are_named() {
         assert_eq!(Schema::new().missing_minimum(), ["patient_data"]);
         let mut schema = full();
         assert!(schema.missing_minimum().is_empty());
@@ -361,7 +361,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn a_column_that_demands_a_value_is_found() {
+    fn a_required_column_without_default_is_found() {
         let mut schema = full();
         assert!(schema.demanding_columns().is_empty());
         schema.patient.insert("custom".into(), Column { has_default: false, ..varchar(10) });
@@ -369,7 +369,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn an_older_openemr_has_fewer_own_columns() {
+    fn an_older_openemr_has_fewer_owned_columns() {
         let mut schema = full();
         schema.patient.remove("suffix");
         assert_eq!(schema.absent_columns(), ["suffix"]);
@@ -377,7 +377,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn a_list_gives_its_own_spelling() {
+    fn an_option_is_matched_in_the_lists_own_spelling() {
         let mut schema = full();
         assert_eq!(schema.listed("race", "asian"), Listed::Unknown);
         schema.options.insert("race".into(), ids(&["Asian", "white"]));
@@ -387,7 +387,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn the_form_decides_which_lists_count() {
+    fn the_form_decides_which_lists_apply() {
         let mut schema = full();
         schema.options.insert("race".into(), ids(&["Asian"]));
         schema.options.insert("ethrace".into(), ids(&["Korean"]));
@@ -399,7 +399,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn the_forms_limit_counts_bytes_and_from_7_0_2_on_characters() {
+    fn the_forms_limit_counts_bytes_before_7_0_2_and_characters_since() {
         let mut schema = full();
         let limit = Field { length_max: Some(3), ..Field::default() };
         schema.form = Some(Form([("ss".to_owned(), limit)].into()));
@@ -427,7 +427,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn a_character_set_decides_what_can_be_stored() {
+    fn a_character_set_decides_which_text_can_be_stored() {
         for (charset, holds, not) in [
             ("utf8mb4", "김𠮷", None),
             ("utf8mb3", "김민준", Some("𠮷")),

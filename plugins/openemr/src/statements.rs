@@ -248,7 +248,7 @@ mod tests {
     }
 
     #[test]
-    fn charts_are_read_by_uuid_with_their_own_columns() {
+    fn charts_are_read_by_uuid_with_the_owned_columns() {
         assert_eq!(
             with(&small(), Dialect::Mysql, None, |statements| statements.charts_by_uuid(2, false)),
             "SELECT `uuid`, `pid`, `fname`, `DOB` FROM `patient_data` WHERE `uuid` IN (?, ?)"
@@ -258,7 +258,7 @@ mod tests {
     }
 
     #[test]
-    fn without_a_uuid_charts_are_read_by_both_ids() {
+    fn without_a_uuid_charts_are_read_by_pubpid_and_pid() {
         let read = |pubpids, pids| with(&small(), Dialect::Mysql, None, |it| it.charts_by_pubpid(pubpids, pids, false));
         assert!(read(1, 2).ends_with("WHERE `pubpid` IN (?) OR `pid` IN (?, ?)"));
         assert!(read(1, 0).ends_with("WHERE `pubpid` IN (?)"));
@@ -281,7 +281,7 @@ mod tests {
     }
 
     #[test]
-    fn creation_names_every_column_and_counts_its_parameters() {
+    fn an_insert_names_every_column_and_has_all_parameters() {
         let mut schema = small();
         assert_eq!(
             with(&schema, Dialect::Sqlite, Some(5), |it| it.create(2)),
@@ -321,7 +321,7 @@ mod tests {
     }
 
     #[test]
-    fn every_statement_has_as_many_parameters_as_it_says() {
+    fn every_statement_has_its_declared_number_of_parameters() {
         for dialect in [Dialect::Mysql, Dialect::Sqlite] {
             with(&full(), dialect, Some(1), |it| {
                 let count = |sql: String| sql.matches('?').count();

@@ -58,7 +58,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn by_default_no_chart_is_unsavable_and_no_patient_is_lost_for_an_optional_field() {
+    fn by_default_charts_stay_savable_and_optional_fields_never_fail_a_patient() {
         let settings = Settings::default();
         for (column, kind, expected) in [
             ("lname", Kind::TooLong, Unfit::Refuse),
@@ -79,7 +79,7 @@ mod tests {
     }
 
     #[test]
-    fn the_operator_decides_for_each_column() {
+    fn the_policy_can_be_set_per_column() {
         let mut settings = Settings { unknown_option: UnknownOption::Refuse, ..Settings::default() };
         settings.unfit.insert("SS".into(), Unfit::Write);
         settings.unfit.insert("race".into(), Unfit::Write);

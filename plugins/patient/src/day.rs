@@ -114,7 +114,7 @@ mod tests {
     use super::Day;
 
     #[test]
-    fn only_days_that_exist_are_read() {
+    fn only_existing_dates_are_parsed() {
         for text in ["1980-02-29", "2000-02-29", "1999-12-31", "0001-01-01", "9999-12-31"] {
             assert_eq!(Day::read(text).unwrap().as_str(), text);
         }
@@ -139,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn a_moment_is_the_latest_day_that_anyone_writes() {
+    fn an_instant_becomes_the_latest_date_on_earth() {
         for (unix_ms, day) in [
             (0, "1970-01-01"),
             (36_000_000, "1970-01-02"), // 10:00 UTC is 24:00 in the earliest zone.
@@ -156,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn days_are_ordered_as_the_calendar_is() {
+    fn dates_are_ordered_by_calendar() {
         let day = |text| Day::read(text).unwrap();
         assert!(day("1999-12-31") < day("2000-01-01") && day("2000-01-31") < day("2000-02-01"));
         assert_eq!(day("1850-01-01").year(), 1850);

@@ -135,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn every_way_of_writing_a_category_is_the_same_category() {
+    fn every_spelling_of_a_category_is_recognised() {
         for (written, word) in [
             ("2028-9", "asian"),
             ("Asian", "asian"),
@@ -162,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn several_parts_are_told_apart_and_what_is_unknown_stays_text() {
+    fn several_parts_are_split_and_unknown_ones_stay_text() {
         assert_eq!(words(race("|Asian| 2106-3 |korean|")), ["asian", "white", "korean"]);
         assert_eq!(race("korean").next(), Some(Part::Text("korean")));
         assert_eq!(race(" | ").next(), None);
@@ -171,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn no_name_means_two_categories() {
+    fn every_name_belongs_to_one_category() {
         for categories in [&RACES[..], &ETHNICITIES[..]] {
             for category in categories {
                 for name in [category.code, category.word, category.text].iter().chain(category.others) {

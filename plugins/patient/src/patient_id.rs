@@ -71,7 +71,7 @@ mod tests {
     use super::PatientId;
 
     #[test]
-    fn an_id_is_what_its_rule_says_and_nothing_else() {
+    fn a_patient_id_is_accepted_exactly_by_its_rule() {
         for text in ["P-2025-001", "a", "~._-", &"x".repeat(64)] {
             assert!(PatientId::new(text).is_some(), "{text}");
         }

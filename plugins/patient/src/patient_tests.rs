@@ -26,7 +26,7 @@ pub(crate) fn with(field: &str, value: &str) -> PatientDraft {
 }
 
 #[test]
-fn minimal_patient_is_valid_and_its_payload_has_no_absent_fields() {
+fn a_minimal_patient_is_valid_and_its_payload_omits_absent_fields() {
     let patient = draft().validate(today()).unwrap();
     assert_eq!(
         patient.payload(),
@@ -35,7 +35,7 @@ fn minimal_patient_is_valid_and_its_payload_has_no_absent_fields() {
 }
 
 #[test]
-fn field_by_field_what_is_refused() {
+fn invalid_values_of_each_field_are_refused() {
     let long = |characters: usize| "가".repeat(characters);
     let cases: &[(&str, String, &str)] = &[
         ("patient_id", "P 1".into(), "must be 1 to 64 characters of"),
@@ -86,7 +86,7 @@ fn field_by_field_what_is_refused() {
 }
 
 #[test]
-fn field_by_field_what_is_taken() {
+fn valid_values_of_each_field_are_accepted() {
     let cases = [
         ("patient_id", "p~1._-"),
         ("birth_date", "2025-06-01"),
@@ -124,7 +124,7 @@ fn every_problem_is_listed_in_the_order_of_the_fields() {
 }
 
 #[test]
-fn debug_shows_the_id_alone() {
+fn debug_output_of_a_patient_shows_only_the_id() {
     let patient = draft().validate(today()).unwrap();
     assert_eq!(format!("{patient:?}"), r#"Patient { patient_id: "P-2025-001", .. }"#);
     assert!(!format!("{:?}", draft()).contains("Kim"));
@@ -137,7 +137,7 @@ fn draft_refuses_an_unknown_field() {
 
 proptest! {
     #[test]
-    fn whatever_is_written_no_message_repeats_it(value in "\\PC{0,20}", index in 1_usize..26) {
+    fn no_message_repeats_a_value(value in "\\PC{0,20}", index in 1_usize..26) {
         let field = PatientDraft::FIELDS[index];
         let marked = format!("Zq9{value}\0Xw7");
         for problem in with(field, &marked).validate(today()).unwrap_err() {
@@ -146,7 +146,7 @@ proptest! {
     }
 
     #[test]
-    fn what_validates_once_validates_to_itself(name in "\\PC{1,40}", year in 1850_i16..2025, day in 1_i8..29) {
+    fn validation_is_idempotent(name in "\\PC{1,40}", year in 1850_i16..2025, day in 1_i8..29) {
         let mut draft = with("family_name", &name);
         draft.birth_date = Some(format!("{year}-02-{day:02}"));
         if let Ok(patient) = draft.validate(today()) {
@@ -156,7 +156,7 @@ proptest! {
 }
 
 #[test]
-fn what_a_patient_can_go_without_costs_that_field_alone() {
+fn an_invalid_optional_field_costs_only_that_field() {
     let mut draft = with("country", "Deutschland");
     draft.email = Some("a@b, c@d".to_owned());
     draft.phone_home = Some("1".repeat(81));

@@ -4,7 +4,7 @@ use super::*;
 use crate::patient::tests::{draft, today, with};
 
 #[test]
-fn every_field_survives_the_payload() {
+fn every_field_round_trips_through_the_payload() {
     let mut full = draft();
     for field in PatientDraft::FIELDS {
         let value = full.field_mut(field).unwrap();
@@ -25,7 +25,7 @@ fn every_field_survives_the_payload() {
 }
 
 #[test]
-fn the_texts_of_the_fields_are_those_of_the_payload() {
+fn field_texts_match_the_payload() {
     let mut draft = with("deceased_date", "2020-01-01");
     draft.marital_status = Some("domestic_partner".to_owned());
     draft.native_given_name = Some("민준".to_owned());
@@ -46,7 +46,7 @@ fn payload_of_a_newer_application_is_read() {
 }
 
 #[test]
-fn what_is_wrong_with_a_payload_is_told_by_field_and_never_by_value() {
+fn payload_problems_are_reported_by_field_and_never_by_value() {
     let payload = draft().validate(today()).unwrap().payload();
     for (wrong, expected) in [
         (payload.replace("\"male\"", "\"SECRET\""), "gender: is not one of male, female, other or unknown"),

@@ -74,7 +74,7 @@ mod tests {
     use super::one_of;
 
     #[test]
-    fn words_are_listed_as_people_write_them() {
+    fn words_are_listed_with_commas_and_or() {
         assert_eq!(one_of(&["a"]), "a");
         assert_eq!(one_of(&["a", "b"]), "a or b");
         assert_eq!(one_of(&["a", "b", "c"]), "a, b or c");

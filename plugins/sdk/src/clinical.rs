@@ -80,13 +80,13 @@ mod tests {
     const GOOD: &str = r#"{"clinical_status":"active","code":{"display":"Asthma"},"onset":"2019-03"}"#;
 
     #[test]
-    fn a_change_gives_its_record() {
+    fn a_change_is_read_as_its_record() {
         let Ok(Record::Condition(condition)) = read(&change(GOOD)) else { panic!("not a condition") };
         assert_eq!((condition.code.display.as_str(), condition.onset.as_deref()), ("Asthma", Some("2019-03")));
     }
 
     #[test]
-    fn what_the_contract_refuses_is_invalid_by_path_and_never_by_value() {
+    fn contract_violations_are_reported_by_path_and_never_by_value() {
         let failure = read(&change(&GOOD.replace("active", "Secret").replace("2019-03", "Secret"))).unwrap_err();
         assert_eq!(failure.kind, FailureKind::Invalid);
         assert_eq!(

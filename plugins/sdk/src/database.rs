@@ -197,14 +197,14 @@ mod tests {
     }
 
     #[test]
-    fn templates_repeat_with_separators_between_only() {
+    fn templates_repeat_with_separators_only_between_items() {
         assert_eq!(placeholders(0), "");
         assert_eq!(placeholders(3), "?, ?, ?");
         assert_eq!(repeated("(?, 1)", ", ", 2), "(?, 1), (?, 1)");
     }
 
     #[test]
-    fn numbers_are_read_however_the_database_types_them() {
+    fn numbers_are_read_from_every_database_type() {
         for value in [Value::Signed(7), Value::Unsigned(7), Value::Decimal("7".into()), Value::Text("7".into())] {
             assert_eq!(value.as_i64(), Some(7));
         }

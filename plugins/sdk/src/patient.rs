@@ -63,7 +63,7 @@ mod tests {
     const NOON_OF_30_APRIL_2024: i64 = 1_714_478_400_000;
 
     #[test]
-    fn what_the_contract_refuses_is_invalid_by_field_and_never_by_value() {
+    fn contract_violations_are_reported_by_field_and_never_by_value() {
         for (from, to, message) in [
             ("\" Kim \"", "\"\"", "family_name: must not be empty"),
             ("\" Kim \"", "\" \u{3164} \"", "family_name: must not be empty"),
@@ -97,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn the_future_begins_after_the_change_itself() {
+    fn a_birth_date_is_in_the_future_only_after_the_change() {
         // It is the first of May already where the day begins.
         let patient = read(&change(GOOD, NOON_OF_30_APRIL_2024)).unwrap();
         assert_eq!((patient.family_name.as_str(), patient.birth_date.as_str()), ("Kim", "2024-05-01"));

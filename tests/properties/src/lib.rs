@@ -56,7 +56,7 @@ mod tests {
     }
 
     #[test]
-    fn every_seed_of_the_fuzzer_has_its_property() {
+    fn every_fuzz_seed_passes_its_property() {
         let mut broken = Vec::new();
         for (name, property) in PROPERTIES {
             let seeds = fs::read_dir(fuzz().join("seeds").join(name)).unwrap();

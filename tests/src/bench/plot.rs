@@ -126,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn a_picture_names_its_rows_and_marks_their_goals() {
+    fn a_plot_names_its_rows_and_marks_their_goals() {
         let file = tempfile::NamedTempFile::new().unwrap();
         plot(&[row(Goal::both(3.5, 0.7)), row(Goal::default())], file.path()).unwrap();
         let svg = std::fs::read_to_string(file.path()).unwrap();

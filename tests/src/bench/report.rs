@@ -186,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn a_goal_is_met_when_all_of_it_is() {
+    fn a_goal_is_met_only_if_all_its_parts_are() {
         for (ours, baseline, better, goal, met) in [
             (20.0, 20.0, Better::More, Goal::both(15.0, 0.7), Some(true)),
             (14.0, 20.0, Better::More, Goal::both(15.0, 0.7), Some(false)),
@@ -207,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn the_object_has_what_a_reader_looks_for() {
+    fn the_json_report_has_the_expected_fields() {
         let mut measured = row(2.0, 4.0, Better::Less, Goal::both(3.0, 0.9));
         measured.ours = vec![3.0, 1.0, 2.0];
         let object = object(&[measured, row(1.0, 1.0, Better::More, Goal::default())], true);
@@ -229,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn the_table_says_for_each_row_whether_its_goal_is_met() {
+    fn the_table_shows_for_each_row_whether_its_goal_is_met() {
         let rows = [row(2.0, 4.0, Better::Less, Goal::figure(3.0)), row(9.0, 4.0, Better::Less, Goal::figure(3.0))];
         let table = table(&rows);
         let lines: Vec<_> = table.lines().collect();

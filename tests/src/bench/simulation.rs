@@ -211,26 +211,26 @@ mod tests {
     }
 
     #[test]
-    fn the_same_seed_gives_the_same_answer() {
+    fn the_same_seed_gives_the_same_result() {
         assert!((simulated(WORLD) - simulated(WORLD)).abs() < f64::EPSILON);
     }
 
     #[test]
-    fn one_machine_does_what_its_processors_can() {
+    fn one_machine_is_limited_by_its_processors() {
         // 60 ms for each batch, two processors, and enough workers to keep them busy.
         let rate = simulated(World { is_one_machine: true, workers: 8, ..WORLD });
         assert!(is_near(rate, 500.0 / 0.060 * 2.0), "{rate}");
     }
 
     #[test]
-    fn one_worker_does_one_thing_after_the_other() {
+    fn one_worker_runs_one_task_at_a_time() {
         // 40 ms for each batch (the next one is taken meanwhile), and 14 ways of 1 ms.
         let rate = simulated(World { workers: 1, trip_ms: 1.0, ..WORLD });
         assert!(is_near(rate, 500.0 / 0.054), "{rate}");
     }
 
     #[test]
-    fn stores_of_their_own_with_hosts_of_their_own_add_up_until_the_hosts_are_busy() {
+    fn separate_stores_and_hosts_add_up_until_the_hosts_are_busy() {
         let one = simulated(World { hosts: 4, ..WORLD });
         let four = simulated(World { hosts: 4, shards: 4, ..WORLD });
         assert!(is_near(four, one * 4.0), "{four} against {one}");
@@ -239,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn more_hosts_on_one_store_go_no_faster_than_the_store_or_the_lock() {
+    fn hosts_on_one_store_are_limited_by_the_store_or_the_lock() {
         let rate = simulated(World { hosts: 16, trip_ms: 0.2, ..WORLD });
         let (store, lock) = (500.0_f64 / 0.040 * 2.0, 500.0 / 0.0114);
         assert!(rate <= store.min(lock) * 1.05, "{rate}");

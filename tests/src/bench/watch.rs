@@ -33,7 +33,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_process_has_memory_and_uses_time() {
+    fn memory_and_processor_time_of_a_process_are_measured() {
         let own = std::process::id();
         assert!(peak_memory_mb(own).is_some_and(|megabytes| megabytes > 0.1));
         assert!(processor_seconds(own).is_some_and(|seconds| seconds >= 0.0));

@@ -68,7 +68,7 @@ fn sound() -> Evidence {
 }
 
 #[test]
-fn a_sound_state_passes() {
+fn a_correct_state_passes() {
     assert_eq!(violations(&sound()), Vec::<String>::new());
 }
 
@@ -99,7 +99,7 @@ fn changes_out_of_order_are_found() {
 }
 
 #[test]
-fn a_double_or_missing_or_stale_chart_is_found() {
+fn a_duplicate_missing_or_stale_chart_is_found() {
     assert_found("C-1: 2 charts in OpenEMR", |evidence| {
         let mut double = evidence.charts[0].clone();
         double.pid = "9".to_owned();
@@ -113,7 +113,7 @@ fn a_double_or_missing_or_stale_chart_is_found() {
 }
 
 #[test]
-fn a_double_or_missing_or_stale_resource_is_found() {
+fn a_duplicate_missing_or_stale_resource_is_found() {
     assert_found("C-1: 2 Patients at the FHIR server", |evidence| {
         let mut double = evidence.resources[0].clone();
         double.id = "f9".to_owned();
@@ -129,7 +129,7 @@ fn a_double_or_missing_or_stale_resource_is_found() {
 }
 
 #[test]
-fn a_state_that_went_backwards_is_found_even_when_it_ends_well() {
+fn a_state_that_went_backwards_is_found_even_if_the_end_is_correct() {
     assert_found("C-1: OpenEMR went back from version 2 to 1", |evidence| {
         evidence.chart_history = [("C-1", 2), ("C-1", 1), ("C-1", 2)].map(|(id, at)| (id.to_owned(), at)).into();
     });
@@ -145,7 +145,7 @@ fn an_orphan_and_an_unregistered_chart_are_found() {
 }
 
 #[test]
-fn harm_to_openemrs_own_charts_is_found() {
+fn a_changed_chart_of_openemrs_own_is_found() {
     assert_found("OpenEMR's own writer made 1 charts, 0 are there", |evidence| drop(evidence.charts.remove(1)));
     assert_found("W-1: OpenEMR's own chart was changed", |evidence| evidence.charts[1].version = 2);
 }
@@ -162,7 +162,7 @@ fn a_missing_or_wrong_link_is_found() {
 }
 
 #[test]
-fn a_missing_or_wrong_id_beside_the_patient_is_found() {
+fn a_missing_or_wrong_id_in_patient_cache_is_found() {
     assert_found("C-1: patient_cache has another id for openemr than the link", |evidence| {
         evidence.cache.get_mut("C-1").unwrap().openemr_id = None;
     });
@@ -173,7 +173,7 @@ fn a_missing_or_wrong_id_beside_the_patient_is_found() {
 }
 
 #[test]
-fn what_is_stuck_is_found() {
+fn stuck_leases_and_deliveries_are_found() {
     assert_found("1 leases are left", |evidence| evidence.leases = 1);
     for status in ["pending", "processing", "failed"] {
         let expected = format!("C-1: outbox row 3 for openemr is {status} after 1 attempts (no error)");

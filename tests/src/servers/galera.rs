@@ -200,7 +200,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_position_is_read_from_what_the_server_says() {
+    fn the_recovered_position_is_read_from_the_server_log() {
         let log = "[Note] InnoDB: 10\n[Note] WSREP: Recovered position: 6f1f0c1e-c8d0-11f0:1234,0-1-2\n[Note] end\n";
         assert_eq!(recovered(log).as_deref(), Some("6f1f0c1e-c8d0-11f0:1234,0-1-2"));
         assert_eq!(recovered("nothing"), None);

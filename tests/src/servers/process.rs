@@ -388,7 +388,7 @@ mod tests {
     }
 
     #[test]
-    fn a_server_that_ends_at_its_start_is_an_error_with_its_log() {
+    fn a_server_that_exits_at_start_is_an_error_with_its_log() {
         let folder = tempfile::tempdir().unwrap();
         let launch = Launch {
             name: "the server",

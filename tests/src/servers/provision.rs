@@ -126,7 +126,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn versions_are_read_from_what_the_servers_print() {
+    fn versions_are_parsed_from_server_output() {
         for (printed, version) in [
             ("mariadbd  Ver 10.11.19-MariaDB-0+deb12u1 for debian-linux-gnu on x86_64 (Debian 12)", Some("10.11.19")),
             ("postgres (PostgreSQL) 15.20 (Debian 15.20-0+deb12u1)", Some("15.20")),
@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn newer_versions_come_first_by_number_and_not_by_letter() {
+    fn versions_are_sorted_numerically_newest_first() {
         let parent = tempfile::tempdir().unwrap();
         for version in ["9.6", "15", "14"] {
             fs::create_dir_all(parent.path().join(version).join("bin")).unwrap();
@@ -147,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn a_need_that_cannot_be_installed_says_what_to_install() {
+    fn a_missing_server_error_names_the_package_to_install() {
         let need =
             Need { name: "Nowhere", packages: &[], advice: "install nowhere 1.0 from example.org", is_met: || false };
         let error = provide(&[need]).unwrap_err().to_string();

@@ -139,7 +139,7 @@ fn tree(text: &str, prefix: &[String], leaves: &mut Vec<ModulePath>) -> usize {
 }
 
 #[test]
-fn paths_are_read_out_of_trees_and_code() {
+fn module_paths_are_read_from_use_trees_and_code() {
     let text =
         "use super::{a, b::{C, d}};\nuse crate::x::Y as Z;\nfn f() -> super::super::e::F { mysuper::g(crate::h::i()) }";
     let joined: Vec<String> = paths(text).iter().map(|path| path.join("::")).collect();
@@ -147,7 +147,7 @@ fn paths_are_read_out_of_trees_and_code() {
 }
 
 #[test]
-fn a_circle_is_found_through_a_third_module_and_a_re_export() {
+fn a_cycle_is_found_through_a_third_module_and_a_re_export() {
     let source = |path: &str, text: &str| (PathBuf::from(path), text.to_owned());
     let mut sources = vec![
         source("m/mod.rs", "mod a;\npub use c::Third as Gone;\npub use c::Third;"),

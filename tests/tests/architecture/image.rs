@@ -10,7 +10,7 @@ fn recipe() -> String {
 
 /// The binary is shipped without its symbols, which are kept apart.
 #[test]
-fn the_image_holds_a_stripped_binary_and_its_symbols_apart() {
+fn the_image_has_a_stripped_binary_and_separate_symbols() {
     let recipe = recipe();
     for step in [
         "objcopy --only-keep-debug target/release/host /symbols/host.debug",
@@ -24,7 +24,7 @@ fn the_image_holds_a_stripped_binary_and_its_symbols_apart() {
 
 /// The root is read-only: `host plugin install` writes into the volume, which the host's user owns.
 #[test]
-fn the_image_has_a_folder_of_adapters_that_the_host_may_write() {
+fn the_image_has_an_adapters_folder_that_the_host_can_write() {
     let recipe = recipe();
     let installed = "COPY --from=builder --chown=host:host /out/adapters /srv/neuronova/.host/adapters";
     assert!(recipe.contains(installed), "the adapters are not the host's own");

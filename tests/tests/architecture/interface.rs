@@ -21,7 +21,7 @@ fn hex(digit: u8) -> Option<char> {
 }
 
 #[test]
-fn the_interface_0_1_0_is_as_it_was_frozen() {
+fn interface_0_1_0_is_unchanged_since_it_was_frozen() {
     let mut found: Vec<(String, String)> = tracked_files(&["wit/0.1.0"])
         .into_iter()
         .filter(|(_, path)| path.extension().is_some_and(|extension| extension == "wit"))

@@ -80,7 +80,7 @@ fn picture() -> Vec<String> {
 }
 
 #[test]
-fn the_layers_are_shown_as_they_are() {
+fn the_docs_show_the_real_layers() {
     for (file, margin) in [("host/src/lib.rs", "//! "), ("docs/architecture.md", "")] {
         let text = fs::read_to_string(workspace().join(file)).expect(file);
         let lines = [vec!["```text".to_owned()], picture(), vec!["```".to_owned()]].concat();
@@ -119,7 +119,7 @@ fn layer_of(path: &Path) -> String {
 }
 
 #[test]
-fn every_layer_uses_only_what_lies_below() {
+fn every_layer_uses_only_lower_layers() {
     let sources = all_sources();
     assert!(sources.len() > 50, "the sources were found");
     for (path, text) in &sources {
@@ -168,7 +168,7 @@ fn only_the_plugin_layer_knows_wasmtime_and_only_the_database_layer_knows_sqlx()
 }
 
 #[test]
-fn every_file_says_what_it_owns() {
+fn every_file_begins_with_a_module_comment() {
     for (path, text) in &all_sources() {
         assert!(text.starts_with("//!"), "{} opens without //!", path.display());
     }
@@ -176,7 +176,7 @@ fn every_file_says_what_it_owns() {
 
 /// Outside of tests, every `expect` gives its reason. (`unwrap` is a lint's to refuse.)
 #[test]
-fn what_is_expected_is_an_invariant() {
+fn every_expect_states_an_invariant() {
     let is_test =
         |path: &Path| path.iter().any(|part| part.to_string_lossy().trim_end_matches(".rs").ends_with("tests"));
     for (path, text) in all_sources().iter().filter(|(path, _)| !is_test(path)) {
@@ -200,7 +200,7 @@ fn functions(folder: &Path, found: &mut std::collections::HashSet<String>) {
 }
 
 #[test]
-fn every_test_that_the_threat_model_names_exists() {
+fn every_test_named_in_the_threat_model_exists() {
     let mut known = std::collections::HashSet::new();
     for folder in ["host/src", "host/tests", "tests/tests", "tests/properties", "plugins"] {
         functions(&workspace().join(folder), &mut known);
@@ -228,7 +228,7 @@ fn tests_in_brackets(prose: &str) -> Vec<&str> {
 }
 
 #[test]
-fn tests_in_the_text_are_found_in_their_brackets() {
+fn test_names_in_parentheses_are_found_in_the_text() {
     let prose = "It warns (`a_warning_is_there`,  `another_warning_is_there`), by two settings (`a_limit_ms`), a word \
                  (see `not_a_test_at_all`) and a list of one (`a_third_name_is_there`).";
     let expected = ["a_warning_is_there", "another_warning_is_there", "a_third_name_is_there"];

@@ -131,7 +131,7 @@ fn is_code(name: &str) -> bool {
 }
 
 #[test]
-fn no_retired_word_comes_back() {
+fn no_retired_word_is_used() {
     let mut found = Vec::new();
     let files = tracked_files(&JUDGED);
     assert!(files.len() > 300, "only {} files were found", files.len());
@@ -151,7 +151,7 @@ fn no_retired_word_comes_back() {
 }
 
 #[test]
-fn a_word_is_found_only_as_a_word() {
+fn a_retired_word_is_matched_only_as_a_whole_word() {
     assert!(holds("let it = assemble(x);", "assemble"));
     assert!(holds("as he cannot do", "he cannot"));
     assert!(!holds("reassemble, assembled, assemble_all", "assemble"));

@@ -29,19 +29,19 @@ fn openemr_passes_on_sqlite() {
 }
 
 #[test]
-fn fhir_passes_against_the_double() {
+fn fhir_passes_against_the_mock_server() {
     passes("fhir", &adapter("fhir"), &[]);
 }
 
 #[test]
-fn adapters_of_the_interface_0_1_pass_as_they_did() {
+fn adapters_of_interface_0_1_still_pass() {
     let tables = fixture("openemr/sqlite.sql").to_string_lossy().into_owned();
     passes("openemr 0.1", &adapter_0_1("openemr"), &["--setup", &tables]);
     passes("fhir 0.1", &adapter_0_1("fhir"), &[]);
 }
 
 #[test]
-fn the_example_of_a_database_passes_on_every_database() {
+fn the_database_example_passes_on_every_database() {
     let (Some(mysql), Some(postgres)) = (Backend::MariaDb.url(), Backend::Postgres.url()) else { return };
     let postgres = format!("{postgres}/postgres");
     let servers = ["--setup", &example_table(), "--database", &mysql, "--database", &postgres];
@@ -49,12 +49,12 @@ fn the_example_of_a_database_passes_on_every_database() {
 }
 
 #[test]
-fn the_example_of_http_passes() {
+fn the_http_example_passes() {
     passes("example-directory", &adapter("example-directory"), &[]);
 }
 
 #[test]
-fn an_adapter_of_another_shape_passes_with_canned_answers_and_not_without() {
+fn an_adapter_for_an_unusual_server_passes_only_with_canned_answers() {
     let host = host();
     let registrar = adapter("testing-registrar");
     let answers = workspace().join("tests").join("tests").join("authoring").join("answers.toml");
@@ -89,7 +89,7 @@ fn not_tried(said: &serde_json::Value) -> Vec<&str> {
 }
 
 #[test]
-fn an_adapter_without_patients_is_tried_with_an_example_of_its_payload() {
+fn an_adapter_without_patients_is_tested_with_an_example_payload() {
     let host = host();
     let laboratory = adapter("testing-laboratory");
     let write = |name: &str, text: &str| fs::write(host.folder().join(name), text).expect("write");
@@ -188,7 +188,7 @@ const MISBEHAVIOURS: &[(&str, &str, &str, &str)] = &[
 ];
 
 #[test]
-fn hostile_each_misbehaviour_fails_with_words_that_tell_the_mend() {
+fn hostile_each_misbehaviour_fails_with_a_message_that_names_the_fix() {
     let host = host();
     fs::write(host.folder().join("tables.sql"), "CREATE TABLE note (id TEXT, body TEXT);\n").expect("write");
     for (behaviour, argument, check, words) in MISBEHAVIOURS {
@@ -209,7 +209,7 @@ fn hostile_each_misbehaviour_fails_with_words_that_tell_the_mend() {
 }
 
 #[test]
-fn an_adapter_of_another_interface_version_is_refused_by_name_of_both() {
+fn an_adapter_of_another_interface_version_is_refused_and_both_versions_named() {
     let host = host();
     let mut bytes = fs::read(adapter("example-chart")).expect("adapter");
     let (ours, theirs) = (b"@0.2.0", b"@0.7.0");

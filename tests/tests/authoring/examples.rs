@@ -52,7 +52,7 @@ fn answer(mut stream: TcpStream, documents: &Documents) -> std::io::Result<()> {
 }
 
 #[tokio::test]
-async fn python_delivers_to_a_database_and_javascript_over_http() {
+async fn the_python_example_delivers_to_a_database_and_the_javascript_one_over_http() {
     let (Some(chart), Some(web)) =
         (adapter_if_built("example-chart-python"), adapter_if_built("example-directory-javascript"))
     else {

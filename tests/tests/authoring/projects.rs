@@ -21,7 +21,7 @@ fn same(host: &Host, generated: &str, example: &str) {
 
 /// The examples' components are built by the very commands of such a project, and pass the suite in `conformance.rs`.
 #[test]
-fn a_project_in_python_or_javascript_is_the_example_by_another_name() {
+fn a_new_python_or_javascript_project_is_the_renamed_example() {
     let host = host();
     for (language, file) in [("python", "py"), ("javascript", "js")] {
         for (name, world) in [("chart", "database-target"), ("directory", "http-target")] {
@@ -41,7 +41,7 @@ fn a_project_in_python_or_javascript_is_the_example_by_another_name() {
 }
 
 #[test]
-fn nothing_is_written_over_and_a_bad_name_is_told() {
+fn a_new_project_overwrites_nothing_and_an_invalid_name_is_refused() {
     let host = host();
     let output = host.run(&["plugin", "new", "Phone_Book", "--world", "http-target", "--lang", "rust"]);
     assert_eq!(output.status, Some(2));

@@ -148,7 +148,7 @@ fn is_line(expected: &str, printed: &str) -> bool {
 }
 
 #[test]
-fn what_a_page_shows_must_be_what_is_printed() {
+fn shown_output_is_compared_with_printed_output() {
     let printed = ["one", "two 17 b", "three"];
     for (expected, is_so) in [
         (&["one", "two 17 b", "three"][..], true),
@@ -168,7 +168,7 @@ fn what_a_page_shows_must_be_what_is_printed() {
 }
 
 #[test]
-fn the_page_for_authors_is_so_word_for_word() {
+fn the_authors_page_works_exactly_as_written() {
     let page = fs::read_to_string(workspace().join("plugins").join("README.md")).expect("the page");
     PageRun::new().read(&page);
     let source = workspace().join("plugins").join("testing").join("laboratory").join("src").join("lib.rs");
@@ -190,11 +190,11 @@ fn read_project(name: &str, world: &str) {
 }
 
 #[test]
-fn the_page_of_a_project_for_a_database_is_so_word_for_word() {
+fn the_readme_of_a_database_project_works_exactly_as_written() {
     read_project("ward-chart", "database-target");
 }
 
 #[test]
-fn the_page_of_a_project_over_http_is_so_word_for_word() {
+fn the_readme_of_an_http_project_works_exactly_as_written() {
     read_project("ward-web", "http-target");
 }

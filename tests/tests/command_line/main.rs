@@ -49,7 +49,7 @@ fn patient(lines: &str) -> String {
 }
 
 #[test]
-fn a_bad_seed_file_is_refused_whole_with_every_problem() {
+fn an_invalid_seed_file_is_refused_whole_with_every_problem() {
     let host = host("");
     let good = patient("");
     let bad = good.replace("P-1", "P-2").replace("1980-01-31", "1980-02-31").replace("male", "man");
@@ -61,7 +61,7 @@ fn a_bad_seed_file_is_refused_whole_with_every_problem() {
 }
 
 #[test]
-fn a_seed_file_that_is_no_text_is_refused() {
+fn a_seed_file_that_is_not_text_is_refused() {
     let host = host("");
     write(&host, "seed.toml", b"[[patients]]\npatient_id = \"\xff\"\n");
     assert_says(&host.run(&["seed", "seed.toml"]), 3, &["seed.toml:2", "UTF-8"]);
@@ -76,7 +76,7 @@ fn a_seed_file_that_is_no_text_is_refused() {
 }
 
 #[test]
-fn seeding_twice_says_what_was_skipped_and_what_changed() {
+fn seeding_twice_reports_skipped_and_changed_records() {
     let host = host("");
     write(&host, "seed.toml", format!("{USER}{}", patient("")).as_bytes());
     let first = host.run(&["seed", "seed.toml"]).expect_success();
@@ -128,7 +128,7 @@ fn clinical_records_are_seeded_after_the_patients_of_another_file() {
 }
 
 #[test]
-fn a_bad_configuration_is_named_with_line_and_mend() {
+fn an_invalid_configuration_is_reported_with_line_and_fix() {
     let host = host("");
     let with = |text: &str| {
         write(&host, "host.toml", text.as_bytes());
@@ -156,7 +156,7 @@ fn an_unreachable_store_is_named_without_its_password() {
 }
 
 #[test]
-fn a_wrong_password_and_a_missing_database_are_told_apart() {
+fn a_wrong_password_and_a_missing_database_have_different_errors() {
     for (server, user) in [(tests::environment::mysql_url(), "mysql"), (tests::environment::postgres_url(), "postgres")]
     {
         let Some(server) = server else { continue };
@@ -172,7 +172,7 @@ fn a_wrong_password_and_a_missing_database_are_told_apart() {
 }
 
 #[test]
-fn development_passwords_stay_out_of_a_store_elsewhere() {
+fn development_passwords_are_refused_for_a_remote_store() {
     let host = Host::new(&Configuration::new("mysql://host:x@db.example:3306/neuronova")).expect("host");
     write(&host, "seed.toml", USER.as_bytes());
     assert_says(
@@ -183,7 +183,7 @@ fn development_passwords_stay_out_of_a_store_elsewhere() {
 }
 
 #[test]
-fn what_is_no_adapter_is_said_to_be_none() {
+fn a_file_that_is_not_an_adapter_is_refused() {
     let host = host("");
     write(&host, "text.wasm", b"hello");
     write(&host, "core.wasm", b"\0asm\x01\0\0\0");
@@ -231,7 +231,7 @@ fn the_bundled_adapters_import_their_world_and_empty_wasi() {
 }
 
 #[test]
-fn retry_wants_to_know_which() {
+fn retry_needs_a_selection() {
     let host = host("");
     assert_says(&host.run(&["retry"]), 2, &["--target", "--failed"]);
     assert_says(&host.run(&["retry", "--target", "nowhere"]), 2, &["nowhere", "host.toml"]);
@@ -240,7 +240,7 @@ fn retry_wants_to_know_which() {
 }
 
 #[test]
-fn a_store_that_no_host_serves_says_so() {
+fn a_store_without_a_running_host_is_reported() {
     let host = host("");
     write(&host, "seed.toml", patient("").as_bytes());
     let _ = host.run(&["seed", "seed.toml"]).expect_success();
@@ -249,7 +249,7 @@ fn a_store_that_no_host_serves_says_so() {
 }
 
 #[test]
-fn a_bad_patient_is_refused_without_its_values() {
+fn an_invalid_patient_is_refused_without_showing_values() {
     let host = host("");
     write(&host, "patient.json", br#"{"patient_id": "P 1", "family_name": "Secretname", "gender": "x"}"#);
     let output = host.run(&["patient", "put", "patient.json"]);
@@ -303,7 +303,7 @@ const READING: [&[&str]; 8] = [
 ];
 
 #[test]
-fn reading_commands_make_no_store_and_migrate_none() {
+fn reading_commands_neither_create_nor_migrate_a_store() {
     let host = Host::new(&Configuration::new("sqlite://.host/host.db")).expect("host");
     for command in READING {
         let output = host.run(command);
@@ -323,7 +323,7 @@ fn reading_commands_make_no_store_and_migrate_none() {
 }
 
 #[test]
-fn reading_commands_leave_the_store_as_it_is() {
+fn reading_commands_leave_the_store_unchanged() {
     let host = host("");
     write(&host, "seed.toml", patient("").as_bytes());
     let _ = host.run(&["seed", "seed.toml"]).expect_success();
@@ -337,7 +337,7 @@ fn reading_commands_leave_the_store_as_it_is() {
 }
 
 #[test]
-fn after_a_command_the_file_alone_holds_the_store() {
+fn after_a_command_the_database_file_is_complete_on_its_own() {
     let host = host("");
     write(&host, "seed.toml", patient("").as_bytes());
     let _ = host.run(&["seed", "seed.toml"]).expect_success();
@@ -348,7 +348,7 @@ fn after_a_command_the_file_alone_holds_the_store() {
 }
 
 #[test]
-fn a_patient_that_nobody_knows_is_said_to_be_unknown() {
+fn an_unknown_patient_is_reported_as_unknown() {
     let host = host("");
     write(&host, "seed.toml", patient("").as_bytes());
     let _ = host.run(&["seed", "seed.toml"]).expect_success();
@@ -367,7 +367,7 @@ const TWO_TARGETS: &str = "\n[targets.fhir]\nadapter = \"a.wasm\"\nenabled = fal
     [targets.openemr]\nadapter = \"b.wasm\"\nenabled = false\n[targets.openemr.database]\nurl = \"sqlite://openemr.db\"\n";
 
 #[test]
-fn an_unknown_target_is_answered_with_those_there_are() {
+fn an_unknown_target_error_lists_the_known_targets() {
     let host = host(TWO_TARGETS);
     for command in [
         &["retry", "--target", "openem"][..],
@@ -383,7 +383,7 @@ fn an_unknown_target_is_answered_with_those_there_are() {
 /// Who may write to what the host relies on controls it; a group may be wanted, so that the command goes on.
 #[cfg(unix)]
 #[test]
-fn hostile_hands_of_a_group_are_told_by_check_and_in_the_log() {
+fn hostile_write_permission_of_a_group_is_reported_by_check_and_log() {
     use std::os::unix::fs::PermissionsExt as _;
     let host = Host::new(&Configuration::new("sqlite://.host/host.db")).expect("host");
     let _ = host.run(&["migrate"]).expect_success();

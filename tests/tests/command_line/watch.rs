@@ -5,7 +5,7 @@ use tests::host::{Configuration, Host};
 use super::everything;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_watch_survives_a_store_that_is_away_for_a_moment() {
+async fn watch_survives_a_short_outage_of_the_store() {
     let Some(database) =
         tests::database::Database::fresh(tests::environment::Backend::Postgres).await.expect("database")
     else {
@@ -33,7 +33,7 @@ async fn a_watch_survives_a_store_that_is_away_for_a_moment() {
 /// Python's `pty` gives the terminal; without Python there is none.
 #[cfg(unix)]
 #[tokio::test(flavor = "multi_thread")]
-async fn a_watch_on_a_terminal_redraws_the_screen_with_a_clock() {
+async fn watch_on_a_terminal_redraws_the_screen_with_a_clock() {
     const TERMINAL: &str = "import os, pty, sys, time, signal
 pid, terminal = pty.fork()
 if pid == 0:

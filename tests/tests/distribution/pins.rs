@@ -17,7 +17,7 @@ fn install(host: &Host) {
 }
 
 #[test]
-fn a_file_that_was_changed_after_its_installation_is_not_loaded() {
+fn a_file_changed_after_its_installation_is_not_loaded() {
     let host = host("");
     install(&host);
     let _ = host.run(&["migrate"]).expect_success();
@@ -33,7 +33,7 @@ fn a_file_that_was_changed_after_its_installation_is_not_loaded() {
 }
 
 #[test]
-fn a_damaged_lock_lets_nothing_pinned_through() {
+fn with_a_damaged_lock_file_no_pinned_adapter_is_loaded() {
     let host = host("");
     install(&host);
     fs::write(host.folder().join("adapters.lock"), "version = 1\n[[adapter]]\nname = ").expect("write");
@@ -44,7 +44,7 @@ fn a_damaged_lock_lets_nothing_pinned_through() {
 }
 
 #[test]
-fn what_is_no_adapter_or_one_of_another_world_is_not_put_in_place() {
+fn a_file_that_is_not_an_adapter_of_this_world_is_not_installed() {
     let host = host("");
     install(&host);
     let before = fs::read(installed(&host)).expect("file");
@@ -57,7 +57,7 @@ fn what_is_no_adapter_or_one_of_another_world_is_not_put_in_place() {
 }
 
 #[test]
-fn a_corrupted_compile_cache_heals() {
+fn a_corrupted_compile_cache_entry_is_rebuilt() {
     let host = host("");
     install(&host);
     let list = || host.run(&["plugin", "list"]).expect_success();
@@ -80,7 +80,7 @@ fn a_corrupted_compile_cache_heals() {
 }
 
 #[tokio::test]
-async fn a_host_that_runs_takes_up_what_is_installed_and_nothing_else() {
+async fn a_running_host_loads_only_installed_adapters() {
     let Some(openemr) = Database::fresh(Backend::MariaDb).await.expect("fresh database") else { return };
     openemr.load_sql(&fixture("openemr/7.0.2.sql")).await.expect("load the tables of OpenEMR");
     let configuration =
@@ -107,7 +107,7 @@ async fn a_host_that_runs_takes_up_what_is_installed_and_nothing_else() {
 }
 
 #[test]
-fn a_host_that_starts_with_a_changed_file_says_so_and_mends_itself_when_it_is_back() {
+fn a_host_that_starts_with_a_changed_file_reports_it_and_recovers_with_the_original() {
     let configuration = Configuration::new("sqlite://.host/host.db")
         .more(QUICK)
         .openemr(Path::new("openemr.wasm"), "sqlite://openemr.db");

@@ -15,7 +15,7 @@ fn push(host: &Host, to: &str) -> Value {
 }
 
 #[test]
-fn what_was_pushed_with_its_signature_is_installed_by_tag_and_by_digest() {
+fn a_pushed_signed_adapter_is_installed_by_tag_and_by_digest() {
     let Some(registry) = registry() else { return };
     let host = host("");
     let key = new_key(&host, "release.key");
@@ -42,7 +42,7 @@ fn what_was_pushed_with_its_signature_is_installed_by_tag_and_by_digest() {
 }
 
 #[test]
-fn a_blob_that_was_changed_in_the_registry_is_refused() {
+fn a_blob_changed_in_the_registry_is_refused() {
     let Some(registry) = registry() else { return };
     let host = host("");
     let tag = registry.address("openemr:1");
@@ -64,7 +64,7 @@ fn a_blob_that_was_changed_in_the_registry_is_refused() {
 }
 
 #[test]
-fn a_manifest_that_was_exchanged_is_refused_by_digest() {
+fn a_replaced_manifest_is_refused_by_digest() {
     let Some(registry) = registry() else { return };
     let host = host("");
     let tag = registry.address("openemr:1");
@@ -79,7 +79,7 @@ fn a_manifest_that_was_exchanged_is_refused_by_digest() {
 }
 
 #[test]
-fn a_tag_that_moved_is_refused_until_a_person_says_update() {
+fn a_moved_tag_is_refused_without_update() {
     let Some(registry) = registry() else { return };
     let host = host("");
     let tag = registry.address("openemr:1");
@@ -103,7 +103,7 @@ fn a_tag_that_moved_is_refused_until_a_person_says_update() {
 }
 
 #[test]
-fn a_registry_with_a_password_takes_the_right_one_only() {
+fn a_registry_with_a_password_accepts_only_the_right_one() {
     if registry().is_none() {
         return;
     }
@@ -126,7 +126,7 @@ fn a_registry_with_a_password_takes_the_right_one_only() {
 }
 
 #[test]
-fn what_is_not_there_or_no_adapter_is_named() {
+fn a_missing_tag_or_a_file_that_is_not_an_adapter_is_named() {
     let Some(registry) = registry() else { return };
     let host = host("");
     let tag = registry.address("openemr:1");

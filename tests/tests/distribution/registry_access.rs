@@ -23,7 +23,7 @@ fn push(host: &Host, tag: &str, more: &[&str]) -> tests::host::Output {
 }
 
 #[test]
-fn a_registry_behind_a_private_authority_is_trusted_where_it_was_named() {
+fn a_registry_with_a_private_authority_is_trusted_only_where_configured() {
     if registry().is_none() {
         return;
     }
@@ -115,7 +115,7 @@ impl Tokens {
 }
 
 #[test]
-fn a_registry_with_tokens_takes_those_of_its_endpoint_and_those_that_are_given() {
+fn a_registry_accepts_tokens_of_its_endpoint_and_configured_ones() {
     if registry().is_none() {
         return;
     }

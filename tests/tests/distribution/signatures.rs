@@ -14,7 +14,7 @@ fn sign(host: &Host, key: &str) {
 }
 
 #[test]
-fn only_what_a_trusted_key_signed_is_installed() {
+fn only_adapters_signed_by_a_trusted_key_are_installed() {
     let host = host("");
     let (ours, _theirs) = (new_key(&host, "ours.key"), new_key(&host, "theirs.key"));
     trust(&host, &trusting(&ours, true));
@@ -33,7 +33,7 @@ fn only_what_a_trusted_key_signed_is_installed() {
 }
 
 #[test]
-fn a_bad_signature_counts_also_where_none_is_required() {
+fn an_invalid_signature_is_refused_even_if_none_is_required() {
     let host = host("");
     let ours = new_key(&host, "ours.key");
     let install = || host.run(&["plugin", "install", "release.wasm", "--name", "openemr", "--update"]);
@@ -49,7 +49,7 @@ fn a_bad_signature_counts_also_where_none_is_required() {
 }
 
 #[test]
-fn verify_tells_right_from_wrong_with_and_without_a_configuration() {
+fn verify_accepts_valid_and_refuses_invalid_signatures_without_configuration_too() {
     let host = host("");
     let ours = new_key(&host, "ours.key");
     let verify = |arguments: &[&str]| host.run(&[&["plugin", "verify"], arguments].concat());
@@ -74,7 +74,7 @@ fn verify_tells_right_from_wrong_with_and_without_a_configuration() {
 }
 
 #[test]
-fn a_signature_that_goes_missing_keeps_the_adapter_from_being_loaded() {
+fn an_adapter_whose_signature_is_missing_is_not_loaded() {
     let host = host("");
     let ours = new_key(&host, "ours.key");
     trust(&host, &trusting(&ours, true));
@@ -89,7 +89,7 @@ fn a_signature_that_goes_missing_keeps_the_adapter_from_being_loaded() {
 }
 
 #[test]
-fn a_configuration_that_could_trust_nobody_is_refused() {
+fn a_configuration_that_requires_signatures_without_keys_is_refused() {
     let host = host("");
     let configure = |plugins: &str| {
         let configuration = Configuration::new("sqlite://.host/host.db");
@@ -102,7 +102,7 @@ fn a_configuration_that_could_trust_nobody_is_refused() {
 
 #[cfg(unix)]
 #[test]
-fn the_secret_key_is_for_its_owner_alone() {
+fn only_the_owner_can_read_the_secret_key() {
     use std::os::unix::fs::PermissionsExt as _;
     let host = host("");
     let _ = new_key(&host, "ours.key");

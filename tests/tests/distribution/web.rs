@@ -58,7 +58,7 @@ fn respond(stream: &mut TcpStream, head: &str, body: &[u8]) {
 }
 
 #[test]
-fn an_address_gives_adapter_and_signature() {
+fn an_adapter_and_its_signature_are_downloaded_by_url() {
     let host = host("");
     let key = new_key(&host, "ours.key");
     trust(&host, &trusting(&key, true));
@@ -82,7 +82,7 @@ fn an_address_gives_adapter_and_signature() {
 }
 
 #[test]
-fn plain_http_and_unknown_schemes_are_refused_before_anybody_is_asked() {
+fn plain_http_and_unknown_schemes_are_refused_before_any_request() {
     let host = host("");
     for (source, words) in [
         ("http://192.0.2.1/openemr.wasm", "plain http"),
@@ -99,7 +99,7 @@ fn plain_http_and_unknown_schemes_are_refused_before_anybody_is_asked() {
 }
 
 #[test]
-fn a_download_that_is_cut_or_killed_leaves_nothing() {
+fn an_aborted_download_leaves_nothing() {
     let host = host("");
     let half = fs::read(adapter("openemr")).expect("adapter");
     let (begun, has_begun) = mpsc::channel();
@@ -123,7 +123,7 @@ fn a_download_that_is_cut_or_killed_leaves_nothing() {
 }
 
 #[test]
-fn an_endless_answer_is_cut_off() {
+fn an_endless_response_is_cut_off() {
     let host = host("");
     let address = serve(|_, stream| {
         let mut sent = stream.write_all(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n");
@@ -151,7 +151,7 @@ fn go_on(stream: &mut TcpStream, words: &[u8], pause: Duration) {
 
 /// Each would be followed for ever: a manifest, and interim heads before a file, a manifest, or a layer.
 #[test]
-fn hostile_registries_are_given_up_in_time_and_without_memory() {
+fn hostile_registries_are_abandoned_within_time_and_memory_limits() {
     let interim = b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n";
     let manifest = format!(
         r#"{{"schemaVersion": 2, "mediaType": "application/vnd.oci.image.manifest.v1+json",

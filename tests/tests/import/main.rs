@@ -67,7 +67,7 @@ async fn queued_in(store: &Store) -> usize {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_killed_import_goes_on_and_doubles_nothing() {
+async fn a_killed_import_resumes_without_duplicates() {
     for database in fresh_databases().await.expect("databases") {
         let (host, store) = (host_on(&database), store(&database));
         store.migrate().await.expect("migrate");
@@ -104,7 +104,7 @@ async fn a_killed_import_goes_on_and_doubles_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_changed_file_of_the_same_name_is_taken_and_only_changes_are_queued() {
+async fn a_changed_file_of_the_same_name_is_imported_and_only_changes_are_queued() {
     for database in fresh_databases().await.expect("databases") {
         let (host, store) = (host_on(&database), store(&database));
         write_patients(&host, "patients.ndjson", 2_500, "Seoul");
@@ -129,7 +129,7 @@ async fn a_changed_file_of_the_same_name_is_taken_and_only_changes_are_queued() 
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn patients_of_a_csv_read_back_as_they_were_written() {
+async fn csv_patients_round_trip() {
     for database in fresh_databases().await.expect("databases") {
         let (host, store) = (host_on(&database), store(&database));
         let header = "Patient No;family_name;given_name;birth_date;gender;native_family_name;street;notes\r\n";
@@ -169,7 +169,7 @@ async fn patients_of_a_csv_read_back_as_they_were_written() {
 }
 
 #[test]
-fn rejects_are_written_with_line_and_reason_and_the_others_are_taken() {
+fn rejects_are_written_with_line_and_reason_and_the_others_are_imported() {
     let host = host();
     let lines = [
         resource("P-1", "Seoul").to_string(),
@@ -205,7 +205,7 @@ fn rejects_are_written_with_line_and_reason_and_the_others_are_taken() {
 }
 
 #[test]
-fn a_patient_without_a_field_that_cannot_be_kept_is_taken_and_counted() {
+fn a_patient_is_imported_without_an_invalid_field_and_counted() {
     let host = host();
     let mut patient = resource("P-1", "Seoul");
     patient["telecom"] = json!([{ "system": "email", "value": "no-at-sign" }]);
@@ -227,19 +227,24 @@ fn a_patient_without_a_field_that_cannot_be_kept_is_taken_and_counted() {
 
 /// Exit 0 would say that the patients behind the quote are there.
 #[test]
-fn an_open_quote_ends_the_import_with_an_error_and_keeps_what_stood_before_it() {
+fn an_open_quote_ends_the_import_and_keeps_the_records_before_it() {
     let host = host();
     let csv = "patient_id,family_name,given_name,birth_date,gender,remarks\nP-1,Kim,A,1980-01-31,female,fine\n\
                P-2,Kim,B,1980-01-31,female,\"open\nP-3,Kim,C,1980-01-31,female,fine\n";
     fs::write(host.folder().join("patients.csv"), csv).expect("write");
+    let dry = host.run(&["import", "patients.csv", "--ignore-other-columns", "--dry-run"]);
+    assert_eq!(dry.status, Some(3), "{}{}", dry.stdout, dry.stderr);
+    assert!(dry.stderr.contains("Nothing was written (--dry-run)"), "{}", dry.stderr);
+    assert!(!dry.stderr.contains("were imported"), "{}", dry.stderr);
     let output = host.run(&["import", "patients.csv", "--ignore-other-columns"]);
     assert_eq!(output.status, Some(3), "{}{}", output.stdout, output.stderr);
     assert!(output.stderr.contains("patients.csv:3: a quote is opened in the record"), "{}", output.stderr);
+    assert!(output.stderr.contains("Earlier records were imported. Fix the file"), "{}", output.stderr);
     assert_eq!(host.status()["unrouted"], 1);
 }
 
 #[test]
-fn stdin_is_read_and_the_last_state_of_a_patient_counts() {
+fn stdin_is_imported_and_the_last_state_of_a_patient_wins() {
     let host = host();
     let lines = [resource("P-1", "Seoul"), resource("P-2", "Seoul"), resource("P-1", "Busan")];
     let text = lines.map(|line| line.to_string()).join("\n");
@@ -263,7 +268,7 @@ fn stdin_is_read_and_the_last_state_of_a_patient_counts() {
 }
 
 #[test]
-fn a_wrong_call_says_what_is_wrong_before_anything_is_written() {
+fn invalid_arguments_are_refused_before_anything_is_written() {
     let host = host();
     write_patients(&host, "patients.ndjson", 3, "Seoul");
     fs::copy(host.folder().join("patients.ndjson"), host.folder().join("patients")).expect("copy");
@@ -289,7 +294,7 @@ fn a_wrong_call_says_what_is_wrong_before_anything_is_written() {
 }
 
 #[test]
-fn a_file_of_something_else_ends_early() {
+fn a_file_without_patients_ends_early() {
     let host = host();
     fs::write(host.folder().join("notes.ndjson"), "Secretname, a note\n".repeat(30_000)).expect("write");
     let output = host.run(&["import", "notes.ndjson"]);

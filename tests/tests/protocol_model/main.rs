@@ -54,7 +54,7 @@ fn breaks(without: Without, broken: &[&str]) {
 }
 
 #[test]
-fn the_protocol_holds() {
+fn the_protocol_keeps_its_properties() {
     let checker = check(Without::Nothing);
     assert!(checker.is_done());
     checker.assert_properties();
@@ -66,7 +66,7 @@ fn without_the_fence_an_older_state_follows_a_newer_one() {
 }
 
 #[test]
-fn a_fence_before_the_write_is_no_fence() {
+fn a_fence_before_the_write_does_not_protect() {
     breaks(Without::FenceAfterApply, &[NO_WAY_BACK, NOTHING_LOST]);
 }
 
@@ -77,12 +77,12 @@ fn without_the_guard_a_lost_lease_settles() {
 }
 
 #[test]
-fn without_the_key_of_what_is_in_flight_two_changes_overtake_each_other() {
+fn without_the_in_flight_key_two_changes_overtake_each_other() {
     breaks(Without::InFlightKey, &[NO_WAY_BACK, LINK_NO_WAY_BACK, NOTHING_LOST]);
 }
 
 #[test]
-fn without_the_unique_key_a_patient_is_there_twice() {
+fn without_the_unique_key_a_patient_is_duplicated() {
     // And where the inserts do not wait for each other, the fence orders nothing either.
     breaks(Without::UniqueKey, &[ONE_ROW, NO_WAY_BACK, NOTHING_LOST]);
 }
@@ -109,7 +109,7 @@ fn without_a_row_when_its_lease_ends_a_directly_dispatched_change_is_lost() {
 }
 
 #[test]
-fn a_change_that_is_routed_before_it_is_in_flight_is_lost_or_overtaken() {
+fn a_change_routed_before_it_is_in_flight_is_lost_or_overtaken() {
     // In between, a newer change is dispatched and settled, and the older one follows.
     breaks(Without::DispatchAtOnce, &[NO_WAY_BACK, LINK_NO_WAY_BACK, NOTHING_LOST]);
 }

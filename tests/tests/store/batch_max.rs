@@ -3,9 +3,9 @@
 use crate::on_every_store;
 use crate::support::{Stand, TARGET};
 
-on_every_store!(what_a_host_remembers_of_a_slow_target_another_one_reads);
+on_every_store!(hosts_share_the_remembered_batch_size_of_a_slow_target);
 
-async fn what_a_host_remembers_of_a_slow_target_another_one_reads(stand: Stand) {
+async fn hosts_share_the_remembered_batch_size_of_a_slow_target(stand: Stand) {
     let other = stand.other_host();
     assert_eq!(other.batch_max(TARGET).await.expect("read"), None);
     for remembered in [Some(25), Some(1), None] {

@@ -215,7 +215,7 @@ async fn other_development_schemas_and_files_are_refused(backend: Backend) {
 
 /// MySQL commits each statement by itself, so a host may die between any two of them.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_carrying_over_that_was_cut_off_is_finished() {
+async fn an_interrupted_migration_from_the_predecessor_is_finished() {
     let file = workspace().join("migrations/mysql/0011_from_0010.sql");
     let sql = std::fs::read_to_string(file).expect("our own file");
     let code: Vec<_> = sql.lines().filter(|line| !line.starts_with("--")).collect();
@@ -234,7 +234,7 @@ async fn a_carrying_over_that_was_cut_off_is_finished() {
 
 /// Another program's table of the new name is never taken for the host's.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_foreign_table_of_a_new_name_stops_the_carrying_over() {
+async fn a_foreign_table_with_a_new_tables_name_stops_the_migration() {
     for backend in [Backend::Sqlite, Backend::MariaDb, Backend::Postgres] {
         let Some(stand) = left_behind(backend).await else { continue };
         stand.database.execute("CREATE TABLE sync_adapter_control (id BIGINT)").await.expect("another program's");

@@ -12,25 +12,25 @@ use crate::on_every_store;
 use crate::support::{Stand, TARGET, confirmed, failed, patient, request, settlement};
 
 on_every_store!(
-    a_confirmed_delivery_leaves_link_and_id,
-    an_id_comes_also_to_a_patient_who_is_changed_meanwhile,
+    a_confirmed_delivery_stores_link_and_id,
+    a_patient_changed_meanwhile_still_gets_its_id,
     expired_lease_cannot_settle,
-    renewed_lease_is_not_taken,
-    a_released_batch_is_free_at_once,
+    a_renewed_lease_is_not_taken_over,
+    a_released_batch_can_be_claimed_at_once,
     the_newest_state_wins_and_older_ones_are_superseded,
     a_patient_in_flight_is_not_claimed_again,
     an_older_change_is_never_delivered_after_a_newer_one,
-    an_old_failure_that_a_person_retries_is_moot_once_a_newer_change_waits,
-    a_failed_delivery_waits_for_a_person,
-    a_deferred_delivery_waits_for_its_time,
+    a_retried_failure_is_superseded_by_a_newer_change,
+    a_failed_delivery_waits_for_an_operator,
+    a_deferred_delivery_is_not_claimed_before_its_time,
     fifo_delivers_every_change_in_order_and_a_failed_head_blocks_its_own_key,
-    two_hosts_share_the_work_and_never_a_delivery,
-    old_finished_rows_go_and_what_is_needed_stays,
-    a_target_that_is_no_longer_configured_holds_nothing_open,
+    two_hosts_never_claim_the_same_delivery,
+    only_old_finished_rows_are_purged,
+    a_removed_target_keeps_no_change_open,
     claimers_of_the_same_patients_do_not_deadlock,
 );
 
-async fn a_confirmed_delivery_leaves_link_and_id(stand: Stand) {
+async fn a_confirmed_delivery_stores_link_and_id(stand: Stand) {
     stand.put(&[patient(1, "Seoul"), patient(2, "Busan")]).await;
     let batch = stand.claim_batch().await;
     assert_eq!(batch.deliveries.len(), 2);
@@ -78,7 +78,7 @@ async fn wait_until_one_waits(stand: &Stand) {
     panic!("no transaction waits");
 }
 
-async fn an_id_comes_also_to_a_patient_who_is_changed_meanwhile(stand: Stand) {
+async fn a_patient_changed_meanwhile_still_gets_its_id(stand: Stand) {
     stand.put(&[patient(1, "Seoul")]).await;
     let batch = stand.claim_batch().await;
     let mut application = Session::open(stand.database.url()).await.expect("session");
@@ -113,7 +113,7 @@ async fn expired_lease_cannot_settle(stand: Stand) {
     assert_eq!(stand.store.settle(&next.lease, &rows, None).await.expect("settle"), Settled::Written);
 }
 
-async fn renewed_lease_is_not_taken(stand: Stand) {
+async fn a_renewed_lease_is_not_taken_over(stand: Stand) {
     stand.put(&[patient(1, "Seoul")]).await;
     let batch = stand.claim_batch().await;
     stand.pass(29_000);
@@ -122,7 +122,7 @@ async fn renewed_lease_is_not_taken(stand: Stand) {
     assert!(stand.store.take_expired_leases().await.expect("take").is_empty());
 }
 
-async fn a_released_batch_is_free_at_once(stand: Stand) {
+async fn a_released_batch_can_be_claimed_at_once(stand: Stand) {
     stand.put(&[patient(1, "Seoul")]).await;
     let batch = stand.claim_batch().await;
     assert!(stand.store.release(&batch.lease).await.expect("release"));
@@ -168,7 +168,7 @@ async fn an_older_change_is_never_delivered_after_a_newer_one(stand: Stand) {
     assert_eq!((counts.superseded, counts.done, counts.pending, counts.failed), (1, 1, 0, 0));
 }
 
-async fn an_old_failure_that_a_person_retries_is_moot_once_a_newer_change_waits(stand: Stand) {
+async fn a_retried_failure_is_superseded_by_a_newer_change(stand: Stand) {
     stand.put(&[patient(1, "Seoul")]).await;
     let older = stand.claim_batch().await;
     let rows = [failed(&older.deliveries[0], Status::Failed, 0)];
@@ -179,7 +179,7 @@ async fn an_old_failure_that_a_person_retries_is_moot_once_a_newer_change_waits(
     assert_eq!(stand.counts().await.superseded, 1);
 }
 
-async fn a_failed_delivery_waits_for_a_person(stand: Stand) {
+async fn a_failed_delivery_waits_for_an_operator(stand: Stand) {
     stand.put(&[patient(1, "Seoul"), patient(2, "Seoul")]).await;
     let batch = stand.claim_batch().await;
     let rows = [failed(&batch.deliveries[0], Status::Failed, 0), confirmed(&batch.deliveries[1], "2")];
@@ -195,7 +195,7 @@ async fn a_failed_delivery_waits_for_a_person(stand: Stand) {
     assert_eq!(stand.claim_batch().await.deliveries[0].attempts, 0);
 }
 
-async fn a_deferred_delivery_waits_for_its_time(stand: Stand) {
+async fn a_deferred_delivery_is_not_claimed_before_its_time(stand: Stand) {
     stand.put(&[patient(1, "Seoul")]).await;
     let batch = stand.claim_batch().await;
     let rows = [failed(&batch.deliveries[0], Status::Pending, 5_000)];
@@ -223,7 +223,7 @@ async fn fifo_delivers_every_change_in_order_and_a_failed_head_blocks_its_own_ke
     assert_eq!(ids, ["P-0002"], "the failed head holds back its own key only");
 }
 
-async fn two_hosts_share_the_work_and_never_a_delivery(stand: Stand) {
+async fn two_hosts_never_claim_the_same_delivery(stand: Stand) {
     let patients: Vec<_> = (0..200).map(|number| patient(number, "Seoul")).collect();
     stand.put(&patients).await;
     let work = |store: host::store::Store, owner: &'static str| async move {
@@ -251,7 +251,7 @@ async fn two_hosts_share_the_work_and_never_a_delivery(stand: Stand) {
     assert_eq!(stand.counts().await.done, 200);
 }
 
-async fn old_finished_rows_go_and_what_is_needed_stays(stand: Stand) {
+async fn only_old_finished_rows_are_purged(stand: Stand) {
     stand.put(&[patient(1, "Seoul"), patient(2, "Seoul")]).await;
     let batch = stand.claim_batch().await;
     let rows = [confirmed(&batch.deliveries[0], "1"), failed(&batch.deliveries[1], Status::Failed, 0)];
@@ -276,7 +276,7 @@ async fn old_finished_rows_go_and_what_is_needed_stays(stand: Stand) {
     assert_eq!(purge().await, (0, 0));
 }
 
-async fn a_target_that_is_no_longer_configured_holds_nothing_open(stand: Stand) {
+async fn a_removed_target_keeps_no_change_open(stand: Stand) {
     stand.put(&[patient(1, "Seoul")]).await;
     assert_eq!(stand.store.open_work().await.expect("open"), 1);
     stand.store.register_targets(&[(TARGET, false), ("fhir", true)]).await.expect("register");

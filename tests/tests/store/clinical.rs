@@ -14,14 +14,14 @@ use crate::on_every_store;
 use crate::support::{Stand, TARGET, confirmed, patient, route, target_name};
 
 on_every_store!(
-    a_record_and_its_outbox_row_are_written_together_and_an_unchanged_one_writes_none,
+    a_record_writes_its_outbox_row_in_one_transaction_and_an_unchanged_one_writes_none,
     a_deleted_record_leaves_its_last_state_in_the_outbox,
-    a_record_of_an_unknown_patient_is_taken_and_one_of_a_deleted_patient_is_refused,
+    a_record_of_an_unknown_patient_is_accepted_and_of_a_deleted_one_refused,
     another_patients_encounter_is_refused,
-    a_refused_record_keeps_all_of_its_transaction_from_being_written,
+    a_refused_record_rolls_back_its_whole_transaction,
     many_records_take_as_many_statements_as_few,
-    records_of_one_id_and_of_different_types_are_different,
-    a_resync_queues_records_whose_rows_of_the_outbox_are_gone,
+    records_of_different_types_may_share_an_id,
+    a_resync_queues_records_whose_outbox_rows_were_purged,
 );
 
 fn key(aggregate_type: &str, aggregate_id: &str) -> AggregateKey {
@@ -61,7 +61,7 @@ async fn unrouted(stand: &Stand) -> u64 {
     stand.store.status(1).await.expect("status").unrouted
 }
 
-async fn a_record_and_its_outbox_row_are_written_together_and_an_unchanged_one_writes_none(stand: Stand) {
+async fn a_record_writes_its_outbox_row_in_one_transaction_and_an_unchanged_one_writes_none(stand: Stand) {
     let records = [encounter("E-1", "P-1"), condition("C-1", "P-1", "E-1", "Asthma \"x\" 천식")];
     let first = service(&stand).put(&records).await.expect("put");
     assert_eq!(first, [RecordChange::Created, RecordChange::Created]);
@@ -93,7 +93,7 @@ async fn a_deleted_record_leaves_its_last_state_in_the_outbox(stand: Stand) {
     transaction.rollback().await.expect("rollback");
 }
 
-async fn a_record_of_an_unknown_patient_is_taken_and_one_of_a_deleted_patient_is_refused(stand: Stand) {
+async fn a_record_of_an_unknown_patient_is_accepted_and_of_a_deleted_one_refused(stand: Stand) {
     assert_eq!(service(&stand).put(&[encounter("E-1", "P-0001")]).await.expect("put"), [RecordChange::Created]);
     stand.put(&[patient(1, "Seoul")]).await;
     PatientService::new(stand.store.clone()).delete("P-0001").await.expect("delete");
@@ -124,7 +124,7 @@ async fn another_patients_encounter_is_refused(stand: Stand) {
     assert_eq!(service(&stand).put(&[unknown]).await.expect("put"), [RecordChange::Created]);
 }
 
-async fn a_refused_record_keeps_all_of_its_transaction_from_being_written(stand: Stand) {
+async fn a_refused_record_rolls_back_its_whole_transaction(stand: Stand) {
     service(&stand).put(&[encounter("E-1", "P-1")]).await.expect("put");
     let records = [condition("C-1", "P-1", "E-1", "Asthma"), condition("C-2", "P-2", "E-1", "Asthma")];
     assert_eq!(refused(&stand, &records).await.len(), 1);
@@ -145,7 +145,7 @@ async fn many_records_take_as_many_statements_as_few(stand: Stand) {
     assert_eq!(unrouted(&stand).await, 503);
 }
 
-async fn records_of_one_id_and_of_different_types_are_different(stand: Stand) {
+async fn records_of_different_types_may_share_an_id(stand: Stand) {
     let records = [encounter("1", "P-1"), condition("1", "P-1", "1", "Asthma")];
     assert_eq!(service(&stand).put(&records).await.expect("put"), [RecordChange::Created, RecordChange::Created]);
     assert_eq!(service(&stand).put(&records).await.expect("put"), [RecordChange::Unchanged, RecordChange::Unchanged]);
@@ -166,7 +166,7 @@ async fn deliver(stand: &Stand) -> Vec<(String, Vec<Option<String>>)> {
     batch.deliveries.into_iter().map(change).collect()
 }
 
-async fn a_resync_queues_records_whose_rows_of_the_outbox_are_gone(stand: Stand) {
+async fn a_resync_queues_records_whose_outbox_rows_were_purged(stand: Stand) {
     let records = [encounter("E-1", "P-0001"), condition("C-1", "P-0001", "E-1", "Asthma")];
     service(&stand).put(&records).await.expect("put");
     route(&stand.store, 10).await;

@@ -10,15 +10,15 @@ use crate::on_every_store;
 use crate::support::{Stand, TARGET, confirmed, failed, patient, request, settlement, target_name};
 
 on_every_store!(
-    local_delivers_again_as_if_the_target_had_never_confirmed,
-    remote_leaves_the_change_and_is_no_edit_any_more,
-    remote_remembers_what_the_record_held,
-    local_keeps_the_link_to_a_record_that_is_there,
-    relink_names_the_record,
-    a_record_that_is_another_patients_is_not_linked_twice,
+    keep_local_delivers_again_as_if_never_confirmed,
+    keep_remote_supersedes_the_change_and_clears_the_edit,
+    keep_remote_stores_the_fingerprint_of_the_record,
+    keep_local_keeps_the_link_to_an_existing_record,
+    relink_sets_the_record_of_the_link,
+    another_patients_record_is_not_linked_twice,
     only_a_conflict_is_resolved_and_only_once,
-    a_newer_state_ends_a_conflict_by_itself,
-    blocked_keys_are_listed_with_what_waits,
+    a_newer_state_ends_a_conflict,
+    blocked_keys_are_listed_with_their_waiting_changes,
 );
 
 async fn resolve_to(stand: &Stand, resolution: &Resolution) -> Resolved {
@@ -52,7 +52,7 @@ async fn resolve(stand: &Stand, resolution: Resolution) -> bool {
     resolve_to(stand, &resolution).await == Resolved::Decided
 }
 
-async fn local_delivers_again_as_if_the_target_had_never_confirmed(stand: Stand) {
+async fn keep_local_delivers_again_as_if_never_confirmed(stand: Stand) {
     in_conflict(&stand).await;
     let listed = stand.store.conflicts(None, None, 10).await.expect("list");
     assert_eq!(listed.len(), 1);
@@ -73,7 +73,7 @@ async fn local_delivers_again_as_if_the_target_had_never_confirmed(stand: Stand)
     assert_eq!((batch.deliveries[0].change.link.as_ref(), batch.deliveries[0].attempts), (None, 0));
 }
 
-async fn remote_leaves_the_change_and_is_no_edit_any_more(stand: Stand) {
+async fn keep_remote_supersedes_the_change_and_clears_the_edit(stand: Stand) {
     in_conflict(&stand).await;
     assert!(resolve(&stand, Resolution::Remote).await);
     assert!(matches!(stand.claim().await, Claim::Nothing));
@@ -85,7 +85,7 @@ async fn remote_leaves_the_change_and_is_no_edit_any_more(stand: Stand) {
     assert_eq!(link.remote_version.as_deref(), Some("1"));
 }
 
-async fn remote_remembers_what_the_record_held(stand: Stand) {
+async fn keep_remote_stores_the_fingerprint_of_the_record(stand: Stand) {
     in_conflict_by(&stand, "the chart with pid 456 was edited [holds kept:1.ab:1.cd]").await;
     let listed = stand.store.conflicts(None, None, 10).await.expect("list");
     assert_eq!(listed[0].message.as_deref(), Some(EDITED), "the fingerprint is not for people");
@@ -97,7 +97,7 @@ async fn remote_remembers_what_the_record_held(stand: Stand) {
     assert_eq!((link.remote_id.as_str(), link.fingerprint.as_deref()), ("456", Some("kept:1.ab:1.cd")));
 }
 
-async fn local_keeps_the_link_to_a_record_that_is_there(stand: Stand) {
+async fn keep_local_keeps_the_link_to_an_existing_record(stand: Stand) {
     in_conflict_by(&stand, "the chart with pid 456 was edited [holds kept:1.ab:1.cd]").await;
     assert!(resolve(&stand, Resolution::Local).await);
     let batch = stand.claim_batch().await;
@@ -106,7 +106,7 @@ async fn local_keeps_the_link_to_a_record_that_is_there(stand: Stand) {
     assert_eq!((link.remote_id.as_str(), link.remote_version, link.fingerprint), ("456", None, None));
 }
 
-async fn relink_names_the_record(stand: Stand) {
+async fn relink_sets_the_record_of_the_link(stand: Stand) {
     in_conflict(&stand).await;
     assert!(resolve(&stand, Resolution::Relink { remote_id: "77".to_owned() }).await);
     let batch = stand.claim_batch().await;
@@ -116,7 +116,7 @@ async fn relink_names_the_record(stand: Stand) {
     assert_eq!(stand.counts().await.done, 2);
 }
 
-async fn a_record_that_is_another_patients_is_not_linked_twice(stand: Stand) {
+async fn another_patients_record_is_not_linked_twice(stand: Stand) {
     in_conflict(&stand).await;
     stand.put(&[patient(2, "Seoul")]).await;
     let batch = stand.claim_batch().await;
@@ -141,7 +141,7 @@ async fn only_a_conflict_is_resolved_and_only_once(stand: Stand) {
     assert_eq!(stand.counts().await.failed, 1);
 }
 
-async fn a_newer_state_ends_a_conflict_by_itself(stand: Stand) {
+async fn a_newer_state_ends_a_conflict(stand: Stand) {
     in_conflict(&stand).await;
     stand.put(&[patient(1, "Incheon")]).await;
     let batch = stand.claim_batch().await;
@@ -150,7 +150,7 @@ async fn a_newer_state_ends_a_conflict_by_itself(stand: Stand) {
     assert_eq!(stand.store.conflicts(None, None, 10).await.expect("list").len(), 1, "one patient, one conflict");
 }
 
-async fn blocked_keys_are_listed_with_what_waits(stand: Stand) {
+async fn blocked_keys_are_listed_with_their_waiting_changes(stand: Stand) {
     let fifo = vec!["patient".to_owned()];
     for city in ["Seoul", "Busan", "Incheon"] {
         stand.put(&[patient(1, city)]).await;

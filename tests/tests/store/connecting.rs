@@ -57,7 +57,7 @@ async fn an_ipv6_address_in_brackets_connects() {
 }
 
 #[tokio::test]
-async fn requested_tls_that_is_not_offered_is_an_error_with_a_fix() {
+async fn requested_tls_that_the_server_lacks_is_an_error_with_a_fix() {
     for (backend, query) in [(Backend::MariaDb, "ssl-mode=required"), (Backend::Postgres, "sslmode=require")] {
         let Some(database) = Database::fresh(backend).await.expect("fresh") else { continue };
         let error = refusal(&format!("{}?{query}", database.url())).await;
@@ -69,7 +69,7 @@ async fn requested_tls_that_is_not_offered_is_an_error_with_a_fix() {
 }
 
 #[tokio::test]
-async fn a_parameter_that_the_driver_would_pass_over_is_refused_before_anything_is_sent() {
+async fn an_unknown_url_parameter_is_refused_before_connecting() {
     let locator = Locator::MySql("mysql://root:secret@127.0.0.1:1/x?ssl_mode=REQUIRED".parse().expect("url"));
     let error = HostDatabase::new(locator, 1, Duration::from_secs(1)).map(drop).expect_err("refused");
     assert!(error.message.contains("`ssl-mode`") && !error.message.contains("secret"), "{error}");
@@ -182,7 +182,7 @@ async fn a_certificate_of_version_1_is_named_as_such() {
 }
 
 #[tokio::test]
-async fn a_user_who_authenticates_by_ed25519_is_told_what_is_spoken() {
+async fn an_ed25519_user_is_refused_with_the_supported_methods() {
     if Backend::MariaDb.url().is_none() {
         return;
     }

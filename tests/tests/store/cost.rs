@@ -14,12 +14,12 @@ use crate::support::{
 };
 
 on_every_store!(
-    a_batch_takes_so_many_statements_and_no_more,
-    direct_dispatch_takes_so_many_statements_and_no_more,
-    an_idle_look_takes_one_statement,
-    counts_say_what_the_rows_say,
+    a_batch_takes_a_fixed_number_of_statements,
+    direct_dispatch_takes_a_fixed_number_of_statements,
+    an_idle_claim_takes_one_statement,
+    counts_match_the_rows,
     a_change_that_is_routed_again_is_counted_once,
-    a_claim_that_goes_on_finds_what_was_given_back,
+    a_continued_claim_finds_requeued_deliveries,
 );
 
 /// SQLite looks before it takes its only writer.
@@ -27,7 +27,7 @@ fn looks(stand: &Stand) -> u64 {
     u64::from(stand.database.backend() == Backend::Sqlite)
 }
 
-async fn a_batch_takes_so_many_statements_and_no_more(stand: Stand) {
+async fn a_batch_takes_a_fixed_number_of_statements(stand: Stand) {
     for size in [1, 10, 300] {
         let patients: Vec<_> = (0..size).map(|number| patient(size * 1_000 + number, "Seoul")).collect();
         host::service::PatientService::new(stand.store.clone()).put(&patients).await.expect("put");
@@ -58,7 +58,7 @@ async fn a_batch_takes_so_many_statements_and_no_more(stand: Stand) {
     }
 }
 
-async fn direct_dispatch_takes_so_many_statements_and_no_more(stand: Stand) {
+async fn direct_dispatch_takes_a_fixed_number_of_statements(stand: Stand) {
     for size in [1, 10, 300] {
         let patients: Vec<_> = (0..size).map(|number| patient(size * 1_000 + number, "Seoul")).collect();
         host::service::PatientService::new(stand.store.clone()).put(&patients).await.expect("put");
@@ -82,7 +82,7 @@ async fn direct_dispatch_takes_so_many_statements_and_no_more(stand: Stand) {
     }
 }
 
-async fn an_idle_look_takes_one_statement(stand: Stand) {
+async fn an_idle_claim_takes_one_statement(stand: Stand) {
     let routes = stand.store.routes().await.expect("routes");
     let before = stand.store.statements_run();
     assert_eq!(dispatch_along(&stand.store, &routes, 1_000, &[]).await.changes, 0);
@@ -112,7 +112,7 @@ async fn counted(stand: &Stand) -> Counts {
     }
 }
 
-async fn counts_say_what_the_rows_say(stand: Stand) {
+async fn counts_match_the_rows(stand: Stand) {
     for city in ["Seoul", "Busan"] {
         stand.put(&(0..40).map(|number| patient(number, city)).collect::<Vec<_>>()).await;
     }
@@ -147,7 +147,7 @@ async fn a_change_that_is_routed_again_is_counted_once(stand: Stand) {
     assert_eq!(stand.counts().await.pending, 3);
 }
 
-async fn a_claim_that_goes_on_finds_what_was_given_back(stand: Stand) {
+async fn a_continued_claim_finds_requeued_deliveries(stand: Stand) {
     stand.put(&[patient(1, "Seoul")]).await;
     stand.pass(10);
     stand.put(&[patient(2, "Seoul")]).await;
@@ -174,7 +174,7 @@ const FINISHED: u64 = 5_000;
 /// MariaDB alone tells how many rows were read of a table, and its planner is the one that is easily misled: once it
 /// has measured that all deliveries are of one target, walking over all of them seems as good as any index.
 #[tokio::test(flavor = "multi_thread")]
-async fn no_question_walks_over_what_is_finished() {
+async fn no_statement_scans_finished_rows() {
     let Some(stand) = Stand::on(Backend::MariaDb).await else { return };
     let mut session = Session::open(stand.database.url()).await.expect("session");
     for table in [
@@ -246,7 +246,7 @@ async fn rows_read(session: &mut Session) -> u64 {
 /// seems as well to walk over a whole table, or over all deliveries of a target, as to look for each of the batch.
 /// Which of them, depends on whether there is nothing at all or so little that one index has a page more than another.
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_planned_of_small_tables_walks_over_nothing_later() {
+async fn plans_made_on_small_tables_scan_no_large_table_later() {
     for planned_of in [0, 200] {
         let Some(stand) = Stand::on(Backend::Postgres).await else { return };
         let mut session = Session::open(stand.database.url()).await.expect("session");

@@ -12,18 +12,18 @@ use crate::support::{
 
 on_every_store!(
     a_request_gets_new_changes_under_a_lease,
-    what_is_not_the_only_one_of_its_aggregate_is_queued,
+    a_change_with_another_open_change_of_its_aggregate_is_queued,
     a_batch_holds_no_more_than_was_requested,
     a_target_without_a_request_finds_its_deliveries_queued,
     an_unknown_operation_is_dispatched_to_no_target,
-    a_batch_whose_host_died_is_claimed_by_another,
-    a_delivery_gets_its_row_when_it_is_settled,
-    what_is_released_is_queued_by_its_age,
-    what_is_in_flight_is_not_purged,
+    the_batch_of_a_dead_host_is_claimed_by_another,
+    a_directly_dispatched_change_gets_its_delivery_row_when_settled,
+    a_released_change_is_queued_by_its_age,
+    changes_in_flight_are_not_purged,
     a_change_in_flight_that_is_routed_again_is_counted_once,
-    hosts_that_request_at_once_never_share_a_patient,
-    a_change_is_never_routed_along_routes_that_are_no_longer_so,
-    a_target_is_routed_to_until_no_host_wants_it,
+    concurrent_requests_never_share_a_patient,
+    outdated_routes_route_no_change,
+    a_target_gets_changes_until_no_host_enables_it,
 );
 
 fn host(id: &str, targets: &[&str], disabled: &[&str]) -> HostRecord {
@@ -41,7 +41,7 @@ async fn routed_to(store: &Store) -> Vec<String> {
 }
 
 /// A host has read what is routed where; another registers a target; then a change comes.
-async fn a_change_is_never_routed_along_routes_that_are_no_longer_so(stand: Stand) {
+async fn outdated_routes_route_no_change(stand: Stand) {
     stand.store.register_host(&host("a", &[TARGET], &[])).await.expect("register");
     let old = stand.store.routes().await.expect("routes");
     stand.other_host().register_host(&host("b", &[TARGET, "fhir"], &[])).await.expect("register");
@@ -61,7 +61,7 @@ async fn a_change_is_never_routed_along_routes_that_are_no_longer_so(stand: Stan
     assert_eq!((done.changes, done.routes_changed), (1, false));
 }
 
-async fn a_target_is_routed_to_until_no_host_wants_it(stand: Stand) {
+async fn a_target_gets_changes_until_no_host_enables_it(stand: Stand) {
     let store = &stand.store;
     store.register_host(&host("a", &[TARGET, "fhir"], &[])).await.expect("register");
     assert_eq!(routed_to(store).await, ["fhir", TARGET]);
@@ -133,7 +133,7 @@ async fn a_request_gets_new_changes_under_a_lease(stand: Stand) {
     assert_eq!(batch.deliveries[0].change.link.as_ref().map(|link| link.remote_id.as_str()), Some("7"));
 }
 
-async fn what_is_not_the_only_one_of_its_aggregate_is_queued(stand: Stand) {
+async fn a_change_with_another_open_change_of_its_aggregate_is_queued(stand: Stand) {
     put(&stand, 1..2, "Seoul").await;
     let in_flight = given(&stand).await;
     put(&stand, 2..3, "Seoul").await;
@@ -183,7 +183,7 @@ async fn an_unknown_operation_is_dispatched_to_no_target(stand: Stand) {
     assert_eq!(stand.counts().await.failed, 1);
 }
 
-async fn a_batch_whose_host_died_is_claimed_by_another(stand: Stand) {
+async fn the_batch_of_a_dead_host_is_claimed_by_another(stand: Stand) {
     put(&stand, 1..3, "Seoul").await;
     let lost = given(&stand).await;
     stand.pass(30_001);
@@ -204,7 +204,7 @@ async fn rows(stand: &Stand) -> Vec<String> {
     rows.into_iter().map(|row| row.into_iter().map(text).collect::<Vec<_>>().join(" ")).collect()
 }
 
-async fn a_delivery_gets_its_row_when_it_is_settled(stand: Stand) {
+async fn a_directly_dispatched_change_gets_its_delivery_row_when_settled(stand: Stand) {
     put(&stand, 1..5, "Seoul").await;
     let routed = stand.now();
     let batch = given(&stand).await;
@@ -231,7 +231,7 @@ async fn a_delivery_gets_its_row_when_it_is_settled(stand: Stand) {
     assert_eq!((counts.done, counts.failed, counts.pending, counts.processing), (2, 1, 1, 0));
 }
 
-async fn what_is_released_is_queued_by_its_age(stand: Stand) {
+async fn a_released_change_is_queued_by_its_age(stand: Stand) {
     put(&stand, 1..3, "Seoul").await;
     let routed = stand.now();
     let batch = given(&stand).await;
@@ -248,7 +248,7 @@ async fn what_is_released_is_queued_by_its_age(stand: Stand) {
     assert_eq!(ids(&stand.claim_batch().await), ids(&batch));
 }
 
-async fn what_is_in_flight_is_not_purged(stand: Stand) {
+async fn changes_in_flight_are_not_purged(stand: Stand) {
     put(&stand, 1..3, "Seoul").await;
     let batch = ask(&stand.store, &[request(1)]).await.batches.remove(0).expect("a batch");
     stand.pass(1_000);
@@ -275,7 +275,7 @@ async fn a_change_in_flight_that_is_routed_again_is_counted_once(stand: Stand) {
     assert_eq!((counts.done, counts.processing, counts.pending), (2, 0, 1));
 }
 
-async fn hosts_that_request_at_once_never_share_a_patient(stand: Stand) {
+async fn concurrent_requests_never_share_a_patient(stand: Stand) {
     for city in ["Seoul", "Busan", "Incheon"] {
         put(&stand, 0..60, city).await;
     }

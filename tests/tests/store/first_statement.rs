@@ -12,7 +12,7 @@ const NONE: RowLimits = RowLimits::NONE;
 
 /// What an adapter computes before its first statement keeps no other worker from SQLite's only writer.
 #[tokio::test]
-async fn a_transaction_is_begun_by_its_first_statement() {
+async fn a_transaction_begins_with_its_first_statement() {
     for backend in [Backend::Sqlite, Backend::MariaDb, Backend::Postgres] {
         let Some(database) = Database::fresh(backend).await.expect("fresh") else { continue };
         execute(database.url(), "CREATE TABLE p (id INT)").await.expect("table");
@@ -35,7 +35,7 @@ async fn a_transaction_is_begun_by_its_first_statement() {
 
 /// What keeps it from beginning ends it, whatever kind of error that is.
 #[tokio::test]
-async fn a_transaction_that_cannot_begin_says_why_and_stays_ended() {
+async fn a_transaction_that_cannot_begin_reports_why_and_stays_ended() {
     let at = target(Backend::Sqlite, "sqlite:///nowhere/at/all.db", Duration::from_secs(20));
     let mut transaction = at.begin_with_first_statement();
     assert!(transaction.ended_by().is_none());

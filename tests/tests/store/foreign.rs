@@ -260,7 +260,7 @@ fn refusing(backend: Backend) -> Vec<(&'static str, Vec<&'static str>)> {
 
 /// A refusal is the row's own, whatever number it borrows, and no word of the row is in it.
 #[tokio::test]
-async fn a_triggers_words_are_the_rows_refusal_and_never_shown() {
+async fn a_triggers_error_refuses_the_row_and_its_text_is_not_shown() {
     for backend in [Backend::Sqlite, Backend::MariaDb, Backend::Postgres] {
         for (what, setup) in refusing(backend) {
             let Some(database) = Database::fresh(backend).await.expect("fresh") else { break };
@@ -282,7 +282,7 @@ async fn a_triggers_words_are_the_rows_refusal_and_never_shown() {
 }
 
 #[tokio::test]
-async fn a_unique_key_names_itself_and_not_the_value() {
+async fn a_unique_key_error_names_the_key_and_not_the_value() {
     for backend in [Backend::Sqlite, Backend::MariaDb, Backend::Postgres] {
         let Some(database) = Database::fresh(backend).await.expect("fresh") else { continue };
         execute(database.url(), "CREATE TABLE p (id INT, name VARCHAR(99), CONSTRAINT one_name UNIQUE (name))")
@@ -307,7 +307,7 @@ async fn a_unique_key_names_itself_and_not_the_value() {
 
 /// A lock that another holds is contention, which names no one and is distinct from a server that does not answer.
 #[tokio::test]
-async fn a_row_that_is_locked_is_contention_long_before_the_statement_runs_out_of_time() {
+async fn a_locked_row_is_contention_well_before_the_statement_timeout() {
     for backend in [Backend::MariaDb, Backend::Postgres] {
         let Some(database) = Database::fresh(backend).await.expect("fresh") else { continue };
         execute(database.url(), "CREATE TABLE p (id INT PRIMARY KEY, name VARCHAR(99))").await.expect("table");
@@ -324,7 +324,7 @@ async fn a_row_that_is_locked_is_contention_long_before_the_statement_runs_out_o
 }
 
 #[tokio::test]
-async fn a_server_that_takes_no_writes_is_found_beforehand_and_is_not_a_patients_fault() {
+async fn a_read_only_server_is_detected_before_delivery_and_fails_no_patient() {
     if let Some(database) = Database::fresh(Backend::Postgres).await.expect("fresh") {
         execute(database.url(), "CREATE TABLE p (id INT)").await.expect("table");
         let mut writable = begin(&database).await;
@@ -363,7 +363,7 @@ async fn a_server_that_takes_no_writes_is_found_beforehand_and_is_not_a_patients
 }
 
 #[tokio::test]
-async fn a_file_that_may_not_be_written_is_misconfigured() {
+async fn a_read_only_database_file_is_misconfigured() {
     use std::io::{Seek as _, SeekFrom, Write as _};
     let database = Database::fresh(Backend::Sqlite).await.expect("fresh").expect("sqlite");
     execute(database.url(), "PRAGMA journal_mode = DELETE; CREATE TABLE p (id INT)").await.expect("table");
@@ -381,7 +381,7 @@ async fn a_file_that_may_not_be_written_is_misconfigured() {
 }
 
 #[tokio::test]
-async fn sqlite_makes_no_value_so_large_that_nothing_could_stop_it() {
+async fn sqlite_values_have_a_size_limit() {
     let database = Database::fresh(Backend::Sqlite).await.expect("fresh").expect("SQLite is always there");
     let began = Instant::now();
     for sql in [
@@ -409,7 +409,7 @@ async fn sqlite_makes_no_value_so_large_that_nothing_could_stop_it() {
 }
 
 #[tokio::test]
-async fn a_transaction_that_only_reads_is_held_to_it_by_the_database() {
+async fn the_database_enforces_a_read_only_transaction() {
     for backend in [Backend::Sqlite, Backend::MariaDb, Backend::Postgres] {
         let Some(database) = Database::fresh(backend).await.expect("database") else { continue };
         database.execute("CREATE TABLE note (id INT)").await.expect("table");

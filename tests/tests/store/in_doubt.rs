@@ -11,13 +11,13 @@ use crate::on_every_store;
 use crate::support::{Stand, confirmed, dispatch, failed, patient, request, settlement};
 
 on_every_store!(
-    no_renewal_makes_a_lease_shorter,
-    what_is_in_doubt_keeps_the_lease_and_the_rest_settles,
-    what_was_dispatched_directly_may_be_in_doubt_too,
+    no_renewal_shortens_a_lease,
+    changes_in_doubt_keep_the_lease_and_the_rest_settles,
+    directly_dispatched_changes_can_be_in_doubt,
     a_newer_state_waits_until_the_doubt_is_over,
-    the_attempts_of_what_is_in_doubt_are_counted_and_the_last_one_fails_when_the_lease_ends,
-    a_part_is_not_settled_without_the_lease,
-    settling_in_part_takes_as_many_statements_for_one_as_for_many,
+    attempts_in_doubt_are_counted_and_the_last_fails_when_the_lease_ends,
+    a_part_of_a_batch_is_not_settled_without_the_lease,
+    a_partial_settlement_takes_a_constant_number_of_statements,
 );
 
 const IN_DOUBT_MS: u64 = 60_000;
@@ -52,7 +52,7 @@ async fn settle_two_of_three(stand: &Stand, batch: &Batch) {
     assert_eq!(settled, Settled::Written);
 }
 
-async fn no_renewal_makes_a_lease_shorter(stand: Stand) {
+async fn no_renewal_shortens_a_lease(stand: Stand) {
     let batch = batch_in_doubt(&stand, false).await;
     // The lease of 30 seconds is renewed while the call goes on.
     stand.pass(10_000);
@@ -66,13 +66,13 @@ async fn no_renewal_makes_a_lease_shorter(stand: Stand) {
     assert_eq!(stand.store.take_expired_leases().await.expect("take").len(), 1);
 }
 
-async fn what_is_in_doubt_keeps_the_lease_and_the_rest_settles(stand: Stand) {
+async fn changes_in_doubt_keep_the_lease_and_the_rest_settles(stand: Stand) {
     let batch = batch_in_doubt(&stand, false).await;
     settle_two_of_three(&stand, &batch).await;
     check_that_one_waits(&stand).await;
 }
 
-async fn what_was_dispatched_directly_may_be_in_doubt_too(stand: Stand) {
+async fn directly_dispatched_changes_can_be_in_doubt(stand: Stand) {
     let batch = batch_in_doubt(&stand, true).await;
     settle_two_of_three(&stand, &batch).await;
     check_that_one_waits(&stand).await;
@@ -119,7 +119,7 @@ async fn a_newer_state_waits_until_the_doubt_is_over(stand: Stand) {
     assert_eq!(stand.counts().await.superseded, 1);
 }
 
-async fn the_attempts_of_what_is_in_doubt_are_counted_and_the_last_one_fails_when_the_lease_ends(stand: Stand) {
+async fn attempts_in_doubt_are_counted_and_the_last_fails_when_the_lease_ends(stand: Stand) {
     let batch = batch_in_doubt(&stand, true).await;
     let of = |place: usize, status, attempts| Settlement { attempts, ..failed(&batch.deliveries[place], status, 0) };
     let in_doubt = [of(0, Status::Pending, 3), of(1, Status::Failed, 10), of(2, Status::Pending, 0)];
@@ -138,7 +138,7 @@ async fn the_attempts_of_what_is_in_doubt_are_counted_and_the_last_one_fails_whe
     assert_eq!(stand.claim_batch().await.deliveries.len(), 3, "an operator may retry it");
 }
 
-async fn a_part_is_not_settled_without_the_lease(stand: Stand) {
+async fn a_part_of_a_batch_is_not_settled_without_the_lease(stand: Stand) {
     let batch = batch_in_doubt(&stand, true).await;
     stand.pass(61_000);
     assert_eq!(stand.store.take_expired_leases().await.expect("take").len(), 1);
@@ -150,7 +150,7 @@ async fn a_part_is_not_settled_without_the_lease(stand: Stand) {
     assert_eq!((counts.pending, counts.done, counts.processing), (3, 0, 0));
 }
 
-async fn settling_in_part_takes_as_many_statements_for_one_as_for_many(stand: Stand) {
+async fn a_partial_settlement_takes_a_constant_number_of_statements(stand: Stand) {
     let mut statements = Vec::new();
     for size in [4, 60] {
         let patients: Vec<_> = (size * 100..size * 101).map(|number| patient(number, "Seoul")).collect();

@@ -8,7 +8,7 @@ use tests::environment::Backend;
 
 /// PostgreSQL tells what a session has prepared.
 #[tokio::test]
-async fn hostile_crowd_of_long_statements_is_not_kept() {
+async fn hostile_crowd_of_long_statements_is_not_cached() {
     let Some(database) = Database::fresh(Backend::Postgres).await.expect("database") else { return };
     let locator = Locator::Postgres(database.url().parse().expect("url"));
     let at = HostDatabase::of_target(locator, 1, Duration::from_secs(20), 16 << 20).expect("database");

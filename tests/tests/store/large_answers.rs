@@ -35,7 +35,7 @@ fn hostile(backend: Backend) -> Vec<String> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn hostile_answer_of_half_a_gigabyte_is_cut_off_on_its_way() {
+async fn hostile_result_of_half_a_gigabyte_is_cut_off_in_transit() {
     for backend in [Backend::MariaDb, Backend::Postgres] {
         let Some(database) = Database::fresh(backend).await.expect("database") else { continue };
         let at = target(&database);

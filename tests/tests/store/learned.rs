@@ -3,9 +3,9 @@
 use crate::on_every_store;
 use crate::support::{Stand, TARGET};
 
-on_every_store!(what_one_host_learned_another_one_reads_on_the_same_basis);
+on_every_store!(hosts_share_learned_state_with_the_same_adapter_and_check);
 
-async fn what_one_host_learned_another_one_reads_on_the_same_basis(stand: Stand) {
+async fn hosts_share_learned_state_with_the_same_adapter_and_check(stand: Stand) {
     let (store, other) = (&stand.store, stand.other_host());
     assert_eq!(other.learned(TARGET, "basis").await.expect("read"), None);
     assert_eq!(other.desired_state(TARGET).await.expect("read").learned_basis, None);

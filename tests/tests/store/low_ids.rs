@@ -6,7 +6,7 @@ use tests::session::Session;
 use crate::on_every_store;
 use crate::support::{Stand, TARGET, dispatch, request, route};
 
-on_every_store!(an_id_below_one_fails_by_itself_when_queued, an_id_below_one_fails_by_itself_when_dispatched_directly);
+on_every_store!(an_id_below_one_fails_alone_when_queued, an_id_below_one_fails_alone_when_dispatched_directly);
 
 async fn insert(stand: &Stand, id: Option<i64>, aggregate_id: &str) {
     let (column, value) = id.map_or_else(Default::default, |id| ("id, ", format!("{id}, ")));
@@ -48,7 +48,7 @@ async fn assert_only_these_failed(stand: &Stand, bad: &[i64]) {
     assert_eq!((counts.processing, counts.failed), (2, bad.len() as u64));
 }
 
-async fn an_id_below_one_fails_by_itself_when_queued(stand: Stand) {
+async fn an_id_below_one_fails_alone_when_queued(stand: Stand) {
     let bad = spoil(&stand).await;
     route(&stand.store, 1_000).await;
     let batch = stand.claim_batch().await;
@@ -57,7 +57,7 @@ async fn an_id_below_one_fails_by_itself_when_queued(stand: Stand) {
     assert_only_these_failed(&stand, &bad).await;
 }
 
-async fn an_id_below_one_fails_by_itself_when_dispatched_directly(stand: Stand) {
+async fn an_id_below_one_fails_alone_when_dispatched_directly(stand: Stand) {
     let bad = spoil(&stand).await;
     let routed = dispatch(&stand.store, 1_000, &[request(100)]).await;
     let claimed = routed.claimed.into_iter().next().flatten().expect("a batch");

@@ -11,18 +11,18 @@ use crate::support::{Stand, TARGET, confirmed, failed, patient, request};
 
 on_every_store!(
     a_dismissal_is_final_counted_and_kept_with_its_reason,
-    a_later_change_of_a_dismissed_patient_goes_on,
-    a_dismissal_goes_when_retention_says_so,
-    a_dismissed_head_blocks_its_key_no_more,
-    an_aggregate_is_known_by_any_trace,
+    a_later_change_of_a_dismissed_patient_is_delivered,
+    retention_deletes_dismissals,
+    a_dismissed_head_unblocks_its_key,
+    an_aggregate_is_known_from_any_table,
     failures_of_any_aggregate_are_listed_retried_and_dismissed,
-    what_is_behind_a_failed_head_is_not_due,
+    changes_behind_a_failed_head_are_not_due,
     a_clock_that_jumps_ahead_purges_nothing,
-    a_clock_that_stays_ahead_for_a_day_is_believed,
-    a_clock_that_is_behind_is_named,
-    what_a_clock_ten_hours_ahead_put_off_is_due_again,
-    what_a_clock_forty_days_ahead_put_off_is_due_again,
-    a_store_that_can_be_written_is_no_trouble_and_keeps_nothing,
+    a_clock_that_stays_ahead_for_a_day_is_trusted,
+    a_clock_that_is_behind_is_reported,
+    deliveries_deferred_by_a_clock_ten_hours_ahead_become_due,
+    deliveries_deferred_by_a_clock_forty_days_ahead_become_due,
+    a_writable_store_is_healthy_and_keeps_no_test_row,
 );
 
 const DAY: i64 = 86_400_000;
@@ -65,7 +65,7 @@ async fn a_dismissal_is_final_counted_and_kept_with_its_reason(stand: Stand) {
     assert_eq!(stand.store.open_work().await.expect("open"), 0);
 }
 
-async fn a_later_change_of_a_dismissed_patient_goes_on(stand: Stand) {
+async fn a_later_change_of_a_dismissed_patient_is_delivered(stand: Stand) {
     fail(&stand, &[1]).await;
     let change = stand.store.failed(&RetryFilter::default(), 1).await.expect("list")[0].change_id;
     let this = RetryFilter { change_id: Some(change), ..RetryFilter::default() };
@@ -78,7 +78,7 @@ async fn a_later_change_of_a_dismissed_patient_goes_on(stand: Stand) {
     assert_eq!((counts.done, counts.dismissed, counts.failed, counts.superseded), (1, 1, 0, 0));
 }
 
-async fn a_dismissal_goes_when_retention_says_so(stand: Stand) {
+async fn retention_deletes_dismissals(stand: Stand) {
     fail(&stand, &[1]).await;
     stand.store.dismiss(&of("P-0001"), "entered twice", "kim").await.expect("dismiss");
     let purge = async |age_ms| {
@@ -92,7 +92,7 @@ async fn a_dismissal_goes_when_retention_says_so(stand: Stand) {
     assert_eq!(stand.counts().await, host::store::Counts::default());
 }
 
-async fn a_dismissed_head_blocks_its_key_no_more(stand: Stand) {
+async fn a_dismissed_head_unblocks_its_key(stand: Stand) {
     fail(&stand, &[1]).await;
     stand.put(&[patient(1, "Busan")]).await;
     let in_order = host::store::ClaimRequest { fifo_types: vec!["patient".to_owned()], ..request(10) };
@@ -101,7 +101,7 @@ async fn a_dismissed_head_blocks_its_key_no_more(stand: Stand) {
     assert!(matches!(stand.store.claim(&in_order).await.expect("claim"), host::store::Claim::Batch(_)));
 }
 
-async fn an_aggregate_is_known_by_any_trace(stand: Stand) {
+async fn an_aggregate_is_known_from_any_table(stand: Stand) {
     let insert = "INSERT INTO sync_outbox (aggregate_type, aggregate_id, operation, payload) VALUES ('patient', 'D-1', 'create', '{}')";
     stand.database.execute(insert).await.expect("insert");
     stand.put(&[patient(1, "Seoul")]).await;
@@ -115,6 +115,9 @@ async fn an_aggregate_is_known_by_any_trace(stand: Stand) {
     let unrouted = "INSERT INTO sync_outbox (aggregate_type, aggregate_id, operation, payload) VALUES ('lab', 'L-1', 'create', '{}')";
     stand.database.execute(unrouted).await.expect("insert");
     assert!(stand.store.knows(&lab("L-1")).await.expect("look"), "nobody has routed it yet");
+    stand.database.execute("UPDATE sync_outbox SET routed_at = 1 WHERE aggregate_id = 'L-1'").await.expect("route");
+    assert!(stand.store.knows(&lab("L-1")).await.expect("look"), "it was routed nowhere");
+    assert!(!stand.store.knows(&lab("l-1")).await.expect("look"), "to the letter");
     let linked = format!(
         "INSERT INTO sync_link (target, aggregate_type, aggregate_id, remote_id, delivered_outbox_id, synced_at) \
          VALUES ('{TARGET}', 'lab', 'L-2', '7', 1, 1)"
@@ -166,7 +169,7 @@ async fn failures_of_any_aggregate_are_listed_retried_and_dismissed(stand: Stand
     assert!(stand.store.status_with(10, Some(&patient)).await.expect("status").recent.is_empty());
 }
 
-async fn what_is_behind_a_failed_head_is_not_due(stand: Stand) {
+async fn changes_behind_a_failed_head_are_not_due(stand: Stand) {
     let (in_order, key) = blocked(&stand).await;
     let fifo = vec!["message".to_owned()];
     let is_due = async || stand.store.has_due_work(&[TARGET], &fifo).await.expect("look");
@@ -219,7 +222,7 @@ async fn a_clock_that_jumps_ahead_purges_nothing(stand: Stand) {
 }
 
 /// Or no host ran for 40 days.
-async fn a_clock_that_stays_ahead_for_a_day_is_believed(stand: Stand) {
+async fn a_clock_that_stays_ahead_for_a_day_is_trusted(stand: Stand) {
     finished(&stand).await;
     stand.pass(40 * DAY);
     for _ in 0..24 {
@@ -231,7 +234,7 @@ async fn a_clock_that_stays_ahead_for_a_day_is_believed(stand: Stand) {
     assert_eq!(purge(&stand).await, 2, "the delivery and its change");
 }
 
-async fn a_clock_that_is_behind_is_named(stand: Stand) {
+async fn a_clock_that_is_behind_is_reported(stand: Stand) {
     finished(&stand).await;
     stand.pass(-2 * 3_600_000);
     let behind = ClockState::Behind { by_ms: 2 * 3_600_000 };
@@ -239,11 +242,11 @@ async fn a_clock_that_is_behind_is_named(stand: Stand) {
     assert_eq!(stand.store.judge_clock().await.expect("judge"), behind);
 }
 
-async fn what_a_clock_ten_hours_ahead_put_off_is_due_again(stand: Stand) {
+async fn deliveries_deferred_by_a_clock_ten_hours_ahead_become_due(stand: Stand) {
     was_put_off(stand, 10 * 3_600_000).await;
 }
 
-async fn what_a_clock_forty_days_ahead_put_off_is_due_again(stand: Stand) {
+async fn deliveries_deferred_by_a_clock_forty_days_ahead_become_due(stand: Stand) {
     was_put_off(stand, 40 * DAY).await;
 }
 
@@ -265,13 +268,13 @@ async fn was_put_off(stand: Stand, ahead_ms: i64) {
     assert!(taken.iter().any(|lease| lease.id == lost.lease.id), "the batch of a host that died meanwhile");
 }
 
-async fn a_store_that_can_be_written_is_no_trouble_and_keeps_nothing(stand: Stand) {
+async fn a_writable_store_is_healthy_and_keeps_no_test_row(stand: Stand) {
     assert_eq!(stand.store.write_trouble().await, None);
     assert_eq!(stand.store.other_hosts("another").await.expect("count"), 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_read_only_server_is_a_trouble_with_its_reason() {
+async fn a_read_only_server_is_reported_with_the_reason() {
     let Some(stand) = Stand::on(Backend::Postgres).await else { return };
     let name = stand.database.url().rsplit('/').next().expect("a name").to_owned();
     stand
@@ -320,7 +323,7 @@ async fn another_programs_table_is_not_taken_for_ours(backend: Backend) {
 
 /// MySQL commits each statement by itself, so that a host may die between two of them.
 #[tokio::test(flavor = "multi_thread")]
-async fn tables_that_a_host_left_half_made_are_taken_up() {
+async fn half_created_tables_are_completed() {
     let Some(stand) = Stand::empty(Backend::MariaDb).await else { return };
     let file = tests::environment::workspace().join("migrations/mysql/0011_store.sql");
     let sql = std::fs::read_to_string(file).expect("our own file");

@@ -11,7 +11,7 @@ on_every_store!(
     an_unknown_operation_becomes_a_failed_delivery,
     a_type_that_no_target_takes_is_routed_nowhere,
     a_row_is_routed_once,
-    a_resync_queues_every_patient_for_one_target_alone,
+    a_resync_queues_every_patient_for_one_target_only,
 );
 
 /// What a Django application writes: the columns of the contract and no more.
@@ -60,7 +60,7 @@ async fn a_row_is_routed_once(stand: Stand) {
     assert_eq!(stand.counts().await.pending, 50);
 }
 
-async fn a_resync_queues_every_patient_for_one_target_alone(stand: Stand) {
+async fn a_resync_queues_every_patient_for_one_target_only(stand: Stand) {
     stand.store.register_targets(&[(TARGET, false)]).await.expect("register");
     let patients: Vec<_> = (0..5).map(|number| patient(number, "Seoul")).collect();
     PatientService::new(stand.store.clone()).put(&patients).await.expect("put");

@@ -11,11 +11,11 @@ use crate::support::{Stand, patient};
 
 on_every_store!(
     an_unchanged_patient_writes_no_outbox_row,
-    patients_read_back_as_they_were_written,
+    patients_round_trip_through_the_store,
     a_deleted_patient_leaves_its_last_state_in_the_outbox,
-    users_are_hashed_and_recognised,
-    an_imported_chunk_takes_the_same_statements_whatever_its_size,
-    an_import_that_another_process_moved_writes_nothing,
+    user_passwords_are_hashed_and_verified,
+    an_imported_chunk_takes_a_constant_number_of_statements,
+    an_import_advanced_by_another_process_writes_nothing,
 );
 
 async fn an_unchanged_patient_writes_no_outbox_row(stand: Stand) {
@@ -27,7 +27,7 @@ async fn an_unchanged_patient_writes_no_outbox_row(stand: Stand) {
     assert_eq!(stand.store.status(1).await.expect("status").unrouted, 3);
 }
 
-async fn patients_read_back_as_they_were_written(stand: Stand) {
+async fn patients_round_trip_through_the_store(stand: Stand) {
     let whole = Patient::from_payload(
         r#"{"patient_id":"P-1","family_name":"O'Neil \"x\"","given_name":"MinJun","birth_date":"2004-02-29","gender":"other",
         "middle_name":"a","native_family_name":"김","native_given_name":"민준","title":"Dr.","suffix":"Jr.","marital_status":"domestic_partner",
@@ -56,7 +56,7 @@ async fn a_deleted_patient_leaves_its_last_state_in_the_outbox(stand: Stand) {
     assert!(change.payload.contains("Seoul"));
 }
 
-async fn users_are_hashed_and_recognised(stand: Stand) {
+async fn user_passwords_are_hashed_and_verified(stand: Stand) {
     let service = UserService::new(stand.store.clone());
     let user = |name: &str| -> User {
         let draft = UserDraft {
@@ -83,7 +83,7 @@ async fn import(stand: &Stand, patients: &[Patient], before: u64, after: u64) ->
     service.import("a", patients, &at(before), &at(after)).await.expect("import")
 }
 
-async fn an_imported_chunk_takes_the_same_statements_whatever_its_size(stand: Stand) {
+async fn an_imported_chunk_takes_a_constant_number_of_statements(stand: Stand) {
     let patients: Vec<_> = (0..2_003).map(|number| patient(number, "Seoul")).collect();
     stand.store.begin_import("a", "file").await.expect("begin");
     let mut moved = 0;
@@ -104,7 +104,7 @@ async fn an_imported_chunk_takes_the_same_statements_whatever_its_size(stand: St
     assert_eq!(stand.store.patients(Some("P-1999"), 100).await.expect("list").len(), 3);
 }
 
-async fn an_import_that_another_process_moved_writes_nothing(stand: Stand) {
+async fn an_import_advanced_by_another_process_writes_nothing(stand: Stand) {
     stand.store.begin_import("a", "file").await.expect("begin");
     let progress = import(&stand, &[patient(1, "Seoul")], 0, 10).await.expect("moved");
     assert_eq!((progress.created, progress.bytes_done), (1, 10));

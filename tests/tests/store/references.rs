@@ -14,22 +14,22 @@ use crate::on_every_store;
 use crate::support::{Stand, TARGET, confirmed, dispatch, failed, request, route, settlement, target_name};
 
 on_every_store!(
-    what_refers_to_nothing_known_waits_until_it_is_linked,
-    what_is_linked_already_holds_up_nothing,
-    the_last_of_several_links_wakes,
-    a_type_that_the_target_does_not_take_holds_up_nothing,
-    what_the_target_no_longer_takes_holds_up_nothing,
-    a_chain_is_delivered_in_its_order_whatever_the_order_of_the_rows,
+    a_change_with_an_unlinked_dependency_waits_until_it_is_linked,
+    a_linked_dependency_delays_nothing,
+    the_last_missing_link_wakes_a_delivery,
+    a_reference_to_a_type_that_the_target_lacks_delays_nothing,
+    a_reference_to_a_type_that_the_target_dropped_delays_nothing,
+    a_chain_of_references_is_delivered_in_order_for_any_row_order,
     a_failure_fails_no_dependent,
-    a_missed_wake_up_is_found,
-    a_link_that_is_gone_again_is_noticed_before_the_call,
+    the_rescuer_finds_a_missed_wake_up,
+    a_link_deleted_meanwhile_is_detected_before_the_call,
     a_deletion_waits_for_nothing,
-    a_newer_state_replaces_one_that_waits,
-    refs_that_cannot_be_read_fail_their_change_alone,
-    references_cost_what_they_cost_and_nothing_without_them,
+    a_newer_state_supersedes_a_waiting_one,
+    unreadable_refs_fail_only_their_change,
+    references_take_a_fixed_number_of_statements_and_none_without_them,
     retention_deletes_dependencies,
-    a_record_that_became_another_sends_its_dependents_again,
-    what_is_sent_again_to_a_new_target_waits_there_too,
+    a_record_with_a_new_remote_id_requeues_its_dependents,
+    changes_resent_to_a_new_target_wait_for_dependencies_too,
 );
 
 const INSERT: &str = "INSERT INTO sync_outbox (aggregate_type, aggregate_id, operation, payload, refs) VALUES ";
@@ -92,7 +92,7 @@ async fn nothing_is_due(stand: &Stand) {
     assert!(matches!(stand.claim().await, Claim::Nothing));
 }
 
-async fn what_refers_to_nothing_known_waits_until_it_is_linked(stand: Stand) {
+async fn a_change_with_an_unlinked_dependency_waits_until_it_is_linked(stand: Stand) {
     takes(&stand, &["patient", "encounter"]).await;
     append(&stand, "encounter E-1", "create", &["subject:patient:P-1"]).await;
     routed(&stand).await;
@@ -111,7 +111,7 @@ async fn what_refers_to_nothing_known_waits_until_it_is_linked(stand: Stand) {
     assert_eq!(stand.counts().await.done, 2);
 }
 
-async fn what_is_linked_already_holds_up_nothing(stand: Stand) {
+async fn a_linked_dependency_delays_nothing(stand: Stand) {
     takes(&stand, &["patient", "encounter"]).await;
     append(&stand, "patient P-1", "create", &[]).await;
     routed(&stand).await;
@@ -124,7 +124,7 @@ async fn what_is_linked_already_holds_up_nothing(stand: Stand) {
     assert_eq!(remote_ids(&batch), [Some("#P-1")]);
 }
 
-async fn the_last_of_several_links_wakes(stand: Stand) {
+async fn the_last_missing_link_wakes_a_delivery(stand: Stand) {
     takes(&stand, &["patient", "encounter", "observation"]).await;
     append(&stand, "observation O-1", "create", &["subject:patient:P-1", "encounter:encounter:E-1"]).await;
     append(&stand, "patient P-1", "create", &[]).await;
@@ -144,7 +144,7 @@ async fn the_last_of_several_links_wakes(stand: Stand) {
     assert_eq!(remote_ids(&stand.claim_batch().await), [Some("#P-1"), Some("#E-1")]);
 }
 
-async fn a_type_that_the_target_does_not_take_holds_up_nothing(stand: Stand) {
+async fn a_reference_to_a_type_that_the_target_lacks_delays_nothing(stand: Stand) {
     takes(&stand, &["encounter"]).await;
     append(&stand, "encounter E-1", "create", &["subject:patient:P-1", "part:encounter:E-0"]).await;
     append(&stand, "encounter E-2", "create", &["subject:patient:P-1"]).await;
@@ -153,7 +153,7 @@ async fn a_type_that_the_target_does_not_take_holds_up_nothing(stand: Stand) {
     assert_eq!((keys(&batch), remote_ids(&batch)), (vec!["encounter E-2".to_owned()], vec![None]));
 }
 
-async fn what_the_target_no_longer_takes_holds_up_nothing(stand: Stand) {
+async fn a_reference_to_a_type_that_the_target_dropped_delays_nothing(stand: Stand) {
     takes(&stand, &["patient", "encounter"]).await;
     append(&stand, "encounter E-1", "create", &["subject:patient:P-1"]).await;
     routed(&stand).await;
@@ -163,7 +163,7 @@ async fn what_the_target_no_longer_takes_holds_up_nothing(stand: Stand) {
     assert_eq!(remote_ids(&stand.claim_batch().await), [None]);
 }
 
-async fn a_chain_is_delivered_in_its_order_whatever_the_order_of_the_rows(stand: Stand) {
+async fn a_chain_of_references_is_delivered_in_order_for_any_row_order(stand: Stand) {
     takes(&stand, &["patient", "encounter", "observation"]).await;
     append(&stand, "observation O-1", "create", &["encounter:encounter:E-1", "subject:patient:P-1"]).await;
     append(&stand, "encounter E-1", "create", &["subject:patient:P-1"]).await;
@@ -195,7 +195,7 @@ async fn a_failure_fails_no_dependent(stand: Stand) {
 }
 
 /// As after a host that died between its settlement and the wake-up.
-async fn a_missed_wake_up_is_found(stand: Stand) {
+async fn the_rescuer_finds_a_missed_wake_up(stand: Stand) {
     takes(&stand, &["patient", "encounter"]).await;
     append(&stand, "patient P-1", "create", &[]).await;
     for number in 1..=3 {
@@ -218,7 +218,7 @@ async fn a_missed_wake_up_is_found(stand: Stand) {
     assert_eq!(other.wake_ready(TARGET, &mut cursor).await.expect("wake"), 0);
 }
 
-async fn a_link_that_is_gone_again_is_noticed_before_the_call(stand: Stand) {
+async fn a_link_deleted_meanwhile_is_detected_before_the_call(stand: Stand) {
     takes(&stand, &["patient", "encounter"]).await;
     append(&stand, "patient P-1", "create", &[]).await;
     append(&stand, "encounter E-1", "create", &["subject:patient:P-1"]).await;
@@ -245,7 +245,7 @@ async fn a_deletion_waits_for_nothing(stand: Stand) {
     assert_eq!(remote_ids(&stand.claim_batch().await), [None]);
 }
 
-async fn a_newer_state_replaces_one_that_waits(stand: Stand) {
+async fn a_newer_state_supersedes_a_waiting_one(stand: Stand) {
     takes(&stand, &["patient", "encounter"]).await;
     append(&stand, "encounter E-1", "create", &["subject:patient:P-1"]).await;
     routed(&stand).await;
@@ -266,7 +266,7 @@ async fn a_newer_state_replaces_one_that_waits(stand: Stand) {
     nothing_is_due(&stand).await;
 }
 
-async fn refs_that_cannot_be_read_fail_their_change_alone(stand: Stand) {
+async fn unreadable_refs_fail_only_their_change(stand: Stand) {
     takes(&stand, &["patient", "encounter"]).await;
     let many: Vec<_> = (0..17).map(|number| format!("r{number}:patient:P-{number}")).collect();
     append(&stand, "encounter E-1", "create", &many.iter().map(String::as_str).collect::<Vec<_>>()).await;
@@ -310,7 +310,7 @@ async fn spent(stand: &Stand) -> [u64; 3] {
     [routing, claiming, spent()]
 }
 
-async fn references_cost_what_they_cost_and_nothing_without_them(stand: Stand) {
+async fn references_take_a_fixed_number_of_statements_and_none_without_them(stand: Stand) {
     takes(&stand, &["patient", "encounter"]).await;
     append(&stand, "patient P-1", "create", &[]).await;
     let without = spent(&stand).await;
@@ -349,7 +349,7 @@ async fn retention_deletes_dependencies(stand: Stand) {
     assert_eq!(text(&stand, count).await, "1", "what waits keeps its own");
 }
 
-async fn a_record_that_became_another_sends_its_dependents_again(stand: Stand) {
+async fn a_record_with_a_new_remote_id_requeues_its_dependents(stand: Stand) {
     takes(&stand, &["patient", "encounter"]).await;
     append(&stand, "patient P-1", "create", &[]).await;
     append(&stand, "encounter E-1", "create", &["subject:patient:P-1"]).await;
@@ -378,7 +378,7 @@ async fn a_record_that_became_another_sends_its_dependents_again(stand: Stand) {
     assert_eq!((counts.done, counts.pending, counts.processing), (5, 0, 0));
 }
 
-async fn what_is_sent_again_to_a_new_target_waits_there_too(stand: Stand) {
+async fn changes_resent_to_a_new_target_wait_for_dependencies_too(stand: Stand) {
     takes(&stand, &["patient", "encounter"]).await;
     append(&stand, "encounter E-1", "create", &["subject:patient:P-1"]).await;
     routed(&stand).await;

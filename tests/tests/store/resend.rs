@@ -14,19 +14,19 @@ use crate::support::{Stand, TARGET, confirmed, failed, patient, request, route, 
 
 on_every_store!(
     a_new_target_gets_the_newest_state_of_each_aggregate,
-    a_restored_target_gets_what_it_had_confirmed_again,
-    what_was_sent_again_loses_against_a_state_that_commits_later,
-    a_state_whose_transaction_began_before_the_resend_is_newer_all_the_same,
-    a_newer_state_supersedes_what_was_sent_again_even_when_that_failed,
-    what_is_on_its_way_or_decided_is_left,
-    what_failed_or_was_skipped_is_sent_again,
-    what_is_purged_has_no_state_left,
-    an_older_state_is_not_sent_when_the_newest_is_gone,
-    deletes_go_only_where_something_was,
-    the_hosts_own_patients_are_left_to_their_rows,
-    one_aggregate_alone_is_sent_again,
-    a_resend_goes_on_before_the_change_where_it_was_stopped,
-    retention_still_ends_at_what_is_young,
+    a_restored_target_gets_confirmed_states_again,
+    a_resent_state_loses_to_a_state_that_commits_later,
+    a_state_whose_transaction_began_before_the_resend_is_still_newer,
+    a_newer_state_supersedes_a_resent_one_even_if_it_failed,
+    open_and_dismissed_deliveries_are_not_resent,
+    failed_and_skipped_deliveries_are_resent,
+    a_purged_change_has_no_state_to_resend,
+    an_older_state_is_not_resent_when_the_newest_was_purged,
+    deletes_are_resent_only_for_linked_records,
+    the_hosts_own_patients_are_resent_from_their_own_rows,
+    one_aggregate_can_be_resent_alone,
+    a_resend_resumes_before_the_change_where_it_stopped,
+    retention_stops_at_young_rows_after_a_resend,
 );
 
 const INSERT: &str = "INSERT INTO sync_outbox (aggregate_type, aggregate_id, operation, payload) VALUES ";
@@ -129,7 +129,7 @@ async fn a_new_target_gets_the_newest_state_of_each_aggregate(stand: Stand) {
     assert_eq!(status.unrouted, 0);
 }
 
-async fn a_restored_target_gets_what_it_had_confirmed_again(stand: Stand) {
+async fn a_restored_target_gets_confirmed_states_again(stand: Stand) {
     take_labs(&stand).await;
     for (id, state) in [("L-1", "old"), ("L-1", "new"), ("L-2", "only")] {
         write(&stand, id, "update", state).await;
@@ -145,7 +145,7 @@ async fn a_restored_target_gets_what_it_had_confirmed_again(stand: Stand) {
     assert_eq!(stand.counts().await, before);
 }
 
-async fn what_was_sent_again_loses_against_a_state_that_commits_later(stand: Stand) {
+async fn a_resent_state_loses_to_a_state_that_commits_later(stand: Stand) {
     take_labs(&stand).await;
     write(&stand, "L-1", "update", "old").await;
     assert_eq!(deliver(&stand).await, ["L-1 old"]);
@@ -161,7 +161,7 @@ async fn what_was_sent_again_loses_against_a_state_that_commits_later(stand: Sta
 
 /// An application has taken its number, and commits only after the state before it was sent again and confirmed. A copy
 /// of that state would have got a greater number, and would win for good.
-async fn a_state_whose_transaction_began_before_the_resend_is_newer_all_the_same(stand: Stand) {
+async fn a_state_whose_transaction_began_before_the_resend_is_still_newer(stand: Stand) {
     take_labs(&stand).await;
     write(&stand, "L-1", "update", "old").await;
     assert_eq!(deliver(&stand).await, ["L-1 old"]);
@@ -185,7 +185,7 @@ async fn a_state_whose_transaction_began_before_the_resend_is_newer_all_the_same
     assert_eq!(deliver(&stand).await, ["L-1 late"]);
 }
 
-async fn a_newer_state_supersedes_what_was_sent_again_even_when_that_failed(stand: Stand) {
+async fn a_newer_state_supersedes_a_resent_one_even_if_it_failed(stand: Stand) {
     take_labs(&stand).await;
     write(&stand, "L-1", "update", "old").await;
     assert_eq!(deliver(&stand).await, ["L-1 old"]);
@@ -199,7 +199,7 @@ async fn a_newer_state_supersedes_what_was_sent_again_even_when_that_failed(stan
     assert_eq!((counts.failed, counts.superseded), (0, 1), "nobody has to decide about it any more");
 }
 
-async fn what_is_on_its_way_or_decided_is_left(stand: Stand) {
+async fn open_and_dismissed_deliveries_are_not_resent(stand: Stand) {
     take_labs(&stand).await;
     write(&stand, "L-1", "update", "dismissed").await;
     route(&stand.store, 100).await;
@@ -227,7 +227,7 @@ async fn what_is_on_its_way_or_decided_is_left(stand: Stand) {
     assert_eq!(resend(&stand, labs(), None).await, expected);
 }
 
-async fn what_failed_or_was_skipped_is_sent_again(stand: Stand) {
+async fn failed_and_skipped_deliveries_are_resent(stand: Stand) {
     take_labs(&stand).await;
     write(&stand, "L-1", "update", "failed").await;
     write(&stand, "L-2", "update", "skipped").await;
@@ -245,7 +245,7 @@ async fn what_failed_or_was_skipped_is_sent_again(stand: Stand) {
     assert_eq!(deliver(&stand).await, ["L-1 failed", "L-2 skipped"]);
 }
 
-async fn what_is_purged_has_no_state_left(stand: Stand) {
+async fn a_purged_change_has_no_state_to_resend(stand: Stand) {
     take_labs(&stand).await;
     write(&stand, "L-1", "update", "purged").await;
     assert_eq!(deliver(&stand).await, ["L-1 purged"]);
@@ -261,7 +261,7 @@ async fn what_is_purged_has_no_state_left(stand: Stand) {
     assert_eq!(resend(&stand, one, None).await, ResendCounts { without_state: 1, ..ResendCounts::default() });
 }
 
-async fn an_older_state_is_not_sent_when_the_newest_is_gone(stand: Stand) {
+async fn an_older_state_is_not_resent_when_the_newest_was_purged(stand: Stand) {
     take_labs(&stand).await;
     write(&stand, "L-1", "update", "old").await;
     assert_eq!(deliver(&stand).await, ["L-1 old"]);
@@ -279,7 +279,7 @@ async fn an_older_state_is_not_sent_when_the_newest_is_gone(stand: Stand) {
     assert_eq!(deliver(&stand).await, Vec::<String>::new());
 }
 
-async fn deletes_go_only_where_something_was(stand: Stand) {
+async fn deletes_are_resent_only_for_linked_records(stand: Stand) {
     write(&stand, "L-1", "delete", "never here").await;
     route(&stand.store, 100).await;
     take_labs(&stand).await;
@@ -291,7 +291,7 @@ async fn deletes_go_only_where_something_was(stand: Stand) {
     assert_eq!(deliver(&stand).await, ["L-2 gone"]);
 }
 
-async fn the_hosts_own_patients_are_left_to_their_rows(stand: Stand) {
+async fn the_hosts_own_patients_are_resent_from_their_own_rows(stand: Stand) {
     take_labs(&stand).await;
     PatientService::new(stand.store.clone()).put(&[patient(1, "Seoul")]).await.expect("put");
     write_of(&stand, "patient", "D-1", "create", "of another application").await;
@@ -304,7 +304,7 @@ async fn the_hosts_own_patients_are_left_to_their_rows(stand: Stand) {
     assert!(!stand.store.resync_patient(&target_name(TARGET), "D-1").await.expect("resync"), "no row of theirs");
 }
 
-async fn one_aggregate_alone_is_sent_again(stand: Stand) {
+async fn one_aggregate_can_be_resent_alone(stand: Stand) {
     take_labs(&stand).await;
     for id in ["L-1", "L-2", "l-1"] {
         write(&stand, id, "update", "state").await;
@@ -317,7 +317,7 @@ async fn one_aggregate_alone_is_sent_again(stand: Stand) {
     assert_eq!(resend(&stand, one("L-9"), None).await, queued(0));
 }
 
-async fn a_resend_goes_on_before_the_change_where_it_was_stopped(stand: Stand) {
+async fn a_resend_resumes_before_the_change_where_it_stopped(stand: Stand) {
     take_labs(&stand).await;
     for (id, state) in [("L-1", "old"), ("L-2", "only"), ("L-1", "new")] {
         write(&stand, id, "update", state).await;
@@ -328,7 +328,7 @@ async fn a_resend_goes_on_before_the_change_where_it_was_stopped(stand: Stand) {
     assert_eq!(deliver(&stand).await, ["L-2 only"], "the old state of L-1 is not its newest, also behind the stop");
 }
 
-async fn retention_still_ends_at_what_is_young(stand: Stand) {
+async fn retention_stops_at_young_rows_after_a_resend(stand: Stand) {
     write(&stand, "L-1", "update", "old").await;
     route(&stand.store, 100).await;
     take_labs(&stand).await;

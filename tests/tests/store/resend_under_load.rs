@@ -13,7 +13,7 @@ use tests::session::Session;
 use crate::on_every_store;
 use crate::support::{Stand, TARGET, confirmed, dispatch, request, target_name};
 
-on_every_store!(a_resync_under_load_turns_no_state_back);
+on_every_store!(a_resync_under_load_never_reverts_a_state);
 
 /// One application for each aggregate, so that its states have their numbers in the order of their commits.
 const AGGREGATES: usize = 4;
@@ -94,7 +94,7 @@ async fn operator(store: Store, seen: Arc<Seen>) {
     }
 }
 
-async fn a_resync_under_load_turns_no_state_back(stand: Stand) {
+async fn a_resync_under_load_never_reverts_a_state(stand: Stand) {
     let record = HostRecord {
         id: "host-a".to_owned(),
         targets: [(target_name(TARGET), ["lab".to_owned()].into())].into(),

@@ -8,11 +8,11 @@ use crate::on_every_store;
 use crate::support::{Stand, TARGET, confirmed, patient, settlement, target_name};
 
 on_every_store!(
-    a_skipped_delivery_is_over_and_says_why,
-    what_was_skipped_is_tried_again_when_asked,
-    a_new_adapter_gets_what_the_one_before_skipped,
-    a_newer_state_wins_over_what_was_skipped,
-    retention_deletes_what_was_skipped,
+    a_skipped_delivery_is_finished_with_its_reason,
+    skipped_deliveries_can_be_retried,
+    a_new_adapter_gets_the_deliveries_that_its_predecessor_skipped,
+    a_newer_state_supersedes_a_skipped_one,
+    retention_deletes_skipped_deliveries,
 );
 
 const REASON: &str = "there is no table for laboratory results";
@@ -41,7 +41,7 @@ async fn with_two_skipped(stand: &Stand) {
     assert_eq!(stand.store.settle(&batch.lease, &settlements, None).await.expect("settle"), Settled::Written);
 }
 
-async fn a_skipped_delivery_is_over_and_says_why(stand: Stand) {
+async fn a_skipped_delivery_is_finished_with_its_reason(stand: Stand) {
     with_two_skipped(&stand).await;
     let counts = stand.counts().await;
     assert_eq!((counts.done, counts.skipped, counts.failed, counts.pending, counts.processing), (1, 2, 0, 0, 0));
@@ -55,7 +55,7 @@ async fn a_skipped_delivery_is_over_and_says_why(stand: Stand) {
     assert_eq!(stand.store.retry(&RetryFilter::default()).await.expect("retry"), 0, "it did not fail");
 }
 
-async fn what_was_skipped_is_tried_again_when_asked(stand: Stand) {
+async fn skipped_deliveries_can_be_retried(stand: Stand) {
     with_two_skipped(&stand).await;
     assert_eq!(stand.store.count_skipped(&RetryFilter::default()).await.expect("count"), 2);
     assert_eq!(stand.store.retry_skipped(&of_patient(1)).await.expect("retry"), 0, "it is done");
@@ -74,7 +74,7 @@ async fn what_was_skipped_is_tried_again_when_asked(stand: Stand) {
     assert_eq!((counts.done, counts.skipped, counts.pending), (2, 0, 1));
 }
 
-async fn a_new_adapter_gets_what_the_one_before_skipped(stand: Stand) {
+async fn a_new_adapter_gets_the_deliveries_that_its_predecessor_skipped(stand: Stand) {
     let target = target_name(TARGET);
     let event =
         |sha256| AdapterEvent { target: &target, name: "a", version: "1", sha256, reason: None, host: "host-a" };
@@ -87,7 +87,7 @@ async fn a_new_adapter_gets_what_the_one_before_skipped(stand: Stand) {
     assert_eq!((counts.skipped, counts.pending), (0, 2));
 }
 
-async fn a_newer_state_wins_over_what_was_skipped(stand: Stand) {
+async fn a_newer_state_supersedes_a_skipped_one(stand: Stand) {
     with_two_skipped(&stand).await;
     stand.put(&[patient(2, "Daegu")]).await;
 
@@ -100,7 +100,7 @@ async fn a_newer_state_wins_over_what_was_skipped(stand: Stand) {
     assert_eq!((counts.done, counts.superseded, counts.skipped, counts.pending), (2, 1, 1, 0));
 }
 
-async fn retention_deletes_what_was_skipped(stand: Stand) {
+async fn retention_deletes_skipped_deliveries(stand: Stand) {
     with_two_skipped(&stand).await;
     stand.pass(1_000);
     let purged = stand.store.purge_deliveries(TARGET, 500, PurgeCursor::default()).await.expect("purge");

@@ -10,12 +10,12 @@ use crate::on_every_store;
 use crate::support::{Stand, TARGET, confirmed, dispatch, patient, request, route, target_name};
 
 on_every_store!(
-    ids_are_told_apart_to_the_letter_directly_and_queued,
-    a_change_that_was_deleted_stops_nothing,
-    a_type_that_no_target_takes_is_counted_to_the_letter,
-    a_time_in_another_unit_is_noticed_and_its_change_delivered,
-    what_the_host_refused_is_not_retried,
-    what_is_refused_is_counted_once_and_purged_never,
+    ids_are_compared_byte_by_byte_directly_and_queued,
+    a_deleted_change_stops_no_other,
+    types_that_no_target_accepts_are_counted_byte_by_byte,
+    a_time_in_another_unit_is_reported_and_its_change_delivered,
+    changes_that_the_host_refused_are_not_retried,
+    refused_changes_are_counted_once_and_never_purged,
 );
 
 const INSERT: &str = "INSERT INTO sync_outbox (aggregate_type, aggregate_id, operation, payload) VALUES ";
@@ -68,7 +68,7 @@ const BAD_IDS: [(&str, &str); 5] = [
     ("t-1\u{a0}", "aggregate_id begins or ends with a blank"),
 ];
 
-async fn ids_are_told_apart_to_the_letter_directly_and_queued(stand: Stand) {
+async fn ids_are_compared_byte_by_byte_directly_and_queued(stand: Stand) {
     for (id, _) in BAD_IDS {
         insert(&stand, "patient", id).await;
     }
@@ -102,7 +102,7 @@ async fn ids_are_told_apart_to_the_letter_directly_and_queued(stand: Stand) {
     assert_eq!(stand.counts().await.superseded, 0);
 }
 
-async fn a_change_that_was_deleted_stops_nothing(stand: Stand) {
+async fn a_deleted_change_stops_no_other(stand: Stand) {
     stand.put(&[patient(1, "Seoul"), patient(2, "Seoul"), patient(3, "Seoul")]).await;
     stand.database.execute("DELETE FROM sync_outbox WHERE aggregate_id = 'P-0002'").await.expect("delete");
     let batch = stand.claim_batch().await;
@@ -136,7 +136,7 @@ async fn a_change_that_was_deleted_stops_nothing(stand: Stand) {
     assert!(failures(&stand).await.contains_key("P-0006"));
 }
 
-async fn a_type_that_no_target_takes_is_counted_to_the_letter(stand: Stand) {
+async fn types_that_no_target_accepts_are_counted_byte_by_byte(stand: Stand) {
     for kind in ["Patient", "patient ", "invoice", "Patient", "patient"] {
         insert(&stand, kind, "P-1").await;
     }
@@ -153,7 +153,7 @@ async fn a_type_that_no_target_takes_is_counted_to_the_letter(stand: Stand) {
     assert!(stand.store.notices().await.expect("notices").is_empty());
 }
 
-async fn a_time_in_another_unit_is_noticed_and_its_change_delivered(stand: Stand) {
+async fn a_time_in_another_unit_is_reported_and_its_change_delivered(stand: Stand) {
     for (id, created_at) in [("S-1", 1_700_000_000_i64), ("U-1", 1_700_000_000_000_000), ("M-1", stand.now() - 5_000)] {
         let row = format!(
             "INSERT INTO sync_outbox (aggregate_type, aggregate_id, operation, payload, created_at) \
@@ -172,7 +172,7 @@ async fn a_time_in_another_unit_is_noticed_and_its_change_delivered(stand: Stand
     assert_eq!(ids(&stand.claim_batch().await), ["S-1", "U-1", "M-1"]);
 }
 
-async fn what_the_host_refused_is_not_retried(stand: Stand) {
+async fn changes_that_the_host_refused_are_not_retried(stand: Stand) {
     insert(&stand, "patient", "T-1 ").await;
     route(&stand.store, 100).await;
     assert_eq!(stand.counts().await.failed, 1);
@@ -180,7 +180,7 @@ async fn what_the_host_refused_is_not_retried(stand: Stand) {
     assert_eq!(stand.store.retry(&RetryFilter::default()).await.expect("retry"), 0);
 }
 
-async fn what_is_refused_is_counted_once_and_purged_never(stand: Stand) {
+async fn refused_changes_are_counted_once_and_never_purged(stand: Stand) {
     insert(&stand, "patient", "T-1 ").await;
     route(&stand.store, 100).await;
     stand.database.execute("UPDATE sync_outbox SET routed_at = NULL").await.expect("set back");
@@ -241,7 +241,7 @@ async fn assert_only_the_spoilt_failed(stand: &Stand) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn rows_of_another_type_stop_nothing_queued() {
+async fn an_unreadable_queued_row_stops_no_other() {
     let Some(stand) = Stand::on(Backend::Sqlite).await else { return };
     spoil(&stand).await;
     route(&stand.store, 1_000).await;
@@ -254,7 +254,7 @@ async fn rows_of_another_type_stop_nothing_queued() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn rows_of_another_type_stop_nothing_dispatched_directly() {
+async fn an_unreadable_row_stops_no_direct_dispatch() {
     let Some(stand) = Stand::on(Backend::Sqlite).await else { return };
     spoil(&stand).await;
     for batch in route_directly(&stand).await {
@@ -268,7 +268,7 @@ async fn rows_of_another_type_stop_nothing_dispatched_directly() {
 
 /// What an application spoils after its row was routed, in each column that a batch reads.
 #[tokio::test(flavor = "multi_thread")]
-async fn rows_that_are_spoilt_after_they_were_routed_stop_nothing() {
+async fn a_row_corrupted_after_routing_stops_no_other() {
     for change in
         ["payload = x'ff'", "created_at = 'x'", "event_id = x'ff'", "operation = 'no'", "aggregate_id = x'ff'"]
     {

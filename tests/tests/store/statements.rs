@@ -64,7 +64,7 @@ fn large_scans(name: &str, scans: &[String]) -> Vec<String> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn sqlite_takes_every_statement_and_scans_no_large_table() {
+async fn sqlite_accepts_every_statement_and_scans_no_large_table() {
     let Some(stand) = Stand::on(Backend::Sqlite).await else { return };
     let mut session = Session::open(stand.database.url()).await.expect("session");
     let mut found = Vec::new();
@@ -77,7 +77,7 @@ async fn sqlite_takes_every_statement_and_scans_no_large_table() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn mariadb_takes_every_statement() {
+async fn mariadb_accepts_every_statement() {
     let Some(stand) = Stand::on(Backend::MariaDb).await else { return };
     let mut session = Session::open(stand.database.url()).await.expect("session");
     session.execute("SET SESSION sql_mode = 'STRICT_TRANS_TABLES,PIPES_AS_CONCAT'").await.expect("mode");
@@ -88,7 +88,7 @@ async fn mariadb_takes_every_statement() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn postgres_takes_every_statement_and_scans_no_large_table() {
+async fn postgres_accepts_every_statement_and_scans_no_large_table() {
     let Some(stand) = Stand::on(Backend::Postgres).await else { return };
     let mut session = Session::open(stand.database.url()).await.expect("session");
     // As the host's own connections are set (`database/postgres.rs`).

@@ -8,10 +8,10 @@ use crate::on_every_store;
 use crate::support::{Stand, TARGET, confirmed, patient};
 
 on_every_store!(
-    a_verification_that_was_killed_goes_on_where_it_was,
-    of_two_verifications_of_a_target_one_ends,
-    a_record_that_is_delivered_meanwhile_is_not_settled,
-    what_an_earlier_verification_found_is_forgotten_with_the_next,
+    a_killed_verification_resumes_where_it_stopped,
+    a_second_verification_of_a_target_ends_the_first,
+    a_record_delivered_meanwhile_is_not_judged,
+    a_new_verification_replaces_earlier_findings,
 );
 
 /// Patients that the target has confirmed.
@@ -44,7 +44,7 @@ async fn walk(stand: &Stand, verification: &mut Verification, limit: u32, pages:
     seen
 }
 
-async fn a_verification_that_was_killed_goes_on_where_it_was(stand: Stand) {
+async fn a_killed_verification_resumes_where_it_stopped(stand: Stand) {
     delivered(&stand, 5).await;
     let (mut verification, goes_on) = begin(&stand).await;
     assert!(!goes_on);
@@ -68,7 +68,7 @@ async fn a_verification_that_was_killed_goes_on_where_it_was(stand: Stand) {
     assert!(!begin(&stand).await.1, "the next one is new");
 }
 
-async fn of_two_verifications_of_a_target_one_ends(stand: Stand) {
+async fn a_second_verification_of_a_target_ends_the_first(stand: Stand) {
     delivered(&stand, 3).await;
     let (mut first, _) = begin(&stand).await;
     let (mut second, _) = begin(&stand).await;
@@ -78,7 +78,7 @@ async fn of_two_verifications_of_a_target_one_ends(stand: Stand) {
     assert!(!stand.store.put_verified_page(&mut second, &page, &[], counts).await.expect("nothing is written"));
 }
 
-async fn a_record_that_is_delivered_meanwhile_is_not_settled(stand: Stand) {
+async fn a_record_delivered_meanwhile_is_not_judged(stand: Stand) {
     delivered(&stand, 3).await;
     let (mut verification, _) = begin(&stand).await;
     walk(&stand, &mut verification, 2, 1).await;
@@ -95,7 +95,7 @@ async fn a_record_that_is_delivered_meanwhile_is_not_settled(stand: Stand) {
     assert_eq!(settled, [AggregateKey::patient("P-0003")], "the others were delivered");
 }
 
-async fn what_an_earlier_verification_found_is_forgotten_with_the_next(stand: Stand) {
+async fn a_new_verification_replaces_earlier_findings(stand: Stand) {
     delivered(&stand, 2).await;
     let (mut verification, _) = begin(&stand).await;
     walk(&stand, &mut verification, 10, 10).await;

@@ -47,7 +47,7 @@ fn good(value: &str) -> String {
 }
 
 #[tokio::test]
-async fn every_command_takes_an_aggregate_of_any_type() {
+async fn every_command_accepts_an_aggregate_of_any_type() {
     let (host, mut labs) = laboratory("").await;
     write(&host, "L-1", "create", &good("13")).await;
     write(&host, "L-2", "create", r#"{"code": "718-7"}"#).await;
@@ -156,7 +156,7 @@ async fn a_restored_target_gets_the_states_of_other_applications_again() {
 }
 
 #[tokio::test]
-async fn a_head_that_can_never_be_delivered_has_a_way_out() {
+async fn an_undeliverable_head_can_be_dismissed() {
     let (host, mut labs) = laboratory("[aggregates.lab-result]\norder = \"fifo\"\n").await;
     for payload in [r#"{"code": "718-7"}"#.to_owned(), good("14"), good("15")] {
         write(&host, "L-1", "update", &payload).await;
@@ -188,7 +188,7 @@ async fn a_head_that_can_never_be_delivered_has_a_way_out() {
 }
 
 #[tokio::test]
-async fn check_reports_what_run_reports_of_an_adapter_whose_types_do_not_fit() {
+async fn check_and_run_report_unsupported_types_of_an_adapter_alike() {
     let (host, _labs) = laboratory("").await;
     let file = host.folder().join("host.toml");
     let text = std::fs::read_to_string(&file).expect("configuration");

@@ -74,20 +74,20 @@ fn running_since(until: Instant) -> bool {
 }
 
 #[test]
-fn a_full_disk_under_the_log_stops_nothing() {
+fn a_full_disk_under_the_log_stops_no_delivery() {
     let Ok(full) = File::options().write(true).open("/dev/full") else { return };
     works_with("/dev/full", |command| _ = command.stderr(full), || {});
 }
 
 #[test]
-fn a_log_reader_that_dies_stops_nothing() {
+fn a_dead_log_reader_stops_no_delivery() {
     let (reader, writer) = pipe().expect("pipe");
     works_with("a reader that dies", |command| _ = command.stderr(writer), move || drop(reader));
 }
 
 #[cfg(target_os = "linux")]
 #[test]
-fn a_log_reader_that_reads_nothing_stops_nothing() {
+fn a_blocked_log_reader_stops_no_delivery() {
     let (reader, mut writer) = pipe().expect("pipe");
     // As much as Linux keeps in a pipe: the first line of the log does not fit any more.
     writer.write_all(&vec![b'\n'; 65_536]).expect("fill the pipe");
@@ -96,7 +96,7 @@ fn a_log_reader_that_reads_nothing_stops_nothing() {
 }
 
 #[test]
-fn a_closed_stderr_stops_nothing() {
+fn a_closed_stderr_stops_no_delivery() {
     works_with(
         "a closed stderr",
         |command| {

@@ -46,7 +46,7 @@ async fn chart(openemr: &Database) -> Vec<Vec<String>> {
 }
 
 #[tokio::test]
-async fn an_edit_in_openemr_is_written_over_or_kept_as_a_person_says() {
+async fn an_edit_in_openemr_is_overwritten_or_kept_as_the_operator_decides() {
     let Some(openemr) = openemr_database("8.2.0").await else { return };
     let host = holding_host(&openemr);
     openemr.execute("UPDATE patient_data SET email = 'edited@openemr'").await.expect("edit");
@@ -73,7 +73,7 @@ async fn an_edit_in_openemr_is_written_over_or_kept_as_a_person_says() {
 }
 
 #[tokio::test]
-async fn a_chart_that_is_gone_comes_back_or_another_takes_its_place() {
+async fn a_missing_chart_is_created_again_or_replaced_by_another() {
     let Some(openemr) = openemr_database("8.2.0").await else { return };
     let host = holding_host(&openemr);
     openemr.execute("DELETE FROM patient_data").await.expect("delete");
@@ -101,7 +101,7 @@ async fn a_chart_that_is_gone_comes_back_or_another_takes_its_place() {
 /// OpenEMR 5.x has no key of ours: what its users do to a public id must never end in a second chart, nor in another
 /// person's.
 #[tokio::test]
-async fn on_openemr_5_no_decision_makes_a_second_chart_or_takes_another_persons() {
+async fn on_openemr_5_no_resolution_duplicates_a_chart_or_takes_another_persons() {
     let Some(openemr) = openemr_database("5.0.2").await else { return };
     let host = holding_host(&openemr);
     openemr.execute("UPDATE patient_data SET pubpid = 'edited'").await.expect("edit");

@@ -53,7 +53,7 @@ fn a_target_that_only_one_of_two_hosts_has_gets_every_change() {
 
 /// The status shows the last report: one host that cannot reach a target must not hide that another one delivers.
 #[test]
-fn what_one_host_delivers_ends_the_outage_that_another_one_reported() {
+fn a_delivery_by_one_host_ends_the_outage_reported_by_another() {
     let server = SlowServer::start(Duration::ZERO, Answer::AtOnce);
     let sound = directory("x", &server.url());
     let one = Host::new(&Configuration::new("sqlite://.host/host.db").more(&sound).more(QUICK)).expect("host");
@@ -74,7 +74,7 @@ fn what_one_host_delivers_ends_the_outage_that_another_one_reported() {
 }
 
 #[test]
-fn a_target_that_no_host_has_any_more_is_disabled_by_an_operator() {
+fn an_operator_can_disable_a_target_that_no_host_has() {
     let server = SlowServer::start(Duration::ZERO, Answer::AtOnce);
     let (x, y) = (directory("x", &server.url()), directory("y", &server.url()));
     let host = Host::new(&Configuration::new("sqlite://.host/host.db").more(&x).more(&y).more(QUICK)).expect("host");

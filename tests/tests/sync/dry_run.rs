@@ -142,7 +142,7 @@ async fn notes() -> Database {
 }
 
 #[tokio::test]
-async fn an_adapter_that_breaks_off_in_a_dry_run_leaves_nothing() {
+async fn an_adapter_that_crashes_in_a_dry_run_leaves_nothing() {
     let target = notes().await;
     let host = host_with_probe(target.url(), "panic");
     let output = dry_run(&host, &[]);
@@ -155,7 +155,7 @@ async fn an_adapter_that_breaks_off_in_a_dry_run_leaves_nothing() {
 
 #[cfg(unix)]
 #[tokio::test]
-async fn a_dry_run_that_is_broken_off_leaves_nothing() {
+async fn an_aborted_dry_run_leaves_nothing() {
     let target = notes().await;
     let host = host_with_probe(target.url(), "sleep");
     // Compiled, so that little lies between the start and the insert.
@@ -187,7 +187,7 @@ fn is_locked(url: &str) -> bool {
 }
 
 #[tokio::test]
-async fn a_dry_run_says_what_it_cannot_try() {
+async fn a_dry_run_reports_what_it_cannot_test() {
     let target = notes().await;
     let host = host_with_probe(target.url(), "");
     for (more, status, words) in [

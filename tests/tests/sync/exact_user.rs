@@ -26,7 +26,7 @@ fn printed(check: &str) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn the_statements_that_a_check_prints_make_the_user_exact() {
+async fn the_statements_printed_by_check_reduce_the_user_to_the_needed_privileges() {
     for backend in [Backend::MariaDb, Backend::Postgres] {
         let Some(target) = Database::fresh(backend).await.expect("fresh") else { continue };
         for sql in ["CREATE TABLE note (id VARCHAR(64) PRIMARY KEY, body TEXT)", "CREATE TABLE secret (id INT)"] {

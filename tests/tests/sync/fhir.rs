@@ -92,7 +92,7 @@ fn count(url: &str, id: &str) -> usize {
 }
 
 #[test]
-fn a_patient_whose_record_was_deleted_there_and_here_comes_back() {
+fn a_patient_deleted_on_both_sides_can_be_created_again() {
     let Some(url) = fhir_url() else { return };
     let host = host(&url);
     let id = unique("B");
@@ -113,7 +113,7 @@ fn a_patient_whose_record_was_deleted_there_and_here_comes_back() {
 }
 
 #[test]
-fn two_stores_that_know_nothing_of_each_other_give_a_patient_one_id() {
+fn two_independent_stores_derive_the_same_id_for_a_patient() {
     let Some(url) = fhir_url() else { return };
     let statement = get(&format!("{url}/metadata"));
     let offered = statement["rest"][0]["resource"].as_array().is_some_and(|resources| {
@@ -140,7 +140,7 @@ fn two_stores_that_know_nothing_of_each_other_give_a_patient_one_id() {
 }
 
 #[test]
-fn a_record_with_our_identifier_is_found_and_keeps_what_others_wrote() {
+fn a_record_with_our_identifier_is_found_and_keeps_elements_of_others() {
     let Some(url) = fhir_url() else { return };
     let id = unique("O");
     let existing = post(
@@ -159,7 +159,7 @@ fn a_record_with_our_identifier_is_found_and_keeps_what_others_wrote() {
 }
 
 #[test]
-fn two_patients_whose_ids_differ_in_case_alone_are_two() {
+fn two_patients_whose_ids_differ_only_in_case_stay_apart() {
     let Some(url) = fhir_url() else { return };
     let upper = unique("CASE");
     let lower = upper.to_lowercase();
@@ -173,7 +173,7 @@ fn two_patients_whose_ids_differ_in_case_alone_are_two() {
 }
 
 #[test]
-fn a_lost_answer_makes_no_second_patient() {
+fn a_lost_response_makes_no_second_patient() {
     let Some(url) = fhir_url() else { return };
     let id = unique("L");
     // The first host delivers and forgets everything, as if it had died before it settled.
@@ -190,7 +190,7 @@ fn a_lost_answer_makes_no_second_patient() {
 }
 
 #[test]
-fn what_was_delivered_is_imported_as_it_was() {
+fn delivered_patients_are_imported_unchanged() {
     let Some(url) = fhir_url() else { return };
     let settings = "\n[targets.fhir.settings]\nnational_id_system = \"urn:nation\"\nus_core = true\n";
     let first = host_with(&url, settings);

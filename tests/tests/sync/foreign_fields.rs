@@ -144,7 +144,7 @@ fn dismiss(host: &Host) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn hostile_words_of_adapters_and_servers_move_no_terminal() {
+async fn hostile_text_of_adapters_and_servers_prints_no_control_characters() {
     let target = Database::fresh(Backend::Sqlite).await.expect("database").expect("SQLite is always there");
     let folder = tempfile::tempdir().expect("folder");
     let good = adapter("testing-probe");
@@ -195,7 +195,7 @@ const COLUMNS: &[(&str, &[&str])] = &[
 ];
 
 #[tokio::test(flavor = "multi_thread")]
-async fn hostile_words_in_the_store_move_no_terminal() {
+async fn hostile_text_in_the_store_prints_no_control_characters() {
     let target = Database::fresh(Backend::Sqlite).await.expect("database").expect("SQLite is always there");
     let say = probe("say", &adapter("testing-probe"), target.url(), "say", "plain");
     let host = Host::new(&Configuration::new("sqlite://.host/host.db").more(QUICK).more(&say)).expect("host");

@@ -15,7 +15,7 @@ use crate::support::{QUICK, directory, patient};
 const MARKED: &str = "\u{1b}[2J\u{7}\u{1b}]0;owned\u{7}\u{202e}\u{2028}\u{9b}1m\rforged";
 
 #[tokio::test]
-async fn what_a_server_says_on_its_own_is_in_no_log() {
+async fn notices_of_the_store_server_are_not_logged() {
     let Some(store) = Database::fresh(Backend::Postgres).await.expect("fresh") else { return };
     let host = Host::new(&Configuration::new(store.url())).expect("host").with_variable("RUST_LOG", "trace");
     let _ = host.run(&["migrate"]).expect_success();
@@ -37,7 +37,7 @@ async fn what_a_server_says_on_its_own_is_in_no_log() {
 
 /// The same of a target's database: an adapter's INSERT makes its trigger speak, and no level of the log repeats it.
 #[tokio::test(flavor = "multi_thread")]
-async fn what_a_target_says_on_its_own_is_in_no_log() {
+async fn notices_of_a_target_database_are_not_logged() {
     let Some(target) = Database::fresh(Backend::Postgres).await.expect("fresh") else { return };
     for sql in [
         "CREATE TABLE note (id VARCHAR(64) PRIMARY KEY, body TEXT)",
@@ -65,7 +65,7 @@ async fn what_a_target_says_on_its_own_is_in_no_log() {
 }
 
 #[tokio::test]
-async fn nothing_that_others_wrote_moves_the_terminal() {
+async fn foreign_text_prints_no_control_characters() {
     let server = SlowServer::start(Duration::ZERO, Answer::AtOnce);
     let target = directory("x", &server.url());
     let host = Host::new(&Configuration::new("sqlite://.host/host.db").more(&target).more(QUICK)).expect("host");

@@ -242,7 +242,7 @@ async fn deliveries(host: &Host) -> BTreeMap<String, Vec<(String, String)>> {
 }
 
 #[tokio::test]
-async fn hostile_adapters_end_with_their_errors_while_the_healthy_target_goes_on() {
+async fn hostile_adapters_fail_while_the_healthy_target_delivers() {
     let folder = tempfile::tempdir().expect("folder");
     for (name, ..) in AT_A_DATABASE.iter().chain([&("healthy", "", "", "", "")]) {
         make_target(folder.path(), name).await;
@@ -282,7 +282,7 @@ async fn hostile_adapters_end_with_their_errors_while_the_healthy_target_goes_on
 
 /// While all of them are at it, a running host serves the healthy target, and ends within its bound when asked to.
 #[tokio::test]
-async fn hostile_adapters_do_not_keep_the_host_from_ending() {
+async fn hostile_adapters_do_not_keep_the_host_from_stopping() {
     let folder = tempfile::tempdir().expect("folder");
     for (name, ..) in AT_A_DATABASE.iter().chain([&("healthy", "", "", "", "")]) {
         make_target(folder.path(), name).await;

@@ -157,7 +157,7 @@ fn expect_refused(host: &Host, what: &str, arguments: &[&str]) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn hostile_registries_beside_a_daemon_are_given_up_while_it_delivers() {
+async fn hostile_registries_are_abandoned_while_a_running_host_delivers() {
     let mut daemon = Daemon::start().await;
     let port = serve();
     let mut commands: Vec<Running> = Vec::new();
@@ -228,7 +228,7 @@ fn hostile_files(folder: &Path) -> Vec<(String, &'static str)> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn hostile_seed_import_and_settings_files_beside_a_daemon_are_refused_while_it_delivers() {
+async fn hostile_seed_import_and_settings_files_are_refused_while_a_running_host_delivers() {
     let mut daemon = Daemon::start().await;
     let note = adapter("testing-probe").display().to_string();
     for (file, what) in hostile_files(daemon.host.folder()) {
@@ -252,7 +252,7 @@ async fn hostile_seed_import_and_settings_files_beside_a_daemon_are_refused_whil
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn hostile_configurations_beside_a_daemon_are_refused_while_it_delivers() {
+async fn hostile_configurations_are_refused_while_a_running_host_delivers() {
     let mut daemon = Daemon::start().await;
     let good = configuration();
     let folder = tempfile::tempdir().expect("folder");

@@ -102,7 +102,7 @@ async fn host_that_delivers(file: &Path, healthy: &[u8]) -> (Host, RunningHost) 
 }
 
 #[tokio::test]
-async fn hostile_components_are_refused_and_the_one_before_goes_on() {
+async fn hostile_components_are_refused_and_the_previous_adapter_stays_active() {
     let folder = tempfile::tempdir().expect("folder");
     let file = folder.path().join("note.wasm");
     let healthy = std::fs::read(adapter("testing-probe")).expect("probe");
@@ -131,7 +131,7 @@ async fn hostile_components_are_refused_and_the_one_before_goes_on() {
 }
 
 #[test]
-fn hostile_files_that_are_none_are_refused_at_once() {
+fn hostile_pipes_and_sparse_adapter_files_are_refused_at_once() {
     let host = Host::new(&Configuration::new("sqlite://.host/host.db")).expect("host");
     let pipe = host.folder().join("pipe.wasm");
     assert!(std::process::Command::new("mkfifo").arg(&pipe).status().expect("mkfifo").success());
@@ -154,7 +154,7 @@ fn heavy() -> Vec<u8> {
 }
 
 #[tokio::test]
-async fn hostile_weight_is_given_up_and_the_one_before_goes_on() {
+async fn hostile_component_that_compiles_too_long_leaves_the_previous_one_active() {
     let folder = tempfile::tempdir().expect("folder");
     let file = folder.path().join("note.wasm");
     let healthy = std::fs::read(adapter("testing-probe")).expect("probe");
@@ -186,7 +186,7 @@ fn children(of: u32) -> Vec<String> {
 /// While a component is compiled that takes long: the host ends within its bound, and leaves no compiler behind.
 #[cfg(target_os = "linux")]
 #[tokio::test]
-async fn hostile_weight_does_not_keep_the_host_from_ending() {
+async fn hostile_component_that_compiles_too_long_does_not_keep_the_host_from_stopping() {
     let folder = tempfile::tempdir().expect("folder");
     let file = folder.path().join("note.wasm");
     let healthy = std::fs::read(adapter("testing-probe")).expect("probe");

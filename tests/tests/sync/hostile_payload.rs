@@ -40,7 +40,7 @@ fn peak_kib(host: &RunningHost) -> u64 {
     line.trim().trim_end_matches(" kB").parse().unwrap_or_default()
 }
 
-async fn fails_by_its_size_alone(backend: Backend) {
+async fn fails_by_its_size(backend: Backend) {
     let Some(store) = Database::fresh(backend).await.expect("database") else { return };
     let host = Host::new(&configuration(store.url())).expect("host");
     let url = tests::database::sqlite_url(&host.folder().join("note.db"));
@@ -75,8 +75,8 @@ fn wait_for(mut condition: impl FnMut() -> bool, limit: Duration) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn hostile_payload_of_many_megabytes_fails_by_its_size_alone() {
+async fn hostile_payload_of_many_megabytes_fails_by_its_size() {
     for backend in [Backend::Sqlite, Backend::MariaDb, Backend::Postgres] {
-        fails_by_its_size_alone(backend).await;
+        fails_by_its_size(backend).await;
     }
 }

@@ -99,7 +99,7 @@ fn configuration(port: u16, checks: bool) -> String {
 }
 
 #[test]
-fn hostile_servers_hold_up_neither_the_healthy_target_nor_the_host() {
+fn hostile_servers_delay_neither_the_healthy_target_nor_the_host() {
     let more = configuration(serve(), false);
     let host = Host::new(&Configuration::new("sqlite://.host/host.db").more(&more).more(QUICK)).expect("host");
     let _ = host.run(&["migrate"]).expect_success();
@@ -121,7 +121,7 @@ fn hostile_servers_hold_up_neither_the_healthy_target_nor_the_host() {
 
 /// The same while adapters are checked: by a command, which ends, and by a running host, which serves the healthy one.
 #[test]
-fn hostile_servers_hold_up_no_check() {
+fn hostile_servers_delay_no_check() {
     let more = configuration(serve(), true);
     let host = Host::new(&Configuration::new("sqlite://.host/host.db").more(&more).more(QUICK)).expect("host");
     let _ = host.run(&["migrate"]).expect_success();
@@ -147,7 +147,7 @@ fn hostile_servers_hold_up_no_check() {
 }
 
 #[test]
-fn hostile_file_that_never_opens_does_not_keep_the_host_from_ending() {
+fn hostile_file_that_never_opens_does_not_keep_the_host_from_stopping() {
     let port = serve();
     let probe = adapter("testing-http-probe");
     let more = format!(

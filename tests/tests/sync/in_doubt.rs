@@ -46,7 +46,7 @@ fn check_that_none_overlap(server: &SlowServer) {
 }
 
 #[test]
-fn what_broke_off_after_it_was_sent_waits_for_all_hosts() {
+fn an_aborted_sent_request_stays_in_doubt_for_all_hosts() {
     let server = SlowServer::start(WORK, Answer::CutTheFirst);
     let one = host_at(&server, "sqlite://.host/host.db");
     let other = host_at(&server, &tests::database::sqlite_url(&one.folder().join(".host/host.db")));
@@ -65,7 +65,7 @@ fn what_broke_off_after_it_was_sent_waits_for_all_hosts() {
 /// The adapter sends one patient after the other and stops where a connection breaks, so that a batch never gets beyond
 /// this one.
 #[test]
-fn a_patient_who_breaks_every_connection_holds_up_no_other() {
+fn a_patient_that_breaks_every_connection_delays_no_other() {
     let server = SlowServer::start(Duration::ZERO, Answer::CutAll("D-3"));
     let host = host_at(&server, "sqlite://.host/host.db");
     let file = host.folder().join("host.toml");
@@ -95,7 +95,7 @@ fn delivered_later(server: &SlowServer, host: &Host) {
 }
 
 #[test]
-fn a_killed_hosts_request_is_waited_for() {
+fn the_request_of_a_killed_host_stays_in_doubt() {
     let server = SlowServer::start(WORK, Answer::HoldTheFirst);
     let (host, mut killed) = held_call(&server);
     killed.kill();
@@ -119,7 +119,7 @@ fn stopping_keeps_the_lease_of_a_request_that_was_not_answered() {
 /// Every write times out. The adapter sends one patient after the other, so that each batch makes one request; what
 /// became of its deliveries stays in flight and shows how large it was.
 #[tokio::test]
-async fn timeouts_make_batches_small() {
+async fn timeouts_shrink_batches() {
     const PATIENTS: usize = 900;
     let server = SlowServer::start(Duration::from_mins(1), Answer::HoldAll);
     let host = host_at(&server, "sqlite://.host/host.db");

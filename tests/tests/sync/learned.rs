@@ -86,7 +86,7 @@ fn deliver(host: &Host, prefix: &str, count: usize) {
 }
 
 #[test]
-fn that_a_server_refuses_searches_in_bundles_is_learnt_once_for_all_calls_and_hosts() {
+fn a_refusal_of_searches_in_bundles_is_learned_once_for_all_calls_and_hosts() {
     let Some(url) = fhir_url() else { return };
     let gate = Gate::before(&url);
     let path = url.trim_start_matches("http://").split_once('/').map_or("", |(_, path)| path);

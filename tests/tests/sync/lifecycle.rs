@@ -59,7 +59,7 @@ async fn cities(openemr: &Database) -> Vec<Vec<String>> {
 }
 
 #[tokio::test]
-async fn a_host_that_froze_for_longer_than_its_lease_does_no_harm_when_it_wakes() {
+async fn a_host_frozen_beyond_its_lease_changes_nothing_when_it_wakes() {
     let Some(openemr) = openemr_database("8.2.0").await else { return };
     // Not on SQLite: a process that is frozen while it writes there keeps everyone else from writing.
     let Some(store) = Database::fresh(Backend::MariaDb).await.expect("store") else { return };
@@ -88,7 +88,7 @@ async fn a_host_that_froze_for_longer_than_its_lease_does_no_harm_when_it_wakes(
 }
 
 #[tokio::test]
-async fn sigterm_lets_a_call_end_and_settles_it() {
+async fn sigterm_waits_for_a_call_and_settles_it() {
     let Some(openemr) = openemr_database("8.2.0").await else { return };
     let (host, mut running) = running_host(&openemr);
     let held = hold_calls(&openemr).await;
@@ -107,7 +107,7 @@ async fn sigterm_lets_a_call_end_and_settles_it() {
 }
 
 #[tokio::test]
-async fn a_second_signal_breaks_the_call_off_and_gives_the_batch_back() {
+async fn a_second_signal_aborts_the_call_and_requeues_the_batch() {
     let Some(openemr) = openemr_database("8.2.0").await else { return };
     let (host, mut running) = running_host(&openemr);
     let held = hold_calls(&openemr).await;
@@ -129,7 +129,7 @@ async fn a_second_signal_breaks_the_call_off_and_gives_the_batch_back() {
 }
 
 #[tokio::test]
-async fn a_second_signal_ends_a_host_whose_database_says_nothing() {
+async fn a_second_signal_ends_a_host_whose_database_does_not_respond() {
     let Some(openemr) = openemr_database("7.0.2").await else { return };
     let port =
         openemr.url().rsplit_once(':').and_then(|(_, rest)| rest.split('/').next()?.parse().ok()).expect("a port");

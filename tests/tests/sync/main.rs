@@ -1,6 +1,8 @@
 //! The whole way of a change, with the host as its users run it: real adapters, real databases, a real FHIR server.
 
 mod any_type;
+#[cfg(unix)]
+mod backup;
 mod broken_log;
 mod conflicts;
 mod different_targets;

@@ -169,7 +169,7 @@ async fn openemr_8_2_0_takes_clinical_records() {
 }
 
 #[tokio::test]
-async fn an_allow_list_from_before_delivers_patients_and_skips_the_records() {
+async fn an_allow_list_without_record_tables_delivers_patients_and_skips_records() {
     let Some(openemr) = openemr_database("8.2.0").await else { return };
     let host = host(openemr.url());
     let old = r#"allow = { read = ["patient_data", "uuid_registry", "version", "list_options", "layout_options"], insert = ["patient_data", "uuid_registry"], update = ["patient_data"] }"#;

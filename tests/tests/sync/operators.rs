@@ -17,7 +17,7 @@ fn is(host: &Host, state: &str) -> bool {
 }
 
 #[test]
-fn a_probe_or_a_resume_finds_a_target_that_was_put_right_at_once() {
+fn a_probe_or_a_resume_detects_a_repaired_target_at_once() {
     for commands in [&[&["target", "probe", "x"][..]][..], &[&["target", "pause", "x"], &["target", "resume", "x"]]] {
         let port = free_port().expect("port");
         let url = format!("http://127.0.0.1:{port}");
@@ -35,7 +35,7 @@ fn a_probe_or_a_resume_finds_a_target_that_was_put_right_at_once() {
 }
 
 #[test]
-fn a_run_until_idle_with_no_enabled_target_ends_and_says_why() {
+fn run_until_idle_without_an_enabled_target_ends_with_the_reason() {
     let target = directory("x", "http://127.0.0.1:1").replace("[targets.x]", "[targets.x]\nenabled = false");
     let host = Host::new(&Configuration::new("sqlite://.host/host.db").more(&target)).expect("host");
     put(&host, &patient("O-1"));
@@ -45,7 +45,7 @@ fn a_run_until_idle_with_no_enabled_target_ends_and_says_why() {
 }
 
 #[tokio::test]
-async fn a_run_until_idle_ends_where_the_store_cannot_be_written() {
+async fn run_until_idle_ends_if_the_store_cannot_be_written() {
     let server = SlowServer::start(Duration::ZERO, Answer::AtOnce);
     let configuration = Configuration::new("sqlite://.host/host.db").more(&directory("x", &server.url())).more(QUICK);
     // At the start, and in the midst of it.
@@ -64,7 +64,7 @@ async fn a_run_until_idle_ends_where_the_store_cannot_be_written() {
 }
 
 #[tokio::test]
-async fn the_summary_of_a_run_counts_what_the_host_itself_refused() {
+async fn the_run_summary_counts_changes_that_the_host_refused() {
     let server = SlowServer::start(Duration::ZERO, Answer::AtOnce);
     let configuration = Configuration::new("sqlite://.host/host.db").more(&directory("x", &server.url())).more(QUICK);
     let host = Host::new(&configuration).expect("host");

@@ -65,7 +65,7 @@ fn what_a_check_cannot_know_of_other_credentials_it_says() {
 }
 
 #[test]
-fn credentials_that_may_only_read_stop_the_target_and_fail_nobody() {
+fn read_only_credentials_stop_the_target_and_fail_no_patient() {
     for count in [1, 3] {
         let (server, url) = SmallFhir::start();
         let host = Host::new(&configuration(&url, "reader")).expect("host");
@@ -91,7 +91,7 @@ fn credentials_that_may_only_read_stop_the_target_and_fail_nobody() {
 
 /// Nothing tells such a refusal from one of a patient until there are too many.
 #[test]
-fn patients_that_come_one_by_one_are_not_all_failed_by_credentials_that_may_only_read() {
+fn read_only_credentials_do_not_fail_every_patient_that_arrives_alone() {
     let (server, url) = SmallFhir { reads_the_body_first: true, ..SmallFhir::default() }.listen();
     let host = Host::new(&configuration(&url, "reader")).expect("host");
     let _ = host.run(&["migrate"]).expect_success();

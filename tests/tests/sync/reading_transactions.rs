@@ -48,7 +48,7 @@ async fn target() -> Option<(Database, Session)> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_delivery_of_an_adapter_that_only_reads_cannot_write_behind_a_view() {
+async fn a_read_only_adapter_cannot_write_through_a_view() {
     let Some((target, mut session)) = target().await else { return };
     let host = Host::new(&configuration(&target, "read = [\"seen\"]", true)).expect("host");
     let _ = host.run(&["migrate"]).expect_success();
@@ -70,7 +70,7 @@ async fn a_delivery_of_an_adapter_that_only_reads_cannot_write_behind_a_view() {
 
 /// Also of an adapter that may write: before its first writing statement a check only reads.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_check_cannot_write_behind_a_view() {
+async fn a_check_cannot_write_through_a_view() {
     let Some((target, mut session)) = target().await else { return };
     let host = Host::new(&configuration(&target, "read = [\"seen\"], insert = [\"note\"]", false)).expect("host");
     let _ = host.run(&["migrate"]).expect_success();

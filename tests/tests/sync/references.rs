@@ -35,7 +35,7 @@ fn subject(id: &str) -> String {
 }
 
 #[tokio::test]
-async fn an_encounter_waits_for_its_patient_and_arrives_with_his_id() {
+async fn an_encounter_waits_for_its_patient_and_gets_the_patients_id() {
     let target = Database::fresh(Backend::Sqlite).await.expect("database").expect("SQLite is always there");
     let host = Host::new(&configuration(target.url())).expect("host");
     let _ = host.run(&["migrate"]).expect_success();

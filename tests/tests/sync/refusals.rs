@@ -61,6 +61,7 @@ async fn one_refused_patient_costs_no_other_anything(signal: &str, kind: &str, a
         assert_eq!(delivery[1..3], ["done", "1"], "{delivery:?}");
     }
     assert_eq!(found[0][1..4], ["failed", attempts, kind], "{:?}", found[0]);
+    assert!(kind != "invalid" || found[0][4].contains("then `host retry`"), "it says what to do: {:?}", found[0]);
     let status = host.status();
     assert_eq!(status["targets"]["openemr"]["state"], "up", "one patient is no outage");
     let shown = host.run(&["status"]);
@@ -71,19 +72,53 @@ async fn one_refused_patient_costs_no_other_anything(signal: &str, kind: &str, a
 }
 
 #[tokio::test]
-async fn a_trigger_that_refuses_one_patient_fails_that_one_at_once_and_no_other() {
+async fn a_trigger_that_refuses_one_patient_fails_only_that_patient() {
     one_refused_patient_costs_no_other_anything("SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = words", "invalid", "1")
         .await;
 }
 
 #[tokio::test]
-async fn an_error_that_nobody_knows_costs_its_own_patient_attempts_and_no_other() {
+async fn an_unknown_error_costs_only_its_own_patient_attempts() {
     let signal = "SIGNAL SQLSTATE 'HY000' SET MYSQL_ERRNO = 30001, MESSAGE_TEXT = words";
     one_refused_patient_costs_no_other_anything(signal, "transient", "3").await;
 }
 
 #[tokio::test]
-async fn a_full_disk_at_the_target_costs_no_attempt_and_everything_arrives_when_there_is_room() {
+async fn a_trigger_that_borrows_the_number_of_a_unique_key_is_no_contention() {
+    for state in ["45000", "23000"] {
+        let signal = format!("SIGNAL SQLSTATE '{state}' SET MYSQL_ERRNO = 1062, MESSAGE_TEXT = 'no'");
+        one_refused_patient_costs_no_other_anything(&signal, "invalid", "1").await;
+    }
+}
+
+#[tokio::test]
+async fn a_trigger_that_fails_on_something_of_its_own_for_one_patient_stops_no_other() {
+    let insert = "INSERT INTO audit_that_is_not_there (pid) VALUES (1)";
+    one_refused_patient_costs_no_other_anything(insert, "invalid", "1").await;
+}
+
+#[tokio::test]
+async fn a_trigger_that_fails_for_every_patient_takes_the_target_down_and_fails_nobody() {
+    let Some(openemr) = openemr_database("7.0.2").await else { return };
+    let trigger = "CREATE TRIGGER audit BEFORE INSERT ON patient_data FOR EACH ROW \
+                   INSERT INTO audit_that_is_not_there (pid) VALUES (NEW.pid)";
+    openemr.execute(trigger).await.expect("trigger");
+    let host = host_with_openemr(openemr.url());
+    put_with_one_refused(&host, 12);
+    assert_eq!(host.run(&["run", "--until-idle"]).status, Some(1));
+    let status = host.status();
+    assert_eq!(status["targets"]["openemr"]["state"], "down", "{status}");
+    let error = status["targets"]["openemr"]["error"].as_str().expect("error");
+    assert!(error.contains("a trigger or routine") && error.contains("[patient_data, 1146]"), "{error}");
+    let found = deliveries(&host).await;
+    assert!(found.iter().all(|delivery| delivery[1..3] == ["pending", "0"]), "{found:?}");
+    openemr.execute("DROP TRIGGER audit").await.expect("correct it");
+    let _ = host.run(&["run", "--until-idle"]).expect_success();
+    assert_eq!(host.status()["totals"]["done"], 12);
+}
+
+#[tokio::test]
+async fn a_full_disk_at_the_target_spends_no_attempt_and_delivery_resumes() {
     let Some(openemr) = openemr_database("7.0.2").await else { return };
     let full = "SIGNAL SQLSTATE 'HY000' SET MYSQL_ERRNO = 1114, MESSAGE_TEXT = words";
     refuse(&openemr, full).await;
@@ -104,7 +139,7 @@ async fn a_full_disk_at_the_target_costs_no_attempt_and_everything_arrives_when_
 }
 
 #[tokio::test]
-async fn a_chart_that_is_locked_waits_without_attempts_while_the_others_arrive() {
+async fn a_locked_chart_waits_without_spending_attempts_and_the_others_are_delivered() {
     let Some(openemr) = openemr_database("7.0.2").await else { return };
     let configuration = Configuration::new("sqlite://.host/host.db")
         .openemr(&adapter("openemr"), openemr.url())
@@ -166,12 +201,12 @@ async fn missing_grants_fail_nobody(allow: &str, line: &str) {
 }
 
 #[tokio::test]
-async fn without_any_grant_the_target_is_down_with_the_line_to_add() {
+async fn without_any_grant_the_target_is_down_and_the_missing_line_shown() {
     missing_grants_fail_nobody("", "[targets.openemr.database.allow] in host.toml").await;
 }
 
 #[tokio::test]
-async fn with_too_few_grants_the_target_is_down_with_the_line_to_add() {
+async fn with_too_few_grants_the_target_is_down_and_the_missing_line_shown() {
     let allow = "allow = { read = [\"patient_data\", \"uuid_registry\", \"version\", \"list_options\"], \
                  insert = [\"uuid_registry\"], update = [\"patient_data\"] }";
     missing_grants_fail_nobody(allow, "insert = [\"patient_data\"]").await;
@@ -196,7 +231,7 @@ async fn narrow_user(openemr: &Database) -> (String, String) {
 
 /// What the database itself does not grant is seen beforehand, and costs no change its attempts.
 #[tokio::test]
-async fn a_database_user_without_a_grant_takes_the_target_down_and_fails_nobody() {
+async fn a_database_user_without_privileges_takes_the_target_down_and_fails_no_patient() {
     let Some(openemr) = openemr_database("7.0.2").await else { return };
     let (user, url) = narrow_user(&openemr).await;
     let host = host_with_openemr(&url);
@@ -218,7 +253,7 @@ async fn a_database_user_without_a_grant_takes_the_target_down_and_fails_nobody(
 
 /// A replica, or a user who only reads: `host check` finds it before a change does.
 #[tokio::test]
-async fn a_database_that_takes_no_writes_is_found_beforehand_and_fails_nobody() {
+async fn a_read_only_target_database_is_detected_before_delivery_and_fails_no_patient() {
     let Some(target) = Database::fresh(Backend::Postgres).await.expect("fresh") else { return };
     target.execute("CREATE TABLE note (id VARCHAR(64) PRIMARY KEY, body TEXT)").await.expect("table");
     let name = target.url().rsplit('/').next().expect("a database");
@@ -249,7 +284,7 @@ async fn a_database_that_takes_no_writes_is_found_beforehand_and_fails_nobody() 
 
 /// The tables of an old installation: everything arrives, and someone should know that a batch cannot be rolled back.
 #[tokio::test]
-async fn tables_without_transactions_are_warned_of() {
+async fn tables_without_transactions_cause_a_warning() {
     let Some(openemr) = openemr_database("7.0.2").await else { return };
     let host = host_with_openemr(openemr.url());
     let _ = host.run(&["migrate"]).expect_success();
@@ -262,7 +297,7 @@ async fn tables_without_transactions_are_warned_of() {
 
 /// The guard is one wall; the database user's own grants are the other.
 #[tokio::test]
-async fn a_database_user_who_may_do_more_than_the_adapter_is_warned_of() {
+async fn a_database_user_with_more_privileges_than_the_adapter_causes_a_warning() {
     let Some(openemr) = openemr_database("7.0.2").await else { return };
     let (scheme, rest) = openemr.url().split_once("://").expect("a url");
     let place = rest.rsplit('@').next().expect("a place");
@@ -292,7 +327,7 @@ async fn a_database_user_who_may_do_more_than_the_adapter_is_warned_of() {
 /// Half dates that OpenEMR's forms leave behind: the chart is written over like any other that was edited, and no other
 /// waits.
 #[tokio::test]
-async fn a_half_date_in_a_chart_is_written_over_and_holds_up_no_other() {
+async fn a_partial_date_in_a_chart_is_overwritten_and_delays_no_other() {
     let Some(openemr) = openemr_database("7.0.2").await else { return };
     let host = host_with_openemr(openemr.url());
     let put_all = |city: &str| {

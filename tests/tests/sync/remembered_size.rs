@@ -28,7 +28,7 @@ async fn remembered(host: &Host) -> Option<i64> {
 }
 
 #[tokio::test]
-async fn the_size_of_batches_for_a_slow_server_outlives_the_host() {
+async fn the_batch_size_for_a_slow_server_survives_a_restart() {
     let slow = SlowServer::start(Duration::from_secs(5), Answer::HoldAll);
     let host = Host::new(&configuration(&slow)).expect("host").with_variable("RUST_LOG", "host=debug");
     for number in 0..20 {

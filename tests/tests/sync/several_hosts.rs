@@ -54,7 +54,7 @@ async fn two_hosts_on_one_store_deliver_each_change_once() {
 
 /// A directly dispatched change gets its row when it is done; a row that is inserted as pending was queued.
 #[tokio::test]
-async fn a_backlog_is_dispatched_directly_to_a_target_that_takes_it() {
+async fn a_backlog_is_dispatched_directly_to_a_ready_target() {
     let Some(openemr) = openemr_database("8.2.0").await else { return };
     let host = host_with_openemr(openemr.url());
     put(&host, &patient("A-0"));
@@ -77,7 +77,7 @@ async fn a_backlog_is_dispatched_directly_to_a_target_that_takes_it() {
 }
 
 #[tokio::test]
-async fn a_host_killed_in_the_middle_leaves_no_double_and_no_gap() {
+async fn a_killed_host_leaves_no_duplicate_and_no_gap() {
     let Some(openemr) = openemr_database("8.2.0").await else { return };
     let host = host_with_openemr(openemr.url());
     put(&host, &patient("A-0"));
@@ -113,7 +113,7 @@ async fn a_host_killed_in_the_middle_leaves_no_double_and_no_gap() {
 }
 
 #[tokio::test]
-async fn a_batch_that_was_committed_and_never_settled_gets_its_ids_and_no_doubles() {
+async fn a_committed_unsettled_batch_gets_its_ids_without_duplicates() {
     for version in ["5.0.2", "8.2.0"] {
         let Some(openemr) = openemr_database(version).await else { return };
         let host = host_with_openemr(openemr.url());
@@ -140,7 +140,7 @@ async fn a_batch_that_was_committed_and_never_settled_gets_its_ids_and_no_double
 }
 
 #[tokio::test]
-async fn a_state_that_a_lost_host_is_about_to_replace_is_not_taken_for_the_wanted_one() {
+async fn a_state_about_to_be_replaced_by_a_frozen_host_is_written_again() {
     let Some(openemr) = openemr_database("8.2.0").await else { return };
     let host = host_with_openemr(openemr.url());
     let mut seoul = patient("B-1");

@@ -17,7 +17,7 @@ fn configuration(url: &str, skips: &str) -> Configuration {
 }
 
 #[tokio::test]
-async fn what_an_adapter_skips_is_over_and_shown_and_can_be_tried_again() {
+async fn a_skipped_change_is_finished_and_shown_and_can_be_retried() {
     let target = Database::fresh(Backend::Sqlite).await.expect("database").expect("SQLite is always there");
     let host = Host::new(&configuration(target.url(), "-2")).expect("host");
     put(&host, &patient("S-1"));

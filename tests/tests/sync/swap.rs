@@ -16,7 +16,7 @@ fn newer_build(component: &[u8]) -> Vec<u8> {
 }
 
 #[tokio::test]
-async fn a_newer_build_is_taken_up_without_restart_and_a_broken_one_is_refused() {
+async fn a_newer_build_is_activated_without_restart_and_a_broken_one_rejected() {
     let Some(openemr) = openemr_database("7.0.2").await else { return };
     let original = fs::read(adapter("openemr")).expect("adapter");
     let configuration = Configuration::new("sqlite://.host/host.db")
@@ -55,7 +55,7 @@ fn interface(host: &Host) -> String {
 }
 
 #[tokio::test]
-async fn an_adapter_of_the_interface_0_1_delivers_and_is_swapped_for_0_2_and_back() {
+async fn an_adapter_of_interface_0_1_delivers_and_is_swapped_for_0_2_and_back() {
     let Some(openemr) = openemr_database("7.0.2").await else { return };
     let (old, new) =
         (fs::read(adapter_0_1("openemr")).expect("fixture"), fs::read(adapter("openemr")).expect("adapter"));

@@ -99,7 +99,7 @@ async fn fifty_swaps_while_twenty_thousand_changes_flow() {
 }
 
 #[tokio::test]
-async fn an_adapter_that_fails_its_trial_is_refused_and_costs_no_delivery() {
+async fn a_failed_canary_is_rejected_and_costs_no_delivery() {
     let Some(openemr) = openemr_database("8.2.0").await else { return };
     let host = host(&openemr);
     let mut running = host.spawn(&["run"]).expect("spawn");
@@ -138,7 +138,7 @@ async fn an_adapter_that_fails_its_trial_is_refused_and_costs_no_delivery() {
 }
 
 #[tokio::test]
-async fn a_person_rolls_back_and_the_file_stays_out_until_it_is_asked_for() {
+async fn after_a_manual_rollback_the_file_stays_inactive_until_requested() {
     let Some(openemr) = openemr_database("8.2.0").await else { return };
     let host = host(&openemr);
     let component = fs::read(adapter("openemr")).expect("adapter");
@@ -216,7 +216,7 @@ async fn after_an_automatic_roll_back_an_operators_own_goes_to_the_adapter_that_
 }
 
 #[tokio::test]
-async fn another_host_on_the_store_follows_although_its_own_file_is_old() {
+async fn another_host_adopts_the_active_adapter_despite_its_older_file() {
     let Some(openemr) = openemr_database("8.2.0").await else { return };
     let one = host(&openemr);
     let store = tests::database::sqlite_url(&one.folder().join(".host/host.db"));

@@ -8,7 +8,7 @@ use tests::servers::process::free_port;
 use crate::support::{QUICK, adapter, host_with_openemr, openemr_database, patient, put, rows};
 
 #[tokio::test]
-async fn an_unreachable_openemr_is_named_and_nothing_is_lost() {
+async fn an_unreachable_openemr_is_reported_and_nothing_is_lost() {
     let Some(openemr) = openemr_database("7.0.2").await else { return };
     let port = free_port().expect("port");
     let dead = format!("mysql://openemr:secret-word@127.0.0.1:{port}/openemr");
@@ -54,7 +54,7 @@ async fn a_running_host_delivers_when_openemr_comes_back() {
 }
 
 #[test]
-fn a_target_without_its_adapter_is_down_and_the_others_go_on() {
+fn a_target_without_its_adapter_is_down_and_the_others_deliver() {
     let folder = tempfile::tempdir().expect("folder");
     let openemr = tests::database::sqlite_url(&folder.path().join("openemr.db"));
     let load =

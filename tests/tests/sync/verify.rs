@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tests::host::{Host, HostSignal, Output};
 
-use crate::support::{QUICK, host_with_openemr, openemr_database, patient, put, rows, seed};
+use crate::support::{host_with_openemr, openemr_database, patient, put, rows, seed};
 
 fn verify(host: &Host, more: &[&str]) -> Output {
     host.run(&[&["verify", "--target", "openemr"], more].concat())
@@ -15,7 +15,7 @@ fn deliver(host: &Host) {
 }
 
 #[tokio::test]
-async fn a_record_that_was_edited_or_deleted_is_found_named_and_repaired() {
+async fn an_edited_or_deleted_record_is_found_named_and_repaired() {
     let Some(openemr) = openemr_database("8.2.0").await else { return };
     let host = host_with_openemr(openemr.url());
     seed(&host);
@@ -55,7 +55,7 @@ async fn a_record_that_was_edited_or_deleted_is_found_named_and_repaired() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_verified_is_named() {
+async fn a_target_that_cannot_be_verified_is_named() {
     let Some(openemr) = openemr_database("8.2.0").await else { return };
     let host = host_with_openemr(openemr.url());
     put(&host, &patient("V-1"));
@@ -84,9 +84,9 @@ async fn a_daemon_verifies_by_its_schedule_and_leaves_an_operators_verification_
     let counts = || host.status()["targets"]["openemr"]["verified"]["counts"].clone();
 
     let mut daemons = [host.spawn(&["run"]).expect("start"), host.spawn(&["run"]).expect("start")];
-    daemons[0].wait_until("it verifies", QUICK, || counts()["checked"] == 5).expect("verified");
+    daemons[0].wait_until("it verifies", Duration::from_secs(30), || counts()["checked"] == 5).expect("verified");
     openemr.execute("UPDATE patient_data SET city = 'Elsewhere' WHERE pubpid = 'P-2025-002'").await.expect("edit");
-    daemons[0].wait_until("the edit is found", QUICK, || counts()["edited"] == 1).expect("found");
+    daemons[0].wait_until("the edit is found", Duration::from_secs(30), || counts()["edited"] == 1).expect("found");
     for daemon in &daemons {
         daemon.signal(HostSignal::Terminate).expect("signal");
     }

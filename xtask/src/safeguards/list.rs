@@ -37,7 +37,7 @@ pub(super) const SAFEGUARDS: &[Safeguard] = &[
         file: "host/src/store/sql/lease.sql",
         mutation: &[(" AND lease_until < {now};", ";"), (" WHERE lease_until < {now};", " WHERE {now} > 0;")],
         suite: Suite::Store,
-        test: "on_sqlite::renewed_lease_is_not_taken",
+        test: "on_sqlite::a_renewed_lease_is_not_taken_over",
     },
     Safeguard {
         name: "leases run out",
@@ -88,14 +88,14 @@ pub(super) const SAFEGUARDS: &[Safeguard] = &[
         file: "host/src/store/sql/in_flight.sql",
         mutation: &[("AND d.outbox_id = w.outbox_id) = 0;", "AND d.outbox_id = w.outbox_id) = 2;")],
         suite: Suite::Store,
-        test: "on_sqlite::a_batch_whose_host_died_is_claimed_by_another",
+        test: "on_sqlite::the_batch_of_a_dead_host_is_claimed_by_another",
     },
     Safeguard {
         name: "what is in flight is not purged",
         file: "host/src/store/sql/retention.sql",
         mutation: &[("{change_in_flight_count(t.name, o)} > 0) = 0", "{change_in_flight_count(t.name, o)} > 1) = 0")],
         suite: Suite::Store,
-        test: "on_sqlite::what_is_in_flight_is_not_purged",
+        test: "on_sqlite::changes_in_flight_are_not_purged",
     },
     Safeguard {
         name: "only what is finished is purged",
@@ -108,7 +108,7 @@ pub(super) const SAFEGUARDS: &[Safeguard] = &[
             ),
         ],
         suite: Suite::Store,
-        test: "on_sqlite::old_finished_rows_go_and_what_is_needed_stays",
+        test: "on_sqlite::only_old_finished_rows_are_purged",
     },
     Safeguard {
         name: "a clock that jumped makes nothing old",
@@ -125,7 +125,7 @@ pub(super) const SAFEGUARDS: &[Safeguard] = &[
         file: "host/src/store/routing.rs",
         mutation: &[("transaction.refuse_unreadable(&mut step, routes).await?;", "")],
         suite: Suite::Store,
-        test: "spoilt::rows_of_another_type_stop_nothing_queued",
+        test: "spoilt::an_unreadable_queued_row_stops_no_other",
     },
     Safeguard {
         name: "what lacks a reference is held",
@@ -135,14 +135,14 @@ pub(super) const SAFEGUARDS: &[Safeguard] = &[
             "AND t.status = {pending} AND {now} < 0;",
         )],
         suite: Suite::Store,
-        test: "references::on_sqlite::what_refers_to_nothing_known",
+        test: "references::on_sqlite::a_change_with_an_unlinked_dependency_waits_until_it_is_linked",
     },
     Safeguard {
         name: "references are linked when the batch is read",
         file: "host/src/store/batch.rs",
         mutation: &[("if !lacking.is_empty() {", "if false && !lacking.is_empty() {")],
         suite: Suite::Store,
-        test: "references::on_sqlite::a_link_that_is_gone_again",
+        test: "references::on_sqlite::a_link_deleted_meanwhile_is_detected_before_the_call",
     },
     Safeguard {
         name: "only what lacks nothing is woken",
@@ -152,14 +152,14 @@ pub(super) const SAFEGUARDS: &[Safeguard] = &[
             "WHERE d.status = {pending} AND d.next_attempt_at = {waiting} AND {missing_count(d)} >= 0\nORDER BY d.outbox_id\nLIMIT",
         )],
         suite: Suite::Store,
-        test: "references::on_sqlite::the_last_of_several_links",
+        test: "references::on_sqlite::the_last_missing_link_wakes_a_delivery",
     },
     Safeguard {
         name: "a missed wake-up is found",
         file: "host/src/store/dependencies.rs",
         mutation: &[("if missing == 0 {", "if missing < 0 {")],
         suite: Suite::Store,
-        test: "references::on_sqlite::a_missed_wake_up",
+        test: "references::on_sqlite::the_rescuer_finds_a_missed_wake_up",
     },
     Safeguard {
         name: "a conflict is decided once",
@@ -186,7 +186,7 @@ pub(super) const SAFEGUARDS: &[Safeguard] = &[
             "Ok(self.run_alone(&operation, statement).await?.rows_affected < 2)",
         )],
         suite: Suite::Sync,
-        test: "lifecycle::a_host_that_froze_for_longer_than_its_lease",
+        test: "lifecycle::a_host_frozen_beyond_its_lease_changes_nothing_when_it_wakes",
     },
     Safeguard {
         name: "a batch that failed is split",
@@ -200,14 +200,14 @@ pub(super) const SAFEGUARDS: &[Safeguard] = &[
         file: "host/src/sync/worker.rs",
         mutation: &[("return batch.release().await;\n        }", "return;\n        }")],
         suite: Suite::Sync,
-        test: "lifecycle::a_second_signal_breaks_the_call_off",
+        test: "lifecycle::a_second_signal_aborts_the_call_and_requeues_the_batch",
     },
     Safeguard {
         name: "a request in doubt keeps its lease",
         file: "host/src/sync/worker.rs",
         mutation: &[("if doubtful.is_empty() {", "if !settlements.is_empty() {")],
         suite: Suite::Sync,
-        test: "in_doubt::what_broke_off_after_it_was_sent_waits_for_all_hosts",
+        test: "in_doubt::an_aborted_sent_request_stays_in_doubt_for_all_hosts",
     },
     Safeguard {
         name: "no renewal makes a lease shorter",
@@ -217,7 +217,7 @@ pub(super) const SAFEGUARDS: &[Safeguard] = &[
             "{now} + :lease_ms",
         )],
         suite: Suite::Store,
-        test: "on_sqlite::no_renewal_makes_a_lease_shorter",
+        test: "on_sqlite::no_renewal_shortens_a_lease",
     },
     Safeguard {
         name: "a call under way may end",
@@ -227,6 +227,6 @@ pub(super) const SAFEGUARDS: &[Safeguard] = &[
             "let limit = tokio::time::sleep(Duration::from_millis(self.options.drain_ms / 1_000));",
         )],
         suite: Suite::Sync,
-        test: "lifecycle::sigterm_lets_a_call_end_and_settles_it",
+        test: "lifecycle::sigterm_waits_for_a_call_and_settles_it",
     },
 ];

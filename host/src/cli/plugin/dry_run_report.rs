@@ -227,7 +227,7 @@ mod tests {
     const VIEW: View<'_> = View { reveal: false, aggregate_id: "P-1", base_url: Some("http://h/fhir") };
 
     #[test]
-    fn a_url_shows_no_id_but_the_one_that_was_typed() {
+    fn a_url_shows_only_the_id_that_the_operator_typed() {
         for (url, seen) in [
             ("http://h/fhir/metadata", "http://h/fhir/metadata"),
             ("http://h/fhir/Patient/P-1", "http://h/fhir/Patient/P-1"),

@@ -89,7 +89,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_can_be_a_crate_a_module_and_a_table() {
+    fn a_project_name_is_valid_as_a_crate_module_and_table() {
         for name in ["a", "phone-book", "v2"] {
             assert!(is_name(name), "{name}");
         }

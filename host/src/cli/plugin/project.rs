@@ -302,7 +302,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_of_the_examples_names_is_left() {
+    fn a_new_project_keeps_no_name_of_the_example() {
         for world in [World::Database, World::Http] {
             for language in [Language::Rust, Language::Python, Language::JavaScript] {
                 for (path, text) in files("phone-book", world, language) {

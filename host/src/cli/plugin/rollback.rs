@@ -135,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn it_goes_back_to_the_last_adapter_that_worked_and_never_to_one_that_was_rolled_back() {
+    fn rollback_picks_the_last_working_adapter_and_never_a_rolled_back_one() {
         use AdapterEventKind::{InForce, Refused, RolledBack};
         type Case = (&'static str, &'static [(&'static str, AdapterEventKind)], &'static str, Option<&'static str>);
         let cases: [Case; 7] = [

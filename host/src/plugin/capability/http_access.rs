@@ -122,7 +122,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_certificate_authority_that_is_none_is_refused() {
+    async fn an_invalid_certificate_authority_is_refused() {
         for pem in ["", "hello"] {
             let options =
                 HttpOptions { base_url: "https://h/".to_owned(), ca_pem: Some(pem.into()), ..HttpOptions::default() };

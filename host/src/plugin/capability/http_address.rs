@@ -164,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn metadata_and_nowhere_are_never_dialled() {
+    fn metadata_and_unroutable_addresses_are_never_dialled() {
         for address in [
             "169.254.169.254",
             "::ffff:169.254.169.254",

@@ -86,7 +86,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_key_on_p384_signs_es384_and_others_are_refused_unseen() {
+    fn a_p384_key_signs_es384_and_other_keys_are_refused_without_being_shown() {
         let key = rcgen::KeyPair::generate_for(&rcgen::PKCS_ECDSA_P384_SHA384).unwrap();
         let signing = SigningKey::read(&Secret::new(key.serialize_pem())).unwrap();
         assert_eq!(signing.algorithm(), "ES384");

@@ -1,7 +1,8 @@
 //! Answers that come compressed: gzip and deflate are read, whether asked for or not; anything else is refused by name.
 //!
 //! What is unpacked is counted, never what came over the wire: an answer that unpacks to more than its limit is refused
-//! before more of it is in memory.
+//! before more of it is in memory. Each coding costs memory and time of its own, so one that was applied twice is
+//! refused too.
 
 use std::io::{self, Write};
 
@@ -9,8 +10,13 @@ use bytes::Bytes;
 use flate2::write::{DeflateDecoder, MultiGzDecoder, ZlibDecoder};
 use http::{HeaderMap, header};
 
+use crate::domain::words::one_line;
+
 /// The encodings that the host requests.
 pub(super) const ACCEPTED: &str = "gzip, deflate";
+
+/// Characters of a coding's name that are shown.
+const CODING_CHARS_MAX: usize = 40;
 
 /// Why an answer cannot be unpacked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,7 +68,7 @@ impl Decoder {
     /// For an answer with these headers, of at most `bytes_max` when it is unpacked; `None` when it is not packed.
     ///
     /// # Errors
-    /// The name of a coding that is not known.
+    /// The codings, as far as they may be shown, where one of them is not known or there are several.
     pub(super) fn of(headers: &HeaderMap, bytes_max: u64) -> Result<Option<Self>, String> {
         let sink = Sink { unpacked: Vec::new(), left: bytes_max, is_over: false };
         let codings: Vec<String> = headers
@@ -80,7 +86,7 @@ impl Decoder {
             [] => return Ok(None),
             ["gzip" | "x-gzip"] => Stage::Gzip(Box::new(MultiGzDecoder::new(sink))),
             ["deflate"] => Stage::Deflate(Some(sink)),
-            _ => return Err(codings.join(", ").chars().filter(char::is_ascii_graphic).take(32).collect()),
+            _ => return Err(one_line(&codings.join(", "), CODING_CHARS_MAX)),
         };
         Ok(Some(Self { stage, has_begun: false }))
     }
@@ -183,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_packed_is_unpacked_in_whatever_parts_it_comes() {
+    fn a_compressed_body_is_decompressed_in_parts_of_any_size() {
         let text: Vec<u8> = (0..100_000_u32).flat_map(u32::to_le_bytes).collect();
         for (coding, form) in
             [("gzip", "gzip"), ("X-GZip", "gzip"), ("deflate", "zlib"), ("deflate", "raw"), ("identity, gzip", "gzip")]
@@ -198,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn what_unpacks_to_too_much_is_refused_before_it_is_in_memory() {
+    fn a_body_that_decompresses_over_its_limit_is_refused_before_it_is_in_memory() {
         let bomb = packed("gzip", &vec![0; 64 << 20]);
         assert!(bomb.len() < 1 << 20);
         let mut decoder = decoder("gzip", 1 << 20);
@@ -208,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_cut_off_or_something_else_is_broken() {
+    fn a_truncated_or_invalid_compressed_body_is_an_error() {
         // Deflate has no such check of its own; what is cut off on the way is noticed by the length of the answer.
         let whole = packed("gzip", &[7; 10_000]);
         for cut in [1, 5, 12] {
@@ -223,13 +229,15 @@ mod tests {
     }
 
     #[test]
-    fn a_coding_that_is_not_known_is_named() {
+    fn an_unknown_content_coding_is_named() {
         let of = |coding: &str| {
             Decoder::of(&HeaderMap::from_iter([(header::CONTENT_ENCODING, coding.parse().unwrap())]), 1)
                 .map(|decoder| decoder.is_some())
         };
         assert_eq!(of("br"), Err("br".to_owned()));
-        assert_eq!(of("gzip, zstd"), Err("gzip,zstd".to_owned()));
+        assert_eq!(of("gzip, zstd"), Err("gzip, zstd".to_owned()));
+        assert_eq!(of("gzip, gzip"), Err("gzip, gzip".to_owned()));
+        assert_eq!(of(&"x".repeat(300)), Err(format!("{}…", "x".repeat(40))), "bounded");
         assert_eq!(of("identity"), Ok(false));
         assert_eq!(Decoder::of(&HeaderMap::new(), 1).map(|decoder| decoder.is_some()), Ok(false));
     }

@@ -121,7 +121,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn headers_are_written_as_servers_read_them_and_shown_to_nobody() {
+    async fn authorization_headers_are_well_formed_and_never_shown() {
         drop(rustls::crypto::ring::default_provider().install_default());
         let basic = Credentials::Basic("user".to_owned(), secret("hunter2"));
         assert!(!format!("{basic:?}").contains("hunter2"));
@@ -130,7 +130,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn credentials_that_cannot_stand_in_a_header_are_refused_unseen() {
+    async fn credentials_that_are_invalid_in_a_header_are_refused_without_being_shown() {
         drop(rustls::crypto::ring::default_provider().install_default());
         let error = shown(Credentials::Bearer(secret("hunter2\r\nX: y"))).await.unwrap_err();
         assert!(error.contains("header") && !error.contains("hunter2"), "{error}");
@@ -138,7 +138,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_file_is_read_for_every_request() {
+    async fn a_secret_file_is_read_for_every_request() {
         drop(rustls::crypto::ring::default_provider().install_default());
         let count = Arc::new(std::sync::atomic::AtomicU32::new(0));
         let asked = Arc::clone(&count);

@@ -84,7 +84,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_a_gateway_says_leaves_a_request_in_doubt() {
+    fn a_gateway_error_leaves_a_request_in_doubt() {
         let fhir = HeaderValue::from_static("application/fhir+json; charset=utf-8");
         let json = HeaderValue::from_static("application/json");
         let of = |status: u16, asked, answered| {

@@ -164,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_under_the_prefix_passes() {
+    fn urls_under_the_prefix_are_allowed() {
         for uri in [
             "https://fhir.example.org/r4",
             "https://fhir.example.org/r4/",
@@ -179,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_beside_it_does_not() {
+    fn urls_outside_the_prefix_are_refused() {
         for uri in [
             "http://fhir.example.org/r4/Patient",
             "https://fhir.example.org/r4x/Patient",
@@ -194,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn what_could_be_read_in_two_ways_is_refused() {
+    fn ambiguous_urls_are_refused() {
         for uri in [
             "https://fhir.example.org/r4/../admin",
             "https://fhir.example.org/r4/%2e%2E/admin",
@@ -232,7 +232,7 @@ mod tests {
     }
 
     #[test]
-    fn a_private_literal_needs_permission_even_when_listed() {
+    fn a_listed_private_address_still_needs_permission() {
         assert_eq!(check("http://127.0.0.1:8080/metadata"), Err(Refusal::Address));
         assert_eq!(check("http://10.0.0.1/x"), Err(Refusal::Address));
         let list = AllowList::new(["http://127.0.0.1:8080"], true).unwrap();

@@ -319,14 +319,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_plain_words_of_an_endpoint_are_repeated() {
+    fn only_a_standard_error_code_of_a_token_endpoint_is_repeated() {
         assert_eq!(reason(br#"{"error":"invalid_client","error_description":"Kim"}"#), ": invalid_client");
         assert_eq!(reason(br#"{"error":"hunter2 is wrong"}"#), "");
         assert_eq!(reason(b"<html>"), "");
     }
 
     #[test]
-    fn a_life_is_read_as_a_number_or_as_text() {
+    fn a_token_lifetime_is_read_as_number_or_text() {
         let read = |text: &str| seconds(serde_json::from_str::<TokenResponse>(text).unwrap().expires_in.as_ref());
         for (written, expected) in [
             (r#"{"access_token":"t","expires_in":3600}"#, Some(3_600)),
@@ -342,7 +342,7 @@ mod tests {
     }
 
     #[test]
-    fn scopes_that_only_read_are_noticed() {
+    fn read_only_scopes_are_recognised() {
         for (scope, expected) in [
             ("system/Patient.read", true),
             ("system/Patient.rs", true),
@@ -359,7 +359,7 @@ mod tests {
     }
 
     #[test]
-    fn options_show_no_secret() {
+    fn debug_output_of_token_options_hides_secrets() {
         let options = GrantOptions {
             token_url: "https://h/token".to_owned(),
             client_id: "host".to_owned(),

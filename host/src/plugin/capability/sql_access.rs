@@ -169,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn verdicts_are_bounded_and_keep_what_is_used() {
+    fn cached_verdicts_are_bounded_in_number_and_evict_the_least_used() {
         let mut verdicts = Verdicts::default();
         for number in 0..VERDICTS_MAX * 10 {
             verdicts.put(key(number), Ok(permit(String::new())));
@@ -180,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn verdicts_are_bounded_by_their_bytes() {
+    fn cached_verdicts_are_bounded_in_bytes() {
         let mut verdicts = Verdicts::default();
         for number in 0..100 {
             verdicts.put(key(number), Ok(permit("x".repeat(1 << 20))));
@@ -191,7 +191,7 @@ mod tests {
 
     /// However many calls a target has under way, one thread judges their statements.
     #[tokio::test]
-    async fn statements_of_one_target_are_judged_one_at_a_time() {
+    async fn statements_of_one_target_are_checked_one_at_a_time() {
         let access = SqlAccess::new(Dialect::Sqlite, SqlGrants::everything());
         let turn = access.judging.clone().try_acquire_owned().expect("nothing is judged yet");
         let mut second = std::pin::pin!(access.permit("SELECT 1", Verb::Read));
@@ -203,7 +203,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_verdict_holds_for_its_verb_only() {
+    async fn a_cached_verdict_applies_to_its_verb_only() {
         let access = SqlAccess::new(Dialect::Sqlite, SqlGrants::everything());
         for _ in 0..2 {
             assert_eq!(

@@ -92,7 +92,7 @@ mod tests {
     }
 
     #[test]
-    fn what_no_setting_grants_names_none() {
+    fn a_refusal_that_no_setting_lifts_names_no_setting() {
         let refusal = Refusal::OutOfReach { name: "mysql.user".to_owned(), why: "lies elsewhere" };
         let error = refusal.into_error("t", "openemr");
         assert_eq!((error.kind, error.message.as_str()), (ErrorKind::Refused, "`mysql.user` lies elsewhere"));

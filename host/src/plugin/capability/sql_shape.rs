@@ -46,7 +46,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_literal_is_left() {
+    fn a_statement_shape_holds_no_literal() {
         for (sql, seen) in [
             ("SELECT `a`, \"b\" FROM t\n  WHERE a = ? LIMIT 1", "SELECT `a`, '...' FROM t WHERE a = ? LIMIT 1"),
             (

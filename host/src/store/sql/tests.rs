@@ -41,7 +41,7 @@ fn texts(dialect: Dialect, collation: &str) -> String {
 }
 
 #[test]
-fn each_database_is_sent_what_is_in_its_file() {
+fn each_database_gets_the_statements_of_its_snapshot() {
     expect_file!["rendered/sqlite.sql"].assert_eq(&texts(Dialect::Sqlite, ""));
     expect_file!["rendered/mysql.sql"].assert_eq(&texts(Dialect::MySql, "utf8mb4_nopad_bin"));
     expect_file!["rendered/postgres.sql"].assert_eq(&texts(Dialect::Postgres, ""));
@@ -119,7 +119,7 @@ fn every_fragment_is_used() {
 }
 
 #[test]
-fn the_patients_columns_are_the_payloads_fields() {
+fn patient_columns_match_payload_fields() {
     let library = library(Dialect::Sqlite, &[], TEMPLATES);
     let columns = |name: &str| library.expand(name).expect(name).split_whitespace().collect::<Vec<_>>().join(" ");
     assert!(columns("put_patient_block").contains(&format!("({}, created_at", PatientDraft::FIELDS.join(", "))));
@@ -138,7 +138,7 @@ fn rendered(dialect: Dialect, parameters: &'static [(&'static str, Kind)], text:
 }
 
 #[test]
-fn what_is_wrong_with_a_template_is_found_when_it_is_rendered() {
+fn a_faulty_template_is_refused_when_it_is_rendered() {
     const PARAMETERS: &[(&str, Kind)] = &[("a", Kind::Integer), ("list", Kind::Texts)];
     let cases = [
         ("-- name: x\nSELECT {nothing}", "there is no fragment `nothing`"),
@@ -181,7 +181,7 @@ fn names_become_positions_outside_of_quotes() {
 }
 
 #[test]
-fn ids_are_padded_where_each_is_a_parameter_and_one_list_elsewhere() {
+fn ids_are_padded_parameters_or_one_list_by_dialect() {
     const PARAMETERS: &[(&str, Kind)] = &[("a", Kind::Integer), ("ids", Kind::Ids)];
     let run = |dialect, ids: &[i64]| {
         let ids: Vec<_> = ids.iter().copied().map(ChangeId::new).collect();
@@ -199,7 +199,7 @@ fn ids_are_padded_where_each_is_a_parameter_and_one_list_elsewhere() {
 }
 
 #[test]
-fn what_is_not_given_is_left_out_and_postgres_text_has_null() {
+fn absent_values_are_omitted_and_postgres_text_gets_null() {
     const PARAMETERS: &[(&str, Kind)] = &[("a", Kind::Text), ("b", Kind::Text), ("list", Kind::Texts)];
     let text = "UPDATE t SET a = :a WHERE TRUE [[AND b = :b]]\n  [[AND c IN (:list...)]]";
     let list = ["x".to_owned(), "y".to_owned(), "z".to_owned()];
@@ -220,7 +220,7 @@ fn what_is_not_given_is_left_out_and_postgres_text_has_null() {
 }
 
 #[test]
-fn rows_are_written_in_each_dialects_own_form() {
+fn rows_are_rendered_in_each_dialects_form() {
     const PARAMETERS: &[(&str, Kind)] = &[("rows", Kind::Rows(2))];
     let rows = || vec![vec![Some("1".to_owned()), None], vec![Some("2".to_owned()), Some("x".to_owned())]];
     let run = |dialect, text: &str| {

@@ -49,7 +49,7 @@ fn capabilities(report: &Report) -> Capabilities {
 }
 
 #[test]
-fn a_complete_server_is_understood_and_nothing_is_amiss() {
+fn a_complete_server_is_accepted_without_warning() {
     let report = checked(&statement()).unwrap();
     assert_eq!(report.summary, "Example 1.2, FHIR 4.0.1");
     assert!(report.findings.iter().all(|finding| finding.level == FindingLevel::Ok), "{:?}", report.findings);
@@ -57,7 +57,7 @@ fn a_complete_server_is_understood_and_nothing_is_amiss() {
 }
 
 #[test]
-fn what_is_not_said_is_not_assumed() {
+fn a_feature_that_is_not_declared_is_not_assumed() {
     let silent = json!({ "resourceType": "CapabilityStatement", "fhirVersion": "4.0.1",
         "rest": [{ "mode": "server", "resource": [{ "type": "Patient" }] }] });
     let report = checked(&silent).unwrap();
@@ -122,7 +122,7 @@ fn other_versions_and_servers_without_patients_are_named() {
 }
 
 #[test]
-fn what_is_not_a_fhir_server_is_named_by_what_it_is() {
+fn a_server_that_is_not_fhir_is_reported_by_its_response() {
     let page = |status, content_type: &str, body: &str| {
         let headers = vec![("content-type".to_owned(), content_type.to_owned())];
         Ok(Response { status, headers, body: body.as_bytes().to_vec() })
@@ -139,6 +139,7 @@ fn what_is_not_a_fhir_server_is_named_by_what_it_is() {
         (page(200, "text/html", "<html>"), FailureKind::Misconfigured, "text/html"),
         (page(200, "application/json", r#"{"resourceType":"Patient"}"#), FailureKind::Misconfigured, "type Patient"),
         (page(200, "application/json", "{}"), FailureKind::Misconfigured, "application/json"),
+        (page(200, "application/fhir+json", ""), FailureKind::Misconfigured, "an empty body"),
         (page(401, "text/html", ""), FailureKind::Misconfigured, "credentials"),
         (page(403, "text/html", ""), FailureKind::Misconfigured, "credentials"),
         (page(408, "text/html", ""), FailureKind::Unavailable, "in time"),
@@ -150,6 +151,8 @@ fn what_is_not_a_fhir_server_is_named_by_what_it_is() {
         (Ok(crate::testing::outcome(500)), FailureKind::Unavailable, "500"),
         (Err(Error::ConnectionFailed("connection refused".to_owned())), FailureKind::Unavailable, "refused"),
         (Err(Error::Timeout), FailureKind::Unavailable, "time limit"),
+        (Err(Error::UnknownCoding("br".to_owned())), FailureKind::Misconfigured, "packed as `br`"),
+        (Err(Error::Damaged), FailureKind::Unavailable, "cannot be unpacked"),
         (Err(Error::Refused("not allowed".to_owned())), FailureKind::Misconfigured, "not allowed"),
     ] {
         let waits = matches!(&answer, Ok(response) if response.status == 503);
@@ -162,7 +165,7 @@ fn what_is_not_a_fhir_server_is_named_by_what_it_is() {
 }
 
 #[test]
-fn a_state_of_another_version_is_none() {
+fn a_state_of_another_version_is_discarded() {
     for state in [&b""[..], b"{}", b"7", br#"{"conditional_update":"yes"}"#] {
         assert_eq!(Capabilities::from_state(state), None);
     }
@@ -170,7 +173,7 @@ fn a_state_of_another_version_is_none() {
 }
 
 #[test]
-fn credentials_that_may_not_search_are_told_before_anything_is_delivered() {
+fn credentials_that_may_not_search_are_reported_by_the_check() {
     for (status, kind, words) in [
         (401, FailureKind::Misconfigured, "the credentials"),
         (403, FailureKind::Misconfigured, "may not search Patient"),
@@ -191,7 +194,7 @@ fn credentials_that_may_not_search_are_told_before_anything_is_delivered() {
 }
 
 #[test]
-fn a_server_that_takes_no_count_of_none_is_asked_without_it() {
+fn a_server_that_refuses_count_zero_is_searched_without_it() {
     let mut server = server_with(&statement());
     let metadata = server.before.take().unwrap();
     server.before = Some(Box::new(move |number, request| {
@@ -202,7 +205,7 @@ fn a_server_that_takes_no_count_of_none_is_asked_without_it() {
 }
 
 #[test]
-fn a_server_that_does_not_search_by_identifier_is_told_before_anything_is_delivered() {
+fn a_server_that_does_not_search_by_identifier_is_reported_by_the_check() {
     for found in [
         json!({ "resourceType": "Bundle", "total": 3 }),
         json!({ "resourceType": "Bundle", "entry": [{ "resource": { "resourceType": "Patient", "id": "7" } }] }),
@@ -219,7 +222,7 @@ fn a_server_that_does_not_search_by_identifier_is_told_before_anything_is_delive
 }
 
 #[test]
-fn versions_are_tried_on_a_record_of_ours_without_a_trace() {
+fn a_check_tests_versions_on_our_own_record_and_changes_nothing() {
     use Versioning::{NoVersion, VersionedUpdate};
     for (version, history, expected, told) in [
         (Some("1"), true, (VersionedUpdate, true), "in the record's history"),

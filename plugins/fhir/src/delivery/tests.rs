@@ -32,7 +32,7 @@ fn ways() -> [Capabilities; 3] {
 }
 
 #[test]
-fn what_is_no_patient_is_refused_before_anything_is_sent() {
+fn an_invalid_patient_is_refused_before_any_request() {
     let (server, settings, capabilities) = (Server::default(), Settings::default(), able());
     let rules = rules(&settings, &capabilities);
     let good = change(1, Operation::Create, "MinJun", None);

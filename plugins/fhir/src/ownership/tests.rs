@@ -67,7 +67,7 @@ fn a_merge_replaces_our_elements_and_keeps_all_others() {
 }
 
 #[test]
-fn a_record_that_holds_our_state_already_needs_no_write_whatever_others_added() {
+fn a_record_that_already_holds_our_state_needs_no_write() {
     let merged = merge(&shared(), Some(&ours()), None, &patient_kind(&settings()));
     assert!(merged.unchanged && merged.fingerprint.shared);
     let alone = merge(&ours(), Some(&ours()), None, &patient_kind(&settings()));
@@ -76,7 +76,7 @@ fn a_record_that_holds_our_state_already_needs_no_write_whatever_others_added() 
 }
 
 #[test]
-fn an_edit_of_our_elements_is_noticed_and_an_edit_of_others_is_not() {
+fn only_edits_of_our_elements_are_detected() {
     let written = Fingerprint::of_own(&ours(), &patient_kind(&settings()));
     assert!(written.matches(&shared(), &patient_kind(&settings())));
     for (pointer, value) in [
@@ -103,7 +103,7 @@ fn the_fingerprint_does_not_depend_on_the_order_of_keys_and_carries_no_data() {
 }
 
 #[test]
-fn a_fingerprint_survives_its_text_and_unknown_forms_are_refused() {
+fn a_fingerprint_round_trips_as_text_and_unknown_forms_are_refused() {
     for (shared, kept_is_ours) in [(false, false), (true, false), (false, true), (true, true)] {
         let fingerprint = Fingerprint { digest: "ab".to_owned(), shared, kept_is_ours };
         assert_eq!(Fingerprint::parse(&fingerprint.to_text()), Some(fingerprint));
@@ -114,7 +114,7 @@ fn a_fingerprint_survives_its_text_and_unknown_forms_are_refused() {
 }
 
 #[test]
-fn a_death_recorded_by_others_is_kept_and_one_of_ours_can_be_taken_back() {
+fn a_death_recorded_by_others_is_kept_and_ours_can_be_withdrawn() {
     let mut theirs = ours();
     theirs["deceasedBoolean"] = json!(true);
     let kept = merge(
@@ -161,7 +161,7 @@ fn deactivating_without_a_state_changes_nothing_else() {
 }
 
 #[test]
-fn what_our_change_makes_untrue_goes_with_it() {
+fn extensions_made_untrue_by_our_change_are_removed() {
     let mut record = ours();
     record["_birthDate"] = json!({ "extension": [{ "url": "time-of-birth" }] });
     assert_eq!(

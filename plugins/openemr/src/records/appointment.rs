@@ -73,7 +73,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_status_becomes_one_of_openemrs_list() {
+    fn an_appointment_status_is_mapped_to_openemrs_list() {
         for (given, expected) in [
             ("booked", "-"),
             ("proposed", "^"),
@@ -91,7 +91,7 @@ mod tests {
     }
 
     #[test]
-    fn the_offset_is_that_of_the_moment() {
+    fn the_offset_is_read_from_the_instant() {
         for (instant, minutes) in [("2025-03-01T09:30:00+09:00", 540), ("2025-03-01T09:30:00Z", 0)] {
             assert_eq!(offset_of(instant).map(|offset| offset.minutes), Some(minutes));
         }

@@ -51,7 +51,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_moment_is_written_as_it_stands_or_at_the_clinics_offset() {
+    fn an_instant_is_written_unchanged_or_at_the_configured_offset() {
         let seoul = Some(Offset { minutes: 540 });
         for (instant, offset, expected) in [
             ("2025-03-01T09:30:00+09:00", None, "2025-03-01 09:30:00"),
@@ -66,7 +66,7 @@ mod tests {
     }
 
     #[test]
-    fn a_part_of_a_day_begins_with_its_first_day() {
+    fn a_partial_date_begins_with_its_first_day() {
         for (text, expected) in [
             ("2020", "2020-01-01 00:00:00"),
             ("2020-05", "2020-05-01 00:00:00"),

@@ -257,7 +257,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_kind_is_found_by_its_type_and_owns_the_column_that_hides_it() {
+    fn every_kind_is_found_by_type_and_owns_its_hiding_column() {
         for kind in Kind::ALL {
             assert_eq!(Kind::of(kind.aggregate_type()), Some(kind));
             let layout = kind.layout();

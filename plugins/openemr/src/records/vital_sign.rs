@@ -141,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn values_are_converted_to_the_units_that_openemr_keeps() {
+    fn values_are_converted_to_openemrs_units() {
         for (measured, value, code, unit, expected) in [
             (Measured::Pounds, "70", Some("kg"), "kilograms", Some("154.323584")),
             (Measured::Pounds, "3500", Some("g"), "g", Some("7.716179")),
@@ -161,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn every_column_is_one_of_the_vital_signs() {
+    fn every_vital_sign_has_a_known_column() {
         let own = crate::records::kinds::Kind::VitalSign.layout().columns;
         for (code, column, _) in COLUMNS {
             assert!(own.iter().any(|known| known.name == column), "{code}");

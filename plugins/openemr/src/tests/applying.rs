@@ -5,7 +5,7 @@ use crate::schema::Schema;
 use crate::settings::OnDelete;
 
 #[test]
-fn an_update_writes_own_columns_and_leaves_the_rest_alone() {
+fn an_update_writes_only_owned_columns() {
     let database = Database::open();
     let context = context(&database);
     let first = receipts(&database, &context, &[change("P-1", "{}")]);
@@ -26,7 +26,7 @@ fn an_update_writes_own_columns_and_leaves_the_rest_alone() {
 }
 
 #[test]
-fn what_is_there_already_is_not_written_again() {
+fn unchanged_content_is_not_written_again() {
     let database = Database::open();
     let context = context(&database);
     let first = receipts(&database, &context, &[change("P-1", "{}")]);
@@ -40,7 +40,7 @@ fn what_is_there_already_is_not_written_again() {
 }
 
 #[test]
-fn a_field_that_goes_away_is_emptied() {
+fn a_removed_field_is_emptied() {
     let database = Database::open();
     let context = context(&database);
     let first = receipts(&database, &context, &[change("P-1", r#"{"email": "a@b.c", "suffix": "Jr."}"#)]);
@@ -99,7 +99,7 @@ fn a_linked_chart_with_another_pid_is_a_conflict() {
 }
 
 #[test]
-fn an_edit_made_in_openemr_is_written_over_or_held_by_policy() {
+fn an_edit_made_in_openemr_is_overwritten_or_held_by_policy() {
     let database = Database::open();
     let overwrite = context(&database);
     let hold = Context { on_remote_edit: RemoteEdit::Hold, ..overwrite.clone() };
@@ -118,7 +118,7 @@ fn an_edit_made_in_openemr_is_written_over_or_held_by_policy() {
 }
 
 #[test]
-fn without_an_edit_hold_writes_and_says_nothing() {
+fn without_an_edit_policy_hold_writes_and_logs_nothing() {
     let database = Database::open();
     let hold = Context { on_remote_edit: RemoteEdit::Hold, ..context(&database) };
     let first = receipts(&database, &hold, &[change("P-1", "{}")]);
@@ -130,7 +130,7 @@ fn without_an_edit_hold_writes_and_says_nothing() {
 }
 
 #[test]
-fn a_change_that_cannot_be_taken_fails_alone() {
+fn an_invalid_change_fails_alone() {
     let database = Database::open();
     let context = context(&database);
     let long = format!(r#"{{"family_name": "{}"}}"#, "x".repeat(300));
@@ -159,7 +159,7 @@ fn a_change_that_cannot_be_taken_fails_alone() {
 }
 
 #[test]
-fn what_only_the_database_refuses_fails_the_batch_naming_the_column() {
+fn a_refusal_by_the_database_fails_the_batch_and_names_the_column() {
     let database = Database::open();
     let mut schema = Schema::from_state(&context(&database).state).unwrap();
     schema.patient.get_mut("street").unwrap().characters_max = None;
@@ -174,7 +174,7 @@ fn what_only_the_database_refuses_fails_the_batch_naming_the_column() {
 }
 
 #[test]
-fn a_deletion_is_refused_or_kept_by_setting() {
+fn a_deletion_is_refused_or_ignored_by_setting() {
     let database = Database::open();
     let context = context(&database);
     let first = receipts(&database, &context, &[change("P-1", "{}")]);
@@ -193,7 +193,7 @@ fn a_deletion_is_refused_or_kept_by_setting() {
 }
 
 #[test]
-fn without_a_state_apply_finds_out_by_itself() {
+fn without_a_state_apply_reads_the_schema_itself() {
     let database = Database::open();
     let known = context(&database);
     database.said();
@@ -206,7 +206,7 @@ fn without_a_state_apply_finds_out_by_itself() {
 }
 
 #[test]
-fn an_empty_batch_asks_nothing() {
+fn an_empty_batch_runs_no_statement() {
     let database = Database::open();
     let context = context(&database);
     database.said();

@@ -10,7 +10,7 @@ fn messages(database: &Database) -> Vec<String> {
 }
 
 #[test]
-fn a_complete_openemr_is_named_and_without_warning() {
+fn a_complete_openemr_passes_without_warning() {
     let database = Database::open();
     let report = check::check(&database, &Settings::default()).unwrap();
     assert_eq!(report.summary, "OpenEMR 8.2.0 (database version 541)");
@@ -56,7 +56,7 @@ fn a_missing_registry_is_misconfigured() {
 }
 
 #[test]
-fn an_optional_column_that_is_missing_is_a_warning_and_delivery_goes_on() {
+fn a_missing_optional_column_is_a_warning_and_delivery_continues() {
     let database = Database::open();
     database.change("ALTER TABLE patient_data RENAME COLUMN suffix TO suffix_of_name");
     assert!(messages(&database)[0].contains("patient_data has no column for: suffix"));
@@ -65,7 +65,7 @@ fn an_optional_column_that_is_missing_is_a_warning_and_delivery_goes_on() {
 }
 
 #[test]
-fn a_state_from_before_a_column_went_away_fails_as_misconfigured() {
+fn a_state_older_than_a_dropped_column_fails_as_misconfigured() {
     let database = Database::open();
     let context = context(&database);
     database.change("ALTER TABLE patient_data RENAME COLUMN email TO mail");
@@ -74,7 +74,7 @@ fn a_state_from_before_a_column_went_away_fails_as_misconfigured() {
 }
 
 #[test]
-fn without_the_layout_or_the_lists_check_says_so_and_delivery_goes_on() {
+fn missing_layout_or_lists_are_reported_and_delivery_continues() {
     let database = Database::open();
     database.change("DROP TABLE layout_options; DROP TABLE list_options");
     assert!(messages(&database).iter().any(|message| message.contains("(layout_options) could not be read")));
@@ -105,7 +105,7 @@ fn every_kind_of_statement_is_tried_without_effect() {
 }
 
 #[test]
-fn a_table_that_may_not_be_used_is_misconfigured_before_any_patient_fails() {
+fn a_table_without_privileges_is_misconfigured_before_any_patient_fails() {
     for (refused, doing) in [
         ("UPDATE `patient_data`", "update patient_data"),
         ("INSERT INTO `patient_data`", "insert into patient_data"),
@@ -121,7 +121,7 @@ fn a_table_that_may_not_be_used_is_misconfigured_before_any_patient_fails() {
 }
 
 #[test]
-fn the_end_of_the_pids_is_a_problem_and_large_ones_are_warned_of() {
+fn exhausted_pids_are_a_problem_and_large_ones_a_warning() {
     let database = Database::open();
     database.change("INSERT INTO patient_data (pid, pubpid) VALUES (3000000000, 'large')");
     assert!(
@@ -137,7 +137,7 @@ fn the_end_of_the_pids_is_a_problem_and_large_ones_are_warned_of() {
 }
 
 #[test]
-fn a_setting_that_names_no_column_is_misconfigured() {
+fn a_setting_for_an_unknown_column_is_misconfigured() {
     use crate::unfit::Unfit;
     for (column, policy, expected) in [
         ("sss", Unfit::Write, "no column that this adapter writes"),

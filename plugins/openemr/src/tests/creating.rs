@@ -46,7 +46,7 @@ fn settings_decide_names_public_id_and_user() {
 }
 
 #[test]
-fn a_lost_answer_is_answered_again_without_a_second_chart() {
+fn a_repeated_create_makes_no_second_chart() {
     let database = Database::open();
     let context = context(&database);
     let first = receipts(&database, &context, &[change("P-1", "{}")]);
@@ -58,7 +58,7 @@ fn a_lost_answer_is_answered_again_without_a_second_chart() {
 }
 
 #[test]
-fn the_lock_is_taken_for_creations_only() {
+fn only_creations_take_the_lock() {
     let database = Database::open();
     let context = context(&database);
     let first = receipts(&database, &context, &[change("P-1", "{}"), change("P-2", "{}")]);
@@ -68,7 +68,7 @@ fn the_lock_is_taken_for_creations_only() {
 }
 
 #[test]
-fn a_pid_that_another_writer_took_is_passed_over() {
+fn a_pid_taken_by_another_writer_is_skipped() {
     let database = Database::open();
     let context = context(&database);
     database.intrude("INSERT INTO patient_data (pid, pubpid) VALUES (2, 'theirs')");
@@ -80,7 +80,7 @@ fn a_pid_that_another_writer_took_is_passed_over() {
 }
 
 #[test]
-fn a_patient_that_another_host_created_meanwhile_is_adopted_and_brought_up_to_date() {
+fn a_chart_created_by_another_host_is_adopted_and_updated() {
     let database = Database::open();
     let context = context(&database);
     database.intrude(&format!(
@@ -105,7 +105,7 @@ fn a_uuid_that_is_registered_already_is_not_registered_twice() {
 }
 
 #[test]
-fn a_writer_that_is_always_faster_is_outrun() {
+fn larger_pid_gaps_win_against_a_faster_writer() {
     let database = Database::open();
     let context = context(&database);
     for _ in 0..12 {
@@ -117,7 +117,7 @@ fn a_writer_that_is_always_faster_is_outrun() {
 }
 
 #[test]
-fn a_writer_that_cannot_be_outrun_puts_the_batch_off() {
+fn too_many_lost_races_for_a_pid_defer_the_batch() {
     let database = Database::open();
     let context = context(&database);
     for _ in 0..20 {
@@ -131,7 +131,7 @@ fn a_writer_that_cannot_be_outrun_puts_the_batch_off() {
 }
 
 #[test]
-fn the_largest_pid_is_the_last_and_is_never_counted_beyond() {
+fn the_largest_pid_never_overflows() {
     let database = Database::open();
     database.change("INSERT INTO patient_data (pid, pubpid) VALUES (9223372036854775806, 'old')");
     let context = context(&database);
@@ -147,7 +147,7 @@ fn the_largest_pid_is_the_last_and_is_never_counted_beyond() {
 }
 
 #[test]
-fn a_unique_key_beside_openemrs_own_refuses_for_good() {
+fn a_violated_custom_unique_key_is_permanent() {
     let database = Database::open();
     database.change("CREATE UNIQUE INDEX one_mail ON patient_data (email); INSERT INTO patient_data (pid, email) VALUES (1, 'a@b.c')");
     let context = context(&database);
@@ -160,7 +160,7 @@ fn a_unique_key_beside_openemrs_own_refuses_for_good() {
 }
 
 #[test]
-fn a_chart_that_others_made_of_the_same_patient_is_a_conflict_and_no_second_one_is_made() {
+fn a_chart_of_the_same_patient_by_others_is_a_conflict_without_a_second_chart() {
     let database = Database::open();
     database.change(
         "INSERT INTO patient_data (pid, pubpid, fname, lname, DOB, uuid) VALUES (5, 'P-1', 'minjun', 'KIM', '1980-01-31', \
@@ -192,7 +192,7 @@ fn a_chart_that_others_made_of_the_same_patient_is_a_conflict_and_no_second_one_
 }
 
 #[test]
-fn what_openemrs_form_could_not_save_is_left_out_with_one_line_in_the_log() {
+fn values_that_openemrs_form_cannot_save_are_omitted_with_one_log_line() {
     let database = Database::open();
     let id = r#"{"national_id": "800229-1234567", "state": "Seoul", "race": "martian"}"#;
     let applied = run(&database, &context(&database), &[change("P-1", id), change("P-2", id)]).unwrap();

@@ -40,13 +40,13 @@ fn observed_with(database: &Database) {
 }
 
 #[test]
-fn an_edit_and_a_deletion_are_seen_in_every_version() {
+fn observe_reports_edits_and_deletions_in_every_version() {
     observed_with(&Database::open());
     observed_with(&Database::open_without_uuid());
 }
 
 #[test]
-fn a_chart_that_became_somebody_elses_is_not_ours() {
+fn observe_reports_a_chart_that_became_another_patients() {
     let database = Database::open();
     let context = context(&database);
     let receipts = receipts(&database, &context, &[change("P-1", "{}")]);

@@ -9,7 +9,7 @@ fn relinked(change: Change, pid: &str) -> Change {
 }
 
 #[test]
-fn a_chart_that_a_person_named_is_written_and_keeps_its_own_uuid() {
+fn a_chart_named_by_an_operator_is_written_and_keeps_its_uuid() {
     let database = Database::open();
     let hold = Context { on_remote_edit: RemoteEdit::Hold, ..context(&database) };
     receipts(&database, &hold, &[change("P-1", "{}")]);
@@ -36,7 +36,7 @@ fn a_chart_that_a_person_named_is_written_and_keeps_its_own_uuid() {
 }
 
 #[test]
-fn a_named_chart_that_is_not_there_is_a_conflict_and_the_others_are_delivered() {
+fn a_named_chart_that_is_missing_is_a_conflict_and_the_others_are_delivered() {
     let database = Database::open();
     let context = context(&database);
     let batch = [relinked(change("P-1", "{}"), "77"), change("P-2", "{}")];
@@ -47,7 +47,7 @@ fn a_named_chart_that_is_not_there_is_a_conflict_and_the_others_are_delivered() 
 }
 
 #[test]
-fn our_own_chart_may_be_named_too() {
+fn an_operator_may_name_our_own_chart() {
     let database = Database::open();
     let context = context(&database);
     let first = receipts(&database, &context, &[change("P-1", "{}")]);
@@ -64,7 +64,7 @@ fn kept(outcome: &Outcome) -> Receipt {
 }
 
 #[test]
-fn what_a_person_kept_is_held_until_both_sides_agree() {
+fn a_kept_edit_is_held_until_both_sides_agree() {
     let database = Database::open();
     let hold = Context { on_remote_edit: RemoteEdit::Hold, ..context(&database) };
     let first = receipts(&database, &hold, &[change("P-1", "{}")]);
@@ -97,7 +97,7 @@ fn what_a_person_kept_is_held_until_both_sides_agree() {
 }
 
 #[test]
-fn what_a_save_of_openemrs_form_does_by_itself_is_no_edit() {
+fn changes_made_by_a_form_save_itself_are_not_an_edit() {
     let database = Database::open();
     let hold = Context { on_remote_edit: RemoteEdit::Hold, ..context(&database) };
     let fields = r#"{"state": "Seoul", "country": "KR", "title": "Prof.", "email": "a@b.c"}"#;

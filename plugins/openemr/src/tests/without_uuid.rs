@@ -4,7 +4,7 @@ use super::*;
 use crate::settings::PublicId;
 
 #[test]
-fn check_says_which_key_it_is() {
+fn the_check_names_the_key_that_identifies_charts() {
     let database = Database::open_without_uuid();
     let report = check::check(&database, &Settings::default()).unwrap();
     let text: Vec<String> = report.findings.into_iter().map(|finding| finding.message).collect();
@@ -47,7 +47,7 @@ fn by_word(change: Change, pid: &str) -> Change {
 }
 
 #[test]
-fn another_persons_chart_with_our_public_id_is_a_conflict_and_stays_as_it_is() {
+fn another_persons_chart_with_our_public_id_is_a_conflict_and_unchanged() {
     let database = Database::open_without_uuid();
     let context = context(&database);
     stranger(&database, 200, "200");
@@ -88,7 +88,7 @@ fn among_charts_with_our_public_id_the_one_with_the_patients_name_is_the_patient
 }
 
 #[test]
-fn a_chart_whose_public_id_was_edited_is_a_conflict_and_stays_the_patients_only_one() {
+fn a_chart_with_an_edited_public_id_is_a_conflict_without_a_second_chart() {
     let database = Database::open_without_uuid();
     let context = context(&database);
     let first = receipts(&database, &context, &[change("P-1", "{}")]);
@@ -106,7 +106,7 @@ fn a_chart_whose_public_id_was_edited_is_a_conflict_and_stays_the_patients_only_
 }
 
 #[test]
-fn a_linked_chart_whose_pid_was_given_to_another_is_a_conflict_whatever_a_person_says() {
+fn a_pid_reused_for_another_person_is_a_conflict_even_if_an_operator_named_it() {
     let database = Database::open_without_uuid();
     let context = context(&database);
     let first = receipts(&database, &context, &[change("P-1", "{}")]);
@@ -123,7 +123,7 @@ fn a_linked_chart_whose_pid_was_given_to_another_is_a_conflict_whatever_a_person
 }
 
 #[test]
-fn a_pid_that_was_given_out_again_with_its_public_id_is_a_conflict_and_a_new_name_is_none() {
+fn a_pid_reused_with_its_public_id_is_a_conflict_but_a_renamed_patient_is_not() {
     let database = Database::open_without_uuid();
     let context = context(&database);
     let first = receipts(&database, &context, &[change("1", "{}")]);
@@ -136,7 +136,7 @@ fn a_pid_that_was_given_out_again_with_its_public_id_is_a_conflict_and_a_new_nam
 }
 
 #[test]
-fn charts_that_were_linked_before_an_upgrade_gave_them_uuids_stay_the_patients() {
+fn charts_linked_before_an_upgrade_added_uuids_stay_linked() {
     let database = Database::open_without_uuid();
     let before = context(&database);
     let first = receipts(&database, &before, &[change("P-1", "{}"), change("P-2", "{}"), change("P-3", "{}")]);
@@ -164,7 +164,7 @@ fn charts_that_were_linked_before_an_upgrade_gave_them_uuids_stay_the_patients()
 }
 
 #[test]
-fn the_pid_as_public_id_would_leave_no_key() {
+fn the_pid_as_public_id_is_refused_without_uuids() {
     let database = Database::open_without_uuid();
     let settings = Settings { pubpid: PublicId::Pid, ..Settings::default() };
     let failure = check::check(&database, &settings).unwrap_err();

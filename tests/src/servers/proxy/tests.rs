@@ -31,7 +31,7 @@ fn ask(stream: &mut TcpStream, byte: u8) -> std::io::Result<u8> {
 }
 
 #[test]
-fn passes_then_cuts_then_takes_new_connections() {
+fn the_proxy_passes_then_cuts_then_accepts_new_connections() {
     let proxy = Proxy::start(counting_server()).unwrap();
     let mut first = connect(&proxy);
     assert_eq!(ask(&mut first, 1).unwrap(), 2);
@@ -41,7 +41,7 @@ fn passes_then_cuts_then_takes_new_connections() {
 }
 
 #[test]
-fn refuses_and_comes_back_on_the_same_port() {
+fn the_proxy_refuses_and_returns_on_the_same_port() {
     let mut proxy = Proxy::start(counting_server()).unwrap();
     let mut open = connect(&proxy);
     assert_eq!(ask(&mut open, 1).unwrap(), 2);
@@ -54,7 +54,7 @@ fn refuses_and_comes_back_on_the_same_port() {
 }
 
 #[test]
-fn a_delay_makes_each_direction_late() {
+fn a_delay_applies_to_each_direction() {
     let mut proxy = Proxy::start(counting_server()).unwrap();
     proxy.delay(Duration::from_millis(60)).unwrap();
     let began = Instant::now();
@@ -63,7 +63,7 @@ fn a_delay_makes_each_direction_late() {
 }
 
 #[test]
-fn what_holds_a_text_is_answered_alone() {
+fn only_requests_with_the_given_text_get_the_answer() {
     let mut proxy = Proxy::start(counting_server()).unwrap();
     proxy.answer_to("\u{7}", b"\xff").unwrap();
     assert_eq!(ask(&mut connect(&proxy), 7).unwrap(), 0xff);
@@ -71,7 +71,7 @@ fn what_holds_a_text_is_answered_alone() {
 }
 
 #[test]
-fn held_answers_arrive_once_they_pass_again() {
+fn held_responses_arrive_once_passing_again() {
     let mut proxy = Proxy::start(counting_server()).unwrap();
     proxy.hold_answers().unwrap();
     let mut stream = connect(&proxy);
@@ -85,7 +85,7 @@ fn held_answers_arrive_once_they_pass_again() {
 }
 
 #[test]
-fn only_requests_that_write_are_held_and_arrive_late() {
+fn only_writing_requests_are_held_and_arrive_late() {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let mut proxy = Proxy::start(listener.local_addr().unwrap().port()).unwrap();
     proxy.hold_writes().unwrap();
@@ -108,7 +108,7 @@ fn only_requests_that_write_are_held_and_arrive_late() {
 }
 
 #[test]
-fn only_answers_to_requests_that_write_are_held() {
+fn only_responses_to_writing_requests_are_held() {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let mut proxy = Proxy::start(listener.local_addr().unwrap().port()).unwrap();
     proxy.hold_answers_to_writes().unwrap();
@@ -126,7 +126,7 @@ fn only_answers_to_requests_that_write_are_held() {
 }
 
 #[test]
-fn answers_in_the_servers_place() {
+fn the_proxy_answers_instead_of_the_server() {
     let mut proxy = Proxy::start(counting_server()).unwrap();
     proxy.answer(&[9]).unwrap();
     let mut stream = connect(&proxy);
@@ -137,7 +137,7 @@ fn answers_in_the_servers_place() {
 }
 
 #[test]
-fn a_half_closed_connection_gives_no_more_answers() {
+fn a_half_closed_connection_passes_no_more_responses() {
     for half in [Half::ToClient, Half::ToServer] {
         let proxy = Proxy::start(counting_server()).unwrap();
         let mut stream = connect(&proxy);
@@ -148,7 +148,7 @@ fn a_half_closed_connection_gives_no_more_answers() {
 }
 
 #[test]
-fn a_connection_that_is_held_gives_nothing_and_can_be_cut() {
+fn a_held_connection_passes_nothing_and_can_be_cut() {
     let mut proxy = Proxy::start(counting_server()).unwrap();
     let mut stream = connect(&proxy);
     assert_eq!(ask(&mut stream, 1).unwrap(), 2);

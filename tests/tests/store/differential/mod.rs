@@ -77,7 +77,7 @@ fn differences((first, other): (&str, &str), first_state: &[String], state: &[St
 
 /// A plan that left a kind of operation out would prove nothing of it.
 #[test]
-fn every_kind_of_operation_is_in_the_plans() {
+fn the_generated_plans_have_every_kind_of_operation() {
     let words: std::collections::BTreeSet<_> = (0..8)
         .flat_map(|seed| plan(seed, LENGTH))
         .map(|operation| format!("{operation:?}").split(['(', ' ']).next().unwrap_or_default().to_owned())

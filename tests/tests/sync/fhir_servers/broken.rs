@@ -132,7 +132,7 @@ pub(crate) fn a_server_that_answers_too_late_gets_every_patient_once(server: &Se
 
 /// HAPI on PostgreSQL, where what it confirmed outlasts it.
 #[test]
-fn a_server_that_is_killed_while_it_writes_has_every_patient_once() {
+fn a_server_killed_while_writing_has_every_patient_once() {
     let runtime = tokio::runtime::Runtime::new().expect("runtime");
     let Some(database) = runtime.block_on(Database::fresh(Backend::Postgres)).expect("database") else { return };
     if Backend::Hapi.url().is_none() {

@@ -73,7 +73,7 @@ async fn write(host: &Host, rows: &[(&str, &str, &str, &Value, &Value)]) {
 }
 
 #[tokio::test]
-async fn clinical_records_are_written_with_the_ids_of_the_server_and_are_valid() {
+async fn clinical_records_refer_to_the_servers_ids_and_are_valid() {
     let Some(server) = Server::reach(Backend::Fhir) else { return };
     let types = "aggregate_types = [\"patient\", \"encounter\", \"condition\", \"allergy\", \"medication\", \
                  \"observation\", \"appointment\", \"fhir-resource\"]";

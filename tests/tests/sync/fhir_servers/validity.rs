@@ -48,7 +48,7 @@ fn payloads() -> Vec<Value> {
 }
 
 #[test]
-fn every_resource_that_is_written_is_valid() {
+fn every_written_resource_is_valid() {
     // On one server, which returns what it was sent: the resources are the same on all of them.
     let Some(server) = Server::reach(Backend::Fhir) else { return };
     let adapter = "national_id_system = \"urn:nation\"\nus_core = true";
@@ -181,7 +181,7 @@ fn kr_core_problems(patient: &Value) -> Vec<String> {
 type Spoil = fn(&mut Value);
 
 #[test]
-fn the_rules_of_the_profiles_find_what_breaks_them() {
+fn the_profile_rules_detect_violations() {
     let good = json!({
         "identifier": [{ "system": "urn:x", "value": "1" }], "gender": "other",
         "name": [{ "family": "Kim", "text": "Kim" }],

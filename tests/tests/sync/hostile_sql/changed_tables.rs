@@ -8,7 +8,7 @@ use super::bench::{Bench, Fate};
 /// The host remembers a table's columns. Then the column goes, and a function of its name comes, which PostgreSQL would
 /// call.
 #[tokio::test]
-async fn hostile_function_in_the_place_of_a_dropped_column_is_not_called() {
+async fn hostile_function_named_like_a_dropped_column_is_not_called() {
     let Some(database) = Database::fresh(Backend::Postgres).await.expect("database") else { return };
     let bench = Bench::new(&database).await;
     for sql in ["SELECT g.b FROM granted g", "UPDATE granted SET a = 1 WHERE granted.b = 2"] {
@@ -31,7 +31,7 @@ async fn hostile_function_in_the_place_of_a_dropped_column_is_not_called() {
 
 /// A column that a transaction has relied on stays until its end.
 #[tokio::test]
-async fn a_column_that_a_transaction_relies_on_cannot_be_dropped_in_its_midst() {
+async fn a_column_used_by_a_transaction_cannot_be_dropped_until_it_ends() {
     let Some(database) = Database::fresh(Backend::Postgres).await.expect("database") else { return };
     let bench = Bench::new(&database).await;
     let transaction = bench.after("SELECT g.b FROM granted g").await;

@@ -26,7 +26,7 @@ const REACHED_MIN: usize = 150;
 
 /// What once went through, word for word.
 #[tokio::test]
-async fn hostile_sql_of_old_does_nothing_on_the_real_servers() {
+async fn hostile_sql_of_earlier_attacks_is_refused_on_real_servers() {
     for database in servers().await {
         let bench = Bench::new(&database).await;
         let attacks = attacks::of_old(database.backend());
@@ -131,7 +131,7 @@ fn text(value: &Value) -> Option<&str> {
 
 /// Each name of the list is a function of the database's own, so that none of them is a routine of the target's.
 #[tokio::test]
-async fn every_function_that_may_be_called_is_the_databases_own() {
+async fn every_allowed_function_is_the_databases_own() {
     for backend in [Backend::Sqlite, Backend::MariaDb, Backend::Postgres] {
         let Some(database) = Database::fresh(backend).await.expect("database") else { continue };
         let bench = Bench::new(&database).await;

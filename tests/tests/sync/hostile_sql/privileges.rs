@@ -9,7 +9,7 @@ use super::bench::{Bench, servers};
 
 /// What `host check` compares with the grants.
 #[tokio::test]
-async fn the_catalogue_says_what_the_database_user_may_do() {
+async fn privileges_of_the_database_user_are_read_from_the_catalogue() {
     for database in servers().await {
         let bench = Bench::new(&database).await;
         let mut transaction = bench.target.begin_read().await.expect("begin");
@@ -29,7 +29,7 @@ async fn the_catalogue_says_what_the_database_user_may_do() {
 
 /// What comes by a role, to PUBLIC, or for some columns of a table.
 #[tokio::test]
-async fn what_comes_by_a_role_or_for_some_columns_is_seen_too() {
+async fn privileges_by_role_and_by_column_are_read() {
     for database in servers().await {
         let bench = Bench::new(&database).await;
         let user = bench.user();

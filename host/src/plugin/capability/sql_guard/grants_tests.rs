@@ -39,7 +39,7 @@ fn lacks(dialects: &[Dialect], verb: TableVerb, table: &str, sql: &str) {
 }
 
 #[test]
-fn reading_needs_the_table_wherever_it_stands() {
+fn reading_a_table_anywhere_in_a_statement_needs_its_grant() {
     for sql in [
         "SELECT a FROM patient_data p JOIN list_options l ON p.a = l.a",
         "SELECT w.a FROM (SELECT a FROM patient_data) w",
@@ -74,7 +74,7 @@ fn reading_needs_the_table_wherever_it_stands() {
 
 /// Two tables of one server may differ in case alone, or be one: that is for its settings to say.
 #[test]
-fn a_grant_holds_for_the_name_as_the_database_takes_it() {
+fn a_grant_matches_names_as_the_database_folds_them() {
     passes(&[Sqlite, Postgres], "SELECT a FROM Patient_Data");
     passes(&[Sqlite], "SELECT a FROM \"Patient_Data\"");
     lacks(&[MySql], TableVerb::Read, "Patient_Data", "SELECT a FROM Patient_Data");
@@ -88,7 +88,7 @@ fn a_grant_holds_for_the_name_as_the_database_takes_it() {
 }
 
 #[test]
-fn locking_rows_takes_the_right_to_change_them() {
+fn locking_rows_needs_the_update_grant() {
     for lock in ["FOR UPDATE", "FOR SHARE", "FOR UPDATE NOWAIT", "FOR UPDATE SKIP LOCKED"] {
         passes(&[MySql, Postgres], &format!("SELECT a FROM patient_data {lock}"));
         let lists = format!("SELECT a FROM list_options {lock}");
@@ -134,7 +134,7 @@ fn each_verb_needs_its_own_grant() {
 }
 
 #[test]
-fn a_row_that_is_there_already_is_changed_by_update_only() {
+fn an_upsert_needs_the_update_grant() {
     let upserts = [
         (&[Sqlite, Postgres][..], "INSERT INTO {t} (a) VALUES (1) ON CONFLICT (a) DO UPDATE SET a = 2"),
         (&[MySql], "INSERT INTO {t} (a) VALUES (1) ON DUPLICATE KEY UPDATE a = 2"),
@@ -148,7 +148,7 @@ fn a_row_that_is_there_already_is_changed_by_update_only() {
 }
 
 #[test]
-fn with_before_a_write_reads_by_the_same_rule() {
+fn a_with_clause_before_a_write_needs_the_read_grant() {
     passes(&[Postgres], "WITH v AS (SELECT a FROM patient_data) UPDATE patient_data SET a = v.a FROM v");
     lacks(
         &[Postgres, Sqlite],
@@ -166,7 +166,7 @@ fn with_before_a_write_reads_by_the_same_rule() {
 }
 
 #[test]
-fn a_joined_write_needs_what_it_assigns_or_deletes() {
+fn a_joined_write_needs_the_grant_of_every_table_that_it_changes_or_reads() {
     for sql in [
         "UPDATE patient_data t JOIN list_options l ON t.a = l.a SET t.b = l.b",
         "UPDATE patient_data t JOIN (SELECT ? AS a UNION ALL SELECT ?) v ON t.a = v.a SET t.b = v.a",
@@ -217,7 +217,7 @@ fn other_schemas_cannot_be_granted_at_all() {
 }
 
 #[test]
-fn without_grants_only_the_catalogue_is_open() {
+fn without_grants_only_the_catalogue_can_be_read() {
     let nothing = SqlGrants::default();
     let ask = |dialect, sql| judge(dialect, &nothing, sql, Verb::Read).map(drop);
     assert_eq!(ask(Sqlite, "SELECT name FROM pragma_table_info('patient_data')"), Ok(()));

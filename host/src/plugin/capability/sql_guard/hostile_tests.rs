@@ -35,7 +35,7 @@ fn sent(dialect: Dialect, sql: &str) -> String {
 
 /// PostgreSQL takes `value.name` and `alias.name` for a call of `name`, where there is no such column.
 #[test]
-fn no_field_access_calls_a_function() {
+fn field_access_never_calls_a_function() {
     for sql in [
         "SELECT (CAST('SELECT 1' AS text)).ts_stat",
         "SELECT ('x').pg_sleep",
@@ -76,7 +76,7 @@ fn no_field_access_calls_a_function() {
 }
 
 #[test]
-fn no_operator_but_the_databases_own() {
+fn only_the_databases_own_operators_are_allowed() {
     for sql in [
         "SELECT a @@@ b FROM granted",
         "SELECT a OPERATOR(public.+) b FROM granted",
@@ -94,7 +94,7 @@ fn no_operator_but_the_databases_own() {
 
 /// Each name has one spelling in a statement, and is sent in quotes: nobody folds it once more.
 #[test]
-fn a_name_of_with_opens_no_table() {
+fn a_with_name_never_gives_access_to_a_table() {
     for sql in [
         "WITH \"Secret\" AS (SELECT 1 AS a) SELECT a FROM secret",
         "WITH secret AS (SELECT 1 AS a) SELECT a FROM \"SECRET\"",
@@ -127,7 +127,7 @@ fn a_name_of_with_opens_no_table() {
 
 /// MariaDB tells aliases apart by case, or does not, by a setting of the server's.
 #[test]
-fn a_write_changes_the_table_that_was_judged() {
+fn a_write_changes_only_the_table_that_was_checked() {
     for sql in [
         "UPDATE granted T JOIN readonly t ON T.a = t.a SET t.b = 1",
         "UPDATE granted g JOIN readonly r ON g.a = r.a SET r.b = 1",
@@ -151,7 +151,7 @@ fn a_write_changes_the_table_that_was_judged() {
 
 /// MariaDB has no `age`, PostgreSQL no `total`: what is called there is a routine of the target's.
 #[test]
-fn a_function_of_another_database_is_no_function() {
+fn a_function_that_this_database_lacks_is_refused() {
     for (dialect, names) in [
         (
             MySql,
@@ -184,7 +184,7 @@ fn a_function_of_another_database_is_no_function() {
 
 /// The parser that the guard once used doubled its work with each of these levels.
 #[test]
-fn judging_ends_whatever_is_judged() {
+fn checking_terminates_for_deeply_nested_statements() {
     let nested = |open: &str, close: &str| format!("SELECT {}1{}", open.repeat(45), close.repeat(45));
     let many = |count: usize, one: &dyn Fn(usize) -> String| (1..count).map(one).collect::<Vec<_>>().concat();
     for sql in [
@@ -222,7 +222,7 @@ fn judging_ends_whatever_is_judged() {
 }
 
 #[test]
-fn no_literal_ends_before_its_end() {
+fn quotes_inside_a_literal_never_end_it() {
     for (dialect, sql, expected) in [
         (MySql, "SELECT \"it's\"", "SELECT 'it''s'"),
         (MySql, "SELECT 'a''; DROP TABLE x'", "SELECT 'a''; DROP TABLE x'"),

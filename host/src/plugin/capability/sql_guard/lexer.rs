@@ -306,7 +306,7 @@ mod tests {
     }
 
     #[test]
-    fn a_text_is_cut_where_every_database_cuts_it() {
+    fn a_statement_is_split_into_the_tokens_that_every_database_sees() {
         let word = |text: &str| Token::Word(text.to_owned());
         let text = |text: &str| Token::Text(text.to_owned());
         let quoted = |text: &str| Token::Quoted(text.to_owned());
@@ -337,7 +337,7 @@ mod tests {
     }
 
     #[test]
-    fn what_databases_cut_differently_is_refused() {
+    fn a_text_that_databases_tokenize_differently_is_refused() {
         for (dialect, sql) in [
             (Dialect::MySql, "1a"),
             (Dialect::MySql, "0x1F"),
@@ -361,7 +361,7 @@ mod tests {
     }
 
     #[test]
-    fn a_place_is_counted_as_an_editor_does() {
+    fn a_position_is_counted_in_lines_and_columns_of_an_editor() {
         assert_eq!(position("SELECT\n  é;", 12), "line 2, column 5");
     }
 }

@@ -150,17 +150,17 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(2_000))]
 
     #[test]
-    fn any_text_is_answered(sql in "\\PC{0,200}") {
+    fn any_text_is_checked_without_panic(sql in "\\PC{0,200}") {
         check(&sql);
     }
 
     #[test]
-    fn pieces_of_sql_are_answered(pieces in prop::collection::vec(prop::sample::select(PIECES), 0..40)) {
+    fn random_tokens_are_checked_without_panic(pieces in prop::collection::vec(prop::sample::select(PIECES), 0..40)) {
         check(&pieces.join(" "));
     }
 
     #[test]
-    fn a_piece_put_into_a_good_statement_is_answered(
+    fn tokens_inserted_into_a_valid_statement_are_checked_without_panic(
         which in 0_usize..6,
         place in 0.0_f64..1.0,
         pieces in prop::collection::vec(prop::sample::select(PIECES), 1..5),

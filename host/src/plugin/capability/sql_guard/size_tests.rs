@@ -46,7 +46,7 @@ fn batches() -> Vec<(Dialect, &'static str, String)> {
 }
 
 #[test]
-fn a_batch_of_500_rows_is_understood() {
+fn an_insert_of_500_rows_is_accepted() {
     for (dialect, what, sql) in batches() {
         // No more stack than a thread of tokio's has.
         let took = thread::Builder::new()
@@ -65,7 +65,7 @@ fn a_batch_of_500_rows_is_understood() {
 }
 
 #[test]
-fn a_statement_of_any_depth_is_answered() {
+fn a_statement_of_any_depth_is_checked_without_overflow() {
     let deep = |sql: String| {
         thread::Builder::new()
             .stack_size(2 << 20)
@@ -130,7 +130,7 @@ fn least(sofar: Duration, dialect: Dialect, sql: &str) -> Duration {
 /// adds time to a run and takes none away: the least of several runs is compared, and a form gets more of them before
 /// it is found guilty.
 #[test]
-fn judging_takes_time_by_the_length_alone() {
+fn checking_time_grows_only_with_the_length() {
     let (count, ratio_max, runs_min, runs_max) = (2_000, 8.0, 3, 60);
     let quick = Duration::from_millis(4);
     for (short, long) in forms(count).iter().zip(&forms(4 * count)) {

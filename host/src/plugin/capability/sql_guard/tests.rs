@@ -30,7 +30,7 @@ fn refused(dialects: &[Dialect], sql: &str) {
 }
 
 #[test]
-fn what_adapters_need_passes() {
+fn statements_that_adapters_need_are_accepted() {
     passes(&ALL, Verb::Read, "SELECT id, pid FROM patient_data WHERE pubpid IN (?, ?, ?) ORDER BY id LIMIT 10");
     passes(&ALL, Verb::Read, "SELECT COALESCE(MAX(pid), 0) + 1 FROM patient_data");
     passes(&ALL, Verb::Read, "WITH w AS (SELECT ? AS a) SELECT w.a FROM w JOIN patient_data p ON p.pid = w.a");
@@ -61,7 +61,7 @@ fn what_adapters_need_passes() {
 
 /// In the words of the bundled adapter for OpenEMR.
 #[test]
-fn what_openemr_needs_passes() {
+fn statements_of_the_openemr_adapter_are_accepted() {
     passes(
         &[Sqlite],
         Verb::Read,
@@ -105,7 +105,7 @@ fn what_openemr_needs_passes() {
 }
 
 #[test]
-fn nothing_ends_or_opens_a_transaction_or_changes_session_or_schema() {
+fn transaction_session_and_schema_statements_are_refused() {
     for sql in [
         "COMMIT",
         "ROLLBACK",
@@ -171,7 +171,7 @@ fn nothing_ends_or_opens_a_transaction_or_changes_session_or_schema() {
 }
 
 #[test]
-fn each_verb_has_its_own_door() {
+fn a_statement_must_match_the_verb_of_its_call() {
     let all = SqlGrants::everything();
     for dialect in ALL {
         assert!(run(dialect, &all, "DELETE FROM t", Verb::Read).is_err());
@@ -185,7 +185,7 @@ fn each_verb_has_its_own_door() {
 }
 
 #[test]
-fn one_statement_without_comments_or_variables() {
+fn only_one_statement_without_comments_or_variables_is_accepted() {
     for sql in [
         "SELECT 1; COMMIT",
         "SELECT 1;",
@@ -222,7 +222,7 @@ fn one_statement_without_comments_or_variables() {
 }
 
 #[test]
-fn functions_only_compute() {
+fn only_functions_that_compute_are_allowed() {
     for name in [
         "GET_LOCK",
         "RELEASE_LOCK",
@@ -272,7 +272,7 @@ fn functions_only_compute() {
 }
 
 #[test]
-fn no_file_and_no_variable_takes_a_result() {
+fn results_cannot_be_written_to_files_or_variables() {
     refused(&[MySql], "SELECT a FROM t INTO OUTFILE '/tmp/x'");
     refused(&[MySql], "SELECT a INTO OUTFILE '/tmp/x' FROM t");
     refused(&[MySql], "SELECT a FROM t INTO DUMPFILE '/tmp/x'");
@@ -280,7 +280,7 @@ fn no_file_and_no_variable_takes_a_result() {
 }
 
 #[test]
-fn other_schemas_are_out_of_reach() {
+fn other_schemas_are_refused() {
     for sql in [
         "SELECT a FROM mysql.user",
         "SELECT a FROM other.t",
@@ -311,7 +311,7 @@ fn other_schemas_are_out_of_reach() {
 }
 
 #[test]
-fn a_query_that_need_not_end_is_refused() {
+fn a_recursive_query_is_refused() {
     refused(&ALL, "WITH RECURSIVE w AS (SELECT 1 AS a UNION ALL SELECT a + 1 FROM w) SELECT a FROM w");
     refused(&ALL, "WITH w AS (SELECT 1 AS a UNION ALL SELECT a + 1 FROM w) SELECT a FROM w");
     refused(&ALL, "WITH w AS (SELECT a FROM v), v AS (SELECT 1 AS a) SELECT a FROM w");

@@ -40,7 +40,7 @@ fn answers(method: &'static str, path: &str, answer: Response) -> Fault {
 }
 
 #[test]
-fn a_404_that_is_not_fhir_is_believed_where_the_search_finds_nobody() {
+fn a_404_that_is_not_fhir_counts_only_if_the_search_finds_no_record() {
     let settings = Settings::default();
     for versioning in [Versioning::VersionedUpdate, Versioning::NoVersion] {
         let capabilities = single(versioning);
@@ -58,7 +58,7 @@ fn a_404_that_is_not_fhir_is_believed_where_the_search_finds_nobody() {
 }
 
 #[test]
-fn a_delete_without_a_link_is_not_done_by_somebody_elses_404() {
+fn a_404_from_a_proxy_does_not_confirm_a_delete_without_a_link() {
     let (settings, capabilities) = (Settings::default(), single(Versioning::VersionedUpdate));
     let rules = rules(&settings, &capabilities);
     let mut server = Server::default();
@@ -69,7 +69,7 @@ fn a_delete_without_a_link_is_not_done_by_somebody_elses_404() {
 }
 
 #[test]
-fn where_another_record_carries_our_identifier_the_server_is_asked_for_the_id() {
+fn another_record_with_our_identifier_causes_a_search_for_the_linked_id() {
     let (settings, capabilities) = (Settings::default(), single(Versioning::VersionedUpdate));
     let rules = rules(&settings, &capabilities);
     let bundle = |entries: Value| json!({ "resourceType": "Bundle", "type": "searchset", "entry": entries });
@@ -118,7 +118,7 @@ fn a_search_that_fails_confirms_nothing() {
 }
 
 #[test]
-fn no_second_record_is_made_when_a_page_hides_the_one_with_our_id() {
+fn no_second_record_is_created_when_a_proxy_hides_the_first() {
     let capabilities = but(single(Versioning::VersionedUpdate), |it| it.conditional_create = false);
     let settings = Settings::default();
     let rules = rules(&settings, &capabilities);
@@ -137,7 +137,7 @@ fn no_second_record_is_made_when_a_page_hides_the_one_with_our_id() {
 }
 
 #[test]
-fn a_record_that_lost_our_identifier_is_left_alone_until_a_person_decides() {
+fn a_record_that_lost_our_identifier_is_a_conflict_and_not_written() {
     let (settings, capabilities) = (Settings::default(), able());
     for operation in [Operation::Update, Operation::Delete] {
         let server = Server::default();
@@ -163,7 +163,7 @@ fn a_record_that_lost_our_identifier_is_left_alone_until_a_person_decides() {
 }
 
 #[test]
-fn a_link_that_leads_to_another_patient_writes_nothing() {
+fn a_link_to_another_patients_record_writes_nothing() {
     let (settings, capabilities) = (Settings::default(), able());
     for on_remote_edit in [RemoteEdit::Overwrite, RemoteEdit::Hold] {
         for value in ["P-2", "p-1"] {
@@ -188,7 +188,7 @@ fn a_link_that_leads_to_another_patient_writes_nothing() {
 }
 
 #[test]
-fn an_id_that_the_server_chose_is_read_before_it_is_believed() {
+fn an_id_chosen_by_the_server_is_read_back_before_it_is_confirmed() {
     let settings = Settings::default();
     for batch in [true, false] {
         let capabilities = Capabilities { batch, ..able() };
@@ -234,7 +234,7 @@ fn an_id_that_the_server_chose_is_read_before_it_is_believed() {
 }
 
 #[test]
-fn an_answer_with_a_record_shows_our_identifier_or_is_a_conflict() {
+fn a_response_with_a_record_without_our_identifier_is_a_conflict() {
     let (settings, capabilities) = (Settings::default(), single(Versioning::VersionedUpdate));
     for status in [200, 201] {
         for (linked, capabilities) in [
@@ -267,7 +267,7 @@ fn an_answer_with_a_record_shows_our_identifier_or_is_a_conflict() {
 }
 
 #[test]
-fn a_create_whose_record_the_search_does_not_find_yet_is_read() {
+fn a_created_record_that_the_search_does_not_find_yet_is_read_by_id() {
     let (settings, capabilities) = (Settings::default(), own_ids());
     let nobody = || fhir(200, None, &json!({ "resourceType": "Bundle" }));
     for (lie, expected) in
@@ -303,7 +303,7 @@ fn a_create_whose_record_the_search_does_not_find_yet_is_read() {
 }
 
 #[test]
-fn a_linked_update_of_a_well_behaved_server_costs_no_request_more() {
+fn a_linked_update_on_a_conforming_server_takes_no_extra_request() {
     let (server, settings, capabilities) = (Server::default(), Settings::default(), able());
     let rules = rules(&settings, &capabilities);
     let link = created(&server, &rules);

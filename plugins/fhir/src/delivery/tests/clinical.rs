@@ -54,7 +54,7 @@ fn subject(change: &Change, receipt: &Receipt) -> Subject {
 }
 
 #[test]
-fn one_call_delivers_all_types_in_common_bundles_and_each_gets_an_id_of_its_own() {
+fn one_call_delivers_all_types_in_shared_bundles_with_distinct_ids() {
     let (server, settings, capabilities) = (Server::default(), Settings::default(), able());
     let rules = rules(&settings, &capabilities);
     let mut all: Vec<Change> = changes().into_iter().map(|(_, change)| change).collect();
@@ -74,7 +74,7 @@ fn one_call_delivers_all_types_in_common_bundles_and_each_gets_an_id_of_its_own(
 }
 
 #[test]
-fn an_update_is_one_guarded_request_and_the_same_state_again_changes_nothing() {
+fn an_update_is_one_guarded_request_and_an_equal_state_is_not_written() {
     let (settings, capabilities) = (Settings::default(), able());
     let rules = rules(&settings, &capabilities);
     for (name, change) in changes() {
@@ -94,7 +94,7 @@ fn an_update_is_one_guarded_request_and_the_same_state_again_changes_nothing() {
 }
 
 #[test]
-fn where_the_server_gives_ids_each_way_makes_one_record() {
+fn a_lost_response_makes_no_second_record_where_the_server_assigns_ids() {
     let settings = Settings::default();
     for capabilities in &ways()[1..] {
         for (name, change) in changes() {
@@ -113,7 +113,7 @@ fn where_the_server_gives_ids_each_way_makes_one_record() {
 }
 
 #[test]
-fn what_others_wrote_into_a_record_stays_and_their_edit_of_ours_is_held() {
+fn other_writers_elements_stay_and_their_edits_of_ours_are_held() {
     let (settings, capabilities) = (Settings::default(), able());
     let overwrite = rules(&settings, &capabilities);
     let hold = Rules { on_remote_edit: RemoteEdit::Hold, ..overwrite };
@@ -146,7 +146,7 @@ fn what_others_wrote_into_a_record_stays_and_their_edit_of_ours_is_held() {
 }
 
 #[test]
-fn entries_of_others_stay_next_to_ours() {
+fn list_entries_of_other_writers_are_kept() {
     let (server, settings, capabilities) = (Server::default(), Settings::default(), able());
     let rules = rules(&settings, &capabilities);
     let (_, appointment) = changes().remove(5);
@@ -159,7 +159,7 @@ fn entries_of_others_stay_next_to_ours() {
 }
 
 #[test]
-fn a_form_of_an_element_gives_way_to_ours() {
+fn another_form_of_a_choice_element_is_replaced_by_ours() {
     let (server, settings, capabilities) = (Server::default(), Settings::default(), able());
     let rules = rules(&settings, &capabilities);
     let (_, observation) = changes().remove(4);
@@ -174,7 +174,7 @@ fn a_form_of_an_element_gives_way_to_ours() {
 }
 
 #[test]
-fn a_deleted_record_says_that_it_was_entered_in_error_and_comes_back_with_the_next_state() {
+fn a_deleted_record_is_marked_entered_in_error_and_restored_by_the_next_state() {
     let (settings, capabilities) = (Settings::default(), able());
     let rules = rules(&settings, &capabilities);
     for (name, change) in changes().into_iter().filter(|(name, _)| *name != "Immunization") {
@@ -202,7 +202,7 @@ fn a_deleted_record_says_that_it_was_entered_in_error_and_comes_back_with_the_ne
 }
 
 #[test]
-fn what_was_passed_through_is_deleted_under_its_version() {
+fn a_passed_through_resource_is_deleted_with_its_version() {
     let (settings, capabilities) = (Settings::default(), able());
     let rules = rules(&settings, &capabilities);
     let (_, change) = changes().remove(6);
@@ -225,7 +225,7 @@ fn what_was_passed_through_is_deleted_under_its_version() {
 }
 
 #[test]
-fn a_delete_that_someone_overtakes_is_read_again() {
+fn a_delete_that_loses_a_race_reads_the_record_again() {
     let (settings, capabilities) = (Settings::default(), able());
     let rules = rules(&settings, &capabilities);
     let (_, change) = changes().remove(6);
@@ -244,7 +244,7 @@ fn a_delete_that_someone_overtakes_is_read_again() {
 }
 
 #[test]
-fn a_server_that_deletes_nothing_is_told_of_and_so_is_a_changed_type() {
+fn a_server_without_deletes_and_a_changed_type_are_reported() {
     let (server, settings) = (Server::default(), Settings::default());
     let capabilities = but(able(), |it| it.deletes = false);
     let rules = rules(&settings, &capabilities);
@@ -260,7 +260,7 @@ fn a_server_that_deletes_nothing_is_told_of_and_so_is_a_changed_type() {
 }
 
 #[test]
-fn a_type_that_the_server_does_not_keep_is_skipped_with_its_reason() {
+fn a_type_that_the_server_does_not_support_is_skipped_with_its_reason() {
     let settings = Settings::default();
     for (name, change) in changes() {
         let server = Server::default();
@@ -294,7 +294,7 @@ fn skipped(outcome: &Outcome) -> &str {
 }
 
 #[test]
-fn a_search_that_is_ignored_skips_the_type_and_leaves_the_target_up() {
+fn an_ignored_search_skips_the_type_and_leaves_the_target_up() {
     let (settings, capabilities) = (Settings::default(), able());
     let rules = rules(&settings, &capabilities);
     let (_, change) = changes().remove(4);
@@ -307,7 +307,7 @@ fn a_search_that_is_ignored_skips_the_type_and_leaves_the_target_up() {
 }
 
 #[test]
-fn credentials_that_hold_for_patients_alone_do_not_take_the_target_down() {
+fn credentials_for_patients_only_do_not_take_the_target_down() {
     let (settings, capabilities) = (Settings::default(), Capabilities { batch: false, ..able() });
     let rules = rules(&settings, &capabilities);
     let server = Server {
@@ -323,7 +323,7 @@ fn credentials_that_hold_for_patients_alone_do_not_take_the_target_down() {
 }
 
 #[test]
-fn observation_sees_what_was_written_an_edit_and_a_deletion_of_every_type() {
+fn observe_reports_written_edited_and_deleted_records_of_every_type() {
     let (settings, capabilities) = (Settings::default(), able());
     let rules = rules(&settings, &capabilities);
     for (name, change) in changes() {

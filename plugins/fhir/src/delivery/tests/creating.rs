@@ -3,7 +3,7 @@
 use super::*;
 
 #[test]
-fn a_new_patient_is_looked_for_and_created_under_an_id_of_ours() {
+fn a_new_patient_is_searched_and_created_with_our_id() {
     let (server, settings, capabilities) = (Server::default(), Settings::default(), able());
     let receipt = created(&server, &rules(&settings, &capabilities));
     assert_eq!((receipt.remote_id, receipt.remote_version.as_deref()), (id_of(1), Some("1")));
@@ -11,7 +11,7 @@ fn a_new_patient_is_looked_for_and_created_under_an_id_of_ours() {
 }
 
 #[test]
-fn where_the_server_gives_ids_it_is_looked_for_before_and_after() {
+fn where_the_server_assigns_ids_a_create_searches_before_and_after() {
     let settings = Settings::default();
     for capabilities in &ways()[1..] {
         let server = Server::default();
@@ -26,7 +26,7 @@ fn where_the_server_gives_ids_it_is_looked_for_before_and_after() {
 }
 
 #[test]
-fn a_first_request_that_arrives_late_changes_nothing() {
+fn a_late_first_request_changes_nothing() {
     let (server, settings, capabilities) = (Server::default(), Settings::default(), able());
     let rules = rules(&settings, &capabilities);
     // The first request of a delivery, held up in the network...
@@ -48,7 +48,7 @@ fn a_first_request_that_arrives_late_changes_nothing() {
 }
 
 #[test]
-fn a_server_that_writes_over_what_should_be_new_is_told_of() {
+fn a_server_that_overwrites_on_create_is_reported() {
     let (server, settings, capabilities) =
         (Server { ignores_if_none_match: true, ..Server::default() }, Settings::default(), able());
     let rules = rules(&settings, &capabilities);
@@ -65,7 +65,7 @@ fn a_server_that_writes_over_what_should_be_new_is_told_of() {
 }
 
 #[test]
-fn a_record_of_an_older_version_or_a_rebuilt_store_is_found_and_not_made_again() {
+fn a_record_of_an_older_version_or_rebuilt_store_is_found_and_not_created_again() {
     let settings = Settings::default();
     for capabilities in ways() {
         let server = Server::default();
@@ -88,7 +88,7 @@ fn a_server_that_refuses_our_ids_gets_patients_without_them() {
 }
 
 #[test]
-fn a_server_that_does_not_look_at_case_keeps_two_patients_apart() {
+fn two_patients_stay_apart_on_a_case_insensitive_server() {
     let settings = Settings::default();
     for capabilities in ways() {
         let server = Server { ignores_case: true, ..Server::default() };
@@ -100,7 +100,7 @@ fn a_server_that_does_not_look_at_case_keeps_two_patients_apart() {
 }
 
 #[test]
-fn a_double_that_arises_while_we_create_is_a_conflict_at_once() {
+fn a_duplicate_created_meanwhile_is_a_conflict_at_once() {
     let settings = Settings::default();
     for capabilities in &ways() {
         let mut server = Server::default();
@@ -119,7 +119,7 @@ fn a_double_that_arises_while_we_create_is_a_conflict_at_once() {
 }
 
 #[test]
-fn what_a_refused_create_may_have_met_is_looked_into() {
+fn a_refused_create_searches_for_an_existing_record() {
     let settings = Settings::default();
     for capabilities in &ways()[1..] {
         for (status, kind) in
@@ -149,7 +149,7 @@ fn what_a_refused_create_may_have_met_is_looked_into() {
 }
 
 #[test]
-fn an_id_of_ours_that_another_request_has_just_taken_is_read() {
+fn our_id_taken_by_a_concurrent_request_is_read() {
     let (settings, capabilities) = (Settings::default(), able());
     for status in [304, 409, 412] {
         let mut server = Server::default();
@@ -163,7 +163,7 @@ fn an_id_of_ours_that_another_request_has_just_taken_is_read() {
 }
 
 #[test]
-fn a_lost_answer_never_makes_a_second_record() {
+fn a_lost_response_never_makes_a_second_record() {
     for capabilities in ways() {
         let settings = Settings::default();
         for operation in [Operation::Create, Operation::Update] {
@@ -183,7 +183,7 @@ fn a_lost_answer_never_makes_a_second_record() {
 }
 
 #[test]
-fn several_records_with_our_identifier_are_a_conflict_on_every_way() {
+fn several_records_with_our_identifier_are_a_conflict_in_every_mode() {
     for capabilities in ways() {
         let settings = Settings::default();
         let server = Server::default();
@@ -198,7 +198,7 @@ fn several_records_with_our_identifier_are_a_conflict_on_every_way() {
 }
 
 #[test]
-fn an_id_that_the_server_keeps_to_itself_is_looked_up() {
+fn an_id_missing_in_the_response_is_searched() {
     let (server, settings, capabilities) =
         (Server { keeps_ids_to_itself: true, ..Server::default() }, Settings::default(), own_ids());
     let receipt = created(&server, &rules(&settings, &capabilities));
@@ -207,7 +207,7 @@ fn an_id_that_the_server_keeps_to_itself_is_looked_up() {
 }
 
 #[test]
-fn a_server_that_ignores_the_search_never_gives_us_somebody_else() {
+fn an_ignored_search_never_links_another_patient() {
     let (settings, capabilities) = (Settings::default(), but(own_ids(), |it| it.versioning = Versioning::Versioned));
     let rules = rules(&settings, &capabilities);
     let change = change(1, Operation::Update, "Jun", None);

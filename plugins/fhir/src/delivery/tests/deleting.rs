@@ -3,7 +3,7 @@
 use super::*;
 
 #[test]
-fn a_patient_comes_back_after_the_record_with_our_id_was_deleted() {
+fn a_patient_is_restored_after_the_record_with_our_id_was_deleted() {
     let (settings, capabilities) = (Settings::default(), able());
     for status in [None, Some(410), Some(412)] {
         let mut server = Server::default();
@@ -41,7 +41,7 @@ fn a_deleted_record_is_a_conflict_for_an_update_and_done_for_a_delete() {
 }
 
 #[test]
-fn a_record_that_came_back_by_our_update_is_told() {
+fn a_record_restored_by_our_update_is_reported() {
     let (settings, capabilities) = (Settings::default(), able());
     for on_remote_edit in [RemoteEdit::Hold, RemoteEdit::Overwrite] {
         let server = Server { ignores_if_match: true, ..Server::default() };
@@ -84,7 +84,7 @@ fn a_delete_makes_the_record_inactive_with_or_without_state_and_link() {
 }
 
 #[test]
-fn nothing_is_created_only_to_be_deactivated() {
+fn a_delete_of_an_unknown_patient_creates_nothing() {
     let (server, settings, capabilities) = (Server::default(), Settings::default(), able());
     let outcome = one(&server, &rules(&settings, &capabilities), &change(1, Operation::Delete, "MinJun", None));
     assert!(matches!(outcome, Outcome::Applied(receipt) if receipt.remote_id.is_empty()));

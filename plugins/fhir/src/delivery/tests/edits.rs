@@ -3,7 +3,7 @@
 use super::*;
 
 #[test]
-fn what_others_added_survives_our_updates_also_the_ones_after() {
+fn elements_added_by_others_survive_all_our_updates() {
     let (server, settings, capabilities) = (Server::default(), Settings::default(), able());
     let rules = rules(&settings, &capabilities);
     let mut link = created(&server, &rules);
@@ -24,7 +24,7 @@ fn what_others_added_survives_our_updates_also_the_ones_after() {
 }
 
 #[test]
-fn an_edit_of_our_elements_is_held_or_overwritten_as_the_operator_says() {
+fn an_edit_of_our_elements_is_held_or_overwritten_by_setting() {
     let (settings, capabilities) = (Settings::default(), able());
     for (on_remote_edit, kept) in [(RemoteEdit::Hold, "Edited"), (RemoteEdit::Overwrite, "Jun")] {
         let server = Server::default();
@@ -41,7 +41,7 @@ fn an_edit_of_our_elements_is_held_or_overwritten_as_the_operator_says() {
 }
 
 #[test]
-fn what_a_person_kept_is_held_until_it_is_decided_again() {
+fn a_kept_edit_is_held_until_the_operator_decides_again() {
     let (settings, capabilities) = (Settings::default(), able());
     let hold = Rules { on_remote_edit: RemoteEdit::Hold, ..rules(&settings, &capabilities) };
     let server = Server::default();
@@ -70,7 +70,7 @@ fn what_a_person_kept_is_held_until_it_is_decided_again() {
 }
 
 #[test]
-fn a_persons_word_is_not_held() {
+fn a_link_set_by_the_operator_is_not_held() {
     let (settings, capabilities) = (Settings::default(), able());
     let rules = Rules { on_remote_edit: RemoteEdit::Hold, ..rules(&settings, &capabilities) };
     for accepted in [false, true] {
@@ -98,7 +98,7 @@ fn an_edit_of_other_elements_is_no_conflict() {
 }
 
 #[test]
-fn a_record_without_a_link_keeps_what_others_added_unless_replace_was_asked_for() {
+fn an_unlinked_record_keeps_elements_of_others_unless_replace_is_set() {
     for existing in [Existing::Merge, Existing::Replace] {
         for capabilities in ways() {
             for operation in [Operation::Create, Operation::Update] {

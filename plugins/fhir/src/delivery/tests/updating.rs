@@ -15,7 +15,7 @@ fn an_update_of_a_linked_patient_takes_one_request() {
 }
 
 #[test]
-fn a_lost_answer_to_an_update_is_recognised_and_not_repeated() {
+fn a_lost_response_to_an_update_is_recognised_and_not_repeated() {
     let (settings, capabilities) = (Settings::default(), able());
     for on_remote_edit in [RemoteEdit::Overwrite, RemoteEdit::Hold] {
         let mut server = Server::default();
@@ -34,7 +34,7 @@ fn a_lost_answer_to_an_update_is_recognised_and_not_repeated() {
 }
 
 #[test]
-fn without_a_guard_by_version_the_record_is_read_first() {
+fn without_versioned_updates_the_record_is_read_first() {
     let settings = Settings::default();
     for (versioning, on_remote_edit, reads) in [
         (Versioning::NoVersion, RemoteEdit::Overwrite, true),
@@ -62,7 +62,7 @@ fn without_a_guard_by_version_the_record_is_read_first() {
 }
 
 #[test]
-fn an_update_over_an_edit_that_if_match_should_have_stopped_is_noticed_and_mended() {
+fn an_edit_overwritten_despite_if_match_is_detected_and_restored() {
     let settings = Settings::default();
     for (opaque_versions, history) in [(false, false), (false, true), (true, true)] {
         let capabilities = but(able(), |it| it.history = history);
@@ -93,7 +93,7 @@ fn an_update_over_an_edit_that_if_match_should_have_stopped_is_noticed_and_mende
 }
 
 #[test]
-fn versions_that_are_not_numbers_are_followed_in_the_history_or_read_first() {
+fn non_numeric_versions_are_checked_in_the_history_or_read_first() {
     let settings = Settings::default();
     let record = format!("Patient/{}", id_of(1));
     for history in [true, false] {
@@ -110,7 +110,7 @@ fn versions_that_are_not_numbers_are_followed_in_the_history_or_read_first() {
 }
 
 #[test]
-fn a_history_that_cannot_be_read_confirms_the_update_all_the_same() {
+fn an_unreadable_history_does_not_fail_the_update() {
     let (settings, capabilities) = (Settings::default(), able());
     let mut server = Server { opaque_versions: true, ..Server::default() };
     let rules = rules(&settings, &capabilities);
@@ -127,7 +127,7 @@ fn a_history_that_cannot_be_read_confirms_the_update_all_the_same() {
 }
 
 #[test]
-fn versions_that_count_all_records_together_are_no_sign_of_an_edit() {
+fn server_wide_version_numbers_are_not_taken_for_an_edit() {
     let (server, settings, capabilities) =
         (Server { counts_all: true, ..Server::default() }, Settings::default(), able());
     let rules = rules(&settings, &capabilities);
@@ -139,7 +139,7 @@ fn versions_that_count_all_records_together_are_no_sign_of_an_edit() {
 }
 
 #[test]
-fn a_record_that_never_rests_is_given_up_for_now() {
+fn a_record_that_keeps_changing_is_retried_later() {
     let (settings, capabilities) = (Settings::default(), able());
     let rules = rules(&settings, &capabilities);
     let link =

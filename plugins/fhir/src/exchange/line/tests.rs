@@ -44,7 +44,7 @@ fn is_open(kind: Option<FailureKind>) -> bool {
 }
 
 #[test]
-fn a_create_that_a_gateway_gave_up_is_not_sent_again_in_the_call() {
+fn a_create_after_a_gateway_error_is_not_sent_again_in_the_call() {
     let settings = Settings::default();
     for status in DOUBTFUL {
         for capabilities in [able(), own_ids(), but(own_ids(), |it| it.conditional_create = false)] {
@@ -98,7 +98,7 @@ fn an_update_is_sent_again_only_where_a_promised_version_guards_it() {
 }
 
 #[test]
-fn reads_go_again_whatever_a_gateway_says() {
+fn reads_are_repeated_after_any_gateway_error() {
     let (settings, capabilities) = (Settings::default(), able());
     for status in DOUBTFUL {
         let gives_up = move |_: usize, request: &Request| (entries(request) > 30).then(|| gateway(status));
@@ -114,7 +114,7 @@ fn reads_go_again_whatever_a_gateway_says() {
 }
 
 #[test]
-fn one_patient_whom_a_gateway_never_answers_holds_up_no_other_for_good() {
+fn one_patient_without_a_response_does_not_block_the_others() {
     let (settings, capabilities) = (Settings::default(), own_ids());
     for status in [502, 503, 520, 0] {
         let (server, _) = late(status, is_poisoned);
@@ -152,7 +152,7 @@ fn one_patient_whom_a_gateway_never_answers_holds_up_no_other_for_good() {
 }
 
 #[test]
-fn what_the_server_itself_refuses_is_looked_at_and_sent_again() {
+fn an_error_of_the_server_itself_is_checked_and_sent_again() {
     let settings = Settings::default();
     for capabilities in [able(), own_ids()] {
         for answer in [told(503), told(500), page(500, ""), page(403, "<html>blocked</html>"), page(200, "<html>")] {
@@ -169,7 +169,7 @@ fn what_the_server_itself_refuses_is_looked_at_and_sent_again() {
 }
 
 #[test]
-fn a_page_with_404_is_no_proof_that_a_record_is_gone() {
+fn a_404_page_does_not_prove_that_a_record_is_gone() {
     let settings = Settings::default();
     let json_page = Response {
         headers: vec![("content-type".to_owned(), "application/json".to_owned())],
@@ -204,7 +204,7 @@ fn a_page_with_404_is_no_proof_that_a_record_is_gone() {
 }
 
 #[test]
-fn one_record_behind_a_404_fails_alone_where_others_are_served() {
+fn one_record_behind_a_404_page_fails_alone() {
     let (settings, capabilities) = (Settings::default(), Capabilities { batch: false, ..able() });
     let mut server = Server::default();
     let updates = updates(&server, 3);
@@ -219,7 +219,7 @@ fn one_record_behind_a_404_fails_alone_where_others_are_served() {
 }
 
 #[test]
-fn pages_that_say_404_to_creates_and_searches_fail_nobody_for_good() {
+fn page_404_for_creates_and_searches_is_never_permanent() {
     let settings = Settings::default();
     for capabilities in [able(), own_ids()] {
         let capabilities = Capabilities { batch: false, ..capabilities };

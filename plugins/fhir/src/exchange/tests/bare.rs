@@ -17,7 +17,7 @@ fn honest(before: bool) -> Server {
 }
 
 #[test]
-fn a_create_that_was_answered_with_nothing_and_not_done_is_no_success() {
+fn an_unconfirmed_create_with_an_empty_response_is_not_a_success() {
     let settings = Settings::default();
     for status in [200, 201, 204] {
         for count in [1, 2] {
@@ -33,7 +33,7 @@ fn a_create_that_was_answered_with_nothing_and_not_done_is_no_success() {
 }
 
 #[test]
-fn an_update_that_was_answered_with_nothing_and_not_done_is_no_success() {
+fn an_unconfirmed_update_with_an_empty_response_is_not_a_success() {
     let settings = Settings::default();
     let capabilities = Capabilities { batch: false, ..able() };
     let mut server = Server::default();
@@ -44,7 +44,7 @@ fn an_update_that_was_answered_with_nothing_and_not_done_is_no_success() {
 }
 
 #[test]
-fn writes_that_were_done_are_a_success_whatever_little_was_said_of_them() {
+fn confirmed_writes_are_a_success_even_with_a_minimal_response() {
     let settings = Settings::default();
     let capabilities = Capabilities { batch: false, ..able() };
     let server = honest(false);

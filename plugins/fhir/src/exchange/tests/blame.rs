@@ -3,7 +3,7 @@
 use super::*;
 
 #[test]
-fn a_server_that_breaks_on_everything_is_down_and_not_asked_for_every_entry() {
+fn a_server_that_fails_every_request_is_unavailable_after_two_requests() {
     let (settings, capabilities) = (Settings::default(), able());
     let server = Server { before: Some(Box::new(|_, _| Some(Ok(told(500))))), ..Server::default() };
     let failure = deliver(&server, &rules(&settings, &capabilities), &batch(64)).unwrap_err();
@@ -11,7 +11,7 @@ fn a_server_that_breaks_on_everything_is_down_and_not_asked_for_every_entry() {
 }
 
 #[test]
-fn a_target_that_refuses_as_a_whole_speaks_for_the_batch() {
+fn a_refusal_of_the_whole_request_fails_the_batch_and_no_patient() {
     let headers = vec![("retry-after".to_owned(), "7".to_owned())];
     for (response, kind, wait_ms) in [
         (page(401, "no"), FailureKind::Misconfigured, None),
@@ -38,7 +38,7 @@ fn a_target_that_refuses_as_a_whole_speaks_for_the_batch() {
 }
 
 #[test]
-fn no_answer_is_an_outage_with_the_reason() {
+fn no_response_is_an_outage_with_the_reason() {
     for (error, words) in [
         (Error::Timeout, "no answer within the time limit"),
         (Error::ConnectionFailed("connection refused".to_owned()), "connection refused"),
@@ -54,7 +54,7 @@ fn no_answer_is_an_outage_with_the_reason() {
 }
 
 #[test]
-fn receipts_of_what_was_done_survive_an_outage_in_the_middle() {
+fn receipts_of_confirmed_changes_survive_an_outage() {
     let capabilities = able();
     let settings = Settings { bundle_entries_max: 2, ..Settings::default() };
     let server =
@@ -77,7 +77,7 @@ fn a_create_is_confirmed_although_the_target_goes_away_before_the_second_look() 
 }
 
 #[test]
-fn a_page_that_says_200_never_passes_for_a_confirmation() {
+fn a_200_page_that_is_not_fhir_confirms_nothing() {
     let (settings, capabilities) = (Settings::default(), able());
     let linked = {
         let server = Server::default();
@@ -91,7 +91,7 @@ fn a_page_that_says_200_never_passes_for_a_confirmation() {
 }
 
 #[test]
-fn a_wrong_path_never_looks_like_deleted_patients() {
+fn a_wrong_path_is_not_taken_for_deleted_patients() {
     let (settings, capabilities) = (Settings::default(), able());
     let server = Server::default();
     let outcomes = deliver(&server, &rules(&settings, &capabilities), &batch(1)).unwrap();
@@ -102,7 +102,7 @@ fn a_wrong_path_never_looks_like_deleted_patients() {
 }
 
 #[test]
-fn one_patients_odd_answer_is_that_patients_own() {
+fn one_unexpected_response_fails_only_its_patient() {
     let settings = Settings::default();
     for (answer, kind) in [
         (Ok(page(403, "<html>blocked</html>")), FailureKind::Denied),
@@ -134,7 +134,7 @@ fn one_patients_odd_answer_is_that_patients_own() {
 }
 
 #[test]
-fn a_server_that_only_reads_is_down_and_nobody_pays_for_it() {
+fn a_read_only_server_is_misconfigured_and_fails_no_patient() {
     let settings = Settings::default();
     for batch in [true, false] {
         let capabilities = Capabilities { batch, ..able() };
@@ -154,7 +154,7 @@ fn a_server_that_only_reads_is_down_and_nobody_pays_for_it() {
 }
 
 #[test]
-fn entries_that_all_fail_are_the_servers_fault() {
+fn a_failure_of_every_entry_is_a_failure_of_the_server() {
     let (settings, capabilities) = (Settings::default(), able());
     for (status, kind) in [(500, FailureKind::Unavailable), (403, FailureKind::Misconfigured)] {
         let server = Server { fails_entries: Some(status), ..Server::default() };
@@ -164,7 +164,7 @@ fn entries_that_all_fail_are_the_servers_fault() {
 }
 
 #[test]
-fn one_refused_patient_alone_says_too_little_of_the_credentials() {
+fn one_denied_patient_does_not_prove_that_the_credentials_are_read_only() {
     let (settings, capabilities) = (Settings::default(), able());
     let no_writes = |_: usize, request: &Request| writes(request).then(|| Ok(told(403)));
     let server = Server { before: Some(Box::new(no_writes)), ..Server::default() };
@@ -174,7 +174,7 @@ fn one_refused_patient_alone_says_too_little_of_the_credentials() {
 }
 
 #[test]
-fn one_refused_patient_is_enough_where_a_write_of_nothing_is_refused_too() {
+fn one_denied_patient_counts_when_an_empty_write_is_denied_too() {
     let settings = Settings::default();
     for batch in [true, false] {
         let capabilities = Capabilities { batch, ..able() };
@@ -191,7 +191,7 @@ fn one_refused_patient_is_enough_where_a_write_of_nothing_is_refused_too() {
 }
 
 #[test]
-fn patients_who_need_no_write_do_not_hide_that_the_credentials_may_only_read() {
+fn unchanged_patients_do_not_hide_read_only_credentials() {
     let (settings, capabilities) = (Settings::default(), able());
     let mut server = Server::default();
     let unchanged = {

@@ -22,7 +22,7 @@ fn a_batch_of_new_patients_is_three_requests_and_receipts_keep_their_order() {
 }
 
 #[test]
-fn a_large_batch_is_cut_as_the_settings_say() {
+fn a_large_batch_is_split_by_the_settings() {
     let (server, capabilities) = (Server::default(), able());
     let settings = Settings { bundle_entries_max: 20, ..Settings::default() };
     deliver(&server, &rules(&settings, &capabilities), &batch(50)).unwrap();
@@ -30,7 +30,7 @@ fn a_large_batch_is_cut_as_the_settings_say() {
 }
 
 #[test]
-fn one_refused_entry_leaves_the_others_alone() {
+fn one_refused_entry_does_not_affect_the_others() {
     let (server, settings, capabilities) = (Server::default(), Settings::default(), able());
     let mut changes = batch(5);
     changes[2].payload = changes[2].payload.replace("\"male\"", "\"other\"");
@@ -40,7 +40,7 @@ fn one_refused_entry_leaves_the_others_alone() {
 }
 
 #[test]
-fn a_server_that_refuses_the_whole_bundle_for_one_entry_still_gets_the_others() {
+fn the_others_are_delivered_when_one_entry_gets_the_whole_bundle_refused() {
     for (status, kind) in [
         (400, FailureKind::Invalid),
         (422, FailureKind::Invalid),
@@ -77,7 +77,7 @@ fn without_batch_every_change_is_a_request_of_its_own() {
 }
 
 #[test]
-fn without_ids_of_ours_all_are_searched_and_written_together() {
+fn without_our_own_ids_searches_and_writes_share_bundles() {
     let (server, settings) = (Server::default(), Settings::default());
     let capabilities = but(own_ids(), |it| it.conditional_create = false);
     let rules = rules(&settings, &capabilities);
@@ -89,7 +89,7 @@ fn without_ids_of_ours_all_are_searched_and_written_together() {
 }
 
 #[test]
-fn a_throttled_entry_waits_alone() {
+fn only_the_throttled_entry_waits() {
     let (settings, capabilities) = (Settings::default(), able());
     let updates = updates(&Server::default(), 2);
     let body = json!({ "resourceType": "Bundle", "type": "batch-response", "entry": [
@@ -117,7 +117,7 @@ fn reads_and_writes_of_several_changes_share_their_rounds() {
 }
 
 #[test]
-fn a_bundle_that_fails_is_looked_for_and_not_created_twice_where_the_server_gives_ids() {
+fn a_failed_bundle_is_searched_and_not_created_twice_where_the_server_assigns_ids() {
     let (settings, capabilities) = (Settings::default(), own_ids());
     // Everything of the failed Bundle was done all the same.
     let poison = |_: usize, request: &Request| is_poisoned(request).then(|| Ok(page(500, "oops")));
@@ -127,8 +127,29 @@ fn a_bundle_that_fails_is_looked_for_and_not_created_twice_where_the_server_give
 }
 
 #[test]
-fn an_empty_batch_is_nothing() {
+fn an_empty_batch_sends_nothing() {
     let (server, settings, capabilities) = (Server::default(), Settings::default(), able());
     assert!(deliver(&server, &rules(&settings, &capabilities), &[]).unwrap().is_empty());
     assert!(server.requests().is_empty());
+}
+
+#[test]
+fn an_answer_that_cannot_be_unpacked_concerns_the_patient_that_it_is_about() {
+    let (settings, capabilities) = (Settings::default(), able());
+    for (error, words) in
+        [(Error::Damaged, "cannot be unpacked"), (Error::UnknownCoding("br".to_owned()), "packed as `br`")]
+    {
+        let fault = move |_: usize, request: &Request| {
+            String::from_utf8_lossy(&request.body).contains("Poison").then(|| Err(error.clone()))
+        };
+        let server = Server { after: Some(Box::new(fault)), ..Server::default() };
+        let mut changes = batch(8);
+        changes[5].payload = changes[5].payload.replace("MinJun", "Poison");
+        let outcomes = deliver(&server, &rules(&settings, &capabilities), &changes).unwrap();
+        let Outcome::Failed(failure) = &outcomes[5] else { panic!("{outcomes:?}") };
+        assert_eq!(failure.kind, FailureKind::Transient);
+        assert!(failure.message.contains(words), "{}", failure.message);
+        assert_eq!(kinds(&outcomes).iter().filter(|kind| kind.is_none()).count(), 7, "{outcomes:?}");
+        assert_eq!(server.count(), 8, "it was written once");
+    }
 }

@@ -6,7 +6,7 @@ use super::*;
 use crate::exchange;
 
 #[test]
-fn a_server_that_promised_bundles_and_does_not_take_them_gets_single_requests() {
+fn a_server_that_refuses_bundles_gets_single_requests() {
     for status in [404, 405, 501] {
         let (settings, capabilities) = (Settings::default(), able());
         let no_bundles = move |_: usize, request: &Request| request.path.is_empty().then(|| Ok(page(status, "<html>")));
@@ -18,7 +18,7 @@ fn a_server_that_promised_bundles_and_does_not_take_them_gets_single_requests() 
 }
 
 #[test]
-fn that_searches_are_refused_in_bundles_is_learnt_once() {
+fn a_refusal_of_searches_in_bundles_is_learned_once() {
     let (settings, capabilities) = (Settings::default(), able());
     let refused = |_: usize, request: &Request| {
         String::from_utf8_lossy(&request.body).contains("Patient?identifier").then(|| Ok(told(400)))
@@ -41,7 +41,7 @@ fn that_searches_are_refused_in_bundles_is_learnt_once() {
 }
 
 #[test]
-fn that_our_ids_are_refused_is_learnt_once() {
+fn a_refusal_of_our_ids_is_learned_once() {
     let (settings, capabilities) = (Settings::default(), Capabilities { batch: false, ..able() });
     let server = Server { refuses_ids: Some(405), ..Server::default() };
     let outcomes = deliver(&server, &rules(&settings, &capabilities), &batch(10)).unwrap();
@@ -51,7 +51,7 @@ fn that_our_ids_are_refused_is_learnt_once() {
 }
 
 #[test]
-fn a_base_address_that_wants_its_slash_gets_it() {
+fn a_redirect_to_a_trailing_slash_is_followed_and_learned() {
     let (settings, capabilities) = (Settings::default(), able());
     for status in [301, 302, 307, 308] {
         let headers = vec![("location".to_owned(), "https://host/fhir/".to_owned())];
@@ -70,6 +70,17 @@ fn a_base_address_that_wants_its_slash_gets_it() {
     };
     let failure = deliver(&server, &rules(&settings, &capabilities), &batch(3)).unwrap_err();
     assert_eq!((failure.kind, server.requests().len()), (FailureKind::Misconfigured, 1));
+    assert!(failure.message.contains("a redirect to https://host/login,"), "{}", failure.message);
+    // One that leads from one form of the address to the other and back.
+    let circle = |_: usize, request: &Request| {
+        let to = if request.path.is_empty() { "http://host/fhir/" } else { "http://host/fhir" };
+        let headers = vec![("location".to_owned(), to.to_owned())];
+        Some(Ok(Response { headers, ..page(301, "") }))
+    };
+    let server = Server { before: Some(Box::new(circle)), ..Server::default() };
+    let failure = deliver(&server, &rules(&settings, &capabilities), &batch(3)).unwrap_err();
+    assert_eq!((failure.kind, server.requests().len()), (FailureKind::Misconfigured, 2));
+    assert!(failure.message.contains("batch = false"), "{}", failure.message);
 }
 
 /// Calls one after the other, each with what the one before has learnt; gives the requests of each.
@@ -90,7 +101,7 @@ fn calls(server: &Server, count: usize, changes: usize) -> Vec<usize> {
 }
 
 #[test]
-fn what_is_refused_as_such_costs_one_request_and_not_one_in_each_call() {
+fn a_learned_refusal_costs_one_request_and_not_one_per_call() {
     let server = Server { refuses_searches_in_bundles: true, ..Server::default() };
     assert_eq!(calls(&server, 4, 10), [1 + 10 + 1 + 10, 10 + 1 + 10, 10 + 1 + 10, 10 + 1 + 10]);
     assert_eq!(server.warnings.borrow().len(), 1);
@@ -101,7 +112,7 @@ fn what_is_refused_as_such_costs_one_request_and_not_one_in_each_call() {
 }
 
 #[test]
-fn where_nothing_worked_nothing_is_learnt() {
+fn nothing_is_learned_when_nothing_worked() {
     let (settings, capabilities) = (Settings::default(), able());
     // A proxy's page for the Bundle, and a server that refuses each patient.
     let refuses = |_: usize, request: &Request| match request.method {

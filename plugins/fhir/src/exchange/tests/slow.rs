@@ -24,7 +24,7 @@ fn a_slow_server_gets_smaller_bundles_in_the_same_call() {
 }
 
 #[test]
-fn a_connection_that_breaks_at_one_patient_is_that_patients_own() {
+fn a_connection_broken_by_one_patient_fails_only_that_patient() {
     let settings = Settings::default();
     let breaks =
         |_: usize, request: &Request| is_poisoned(request).then(|| Err(Error::Broken("closed early".to_owned())));
@@ -62,7 +62,7 @@ fn no_more_than_two_requests_of_a_call_wait_for_the_time_limit() {
 }
 
 #[test]
-fn a_time_limit_that_a_proxy_sets_is_one_too() {
+fn a_timeout_of_a_proxy_counts_as_a_timeout() {
     let (settings, capabilities) = (Settings::default(), able());
     for status in [408, 504] {
         let slow = move |_: usize, request: &Request| (entries(request) > 30).then(|| Ok(page(status, "")));

@@ -21,7 +21,7 @@ fn plain(fields: &Value) -> Value {
 }
 
 #[test]
-fn the_least_patient_has_what_kr_core_asks_for_and_nothing_empty() {
+fn a_minimal_patient_meets_kr_core_and_has_no_empty_element() {
     assert_eq!(
         plain(&json!({})),
         json!({
@@ -37,7 +37,7 @@ fn the_least_patient_has_what_kr_core_asks_for_and_nothing_empty() {
 }
 
 #[test]
-fn a_korean_name_stands_in_both_scripts_the_native_one_first() {
+fn a_korean_name_is_written_in_both_scripts_the_native_one_first() {
     let resource = plain(&json!({ "native_family_name": "김", "native_given_name": "민준" }));
     assert_eq!(
         resource["name"],
@@ -68,7 +68,7 @@ fn the_representation_follows_the_script() {
 }
 
 #[test]
-fn titles_and_middle_names_have_their_places() {
+fn titles_and_middle_names_are_mapped() {
     let resource = plain(&json!({ "title": "Dr.", "suffix": "Jr.", "middle_name": "Q" }));
     assert_eq!(
         resource["name"],
@@ -105,7 +105,7 @@ fn contact_and_address_are_mapped_line_by_line() {
 }
 
 #[test]
-fn codes_are_those_of_the_value_sets() {
+fn codes_belong_to_their_value_sets() {
     for (word, code) in [
         ("married", "M"),
         ("single", "S"),
@@ -123,7 +123,7 @@ fn codes_are_those_of_the_value_sets() {
 }
 
 #[test]
-fn death_and_deactivation_are_two_things() {
+fn death_and_deactivation_are_independent() {
     let dead = plain(&json!({ "deceased_date": "2024-12-31" }));
     assert_eq!((&dead["deceasedDateTime"], &dead["active"]), (&json!("2024-12-31"), &json!(true)));
     let inactive = resource(&patient(&json!({})), false, &Settings::default());
@@ -131,7 +131,7 @@ fn death_and_deactivation_are_two_things() {
 }
 
 #[test]
-fn sensitive_extras_are_sent_only_where_the_operator_asked() {
+fn sensitive_optional_elements_are_sent_only_when_configured() {
     let fields = json!({ "national_id": "850315-1234567", "race": "asian", "ethnicity": "not_hisp_or_latin" });
     let silent = plain(&fields).to_string();
     assert!(!silent.contains("850315") && !silent.contains("asian") && !silent.contains("hisp"), "{silent}");
@@ -150,7 +150,7 @@ fn sensitive_extras_are_sent_only_where_the_operator_asked() {
 }
 
 #[test]
-fn race_and_ethnicity_have_their_codes_where_they_are_known() {
+fn known_races_and_ethnicities_get_their_codes() {
     let settings = Settings { us_core: true, ..Settings::default() };
     let sent =
         |element: &str, value: &str| mapped(&json!({ element: value }), &settings)["extension"][0]["extension"].clone();

@@ -11,7 +11,7 @@ fn ours() -> Value {
 }
 
 #[test]
-fn it_is_written_as_it_came_with_our_identifier_first() {
+fn a_passed_through_resource_is_unchanged_but_for_our_identifier_first() {
     let lot = json!({ "system": "urn:lot", "value": "7" });
     let resource = json!({
         "resourceType": "Immunization", "id": "R-1", "status": "completed", "identifier": [lot],
@@ -27,7 +27,7 @@ fn it_is_written_as_it_came_with_our_identifier_first() {
 }
 
 #[test]
-fn references_lead_to_the_records_of_this_server() {
+fn references_point_to_the_records_of_this_server() {
     let resource = json!({
         "resourceType": "Procedure",
         "subject": { "reference": "Patient/P-1", "display": "Kim" },
@@ -47,7 +47,7 @@ fn references_lead_to_the_records_of_this_server() {
 }
 
 #[test]
-fn a_reference_that_no_entry_names_and_one_to_another_type_are_refused_by_path() {
+fn unnamed_and_wrongly_typed_references_are_refused_by_path() {
     let resource = json!({ "resourceType": "Procedure", "subject": { "reference": "Patient/P-2" },
         "performer": [{ "actor": { "reference": "Practitioner/D-1" } }] });
     let doctor = |remote_id| ("doctor", "fhir-resource", "D-1", Some(remote_id));
@@ -59,7 +59,7 @@ fn a_reference_that_no_entry_names_and_one_to_another_type_are_refused_by_path()
 }
 
 #[test]
-fn a_reference_to_what_this_target_does_not_take_is_made_by_identifier() {
+fn a_reference_to_a_type_that_the_target_does_not_accept_uses_the_identifier() {
     let resource = json!({ "resourceType": "Procedure", "subject": { "reference": "Patient/P-1" } });
     let written = given(&resource, &[("subject", "patient", "P-1", None)]).unwrap();
     let identifier = json!({ "system": "urn:neuronova:patient-id", "value": "P-1" });
@@ -67,7 +67,7 @@ fn a_reference_to_what_this_target_does_not_take_is_made_by_identifier() {
 }
 
 #[test]
-fn an_identifier_of_ours_is_never_taken_from_a_payload() {
+fn our_identifier_is_never_copied_from_a_payload() {
     let settings = Settings { identifier_system: "urn:clinic".to_owned(), ..Settings::default() };
     for (system, is_refused) in [
         ("urn:clinic", true),
@@ -84,7 +84,7 @@ fn an_identifier_of_ours_is_never_taken_from_a_payload() {
 }
 
 #[test]
-fn where_there_is_room_for_one_identifier_it_is_ours() {
+fn a_type_with_a_single_identifier_gets_ours() {
     let bare = json!({ "resourceType": "QuestionnaireResponse", "status": "completed" });
     assert_eq!(given(&bare, &[]).unwrap()["identifier"], ours());
     let mut own = bare;

@@ -11,7 +11,7 @@ fn text(display: &str) -> Value {
 }
 
 #[test]
-fn an_encounter_has_its_class_its_period_and_names_without_records() {
+fn an_encounter_has_class_period_and_participants_by_name() {
     let least = json!({ "status": "planned", "class": "AMB", "period": { "start": "2026-03-01T09:00:00+09:00" } });
     assert_eq!(
         typed("encounter", &least),
@@ -40,7 +40,7 @@ fn an_encounter_has_its_class_its_period_and_names_without_records() {
 }
 
 #[test]
-fn every_class_has_its_name() {
+fn every_encounter_class_has_a_display_name() {
     for code in ["AMB", "EMER", "FLD", "HH", "IMP", "ACUTE", "NONAC", "OBSENC", "PRENC", "SS", "VR"] {
         let payload = json!({ "status": "finished", "class": code, "period": { "start": "2026-03-01T09:00:00Z" } });
         let class = &typed("encounter", &payload)["class"];
@@ -49,7 +49,7 @@ fn every_class_has_its_name() {
 }
 
 #[test]
-fn a_condition_has_its_two_statuses_and_dates_as_far_as_they_are_known() {
+fn a_condition_has_both_statuses_and_its_known_dates() {
     let payload = json!({
         "clinical_status": "resolved", "verification_status": "confirmed", "category": "encounter-diagnosis",
         "severity": "moderate", "code": text("Asthma"), "onset": "2019", "abatement": "2020-03", "recorded_date":
@@ -72,7 +72,7 @@ fn a_condition_has_its_two_statuses_and_dates_as_far_as_they_are_known() {
 }
 
 #[test]
-fn what_was_entered_in_error_says_nothing_of_the_patient() {
+fn a_record_entered_in_error_carries_no_clinical_status() {
     let payload = json!({ "clinical_status": "active", "verification_status": "entered-in-error",
         "code": text("Asthma"), "abatement": "2020" });
     for aggregate_type in ["condition", "allergy"] {
@@ -84,14 +84,14 @@ fn what_was_entered_in_error_says_nothing_of_the_patient() {
 }
 
 #[test]
-fn an_abatement_of_what_goes_on_is_refused_by_the_rule_of_fhir() {
+fn an_abatement_date_of_an_active_condition_is_refused() {
     let payload = json!({ "clinical_status": "active", "code": text("Asthma"), "abatement": "2020" });
     let failure = written(&of_type("condition", "X-1", &payload, &[SUBJECT])).unwrap_err();
     assert!(failure.message.starts_with("abatement: ") && failure.message.contains("con-4"), "{}", failure.message);
 }
 
 #[test]
-fn an_allergy_has_its_patient_and_its_reactions() {
+fn an_allergy_has_patient_and_reactions() {
     let payload = json!({
         "clinical_status": "active", "verification_status": "unconfirmed", "type": "allergy", "category": "food",
         "criticality": "high", "code": text("Peanut"), "onset": "2001-05", "recorded_date": "2020-04-01",
@@ -113,7 +113,7 @@ fn an_allergy_has_its_patient_and_its_reactions() {
 }
 
 #[test]
-fn a_medication_is_a_statement_with_a_code_of_its_own() {
+fn a_medication_is_mapped_to_a_medication_statement_with_its_code() {
     let payload = json!({
         "status": "active", "medication": text("Aspirin 100 mg"), "effective": { "start": "2026-01-02" },
         "dosage": "1-0-0",
@@ -141,7 +141,7 @@ fn observed(more: &Value) -> Value {
 }
 
 #[test]
-fn an_observation_has_its_value_in_the_form_that_it_has() {
+fn an_observation_keeps_the_type_of_its_value() {
     let quantity = json!({ "value": 71.5, "unit": "beats/min", "system": "http://unitsofmeasure.org", "code": "/min" });
     let rate = observed(&json!({ "value_quantity": quantity, "interpretation": "H", "note": "Sitting.",
         "reference_range": { "low": 60, "high": 100, "text": "adult" } }));
@@ -167,7 +167,7 @@ fn an_observation_has_its_value_in_the_form_that_it_has() {
 }
 
 #[test]
-fn an_observation_without_a_value_says_why() {
+fn an_observation_without_a_value_gives_the_reason() {
     for (status, reason) in
         [("registered", "temp-unknown"), ("cancelled", "not-performed"), ("entered-in-error", "error")]
     {
@@ -202,7 +202,7 @@ fn an_appointment_has_the_patient_as_a_participant() {
 }
 
 #[test]
-fn a_patient_whom_this_target_does_not_take_is_named_by_identifier() {
+fn a_patient_that_the_target_does_not_accept_is_referenced_by_identifier() {
     let elsewhere = ("subject", "patient", "P-1", None);
     let payload = json!({ "status": "unknown", "medication": text("Aspirin") });
     let written = written(&of_type("medication", "X-1", &payload, &[elsewhere])).unwrap();
@@ -211,7 +211,7 @@ fn a_patient_whom_this_target_does_not_take_is_named_by_identifier() {
 }
 
 #[test]
-fn codes_are_written_as_fhir_has_them() {
+fn codes_are_written_as_codeable_concepts() {
     let spaced = json!({ "system": "urn:x", "code": " A  1 ", "display": " Asthma " });
     let written = typed("condition", &json!({ "clinical_status": "active", "code": spaced }));
     let coding = json!([{ "system": "urn:x", "code": "A 1", "display": "Asthma" }]);

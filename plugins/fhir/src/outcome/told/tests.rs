@@ -16,7 +16,7 @@ fn said(diagnostics: &str) -> String {
 }
 
 #[test]
-fn code_place_and_words_come_through() {
+fn code_location_and_known_words_are_shown() {
     let issue = json!({ "severity": "error", "code": "invalid", "expression": ["Patient.birthDate"],
         "details": { "coding": [{ "code": "MSG_DATE_FORMAT", "display": "Zebraqfam" }] },
         "diagnostics": "HAPI-0450: Failed to parse 'birthDate': the value is not a valid date (HTTP 422)" });
@@ -37,7 +37,7 @@ fn code_place_and_words_come_through() {
 }
 
 #[test]
-fn errors_come_before_warnings_and_no_more_than_three_of_them() {
+fn at_most_three_issues_are_shown_errors_first() {
     let issue = |severity: &str, code: &str| json!({ "severity": severity, "code": code });
     let line = |issues: Vec<Value>| line(&json!({ "issue": issues }), PAYLOAD);
     assert_eq!(line(vec![issue("warning", "value"), issue("error", "required")]).unwrap(), "required");
@@ -50,7 +50,7 @@ fn errors_come_before_warnings_and_no_more_than_three_of_them() {
 }
 
 #[test]
-fn what_rephrases_the_payload_does_not_come_through() {
+fn rephrased_payload_values_are_not_shown() {
     for rephrased in [
         "name Zebraqfam is too long",
         "name MÜLLERZQ is too long",
@@ -69,7 +69,7 @@ fn what_rephrases_the_payload_does_not_come_through() {
 }
 
 #[test]
-fn codes_that_a_server_chose_are_plain_and_not_of_the_payload() {
+fn server_codes_are_shown_only_if_plain_and_not_from_the_payload() {
     let coded = |code: &str| of(&json!({ "code": "invalid", "details": { "coding": [{ "code": code }] } }));
     for code in ["MSG_PARAM_INVALID", "error-404", "a.b_c", "HAPI-0450"] {
         assert_eq!(coded(code), format!("invalid {code}"));
@@ -84,7 +84,7 @@ fn codes_that_a_server_chose_are_plain_and_not_of_the_payload() {
 }
 
 #[test]
-fn places_keep_their_shape_and_no_literal() {
+fn locations_are_shown_without_literals() {
     for (path, expected) in [
         ("Patient.name[0].family", Some("Patient.name[0].family")),
         ("Patient.name.where(family='Zebraqfam').given", Some("Patient.name...")),
@@ -110,7 +110,7 @@ fn places_keep_their_shape_and_no_literal() {
 }
 
 #[test]
-fn numbers_are_left_out_but_for_statuses_that_are_called_so() {
+fn numbers_are_omitted_except_for_http_statuses() {
     assert_eq!(said("HTTP 412 status 404"), "- HTTP 412 status 404");
     for text in [
         "value 404 555 1212",
@@ -156,7 +156,7 @@ fn is_ours(line: &str) -> bool {
 }
 
 #[test]
-fn no_word_comes_out_that_is_not_on_the_list() {
+fn only_listed_words_are_shown() {
     let pieces = [
         "Zebraqfam",
         "zebraqfam",
@@ -220,7 +220,7 @@ fn no_word_comes_out_that_is_not_on_the_list() {
 }
 
 #[test]
-fn a_text_of_any_characters_gives_no_word_of_its_own() {
+fn random_text_shows_only_listed_words() {
     let mut dice = Dice(11);
     for _ in 0..5_000 {
         let text: String =

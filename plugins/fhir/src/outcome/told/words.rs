@@ -92,7 +92,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_lists_are_sorted_so_that_they_can_be_searched() {
+    fn the_word_lists_are_sorted_for_binary_search() {
         for list in [&ELEMENTS[..], &WORDS] {
             assert!(list.is_sorted_by(|a, b| a < b));
         }
@@ -100,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn only_types_and_a_few_names_of_protocols_begin_with_a_capital() {
+    fn only_types_and_a_few_protocol_names_are_capitalised() {
         assert!(WORDS.iter().all(|word| word.bytes().all(|byte| byte.is_ascii_lowercase())));
         for word in ["male", "female", "other", "may", "street", "korean", "Not", "Name"] {
             assert!(!is_word(word) && !is_element(word), "{word}");

@@ -48,7 +48,7 @@ fn an_appointment_over_midnight_is_skipped() {
 }
 
 #[test]
-fn without_a_service_it_has_a_title_all_the_same() {
+fn an_appointment_without_a_service_has_a_default_title() {
     let database = Database::open();
     let context = context(&database);
     one(&database, &context, appointment(&json!({"service_type": null, "reason_code": {"display": "Cough"}})));

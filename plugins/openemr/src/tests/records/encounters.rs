@@ -27,7 +27,7 @@ pub(super) fn case() -> Case {
 }
 
 #[test]
-fn an_encounter_takes_its_number_from_the_counter_and_is_registered() {
+fn an_encounter_number_comes_from_the_sequences_table_and_is_registered() {
     let database = Database::open();
     let context = context(&database);
     database.change("UPDATE sequences SET id = 40");
@@ -47,7 +47,7 @@ fn an_encounter_takes_its_number_from_the_counter_and_is_registered() {
 }
 
 #[test]
-fn the_settings_say_who_where_and_in_which_time_zone() {
+fn settings_decide_user_provider_facility_and_time_zone() {
     let database = Database::open();
     let context = context(&database);
     let settings: Settings = serde_json::from_str(
@@ -71,7 +71,7 @@ fn a_planned_encounter_is_skipped_and_a_cancelled_one_is_hidden() {
 }
 
 #[test]
-fn a_missing_row_in_forms_is_made_again() {
+fn a_missing_row_in_forms_is_created_again() {
     let database = Database::open();
     let context = context(&database);
     let first = one(&database, &context, encounter("E-1", &json!({})));
@@ -81,7 +81,7 @@ fn a_missing_row_in_forms_is_made_again() {
 }
 
 #[test]
-fn an_encounter_that_openemrs_users_deleted_is_an_edit() {
+fn an_encounter_deleted_by_openemr_users_is_an_edit() {
     let database = Database::open();
     let context = context(&database);
     let first = one(&database, &context, encounter("E-1", &json!({})));
@@ -92,7 +92,7 @@ fn an_encounter_that_openemrs_users_deleted_is_an_edit() {
 }
 
 #[test]
-fn a_counter_that_is_none_makes_encounters_skipped() {
+fn encounters_are_skipped_without_a_valid_sequences_row() {
     let database = Database::open();
     database.change("DELETE FROM sequences");
     let context = context(&database);

@@ -10,14 +10,14 @@ fn warnings(database: &Database) -> Vec<String> {
 }
 
 #[test]
-fn all_kinds_are_named_where_all_can_be_written() {
+fn the_check_lists_every_kind_when_all_can_be_written() {
     let report = check::check(&Database::open(), &Settings::default()).unwrap();
     let ok = "clinical records: encounter, condition, allergy, medication, observation, appointment";
     assert!(report.findings.iter().any(|it| it.message == ok && matches!(it.level, FindingLevel::Ok)));
 }
 
 #[test]
-fn a_missing_table_skips_its_types_and_no_patient() {
+fn a_missing_table_skips_its_types_but_not_patients() {
     let database = Database::open();
     database.change("DROP TABLE lists_touch");
     let said = warnings(&database);
@@ -31,7 +31,7 @@ fn a_missing_table_skips_its_types_and_no_patient() {
 }
 
 #[test]
-fn an_allow_list_of_before_delivers_patients_and_names_the_line_to_add() {
+fn an_allow_list_without_record_tables_delivers_patients_and_names_the_missing_line() {
     for (refused, missing) in [
         ("INSERT INTO `lists`", r#"insert = ["lists"]"#),
         ("UPDATE `lists`", r#"update = ["lists"]"#),
@@ -53,7 +53,7 @@ fn an_allow_list_of_before_delivers_patients_and_names_the_line_to_add() {
 }
 
 #[test]
-fn a_column_that_nobody_fills_skips_its_type() {
+fn an_unfilled_required_column_skips_its_type() {
     let database = Database::open();
     database.change(
         "DROP TABLE form_vitals; CREATE TABLE form_vitals (id INTEGER PRIMARY KEY, uuid BLOB, date DATETIME, pid INTEGER, \
@@ -64,7 +64,7 @@ fn a_column_that_nobody_fills_skips_its_type() {
 }
 
 #[test]
-fn the_trials_of_a_check_leave_nothing_behind() {
+fn test_statements_of_a_check_leave_nothing_behind() {
     let database = Database::open();
     let context = context(&database);
     for case in cases() {

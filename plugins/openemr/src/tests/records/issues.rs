@@ -77,7 +77,7 @@ pub(super) fn medication() -> Case {
 }
 
 #[test]
-fn an_issue_is_linked_to_its_encounter_and_its_list_is_begun_once() {
+fn an_issue_is_linked_to_its_encounter_and_its_list_is_created_once() {
     let database = Database::open();
     let context = context(&database);
     let case = condition();
@@ -97,7 +97,7 @@ fn an_issue_is_linked_to_its_encounter_and_its_list_is_begun_once() {
 }
 
 #[test]
-fn what_is_over_without_a_day_ends_with_the_change_that_said_so() {
+fn an_issue_without_an_end_date_ends_on_the_day_of_the_change() {
     let database = Database::open();
     let context = context(&database);
     let payload = json!({"clinical_status": "inactive", "code": {"display": "Asthma"}});
@@ -106,7 +106,7 @@ fn what_is_over_without_a_day_ends_with_the_change_that_said_so() {
 }
 
 #[test]
-fn what_was_entered_in_error_is_hidden() {
+fn a_record_entered_in_error_is_hidden() {
     let database = Database::open();
     let context = context(&database);
     for change in [
@@ -119,7 +119,7 @@ fn what_was_entered_in_error_is_hidden() {
 }
 
 #[test]
-fn what_has_no_column_is_kept_in_the_text() {
+fn fields_without_a_column_are_kept_in_the_text() {
     let database = Database::open();
     let context = context(&database);
     let kcd = json!({"system": "urn:kcd", "code": "J45", "display": "Asthma"});
@@ -134,7 +134,7 @@ fn what_has_no_column_is_kept_in_the_text() {
 }
 
 #[test]
-fn a_text_that_does_not_fit_is_refused_and_never_cut() {
+fn an_overlong_text_is_refused_and_never_truncated() {
     let database = Database::open();
     let mut schema = crate::schema::Schema::from_state(&context(&database).state).unwrap();
     schema.records.get_mut("lists").unwrap().get_mut("title").unwrap().characters_max = Some(4);

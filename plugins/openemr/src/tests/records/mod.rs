@@ -160,7 +160,7 @@ fn every_record_is_created_once_updated_hidden_and_revived() {
 }
 
 #[test]
-fn an_edit_of_openemrs_users_is_held_or_written_over_by_policy() {
+fn an_edit_by_openemr_users_is_held_or_overwritten_by_policy() {
     for case in cases() {
         let database = Database::open();
         let overwrite = context(&database);
@@ -179,7 +179,7 @@ fn an_edit_of_openemrs_users_is_held_or_written_over_by_policy() {
 }
 
 #[test]
-fn what_is_gone_is_a_conflict_and_its_deletion_is_delivered() {
+fn a_missing_record_is_a_conflict_for_updates_and_done_for_deletes() {
     for case in cases() {
         let database = Database::open();
         let context = context(&database);
@@ -195,7 +195,7 @@ fn what_is_gone_is_a_conflict_and_its_deletion_is_delivered() {
 }
 
 #[test]
-fn a_record_that_another_host_made_meanwhile_is_the_record() {
+fn a_record_created_meanwhile_by_another_host_is_adopted() {
     for case in cases() {
         let database = Database::open();
         let context = context(&database);
@@ -212,7 +212,7 @@ fn a_record_that_another_host_made_meanwhile_is_the_record() {
 }
 
 #[test]
-fn a_row_that_an_operator_named_is_written_to_and_stays_linked() {
+fn a_row_named_by_an_operator_is_written_and_stays_linked() {
     for case in cases() {
         let database = Database::open();
         let context = context(&database);
@@ -231,7 +231,7 @@ fn a_row_that_an_operator_named_is_written_to_and_stays_linked() {
 }
 
 #[test]
-fn a_row_that_lost_our_key_is_not_written_to() {
+fn a_row_that_lost_our_key_is_not_written() {
     let database = Database::open();
     let context = context(&database);
     let case = issues::condition();
@@ -281,7 +281,7 @@ fn a_batch_of_all_types_is_answered_in_its_order() {
 }
 
 #[test]
-fn what_openemr_has_no_place_for_is_skipped_and_what_is_no_record_is_invalid() {
+fn unsupported_records_are_skipped_and_malformed_ones_are_invalid() {
     let database = Database::open();
     let context = context(&database);
     let resource = record("fhir-resource", "R-1", &json!({"resourceType": "Device"}));
@@ -300,7 +300,7 @@ fn what_openemr_has_no_place_for_is_skipped_and_what_is_no_record_is_invalid() {
 }
 
 #[test]
-fn a_record_follows_its_patient_to_another_chart() {
+fn a_record_moves_with_its_patient_to_another_chart() {
     for case in cases() {
         let database = Database::open();
         let context = context(&database);

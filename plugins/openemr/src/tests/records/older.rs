@@ -10,7 +10,7 @@ fn every_record_is_created_once_updated_hidden_and_revived_by_its_marker() {
 }
 
 #[test]
-fn a_record_is_made_under_the_lock_and_carries_the_marker() {
+fn a_record_is_created_under_the_lock_with_its_marker() {
     for (case, marker) in [
         (encounters::case(), "external_id"),
         (issues::condition(), "external_id"),
@@ -29,7 +29,7 @@ fn a_record_is_made_under_the_lock_and_carries_the_marker() {
 }
 
 #[test]
-fn after_an_upgrade_a_linked_record_is_known_by_the_marker_it_carries() {
+fn after_an_upgrade_a_linked_record_is_recognised_by_its_marker() {
     for case in cases() {
         let database = Database::open_without_uuid();
         let before = context(&database);
@@ -46,7 +46,7 @@ fn after_an_upgrade_a_linked_record_is_known_by_the_marker_it_carries() {
 }
 
 #[test]
-fn a_date_without_a_time_and_two_decimals_are_what_older_tables_hold() {
+fn older_tables_get_dates_without_time_and_two_decimals() {
     let database = Database::open();
     let mut schema = crate::schema::Schema::from_state(&context(&database).state).unwrap();
     for column in schema.records.get_mut("form_vitals").unwrap().values_mut() {

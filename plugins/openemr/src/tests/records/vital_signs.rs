@@ -71,7 +71,7 @@ fn each_code_has_its_column_in_openemrs_unit() {
 }
 
 #[test]
-fn what_form_vitals_has_no_place_for_is_skipped_with_the_reason() {
+fn vital_signs_without_a_column_are_skipped_with_the_reason() {
     let database = Database::open();
     let context = context(&database);
     let skipped = |change: Change| super::skipped(&database, &context, change);
@@ -94,7 +94,7 @@ fn what_form_vitals_has_no_place_for_is_skipped_with_the_reason() {
 }
 
 #[test]
-fn a_vital_sign_that_was_an_error_is_hidden_and_another_kind_of_value_empties_the_first() {
+fn an_erroneous_vital_sign_is_hidden_and_a_changed_kind_empties_the_old_column() {
     let database = Database::open();
     let context = context(&database);
     let first = one(&database, &context, vital("O-1", "8867-4", &json!(72), "/min"));
@@ -106,7 +106,7 @@ fn a_vital_sign_that_was_an_error_is_hidden_and_another_kind_of_value_empties_th
 }
 
 #[test]
-fn a_note_that_does_not_fit_is_left_out_with_a_line_in_the_log() {
+fn an_overlong_note_is_omitted_with_a_log_line() {
     let database = Database::open();
     let context = context(&database);
     let applied = run(&database, &context, &[pressure(120, Some(&"x".repeat(300)))]).unwrap();
@@ -118,7 +118,7 @@ fn a_note_that_does_not_fit_is_left_out_with_a_line_in_the_log() {
 }
 
 #[test]
-fn what_a_save_of_openemrs_form_leaves_is_no_edit() {
+fn a_save_of_openemrs_vitals_form_is_not_an_edit() {
     let database = Database::open();
     let context = context(&database);
     let change = vital("O-1", "8867-4", &json!(72), "/min");
