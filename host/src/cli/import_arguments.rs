@@ -1,23 +1,26 @@
-//! The command line of `host import`, and how the file is to be read by it.
+//! The command line of `host import`, and how the files are to be read by it.
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use sha2::{Digest as _, Sha256};
 
 use super::error::CliError;
 use crate::domain::hex::hex;
 use crate::domain::patient::latest_today;
-use crate::import::{ColumnMap, FhirOptions, Format, Options, Quotes};
+use crate::import::{ColumnMap, FhirOptions, Format, Ids, Kind, Options, Part, Quotes, REJECTS_SUFFIX};
 
 #[derive(Debug, clap::Args)]
 #[allow(clippy::struct_excessive_bools, reason = "each is a switch of the command line")]
 pub(super) struct Arguments {
-    /// The file, plain or gzip; `-` is stdin
-    pub(super) file: PathBuf,
+    /// Files, plain or gzip, or a folder of NDJSON; `-` is stdin
+    #[arg(value_name = "FILE", required = true)]
+    pub(super) files: Vec<PathBuf>,
     /// Read this format; by default the file's name decides
     #[arg(long, value_enum)]
     format: Option<FormatName>,
-    /// FHIR: take the patient id from this identifier system
+    /// FHIR: take the ids from this identifier system
     #[arg(long, value_name = "URI")]
     identifier_system: Option<String>,
     /// FHIR: take the national id from this identifier system
@@ -26,6 +29,12 @@ pub(super) struct Arguments {
     /// FHIR: take race and ethnicity from US Core extensions
     #[arg(long)]
     us_core: bool,
+    /// FHIR: read references below this address as the files' own
+    #[arg(long, value_name = "URL")]
+    base_url: Option<String>,
+    /// FHIR: import resources without a type of their own
+    #[arg(long, value_enum, value_name = "TYPE")]
+    other_types: Option<OtherTypes>,
     /// CSV: map a column to a field; no field: ignore it
     #[arg(long = "map", value_name = "HEADER=FIELD")]
     maps: Vec<String>,
@@ -44,8 +53,8 @@ pub(super) struct Arguments {
     /// Reject a record for any invalid field
     #[arg(long)]
     strict: bool,
-    /// List rejects here instead of in FILE.rejects.ndjson
-    #[arg(long, value_name = "FILE")]
+    /// List rejects here, not in FILE.rejects.ndjson
+    #[arg(long, value_name = "FILE|FOLDER")]
     rejects: Option<PathBuf>,
     /// Write whole records, patients' data, to the rejects
     #[arg(long)]
@@ -63,10 +72,16 @@ pub(super) struct Arguments {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 enum FormatName {
-    /// One FHIR Patient a line
+    /// One FHIR resource a line
     Ndjson,
     /// A header, then one patient a line
     Csv,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum OtherTypes {
+    /// As they are, with our ids in their references
+    FhirResource,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -79,18 +94,12 @@ enum QuotesName {
     None,
 }
 
-/// How the file is to be read.
+/// How the files are to be read.
 pub(super) fn options(arguments: &Arguments) -> Result<Options, CliError> {
-    let format = match arguments.format {
-        Some(FormatName::Ndjson) => Format::Ndjson,
-        Some(FormatName::Csv) => Format::Csv,
-        None => Format::of_name(&arguments.file.to_string_lossy()).ok_or_else(|| {
-            CliError::Usage(format!(
-                "cannot tell the format of {} from its name; fix: add --format ndjson or --format csv",
-                arguments.file.display()
-            ))
-        })?,
-    };
+    if arguments.files.len() > 1 && arguments.files.iter().any(|file| file.as_os_str() == "-") {
+        return Err(CliError::Usage("stdin is imported alone; fix: leave out the other files".to_owned()));
+    }
+    let format = format(arguments)?;
     let mut columns = match &arguments.map_file {
         Some(path) => ColumnMap::read(path).map_err(|problems| CliError::Config(problems.to_string()))?,
         None => ColumnMap::default(),
@@ -110,7 +119,12 @@ pub(super) fn options(arguments: &Arguments) -> Result<Options, CliError> {
             identifier_system: arguments.identifier_system.clone(),
             national_id_system: arguments.national_id_system.clone(),
             us_core: arguments.us_core,
+            base_url: base_url(arguments)?,
+            other_types: arguments.other_types.is_some(),
         },
+        kind: None,
+        rejects_unreadable: true,
+        ids: Arc::new(Ids::default()),
         columns,
         delimiter: delimiter(arguments)?,
         quotes: match arguments.quotes {
@@ -124,9 +138,48 @@ pub(super) fn options(arguments: &Arguments) -> Result<Options, CliError> {
     })
 }
 
+/// The format, which is that of every file.
+fn format(arguments: &Arguments) -> Result<Format, CliError> {
+    match arguments.format {
+        Some(FormatName::Ndjson) => return Ok(Format::Ndjson),
+        Some(FormatName::Csv) => return Ok(Format::Csv),
+        None => {}
+    }
+    let mut formats = Vec::with_capacity(arguments.files.len());
+    for file in &arguments.files {
+        let format = if file.is_dir() { Some(Format::Ndjson) } else { Format::of_name(&file.to_string_lossy()) };
+        formats.push(format.ok_or_else(|| {
+            CliError::Usage(format!(
+                "cannot tell the format of {} from its name; fix: add --format ndjson or --format csv",
+                file.display()
+            ))
+        })?);
+    }
+    match formats.split_first() {
+        Some((format, others)) if others.iter().all(|other| other == format) => Ok(*format),
+        _ => Err(CliError::Usage(
+            "the files are of two formats; fix: import NDJSON and CSV one after the other".to_owned(),
+        )),
+    }
+}
+
+fn base_url(arguments: &Arguments) -> Result<Option<String>, CliError> {
+    let Some(url) = &arguments.base_url else { return Ok(None) };
+    let is_address = url::Url::parse(url).is_ok_and(|url| url.has_host() && matches!(url.scheme(), "http" | "https"));
+    if is_address && !url.contains(['?', '#']) {
+        return Ok(Some(url.trim_end_matches('/').to_owned()));
+    }
+    Err(CliError::Usage(
+        "--base-url must be the address of a FHIR server, such as https://fhir.example.org/r4".to_owned(),
+    ))
+}
+
 fn delimiter(arguments: &Arguments) -> Result<u8, CliError> {
-    let name = arguments.file.to_string_lossy().to_ascii_lowercase();
-    let is_tsv = name.trim_end_matches(".gz").rsplit('.').next() == Some("tsv");
+    let is_tsv = |file: &PathBuf| {
+        let name = file.to_string_lossy().to_ascii_lowercase();
+        name.trim_end_matches(".gz").rsplit('.').next() == Some("tsv")
+    };
+    let is_tsv = arguments.files.iter().all(is_tsv);
     match arguments.delimiter.as_deref() {
         None if is_tsv => Ok(b'\t'),
         None => Ok(b','),
@@ -138,32 +191,51 @@ fn delimiter(arguments: &Arguments) -> Result<u8, CliError> {
     }
 }
 
-/// Where rejects are listed.
-pub(super) fn rejects_path(arguments: &Arguments) -> Result<PathBuf, CliError> {
-    let path = match &arguments.rejects {
-        Some(path) => path.clone(),
-        None if arguments.file.as_os_str() == "-" => PathBuf::from("import.rejects.ndjson"),
-        None => {
-            let mut name = arguments.file.clone().into_os_string();
-            name.push(".rejects.ndjson");
-            name.into()
+/// Where the rejects of each part are listed.
+pub(super) fn rejects_paths(arguments: &Arguments, parts: &[Part]) -> Result<Vec<PathBuf>, CliError> {
+    let usage = |message: &str| Err(CliError::Usage(message.to_owned()));
+    let paths: Vec<_> = match &arguments.rejects {
+        Some(folder) if folder.is_dir() => {
+            parts.iter().map(|part| folder.join(rejects_path(part).file_name().unwrap_or_default())).collect()
         }
+        Some(_) if parts.len() > 1 => {
+            return usage("--rejects must name a folder that exists, since each file and type has rejects of its own");
+        }
+        Some(file) => vec![file.clone(); parts.len()],
+        None => parts.iter().map(rejects_path).collect(),
     };
-    let is_same = |other: &Path| path.canonicalize().ok().zip(other.canonicalize().ok()).is_some_and(|(a, b)| a == b);
-    if is_same(&arguments.file) || arguments.map_file.as_deref().is_some_and(is_same) || path.is_dir() {
-        return Err(CliError::Usage(
-            "--rejects names a folder or a file that is read; fix: name another file".to_owned(),
-        ));
+    if paths.iter().collect::<HashSet<_>>().len() < paths.len() {
+        return usage("two files have the same name, and with --rejects the same rejects; fix: leave out --rejects");
     }
-    Ok(path)
+    let read = parts.iter().map(|part| &part.file).chain(&arguments.map_file);
+    let read: Vec<_> = read.filter_map(|file| file.canonicalize().ok()).collect();
+    if paths.iter().any(|path| path.canonicalize().is_ok_and(|path| read.contains(&path))) {
+        return usage("--rejects names a file that is read; fix: name another file");
+    }
+    Ok(paths)
 }
 
-/// The name under which the store keeps this import's progress. The same file with other options is another import.
-/// `None` for a pipe, which cannot be read twice.
+fn rejects_path(part: &Part) -> PathBuf {
+    if part.file.as_os_str() == "-" {
+        return PathBuf::from(format!("import{REJECTS_SUFFIX}"));
+    }
+    let mut name = part.file.clone().into_os_string();
+    if let Some(kind) = part.kind.filter(|_| !part.is_only) {
+        name.push(format!(".{}", kind.aggregate_type()));
+    }
+    name.push(REJECTS_SUFFIX);
+    name.into()
+}
+
+/// The name under which the store keeps this import's progress. The same file with other options is another import, and
+/// so is one whose references lead elsewhere by now. `None` for a pipe, which cannot be read twice.
 pub(super) fn import_id(file: &Path, options: &Options) -> Option<String> {
     let path = file.canonicalize().ok().filter(|path| path.is_file())?;
-    let Options { format, fhir, columns, delimiter, quotes, strict, today: _, keep_rejected_records: _ } = options;
-    let how = format!("{format:?} {fhir:?} {columns:?} {delimiter} {quotes:?} {strict}");
+    let Options { format, fhir, kind, rejects_unreadable, ids, columns, delimiter, quotes, strict, .. } = options;
+    let mut how = format!("{format:?} {fhir:?} {columns:?} {delimiter} {quotes:?} {strict} {rejects_unreadable}");
+    if let Some(kind) = kind.filter(|kind| *kind != Kind::Patient) {
+        how.push_str(&format!(" {kind:?} {}", ids.fingerprint()));
+    }
     let digest = Sha256::new().chain_update(path.to_string_lossy().as_bytes()).chain_update([0]).chain_update(how);
     Some(hex(&digest.finalize()))
 }

@@ -1,75 +1,58 @@
-//! The progress bar of `host import`, and its summary.
+//! The summary of `host import`.
 
-use std::path::PathBuf;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use anstyle::AnsiColor;
-use indicatif::{ProgressBar, ProgressStyle};
-use serde_json::json;
+use serde_json::{Map, Value, json};
 
 use super::import_arguments::Arguments;
+use super::import_bar::per_second;
+use super::import_part::Done;
 use super::output::{json as print_json, line, paint};
+use crate::config::Config;
+use crate::import::{Kind, Plan};
 use crate::store::ImportProgress;
 
-/// How often the log reports the progress where there is no terminal for a bar.
-const LOG_EVERY: Duration = Duration::from_secs(30);
-
-/// The bar: bytes of the file, patients a second, time left.
-pub(super) struct Bar {
-    drawn: ProgressBar,
-    read: Arc<AtomicU64>,
-    started: Instant,
-    first: Option<u64>,
-    logged: Instant,
-}
-
-impl Bar {
-    pub(super) fn new(size: Option<u64>, read: Arc<AtomicU64>) -> Self {
-        let (bar, template) = match size {
-            Some(size) => (ProgressBar::new(size), "   {bar:40} {bytes}/{total_bytes} {msg}, {eta} left"),
-            None => (ProgressBar::no_length(), "   {spinner} {bytes} {msg}"),
-        };
-        let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
-        let now = Instant::now();
-        Self { drawn: bar.with_style(style), read, started: now, first: None, logged: now }
-    }
-
-    pub(super) fn show(&mut self, progress: &ImportProgress) {
-        let taken = progress.created + progress.updated + progress.unchanged;
-        let first = *self.first.get_or_insert_with(|| {
-            // Skipping what an earlier run imported is fast, and would distort the time left.
-            self.drawn.set_position(self.read.load(Ordering::Relaxed));
-            self.drawn.reset_eta();
-            taken
-        });
-        let rate = per_second(taken - first, self.started.elapsed());
-        self.drawn.set_position(self.read.load(Ordering::Relaxed));
-        self.drawn.set_message(format!("{taken} patients, {rate}/s"));
-        if self.drawn.is_hidden() && self.logged.elapsed() >= LOG_EVERY {
-            self.logged = Instant::now();
-            tracing::info!(lines = progress.lines_done, patients = taken, per_second = rate, "imported so far");
-        }
-    }
-
-    pub(super) fn clear(&self) {
-        self.drawn.finish_and_clear();
-    }
-}
+/// The most names in one line.
+const NAMES_MAX: usize = 12;
 
 /// The summary of an import.
 pub(super) struct Report {
-    /// Progress before this run.
-    pub(super) before: ImportProgress,
-    /// Progress after this run. Counts are of all runs together.
-    pub(super) progress: ImportProgress,
-    pub(super) rejects: PathBuf,
-    pub(super) elapsed: Duration,
-    pub(super) targets: Vec<String>,
+    parts: Vec<Done>,
+    not_imported: BTreeMap<&'static str, u64>,
+    /// Some of these are in a pipe, and would be imported from a file.
+    has_passed_over: bool,
+    files_ignored: u64,
+    /// The address that references showed.
+    base_url: Option<String>,
+    elapsed: Duration,
+    /// Enabled targets, with the types that they take.
+    targets: Vec<(String, BTreeSet<String>)>,
 }
 
 impl Report {
+    pub(super) fn new(config: &Config, plan: &Plan, parts: Vec<Done>, elapsed: Duration) -> Self {
+        let mut not_imported = plan.not_imported.clone();
+        let mut has_passed_over = false;
+        for (name, count) in parts.iter().flat_map(|part| &part.passed_over) {
+            *not_imported.entry(name).or_default() += count;
+            has_passed_over |= Kind::of(name, false).is_some();
+        }
+        let targets = config.enabled_targets().map(|target| {
+            let types = target.aggregate_types.iter().map(|kind| kind.as_str().to_owned()).collect();
+            (target.name.as_str().to_owned(), types)
+        });
+        let (files_ignored, base_url, targets) = (plan.files_ignored, plan.base_url.clone(), targets.collect());
+        Self { parts, not_imported, has_passed_over, files_ignored, base_url, elapsed, targets }
+    }
+
+    /// Whether everything that can be imported was, as a whole.
+    pub(super) fn is_whole(&self) -> bool {
+        let is_whole = |part: &Done| part.progress.rejected == 0 && part.progress.incomplete == 0;
+        self.parts.iter().all(is_whole) && !self.has_passed_over
+    }
+
     pub(super) fn print(&self, arguments: &Arguments) {
         if arguments.json {
             return print_json(&self.as_json(arguments));
@@ -79,92 +62,226 @@ impl Report {
         }
     }
 
-    /// How many patients this run imported.
-    fn patients(&self) -> u64 {
-        let all = |progress: &ImportProgress| progress.created + progress.updated + progress.unchanged;
-        all(&self.progress) - all(&self.before)
+    /// What all parts of each kind came to.
+    fn by_kind(&self) -> BTreeMap<Kind, ImportProgress> {
+        let mut kinds: BTreeMap<Kind, ImportProgress> = BTreeMap::new();
+        for part in &self.parts {
+            add(kinds.entry(part.kind).or_default(), &part.progress);
+        }
+        kinds
+    }
+
+    fn total(&self, of: impl Fn(&Done) -> &ImportProgress) -> ImportProgress {
+        let mut total = ImportProgress::default();
+        self.parts.iter().for_each(|part| add(&mut total, of(part)));
+        total
+    }
+
+    /// How many patients and records this run imported.
+    fn imported(&self) -> u64 {
+        done(&self.total(|part| &part.progress)) - done(&self.total(|part| &part.before))
     }
 
     fn lines(&self, arguments: &Arguments) -> Vec<String> {
-        let (before, progress) = (&self.before, &self.progress);
-        let ok = paint(AnsiColor::Green, "[OK]");
-        let mut lines = vec![format!("[IMPORT] {}", arguments.file.display())];
-        let is_skipped = before.lines_done > 0 && before.bytes_done == progress.bytes_done;
-        if is_skipped {
-            lines.push(format!(
-                "   {} an earlier run imported the whole file; --again imports it again",
-                paint(AnsiColor::Yellow, "[SKIP]")
-            ));
-        } else {
-            if before.lines_done > 0 {
-                lines.push(format!("   [INFO] {} lines were imported by an earlier run", before.lines_done));
-            }
-            let (patients, seconds) = (self.patients(), self.elapsed.as_secs_f64());
-            lines.push(format!("   {ok} {patients} patients in {seconds:.1} s ({}/s)", self.rate()));
-        }
-        let (created, updated, unchanged) = (progress.created, progress.updated, progress.unchanged);
+        let mut lines = vec![format!("[IMPORT] {}", names(arguments.files.iter().map(|file| file.display())))];
+        lines.extend(self.lines_of_runs());
         let would = if arguments.dry_run { "would be " } else { "" };
-        lines.push(format!("   Patients: {created} {would}created, {updated} {would}updated, {unchanged} unchanged"));
-        if progress.repeated > 0 {
-            lines.push(format!(
-                "   [INFO] {} records were replaced by a later one of the same patient",
-                progress.repeated
-            ));
+        let kinds = self.by_kind();
+        for (kind, progress) in &kinds {
+            let (created, updated, unchanged) = (progress.created, progress.updated, progress.unchanged);
+            let name = capitalised(kind.plural());
+            lines.push(format!("   {name}: {created} {would}created, {updated} {would}updated, {unchanged} unchanged"));
         }
-        if progress.rejected > 0 {
-            let word = paint(AnsiColor::Red, "[REJECTED]");
-            let rejects = self.rejects.display();
-            lines.push(format!("   {word} {} records were rejected: see {rejects}", progress.rejected));
-        }
-        if progress.incomplete > 0 {
-            let word = paint(AnsiColor::Yellow, "[LEFT OUT]");
-            let rejects = self.rejects.display();
-            lines.push(format!(
-                "   {word} {} patients were imported without some fields: see {rejects}",
-                progress.incomplete
-            ));
-        }
+        lines.extend(self.lines_of_troubles(&kinds));
         if arguments.dry_run {
             lines.push("   [INFO] nothing was written (--dry-run)".to_owned());
-        } else if is_skipped {
-            // That run queued the patients; they may be delivered by now.
-        } else if self.targets.is_empty() {
-            lines.push(format!("   [INFO] {} patients queued; no target is enabled yet", created + updated));
-        } else {
-            lines.extend(
-                self.targets
-                    .iter()
-                    .map(|target| format!("   [INFO] {} patients queued for {target} sync", created + updated)),
-            );
+        } else if !self.parts.iter().all(is_skipped) {
+            // An earlier run queued what it imported, and that may be delivered by now.
+            lines.extend(self.lines_of_targets(&kinds));
         }
         lines
     }
 
-    fn as_json(&self, arguments: &Arguments) -> serde_json::Value {
-        let progress = &self.progress;
-        json!({
-            "file": arguments.file.to_string_lossy(),
-            "dry_run": arguments.dry_run,
-            "lines": progress.lines_done,
-            "lines_before": self.before.lines_done,
-            "created": progress.created,
-            "updated": progress.updated,
-            "unchanged": progress.unchanged,
-            "repeated": progress.repeated,
-            "rejected": progress.rejected,
-            "incomplete": progress.incomplete,
-            "rejects": (progress.rejected + progress.incomplete > 0).then(|| self.rejects.to_string_lossy()),
-            "elapsed_ms": u64::try_from(self.elapsed.as_millis()).unwrap_or(u64::MAX),
-            "per_second": self.rate(),
-        })
+    /// What earlier runs and this one did.
+    fn lines_of_runs(&self) -> Vec<String> {
+        let skip = paint(AnsiColor::Yellow, "[SKIP]");
+        let skipped = self.parts.iter().filter(|part| is_skipped(part)).count();
+        if self.parts.is_empty() {
+            return vec![format!("   {skip} no resource of a type that is imported")];
+        }
+        if skipped == self.parts.len() {
+            let whole =
+                if skipped == 1 { "the whole file; --again imports it" } else { "all of it; --again imports it" };
+            return vec![format!("   {skip} an earlier run imported {whole} again")];
+        }
+        let mut lines = Vec::new();
+        if skipped > 0 {
+            let files = names(self.parts.iter().filter(|part| is_skipped(part)).map(|part| part.file.display()));
+            lines.push(format!("   {skip} an earlier run imported all of {files}; --again imports it again"));
+        }
+        let resumed: u64 = self.parts.iter().filter(|part| !is_skipped(part)).map(|part| part.before.lines_done).sum();
+        if resumed > 0 {
+            lines.push(format!("   [INFO] {resumed} lines were imported by an earlier run"));
+        }
+        let (ok, count, seconds) = (paint(AnsiColor::Green, "[OK]"), self.imported(), self.elapsed.as_secs_f64());
+        let rate = per_second(count, self.elapsed);
+        lines.push(format!("   {ok} {count} {} in {seconds:.1} s ({rate}/s)", self.noun()));
+        lines
     }
 
-    fn rate(&self) -> u64 {
-        per_second(self.patients(), self.elapsed)
+    fn lines_of_troubles(&self, kinds: &BTreeMap<Kind, ImportProgress>) -> Vec<String> {
+        let mut lines = Vec::new();
+        let repeated: u64 = kinds.values().map(|progress| progress.repeated).sum();
+        if repeated > 0 {
+            let noun = if self.noun() == "patients" { "patient" } else { "patient or record" };
+            lines.push(format!("   [INFO] {repeated} records were replaced by a later one of the same {noun}"));
+        }
+        for part in &self.parts {
+            let rejects = part.rejects.display();
+            let (rejected, incomplete) = (part.progress.rejected, part.progress.incomplete);
+            if rejected > 0 {
+                let word = paint(AnsiColor::Red, "[REJECTED]");
+                lines.push(format!("   {word} {rejected} records were rejected: see {rejects}"));
+            }
+            if incomplete > 0 {
+                let (word, plural) = (paint(AnsiColor::Yellow, "[LEFT OUT]"), part.kind.plural());
+                lines.push(format!("   {word} {incomplete} {plural} were imported without some fields: see {rejects}"));
+            }
+        }
+        let waiting: u64 = self.parts.iter().map(|part| part.waiting).sum();
+        if waiting > 0 {
+            let word = paint(AnsiColor::Yellow, "[WAITING]");
+            lines.push(format!(
+                "   {word} {waiting} records refer to what the store does not have; their deliveries wait for it: see \
+                 `host waiting`. If it was imported under an identifier, name its file in the same command too"
+            ));
+        }
+        lines.extend(self.lines_of_others());
+        if let Some(url) = &self.base_url {
+            lines.push(format!("   [INFO] references to patients begin with {url}, read as the files' own server"));
+        }
+        lines
+    }
+
+    fn lines_of_others(&self) -> Vec<String> {
+        let mut lines = Vec::new();
+        if !self.not_imported.is_empty() {
+            let word = paint(AnsiColor::Yellow, "[NOT IMPORTED]");
+            let found = names(self.not_imported.iter().map(|(name, count)| format!("{count} {name}")));
+            let fix = if self.has_passed_over {
+                "a pipe is read once, for one type; fix: import from a file"
+            } else {
+                "resources without a type of their own; --other-types fhir-resource imports them"
+            };
+            lines.push(format!("   {word} {found}: {fix}"));
+        }
+        if self.files_ignored > 0 {
+            lines.push(format!("   [INFO] {} files were not read: not *.ndjson or *.jsonl", self.files_ignored));
+        }
+        lines
+    }
+
+    fn lines_of_targets(&self, kinds: &BTreeMap<Kind, ImportProgress>) -> Vec<String> {
+        let queued = |kind: &Kind| kinds.get(kind).map_or(0, |progress| progress.created + progress.updated);
+        if self.targets.is_empty() {
+            let count: u64 = kinds.keys().map(queued).sum();
+            return vec![format!("   [INFO] {count} {} queued; no target is enabled yet", self.noun())];
+        }
+        let line = |(target, types): &(String, BTreeSet<String>)| {
+            let (taken, other): (Vec<_>, Vec<_>) = kinds.keys().partition(|kind| types.contains(kind.aggregate_type()));
+            let count: u64 = taken.into_iter().map(queued).sum();
+            let other: Vec<_> = other.into_iter().filter(|kind| queued(kind) > 0).map(|kind| kind.plural()).collect();
+            let note = match other.as_slice() {
+                [] => String::new(),
+                kinds => format!(" (its aggregate_types have no {})", names(kinds.iter())),
+            };
+            format!("   [INFO] {count} {} queued for {target} sync{note}", self.noun())
+        };
+        self.targets.iter().map(line).collect()
+    }
+
+    /// What was imported, in one word.
+    fn noun(&self) -> &'static str {
+        let kinds: BTreeSet<_> = self.parts.iter().map(|part| part.kind).collect();
+        match kinds.first() {
+            Some(kind) if kinds.len() == 1 => kind.plural(),
+            None => Kind::Patient.plural(),
+            Some(Kind::Patient) => "patients and records",
+            Some(_) => "records",
+        }
+    }
+
+    fn as_json(&self, arguments: &Arguments) -> Value {
+        let (progress, before) = (self.total(|part| &part.progress), self.total(|part| &part.before));
+        let files: Vec<_> = arguments.files.iter().map(|file| file.to_string_lossy()).collect();
+        let has_rejects = |part: &&Done| part.progress.rejected + part.progress.incomplete > 0;
+        let rejects: Vec<_> =
+            self.parts.iter().filter(has_rejects).map(|part| part.rejects.to_string_lossy()).collect();
+        let types: Map<_, _> = self
+            .by_kind()
+            .iter()
+            .map(|(kind, counts)| (kind.aggregate_type().to_owned(), counts_json(counts)))
+            .collect();
+        let mut object = json!({
+            "file": if let [file] = files.as_slice() { json!(file) } else { Value::Null },
+            "files": files,
+            "dry_run": arguments.dry_run,
+            "lines": progress.lines_done,
+            "lines_before": before.lines_done,
+            "types": types,
+            "waiting": self.parts.iter().map(|part| part.waiting).sum::<u64>(),
+            "not_imported": self.not_imported,
+            "rejects": if let [file] = rejects.as_slice() { json!(file) } else { Value::Null },
+            "rejects_files": rejects,
+            "elapsed_ms": u64::try_from(self.elapsed.as_millis()).unwrap_or(u64::MAX),
+            "per_second": per_second(self.imported(), self.elapsed),
+        });
+        if let (Some(object), Value::Object(counts)) = (object.as_object_mut(), counts_json(&progress)) {
+            object.extend(counts);
+        }
+        object
     }
 }
 
-fn per_second(count: u64, elapsed: Duration) -> u64 {
-    let millis = u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX).max(1);
-    count.saturating_mul(1_000) / millis
+fn counts_json(progress: &ImportProgress) -> Value {
+    json!({
+        "created": progress.created,
+        "updated": progress.updated,
+        "unchanged": progress.unchanged,
+        "repeated": progress.repeated,
+        "rejected": progress.rejected,
+        "incomplete": progress.incomplete,
+    })
+}
+
+/// Whether an earlier run imported all of it.
+fn is_skipped(part: &Done) -> bool {
+    part.before.lines_done > 0 && part.before.bytes_done == part.progress.bytes_done
+}
+
+fn done(progress: &ImportProgress) -> u64 {
+    progress.created + progress.updated + progress.unchanged
+}
+
+fn add(total: &mut ImportProgress, progress: &ImportProgress) {
+    total.lines_done += progress.lines_done;
+    total.created += progress.created;
+    total.updated += progress.updated;
+    total.unchanged += progress.unchanged;
+    total.repeated += progress.repeated;
+    total.rejected += progress.rejected;
+    total.incomplete += progress.incomplete;
+}
+
+/// The first of these names, and how many there are besides.
+fn names(all: impl Iterator<Item = impl ToString>) -> String {
+    let all: Vec<_> = all.map(|name| name.to_string()).collect();
+    let more = all.len().saturating_sub(NAMES_MAX);
+    let shown = all[..all.len() - more].join(", ");
+    if more == 0 { shown } else { format!("{shown} and {more} more") }
+}
+
+fn capitalised(word: &str) -> String {
+    let mut characters = word.chars();
+    characters.next().map_or_else(String::new, |first| first.to_uppercase().chain(characters).collect())
 }

@@ -10,6 +10,8 @@ mod exit;
 mod failed;
 mod import;
 mod import_arguments;
+mod import_bar;
+mod import_part;
 mod import_report;
 mod log_writer;
 mod logging;
@@ -60,7 +62,7 @@ struct Cli {
 enum Verb {
     /// Write users, patients and records of TOML files
     Seed(seed::Arguments),
-    /// Import patients from another system's export
+    /// Import patients and records of another system
     Import(import_arguments::Arguments),
     /// Deliver changes until SIGTERM or Ctrl-C
     Run(run::Arguments),

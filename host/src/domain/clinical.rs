@@ -1,7 +1,7 @@
 //! A clinical record: the payload of the outbox contract with its references, by the rules that adapters know too
 //! (crate `clinical-payload`).
 
-pub use clinical_payload::{Problem, REFERENCE_NAMES, TYPES, schema, schema_id, unknown_fields};
+pub use clinical_payload::{Problem, REFERENCE_NAMES, TYPES, read_json, schema, schema_id, unknown_fields};
 
 use clinical_payload::{Record, Ref};
 use serde_json::Value;

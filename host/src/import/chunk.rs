@@ -1,22 +1,27 @@
-//! Turns records into patients or rejects, and collects them in chunks. The store writes each chunk in one transaction.
+//! Turns lines into patients, clinical records or rejects, and collects them in chunks. The store writes each chunk in
+//! one transaction.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
+use std::sync::Arc;
 
 use serde_json::Value;
 
 use super::columns::Header;
 use super::csv::{Quotes, Records};
-use super::draft::{Draft, problem};
-use super::fhir;
+use super::draft::{Draft, Problem, problem};
+use super::ids::Ids;
+use super::kind::Kind;
 use super::ndjson::{Line, next_line};
+use super::record::{self, Context};
 use super::stream::Mark;
-use super::{ColumnMap, FhirOptions, Format, ImportError, Prefix, RECORD_BYTES_MAX, Stream};
-use crate::domain::Problem;
+use super::{ColumnMap, FhirOptions, Format, ImportError, Prefix, RECORD_BYTES_MAX, Stream, fhir, resource_type};
+use crate::domain::clinical::ClinicalRecord;
+use crate::domain::ids::AggregateKey;
 use crate::domain::patient::{Day, Patient};
 
-/// Patients in one chunk: a multiple of the store's rows for each statement.
-const PATIENTS_MAX: usize = 2_000;
+/// Patients or clinical records in one chunk: a multiple of the store's rows for each statement.
+const AGGREGATES_MAX: usize = 2_000;
 /// Bytes of records in one chunk, unless one record has more. A chunk must fit a database's largest packet.
 const BYTES_MAX: u64 = 4 << 20;
 /// Records in one chunk, rejects included.
@@ -29,6 +34,12 @@ pub struct Options {
     pub format: Format,
     /// For NDJSON.
     pub fhir: FhirOptions,
+    /// For NDJSON: which resources are read, and others passed over. `None`: those of the first record's kind.
+    pub kind: Option<Kind>,
+    /// For NDJSON: whether a line that is no resource is a reject, and not passed over.
+    pub rejects_unreadable: bool,
+    /// For NDJSON: where references lead.
+    pub ids: Arc<Ids>,
     /// For CSV. Its translations of values apply to NDJSON too.
     pub columns: ColumnMap,
     /// For CSV: the character between two fields.
@@ -48,7 +59,7 @@ pub struct Options {
 pub struct Reject {
     /// Its first line, counted from 1.
     pub line: u64,
-    /// Whether the patient was imported without the fields that the problems name.
+    /// Whether the record was imported without the fields that the problems name.
     pub is_taken: bool,
     /// The reasons; never empty.
     pub problems: Vec<Problem>,
@@ -59,12 +70,20 @@ pub struct Reject {
 /// A part of the file.
 #[derive(Clone, Debug, Default)]
 pub struct Chunk {
+    /// The kind of what was read, as far as it is known.
+    pub kind: Option<Kind>,
     /// The patients, each once, in the last state within the chunk.
     pub patients: Vec<Patient>,
-    /// Records that were not imported, and those that were imported without some fields.
+    /// The clinical records, each once, in the last state within the chunk.
+    pub records: Vec<ClinicalRecord>,
+    /// The line of each of these records.
+    pub record_lines: Vec<u64>,
+    /// Lines that were not imported, and those that were imported without some fields.
     pub rejects: Vec<Reject>,
-    /// Records that a later one of the same patient replaced.
+    /// Lines that a later one of the same patient or clinical record replaced.
     pub repeated: u64,
+    /// Resources of other kinds, by type.
+    pub passed_over: BTreeMap<&'static str, u64>,
     /// All bytes of the file up to here.
     pub taken: Prefix,
     /// All lines of the file up to here.
@@ -74,11 +93,52 @@ pub struct Chunk {
 }
 
 impl Chunk {
-    /// How many records were rejected, and how many patients lack some fields.
+    /// How many lines were rejected, and how many were imported without some fields.
     #[must_use]
     pub fn rejected_and_incomplete(&self) -> (u64, u64) {
         let incomplete = self.rejects.iter().filter(|reject| reject.is_taken).count() as u64;
         (self.rejects.len() as u64 - incomplete, incomplete)
+    }
+
+    fn is_full(&self) -> bool {
+        self.patients.len() + self.records.len() >= AGGREGATES_MAX
+    }
+
+    fn add_patient(&mut self, places: &mut HashMap<AggregateKey, usize>, patient: Patient) {
+        let key = AggregateKey::patient(patient.patient_id.as_str());
+        if let Some(place) = places.get(&key) {
+            self.patients[*place] = patient;
+            self.repeated += 1;
+        } else {
+            places.insert(key, self.patients.len());
+            self.patients.push(patient);
+        }
+    }
+
+    fn add_record(&mut self, places: &mut HashMap<AggregateKey, usize>, record: ClinicalRecord, line: u64) {
+        if let Some(place) = places.get(record.key()) {
+            self.records[*place] = record;
+            self.record_lines[*place] = line;
+            self.repeated += 1;
+        } else {
+            places.insert(record.key().clone(), self.records.len());
+            self.records.push(record);
+            self.record_lines.push(line);
+        }
+    }
+
+    /// Turns a record that the store refuses into a reject. `false` when it is not in this chunk.
+    pub fn reject(&mut self, key: &AggregateKey, problem: impl Into<Problem>, keep_record: bool) -> bool {
+        let Some(place) = self.records.iter().position(|record| record.key() == key) else { return false };
+        let (record, line) = (self.records.remove(place), self.record_lines.remove(place));
+        // It may have been noted as one without some fields.
+        let noted = self.rejects.iter().position(|reject| reject.line == line);
+        let left_out = noted.map(|index| self.rejects.remove(index).problems).unwrap_or_default();
+        let problems = left_out.into_iter().chain([problem.into()]).collect();
+        let record = keep_record.then(|| record.payload().into());
+        self.rejects.push(Reject { line, is_taken: false, problems, record });
+        self.rejects.sort_by_key(|reject| reject.line);
+        true
     }
 }
 
@@ -100,10 +160,19 @@ enum Reading {
     Csv { records: Box<Records>, header: Header },
 }
 
-/// One record.
+/// One record of the file.
 struct Record {
     line: u64,
-    outcome: Result<Draft, Vec<Problem>>,
+    outcome: Result<Content, Vec<Problem>>,
+}
+
+/// What a record holds.
+enum Content {
+    Patient(Box<Draft>),
+    /// With the problems of what was left out.
+    Clinical(Box<ClinicalRecord>, Vec<Problem>),
+    /// A resource of another kind, or a line that another part of the import rejects.
+    PassedOver(Option<&'static str>),
 }
 
 impl Chunks {
@@ -185,14 +254,11 @@ impl Chunks {
             return Err(error);
         }
         let mut chunk = Chunk::default();
-        let mut places: HashMap<String, usize> = HashMap::new();
+        let mut places = HashMap::new();
         let start = self.stream.taken_bytes();
         let mut count = 0;
         let mut taken: (Mark, u64) = (self.stream.mark(), self.lines);
-        while chunk.patients.len() < PATIENTS_MAX
-            && self.stream.taken_bytes() - start < BYTES_MAX
-            && count < self.records_max
-        {
+        while !chunk.is_full() && self.stream.taken_bytes() - start < BYTES_MAX && count < self.records_max {
             let record = match self.next_record() {
                 Ok(Some(record)) => record,
                 Ok(None) => {
@@ -208,25 +274,39 @@ impl Chunks {
             };
             count += 1;
             taken = (self.stream.mark(), self.lines);
-            match record.outcome.and_then(|draft| self.options.validate(draft)) {
-                Ok((patient, left_out)) => {
-                    if !left_out.is_empty() {
-                        chunk.rejects.push(self.reject(record.line, true, left_out));
-                    }
-                    if let Some(place) = places.get(patient.patient_id.as_str()) {
-                        chunk.patients[*place] = patient;
-                        chunk.repeated += 1;
-                    } else {
-                        places.insert(patient.patient_id.as_str().to_owned(), chunk.patients.len());
-                        chunk.patients.push(patient);
-                    }
-                }
-                Err(problems) => chunk.rejects.push(self.reject(record.line, false, problems)),
-            }
+            self.add(&mut chunk, &mut places, record);
         }
+        chunk.kind = self.options.kind;
         chunk.lines = taken.1;
         chunk.taken = taken.0.prefix();
         Ok(chunk)
+    }
+
+    fn add(&self, chunk: &mut Chunk, places: &mut HashMap<AggregateKey, usize>, record: Record) {
+        let line = record.line;
+        let left_out = match record.outcome {
+            Ok(Content::Patient(draft)) => self.options.validate(*draft).map(|(patient, left_out)| {
+                chunk.add_patient(places, patient);
+                left_out
+            }),
+            Ok(Content::Clinical(_, left_out)) if self.options.strict && !left_out.is_empty() => Err(left_out),
+            Ok(Content::Clinical(record, left_out)) => {
+                chunk.add_record(places, *record, line);
+                Ok(left_out)
+            }
+            Ok(Content::PassedOver(name)) => {
+                if let Some(name) = name {
+                    *chunk.passed_over.entry(name).or_default() += 1;
+                }
+                return;
+            }
+            Err(problems) => Err(problems),
+        };
+        match left_out {
+            Ok(left_out) if left_out.is_empty() => {}
+            Ok(left_out) => chunk.rejects.push(self.reject(line, true, left_out)),
+            Err(problems) => chunk.rejects.push(self.reject(line, false, problems)),
+        }
     }
 
     fn reject(&self, line: u64, is_taken: bool, problems: Vec<Problem>) -> Reject {
@@ -244,17 +324,11 @@ impl Chunks {
                     return Ok(None);
                 }
                 *lines += 1;
-                let outcome = match found {
-                    Line::TooLong => Err(vec![problem("record", format!("is longer than {RECORD_BYTES_MAX} bytes"))]),
-                    _ if line.trim_ascii().is_empty() => {
-                        stream.bound_blanks(*lines, blank_from)?;
-                        continue;
-                    }
-                    _ => fhir::read(line, &options.fhir, options.today).map(|mut draft| {
-                        options.columns.translate(&mut draft.patient);
-                        draft
-                    }),
-                };
+                if found == Line::Whole && line.trim_ascii().is_empty() {
+                    stream.bound_blanks(*lines, blank_from)?;
+                    continue;
+                }
+                let outcome = options.read_line((found == Line::Whole).then_some(line.as_slice()));
                 return Ok(Some(Record { line: *lines, outcome }));
             },
             Reading::Csv { records, header } => {
@@ -263,7 +337,9 @@ impl Chunks {
                 let Some(row) = row else { return Ok(None) };
                 let outcome = match row.fault {
                     Some(fault) => Err(vec![problem("record", records.message(fault))]),
-                    None => options.columns.draft(header, records.fields()),
+                    None => {
+                        options.columns.draft(header, records.fields()).map(|draft| Content::Patient(Box::new(draft)))
+                    }
                 };
                 Ok(Some(Record { line: row.line, outcome }))
             }
@@ -272,17 +348,46 @@ impl Chunks {
 }
 
 impl Options {
+    /// Reads a line with a resource; `None` for one that is too long.
+    fn read_line(&mut self, line: Option<&[u8]>) -> Result<Content, Vec<Problem>> {
+        let named = match line {
+            Some(line) => resource_type::of_line(line),
+            None => Err(problem("record", format!("is longer than {RECORD_BYTES_MAX} bytes"))),
+        };
+        let (line, name) = match (line, named) {
+            (Some(line), Ok(name)) => (line, name),
+            (_, Err(found)) if self.rejects_unreadable => return Err(vec![found]),
+            _ => return Ok(Content::PassedOver(None)),
+        };
+        let kind = Kind::of(name, self.fhir.other_types);
+        if self.kind.is_none() {
+            self.kind = kind;
+        }
+        match kind.filter(|_| kind == self.kind) {
+            None => Ok(Content::PassedOver(Some(name))),
+            Some(Kind::Patient) => fhir::read(line, &self.fhir, self.today).map(|mut draft| {
+                self.columns.translate(&mut draft.patient);
+                Content::Patient(Box::new(draft))
+            }),
+            Some(kind) => {
+                let context = Context { options: &self.fhir, ids: &self.ids, today: self.today };
+                let read = record::read(line, name, kind, &context);
+                read.map(|(record, left_out)| Content::Clinical(Box::new(record), left_out))
+            }
+        }
+    }
+
     /// Validates a draft. Returns the patient and the problems of the fields that were left out.
     fn validate(&self, draft: Draft) -> Result<(Patient, Vec<Problem>), Vec<Problem>> {
         let Draft { patient, mut left_out } = draft;
         let (patient, found) = match patient.validate_leaving_out(self.today) {
             Ok(validated) => validated,
             Err(found) => {
-                left_out.extend(found);
+                left_out.extend(found.into_iter().map(Problem::from));
                 return Err(left_out);
             }
         };
-        left_out.extend(found);
+        left_out.extend(found.into_iter().map(Problem::from));
         if self.strict && !left_out.is_empty() { Err(left_out) } else { Ok((patient, left_out)) }
     }
 }

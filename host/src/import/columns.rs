@@ -10,8 +10,7 @@ use std::path::Path;
 use jiff::civil::Date;
 use toml::de::DeValue;
 
-use super::draft::{Draft, problem};
-use crate::domain::Problem;
+use super::draft::{Draft, Problem, problem};
 use crate::domain::patient::PatientDraft;
 use crate::domain::words::one_of;
 use crate::spanned_toml::{FileProblems, Findings, Section, SpannedToml};

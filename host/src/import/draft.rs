@@ -1,7 +1,37 @@
-//! A patient while a record is read, whatever its format, and what is wrong with it.
+//! A patient while a record is read, whatever its format, and what is wrong with a record.
 
-use crate::domain::Problem;
+use std::borrow::Cow;
+use std::fmt;
+
 use crate::domain::patient::PatientDraft;
+use crate::domain::{self, clinical};
+
+/// What is wrong with one element of a record, or with the field that is made of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// The element or the field, for example `telecom`, `birth_date` or `reaction[0].severity`.
+    pub field: Cow<'static, str>,
+    /// A lower-case fragment that reads well after `field: `. It repeats no value.
+    pub message: String,
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}: {}", self.field, self.message)
+    }
+}
+
+impl From<domain::Problem> for Problem {
+    fn from(problem: domain::Problem) -> Self {
+        Self { field: Cow::Borrowed(problem.field), message: problem.message }
+    }
+}
+
+impl From<clinical::Problem> for Problem {
+    fn from(problem: clinical::Problem) -> Self {
+        Self { field: Cow::Owned(problem.path), message: problem.message }
+    }
+}
 
 /// The fields of a patient that a record holds, and the problems of those that were left out.
 #[derive(Default)]
@@ -16,5 +46,5 @@ pub(super) fn present(text: Option<String>) -> Option<String> {
 }
 
 pub(super) fn problem(field: &'static str, message: impl Into<String>) -> Problem {
-    Problem { field, message: message.into() }
+    Problem { field: Cow::Borrowed(field), message: message.into() }
 }

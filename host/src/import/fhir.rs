@@ -7,12 +7,14 @@
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use super::draft::{Draft, present, problem};
-use super::fhir_names;
+use super::draft::{Draft, Problem, present, problem};
+use super::fhir_options::FhirOptions;
 use super::fhir_types::{
     Address, CodeableConcept, Coding, Communication, ContactPoint, Extension, HumanName, Identifier, Link, Patient,
 };
-use crate::domain::Problem;
+use super::kind::Kind;
+use super::resource_type::{self, WRONG_TYPE};
+use super::{fhir_names, identity};
 use crate::domain::patient::{Day, PatientDraft, omb};
 
 const IDENTIFIER_TYPE_NATIONAL: &str = "NI";
@@ -20,32 +22,14 @@ const BCP_47: &str = "urn:ietf:bcp:47";
 const US_CORE_RACE: &str = "http://hl7.org/fhir/us/core/StructureDefinition/us-core-race";
 const US_CORE_ETHNICITY: &str = "http://hl7.org/fhir/us/core/StructureDefinition/us-core-ethnicity";
 
-/// How Patients are read.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct FhirOptions {
-    /// The system of the identifier that is our patient id. `None`: that of the FHIR adapter, else the record's own id.
-    pub identifier_system: Option<String>,
-    /// The system of the national identification number. `None`: the identifier of type `NI`.
-    pub national_id_system: Option<String>,
-    /// Whether race and ethnicity are read from US Core's extensions.
-    pub us_core: bool,
-}
-
-const WRONG_TYPE: &str = "is not of the type that FHIR gives it";
-
-/// The identifier system that the FHIR adapter writes by default.
-const OUR_SYSTEM: &str = "urn:neuronova:patient-id";
-
-/// Reads one line. `today` decides what is current.
+/// Reads one line with a Patient. `today` decides what is current.
 ///
 /// # Errors
 /// When it is not a Patient that can be imported. The rules of our own fields are applied later.
 pub(super) fn read(line: &[u8], options: &FhirOptions, today: Day) -> Result<Draft, Vec<Problem>> {
     let patient: Patient = serde_json::from_slice(line).map_err(|error| vec![explain(line, &error)])?;
-    match patient.resource_type.as_deref() {
-        Some("Patient") => {}
-        Some(_) => return Err(vec![problem("resourceType", "is not Patient")]),
-        None => return Err(vec![problem("resourceType", "is missing: not a FHIR resource")]),
+    if patient.resource_type.as_deref() != Some("Patient") {
+        return Err(vec![problem("resourceType", "is not Patient")]);
     }
     if patient.active == Some(false) {
         return Err(vec![problem("active", "is false: the record is no longer in use")]);
@@ -64,9 +48,11 @@ pub(super) fn read(line: &[u8], options: &FhirOptions, today: Day) -> Result<Dra
 fn draft(patient: Patient, options: &FhirOptions, today: Day) -> Result<Draft, Vec<Problem>> {
     let left_out = misfits(&patient, options);
     let identifiers = patient.identifier.unwrap_or_default();
+    let patient_id = identity::aggregate_id("Patient", Kind::Patient, &identifiers, patient.id, options, today)
+        .map_err(|problem| vec![problem])?;
     let mut draft = Draft {
         patient: PatientDraft {
-            patient_id: Some(patient_id(&identifiers, patient.id, options, today)?),
+            patient_id: Some(patient_id),
             birth_date: present(patient.birth_date),
             // FHIR omits an unknown gender.
             gender: present(patient.gender).or_else(|| Some("unknown".to_owned())),
@@ -114,32 +100,6 @@ fn misfits(patient: &Patient, options: &FhirOptions) -> Vec<Problem> {
     .collect()
 }
 
-fn patient_id(
-    identifiers: &[Identifier],
-    id: Option<String>,
-    options: &FhirOptions,
-    today: Day,
-) -> Result<String, Vec<Problem>> {
-    let system = options.identifier_system.as_deref().unwrap_or(OUR_SYSTEM);
-    let of_system = || identifiers.iter().filter(|identifier| identifier.system.as_deref() == Some(system));
-    if let Some(value) = best_value(of_system(), today) {
-        return Ok(value);
-    }
-    // Another id instead would make a second patient.
-    if of_system().any(|identifier| present(identifier.value.clone()).is_some()) {
-        return Err(vec![problem(
-            "identifier",
-            "has none of our system that is current: its use is old or its period is over",
-        )]);
-    }
-    match &options.identifier_system {
-        None => {
-            present(id).ok_or_else(|| vec![problem("id", "is missing, and so is an identifier with a system of ours")])
-        }
-        Some(_) => Err(vec![problem("identifier", "has none with the system of --identifier-system")]),
-    }
-}
-
 fn national_id(identifiers: &[Identifier], options: &FhirOptions, today: Day) -> Option<String> {
     let is_national = |identifier: &&Identifier| match &options.national_id_system {
         Some(system) => identifier.system.as_ref() == Some(system),
@@ -148,20 +108,7 @@ fn national_id(identifiers: &[Identifier], options: &FhirOptions, today: Day) ->
             .as_ref()
             .is_some_and(|kind| codings(kind).any(|coding| coding.code.as_deref() == Some(IDENTIFIER_TYPE_NATIONAL))),
     };
-    best_value(identifiers.iter().filter(is_national), today)
-}
-
-/// The current identifier: the official one, else the usual one, else one without a use, else any; the first of each.
-fn best_value<'a>(identifiers: impl Iterator<Item = &'a Identifier>, today: Day) -> Option<String> {
-    let rank = |identifier: &Identifier| match identifier.r#use.as_deref() {
-        Some("official") => 0,
-        Some("usual") => 1,
-        None => 2,
-        Some(_) => 3,
-    };
-    let current = identifiers.filter(|identifier| identifier.is_current(today));
-    let with_value = current.filter_map(|identifier| Some((rank(identifier), present(identifier.value.clone())?)));
-    with_value.min_by_key(|(rank, _)| *rank).map(|(_, value)| value)
+    identity::best_value(identifiers.iter().filter(is_national), today)
 }
 
 /// A field's name, and its place.
@@ -315,13 +262,10 @@ fn fits<T: DeserializeOwned>(value: Value) -> bool {
 
 /// Names the element of a wrong type. serde's own message may repeat a value, so it is not shown.
 fn explain(line: &[u8], error: &serde_json::Error) -> Problem {
-    let Ok(value) = serde_json::from_slice::<Value>(line) else {
-        return match std::str::from_utf8(line) {
-            Ok(_) => problem("record", format!("is not JSON: an error at column {}", error.column())),
-            Err(_) => problem("record", "is not UTF-8"),
-        };
+    let mut object = match resource_type::object(line, error) {
+        Ok(object) => object,
+        Err(problem) => return problem,
     };
-    let Value::Object(mut object) = value else { return problem("record", "is not a JSON object") };
     let checks: [Check; 10] = [
         ("resourceType", fits::<String>),
         ("id", fits::<String>),

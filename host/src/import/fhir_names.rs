@@ -3,9 +3,8 @@
 //! The ISO 21090 representation decides if it is there, else the letters do. The FHIR adapter writes the native name
 //! first, so the first of two alphabetic names is native if both have a representation.
 
-use super::draft::{present, problem};
+use super::draft::{Problem, present, problem};
 use super::fhir_types::{HumanName, why_not_current};
-use crate::domain::Problem;
 use crate::domain::patient::{Day, PatientDraft};
 
 const REPRESENTATION: &str = "http://hl7.org/fhir/StructureDefinition/iso21090-EN-representation";

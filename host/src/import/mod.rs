@@ -1,26 +1,40 @@
-//! Reads files of patients that other systems exported: FHIR Patient as NDJSON, and CSV.
+//! Reads files that other systems exported: FHIR resources as NDJSON, and patients as CSV.
 //!
-//! It reads a stream, so memory does not grow with the file. Each record becomes a patient or a reject with line and
-//! reason. It knows no database, and a reason never repeats a value. The service layer writes the patients. Read next:
-//! `chunk.rs`, then `fhir.rs` and `columns.rs` for the mappings.
+//! It reads a stream, so memory does not grow with the file. Each record becomes a patient, a clinical record, or a
+//! reject with line and reason. It knows no database, and a reason never repeats a value. The service layer writes what
+//! was read. Read next: `plan.rs` for the order of files, `chunk.rs`, then `fhir.rs` (patients), `record/` (all other
+//! resources) and `columns.rs` for the mappings.
 
+mod base_url;
 mod chunk;
 mod columns;
 mod csv;
 mod draft;
 mod fhir;
 mod fhir_names;
+mod fhir_options;
+mod fhir_r4;
 mod fhir_types;
 #[doc(hidden)]
 pub mod fuzzing;
+mod identity;
+mod ids;
+mod kind;
 mod ndjson;
+mod plan;
+mod record;
 mod rejects;
+mod resource_type;
 mod stream;
 
 pub use chunk::{Chunk, Chunks, Options, Reject};
 pub use columns::ColumnMap;
 pub use csv::Quotes;
-pub use fhir::FhirOptions;
+pub use draft::Problem;
+pub use fhir_options::FhirOptions;
+pub use ids::Ids;
+pub use kind::Kind;
+pub use plan::{Part, Plan, REJECTS_SUFFIX};
 pub use rejects::Rejects;
 pub use stream::{Prefix, Stream};
 
@@ -29,16 +43,16 @@ use std::path::PathBuf;
 /// The longest record, in bytes. A patient with a photograph may have a megabyte.
 pub const RECORD_BYTES_MAX: usize = 8 << 20;
 
-/// The longest line that is passed over, in bytes. A file with a longer one is not a file of patients.
+/// The longest line that is passed over, in bytes. A file with a longer one is not an export.
 const LINE_BYTES_MAX: u64 = 16 << 20;
 
-/// The most blank lines between two records, in bytes. A file with more is not a file of patients.
+/// The most blank lines between two records, in bytes. A file with more is not an export.
 const BLANK_BYTES_MAX: u64 = 16 << 20;
 
 /// The format of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
-    /// One FHIR Patient on each line, as JSON.
+    /// One FHIR resource on each line, as JSON.
     Ndjson,
     /// A header, then one patient on each line.
     Csv,

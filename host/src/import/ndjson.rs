@@ -45,7 +45,7 @@ pub(super) fn next_line(stream: &mut Stream, number: u64, line: &mut Vec<u8>) ->
         stream.take(count);
         if stream.taken_bytes() - from > LINE_BYTES_MAX {
             let limit = LINE_BYTES_MAX >> 20;
-            return Err(stream.error(Some(number), format!("is longer than {limit} MiB: not a file of patients")));
+            return Err(stream.error(Some(number), format!("is longer than {limit} MiB: not a file of records")));
         }
         if end.is_some() {
             take_line_feed(stream, number)?;

@@ -43,6 +43,25 @@ impl Rejects {
         Ok(Self { path: path.to_owned(), file: Some(file), bytes: kept })
     }
 
+    /// The length of the file.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// Takes back what was written behind the first `bytes`.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn cut(&mut self, bytes: u64) -> Result<(), ImportError> {
+        if let Some(file) = self.file.as_mut().filter(|_| bytes < self.bytes) {
+            let cut = file.set_len(bytes).and_then(|()| file.seek(SeekFrom::Start(bytes)));
+            cut.map_err(|error| failed(&self.path, &error))?;
+            self.bytes = bytes;
+        }
+        Ok(())
+    }
+
     /// Writes rejects to the disk and returns the length of the file.
     ///
     /// # Errors

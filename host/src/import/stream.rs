@@ -43,6 +43,7 @@ pub struct Stream {
     file: PathBuf,
     inner: Box<dyn BufRead + Send>,
     digest: Sha256,
+    is_digested: bool,
     taken: u64,
     last_byte: Option<u8>,
     read: Arc<AtomicU64>,
@@ -101,7 +102,14 @@ impl Stream {
             return Err(fail("is UTF-16: save it as UTF-8".to_owned()));
         }
         let digest = Sha256::new();
-        Ok(Self { file: file.to_owned(), inner, digest, taken: 0, last_byte: None, read, size })
+        let (file, is_digested) = (file.to_owned(), true);
+        Ok(Self { file, inner, digest, is_digested, taken: 0, last_byte: None, read, size })
+    }
+
+    /// The same for a reader that resumes nowhere: digesting takes longer than reading.
+    pub(super) fn without_digest(mut self) -> Self {
+        self.is_digested = false;
+        self
     }
 
     /// Skips the bytes of an earlier run. `false` when they are not the same bytes or do not end with a line. Then the
@@ -183,7 +191,9 @@ impl Stream {
         if let Ok(bytes) = self.inner.fill_buf()
             && let Some(taken) = bytes.get(..count)
         {
-            self.digest.update(taken);
+            if self.is_digested {
+                self.digest.update(taken);
+            }
             self.last_byte = taken.last().copied().or(self.last_byte);
             self.taken += count as u64;
             self.inner.consume(count);
@@ -196,7 +206,7 @@ impl Stream {
             return Ok(());
         }
         let limit = BLANK_BYTES_MAX >> 20;
-        Err(self.error(Some(line), format!("more than {limit} MiB of blank lines: not a file of patients")))
+        Err(self.error(Some(line), format!("more than {limit} MiB of blank lines: not a file of records")))
     }
 
     pub(super) fn error(&self, line: Option<u64>, message: String) -> ImportError {

@@ -3,6 +3,7 @@
 use std::fs;
 use std::io::Write as _;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -10,6 +11,7 @@ use tempfile::TempDir;
 use super::*;
 use crate::domain::patient::Day;
 
+mod clinical;
 mod current;
 mod endless;
 mod leaving_out;
@@ -21,10 +23,13 @@ fn day(text: &str) -> Day {
     Day::read(text).unwrap()
 }
 
-fn options(format: Format) -> Options {
+pub(super) fn options(format: Format) -> Options {
     Options {
         format,
-        fhir: FhirOptions { identifier_system: None, national_id_system: None, us_core: false },
+        fhir: FhirOptions::default(),
+        kind: None,
+        rejects_unreadable: true,
+        ids: Arc::default(),
         columns: ColumnMap::default(),
         delimiter: b',',
         quotes: Quotes::Doubled,
@@ -62,6 +67,8 @@ fn read_all(content: &[u8], options: Options) -> Result<Chunk, ImportError> {
     while !all.is_last {
         let chunk = chunks.next_chunk()?;
         all.patients.extend(chunk.patients);
+        all.records.extend(chunk.records);
+        chunk.passed_over.into_iter().for_each(|(name, count)| *all.passed_over.entry(name).or_default() += count);
         all.rejects.extend(chunk.rejects);
         all.repeated += chunk.repeated;
         (all.lines, all.taken, all.is_last) = (chunk.lines, chunk.taken, chunk.is_last);
@@ -132,7 +139,7 @@ fn what_cannot_be_taken_is_named_by_line_and_never_by_value() {
             "2 name: is not of the type that FHIR gives it",
             "3 record: is not JSON: an error at column 29",
             "4 record: is not a JSON object",
-            "6 resourceType: is not Patient",
+            "6 resourceType: is not a resource type of FHIR R4",
             "7 resourceType: is missing: not a FHIR resource",
             "8 active: is false: the record is no longer in use",
             "9 deceasedBoolean: is true without a date, which cannot be kept: give deceasedDateTime",

@@ -10,18 +10,14 @@ use crate::database::rerun;
 use crate::domain::change::Operation;
 use crate::domain::clinical::{ClinicalRecord, Problem};
 use crate::domain::ids::AggregateKey;
-use crate::store::{NewChange, Store, StoreTransaction, StoredRecord};
+use crate::domain::references::NamedReference;
+use crate::store::{ImportProgress, NewChange, Store, StoreTransaction, StoredRecord};
 
 use super::ServiceError;
+use super::counts::{RecordChange, count};
 
-/// The result of writing a record.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum RecordChange {
-    Created,
-    Updated,
-    /// It has this state already, so nothing is queued.
-    Unchanged,
-}
+/// The aggregate type of resources that have no type of their own.
+const PASSED_THROUGH: &str = "fhir-resource";
 
 /// A record that may not be written, given what the store holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -66,6 +62,67 @@ impl ClinicalService {
         .await
     }
 
+    /// As [`ClinicalService::put`], and advances an import from `progress` to `reached` in the same transaction. Returns
+    /// the new progress; `None` when another process has advanced the import, and nothing was written.
+    ///
+    /// # Errors
+    /// As [`ClinicalService::put`].
+    pub async fn import(
+        &self,
+        import_id: &str,
+        records: &[ClinicalRecord],
+        progress: &ImportProgress,
+        reached: &ImportProgress,
+    ) -> Result<Option<ImportProgress>, ServiceError> {
+        rerun("import clinical records", || async {
+            let mut transaction = self.store.begin("import clinical records").await?;
+            let mut reached = reached.clone();
+            if !records.is_empty() {
+                count(&mut reached, write(&mut transaction, records).await?);
+            }
+            if !transaction.advance_import(import_id, progress.bytes_done, &reached).await? {
+                transaction.rollback().await?;
+                return Ok(None);
+            }
+            transaction.commit().await?;
+            Ok(Some(reached))
+        })
+        .await
+    }
+
+    /// Returns the result that [`ClinicalService::put`] would have, without writing.
+    ///
+    /// # Errors
+    /// As [`ClinicalService::put`].
+    pub async fn preview(&self, records: &[ClinicalRecord]) -> Result<Vec<RecordChange>, ServiceError> {
+        if records.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut transaction = self.store.begin_read("look for clinical records").await?;
+        let changes = examine(&mut transaction, records, false).await?;
+        transaction.rollback().await?;
+        Ok(changes)
+    }
+
+    /// How many of these records refer to a patient or to a record of a type of its own that the host does not have, as
+    /// of now. Their deliveries wait. Among resources that are passed through no order is known.
+    ///
+    /// # Errors
+    /// When the store cannot be reached.
+    pub async fn waiting_among(&self, records: &[ClinicalRecord]) -> Result<u64, ServiceError> {
+        let referred = |record: &ClinicalRecord| {
+            let references = record.references().iter().map(NamedReference::key);
+            references.filter(|key| key.aggregate_type != PASSED_THROUGH).collect::<Vec<_>>()
+        };
+        let keys: Vec<_> = records.iter().map(referred).collect();
+        let all: HashSet<_> = keys.iter().flatten().collect();
+        if all.is_empty() {
+            return Ok(0);
+        }
+        let own = self.store.own_rows(all.iter().copied()).await?;
+        Ok(keys.iter().filter(|keys| keys.iter().any(|key| !own.contains(key))).count() as u64)
+    }
+
     /// Deletes a record, and queues the deletion with its last state. Returns `false` when there is no such record.
     ///
     /// # Errors
@@ -94,14 +151,15 @@ impl ClinicalService {
     }
 }
 
-/// Makes the store hold these records and queues what changed, within a transaction.
-async fn write(
+/// What writing each of these records would do.
+async fn examine(
     transaction: &mut StoreTransaction,
     records: &[ClinicalRecord],
+    for_update: bool,
 ) -> Result<Vec<RecordChange>, ServiceError> {
     let encounters = records.iter().flat_map(ClinicalRecord::encounters).map(|encounter| &encounter.aggregate_id);
     let ids = records.iter().map(|record| &record.key().aggregate_id).chain(encounters).map(String::as_str);
-    let known = transaction.records_by_id(ids, true).await?;
+    let known = transaction.records_by_id(ids, for_update).await?;
     let changes: Vec<_> = records.iter().map(|record| change(record, &known)).collect();
     let written: Vec<_> =
         records.iter().zip(&changes).filter(|(_, change)| **change != RecordChange::Unchanged).collect();
@@ -111,8 +169,19 @@ async fn write(
     let referenced = written.iter().flat_map(|(record, _)| record.references());
     let deleted = transaction.deleted_among(referenced.map(|reference| reference.aggregate_id.as_str())).await?;
     let refused = refused(&written, records, &known, &deleted);
-    if !refused.is_empty() {
-        return Err(ServiceError::Refused(refused));
+    if refused.is_empty() { Ok(changes) } else { Err(ServiceError::Refused(refused)) }
+}
+
+/// Makes the store hold these records and queues what changed, within a transaction.
+async fn write(
+    transaction: &mut StoreTransaction,
+    records: &[ClinicalRecord],
+) -> Result<Vec<RecordChange>, ServiceError> {
+    let changes = examine(transaction, records, true).await?;
+    let written: Vec<_> =
+        records.iter().zip(&changes).filter(|(_, change)| **change != RecordChange::Unchanged).collect();
+    if written.is_empty() {
+        return Ok(changes);
     }
     let rows: Vec<_> = written.iter().map(|(record, _)| *record).collect();
     transaction.put_records(&rows).await?;

@@ -3,11 +3,13 @@
 //! next: `patients.rs`.
 
 mod clinical;
+mod counts;
 mod patients;
 mod users;
 
-pub use clinical::{ClinicalService, RecordChange, RefusedRecord};
-pub use patients::{PatientChange, PatientService, count};
+pub use clinical::{ClinicalService, RefusedRecord};
+pub use counts::{PatientChange, RecordChange, count};
+pub use patients::PatientService;
 pub use users::{NewUser, UserChange, UserService};
 
 use crate::store::StoreError;

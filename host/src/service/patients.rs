@@ -8,18 +8,10 @@ use crate::domain::patient::Patient;
 use crate::store::{ImportProgress, NewChange, Store, StoreTransaction};
 
 use super::ServiceError;
+use super::counts::{PatientChange, count};
 
 /// The aggregate type of a patient in the outbox.
 const AGGREGATE_TYPE: &str = "patient";
-
-/// The result of writing a patient.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum PatientChange {
-    Created,
-    Updated,
-    /// It has this state already, so nothing is queued.
-    Unchanged,
-}
 
 /// The only writer of patients.
 #[derive(Clone)]
@@ -67,7 +59,7 @@ impl PatientService {
             let mut transaction = self.store.begin("import patients").await?;
             let mut reached = reached.clone();
             if !patients.is_empty() {
-                count(&mut reached, &write(&mut transaction, patients).await?);
+                count(&mut reached, write(&mut transaction, patients).await?);
             }
             if !transaction.advance_import(import_id, progress.bytes_done, &reached).await? {
                 transaction.rollback().await?;
@@ -118,17 +110,6 @@ impl PatientService {
             Ok(true)
         })
         .await
-    }
-}
-
-/// Adds what was done to each patient to an import's counts.
-pub fn count(progress: &mut ImportProgress, changes: &[PatientChange]) {
-    for change in changes {
-        match change {
-            PatientChange::Created => progress.created += 1,
-            PatientChange::Updated => progress.updated += 1,
-            PatientChange::Unchanged => progress.unchanged += 1,
-        }
     }
 }
 

@@ -1,5 +1,5 @@
-//! `sync_import`: the progress of an import. The transaction that writes the patients advances it, so that a killed run
-//! resumes where it was, and no record is imported twice.
+//! `sync_import`: the progress of an import. The transaction that writes the patients or records advances it, so that a
+//! killed run resumes where it was, and no record is imported twice.
 //!
 //! A row holds the number and the digest of the bytes that were imported. A run that resumes compares them with its
 //! file.
@@ -17,17 +17,17 @@ pub struct ImportProgress {
     pub bytes_sha256: String,
     /// Lines in these bytes.
     pub lines_done: u64,
-    /// New patients.
+    /// New patients, or new clinical records.
     pub created: u64,
-    /// Known patients with another state.
+    /// Known ones with another state.
     pub updated: u64,
-    /// Known patients with the same state.
+    /// Known ones with the same state.
     pub unchanged: u64,
-    /// Records that a later one of the same patient, in the same transaction, replaced.
+    /// Records that a later one of the same aggregate, in the same transaction, replaced.
     pub repeated: u64,
     /// Rejected records.
     pub rejected: u64,
-    /// Patients imported without some of their fields.
+    /// Those imported without some of their fields.
     pub incomplete: u64,
     /// Length of the file of rejects.
     pub rejects_bytes: u64,

@@ -279,7 +279,10 @@ impl Store {
     }
 
     /// The patients and clinical records among these that the host has a row of.
-    pub(super) async fn own_rows<'a>(
+    ///
+    /// # Errors
+    /// When the store cannot be reached.
+    pub async fn own_rows<'a>(
         &self,
         keys: impl Iterator<Item = &'a AggregateKey> + Clone,
     ) -> Result<HashSet<AggregateKey>, StoreError> {

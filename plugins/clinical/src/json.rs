@@ -11,7 +11,10 @@ use crate::Problem;
 const TWICE: &str = "a field is given twice";
 
 /// Reads one JSON value to its end.
-pub(crate) fn read(text: &str) -> Result<Value, Problem> {
+///
+/// # Errors
+/// When it is not JSON, or an object gives a field twice.
+pub fn read(text: &str) -> Result<Value, Problem> {
     serde_json::from_str::<Unambiguous>(text).map(|unambiguous| unambiguous.0).map_err(|error| {
         // serde's own words may repeat a value.
         let what = if error.is_data() { TWICE } else { "is not JSON: an error" };

@@ -23,6 +23,7 @@ use std::fmt;
 
 pub use checker::unknown_fields;
 pub use fhir_resource::{FhirResource, LocalReference, aggregate_type_of};
+pub use json::read as read_json;
 pub use record::{Record, Ref};
 pub use records::{
     Allergy, Appointment, Component, Concept, Condition, Effective, Encounter, Medication, Observation, Period,

@@ -1,24 +1,25 @@
-//! A file of patients: each record is counted once, as taken, replaced or refused, however the file comes in pieces,
+//! A file of an export: each record is counted once, as taken, replaced, passed over or refused, however it comes in pieces,
 //! however it is cut into chunks, and wherever a killed import goes on. No reason repeats a value.
 //!
 //! Input: a byte of choices (format, quotes, delimiter, strictness), one for the size of the pieces, one for that of
 //! the chunks; the file.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use host::domain::patient::{Day, Patient};
 use host::import::fuzzing::chunks;
-use host::import::{Chunk, ColumnMap, FhirOptions, Format, ImportError, Options, Prefix, Quotes, Reject};
+use host::import::{Chunk, ColumnMap, FhirOptions, Format, ImportError, Kind, Options, Prefix, Quotes, Reject};
 
 use crate::said::{assert_unmarked, is_marked, within};
 
 /// What an import came to, without what depends on its chunks.
 #[derive(Debug, Default, PartialEq)]
 struct Whole {
-    /// The last state of each patient, by id.
+    /// The last state of each patient or record, by its key.
     patients: BTreeMap<String, String>,
-    /// Records that were taken, those that a later one replaced too.
+    /// Records that were taken or passed over, those that a later one replaced too.
     taken: u64,
     rejects: Vec<Reject>,
     lines: u64,
@@ -28,7 +29,11 @@ struct Whole {
 
 impl Whole {
     fn add(&mut self, chunk: Chunk) {
-        self.taken += chunk.patients.len() as u64 + chunk.repeated;
+        let passed_over: u64 = chunk.passed_over.values().sum();
+        self.taken += (chunk.patients.len() + chunk.records.len()) as u64 + chunk.repeated + passed_over;
+        for record in &chunk.records {
+            self.patients.insert(record.key().to_string(), record.payload());
+        }
         for patient in &chunk.patients {
             assert_eq!(
                 Patient::from_payload(&patient.payload(), today()).ok().as_ref(),
@@ -143,7 +148,7 @@ fn assert_goes_on(reading: &Reading<'_>, whole: &Whole, ends: &[(Prefix, u64)], 
 fn assert_said(whole: &Whole, file: &[u8]) {
     let is_marked = is_marked(file);
     let problems = whole.rejects.iter().flat_map(|reject| &reject.problems);
-    let said: Vec<&str> = problems.flat_map(|problem| [problem.field, problem.message.as_str()]).collect();
+    let said: Vec<&str> = problems.flat_map(|problem| [&*problem.field, problem.message.as_str()]).collect();
     for text in said.into_iter().chain(whole.error.as_ref().map(|(_, message)| message.as_str())) {
         assert!(text.len() <= 4_000 && !text.chars().any(|c| c.is_control() && c != '\n'), "{text:?}");
         if is_marked {
@@ -179,7 +184,10 @@ fn today() -> Day {
 fn options(choice: u8) -> Options {
     Options {
         format: if choice & 1 == 0 { Format::Ndjson } else { Format::Csv },
-        fhir: FhirOptions { identifier_system: None, national_id_system: None, us_core: choice & 2 != 0 },
+        fhir: FhirOptions { us_core: choice & 2 != 0, other_types: choice & 0x20 != 0, ..FhirOptions::default() },
+        kind: Some(Kind::ALL[usize::from((choice >> 2) & 7)]).filter(|_| choice & 1 == 0),
+        rejects_unreadable: true,
+        ids: Arc::default(),
         columns: columns(choice & 4 != 0),
         delimiter: [b',', b';', b'\t', b'|'][usize::from((choice >> 3) & 3)],
         quotes: [Quotes::Doubled, Quotes::Backslash, Quotes::None, Quotes::Doubled][usize::from((choice >> 5) & 3)],

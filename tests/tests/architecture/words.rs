@@ -108,9 +108,15 @@ const JUDGED: [&str; 11] = [
     "SECURITY.md",
 ];
 
-/// What is not: this list, evidence of a day, what other programs wrote, another language.
-const SPARED: [&str; 5] =
-    ["tests/tests/architecture/words.rs", "docs/evidence/", "docs/ko/", "tests/fixtures/", "tests/servers/"];
+/// What is not: this list, FHIR's own names, evidence of a day, what other programs wrote, another language.
+const SPARED: [&str; 6] = [
+    "tests/tests/architecture/words.rs",
+    "host/src/import/fhir_r4.rs",
+    "docs/evidence/",
+    "docs/ko/",
+    "tests/fixtures/",
+    "tests/servers/",
+];
 
 /// Whether a line holds the word, with no letter, digit or `_` on either side.
 fn holds(line: &str, word: &str) -> bool {

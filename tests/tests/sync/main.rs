@@ -19,6 +19,7 @@ mod hostile_components;
 mod hostile_payload;
 mod hostile_servers;
 mod hostile_sql;
+mod imported;
 mod in_doubt;
 mod learned;
 mod lifecycle;

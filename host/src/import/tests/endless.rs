@@ -21,7 +21,7 @@ impl Read for Endless {
 #[test]
 fn hostile_line_without_end_is_not_read_on() {
     for (format, words) in [
-        (Format::Ndjson, "endless:1: is longer than 16 MiB: not a file of patients"),
+        (Format::Ndjson, "endless:1: is longer than 16 MiB: not a file of records"),
         (Format::Csv, "endless:1: the record that begins here has more than 8388608 bytes"),
     ] {
         let read = Arc::new(AtomicUsize::new(0));
