@@ -3,10 +3,12 @@
 //! next: `patients.rs`.
 
 mod clinical;
+mod merges;
 mod patients;
 mod users;
 
 pub use clinical::{ClinicalService, RecordChange, RefusedRecord};
+pub use merges::MergeCounts;
 pub use patients::{PatientChange, PatientService, count};
 pub use users::{NewUser, UserChange, UserService};
 
