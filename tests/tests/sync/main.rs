@@ -19,6 +19,7 @@ mod hostile_sql;
 mod in_doubt;
 mod learned;
 mod lifecycle;
+mod merging;
 mod openemr;
 mod openemr_records;
 mod operators;
