@@ -6,6 +6,7 @@ use serde_json::json;
 
 use super::aggregate::{AggregateArguments, explain_none, shown};
 use super::error::CliError;
+use super::operator::{name, reason, user};
 use super::output::{age, line, printable, time};
 use super::retry::{is_narrowed, kind};
 use super::{output, wiring};
@@ -75,20 +76,6 @@ pub(super) struct Dismiss {
     /// Count them and change nothing
     #[arg(long)]
     dry_run: bool,
-}
-
-fn reason(text: &str) -> Result<String, String> {
-    plain(text, 1_024)
-}
-
-fn name(text: &str) -> Result<String, String> {
-    plain(text, 64)
-}
-
-fn plain(text: &str, characters_max: usize) -> Result<String, String> {
-    let text = text.trim();
-    let is_plain = (1..=characters_max).contains(&text.chars().count()) && printable(text) == text;
-    is_plain.then(|| text.to_owned()).ok_or_else(|| format!("expected 1 to {characters_max} characters on one line"))
 }
 
 impl Which {
@@ -236,25 +223,4 @@ async fn dismiss(config: &Config, arguments: &Dismiss) -> Result<ExitCode, CliEr
     tracing::info!(count, "failed deliveries dismissed");
     line(&format!("dismissed {count} failed deliveries; later changes of the same aggregates are delivered as usual"));
     Ok(ExitCode::SUCCESS)
-}
-
-/// The uid of this process, for when no variable names its user.
-#[cfg(target_os = "linux")]
-fn user_number() -> Option<String> {
-    use std::os::unix::fs::MetadataExt as _;
-    std::fs::metadata("/proc/self").ok().map(|process| format!("user {}", process.uid()))
-}
-
-#[cfg(not(target_os = "linux"))]
-fn user_number() -> Option<String> {
-    None
-}
-
-fn user() -> String {
-    let names = ["SUDO_USER", "USER", "LOGNAME", "USERNAME"];
-    names
-        .iter()
-        .find_map(|name| std::env::var(name).ok().and_then(|text| plain(&text, 64).ok()))
-        .or_else(user_number)
-        .unwrap_or_else(|| "unknown".to_owned())
 }

@@ -15,6 +15,7 @@ mod import_part;
 mod import_report;
 mod log_writer;
 mod logging;
+mod operator;
 mod output;
 mod patient;
 mod permissions;
@@ -85,7 +86,7 @@ enum Verb {
     Check(check::Arguments),
     /// Migrate the store's tables to this version
     Migrate,
-    /// List, show, change or delete patients of the store
+    /// List, show, change, merge or delete patients of the store
     #[command(subcommand)]
     Patient(patient::Verb),
     /// Develop, install, inspect and roll back adapters

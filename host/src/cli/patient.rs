@@ -7,12 +7,13 @@ use std::process::ExitCode;
 use serde_json::{Value, json};
 
 use super::error::CliError;
+use super::operator::{name, reason, user};
 use super::{output, wiring};
 use crate::config::Config;
 use crate::domain::patient::{PatientDraft, latest_today};
 use crate::files;
-use crate::service::{PatientChange, PatientService};
-use crate::store::StoredPatient;
+use crate::service::{MergeCounts, PatientChange, PatientService};
+use crate::store::{NewMerge, StoredPatient};
 
 /// The largest patient that is read, bytes.
 const PATIENT_BYTES_MAX: u64 = 8 << 20;
@@ -46,27 +47,55 @@ pub(super) enum Verb {
         /// The patient's id
         patient_id: String,
     },
+    /// Merge a patient into another, who stays
+    Merge {
+        /// The id of the patient who is merged
+        #[arg(value_name = "LOSER")]
+        patient_id: String,
+        /// The id of the patient who stays
+        #[arg(value_name = "SURVIVOR")]
+        survivor_id: String,
+        /// Record this reason; give no patient's data
+        #[arg(long, value_name = "TEXT", value_parser = reason)]
+        reason: String,
+        /// Record this operator instead of the system's user
+        #[arg(long, value_name = "NAME", value_parser = name)]
+        by: Option<String>,
+    },
+    /// Undo the merge of a patient
+    Unmerge {
+        /// The id of the patient who was merged
+        #[arg(value_name = "LOSER")]
+        patient_id: String,
+    },
 }
 
 pub(super) async fn run(config: &Config, verb: &Verb) -> Result<ExitCode, CliError> {
     let store = match verb {
         Verb::List { .. } | Verb::Show { .. } => wiring::readable_store(config).await?,
-        Verb::Put { .. } | Verb::Delete { .. } => wiring::migrated_store(config).await?,
+        Verb::Put { .. } | Verb::Delete { .. } | Verb::Merge { .. } | Verb::Unmerge { .. } => {
+            wiring::migrated_store(config).await?
+        }
     };
     let service = PatientService::new(store.clone());
     match verb {
         Verb::List { json, after, limit } => {
-            for stored in store.patients(after.as_deref(), *limit).await? {
+            let patients = store.patients(after.as_deref(), *limit).await?;
+            let ids: Vec<_> = patients.iter().map(|stored| stored.patient.patient_id.as_str()).collect();
+            let survivors = store.merges_among(&ids).await?;
+            for stored in &patients {
+                let survivor = survivors.get(stored.patient.patient_id.as_str()).map(String::as_str);
                 if *json {
-                    output::json(&as_json(&stored));
+                    output::json(&as_json(stored, survivor));
                 } else {
-                    output::line(&as_line(&stored));
+                    output::line(&as_line(stored, survivor));
                 }
             }
         }
         Verb::Show { patient_id } => {
             let stored = store.patient(patient_id).await?.ok_or_else(|| unknown(patient_id))?;
-            output::pretty_json(&as_json(&stored));
+            let survivors = store.merges_among(&[patient_id]).await?;
+            output::pretty_json(&as_json(&stored, survivors.get(patient_id).map(String::as_str)));
         }
         Verb::Put { file } => {
             let draft = read(file)?;
@@ -79,7 +108,9 @@ pub(super) async fn run(config: &Config, verb: &Verb) -> Result<ExitCode, CliErr
             output::line(&match change.first() {
                 Some(PatientChange::Created) => format!("[OK] Patient created: {id} (queued)"),
                 Some(PatientChange::Updated) => format!("[OK] Patient updated: {id} (queued)"),
-                Some(PatientChange::Unchanged) | None => format!("[SKIP] Patient unchanged: {id}"),
+                Some(PatientChange::Unchanged | PatientChange::Merged) | None => {
+                    format!("[SKIP] Patient unchanged: {id}")
+                }
             });
         }
         Verb::Delete { patient_id } => {
@@ -88,8 +119,34 @@ pub(super) async fn run(config: &Config, verb: &Verb) -> Result<ExitCode, CliErr
             }
             output::line(&format!("[OK] Patient deleted: {patient_id} (queued)"));
         }
+        Verb::Merge { patient_id, survivor_id, reason, by } => {
+            let merged_by = by.clone().unwrap_or_else(user);
+            let merge = NewMerge { patient_id, survivor_id, reason, merged_by: &merged_by };
+            let counts = service.merge(&merge).await?;
+            tracing::info!(patient_id, survivor_id, by = merged_by, "patients merged");
+            output::line(&format!("[OK] Patient merged: {patient_id} into {survivor_id} (queued{})", also(&counts)));
+        }
+        Verb::Unmerge { patient_id } => {
+            let Some((survivor_id, counts)) = service.unmerge(patient_id).await? else {
+                return Err(match store.patient(patient_id).await? {
+                    Some(_) => CliError::Failed(format!("patient `{patient_id}` is not merged")),
+                    None => unknown(patient_id),
+                });
+            };
+            tracing::info!(patient_id, survivor_id, by = user(), "merge of patients undone");
+            output::line(&format!("[OK] Merge undone: {patient_id} from {survivor_id} (queued{})", also(&counts)));
+        }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// What was queued beside the patient.
+fn also(counts: &MergeCounts) -> String {
+    let MergeCounts { merged_before, records } = counts;
+    let of = |count: usize, what: &str| (count > 0).then(|| format!(", with {count} {what}"));
+    let merged = of(*merged_before, "merged before");
+    let records = of(*records, "clinical records");
+    [merged, records].into_iter().flatten().collect()
 }
 
 fn unknown(patient_id: &str) -> CliError {
@@ -106,9 +163,9 @@ fn read(file: &std::path::Path) -> Result<PatientDraft, CliError> {
     read.map_err(|error| CliError::Config(format!("cannot read {}: {error}", file.display())))?;
     let mut value: Value = serde_json::from_str(&text)
         .map_err(|error| CliError::Config(format!("{}:{}: not JSON", file.display(), error.line())))?;
-    // Accept what `show` prints: the ids belong to the targets and are ignored.
+    // Accept what `show` prints: the ids belong to the targets, and the merge to its own command.
     if let Value::Object(object) = &mut value {
-        for id in ["openemr_patient_id", "fhir_patient_id"] {
+        for id in ["openemr_patient_id", "fhir_patient_id", "merged_into"] {
             object.remove(id);
         }
     }
@@ -122,18 +179,23 @@ fn read(file: &std::path::Path) -> Result<PatientDraft, CliError> {
     })
 }
 
-fn as_json(stored: &StoredPatient) -> Value {
+fn as_json(stored: &StoredPatient, survivor: Option<&str>) -> Value {
     let mut value = serde_json::from_str::<Value>(&stored.patient.payload()).unwrap_or_default();
     if let Value::Object(object) = &mut value {
         object.insert("openemr_patient_id".to_owned(), json!(stored.openemr_patient_id));
         object.insert("fhir_patient_id".to_owned(), json!(stored.fhir_patient_id));
+        if let Some(survivor) = survivor {
+            object.insert("merged_into".to_owned(), json!(survivor));
+        }
     }
     value
 }
 
-fn as_line(stored: &StoredPatient) -> String {
+fn as_line(stored: &StoredPatient, survivor: Option<&str>) -> String {
     let patient = &stored.patient;
     let openemr = stored.openemr_patient_id.map_or_else(|| "-".to_owned(), |id| id.to_string());
     let fhir = stored.fhir_patient_id.as_deref().unwrap_or("-");
-    format!("{}  {} {}  openemr {openemr}  fhir {fhir}", patient.patient_id, patient.family_name, patient.given_name)
+    let merged = survivor.map(|survivor| format!("  merged into {survivor}")).unwrap_or_default();
+    let (id, family, given) = (&patient.patient_id, &patient.family_name, &patient.given_name);
+    format!("{id}  {family} {given}  openemr {openemr}  fhir {fhir}{merged}")
 }

@@ -162,7 +162,8 @@ async fn seed_patients(store: &Store, seed: &SeedFile, targets: &[&str]) -> Resu
                     tally.updated += 1;
                     ok(&format!("Patient updated: {who}"));
                 }
-                PatientChange::Unchanged => {
+                // A merged patient whose state differs is an error before.
+                PatientChange::Unchanged | PatientChange::Merged => {
                     tally.unchanged += 1;
                     skip(&format!("Patient unchanged: {who}"));
                     continue;

@@ -12,7 +12,7 @@ vocabulary! {
         Update = "update",
         /// It is gone.
         Delete = "delete",
-        /// It is one with another, which survives. No row of the outbox has this operation yet.
+        /// It is one with another, which survives.
         Merge = "merge",
     }
 }
@@ -22,12 +22,6 @@ impl Operation {
     #[must_use]
     pub fn ends_record(self) -> bool {
         matches!(self, Self::Delete | Self::Merge)
-    }
-
-    /// The operation of an outbox row. Until the store can name a survivor, `merge` is none.
-    #[must_use]
-    pub fn of_outbox(word: &str) -> Option<Self> {
-        Self::from_word(word).filter(|operation| *operation != Self::Merge)
     }
 }
 
@@ -73,7 +67,7 @@ pub struct Change {
     pub operation: Operation,
     /// Its full state as a JSON object. Personal data: never logged.
     pub payload: String,
-    /// What it refers to. Empty: the outbox names no references yet.
+    /// What it refers to.
     pub references: Vec<Reference>,
     /// With [`Operation::Merge`], the aggregate that stays.
     pub survivor: Option<Reference>,

@@ -239,6 +239,11 @@ pub struct Delivery {
     pub change: Change,
     /// Attempts spent before this one.
     pub attempts: u32,
+    /// Of a merge the id of the aggregate that stays, as its application named it. That one may itself be merged into
+    /// another, which the change's survivor then is.
+    pub survivor_id: Option<String>,
+    /// Whether what the target confirmed last of the aggregate is a merge.
+    pub was_merged: bool,
 }
 
 /// The result of one attempt, as it is settled.
@@ -256,7 +261,9 @@ pub struct Settlement {
     pub skipped: Option<String>,
     /// What the target confirmed.
     pub receipt: Option<Receipt>,
-    /// Whether that is another record than the one that the target confirmed before.
+    /// With a confirmed merge, the id of the aggregate that stays.
+    pub merged_into: Option<String>,
+    /// Whether another record stands for the aggregate than the one that the target confirmed before.
     pub is_moved: bool,
 }
 

@@ -75,6 +75,20 @@ pub fn check(references: &[NamedReference], own: Option<&AggregateKey>) -> Resul
     Ok(())
 }
 
+/// The name by which a merge names the aggregate that stays.
+pub const SURVIVOR: &str = "survivor";
+
+/// Checks the references of a merge of `own`: the survivor alone. That it is not `own` itself, [`check`] has seen.
+///
+/// # Errors
+/// A fragment that reads well after the column's name.
+pub fn check_survivor(references: &[NamedReference], own: &AggregateKey) -> Result<(), String> {
+    match references {
+        [survivor] if survivor.name == SURVIVOR && survivor.aggregate_type == own.aggregate_type => Ok(()),
+        _ => Err(format!("of a merge must have one element, named `{SURVIVOR}`: another aggregate of the same type")),
+    }
+}
+
 /// As it is written to the outbox; `None` without references.
 ///
 /// # Panics

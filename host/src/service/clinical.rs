@@ -1,10 +1,10 @@
 //! Clinical records: each change of one is written together with its outbox row, in one transaction. Without a change
 //! there is no row.
 //!
-//! A record may refer to what the store does not know: its delivery waits. It may not refer to what was deleted, nor to
-//! the encounter of another patient. Read next: `domain/clinical.rs` for what makes a record valid.
+//! A record may refer to what the store does not know: its delivery waits. It may not refer to what was deleted or
+//! merged, nor to the encounter of another patient. Read next: `domain/clinical.rs` for what makes a record valid.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use crate::database::rerun;
 use crate::domain::change::Operation;
@@ -168,7 +168,11 @@ async fn examine(
     }
     let referenced = written.iter().flat_map(|(record, _)| record.references());
     let deleted = transaction.deleted_among(referenced.map(|reference| reference.aggregate_id.as_str())).await?;
-    let refused = refused(&written, records, &known, &deleted);
+    let referenced = written.iter().flat_map(|(record, _)| record.references()).map(NamedReference::key);
+    let patients: Vec<_> = referenced.filter(AggregateKey::is_patient).map(|key| key.aggregate_id).collect();
+    let patients: Vec<_> = patients.iter().map(String::as_str).collect();
+    let merged = if patients.is_empty() { BTreeMap::new() } else { transaction.merges_among(&patients).await? };
+    let refused = refused(&written, records, &known, &Unusable { deleted, merged });
     if refused.is_empty() { Ok(changes) } else { Err(ServiceError::Refused(refused)) }
 }
 
@@ -209,13 +213,26 @@ fn change(record: &ClinicalRecord, known: &HashMap<AggregateKey, StoredRecord>) 
     }
 }
 
-/// What may not be written: a reference to what was deleted, or to the encounter of another patient. An encounter is
+/// What may no longer be referred to.
+struct Unusable {
+    deleted: HashSet<AggregateKey>,
+    /// The survivors of merged patients.
+    merged: BTreeMap<String, String>,
+}
+
+impl Unusable {
+    fn survivor(&self, key: &AggregateKey) -> Option<&String> {
+        self.merged.get(&key.aggregate_id).filter(|_| key.is_patient())
+    }
+}
+
+/// What may not be written: a reference to what was deleted or merged, or to the encounter of another patient. An encounter is
 /// that of `records` if it is among them, else the stored one; one that nobody knows may be anyone's.
 fn refused(
     written: &[(&ClinicalRecord, &RecordChange)],
     records: &[ClinicalRecord],
     known: &HashMap<AggregateKey, StoredRecord>,
-    deleted: &HashSet<AggregateKey>,
+    unusable: &Unusable,
 ) -> Vec<RefusedRecord> {
     let given: HashMap<_, _> = records.iter().map(|record| (record.key(), record)).collect();
     let patient_of = |key: &AggregateKey| match given.get(key) {
@@ -229,8 +246,11 @@ fn refused(
             refused.push(RefusedRecord { key: record.key().clone(), problem });
         };
         for reference in record.references() {
-            if deleted.contains(&reference.key()) && !given.contains_key(&reference.key()) {
+            if unusable.deleted.contains(&reference.key()) && !given.contains_key(&reference.key()) {
                 note(&reference.name, "was deleted");
+            }
+            if let Some(survivor) = unusable.survivor(&reference.key()) {
+                note(&reference.name, &format!("was merged into patient {survivor}; fix: refer to that one"));
             }
         }
         for encounter in record.encounters() {

@@ -9,6 +9,8 @@ pub enum PatientChange {
     Updated,
     /// It has this state already, so nothing is queued.
     Unchanged,
+    /// It was merged into another, so that another state of it is not written.
+    Merged,
 }
 
 /// The result of writing a clinical record.
@@ -20,23 +22,36 @@ pub enum RecordChange {
     Unchanged,
 }
 
-impl From<PatientChange> for RecordChange {
-    fn from(change: PatientChange) -> Self {
-        match change {
-            PatientChange::Created => Self::Created,
-            PatientChange::Updated => Self::Updated,
-            PatientChange::Unchanged => Self::Unchanged,
+/// What an import counts it as.
+pub trait Counted {
+    /// Its count among the others.
+    fn of(self, progress: &mut ImportProgress) -> &mut u64;
+}
+
+impl Counted for PatientChange {
+    fn of(self, progress: &mut ImportProgress) -> &mut u64 {
+        match self {
+            Self::Created => &mut progress.created,
+            Self::Updated => &mut progress.updated,
+            Self::Unchanged => &mut progress.unchanged,
+            Self::Merged => &mut progress.rejected,
+        }
+    }
+}
+
+impl Counted for RecordChange {
+    fn of(self, progress: &mut ImportProgress) -> &mut u64 {
+        match self {
+            Self::Created => &mut progress.created,
+            Self::Updated => &mut progress.updated,
+            Self::Unchanged => &mut progress.unchanged,
         }
     }
 }
 
 /// Adds what was done to each patient or record to an import's counts.
-pub fn count(progress: &mut ImportProgress, changes: impl IntoIterator<Item = impl Into<RecordChange>>) {
+pub fn count(progress: &mut ImportProgress, changes: impl IntoIterator<Item = impl Counted>) {
     for change in changes {
-        match change.into() {
-            RecordChange::Created => progress.created += 1,
-            RecordChange::Updated => progress.updated += 1,
-            RecordChange::Unchanged => progress.unchanged += 1,
-        }
+        *change.of(progress) += 1;
     }
 }

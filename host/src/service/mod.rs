@@ -4,11 +4,13 @@
 
 mod clinical;
 mod counts;
+mod merges;
 mod patients;
 mod users;
 
 pub use clinical::{ClinicalService, RefusedRecord};
 pub use counts::{PatientChange, RecordChange, count};
+pub use merges::MergeCounts;
 pub use patients::PatientService;
 pub use users::{NewUser, UserChange, UserService};
 

@@ -1,6 +1,8 @@
 //! Patients: each change of one is written together with its outbox row, in one transaction. Without a change there is
 //! no row.
 
+use std::collections::BTreeMap;
+
 use crate::database::rerun;
 use crate::domain::change::Operation;
 use crate::domain::ids::AggregateKey;
@@ -9,14 +11,15 @@ use crate::store::{ImportProgress, NewChange, Store, StoreTransaction};
 
 use super::ServiceError;
 use super::counts::{PatientChange, count};
+use super::merges::{self, refused};
 
 /// The aggregate type of a patient in the outbox.
-const AGGREGATE_TYPE: &str = "patient";
+pub(super) const AGGREGATE_TYPE: &str = "patient";
 
 /// The only writer of patients.
 #[derive(Clone)]
 pub struct PatientService {
-    store: Store,
+    pub(super) store: Store,
 }
 
 impl PatientService {
@@ -29,22 +32,26 @@ impl PatientService {
     /// same order. No patient may be given twice.
     ///
     /// # Errors
-    /// When the store cannot be reached; nothing is then written.
+    /// When the store cannot be reached, or one of them was merged and has another state; nothing is then written.
     pub async fn put(&self, patients: &[Patient]) -> Result<Vec<PatientChange>, ServiceError> {
         if patients.is_empty() {
             return Ok(Vec::new());
         }
         rerun("put patients", || async {
             let mut transaction = self.store.begin("write patients").await?;
-            let changes = write(&mut transaction, patients).await?;
+            let Written { changes, merged } = write(&mut transaction, patients).await?;
+            if let Some((patient_id, survivor)) = merged.first_key_value() {
+                return Err(refused(patient_id, merges::merged(patient_id, survivor)));
+            }
             transaction.commit().await?;
             Ok(changes)
         })
         .await
     }
 
-    /// As [`PatientService::put`], and advances an import from `progress` to `reached` in the same transaction. Returns
-    /// the new progress; `None` when another process has advanced the import, and nothing was written.
+    /// As [`PatientService::put`], and advances an import from `progress` to `reached` in the same transaction. A merged
+    /// patient is left out, counted as rejected and named in the log. Returns the new progress; `None` when another
+    /// process has advanced the import, and nothing was written.
     ///
     /// # Errors
     /// When the store cannot be reached; nothing is then written.
@@ -59,7 +66,11 @@ impl PatientService {
             let mut transaction = self.store.begin("import patients").await?;
             let mut reached = reached.clone();
             if !patients.is_empty() {
-                count(&mut reached, write(&mut transaction, patients).await?);
+                let Written { changes, merged } = write(&mut transaction, patients).await?;
+                count(&mut reached, changes);
+                for (patient_id, survivor) in merged {
+                    tracing::warn!(patient_id, survivor, "patient not imported: merged into another");
+                }
             }
             if !transaction.advance_import(import_id, progress.bytes_done, &reached).await? {
                 transaction.rollback().await?;
@@ -80,7 +91,7 @@ impl PatientService {
             return Ok(Vec::new());
         }
         let mut transaction = self.store.begin_read("look for patients").await?;
-        let changes = changes(&mut transaction, patients, false).await?;
+        let Written { changes, .. } = changes(&mut transaction, patients, false).await?;
         transaction.rollback().await?;
         Ok(changes)
     }
@@ -88,13 +99,20 @@ impl PatientService {
     /// Deletes a patient, and queues the deletion with its last state. Returns `false` when there is no such patient.
     ///
     /// # Errors
-    /// When the store cannot be reached; nothing is then written.
+    /// When the store cannot be reached, or the patient takes part in a merge; nothing is then written.
     pub async fn delete(&self, patient_id: &str) -> Result<bool, ServiceError> {
         rerun("delete patient", || async {
             let mut transaction = self.store.begin("delete patient").await?;
             let Some(stored) = transaction.patients_by_id(&[patient_id], true).await?.remove(patient_id) else {
                 return Ok(false);
             };
+            if let Some(survivor) = transaction.merges_among(&[patient_id]).await?.get(patient_id) {
+                return Err(refused(patient_id, merges::merged(patient_id, survivor)));
+            }
+            if let Some((other, _)) = transaction.merges_into(&[patient_id]).await?.first_key_value() {
+                let fix = format!("undo that merge first with `host patient unmerge {other}`");
+                return Err(refused(patient_id, format!("patient {other} was merged into this one; fix: {fix}")));
+            }
             transaction.delete_patient(patient_id).await?;
             transaction.remember_deleted(&AggregateKey::patient(patient_id)).await?;
             let payload = stored.patient.payload();
@@ -113,12 +131,18 @@ impl PatientService {
     }
 }
 
+/// What became of each patient, and the survivors of those that are merged and were to be changed.
+struct Written {
+    changes: Vec<PatientChange>,
+    merged: BTreeMap<String, String>,
+}
+
 /// What writing each of these patients would do.
 async fn changes(
     transaction: &mut StoreTransaction,
     patients: &[Patient],
     for_update: bool,
-) -> Result<Vec<PatientChange>, ServiceError> {
+) -> Result<Written, ServiceError> {
     let ids: Vec<_> = patients.iter().map(|patient| patient.patient_id.as_str()).collect();
     let known = transaction.patients_by_id(&ids, for_update).await?;
     let change = |patient: &Patient| match known.get(patient.patient_id.as_str()) {
@@ -126,20 +150,31 @@ async fn changes(
         Some(stored) if stored.patient == *patient => PatientChange::Unchanged,
         Some(_) => PatientChange::Updated,
     };
-    Ok(patients.iter().map(change).collect())
+    let mut changes: Vec<_> = patients.iter().map(change).collect();
+    let updated = ids.iter().zip(&changes).filter(|(_, change)| **change == PatientChange::Updated);
+    let updated: Vec<_> = updated.map(|(id, _)| *id).collect();
+    let mut merged = BTreeMap::new();
+    if !updated.is_empty() {
+        merged = transaction.merges_among(&updated).await?;
+    }
+    for (id, change) in ids.iter().zip(&mut changes).filter(|(id, _)| merged.contains_key(**id)) {
+        debug_assert_eq!(*change, PatientChange::Updated, "{id}");
+        *change = PatientChange::Merged;
+    }
+    Ok(Written { changes, merged })
 }
 
 /// Makes the store hold these patients and queues what changed, within a transaction.
-async fn write(transaction: &mut StoreTransaction, patients: &[Patient]) -> Result<Vec<PatientChange>, ServiceError> {
-    let changes = changes(transaction, patients, true).await?;
+async fn write(transaction: &mut StoreTransaction, patients: &[Patient]) -> Result<Written, ServiceError> {
+    let changed = changes(transaction, patients, true).await?;
     let written: Vec<_> = patients
         .iter()
-        .zip(&changes)
-        .filter(|(_, change)| **change != PatientChange::Unchanged)
+        .zip(&changed.changes)
+        .filter(|(_, change)| matches!(change, PatientChange::Created | PatientChange::Updated))
         .map(|(patient, change)| (patient, *change, patient.payload()))
         .collect();
     if written.is_empty() {
-        return Ok(changes);
+        return Ok(changed);
     }
     let rows: Vec<_> = written.iter().map(|(patient, _, _)| *patient).collect();
     transaction.put_patients(&rows).await?;
@@ -154,5 +189,5 @@ async fn write(transaction: &mut StoreTransaction, patients: &[Patient]) -> Resu
         })
         .collect();
     transaction.append_changes(&queued).await?;
-    Ok(changes)
+    Ok(changed)
 }

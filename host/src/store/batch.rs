@@ -7,6 +7,7 @@ use std::collections::{BTreeSet, HashMap};
 
 use super::readable;
 use super::request::ClaimRequest;
+use super::resolve::Unresolved;
 use super::sql::ReadBatch;
 use super::{Lease, Store, StoreError};
 use crate::database::Value;
@@ -72,22 +73,22 @@ impl Store {
             }
         }
         refused.extend(missing.into_iter().map(readable::gone));
+        deliveries.sort_by_key(|delivery| delivery.change.change_id);
+        let Unresolved { waiting, refused: merges } =
+            self.resolve_references(&operation, claimed.lease.target.as_str(), &mut deliveries).await?;
+        let left_out: BTreeSet<_> = merges.iter().map(|merge| merge.change_id).chain(waiting.iter().copied()).collect();
+        deliveries.retain(|delivery| !left_out.contains(&delivery.change.change_id));
+        refused.extend(merges);
         if !refused.is_empty() && !self.refuse(&claimed.lease, &refused).await? {
             return Ok(None);
         }
-        let mut changes: Vec<_> = deliveries.iter_mut().map(|delivery| &mut delivery.change).collect();
-        let lacking = self.resolve_references(&operation, claimed.lease.target.as_str(), &mut changes).await?;
-        if !lacking.is_empty() {
-            deliveries.retain(|delivery| !lacking.contains(&delivery.change.change_id));
-            if !self.wait_again(&claimed.lease, &lacking.into_iter().collect::<Vec<_>>()).await? {
-                return Ok(None);
-            }
+        if !waiting.is_empty() && !self.wait_again(&claimed.lease, &Vec::from_iter(waiting)).await? {
+            return Ok(None);
         }
         if deliveries.is_empty() {
             self.release(&claimed.lease).await?;
             return Ok(None);
         }
-        deliveries.sort_by_key(|delivery| delivery.change.change_id);
         Ok(Some(Batch { lease: claimed.lease, deliveries }))
     }
 

@@ -7,8 +7,8 @@ use serde::Serialize;
 
 use super::bulk::padded_rows;
 use super::sql::{
-    DeleteRecord, DeletedAmong, Json, ListRecords, LockRecordsById, OwnRecords, PutRecords, RecordsById,
-    RememberDeleted, TextRows,
+    DeleteRecord, DeletedAmong, Json, ListRecords, LockRecordsById, LockRecordsOfPatients, OwnRecords, PutRecords,
+    RecordsById, RememberDeleted, TextRows,
 };
 use super::{RowReader, Store, StoreError, StoreTransaction, corrupt};
 use crate::database::{Dialect, Value};
@@ -91,6 +91,15 @@ impl StoreTransaction {
             self.fetch(RecordsById { batch }).await?
         };
         rows.rows.into_iter().map(|row| stored(row).map(|record| (record.key.clone(), record))).collect()
+    }
+
+    /// The records of these patients, by id and type. Others cannot change them until this transaction ends.
+    ///
+    /// # Errors
+    /// The database's error, or that a row is not a record.
+    pub async fn records_of_patients(&mut self, patient_ids: &[&str]) -> Result<Vec<StoredRecord>, StoreError> {
+        let rows = self.fetch(LockRecordsOfPatients { batch: batch_of_ids(patient_ids.iter().copied()) }).await?;
+        rows.rows.into_iter().map(stored).collect()
     }
 
     /// Inserts or updates records: at most one statement for each thousand of them.

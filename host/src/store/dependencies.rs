@@ -8,6 +8,10 @@
 //!
 //! Without references nothing of this runs: no statement of the drain knows this table. A delivery must never reach its
 //! adapter before its references are linked; `batch.rs` checks that once more when the batch is read.
+//!
+//! When another record stands for an aggregate than before (a relink, a merge, its undoing), what refers to it is sent
+//! again: in the transaction that settles the change, and once more after it ([`Store::resend_after_settling`]), since a
+//! dependent may have been in flight.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -17,12 +21,13 @@ use serde::Serialize;
 use super::readable::{self, Unrouted};
 use super::routing::Route;
 use super::sql::{
-    ConfirmedDependents, DeleteDependencies, ForgetDependencies, HoldDependents, InsertDependencies, Json, LinksOfKeys,
-    NextWaiting, ReadReferences, ReadRouted, ReadyAmong, ReadyDependents, WaitAgain, Wake,
+    ConfirmedDependents, DeleteDependencies, ForgetDependencies, HoldDependents, InsertDependencies, Json, NextWaiting,
+    ReadRouted, ReadyAmong, ReadyDependents, WaitAgain, Wake,
 };
 use super::{Lease, RowReader, Store, StoreError, StoreTransaction};
 use crate::database::rerun;
-use crate::domain::change::{Change, Reference};
+use crate::domain::change::Change;
+use crate::domain::delivery::Settlement;
 use crate::domain::ids::{AggregateKey, ChangeId, TargetName};
 
 /// The most deliveries that one step wakes.
@@ -163,6 +168,38 @@ impl Store {
         }
     }
 
+    /// After a settlement: sends again what refers to the aggregates for which another record stands now, and what of
+    /// this batch itself went out with an id for which another record stands by now. Of two settlements next to each
+    /// other the one that looks later sees both. Returns the number of deliveries that were queued.
+    ///
+    /// # Errors
+    /// When the store cannot be reached. What the settlement itself sent again stays queued.
+    pub async fn resend_after_settling(
+        &self,
+        target: &TargetName,
+        settled: &[Settlement],
+        changes: &[&Change],
+    ) -> Result<u64, StoreError> {
+        let moved: Vec<_> = settled.iter().filter(|one| one.is_moved).map(|one| &one.key).collect();
+        let outdated = self.outdated(target.as_str(), changes).await?;
+        if moved.is_empty() && outdated.is_empty() {
+            return Ok(0);
+        }
+        rerun("send dependents again", || async {
+            let mut transaction = self.begin(&format!("send dependents to target `{target}` again")).await?;
+            let mut resent = 0;
+            if !moved.is_empty() {
+                resent += transaction.resend_dependents(target, &moved).await?;
+            }
+            if !outdated.is_empty() {
+                resent += transaction.resend_referring(target, &outdated).await?;
+            }
+            transaction.commit().await?;
+            Ok(resent)
+        })
+        .await
+    }
+
     async fn wake_waiting(&self, target: &str, ids: &[ChangeId]) -> Result<u64, StoreError> {
         if ids.is_empty() {
             return Ok(0);
@@ -193,56 +230,6 @@ impl Store {
         let rows = self.fetch_alone(&operation, ReadyAmong { target, ids }).await?.rows;
         let ready = rows.into_iter().map(|row| RowReader::new(&operation, row).change_id());
         self.wake_waiting(target, &ready.collect::<Result<Vec<_>, _>>()?).await
-    }
-
-    /// Gives each reference of these changes the target's id. Returns the changes that lack one that they depend on.
-    pub(super) async fn resolve_references(
-        &self,
-        operation: &str,
-        target: &str,
-        changes: &mut [&mut Change],
-    ) -> Result<BTreeSet<ChangeId>, StoreError> {
-        let mut lacking = BTreeSet::new();
-        let referring = changes.iter().filter(|change| !change.references.is_empty());
-        let ids: Vec<_> = referring.map(|change| change.change_id).collect();
-        if ids.is_empty() {
-            return Ok(lacking);
-        }
-        let mut links = BTreeMap::new();
-        for row in self.fetch_alone(operation, ReadReferences { target, ids: &ids }).await?.rows {
-            let mut reader = RowReader::new(operation, row);
-            let (id, key, remote_id) = (reader.change_id()?, reader.aggregate_key()?, reader.optional_text()?);
-            match remote_id {
-                Some(remote_id) => drop(links.insert((id, key), remote_id)),
-                None => drop(lacking.insert(id)),
-            }
-        }
-        for change in changes {
-            for reference in &mut change.references {
-                // What was deleted there has a link without an id.
-                reference.remote_id =
-                    links.get(&(change.change_id, reference.key())).filter(|id| !id.is_empty()).cloned();
-            }
-        }
-        Ok(lacking)
-    }
-
-    /// Gives each reference of a change the target's id, whether it is routed or not. For dry runs.
-    pub(super) async fn show_references(&self, target: &str, change: &mut Change) -> Result<(), StoreError> {
-        let keys: Vec<_> = change.references.iter().map(Reference::key).collect();
-        if keys.is_empty() {
-            return Ok(());
-        }
-        let operation = format!("read links at target `{target}`");
-        let mut links = BTreeMap::new();
-        for row in self.fetch_alone(&operation, LinksOfKeys { target, batch: Json::of(&keys) }).await?.rows {
-            let mut reader = RowReader::new(&operation, row);
-            links.insert(reader.aggregate_key()?, reader.text()?);
-        }
-        for reference in &mut change.references {
-            reference.remote_id = links.get(&reference.key()).filter(|id| !id.is_empty()).cloned();
-        }
-        Ok(())
     }
 
     /// Makes claimed deliveries wait again; the others stay under the lease. Returns `false` when it was lost before.
@@ -319,7 +306,16 @@ impl StoreTransaction {
         if dependents.is_empty() {
             return Ok(0);
         }
-        let resent = self.resend_confirmed(target.as_str(), &dependents).await?;
+        self.resend_referring(target, &dependents).await
+    }
+
+    /// Sends confirmed states again that refer to something.
+    async fn resend_referring(
+        &mut self,
+        target: &TargetName,
+        dependents: &BTreeMap<ChangeId, AggregateKey>,
+    ) -> Result<u64, StoreError> {
+        let resent = self.resend_confirmed(target.as_str(), dependents).await?;
         let rows: Vec<_> = dependents.keys().map(|id| DependentRow { target, outbox_id: *id }).collect();
         self.run(HoldDependents { batch: Json::of(&rows) }).await?;
         Ok(resent)

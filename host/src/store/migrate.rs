@@ -18,8 +18,8 @@ const STEP_TIMEOUT: Duration = Duration::from_hours(6);
 /// The placeholder in MySQL's files for the server's collation; see `Database::exact_collation`.
 const COLLATION: &str = "{NO_PAD_BIN}";
 
-/// MySQL's `ER_DUP_FIELDNAME` and `ER_CANT_DROP_FIELD_OR_KEY`.
-const ADDED_OR_DROPPED_ALREADY: [i32; 2] = [1_060, 1_091];
+/// MySQL's `ER_DUP_FIELDNAME`, `ER_DUP_KEYNAME` and `ER_CANT_DROP_FIELD_OR_KEY`.
+const ADDED_OR_DROPPED_ALREADY: [i32; 3] = [1_060, 1_061, 1_091];
 /// MySQL's `ER_TABLE_EXISTS_ERROR`, `ER_BAD_FIELD_ERROR` and `ER_NO_SUCH_TABLE`.
 const RENAMED_ALREADY: [i32; 3] = [1_050, 1_054, 1_146];
 

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use super::readable;
 use super::sql::{InFlightChange, NewestDelivery, NewestUnrouted, ReadChange, ReadLink};
-use super::{RowReader, Store, StoreError, StoreTransaction};
+use super::{RowReader, Store, StoreError, StoreTransaction, survivor_reference};
 use crate::database::Value;
 use crate::domain::change::{Change, Link, Operation, Reference};
 use crate::domain::clinical::TYPES;
@@ -40,6 +40,26 @@ struct Newest {
     delivery: Option<(Status, u32)>,
 }
 
+/// What the store itself holds of an aggregate, as a change.
+struct Stored {
+    operation: Operation,
+    payload: String,
+    references: Vec<Reference>,
+    survivor: Option<Reference>,
+}
+
+impl Stored {
+    fn state(payload: String, references: Vec<Reference>) -> Self {
+        Self { operation: Operation::Update, payload, references, survivor: None }
+    }
+
+    /// A patient who was merged.
+    fn merged(survivor_id: &str) -> Self {
+        let survivor = Some(readable::without_id(survivor_reference(survivor_id)));
+        Self { operation: Operation::Merge, payload: "{}".to_owned(), references: Vec::new(), survivor }
+    }
+}
+
 impl Store {
     /// The state that `target` would get of this aggregate: the newest change that waits or failed, else the current
     /// state of a patient or a clinical record, else the newest known change. `None` when the aggregate is unknown.
@@ -65,15 +85,15 @@ impl StoreTransaction {
         {
             return self.change(target, newest, StateSource::Waiting).await;
         }
-        if let Some((payload, references)) = self.stored_state(key).await? {
+        if let Some(Stored { operation, payload, references, survivor }) = self.stored_state(key).await? {
             let change = Change {
                 change_id: newest.map_or(ChangeId::new(0), |newest| newest.change_id),
                 event_id: uuid::Uuid::now_v7().to_string(),
                 key: key.clone(),
-                operation: Operation::Update,
+                operation,
                 payload,
                 references,
-                survivor: None,
+                survivor,
                 created_at_ms: 0,
                 attempt: 1,
                 link: self.link(target, key).await?,
@@ -125,12 +145,16 @@ impl StoreTransaction {
         }))
     }
 
-    /// The payload and the references of the host's own patient or clinical record of this key.
-    async fn stored_state(&mut self, key: &AggregateKey) -> Result<Option<(String, Vec<Reference>)>, StoreError> {
+    /// The state of the host's own patient or clinical record of this key.
+    async fn stored_state(&mut self, key: &AggregateKey) -> Result<Option<Stored>, StoreError> {
         let id = key.aggregate_id.as_str();
         if key.is_patient() {
-            let stored = self.patients_by_id(&[id], false).await?.remove(id);
-            return Ok(stored.map(|stored| (stored.patient.payload(), Vec::new())));
+            let Some(stored) = self.patients_by_id(&[id], false).await?.remove(id) else { return Ok(None) };
+            let survivor = self.merges_among(&[id]).await?.remove(id);
+            return Ok(Some(match survivor {
+                Some(survivor) => Stored::merged(&survivor),
+                None => Stored::state(stored.patient.payload(), Vec::new()),
+            }));
         }
         if !TYPES.contains(&key.aggregate_type.as_str()) {
             return Ok(None);
@@ -138,7 +162,7 @@ impl StoreTransaction {
         let stored = self.records_by_id([id], false).await?.remove(key);
         Ok(stored.map(|stored| {
             let references = stored.references.into_iter().map(readable::without_id).collect();
-            (stored.payload.to_string(), references)
+            Stored::state(stored.payload.to_string(), references)
         }))
     }
 

@@ -33,7 +33,7 @@ pub(super) struct Unrouted {
     pub(super) id: ChangeId,
     /// `None` when it cannot be read.
     pub(super) aggregate_type: Option<String>,
-    /// The references that its target must have first; empty for a deletion.
+    /// The references that its target must have first; empty for a deletion. For a merge: the aggregate that stays.
     pub(super) waits_for: Vec<NamedReference>,
     pub(super) refused: Option<Refused>,
     /// The apparent unit of `created_at`, when it is not milliseconds.
@@ -100,17 +100,30 @@ impl Columns {
     }
 
     /// `refs` and its length in bytes: one that is too long was not read.
-    fn references(&mut self, own: Option<&AggregateKey>) -> Option<Vec<NamedReference>> {
+    fn references(&mut self, own: Option<&AggregateKey>, operation: Option<Operation>) -> Option<Vec<NamedReference>> {
         let value = self.values.next().unwrap_or(Value::Null);
         let bytes = self.values.next().and_then(|bytes| bytes.as_i64()).unwrap_or_default();
         let parsed = match value {
             Value::Null if bytes > REFS_BYTES_MAX => {
                 Err(format!("has {bytes} bytes, at most {REFS_BYTES_MAX} are read"))
             }
-            Value::Null => return Some(Vec::new()),
+            Value::Null => Ok(Vec::new()),
             value => references::parse(&self.text_of("refs", value)?, own),
         };
+        let parsed = parsed.and_then(|references| match (operation, own) {
+            (Some(Operation::Merge), Some(own)) => references::check_survivor(&references, own).map(|()| references),
+            _ => Ok(references),
+        });
         parsed.map_err(|rule| self.refuse(FailureKind::Invalid, &format!("refs {rule}"))).ok()
+    }
+
+    /// Reads the operation's word.
+    fn operation(&mut self, word: Option<&str>) -> Option<Operation> {
+        let operation = word.and_then(Operation::from_word);
+        if word.is_some() && operation.is_none() {
+            self.refuse(FailureKind::Unsupported, UNKNOWN_OPERATION);
+        }
+        operation
     }
 
     /// Checks the rules of docs/outbox.md on ids of every type.
@@ -145,17 +158,14 @@ pub(super) fn unrouted(row: Vec<Value>) -> Unrouted {
     let aggregate_id = columns.text("aggregate_id");
     columns.check_ids(aggregate_id.as_deref());
     let word = columns.text("operation");
-    let operation = word.as_deref().and_then(Operation::of_outbox);
-    if word.is_some() && operation.is_none() {
-        columns.refuse(FailureKind::Unsupported, UNKNOWN_OPERATION);
-    }
+    let operation = columns.operation(word.as_deref());
     columns.text("event_id");
     let created_at = columns.time("created_at");
     if let Some(found) = columns.values.next().and_then(Value::into_text) {
         columns.refuse(FailureKind::Invalid, &format!("payload is of type {found}, text is expected"));
     }
     let own = key(aggregate_type.as_deref(), aggregate_id.as_deref());
-    let references = columns.references(own.as_ref()).unwrap_or_default();
+    let references = columns.references(own.as_ref(), operation).unwrap_or_default();
     // A deletion depends on nothing at the target.
     let waits_for = if operation == Some(Operation::Delete) { Vec::new() } else { references };
     let id = columns.change_id;
@@ -171,7 +181,7 @@ fn key(aggregate_type: Option<&str>, aggregate_id: Option<&str>) -> Option<Aggre
 const PAYLOAD_BYTES_MAX: i64 = 1 << 20;
 /// As `refs_columns` has it.
 const REFS_BYTES_MAX: i64 = 1 << 15;
-const UNKNOWN_OPERATION: &str = "operation must be create, update or delete";
+const UNKNOWN_OPERATION: &str = "operation must be create, update, delete or merge";
 
 /// Reads a row of `change_columns` (sql/fragments/common.sql). Returns the delivery, and the newest change of its
 /// aggregate that the target confirmed.
@@ -186,17 +196,16 @@ pub(super) fn delivery(
     let aggregate_type = columns.text("aggregate_type");
     let aggregate_id = columns.text("aggregate_id");
     let word = columns.text("operation");
-    let operation = word.as_deref().and_then(Operation::of_outbox);
-    if word.is_some() && operation.is_none() {
-        columns.refuse(FailureKind::Unsupported, UNKNOWN_OPERATION);
-    }
+    let operation = columns.operation(word.as_deref());
     let event_id = columns.text("event_id");
     let payload = columns.payload();
     let created_at_ms = columns.time("created_at");
     let (remote_id, remote_version, fingerprint) =
         (next_text(&mut columns), next_text(&mut columns), next_text(&mut columns));
     let delivered_id = columns.values.next().and_then(|id| id.as_i64()).map(ChangeId::new);
-    let references = columns.references(None);
+    let was_merged = next_text(&mut columns).is_some();
+    let own = key(aggregate_type.as_deref(), aggregate_id.as_deref());
+    let references = columns.references(own.as_ref().filter(|_| operation == Some(Operation::Merge)), operation);
     match (aggregate_type, aggregate_id, operation, event_id, payload, created_at_ms, references) {
         (
             Some(aggregate_type),
@@ -208,19 +217,22 @@ pub(super) fn delivery(
             Some(references),
         ) => {
             let attempts = attempts.get(&change_id).copied().unwrap_or_default();
+            let mut references: Vec<_> = references.into_iter().map(without_id).collect();
+            let survivor = if operation == Operation::Merge { references.pop() } else { None };
+            let survivor_id = survivor.as_ref().map(|survivor| survivor.aggregate_id.clone());
             let change = Change {
                 change_id,
                 event_id,
                 key: AggregateKey { aggregate_type, aggregate_id },
                 operation,
                 payload,
-                references: references.into_iter().map(without_id).collect(),
-                survivor: None,
+                references,
+                survivor,
                 created_at_ms,
                 attempt: attempts.saturating_add(1),
                 link: remote_id.map(|remote_id| Link { remote_id, remote_version, fingerprint }),
             };
-            Ok((Delivery { change, attempts }, delivered_id))
+            Ok((Delivery { change, attempts, survivor_id, was_merged }, delivered_id))
         }
         (aggregate_type, aggregate_id, ..) => Err(columns
             .refused(aggregate_type.as_deref(), aggregate_id.as_deref())
@@ -278,155 +290,4 @@ fn type_name(value: &Value) -> &'static str {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn good() -> Vec<Value> {
-        vec![
-            7.into(),
-            "patient".into(),
-            "P-1".into(),
-            "create".into(),
-            "e".into(),
-            1_700_000_000_000.into(),
-            Value::Null,
-            Value::Null,
-            Value::Null,
-        ]
-    }
-
-    fn with(column: usize, value: Value) -> Unrouted {
-        let mut row = good();
-        row[column] = value;
-        unrouted(row)
-    }
-
-    #[test]
-    fn a_valid_row_is_accepted() {
-        let row = unrouted(good());
-        assert_eq!(
-            (row.id, row.aggregate_type.as_deref(), row.refused, row.time_unit),
-            (ChangeId::new(7), Some("patient"), None, None)
-        );
-    }
-
-    #[test]
-    fn a_column_of_the_wrong_type_is_named_with_its_row() {
-        let blob = || Value::Bytes(b"B-9".to_vec());
-        let cases = [
-            (1, blob(), "aggregate_type is bytes"),
-            (1, Value::Null, "aggregate_type is NULL"),
-            (2, blob(), "aggregate_id is bytes"),
-            (2, Value::I64(5), "aggregate_id is an integer"),
-            (2, Value::Null, "aggregate_id is NULL"),
-            (3, blob(), "operation is bytes"),
-            (3, "upsert".into(), "operation must be"),
-            (3, "merge".into(), "operation must be"),
-            (3, "create ".into(), "operation must be"),
-            (4, Value::F64(1.5), "event_id is a number"),
-            (5, Value::F64(1_700_000_000_000.25), "created_at is a number with a fraction (REAL)"),
-            (5, "2026-01-01 00:00:00".into(), "created_at is text, an integer is expected"),
-            (5, Value::Null, "created_at is NULL"),
-            (6, "blob".into(), "payload is of type blob"),
-            (7, blob(), "refs is bytes"),
-            (7, "{}".into(), "refs is not a JSON list"),
-            (8, (REFS_BYTES_MAX + 1).into(), "refs has 32769 bytes, at most 32768 are read"),
-            (0, Value::I64(0), "id is below 1"),
-            (0, Value::I64(-7), "id is below 1"),
-        ];
-        for (column, value, expected) in cases {
-            let refused = with(column, value).refused.expect(expected);
-            let message = refused.failure.message;
-            assert!(message.contains(expected), "{message}: {expected}");
-            assert!(message.starts_with(&format!("outbox row {}: ", refused.change_id)), "{message}");
-        }
-    }
-
-    #[test]
-    fn invalid_ids_are_refused_with_the_reason_and_valid_ones_pass() {
-        let cases = [
-            ("", Some("is empty")),
-            (" ", Some("is blank")),
-            ("\u{3000}", Some("is blank")),
-            ("T-1 ", Some("begins or ends with a blank")),
-            (" T-1", Some("begins or ends with a blank")),
-            ("T-1\u{a0}", Some("begins or ends with a blank")),
-            ("new\nline", Some("holds a control character")),
-            ("nul\0", Some("holds a control character")),
-            ("T 1", None),
-            ("\u{c9}", None),
-            ("E\u{301}", None),
-            ("환자 1", None),
-        ];
-        for (id, expected) in cases {
-            let message = with(2, id.into()).refused.map(|refused| refused.failure.message);
-            let expected = expected.map(|rule| format!("outbox row 7: aggregate_id {rule}"));
-            assert_eq!(message, expected, "{id:?}");
-        }
-        assert!(with(2, "x".repeat(255).into()).refused.is_none());
-        assert!(with(2, "x".repeat(256).into()).refused.is_some());
-    }
-
-    #[test]
-    fn an_unreadable_row_gets_a_key_of_its_own() {
-        let refused = with(2, Value::Bytes(b"P-1".to_vec())).refused.expect("refused");
-        assert_eq!((refused.key.aggregate_type.as_str(), refused.key.aggregate_id.as_str()), ("patient", "?7"));
-        let refused = with(1, Value::Null).refused.expect("refused");
-        assert_eq!((refused.key.aggregate_type.as_str(), refused.key.aggregate_id.as_str()), ("?", "P-1"));
-        assert_eq!(with(2, "T-1 ".into()).refused.expect("refused").key.aggregate_id, "T-1 ");
-    }
-
-    #[test]
-    fn a_time_in_another_unit_is_reported_and_not_refused() {
-        let cases = [
-            (1_763_000_000, Some("seconds")),
-            (1_763_000_000_000, None),
-            (1_763_000_000_000_000, Some("microseconds")),
-            (1_763_000_000_000_000_000, Some("nanoseconds")),
-            (0, Some("an unknown unit")),
-            (-5, Some("an unknown unit")),
-            (i64::MAX, Some("an unknown unit")),
-        ];
-        for (time, expected) in cases {
-            let row = with(5, time.into());
-            assert_eq!((row.time_unit, row.refused), (expected, None), "{time}");
-        }
-    }
-
-    #[test]
-    fn one_unreadable_row_does_not_affect_the_rest_of_a_batch() {
-        let row = |id: i64, payload: Value| {
-            let mut row = vec![
-                id.into(),
-                "patient".into(),
-                "P-1".into(),
-                "create".into(),
-                "e".into(),
-                payload,
-                2.into(),
-                5.into(),
-            ];
-            row.extend([Value::Null, Value::Null, Value::Null, Value::Null]);
-            row.extend([Value::Null, Value::Null]);
-            row
-        };
-        let none = HashMap::new();
-        let mut large = row(9, Value::Null);
-        large[6] = (PAYLOAD_BYTES_MAX + 1).into();
-        let refused = delivery(large, &none).expect_err("too large");
-        assert_eq!(refused.failure.message, "outbox row 9: payload has 1048577 bytes, at most 1048576 are delivered");
-        assert!(delivery(row(7, "{}".into()), &none).is_ok());
-        let mut referring = row(7, "{}".into());
-        referring[12] = r#"[{"name": "subject", "type": "patient", "id": "P-9"}]"#.into();
-        let (read, _) = delivery(referring, &none).expect("read");
-        let reference = Reference {
-            name: "subject".to_owned(),
-            aggregate_type: "patient".to_owned(),
-            aggregate_id: "P-9".to_owned(),
-            remote_id: None,
-        };
-        assert_eq!(read.change.references, [reference]);
-        let refused = delivery(row(8, Value::Bytes(vec![0xff])), &none).expect_err("bytes");
-        assert!(refused.failure.message.starts_with("outbox row 8: payload is bytes"), "{}", refused.failure.message);
-    }
-}
+mod tests;

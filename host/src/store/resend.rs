@@ -420,7 +420,7 @@ fn candidate(operation: &str, row: Vec<Value>) -> Result<Candidate, StoreError> 
     let status = status.map(known).transpose()?;
     Ok(Candidate {
         change_id,
-        operation: Operation::of_outbox(&word),
+        operation: Operation::from_word(&word),
         is_routed,
         delivery: status.zip(attempts),
         is_in_flight: reader.integer()? > 0,

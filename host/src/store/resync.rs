@@ -4,14 +4,14 @@
 //! Each page is one transaction: changes with the current states, already routed, and one delivery of each for this
 //! target alone. A page that is queued twice does no harm, because the newest state wins.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 
 use serde::Serialize;
 
 use super::counts::CountDelta;
 use super::outbox::NewChange;
 use super::sql::{EnqueueForTarget, IdsOfEvents, Json, MarkEventsRouted};
-use super::{RowReader, Store, StoreError, StoreTransaction};
+use super::{RowReader, Store, StoreError, StoreTransaction, survivor_reference};
 use crate::database::rerun;
 use crate::domain::change::Operation;
 use crate::domain::ids::{AggregateKey, ChangeId, TargetName};
@@ -148,21 +148,30 @@ impl Store {
         ids: &[String],
         gone: &HashSet<AggregateKey>,
     ) -> Result<usize, StoreError> {
+        let mut routes = self.routes().await?.list;
+        routes.retain(|route| route.target == *target);
         rerun("resync", || async {
             let mut transaction = self.begin(&format!("queue patients for target `{target}`")).await?;
             let names: Vec<_> = ids.iter().map(String::as_str).collect();
             // Read again under a lock, so that a change that is made meanwhile gets a later id and wins.
             let current = transaction.patients_by_id(&names, true).await?;
-            let payload = |id: &&str| current.get(*id).map(|stored| stored.patient.payload());
-            let payloads: Vec<_> = names.iter().filter_map(|id| Some((*id, payload(id)?))).collect();
-            let changes: Vec<_> = payloads
+            let merges = transaction.merges_among(&names).await?;
+            let state = |id: &&str| {
+                let stored = current.get(*id)?;
+                Some(match merges.get(*id) {
+                    Some(survivor) => (Operation::Merge, "{}".to_owned(), vec![survivor_reference(survivor)]),
+                    None => (Operation::Update, stored.patient.payload(), Vec::new()),
+                })
+            };
+            let states: Vec<_> = names.iter().filter_map(|id| Some((*id, state(id)?))).collect();
+            let changes: Vec<_> = states
                 .iter()
-                .map(|(id, payload)| NewChange {
+                .map(|(id, (operation, payload, references))| NewChange {
                     aggregate_type: "patient",
                     aggregate_id: id,
-                    operation: Operation::Update,
+                    operation: *operation,
                     payload,
-                    references: &[],
+                    references,
                 })
                 .collect();
             if changes.is_empty() {
@@ -171,10 +180,16 @@ impl Store {
             }
             let events = transaction.append(&changes).await?;
             transaction.deliver_only_to(target, &events).await?;
-            let queued: Vec<_> = payloads.iter().map(|(id, _)| AggregateKey::patient(*id)).collect();
+            let mut dependents = BTreeMap::new();
+            if !merges.is_empty() {
+                let ids = transaction.ids_of_events(&events).await?;
+                dependents = transaction.hold_queued(&ids, &routes).await?;
+            }
+            let queued: Vec<_> = states.iter().map(|(id, _)| AggregateKey::patient(*id)).collect();
             let gone: Vec<_> = queued.iter().filter(|key| gone.contains(key)).collect();
             transaction.forget_gone(target, &gone).await?;
             transaction.commit().await?;
+            self.wake_queued(&dependents).await;
             Ok::<_, StoreError>(changes.len())
         })
         .await

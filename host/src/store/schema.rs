@@ -112,6 +112,11 @@ macro_rules! schema {
                     name: "verification",
                     sql: include_str!(concat!("../../../migrations/", $folder, "/0016_verification.sql")),
                 },
+                Migration {
+                    version: 17,
+                    name: "merge",
+                    sql: include_str!(concat!("../../../migrations/", $folder, "/0017_merge.sql")),
+                },
             ],
         }
     };
@@ -155,6 +160,9 @@ mod tests {
             (Dialect::Sqlite, 16, "6f670867da09147048d7921a97158bf7cbf5a5ceb26072eed267d0365f0cb1cb"),
             (Dialect::MySql, 16, "b984b43f370407006ce2ec290ea552cd4449187f2c973d06193fc42b4c17ccf6"),
             (Dialect::Postgres, 16, "0c8e29caa25570eeba2c7782471a131a6f164d4be06d70116d69f4e936a99607"),
+            (Dialect::Sqlite, 17, "b233353ae8126b1e93b892a0046660ced911f097edb35f3fa13146d32ccd69af"),
+            (Dialect::MySql, 17, "af4db7ced3b4798fea0d8ecc23f0ea51a9d67954f1bd38d85d3c3dec38ef2f6a"),
+            (Dialect::Postgres, 17, "7198a0d7b4a776d9e335b47725edb834920faebfe36e8dc111393a43800bf62b"),
         ];
         for (dialect, version, digest) in released {
             let schema = schema(dialect);

@@ -68,6 +68,7 @@ struct LinkRow<'a> {
     remote_id: &'a str,
     remote_version: Option<&'a str>,
     fingerprint: Option<&'a str>,
+    merged_into: Option<&'a str>,
 }
 
 impl Store {
@@ -145,6 +146,7 @@ fn link_rows(settlements: &[Settlement]) -> Vec<LinkRow<'_>> {
                 remote_id: &receipt.remote_id,
                 remote_version: receipt.remote_version.as_deref(),
                 fingerprint: receipt.fingerprint.as_deref(),
+                merged_into: settlement.merged_into.as_deref(),
             })
         })
         .collect()
@@ -174,6 +176,8 @@ impl StoreTransaction {
         settlements: &[Settlement],
         id_column: Option<IdColumn>,
     ) -> Result<(), StoreError> {
+        let judged = self.without_circles(lease.target.as_str(), settlements).await?;
+        let settlements = judged.as_deref().unwrap_or(settlements);
         self.write_deliveries(lease, settlements).await?;
         let links = link_rows(settlements);
         if !links.is_empty() {
@@ -267,6 +271,7 @@ impl StoreTransaction {
                 Some(link.remote_id.to_owned()),
                 link.remote_version.map(str::to_owned),
                 link.fingerprint.map(str::to_owned),
+                link.merged_into.map(str::to_owned),
                 Some(link.change_id.to_string()),
             ]
         };

@@ -61,6 +61,7 @@ mod tests {
             failure: None,
             skipped: None,
             receipt: None,
+            merged_into: None,
             is_moved: false,
         }
     }

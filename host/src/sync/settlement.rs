@@ -1,6 +1,6 @@
 //! Turns the outcome of each delivery of a batch into a status, an attempt count and a pause. Pure functions.
 
-use crate::domain::change::{Change, Failure, FailureKind, Outcome, Receipt};
+use crate::domain::change::{Failure, FailureKind, Operation, Outcome, Receipt};
 use crate::domain::delivery::{Delivery, Event, RetryPolicy, Settlement, Status, after_failure, next_status};
 
 /// Decides what is written about each delivery. `jitter` in `0.0..1.0` spreads the retries.
@@ -37,8 +37,9 @@ pub fn settlements(
             let (event, attempts, failure, receipt) = match outcome {
                 Outcome::Applied(receipt) => {
                     // A delete of a record that the target does not have confirms no id. Without a link none is made.
-                    // An existing link loses its id and keeps which change was confirmed last.
-                    let is_linked = delivery.change.link.is_some();
+                    // An existing link loses its id and keeps which change was confirmed last. A merge needs a link in
+                    // any case: it says which record stands for the aggregate.
+                    let is_linked = delivery.change.link.is_some() || delivery.change.operation == Operation::Merge;
                     let receipt = Some(receipt).filter(|receipt| is_linked || !receipt.remote_id.is_empty());
                     (Event::Confirm, delivery.attempts.saturating_add(1), None, receipt)
                 }
@@ -66,14 +67,21 @@ pub fn settlements(
                 pause_ms,
                 failure,
                 skipped,
-                is_moved: is_moved(&delivery.change, receipt.as_ref()),
+                merged_into: delivery.survivor_id.clone().filter(|_| receipt.is_some()),
+                is_moved: is_moved(delivery, receipt.as_ref()),
                 receipt,
             }
         })
         .collect()
 }
 
-fn is_moved(change: &Change, receipt: Option<&Receipt>) -> bool {
+/// Whether another record stands for the aggregate than before. A merge that is confirmed once more may have another
+/// survivor's record, since that one was merged on.
+fn is_moved(delivery: &Delivery, receipt: Option<&Receipt>) -> bool {
+    let Delivery { change, was_merged, .. } = delivery;
+    if receipt.is_some() && (change.operation == Operation::Merge || (*was_merged && !change.operation.ends_record())) {
+        return true;
+    }
     let before = change.link.as_ref().map(|link| &link.remote_id).filter(|id| !id.is_empty());
     let now = receipt.map(|receipt| &receipt.remote_id).filter(|id| !id.is_empty());
     before.is_some() && now.is_some() && before != now
@@ -82,7 +90,7 @@ fn is_moved(change: &Change, receipt: Option<&Receipt>) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::change::{Link, Operation};
+    use crate::domain::change::{Change, Link};
     use crate::domain::ids::{AggregateKey, ChangeId};
 
     fn delivery(operation: Operation, attempts: u32) -> Delivery {
@@ -98,7 +106,7 @@ mod tests {
             attempt: attempts + 1,
             link: None,
         };
-        Delivery { change, attempts }
+        Delivery { change, attempts, survivor_id: None, was_merged: false }
     }
 
     fn applied(remote_id: &str) -> Outcome {
@@ -130,6 +138,21 @@ mod tests {
         let created = settled(&delivery(Operation::Create, 0), applied(""));
         assert_eq!((created.status, created.attempts), (Status::Pending, 1));
         assert!(created.failure.is_some_and(|failure| failure.message.contains("without a remote id")));
+    }
+
+    #[test]
+    fn a_merge_names_its_survivor_and_moves_the_aggregate_as_its_undoing_does() {
+        let merge = Delivery { survivor_id: Some("P-2".to_owned()), ..delivery(Operation::Merge, 0) };
+        let merged = settled(&merge, applied(""));
+        assert_eq!((merged.status, merged.merged_into.as_deref(), merged.is_moved), (Status::Done, Some("P-2"), true));
+        assert!(merged.receipt.is_some(), "what refers to it must find the survivor, whatever the target had of it");
+        let failed = settled(&merge, Outcome::Failed(Failure::new(FailureKind::Denied, "no")));
+        assert_eq!((failed.merged_into, failed.is_moved), (None, false));
+        let undone = Delivery { was_merged: true, ..delivery(Operation::Update, 0) };
+        let undone = settled(&undone, applied("7"));
+        assert_eq!((undone.merged_into, undone.is_moved), (None, true));
+        let deleted = settled(&Delivery { was_merged: true, ..delivery(Operation::Delete, 0) }, applied("7"));
+        assert!(!deleted.is_moved, "what refers to it keeps the survivor");
     }
 
     #[test]

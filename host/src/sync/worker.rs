@@ -25,7 +25,7 @@ use super::settlement::settlements;
 use super::tally::Tally;
 use super::trouble::StoreTrouble;
 use crate::domain::change::{Change, Failure, FailureKind};
-use crate::domain::delivery::Settlement;
+use crate::domain::delivery::{Delivery, Settlement};
 use crate::store::{Settled, Store};
 use crate::target::{CheckedAdapter, Delivered, FenceLost, Finish, Target, TargetSession};
 
@@ -262,7 +262,7 @@ impl Worker {
                     }
                     self.tally.settled(settlements);
                     self.tally.deferred(in_doubt.len());
-                    return self.wake_dependents(batch, settlements).await;
+                    return self.after_settling(batch, settlements).await;
                 }
                 Ok(Settled::LeaseLost) => {
                     self.trouble.end(&task);
@@ -283,19 +283,28 @@ impl Worker {
         }
     }
 
-    /// Makes deliveries due that waited for the links of this batch.
-    async fn wake_dependents(&self, batch: &LeasedBatch, settlements: &[Settlement]) {
+    /// Makes deliveries due that waited for the links of this batch, and sends again what refers to records that are
+    /// others now.
+    async fn after_settling(&self, batch: &LeasedBatch, settlements: &[Settlement]) {
         let confirmed: HashSet<_> =
             settlements.iter().filter(|one| one.receipt.is_some()).map(|one| one.change_id).collect();
-        let is_new = |change: &&Change| change.link.is_none() && confirmed.contains(&change.change_id);
-        let changes = batch.deliveries.iter().map(|delivery| &delivery.change);
-        let linked: Vec<_> = changes.filter(is_new).map(|change| change.key.clone()).collect();
+        let settled: Vec<_> =
+            batch.deliveries.iter().filter(|delivery| confirmed.contains(&delivery.change.change_id)).collect();
+        // A merge that would have closed a circle waits for the undoing of another.
+        let is_new = |delivery: &&&Delivery| delivery.change.link.is_none() || delivery.was_merged;
+        let linked: Vec<_> = settled.iter().filter(is_new).map(|delivery| delivery.change.key.clone()).collect();
         let target_name = &batch.lease.target;
         match self.store.wake_dependents(target_name.as_str(), &linked).await {
             Ok(0) => {}
             Ok(_) => self.demand.notify_pending(),
             // The rescuer finds them.
             Err(error) => tracing::debug!(%target_name, %error, "cannot wake what waits for this batch"),
+        }
+        let changes: Vec<_> = settled.iter().map(|delivery| &delivery.change).collect();
+        match self.store.resend_after_settling(target_name, settlements, &changes).await {
+            Ok(0) => {}
+            Ok(_) => self.demand.notify_pending(),
+            Err(error) => tracing::warn!(%target_name, %error, "cannot look for dependents to send again"),
         }
     }
 }

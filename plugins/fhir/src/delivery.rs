@@ -155,9 +155,12 @@ pub(crate) struct Delivery<'a> {
     abilities: &'a Abilities,
     stage: Stage,
     query: String,
-    /// Our resource; `None` for a delete that carries no state.
+    /// Our resource; `None` for a merge, and for a delete that carries no state.
     wanted: Option<Value>,
-    deletes: bool,
+    /// With a merge, the link to the record that stays.
+    survivor: Option<Value>,
+    /// A delete or a merge: the record need not be there.
+    ends: bool,
     /// The id of the record: the link's, or the one that was found.
     id: Option<String>,
     link_version: Option<String>,
@@ -192,7 +195,7 @@ impl<'a> Delivery<'a> {
         let wanted = wanted::read(rules.settings, change).map_err(Outcome::Failed)?;
         let kind = wanted.kind;
         let abilities = rules.capabilities.taking(&kind).map_err(Outcome::Skipped)?;
-        let deletes = change.operation == Operation::Delete;
+        let ends = matches!(change.operation, Operation::Delete | Operation::Merge);
         let link = change.link.as_ref();
         let mut delivery = Self {
             change,
@@ -200,7 +203,8 @@ impl<'a> Delivery<'a> {
             query: mapping::identifier_query(&kind.system, &change.aggregate_id),
             abilities,
             wanted: wanted.resource,
-            deletes,
+            survivor: wanted.survivor,
+            ends,
             id: link.map(|link| kind.id_of(&link.remote_id).to_owned()),
             kind,
             link_version: link.and_then(|link| link.remote_version.clone()).filter(|version| !version.is_empty()),
@@ -429,7 +433,7 @@ impl<'a> Delivery<'a> {
     }
 }
 
-/// A delete of what the target does not have: confirmed, with no id.
+/// A delete or a merge of what the target does not have: confirmed, with no id.
 fn nothing_there() -> Step {
     Step::Done(Outcome::Applied(Receipt { remote_id: String::new(), remote_version: None, fingerprint: None }))
 }

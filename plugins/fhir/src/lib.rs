@@ -65,18 +65,22 @@ fn configured() -> Result<(Settings, Host), Failure> {
     Ok((settings, Host { client, base_url: adapter_sdk::settings::base_url() }))
 }
 
+/// Patients, who are merged too, and the types of clinical records.
+fn supported() -> Vec<AggregateSupport> {
+    let patients = AggregateSupport::written("patient").merged().observed();
+    let records = clinical::TYPES.into_iter().map(|aggregate_type| AggregateSupport {
+        schema: clinical::schema_id(aggregate_type).map(str::to_owned),
+        ..AggregateSupport::written(aggregate_type).observed()
+    });
+    std::iter::once(patients).chain(records).collect()
+}
+
 impl HttpAdapter for Fhir {
     fn describe() -> Descriptor {
         Descriptor {
             name: "fhir".to_owned(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            aggregate_types: std::iter::once("patient")
-                .chain(clinical::TYPES)
-                .map(|aggregate_type| AggregateSupport {
-                    schema: clinical::schema_id(aggregate_type).map(str::to_owned),
-                    ..AggregateSupport::written(aggregate_type).observed()
-                })
-                .collect(),
+            aggregate_types: supported(),
         }
     }
 

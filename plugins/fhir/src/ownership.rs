@@ -105,12 +105,35 @@ pub(crate) struct Merged {
 /// `wanted` is our resource, or `None` to change nothing but what says that the aggregate was deleted. `last` is what
 /// the link remembers, where there is one.
 pub(crate) fn merge(current: &Value, wanted: Option<&Value>, last: Option<&Fingerprint>, kind: &Kind<'_>) -> Merged {
-    let Split { ours: current_ours, mut others } = split(current, kind);
+    let parts = split(current, kind);
+    let ours = wanted.map_or_else(|| retired(&parts.ours, kind), |wanted| split(wanted, kind).ours);
+    put(current, parts, ours, wanted, last, kind)
+}
+
+/// Makes a record say that another one replaces it, to which `link` leads; keeps everything else.
+pub(crate) fn replace(current: &Value, link: &Value, last: Option<&Fingerprint>, kind: &Kind<'_>) -> Merged {
+    let parts = split(current, kind);
+    let mut ours = retired(&parts.ours, kind);
+    ours.insert("link".to_owned(), json!([link]));
+    put(current, parts, ours, None, last, kind)
+}
+
+fn retired(ours: &Map<String, Value>, kind: &Kind<'_>) -> Map<String, Value> {
+    let mut ours = ours.clone();
+    kind.retire(&mut ours);
+    ours
+}
+
+/// Puts our elements in the place of those that the record has.
+fn put(
+    current: &Value,
+    Split { ours: current_ours, mut others }: Split,
+    mut ours: Map<String, Value>,
+    wanted: Option<&Value>,
+    last: Option<&Fingerprint>,
+    kind: &Kind<'_>,
+) -> Merged {
     let kept_was_ours = last.is_some_and(|last| last.kept_is_ours);
-    let mut ours = wanted.map_or_else(|| current_ours.clone(), |wanted| split(wanted, kind).ours);
-    if wanted.is_none() {
-        kind.retire(&mut ours);
-    }
     let kept_is_ours = if wanted.is_some() { has_kept(kind, &ours) } else { kept_was_ours };
     let mut keeps = false;
     if wanted.is_some() && !kept_is_ours && !kept_was_ours {

@@ -14,8 +14,10 @@ use crate::settings::Settings;
 /// A record as a change wants it.
 pub(crate) struct Wanted<'a> {
     pub(crate) kind: Kind<'a>,
-    /// `None` for a delete that writes no state.
+    /// `None` for a merge, and for a delete that writes no state.
     pub(crate) resource: Option<Value>,
+    /// With a merge, the link to the record that stays.
+    pub(crate) survivor: Option<Value>,
 }
 
 /// Reads a change.
@@ -43,21 +45,34 @@ pub(crate) fn read<'a>(settings: &'a Settings, change: &'a Change) -> Result<Wan
 fn read_patient<'a>(kind: Kind<'a>, settings: &'a Settings, change: &Change) -> Result<Wanted<'a>, Failure> {
     let deletes = change.operation == Operation::Delete;
     if deletes && is_empty_object(&change.payload) {
-        return Ok(Wanted { kind, resource: None });
+        return Ok(Wanted { kind, resource: None, survivor: None });
+    }
+    if change.operation == Operation::Merge {
+        let (patient_id, id) = survivor(change)?;
+        let survivor = Some(mapping::patient::replaced_by(&kind, patient_id, id));
+        return Ok(Wanted { kind, resource: None, survivor });
     }
     let patient = patient::read(change)?;
-    Ok(Wanted { kind, resource: Some(mapping::patient::resource(&patient, !deletes, settings)) })
+    let resource = Some(mapping::patient::resource(&patient, !deletes, settings));
+    Ok(Wanted { kind, resource, survivor: None })
+}
+
+/// The aggregate's id and the server's id of who stays.
+fn survivor(change: &Change) -> Result<(&str, &str), Failure> {
+    let survivor = change.survivor.as_ref();
+    let ids = survivor.and_then(|survivor| Some((survivor.aggregate_id.as_str(), survivor.remote_id.as_deref()?)));
+    ids.ok_or_else(|| invalid("the patient who stays has no record at this server; fix: deliver that one first"))
 }
 
 /// A delete writes nothing of its payload: the record says that it should never have been there, whatever its state.
 fn read_clinical<'a>(kind: Kind<'a>, settings: &'a Settings, change: &'a Change) -> Result<Wanted<'a>, Failure> {
     if change.operation == Operation::Delete {
-        return Ok(Wanted { kind, resource: None });
+        return Ok(Wanted { kind, resource: None, survivor: None });
     }
     let record = clinical::read(change)?;
     let references = References { all: &change.references, settings };
     let resource = mapping::clinical(&kind, &change.aggregate_id, &record, references)?;
-    Ok(Wanted { kind, resource: Some(resource) })
+    Ok(Wanted { kind, resource: Some(resource), survivor: None })
 }
 
 /// The kind of a resource that is passed through: its payload says its type, and so does the link.

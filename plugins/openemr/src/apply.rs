@@ -8,13 +8,14 @@
 use std::collections::BTreeMap;
 
 use adapter_sdk::database::{Dialect, Value, rows_per_statement};
-use adapter_sdk::{Change, Failure, Outcome, Receipt, RemoteEdit};
+use adapter_sdk::{Change, Failure, Operation, Outcome, Receipt, RemoteEdit};
 
 use crate::charts::{self, Chart, ChartQuery, Found};
 use crate::columns::{Fingerprints, OwnColumn};
 use crate::create::{self, Created, Creation};
-use crate::failures::{refused, transient};
+use crate::failures::{conflict, refused, transient};
 use crate::mapping::Mapped;
+use crate::merged;
 use crate::namesakes::{self, Namesake};
 use crate::notes::Notes;
 use crate::person::Person;
@@ -30,6 +31,28 @@ use crate::target_db::TargetDb;
 /// # Errors
 /// A failure for the batch as a whole; the host rolls back.
 pub(crate) fn apply(
+    db: &impl TargetDb,
+    settings: &Settings,
+    schema: &Schema,
+    policy: RemoteEdit,
+    changes: &[&Change],
+    notes: &mut Notes,
+) -> Result<Vec<Outcome>, Failure> {
+    if !changes.iter().any(|change| merged::concerns(change)) {
+        return apply_states(db, settings, schema, policy, changes, notes);
+    }
+    let states: Vec<Change> = changes.iter().map(|change| without_mark(change)).collect();
+    let mut outcomes = apply_states(db, settings, schema, policy, &states.iter().collect::<Vec<_>>(), notes)?;
+    merged::mark(db, changes, &mut outcomes)?;
+    Ok(outcomes)
+}
+
+fn without_mark(change: &Change) -> Change {
+    Change { link: change.link.as_ref().map(merged::without_mark), ..change.clone() }
+}
+
+/// The same, with links that remember the last state alone.
+fn apply_states(
     db: &impl TargetDb,
     settings: &Settings,
     schema: &Schema,
@@ -304,10 +327,13 @@ impl<L: TargetDb> Batch<'_, L> {
         receipt(wanted, chart, Some(self.fingerprints.of_either(&mapped.record, &mapped.after_form)))
     }
 
-    /// A deletion that leaves the chart alone. A patient that never came here has no pid to report.
+    /// A deletion that leaves the chart alone, or a merge. A patient that never came here has no pid to report.
     fn kept(&self, wanted: &Wanted<'_>, found: Found) -> Outcome {
         match found {
             Found::Chart(chart) => receipt(wanted, &chart, Some(self.fingerprints.of(&chart.record))),
+            Found::Doubtful { why, .. } if wanted.change.operation == Operation::Merge => {
+                Outcome::Failed(conflict(why))
+            }
             // Only a name and a birth date would tell whose it is, and a deletion brings none.
             Found::Ambiguous(_) if !self.statements.schema.has_uuid() => no_receipt(),
             Found::Ambiguous(failure) => Outcome::Failed(failure),

@@ -14,7 +14,7 @@ use crate::records::{self, availability};
 use crate::schema::Schema;
 use crate::settings::Settings;
 use crate::target_db::TargetDb;
-use crate::{apply, check, detect, observe};
+use crate::{apply, check, detect, merged, observe};
 
 /// What an apply did: one outcome per change, and what the operator should read in the log.
 #[derive(Debug)]
@@ -87,9 +87,23 @@ pub(crate) fn observe(
         |subject| &subject.aggregate_type,
         |part, subjects| match part {
             Part::Records(kind) => records::observe::observe(db, settings, &schema, kind, subjects),
-            Part::Patients | Part::Nowhere => observe::observe(db, settings, &schema, subjects),
+            Part::Patients | Part::Nowhere => observe_patients(db, settings, &schema, subjects),
         },
     )
+}
+
+/// What OpenEMR holds of patients, those that were merged among them.
+fn observe_patients(
+    db: &impl TargetDb,
+    settings: &Settings,
+    schema: &Schema,
+    subjects: &[&Subject],
+) -> Result<Vec<Observation>, Failure> {
+    let without_mark = |subject: &&Subject| Subject { link: merged::without_mark(&subject.link), ..(*subject).clone() };
+    let states: Vec<Subject> = subjects.iter().map(without_mark).collect();
+    let mut found = observe::observe(db, settings, schema, &states.iter().collect::<Vec<_>>())?;
+    merged::judge(db, subjects, &mut found)?;
+    Ok(found)
 }
 
 /// What is known of this OpenEMR, by the last check or by looking now.

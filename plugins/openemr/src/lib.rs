@@ -2,7 +2,7 @@
 //!
 //! This file joins the adapter to its host: settings in, log lines out. The work is in `check.rs` and `deliver.rs`,
 //! which know neither and so run natively in tests. The adapter must never write a table that `grants.toml` does not
-//! name, write over a column that is not in `columns.rs` or `records/kinds.rs`, delete a row, or put a patient's value
+//! name, write over a column that is not in `columns.rs`, `merged.rs` or `records/kinds.rs`, delete a row, or put a patient's value
 //! into a message. Read next: `deliver.rs`.
 
 mod apply;
@@ -21,6 +21,7 @@ mod keys;
 mod languages;
 mod lists;
 mod mapping;
+mod merged;
 mod namesakes;
 mod notes;
 mod observe;
@@ -82,7 +83,7 @@ fn supported() -> Vec<AggregateSupport> {
         schema: schema_id(kind.aggregate_type()).map(str::to_owned),
         ..AggregateSupport::written(kind.aggregate_type()).observed()
     });
-    let patients = AggregateSupport::written("patient").observed();
+    let patients = AggregateSupport::written("patient").merged().observed();
     let nowhere = AggregateSupport::written("fhir-resource");
     std::iter::once(patients).chain(records).chain([nowhere]).collect()
 }

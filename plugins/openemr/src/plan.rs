@@ -15,14 +15,14 @@ use crate::failures::{conflict, transient, unsupported};
 use crate::mapping::Mapped;
 use crate::settings::{OnDelete, Settings};
 use crate::statements::Statements;
-use crate::{identity, mapping};
+use crate::{identity, mapping, merged};
 
 /// What a change asks for, before the database was asked anything.
 #[derive(Debug)]
 pub(crate) enum Plan {
     /// The chart shall hold this.
     Hold { uuid: [u8; 16], mapped: Mapped },
-    /// The chart stays as it is, and only its pid is wanted.
+    /// The own columns stay as they are, and only the chart's pid is wanted.
     Keep { uuid: [u8; 16] },
     /// Nothing needs to be looked up.
     Done(Outcome),
@@ -69,7 +69,7 @@ fn plan_one(
             fingerprint: link.fingerprint.clone(),
         }))),
         (Operation::Delete, OnDelete::Keep, None) => Ok(Plan::Keep { uuid }),
-        (Operation::Merge, _, _) => Err(unsupported("this adapter does not merge patients")),
+        (Operation::Merge, _, _) => merged::check(change, statements.schema).map(|()| Plan::Keep { uuid }),
     }
 }
 

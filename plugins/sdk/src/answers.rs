@@ -21,6 +21,13 @@ impl AggregateSupport {
         }
     }
 
+    /// The same type, whose records are also merged.
+    #[must_use]
+    pub fn merged(mut self) -> Self {
+        self.operations.push(Operation::Merge);
+        self
+    }
+
     /// The same type, for which `observe` answers.
     #[must_use]
     pub fn observed(self) -> Self {

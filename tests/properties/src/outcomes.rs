@@ -175,7 +175,7 @@ fn delivery(number: i64, words: &str) -> Delivery {
         attempt: 1,
         link: words.next().map(|_| link),
     };
-    Delivery { change, attempts }
+    Delivery { change, attempts, survivor_id: None, was_merged: false }
 }
 
 fn outcome(fields: &[String]) -> Outcome {

@@ -16,6 +16,7 @@ mod kept_statements;
 mod large_answers;
 mod learned;
 mod low_ids;
+mod merging;
 mod migrating;
 mod operators;
 mod outbox;

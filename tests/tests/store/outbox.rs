@@ -36,7 +36,10 @@ async fn an_unknown_operation_becomes_a_failed_delivery(stand: Stand) {
     route(&stand.store, 10).await;
     assert!(matches!(stand.claim().await, Claim::Nothing));
     let recent = stand.store.status(5).await.expect("status").recent;
-    assert_eq!(recent[0].error_message.as_deref(), Some("outbox row 1: operation must be create, update or delete"));
+    assert_eq!(
+        recent[0].error_message.as_deref(),
+        Some("outbox row 1: operation must be create, update, delete or merge")
+    );
     // No retry makes it deliverable; as a pending one it would hold up whatever is claimed with it.
     assert_eq!(stand.store.count_failed(&RetryFilter::default()).await.expect("count"), 0);
     assert_eq!(stand.store.retry(&RetryFilter::default()).await.expect("retry"), 0);

@@ -176,6 +176,7 @@ pub(crate) fn settlement(delivery: &Delivery, status: Status) -> Settlement {
         failure: None,
         skipped: None,
         receipt: None,
+        merged_into: None,
         is_moved: false,
     }
 }

@@ -23,6 +23,7 @@ mod imported;
 mod in_doubt;
 mod learned;
 mod lifecycle;
+mod merging;
 mod openemr;
 mod openemr_records;
 mod operators;

@@ -58,5 +58,5 @@ FROM sync_outbox o
 {left_lookup(
     sync_link, l,
     l.target = :target AND l.aggregate_type = o.aggregate_type AND l.aggregate_id = o.aggregate_id,
-    l.remote_id, l.remote_version, l.fingerprint, l.delivered_outbox_id)}
+    l.remote_id, l.remote_version, l.fingerprint, l.delivered_outbox_id, l.merged_into)}
 WHERE {key_in_ids(o.id)};

@@ -37,6 +37,14 @@ WHERE {key_in_batch(t.aggregate_id, aggregate_id, {batch(aggregate_id text)})}
 ORDER BY t.aggregate_id, t.aggregate_type
 {lock_rows};
 
+-- name: lock_records_of_patients
+-- Likewise, all of these patients.
+SELECT {record_columns}
+FROM clinical_record t
+WHERE {key_in_batch(t.patient_id, aggregate_id, {batch(aggregate_id text)})}
+ORDER BY t.aggregate_id, t.aggregate_type
+{lock_rows};
+
 -- name: put_records (sqlite, mysql)
 INSERT INTO clinical_record (aggregate_type, aggregate_id, patient_id, payload, refs, created_at, updated_at)
 VALUES (:rows, {now}, {now})...

@@ -50,8 +50,8 @@ WHERE d.status = {done} AND {confirmed_id(:target, d)} = d.outbox_id
 ORDER BY d.outbox_id;
 
 -- name: links_of_keys
--- The target's ids of these aggregates.
-SELECT j.aggregate_type, j.aggregate_id, l.remote_id
+-- The target's ids of these aggregates, and what they were merged into.
+SELECT j.aggregate_type, j.aggregate_id, l.remote_id, l.merged_into
 FROM {batch(aggregate_type text, aggregate_id text)}
 JOIN sync_link l ON l.target = :target AND l.aggregate_type = j.aggregate_type AND l.aggregate_id = j.aggregate_id;
 
@@ -96,14 +96,26 @@ SET next_attempt_at = {now}
 WHERE {deliveries_by_id} AND status = {pending} AND next_attempt_at = {waiting};
 
 -- name: read_references
--- The target's ids of what these changes refer to; NULL where it has no link.
-SELECT p.outbox_id, p.referenced_type, p.referenced_id, l.remote_id
+-- The target's ids of what these changes refer to, and what that was merged into; NULL where it has no link.
+SELECT p.outbox_id, p.referenced_type, p.referenced_id, l.remote_id, l.merged_into
 FROM sync_dependency p
 {left_lookup(
     sync_link, l,
     l.target = p.target AND l.aggregate_type = p.referenced_type AND l.aggregate_id = p.referenced_id,
-    l.remote_id)}
+    l.remote_id, l.merged_into)}
 WHERE p.target = :target AND {key_in_ids(p.outbox_id)};
+
+-- name: open_among
+-- Which of these aggregates have an open change at a target: in flight, or the newest delivery is pending.
+SELECT j.aggregate_type, j.aggregate_id
+FROM {batch(aggregate_type text, aggregate_id text)}
+WHERE {in_flight_count(:target, j)} > 0
+    OR (SELECT COUNT(*) FROM sync_delivery d {force_index(PRIMARY)}
+        WHERE d.target = :target AND d.outbox_id = {newest_sibling(:target, j)} AND d.status = {pending}) > 0;
+
+-- name: lock_merges
+-- Keeps other hosts from settling merges at the target until this transaction ends. It changes nothing.
+UPDATE sync_target SET route_revision = route_revision WHERE name = :target;
 
 -- name: wait_again
 -- Claimed deliveries that lack something after all.

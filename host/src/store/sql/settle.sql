@@ -55,23 +55,26 @@ WHERE {by_ctid({delivery_key})} AND t.lease_id = :lease_id AND t.status = {from_
 
 -- fragment: replace_link
 {on_conflict(target, aggregate_type, aggregate_id)} remote_id = {new(remote_id)},
-    remote_version = {new(remote_version)}, fingerprint = {new(fingerprint)},
+    remote_version = {new(remote_version)}, fingerprint = {new(fingerprint)}, merged_into = {new(merged_into)},
     delivered_outbox_id = {new(delivered_outbox_id)}, synced_at = {new(synced_at)}
 
 -- name: put_links (sqlite, mysql)
 -- What the target has confirmed.
 INSERT INTO sync_link
-    (target, aggregate_type, aggregate_id, remote_id, remote_version, fingerprint, delivered_outbox_id, synced_at)
+    (target, aggregate_type, aggregate_id, remote_id, remote_version, fingerprint, merged_into, delivered_outbox_id,
+    synced_at)
 VALUES (:rows, {now})...
 {replace_link};
 
 -- name: put_links (postgres)
 INSERT INTO sync_link
-    (target, aggregate_type, aggregate_id, remote_id, remote_version, fingerprint, delivered_outbox_id, synced_at)
-SELECT j.target, j.aggregate_type, j.aggregate_id, j.remote_id, j.remote_version, j.fingerprint,
+    (target, aggregate_type, aggregate_id, remote_id, remote_version, fingerprint, merged_into, delivered_outbox_id,
+    synced_at)
+SELECT j.target, j.aggregate_type, j.aggregate_id, j.remote_id, j.remote_version, j.fingerprint, j.merged_into,
     CAST(j.delivered_outbox_id AS BIGINT), {now}
 FROM unnest(:rows)
-    AS j(target, aggregate_type, aggregate_id, remote_id, remote_version, fingerprint, delivered_outbox_id)
+    AS j(target, aggregate_type, aggregate_id, remote_id, remote_version, fingerprint, merged_into,
+        delivered_outbox_id)
 {replace_link};
 
 -- name: write_back_openemr_id

@@ -63,6 +63,8 @@ statements! {
         NextWaiting<'a> = next_waiting { target: &'a str, after: i64 }
         Wake<'a> = wake { target: &'a str, ids: Ids<'a> }
         ReadReferences<'a> = read_references { target: &'a str, ids: Ids<'a> }
+        OpenAmong<'a> = open_among { target: &'a str, batch: Json }
+        LockMerges<'a> = lock_merges { target: &'a str }
         WaitAgain<'a> = wait_again { target: &'a str, lease_id: LeaseId, ids: Ids<'a> }
         ForgetDependencies<'a> = forget_dependencies { target: &'a str, types: Texts<'a> }
         DeleteDependencies<'a> = delete_dependencies { target: &'a str, ids: Ids<'a> }
@@ -90,7 +92,7 @@ statements! {
         InsertProcessing<'a> = insert_processing { target: &'a str, lease_id: LeaseId, ids: Ids<'a> }
         MarkDone<'a> = mark_done { target: &'a str, lease_id: LeaseId, attempts: u32, ids: Ids<'a> }
         UpdateEach<'a> = update_each { target: &'a str, lease_id: LeaseId, batch: Json }
-        PutLinks = put_links { rows: TextRows<7> }
+        PutLinks = put_links { rows: TextRows<8> }
         WriteBackOpenemrId = write_back_openemr_id { batch: Json }
         WriteBackFhirId = write_back_fhir_id { batch: Json }
     }
@@ -144,10 +146,17 @@ statements! {
         ListRecords<'a> = list_records { after_id: &'a str, after_type: &'a str, limit: u32 }
         OwnRecords = own_records { batch: Json }
         LockRecordsById = lock_records_by_id { batch: Json }
+        LockRecordsOfPatients = lock_records_of_patients { batch: Json }
         PutRecords = put_records { rows: TextRows<5> }
         DeleteRecord<'a> = delete_record { aggregate_type: &'a str, aggregate_id: &'a str }
         RememberDeleted<'a> = remember_deleted { aggregate_type: &'a str, aggregate_id: &'a str }
         DeletedAmong = deleted_among { batch: Json }
+    }
+    "merges.sql" {
+        MergesAmong = merges_among { batch: Json }
+        MergesInto = merges_into { batch: Json }
+        InsertMerge<'a> = insert_merge { patient_id: &'a str, survivor_id: &'a str, reason: &'a str, merged_by: &'a str }
+        DeleteMerge<'a> = delete_merge { patient_id: &'a str }
     }
     "targets.sql" {
         RegisterTarget<'a> = register_target { name: &'a str, enabled: bool }

@@ -21,9 +21,9 @@ impl Delivery<'_> {
             Stage::Search => match self.found(answer) {
                 Err(step) => step,
                 Ok(Some(current)) => self.on_current(rules, &current, version_of(&current)),
-                // What the target never had is deleted there already. Nothing is created only to be deactivated, so a
-                // patient who was removed again before the first delivery never reaches the target.
-                Ok(None) if self.deletes => nothing_there(),
+                // What the target never had is deleted there already, and needs no merge. Nothing is created only to be
+                // deactivated, so a patient who was removed again before the first delivery never reaches the target.
+                Ok(None) if self.ends => nothing_there(),
                 Ok(None) => self.create(rules),
             },
             Stage::CreateWithId => self.created_with_id(rules, answer),

@@ -41,7 +41,7 @@ impl Delivery<'_> {
                 ),
             );
         }
-        let merged = ownership::merge(current, self.wanted.as_ref(), self.last.as_ref(), &self.kind);
+        let merged = self.merged(current);
         let now = Kept::of(current, &merged, &self.kind);
         let message = "TYPE does not carry our identifier (any more)";
         (self.kept.as_ref() != Some(&now)).then(|| self.holding(message, &now))
@@ -54,9 +54,9 @@ impl Delivery<'_> {
         }
         self.was_read = true;
         let version = version.or_else(|| version_of(current));
-        let merged = ownership::merge(current, self.wanted.as_ref(), self.last.as_ref(), &self.kind);
+        let merged = self.merged(current);
         let guard = version.clone().filter(|_| self.abilities.versioning != Versioning::NoVersion);
-        if self.deletes && self.kind.parts.retire.is_none() {
+        if self.ends && self.kind.parts.retire.is_none() {
             let held = self.held_back(rules, current, &merged, version);
             return held.unwrap_or_else(|| self.remove(guard));
         }
@@ -75,6 +75,14 @@ impl Delivery<'_> {
         }
         self.written = Some(merged.fingerprint);
         self.update(merged.resource, guard)
+    }
+
+    /// The record with our elements in it.
+    fn merged(&self, current: &Value) -> Merged {
+        match &self.survivor {
+            Some(link) => ownership::replace(current, link, self.last.as_ref(), &self.kind),
+            None => ownership::merge(current, self.wanted.as_ref(), self.last.as_ref(), &self.kind),
+        }
     }
 
     /// Whether an edit by others, or an operator's decision about one, keeps us from writing.
@@ -177,7 +185,7 @@ impl Delivery<'_> {
                 if let Some(conflict) = self.identity_conflict(&current) {
                     return conflict;
                 }
-                let merged = ownership::merge(&current, self.wanted.as_ref(), self.last.as_ref(), &self.kind);
+                let merged = self.merged(&current);
                 let is_as_before = self.last.as_ref().is_some_and(|last| last.matches(&current, &self.kind));
                 if is_as_before && !merged.unchanged {
                     return self.unreadable(UNPROVEN);
@@ -253,7 +261,7 @@ impl Delivery<'_> {
                  If-Match named an older version: the edit is in the record's history",
             );
         }
-        let merged = ownership::merge(overwritten, self.wanted.as_ref(), self.last.as_ref(), &self.kind);
+        let merged = self.merged(overwritten);
         // Marked as shared also where nothing was lost this time: so the next write reads first.
         let lost = merged.fingerprint.shared;
         self.written = Some(merged.fingerprint.into_shared());
@@ -329,7 +337,7 @@ impl Delivery<'_> {
 
     /// The record is no longer there.
     fn gone(&mut self) -> Step {
-        if self.deletes {
+        if self.ends {
             // What should be inactive does not exist: there is nothing left to do. Without an id the link goes too, so
             // that the patient may come back.
             return nothing_there();

@@ -4,6 +4,7 @@ mod clinical;
 mod creating;
 mod deleting;
 mod edits;
+mod merging;
 mod updating;
 
 use adapter_sdk::Link;

@@ -17,6 +17,8 @@ pub(crate) const US_CORE_RACE: &str = "http://hl7.org/fhir/us/core/StructureDefi
 pub(crate) const US_CORE_ETHNICITY: &str = "http://hl7.org/fhir/us/core/StructureDefinition/us-core-ethnicity";
 const EN_REPRESENTATION: &str = "http://hl7.org/fhir/StructureDefinition/iso21090-EN-representation";
 const MARITAL_STATUS: &str = "http://terminology.hl7.org/CodeSystem/v3-MaritalStatus";
+/// The type of a link to the record that is used instead.
+const REPLACED_BY: &str = "replaced-by";
 /// US Core allows so many categories of race.
 const RACES_MAX: usize = 5;
 const IDENTIFIER_TYPE: &str = "http://terminology.hl7.org/CodeSystem/v2-0203";
@@ -38,6 +40,11 @@ pub(crate) const PARTS: Parts = Parts {
         }),
         ("address", |_, entry| matches!(text(entry, "use"), None | Some("home"))),
         ("communication", |_, entry| entry.get("preferred") == Some(&Value::Bool(true))),
+        // Only a merge writes one, so that every later state takes it away.
+        ("link", |kind, entry| {
+            text(entry, "type") == Some(REPLACED_BY)
+                && entry.pointer("/other/identifier/system").and_then(Value::as_str) == Some(&*kind.system)
+        }),
     ],
     // A death that others recorded is not undone by an application that knows of none.
     kept: &DECEASED,
@@ -72,6 +79,13 @@ pub(crate) fn resource(patient: &Patient, active: bool, settings: &Settings) -> 
     }
     insert_list(&mut resource, "communication", communication(patient).into_iter().collect());
     Value::Object(resource)
+}
+
+/// The link of a record that is no longer used to the one that is used instead. The identifier of our system tells it
+/// from links of others.
+pub(crate) fn replaced_by(kind: &Kind<'_>, patient_id: &str, id: &str) -> Value {
+    let identifier = json!({ "system": kind.system, "value": patient_id });
+    json!({ "other": { "reference": format!("Patient/{id}"), "identifier": identifier }, "type": REPLACED_BY })
 }
 
 fn identifiers(patient: &Patient, settings: &Settings) -> Vec<Value> {

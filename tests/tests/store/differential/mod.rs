@@ -2,7 +2,7 @@
 //!
 //! What fails names the seed and the operations up to the first difference; there is no shorter prefix that shows it.
 
-mod plan;
+pub(crate) mod plan;
 mod state;
 mod world;
 

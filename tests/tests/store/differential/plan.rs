@@ -3,18 +3,18 @@
 use host::domain::change::FailureKind;
 
 /// Patients' ids that some collation or other would take for one, or put in another order.
-pub(super) const PATIENT_IDS: [&str; 6] = ["P-0001", "p-0001", "P-0001~", "P.0001", "P_0001", "Q-1"];
-pub(super) const TARGETS: [&str; 2] = ["openemr", "fhir"];
+pub(crate) const PATIENT_IDS: [&str; 6] = ["P-0001", "p-0001", "P-0001~", "P.0001", "P_0001", "Q-1"];
+pub(crate) const TARGETS: [&str; 2] = ["openemr", "fhir"];
 
 /// `SplitMix64`: a few lines, so that no library's next version makes another sequence of a seed.
-pub(super) struct Dice(u64);
+pub(crate) struct Dice(u64);
 
 impl Dice {
-    pub(super) fn new(seed: u64) -> Self {
+    pub(crate) fn new(seed: u64) -> Self {
         Self(seed)
     }
 
-    pub(super) fn next(&mut self) -> u64 {
+    pub(crate) fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
@@ -22,12 +22,12 @@ impl Dice {
         z ^ (z >> 31)
     }
 
-    pub(super) fn below(&mut self, count: usize) -> usize {
+    pub(crate) fn below(&mut self, count: usize) -> usize {
         let count = u64::try_from(count.max(1)).expect("a count");
         usize::try_from(self.next() % count).expect("below a count")
     }
 
-    pub(super) fn pick<T: Copy>(&mut self, from: &[T]) -> T {
+    pub(crate) fn pick<T: Copy>(&mut self, from: &[T]) -> T {
         from[self.below(from.len())]
     }
 }

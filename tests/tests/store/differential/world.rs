@@ -314,6 +314,7 @@ fn settled(delivery: &Delivery, dice: &mut Dice) -> Settlement {
         pause_ms: if status == Status::Pending { dice.pick(&[0, 1, 5_000]) } else { 0 },
         failure,
         skipped: None,
+        merged_into: None,
         is_moved: moved(delivery, receipt.as_ref()),
         receipt,
     }

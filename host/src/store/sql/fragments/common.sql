@@ -91,7 +91,7 @@ excluded.{column}
 o.id, o.aggregate_type, o.aggregate_id, o.operation, o.event_id,
 -- A payload of more than 1 MiB is not read; its length is.
 CASE WHEN {byte_length(o.payload)} <= 1048576 THEN o.payload END, {byte_length(o.payload)}, o.created_at,
-l.remote_id, l.remote_version, l.fingerprint, l.delivered_outbox_id, {refs_columns}
+l.remote_id, l.remote_version, l.fingerprint, l.delivered_outbox_id, l.merged_into, {refs_columns}
 
 -- fragment: refs_columns
 -- What a change refers to. More than 32 KiB are not read; their length is.

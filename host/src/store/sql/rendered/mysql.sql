@@ -69,7 +69,7 @@ WHERE target = ? AND outbox_id IN (?, ?);
 -- read_batch
 SELECT o.id, o.aggregate_type, o.aggregate_id, o.operation, o.event_id,
     CASE WHEN LENGTH(o.payload) <= 1048576 THEN o.payload END, LENGTH(o.payload), o.created_at,
-    l.remote_id, l.remote_version, l.fingerprint, l.delivered_outbox_id, CASE WHEN LENGTH(o.refs) <= 32768 THEN o.refs END, LENGTH(o.refs)
+    l.remote_id, l.remote_version, l.fingerprint, l.delivered_outbox_id, l.merged_into, CASE WHEN LENGTH(o.refs) <= 32768 THEN o.refs END, LENGTH(o.refs)
 FROM sync_outbox o
 LEFT JOIN sync_link l ON l.target = ? AND l.aggregate_type = o.aggregate_type AND l.aggregate_id = o.aggregate_id
 WHERE o.id IN (?, ?);
@@ -125,7 +125,7 @@ WHERE d.status = 'done' AND (SELECT l.delivered_outbox_id FROM sync_link l
 ORDER BY d.outbox_id;
 
 -- links_of_keys
-SELECT j.aggregate_type, j.aggregate_id, l.remote_id
+SELECT j.aggregate_type, j.aggregate_id, l.remote_id, l.merged_into
 FROM JSON_TABLE(?, '$[*]' COLUMNS(aggregate_type VARCHAR(1024) CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin PATH '$.aggregate_type', aggregate_id VARCHAR(1024) CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin PATH '$.aggregate_id')) AS j
 JOIN sync_link l ON l.target = ? AND l.aggregate_type = j.aggregate_type AND l.aggregate_id = j.aggregate_id;
 
@@ -169,10 +169,22 @@ SET next_attempt_at = CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS SIGNED)
 WHERE target = ? AND outbox_id IN (?, ?) AND status = 'pending' AND next_attempt_at = 9223372036854775805;
 
 -- read_references
-SELECT p.outbox_id, p.referenced_type, p.referenced_id, l.remote_id
+SELECT p.outbox_id, p.referenced_type, p.referenced_id, l.remote_id, l.merged_into
 FROM sync_dependency p
 LEFT JOIN sync_link l ON l.target = p.target AND l.aggregate_type = p.referenced_type AND l.aggregate_id = p.referenced_id
 WHERE p.target = ? AND p.outbox_id IN (?, ?);
+
+-- open_among
+SELECT j.aggregate_type, j.aggregate_id
+FROM JSON_TABLE(?, '$[*]' COLUMNS(aggregate_type VARCHAR(1024) CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin PATH '$.aggregate_type', aggregate_id VARCHAR(1024) CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin PATH '$.aggregate_id')) AS j
+WHERE (SELECT COUNT(*) FROM sync_in_flight w
+     WHERE w.target = ? AND w.aggregate_type = j.aggregate_type AND w.aggregate_id = j.aggregate_id) > 0
+    OR (SELECT COUNT(*) FROM sync_delivery d FORCE INDEX (PRIMARY)
+        WHERE d.target = ? AND d.outbox_id = (SELECT MAX(s.outbox_id) FROM sync_delivery s FORCE INDEX (sync_delivery_aggregate)
+             WHERE s.target = ? AND s.aggregate_type = j.aggregate_type AND s.aggregate_id = j.aggregate_id) AND d.status = 'pending') > 0;
+
+-- lock_merges
+UPDATE sync_target SET route_revision = route_revision WHERE name = ?;
 
 -- wait_again
 UPDATE sync_delivery FORCE INDEX (PRIMARY)
@@ -298,10 +310,11 @@ SET t.status = j.status,
 
 -- put_links
 INSERT INTO sync_link
-    (target, aggregate_type, aggregate_id, remote_id, remote_version, fingerprint, delivered_outbox_id, synced_at)
-VALUES (?, ?, ?, ?, ?, ?, ?, CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS SIGNED)), (?, ?, ?, ?, ?, ?, ?, CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS SIGNED))
+    (target, aggregate_type, aggregate_id, remote_id, remote_version, fingerprint, merged_into, delivered_outbox_id,
+    synced_at)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS SIGNED)), (?, ?, ?, ?, ?, ?, ?, ?, CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS SIGNED))
 ON DUPLICATE KEY UPDATE remote_id = VALUES(remote_id),
-        remote_version = VALUES(remote_version), fingerprint = VALUES(fingerprint),
+        remote_version = VALUES(remote_version), fingerprint = VALUES(fingerprint), merged_into = VALUES(merged_into),
         delivered_outbox_id = VALUES(delivered_outbox_id), synced_at = VALUES(synced_at);
 
 -- write_back_openemr_id
@@ -571,6 +584,13 @@ WHERE t.aggregate_id IN (SELECT j.aggregate_id FROM JSON_TABLE(?, '$[*]' COLUMNS
 ORDER BY t.aggregate_id, t.aggregate_type
 FOR UPDATE;
 
+-- lock_records_of_patients
+SELECT t.aggregate_type, t.aggregate_id, t.patient_id, t.payload, t.refs
+FROM clinical_record t
+WHERE t.patient_id IN (SELECT j.aggregate_id FROM JSON_TABLE(?, '$[*]' COLUMNS(aggregate_id VARCHAR(1024) CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin PATH '$.aggregate_id')) AS j)
+ORDER BY t.aggregate_id, t.aggregate_type
+FOR UPDATE;
+
 -- put_records
 INSERT INTO clinical_record (aggregate_type, aggregate_id, patient_id, payload, refs, created_at, updated_at)
 VALUES (?, ?, ?, ?, ?, CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS SIGNED), CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS SIGNED)), (?, ?, ?, ?, ?, CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS SIGNED), CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS SIGNED))
@@ -593,6 +613,25 @@ WHERE t.aggregate_id IN (SELECT j.aggregate_id FROM JSON_TABLE(?, '$[*]' COLUMNS
         WHERE t.aggregate_type = 'patient' AND p.patient_id = t.aggregate_id)
     AND NOT EXISTS (SELECT 1 FROM clinical_record r
         WHERE r.aggregate_id = t.aggregate_id AND r.aggregate_type = t.aggregate_type);
+
+-- merges_among
+SELECT t.patient_id, t.survivor_id
+FROM patient_merge t
+WHERE t.patient_id IN (SELECT j.patient_id FROM JSON_TABLE(?, '$[*]' COLUMNS(patient_id VARCHAR(1024) CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin PATH '$.patient_id')) AS j)
+ORDER BY t.patient_id;
+
+-- merges_into
+SELECT t.patient_id, t.survivor_id
+FROM patient_merge t
+WHERE t.survivor_id IN (SELECT j.patient_id FROM JSON_TABLE(?, '$[*]' COLUMNS(patient_id VARCHAR(1024) CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin PATH '$.patient_id')) AS j)
+ORDER BY t.patient_id;
+
+-- insert_merge
+INSERT INTO patient_merge (patient_id, survivor_id, reason, merged_by, merged_at)
+VALUES (?, ?, ?, ?, CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS SIGNED));
+
+-- delete_merge
+DELETE FROM patient_merge WHERE patient_id = ?;
 
 -- register_target
 INSERT INTO sync_target (name, enabled, state, updated_at)
@@ -1071,7 +1110,7 @@ WHERE target = ? AND aggregate_type = ? AND aggregate_id = ?;
 -- read_change
 SELECT o.id, o.aggregate_type, o.aggregate_id, o.operation, o.event_id,
     CASE WHEN LENGTH(o.payload) <= 1048576 THEN o.payload END, LENGTH(o.payload), o.created_at,
-    l.remote_id, l.remote_version, l.fingerprint, l.delivered_outbox_id, CASE WHEN LENGTH(o.refs) <= 32768 THEN o.refs END, LENGTH(o.refs)
+    l.remote_id, l.remote_version, l.fingerprint, l.delivered_outbox_id, l.merged_into, CASE WHEN LENGTH(o.refs) <= 32768 THEN o.refs END, LENGTH(o.refs)
 FROM sync_outbox o
 LEFT JOIN sync_link l ON l.target = ? AND l.aggregate_type = o.aggregate_type AND l.aggregate_id = o.aggregate_id
 WHERE o.id = ?;

@@ -89,9 +89,9 @@ WHERE ctid = ANY(ARRAY(SELECT j.place FROM (SELECT t.place, j.* FROM (SELECT CAS
 -- read_batch
 SELECT o.id, o.aggregate_type, o.aggregate_id, o.operation, o.event_id,
     CASE WHEN octet_length(o.payload) <= 1048576 THEN o.payload END, octet_length(o.payload), o.created_at,
-    l.remote_id, l.remote_version, l.fingerprint, l.delivered_outbox_id, CASE WHEN octet_length(o.refs) <= 32768 THEN o.refs END, octet_length(o.refs)
+    l.remote_id, l.remote_version, l.fingerprint, l.delivered_outbox_id, l.merged_into, CASE WHEN octet_length(o.refs) <= 32768 THEN o.refs END, octet_length(o.refs)
 FROM sync_outbox o
-LEFT JOIN LATERAL (SELECT l.remote_id, l.remote_version, l.fingerprint, l.delivered_outbox_id FROM sync_link l
+LEFT JOIN LATERAL (SELECT l.remote_id, l.remote_version, l.fingerprint, l.delivered_outbox_id, l.merged_into FROM sync_link l
         WHERE l.target = $1 AND l.aggregate_type = o.aggregate_type AND l.aggregate_id = o.aggregate_id OFFSET 0) l ON TRUE
 WHERE o.id = ANY(ARRAY(SELECT CAST(value AS BIGINT) FROM jsonb_array_elements_text(CAST($2 AS JSONB))));
 
@@ -154,7 +154,7 @@ WHERE d.status = 'done' AND (SELECT l.delivered_outbox_id FROM sync_link l
 ORDER BY d.outbox_id;
 
 -- links_of_keys
-SELECT j.aggregate_type, j.aggregate_id, l.remote_id
+SELECT j.aggregate_type, j.aggregate_id, l.remote_id, l.merged_into
 FROM jsonb_to_recordset(CAST($1 AS JSONB)) AS j(aggregate_type TEXT, aggregate_id TEXT)
 JOIN sync_link l ON l.target = $2 AND l.aggregate_type = j.aggregate_type AND l.aggregate_id = j.aggregate_id;
 
@@ -202,11 +202,27 @@ WHERE ctid = ANY(ARRAY(SELECT j.place FROM (SELECT t.place, j.* FROM (SELECT CAS
             WHERE t.target = $2 AND t.outbox_id = j.id OFFSET 0) AS t) AS j)) AND status = 'pending' AND next_attempt_at = 9223372036854775805;
 
 -- read_references
-SELECT p.outbox_id, p.referenced_type, p.referenced_id, l.remote_id
+SELECT p.outbox_id, p.referenced_type, p.referenced_id, l.remote_id, l.merged_into
 FROM sync_dependency p
-LEFT JOIN LATERAL (SELECT l.remote_id FROM sync_link l
+LEFT JOIN LATERAL (SELECT l.remote_id, l.merged_into FROM sync_link l
         WHERE l.target = p.target AND l.aggregate_type = p.referenced_type AND l.aggregate_id = p.referenced_id OFFSET 0) l ON TRUE
 WHERE p.target = $1 AND p.outbox_id = ANY(ARRAY(SELECT CAST(value AS BIGINT) FROM jsonb_array_elements_text(CAST($2 AS JSONB))));
+
+-- open_among
+SELECT j.aggregate_type, j.aggregate_id
+FROM jsonb_to_recordset(CAST($1 AS JSONB)) AS j(aggregate_type TEXT, aggregate_id TEXT)
+WHERE (SELECT COUNT(*) FROM sync_in_flight w
+     WHERE w.target = $2 AND w.aggregate_type = j.aggregate_type AND w.aggregate_id = j.aggregate_id) > 0
+    OR (SELECT COUNT(*) FROM sync_delivery d
+        WHERE d.target = $3 AND d.outbox_id = (SELECT CASE WHEN s.aggregate_id = j.aggregate_id AND s.aggregate_type = j.aggregate_type
+                AND s.target = $4 THEN s.outbox_id END
+             FROM (SELECT s.aggregate_id, s.aggregate_type, s.target, s.outbox_id FROM sync_delivery s
+                WHERE (s.aggregate_id, s.aggregate_type, s.target, s.outbox_id)
+                    <= (j.aggregate_id, j.aggregate_type, $5, 9223372036854775807)
+                ORDER BY s.aggregate_id DESC, s.aggregate_type DESC, s.target DESC, s.outbox_id DESC LIMIT 1) s) AND d.status = 'pending') > 0;
+
+-- lock_merges
+UPDATE sync_target SET route_revision = route_revision WHERE name = $1;
 
 -- wait_again
 UPDATE sync_delivery
@@ -345,13 +361,15 @@ WHERE t.ctid = j.place AND t.lease_id = CAST($3 AS BIGINT) AND t.status = 'proce
 
 -- put_links
 INSERT INTO sync_link
-    (target, aggregate_type, aggregate_id, remote_id, remote_version, fingerprint, delivered_outbox_id, synced_at)
-SELECT j.target, j.aggregate_type, j.aggregate_id, j.remote_id, j.remote_version, j.fingerprint,
+    (target, aggregate_type, aggregate_id, remote_id, remote_version, fingerprint, merged_into, delivered_outbox_id,
+    synced_at)
+SELECT j.target, j.aggregate_type, j.aggregate_id, j.remote_id, j.remote_version, j.fingerprint, j.merged_into,
     CAST(j.delivered_outbox_id AS BIGINT), CAST(EXTRACT(EPOCH FROM statement_timestamp()) * 1000 AS BIGINT)
-FROM unnest($1, $2, $3, $4, $5, $6, $7)
-    AS j(target, aggregate_type, aggregate_id, remote_id, remote_version, fingerprint, delivered_outbox_id)
+FROM unnest($1, $2, $3, $4, $5, $6, $7, $8)
+    AS j(target, aggregate_type, aggregate_id, remote_id, remote_version, fingerprint, merged_into,
+        delivered_outbox_id)
 ON CONFLICT (target, aggregate_type, aggregate_id) DO UPDATE SET remote_id = excluded.remote_id,
-        remote_version = excluded.remote_version, fingerprint = excluded.fingerprint,
+        remote_version = excluded.remote_version, fingerprint = excluded.fingerprint, merged_into = excluded.merged_into,
         delivered_outbox_id = excluded.delivered_outbox_id, synced_at = excluded.synced_at;
 
 -- write_back_openemr_id
@@ -633,6 +651,13 @@ WHERE t.aggregate_id = ANY (ARRAY(SELECT j.aggregate_id FROM jsonb_to_recordset(
 ORDER BY t.aggregate_id, t.aggregate_type
 FOR UPDATE;
 
+-- lock_records_of_patients
+SELECT t.aggregate_type, t.aggregate_id, t.patient_id, t.payload, t.refs
+FROM clinical_record t
+WHERE t.patient_id = ANY (ARRAY(SELECT j.aggregate_id FROM jsonb_to_recordset(CAST($1 AS JSONB)) AS j(aggregate_id TEXT)))
+ORDER BY t.aggregate_id, t.aggregate_type
+FOR UPDATE;
+
 -- put_records
 INSERT INTO clinical_record (aggregate_type, aggregate_id, patient_id, payload, refs, created_at, updated_at)
 SELECT j.aggregate_type, j.aggregate_id, j.patient_id, j.payload, j.refs, CAST(EXTRACT(EPOCH FROM statement_timestamp()) * 1000 AS BIGINT), CAST(EXTRACT(EPOCH FROM statement_timestamp()) * 1000 AS BIGINT)
@@ -656,6 +681,25 @@ WHERE t.aggregate_id = ANY (ARRAY(SELECT j.aggregate_id FROM jsonb_to_recordset(
         WHERE t.aggregate_type = 'patient' AND p.patient_id = t.aggregate_id)
     AND NOT EXISTS (SELECT 1 FROM clinical_record r
         WHERE r.aggregate_id = t.aggregate_id AND r.aggregate_type = t.aggregate_type);
+
+-- merges_among
+SELECT t.patient_id, t.survivor_id
+FROM patient_merge t
+WHERE t.patient_id = ANY (ARRAY(SELECT j.patient_id FROM jsonb_to_recordset(CAST($1 AS JSONB)) AS j(patient_id TEXT)))
+ORDER BY t.patient_id;
+
+-- merges_into
+SELECT t.patient_id, t.survivor_id
+FROM patient_merge t
+WHERE t.survivor_id = ANY (ARRAY(SELECT j.patient_id FROM jsonb_to_recordset(CAST($1 AS JSONB)) AS j(patient_id TEXT)))
+ORDER BY t.patient_id;
+
+-- insert_merge
+INSERT INTO patient_merge (patient_id, survivor_id, reason, merged_by, merged_at)
+VALUES ($1, $2, $3, $4, CAST(EXTRACT(EPOCH FROM statement_timestamp()) * 1000 AS BIGINT));
+
+-- delete_merge
+DELETE FROM patient_merge WHERE patient_id = $1;
 
 -- register_target
 INSERT INTO sync_target (name, enabled, state, updated_at)
@@ -1140,7 +1184,7 @@ WHERE target = $1 AND aggregate_type = $2 AND aggregate_id = $3;
 -- read_change
 SELECT o.id, o.aggregate_type, o.aggregate_id, o.operation, o.event_id,
     CASE WHEN octet_length(o.payload) <= 1048576 THEN o.payload END, octet_length(o.payload), o.created_at,
-    l.remote_id, l.remote_version, l.fingerprint, l.delivered_outbox_id, CASE WHEN octet_length(o.refs) <= 32768 THEN o.refs END, octet_length(o.refs)
+    l.remote_id, l.remote_version, l.fingerprint, l.delivered_outbox_id, l.merged_into, CASE WHEN octet_length(o.refs) <= 32768 THEN o.refs END, octet_length(o.refs)
 FROM sync_outbox o
 LEFT JOIN sync_link l ON l.target = $1 AND l.aggregate_type = o.aggregate_type AND l.aggregate_id = o.aggregate_id
 WHERE o.id = CAST($2 AS BIGINT);

@@ -67,7 +67,7 @@ WHERE target = ? AND outbox_id IN (SELECT value FROM json_each(?));
 -- read_batch
 SELECT o.id, o.aggregate_type, o.aggregate_id, o.operation, o.event_id,
     CASE WHEN octet_length(o.payload) <= 1048576 THEN o.payload END, octet_length(o.payload), o.created_at,
-    l.remote_id, l.remote_version, l.fingerprint, l.delivered_outbox_id, CASE WHEN octet_length(o.refs) <= 32768 THEN o.refs END, octet_length(o.refs)
+    l.remote_id, l.remote_version, l.fingerprint, l.delivered_outbox_id, l.merged_into, CASE WHEN octet_length(o.refs) <= 32768 THEN o.refs END, octet_length(o.refs)
 FROM sync_outbox o
 LEFT JOIN sync_link l ON l.target = ? AND l.aggregate_type = o.aggregate_type AND l.aggregate_id = o.aggregate_id
 WHERE o.id IN (SELECT value FROM json_each(?));
@@ -123,7 +123,7 @@ WHERE d.status = 'done' AND (SELECT l.delivered_outbox_id FROM sync_link l
 ORDER BY d.outbox_id;
 
 -- links_of_keys
-SELECT j.aggregate_type, j.aggregate_id, l.remote_id
+SELECT j.aggregate_type, j.aggregate_id, l.remote_id, l.merged_into
 FROM (SELECT value->>'aggregate_type' AS aggregate_type, value->>'aggregate_id' AS aggregate_id FROM json_each(?)) AS j
 JOIN sync_link l ON l.target = ? AND l.aggregate_type = j.aggregate_type AND l.aggregate_id = j.aggregate_id;
 
@@ -167,10 +167,22 @@ SET next_attempt_at = CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGE
 WHERE target = ? AND outbox_id IN (SELECT value FROM json_each(?)) AND status = 'pending' AND next_attempt_at = 9223372036854775805;
 
 -- read_references
-SELECT p.outbox_id, p.referenced_type, p.referenced_id, l.remote_id
+SELECT p.outbox_id, p.referenced_type, p.referenced_id, l.remote_id, l.merged_into
 FROM sync_dependency p
 LEFT JOIN sync_link l ON l.target = p.target AND l.aggregate_type = p.referenced_type AND l.aggregate_id = p.referenced_id
 WHERE p.target = ? AND p.outbox_id IN (SELECT value FROM json_each(?));
+
+-- open_among
+SELECT j.aggregate_type, j.aggregate_id
+FROM (SELECT value->>'aggregate_type' AS aggregate_type, value->>'aggregate_id' AS aggregate_id FROM json_each(?)) AS j
+WHERE (SELECT COUNT(*) FROM sync_in_flight w
+     WHERE w.target = ? AND w.aggregate_type = j.aggregate_type AND w.aggregate_id = j.aggregate_id) > 0
+    OR (SELECT COUNT(*) FROM sync_delivery d
+        WHERE d.target = ? AND d.outbox_id = (SELECT MAX(s.outbox_id) FROM sync_delivery s
+             WHERE s.target = ? AND s.aggregate_type = j.aggregate_type AND s.aggregate_id = j.aggregate_id) AND d.status = 'pending') > 0;
+
+-- lock_merges
+UPDATE sync_target SET route_revision = route_revision WHERE name = ?;
 
 -- wait_again
 UPDATE sync_delivery
@@ -294,10 +306,11 @@ WHERE t.target = ? AND t.outbox_id = j.outbox_id AND t.lease_id = ? AND t.status
 
 -- put_links
 INSERT INTO sync_link
-    (target, aggregate_type, aggregate_id, remote_id, remote_version, fingerprint, delivered_outbox_id, synced_at)
-VALUES (?, ?, ?, ?, ?, ?, ?, CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER)), (?, ?, ?, ?, ?, ?, ?, CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER))
+    (target, aggregate_type, aggregate_id, remote_id, remote_version, fingerprint, merged_into, delivered_outbox_id,
+    synced_at)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER)), (?, ?, ?, ?, ?, ?, ?, ?, CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER))
 ON CONFLICT (target, aggregate_type, aggregate_id) DO UPDATE SET remote_id = excluded.remote_id,
-        remote_version = excluded.remote_version, fingerprint = excluded.fingerprint,
+        remote_version = excluded.remote_version, fingerprint = excluded.fingerprint, merged_into = excluded.merged_into,
         delivered_outbox_id = excluded.delivered_outbox_id, synced_at = excluded.synced_at;
 
 -- write_back_openemr_id
@@ -564,6 +577,12 @@ FROM clinical_record t
 WHERE t.aggregate_id IN (SELECT j.aggregate_id FROM (SELECT value->>'aggregate_id' AS aggregate_id FROM json_each(?)) AS j)
 ORDER BY t.aggregate_id, t.aggregate_type;
 
+-- lock_records_of_patients
+SELECT t.aggregate_type, t.aggregate_id, t.patient_id, t.payload, t.refs
+FROM clinical_record t
+WHERE t.patient_id IN (SELECT j.aggregate_id FROM (SELECT value->>'aggregate_id' AS aggregate_id FROM json_each(?)) AS j)
+ORDER BY t.aggregate_id, t.aggregate_type;
+
 -- put_records
 INSERT INTO clinical_record (aggregate_type, aggregate_id, patient_id, payload, refs, created_at, updated_at)
 VALUES (?, ?, ?, ?, ?, CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER), CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER)), (?, ?, ?, ?, ?, CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER), CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER))
@@ -586,6 +605,25 @@ WHERE t.aggregate_id IN (SELECT j.aggregate_id FROM (SELECT value->>'aggregate_i
         WHERE t.aggregate_type = 'patient' AND p.patient_id = t.aggregate_id)
     AND NOT EXISTS (SELECT 1 FROM clinical_record r
         WHERE r.aggregate_id = t.aggregate_id AND r.aggregate_type = t.aggregate_type);
+
+-- merges_among
+SELECT t.patient_id, t.survivor_id
+FROM patient_merge t
+WHERE t.patient_id IN (SELECT j.patient_id FROM (SELECT value->>'patient_id' AS patient_id FROM json_each(?)) AS j)
+ORDER BY t.patient_id;
+
+-- merges_into
+SELECT t.patient_id, t.survivor_id
+FROM patient_merge t
+WHERE t.survivor_id IN (SELECT j.patient_id FROM (SELECT value->>'patient_id' AS patient_id FROM json_each(?)) AS j)
+ORDER BY t.patient_id;
+
+-- insert_merge
+INSERT INTO patient_merge (patient_id, survivor_id, reason, merged_by, merged_at)
+VALUES (?, ?, ?, ?, CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER));
+
+-- delete_merge
+DELETE FROM patient_merge WHERE patient_id = ?;
 
 -- register_target
 INSERT INTO sync_target (name, enabled, state, updated_at)
@@ -1065,7 +1103,7 @@ WHERE target = ? AND aggregate_type = ? AND aggregate_id = ?;
 -- read_change
 SELECT o.id, o.aggregate_type, o.aggregate_id, o.operation, o.event_id,
     CASE WHEN octet_length(o.payload) <= 1048576 THEN o.payload END, octet_length(o.payload), o.created_at,
-    l.remote_id, l.remote_version, l.fingerprint, l.delivered_outbox_id, CASE WHEN octet_length(o.refs) <= 32768 THEN o.refs END, octet_length(o.refs)
+    l.remote_id, l.remote_version, l.fingerprint, l.delivered_outbox_id, l.merged_into, CASE WHEN octet_length(o.refs) <= 32768 THEN o.refs END, octet_length(o.refs)
 FROM sync_outbox o
 LEFT JOIN sync_link l ON l.target = ? AND l.aggregate_type = o.aggregate_type AND l.aggregate_id = o.aggregate_id
 WHERE o.id = ?;
