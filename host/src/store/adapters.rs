@@ -188,8 +188,8 @@ impl Store {
             .collect()
     }
 
-    /// The adapters that the latest roll-backs of a target have replaced, one after the other. No host loads them from a
-    /// file again while [`DesiredState::rejected_sha256`] names the last of them.
+    /// The adapters that the latest roll-backs of a target have replaced, one after the other. No host loads them from
+    /// a file again while [`DesiredState::rejected_sha256`] names the last of them.
     ///
     /// # Errors
     /// When the store cannot be reached.

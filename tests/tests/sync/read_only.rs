@@ -53,7 +53,7 @@ fn a_token_that_may_only_read_is_a_problem_of_the_check() {
     }
 }
 
-/// A check sends nothing that could write. It says so, and nobody takes its OK for more than it is.
+/// A check sends nothing that could write: its OK shows that the credentials may search, and it names that limit.
 #[test]
 fn what_a_check_cannot_know_of_other_credentials_it_says() {
     for user in ["reader", "writer"] {
