@@ -229,9 +229,14 @@ fn an_open_quote_ends_the_import_and_keeps_the_records_before_it() {
     let csv = "patient_id,family_name,given_name,birth_date,gender,remarks\nP-1,Kim,A,1980-01-31,female,fine\n\
                P-2,Kim,B,1980-01-31,female,\"open\nP-3,Kim,C,1980-01-31,female,fine\n";
     fs::write(host.folder().join("patients.csv"), csv).expect("write");
+    let dry = host.run(&["import", "patients.csv", "--ignore-other-columns", "--dry-run"]);
+    assert_eq!(dry.status, Some(3), "{}{}", dry.stdout, dry.stderr);
+    assert!(dry.stderr.contains("Nothing was written (--dry-run)"), "{}", dry.stderr);
+    assert!(!dry.stderr.contains("were imported"), "{}", dry.stderr);
     let output = host.run(&["import", "patients.csv", "--ignore-other-columns"]);
     assert_eq!(output.status, Some(3), "{}{}", output.stdout, output.stderr);
     assert!(output.stderr.contains("patients.csv:3: a quote is opened in the record"), "{}", output.stderr);
+    assert!(output.stderr.contains("Earlier records were imported. Fix the file"), "{}", output.stderr);
     assert_eq!(host.status()["unrouted"], 1);
 }
 

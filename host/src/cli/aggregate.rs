@@ -3,8 +3,11 @@
 //! Every command that is about one aggregate takes them from here, so that none is for patients only.
 
 use super::error::CliError;
-use crate::config::TargetConfig;
+use super::output::printable;
+use super::status_summary::{aggregate_types, meant};
+use crate::config::{Config, TargetConfig};
 use crate::domain::ids::AggregateKey;
+use crate::domain::words::named;
 use crate::store::Store;
 
 /// One aggregate, or none.
@@ -56,7 +59,16 @@ pub(super) fn not_taken(target: &TargetConfig, aggregate_type: &str) -> CliError
 
 /// The refusal of an aggregate of which the store has no trace.
 pub(super) fn unknown(key: &AggregateKey) -> CliError {
-    CliError::Failed(format!("the store has no {} `{}`", key.aggregate_type, key.aggregate_id))
+    let kind = named(&key.aggregate_type);
+    let kind = kind.trim_matches('`');
+    CliError::Failed(format!("the store has no {kind} {}", named(&key.aggregate_id)))
+}
+
+/// An aggregate's name, in quotes where its blanks would not be seen.
+pub(super) fn shown(key: &AggregateKey) -> String {
+    let text = key.to_string();
+    let shown = named(&text);
+    if shown.starts_with('`') { printable(&text) } else { shown }
 }
 
 /// Refuses an aggregate that the store has never seen: that is a typo, not an aggregate without failures.
@@ -65,4 +77,22 @@ pub(super) async fn require_known(store: &Store, key: Option<&AggregateKey>) -> 
         Some(key) if !store.knows(key).await? => Err(unknown(key)),
         _ => Ok(()),
     }
+}
+
+/// Says why an aggregate has no delivery of the kind that was asked for: the store has never seen it, or its type goes
+/// nowhere.
+pub(super) async fn explain_none(config: &Config, store: &Store, key: Option<&AggregateKey>) -> Result<(), CliError> {
+    require_known(store, key).await?;
+    let Some(key) = key else { return Ok(()) };
+    let types = aggregate_types(config);
+    if types.contains(&key.aggregate_type) {
+        return Ok(());
+    }
+    let meant = meant(&key.aggregate_type, &types).map(|kind| format!("; is `{kind}` meant?")).unwrap_or_default();
+    Err(CliError::Failed(format!(
+        "no target accepts changes of type {}, so {} has no delivery{meant}; fix: let the application write it again \
+         under a type that a target accepts, or add the type to a target's aggregate_types, and then run `host resync`",
+        named(&key.aggregate_type),
+        named(&key.aggregate_id)
+    )))
 }

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use serde_json::json;
 
-use super::aggregate::{AggregateArguments, require_known};
+use super::aggregate::{AggregateArguments, explain_none};
 use super::error::CliError;
 use super::output::{age, line};
 use super::{output, wiring};
@@ -81,7 +81,7 @@ async fn list(config: &Config, arguments: &List) -> Result<ExitCode, CliError> {
     let aggregate = arguments.aggregate.key();
     let conflicts = store.conflicts(arguments.target.as_deref(), aggregate.as_ref(), arguments.limit).await?;
     if conflicts.is_empty() {
-        require_known(&store, aggregate.as_ref()).await?;
+        explain_none(config, &store, aggregate.as_ref()).await?;
     }
     if arguments.json {
         output::json(&json!({ "conflicts": conflicts }));

@@ -4,14 +4,14 @@ use std::process::ExitCode;
 
 use serde_json::json;
 
-use super::aggregate::{AggregateArguments, require_known};
+use super::aggregate::{AggregateArguments, explain_none, shown};
 use super::error::CliError;
 use super::output::{age, line, printable, time};
 use super::retry::{is_narrowed, kind};
 use super::{output, wiring};
 use crate::config::Config;
 use crate::domain::change::FailureKind;
-use crate::domain::ids::{AggregateKey, ChangeId};
+use crate::domain::ids::ChangeId;
 use crate::store::{DismissedDelivery, FailedDelivery, RetryFilter};
 
 #[derive(Debug, clap::Subcommand)]
@@ -120,7 +120,7 @@ async fn list(config: &Config, arguments: &List) -> Result<ExitCode, CliError> {
     let store = wiring::readable_store(config).await?;
     let failed = store.failed(&filter, arguments.limit).await?;
     if failed.is_empty() {
-        require_known(&store, filter.aggregate.as_ref()).await?;
+        explain_none(config, &store, filter.aggregate.as_ref()).await?;
     }
     if arguments.json {
         output::json(&json!({ "failed": failed }));
@@ -145,7 +145,7 @@ async fn list_skipped(config: &Config, arguments: &List) -> Result<ExitCode, Cli
     let store = wiring::readable_store(config).await?;
     let skipped = store.skipped(&filter, arguments.limit).await?;
     if skipped.is_empty() {
-        require_known(&store, filter.aggregate.as_ref()).await?;
+        explain_none(config, &store, filter.aggregate.as_ref()).await?;
     }
     if arguments.json {
         output::json(&json!({ "skipped": skipped }));
@@ -206,12 +206,6 @@ fn advice(failed: &[FailedDelivery]) -> Vec<&'static str> {
     parts.into_iter().flatten().collect()
 }
 
-/// An aggregate's name in quotes where its blanks would not be seen.
-fn shown(key: &AggregateKey) -> String {
-    let text = key.to_string();
-    if text.trim() == text && !text.is_empty() { printable(&text) } else { format!("{text:?}") }
-}
-
 fn show(failed: &FailedDelivery, since: &str) {
     let why = failed.kind.as_deref().unwrap_or("unknown");
     line(&format!("{}: {} (change {}, {why}{since})", failed.target, shown(&failed.key), failed.change_id));
@@ -234,7 +228,7 @@ async fn dismiss(config: &Config, arguments: &Dismiss) -> Result<ExitCode, CliEr
     let by = arguments.by.clone().unwrap_or_else(user);
     let count = store.dismiss(&filter, &arguments.reason, &by).await?;
     if count == 0 {
-        require_known(&store, filter.aggregate.as_ref()).await?;
+        explain_none(config, &store, filter.aggregate.as_ref()).await?;
         return Err(CliError::Failed(
             "no failed delivery is meant by these options: see `host failed list`".to_owned(),
         ));

@@ -92,8 +92,8 @@ impl Import {
                 ReaderEvent::Chunk(chunk) => chunk,
                 ReaderEvent::Failed(error) => {
                     self.bar.clear();
-                    let fix = if self.id.is_some() { ". Fix the file and run the same command to resume" } else { "" };
-                    return Err(CliError::Config(format!("{error}. Earlier records were imported{fix}")));
+                    let had_any = progress.bytes_done > 0;
+                    return Err(CliError::Config(format!("{error}. {}", self.became_of_earlier(had_any))));
                 }
                 ReaderEvent::Open { .. } => continue,
             };
@@ -115,6 +115,16 @@ impl Import {
         }
         self.bar.clear();
         Ok(progress)
+    }
+
+    /// What became of the records before one that ended the import.
+    fn became_of_earlier(&self, had_any: bool) -> &'static str {
+        match (self.dry_run, had_any, self.id.is_some()) {
+            (true, ..) => "Nothing was written (--dry-run)",
+            (false, false, _) => "Nothing was imported",
+            (false, true, true) => "Earlier records were imported. Fix the file and run the same command to resume",
+            (false, true, false) => "Earlier records were imported",
+        }
     }
 
     async fn import_chunk(

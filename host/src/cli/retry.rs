@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use super::aggregate::{AggregateArguments, require_known};
+use super::aggregate::{AggregateArguments, explain_none};
 use super::error::CliError;
 use super::{output, wiring};
 use crate::config::Config;
@@ -64,11 +64,11 @@ pub(super) async fn run(config: &Config, arguments: &Arguments) -> Result<ExitCo
     }
     let store = wiring::migrated_store(config).await?;
     if arguments.skipped {
-        return retry_skipped(&store, &filter, arguments.dry_run).await;
+        return retry_skipped(config, &store, &filter, arguments.dry_run).await;
     }
     let count = if arguments.dry_run { store.count_failed(&filter).await? } else { store.retry(&filter).await? };
     if count == 0 {
-        require_known(&store, filter.aggregate.as_ref()).await?;
+        explain_none(config, &store, filter.aggregate.as_ref()).await?;
     }
     output::line(&if arguments.dry_run {
         format!("{count} failed deliveries would be retried")
@@ -85,10 +85,15 @@ pub(super) async fn run(config: &Config, arguments: &Arguments) -> Result<ExitCo
     Ok(ExitCode::SUCCESS)
 }
 
-async fn retry_skipped(store: &Store, filter: &RetryFilter, dry_run: bool) -> Result<ExitCode, CliError> {
+async fn retry_skipped(
+    config: &Config,
+    store: &Store,
+    filter: &RetryFilter,
+    dry_run: bool,
+) -> Result<ExitCode, CliError> {
     let count = if dry_run { store.count_skipped(filter).await? } else { store.retry_skipped(filter).await? };
     if count == 0 {
-        require_known(store, filter.aggregate.as_ref()).await?;
+        explain_none(config, store, filter.aggregate.as_ref()).await?;
     }
     let what = if dry_run { "would be retried" } else { "are pending again" };
     output::line(&format!("{count} skipped deliveries {what}"));

@@ -1,10 +1,12 @@
 //! What `host status` and `host check` report of the store: deliveries, targets, and what needs an operator.
 
-use super::output::{age, printable};
+use super::output::age;
 use super::wiring;
 use crate::config::Config;
 use crate::domain::delivery::Status;
 use crate::domain::ids::AggregateKey;
+use crate::domain::spelling::nearest;
+use crate::domain::words::named;
 use crate::store::{
     BlockedKey, ClockState, Notice, NoticeKind, RecentSync, StatusSnapshot, Store, StoreError, TargetStatus,
     WaitingDelivery,
@@ -101,8 +103,15 @@ pub(super) fn clock_trouble(clock: ClockState) -> Option<String> {
     }
 }
 
-/// A notice for people. `types` are those that targets take: one that differs from them in case or blanks alone is a
-/// slip.
+/// The type of a target that a type was probably meant to be.
+pub(super) fn meant<'a>(subject: &str, types: &'a [String]) -> Option<&'a str> {
+    let plain = |kind: &str| kind.trim().to_lowercase();
+    let same =
+        types.iter().find(|kind| *kind == subject).or_else(|| types.iter().find(|kind| plain(kind) == plain(subject)));
+    same.map(String::as_str).or_else(|| nearest(&plain(subject), types.iter().map(String::as_str)))
+}
+
+/// A notice for people. `types` are those that targets take.
 pub(super) fn describe(notice: &Notice, types: &[String], age_ms: Option<i64>) -> String {
     let Notice { kind, subject, changes, last_change_id, .. } = notice;
     let last = format!(
@@ -111,14 +120,13 @@ pub(super) fn describe(notice: &Notice, types: &[String], age_ms: Option<i64>) -
     );
     match kind {
         NoticeKind::NotTaken => {
-            let near = types.iter().find(|kind| kind.trim().to_lowercase() == subject.trim().to_lowercase());
-            let hint = match near {
+            let hint = match meant(subject, types) {
                 Some(kind) if kind == subject => "; a target accepts it now; fix: `host resync`".to_owned(),
+                Some(kind) if kind == subject.trim() => format!("; is `{kind}` meant, without blanks around it?"),
                 Some(kind) => format!("; is `{kind}` meant?"),
                 None => String::new(),
             };
-            let subject = printable(subject);
-            format!("{changes} changes of type `{subject}` ({last}) are accepted by no target{hint}")
+            format!("{changes} changes of type {} ({last}) are accepted by no target{hint}", named(subject))
         }
         NoticeKind::TimeUnit => {
             format!("created_at of {changes} changes ({last}) is in {subject}, milliseconds are expected")
@@ -136,5 +144,29 @@ pub(super) fn error_of<'a>(recent: &'a RecentSync, snapshot: &'a StatusSnapshot)
             .or(recent.error_message.as_deref()),
         Status::Failed | Status::Skipped => recent.error_message.as_deref(),
         Status::Processing | Status::Done | Status::Superseded | Status::Dismissed => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_type_that_no_target_takes_is_shown_to_the_letter_with_what_was_meant() {
+        let types = ["encounter".to_owned(), "patient".to_owned()];
+        for (subject, shown, hint) in [
+            ("patient ", "\"patient \"", "; is `patient` meant, without blanks around it?"),
+            ("Patient", "`Patient`", "; is `patient` meant?"),
+            ("patients", "`patients`", "; is `patient` meant?"),
+            ("encountr", "`encountr`", "; is `encounter` meant?"),
+            ("patient", "`patient`", "; a target accepts it now; fix: `host resync`"),
+            ("visit", "`visit`", ""),
+        ] {
+            let kind = NoticeKind::NotTaken;
+            let last_change_id = crate::domain::ids::ChangeId::new(7);
+            let notice = Notice { kind, subject: subject.to_owned(), changes: 2, last_change_id, last_at: 0 };
+            let expected = format!("2 changes of type {shown} (the last is change 7) are accepted by no target{hint}");
+            assert_eq!(describe(&notice, &types, None), expected);
+        }
     }
 }

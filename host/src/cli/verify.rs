@@ -9,16 +9,15 @@ use super::aggregate;
 use super::error::{CliError, failure_exit_code};
 use super::output::{line, printable, time};
 use super::{output, signals, wiring};
-use crate::config::{Config, Connection, TargetConfig};
+use crate::config::{Config, TargetConfig};
 use crate::domain::change::Failure;
+use crate::plugin::Adapter;
 use crate::store::{FoundRecord, Store, Verification};
-use crate::sync::{Repaired, Verifier, VerifyError, repair};
+use crate::sync::{Repaired, Verifier, VerifyError, observed_types, repair};
 use crate::target::{CheckedAdapter, Target};
 
-/// Records that one call observes at a database: a number of statements that does not grow with them.
-const DATABASE_PAGE: u32 = 500;
-/// The same over HTTP, where each record is a request.
-const HTTP_PAGE: u32 = 50;
+/// How often it begins anew when others were faster.
+const STARTS_MAX: u32 = 5;
 /// How often a long verification reports how far it is.
 const REPORT_EVERY: Duration = Duration::from_secs(5);
 
@@ -62,7 +61,7 @@ pub(super) async fn run(config: &Config, arguments: &Arguments) -> Result<ExitCo
     let stop = signals::stop_token().map_err(|error| CliError::Failed(error.to_string()))?;
     let at = wiring::target(target)?;
     let adapter = runtime.load(&target.adapter, at.world()).await?;
-    let types = observed_types(&adapter, target, &arguments.types)?;
+    let types = types(&adapter, &at.spec.aggregate_types, &arguments.types)?;
     let report = match at.check(&adapter).await {
         Ok(report) => report,
         Err(failure) => return Ok(show_failure(target, &failure)),
@@ -82,28 +81,18 @@ pub(super) async fn run(config: &Config, arguments: &Arguments) -> Result<ExitCo
 }
 
 /// The types to verify, in order. A named one that the adapter does not observe is an error.
-fn observed_types(
-    adapter: &crate::plugin::Adapter,
-    target: &TargetConfig,
-    named: &[String],
-) -> Result<Vec<String>, CliError> {
-    let descriptor = adapter.descriptor();
-    let observes = |kind: &str| descriptor.support(kind).is_some_and(|support| support.observes);
-    if let Some(kind) = named.iter().find(|kind| !observes(kind)) {
+fn types(adapter: &Adapter, all: &[String], named: &[String]) -> Result<Vec<String>, CliError> {
+    let wanted = if named.is_empty() { all } else { named };
+    let types = observed_types(adapter, wanted);
+    if let Some(kind) = named.iter().find(|kind| !types.contains(kind)) {
         return Err(CliError::Usage(format!(
             "cannot verify `{kind}`: adapter {} does not observe it; fix: use an adapter that does, see plugins/README.md",
-            descriptor.name
+            adapter.descriptor().name
         )));
     }
-    let all = target.aggregate_types.iter().map(|kind| kind.as_str().to_owned()).filter(|kind| observes(kind));
-    let mut types: Vec<_> = if named.is_empty() { all.collect() } else { named.to_vec() };
-    types.sort_unstable();
-    types.dedup();
     if types.is_empty() {
-        return Err(CliError::Usage(format!(
-            "cannot verify target `{}`: adapter {} observes none of its types",
-            target.name, descriptor.name
-        )));
+        let name = &adapter.descriptor().name;
+        return Err(CliError::Usage(format!("cannot verify: adapter {name} observes none of the target's types")));
     }
     Ok(types)
 }
@@ -121,19 +110,23 @@ async fn verify(
     if goes_on && !arguments.json {
         line(&format!("going on behind {} verified records", verification.counts.checked));
     }
-    let page = match config.connection {
-        Connection::Database(_) => DATABASE_PAGE,
-        Connection::Http(_) => HTTP_PAGE,
-    };
-    // A page is never more than one second's worth.
-    let page = arguments.rate.map_or(page, |rate| page.min(rate));
-    let verifier = Verifier { store, target, adapter, page };
+    let verifier = Verifier { store, target, adapter, rate: arguments.rate };
     let mut reported = Instant::now();
+    let (mut has_begun, mut starts) = (false, 1);
     loop {
         let began = Instant::now();
         let records = match verifier.step(&mut verification).await {
-            Ok(Some(records)) => records,
+            Ok(Some(records)) => {
+                has_begun = true;
+                records
+            }
             Ok(None) => break,
+            // A daemon ended its own one between the two reads.
+            Err(VerifyError::Overtaken) if !has_begun && starts < STARTS_MAX => {
+                starts += 1;
+                verification = store.begin_verification(name, types).await?.0;
+                continue;
+            }
             Err(VerifyError::Target(failure)) => return Ok(Err(failure)),
             Err(VerifyError::Store(error)) => return Err(error.into()),
             Err(VerifyError::Overtaken) => {
@@ -144,11 +137,7 @@ async fn verify(
             output::progress(&format!("{} records verified", verification.counts.checked));
             reported = Instant::now();
         }
-        if let Some(rate) = arguments.rate {
-            let share =
-                Duration::from_secs_f64(f64::from(u32::try_from(records).unwrap_or(u32::MAX)) / f64::from(rate));
-            tokio::time::sleep(share.saturating_sub(began.elapsed())).await;
-        }
+        tokio::time::sleep(verifier.pause(records, began.elapsed())).await;
     }
     let repaired =
         if arguments.repair { Some(repair(store, &config.name, types, config.on_remote_edit).await?) } else { None };

@@ -32,6 +32,9 @@ pub(super) const CA_BYTES_MAX: u64 = 4 << 20;
 /// How often the host looks for a change of an adapter's file, in milliseconds.
 const WATCH_MS: u64 = 1_000;
 
+/// A task that was not polled for this long hangs, in milliseconds. No step of a task computes for as long.
+const HANGS_AFTER_MS: u64 = 20_000;
+
 /// Opens the store without connecting. Creates the folder and file of an SQLite store.
 pub(super) fn store(config: &Config) -> Result<Store, CliError> {
     let locator = locator(&config.store.url)?;
@@ -174,6 +177,7 @@ pub(super) fn target(config: &TargetConfig) -> Result<Target, CliError> {
         limits: config.limits.call.clone(),
         batch_max: config.limits.batch,
         concurrency: config.limits.concurrency,
+        verify: config.verify,
     };
     Ok(Target::new(spec)?)
 }
@@ -189,6 +193,7 @@ pub(super) fn sync_options(config: &Config) -> SyncOptions {
         drain_ms: sync.drain_timeout_ms,
         recheck_ms: sync.recheck_interval_ms,
         watch_ms: WATCH_MS,
+        hangs_after_ms: HANGS_AFTER_MS,
         retry: sync.retry,
         breaker: sync.breaker,
         retention_ms: i64::from(config.retention.done_days) * 86_400_000,

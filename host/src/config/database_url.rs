@@ -98,6 +98,11 @@ impl ServerUrl {
                  write {kind}://USER:${{DB_PASSWORD}}@HOST/DATABASE and set the variable: it is encoded by itself"
             ));
         }
+        if has_bare_ipv6(rest) {
+            return Err(format!(
+                "has an IPv6 address without brackets: write {kind}://USER:PASSWORD@[ADDRESS]:PORT/DATABASE"
+            ));
+        }
         let text = Secret::new(format!("{kind}:{rest}"));
         let url = Url::parse(text.expose()).map_err(|error| format!("is not a URL: {error}"))?;
         let host = url.host_str().unwrap_or_default().to_owned();
@@ -162,6 +167,14 @@ fn has_unencoded_password(rest: &str) -> bool {
     let rest = rest.trim_start_matches('/');
     let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
     rest[end..].contains('@') || rest.contains('#')
+}
+
+/// Whether the host is an IPv6 address, perhaps with a port behind it, that no brackets tell from a port.
+fn has_bare_ipv6(rest: &str) -> bool {
+    let authority = rest.trim_start_matches('/').split(['/', '?']).next().unwrap_or_default();
+    let host = authority.rsplit('@').next().unwrap_or_default();
+    let is_part = |character: char| character.is_ascii_hexdigit() || matches!(character, ':' | '.');
+    host.matches(':').count() > 1 && host.chars().all(is_part)
 }
 
 /// Certificates and keys begin at the configuration's folder, as every path in it does.
@@ -294,6 +307,24 @@ mod tests {
         ] {
             let error = parse(text).unwrap_err();
             assert!(!error.contains("SECRET"), "{text}: {error}");
+        }
+    }
+
+    #[test]
+    fn an_ipv6_address_without_brackets_is_told_to_need_them() {
+        for host in ["::1", "::1:34901", "2001:db8::2", "2001:db8::2:5432", "::ffff:10.0.0.1"] {
+            for scheme in ["mysql", "postgres"] {
+                let error = parse(&format!("{scheme}://root:SECRET@{host}/db")).unwrap_err();
+                assert!(
+                    error.contains("IPv6 address without brackets") && error.contains("@[ADDRESS]:PORT"),
+                    "{error}"
+                );
+                assert!(!error.contains("SECRET"), "{error}");
+            }
+        }
+        for text in ["mysql://root@[::1]:34901/db", "mysql://a:b@10.0.0.1:3306/db", "mysql://root@::1:34901/db"] {
+            let is_told = parse(text).is_err_and(|error| error.contains("brackets"));
+            assert_eq!(is_told, text.contains("@::1"), "{text}");
         }
     }
 

@@ -2,6 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use jiff::SignedDuration;
 
 use super::allow::read_allow;
 use super::http::{HttpConfig, read_http};
@@ -11,6 +14,7 @@ use super::{DatabaseKind, DatabaseUrl, read_database_url};
 use crate::domain::change::RemoteEdit;
 use crate::domain::grants::SqlGrants;
 use crate::domain::ids::{AggregateType, IdColumn, TargetName};
+use crate::domain::verification::VerifySchedule;
 
 /// A configured target.
 #[derive(Clone, Debug)]
@@ -33,6 +37,8 @@ pub struct TargetConfig {
     pub settings: serde_json::Map<String, serde_json::Value>,
     /// `[targets.NAME.limits]`.
     pub limits: Limits,
+    /// `[targets.NAME.verify]`.
+    pub verify: Option<VerifySchedule>,
 }
 
 /// The connection to a target. It determines the world of its adapter.
@@ -101,6 +107,7 @@ fn read_target(
     let deadline_is_set = limits.has("deadline_ms");
     let mut limits = read_limits(limits, batch);
     let settings = target.section("settings").json_object();
+    let verify = read_verify(target.section("verify"));
     let connection = read_connection(&mut target, &mut limits, deadline_is_set);
     target.finish(&[]);
     Some(TargetConfig {
@@ -113,7 +120,34 @@ fn read_target(
         connection: connection?,
         settings,
         limits,
+        verify,
     })
+}
+
+fn read_verify(mut verify: SectionReader<'_>) -> Option<VerifySchedule> {
+    if !verify.is_present() {
+        return None;
+    }
+    if !verify.has("every") {
+        verify.note_missing("every", "is missing: how often to verify, for example \"24h\"");
+    }
+    let every = verify.text("every").and_then(|entry| {
+        let every = duration(&entry.value);
+        if every.is_none() {
+            verify.note_key("every", "must be a duration such as \"24h\" or \"90m\", from \"1s\" to \"8784h\"");
+        }
+        every
+    });
+    let rate = verify.count("rate", 1..=1_000_000, 1_000);
+    verify.finish(&[]);
+    Some(VerifySchedule { every: every?, rate })
+}
+
+/// From a second to a year.
+fn duration(text: &str) -> Option<Duration> {
+    const YEAR: Duration = Duration::from_hours(366 * 24);
+    let duration = Duration::try_from(text.parse::<SignedDuration>().ok()?).ok()?;
+    (Duration::from_secs(1)..=YEAR).contains(&duration).then_some(duration)
 }
 
 fn read_aggregate_types(target: &mut SectionReader<'_>) -> Option<Vec<AggregateType>> {

@@ -1,12 +1,12 @@
-//! What a database error means, in words of ours.
+//! Translates a database error into its meaning and our own message.
 //!
 //! A database's free text is never stored nor shown: each driver's table (`mysql_errors.rs`, `postgres_errors.rs`,
-//! `sqlite_errors.rs`) has our words for each number, and only names of columns, keys and tables are added
+//! `sqlite_errors.rs`) has our message for each number, and only names of columns, keys and tables are added
 //! (`names.rs`).
 
 use std::time::Duration;
 
-use super::{ErrorKind, mysql_errors, postgres_errors, sqlite_errors};
+use super::{ErrorKind, mysql_errors, names, postgres_errors, sqlite_errors};
 
 /// An error of a database, safe to show: its message is ours and holds no value.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -14,7 +14,7 @@ use super::{ErrorKind, mysql_errors, postgres_errors, sqlite_errors};
 pub struct DatabaseError {
     /// What it means.
     pub kind: ErrorKind,
-    /// Five characters, where the database gives them.
+    /// Five characters, if the database gives them.
     pub sqlstate: Option<String>,
     /// The vendor's own number.
     pub vendor_code: Option<i32>,
@@ -46,12 +46,12 @@ impl DatabaseError {
         Self::new(ErrorKind::Unavailable, format!("no answer to {what} within {} ms", limit.as_millis()))
     }
 
-    /// For an error that no statement of ours ran into.
+    /// Translates an error outside of a statement.
     pub(super) fn from_sqlx(error: &sqlx::Error) -> Self {
         Self::of_statement(error, "")
     }
 
-    /// For an error of this statement, by which the names in it may be shown.
+    /// Translates an error of this statement. Names that the statement contains may be shown.
     pub(super) fn of_statement(error: &sqlx::Error, statement: &str) -> Self {
         match error {
             sqlx::Error::Database(error) => Self::from_server(error.as_ref(), statement),
@@ -80,10 +80,7 @@ impl DatabaseError {
         let sqlstate = error.code().map(std::borrow::Cow::into_owned);
         if let Some(error) = error.try_downcast_ref::<MySqlDatabaseError>() {
             let number = error.number();
-            let (kind, words) = mysql_errors::judge(number, sqlstate.as_deref());
-            // What SIGNAL reports is not the server's own.
-            let is_own = !sqlstate.as_ref().is_some_and(|state| state.starts_with("45"));
-            let object = mysql_errors::object(number, error.message(), statement).filter(|_| is_own);
+            let (kind, words, object) = mysql_errors::read((number, sqlstate.as_deref()), error.message(), statement);
             let message = worded(words, object.as_deref(), &number.to_string());
             return Self { kind, sqlstate, vendor_code: Some(i32::from(number)), object, message };
         }
@@ -97,19 +94,38 @@ impl DatabaseError {
                 routine: error.routine(),
             };
             let (kind, words) = postgres_errors::judge(said);
-            let object = postgres_errors::object(said, statement);
+            let mut read = (kind, words, postgres_errors::object(said, statement));
+            if postgres_errors::may_be_of_routine(said) {
+                read = of_routine(statement, read);
+            }
+            let (kind, words, object) = read;
             let message = worded(words, object.as_deref(), error.code());
             return Self { kind, sqlstate, vendor_code: None, object, message };
         }
         let code: i32 = sqlstate.as_deref().and_then(|code| code.parse().ok()).unwrap_or_default();
         let (kind, words) = sqlite_errors::judge(code, error.message());
-        let object = sqlite_errors::object(code, error.message(), statement);
+        let mut read = (kind, words, sqlite_errors::object(code, error.message(), statement));
+        if kind == ErrorKind::MissingObject {
+            read = of_routine(statement, read);
+        }
+        let (kind, words, object) = read;
         let message = worded(words, object.as_deref(), &code.to_string());
         Self { kind, sqlstate: None, vendor_code: Some(code), object, message }
     }
 }
 
-/// Our words, with the key or column that it is about and the code by which it can be looked up.
+/// What is missing or not permitted, and what a write does not name, is a trigger's or routine's, which it set off.
+fn of_routine(
+    statement: &str,
+    (kind, words, object): (ErrorKind, &'static str, Option<String>),
+) -> (ErrorKind, &'static str, Option<String>) {
+    if object.is_none() && names::is_write(statement) {
+        return (ErrorKind::Routine, names::ROUTINE_LACKS, names::written_table(statement));
+    }
+    (kind, words, object)
+}
+
+/// Our message, with the key or column concerned and the database's code.
 fn worded(words: &str, object: Option<&str>, code: &str) -> String {
     match object {
         Some(object) => format!("{words} [{object}, {code}]"),
@@ -130,7 +146,7 @@ fn reason(error: &std::io::Error) -> String {
         | std::io::ErrorKind::ConnectionAborted
         | std::io::ErrorKind::BrokenPipe => "the connection was lost".to_owned(),
         std::io::ErrorKind::TimedOut => "the connection timed out".to_owned(),
-        // The system's words, about an address or a file that the operator named.
+        // The system's message, about an address or a file that the operator configured.
         _ => error.to_string(),
     }
 }
@@ -138,8 +154,7 @@ fn reason(error: &std::io::Error) -> String {
 fn tls(error: &(dyn std::error::Error + 'static)) -> String {
     match error.downcast_ref::<rustls::Error>() {
         Some(error) => handshake(error),
-        // The driver has a text of its own, and no type, for a server that offers none. It quotes nothing of the
-        // server's.
+        // The driver has only a text, no type, for a server without TLS. The text quotes nothing of the server's.
         None if error.to_string().contains("not support TLS") => {
             "the server offers no TLS: turn it on there, or write \
              ?ssl-mode=disabled (PostgreSQL: ?sslmode=disable) into the URL to send patients' data unencrypted"
@@ -194,6 +209,17 @@ fn protocol(text: &str) -> DatabaseError {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_a_write_does_not_name_is_its_routines() {
+        let missing =
+            |object: Option<&str>| (ErrorKind::MissingObject, "a table is missing", object.map(str::to_owned));
+        let insert = "INSERT INTO t (a) VALUES (?)";
+        let (kind, _, object) = of_routine(insert, missing(None));
+        assert_eq!((kind, object.as_deref()), (ErrorKind::Routine, Some("t")));
+        assert_eq!(of_routine(insert, missing(Some("t"))).0, ErrorKind::MissingObject);
+        assert_eq!(of_routine("SELECT a FROM t", missing(None)).0, ErrorKind::MissingObject);
+    }
 
     #[test]
     fn an_unknown_authentication_plugin_is_named_with_the_fix() {

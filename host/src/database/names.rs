@@ -1,15 +1,19 @@
 //! Names of columns, keys and tables that a database mentions in an error, and which of them may be shown.
 //!
-//! A database's sentences are never repeated: a trigger can build them from a patient's row. A name is taken out of one
-//! only where the sentence is one of the server's own, only when it is spelt like a name, and, for a table or column,
-//! only when our own statement names it too.
+//! A database's sentences are never repeated: a trigger can build them from a patient's row. A name is extracted only
+//! if the message is the server's own and the name is a valid identifier. A table or column must also occur in our own
+//! statement.
+
+/// What is said of a write whose trigger or routine fails on something of its own.
+pub(super) const ROUTINE_LACKS: &str = "a trigger or routine of the database needs what is missing or not \
+     permitted; fix: correct it there, then `host retry`";
 
 /// Characters of one part of a name; no database takes longer ones.
 const PART_CHARS_MAX: usize = 64;
 /// `database.table.column`.
 const PARTS_MAX: usize = 3;
 
-/// The text, if it is spelt like a name: parts of letters, digits, `_`, `$` and `-`, joined by dots.
+/// The text, if it is a valid identifier: parts of letters, digits, `_`, `$` and `-`, joined by dots.
 pub(super) fn identifier(text: &str) -> Option<String> {
     let is_part = |part: &str| {
         !part.is_empty()
@@ -38,6 +42,29 @@ fn words(statement: &str) -> impl Iterator<Item = &str> {
             outside.split(|character: char| !character.is_alphanumeric() && !matches!(character, '_' | '$' | '-'))
         })
         .filter(|word| !word.is_empty())
+}
+
+/// Whether a statement changes rows.
+pub(super) fn is_write(statement: &str) -> bool {
+    let verb = words(statement).next().unwrap_or_default();
+    ["INSERT", "UPDATE", "DELETE"].iter().any(|write| verb.eq_ignore_ascii_case(write))
+}
+
+/// The table that a statement of ours changes, as it names it.
+pub(super) fn written_table(statement: &str) -> Option<String> {
+    let behind = statement.split_whitespace().take(8).collect::<Vec<_>>();
+    let verb = behind.first()?.to_ascii_uppercase();
+    let name = match verb.as_str() {
+        "UPDATE" => behind.get(1)?,
+        "INSERT" | "DELETE" => {
+            let place =
+                behind.iter().position(|word| ["INTO", "FROM"].iter().any(|one| word.eq_ignore_ascii_case(one)))?;
+            behind.get(place + 1)?
+        }
+        _ => return None,
+    };
+    let end = name.find('(').unwrap_or(name.len());
+    identifier(&name[..end].replace(['`', '"'], ""))?.rsplit('.').next().map(str::to_owned)
 }
 
 /// What is between `before` and `after` in a sentence that begins with the one and goes on with the other.
@@ -70,5 +97,20 @@ mod tests {
         assert_eq!(named_in(statement, "Kim"), None, "a value");
         assert_eq!(named_in(statement, "other"), None);
         assert_eq!(named_in("", "fname"), None);
+    }
+
+    #[test]
+    fn the_table_that_is_written_is_the_statements_own() {
+        for (statement, table) in [
+            ("INSERT INTO `patient_data` (fname) VALUES (?)", Some("patient_data")),
+            ("insert ignore into openemr.patient_data(fname) VALUES (?)", Some("patient_data")),
+            ("UPDATE \"patient_data\" SET fname = ?", Some("patient_data")),
+            ("DELETE FROM patient_data WHERE pid = ?", Some("patient_data")),
+            ("SELECT 1 FROM patient_data", None),
+            ("", None),
+        ] {
+            assert_eq!(written_table(statement).as_deref(), table, "{statement}");
+            assert_eq!(is_write(statement), table.is_some(), "{statement}");
+        }
     }
 }

@@ -1,15 +1,14 @@
-//! What each error of PostgreSQL means, and in which words of ours it is shown.
+//! The meaning of each error of PostgreSQL, with our own message.
 //!
 //! Neither message, detail, hint nor context is repeated: RAISE lets a function write anything there, and set any
-//! SQLSTATE, column or constraint. Whether the server itself speaks is told by the source file that the error comes
-//! from.
+//! SQLSTATE, column or constraint. The source file of an error shows whether it comes from the server itself.
 
 use super::ErrorKind::{self, Contention, DuplicateKey, InvalidValue, MissingObject, Other, Rejected, Unavailable};
 use super::names::{between, identifier, named_in};
-use super::sqlstate;
+use super::sqlstate::{self, REFUSED_BY_ROUTINE};
 
-/// States, or classes of two characters, with their meaning and our words; the first that fits counts. What is missing
-/// here is in `sqlstate.rs`.
+/// States, or classes of two characters, with their meaning and our message; the first match counts. Other states are
+/// in `sqlstate.rs`.
 #[rustfmt::skip]
 const ERRORS: &[(&str, ErrorKind, &str)] = &[
     ("08P01", Unavailable, "the connection broke: a protocol error"),
@@ -52,7 +51,7 @@ const ERRORS: &[(&str, ErrorKind, &str)] = &[
     ("58030", Unavailable, "the server cannot read or write its files"),
     ("72", Contention, "the snapshot is too old"),
     ("F0", Unavailable, "the server's configuration is in error"),
-    ("P0", InvalidValue, "a trigger or function of the database refuses the row"),
+    ("P0", InvalidValue, REFUSED_BY_ROUTINE),
     ("XX001", Unavailable, "data at the server are damaged"),
     ("XX002", Unavailable, "an index at the server is damaged"),
 ];
@@ -73,11 +72,11 @@ pub(super) struct Said<'a> {
     pub(super) routine: Option<&'a str>,
 }
 
-/// The meaning of an error and our words for it.
+/// The meaning of an error, and our message.
 pub(super) fn judge(said: Said<'_>) -> (ErrorKind, &'static str) {
-    // RAISE: whatever SQLSTATE it chose, a function of the database's own speaks of the row.
+    // RAISE: a function of the database refuses the row, with any SQLSTATE.
     if said.routine == Some("exec_stmt_raise") {
-        return (InvalidValue, "a trigger or function of the database refuses the row");
+        return (InvalidValue, REFUSED_BY_ROUTINE);
     }
     if said.state == "0A000" && said.routine == Some("RevalidateCachedQuery") {
         return (Contention, "the table was altered meanwhile");
@@ -100,6 +99,12 @@ pub(super) fn object(said: Said<'_>, statement: &str) -> Option<String> {
         _ => None,
     };
     named_in(statement, name?)
+}
+
+/// Whether a trigger may have met it: a table, a column or a right on a table is missing, or a policy refuses the row.
+/// The rights on a sequence are those of a column's default, in every row.
+pub(super) fn may_be_of_routine(said: Said<'_>) -> bool {
+    matches!(said.state, "42P01" | "42703") || said.state == "42501" && !said.sentence.contains("for sequence ")
 }
 
 #[cfg(test)]

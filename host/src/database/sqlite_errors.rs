@@ -1,12 +1,13 @@
-//! What each result code of SQLite means, and in which words of ours it is shown.
+//! The meaning of each result code of SQLite, with our own message.
 //!
-//! SQLite's sentence is never repeated, since `RAISE()` and a CHECK can hold anything; only the names that it gives in
-//! sentences of its own are taken out of it (`names.rs`), told apart by the extended code.
+//! SQLite's text is never repeated, because `RAISE()` and a CHECK can contain anything. Only names in SQLite's own
+//! messages, which the extended code identifies, are extracted (`names.rs`).
 
 use super::ErrorKind::{
     self, Contention, DuplicateKey, InvalidValue, MissingObject, Other, PermissionDenied, Rejected, Unavailable,
 };
 use super::names::{identifier, named_in};
+use super::sqlstate::REFUSED_BY_ROUTINE;
 
 /// Primary codes (the low byte) with their meaning and our words.
 #[rustfmt::skip]
@@ -53,7 +54,7 @@ const EXTENDED: &[(i32, ErrorKind, &str)] = &[
     (1299, InvalidValue, "a column takes no NULL"),
     (1544, PermissionDenied, "the file's folder may not be written"),
     (1555, DuplicateKey, "a unique key has this value already"),
-    (1811, InvalidValue, "a trigger of the database refuses the row"),
+    (1811, InvalidValue, REFUSED_BY_ROUTINE),
     (2067, DuplicateKey, "a unique key has this value already"),
     (2579, DuplicateKey, "a unique key has this value already"),
     (3091, InvalidValue, "a value is not of its column's type"),
@@ -67,7 +68,7 @@ const MISSING: [(&str, &str); 4] = [
     ("no such function: ", "a function is missing"),
 ];
 
-/// The meaning of an extended result code and our words for it.
+/// The meaning of an extended result code, and our message.
 pub(super) fn judge(code: i32, sentence: &str) -> (ErrorKind, &'static str) {
     if let Some((_, words)) = missing(code, sentence) {
         return (MissingObject, words);

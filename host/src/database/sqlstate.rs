@@ -1,14 +1,18 @@
-//! What an error means by its SQLSTATE alone: for numbers that no table of ours holds.
+//! The meaning of an error by its SQLSTATE alone, for numbers that are in no other table.
 
 use super::ErrorKind::{
     self, Contention, DuplicateKey, InvalidValue, MissingObject, Other, PermissionDenied, Rejected, Unavailable,
 };
 
+/// What is said of a row that a trigger or routine refuses. The rule's own words may hold the row.
+pub(super) const REFUSED_BY_ROUTINE: &str = "a trigger or routine of the database refuses the row; fix: correct what \
+     it checks, or the rule, then `host retry`";
+
 /// States, or classes of two characters, with their meaning and our words. The first that fits counts.
 #[rustfmt::skip]
 const STATES: &[(&str, ErrorKind, &str)] = &[
     ("08", Unavailable, "the connection failed"),
-    ("09", InvalidValue, "a trigger of the database refuses the row"),
+    ("09", InvalidValue, REFUSED_BY_ROUTINE),
     ("22", InvalidValue, "a value does not fit its column"),
     ("23505", DuplicateKey, "a unique key has this value already"),
     ("23", InvalidValue, "a constraint of the table refuses the row"),
@@ -23,7 +27,7 @@ const STATES: &[(&str, ErrorKind, &str)] = &[
     ("42S02", MissingObject, "a table is missing"),
     ("42S22", MissingObject, "a column is missing"),
     ("44", InvalidValue, "a view's CHECK OPTION refuses the row"),
-    ("45", InvalidValue, "a trigger or routine of the database refuses the row"),
+    ("45", InvalidValue, REFUSED_BY_ROUTINE),
     ("53", Unavailable, "the server has no room, memory or connection left"),
     ("57", Unavailable, "the server is being stopped or stopped the statement"),
     ("58", Unavailable, "the server failed with its files"),
@@ -31,7 +35,7 @@ const STATES: &[(&str, ErrorKind, &str)] = &[
     ("HY001", Unavailable, "the server is out of memory"),
 ];
 
-/// The meaning of a state and our words for it.
+/// The meaning of a state, and our message.
 pub(super) fn judge(state: &str) -> (ErrorKind, &'static str) {
     STATES
         .iter()

@@ -98,21 +98,11 @@ impl Server {
         self.canonical(key).is_some_and(|(_, is_file)| is_file)
     }
 
-    /// A parameter by any of the spellings that the driver takes.
+    /// A parameter by its one name. The drivers take more spellings; here a URL says the same thing in one way only.
     fn canonical(self, key: &str) -> Option<(&'static str, bool)> {
-        let spelt = match (self, key) {
-            (Self::Mysql, "sslmode") => "ssl-mode",
-            (Self::Mysql, "sslca") => "ssl-ca",
-            (Self::Mysql, "sslcert") => "ssl-cert",
-            (Self::Mysql, "sslkey") => "ssl-key",
-            (Self::Postgres, "ssl-mode") => "sslmode",
-            (Self::Postgres, "ssl-root-cert" | "ssl-ca") => "sslrootcert",
-            (Self::Postgres, "ssl-cert") => "sslcert",
-            (Self::Postgres, "ssl-key") => "sslkey",
-            (Self::Postgres, key) if key.starts_with("options[") && key.ends_with(']') => "options",
-            (_, key) => key,
-        };
-        self.known().iter().find(|(name, _)| *name == spelt).copied()
+        let is_option = self == Self::Postgres && key.starts_with("options[") && key.ends_with(']');
+        let name = if is_option { "options" } else { key };
+        self.known().iter().find(|(known, _)| *known == name).copied()
     }
 
     fn names(self) -> String {
@@ -214,7 +204,11 @@ fn unknown(server: Server, key: &str) -> String {
         Server::Mysql => ("ssl-mode", "required"),
         Server::Postgres => ("sslmode", "require"),
     };
-    let word = plain(key);
+    let word = match (server, plain(key)) {
+        (Server::Mysql, word) if word == "sslrootcert" => "sslca".to_owned(),
+        (Server::Postgres, word) if word == "sslca" => "sslrootcert".to_owned(),
+        (_, word) => word,
+    };
     if let Some((name, _)) = server.known().iter().find(|(name, _)| plain(name) == word) {
         return format!("{what}: write `{name}`");
     }
@@ -250,7 +244,7 @@ mod tests {
             ("mysql://u@[::1]/x", Tls::Preferred),
             ("mysql://u@db.example/x?socket=/run/mysqld.sock", Tls::Preferred),
             ("mysql://u@db.example/x?ssl-mode=DISABLED", Tls::Off),
-            ("mysql://u@db.example/x?sslmode=preferred", Tls::Preferred),
+            ("mysql://u@db.example/x?ssl-mode=preferred", Tls::Preferred),
             ("mysql://u@127.0.0.1/x?ssl-mode=verify_identity", Tls::VerifyHost),
         ] {
             assert_eq!(effective_tls(Server::Mysql, &url(text)), Ok(expected), "{text}");
@@ -260,7 +254,7 @@ mod tests {
             ("postgres://u@[::1]/x", Tls::Preferred),
             ("postgres://%2Frun%2Fpostgresql/x", Tls::Preferred),
             ("postgres://u@db.example/x?sslmode=disable", Tls::Off),
-            ("postgres://u@db.example/x?ssl-mode=verify-full", Tls::VerifyHost),
+            ("postgres://u@db.example/x?sslmode=verify-full", Tls::VerifyHost),
             ("postgres://u@db.example/x?options[search_path]=a&options[x]=b", Tls::Required),
         ] {
             assert_eq!(effective_tls(Server::Postgres, &url(text)), Ok(expected), "{text}");
@@ -274,7 +268,12 @@ mod tests {
             (Server::Mysql, "useSSL=true", "`useSSL`: TLS is asked for by `ssl-mode=required`"),
             (Server::Mysql, "ssl=true", "`ssl`: TLS is asked for by `ssl-mode=required`"),
             (Server::Mysql, "ssl-mode=yes", "unknown `ssl-mode`: write one of disabled, preferred, required"),
-            (Server::Mysql, "ssl-mode=required&sslmode=disabled", "`ssl-mode` twice"),
+            (Server::Mysql, "ssl-mode=required&ssl-mode=disabled", "`ssl-mode` twice"),
+            (Server::Mysql, "sslmode=required", "unknown parameter `sslmode`: write `ssl-mode`"),
+            (Server::Mysql, "sslca=ca.pem", "unknown parameter `sslca`: write `ssl-ca`"),
+            (Server::Mysql, "sslrootcert=ca.pem", "unknown parameter `sslrootcert`: write `ssl-ca`"),
+            (Server::Postgres, "ssl-mode=require", "unknown parameter `ssl-mode`: write `sslmode`"),
+            (Server::Postgres, "ssl-ca=ca.pem", "unknown parameter `ssl-ca`: write `sslrootcert`"),
             (Server::Mysql, "charset=latin1", "the host sets that itself"),
             (Server::Mysql, "password=SECRET", "belongs before the `?`"),
             (Server::Mysql, "nonsense=1", "`nonsense`: only `ssl-mode`, `ssl-ca`"),

@@ -1,7 +1,18 @@
 //! What a verification finds of one record: whether the target still holds what was delivered.
 
+use std::time::Duration;
+
 use super::change::{Link, Observation};
 use crate::vocabulary;
+
+/// `[targets.NAME.verify]`: how a daemon verifies a target by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct VerifySchedule {
+    /// From the end of one verification to the begin of the next.
+    pub every: Duration,
+    /// Records a second at most.
+    pub rate: u32,
+}
 
 vocabulary! {
     /// How a record differs from what was delivered.

@@ -35,9 +35,52 @@ pub fn one_line(text: &str, chars_max: usize) -> String {
     clean
 }
 
+/// A foreign name within a sentence of ours, as `one_line` between backticks; in quotes, with escapes, where blanks or
+/// what cannot be seen make it another name than it looks like.
+#[must_use]
+pub fn named(text: &str) -> String {
+    let shown = one_line(text, NAME_CHARS_MAX);
+    let is_unseen = |character: char| matches!(character, '\u{ad}' | '\u{200b}'..='\u{200d}');
+    let is_odd = |character: char| character.is_whitespace() && character != ' ' || is_unseen(character);
+    let is_cut = text.chars().nth(NAME_CHARS_MAX).is_some();
+    if !text.is_empty() && !text.contains(is_odd) && (shown == text || is_cut && text.trim_start() == text) {
+        return format!("`{shown}`");
+    }
+    let cut: String = text.chars().take(NAME_CHARS_MAX).collect();
+    let escaped: String = cut
+        .chars()
+        .map(|character| match character {
+            '"' | '\\' => character.escape_default().to_string(),
+            _ if is_odd(character) || is_unprintable(character) => character.escape_unicode().to_string(),
+            _ => character.to_string(),
+        })
+        .collect();
+    format!("\"{escaped}\"{}", if is_cut { "…" } else { "" })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_name_whose_blanks_matter_shows_them() {
+        for (name, shown) in [
+            ("patient", "`patient`"),
+            ("two words", "`two words`"),
+            ("환자", "`환자`"),
+            ("patient ", "\"patient \""),
+            (" patient", "\" patient\""),
+            ("", "\"\""),
+            ("\tpatient", r#""\u{9}patient""#),
+            ("pa\u{a0}tient", r#""pa\u{a0}tient""#),
+            ("patient\u{200b}", r#""patient\u{200b}""#),
+            ("a\"b ", r#""a\"b ""#),
+            ("\u{1b}[2J", r#""\u{1b}[2J""#),
+        ] {
+            assert_eq!(named(name), shown);
+        }
+        assert_eq!(named(&"x".repeat(200)), format!("`{}…`", "x".repeat(100)));
+    }
 
     #[test]
     fn foreign_text_becomes_one_bounded_line_without_control_characters() {

@@ -166,7 +166,7 @@ impl Chunks {
             return Err(stream.error(None, "is empty: a header was expected".to_owned()));
         };
         if let Some(fault) = row.fault {
-            return Err(stream.error(Some(row.line), format!("the header: {}", fault.message())));
+            return Err(stream.error(Some(row.line), format!("the header: {}", records.message(fault))));
         }
         records.take_as_header();
         let header = options
@@ -262,7 +262,7 @@ impl Chunks {
                 *lines = records.lines();
                 let Some(row) = row else { return Ok(None) };
                 let outcome = match row.fault {
-                    Some(fault) => Err(vec![problem("record", fault.message())]),
+                    Some(fault) => Err(vec![problem("record", records.message(fault))]),
                     None => options.columns.draft(header, records.fields()),
                 };
                 Ok(Some(Record { line: row.line, outcome }))

@@ -41,15 +41,10 @@ pub(super) enum Fault {
 
 impl Fault {
     /// A lower-case fragment.
-    pub(super) fn message(self) -> &'static str {
+    fn message(self) -> &'static str {
         match self {
-            Self::TextBehindQuote => {
-                "text follows a closing quote; a quote inside a quoted cell is written twice; fix: add --quotes backslash if it is written so"
-            }
-            Self::QuoteInField => {
-                "a quote is inside a cell that does not begin with one; if quotes are plain text in this file, say \
-                 --quotes none"
-            }
+            Self::TextBehindQuote => "text follows a closing quote; a quote inside a quoted cell is written twice",
+            Self::QuoteInField => "a quote is inside a cell that does not begin with one",
             Self::RecordInField => "a line inside one cell looks like a record of its own",
         }
     }
@@ -82,6 +77,9 @@ pub(super) struct Records {
     quoted_delimiters: usize,
     is_first_line: bool,
     is_behind_cr: bool,
+    is_behind_backslash: bool,
+    /// A quote stood behind a backslash in this record.
+    has_escaped_quote: bool,
 }
 
 impl Records {
@@ -99,6 +97,8 @@ impl Records {
             quoted_delimiters: 0,
             is_first_line: true,
             is_behind_cr: false,
+            is_behind_backslash: false,
+            has_escaped_quote: false,
         }
     }
 
@@ -134,10 +134,8 @@ impl Records {
             };
             if input.is_empty() {
                 if matches!(self.state, State::Quoted | State::Escaped) {
-                    return Err(stream.error(
-                        Some(line),
-                        "a quote is opened in the record that begins here, and never closed".to_owned(),
-                    ));
+                    let message = "a quote is opened in the record that begins here, and never closed";
+                    return Err(stream.error(Some(line), format!("{message}; fix: {}", self.fix())));
                 }
                 self.end_field();
                 return self.row(stream, line).map(Some);
@@ -166,6 +164,20 @@ impl Records {
         })
     }
 
+    /// What is wrong with the last record's quotes, and what helps.
+    pub(super) fn message(&self, fault: Fault) -> String {
+        format!("{}; fix: {}", fault.message(), self.fix())
+    }
+
+    /// What helps where the quotes of the last record are not as they should be.
+    fn fix(&self) -> &'static str {
+        if self.quotes == Quotes::Doubled && self.has_escaped_quote {
+            "add --quotes backslash, since a quote stands behind a backslash"
+        } else {
+            "correct the quotes, or add --quotes none if a quote is a character like any other in this file"
+        }
+    }
+
     fn begin(&mut self) {
         self.text.clear();
         self.ends.clear();
@@ -173,11 +185,14 @@ impl Records {
         self.fault = None;
         (self.line_delimiters, self.quoted_delimiters) = (0, 0);
         (self.is_first_line, self.is_behind_cr) = (true, false);
+        (self.is_behind_backslash, self.has_escaped_quote) = (false, false);
     }
 
     /// Processes one byte; `true` when it ends the record.
     fn step(&mut self, byte: u8) -> bool {
         let is_quote = byte == b'"' && self.quotes != Quotes::None;
+        self.has_escaped_quote |= is_quote && self.is_behind_backslash;
+        self.is_behind_backslash = byte == b'\\';
         match self.state {
             State::Quoted | State::Escaped => {
                 self.step_quoted(byte, is_quote);
@@ -274,10 +289,9 @@ impl Records {
             // A quote may be missing somewhere in these lines, so the number of records is unknown.
             Some(fault) if !has_one_line => {
                 let message = format!(
-                    "the record that begins here reaches to line {}, since a quote is open: {}. Close the quote, or write \
-                     the cell on one line",
+                    "the record that begins here reaches to line {}, since a quote is open: {}",
                     self.lines,
-                    fault.message()
+                    self.message(fault)
                 );
                 Err(stream.error(Some(line), message))
             }

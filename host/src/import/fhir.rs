@@ -88,7 +88,7 @@ fn draft(patient: Patient, options: &FhirOptions, today: Day) -> Result<Draft, V
         }
         Some(MaritalStatus::Absent) | None => {}
     }
-    fhir_names::fill(&mut draft.patient, patient.name.unwrap_or_default(), today);
+    fhir_names::fill(&mut draft.patient, patient.name.unwrap_or_default(), today).map_err(|found| vec![found])?;
     fill_telecom(&mut draft.patient, patient.telecom.read, today);
     fill_address(&mut draft.patient, patient.address.read, today);
     if options.us_core {
@@ -164,26 +164,53 @@ fn best_value<'a>(identifiers: impl Iterator<Item = &'a Identifier>, today: Day)
     with_value.min_by_key(|(rank, _)| *rank).map(|(_, value)| value)
 }
 
+/// A field's name, and its place.
+type Field = (&'static str, fn(&mut PatientDraft) -> &mut Option<String>);
+
+const PHONE_HOME: Field = ("phone_home", |draft| &mut draft.phone_home);
+const PHONE_MOBILE: Field = ("phone_mobile", |draft| &mut draft.phone_mobile);
+const PHONE_WORK: Field = ("phone_work", |draft| &mut draft.phone_work);
+const EMAIL: Field = ("email", |draft| &mut draft.email);
+
 /// Fills phones by their use. A phone without a use is the home phone if there is no other. The lowest rank wins, then
-/// the first.
+/// the first; one that keeps the field's rules wins over one that does not.
 fn fill_telecom(draft: &mut PatientDraft, mut telecom: Vec<ContactPoint>, today: Day) {
     telecom.retain(|contact| contact.is_current(today));
     telecom.sort_by_key(|contact| contact.rank.unwrap_or(u32::MAX));
-    let mut without_use = None;
+    let mut without_use = Vec::new();
     for contact in telecom {
-        let place = match (contact.system.as_deref(), contact.r#use.as_deref()) {
-            (Some("phone"), Some("home")) => &mut draft.phone_home,
-            (Some("phone"), Some("mobile")) => &mut draft.phone_mobile,
-            (Some("phone"), Some("work")) => &mut draft.phone_work,
-            (Some("phone"), None) => &mut without_use,
-            (Some("email"), _) => &mut draft.email,
+        let Some(value) = present(contact.value) else { continue };
+        let field = match (contact.system.as_deref(), contact.r#use.as_deref()) {
+            (Some("phone"), Some("home")) => PHONE_HOME,
+            (Some("phone"), Some("mobile")) => PHONE_MOBILE,
+            (Some("phone"), Some("work")) => PHONE_WORK,
+            (Some("phone"), None) => {
+                without_use.push(value);
+                continue;
+            }
+            (Some("email"), _) => EMAIL,
             _ => continue,
         };
-        if place.is_none() {
-            *place = present(contact.value);
-        }
+        offer(draft, field, value, today);
     }
-    draft.phone_home = draft.phone_home.take().or(without_use);
+    for value in without_use {
+        offer(draft, PHONE_HOME, value, today);
+    }
+}
+
+/// Takes a value for a field that has none, or one that breaks the field's rules.
+fn offer(draft: &mut PatientDraft, field: Field, value: String, today: Day) {
+    let place = field.1(draft);
+    let is_better = |kept: &String| !is_valid(field, kept, today) && is_valid(field, &value, today);
+    if place.as_ref().is_none_or(is_better) {
+        *place = Some(value);
+    }
+}
+
+fn is_valid((name, place): Field, value: &str, today: Day) -> bool {
+    let mut alone = PatientDraft::default();
+    *place(&mut alone) = Some(value.to_owned());
+    alone.validate(today).err().is_none_or(|problems| problems.iter().all(|problem| problem.field != name))
 }
 
 /// The address at home, else one without a use, else a temporary one, else that at work.

@@ -3,24 +3,28 @@
 //! The ISO 21090 representation decides if it is there, else the letters do. The FHIR adapter writes the native name
 //! first, so the first of two alphabetic names is native if both have a representation.
 
-use super::draft::present;
-use super::fhir_types::{HumanName, is_current};
+use super::draft::{present, problem};
+use super::fhir_types::{HumanName, why_not_current};
+use crate::domain::Problem;
 use crate::domain::patient::{Day, PatientDraft};
 
 const REPRESENTATION: &str = "http://hl7.org/fhir/StructureDefinition/iso21090-EN-representation";
 
 impl HumanName {
-    /// The preference, smaller is better; `None` for names that are not the patient's own today.
-    fn rank(&self, today: Day) -> Option<u8> {
-        if !is_current(self.r#use.as_deref(), self.period.as_ref(), today) {
-            return None;
+    /// The preference, smaller is better.
+    ///
+    /// # Errors
+    /// Why it is not the patient's own name today.
+    fn rank(&self, today: Day) -> Result<u8, &'static str> {
+        if let Some(reason) = why_not_current(self.r#use.as_deref(), self.period.as_ref(), today) {
+            return Err(reason);
         }
         match self.r#use.as_deref() {
-            Some("official") => Some(0),
-            Some("usual") => Some(1),
-            None => Some(2),
-            Some("temp") => Some(3),
-            Some(_) => None,
+            Some("official") => Ok(0),
+            Some("usual") => Ok(1),
+            None => Ok(2),
+            Some("temp") => Ok(3),
+            Some(_) => Err("its use is not that of a current full name"),
         }
     }
 
@@ -49,9 +53,22 @@ fn is_latin(letter: char) -> bool {
 }
 
 /// Fills the fields of the name. One name alone is the romanised one, whatever its script: those fields are required.
-pub(super) fn fill(draft: &mut PatientDraft, names: Vec<HumanName>, today: Day) {
-    let usable = names.into_iter().filter(|name| !name.is_empty());
-    let mut names: Vec<_> = usable.filter_map(|name| Some((name.rank(today)?, name))).collect();
+///
+/// # Errors
+/// There are names, and none is the patient's own today.
+pub(super) fn fill(draft: &mut PatientDraft, names: Vec<HumanName>, today: Day) -> Result<(), Problem> {
+    let (mut current, mut reasons) = (Vec::new(), Vec::new());
+    for name in names.into_iter().filter(|name| !name.is_empty()) {
+        match name.rank(today) {
+            Ok(rank) => current.push((rank, name)),
+            Err(reason) if reasons.contains(&reason) => {}
+            Err(reason) => reasons.push(reason),
+        }
+    }
+    if current.is_empty() && !reasons.is_empty() {
+        return Err(problem("name", format!("has none that is current: {}", reasons.join(", or "))));
+    }
+    let mut names = current;
     names.sort_by_key(|(rank, _)| *rank);
     let mut names: Vec<_> = names.into_iter().map(|(_, name)| Some(name)).collect();
     let (romanised, native) = choose(&names);
@@ -68,6 +85,7 @@ pub(super) fn fill(draft: &mut PatientDraft, names: Vec<HumanName>, today: Day) 
         draft.native_family_name = present(name.family);
         draft.native_given_name = joined(&parts(name.given));
     }
+    Ok(())
 }
 
 /// The indices of the romanised and the native name. `names` begins with the best.

@@ -143,12 +143,16 @@ pub(super) struct Period {
 }
 
 impl Period {
-    /// Whether it covers this day. An end that is a year lasts until its last day. An end that is not a date is
-    /// ignored.
-    pub(super) fn holds(&self, today: Day) -> bool {
+    /// Why it does not cover this day; `None` where it does. An end that is a year lasts until its last day. An end
+    /// that is not a date is ignored.
+    pub(super) fn why_not_now(&self, today: Day) -> Option<&'static str> {
         let has_ended = self.end.as_deref().and_then(date_part).is_some_and(|end| end < &today[..end.len()]);
         let begins_later = self.start.as_deref().and_then(date_part).is_some_and(|start| start > &today[..start.len()]);
-        !has_ended && !begins_later
+        match (has_ended, begins_later) {
+            (true, _) => Some("its period has ended"),
+            (false, true) => Some("its period has not begun"),
+            (false, false) => None,
+        }
     }
 }
 
@@ -159,9 +163,13 @@ fn date_part(text: &str) -> Option<&str> {
     is_date.then_some(part)
 }
 
-/// Whether an element with this use and period is current today.
-pub(super) fn is_current(used: Option<&str>, period: Option<&Period>, today: Day) -> bool {
-    used != Some("old") && period.is_none_or(|period| period.holds(today))
+/// Why an element with this use and period is not current today; `None` for one that is.
+pub(super) fn why_not_current(used: Option<&str>, period: Option<&Period>, today: Day) -> Option<&'static str> {
+    if used == Some("old") { Some("its use is old") } else { period?.why_not_now(today) }
+}
+
+fn is_current(used: Option<&str>, period: Option<&Period>, today: Day) -> bool {
+    why_not_current(used, period, today).is_none()
 }
 
 impl Identifier {
@@ -206,7 +214,7 @@ mod tests {
             (None, Some(""), true),
         ] {
             let period = Period { start: start.map(str::to_owned), end: end.map(str::to_owned) };
-            assert_eq!(period.holds(today), holds, "{start:?} to {end:?}");
+            assert_eq!(period.why_not_now(today).is_none(), holds, "{start:?} to {end:?}");
         }
     }
 }

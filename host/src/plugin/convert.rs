@@ -260,7 +260,7 @@ impl From<DatabaseError> for database::DatabaseError {
                 ErrorKind::MissingObject => database::DatabaseErrorKind::MissingObject,
                 ErrorKind::Rejected | ErrorKind::PermissionDenied => database::DatabaseErrorKind::PermissionDenied,
                 ErrorKind::Refused => database::DatabaseErrorKind::Refused,
-                ErrorKind::Other => database::DatabaseErrorKind::Other,
+                ErrorKind::Routine | ErrorKind::Other => database::DatabaseErrorKind::Other,
             },
             sqlstate: error.sqlstate,
             vendor_code: error.vendor_code,

@@ -37,6 +37,7 @@ impl TomlError {
 ///
 /// # Errors
 /// What is wrong with it; a text of too many or too deeply nested parts is refused before it is parsed.
+#[allow(clippy::disallowed_methods, reason = "its one use")]
 pub fn from_str<T: DeserializeOwned>(text: &str) -> Result<T, TomlError> {
     bound(text)?;
     toml::from_str(text).map_err(|error| TomlError {

@@ -18,6 +18,9 @@ const PART_BYTES: usize = 512 * 1024;
 /// How many adapters of a target are kept, the active one included.
 const KEPT_MAX: usize = 5;
 
+/// How many events of a target are read to learn which adapters it had.
+const HISTORY_MAX: u32 = 200;
+
 vocabulary! {
     /// What happened to an adapter, as in `sync_adapter_event.event`.
     pub enum AdapterEventKind {
@@ -63,7 +66,7 @@ pub struct DesiredState {
     pub paused: bool,
     /// The active adapter.
     pub adapter_sha256: Option<String>,
-    /// The adapter that was rolled back, which no host loads from a file again.
+    /// The adapter that was rolled back last, which no host loads from a file again.
     pub rejected_sha256: Option<String>,
     /// How often an operator requested a reload of the file.
     pub reload_requests: i64,
@@ -185,6 +188,15 @@ impl Store {
             .collect()
     }
 
+    /// The adapters that the latest roll-backs of a target have replaced, one after the other. No host loads them from a
+    /// file again while [`DesiredState::rejected_sha256`] names the last of them.
+    ///
+    /// # Errors
+    /// When the store cannot be reached.
+    pub async fn rolled_back_adapters(&self, target: &str) -> Result<Vec<String>, StoreError> {
+        Ok(replaced_by_roll_backs(&self.adapter_history(Some(target), HISTORY_MAX).await?))
+    }
+
     /// Requests that every host reloads a target's adapter file, even if the adapter in it was rolled back.
     ///
     /// # Errors
@@ -246,7 +258,7 @@ impl Store {
     /// Deletes the bytes of adapters that a target can no longer roll back to.
     async fn forget_old_adapters(&self, target: &str) -> Result<(), StoreError> {
         let mut seen: Vec<String> = Vec::new();
-        for record in self.adapter_history(Some(target), 200).await? {
+        for record in self.adapter_history(Some(target), HISTORY_MAX).await? {
             if record.event != AdapterEventKind::Refused && !seen.contains(&record.sha256) {
                 seen.push(record.sha256);
             }
@@ -261,6 +273,14 @@ impl Store {
         }
         Ok(())
     }
+}
+
+/// What the roll-backs at the head of a history have replaced, which begins with the newest event. An activation ends
+/// them.
+fn replaced_by_roll_backs(history: &[AdapterRecord]) -> Vec<String> {
+    let was_active: Vec<_> = history.iter().filter(|record| record.event != AdapterEventKind::Refused).collect();
+    let pairs = was_active.windows(2).take_while(|pair| pair[0].event == AdapterEventKind::RolledBack);
+    pairs.map(|pair| pair[1].sha256.clone()).collect()
 }
 
 impl StoreTransaction {
@@ -284,5 +304,40 @@ impl StoreTransaction {
 
     async fn reject(&mut self, target: &TargetName, sha256: Option<&str>) -> Result<(), StoreError> {
         self.run(RejectAdapter { target: target.as_str(), sha256 }).await.map(drop)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_adapter_of_a_row_of_roll_backs_stays_out_and_an_activation_ends_that() {
+        use AdapterEventKind::{InForce, Refused, RolledBack};
+        type Case = (&'static [(&'static str, AdapterEventKind)], &'static [&'static str]);
+        let cases: [Case; 5] = [
+            (&[], &[]),
+            (&[("a", InForce), ("b", InForce)], &[]),
+            (&[("a", InForce), ("b", InForce), ("a", RolledBack)], &["b"]),
+            (
+                &[("a", InForce), ("b", InForce), ("c", InForce), ("b", RolledBack), ("c", Refused), ("a", RolledBack)],
+                &["b", "c"],
+            ),
+            (&[("a", InForce), ("b", InForce), ("a", RolledBack), ("b", InForce)], &[]),
+        ];
+        for (events, expected) in cases {
+            let record = |(sha256, event): &(&str, AdapterEventKind)| AdapterRecord {
+                target: "t".to_owned(),
+                sha256: (*sha256).to_owned(),
+                name: None,
+                version: None,
+                event: *event,
+                reason: None,
+                host: None,
+                at: 0,
+            };
+            let history: Vec<_> = events.iter().rev().map(record).collect();
+            assert_eq!(replaced_by_roll_backs(&history), expected, "{events:?}");
+        }
     }
 }

@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::counts::CountDelta;
 use super::sql::{
     InsertDismissals, Json, KnowsDelivery, KnowsInFlight, KnowsLink, KnowsPatient, ListDismissed, MarkDismissed,
-    NewestUnrouted,
+    NewestUnrouted, ScanChanges,
 };
 use super::{RetryFilter, RowReader, Store, StoreError, StoreTransaction};
 use crate::database::rerun;
@@ -17,6 +17,8 @@ use crate::domain::ids::{AggregateKey, ChangeId};
 
 /// Deliveries dismissed in one transaction.
 const DISMISS_MAX: u32 = 1_000;
+/// Changes that are looked at in one statement.
+const SCAN_MAX: u32 = 1_000;
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct FailedDelivery {
@@ -139,7 +141,26 @@ impl Store {
         let mut transaction = self.begin_read("look for an aggregate").await?;
         let known = transaction.knows(key).await?;
         transaction.rollback().await?;
-        Ok(known)
+        Ok(known || self.has_change(key).await?)
+    }
+
+    /// Whether the outbox has a change of this aggregate, also one that was routed nowhere. It scans the outbox, which
+    /// has no index by aggregates.
+    async fn has_change(&self, key: &AggregateKey) -> Result<bool, StoreError> {
+        let operation = "look for an aggregate in the outbox";
+        let mut before = i64::MAX;
+        loop {
+            let rows = self.fetch_alone(operation, ScanChanges { before, limit: SCAN_MAX }).await?.rows;
+            let Some(last) = rows.last() else { return Ok(false) };
+            before = RowReader::new(operation, last.clone()).change_id()?.get();
+            for row in rows {
+                let mut reader = RowReader::new(operation, row);
+                // A row that cannot be read is another aggregate's.
+                if reader.change_id().is_ok() && reader.aggregate_key().is_ok_and(|found| found == *key) {
+                    return Ok(true);
+                }
+            }
+        }
     }
 }
 

@@ -12,7 +12,7 @@ use super::readable::Unrouted;
 use super::sql::{AddNotices, Json, ListNotices, PurgeNotices};
 use super::{RowReader, Store, StoreError, StoreTransaction};
 use crate::domain::ids::ChangeId;
-use crate::domain::words::{NAME_CHARS_MAX, one_line};
+use crate::domain::words::named;
 use crate::vocabulary;
 
 vocabulary! {
@@ -104,7 +104,7 @@ impl StoreTransaction {
         for row in rows.iter().filter(|row| is_logged_first(row.kind, &row.subject)) {
             tracing::warn!(
                 kind = row.kind,
-                subject = %one_line(&row.subject, NAME_CHARS_MAX),
+                subject = %named(&row.subject),
                 count = row.changes,
                 last_change_id = row.last_change_id.get(),
                 "changes to look at: see `host status`"

@@ -39,7 +39,7 @@ pub enum BreakerState {
         /// How long from now.
         pause_ms: u64,
     },
-    /// One probe is under way.
+    /// One probe is under way, or it passed and no delivery has worked since one failed.
     HalfOpen,
 }
 

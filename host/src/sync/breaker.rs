@@ -1,8 +1,9 @@
 //! The circuit breaker of one target: while it is open nothing is sent there, and one probe decides when that ends.
 //!
-//! It is closed, then open after a target-wide failure, then half-open while one `check` runs. The pause
-//! doubles with every failure up to a cap, with jitter, and shrinks back only when a delivery has worked: a target that
-//! answers `check` but refuses every delivery is not hammered.
+//! It is closed, then open after a target-wide failure, then half-open while one `check` runs. Where a delivery found
+//! the failure it stays half-open until a delivery has worked: a check writes nothing. The pause doubles with every
+//! failure up to a cap, with jitter, and shrinks back only when a delivery has worked: a target that answers `check`
+//! but refuses every delivery is not hammered.
 
 use std::time::Duration;
 

@@ -1,7 +1,7 @@
 //! What the supervisor and the adapter swap of a target have in common: they set its gate and record its state in the
 //! store.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::watch;
 
@@ -18,6 +18,9 @@ pub(super) struct TargetControl {
     pub(super) store: Store,
     pub(super) options: Arc<SyncOptions>,
     pub(super) gate: watch::Sender<Gate>,
+    /// Why a delivery found that the target is down, until one works there. A check only reads: it cannot show that a
+    /// target which refuses every write is up again.
+    pub(super) unproven: Mutex<Option<Failure>>,
 }
 
 impl TargetControl {
@@ -34,9 +37,32 @@ impl TargetControl {
         self.gate.borrow().open().cloned()
     }
 
-    /// Why the target is down, as the gate shows it.
+    /// Why the target is down, as the gate shows it, or as deliveries found it.
     pub(super) fn failure(&self) -> Option<Failure> {
-        self.gate.borrow().failure().cloned()
+        let shut = self.gate.borrow().failure().cloned();
+        shut.or_else(|| self.unproven())
+    }
+
+    /// Why deliveries found the target down, while none has worked since.
+    pub(super) fn unproven(&self) -> Option<Failure> {
+        self.lock_unproven().clone()
+    }
+
+    /// A delivery found that the target is down.
+    pub(super) fn disprove(&self, failure: Failure) {
+        *self.lock_unproven() = Some(failure);
+    }
+
+    /// A delivery worked, or none is left to try: the target is up.
+    pub(super) async fn prove(&self) {
+        if self.lock_unproven().take().is_some() {
+            tracing::info!(target_name = %self.name(), "target is up");
+            self.record(TargetState::Up, BreakerState::Closed, None, None).await;
+        }
+    }
+
+    fn lock_unproven(&self) -> MutexGuard<'_, Option<Failure>> {
+        self.unproven.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn set_gate(&self, gate: Gate) {
@@ -66,10 +92,12 @@ impl TargetControl {
 
     /// Opens the gate for an adapter whose check passed, unless the target is paused.
     pub(super) async fn activate(&self, adapter: Arc<Adapter>, report: Report) {
-        if self.open_gate().is_none() {
+        if self.unproven().is_some() {
+            tracing::debug!(target_name = %self.name(), found = %report.summary, "check passed, deliveries are tried");
+        } else if self.open_gate().is_none() {
             tracing::info!(target_name = %self.name(), found = %report.summary, "target is up");
         }
-        self.record(TargetState::Up, BreakerState::Closed, None, Some(&report.summary)).await;
+        self.record_check_passed(None, Some(&report.summary)).await;
         // Read before the gate opens, so that a paused target gets no batch.
         let is_paused = match self.desired_state().await {
             Some(desired) => desired.paused,
@@ -100,6 +128,16 @@ impl TargetControl {
             Ok(Some(learned)) => checked.remember(learned.revision, learned.bytes),
             Ok(None) => {}
             Err(error) => tracing::debug!(target_name = %self.name(), %error, "what was learned cannot be read"),
+        }
+    }
+
+    /// Records that the target answers: it is up, or still down while deliveries have to prove it.
+    pub(super) async fn record_check_passed(&self, failure: Option<&Failure>, summary: Option<&str>) {
+        match self.unproven() {
+            None => self.record(TargetState::Up, BreakerState::Closed, failure, summary).await,
+            Some(unproven) => {
+                self.record(TargetState::Down, BreakerState::HalfOpen, Some(&unproven), summary).await;
+            }
         }
     }
 

@@ -5,7 +5,7 @@
 //! end. Then, after the drain limit or at a second request, calls are aborted and their batches released.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -25,6 +25,7 @@ use super::swap::AdapterSwap;
 use super::tally::{Tally, TargetTally};
 use super::tasks::{TaskDeath, Tasks};
 use super::trouble::StoreTrouble;
+use super::verify_schedule::ScheduledVerification;
 use super::worker::Worker;
 use super::{SyncOptions, events, leased_batch, purger, reporter};
 use crate::domain::change::Failure;
@@ -144,7 +145,7 @@ impl Daemon {
             stop: stop.clone(),
             abort: abort.clone(),
         };
-        let mut tasks = Tasks::new();
+        let mut tasks = Tasks::new(Duration::from_millis(self.options.hangs_after_ms));
         let running: Vec<_> = self.targets.iter().map(|target| self.start(target, &shared, &mut tasks)).collect();
         self.start_common(host, &shared, &running, &mut tasks);
         let mut end = tokio::select! {
@@ -230,10 +231,11 @@ impl Daemon {
             store: self.store.clone(),
             options: self.options.clone(),
             gate,
+            unproven: Mutex::default(),
         });
         let supervisor = Supervisor {
             control: control.clone(),
-            swap: AdapterSwap::new(control, self.runtime.clone(), shared.demand.clone()),
+            swap: AdapterSwap::new(control, self.runtime.clone(), shared.demand.clone(), shared.stop.clone()),
             events,
             stop: shared.stop.clone(),
             breaker: Breaker::new(self.options.breaker),
@@ -275,6 +277,16 @@ impl Daemon {
                 crashed_batches: 0,
             };
             tasks.spawn(format!("worker {number} of {name}"), worker.run());
+        }
+        if let Some(schedule) = target.spec.verify {
+            let verification = ScheduledVerification {
+                target: target.clone(),
+                store: self.store.clone(),
+                schedule,
+                gate: gate_seen.clone(),
+                stop: shared.stop.clone(),
+            };
+            tasks.spawn(format!("verification of {name}"), verification.run());
         }
         Running { name: name.to_owned(), gate: gate_seen, tally }
     }

@@ -20,7 +20,8 @@
 //! Other tasks of a daemon (`daemon.rs`; `tasks.rs` watches over all of them):
 //! - the rescuer (`rescuer.rs`) sends this host's heartbeat, reclaims expired leases, and reports where the hosts of
 //!   the store differ (`roster.rs`);
-//! - the purger (`purger.rs`) deletes old finished rows; the reporter (`reporter.rs`) logs what was delivered.
+//! - the purger (`purger.rs`) deletes old finished rows; the reporter (`reporter.rs`) logs what was delivered;
+//! - where a target has a schedule for it, it is verified again and again (`verify_schedule.rs`, `verifier.rs`).
 //!
 //! Several hosts may work on one store at the same time: nothing here relies on being alone.
 
@@ -49,6 +50,7 @@ mod tally;
 mod tasks;
 mod trouble;
 mod verifier;
+mod verify_schedule;
 mod worker;
 
 /// The functions of this layer that the fuzz targets (`fuzz/`) call. Nothing else may call it.
@@ -62,4 +64,4 @@ pub use options::SyncOptions;
 pub use roster::{Difference, differences};
 pub use tally::TargetTally;
 pub use tasks::TaskDeath;
-pub use verifier::{Repaired, Verifier, VerifyError, repair};
+pub use verifier::{Repaired, Verifier, VerifyError, observed_types, repair};

@@ -18,6 +18,8 @@ pub struct SyncOptions {
     pub recheck_ms: u64,
     /// How often an adapter's file is checked for a change, in milliseconds.
     pub watch_ms: u64,
+    /// A task that was not polled for so long hangs, in milliseconds: the host sends no heartbeat then.
+    pub hangs_after_ms: u64,
     /// How deliveries are retried.
     pub retry: RetryPolicy,
     /// How long the breaker of a failing target stays open.

@@ -52,6 +52,7 @@ impl Supervisor {
         while !self.stop.is_cancelled() {
             let current = match self.swap.current().await {
                 Ok(current) => current,
+                Err(_) if self.stop.is_cancelled() => return,
                 Err(failure) => {
                     self.back_off(failure, handled.take()).await;
                     continue;
@@ -83,6 +84,8 @@ impl Supervisor {
                     // Until the previous adapter is checked and active.
                     handled = Some(waiting);
                 } else {
+                    self.report_down(&failure);
+                    self.control.disprove(failure.clone());
                     self.back_off(failure, Some(waiting)).await;
                 }
             }
@@ -103,6 +106,7 @@ impl Supervisor {
                 Woken::Event(TargetEvent::Failed { failure, handled }) => return Ended::Failed(failure, handled),
                 Woken::Event(TargetEvent::Delivered) => {
                     self.breaker.succeeded();
+                    self.control.prove().await;
                     self.has_delivered = true;
                 }
                 Woken::Event(TargetEvent::CanaryTried(canary, result)) => self.swap.judge(&canary, result).await,
@@ -114,6 +118,7 @@ impl Supervisor {
                     if self.follow_pause().await || self.is_probe_requested().await {
                         return Ended::Recheck;
                     }
+                    self.prove_when_idle().await;
                     self.correct_report().await;
                     let recheck = Duration::from_millis(self.control.options.recheck_ms);
                     if checked.elapsed() > recheck && !self.swap.has_canary() {
@@ -131,6 +136,20 @@ impl Supervisor {
         drop(handled);
         if self.wait_for_file_or(pause).await {
             self.swap.forget_current();
+        }
+    }
+
+    /// When nothing is due there, for example because other hosts delivered the changes that failed here, no delivery
+    /// can prove the target. Then its check counts.
+    async fn prove_when_idle(&self) {
+        if self.control.unproven().is_none() || self.control.open_gate().is_none() {
+            return;
+        }
+        let (name, fifo_types) = (self.control.name(), &self.control.options.fifo_types);
+        match self.control.store.has_due_work(&[name.as_str()], fifo_types).await {
+            Ok(true) => {}
+            Ok(false) => self.control.prove().await,
+            Err(error) => tracing::debug!(target_name = %name, %error, "cannot see whether anything is due"),
         }
     }
 
@@ -171,11 +190,16 @@ impl Supervisor {
         }
     }
 
-    async fn shut(&self, failure: Failure, pause: Duration) {
+    /// Logs that the target is down, once for each reason of an outage.
+    fn report_down(&self, failure: &Failure) {
         let is_known = self.control.failure().is_some_and(|known| known.message == failure.message);
         if !is_known {
             tracing::error!(target_name = %self.control.name(), kind = failure.kind.as_str(), error = %failure.message, "target is down");
         }
+    }
+
+    async fn shut(&self, failure: Failure, pause: Duration) {
+        self.report_down(&failure);
         let pause_ms = u64::try_from(pause.as_millis()).unwrap_or(u64::MAX);
         self.control.record(TargetState::Down, BreakerState::Open { pause_ms }, Some(&failure), None).await;
         self.control.set_gate(Gate::Shut(failure));

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
 use super::canary::{Canary, CanaryResult};
 use super::control::TargetControl;
@@ -17,7 +18,7 @@ use super::demand::Demand;
 use super::gate::{Gate, OpenGate};
 use crate::domain::change::{Failure, FailureKind};
 use crate::plugin::{Adapter, PluginError, Runtime, read_component};
-use crate::store::{AdapterEvent, BreakerState, DesiredState, TargetState};
+use crate::store::{AdapterEvent, DesiredState};
 
 /// When nothing was due for this long, the canary is activated after its check alone. Its first deliveries are still
 /// compared with the old adapter's.
@@ -64,14 +65,22 @@ pub(super) struct AdapterSwap {
     reloads_seen: Option<i64>,
     /// An adapter of other hosts that this one could not adopt; kept so that this is logged once.
     not_adopted: Option<String>,
+    stop: CancellationToken,
 }
 
 impl AdapterSwap {
-    pub(super) fn new(control: Arc<TargetControl>, runtime: Arc<Runtime>, demand: Arc<Demand>) -> Self {
+    /// What is being compiled at `stop` is given up.
+    pub(super) fn new(
+        control: Arc<TargetControl>,
+        runtime: Arc<Runtime>,
+        demand: Arc<Demand>,
+        stop: CancellationToken,
+    ) -> Self {
         Self {
             control,
             runtime,
             demand,
+            stop,
             current: None,
             previous: None,
             canary_run: None,
@@ -102,12 +111,15 @@ impl AdapterSwap {
         let desired = self.control.desired_state().await;
         self.reloads_seen = desired.as_ref().map(|desired| desired.reload_requests);
         let file = self.load_file().await;
+        if self.stop.is_cancelled() {
+            return file;
+        }
         let Some(DesiredState { adapter_sha256: Some(active), rejected_sha256: rejected, .. }) = desired else {
             return file;
         };
         let why = match &file {
             Ok(loaded) if loaded.sha256() == active => return file,
-            Ok(loaded) if rejected.as_deref() == Some(loaded.sha256()) => {
+            Ok(loaded) if self.is_rolled_back(loaded, rejected.as_deref()).await => {
                 "the file's adapter was rolled back".to_owned()
             }
             Ok(_) if !self.other_hosts_running().await => return file,
@@ -158,12 +170,13 @@ impl AdapterSwap {
     async fn consider_file(&mut self, rejected: Option<&str>) {
         let loaded = match self.load_file().await {
             Ok(loaded) => loaded,
+            Err(_) if self.stop.is_cancelled() => return,
             Err(failure) => return self.reject(None, &failure).await,
         };
         if self.current.as_ref().is_some_and(|current| current.sha256() == loaded.sha256()) {
             return;
         }
-        if rejected == Some(loaded.sha256()) {
+        if self.is_rolled_back(&loaded, rejected).await {
             let failure = Failure::new(
                 FailureKind::Adapter,
                 "it was rolled back: put another file in its place, or run `host plugin reload`",
@@ -187,6 +200,22 @@ impl AdapterSwap {
         self.demand.notify_pending();
         tracing::debug!(target_name = %self.control.name(), sha256 = loaded.sha256(), "canary begun");
         self.canary_run = Some(CanaryRun { loaded, canary, since: Instant::now(), is_active: false });
+    }
+
+    /// Whether an adapter was rolled back, by the last roll-back or by one in a row before it: the file may still hold
+    /// the broken adapter when an operator has rolled back further. `rejected` is the last one.
+    async fn is_rolled_back(&self, loaded: &Loaded, rejected: Option<&str>) -> bool {
+        let Some(rejected) = rejected else { return false };
+        if rejected == loaded.sha256() {
+            return true;
+        }
+        match self.control.store.rolled_back_adapters(self.control.name().as_str()).await {
+            Ok(all) => all.iter().any(|sha256| sha256 == loaded.sha256()),
+            Err(error) => {
+                tracing::warn!(target_name = %self.control.name(), %error, "cannot read which adapters were rolled back");
+                false
+            }
+        }
     }
 
     /// Whether a canary is under way that was not activated yet.
@@ -239,7 +268,7 @@ impl AdapterSwap {
             self.previous = Some((old, Instant::now()));
         }
         self.record_active().await;
-        self.control.record(TargetState::Up, BreakerState::Closed, None, None).await;
+        self.control.record_check_passed(None, None).await;
     }
 
     /// Drops the canary when the target fails or is paused. An adapter that was not activated yet becomes a canary
@@ -276,6 +305,7 @@ impl AdapterSwap {
                 self.current = Some(loaded.clone());
                 self.control.activate(loaded.adapter, report).await;
             }
+            Err(_) if self.stop.is_cancelled() => {}
             Err(failure) => {
                 tracing::error!(target_name = %self.control.name(), sha256 = wanted, error = %failure.message, "the adapter of the other hosts cannot be used here");
                 self.not_adopted = Some(wanted.to_owned());
@@ -309,7 +339,7 @@ impl AdapterSwap {
         }
         let message = format!("new adapter rejected; the previous one stays active: {}", failure.message);
         let failure = Failure::new(failure.kind, message);
-        self.control.record(TargetState::Up, BreakerState::Closed, Some(&failure), None).await;
+        self.control.record_check_passed(Some(&failure), None).await;
     }
 
     /// Records in the store which adapter is active here.
@@ -338,7 +368,7 @@ impl AdapterSwap {
         let bytes =
             read_component(path).await.map_err(|error| Failure::new(FailureKind::Adapter, error.to_string()))?;
         let kept = bytes.clone();
-        self.accepted(self.runtime.load_file(path, bytes, target.world()).await, kept)
+        self.loaded(self.runtime.load_file(path, bytes, target.world()), kept).await
     }
 
     async fn load_kept(&self, sha256: &str) -> Result<Loaded, Failure> {
@@ -347,16 +377,24 @@ impl AdapterSwap {
         let bytes = bytes.ok_or_else(|| unavailable(format!("the store does not hold the adapter sha256:{sha256}")))?;
         let (name, kept) = (format!("the store's adapter sha256:{sha256}"), bytes.clone());
         let world = self.control.target.world();
-        let loaded = self.accepted(self.runtime.load_bytes(&name, bytes, world).await, kept)?;
+        let loaded = self.loaded(self.runtime.load_bytes(&name, bytes, world), kept).await?;
         if loaded.sha256() == sha256 {
             return Ok(loaded);
         }
         Err(unavailable(format!("the store's adapter sha256:{sha256} is damaged: it has another digest")))
     }
 
-    /// Accepts an adapter that takes every type of this target.
-    fn accepted(&self, loaded: Result<Arc<Adapter>, PluginError>, bytes: Vec<u8>) -> Result<Loaded, Failure> {
-        let adapter = loaded.map_err(|error| Failure::new(FailureKind::Adapter, error.to_string()))?;
+    /// Waits for an adapter, which must take every type of this target. A host that is stopping waits no longer:
+    /// compiling may take minutes, and ends when nobody waits for it.
+    async fn loaded(
+        &self,
+        loading: impl Future<Output = Result<Arc<Adapter>, PluginError>>,
+        bytes: Vec<u8>,
+    ) -> Result<Loaded, Failure> {
+        let failed = |reason: String| Failure::new(FailureKind::Adapter, reason);
+        let loaded = self.stop.run_until_cancelled(loading).await;
+        let adapter = loaded.ok_or_else(|| failed("the host is stopping".to_owned()))?;
+        let adapter = adapter.map_err(|error| failed(error.to_string()))?;
         self.control.target.accept(&adapter)?;
         Ok(Loaded { adapter, bytes: Arc::new(bytes) })
     }

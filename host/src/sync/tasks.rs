@@ -16,8 +16,6 @@ use tokio::time::Instant;
 
 /// The time between two beats of a pulse.
 const BEAT_EVERY: Duration = Duration::from_secs(1);
-/// A task that was not polled for this long hangs. No step of a task computes for as long.
-const HANGS_AFTER: Duration = Duration::from_secs(20);
 
 /// All tasks of a daemon.
 pub(super) struct Tasks {
@@ -43,8 +41,9 @@ impl fmt::Display for TaskDeath {
 }
 
 impl Tasks {
-    pub(super) fn new() -> Self {
-        Self { set: JoinSet::new(), names: HashMap::new(), pulses: Pulses::default() }
+    /// No task yet. One that is not polled for `hangs_after` will hang.
+    pub(super) fn new(hangs_after: Duration) -> Self {
+        Self { set: JoinSet::new(), names: HashMap::new(), pulses: Pulses { known: Arc::default(), hangs_after } }
     }
 
     /// Starts a task with a pulse.
@@ -79,8 +78,11 @@ impl Tasks {
 }
 
 /// When each task was last polled. Clones share it.
-#[derive(Clone, Default)]
-pub(super) struct Pulses(Arc<Mutex<Vec<(String, Pulse)>>>);
+#[derive(Clone)]
+pub(super) struct Pulses {
+    known: Arc<Mutex<Vec<(String, Pulse)>>>,
+    hangs_after: Duration,
+}
 
 #[derive(Clone)]
 struct Pulse {
@@ -120,11 +122,11 @@ impl Pulses {
     }
 
     fn hanging_at(&self, now: Instant) -> Option<String> {
-        self.lock().iter().find(|(_, pulse)| pulse.silent_for(now) > HANGS_AFTER).map(|(name, _)| name.clone())
+        self.lock().iter().find(|(_, pulse)| pulse.silent_for(now) > self.hangs_after).map(|(name, _)| name.clone())
     }
 
     fn lock(&self) -> MutexGuard<'_, Vec<(String, Pulse)>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -132,9 +134,11 @@ impl Pulses {
 mod tests {
     use super::*;
 
+    const HANGS_AFTER: Duration = Duration::from_secs(20);
+
     #[tokio::test]
     async fn a_task_that_panics_or_ends_is_named() {
-        let mut tasks = Tasks::new();
+        let mut tasks = Tasks::new(HANGS_AFTER);
         tasks.spawn("router", std::future::pending());
         tasks.spawn("purger", async { panic!("a defect") });
         let death = tasks.next_death().await.expect("one");
@@ -146,7 +150,7 @@ mod tests {
 
     #[tokio::test]
     async fn only_a_task_that_is_not_polled_counts_as_hanging() {
-        let mut tasks = Tasks::new();
+        let mut tasks = Tasks::new(HANGS_AFTER);
         tasks.spawn("waits", std::future::pending());
         tokio::task::yield_now().await;
         assert_eq!(tasks.pulses().hanging(), None);

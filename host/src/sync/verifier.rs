@@ -5,30 +5,32 @@
 //! states: the workers deliver these as any other change, behind their fence and by the target's policy for edits.
 
 use std::collections::HashSet;
+use std::time::Duration;
 
 use crate::domain::change::{Failure, RemoteEdit, Subject};
 use crate::domain::ids::{AggregateKey, TargetName};
 use crate::domain::verification::Finding;
+use crate::plugin::Adapter;
 use crate::store::{FoundRecord, LinkedRecord, Resend, Store, StoreError, Verification, VerificationCounts};
-use crate::target::{CheckedAdapter, Finish, Target};
+use crate::target::{CheckedAdapter, Finish, Target, TargetKind};
 
+/// Records that one call observes at a database: a number of statements that does not grow with them.
+const DATABASE_PAGE: u32 = 500;
+/// The same over HTTP, where each record is a request.
+const HTTP_PAGE: u32 = 50;
 /// Records that one repair sends again at once.
 const REPAIR_CHUNK: u32 = 1_000;
 
 /// Why a verification cannot continue. The next run resumes where it stopped.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 pub enum VerifyError {
-    Store(StoreError),
+    #[error(transparent)]
+    Store(#[from] StoreError),
     /// The target or its adapter failed.
+    #[error("{}: {}", .0.kind.as_str(), .0.message)]
     Target(Failure),
-    /// Another host verifies the same target.
+    #[error("another host verifies the same target")]
     Overtaken,
-}
-
-impl From<StoreError> for VerifyError {
-    fn from(error: StoreError) -> Self {
-        Self::Store(error)
-    }
 }
 
 /// A verification of one target by one adapter.
@@ -36,8 +38,18 @@ pub struct Verifier<'a> {
     pub store: &'a Store,
     pub target: &'a Target,
     pub adapter: &'a CheckedAdapter,
-    /// Records that one call observes.
-    pub page: u32,
+    /// Records a second at most.
+    pub rate: Option<u32>,
+}
+
+/// The types of a target that its adapter observes, in order.
+#[must_use]
+pub fn observed_types(adapter: &Adapter, types: &[String]) -> Vec<String> {
+    let is_observed = |kind: &&String| adapter.descriptor().support(kind).is_some_and(|support| support.observes);
+    let mut observed: Vec<_> = types.iter().filter(is_observed).cloned().collect();
+    observed.sort_unstable();
+    observed.dedup();
+    observed
 }
 
 impl Verifier<'_> {
@@ -50,7 +62,7 @@ impl Verifier<'_> {
             self.store.finish_verification(verification).await?;
             return Ok(None);
         }
-        let page = self.store.verification_page(verification, self.page).await?;
+        let page = self.store.verification_page(verification, self.page()).await?;
         let differing = self.differing(&page).await?;
         let records: Vec<_> = differing.iter().map(|(record, _)| *record).collect();
         let settled: HashSet<_> =
@@ -71,6 +83,22 @@ impl Verifier<'_> {
         } else {
             Err(VerifyError::Overtaken)
         }
+    }
+
+    /// The number of records that one call observes; at most those of one second.
+    fn page(&self) -> u32 {
+        let page = match self.target.spec.kind {
+            TargetKind::Database { .. } => DATABASE_PAGE,
+            TargetKind::Http { .. } => HTTP_PAGE,
+        };
+        self.rate.map_or(page, |rate| page.min(rate))
+    }
+
+    /// The pause after a page with this number of records, which took this long.
+    #[must_use]
+    pub fn pause(&self, records: u64, took: Duration) -> Duration {
+        let share = self.rate.map_or(0, |rate| records.saturating_mul(1_000_000) / u64::from(rate.max(1)));
+        Duration::from_micros(share).saturating_sub(took)
     }
 
     /// The records of a page that differ from what was delivered, according to one observation.

@@ -5,12 +5,17 @@
 //! and its own attempts alone. Each part has its own transaction at the target. Splitting is bounded (`splits.rs`):
 //! what it does not get to is delayed and spends no attempt.
 //!
+//! A trigger of the target that fails on something of its own (a missing table, a missing right) may do so for every
+//! row or for one. The statement cannot tell, so the part is halved too. Where other changes arrived, in this batch or
+//! just before, it is the change's own; where nothing arrives, the target is misconfigured and no change pays for it.
+//!
 //! At an HTTP target a call may end with a request that was sent and has no complete answer. Its changes are then in
 //! doubt, except those with a definite outcome. They are neither split nor sent again here, and the settlement keeps
 //! their lease.
 
 use std::collections::VecDeque;
 use std::ops::Range;
+use std::sync::atomic::Ordering;
 
 use super::checked::CheckedAdapter;
 use super::session::{Applied, CallFailure, TargetSession};
@@ -58,6 +63,9 @@ impl TargetSession<'_> {
                         adapter.learn(learned);
                     }
                     let target_failure = outcomes.iter().find_map(target_wide);
+                    if outcomes.iter().any(|outcome| matches!(outcome, Outcome::Applied(_))) {
+                        progress.anything_applied = true;
+                    }
                     progress.put(part, outcomes, in_doubt);
                     // An adapter that meets an outage half-way reports it for the changes that it did not get to.
                     match target_failure {
@@ -68,6 +76,16 @@ impl TargetSession<'_> {
                 Err(failed) if failed.is_contention() => {
                     let next = splits.after_contention(part.len());
                     (failed.into_failure(), next)
+                }
+                Err(failed) if failed.is_of_a_routine() => {
+                    let failure = failed.into_failure();
+                    progress.routine.get_or_insert_with(|| failure.clone());
+                    if part.len() == 1 {
+                        progress.suspects.push(part.start);
+                        continue;
+                    }
+                    let next = splits.after_failure(part.len());
+                    (failure, next)
                 }
                 Err(failed) => {
                     progress.note_crash(&failed);
@@ -98,13 +116,36 @@ impl TargetSession<'_> {
                     parts.push_front(part.start..middle);
                 }
                 Next::Settle => progress.put(part, vec![Outcome::Failed(failure)], false),
-                Next::Stop => return Ok(progress.end_early(&failure)),
+                Next::Stop => return Ok(self.conclude(progress, Some(&failure))),
                 Next::TargetFailed => {
                     return Ok(progress.end_by_target(Failure::new(FailureKind::Unavailable, failure.message)));
                 }
             }
         }
-        Ok(progress.end(None))
+        Ok(self.conclude(progress, None))
+    }
+
+    /// Ends a batch; early after too many failures in a row. A routine's failure is a change's own where others
+    /// arrived, and the target's where none of several did. One change alone is judged by what arrived before it.
+    fn conclude(&self, mut progress: Progress, early: Option<&Failure>) -> Delivered {
+        let has_worked = &self.target.has_worked;
+        if progress.anything_applied {
+            has_worked.store(true, Ordering::Relaxed);
+        }
+        if let Some(failure) = progress.routine.take() {
+            let is_own =
+                progress.anything_applied || has_worked.swap(false, Ordering::Relaxed) && progress.outcomes.len() == 1;
+            if !is_own {
+                return progress.end_by_target(Failure::new(FailureKind::Misconfigured, failure.message));
+            }
+            for index in std::mem::take(&mut progress.suspects) {
+                progress.outcomes[index] = Some(Outcome::Failed(failure.clone()));
+            }
+        }
+        match early {
+            Some(failure) => progress.end_early(failure),
+            None => progress.end(None),
+        }
     }
 }
 
@@ -121,12 +162,24 @@ struct Progress {
     in_doubt: Vec<bool>,
     crash: Option<CallError>,
     most: Usage,
+    anything_applied: bool,
+    /// What a trigger of the target failed on first.
+    routine: Option<Failure>,
+    /// The changes that met that alone.
+    suspects: Vec<usize>,
 }
 
 impl Progress {
     fn of(changes: usize) -> Self {
-        let (outcomes, in_doubt) = (vec![None; changes], vec![false; changes]);
-        Self { outcomes, in_doubt, crash: None, most: Usage::default() }
+        Self {
+            outcomes: vec![None; changes],
+            in_doubt: vec![false; changes],
+            crash: None,
+            most: Usage::default(),
+            anything_applied: false,
+            routine: None,
+            suspects: Vec::new(),
+        }
     }
 
     fn put(&mut self, part: Range<usize>, outcomes: Vec<Outcome>, in_doubt: bool) {
@@ -162,7 +215,7 @@ impl Progress {
     }
 
     fn end(self, target_failure: Option<Failure>) -> Delivered {
-        let Self { outcomes, in_doubt, crash, most } = self;
+        let Self { outcomes, in_doubt, crash, most, .. } = self;
         let outcomes =
             outcomes.into_iter().map(|outcome| outcome.expect("invariant: every part has outcomes")).collect();
         Delivered { outcomes, in_doubt, target_failure, crash, most }

@@ -233,6 +233,12 @@ impl CallFailure {
         matches!(self, Self::Database(error) if error.is_contention())
     }
 
+    /// Whether a trigger or routine of the target failed by itself: for every row, or for one.
+    #[must_use]
+    pub fn is_of_a_routine(&self) -> bool {
+        matches!(self, Self::Database(error) if error.kind == ErrorKind::Routine)
+    }
+
     /// The failure of each delivery of the call.
     #[must_use]
     pub fn into_failure(self) -> Failure {
@@ -272,8 +278,8 @@ pub(super) fn from_database(error: &DatabaseError) -> Failure {
         ErrorKind::Unavailable => FailureKind::Unavailable,
         ErrorKind::Rejected | ErrorKind::PermissionDenied | ErrorKind::MissingObject => FailureKind::Misconfigured,
         ErrorKind::Contention => FailureKind::Delayed,
-        // A constraint that is tested at the commit.
-        ErrorKind::InvalidValue => FailureKind::Invalid,
+        // A constraint that is tested at the commit; a trigger that fails on something of its own (`deliver.rs`).
+        ErrorKind::InvalidValue | ErrorKind::Routine => FailureKind::Invalid,
         ErrorKind::DuplicateKey | ErrorKind::Refused | ErrorKind::Other => FailureKind::Transient,
     };
     Failure::new(kind, error.message.clone())

@@ -2,12 +2,14 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use crate::database::{Database, Locator};
 use crate::domain::change::RemoteEdit;
 use crate::domain::grants::{SqlGrants, TableVerb};
 use crate::domain::ids::{IdColumn, TargetName};
+use crate::domain::verification::VerifySchedule;
 use crate::plugin::{CallContext, HttpAccess, HttpOptions, Limits, PluginError, SqlAccess, World};
 
 /// A configured target.
@@ -33,6 +35,8 @@ pub struct TargetSpec {
     pub batch_max: u32,
     /// Batches in flight at most.
     pub concurrency: u32,
+    /// How a daemon verifies it by itself, if at all.
+    pub verify: Option<VerifySchedule>,
 }
 
 /// How the host reaches a target.
@@ -62,6 +66,8 @@ pub struct Target {
     pub spec: TargetSpec,
     pub(super) context: CallContext,
     pub(super) access: Access,
+    /// Whether changes arrived here since a trigger last failed on something of its own.
+    pub(super) has_worked: AtomicBool,
 }
 
 pub(super) enum Access {
@@ -106,7 +112,7 @@ impl Target {
             limits: spec.limits.clone(),
             ..CallContext::default()
         };
-        Ok(Self { spec, context, access })
+        Ok(Self { spec, context, access, has_worked: AtomicBool::new(false) })
     }
 
     /// How long the server may go on working on a request that it has not answered. `None` at a database, which rolls

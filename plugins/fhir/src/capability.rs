@@ -14,10 +14,10 @@ use adapter_sdk::{Failure, FailureKind, Finding, FindingLevel, Report};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::exchange::{Outside, content_type, with_headers};
+use crate::exchange::{Outside, with_headers};
 use crate::kind::Kind;
 use crate::mapping;
-use crate::outcome::{self, Whole, failure};
+use crate::outcome::{self, Asked, Whole, failure};
 use crate::settings::Settings;
 
 pub(crate) use proof::probe_query;
@@ -132,7 +132,8 @@ fn fetch(outside: &dyn Outside) -> Result<Value, Failure> {
     if response.status != 200 {
         // An OperationOutcome changes nothing here: where there is no CapabilityStatement there is nothing to deliver
         // to.
-        return Err(match outcome::of_response(WHAT, &response, false) {
+        let asked = Asked { what: WHAT, base_url: outside.base_url(), path: &request.path };
+        return Err(match outcome::of_response(&asked, &response, false) {
             Whole::Target(failure) | Whole::Odd(failure) | Whole::Unanswered(failure) | Whole::Slow(failure) => failure,
             Whole::Answer => {
                 failure(FailureKind::Misconfigured, format!("{WHAT} answered {}: check base_url", response.status))
@@ -143,14 +144,14 @@ fn fetch(outside: &dyn Outside) -> Result<Value, Failure> {
     match body.as_ref().and_then(|body| body.get("resourceType")).and_then(Value::as_str) {
         Some("CapabilityStatement") => Ok(body.unwrap_or_default()),
         Some(other) => Err(not_fhir(&format!("a resource of type {}", word(other)))),
-        None => Err(not_fhir(&content_type(&response))),
+        None => Err(not_fhir(&outcome::unlike_json(&response))),
     }
 }
 
 fn not_fhir(found: &str) -> Failure {
     failure(
         FailureKind::Misconfigured,
-        format!("GET metadata was answered with {found} and not with a CapabilityStatement: check base_url"),
+        format!("GET metadata was not answered with a CapabilityStatement: check base_url; the answer was {found}"),
     )
 }
 

@@ -28,6 +28,8 @@ const ROUNDS_MAX: usize = 40;
 pub(crate) trait Outside {
     /// Sends one request and gives the whole answer.
     fn send(&self, request: &Request) -> Result<Response, Error>;
+    /// The target's `base_url`, for messages.
+    fn base_url(&self) -> Option<&str>;
     /// Tells the operator.
     fn warn(&self, message: &str);
 }

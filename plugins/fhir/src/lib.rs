@@ -40,11 +40,16 @@ struct Fhir;
 /// The host's side of the component.
 struct Host {
     client: Client,
+    base_url: Option<String>,
 }
 
 impl Outside for Host {
     fn send(&self, request: &Request) -> Result<Response, Error> {
         self.client.send(request)
+    }
+
+    fn base_url(&self) -> Option<&str> {
+        self.base_url.as_deref()
     }
 
     fn warn(&self, message: &str) {
@@ -57,7 +62,7 @@ fn configured() -> Result<(Settings, Host), Failure> {
     // Without a limit of its own: the operator's `[targets.NAME.http] timeout_ms` alone says how long an answer may
     // take.
     let client = Client::from_settings()?;
-    Ok((settings, Host { client }))
+    Ok((settings, Host { client, base_url: adapter_sdk::settings::base_url() }))
 }
 
 impl HttpAdapter for Fhir {

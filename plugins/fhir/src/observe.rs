@@ -13,7 +13,7 @@ use crate::exchange::{Outside, is_outcome, with_headers};
 use crate::identity::{Carries, carries, carries_any};
 use crate::kind::{Kind, PASS_THROUGH};
 use crate::mapping;
-use crate::outcome::{self, Whole};
+use crate::outcome::{self, Asked, Whole};
 use crate::ownership::{Fingerprint, Kept};
 use crate::settings::Settings;
 
@@ -90,7 +90,8 @@ fn get(outside: &dyn Outside, what: &str, url: String) -> Result<Answer, Failure
     let request = with_headers(Request::new(Method::Get, url), false);
     let response = outside.send(&request).map_err(|error| outcome::of_error(what, &error))?;
     let body: Option<Value> = serde_json::from_slice(&response.body).ok();
-    match outcome::of_response(what, &response, is_outcome(body.as_ref())) {
+    let asked = Asked { what, base_url: outside.base_url(), path: &request.path };
+    match outcome::of_response(&asked, &response, is_outcome(body.as_ref())) {
         Whole::Answer => Ok(Answer::from_response(&response, body)),
         // It may speak of this record alone.
         Whole::Odd(failure) if failure.kind != FailureKind::Misconfigured => Ok(Answer::from_response(&response, None)),

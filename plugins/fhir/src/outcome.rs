@@ -4,6 +4,7 @@
 //! `told`, since real servers repeat the values they complain about. Read next: `delivery`, which handles what is no
 //! failure yet.
 
+mod redirect;
 mod told;
 
 use adapter_sdk::http::{self, Response};
@@ -55,12 +56,23 @@ pub(crate) enum Whole {
     Slow(Failure),
 }
 
+/// A request that was sent, as far as messages need it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Asked<'a> {
+    /// What it asked for, for a message.
+    pub(crate) what: &'a str,
+    /// The target's `base_url`.
+    pub(crate) base_url: Option<&'a str>,
+    /// The path below it; empty or `/` for a Bundle.
+    pub(crate) path: &'a str,
+}
+
 /// Reads the status of a whole request.
 ///
 /// `told` says whether the body is an `OperationOutcome`: a FHIR server spoke, and not some proxy before it. The host
 /// knows the same statuses as a gateway's word, and keeps the patients of such a request in work for `in_doubt_ms`.
-pub(crate) fn of_response(what: &str, response: &Response, told: bool) -> Whole {
-    let status = response.status;
+pub(crate) fn of_response(asked: &Asked<'_>, response: &Response, told: bool) -> Whole {
+    let (what, status) = (asked.what, response.status);
     let retry_after_ms = response.retry_after_ms();
     let says = |kind, why: &str| Failure { kind, message: format!("{what} answered {status}: {why}"), retry_after_ms };
     match status {
@@ -68,10 +80,9 @@ pub(crate) fn of_response(what: &str, response: &Response, told: bool) -> Whole 
         403 if !told => Whole::Odd(says(FailureKind::Misconfigured, "the credentials do not suffice")),
         404 if !told => Whole::Odd(says(FailureKind::Misconfigured, "no FHIR service is there: check base_url")),
         407 => Whole::Target(says(FailureKind::Misconfigured, "a proxy asks for credentials")),
-        300..=303 | 305..=399 => Whole::Target(says(
-            FailureKind::Misconfigured,
-            "a redirect, which is not followed: set base_url to where it leads",
-        )),
+        300..=303 | 305..=399 => {
+            Whole::Target(says(FailureKind::Misconfigured, &redirect::line(asked, response.header("location"))))
+        }
         408 | 504 | 524 | 598 | 599 => Whole::Slow(says(FailureKind::Unavailable, "the server did not answer in time")),
         429 => Whole::Target(says(FailureKind::Throttled, "the server asks to slow down")),
         503 if retry_after_ms.is_some() => Whole::Target(says(FailureKind::Throttled, "the server asks to wait")),
@@ -86,11 +97,31 @@ pub(crate) fn of_response(what: &str, response: &Response, told: bool) -> Whole 
     }
 }
 
-/// What it means that a request got no answer at all.
+/// What it means that a request got no answer at all, or none that can be read.
 pub(crate) fn of_error(what: &str, error: &http::Error) -> Failure {
-    // A refusal may mean a lost lease, after which the host drops the result anyway: nothing here to bother an operator
-    // with.
-    failure(FailureKind::Unavailable, format!("{what}: {error}"))
+    let kind = match error {
+        http::Error::UnknownCoding(_) => FailureKind::Misconfigured,
+        // A refusal may mean a lost lease, after which the host drops the result anyway: nothing here to bother an
+        // operator with.
+        http::Error::Timeout
+        | http::Error::Refused(_)
+        | http::Error::ConnectionFailed(_)
+        | http::Error::Broken(_)
+        | http::Error::Damaged => FailureKind::Unavailable,
+    };
+    failure(kind, format!("{what}: {error}"))
+}
+
+/// Names a body that is not the FHIR JSON which was expected.
+pub(crate) fn unlike_json(response: &Response) -> String {
+    if response.body.iter().all(u8::is_ascii_whitespace) {
+        return "an empty body".to_owned();
+    }
+    if response.body.starts_with(&[0x1F, 0x8B]) {
+        return "gzip and no Content-Encoding that says so; fix: correct it at the server or at the proxy before it"
+            .to_owned();
+    }
+    content_type(response)
 }
 
 #[cfg(test)]

@@ -347,6 +347,10 @@ pub(crate) fn outcome(status: u16) -> Response {
 }
 
 impl Outside for Server {
+    fn base_url(&self) -> Option<&str> {
+        Some("http://host/fhir")
+    }
+
     fn send(&self, request: &Request) -> Result<Response, Error> {
         let number = self.log.borrow().len();
         if let Some(answer) = self.before.as_ref().and_then(|fault| fault(number, request)) {

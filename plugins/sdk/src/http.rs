@@ -17,6 +17,9 @@ use crate::{Failure, FailureKind, settings};
 /// Bytes asked for in one read of a response's body.
 const READ_BYTES: u64 = 64 * 1024;
 
+/// Characters of a coding's name that are shown.
+const CODING_CHARS_MAX: usize = 40;
+
 /// What a request asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[allow(missing_docs)]
@@ -97,7 +100,7 @@ impl Response {
     }
 }
 
-/// Why a request got no answer. What the target did with the request is then unknown.
+/// Why a request got no answer, or none that can be read. What the target did with the request is then unknown.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Error {
     /// No answer within the time limit.
@@ -108,6 +111,10 @@ pub enum Error {
     ConnectionFailed(String),
     /// The connection broke, or what came over it was not HTTP.
     Broken(String),
+    /// The server answered in a content coding that the host does not read; its name, or those of several.
+    UnknownCoding(String),
+    /// The server answered, and its body is not what its `Content-Encoding` says.
+    Damaged,
 }
 
 impl fmt::Display for Error {
@@ -117,6 +124,15 @@ impl fmt::Display for Error {
             Self::Refused(reason) => write!(formatter, "the host refused the request: {reason}"),
             Self::ConnectionFailed(reason) => write!(formatter, "connection failed: {reason}"),
             Self::Broken(reason) => write!(formatter, "connection broke: {reason}"),
+            Self::UnknownCoding(coding) => write!(
+                formatter,
+                "the answer is packed as `{coding}`, and the host asks for gzip or deflate, once; fix: set the server, \
+                 or the proxy before it, to one of them or to no packing"
+            ),
+            Self::Damaged => formatter.write_str(
+                "the answer cannot be unpacked: it is damaged, or not what its Content-Encoding says; fix: correct the \
+                 packing at the server or at the proxy before it",
+            ),
         }
     }
 }
@@ -310,6 +326,12 @@ fn stream_error(error: &StreamError) -> Error {
     }
 }
 
+/// The names of codings, which the server chose: what can be part of one, and not much of it.
+fn token_of(codings: &str) -> String {
+    let is_plain = |character: &char| character.is_ascii_alphanumeric() || "-_.+*, ".contains(*character);
+    codings.chars().filter(is_plain).take(CODING_CHARS_MAX).collect()
+}
+
 /// Sorts the interface's codes into what an adapter can act on. Texts are ours: a code's own may be anything.
 fn error_of(code: &ErrorCode) -> Error {
     let connection = |reason: &str| Error::ConnectionFailed(reason.to_owned());
@@ -346,9 +368,9 @@ fn error_of(code: &ErrorCode) -> Error {
         ErrorCode::ConfigurationError => refused("the host's HTTP configuration"),
         ErrorCode::ConnectionTerminated => broken("terminated by the other side"),
         ErrorCode::HttpResponseIncomplete => broken("the answer is incomplete"),
-        ErrorCode::HttpResponseTransferCoding(_) | ErrorCode::HttpResponseContentCoding(_) => {
-            broken("the answer's coding is unknown")
-        }
+        ErrorCode::HttpResponseTransferCoding(_) => broken("the answer's transfer coding is unknown"),
+        ErrorCode::HttpResponseContentCoding(Some(coding)) => Error::UnknownCoding(token_of(coding)),
+        ErrorCode::HttpResponseContentCoding(None) => Error::Damaged,
         ErrorCode::HttpUpgradeFailed | ErrorCode::HttpProtocolError => broken("not HTTP"),
         ErrorCode::LoopDetected => broken("a proxy sends in circles"),
         ErrorCode::InternalError(_) => broken("an error inside the host's HTTP client"),
@@ -376,71 +398,4 @@ fn http_date_s(text: &str) -> Option<i64> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn base_url_is_split_and_joined_without_double_slashes() {
-        for (base, path, expected) in [
-            ("http://h:8080/fhir", "Patient/1", Some("/fhir/Patient/1")),
-            ("http://h:8080/fhir/", "", Some("/fhir")),
-            ("http://h:8080/fhir", "/", Some("/fhir/")),
-            ("http://h:8080/fhir/", "/", Some("/fhir/")),
-            ("https://h", "/", Some("/")),
-            ("https://h", "metadata", Some("/metadata")),
-            ("https://h/", "", Some("/")),
-            ("ftp://h/", "", None),
-            ("http://user:secret@h/", "", None),
-            ("http:///x", "", None),
-            ("h/x", "", None),
-        ] {
-            assert_eq!(Client::new(base).map(|client| client.path_with_query(path)).as_deref(), expected, "{base}");
-        }
-    }
-
-    #[test]
-    fn retry_after_is_seconds_or_a_date_relative_to_the_response_date() {
-        let date = ("date".to_owned(), "Sun, 06 Nov 1994 08:49:37 GMT".to_owned());
-        for (value, dated, expected) in [
-            ("3", false, Some(3000)),
-            (" 0 ", false, Some(0)),
-            ("Sun, 06 Nov 1994 08:51:37 GMT", true, Some(120_000)),
-            ("Sun, 06 Nov 1994 08:40:00 GMT", true, Some(0)),
-            ("Sun, 06 Nov 1994 08:51:37 GMT", false, None),
-            ("soon", true, None),
-        ] {
-            let mut response = Response { status: 429, ..Response::default() };
-            response.headers.push(("retry-after".to_owned(), value.to_owned()));
-            if dated {
-                response.headers.push(date.clone());
-            }
-            assert_eq!(response.retry_after_ms(), expected, "{value}");
-        }
-    }
-
-    #[test]
-    fn http_dates_count_leap_years() {
-        assert_eq!(http_date_s("Thu, 01 Jan 1970 00:00:00 GMT"), Some(0));
-        assert_eq!(http_date_s("Tue, 29 Feb 2000 12:00:00 GMT"), Some(951_825_600));
-        assert_eq!(http_date_s("Sun, 06 Nov 1994 08:49:37 GMT"), Some(784_111_777));
-        assert_eq!(http_date_s("Sun, 06 Nov 1994 08:49:37 CET"), None);
-    }
-
-    #[test]
-    fn status_codes_map_to_kinds_that_an_adapter_can_act_on() {
-        assert_eq!(error_of(&ErrorCode::HttpResponseTimeout), Error::Timeout);
-        assert!(matches!(error_of(&ErrorCode::ConnectionRefused), Error::ConnectionFailed(_)));
-        assert!(matches!(error_of(&ErrorCode::HttpRequestDenied), Error::Refused(_)));
-        assert!(
-            matches!(error_of(&ErrorCode::InternalError(Some("Kim".to_owned()))), Error::Broken(text) if !text.contains("Kim"))
-        );
-    }
-
-    #[test]
-    fn header_names_are_found_in_any_case() {
-        let response =
-            Response { status: 200, headers: vec![("etag".to_owned(), "W/\"1\"".to_owned())], body: Vec::new() };
-        assert_eq!(response.header("ETag"), Some("W/\"1\""));
-        assert_eq!(response.header("location"), None);
-    }
-}
+mod tests;

@@ -45,7 +45,7 @@ pub(super) async fn rows(options: &Options) -> Result<Vec<Row>> {
     let mut in_large_tables = (Vec::new(), Vec::new());
     for _ in 0..options.repeats() {
         stand.fill(more, Work::Creates).await?;
-        in_large_tables.0.push(rate(more, stand.host_drain().await?));
+        in_large_tables.0.push(rate(more, stand.host_drain().await?.elapsed));
         stand.fill(more, Work::Creates).await?;
         let elapsed = Box::pin(native::drain(stand.store.url(), stand.target_url(), more)).await?;
         in_large_tables.1.push(rate(more, elapsed));

@@ -62,7 +62,7 @@ async fn by_host(count: usize) -> Result<Reached> {
     for work in [Work::Creates, Work::Updates] {
         stand.fill(count, work).await?;
         let before = stand.count("done").await?;
-        rates.push(rate(count, stand.host_drain().await?));
+        rates.push(rate(count, stand.host_drain().await?.elapsed));
         ensure!(stand.count("done").await? == before + count, "FHIR: not all of the host's changes are done");
     }
     Ok(Reached { creates: rates[0], updates: rates[1], held: held(&server.url(), count).await? })

@@ -1,7 +1,7 @@
 //! The bench: what the host does against what a hand-written native program does with the same statements, in one run.
 //!
-//! `measure.rs` defines the rows, `backlog.rs`, `fhir.rs`, `imports.rs`, `judging.rs`, `latency.rs` and
-//! `start.rs` measure some of them, `native*.rs` are the baselines, `report.rs` and `plot.rs` the answer. It must never
+//! `measure.rs` defines the rows, `backlog.rs`, `fhir.rs`, `imports.rs`, `judging.rs`, `latency.rs`,
+//! `start.rs` and `verifying.rs` measure some of them, `native*.rs` are the baselines, `report.rs` and `plot.rs` the answer. It must never
 //! be part of the tests: times depend on the machine; what does not, is asserted in `tests/store/cost.rs`.
 
 mod backlog;
@@ -22,6 +22,7 @@ pub mod report;
 mod simulation;
 mod stand;
 mod start;
+mod verifying;
 mod watch;
 
 pub use beyond::simulate;

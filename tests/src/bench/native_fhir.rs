@@ -57,6 +57,29 @@ pub(super) async fn update(base_url: &str, known: Vec<Known>) -> Result<(Duratio
     .await
 }
 
+/// Reads these patients and writes each with another city, one after the other. Returns how many.
+pub(super) async fn edit(base_url: &str, ids: &[String]) -> Result<usize> {
+    let client = client()?;
+    for id in ids {
+        let url = format!("{base_url}/Patient/{id}");
+        let answer = client.get(&url).header("accept", FHIR_JSON).send().await?.error_for_status()?.bytes().await?;
+        let mut patient: Value = serde_json::from_slice(&answer)?;
+        patient["address"][0]["city"] = json!("Elsewhere");
+        let request = client.put(&url).header("content-type", FHIR_JSON).body(patient.to_string());
+        request.send().await?.error_for_status()?;
+    }
+    Ok(ids.len())
+}
+
+/// Deletes these patients.
+pub(super) async fn delete(base_url: &str, ids: &[String]) -> Result<()> {
+    let client = client()?;
+    for id in ids {
+        client.delete(format!("{base_url}/Patient/{id}")).send().await?.error_for_status()?;
+    }
+    Ok(())
+}
+
 /// What the server holds of one patient, without what it adds itself.
 pub(super) async fn held(base_url: &str, number: usize) -> Result<Value> {
     let url = format!("{base_url}/Patient?identifier=urn%3Aneuronova%3Apatient-id%7CB-{number}");

@@ -62,7 +62,7 @@ impl Stand {
     }
 
     fn with(store: Database, target: Option<Database>, configuration: &Configuration) -> Result<Self> {
-        let host = Host::new(configuration)?;
+        let host = Host::new(configuration)?.with_variable("RUST_LOG", LOG);
         let migrated = host.run(&["migrate"]);
         ensure!(migrated.status == Some(0), "host migrate: {}", migrated.stderr);
         // It compiles the adapter into the cache: a host that has run once does not do so again. Warnings are no
@@ -93,24 +93,26 @@ impl Stand {
         fill_in(&mut store, insert, &change_row(dialect, work), first, count).await
     }
 
-    /// Lets the host deliver all that waits; the time from its start to the last delivery that it settled.
-    pub(crate) async fn host_drain(&self) -> Result<Duration> {
+    /// Lets the host deliver all that waits.
+    pub(crate) async fn host_drain(&self) -> Result<Drained> {
         self.hosts_drain(1).await
     }
 
     /// As [`Self::host_drain`], with several hosts on the one store.
-    pub(crate) async fn hosts_drain(&self, hosts: usize) -> Result<Duration> {
+    pub(crate) async fn hosts_drain(&self, hosts: usize) -> Result<Drained> {
         let began = SystemTime::now().duration_since(UNIX_EPOCH)?;
         let mut running = Vec::new();
         for _ in 0..hosts {
             running.push(self.host.spawn(&["run", "--until-idle"])?);
         }
+        let mut checks = Duration::ZERO;
         for host in running {
             let output = tokio::task::spawn_blocking(move || host.wait(Duration::from_secs(1_800))).await??;
             ensure!(output.status == Some(0), "host run: {}", output.stderr);
+            checks += output.stderr.lines().filter_map(time_of_check).sum::<Duration>();
         }
         let finished = self.last_finished_ms().await?;
-        Ok(Duration::from_millis(finished).saturating_sub(began))
+        Ok(Drained { elapsed: Duration::from_millis(finished).saturating_sub(began), checks })
     }
 
     /// When the last delivery of those patients that were filled in last was settled, milliseconds since 1970.
@@ -174,6 +176,24 @@ impl Stand {
         let counted = "INSERT INTO sync_count (target, shard, made, done, superseded) VALUES";
         store.run(&format!("{counted} ('openemr', 0, {count}, {count}, 0)")).await
     }
+}
+
+/// One drain.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Drained {
+    /// From the host's start to the last delivery that it settled.
+    pub(crate) elapsed: Duration,
+    /// Of which adapters waited for the checks of their statements, added up over all workers.
+    pub(crate) checks: Duration,
+}
+
+/// As by default, and the time of each check of a statement.
+const LOG: &str = "warn,host=info,adapter=info,host::plugin::capability::sql_access=debug";
+
+/// What the host logs of one check.
+fn time_of_check(line: &str) -> Option<Duration> {
+    let (_, time) = line.split_once("a statement was checked microseconds=")?;
+    time.trim().parse().ok().map(Duration::from_micros)
 }
 
 /// Deliveries among which the one that was finished last is looked for.

@@ -115,6 +115,9 @@ async fn an_aggregate_is_known_from_any_table(stand: Stand) {
     let unrouted = "INSERT INTO sync_outbox (aggregate_type, aggregate_id, operation, payload) VALUES ('lab', 'L-1', 'create', '{}')";
     stand.database.execute(unrouted).await.expect("insert");
     assert!(stand.store.knows(&lab("L-1")).await.expect("look"), "nobody has routed it yet");
+    stand.database.execute("UPDATE sync_outbox SET routed_at = 1 WHERE aggregate_id = 'L-1'").await.expect("route");
+    assert!(stand.store.knows(&lab("L-1")).await.expect("look"), "it was routed nowhere");
+    assert!(!stand.store.knows(&lab("l-1")).await.expect("look"), "to the letter");
     let linked = format!(
         "INSERT INTO sync_link (target, aggregate_type, aggregate_id, remote_id, delivered_outbox_id, synced_at) \
          VALUES ('{TARGET}', 'lab', 'L-2', '7', 1, 1)"

@@ -114,12 +114,21 @@ async fn the_django_code_of_the_outbox_page_works_with_its_grants(stand: Stand) 
     UserService::new(stand.store.clone()).put(&[user]).await.expect("put");
     grant(&stand).await;
 
-    let mut blocks = blocks("In Django", "python").into_iter();
-    let (models, settings, runner) =
-        (blocks.next().expect("models"), blocks.next().expect("settings"), blocks.next().expect("a test runner"));
+    let [models, settings, runner] = django_page();
+    run(&python, &django_script(&stand, &models, &settings, &format!("{runner}\n{USE}")));
+    announced(&stand, "010-5550-1003").await;
+}
+
+/// The page's models, its settings for SQLite, and its test runner.
+fn django_page() -> [String; 3] {
+    blocks("In Django", "python").try_into().expect("three blocks")
+}
+
+/// A project with the page's models, in one file.
+fn django_script(stand: &Stand, models: &str, settings: &str, more: &str) -> String {
     let script = format!(
-        "{}\n{PATIENT}\n{models}\n{runner}\n{USE}",
-        django_settings(&stand, &settings),
+        "{}\n{PATIENT}\n{models}\n{more}",
+        django_settings(stand, settings),
         PATIENT = "import django; django.setup()\n\
                    from django.db import models\n\
                    class Patient(models.Model):\n    \
@@ -133,10 +142,65 @@ async fn the_django_code_of_the_outbox_page_works_with_its_grants(stand: Stand) 
                            managed, db_table, app_label = False, 'clinic_patient', 'clinic'\n",
     );
     // An application of Django gives its models their label; one file has none.
-    let script = script.replace("db_table = \"sync_outbox\"", "db_table = \"sync_outbox\"; app_label = \"clinic\"");
-    run(&python, &script);
-    announced(&stand, "010-5550-1003").await;
+    script.replace("db_table = \"sync_outbox\"", "db_table = \"sync_outbox\"; app_label = \"clinic\"")
 }
+
+/// The page's setting for SQLite under load: with it every transaction of the page's model succeeds next to another
+/// program that writes, and without it some fail, so that the setting is what makes the difference.
+#[test]
+fn the_pages_django_settings_hold_next_to_another_writer() {
+    let Some(python) = python() else { return };
+    let [models, settings, _] = django_page();
+    let without = replaced(&settings, "\"transaction_mode\": \"IMMEDIATE\", ", "");
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    for (settings, is_whole) in [(settings, "failed == 0"), (without, "0 < failed < COUNT")] {
+        runtime.block_on(async {
+            let stand = Stand::on(Backend::Sqlite).await.expect("SQLite is always there");
+            clinic(&stand).await;
+            stand.database.execute("CREATE TABLE other_program (written INTEGER)").await.expect("another's table");
+            run(&python, &django_script(&stand, &models, &settings, &format!("{LOAD}assert {is_whole}, failed\n")));
+        });
+    }
+}
+
+/// Transactions of the page's model while another process writes to the same file again and again.
+const LOAD: &str = r#"
+import subprocess, sys, sqlite3, time
+from django.db import OperationalError
+
+COUNT = 150
+BESIDE = """
+import sqlite3, sys, time
+other = sqlite3.connect(sys.argv[1], timeout=20, isolation_level=None)
+while True:
+    other.execute("BEGIN IMMEDIATE")
+    other.execute("INSERT INTO other_program VALUES (1)")
+    other.execute("COMMIT")
+    time.sleep(0.001)
+"""
+
+def written():
+    reader = sqlite3.connect(DATABASES["default"]["NAME"])
+    count = reader.execute("SELECT COUNT(*) FROM other_program").fetchone()[0]
+    reader.close()
+    return count
+
+failed = 0
+other = subprocess.Popen([sys.executable, "-c", BESIDE, DATABASES["default"]["NAME"]])
+try:
+    while written() == 0:
+        time.sleep(0.01)
+    for number in range(COUNT):
+        try:
+            change_phone("P-2025-001", f"010-5550-{number:04}")
+        except OperationalError as error:
+            assert "locked" in str(error), error
+            failed += 1
+finally:
+    other.kill()
+    other.wait()
+assert OutboxRow.objects.count() == COUNT - failed
+"#;
 
 /// What is done with the page's code: a change, the same change again (rule 4), its users, its test runner.
 const USE: &str = r#"
@@ -177,7 +241,7 @@ fn django_settings(stand: &Stand, page: &str) -> String {
     let read_hash = match stand.database.backend() {
         Backend::Sqlite => {
             "import sqlite3\n\
-             password_hash = sqlite3.connect(DATABASES['default']['NAME']).execute('SELECT password_hash FROM users').fetchone()[0]"
+             password_hash = sqlite3.connect(DATABASES['default']['NAME']).execute('SELECT MAX(password_hash) FROM users').fetchone()[0]"
         }
         _ => "password_hash = None",
     };

@@ -228,8 +228,9 @@ fn hostile_files(folder: &Path) -> Vec<(String, &'static str)> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn hostile_seed_and_import_files_are_refused_while_a_running_host_delivers() {
+async fn hostile_seed_import_and_settings_files_are_refused_while_a_running_host_delivers() {
     let mut daemon = Daemon::start().await;
+    let note = adapter("testing-probe").display().to_string();
     for (file, what) in hostile_files(daemon.host.folder()) {
         // An import may come through a pipe, and waits for its writer.
         let formats = if file == "pipe" { &["toml"][..] } else { &["toml", "ndjson", "csv"] };
@@ -238,6 +239,11 @@ async fn hostile_seed_and_import_files_are_refused_while_a_running_host_delivers
             fs::rename(daemon.host.folder().join(&file), daemon.host.folder().join(&named)).expect("rename");
             let verb = if *format == "toml" { "seed" } else { "import" };
             expect_refused(&daemon.host, &format!("{verb} of {what} as {format}"), &[verb, named.as_str()]);
+            // What is well formed is for the adapter to refuse.
+            if verb == "seed" && !["unknown keys", "tables that move a terminal"].contains(&what) {
+                let command = ["plugin", "test", note.as_ref(), "--settings", named.as_str()];
+                expect_refused(&daemon.host, &format!("settings of {what}"), &command);
+            }
             fs::rename(daemon.host.folder().join(&named), daemon.host.folder().join(&file)).expect("rename");
         }
         daemon.expect_delivered();

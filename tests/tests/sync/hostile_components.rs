@@ -192,8 +192,8 @@ async fn hostile_component_that_compiles_too_long_does_not_keep_the_host_from_st
     let healthy = std::fs::read(adapter("testing-probe")).expect("probe");
     let (host, daemon) = host_that_delivers(&file, &healthy).await;
     end(daemon);
-    // It waits so long for calls under way, and takes 20 seconds more at most.
-    let text = configuration(&file).text().replace("[sync]\n", "[sync]\ndrain_timeout_ms = 2000\n");
+    // It may wait a minute for calls under way; a compiler is none.
+    let text = configuration(&file).text().replace("[sync]\n", "[sync]\ndrain_timeout_ms = 60000\n");
     std::fs::write(host.folder().join("host.toml"), text).expect("configure");
     let mut daemon = host.spawn(&["run"]).expect("start");
     expect_delivered(&host, &mut daemon, 2);
@@ -202,7 +202,7 @@ async fn hostile_component_that_compiles_too_long_does_not_keep_the_host_from_st
     daemon.wait_until("it is compiled", Duration::from_secs(30), || !children(id).is_empty()).expect("a compiler");
     let compilers = children(id);
     daemon.signal(HostSignal::Terminate).expect("signal");
-    let ended = daemon.wait(Duration::from_secs(23)).expect("it ends within its bound");
+    let ended = daemon.wait(Duration::from_secs(20)).expect("it ends at once");
     assert!(ended.status.is_some(), "{}", ended.stderr);
     let is_gone = |compiler: &String| {
         let state = std::fs::read_to_string(format!("/proc/{compiler}/stat")).unwrap_or_default();

@@ -1,6 +1,8 @@
 //! The whole way of a change, with the host as its users run it: real adapters, real databases, a real FHIR server.
 
 mod any_type;
+#[cfg(unix)]
+mod backup;
 mod broken_log;
 mod conflicts;
 mod different_targets;
@@ -10,6 +12,7 @@ mod fhir;
 mod fhir_servers;
 mod foreign_fields;
 mod foreign_words;
+mod half_open;
 mod hostile;
 mod hostile_commands;
 mod hostile_components;
@@ -27,12 +30,15 @@ mod reading_transactions;
 mod references;
 mod refusals;
 mod remembered_size;
+mod settling;
 mod several_hosts;
 mod shown;
 mod skipped;
 mod slow_server;
+mod small_fhir;
 mod support;
 mod swap;
 mod swap_under_load;
+mod time_limit;
 mod trouble;
 mod verify;

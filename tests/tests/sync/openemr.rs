@@ -65,6 +65,39 @@ async fn openemr_8_2_0() {
     seed_run_update_run("8.2.0").await;
 }
 
+/// docs/adapters/openemr.md, `dupscore`: OpenEMR's "not calculated" for a new chart, and what OpenEMR has calculated is
+/// left alone.
+async fn dupscore_is_openemrs_own(version: &str) {
+    let Some(openemr) = openemr_database(version).await else { return };
+    let scores = "SELECT CAST(dupscore AS CHAR) FROM patient_data ORDER BY pubpid";
+    let host = host_with_openemr(openemr.url());
+    put(&host, &patient("A-1"));
+    put(&host, &patient("A-2"));
+    let _ = host.run(&["run", "--until-idle"]).expect_success();
+    assert_eq!(rows(openemr.url(), scores).await, [["-9"], ["-9"]], "{version}");
+    openemr.execute("UPDATE patient_data SET dupscore = 17 WHERE pubpid = 'A-1'").await.expect("OpenEMR calculates");
+    for id in ["A-1", "A-2"] {
+        let mut moved = patient(id);
+        moved["city"] = "Daejeon".into();
+        moved["family_name"] = "Chae".into();
+        put(&host, &moved);
+    }
+    let _ = host.run(&["run", "--until-idle"]).expect_success();
+    assert_eq!(rows(openemr.url(), scores).await, [["17"], ["-9"]], "{version}: an update leaves it");
+    let written = "SELECT DISTINCT CONCAT(lname, ' ', city) FROM patient_data";
+    assert_eq!(rows(openemr.url(), written).await, [["Chae Daejeon"]], "{version}: they were updated");
+}
+
+#[tokio::test]
+async fn openemr_7_0_2_keeps_its_dupscore() {
+    dupscore_is_openemrs_own("7.0.2").await;
+}
+
+#[tokio::test]
+async fn openemr_8_2_0_keeps_its_dupscore() {
+    dupscore_is_openemrs_own("8.2.0").await;
+}
+
 #[tokio::test]
 async fn a_patient_that_openemr_refuses_fails_alone() {
     let Some(openemr) = openemr_database("7.0.2").await else { return };

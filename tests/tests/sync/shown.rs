@@ -27,20 +27,39 @@ async fn changes_of_a_type_that_no_target_accepts_are_shown() {
     let host = working();
     let url = tests::database::sqlite_url(&host.folder().join(".host").join("host.db"));
     let mut store = sqlx::SqliteConnection::connect(&url).await.expect("store");
-    for aggregate_type in ["observation", "observation", "Patient "] {
+    for aggregate_type in ["observation", "observation", "Patient ", "patients"] {
         let insert = "INSERT INTO sync_outbox (aggregate_type, aggregate_id, operation, payload) VALUES (?, 'S-1', 'update', '{}')";
         sqlx::query(insert).bind(aggregate_type).execute(&mut store).await.expect("insert");
     }
-    let _ = host.run(&["run", "--until-idle"]).expect_success();
+    let log = host.run(&["run", "--until-idle"]).expect_success().stderr;
+    assert!(log.contains("Patient \"") || log.contains("Patient \\\""), "the log shows the blank: {log}");
     let status = host.run(&["status"]).expect_success().stdout;
     let check = host.run(&["check"]).expect_success().stdout;
     for shown in [&status, &check] {
         assert!(shown.contains("2 changes of type `observation` (the last is change 3"), "{shown}");
-        assert!(shown.contains("1 changes of type `Patient` (the last is change 4"), "{shown}");
-        assert!(shown.contains("is `patient` meant?"), "{shown}");
+        assert!(shown.contains("1 changes of type \"Patient \" (the last is change 4"), "{shown}");
+        let patients = shown.lines().find(|line| line.contains("of type `patients`")).expect("the third type");
+        assert!(patients.ends_with("; is `patient` meant?"), "{patients}");
     }
     assert!(status.contains("[Attention]"), "{status}");
     assert!(check.contains("[WARNING] store"), "{check}");
+
+    // The outbox has it, and no command says that the store has none.
+    for command in [&["retry"][..], &["retry", "--skipped"], &["failed", "list"], &["conflicts"]] {
+        let one = [command, &["--type", "patients", "--id", "S-1"]].concat();
+        let told = host.run(&one);
+        assert_eq!(told.status, Some(1), "{one:?}: {}", told.stdout);
+        assert!(told.stderr.contains("no target accepts changes of type `patients`, so `S-1`"), "{}", told.stderr);
+        assert!(told.stderr.contains("is `patient` meant?"), "{}", told.stderr);
+    }
+    let none = host.run(&["retry", "--type", "patients", "--id", "S-9"]);
+    assert!(none.stderr.contains("the store has no patients `S-9`"), "{}", none.stderr);
+    // What docs/operations.md says of them: the application writes them again under the right type.
+    let again = "INSERT INTO sync_outbox (aggregate_type, aggregate_id, operation, payload) \
+                 SELECT 'patient', 'S-2', operation, REPLACE(payload, 'S-1', 'S-2') FROM sync_outbox WHERE id = 1";
+    sqlx::query(again).execute(&mut store).await.expect("insert");
+    let _ = host.run(&["run", "--until-idle"]).expect_success();
+    assert_eq!(host.status()["targets"]["x"]["done"], 2);
 }
 
 #[test]

@@ -43,6 +43,10 @@ fn active(host: &Host) -> String {
     host.status()["targets"]["openemr"]["adapter"]["sha256"].as_str().unwrap_or_default().to_owned()
 }
 
+fn version(host: &Host) -> String {
+    host.status()["targets"]["openemr"]["adapter"]["version"].as_str().unwrap_or_default().to_owned()
+}
+
 fn wait_for_up(host: &Host, running: &mut RunningHost) {
     running.wait_until("up", LIMIT, || host.status()["targets"]["openemr"]["state"] == "up").expect("wait");
 }
@@ -161,6 +165,54 @@ async fn after_a_manual_rollback_the_file_stays_inactive_until_requested() {
     let unknown = host.run(&["plugin", "rollback", "--target", "openemr", "--to", "ffffff"]);
     assert_eq!(unknown.status, Some(1));
     assert!(unknown.stderr.contains("host plugin history"), "{}", unknown.stderr);
+}
+
+#[tokio::test]
+async fn after_an_automatic_roll_back_an_operators_own_goes_to_the_adapter_that_worked_before() {
+    let Some(openemr) = openemr_database("8.2.0").await else { return };
+    let host = host(&openemr);
+    let component = fs::read(adapter("openemr")).expect("adapter");
+    let mut running = host.spawn(&["run"]).expect("spawn");
+    wait_for_up(&host, &mut running);
+    let deliver = |running: &mut RunningHost, number: usize| {
+        put(&host, &patient(&format!("A-{number}")));
+        running.wait_until("delivered", LIMIT, || host.status()["totals"]["done"] == number).expect("wait");
+    };
+    deliver(&mut running, 1);
+    let first = active(&host);
+    put_in_place(host.folder(), "openemr.wasm", &build(&component, 7));
+    running.wait_until("the swap", LIMIT, || active(&host) != first).expect("wait");
+    deliver(&mut running, 2);
+    let second = active(&host);
+    // It is activated with nothing due, and fails its first delivery.
+    put_in_place(host.folder(), "openemr.wasm", &fs::read(adapter("testing-probe")).expect("probe"));
+    running.wait_until("the broken one is active", LIMIT, || active(&host) != second).expect("wait");
+    let broken = active(&host);
+    deliver(&mut running, 3);
+    running.wait_until("it is rolled back", LIMIT, || active(&host) == second).expect("wait");
+
+    let _ = host.run(&["target", "pause", "openemr"]).expect_success();
+    running.wait_for_log("target paused", LIMIT).expect("wait");
+    for number in 4..=6 {
+        put(&host, &patient(&format!("A-{number}")));
+    }
+    let said = host.run(&["plugin", "rollback", "--target", "openemr"]).expect_success().stdout;
+    assert!(said.contains(&format!("rolls back to openemr {} sha256:{first}", version(&host))), "{said}");
+    assert!(!said.contains(&broken) && active(&host) == first, "{said}");
+    running.wait_for_log("adapter of the other hosts active", LIMIT).expect("it follows");
+    let _ = host.run(&["target", "resume", "openemr"]).expect_success();
+    running.wait_until("what waited", LIMIT, || host.status()["totals"]["done"] == 6).expect("wait");
+
+    // Both adapters that were rolled back stay out, also for a host that starts alone with the broken one's file.
+    running.signal(HostSignal::Terminate).expect("signal");
+    let _ = running.wait(LIMIT).expect("end").expect_success();
+    let mut running = host.spawn(&["run"]).expect("spawn");
+    wait_for_up(&host, &mut running);
+    deliver(&mut running, 7);
+    assert_eq!(active(&host), first);
+    let recent = host.status()["recent"].as_array().expect("list").clone();
+    assert_eq!(recent.len(), 7);
+    assert!(recent.iter().all(|one| one["attempts"] == 1), "no delivery paid for any of it: {recent:?}");
 }
 
 #[tokio::test]

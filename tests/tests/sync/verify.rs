@@ -1,6 +1,8 @@
 //! `host verify` over the binary: a target that holds what was delivered, and one that others changed.
 
-use tests::host::{Host, Output};
+use std::time::Duration;
+
+use tests::host::{Host, HostSignal, Output};
 
 use crate::support::{host_with_openemr, openemr_database, patient, put, rows, seed};
 
@@ -68,4 +70,36 @@ async fn a_target_that_cannot_be_verified_is_named() {
     let broken = verify(&host, &[]);
     assert_ne!(broken.status, Some(0));
     assert!(broken.stderr.contains("cannot verify target `openemr`"), "{}", broken.stderr);
+}
+
+#[tokio::test]
+async fn a_daemon_verifies_by_its_schedule_and_leaves_an_operators_verification_alone() {
+    let Some(openemr) = openemr_database("8.2.0").await else { return };
+    let host = host_with_openemr(openemr.url());
+    seed(&host);
+    deliver(&host);
+    let file = host.folder().join("host.toml");
+    let text = std::fs::read_to_string(&file).expect("read");
+    std::fs::write(&file, format!("{text}\n[targets.openemr.verify]\nevery = \"1s\"\n")).expect("configure");
+    let counts = || host.status()["targets"]["openemr"]["verified"]["counts"].clone();
+
+    let mut daemons = [host.spawn(&["run"]).expect("start"), host.spawn(&["run"]).expect("start")];
+    daemons[0].wait_until("it verifies", Duration::from_secs(30), || counts()["checked"] == 5).expect("verified");
+    openemr.execute("UPDATE patient_data SET city = 'Elsewhere' WHERE pubpid = 'P-2025-002'").await.expect("edit");
+    daemons[0].wait_until("the edit is found", Duration::from_secs(30), || counts()["edited"] == 1).expect("found");
+    for daemon in &daemons {
+        daemon.signal(HostSignal::Terminate).expect("signal");
+    }
+    let [one, other] = daemons.map(|daemon| daemon.wait(Duration::from_secs(30)).expect("it ends").stderr);
+    let logs = format!("{one}{other}");
+    assert!(logs.contains("target differs from the store"), "{logs}");
+    assert!(!logs.contains("Elsewhere") && !logs.contains("cannot verify"), "{logs}");
+
+    // A page a second, while the daemon looks each second.
+    let daemon = host.spawn(&["run"]).expect("start");
+    let slow = verify(&host, &["--rate", "1"]);
+    assert_eq!(slow.status, Some(1), "{}{}", slow.stdout, slow.stderr);
+    assert!(slow.stdout.contains("for 4 of 5 records"), "{}", slow.stdout);
+    daemon.signal(HostSignal::Terminate).expect("signal");
+    drop(daemon.wait(Duration::from_secs(30)).expect("it ends"));
 }

@@ -13,6 +13,7 @@ use crate::config::{Config, Connection};
 use crate::conformance::{self, Answers, ConformanceError, ConformanceReport, Example, Options, ScratchServer};
 use crate::files;
 use crate::plugin::{Compiler, Limits, Runtime, RuntimeOptions, SqlGrants};
+use crate::spanned_toml;
 
 /// The largest file of statements or settings, bytes.
 const TEXT_BYTES_MAX: u64 = 16 << 20;
@@ -106,8 +107,8 @@ fn options(config: Option<&Config>, arguments: &Arguments) -> Result<Options, Cl
     }
     if let Some(file) = &arguments.settings {
         let text = files::read_text(file, TEXT_BYTES_MAX).map_err(|error| unreadable(file, error.to_string()))?;
-        let settings: serde_json::Value =
-            toml::from_str(&text).map_err(|error| unreadable(file, error.message().to_owned()))?;
+        let settings: serde_json::Value = spanned_toml::from_str(&text)
+            .map_err(|error| CliError::Usage(format!("{}:{}: {}", file.display(), error.line(&text), error.message)))?;
         options.settings_json = settings.to_string();
     }
     if let (Some(config), Some(name)) = (config, &arguments.target) {

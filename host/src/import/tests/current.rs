@@ -38,11 +38,28 @@ fn names_contacts_and_addresses_whose_period_is_over_are_passed_over() {
         "address": [{ "use": "home", "city": "Busan", "period": over() }, { "use": "work", "city": "Seoul" }],
     })));
     assert_eq!((&patient["phone_home"], patient.get("email"), &patient["city"]), (&json!("2"), None, &json!("Seoul")));
-    let chunk = read_all(
-        with(&json!({ "name": [{ "family": "Kim", "given": ["Jo"], "period": over() }] })).to_string().as_bytes(),
-        options(Format::Ndjson),
-    );
-    assert_eq!(reasons(&chunk.unwrap()), ["1 family_name: is missing", "1 given_name: is missing"]);
+}
+
+#[test]
+fn a_patient_without_a_current_name_is_told_why_and_not_that_the_name_is_missing() {
+    let name = |more: Value| {
+        let mut name = json!({ "family": "Kim", "given": ["Jo"] });
+        name.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        name
+    };
+    let ended = || name(json!({ "period": over() }));
+    for (names, reason) in [
+        (json!([ended()]), "its period has ended"),
+        (json!([ended(), ended()]), "its period has ended"),
+        (json!([name(json!({ "period": { "start": "2026-02-01" } }))]), "its period has not begun"),
+        (json!([name(json!({ "use": "old" })), ended()]), "its use is old, or its period has ended"),
+        (json!([name(json!({ "use": "nickname" }))]), "its use is not that of a current full name"),
+    ] {
+        let chunk = read_all(with(&json!({ "name": names })).to_string().as_bytes(), options(Format::Ndjson)).unwrap();
+        assert_eq!(reasons(&chunk), [format!("1 name: has none that is current: {reason}")]);
+    }
+    let none = read_all(with(&json!({ "name": [] })).to_string().as_bytes(), options(Format::Ndjson)).unwrap();
+    assert_eq!(reasons(&none), ["1 family_name: is missing", "1 given_name: is missing"]);
 }
 
 #[test]

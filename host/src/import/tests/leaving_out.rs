@@ -42,6 +42,36 @@ fn an_optional_element_that_cannot_be_kept_is_left_out_and_told() {
 }
 
 #[test]
+fn a_contact_that_breaks_a_rule_gives_way_to_one_that_does_not() {
+    let email = |value: &str| json!({ "system": "email", "value": value });
+    let phone = |value: &str, more: &str| match more {
+        "" => json!({ "system": "phone", "value": value }),
+        used => json!({ "system": "phone", "value": value, "use": used }),
+    };
+    let long = "1".repeat(81);
+    let telecom = json!([
+        email("no-at-sign"),
+        email("nor this"),
+        email("a@b.kr"),
+        email("c@d.kr"),
+        phone(&long, "home"),
+        phone("1", ""),
+        phone(&long, "work"),
+        phone("2", "work"),
+        phone("3", "mobile"),
+        phone(&long, "mobile"),
+    ]);
+    let patient = plain(&with(&json!({ "telecom": telecom })));
+    assert_eq!(
+        ["email", "phone_home", "phone_work", "phone_mobile"].map(|field| patient[field].as_str().unwrap().to_owned()),
+        ["a@b.kr", "1", "2", "3"]
+    );
+    let bad = with(&json!({ "telecom": [email("no-at-sign"), email("nor this")] }));
+    let chunk = read_all(bad.to_string().as_bytes(), options(Format::Ndjson)).unwrap();
+    assert_eq!(left_out(&chunk), ["1 email"]);
+}
+
+#[test]
 fn what_a_patient_cannot_go_without_costs_the_record() {
     let lines = [
         with(&json!({ "id": "d1", "deceasedDateTime": "2024" })),

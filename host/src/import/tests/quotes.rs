@@ -52,6 +52,26 @@ fn a_quote_that_is_open_in_a_column_that_is_passed_over_stops_the_import_at_its_
 }
 
 #[test]
+fn the_advice_about_quotes_is_the_one_that_reads_the_file() {
+    // As in a file whose quotes are text: the quote that closes the cell is another record's.
+    let text = format!("{NOTES}\n{}{}{}", row("P-1", "ok"), row("P-2", "\"fell from bed"), row("P-3", "said \"no\""));
+    let (_, error) = until_broken(&text, with_notes(Quotes::Doubled));
+    assert!(error.message.contains("--quotes none") && !error.message.contains("backslash"), "{error}");
+    let chunk = read_all(text.as_bytes(), with_notes(Quotes::None)).unwrap();
+    assert_eq!((ids(&chunk), chunk.rejects.len()), (vec!["P-1", "P-2", "P-3"], 0));
+    let never = format!("{NOTES}\n{}", row("P-1", "\"open"));
+    assert!(until_broken(&never, with_notes(Quotes::Doubled)).1.message.contains("--quotes none"));
+    // ... and as `INTO OUTFILE` writes it.
+    let text = format!("{NOTES}\n{}", row("P-1", r#""he said \"no\", twice""#));
+    let chunk = read_all(text.as_bytes(), with_notes(Quotes::Doubled)).unwrap();
+    assert!(
+        reasons(&chunk)[0].ends_with("add --quotes backslash, since a quote stands behind a backslash"),
+        "{chunk:?}"
+    );
+    assert_eq!(ids(&read_all(text.as_bytes(), with_notes(Quotes::Backslash)).unwrap()), ["P-1"]);
+}
+
+#[test]
 fn a_quote_that_is_open_in_the_first_column_stops_the_import_too() {
     let rows = "\"a,R-1,Kim,M,1980-01-01,male\nb\",R-2,Lee,M,1980-01-01,male\n";
     let header = NOTES.rsplit_once(',').map(|(fields, notes)| format!("{notes},{fields}")).unwrap();

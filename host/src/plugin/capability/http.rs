@@ -131,7 +131,7 @@ impl Open {
                 seen.record(response, is_write(&prepared.method) && self.meters.lease_lost());
             }
             let (response, unanswered) = response?;
-            self.receive(response, prepared.headers.get(header::ACCEPT), unanswered, ticket, seen)
+            self.receive(response, prepared.headers.get(header::ACCEPT), unanswered, ticket, seen).await
         })
     }
 
@@ -211,7 +211,7 @@ impl Open {
         Ok(Some(Seen { entry: transcript.begin(prepared.operation()), transcript: transcript.clone() }))
     }
 
-    fn receive(
+    async fn receive(
         self: Arc<Self>,
         mut response: Response<AnswerBody>,
         asked: Option<&HeaderValue>,
@@ -241,12 +241,16 @@ impl Open {
         }
         let decoder =
             Decoder::of(response.headers(), max).map_err(|coding| Error::HttpResponseContentCoding(Some(coding)))?;
-        if decoder.is_some() {
-            // Both describe the compressed bytes.
-            response.headers_mut().remove(header::CONTENT_ENCODING);
-            response.headers_mut().remove(header::CONTENT_LENGTH);
-        }
-        Ok(response.map(|body| Incoming::new(body, decoder, (self, max), ticket, unanswered, seen).boxed_unsync()))
+        let incoming = |body| Incoming::new(body, (self, max), ticket, unanswered, seen);
+        let Some(decoder) = decoder else {
+            return Ok(response.map(|body| incoming(body).boxed_unsync()));
+        };
+        // Both describe the compressed bytes.
+        response.headers_mut().remove(header::CONTENT_ENCODING);
+        response.headers_mut().remove(header::CONTENT_LENGTH);
+        let (head, body) = response.into_parts();
+        let unpacked = incoming(body).unpacked(decoder).await?;
+        Ok(Response::from_parts(head, Full::new(unpacked).map_err(|never| match never {}).boxed_unsync()))
     }
 
     /// Whether there are too many headers, or too many bytes in them.

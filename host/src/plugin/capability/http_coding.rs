@@ -1,7 +1,7 @@
 //! Compressed responses: gzip and deflate are decompressed, requested or not; any other coding is refused by name.
 //!
 //! Limits count decompressed bytes, not bytes on the wire: a response that exceeds its limit is refused before more of
-//! it is in memory.
+//! it is in memory. Each coding costs memory and time of its own, so a response with two codings is refused too.
 
 use std::io::{self, Write};
 
@@ -9,8 +9,13 @@ use bytes::Bytes;
 use flate2::write::{DeflateDecoder, MultiGzDecoder, ZlibDecoder};
 use http::{HeaderMap, header};
 
+use crate::domain::words::one_line;
+
 /// The encodings that the host requests.
 pub(super) const ACCEPTED: &str = "gzip, deflate";
+
+/// Characters of a coding's name that are shown.
+const CODING_CHARS_MAX: usize = 40;
 
 /// Why a response cannot be decompressed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,7 +67,7 @@ impl Decoder {
     /// For an answer with these headers, of at most `bytes_max` when it is unpacked; `None` when it is not packed.
     ///
     /// # Errors
-    /// The name of a coding that is not known.
+    /// The codings, as far as they may be shown, where one of them is not known or there are several.
     pub(super) fn of(headers: &HeaderMap, bytes_max: u64) -> Result<Option<Self>, String> {
         let sink = Sink { unpacked: Vec::new(), left: bytes_max, is_over: false };
         let codings: Vec<String> = headers
@@ -80,7 +85,7 @@ impl Decoder {
             [] => return Ok(None),
             ["gzip" | "x-gzip"] => Stage::Gzip(Box::new(MultiGzDecoder::new(sink))),
             ["deflate"] => Stage::Deflate(Some(sink)),
-            _ => return Err(codings.join(", ").chars().filter(char::is_ascii_graphic).take(32).collect()),
+            _ => return Err(one_line(&codings.join(", "), CODING_CHARS_MAX)),
         };
         Ok(Some(Self { stage, has_begun: false }))
     }
@@ -229,7 +234,9 @@ mod tests {
                 .map(|decoder| decoder.is_some())
         };
         assert_eq!(of("br"), Err("br".to_owned()));
-        assert_eq!(of("gzip, zstd"), Err("gzip,zstd".to_owned()));
+        assert_eq!(of("gzip, zstd"), Err("gzip, zstd".to_owned()));
+        assert_eq!(of("gzip, gzip"), Err("gzip, gzip".to_owned()));
+        assert_eq!(of(&"x".repeat(300)), Err(format!("{}…", "x".repeat(40))), "bounded");
         assert_eq!(of("identity"), Ok(false));
         assert_eq!(Decoder::of(&HeaderMap::new(), 1).map(|decoder| decoder.is_some()), Ok(false));
     }

@@ -1,18 +1,21 @@
 //! The response to a request as the guest reads it: decompressed, counted while it arrives, and recorded in a dry run.
 //!
-//! When it is complete, the request is no longer in flight, nor in doubt.
+//! When it is complete, the request is no longer in flight, nor in doubt. A packed body is unpacked to its end before
+//! the guest gets the response: a few packed bytes would otherwise exceed the guest's memory before they exceed the
+//! limit of a response, and wasmtime loses the code of an error that comes with a body.
 
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::{Context, Poll, ready};
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http::Response;
 use http_body::{Body, Frame, SizeHint};
+use http_body_util::BodyExt as _;
 use wasmtime_wasi_http::Error;
 
-use super::http_client::AnswerBody;
+use super::http_client::{AnswerBody, SendError};
 use super::http_coding::{CodingError, Decoder};
 use super::http_errors::translate;
 use super::http_fate::Unanswered;
@@ -61,12 +64,9 @@ impl Drop for Ticket {
     }
 }
 
-/// A response's body.
+/// A response's body that is not packed.
 pub(super) struct Incoming {
     body: AnswerBody,
-    decoder: Option<Decoder>,
-    /// Whether the body was read to its end. Some of it may not be decompressed yet.
-    is_at_end: bool,
     open: Arc<Open>,
     left: u64,
     ticket: Option<Ticket>,
@@ -76,23 +76,51 @@ pub(super) struct Incoming {
 }
 
 impl Incoming {
-    /// A body of at most `bytes_max` decompressed bytes.
+    /// A body of at most `bytes_max`.
     pub(super) fn new(
         body: AnswerBody,
-        decoder: Option<Decoder>,
         (open, bytes_max): (Arc<Open>, u64),
         ticket: Ticket,
         unanswered: Option<Unanswered>,
         seen: Option<Seen>,
     ) -> Self {
-        let mut incoming =
-            Self { body, decoder, is_at_end: false, open, left: bytes_max, ticket: Some(ticket), unanswered, seen };
+        let mut incoming = Self { body, open, left: bytes_max, ticket: Some(ticket), unanswered, seen };
         // A guest may never read an empty body.
         if incoming.body.is_end_stream() {
-            incoming.is_at_end = true;
             incoming.answered();
         }
         incoming
+    }
+
+    /// Reads a compressed body to its end.
+    ///
+    /// # Errors
+    /// It decompresses to more than its limit, cannot be decompressed, or breaks off.
+    pub(super) async fn unpacked(mut self, mut decoder: Decoder) -> Result<Bytes, Error> {
+        let mut all = BytesMut::new();
+        loop {
+            let frame = self.body.frame().await;
+            let part = match &frame {
+                None => decoder.finish(),
+                Some(Ok(frame)) => frame.data_ref().map_or(Ok(Bytes::new()), |packed| decoder.push(packed)),
+                Some(Err(error)) => return Err(self.broke(error)),
+            };
+            match part {
+                Ok(part) => all.extend_from_slice(&part),
+                Err(CodingError::TooLarge) => return Err(self.too_large()),
+                Err(CodingError::Broken) => {
+                    self.answered();
+                    return Err(Error::HttpResponseContentCoding(None));
+                }
+            }
+            if frame.is_none() {
+                break;
+            }
+        }
+        self.answered();
+        let all = all.freeze();
+        self.count(&all)?;
+        Ok(all)
     }
 
     /// The server has responded, even if this host rejects the response: the request is no longer in flight, nor in
@@ -104,38 +132,24 @@ impl Incoming {
         }
     }
 
-    /// Converts a frame for the guest.
-    fn take(&mut self, frame: Frame<Bytes>) -> Result<Frame<Bytes>, Error> {
-        let packed = match frame.into_data() {
-            Ok(packed) => packed,
-            Err(trailers) => return Ok(trailers),
-        };
-        match self.decoder.as_mut().map(|decoder| decoder.push(&packed)) {
-            None => self.count(packed),
-            Some(unpacked) => self.count_unpacked(unpacked),
-        }
-    }
-
-    fn count_unpacked(&mut self, unpacked: Result<Bytes, CodingError>) -> Result<Frame<Bytes>, Error> {
-        match unpacked {
-            Ok(data) => self.count(data),
-            Err(CodingError::TooLarge) => Err(self.too_large()),
-            Err(CodingError::Broken) => {
-                self.answered();
-                Err(Error::HttpResponseContentCoding(Some("the answer cannot be unpacked".to_owned())))
-            }
-        }
-    }
-
-    fn count(&mut self, data: Bytes) -> Result<Frame<Bytes>, Error> {
+    /// Counts a part of the body, and records it.
+    fn count(&mut self, data: &Bytes) -> Result<(), Error> {
         match self.left.checked_sub(data.len() as u64) {
             Some(left) => self.left = left,
             None => return Err(self.too_large()),
         }
         if let Some(seen) = &self.seen {
-            seen.transcript.body(seen.entry, &data);
+            seen.transcript.body(seen.entry, data);
         }
-        Ok(Frame::data(data))
+        Ok(())
+    }
+
+    /// The rest of the body does not come.
+    fn broke(&self, error: &SendError) -> Error {
+        if error.is_timeout() {
+            self.open.fates.record_timeout();
+        }
+        translate(error)
     }
 
     /// The server has responded; this host stops reading.
@@ -152,39 +166,28 @@ impl Body for Incoming {
     type Error = Error;
 
     fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
-        while !self.is_at_end {
-            let frame = match ready!(Pin::new(&mut self.body).poll_frame(context)) {
-                None => {
-                    self.is_at_end = true;
-                    self.answered();
-                    let Some(rest) = self.decoder.as_mut().map(Decoder::finish) else { break };
-                    self.count_unpacked(rest)
-                }
-                Some(Err(error)) => {
-                    if error.is_timeout() {
-                        self.open.fates.record_timeout();
-                    }
-                    Err(translate(&error))
-                }
-                Some(Ok(frame)) => self.take(frame),
-            };
-            if self.body.is_end_stream() {
+        let frame = match ready!(Pin::new(&mut self.body).poll_frame(context)) {
+            None => {
                 self.answered();
+                return Poll::Ready(None);
             }
-            // A part without decompressed bytes is not passed to the guest.
-            if !frame.as_ref().is_ok_and(|frame| frame.data_ref().is_some_and(Bytes::is_empty)) {
-                return Poll::Ready(Some(frame));
-            }
+            Some(Err(error)) => Err(self.broke(&error)),
+            Some(Ok(frame)) => match frame.data_ref().map(|data| self.count(data)) {
+                Some(Err(error)) => Err(error),
+                Some(Ok(())) | None => Ok(frame),
+            },
+        };
+        if self.body.is_end_stream() {
+            self.answered();
         }
-        Poll::Ready(None)
+        Poll::Ready(Some(frame))
     }
 
     fn is_end_stream(&self) -> bool {
-        // Decompressed bytes may remain after the last compressed part.
-        if self.decoder.is_some() { self.is_at_end } else { self.body.is_end_stream() }
+        self.body.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
-        if self.decoder.is_some() { SizeHint::default() } else { self.body.size_hint() }
+        self.body.size_hint()
     }
 }

@@ -10,9 +10,9 @@ use serde_json::Value;
 
 use super::{Capabilities, PATIENT, Versioning, finding};
 use crate::answer::{Answer, version_of};
-use crate::exchange::{Outside, content_type, with_headers};
+use crate::exchange::{Outside, with_headers};
 use crate::mapping;
-use crate::outcome::{self, Whole, failure};
+use crate::outcome::{self, Asked, Whole, failure};
 use crate::settings::Settings;
 
 const WHAT: &str = "GET Patient?identifier=";
@@ -41,8 +41,10 @@ pub(super) fn search(outside: &dyn Outside, settings: &Settings) -> Result<Findi
     match response.status {
         200 if is("Bundle") => {}
         200 => {
-            let found = content_type(&response);
-            return misconfigured(format!("{WHAT} was answered with {found} and not with a Bundle: check base_url"));
+            let found = outcome::unlike_json(&response);
+            return misconfigured(format!(
+                "{WHAT} was not answered with a Bundle: check base_url; the answer was {found}"
+            ));
         }
         status @ (401 | 403) => {
             return misconfigured(format!(
@@ -50,7 +52,8 @@ pub(super) fn search(outside: &dyn Outside, settings: &Settings) -> Result<Findi
             ));
         }
         status => {
-            return match outcome::of_response(WHAT, &response, is("OperationOutcome")) {
+            let asked = Asked { what: WHAT, base_url: outside.base_url(), path: &query };
+            return match outcome::of_response(&asked, &response, is("OperationOutcome")) {
                 Whole::Target(failure) | Whole::Odd(failure) | Whole::Unanswered(failure) | Whole::Slow(failure) => {
                     Err(failure)
                 }

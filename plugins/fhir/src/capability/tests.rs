@@ -139,6 +139,7 @@ fn a_server_that_is_not_fhir_is_reported_by_its_response() {
         (page(200, "text/html", "<html>"), FailureKind::Misconfigured, "text/html"),
         (page(200, "application/json", r#"{"resourceType":"Patient"}"#), FailureKind::Misconfigured, "type Patient"),
         (page(200, "application/json", "{}"), FailureKind::Misconfigured, "application/json"),
+        (page(200, "application/fhir+json", ""), FailureKind::Misconfigured, "an empty body"),
         (page(401, "text/html", ""), FailureKind::Misconfigured, "credentials"),
         (page(403, "text/html", ""), FailureKind::Misconfigured, "credentials"),
         (page(408, "text/html", ""), FailureKind::Unavailable, "in time"),
@@ -150,6 +151,8 @@ fn a_server_that_is_not_fhir_is_reported_by_its_response() {
         (Ok(crate::testing::outcome(500)), FailureKind::Unavailable, "500"),
         (Err(Error::ConnectionFailed("connection refused".to_owned())), FailureKind::Unavailable, "refused"),
         (Err(Error::Timeout), FailureKind::Unavailable, "time limit"),
+        (Err(Error::UnknownCoding("br".to_owned())), FailureKind::Misconfigured, "packed as `br`"),
+        (Err(Error::Damaged), FailureKind::Unavailable, "cannot be unpacked"),
         (Err(Error::Refused("not allowed".to_owned())), FailureKind::Misconfigured, "not allowed"),
     ] {
         let waits = matches!(&answer, Ok(response) if response.status == 503);

@@ -241,12 +241,15 @@ impl<'a> Line<'a> {
                 self.learned.no_ids |= interaction.only_if_new && matches!(answer.status, 404 | 405 | 501);
                 Reply::Answer(answer)
             }
-            Sent::Odd(failure, answer) => {
+            Sent::Odd(failure, None) => {
+                self.odd(&failure)?;
+                Reply::Unanswered(own(failure))
+            }
+            Sent::Odd(failure, Some(answer)) => {
                 self.odd(&failure)?;
                 // What looks like a success and is not FHIR confirms nothing.
-                let status = answer.as_ref().map_or(0, |answer| answer.status);
-                let answer = answer.unwrap_or_default();
-                Reply::Answer(if (200..300).contains(&status) { answer.without_status() } else { answer })
+                let is_success = (200..300).contains(&answer.status);
+                Reply::Answer(if is_success { answer.without_status() } else { answer })
             }
             Sent::Broken(failure) => {
                 self.odd(&failure)?;

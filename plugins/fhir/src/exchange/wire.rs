@@ -8,16 +8,16 @@ use adapter_sdk::http::{Error, Method, Request, Response};
 use adapter_sdk::{Failure, FailureKind};
 use serde_json::Value;
 
-use super::{FHIR_JSON, Outside, content_type, is_outcome};
+use super::{FHIR_JSON, Outside, is_outcome};
 use crate::answer::Answer;
 use crate::bundle::{self, Entry};
 use crate::delivery::Interaction;
-use crate::outcome::{self, Whole, failure};
+use crate::outcome::{self, Asked, Whole, failure};
 
 /// What came of one HTTP request.
 pub(super) enum Sent<T> {
     Answered(T),
-    /// Answered, but not as a FHIR server would. A single request keeps what can be read of it.
+    /// Answered, but not as a FHIR server would. A single request keeps what can be read of it, if anything can.
     Odd(Failure, Option<Answer>),
     /// The connection broke after it was sent, or a gateway answered while the server may still be working on it.
     Broken(Failure),
@@ -86,7 +86,8 @@ impl<'a> Wire<'a> {
             Err(error) => return unsent(&what, &error),
         };
         let mut body: Option<Value> = serde_json::from_slice(&response.body).ok();
-        match outcome::of_response(&what, &response, is_outcome(body.as_ref())) {
+        let asked = Asked { what: &what, base_url: self.outside.base_url(), path: self.base };
+        match outcome::of_response(&asked, &response, is_outcome(body.as_ref())) {
             // Said of the address alone: entries have none of their own.
             Whole::Odd(_) if response.status == 404 => return Sent::Answered(Posted::NotTaken),
             Whole::Odd(_) if response.status == 501 => return Sent::Answered(Posted::NotTaken),
@@ -109,7 +110,7 @@ impl<'a> Wire<'a> {
                 return Sent::Odd(failure(FailureKind::Unavailable, message), None);
             }
         }
-        let no_json = || format!("{what} was answered with {} and not with FHIR JSON", content_type(&response));
+        let no_json = || not_json(&what, &response);
         match body.as_mut() {
             // A proxy's page that says 200 must never pass for a confirmation.
             None if is_page(&response) => Sent::Odd(failure(FailureKind::Misconfigured, no_json()), None),
@@ -146,14 +147,14 @@ impl<'a> Wire<'a> {
         let body: Option<Value> = serde_json::from_slice(&response.body).ok();
         let told = is_outcome(body.as_ref());
         if body.is_none() && (200..300).contains(&response.status) && is_page(&response) {
-            let message = format!("{what} was answered with {} and not with FHIR JSON", content_type(&response));
             return Sent::Odd(
-                failure(FailureKind::Misconfigured, message),
+                failure(FailureKind::Misconfigured, not_json(what, &response)),
                 Some(Answer::from_response(&response, None)),
             );
         }
         let answer = Answer::from_response(&response, body);
-        match outcome::of_response(what, &response, told) {
+        let asked = Asked { what, base_url: self.outside.base_url(), path: &interaction.url };
+        match outcome::of_response(&asked, &response, told) {
             Whole::Answer => Sent::Answered(answer),
             Whole::Odd(failure) => Sent::Odd(failure, Some(answer)),
             Whole::Unanswered(failure) => Sent::Broken(failure),
@@ -169,7 +170,13 @@ fn unsent<T>(what: &str, error: &Error) -> Sent<T> {
         Error::Timeout => Sent::Slow(failure),
         Error::Broken(_) => Sent::Broken(failure),
         Error::Refused(_) | Error::ConnectionFailed(_) => Sent::Target(failure),
+        // The server is done with it, whatever it meant to say.
+        Error::UnknownCoding(_) | Error::Damaged => Sent::Odd(failure, None),
     }
+}
+
+fn not_json(what: &str, response: &Response) -> String {
+    format!("{what} was not answered with FHIR JSON, but with {}", outcome::unlike_json(response))
 }
 
 /// A redirect from the base URL to the same with a slash: some servers take Bundles only there.

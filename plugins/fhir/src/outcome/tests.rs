@@ -4,6 +4,10 @@ use serde_json::{Value, json};
 
 use super::*;
 
+fn asked(what: &str) -> Asked<'_> {
+    Asked { what, base_url: Some("http://h/fhir"), path: "" }
+}
+
 fn answer(status: u16, outcome: Option<Value>) -> Answer {
     let mut entry = json!({ "response": { "status": status.to_string() } });
     if let Some(outcome) = outcome {
@@ -79,7 +83,7 @@ fn the_status_of_the_whole_request_decides_the_failure_of_the_target() {
         (599, false, None, Some(("slow", FailureKind::Unavailable))),
         (422, true, None, None),
     ] {
-        let found = match of_response("POST Bundle", &response(status, told, retry_after), told) {
+        let found = match of_response(&asked("POST Bundle"), &response(status, told, retry_after), told) {
             Whole::Answer => None,
             Whole::Target(failure) => Some(("target", failure)),
             Whole::Odd(failure) => Some(("odd", failure)),
@@ -109,7 +113,7 @@ fn a_503_is_from_the_server_itself_only_if_header_and_body_are_fhir() {
         ("text/html", false, false),
     ] {
         let headers = vec![("content-type".to_owned(), content_type.to_owned())];
-        let read = of_response("PUT Patient", &Response { status: 503, headers, body: Vec::new() }, told);
+        let read = of_response(&asked("PUT Patient"), &Response { status: 503, headers, body: Vec::new() }, told);
         assert_eq!(matches!(read, Whole::Odd(_)), is_own, "{content_type}");
         assert_eq!(matches!(read, Whole::Unanswered(_)), !is_own, "{content_type}");
     }
@@ -120,4 +124,21 @@ fn a_request_without_a_response_is_an_outage() {
     let failure = of_error("POST Bundle", &http::Error::ConnectionFailed("connection refused".to_owned()));
     assert_eq!(failure.kind, FailureKind::Unavailable);
     assert_eq!(failure.message, "POST Bundle: connection failed: connection refused");
+}
+
+#[test]
+fn an_answer_in_a_coding_that_is_not_read_is_the_operators_to_correct() {
+    let failure = of_error("GET metadata", &http::Error::UnknownCoding("br".to_owned()));
+    assert_eq!(failure.kind, FailureKind::Misconfigured);
+    assert!(failure.message.starts_with("GET metadata: the answer is packed as `br`"), "{}", failure.message);
+    assert_eq!(of_error("GET metadata", &http::Error::Damaged).kind, FailureKind::Unavailable);
+}
+
+#[test]
+fn a_body_that_is_not_json_is_named_as_what_it_is() {
+    let headers = vec![("content-type".to_owned(), "text/html; charset=utf-8".to_owned())];
+    let of = |body: &[u8]| unlike_json(&Response { status: 200, headers: headers.clone(), body: body.to_vec() });
+    assert_eq!(of(b"<html>"), "text/html");
+    assert_eq!(of(b" \r\n"), "an empty body");
+    assert!(of(&[0x1F, 0x8B, 8, 0]).starts_with("gzip and no Content-Encoding"));
 }

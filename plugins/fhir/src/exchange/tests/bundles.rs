@@ -132,3 +132,24 @@ fn an_empty_batch_sends_nothing() {
     assert!(deliver(&server, &rules(&settings, &capabilities), &[]).unwrap().is_empty());
     assert!(server.requests().is_empty());
 }
+
+#[test]
+fn an_answer_that_cannot_be_unpacked_concerns_the_patient_that_it_is_about() {
+    let (settings, capabilities) = (Settings::default(), able());
+    for (error, words) in
+        [(Error::Damaged, "cannot be unpacked"), (Error::UnknownCoding("br".to_owned()), "packed as `br`")]
+    {
+        let fault = move |_: usize, request: &Request| {
+            String::from_utf8_lossy(&request.body).contains("Poison").then(|| Err(error.clone()))
+        };
+        let server = Server { after: Some(Box::new(fault)), ..Server::default() };
+        let mut changes = batch(8);
+        changes[5].payload = changes[5].payload.replace("MinJun", "Poison");
+        let outcomes = deliver(&server, &rules(&settings, &capabilities), &changes).unwrap();
+        let Outcome::Failed(failure) = &outcomes[5] else { panic!("{outcomes:?}") };
+        assert_eq!(failure.kind, FailureKind::Transient);
+        assert!(failure.message.contains(words), "{}", failure.message);
+        assert_eq!(kinds(&outcomes).iter().filter(|kind| kind.is_none()).count(), 7, "{outcomes:?}");
+        assert_eq!(server.count(), 8, "it was written once");
+    }
+}

@@ -70,6 +70,17 @@ fn a_redirect_to_a_trailing_slash_is_followed_and_learned() {
     };
     let failure = deliver(&server, &rules(&settings, &capabilities), &batch(3)).unwrap_err();
     assert_eq!((failure.kind, server.requests().len()), (FailureKind::Misconfigured, 1));
+    assert!(failure.message.contains("a redirect to https://host/login,"), "{}", failure.message);
+    // One that leads from one form of the address to the other and back.
+    let circle = |_: usize, request: &Request| {
+        let to = if request.path.is_empty() { "http://host/fhir/" } else { "http://host/fhir" };
+        let headers = vec![("location".to_owned(), to.to_owned())];
+        Some(Ok(Response { headers, ..page(301, "") }))
+    };
+    let server = Server { before: Some(Box::new(circle)), ..Server::default() };
+    let failure = deliver(&server, &rules(&settings, &capabilities), &batch(3)).unwrap_err();
+    assert_eq!((failure.kind, server.requests().len()), (FailureKind::Misconfigured, 2));
+    assert!(failure.message.contains("batch = false"), "{}", failure.message);
 }
 
 /// Calls one after the other, each with what the one before has learnt; gives the requests of each.
