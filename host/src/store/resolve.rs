@@ -391,8 +391,11 @@ mod tests {
         AggregateKey::patient(id)
     }
 
-    fn links(of: &[(&str, Option<(&str, Option<&str>)>)]) -> Links {
-        let linked = |(remote_id, merged_into): (&str, Option<&str>)| Linked {
+    /// A record's id, and what it was merged into.
+    type Given<'a> = (&'a str, Option<&'a str>);
+
+    fn links(of: &[(&str, Option<Given<'_>>)]) -> Links {
+        let linked = |(remote_id, merged_into): Given<'_>| Linked {
             remote_id: remote_id.to_owned(),
             merged_into: merged_into.map(str::to_owned),
         };

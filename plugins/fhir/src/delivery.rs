@@ -155,9 +155,8 @@ pub(crate) struct Delivery<'a> {
     abilities: &'a Abilities,
     stage: Stage,
     query: String,
-    /// Our resource; `None` for a merge, and for a delete that carries no state.
+    /// Our resource; `None` for a delete that carries no state, and for a merge, which has the link to the survivor.
     wanted: Option<Value>,
-    /// With a merge, the link to the record that stays.
     survivor: Option<Value>,
     /// A delete or a merge: the record need not be there.
     ends: bool,
@@ -169,7 +168,7 @@ pub(crate) struct Delivery<'a> {
     kept: Option<Kept>,
     /// The fingerprint for the receipt, once the write under way is confirmed.
     written: Option<Fingerprint>,
-    /// The version for the receipt, while something is still looked up after a write.
+    /// The receipt's version, while something is still looked up after a write.
     version: Option<String>,
     /// The version that the update under way was to replace.
     replaces: Option<String>,
