@@ -139,7 +139,7 @@ fn the_object_of_an_error_is_a_key_or_column_and_never_a_value() {
 /// MySQL 8's own numbers, with the names of its list of errors: those that a SELECT, INSERT, UPDATE, DELETE or COMMIT,
 /// or connecting, can meet, and that speak of the server, of the cluster or of its users. MariaDB has none of them.
 #[test]
-fn each_error_of_mysql_8_that_speaks_of_the_server_is_of_its_kind() {
+fn each_mysql_8_error_about_the_server_maps_to_its_kind() {
     let listed: &[(ErrorKind, &[(u16, &str)])] = &[
         (
             Unavailable,
@@ -248,7 +248,7 @@ fn each_error_of_mysql_8_that_speaks_of_the_server_is_of_its_kind() {
 }
 
 #[test]
-fn what_a_trigger_meets_is_not_told_as_the_statements_own() {
+fn an_error_inside_a_trigger_is_not_reported_as_the_statements_own() {
     let insert = "INSERT INTO `patient_data` (fname, lname) VALUES (?, ?)";
     let table = Some("patient_data");
     for (number, state, sentence, kind, object, words) in [
