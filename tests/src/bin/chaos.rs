@@ -37,6 +37,9 @@ struct Arguments {
     /// How long everything may take to come to rest
     #[arg(long, value_parser = duration, default_value = "180s")]
     rest_within: Duration,
+    /// Write encounters, vital signs, conditions and merges too
+    #[arg(long)]
+    clinical: bool,
     /// Keep the run's folder (target/chaos/STORE-SEED) also when it passes
     #[arg(long)]
     keep: bool,
@@ -53,6 +56,7 @@ async fn main() -> ExitCode {
         hosts: usize::from(arguments.hosts),
         rate: arguments.rate.clamp(0.1, 1_000.0),
         rest_within: arguments.rest_within,
+        is_clinical: arguments.clinical,
         keep: arguments.keep,
     };
     match run(&options).await {

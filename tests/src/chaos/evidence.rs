@@ -16,14 +16,46 @@ pub(crate) const OPENEMR: &str = "openemr";
 /// See [`OPENEMR`].
 pub(crate) const FHIR: &str = "fhir";
 
+/// The aggregate type of patients.
+pub(crate) const PATIENT: &str = "patient";
+
+/// Rows of clinical records: label, id, pid, encounter, and whether they are hidden, of all three tables.
+const ROWS: [&str; 3] = [
+    "SELECT e.reason, e.encounter, e.pid, NULL, \
+     CASE WHEN f.pid = e.pid AND f.encounter = e.encounter THEN f.deleted END \
+     FROM form_encounter e LEFT JOIN forms f ON f.form_id = e.id AND f.formdir = 'newpatient'",
+    "SELECT v.note, v.id, v.pid, f.encounter, CASE WHEN f.pid = v.pid THEN f.deleted END \
+     FROM form_vitals v LEFT JOIN forms f ON f.form_id = v.id AND f.formdir = 'vitals'",
+    "SELECT l.comments, l.id, l.pid, \
+     (SELECT MAX(i.encounter) FROM issue_encounter i WHERE i.list_id = l.id AND i.pid = l.pid), 1 - l.activity \
+     FROM lists l",
+];
+
+/// How our line begins in the note of a merged chart.
+const MERGED: &str = "[NeuroNova Sync] Merged into the chart with pid ";
+
 /// A row of the outbox.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct Change {
     pub(crate) id: i64,
-    pub(crate) patient_id: String,
+    pub(crate) aggregate_type: String,
+    pub(crate) aggregate_id: String,
     pub(crate) version: i64,
     pub(crate) removes: bool,
+    /// The ids of what it refers to, by the reference's name.
+    pub(crate) refs: BTreeMap<String, String>,
     pub(crate) is_routed: bool,
+}
+
+impl Change {
+    pub(crate) fn is_patient(&self) -> bool {
+        self.aggregate_type == PATIENT
+    }
+
+    /// Whom it merges the patient into.
+    pub(crate) fn survivor(&self) -> Option<&str> {
+        self.refs.get("survivor").map(String::as_str)
+    }
 }
 
 /// A row of the queue.
@@ -31,7 +63,7 @@ pub(crate) struct Change {
 pub(crate) struct Delivery {
     pub(crate) target: String,
     pub(crate) outbox_id: i64,
-    pub(crate) patient_id: String,
+    pub(crate) aggregate_id: String,
     pub(crate) status: String,
     pub(crate) is_active: bool,
     pub(crate) attempts: i64,
@@ -42,7 +74,7 @@ pub(crate) struct Delivery {
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct Link {
     pub(crate) target: String,
-    pub(crate) patient_id: String,
+    pub(crate) aggregate_id: String,
     pub(crate) remote_id: String,
     pub(crate) delivered_outbox_id: i64,
 }
@@ -62,12 +94,27 @@ pub(crate) struct Chart {
     pub(crate) pid: String,
     pub(crate) version: i64,
     pub(crate) is_registered: bool,
+    /// The pid that our line of its note names.
+    pub(crate) merged_into: Option<String>,
+}
+
+/// The row of a clinical record in OpenEMR.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct Row {
+    pub(crate) aggregate_id: String,
+    pub(crate) remote_id: String,
+    pub(crate) pid: String,
+    /// The number of the encounter that it belongs to.
+    pub(crate) encounter: Option<String>,
+    pub(crate) version: i64,
+    /// `None` when OpenEMR shows it nowhere, since it is not in `forms`.
+    pub(crate) is_hidden: Option<bool>,
 }
 
 /// Everything.
 #[derive(Debug, Clone, Default, Serialize)]
 pub(crate) struct Evidence {
-    /// What the store had confirmed to the application: the newest version of each patient.
+    /// What the store had confirmed to the application: the newest version of each aggregate.
     pub(crate) acknowledged: BTreeMap<String, i64>,
     /// By id.
     pub(crate) changes: Vec<Change>,
@@ -76,9 +123,10 @@ pub(crate) struct Evidence {
     pub(crate) links: Vec<Link>,
     pub(crate) cache: BTreeMap<String, Cached>,
     pub(crate) charts: Vec<Chart>,
-    /// Public id and version of every state that a chart ever had, in their order.
+    pub(crate) rows: Vec<Row>,
+    /// Id and version of every state that a chart or a clinical record ever had, in their order.
     pub(crate) chart_history: Vec<(String, i64)>,
-    /// Registered uuids that no chart has.
+    /// Registered uuids that no chart and no clinical record has.
     pub(crate) orphans: i64,
     /// How many charts OpenEMR's own writer registered.
     pub(crate) rival_charts: u64,
@@ -105,16 +153,20 @@ impl Evidence {
     }
 
     async fn read_store(&mut self, store: &mut Session) -> Result<()> {
-        let sql = "SELECT id, aggregate_id, payload, operation, CASE WHEN routed_at IS NULL THEN 0 ELSE 1 END \
-                   FROM sync_outbox ORDER BY id";
+        let sql = "SELECT id, aggregate_id, payload, operation, CASE WHEN routed_at IS NULL THEN 0 ELSE 1 END, \
+                   aggregate_type, refs FROM sync_outbox ORDER BY id";
         for row in store.rows(sql).await? {
             let payload: serde_json::Value = serde_json::from_str(column(&row, 2)?)?;
-            let version = payload["phone_work"].as_str().context("a payload without a version")?;
+            // In a field of patients that both targets store; of a clinical record it is in the label, too.
+            let version = payload["phone_work"].as_str().or_else(|| payload["version"].as_str());
+            let version = version.context("a payload without a version")?;
             self.changes.push(Change {
                 id: number(&row, 0)?,
-                patient_id: column(&row, 1)?.to_owned(),
+                aggregate_type: column(&row, 5)?.to_owned(),
+                aggregate_id: column(&row, 1)?.to_owned(),
                 version: version.parse()?,
                 removes: column(&row, 3)? == "delete",
+                refs: references(row[6].as_deref())?,
                 is_routed: number(&row, 4)? == 1,
             });
         }
@@ -126,7 +178,7 @@ impl Evidence {
             self.deliveries.push(Delivery {
                 target: column(&row, 0)?.to_owned(),
                 outbox_id: number(&row, 1)?,
-                patient_id: column(&row, 2)?.to_owned(),
+                aggregate_id: column(&row, 2)?.to_owned(),
                 status: column(&row, 3)?.to_owned(),
                 is_active: number(&row, 4)? == 1,
                 attempts: number(&row, 5)?,
@@ -140,7 +192,7 @@ impl Evidence {
         for row in store.rows(sql).await? {
             self.links.push(Link {
                 target: column(&row, 0)?.to_owned(),
-                patient_id: column(&row, 1)?.to_owned(),
+                aggregate_id: column(&row, 1)?.to_owned(),
                 remote_id: column(&row, 2)?.to_owned(),
                 delivered_outbox_id: number(&row, 3)?,
             });
@@ -154,7 +206,7 @@ impl Evidence {
     }
 
     async fn read_openemr(&mut self, openemr: &mut Session) -> Result<()> {
-        let sql = "SELECT p.pubpid, p.pid, p.phone_biz, CASE WHEN r.uuid IS NULL THEN 0 ELSE 1 END \
+        let sql = "SELECT p.pubpid, p.pid, p.phone_biz, CASE WHEN r.uuid IS NULL THEN 0 ELSE 1 END, p.billing_note \
                    FROM patient_data p LEFT JOIN uuid_registry r ON r.uuid = p.uuid ORDER BY p.pid";
         for row in openemr.rows(sql).await? {
             self.charts.push(Chart {
@@ -162,18 +214,56 @@ impl Evidence {
                 pid: column(&row, 1)?.to_owned(),
                 version: number(&row, 2)?,
                 is_registered: number(&row, 3)? == 1,
+                merged_into: row[4].as_deref().and_then(named_in_note),
             });
+        }
+        for sql in ROWS {
+            for row in openemr.rows(sql).await? {
+                let (aggregate_id, version) = labelled(column(&row, 0)?)?;
+                self.rows.push(Row {
+                    aggregate_id,
+                    remote_id: column(&row, 1)?.to_owned(),
+                    pid: column(&row, 2)?.to_owned(),
+                    encounter: row[3].clone(),
+                    version,
+                    is_hidden: row[4].as_deref().map(|hidden| hidden != "0"),
+                });
+            }
         }
         for row in openemr.rows("SELECT pubpid, version FROM chaos_history ORDER BY id").await? {
             self.chart_history.push((column(&row, 0)?.to_owned(), number(&row, 1)?));
         }
-        let sql =
-            "SELECT COUNT(*) FROM uuid_registry r LEFT JOIN patient_data p ON p.uuid = r.uuid WHERE p.uuid IS NULL";
+        let sql = "SELECT COUNT(*) FROM uuid_registry r LEFT JOIN patient_data p ON p.uuid = r.uuid \
+                   LEFT JOIN form_encounter e ON e.uuid = r.uuid LEFT JOIN form_vitals v ON v.uuid = r.uuid \
+                   LEFT JOIN lists l ON l.uuid = r.uuid WHERE COALESCE(p.uuid, e.uuid, v.uuid, l.uuid) IS NULL";
         for row in openemr.rows(sql).await? {
             self.orphans = number(&row, 0)?;
         }
         Ok(())
     }
+}
+
+/// Takes apart `ID/VERSION`, the text by which a clinical record is known at both targets.
+pub(crate) fn labelled(label: &str) -> Result<(String, i64)> {
+    let (id, version) = label.split_once('/').context("a clinical record without its label")?;
+    Ok((id.to_owned(), version.parse().context("read a version")?))
+}
+
+/// The pid that our line of a note names.
+fn named_in_note(note: &str) -> Option<String> {
+    let line = note.lines().find_map(|line| line.strip_prefix(MERGED))?;
+    Some(line.split(':').next().unwrap_or_default().to_owned())
+}
+
+/// The ids of a list of references, by name.
+fn references(refs: Option<&str>) -> Result<BTreeMap<String, String>> {
+    #[derive(serde::Deserialize)]
+    struct Reference {
+        name: String,
+        id: String,
+    }
+    let list: Vec<Reference> = refs.map(serde_json::from_str).transpose().context("read refs")?.unwrap_or_default();
+    Ok(list.into_iter().map(|reference| (reference.name, reference.id)).collect())
 }
 
 fn column(row: &TextRow, index: usize) -> Result<&str> {

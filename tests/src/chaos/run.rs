@@ -1,6 +1,7 @@
 //! One run from beginning to end: start everything, break it for a while, let it come to rest, read and judge.
 
 use std::{
+    collections::BTreeSet,
     fmt::Write as _,
     path::{Path, PathBuf},
     sync::atomic::{AtomicBool, Ordering},
@@ -10,7 +11,8 @@ use std::{
 use anyhow::{Context as _, Result, bail};
 
 use super::{
-    evidence::Evidence,
+    clinical,
+    evidence::{Change, Evidence},
     faults::Faults,
     fleet::Fleet,
     rival, saboteur,
@@ -47,6 +49,8 @@ pub struct Options {
     pub rate: f64,
     /// How long everything may take to come to rest.
     pub rest_within: Duration,
+    /// Write clinical records and merges too, and not patients alone.
+    pub is_clinical: bool,
     /// Keep the run's folder also when it passes.
     pub keep: bool,
 }
@@ -57,11 +61,14 @@ pub struct Options {
 /// The first violation, with the command that replays it, after the same summary; or that something could not be
 /// started.
 pub async fn run(options: &Options) -> Result<String> {
-    let name = format!("{}-{}", options.store.name(), options.seed);
+    let kind = if options.is_clinical { "-clinical" } else { "" };
+    let name = format!("{}-{}{kind}", options.store.name(), options.seed);
     let folder = fresh_folder(&target_directory().join("chaos").join(name))?;
-    let world = World::start(options.store, &folder).await?;
+    let world = World::start(options.store, options.is_clinical, &folder).await?;
     let fleet = Fleet::prepare(&world, options.hosts, &folder)?;
-    execute(&world.store_urls[0], writer::TABLES).await.context("make the application's table")?;
+    for sql in [writer::TABLES].into_iter().chain(clinical::TABLES.into_iter().filter(|_| options.is_clinical)) {
+        execute(&world.store_urls[0], sql).await.context("make the application's tables")?;
+    }
     let faults = Faults::begin(options.duration, &folder.join("faults.log"))?;
     let written = writer::Written::default();
     let registered = rival::Registered::default();
@@ -126,8 +133,8 @@ fn break_and_rest(
                 let url = |url: Option<&String>| url.cloned().unwrap_or_default();
                 let (first, second) = (url(first), url(second));
                 tokio::join!(
-                    writer::run(&first, written, faults, rate, seed(1)),
-                    writer::run(&second, written, faults, rate, seed(2)),
+                    writer::run(&first, written, faults, rate, seed(1), options.is_clinical),
+                    writer::run(&second, written, faults, rate, seed(2), options.is_clinical),
                     rival::run(&world.openemr_url, registered, faults, seed(3)),
                 );
             });
@@ -187,7 +194,8 @@ fn summary(
         let _written = writeln!(text, "{line}");
     };
     let (store, seconds) = (options.store.name(), options.duration.as_secs());
-    line(format!("chaos: store {store}, {} hosts, {seconds} s, seed {}", options.hosts, options.seed));
+    let clinical = if options.is_clinical { ", clinical records" } else { "" };
+    line(format!("chaos: store {store}, {} hosts, {seconds} s, seed {}{clinical}", options.hosts, options.seed));
     line("faults:".to_owned());
     let counts = faults.counts();
     for (kind, count) in &counts {
@@ -200,13 +208,27 @@ fn summary(
         registered.charts(),
         registered.retries()
     ));
+    let changes = |is_meant: &dyn Fn(&Change) -> bool| evidence.changes.iter().filter(|it| is_meant(it)).count();
+    let aggregates = |is_meant: &dyn Fn(&Change) -> bool| {
+        let meant = evidence.changes.iter().filter(|it| is_meant(it));
+        meant.map(|change| &change.aggregate_id).collect::<BTreeSet<_>>().len()
+    };
     line(format!(
         "changes: {} of {} patients ({} confirmed to the application, {} times no confirmation)",
         evidence.changes.len(),
-        evidence.changes.iter().map(|change| &change.patient_id).collect::<std::collections::BTreeSet<_>>().len(),
+        aggregates(&|change| change.is_patient()),
         written.changes(),
         written.unknown(),
     ));
+    if options.is_clinical {
+        line(format!(
+            "of them {} of {} clinical records, {} removals, {} merges",
+            changes(&|change| !change.is_patient()),
+            aggregates(&|change| !change.is_patient()),
+            changes(&|change| change.removes),
+            changes(&|change| change.survivor().is_some()),
+        ));
+    }
     let with = |status: &str| evidence.deliveries.iter().filter(|delivery| delivery.status == status).count();
     let states = evidence.chart_history.len() + evidence.resources.iter().map(|it| it.versions.len()).sum::<usize>();
     line(format!(
@@ -245,11 +267,12 @@ fn keep_evidence(folder: &Path, evidence: &Evidence, found: &[String]) -> Result
 
 fn replay(options: &Options) -> String {
     format!(
-        "cargo xtask chaos --store {} --duration {}s --seed {} --hosts {} --rate {}",
+        "cargo xtask chaos --store {} --duration {}s --seed {} --hosts {} --rate {}{}",
         options.store.name(),
         options.duration.as_secs(),
         options.seed,
         options.hosts,
-        options.rate
+        options.rate,
+        if options.is_clinical { " --clinical" } else { "" }
     )
 }

@@ -3,7 +3,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::evidence::{Change, Evidence, FHIR, Link, OPENEMR};
+use super::{
+    evidence::{Change, Evidence, FHIR, Link, OPENEMR},
+    records,
+};
 
 /// Every violation, the gravest first; none is a pass.
 pub(crate) fn violations(evidence: &Evidence) -> Vec<String> {
@@ -17,6 +20,7 @@ pub(crate) fn violations(evidence: &Evidence) -> Vec<String> {
     found.extend(registry(evidence));
     found.extend(rival(evidence));
     found.extend(links(evidence, &newest));
+    found.extend(records::violations(evidence, &newest));
     found.extend(cache(evidence, &newest));
     found.extend(stuck(evidence, &newest));
     if evidence.panics > 0 {
@@ -25,11 +29,12 @@ pub(crate) fn violations(evidence: &Evidence) -> Vec<String> {
     found
 }
 
-type Newest<'a> = BTreeMap<&'a str, &'a Change>;
+/// The newest change of each aggregate, by id. Ids of different types differ.
+pub(super) type Newest<'a> = BTreeMap<&'a str, &'a Change>;
 
-fn newest_changes(evidence: &Evidence) -> Newest<'_> {
+pub(super) fn newest_changes(evidence: &Evidence) -> Newest<'_> {
     // They are sorted by id, so that the last one stays.
-    evidence.changes.iter().map(|change| (change.patient_id.as_str(), change)).collect()
+    evidence.changes.iter().map(|change| (change.aggregate_id.as_str(), change)).collect()
 }
 
 fn lost_changes(evidence: &Evidence, newest: &Newest<'_>) -> Vec<String> {
@@ -46,25 +51,30 @@ fn order_of_changes(evidence: &Evidence) -> Vec<String> {
     let mut last: BTreeMap<&str, &Change> = BTreeMap::new();
     let mut found = Vec::new();
     for change in &evidence.changes {
-        if let Some(before) = last.insert(&change.patient_id, change)
+        if let Some(before) = last.insert(&change.aggregate_id, change)
             && before.version >= change.version
         {
             found.push(format!(
                 "{}: outbox row {} has version {}, and the older row {} has version {}",
-                change.patient_id, change.id, change.version, before.id, before.version
+                change.aggregate_id, change.id, change.version, before.id, before.version
             ));
         }
     }
     found
 }
 
+/// The newest change of each patient.
+fn patients<'a>(newest: &'a Newest<'_>) -> impl Iterator<Item = (&'a str, &'a Change)> {
+    newest.iter().map(|(patient, change)| (*patient, *change)).filter(|(_, change)| change.is_patient())
+}
+
 fn openemr(evidence: &Evidence, newest: &Newest<'_>) -> Vec<String> {
     let mut found = Vec::new();
-    for (patient, change) in newest {
-        let charts: Vec<_> = evidence.charts.iter().filter(|chart| chart.public_id == *patient).collect();
+    for (patient, change) in patients(newest) {
+        let charts: Vec<_> = evidence.charts.iter().filter(|chart| chart.public_id == patient).collect();
         match charts.as_slice() {
-            // A removal leaves a chart as it is, and makes none.
-            [] | [_] if change.removes => {}
+            // A removal and a merge write no state, and make no chart.
+            [] | [_] if change.removes || change.survivor().is_some() => {}
             [] => found.push(format!("{patient}: no chart in OpenEMR")),
             [chart] if chart.version != change.version => {
                 found.push(format!("{patient}: OpenEMR has version {}, not {}", chart.version, change.version));
@@ -81,17 +91,19 @@ fn openemr(evidence: &Evidence, newest: &Newest<'_>) -> Vec<String> {
 
 fn fhir(evidence: &Evidence, newest: &Newest<'_>) -> Vec<String> {
     let mut found = Vec::new();
-    for (patient, change) in newest {
-        let resources: Vec<_> = evidence.resources.iter().filter(|resource| resource.patient_id == *patient).collect();
+    for (patient, change) in patients(newest) {
+        let resources: Vec<_> = evidence.resources.iter().filter(|resource| resource.aggregate_id == patient).collect();
+        let is_merged = change.survivor().is_some();
         match resources.as_slice() {
-            [] if change.removes => {}
+            [] if change.removes || is_merged => {}
             [] => found.push(format!("{patient}: no Patient at the FHIR server")),
             [resource] => {
                 let version = resource.versions.last().copied().unwrap_or_default();
-                if version != change.version {
+                // A merge writes no state.
+                if version != change.version && !is_merged {
                     found.push(format!("{patient}: the FHIR server has version {version}, not {}", change.version));
                 }
-                if resource.is_active == change.removes {
+                if resource.is_active == (change.removes || is_merged) {
                     let active = resource.is_active;
                     found.push(format!("{patient}: active is {active} at the FHIR server after the last change"));
                 }
@@ -99,8 +111,8 @@ fn fhir(evidence: &Evidence, newest: &Newest<'_>) -> Vec<String> {
             several => found.push(format!("{patient}: {} Patients at the FHIR server", several.len())),
         }
     }
-    let unknown = evidence.resources.iter().filter(|resource| !newest.contains_key(resource.patient_id.as_str()));
-    found.extend(unknown.map(|resource| format!("{}: a Patient without any change", resource.patient_id)));
+    let unknown = evidence.resources.iter().filter(|resource| !newest.contains_key(resource.aggregate_id.as_str()));
+    found.extend(unknown.map(|resource| format!("{}: a resource without any change", resource.aggregate_id)));
     found
 }
 
@@ -119,7 +131,7 @@ fn backwards(evidence: &Evidence) -> Vec<String> {
         for pair in resource.versions.windows(2).filter(|pair| pair[0] > pair[1]) {
             found.push(format!(
                 "{}: the FHIR server went back from version {} to {}",
-                resource.patient_id, pair[0], pair[1]
+                resource.aggregate_id, pair[0], pair[1]
             ));
         }
     }
@@ -162,11 +174,14 @@ fn links(evidence: &Evidence, newest: &Newest<'_>) -> Vec<String> {
     for chart in &evidence.charts {
         there.entry((OPENEMR, &chart.public_id)).or_default().insert(&chart.pid);
     }
+    for row in &evidence.rows {
+        there.entry((OPENEMR, &row.aggregate_id)).or_default().insert(&row.remote_id);
+    }
     for resource in &evidence.resources {
-        there.entry((FHIR, &resource.patient_id)).or_default().insert(&resource.id);
+        there.entry((FHIR, &resource.aggregate_id)).or_default().insert(&resource.id);
     }
     let links: BTreeMap<(&str, &str), &Link> =
-        evidence.links.iter().map(|link| ((link.target.as_str(), link.patient_id.as_str()), link)).collect();
+        evidence.links.iter().map(|link| ((link.target.as_str(), link.aggregate_id.as_str()), link)).collect();
     let mut found = Vec::new();
     for (patient, change) in newest {
         for target in [OPENEMR, FHIR] {
@@ -175,7 +190,9 @@ fn links(evidence: &Evidence, newest: &Newest<'_>) -> Vec<String> {
                 None => found.push(format!("{patient}: no link to {target}")),
                 Some(link) => {
                     let remote = there.get(&(target, *patient));
-                    if remote.is_none_or(|ids| !ids.contains(link.remote_id.as_str())) {
+                    let may_lack = change.removes || change.survivor().is_some();
+                    let is_known_to_lack = may_lack && remote.is_none() && link.remote_id.is_empty();
+                    if !is_known_to_lack && remote.is_none_or(|ids| !ids.contains(link.remote_id.as_str())) {
                         found.push(format!(
                             "{patient}: the link to {target} leads to {}, which it is not",
                             link.remote_id
@@ -197,11 +214,11 @@ fn links(evidence: &Evidence, newest: &Newest<'_>) -> Vec<String> {
 fn cache(evidence: &Evidence, newest: &Newest<'_>) -> Vec<String> {
     let mut found = Vec::new();
     let remote = |target: &str, patient: &str| {
-        let link = evidence.links.iter().find(|link| link.target == target && link.patient_id == patient);
-        link.map(|link| link.remote_id.clone())
+        let link = evidence.links.iter().find(|link| link.target == target && link.aggregate_id == patient);
+        link.map(|link| link.remote_id.clone()).filter(|remote_id| !remote_id.is_empty())
     };
-    for (patient, change) in newest {
-        let Some(cached) = evidence.cache.get(*patient) else {
+    for (patient, change) in patients(newest) {
+        let Some(cached) = evidence.cache.get(patient) else {
             if !change.removes {
                 found.push(format!("{patient}: not in patient_cache"));
             }
@@ -222,7 +239,7 @@ fn cache(evidence: &Evidence, newest: &Newest<'_>) -> Vec<String> {
     found
 }
 
-/// Nothing is pending, in flight, or left to an operator; every change was routed to both targets.
+/// Nothing is pending or waiting, in flight, or left to an operator; every change was routed to both targets.
 fn stuck(evidence: &Evidence, newest: &Newest<'_>) -> Vec<String> {
     let mut found = Vec::new();
     if evidence.leases > 0 {
@@ -231,8 +248,9 @@ fn stuck(evidence: &Evidence, newest: &Newest<'_>) -> Vec<String> {
     let mut routed: BTreeMap<i64, usize> = BTreeMap::new();
     for delivery in &evidence.deliveries {
         *routed.entry(delivery.outbox_id).or_default() += 1;
-        let is_newest = newest.get(delivery.patient_id.as_str()).is_some_and(|change| change.id == delivery.outbox_id);
-        let what = format!("{}: outbox row {} for {}", delivery.patient_id, delivery.outbox_id, delivery.target);
+        let is_newest =
+            newest.get(delivery.aggregate_id.as_str()).is_some_and(|change| change.id == delivery.outbox_id);
+        let what = format!("{}: outbox row {} for {}", delivery.aggregate_id, delivery.outbox_id, delivery.target);
         match delivery.status.as_str() {
             "done" => {}
             "superseded" if !is_newest => {}
@@ -247,7 +265,7 @@ fn stuck(evidence: &Evidence, newest: &Newest<'_>) -> Vec<String> {
     }
     for change in &evidence.changes {
         if !change.is_routed || routed.get(&change.id) != Some(&2) {
-            found.push(format!("{}: outbox row {} was not routed to both targets", change.patient_id, change.id));
+            found.push(format!("{}: outbox row {} was not routed to both targets", change.aggregate_id, change.id));
         }
     }
     found

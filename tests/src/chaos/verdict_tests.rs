@@ -1,6 +1,6 @@
 //! Each promise broken by itself: a check that cannot fail proves nothing.
 
-use super::super::evidence::{Cached, Chart, Delivery};
+use super::super::evidence::{Cached, Chart, Delivery, PATIENT};
 use super::super::resources::Resource;
 use super::*;
 
@@ -8,9 +8,11 @@ use super::*;
 fn sound() -> Evidence {
     let change = |id, patient: &str, version, removes| Change {
         id,
-        patient_id: patient.to_owned(),
+        aggregate_type: PATIENT.to_owned(),
+        aggregate_id: patient.to_owned(),
         version,
         removes,
+        refs: BTreeMap::new(),
         is_routed: true,
     };
     let changes = vec![change(1, "C-1", 1, false), change(2, "C-2", 1, false), change(3, "C-1", 2, false)];
@@ -18,7 +20,7 @@ fn sound() -> Evidence {
     let delivery = |target: &str, change: &Change| Delivery {
         target: target.to_owned(),
         outbox_id: change.id,
-        patient_id: change.patient_id.clone(),
+        aggregate_id: change.aggregate_id.clone(),
         status: if change.id == 1 { "superseded" } else { "done" }.to_owned(),
         is_active: false,
         attempts: 1,
@@ -26,7 +28,7 @@ fn sound() -> Evidence {
     };
     let link = |target: &str, patient: &str, remote_id: &str, delivered_outbox_id| Link {
         target: target.to_owned(),
-        patient_id: patient.to_owned(),
+        aggregate_id: patient.to_owned(),
         remote_id: remote_id.to_owned(),
         delivered_outbox_id,
     };
@@ -35,12 +37,14 @@ fn sound() -> Evidence {
         pid: pid.to_owned(),
         version,
         is_registered: public_id.starts_with('C'),
+        merged_into: None,
     };
     let resource = |id: &str, patient: &str, is_active| Resource {
         id: id.to_owned(),
-        patient_id: patient.to_owned(),
+        aggregate_id: patient.to_owned(),
         is_active,
         versions: vec![1, 2],
+        ..Resource::default()
     };
     Evidence {
         acknowledged: [("C-1".to_owned(), 2), ("C-2".to_owned(), 2)].into(),
@@ -60,6 +64,7 @@ fn sound() -> Evidence {
         .into(),
         charts: vec![chart("C-1", "1", 2), chart("W-1", "2", 1), chart("C-2", "3", 1)],
         chart_history: [("C-1", 1), ("W-1", 1), ("C-2", 1), ("C-1", 2)].map(|(id, at)| (id.to_owned(), at)).into(),
+        rows: Vec::new(),
         orphans: 0,
         rival_charts: 1,
         resources: vec![resource("f1", "C-1", true), resource("f2", "C-2", false)],

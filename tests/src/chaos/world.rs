@@ -12,6 +12,10 @@ use std::{
 
 use anyhow::{Context as _, Result};
 
+use super::{
+    clinical,
+    evidence::{FHIR, OPENEMR},
+};
 use crate::mutex::lock;
 use crate::{
     database::{execute, load_sql, sqlite_url},
@@ -153,12 +157,14 @@ pub(crate) struct World {
     pub(crate) parts: Vec<Part>,
     /// The store as the hosts reach it; one address for each node.
     host_store_urls: Vec<String>,
+    /// What both targets take, where that is more than patients.
+    types: &'static [&'static str],
     _fhir: FhirServer,
 }
 
 impl World {
-    /// Starts all of it, with empty tables.
-    pub(crate) async fn start(kind: StoreKind, folder: &Path) -> Result<Self> {
+    /// Starts all of it, with empty tables. The targets take patients, or clinical records too.
+    pub(crate) async fn start(kind: StoreKind, is_clinical: bool, folder: &Path) -> Result<Self> {
         let (store, openemr, fhir) = tokio::task::spawn_blocking(move || start_servers(kind)).await??;
         let openemr_url = format!("{}/openemr", openemr.url());
         execute(&openemr.url(), "CREATE DATABASE openemr").await?;
@@ -198,7 +204,8 @@ impl World {
             speaks_http: false,
         });
         parts.push(Part { name: "fhir", server: None, proxy: Mutex::new(fhir_proxy), speaks_http: true });
-        Ok(Self { store_urls, openemr_url, fhir_url: fhir.url(), parts, host_store_urls, _fhir: fhir })
+        let types = if is_clinical { &clinical::TYPES[..] } else { &[] };
+        Ok(Self { store_urls, openemr_url, fhir_url: fhir.url(), parts, host_store_urls, types, _fhir: fhir })
     }
 
     /// A host of this world, in a folder of its own below `folder`; all share compiled adapters. Where the store has
@@ -215,7 +222,7 @@ impl World {
             part.map_or_else(|| url.to_owned(), |part| lock(&part.proxy).address_of(url))
         };
         let (lease_ms, in_doubt_ms) = (LEASE.as_millis(), IN_DOUBT.as_millis());
-        Configuration::new(store_url)
+        let configuration = Configuration::new(store_url)
             .more(&format!("\n[plugins]\ncache = {}\n", quoted(&cache.to_string_lossy())))
             // Transient failures are what this is about, so that no delivery runs out of attempts.
             .more(&format!(
@@ -230,7 +237,13 @@ impl World {
                  base_url = {}\nallow_private = true\ntimeout_ms = 5000\nin_doubt_ms = {in_doubt_ms}\n[targets.fhir.limits]\nconcurrency = 4\n",
                 quoted(&adapter("fhir").to_string_lossy()),
                 quoted(&through("fhir", &self.fhir_url))
-            ))
+            ));
+        if self.types.is_empty() {
+            return configuration;
+        }
+        [OPENEMR, FHIR]
+            .into_iter()
+            .fold(configuration, |configuration, target| configuration.taking(target, self.types))
     }
 
     /// Whether OpenEMR's database takes new charts.
