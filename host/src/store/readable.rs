@@ -33,7 +33,7 @@ pub(super) struct Unrouted {
     pub(super) id: ChangeId,
     /// `None` when it cannot be read.
     pub(super) aggregate_type: Option<String>,
-    /// What its target must have before: what it refers to, unless it is a deletion. Of a merge the aggregate that stays.
+    /// What its target must have before: what it refers to, unless it is a deletion. Of a merge its survivor.
     pub(super) waits_for: Vec<NamedReference>,
     pub(super) refused: Option<Refused>,
     /// The apparent unit of `created_at`, when it is not milliseconds.
