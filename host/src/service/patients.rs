@@ -61,8 +61,8 @@ impl PatientService {
     }
 
     /// As [`PatientService::put`], and advances an import from `progress` to `reached` in the same transaction. A
-    /// merged patient is left out, counted as rejected and named in the log. Returns the new progress; `None` when another
-    /// process has advanced the import, and nothing was written.
+    /// merged patient is left out, counted as rejected and named in the log. Returns the new progress; `None` when
+    /// another process has advanced the import, and nothing was written.
     ///
     /// # Errors
     /// When the store cannot be reached; nothing is then written.

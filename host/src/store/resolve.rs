@@ -2,9 +2,9 @@
 //!
 //! That is the aggregate's own record, unless the target has confirmed a merge of it (`sync_link.merged_into`): then it
 //! is the survivor's, who may be merged on. A survivor that leads back to the merged aggregate closes a circle, in
-//! which no record stands for anything. Such a merge is refused before its call, and once more when it is settled, under a
-//! lock, since two merges may be in flight at the same time. `dependencies.rs` decides who waits; this file only reads,
-//! but for that lock. Read next: `batch.rs`, which calls it.
+//! which no record stands for anything. Such a merge is refused before its call, and once more when it is settled,
+//! under a lock, since two merges may be in flight at the same time. `dependencies.rs` decides who waits; this file
+//! only reads, but for that lock. Read next: `batch.rs`, which calls it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
