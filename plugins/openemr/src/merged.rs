@@ -1,10 +1,10 @@
 //! Charts that are merged into another: a note on the chart names the one that is used instead, and the patient portal
 //! is closed for it. Nothing else of the chart is touched.
 //!
-//! OpenEMR has no column for a chart that is no longer used. Its users see `billing_note` in red on the chart's summary,
-//! and `allow_patient_portal` is what lets a patient log in. The link's fingerprint remembers what that held before, and
-//! the fingerprint of the last state, so that a later state undoes all of it. Lines of the note that others wrote stay.
-//! Read next: `apply.rs`, whose outcomes tell which charts these are.
+//! OpenEMR has no column for a chart that is no longer used. Its users see `billing_note` in red on the chart's
+//! summary, and `allow_patient_portal` is what lets a patient log in. The link's fingerprint remembers what that held
+//! before, and the fingerprint of the last state, so that a later state undoes all of it. Lines of the note that others
+//! wrote stay. Read next: `apply.rs`, whose outcomes tell which charts these are.
 
 use std::collections::BTreeMap;
 

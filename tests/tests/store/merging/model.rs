@@ -1,4 +1,5 @@
-//! Random merges, undoings, updates and encounters, several batches in flight, compared with what the application holds.
+//! Random merges, undoings, updates and encounters, several batches in flight, compared with what the application
+//! holds.
 
 use std::collections::{BTreeMap, BTreeSet};
 
