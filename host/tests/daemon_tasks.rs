@@ -52,8 +52,10 @@ impl<S: Subscriber> Layer<S> for Saboteur {
             ("host::sync::worker", Level::DEBUG, "panics") => panic!("a defect in a worker"),
             ("host::sync::worker", Level::DEBUG, "hangs") => {
                 IS_HELD.store(true, Ordering::SeqCst);
-                // The other tasks go on.
-                tokio::task::block_in_place(|| drop(HELD.1.wait_while(HELD.0.lock().unwrap(), |held| *held)));
+                // The other tasks go on. A test that fails does not release it.
+                tokio::task::block_in_place(|| {
+                    drop(HELD.1.wait_timeout_while(HELD.0.lock().unwrap(), LIMIT, |held| *held))
+                });
             }
             ("host::sync::rescuer", Level::ERROR, _) => _ = HANGING.fetch_add(1, Ordering::SeqCst),
             ("host::sync::rescuer", Level::WARN, "hangs") => _ = RECLAIMED.fetch_add(1, Ordering::SeqCst),

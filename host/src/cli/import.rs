@@ -1,4 +1,5 @@
-//! `host import`: writes patients and clinical records of another system's export to the store, and queues what changed.
+//! `host import`: writes patients and clinical records of another system's export to the store, and queues what
+//! changed.
 //!
 //! The plan decides which kinds of resources are read from which file, and in what order (`import/plan.rs`). Each of
 //! these parts is imported by itself (`import_part.rs`), so that a run that was killed resumes in any of them.

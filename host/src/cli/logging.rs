@@ -59,8 +59,8 @@ pub(super) fn start(format: LogFormat) -> std::io::Result<Log> {
 }
 
 /// The most that is logged, whatever `RUST_LOG` is. Below warnings, libraries log requests and statements with
-/// patients' data, some of them gigabytes. A database driver often logs the server's own words (PostgreSQL's NOTICE and
-/// WARNING), which may be anything. Its errors reach the host as errors.
+/// patients' data, some of them gigabytes. A database driver often logs the server's own text (PostgreSQL's NOTICE and
+/// WARNING), which may hold any data. Its errors reach the host as errors.
 fn may_be_shown(event: &Metadata<'_>) -> bool {
     let (root, _) = event.target().split_once("::").unwrap_or((event.target(), ""));
     match root {

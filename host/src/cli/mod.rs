@@ -156,8 +156,8 @@ pub fn main() -> ExitCode {
     code
 }
 
-/// Prints help or what is wrong with the arguments, and ends. An argument that a message repeats may be a name that
-/// others gave: it is made one harmless line.
+/// Prints help or the error about the arguments, and ends. A repeated argument may contain foreign text, so control
+/// characters are removed.
 fn refuse_arguments(error: &clap::Error) -> ! {
     // Also the value of `--option=VALUE` alone.
     let values = std::env::args().filter_map(|argument| argument.split_once('=').map(|(_, value)| value.to_owned()));

@@ -10,13 +10,13 @@ use crate::domain::words::{is_unprintable, one_line};
 
 static READER_IS_GONE: AtomicBool = AtomicBool::new(false);
 
-/// Whether nobody reads stdout any more: what repeats for a reader may end.
+/// Whether the reader of stdout is gone, so that a repeating command may end.
 pub(super) fn reader_is_gone() -> bool {
     READER_IS_GONE.load(Ordering::Relaxed)
 }
 
-/// Prints one line to stdout, without control characters: what others wrote into it cannot begin a second one. A reader
-/// that is gone (`| head`) gets no more of them, and changes nothing of what the command does and how it ends.
+/// Prints one line to stdout, without control characters, so that foreign text cannot begin a second line. If the
+/// reader is gone (`| head`), no more lines are written, and the command continues and ends as usual.
 pub(super) fn line(text: &str) {
     match writeln!(anstream::stdout(), "{}", harmless(text).replace('\n', "\\n")) {
         Ok(()) => {}
@@ -38,7 +38,7 @@ pub(super) fn clear_screen() -> bool {
     let mut stdout = std::io::stdout();
     let is_terminal = stdout.is_terminal();
     if is_terminal {
-        // A terminal that takes no more shows that with the next line.
+        // A failed write shows again with the next line.
         drop(stdout.write_all(b"\x1b[H\x1b[2J\x1b[3J"));
     }
     is_terminal
@@ -55,7 +55,7 @@ pub(super) fn pretty_json(value: &serde_json::Value) {
     text.lines().for_each(|text| line(&in_ascii_where_it_matters(text)));
 }
 
-/// Writes what a terminal would obey as JSON's own escapes. JSON has such characters in its texts alone.
+/// Writes control characters as JSON escapes. In JSON they occur only inside of texts.
 fn in_ascii_where_it_matters(json: &str) -> String {
     let mut clean = String::with_capacity(json.len());
     for character in json.chars() {
@@ -68,9 +68,9 @@ fn in_ascii_where_it_matters(json: &str) -> String {
     clean
 }
 
-/// Tells on stderr what a command is busy with.
+/// Prints a command's current step to stderr.
 pub(super) fn progress(text: &str) {
-    // If stderr is gone, the command goes on all the same.
+    // If stderr is gone, the command continues.
     drop(writeln!(anstream::stderr(), "{}", harmless(text)));
 }
 

@@ -1,4 +1,4 @@
-//! `host patient`: the store's patients, one at a time, through the same service as everyone.
+//! `host patient`: the store's patients, one at a time, through the same service as all other commands.
 
 use std::io::Read as _;
 use std::path::PathBuf;

@@ -1,8 +1,8 @@
-//! Warns of files and folders that others than this host's user may change: who controls one of them controls the host,
-//! or a part of it.
+//! Warns of files and folders that users other than the host's may change: such a user controls the host, or a part of
+//! it.
 //!
-//! What is world-writable is refused elsewhere (`config`, `distribution`, the compile cache). A group, or another
-//! owner, may be wanted, so that it is a warning, in `host check` and once in the log of `host run`. It owns the list
+//! World-writable files are refused elsewhere (`config`, `distribution`, the compile cache). A group, or another owner,
+//! may be intended, so it is only a warning, in `host check` and once in the log of `host run`. This file has the list
 //! of places; it changes nothing.
 
 use std::path::{Path, PathBuf};
@@ -29,7 +29,7 @@ fn places(config: &Config) -> Vec<PathBuf> {
     places
 }
 
-/// A place that is not there is said elsewhere, where it is needed.
+/// A missing file is reported where it is needed.
 fn warning(path: &Path) -> Option<String> {
     let writers = files::other_writers(path).ok()??;
     let more = if writers.is_group { "; fix: chmod g-w it, unless the whole group may control this host" } else { "" };

@@ -113,7 +113,7 @@ async fn resync_types(
         }
     }
     store.count_without_state(&mut walk).await?;
-    // Of a store that holds nothing but the host's own there is nothing more to tell.
+    // A store with only the host's own records needs no further line.
     if !(has_patients || has_records) || walk.counts() != ResendCounts::default() {
         show(&walk.counts(), target);
     }

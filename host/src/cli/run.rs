@@ -143,7 +143,7 @@ fn show(end: &RunEnd, started: Instant) {
     }
 }
 
-/// Only an operator can let these go on.
+/// Only an operator can unblock these.
 fn show_blocked(blocked: &[BlockedKey]) {
     for BlockedKey { target, key, change_id, waiting, .. } in blocked {
         let key = printable(&key.to_string());

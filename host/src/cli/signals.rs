@@ -1,6 +1,6 @@
 //! The signals that ask this process to stop: SIGTERM, and Ctrl-C.
 //!
-//! They are listened for on a thread and runtime of their own, so that they are heard whatever the other threads do.
+//! A thread and runtime of their own receive them, even if all other threads are blocked.
 
 use std::io;
 

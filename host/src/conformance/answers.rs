@@ -1,5 +1,5 @@
-//! What the mock server answers for a service of the author's own shape: a file of rules, read with every problem and
-//! its line.
+//! The mock server's rules for a service that stores no plain documents, from the author's file. Every problem is
+//! reported with its line.
 //!
 //! ```toml
 //! [[answer]]
@@ -11,7 +11,7 @@
 //! body = '{"id": "${number}"}'
 //! ```
 //!
-//! The first rule that fits a request answers it. How, is in `canned.rs`; what each key means, in `plugins/README.md`.
+//! The first rule that matches a request answers it (`canned.rs`). `plugins/README.md` explains each key.
 
 use std::path::Path;
 

@@ -1,5 +1,5 @@
-//! The server as the author's file describes it: the first rule that fits a request answers it, and defines what
-//! becomes of the record that the request is about. Pure, as `documents.rs`.
+//! The server that the author's file describes: the first rule that matches a request answers it, and decides whether
+//! its record is kept or removed. Pure, as `documents.rs`.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +10,7 @@ use super::documents::{MockRequest, MockResponse};
 use super::template::Filling;
 use crate::domain::words::one_line;
 
-/// What a request is answered that no rule fits.
+/// The status for a request that no rule matches.
 const NOT_IMPLEMENTED: u16 = 501;
 
 /// The rules, and what is kept by them.
@@ -18,7 +18,7 @@ pub(super) struct Canned {
     rules: Vec<Rule>,
     kept: BTreeMap<String, Record>,
     numbers: u64,
-    /// Requests that no rule fitted, `METHOD path`.
+    /// Requests that no rule matched, `METHOD path`.
     unanswered: Vec<String>,
 }
 
@@ -102,7 +102,7 @@ impl Canned {
 }
 
 impl Rule {
-    /// What its `*` stand for, if method and path fit.
+    /// The segments that its `*` match, if method and path match.
     fn stars<'a>(&self, method: &str, segments: &[&'a str]) -> Option<Vec<&'a str>> {
         if self.method != method || self.path.len() != segments.len() {
             return None;
@@ -118,7 +118,7 @@ impl Rule {
         Some(stars)
     }
 
-    /// By its header; without one, what begins as JSON does.
+    /// By its header; without one, by its first character.
     fn body_is_json(&self) -> bool {
         match self.headers.iter().find(|(name, _)| name == "content-type") {
             Some((_, kind)) => kind.starts_with_text(|text| text.contains("json")),

@@ -1,7 +1,7 @@
 //! The checks of every adapter, and the messages that name the fix.
 //!
-//! A check leaves the target as a working one would be; a later check relies on nothing else. When the adapter cannot
-//! deliver at all, the other checks are skipped, since they would only repeat why.
+//! A check leaves the target in a working state, and later checks rely on nothing else. When the adapter cannot deliver
+//! at all, the other checks are skipped, because they would fail for the same reason.
 
 use super::Line;
 use super::harness::Harness;
@@ -13,7 +13,7 @@ use super::subjects::link;
 use crate::domain::change::{Change, FailureKind, FindingLevel, Link, Operation, Outcome, Receipt, RemoteEdit};
 use crate::target::CallFailure;
 
-/// Changes in the batch by which limits are judged.
+/// Changes in the batch that tests the limits.
 const LARGE_BATCH: usize = 100;
 
 /// Records the result of a check; returns whether it passed.
@@ -81,7 +81,7 @@ pub(super) async fn run(harness: &Harness, lines: &mut Vec<Line>) {
     record(lines, &place, "nothing personal", nothing_personal(harness));
 }
 
-/// Which types are tried, `mod.rs` has decided.
+/// `mod.rs` decides which types are tested.
 fn describe(harness: &Harness) -> String {
     let types: Vec<_> = harness.descriptor().type_names().collect();
     format!("delivers {}", types.join(", "))
@@ -126,7 +126,8 @@ async fn receipts(harness: &Harness, changes: &[Change]) -> Result<Vec<Receipt>,
     outcomes.into_iter().map(|outcome| applied(outcome, "a sound change")).collect()
 }
 
-/// The same batch once more, with what the host remembers of it, or as after a crash between commit and settling.
+/// The same batch again: with the links that the host has stored, or without them, as after a crash between commit and
+/// settlement.
 async fn again(harness: &Harness, delivered: &[(Change, Receipt)], linked: bool) -> Judgement {
     let before = records(harness).await?;
     let changes: Vec<Change> = delivered
@@ -264,7 +265,7 @@ fn taken_or_refused(outcomes: Vec<Outcome>, what: &str) -> Judgement {
     }
 }
 
-/// A link that shows that something else was written last is what an edit by others looks like.
+/// Simulates an edit by others with a link whose fingerprint is of another state.
 async fn conflict(harness: &Harness) -> Judgement {
     let changes = harness.subjects.create(2);
     let receipts = receipts(harness, &changes).await?;
@@ -352,7 +353,7 @@ async fn delete(harness: &Harness) -> Judgement {
     Ok(format!("{seen}; twice is harmless"))
 }
 
-/// A call that is cut off in the middle: the batch comes again, and ends as if nothing had happened.
+/// Aborts a call halfway: the batch is delivered again, with the same result as without the abort.
 async fn cancelled(harness: &Harness) -> Judgement {
     let changes = harness.subjects.create(20);
     let before = records(harness).await?;
@@ -384,7 +385,7 @@ async fn limits(harness: &Harness) -> Judgement {
     ))
 }
 
-/// Checked last, over everything that came out.
+/// Checked last, over all messages and log lines.
 fn nothing_personal(harness: &Harness) -> Judgement {
     let words = harness.texts();
     match words.iter().find_map(|text| personal(text)) {

@@ -1,4 +1,4 @@
-//! The checks of an adapter over HTTP alone: the right failure kind for a target that is down, busy, or refuses access.
+//! The checks for HTTP adapters only: the right failure kind for a target that is down, busy, or refuses access.
 
 use super::Line;
 use super::checks::record;

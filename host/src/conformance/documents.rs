@@ -1,4 +1,4 @@
-//! What the mock server keeps, and how it answers: documents by their path, with versions, and a little of FHIR R4.
+//! The documents and the answers of the mock server: documents by path, with versions, and a small part of FHIR R4.
 //!
 //! Pure: a request in, an answer out. `mock_server.rs` brings it onto a socket.
 
@@ -40,7 +40,7 @@ impl MockRequest {
 }
 
 impl MockResponse {
-    /// What went wrong, in a FHIR server's words; others read the status alone.
+    /// An error in the form of a FHIR server; other adapters read only the status.
     fn refused(status: u16) -> Self {
         let issue = json!([{"severity": "error", "code": "processing"}]);
         Self::json(status, &json!({"resourceType": "OperationOutcome", "issue": issue}))
@@ -83,7 +83,7 @@ impl Documents {
         if path.contains('/') {
             return MockResponse::refused(404);
         }
-        // A collection: everything below it, or what carries the identifier that is asked for.
+        // A collection: all documents below it, or those with the requested identifier.
         let found: Vec<Value> = self.search(path, query).into_iter().map(|(_, resource)| resource).collect();
         if found.iter().any(|resource| resource.get("resourceType").is_some()) || query.contains("identifier=") {
             let entries: Vec<Value> = found.into_iter().map(|resource| json!({"resource": resource})).collect();
@@ -138,7 +138,7 @@ impl Documents {
         self.keep(&path, None, &request.body)
     }
 
-    /// Only JSON is taken; a FHIR resource is given its id and version, as a server does.
+    /// Accepts only JSON. A FHIR resource gets its id and version, as on a real server.
     fn keep(&mut self, path: &str, before: Option<u64>, body: &[u8]) -> MockResponse {
         let Ok(mut document) = serde_json::from_slice::<Value>(body) else { return MockResponse::refused(400) };
         let version = before.unwrap_or(0) + 1;

@@ -1,7 +1,7 @@
 //! Payloads of an adapter's own types: one JSON example for each, which the suite varies.
 //!
-//! `${id}` in a text of the example stands for the aggregate's id, `${text}` for a text and `${number}` for a number
-//! that are others in each state. The suite knows nothing else of such a type, so that it never sets a field that the
+//! In a text of the example, `${id}` is replaced by the aggregate's id, and `${text}` and `${number}` by a text and a
+//! number that differ in each state. The suite knows nothing else about such a type, so it never sets a field that the
 //! example does not have.
 
 use serde_json::{Map, Value};
@@ -85,7 +85,7 @@ fn collect_places(value: &Value, places: &mut Vec<String>) {
 
 fn filled(value: &Value, filling: &Filling<'_>) -> Value {
     match value {
-        // Alone it is a number, within a text it is written as one.
+        // Alone it becomes a JSON number; inside a text it is written as digits.
         Value::String(text) if text == "${number}" => filling.number.into(),
         Value::String(text) => text
             .replace("${id}", filling.id)

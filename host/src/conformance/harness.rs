@@ -1,5 +1,5 @@
-//! One adapter at one scratch database or mock server: makes calls exactly as the host makes them, and keeps everything
-//! that came out.
+//! One adapter at one scratch database or mock server: makes calls exactly as the host makes them, and keeps all
+//! messages and log lines.
 
 use std::sync::{Arc, Mutex};
 
@@ -153,7 +153,7 @@ impl Harness {
         self.apply_in(self.session(Finish::RollBack), changes).await
     }
 
-    /// One call that is cut off after so many milliseconds. A database rolls back also what was done by then.
+    /// One call that is aborted after this number of milliseconds. A database rolls back the work up to then.
     pub(super) async fn apply_cut_off(
         &self,
         changes: &[Change],
@@ -163,7 +163,7 @@ impl Harness {
         self.apply_in(self.session(finish).with_deadline_ms(deadline_ms), changes).await
     }
 
-    /// What the adapter observes. Everything that came out is kept.
+    /// Calls `observe`, and keeps all messages and log lines.
     pub(super) async fn observe(&self, subjects: &[Subject]) -> Result<Vec<Observation>, CallFailure> {
         let (found, usage) = self.session(Finish::RollBack).observe(&self.checked(), subjects).await;
         self.note_usage(usage);
@@ -184,8 +184,8 @@ impl Harness {
         Ok(found)
     }
 
-    /// Delivers a batch as the host does: what fails as a whole is split. The suite fails a batch in which the adapter
-    /// crashed, and one that ends by a failure of the target as a whole.
+    /// Delivers a batch as the host does: a part that fails as a whole is split. The suite fails a batch in which the
+    /// adapter crashed, and one that ends by a failure of the target as a whole.
     pub(super) async fn deliver(&self, changes: &[Change]) -> Result<Vec<Outcome>, CallFailure> {
         let session = self.session(Finish::Commit(Arc::new(AlwaysHolds)));
         let delivered = session.deliver(&self.checked(), changes).await;
@@ -215,7 +215,7 @@ impl Harness {
         CheckedAdapter::new(Arc::clone(&self.adapter), lock(&self.state).clone())
     }
 
-    /// Counts the records there, over all tables or addresses.
+    /// Counts the records at the target, over all tables or addresses.
     pub(super) async fn records(&self) -> Result<u64, CallFailure> {
         match (&self.server, self.target.database()) {
             (None, Some(database)) => count(database).await.map_err(CallFailure::Database),

@@ -1,13 +1,14 @@
-//! Payloads that break the outbox contract: an adapter refuses each for good, whatever its target would take.
+//! Payloads that break the outbox contract: an adapter must refuse each permanently, even if its target would accept
+//! it.
 //!
-//! Of a patient they break the rules of `docs/outbox.md` for names, dates, ids, white space and control characters; of
-//! another type they are no JSON object. Read next: `checks.rs`.
+//! Patients break the rules of `docs/outbox.md` for names, dates, ids, white space and control characters; payloads of
+//! other types are not JSON objects. Read next: `checks.rs`.
 
 use super::harness::Harness;
 use super::judgement::{Judgement, applied};
 use crate::domain::change::Outcome;
 
-/// All in one batch, with a good one at its end.
+/// Delivers all in one batch, with a valid one at the end.
 pub(super) async fn judge(harness: &Harness) -> Judgement {
     let (rules, mut changes): (Vec<_>, Vec<_>) = harness.subjects.broken().into_iter().unzip();
     changes.extend(harness.subjects.create(1));

@@ -1,4 +1,4 @@
-//! The mock server: a small server on loopback, for one run of the suite. It can answer every request alike.
+//! The mock server: a small server on loopback, for one run of the suite. It can give every request the same answer.
 //!
 //! One request for each connection. What it keeps and how it answers is in `documents.rs`, or as the author defines in
 //! `canned.rs`.
@@ -103,7 +103,7 @@ async fn serve(listener: TcpListener, shared: Arc<Shared>, stop: CancellationTok
             let (shared, stop) = (Arc::clone(&shared), stop.clone());
             tokio::spawn(async move {
                 let talk = tokio::time::timeout(REQUEST_TIMEOUT, talk(stream, &shared));
-                // A client that went away is the adapter's affair, not the server's.
+                // A client that closes its connection is not an error of the server.
                 stop.run_until_cancelled(talk).await.map(drop).unwrap_or_default();
             });
         }

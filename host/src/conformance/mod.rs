@@ -1,9 +1,9 @@
 //! The conformance suite: checks what every adapter must get right, on scratch databases and a mock server.
 //!
 //! It needs only the component, so that any author can run it (`host plugin test`). It delivers patients that it made
-//! up, and aggregates of the adapter's own types after an example of the author's. Every finding names what was seen
-//! and how to fix it. It never touches the host's own store, and never a target in use. Read next: `checks.rs` for the
-//! checks, `harness.rs` for how a call is made.
+//! up, and aggregates of the adapter's own types after an example of the author's. Every finding names the observed
+//! behaviour and the fix. It never touches the host's own store, and never a target in use. Read next: `checks.rs` for
+//! the checks, `harness.rs` for how a call is made.
 
 mod answers;
 mod canned;
@@ -48,9 +48,9 @@ pub struct Options {
     pub settings_json: String,
     /// Limits of one call.
     pub limits: Limits,
-    /// What the mock server answers, instead of keeping documents.
+    /// The mock server's answers, instead of keeping documents.
     pub answers: Option<Answers>,
-    /// An example of a payload for each of the adapter's types that are tried besides patients.
+    /// An example payload for each of the adapter's types that are tested in addition to patients.
     pub examples: Vec<Example>,
     /// Which verb is granted on which table. Without a target of the configuration everything is.
     pub grants: SqlGrants,
@@ -73,7 +73,7 @@ pub struct Line {
     pub place: String,
     /// Its name, for example `same batch twice`.
     pub check: &'static str,
-    /// What was seen, and how to fix it where it failed.
+    /// The observed behaviour, and the fix if the check failed.
     pub message: String,
     pub passed: bool,
     /// Whether it was run; the message is the reason why not.
@@ -127,7 +127,7 @@ pub enum ConformanceError {
     MockServer(std::io::Error),
 }
 
-/// What the adapter delivers, as far as it can be tried.
+/// The adapter's types that can be tested.
 struct Plan {
     /// The examples of the types that are tried; `None` is for patients.
     tried: Vec<Option<Example>>,
@@ -135,7 +135,7 @@ struct Plan {
     untried: Vec<String>,
 }
 
-/// Runs every check of the adapter's world, at every place, for every type. `progress` is told what takes time.
+/// Runs every check of the adapter's world, at every place, for every type. `progress` is called before each slow step.
 ///
 /// # Errors
 /// When the file is not an adapter, or a scratch database cannot be made.

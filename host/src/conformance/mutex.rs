@@ -1,4 +1,4 @@
-//! Locks a mutex whatever panicked: what the suite keeps behind one stays whole.
+//! Locks a mutex even after a panic: the suite's values stay valid.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 

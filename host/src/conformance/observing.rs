@@ -1,14 +1,14 @@
-//! Whether an adapter sees at its target what it wrote there, and what others did to it.
+//! Checks whether an adapter observes its own records at the target, and the changes of others.
 //!
-//! An edit by others looks like a link whose fingerprint is of something else; a deletion like a link to a record that
-//! was never there.
+//! An edit by others is simulated by a link with the fingerprint of another state, a deletion by a link to a record
+//! that never existed.
 
 use super::harness::Harness;
 use super::judgement::Judgement;
 use super::subjects::link;
 use crate::domain::change::{Change, Link, Observation, Receipt, Subject};
 
-/// Observes what was delivered, and two links that do not fit what is there.
+/// Observes the delivered records, and two links that do not match the target.
 pub(super) async fn judge(harness: &Harness, delivered: &[(Change, Receipt)]) -> Judgement {
     if !harness.descriptor().support(&harness.subjects.aggregate_type()).is_some_and(|support| support.observes) {
         return Ok("the adapter describes itself as one that does not observe".to_owned());
@@ -19,7 +19,7 @@ pub(super) async fn judge(harness: &Harness, delivered: &[(Change, Receipt)]) ->
         aggregate_id: change.key.aggregate_id.clone(),
         link,
     };
-    // Anew, since checks before may have changed the others.
+    // New records, because earlier checks may have changed the others.
     let fresh = harness.subjects.create(2);
     let outcomes = harness.deliver(&fresh).await.map_err(|failure| format!("the batch failed, {failure}"))?;
     let receipts: Vec<Receipt> = outcomes

@@ -1,8 +1,8 @@
-//! The patients that the suite makes up, and the words by which it recognizes what comes out of a payload.
+//! The suite's invented patients, and the words by which it recognises payload data in messages.
 
 use serde_json::{Value, json};
 
-/// Words that occur in payloads and nowhere else: in a message or a log line, they came out of a payload.
+/// Words that occur only in payloads: a message or log line with one of them repeats a payload.
 pub(super) const WORDS: [&str; 6] =
     ["Quetzalmann", "Wolkenstein", "1903-02-07", "555-0199-7", "Nirgendwostrasse", "nobody.at.all"];
 

@@ -94,7 +94,7 @@ impl ScratchServer {
 }
 
 impl ScratchDatabase {
-    /// Removes it as far as possible: one that stays holds no real data, and its name shows what it was.
+    /// Removes it if possible. One that stays holds no real data, and its name shows its purpose.
     pub(super) async fn remove(self) {
         if let Some((at, statement)) = self.made
             && let Err(error) = run(&at, &[statement]).await

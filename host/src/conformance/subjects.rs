@@ -1,7 +1,7 @@
-//! The changes that the suite makes up: of patients, or of a type of the adapter's own, from an example.
+//! The suite's invented changes: of patients, or of a type of the adapter's own, from an example.
 //!
-//! A check asks for what it needs here and knows no payload. What an example has no place for, a check cannot try: it
-//! is asked before (`lacks_text`, `lacks_variety`).
+//! A check requests its changes here and knows no payload. An example may lack the placeholders that a check needs; the
+//! check asks first (`lacks_text`, `lacks_variety`).
 
 use std::cell::Cell;
 
@@ -99,7 +99,7 @@ impl Subjects {
         })
     }
 
-    /// Payloads that an adapter refuses for good, whatever its target would take, each with the rule that it breaks.
+    /// Payloads that an adapter must refuse permanently, each with the rule that it breaks.
     pub(super) fn broken(&self) -> Vec<(String, Change)> {
         match &self.source {
             Source::Patients => patients::broken()

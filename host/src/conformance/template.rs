@@ -1,4 +1,4 @@
-//! Texts with places that a request fills: `${1}`, `${query/NAME}`, `${body/POINTER}`, `${number}`, `${kept}`.
+//! Texts with placeholders that a request fills: `${1}`, `${query/NAME}`, `${body/POINTER}`, `${number}`, `${kept}`.
 
 use serde_json::Value;
 
@@ -10,7 +10,7 @@ pub(super) struct Template(Vec<Piece>);
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Piece {
     Text(String),
-    /// What a `*` of the path stood for, from 0.
+    /// The segment that a `*` of the path matched, from 0.
     Star(usize),
     Query(String),
     /// A JSON pointer into the request's body.
@@ -38,7 +38,7 @@ impl Piece {
 }
 
 impl Template {
-    /// Reads a text; `stars` is how many `*` the path has. The error names what is not understood.
+    /// Reads a text; `stars` is the number of `*` in the path. The error names the unknown placeholder.
     pub(super) fn parse(text: &str, stars: usize) -> Result<Self, String> {
         let mut pieces = Vec::new();
         let mut rest = text;
@@ -56,7 +56,7 @@ impl Template {
         self.0.iter()
     }
 
-    /// Whether the text before the first place is so.
+    /// Whether the text before the first placeholder begins like this.
     pub(super) fn starts_with_text(&self, is_so: impl Fn(&str) -> bool) -> bool {
         matches!(self.0.first(), Some(Piece::Text(text)) if is_so(text))
     }

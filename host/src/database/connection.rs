@@ -44,7 +44,8 @@ impl Connection {
         }
     }
 
-    /// For the length of one statement: given up before its end, it is stopped where it would run on in this process.
+    /// Watches one statement: if its future is dropped before the end, a statement of SQLite is stopped, which would
+    /// otherwise continue in this process.
     fn watch(&self) -> Watch {
         match self {
             Self::Sqlite(_, interrupt) => interrupt.watch(),
@@ -107,8 +108,8 @@ impl Connection {
         result
     }
 
-    /// How often something was too large so far: an answer that was cut off at the relay, which took its connection
-    /// with it, or memory that SQLite was refused.
+    /// The number of exceeded sizes so far: results that the relay cut off together with their connection, or memory
+    /// that SQLite was refused.
     pub(super) fn refusals(&self) -> u64 {
         match self {
             Self::Sqlite(_, interrupt) => interrupt.refusals(),
@@ -141,7 +142,7 @@ impl Connection {
         Ok(rows.rows)
     }
 
-    /// Closes the connection instead of giving it back: what it was doing is unknown, and the server rolls it back.
+    /// Closes the connection instead of returning it to the pool: its state is unknown, and the server rolls back.
     pub(super) fn discard(self) {
         match self {
             Self::Sqlite(mut connection, _) => connection.close_on_drop(),
@@ -151,7 +152,7 @@ impl Connection {
     }
 }
 
-/// Reads the rows and, where one of them holds what only PostgreSQL knows, asks again for the server's own text.
+/// Reads the rows. If one holds a value that only PostgreSQL knows, the query is run again with the server's text form.
 async fn query_postgres(
     connection: &mut PoolConnection<Postgres>,
     sql: &Arc<str>,
@@ -184,7 +185,7 @@ async fn query_postgres(
     Ok(rows.rows)
 }
 
-/// Rows as they come in, held to their limits.
+/// Collects rows as they arrive, within their limits.
 struct Gathering {
     rows: Rows,
     limits: RowLimits,

@@ -27,7 +27,7 @@ impl Dialect {
         }
     }
 
-    /// A name of the host's own as an identifier, taken letter by letter also where it is one of the database's words.
+    /// A name of the host's own as a quoted identifier, also if it is a keyword of the database.
     #[must_use]
     pub fn quoted(self, name: &str) -> String {
         match self {

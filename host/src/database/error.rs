@@ -1,7 +1,7 @@
-//! What a database error means, in words of ours.
+//! Translates a database error into its meaning and our own message.
 //!
 //! A database's free text is never stored nor shown: each driver's table (`mysql_errors.rs`, `postgres_errors.rs`,
-//! `sqlite_errors.rs`) has our words for each number, and only names of columns, keys and tables are added
+//! `sqlite_errors.rs`) has our message for each number, and only names of columns, keys and tables are added
 //! (`names.rs`).
 
 use std::time::Duration;
@@ -14,7 +14,7 @@ use super::{ErrorKind, mysql_errors, names, postgres_errors, sqlite_errors};
 pub struct DatabaseError {
     /// What it means.
     pub kind: ErrorKind,
-    /// Five characters, where the database gives them.
+    /// Five characters, if the database gives them.
     pub sqlstate: Option<String>,
     /// The vendor's own number.
     pub vendor_code: Option<i32>,
@@ -46,12 +46,12 @@ impl DatabaseError {
         Self::new(ErrorKind::Unavailable, format!("no answer to {what} within {} ms", limit.as_millis()))
     }
 
-    /// For an error that no statement of ours ran into.
+    /// Translates an error outside of a statement.
     pub(super) fn from_sqlx(error: &sqlx::Error) -> Self {
         Self::of_statement(error, "")
     }
 
-    /// For an error of this statement, by which the names in it may be shown.
+    /// Translates an error of this statement. Names that the statement contains may be shown.
     pub(super) fn of_statement(error: &sqlx::Error, statement: &str) -> Self {
         match error {
             sqlx::Error::Database(error) => Self::from_server(error.as_ref(), statement),
@@ -125,7 +125,7 @@ fn of_routine(
     (kind, words, object)
 }
 
-/// Our words, with the key or column that it is about and the code by which it can be looked up.
+/// Our message, with the key or column concerned and the database's code.
 fn worded(words: &str, object: Option<&str>, code: &str) -> String {
     match object {
         Some(object) => format!("{words} [{object}, {code}]"),
@@ -146,7 +146,7 @@ fn reason(error: &std::io::Error) -> String {
         | std::io::ErrorKind::ConnectionAborted
         | std::io::ErrorKind::BrokenPipe => "the connection was lost".to_owned(),
         std::io::ErrorKind::TimedOut => "the connection timed out".to_owned(),
-        // The system's words, about an address or a file that the operator named.
+        // The system's message, about an address or a file that the operator configured.
         _ => error.to_string(),
     }
 }
@@ -154,8 +154,7 @@ fn reason(error: &std::io::Error) -> String {
 fn tls(error: &(dyn std::error::Error + 'static)) -> String {
     match error.downcast_ref::<rustls::Error>() {
         Some(error) => handshake(error),
-        // The driver has a text of its own, and no type, for a server that offers none. It quotes nothing of the
-        // server's.
+        // The driver has only a text, no type, for a server without TLS. The text quotes nothing of the server's.
         None if error.to_string().contains("not support TLS") => {
             "the server offers no TLS: turn it on there, or write \
              ?ssl-mode=disabled (PostgreSQL: ?sslmode=disable) into the URL to send patients' data unencrypted"

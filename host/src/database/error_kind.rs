@@ -1,12 +1,12 @@
-//! What an error of any of the three databases means. Nothing above this layer reads a vendor's number.
+//! The meaning of an error of any of the three databases. No code above this layer reads a vendor's number.
 
 /// The meaning of a database error; nothing above this layer reads a vendor's number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ErrorKind {
-    /// The server can serve no one now: no connection, no room, no memory, shutting down. The transaction is
-    /// gone.
+    /// The server cannot serve any client now: no connection, disk space or memory, or it shuts down. The transaction
+    /// has ended.
     Unavailable,
-    /// The server is there but does not let us in, or has no such database.
+    /// The server responds but refuses the login, or has no such database.
     Rejected,
     /// Deadlock, serialization failure, busy or lock timeout: run the whole transaction again.
     Contention,

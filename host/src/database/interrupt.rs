@@ -1,8 +1,8 @@
-//! Stops a statement of SQLite that no caller waits for any more.
+//! Stops a statement of SQLite whose caller no longer waits for it.
 //!
-//! SQLite runs inside this process, on a thread of the driver. A server notices that its client is gone; this thread
-//! would continue without end and keep the file's only write lock. So SQLite asks every few thousand steps whether to
-//! go on.
+//! SQLite runs inside this process, on a thread of the driver. A server detects that its client has disconnected. This
+//! thread would continue forever and keep the file's only write lock. So SQLite checks every few thousand steps whether
+//! to continue.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -24,7 +24,7 @@ pub(super) struct Interrupt {
 }
 
 impl Interrupt {
-    /// Lets this connection be stopped from now on, and bounds what it does between two questions.
+    /// Makes statements of this connection stoppable, and bounds the work between two checks.
     pub(super) async fn set(connection: &mut PoolConnection<Sqlite>, budget: &'static Budget) -> Result<Self, Error> {
         let flag = Arc::new(AtomicBool::new(false));
         let asked = Arc::clone(&flag);
@@ -36,7 +36,7 @@ impl Interrupt {
         Ok(Self { flag: Some(flag), budget: Some(budget) })
     }
 
-    /// For the length of one statement: dropped before [`Watch::finish`], it stops the statement.
+    /// Watches one statement: if it is dropped before [`Watch::finish`], it stops the statement.
     pub(super) fn watch(&self) -> Watch {
         Watch(self.flag.clone())
     }

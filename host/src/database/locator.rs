@@ -7,7 +7,7 @@ use url::Url;
 use super::{DatabaseError, Dialect, ErrorKind};
 use crate::domain::database_parameters::is_this_machine;
 
-/// Where a database is, in the words of its URL.
+/// The location of a database, as in its URL.
 #[derive(Clone)]
 pub enum Locator {
     /// A file.
@@ -29,7 +29,7 @@ impl Locator {
         }
     }
 
-    /// Where it is, for people, without user or password.
+    /// The location for messages, without user or password.
     #[must_use]
     pub fn location(&self) -> String {
         match self {

@@ -9,9 +9,9 @@ use sqlx::{AssertSqlSafe, ConnectOptions as _, Executor as _, MySql, MySqlConnec
 use super::{DatabaseError, ErrorKind, Value, lock_wait};
 use crate::domain::database_parameters::{Server, Tls, bare_host, effective_tls};
 
-/// What every session is set to: strict about values, the same `||` as elsewhere, and each statement sees what is
-/// committed. Errors are in English, since the name of a key is found in their text. The time zone stays the server's,
-/// since a target's stored times are local to it.
+/// The settings of every session: strict values, the same `||` as in other databases, and each statement sees committed
+/// data. Errors are in English, since the name of a key is found in their text. The time zone stays the server's, since
+/// a target's stored times are local to it.
 const SESSION: &str = "SET SESSION sql_mode = 'STRICT_TRANS_TABLES,NO_ENGINE_SUBSTITUTION,PIPES_AS_CONCAT', \
      SESSION lc_messages = 'en_US', SESSION transaction_isolation = 'READ-COMMITTED'";
 
@@ -19,7 +19,7 @@ const SESSION: &str = "SET SESSION sql_mode = 'STRICT_TRANS_TABLES,NO_ENGINE_SUB
 const SESSION_MARIADB: &str = "SET SESSION sql_mode = 'STRICT_TRANS_TABLES,NO_ENGINE_SUBSTITUTION,PIPES_AS_CONCAT', \
      SESSION lc_messages = 'en_US', SESSION tx_isolation = 'READ-COMMITTED'";
 
-/// Makes a new session ours. With a time limit the server stops what takes longer (MySQL does so for SELECT alone).
+/// Prepares a new session. With a time limit the server stops longer statements (MySQL does so only for SELECT).
 pub(super) async fn prepare(connection: &mut MySqlConnection, timeout: Option<Duration>) -> Result<(), sqlx::Error> {
     // MySQL 8 and MariaDB know the isolation level and the limit by different names, so the second is tried.
     if connection.execute(sqlx::raw_sql(SESSION)).await.is_err() {
@@ -54,7 +54,7 @@ pub(super) fn options(url: &url::Url) -> Result<MySqlConnectOptions, DatabaseErr
     if let Some(host) = bare_host(url) {
         options = options.host(&host);
     }
-    // A statement's text may be an adapter's and hold anything, so that none is ever logged.
+    // A statement's text may come from an adapter and hold any data, so none is ever logged.
     Ok(options
         .disable_statement_logging()
         .pipes_as_concat(false)

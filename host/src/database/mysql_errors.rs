@@ -1,9 +1,9 @@
-//! What each error of MySQL and MariaDB means, and in which words of ours it is shown.
+//! The meaning of each error of MySQL and MariaDB, with our own message.
 //!
-//! The server's own sentence is never repeated, since SIGNAL lets a trigger write anything there; only the name of a
-//! key, a table or a column is taken out of it (`names.rs`). A number that is not in the table is judged by its
-//! SQLSTATE. Numbers from 1 to 999 are the server's errors with its own files and memory. Numbers from 3,000 to 3,999
-//! are MySQL's alone; from 4,000 on the two servers use the same number for different errors.
+//! The server's own text is never repeated, because SIGNAL lets a trigger write anything there. Only the name of a key,
+//! a table or a column is extracted (`names.rs`). A number that is not in the table is classified by its SQLSTATE.
+//! Numbers from 1 to 999 are the server's errors with its own files and memory. Numbers from 3,000 to 3,999 are MySQL's
+//! alone; from 4,000 on the two servers use the same number for different errors.
 
 use super::ErrorKind::{
     self, Contention, DuplicateKey, InvalidValue, MissingObject, Other, PermissionDenied, Rejected, Routine,
@@ -244,9 +244,9 @@ const ERRORS: &[(u16, ErrorKind, &str)] = &[
     (4182, Unavailable, "a storage engine is disabled"),
 ];
 
-/// The meaning of an error and our words for it.
+/// The meaning of an error, and our message.
 fn judge(number: u16, state: Option<&str>) -> (ErrorKind, &'static str) {
-    // SIGNAL sets number and text as it likes, but whoever writes 45000 speaks for himself.
+    // SIGNAL can set any number and text, but the state 45000 always comes from a user's routine.
     if state.is_some_and(|state| state.starts_with("45")) {
         return (InvalidValue, REFUSED_BY_ROUTINE);
     }
@@ -295,7 +295,7 @@ pub(super) fn read(
     }
 }
 
-/// The key, table or column that an error is about, from those sentences of the server's that name one.
+/// The key, table or column that an error is about, from the server's messages that name one.
 fn object(number: u16, sentence: &str, statement: &str) -> Option<String> {
     match number {
         // "Duplicate entry 'VALUE' for key 'NAME'": the name is the last thing in it.

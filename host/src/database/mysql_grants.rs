@@ -1,12 +1,12 @@
-//! Reads the lines of MySQL's and MariaDB's SHOW GRANTS: the one place where a server shows also what comes by a role,
-//! to PUBLIC, or for some columns of a table. Pure; a line that is not understood gives nothing.
+//! Parses the lines of MySQL's and MariaDB's SHOW GRANTS: the only source that also shows privileges by role, of
+//! PUBLIC, and on single columns. Pure; an unknown line is ignored.
 
 use super::{Privilege, PrivilegeOn};
 
 /// What one line grants. `database` is the session's own.
 pub(super) fn read(line: &str, database: &str) -> Vec<Privilege> {
     let Some(rest) = line.strip_prefix("GRANT ") else { return Vec::new() };
-    // A role that was given has no place. What it may do is in lines of its own.
+    // A granted role has no object. Its privileges are in lines of their own.
     let Some((names, rest)) = split_outside(rest, " ON ") else { return Vec::new() };
     let Some((place, rest)) = split_outside(rest, " TO ") else { return Vec::new() };
     let on = place_of(place, database);
@@ -37,7 +37,7 @@ pub(super) fn roles(current: &[String]) -> Vec<String> {
     vec![format!("`{}`", current.replace('`', "``"))]
 }
 
-/// Names of privileges. Columns in brackets are left out: who may do something to some columns may do it to the table.
+/// Names of privileges. Columns in brackets are dropped: a privilege on some columns counts as one on the table.
 fn privileges(text: &str) -> Vec<String> {
     let mut depth = 0_usize;
     let mut in_quotes = false;

@@ -1,7 +1,7 @@
 //! Rows of MySQL and MariaDB as neutral values: every type and every value that a server can send is readable.
 //!
-//! What the driver's own decoders refuse (half dates such as 1980-00-00) is read from the protocol's bytes. Zero dates
-//! are NULL: there is no such day. Nothing here may panic or fail for what a row holds.
+//! Values that the driver's decoders refuse (partial dates such as 1980-00-00) are read from the protocol's bytes. Zero
+//! dates become NULL, because they are not dates. No value of a row may cause a panic or an error here.
 
 use sqlx::mysql::MySqlRow;
 use sqlx::types::BigDecimal;

@@ -1,8 +1,8 @@
 //! Names of columns, keys and tables that a database mentions in an error, and which of them may be shown.
 //!
-//! A database's sentences are never repeated: a trigger can build them from a patient's row. A name is taken out of one
-//! only where the sentence is one of the server's own, only when it is spelt like a name, and, for a table or column,
-//! only when our own statement names it too.
+//! A database's sentences are never repeated: a trigger can build them from a patient's row. A name is extracted only
+//! if the message is the server's own and the name is a valid identifier. A table or column must also occur in our own
+//! statement.
 
 /// What is said of a write whose trigger or routine fails on something of its own.
 pub(super) const ROUTINE_LACKS: &str = "a trigger or routine of the database needs what is missing or not \
@@ -13,7 +13,7 @@ const PART_CHARS_MAX: usize = 64;
 /// `database.table.column`.
 const PARTS_MAX: usize = 3;
 
-/// The text, if it is spelt like a name: parts of letters, digits, `_`, `$` and `-`, joined by dots.
+/// The text, if it is a valid identifier: parts of letters, digits, `_`, `$` and `-`, joined by dots.
 pub(super) fn identifier(text: &str) -> Option<String> {
     let is_part = |part: &str| {
         !part.is_empty()

@@ -22,7 +22,7 @@ use super::{
 /// How long a connection may take to be had.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// For so long a statement that runs alone is tried on another connection when the one at hand turns out to be dead.
+/// How long a statement that runs alone is retried on other connections when its connection is dead.
 const STALE_CONNECTIONS: Duration = Duration::from_millis(250);
 
 /// Between two such tries.
@@ -54,7 +54,7 @@ struct Inner {
     statement_timeout: Duration,
     /// See [`Database::exact_collation`].
     collation: OnceCell<&'static str>,
-    /// Whether it is a target's, whose statements are an adapter's and need not end.
+    /// Whether it is a target's database. An adapter's statements may not terminate.
     target_owned: bool,
 }
 
@@ -76,7 +76,7 @@ enum Pools {
 enum Owner {
     /// The host's own.
     Host,
-    /// A target's, whose statements are an adapter's and need not end. A result may have so many bytes of values.
+    /// A target's database. An adapter's statements may not terminate, and a result has a limit in bytes.
     Target { answer_bytes_max: u64 },
 }
 
@@ -112,7 +112,7 @@ impl Database {
         owner: Owner,
     ) -> Result<Self, DatabaseError> {
         let target_owned = matches!(owner, Owner::Target { .. });
-        // The host is the first to give up; the server then need not be told.
+        // The host's own timeout ends first, so the server needs none.
         let kept = if target_owned { STATEMENTS_KEPT_TARGET } else { STATEMENTS_KEPT_OWN };
         let server_timeout = target_owned.then(|| statement_timeout + Duration::from_secs(1));
         let pools = match &locator {
@@ -218,15 +218,14 @@ impl Database {
         self.begin_with(false).await
     }
 
-    /// A transaction that may write, begun with its first statement. On SQLite that one takes the only writer: what its
-    /// user does before does not keep others waiting.
+    /// A transaction that may write, begun with its first statement. On SQLite that statement takes the only writer, so
+    /// that earlier work delays no other transaction.
     #[must_use]
     pub fn begin_with_first_statement(&self) -> Transaction {
         Transaction::with_first_statement(Arc::new(self.clone()), self.dialect(), self.inner.statement_timeout)
     }
 
-    /// Begins a transaction that only reads, and that the database holds to it: on SQLite it does not wait for the
-    /// writer.
+    /// Begins a read-only transaction, which the database enforces. On SQLite it does not wait for the writer.
     ///
     /// # Errors
     /// As [`Database::begin`].

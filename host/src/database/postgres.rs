@@ -15,16 +15,15 @@ use crate::domain::database_parameters::{Server, Tls, effective_tls};
 const SESSION: &str =
     "SET SESSION CHARACTERISTICS AS TRANSACTION ISOLATION LEVEL READ COMMITTED; SET client_min_messages = error";
 
-/// What a session on our own database is set to as well. A queue is empty in one minute and long in the next, so that
-/// what the planner measured is always wrong: every statement there is written to be found through an index, and is run
-/// as written.
+/// Further settings of a session on our own database. A queue is empty in one minute and long in the next, so the
+/// planner's statistics are always wrong. Every statement there is written for an index, and is run as written.
 const SESSION_OWN: &str = "SET SESSION CHARACTERISTICS AS TRANSACTION ISOLATION LEVEL READ COMMITTED; \
      SET client_min_messages = error; SET enable_seqscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off; SET enable_bitmapscan = off; \
      SET join_collapse_limit = 1; SET from_collapse_limit = 1; SET jit = off; SET plan_cache_mode = force_generic_plan";
 
 /// A transaction on our own database takes milliseconds; one whose client has fallen silent for so long belongs to a
-/// host that froze, and would hold its rows for as long. On someone else's the call's own time limit counts, and so
-/// much more.
+/// host that froze, and would hold its rows for as long. On a target's database the call's own time limit applies, with
+/// a large margin.
 const IDLE_OWN: Duration = Duration::from_secs(10);
 const IDLE_GRACE: Duration = Duration::from_secs(5);
 
@@ -45,8 +44,8 @@ pub(super) fn options(url: &url::Url) -> Result<PgConnectOptions, DatabaseError>
     Ok(options.ssl_mode(mode).application_name("neuronova-sync").disable_statement_logging())
 }
 
-/// Makes a new session ours: one on our own database, or with a time limit one on someone else's, where the server
-/// stops what takes longer.
+/// Prepares a new session: on our own database, or, with a time limit, on a target's, where the server stops longer
+/// statements.
 pub(super) async fn prepare(connection: &mut PgConnection, timeout: Option<Duration>) -> Result<(), sqlx::Error> {
     connection.execute(sqlx::raw_sql(if timeout.is_some() { SESSION } else { SESSION_OWN })).await?;
     let idle = timeout.map_or(IDLE_OWN, |timeout| timeout + IDLE_GRACE);

@@ -1,15 +1,14 @@
-//! What each error of PostgreSQL means, and in which words of ours it is shown.
+//! The meaning of each error of PostgreSQL, with our own message.
 //!
 //! Neither message, detail, hint nor context is repeated: RAISE lets a function write anything there, and set any
-//! SQLSTATE, column or constraint. Whether the server itself speaks is told by the source file that the error comes
-//! from.
+//! SQLSTATE, column or constraint. The source file of an error shows whether it comes from the server itself.
 
 use super::ErrorKind::{self, Contention, DuplicateKey, InvalidValue, MissingObject, Other, Rejected, Unavailable};
 use super::names::{between, identifier, named_in};
 use super::sqlstate::{self, REFUSED_BY_ROUTINE};
 
-/// States, or classes of two characters, with their meaning and our words; the first that fits counts. What is missing
-/// here is in `sqlstate.rs`.
+/// States, or classes of two characters, with their meaning and our message; the first match counts. Other states are
+/// in `sqlstate.rs`.
 #[rustfmt::skip]
 const ERRORS: &[(&str, ErrorKind, &str)] = &[
     ("08P01", Unavailable, "the connection broke: a protocol error"),
@@ -73,9 +72,9 @@ pub(super) struct Said<'a> {
     pub(super) routine: Option<&'a str>,
 }
 
-/// The meaning of an error and our words for it.
+/// The meaning of an error, and our message.
 pub(super) fn judge(said: Said<'_>) -> (ErrorKind, &'static str) {
-    // RAISE: whatever SQLSTATE it chose, a function of the database's own speaks of the row.
+    // RAISE: a function of the database refuses the row, with any SQLSTATE.
     if said.routine == Some("exec_stmt_raise") {
         return (InvalidValue, REFUSED_BY_ROUTINE);
     }

@@ -1,8 +1,8 @@
 //! Rows of PostgreSQL as neutral values: every type and every value that a server can send is readable.
 //!
 //! What has no case of its own (arrays, ranges, intervals, addresses, types of extensions), and the values that only
-//! PostgreSQL has (`infinity`, years before Christ, `NaN`), are asked for once more as the server's own text: see
-//! [`as_text`]. Nothing here may panic or fail for what a row holds.
+//! PostgreSQL has (`infinity`, years before Christ, `NaN`), are queried again in the server's text form: see
+//! [`as_text`]. No value of a row may cause a panic or an error here.
 
 use sqlx::postgres::{PgColumn, PgRow, PgTypeKind};
 use sqlx::types::Uuid;

@@ -1,4 +1,4 @@
-//! What the database user may do by the server's own word, so that it can be compared with what an adapter was granted.
+//! Reads the database user's privileges from the server, to compare them with the grants of an adapter.
 
 use super::{DatabaseError, DatabaseUser, Dialect, Privilege, PrivilegeOn, RowLimits, Transaction, mysql_grants};
 

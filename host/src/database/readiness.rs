@@ -1,10 +1,10 @@
-//! Whether a database takes writes at all, asked before anything is written.
+//! Whether a database accepts writes at all, checked before anything is written.
 
 use super::{DatabaseError, Dialect, RowLimits, Transaction, Value};
 
 impl Transaction {
-    /// Why nothing can be written here, in words for the operator; `None` when nothing is in the way. A table's own
-    /// grants are not asked for. On SQLite beginning has shown it.
+    /// Why nothing can be written here, for the operator; `None` if writes are possible. Grants of single tables are
+    /// not checked. On SQLite the begin of the transaction has already shown it.
     ///
     /// # Errors
     /// The database's error.
@@ -17,7 +17,7 @@ impl Transaction {
     }
 
     async fn mysql_obstacle(&mut self) -> Result<Option<&'static str>, DatabaseError> {
-        // A user with one of these writes all the same. Who may read the grants of others sees theirs too.
+        // A user with one of these privileges can write anyway. A user who may read other users' grants sees those too.
         let sql = "SELECT CAST(@@global.read_only AS CHAR), CAST(@@global.innodb_read_only AS CHAR), \
                    (SELECT COUNT(*) FROM information_schema.user_privileges \
                    WHERE privilege_type IN ('SUPER', 'CONNECTION_ADMIN', 'READ_ONLY ADMIN', 'READ ONLY ADMIN') \

@@ -4,7 +4,7 @@
 //! The drivers read a value and a row whole, up to a gigabyte, and offer no limit. The relay is a socket in a folder of
 //! this process alone, to which the driver connects. Each connection is forwarded to the server unchanged: TLS passes
 //! through, and the driver verifies the server by its own name. A result ends where the driver sends again. The relay
-//! must never read what passes. Windows has no such sockets, and so no relay.
+//! must never interpret the data. Windows has no such sockets, and so no relay.
 
 #![cfg_attr(not(unix), allow(dead_code, reason = "there is no relay"))]
 

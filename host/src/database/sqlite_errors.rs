@@ -1,7 +1,7 @@
-//! What each result code of SQLite means, and in which words of ours it is shown.
+//! The meaning of each result code of SQLite, with our own message.
 //!
-//! SQLite's sentence is never repeated, since `RAISE()` and a CHECK can hold anything; only the names that it gives in
-//! sentences of its own are taken out of it (`names.rs`), told apart by the extended code.
+//! SQLite's text is never repeated, because `RAISE()` and a CHECK can contain anything. Only names in SQLite's own
+//! messages, which the extended code identifies, are extracted (`names.rs`).
 
 use super::ErrorKind::{
     self, Contention, DuplicateKey, InvalidValue, MissingObject, Other, PermissionDenied, Rejected, Unavailable,
@@ -68,7 +68,7 @@ const MISSING: [(&str, &str); 4] = [
     ("no such function: ", "a function is missing"),
 ];
 
-/// The meaning of an extended result code and our words for it.
+/// The meaning of an extended result code, and our message.
 pub(super) fn judge(code: i32, sentence: &str) -> (ErrorKind, &'static str) {
     if let Some((_, words)) = missing(code, sentence) {
         return (MissingObject, words);

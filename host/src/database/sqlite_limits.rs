@@ -1,8 +1,8 @@
 //! SQLite's own limits on a target's file, where the statements are an adapter's: the size of a value, the depth and
 //! length of a statement, and that it opens no other file.
 //!
-//! SQLite asks whether to go on between two steps of its machine, never within one: a function over a value that is
-//! large enough cannot be stopped. So no value is.
+//! SQLite can be stopped only between two steps of its machine: a function over a very large value could not be
+//! stopped. So the size of values is limited.
 
 use std::os::raw::c_int;
 

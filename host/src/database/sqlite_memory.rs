@@ -2,12 +2,11 @@
 //!
 //! SQLite runs inside this process and has one heap for all connections; its own heap limit would let one target's
 //! statement fail the host's store. So SQLite allocates through this file. Each block begins with a pointer to the
-//! budget that pays for it: that of the driver's thread that asked for it, which is found by the thread's name. The
-//! host's own connections have no budget.
+//! budget that it counts against: that of the driver's thread, which is found by the thread's name. The host's own
+//! connections have no budget.
 //!
-//! Only blocks above [`ALWAYS_GRANTED_BYTES`] are refused, since drivers and SQLite keep their own order with small
-//! ones, and never the copy that the driver makes of a row that is ready: it takes a refusal there for the end of the
-//! program.
+//! Only blocks above [`ALWAYS_GRANTED_BYTES`] are refused, because drivers and SQLite need small ones for their own
+//! bookkeeping. The driver's copy of a finished row is never refused, because the driver would abort the process.
 
 use std::cell::Cell;
 use std::os::raw::{c_int, c_uint, c_void};

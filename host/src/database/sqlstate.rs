@@ -1,4 +1,4 @@
-//! What an error means by its SQLSTATE alone: for numbers that no table of ours holds.
+//! The meaning of an error by its SQLSTATE alone, for numbers that are in no other table.
 
 use super::ErrorKind::{
     self, Contention, DuplicateKey, InvalidValue, MissingObject, Other, PermissionDenied, Rejected, Unavailable,
@@ -35,7 +35,7 @@ const STATES: &[(&str, ErrorKind, &str)] = &[
     ("HY001", Unavailable, "the server is out of memory"),
 ];
 
-/// The meaning of a state and our words for it.
+/// The meaning of a state, and our message.
 pub(super) fn judge(state: &str) -> (ErrorKind, &'static str) {
     STATES
         .iter()

@@ -1,4 +1,4 @@
-//! One transaction: begun here, ended here, and of no effect unless it was committed.
+//! One transaction: it begins and ends here, and has no effect unless it is committed.
 //!
 //! After an error that took the transaction with it (lost connection, deadlock, timeout) every further statement is
 //! refused with the same error, so that nothing can run outside of it by mistake.
@@ -17,7 +17,7 @@ pub(super) trait BeginsTransactions: Send + Sync {
     fn begin_to_write(&self) -> BoxFuture<'_, Result<Transaction, DatabaseError>>;
 }
 
-/// A transaction of any of the three databases. Dropped without [`Transaction::commit`], it never happened.
+/// A transaction of any of the three databases. If it is dropped without [`Transaction::commit`], it is rolled back.
 pub struct Transaction {
     connection: Option<Connection>,
     dialect: Dialect,
@@ -62,7 +62,8 @@ impl Transaction {
         })
     }
 
-    /// One that may write and that its first statement begins. Without a statement the database hears nothing of it.
+    /// A transaction that may write and begins with its first statement. Without a statement nothing is sent to the
+    /// database.
     pub(super) fn with_first_statement(
         database: Arc<dyn BeginsTransactions>,
         dialect: Dialect,
@@ -116,7 +117,7 @@ impl Transaction {
         self.broken.as_ref()
     }
 
-    /// Gives the connection of a statement that ran alone back to its pool.
+    /// Returns the connection of a statement that ran alone to its pool.
     pub(super) fn give_back(mut self) {
         drop(self.connection.take());
     }
@@ -127,7 +128,7 @@ impl Transaction {
         self.dialect
     }
 
-    /// Lets each further statement take as long as this: one that rewrites a large table needs more than a question.
+    /// Sets the timeout of further statements: one that rewrites a large table needs more than a query.
     pub fn allow(&mut self, statement_timeout: Duration) {
         self.statement_timeout = statement_timeout;
     }
@@ -275,7 +276,7 @@ impl Transaction {
         Ok(rows.rows.into_iter().filter_map(|row| row.into_iter().next()?.into_text()).collect())
     }
 
-    /// Makes everything so far last.
+    /// Commits.
     ///
     /// # Errors
     /// The database's error. After a lost connection it is unknown whether the commit took place.
@@ -283,7 +284,7 @@ impl Transaction {
         self.end("COMMIT").await
     }
 
-    /// Undoes everything so far.
+    /// Rolls back.
     ///
     /// # Errors
     /// The database's error; the effect is undone all the same, since the connection is then closed.
@@ -301,7 +302,7 @@ impl Transaction {
         let scope = std::mem::take(&mut self.lock_scope);
         let ended = tokio::time::timeout(timeout, connection.run(verb)).await;
         let result = ended.unwrap_or_else(|_| Err(DatabaseError::timeout(verb, timeout)));
-        // The locks end with the connection. What happens to them changes nothing of the transaction's end.
+        // The locks end with the connection. A failure to release them does not change the transaction's result.
         if result.is_err() || !released(&mut connection, &scope, &locks, timeout).await {
             connection.discard();
         }

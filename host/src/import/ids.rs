@@ -1,8 +1,8 @@
 //! The ids of ours of those resources of an import whose own id is another, so that references lead to the right
 //! record whatever the order of the files. Of a Medication it is the code, which a prescription has by reference only.
 //!
-//! Everything is kept in memory, up to [`IDS_MAX`] of them at about 50 bytes each. Resources that keep their own id take
-//! none.
+//! Everything is kept in memory, up to [`IDS_MAX`] of them at about 50 bytes each. Resources that keep their own id
+//! take none.
 
 use serde::Deserialize;
 use serde_json::Value;

@@ -62,8 +62,8 @@ impl ClinicalService {
         .await
     }
 
-    /// As [`ClinicalService::put`], and advances an import from `progress` to `reached` in the same transaction. Returns
-    /// the new progress; `None` when another process has advanced the import, and nothing was written.
+    /// As [`ClinicalService::put`], and advances an import from `progress` to `reached` in the same transaction.
+    /// Returns the new progress; `None` when another process has advanced the import, and nothing was written.
     ///
     /// # Errors
     /// As [`ClinicalService::put`].

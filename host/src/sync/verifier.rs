@@ -94,7 +94,7 @@ impl Verifier<'_> {
         self.rate.map_or(page, |rate| page.min(rate))
     }
 
-    /// The pause behind a page of so many records, which took so long.
+    /// The pause after a page with this number of records, which took this long.
     #[must_use]
     pub fn pause(&self, records: u64, took: Duration) -> Duration {
         let share = self.rate.map_or(0, |rate| records.saturating_mul(1_000_000) / u64::from(rate.max(1)));

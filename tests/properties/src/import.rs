@@ -1,5 +1,5 @@
-//! A file of an export: each record is counted once, as taken, replaced, passed over or refused, however it comes in pieces,
-//! however it is cut into chunks, and wherever a killed import goes on. No reason repeats a value.
+//! A file of an export: each record is counted once, as taken, replaced, passed over or refused, however it comes in
+//! pieces, however it is cut into chunks, and wherever a killed import goes on. No reason repeats a value.
 //!
 //! Input: a byte of choices (format, quotes, delimiter, strictness), one for the size of the pieces, one for that of
 //! the chunks; the file.

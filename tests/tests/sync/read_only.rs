@@ -38,7 +38,7 @@ fn wrong_credentials_are_a_problem_of_the_check() {
 
 #[test]
 fn a_token_that_may_only_read_is_a_problem_of_the_check() {
-    for (scope, expected) in [("system/Patient.read", true), ("system/Patient.rs system/Observation.r", true)] {
+    for scope in ["system/Patient.read", "system/Patient.rs system/Observation.r"] {
         let (_server, url) = SmallFhir { scope, ..SmallFhir::default() }.listen();
         let auth = format!(
             "[targets.fhir.http.auth]\ntype = \"oauth2-client-credentials\"\ntoken_url = {}\n\
@@ -47,13 +47,13 @@ fn a_token_that_may_only_read_is_a_problem_of_the_check() {
         );
         let host = Host::new(&with_auth(&url, &auth)).expect("host");
         let (checked, status) = check(&host);
-        assert_eq!(checked.starts_with("[PROBLEM] target fhir: "), expected, "{checked}");
+        assert!(checked.starts_with("[PROBLEM] target fhir: "), "{checked}");
         assert!(checked.contains("granted scopes that only read; let this client write"), "{checked}");
         assert_eq!(status, Some(4), "{checked}");
     }
 }
 
-/// A check sends nothing that could write, and tells the operator so: its OK is no proof that writes are allowed.
+/// A check sends nothing that could write: its OK shows that the credentials may search, and it names that limit.
 #[test]
 fn what_a_check_cannot_know_of_other_credentials_it_says() {
     for user in ["reader", "writer"] {

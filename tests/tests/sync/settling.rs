@@ -1,4 +1,4 @@
-//! A store that takes no settlement for a while: workers try again until it does, and the log reports it once.
+//! A store that takes no settlement for a while: workers try again until it does, and the log has one line for it.
 
 use std::time::Duration;
 
@@ -13,8 +13,8 @@ use crate::support::{QUICK, directory, patient, put};
 const LIMIT: Duration = Duration::from_secs(60);
 
 /// As the server answers whose disk is full. Every attempt leaves a row, which no roll back reaches.
-const FULL: &str = "CREATE TRIGGER full BEFORE DELETE ON sync_lease FOR EACH ROW BEGIN INSERT INTO attempts VALUES (1); \
-                    SIGNAL SQLSTATE 'HY000' SET MYSQL_ERRNO = 1114; END";
+const FULL: &str = "CREATE TRIGGER full BEFORE DELETE ON sync_lease FOR EACH ROW BEGIN \
+                    INSERT INTO attempts VALUES (1); SIGNAL SQLSTATE 'HY000' SET MYSQL_ERRNO = 1114; END";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_store_that_takes_no_settlement_is_reported_once_and_once_when_it_does() {

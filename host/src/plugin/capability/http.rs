@@ -245,7 +245,7 @@ impl Open {
         let Some(decoder) = decoder else {
             return Ok(response.map(|body| incoming(body).boxed_unsync()));
         };
-        // Both describe the packed bytes.
+        // Both describe the compressed bytes.
         response.headers_mut().remove(header::CONTENT_ENCODING);
         response.headers_mut().remove(header::CONTENT_LENGTH);
         let (head, body) = response.into_parts();

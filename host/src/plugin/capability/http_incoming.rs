@@ -95,7 +95,7 @@ impl Incoming {
     /// Reads a packed body to its end.
     ///
     /// # Errors
-    /// It unpacks to more than its limit, cannot be unpacked, or breaks.
+    /// It decompresses to more than its limit, cannot be decompressed, or breaks off.
     pub(super) async fn unpacked(mut self, mut decoder: Decoder) -> Result<Bytes, Error> {
         let mut all = BytesMut::new();
         loop {
