@@ -22,7 +22,7 @@ use super::readable::{self, Unrouted};
 use super::routing::Route;
 use super::sql::{
     ConfirmedDependents, DeleteDependencies, ForgetDependencies, HoldDependents, InsertDependencies, Json, NextWaiting,
-    ReadRouted, ReadyAmong, ReadyDependents, WaitAgain, Wake,
+    OpenAmong, ReadRouted, ReadyAmong, ReadyDependents, WaitAgain, Wake,
 };
 use super::{Lease, RowReader, Store, StoreError, StoreTransaction};
 use crate::database::rerun;
@@ -230,6 +230,35 @@ impl Store {
         let rows = self.fetch_alone(&operation, ReadyAmong { target, ids }).await?.rows;
         let ready = rows.into_iter().map(|row| RowReader::new(&operation, row).change_id());
         self.wake_waiting(target, &ready.collect::<Result<Vec<_>, _>>()?).await
+    }
+
+    /// Which of these aggregates have a change on its way to the target.
+    pub(super) async fn open_among(
+        &self,
+        operation: &str,
+        target: &str,
+        keys: &BTreeSet<&AggregateKey>,
+    ) -> Result<BTreeSet<AggregateKey>, StoreError> {
+        if keys.is_empty() {
+            return Ok(BTreeSet::new());
+        }
+        let statement = OpenAmong { target, batch: Json::of(&Vec::from_iter(keys)) };
+        let rows = self.fetch_alone(operation, statement).await?.rows;
+        rows.into_iter().map(|row| RowReader::new(operation, row).aggregate_key()).collect()
+    }
+
+    /// Which of these changes have to wait. Each comes with what it refers to and was deleted at the target: while a
+    /// newer change of that is on its way, the target may soon have it again.
+    pub(super) async fn expecting(
+        &self,
+        operation: &str,
+        target: &str,
+        deleted: &[(ChangeId, Vec<AggregateKey>)],
+    ) -> Result<BTreeSet<ChangeId>, StoreError> {
+        let keys = deleted.iter().flat_map(|(_, keys)| keys).collect();
+        let open = self.open_among(operation, target, &keys).await?;
+        let expects = |(_, keys): &&(ChangeId, Vec<AggregateKey>)| keys.iter().any(|key| open.contains(key));
+        Ok(deleted.iter().filter(expects).map(|(id, _)| *id).collect())
     }
 
     /// Makes claimed deliveries wait again; the others stay under the lease. Returns `false` when it was lost before.

@@ -9,7 +9,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::readable::Refused;
-use super::sql::{Json, LinksOfKeys, LockMerges, OpenAmong, ReadReferences};
+use super::sql::{Json, LinksOfKeys, LockMerges, ReadReferences};
 use super::{RowReader, Store, StoreError, StoreTransaction};
 use crate::database::Value;
 use crate::domain::change::{Change, Failure, FailureKind, Operation, Reference};
@@ -37,7 +37,7 @@ struct Links(BTreeMap<AggregateKey, Option<Linked>>);
 enum Record {
     /// This aggregate's own record.
     Of(AggregateKey, String),
-    /// It was deleted there.
+    /// It was deleted there, or never came there before it was deleted.
     Deleted,
     /// The target has not confirmed it yet.
     Lacking,
@@ -129,6 +129,7 @@ impl Store {
             return Ok(unresolved);
         }
         let (depends, links) = self.links_of_dependencies(operation, target, &ids).await?;
+        let mut gone = Vec::new();
         for change in deliveries.iter_mut().map(|delivery| &mut delivery.change) {
             let id = change.change_id;
             for reference in &mut change.references {
@@ -137,10 +138,15 @@ impl Store {
                 match record {
                     Some(Record::Lacking) => drop(unresolved.waiting.insert(id)),
                     Some(Record::Of(_, remote_id)) => reference.remote_id = Some(remote_id),
-                    Some(Record::Deleted) | None => reference.remote_id = None,
+                    Some(Record::Deleted) => {
+                        reference.remote_id = None;
+                        gone.push((id, links.chain(&reference.key())));
+                    }
+                    None => reference.remote_id = None,
                 }
             }
         }
+        unresolved.waiting.extend(self.expecting(operation, target, &gone).await?);
         if deliveries.iter().any(|delivery| delivery.change.survivor.is_some()) {
             self.resolve_survivors(operation, target, deliveries, links, &mut unresolved).await?;
         }
@@ -165,7 +171,8 @@ impl Store {
             let chain = links.chain(&survivor);
             if chain.contains(&change.key) {
                 // What is on its way may undo one of these merges.
-                if self.some_are_open(operation, target, &chain, &change.key).await? {
+                let others = chain.iter().filter(|key| **key != change.key).collect();
+                if !self.open_among(operation, target, &others).await?.is_empty() {
                     unresolved.waiting.insert(change.change_id);
                 } else {
                     unresolved.refused.push(circle(change, &chain));
@@ -174,6 +181,9 @@ impl Store {
             }
             match links.record_of(&survivor) {
                 Record::Lacking => drop(unresolved.waiting.insert(change.change_id)),
+                Record::Deleted if !self.open_among(operation, target, &chain.iter().collect()).await?.is_empty() => {
+                    unresolved.waiting.insert(change.change_id);
+                }
                 Record::Deleted => unresolved.refused.push(deleted(change, &survivor)),
                 Record::Of(key, remote_id) => {
                     if let Some(reference) = &mut change.survivor {
@@ -217,19 +227,6 @@ impl Store {
             links.0.extend(unread.into_iter().map(|key| (key, None)));
             links.put(rows, operation)?;
         }
-    }
-
-    /// Whether one of these aggregates, other than `own`, has a change on its way to the target.
-    async fn some_are_open(
-        &self,
-        operation: &str,
-        target: &str,
-        keys: &[AggregateKey],
-        own: &AggregateKey,
-    ) -> Result<bool, StoreError> {
-        let others: Vec<_> = keys.iter().filter(|key| *key != own).collect();
-        let statement = OpenAmong { target, batch: Json::of(&others) };
-        Ok(!self.fetch_alone(operation, statement).await?.rows.is_empty())
     }
 
     /// Gives each reference of a change the target's id, whether it is routed or not. For dry runs.

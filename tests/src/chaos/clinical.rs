@@ -1,6 +1,7 @@
 //! What the application does with clinical records and merges, next to its patients: a new patient comes with encounters,
 //! vital signs and conditions in one transaction, whose rows in the outbox are in any order; records are added, changed,
-//! removed and made again; patients are merged into others, also into survivors of merges, and unmerged.
+//! removed and made again; removed patients come back with records; patients are merged into others, also into survivors
+//! of merges, and unmerged.
 //!
 //! Whatever a transaction does, it locks the rows of its patients first, so that versions and outbox rows of one
 //! aggregate have the same order. It never breaks a rule of `docs/outbox.md`: who has records or is part of a merge is
@@ -51,7 +52,7 @@ pub(super) fn choose(written: &Written, dice: &mut StdRng) -> Intent {
     }
     let patient_id = written.choose_patient(dice);
     match dice.random_range(0..100) {
-        0..25 => Intent::Change { patient_id, removes: dice.random_bool(0.1) },
+        0..25 => Intent::Change { patient_id, removes: dice.random_bool(0.2) },
         25..45 => Intent::AddRecords(patient_id),
         45..85 => Intent::ChangeRecord(patient_id),
         _ => Intent::Merge { patient_id, survivor_id: written.choose_patient(dice) },
@@ -65,27 +66,27 @@ pub(super) async fn write(
     written: &Written,
     dice: &mut StdRng,
 ) -> Result<Unsent> {
-    let mut unsent = match intent {
+    Ok(match intent {
         Intent::Register(patient_id) => {
             let mut unsent = insert_patient(session, patient_id, dice).await?;
             if dice.random_bool(0.7) {
                 add_records(session, patient_id, &mut unsent, written, dice).await?;
             }
+            unsent.outbox.shuffle(dice);
             unsent
         }
         Intent::Change { patient_id, removes } => change(session, patient_id, *removes, dice).await?,
         Intent::AddRecords(patient_id) => {
-            let mut unsent = Unsent::default();
-            if lock_patient(session, patient_id).await?.is_some_and(|patient| !patient.is_removed) {
-                add_records(session, patient_id, &mut unsent, written, dice).await?;
-            }
+            let Some(patient) = lock_patient(session, patient_id).await? else { return Ok(Unsent::default()) };
+            // Who comes back is written before what refers to them.
+            let mut unsent =
+                if patient.is_removed { patient.change(session, false, dice).await? } else { Unsent::default() };
+            add_records(session, patient_id, &mut unsent, written, dice).await?;
             unsent
         }
         Intent::ChangeRecord(patient_id) => change_record(session, patient_id, dice).await?,
         Intent::Merge { patient_id, survivor_id } => merge_or_unmerge(session, patient_id, survivor_id, dice).await?,
-    };
-    unsent.outbox.shuffle(dice);
-    Ok(unsent)
+    })
 }
 
 async fn count(session: &mut Session, what: &str) -> Result<i64> {
@@ -188,6 +189,7 @@ async fn add_records(
         let (record_type, prefix) = if dice.random_bool(0.5) { (OBSERVATION, "O") } else { (CONDITION, "K") };
         records.push(of(record_type, prefix, Some(&encounter_id)));
     }
+    records.shuffle(dice);
     for record in records {
         record.insert(session).await?;
         unsent.versions.push((record.id.clone(), record.version));

@@ -23,6 +23,7 @@ on_every_store!(
     a_failure_fails_no_dependent,
     the_rescuer_finds_a_missed_wake_up,
     a_link_deleted_meanwhile_is_detected_before_the_call,
+    a_change_waits_for_what_was_deleted_and_comes_back,
     a_deletion_waits_for_nothing,
     a_newer_state_supersedes_a_waiting_one,
     unreadable_refs_fail_only_their_change,
@@ -236,6 +237,23 @@ async fn a_link_deleted_meanwhile_is_detected_before_the_call(stand: Stand) {
     nothing_is_due(&stand).await;
     let attempts = "SELECT attempts FROM sync_delivery WHERE aggregate_id = 'E-1'";
     assert_eq!(text(&stand, attempts).await, "0");
+}
+
+async fn a_change_waits_for_what_was_deleted_and_comes_back(stand: Stand) {
+    takes(&stand, &["patient", "encounter"]).await;
+    append(&stand, "patient P-1", "delete", &[]).await;
+    routed(&stand).await;
+    let batch = stand.claim_batch().await;
+    let never_there: Vec<_> = batch.deliveries.iter().map(|delivery| confirmed(delivery, "")).collect();
+    stand.store.settle(&batch.lease, &never_there, None).await.expect("settle");
+    append(&stand, "encounter E-1", "create", &["subject:patient:P-1"]).await;
+    append(&stand, "encounter E-2", "create", &["subject:patient:P-1"]).await;
+    append(&stand, "patient P-1", "create", &[]).await;
+    routed(&stand).await;
+    let batch = stand.claim_batch().await;
+    assert_eq!(keys(&batch), ["patient P-1"]);
+    assert_eq!(confirm(&stand.store, &batch).await, 2);
+    assert_eq!(remote_ids(&stand.claim_batch().await), [Some("#P-1"), Some("#P-1")]);
 }
 
 async fn a_deletion_waits_for_nothing(stand: Stand) {

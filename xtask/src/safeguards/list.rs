@@ -139,10 +139,23 @@ pub(super) const SAFEGUARDS: &[Safeguard] = &[
     },
     Safeguard {
         name: "references are linked when the batch is read",
-        file: "host/src/store/batch.rs",
-        mutation: &[("if !lacking.is_empty() {", "if false && !lacking.is_empty() {")],
+        file: "host/src/store/resolve.rs",
+        mutation: &[(
+            "Some(Record::Lacking) => drop(unresolved.waiting.insert(id)),",
+            "Some(Record::Lacking) => reference.remote_id = None,",
+        )],
         suite: Suite::Store,
         test: "references::on_sqlite::a_link_deleted_meanwhile_is_detected_before_the_call",
+    },
+    Safeguard {
+        name: "what was deleted and comes back is waited for",
+        file: "host/src/store/resolve.rs",
+        mutation: &[(
+            "unresolved.waiting.extend(self.expecting(operation, target, &gone).await?);",
+            "drop(self.expecting(operation, target, &gone).await?);",
+        )],
+        suite: Suite::Store,
+        test: "references::on_sqlite::a_change_waits_for_what_was_deleted_and_comes_back",
     },
     Safeguard {
         name: "only what lacks nothing is woken",
