@@ -36,7 +36,7 @@ pub enum Operation {
         method: String,
         /// The complete URL.
         url: url::Url,
-        /// Names in lower case; only printable values are readable.
+        /// Names in lower case, and the readable part of the values.
         headers: Vec<(String, String)>,
         /// The body as it is sent.
         body: Vec<u8>,

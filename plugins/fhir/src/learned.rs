@@ -1,4 +1,4 @@
-//! What calls learn of the server, which the host keeps and gives to every later call.
+//! The learned state of the server, which the host stores and passes to every later call.
 //!
 //! Defines the format. It contains only facts that a refused request revealed, and nothing about a patient. The host
 //! discards it when another adapter becomes active or the check finds another server (`Capabilities::server`). So a

@@ -1,8 +1,7 @@
 //! Compressed responses: gzip and deflate are decompressed, requested or not; any other coding is refused by name.
 //!
-//! What is unpacked is counted, never what came over the wire: an answer that unpacks to more than its limit is refused
-//! before more of it is in memory. Each coding costs memory and time of its own, so one that was applied twice is
-//! refused too.
+//! Limits count decompressed bytes, not bytes on the wire: a response that exceeds its limit is refused before more of
+//! it is in memory. Each coding costs memory and time of its own, so several codings in a row are refused too.
 
 use std::io::{self, Write};
 

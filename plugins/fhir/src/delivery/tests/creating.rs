@@ -19,7 +19,7 @@ fn where_the_server_assigns_ids_a_create_searches_before_and_after() {
         assert_eq!((receipt.remote_id.as_str(), receipt.remote_version.as_deref()), ("1", Some("1")));
         assert_eq!(server.requests(), [SEARCH, "POST Patient", SEARCH]);
     }
-    // The setting `client_ids` prevents it too.
+    // The server also assigns the ids when `client_ids` is off.
     let settings = Settings { client_ids: false, ..settings };
     let (server, capabilities) = (Server::default(), able());
     assert_eq!(created(&server, &rules(&settings, &capabilities)).remote_id, "1");
@@ -131,7 +131,7 @@ fn a_refused_create_searches_for_an_existing_record() {
                 let refused = move |_: usize, request: &adapter_sdk::http::Request| {
                     (request.method == Method::Post).then(|| Ok(crate::testing::outcome(status)))
                 };
-                // An overlapping request was carried out, so this one is carried out and refused.
+                // With `is_there` the request is carried out and still refused, as after an overlapping one.
                 if is_there {
                     server.after = Some(Box::new(refused));
                 } else {

@@ -24,7 +24,7 @@ pub(super) fn million(_: &Question<'_>) -> Result<Vec<Observation>, Failure> {
     Ok(vec![Observation::Gone; 1_000_000])
 }
 
-/// Returns a wrong number of observations. The argument selects it: `empty`, `many`.
+/// Returns invalid observations: an empty fingerprint, or too many ids. The argument selects it: `empty`, `many`.
 pub(super) fn odd(question: &Question<'_>) -> Result<Vec<Observation>, Failure> {
     let odd = || match question.argument {
         "many" => Observation::Several(vec!["7".to_owned(); 17]),
