@@ -211,7 +211,7 @@ impl Chunks {
         Ok(Self { stream, options, records, lines: 0, records_max: RECORDS_MAX, broken: None })
     }
 
-    /// As before, with fewer records in a chunk.
+    /// Sets the maximum number of records in one chunk.
     pub(super) fn with_records_max(mut self, records_max: u64) -> Self {
         self.records_max = records_max;
         self

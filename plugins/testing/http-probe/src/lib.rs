@@ -98,7 +98,7 @@ fn coded(code: &ErrorCode) -> Failure {
     failed(format!("{code:?}"))
 }
 
-/// Settings, environment, arguments and working directory.
+/// Settings, environment, arguments, files, and the name and URL of the target.
 fn everything() -> String {
     let variables: Vec<_> = std::env::vars().collect();
     let arguments: Vec<_> = std::env::args().collect();
