@@ -64,10 +64,11 @@ impl Write for Sink {
 }
 
 impl Decoder {
-    /// For an answer with these headers, of at most `bytes_max` when it is unpacked; `None` when it is not packed.
+    /// The decoder for a response with these headers, of at most `bytes_max` decompressed bytes; `None` when it is not
+    /// compressed.
     ///
     /// # Errors
-    /// The codings, as far as they may be shown, where one of them is not known or there are several.
+    /// The codings, made safe for a message, when one of them is unknown or there are several.
     pub(super) fn of(headers: &HeaderMap, bytes_max: u64) -> Result<Option<Self>, String> {
         let sink = Sink { unpacked: Vec::new(), left: bytes_max, is_over: false };
         let codings: Vec<String> = headers
